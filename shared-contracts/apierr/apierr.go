@@ -1,0 +1,143 @@
+// Package apierr names every error that a client may see, and holds the one table from such an error
+// to its HTTP status, its WebSocket error code and its WebSocket close code.
+package apierr
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Code is stable: clients branch on it.
+type Code string
+
+// The codes. The first group is shared by both transports.
+const (
+	BadFrame        Code = "bad_frame"       // not JSON, an unknown type, a missing or mistyped field
+	TooLarge        Code = "too_large"       // a body or request over its limit
+	InvalidBody     Code = "invalid_body"    // a message body that breaks the rules
+	Unauthenticated Code = "unauthenticated" // no valid token
+	Forbidden       Code = "forbidden"       // known, but not allowed
+	NotFound        Code = "not_found"       // no such thing, or hidden from the caller
+	NotSubscribed   Code = "not_subscribed"  // the connection has no subscription to the channel
+	Conflict        Code = "conflict"        // contradicts what is there
+	RateLimited     Code = "rate_limited"    // too many, come back after RetryAfter
+	Overloaded      Code = "overloaded"      // the backlog is at its budget
+	Unavailable     Code = "unavailable"     // a store does not answer; a retry is harmless
+	Internal        Code = "internal"        // a fault of ours
+
+	// HTTP only.
+	InvalidRequest     Code = "invalid_request"
+	InvalidCredentials Code = "invalid_credentials"
+	UsernameTaken      Code = "username_taken"
+	EmailTaken         Code = "email_taken"
+	NameTaken          Code = "name_taken"
+	ForeignOrigin      Code = "foreign_origin"
+	MethodNotAllowed   Code = "method_not_allowed"
+	UnsupportedMedia   Code = "unsupported_media_type"
+
+	// WebSocket close only.
+	TokenExpired       Code = "token_expired"
+	SlowConsumer       Code = "slow_consumer"
+	GapNotHealed       Code = "gap_not_healed"
+	TooManyConnections Code = "too_many_connections"
+	SessionRevoked     Code = "session_revoked"
+)
+
+// Error is an error that a client may see. Message and Fields are safe to show; Err is for the log.
+type Error struct {
+	Code       Code
+	Message    string
+	Fields     []Field       // which fields of a request are wrong
+	RetryAfter time.Duration // zero: not said
+	Err        error
+}
+
+// Field says what is wrong with one field of a request.
+type Field struct {
+	Field   string `json:"field"`
+	Message string `json:"message"`
+}
+
+// New returns an error with a message for the client.
+func New(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// Wrap is New with the cause, which only the log sees.
+func Wrap(err error, code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...), Err: err}
+}
+
+// Invalid returns an InvalidRequest that names one field.
+func Invalid(field, format string, args ...any) *Error {
+	m := fmt.Sprintf(format, args...)
+	return &Error{Code: InvalidRequest, Message: field + " " + m, Fields: []Field{{field, m}}}
+}
+
+func (e *Error) Error() string {
+	if e.Err != nil {
+		return string(e.Code) + ": " + e.Message + ": " + e.Err.Error()
+	}
+	return string(e.Code) + ": " + e.Message
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// wire alone maps a code to the transports. Close codes 4000–4499 invite the client to reconnect and
+// resume; 4500–4999 are final. Zero: the code does not close a connection.
+var wire = map[Code]struct{ http, close int }{
+	BadFrame:           {400, 1008},
+	TooLarge:           {413, 1009},
+	InvalidBody:        {422, 0},
+	Unauthenticated:    {401, 4501},
+	Forbidden:          {403, 4503},
+	NotFound:           {404, 0},
+	NotSubscribed:      {409, 0},
+	Conflict:           {409, 0},
+	RateLimited:        {429, 0},
+	Overloaded:         {503, 0},
+	Unavailable:        {503, 4000},
+	Internal:           {500, 4000},
+	InvalidRequest:     {422, 0},
+	InvalidCredentials: {401, 0},
+	UsernameTaken:      {409, 0},
+	EmailTaken:         {409, 0},
+	NameTaken:          {409, 0},
+	ForeignOrigin:      {403, 0},
+	MethodNotAllowed:   {405, 0},
+	UnsupportedMedia:   {415, 0},
+	TokenExpired:       {401, 4001},
+	SlowConsumer:       {503, 4008},
+	GapNotHealed:       {503, 4010},
+	TooManyConnections: {429, 4029},
+	SessionRevoked:     {401, 4509},
+}
+
+// Of returns err as an Error; any foreign error becomes Internal and keeps its text private.
+func Of(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		if _, known := wire[e.Code]; known {
+			return e
+		}
+	}
+	return &Error{Code: Internal, Message: "something went wrong on our side", Err: err}
+}
+
+// CodeOf returns the code that err carries, or Internal for any other error.
+func CodeOf(err error) Code { return Of(err).Code }
+
+// HTTPStatus returns the status of a response that carries the code.
+func (c Code) HTTPStatus() int { return wire[c].http }
+
+// CloseCode returns the WebSocket close code, or 0 when the code does not close a connection.
+func (c Code) CloseCode() int { return wire[c].close }
+
+// Codes returns every known code.
+func Codes() []Code {
+	codes := make([]Code, 0, len(wire))
+	for c := range wire {
+		codes = append(codes, c)
+	}
+	return codes
+}

@@ -1,0 +1,36 @@
+package chat
+
+// ChannelKind says who may find and join a channel.
+type ChannelKind string
+
+// The kinds of channel.
+const (
+	Public   ChannelKind = "public"   // listed, anyone may join
+	Unlisted ChannelKind = "unlisted" // anyone who knows the UUID may join
+	Private  ChannelKind = "private"  // by invitation; hidden from others
+	Direct   ChannelKind = "direct"   // of two users; hidden from others
+)
+
+// Valid reports whether k is a known kind.
+func (k ChannelKind) Valid() bool {
+	return k == Public || k == Unlisted || k == Private || k == Direct
+}
+
+// Hidden reports whether those outside must not learn that the channel exists.
+func (k ChannelKind) Hidden() bool { return k == Private || k == Direct }
+
+// OpenToAll reports whether anyone who knows the id may join.
+func (k ChannelKind) OpenToAll() bool { return k == Public || k == Unlisted }
+
+// Role is a member's standing in a channel or group.
+type Role string
+
+// The roles, the mightiest first.
+const (
+	Owner  Role = "owner"
+	Admin  Role = "admin"
+	Member Role = "member"
+)
+
+// Valid reports whether r is a known role.
+func (r Role) Valid() bool { return r == Owner || r == Admin || r == Member }

@@ -1,0 +1,37 @@
+package event
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Epoch names a run of a channel's numbering: "<n>-<random>". A greater n is newer. A new one begins
+// when Redis has lost writes, so that a client can tell an old seq from a new one.
+type Epoch string
+
+// ParseEpoch checks the form of an epoch.
+func ParseEpoch(s string) (Epoch, error) {
+	n, random, ok := strings.Cut(s, "-")
+	if !ok || random == "" || len(s) > 64 || strings.ContainsAny(random, " \n") {
+		return "", fmt.Errorf("epoch %.80q is not <n>-<random>", s)
+	}
+	if v, err := strconv.ParseInt(n, 10, 64); err != nil || v < 0 {
+		return "", errors.New("an epoch begins with a number")
+	}
+	return Epoch(s), nil
+}
+
+// Number returns n, or -1 for what is no epoch.
+func (e Epoch) Number() int64 {
+	n, _, _ := strings.Cut(string(e), "-")
+	v, err := strconv.ParseInt(n, 10, 64)
+	if err != nil {
+		return -1
+	}
+	return v
+}
+
+// NewerThan reports whether e began after other.
+func (e Epoch) NewerThan(other Epoch) bool { return e.Number() > other.Number() }

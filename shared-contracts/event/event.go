@@ -1,0 +1,149 @@
+// Package event is the durable form of what happens in a channel: the stream entry that a gateway
+// appends and sync-service stores, and the item that Redis publishes and keeps in a channel's tail.
+//
+// The payload of an entry is the frame that subscribers get (package frame): one encoding serves the
+// socket, the tail, the log and the row.
+package event
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"parley.chat/shared-contracts/chat"
+)
+
+// Version is the version of entries and items that this code writes, and the newest that it reads.
+const Version = 1
+
+// Kind says what happened.
+type Kind string
+
+// The kinds that have a seq.
+const (
+	Message        Kind = "message"
+	Edit           Kind = "edit"
+	Delete         Kind = "delete"
+	Reaction       Kind = "reaction"
+	MemberJoined   Kind = "member_joined"
+	MemberLeft     Kind = "member_left"
+	ChannelUpdated Kind = "channel_updated"
+
+	// Gap is written by the repair of a channel whose newest writes Redis has lost: a range of seqs
+	// that may hold no event.
+	Gap Kind = "gap"
+)
+
+// The kinds of tombstone: rows that keep a seq which holds no event.
+const (
+	Failed Kind = "failed" // dead-lettered
+	Lost   Kind = "lost"   // lost by Redis before it was stored
+	Noop   Kind = "noop"   // the event has another seq
+)
+
+// Known reports whether k is a kind of entry that this version stores.
+func (k Kind) Known() bool {
+	switch k {
+	case Message, Edit, Delete, Reaction, MemberJoined, MemberLeft, ChannelUpdated, Gap:
+		return true
+	}
+	return false
+}
+
+// FromMember reports whether k is an act of a member, which a removal mark refuses.
+func (k Kind) FromMember() bool {
+	return k == Message || k == Edit || k == Delete || k == Reaction
+}
+
+// Entry is one record of a partition's stream.
+type Entry struct {
+	Version  int
+	Channel  chat.ChannelID
+	Seq      int64 // 1, 2, 3, … within the channel
+	Epoch    Epoch
+	Kind     Kind
+	ID       chat.EventID
+	Sender   chat.UserID
+	ClientID chat.ClientID
+	Payload  []byte // the frame
+}
+
+// The names of an entry's fields.
+const (
+	fieldVersion  = "v"
+	fieldChannel  = "channel_id"
+	fieldSeq      = "seq"
+	fieldEpoch    = "epoch"
+	fieldKind     = "kind"
+	fieldID       = "id"
+	fieldSender   = "sender_id"
+	fieldClientID = "client_id"
+	fieldPayload  = "payload"
+)
+
+// ErrNewer is returned for an entry or item of a version that this code does not know: it was not
+// damaged, the reader is too old.
+var ErrNewer = errors.New("written by a newer version")
+
+// Fields returns the entry as XADD takes it. The append script writes the same names in this order.
+func (e Entry) Fields() []any {
+	return []any{
+		fieldVersion, e.Version,
+		fieldChannel, e.Channel.String(),
+		fieldSeq, e.Seq,
+		fieldEpoch, string(e.Epoch),
+		fieldKind, string(e.Kind),
+		fieldID, e.ID.String(),
+		fieldSender, e.Sender.String(),
+		fieldClientID, e.ClientID.String(),
+		fieldPayload, e.Payload,
+	}
+}
+
+// DecodeEntry reads the fields of a stream entry. An error names the field. The entry is returned
+// as far as it was read, so that a dead letter can say whose it was.
+func DecodeEntry(fields map[string]any) (Entry, error) {
+	var e Entry
+	var errs []error
+	text := func(name string) string {
+		s, ok := fields[name].(string)
+		if !ok {
+			errs = append(errs, fmt.Errorf("%s is missing", name))
+		}
+		return s
+	}
+	check := func(name string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		}
+	}
+	var err error
+	e.Version, err = strconv.Atoi(text(fieldVersion))
+	check(fieldVersion, err)
+	if err == nil && e.Version > Version {
+		errs = append(errs, fmt.Errorf("entry version %d, known up to %d: %w", e.Version, Version, ErrNewer))
+	} else if err == nil && e.Version < 1 {
+		errs = append(errs, fmt.Errorf("%s: %d is no version", fieldVersion, e.Version))
+	}
+	e.Channel, err = chat.ParseChannelID(text(fieldChannel))
+	check(fieldChannel, err)
+	e.Seq, err = strconv.ParseInt(text(fieldSeq), 10, 64)
+	check(fieldSeq, err)
+	if err == nil && e.Seq < 1 {
+		errs = append(errs, fmt.Errorf("%s: %d is below 1", fieldSeq, e.Seq))
+	}
+	e.Epoch, err = ParseEpoch(text(fieldEpoch))
+	check(fieldEpoch, err)
+	e.Kind = Kind(text(fieldKind))
+	if e.Version == Version && !e.Kind.Known() {
+		errs = append(errs, fmt.Errorf("%s: %q is unknown", fieldKind, e.Kind))
+	}
+	e.ID, err = chat.ParseEventID(text(fieldID))
+	check(fieldID, err)
+	e.Sender, err = chat.ParseUserID(text(fieldSender))
+	check(fieldSender, err)
+	e.ClientID, err = chat.ParseClientID(text(fieldClientID))
+	check(fieldClientID, err)
+	e.Payload = []byte(text(fieldPayload))
+	return e, errors.Join(errs...)
+}

@@ -1,0 +1,108 @@
+package event
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"parley.chat/shared-contracts/chat"
+)
+
+// Item is what a topic publishes and what a tail keeps: a header that a gateway needs for its work,
+// and the frame, which it hands on without reading it.
+//
+// Its bytes are "<version> <epoch> <seq> <entry id> <kind> <sender>\n" and then the frame. The append
+// script writes the same.
+type Item struct {
+	Epoch   Epoch
+	Seq     int64  // 0 for an ephemeral event, which has no epoch and no entry id either
+	EntryID string // in the stream of the channel's partition
+	Kind    Kind
+	Sender  chat.UserID
+	Frame   []byte
+}
+
+// Ephemeral reports whether the item is an event without a seq.
+func (it Item) Ephemeral() bool { return it.Seq == 0 }
+
+// Encode returns the bytes of the item.
+func (it Item) Encode() []byte {
+	b := make([]byte, 0, 128+len(it.Frame))
+	b = strconv.AppendInt(b, Version, 10)
+	b = append(append(b, ' '), orDash(string(it.Epoch))...)
+	b = strconv.AppendInt(append(b, ' '), it.Seq, 10)
+	b = append(append(b, ' '), orDash(it.EntryID)...)
+	b = append(append(b, ' '), it.Kind...)
+	b = append(append(b, ' '), it.Sender.String()...)
+	b = append(b, '\n')
+	return append(b, it.Frame...)
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// DecodeItem reads an item. The frame shares b's memory.
+func DecodeItem(b []byte) (Item, error) {
+	end := bytes.IndexByte(b, '\n')
+	if end < 0 {
+		return Item{}, errors.New("item has no header line")
+	}
+	rest, frame := b[:end], b[end+1:]
+	var f [6][]byte
+	for i := range f {
+		word, more, found := bytes.Cut(rest, []byte{' '})
+		if len(word) == 0 || found != (i < len(f)-1) {
+			return Item{}, fmt.Errorf("item header %.120q has not 6 words", b[:end])
+		}
+		f[i], rest = word, more
+	}
+	version, err := strconv.Atoi(string(f[0]))
+	if err != nil || version < 1 {
+		return Item{}, fmt.Errorf("item version %.20q", f[0])
+	}
+	if version > Version {
+		return Item{}, fmt.Errorf("item version %d, known up to %d: %w", version, Version, ErrNewer)
+	}
+	it := Item{Kind: Kind(f[4]), Frame: frame}
+	if it.Seq, err = strconv.ParseInt(string(f[2]), 10, 64); err != nil || it.Seq < 0 {
+		return Item{}, fmt.Errorf("item seq %.30q", f[2])
+	}
+	if it.Sender, err = chat.ParseUserID(string(f[5])); err != nil {
+		return Item{}, fmt.Errorf("item sender: %w", err)
+	}
+	if it.Seq == 0 {
+		return it, nil
+	}
+	it.EntryID = string(f[3])
+	if it.Epoch, err = ParseEpoch(string(f[1])); err != nil {
+		return Item{}, fmt.Errorf("item: %w", err)
+	}
+	return it, nil
+}
+
+// DecodeItems reads what a topic publishes: one item, or several of one append joined by newlines (a
+// frame has none inside). It stops at the first that is damaged; those before it have been handed on.
+func DecodeItems(b []byte, each func(Item)) error {
+	for len(b) > 0 {
+		header := bytes.IndexByte(b, '\n')
+		if header < 0 {
+			return errors.New("item has no header line")
+		}
+		end := len(b)
+		if n := bytes.IndexByte(b[header+1:], '\n'); n >= 0 {
+			end = header + 1 + n
+		}
+		it, err := DecodeItem(b[:end:end])
+		if err != nil {
+			return err
+		}
+		each(it)
+		b = b[min(end+1, len(b)):]
+	}
+	return nil
+}

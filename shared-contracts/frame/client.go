@@ -1,0 +1,203 @@
+// Package frame is the WebSocket protocol, version 1: what clients send, what the server answers.
+// A frame holds one JSON object, or several separated by newlines.
+package frame
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+)
+
+// Subprotocol is offered by clients and echoed. A client that offers none speaks version 1.
+const Subprotocol = "parley.v1"
+
+// Limits of what a client sends, in bytes.
+const (
+	MaxClientBytes = 128 << 10 // a frame
+	MaxRefBytes    = 64
+	MaxEmojiBytes  = 64
+)
+
+// Type names what a frame is.
+type Type string
+
+// What clients send.
+const (
+	Send        Type = "send"
+	Edit        Type = "edit"
+	Delete      Type = "delete"
+	React       Type = "react"
+	Subscribe   Type = "subscribe"
+	Unsubscribe Type = "unsubscribe"
+	Typing      Type = "typing"
+	Delivered   Type = "delivered"
+	Read        Type = "read"
+	Presence    Type = "presence"
+	Auth        Type = "auth"
+	Ping        Type = "ping"
+)
+
+// Client is anything that a client sends. A nil field was absent.
+type Client struct {
+	Type      Type            `json:"type"`
+	Ref       string          `json:"ref"`
+	ChannelID *chat.ChannelID `json:"channel_id"`
+	ToUserID  *chat.UserID    `json:"to_user_id"`
+	ClientID  *chat.ClientID  `json:"client_id"`
+	MessageID *chat.EventID   `json:"message_id"`
+	ReplyTo   *chat.EventID   `json:"reply_to"`
+	Body      *string         `json:"body"`
+	Emoji     *string         `json:"emoji"`
+	Remove    bool            `json:"remove"`
+	Typing    *bool           `json:"typing"`
+	Seq       *int64          `json:"seq"`
+	Token     *string         `json:"token"`
+
+	LastSeenSeq *int64            `json:"last_seen_seq"`
+	Epoch       string            `json:"epoch"`
+	Channels    []ChannelPosition `json:"channels"`
+}
+
+// ChannelPosition is one channel of a subscribe, and how much of it the client has.
+type ChannelPosition struct {
+	ChannelID   chat.ChannelID `json:"channel_id"`
+	LastSeenSeq *int64         `json:"last_seen_seq"`
+	Epoch       string         `json:"epoch"`
+}
+
+// Decode reads the objects of one frame and hands each to each, in order. A bad object is handed on
+// with an *apierr.Error that says what is wrong and where, and with its ref as far as that could be
+// read; an object that is no JSON ends the frame, since nobody knows where the next one begins.
+func Decode(data []byte, each func(c Client, err error)) {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	for n := 0; ; n++ {
+		var c Client
+		start := dec.InputOffset()
+		err := dec.Decode(&c)
+		if errors.Is(err, io.EOF) {
+			if n == 0 {
+				each(c, apierr.New(apierr.BadFrame, "the frame is empty"))
+			}
+			return
+		}
+		if _, mistyped := errors.AsType[*json.UnmarshalTypeError](err); err != nil && !mistyped {
+			if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+				each(c, apierr.New(apierr.BadFrame, "not JSON at byte %d: %v", syntax.Offset, syntax))
+				return
+			}
+			if errors.Is(err, io.ErrUnexpectedEOF) {
+				each(c, apierr.New(apierr.BadFrame, "the JSON ends too soon, at byte %d", len(data)))
+				return
+			}
+			// A field's own UnmarshalText refused it: an id that is no UUID. The decoder stands
+			// behind the object, so the frame goes on; what follows the field was not read.
+			var rest struct{ Ref string }
+			if json.Unmarshal(data[start:dec.InputOffset()], &rest) == nil && len(rest.Ref) <= MaxRefBytes {
+				c.Ref = rest.Ref
+			}
+			each(c, apierr.New(apierr.BadFrame, "object %d: a field is not of its type: %v", n+1, err))
+			continue
+		}
+		if len(c.Ref) > MaxRefBytes {
+			c.Ref = ""
+			each(c, apierr.New(apierr.BadFrame, "ref is over %d bytes", MaxRefBytes))
+			continue
+		}
+		if mistyped, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			if mistyped.Field == "" {
+				each(c, apierr.New(apierr.BadFrame, "want an object, got %s", mistyped.Value))
+				continue
+			}
+			each(c, apierr.New(apierr.BadFrame, "field %s: %s is not of its type", mistyped.Field, mistyped.Value))
+			continue
+		}
+		each(c, c.check())
+	}
+}
+
+// check tests that the fields that the type needs are there. It returns nil or an *apierr.Error.
+func (c *Client) check() error {
+	missing := func(field string) error {
+		return apierr.New(apierr.BadFrame, "%s needs the field %s", c.Type, field)
+	}
+	needs := func(present bool, field string, err error) error {
+		if err == nil && !present {
+			return missing(field)
+		}
+		return err
+	}
+	var err error
+	switch c.Type {
+	case Send:
+		if c.ChannelID != nil && c.ToUserID != nil {
+			return apierr.New(apierr.BadFrame, "send takes channel_id or to_user_id, not both")
+		}
+		err = needs(c.ChannelID != nil || c.ToUserID != nil, "channel_id", err)
+		err = needs(c.hasClientID(), "client_id", err)
+		err = needs(c.Body != nil, "body", err)
+	case Edit:
+		err = needs(c.ChannelID != nil, "channel_id", err)
+		err = needs(c.hasClientID(), "client_id", err)
+		err = needs(c.MessageID != nil, "message_id", err)
+		err = needs(c.Body != nil, "body", err)
+	case Delete:
+		err = needs(c.ChannelID != nil, "channel_id", err)
+		err = needs(c.hasClientID(), "client_id", err)
+		err = needs(c.MessageID != nil, "message_id", err)
+	case React:
+		err = needs(c.ChannelID != nil, "channel_id", err)
+		err = needs(c.hasClientID(), "client_id", err)
+		err = needs(c.MessageID != nil, "message_id", err)
+		err = needs(c.Emoji != nil, "emoji", err)
+		if err == nil && (*c.Emoji == "" || len(*c.Emoji) > MaxEmojiBytes || chat.CheckLine(*c.Emoji, MaxEmojiBytes) != nil) {
+			return apierr.New(apierr.BadFrame, "field emoji: 1 to %d bytes of text on one line", MaxEmojiBytes)
+		}
+	case Subscribe:
+		if c.ChannelID != nil && c.Channels != nil {
+			return apierr.New(apierr.BadFrame, "subscribe takes channel_id or channels, not both")
+		}
+		err = needs(c.ChannelID != nil || len(c.Channels) > 0, "channel_id", err)
+		for i, p := range c.Positions() {
+			if p.ChannelID.IsZero() {
+				return missing(fmt.Sprintf("channels[%d].channel_id", i))
+			}
+			if p.LastSeenSeq != nil && *p.LastSeenSeq < 0 {
+				return apierr.New(apierr.BadFrame, "field last_seen_seq: below 0")
+			}
+		}
+	case Unsubscribe, Presence:
+		err = needs(c.ChannelID != nil, "channel_id", err)
+	case Typing:
+		err = needs(c.ChannelID != nil, "channel_id", err)
+		err = needs(c.Typing != nil, "typing", err)
+	case Delivered, Read:
+		err = needs(c.ChannelID != nil, "channel_id", err)
+		err = needs(c.Seq != nil, "seq", err)
+		if err == nil && *c.Seq < 0 {
+			return apierr.New(apierr.BadFrame, "field seq: below 0")
+		}
+	case Auth:
+		err = needs(c.Token != nil, "token", err)
+	case Ping:
+	case "":
+		return apierr.New(apierr.BadFrame, "the field type is missing")
+	default:
+		return apierr.New(apierr.BadFrame, "unknown type %.40q", string(c.Type))
+	}
+	return err
+}
+
+func (c *Client) hasClientID() bool { return c.ClientID != nil && !c.ClientID.IsZero() }
+
+// Positions returns the channels of a subscribe in either of its two forms.
+func (c *Client) Positions() []ChannelPosition {
+	if c.ChannelID != nil {
+		return []ChannelPosition{{*c.ChannelID, c.LastSeenSeq, c.Epoch}}
+	}
+	return c.Channels
+}

@@ -1,0 +1,166 @@
+package frame
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+)
+
+// Event is any event with a seq, as subscribers get it and as the log keeps it. Each kind uses some
+// of the fields; docs/websocket.md says which.
+type Event struct {
+	Type      event.Kind      `json:"type"`
+	ChannelID chat.ChannelID  `json:"channel_id"`
+	Seq       int64           `json:"seq"`
+	ID        chat.EventID    `json:"id"`
+	ClientID  *chat.ClientID  `json:"client_id,omitempty"`
+	MessageID *chat.EventID   `json:"message_id,omitempty"` // edit, delete, reaction: of what
+	SenderID  chat.UserID     `json:"sender_id"`
+	UserID    *chat.UserID    `json:"user_id,omitempty"` // member_joined, member_left: who
+	Username  string          `json:"username,omitempty"`
+	Channel   json.RawMessage `json:"channel,omitempty"` // channel_updated: what it is now
+
+	SenderName string        `json:"sender_name,omitempty"`
+	Body       string        `json:"body,omitempty"`
+	Mentions   []chat.UserID `json:"mentions,omitempty"`
+	ReplyTo    *chat.EventID `json:"reply_to,omitempty"`
+	Emoji      string        `json:"emoji,omitempty"`
+	Remove     bool          `json:"remove,omitempty"`
+	From       int64         `json:"from,omitempty"` // gap: the first and the last seq that may be lost
+	To         int64         `json:"to,omitempty"`
+	SentAt     chat.Time     `json:"sent_at"`
+}
+
+// What each kind carries behind type, channel_id and seq, in the order of the wire.
+type (
+	messageFields struct {
+		ID         chat.EventID   `json:"id"`
+		ClientID   *chat.ClientID `json:"client_id"`
+		SenderID   chat.UserID    `json:"sender_id"`
+		SenderName string         `json:"sender_name"`
+		Body       string         `json:"body"`
+		Mentions   []chat.UserID  `json:"mentions"`
+		ReplyTo    *chat.EventID  `json:"reply_to"`
+		SentAt     chat.Time      `json:"sent_at"`
+	}
+	editFields struct {
+		ID        chat.EventID   `json:"id"`
+		ClientID  *chat.ClientID `json:"client_id,omitempty"`
+		MessageID *chat.EventID  `json:"message_id"`
+		SenderID  chat.UserID    `json:"sender_id"`
+		Body      string         `json:"body"`
+		Mentions  []chat.UserID  `json:"mentions,omitempty"`
+		SentAt    chat.Time      `json:"sent_at"`
+	}
+	deleteFields struct {
+		ID        chat.EventID   `json:"id"`
+		ClientID  *chat.ClientID `json:"client_id,omitempty"`
+		MessageID *chat.EventID  `json:"message_id"`
+		SenderID  chat.UserID    `json:"sender_id"`
+		SentAt    chat.Time      `json:"sent_at"`
+	}
+	reactionFields struct {
+		ID        chat.EventID   `json:"id"`
+		ClientID  *chat.ClientID `json:"client_id,omitempty"`
+		MessageID *chat.EventID  `json:"message_id"`
+		SenderID  chat.UserID    `json:"sender_id"`
+		Emoji     string         `json:"emoji"`
+		Remove    bool           `json:"remove"`
+		SentAt    chat.Time      `json:"sent_at"`
+	}
+	memberFields struct {
+		ID       chat.EventID `json:"id"`
+		SenderID chat.UserID  `json:"sender_id"` // who did it: the member, or who added or removed them
+		UserID   *chat.UserID `json:"user_id"`
+		Username string       `json:"username"`
+		SentAt   chat.Time    `json:"sent_at"`
+	}
+	channelFields struct {
+		ID       chat.EventID    `json:"id"`
+		SenderID chat.UserID     `json:"sender_id"`
+		Channel  json.RawMessage `json:"channel"`
+		SentAt   chat.Time       `json:"sent_at"`
+	}
+	gapFields struct {
+		ID     chat.EventID `json:"id"`
+		From   int64        `json:"from"`
+		To     int64        `json:"to"`
+		SentAt chat.Time    `json:"sent_at"`
+	}
+	tombstoneFields struct {
+		ID     chat.EventID `json:"id"`
+		SentAt chat.Time    `json:"sent_at"`
+	}
+)
+
+// EncodeAround returns the frame of e in two parts, to be joined by the decimal digits of its seq,
+// which only the append script knows.
+func (e *Event) EncodeAround() (before, after []byte, err error) {
+	var fields any
+	switch e.Type {
+	case event.Message:
+		mentions := e.Mentions
+		if mentions == nil {
+			mentions = []chat.UserID{}
+		}
+		fields = messageFields{e.ID, e.ClientID, e.SenderID, e.SenderName, e.Body, mentions, e.ReplyTo, e.SentAt}
+	case event.Edit:
+		fields = editFields{e.ID, e.ClientID, e.MessageID, e.SenderID, e.Body, e.Mentions, e.SentAt}
+	case event.Delete:
+		fields = deleteFields{e.ID, e.ClientID, e.MessageID, e.SenderID, e.SentAt}
+	case event.Reaction:
+		fields = reactionFields{e.ID, e.ClientID, e.MessageID, e.SenderID, e.Emoji, e.Remove, e.SentAt}
+	case event.MemberJoined, event.MemberLeft:
+		fields = memberFields{e.ID, e.SenderID, e.UserID, e.Username, e.SentAt}
+	case event.ChannelUpdated:
+		fields = channelFields{e.ID, e.SenderID, e.Channel, e.SentAt}
+	case event.Gap:
+		fields = gapFields{e.ID, e.From, e.To, e.SentAt}
+	case event.Failed, event.Lost, event.Noop:
+		fields = tombstoneFields{e.ID, e.SentAt}
+	default:
+		return nil, nil, fmt.Errorf("encode event: unknown kind %q", e.Type)
+	}
+	b, err := encode(fields)
+	if err != nil {
+		return nil, nil, fmt.Errorf("encode %s event: %w", e.Type, err)
+	}
+	before = make([]byte, 0, 96)
+	before = append(append(before, `{"type":"`...), e.Type...)
+	before = append(append(before, `","channel_id":"`...), e.ChannelID.String()...)
+	before = append(before, `","seq":`...)
+	b[0] = ',' // in place of the opening brace
+	return before, b, nil
+}
+
+// Encode returns the frame of e.
+func (e *Event) Encode() ([]byte, error) {
+	before, after, err := e.EncodeAround()
+	if err != nil {
+		return nil, err
+	}
+	return Join(before, e.Seq, after), nil
+}
+
+// DecodeEvent reads the frame of an event.
+func DecodeEvent(b []byte) (Event, error) {
+	var e Event
+	if err := json.Unmarshal(b, &e); err != nil {
+		return Event{}, fmt.Errorf("decode event: %w", err)
+	}
+	return e, nil
+}
+
+// encode is JSON without HTML escapes and without a newline at the end.
+func encode(v any) ([]byte, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(buf.Bytes(), []byte{'\n'}), nil
+}

@@ -1,0 +1,167 @@
+package frame
+
+import (
+	"strconv"
+	"time"
+
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+)
+
+// Heartbeat is the interval of the server's pings.
+const Heartbeat = 25 * time.Second
+
+// What the server sends besides events. Each has its own Type, set by Encode.
+type (
+	// Hello is the first frame after authentication.
+	Hello struct {
+		ConnectionID     string           `json:"connection_id"`
+		SessionID        chat.SessionID   `json:"session_id"`
+		UserID           chat.UserID      `json:"user_id"`
+		ServerTime       chat.Time        `json:"server_time"`
+		HeartbeatSeconds int              `json:"heartbeat_seconds"`
+		Limits           Limits           `json:"limits"`
+		Channels         []ChannelSummary `json:"channels"`
+	}
+	// Limits are those that a client should know of.
+	Limits struct {
+		MaxBodyBytes     int `json:"max_body_bytes"`
+		RateMessages     int `json:"rate_messages"`
+		RateSeconds      int `json:"rate_seconds"`
+		RateBlockSeconds int `json:"rate_block_seconds"`
+	}
+	// ChannelSummary is a channel as its member sees it.
+	ChannelSummary struct {
+		ChannelID        chat.ChannelID   `json:"channel_id"`
+		Name             string           `json:"name"`
+		Kind             chat.ChannelKind `json:"kind"`
+		LastSeq          int64            `json:"last_seq"`
+		LastReadSeq      int64            `json:"last_read_seq"`
+		LastDeliveredSeq int64            `json:"last_delivered_seq"`
+		Unread           int              `json:"unread"`
+		Epoch            string           `json:"epoch"`
+	}
+	// HelloMore carries the channels after the first HelloChannels.
+	HelloMore struct {
+		Channels []ChannelSummary `json:"channels"`
+	}
+	// Subscribed answers Subscribe; the channel's events follow it.
+	Subscribed struct {
+		Ref       string         `json:"ref,omitempty"`
+		ChannelID chat.ChannelID `json:"channel_id"`
+		LastSeq   int64          `json:"last_seq"`
+		Epoch     string         `json:"epoch"`
+		Recovered bool           `json:"recovered"`
+		HasMore   bool           `json:"has_more"`
+	}
+	// Unsubscribed answers Unsubscribe.
+	Unsubscribed struct {
+		Ref       string         `json:"ref,omitempty"`
+		ChannelID chat.ChannelID `json:"channel_id"`
+	}
+	// Ack answers whatever appends an event: it is durable now.
+	Ack struct {
+		Ref       string         `json:"ref,omitempty"`
+		ChannelID chat.ChannelID `json:"channel_id"`
+		ClientID  chat.ClientID  `json:"client_id"`
+		ID        chat.EventID   `json:"id"`
+		Seq       int64          `json:"seq"`
+		SentAt    chat.Time      `json:"sent_at"`
+		Duplicate bool           `json:"duplicate"`
+	}
+	// Error answers what could not be done.
+	Error struct {
+		Ref          string      `json:"ref,omitempty"`
+		Code         apierr.Code `json:"code"`
+		Message      string      `json:"message"`
+		RetryAfterMS int64       `json:"retry_after_ms,omitempty"`
+	}
+	// FailedEvent tells a sender that an acknowledged event could not be stored.
+	FailedEvent struct {
+		ChannelID chat.ChannelID `json:"channel_id"`
+		ID        chat.EventID   `json:"id"`
+		Seq       int64          `json:"seq"`
+		ClientID  chat.ClientID  `json:"client_id"`
+		Reason    string         `json:"reason"`
+	}
+	// Membership tells a user of a channel that they came into or left.
+	Membership struct {
+		ChannelID chat.ChannelID  `json:"channel_id"`
+		Change    string          `json:"change"` // added or removed
+		By        chat.UserID     `json:"by"`
+		Channel   *ChannelSummary `json:"channel,omitempty"`
+	}
+	// Resync tells a subscriber that the numbering has begun anew: what it has seen may be void.
+	Resync struct {
+		Ref       string         `json:"ref,omitempty"`
+		ChannelID chat.ChannelID `json:"channel_id"`
+		Epoch     string         `json:"epoch"`
+		LastSeq   int64          `json:"last_seq"`
+	}
+	// TypingNotice tells that a member is typing, or has stopped.
+	TypingNotice struct {
+		ChannelID chat.ChannelID `json:"channel_id"`
+		UserID    chat.UserID    `json:"user_id"`
+		Typing    bool           `json:"typing"`
+	}
+	// PresenceNotice tells who has come and gone, or answers Presence.
+	PresenceNotice struct {
+		ChannelID   chat.ChannelID `json:"channel_id"`
+		OnlineCount int            `json:"online_count"`
+		Joined      []chat.UserID  `json:"joined"`
+		Left        []chat.UserID  `json:"left"`
+		Ref         string         `json:"ref,omitempty"`
+	}
+	// Pong answers Ping.
+	Pong struct {
+		Ref string `json:"ref,omitempty"`
+	}
+)
+
+// HelloChannels is how many channels hello carries; the rest follow in hello_more.
+const HelloChannels = 200
+
+// Server is any of the above.
+type Server interface{ frameType() string }
+
+func (Hello) frameType() string          { return "hello" }
+func (HelloMore) frameType() string      { return "hello_more" }
+func (Subscribed) frameType() string     { return "subscribed" }
+func (Unsubscribed) frameType() string   { return "unsubscribed" }
+func (Ack) frameType() string            { return "ack" }
+func (Error) frameType() string          { return "error" }
+func (FailedEvent) frameType() string    { return "failed" }
+func (Membership) frameType() string     { return "membership" }
+func (Resync) frameType() string         { return "resync" }
+func (TypingNotice) frameType() string   { return "typing" }
+func (PresenceNotice) frameType() string { return "presence" }
+func (Pong) frameType() string           { return "pong" }
+
+// Encode returns the frame. It panics on what JSON cannot express, which none of these types can hold.
+func Encode(f Server) []byte {
+	b, err := encode(f)
+	if err != nil {
+		panic("frame: " + err.Error())
+	}
+	head := `{"type":"` + f.frameType() + `"`
+	if string(b) == "{}" {
+		return append([]byte(head), '}')
+	}
+	out := make([]byte, 0, len(head)+len(b))
+	out = append(append(out, head...), ',')
+	return append(out, b[1:]...)
+}
+
+// ErrorOf returns the error frame of err, which answers ref.
+func ErrorOf(ref string, err error) Error {
+	e := apierr.Of(err)
+	return Error{Ref: ref, Code: e.Code, Message: e.Message, RetryAfterMS: e.RetryAfter.Milliseconds()}
+}
+
+// Join puts seq between the two parts of an event's frame.
+func Join(before []byte, seq int64, after []byte) []byte {
+	b := make([]byte, 0, len(before)+20+len(after))
+	b = append(b, before...)
+	b = strconv.AppendInt(b, seq, 10)
+	return append(b, after...)
+}
