@@ -1,0 +1,184 @@
+// Package migrations owns the database schema: the migrations, and what applies them.
+//
+// Any number of processes may call Up at once; one of them migrates and the others wait for it. Each
+// migration runs in a transaction unless it says `---- tern: disable-tx ----`, so one that fails
+// leaves the database at the version before. Merged files never change.
+package migrations
+
+import (
+	"cmp"
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/tern/v2/migrate"
+)
+
+//go:embed migrations/*.sql
+var files embed.FS
+
+const (
+	// versionTable is in public, as is everything of ours, whatever the search_path of the login.
+	versionTable = "public.parley_schema_version"
+	// lockKey is the advisory lock of a migrating session ("parley" in ASCII).
+	lockKey = int64(0x7061726c6579)
+	// lockPoll is how often a session that waits for its turn asks again.
+	lockPoll = 50 * time.Millisecond
+)
+
+// NewerError says that the database was migrated by a later release than this one.
+type NewerError struct{ Database, Known int }
+
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("the database has schema version %d and this program knows versions up to %d: use a newer release, or migrate down with the one that went up", e.Database, e.Known)
+}
+
+// Migration is one step of the schema.
+type Migration struct {
+	Version int    `json:"version"`
+	Name    string `json:"name"` // the file's name
+	Applied bool   `json:"applied"`
+}
+
+// Latest returns the version of the newest migration that this program knows.
+func Latest() int {
+	names, err := migrate.FindMigrations(source())
+	if err != nil {
+		panic(err) // the embedded files are wrong: no build that passed the tests has this
+	}
+	return len(names)
+}
+
+// Up applies what is missing. It is safe to call from many processes at once. log may be nil.
+func Up(ctx context.Context, url string, log *slog.Logger) error {
+	return open(ctx, url, source(), log, func(m *migrate.Migrator, _ int32) error {
+		return m.MigrateTo(ctx, int32(len(m.Migrations)))
+	})
+}
+
+// To migrates up or down to version.
+func To(ctx context.Context, url string, version int, log *slog.Logger) error {
+	return open(ctx, url, source(), log, func(m *migrate.Migrator, _ int32) error {
+		return m.MigrateTo(ctx, int32(version))
+	})
+}
+
+// Down takes back the newest migrations, as many as steps. Data goes with the tables.
+func Down(ctx context.Context, url string, steps int, log *slog.Logger) error {
+	if steps < 1 {
+		return fmt.Errorf("migrate down: %d is not a number of steps", steps)
+	}
+	return open(ctx, url, source(), log, func(m *migrate.Migrator, current int32) error {
+		if int(current) < steps {
+			return fmt.Errorf("migrate down %d steps: the database is at version %d", steps, current)
+		}
+		return m.MigrateTo(ctx, current-int32(steps))
+	})
+}
+
+// Status lists the migrations that this program knows, and says which are applied. It changes nothing.
+func Status(ctx context.Context, url string) ([]Migration, error) {
+	names, err := migrate.FindMigrations(source())
+	if err != nil {
+		return nil, fmt.Errorf("read migrations: %w", err)
+	}
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return nil, fmt.Errorf("read schema version: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	current := 0
+	var exists bool
+	if err := conn.QueryRow(ctx, "select to_regclass($1) is not null", versionTable).Scan(&exists); err != nil {
+		return nil, fmt.Errorf("read schema version: %w", err)
+	}
+	if exists {
+		if err := conn.QueryRow(ctx, "select version from "+versionTable).Scan(&current); err != nil {
+			return nil, fmt.Errorf("read schema version: %w", err)
+		}
+	}
+	list := make([]Migration, len(names))
+	for i, name := range names {
+		list[i] = Migration{Version: i + 1, Name: name, Applied: i < current}
+	}
+	if current > len(names) {
+		return list, &NewerError{Database: current, Known: len(names)}
+	}
+	return list, nil
+}
+
+func source() fs.FS {
+	sub, err := fs.Sub(files, "migrations")
+	if err != nil {
+		panic(err) // only for an invalid name
+	}
+	return sub
+}
+
+// open connects, takes the lock, and hands do a migrator and the current version.
+func open(ctx context.Context, url string, source fs.FS, log *slog.Logger, do func(m *migrate.Migrator, current int32) error) error {
+	log = cmp.Or(log, slog.New(slog.DiscardHandler))
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return fmt.Errorf("connect to migrate: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) // gives the lock back, too
+	if err := lock(ctx, conn, log); err != nil {
+		return fmt.Errorf("lock to migrate: %w", err)
+	}
+	m, err := migrate.NewMigrator(ctx, conn, versionTable)
+	if err != nil {
+		return fmt.Errorf("prepare to migrate: %w", err)
+	}
+	if err := m.LoadMigrations(source); err != nil {
+		return fmt.Errorf("read migrations: %w", err)
+	}
+	m.OnStart = func(version int32, name, direction, _ string) {
+		log.InfoContext(ctx, "migration", "version", version, "name", name, "direction", direction)
+	}
+	current, err := m.GetCurrentVersion(ctx)
+	if err != nil {
+		return fmt.Errorf("read schema version: %w", err)
+	}
+	if int(current) > len(m.Migrations) {
+		return &NewerError{Database: int(current), Known: len(m.Migrations)}
+	}
+	if err := do(m, current); err != nil {
+		return describe(err)
+	}
+	return nil
+}
+
+// describe adds to an error of PostgreSQL what helps to mend it.
+func describe(err error) error {
+	pgErr, ok := errors.AsType[migrate.MigrationPgError](err)
+	if !ok || pgErr.Detail == "" {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	return fmt.Errorf("migrate: %w (%s)", err, pgErr.Detail)
+}
+
+// lock waits for its turn to migrate. tern locks as well, but by waiting inside a statement, and a
+// session that waits so holds a snapshot for which CREATE INDEX CONCURRENTLY in the session with the
+// lock would wait: a deadlock. So the waiting is done between statements, before tern sees the session.
+func lock(ctx context.Context, conn *pgx.Conn, log *slog.Logger) error {
+	for first := true; ; first = false {
+		var got bool
+		if err := conn.QueryRow(ctx, "select pg_try_advisory_lock($1)", lockKey).Scan(&got); err != nil || got {
+			return err
+		}
+		if first {
+			log.InfoContext(ctx, "another process is migrating, waiting for it")
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(lockPoll):
+		}
+	}
+}

@@ -1,0 +1,25 @@
+-- One role per service, with the least rights it needs. The roles cannot log in: a service connects
+-- with its own login and takes its role as the runtime parameter `role`. Roles belong to the whole
+-- server, so another database may have made them already, perhaps at this very moment.
+do $$
+declare
+  name text;
+begin
+  foreach name in array array['parley_chat', 'parley_ws', 'parley_sync'] loop
+    begin
+      execute format('create role %I nologin', name);
+    exception when duplicate_object or unique_violation then
+      null;
+    end;
+    -- The migrating login may become each of them. A superuser may anyway.
+    if not pg_has_role(current_user, name, 'member') then
+      execute format('grant %I to current_user', name);
+    end if;
+  end loop;
+end
+$$;
+
+---- create above / drop below ----
+
+-- Nothing: other databases of this server may use the roles.
+select 1;

@@ -1,0 +1,27 @@
+-- The event log: one row per seq of a channel, whatever happened at it. No foreign keys to users or
+-- channels: a backlog can be replayed into a restored database that does not know them yet.
+-- kind is one of the event kinds (message, edit, delete, reaction, member_joined, member_left,
+-- channel_updated) or a tombstone, which keeps a seq that holds no event:
+-- failed (dead-lettered), lost (Redis lost it before it was stored), noop (the id has another seq).
+create table messages (
+  channel_id uuid        not null,
+  seq        bigint      not null check (seq > 0),
+  id         uuid        not null,
+  kind       text        not null,
+  sender_id  uuid        not null,
+  client_id  uuid,
+  target     uuid,                     -- edit, delete, reaction: the message; member_*: the member
+  body       text        not null default '',
+  data       jsonb,                    -- what only this kind has: reply_to, mentions, emoji, …
+  sent_at    timestamptz not null,
+  stored_at  timestamptz not null default now(),
+  primary key (channel_id, seq),
+  constraint messages_id_key unique (channel_id, id)
+);
+
+grant select on messages to parley_chat, parley_ws;
+grant select, insert, update, delete on messages to parley_sync;
+
+---- create above / drop below ----
+
+drop table messages;

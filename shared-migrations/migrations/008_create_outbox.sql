@@ -1,0 +1,21 @@
+-- What must reach Redis once its transaction has committed: written in that transaction, relayed and
+-- deleted by chat-service, in the order of id within a channel (or, without one, within a user).
+-- event_id is the idempotency key of the event that the row becomes, so relaying twice is harmless.
+create table outbox (
+  id         bigint generated always as identity primary key,
+  kind       text        not null,
+  event_id   uuid        not null default gen_random_uuid(),
+  channel_id uuid,
+  actor_id   uuid,
+  subject_id uuid,
+  payload    jsonb       not null default '{}',
+  created_at timestamptz not null default now(),
+  check (channel_id is not null or subject_id is not null)
+);
+create index outbox_order_idx on outbox (coalesce(channel_id, subject_id), id);
+
+grant select, insert, update, delete on outbox to parley_chat;
+
+---- create above / drop below ----
+
+drop table outbox;

@@ -1,0 +1,264 @@
+package migrations_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"parley.chat/internal/testkit/pgtest"
+	migrations "parley.chat/shared-migrations"
+)
+
+const (
+	ann = "00000000-0000-4000-8000-00000000000a"
+	bob = "00000000-0000-4000-8000-00000000000b"
+	eve = "00000000-0000-4000-8000-00000000000e"
+)
+
+// sqlState returns the SQLSTATE of err, or "" for none.
+func sqlState(err error) string {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pgErr.Code
+	}
+	return ""
+}
+
+const insufficientPrivilege = "42501"
+
+// tables lists our tables.
+func tables(t *testing.T, pool *pgxpool.Pool) []string {
+	t.Helper()
+	var names []string
+	err := pool.QueryRow(t.Context(), `select array_agg(tablename::text order by tablename) from pg_tables
+		where schemaname = 'public' and 'public.' || tablename <> $1`, migrations.VersionTable).Scan(&names)
+	if err != nil || len(names) == 0 {
+		t.Fatalf("tables = %v, %v", names, err)
+	}
+	return names
+}
+
+// users makes three people.
+func users(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	_, err := pool.Exec(t.Context(), `insert into users (id, username, email, password_hash)
+		select id::uuid, name, name || '@example.org', 'secret' from (values ($1, 'ann'), ($2, 'bob'), ($3, 'eve')) u (id, name)`, ann, bob, eve)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// can asks the server whether the role has any of the privileges on the table, or on a column of it.
+func can(t *testing.T, pool *pgxpool.Pool, role, table, privileges string) bool {
+	t.Helper()
+	var yes bool
+	columns := strings.ReplaceAll(strings.ReplaceAll(privileges, ",DELETE", ""), ",TRUNCATE", "")
+	err := pool.QueryRow(t.Context(), "select has_table_privilege($1, $2::regclass, $3) or has_any_column_privilege($1, $2::regclass, $4)",
+		role, table, privileges, columns).Scan(&yes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return yes
+}
+
+func TestRoles_writes(t *testing.T) {
+	t.Parallel()
+	admin := pgtest.Open(t).Pool(t)
+	mayWrite := map[string]string{
+		"parley_ws":   "",
+		"parley_sync": "messages channel_members sync_watermarks",
+		"parley_chat": "channel_members channels contacts group_members groups outbox refresh_tokens sessions users",
+	}
+	for role, allowed := range mayWrite {
+		for _, table := range tables(t, admin) {
+			// What is stored of events (projections come and go) is sync-service's alone.
+			got := can(t, admin, role, table, "INSERT,UPDATE,DELETE,TRUNCATE")
+			if want := strings.Contains(" "+allowed+" ", " "+table+" "); role != "parley_sync" && got != want {
+				t.Errorf("%s writes %s: %v, want %v", role, table, got, want)
+			}
+		}
+		for table := range strings.FieldsSeq(allowed) {
+			if !can(t, admin, role, table, "INSERT,UPDATE,DELETE,TRUNCATE") {
+				t.Errorf("%s may not write %s", role, table)
+			}
+		}
+		var schema bool
+		if err := admin.QueryRow(t.Context(), "select has_schema_privilege($1, 'public', 'create')", role).Scan(&schema); err != nil || schema {
+			t.Errorf("%s may change the schema: %v, %v", role, schema, err)
+		}
+	}
+}
+
+func TestRoles_syncKnowsNoPeople(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Open(t)
+	admin, sync := db.Pool(t), db.PoolAs(t, "parley_sync")
+	for _, table := range []string{"users", "sessions", "refresh_tokens", "contacts", "groups", "group_members", "outbox"} {
+		if can(t, admin, "parley_sync", table, "SELECT,INSERT,UPDATE,DELETE,TRUNCATE") {
+			t.Errorf("parley_sync has rights on %s", table)
+		}
+		if _, err := sync.Exec(t.Context(), "select * from "+table); sqlState(err) != insufficientPrivilege {
+			t.Errorf("parley_sync reads %s: %v", table, err)
+		}
+	}
+	for _, sql := range []string{
+		"select * from channels, channel_members",
+		"update channel_members set last_read_seq = 1, last_delivered_seq = 1",
+		"insert into sync_watermarks (partition) values (0)",
+		"select * from sync_watermarks where partition = 0 for update",
+		"insert into messages (channel_id, seq, id, kind, sender_id, sent_at) values (gen_random_uuid(), 1, gen_random_uuid(), 'message', gen_random_uuid(), now())",
+		"update messages set body = 'edited'",
+	} {
+		if _, err := sync.Exec(t.Context(), sql); err != nil {
+			t.Errorf("parley_sync: %s: %v", sql, err)
+		}
+	}
+	if _, err := sync.Exec(t.Context(), "update channel_members set role = 'owner'"); sqlState(err) != insufficientPrivilege {
+		t.Errorf("parley_sync makes owners: %v", err)
+	}
+	var id string
+	err := sync.QueryRow(t.Context(), "select channel_id from open_direct_channel($1, $2)", ann, bob).Scan(&id)
+	if sqlState(err) != insufficientPrivilege {
+		t.Errorf("parley_sync opens direct channels: %v", err)
+	}
+}
+
+func TestRoles_wsOpensDirectChannels(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Open(t)
+	admin, ws := db.Pool(t), db.PoolAs(t, "parley_ws")
+	users(t, admin)
+	open := func(from, to string) (id string, created bool, err error) {
+		err = ws.QueryRow(t.Context(), "select channel_id, created from open_direct_channel($1, $2)", from, to).Scan(&id, &created)
+		return id, created, err
+	}
+	first, created, err := open(ann, bob)
+	if err != nil || !created {
+		t.Fatalf("first call = %v, %v; want it created", created, err)
+	}
+	if again, created, err := open(bob, ann); err != nil || created || again != first {
+		t.Errorf("second call, the other way round = %s, %v, %v; want %s, found", again, created, err, first)
+	}
+	var members, notices int
+	err = admin.QueryRow(t.Context(), `select (select count(*) from channel_members where channel_id = $1),
+		(select count(*) from outbox where channel_id = $1)`, first).Scan(&members, &notices)
+	if err != nil || members != 2 || notices != 1 {
+		t.Errorf("%d members, %d outbox rows, %v; want 2, 1", members, notices, err)
+	}
+	if _, err := admin.Exec(t.Context(), "insert into contacts (user_id, contact_id, state) values ($1, $2, 'blocked')", ann, eve); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ from, to, want string }{
+		{ann, eve, "PA403"}, {eve, ann, "PA403"}, {ann, ann, "PA400"}, {ann, "00000000-0000-4000-8000-000000000000", "PA404"},
+	} {
+		if _, _, err := open(tt.from, tt.to); sqlState(err) != tt.want {
+			t.Errorf("open %s %s = %v, want %s", tt.from, tt.to, err, tt.want)
+		}
+	}
+	for _, sql := range []string{"select password_hash from users", "select email from users", "select * from users", "select * from sessions", "select * from contacts"} {
+		if _, err := ws.Exec(t.Context(), sql); sqlState(err) != insufficientPrivilege {
+			t.Errorf("parley_ws: %s: %v, want it refused", sql, err)
+		}
+	}
+	for _, sql := range []string{"select id, username, display_name from users", "select * from channels, channel_members", "select * from messages", "select * from sync_watermarks"} {
+		if _, err := ws.Exec(t.Context(), sql); err != nil {
+			t.Errorf("parley_ws: %s: %v", sql, err)
+		}
+	}
+}
+
+// TestRoles_directChannelOnce: however many ask at once, there is one channel.
+func TestRoles_directChannelOnce(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Open(t)
+	users(t, db.Pool(t))
+	ws := db.PoolAs(t, "parley_ws")
+	type result struct {
+		id      string
+		created bool
+		err     error
+	}
+	results := make(chan result)
+	const callers = 8
+	for i := range callers {
+		go func() {
+			var r result
+			pair := [2]string{ann, bob}
+			r.err = ws.QueryRow(context.Background(), "select channel_id, created from open_direct_channel($1, $2)", pair[i%2], pair[1-i%2]).Scan(&r.id, &r.created)
+			results <- r
+		}()
+	}
+	ids, created := map[string]bool{}, 0
+	for range callers {
+		r := <-results
+		if r.err != nil {
+			t.Error(r.err)
+		}
+		ids[r.id] = true
+		if r.created {
+			created++
+		}
+	}
+	if len(ids) != 1 || created != 1 {
+		t.Errorf("%d channels, %d of them created; want 1, 1", len(ids), created)
+	}
+}
+
+func TestRoles_chatDoesItsJob(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Open(t)
+	chat := db.PoolAs(t, "parley_chat")
+	users(t, chat)
+	for i, sql := range []string{
+		"insert into sessions (id, user_id, expires_at) values (gen_random_uuid(), '" + ann + "', now())",
+		"insert into refresh_tokens (token_hash, session_id) select 'x', id from sessions",
+		"insert into contacts (user_id, contact_id, state) values ('" + ann + "', '" + bob + "', 'accepted')",
+		"insert into groups (id, name) values (gen_random_uuid(), 'g')",
+		"insert into group_members (group_id, user_id) select id, '" + ann + "' from groups",
+		"insert into channels (kind, name) values ('public', 'general')",
+		"insert into channel_members (channel_id, user_id) select id, '" + ann + "' from channels",
+		"insert into outbox (kind, channel_id) select 'member_joined', id from channels",
+		"select * from outbox for update skip locked",
+		"delete from outbox",
+		"select * from open_direct_channel('" + ann + "', '" + bob + "')",
+		"select * from messages",
+		"update users set bio = 'hi'",
+		"delete from users",
+	} {
+		if _, err := chat.Exec(t.Context(), sql); err != nil {
+			t.Errorf("%d: %s: %v", i, sql, err)
+		}
+	}
+	if _, err := chat.Exec(t.Context(), "delete from messages"); sqlState(err) != insufficientPrivilege {
+		t.Errorf("parley_chat deletes messages: %v", err)
+	}
+}
+
+// TestRoles_migratingLogin: a login that is no superuser and no owner of the server can migrate, and
+// then take the roles.
+func TestRoles_migratingLogin(t *testing.T) {
+	t.Parallel()
+	s := pgtest.NewServer(t)
+	admin := s.Pool(t)
+	for _, sql := range []string{"create role deploy login createrole", "create database app owner deploy"} {
+		if _, err := admin.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Another database of the server has made the roles already, which is the harder case.
+	url := strings.Replace(strings.Replace(s.URL, "/parley?", "/app?", 1), "user=postgres", "user=deploy", 1)
+	err := migrations.Up(t.Context(), url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, role := range []string{"parley_chat", "parley_ws", "parley_sync"} {
+		var got string
+		if err := scan(t, fmt.Sprintf("%s&role=%s", url, role), "select current_user", &got); err != nil || got != role {
+			t.Errorf("as %s: %q, %v", role, got, err)
+		}
+	}
+}

@@ -1,0 +1,307 @@
+CREATE FUNCTION public.open_direct_channel(from_user uuid, to_user uuid) RETURNS TABLE(channel_id uuid, created boolean)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+  low  uuid := least(from_user, to_user);
+  high uuid := greatest(from_user, to_user);
+  made uuid;
+begin
+  if from_user = to_user then
+    raise exception 'a direct channel needs two users' using errcode = 'PA400';
+  end if;
+  if (select count(*) from users u where u.id in (from_user, to_user) and u.deleted_at is null) <> 2 then
+    raise exception 'no such user' using errcode = 'PA404';
+  end if;
+  if exists (select 1 from contacts k where k.state = 'blocked'
+             and ((k.user_id = from_user and k.contact_id = to_user)
+               or (k.user_id = to_user and k.contact_id = from_user))) then
+    raise exception 'one of the two has blocked the other' using errcode = 'PA403';
+  end if;
+
+  insert into channels (kind, direct_low, direct_high, created_by)
+    values ('direct', low, high, from_user)
+    on conflict (direct_low, direct_high) where kind = 'direct' do nothing
+    returning id into made;
+  if made is null then
+    return query select c.id, false from channels c
+      where c.kind = 'direct' and c.direct_low = low and c.direct_high = high;
+    return;
+  end if;
+  insert into channel_members (channel_id, user_id) values (made, from_user), (made, to_user);
+  insert into outbox (kind, channel_id, actor_id, payload)
+    values ('direct_opened', made, from_user, jsonb_build_object('user_ids', jsonb_build_array(low, high)));
+  return query select made, true;
+end
+$$;
+
+CREATE TABLE public.channel_members (
+    channel_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    role text DEFAULT 'member'::text NOT NULL,
+    joined_at timestamp with time zone DEFAULT now() NOT NULL,
+    joined_seq bigint DEFAULT 0 NOT NULL,
+    last_delivered_seq bigint DEFAULT 0 NOT NULL,
+    last_read_seq bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT channel_members_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'member'::text])))
+);
+
+CREATE TABLE public.channels (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    kind text NOT NULL,
+    name text DEFAULT ''::text NOT NULL,
+    description text DEFAULT ''::text NOT NULL,
+    group_id uuid,
+    direct_low uuid,
+    direct_high uuid,
+    created_by uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleted_at timestamp with time zone,
+    CONSTRAINT channels_check CHECK (((kind = 'direct'::text) = ((direct_low IS NOT NULL) AND (direct_high IS NOT NULL)))),
+    CONSTRAINT channels_check1 CHECK ((direct_low < direct_high)),
+    CONSTRAINT channels_check2 CHECK (((kind = 'direct'::text) OR (name <> ''::text))),
+    CONSTRAINT channels_kind_check CHECK ((kind = ANY (ARRAY['public'::text, 'unlisted'::text, 'private'::text, 'direct'::text])))
+);
+
+CREATE TABLE public.contacts (
+    user_id uuid NOT NULL,
+    contact_id uuid NOT NULL,
+    state text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT contacts_check CHECK ((user_id <> contact_id)),
+    CONSTRAINT contacts_state_check CHECK ((state = ANY (ARRAY['requested'::text, 'accepted'::text, 'blocked'::text])))
+);
+
+CREATE TABLE public.group_members (
+    group_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    role text DEFAULT 'member'::text NOT NULL,
+    joined_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT group_members_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'member'::text])))
+);
+
+CREATE TABLE public.groups (
+    id uuid NOT NULL,
+    name text NOT NULL,
+    description text DEFAULT ''::text NOT NULL,
+    created_by uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleted_at timestamp with time zone
+);
+
+CREATE TABLE public.messages (
+    channel_id uuid NOT NULL,
+    seq bigint NOT NULL,
+    id uuid NOT NULL,
+    kind text NOT NULL,
+    sender_id uuid NOT NULL,
+    client_id uuid,
+    target uuid,
+    body text DEFAULT ''::text NOT NULL,
+    data jsonb,
+    sent_at timestamp with time zone NOT NULL,
+    stored_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT messages_seq_check CHECK ((seq > 0))
+);
+
+CREATE TABLE public.outbox (
+    id bigint NOT NULL,
+    kind text NOT NULL,
+    event_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    channel_id uuid,
+    actor_id uuid,
+    subject_id uuid,
+    payload jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT outbox_check CHECK (((channel_id IS NOT NULL) OR (subject_id IS NOT NULL)))
+);
+
+ALTER TABLE public.outbox ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.outbox_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.refresh_tokens (
+    token_hash bytea NOT NULL,
+    session_id uuid NOT NULL,
+    issued_at timestamp with time zone DEFAULT now() NOT NULL,
+    used_at timestamp with time zone
+);
+
+CREATE TABLE public.sessions (
+    id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    user_agent text DEFAULT ''::text NOT NULL,
+    address text DEFAULT ''::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_used_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    revoked_at timestamp with time zone
+);
+
+CREATE TABLE public.sync_watermarks (
+    partition integer NOT NULL,
+    entry_ms bigint DEFAULT 0 NOT NULL,
+    entry_seq bigint DEFAULT 0 NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT sync_watermarks_partition_check CHECK ((partition >= 0))
+);
+
+CREATE TABLE public.users (
+    id uuid NOT NULL,
+    username text NOT NULL,
+    email text NOT NULL,
+    password_hash text NOT NULL,
+    display_name text DEFAULT ''::text NOT NULL,
+    bio text DEFAULT ''::text NOT NULL,
+    avatar_url text DEFAULT ''::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    deleted_at timestamp with time zone,
+    CONSTRAINT users_username_check CHECK (((char_length(username) >= 3) AND (char_length(username) <= 50)))
+);
+
+ALTER TABLE ONLY public.channel_members
+    ADD CONSTRAINT channel_members_pkey PRIMARY KEY (channel_id, user_id);
+
+ALTER TABLE ONLY public.channels
+    ADD CONSTRAINT channels_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.contacts
+    ADD CONSTRAINT contacts_pkey PRIMARY KEY (user_id, contact_id);
+
+ALTER TABLE ONLY public.group_members
+    ADD CONSTRAINT group_members_pkey PRIMARY KEY (group_id, user_id);
+
+ALTER TABLE ONLY public.groups
+    ADD CONSTRAINT groups_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.messages
+    ADD CONSTRAINT messages_id_key UNIQUE (channel_id, id);
+
+ALTER TABLE ONLY public.messages
+    ADD CONSTRAINT messages_pkey PRIMARY KEY (channel_id, seq);
+
+ALTER TABLE ONLY public.outbox
+    ADD CONSTRAINT outbox_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.refresh_tokens
+    ADD CONSTRAINT refresh_tokens_pkey PRIMARY KEY (token_hash);
+
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.sync_watermarks
+    ADD CONSTRAINT sync_watermarks_pkey PRIMARY KEY (partition);
+
+ALTER TABLE ONLY public.users
+    ADD CONSTRAINT users_pkey PRIMARY KEY (id);
+
+CREATE INDEX channel_members_user_id_idx ON public.channel_members USING btree (user_id);
+
+CREATE UNIQUE INDEX channels_direct_key ON public.channels USING btree (direct_low, direct_high) WHERE (kind = 'direct'::text);
+
+CREATE UNIQUE INDEX channels_group_name_key ON public.channels USING btree (group_id, lower(name)) WHERE ((group_id IS NOT NULL) AND (deleted_at IS NULL));
+
+CREATE UNIQUE INDEX channels_public_name_key ON public.channels USING btree (lower(name)) WHERE ((kind = 'public'::text) AND (group_id IS NULL) AND (deleted_at IS NULL));
+
+CREATE INDEX contacts_contact_id_idx ON public.contacts USING btree (contact_id, state);
+
+CREATE INDEX group_members_user_id_idx ON public.group_members USING btree (user_id);
+
+CREATE INDEX outbox_order_idx ON public.outbox USING btree (COALESCE(channel_id, subject_id), id);
+
+CREATE INDEX refresh_tokens_session_id_idx ON public.refresh_tokens USING btree (session_id);
+
+CREATE INDEX sessions_user_id_idx ON public.sessions USING btree (user_id, created_at DESC);
+
+CREATE UNIQUE INDEX users_email_key ON public.users USING btree (lower(email));
+
+CREATE UNIQUE INDEX users_username_key ON public.users USING btree (lower(username));
+
+ALTER TABLE ONLY public.channel_members
+    ADD CONSTRAINT channel_members_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES public.channels(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.channel_members
+    ADD CONSTRAINT channel_members_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.channels
+    ADD CONSTRAINT channels_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.users(id) ON DELETE SET NULL;
+
+ALTER TABLE ONLY public.channels
+    ADD CONSTRAINT channels_group_id_fkey FOREIGN KEY (group_id) REFERENCES public.groups(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.contacts
+    ADD CONSTRAINT contacts_contact_id_fkey FOREIGN KEY (contact_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.contacts
+    ADD CONSTRAINT contacts_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.group_members
+    ADD CONSTRAINT group_members_group_id_fkey FOREIGN KEY (group_id) REFERENCES public.groups(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.group_members
+    ADD CONSTRAINT group_members_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.groups
+    ADD CONSTRAINT groups_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.users(id) ON DELETE SET NULL;
+
+ALTER TABLE ONLY public.refresh_tokens
+    ADD CONSTRAINT refresh_tokens_session_id_fkey FOREIGN KEY (session_id) REFERENCES public.sessions(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+REVOKE ALL ON FUNCTION public.open_direct_channel(from_user uuid, to_user uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.open_direct_channel(from_user uuid, to_user uuid) TO parley_ws;
+GRANT ALL ON FUNCTION public.open_direct_channel(from_user uuid, to_user uuid) TO parley_chat;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.channel_members TO parley_chat;
+GRANT SELECT ON TABLE public.channel_members TO parley_ws;
+GRANT SELECT ON TABLE public.channel_members TO parley_sync;
+
+GRANT UPDATE(last_delivered_seq) ON TABLE public.channel_members TO parley_sync;
+
+GRANT UPDATE(last_read_seq) ON TABLE public.channel_members TO parley_sync;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.channels TO parley_chat;
+GRANT SELECT ON TABLE public.channels TO parley_ws;
+GRANT SELECT ON TABLE public.channels TO parley_sync;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.contacts TO parley_chat;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.group_members TO parley_chat;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.groups TO parley_chat;
+
+GRANT SELECT ON TABLE public.messages TO parley_chat;
+GRANT SELECT ON TABLE public.messages TO parley_ws;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.messages TO parley_sync;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.outbox TO parley_chat;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.refresh_tokens TO parley_chat;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sessions TO parley_chat;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.sync_watermarks TO parley_sync;
+GRANT SELECT ON TABLE public.sync_watermarks TO parley_ws;
+GRANT SELECT ON TABLE public.sync_watermarks TO parley_chat;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.users TO parley_chat;
+
+GRANT SELECT(id) ON TABLE public.users TO parley_ws;
+
+GRANT SELECT(username) ON TABLE public.users TO parley_ws;
+
+GRANT SELECT(display_name) ON TABLE public.users TO parley_ws;
+
+GRANT SELECT(deleted_at) ON TABLE public.users TO parley_ws;
