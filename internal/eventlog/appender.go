@@ -1,0 +1,210 @@
+package eventlog
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+	"parley.chat/shared-contracts/rediskey"
+)
+
+// IdempotencyWindow is how long a client id protects a retry.
+const IdempotencyWindow = 10 * time.Minute
+
+// AppenderConfig configures an Appender. A zero field means its default.
+type AppenderConfig struct {
+	Lanes   int           // default 1 for one server, one per partition for a Cluster
+	Timeout time.Duration // default 5s: how long an append waits for Redis before it is unavailable
+	Logger  *slog.Logger  // default slog.Default()
+}
+
+// Appender appends events to channels. Callers share round trips: what comes while a lane's batch is
+// under way leaves as its next batch, one script call per channel, pipelined. No append waits on a
+// timer. Events of one channel keep the order in which they were submitted.
+//
+// A batch whose outcome is unknown is sent again whole: the idempotency records make that harmless.
+type Appender struct {
+	log   *Log
+	rdb   redis.UniversalClient
+	floor Floor
+	cfg   AppenderConfig
+	lanes []*lane
+}
+
+// NewAppender returns an Appender. rdb must not retry by itself (redisclient.Options.NoRetry): the
+// appender decides when a call is sent again. floor is asked when a channel has no counter.
+func NewAppender(log *Log, rdb redis.UniversalClient, floor Floor, cfg AppenderConfig) *Appender {
+	if cfg.Lanes == 0 {
+		cfg.Lanes = 1
+		if _, cluster := rdb.(*redis.ClusterClient); cluster {
+			cfg.Lanes = log.partitions
+		}
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 5 * time.Second
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	a := &Appender{log: log, rdb: rdb, floor: floor, cfg: cfg}
+	for range min(cfg.Lanes, log.partitions) {
+		a.lanes = append(a.lanes, newLane(a))
+	}
+	return a
+}
+
+// Run appends until ctx is done, then refuses what comes and finishes what was submitted.
+func (a *Appender) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, l := range a.lanes {
+		g.Go(func() error { return l.run(ctx) })
+	}
+	return g.Wait()
+}
+
+// AppendOptions shape one append.
+type AppendOptions struct {
+	Retention time.Duration // of the idempotency record; default IdempotencyWindow
+}
+
+// Ack says that an event is durable, and where it stands.
+type Ack struct {
+	ID        chat.EventID
+	Seq       int64
+	Epoch     event.Epoch
+	SentAt    chat.Time
+	Duplicate bool // the client id had been used for the same content: this is that event
+}
+
+// Append appends e, whose Seq is ignored, and waits for the outcome. Its error is an *apierr.Error:
+// Forbidden (the sender has left), Conflict (the client id was used for another content), Unavailable
+// (Redis, or PostgreSQL for a channel without a counter, did not answer in time; the event may have
+// been appended all the same, which a retry with the same client id settles).
+func (a *Appender) Append(ctx context.Context, e frame.Event, o AppendOptions) (Ack, error) {
+	type outcome struct {
+		ack Ack
+		err error
+	}
+	done := make(chan outcome, 1)
+	if err := a.Submit(e, o, func(ack Ack, err error) { done <- outcome{ack, err} }); err != nil {
+		return Ack{}, err
+	}
+	select {
+	case out := <-done:
+		return out.ack, out.err
+	case <-ctx.Done():
+		return Ack{}, apierr.Wrap(ctx.Err(), apierr.Unavailable, "gave up waiting for the append")
+	}
+}
+
+// Submit is Append without the wait: done is called exactly once, from a goroutine of the Appender,
+// which it must not block. An error means that nothing was submitted and done is never called.
+func (a *Appender) Submit(e frame.Event, o AppendOptions, done func(Ack, error)) error {
+	if e.ClientID == nil || e.ClientID.IsZero() {
+		return apierr.New(apierr.Internal, "an append needs a client id")
+	}
+	before, after, err := e.EncodeAround()
+	if err != nil {
+		return apierr.Wrap(err, apierr.Internal, "the event cannot be encoded")
+	}
+	if o.Retention == 0 {
+		o.Retention = IdempotencyWindow
+	}
+	p := a.log.Partition(e.ChannelID.UUID)
+	subject, mark := removalMark(&e)
+	return a.lanes[p%len(a.lanes)].submit(&pending{
+		channel: e.ChannelID, id: e.ID, sentAt: e.SentAt, deadline: time.Now().Add(a.cfg.Timeout), done: done,
+		recordKey: rediskey.Idempotency(p, e.ChannelID, e.SenderID, *e.ClientID),
+		markKey:   rediskey.Removed(p, e.ChannelID, subject),
+		args: [perEvent]any{
+			string(e.Type), e.ID.String(), e.SenderID.String(), e.ClientID.String(), digest(&e),
+			before, after, e.SentAt.String(), o.Retention.Milliseconds(), mark,
+		},
+	})
+}
+
+// removalMark says whose mark an event concerns and what it does to it.
+func removalMark(e *frame.Event) (subject chat.UserID, mark string) {
+	subject = e.SenderID
+	switch {
+	case e.Type == event.MemberLeft && e.UserID != nil:
+		return *e.UserID, "set"
+	case e.Type == event.MemberJoined && e.UserID != nil:
+		return *e.UserID, "clear"
+	case e.Type.FromMember():
+		return subject, "check"
+	}
+	return subject, ""
+}
+
+// digest sums up what the sender asked for, so that a client id used again for something else shows.
+func digest(e *frame.Event) string {
+	h := sha256.New()
+	part := func(s string) { fmt.Fprintf(h, "%d:%s", len(s), s) }
+	part(string(e.Type))
+	part(e.Body)
+	part(e.Emoji)
+	part(strconv.FormatBool(e.Remove))
+	for _, ref := range []*chat.EventID{e.MessageID, e.ReplyTo} {
+		if ref == nil {
+			part("")
+		} else {
+			part(ref.String())
+		}
+	}
+	if e.UserID != nil {
+		part(e.UserID.String())
+	}
+	return hex.EncodeToString(h.Sum(nil)[:12])
+}
+
+// outcomeOf reads one result of the script for p.
+func outcomeOf(p *pending, epoch event.Epoch, result string) (Ack, error) {
+	word, rest, _ := strings.Cut(result, " ")
+	switch word {
+	case "ok":
+		seq, err := strconv.ParseInt(rest, 10, 64)
+		if err != nil {
+			return Ack{}, apierr.Wrap(err, apierr.Internal, "the append answered nonsense")
+		}
+		return Ack{ID: p.id, Seq: seq, Epoch: epoch, SentAt: p.sentAt}, nil
+	case "dup":
+		return duplicateOf(p, epoch, rest)
+	case "conflict":
+		return Ack{}, apierr.New(apierr.Conflict, "this client_id was used for another content")
+	case "forbidden":
+		return Ack{}, apierr.New(apierr.Forbidden, "not a member of this channel any more")
+	}
+	return Ack{}, apierr.New(apierr.Internal, "the append answered %.40q", result)
+}
+
+// duplicateOf reads an idempotency record: digest, id, seq, sent_at.
+func duplicateOf(p *pending, epoch event.Epoch, record string) (Ack, error) {
+	f := strings.Split(record, " ")
+	if len(f) != 4 {
+		return Ack{}, apierr.New(apierr.Internal, "the idempotency record has %d words", len(f))
+	}
+	id, errID := chat.ParseEventID(f[1])
+	seq, errSeq := strconv.ParseInt(f[2], 10, 64)
+	var sentAt chat.Time
+	errTime := sentAt.UnmarshalText([]byte(f[3]))
+	if err := errors.Join(errID, errSeq, errTime); err != nil {
+		return Ack{}, apierr.Wrap(err, apierr.Internal, "the idempotency record is damaged")
+	}
+	// A batch that was sent again meets its own records.
+	return Ack{ID: id, Seq: seq, Epoch: epoch, SentAt: sentAt, Duplicate: id != p.id}, nil
+}

@@ -1,0 +1,225 @@
+// Package eventlog is Parley's log of events in Redis: the append, the reads of heads and tails, the
+// subscriptions and the users' notices. Whatever touches a key with a partition's tag for one of these
+// stands here; the consumer group belongs to sync-service.
+package eventlog
+
+import (
+	"context"
+	"crypto/rand"
+	_ "embed"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/notice"
+	"parley.chat/shared-contracts/rediskey"
+)
+
+var (
+	//go:embed append.lua
+	appendSource string
+	//go:embed seed.lua
+	seedSource string
+
+	appendScript = redis.NewScript(appendSource)
+	seedScript   = redis.NewScript(seedSource)
+)
+
+// Log reads and publishes. It is safe for concurrent use and holds no state of its own.
+type Log struct {
+	rdb        redis.UniversalClient
+	partitions int
+}
+
+// New returns the log that rdb holds in the given number of partitions.
+func New(rdb redis.UniversalClient, partitions int) *Log {
+	return &Log{rdb: rdb, partitions: partitions}
+}
+
+// Partitions returns the number of partitions.
+func (l *Log) Partitions() int { return l.partitions }
+
+// Partition returns the partition of a channel's or a user's id.
+func (l *Log) Partition(id uuid.UUID) int { return rediskey.Of(id, l.partitions) }
+
+// Head is how far a channel's numbering has come. Its zero value says that Redis has no counter.
+type Head struct {
+	Seq   int64
+	Epoch event.Epoch
+}
+
+// Seeded reports whether Redis has a counter.
+func (h Head) Seeded() bool { return h.Epoch != "" }
+
+// Heads returns the heads of channels, in their order, in one round trip.
+func (l *Log) Heads(ctx context.Context, channels []chat.ChannelID) ([]Head, error) {
+	heads := make([]Head, len(channels))
+	if len(channels) == 0 {
+		return heads, nil
+	}
+	replies := make([]*redis.SliceCmd, len(channels))
+	_, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, c := range channels {
+			replies[i] = p.HMGet(ctx, rediskey.Counter(l.Partition(c.UUID), c), "seq", "epoch")
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read heads of %d channels: %w", len(channels), err)
+	}
+	for i, r := range replies {
+		if heads[i], err = headOf(r.Val()); err != nil {
+			return nil, fmt.Errorf("read head of channel %s: %w", channels[i], err)
+		}
+	}
+	return heads, nil
+}
+
+// headOf reads the pair {seq, epoch} of a counter; both nil where there is none.
+func headOf(pair []any) (Head, error) {
+	if len(pair) != 2 {
+		return Head{}, fmt.Errorf("counter has %d values", len(pair))
+	}
+	seq, _ := pair[0].(string)
+	epoch, _ := pair[1].(string)
+	if seq == "" || epoch == "" {
+		return Head{}, nil
+	}
+	n, err := strconv.ParseInt(seq, 10, 64)
+	if err != nil {
+		return Head{}, fmt.Errorf("counter: %w", err)
+	}
+	return Head{Seq: n, Epoch: event.Epoch(epoch)}, nil
+}
+
+// Floor returns the highest seq that PostgreSQL holds of a channel, 0 for none.
+type Floor func(ctx context.Context, channel chat.ChannelID) (int64, error)
+
+// EnsureHead returns the head of a channel. Where Redis has no counter it makes one, above everything
+// that is known of the channel: its rows, its tail, and what the stream has above the watermark.
+func (l *Log) EnsureHead(ctx context.Context, channel chat.ChannelID, floor Floor) (Head, error) {
+	heads, err := l.Heads(ctx, []chat.ChannelID{channel})
+	if err != nil || heads[0].Seeded() {
+		return heads[0], err
+	}
+	return l.seed(ctx, channel, floor)
+}
+
+func (l *Log) seed(ctx context.Context, channel chat.ChannelID, floor Floor) (Head, error) {
+	highest, err := floor(ctx, channel)
+	if err != nil {
+		return Head{}, fmt.Errorf("seed channel %s: %w", channel, err)
+	}
+	var epoch int64
+	raise := func(seq int64, e event.Epoch) {
+		highest, epoch = max(highest, seq), max(epoch, e.Number())
+	}
+	newest, err := l.Tail(ctx, channel, 1)
+	if err != nil {
+		return Head{}, err
+	}
+	for _, it := range newest {
+		raise(it.Seq, it.Epoch)
+	}
+	if err := l.scanUnstored(ctx, channel, raise); err != nil {
+		return Head{}, err
+	}
+	pair, err := seedScript.Run(ctx, l.rdb, []string{rediskey.Counter(l.Partition(channel.UUID), channel)},
+		highest, epoch, rand.Text()[:10]).Slice()
+	if err != nil {
+		return Head{}, fmt.Errorf("seed channel %s: %w", channel, err)
+	}
+	return headOf(pair)
+}
+
+// scanUnstored calls raise for each entry of the channel above its partition's watermark.
+func (l *Log) scanUnstored(ctx context.Context, channel chat.ChannelID, raise func(int64, event.Epoch)) error {
+	p := l.Partition(channel.UUID)
+	from, err := l.rdb.HGet(ctx, rediskey.Stored(p), "entry").Result()
+	if errors.Is(err, redis.Nil) {
+		from = "0-0"
+	} else if err != nil {
+		return fmt.Errorf("read watermark of partition %d: %w", p, err)
+	}
+	const page = 1000
+	for {
+		entries, err := l.rdb.XRangeN(ctx, rediskey.Stream(p), "("+from, "+", page).Result()
+		if err != nil {
+			return fmt.Errorf("scan partition %d above %s: %w", p, from, err)
+		}
+		for _, m := range entries {
+			if m.Values["channel_id"] != channel.String() {
+				continue
+			}
+			if e, err := event.DecodeEntry(m.Values); err == nil || e.Seq > 0 {
+				raise(e.Seq, e.Epoch)
+			}
+		}
+		if len(entries) < page {
+			return nil
+		}
+		from = entries[len(entries)-1].ID
+	}
+}
+
+// Tail returns the newest n items of a channel's tail, by ascending seq; fewer where it has fewer.
+func (l *Log) Tail(ctx context.Context, channel chat.ChannelID, n int) ([]event.Item, error) {
+	return l.tail(ctx, channel, int64(-n), -1)
+}
+
+// TailRange returns the items of a channel's tail with from ≤ seq ≤ to, by ascending seq: those that
+// the tail still has. It reads no more of the list than the range takes.
+func (l *Log) TailRange(ctx context.Context, channel chat.ChannelID, from, to int64) ([]event.Item, error) {
+	newest, err := l.Tail(ctx, channel, 1)
+	if err != nil || len(newest) == 0 {
+		return nil, err
+	}
+	head := newest[0].Seq
+	if to = min(to, head); to < from {
+		return nil, nil
+	}
+	// A tail has no holes, so a seq has its place, counted from the end. What is appended between the
+	// two reads moves it; slack keeps the front of the range within the read all the same.
+	const slack = 64
+	items, err := l.tail(ctx, channel, -(head-from+1)-slack, -(head - to + 1))
+	if err != nil {
+		return nil, err
+	}
+	in := items[:0]
+	for _, it := range items {
+		if from <= it.Seq && it.Seq <= to {
+			in = append(in, it)
+		}
+	}
+	return in, nil
+}
+
+func (l *Log) tail(ctx context.Context, channel chat.ChannelID, start, stop int64) ([]event.Item, error) {
+	raw, err := l.rdb.LRange(ctx, rediskey.Tail(l.Partition(channel.UUID), channel), start, stop).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read tail of channel %s: %w", channel, err)
+	}
+	items := make([]event.Item, 0, len(raw))
+	for _, r := range raw {
+		it, err := event.DecodeItem([]byte(r))
+		if err != nil {
+			return nil, fmt.Errorf("read tail of channel %s: %w", channel, err)
+		}
+		items = append(items, it)
+	}
+	return items, nil
+}
+
+// Notify publishes n to the gateways that hold connections of its user. There may be none.
+func (l *Log) Notify(ctx context.Context, n notice.Notice) error {
+	topic := rediskey.UserTopic(l.Partition(n.UserID.UUID), n.UserID)
+	if err := l.rdb.SPublish(ctx, topic, n.Encode()).Err(); err != nil {
+		return fmt.Errorf("notify user %s of %s: %w", n.UserID, n.Kind, err)
+	}
+	return nil
+}

@@ -1,0 +1,81 @@
+// Package eventrow is how an event lies in table messages, and how it is read back. sync-service writes
+// rows; chat-service and ws-server read them.
+package eventrow
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+)
+
+// Row is one row of the event log as readers select it.
+type Row struct {
+	bun.BaseModel `bun:"table:messages"`
+
+	ChannelID chat.ChannelID  `bun:"channel_id,pk,type:uuid"`
+	Seq       int64           `bun:"seq,pk"`
+	ID        chat.EventID    `bun:"id,type:uuid"`
+	Kind      event.Kind      `bun:"kind"`
+	SenderID  chat.UserID     `bun:"sender_id,type:uuid"`
+	ClientID  uuid.NullUUID   `bun:"client_id,type:uuid"`
+	Target    uuid.NullUUID   `bun:"target,type:uuid"`
+	Body      string          `bun:"body"`
+	Data      json.RawMessage `bun:"data,type:jsonb"`
+	SentAt    time.Time       `bun:"sent_at"`
+}
+
+// Data is what column data holds: all that has no column of its own. An empty one is stored as null.
+type Data struct {
+	SenderName string          `json:"sender_name,omitempty"`
+	Username   string          `json:"username,omitempty"`
+	Mentions   []chat.UserID   `json:"mentions,omitempty"`
+	ReplyTo    *chat.EventID   `json:"reply_to,omitempty"`
+	Emoji      string          `json:"emoji,omitempty"`
+	Remove     bool            `json:"remove,omitempty"`
+	Channel    json.RawMessage `json:"channel,omitempty"`
+	From       int64           `json:"from,omitempty"`
+	To         int64           `json:"to,omitempty"`
+
+	Reason  string `json:"reason,omitempty"`  // of a tombstone
+	Dropped bool   `json:"dropped,omitempty"` // a failed one that the operator has given up: nothing replaces it
+}
+
+// Empty reports whether there is nothing to store.
+func (d *Data) Empty() bool {
+	return d.SenderName == "" && d.Username == "" && len(d.Mentions) == 0 && d.ReplyTo == nil && d.Emoji == "" &&
+		!d.Remove && d.Channel == nil && d.From == 0 && d.To == 0 && d.Reason == "" && !d.Dropped
+}
+
+// Event returns the event that the row holds; encoded, it is the frame that subscribers were sent.
+func (r *Row) Event() (frame.Event, error) {
+	var d Data
+	if len(r.Data) > 0 && string(r.Data) != "null" {
+		if err := json.Unmarshal(r.Data, &d); err != nil {
+			return frame.Event{}, fmt.Errorf("row %s/%d: data: %w", r.ChannelID, r.Seq, err)
+		}
+	}
+	e := frame.Event{
+		Type: r.Kind, ChannelID: r.ChannelID, Seq: r.Seq, ID: r.ID, SenderID: r.SenderID,
+		SenderName: d.SenderName, Username: d.Username, Body: r.Body, Mentions: d.Mentions, ReplyTo: d.ReplyTo,
+		Emoji: d.Emoji, Remove: d.Remove, Channel: d.Channel, From: d.From, To: d.To, SentAt: chat.At(r.SentAt),
+	}
+	if r.ClientID.Valid {
+		e.ClientID = &chat.ClientID{UUID: r.ClientID.UUID}
+	}
+	if r.Target.Valid {
+		switch r.Kind {
+		case event.MemberJoined, event.MemberLeft:
+			e.UserID = &chat.UserID{UUID: r.Target.UUID}
+		default:
+			e.MessageID = &chat.EventID{UUID: r.Target.UUID}
+		}
+	}
+	return e, nil
+}

@@ -1,0 +1,39 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+)
+
+// ExitCoder is an error that chooses the exit code of the program.
+type ExitCoder interface {
+	error
+	ExitCode() int
+}
+
+// Main is the whole of a main function: it calls run with a context that ends on SIGINT or SIGTERM,
+// prints its error to standard error, and exits with 1 (or with the code that an ExitCoder chooses). A
+// second signal kills the process at once.
+func Main(run func(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // restores the default action, so the next signal ends the process
+	err := run(ctx, os.Args[1:], os.Getenv, os.Stderr)
+	stop()
+	if err == nil {
+		return
+	}
+	code := 1
+	if e, ok := errors.AsType[ExitCoder](err); ok {
+		code = e.ExitCode()
+	}
+	if msg := err.Error(); msg != "" {
+		fmt.Fprintf(os.Stderr, "%s: %s\n", filepath.Base(os.Args[0]), msg)
+	}
+	os.Exit(code)
+}

@@ -1,0 +1,213 @@
+package token
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// SigningKey is a private key and its id.
+type SigningKey struct {
+	ID      string
+	Private ed25519.PrivateKey
+}
+
+// NewSigningKey makes a key. Its id begins with the time, so that ids sort by age.
+func NewSigningKey() (SigningKey, error) {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return SigningKey{}, fmt.Errorf("make signing key: %w", err)
+	}
+	id := time.Now().UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(public[:4])
+	return SigningKey{ID: id, Private: private}, nil
+}
+
+// Signing returns the key itself.
+func (k SigningKey) Signing() SigningKey { return k }
+
+// Public returns the public half.
+func (k SigningKey) Public() ed25519.PublicKey { return k.Private.Public().(ed25519.PublicKey) }
+
+// StaticKeys is a fixed set of public keys by id.
+type StaticKeys map[string]ed25519.PublicKey
+
+// Key finds a key.
+func (s StaticKeys) Key(_ context.Context, kid string) (ed25519.PublicKey, error) {
+	if key, ok := s[kid]; ok {
+		return key, nil
+	}
+	return nil, ErrUnknownKey
+}
+
+// reloadEvery bounds how often an unknown kid makes Keys look at its folder: a kid costs an attacker
+// nothing.
+const reloadEvery = 2 * time.Second
+
+// Keys is a folder of private keys, one in each <kid>.pem (PKCS#8). The one whose name sorts last signs
+// and all of them verify, so to rotate is to put a newer file there, and to retire a key is to delete
+// its file once the tokens that it signed have ended.
+type Keys struct {
+	dir string
+
+	mu     sync.Mutex // guards the rest; held while the folder is read
+	loaded time.Time
+	sign   SigningKey
+	public StaticKeys
+}
+
+// LoadKeys reads the keys of dir, which is made, with a first key in it, when there is none. Several
+// processes may do so at once: they end up with the same key.
+func LoadKeys(dir string) (*Keys, error) {
+	k := &Keys{dir: dir}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	err := k.loadLocked()
+	if errors.Is(err, errNoKeys) {
+		if err = createFirst(dir); err == nil {
+			err = k.loadLocked()
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// Reload reads the folder again. On an error the keys stay as they were.
+func (k *Keys) Reload() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.loadLocked()
+}
+
+// Signing returns the key that signs now.
+func (k *Keys) Signing() SigningKey {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.sign
+}
+
+// Key finds a key. An unknown kid may be that of a file that another process has just added.
+func (k *Keys) Key(ctx context.Context, kid string) (ed25519.PublicKey, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if _, known := k.public[kid]; !known && time.Since(k.loaded) > reloadEvery {
+		if err := k.loadLocked(); err != nil {
+			return nil, err
+		}
+	}
+	return k.public.Key(ctx, kid)
+}
+
+// Public returns all public keys.
+func (k *Keys) Public() StaticKeys {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return maps.Clone(k.public)
+}
+
+var errNoKeys = errors.New("no <kid>.pem in it")
+
+func (k *Keys) loadLocked() error {
+	k.loaded = time.Now()
+	files, err := os.ReadDir(k.dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("read the keys: %w", err)
+	}
+	var sign SigningKey
+	public := StaticKeys{}
+	for _, f := range files { // sorted by name
+		kid, isKey := strings.CutSuffix(f.Name(), ".pem")
+		if !isKey || kid == "" || strings.HasPrefix(kid, ".") || f.IsDir() {
+			continue
+		}
+		private, err := readKey(filepath.Join(k.dir, f.Name()))
+		if err != nil {
+			return err
+		}
+		sign = SigningKey{ID: kid, Private: private}
+		public[kid] = sign.Public()
+	}
+	if len(public) == 0 {
+		return fmt.Errorf("keys in %s: %w", k.dir, errNoKeys)
+	}
+	k.sign, k.public = sign, public
+	return nil
+}
+
+func readKey(path string) (ed25519.PrivateKey, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read key: %w", err)
+	}
+	block, _ := pem.Decode(b)
+	if block == nil || block.Type != "PRIVATE KEY" {
+		return nil, fmt.Errorf("key %s: not a PEM file of a PKCS#8 private key", path)
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("key %s: %w", path, err)
+	}
+	key, ok := parsed.(ed25519.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("key %s: is a %T, not an Ed25519 key", path, parsed)
+	}
+	return key, nil
+}
+
+// createFirst puts a key into dir unless somebody else has done so meanwhile.
+func createFirst(dir string) (err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make the folder of keys: %w", err)
+	}
+	unlock, err := lock(filepath.Join(dir, ".lock"))
+	if err != nil {
+		return fmt.Errorf("lock the folder of keys: %w", err)
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	there, err := filepath.Glob(filepath.Join(dir, "*.pem"))
+	if err != nil {
+		return fmt.Errorf("look for keys in %s: %w", dir, err)
+	}
+	if slices.ContainsFunc(there, func(p string) bool { return !strings.HasPrefix(filepath.Base(p), ".") }) {
+		return nil
+	}
+	key, err := NewSigningKey()
+	if err != nil {
+		return err
+	}
+	return WriteKey(dir, key)
+}
+
+// WriteKey puts a key into dir as <kid>.pem, readable by its owner alone, whole or not at all.
+func WriteKey(dir string, key SigningKey) (err error) {
+	der, err := x509.MarshalPKCS8PrivateKey(key.Private)
+	if err != nil {
+		return fmt.Errorf("encode key: %w", err)
+	}
+	f, err := os.CreateTemp(dir, ".new-*") // with mode 0600
+	if err != nil {
+		return fmt.Errorf("write key: %w", err)
+	}
+	defer func() { _ = os.Remove(f.Name()) }() // gone already when all went well
+	err = pem.Encode(f, &pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("write key: %w", err)
+	}
+	if err := os.Rename(f.Name(), filepath.Join(dir, key.ID+".pem")); err != nil {
+		return fmt.Errorf("write key: %w", err)
+	}
+	return nil
+}

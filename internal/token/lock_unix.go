@@ -1,0 +1,21 @@
+//go:build darwin || linux
+
+package token
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+// lock takes the lock of a file, which the system gives back should we die, and returns its release.
+func lock(path string) (unlock func() error, err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f.Close, nil
+}

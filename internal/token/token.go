@@ -1,0 +1,183 @@
+// Package token issues and verifies Parley's access tokens: JSON Web Tokens signed with Ed25519.
+//
+// chat-service issues them with a private key that it alone has; a gateway verifies them with the
+// public keys, which it gets over HTTP or, when chat-service is down, from Redis. Everything here is
+// safe for concurrent use, and nothing starts a goroutine.
+package token
+
+import (
+	"cmp"
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"parley.chat/shared-contracts/chat"
+)
+
+const (
+	// Name is the issuer and the audience of every token.
+	Name = "parley"
+	// DefaultTTL is how long a token is good for.
+	DefaultTTL = 15 * time.Minute
+	// leeway is how far the clocks of the machines may be apart.
+	leeway = 5 * time.Second
+	// maxLength bounds what is parsed at all. Our tokens have some 450 bytes.
+	maxLength = 4 << 10
+)
+
+// What Verify answers for a token that does not pass. Anything it returns besides these says that the
+// keys could not be had: the token may well be good.
+var (
+	ErrExpired = errors.New("the token has expired")
+	ErrInvalid = errors.New("the token is not valid")
+)
+
+// ErrUnknownKey is what a KeySource answers for a kid that no key has.
+var ErrUnknownKey = errors.New("no key of this id")
+
+// Claims is what a token says of its bearer.
+type Claims struct {
+	UserID    chat.UserID
+	SessionID chat.SessionID
+	Username  string
+	ExpiresAt time.Time // Issue: zero means now and the issuer's TTL
+}
+
+// wireClaims is Claims in the names of the JWT registry.
+type wireClaims struct {
+	jwt.RegisteredClaims
+	SessionID string `json:"sid"`
+	Username  string `json:"preferred_username"`
+}
+
+// Signer hands out the key that signs now.
+type Signer interface{ Signing() SigningKey }
+
+// Issuer issues tokens.
+type Issuer struct {
+	signer Signer
+	ttl    time.Duration
+	now    func() time.Time
+}
+
+// NewIssuer returns an issuer of tokens that are good for ttl (0: DefaultTTL). A SigningKey is a Signer
+// of its own, which is all that a test or a load generator needs.
+func NewIssuer(signer Signer, ttl time.Duration) *Issuer {
+	return &Issuer{signer: signer, ttl: cmp.Or(ttl, DefaultTTL), now: time.Now}
+}
+
+// TTL returns how long a token is good for.
+func (i *Issuer) TTL() time.Duration { return i.ttl }
+
+// Issue signs a token and returns it with the instant of its end.
+func (i *Issuer) Issue(c Claims) (raw string, expires time.Time, err error) {
+	now := i.now()
+	expires = c.ExpiresAt
+	if expires.IsZero() {
+		expires = now.Add(i.ttl)
+	}
+	key := i.signer.Signing()
+	t := jwt.NewWithClaims(jwt.SigningMethodEdDSA, wireClaims{
+		RegisteredClaims: jwt.RegisteredClaims{
+			Issuer: Name, Audience: jwt.ClaimStrings{Name}, Subject: c.UserID.String(),
+			IssuedAt: jwt.NewNumericDate(now), NotBefore: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(expires),
+		},
+		SessionID: c.SessionID.String(), Username: c.Username,
+	})
+	t.Header["kid"] = key.ID
+	raw, err = t.SignedString(key.Private)
+	if err != nil {
+		return "", time.Time{}, fmt.Errorf("sign token: %w", err)
+	}
+	return raw, expires.Truncate(time.Second), nil // as the token says it
+}
+
+// KeySource finds public keys by their id. It answers ErrUnknownKey for an id that no key has; any
+// other error means that it could not find out.
+type KeySource interface {
+	Key(ctx context.Context, kid string) (ed25519.PublicKey, error)
+}
+
+// Verifier verifies tokens.
+type Verifier struct {
+	keys   KeySource
+	parser *jwt.Parser
+}
+
+// NewVerifier returns a verifier of tokens signed with one of keys.
+func NewVerifier(keys KeySource) *Verifier { return newVerifier(keys, time.Now) }
+
+func newVerifier(keys KeySource, now func() time.Time) *Verifier {
+	return &Verifier{keys: keys, parser: jwt.NewParser(
+		// The method is ours to choose, never the token's: this alone refuses "none" and HS256.
+		jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}),
+		jwt.WithIssuer(Name), jwt.WithAudience(Name),
+		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(leeway), jwt.WithTimeFunc(now),
+	)}
+}
+
+// Verify returns what raw says. Its error is ErrExpired for a token that was good once, ErrInvalid for
+// one that never was, and another when the keys could not be had.
+func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
+	if len(raw) > maxLength {
+		return Claims{}, fmt.Errorf("%w: %d bytes", ErrInvalid, len(raw))
+	}
+	var wire wireClaims
+	var sourceErr error
+	_, err := v.parser.ParseWithClaims(raw, &wire, func(t *jwt.Token) (any, error) {
+		kid, _ := t.Header["kid"].(string)
+		if kid == "" {
+			return nil, errors.New("no kid")
+		}
+		key, err := v.keys.Key(ctx, kid)
+		if err != nil && !errors.Is(err, ErrUnknownKey) {
+			sourceErr = err
+		}
+		return key, err
+	})
+	if sourceErr != nil {
+		return Claims{}, fmt.Errorf("find the key of a token: %w", sourceErr)
+	}
+	if err != nil {
+		if onlyExpired(err) {
+			return Claims{}, ErrExpired
+		}
+		return Claims{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return claimsOf(wire)
+}
+
+// onlyExpired reports whether a token has no fault but its age.
+func onlyExpired(err error) bool {
+	if !errors.Is(err, jwt.ErrTokenExpired) {
+		return false
+	}
+	for _, other := range []error{
+		jwt.ErrTokenInvalidAudience, jwt.ErrTokenInvalidIssuer, jwt.ErrTokenNotValidYet, jwt.ErrTokenUsedBeforeIssued,
+		jwt.ErrTokenRequiredClaimMissing, jwt.ErrTokenInvalidSubject, jwt.ErrTokenInvalidId,
+	} {
+		if errors.Is(err, other) {
+			return false
+		}
+	}
+	return true
+}
+
+func claimsOf(wire wireClaims) (Claims, error) {
+	user, err := chat.ParseUserID(wire.Subject)
+	if err != nil {
+		return Claims{}, fmt.Errorf("%w: sub: %w", ErrInvalid, err)
+	}
+	session, err := chat.ParseSessionID(wire.SessionID)
+	if err != nil {
+		return Claims{}, fmt.Errorf("%w: sid: %w", ErrInvalid, err)
+	}
+	if user.IsZero() || session.IsZero() || wire.Username == "" {
+		return Claims{}, fmt.Errorf("%w: sub, sid or preferred_username is empty", ErrInvalid)
+	}
+	return Claims{UserID: user, SessionID: session, Username: wire.Username, ExpiresAt: wire.ExpiresAt.Time}, nil
+}
