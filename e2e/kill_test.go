@@ -1,0 +1,263 @@
+package e2e_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"parley.chat/internal/testkit"
+	"parley.chat/internal/testkit/wstest"
+	"parley.chat/shared-contracts/chat"
+)
+
+// talker is a client that sends all the time and, when its connection ends, comes back at the other
+// gateway with what it has seen.
+type talker struct {
+	account
+	world   *world
+	channel chat.ChannelID
+
+	seen    []int64                 // the seqs that came, in the order in which they came
+	acked   map[chat.ClientID]int64 // seq by client id
+	ids     map[chat.ClientID]string
+	pending []chat.ClientID // sent, not acknowledged
+	resumes int
+}
+
+// run talks until ctx is done, and then until everything it has sent is acknowledged and seen.
+func (k *talker) run(ctx context.Context, at int) error {
+	for {
+		err := k.connected(ctx, k.world.ws[at%2])
+		if err == nil {
+			return nil
+		}
+		k.resumes++
+		at++
+		if k.resumes > 500 {
+			return fmt.Errorf("%s cannot stay connected: %w", k.Name, err)
+		}
+		<-time.After(time.Duration(20+rand.IntN(60)) * time.Millisecond) // the jitter of a client that reconnects
+	}
+}
+
+var errDisconnected = errors.New("disconnected")
+
+func (k *talker) last() int64 {
+	if len(k.seen) == 0 {
+		return 0
+	}
+	return k.seen[len(k.seen)-1]
+}
+
+// connected is one connection: it resumes, sends again what is pending, goes on talking. It returns nil
+// when the talker is done.
+func (k *talker) connected(ctx context.Context, ws *instance) error {
+	conn, _, err := wstest.TryDial(k.world.t, ws.wsURL()+"/ws?subscribe=none", http.Header{"Authorization": {"Bearer " + k.Token}})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := conn.TryAwait(10*time.Second, func(f wstest.Frame) bool { return f.Type == "hello" }); err != nil {
+		return err
+	}
+	if err := conn.TrySend(map[string]any{"type": "subscribe", "ref": "s", "channel_id": k.channel, "last_seen_seq": k.last()}); err != nil {
+		return err
+	}
+	answer, err := conn.TryAwait(10*time.Second, func(f wstest.Frame) bool { return f.Ref == "s" })
+	if err != nil {
+		return err
+	}
+	if answer.Type != "subscribed" || !answer.Recovered {
+		return fmt.Errorf("resume from %d: %s", k.last(), answer.Raw)
+	}
+	for _, id := range k.pending {
+		if err := k.send(conn, id); err != nil {
+			return err
+		}
+	}
+	return k.talk(ctx, conn)
+}
+
+func (k *talker) send(conn *wstest.Conn, id chat.ClientID) error {
+	return conn.TrySend(map[string]any{"type": "send", "ref": id.String(), "channel_id": k.channel, "client_id": id, "body": k.ids[id]})
+}
+
+func (k *talker) talk(ctx context.Context, conn *wstest.Conn) error {
+	quiet := time.Now()
+	for {
+		done := ctx.Err() != nil
+		if done && len(k.pending) == 0 && time.Since(quiet) > time.Second {
+			return nil
+		}
+		if !done && len(k.pending) < 3 {
+			id := chat.NewClientID()
+			k.ids[id] = fmt.Sprintf("%s says %d", k.Name, len(k.ids))
+			k.pending = append(k.pending, id)
+			if err := k.send(conn, id); err != nil {
+				return err
+			}
+		}
+		f, err := conn.TryAwait(200*time.Millisecond, func(wstest.Frame) bool { return true })
+		if err != nil {
+			if conn.Ended() {
+				return errDisconnected
+			}
+			if time.Since(quiet) > 20*time.Second {
+				return fmt.Errorf("nothing comes, %d pending", len(k.pending))
+			}
+			continue
+		}
+		quiet = time.Now()
+		switch {
+		case f.Type == "ack":
+			k.ack(f)
+		case f.Event() && f.ChannelID == k.channel:
+			k.seen = append(k.seen, f.Seq)
+		case f.Type == "error" && f.Code != "unavailable":
+			return fmt.Errorf("unexpected: %s", f.Raw)
+		case f.Type == "error": // what is pending is sent again over the next connection
+			return errDisconnected
+		}
+	}
+}
+
+func (k *talker) ack(f wstest.Frame) {
+	k.acked[f.ClientID] = f.Seq
+	for i, id := range k.pending {
+		if id == f.ClientID {
+			k.pending = append(k.pending[:i:i], k.pending[i+1:]...)
+			return
+		}
+	}
+}
+
+// TestKill kills each service in turn with SIGKILL while 20 clients send. Every acknowledged message is
+// in PostgreSQL exactly once, seqs have no hole, and every client has seen every seq once, in order.
+func TestKill(t *testing.T) {
+	w := newWorld(t)
+	const people, channels = 20, 4
+	talkers := make([]*talker, people)
+	var open [channels]chat.ChannelID
+	for i := range talkers {
+		a := w.signup(fmt.Sprintf("talker-%d", i))
+		c := i % channels
+		if i < channels {
+			open[c] = a.createChannel(fmt.Sprintf("room-%d", c), "unlisted")
+		} else {
+			a.join(open[c])
+		}
+		talkers[i] = &talker{account: a, world: w, channel: open[c], acked: map[chat.ClientID]int64{}, ids: map[chat.ClientID]string{}}
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	var wg sync.WaitGroup
+	errs := make(chan error, people)
+	for i, k := range talkers {
+		wg.Go(func() {
+			if err := k.run(ctx, i); err != nil {
+				errs <- err
+			}
+		})
+	}
+	for _, victim := range append(w.all(), w.ws[0], w.sync[0]) {
+		w.awaitProgress(open[0])
+		victim.proc.Kill(t)
+		w.awaitProgress(open[0]) // the others go on
+		victim.restart()
+	}
+	w.awaitProgress(open[0])
+	stop()
+	wg.Wait()
+	close(errs)
+	for err := range errs {
+		t.Error(err)
+	}
+	for _, c := range open {
+		w.checkChannel(c, talkers)
+	}
+}
+
+// awaitProgress waits until a channel's numbering has moved on by 20.
+func (w *world) awaitProgress(c chat.ChannelID) {
+	w.t.Helper()
+	rdb := w.redis.Client(w.t)
+	head := func() int64 {
+		keys, err := rdb.Keys(context.Background(), "parley:{*}:seq:"+c.String()).Result()
+		if err != nil || len(keys) != 1 {
+			return 0
+		}
+		n, _ := rdb.HGet(context.Background(), keys[0], "seq").Int64()
+		return n
+	}
+	from := head()
+	testkit.Until(w.t, 30*time.Second, func() error {
+		if now := head(); now < from+20 {
+			return fmt.Errorf("channel %s stands at %d, was %d", c, now, from)
+		}
+		return nil
+	})
+}
+
+func (w *world) checkChannel(c chat.ChannelID, talkers []*talker) {
+	t := w.t
+	t.Helper()
+	acked, resumes := map[int64]string{}, 0
+	var head int64
+	for _, k := range talkers {
+		if k.channel != c {
+			continue
+		}
+		resumes += k.resumes
+		for id, seq := range k.acked {
+			if other, taken := acked[seq]; taken {
+				t.Errorf("seq %d was acknowledged twice: %q and %q", seq, other, k.ids[id])
+			}
+			acked[seq] = k.ids[id]
+			head = max(head, seq)
+		}
+	}
+	var rows []row
+	testkit.Until(t, 30*time.Second, func() error { // what a killed sync-service held is claimed by the other
+		if rows = w.rows(c); int64(len(rows)) < head {
+			return fmt.Errorf("%d of %d events stored", len(rows), head)
+		}
+		return nil
+	})
+	bodies := map[string]int64{}
+	for i, r := range rows {
+		if r.Seq != int64(i+1) {
+			t.Fatalf("channel %s: row %d has seq %d: a hole or a repeat", c, i, r.Seq)
+		}
+		if first, twice := bodies[r.Body]; twice && r.Kind == "message" {
+			t.Errorf("channel %s: %q is stored as seq %d and %d", c, r.Body, first, r.Seq)
+		}
+		bodies[r.Body] = r.Seq
+	}
+	for seq, body := range acked {
+		if seq > int64(len(rows)) || rows[seq-1].Body != body {
+			t.Errorf("channel %s: seq %d was acknowledged as %q and is not stored so", c, seq, body)
+		}
+	}
+	for _, k := range talkers {
+		if k.channel != c {
+			continue
+		}
+		for i, seq := range k.seen {
+			if seq != int64(i+1) {
+				t.Fatalf("%s: event %d has seq %d: a hole or a repeat", k.Name, i, seq)
+			}
+		}
+		if k.last() != int64(len(rows)) {
+			t.Errorf("%s has seen up to %d of %d", k.Name, k.last(), len(rows))
+		}
+	}
+	t.Logf("channel %s: %d events, %d acknowledged, %d reconnects", c, len(rows), len(acked), resumes)
+	if len(acked) == 0 || resumes == 0 {
+		t.Error("nothing was sent or nobody was cut off: the test shows nothing")
+	}
+}

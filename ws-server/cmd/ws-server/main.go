@@ -1,0 +1,9 @@
+// Command ws-server holds WebSocket connections. See --help for its settings.
+package main
+
+import (
+	"parley.chat/internal/lifecycle"
+	wsserver "parley.chat/ws-server"
+)
+
+func main() { lifecycle.Main(wsserver.Run) }

@@ -1,0 +1,474 @@
+package wsserver_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"parley.chat/internal/testkit"
+	"parley.chat/internal/testkit/wstest"
+	"parley.chat/internal/token"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/notice"
+)
+
+func TestSend_reachesEveryInstanceInOrder(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.person("ann"), w.person("bob")
+	c := w.channel(chat.Public, ann, bob)
+	one, _ := w.gateway()
+	two, _ := w.gateway()
+	a, hello := w.connect(one, ann)
+	b, _ := w.connect(two, bob)
+
+	if len(hello.Channels) != 1 || hello.Channels[0].ChannelID != c || hello.Channels[0].LastSeq != 0 || hello.Channels[0].Epoch == "" {
+		t.Fatalf("hello: %s", hello.Raw)
+	}
+	const n = 200
+	for i := range n {
+		a.Say(t, c, body(i))
+	}
+	a.AwaitSeq(t, c, 1, n)
+	b.AwaitSeq(t, c, 1, n)
+	acks := 0
+	for _, f := range a.Frames() {
+		if f.Type == "ack" {
+			acks++
+			if f.Seq != int64(acks) || f.Duplicate {
+				t.Fatalf("ack %d: %s", acks, f.Raw)
+			}
+		}
+	}
+	if acks != n {
+		t.Fatalf("%d acks, want %d", acks, n)
+	}
+	for i, f := range b.Events(c) {
+		if f.Body != body(i) || f.SenderID != ann.ID {
+			t.Fatalf("event %d: %s", i, f.Raw)
+		}
+	}
+}
+
+func TestSend_retryGetsTheFirstAckOnAnyInstance(t *testing.T) {
+	w := newWorld(t)
+	ann := w.person("ann")
+	c := w.channel(chat.Public, ann)
+	one, _ := w.gateway()
+	two, _ := w.gateway()
+	a, _ := w.connect(one, ann)
+	b, _ := w.connect(two, ann)
+	id := chat.NewClientID()
+	send := func(conn *wstest.Conn, ref, text string) wstest.Frame {
+		conn.Send(t, map[string]any{"type": "send", "ref": ref, "channel_id": c, "client_id": id, "body": text})
+		return conn.AwaitRef(t, ref)
+	}
+	first := send(a, "1", "hello")
+	again := send(b, "2", "hello")
+	if again.ID != first.ID || again.Seq != first.Seq || !again.Duplicate || first.Duplicate {
+		t.Errorf("retry: %s after %s", again.Raw, first.Raw)
+	}
+	if other := send(b, "3", "something else"); other.Code != "conflict" {
+		t.Errorf("other content: %s", other.Raw)
+	}
+	if next := a.AwaitRef(t, a.Say(t, c, "next").String()); next.Seq != 2 {
+		t.Errorf("neither took a seq: %s", next.Raw)
+	}
+}
+
+func TestBadInput_getsAClearErrorAndNothingIsLost(t *testing.T) {
+	w := newWorld(t)
+	ann, eve := w.person("ann"), w.person("eve")
+	mine := w.channel(chat.Public, ann)
+	open := w.channel(chat.Public, eve)
+	hidden := w.channel(chat.Private, eve)
+	url, _ := w.gateway()
+	a, _ := w.connect(url, ann)
+	id := chat.NewClientID()
+	for _, tt := range []struct{ name, frame, code, says string }{
+		{"not JSON", `{"type":"send",`, "bad_frame", "JSON"},
+		{"blank body", fmt.Sprintf(`{"type":"send","ref":"x","channel_id":%q,"client_id":%q,"body":" \n "}`, mine, id), "invalid_body", "blank"},
+		{"control character", fmt.Sprintf(`{"type":"send","ref":"x","channel_id":%q,"client_id":%q,"body":"a\u0000b"}`, mine, id), "invalid_body", "U+0000"},
+		{"body too large", fmt.Sprintf(`{"type":"send","ref":"x","channel_id":%q,"client_id":%q,"body":%q}`, mine, id, strings.Repeat("x", 16<<10+1)), "too_large", "16384"},
+		{"no body", fmt.Sprintf(`{"type":"send","ref":"x","channel_id":%q,"client_id":%q}`, mine, id), "bad_frame", "body"},
+		{"no client id", fmt.Sprintf(`{"type":"send","ref":"x","channel_id":%q,"body":"a"}`, mine), "bad_frame", "client_id"},
+		{"id that is none", `{"type":"send","ref":"x","channel_id":"nope","client_id":"1","body":"a"}`, "bad_frame", "UUID"},
+		{"mistyped", fmt.Sprintf(`{"type":"send","ref":"x","channel_id":%q,"client_id":%q,"body":7}`, mine, id), "bad_frame", "body"},
+		{"unknown type", `{"type":"dance","ref":"x"}`, "bad_frame", "dance"},
+		{"unknown channel", fmt.Sprintf(`{"type":"send","ref":"x","channel_id":%q,"client_id":%q,"body":"a"}`, chat.NewChannelID(), id), "not_found", "channel"},
+		{"not a member", fmt.Sprintf(`{"type":"send","ref":"x","channel_id":%q,"client_id":%q,"body":"a"}`, open, id), "forbidden", "member"},
+		{"hidden", fmt.Sprintf(`{"type":"send","ref":"x","channel_id":%q,"client_id":%q,"body":"a"}`, hidden, id), "not_found", "channel"},
+		{"subscribe to a hidden one", fmt.Sprintf(`{"type":"subscribe","ref":"x","channel_id":%q}`, hidden), "not_found", "channel"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a.Send(t, tt.frame)
+			f := a.AwaitType(t, "error")
+			if f.Code != tt.code || !strings.Contains(f.Message, tt.says) {
+				t.Errorf("got %s, want %s naming %q", f.Raw, tt.code, tt.says)
+			}
+			if strings.Contains(tt.frame, `"ref":"x"`) && f.Ref != "x" {
+				t.Errorf("the ref is lost: %s", f.Raw)
+			}
+			a.Send(t, `{"type":"ping","ref":"p"}`) // ends a run of bad frames
+			a.AwaitRef(t, "p")
+		})
+	}
+	if ack := a.AwaitRef(t, a.Say(t, mine, "still here").String()); ack.Type != "ack" || ack.Seq != 1 {
+		t.Errorf("after all that: %s", ack.Raw)
+	}
+}
+
+func TestFaultyStream_closesWithItsCode(t *testing.T) {
+	w := newWorld(t)
+	ann := w.person("ann")
+	w.channel(chat.Public, ann)
+	url, _ := w.gateway()
+	for _, tt := range []struct {
+		name string
+		do   func(*wstest.Conn) error
+		code int
+	}{
+		{"frame over the limit", func(c *wstest.Conn) error {
+			return c.Write(websocket.TextMessage, []byte(`{"type":"ping","ref":"`+strings.Repeat("x", 128<<10)+`"}`))
+		}, 1009},
+		{"invalid UTF-8", func(c *wstest.Conn) error {
+			return c.Write(websocket.TextMessage, []byte("{\"type\":\"ping\",\"ref\":\"\xff\"}"))
+		}, 1007},
+		{"ten bad frames", func(c *wstest.Conn) (err error) {
+			for range 10 {
+				err = c.Write(websocket.BinaryMessage, []byte("x"))
+			}
+			return err
+		}, 1008},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, _ := w.connect(url, ann)
+			if err := tt.do(c); err != nil {
+				t.Fatal(err)
+			}
+			if code, why := c.AwaitClose(t); code != tt.code {
+				t.Errorf("closed with %d %q, want %d", code, why, tt.code)
+			}
+		})
+	}
+}
+
+func TestTokens(t *testing.T) {
+	w := newWorld(t)
+	ann := w.person("ann")
+	c := w.channel(chat.Public, ann)
+	url, _ := w.gateway()
+	foreign, err := token.NewSigningKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign.ID = w.key.ID
+	sign := func(i *token.Issuer) string {
+		raw, _, err := i.Issue(token.Claims{UserID: ann.ID, SessionID: ann.Session, Username: ann.Name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	parts := strings.Split(ann.Token, ".")
+	none := "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0." + parts[1] + "."
+	for _, tt := range []struct {
+		name, raw string
+		code      int
+	}{
+		{"expired", sign(token.NewIssuer(w.key, -time.Hour)), 4001},
+		{"foreign key", sign(token.NewIssuer(foreign, time.Hour)), 4501},
+		{"alg none", none, 4501},
+		{"garbage", "garbage", 4501},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			conn := wstest.Dial(t, url+"/ws", tt.raw)
+			if code, why := conn.AwaitClose(t); code != tt.code {
+				t.Errorf("/ws: closed with %d %q, want %d", code, why, tt.code)
+			}
+			_, resp, err := wstest.TryDial(t, url+"/ws/"+c.String(), header("Authorization", "Bearer "+tt.raw))
+			if err == nil || resp.StatusCode != http.StatusUnauthorized {
+				t.Errorf("/ws/{channel_id}: %v %v, want 401", resp, err)
+			}
+		})
+	}
+	t.Run("first frame", func(t *testing.T) {
+		conn := wstest.Dial(t, url+"/ws", "")
+		conn.Send(t, map[string]any{"type": "auth", "token": ann.Token})
+		conn.AwaitType(t, "hello")
+	})
+	t.Run("first frame is something else", func(t *testing.T) {
+		conn := wstest.Dial(t, url+"/ws", "")
+		conn.Send(t, `{"type":"ping"}`)
+		if code, _ := conn.AwaitClose(t); code != 4501 {
+			t.Errorf("closed with %d", code)
+		}
+	})
+	t.Run("cookie", func(t *testing.T) {
+		cookie := "access_token=" + ann.Token
+		host := strings.TrimPrefix(url, "ws://")
+		conn, _, err := wstest.TryDial(t, url+"/ws", header("Cookie", cookie, "Origin", "http://"+host))
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.AwaitType(t, "hello")
+		_, resp, err := wstest.TryDial(t, url+"/ws", header("Cookie", cookie, "Origin", "https://evil.example"))
+		if err == nil || resp.StatusCode != http.StatusForbidden {
+			t.Errorf("foreign origin: %v %v, want 403", resp, err)
+		}
+	})
+}
+
+func TestChannelSocket_answersBeforeTheUpgrade(t *testing.T) {
+	w := newWorld(t)
+	ann, eve := w.person("ann"), w.person("eve")
+	mine, open, hidden := w.channel(chat.Public, ann), w.channel(chat.Unlisted, eve), w.channel(chat.Private, eve)
+	url, _ := w.gateway()
+	for _, tt := range []struct {
+		name, path, token string
+		status            int
+	}{
+		{"no token", mine.String(), "", 401},
+		{"no such channel", chat.NewChannelID().String(), ann.Token, 404},
+		{"no id", "lobby", ann.Token, 404},
+		{"hidden", hidden.String(), ann.Token, 404},
+		{"not joined", open.String(), ann.Token, 403},
+	} {
+		h := http.Header{}
+		if tt.token != "" {
+			h.Set("Authorization", "Bearer "+tt.token)
+		}
+		_, resp, err := wstest.TryDial(t, url+"/ws/"+tt.path, h)
+		if err == nil || resp == nil || resp.StatusCode != tt.status {
+			t.Errorf("%s: %v, %v; want %d", tt.name, resp, err, tt.status)
+		}
+	}
+	conn := wstest.Dial(t, url+"/ws/"+mine.String(), ann.Token)
+	if hello := conn.AwaitType(t, "hello"); len(hello.Channels) != 1 || hello.Channels[0].ChannelID != mine {
+		t.Errorf("hello: %s", hello.Raw)
+	}
+	conn.Say(t, mine, "hi")
+	conn.AwaitSeq(t, mine, 1, 1)
+}
+
+func TestResume_bringsWhatWasMissedOnce(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.person("ann"), w.person("bob")
+	c := w.channel(chat.Public, ann, bob)
+	one, _ := w.gateway()
+	two, _ := w.gateway()
+	a, _ := w.connect(one, ann)
+	say := func(n int) {
+		for i := range n {
+			a.Say(t, c, body(i))
+		}
+	}
+	say(900)
+	a.AwaitSeq(t, c, 1, 900)
+
+	b := w.resume(two, bob, c, 40) // from the tail: the instance was not live in the channel
+	say(100)                       // while it replays
+	if f := b.AwaitRef(t, "r"); f.Type != "subscribed" || !f.Recovered || f.HasMore || f.LastSeq < 900 {
+		t.Fatalf("answer: %s", f.Raw)
+	}
+	b.AwaitSeq(t, c, 41, 1000)
+
+	b2 := w.resume(two, bob, c, 990) // from the ring
+	b2.AwaitSeq(t, c, 991, 1000)
+
+	again := w.resume(two, bob, c, 5) // still 995
+	again.AwaitSeq(t, c, 6, 1000)
+	say(10)
+	a.AwaitSeq(t, c, 1, 1010)
+	late := w.resume(two, bob, c, 5)
+	if f := late.AwaitRef(t, "r"); !f.HasMore || f.Recovered || f.LastSeq != 1010 {
+		t.Fatalf("over a thousand: %s", f.Raw)
+	}
+	say(1)
+	late.AwaitSeq(t, c, 1011, 1011)
+
+	ahead := w.resume(two, bob, c, 5000)
+	if f := ahead.AwaitRef(t, "r"); f.Type != "resync" || f.LastSeq != 1011 {
+		t.Fatalf("from the future: %s", f.Raw)
+	}
+}
+
+func TestResubscribe_startsAnewWithoutRepeats(t *testing.T) {
+	w := newWorld(t)
+	ann := w.person("ann")
+	c := w.channel(chat.Public, ann)
+	url, _ := w.gateway()
+	a, _ := w.connect(url, ann)
+	for i := range 5 {
+		a.Say(t, c, body(i))
+	}
+	a.AwaitSeq(t, c, 1, 5)
+	a.Send(t, map[string]any{"type": "subscribe", "ref": "again", "channel_id": c})
+	if f := a.AwaitRef(t, "again"); f.Type != "subscribed" || f.LastSeq != 5 {
+		t.Fatalf("%s", f.Raw)
+	}
+	before := len(a.Events(c))
+	a.Send(t, map[string]any{"type": "subscribe", "ref": "from2", "channel_id": c, "last_seen_seq": 2})
+	a.AwaitRef(t, "from2")
+	a.Say(t, c, "six")
+	testkit.Until(t, 5*time.Second, func() error {
+		events := a.Events(c)[before:]
+		for i, e := range events {
+			if e.Seq != int64(3+i) {
+				t.Fatalf("event %d has seq %d", i, e.Seq)
+			}
+		}
+		if len(events) < 4 {
+			return fmt.Errorf("%d events", len(events))
+		}
+		return nil
+	})
+	a.Send(t, map[string]any{"type": "unsubscribe", "ref": "u", "channel_id": c})
+	a.AwaitRef(t, "u")
+	a.Send(t, map[string]any{"type": "unsubscribe", "ref": "u2", "channel_id": c})
+	if f := a.AwaitRef(t, "u2"); f.Code != "not_subscribed" {
+		t.Errorf("%s", f.Raw)
+	}
+}
+
+func TestLostPublications_healBeforeWhatFollows(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.person("ann"), w.person("bob")
+	c := w.channel(chat.Public, ann, bob)
+	url, _ := w.gateway()
+	a, _ := w.connect(url, ann)
+	b, _ := w.connect(url, bob)
+	const n = 600
+	ctx, cancel := context.WithCancel(t.Context())
+	var kills sync.WaitGroup
+	kills.Go(func() {
+		for ctx.Err() == nil {
+			w.rdb.Do(ctx, "CLIENT", "KILL", "TYPE", "pubsub")
+			select {
+			case <-ctx.Done():
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	})
+	for i := range n {
+		a.Say(t, c, body(i))
+		if i%50 == 0 {
+			a.Await(t, "an ack", func(f wstest.Frame) bool { return f.Type == "ack" && f.Seq == int64(i+1) })
+		}
+	}
+	a.Await(t, "the last ack", func(f wstest.Frame) bool { return f.Type == "ack" && f.Seq == n })
+	cancel()
+	kills.Wait()
+	a.AwaitSeq(t, c, 1, n)
+	b.AwaitSeq(t, c, 1, n)
+}
+
+func TestNotices(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.person("ann"), w.person("bob")
+	c := w.channel(chat.Private, ann)
+	url, _ := w.gateway()
+	a, _ := w.connect(url, ann)
+	b, _ := w.connect(url, bob)
+
+	w.join(c, bob)
+	w.notify(notice.Notice{Kind: notice.ChannelAdded, UserID: bob.ID, ChannelID: &c, By: &ann.ID})
+	if f := b.AwaitType(t, "membership"); f.Change != "added" || f.ChannelID != c {
+		t.Fatalf("%s", f.Raw)
+	}
+	a.Say(t, c, "welcome")
+	b.AwaitSeq(t, c, 1, 1)
+
+	w.exec(`delete from channel_members where user_id = $1`, bob.ID.UUID)
+	w.notify(notice.Notice{Kind: notice.ChannelRemoved, UserID: bob.ID, ChannelID: &c, By: &ann.ID})
+	b.Await(t, "removal", func(f wstest.Frame) bool { return f.Type == "membership" && f.Change == "removed" })
+	testkit.Until(t, 5*time.Second, func() error { // the subscription ends although no member_left came
+		seen := len(b.Events(c))
+		ack := a.AwaitRef(t, a.Say(t, c, "between us").String())
+		a.AwaitSeq(t, c, 1, ack.Seq)
+		b.Send(t, `{"type":"ping","ref":"p"}`)
+		b.AwaitRef(t, "p")
+		if len(b.Events(c)) != seen {
+			return fmt.Errorf("still subscribed")
+		}
+		return nil
+	})
+
+	other := ann
+	other.Session = chat.NewSessionID()
+	other.Token = w.token(other)
+	a2, _ := w.connect(url, other)
+	w.notify(notice.Notice{Kind: notice.SessionRevoked, UserID: ann.ID, SessionID: &ann.Session})
+	if code, _ := a.AwaitClose(t); code != 4509 {
+		t.Errorf("revoked: closed with %d", code)
+	}
+	a2.Send(t, `{"type":"ping","ref":"p"}`)
+	a2.AwaitRef(t, "p")
+}
+
+func TestSlowConsumer_isClosedAlone(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.person("ann"), w.person("bob")
+	c := w.channel(chat.Public, ann, bob)
+	url, _ := w.gateway()
+	a, _ := w.connect(url, ann)
+
+	slow, _, err := websocket.DefaultDialer.Dial(url+"/ws", header("Authorization", "Bearer "+bob.Token))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Close()
+	if _, _, err := slow.ReadMessage(); err != nil { // hello, and then nothing any more
+		t.Fatal(err)
+	}
+	text := strings.Repeat("x", 16<<10)
+	const n = 1000 // 16 MB: more than the socket's buffers and the queue hold
+	for i := range n {
+		a.Say(t, c, text)
+		if i%32 == 31 {
+			a.Await(t, "acks", func(f wstest.Frame) bool { return f.Type == "ack" && f.Seq == int64(i+1) })
+		}
+	}
+	a.AwaitSeq(t, c, 1, n)
+	for {
+		_, _, err := slow.ReadMessage()
+		if err == nil {
+			continue
+		}
+		if !websocket.IsCloseError(err, 4008) {
+			t.Errorf("the slow one: %v, want 4008", err)
+		}
+		break
+	}
+}
+
+func TestDrain_losesNoAckAndInvitesBack(t *testing.T) {
+	w := newWorld(t)
+	ann := w.person("ann")
+	c := w.channel(chat.Public, ann)
+	one, stop := w.gateway()
+	two, _ := w.gateway()
+	a, _ := w.connect(one, ann)
+	for i := range 100 {
+		a.Say(t, c, body(i))
+	}
+	a.AwaitType(t, "ack")
+	stop()
+	code, why := a.AwaitClose(t)
+	if code != 1012 || !strings.Contains(why, "reconnect_after_ms") {
+		t.Errorf("closed with %d %q", code, why)
+	}
+	var last int64
+	for _, f := range a.Frames() {
+		if f.Type == "ack" {
+			last = f.Seq
+		}
+	}
+	b := w.resume(two, ann, c, 0)
+	b.AwaitSeq(t, c, 1, last)
+}

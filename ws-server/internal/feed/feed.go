@@ -1,0 +1,249 @@
+// Package feed brings what Redis publishes to the hub: the events of the channels that this gateway is
+// live in, and the notices of its users. It looks after what pub/sub may lose: a gap is healed from the
+// tail, then PostgreSQL; a lost last event is found by looking at the counters.
+//
+// It knows no sockets.
+package feed
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/singleflight"
+
+	"parley.chat/internal/eventlog"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+	"parley.chat/shared-contracts/notice"
+	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/ws-server/internal/hub"
+)
+
+// History reads events that have left Redis.
+type History interface {
+	// Range returns the stored events with from ≤ seq ≤ to, ascending; those that there are.
+	Range(ctx context.Context, channel chat.ChannelID, from, to int64) ([]frame.Event, error)
+	// MaxSeq returns the highest stored seq, 0 for none.
+	MaxSeq(ctx context.Context, channel chat.ChannelID) (int64, error)
+}
+
+// Config says what the feed works with. All fields are required.
+type Config struct {
+	Log     *eventlog.Log
+	History History
+	Hub     hub.Config // Heal and Idle are the feed's own
+	Notice  func(notice.Notice)
+	Logger  *slog.Logger
+}
+
+// Feed is the way from Redis to the hub. Construct it, then Run it.
+type Feed struct {
+	cfg  Config
+	Hub  *hub.Hub
+	subs []*eventlog.Subscriber // by partition
+	// flights makes many needs for one range one read.
+	flights singleflight.Group
+
+	heads chan struct{} // a token: look at toCheck
+	mu    sync.Mutex
+	// toCheck holds channels whose counter must be looked at: newly confirmed, or confirmed again.
+	toCheck map[chat.ChannelID]struct{}
+	users   map[string]*watched // by topic
+
+	heals sync.WaitGroup
+	ctx   context.Context // of Run: what the background work of the hub's calls lives under
+	end   context.CancelFunc
+}
+
+// watched is a user whose topic this gateway follows.
+type watched struct {
+	count     int
+	confirmed chan struct{}
+	once      sync.Once
+}
+
+// New returns a feed and its hub.
+func New(cfg Config) *Feed {
+	f := &Feed{
+		cfg: cfg, heads: make(chan struct{}, 1),
+		toCheck: make(map[chat.ChannelID]struct{}), users: make(map[string]*watched),
+	}
+	f.ctx, f.end = context.WithCancel(context.Background())
+	cfg.Hub.Heal, cfg.Hub.Idle = f.heal, f.idle
+	f.Hub = hub.New(cfg.Hub)
+	for p := range cfg.Log.Partitions() {
+		f.subs = append(f.subs, cfg.Log.NewSubscriber(p, (*sink)(f), cfg.Logger))
+	}
+	return f
+}
+
+// Run feeds the hub until ctx is done.
+func (f *Feed) Run(ctx context.Context) error {
+	g, gctx := errgroup.WithContext(ctx)
+	for _, s := range f.subs {
+		g.Go(func() error { return s.Run(gctx) })
+	}
+	g.Go(func() error { return f.checkHeads(gctx) })
+	g.Go(func() error { return f.checkQuiet(gctx) })
+	err := g.Wait()
+	f.end()
+	f.heals.Wait()
+	f.Hub.Wait()
+	return err
+}
+
+// Join returns the channel, live: this gateway hears its topic and knows its head. It waits for Redis,
+// and for PostgreSQL where the channel has no counter.
+func (f *Feed) Join(ctx context.Context, id chat.ChannelID) (*hub.Channel, error) {
+	ch, made := f.Hub.Open(id)
+	if made {
+		p := f.cfg.Log.Partition(id.UUID)
+		f.subs[p].Subscribe(rediskey.Topic(p, id))
+	}
+	select {
+	case <-ch.Ready():
+		return ch, nil
+	default:
+	}
+	select {
+	case <-ch.Ready():
+		return ch, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("go live in channel %s: %w", id, ctx.Err())
+	}
+}
+
+// idleFor is how long a channel without subscriptions stays live: people reload pages.
+const idleFor = 30 * time.Second
+
+// idle gives up a channel that stays without subscriptions.
+func (f *Feed) idle(ch *hub.Channel) {
+	time.AfterFunc(idleFor, func() {
+		if f.Hub.Forget(ch) {
+			p := f.cfg.Log.Partition(ch.ID().UUID)
+			f.subs[p].Unsubscribe(rediskey.Topic(p, ch.ID()))
+			if f.Hub.Channel(ch.ID()) != nil { // somebody opened it again in between
+				f.subs[p].Subscribe(rediskey.Topic(p, ch.ID()))
+			}
+		}
+	})
+}
+
+// Watch follows a user's topic; when it returns nil, no later notice is missed. Each Watch needs an
+// Unwatch, whatever it returned.
+func (f *Feed) Watch(ctx context.Context, user chat.UserID) error {
+	p := f.cfg.Log.Partition(user.UUID)
+	topic := rediskey.UserTopic(p, user)
+	f.mu.Lock()
+	w := f.users[topic]
+	if w == nil {
+		w = &watched{confirmed: make(chan struct{})}
+		f.users[topic] = w
+		f.subs[p].Subscribe(topic)
+	}
+	w.count++
+	f.mu.Unlock()
+	select {
+	case <-w.confirmed:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("follow user %s: %w", user, ctx.Err())
+	}
+}
+
+// Unwatch undoes a Watch.
+func (f *Feed) Unwatch(user chat.UserID) {
+	p := f.cfg.Log.Partition(user.UUID)
+	topic := rediskey.UserTopic(p, user)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w := f.users[topic]
+	if w.count--; w.count == 0 {
+		delete(f.users, topic)
+		f.subs[p].Unsubscribe(topic)
+	}
+}
+
+// sink is the feed as the subscribers see it.
+type sink Feed
+
+// Received hands on what was published. Its payload is never changed, only cut into frames.
+func (s *sink) Received(topic string, payload []byte) {
+	f := (*Feed)(s)
+	if id, ok := channelOf(topic); ok {
+		f.received(id, payload)
+		return
+	}
+	n, err := notice.Decode(payload)
+	if err != nil {
+		f.cfg.Logger.Warn("notice not understood", "topic", topic, "err", err)
+		return
+	}
+	f.cfg.Notice(n)
+}
+
+func (f *Feed) received(id chat.ChannelID, payload []byte) {
+	ch := f.Hub.Channel(id)
+	if ch == nil {
+		return
+	}
+	events := make([]hub.Event, 0, 1)
+	err := event.DecodeItems(payload, func(it event.Item) {
+		if it.Ephemeral() {
+			ch.Offer(it.Frame, it.Sender)
+			return
+		}
+		events = append(events, fromItem(it))
+	})
+	if err != nil {
+		// What is lost by this is a gap, which heals from the stores.
+		f.cfg.Logger.Warn("published item not understood", "channel_id", id, "err", err)
+	}
+	if len(events) > 0 {
+		ch.Publish(events)
+	}
+}
+
+// Confirmed notes that a topic is heard from here on.
+func (s *sink) Confirmed(topic string) {
+	f := (*Feed)(s)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if w := f.users[topic]; w != nil {
+		w.once.Do(func() { close(w.confirmed) })
+		return
+	}
+	if id, ok := channelOf(topic); ok {
+		f.toCheck[id] = struct{}{}
+		select {
+		case f.heads <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// channelOf returns the channel of a channel's topic.
+func channelOf(topic string) (chat.ChannelID, bool) {
+	const id = 36
+	if len(topic) < id || !strings.Contains(topic, "}:topic:") {
+		return chat.ChannelID{}, false
+	}
+	c, err := chat.ParseChannelID(topic[len(topic)-id:])
+	return c, err == nil
+}
+
+func fromItem(it event.Item) hub.Event {
+	e := hub.Event{Seq: it.Seq, Epoch: it.Epoch, Kind: it.Kind, Frame: it.Frame}
+	if it.Kind == event.MemberLeft {
+		if full, err := frame.DecodeEvent(it.Frame); err == nil && full.UserID != nil {
+			e.Left = *full.UserID
+		}
+	}
+	return e
+}

@@ -1,0 +1,168 @@
+package feed
+
+import (
+	"context"
+	"time"
+
+	"parley.chat/internal/eventlog"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/ws-server/internal/hub"
+)
+
+// headsPage bounds how many counters one round trip reads.
+const headsPage = 500
+
+// checkHeads looks at the counters of channels whose topic was confirmed: a new channel begins there,
+// one that was live may have missed something while the subscription was away.
+func (f *Feed) checkHeads(ctx context.Context) error {
+	for attempt := 0; ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-f.heads:
+		}
+		for batch := f.takeToCheck(); len(batch) > 0; batch = f.takeToCheck() {
+			if err := f.look(ctx, batch); err == nil {
+				attempt = 0
+				continue
+			} else if ctx.Err() != nil {
+				return nil
+			} else {
+				f.cfg.Logger.Warn("heads not read, trying again", "channels", len(batch), "err", err)
+			}
+			f.checkAgain(batch)
+			attempt++
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(retryAfter(attempt)):
+			}
+		}
+	}
+}
+
+func retryAfter(attempt int) time.Duration {
+	return min(50*time.Millisecond<<min(attempt, 5), time.Second)
+}
+
+func (f *Feed) takeToCheck() (batch []chat.ChannelID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for id := range f.toCheck {
+		delete(f.toCheck, id)
+		if batch = append(batch, id); len(batch) == headsPage {
+			break
+		}
+	}
+	return batch
+}
+
+func (f *Feed) checkAgain(ids []chat.ChannelID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, id := range ids {
+		f.toCheck[id] = struct{}{}
+	}
+}
+
+// look reads the heads of channels in one round trip and tells the hub.
+func (f *Feed) look(ctx context.Context, ids []chat.ChannelID) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	heads, err := f.cfg.Log.Heads(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for i, id := range ids {
+		ch := f.Hub.Channel(id)
+		if ch == nil {
+			continue
+		}
+		if !heads[i].Seeded() {
+			f.seed(ch)
+			continue
+		}
+		f.tell(ch, heads[i])
+	}
+	return nil
+}
+
+func (f *Feed) tell(ch *hub.Channel, h eventlog.Head) {
+	select {
+	case <-ch.Ready():
+		ch.Expect(h.Seq, h.Epoch)
+	default:
+		ch.Begin(h.Seq, h.Epoch)
+	}
+}
+
+// seed makes the counter of a channel that has none, in the background: it needs PostgreSQL, whose
+// outage must not keep other channels from beginning. A channel that cannot be seeded is looked at
+// again while somebody waits for it.
+func (f *Feed) seed(ch *hub.Channel) {
+	f.heals.Go(func() {
+		ctx, cancel := context.WithTimeout(f.ctx, 5*time.Second)
+		defer cancel()
+		head, err := f.cfg.Log.EnsureHead(ctx, ch.ID(), f.cfg.History.MaxSeq)
+		if err == nil {
+			f.tell(ch, head)
+			return
+		}
+		f.cfg.Logger.Warn("channel has no counter and none could be made", "channel_id", ch.ID(), "err", err)
+		select {
+		case <-f.ctx.Done():
+			return
+		case <-time.After(time.Second):
+		}
+		f.checkAgain([]chat.ChannelID{ch.ID()})
+		select {
+		case f.heads <- struct{}{}:
+		default:
+		}
+	})
+}
+
+// quietMax is the longest that a lost last event of a quiet channel goes unnoticed.
+const quietMax = 60 * time.Second
+
+// checkQuiet finds a lost last event: it looks at the counter of a channel after 1, 2, 4, … 60 s of
+// quiet and every 60 s from then on, all channels that are due in pipelined reads.
+func (f *Feed) checkQuiet(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	last := time.Now()
+	for {
+		var now time.Time
+		select {
+		case <-ctx.Done():
+			return nil
+		case now = <-tick.C:
+		}
+		var due []chat.ChannelID
+		for _, ch := range f.Hub.Channels() {
+			if since := ch.QuietSince(); dueBetween(last.Sub(since), now.Sub(since)) {
+				due = append(due, ch.ID())
+			}
+		}
+		last = now
+		for len(due) > 0 {
+			page := due[:min(headsPage, len(due))]
+			due = due[len(page):]
+			if err := f.look(ctx, page); err != nil && ctx.Err() == nil {
+				f.cfg.Logger.Warn("heads of quiet channels not read", "channels", len(page), "err", err)
+				break
+			}
+		}
+	}
+}
+
+// dueBetween reports whether a check falls into the time from before (exclusive) to now (inclusive) of
+// quiet.
+func dueBetween(before, now time.Duration) bool {
+	for at := time.Second; at < quietMax; at *= 2 {
+		if before < at && at <= now {
+			return true
+		}
+	}
+	return now >= quietMax && before/quietMax != now/quietMax
+}

@@ -1,0 +1,189 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/ws-server/internal/hub"
+)
+
+const (
+	healPatience = 20 * time.Second // after which a gap is given up, and clients resume
+	readPage     = 256              // events of one read from the stores
+	warmEvents   = 500              // how far back the ring is filled by one read of the tail
+)
+
+// heal fetches what a channel lacks and publishes it, in the background.
+func (f *Feed) heal(ch *hub.Channel, after, upTo int64) {
+	f.heals.Go(func() {
+		f.cfg.Logger.Info("healing a gap", "channel_id", ch.ID(), "after", after, "up_to", upTo)
+		ctx, cancel := context.WithTimeout(f.ctx, healPatience)
+		defer cancel()
+		for attempt := 0; ; {
+			from, to := ch.Missing(upTo)
+			if from > to && (from > upTo || ctx.Err() == nil) {
+				ch.Healed()
+				return
+			}
+			events, err := f.fetch(ctx, ch.ID(), from, min(to, from+readPage-1))
+			if err == nil && len(events) > 0 && events[0].Seq == from {
+				ch.Publish(events)
+				attempt = 0
+				continue
+			}
+			attempt++
+			select {
+			case <-ctx.Done():
+				if f.ctx.Err() == nil {
+					f.cfg.Logger.Error("gap not healed, clients resume", "channel_id", ch.ID(), "from", from, "to", to, "err", err)
+					ch.Unhealed()
+				}
+				return
+			case <-time.After(retryAfter(attempt)):
+			}
+		}
+	})
+}
+
+// Read returns events of a live channel from seq on, at least one unless seq is past the head: from the
+// ring, else the tail, else PostgreSQL. Many who ask for the same are one read.
+func (f *Feed) Read(ctx context.Context, ch *hub.Channel, seq int64) ([]hub.Event, error) {
+	const frameBytes = 64 << 10
+	head, _ := ch.Head()
+	if seq > head {
+		return nil, nil
+	}
+	if events, ok := ch.FromRing(seq, frameBytes); ok {
+		return events, nil
+	}
+	if head-seq < warmEvents {
+		// Whoever comes back soon is served from the ring that the first of them has filled.
+		_, err := f.once(ctx, fmt.Sprint("warm ", ch.ID(), head), func(ctx context.Context) ([]hub.Event, error) {
+			return nil, f.warm(ctx, ch, head)
+		})
+		if err != nil {
+			return nil, err
+		}
+		if events, ok := ch.FromRing(seq, frameBytes); ok {
+			return events, nil
+		}
+	}
+	to := min(seq+readPage-1, head)
+	events, err := f.once(ctx, fmt.Sprint("page ", ch.ID(), seq, to), func(ctx context.Context) ([]hub.Event, error) {
+		events, err := f.fetch(ctx, ch.ID(), seq, to)
+		if err == nil && to == head {
+			ch.Extend(events)
+		}
+		return events, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(events) == 0 || events[0].Seq != seq {
+		return nil, fmt.Errorf("channel %s: %w %d", ch.ID(), errHole, seq)
+	}
+	return within(events, frameBytes), nil
+}
+
+// once makes many concurrent needs under one key one read. It lives under the feed's context, not the
+// first caller's: the others need the answer even if that one goes.
+func (f *Feed) once(ctx context.Context, key string, read func(context.Context) ([]hub.Event, error)) ([]hub.Event, error) {
+	flight := f.flights.DoChan(key, func() (any, error) {
+		ctx, cancel := context.WithTimeout(f.ctx, 5*time.Second)
+		defer cancel()
+		return read(ctx)
+	})
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case r := <-flight:
+		events, _ := r.Val.([]hub.Event)
+		return events, r.Err
+	}
+}
+
+// warm fills the ring of a channel from its tail.
+func (f *Feed) warm(ctx context.Context, ch *hub.Channel, head int64) error {
+	items, err := f.cfg.Log.TailRange(ctx, ch.ID(), max(1, head-warmEvents+1), head)
+	if err != nil {
+		return err
+	}
+	events := make([]hub.Event, len(items))
+	for i, it := range items {
+		events[i] = fromItem(it)
+	}
+	ch.Extend(events)
+	return nil
+}
+
+// errHole says that a seq at or below the head is in neither store. It may be that the tail was cut
+// between the two reads; a second try settles that.
+var errHole = errors.New("nothing holds seq")
+
+// within returns as many events as fit into maxBytes, or one.
+func within(events []hub.Event, maxBytes int) []hub.Event {
+	size := 0
+	for i, e := range events {
+		if size += len(e.Frame) + 1; i > 0 && size > maxBytes {
+			return events[:i]
+		}
+	}
+	return events
+}
+
+// fetch returns the events with from ≤ seq ≤ to that the stores hold without a hole from the first on:
+// the tail first, then PostgreSQL for what comes before it. In this order nothing falls between: the
+// tail is cut only below what is stored.
+func (f *Feed) fetch(ctx context.Context, id chat.ChannelID, from, to int64) ([]hub.Event, error) {
+	items, err := f.cfg.Log.TailRange(ctx, id, from, to)
+	if err != nil {
+		return nil, err
+	}
+	events := make([]hub.Event, 0, to-from+1)
+	stored := to
+	if len(items) > 0 {
+		stored = items[0].Seq - 1
+	}
+	if from <= stored {
+		if events, err = f.stored(ctx, id, from, stored, events); err != nil {
+			return nil, err
+		}
+	}
+	for _, it := range items {
+		events = append(events, fromItem(it))
+	}
+	for i := 1; i < len(events); i++ {
+		if events[i].Seq != events[i-1].Seq+1 {
+			return events[:i], nil
+		}
+	}
+	return events, nil
+}
+
+func (f *Feed) stored(ctx context.Context, id chat.ChannelID, from, to int64, events []hub.Event) ([]hub.Event, error) {
+	rows, err := f.cfg.History.Range(ctx, id, from, to)
+	if err != nil {
+		return nil, err
+	}
+	// Rows have no epoch: they are of the numbering that the channel has now.
+	var epoch event.Epoch
+	if ch := f.Hub.Channel(id); ch != nil {
+		_, epoch = ch.Head()
+	}
+	for _, r := range rows {
+		b, err := r.Encode()
+		if err != nil {
+			return nil, err
+		}
+		e := hub.Event{Seq: r.Seq, Epoch: epoch, Kind: r.Type, Frame: b}
+		if r.Type == event.MemberLeft && r.UserID != nil {
+			e.Left = *r.UserID
+		}
+		events = append(events, e)
+	}
+	return events, nil
+}

@@ -1,0 +1,205 @@
+// Package gateway is the WebSocket endpoint: it upgrades, authenticates, and answers what clients send.
+//
+// Goroutines: one reader per connection; a writer and a replay per connection while there is something
+// to write or to replay; the heartbeat. All belong to the Gateway, and Run waits for them.
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"parley.chat/internal/eventlog"
+	"parley.chat/internal/token"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+	"parley.chat/ws-server/internal/connection"
+	"parley.chat/ws-server/internal/feed"
+	"parley.chat/ws-server/internal/hub"
+	"parley.chat/ws-server/internal/store"
+)
+
+// Config says what a gateway works with and what it allows. All but the limits is required.
+type Config struct {
+	Verifier *token.Verifier
+	Store    *store.Store
+	Log      *eventlog.Log
+	Appender *eventlog.Appender
+	Feed     *feed.Feed
+	Metrics  *Metrics
+	Logger   *slog.Logger
+
+	Origins []string // that may use cookies, besides the server's own
+	Limits  frame.Limits
+}
+
+// Gateway serves WebSockets. Construct it, Run it, and route /ws and /ws/{channel_id} to it.
+type Gateway struct {
+	cfg      Config
+	upgrader websocket.Upgrader
+
+	ctx context.Context // of everything that clients cause; ends when Run has drained
+	end context.CancelFunc
+
+	mu       sync.Mutex
+	clients  map[*client]struct{}
+	byUser   map[chat.UserID][]*client
+	draining bool
+
+	readers, writers, work sync.WaitGroup
+	inflight               sync.WaitGroup // appends that still owe an answer
+}
+
+// New returns a gateway.
+func New(cfg Config) *Gateway {
+	g := &Gateway{
+		cfg: cfg, clients: make(map[*client]struct{}), byUser: make(map[chat.UserID][]*client),
+		upgrader: websocket.Upgrader{
+			HandshakeTimeout: 5 * time.Second,
+			// Small: most frames that people send are, and there is one buffer per connection.
+			ReadBufferSize:  512,
+			WriteBufferSize: 512,
+			WriteBufferPool: new(sync.Pool), // gorilla itself writes the handshake and control frames only
+			Subprotocols:    []string{frame.Subprotocol},
+			CheckOrigin:     nil, // set below; the gateway has checked before
+		},
+	}
+	g.upgrader.CheckOrigin = allowAny
+	g.ctx, g.end = context.WithCancel(context.Background())
+	return g
+}
+
+// Run keeps the heartbeat until ctx is done, and then drains: it takes no more connections, lets what
+// was sent be acknowledged, and asks every client to come back elsewhere, each after a time of its own.
+func (g *Gateway) Run(ctx context.Context) error {
+	g.heartbeat(ctx)
+	g.drain()
+	return nil
+}
+
+const (
+	drainAcks       = 6 * time.Second // an append answers within its own bound, which is less
+	drainClose      = 3 * time.Second // for clients to answer the close frame
+	reconnectWithin = 10_000          // ms, over which the clients of a closing instance spread
+)
+
+func (g *Gateway) drain() {
+	g.mu.Lock()
+	g.draining = true
+	all := make([]*client, 0, len(g.clients))
+	for c := range g.clients {
+		all = append(all, c)
+	}
+	g.mu.Unlock()
+	within(drainAcks, &g.inflight)
+	for _, c := range all {
+		c.out.Close(connection.CloseRestart, reconnectReason())
+	}
+	if !within(drainClose, &g.readers) {
+		for _, c := range all {
+			c.out.Abort()
+		}
+	}
+	g.end()
+	g.readers.Wait()
+	g.writers.Wait()
+	g.work.Wait()
+}
+
+// within waits for wg, but no longer than d, and reports whether it ended.
+func within(d time.Duration, wg *sync.WaitGroup) bool {
+	done := make(chan struct{})
+	go func() { // ends with wg, which is waited for without a bound in the end
+		wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return true
+	case <-time.After(d):
+		return false
+	}
+}
+
+// reconnectReason is the reason of a close that invites the client back after a random time, so that
+// not all come at once.
+func reconnectReason() string {
+	return fmt.Sprintf(`{"reconnect_after_ms":%d}`, rand.IntN(reconnectWithin))
+}
+
+// reason is the JSON reason of a close frame.
+func reason(text string) string {
+	b, _ := json.Marshal(map[string]string{"message": text})
+	return string(b)
+}
+
+// add registers a client; false: the gateway is draining.
+func (g *Gateway) add(c *client) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.draining {
+		return false
+	}
+	g.clients[c] = struct{}{}
+	g.cfg.Metrics.connections.Set(float64(len(g.clients)))
+	return true
+}
+
+// index makes an authenticated client known by its user, so that notices reach it.
+func (g *Gateway) index(c *client) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.byUser[c.user] = append(g.byUser[c.user], c)
+}
+
+func (g *Gateway) remove(c *client) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.clients, c)
+	g.cfg.Metrics.connections.Set(float64(len(g.clients)))
+	mine := g.byUser[c.user]
+	for i, other := range mine {
+		if other == c {
+			mine[i] = mine[len(mine)-1]
+			mine[len(mine)-1] = nil
+			mine = mine[:len(mine)-1]
+			break
+		}
+	}
+	if len(mine) == 0 {
+		delete(g.byUser, c.user)
+	} else {
+		g.byUser[c.user] = mine
+	}
+}
+
+// clientsOf returns the connections of a user.
+func (g *Gateway) clientsOf(user chat.UserID) []*client {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return append([]*client(nil), g.byUser[user]...)
+}
+
+// HubConfig is what the feed's hub needs to know of this package: how frames are made.
+func HubConfig() hub.Config {
+	return hub.Config{
+		Join: func(frames [][]byte) []byte { return connection.Text(frames...) },
+		Resync: func(c chat.ChannelID, epoch event.Epoch, lastSeq int64) []byte {
+			return connection.Text(frame.Encode(frame.Resync{ChannelID: c, Epoch: string(epoch), LastSeq: lastSeq}))
+		},
+	}
+}
+
+// sameOrigin reports whether origin names the host that the request was sent to.
+func sameOrigin(origin, host string) bool {
+	u, err := url.Parse(origin)
+	return err == nil && u.Host != "" && u.Host == host
+}

@@ -1,0 +1,158 @@
+package gateway
+
+import (
+	"errors"
+	"time"
+
+	"parley.chat/internal/eventlog"
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+)
+
+// maxInflight bounds the sends of one connection that wait for their ack: beyond it the client's next
+// frames wait in its socket.
+const maxInflight = 64
+
+// handle does what a frame asks for. What it returns is answered with an error frame.
+func (c *client) handle(f frame.Client) error {
+	switch f.Type {
+	case frame.Send, frame.Edit, frame.Delete, frame.React:
+		return c.append(f)
+	case frame.Subscribe:
+		for _, p := range f.Positions() {
+			if err := c.subscribe(f.Ref, p); err != nil {
+				c.fail(f.Ref, err)
+			}
+		}
+		return nil
+	case frame.Unsubscribe:
+		return c.unsubscribe(f.Ref, *f.ChannelID)
+	case frame.Auth:
+		return c.renew(f)
+	case frame.Ping:
+		c.send(frame.Pong{Ref: f.Ref})
+		return nil
+	}
+	return apierr.New(apierr.BadFrame, "this server does not take %s frames yet", f.Type)
+}
+
+// append sends an event on its way to the log and answers when it is there.
+func (c *client) append(f frame.Client) error {
+	e, err := c.eventOf(f)
+	if err != nil {
+		return err
+	}
+	if c.inflight == nil {
+		c.inflight = make(chan struct{}, maxInflight)
+	}
+	select {
+	case c.inflight <- struct{}{}:
+	case <-c.g.ctx.Done():
+		return apierr.New(apierr.Unavailable, "shutting down")
+	}
+	c.g.inflight.Add(1)
+	began := time.Now()
+	err = c.g.cfg.Appender.Submit(e, eventlog.AppendOptions{}, func(ack eventlog.Ack, err error) {
+		defer func() {
+			<-c.inflight
+			c.g.inflight.Done()
+		}()
+		if err != nil {
+			c.fail(f.Ref, err)
+			return
+		}
+		c.g.cfg.Metrics.acked(began, ack.Duplicate)
+		c.send(frame.Ack{
+			Ref: f.Ref, ChannelID: e.ChannelID, ClientID: *f.ClientID,
+			ID: ack.ID, Seq: ack.Seq, SentAt: ack.SentAt, Duplicate: ack.Duplicate,
+		})
+	})
+	if err != nil {
+		<-c.inflight
+		c.g.inflight.Done()
+	}
+	return err
+}
+
+// eventOf checks a frame and returns the event that it asks for.
+func (c *client) eventOf(f frame.Client) (frame.Event, error) {
+	e := frame.Event{
+		ID: chat.NewEventID(), ClientID: f.ClientID, SenderID: c.user, SenderName: c.username,
+		MessageID: f.MessageID, ReplyTo: f.ReplyTo, Remove: f.Remove, SentAt: chat.Now(),
+	}
+	switch f.Type {
+	case frame.Send:
+		e.Type = event.Message
+	default:
+		return e, apierr.New(apierr.BadFrame, "this server does not take %s frames yet", f.Type)
+	}
+	if f.Body != nil {
+		if err := chat.CheckBody(*f.Body, c.g.cfg.Limits.MaxBodyBytes); errors.Is(err, chat.ErrBodyTooLarge) {
+			return e, apierr.New(apierr.TooLarge, "%v", err)
+		} else if err != nil {
+			return e, apierr.New(apierr.InvalidBody, "the body %v", err)
+		}
+		e.Body = *f.Body
+	}
+	ctx, cancel := c.bounded()
+	defer cancel()
+	if f.ToUserID != nil {
+		id, err := c.direct(f)
+		if err != nil {
+			return e, err
+		}
+		e.ChannelID = id
+		return e, nil
+	}
+	e.ChannelID = *f.ChannelID
+	return e, c.admit(ctx, e.ChannelID)
+}
+
+// direct returns the direct channel with the user that a send names.
+func (c *client) direct(f frame.Client) (chat.ChannelID, error) {
+	c.mu.Lock()
+	id, known := c.directs[*f.ToUserID]
+	c.mu.Unlock()
+	if known {
+		return id, nil
+	}
+	ctx, cancel := c.bounded()
+	defer cancel()
+	id, err := c.g.cfg.Store.OpenDirect(ctx, c.user, *f.ToUserID)
+	if err != nil {
+		return id, err
+	}
+	c.mu.Lock()
+	if c.directs == nil {
+		c.directs = make(map[chat.UserID]chat.ChannelID)
+	}
+	c.directs[*f.ToUserID] = id
+	c.mu.Unlock()
+	c.believe(id)
+	return id, nil
+}
+
+// renew takes a new token of the same session in place of the one that the connection has.
+func (c *client) renew(f frame.Client) error {
+	next := &client{}
+	if err := c.g.authenticate(c.g.ctx, next, *f.Token); err != nil {
+		return apierr.New(apierr.Unauthenticated, "%s", apierr.Of(err).Message)
+	}
+	if next.user != c.user || next.session != c.session {
+		return apierr.New(apierr.Forbidden, "the token is of another session: open another connection for it")
+	}
+	c.extend(next.expires.Load())
+	c.send(frame.Pong{Ref: f.Ref})
+	return nil
+}
+
+// extend moves the end of the connection's token, never back.
+func (c *client) extend(until int64) {
+	for at := c.expires.Load(); until > at; at = c.expires.Load() {
+		if c.expires.CompareAndSwap(at, until) {
+			return
+		}
+	}
+}

@@ -1,0 +1,140 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sync/errgroup"
+
+	"parley.chat/internal/eventlog"
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+	"parley.chat/ws-server/internal/hub"
+	"parley.chat/ws-server/internal/store"
+)
+
+// joinsAtOnce bounds how many channels one connection goes live in at the same time.
+const joinsAtOnce = 16
+
+// greet sends hello and subscribes what the client came for. First it follows the user's topic, so that
+// no change of membership falls between reading the channels and hearing of changes.
+func (c *client) greet() bool {
+	c.g.index(c)
+	ctx, cancel := c.bounded()
+	defer cancel()
+	if err := c.sayHello(ctx); err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = apierr.Wrap(err, apierr.Unavailable, "the event log does not answer right now")
+		}
+		if c.g.ctx.Err() == nil {
+			c.g.cfg.Logger.Warn("connection not admitted", "user_id", c.user, "err", err)
+		}
+		c.out.Close(closeOf(err))
+		return false
+	}
+	return true
+}
+
+func (c *client) sayHello(ctx context.Context) error {
+	c.subscribing.Lock() // a notice of a new channel waits until hello has been said
+	defer c.subscribing.Unlock()
+	c.mu.Lock()
+	c.watched = true
+	c.mu.Unlock()
+	if err := c.g.cfg.Feed.Watch(ctx, c.user); err != nil {
+		return err
+	}
+	list, err := c.comesFor(ctx)
+	if err != nil {
+		return err
+	}
+	heads, live, err := c.heads(ctx, list)
+	if err != nil {
+		return err
+	}
+	summaries := make([]frame.ChannelSummary, len(list))
+	for i, m := range list {
+		summaries[i] = summary(m, heads[i])
+	}
+	first := summaries[:min(frame.HelloChannels, len(summaries))]
+	c.send(frame.Hello{
+		ConnectionID: newConnectionID(), SessionID: c.session, UserID: c.user, ServerTime: chat.Now(),
+		HeartbeatSeconds: int(frame.Heartbeat.Seconds()), Limits: c.g.cfg.Limits, Channels: first,
+	})
+	for rest := summaries[len(first):]; len(rest) > 0; {
+		select { // pulled, never queued whole
+		case <-c.out.Drained():
+		case <-c.g.ctx.Done():
+			return c.g.ctx.Err()
+		}
+		page := rest[:min(frame.HelloChannels, len(rest))]
+		rest = rest[len(page):]
+		c.send(frame.HelloMore{Channels: page})
+	}
+	for i, ch := range live {
+		if err := c.subscribeLocked(ctx, ch, heads[i].Seq, func(int64, event.Epoch) bool { return false }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// comesFor returns the channels that hello lists.
+func (c *client) comesFor(ctx context.Context) ([]store.Membership, error) {
+	if c.only == nil {
+		return c.g.cfg.Store.Memberships(ctx, c.user)
+	}
+	m, err := c.g.cfg.Store.Membership(ctx, c.user, *c.only)
+	if err != nil {
+		return nil, err
+	}
+	return []store.Membership{m}, nil
+}
+
+// heads returns how far each channel has come and, if the client subscribes to them, the live channels.
+func (c *client) heads(ctx context.Context, list []store.Membership) ([]eventlog.Head, []*hub.Channel, error) {
+	if c.only == nil && !c.subscribeAll {
+		heads, err := c.headsOnly(ctx, list)
+		return heads, nil, err
+	}
+	heads, live := make([]eventlog.Head, len(list)), make([]*hub.Channel, len(list))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(joinsAtOnce)
+	for i, m := range list {
+		g.Go(func() (err error) {
+			if live[i], err = c.g.cfg.Feed.Join(ctx, m.ChannelID); err == nil {
+				heads[i].Seq, heads[i].Epoch = live[i].Head()
+			}
+			return err
+		})
+	}
+	return heads, live, g.Wait()
+}
+
+func (c *client) headsOnly(ctx context.Context, list []store.Membership) ([]eventlog.Head, error) {
+	ids := make([]chat.ChannelID, len(list))
+	for i, m := range list {
+		ids[i] = m.ChannelID
+	}
+	heads, err := c.g.cfg.Log.Heads(ctx, ids)
+	if err != nil {
+		return nil, apierr.Wrap(err, apierr.Unavailable, "the event log does not answer right now")
+	}
+	for i, h := range heads {
+		if !h.Seeded() {
+			if heads[i], err = c.g.cfg.Log.EnsureHead(ctx, ids[i], c.g.cfg.Store.MaxSeq); err != nil {
+				return nil, apierr.Wrap(err, apierr.Unavailable, "a channel's numbering cannot be read right now")
+			}
+		}
+	}
+	return heads, nil
+}
+
+func summary(m store.Membership, h eventlog.Head) frame.ChannelSummary {
+	return frame.ChannelSummary{
+		ChannelID: m.ChannelID, Name: m.Name, Kind: m.Kind, LastSeq: h.Seq, Epoch: string(h.Epoch),
+		LastReadSeq: m.LastReadSeq, LastDeliveredSeq: m.LastDeliveredSeq, Unread: m.Unread,
+	}
+}

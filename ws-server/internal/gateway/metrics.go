@@ -1,0 +1,42 @@
+package gateway
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// Metrics of the gateway.
+type Metrics struct {
+	connections prometheus.Gauge
+	deliveries  prometheus.Counter
+	acks        *prometheus.CounterVec
+	ackSeconds  prometheus.Histogram
+	errors      *prometheus.CounterVec
+}
+
+// NewMetrics registers the gateway's metrics with reg.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	f := promauto.With(reg)
+	return &Metrics{
+		connections: f.NewGauge(prometheus.GaugeOpts{Name: "parley_ws_connections", Help: "Open connections."}),
+		deliveries:  f.NewCounter(prometheus.CounterOpts{Name: "parley_ws_deliveries_total", Help: "Events handed to connections."}),
+		acks: f.NewCounterVec(prometheus.CounterOpts{Name: "parley_ws_acks_total", Help: "Events acknowledged to their senders."},
+			[]string{"duplicate"}),
+		ackSeconds: f.NewHistogram(prometheus.HistogramOpts{
+			Name: "parley_ws_ack_duration_seconds", Help: "From taking a send to its ack.",
+			Buckets: []float64{.0002, .0005, .001, .002, .005, .01, .02, .05, .1, .5, 1, 5},
+		}),
+		errors: f.NewCounterVec(prometheus.CounterOpts{Name: "parley_ws_errors_total", Help: "Error frames sent."}, []string{"code"}),
+	}
+}
+
+func (m *Metrics) acked(began time.Time, duplicate bool) {
+	label := "false"
+	if duplicate {
+		label = "true"
+	}
+	m.acks.WithLabelValues(label).Inc()
+	m.ackSeconds.Observe(time.Since(began).Seconds())
+}

@@ -1,0 +1,114 @@
+package gateway
+
+import (
+	"time"
+
+	"parley.chat/internal/eventlog"
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+	"parley.chat/shared-contracts/notice"
+)
+
+// Notice takes a notice of a user who is connected here. It is called by the feed and does not block.
+func (g *Gateway) Notice(n notice.Notice) {
+	for _, c := range g.clientsOf(n.UserID) {
+		switch n.Kind {
+		case notice.SessionRevoked:
+			if n.SessionID != nil && c.session == *n.SessionID {
+				c.out.Close(apierr.SessionRevoked.CloseCode(), reason("the session was ended"))
+			}
+		case notice.SessionRenewed:
+			if n.SessionID != nil && c.session == *n.SessionID && n.ExpiresAt != nil {
+				c.extend(n.ExpiresAt.Unix())
+			}
+		case notice.EventFailed:
+			if n.ChannelID != nil && n.EventID != nil && n.ClientID != nil {
+				c.send(frame.FailedEvent{ChannelID: *n.ChannelID, ID: *n.EventID, Seq: n.Seq, ClientID: *n.ClientID, Reason: n.Reason})
+			}
+		case notice.ChannelAdded:
+			if n.ChannelID != nil {
+				g.work.Go(func() { c.added(*n.ChannelID, by(n)) })
+			}
+		case notice.ChannelRemoved:
+			if n.ChannelID != nil {
+				g.work.Go(func() { c.removed(*n.ChannelID, by(n)) })
+			}
+		}
+	}
+}
+
+func by(n notice.Notice) chat.UserID {
+	if n.By != nil {
+		return *n.By
+	}
+	return n.UserID
+}
+
+// added tells the client of a channel that its user came into and, if it follows all channels,
+// subscribes it to what comes after the summary.
+func (c *client) added(id chat.ChannelID, by chat.UserID) {
+	ctx, cancel := c.bounded()
+	defer cancel()
+	if c.only != nil || c.subscription(id) != nil {
+		return
+	}
+	m, err := c.g.cfg.Store.Membership(ctx, c.user, id)
+	if err != nil {
+		c.g.cfg.Logger.Warn("new membership not read", "user_id", c.user, "channel_id", id, "err", err)
+		return
+	}
+	c.subscribing.Lock()
+	defer c.subscribing.Unlock()
+	ch, err := c.g.cfg.Feed.Join(ctx, id)
+	if err != nil {
+		c.g.cfg.Logger.Warn("new channel not followed", "user_id", c.user, "channel_id", id, "err", err)
+		return
+	}
+	tell := func(head int64, epoch event.Epoch) bool {
+		s := summary(m, eventlog.Head{Seq: head, Epoch: epoch})
+		c.send(frame.Membership{ChannelID: id, Change: "added", By: by, Channel: &s})
+		return false
+	}
+	if !c.subscribeAll {
+		tell(ch.Head())
+		return
+	}
+	if err := c.subscribeLocked(ctx, ch, -1, tell); err != nil {
+		c.g.cfg.Logger.Warn("new channel not followed", "user_id", c.user, "channel_id", id, "err", err)
+	}
+}
+
+// removedGrace is how long the member_left event may take to end the subscription in-band.
+const removedGrace = 500 * time.Millisecond
+
+// removed tells the client of a channel that its user was put out of. The member_left event ends the
+// subscription; when it does not come, the membership is looked up and the subscription ended.
+func (c *client) removed(id chat.ChannelID, by chat.UserID) {
+	c.disbelieve(id)
+	if c.only == nil {
+		c.send(frame.Membership{ChannelID: id, Change: "removed", By: by})
+	}
+	sub := c.subscription(id)
+	if sub == nil {
+		return
+	}
+	select {
+	case <-time.After(removedGrace):
+	case <-c.g.ctx.Done():
+		return
+	}
+	if c.subscription(id) != sub {
+		return
+	}
+	ctx, cancel := c.bounded()
+	defer cancel()
+	switch _, err := c.g.cfg.Store.Membership(ctx, c.user, id); apierr.CodeOf(err) {
+	case apierr.NotFound, apierr.Forbidden:
+		c.subscribing.Lock()
+		defer c.subscribing.Unlock()
+		sub.Leave()
+		c.Ended(sub)
+	}
+}

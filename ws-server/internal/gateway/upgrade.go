@@ -1,0 +1,184 @@
+package gateway
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"parley.chat/internal/token"
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/ws-server/internal/connection"
+)
+
+// admissionTimeout bounds what a client waits for before its first frame.
+const admissionTimeout = 5 * time.Second
+
+// Handler returns the handler of /ws and /ws/{channel_id}.
+func (g *Gateway) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /ws", g.serveAll)
+	mux.HandleFunc("GET /ws/{channel_id}", g.serveOne)
+	return mux
+}
+
+// credentials returns the token that a request carries and whether it came as a cookie.
+func credentials(r *http.Request) (raw string, cookie bool) {
+	if c, err := r.Cookie("access_token"); err == nil && c.Value != "" {
+		return c.Value, true
+	}
+	if raw, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+		return strings.TrimSpace(raw), false
+	}
+	return "", false
+}
+
+// checkOrigin refuses a page of another site that would use our user's cookie.
+func (g *Gateway) checkOrigin(r *http.Request, cookie bool) error {
+	origin := r.Header.Get("Origin")
+	if !cookie || origin == "" || sameOrigin(origin, r.Host) || slices.Contains(g.cfg.Origins, origin) {
+		return nil
+	}
+	return apierr.New(apierr.ForeignOrigin, "pages of %s may not connect with this site's cookie", origin)
+}
+
+// serveAll serves /ws: a socket for all the user's channels. A bad token is told after the upgrade,
+// since a page cannot read the status of one that was refused.
+func (g *Gateway) serveAll(w http.ResponseWriter, r *http.Request) {
+	raw, cookie := credentials(r)
+	if err := g.checkOrigin(r, cookie); err != nil {
+		writeProblem(w, err)
+		return
+	}
+	c := &client{g: g, subscribeAll: r.URL.Query().Get("subscribe") != "none"}
+	var authErr error
+	if raw != "" {
+		authErr = g.authenticate(r.Context(), c, raw)
+	}
+	g.start(w, r, c, func() bool {
+		switch {
+		case authErr != nil:
+			c.out.Close(closeOf(authErr))
+			return false
+		case raw == "":
+			return c.awaitAuth() && c.greet()
+		}
+		return c.greet()
+	})
+}
+
+// serveOne serves /ws/{channel_id}: a socket for one channel. It answers before the upgrade.
+func (g *Gateway) serveOne(w http.ResponseWriter, r *http.Request) {
+	channel, err := chat.ParseChannelID(r.PathValue("channel_id"))
+	raw, cookie := credentials(r)
+	c := &client{g: g, only: &channel}
+	switch {
+	case raw == "":
+		err = apierr.New(apierr.Unauthenticated, "a token is needed: cookie access_token or header Authorization")
+	case g.checkOrigin(r, cookie) != nil:
+		err = g.checkOrigin(r, cookie)
+	default:
+		if authErr := g.authenticate(r.Context(), c, raw); authErr != nil {
+			err = authErr
+		} else if err != nil {
+			err = apierr.New(apierr.NotFound, "no such channel")
+		} else {
+			ctx, cancel := context.WithTimeout(r.Context(), admissionTimeout)
+			defer cancel()
+			_, err = g.cfg.Store.Membership(ctx, c.user, channel)
+		}
+	}
+	if err != nil {
+		writeProblem(w, err)
+		return
+	}
+	g.start(w, r, c, c.greet)
+}
+
+// authenticate fills in who the client is.
+func (g *Gateway) authenticate(ctx context.Context, c *client, raw string) error {
+	ctx, cancel := context.WithTimeout(ctx, admissionTimeout)
+	defer cancel()
+	claims, err := g.cfg.Verifier.Verify(ctx, raw)
+	switch {
+	case errors.Is(err, token.ErrExpired):
+		return apierr.Wrap(err, apierr.TokenExpired, "the token has expired")
+	case errors.Is(err, token.ErrInvalid):
+		return apierr.Wrap(err, apierr.Unauthenticated, "the token is not valid")
+	case err != nil:
+		return apierr.Wrap(err, apierr.Unavailable, "tokens cannot be checked right now")
+	}
+	c.user, c.session, c.username = claims.UserID, claims.SessionID, claims.Username
+	c.expires.Store(claims.ExpiresAt.Unix())
+	return nil
+}
+
+// start upgrades and gives the connection its reader, which first runs begin. The handler returns
+// after that, so that the HTTP server's buffers and stack are freed.
+func (g *Gateway) start(w http.ResponseWriter, r *http.Request, c *client, begin func() bool) {
+	// The request's memory must not stay for as long as the connection does.
+	gated := &gatedWriter{ResponseWriter: w}
+	ws, err := g.upgrader.Upgrade(gated, r, nil)
+	if err != nil {
+		g.cfg.Logger.Debug("upgrade refused", "err", err) // gorilla has answered
+		return
+	}
+	c.ws = ws
+	c.out = connection.New(gated.gate.Conn, &g.writers)
+	gated.gate.Open(c.out)
+	if !g.add(c) {
+		c.out.Close(connection.CloseRestart, reconnectReason())
+	}
+	g.readers.Go(func() { c.run(begin) })
+}
+
+// gatedWriter hands gorilla the Gate in place of the socket.
+type gatedWriter struct {
+	http.ResponseWriter
+	gate *connection.Gate
+}
+
+// Hijack implements http.Hijacker.
+func (w *gatedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c, buffers, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	w.gate = &connection.Gate{Conn: c}
+	return w.gate, buffers, nil
+}
+
+func allowAny(*http.Request) bool { return true }
+
+// closeOf returns the close code and reason of an error that ends a connection.
+func closeOf(err error) (code int, why string) {
+	e := apierr.Of(err)
+	if code = e.Code.CloseCode(); code == 0 {
+		code = apierr.Internal.CloseCode()
+	}
+	if code == apierr.Unavailable.CloseCode() {
+		return code, reconnectReason()
+	}
+	return code, reason(e.Message)
+}
+
+// writeProblem answers a request that was not upgraded (RFC 9457).
+func writeProblem(w http.ResponseWriter, err error) {
+	e := apierr.Of(err)
+	status := e.Code.HTTPStatus()
+	w.Header().Set("Content-Type", "application/problem+json")
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(e.RetryAfter.Seconds()))))
+	}
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{ // the client has gone if this fails
+		"type": "about:blank", "title": http.StatusText(status), "status": status, "code": e.Code, "detail": e.Message,
+	})
+}

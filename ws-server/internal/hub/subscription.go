@@ -1,0 +1,177 @@
+package hub
+
+import (
+	"parley.chat/shared-contracts/event"
+)
+
+type state uint8
+
+const (
+	live      state = iota // the fan-out delivers to it
+	replaying              // its connection pulls what it lacks
+	over
+)
+
+// Subscription is one connection's place in one channel.
+type Subscription struct {
+	channel *Channel
+	conn    Connection
+
+	// Guarded by channel.subsMu.
+	next  int64 // the seq that it must see next
+	from  int64 // the seq that it began with: an older member_left is not its end
+	index int   // in channel.subs
+	state state
+}
+
+// Channel returns the channel.
+func (s *Subscription) Channel() *Channel { return s.channel }
+
+// Subscribe adds a subscription of conn. after is the seq that the client has seen, or below 0 for
+// "nothing of the past". It calls answer, with the channel's head, before anything is delivered, and
+// the answer says whether the past is wanted at all: with skip the subscription starts behind the head.
+// answer must not block. It returns nil if the channel was dropped meanwhile: open it again.
+func (ch *Channel) Subscribe(conn Connection, after int64, answer func(head int64, epoch event.Epoch) (skip bool)) *Subscription {
+	ch.subsMu.Lock()
+	defer ch.subsMu.Unlock()
+	if ch.gone {
+		return nil
+	}
+	head, epoch := ch.Head()
+	s := &Subscription{channel: ch, conn: conn, next: after + 1, from: head + 1, index: len(ch.subs)}
+	if skip := answer(head, epoch); skip || after < 0 || after > head {
+		s.next = head + 1
+	}
+	ch.subs = append(ch.subs, s)
+	if s.next <= ch.fanned.Load() {
+		s.state = replaying
+		conn.Replay(s)
+	}
+	return s
+}
+
+// Leave ends a subscription. Nothing is delivered to it after Leave returns.
+func (s *Subscription) Leave() {
+	ch := s.channel
+	ch.subsMu.Lock()
+	left := ch.removeLocked(s)
+	idle := left && len(ch.subs) == 0
+	ch.subsMu.Unlock()
+	if idle {
+		ch.hub.cfg.Idle(ch)
+	}
+}
+
+// removeLocked takes s out and reports whether it was in. Called with subsMu held.
+func (ch *Channel) removeLocked(s *Subscription) bool {
+	if s.state == over {
+		return false
+	}
+	s.state = over
+	last := len(ch.subs) - 1
+	ch.subs[s.index] = ch.subs[last]
+	ch.subs[s.index].index = s.index
+	ch.subs[last] = nil
+	ch.subs = ch.subs[:last]
+	return true
+}
+
+// Subscribers returns how many subscriptions there are.
+func (ch *Channel) Subscribers() int {
+	ch.subsMu.Lock()
+	defer ch.subsMu.Unlock()
+	return len(ch.subs)
+}
+
+// Place returns the seq that a replaying subscription needs next; done reports that it replays no more.
+func (s *Subscription) Place() (next int64, done bool) {
+	s.channel.subsMu.Lock()
+	defer s.channel.subsMu.Unlock()
+	return s.next, s.state != replaying
+}
+
+// FromRing returns up to max bytes, or one event, of the events from seq on, as far as the ring has
+// them; ok is false if it does not reach back to seq.
+func (ch *Channel) FromRing(seq int64, maxBytes int) (events []Event, ok bool) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if seq < ch.firstLocked() {
+		return nil, false
+	}
+	size := 0
+	for i := int(seq - ch.firstLocked()); i < len(ch.ring); i++ {
+		size += len(ch.ring[i].Frame) + 1
+		if len(events) > 0 && (size > maxBytes || len(events) == batchEvents) {
+			break
+		}
+		events = append(events, ch.ring[i])
+	}
+	return events, true
+}
+
+// Extend puts events that precede the ring before it, as far as they join it and it has room.
+func (ch *Channel) Extend(events []Event) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	first := ch.firstLocked()
+	n := len(events)
+	for n > 0 && events[n-1].Seq >= first {
+		n--
+	}
+	events = events[:n]
+	if n == 0 || events[n-1].Seq != first-1 {
+		return
+	}
+	lo := n
+	for lo > 0 && n-lo+len(ch.ring) < ringEvents && ch.ringBytes+len(events[lo-1].Frame) <= ringBytes &&
+		(lo == n || events[lo-1].Seq == events[lo].Seq-1) {
+		lo--
+		ch.ringBytes += len(events[lo].Frame)
+	}
+	ch.ring = append(append(make([]Event, 0, 2*(n-lo+len(ch.ring))), events[lo:n]...), ch.ring...)
+}
+
+// Replayed delivers events that were pulled for a replaying subscription. It reports whether the
+// subscription goes on replaying: not when it has caught up with the fan-out, or is over. Events
+// that do not follow its cursor are passed over.
+func (s *Subscription) Replayed(events []Event) (more bool) {
+	ch := s.channel
+	ch.subsMu.Lock()
+	if s.state != replaying {
+		ch.subsMu.Unlock()
+		return false
+	}
+	for len(events) > 0 && events[0].Seq < s.next {
+		events = events[1:]
+	}
+	var ends bool
+	if len(events) > 0 && events[0].Seq == s.next {
+		for i, e := range events {
+			if e.Kind == event.MemberLeft && e.Left == s.conn.User() && e.Seq >= s.from {
+				events, ends = events[:i+1], true
+				break
+			}
+		}
+		s.conn.Deliver(ch.join(events), len(events))
+		s.next = events[len(events)-1].Seq + 1
+	}
+	switch {
+	case ends:
+		ch.removeLocked(s)
+	case s.next > ch.fanned.Load():
+		s.state = live
+	}
+	more = s.state == replaying
+	ch.subsMu.Unlock()
+	if ends {
+		s.conn.Ended(s)
+	}
+	return more
+}
+
+// Over reports whether the subscription has ended.
+func (s *Subscription) Over() bool {
+	s.channel.subsMu.Lock()
+	defer s.channel.subsMu.Unlock()
+	return s.state == over
+}

@@ -1,0 +1,133 @@
+// Package store is all that a gateway reads from PostgreSQL: who may be in which channel, and the
+// events that have left Redis. It writes nothing; a direct channel is opened by the database's own
+// function.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/uptrace/bun"
+
+	"parley.chat/internal/eventrow"
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/frame"
+)
+
+// Store reads from PostgreSQL. It is safe for concurrent use.
+type Store struct{ db *bun.DB }
+
+// New returns a Store on db.
+func New(db *bun.DB) *Store { return &Store{db: db} }
+
+// Membership is a channel as one member has it.
+type Membership struct {
+	ChannelID        chat.ChannelID   `bun:"channel_id"`
+	Kind             chat.ChannelKind `bun:"kind"`
+	Name             string           `bun:"name"`
+	Role             chat.Role        `bun:"role"`
+	LastReadSeq      int64            `bun:"last_read_seq"`
+	LastDeliveredSeq int64            `bun:"last_delivered_seq"`
+	Unread           int              `bun:"unread"`
+}
+
+// UnreadMost is where counting unread messages ends.
+const UnreadMost = 1000
+
+const selectMembership = `
+	select c.id as channel_id, c.kind, c.name, m.role, m.last_read_seq, m.last_delivered_seq,
+	       (select count(*) from (
+	          select 1 from messages e
+	          where e.channel_id = c.id and e.seq > greatest(m.last_read_seq, m.joined_seq)
+	            and e.kind = 'message' and e.sender_id <> m.user_id
+	          limit ?) as newer) as unread
+	from channel_members m join channels c on c.id = m.channel_id
+	where m.user_id = ? and c.deleted_at is null`
+
+// Memberships returns every channel of a user, the newest membership first.
+func (s *Store) Memberships(ctx context.Context, user chat.UserID) ([]Membership, error) {
+	var list []Membership
+	err := s.db.NewRaw(selectMembership+` order by m.joined_at desc, c.id`, UnreadMost, user).Scan(ctx, &list)
+	if err != nil {
+		return nil, unavailable(err, "read channels of user %s", user)
+	}
+	return list, nil
+}
+
+// Membership returns the channel as user has it. Its error is NotFound for a channel that is not there
+// or hidden from the user, Forbidden for an open one that they have not joined.
+func (s *Store) Membership(ctx context.Context, user chat.UserID, channel chat.ChannelID) (Membership, error) {
+	var m Membership
+	err := s.db.NewRaw(selectMembership+` and c.id = ?`, UnreadMost, user, channel).Scan(ctx, &m)
+	if err == nil {
+		return m, nil
+	}
+	if !errors.Is(err, sql.ErrNoRows) {
+		return Membership{}, unavailable(err, "read membership of user %s in channel %s", user, channel)
+	}
+	var kind chat.ChannelKind
+	err = s.db.NewRaw(`select kind from channels where id = ? and deleted_at is null`, channel).Scan(ctx, &kind)
+	switch {
+	case errors.Is(err, sql.ErrNoRows) || err == nil && kind.Hidden():
+		return Membership{}, apierr.New(apierr.NotFound, "no such channel")
+	case err != nil:
+		return Membership{}, unavailable(err, "read channel %s", channel)
+	}
+	return Membership{}, apierr.New(apierr.Forbidden, "not a member of this channel: join it first")
+}
+
+// OpenDirect returns the direct channel of two users, made if need be.
+func (s *Store) OpenDirect(ctx context.Context, from, to chat.UserID) (chat.ChannelID, error) {
+	var id chat.ChannelID
+	err := s.db.NewRaw(`select channel_id from open_direct_channel(?, ?)`, from, to).Scan(ctx, &id)
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch pg.Code {
+		case "PA400":
+			return id, apierr.New(apierr.BadFrame, "to_user_id: a direct message needs another user")
+		case "PA403":
+			return id, apierr.New(apierr.Forbidden, "this user takes no direct messages from you")
+		case "PA404":
+			return id, apierr.New(apierr.NotFound, "no such user")
+		}
+	}
+	if err != nil {
+		return id, unavailable(err, "open the direct channel of %s and %s", from, to)
+	}
+	return id, nil
+}
+
+// Range returns the stored events of a channel with from ≤ seq ≤ to, ascending.
+func (s *Store) Range(ctx context.Context, channel chat.ChannelID, from, to int64) ([]frame.Event, error) {
+	var rows []eventrow.Row
+	err := s.db.NewSelect().Model(&rows).
+		Where("channel_id = ?", channel).Where("seq between ? and ?", from, to).Order("seq").Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read events %d to %d of channel %s: %w", from, to, channel, err)
+	}
+	events := make([]frame.Event, len(rows))
+	for i := range rows {
+		if events[i], err = rows[i].Event(); err != nil {
+			return nil, err
+		}
+	}
+	return events, nil
+}
+
+// MaxSeq returns the highest stored seq of a channel, 0 for none.
+func (s *Store) MaxSeq(ctx context.Context, channel chat.ChannelID) (int64, error) {
+	var seq int64
+	err := s.db.NewRaw(`select coalesce(max(seq), 0) from messages where channel_id = ?`, channel).Scan(ctx, &seq)
+	if err != nil {
+		return 0, fmt.Errorf("read the last stored seq of channel %s: %w", channel, err)
+	}
+	return seq, nil
+}
+
+// unavailable is what a client sees of a database that does not answer.
+func unavailable(err error, doing string, args ...any) error {
+	return apierr.Wrap(fmt.Errorf(doing+": %w", append(args, err)...), apierr.Unavailable, "the database does not answer right now")
+}

@@ -1,0 +1,189 @@
+package wsserver_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/internal/eventlog"
+	"parley.chat/internal/lifecycle"
+	"parley.chat/internal/telemetry"
+	"parley.chat/internal/testkit/pgtest"
+	"parley.chat/internal/testkit/redistest"
+	"parley.chat/internal/testkit/wstest"
+	"parley.chat/internal/token"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/notice"
+	wsserver "parley.chat/ws-server"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// world is a deployment of gateways on real stores, without the other two services.
+type world struct {
+	t      testing.TB
+	db     *pgtest.DB
+	pool   *pgxpool.Pool
+	redis  *redistest.Server
+	rdb    redis.UniversalClient
+	url    string // REDIS_URL
+	key    token.SigningKey
+	issuer *token.Issuer
+	log    *eventlog.Log
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	w := &world{t: t, db: pgtest.Open(t), redis: redistest.NewServer(t)}
+	w.pool, w.rdb, w.url = w.db.Pool(t), w.redis.Client(t), w.redis.URL()
+	w.finish()
+	return w
+}
+
+func (w *world) finish() {
+	w.t.Helper()
+	var err error
+	if w.key, err = token.NewSigningKey(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.issuer = token.NewIssuer(w.key, 15*time.Minute)
+	w.log = eventlog.New(w.rdb, 16)
+}
+
+// gateway starts an instance and returns its address (ws://host:port) and the function that stops it,
+// which may be called early.
+func (w *world) gateway(change ...func(*wsserver.Config)) (url string, stop func()) {
+	w.t.Helper()
+	cfg, err := wsserver.LoadConfig(func(name string) string {
+		return map[string]string{"DATABASE_URL": w.db.URL, "REDIS_URL": w.url}[name]
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	var out io.Writer = io.Discard
+	if os.Getenv("PARLEY_TEST_LOG") != "" {
+		out = os.Stderr
+	}
+	log := slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	s, err := wsserver.New(cfg, token.StaticKeys{w.key.ID: w.key.Public()}, prometheus.NewRegistry(), log)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { // stop waits for it
+		done <- lifecycle.Run(ctx, log, 20*time.Second, append(s.Parts(), lifecycle.Part{
+			Name: "listener", Run: func(ctx context.Context) error { return telemetry.ServeListener(ctx, l, s.Handler(), log) },
+		})...)
+	}()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-done; err != nil {
+			w.t.Errorf("gateway: %v", err)
+		}
+	}
+	w.t.Cleanup(stop)
+	return "ws://" + l.Addr().String(), stop
+}
+
+// person is a user with a login.
+type person struct {
+	ID      chat.UserID
+	Session chat.SessionID
+	Name    string
+	Token   string
+}
+
+func (w *world) person(name string) person {
+	w.t.Helper()
+	p := person{ID: chat.NewUserID(), Session: chat.NewSessionID(), Name: name}
+	w.exec(`insert into users (id, username, email, password_hash) values ($1, $2, $3, 'x')`, p.ID.UUID, name, name+"@example.test")
+	p.Token = w.token(p)
+	return p
+}
+
+func (w *world) token(p person) string {
+	w.t.Helper()
+	raw, _, err := w.issuer.Issue(token.Claims{UserID: p.ID, SessionID: p.Session, Username: p.Name})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return raw
+}
+
+func (w *world) channel(kind chat.ChannelKind, members ...person) chat.ChannelID {
+	w.t.Helper()
+	id := chat.NewChannelID()
+	w.exec(`insert into channels (id, kind, name) values ($1, $2, $3)`, id.UUID, string(kind), "c-"+id.String())
+	for _, m := range members {
+		w.join(id, m)
+	}
+	return id
+}
+
+func (w *world) join(c chat.ChannelID, p person) {
+	w.t.Helper()
+	w.exec(`insert into channel_members (channel_id, user_id) values ($1, $2)`, c.UUID, p.ID.UUID)
+}
+
+func (w *world) exec(sql string, args ...any) {
+	w.t.Helper()
+	if _, err := w.pool.Exec(context.Background(), sql, args...); err != nil {
+		w.t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+func (w *world) notify(n notice.Notice) {
+	w.t.Helper()
+	if err := w.log.Notify(w.t.Context(), n); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// connect opens /ws and waits for hello.
+func (w *world) connect(url string, p person) (*wstest.Conn, wstest.Frame) {
+	w.t.Helper()
+	c := wstest.Dial(w.t, url+"/ws", p.Token)
+	return c, c.AwaitType(w.t, "hello")
+}
+
+// resume opens /ws without subscriptions and subscribes one channel from what was seen.
+func (w *world) resume(url string, p person, c chat.ChannelID, lastSeen int64) *wstest.Conn {
+	w.t.Helper()
+	conn := wstest.Dial(w.t, url+"/ws?subscribe=none", p.Token)
+	conn.AwaitType(w.t, "hello")
+	conn.Send(w.t, map[string]any{"type": "subscribe", "ref": "r", "channel_id": c, "last_seen_seq": lastSeen})
+	return conn
+}
+
+func header(kv ...string) http.Header {
+	h := http.Header{}
+	for i := 0; i < len(kv); i += 2 {
+		h.Set(kv[i], kv[i+1])
+	}
+	return h
+}
+
+func body(n int) string { return fmt.Sprintf("message %d", n) }

@@ -1,0 +1,185 @@
+// Package wsserver is the service that holds people's connections: it appends what they send to the log
+// in Redis, and hands every connection what any instance has appended. Instances hold no state that
+// another would miss: add them, restart them, take them away.
+package wsserver
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"github.com/uptrace/bun"
+
+	"parley.chat/internal/config"
+	"parley.chat/internal/database"
+	"parley.chat/internal/eventlog"
+	"parley.chat/internal/lifecycle"
+	"parley.chat/internal/redisclient"
+	"parley.chat/internal/telemetry"
+	"parley.chat/internal/token"
+	"parley.chat/shared-contracts/frame"
+	"parley.chat/shared-contracts/notice"
+	"parley.chat/ws-server/internal/feed"
+	"parley.chat/ws-server/internal/gateway"
+	"parley.chat/ws-server/internal/store"
+)
+
+// Config is the service's settings.
+type Config struct {
+	Addr             string        `env:"WS_ADDR" envDefault:":8081" desc:"listen address"`
+	DatabaseURL      string        `env:"DATABASE_URL" envDefault:"postgres://127.0.0.1:5432/parley" desc:"PostgreSQL"`
+	DatabaseRole     string        `env:"DATABASE_ROLE" envDefault:"parley_ws" desc:"role taken in PostgreSQL"`
+	DatabaseMaxConns int           `env:"DATABASE_MAX_CONNS" envDefault:"10" desc:"most connections to PostgreSQL"`
+	RedisURL         string        `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379" desc:"Redis: one URL, or several, comma-separated, for a Cluster"`
+	JWKSURL          string        `env:"JWKS_URL" envDefault:"http://127.0.0.1:8080/.well-known/jwks.json" desc:"where the public keys of access tokens are"`
+	PublicOrigins    config.List   `env:"PUBLIC_ORIGINS" desc:"origins whose pages may connect with a cookie, comma-separated; the own one always may"`
+	Partitions       int           `env:"STREAM_PARTITIONS" envDefault:"16" desc:"partitions of the log; fixed for a deployment"`
+	MaxBodyBytes     int           `env:"MAX_BODY_BYTES" envDefault:"16384" desc:"most bytes of a message's body, up to 16384"`
+	RateLimit        config.Rate   `env:"RATE_LIMIT" envDefault:"20/10s" desc:"sends of one user, over all instances"`
+	RateBlock        time.Duration `env:"RATE_BLOCK" envDefault:"30s" desc:"how long the sends of a user over the limit are refused"`
+	LogLevel         slog.Level    `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error"`
+}
+
+// LoadConfig reads the settings. An error names the variable.
+func LoadConfig(getenv func(string) string) (Config, error) {
+	var cfg Config
+	if err := config.Load(&cfg, getenv); err != nil {
+		return cfg, err
+	}
+	if cfg.MaxBodyBytes < 1 || cfg.MaxBodyBytes > 16<<10 {
+		return cfg, &config.Error{Name: "MAX_BODY_BYTES", Err: fmt.Errorf("%d is not between 1 and 16384", cfg.MaxBodyBytes)}
+	}
+	return cfg, nil
+}
+
+// Server is the service without a listener of its own. Construct it, then run its Parts.
+type Server struct {
+	cfg  Config
+	log  *slog.Logger
+	keys *token.RemoteKeys // nil when the keys were given
+
+	db          *bun.DB
+	rdb         redis.UniversalClient // reads and subscriptions
+	appendRDB   redis.UniversalClient // appends: it does not retry by itself
+	appender    *eventlog.Appender
+	feed        *feed.Feed
+	gateway     *gateway.Gateway
+	connections http.Handler
+}
+
+// New returns a Server. keys verify access tokens; nil means the set at cfg.JWKSURL. It opens clients
+// and does no I/O.
+func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.Logger) (*Server, error) {
+	s := &Server{cfg: cfg, log: log}
+	var err error
+	if s.db, err = database.Open(cfg.DatabaseURL, database.Options{
+		Role: cfg.DatabaseRole, MaxConns: cfg.DatabaseMaxConns, StatementTimeout: 5 * time.Second, ApplicationName: "ws-server",
+	}); err != nil {
+		return nil, err
+	}
+	// A subscription holds a connection per partition.
+	if s.rdb, err = redisclient.Open(cfg.RedisURL, redisclient.Options{PoolSize: cfg.Partitions + 16}); err != nil {
+		return nil, err
+	}
+	if s.appendRDB, err = redisclient.Open(cfg.RedisURL, redisclient.Options{NoRetry: true}); err != nil {
+		return nil, err
+	}
+	if keys == nil {
+		s.keys = token.NewRemoteKeys(token.RemoteConfig{URL: cfg.JWKSURL, Redis: s.rdb, Logger: log})
+		keys = s.keys
+	}
+	st := store.New(s.db)
+	events := eventlog.New(s.rdb, cfg.Partitions)
+	s.appender = eventlog.NewAppender(events, s.appendRDB, st.MaxSeq, eventlog.AppenderConfig{Logger: log})
+	s.feed = feed.New(feed.Config{
+		Log: events, History: st, Hub: gateway.HubConfig(), Logger: log,
+		// The gateway is made below, before anything runs.
+		Notice: func(n notice.Notice) { s.gateway.Notice(n) },
+	})
+	s.gateway = gateway.New(gateway.Config{
+		Verifier: token.NewVerifier(keys), Store: st, Log: events, Appender: s.appender, Feed: s.feed,
+		Metrics: gateway.NewMetrics(reg), Logger: log, Origins: cfg.PublicOrigins,
+		Limits: frame.Limits{
+			MaxBodyBytes: cfg.MaxBodyBytes, RateMessages: cfg.RateLimit.Count,
+			RateSeconds: int(cfg.RateLimit.Per.Seconds()), RateBlockSeconds: int(cfg.RateBlock.Seconds()),
+		},
+	})
+	s.connections = s.gateway.Handler()
+	return s, nil
+}
+
+// Handler serves /ws and /ws/{channel_id}.
+func (s *Server) Handler() http.Handler { return s.connections }
+
+// Checks returns what must hold for the service to be ready. PostgreSQL is not among them: members who
+// are connected go on chatting without it.
+func (s *Server) Checks() []telemetry.Check {
+	return []telemetry.Check{
+		{Name: "redis", Check: func(ctx context.Context) error { return redisclient.Check(ctx, s.rdb, s.cfg.Partitions) }},
+	}
+}
+
+// Parts returns what has to run, in the order of starting; stopped in reverse order, the gateway drains
+// while what it needs is still there. Its listener, if any, comes behind them.
+func (s *Server) Parts() []lifecycle.Part {
+	parts := []lifecycle.Part{
+		{Name: "clients", Run: s.holdClients},
+		{Name: "appender", Run: s.appender.Run},
+		{Name: "feed", Run: s.feed.Run},
+		{Name: "gateway", Run: s.gateway.Run},
+	}
+	if s.keys != nil {
+		parts = append([]lifecycle.Part{parts[0], {Name: "keys", Run: s.keys.Run}}, parts[1:]...)
+	}
+	return parts
+}
+
+// holdClients checks Redis and, when everything else has stopped, closes the clients.
+func (s *Server) holdClients(ctx context.Context) error {
+	defer func() {
+		_ = s.appendRDB.Close()
+		_ = s.rdb.Close()
+		_ = s.db.Close()
+	}()
+	if err := redisclient.Await(ctx, s.rdb, s.cfg.Partitions, s.log); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// Run runs the service as a process of its own until ctx is done.
+func Run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) error {
+	if len(args) > 0 {
+		config.Usage(stderr, "ws-server", &Config{})
+		if args[0] == "--help" || args[0] == "-h" {
+			return nil
+		}
+		return fmt.Errorf("unknown argument %q: settings come from the environment", args[0])
+	}
+	cfg, err := LoadConfig(getenv)
+	if err != nil {
+		return err
+	}
+	log := telemetry.NewLogger(stderr, "ws-server", cfg.LogLevel)
+	reg := telemetry.NewRegistry("ws-server")
+	s, err := New(cfg, nil, reg, log)
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", telemetry.Handler(reg, s.Checks()...))
+	mux.Handle("/ws", s.Handler())
+	mux.Handle("/ws/", s.Handler())
+	return lifecycle.Run(ctx, log, 20*time.Second, append(s.Parts(), lifecycle.Part{
+		Name: "listener", Run: func(ctx context.Context) error { return telemetry.Serve(ctx, cfg.Addr, mux, log) },
+	})...)
+}
