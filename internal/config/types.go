@@ -35,19 +35,23 @@ func (p Percent) String() string { return strconv.FormatFloat(float64(p), 'f', -
 // Of returns this share of whole, rounded down.
 func (p Percent) Of(whole int64) int64 { return int64(float64(whole) * float64(p) / 100) }
 
-// Rate allows Count actions in any stretch of Per, written "20/10s".
+// Rate allows Count actions in any stretch of Per, written "20/10s". "off" is a Count of 0: no limit.
 type Rate struct {
 	Count int
 	Per   time.Duration
 }
 
-// UnmarshalText reads "20/10s".
+// UnmarshalText reads "20/10s" or "off".
 func (r *Rate) UnmarshalText(text []byte) error {
+	if string(text) == "off" {
+		*r = Rate{}
+		return nil
+	}
 	count, per, ok := strings.Cut(string(text), "/")
 	n, errCount := strconv.Atoi(strings.TrimSpace(count))
 	d, errPer := time.ParseDuration(strings.TrimSpace(per))
 	if !ok || errCount != nil || errPer != nil || n < 1 || d <= 0 {
-		return fmt.Errorf("%q is not a rate like 20/10s", text)
+		return fmt.Errorf("%q is not a rate like 20/10s, nor off", text)
 	}
 	*r = Rate{Count: n, Per: d}
 	return nil
@@ -56,8 +60,13 @@ func (r *Rate) UnmarshalText(text []byte) error {
 // MarshalText writes what UnmarshalText reads.
 func (r Rate) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
-// String returns "20/10s".
-func (r Rate) String() string { return strconv.Itoa(r.Count) + "/" + r.Per.String() }
+// String returns "20/10s" or "off".
+func (r Rate) String() string {
+	if r.Count == 0 {
+		return "off"
+	}
+	return strconv.Itoa(r.Count) + "/" + r.Per.String()
+}
 
 // List is a comma-separated list of strings. Blanks around an item and empty items are dropped.
 type List []string

@@ -30,6 +30,14 @@ type AppenderConfig struct {
 	Lanes   int           // default 1 for one server, one per partition for a Cluster
 	Timeout time.Duration // default 5s: how long an append waits for Redis before it is unavailable
 	Logger  *slog.Logger  // default slog.Default()
+
+	// Known returns what the process has seen of a channel, a zero Head for nothing. With it an append
+	// to a Redis that has lost writes is refused there, and Diverged must settle it before it is sent
+	// again: it learns the newer epoch, or repairs the channel. Both nil: appends go by what Redis says.
+	Known    func(chat.ChannelID) Head
+	Diverged func(ctx context.Context, channel chat.ChannelID, found Head) error
+	// Budget refuses appends while Redis is full or the backlog too long; nil never does.
+	Budget *Budget
 }
 
 // Appender appends events to channels. Callers share round trips: what comes while a lane's batch is
@@ -93,7 +101,7 @@ type Ack struct {
 // Append appends e, whose Seq is ignored, and waits for the outcome. Its error is an *apierr.Error:
 // Forbidden (the sender has left), Conflict (the client id was used for another content), Unavailable
 // (Redis, or PostgreSQL for a channel without a counter, did not answer in time; the event may have
-// been appended all the same, which a retry with the same client id settles).
+// been appended all the same, which a retry with the same client id settles), Overloaded (see Budget).
 func (a *Appender) Append(ctx context.Context, e frame.Event, o AppendOptions) (Ack, error) {
 	type outcome struct {
 		ack Ack
@@ -125,6 +133,9 @@ func (a *Appender) Submit(e frame.Event, o AppendOptions, done func(Ack, error))
 		o.Retention = IdempotencyWindow
 	}
 	p := a.log.Partition(e.ChannelID.UUID)
+	if err := a.cfg.Budget.check(p); err != nil {
+		return err
+	}
 	subject, mark := removalMark(&e)
 	return a.lanes[p%len(a.lanes)].submit(&pending{
 		channel: e.ChannelID, id: e.ID, sentAt: e.SentAt, deadline: time.Now().Add(a.cfg.Timeout), done: done,
@@ -136,6 +147,26 @@ func (a *Appender) Submit(e frame.Event, o AppendOptions, done func(Ack, error))
 		},
 	})
 }
+
+// Recorded returns the ack of an event that was appended before under the same client id; found is
+// false where there is no record of it, or no more. Its error is a Conflict if the client id was used
+// for another content.
+func (a *Appender) Recorded(ctx context.Context, e *frame.Event) (ack Ack, found bool, err error) {
+	p := a.log.Partition(e.ChannelID.UUID)
+	record, err := a.log.rdb.Get(ctx, rediskey.Idempotency(p, e.ChannelID, e.SenderID, *e.ClientID)).Result()
+	switch {
+	case errors.Is(err, redis.Nil):
+		return Ack{}, false, nil
+	case err != nil:
+		return Ack{}, false, apierr.Wrap(err, apierr.Unavailable, "the event log does not answer; retry with the same client_id")
+	case !strings.HasPrefix(record, digest(e)+" "):
+		return Ack{}, false, errConflict
+	}
+	ack, err = duplicateOf(&pending{}, "", record)
+	return ack, err == nil, err
+}
+
+var errConflict = apierr.New(apierr.Conflict, "this client_id was used for another content")
 
 // removalMark says whose mark an event concerns and what it does to it.
 func removalMark(e *frame.Event) (subject chat.UserID, mark string) {
@@ -185,7 +216,7 @@ func outcomeOf(p *pending, epoch event.Epoch, result string) (Ack, error) {
 	case "dup":
 		return duplicateOf(p, epoch, rest)
 	case "conflict":
-		return Ack{}, apierr.New(apierr.Conflict, "this client_id was used for another content")
+		return Ack{}, errConflict
 	case "forbidden":
 		return Ack{}, apierr.New(apierr.Forbidden, "not a member of this channel any more")
 	}

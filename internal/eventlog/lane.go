@@ -42,16 +42,16 @@ type pending struct {
 type lane struct {
 	a *Appender
 
-	mu      sync.Mutex
-	queue   []*pending
-	closed  bool
-	wake    chan struct{}                 // holds at most one token: there may be something to do
-	seeding map[chat.ChannelID][]*pending // channels without a counter: what waits for one, in order
-	seeders sync.WaitGroup
+	mu       sync.Mutex
+	queue    []*pending
+	closed   bool
+	wake     chan struct{}                 // holds at most one token: there may be something to do
+	parked   map[chat.ChannelID][]*pending // channels that take no appends right now: what waits, in order
+	settling sync.WaitGroup                // what makes them take appends again
 }
 
 func newLane(a *Appender) *lane {
-	return &lane{a: a, wake: make(chan struct{}, 1), seeding: make(map[chat.ChannelID][]*pending)}
+	return &lane{a: a, wake: make(chan struct{}, 1), parked: make(map[chat.ChannelID][]*pending)}
 }
 
 func (l *lane) submit(p *pending) error {
@@ -60,8 +60,8 @@ func (l *lane) submit(p *pending) error {
 	if l.closed {
 		return apierr.New(apierr.Unavailable, "shutting down")
 	}
-	if waiting, ok := l.seeding[p.channel]; ok {
-		l.seeding[p.channel] = append(waiting, p)
+	if waiting, ok := l.parked[p.channel]; ok {
+		l.parked[p.channel] = append(waiting, p)
 		return nil
 	}
 	l.queue = append(l.queue, p)
@@ -92,7 +92,7 @@ func (l *lane) run(ctx context.Context) error {
 		l.closed = true
 		l.mu.Unlock()
 		for {
-			l.seeders.Wait() // each puts what it held back into the queue, or fails it
+			l.settling.Wait() // each puts what waited for it into the queue, or fails it
 			batch := l.take()
 			if len(batch) == 0 {
 				return nil
@@ -168,7 +168,14 @@ func (l *lane) try(ctx context.Context, batch []*pending) (again []*pending) {
 		case err == nil:
 			l.settle(call, replies[i])
 		case redis.HasErrorPrefix(err, "UNSEEDED"):
-			l.seed(ctx, call)
+			l.park(ctx, call, func(ctx context.Context, channel chat.ChannelID) error {
+				_, err := l.a.log.seed(ctx, channel, l.a.floor)
+				return err
+			})
+		case redis.HasErrorPrefix(err, "EPOCH"), redis.HasErrorPrefix(err, "STALE"):
+			l.park(ctx, call, func(ctx context.Context, channel chat.ChannelID) error {
+				return l.a.cfg.Diverged(ctx, channel, refusedAt(err))
+			})
 		case redis.HasErrorPrefix(err, "NOSCRIPT"):
 			if lerr := l.load(ctx); lerr != nil {
 				err = lerr
@@ -268,7 +275,11 @@ func (l *lane) keys(call []*pending) []string {
 
 func (l *lane) args(call []*pending) []any {
 	args := make([]any, 0, 4+perEvent*len(call))
-	args = append(args, event.Version, call[0].channel.String(), "", 0)
+	var known Head
+	if l.a.cfg.Known != nil {
+		known = l.a.cfg.Known(call[0].channel)
+	}
+	args = append(args, event.Version, call[0].channel.String(), string(known.Epoch), known.Seq)
 	for _, e := range call {
 		args = append(args, e.args[:]...)
 	}
@@ -290,9 +301,19 @@ func (l *lane) settle(call []*pending, reply *redis.Cmd) {
 	}
 }
 
-// seed makes the channel's counter beside the lane, so that other channels go on. What the channel
-// submits meanwhile waits behind call.
-func (l *lane) seed(ctx context.Context, call []*pending) {
+// refusedAt reads the pair of a refusal: "EPOCH <seq> <epoch>" or "STALE <seq> <epoch>".
+func refusedAt(err error) Head {
+	f := strings.Fields(err.Error())
+	if len(f) != 3 {
+		return Head{}
+	}
+	h, _ := headOf([]any{f[1], f[2]})
+	return h
+}
+
+// park settles beside the lane what keeps a channel from taking appends, so that other channels go on.
+// What the channel submits meanwhile waits behind call.
+func (l *lane) park(ctx context.Context, call []*pending, settle func(context.Context, chat.ChannelID) error) {
 	channel := call[0].channel
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -306,21 +327,20 @@ func (l *lane) seed(ctx context.Context, call []*pending) {
 		}
 	}
 	l.queue = rest
-	l.seeding[channel] = append(waiting, l.seeding[channel]...)
+	l.parked[channel] = append(waiting, l.parked[channel]...)
 	ctx = context.WithoutCancel(ctx)
-	l.seeders.Go(func() {
+	l.settling.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, l.a.cfg.Timeout)
 		defer cancel()
-		_, err := l.a.log.seed(ctx, channel, l.a.floor)
-		l.seeded(channel, err)
+		l.unpark(channel, settle(ctx, channel))
 	})
 }
 
-// seeded puts back what waited for a counter or, without one, fails it: nothing of it was appended.
-func (l *lane) seeded(channel chat.ChannelID, err error) {
+// unpark puts back what waited or, with an error, fails it: nothing of it was appended.
+func (l *lane) unpark(channel chat.ChannelID, err error) {
 	l.mu.Lock()
-	waiting := l.seeding[channel]
-	delete(l.seeding, channel)
+	waiting := l.parked[channel]
+	delete(l.parked, channel)
 	if err == nil {
 		l.queue = append(waiting, l.queue...)
 		l.poke()
@@ -329,7 +349,7 @@ func (l *lane) seeded(channel chat.ChannelID, err error) {
 	if err == nil {
 		return
 	}
-	l.a.cfg.Logger.Warn("channel has no counter and none could be made", "channel_id", channel, "err", err)
+	l.a.cfg.Logger.Warn("channel's numbering not settled", "channel_id", channel, "err", err)
 	for _, p := range waiting {
 		p.done(Ack{}, apierr.Wrap(err, apierr.Unavailable, "the channel's numbering cannot be read right now"))
 	}

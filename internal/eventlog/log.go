@@ -111,11 +111,7 @@ func (l *Log) EnsureHead(ctx context.Context, channel chat.ChannelID, floor Floo
 }
 
 func (l *Log) seed(ctx context.Context, channel chat.ChannelID, floor Floor) (Head, error) {
-	highest, err := floor(ctx, channel)
-	if err != nil {
-		return Head{}, fmt.Errorf("seed channel %s: %w", channel, err)
-	}
-	var epoch int64
+	var highest, epoch int64
 	raise := func(seq int64, e event.Epoch) {
 		highest, epoch = max(highest, seq), max(epoch, e.Number())
 	}
@@ -129,6 +125,12 @@ func (l *Log) seed(ctx context.Context, channel chat.ChannelID, floor Floor) (He
 	if err := l.scanUnstored(ctx, channel, raise); err != nil {
 		return Head{}, err
 	}
+	// PostgreSQL last: what sync-service stored and trimmed before the scan got there is in it by now.
+	stored, err := floor(ctx, channel)
+	if err != nil {
+		return Head{}, fmt.Errorf("seed channel %s: %w", channel, err)
+	}
+	highest = max(highest, stored)
 	pair, err := seedScript.Run(ctx, l.rdb, []string{rediskey.Counter(l.Partition(channel.UUID), channel)},
 		highest, epoch, rand.Text()[:10]).Slice()
 	if err != nil {
@@ -175,28 +177,49 @@ func (l *Log) Tail(ctx context.Context, channel chat.ChannelID, n int) ([]event.
 // TailRange returns the items of a channel's tail with from ≤ seq ≤ to, by ascending seq: those that
 // the tail still has. It reads no more of the list than the range takes.
 func (l *Log) TailRange(ctx context.Context, channel chat.ChannelID, from, to int64) ([]event.Item, error) {
-	newest, err := l.Tail(ctx, channel, 1)
-	if err != nil || len(newest) == 0 {
-		return nil, err
-	}
-	head := newest[0].Seq
-	if to = min(to, head); to < from {
-		return nil, nil
-	}
-	// A tail has no holes, so a seq has its place, counted from the end. What is appended between the
-	// two reads moves it; slack keeps the front of the range within the read all the same.
-	const slack = 64
-	items, err := l.tail(ctx, channel, -(head-from+1)-slack, -(head - to + 1))
-	if err != nil {
-		return nil, err
-	}
-	in := items[:0]
-	for _, it := range items {
-		if from <= it.Seq && it.Seq <= to {
-			in = append(in, it)
+	for before := int64(0); ; {
+		newest, err := l.Tail(ctx, channel, 1)
+		if err != nil || len(newest) == 0 || newest[0].Seq < from || to < from {
+			return nil, err
 		}
+		head := newest[0].Seq
+		items, slid, err := l.tailBelow(ctx, channel, head, from, min(to, head))
+		if err != nil {
+			return nil, err
+		}
+		if slid && head != before {
+			before = head
+			continue
+		}
+		in := items[:0]
+		for _, it := range items {
+			if from <= it.Seq && it.Seq <= to {
+				in = append(in, it)
+			}
+		}
+		return in, nil
 	}
-	return in, nil
+}
+
+// tailBelow reads what the tail has of a range, and more, where head was its newest seq just now. slid
+// reports that so much was appended meanwhile that the front of the range was missed.
+func (l *Log) tailBelow(ctx context.Context, channel chat.ChannelID, head, from, to int64) (items []event.Item, slid bool, err error) {
+	// A seq has its place, counted from the end. What is appended between the two reads moves it; slack
+	// keeps the front of the range within the read all the same, most of the time. A tail with a hole,
+	// which only a loss of Redis leaves, has the seqs before the hole nearer to its end: then it is read
+	// up to there.
+	const slack = 64
+	start, stop := -(head-from+1)-slack, -(head - to + 1)
+	items, err = l.tail(ctx, channel, start, stop)
+	if err == nil && stop < -1 && (len(items) == 0 || items[len(items)-1].Seq < to) {
+		stop = -1
+		items, err = l.tail(ctx, channel, start, stop)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	full := int64(len(items)) == stop-start+1 // else it goes back to where the tail begins
+	return items, full && items[0].Seq > from, nil
 }
 
 func (l *Log) tail(ctx context.Context, channel chat.ChannelID, start, stop int64) ([]event.Item, error) {

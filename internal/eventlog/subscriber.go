@@ -32,40 +32,40 @@ const (
 // Subscriber holds the subscriptions of one partition's topics over one connection: on a Cluster a
 // subscription connection is bound to one node, so partitions never share one.
 type Subscriber struct {
-	rdb       redis.UniversalClient
-	partition int
-	sink      Sink
-	log       *slog.Logger
+	rdb           redis.UniversalClient
+	partition     int
+	sink          Sink
+	log           *slog.Logger
+	ping, silence time.Duration
 
+	wake  chan struct{} // holds at most one token: there may be something in changed
+	heard atomic.Int64  // when something last came, in Unix nanoseconds
+
+	// mu guards what follows. It is held for map work alone, never across a write or a dial.
 	mu      sync.Mutex
 	topics  map[string]struct{} // what is wanted
-	leaving map[string]int      // unsubscribes of this connection that are not confirmed yet
-	pubsub  *redis.PubSub       // nil while not connected
-	heard   atomic.Int64        // when something last came, in Unix nanoseconds
+	changed map[string]struct{} // wanted anew or no longer, and the connection has not been told
+	asked   map[string]int      // what this connection was told and has not answered, by topic
 }
 
 // NewSubscriber returns a Subscriber of the topics of one partition. It connects in Run.
 func (l *Log) NewSubscriber(partition int, sink Sink, log *slog.Logger) *Subscriber {
 	return &Subscriber{
 		rdb: l.rdb, partition: partition, sink: sink, log: log.With("partition", partition),
+		ping: subscriberPing, silence: subscriberSilence, wake: make(chan struct{}, 1),
 		// A topic of the partition that nobody publishes to: with it the connection always has a node.
-		topics: map[string]struct{}{rediskey.PartitionTopic(partition): {}},
+		topics:  map[string]struct{}{rediskey.PartitionTopic(partition): {}},
+		changed: make(map[string]struct{}), asked: make(map[string]int),
 	}
 }
 
-// Subscribe asks for a topic. Sink.Confirmed tells when it is heard. It does not block on Redis for
-// longer than a write.
+// Subscribe asks for a topic. Sink.Confirmed tells when it is heard. It never waits for Redis.
 func (s *Subscriber) Subscribe(topic string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ok := s.topics[topic]; ok {
-		return
-	}
-	s.topics[topic] = struct{}{}
-	if s.pubsub != nil {
-		if err := s.pubsub.SSubscribe(context.Background(), topic); err != nil {
-			s.log.Debug("subscribe goes with the reconnect", "topic", topic, "err", err)
-		}
+	if _, ok := s.topics[topic]; !ok {
+		s.topics[topic] = struct{}{}
+		s.changeLocked(topic)
 	}
 }
 
@@ -73,15 +73,17 @@ func (s *Subscriber) Subscribe(topic string) {
 func (s *Subscriber) Unsubscribe(topic string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ok := s.topics[topic]; !ok {
-		return
+	if _, ok := s.topics[topic]; ok {
+		delete(s.topics, topic)
+		s.changeLocked(topic)
 	}
-	delete(s.topics, topic)
-	if s.pubsub != nil {
-		s.leaving[topic]++
-		if err := s.pubsub.SUnsubscribe(context.Background(), topic); err != nil {
-			s.log.Debug("unsubscribe goes with the reconnect", "topic", topic, "err", err)
-		}
+}
+
+func (s *Subscriber) changeLocked(topic string) {
+	s.changed[topic] = struct{}{}
+	select {
+	case s.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -107,30 +109,28 @@ func (s *Subscriber) Run(ctx context.Context) error {
 // listen subscribes to all wanted topics over a new connection and hands on what comes, until the
 // connection fails or ctx is done.
 func (s *Subscriber) listen(ctx context.Context) (heardSome bool, err error) {
-	s.mu.Lock()
-	topics := make([]string, 0, len(s.topics))
-	for t := range s.topics {
-		topics = append(topics, t)
-	}
-	pubsub := s.rdb.SSubscribe(ctx, topics...)
-	s.pubsub, s.leaving = pubsub, make(map[string]int)
-	s.heard.Store(time.Now().UnixNano())
-	s.mu.Unlock()
-
+	pubsub := s.rdb.SSubscribe(ctx) // of nothing: not connected yet
+	var helpers sync.WaitGroup
+	helping, stop := context.WithCancel(ctx)
 	closeOnce := sync.OnceValue(pubsub.Close)
-	watched, stopWatch := context.WithCancel(ctx)
-	var watch sync.WaitGroup
-	watch.Go(func() {
-		s.watch(watched, pubsub)
-		_ = closeOnce() // go-redis does not interrupt a blocked receive: closing does
-	})
 	defer func() {
-		s.mu.Lock()
-		s.pubsub = nil
-		s.mu.Unlock()
-		stopWatch()
-		watch.Wait()
+		stop()
+		helpers.Wait()
+		_ = closeOnce()
 	}()
+	s.heard.Store(time.Now().UnixNano())
+	if err := pubsub.SSubscribe(ctx, s.all()...); err != nil {
+		return false, fmt.Errorf("subscribe: %w", err)
+	}
+	// go-redis does not interrupt a blocked receive: closing does.
+	helpers.Go(func() {
+		s.watch(helping, pubsub)
+		_ = closeOnce()
+	})
+	helpers.Go(func() {
+		s.tell(helping, pubsub)
+		_ = closeOnce()
+	})
 	for {
 		m, err := pubsub.Receive(ctx)
 		if err != nil {
@@ -144,30 +144,88 @@ func (s *Subscriber) listen(ctx context.Context) (heardSome bool, err error) {
 		case *redis.Message:
 			s.sink.Received(m.Channel, []byte(m.Payload))
 		case *redis.Subscription:
-			if m.Kind == "ssubscribe" && m.Channel != rediskey.PartitionTopic(s.partition) {
-				s.sink.Confirmed(m.Channel)
-			} else if m.Kind == "sunsubscribe" && !s.left(m.Channel) {
+			asked, last := s.answered(m.Channel)
+			if m.Kind == "sunsubscribe" && !asked {
 				// A Cluster moves slots: the node unsubscribes us from what it no longer has.
 				return heardSome, errors.New("the node gave up " + m.Channel)
+			}
+			// An answer to an earlier Subscribe says nothing about the one after an Unsubscribe.
+			if m.Kind == "ssubscribe" && last && m.Channel != rediskey.PartitionTopic(s.partition) {
+				s.sink.Confirmed(m.Channel)
 			}
 		}
 	}
 }
 
-// left takes note of a confirmed unsubscribe and reports whether we asked for it.
-func (s *Subscriber) left(topic string) bool {
+// all returns what a new connection is asked for.
+func (s *Subscriber) all() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	asked := s.leaving[topic] > 0
-	if s.leaving[topic]--; s.leaving[topic] <= 0 {
-		delete(s.leaving, topic)
+	clear(s.changed)
+	clear(s.asked)
+	topics := make([]string, 0, len(s.topics))
+	for t := range s.topics {
+		topics = append(topics, t)
+		s.asked[t] = 1
 	}
-	return asked
+	return topics
+}
+
+// changes returns what the connection is to be told now.
+func (s *Subscriber) changes() (join, leave []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for t := range s.changed {
+		s.asked[t]++
+		if _, wanted := s.topics[t]; wanted {
+			join = append(join, t)
+		} else {
+			leave = append(leave, t)
+		}
+	}
+	clear(s.changed)
+	return join, leave
+}
+
+// answered takes note of an answer, and reports whether we asked and whether this is the last word.
+func (s *Subscriber) answered(topic string) (asked, last bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.asked[topic]
+	if n > 1 {
+		s.asked[topic] = n - 1
+	} else {
+		delete(s.asked, topic)
+	}
+	return n > 0, n <= 1
+}
+
+// tell writes changes to the connection as they come, until that fails or ctx is done. A failed write
+// ends the connection: what it did not get goes with the next.
+func (s *Subscriber) tell(ctx context.Context, pubsub *redis.PubSub) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.wake:
+		}
+		join, leave := s.changes()
+		var errs []error
+		if len(join) > 0 {
+			errs = append(errs, pubsub.SSubscribe(ctx, join...))
+		}
+		if len(leave) > 0 {
+			errs = append(errs, pubsub.SUnsubscribe(ctx, leave...))
+		}
+		if errors.Join(errs...) != nil {
+			return
+		}
+	}
 }
 
 // watch pings a quiet connection and returns when it has been silent for too long, or ctx is done.
 func (s *Subscriber) watch(ctx context.Context, pubsub *redis.PubSub) {
-	tick := time.NewTicker(subscriberPing)
+	tick := time.NewTicker(s.ping)
 	defer tick.Stop()
 	for {
 		select {
@@ -176,10 +234,10 @@ func (s *Subscriber) watch(ctx context.Context, pubsub *redis.PubSub) {
 		case <-tick.C:
 		}
 		quiet := time.Since(time.Unix(0, s.heard.Load()))
-		if quiet > subscriberSilence {
+		if quiet > s.silence {
 			return
 		}
-		if quiet > subscriberPing/2 {
+		if quiet > s.ping/2 {
 			if err := pubsub.Ping(ctx); err != nil {
 				return
 			}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -24,9 +25,17 @@ type Options struct {
 	NoRetry  bool // for calls that may not be sent twice behind the caller's back
 }
 
+// quiet keeps go-redis from writing to standard error: what goes wrong is an error of some call.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
+
+var beQuiet = sync.OnceFunc(func() { redis.SetLogger(quiet{}) })
+
 // Open returns a client for urls: one URL (redis://, rediss://, unix://), or several, comma-separated,
 // for the seeds of a Cluster. It does not connect.
 func Open(urls string, o Options) (redis.UniversalClient, error) {
+	beQuiet()
 	var addrs []string
 	var first *redis.Options
 	for u := range strings.SplitSeq(urls, ",") {

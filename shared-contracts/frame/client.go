@@ -96,11 +96,12 @@ func Decode(data []byte, each func(c Client, err error)) {
 			}
 			// A field's own UnmarshalText refused it: an id that is no UUID. The decoder stands
 			// behind the object, so the frame goes on; what follows the field was not read.
+			object := data[start:dec.InputOffset()]
 			var rest struct{ Ref string }
-			if json.Unmarshal(data[start:dec.InputOffset()], &rest) == nil && len(rest.Ref) <= MaxRefBytes {
+			if json.Unmarshal(object, &rest) == nil && len(rest.Ref) <= MaxRefBytes {
 				c.Ref = rest.Ref
 			}
-			each(c, apierr.New(apierr.BadFrame, "object %d: a field is not of its type: %v", n+1, err))
+			each(c, apierr.New(apierr.BadFrame, "field %s: %v", badID(object), err))
 			continue
 		}
 		if len(c.Ref) > MaxRefBytes {
@@ -118,6 +119,19 @@ func Decode(data []byte, each func(c Client, err error)) {
 		}
 		each(c, c.check())
 	}
+}
+
+// badID names the field of an object whose id is no UUID: the decoder does not say which it was.
+func badID(object []byte) string {
+	var fields map[string]json.RawMessage
+	_ = json.Unmarshal(object, &fields) // it was read before
+	for _, name := range []string{"channel_id", "to_user_id", "client_id", "message_id", "reply_to"} {
+		var id chat.EventID // any of the ids
+		if raw, ok := fields[name]; ok && json.Unmarshal(raw, &id) != nil {
+			return name
+		}
+	}
+	return "channels.channel_id"
 }
 
 // check tests that the fields that the type needs are there. It returns nil or an *apierr.Error.

@@ -136,6 +136,17 @@ func (e *Event) EncodeAround() (before, after []byte, err error) {
 	return before, b, nil
 }
 
+// GapParts returns the frame of a gap event in four parts: seq, from and to, which only the repair
+// script knows, go between them.
+func GapParts(channel chat.ChannelID, id chat.EventID, at chat.Time) [4][]byte {
+	return [4][]byte{
+		[]byte(`{"type":"` + string(event.Gap) + `","channel_id":"` + channel.String() + `","seq":`),
+		[]byte(`,"id":"` + id.String() + `","from":`),
+		[]byte(`,"to":`),
+		[]byte(`,"sent_at":"` + at.String() + `"}`),
+	}
+}
+
 // Encode returns the frame of e.
 func (e *Event) Encode() ([]byte, error) {
 	before, after, err := e.EncodeAround()

@@ -139,6 +139,17 @@ func (Pong) frameType() string           { return "pong" }
 
 // Encode returns the frame. It panics on what JSON cannot express, which none of these types can hold.
 func Encode(f Server) []byte {
+	switch v := f.(type) { // an empty list is [], never null
+	case Hello:
+		v.Channels = listed(v.Channels)
+		f = v
+	case HelloMore:
+		v.Channels = listed(v.Channels)
+		f = v
+	case PresenceNotice:
+		v.Joined, v.Left = listed(v.Joined), listed(v.Left)
+		f = v
+	}
 	b, err := encode(f)
 	if err != nil {
 		panic("frame: " + err.Error())
@@ -150,6 +161,14 @@ func Encode(f Server) []byte {
 	out := make([]byte, 0, len(head)+len(b))
 	out = append(append(out, head...), ',')
 	return append(out, b[1:]...)
+}
+
+// listed returns s, or an empty slice for none.
+func listed[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
 }
 
 // ErrorOf returns the error frame of err, which answers ref.

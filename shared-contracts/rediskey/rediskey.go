@@ -108,7 +108,7 @@ func UserTopic(p int, u chat.UserID) string { return UserTopicPrefix(p) + u.Stri
 // UserTopicPrefix is what the names of a partition's users begin with.
 func UserTopicPrefix(p int) string { return tag(p) + "user:" }
 
-// UserRate is the sorted set of a user's reserved sends; p is the user's partition.
+// UserRate is the list of when a user's newest sends were reserved; p is the user's partition.
 func UserRate(p int, u chat.UserID) string { return UserTopicPrefix(p) + u.String() + ":rate" }
 
 // UserBlocked is the mark that refuses a user's sends for a while; p is the user's partition.

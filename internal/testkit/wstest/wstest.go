@@ -1,5 +1,6 @@
 // Package wstest is a WebSocket client for tests: it keeps every frame that came, in order, and waits
-// for those that a test asks for.
+// for those that a test asks for. Every frame that comes is checked against docs/websocket.schema.json:
+// one that is not in it fails the test.
 package wstest
 
 import (
@@ -38,6 +39,9 @@ type Frame struct {
 	LastSeq   int64          `json:"last_seq"`
 	Epoch     string         `json:"epoch"`
 	Body      string         `json:"body"`
+	MessageID chat.EventID   `json:"message_id"`
+	Emoji     string         `json:"emoji"`
+	Remove    bool           `json:"remove"`
 	Duplicate bool           `json:"duplicate"`
 	Recovered bool           `json:"recovered"`
 	HasMore   bool           `json:"has_more"`
@@ -66,8 +70,8 @@ type Conn struct {
 
 	mu      sync.Mutex
 	frames  []Frame
-	taken   []bool // by index of frames
-	from    int    // all before it are taken
+	taken   []bool        // by index of frames
+	from    int           // all before it are taken
 	changed chan struct{} // closed and replaced when frames or err change
 	err     error
 	writing sync.Mutex
@@ -92,6 +96,10 @@ func bearer(token string) []string {
 
 // TryDial is Dial with any header, for connections that may be refused: the response tells why.
 func TryDial(t testing.TB, url string, header http.Header) (*Conn, *http.Response, error) {
+	schema, err := LoadSchema()
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	ws, resp, err := (&websocket.Dialer{Subprotocols: []string{frame.Subprotocol}}).DialContext(ctx, url, header)
@@ -99,12 +107,12 @@ func TryDial(t testing.TB, url string, header http.Header) (*Conn, *http.Respons
 		return nil, resp, err
 	}
 	c := &Conn{ws: ws, done: make(chan struct{}), changed: make(chan struct{})}
-	go c.read() // ends when the socket is closed, which Close does and waits for
+	go c.read(t, schema) // ends when the socket is closed, which Close does and waits for
 	t.Cleanup(c.Close)
 	return c, resp, nil
 }
 
-func (c *Conn) read() {
+func (c *Conn) read(t testing.TB, schema *Schema) {
 	defer close(c.done)
 	for {
 		_, data, err := c.ws.ReadMessage()
@@ -116,6 +124,9 @@ func (c *Conn) read() {
 				var f Frame
 				if uerr := json.Unmarshal([]byte(line), &f); uerr != nil {
 					c.err = fmt.Errorf("frame %.200q: %w", line, uerr)
+				}
+				if serr := schema.CheckServer([]byte(line)); serr != nil {
+					t.Errorf("%s does not allow the frame\n%.2000s\n%v", schema.Path, line, serr)
 				}
 				f.Raw = json.RawMessage(line)
 				c.frames = append(c.frames, f)

@@ -1,0 +1,470 @@
+package eventlog
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+	"parley.chat/shared-contracts/rediskey"
+)
+
+// call runs append.lua with events as the appender would, for a caller that knows what known says.
+func call(t testing.TB, l *Log, known Head, o AppendOptions, events ...frame.Event) ([]string, error) {
+	t.Helper()
+	a := NewAppender(l, l.rdb, empty, AppenderConfig{Lanes: 1, Logger: quiet})
+	for _, e := range events {
+		if err := a.Submit(e, o, func(Ack, error) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	batch := a.lanes[0].take()
+	args := a.lanes[0].args(batch)
+	args[2], args[3] = string(known.Epoch), known.Seq
+	return appendScript.Run(context.Background(), l.rdb, a.lanes[0].keys(batch), args...).StringSlice()
+}
+
+// mustCall is call for a caller that knows nothing, without the epoch.
+func mustCall(t testing.TB, l *Log, events ...frame.Event) []string {
+	t.Helper()
+	results, err := call(t, l, Head{}, AppendOptions{}, events...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(results) != len(events)+1 {
+		t.Fatalf("%d results for %d events", len(results), len(events))
+	}
+	return results[1:]
+}
+
+func wantResults(t testing.TB, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("results %q, want %q", got, want)
+	}
+}
+
+func dup(l *Log, e frame.Event, seq int) string {
+	return fmt.Sprintf("dup %s %s %d %s", digest(&e), e.ID, seq, e.SentAt)
+}
+
+func TestAppendScript_numbers(t *testing.T) {
+	t.Parallel()
+	l, _, _ := newLog(t)
+	ch, other, ann := seeded(t, l), seeded(t, l), chat.NewUserID()
+	three := func(c chat.ChannelID) []frame.Event {
+		return []frame.Event{message(c, ann, "a"), message(c, ann, "b"), message(c, ann, "c")}
+	}
+	wantResults(t, mustCall(t, l, three(ch)...), "ok 1", "ok 2", "ok 3")
+	wantResults(t, mustCall(t, l, three(other)...), "ok 1", "ok 2", "ok 3")
+	wantResults(t, mustCall(t, l, three(ch)...), "ok 4", "ok 5", "ok 6")
+	heads, err := l.Heads(t.Context(), []chat.ChannelID{ch, other})
+	if err != nil || heads[0].Seq != 6 || heads[1].Seq != 3 {
+		t.Errorf("heads %+v, %v", heads, err)
+	}
+	for i, e := range entries(t, l, ch) {
+		if e.Seq != int64(i+1) || bodyOf(t, e.Payload) != string("abcabc"[i]) || e.Epoch != heads[0].Epoch {
+			t.Errorf("entry %d is %+v", i+1, e)
+		}
+	}
+	results, err := call(t, l, Head{Epoch: heads[0].Epoch, Seq: 6}, AppendOptions{}, three(ch)[0])
+	if err != nil || results[0] != string(heads[0].Epoch) || results[1] != "ok 7" {
+		t.Errorf("with what is known: %q, %v", results, err)
+	}
+}
+
+// Beyond 2^31, and up to where a float still counts by one.
+func TestAppendScript_bigNumbers(t *testing.T) {
+	t.Parallel()
+	l, rdb, _ := newLog(t)
+	ch := seeded(t, l)
+	for _, seq := range []int64{1 << 31, 1<<53 - 10} {
+		rdb.HSet(t.Context(), rediskey.Counter(l.Partition(ch.UUID), ch), "seq", seq)
+		wantResults(t, mustCall(t, l, message(ch, chat.NewUserID(), "x"), message(ch, chat.NewUserID(), "x")),
+			"ok "+strconv.FormatInt(seq+1, 10), "ok "+strconv.FormatInt(seq+2, 10))
+		all := entries(t, l, ch)
+		if last := all[len(all)-1]; last.Seq != seq+2 || !strings.Contains(string(last.Payload), fmt.Sprintf(`"seq":%d,`, seq+2)) {
+			t.Errorf("%+v", last)
+		}
+	}
+}
+
+// everyKind returns one event of each kind that is appended.
+func everyKind(ch chat.ChannelID) []frame.Event {
+	ann := chat.NewUserID()
+	of := func(k event.Kind) frame.Event {
+		e := message(ch, ann, "")
+		e.Type, e.SenderName = k, ""
+		return e
+	}
+	m := message(ch, ann, "<b>\n\ttab & \"quote\" \u2028 👍")
+	m.Mentions, m.ReplyTo = []chat.UserID{chat.NewUserID()}, ref(chat.NewEventID())
+	edit, del, react, gap := of(event.Edit), of(event.Delete), of(event.Reaction), of(event.Gap)
+	edit.MessageID, edit.Body = &m.ID, "two\nlines"
+	del.MessageID, react.MessageID, react.Emoji = &m.ID, &m.ID, "👍"
+	about := of(event.ChannelUpdated)
+	about.Channel = []byte("{\n\"name\":\"x\"\n}")
+	gap.From, gap.To = 3, 4
+	return []frame.Event{m, edit, del, react, membership(event.MemberJoined, ch, chat.NewUserID()), membership(event.MemberLeft, ch, chat.NewUserID()), about, gap}
+}
+
+// One encoding serves stream, tail and topic, and Go reads what Lua writes.
+func TestAppendScript_writesWhatGoReads(t *testing.T) {
+	t.Parallel()
+	l, rdb, _ := newLog(t)
+	ctx := t.Context()
+	ch := seeded(t, l)
+	p := l.Partition(ch.UUID)
+	sub := rdb.SSubscribe(ctx, rediskey.Topic(p, ch))
+	defer sub.Close()
+	if _, err := sub.Receive(ctx); err != nil {
+		t.Fatal(err)
+	}
+	head, err := l.EnsureHead(ctx, ch, empty)
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := everyKind(ch)
+	// The first two in a call of their own each, the others in one.
+	mustCall(t, l, events[0])
+	mustCall(t, l, events[1])
+	mustCall(t, l, events[2:]...)
+
+	raw, err := rdb.Do(ctx, "XRANGE", rediskey.Stream(p), "-", "+").Slice()
+	if err != nil || len(raw) != len(events) {
+		t.Fatalf("%d entries, %v", len(raw), err)
+	}
+	var items [][]byte
+	for i, r := range raw {
+		entryID := r.([]any)[0].(string)
+		fields := r.([]any)[1].([]any)
+		e := events[i]
+		e.Seq = int64(i + 1)
+		payload, err := e.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := event.Entry{
+			Version: event.Version, Channel: ch, Seq: e.Seq, Epoch: head.Epoch, Kind: e.Type, ID: e.ID,
+			Sender: e.SenderID, ClientID: *e.ClientID, Payload: payload,
+		}
+		var wantFields []string
+		for _, f := range want.Fields() {
+			if b, ok := f.([]byte); ok {
+				f = string(b)
+			}
+			wantFields = append(wantFields, fmt.Sprint(f))
+		}
+		if got := fmt.Sprintf("%q", fields); got != fmt.Sprintf("%q", wantFields) {
+			t.Errorf("entry of %s:\n got %s\nwant %q", e.Type, got, wantFields)
+		}
+		m := make(map[string]any)
+		for j := 0; j+1 < len(fields); j += 2 {
+			m[fields[j].(string)] = fields[j+1]
+		}
+		if got, err := event.DecodeEntry(m); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("entry of %s reads as %+v, %v", e.Type, got, err)
+		}
+		items = append(items, event.Item{Epoch: head.Epoch, Seq: e.Seq, EntryID: entryID, Kind: e.Type, Sender: e.SenderID, Frame: payload}.Encode())
+	}
+
+	tail, err := rdb.LRange(ctx, rediskey.Tail(p, ch), 0, -1).Result()
+	if err != nil || len(tail) != len(items) {
+		t.Fatalf("tail of %d, %v", len(tail), err)
+	}
+	for i := range tail {
+		if tail[i] != string(items[i]) {
+			t.Errorf("tail:\n got %q\nwant %q", tail[i], items[i])
+		}
+	}
+	var published [][]byte
+	for _, n := range []int{1, 1, len(events) - 2} {
+		m, err := sub.ReceiveMessage(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := 0
+		if err := event.DecodeItems([]byte(m.Payload), func(it event.Item) {
+			published = append(published, it.Encode())
+			got++
+		}); err != nil || got != n {
+			t.Errorf("a message of %d items: %d, %v", n, got, err)
+		}
+	}
+	if !reflect.DeepEqual(published, items) {
+		t.Errorf("published %q\nwant %q", published, items)
+	}
+}
+
+func TestAppendScript_idempotency(t *testing.T) {
+	t.Parallel()
+	l, _, _ := newLog(t)
+	ch, ann := seeded(t, l), chat.NewUserID()
+	first := message(ch, ann, "hi")
+	wantResults(t, mustCall(t, l, first), "ok 1")
+
+	retry := first
+	retry.ID, retry.SentAt = chat.NewEventID(), chat.At(time.Now().Add(time.Minute))
+	wantResults(t, mustCall(t, l, retry), dup(l, first, 1))
+
+	for what, change := range map[string]func(*frame.Event){
+		"body":     func(e *frame.Event) { e.Body = "ho" },
+		"reply_to": func(e *frame.Event) { e.ReplyTo = ref(chat.NewEventID()) },
+		"kind":     func(e *frame.Event) { e.Type = event.Delete; e.MessageID = ref(chat.NewEventID()) },
+		"emoji":    func(e *frame.Event) { e.Emoji = "x" },
+		"remove":   func(e *frame.Event) { e.Remove = true },
+		"target":   func(e *frame.Event) { e.MessageID = ref(chat.NewEventID()) },
+	} {
+		other := retry
+		change(&other)
+		if got := mustCall(t, l, other); got[0] != "conflict" {
+			t.Errorf("another %s under the same client id: %q", what, got)
+		}
+	}
+
+	sender := first
+	sender.SenderID = chat.NewUserID()
+	channel := first
+	channel.ChannelID = seeded(t, l)
+	wantResults(t, mustCall(t, l, sender), "ok 2")
+	wantResults(t, mustCall(t, l, channel), "ok 1")
+
+	// Twice and thrice within one call, with others around it.
+	a, b := message(ch, ann, "a"), message(ch, ann, "b")
+	again, changed := a, a
+	again.ID, changed.ID, changed.Body = chat.NewEventID(), chat.NewEventID(), "other"
+	wantResults(t, mustCall(t, l, a, again, b, changed, again), "ok 3", dup(l, a, 3), "ok 4", "conflict", dup(l, a, 3))
+	if all := entries(t, l, ch); len(all) != 4 || all[2].ID != a.ID || all[3].ID != b.ID {
+		t.Errorf("%d entries, want 4", len(all))
+	}
+	if tail, err := l.Tail(t.Context(), ch, 50); err != nil || len(tail) != 4 {
+		t.Errorf("a tail of %d, %v; want 4", len(tail), err)
+	}
+}
+
+func TestAppendScript_keepsTheRecordFor(t *testing.T) {
+	t.Parallel()
+	l, rdb, _ := newLog(t)
+	ch := seeded(t, l)
+	for _, retention := range []time.Duration{0, time.Hour, 7 * 24 * time.Hour} {
+		e := message(ch, chat.NewUserID(), "x")
+		if _, err := call(t, l, Head{}, AppendOptions{Retention: retention}, e); err != nil {
+			t.Fatal(err)
+		}
+		want := retention
+		if want == 0 {
+			want = 10 * time.Minute
+		}
+		key := rediskey.Idempotency(l.Partition(ch.UUID), ch, e.SenderID, *e.ClientID)
+		if ttl := rdb.PTTL(t.Context(), key).Val(); ttl > want || ttl < want-time.Minute {
+			t.Errorf("retention %v: the record goes in %v", retention, ttl)
+		}
+	}
+}
+
+// What is refused as a whole leaves Redis as it was.
+func TestAppendScript_refusesAll(t *testing.T) {
+	t.Parallel()
+	l, rdb, _ := newLog(t)
+	ch, none := seeded(t, l), chat.NewChannelID()
+	mustCall(t, l, message(ch, chat.NewUserID(), "x"), message(ch, chat.NewUserID(), "y"))
+	heads, err := l.Heads(t.Context(), []chat.ChannelID{ch})
+	if err != nil {
+		t.Fatal(err)
+	}
+	epoch := heads[0].Epoch
+	half := chat.NewChannelID()
+	rdb.HSet(t.Context(), rediskey.Counter(l.Partition(half.UUID), half), "seq", 5) // no epoch
+	before := keysOf(t, rdb)
+	bob := chat.NewUserID()
+	for _, tt := range []struct {
+		name  string
+		ch    chat.ChannelID
+		known Head
+		want  string
+	}{
+		{"no counter", none, Head{}, "UNSEEDED"},
+		{"no counter, though one is known", none, Head{Seq: 4, Epoch: epoch}, "UNSEEDED"},
+		{"half a counter", half, Head{}, "UNSEEDED"},
+		{"another epoch", ch, Head{Seq: 2, Epoch: "1-other"}, "EPOCH 2 " + string(epoch)},
+		{"another epoch, ahead", ch, Head{Seq: 9, Epoch: "1-other"}, "EPOCH 2 " + string(epoch)},
+		{"behind", ch, Head{Seq: 3, Epoch: epoch}, "STALE 2 " + string(epoch)},
+		{"behind, of any epoch", ch, Head{Seq: 3}, "STALE 2 " + string(epoch)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			results, err := call(t, l, tt.known, AppendOptions{}, message(tt.ch, bob, "a"), membership(event.MemberLeft, tt.ch, bob), message(tt.ch, bob, "b"))
+			if err == nil || results != nil || !strings.HasPrefix(err.Error(), tt.want) {
+				t.Errorf("%q, %v; want %s", results, err, tt.want)
+			}
+			if after := keysOf(t, rdb); !maps.Equal(after, before) {
+				t.Errorf("Redis has changed:\n%v\n%v", slices.Sorted(maps.Keys(before)), slices.Sorted(maps.Keys(after)))
+			}
+		})
+	}
+	// And what is not refused, is appended.
+	for _, known := range []Head{{Seq: 2, Epoch: epoch}, {Seq: 3, Epoch: epoch}, {}} {
+		if _, err := call(t, l, known, AppendOptions{}, message(ch, bob, "a")); err != nil {
+			t.Errorf("known %+v: %v", known, err)
+		}
+	}
+}
+
+func TestAppendScript_removalMarks(t *testing.T) {
+	t.Parallel()
+	l, rdb, _ := newLog(t)
+	ch, other := seeded(t, l), seeded(t, l)
+	ann, bob := chat.NewUserID(), chat.NewUserID()
+	of := func(k event.Kind) frame.Event {
+		e := message(ch, bob, "x")
+		e.Type, e.MessageID, e.Emoji = k, ref(chat.NewEventID()), "x"
+		return e
+	}
+	before := message(ch, bob, "before")
+	late := message(ch, bob, "late")
+	// In one call: what comes behind member_left is refused, what came before is not, others are not.
+	wantResults(t, mustCall(t, l, before, membership(event.MemberLeft, ch, bob), late, message(ch, ann, "ann")),
+		"ok 1", "ok 2", "forbidden", "ok 3")
+	mark := rediskey.Removed(l.Partition(ch.UUID), ch, bob)
+	if ttl := rdb.PTTL(t.Context(), mark).Val(); ttl > 120*time.Second || ttl < 100*time.Second {
+		t.Errorf("the mark goes in %v, want 120 s", ttl)
+	}
+	// And in later ones, of every kind that a member does, in this channel alone.
+	wantResults(t, mustCall(t, l, of(event.Message), of(event.Edit), of(event.Delete), of(event.Reaction), message(ch, ann, "ann")),
+		"forbidden", "forbidden", "forbidden", "forbidden", "ok 4")
+	wantResults(t, mustCall(t, l, message(other, bob, "elsewhere")), "ok 1")
+	// A retry of what was appended in time is still answered, a refused one stays refused.
+	wantResults(t, mustCall(t, l, before, late), dup(l, before, 1), "forbidden")
+	// member_joined, in one call and for later ones.
+	wantResults(t, mustCall(t, l, message(ch, bob, "early"), membership(event.MemberJoined, ch, bob), message(ch, bob, "back")),
+		"forbidden", "ok 5", "ok 6")
+	wantResults(t, mustCall(t, l, late), "ok 7")
+	if n := rdb.Exists(t.Context(), mark).Val(); n != 0 {
+		t.Error("the mark is still there")
+	}
+	// Back and forth: the last word stands.
+	wantResults(t, mustCall(t, l, membership(event.MemberLeft, ch, bob), membership(event.MemberJoined, ch, bob),
+		membership(event.MemberLeft, ch, bob), message(ch, bob, "x")), "ok 8", "ok 9", "ok 10", "forbidden")
+	if n := rdb.Exists(t.Context(), mark).Val(); n != 1 {
+		t.Error("the mark is missing")
+	}
+	// The relay may append an old member_left again, after the member has come back.
+	left := membership(event.MemberLeft, ch, ann)
+	mustCall(t, l, left, membership(event.MemberJoined, ch, ann))
+	wantResults(t, mustCall(t, l, left, message(ch, ann, "here")), dup(l, left, 11), "ok 13")
+}
+
+// PostgreSQL and tail cover everything: a tail that gets something new must not expire with it.
+func TestAppendScript_persistsTheTail(t *testing.T) {
+	t.Parallel()
+	l, rdb, _ := newLog(t)
+	ch := seeded(t, l)
+	tail := rediskey.Tail(l.Partition(ch.UUID), ch)
+	e := message(ch, chat.NewUserID(), "x")
+	mustCall(t, l, e)
+	if ttl := rdb.PTTL(t.Context(), tail).Val(); ttl != -1 {
+		t.Errorf("a new tail expires in %v", ttl)
+	}
+	rdb.PExpire(t.Context(), tail, time.Hour)
+	mustCall(t, l, e) // a duplicate pushes nothing
+	if ttl := rdb.PTTL(t.Context(), tail).Val(); ttl <= 0 {
+		t.Error("a duplicate has changed the tail")
+	}
+	mustCall(t, l, message(ch, chat.NewUserID(), "y"))
+	if ttl := rdb.PTTL(t.Context(), tail).Val(); ttl != -1 {
+		t.Errorf("the tail expires in %v", ttl)
+	}
+}
+
+// What can be healed may fail: the append stands, and is told as such.
+func TestAppendScript_survivesABadTail(t *testing.T) {
+	t.Parallel()
+	l, rdb, _ := newLog(t)
+	ch := seeded(t, l)
+	p := l.Partition(ch.UUID)
+	rdb.Set(t.Context(), rediskey.Tail(p, ch), "no list", 0)
+	sub := rdb.SSubscribe(t.Context(), rediskey.Topic(p, ch))
+	defer sub.Close()
+	if _, err := sub.Receive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	e := message(ch, chat.NewUserID(), "x")
+	wantResults(t, mustCall(t, l, e), "ok 1")
+	wantResults(t, mustCall(t, l, e), dup(l, e, 1))
+	if all := entries(t, l, ch); len(all) != 1 || all[0].ID != e.ID {
+		t.Errorf("%d entries", len(all))
+	}
+	if m, err := sub.ReceiveMessage(t.Context()); err != nil || !strings.Contains(m.Payload, e.ID.String()) {
+		t.Errorf("published %v, %v", m, err)
+	}
+}
+
+// What must not fail comes first, so that a failure leaves nothing half done.
+func TestAppendScript_writesNothingWhereItFails(t *testing.T) {
+	t.Parallel()
+	l, rdb, _ := newLog(t)
+	ch, bob := seeded(t, l), chat.NewUserID()
+	p := l.Partition(ch.UUID)
+	e := message(ch, bob, "x")
+	for name, key := range map[string]string{
+		"stream": rediskey.Stream(p), "record": rediskey.Idempotency(p, ch, bob, *e.ClientID),
+	} {
+		t.Run(name, func(t *testing.T) {
+			rdb.RPush(t.Context(), key, "of another type")
+			defer rdb.Del(t.Context(), key)
+			before := keysOf(t, rdb)
+			_, err := call(t, l, Head{}, AppendOptions{}, membership(event.MemberLeft, ch, chat.NewUserID()), e)
+			if !redis.HasErrorPrefix(err, "WRONGTYPE") {
+				t.Errorf("%v, want WRONGTYPE", err)
+			}
+			if after := keysOf(t, rdb); !maps.Equal(after, before) {
+				t.Errorf("Redis has changed:\n%v\n%v", before, after)
+			}
+		})
+	}
+	wantResults(t, mustCall(t, l, e), "ok 1")
+}
+
+// A full Redis refuses the first write, so nothing is half done.
+func TestAppendScript_writesNothingIntoAFullRedis(t *testing.T) {
+	t.Parallel()
+	l, rdb, _ := newLog(t)
+	ch := seeded(t, l)
+	before := keysOf(t, rdb)
+	rdb.ConfigSet(t.Context(), "maxmemory", "1")
+	_, err := call(t, l, Head{}, AppendOptions{}, message(ch, chat.NewUserID(), "x"))
+	if !redis.HasErrorPrefix(err, "OOM") {
+		t.Errorf("%v, want OOM", err)
+	}
+	rdb.ConfigSet(t.Context(), "maxmemory", "0")
+	if after := keysOf(t, rdb); !maps.Equal(after, before) {
+		t.Errorf("Redis has changed:\n%v\n%v", before, after)
+	}
+}
+
+// A cluster runs a script only if all its keys are in one slot and declared; maxPerCall of them fit.
+func TestAppendScript_takesAFullCall(t *testing.T) {
+	t.Parallel()
+	l, _, _ := newLog(t)
+	ch := seeded(t, l)
+	var events []frame.Event
+	for i := range maxPerCall {
+		events = append(events, message(ch, chat.NewUserID(), strconv.Itoa(i)))
+	}
+	results := mustCall(t, l, events...)
+	if last := results[maxPerCall-1]; last != fmt.Sprintf("ok %d", maxPerCall) {
+		t.Errorf("the last is %q", last)
+	}
+	if tail, err := l.Tail(t.Context(), ch, 1000); err != nil || len(tail) != maxPerCall {
+		t.Errorf("a tail of %d, %v", len(tail), err)
+	}
+}

@@ -1,0 +1,172 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/rediskey"
+)
+
+// BudgetConfig says when appends are refused.
+type BudgetConfig struct {
+	Backlog  int64   // entries that are not stored yet, over all partitions; each has its equal share
+	RefuseAt float64 // share of maxmemory, 0 to 1; without a maxmemory there is no such limit
+	Logger   *slog.Logger
+}
+
+// Budget refuses appends before Redis is full, which would lose what is on its way. It looks once a
+// second, so that an append pays nothing for it. sync-service or PostgreSQL being down alone refuses
+// nothing until the backlog has grown to its budget.
+type Budget struct {
+	log  *Log
+	cfg  BudgetConfig
+	over []atomic.Pointer[string] // by partition: why, nil for "go ahead"
+	warn bool                     // Run's own: it has warned of a missing maxmemory
+}
+
+// NewBudget returns a Budget that refuses nothing until Run has looked.
+func NewBudget(log *Log, cfg BudgetConfig) *Budget {
+	return &Budget{log: log, cfg: cfg, over: make([]atomic.Pointer[string], log.partitions)}
+}
+
+// check returns an Overloaded error while partition p takes no appends. A nil Budget takes all.
+func (b *Budget) check(p int) error {
+	if b == nil {
+		return nil
+	}
+	if why := b.over[p].Load(); why != nil {
+		return &apierr.Error{Code: apierr.Overloaded, Message: *why, RetryAfter: 2 * time.Second}
+	}
+	return nil
+}
+
+// Run looks every second until ctx is done. What it saw last stands while Redis does not answer.
+func (b *Budget) Run(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		if err := b.look(ctx); err != nil && ctx.Err() == nil {
+			b.cfg.Logger.Debug("budgets not read", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (b *Budget) look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	full, err := b.fullNode(ctx)
+	if err != nil {
+		return err
+	}
+	backlogs, err := b.log.backlogs(ctx)
+	if err != nil {
+		return err
+	}
+	share := b.cfg.Backlog / int64(len(backlogs))
+	for p, n := range backlogs {
+		var why *string
+		switch {
+		case full != "":
+			why = &full
+		case n > share:
+			s := fmt.Sprintf("%d events wait to be stored, at most %d may", n, share)
+			why = &s
+		}
+		if was := b.over[p].Swap(why); (was == nil) != (why == nil) {
+			if why != nil {
+				b.cfg.Logger.Error("appends are refused", "partition", p, "reason", *why)
+			} else {
+				b.cfg.Logger.Info("appends are taken again", "partition", p)
+			}
+		}
+	}
+	return nil
+}
+
+// backlogs returns, by partition, how many entries were added since the watermark.
+func (l *Log) backlogs(ctx context.Context) ([]int64, error) {
+	infos := make([]*redis.XInfoStreamCmd, l.partitions)
+	stored := make([]*redis.StringCmd, l.partitions)
+	_, err := l.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for p := range l.partitions {
+			infos[p] = pipe.XInfoStream(ctx, rediskey.Stream(p))
+			stored[p] = pipe.HGet(ctx, rediskey.Stored(p), "added")
+		}
+		return nil
+	})
+	n := make([]int64, l.partitions)
+	for p := range n {
+		switch err := infos[p].Err(); {
+		case redis.HasErrorPrefix(err, "no such key"):
+			continue
+		case err != nil:
+			return nil, fmt.Errorf("read stream of partition %d: %w", p, err)
+		}
+		added, serr := stored[p].Int64()
+		if serr != nil && !errors.Is(serr, redis.Nil) {
+			return nil, fmt.Errorf("read watermark of partition %d: %w", p, serr)
+		}
+		n[p] = infos[p].Val().EntriesAdded - added
+	}
+	_ = err // the first of the replies' errors, each of which was looked at
+	return n, nil
+}
+
+// fullNode returns why no append is taken: a server whose memory is used up to the limit.
+func (b *Budget) fullNode(ctx context.Context) (string, error) {
+	var mu sync.Mutex
+	var full string
+	look := func(ctx context.Context, c *redis.Client) error {
+		info, err := c.Info(ctx, "memory").Result()
+		if err != nil {
+			return fmt.Errorf("read memory of Redis: %w", err)
+		}
+		used, most := infoNumber(info, "used_memory"), infoNumber(info, "maxmemory")
+		mu.Lock()
+		defer mu.Unlock()
+		if most == 0 {
+			if !b.warn {
+				b.warn = true
+				b.cfg.Logger.Warn("Redis has no maxmemory: its memory is not watched")
+			}
+			return nil
+		}
+		if share := float64(used) / float64(most); share >= b.cfg.RefuseAt {
+			full = fmt.Sprintf("the event log is %.0f%% full", 100*share)
+		}
+		return nil
+	}
+	var err error
+	switch c := b.log.rdb.(type) {
+	case *redis.ClusterClient:
+		err = c.ForEachMaster(ctx, look)
+	case *redis.Client:
+		err = look(ctx, c)
+	}
+	return full, err
+}
+
+func infoNumber(info, name string) int64 {
+	for line := range strings.Lines(info) {
+		if v, ok := strings.CutPrefix(strings.TrimSpace(line), name+":"); ok {
+			n, _ := strconv.ParseInt(v, 10, 64)
+			return n
+		}
+	}
+	return 0
+}

@@ -1,0 +1,49 @@
+package eventlog
+
+import (
+	"context"
+	"crypto/rand"
+	_ "embed"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+	"parley.chat/shared-contracts/rediskey"
+)
+
+//go:embed repair.lua
+var repairSource string
+
+var repairScript = redis.NewScript(repairSource)
+
+// Repair begins a new epoch of a channel in which Redis has lost writes: found is what Redis has, known
+// what has been seen. It continues above both and above what PostgreSQL holds, and appends a gap event
+// that names the seqs which may be lost. Where another has repaired the channel meanwhile, that stands.
+func (l *Log) Repair(ctx context.Context, channel chat.ChannelID, found, known Head, floor Floor) (Head, error) {
+	stored, err := floor(ctx, channel)
+	if err != nil {
+		return Head{}, fmt.Errorf("repair channel %s: %w", channel, err)
+	}
+	id := chat.NewEventID()
+	parts := frame.GapParts(channel, id, chat.Now())
+	p := l.Partition(channel.UUID)
+	pair, err := repairScript.Run(ctx, l.rdb,
+		[]string{rediskey.Counter(p, channel), rediskey.Stream(p), rediskey.Tail(p, channel), rediskey.Topic(p, channel)},
+		string(found.Epoch), max(known.Seq, stored), max(known.Epoch.Number(), found.Epoch.Number(), 0), rand.Text()[:10],
+		event.Version, channel.String(), id.String(), chat.UserID{}.String(), chat.ClientID{UUID: id.UUID}.String(),
+		parts[0], parts[1], parts[2], parts[3],
+	).Slice()
+	if err != nil {
+		return Head{}, fmt.Errorf("repair channel %s: %w", channel, err)
+	}
+	return headOf(pair)
+}
+
+// Lost reports whether Redis, in which found was read after known had been seen, has lost writes of a
+// channel: its numbering is behind, or of an epoch that was over.
+func (found Head) Lost(known Head) bool {
+	return found.Seeded() && known.Seeded() && (found.Seq < known.Seq || known.Epoch.NewerThan(found.Epoch))
+}

@@ -1,0 +1,35 @@
+-- repair.lua: begins a new epoch of a channel whose newest writes Redis has lost, above everything
+-- that is known, and says in the channel's own log which seqs may be lost.
+--
+-- KEYS[1] counter (hash seq, epoch)   KEYS[2] stream   KEYS[3] tail (list)   KEYS[4] topic
+-- ARGV[1] the epoch that the caller found in the counter ('' for none)
+-- ARGV[2] the highest seq known of the channel   ARGV[3] the number of the newest epoch known
+-- ARGV[4] a random word   ARGV[5] entry version   ARGV[6] channel id   ARGV[7] id of the gap event
+-- ARGV[8] sender id of it   ARGV[9] client id of it
+-- ARGV[10..13] the frame of the gap event: before its seq, before from, before to, and the rest
+-- Returns { seq, epoch } as they are afterwards: of this repair, or of another that came first.
+--
+-- The gap entry (from, to) takes the seq behind `to`. A counter below what is known has lost the seqs
+-- between; one that is not below has lost nothing, but its epoch is an old one that came back.
+local head = redis.call('HMGET', KEYS[1], 'seq', 'epoch')
+local seq, epoch = tonumber(head[1]) or 0, head[2] or ''
+if epoch ~= ARGV[1] then
+  return { string.format('%.0f', seq), epoch }
+end
+local to = math.max(seq, tonumber(ARGV[2]))
+local from = math.min(seq + 1, to)
+local last = string.format('%.0f', to + 1)
+local now = redis.call('TIME')
+local n = math.max(now[1] * 1000 + math.floor(now[2] / 1000), ARGV[3] + 1)
+epoch = string.format('%.0f-%s', n, ARGV[4])
+
+local frame = ARGV[10] .. last .. ARGV[11] .. string.format('%.0f', from) .. ARGV[12] .. string.format('%.0f', to) .. ARGV[13]
+local entry = redis.call('XADD', KEYS[2], '*', 'v', ARGV[5], 'channel_id', ARGV[6], 'seq', last, 'epoch', epoch,
+  'kind', 'gap', 'id', ARGV[7], 'sender_id', ARGV[8], 'client_id', ARGV[9], 'payload', frame)
+redis.call('HSET', KEYS[1], 'seq', last, 'epoch', epoch)
+
+local item = ARGV[5] .. ' ' .. epoch .. ' ' .. last .. ' ' .. entry .. ' gap ' .. ARGV[8] .. '\n' .. frame
+redis.pcall('RPUSH', KEYS[3], item)
+redis.pcall('PERSIST', KEYS[3])
+redis.pcall('SPUBLISH', KEYS[4], item)
+return { last, epoch }

@@ -1,0 +1,28 @@
+-- reserve.lua: takes tokens for sends of one user out of "limit in any window", as far as there are any.
+--
+-- KEYS[1] the user's rate (list of times in ms, the newest last)   KEYS[2] the user's block
+-- ARGV[1] how many sends wait   ARGV[2] the limit   ARGV[3] the window in ms
+-- Returns { granted, block } : how many may go, and how many ms the user is blocked for (0: not).
+-- It starts no block: who finds that a refused send is no retry of an earlier one does (block.lua).
+local left = redis.call('PTTL', KEYS[2])
+if left > 0 then
+  return { 0, left }
+end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local wanted, limit, window = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+
+local times = redis.call('LRANGE', KEYS[1], 0, -1)
+local used = 0
+for _, t in ipairs(times) do
+  if now - t < window then used = used + 1 end
+end
+local granted = math.min(wanted, math.max(0, limit - used))
+if granted > 0 then
+  local stamps = {}
+  for i = 1, granted do stamps[i] = string.format('%.0f', now) end
+  redis.call('RPUSH', KEYS[1], unpack(stamps))
+  redis.call('LTRIM', KEYS[1], -limit, -1)
+  redis.call('PEXPIRE', KEYS[1], window)
+end
+return { granted, 0 }

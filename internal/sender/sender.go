@@ -1,0 +1,110 @@
+// Package sender is the way of a user's event to the log, whatever it came by: the rate limit, then the
+// append. The gateway and the REST service send through it, so that both keep the same rules.
+package sender
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"parley.chat/internal/eventlog"
+	"parley.chat/internal/ratelimit"
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/frame"
+)
+
+// Sender sends. Construct it, Run it; the Limiter and the Appender run beside it and stop after it.
+type Sender struct {
+	limit    *ratelimit.Limiter
+	appender *eventlog.Appender
+
+	ctx     context.Context // of the refusals, which look into Redis beside the limiter's goroutine
+	end     context.CancelFunc
+	refused sync.WaitGroup
+}
+
+// refusalTimeout bounds what a refused send costs.
+const refusalTimeout = 3 * time.Second
+
+// New returns a Sender.
+func New(limit *ratelimit.Limiter, appender *eventlog.Appender) *Sender {
+	s := &Sender{limit: limit, appender: appender}
+	s.ctx, s.end = context.WithCancel(context.Background())
+	return s
+}
+
+// Run waits for ctx and then for the refusals that are under way. Nothing may be sent after it.
+func (s *Sender) Run(ctx context.Context) error {
+	<-ctx.Done()
+	s.refused.Wait()
+	s.end()
+	return nil
+}
+
+// Submit sends e on behalf of its sender. done is called exactly once, possibly before Submit returns,
+// and must not block. Its error is an *apierr.Error: what the append may answer, and RateLimited. A
+// retry of what was appended before gets its first ack, however many sends its user has left: it takes
+// no token, and starts no block.
+func (s *Sender) Submit(e frame.Event, done func(eventlog.Ack, error)) {
+	s.limit.Reserve(e.SenderID, func(v ratelimit.Verdict, err error) {
+		switch {
+		case err != nil:
+			done(eventlog.Ack{}, err)
+		case v.Granted:
+			s.append(e, done)
+		default:
+			s.refused.Go(func() { done(s.refuse(&e, v.Blocked)) })
+		}
+	})
+}
+
+// Send is Submit that waits.
+func (s *Sender) Send(ctx context.Context, e frame.Event) (eventlog.Ack, error) {
+	type outcome struct {
+		ack eventlog.Ack
+		err error
+	}
+	got := make(chan outcome, 1)
+	s.Submit(e, func(ack eventlog.Ack, err error) { got <- outcome{ack, err} })
+	select {
+	case o := <-got:
+		return o.ack, o.err
+	case <-ctx.Done():
+		return eventlog.Ack{}, apierr.Wrap(ctx.Err(), apierr.Unavailable, "gave up waiting for the append")
+	}
+}
+
+func (s *Sender) append(e frame.Event, done func(eventlog.Ack, error)) {
+	err := s.appender.Submit(e, eventlog.AppendOptions{}, func(ack eventlog.Ack, err error) {
+		if ack.Duplicate {
+			s.limit.Refund(e.SenderID)
+		}
+		done(ack, err)
+	})
+	if err != nil {
+		done(eventlog.Ack{}, err)
+	}
+}
+
+// refuse answers a send that got no token: with its first ack if it is a retry, else the user is
+// blocked.
+func (s *Sender) refuse(e *frame.Event, left time.Duration) (eventlog.Ack, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, refusalTimeout)
+	defer cancel()
+	ack, found, err := s.appender.Recorded(ctx, e)
+	if found || err != nil && apierr.CodeOf(err) != apierr.Unavailable {
+		return ack, err
+	}
+	if left == 0 && err == nil {
+		left, err = s.limit.Block(ctx, e.SenderID)
+	}
+	if err != nil {
+		var known *apierr.Error
+		if errors.As(err, &known) {
+			return eventlog.Ack{}, err
+		}
+		return eventlog.Ack{}, apierr.Wrap(err, apierr.Unavailable, "the rate limit cannot be checked right now; retry with the same client_id")
+	}
+	return eventlog.Ack{}, &apierr.Error{Code: apierr.RateLimited, Message: "too many messages: wait before the next", RetryAfter: left}
+}

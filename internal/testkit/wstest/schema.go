@@ -1,0 +1,152 @@
+package wstest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+// Schema is docs/websocket.schema.json, compiled: what the frames of either side may be.
+type Schema struct {
+	Path   string
+	server map[string]*jsonschema.Schema // by type
+	client map[string]*jsonschema.Schema
+
+	mu   sync.Mutex
+	seen map[string]struct{} // frames that were found right: a fan-out brings the same one to many
+}
+
+// LoadSchema returns the schema, which it reads and compiles once.
+var LoadSchema = sync.OnceValues(loadSchema)
+
+func loadSchema() (*Schema, error) {
+	path, err := findSchema()
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("wstest: %w", err)
+	}
+	defer file.Close()
+	doc, err := jsonschema.UnmarshalJSON(file)
+	if err != nil {
+		return nil, fmt.Errorf("wstest: read %s: %w", path, err)
+	}
+	const url = "file:///websocket.schema.json"
+	c := jsonschema.NewCompiler()
+	c.DefaultDraft(jsonschema.Draft2020)
+	c.AssertFormat()
+	if err := c.AddResource(url, doc); err != nil {
+		return nil, fmt.Errorf("wstest: compile %s: %w", path, err)
+	}
+	root, _ := doc.(map[string]any)
+	defs, _ := root["$defs"].(map[string]any)
+	s := &Schema{
+		Path: path, seen: make(map[string]struct{}),
+		server: make(map[string]*jsonschema.Schema), client: make(map[string]*jsonschema.Schema),
+	}
+	for name := range defs {
+		side, kind, _ := strings.Cut(name, "_")
+		into := map[string]map[string]*jsonschema.Schema{"server": s.server, "client": s.client}[side]
+		if into == nil || kind == "frame" {
+			continue
+		}
+		if into[kind], err = c.Compile(url + "#/$defs/" + name); err != nil {
+			return nil, fmt.Errorf("wstest: compile %s: %w", path, err)
+		}
+	}
+	if len(s.server) == 0 || len(s.client) == 0 {
+		return nil, fmt.Errorf("wstest: %s defines no frames", path)
+	}
+	return s, nil
+}
+
+// findSchema looks for the schema in the folder docs of the workspace: upwards from where the test runs,
+// which is its package, then from where this file was compiled.
+func findSchema() (string, error) {
+	const name = "docs/websocket.schema.json"
+	var from []string
+	if dir, err := os.Getwd(); err == nil {
+		from = append(from, dir)
+	}
+	if _, file, _, ok := runtime.Caller(0); ok && filepath.IsAbs(file) { // not with -trimpath
+		from = append(from, filepath.Dir(file))
+	}
+	for _, dir := range from {
+		for ; ; dir = filepath.Dir(dir) {
+			path := filepath.Join(dir, filepath.FromSlash(name))
+			if _, err := os.Stat(path); err == nil {
+				return path, nil
+			}
+			if dir == filepath.Dir(dir) {
+				break
+			}
+		}
+	}
+	return "", fmt.Errorf("wstest: no %s above %s", name, strings.Join(from, " or "))
+}
+
+// Types returns the types of frame that the schema defines for a side, "server" or "client".
+func (s *Schema) Types(side string) []string {
+	defs := s.server
+	if side == "client" {
+		defs = s.client
+	}
+	types := make([]string, 0, len(defs))
+	for t := range defs {
+		types = append(types, t)
+	}
+	return types
+}
+
+// CheckServer tells what is wrong with a frame of the server, nil for nothing.
+func (s *Schema) CheckServer(frame []byte) error {
+	const remembered = 1 << 16
+	s.mu.Lock()
+	_, known := s.seen[string(frame)]
+	s.mu.Unlock()
+	if known {
+		return nil
+	}
+	if err := check(s.server, frame); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.seen) >= remembered {
+		clear(s.seen)
+	}
+	s.seen[string(frame)] = struct{}{}
+	return nil
+}
+
+// CheckClient tells what is wrong with a frame of a client, nil for nothing.
+func (s *Schema) CheckClient(frame []byte) error { return check(s.client, frame) }
+
+func check(defs map[string]*jsonschema.Schema, frame []byte) error {
+	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(frame))
+	if err != nil {
+		return fmt.Errorf("not JSON: %w", err)
+	}
+	object, ok := v.(map[string]any)
+	if !ok {
+		return errors.New("not an object")
+	}
+	kind, _ := object["type"].(string)
+	def := defs[kind]
+	if def == nil {
+		return fmt.Errorf("no definition for type %q", kind)
+	}
+	if err := def.Validate(v); err != nil {
+		return fmt.Errorf("%s: %w", kind, err)
+	}
+	return nil
+}

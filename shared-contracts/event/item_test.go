@@ -1,0 +1,161 @@
+package event_test
+
+import (
+	"bytes"
+	"errors"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"parley.chat/shared-contracts/event"
+)
+
+func items(n int) []event.Item {
+	e := sample()
+	all := make([]event.Item, n)
+	for i := range all {
+		all[i] = event.Item{
+			Epoch: e.Epoch, Seq: int64(43 + i), EntryID: "1767225600123-" + strconv.Itoa(i), Kind: event.Message, Sender: e.Sender,
+			Frame: []byte(`{"type":"message","seq":` + strconv.Itoa(43+i) + `,"body":"a b\n"}`),
+		}
+	}
+	return all
+}
+
+// join is what the append script does with the items of one call.
+func join(all []event.Item) []byte {
+	var encoded [][]byte
+	for _, it := range all {
+		encoded = append(encoded, it.Encode())
+	}
+	return bytes.Join(encoded, []byte{'\n'})
+}
+
+func decodeItems(b []byte) (all []event.Item, err error) {
+	err = event.DecodeItems(b, func(it event.Item) { all = append(all, it) })
+	return all, err
+}
+
+func TestDecodeItems(t *testing.T) {
+	for n := range 5 {
+		want := items(n)
+		got, err := decodeItems(join(want))
+		if err != nil || len(got) != n || n > 0 && !reflect.DeepEqual(got, want) {
+			t.Errorf("%d items: %+v, %v", n, got, err)
+		}
+	}
+}
+
+// Frames share memory with what was received: one that is appended to must not run into the next.
+func TestDecodeItems_framesAreApart(t *testing.T) {
+	b := join(items(2))
+	before := slices.Clone(b)
+	got, err := decodeItems(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = append(got[0].Frame, "XXXXXXXX"...)
+	if !bytes.Equal(b, before) {
+		t.Error("appending to a frame changed the payload")
+	}
+}
+
+// The items before a damaged one are good: what is missing behind them is a gap, which heals.
+func TestDecodeItems_damaged(t *testing.T) {
+	good := items(2)
+	for name, bad := range map[string]string{
+		"no header":      "garbage",
+		"few words":      "1 1-a 45 1-1 message\n{}",
+		"many words":     "1 1-a 45 1-1 message 019b7d5c-0000-7000-8000-0000000000aa x\n{}",
+		"two spaces":     "1 1-a  45 1-1 message 019b7d5c-0000-7000-8000-0000000000aa\n{}",
+		"version":        "x 1-a 45 1-1 message 019b7d5c-0000-7000-8000-0000000000aa\n{}",
+		"version 0":      "0 1-a 45 1-1 message 019b7d5c-0000-7000-8000-0000000000aa\n{}",
+		"seq":            "1 1-a -1 1-1 message 019b7d5c-0000-7000-8000-0000000000aa\n{}",
+		"seq is no int":  "1 1-a 4.5 1-1 message 019b7d5c-0000-7000-8000-0000000000aa\n{}",
+		"sender":         "1 1-a 45 1-1 message ann\n{}",
+		"epoch":          "1 - 45 1-1 message 019b7d5c-0000-7000-8000-0000000000aa\n{}",
+		"an empty line":  "\n{}",
+		"an older frame": `{"type":"message"}` + "\n" + `{"type":"message"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := append(append(join(good), '\n'), bad...)
+			b = append(append(b, '\n'), items(1)[0].Encode()...)
+			got, err := decodeItems(b)
+			if err == nil || !reflect.DeepEqual(got, good) {
+				t.Errorf("got %d items, %v; want the 2 before the damage and an error", len(got), err)
+			}
+			if errors.Is(err, event.ErrNewer) {
+				t.Error("damage is not a newer version")
+			}
+		})
+	}
+	newer := append(append(join(good), '\n'), "2 1-a 45 1-1 poll 019b7d5c-0000-7000-8000-0000000000aa\n{}"...)
+	if got, err := decodeItems(newer); !errors.Is(err, event.ErrNewer) || len(got) != 2 {
+		t.Errorf("newer: %d items, %v", len(got), err)
+	}
+}
+
+func TestItem_ephemeral(t *testing.T) {
+	it := event.Item{Kind: "typing", Sender: sample().Sender, Frame: []byte("{}")}
+	if !it.Ephemeral() || items(1)[0].Ephemeral() {
+		t.Error("an item without a seq is ephemeral, and no other")
+	}
+}
+
+// FuzzDecodeItems: no input panics; what was handed on encodes to what reads back the same.
+func FuzzDecodeItems(f *testing.F) {
+	f.Add(join(items(3)))
+	f.Add([]byte("1 - 0 - typing 019b7d5c-0000-7000-8000-0000000000aa\n{}\n1 - 0 - typing 019b7d5c-0000-7000-8000-0000000000aa\n"))
+	f.Add([]byte("\n\n\n"))
+	f.Add([]byte(strings.Repeat("1 ", 6)))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, _ := decodeItems(b)
+		again, err := decodeItems(join(got))
+		if err != nil && len(got) > 0 {
+			t.Fatalf("what was accepted is refused: %v", err)
+		}
+		if !bytes.Equal(join(again), join(got)) {
+			t.Fatalf("%q then %q", join(got), join(again))
+		}
+	})
+}
+
+// FuzzItems_join: items whose frames have no newline are told apart, whatever else is in them.
+func FuzzItems_join(f *testing.F) {
+	f.Add("{}", `{"body":"1 1-a 45 1-1 message"}`)
+	f.Add("", "")
+	f.Fuzz(func(t *testing.T, one, two string) {
+		if strings.Contains(one+two, "\n") {
+			return
+		}
+		want := items(2)
+		want[0].Frame, want[1].Frame = []byte(one), []byte(two)
+		got, err := decodeItems(join(want))
+		if err != nil || len(got) != 2 || string(got[0].Frame) != one || string(got[1].Frame) != two || got[1].Seq != want[1].Seq {
+			t.Fatalf("%q, %q: %+v, %v", one, two, got, err)
+		}
+	})
+}
+
+func TestKind_fromMember(t *testing.T) {
+	for k, want := range map[event.Kind]bool{
+		event.Message: true, event.Edit: true, event.Delete: true, event.Reaction: true,
+		event.MemberJoined: false, event.MemberLeft: false, event.ChannelUpdated: false, event.Gap: false,
+	} {
+		if k.FromMember() != want {
+			t.Errorf("%s: FromMember() = %v", k, !want)
+		}
+	}
+}
+
+func BenchmarkDecodeItems(b *testing.B) {
+	payload := join(items(8))
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := event.DecodeItems(payload, func(event.Item) {}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
