@@ -19,9 +19,12 @@ import (
 	"parley.chat/internal/database"
 	"parley.chat/internal/eventlog"
 	"parley.chat/internal/lifecycle"
+	"parley.chat/internal/ratelimit"
 	"parley.chat/internal/redisclient"
+	"parley.chat/internal/sender"
 	"parley.chat/internal/telemetry"
 	"parley.chat/internal/token"
+	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/notice"
 	"parley.chat/ws-server/internal/feed"
@@ -31,18 +34,20 @@ import (
 
 // Config is the service's settings.
 type Config struct {
-	Addr             string        `env:"WS_ADDR" envDefault:":8081" desc:"listen address"`
-	DatabaseURL      string        `env:"DATABASE_URL" envDefault:"postgres://127.0.0.1:5432/parley" desc:"PostgreSQL"`
-	DatabaseRole     string        `env:"DATABASE_ROLE" envDefault:"parley_ws" desc:"role taken in PostgreSQL"`
-	DatabaseMaxConns int           `env:"DATABASE_MAX_CONNS" envDefault:"10" desc:"most connections to PostgreSQL"`
-	RedisURL         string        `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379" desc:"Redis: one URL, or several, comma-separated, for a Cluster"`
-	JWKSURL          string        `env:"JWKS_URL" envDefault:"http://127.0.0.1:8080/.well-known/jwks.json" desc:"where the public keys of access tokens are"`
-	PublicOrigins    config.List   `env:"PUBLIC_ORIGINS" desc:"origins whose pages may connect with a cookie, comma-separated; the own one always may"`
-	Partitions       int           `env:"STREAM_PARTITIONS" envDefault:"16" desc:"partitions of the log; fixed for a deployment"`
-	MaxBodyBytes     int           `env:"MAX_BODY_BYTES" envDefault:"16384" desc:"most bytes of a message's body, up to 16384"`
-	RateLimit        config.Rate   `env:"RATE_LIMIT" envDefault:"20/10s" desc:"sends of one user, over all instances"`
-	RateBlock        time.Duration `env:"RATE_BLOCK" envDefault:"30s" desc:"how long the sends of a user over the limit are refused"`
-	LogLevel         slog.Level    `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error"`
+	Addr             string         `env:"WS_ADDR" envDefault:":8081" desc:"listen address"`
+	DatabaseURL      string         `env:"DATABASE_URL" envDefault:"postgres://127.0.0.1:5432/parley" desc:"PostgreSQL"`
+	DatabaseRole     string         `env:"DATABASE_ROLE" envDefault:"parley_ws" desc:"role taken in PostgreSQL"`
+	DatabaseMaxConns int            `env:"DATABASE_MAX_CONNS" envDefault:"10" desc:"most connections to PostgreSQL"`
+	RedisURL         string         `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379" desc:"Redis: one URL, or several, comma-separated, for a Cluster"`
+	JWKSURL          string         `env:"JWKS_URL" envDefault:"http://127.0.0.1:8080/.well-known/jwks.json" desc:"where the public keys of access tokens are"`
+	PublicOrigins    config.List    `env:"PUBLIC_ORIGINS" desc:"origins whose pages may connect with a cookie, comma-separated; the own one always may"`
+	Partitions       int            `env:"STREAM_PARTITIONS" envDefault:"16" desc:"partitions of the log; fixed for a deployment"`
+	BacklogBudget    int64          `env:"BACKLOG_BUDGET" envDefault:"1000000" desc:"entries that may wait to be stored before sends are refused"`
+	RedisRefuseAt    config.Percent `env:"REDIS_REFUSE_AT" envDefault:"85%" desc:"share of Redis' maxmemory at which sends are refused"`
+	MaxBodyBytes     int            `env:"MAX_BODY_BYTES" envDefault:"16384" desc:"most bytes of a message's body, up to 16384"`
+	RateLimit        config.Rate    `env:"RATE_LIMIT" envDefault:"20/10s" desc:"sends of one user, over all instances; off for no limit"`
+	RateBlock        time.Duration  `env:"RATE_BLOCK" envDefault:"30s" desc:"how long the sends of a user over the limit are refused"`
+	LogLevel         slog.Level     `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error"`
 }
 
 // LoadConfig reads the settings. An error names the variable.
@@ -53,6 +58,9 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 	}
 	if cfg.MaxBodyBytes < 1 || cfg.MaxBodyBytes > 16<<10 {
 		return cfg, &config.Error{Name: "MAX_BODY_BYTES", Err: fmt.Errorf("%d is not between 1 and 16384", cfg.MaxBodyBytes)}
+	}
+	if cfg.RateLimit.Count > ratelimit.MaxCount {
+		return cfg, &config.Error{Name: "RATE_LIMIT", Err: fmt.Errorf("at most %d in a window, or off", ratelimit.MaxCount)}
 	}
 	return cfg, nil
 }
@@ -66,7 +74,10 @@ type Server struct {
 	db          *bun.DB
 	rdb         redis.UniversalClient // reads and subscriptions
 	appendRDB   redis.UniversalClient // appends: it does not retry by itself
+	budget      *eventlog.Budget
 	appender    *eventlog.Appender
+	limiter     *ratelimit.Limiter
+	sender      *sender.Sender
 	feed        *feed.Feed
 	gateway     *gateway.Gateway
 	connections http.Handler
@@ -95,14 +106,26 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 	}
 	st := store.New(s.db)
 	events := eventlog.New(s.rdb, cfg.Partitions)
-	s.appender = eventlog.NewAppender(events, s.appendRDB, st.MaxSeq, eventlog.AppenderConfig{Logger: log})
+	s.budget = eventlog.NewBudget(events, eventlog.BudgetConfig{
+		Backlog: cfg.BacklogBudget, RefuseAt: float64(cfg.RedisRefuseAt) / 100, Logger: log,
+	})
+	s.appender = eventlog.NewAppender(events, s.appendRDB, st.MaxSeq, eventlog.AppenderConfig{
+		Logger: log, Budget: s.budget,
+		// The feed is made below, before anything runs.
+		Known:    func(c chat.ChannelID) eventlog.Head { return s.feed.Known(c) },
+		Diverged: func(ctx context.Context, c chat.ChannelID, h eventlog.Head) error { return s.feed.Diverged(ctx, c, h) },
+	})
+	s.limiter = ratelimit.New(s.rdb, ratelimit.Config{
+		Count: cfg.RateLimit.Count, Window: cfg.RateLimit.Per, Block: cfg.RateBlock, Partitions: cfg.Partitions,
+	})
+	s.sender = sender.New(s.limiter, s.appender)
 	s.feed = feed.New(feed.Config{
 		Log: events, History: st, Hub: gateway.HubConfig(), Logger: log,
 		// The gateway is made below, before anything runs.
 		Notice: func(n notice.Notice) { s.gateway.Notice(n) },
 	})
 	s.gateway = gateway.New(gateway.Config{
-		Verifier: token.NewVerifier(keys), Store: st, Log: events, Appender: s.appender, Feed: s.feed,
+		Verifier: token.NewVerifier(keys), Store: st, Log: events, Sender: s.sender, Feed: s.feed,
 		Metrics: gateway.NewMetrics(reg), Logger: log, Origins: cfg.PublicOrigins,
 		Limits: frame.Limits{
 			MaxBodyBytes: cfg.MaxBodyBytes, RateMessages: cfg.RateLimit.Count,
@@ -129,7 +152,10 @@ func (s *Server) Checks() []telemetry.Check {
 func (s *Server) Parts() []lifecycle.Part {
 	parts := []lifecycle.Part{
 		{Name: "clients", Run: s.holdClients},
+		{Name: "budget", Run: s.budget.Run},
 		{Name: "appender", Run: s.appender.Run},
+		{Name: "limiter", Run: s.limiter.Run},
+		{Name: "sender", Run: s.sender.Run},
 		{Name: "feed", Run: s.feed.Run},
 		{Name: "gateway", Run: s.gateway.Run},
 	}

@@ -69,22 +69,72 @@ func (f *Feed) checkAgain(ids []chat.ChannelID) {
 func (f *Feed) look(ctx context.Context, ids []chat.ChannelID) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
+	known := make([]eventlog.Head, len(ids)) // before the read: what comes meanwhile is no loss
+	for i, id := range ids {
+		known[i] = f.Known(id)
+	}
 	heads, err := f.cfg.Log.Heads(ctx, ids)
 	if err != nil {
 		return err
 	}
 	for i, id := range ids {
 		ch := f.Hub.Channel(id)
-		if ch == nil {
-			continue
-		}
-		if !heads[i].Seeded() {
+		switch {
+		case ch == nil:
+		case !heads[i].Seeded():
 			f.seed(ch)
-			continue
+		case heads[i].Lost(known[i]):
+			f.repair(ch, heads[i])
+		default:
+			f.tell(ch, heads[i])
 		}
-		f.tell(ch, heads[i])
 	}
 	return nil
+}
+
+// Known returns what the hub has seen of a channel, a zero Head for one that it is not live in.
+func (f *Feed) Known(id chat.ChannelID) eventlog.Head {
+	ch := f.Hub.Channel(id)
+	if ch == nil {
+		return eventlog.Head{}
+	}
+	select {
+	case <-ch.Ready():
+		seq, epoch := ch.Head()
+		return eventlog.Head{Seq: seq, Epoch: epoch}
+	default:
+		return eventlog.Head{}
+	}
+}
+
+// Diverged settles an append that Redis has refused because what it has (found) is not what the hub has
+// seen: it takes over a newer epoch, or repairs a channel in which Redis has lost writes.
+func (f *Feed) Diverged(ctx context.Context, id chat.ChannelID, found eventlog.Head) error {
+	known := f.Known(id)
+	head := found
+	if found.Lost(known) {
+		f.cfg.Logger.Error("Redis has lost writes, a new epoch begins", "channel_id", id,
+			"known_seq", known.Seq, "found_seq", found.Seq, "known_epoch", known.Epoch, "found_epoch", found.Epoch)
+		var err error
+		if head, err = f.cfg.Log.Repair(ctx, id, found, known, f.cfg.History.MaxSeq); err != nil {
+			return err
+		}
+	}
+	if ch := f.Hub.Channel(id); ch != nil {
+		f.tell(ch, head)
+	}
+	return nil
+}
+
+// repair is Diverged in the background, for a loss that a look at the counters has found.
+func (f *Feed) repair(ch *hub.Channel, found eventlog.Head) {
+	f.heals.Go(func() {
+		ctx, cancel := context.WithTimeout(f.ctx, 5*time.Second)
+		defer cancel()
+		if err := f.Diverged(ctx, ch.ID(), found); err != nil && f.ctx.Err() == nil {
+			f.cfg.Logger.Warn("channel not repaired, the next look tries again", "channel_id", ch.ID(), "err", err)
+		}
+	})
 }
 
 func (f *Feed) tell(ch *hub.Channel, h eventlog.Head) {
@@ -104,8 +154,12 @@ func (f *Feed) seed(ch *hub.Channel) {
 		ctx, cancel := context.WithTimeout(f.ctx, 5*time.Second)
 		defer cancel()
 		head, err := f.cfg.Log.EnsureHead(ctx, ch.ID(), f.cfg.History.MaxSeq)
-		if err == nil {
+		if err == nil && head.Lost(f.Known(ch.ID())) {
+			err = f.Diverged(ctx, ch.ID(), head)
+		} else if err == nil {
 			f.tell(ch, head)
+		}
+		if err == nil {
 			return
 		}
 		f.cfg.Logger.Warn("channel has no counter and none could be made", "channel_id", ch.ID(), "err", err)

@@ -8,6 +8,7 @@ import (
 
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
 	"parley.chat/ws-server/internal/hub"
 )
 
@@ -156,12 +157,67 @@ func (f *Feed) fetch(ctx context.Context, id chat.ChannelID, from, to int64) ([]
 	for _, it := range items {
 		events = append(events, fromItem(it))
 	}
-	for i := 1; i < len(events); i++ {
-		if events[i].Seq != events[i-1].Seq+1 {
-			return events[:i], nil
+	return f.bridge(ctx, id, from, to, events)
+}
+
+// bridge returns events without holes: seqs that a gap event names as lost, and that are not stored as
+// tombstones yet, are filled with such; at any other hole it ends.
+func (f *Feed) bridge(ctx context.Context, id chat.ChannelID, from, to int64, events []hub.Event) ([]hub.Event, error) {
+	whole := events[:0:0]
+	next := from
+	for _, e := range append(events, hub.Event{Seq: to + 1}) {
+		for next < e.Seq {
+			gap, err := f.gapAround(ctx, id, next, events)
+			if err != nil || gap == nil {
+				return whole, err
+			}
+			for ; next < e.Seq && next <= gap.To; next++ {
+				lost := frame.Event{Type: event.Lost, ChannelID: id, Seq: next, ID: gap.ID, SentAt: gap.SentAt}
+				b, err := lost.Encode()
+				if err != nil {
+					return nil, err
+				}
+				whole = append(whole, hub.Event{Seq: next, Epoch: f.Known(id).Epoch, Kind: event.Lost, Frame: b})
+			}
+		}
+		if e.Seq > to {
+			break
+		}
+		if e.Seq == next {
+			whole = append(whole, e)
+			next++
 		}
 	}
-	return events, nil
+	return whole, nil
+}
+
+// gapAround returns the gap event that names seq as lost, nil for none: it is among events, or further
+// up in the tail.
+func (f *Feed) gapAround(ctx context.Context, id chat.ChannelID, seq int64, events []hub.Event) (*frame.Event, error) {
+	look := func(kind event.Kind, b []byte) *frame.Event {
+		if kind != event.Gap {
+			return nil
+		}
+		if e, err := frame.DecodeEvent(b); err == nil && e.From <= seq && seq <= e.To {
+			return &e
+		}
+		return nil
+	}
+	for _, e := range events {
+		if g := look(e.Kind, e.Frame); g != nil {
+			return g, nil
+		}
+	}
+	items, err := f.cfg.Log.Tail(ctx, id, 2*warmEvents)
+	if err != nil {
+		return nil, err
+	}
+	for _, it := range items {
+		if g := look(it.Kind, it.Frame); g != nil {
+			return g, nil
+		}
+	}
+	return nil, nil
 }
 
 func (f *Feed) stored(ctx context.Context, id chat.ChannelID, from, to int64, events []hub.Event) ([]hub.Event, error) {
@@ -169,11 +225,7 @@ func (f *Feed) stored(ctx context.Context, id chat.ChannelID, from, to int64, ev
 	if err != nil {
 		return nil, err
 	}
-	// Rows have no epoch: they are of the numbering that the channel has now.
-	var epoch event.Epoch
-	if ch := f.Hub.Channel(id); ch != nil {
-		_, epoch = ch.Head()
-	}
+	epoch := f.Known(id).Epoch // rows have none: they are of the numbering that the channel has now
 	for _, r := range rows {
 		b, err := r.Encode()
 		if err != nil {

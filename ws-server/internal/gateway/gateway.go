@@ -17,6 +17,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/sender"
 	"parley.chat/internal/token"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
@@ -32,7 +33,7 @@ type Config struct {
 	Verifier *token.Verifier
 	Store    *store.Store
 	Log      *eventlog.Log
-	Appender *eventlog.Appender
+	Sender   *sender.Sender
 	Feed     *feed.Feed
 	Metrics  *Metrics
 	Logger   *slog.Logger

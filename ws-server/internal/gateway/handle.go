@@ -31,6 +31,10 @@ func (c *client) handle(f frame.Client) error {
 		return c.unsubscribe(f.Ref, *f.ChannelID)
 	case frame.Auth:
 		return c.renew(f)
+	case frame.Typing:
+		return c.typing(f)
+	case frame.Presence:
+		return c.askPresence(f)
 	case frame.Ping:
 		c.send(frame.Pong{Ref: f.Ref})
 		return nil
@@ -54,7 +58,7 @@ func (c *client) append(f frame.Client) error {
 	}
 	c.g.inflight.Add(1)
 	began := time.Now()
-	err = c.g.cfg.Appender.Submit(e, eventlog.AppendOptions{}, func(ack eventlog.Ack, err error) {
+	c.g.cfg.Sender.Submit(e, func(ack eventlog.Ack, err error) {
 		defer func() {
 			<-c.inflight
 			c.g.inflight.Done()
@@ -69,11 +73,7 @@ func (c *client) append(f frame.Client) error {
 			ID: ack.ID, Seq: ack.Seq, SentAt: ack.SentAt, Duplicate: ack.Duplicate,
 		})
 	})
-	if err != nil {
-		<-c.inflight
-		c.g.inflight.Done()
-	}
-	return err
+	return nil
 }
 
 // eventOf checks a frame and returns the event that it asks for.

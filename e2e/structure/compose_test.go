@@ -1,0 +1,254 @@
+package structure_test
+
+import (
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+
+	"parley.chat/internal/testkit/proctest"
+)
+
+// compose is the part of docker-compose.yml that the tests look at.
+type compose struct {
+	Services map[string]service `yaml:"services"`
+	Volumes  map[string]any     `yaml:"volumes"`
+}
+
+type service struct {
+	Build       struct{ Context, Target string }
+	Image       string
+	User        string
+	ReadOnly    bool              `yaml:"read_only"`
+	CapDrop     []string          `yaml:"cap_drop"`
+	Command     []string          `yaml:"command"`
+	Environment map[string]string `yaml:"environment"`
+	Ports       []string          `yaml:"ports"`
+	Volumes     []string          `yaml:"volumes"`
+	Healthcheck struct{ Test []string }
+	DependsOn   map[string]struct{ Condition string } `yaml:"depends_on"`
+}
+
+// The conditions of depends_on.
+const (
+	healthy   = "service_healthy"
+	completed = "service_completed_successfully"
+)
+
+func loadCompose(t *testing.T) compose {
+	t.Helper()
+	source, err := os.ReadFile(filepath.Join(root(t), "docker-compose.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c compose
+	if err := yaml.Unmarshal(source, &c); err != nil {
+		t.Fatalf("docker-compose.yml: %v", err)
+	}
+	return c
+}
+
+// ours returns the names of the services that run a program of ours.
+func (c compose) ours() []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(c.Services)), func(name string) bool {
+		return c.Services[name].Build.Target == ""
+	})
+}
+
+// variables returns the settings that a program lists with --help.
+func variables(t *testing.T, program string) map[string]bool {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), filepath.Join(proctest.Build(t, program), program), "--help")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s --help: %v\n%s", program, err, out)
+	}
+	known := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^\s+([A-Z][A-Z0-9_]{2,})\b`).FindAllStringSubmatch(string(out), -1) {
+		known[m[1]] = true
+	}
+	if len(known) == 0 {
+		t.Fatalf("%s --help lists no variables:\n%s", program, out)
+	}
+	return known
+}
+
+func TestCompose_services(t *testing.T) {
+	c := loadCompose(t)
+	targets := map[string]int{}
+	for _, s := range c.Services {
+		targets[s.Build.Target]++
+	}
+	for target, want := range map[string]int{"chat-service": 1, "ws-server": 2, "sync-service": 2, "migrate": 1} {
+		if targets[target] != want {
+			t.Errorf("%d services of target %s, want %d", targets[target], target, want)
+		}
+	}
+	dockerfile, err := os.ReadFile(filepath.Join(root(t), "Dockerfile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range c.ours() {
+		if target := c.Services[name].Build.Target; !regexp.MustCompile(`(?m)^FROM \S+ AS ` + target + `$`).Match(dockerfile) {
+			t.Errorf("%s: the Dockerfile has no target %s", name, target)
+		}
+	}
+}
+
+// TestCompose_variables: a misspelt variable is ignored by the program, silently; here it is not.
+func TestCompose_variables(t *testing.T) {
+	c := loadCompose(t)
+	for _, name := range c.ours() {
+		s := c.Services[name]
+		known := variables(t, s.Build.Target)
+		for variable, value := range s.Environment {
+			if !known[variable] {
+				t.Errorf("%s sets %s, which %s --help does not know", name, variable, s.Build.Target)
+			}
+			if strings.Contains(value, "$") && !regexp.MustCompile(`\$\{[A-Z_]+:-[^}]*\}`).MatchString(value) {
+				t.Errorf("%s: %s = %q has no default for local use", name, variable, value)
+			}
+		}
+	}
+	names := map[string]bool{}
+	for _, name := range c.ours() {
+		if consumer := c.Services[name].Environment["CONSUMER_NAME"]; c.Services[name].Build.Target == "sync-service" {
+			if consumer == "" || names[consumer] {
+				t.Errorf("%s: CONSUMER_NAME = %q, want one of its own: two instances would take each other's pending entries", name, consumer)
+			}
+			names[consumer] = true
+		}
+	}
+}
+
+func TestCompose_order(t *testing.T) {
+	c := loadCompose(t)
+	for name, s := range c.Services {
+		for on, dep := range s.DependsOn {
+			other, ok := c.Services[on]
+			switch {
+			case !ok:
+				t.Errorf("%s depends on %s, which is not there", name, on)
+			case dep.Condition == healthy && len(other.Healthcheck.Test) == 0:
+				t.Errorf("%s waits for %s to be healthy, which has no health check", name, on)
+			case dep.Condition != healthy && dep.Condition != completed:
+				t.Errorf("%s depends on %s with condition %q: that it was started says nothing", name, on, dep.Condition)
+			}
+		}
+	}
+	for _, name := range c.ours() {
+		s := c.Services[name]
+		if s.Build.Target == "migrate" {
+			c.needs(t, name, "postgres", healthy)
+			continue
+		}
+		c.needs(t, name, "migrate", completed)
+		c.needs(t, name, "redis", healthy)
+		c.needs(t, "nginx", name, healthy)
+		if !slices.ContainsFunc(s.Healthcheck.Test, func(arg string) bool { return strings.HasSuffix(arg, "/readyz") }) {
+			t.Errorf("%s: the health check %q does not ask whether it is ready", name, s.Healthcheck.Test)
+		}
+	}
+}
+
+func (c compose) needs(t *testing.T, name, on, condition string) {
+	t.Helper()
+	if got := c.Services[name].DependsOn[on].Condition; got != condition {
+		t.Errorf("%s depends on %s with condition %q, want %s", name, on, got, condition)
+	}
+}
+
+func TestCompose_hardened(t *testing.T) {
+	c := loadCompose(t)
+	for name, s := range c.Services {
+		if !s.ReadOnly {
+			t.Errorf("%s: its root is not read-only", name)
+		}
+		// The entrypoint of postgres needs root for a moment, and drops it.
+		if name != "postgres" && (s.User == "" || strings.HasPrefix(s.User, "0") || s.User == "root" || !slices.Contains(s.CapDrop, "ALL")) {
+			t.Errorf("%s: runs as %q with capabilities less %q, want another user than root and none", name, s.User, s.CapDrop)
+		}
+		if name != "nginx" && len(s.Ports) > 0 {
+			t.Errorf("%s publishes %q: nginx alone is reachable from outside", name, s.Ports)
+		}
+		for _, v := range s.Volumes {
+			if volume, _, _ := strings.Cut(v, ":"); !strings.HasPrefix(volume, ".") {
+				if _, ok := c.Volumes[volume]; !ok {
+					t.Errorf("%s mounts %s, which is not declared", name, volume)
+				}
+			}
+		}
+	}
+}
+
+// TestCompose_durable: what is acknowledged is on a disk.
+func TestCompose_durable(t *testing.T) {
+	redis := loadCompose(t).Services["redis"]
+	flags := strings.Join(redis.Command, " ")
+	for _, want := range []string{"--appendonly yes", "--appendfsync always", "--maxmemory-policy noeviction"} {
+		if !strings.Contains(flags, want) {
+			t.Errorf("redis runs %q, want %s", flags, want)
+		}
+	}
+	if len(redis.Volumes) == 0 {
+		t.Error("redis has no volume")
+	}
+}
+
+// TestNginx: every service that nginx names is there, on the port it listens on, and no gateway is left
+// out.
+func TestNginx(t *testing.T) {
+	c := loadCompose(t)
+	conf, err := os.ReadFile(filepath.Join(root(t), "deploy", "nginx", "nginx.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	upstream := map[string]string{}
+	for _, m := range regexp.MustCompile(`(?m)^\s*server ([a-z0-9-]+):(\d+)`).FindAllStringSubmatch(string(conf), -1) {
+		upstream[m[1]] = m[2]
+	}
+	listens := map[string]string{"chat-service": "CHAT_ADDR", "ws-server": "WS_ADDR"}
+	for _, name := range c.ours() {
+		s := c.Services[name]
+		variable, public := listens[s.Build.Target]
+		if !public {
+			continue
+		}
+		if want := strings.TrimPrefix(s.Environment[variable], ":"); upstream[name] != want {
+			t.Errorf("nginx passes to %s on port %q, which listens on %q", name, upstream[name], want)
+		}
+		delete(upstream, name)
+	}
+	for name := range upstream {
+		t.Errorf("nginx passes to %s, which docker-compose.yml does not have", name)
+	}
+	for _, want := range []string{`proxy_set_header Upgrade \$http_upgrade;`, `location ~ \^/ws\(/\|\$\)`, `proxy_pass http://gateways;`} {
+		if !regexp.MustCompile(want).Match(conf) {
+			t.Errorf("nginx.conf lacks %s", want)
+		}
+	}
+	if regexp.MustCompile(`(?m)^\s*(ip_hash|hash|sticky)\b`).Match(conf) {
+		t.Error("nginx.conf is sticky: any gateway serves any client")
+	}
+}
+
+// TestOperations: the page for operators names every variable of every program.
+func TestOperations(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root(t), "docs", "operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, program := range []string{"chat-service", "ws-server", "sync-service", "migrate", "standalone"} {
+		for _, variable := range slices.Sorted(maps.Keys(variables(t, program))) {
+			if !strings.Contains(string(page), "`"+variable+"`") {
+				t.Errorf("docs/operations.md does not name %s of %s", variable, program)
+			}
+		}
+	}
+}

@@ -1,0 +1,272 @@
+// Package structure checks what no single module can see of itself: who imports whom, where keys and SQL
+// stand, and that the deployment files agree with the programs.
+package structure_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// pkg is a package of ours, as the go command describes it.
+type pkg struct {
+	ImportPath                string
+	Imports                   []string // of its production files
+	TestImports, XTestImports []string // of its tests
+	Deps                      []string // all that its production files need, however far away
+}
+
+// rule forbids some packages something. A pattern is an import path, or with /... at its end all paths
+// below it as well.
+type rule struct {
+	name   string
+	of     []string // whom it binds
+	except []string
+	never  []string // what they may not import
+	only   []string // or: all that they may import, beside the standard library
+	direct bool     // the imports alone; otherwise everything they need, however far away
+	reason string
+}
+
+const (
+	redisClient = "github.com/redis/go-redis/..."
+	webSocket   = "github.com/gorilla/websocket/..."
+)
+
+var sql = []string{"github.com/uptrace/bun/...", "github.com/jackc/pgx/...", "database/sql/..."}
+
+func module(name string) string { return "parley.chat/" + name + "/..." }
+
+var rules = []rule{
+	{
+		name: "chat-service is alone", of: []string{module("chat-service")}, never: []string{module("ws-server"), module("sync-service"), module("standalone")},
+		reason: "a service never imports a service: they are built, deployed and restarted alone",
+	},
+	{
+		name: "ws-server is alone", of: []string{module("ws-server")}, never: []string{module("chat-service"), module("sync-service"), module("standalone")},
+		reason: "a service never imports a service: they are built, deployed and restarted alone",
+	},
+	{
+		name: "sync-service is alone", of: []string{module("sync-service")}, never: []string{module("chat-service"), module("ws-server"), module("standalone")},
+		reason: "a service never imports a service: they are built, deployed and restarted alone",
+	},
+	{
+		name: "contracts are data", of: []string{module("shared-contracts")}, only: []string{module("shared-contracts"), "github.com/google/uuid"},
+		reason: "shared-contracts is what crosses a process boundary: data and rules, no I/O",
+	},
+	{
+		name: "plumbing knows no service", of: []string{module("internal"), module("shared-migrations")},
+		never:  []string{module("chat-service"), module("ws-server"), module("sync-service"), module("standalone")},
+		reason: "what services share knows none of them",
+	},
+	{
+		name: "no test code in production", of: []string{module("chat-service"), module("ws-server"), module("sync-service")},
+		never:  []string{"parley.chat/internal/testkit/...", "parley.chat/internal/localserver/...", "testing"},
+		reason: "testkit is for tests, and a service is given its servers",
+	},
+	{
+		name: "only the migrator migrates", of: []string{module("chat-service"), module("ws-server"), module("sync-service")},
+		never:  []string{module("shared-migrations")},
+		reason: "a service that changed the schema would do so once per instance",
+	},
+	{
+		name: "the hub knows no transport", of: []string{"parley.chat/ws-server/internal/hub/..."},
+		never:  []string{webSocket, redisClient, module("internal"), module("ws-server")},
+		reason: "the fan-out is read, tested and replaced alone",
+	},
+	{
+		name: "a connection knows no store", of: []string{"parley.chat/ws-server/internal/connection/..."},
+		never:  slices.Concat([]string{redisClient, module("internal"), module("ws-server")}, sql),
+		reason: "one WebSocket is read, tested and replaced alone",
+	},
+	{
+		name: "the feed knows no sockets", of: []string{"parley.chat/ws-server/internal/feed/..."},
+		never:  []string{webSocket, "parley.chat/ws-server/internal/connection/...", "parley.chat/ws-server/internal/gateway/..."},
+		reason: "the way from Redis to the hub is read, tested and replaced alone",
+	},
+	{
+		name: "the feed opens no sockets", of: []string{"parley.chat/ws-server/internal/feed/..."}, direct: true,
+		never:  []string{"net", "net/http/..."},
+		reason: "the way from Redis to the hub is read, tested and replaced alone",
+	},
+	{
+		name: "SQL stands in stores", of: []string{"parley.chat/ws-server/internal/...", "parley.chat/sync-service/internal/..."}, direct: true,
+		except: []string{"parley.chat/ws-server/internal/store/...", "parley.chat/sync-service/internal/store/..."}, never: sql,
+		reason: "queries are found, and their plans checked, in one place per service",
+	},
+}
+
+func TestImports(t *testing.T) {
+	packages := list(t)
+	for _, r := range rules {
+		t.Run(r.name, func(t *testing.T) {
+			bound := 0
+			for _, p := range packages {
+				if !matches(p.ImportPath, r.of) || matches(p.ImportPath, r.except) {
+					continue
+				}
+				bound++
+				imports := p.Deps
+				if r.direct {
+					imports = p.Imports
+				}
+				if i := slices.IndexFunc(imports, r.forbids); i >= 0 {
+					t.Errorf("%s needs %s: %s", p.ImportPath, imports[i], r.reason)
+				}
+			}
+			if bound == 0 {
+				t.Errorf("no package matches %q: the rule has lost its object", r.of)
+			}
+		})
+	}
+}
+
+// TestImports_e2e looks at the tests themselves: e2e is all tests.
+func TestImports_e2e(t *testing.T) {
+	services := []string{module("chat-service"), module("ws-server"), module("sync-service"), module("standalone")}
+	bound := 0
+	for _, p := range list(t) {
+		if !matches(p.ImportPath, []string{module("e2e")}) {
+			continue
+		}
+		bound++
+		for _, i := range slices.Concat(p.Imports, p.TestImports, p.XTestImports) {
+			if matches(i, services) {
+				t.Errorf("%s imports %s: e2e sees what a user sees, the built programs", p.ImportPath, i)
+			}
+		}
+	}
+	if bound == 0 {
+		t.Error("e2e has no package: the rule has lost its object")
+	}
+}
+
+// forbids reports whether the rule, which binds a package, forbids it to need path.
+func (r rule) forbids(path string) bool {
+	if r.only != nil {
+		first, _, _ := strings.Cut(path, "/")
+		return strings.Contains(first, ".") && !matches(path, r.only) // the standard library has no dot
+	}
+	return matches(path, r.never) && !matches(path, r.of)
+}
+
+func matches(path string, patterns []string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
+		prefix, below := strings.CutSuffix(pattern, "/...")
+		return path == prefix || below && strings.HasPrefix(path, prefix+"/")
+	})
+}
+
+// list returns the packages of the workspace.
+func list(t *testing.T) []pkg {
+	t.Helper()
+	var stderr bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-e", "-json=ImportPath,Imports,TestImports,XTestImports,Deps", "work")
+	cmd.Dir, cmd.Stderr = root(t), &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, stderr.String())
+	}
+	var all []pkg
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		all = append(all, p)
+	}
+}
+
+// root returns the folder of the workspace.
+func root(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "go.work")); err != nil {
+		t.Fatalf("not in the workspace: %v", err)
+	}
+	return dir
+}
+
+// TestKeys: names in Redis are built by package rediskey alone, so that one place says which partition
+// and which hash tag a key has.
+func TestKeys(t *testing.T) {
+	eachFile(t, func(path string, source []byte) {
+		switch {
+		case strings.HasPrefix(path, "shared-contracts/rediskey/") || strings.HasPrefix(path, "e2e/") || strings.HasSuffix(path, "_test.go"):
+		case strings.HasSuffix(path, ".go"):
+			for _, literal := range literals(t, path, source) {
+				if strings.HasPrefix(literal, "parley:") {
+					t.Errorf("%s builds the key %q: package rediskey does that", path, literal)
+				}
+			}
+		case strings.HasSuffix(path, ".lua"):
+			for line := range strings.Lines(string(source)) {
+				code, _, _ := strings.Cut(line, "--")
+				if strings.Contains(code, "parley:") {
+					t.Errorf("%s builds a key: every key is handed in\n\t%s", path, line)
+				}
+			}
+		}
+	})
+}
+
+// literals returns the strings of a Go file.
+func literals(t *testing.T, path string, source []byte) (found []string) {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), path, source, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+			found = append(found, strings.Trim(lit.Value, "\"`"))
+		}
+		return true
+	})
+	return found
+}
+
+// eachFile calls visit for the files of the modules.
+func eachFile(t *testing.T, visit func(path string, source []byte)) {
+	t.Helper()
+	dir := root(t)
+	modules, err := filepath.Glob(filepath.Join(dir, "*", "go.mod"))
+	if err != nil || len(modules) == 0 {
+		t.Fatalf("no modules in %s: %v", dir, err)
+	}
+	for _, m := range modules {
+		err := filepath.WalkDir(filepath.Dir(m), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			source, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			name, err := filepath.Rel(dir, path)
+			if err == nil {
+				visit(filepath.ToSlash(name), source)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
