@@ -1,0 +1,323 @@
+package wsserver_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"parley.chat/internal/eventrow"
+	"parley.chat/internal/testkit/pgtest"
+	"parley.chat/internal/testkit/redistest"
+	"parley.chat/internal/testkit/wstest"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+	"parley.chat/shared-contracts/rediskey"
+	wsserver "parley.chat/ws-server"
+)
+
+// change sends an edit, a deletion or a reaction and returns the answer. client is the zero id for a
+// fresh one.
+func change(t testing.TB, conn *wstest.Conn, kind string, c chat.ChannelID, of chat.EventID, client chat.ClientID, more map[string]any) wstest.Frame {
+	t.Helper()
+	if client.IsZero() {
+		client = chat.NewClientID()
+	}
+	ref := chat.NewClientID().String()
+	f := map[string]any{"type": kind, "ref": ref, "channel_id": c, "client_id": client, "message_id": of}
+	for k, v := range more {
+		f[k] = v
+	}
+	conn.Send(t, f)
+	return conn.AwaitRef(t, ref)
+}
+
+func edit(t testing.TB, conn *wstest.Conn, c chat.ChannelID, of chat.EventID, text string) wstest.Frame {
+	t.Helper()
+	return change(t, conn, "edit", c, of, chat.ClientID{}, map[string]any{"body": text})
+}
+
+func remove(t testing.TB, conn *wstest.Conn, c chat.ChannelID, of chat.EventID) wstest.Frame {
+	t.Helper()
+	return change(t, conn, "delete", c, of, chat.ClientID{}, nil)
+}
+
+func say(t testing.TB, conn *wstest.Conn, c chat.ChannelID, text string) wstest.Frame {
+	t.Helper()
+	ack := conn.AwaitRef(t, conn.Say(t, c, text).String())
+	if ack.Type != "ack" {
+		t.Fatalf("send: %s", ack.Raw)
+	}
+	return ack
+}
+
+func wantCode(t testing.TB, what string, f wstest.Frame, code string) {
+	t.Helper()
+	if got := f.Code; f.Type == "ack" || got != code {
+		t.Errorf("%s: %s, want %s", what, f.Raw, code)
+	}
+}
+
+func wantAck(t testing.TB, what string, f wstest.Frame, seq int64) {
+	t.Helper()
+	if f.Type != "ack" || f.Seq != seq || f.Duplicate {
+		t.Errorf("%s: %s, want the ack of seq %d", what, f.Raw, seq)
+	}
+}
+
+// store puts what the channel's tail holds into PostgreSQL, as sync-service would; forget then takes the
+// tail away.
+func (w *world) store(c chat.ChannelID, forget bool) {
+	w.t.Helper()
+	items, err := w.log.Tail(w.t.Context(), c, 10_000)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, it := range items {
+		e, err := frame.DecodeEvent(it.Frame)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		var target any
+		if e.MessageID != nil {
+			target = e.MessageID.UUID
+		}
+		w.exec(`insert into messages (channel_id, seq, id, kind, sender_id, client_id, target, body, data, sent_at)
+			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict do nothing`,
+			c.UUID, e.Seq, e.ID.UUID, string(e.Type), e.SenderID.UUID, e.ClientID.UUID, target, e.Body,
+			eventrow.Data{SenderName: e.SenderName, Emoji: e.Emoji, Remove: e.Remove}, e.SentAt.Time)
+	}
+	if forget {
+		w.forgetTail(c)
+	}
+}
+
+func (w *world) forgetTail(c chat.ChannelID) {
+	w.t.Helper()
+	if err := w.rdb.Del(w.t.Context(), rediskey.Tail(rediskey.Of(c.UUID, 16), c)).Err(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) setRole(c chat.ChannelID, p person, role chat.Role) {
+	w.t.Helper()
+	w.exec(`update channel_members set role = $1 where channel_id = $2 and user_id = $3`, string(role), c.UUID, p.ID.UUID)
+}
+
+func TestChange_isAnEventForEverySubscriber(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.person("ann"), w.person("bob")
+	c := w.channel(chat.Public, ann, bob)
+	one, _ := w.gateway()
+	two, _ := w.gateway()
+	a, _ := w.connect(one, ann)
+	b, _ := w.connect(two, bob)
+	m := say(t, a, c, "helo")
+
+	wantAck(t, "edit", edit(t, a, c, m.ID, "hello"), 2)
+	react := change(t, b, "react", c, m.ID, chat.ClientID{}, map[string]any{"emoji": "👍"})
+	wantAck(t, "react", react, 3)
+	wantAck(t, "the same reaction again takes a seq", change(t, b, "react", c, m.ID, chat.ClientID{}, map[string]any{"emoji": "👍"}), 4)
+	wantAck(t, "take it back", change(t, b, "react", c, m.ID, chat.ClientID{}, map[string]any{"emoji": "👍", "remove": true}), 5)
+	wantAck(t, "delete", remove(t, a, c, m.ID), 6)
+	wantAck(t, "a second deletion changes nothing", remove(t, a, c, m.ID), 7)
+
+	for _, conn := range []*wstest.Conn{a, b} {
+		conn.AwaitSeq(t, c, 1, 7)
+		for i, want := range []struct {
+			kind   string
+			sender chat.UserID
+			body   string
+			emoji  string
+			remove bool
+		}{
+			{"message", ann.ID, "helo", "", false},
+			{"edit", ann.ID, "hello", "", false},
+			{"reaction", bob.ID, "", "👍", false},
+			{"reaction", bob.ID, "", "👍", false},
+			{"reaction", bob.ID, "", "👍", true},
+			{"delete", ann.ID, "", "", false},
+			{"delete", ann.ID, "", "", false},
+		} {
+			e := conn.Events(c)[i]
+			if e.Type != want.kind || e.SenderID != want.sender || e.Body != want.body || e.Emoji != want.emoji || e.Remove != want.remove {
+				t.Errorf("event %d: %s", i+1, e.Raw)
+			}
+			if i > 0 && e.MessageID != m.ID {
+				t.Errorf("event %d is about another message: %s", i+1, e.Raw)
+			}
+		}
+	}
+	if e := b.Events(c)[2]; e.ID != react.ID || e.ClientID != react.ClientID {
+		t.Errorf("the event %s is not that of the ack %s", e.Raw, react.Raw)
+	}
+	r := w.resume(one, bob, c, 1) // who was away learns of all of it
+	r.AwaitSeq(t, c, 2, 7)
+}
+
+func TestChange_rights(t *testing.T) {
+	w := newWorld(t)
+	ann, bob, eve := w.person("ann"), w.person("bob"), w.person("eve")
+	c := w.channel(chat.Public, ann, bob)
+	other := w.channel(chat.Public, ann)
+	url, _ := w.gateway()
+	a, _ := w.connect(url, ann)
+	b, _ := w.connect(url, bob)
+	e, _ := w.connect(url, eve)
+	m := say(t, a, c, "hello")
+	elsewhere := say(t, a, other, "elsewhere")
+	edited := edit(t, a, c, m.ID, "hello!")
+
+	wantCode(t, "edit of another's message", edit(t, b, c, m.ID, "mine"), "forbidden")
+	wantCode(t, "deletion of another's message", remove(t, b, c, m.ID), "forbidden")
+	for _, kind := range []string{"edit", "delete", "react"} {
+		more := map[string]any{"body": "x", "emoji": "x"}
+		wantCode(t, kind+" of nothing", change(t, a, kind, c, chat.NewEventID(), chat.ClientID{}, more), "not_found")
+		wantCode(t, kind+" of an id that is no UUIDv7", change(t, a, kind, c, chat.EventID(chat.NewClientID()), chat.ClientID{}, more), "not_found")
+		wantCode(t, kind+" of an edit", change(t, a, kind, c, edited.ID, chat.ClientID{}, more), "not_found")
+		wantCode(t, kind+" of a message of another channel", change(t, a, kind, c, elsewhere.ID, chat.ClientID{}, more), "not_found")
+		wantCode(t, kind+" by who is no member", change(t, e, kind, c, m.ID, chat.ClientID{}, more), "forbidden")
+	}
+	wantCode(t, "blank edit", edit(t, a, c, m.ID, " "), "invalid_body")
+	wantCode(t, "emoji on two lines", change(t, a, "react", c, m.ID, chat.ClientID{}, map[string]any{"emoji": "a\nb"}), "bad_frame")
+
+	w.setRole(c, bob, chat.Admin)
+	b2, _ := w.connect(url, bob) // b's connection believes what it has read for 30 s
+	wantCode(t, "an admin edits nobody else's", edit(t, b2, c, m.ID, "mine"), "forbidden")
+	wantAck(t, "an admin deletes", remove(t, b2, c, m.ID), 3)
+	wantCode(t, "edit of a deleted message", edit(t, a, c, m.ID, "again"), "conflict")
+	m2 := say(t, a, c, "more")
+	w.setRole(c, bob, chat.Owner)
+	b3, _ := w.connect(url, bob)
+	wantAck(t, "an owner deletes", remove(t, b3, c, m2.ID), m2.Seq+1)
+	b.AwaitSeq(t, c, 1, 5) // what was refused took no seq
+}
+
+// A message is found in the ring, far back in the tail, and in PostgreSQL; and so is its deletion.
+func TestChange_findsItsMessage(t *testing.T) {
+	w := newWorld(t)
+	ann := w.person("ann")
+	c := w.channel(chat.Public, ann)
+	one, _ := w.gateway()
+	a, _ := w.connect(one, ann)
+	const n = 1200 // the ring holds 512, a page of the tail 500
+	var first, gone wstest.Frame
+	for i := range n {
+		f := a.Say(t, c, body(i))
+		switch i {
+		case 0:
+			first = a.AwaitRef(t, f.String())
+		case 1:
+			gone = a.AwaitRef(t, f.String())
+		}
+	}
+	a.AwaitSeq(t, c, 1, n)
+	wantAck(t, "delete", remove(t, a, c, gone.ID), n+1)
+
+	two, _ := w.gateway() // which has no ring of the channel
+	b := wstest.Dial(t, two+"/ws?subscribe=none", ann.Token)
+	b.AwaitType(t, "hello")
+	for i, conn := range []*wstest.Conn{a, b} {
+		wantAck(t, "from the tail", edit(t, conn, c, first.ID, fmt.Sprint(i)), int64(n+2+i))
+		wantCode(t, "deleted, by the tail", edit(t, conn, c, gone.ID, "x"), "conflict")
+	}
+	w.store(c, true)
+	for i, conn := range []*wstest.Conn{a, b} {
+		wantAck(t, "from PostgreSQL", edit(t, conn, c, first.ID, fmt.Sprint(2+i)), int64(n+4+i))
+		wantCode(t, "deleted, by ring or PostgreSQL", edit(t, conn, c, gone.ID, "x"), "conflict")
+		wantCode(t, "unknown to all", edit(t, conn, c, chat.NewEventID(), "x"), "not_found")
+	}
+}
+
+func TestChange_window(t *testing.T) {
+	w := newWorld(t)
+	ann := w.person("ann")
+	c := w.channel(chat.Public, ann)
+	open, _ := w.gateway()
+	closed, _ := w.gateway(func(cfg *wsserver.Config) { cfg.EditWindow = time.Nanosecond })
+	never, _ := w.gateway(func(cfg *wsserver.Config) { cfg.EditWindow = 0 })
+	a, _ := w.connect(open, ann)
+	m := say(t, a, c, "hello")
+	for seq, url := range []string{open, never} {
+		conn, _ := w.connect(url, ann)
+		wantAck(t, "within the window", edit(t, conn, c, m.ID, "hello!"), int64(2+seq))
+	}
+	late, _ := w.connect(closed, ann)
+	wantCode(t, "after the window", edit(t, late, c, m.ID, "hello?"), "forbidden")
+	wantAck(t, "reactions have none", change(t, late, "react", c, m.ID, chat.ClientID{}, map[string]any{"emoji": "x"}), 4)
+	wantAck(t, "deletions have none", remove(t, late, c, m.ID), 5)
+
+	old := chat.NewEventID()
+	w.exec(`insert into messages (channel_id, seq, id, kind, sender_id, body, sent_at) values ($1, 1000, $2, $3, $4, 'x', now() - interval '25 hours')`,
+		c.UUID, old.UUID, string(event.Message), ann.ID.UUID)
+	wantCode(t, "a day and an hour old", edit(t, a, c, old, "x"), "forbidden")
+}
+
+// Idempotency comes first: whoever had an ack gets it again, whatever has become of the message, the
+// window and the stores.
+func TestChange_retryGetsTheFirstAck(t *testing.T) {
+	w := newWorld(t)
+	pg := pgtest.NewServer(t)
+	w.db, w.pool = &pg.DB, pg.Pool(t)
+	ann, bob := w.person("ann"), w.person("bob")
+	c := w.channel(chat.Public, ann, bob)
+	one, _ := w.gateway()
+	two, _ := w.gateway(func(cfg *wsserver.Config) { cfg.EditWindow = time.Nanosecond })
+	a, _ := w.connect(one, ann)
+	a2, _ := w.connect(two, ann)
+	b, _ := w.connect(one, bob)
+	m := say(t, a, c, "hello")
+
+	key, text := chat.NewClientID(), map[string]any{"body": "hello!"}
+	first := change(t, a, "edit", c, m.ID, key, text)
+	wantAck(t, "edit", first, 2)
+	same := func(what string, conn *wstest.Conn) {
+		t.Helper()
+		f := change(t, conn, "edit", c, m.ID, key, text)
+		if f.Type != "ack" || !f.Duplicate || f.ID != first.ID || f.Seq != 2 || f.ClientID != key {
+			t.Errorf("%s: %s after %s", what, f.Raw, first.Raw)
+		}
+	}
+	same("at once", a)
+	same("window closed", a2)
+	wantAck(t, "delete", remove(t, a, c, m.ID), 3)
+	a.AwaitSeq(t, c, 1, 3)
+	same("deleted", a)
+	wantCode(t, "the key with other content", change(t, a, "edit", c, m.ID, key, map[string]any{"body": "other"}), "conflict")
+	wantCode(t, "the key for a deletion", change(t, a, "delete", c, m.ID, key, nil), "conflict")
+	wantCode(t, "another's key", change(t, b, "edit", c, m.ID, key, text), "forbidden")
+
+	w.store(c, true)
+	three, _ := w.gateway()
+	a3 := wstest.Dial(t, three+"/ws?subscribe=none", ann.Token)
+	a3.AwaitType(t, "hello")
+	wantCode(t, "admitted", edit(t, a3, c, m.ID, "hello?"), "conflict")
+	pg.Kill(t)
+	same("in neither ring nor tail, PostgreSQL down", a3)
+	wantCode(t, "no retry, PostgreSQL down", edit(t, a3, c, m.ID, "hello?"), "unavailable")
+	wantCode(t, "a role that was never read, PostgreSQL down", remove(t, b, c, m.ID), "unavailable")
+	n := say(t, a, c, "still chatting")
+	wantAck(t, "in the ring, PostgreSQL down", edit(t, a, c, n.ID, "still editing"), n.Seq+1)
+}
+
+// While Redis does not answer, an edit is unavailable, and nothing of it happens twice.
+func TestChange_redisPaused(t *testing.T) {
+	w := newWorld(t)
+	w.redis = redistest.NewServer(t)
+	w.rdb, w.url = w.redis.Client(t), w.redis.URL()
+	w.finish()
+	ann := w.person("ann")
+	c := w.channel(chat.Public, ann)
+	url, _ := w.gateway()
+	a, _ := w.connect(url, ann)
+	m := say(t, a, c, "hello")
+	key, text := chat.NewClientID(), map[string]any{"body": "hello!"}
+	w.redis.Pause(t)
+	wantCode(t, "paused", change(t, a, "edit", c, m.ID, key, text), "unavailable")
+	w.redis.Resume(t)
+	f := change(t, a, "edit", c, m.ID, key, text)
+	if f.Type != "ack" || f.Seq != 2 {
+		t.Errorf("after it: %s", f.Raw)
+	}
+	a.AwaitSeq(t, c, 1, 2)
+}

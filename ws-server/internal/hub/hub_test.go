@@ -1,0 +1,342 @@
+package hub_test
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"parley.chat/internal/testkit"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/ws-server/internal/hub"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// conn is a connection that keeps the seqs it was given.
+type conn struct {
+	user chat.UserID
+	log  func(after int64, upTo int64) []hub.Event // what its replays read
+	wg   *sync.WaitGroup
+
+	mu      sync.Mutex
+	seqs    []int64
+	frames  int
+	resyncs int
+	ended   bool
+	resumed bool
+}
+
+func (c *conn) User() chat.UserID { return c.user }
+func (c *conn) Offer([]byte)      {}
+func (c *conn) Ended(*hub.Subscription) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended = true
+}
+
+func (c *conn) Resume() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.resumed = true
+}
+
+func (c *conn) Deliver(frame []byte, events int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.frames++
+	if bytes.HasPrefix(frame, []byte("resync")) {
+		c.resyncs++
+		return
+	}
+	n := 0
+	for part := range bytes.SplitSeq(frame, []byte{'\n'}) {
+		seq, err := strconv.ParseInt(string(part), 10, 64)
+		if err != nil {
+			panic(err)
+		}
+		c.seqs = append(c.seqs, seq)
+		n++
+	}
+	if n != events {
+		panic(fmt.Sprintf("%d events counted as %d", n, events))
+	}
+}
+
+// Replay reads a few events at a time, as a slow connection does.
+func (c *conn) Replay(s *hub.Subscription) {
+	c.wg.Go(func() {
+		for {
+			next, done := s.Place()
+			if done {
+				return
+			}
+			events, ok := s.Channel().FromRing(next, 64)
+			if !ok {
+				events = c.log(next-1, next+5)
+			}
+			if !s.Replayed(events) {
+				return
+			}
+		}
+	})
+}
+
+func (c *conn) seen() []int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]int64(nil), c.seqs...)
+}
+
+const epoch = event.Epoch("1-a")
+
+func ev(seq int64) hub.Event {
+	return hub.Event{Seq: seq, Epoch: epoch, Kind: event.Message, Frame: strconv.AppendInt(nil, seq, 10)}
+}
+
+func span(after, upTo int64) (events []hub.Event) {
+	for s := after + 1; s <= upTo; s++ {
+		events = append(events, ev(s))
+	}
+	return events
+}
+
+func newHub(change func(*hub.Config)) *hub.Hub {
+	cfg := hub.Config{
+		Join:   func(frames [][]byte) []byte { return bytes.Join(frames, []byte{'\n'}) },
+		Resync: func(chat.ChannelID, event.Epoch, int64) []byte { return []byte("resync") },
+		Heal:   func(*hub.Channel, int64, int64) {},
+		Idle:   func(*hub.Channel) {},
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	return hub.New(cfg)
+}
+
+func noAnswer(int64, event.Epoch) bool { return false }
+
+func consecutive(t *testing.T, who string, seqs []int64, first, last int64) {
+	t.Helper()
+	for i, s := range seqs {
+		if s != first+int64(i) {
+			t.Fatalf("%s: event %d is seq %d, want %d", who, i, s, first+int64(i))
+		}
+	}
+	if got := first + int64(len(seqs)) - 1; got != last {
+		t.Fatalf("%s ends at %d, want %d", who, got, last)
+	}
+}
+
+// Whatever the order in which events arrive, how often, and when subscriptions come with whatever they
+// have seen: each sees every seq from its place on, once, in order.
+func TestEverySubscriptionSeesEverySeqOnce(t *testing.T) {
+	for seed := range uint64(30) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			rng := rand.New(rand.NewPCG(seed, 1))
+			const last = 2000
+			var healing sync.WaitGroup
+			h := newHub(func(cfg *hub.Config) {
+				cfg.Heal = func(ch *hub.Channel, after, upTo int64) {
+					healing.Go(func() {
+						from, to := ch.Missing(upTo)
+						ch.Publish(span(from-1, to))
+						ch.Healed()
+					})
+				}
+			})
+			ch, _ := h.Open(chat.NewChannelID())
+			ch.Begin(0, epoch)
+			var replays, joins sync.WaitGroup
+			type place struct {
+				c     *conn
+				first int64
+			}
+			var mu sync.Mutex
+			var conns []place
+			join := func(after int64) {
+				c := &conn{user: chat.NewUserID(), wg: &replays, log: func(after, upTo int64) []hub.Event { return span(after, upTo) }}
+				var head int64
+				ch.Subscribe(c, after, func(h int64, _ event.Epoch) bool { head = h; return false })
+				if after < 0 || after > head {
+					after = head
+				}
+				mu.Lock()
+				conns = append(conns, place{c, after + 1})
+				mu.Unlock()
+			}
+			join(-1)
+			for s := int64(1); s <= last; {
+				n := min(rng.Int64N(40)+1, last-s+1)
+				batch := span(s-1, s+n-1)
+				s += n
+				switch rng.IntN(6) {
+				case 0: // lost, but for the last: the gap is healed
+					if s <= last {
+						batch = batch[len(batch)-1:]
+					}
+				case 1:
+					rng.Shuffle(len(batch), func(i, j int) { batch[i], batch[j] = batch[j], batch[i] })
+				case 2: // twice
+					batch = append(batch, batch...)
+				case 3:
+					after := rng.Int64N(s)
+					joins.Go(func() { join(after) })
+				}
+				ch.Publish(batch)
+			}
+			joins.Wait()
+			for _, p := range conns {
+				testkit.Until(t, 10*time.Second, func() error {
+					if seen := p.c.seen(); p.first <= last && (len(seen) == 0 || seen[len(seen)-1] < last) {
+						return fmt.Errorf("at %d events from %d", len(seen), p.first)
+					}
+					return nil
+				})
+				consecutive(t, fmt.Sprintf("from %d", p.first), p.c.seen(), p.first, last)
+			}
+			replays.Wait()
+			healing.Wait()
+			h.Wait()
+		})
+	}
+}
+
+// What arrives while a fan-out is under way leaves as one frame.
+func TestFanoutIsGroupCommit(t *testing.T) {
+	h := newHub(nil)
+	ch, _ := h.Open(chat.NewChannelID())
+	ch.Begin(0, epoch)
+	release, entered := make(chan struct{}), make(chan struct{}, 1)
+	var wg sync.WaitGroup
+	slow := &blocking{conn: conn{wg: &wg}, entered: entered, release: release}
+	fast := &conn{user: chat.NewUserID(), wg: &wg}
+	ch.Subscribe(slow, -1, noAnswer)
+	ch.Subscribe(fast, -1, noAnswer)
+	ch.Publish(span(0, 1))
+	<-entered
+	for s := int64(1); s < 100; s++ {
+		ch.Publish(span(s, s+1))
+	}
+	close(release)
+	testkit.Until(t, 5*time.Second, func() error {
+		if n := len(fast.seen()); n != 100 {
+			return fmt.Errorf("%d events", n)
+		}
+		return nil
+	})
+	consecutive(t, "fast", fast.seen(), 1, 100)
+	if fast.frames != 2 {
+		t.Errorf("%d frames, want the first event and then one batch", fast.frames)
+	}
+	h.Wait()
+}
+
+// blocking holds up the fan-out at its first frame.
+type blocking struct {
+	conn
+	entered chan struct{}
+	release chan struct{}
+	once    sync.Once
+}
+
+func (b *blocking) Deliver(frame []byte, events int) {
+	b.once.Do(func() { b.entered <- struct{}{}; <-b.release })
+	b.conn.Deliver(frame, events)
+}
+
+func TestMemberLeft_endsTheirSubscriptionInBand(t *testing.T) {
+	h := newHub(nil)
+	ch, _ := h.Open(chat.NewChannelID())
+	ch.Begin(0, epoch)
+	var wg sync.WaitGroup
+	leaver, stayer := &conn{user: chat.NewUserID(), wg: &wg}, &conn{user: chat.NewUserID(), wg: &wg}
+	ch.Subscribe(leaver, -1, noAnswer)
+	ch.Subscribe(stayer, -1, noAnswer)
+	events := span(0, 10)
+	events[4].Kind, events[4].Left = event.MemberLeft, leaver.user
+	ch.Publish(events)
+	testkit.Until(t, 5*time.Second, func() error {
+		if n := len(stayer.seen()); n != 10 {
+			return fmt.Errorf("%d events", n)
+		}
+		return nil
+	})
+	h.Wait()
+	consecutive(t, "leaver", leaver.seen(), 1, 5)
+	if !leaver.ended || stayer.ended || ch.Subscribers() != 1 {
+		t.Errorf("ended: %v and %v, %d subscribers", leaver.ended, stayer.ended, ch.Subscribers())
+	}
+}
+
+func TestNewEpoch_resyncsAndDropsTheOld(t *testing.T) {
+	h := newHub(nil)
+	ch, _ := h.Open(chat.NewChannelID())
+	ch.Begin(0, epoch)
+	var wg sync.WaitGroup
+	c := &conn{user: chat.NewUserID(), wg: &wg}
+	ch.Subscribe(c, -1, noAnswer)
+	ch.Publish(span(0, 3))
+	next := ev(7)
+	next.Epoch = "2-b"
+	ch.Publish([]hub.Event{next})
+	ch.Publish(span(3, 4)) // of the old epoch, late
+	h.Wait()
+	if seen := c.seen(); c.resyncs != 1 || len(seen) == 0 || seen[len(seen)-1] != 7 {
+		t.Errorf("%d resyncs, seen %v", c.resyncs, seen)
+	}
+}
+
+func TestUnhealedGap_sendsClientsToResume(t *testing.T) {
+	asked := 0
+	h := newHub(func(cfg *hub.Config) { cfg.Heal = func(*hub.Channel, int64, int64) { asked++ } })
+	ch, _ := h.Open(chat.NewChannelID())
+	ch.Begin(0, epoch)
+	var wg sync.WaitGroup
+	c := &conn{user: chat.NewUserID(), wg: &wg}
+	ch.Subscribe(c, -1, noAnswer)
+	ch.Publish(span(4, 5))
+	ch.Publish(span(5, 6))
+	if asked != 1 {
+		t.Errorf("healing was asked for %d times, want once", asked)
+	}
+	ch.Unhealed()
+	h.Wait()
+	if !c.resumed || len(c.seen()) != 0 {
+		t.Errorf("resumed: %v, seen %v", c.resumed, c.seen())
+	}
+}
+
+func BenchmarkFanout(b *testing.B) {
+	for _, members := range []int{10, 1000} {
+		b.Run(fmt.Sprint(members), func(b *testing.B) {
+			h := newHub(nil)
+			ch, _ := h.Open(chat.NewChannelID())
+			ch.Begin(0, epoch)
+			for range members {
+				ch.Subscribe(nop{}, -1, noAnswer)
+			}
+			b.ReportAllocs()
+			for s := int64(0); b.Loop(); s++ {
+				ch.Publish(span(s, s+1))
+			}
+			h.Wait()
+		})
+	}
+}
+
+type nop struct{}
+
+func (nop) User() chat.UserID        { return chat.UserID{} }
+func (nop) Deliver([]byte, int)      {}
+func (nop) Offer([]byte)             {}
+func (nop) Replay(*hub.Subscription) {}
+func (nop) Ended(*hub.Subscription)  {}
+func (nop) Resume()                  {}
