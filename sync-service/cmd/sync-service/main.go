@@ -1,0 +1,16 @@
+// Command sync-service stores in PostgreSQL what the gateways append to Redis.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+
+	"parley.chat/internal/lifecycle"
+)
+
+func main() {
+	lifecycle.Main(func(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) error {
+		return run(ctx, args, getenv, os.Stdout, stderr)
+	})
+}

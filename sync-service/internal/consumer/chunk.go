@@ -1,0 +1,123 @@
+package consumer
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/sync-service/internal/entryid"
+	"parley.chat/sync-service/internal/store"
+)
+
+// chunk is what a reader has read of its partition and a writer stores. The reader waits on done.
+type chunk struct {
+	partition int
+	entries   []entry
+	rows      []store.Row
+	seen      bool // may have been stored before: it was pending, or claimed
+	bytes     int
+	done      chan error // gets nil when every entry is acknowledged or left pending on purpose
+}
+
+// entry is one entry of a chunk. It is acknowledged once its row, if it has one, is stored.
+type entry struct {
+	id     string
+	row    int    // its index in rows, -1 for none
+	failed string // why it becomes a dead letter; its row is then a tombstone
+	stored bool   // though a dead letter: the event itself is stored, under another seq
+
+	// Whose event it is, to tell them when it fails.
+	event event.Entry
+}
+
+// add takes an entry in. One of a newer version is left pending: whoever is upgraded will store it.
+func (c *Consumer) add(ch *chunk, m redis.XMessage) {
+	if m.Values == nil { // pending, but somebody has removed it from the stream
+		c.m.vanished.Inc()
+		c.cfg.Logger.Error("pending entry is not in the stream", "partition", ch.partition, "entry_id", m.ID)
+		ch.entries = append(ch.entries, entry{id: m.ID, row: -1})
+		return
+	}
+	for _, v := range m.Values {
+		if s, ok := v.(string); ok {
+			ch.bytes += len(s)
+		}
+	}
+	e, err := event.DecodeEntry(m.Values)
+	if errors.Is(err, event.ErrNewer) {
+		c.m.newer.Inc()
+		c.cfg.Logger.Warn("entry of a newer version stays pending: upgrade sync-service",
+			"partition", ch.partition, "entry_id", m.ID, "err", err)
+		return
+	}
+	var row store.Row
+	if err == nil {
+		if p := rediskey.Of(e.Channel.UUID, c.cfg.Partitions); p != ch.partition {
+			// Its seq is another stream's business, under another lock: no tombstone.
+			ch.fail(m.ID, event.Entry{ID: e.ID, Sender: e.Sender}, fmt.Sprintf("belongs to partition %d", p))
+			return
+		}
+		row, err = store.RowOf(e)
+	}
+	if err != nil {
+		if e.Channel.IsZero() || rediskey.Of(e.Channel.UUID, c.cfg.Partitions) != ch.partition {
+			e.Seq = 0
+		}
+		ch.fail(m.ID, e, "cannot be decoded: "+err.Error())
+		return
+	}
+	e.Payload = nil // the row has what is needed of it
+	ch.entries = append(ch.entries, entry{id: m.ID, row: len(ch.rows), event: e})
+	ch.rows = append(ch.rows, row)
+}
+
+// fail takes in an entry that becomes a dead letter, with a tombstone if its seq is known.
+func (ch *chunk) fail(id string, e event.Entry, reason string) {
+	e.Payload = nil
+	row := -1
+	at, _ := entryid.Parse(id) // Redis wrote it
+	if stone, ok := store.FailedRow(e, reason, at.Time()); ok {
+		row = len(ch.rows)
+		ch.rows = append(ch.rows, stone)
+	}
+	ch.entries = append(ch.entries, entry{id: id, row: row, failed: reason, event: e})
+}
+
+// full reports whether the reader may have left entries behind.
+func (ch *chunk) full() bool { return len(ch.entries) >= chunkMax || ch.bytes >= chunkBytes }
+
+// channels adds to the set the channels whose tails the chunk concerns.
+func (ch *chunk) channels(set map[channelID]struct{}) {
+	for i := range ch.rows {
+		set[ch.rows[i].Channel] = struct{}{}
+	}
+}
+
+// merge returns the rows of several chunks, and where each chunk's begin.
+func merge(chunks []*chunk) (b store.Batch, starts []int) {
+	partitions := make(map[int]struct{}, len(chunks))
+	total := 0
+	for _, ch := range chunks {
+		total += len(ch.rows)
+	}
+	if len(chunks) > 1 {
+		b.Rows = make([]store.Row, 0, total)
+	}
+	for _, ch := range chunks {
+		starts = append(starts, len(b.Rows))
+		if len(chunks) == 1 {
+			b.Rows = ch.rows
+		} else {
+			b.Rows = append(b.Rows, ch.rows...)
+		}
+		b.Seen = b.Seen || ch.seen
+		partitions[ch.partition] = struct{}{}
+	}
+	b.Partitions = slices.Sorted(maps.Keys(partitions))
+	return b, starts
+}

@@ -1,0 +1,562 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/internal/testkit/pgtest"
+	"parley.chat/internal/testkit/redistest"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/notice"
+	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/sync-service/internal/consumer"
+	"parley.chat/sync-service/internal/deadletter"
+	"parley.chat/sync-service/internal/store"
+)
+
+func TestRun_twoInstancesShareTheWork(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 20)
+	a, b := w.start("a", nil, nil), w.start("b", nil, nil)
+	w.append(2000)
+	w.settled()
+	na, nb := a.metric(t, "inserted_total", ""), b.metric(t, "inserted_total", "")
+	if na+nb != 2000 || na == 0 || nb == 0 {
+		t.Errorf("inserted %v + %v, want 2000 and each some", na, nb)
+	}
+	for _, in := range []*instance{a, b} {
+		in.stop()
+		if err := <-in.done; err != nil {
+			t.Errorf("Run = %v", err)
+		}
+	}
+}
+
+func TestRun_onACluster(t *testing.T) {
+	t.Parallel()
+	pg, r := pgtest.Open(t), redistest.Cluster(t, 3, 0)
+	w := worldOn(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t), 20)
+	w.start("a", nil, nil)
+	w.append(500)
+	bad := w.next(w.channels[0], "bad")
+	bad.Payload = []byte("{")
+	if _, err := w.put(t.Context(), bad); err != nil {
+		t.Fatal(err)
+	}
+	w.settled()
+	w.until(func() error {
+		for _, ch := range w.channels {
+			if d := w.rdb.PTTL(t.Context(), rediskey.Tail(partition(ch), ch)).Val(); d <= 0 {
+				return fmt.Errorf("a tail that is stored has no expiry: %v", d)
+			}
+		}
+		return nil
+	})
+}
+
+// inner is the real store inside of one that fails.
+type inner = consumer.Store
+
+// crash is a store that commits one batch, never tells, and then fails for ever: what is left of a process
+// that died at that instant.
+type crash struct {
+	inner
+	crashed chan struct{}
+	n       atomic.Int32
+}
+
+var errCrashed = errors.New("crashed")
+
+func (c *crash) Store(ctx context.Context, b store.Batch) (store.Result, error) {
+	if c.n.Add(1) > 1 {
+		return store.Result{}, errCrashed
+	}
+	_, err := c.inner.Store(ctx, b)
+	close(c.crashed)
+	return store.Result{}, errors.Join(errCrashed, err)
+}
+
+func TestRun_diesBetweenCommitAndAck(t *testing.T) {
+	for _, heir := range []string{"a", "b"} { // it comes back, or another takes over
+		t.Run("heir="+heir, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 8)
+			w.append(200)
+			c := &crash{crashed: make(chan struct{})}
+			a := w.start("a", func(s consumer.Store) consumer.Store { c.inner = s; return c }, nil)
+			<-c.crashed
+			a.stop()
+			if pending, _ := w.waiting(); pending == 0 || w.rows("") == 0 {
+				t.Fatalf("%d pending, %d rows; want some of both", pending, w.rows(""))
+			}
+			w.append(200)
+			w.start(heir, nil, nil)
+			w.settled()
+		})
+	}
+}
+
+// TestRun_takesOverAndCleansUp: entries of a consumer that died with them are claimed, and it is removed;
+// one that has something pending is not.
+func TestRun_takesOverAndCleansUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 8)
+	ctx := t.Context()
+	w.append(1000)
+	newer := w.next(w.channels[0], "of tomorrow")
+	newer.Version = event.Version + 1
+	w.heads[newer.Channel]--
+	if _, err := w.put(ctx, newer); err != nil {
+		t.Fatal(err)
+	}
+	for p := range partitions {
+		stream := rediskey.Stream(p)
+		if err := w.rdb.XGroupCreateMkStream(ctx, stream, rediskey.ConsumerGroup, "0").Err(); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.rdb.XReadGroup(ctx, &redis.XReadGroupArgs{
+			Group: rediskey.ConsumerGroup, Consumer: "ghost", Streams: []string{stream, ">"}, Block: -1,
+		}).Err(); err != nil && !errors.Is(err, redis.Nil) { // a partition may have no channel
+			t.Fatal(err)
+		}
+	}
+	w.start("a", nil, func(c *consumer.Config) { c.GoneAfter = 500 * time.Millisecond })
+	w.until(func() error {
+		for p := range partitions {
+			for _, m := range w.rdb.XInfoConsumers(ctx, rediskey.Stream(p), rediskey.ConsumerGroup).Val() {
+				if m.Name == "ghost" {
+					return fmt.Errorf("partition %d still has the ghost, with %d pending", p, m.Pending)
+				}
+			}
+		}
+		return nil
+	})
+	w.complete()
+	if pending, _ := w.waiting(); pending != 1 {
+		t.Errorf("%d pending, want the one of a newer version", pending)
+	}
+}
+
+// TestReap_pendingStay: complaint 16 of the peers page. The script is asked to remove a consumer that
+// has something pending.
+func TestReap_pendingStay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	ctx := t.Context()
+	newer := w.next(w.channels[0], "x")
+	newer.Version = event.Version + 1
+	if _, err := w.put(ctx, newer); err != nil {
+		t.Fatal(err)
+	}
+	// Claims are off: the entry stays with the ghost.
+	stream := rediskey.Stream(partition(w.channels[0]))
+	w.rdb.XGroupCreate(ctx, stream, rediskey.ConsumerGroup, "0")
+	w.rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: rediskey.ConsumerGroup, Consumer: "ghost", Streams: []string{stream, ">"}, Block: -1})
+	w.rdb.XGroupCreateConsumer(ctx, stream, rediskey.ConsumerGroup, "empty")
+	w.start("a", nil, func(c *consumer.Config) { c.ClaimIdle, c.GoneAfter = time.Hour, time.Millisecond })
+	w.until(func() error {
+		names := map[string]int64{}
+		for _, m := range w.rdb.XInfoConsumers(ctx, stream, rediskey.ConsumerGroup).Val() {
+			names[m.Name] = m.Pending
+		}
+		if _, ok := names["empty"]; ok {
+			return errors.New("the empty one is still there")
+		}
+		if names["ghost"] != 1 {
+			t.Fatalf("the ghost has %d pending, want 1", names["ghost"])
+		}
+		return nil
+	})
+}
+
+func TestRun_postgresStopsDuringLoad(t *testing.T) {
+	t.Parallel()
+	pg, r := pgtest.NewServer(t), redistest.NewServer(t)
+	w := worldOn(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t), 10)
+	a := w.start("a", nil, nil)
+	w.append(300)
+	pg.Kill(t)
+	w.append(300)
+	w.until(func() error {
+		if a.metric(t, "retries_total", "store") < 3 {
+			return errors.New("it has not tried three times")
+		}
+		return nil
+	})
+	if pending, undelivered := w.waiting(); pending+undelivered < 300 {
+		t.Errorf("%d pending, %d not delivered: something is acknowledged that is not stored", pending, undelivered)
+	}
+	pg.Start(t)
+	w.pool.Reset() // the test's own connections died too
+	w.append(300)
+	w.settled()
+	pg.Stop(t)
+	w.append(50)
+	a.stop() // with PostgreSQL down: what it has in hand stays pending
+	pg.Start(t)
+	w.pool.Reset()
+	w.start("a", nil, nil)
+	w.settled()
+}
+
+func TestRun_redisDiesDuringLoad(t *testing.T) {
+	t.Parallel()
+	pg, r := pgtest.Open(t), redistest.NewServer(t)
+	w := worldOn(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t), 10)
+	a := w.start("a", nil, nil)
+	for range 3 {
+		w.append(200)
+		before := a.metric(t, "retries_total", "")
+		r.Kill(t)
+		w.until(func() error {
+			if a.metric(t, "retries_total", "") == before {
+				return errors.New("it has not noticed")
+			}
+			return nil
+		})
+		r.Start(t)
+	}
+	w.append(200)
+	w.settled()
+}
+
+// TestRun_groupVanishes: it is made again where the watermark is, neither at the end nor at the start.
+func TestRun_groupVanishes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 10)
+	ctx := t.Context()
+	a := w.start("a", nil, nil)
+	w.append(1000)
+	w.settled()
+	a.stop() // raises the watermarks
+	for p := range partitions {
+		if err := w.rdb.XGroupDestroy(ctx, rediskey.Stream(p), rediskey.ConsumerGroup).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.append(100)
+	b := w.start("b", nil, nil)
+	w.until(func() error {
+		if n := w.rows(""); n != 1100 {
+			return fmt.Errorf("%d rows", n)
+		}
+		return nil
+	})
+	if again := b.metric(t, "conflicts_total", "stored_before"); again != 0 {
+		t.Errorf("%v rows came again, so the group did not begin at the watermark", again)
+	}
+	for p := range partitions { // and under its feet
+		w.rdb.XGroupDestroy(ctx, rediskey.Stream(p), rediskey.ConsumerGroup)
+	}
+	w.append(100)
+	w.settled()
+}
+
+// TestRun_redisLosesItsNewestEntries: the ids of later ones may lie below the watermark.
+func TestRun_redisLosesItsNewestEntries(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	ctx := t.Context()
+	ch := w.channels[0]
+	p := partition(ch)
+	if _, err := w.pool.Exec(ctx, `insert into sync_watermarks (partition, entry_ms) values ($1, $2)`,
+		p, time.Now().Add(time.Hour).UnixMilli()); err != nil {
+		t.Fatal(err)
+	}
+	w.append(10)
+	w.rdb.XGroupCreate(ctx, rediskey.Stream(p), rediskey.ConsumerGroup, "0") // as a restore would have left it
+	w.append(10)
+	w.start("a", nil, func(c *consumer.Config) { c.Retention = time.Millisecond })
+	w.settled()
+}
+
+func TestRun_poisonStandsAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3)
+	ctx := t.Context()
+	told := w.rdb.SSubscribe(ctx, rediskey.UserTopic(rediskey.Of(w.sender.UUID, partitions), w.sender))
+	defer func() { _ = told.Close() }()
+	if _, err := told.Receive(ctx); err != nil {
+		t.Fatal(err)
+	}
+	ch := w.channels[0]
+	p := partition(ch)
+	letters := map[string]string{} // entry id → what its reason says
+	bad := func(reason string, change func(*event.Entry)) {
+		e := w.next(ch, "x")
+		change(&e)
+		id, err := w.put(ctx, e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		letters[id] = reason
+	}
+	w.append(50)
+	bad("decode event", func(e *event.Entry) { e.Payload = []byte("{") })
+	bad("U+0000", func(e *event.Entry) { e.Payload = []byte(strings.Replace(string(e.Payload), `"x"`, `"x\u0000"`, 1)) })
+	bad("UTF-8", func(e *event.Entry) { e.Payload = []byte(strings.Replace(string(e.Payload), `"x"`, "\"\xff\"", 1)) })
+	bad("is unknown", func(e *event.Entry) { e.Kind = "nonsense" })
+	taken := w.next(ch, "the first of two")
+	if _, err := w.put(ctx, taken); err != nil {
+		t.Fatal(err)
+	}
+	w.heads[ch]--
+	bad(store.ReasonSeqTaken, func(*event.Entry) {})
+	id, err := w.rdb.XAdd(ctx, &redis.XAddArgs{Stream: rediskey.Stream(p), Values: []any{"what", "ever"}}).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	letters[id] = "is missing"
+	w.append(50)
+	w.start("a", nil, nil)
+	w.settled()
+
+	if n := w.rows("failed"); n != 4 {
+		t.Errorf("%d tombstones, want 4", n)
+	}
+	dead, err := w.rdb.XRange(ctx, rediskey.Dead(p), "-", "+").Result()
+	if err != nil || len(dead) != len(letters) {
+		t.Fatalf("%d dead letters, %v; want %d", len(dead), err, len(letters))
+	}
+	for _, m := range dead {
+		l := deadletter.Decode(m)
+		if want, ok := letters[l.Entry]; !ok || !strings.Contains(l.Reason, want) || l.Attempts != 1 || time.Since(l.At) > time.Minute {
+			t.Errorf("letter %+v, want reason %q", l, want)
+		}
+		entry := w.rdb.XRange(ctx, rediskey.Stream(p), l.Entry, l.Entry).Val()
+		if len(entry) != 1 || fmt.Sprint(entry[0].Values) != fmt.Sprint(l.Fields) {
+			t.Errorf("the letter has not the entry as it was:\n%v\n%v", l.Fields, entry)
+		}
+	}
+	for range 5 { // all but the one without a sender
+		m, err := told.ReceiveMessage(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := notice.Decode([]byte(m.Payload)); err != nil || n.Kind != notice.EventFailed || n.Seq == 0 || n.Reason == "" || n.ClientID == nil {
+			t.Errorf("told %s, %v", m.Payload, err)
+		}
+	}
+}
+
+func TestRun_gapBecomesTombstones(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	ch := w.channels[0]
+	w.append(10)
+	w.heads[ch] += 5 // lost
+	e := w.next(ch, "")
+	f := gapFrame(ch, e, 9, w.heads[ch]-1)
+	if _, err := w.put(t.Context(), w.entryOf(f)); err != nil {
+		t.Fatal(err)
+	}
+	w.append(3)
+	w.start("a", nil, nil)
+	w.settled()
+	if lost, gaps := w.rows("lost"), w.rows("gap"); lost != 5 || gaps != 1 {
+		t.Errorf("%d lost, %d gap; want 5, 1", lost, gaps)
+	}
+}
+
+// shaky is a store that fails now and then, before or after it has committed.
+type shaky struct {
+	inner
+	n atomic.Int64
+}
+
+func (s *shaky) Store(ctx context.Context, b store.Batch) (store.Result, error) {
+	switch s.n.Add(1) % 5 {
+	case 1:
+		return store.Result{}, errCrashed
+	case 3:
+		_, err := s.inner.Store(ctx, b)
+		return store.Result{}, errors.Join(errCrashed, err)
+	}
+	return s.inner.Store(ctx, b)
+}
+
+// TestTails_nothingIsEverMissing: at all times PostgreSQL and the tail together have every seq of a
+// channel from 1 to its head, while instances come and go and the store fails.
+func TestTails_nothingIsEverMissing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3)
+	ctx := t.Context()
+	wrap := func(s consumer.Store) consumer.Store { return &shaky{inner: s} }
+	short := func(c *consumer.Config) { c.TailKeep, c.Retention = 5, time.Millisecond }
+	w.start("steady", wrap, short)
+	for round := range 8 {
+		in := w.start(fmt.Sprint("passing", round%2), wrap, short)
+		for range 15 {
+			w.append(1 + round*3)
+			for _, ch := range w.channels {
+				w.covered(ctx, ch)
+			}
+		}
+		in.stop()
+	}
+	w.settled()
+	w.until(func() error {
+		for _, ch := range w.channels {
+			tail := rediskey.Tail(partition(ch), ch)
+			if n, d := w.rdb.LLen(ctx, tail).Val(), w.rdb.PTTL(ctx, tail).Val(); n != 5 || d <= 0 {
+				return fmt.Errorf("tail has %d items and expires in %v; want 5, and an expiry", n, d)
+			}
+		}
+		return nil
+	})
+}
+
+// covered checks one channel as readers do: the tail first, then PostgreSQL.
+func (w *world) covered(ctx context.Context, ch chat.ChannelID) {
+	w.t.Helper()
+	have := map[int64]bool{}
+	head := w.heads[ch]
+	for _, raw := range w.rdb.LRange(ctx, rediskey.Tail(partition(ch), ch), 0, -1).Val() {
+		it, err := event.DecodeItem([]byte(raw))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		have[it.Seq] = true
+	}
+	rows, err := w.pool.Query(ctx, `select seq from messages where channel_id = $1`, ch.UUID)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer rows.Close()
+	var seq int64
+	for rows.Next() {
+		if err := rows.Scan(&seq); err != nil {
+			w.t.Fatal(err)
+		}
+		have[seq] = true
+	}
+	for s := int64(1); s <= head; s++ {
+		if !have[s] {
+			w.t.Fatalf("channel %s: seq %d of %d is neither in PostgreSQL nor in the tail", ch, s, head)
+		}
+	}
+}
+
+// TestSweep_findsForgottenTails: the instance that stored died before it settled the tail.
+func TestSweep_findsForgottenTails(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	ctx := t.Context()
+	a := w.start("a", nil, func(c *consumer.Config) { c.TailKeep = 1 })
+	w.append(20)
+	w.settled()
+	a.stop()
+	for _, ch := range w.channels {
+		w.rdb.Persist(ctx, rediskey.Tail(partition(ch), ch))
+	}
+	w.start("b", nil, nil)
+	w.until(func() error {
+		for _, ch := range w.channels {
+			if d := w.rdb.PTTL(ctx, rediskey.Tail(partition(ch), ch)).Val(); d <= 0 {
+				return errors.New("a forgotten tail has no expiry")
+			}
+		}
+		return nil
+	})
+}
+
+// TestTrim_keepsWhatIsNotStored: with no retention at all, pending and undelivered entries stay.
+func TestTrim_keepsWhatIsNotStored(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	ctx := t.Context()
+	p := partition(w.channels[0])
+	stream := rediskey.Stream(p)
+	w.append(1000)
+	w.rdb.XGroupCreate(ctx, stream, rediskey.ConsumerGroup, "0")
+	// Somebody has the entries 501 to 700 in hand; the store is down after the first 500.
+	first, err := w.rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: rediskey.ConsumerGroup, Consumer: "other", Streams: []string{stream, ">"}, Count: 700, Block: -1}).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range first[0].Messages[:500] {
+		w.rdb.XAck(ctx, stream, rediskey.ConsumerGroup, m.ID)
+	}
+	a := w.start("a", nil, func(c *consumer.Config) {
+		c.Retention, c.ClaimIdle = time.Nanosecond, time.Hour
+	})
+	w.until(func() error {
+		if n := a.metric(t, "inserted_total", ""); n != 300 {
+			return fmt.Errorf("%v of the 300 undelivered are stored", n)
+		}
+		if a.metric(t, "trimmed_total", "") == 0 {
+			return errors.New("nothing was trimmed")
+		}
+		return nil
+	})
+	if got := w.rdb.XRange(ctx, stream, first[0].Messages[500].ID, "+").Val(); len(got) != 500 {
+		t.Errorf("%d entries from the lowest pending one on, want 500", len(got))
+	}
+	lowest := first[0].Messages[500].ID
+	w.until(func() error {
+		mark := w.rdb.HGetAll(ctx, rediskey.Stored(p)).Val()
+		var ms, seq int64
+		if err := w.pool.QueryRow(ctx, `select entry_ms, entry_seq from sync_watermarks where partition = $1`, p).Scan(&ms, &seq); err != nil {
+			return err
+		}
+		entry := fmt.Sprintf("%d-%d", ms, seq)
+		after := w.rdb.XRangeN(ctx, stream, "("+entry, "+", 1).Val()
+		if mark["entry"] != entry || entry == lowest || len(after) == 0 || after[0].ID != lowest {
+			return fmt.Errorf("watermark %s, mirror %v; want just below %s", entry, mark, lowest)
+		}
+		if mark["added"] != "800" {
+			return fmt.Errorf("added = %s; want 800: 500 below the mark, and the 300 above that are stored", mark["added"])
+		}
+		return nil
+	})
+}
+
+// TestTrim_anyBoundHolds: the watermark alone, or the state of the group alone, keeps an entry.
+func TestTrim_anyBoundHolds(t *testing.T) {
+	t.Parallel()
+	future := time.Now().Add(time.Hour).UnixMilli()
+	for _, tt := range []struct {
+		name      string
+		watermark int64
+		ack, kept int // of 1000 delivered to another
+	}{
+		{"the watermark, when all is acknowledged", 0, 1000, 1000},
+		{"the pending, when the watermark is too high", future, 500, 500},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 1)
+			ctx := t.Context()
+			p := partition(w.channels[0])
+			stream := rediskey.Stream(p)
+			if _, err := w.pool.Exec(ctx, `insert into sync_watermarks (partition, entry_ms) values ($1, $2)`, p, tt.watermark); err != nil {
+				t.Fatal(err)
+			}
+			w.append(1000)
+			w.rdb.XGroupCreate(ctx, stream, rediskey.ConsumerGroup, "0")
+			read, err := w.rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: rediskey.ConsumerGroup, Consumer: "other", Streams: []string{stream, ">"}, Block: -1}).Result()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range read[0].Messages[:tt.ack] {
+				w.rdb.XAck(ctx, stream, rediskey.ConsumerGroup, m.ID)
+			}
+			w.start("a", nil, func(c *consumer.Config) {
+				c.Retention, c.ClaimIdle, c.GoneAfter = time.Nanosecond, time.Hour, time.Millisecond
+			})
+			w.passes(p)
+			first := read[0].Messages[1000-tt.kept].ID
+			if got := w.rdb.XRange(ctx, stream, first, "+").Val(); len(got) != tt.kept {
+				t.Errorf("%d entries are left from %s on, want %d", len(got), first, tt.kept)
+			}
+		})
+	}
+}

@@ -1,0 +1,258 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/sync-service/internal/entryid"
+)
+
+// watermarks is the part of the store that the keeper needs.
+type watermarks interface {
+	Watermark(ctx context.Context, partition int) (entryid.ID, error)
+	Raise(ctx context.Context, marks map[int]entryid.ID) error
+}
+
+// progress is what is known of a partition since its watermark was raised last.
+type progress struct {
+	latest snapshot // of the acknowledgement made last
+	moved  bool     // latest is not written yet
+	// written is the watermark as PostgreSQL has it, as far as this process knows: trimming and cutting
+	// go by it and never by what is not written yet.
+	written entryid.ID
+	// tails are the channels with events stored since their tail was settled.
+	tails map[channelID]struct{}
+}
+
+// note takes in what a writer has learned by acknowledging a chunk.
+func (c *Consumer) note(ch *chunk, snap snapshot) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	pr := &c.progress[ch.partition]
+	if pr.tails == nil {
+		pr.tails = make(map[channelID]struct{})
+	}
+	ch.channels(pr.tails)
+	if snap.known && !snap.bound.Less(pr.latest.bound) {
+		pr.latest, pr.moved = snap, true
+	}
+}
+
+// keep is the keeper. It returns when ctx is done, after it has raised the watermarks once more.
+func (c *Consumer) keep(ctx context.Context) {
+	ticker := time.NewTicker(c.cfg.SettleEvery)
+	defer ticker.Stop()
+	due := func(last *time.Time, every time.Duration) bool {
+		if time.Since(*last) < every {
+			return false
+		}
+		*last = time.Now()
+		return true
+	}
+	var tails, swept, trimmed time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			c.try(last, "watermark", c.raise)
+			c.try(last, "tail", c.settleTails)
+			return
+		case <-ticker.C:
+		}
+		c.try(ctx, "watermark", c.raise)
+		if due(&swept, c.cfg.SweepEvery) {
+			c.try(ctx, "sweep", c.sweep)
+		}
+		if due(&tails, c.cfg.TailEvery) {
+			c.try(ctx, "tail", c.settleTails)
+		}
+		if due(&trimmed, c.cfg.TrimEvery) {
+			c.try(ctx, "trim", c.trim)
+			c.try(ctx, "reap", c.reap)
+		}
+	}
+}
+
+// try does one of the keeper's duties. What fails is done when its turn comes again.
+func (c *Consumer) try(ctx context.Context, what string, duty func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	if err := duty(ctx); err != nil && ctx.Err() == nil {
+		c.m.retries.WithLabelValues(what).Inc()
+		c.cfg.Logger.WarnContext(ctx, "upkeep is interrupted", "step", what, "err", err)
+	}
+}
+
+// raise writes the watermarks that have moved: to PostgreSQL, then to the mirror.
+func (c *Consumer) raise(ctx context.Context) error {
+	moved := c.movedSnapshots()
+	if len(moved) == 0 {
+		return nil
+	}
+	marks := make(map[int]entryid.ID, len(moved))
+	for p, s := range moved {
+		marks[p] = s.bound
+	}
+	if err := c.store.Raise(ctx, marks); err != nil {
+		return err
+	}
+	partitions := slices.Sorted(maps.Keys(moved))
+	calls := make([]call, 0, len(partitions))
+	for _, p := range partitions {
+		calls = append(calls, call{[]string{rediskey.Stored(p)}, []any{moved[p].bound.String(), moved[p].added}})
+	}
+	c.mu.Lock()
+	for p, s := range moved {
+		c.progress[p].written = s.bound
+	}
+	c.mu.Unlock()
+	if _, err := runAll(ctx, c.rdb, mirrorScript, calls); err != nil {
+		return fmt.Errorf("mirror the watermarks: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for p, s := range moved {
+		if c.progress[p].latest == s {
+			c.progress[p].moved = false
+		}
+	}
+	return nil
+}
+
+// movedSnapshots returns the snapshots that are not written yet.
+func (c *Consumer) movedSnapshots() map[int]snapshot {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	moved := make(map[int]snapshot)
+	for p := range c.progress {
+		if c.progress[p].moved {
+			moved[p] = c.progress[p].latest
+		}
+	}
+	return moved
+}
+
+// watermark returns the partition's watermark as written, reading it where this process has written none.
+func (c *Consumer) watermark(ctx context.Context, p int) (entryid.ID, error) {
+	c.mu.Lock()
+	id := c.progress[p].written
+	c.mu.Unlock()
+	if id != (entryid.ID{}) {
+		return id, nil
+	}
+	return c.store.Watermark(ctx, p)
+}
+
+// tailsPerCall bounds the time for which one script holds up Redis.
+const tailsPerCall = 100
+
+// settleTails cuts the tails of the channels that had events stored. A channel stays noted until all of
+// its tail is stored.
+func (c *Consumer) settleTails(ctx context.Context) error {
+	for p := range c.cfg.Partitions {
+		c.mu.Lock()
+		channels := slices.Collect(maps.Keys(c.progress[p].tails))
+		c.progress[p].tails = nil // what is noted from now on is settled the next time
+		c.mu.Unlock()
+		if len(channels) == 0 {
+			continue
+		}
+		unsettled, err := c.settlePartition(ctx, p, channels)
+		if err != nil {
+			unsettled = channels
+		}
+		c.noteTails(p, unsettled)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Consumer) noteTails(p int, channels []channelID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	pr := &c.progress[p]
+	if pr.tails == nil {
+		pr.tails = make(map[channelID]struct{}, len(channels))
+	}
+	for _, ch := range channels {
+		pr.tails[ch] = struct{}{}
+	}
+}
+
+// settlePartition settles tails of one partition and returns the channels with items not stored yet.
+func (c *Consumer) settlePartition(ctx context.Context, p int, channels []channelID) ([]channelID, error) {
+	mark, err := c.watermark(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	var calls []call
+	for some := range slices.Chunk(channels, tailsPerCall) {
+		keys := append(make([]string, 0, len(some)+1), rediskey.Stream(p))
+		for _, ch := range some {
+			keys = append(keys, rediskey.Tail(p, ch))
+		}
+		calls = append(calls, call{keys, []any{
+			rediskey.ConsumerGroup, mark.String(), c.cfg.TailKeep, c.cfg.TailExpiry.Milliseconds(),
+		}})
+	}
+	answers, err := runAll(ctx, c.rdb, settleScript, calls)
+	if err != nil {
+		return nil, fmt.Errorf("settle tails of partition %d: %w", p, err)
+	}
+	var unsettled []channelID
+	next := 0
+	for _, answer := range answers {
+		for _, done := range answer.([]any) {
+			if done != int64(1) {
+				unsettled = append(unsettled, channels[next])
+			}
+			next++
+		}
+	}
+	return unsettled, nil
+}
+
+// sweep notes every tail there is: those of an instance that has died between storing and settling would
+// stay for ever.
+func (c *Consumer) sweep(ctx context.Context) error {
+	scan := func(ctx context.Context, node redis.Cmdable) error {
+		pattern := strings.Replace(tailPrefix(0), "{0}", "{*}", 1) + "*"
+		found := node.Scan(ctx, 0, pattern, 1000).Iterator()
+		for found.Next(ctx) {
+			id, err := chat.ParseChannelID(found.Val()[strings.LastIndexByte(found.Val(), ':')+1:])
+			if err != nil {
+				continue // no tail of ours
+			}
+			if p := rediskey.Of(id.UUID, c.cfg.Partitions); found.Val() == rediskey.Tail(p, id) {
+				c.noteTails(p, []channelID{id})
+			}
+		}
+		return found.Err()
+	}
+	var err error
+	if cluster, ok := c.rdb.(*redis.ClusterClient); ok {
+		err = cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return scan(ctx, node) })
+	} else {
+		err = scan(ctx, c.rdb)
+	}
+	if err != nil {
+		return fmt.Errorf("look for tails: %w", err)
+	}
+	return nil
+}
+
+// tailPrefix is what the names of a partition's tails begin with.
+func tailPrefix(p int) string {
+	return strings.TrimSuffix(rediskey.Tail(p, chat.ChannelID{}), chat.ChannelID{}.String())
+}

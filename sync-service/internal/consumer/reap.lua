@@ -1,0 +1,16 @@
+-- reap.lua: removes consumers that are gone. Removing a consumer drops what is pending on it, so only
+-- one with nothing pending goes, and the check and the removal are one step.
+-- KEYS[1] stream   parley:{P}:stream
+-- ARGV[1] group    ARGV[2] a consumer to keep    ARGV[3] idle time from which one is gone, ms
+-- returns the names of those removed
+if not group_of(KEYS[1], ARGV[1]) then return {} end
+local removed = {}
+for _, flat in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+  local consumer = {}
+  for i = 1, #flat, 2 do consumer[flat[i]] = flat[i + 1] end
+  if consumer['pending'] == 0 and consumer['idle'] >= tonumber(ARGV[3]) and consumer['name'] ~= ARGV[2] then
+    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], consumer['name'])
+    removed[#removed + 1] = consumer['name']
+  end
+end
+return removed

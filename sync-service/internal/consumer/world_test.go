@@ -1,0 +1,273 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/internal/database"
+	"parley.chat/internal/redisclient"
+	"parley.chat/internal/testkit"
+	"parley.chat/internal/testkit/pgtest"
+	"parley.chat/internal/testkit/redistest"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/sync-service/internal/consumer"
+	"parley.chat/sync-service/internal/store"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+const (
+	partitions = 4
+	patience   = 30 * time.Second
+)
+
+// world is a deployment without services.
+type world struct {
+	t        testing.TB
+	rdb      redis.UniversalClient
+	redisURL string
+	pgURL    string
+	pool     *pgxpool.Pool
+	channels []chat.ChannelID
+	heads    map[chat.ChannelID]int64
+	sender   chat.UserID
+}
+
+func newWorld(t testing.TB, channels int) *world {
+	t.Helper()
+	pg := pgtest.Open(t)
+	r := redistest.NewServer(t)
+	return worldOn(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t), channels)
+}
+
+func worldOn(t testing.TB, pgURL string, pool *pgxpool.Pool, redisURL string, rdb redis.UniversalClient, channels int) *world {
+	w := &world{
+		t: t, rdb: rdb, redisURL: redisURL, pgURL: pgURL, pool: pool,
+		heads: map[chat.ChannelID]int64{}, sender: chat.NewUserID(),
+	}
+	for range channels {
+		w.channels = append(w.channels, chat.NewChannelID())
+	}
+	return w
+}
+
+func partition(ch chat.ChannelID) int { return rediskey.Of(ch.UUID, partitions) }
+
+// appendScript does for one event what the gateways' append does: stream and tail in one step.
+var appendScript = redis.NewScript(`
+local fields = {}
+for i = 2, #ARGV do fields[#fields + 1] = ARGV[i] end
+local id = redis.call('XADD', KEYS[1], '*', unpack(fields))
+local item = string.gsub(ARGV[1], '@entry@', id, 1)
+redis.call('RPUSH', KEYS[2], item)
+redis.call('PERSIST', KEYS[2])
+return id`)
+
+// next makes the channel's next event.
+func (w *world) next(ch chat.ChannelID, body string) event.Entry {
+	w.heads[ch]++
+	client := chat.NewClientID()
+	f := frame.Event{
+		Type: event.Message, ChannelID: ch, Seq: w.heads[ch], ID: chat.NewEventID(), ClientID: &client,
+		SenderID: w.sender, SenderName: "ann", Body: body, SentAt: chat.Now(),
+	}
+	return w.entryOf(f)
+}
+
+func (w *world) entryOf(f frame.Event) event.Entry {
+	payload, err := f.Encode()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	e := event.Entry{
+		Version: event.Version, Channel: f.ChannelID, Seq: f.Seq, Epoch: "1-a", Kind: f.Type, ID: f.ID,
+		Sender: f.SenderID, Payload: payload,
+	}
+	if f.ClientID != nil {
+		e.ClientID = *f.ClientID
+	}
+	return e
+}
+
+// put appends an entry and returns its id.
+func (w *world) put(ctx context.Context, e event.Entry) (string, error) {
+	item := event.Item{Epoch: e.Epoch, Seq: e.Seq, EntryID: "@entry@", Kind: e.Kind, Sender: e.Sender, Frame: e.Payload}
+	p := partition(e.Channel)
+	keys := []string{rediskey.Stream(p), rediskey.Tail(p, e.Channel)}
+	return appendScript.Run(ctx, w.rdb, keys, append([]any{item.Encode()}, e.Fields()...)...).Text()
+}
+
+// append appends n messages, round the channels.
+func (w *world) append(n int) {
+	w.t.Helper()
+	for i := range n {
+		if _, err := w.put(w.t.Context(), w.next(w.channels[i%len(w.channels)], fmt.Sprint("m", i))); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// instance is a running consumer.
+type instance struct {
+	consumer *consumer.Consumer
+	reg      *prometheus.Registry
+	stop     context.CancelFunc
+	done     chan error
+}
+
+// start runs a consumer until the test ends or its stop is called. change may be nil.
+func (w *world) start(name string, wrap func(consumer.Store) consumer.Store, change func(*consumer.Config)) *instance {
+	w.t.Helper()
+	t := w.t
+	db, err := database.Open(w.pgURL, database.Options{Role: "parley_sync"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reads, err1 := redisclient.Open(w.redisURL, redisclient.Options{PoolSize: partitions + 4, NoRetry: true})
+	rdb, err2 := redisclient.Open(w.redisURL, redisclient.Options{})
+	if err1 != nil || err2 != nil {
+		t.Fatal(err1, err2)
+	}
+	in := &instance{reg: prometheus.NewRegistry(), done: make(chan error, 1)}
+	cfg := consumer.Config{
+		Name: name, Partitions: partitions, BatchWait: 5 * time.Millisecond, Block: 50 * time.Millisecond,
+		ClaimIdle: 300 * time.Millisecond, SettleEvery: 20 * time.Millisecond, TailEvery: 20 * time.Millisecond,
+		TrimEvery: 50 * time.Millisecond, RetryMin: 5 * time.Millisecond, RetryMax: 100 * time.Millisecond,
+		Metrics: consumer.NewMetrics(in.reg), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	var s consumer.Store = store.New(db)
+	if wrap != nil {
+		s = wrap(s)
+	}
+	if in.consumer, err = consumer.New(reads, rdb, s, cfg); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		in.done <- in.consumer.Run(ctx)
+		_, _, _ = reads.Close(), rdb.Close(), db.Close()
+	}()
+	in.stop = func() { cancel(); <-ended }
+	t.Cleanup(in.stop)
+	return in
+}
+
+// metric sums a counter of the instance over its labels, or over those with the given value.
+func (in *instance) metric(t testing.TB, name, label string) (sum float64) {
+	t.Helper()
+	families, err := in.reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != "parley_sync_"+name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			if label == "" || len(m.GetLabel()) > 0 && m.GetLabel()[0].GetValue() == label {
+				sum += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+func (w *world) until(check func() error) { w.t.Helper(); testkit.Until(w.t, patience, check) }
+
+// rows returns how many rows there are of a kind, "" for all.
+func (w *world) rows(kind string) (n int) {
+	w.t.Helper()
+	if err := w.pool.QueryRow(w.t.Context(), `select count(*) from messages where $1 = '' or kind = $1`, kind).Scan(&n); err != nil {
+		w.t.Fatal(err)
+	}
+	return n
+}
+
+// waiting returns how many entries are delivered and not acknowledged, and how many not delivered at all.
+// It looks at those first: an entry goes from one state to the other and not back.
+func (w *world) waiting() (pending, undelivered int64) {
+	w.t.Helper()
+	ctx := w.t.Context()
+	for p := range partitions {
+		stream := rediskey.Stream(p)
+		delivered := "-"
+		for _, g := range w.rdb.XInfoGroups(ctx, stream).Val() {
+			delivered = "(" + g.LastDeliveredID
+		}
+		undelivered += int64(len(w.rdb.XRange(ctx, stream, delivered, "+").Val()))
+		if sum, err := w.rdb.XPending(ctx, stream, rediskey.ConsumerGroup).Result(); err == nil {
+			pending += sum.Count
+		}
+	}
+	return pending, undelivered
+}
+
+// settled waits until nothing waits, and checks that every channel has each seq in exactly one row.
+func (w *world) settled() {
+	w.t.Helper()
+	w.until(func() error {
+		if pending, undelivered := w.waiting(); pending+undelivered > 0 {
+			return fmt.Errorf("%d pending, %d not delivered", pending, undelivered)
+		}
+		return nil
+	})
+	w.complete()
+}
+
+// complete checks that PostgreSQL has the seqs 1 … head of every channel. Rows are unique by key.
+func (w *world) complete() {
+	w.t.Helper()
+	for ch, head := range w.heads {
+		var n, low, high int64
+		if err := w.pool.QueryRow(w.t.Context(), `select count(*), coalesce(min(seq), 0), coalesce(max(seq), 0)
+			from messages where channel_id = $1`, ch.UUID).Scan(&n, &low, &high); err != nil {
+			w.t.Fatal(err)
+		}
+		if n != head || low != 1 || high != head {
+			w.t.Errorf("channel %s: %d rows, seqs %d to %d; want %d", ch, n, low, high, head)
+		}
+	}
+}
+
+// gapFrame makes of an entry's place the event of a gap.
+func gapFrame(ch chat.ChannelID, e event.Entry, from, to int64) frame.Event {
+	return frame.Event{Type: event.Gap, ChannelID: ch, Seq: e.Seq, ID: e.ID, SenderID: e.Sender, From: from, To: to, SentAt: chat.Now()}
+}
+
+// passes waits until trimming has been over all partitions twice since now. A pass ends with the
+// removal of consumers that are gone, by which it is seen.
+func (w *world) passes(p int) {
+	w.t.Helper()
+	ctx := w.t.Context()
+	stream := rediskey.Stream(p)
+	for range 2 {
+		if err := w.rdb.XGroupCreateConsumer(ctx, stream, rediskey.ConsumerGroup, "passing").Err(); err != nil {
+			w.t.Fatal(err)
+		}
+		w.until(func() error {
+			for _, m := range w.rdb.XInfoConsumers(ctx, stream, rediskey.ConsumerGroup).Val() {
+				if m.Name == "passing" {
+					return errors.New("no pass yet")
+				}
+			}
+			return nil
+		})
+	}
+}

@@ -1,0 +1,205 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/notice"
+	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/sync-service/internal/deadletter"
+	"parley.chat/sync-service/internal/store"
+)
+
+type channelID = chat.ChannelID
+
+// errStopped tells a reader that its chunk stays pending, because the program ends.
+var errStopped = errors.New("stopped while the store could not be reached")
+
+// attemptTimeout bounds one try at storing or acknowledging, ctx ended or not.
+const attemptTimeout = 30 * time.Second
+
+// write is a writer. It returns when the readers are done.
+func (c *Consumer) write(ctx context.Context) {
+	for {
+		chunks := c.gather(ctx)
+		if len(chunks) == 0 {
+			return
+		}
+		err := c.persist(ctx, chunks)
+		for _, ch := range chunks {
+			ch.done <- err
+		}
+	}
+}
+
+// fullWait is for how long a full chunk waits for others: there is a backlog, and they are at hand or the
+// other writers have them.
+const fullWait = 2 * time.Millisecond
+
+// gather waits for a chunk and then a little for those of other partitions: fewer, larger transactions.
+// It does not wait for more than a transaction should hold, or once every reader has handed in what it
+// has. One writer gathers at a time, while the others store. No chunks mean that the readers are done.
+func (c *Consumer) gather(ctx context.Context) []*chunk {
+	c.gathering.Lock()
+	defer c.gathering.Unlock()
+	first, ok := <-c.chunks
+	if !ok {
+		return nil
+	}
+	chunks, total := []*chunk{first}, len(first.entries)
+	timer := time.NewTimer(c.cfg.BatchWait)
+	defer timer.Stop()
+	for total < c.cfg.BatchMax && len(chunks) < c.cfg.Partitions {
+		if chunks[len(chunks)-1].full() {
+			timer.Reset(min(c.cfg.BatchWait, fullWait))
+		}
+		select {
+		case ch, ok := <-c.chunks:
+			if !ok {
+				return chunks
+			}
+			chunks, total = append(chunks, ch), total+len(ch.entries)
+		case <-timer.C:
+			return chunks
+		case <-ctx.Done():
+			return chunks
+		}
+	}
+	return chunks
+}
+
+// persist stores the chunks and then acknowledges their entries, trying again until both are done or,
+// after ctx ended, a try has failed.
+func (c *Consumer) persist(ctx context.Context, chunks []*chunk) error {
+	began := time.Now()
+	batch, starts := merge(chunks)
+	var res store.Result
+	if err := c.insist(ctx, "store", func(ctx context.Context) (err error) {
+		res, err = c.store.Store(ctx, batch)
+		batch.Seen = true // whatever the error, the commit may have come through
+		return err
+	}); err != nil {
+		return err
+	}
+	c.m.stored(batch, res, time.Since(began))
+	c.markRejected(chunks, starts, res)
+	if err := c.insist(ctx, "ack", func(ctx context.Context) error { return c.finish(ctx, chunks) }); err != nil {
+		return err
+	}
+	return nil
+}
+
+// insist tries f until it succeeds. After ctx has ended it tries once.
+func (c *Consumer) insist(ctx context.Context, what string, f func(context.Context) error) error {
+	retry := c.backoff()
+	for {
+		attempt, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTimeout)
+		err := f(attempt)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		c.m.retries.WithLabelValues(what).Inc()
+		c.cfg.Logger.Warn("storing is interrupted", "step", what, "tries", retry.tries+1, "err", err)
+		if !retry.wait(ctx) {
+			return fmt.Errorf("%w: %w", errStopped, err)
+		}
+	}
+}
+
+// markRejected makes dead letters of the entries whose rows the store rejected.
+func (c *Consumer) markRejected(chunks []*chunk, starts []int, res store.Result) {
+	for _, r := range res.Rejected {
+		k, found := slices.BinarySearch(starts, r.Row)
+		if !found {
+			k--
+		}
+		for k+1 < len(starts) && starts[k+1] <= r.Row { // chunks without rows begin where the next does
+			k++
+		}
+		for i := range chunks[k].entries {
+			e := &chunks[k].entries[i]
+			if e.row == r.Row-starts[k] && e.failed == "" {
+				e.failed = r.Reason
+				e.stored = r.Elsewhere
+			}
+		}
+	}
+}
+
+// finish acknowledges what is stored, in one round trip, and moves the rest to the dead letters. It may
+// be repeated.
+func (c *Consumer) finish(ctx context.Context, chunks []*chunk) error {
+	for _, ch := range chunks {
+		if err := c.bury(ctx, ch); err != nil {
+			return err
+		}
+	}
+	calls := make([]call, len(chunks))
+	for i, ch := range chunks {
+		args := make([]any, 1, len(ch.entries)+1)
+		args[0] = rediskey.ConsumerGroup
+		for _, e := range ch.entries {
+			if e.failed == "" {
+				args = append(args, e.id)
+			}
+		}
+		calls[i] = call{keys: []string{rediskey.Stream(ch.partition)}, args: args}
+	}
+	answers, err := runAll(ctx, c.rdb, ackScript, calls)
+	if err != nil {
+		return fmt.Errorf("acknowledge: %w", err)
+	}
+	for i, ch := range chunks {
+		snap, err := parseSnapshot(answers[i])
+		if err != nil {
+			return fmt.Errorf("acknowledge in partition %d: %w", ch.partition, err)
+		}
+		c.note(ch, snap)
+	}
+	return nil
+}
+
+// bury moves the failed entries of a chunk to the dead letters and tells their senders.
+func (c *Consumer) bury(ctx context.Context, ch *chunk) error {
+	for _, e := range ch.entries {
+		if e.failed == "" {
+			continue
+		}
+		moved, err := deadletter.Move(ctx, c.rdb, ch.partition, e.id, e.failed)
+		if err != nil {
+			return err
+		}
+		if !moved {
+			continue // by a try before, or by another consumer
+		}
+		c.m.dead.Inc()
+		c.cfg.Logger.WarnContext(ctx, "entry moved to the dead letters", "partition", ch.partition,
+			"entry_id", e.id, "channel_id", e.event.Channel, "seq", e.event.Seq, "event_id", e.event.ID, "reason", e.failed)
+		if e.stored || e.event.Sender.IsZero() || e.event.Channel.IsZero() {
+			continue
+		}
+		c.tell(ctx, &e)
+	}
+	return nil
+}
+
+// tell lets the sender's connections know that an acknowledged event has failed. A sender who is not
+// connected learns it from the tombstone.
+func (c *Consumer) tell(ctx context.Context, e *entry) {
+	n := notice.Notice{
+		Kind: notice.EventFailed, UserID: e.event.Sender, ChannelID: &e.event.Channel, EventID: &e.event.ID,
+		Seq: e.event.Seq, Reason: e.failed,
+	}
+	if !e.event.ClientID.IsZero() {
+		n.ClientID = &e.event.ClientID
+	}
+	topic := rediskey.UserTopic(rediskey.Of(e.event.Sender.UUID, c.cfg.Partitions), e.event.Sender)
+	if err := c.rdb.SPublish(ctx, topic, n.Encode()).Err(); err != nil {
+		c.cfg.Logger.WarnContext(ctx, "sender not told of a failed event", "user_id", e.event.Sender, "event_id", e.event.ID, "err", err)
+	}
+}

@@ -1,0 +1,64 @@
+// Package deadletter keeps the entries that cannot be stored: as they were, with the reason, in a stream
+// of their partition. Nothing removes a letter but the operator.
+package deadletter
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/shared-contracts/rediskey"
+)
+
+//go:embed move.lua
+var moveSource string
+
+var moveScript = redis.NewScript(moveSource)
+
+// Letter is a dead letter.
+type Letter struct {
+	ID       string         // in the stream of dead letters
+	Entry    string         // the id that the entry had
+	Fields   map[string]any // the entry as it was
+	Reason   string
+	Attempts int64
+	At       time.Time
+}
+
+// The names of the fields that a letter adds to the entry's.
+const (
+	fieldPrefix   = "dead_"
+	fieldEntry    = fieldPrefix + "entry"
+	fieldReason   = fieldPrefix + "reason"
+	fieldAttempts = fieldPrefix + "attempts"
+	fieldAt       = fieldPrefix + "at"
+)
+
+// Move moves a pending entry of the partition to the dead letters and acknowledges it, in one step.
+// moved is false when the entry was not pending.
+func Move(ctx context.Context, rdb redis.UniversalClient, partition int, entry, reason string) (moved bool, err error) {
+	keys := []string{rediskey.Stream(partition), rediskey.Dead(partition)}
+	letter, err := moveScript.Run(ctx, rdb, keys, rediskey.ConsumerGroup, entry, reason).Text()
+	if err != nil {
+		return false, fmt.Errorf("move entry %s of partition %d to the dead letters: %w", entry, partition, err)
+	}
+	return letter != "", nil
+}
+
+// Decode reads a letter. What an operator may have put there by hand is read as far as it goes.
+func Decode(m redis.XMessage) Letter {
+	text := func(name string) string { s, _ := m.Values[name].(string); return s }
+	l := Letter{ID: m.ID, Entry: text(fieldEntry), Reason: text(fieldReason), Fields: maps.Clone(m.Values)}
+	l.Attempts, _ = strconv.ParseInt(text(fieldAttempts), 10, 64)
+	if ms, err := strconv.ParseInt(text(fieldAt), 10, 64); err == nil {
+		l.At = time.UnixMilli(ms).UTC()
+	}
+	maps.DeleteFunc(l.Fields, func(name string, _ any) bool { return strings.HasPrefix(name, fieldPrefix) })
+	return l
+}

@@ -1,0 +1,42 @@
+package entryid
+
+import (
+	"math"
+	"testing"
+)
+
+func TestParse(t *testing.T) {
+	for _, tt := range []struct {
+		in   string
+		want ID
+		ok   bool
+	}{
+		{"1700000000000-3", ID{1700000000000, 3}, true},
+		{"5", ID{5, 0}, true},
+		{"", ID{}, false},
+		{"1-", ID{}, false},
+		{"-1-1", ID{}, false},
+		{"1-x", ID{}, false},
+	} {
+		got, err := Parse(tt.in)
+		if (err == nil) != tt.ok || got != tt.want {
+			t.Errorf("Parse(%q) = %v, %v; want %v", tt.in, got, err, tt.want)
+		}
+	}
+}
+
+func TestPrev(t *testing.T) {
+	for _, tt := range []struct{ in, want ID }{
+		{ID{5, 3}, ID{5, 2}},
+		{ID{5, 0}, ID{4, math.MaxInt64}},
+		{ID{}, ID{}},
+	} {
+		got := tt.in.Prev()
+		if got != tt.want {
+			t.Errorf("%v.Prev() = %v, want %v", tt.in, got, tt.want)
+		}
+		if tt.in != (ID{}) && !got.Less(tt.in) {
+			t.Errorf("%v is not below %v", got, tt.in)
+		}
+	}
+}

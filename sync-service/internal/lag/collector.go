@@ -1,0 +1,68 @@
+package lag
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+)
+
+// collector asks Redis when it is scraped, so it needs no goroutine and never shows an old state.
+type collector struct {
+	rdb                                                redis.UniversalClient
+	partitions                                         int
+	lag, pending, seconds, length, dead, consumers, up *prometheus.Desc
+}
+
+// NewCollector returns the lag of every partition as metrics. Instances show the same figures: alert on
+// the maximum over them.
+func NewCollector(rdb redis.UniversalClient, partitions int) prometheus.Collector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("parley_sync_"+name, help, labels, nil)
+	}
+	return &collector{
+		rdb: rdb, partitions: partitions,
+		lag:       desc("lag_entries", "Entries not yet delivered to the consumer group.", "partition"),
+		pending:   desc("pending_entries", "Entries delivered and not acknowledged.", "partition"),
+		seconds:   desc("lag_seconds", "Age of the oldest entry that is not stored.", "partition"),
+		length:    desc("stream_entries", "Entries in the stream, stored ones included.", "partition"),
+		dead:      desc("dead_entries", "Dead letters waiting for the operator.", "partition"),
+		consumers: desc("consumers", "Consumers in the group.", "partition"),
+		up:        desc("lag_known", "1 if the figures about the streams could be read, else 0."),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.lag, c.pending, c.seconds, c.length, c.dead, c.consumers, c.up} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second) // a scrape has no context
+	defer cancel()
+	states, err := Read(ctx, c.rdb, c.partitions)
+	known := 1.0
+	if err != nil {
+		known = 0
+	}
+	ch <- prometheus.MustNewConstMetric(c.up, prometheus.GaugeValue, known)
+	for _, s := range states {
+		p := strconv.Itoa(s.Partition)
+		gauge := func(d *prometheus.Desc, v float64) {
+			ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, p)
+		}
+		if s.Lag != nil {
+			gauge(c.lag, float64(*s.Lag))
+		}
+		gauge(c.pending, float64(s.Pending))
+		gauge(c.seconds, s.LagSeconds)
+		gauge(c.length, float64(s.Length))
+		gauge(c.dead, float64(s.Dead))
+		gauge(c.consumers, float64(len(s.Consumers)))
+	}
+}

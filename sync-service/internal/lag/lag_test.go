@@ -1,0 +1,69 @@
+package lag_test
+
+import (
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/internal/testkit/redistest"
+	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/sync-service/internal/lag"
+)
+
+func TestRead(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.NewServer(t).Client(t)
+	ctx := t.Context()
+	add := func(p int, id string) {
+		t.Helper()
+		if err := rdb.XAdd(ctx, &redis.XAddArgs{Stream: rediskey.Stream(p), ID: id, Values: []any{"a", "b"}}).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, id := range []string{"1000-0", "2000-0", "3000-0"} {
+		add(1, id) // no group yet
+		add(2, id)
+		add(3, id)
+	}
+	for _, p := range []int{2, 3} {
+		if err := rdb.XGroupCreate(ctx, rediskey.Stream(p), rediskey.ConsumerGroup, "0").Err(); err != nil {
+			t.Fatal(err)
+		}
+		if err := rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: rediskey.ConsumerGroup, Consumer: "a", Streams: []string{rediskey.Stream(p), ">"}, Count: 2, Block: -1}).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rdb.XAck(ctx, rediskey.Stream(2), rediskey.ConsumerGroup, "1000-0")
+	rdb.XDel(ctx, rediskey.Stream(3), "3000-0") // now Redis may not know the lag
+	states, err := lag.Read(ctx, rdb, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p, want := range []struct {
+		length, lag, pending int64
+		oldest               string
+		behind, group        bool
+	}{
+		{},
+		{length: 3, lag: 3, behind: true},
+		{length: 3, lag: 1, pending: 1, oldest: "2000-0", behind: true, group: true},
+		{length: 2, lag: 0, pending: 2, oldest: "1000-0", behind: true, group: true},
+	} {
+		s := states[p]
+		oldest := ""
+		if s.OldestPending != nil {
+			oldest = *s.OldestPending
+		}
+		if s.Lag == nil || s.Length != want.length || *s.Lag != want.lag || s.Pending != want.pending || oldest != want.oldest ||
+			s.LagSeconds > 0 != want.behind || s.Group != want.group {
+			t.Errorf("partition %d: %+v (oldest %q), want %+v", p, s, oldest, want)
+		}
+	}
+	reg := prometheus.NewPedanticRegistry()
+	reg.MustRegister(lag.NewCollector(rdb, 4))
+	families, err := reg.Gather()
+	if err != nil || len(families) != 7 {
+		t.Errorf("%d families, %v; want 7", len(families), err)
+	}
+}

@@ -1,0 +1,170 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"parley.chat/shared-contracts/event"
+)
+
+// Reasons of rejection.
+const (
+	ReasonSeqTaken  = "another event holds its seq"
+	ReasonElsewhere = "its id is stored under another seq"
+)
+
+// holder is what a stored row says of itself.
+type holder struct {
+	seq     int64
+	id      uuid.UUID
+	kind    event.Kind
+	dropped bool
+}
+
+// gives reports whether the holder of a seq gives way to r. Without this order among tombstones the rows
+// would depend on what came first.
+func (h holder) gives(r *Row) bool {
+	if h.dropped || rank(h.kind) == rankEvent {
+		return false
+	}
+	if rank(h.kind) == rank(r.Kind) {
+		return bytes.Compare(r.ID.UUID[:], h.id[:]) < 0
+	}
+	return rank(h.kind) < rank(r.Kind)
+}
+
+const rankEvent = 3
+
+// rank says how much is known of a seq: nothing; that its event has another seq; that its event is a
+// dead letter; the event.
+func rank(k event.Kind) int {
+	switch k {
+	case event.Lost:
+		return 0
+	case event.Noop:
+		return 1
+	case event.Failed:
+		return 2
+	}
+	return rankEvent
+}
+
+// settleRest decides about rows that could not be inserted. Nearly always they were stored before, which
+// one read tells of all of them; the few others are decided one by one, each by what it finds then.
+func settleRest(ctx context.Context, tx pgx.Tx, rows []Row, at []int, res *Result) error {
+	stored, err := holders(ctx, tx, rows, at)
+	if err != nil {
+		return err
+	}
+	for _, i := range at {
+		r := &rows[i]
+		if h, ok := stored[place{channel: r.Channel.UUID, seq: r.Seq}]; ok && h.id == r.ID.UUID && !h.gives(r) {
+			continue
+		}
+		if err := settleOne(ctx, tx, i, r, res); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// holders reads what holds the rows' seqs. The keys have no id.
+func holders(ctx context.Context, tx pgx.Tx, rows []Row, at []int) (map[place]holder, error) {
+	channels, seqs := make([]pgtype.UUID, len(at)), make([]int64, len(at))
+	for k, i := range at {
+		channels[k], seqs[k] = pgtype.UUID{Bytes: rows[i].Channel.UUID, Valid: true}, rows[i].Seq
+	}
+	result, err := tx.Query(ctx, `select m.channel_id, m.seq, m.id, m.kind, coalesce((m.data->'dropped')::boolean, false)
+		from unnest($1::uuid[], $2::bigint[]) as r (channel_id, seq) join messages m using (channel_id, seq)`, channels, seqs)
+	if err != nil {
+		return nil, fmt.Errorf("read what holds %d seqs: %w", len(at), err)
+	}
+	found := make(map[place]holder, len(at))
+	var p place
+	var h holder
+	if _, err := pgx.ForEachRow(result, []any{(*[16]byte)(&p.channel), &p.seq, (*[16]byte)(&h.id), &h.kind, &h.dropped}, func() error {
+		found[p] = h
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("read what holds %d seqs: %w", len(at), err)
+	}
+	return found, nil
+}
+
+// settleOne stores a row whose seq or id is taken: an event replaces a tombstone, a tombstone replaces at
+// most another, and of two events that claim one seq, or two seqs of one event, the later is rejected.
+func settleOne(ctx context.Context, tx pgx.Tx, i int, r *Row, res *Result) error {
+	at, err := find(ctx, tx, "seq = $2", r.Channel.UUID, r.Seq)
+	if err != nil {
+		return err
+	}
+	same, err := find(ctx, tx, "id = $2", r.Channel.UUID, r.ID.UUID)
+	if err != nil {
+		return err
+	}
+	elsewhere := same != nil && same.seq != r.Seq
+	switch {
+	case at == nil && !elsewhere: // another row of this batch was in its way and has gone elsewhere
+		return put(ctx, tx, r, res)
+	case elsewhere: // this seq must not stay empty
+		noop := tombstoneAt(event.Noop, r.Channel, r.Seq, r.SentAt)
+		var err error
+		if at == nil {
+			err = put(ctx, tx, &noop, &Result{})
+		} else if at.gives(&noop) {
+			err = replace(ctx, tx, &noop, &Result{})
+		}
+		res.reject(i, r, Rejected{Reason: ReasonElsewhere, Elsewhere: true})
+		return err
+	case at.gives(r):
+		return replace(ctx, tx, r, res)
+	case at.id == r.ID.UUID || r.Tombstone():
+		// Stored before, or a tombstone for a seq that is kept already.
+	default:
+		res.reject(i, r, Rejected{Reason: ReasonSeqTaken})
+	}
+	return nil
+}
+
+// reject notes a rejected event. A tombstone is nobody's event.
+func (res *Result) reject(i int, r *Row, why Rejected) {
+	if r.Tombstone() {
+		return
+	}
+	why.Row = i
+	res.Rejected = append(res.Rejected, why)
+}
+
+func find(ctx context.Context, tx pgx.Tx, where string, channel, arg any) (*holder, error) {
+	var h holder
+	err := tx.QueryRow(ctx, `select seq, id, kind, coalesce((data->'dropped')::boolean, false)
+		from messages where channel_id = $1 and `+where, channel, arg).
+		Scan(&h.seq, (*[16]byte)(&h.id), &h.kind, &h.dropped)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read a conflicting row: %w", err)
+	}
+	return &h, nil
+}
+
+func put(ctx context.Context, tx pgx.Tx, r *Row, res *Result) error {
+	inserted, err := insertNew(ctx, tx, []Row{*r}, []int{0})
+	res.Inserted += len(inserted)
+	return err
+}
+
+// replace puts a row in the place of a tombstone.
+func replace(ctx context.Context, tx pgx.Tx, r *Row, res *Result) error {
+	if _, err := tx.Exec(ctx, `delete from messages where channel_id = $1 and seq = $2`, r.Channel.UUID, r.Seq); err != nil {
+		return fmt.Errorf("replace a tombstone: %w", err)
+	}
+	return put(ctx, tx, r, res)
+}

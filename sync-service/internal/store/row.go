@@ -1,0 +1,172 @@
+package store
+
+import (
+	"bytes"
+	"crypto/md5"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"parley.chat/internal/eventrow"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+)
+
+// Row is one row of the event log to be written. Package eventrow says how it is read back.
+type Row struct {
+	Channel  chat.ChannelID
+	Seq      int64
+	ID       chat.EventID
+	Kind     event.Kind
+	Sender   chat.UserID
+	ClientID uuid.NullUUID
+	Target   uuid.NullUUID // edit, delete, reaction: the message; member_*: the member
+	Body     string
+	Data     []byte // JSON, nil for none
+	SentAt   time.Time
+
+	from, to int64 // gap: the seqs that may hold nothing; they are in Data too
+}
+
+// Tombstone reports whether the row only keeps a seq.
+func (r *Row) Tombstone() bool { return tombstone(r.Kind) }
+
+func tombstone(k event.Kind) bool {
+	return k == event.Failed || k == event.Lost || k == event.Noop
+}
+
+// maxGap bounds what one gap entry may turn into tombstones. A range beyond it is damage, not loss.
+const maxGap = 1 << 20
+
+// RowOf returns the row of an entry. An error means that the entry can never be stored.
+func RowOf(e event.Entry) (Row, error) {
+	if !utf8.Valid(e.Payload) { // the JSON decoder would quietly put U+FFFD
+		return Row{}, errors.New("payload is not valid UTF-8")
+	}
+	f, err := frame.DecodeEvent(e.Payload)
+	if err != nil {
+		return Row{}, fmt.Errorf("payload: %w", err)
+	}
+	if err := agree(e, &f); err != nil {
+		return Row{}, err
+	}
+	r := Row{
+		Channel: e.Channel, Seq: e.Seq, ID: e.ID, Kind: e.Kind, Sender: e.Sender,
+		Body: f.Body, SentAt: f.SentAt.Time, from: f.From, to: f.To,
+	}
+	if f.ClientID != nil {
+		r.ClientID = uuid.NullUUID{UUID: f.ClientID.UUID, Valid: true}
+	}
+	switch e.Kind {
+	case event.Edit, event.Delete, event.Reaction:
+		if f.MessageID == nil {
+			return Row{}, fmt.Errorf("payload: %s without message_id", e.Kind)
+		}
+		r.Target = uuid.NullUUID{UUID: f.MessageID.UUID, Valid: true}
+	case event.MemberJoined, event.MemberLeft:
+		if f.UserID == nil {
+			return Row{}, fmt.Errorf("payload: %s without user_id", e.Kind)
+		}
+		r.Target = uuid.NullUUID{UUID: f.UserID.UUID, Valid: true}
+	case event.Gap:
+		if f.From < 1 || f.To < f.From || f.To-f.From >= maxGap {
+			return Row{}, fmt.Errorf("payload: gap from %d to %d", f.From, f.To)
+		}
+	}
+	d := eventrow.Data{
+		SenderName: f.SenderName, Username: f.Username, Mentions: f.Mentions, ReplyTo: f.ReplyTo,
+		Emoji: f.Emoji, Remove: f.Remove, Channel: f.Channel, From: f.From, To: f.To,
+	}
+	if strings.IndexByte(f.Body, 0) >= 0 || strings.IndexByte(f.SenderName, 0) >= 0 ||
+		strings.IndexByte(f.Username, 0) >= 0 || strings.IndexByte(f.Emoji, 0) >= 0 {
+		return Row{}, errors.New("payload has U+0000, which PostgreSQL cannot store")
+	}
+	return r, r.setData(d)
+}
+
+// agree checks that the frame is that of the entry. A gap's frame names no sender.
+func agree(e event.Entry, f *frame.Event) error {
+	switch {
+	case f.Type != e.Kind:
+		return fmt.Errorf("payload: type is %.40q, the entry's kind %q", f.Type, e.Kind)
+	case f.ChannelID != e.Channel:
+		return errors.New("payload: channel_id is not the entry's")
+	case f.Seq != e.Seq:
+		return fmt.Errorf("payload: seq is %d, the entry's %d", f.Seq, e.Seq)
+	case f.ID != e.ID:
+		return errors.New("payload: id is not the entry's")
+	case e.Kind != event.Gap && f.SenderID != e.Sender:
+		return errors.New("payload: sender_id is not the entry's")
+	case f.SentAt.IsZero():
+		return errors.New("payload: sent_at is missing")
+	}
+	return nil
+}
+
+func (r *Row) setData(d eventrow.Data) error {
+	if d.Empty() {
+		return nil
+	}
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(d); err != nil {
+		return fmt.Errorf("encode data of a %s: %w", r.Kind, err)
+	}
+	r.Data = bytes.TrimSuffix(buf.Bytes(), []byte{'\n'})
+	return nil
+}
+
+// FailedRow is the tombstone of a dead-lettered entry, which was read as far as e says. ok is false
+// when not even its place is known.
+func FailedRow(e event.Entry, reason string, at time.Time) (r Row, ok bool) {
+	if e.Channel.IsZero() || e.Seq < 1 {
+		return Row{}, false
+	}
+	r = Row{Channel: e.Channel, Seq: e.Seq, ID: e.ID, Kind: event.Failed, Sender: e.Sender, SentAt: at}
+	if r.ID.IsZero() {
+		r.ID = placeID(r.Channel, r.Seq)
+	}
+	if !e.ClientID.IsZero() {
+		r.ClientID = uuid.NullUUID{UUID: e.ClientID.UUID, Valid: true}
+	}
+	return r, r.setData(eventrow.Data{Reason: plainText(reason)}) == nil
+}
+
+// failed is the tombstone of a row that PostgreSQL refused.
+func (r *Row) failed(reason string) Row {
+	t := Row{Channel: r.Channel, Seq: r.Seq, ID: r.ID, Kind: event.Failed, Sender: r.Sender, ClientID: r.ClientID, SentAt: r.SentAt}
+	_ = t.setData(eventrow.Data{Reason: plainText(reason)}) // a string always encodes
+	return t
+}
+
+// tombstoneAt keeps a seq for no event that is known.
+func tombstoneAt(kind event.Kind, ch chat.ChannelID, seq int64, at time.Time) Row {
+	return Row{Channel: ch, Seq: seq, ID: placeID(ch, seq), Kind: kind, SentAt: at}
+}
+
+// placeID is the id of a tombstone that stands for no known event: made of its place, so that storing
+// it twice is storing it once.
+func placeID(ch chat.ChannelID, seq int64) chat.EventID {
+	b := append(make([]byte, 0, 36), ch.UUID[:]...)
+	id := uuid.UUID(md5.Sum(strconv.AppendInt(b, seq, 10)))
+	id[6] = id[6]&0x0f | 0x80 // version 8: of our own making
+	id[8] = id[8]&0x3f | 0x80
+	return chat.EventID{UUID: id}
+}
+
+// plainText makes of any text one that PostgreSQL takes, of bounded length.
+func plainText(s string) string {
+	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "?")
+	if len(s) > 500 {
+		s = strings.ToValidUTF8(s[:500], "")
+	}
+	return s
+}

@@ -1,0 +1,253 @@
+// Package store writes events to PostgreSQL in batches.
+//
+// Storing is idempotent and free of order: the rows after storing any set of events are the same
+// however often and in whatever order they are stored. Every transaction that stores first locks the
+// sync_watermarks rows of the partitions it touches, in their order, so two of them never decide about
+// one channel at once and never deadlock.
+//
+// The package starts no goroutines and never retries: an error other than a refused row means that
+// nothing is known about the batch, and the caller stores it again.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/uptrace/bun"
+
+	"parley.chat/sync-service/internal/entryid"
+)
+
+// Store is safe for concurrent use.
+type Store struct{ db *bun.DB }
+
+// New returns a Store on db, which stays the caller's.
+func New(db *bun.DB) *Store { return &Store{db: db} }
+
+// Batch is what one call stores.
+type Batch struct {
+	Partitions []int // ascending; those that the rows' channels belong to
+	Rows       []Row
+	// Seen says that rows of the batch may be stored already, so that trying the fast path first would
+	// only cost time.
+	Seen bool
+}
+
+// Result says what became of a batch. The rows that are neither inserted nor rejected were stored
+// before.
+type Result struct {
+	Inserted int
+	Copied   bool // by the fast path
+	Rejected []Rejected
+}
+
+// Rejected is a row that cannot be stored as it is. A row, a tombstone where there was none, keeps its
+// seq.
+type Rejected struct {
+	Row    int // its index in the batch
+	Reason string
+	// Elsewhere says that the event itself is stored, under another seq.
+	Elsewhere bool
+}
+
+// Store stores b. When PostgreSQL refuses it for what it holds, it is split until the rows to blame
+// stand alone: those are rejected and leave a tombstone, the rest is stored. With an error, part of the
+// batch may have been stored.
+func (s *Store) Store(ctx context.Context, b Batch) (Result, error) {
+	if len(b.Rows) == 0 {
+		return Result{}, nil
+	}
+	all := make([]int, len(b.Rows))
+	for i := range all {
+		all[i] = i
+	}
+	var res Result
+	if !b.Seen {
+		err := s.transaction(ctx, b.Partitions, func(ctx context.Context, tx pgx.Tx) error {
+			return copyRows(ctx, tx, b.Rows)
+		})
+		if err == nil {
+			return Result{Inserted: len(b.Rows), Copied: true}, nil
+		}
+		if !isDuplicate(err) && !isRefused(err) {
+			return Result{}, fmt.Errorf("copy %d rows: %w", len(b.Rows), err)
+		}
+	}
+	if err := s.split(ctx, b, all, &res); err != nil {
+		return Result{}, err
+	}
+	return res, nil
+}
+
+// split stores the rows at the given indexes by the idempotent path.
+func (s *Store) split(ctx context.Context, b Batch, at []int, res *Result) error {
+	var part Result
+	err := s.transaction(ctx, b.Partitions, func(ctx context.Context, tx pgx.Tx) error {
+		part = Result{}
+		return insertRows(ctx, tx, b.Rows, at, &part)
+	})
+	switch {
+	case err == nil:
+		res.Inserted += part.Inserted
+		res.Rejected = append(res.Rejected, part.Rejected...)
+		return nil
+	case !isRefused(err):
+		return fmt.Errorf("insert %d rows: %w", len(at), err)
+	case len(at) > 1:
+		if err := s.split(ctx, b, at[:len(at)/2], res); err != nil {
+			return err
+		}
+		return s.split(ctx, b, at[len(at)/2:], res)
+	}
+	row := &b.Rows[at[0]]
+	reason := "PostgreSQL refused it: " + err.Error()
+	stone := []Row{row.failed(reason)}
+	if err := s.transaction(ctx, b.Partitions, func(ctx context.Context, tx pgx.Tx) error {
+		return insertRows(ctx, tx, stone, []int{0}, &Result{})
+	}); err != nil {
+		return fmt.Errorf("insert the tombstone of a refused row: %w", err)
+	}
+	res.Rejected = append(res.Rejected, Rejected{Row: at[0], Reason: reason})
+	return nil
+}
+
+// errNoWatermarkRow is met once per partition and database.
+var errNoWatermarkRow = errors.New("a partition has no sync_watermarks row")
+
+// transaction runs f in a transaction that holds the locks of the partitions.
+func (s *Store) transaction(ctx context.Context, partitions []int, f func(context.Context, pgx.Tx) error) error {
+	run := func(conn *pgx.Conn) error {
+		tx, err := conn.Begin(ctx)
+		if err != nil {
+			return fmt.Errorf("begin: %w", err)
+		}
+		// After a commit this does nothing; after an error there is no better news than that error.
+		defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+		if err := lock(ctx, tx, partitions); err != nil {
+			return err
+		}
+		if err := f(ctx, tx); err != nil {
+			return err
+		}
+		return tx.Commit(ctx)
+	}
+	err := s.onConn(ctx, run)
+	if errors.Is(err, errNoWatermarkRow) {
+		if err = s.Prepare(ctx, partitions); err == nil {
+			err = s.onConn(ctx, run)
+		}
+	}
+	return err
+}
+
+// onConn lends f a connection of the pool as pgx has it: database/sql knows no COPY and no pipelining.
+func (s *Store) onConn(ctx context.Context, f func(*pgx.Conn) error) error {
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	// A connection that f has broken is found out by the pool itself.
+	defer func() { _ = conn.Close() }()
+	return conn.Raw(func(driver any) error { return f(driver.(*stdlib.Conn).Conn()) })
+}
+
+func lock(ctx context.Context, tx pgx.Tx, partitions []int) error {
+	tag, err := tx.Exec(ctx, `select from sync_watermarks where partition = any($1) order by partition for update`, partitions)
+	if err != nil {
+		return fmt.Errorf("lock %d partitions: %w", len(partitions), err)
+	}
+	if int(tag.RowsAffected()) < len(partitions) {
+		return errNoWatermarkRow
+	}
+	return nil
+}
+
+// Prepare makes the rows that storing locks.
+func (s *Store) Prepare(ctx context.Context, partitions []int) error {
+	return s.onConn(ctx, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, `insert into sync_watermarks (partition)
+			select p from unnest($1::integer[]) p order by p on conflict do nothing`, partitions)
+		if err != nil {
+			return fmt.Errorf("prepare %d partitions: %w", len(partitions), err)
+		}
+		return nil
+	})
+}
+
+// Watermark returns the id at or below which every entry of the partition is stored and acknowledged.
+func (s *Store) Watermark(ctx context.Context, partition int) (entryid.ID, error) {
+	var id entryid.ID
+	err := s.db.NewRaw(`select entry_ms, entry_seq from sync_watermarks where partition = ?`, partition).
+		Scan(ctx, &id.Ms, &id.Seq)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return entryid.ID{}, fmt.Errorf("read the watermark of partition %d: %w", partition, err)
+	}
+	return id, nil
+}
+
+// Raise raises the watermarks of the partitions. One that is higher already stays.
+func (s *Store) Raise(ctx context.Context, marks map[int]entryid.ID) error {
+	if len(marks) == 0 {
+		return nil
+	}
+	const raise = `insert into sync_watermarks as w (partition, entry_ms, entry_seq) values ($1, $2, $3)
+		on conflict (partition) do update set entry_ms = excluded.entry_ms, entry_seq = excluded.entry_seq, updated_at = now()
+		where (w.entry_ms, w.entry_seq) < (excluded.entry_ms, excluded.entry_seq)`
+	batch := &pgx.Batch{} // one transaction, one round trip; ascending, as every lock of these rows
+	for _, p := range slices.Sorted(maps.Keys(marks)) {
+		batch.Queue(raise, p, marks[p].Ms, marks[p].Seq)
+	}
+	return s.onConn(ctx, func(conn *pgx.Conn) error {
+		if err := conn.SendBatch(ctx, batch).Close(); err != nil {
+			return fmt.Errorf("raise %d watermarks: %w", len(marks), err)
+		}
+		return nil
+	})
+}
+
+// Ping reports whether the table is there and may be written to.
+func (s *Store) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	var may bool
+	err := s.db.NewRaw(`select has_table_privilege('messages', 'insert')`).Scan(ctx, &may)
+	if err != nil {
+		return fmt.Errorf("reach PostgreSQL: %w", err)
+	}
+	if !may {
+		return errors.New("the role may not insert into messages")
+	}
+	return nil
+}
+
+// isDuplicate reports a unique violation, which says nothing against the rows.
+func isDuplicate(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pg.Code == "23505"
+}
+
+// isRefused reports that PostgreSQL refused what the rows hold: data exceptions, constraints, limits.
+// Everything else (connections, resources, shutdown, a schema not yet migrated) may be well later.
+func isRefused(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return false
+	}
+	return strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "54") ||
+		strings.HasPrefix(pg.Code, "23") && pg.Code != "23505"
+}
+
+var columns = strings.Join(columnNames, ", ")
+
+var columnNames = []string{
+	"channel_id", "seq", "id", "kind", "sender_id", "client_id", "target", "body", "data", "sent_at",
+}

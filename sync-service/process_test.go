@@ -1,0 +1,143 @@
+package syncservice_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/internal/testkit"
+	"parley.chat/internal/testkit/pgtest"
+	"parley.chat/internal/testkit/proctest"
+	"parley.chat/internal/testkit/redistest"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+	"parley.chat/shared-contracts/rediskey"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+const partitions = 4
+
+// TestProcess_killedAgainAndAgain runs two instances as processes and kills one or the other with SIGKILL
+// while entries come in. Nothing is lost, nothing is stored twice, and no entry waits for longer than a
+// dead instance's may.
+func TestProcess_killedAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	pg, rd := pgtest.Open(t), redistest.NewServer(t)
+	rdb, pool := rd.Client(t), pg.Pool(t)
+	ports := [2]int{proctest.FreePort(t), proctest.FreePort(t)}
+	start := func(i int) *proctest.Process {
+		p := proctest.Start(t, "sync-service", nil, map[string]string{
+			"SYNC_ADDR": "127.0.0.1:" + strconv.Itoa(ports[i]), "DATABASE_URL": pg.URL, "REDIS_URL": rd.URL(),
+			"STREAM_PARTITIONS": strconv.Itoa(partitions), "CLAIM_IDLE": "2s",
+		})
+		p.WaitReady(t, fmt.Sprintf("http://127.0.0.1:%d/readyz", ports[i]))
+		return p
+	}
+	running := [2]*proctest.Process{start(0), start(1)}
+	channels := make([]chat.ChannelID, 20)
+	for i := range channels {
+		channels[i] = chat.NewChannelID()
+	}
+	const rounds, perRound = 6, 1000
+	seq := 0
+	for range rounds {
+		victim := rand.IntN(2)
+		for part := range 2 {
+			add(t, rdb, channels, &seq, perRound/2)
+			if part == 0 {
+				running[victim].Kill(t)
+			}
+		}
+		running[victim] = start(victim)
+	}
+	// One stays dead, so that what it had in hand must be taken over.
+	add(t, rdb, channels, &seq, perRound)
+	running[0].Kill(t)
+	testkit.Until(t, 15*time.Second, func() error {
+		var n int
+		if err := pool.QueryRow(t.Context(), "select count(*) from messages where kind = 'message'").Scan(&n); err != nil || n != seq {
+			return fmt.Errorf("%d rows of %d, %w", n, seq, err)
+		}
+		return nil
+	})
+	var bad int
+	if err := pool.QueryRow(t.Context(), `select count(*) from
+		(select from messages group by channel_id having max(seq) <> count(*) or min(seq) <> 1) c`).Scan(&bad); err != nil || bad != 0 {
+		t.Errorf("%d channels with holes, %v", bad, err)
+	}
+	checkStatus(t, proctest.Build(t, "sync-service"), rd.URL())
+	running[1].Term(t)
+}
+
+// add appends n messages in one pipeline.
+func add(t *testing.T, rdb *redis.Client, channels []chat.ChannelID, seq *int, n int) {
+	t.Helper()
+	pipe := rdb.Pipeline()
+	for range n {
+		ch := channels[*seq%len(channels)]
+		client := chat.NewClientID()
+		f := frame.Event{
+			Type: event.Message, ChannelID: ch, Seq: int64(*seq/len(channels) + 1), ID: chat.NewEventID(), ClientID: &client,
+			SenderID: chat.NewUserID(), SenderName: "ann", Body: "hello", SentAt: chat.Now(),
+		}
+		payload, err := f.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := event.Entry{
+			Version: event.Version, Channel: ch, Seq: f.Seq, Epoch: "1-a", Kind: f.Type, ID: f.ID,
+			Sender: f.SenderID, ClientID: client, Payload: payload,
+		}
+		pipe.XAdd(t.Context(), &redis.XAddArgs{Stream: rediskey.Stream(rediskey.Of(ch.UUID, partitions)), Values: e.Fields()})
+		*seq++
+	}
+	if _, err := pipe.Exec(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// checkStatus runs the status command in both its forms.
+func checkStatus(t *testing.T, bin, redisURL string) {
+	t.Helper()
+	run := func(args ...string) []byte {
+		cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "sync-service"), args...)
+		cmd.Env = []string{"REDIS_URL=" + redisURL, "STREAM_PARTITIONS=" + strconv.Itoa(partitions)}
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("sync-service %v: %v", args, err)
+		}
+		return out
+	}
+	var status struct {
+		Partitions []struct {
+			Length, Lag, Pending int64
+			Consumers            []struct{ Name string }
+		}
+	}
+	if err := json.Unmarshal(run("status", "-o", "json"), &status); err != nil {
+		t.Fatal(err)
+	}
+	var length int64
+	for _, p := range status.Partitions {
+		length += p.Length
+		if len(p.Consumers) != 2 || p.Lag != 0 {
+			t.Errorf("partition %+v; want two consumers, each with the name it had before, and no lag", p)
+		}
+	}
+	if len(status.Partitions) != partitions || length != 7000 {
+		t.Errorf("%d partitions with %d entries, want %d with 7000", len(status.Partitions), length, partitions)
+	}
+	if table := string(run("status")); strings.Count(table, "\n") != partitions+1 || !strings.Contains(table, "watermark") {
+		t.Errorf("status prints\n%s", table)
+	}
+}

@@ -1,0 +1,206 @@
+// Package syncservice is the persister: it stores in PostgreSQL what the gateways append to the streams
+// of Redis. Any number of instances share the work.
+package syncservice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"github.com/uptrace/bun"
+
+	"parley.chat/internal/database"
+	"parley.chat/internal/lifecycle"
+	"parley.chat/internal/redisclient"
+	"parley.chat/internal/telemetry"
+	"parley.chat/sync-service/internal/consumer"
+	"parley.chat/sync-service/internal/lag"
+	"parley.chat/sync-service/internal/store"
+)
+
+// Config is the service's settings. Package config fills it from the environment.
+type Config struct {
+	Addr            string        `env:"SYNC_ADDR" envDefault:":8082" desc:"listen address of health and metrics"`
+	DatabaseURL     string        `env:"DATABASE_URL" envDefault:"postgres://parley:parley@localhost:5432/parley" desc:"PostgreSQL"`
+	DatabaseRole    string        `env:"DATABASE_ROLE" envDefault:"parley_sync" desc:"role taken after login"`
+	RedisURL        string        `env:"REDIS_URL" envDefault:"redis://localhost:6379" desc:"Redis; several, comma-separated, for a Cluster"`
+	Partitions      int           `env:"STREAM_PARTITIONS" envDefault:"16" desc:"number of streams; fixed for a deployment"`
+	StreamRetention time.Duration `env:"STREAM_RETENTION" envDefault:"72h" desc:"how long stored entries stay in the streams"`
+	ClaimIdle       time.Duration `env:"CLAIM_IDLE" envDefault:"10s" desc:"after which the entries of a silent instance are taken over"`
+	BatchMax        int           `env:"BATCH_MAX" envDefault:"5000" desc:"entries from which a transaction waits for no more"`
+	BatchWait       time.Duration `env:"BATCH_WAIT" envDefault:"40ms" desc:"how long a transaction waits for more entries"`
+	Writers         int           `env:"SYNC_WRITERS" envDefault:"2" desc:"transactions at a time"`
+	ConsumerName    string        `env:"CONSUMER_NAME" desc:"name in the consumer group, unlike any other instance's and the same after a restart (default <host name>-<port of SYNC_ADDR>)"`
+	LogLevel        slog.Level    `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error"`
+}
+
+// drain bounds the stop: a blocked read of a second, and the batch in hand.
+const drain = 20 * time.Second
+
+func (c *Config) check() error {
+	var errs []error
+	positive := func(name string, ok bool) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("%s: must be above 0", name))
+		}
+	}
+	positive("STREAM_PARTITIONS", c.Partitions > 0)
+	positive("STREAM_RETENTION", c.StreamRetention > 0)
+	positive("CLAIM_IDLE", c.ClaimIdle > 0)
+	positive("BATCH_MAX", c.BatchMax > 0)
+	positive("BATCH_WAIT", c.BatchWait > 0)
+	positive("SYNC_WRITERS", c.Writers > 0)
+	return errors.Join(errs...)
+}
+
+// Service is one instance of the persister.
+type Service struct {
+	cfg        Config
+	log        *slog.Logger
+	reg        *prometheus.Registry
+	db         *bun.DB
+	reads, rdb redis.UniversalClient
+	store      *store.Store
+}
+
+// New checks cfg and opens the clients without connecting. Run closes them. The service's metrics are
+// registered with reg.
+func New(cfg Config, log *slog.Logger, reg *prometheus.Registry) (*Service, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	s := &Service{cfg: cfg, log: log, reg: reg}
+	var err error
+	if s.db, err = database.Open(cfg.DatabaseURL, database.Options{
+		Role: cfg.DatabaseRole, MaxConns: cfg.Writers + 2, ApplicationName: "sync-service",
+	}); err != nil {
+		return nil, err
+	}
+	s.store = store.New(s.db)
+	// A reply that is lost must be noticed, not asked for again: its entries are pending then.
+	s.reads, err = redisclient.Open(cfg.RedisURL, redisclient.Options{PoolSize: cfg.Partitions + 4, NoRetry: true})
+	if err == nil {
+		s.rdb, err = redisclient.Open(cfg.RedisURL, redisclient.Options{})
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s *Service) close() error {
+	errs := []error{s.db.Close()}
+	for _, c := range []redis.UniversalClient{s.reads, s.rdb} {
+		if c != nil {
+			errs = append(errs, c.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Checks are the conditions of readiness.
+func (s *Service) Checks() []telemetry.Check {
+	return []telemetry.Check{
+		{Name: "postgresql", Check: s.store.Ping},
+		{Name: "redis", Check: func(ctx context.Context) error { return s.rdb.Ping(ctx).Err() }},
+	}
+}
+
+// Handler serves /healthz, /readyz and /metrics.
+func (s *Service) Handler() http.Handler { return telemetry.Handler(s.reg, s.Checks()...) }
+
+// Run stores events until ctx is done and finishes what it has in hand. Outages of Redis and PostgreSQL
+// are waited out; an error means that the settings cannot work. Without an Addr it does not listen. Run
+// is called once.
+func (s *Service) Run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, s.close()) }()
+	var listener net.Listener
+	if s.cfg.Addr != "" {
+		if listener, err = net.Listen("tcp", s.cfg.Addr); err != nil {
+			return fmt.Errorf("SYNC_ADDR: %w", err)
+		}
+	}
+	metrics := consumer.NewMetrics(s.reg)
+	if err := s.reg.Register(lag.NewCollector(s.rdb, s.cfg.Partitions)); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	name, err := s.name(listener)
+	if err != nil {
+		return err
+	}
+	c, err := consumer.New(s.reads, s.rdb, s.store, consumer.Config{
+		Name: name, Partitions: s.cfg.Partitions, BatchMax: s.cfg.BatchMax, BatchWait: s.cfg.BatchWait,
+		Writers: s.cfg.Writers, ClaimIdle: s.cfg.ClaimIdle, Retention: s.cfg.StreamRetention,
+		Metrics: metrics, Logger: s.log.With("consumer", name),
+	})
+	if err != nil {
+		return err
+	}
+	var parts []lifecycle.Part
+	if listener != nil {
+		parts = append(parts, lifecycle.Part{Name: "http", Run: func(ctx context.Context) error {
+			return telemetry.ServeListener(ctx, listener, s.Handler(), s.log)
+		}})
+	}
+	parts = append(parts, lifecycle.Part{Name: "consumer", Run: func(ctx context.Context) error {
+		if err := s.waitForRedis(ctx); err != nil {
+			return err
+		}
+		return c.Run(ctx)
+	}})
+	return lifecycle.Run(ctx, s.log, drain, parts...)
+}
+
+// waitForRedis waits until Redis answers and checks that it is the deployment's.
+func (s *Service) waitForRedis(ctx context.Context) error {
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		err := s.rdb.Ping(ctx).Err()
+		if err == nil {
+			if err = redisclient.Check(ctx, s.rdb, s.cfg.Partitions); err == nil {
+				return nil
+			}
+			if s.rdb.Ping(ctx).Err() == nil && ctx.Err() == nil {
+				return err // it is there, and it is not what we need
+			}
+		}
+		s.log.WarnContext(ctx, "waiting for Redis", "err", err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+// name returns the consumer's name. Instances on one host have different ports, and keep them.
+func (s *Service) name(l net.Listener) (string, error) {
+	if s.cfg.ConsumerName != "" {
+		return s.cfg.ConsumerName, nil
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("CONSUMER_NAME is not set, and the host has no name: %w", err)
+	}
+	if l == nil {
+		return host, nil
+	}
+	return host + "-" + strconv.Itoa(l.Addr().(*net.TCPAddr).Port), nil
+}
+
+// Status tells how far the group has come, by partition. It needs Redis alone and changes nothing.
+func Status(ctx context.Context, cfg Config) (_ []lag.Partition, err error) {
+	rdb, err := redisclient.Open(cfg.RedisURL, redisclient.Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rdb.Close()) }()
+	return lag.Read(ctx, rdb, cfg.Partitions)
+}
