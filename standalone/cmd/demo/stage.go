@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+)
+
+//go:embed conversation.txt
+var conversation string
+
+// cue is a line of the script and who speaks it: 0 or 1.
+type cue struct {
+	speaker int
+	body    string
+}
+
+// readScript returns the conversation, from the top again until it has count lines.
+func readScript(count int) ([]cue, error) {
+	var once []cue
+	for text := range strings.Lines(conversation) {
+		text = strings.TrimSuffix(text, "\n")
+		if strings.HasPrefix(text, "#") || text == "" {
+			continue
+		}
+		name, body, ok := strings.Cut(text, ": ")
+		speaker := slices.Index([]string{"ada", "grace"}, name)
+		if !ok || speaker < 0 {
+			return nil, fmt.Errorf("conversation.txt: nobody speaks %q", text)
+		}
+		once = append(once, cue{speaker, body})
+	}
+	script := make([]cue, count)
+	for i := range script {
+		script[i] = once[i%len(once)]
+	}
+	return script, nil
+}
+
+// received is what of a server's frame matters here.
+type received struct {
+	Type         string         `json:"type"`
+	ChannelID    chat.ChannelID `json:"channel_id"`
+	ClientID     chat.ClientID  `json:"client_id"`
+	Seq          int64          `json:"seq"`
+	Body         string         `json:"body"`
+	Code         apierr.Code    `json:"code"`
+	Message      string         `json:"message"`
+	RetryAfterMS int64          `json:"retry_after_ms"`
+}
+
+// events are the frames that take a seq.
+var events = []string{"message", "edit", "delete", "reaction", "member_joined", "member_left", "channel_updated", "gap"}
+
+// stage is where the two talk. One goroutine uses it.
+type stage struct {
+	actors    [2]*actor
+	channel   chat.ChannelID
+	out       io.Writer
+	slow      bool // the rate limit sets the pace
+	latencies []time.Duration
+
+	// The line in hand: what its speaker got for it, and when the other heard it.
+	speaker *actor
+	current chat.ClientID
+	acked   int64 // seq, or 0
+	heard   time.Time
+	refused time.Duration // to wait before it is said again
+}
+
+func newStage(ada, grace *actor, channel chat.ChannelID, out io.Writer) *stage {
+	return &stage{actors: [2]*actor{ada, grace}, channel: channel, out: out}
+}
+
+func (s *stage) open(ctx context.Context) error {
+	for _, a := range s.actors {
+		if err := a.connect(ctx, s.channel); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *stage) close() {
+	for _, a := range s.actors {
+		a.disconnect()
+	}
+}
+
+// pace says how long it will take if the rate limit is what it takes.
+func (s *stage) pace(count int) string {
+	l := s.actors[0].limits
+	each := (count + 1) / 2
+	if l.RateMessages <= 0 || l.RateSeconds <= 0 || l.RateMessages >= each {
+		return ""
+	}
+	took := time.Duration(each/l.RateMessages*l.RateSeconds) * time.Second
+	if s.slow = took >= 5*time.Second; !s.slow {
+		return ""
+	}
+	return fmt.Sprintf("  This instance lets a user send %d messages in %d s, so this takes about %v. To be quicker: demo -own, or\n"+
+		"  demo -n 40, or start the instance with RATE_LIMIT=off.", l.RateMessages, l.RateSeconds, took)
+}
+
+// perform plays the script: a line is said when the other has heard the one before. It returns what was
+// acknowledged, in order.
+func (s *stage) perform(ctx context.Context, script []cue) ([]line, error) {
+	said := make([]line, 0, len(script))
+	for i, c := range script {
+		speaker := s.actors[c.speaker]
+		if err := s.wait(ctx, speaker.breath(time.Now()), nil); err != nil {
+			return nil, err
+		}
+		s.speaker, s.current, s.acked, s.heard = speaker, chat.NewClientID(), 0, time.Time{}
+		var began time.Time
+		for s.acked == 0 {
+			if err := s.wait(ctx, s.refused, nil); err != nil {
+				return nil, err
+			}
+			s.refused = 0
+			began = time.Now()
+			speaker.sends = append(speaker.sends, began)
+			if err := speaker.say(s.channel, s.current, i+1, c.body); err != nil {
+				return nil, err
+			}
+			if err := s.wait(ctx, patience, func() bool {
+				return s.refused > 0 || s.acked > 0 && !s.heard.IsZero()
+			}); err != nil {
+				return nil, err
+			}
+		}
+		s.latencies = append(s.latencies, s.heard.Sub(began))
+		said = append(said, line{s.acked, c.body})
+		if s.slow && (i+1)%20 == 0 {
+			fmt.Fprintf(s.out, "\r  %s of %s …\r", thousands(i+1), thousands(len(script)))
+		}
+	}
+	err := s.wait(ctx, patience, func() bool {
+		return len(s.actors[0].heard) >= len(script) && len(s.actors[1].heard) >= len(script)
+	})
+	return said, err
+}
+
+// breath is how long the actor has to wait to stay within the rate limit.
+func (a *actor) breath(now time.Time) time.Duration {
+	const margin = 100 * time.Millisecond // what the way to the server may differ
+	n := a.limits.RateMessages
+	if n <= 0 || len(a.sends) < n {
+		return 0
+	}
+	oldest := a.sends[len(a.sends)-n]
+	return max(0, oldest.Add(time.Duration(a.limits.RateSeconds)*time.Second+margin).Sub(now))
+}
+
+// wait takes in frames until the condition holds, or, without one, for as long as it is told.
+func (s *stage) wait(ctx context.Context, timeout time.Duration, until func() bool) error {
+	if timeout <= 0 && until == nil {
+		return nil
+	}
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	for until == nil || !until() {
+		who := 0
+		var data []byte
+		var ok bool
+		select {
+		case data, ok = <-s.actors[0].frames:
+		case data, ok = <-s.actors[1].frames:
+			who = 1
+		case <-timer.C:
+			if until == nil {
+				return nil
+			}
+			return fmt.Errorf("a message has not arrived within %v: %s heard %d, %s heard %d", timeout,
+				s.actors[0].name, len(s.actors[0].heard), s.actors[1].name, len(s.actors[1].heard))
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if !ok {
+			return fmt.Errorf("%s lost the connection: %w", s.actors[who].name, s.actors[who].lost)
+		}
+		if err := s.take(s.actors[who], data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// take looks at one frame that an actor got.
+func (s *stage) take(a *actor, data []byte) error {
+	var f received
+	if err := json.Unmarshal(data, &f); err != nil {
+		return fmt.Errorf("%s got a frame that is no JSON: %w", a.name, err)
+	}
+	switch {
+	case f.Type == "error" && f.Code == apierr.RateLimited:
+		s.refused = max(time.Duration(f.RetryAfterMS)*time.Millisecond, 100*time.Millisecond)
+	case f.Type == "error":
+		return fmt.Errorf("%s was refused: %s: %s", a.name, f.Code, f.Message)
+	case f.Type == "ack" && f.ClientID == s.current:
+		s.acked = f.Seq
+	case f.ChannelID == s.channel && slices.Contains(events, f.Type):
+		a.note(&f)
+		if f.ClientID == s.current && a != s.speaker {
+			s.heard = time.Now()
+		}
+	}
+	return nil
+}

@@ -1,0 +1,30 @@
+// Command standalone runs all of Parley in one process, with a PostgreSQL and a Redis of its own. See
+// --help for its settings.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/internal/lifecycle"
+	"parley.chat/standalone"
+	"parley.chat/standalone/internal/talk"
+)
+
+// quiet keeps go-redis from writing to the terminal, past our log, what it returns as errors as well.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
+
+func main() {
+	redis.SetLogger(quiet{})
+	lifecycle.Main(func(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) error {
+		if len(args) > 0 && args[0] == "talk" {
+			return talk.Run(ctx, args[1:], os.Stdin, os.Stdout, stderr)
+		}
+		return standalone.Run(ctx, args, getenv, stderr)
+	})
+}

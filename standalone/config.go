@@ -1,0 +1,124 @@
+package standalone
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"text/tabwriter"
+
+	chatservice "parley.chat/chat-service"
+	"parley.chat/internal/config"
+	syncservice "parley.chat/sync-service"
+	wsserver "parley.chat/ws-server"
+)
+
+// Config is the settings of the whole: its own, and the services', each under its usual name.
+type Config struct {
+	Addr        string     `env:"ADDR" envDefault:":8080" desc:"listen address of everything"`
+	DataDir     string     `env:"DATA_DIR" envDefault:"./.data" desc:"where the data is kept; made if need be, never deleted"`
+	DatabaseURL string     `env:"DATABASE_URL" desc:"a PostgreSQL of yours, 15 or newer; empty: a private one is started"`
+	RedisURL    string     `env:"REDIS_URL" desc:"a Redis of yours, 7.0 or newer, or several URLs, comma-separated, for a Cluster; empty: a private one is started"`
+	KeysDir     string     `env:"JWT_KEYS_DIR" desc:"keys that sign access tokens, made if need be; empty: keys in DATA_DIR"`
+	LogLevel    slog.Level `env:"LOG_LEVEL" envDefault:"warn" desc:"debug, info, warn or error"`
+
+	chat chatservice.Config
+	ws   wsserver.Config
+	sync syncservice.Config
+}
+
+// replaced are settings of the services that have no meaning in one process on one port: what they set
+// is given directly.
+var replaced = []string{"CHAT_ADDR", "WS_ADDR", "SYNC_ADDR", "JWKS_URL", "DATABASE_ROLE"}
+
+// LoadConfig reads the settings, the services' included. An error names each bad variable.
+func LoadConfig(getenv func(string) string) (Config, error) {
+	var cfg Config
+	services := func(name string) string {
+		if slices.Contains(replaced, name) {
+			return ""
+		}
+		return getenv(name)
+	}
+	errs := []error{config.Load(&cfg, getenv), config.Load(&cfg.chat, services), config.Load(&cfg.sync, services)}
+	var err error
+	cfg.ws, err = wsserver.LoadConfig(services)
+	if err = distinct(append(errs, err)); err != nil {
+		return cfg, err
+	}
+	if cfg.DataDir, err = filepath.Abs(cfg.DataDir); err != nil {
+		return cfg, &config.Error{Name: "DATA_DIR", Err: err}
+	}
+	if cfg.KeysDir == "" {
+		cfg.KeysDir = filepath.Join(cfg.DataDir, "keys")
+	}
+	return cfg, nil
+}
+
+// distinct joins errors, which may be joined themselves. A variable that several services read is
+// complained of once.
+func distinct(errs []error) error {
+	var kept []error
+	seen := map[string]bool{}
+	var add func(error)
+	add = func(err error) {
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			for _, e := range joined.Unwrap() {
+				add(e)
+			}
+			return
+		}
+		if err != nil && !seen[err.Error()] {
+			seen[err.Error()] = true
+			kept = append(kept, err)
+		}
+	}
+	for _, err := range errs {
+		add(err)
+	}
+	return errors.Join(kept...)
+}
+
+const intro = `Usage: standalone [talk]
+
+Runs all of Parley in one process on one port: chat-service, ws-server and sync-service, with a private
+PostgreSQL and a private Redis, which it finds on this machine or installs with apt-get or brew. Ctrl-C
+stops it; the data stays in DATA_DIR.
+
+  standalone           run
+  standalone talk      a WebSocket client for the terminal; standalone talk -h explains
+
+Settings are environment variables:
+
+`
+
+// usage writes the help.
+func usage(w io.Writer) {
+	fmt.Fprint(w, intro)
+	seen := slices.Clone(replaced)
+	list := func(cfg any) {
+		tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		for _, v := range config.Vars(cfg) {
+			if slices.Contains(seen, v.Name) {
+				continue
+			}
+			seen = append(seen, v.Name)
+			desc := v.Desc
+			if v.Default != "" {
+				desc += " (default " + v.Default + ")"
+			}
+			fmt.Fprintf(tw, "  %s\t%s\t%s\n", v.Name, v.Type, desc)
+		}
+		_ = tw.Flush() // a failed write to a terminal has nobody to tell
+	}
+	list(Config{})
+	for _, s := range []struct {
+		name string
+		cfg  any
+	}{{"chat-service", chatservice.Config{}}, {"ws-server", wsserver.Config{}}, {"sync-service", syncservice.Config{}}} {
+		fmt.Fprintf(w, "\nand those of %s:\n\n", s.name)
+		list(s.cfg)
+	}
+}

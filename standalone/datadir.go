@@ -1,0 +1,89 @@
+package standalone
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"parley.chat/internal/config"
+)
+
+// maxLog is the size from which the log of a private server is set aside when the server starts.
+const maxLog = 8 << 20
+
+// dataDir is the folder of an instance, locked against a second one.
+type dataDir struct {
+	path string
+	lock *os.File // closed by the kernel at the latest, which lets go of the lock
+	logs []*os.File
+}
+
+// openDataDir makes the folder if need be and locks it.
+func openDataDir(path string) (_ *dataDir, err error) {
+	defer func() {
+		if err != nil {
+			err = &config.Error{Name: "DATA_DIR", Err: err}
+		}
+	}()
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return nil, fmt.Errorf("make the folder: %w", err)
+	}
+	lock, err := os.OpenFile(filepath.Join(path, "standalone.lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, os.ErrPermission) {
+		return nil, fmt.Errorf("%w: the data belongs to another user; run as that user, or set DATA_DIR to another folder", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock the folder: %w", err)
+	}
+	err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		owner, _ := os.ReadFile(lock.Name()) // a courtesy; without it the message still holds
+		_ = lock.Close()
+		return nil, fmt.Errorf("%s is in use by another standalone%s; stop it, or give this one a folder and a port of its own, for example DATA_DIR=./.data2 ADDR=:8090",
+			path, describeOwner(string(owner)))
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock the folder: %w", err), lock.Close())
+	}
+	return &dataDir{path: path, lock: lock}, nil
+}
+
+// sign writes into the lock who holds it, for the message that a second instance prints.
+func (d *dataDir) sign(url string) {
+	_ = d.lock.Truncate(0) // a courtesy, see openDataDir
+	_, _ = d.lock.WriteAt(fmt.Appendf(nil, "%d %s\n", os.Getpid(), url), 0)
+}
+
+func describeOwner(signature string) string {
+	pid, url, ok := strings.Cut(strings.TrimSpace(signature), " ")
+	if !ok {
+		return ""
+	}
+	return " (process " + pid + ", " + url + ")"
+}
+
+// serverLog opens the log of a private server, to append to it.
+func (d *dataDir) serverLog(name string) (*os.File, error) {
+	path := filepath.Join(d.path, name)
+	if info, err := os.Stat(path); err == nil && info.Size() > maxLog {
+		if err := os.Rename(path, path+".old"); err != nil {
+			return nil, fmt.Errorf("set %s aside: %w", name, err)
+		}
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the log of a server: %w", err)
+	}
+	d.logs = append(d.logs, f)
+	return f, nil
+}
+
+func (d *dataDir) close() {
+	for _, f := range d.logs {
+		_ = f.Close() // the server that wrote to it has ended
+	}
+	_ = d.lock.Close()
+}

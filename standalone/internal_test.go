@@ -1,0 +1,66 @@
+package standalone
+
+import (
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"parley.chat/internal/telemetry"
+)
+
+// TestSubregistry: services that choose the same name neither panic nor spoil the page.
+func TestSubregistry(t *testing.T) {
+	t.Parallel()
+	reg := telemetry.NewRegistry("standalone")
+	for _, service := range []string{"a", "b"} {
+		sub, err := subregistry(reg, service)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// After the registration of the whole, as sync-service does it.
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "parley_same_total", Help: "The same."}, []string{"code"})
+		sub.MustRegister(c)
+		c.WithLabelValues("200").Inc()
+	}
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "parley_same_total" && len(f.GetMetric()) == 2 {
+			return
+		}
+	}
+	t.Error("parley_same_total is not there once for each service")
+}
+
+func TestBaseURL(t *testing.T) {
+	t.Parallel()
+	bound := &net.TCPAddr{Port: 8080}
+	for addr, want := range map[string]string{
+		":8080": "http://localhost:8080", "0.0.0.0:8080": "http://localhost:8080", "[::]:8080": "http://localhost:8080",
+		"127.0.0.1:0": "http://127.0.0.1:8080", "[::1]:8080": "http://[::1]:8080", "chat.example:8080": "http://chat.example:8080",
+	} {
+		if got := baseURL(addr, bound); got != want {
+			t.Errorf("baseURL(%q) = %s, want %s", addr, got, want)
+		}
+	}
+}
+
+func TestHints(t *testing.T) {
+	t.Parallel()
+	got := hints("http://localhost:8080", "./bin/standalone")
+	for _, want := range []string{
+		"curl -c parley.cookies http://localhost:8080/v1/signup", "curl -b parley.cookies http://localhost:8080/v1/channels",
+		"./bin/standalone talk -b parley.cookies ws://localhost:8080/ws", "npx -y wscat -c ws://localhost:8080/ws",
+	} {
+		if !strings.Contains(got, "\n  "+want) {
+			t.Errorf("hints lack %q:\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "%!") {
+		t.Errorf("hints are badly formatted:\n%s", got)
+	}
+}

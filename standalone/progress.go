@@ -1,0 +1,161 @@
+package standalone
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"parley.chat/internal/telemetry"
+)
+
+// progress tells a person how the start gets on. It is used from one goroutine at a time.
+type progress struct {
+	w     io.Writer
+	first time.Time // of the whole
+	since time.Time // of the step in hand
+	open  bool      // a line waits for its end
+	shown bool      // something was said
+}
+
+func newProgress(w io.Writer) *progress {
+	if w == nil {
+		w = io.Discard
+	}
+	return &progress{w: w, first: time.Now()}
+}
+
+func (p *progress) title(format string, args ...any) {
+	p.shown = true
+	fmt.Fprintf(p.w, format+"\n", args...)
+}
+
+// begin names a step and what it works with; done or end finishes its line.
+func (p *progress) begin(what, format string, args ...any) {
+	p.since, p.open = time.Now(), true
+	fmt.Fprintf(p.w, "  %-12s%s … ", what, fmt.Sprintf(format, args...))
+}
+
+func (p *progress) done(format string, args ...any) {
+	p.open = false
+	fmt.Fprintf(p.w, "%s (%s)\n", fmt.Sprintf(format, args...), seconds(time.Since(p.since)))
+}
+
+func (p *progress) note(format string, args ...any) {
+	fmt.Fprintf(p.w, "  %-12s%s\n", "", fmt.Sprintf(format, args...))
+}
+
+// end is the last word.
+func (p *progress) end(err error, dir string) {
+	if p.open {
+		p.open = false
+		fmt.Fprintln(p.w)
+	}
+	if err == nil && p.shown {
+		fmt.Fprintf(p.w, "Stopped. The data is kept in %s\n", dir)
+	}
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
+
+// slowStart is when a person begins to wonder what is being waited for.
+const slowStart = 5 * time.Second
+
+// herald says when everything answers, and how to try it.
+type herald struct {
+	progress *progress
+	checks   []telemetry.Check
+	run      Running
+	opts     Options
+}
+
+// announce is the last part: it is the first to hear of the stop.
+func (h *herald) announce(ctx context.Context) error {
+	p := h.progress
+	p.begin("Services", "chat-service, ws-server, sync-service")
+	if !h.await(ctx) {
+		return nil
+	}
+	p.done("ready")
+	fmt.Fprintf(p.w, "\nParley is up after %s: %s\n", seconds(time.Since(p.first)), h.run.URL)
+	if h.opts.Hints {
+		fmt.Fprint(p.w, hints(h.run.URL, command()))
+	}
+	if h.opts.Ready != nil {
+		h.opts.Ready(h.run)
+	}
+	<-ctx.Done()
+	fmt.Fprintln(p.w, "\nStopping …")
+	return nil
+}
+
+// await waits until every check passes, and reports false when ctx ends before.
+func (h *herald) await(ctx context.Context) bool {
+	told := false
+	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+		name, err := h.failing(ctx)
+		if err == nil {
+			return true
+		}
+		if !told && time.Since(h.progress.since) > slowStart {
+			told = true
+			fmt.Fprintf(h.progress.w, "waiting for %s: %v … ", name, err)
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(pause):
+		}
+	}
+}
+
+// failing returns the first check that does not pass.
+func (h *herald) failing(ctx context.Context) (string, error) {
+	for _, c := range h.checks {
+		if err := c.Check(ctx); err != nil {
+			return c.Name, err
+		}
+	}
+	return "", nil
+}
+
+// command returns how to call this program from here, for the lines to copy.
+func command() string {
+	path := cmp.Or(os.Args[0], "standalone")
+	if strings.HasPrefix(path, filepath.Join(os.TempDir(), "go-build")) {
+		return "go run parley.chat/standalone/cmd/standalone" // whose binary is gone when it ends
+	}
+	here, err := os.Getwd()
+	if err != nil || !filepath.IsAbs(path) {
+		return path
+	}
+	if relative, err := filepath.Rel(here, path); err == nil && filepath.IsLocal(relative) {
+		return "." + string(filepath.Separator) + relative
+	}
+	return path
+}
+
+// hints returns lines to paste. The names are new at each start, since names are taken only once.
+func hints(url, command string) string {
+	n := 1000 + rand.IntN(9000)
+	ws := "ws" + strings.TrimPrefix(url, "http") + "/ws"
+	json := "-H 'Content-Type: application/json' -d"
+	return fmt.Sprintf(`
+Try it in another terminal: sign up, create a channel, talk in it.
+
+  curl -c parley.cookies %[1]s/v1/signup %[2]s '{"username":"ada-%[3]d","email":"ada-%[3]d@example.com","password":"correct horse battery"}'
+  curl -b parley.cookies %[1]s/v1/channels %[2]s '{"name":"tea-%[3]d","kind":"public"}'
+  %[4]s talk -b parley.cookies %[5]s
+
+Any WebSocket client will do for the last:
+
+  npx -y wscat -c %[5]s -H "Cookie: $(awk '$6=="access_token"{print $6"="$7}' parley.cookies)"
+
+Ctrl-C stops everything and keeps the data.
+`, url, json, n, command, ws)
+}

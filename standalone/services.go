@@ -1,0 +1,129 @@
+package standalone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	chatservice "parley.chat/chat-service"
+	"parley.chat/internal/lifecycle"
+	"parley.chat/internal/telemetry"
+	syncservice "parley.chat/sync-service"
+	wsserver "parley.chat/ws-server"
+)
+
+// services are the three, wired to the stores and to each other.
+type services struct {
+	api, gateway http.Handler
+	checks       []telemetry.Check
+	parts        []lifecycle.Part // in the order of starting
+}
+
+// newServices makes the services. It starts nothing and connects to nothing.
+func newServices(cfg Config, st *stores, reg *prometheus.Registry, logs func(service string) *slog.Logger) (_ *services, err error) {
+	cfg.chat.Addr, cfg.ws.Addr, cfg.sync.Addr = "", "", ""
+	cfg.chat.DatabaseURL, cfg.ws.DatabaseURL, cfg.sync.DatabaseURL = st.databaseURL, st.databaseURL, st.databaseURL
+	cfg.chat.RedisURL, cfg.ws.RedisURL, cfg.sync.RedisURL = st.redisURL, st.redisURL, st.redisURL
+	cfg.chat.KeysDir = cfg.KeysDir
+	if cfg.sync.ConsumerName == "" {
+		if cfg.sync.ConsumerName, err = consumerName(cfg); err != nil {
+			return nil, err
+		}
+	}
+
+	regs := make(map[string]*prometheus.Registry)
+	for _, name := range []string{"chat-service", "ws-server", "sync-service"} {
+		if regs[name], err = subregistry(reg, name); err != nil {
+			return nil, err
+		}
+	}
+	chat, err := chatservice.New(cfg.chat, logs("chat-service"), regs["chat-service"])
+	if err != nil {
+		return nil, err
+	}
+	ws, err := wsserver.New(cfg.ws, chat.Keys(), regs["ws-server"], logs("ws-server"))
+	if err != nil {
+		return nil, errors.Join(err, chat.Close())
+	}
+	persister, err := syncservice.New(cfg.sync, logs("sync-service"), regs["sync-service"])
+	if err != nil {
+		return nil, errors.Join(err, chat.Close())
+	}
+
+	s := &services{api: chat.Handler(), gateway: ws.Handler()}
+	s.parts = append(
+		s.parts,
+		lifecycle.Part{Name: "sync-service", Run: persister.Run},
+		lifecycle.Part{Name: "chat-service", Run: func(ctx context.Context) error {
+			return errors.Join(chat.Run(ctx), chat.Close())
+		}},
+	)
+	for _, part := range ws.Parts() {
+		s.parts = append(s.parts, lifecycle.Part{Name: "ws-server " + part.Name, Run: part.Run})
+	}
+	s.check("chat-service", chat.Checks())
+	s.check("ws-server", ws.Checks())
+	s.check("sync-service", persister.Checks())
+	return s, nil
+}
+
+// check adds the checks of one service under its name.
+func (s *services) check(service string, checks []telemetry.Check) {
+	for _, c := range checks {
+		s.checks = append(s.checks, telemetry.Check{Name: service + "/" + c.Name, Check: c.Check})
+	}
+}
+
+// handler shares the one port out.
+func (s *services) handler(reg *prometheus.Registry) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", s.api)
+	mux.Handle("/ws", s.gateway)
+	mux.Handle("/ws/", s.gateway)
+	own := telemetry.Handler(reg, s.checks...)
+	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
+		mux.Handle(path, own)
+	}
+	return mux
+}
+
+// consumerName names the persister. A Redis of our own has no other one; in one that is shared the name
+// tells instances apart, and stays the same after a restart.
+func consumerName(cfg Config) (string, error) {
+	if cfg.RedisURL == "" {
+		return "standalone", nil
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("CONSUMER_NAME is not set, and the host has no name: %w", err)
+	}
+	_, port, err := net.SplitHostPort(cfg.Addr)
+	if err != nil {
+		port = cfg.Addr
+	}
+	return host + "-standalone-" + port, nil
+}
+
+// subregistry returns a registry of a service's own. Its metrics appear in reg with the label service, so
+// that two services may use one name.
+func subregistry(reg *prometheus.Registry, service string) (*prometheus.Registry, error) {
+	sub := prometheus.NewRegistry()
+	labelled := prometheus.WrapRegistererWith(prometheus.Labels{"service": service}, reg)
+	if err := labelled.Register(unchecked{sub}); err != nil {
+		return nil, fmt.Errorf("register the metrics of %s: %w", service, err)
+	}
+	return sub, nil
+}
+
+// unchecked collects from a registry that fills later: what it will hold cannot be described yet.
+type unchecked struct{ reg *prometheus.Registry }
+
+func (unchecked) Describe(chan<- *prometheus.Desc) {}
+
+func (u unchecked) Collect(ch chan<- prometheus.Metric) { u.reg.Collect(ch) }

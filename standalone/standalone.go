@@ -1,0 +1,147 @@
+// Package standalone runs the whole of Parley in one process on one port, on a machine with nothing
+// else: it finds or installs PostgreSQL and Redis, starts private ones, migrates, and serves.
+//
+// Everything starts in the order stores, persister, API, gateway, listener, and stops in the reverse
+// order, so that what is in hand is finished while the stores are still there. The port and the data
+// directory are taken first: a second instance fails before it has started anything. When a private
+// server dies, the process stops with an error. Acknowledged messages survive a power cut, since Redis
+// writes its append-only file at every command and PostgreSQL syncs its commits.
+package standalone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"syscall"
+	"time"
+
+	"parley.chat/internal/config"
+	"parley.chat/internal/lifecycle"
+	"parley.chat/internal/telemetry"
+)
+
+// drain bounds the stop of everything, the servers included.
+const drain = 40 * time.Second
+
+// Run is the program: it reads the settings from getenv, tells on stderr how it gets on, and serves
+// until ctx is done.
+func Run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) error {
+	if len(args) > 0 {
+		switch args[0] {
+		case "-h", "-help", "--help", "help":
+			usage(stderr)
+			return nil
+		}
+		return fmt.Errorf("unknown argument %q: settings come from the environment, see --help", args[0])
+	}
+	cfg, err := LoadConfig(getenv)
+	if err != nil {
+		return err
+	}
+	return Serve(ctx, cfg, Options{Progress: stderr, Log: stderr, Hints: true})
+}
+
+// Options are what Serve takes besides the settings.
+type Options struct {
+	Progress io.Writer     // is told how the start and the stop get on; default nobody
+	Log      io.Writer     // receives the log, and what an installation says; default nobody
+	Hints    bool          // tell Progress what to try
+	Ready    func(Running) // called once, when everything answers; default nothing
+}
+
+// Running tells where the parts of a running system are.
+type Running struct {
+	URL         string // of the API and the page; the gateway is at /ws
+	DatabaseURL string
+	RedisURL    string
+}
+
+// Serve runs the system until ctx is done. It owns every goroutine and every process that it starts.
+func Serve(ctx context.Context, cfg Config, opts Options) error {
+	if opts.Log == nil {
+		opts.Log = io.Discard
+	}
+	p := newProgress(opts.Progress)
+	log := telemetry.NewLogger(opts.Log, "standalone", cfg.LogLevel)
+	dir, err := openDataDir(cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	defer dir.close()
+	parts, err := start(ctx, cfg, opts, dir, p, log)
+	if err == nil {
+		err = lifecycle.Run(ctx, log, drain, parts...)
+	} else if ctx.Err() != nil {
+		log.DebugContext(ctx, "stopped while starting", "err", err)
+		err = nil
+	}
+	p.end(err, cfg.DataDir)
+	return err
+}
+
+// start takes the port, makes the stores ready, and returns what has to run. After an error nothing is
+// left running.
+func start(ctx context.Context, cfg Config, opts Options, dir *dataDir, p *progress, log *slog.Logger) (_ []lifecycle.Part, err error) {
+	listener, err := listen(ctx, cfg.Addr)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, listener.Close())
+		}
+	}()
+	run := Running{URL: baseURL(cfg.Addr, listener.Addr())}
+	dir.sign(run.URL)
+	p.title("Parley standalone, data in %s", cfg.DataDir)
+	st, err := openStores(ctx, cfg, dir, p, opts.Log, log)
+	if err != nil {
+		return nil, err
+	}
+	run.DatabaseURL, run.RedisURL = st.databaseURL, st.redisURL
+	reg := telemetry.NewRegistry("standalone")
+	sv, err := newServices(cfg, st, reg, func(service string) *slog.Logger {
+		return telemetry.NewLogger(opts.Log, service, cfg.LogLevel)
+	})
+	if err != nil {
+		return nil, errors.Join(err, st.stop(ctx))
+	}
+	h := herald{progress: p, checks: sv.checks, run: run, opts: opts}
+	return append(
+		append(st.parts(), sv.parts...),
+		lifecycle.Part{Name: "listener", Run: func(ctx context.Context) error {
+			return telemetry.ServeListener(ctx, listener, sv.handler(reg), log)
+		}},
+		lifecycle.Part{Name: "ready", Run: h.announce},
+	), nil
+}
+
+// listen takes the port. Whoever connects before the services are there waits in the backlog.
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	switch {
+	case err == nil:
+		return l, nil
+	case errors.Is(err, syscall.EADDRINUSE):
+		err = fmt.Errorf("%s is in use by another program; stop it, or choose another port, for example ADDR=:8090", addr)
+	case errors.Is(err, syscall.EACCES):
+		err = fmt.Errorf("%s needs more rights than we have; choose a port from 1024 up, for example ADDR=:8080", addr)
+	}
+	return nil, &config.Error{Name: "ADDR", Err: err}
+}
+
+// baseURL returns the address to type into a browser on this machine.
+func baseURL(addr string, bound net.Addr) string {
+	host, _, err := net.SplitHostPort(addr)
+	if ip := net.ParseIP(host); err != nil || host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	_, port, err := net.SplitHostPort(bound.String())
+	if err != nil {
+		return "http://" + host
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
