@@ -237,18 +237,3 @@ func TestNginx(t *testing.T) {
 		t.Error("nginx.conf is sticky: any gateway serves any client")
 	}
 }
-
-// TestOperations: the page for operators names every variable of every program.
-func TestOperations(t *testing.T) {
-	page, err := os.ReadFile(filepath.Join(root(t), "docs", "operations.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, program := range []string{"chat-service", "ws-server", "sync-service", "migrate", "standalone"} {
-		for _, variable := range slices.Sorted(maps.Keys(variables(t, program))) {
-			if !strings.Contains(string(page), "`"+variable+"`") {
-				t.Errorf("docs/operations.md does not name %s of %s", variable, program)
-			}
-		}
-	}
-}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"syscall"
@@ -29,7 +30,9 @@ func Main(run func(ctx context.Context, args []string, getenv func(string) strin
 		return
 	}
 	code := 1
-	if e, ok := errors.AsType[ExitCoder](err); ok {
+	// The end of a child process happens to look like an ExitCoder; its code is not ours.
+	_, child := errors.AsType[*exec.ExitError](err)
+	if e, ok := errors.AsType[ExitCoder](err); ok && !child {
 		code = e.ExitCode()
 	}
 	if msg := err.Error(); msg != "" {

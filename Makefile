@@ -1,0 +1,138 @@
+# Parley. `make` alone lists what there is to do. CI runs these targets and nothing else.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# What a shell has set must not change what is built and tested. All but the tests are built alike, so
+# that vet, linters and programs share what is compiled.
+export GOWORK      := $(CURDIR)/go.work
+export GOFLAGS     := -buildvcs=false -trimpath
+export CGO_ENABLED := 0
+
+GO      ?= go
+MODULES := $(shell sed -n 's|^[[:space:]]*\./\([^[:space:]]*\).*|\1|p' go.work)
+BIN     := $(CURDIR)/bin
+PROGRAMS := ./chat-service/cmd/chat-service ./ws-server/cmd/ws-server ./sync-service/cmd/sync-service \
+            ./shared-migrations/cmd/migrate ./standalone/cmd/standalone ./standalone/cmd/demo
+
+# Where the source is a git checkout that git can read, the binaries say which commit they are.
+VCS := $(if $(shell git rev-parse --verify --quiet HEAD 2>/dev/null),true,false)
+
+# The tools are built once for a version of them and of Go.
+TOOLS := $(CURDIR)/.tools/$(shell { cat tools/go.mod tools/go.sum; $(GO) version; } | cksum | cut -d' ' -f1)
+LINT  := $(TOOLS)/golangci-lint
+FUMPT := $(TOOLS)/gofumpt
+SUM   := $(TOOLS)/gotestsum
+BUILT := $(TOOLS)/.built
+
+# Settings of the tests: make test TESTFLAGS='-run TestX', FUZZTIME=1m, TIMEOUT=20m.
+TESTFLAGS ?=
+FUZZTIME  ?= 2s
+TIMEOUT   ?= 10m
+GOTEST     = CGO_ENABLED=1 GOFLAGS=-buildvcs=false PARLEY_BIN_DIR=$(BIN) $(SUM) --format pkgname --format-hide-empty-pkg -- \
+             -race -shuffle=on -timeout $(TIMEOUT) $(TESTFLAGS)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+##### Run
+
+.PHONY: run
+run: build ## run everything on http://localhost:8080; gets PostgreSQL and Redis if they are missing
+	@exec $(BIN)/standalone
+
+.PHONY: demo
+demo: build ## play a conversation of 1,000 messages and check what PostgreSQL holds
+	@exec $(BIN)/demo
+
+.PHONY: up
+up: ## run everything in containers on http://localhost:8080
+	docker compose up --build --detach --wait
+
+.PHONY: down
+down: ## stop the containers; their data stays
+	docker compose down
+
+##### Build
+
+.PHONY: build
+build: ## build the programs into bin/
+	@mkdir -p $(BIN)
+	$(GO) build -buildvcs=$(VCS) -ldflags '-s -w' -o $(BIN)/ $(PROGRAMS)
+
+.PHONY: build-alone
+build-alone: ## build each module without the workspace, as an image or another repository would
+	@for m in $(MODULES); do echo "build $$m alone"; (cd $$m && GOWORK=off $(GO) build -o /dev/null ./...) || exit 1; done
+
+.PHONY: tidy
+tidy: ## tidy every go.mod
+	@for m in $(MODULES) tools; do (cd $$m && GOWORK=off $(GO) mod tidy) || exit 1; done
+
+.PHONY: check-tidy
+check-tidy:
+	@for m in $(MODULES) tools; do (cd $$m && GOWORK=off $(GO) mod tidy -diff) || { echo "$$m: go.mod is not tidy: make tidy"; exit 1; }; done
+
+##### Check
+
+.PHONY: test
+test: ## get what is needed and check everything: format, vet, lint, builds, fuzz targets, tests, e2e
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory check-tidy check-fmt vet lint build build-alone
+	@$(MAKE) --no-print-directory fuzz
+	$(GOTEST) work
+
+.PHONY: unit
+unit: deps build ## run the tests of one module or of all but e2e: make unit M=ws-server
+	$(GOTEST) $(if $(M),./$(M)/...,$(patsubst %,./%/...,$(filter-out e2e,$(MODULES))))
+
+.PHONY: e2e
+e2e: deps build ## run the journeys and faults against the built programs
+	$(GOTEST) ./e2e/...
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME (2s)
+	@grep -rnoE '^func Fuzz[A-Za-z0-9_]*' --include='*_test.go' $(MODULES) | while IFS=: read -r file _ func; do \
+		name=$${func#func }; echo "fuzz ./$${file%/*} $$name"; \
+		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$${file%/*}" || exit 1; \
+	done
+
+.PHONY: bench
+bench: deps ## run the benchmarks of one module or of all: make bench M=ws-server
+	$(GO) test -run '^$$' -bench . -benchmem $(if $(M),./$(M)/...,work)
+
+.PHONY: vet
+vet: ## run go vet
+	$(GO) vet work
+
+.PHONY: lint
+lint: $(BUILT) ## run the linters, import rules among them
+	$(LINT) run $(patsubst %,./%/...,$(MODULES))
+
+.PHONY: fmt
+fmt: $(BUILT) ## format the source
+	$(FUMPT) -w $(MODULES)
+
+.PHONY: check-fmt
+check-fmt: $(BUILT)
+	@bad=$$($(FUMPT) -l $(MODULES)) && [ -z "$$bad" ] || { echo "not formatted (make fmt):"; echo "$$bad"; exit 1; }
+
+# The servers come from the product's own installer; the race detector needs a C compiler on Linux.
+.PHONY: deps
+deps: $(BUILT)
+	@command -v $${CC:-cc} >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 || { \
+		command -v apt-get >/dev/null 2>&1 && [ "$$(id -u)" = 0 ] && \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends gcc libc6-dev; \
+	} || { echo "The race detector needs a C compiler: install gcc or clang."; exit 1; }
+	@$(GO) run ./internal/localserver/ensure
+
+$(BUILT):
+	@echo "Building the tools (once for their versions; some minutes on a cold cache)."
+	@mkdir -p $(TOOLS)
+	@cd tools && GOWORK=off $(GO) build -o $(TOOLS)/ tool
+	@touch $@
+
+.PHONY: clean
+clean: ## remove what was built; data of make run stays in .data
+	rm -rf $(BIN) .tools coverage.out

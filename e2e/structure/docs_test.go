@@ -1,0 +1,48 @@
+package structure_test
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestOperations: the page for operators names every variable of every program.
+func TestOperations(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root(t), "docs", "operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, program := range []string{"chat-service", "ws-server", "sync-service", "migrate", "standalone"} {
+		for _, variable := range slices.Sorted(maps.Keys(variables(t, program))) {
+			if !strings.Contains(string(page), "`"+variable+"`") {
+				t.Errorf("docs/operations.md does not name %s of %s", variable, program)
+			}
+		}
+	}
+}
+
+// TestDependencies: the page names every direct dependency and the version that is used.
+func TestDependencies(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root(t), "docs", "dependencies.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	required := regexp.MustCompile(`(?m)^(?:require )?\s*([a-z0-9.-]+\.[a-z]+/\S+) (v\S+)$`) // without "// indirect"
+	eachFile(t, func(path string, source []byte) {
+		if filepath.Base(path) != "go.mod" || strings.HasPrefix(path, "tools/") {
+			return
+		}
+		for _, m := range required.FindAllStringSubmatch(string(source), -1) {
+			if strings.HasPrefix(m[1], "parley.chat/") {
+				continue
+			}
+			if !strings.Contains(string(page), "| `"+m[1]+"` | "+m[2]+" |") {
+				t.Errorf("docs/dependencies.md lacks %s %s of %s", m[1], m[2], path)
+			}
+		}
+	})
+}
