@@ -57,6 +57,7 @@ type Client struct {
 	Typing    *bool           `json:"typing"`
 	Seq       *int64          `json:"seq"`
 	Token     *string         `json:"token"`
+	After     string          `json:"after,omitempty"` // presence: the next of an answer
 
 	LastSeenSeq *int64            `json:"last_seen_seq"`
 	Epoch       string            `json:"epoch"`

@@ -3,6 +3,7 @@ package frame_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
@@ -84,6 +85,16 @@ func TestEvent_listsAreNeverNull(t *testing.T) {
 	e := frame.Event{Type: event.Message, ChannelID: channel, Seq: 1, ID: id, SenderID: ann, Body: "x", SentAt: sentAt}
 	if b, err := e.Encode(); err != nil || !bytes.Contains(b, []byte(`"mentions":[]`)) || !bytes.Contains(b, []byte(`"reply_to":null`)) {
 		t.Errorf("%s, %v", b, err)
+	}
+}
+
+// The repair script writes gap events by itself, from these parts.
+func TestGapParts(t *testing.T) {
+	e := frame.Event{Type: event.Gap, ChannelID: channel, Seq: 51, ID: id, From: 40, To: 42, SentAt: sentAt}
+	want, err := e.Encode()
+	parts := frame.GapParts(channel, id, sentAt)
+	if got := fmt.Sprintf("%s51%s40%s42%s", parts[0], parts[1], parts[2], parts[3]); err != nil || got != string(want) {
+		t.Errorf("got %s\nwant %s, %v", got, want, err)
 	}
 }
 

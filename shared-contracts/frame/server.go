@@ -110,6 +110,7 @@ type (
 		OnlineCount int            `json:"online_count"`
 		Joined      []chat.UserID  `json:"joined"`
 		Left        []chat.UserID  `json:"left"`
+		Next        string         `json:"next,omitempty"` // of an answer: asks for the next page of a large channel
 		Ref         string         `json:"ref,omitempty"`
 	}
 	// Pong answers Ping.

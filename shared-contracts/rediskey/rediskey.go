@@ -58,6 +58,12 @@ var crc16Table = func() (table [256]uint16) {
 	return table
 }()
 
+// LimitAddress counts the signups and logins of a client network. It belongs to no partition.
+func LimitAddress(network string) string { return "parley:limit:address:" + network }
+
+// LimitAccount counts the failed logins of an account. It belongs to no partition.
+func LimitAccount(account string) string { return "parley:limit:account:" + account }
+
 func tag(p int) string { return "parley:{" + strconv.Itoa(p) + "}:" }
 
 // Stream is the log of a partition, which the consumer group reads.
@@ -123,6 +129,9 @@ func UserRevoked(p int, u chat.UserID, s chat.SessionID) string {
 func Online(p int, c chat.ChannelID, gateway string) string {
 	return tag(p) + "online:" + c.String() + ":" + gateway
 }
+
+// OnlineCount is the hash in which the count of a channel with many users online is remembered.
+func OnlineCount(p int, c chat.ChannelID) string { return tag(p) + "online-count:" + c.String() }
 
 // GatewayChannels is the set of channels in which a gateway has users, per partition.
 func GatewayChannels(p int, gateway string) string {

@@ -1,6 +1,9 @@
 package rediskey
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"regexp"
 	"strconv"
 	"strings"
@@ -59,7 +62,8 @@ func names(p int) map[string]string {
 		"Counter": Counter(p, c), "Tail": Tail(p, c), "Idempotency": Idempotency(p, c, u, k),
 		"Cursor": Cursor(p, c), "Removed": Removed(p, c, u), "Topic": Topic(p, c), "PartitionTopic": PartitionTopic(p),
 		"UserTopic": UserTopic(p, u), "UserRate": UserRate(p, u), "UserBlocked": UserBlocked(p, u),
-		"UserRevoked": UserRevoked(p, u, s), "Online": Online(p, c, "gw-1"), "GatewayChannels": GatewayChannels(p, "gw-1"),
+		"UserRevoked": UserRevoked(p, u, s), "Online": Online(p, c, "gw-1"), "OnlineCount": OnlineCount(p, c),
+		"GatewayChannels": GatewayChannels(p, "gw-1"),
 	}
 }
 
@@ -72,7 +76,7 @@ func TestNames_golden(t *testing.T) {
 		"Cursor": "parley:{7}:cursor:" + c, "Removed": "parley:{7}:removed:" + c + ":" + u, "Topic": "parley:{7}:topic:" + c,
 		"PartitionTopic": "parley:{7}:topic:-", "UserTopic": "parley:{7}:user:" + u + ":topic", "UserRate": "parley:{7}:user:" + u + ":rate",
 		"UserBlocked": "parley:{7}:user:" + u + ":blocked", "UserRevoked": "parley:{7}:user:" + u + ":revoked:" + s,
-		"Online": "parley:{7}:online:" + c + ":gw-1", "GatewayChannels": "parley:{7}:gateway:gw-1:channels",
+		"Online": "parley:{7}:online:" + c + ":gw-1", "OnlineCount": "parley:{7}:online-count:" + c, "GatewayChannels": "parley:{7}:gateway:gw-1:channels",
 	}
 	got := names(7)
 	for builder, name := range want {
@@ -85,6 +89,24 @@ func TestNames_golden(t *testing.T) {
 	}
 	if !strings.HasPrefix(got["Topic"], TopicPrefix(7)) || !strings.HasPrefix(got["UserTopic"], UserTopicPrefix(7)) {
 		t.Error("a topic does not begin with its prefix")
+	}
+}
+
+// A builder that is missing above is one that nobody has looked at.
+func TestNames_areAll(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "rediskey.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := names(0)
+	for _, d := range file.Decls {
+		f, ok := d.(*ast.FuncDecl)
+		if !ok || !f.Name.IsExported() || f.Name.Name == "Of" || strings.HasSuffix(f.Name.Name, "Prefix") {
+			continue
+		}
+		if _, ok := known[f.Name.Name]; !ok {
+			t.Errorf("%s is not tested here", f.Name.Name)
+		}
 	}
 }
 

@@ -46,9 +46,8 @@ var errHelp = errors.New("help printed")
 
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) (err error) {
 	defer func() {
-		switch r := recover(); {
-		case r == errHelp:
-		case r != nil:
+		r := recover()
+		if e, ok := r.(error); r != nil && (!ok || !errors.Is(e, errHelp)) {
 			panic(r)
 		}
 	}()

@@ -28,7 +28,7 @@ func copyRows(ctx context.Context, tx pgx.Tx, rows []Row) error {
 	}
 	for i := range rows {
 		if rows[i].Kind == event.Gap {
-			if _, err := fillGap(ctx, tx, &rows[i]); err != nil {
+			if err := fillGap(ctx, tx, &rows[i]); err != nil {
 				return err
 			}
 		}

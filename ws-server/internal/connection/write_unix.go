@@ -27,7 +27,7 @@ func (c *Conn) write(b []byte) (int, error) {
 		a.fn = func(fd uintptr) bool {
 			for {
 				a.n, a.err = syscall.Write(int(fd), a.b)
-				if a.err != syscall.EINTR {
+				if !errors.Is(a.err, syscall.EINTR) {
 					return true // never wait: sockets of package net are non-blocking
 				}
 			}
