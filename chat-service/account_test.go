@@ -1,0 +1,619 @@
+package chatservice_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	chatservice "parley.chat/chat-service"
+	"parley.chat/internal/config"
+	"parley.chat/internal/testkit"
+	"parley.chat/internal/testkit/pgtest"
+	"parley.chat/internal/testkit/redistest"
+	"parley.chat/internal/token"
+	"parley.chat/shared-contracts/notice"
+	"parley.chat/shared-contracts/rediskey"
+)
+
+func TestSignupLoginRefreshLogout_bearer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.signup("Ann")
+	var me struct{ ID, Username, Email string }
+	w.get("/v1/me", ann.Token).into(t, http.StatusOK, &me)
+	if me.ID != ann.ID.String() || me.Username != "Ann" || me.Email != "Ann@example.com" {
+		t.Errorf("me = %+v", me)
+	}
+	for _, login := range []string{"Ann", "ANN", "ann@EXAMPLE.com"} {
+		var in loginAnswer
+		a := w.post("/v1/login", "", object{"login": login, "password": goodPassword, "session": "bearer"})
+		a.into(t, http.StatusOK, &in)
+		if in.User.ID != ann.ID || in.RefreshToken == "" || in.ExpiresIn < 890 || in.ExpiresIn > 900 {
+			t.Errorf("login as %s = %s", login, a.body)
+		}
+		if cookies := a.header.Values("Set-Cookie"); len(cookies) > 0 {
+			t.Errorf("a bearer session sets cookies: %v", cookies)
+		}
+	}
+	var next loginAnswer
+	w.post("/v1/refresh", "", object{"refresh_token": ann.Refresh}).into(t, http.StatusOK, &next)
+	renewed := w.userOf(next)
+	if renewed.Session != ann.Session || renewed.Refresh == ann.Refresh || renewed.Refresh == "" {
+		t.Errorf("refresh = %+v after %+v", renewed, ann)
+	}
+	if a := w.post("/v1/logout", renewed.Token, nil); a.status != http.StatusNoContent {
+		t.Fatalf("logout = %d %s", a.status, a.body)
+	}
+	w.get("/v1/me", renewed.Token).want(t, 401, "unauthenticated")
+	w.post("/v1/refresh", "", object{"refresh_token": renewed.Refresh}).want(t, 401, "unauthenticated")
+}
+
+func TestCookies(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	page := w.browser()
+	a := w.send(request{method: "POST", path: "/v1/signup", client: page, body: object{"username": "ann", "email": "a@example.com", "password": goodPassword}})
+	if a.status != http.StatusCreated || strings.Contains(string(a.body), "refresh_token") {
+		t.Fatalf("signup = %d %s, want no refresh token in the body", a.status, a.body)
+	}
+	for _, cookie := range a.header.Values("Set-Cookie") {
+		for _, want := range []string{"HttpOnly", "SameSite=Lax", "Max-Age="} {
+			if !strings.Contains(cookie, want) {
+				t.Errorf("cookie without %s: %s", want, cookie)
+			}
+		}
+		// httptest listens on 127.0.0.1, by plain http.
+		if strings.Contains(cookie, "Secure") {
+			t.Errorf("cookie is Secure: %s", cookie)
+		}
+	}
+	if n := len(a.header.Values("Set-Cookie")); n != 2 {
+		t.Fatalf("%d cookies, want 2", n)
+	}
+	if a := w.send(request{method: "GET", path: "/v1/me", client: page}); a.status != 200 {
+		t.Fatalf("me = %d %s", a.status, a.body)
+	}
+	refresh := func() string {
+		u, _ := url.Parse(w.url + "/v1/refresh")
+		for _, c := range page.Jar.Cookies(u) {
+			if c.Name == "refresh_token" {
+				return c.Value
+			}
+		}
+		return ""
+	}
+	before := refresh()
+	if a := w.send(request{method: "POST", path: "/v1/refresh", client: page}); a.status != 200 {
+		t.Fatalf("refresh = %d %s", a.status, a.body)
+	}
+	if after := refresh(); after == before || after == "" {
+		t.Errorf("refresh cookie %q after %q", after, before)
+	}
+	if a := w.send(request{method: "POST", path: "/v1/logout", client: page}); a.status != 204 {
+		t.Fatalf("logout = %d %s", a.status, a.body)
+	}
+	if refresh() != "" {
+		t.Error("logout leaves the refresh cookie")
+	}
+	w.send(request{method: "GET", path: "/v1/me", client: page}).want(t, 401, "unauthenticated")
+}
+
+func TestCookies_secure(t *testing.T) {
+	t.Parallel()
+	yes, no := true, false
+	for _, tt := range []struct {
+		name   string
+		secure *bool
+		proxy  bool
+		host   string
+		header map[string]string
+		want   bool
+	}{
+		{name: "loopback", host: "127.0.0.1:8080"},
+		{name: "localhost", host: "localhost"},
+		{name: "another host", host: "chat.example.com", want: true},
+		{name: "address of the network", host: "192.168.1.5:8080", want: true},
+		{name: "https by a trusted proxy", host: "localhost", proxy: true, header: map[string]string{"X-Forwarded-Proto": "https"}, want: true},
+		{name: "http by a trusted proxy", host: "localhost", proxy: true, header: map[string]string{"X-Forwarded-Proto": "http", "X-Forwarded-For": "127.0.0.1"}},
+		{name: "a proxy that nobody trusts", host: "localhost", header: map[string]string{"X-Forwarded-Proto": "http"}, want: true},
+		{name: "forced off", secure: &no, host: "chat.example.com"},
+		{name: "forced on", secure: &yes, host: "localhost", want: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, func(c *chatservice.Config) {
+				c.CookieSecure = tt.secure
+				if tt.proxy {
+					if err := c.Proxies.UnmarshalText([]byte("127.0.0.1")); err != nil {
+						t.Fatal(err)
+					}
+				}
+			})
+			req, err := http.NewRequest("POST", w.url+"/v1/signup", strings.NewReader(`{"username":"ann","email":"a@example.com","password":"correct horse"}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Host = tt.host
+			req.Header.Set("Content-Type", "application/json")
+			for k, v := range tt.header {
+				req.Header.Set(k, v)
+			}
+			resp, err := w.client.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if resp.StatusCode != 201 || len(resp.Cookies()) != 2 {
+				t.Fatalf("signup = %d with %d cookies", resp.StatusCode, len(resp.Cookies()))
+			}
+			for _, c := range resp.Cookies() {
+				if c.Secure != tt.want {
+					t.Errorf("cookie %s: Secure = %v, want %v", c.Name, c.Secure, tt.want)
+				}
+			}
+		})
+	}
+}
+
+func TestOrigin(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *chatservice.Config) { c.Origins = []string{"https://app.example.com"} })
+	page := w.browser()
+	signup := object{"username": "ann", "email": "a@example.com", "password": goodPassword}
+	from := func(origin string, r request) answer {
+		r.client, r.header = page, map[string]string{"Origin": origin}
+		return w.send(r)
+	}
+	from("https://evil.example.com", request{method: "POST", path: "/v1/signup", body: signup}).want(t, 403, "foreign_origin")
+	if a := from(w.url, request{method: "POST", path: "/v1/signup", body: signup}); a.status != 201 {
+		t.Fatalf("from our own page: %d %s", a.status, a.body)
+	}
+	channel := object{"name": "general", "kind": "public"}
+	for _, origin := range []string{"https://evil.example.com", "null", "http://app.example.com"} {
+		from(origin, request{method: "POST", path: "/v1/channels", body: channel}).want(t, 403, "foreign_origin")
+		from(origin, request{method: "POST", path: "/v1/refresh"}).want(t, 403, "foreign_origin")
+		from(origin, request{method: "POST", path: "/v1/logout"}).want(t, 403, "foreign_origin")
+	}
+	w.send(request{method: "POST", path: "/v1/channels", client: page, body: channel, header: map[string]string{"Sec-Fetch-Site": "cross-site"}}).
+		want(t, 403, "foreign_origin")
+	a := from("https://app.example.com", request{method: "POST", path: "/v1/channels", body: channel})
+	if a.status != 201 || a.header.Get("Access-Control-Allow-Origin") != "https://app.example.com" {
+		t.Errorf("from a page that may: %d %s, %v", a.status, a.body, a.header)
+	}
+	// curl sends cookies, and no Origin.
+	if a := w.send(request{method: "POST", path: "/v1/channels", client: page, body: object{"name": "second", "kind": "public"}}); a.status != 201 {
+		t.Errorf("without Origin: %d %s", a.status, a.body)
+	}
+	// A bearer token is sent by nobody's page but one that has it.
+	bob := w.signup("bob")
+	if a := w.send(request{
+		method: "POST", path: "/v1/channels", token: bob.Token, body: object{"name": "third", "kind": "public"},
+		header: map[string]string{"Origin": "https://evil.example.com"},
+	}); a.status != 201 {
+		t.Errorf("with a bearer token: %d %s", a.status, a.body)
+	}
+}
+
+func TestSignup_refuses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.signup("taken")
+	for _, tt := range []struct {
+		name                      string
+		username, email, password any
+		status                    int
+		code, field               string
+	}{
+		{"username in use", "Taken", "new@example.com", goodPassword, 409, "username_taken", "username"},
+		{"email in use", "fresh", "TAKEN@example.com", goodPassword, 409, "email_taken", "email"},
+		{"username short", "ab", "x@example.com", goodPassword, 422, "invalid_request", "username"},
+		{"username with blank", "a b c", "x@example.com", goodPassword, 422, "invalid_request", "username"},
+		{"username is a number", 7, "x@example.com", goodPassword, 422, "invalid_request", "username"},
+		{"no username", nil, "x@example.com", goodPassword, 422, "invalid_request", "username"},
+		{"email without @", "fresh", "example.com", goodPassword, 422, "invalid_request", "email"},
+		{"email with a name", "fresh", "Ann <a@example.com>", goodPassword, 422, "invalid_request", "email"},
+		{"email with NUL", "fresh", "a\x00@example.com", goodPassword, 422, "invalid_request", "email"},
+		{"password short", "fresh", "x@example.com", "seven77", 422, "invalid_request", "password"},
+		{"password long", "fresh", "x@example.com", strings.Repeat("x1", 101), 422, "invalid_request", "password"},
+		{"password common", "fresh", "x@example.com", "Password123", 422, "invalid_request", "password"},
+		{"password is the name", "fresh-name", "x@example.com", "fresh-name", 422, "invalid_request", "password"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := w.post("/v1/signup", "", object{"username": tt.username, "email": tt.email, "password": tt.password})
+			if p := a.want(t, tt.status, tt.code); len(p.Errors) != 1 || p.Errors[0].Field != tt.field {
+				t.Errorf("errors = %+v, want one of %s", p.Errors, tt.field)
+			}
+		})
+	}
+	if p := w.post("/v1/signup", "", object{}).want(t, 422, "invalid_request"); len(p.Errors) != 3 {
+		t.Errorf("an empty form is told of %d fields, want 3", len(p.Errors))
+	}
+	w.post("/v1/signup", "", object{"username": "fresh", "email": "x@example.com", "password": goodPassword, "session": "magic"}).
+		want(t, 422, "invalid_request")
+}
+
+func TestSignup_raceForAName(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const n = 8
+	statuses := make([]int, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			name := []string{"racer", "RACER"}[i%2]
+			a, err := w.try(request{method: "POST", path: "/v1/signup", body: object{
+				"username": name, "email": name + string(rune('a'+i)) + "@example.com", "password": goodPassword,
+			}})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			statuses[i] = a.status
+		})
+	}
+	wg.Wait()
+	won := 0
+	for _, s := range statuses {
+		switch s {
+		case http.StatusCreated:
+			won++
+		case http.StatusConflict:
+		default:
+			t.Errorf("status %d", s)
+		}
+	}
+	if users := w.count("select count(*) from users"); won != 1 || users != 1 {
+		t.Errorf("%d won, %d users; want 1 and 1: %v", won, users, statuses)
+	}
+}
+
+func TestLogin_wrongIsAlike(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.signup("ann")
+	answers := map[string]string{}
+	for name, login := range map[string]string{"known": "ann", "unknown": "nobody", "unknown email": "no@example.com", "odd": "a\x00b", "long": strings.Repeat("x", 9999)} {
+		a := w.post("/v1/login", "", object{"login": login, "password": "wrong horse"})
+		p := a.want(t, 401, "invalid_credentials")
+		answers[strings.ReplaceAll(string(a.body), p.RequestID, "")] = name
+	}
+	if len(answers) != 1 {
+		t.Errorf("answers differ: %v", answers)
+	}
+	w.post("/v1/login", "", object{"login": "ann"}).want(t, 422, "invalid_request")
+}
+
+func TestLogin_limitPerAccount(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.signup("ann")
+	w.signup("bob")
+	for _, login := range []string{"ann", "nobody"} {
+		for i := range 10 {
+			if login == "ann" && i%2 == 1 {
+				login = "ann@example.com" // the same account
+			}
+			w.post("/v1/login", "", object{"login": login, "password": "wrong horse"}).want(t, 401, "invalid_credentials")
+			login, _, _ = strings.Cut(login, "@")
+		}
+		a := w.post("/v1/login", "", object{"login": login, "password": goodPassword})
+		a.want(t, 429, "rate_limited")
+		if after := a.header.Get("Retry-After"); after == "" || after == "0" {
+			t.Errorf("Retry-After = %q", after)
+		}
+	}
+	// Nobody else is concerned, and a success forgives.
+	for range 3 {
+		for range 9 {
+			w.post("/v1/login", "", object{"login": "bob", "password": "wrong horse"}).want(t, 401, "invalid_credentials")
+		}
+		if a := w.post("/v1/login", "", object{"login": "bob", "password": goodPassword}); a.status != 200 {
+			t.Fatalf("bob = %d %s", a.status, a.body)
+		}
+	}
+}
+
+func TestLogin_manyAtOnceCannotOutrunTheLimit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.signup("ann")
+	var mu sync.Mutex
+	got := map[int]int{}
+	var wg sync.WaitGroup
+	for range 40 {
+		wg.Go(func() {
+			a, err := w.try(request{method: "POST", path: "/v1/login", body: object{"login": "ann", "password": "wrong horse"}})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			mu.Lock()
+			got[a.status]++
+			mu.Unlock()
+		})
+	}
+	wg.Wait()
+	if got[401] != 10 || got[429] != 30 {
+		t.Errorf("statuses = %v, want 10 times 401 and 30 times 429", got)
+	}
+}
+
+func TestLogin_limitPerAddress(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *chatservice.Config) {
+		c.LoginAttempts = config.Rate{Count: 30, Per: time.Minute}
+		if err := c.Proxies.UnmarshalText([]byte("127.0.0.0/8, 10.0.0.0/8")); err != nil {
+			t.Fatal(err)
+		}
+	})
+	from := func(forwarded string) answer {
+		return w.send(request{
+			method: "POST", path: "/v1/login", body: object{"login": "nobody-" + forwarded, "password": "wrong horse"},
+			header: map[string]string{"X-Forwarded-For": forwarded},
+		})
+	}
+	for i := range 30 {
+		// What stands before the address that the proxy saw is the client's invention.
+		from("192.0.2."+string(rune('0'+i%10))+", 198.51.100.7, 10.1.1.1").want(t, 401, "invalid_credentials")
+		if i == 0 {
+			from("198.51.100.8").want(t, 401, "invalid_credentials")
+		}
+	}
+	from("198.51.100.7").want(t, 429, "rate_limited")
+	from("198.51.100.8").want(t, 401, "invalid_credentials")
+	w.post("/v1/login", "", object{"login": "x", "password": "wrong horse"}).want(t, 401, "invalid_credentials")
+}
+
+// TestLogin_renewsOldHashes: a hash made with other parameters is replaced at the next login.
+func TestLogin_renewsOldHashes(t *testing.T) {
+	t.Parallel()
+	db, r := pgtest.Open(t), redistest.NewServer(t)
+	newWorldOn(t, db, r).signup("ann")
+	w := newWorldOn(t, db, r, func(c *chatservice.Config) { c.Argon2Time = 2 })
+	hash := func() (h string) {
+		if err := w.db.QueryRow(t.Context(), "select password_hash from users").Scan(&h); err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	if !strings.Contains(hash(), ",t=1,") {
+		t.Fatalf("hash = %s", hash())
+	}
+	for range 2 {
+		if a := w.post("/v1/login", "", object{"login": "ann", "password": goodPassword}); a.status != 200 {
+			t.Fatalf("login = %d %s", a.status, a.body)
+		}
+		if !strings.Contains(hash(), ",t=2,") {
+			t.Errorf("hash = %s, want it renewed", hash())
+		}
+	}
+}
+
+func TestRefresh_reuseEndsTheFamily(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.signup("ann")
+	other := w.post("/v1/login", "", object{"login": "ann", "password": goodPassword, "session": "bearer"})
+	var elsewhere loginAnswer
+	other.into(t, 200, &elsewhere)
+
+	var second, third loginAnswer
+	w.post("/v1/refresh", "", object{"refresh_token": ann.Refresh}).into(t, 200, &second)
+	w.post("/v1/refresh", "", object{"refresh_token": second.RefreshToken}).into(t, 200, &third)
+	w.post("/v1/refresh", "", object{"refresh_token": ann.Refresh}).want(t, 401, "unauthenticated")
+	w.post("/v1/refresh", "", object{"refresh_token": third.RefreshToken}).want(t, 401, "unauthenticated")
+	w.settled() // the mark is set by the relay
+	w.get("/v1/me", third.AccessToken).want(t, 401, "unauthenticated")
+	// Another login of the same user is another family.
+	if a := w.get("/v1/me", elsewhere.AccessToken); a.status != 200 {
+		t.Errorf("the other session: %d %s", a.status, a.body)
+	}
+	w.post("/v1/refresh", "", object{"refresh_token": "nonsense"}).want(t, 401, "unauthenticated")
+	w.post("/v1/refresh", "", object{}).want(t, 401, "unauthenticated")
+	w.post("/v1/refresh", "", nil).want(t, 401, "unauthenticated")
+}
+
+// TestRefresh_race: of many who bring the same token one gets a pair, which the others have made
+// worthless: whoever copied the token is out.
+func TestRefresh_race(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.signup("ann")
+	const n = 8
+	// The row is held until all of them are at it.
+	tx, err := w.db.Begin(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(context.Background(), "select 1 from refresh_tokens for update"); err != nil {
+		t.Fatal(err)
+	}
+	answers := make([]answer, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			var err error
+			if answers[i], err = w.try(request{method: "POST", path: "/v1/refresh", body: object{"refresh_token": ann.Refresh}}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	testkit.Until(t, 10*time.Second, func() error {
+		waiting := w.count("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+		if waiting < n {
+			return fmt.Errorf("%d wait for the row", waiting)
+		}
+		return nil
+	})
+	if err := tx.Rollback(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	won := 0
+	for _, a := range answers {
+		if a.status == 200 {
+			won++
+			var pair loginAnswer
+			a.into(t, 200, &pair)
+			w.post("/v1/refresh", "", object{"refresh_token": pair.RefreshToken}).want(t, 401, "unauthenticated")
+		} else if a.status != 401 {
+			t.Errorf("status %d %s", a.status, a.body)
+		}
+	}
+	if won != 1 {
+		t.Errorf("%d got a pair, want 1", won)
+	}
+}
+
+func TestSessions(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann, bob := w.signup("ann"), w.signup("bob")
+	var in loginAnswer
+	w.send(request{
+		method: "POST", path: "/v1/login", body: object{"login": "ann", "password": goodPassword, "session": "bearer"},
+		header: map[string]string{"User-Agent": "phone\xff\u0080"},
+	}).into(t, 200, &in)
+	phone := w.userOf(in)
+	var list struct {
+		Items []struct {
+			ID        string `json:"id"`
+			UserAgent string `json:"user_agent"`
+			Address   string `json:"address"`
+			Current   bool   `json:"current"`
+		} `json:"items"`
+	}
+	w.get("/v1/sessions", ann.Token).into(t, 200, &list)
+	if len(list.Items) != 2 || list.Items[0].ID != phone.Session.String() || list.Items[0].UserAgent != "phone" ||
+		list.Items[0].Current || !list.Items[1].Current || list.Items[1].Address != "127.0.0.1" {
+		t.Fatalf("sessions = %+v", list.Items)
+	}
+	path := "/v1/sessions/" + phone.Session.String()
+	w.send(request{method: "DELETE", path: path, token: bob.Token}).want(t, 404, "not_found")
+	if a := w.get("/v1/me", phone.Token); a.status != 200 {
+		t.Fatalf("a stranger ended the session: %d", a.status)
+	}
+	topic := rediskey.UserTopic(rediskey.Of(ann.ID.UUID, partitions), ann.ID)
+	sub := w.rdb.SSubscribe(t.Context(), topic)
+	defer sub.Close()
+	if _, err := sub.Receive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // again is no error
+		if a := w.send(request{method: "DELETE", path: path, token: ann.Token}); a.status != 204 {
+			t.Fatalf("revoke = %d %s", a.status, a.body)
+		}
+	}
+	w.get("/v1/me", phone.Token).want(t, 401, "unauthenticated")
+	if a := w.get("/v1/me", ann.Token); a.status != 200 {
+		t.Errorf("the session that revoked: %d", a.status)
+	}
+	msg, err := sub.ReceiveMessage(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := notice.Decode([]byte(msg.Payload))
+	if err != nil || n.Kind != notice.SessionRevoked || n.UserID != ann.ID || n.SessionID == nil || *n.SessionID != phone.Session {
+		t.Errorf("notice = %s, %v", msg.Payload, err)
+	}
+}
+
+func TestRefresh_tellsTheGateways(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.signup("ann")
+	sub := w.rdb.SSubscribe(t.Context(), rediskey.UserTopic(rediskey.Of(ann.ID.UUID, partitions), ann.ID))
+	defer sub.Close()
+	if _, err := sub.Receive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var in loginAnswer
+	w.post("/v1/refresh", "", object{"refresh_token": ann.Refresh}).into(t, 200, &in)
+	msg, err := sub.ReceiveMessage(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := notice.Decode([]byte(msg.Payload))
+	if err != nil || n.Kind != notice.SessionRenewed || n.SessionID == nil || *n.SessionID != ann.Session ||
+		n.ExpiresAt == nil || !n.ExpiresAt.Equal(w.verify(in.AccessToken).ExpiresAt) {
+		t.Errorf("notice = %s, %v", msg.Payload, err)
+	}
+}
+
+func TestLogout_withTheRefreshTokenAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.signup("ann")
+	if a := w.post("/v1/logout", "", object{"refresh_token": ann.Refresh}); a.status != 204 {
+		t.Fatalf("logout = %d %s", a.status, a.body)
+	}
+	w.get("/v1/me", ann.Token).want(t, 401, "unauthenticated")
+	w.post("/v1/logout", "", nil).want(t, 401, "unauthenticated")
+}
+
+func TestMe_patch(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.signup("ann")
+	patch := func(body any) answer {
+		return w.send(request{method: "PATCH", path: "/v1/me", token: ann.Token, body: body})
+	}
+	var me struct {
+		DisplayName string `json:"display_name"`
+		Bio         string `json:"bio"`
+		AvatarURL   string `json:"avatar_url"`
+	}
+	patch(object{"display_name": "Ann <b>", "bio": "line\nline"}).into(t, 200, &me)
+	patch(object{"avatar_url": "https://example.com/a.png"}).into(t, 200, &me)
+	if me.DisplayName != "Ann <b>" || me.Bio != "line\nline" || me.AvatarURL != "https://example.com/a.png" {
+		t.Errorf("me = %+v", me)
+	}
+	patch(object{"display_name": nil, "bio": ""}).into(t, 200, &me)
+	if me.DisplayName != "Ann <b>" || me.Bio != "" {
+		t.Errorf("me = %+v", me)
+	}
+	for field, value := range map[string]any{
+		"display_name": strings.Repeat("x", 81), "bio": strings.Repeat("x", 501), "avatar_url": "javascript:alert(1)",
+	} {
+		if p := patch(object{field: value}).want(t, 422, "invalid_request"); p.Errors[0].Field != field {
+			t.Errorf("%s: errors = %+v", field, p.Errors)
+		}
+	}
+	w.exec("update users set deleted_at = now()")
+	w.get("/v1/me", ann.Token).want(t, 401, "unauthenticated")
+	w.post("/v1/login", "", object{"login": "ann", "password": goodPassword}).want(t, 401, "invalid_credentials")
+	w.post("/v1/refresh", "", object{"refresh_token": ann.Refresh}).want(t, 401, "unauthenticated")
+}
+
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.signup("ann")
+	files, err := filepath.Glob(filepath.Join(w.keys, "*.pem"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("keys = %v, %v", files, err)
+	}
+	if info, err := os.Stat(files[0]); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode = %v, %v", info, err)
+	}
+	var set struct{ Keys []json.RawMessage }
+	w.get("/.well-known/jwks.json", "").into(t, 200, &set)
+	if len(set.Keys) != 1 || strings.Contains(string(set.Keys[0]), `"d"`) {
+		t.Errorf("key set = %s", set.Keys)
+	}
+	testkit.Until(t, 10*time.Second, func() error { // the service has just started
+		_, err := token.DecodeJWKS([]byte(w.rdb.Get(t.Context(), rediskey.JWKS).Val()))
+		return err
+	})
+	if a := w.get("/v1/me", ann.Token); a.status != 200 {
+		t.Errorf("me = %d", a.status)
+	}
+}

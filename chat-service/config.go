@@ -1,0 +1,62 @@
+package chatservice
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"parley.chat/internal/config"
+)
+
+// Config is the settings of chat-service, as package config reads them from the environment. Its zero
+// value is not usable: the defaults are in the tags.
+type Config struct {
+	Addr     string     `env:"CHAT_ADDR" envDefault:":8080" desc:"address to listen on"`
+	LogLevel slog.Level `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error"`
+
+	DatabaseURL      string `env:"DATABASE_URL" envDefault:"postgres://localhost:5432/parley" desc:"PostgreSQL"`
+	DatabaseRole     string `env:"DATABASE_ROLE" envDefault:"parley_chat" desc:"role that the service takes in the database"`
+	DatabaseMaxConns int    `env:"DATABASE_MAX_CONNS" envDefault:"20" desc:"most connections to PostgreSQL"`
+	RedisURL         string `env:"REDIS_URL" envDefault:"redis://localhost:6379/0" desc:"Redis; several, comma-separated, for a Cluster"`
+	Partitions       int    `env:"STREAM_PARTITIONS" envDefault:"16" desc:"partitions of the log; fixed for a deployment"`
+
+	KeysDir    string        `env:"JWT_KEYS_DIR" envDefault:".data/jwt" desc:"folder of the keys that sign access tokens; made at the first start, shared by all instances"`
+	AccessTTL  time.Duration `env:"ACCESS_TOKEN_TTL" envDefault:"15m" desc:"how long an access token is good for"`
+	RefreshTTL time.Duration `env:"REFRESH_TOKEN_TTL" envDefault:"720h" desc:"how long a session lives without a refresh"`
+
+	Origins      config.List  `env:"PUBLIC_ORIGINS" desc:"origins of pages, besides our own, that may call with cookies"`
+	Proxies      config.CIDRs `env:"TRUSTED_PROXIES" desc:"networks of proxies whose X-Forwarded-For and -Proto count"`
+	CookieSecure *bool        `env:"COOKIE_SECURE" desc:"mark cookies Secure; unset: always but for plain http to a loopback address"`
+
+	LoginFailures config.Rate `env:"LOGIN_FAILURES" envDefault:"10/15m" desc:"failed logins per account"`
+	LoginAttempts config.Rate `env:"LOGIN_ATTEMPTS" envDefault:"30/1m" desc:"signups and logins per client address"`
+
+	Argon2MemoryMiB int `env:"ARGON2_MEMORY_MIB" envDefault:"19" desc:"memory of a password hash"`
+	Argon2Time      int `env:"ARGON2_TIME" envDefault:"2" desc:"passes of a password hash"`
+	Argon2Threads   int `env:"ARGON2_THREADS" envDefault:"1" desc:"threads of a password hash"`
+	HashConcurrency int `env:"HASH_CONCURRENCY" envDefault:"0" desc:"password hashes computed at once; 0: one per CPU"`
+	HashQueue       int `env:"HASH_QUEUE" envDefault:"64" desc:"signups and logins that may wait for a hash; more are refused"`
+
+	RequestTimeout time.Duration `env:"REQUEST_TIMEOUT" envDefault:"10s" desc:"longest that a request may take"`
+	DrainTimeout   time.Duration `env:"DRAIN_TIMEOUT" envDefault:"25s" desc:"longest that stopping may take"`
+}
+
+// check refuses what no reader of one variable alone could.
+func (c *Config) check() error {
+	var errs []error
+	positive := func(name string, ok bool) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("%s: must be above 0", name))
+		}
+	}
+	positive("DATABASE_MAX_CONNS", c.DatabaseMaxConns > 0)
+	positive("STREAM_PARTITIONS", c.Partitions > 0)
+	positive("ACCESS_TOKEN_TTL", c.AccessTTL > 0)
+	positive("REFRESH_TOKEN_TTL", c.RefreshTTL > 0)
+	positive("LOGIN_FAILURES", c.LoginFailures.Count > 0 && c.LoginFailures.Per > 0)
+	positive("LOGIN_ATTEMPTS", c.LoginAttempts.Count > 0 && c.LoginAttempts.Per > 0)
+	positive("REQUEST_TIMEOUT", c.RequestTimeout > 0)
+	positive("DRAIN_TIMEOUT", c.DrainTimeout > 0)
+	return errors.Join(errs...)
+}

@@ -1,0 +1,107 @@
+// Package account is who uses Parley: signup, login, sessions and their refresh tokens, profiles.
+//
+// A session is one login, and the family of all refresh tokens that it ever had. Each of them is good
+// once: one that comes again was copied, so its session ends, whoever has the newer one.
+package account
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"parley.chat/internal/eventlog"
+	"parley.chat/internal/token"
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+
+	"parley.chat/chat-service/internal/httpapi"
+	"parley.chat/chat-service/internal/password"
+	"parley.chat/chat-service/internal/revoked"
+)
+
+// Config configures a Service. A zero optional field means its default.
+type Config struct {
+	API     *httpapi.API     // required, as are the next seven
+	DB      *bun.DB          //
+	Log     *eventlog.Log    // tells gateways of renewed sessions
+	Hasher  *password.Hasher //
+	Issuer  *token.Issuer    //
+	Limits  *Limits          //
+	Revoked *revoked.Marks   //
+	Poke    func()           // wakes the outbox's relay
+
+	RefreshTTL time.Duration // default 30 days: how long a session lives without a refresh
+	Logger     *slog.Logger  // default slog.Default()
+}
+
+// Service is the feature. It is safe for concurrent use.
+type Service struct{ cfg Config }
+
+// New checks cfg and registers the endpoints.
+func New(cfg Config) (*Service, error) {
+	if cfg.API == nil || cfg.DB == nil || cfg.Log == nil || cfg.Hasher == nil || cfg.Issuer == nil ||
+		cfg.Limits == nil || cfg.Revoked == nil || cfg.Poke == nil {
+		return nil, errors.New("account: a required field of Config is missing")
+	}
+	if cfg.RefreshTTL == 0 {
+		cfg.RefreshTTL = 30 * 24 * time.Hour
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	s := &Service{cfg: cfg}
+	s.register()
+	return s, nil
+}
+
+// user is a row of users.
+type user struct {
+	bun.BaseModel `bun:"table:users,alias:u"`
+
+	ID           chat.UserID `bun:"id,pk,type:uuid"`
+	Username     string      `bun:"username"`
+	Email        string      `bun:"email"`
+	PasswordHash string      `bun:"password_hash"`
+	DisplayName  string      `bun:"display_name"`
+	Bio          string      `bun:"bio"`
+	AvatarURL    string      `bun:"avatar_url"`
+	CreatedAt    time.Time   `bun:"created_at"`
+}
+
+// Me is a user as they see themselves.
+type Me struct {
+	ID          chat.UserID `json:"id"`
+	Username    string      `json:"username"`
+	Email       string      `json:"email"`
+	DisplayName string      `json:"display_name"`
+	Bio         string      `json:"bio"`
+	AvatarURL   string      `json:"avatar_url"`
+	CreatedAt   chat.Time   `json:"created_at"`
+}
+
+func (u *user) me() Me {
+	return Me{u.ID, u.Username, u.Email, u.DisplayName, u.Bio, u.AvatarURL, chat.At(u.CreatedAt)}
+}
+
+// errGone is the answer to the valid token of a user who has been deleted.
+func errGone() error { return apierr.New(apierr.Unauthenticated, "this account is gone") }
+
+// Clean forgets, every hour until ctx is done, refresh tokens and sessions that no longer matter: a
+// token that is older than any session lives without a refresh tells nothing, used or not.
+func (s *Service) Clean(ctx context.Context) error {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := s.clean(ctx); err != nil && ctx.Err() == nil {
+				s.cfg.Logger.WarnContext(ctx, "old sessions not removed", "err", err)
+			}
+		}
+	}
+}

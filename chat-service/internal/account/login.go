@@ -1,0 +1,100 @@
+package account
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/uptrace/bun"
+
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+)
+
+// login begins a session for whoever knows the password. An unknown name costs the same steps and gets
+// the same answer as a wrong password.
+func (s *Service) login(ctx context.Context, name, pass string, d device) (*user, tokens, error) {
+	if err := s.cfg.Limits.address(ctx, d.address); err != nil {
+		return nil, tokens{}, err
+	}
+	u, err := s.find(ctx, name)
+	if err != nil {
+		return nil, tokens{}, err
+	}
+	account := nobody(name)
+	if u != nil {
+		account = u.ID.String() // one count for both of its names
+	}
+	if err := s.cfg.Limits.account(ctx, account); err != nil {
+		return nil, tokens{}, err
+	}
+	outdated, err := s.verify(ctx, u, pass)
+	if err != nil {
+		return nil, tokens{}, err
+	}
+	s.cfg.Limits.forgive(ctx, account)
+	if outdated {
+		s.renewHash(ctx, u, pass)
+	}
+	var t tokens
+	err = s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		t, err = s.begin(ctx, tx, u, d)
+		return err
+	})
+	if err != nil {
+		return nil, tokens{}, fmt.Errorf("log in: %w", err)
+	}
+	return u, t, nil
+}
+
+// verify answers InvalidCredentials unless pass is the password of u, who may be nil.
+func (s *Service) verify(ctx context.Context, u *user, pass string) (outdated bool, err error) {
+	ok := false
+	if u == nil {
+		err = s.cfg.Hasher.VerifyNobody(ctx, pass)
+	} else {
+		ok, outdated, err = s.cfg.Hasher.Verify(ctx, pass, u.PasswordHash)
+	}
+	if err != nil {
+		return false, err
+	}
+	if !ok {
+		return false, apierr.New(apierr.InvalidCredentials, "the login or the password is wrong")
+	}
+	return outdated, nil
+}
+
+// find returns the user of a username or an email address, or nil.
+func (s *Service) find(ctx context.Context, name string) (*user, error) {
+	if chat.CheckLine(name, maxEmailChars) != nil {
+		return nil, nil // nobody's name, and nothing that PostgreSQL could be asked
+	}
+	column := "username"
+	if strings.Contains(name, "@") { // no username has one
+		column = "email"
+	}
+	u := new(user)
+	err := s.cfg.DB.NewSelect().Model(u).
+		Where("lower(?) = lower(?)", bun.Ident(column), name).Where("deleted_at is null").Scan(ctx)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find the user of a login: %w", err)
+	}
+	return u, nil
+}
+
+// renewHash keeps a hash made with the parameters of now. The login does not depend on it.
+func (s *Service) renewHash(ctx context.Context, u *user, pass string) {
+	hash, err := s.cfg.Hasher.Hash(ctx, pass)
+	if err == nil {
+		_, err = s.cfg.DB.NewUpdate().Model((*user)(nil)).Set("password_hash = ?", hash).
+			Where("id = ? and password_hash = ?", u.ID, u.PasswordHash).Exec(ctx)
+	}
+	if err != nil {
+		s.cfg.Logger.WarnContext(ctx, "password hash not renewed", "user_id", u.ID.String(), "err", err)
+	}
+}

@@ -1,0 +1,109 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/mail"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/uptrace/bun"
+
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+
+	"parley.chat/chat-service/internal/password"
+)
+
+const maxEmailChars = 254
+
+// device is what a session remembers of where it was begun.
+type device struct{ userAgent, address string }
+
+// signup makes a user and their first session.
+func (s *Service) signup(ctx context.Context, username, email, pass string, d device) (*user, tokens, error) {
+	if err := checkSignup(username, email, pass); err != nil {
+		return nil, tokens{}, err
+	}
+	if err := s.cfg.Limits.address(ctx, d.address); err != nil {
+		return nil, tokens{}, err
+	}
+	hash, err := s.cfg.Hasher.Hash(ctx, pass)
+	if err != nil {
+		return nil, tokens{}, err
+	}
+	u := &user{ID: chat.NewUserID(), Username: username, Email: email, PasswordHash: hash, CreatedAt: time.Now()}
+	var t tokens
+	err = s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		if _, err := tx.NewInsert().Model(u).Exec(ctx); err != nil {
+			return taken(err)
+		}
+		t, err = s.begin(ctx, tx, u, d)
+		return err
+	})
+	if err != nil {
+		return nil, tokens{}, fmt.Errorf("sign up: %w", err)
+	}
+	return u, t, nil
+}
+
+// checkSignup collects what is wrong with every field at once, as a form wants it.
+func checkSignup(username, email, pass string) error {
+	var fields []apierr.Field
+	check := func(field string, err error) {
+		if err != nil {
+			fields = append(fields, apierr.Field{Field: field, Message: err.Error()})
+		}
+	}
+	check("username", chat.CheckUsername(username))
+	check("email", checkEmail(email))
+	check("password", password.Check(pass, username, email))
+	return invalid(fields)
+}
+
+// invalid returns the error of fields, or nil when there are none.
+func invalid(fields []apierr.Field) error {
+	if len(fields) == 0 {
+		return nil
+	}
+	return &apierr.Error{
+		Code: apierr.InvalidRequest, Fields: fields,
+		Message: fields[0].Field + " " + fields[0].Message,
+	}
+}
+
+// checkEmail accepts one bare address. Whether it has a reader, only a message to it could tell.
+func checkEmail(email string) error {
+	if err := chat.CheckLine(email, maxEmailChars); err != nil {
+		return err
+	}
+	addr, err := mail.ParseAddress(email)
+	if err != nil || addr.Address != email || addr.Name != "" || strings.ContainsAny(email, "\" ()<>[]:;\\,") {
+		return errors.New("is not an email address")
+	}
+	if _, domain, _ := strings.Cut(email, "@"); strings.HasPrefix(domain, ".") || strings.HasSuffix(domain, ".") {
+		return errors.New("is not an email address")
+	}
+	return nil
+}
+
+// taken maps the constraints that settle who was first with a name.
+func taken(err error) error {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "23505" {
+		switch e.ConstraintName {
+		case "users_username_key":
+			return &apierr.Error{
+				Code: apierr.UsernameTaken, Message: "this username is taken",
+				Fields: []apierr.Field{{Field: "username", Message: "is taken"}}, Err: err,
+			}
+		case "users_email_key":
+			return &apierr.Error{
+				Code: apierr.EmailTaken, Message: "this email address has an account",
+				Fields: []apierr.Field{{Field: "email", Message: "is taken"}}, Err: err,
+			}
+		}
+	}
+	return err
+}

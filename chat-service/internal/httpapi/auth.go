@@ -1,0 +1,88 @@
+package httpapi
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"parley.chat/internal/token"
+	"parley.chat/shared-contracts/apierr"
+)
+
+const userKey = "parley.user"
+
+// UserOf returns who is asking. It is for endpoints registered with Private.
+func UserOf(c echo.Context) token.Claims {
+	user, ok := userOf(c)
+	if !ok {
+		panic("httpapi: UserOf at an endpoint that is not private")
+	}
+	return user
+}
+
+func userOf(c echo.Context) (token.Claims, bool) {
+	user, ok := c.Get(userKey).(token.Claims)
+	return user, ok
+}
+
+// authenticate lets those through who bring a valid token of a session that has not ended.
+func (a *API) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		user, err := a.Authenticate(c)
+		if err != nil {
+			return err
+		}
+		c.Set(userKey, user)
+		return next(c)
+	}
+}
+
+// Authenticate returns who is asking, or why that cannot be known. The cookie comes before the header,
+// as it does at the gateway; a cookie counts for a write from one of our own pages only.
+func (a *API) Authenticate(c echo.Context) (token.Claims, error) {
+	raw, byCookie := accessToken(c.Request())
+	if raw == "" {
+		return token.Claims{}, apierr.New(apierr.Unauthenticated, "this needs a login: send the access token as cookie or bearer")
+	}
+	if byCookie {
+		if err := a.CheckOrigin(c); err != nil {
+			return token.Claims{}, err
+		}
+	}
+	ctx := c.Request().Context()
+	user, err := a.cfg.Verifier.Verify(ctx, raw)
+	switch {
+	case errors.Is(err, token.ErrExpired):
+		return token.Claims{}, apierr.Wrap(err, apierr.Unauthenticated, "the access token has expired: refresh it")
+	case errors.Is(err, token.ErrInvalid):
+		return token.Claims{}, apierr.Wrap(err, apierr.Unauthenticated, "the access token is not valid")
+	case err != nil:
+		return token.Claims{}, apierr.Wrap(err, apierr.Unavailable, "the access token cannot be verified now")
+	case a.cfg.Revoked(ctx, user.UserID, user.SessionID):
+		return token.Claims{}, apierr.New(apierr.Unauthenticated, "this session has ended")
+	}
+	return user, nil
+}
+
+// accessToken takes the token from where the client put it.
+func accessToken(r *http.Request) (raw string, byCookie bool) {
+	if cookie, err := r.Cookie(accessCookie); err == nil && cookie.Value != "" {
+		return cookie.Value, true
+	}
+	scheme, raw, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", false
+	}
+	return strings.TrimSpace(raw), false
+}
+
+// CheckOrigin refuses a write that a page of another origin has made a browser send. Requests without
+// Origin and Sec-Fetch-Site come from no browser, and reads pass.
+func (a *API) CheckOrigin(c echo.Context) error {
+	if err := a.origins.Check(c.Request()); err != nil {
+		return apierr.Wrap(err, apierr.ForeignOrigin, "pages of this origin may not do this")
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+package httpapi
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+)
+
+// Client is where a request came from.
+type Client struct {
+	Addr netip.Addr // invalid when unknown, as on a Unix socket
+	// Plain says that the request came over plain http to this machine's own loopback address, the one
+	// case in which a cookie that is not Secure does no harm.
+	Plain bool
+}
+
+// Client returns where the request came from. What its headers say counts only when a trusted proxy
+// has written them.
+func (a *API) Client(c echo.Context) Client {
+	r := c.Request()
+	addr := addrOf(r.RemoteAddr)
+	https := r.TLS != nil
+	forwarded := r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("X-Forwarded-Proto") != "" || r.Header.Get("Forwarded") != ""
+	trusted := addr.IsValid() && a.cfg.Proxies.Contains(addr)
+	if trusted {
+		https = strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
+		addr = a.beforeProxies(addr, r.Header.Values("X-Forwarded-For"))
+	}
+	return Client{
+		Addr: addr,
+		// A proxy that we do not trust may have taken https off and changed the host.
+		Plain: !https && loopback(r.Host) && (trusted || !forwarded),
+	}
+}
+
+// beforeProxies walks the list back to the first address that is not one of our proxies: what stands
+// before it was written by the client and may be anything.
+func (a *API) beforeProxies(addr netip.Addr, lists []string) netip.Addr {
+	hops := strings.Split(strings.Join(lists, ","), ",")
+	for i := len(hops) - 1; i >= 0 && a.cfg.Proxies.Contains(addr); i-- {
+		hop := addrOf(strings.TrimSpace(hops[i]))
+		if !hop.IsValid() {
+			break
+		}
+		addr = hop
+	}
+	return addr
+}
+
+// addrOf reads an address with or without a port.
+func addrOf(s string) netip.Addr {
+	if ap, err := netip.ParseAddrPort(s); err == nil {
+		return ap.Addr().Unmap().WithZone("")
+	}
+	addr, err := netip.ParseAddr(s)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return addr.Unmap().WithZone("")
+}
+
+func loopback(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(strings.ToLower(host), "["), "]")
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback()
+}
+
+// secure says whether cookies of the answer carry Secure.
+func (a *API) secure(c echo.Context) bool {
+	if a.cfg.CookieSecure != nil {
+		return *a.cfg.CookieSecure
+	}
+	return !a.Client(c).Plain
+}
+
+const (
+	accessCookie  = "access_token"
+	refreshCookie = "refresh_token"
+	// refreshPath keeps the refresh token from the gateway and from the page's files: refresh and logout
+	// alone take it.
+	refreshPath = "/v1"
+)
+
+// SetCookies hands a session to a browser, each token for as long as it is good.
+func (a *API) SetCookies(c echo.Context, access string, accessSeconds int, refresh string, refreshSeconds int) {
+	a.cookie(c, accessCookie, access, "/", accessSeconds)
+	a.cookie(c, refreshCookie, refresh, refreshPath, refreshSeconds)
+}
+
+// ClearCookies takes the session from a browser.
+func (a *API) ClearCookies(c echo.Context) {
+	a.cookie(c, accessCookie, "", "/", -1)
+	a.cookie(c, refreshCookie, "", refreshPath, -1)
+}
+
+func (a *API) cookie(c echo.Context, name, value, path string, seconds int) {
+	c.SetCookie(&http.Cookie{
+		Name: name, Value: value, Path: path, MaxAge: seconds,
+		HttpOnly: true, Secure: a.secure(c), SameSite: http.SameSiteLaxMode,
+	})
+}
+
+// RefreshCookie returns the refresh token that the browser sent, or "".
+func RefreshCookie(c echo.Context) string {
+	cookie, err := c.Cookie(refreshCookie)
+	if err != nil {
+		return ""
+	}
+	return cookie.Value
+}

@@ -1,0 +1,139 @@
+// Package httpapi is what every endpoint of chat-service has in common: the router, who is asking and
+// from where, how a request is read, how an error is answered, and what is logged and counted.
+//
+// A feature registers its endpoints with Public or Private; its handlers return errors, which become
+// problem details (RFC 9457) in one place. The package starts no goroutines.
+package httpapi
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"parley.chat/internal/config"
+	"parley.chat/internal/token"
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+)
+
+// Config configures an API. A zero optional field means its default.
+type Config struct {
+	Verifier *token.Verifier // required
+	// Revoked reports whether a session has ended before its token. It must not block for long.
+	Revoked func(ctx context.Context, user chat.UserID, session chat.SessionID) bool // required
+
+	Origins      []string     // of pages besides our own that may call us
+	Proxies      config.CIDRs // whose word on the client's address and scheme counts
+	CookieSecure *bool        // nil: by the request
+
+	Timeout  time.Duration // default 10s for a request
+	MaxBytes int64         // default 128 KiB of request body
+	Logger   *slog.Logger  // default slog.Default()
+	Registry prometheus.Registerer
+}
+
+// API is the router.
+type API struct {
+	cfg     Config
+	echo    *echo.Echo
+	origins *http.CrossOriginProtection
+	metrics metrics
+}
+
+// New checks cfg and returns a router without endpoints.
+func New(cfg Config) (*API, error) {
+	if cfg.Verifier == nil || cfg.Revoked == nil {
+		return nil, errors.New("httpapi: Verifier and Revoked are required")
+	}
+	cfg.Timeout, cfg.MaxBytes = cmp.Or(cfg.Timeout, 10*time.Second), cmp.Or(cfg.MaxBytes, 128<<10)
+	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
+	a := &API{cfg: cfg, echo: echo.New(), origins: http.NewCrossOriginProtection()}
+	for _, o := range cfg.Origins {
+		if err := a.origins.AddTrustedOrigin(o); err != nil {
+			return nil, fmt.Errorf("PUBLIC_ORIGINS: %w", err)
+		}
+	}
+	a.metrics = newMetrics(cfg.Registry)
+	a.echo.HTTPErrorHandler = a.writeError
+	a.echo.JSONSerializer = plainJSON{}
+	a.echo.Use(a.observe, a.recoverPanic, secureHeaders)
+	if len(cfg.Origins) > 0 {
+		a.echo.Use(middleware.CORSWithConfig(middleware.CORSConfig{
+			AllowOrigins: cfg.Origins, AllowCredentials: true, MaxAge: 600,
+			AllowMethods:  []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
+			AllowHeaders:  []string{"Content-Type", "Authorization", "Idempotency-Key", headerRequestID},
+			ExposeHeaders: []string{headerRequestID, "Retry-After", "Location"},
+		}))
+	}
+	a.echo.Use(a.limit)
+	return a, nil
+}
+
+// ServeHTTP answers a request.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.echo.ServeHTTP(w, r) }
+
+// Public registers an endpoint for anybody.
+func (a *API) Public(method, path string, h echo.HandlerFunc) { a.echo.Add(method, path, h) }
+
+// Private registers an endpoint for those who bring a valid token; see UserOf.
+func (a *API) Private(method, path string, h echo.HandlerFunc) {
+	a.echo.Add(method, path, h, a.authenticate)
+}
+
+// Routes lists what is registered, as "METHOD path".
+func (a *API) Routes() []string {
+	var routes []string
+	for _, r := range a.echo.Routes() {
+		routes = append(routes, r.Method+" "+r.Path)
+	}
+	return routes
+}
+
+// limit bounds what a request may take: bytes and time. A store that hangs costs the time, no more.
+func (a *API) limit(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		whole := c.Request()
+		defer c.SetRequest(whole) // what comes after wants to know whether the client has gone, not whether cancel ran
+		ctx, cancel := context.WithTimeout(whole.Context(), a.cfg.Timeout)
+		defer cancel()
+		r := whole.WithContext(ctx)
+		r.Body = http.MaxBytesReader(c.Response(), r.Body, a.cfg.MaxBytes)
+		c.SetRequest(r)
+		return next(c)
+	}
+}
+
+func secureHeaders(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		h := c.Response().Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Cache-Control", "no-store")
+		return next(c)
+	}
+}
+
+// recoverPanic turns a panic into an error, so that it is answered, logged and counted like one.
+func (a *API) recoverPanic(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) (err error) {
+		defer func() {
+			switch r := recover(); r {
+			case nil:
+			case http.ErrAbortHandler:
+				panic(r) // the server's own way to drop a connection
+			default:
+				err = apierr.Wrap(panicked(r), apierr.Internal, "something went wrong on our side")
+			}
+		}()
+		return next(c)
+	}
+}

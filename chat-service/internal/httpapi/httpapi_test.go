@@ -1,0 +1,270 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"database/sql/driver"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"parley.chat/internal/token"
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// rig is an API whose log can be read.
+type rig struct {
+	*API
+	key  token.SigningKey
+	logs bytes.Buffer
+	reg  *prometheus.Registry
+}
+
+func newRig(t *testing.T, set func(*Config)) *rig {
+	t.Helper()
+	key, err := token.NewSigningKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{key: key, reg: prometheus.NewRegistry()}
+	cfg := Config{
+		Verifier: token.NewVerifier(token.StaticKeys{key.ID: key.Public()}),
+		Revoked:  func(context.Context, chat.UserID, chat.SessionID) bool { return false },
+		Logger:   slog.New(slog.NewJSONHandler(&r.logs, nil)), Registry: r.reg,
+	}
+	if set != nil {
+		set(&cfg)
+	}
+	if r.API, err = New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (r *rig) do(req *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	r.ServeHTTP(w, req)
+	return w
+}
+
+func TestErrors(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		err   error
+		code  apierr.Code
+		level string
+	}{
+		{"ours", apierr.New(apierr.Conflict, "no"), apierr.Conflict, "INFO"},
+		{"ours, wrapped", fmt.Errorf("load: %w", apierr.New(apierr.NotFound, "no")), apierr.NotFound, "INFO"},
+		{"foreign", errors.New("secret detail"), apierr.Internal, "ERROR"},
+		{"deadline", fmt.Errorf("load: %w", context.DeadlineExceeded), apierr.Unavailable, "WARN"},
+		{"bad connection", driver.ErrBadConn, apierr.Unavailable, "WARN"},
+		{"refused", &net.OpError{Op: "dial", Err: errors.New("refused")}, apierr.Unavailable, "WARN"},
+		{"end of stream", fmt.Errorf("read: %w", io.EOF), apierr.Unavailable, "WARN"},
+		{"shutting down", &pgconn.PgError{Code: "57P01"}, apierr.Unavailable, "WARN"},
+		{"too many connections", &pgconn.PgError{Code: "53300"}, apierr.Unavailable, "WARN"},
+		{"deadlock", &pgconn.PgError{Code: "40P01"}, apierr.Unavailable, "WARN"},
+		{"undefined table", &pgconn.PgError{Code: "42P01"}, apierr.Internal, "ERROR"},
+		{"invalid text", &pgconn.PgError{Code: "22021"}, apierr.Internal, "ERROR"},
+		{"redis pool", redis.ErrPoolTimeout, apierr.Unavailable, "WARN"},
+		{"redis nil", redis.Nil, apierr.Internal, "ERROR"},
+		{"echo", echo.ErrNotFound, apierr.NotFound, "INFO"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, nil)
+			r.Public("GET", "/x", func(echo.Context) error { return tt.err })
+			w := r.do(httptest.NewRequest("GET", "/x", http.NoBody))
+			var p Problem
+			if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
+				t.Fatal(err)
+			}
+			if p.Code != tt.code || p.Status != tt.code.HTTPStatus() || w.Code != p.Status {
+				t.Errorf("status %d, problem %+v; want %s", w.Code, p, tt.code)
+			}
+			if strings.Contains(w.Body.String(), "secret") {
+				t.Errorf("the client sees %s", w.Body)
+			}
+			if logs := r.logs.String(); !strings.Contains(logs, `"level":"`+tt.level+`"`) || strings.Count(logs, "\n") != 1 {
+				t.Errorf("log: %s, want one line of level %s", logs, tt.level)
+			}
+		})
+	}
+}
+
+func TestPanicIsAnswered(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.Public("GET", "/x", func(echo.Context) error { panic("boom") })
+	w := r.do(httptest.NewRequest("GET", "/x", http.NoBody))
+	if w.Code != 500 || strings.Contains(w.Body.String(), "boom") {
+		t.Errorf("answer %d %s", w.Code, w.Body)
+	}
+	if logs := r.logs.String(); !strings.Contains(logs, "panic: boom") || !strings.Contains(logs, "httpapi_test.go") {
+		t.Errorf("log: %s", logs)
+	}
+}
+
+func TestTimeout(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.Timeout = 10 * time.Millisecond })
+	r.Public("GET", "/x", func(c echo.Context) error {
+		<-c.Request().Context().Done()
+		return c.Request().Context().Err()
+	})
+	if w := r.do(httptest.NewRequest("GET", "/x", http.NoBody)); w.Code != 503 {
+		t.Errorf("status %d, want 503", w.Code)
+	}
+}
+
+func TestClientWentAway(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.Public("GET", "/x", func(c echo.Context) error { return c.Request().Context().Err() })
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r.do(httptest.NewRequestWithContext(ctx, "GET", "/x", http.NoBody))
+	if logs := r.logs.String(); !strings.Contains(logs, `"status":499`) || !strings.Contains(logs, `"level":"INFO"`) {
+		t.Errorf("log: %s, want 499 and no alarm", logs)
+	}
+}
+
+// TestLogKeepsSecrets: a line has who and what, and nothing that lets in.
+func TestLogKeepsSecrets(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.Private("POST", "/x/:id", func(c echo.Context) error {
+		_, err := io.ReadAll(c.Request().Body)
+		return errors.Join(err, errors.New("fault"))
+	})
+	user := token.Claims{UserID: chat.NewUserID(), SessionID: chat.NewSessionID(), Username: "ann"}
+	raw, _, err := token.NewIssuer(r.key, 0).Issue(user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	channel := chat.NewChannelID().String()
+	req := httptest.NewRequest("POST", "/x/"+channel+"?q=query-text", strings.NewReader("body-text"))
+	req.Header.Set("Authorization", "Bearer "+raw)
+	req.Header.Set("X-Request-Id", "req-1")
+	req.AddCookie(&http.Cookie{Name: "other", Value: "cookie-text"})
+	w := r.do(req)
+	if w.Header().Get("X-Request-Id") != "req-1" {
+		t.Errorf("request id = %q", w.Header().Get("X-Request-Id"))
+	}
+	logs := r.logs.String()
+	for _, secret := range []string{raw, raw[:20], "body-text", "query-text", "cookie-text"} {
+		if strings.Contains(logs, secret) {
+			t.Errorf("the log has %q: %s", secret, logs)
+		}
+	}
+	for _, want := range []string{user.UserID.String(), user.SessionID.String(), channel, "req-1", `"route":"/x/:id"`} {
+		if !strings.Contains(logs, want) {
+			t.Errorf("the log lacks %q: %s", want, logs)
+		}
+	}
+}
+
+func TestMetricsAreBounded(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.Public("GET", "/x/:id", func(c echo.Context) error { return c.NoContent(204) })
+	for i := range 20 {
+		r.do(httptest.NewRequest("GET", fmt.Sprint("/x/", i), http.NoBody))
+		r.do(httptest.NewRequest("GET", fmt.Sprint("/nothing/", i), http.NoBody))
+		r.do(httptest.NewRequest(fmt.Sprint("METHOD", i), "/x/1", http.NoBody))
+	}
+	if n := testutil.CollectAndCount(r.metrics.requests); n != 3 {
+		t.Errorf("%d series, want 3", n)
+	}
+}
+
+func TestRequestID(t *testing.T) {
+	t.Parallel()
+	for given, kept := range map[string]bool{"abc-1.2_X": true, "": false, strings.Repeat("x", 65): false, "a b": false, "a\nb": false, "é": false} {
+		if got := requestID(given); (got == given) != kept || got == "" {
+			t.Errorf("requestID(%q) = %q", given, got)
+		}
+	}
+}
+
+func TestClient(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) {
+		if err := c.Proxies.UnmarshalText([]byte("10.0.0.0/8, ::1")); err != nil {
+			t.Fatal(err)
+		}
+	})
+	for _, tt := range []struct{ name, remote, forwarded, want string }{
+		{"direct", "192.0.2.1:99", "", "192.0.2.1"},
+		{"forged by a client", "192.0.2.1:99", "198.51.100.1", "192.0.2.1"},
+		{"by a proxy", "10.0.0.1:99", "198.51.100.1", "198.51.100.1"},
+		{"by two proxies", "10.0.0.1:99", "198.51.100.1, 10.0.0.2", "198.51.100.1"},
+		{"forged before a proxy", "10.0.0.1:99", "203.0.113.9, 198.51.100.1", "198.51.100.1"},
+		{"a proxy says nothing", "10.0.0.1:99", "", "10.0.0.1"},
+		{"a proxy says nonsense", "10.0.0.1:99", "198.51.100.1, unknown", "10.0.0.1"},
+		{"IPv6 proxy, with port", "[::1]:99", "[2001:db8::7]:1234", "2001:db8::7"},
+		{"mapped IPv4", "[::ffff:10.0.0.1]:99", "198.51.100.1", "198.51.100.1"},
+		{"unix socket", "@", "198.51.100.1", "invalid IP"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			req := httptest.NewRequest("GET", "/", http.NoBody)
+			req.RemoteAddr = tt.remote
+			if tt.forwarded != "" {
+				req.Header.Set("X-Forwarded-For", tt.forwarded)
+			}
+			got := r.Client(r.echo.NewContext(req, httptest.NewRecorder())).Addr
+			if got.String() != tt.want {
+				t.Errorf("address = %v, want %s", got, tt.want)
+			}
+		})
+	}
+	if a := addrOf("fe80::1%eth0"); a != netip.MustParseAddr("fe80::1") {
+		t.Errorf("zone is kept: %v", a)
+	}
+}
+
+// TestAuthenticate_cookieFirst: as the gateway does it.
+func TestAuthenticate_cookieFirst(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	var got string
+	r.Private("GET", "/x", func(c echo.Context) error { got = UserOf(c).Username; return c.NoContent(204) })
+	issue := func(name string) string {
+		raw, _, err := token.NewIssuer(r.key, 0).Issue(token.Claims{UserID: chat.NewUserID(), SessionID: chat.NewSessionID(), Username: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	req := httptest.NewRequest("GET", "/x", http.NoBody)
+	req.Header.Set("Authorization", "bearer "+issue("header"))
+	r.do(req)
+	if got != "header" {
+		t.Errorf("user = %q", got)
+	}
+	req.AddCookie(&http.Cookie{Name: "access_token", Value: issue("cookie")})
+	r.do(req)
+	if got != "cookie" {
+		t.Errorf("user = %q, want that of the cookie", got)
+	}
+}

@@ -1,0 +1,122 @@
+package httpapi
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"parley.chat/shared-contracts/apierr"
+)
+
+const headerRequestID = "X-Request-Id"
+
+// unmatched stands for the route of a request that no endpoint took: paths are not bounded.
+const unmatched = "unmatched"
+
+type metrics struct {
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	inFlight prometheus.Gauge
+}
+
+func newMetrics(reg prometheus.Registerer) metrics {
+	with := promauto.With(reg)
+	return metrics{
+		requests: with.NewCounterVec(prometheus.CounterOpts{
+			Name: "parley_chat_http_requests_total", Help: "Requests answered.",
+		}, []string{"method", "route", "code"}),
+		duration: with.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "parley_chat_http_request_duration_seconds", Help: "From the request's head to the answer's end.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}, []string{"route"}),
+		inFlight: with.NewGauge(prometheus.GaugeOpts{
+			Name: "parley_chat_http_requests_in_flight", Help: "Requests being answered.",
+		}),
+	}
+}
+
+// observe gives the request an id, answers its error, and logs and counts what became of it. It is
+// the outermost middleware: everything below only returns errors.
+func (a *API) observe(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		start := time.Now()
+		a.metrics.inFlight.Inc()
+		defer a.metrics.inFlight.Dec()
+		id := requestID(c.Request().Header.Get(headerRequestID))
+		c.Response().Header().Set(headerRequestID, id)
+		err := next(c)
+		if err != nil {
+			c.Error(err)
+		}
+		took := time.Since(start)
+		route := c.Path()
+		if route == "" {
+			route = unmatched
+		}
+		status := c.Response().Status
+		a.metrics.requests.WithLabelValues(method(c.Request()), route, strconv.Itoa(status)).Inc()
+		a.metrics.duration.WithLabelValues(route).Observe(took.Seconds())
+		a.log(c, id, route, status, took, err)
+		return nil
+	}
+}
+
+// log writes one line for the request: never a body, a query, a cookie or a token.
+func (a *API) log(c echo.Context, id, route string, status int, took time.Duration, err error) {
+	level := slog.LevelInfo
+	attrs := []slog.Attr{
+		slog.String("request_id", id), slog.String("method", c.Request().Method), slog.String("route", route),
+		slog.Int("status", status), slog.Float64("duration_ms", float64(took.Microseconds())/1000),
+		slog.Int64("bytes", c.Response().Size), slog.String("address", a.Client(c).Addr.String()),
+	}
+	if user, ok := userOf(c); ok {
+		attrs = append(attrs, slog.String("user_id", user.UserID.String()), slog.String("session_id", user.SessionID.String()))
+	}
+	if channel := c.Param("id"); channel != "" && len(channel) == len(uuid.Nil.String()) {
+		attrs = append(attrs, slog.String("id", channel))
+	}
+	switch {
+	case err == nil:
+	case status == http.StatusInternalServerError:
+		level = slog.LevelError
+		attrs = append(attrs, slog.Any("err", err))
+	case status > http.StatusInternalServerError:
+		level = slog.LevelWarn
+		attrs = append(attrs, slog.Any("err", err))
+	default:
+		attrs = append(attrs, slog.String("code", string(apierr.CodeOf(problemOf(err)))))
+	}
+	a.cfg.Logger.LogAttrs(c.Request().Context(), level, "request", attrs...)
+}
+
+// method bounds the label: anybody may send any word.
+func method(r *http.Request) string {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return r.Method
+	}
+	return "other"
+}
+
+// requestID takes the id that a proxy gave the request, if it looks like one.
+func requestID(given string) string {
+	if given == "" || len(given) > 64 {
+		return uuid.NewString()
+	}
+	for _, r := range given {
+		if r != '-' && r != '_' && r != '.' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') {
+			return uuid.NewString()
+		}
+	}
+	return given
+}
+
+func panicked(r any) error { return fmt.Errorf("panic: %v\n%s", r, debug.Stack()) }

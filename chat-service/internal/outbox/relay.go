@@ -1,0 +1,302 @@
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/uptrace/bun"
+	"golang.org/x/sync/errgroup"
+
+	"parley.chat/internal/eventlog"
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+	"parley.chat/shared-contracts/notice"
+
+	"parley.chat/chat-service/internal/revoked"
+)
+
+const (
+	pollEvery = time.Second // for the rows of others: ws-server's, and those whose process died
+	maxPause  = 5 * time.Second
+	roundTime = 10 * time.Second // bounds a round, which holds a transaction open
+
+	channelsPerRound = 32  // worked on side by side
+	rowsPerChannel   = 100 // in order, in one round
+
+	// retention is how long the idempotency record of a relayed event lives: longer than any row waits.
+	retention = 7 * 24 * time.Hour
+)
+
+// Config configures a Relay. Every field but Registry is required.
+type Config struct {
+	DB       *bun.DB
+	Log      *eventlog.Log
+	Appender *eventlog.Appender
+	Revoked  *revoked.Marks
+	Logger   *slog.Logger
+	Registry prometheus.Registerer
+}
+
+// Relay empties the outbox.
+type Relay struct {
+	cfg     Config
+	poked   chan struct{}
+	relayed prometheus.Counter
+	failed  prometheus.Counter
+	dropped prometheus.Counter
+}
+
+// NewRelay returns a Relay. It does no I/O and starts nothing.
+func NewRelay(cfg Config) *Relay {
+	with := promauto.With(cfg.Registry)
+	counter := func(name, help string) prometheus.Counter {
+		return with.NewCounter(prometheus.CounterOpts{Name: "parley_chat_outbox_" + name, Help: help})
+	}
+	return &Relay{
+		cfg: cfg, poked: make(chan struct{}, 1),
+		relayed: counter("relayed_total", "Outbox rows relayed."),
+		failed:  counter("failures_total", "Attempts to relay an outbox row that will be made again."),
+		dropped: counter("dropped_total", "Outbox rows given up because they can never be relayed."),
+	}
+}
+
+// Poke says that there are rows. It does not block; any goroutine may call it.
+func (r *Relay) Poke() {
+	select {
+	case r.poked <- struct{}{}:
+	default: // said already
+	}
+}
+
+// Run relays until ctx is done, and finishes the round in hand. While a store is down it tries again, at
+// growing intervals.
+func (r *Relay) Run(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var pause time.Duration
+	var after int64
+	for {
+		poked := r.poked
+		if pause > 0 {
+			poked = nil // a poke does not bring the store back
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-poked:
+		case <-timer.C:
+		}
+		out, err := r.round(context.WithoutCancel(ctx), after)
+		after = out.last
+		switch {
+		case err != nil && out.relayed == 0:
+			pause = min(max(2*pause, 100*time.Millisecond), maxPause)
+			r.cfg.Logger.WarnContext(ctx, "outbox waits", "err", err, "retry_in_ms", pause.Milliseconds())
+			timer.Reset(pause)
+		case out.more:
+			pause = 0
+			timer.Reset(0)
+		default:
+			pause = 0
+			timer.Reset(pollEvery)
+		}
+	}
+}
+
+// outcome is what a round did.
+type outcome struct {
+	relayed int
+	last    int64 // the greatest first row that it saw: the next round goes on from there, so that channels that fail hold up no others
+	more    bool  // there may be more at once
+}
+
+// round relays rows of the first channels after a row. Whoever has the lock on a channel's first row
+// has the channel: other relays pass over it, and its later rows are nobody's first until the commit.
+// The error is that of the rows that stay; the others are done all the same.
+func (r *Relay) round(ctx context.Context, after int64) (outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, roundTime)
+	defer cancel()
+	var out outcome
+	var stay error
+	err := r.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		var firsts []Row
+		err := tx.NewRaw(`select o.* from outbox o
+			where o.id > ? and not exists (
+				select 1 from outbox e
+				where coalesce(e.channel_id, e.subject_id) = coalesce(o.channel_id, o.subject_id) and e.id < o.id)
+			order by o.id limit ? for update skip locked`, after, channelsPerRound).Scan(ctx, &firsts)
+		if err != nil {
+			return fmt.Errorf("find outbox rows: %w", err)
+		}
+		if len(firsts) == 0 {
+			out.more = after > 0 // begin again at the front
+			return nil
+		}
+		out.last, out.more = firsts[len(firsts)-1].ID, true
+		queues, err := follow(ctx, tx, firsts)
+		if err != nil {
+			return err
+		}
+		var done []int64
+		if done, stay = r.relayAll(ctx, queues); len(done) == 0 {
+			return nil
+		}
+		if _, err := tx.NewDelete().Model((*Row)(nil)).Where("id in (?)", bun.List(done)).Exec(ctx); err != nil {
+			return fmt.Errorf("delete %d relayed outbox rows: %w", len(done), err)
+		}
+		out.relayed = len(done)
+		return nil
+	})
+	if err != nil {
+		return outcome{last: out.last}, fmt.Errorf("relay a round of the outbox: %w", errors.Join(err, stay))
+	}
+	r.relayed.Add(float64(out.relayed))
+	return out, stay
+}
+
+// follow returns the rows of each channel whose first row is given, in order.
+func follow(ctx context.Context, tx bun.Tx, firsts []Row) ([][]Row, error) {
+	keys := make([]string, len(firsts))
+	at := map[string]int{}
+	for i := range firsts {
+		keys[i] = firsts[i].key()
+		at[keys[i]] = i
+	}
+	var rows []Row
+	err := tx.NewRaw(`select o.* from unnest(array[?]::uuid[]) k (key) cross join lateral (
+			select * from outbox where coalesce(channel_id, subject_id) = k.key order by id limit ?) o
+		order by o.id`, bun.List(keys), rowsPerChannel).Scan(ctx, &rows)
+	if err != nil {
+		return nil, fmt.Errorf("read outbox rows of %d channels: %w", len(keys), err)
+	}
+	queues := make([][]Row, len(firsts))
+	for _, row := range rows {
+		i := at[row.key()]
+		queues[i] = append(queues[i], row)
+	}
+	return queues, nil
+}
+
+// key says within what rows are in order.
+func (row *Row) key() string {
+	if row.ChannelID != nil {
+		return row.ChannelID.String()
+	}
+	return row.SubjectID.String()
+}
+
+// relayAll relays queues side by side, each up to its first failure, and returns what is done.
+func (r *Relay) relayAll(ctx context.Context, queues [][]Row) ([]int64, error) {
+	done := make([][]int64, len(queues))
+	errs := make([]error, len(queues))
+	var g errgroup.Group
+	for i, queue := range queues {
+		g.Go(func() error {
+			for _, row := range queue {
+				if errs[i] = r.relay(ctx, row); errs[i] != nil {
+					r.failed.Inc()
+					return nil
+				}
+				done[i] = append(done[i], row.ID)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // the errors are in errs
+	var all []int64
+	for _, ids := range done {
+		all = append(all, ids...)
+	}
+	return all, errors.Join(errs...)
+}
+
+// errMalformed is the error of a row that no relay can ever relay.
+var errMalformed = errors.New("the row is malformed")
+
+// relay does what row tells. A row that can never be relayed is logged and counts as done: it must not
+// hold up its channel for ever.
+func (r *Relay) relay(ctx context.Context, row Row) error {
+	err := r.tell(ctx, row)
+	code := apierr.CodeOf(err)
+	if err != nil && (errors.Is(err, errMalformed) || code == apierr.Conflict || code == apierr.Forbidden) {
+		r.dropped.Inc()
+		r.cfg.Logger.ErrorContext(ctx, "outbox row dropped", "outbox_id", row.ID, "kind", string(row.Kind),
+			"event_id", row.EventID.String(), "of", row.key(), "payload", string(row.Payload), "err", err)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("relay outbox row %d (%s): %w", row.ID, row.Kind, err)
+	}
+	return nil
+}
+
+func (r *Relay) tell(ctx context.Context, row Row) error {
+	switch row.Kind {
+	case MemberJoined:
+		return r.membership(ctx, row, notice.ChannelAdded)
+	case MemberLeft:
+		return r.membership(ctx, row, notice.ChannelRemoved)
+	case ChannelUpdated:
+		if row.ChannelID == nil || row.ActorID == nil {
+			return errMalformed
+		}
+		return r.append(ctx, row, frame.Event{Channel: row.Payload})
+	case DirectOpened:
+		return r.directOpened(ctx, row)
+	case SessionRevoked:
+		return r.sessionRevoked(ctx, row)
+	}
+	return fmt.Errorf("%w: kind %q", errMalformed, row.Kind)
+}
+
+func (r *Relay) membership(ctx context.Context, row Row, kind notice.Kind) error {
+	var p Member
+	if row.ChannelID == nil || row.ActorID == nil || row.SubjectID == nil || json.Unmarshal(row.Payload, &p) != nil {
+		return errMalformed
+	}
+	if err := r.append(ctx, row, frame.Event{UserID: row.SubjectID, Username: p.Username}); err != nil {
+		return err
+	}
+	return r.cfg.Log.Notify(ctx, notice.Notice{Kind: kind, UserID: *row.SubjectID, ChannelID: row.ChannelID, By: row.ActorID})
+}
+
+// append appends what every event of a row has and what e has besides.
+func (r *Relay) append(ctx context.Context, row Row, e frame.Event) error {
+	e.Type, e.ChannelID, e.ID, e.SenderID = event.Kind(row.Kind), *row.ChannelID, row.EventID, *row.ActorID
+	e.ClientID, e.SentAt = &chat.ClientID{UUID: row.EventID.UUID}, chat.At(row.CreatedAt)
+	_, err := r.cfg.Appender.Append(ctx, e, eventlog.AppendOptions{Retention: retention})
+	return err
+}
+
+func (r *Relay) directOpened(ctx context.Context, row Row) error {
+	var p Direct
+	if row.ChannelID == nil || json.Unmarshal(row.Payload, &p) != nil {
+		return errMalformed
+	}
+	for _, user := range p.UserIDs {
+		n := notice.Notice{Kind: notice.ChannelAdded, UserID: user, ChannelID: row.ChannelID, By: row.ActorID}
+		if err := r.cfg.Log.Notify(ctx, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Relay) sessionRevoked(ctx context.Context, row Row) error {
+	var p Session
+	if row.SubjectID == nil || json.Unmarshal(row.Payload, &p) != nil {
+		return errMalformed
+	}
+	if err := r.cfg.Revoked.Set(ctx, *row.SubjectID, p.SessionID); err != nil {
+		return err
+	}
+	return r.cfg.Log.Notify(ctx, notice.Notice{Kind: notice.SessionRevoked, UserID: *row.SubjectID, SessionID: &p.SessionID})
+}

@@ -1,0 +1,160 @@
+// Package password hashes passwords with argon2id and says which are too common to be one.
+//
+// A hash costs memory and CPU by design, so a Hasher computes a bounded number at once; a bounded
+// number of callers wait their turn, and the rest are refused at once. Hasher is safe for concurrent
+// use and starts no goroutines.
+package password
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/argon2"
+
+	"parley.chat/shared-contracts/apierr"
+)
+
+const (
+	saltBytes = 16
+	keyBytes  = 32
+	// maxMemory and maxTime bound what a stored hash may ask of us: it is data.
+	maxMemory = 1 << 20 // KiB
+	maxTime   = 64
+)
+
+// Config shapes a Hasher. A zero field means its default.
+type Config struct {
+	MemoryMiB   int // default 19
+	Time        int // default 2 passes
+	Threads     int // default 1
+	Concurrency int // default GOMAXPROCS: hashes computed at once
+	Queue       int // default 64: callers that may wait
+}
+
+type params struct {
+	memory  uint32 // KiB
+	time    uint32
+	threads uint8
+}
+
+// Hasher makes and checks hashes.
+type Hasher struct {
+	params params
+	slots  chan struct{} // one for each hash under way
+	places chan struct{} // one for each caller, waiting or at work
+	dummy  string
+}
+
+// New returns a Hasher. It computes one hash.
+func New(cfg Config) (*Hasher, error) {
+	def := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	def(&cfg.MemoryMiB, 19)
+	def(&cfg.Time, 2)
+	def(&cfg.Threads, 1)
+	def(&cfg.Concurrency, runtime.GOMAXPROCS(0))
+	def(&cfg.Queue, 64)
+	if cfg.MemoryMiB < 1 || cfg.MemoryMiB > maxMemory>>10 || cfg.Time < 1 || cfg.Time > maxTime || cfg.Threads < 1 || cfg.Threads > 255 {
+		return nil, fmt.Errorf("argon2 with %d MiB, %d passes, %d threads is out of range", cfg.MemoryMiB, cfg.Time, cfg.Threads)
+	}
+	if cfg.Concurrency < 1 || cfg.Queue < 1 {
+		return nil, fmt.Errorf("%d hashes at once with a queue of %d is out of range", cfg.Concurrency, cfg.Queue)
+	}
+	h := &Hasher{
+		params: params{memory: uint32(cfg.MemoryMiB) << 10, time: uint32(cfg.Time), threads: uint8(cfg.Threads)},
+		slots:  make(chan struct{}, cfg.Concurrency),
+		places: make(chan struct{}, cfg.Concurrency+cfg.Queue),
+	}
+	var err error
+	h.dummy, err = h.Hash(context.Background(), rand.Text())
+	return h, err
+}
+
+// Hash returns the PHC string of password. Its error is Overloaded when too many wait, or the
+// context's.
+func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
+	leave, err := h.enter(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer leave()
+	salt := make([]byte, saltBytes)
+	_, _ = rand.Read(salt) // cannot fail since Go 1.24
+	p := h.params
+	key := argon2.IDKey([]byte(password), salt, p.time, p.memory, p.threads, keyBytes)
+	return encode(p, salt, key), nil
+}
+
+// Verify reports whether password is the one of hash, and whether hash was made with other parameters
+// than those of now, so that the caller may renew it.
+func (h *Hasher) Verify(ctx context.Context, password, hash string) (ok, outdated bool, err error) {
+	p, salt, key, err := decode(hash)
+	if err != nil {
+		return false, false, err
+	}
+	leave, err := h.enter(ctx)
+	if err != nil {
+		return false, false, err
+	}
+	defer leave()
+	got := argon2.IDKey([]byte(password), salt, p.time, p.memory, p.threads, uint32(len(key)))
+	return subtle.ConstantTimeCompare(got, key) == 1, p != h.params, nil
+}
+
+// VerifyNobody takes the time of Verify, for a login that nobody has.
+func (h *Hasher) VerifyNobody(ctx context.Context, password string) error {
+	_, _, err := h.Verify(ctx, password, h.dummy)
+	return err
+}
+
+func (h *Hasher) enter(ctx context.Context) (leave func(), err error) {
+	select {
+	case h.places <- struct{}{}:
+	default:
+		return nil, &apierr.Error{
+			Code: apierr.Overloaded, Message: "too many logins at the moment",
+			RetryAfter: 2 * time.Second, Err: errors.New("queue of password hashes is full"),
+		}
+	}
+	select {
+	case h.slots <- struct{}{}:
+		return func() { <-h.slots; <-h.places }, nil
+	case <-ctx.Done():
+		<-h.places
+		return nil, fmt.Errorf("wait to hash a password: %w", ctx.Err())
+	}
+}
+
+func encode(p params, salt, key []byte) string {
+	b64 := base64.RawStdEncoding.EncodeToString
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, p.memory, p.time, p.threads, b64(salt), b64(key))
+}
+
+func decode(hash string) (p params, salt, key []byte, err error) {
+	f := strings.Split(hash, "$")
+	if len(f) != 6 || f[0] != "" || f[1] != "argon2id" || f[2] != fmt.Sprintf("v=%d", argon2.Version) {
+		return params{}, nil, nil, errors.New("decode password hash: not an argon2id PHC string")
+	}
+	if _, err := fmt.Sscanf(f[3], "m=%d,t=%d,p=%d", &p.memory, &p.time, &p.threads); err != nil {
+		return params{}, nil, nil, fmt.Errorf("decode password hash: parameters: %w", err)
+	}
+	salt, errSalt := base64.RawStdEncoding.DecodeString(f[4])
+	key, errKey := base64.RawStdEncoding.DecodeString(f[5])
+	if err := errors.Join(errSalt, errKey); err != nil {
+		return params{}, nil, nil, fmt.Errorf("decode password hash: %w", err)
+	}
+	if p.memory < 8 || p.memory > maxMemory || p.time < 1 || p.time > maxTime || p.threads < 1 || len(salt) < 8 || len(key) < 16 || len(key) > 128 {
+		return params{}, nil, nil, errors.New("decode password hash: parameters out of range")
+	}
+	return p, salt, key, nil
+}

@@ -1,0 +1,129 @@
+package chatservice_test
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	chatservice "parley.chat/chat-service"
+	"parley.chat/internal/testkit"
+	"parley.chat/internal/testkit/pgtest"
+	"parley.chat/internal/testkit/redistest"
+)
+
+// TestPostgresDown: everything that needs it is unavailable at once, and works again after.
+func TestPostgresDown(t *testing.T) {
+	t.Parallel()
+	server := pgtest.NewServer(t)
+	w := newWorldOn(t, &server.DB, redistest.NewServer(t))
+	ann := w.signup("ann")
+	channel := w.create(ann, "general", "public")
+	path := "/v1/channels/" + channel.ID.String()
+	calls := []request{
+		{method: "POST", path: "/v1/signup", body: object{"username": "bob", "email": "b@example.com", "password": goodPassword}},
+		{method: "POST", path: "/v1/login", body: object{"login": "ann", "password": goodPassword}},
+		{method: "POST", path: "/v1/refresh", body: object{"refresh_token": ann.Refresh}},
+		{method: "GET", path: "/v1/me", token: ann.Token},
+		{method: "GET", path: "/v1/channels", token: ann.Token},
+		{method: "GET", path: path, token: ann.Token},
+		{method: "POST", path: path + "/join", token: ann.Token},
+		{method: "GET", path: path + "/messages", token: ann.Token},
+		{method: "POST", path: "/v1/channels", token: ann.Token, body: object{"name": "second", "kind": "public"}},
+	}
+	server.Kill(t)
+	start := time.Now()
+	for _, r := range calls {
+		a := w.send(r)
+		a.want(t, http.StatusServiceUnavailable, "unavailable")
+		if a.header.Get("Retry-After") == "" {
+			t.Errorf("%s %s: 503 without Retry-After", r.method, r.path)
+		}
+	}
+	if took := time.Since(start); took > 15*time.Second {
+		t.Errorf("the answers took %v", took)
+	}
+	w.get("/v1/me", "garbage").want(t, 401, "unauthenticated") // who asks is known without it
+	server.Start(t)
+	testkit.Until(t, 20*time.Second, func() error {
+		if a, err := w.try(request{method: "GET", path: path, token: ann.Token}); err != nil || a.status != 200 {
+			return fmt.Errorf("%d %s, %w", a.status, a.body, err)
+		}
+		return nil
+	})
+}
+
+// TestRedisDown: the limits and the marks are off, lists come from PostgreSQL, history does not answer,
+// since it could hold back what is acknowledged.
+func TestRedisDown(t *testing.T) {
+	t.Parallel()
+	for name, take := range map[string]struct {
+		down, up func(*redistest.Server, testing.TB)
+	}{
+		"dead":  {(*redistest.Server).Kill, (*redistest.Server).Start},
+		"hangs": {(*redistest.Server).Pause, (*redistest.Server).Resume},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, func(c *chatservice.Config) { c.RequestTimeout = 20 * time.Second })
+			ann := w.signup("ann")
+			channel := w.create(ann, "general", "public")
+			w.settled()
+			path := "/v1/channels/" + channel.ID.String()
+			take.down(w.redis, t)
+			for _, r := range []request{
+				{method: "POST", path: "/v1/login", body: object{"login": "ann", "password": goodPassword}},
+				{method: "GET", path: "/v1/me", token: ann.Token},
+				{method: "GET", path: "/v1/channels?mine=true", token: ann.Token},
+				{method: "GET", path: path, token: ann.Token},
+			} {
+				if a := w.send(r); a.status != 200 {
+					t.Errorf("%s %s = %d %s", r.method, r.path, a.status, a.body)
+				}
+			}
+			w.get(path+"/messages", ann.Token).want(t, http.StatusServiceUnavailable, "unavailable")
+			take.up(w.redis, t)
+			testkit.Until(t, 20*time.Second, func() error {
+				if a, err := w.try(request{method: "GET", path: path + "/messages", token: ann.Token}); err != nil || a.status != 200 {
+					return fmt.Errorf("%d %s, %w", a.status, a.body, err)
+				}
+				return nil
+			})
+		})
+	}
+}
+
+// TestHashQueue: a flood of logins is refused, not queued without end.
+func TestHashQueue(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *chatservice.Config) {
+		c.HashConcurrency, c.HashQueue, c.Argon2MemoryMiB, c.Argon2Time = 1, 1, 64, 4
+	})
+	const n = 12
+	got := make(chan answer, n)
+	for i := range n {
+		go func() {
+			a, err := w.try(request{method: "POST", path: "/v1/login", body: object{"login": fmt.Sprint("nobody-", i), "password": "wrong horse"}})
+			if err != nil {
+				t.Error(err)
+			}
+			got <- a
+		}()
+	}
+	refused := 0
+	for range n {
+		a := <-got
+		if a.status == http.StatusServiceUnavailable {
+			a.want(t, 503, "overloaded")
+			if a.header.Get("Retry-After") == "" {
+				t.Error("503 without Retry-After")
+			}
+			refused++
+		} else if a.status != 401 {
+			t.Errorf("status %d %s", a.status, a.body)
+		}
+	}
+	if refused == 0 || refused > n-2 {
+		t.Errorf("%d of %d refused", refused, n)
+	}
+}

@@ -1,0 +1,127 @@
+package chatservice_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"parley.chat/internal/testkit"
+	"parley.chat/internal/testkit/pgtest"
+	"parley.chat/internal/testkit/redistest"
+	"parley.chat/shared-contracts/chat"
+)
+
+// TestOutbox_diesBetweenAppendAndDelete: the event is in the channel, its row is still there. Whoever
+// relays it again changes nothing.
+func TestOutbox_diesBetweenAppendAndDelete(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.signup("ann")
+	w.exec(`create function refuse() returns trigger language plpgsql as $$ begin raise exception 'died here'; end $$`)
+	w.exec(`create trigger die before delete on outbox for each statement execute function refuse()`)
+	channel := w.create(ann, "general", "public")
+	testkit.Until(t, 20*time.Second, func() error {
+		if got := w.story(channel.ID); got != "1 member_joined ann" {
+			return fmt.Errorf("events: %q", got)
+		}
+		return nil
+	})
+	if n := w.count("select count(*) from outbox"); n != 1 {
+		t.Fatalf("%d rows in the outbox, want the one that could not be deleted", n)
+	}
+	w.exec("drop trigger die on outbox")
+	w.settled()
+	if got := w.story(channel.ID); got != "1 member_joined ann" {
+		t.Errorf("events: %s, want the one", got)
+	}
+}
+
+// TestOutbox_manyRelays: several instances on one outbox relay every row once and in order.
+func TestOutbox_manyRelays(t *testing.T) {
+	t.Parallel()
+	db, r := pgtest.Open(t), redistest.NewServer(t)
+	w := newWorldOn(t, db, r)
+	newWorldOn(t, db, r)
+	newWorldOn(t, db, r)
+	ann := w.signup("ann")
+	var channels []chat.ChannelID
+	for i := range 3 {
+		channels = append(channels, w.create(ann, fmt.Sprint("room ", i), "public").ID)
+	}
+	w.settled()
+	const n = 250 // more than a round takes of a channel
+	tx, err := w.db.Begin(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		for _, c := range channels {
+			if _, err := tx.Exec(context.Background(), `insert into outbox (kind, channel_id, actor_id, subject_id, payload)
+				values ('member_joined', $1, $2, gen_random_uuid(), jsonb_build_object('username', $3::text))`,
+				c.String(), ann.ID.String(), fmt.Sprint("user-", i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := tx.Commit(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	w.settled()
+	for _, c := range channels {
+		events := w.events(c)
+		if len(events) != n+1 {
+			t.Fatalf("%d events, want %d", len(events), n+1)
+		}
+		for i, e := range events[1:] {
+			if e.Username != fmt.Sprint("user-", i) {
+				t.Fatalf("event %d is of %s: out of order", e.Seq, e.Username)
+			}
+		}
+	}
+}
+
+// TestOutbox_redisDown: what happens meanwhile is told when Redis is back, in order.
+func TestOutbox_redisDown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann, bob := w.signup("ann"), w.signup("bob")
+	channel := w.create(ann, "general", "public")
+	w.settled()
+	w.redis.Kill(t)
+	w.join(bob, channel.ID)
+	if a := w.post("/v1/channels/"+channel.ID.String()+"/leave", bob.Token, nil); a.status != 204 {
+		t.Fatalf("leave = %d %s", a.status, a.body)
+	}
+	w.redis.Start(t)
+	w.settled()
+	if got := w.story(channel.ID); got != "1 member_joined ann, 2 member_joined bob, 3 member_left bob" {
+		t.Errorf("events: %s", got)
+	}
+}
+
+// TestOutbox_malformedRowsHoldUpNobody: a row that nobody can relay is given up.
+func TestOutbox_malformedRowsHoldUpNobody(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann, bob := w.signup("ann"), w.signup("bob")
+	channel := w.create(ann, "general", "public")
+	w.settled()
+	tx, err := w.db.Begin(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"unheard_of", "member_joined", "session_revoked", "direct_opened", "channel_updated"} {
+		if _, err := tx.Exec(context.Background(), "insert into outbox (kind, channel_id, payload) values ($1, $2, '[]')", kind, channel.ID.String()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := tx.Commit(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	w.join(bob, channel.ID)
+	w.settled()
+	if got := w.story(channel.ID); got != "1 member_joined ann, 2 member_joined bob" {
+		t.Errorf("events: %s", got)
+	}
+}

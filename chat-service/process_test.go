@@ -1,0 +1,69 @@
+package chatservice_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"parley.chat/internal/testkit/pgtest"
+	"parley.chat/internal/testkit/proctest"
+	"parley.chat/internal/testkit/redistest"
+)
+
+// TestProcess runs the program as it is deployed.
+func TestProcess(t *testing.T) {
+	t.Parallel()
+	db, r := pgtest.Open(t), redistest.NewServer(t)
+	addr := fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t))
+	p := proctest.Start(t, "chat-service", nil, map[string]string{
+		"CHAT_ADDR": addr, "DATABASE_URL": db.URL, "REDIS_URL": r.URL(), "JWT_KEYS_DIR": t.TempDir(),
+	})
+	p.WaitReady(t, "http://"+addr+"/readyz")
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	get := func(path string) string {
+		t.Helper()
+		resp, err := client.Get("http://" + addr + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(body)
+	}
+	for _, tt := range []struct{ path, want string }{
+		{"/healthz", `"ok"`},
+		{"/.well-known/jwks.json", `"OKP"`},
+		{"/v1/me", `"unauthenticated"`},
+		{"/", `"not_found"`},
+		{"/metrics", `parley_chat_http_requests_total{code="401",method="GET",route="/v1/me"} 1`},
+	} {
+		if body := get(tt.path); !strings.Contains(body, tt.want) {
+			t.Errorf("%s = %s, want %s in it", tt.path, body, tt.want)
+		}
+	}
+	p.Term(t)
+	if strings.Contains(p.Output(), `"level":"ERROR"`) {
+		t.Errorf("log:\n%s", p.Output())
+	}
+}
+
+// TestProcess_otherPartitions: a deployment's number of partitions is fixed, and the error says so.
+func TestProcess_otherPartitions(t *testing.T) {
+	t.Parallel()
+	db, r := pgtest.Open(t), redistest.NewServer(t)
+	if err := r.Client(t).Set(t.Context(), "parley:partitions", 8, 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	p := proctest.Start(t, "chat-service", nil, map[string]string{
+		"CHAT_ADDR": fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t)), "DATABASE_URL": db.URL, "REDIS_URL": r.URL(), "JWT_KEYS_DIR": t.TempDir(),
+	})
+	<-p.Done()
+	if !strings.Contains(p.Output(), "STREAM_PARTITIONS") {
+		t.Errorf("output:\n%s", p.Output())
+	}
+}

@@ -1,0 +1,253 @@
+// Package chatservice is chat-service: the REST service of Parley. It owns accounts, sessions, channels
+// and membership in PostgreSQL, tells the gateways what has changed through Redis, and reads history
+// from both.
+package chatservice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"github.com/uptrace/bun"
+
+	"parley.chat/internal/database"
+	"parley.chat/internal/eventlog"
+	"parley.chat/internal/lifecycle"
+	"parley.chat/internal/redisclient"
+	"parley.chat/internal/telemetry"
+	"parley.chat/internal/token"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/rediskey"
+
+	"parley.chat/chat-service/internal/account"
+	"parley.chat/chat-service/internal/channel"
+	"parley.chat/chat-service/internal/history"
+	"parley.chat/chat-service/internal/httpapi"
+	"parley.chat/chat-service/internal/outbox"
+	"parley.chat/chat-service/internal/password"
+	"parley.chat/chat-service/internal/revoked"
+)
+
+const (
+	// clockLeeway is added to the life of a revocation's mark: a token may pass that much later.
+	clockLeeway = time.Minute
+	// keysEvery is how often the folder of keys is read anew, and the public ones put into Redis.
+	keysEvery = time.Minute
+)
+
+// Service is the service without its listener: standalone mounts Handler on its own.
+type Service struct {
+	cfg      Config
+	log      *slog.Logger
+	db       *bun.DB
+	rdb      redis.UniversalClient
+	appendDB redis.UniversalClient // does not retry by itself, as the appender demands
+	keys     *token.Keys
+	api      *httpapi.API
+	appender *eventlog.Appender
+	relay    *outbox.Relay
+	accounts *account.Service
+}
+
+// New checks cfg and opens what the service needs. It reads or makes the keys, but connects to nothing.
+// The service's metrics are registered with reg. The caller calls Close in the end.
+func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (s *Service, err error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	s = &Service{cfg: cfg, log: log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+			s = nil
+		}
+	}()
+	if s.db, err = database.Open(cfg.DatabaseURL, database.Options{
+		Role: cfg.DatabaseRole, MaxConns: cfg.DatabaseMaxConns, StatementTimeout: cfg.RequestTimeout, ApplicationName: "chat-service",
+	}); err != nil {
+		return s, err
+	}
+	if s.rdb, err = redisclient.Open(cfg.RedisURL, redisclient.Options{}); err != nil {
+		return s, err
+	}
+	if s.appendDB, err = redisclient.Open(cfg.RedisURL, redisclient.Options{NoRetry: true}); err != nil {
+		return s, err
+	}
+	if s.keys, err = token.LoadKeys(cfg.KeysDir); err != nil {
+		return s, fmt.Errorf("JWT_KEYS_DIR: %w", err)
+	}
+	return s, s.wire(reg)
+}
+
+// wire makes the features and introduces them to each other.
+func (s *Service) wire(reg prometheus.Registerer) error {
+	log := eventlog.New(s.rdb, s.cfg.Partitions)
+	s.appender = eventlog.NewAppender(log, s.appendDB, s.floor, eventlog.AppenderConfig{Logger: s.log})
+	marks := revoked.New(s.rdb, s.cfg.Partitions, s.cfg.AccessTTL+clockLeeway, s.log)
+	s.relay = outbox.NewRelay(outbox.Config{
+		DB: s.db, Log: log, Appender: s.appender, Revoked: marks, Logger: s.log, Registry: reg,
+	})
+	hasher, err := password.New(password.Config{
+		MemoryMiB: s.cfg.Argon2MemoryMiB, Time: s.cfg.Argon2Time, Threads: s.cfg.Argon2Threads,
+		Concurrency: s.cfg.HashConcurrency, Queue: s.cfg.HashQueue,
+	})
+	if err != nil {
+		return err
+	}
+	if s.api, err = httpapi.New(httpapi.Config{
+		Verifier: token.NewVerifier(s.keys), Revoked: marks.Has, Origins: s.cfg.Origins, Proxies: s.cfg.Proxies,
+		CookieSecure: s.cfg.CookieSecure, Timeout: s.cfg.RequestTimeout, Logger: s.log, Registry: reg,
+	}); err != nil {
+		return err
+	}
+	s.api.Public(http.MethodGet, "/.well-known/jwks.json", s.handleJWKS)
+	if s.accounts, err = account.New(account.Config{
+		API: s.api, DB: s.db, Log: log, Hasher: hasher, Issuer: token.NewIssuer(s.keys, s.cfg.AccessTTL),
+		Limits:  account.NewLimits(s.rdb, s.cfg.LoginFailures, s.cfg.LoginAttempts, s.log),
+		Revoked: marks, Poke: s.relay.Poke, RefreshTTL: s.cfg.RefreshTTL, Logger: s.log,
+	}); err != nil {
+		return err
+	}
+	if _, err := channel.New(channel.Config{API: s.api, DB: s.db, Log: log, Poke: s.relay.Poke, Logger: s.log}); err != nil {
+		return err
+	}
+	_, err = history.New(history.Config{API: s.api, DB: s.db, Log: log, Logger: s.log})
+	return err
+}
+
+// Close closes what New opened. Run must have returned.
+func (s *Service) Close() error {
+	var errs []error
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	for _, rdb := range []redis.UniversalClient{s.rdb, s.appendDB} {
+		if rdb != nil {
+			errs = append(errs, rdb.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Handler serves the REST surface: /v1 and /.well-known/jwks.json. Health and metrics are the
+// program's; see Checks.
+func (s *Service) Handler() http.Handler { return s.api }
+
+// Keys finds the public keys of the access tokens, for a gateway in the same process.
+func (s *Service) Keys() token.KeySource { return s.keys }
+
+// Checks tells whether the service can do its work.
+func (s *Service) Checks() []telemetry.Check {
+	return []telemetry.Check{
+		{Name: "postgres", Check: func(ctx context.Context) error { return s.answers(ctx, database.Ping(ctx, s.db)) }},
+		{Name: "redis", Check: func(ctx context.Context) error { return s.answers(ctx, s.rdb.Ping(ctx).Err()) }},
+	}
+}
+
+// answers keeps addresses and names out of an answer that anybody may read; the log has them.
+func (s *Service) answers(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	s.log.DebugContext(ctx, "not ready", "err", err)
+	return errors.New("does not answer")
+}
+
+// Run does what goes on behind the requests, until ctx is done: it relays the outbox, keeps the keys
+// fresh and removes old sessions. Requests are answered without it, but nobody hears of what they
+// change. An error means that the program cannot go on.
+func (s *Service) Run(ctx context.Context) error {
+	if err := s.awaitRedis(ctx); err != nil || ctx.Err() != nil {
+		return err
+	}
+	return lifecycle.Run(ctx, s.log, s.cfg.DrainTimeout,
+		lifecycle.Part{Name: "appender", Run: s.appender.Run},
+		lifecycle.Part{Name: "outbox", Run: s.relay.Run},
+		lifecycle.Part{Name: "keys", Run: s.refreshKeys},
+		lifecycle.Part{Name: "session cleaner", Run: s.accounts.Clean},
+	)
+}
+
+// awaitRedis waits for Redis to answer, and checks that it is one that we can work with.
+func (s *Service) awaitRedis(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		err := s.rdb.Ping(ctx).Err()
+		if err == nil {
+			if err = redisclient.Check(ctx, s.rdb, s.cfg.Partitions); err == nil || s.rdb.Ping(ctx).Err() == nil {
+				return err // it answers, so what Check found is no outage
+			}
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		s.log.WarnContext(ctx, "waiting for Redis", "err", err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// refreshKeys takes in keys that were added to the folder, and keeps the public ones in Redis for
+// gateways that start while we are down.
+func (s *Service) refreshKeys(ctx context.Context) error {
+	tick := time.NewTicker(keysEvery)
+	defer tick.Stop()
+	for {
+		if err := s.rdb.Set(ctx, rediskey.JWKS, token.EncodeJWKS(s.keys.Public()), 0).Err(); err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "key set not kept in Redis", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := s.keys.Reload(); err != nil {
+			s.log.ErrorContext(ctx, "keys not read anew, those of before stay", "err", err)
+		}
+	}
+}
+
+// floor returns the highest seq that PostgreSQL holds of a channel.
+func (s *Service) floor(ctx context.Context, channel chat.ChannelID) (int64, error) {
+	var seq int64
+	err := s.db.NewRaw("select coalesce(max(seq), 0) from messages where channel_id = ?", channel).Scan(ctx, &seq)
+	if err != nil {
+		return 0, fmt.Errorf("read the newest row of channel %s: %w", channel, err)
+	}
+	return seq, nil
+}
+
+func (s *Service) handleJWKS(c echo.Context) error {
+	c.Response().Header().Set("Cache-Control", "public, max-age=60")
+	return c.Blob(http.StatusOK, "application/jwk-set+json", token.EncodeJWKS(s.keys.Public()))
+}
+
+// Run runs the whole program until ctx is done: the service, its listener, health and metrics.
+func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
+	reg := telemetry.NewRegistry("chat-service")
+	s, err := New(cfg, log, reg)
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", s.Handler())
+	own := telemetry.Handler(reg, s.Checks()...)
+	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
+		mux.Handle(path, own)
+	}
+	err = lifecycle.Run(ctx, log, cfg.DrainTimeout,
+		lifecycle.Part{Name: "service", Run: s.Run},
+		lifecycle.Part{Name: "http", Run: func(ctx context.Context) error { return telemetry.Serve(ctx, cfg.Addr, mux, log) }},
+	)
+	return errors.Join(err, s.Close())
+}

@@ -1,0 +1,349 @@
+package chatservice_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	chatservice "parley.chat/chat-service"
+	"parley.chat/internal/config"
+	"parley.chat/internal/eventlog"
+	"parley.chat/internal/testkit"
+	"parley.chat/internal/testkit/pgtest"
+	"parley.chat/internal/testkit/redistest"
+	"parley.chat/internal/token"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/frame"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+const partitions = 16
+
+// world is a chat-service in this process, on a real database and a real Redis.
+type world struct {
+	t      testing.TB
+	url    string
+	client *http.Client
+	db     *pgxpool.Pool // as superuser
+	redis  *redistest.Server
+	rdb    *redis.Client
+	log    *eventlog.Log
+	keys   string // folder
+}
+
+// setting changes the configuration of a world.
+type setting func(*chatservice.Config)
+
+func newWorld(t testing.TB, settings ...setting) *world {
+	t.Helper()
+	return newWorldOn(t, pgtest.Open(t), redistest.NewServer(t), settings...)
+}
+
+func newWorldOn(t testing.TB, db *pgtest.DB, r *redistest.Server, settings ...setting) *world {
+	t.Helper()
+	var cfg chatservice.Config
+	if err := config.Load(&cfg, func(string) string { return "" }); err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, redis: r, rdb: r.Client(t), db: db.Pool(t), keys: t.TempDir()}
+	w.log = eventlog.New(w.rdb, partitions)
+	cfg.DatabaseURL, cfg.RedisURL, cfg.KeysDir, cfg.Partitions = db.URL, r.URL(), w.keys, partitions
+	cfg.Argon2MemoryMiB, cfg.Argon2Time, cfg.HashQueue = 1, 1, 10_000 // what is tested here is not the hash
+	cfg.LoginAttempts = config.Rate{Count: 1_000_000, Per: time.Minute}
+	for _, set := range settings {
+		set(&cfg)
+	}
+	svc, err := chatservice.New(cfg, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(svc.Handler())
+	w.url, w.client = server.URL, server.Client()
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- svc.Run(ctx) }()
+	t.Cleanup(func() {
+		server.Close()
+		stop()
+		if err := errors.Join(<-done, svc.Close()); err != nil {
+			t.Errorf("chat-service: %v", err)
+		}
+	})
+	return w
+}
+
+// answer is a response that was read.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// problem is what an error answer says.
+type problem struct {
+	Type, Title, Detail, Code string
+	Status                    int
+	RequestID                 string `json:"request_id"`
+	Errors                    []struct{ Field, Message string }
+}
+
+func (a answer) problem(t testing.TB) problem {
+	t.Helper()
+	var p problem
+	if ct := a.header.Get("Content-Type"); ct != "application/problem+json" {
+		t.Fatalf("content type %q of %d %s, want a problem", ct, a.status, a.body)
+	}
+	if err := json.Unmarshal(a.body, &p); err != nil {
+		t.Fatalf("%v in %s", err, a.body)
+	}
+	if p.Status != a.status || p.Code == "" || p.Title == "" || p.Type == "" || p.Detail == "" || p.RequestID == "" {
+		t.Fatalf("incomplete problem of status %d: %s", a.status, a.body)
+	}
+	return p
+}
+
+// into reads the body of a success.
+func (a answer) into(t testing.TB, status int, v any) {
+	t.Helper()
+	if a.status != status {
+		t.Fatalf("status %d %s, want %d", a.status, a.body, status)
+	}
+	if err := json.Unmarshal(a.body, v); err != nil {
+		t.Fatalf("%v in %s", err, a.body)
+	}
+}
+
+// want fails the test unless the answer is the problem of a code.
+func (a answer) want(t testing.TB, status int, code string) problem {
+	t.Helper()
+	if a.status != status {
+		t.Fatalf("status %d %s, want %d %s", a.status, a.body, status, code)
+	}
+	p := a.problem(t)
+	if p.Code != code {
+		t.Fatalf("code %q, want %q: %s", p.Code, code, a.body)
+	}
+	return p
+}
+
+// request is one to be sent.
+type request struct {
+	method, path string
+	token        string // bearer
+	body         any    // []byte goes as it is
+	header       map[string]string
+	client       *http.Client
+}
+
+func (w *world) send(r request) answer {
+	w.t.Helper()
+	a, err := w.try(r)
+	if err != nil {
+		w.t.Fatalf("%s %s: %v", r.method, r.path, err)
+	}
+	return a
+}
+
+func (w *world) try(r request) (answer, error) {
+	var body io.Reader = http.NoBody
+	if r.body != nil {
+		raw, ok := r.body.([]byte)
+		if !ok {
+			var err error
+			if raw, err = json.Marshal(r.body); err != nil {
+				return answer{}, err
+			}
+		}
+		body = bytes.NewReader(raw)
+	}
+	req, err := http.NewRequestWithContext(context.Background(), r.method, w.url+r.path, body)
+	if err != nil {
+		return answer{}, err
+	}
+	if r.body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if r.token != "" {
+		req.Header.Set("Authorization", "Bearer "+r.token)
+	}
+	for k, v := range r.header {
+		req.Header.Set(k, v)
+	}
+	client := w.client
+	if r.client != nil {
+		client = r.client
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	return answer{resp.StatusCode, resp.Header, raw}, err
+}
+
+func (w *world) get(path, tok string) answer {
+	w.t.Helper()
+	return w.send(request{method: http.MethodGet, path: path, token: tok})
+}
+
+func (w *world) post(path, tok string, body any) answer {
+	w.t.Helper()
+	return w.send(request{method: http.MethodPost, path: path, token: tok, body: body})
+}
+
+type object map[string]any
+
+const goodPassword = "correct horse battery"
+
+// user is somebody who has signed up with a bearer session.
+type user struct {
+	ID      chat.UserID
+	Name    string
+	Token   string
+	Refresh string
+	Session chat.SessionID
+}
+
+type loginAnswer struct {
+	User struct {
+		ID       chat.UserID `json:"id"`
+		Username string      `json:"username"`
+		Email    string      `json:"email"`
+	} `json:"user"`
+	AccessToken  string `json:"access_token"`
+	RefreshToken string `json:"refresh_token"`
+	ExpiresIn    int    `json:"expires_in"`
+}
+
+func (w *world) signup(name string) user {
+	w.t.Helper()
+	var in loginAnswer
+	w.post("/v1/signup", "", object{
+		"username": name, "email": name + "@example.com", "password": goodPassword, "session": "bearer",
+	}).into(w.t, http.StatusCreated, &in)
+	return w.userOf(in)
+}
+
+func (w *world) userOf(in loginAnswer) user {
+	w.t.Helper()
+	claims := w.verify(in.AccessToken)
+	return user{claims.UserID, claims.Username, in.AccessToken, in.RefreshToken, claims.SessionID}
+}
+
+// verify checks a token with the public keys that the service shows.
+func (w *world) verify(raw string) token.Claims {
+	w.t.Helper()
+	keys, err := token.DecodeJWKS(w.get("/.well-known/jwks.json", "").body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	claims, err := token.NewVerifier(keys).Verify(w.t.Context(), raw)
+	if err != nil {
+		w.t.Fatalf("verify %s: %v", raw, err)
+	}
+	return claims
+}
+
+// browser returns a client with cookies.
+func (w *world) browser() *http.Client {
+	w.t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return &http.Client{Jar: jar, Transport: w.client.Transport}
+}
+
+type summary struct {
+	ID          chat.ChannelID `json:"id"`
+	Name        string         `json:"name"`
+	Kind        string         `json:"kind"`
+	Role        string         `json:"role"`
+	MemberCount int            `json:"member_count"`
+	LastSeq     int64          `json:"last_seq"`
+	LastReadSeq int64          `json:"last_read_seq"`
+	Unread      int            `json:"unread"`
+}
+
+func (w *world) create(by user, name, kind string) summary {
+	w.t.Helper()
+	var s summary
+	w.post("/v1/channels", by.Token, object{"name": name, "kind": kind}).into(w.t, http.StatusCreated, &s)
+	return s
+}
+
+func (w *world) join(by user, channel chat.ChannelID) {
+	w.t.Helper()
+	var s summary
+	w.post("/v1/channels/"+channel.String()+"/join", by.Token, nil).into(w.t, http.StatusOK, &s)
+}
+
+// settled waits until the outbox is empty.
+func (w *world) settled() {
+	w.t.Helper()
+	testkit.Until(w.t, 20*time.Second, func() error {
+		var n int
+		if err := w.db.QueryRow(context.Background(), "select count(*) from outbox").Scan(&n); err != nil || n == 0 {
+			return err
+		}
+		return fmt.Errorf("%d rows in the outbox", n)
+	})
+}
+
+// events returns what a channel's tail holds.
+func (w *world) events(channel chat.ChannelID) []frame.Event {
+	w.t.Helper()
+	items, err := w.log.Tail(context.Background(), channel, 1000)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	events := make([]frame.Event, len(items))
+	for i, it := range items {
+		if events[i], err = frame.DecodeEvent(it.Frame); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return events
+}
+
+// story tells a channel's events in short: "1 member_joined ann, 2 message hi".
+func (w *world) story(channel chat.ChannelID) string {
+	w.t.Helper()
+	var parts []string
+	for _, e := range w.events(channel) {
+		parts = append(parts, strings.TrimSpace(fmt.Sprintf("%d %s %s%s", e.Seq, e.Type, e.Username, e.Body)))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (w *world) exec(sql string, args ...any) {
+	w.t.Helper()
+	if _, err := w.db.Exec(context.Background(), sql, args...); err != nil {
+		w.t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+func (w *world) count(sql string, args ...any) int {
+	w.t.Helper()
+	var n int
+	if err := w.db.QueryRow(context.Background(), sql, args...).Scan(&n); err != nil {
+		w.t.Fatalf("%s: %v", sql, err)
+	}
+	return n
+}
