@@ -321,3 +321,30 @@ func TestChange_redisPaused(t *testing.T) {
 	}
 	a.AwaitSeq(t, c, 1, 2)
 }
+
+// A deletion that was acknowledged is seen by every edit after it, on any instance, also while it is on
+// its way to that instance's ring.
+func TestChange_seesTheAcknowledgedDeletion(t *testing.T) {
+	w := newWorld(t)
+	ann := w.person("ann")
+	c := w.channel(chat.Public, ann)
+	one, _ := w.gateway()
+	two, _ := w.gateway()
+	a, _ := w.connect(one, ann)
+	b, _ := w.connect(two, ann)
+	var ids []chat.EventID
+	for i := range 100 {
+		ids = append(ids, say(t, a, c, body(i)).ID)
+	}
+	b.AwaitSeq(t, c, 1, 100)
+	for _, id := range ids {
+		// Both instances are kept busy while the question is asked.
+		for range 3 {
+			a.Say(t, c, "noise")
+		}
+		if f := remove(t, a, c, id); f.Type != "ack" {
+			t.Fatalf("%s", f.Raw)
+		}
+		wantCode(t, "edit", edit(t, b, c, id, "x"), "conflict")
+	}
+}

@@ -65,7 +65,7 @@ func (w *world) finish() {
 func (w *world) gateway(change ...func(*wsserver.Config)) (url string, stop func()) {
 	w.t.Helper()
 	cfg, err := wsserver.LoadConfig(func(name string) string {
-		return map[string]string{"DATABASE_URL": w.db.URL, "REDIS_URL": w.url, "RATE_LIMIT": "off"}[name]
+		return map[string]string{"DATABASE_URL": w.db.URL, "REDIS_URL": w.url, "RATE_LIMIT": "off", "FRAME_RATE": "off"}[name]
 	})
 	if err != nil {
 		w.t.Fatal(err)

@@ -29,6 +29,8 @@ import (
 	"parley.chat/shared-contracts/notice"
 	"parley.chat/ws-server/internal/feed"
 	"parley.chat/ws-server/internal/gateway"
+	"parley.chat/ws-server/internal/presence"
+	"parley.chat/ws-server/internal/revoked"
 	"parley.chat/ws-server/internal/store"
 )
 
@@ -47,7 +49,18 @@ type Config struct {
 	MaxBodyBytes     int            `env:"MAX_BODY_BYTES" envDefault:"16384" desc:"most bytes of a message's body, up to 16384"`
 	RateLimit        config.Rate    `env:"RATE_LIMIT" envDefault:"20/10s" desc:"sends of one user, over all instances; off for no limit"`
 	RateBlock        time.Duration  `env:"RATE_BLOCK" envDefault:"30s" desc:"how long the sends of a user over the limit are refused"`
+	EditWindow       time.Duration  `env:"EDIT_WINDOW" envDefault:"24h" desc:"how long senders may edit their messages; 0 for ever"`
+	UserConnections  int            `env:"MAX_CONNECTIONS_PER_USER" envDefault:"100" desc:"most connections of one user to one instance; 0 for no bound"`
+	AddrConnections  int            `env:"MAX_CONNECTIONS_PER_ADDRESS" envDefault:"0" desc:"most connections from one address to one instance; 0 for no bound"`
+	Proxies          config.CIDRs   `env:"TRUSTED_PROXIES" desc:"networks of proxies whose X-Forwarded-For counts"`
+	MaxSubscriptions int            `env:"MAX_SUBSCRIPTIONS" envDefault:"1000" desc:"most subscriptions of one connection; 0 for no bound"`
+	FrameRate        config.Rate    `env:"FRAME_RATE" envDefault:"100/1s" desc:"frames taken from one connection, twice as many at once; what is over it waits; off for no bound"`
 	LogLevel         slog.Level     `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error"`
+
+	// For tests: 0 is the default of the package concerned.
+	PresenceLease time.Duration // how long after its last sign of life a gateway's users count as online
+	TypingExpiry  time.Duration // how long somebody types who does not say so again
+	VerifyEvery   time.Duration // the longest that a lost notice of a removal goes unnoticed
 }
 
 // LoadConfig reads the settings. An error names the variable.
@@ -59,8 +72,19 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 	if cfg.MaxBodyBytes < 1 || cfg.MaxBodyBytes > 16<<10 {
 		return cfg, &config.Error{Name: "MAX_BODY_BYTES", Err: fmt.Errorf("%d is not between 1 and 16384", cfg.MaxBodyBytes)}
 	}
+	for name, n := range map[string]int{
+		"MAX_CONNECTIONS_PER_USER": cfg.UserConnections, "MAX_CONNECTIONS_PER_ADDRESS": cfg.AddrConnections,
+		"MAX_SUBSCRIPTIONS": cfg.MaxSubscriptions,
+	} {
+		if n < 0 {
+			return cfg, &config.Error{Name: name, Err: fmt.Errorf("%d is below 0", n)}
+		}
+	}
 	if cfg.RateLimit.Count > ratelimit.MaxCount {
 		return cfg, &config.Error{Name: "RATE_LIMIT", Err: fmt.Errorf("at most %d in a window, or off", ratelimit.MaxCount)}
+	}
+	if cfg.EditWindow < 0 {
+		return cfg, &config.Error{Name: "EDIT_WINDOW", Err: fmt.Errorf("%s is below 0", cfg.EditWindow)}
 	}
 	return cfg, nil
 }
@@ -79,6 +103,7 @@ type Server struct {
 	limiter     *ratelimit.Limiter
 	sender      *sender.Sender
 	feed        *feed.Feed
+	presence    *presence.Presence
 	gateway     *gateway.Gateway
 	connections http.Handler
 }
@@ -124,9 +149,19 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 		// The gateway is made below, before anything runs.
 		Notice: func(n notice.Notice) { s.gateway.Notice(n) },
 	})
+	s.presence = presence.New(presence.Config{
+		Redis: s.rdb, Partitions: cfg.Partitions, Lease: cfg.PresenceLease, Logger: log,
+	})
 	s.gateway = gateway.New(gateway.Config{
+		Presence: s.presence, Revoked: revoked.New(s.rdb, cfg.Partitions),
+		TypingExpiry: cfg.TypingExpiry, VerifyEvery: cfg.VerifyEvery,
+		Bounds: gateway.Bounds{
+			ConnectionsPerUser: cfg.UserConnections, ConnectionsPerAddress: cfg.AddrConnections,
+			Subscriptions: cfg.MaxSubscriptions, Frames: cfg.FrameRate, TrustedProxies: cfg.Proxies,
+		},
 		Verifier: token.NewVerifier(keys), Store: st, Log: events, Sender: s.sender, Feed: s.feed,
 		Metrics: gateway.NewMetrics(reg), Logger: log, Origins: cfg.PublicOrigins,
+		EditWindow: cfg.EditWindow,
 		Limits: frame.Limits{
 			MaxBodyBytes: cfg.MaxBodyBytes, RateMessages: cfg.RateLimit.Count,
 			RateSeconds: int(cfg.RateLimit.Per.Seconds()), RateBlockSeconds: int(cfg.RateBlock.Seconds()),
@@ -157,6 +192,7 @@ func (s *Server) Parts() []lifecycle.Part {
 		{Name: "limiter", Run: s.limiter.Run},
 		{Name: "sender", Run: s.sender.Run},
 		{Name: "feed", Run: s.feed.Run},
+		{Name: "presence", Run: s.presence.Run},
 		{Name: "gateway", Run: s.gateway.Run},
 	}
 	if s.keys != nil {

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +38,8 @@ type client struct {
 
 	expires atomic.Int64 // of the token, Unix seconds; 0 before authentication
 	bad     int          // bad frames in a row; the reader's own
+	bucket  bucket       // of frames; the reader's own
+	addr    netip.Addr   // that it counts for, if addresses are counted; guarded by g.mu
 
 	early    []decoded     // what came with the auth frame; the reader's own
 	inflight chan struct{} // bounds the sends that wait for their ack; the reader's own
@@ -53,6 +56,7 @@ type client struct {
 	replaying bool                         // the replay goroutine runs
 	admitted  map[chat.ChannelID]time.Time // channels that the user is a member of, without a subscription here, and until when that is believed
 	directs   map[chat.UserID]chat.ChannelID
+	roles     map[chat.ChannelID]believedRole // that were needed so far
 }
 
 var slots atomic.Uint32
@@ -60,7 +64,6 @@ var slots atomic.Uint32
 // run is the reader goroutine: begin, then one frame after the other, then leave.
 func (c *client) run(begin func() bool) {
 	defer c.leave()
-	c.slot = slots.Add(1)
 	c.ws.SetReadLimit(frame.MaxClientBytes)
 	c.ws.SetPongHandler(func(string) error { c.out.Touch(time.Now()); return nil })
 	if !begin() {
@@ -115,6 +118,7 @@ type decoded struct {
 
 // answer does what a client has asked for, or says why not.
 func (c *client) answer(d decoded) {
+	c.pace()
 	if c.out.Closing() {
 		return
 	}
@@ -204,8 +208,9 @@ func (c *client) leave() {
 	c.subs, c.gone = nil, true
 	c.mu.Unlock()
 	c.subscribing.Unlock()
-	for _, s := range subs {
+	for id, s := range subs {
 		s.Leave()
+		c.exited(id)
 	}
 	c.g.remove(c)
 	if watched {

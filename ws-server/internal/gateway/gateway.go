@@ -1,15 +1,17 @@
 // Package gateway is the WebSocket endpoint: it upgrades, authenticates, and answers what clients send.
 //
 // Goroutines: one reader per connection; a writer and a replay per connection while there is something
-// to write or to replay; the heartbeat. All belong to the Gateway, and Run waits for them.
+// to write or to replay; the heartbeat, the sweeper of typing, the check of memberships. All belong to the Gateway, and Run waits for them.
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"net/url"
 	"sync"
 	"time"
@@ -25,6 +27,8 @@ import (
 	"parley.chat/ws-server/internal/connection"
 	"parley.chat/ws-server/internal/feed"
 	"parley.chat/ws-server/internal/hub"
+	"parley.chat/ws-server/internal/presence"
+	"parley.chat/ws-server/internal/revoked"
 	"parley.chat/ws-server/internal/store"
 )
 
@@ -38,8 +42,18 @@ type Config struct {
 	Metrics  *Metrics
 	Logger   *slog.Logger
 
+	Presence *presence.Presence
+	Revoked  *revoked.Marks
+
 	Origins []string // that may use cookies, besides the server's own
 	Limits  frame.Limits
+	Bounds  Bounds
+	// TypingExpiry is how long somebody types who does not say so again; default 6s.
+	TypingExpiry time.Duration
+	// VerifyEvery is the longest that a lost notice of a removal or a revocation goes unnoticed; default 55s.
+	VerifyEvery time.Duration
+	// EditWindow is how long a sender may edit a message; 0: for ever.
+	EditWindow time.Duration
 }
 
 // Gateway serves WebSockets. Construct it, Run it, and route /ws and /ws/{channel_id} to it.
@@ -53,7 +67,10 @@ type Gateway struct {
 	mu       sync.Mutex
 	clients  map[*client]struct{}
 	byUser   map[chat.UserID][]*client
+	byAddr   map[netip.Addr]int // connections, if addresses are counted
 	draining bool
+
+	typists *typists
 
 	readers, writers, work sync.WaitGroup
 	inflight               sync.WaitGroup // appends that still owe an answer
@@ -63,6 +80,7 @@ type Gateway struct {
 func New(cfg Config) *Gateway {
 	g := &Gateway{
 		cfg: cfg, clients: make(map[*client]struct{}), byUser: make(map[chat.UserID][]*client),
+		byAddr: make(map[netip.Addr]int),
 		upgrader: websocket.Upgrader{
 			HandshakeTimeout: 5 * time.Second,
 			// Small: most frames that people send are, and there is one buffer per connection.
@@ -74,14 +92,20 @@ func New(cfg Config) *Gateway {
 		},
 	}
 	g.upgrader.CheckOrigin = allowAny
+	g.cfg.VerifyEvery = cmp.Or(cfg.VerifyEvery, 55*time.Second)
+	g.typists = newTypists(cmp.Or(cfg.TypingExpiry, 6*time.Second), g.publishTyping)
 	g.ctx, g.end = context.WithCancel(context.Background())
 	return g
 }
 
-// Run keeps the heartbeat until ctx is done, and then drains: it takes no more connections, lets what
+// Run keeps the heartbeat and the periodic checks until ctx is done, and then drains: it takes no more connections, lets what
 // was sent be acknowledged, and asks every client to come back elsewhere, each after a time of its own.
 func (g *Gateway) Run(ctx context.Context) error {
+	var periodic sync.WaitGroup
+	periodic.Go(func() { g.verifyMembers(ctx) })
+	periodic.Go(func() { g.typists.run(ctx) })
 	g.heartbeat(ctx)
+	periodic.Wait()
 	g.drain()
 	return nil
 }
@@ -154,17 +178,24 @@ func (g *Gateway) add(c *client) bool {
 	return true
 }
 
-// index makes an authenticated client known by its user, so that notices reach it.
-func (g *Gateway) index(c *client) {
+// index makes an authenticated client known by its user, so that notices reach it; false: the user has
+// too many connections.
+func (g *Gateway) index(c *client) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if most := g.cfg.Bounds.ConnectionsPerUser; most > 0 && len(g.byUser[c.user]) >= most {
+		g.cfg.Metrics.refused.WithLabelValues("user").Inc()
+		return false
+	}
 	g.byUser[c.user] = append(g.byUser[c.user], c)
+	return true
 }
 
 func (g *Gateway) remove(c *client) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.clients, c)
+	g.exitLocked(c)
 	g.cfg.Metrics.connections.Set(float64(len(g.clients)))
 	mine := g.byUser[c.user]
 	for i, other := range mine {

@@ -18,8 +18,10 @@ const maxInflight = 64
 // handle does what a frame asks for. What it returns is answered with an error frame.
 func (c *client) handle(f frame.Client) error {
 	switch f.Type {
-	case frame.Send, frame.Edit, frame.Delete, frame.React:
+	case frame.Send:
 		return c.append(f)
+	case frame.Edit, frame.Delete, frame.React:
+		return c.settled(f, c.append(f))
 	case frame.Subscribe:
 		for _, p := range f.Positions() {
 			if err := c.subscribe(f.Ref, p); err != nil {
@@ -76,25 +78,28 @@ func (c *client) append(f frame.Client) error {
 	return nil
 }
 
+// checkBody tells what is wrong with a body that a client sent.
+func (c *client) checkBody(body string) error {
+	switch err := chat.CheckBody(body, c.g.cfg.Limits.MaxBodyBytes); {
+	case errors.Is(err, chat.ErrBodyTooLarge):
+		return apierr.New(apierr.TooLarge, "%v", err)
+	case err != nil:
+		return apierr.New(apierr.InvalidBody, "the body %v", err)
+	}
+	return nil
+}
+
 // eventOf checks a frame and returns the event that it asks for.
 func (c *client) eventOf(f frame.Client) (frame.Event, error) {
+	if f.Type != frame.Send {
+		return c.changeOf(f)
+	}
 	e := frame.Event{
-		ID: chat.NewEventID(), ClientID: f.ClientID, SenderID: c.user, SenderName: c.username,
-		MessageID: f.MessageID, ReplyTo: f.ReplyTo, Remove: f.Remove, SentAt: chat.Now(),
+		Type: event.Message, ID: chat.NewEventID(), ClientID: f.ClientID, SenderID: c.user, SenderName: c.username,
+		Body: *f.Body, ReplyTo: f.ReplyTo, SentAt: chat.Now(),
 	}
-	switch f.Type {
-	case frame.Send:
-		e.Type = event.Message
-	default:
-		return e, apierr.New(apierr.BadFrame, "this server does not take %s frames yet", f.Type)
-	}
-	if f.Body != nil {
-		if err := chat.CheckBody(*f.Body, c.g.cfg.Limits.MaxBodyBytes); errors.Is(err, chat.ErrBodyTooLarge) {
-			return e, apierr.New(apierr.TooLarge, "%v", err)
-		} else if err != nil {
-			return e, apierr.New(apierr.InvalidBody, "the body %v", err)
-		}
-		e.Body = *f.Body
+	if err := c.checkBody(e.Body); err != nil {
+		return e, err
 	}
 	ctx, cancel := c.bounded()
 	defer cancel()

@@ -21,7 +21,10 @@ const joinsAtOnce = 16
 // greet sends hello and subscribes what the client came for. First it follows the user's topic, so that
 // no change of membership falls between reading the channels and hearing of changes.
 func (c *client) greet() bool {
-	c.g.index(c)
+	if !c.g.index(c) {
+		c.out.Close(closeOf(apierr.New(apierr.TooManyConnections, "this user has too many connections")))
+		return false
+	}
 	ctx, cancel := c.bounded()
 	defer cancel()
 	if err := c.sayHello(ctx); err != nil {
@@ -73,6 +76,9 @@ func (c *client) sayHello(ctx context.Context) error {
 		rest = rest[len(page):]
 		c.send(frame.HelloMore{Channels: page})
 	}
+	if live != nil && len(live) < len(list) {
+		c.fail("", c.errFull()) // the newest memberships are subscribed, the rest is not
+	}
 	for i, ch := range live {
 		if err := c.subscribeLocked(ctx, ch, heads[i].Seq, func(int64, event.Epoch) bool { return false }); err != nil {
 			return err
@@ -93,16 +99,25 @@ func (c *client) comesFor(ctx context.Context) ([]store.Membership, error) {
 	return []store.Membership{m}, nil
 }
 
-// heads returns how far each channel has come and, if the client subscribes to them, the live channels.
+// heads returns how far each channel has come and, if the client subscribes to them, the live channels:
+// the first ones, as many as a connection may have.
 func (c *client) heads(ctx context.Context, list []store.Membership) ([]eventlog.Head, []*hub.Channel, error) {
 	if c.only == nil && !c.subscribeAll {
 		heads, err := c.headsOnly(ctx, list)
 		return heads, nil, err
 	}
-	heads, live := make([]eventlog.Head, len(list)), make([]*hub.Channel, len(list))
+	most := len(list)
+	if n := c.g.cfg.Bounds.Subscriptions; n > 0 {
+		most = min(most, n)
+	}
+	rest, err := c.headsOnly(ctx, list[most:])
+	if err != nil {
+		return nil, nil, err
+	}
+	heads, live := append(make([]eventlog.Head, most), rest...), make([]*hub.Channel, most)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(joinsAtOnce)
-	for i, m := range list {
+	for i, m := range list[:most] {
 		g.Go(func() (err error) {
 			if live[i], err = c.g.cfg.Feed.Join(ctx, m.ChannelID); err == nil {
 				heads[i].Seq, heads[i].Epoch = live[i].Head()

@@ -14,6 +14,9 @@ type Metrics struct {
 	acks        *prometheus.CounterVec
 	ackSeconds  prometheus.Histogram
 	errors      *prometheus.CounterVec
+	refused     *prometheus.CounterVec
+	paced       prometheus.Counter
+	expelled    prometheus.Counter
 }
 
 // NewMetrics registers the gateway's metrics with reg.
@@ -29,6 +32,13 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Buckets: []float64{.0002, .0005, .001, .002, .005, .01, .02, .05, .1, .5, 1, 5},
 		}),
 		errors: f.NewCounterVec(prometheus.CounterOpts{Name: "parley_ws_errors_total", Help: "Error frames sent."}, []string{"code"}),
+		refused: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "parley_ws_refused_connections_total", Help: "Connections over a bound, by whose: user or address.",
+		}, []string{"bound"}),
+		paced: f.NewCounter(prometheus.CounterOpts{Name: "parley_ws_paced_frames_total", Help: "Frames that waited because their client sends too fast."}),
+		expelled: f.NewCounter(prometheus.CounterOpts{
+			Name: "parley_ws_expelled_subscriptions_total", Help: "Subscriptions ended by the periodic check: the notice of the removal was lost.",
+		}),
 	}
 }
 

@@ -71,7 +71,7 @@ func (c *client) added(id chat.ChannelID, by chat.UserID) {
 		c.send(frame.Membership{ChannelID: id, Change: "added", By: by, Channel: &s})
 		return false
 	}
-	if !c.subscribeAll {
+	if !c.subscribeAll || c.full() {
 		tell(ch.Head())
 		return
 	}

@@ -32,6 +32,9 @@ func (c *client) subscribe(ref string, want frame.ChannelPosition) error {
 	defer c.subscribing.Unlock()
 	sub := c.subscription(want.ChannelID)
 	if sub == nil {
+		if c.full() {
+			return c.errFull()
+		}
 		if err := c.admit(ctx, want.ChannelID); err != nil {
 			return err
 		}
@@ -87,6 +90,7 @@ func (c *client) subscribeLocked(ctx context.Context, ch *hub.Channel, after int
 		c.subs = make(map[chat.ChannelID]*hub.Subscription, 1)
 	}
 	c.subs[ch.ID()] = sub
+	c.entered(ch.ID())
 	delete(c.admitted, ch.ID())
 	c.mu.Unlock()
 	if sub.Over() { // ended before it was noted
@@ -100,7 +104,7 @@ func (c *client) unsubscribe(ref string, id chat.ChannelID) error {
 	defer c.subscribing.Unlock()
 	sub := c.subscription(id)
 	if sub == nil {
-		return apierr.New(apierr.NotSubscribed, "this connection has no subscription to the channel")
+		return errNotSubscribed
 	}
 	c.forget(id, sub)
 	sub.Leave()
@@ -121,6 +125,7 @@ func (c *client) forget(id chat.ChannelID, sub *hub.Subscription) {
 	defer c.mu.Unlock()
 	if c.subs[id] == sub {
 		delete(c.subs, id)
+		c.exited(id)
 	}
 }
 
@@ -153,6 +158,7 @@ func (c *client) disbelieve(id chat.ChannelID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.admitted, id)
+	delete(c.roles, id)
 }
 
 // User implements hub.Connection.

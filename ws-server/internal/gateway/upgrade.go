@@ -18,8 +18,12 @@ import (
 	"parley.chat/ws-server/internal/connection"
 )
 
-// admissionTimeout bounds what a client waits for before its first frame.
-const admissionTimeout = 5 * time.Second
+const (
+	// admissionTimeout bounds what a client waits for before its first frame.
+	admissionTimeout = 5 * time.Second
+	// refusedRetry is when a client whose address has too many connections should try again.
+	refusedRetry = 10 * time.Second
+)
 
 // Handler returns the handler of /ws and /ws/{channel_id}.
 func (g *Gateway) Handler() http.Handler {
@@ -123,14 +127,22 @@ func (g *Gateway) authenticate(ctx context.Context, c *client, raw string) error
 // start upgrades and gives the connection its reader, which first runs begin. The handler returns
 // after that, so that the HTTP server's buffers and stack are freed.
 func (g *Gateway) start(w http.ResponseWriter, r *http.Request, c *client, begin func() bool) {
+	if !g.enter(c, r) {
+		g.cfg.Metrics.refused.WithLabelValues("address").Inc()
+		writeProblem(w, &apierr.Error{
+			Code: apierr.TooManyConnections, Message: "too many connections from this address", RetryAfter: refusedRetry,
+		})
+		return
+	}
 	// The request's memory must not stay for as long as the connection does.
 	gated := &gatedWriter{ResponseWriter: w}
 	ws, err := g.upgrader.Upgrade(gated, r, nil)
 	if err != nil {
+		g.exit(c)
 		g.cfg.Logger.Debug("upgrade refused", "err", err) // gorilla has answered
 		return
 	}
-	c.ws = ws
+	c.ws, c.slot = ws, slots.Add(1)
 	c.out = connection.New(gated.gate.Conn, &g.writers)
 	gated.gate.Open(c.out)
 	if !g.add(c) {
@@ -174,7 +186,7 @@ func writeProblem(w http.ResponseWriter, err error) {
 	e := apierr.Of(err)
 	status := e.Code.HTTPStatus()
 	w.Header().Set("Content-Type", "application/problem+json")
-	if status == http.StatusServiceUnavailable {
+	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(e.RetryAfter.Seconds()))))
 	}
 	w.WriteHeader(status)

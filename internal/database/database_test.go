@@ -1,0 +1,134 @@
+package database_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/uptrace/bun"
+
+	"parley.chat/internal/database"
+	"parley.chat/internal/testkit/pgtest"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+func open(t *testing.T, url string, o database.Options) *bun.DB {
+	t.Helper()
+	db, err := database.Open(url, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+func ask(t *testing.T, db bun.IConn, query string) (answer string) {
+	t.Helper()
+	if err := db.QueryRowContext(t.Context(), query).Scan(&answer); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return answer
+}
+
+func wantState(t *testing.T, err error, state string) {
+	t.Helper()
+	if e, ok := errors.AsType[*pgconn.PgError](err); !ok || e.Code != state {
+		t.Errorf("%v, want SQLSTATE %s", err, state)
+	}
+}
+
+// The role is what keeps a service from what is not its own: nothing that a session does may undo it.
+func TestOpen_role(t *testing.T) {
+	t.Parallel()
+	base := pgtest.Open(t)
+	for _, role := range []string{"parley_chat", "parley_ws", "parley_sync"} {
+		t.Run(role, func(t *testing.T) {
+			db := open(t, base.URL, database.Options{Role: role, ApplicationName: "test-" + role, MaxConns: 1})
+			conn, err := db.Conn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			for _, reset := range []string{"select 1", "reset all", "reset role", "discard all"} {
+				if _, err := conn.ExecContext(t.Context(), reset); err != nil {
+					t.Fatal(err)
+				}
+				// A comment makes it another statement: DISCARD has dropped those that pgx had prepared.
+				as := " -- after " + reset
+				if got := ask(t, conn, "select current_user"+as); got != role {
+					t.Errorf("after %s the user is %s, want %s", reset, got, role)
+				}
+				if got := ask(t, conn, "show application_name"+as); got != "test-"+role {
+					t.Errorf("after %s the application is %q", reset, got)
+				}
+				if got := ask(t, conn, "show statement_timeout"+as); got != "15s" {
+					t.Errorf("after %s the statement timeout is %s, want 15s", reset, got)
+				}
+			}
+			_, err = conn.ExecContext(t.Context(), "create table public.mine (x int)")
+			wantState(t, err, "42501")
+		})
+	}
+	if got := ask(t, open(t, base.URL, database.Options{}), "select current_user"); strings.HasPrefix(got, "parley_") {
+		t.Errorf("without a role the user is %s", got)
+	}
+	wantState(t, database.Ping(t.Context(), open(t, base.URL, database.Options{Role: "no_such_role"})), "22023")
+}
+
+func TestOpen_statementTimeout(t *testing.T) {
+	t.Parallel()
+	db := open(t, pgtest.Open(t).URL, database.Options{StatementTimeout: 50 * time.Millisecond})
+	_, err := db.ExecContext(t.Context(), "select pg_sleep(30)")
+	wantState(t, err, "57014")
+	if err := database.Ping(t.Context(), db); err != nil {
+		t.Errorf("the connection is of no use afterwards: %v", err)
+	}
+}
+
+func TestOpen_maxConns(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Open(t).URL
+	if n := open(t, url, database.Options{}).Stats().MaxOpenConnections; n != 10 {
+		t.Errorf("by default %d connections, want 10", n)
+	}
+	if n := open(t, url, database.Options{MaxConns: 3}).Stats().MaxOpenConnections; n != 3 {
+		t.Errorf("%d connections, want 3", n)
+	}
+}
+
+func TestOpen_badURL(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"postgres://%", "host", "postgres://x:notaport/y"} {
+		if db, err := database.Open(url, database.Options{}); err == nil || !strings.Contains(err.Error(), "DATABASE_URL") {
+			t.Errorf("Open(%q) = %v, %v; want an error that names DATABASE_URL", url, db, err)
+		} else if strings.Contains(err.Error(), "secret") {
+			t.Errorf("tells the password: %v", err)
+		}
+	}
+	if _, err := database.Open("postgres://ann:secret@host:notaport/y", database.Options{}); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("%v: must not tell the password", err)
+	}
+}
+
+func TestPing(t *testing.T) {
+	t.Parallel()
+	s := pgtest.NewServer(t)
+	db := open(t, s.URL, database.Options{})
+	if err := database.Ping(t.Context(), db); err != nil {
+		t.Error(err)
+	}
+	s.Kill(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := database.Ping(ctx, db); err == nil {
+		t.Error("a server that is down answers")
+	}
+	s.Start(t)
+	if err := database.Ping(t.Context(), db); err != nil {
+		t.Errorf("after it came back: %v", err)
+	}
+}

@@ -1,0 +1,682 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/internal/redisclient"
+	"parley.chat/internal/testkit"
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+	"parley.chat/shared-contracts/rediskey"
+)
+
+// outcome is what became of one submitted event.
+type outcome struct {
+	e     frame.Event
+	ack   Ack
+	err   error
+	calls int // of done
+}
+
+// ledger submits and notes what comes of it.
+type ledger struct {
+	a   *Appender
+	mu  sync.Mutex
+	all []*outcome
+	wg  sync.WaitGroup
+}
+
+// submit returns false when the appender takes nothing any more.
+func (l *ledger) submit(e frame.Event) bool {
+	out := &outcome{e: e}
+	l.wg.Add(1)
+	err := l.a.Submit(e, AppendOptions{}, func(ack Ack, err error) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		out.ack, out.err = ack, err
+		if out.calls++; out.calls == 1 {
+			l.wg.Done()
+		}
+	})
+	if err != nil {
+		l.wg.Done()
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, out)
+	return true
+}
+
+// wait returns what was submitted, in that order, when all of it is settled.
+func (l *ledger) wait(t testing.TB) []*outcome {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { l.wg.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(patience):
+		t.Fatal("not everything was settled")
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, o := range l.all {
+		if o.calls != 1 {
+			t.Fatalf("done was called %d times", o.calls)
+		}
+	}
+	return l.all
+}
+
+// wantWhole checks that a channel's entries are 1 … n without hole or repeat, and that every ack is
+// for exactly one of them.
+func wantWhole(t testing.TB, l *Log, ch chat.ChannelID, acks []Ack) {
+	t.Helper()
+	byClient := make(map[chat.ClientID]int)
+	at := make(map[int64]chat.EventID)
+	for i, e := range entries(t, l, ch) {
+		if e.Seq != int64(i+1) {
+			t.Fatalf("entry %d of %s has seq %d", i+1, ch, e.Seq)
+		}
+		if byClient[e.ClientID]++; byClient[e.ClientID] > 1 {
+			t.Errorf("client id %s is in the stream %d times", e.ClientID, byClient[e.ClientID])
+		}
+		at[e.Seq] = e.ID
+	}
+	for _, ack := range acks {
+		if at[ack.Seq] != ack.ID {
+			t.Errorf("ack of %s at %d, where the stream has %s", ack.ID, ack.Seq, at[ack.Seq])
+		}
+	}
+}
+
+// Events of one goroutine to one channel take seqs in the order in which they were submitted.
+func TestAppender_keepsTheOrder(t *testing.T) {
+	t.Parallel()
+	l, rdb, _ := newLog(t)
+	a := NewAppender(l, rdb, empty, AppenderConfig{Lanes: 3, Logger: quiet})
+	startAppender(t, a)
+	channels := make([]chat.ChannelID, 5) // without counters
+	for i := range channels {
+		channels[i] = chat.NewChannelID()
+	}
+	const writers, each = 8, 400
+	ledgers := make([]*ledger, writers)
+	var all sync.WaitGroup
+	for w := range writers {
+		ledgers[w] = &ledger{a: a}
+		ann := chat.NewUserID()
+		all.Go(func() {
+			for i := range each {
+				ledgers[w].submit(message(channels[(i*7+w)%len(channels)], ann, strconv.Itoa(i)))
+			}
+		})
+	}
+	all.Wait()
+	acks := make(map[chat.ChannelID][]Ack)
+	for _, led := range ledgers {
+		last := make(map[chat.ChannelID]int64)
+		for _, o := range led.wait(t) {
+			if o.err != nil {
+				t.Fatal(o.err)
+			}
+			if o.ack.Seq <= last[o.e.ChannelID] || o.ack.ID != o.e.ID || o.ack.SentAt != o.e.SentAt || o.ack.Duplicate || o.ack.Epoch == "" {
+				t.Fatalf("ack %+v behind seq %d", o.ack, last[o.e.ChannelID])
+			}
+			last[o.e.ChannelID] = o.ack.Seq
+			acks[o.e.ChannelID] = append(acks[o.e.ChannelID], o.ack)
+		}
+	}
+	total := 0
+	for ch, some := range acks {
+		wantWhole(t, l, ch, some)
+		total += len(entries(t, l, ch))
+	}
+	if total != writers*each {
+		t.Errorf("%d entries, want %d", total, writers*each)
+	}
+}
+
+// What comes while a batch is under way leaves together, one call per channel.
+func TestAppender_groupCommit(t *testing.T) {
+	t.Parallel()
+	l, rdb, s := newLog(t)
+	a := NewAppender(l, rdb, empty, AppenderConfig{Lanes: 1, Logger: quiet})
+	startAppender(t, a)
+	led := &ledger{a: a}
+	channels := make([]chat.ChannelID, 5)
+	for i := range channels {
+		channels[i] = seeded(t, l)
+		led.submit(message(channels[i], chat.NewUserID(), "warm up"))
+	}
+	led.wait(t)
+	before := calls(t, rdb, "evalsha")
+	s.Pause(t)
+	const n = 1000
+	for i := range n {
+		led.submit(message(channels[i%len(channels)], chat.NewUserID(), strconv.Itoa(i)))
+	}
+	s.Resume(t)
+	for _, o := range led.wait(t) {
+		if o.err != nil {
+			t.Fatal(o.err)
+		}
+	}
+	// At most one batch left before the others had come, and it may have been sent twice.
+	if got := calls(t, rdb, "evalsha") - before; got > 20 {
+		t.Errorf("%d calls for %d events of %d channels", got, n, len(channels))
+	}
+	for _, ch := range channels {
+		wantWhole(t, l, ch, nil)
+	}
+}
+
+// A call is bounded, and a batch too; what is more waits until what came before it is settled.
+func TestAppender_moreThanACall(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"seeded", "unseeded"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, rdb, _ := newLog(t)
+			if err := appendScript.Load(t.Context(), rdb).Err(); err != nil {
+				t.Fatal(err)
+			}
+			still, busy, ann := seeded(t, l), chat.NewChannelID(), chat.NewUserID()
+			if name == "seeded" {
+				busy = seeded(t, l)
+			}
+			var a *Appender
+			a = NewAppender(l, rdb, func(ctx context.Context, _ chat.ChannelID) (int64, error) {
+				// The lane comes round while the counter is being made: what is more must not overtake.
+				_, err := a.Append(ctx, message(still, ann, "meanwhile"), AppendOptions{})
+				return 0, err
+			}, AppenderConfig{Lanes: 1, Logger: quiet})
+			led := &ledger{a: a}
+			const n = maxBatch + maxPerCall + 17
+			for i := range n { // all of it waits when the lane starts
+				led.submit(message(busy, ann, strconv.Itoa(i)))
+				if i%100 == 0 {
+					led.submit(message(still, ann, strconv.Itoa(i)))
+				}
+			}
+			startAppender(t, a)
+			last := map[chat.ChannelID]int64{}
+			for _, o := range led.wait(t) {
+				if o.err != nil || o.ack.Seq <= last[o.e.ChannelID] {
+					t.Fatalf("event %s of its channel: %+v, %v; behind seq %d", o.e.Body, o.ack, o.err, last[o.e.ChannelID])
+				}
+				last[o.e.ChannelID] = o.ack.Seq
+			}
+			if last[busy] != n {
+				t.Errorf("the last has seq %d, want %d", last[busy], n)
+			}
+			wantWhole(t, l, busy, nil)
+			wantWhole(t, l, still, nil)
+			if got := calls(t, rdb, "evalsha"); got > 60 {
+				t.Errorf("%d calls", got)
+			}
+		})
+	}
+}
+
+func TestAppender_outcomes(t *testing.T) {
+	t.Parallel()
+	l, rdb, _ := newLog(t)
+	a := NewAppender(l, rdb, empty, AppenderConfig{Logger: quiet})
+	startAppender(t, a)
+	ctx := t.Context()
+	ch, bob := chat.NewChannelID(), chat.NewUserID()
+	first := message(ch, bob, "hi")
+	ack, err := a.Append(ctx, first, AppendOptions{})
+	if err != nil || ack != (Ack{ID: first.ID, Seq: 1, Epoch: ack.Epoch, SentAt: first.SentAt}) || ack.Epoch == "" {
+		t.Fatalf("%+v, %v", ack, err)
+	}
+	retry := first
+	retry.ID, retry.SentAt = chat.NewEventID(), chat.At(time.Now().Add(time.Hour))
+	want := ack
+	want.Duplicate = true
+	if got, err := a.Append(ctx, retry, AppendOptions{}); err != nil || got != want {
+		t.Errorf("a retry: %+v, %v; want %+v", got, err, want)
+	}
+	// The relay appends the very same event again: to it that is no duplicate.
+	if got, err := a.Append(ctx, first, AppendOptions{}); err != nil || got != ack {
+		t.Errorf("the same event: %+v, %v; want %+v", got, err, ack)
+	}
+	retry.Body = "other"
+	if _, err := a.Append(ctx, retry, AppendOptions{}); apierr.CodeOf(err) != apierr.Conflict {
+		t.Errorf("other content: %v, want conflict", err)
+	}
+	if _, err := a.Append(ctx, membership(event.MemberLeft, ch, bob), AppendOptions{Retention: time.Hour}); err != nil {
+		t.Error(err)
+	}
+	if _, err := a.Append(ctx, message(ch, bob, "late"), AppendOptions{}); apierr.CodeOf(err) != apierr.Forbidden {
+		t.Errorf("after they left: %v, want forbidden", err)
+	}
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	gone := chat.NewChannelID()
+	if _, err := a.Append(ended, message(gone, bob, "x"), AppendOptions{}); err != nil && (apierr.CodeOf(err) != apierr.Unavailable || !errors.Is(err, context.Canceled)) {
+		t.Errorf("the caller has gone: %v", err)
+	}
+	for name, e := range map[string]frame.Event{
+		"no client id":   {Type: event.Message, ChannelID: ch},
+		"zero client id": {Type: event.Message, ChannelID: ch, ClientID: &chat.ClientID{}},
+		"unknown kind":   {Type: "dance", ChannelID: ch, ClientID: ref(chat.NewClientID())},
+	} {
+		if err := a.Submit(e, AppendOptions{}, func(Ack, error) { t.Error("done was called") }); apierr.CodeOf(err) != apierr.Internal || err == nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	broken := seeded(t, l)
+	rdb.Del(ctx, rediskey.Stream(l.Partition(broken.UUID)))
+	rdb.Set(ctx, rediskey.Stream(l.Partition(broken.UUID)), "no stream", 0)
+	if _, err := a.Append(ctx, message(broken, bob, "x"), AppendOptions{}); apierr.CodeOf(err) != apierr.Internal || !redis.HasErrorPrefix(errors.Unwrap(err), "WRONGTYPE") {
+		t.Errorf("a stream of another type: %v, want internal", err)
+	}
+}
+
+// insist appends e until it is acknowledged, as a client does: under the same client id, with a fresh
+// event id each time.
+func insist(a *Appender, e frame.Event) (Ack, error) {
+	for {
+		e.ID, e.SentAt = chat.NewEventID(), chat.Now()
+		ack, err := a.Append(context.Background(), e, AppendOptions{})
+		if apierr.CodeOf(err) != apierr.Unavailable || err == nil {
+			return ack, err
+		}
+	}
+}
+
+// load appends from several goroutines, calls disturb at some point, and returns the acks by channel.
+func load(t *testing.T, a *Appender, channels []chat.ChannelID, disturb func()) map[chat.ChannelID][]Ack {
+	t.Helper()
+	const writers, each = 6, 250
+	var mu sync.Mutex
+	acks := make(map[chat.ChannelID][]Ack)
+	var count atomic.Int64
+	third := make(chan struct{})
+	var all sync.WaitGroup
+	for w := range writers {
+		ann := chat.NewUserID()
+		all.Go(func() {
+			for i := range each {
+				e := message(channels[(w+i)%len(channels)], ann, fmt.Sprintf("%d of %d", i, w))
+				ack, err := insist(a, e)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				acks[e.ChannelID] = append(acks[e.ChannelID], ack)
+				mu.Unlock()
+				if count.Add(1) == writers*each/3 {
+					close(third)
+				}
+			}
+		})
+	}
+	select {
+	case <-third:
+		disturb()
+	case <-time.After(patience):
+		t.Error("no progress")
+	}
+	all.Wait()
+	if n := count.Load(); n != writers*each {
+		t.Fatalf("%d of %d were acknowledged", n, writers*each)
+	}
+	return acks
+}
+
+// wantAllOnce checks that the acks of load are the streams: every acknowledged event once, nothing else.
+func wantAllOnce(t *testing.T, l *Log, acks map[chat.ChannelID][]Ack) {
+	t.Helper()
+	for ch, some := range acks {
+		wantWhole(t, l, ch, some)
+		var seqs []int64
+		for _, ack := range some {
+			seqs = append(seqs, ack.Seq)
+		}
+		slices.Sort(seqs)
+		if n := len(entries(t, l, ch)); n != len(some) || len(slices.Compact(seqs)) != n {
+			t.Errorf("%s: %d entries for %d acks", ch, n, len(some))
+		}
+	}
+}
+
+// I1: what was acknowledged is in the stream, exactly once, though Redis was killed under load.
+func TestAppender_redisKilled(t *testing.T) {
+	t.Parallel()
+	l, rdb, s := newLog(t)
+	a := NewAppender(l, rdb, empty, AppenderConfig{Timeout: 300 * time.Millisecond, Logger: quiet})
+	startAppender(t, a)
+	channels := []chat.ChannelID{seeded(t, l), seeded(t, l), chat.NewChannelID()}
+	acks := load(t, a, channels, func() {
+		for range 3 {
+			s.Kill(t)
+			s.Start(t)
+		}
+	})
+	wantAllOnce(t, l, acks)
+}
+
+func TestAppender_scriptFlushed(t *testing.T) {
+	t.Parallel()
+	l, rdb, s := newLog(t)
+	a := NewAppender(l, rdb, empty, AppenderConfig{Logger: quiet})
+	startAppender(t, a)
+	channels := []chat.ChannelID{chat.NewChannelID(), chat.NewChannelID()}
+	acks := load(t, a, channels, func() {
+		for range 5 {
+			if err := s.Client(t).ScriptFlush(context.Background()).Err(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	wantAllOnce(t, l, acks)
+	for _, some := range acks {
+		for _, ack := range some {
+			if ack.Duplicate {
+				t.Fatal("a flushed script was said to the client")
+			}
+		}
+	}
+}
+
+// An append without an answer is of unknown outcome. A retry under the same client id settles it.
+func TestAppender_redisSilent(t *testing.T) {
+	t.Parallel()
+	l, rdb, s := newLog(t)
+	a := NewAppender(l, rdb, empty, AppenderConfig{Timeout: 200 * time.Millisecond, Logger: quiet})
+	startAppender(t, a)
+	ch, ann := seeded(t, l), chat.NewUserID()
+	led := &ledger{a: a}
+	led.submit(message(ch, ann, "before"))
+	led.wait(t)
+	s.Pause(t)
+	for i := range 20 {
+		led.submit(message(ch, ann, strconv.Itoa(i)))
+	}
+	all := led.wait(t)[1:]
+	for _, o := range all {
+		if apierr.CodeOf(o.err) != apierr.Unavailable {
+			t.Fatalf("%+v, %v; want unavailable", o.ack, o.err)
+		}
+	}
+	s.Resume(t)
+	var acks []Ack
+	for _, o := range all {
+		ack, err := insist(a, o.e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		acks = append(acks, ack)
+		if again, err := insist(a, o.e); err != nil || !again.Duplicate || again.Seq != ack.Seq || again.ID != ack.ID {
+			t.Errorf("once more: %+v, %v; want %+v", again, err, ack)
+		}
+	}
+	wantWhole(t, l, ch, acks)
+	if n := len(entries(t, l, ch)); n != 1+len(all) {
+		t.Errorf("%d entries, want %d", n, 1+len(all))
+	}
+}
+
+// Refused by a full Redis is refused for now; nothing hangs and nothing is half done.
+func TestAppender_redisFull(t *testing.T) {
+	t.Parallel()
+	l, rdb, s := newLog(t)
+	a := NewAppender(l, rdb, empty, AppenderConfig{Timeout: 100 * time.Millisecond, Logger: quiet})
+	startAppender(t, a)
+	ch := seeded(t, l)
+	admin := s.Client(t)
+	admin.ConfigSet(t.Context(), "maxmemory", "1")
+	e := message(ch, chat.NewUserID(), "x")
+	if _, err := a.Append(t.Context(), e, AppendOptions{}); apierr.CodeOf(err) != apierr.Unavailable {
+		t.Errorf("%v, want unavailable", err)
+	}
+	admin.ConfigSet(t.Context(), "maxmemory", "0")
+	if ack, err := insist(a, e); err != nil || ack.Seq != 1 {
+		t.Errorf("%+v, %v", ack, err)
+	}
+}
+
+// With PostgreSQL down a channel without a counter is unavailable. Those that have one go on.
+func TestAppender_floorFails(t *testing.T) {
+	t.Parallel()
+	l, rdb, _ := newLog(t)
+	asked, answer := make(chan struct{}), make(chan error)
+	var down atomic.Bool
+	down.Store(true)
+	floor := func(ctx context.Context, _ chat.ChannelID) (int64, error) {
+		if !down.Load() {
+			return 7, nil
+		}
+		asked <- struct{}{}
+		select {
+		case err := <-answer:
+			return 0, err
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+	a := NewAppender(l, rdb, floor, AppenderConfig{Lanes: 1, Logger: quiet})
+	startAppender(t, a)
+	other, ch, ann := seeded(t, l), chat.NewChannelID(), chat.NewUserID()
+	led := &ledger{a: a}
+	led.submit(message(ch, ann, "first"))
+	<-asked
+	led.submit(message(ch, ann, "second")) // waits behind it
+	for i := range 5 {
+		ack, err := a.Append(t.Context(), message(other, ann, "go on"), AppendOptions{})
+		if err != nil || ack.Seq != int64(i+1) {
+			t.Fatalf("a channel with a counter: %+v, %v", ack, err)
+		}
+	}
+	reason := errors.New("PostgreSQL is down")
+	answer <- reason
+	for _, o := range led.wait(t) {
+		if apierr.CodeOf(o.err) != apierr.Unavailable || !errors.Is(o.err, reason) {
+			t.Errorf("%s: %+v, %v; want unavailable", o.e.Body, o.ack, o.err)
+		}
+	}
+	down.Store(false)
+	if ack, err := a.Append(t.Context(), message(ch, ann, "third"), AppendOptions{}); err != nil || ack.Seq != 8 {
+		t.Errorf("later: %+v, %v; want seq 8", ack, err)
+	}
+	if n := len(entries(t, l, ch)); n != 1 {
+		t.Errorf("%d entries; what was refused must not be there", n)
+	}
+}
+
+// A channel whose counter is being made keeps its order; others overtake it.
+func TestAppender_keepsTheOrderWhileSeeding(t *testing.T) {
+	t.Parallel()
+	l, rdb, _ := newLog(t)
+	asked, answer := make(chan struct{}), make(chan struct{})
+	a := NewAppender(l, rdb, func(context.Context, chat.ChannelID) (int64, error) {
+		asked <- struct{}{}
+		<-answer
+		return 0, nil
+	}, AppenderConfig{Lanes: 1, Logger: quiet})
+	startAppender(t, a)
+	other, ch, ann := seeded(t, l), chat.NewChannelID(), chat.NewUserID()
+	led := &ledger{a: a}
+	led.submit(message(ch, ann, "0"))
+	<-asked
+	for i := 1; i < 2*maxPerCall; i++ {
+		led.submit(message(ch, ann, strconv.Itoa(i)))
+		if i%100 == 0 {
+			if _, err := a.Append(t.Context(), message(other, ann, "x"), AppendOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	close(answer)
+	for i, o := range led.wait(t) {
+		if o.err != nil || o.ack.Seq != int64(i+1) {
+			t.Fatalf("event %d: %+v, %v", i, o.ack, o.err)
+		}
+	}
+}
+
+// A counter that vanishes is made again above what the stream has: no seq is given twice.
+func TestAppender_counterLost(t *testing.T) {
+	t.Parallel()
+	l, rdb, s := newLog(t)
+	a := NewAppender(l, rdb, empty, AppenderConfig{Logger: quiet})
+	startAppender(t, a)
+	ch := chat.NewChannelID()
+	acks := load(t, a, []chat.ChannelID{ch}, func() {
+		admin := s.Client(t)
+		for range 10 {
+			if err := admin.Del(context.Background(), rediskey.Counter(l.Partition(ch.UUID), ch)).Err(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	wantAllOnce(t, l, acks)
+}
+
+// Shutdown finishes what was submitted and refuses what comes.
+func TestAppender_shutdown(t *testing.T) {
+	t.Parallel()
+	l, rdb, s := newLog(t)
+	gate := make(chan struct{})
+	slow := chat.NewChannelID()
+	a := NewAppender(l, rdb, func(context.Context, chat.ChannelID) (int64, error) { <-gate; return 0, nil }, AppenderConfig{Lanes: 1, Logger: quiet})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ran := make(chan error, 1)
+	go func() { ran <- a.Run(ctx) }()
+	ch, ann := seeded(t, l), chat.NewUserID()
+	led := &ledger{a: a}
+	led.submit(message(slow, ann, "waits for its counter"))
+	for i := range 3 * maxPerCall {
+		led.submit(message(ch, ann, strconv.Itoa(i)))
+	}
+	s.Pause(t)
+	led.submit(message(ch, ann, "while Redis is silent"))
+	cancel()
+	s.Resume(t)
+	testkit.Until(t, patience, func() error {
+		if led.submit(message(ch, ann, "more")) {
+			return errors.New("still takes events")
+		}
+		return nil
+	})
+	if _, err := a.Append(t.Context(), message(ch, ann, "late"), AppendOptions{}); apierr.CodeOf(err) != apierr.Unavailable {
+		t.Errorf("after the end: %v, want unavailable", err)
+	}
+	select {
+	case <-ran:
+		t.Error("Run has returned before everything was settled")
+	default:
+	}
+	close(gate)
+	if err := <-ran; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	led.mu.Lock()
+	for _, o := range led.all { // settled before Run returned
+		if o.calls != 1 || o.err != nil {
+			t.Fatalf("%s: done called %d times, %v", o.e.Body, o.calls, o.err)
+		}
+	}
+	led.mu.Unlock()
+	var acks []Ack
+	for _, o := range led.wait(t) {
+		if o.e.ChannelID == ch {
+			acks = append(acks, o.ack)
+		}
+	}
+	wantWhole(t, l, ch, acks)
+	wantWhole(t, l, slow, nil)
+	if n := len(entries(t, l, slow)); n != 1 {
+		t.Errorf("%d entries of the slow channel", n)
+	}
+}
+
+// With Redis gone for good the end comes all the same.
+func TestAppender_shutdownWithoutRedis(t *testing.T) {
+	t.Parallel()
+	l, rdb, s := newLog(t)
+	a := NewAppender(l, rdb, empty, AppenderConfig{Timeout: 100 * time.Millisecond, Logger: quiet})
+	stop := startAppender(t, a)
+	ch := seeded(t, l)
+	s.Kill(t)
+	led := &ledger{a: a}
+	for range 10 {
+		led.submit(message(ch, chat.NewUserID(), "x"))
+	}
+	stop()
+	for _, o := range led.wait(t) {
+		if apierr.CodeOf(o.err) != apierr.Unavailable {
+			t.Errorf("%+v, %v; want unavailable", o.ack, o.err)
+		}
+	}
+}
+
+func TestNewAppender_lanes(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ lanes, partitions, want int }{{0, 16, 1}, {4, 16, 4}, {99, 16, 16}} {
+		rdb, err := redisclient.Open("redis://127.0.0.1:1", redisclient.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(NewAppender(New(rdb, tt.partitions), rdb, empty, AppenderConfig{Lanes: tt.lanes}).lanes); got != tt.want {
+			t.Errorf("%+v: %d lanes", tt, got)
+		}
+		_ = rdb.Close()
+	}
+	rdb, err := redisclient.Open("redis://127.0.0.1:1,redis://127.0.0.1:2", redisclient.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rdb.Close()
+	if got := len(NewAppender(New(rdb, 16), rdb, empty, AppenderConfig{}).lanes); got != 16 {
+		t.Errorf("a Cluster has %d lanes, want one per partition", got)
+	}
+}
+
+func TestTransient(t *testing.T) {
+	t.Parallel()
+	l, rdb, _ := newLog(t)
+	ctx := t.Context()
+	rdb.Set(ctx, "text", "x", 0)
+	wrongType := rdb.LPush(ctx, "text", "x").Err()
+	syntax := rdb.Do(ctx, "set").Err()
+	for _, err := range []error{wrongType, syntax} {
+		if transient(err) {
+			t.Errorf("%v is final", err)
+		}
+	}
+	late, cancel := context.WithTimeout(ctx, 0)
+	defer cancel()
+	for _, err := range []error{rdb.Ping(late).Err(), redis.ErrClosed, redis.ErrPoolTimeout, errors.New("something on the way")} {
+		if !transient(err) {
+			t.Errorf("%v leaves the outcome open", err)
+		}
+	}
+	_ = l
+}
+
+func TestBackoff(t *testing.T) {
+	t.Parallel()
+	for attempt := range 100 {
+		if d := backoff(attempt); d < 2*time.Millisecond || d > 201*time.Millisecond {
+			t.Errorf("backoff(%d) = %v", attempt, d)
+		}
+	}
+}

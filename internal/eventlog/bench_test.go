@@ -1,0 +1,118 @@
+package eventlog
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/internal/testkit/redistest"
+	"parley.chat/shared-contracts/chat"
+)
+
+// benchChannels is how many channels the benchmarks append to.
+const benchChannels = 50
+
+// BenchmarkAppend is the whole way of an append, from the event to its ack, for many callers at once.
+func BenchmarkAppend(b *testing.B) {
+	for _, fsync := range []string{"always", "everysec"} {
+		for _, inFlight := range []int{1, 100, 1000} { // callers per core
+			b.Run(fmt.Sprintf("fsync=%s/callers=%d", fsync, inFlight), func(b *testing.B) {
+				s := redistest.NewServer(b, redistest.Options{Settings: map[string]string{"appendfsync": fsync}})
+				rdb := open(b, s.URL())
+				l := New(rdb, 16)
+				a := NewAppender(l, rdb, empty, AppenderConfig{Logger: quiet})
+				startAppender(b, a)
+				channels := make([]chat.ChannelID, benchChannels)
+				for i := range channels {
+					channels[i] = seeded(b, l)
+				}
+				body := strings.Repeat("hello ", 20)
+				var next atomic.Int64
+				before := calls(b, rdb, "evalsha")
+				b.SetParallelism(inFlight)
+				b.ReportAllocs()
+				b.ResetTimer()
+				b.RunParallel(func(pb *testing.PB) {
+					ann := chat.NewUserID()
+					for pb.Next() {
+						ch := channels[next.Add(1)%benchChannels]
+						if _, err := a.Append(context.Background(), message(ch, ann, body), AppendOptions{}); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+				b.StopTimer()
+				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+				b.ReportMetric(float64(b.N)/float64(calls(b, rdb, "evalsha")-before), "events/call")
+			})
+		}
+	}
+}
+
+// BenchmarkAppendScript is the script alone, in pipelines of 50 calls, one per channel.
+func BenchmarkAppendScript(b *testing.B) {
+	for _, events := range []int{1, 10, 100} { // per call
+		b.Run("events="+strconv.Itoa(events), func(b *testing.B) {
+			s := redistest.NewServer(b, redistest.Options{Settings: map[string]string{"appendfsync": "everysec"}})
+			rdb := open(b, s.URL())
+			l := New(rdb, 16)
+			a := NewAppender(l, rdb, empty, AppenderConfig{Lanes: 1, Logger: quiet})
+			channels := make([]chat.ChannelID, benchChannels)
+			for i := range channels {
+				channels[i] = seeded(b, l)
+			}
+			if err := appendScript.Load(b.Context(), rdb).Err(); err != nil {
+				b.Fatal(err)
+			}
+			body, ann := strings.Repeat("hello ", 20), chat.NewUserID()
+			round := func() (batches [][]*pending) {
+				for _, ch := range channels {
+					for range events {
+						if err := a.Submit(message(ch, ann, body), AppendOptions{}, func(Ack, error) {}); err != nil {
+							b.Fatal(err)
+						}
+					}
+					batches = append(batches, a.lanes[0].take())
+				}
+				return batches
+			}
+			n := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				b.StopTimer()
+				batches := round()
+				b.StartTimer()
+				if _, err := rdb.Pipelined(b.Context(), func(pipe redis.Pipeliner) error {
+					for _, batch := range batches {
+						appendScript.EvalSha(b.Context(), pipe, a.lanes[0].keys(batch), a.lanes[0].args(batch)...)
+					}
+					return nil
+				}); err != nil {
+					b.Fatal(err)
+				}
+				n += benchChannels * events
+			}
+			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "events/s")
+		})
+	}
+}
+
+// BenchmarkSubmit is what an append costs before it waits: encoding, digest, keys.
+func BenchmarkSubmit(b *testing.B) {
+	rdb := open(b, "redis://127.0.0.1:1") // never reached
+	a := NewAppender(New(rdb, 16), rdb, empty, AppenderConfig{Lanes: 1, Logger: quiet})
+	e := message(chat.NewChannelID(), chat.NewUserID(), strings.Repeat("hello ", 20))
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := a.Submit(e, AppendOptions{}, func(Ack, error) {}); err != nil {
+			b.Fatal(err)
+		}
+		a.lanes[0].take()
+	}
+}

@@ -1,0 +1,178 @@
+package eventlog
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/internal/testkit"
+	"parley.chat/internal/testkit/redistest"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/rediskey"
+)
+
+// The same code on a Cluster: appends, tails, heads and subscriptions of all partitions, and a master
+// that dies. What was acknowledged and replicated is there, the numbering goes on, and every topic of
+// the dead master is confirmed again.
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	c := redistest.Cluster(t, 3, 1)
+	rdb := open(t, c.URL())
+	l := New(rdb, 16)
+	a := NewAppender(l, rdb, empty, AppenderConfig{Logger: quiet})
+	startAppender(t, a)
+
+	// A channel in each partition.
+	channels := make([]chat.ChannelID, l.Partitions())
+	for left := len(channels); left > 0; {
+		ch := chat.NewChannelID()
+		if p := l.Partition(ch.UUID); channels[p].IsZero() {
+			channels[p], left = ch, left-1
+		}
+	}
+	ears := make([]*ear, len(channels))
+	subs := make([]*Subscriber, len(channels))
+	for p, ch := range channels {
+		ears[p] = newEar()
+		subs[p] = l.NewSubscriber(p, ears[p], quiet)
+		subs[p].Subscribe(rediskey.Topic(p, ch))
+		startSubscriber(t, subs[p])
+		ears[p].want(t, "+"+rediskey.Topic(p, ch))
+	}
+
+	acks := load(t, a, channels, func() {
+		for _, m := range c.Masters {
+			if err := m.Client(t).ScriptFlush(context.Background()).Err(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	wantAllOnce(t, l, acks)
+	for p, ch := range channels {
+		topic := rediskey.Topic(p, ch)
+		for got := 0; got < len(acks[ch]); {
+			m := ears[p].next(t)
+			if !strings.HasPrefix(m, topic+"=") {
+				t.Fatalf("heard %q", m)
+			}
+			got += strings.Count(m, `{"type":"message"`)
+		}
+		tail, err := l.Tail(t.Context(), ch, 10_000)
+		if err != nil || len(tail) != len(acks[ch]) {
+			t.Errorf("partition %d: a tail of %d, %v; want %d", p, len(tail), err, len(acks[ch]))
+		}
+	}
+
+	// Replication is asynchronous. This test is about what comes after, so it waits for that.
+	for i := range c.Masters {
+		inStep(t, c, i)
+	}
+	dead := c.Masters[0].Client(t)
+	lost := make(map[int]bool) // partitions of the master that dies
+	slots, err := dead.ClusterSlots(t.Context()).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p := range channels {
+		slot := int(dead.ClusterKeySlot(t.Context(), strconv.Itoa(p)).Val())
+		for _, s := range slots {
+			if s.Start <= slot && slot <= s.End && s.Nodes[0].Addr == c.Masters[0].Addr() {
+				lost[p] = true
+			}
+		}
+	}
+	if len(lost) == 0 || len(lost) == len(channels) {
+		t.Fatalf("the first master has %d of %d partitions", len(lost), len(channels))
+	}
+	c.KillMaster(t, 0)
+	ann := chat.NewUserID()
+	for p, ch := range channels {
+		e := message(ch, ann, "after the failover")
+		ack, err := insist(a, e)
+		if err != nil {
+			t.Fatalf("partition %d: %v", p, err)
+		}
+		if want := int64(len(acks[ch]) + 1); ack.Seq != want {
+			t.Errorf("partition %d: seq %d, want %d", p, ack.Seq, want)
+		}
+		if again, err := insist(a, e); err != nil || !again.Duplicate || again.Seq != ack.Seq {
+			t.Errorf("partition %d: a retry is %+v, %v", p, again, err)
+		}
+		if lost[p] {
+			ears[p].until(t, "+"+rediskey.Topic(p, ch))
+		}
+		// Live again, whatever was missed meanwhile.
+		ack, err = insist(a, message(ch, ann, "live"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		heads, err := l.Heads(t.Context(), []chat.ChannelID{ch})
+		if err != nil || heads[0].Seq != ack.Seq {
+			t.Errorf("partition %d: head %+v, %v; want %d", p, heads, err, ack.Seq)
+		}
+		for {
+			if m := ears[p].next(t); strings.Contains(m, ack.ID.String()) {
+				break
+			}
+		}
+		wantWhole(t, l, ch, append(acks[ch], ack))
+	}
+}
+
+// inStep waits until the replica of the i-th master has all that the master has.
+func inStep(t *testing.T, c *redistest.ClusterServers, i int) {
+	t.Helper()
+	master, replica := c.Masters[i].Client(t), c.Replicas[i][0].Client(t)
+	testkit.Until(t, patience, func() error {
+		m, err := master.Info(context.Background(), "replication").Result()
+		if err != nil {
+			return err
+		}
+		r, err := replica.Info(context.Background(), "replication").Result()
+		if err != nil {
+			return err
+		}
+		if want, got := infoNumber(m, "master_repl_offset"), infoNumber(r, "slave_repl_offset"); got < want {
+			return fmt.Errorf("replica at %d of %d", got, want)
+		}
+		return nil
+	})
+}
+
+// A slot that moves takes its topics along: the old node says so, and the subscriber follows.
+func TestCluster_slotMoves(t *testing.T) {
+	t.Parallel()
+	c := redistest.Cluster(t, 2, 0)
+	rdb := open(t, c.URL())
+	l := New(rdb, 1)
+	e := newEar()
+	s := l.NewSubscriber(0, e, quiet)
+	topic := rediskey.Topic(0, chat.NewChannelID())
+	s.Subscribe(topic)
+	startSubscriber(t, s)
+	e.want(t, "+"+topic)
+	slot := rdb.ClusterKeySlot(t.Context(), "0").Val()
+	owner, other := 0, 1
+	if slot >= 8192 {
+		owner, other = 1, 0
+	}
+	to, from := c.Masters[other].Client(t), c.Masters[owner].Client(t)
+	id, err := to.Do(t.Context(), "CLUSTER", "MYID").Text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, node := range []interface {
+		Do(context.Context, ...any) *redis.Cmd
+	}{to, from} {
+		if err := node.Do(t.Context(), "CLUSTER", "SETSLOT", slot, "NODE", id).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.want(t, "+"+topic)
+	testkit.Until(t, patience, func() error { return to.SPublish(context.Background(), topic, "moved").Err() })
+	e.until(t, topic+"=moved")
+}

@@ -1,0 +1,410 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/internal/testkit"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/rediskey"
+)
+
+// ear is a sink that hands on what it hears.
+type ear struct{ heard chan string }
+
+func newEar() *ear { return &ear{heard: make(chan string, 100_000)} }
+
+func (e *ear) Received(topic string, payload []byte) { e.heard <- topic + "=" + string(payload) }
+func (e *ear) Confirmed(topic string)                { e.heard <- "+" + topic }
+
+// next waits for what is heard next.
+func (e *ear) next(t testing.TB) string {
+	t.Helper()
+	select {
+	case s := <-e.heard:
+		return s
+	case <-time.After(patience):
+		t.Fatal("nothing is heard")
+		return ""
+	}
+}
+
+func (e *ear) want(t testing.TB, want ...string) {
+	t.Helper()
+	for _, w := range want {
+		if got := e.next(t); got != w {
+			t.Fatalf("heard %q, want %q", got, w)
+		}
+	}
+}
+
+// until skips what is heard until want comes.
+func (e *ear) until(t testing.TB, want string) {
+	t.Helper()
+	for e.next(t) != want {
+	}
+}
+
+// startSubscriber runs s until the test ends. stop may be called before that.
+func startSubscriber(t testing.TB, s *Subscriber) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		case <-time.After(patience):
+			t.Error("the subscriber does not end")
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+func publish(t testing.TB, rdb redis.UniversalClient, topic, payload string) {
+	t.Helper()
+	if err := rdb.SPublish(context.Background(), topic, payload).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSubscriber_order(t *testing.T) {
+	t.Parallel()
+	l, rdb, _ := newLog(t)
+	e := newEar()
+	s := l.NewSubscriber(2, e, quiet)
+	a, b := rediskey.Topic(2, chat.NewChannelID()), rediskey.UserTopic(2, chat.NewUserID())
+	s.Subscribe(a) // before Run
+	startSubscriber(t, s)
+	e.want(t, "+"+a)
+	s.Subscribe(b)
+	e.want(t, "+"+b)
+	s.Subscribe(a) // is subscribed: nothing happens
+	for i := range 500 {
+		publish(t, rdb, []string{a, b}[i%2], strconv.Itoa(i))
+	}
+	for i := range 500 {
+		e.want(t, []string{a, b}[i%2]+"="+strconv.Itoa(i))
+	}
+	s.Unsubscribe(b)
+	testkit.Until(t, patience, func() error {
+		if n := rdb.PubSubShardNumSub(t.Context(), b).Val()[b]; n != 0 {
+			return fmt.Errorf("%d subscribers", n)
+		}
+		return nil
+	})
+	publish(t, rdb, b, "unheard")
+	publish(t, rdb, a, "last")
+	e.want(t, a+"=last")
+}
+
+// After a reconnect some may have been missed: every topic is confirmed again.
+func TestSubscriber_connectionKilled(t *testing.T) {
+	t.Parallel()
+	l, rdb, _ := newLog(t)
+	e := newEar()
+	s := l.NewSubscriber(0, e, quiet)
+	a, b, gone := rediskey.Topic(0, chat.NewChannelID()), rediskey.Topic(0, chat.NewChannelID()), rediskey.Topic(0, chat.NewChannelID())
+	startSubscriber(t, s)
+	for _, topic := range []string{a, b, gone} {
+		s.Subscribe(topic)
+		e.want(t, "+"+topic)
+	}
+	s.Unsubscribe(gone)
+	for range 3 {
+		if n, err := rdb.Do(t.Context(), "CLIENT", "KILL", "TYPE", "pubsub").Int(); err != nil || n < 1 {
+			t.Fatalf("killed %d, %v", n, err)
+		}
+		again := map[string]bool{e.next(t): true, e.next(t): true}
+		if !again["+"+a] || !again["+"+b] {
+			t.Fatalf("confirmed %v", again)
+		}
+		publish(t, rdb, b, "x")
+		e.want(t, b+"=x")
+	}
+}
+
+func TestSubscriber_redisRestarted(t *testing.T) {
+	t.Parallel()
+	l, rdb, server := newLog(t)
+	e := newEar()
+	s := l.NewSubscriber(0, e, quiet)
+	a, b := rediskey.Topic(0, chat.NewChannelID()), rediskey.Topic(0, chat.NewChannelID())
+	s.Subscribe(a)
+	startSubscriber(t, s)
+	e.want(t, "+"+a)
+	server.Kill(t)
+	s.Subscribe(b) // goes with the next connection
+	server.Start(t)
+	both := map[string]bool{e.next(t): true, e.next(t): true}
+	if !both["+"+a] || !both["+"+b] {
+		t.Errorf("confirmed %v", both)
+	}
+	testkit.Until(t, patience, func() error { return rdb.SPublish(context.Background(), b, "x").Err() })
+	e.until(t, b+"=x")
+}
+
+// Whatever is asked for in whatever order: what is wanted in the end is confirmed and heard, what is
+// not is silent.
+func TestSubscriber_churn(t *testing.T) {
+	t.Parallel()
+	l, rdb, _ := newLog(t)
+	e := newEar()
+	s := l.NewSubscriber(1, e, quiet)
+	startSubscriber(t, s)
+	topics := make([]string, 20)
+	for i := range topics {
+		topics[i] = rediskey.Topic(1, chat.NewChannelID())
+	}
+	var all sync.WaitGroup
+	for i, topic := range topics {
+		all.Go(func() {
+			for range 50 + i {
+				s.Subscribe(topic)
+				s.Unsubscribe(topic)
+			}
+			if i%2 == 0 {
+				s.Subscribe(topic)
+			}
+		})
+	}
+	all.Wait()
+	for i, topic := range topics {
+		testkit.Until(t, patience, func() error {
+			if n, want := rdb.PubSubShardNumSub(t.Context(), topic).Val()[topic], int64((i+1)%2); n != want {
+				return fmt.Errorf("%d subscribers, want %d", n, want)
+			}
+			return nil
+		})
+	}
+	s.Subscribe("{1}:end") // its confirmation comes behind all others
+	e.until(t, "+{1}:end")
+	for i, topic := range topics {
+		publish(t, rdb, topic, strconv.Itoa(i))
+	}
+	for i := 0; i < len(topics); i += 2 {
+		e.want(t, topics[i]+"="+strconv.Itoa(i))
+	}
+	// Each Subscribe that follows an Unsubscribe is confirmed once more.
+	for range 20 {
+		s.Unsubscribe(topics[0])
+		s.Subscribe(topics[0])
+		e.want(t, "+"+topics[0])
+	}
+}
+
+// A confirmation says that messages arrive from here on: one that belongs to an earlier Subscribe, with
+// an Unsubscribe behind it, must not be passed off as that.
+func TestSubscriber_confirmsTheLast(t *testing.T) {
+	t.Parallel()
+	l, rdb, _ := newLog(t)
+	held, let := make(chan struct{}), make(chan struct{})
+	e := newEar()
+	s := l.NewSubscriber(1, holding{e, held, let}, quiet)
+	const busy, topic = "{1}:busy", "{1}:x"
+	s.Subscribe(busy)
+	startSubscriber(t, s)
+	e.want(t, "+"+busy)
+	publish(t, rdb, busy, "hold")
+	<-held // from here on the answers wait
+	subscribers := func(want int64) {
+		t.Helper()
+		testkit.Until(t, patience, func() error {
+			if n := rdb.PubSubShardNumSub(t.Context(), topic).Val()[topic]; n != want {
+				return fmt.Errorf("%d subscribers, want %d", n, want)
+			}
+			return nil
+		})
+	}
+	s.Subscribe(topic)
+	subscribers(1)
+	s.Unsubscribe(topic)
+	subscribers(0)
+	publish(t, rdb, topic, "missed")
+	s.Subscribe(topic)
+	subscribers(1)
+	close(let)
+	e.want(t, busy+"=hold", "+"+topic)
+	publish(t, rdb, topic, "x")
+	e.want(t, topic+"=x")
+}
+
+// holding is a sink whose Received waits.
+type holding struct {
+	*ear
+	held, let chan struct{}
+}
+
+func (h holding) Received(topic string, payload []byte) {
+	if string(payload) == "hold" {
+		close(h.held)
+		<-h.let
+	}
+	h.ear.Received(topic, payload)
+}
+
+// What the last connection did not answer, the next does not owe.
+func TestSubscriber_newConnectionOwesNothing(t *testing.T) {
+	t.Parallel()
+	l := New(nil, 4)
+	s := l.NewSubscriber(1, newEar(), quiet)
+	const topic = "{1}:x"
+	s.all()
+	s.Subscribe(topic)
+	s.changes()
+	s.Unsubscribe(topic)
+	s.changes()
+	s.all()
+	if asked, _ := s.answered(topic); asked {
+		t.Error("a topic that is unwanted is expected to be answered")
+	}
+	s.Subscribe(topic)
+	if join, leave := s.changes(); len(join) != 1 || len(leave) != 0 {
+		t.Errorf("join %v, leave %v", join, leave)
+	}
+	if asked, last := s.answered(topic); !asked || !last {
+		t.Errorf("asked %v, last %v", asked, last)
+	}
+}
+
+// Callers hold locks of their own. Whatever Redis does, they are not held up.
+func TestSubscriber_neverWaitsForRedis(t *testing.T) {
+	t.Parallel()
+	_, _, server := newLog(t)
+	dialing, let := make(chan struct{}), make(chan struct{})
+	rdb := redis.NewClient(&redis.Options{Addr: server.Addr(), Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		select {
+		case dialing <- struct{}{}:
+		default:
+		}
+		select {
+		case <-let:
+			return (&net.Dialer{}).DialContext(ctx, network, addr)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}})
+	defer rdb.Close()
+	e := newEar()
+	s := New(rdb, 4).NewSubscriber(0, e, quiet)
+	stop := startSubscriber(t, s)
+	defer stop()
+	<-dialing
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.Subscribe("{0}:a")
+		s.Subscribe("{0}:b")
+		s.Unsubscribe("{0}:b")
+	}()
+	select {
+	case <-done:
+	case <-time.After(time.Second):
+		t.Error("Subscribe waits for the dial")
+	}
+	close(let)
+	e.want(t, "+{0}:a")
+}
+
+// warnings is a log handler that tells of warnings.
+type warnings struct{ seen chan string }
+
+func (w warnings) Enabled(context.Context, slog.Level) bool { return true }
+func (w warnings) WithAttrs([]slog.Attr) slog.Handler       { return w }
+func (w warnings) WithGroup(string) slog.Handler            { return w }
+func (w warnings) Handle(_ context.Context, r slog.Record) error {
+	if r.Level >= slog.LevelWarn {
+		select {
+		case w.seen <- r.Message:
+		default:
+		}
+	}
+	return nil
+}
+
+// A connection that is there and says nothing is given up: half-open ones never fail by themselves.
+func TestSubscriber_silentConnection(t *testing.T) {
+	t.Parallel()
+	l, rdb, server := newLog(t)
+	e, w := newEar(), warnings{make(chan string, 10)}
+	s := l.NewSubscriber(0, e, slog.New(w))
+	s.ping, s.silence = 20*time.Millisecond, 200*time.Millisecond
+	topic := rediskey.Topic(0, chat.NewChannelID())
+	s.Subscribe(topic)
+	startSubscriber(t, s)
+	e.want(t, "+"+topic)
+	server.Pause(t)
+	select {
+	case <-w.seen:
+	case <-time.After(patience):
+		t.Error("the connection is not given up")
+	}
+	server.Resume(t)
+	e.want(t, "+"+topic)
+	publish(t, rdb, topic, "x")
+	e.until(t, topic+"=x")
+}
+
+// A connection that is only quiet is kept: pings say that it lives.
+func TestSubscriber_quietConnection(t *testing.T) {
+	t.Parallel()
+	l, rdb, _ := newLog(t)
+	e, w := newEar(), warnings{make(chan string, 10)}
+	s := l.NewSubscriber(0, e, slog.New(w))
+	s.ping, s.silence = 50*time.Millisecond, time.Second
+	topic := rediskey.Topic(0, chat.NewChannelID())
+	s.Subscribe(topic)
+	startSubscriber(t, s)
+	e.want(t, "+"+topic)
+	begun := time.Now()
+	testkit.Until(t, patience, func() error {
+		if n := calls(t, rdb, "ping"); n < 5 || time.Since(begun) < 2*s.silence {
+			return fmt.Errorf("%d pings so far", n)
+		}
+		return nil
+	})
+	publish(t, rdb, topic, "x")
+	e.want(t, topic+"=x") // not confirmed a second time before
+	select {
+	case m := <-w.seen:
+		t.Errorf("warned: %s", m)
+	default:
+	}
+}
+
+func TestSubscriber_stops(t *testing.T) {
+	t.Parallel()
+	l, rdb, server := newLog(t)
+	stopNow := startSubscriber(t, l.NewSubscriber(0, newEar(), quiet))
+	stopNow() // perhaps before it has connected
+	e := newEar()
+	s := l.NewSubscriber(0, e, quiet)
+	s.Subscribe("{0}:x")
+	stop := startSubscriber(t, s)
+	e.want(t, "+{0}:x")
+	stop()
+	testkit.Until(t, patience, func() error {
+		if n := rdb.PubSubShardNumSub(t.Context(), "{0}:x").Val()["{0}:x"]; n != 0 {
+			return errors.New("the connection is still there")
+		}
+		return nil
+	})
+	s.Subscribe("{0}:y") // harmless
+	server.Kill(t)
+	stopDown := startSubscriber(t, l.NewSubscriber(0, newEar(), quiet))
+	stopDown()
+}

@@ -1,0 +1,150 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+)
+
+// refusal is why an edit, a deletion or a reaction was not appended, with the event that it would have
+// been: a retry is known by its record, see settled.
+type refusal struct {
+	event frame.Event
+	err   error
+}
+
+func (r *refusal) Error() string { return r.err.Error() }
+func (r *refusal) Unwrap() error { return r.err }
+
+// changeOf checks an edit, a deletion or a reaction and returns the event that it asks for. Its error
+// is a *refusal where the message stands in the way.
+func (c *client) changeOf(f frame.Client) (frame.Event, error) {
+	e := frame.Event{
+		ID: chat.NewEventID(), ChannelID: *f.ChannelID, ClientID: f.ClientID, MessageID: f.MessageID,
+		SenderID: c.user, SentAt: chat.Now(),
+	}
+	var allowed func(context.Context, *frame.Event) error
+	switch f.Type {
+	case frame.Edit:
+		if err := c.checkBody(*f.Body); err != nil {
+			return e, err
+		}
+		e.Type, e.Body, allowed = event.Edit, *f.Body, c.mayEdit
+	case frame.Delete:
+		e.Type, allowed = event.Delete, c.mayDelete
+	case frame.React:
+		e.Type, e.Emoji, e.Remove, allowed = event.Reaction, *f.Emoji, f.Remove, c.mayReact
+	default:
+		return e, apierr.New(apierr.BadFrame, "this server does not take %s frames yet", f.Type)
+	}
+	ctx, cancel := c.bounded()
+	defer cancel()
+	if err := c.admit(ctx, e.ChannelID); err != nil {
+		return e, err
+	}
+	if err := allowed(ctx, &e); err != nil {
+		return e, &refusal{e, err}
+	}
+	return e, nil
+}
+
+// mayEdit: the sender, while the edit window is open, as long as the message is not deleted. Two who
+// edit and delete at the same time may both get through; a deletion absorbs the edit that follows it.
+func (c *client) mayEdit(ctx context.Context, e *frame.Event) error {
+	t, err := c.g.find(ctx, e.ChannelID, *e.MessageID)
+	switch window := c.g.cfg.EditWindow; {
+	case err != nil:
+		return err
+	case t.sender != c.user:
+		return apierr.New(apierr.Forbidden, "only who sent a message may edit it")
+	case window > 0 && time.Since(t.sentAt) > window:
+		return apierr.New(apierr.Forbidden, "a message may be edited for %s", window)
+	}
+	switch deleted, err := c.g.deleted(ctx, e.ChannelID, *e.MessageID, t); {
+	case err != nil:
+		return err
+	case deleted:
+		return apierr.New(apierr.Conflict, "the message is deleted")
+	}
+	return nil
+}
+
+// mayDelete: the sender, and whoever runs the channel. A second deletion changes nothing.
+func (c *client) mayDelete(ctx context.Context, e *frame.Event) error {
+	t, err := c.g.find(ctx, e.ChannelID, *e.MessageID)
+	if err != nil || t.sender == c.user {
+		return err
+	}
+	role, err := c.role(ctx, e.ChannelID)
+	if err != nil {
+		return err
+	}
+	if role != chat.Owner && role != chat.Admin {
+		return apierr.New(apierr.Forbidden, "only who sent a message, and the channel's admins, may delete it")
+	}
+	return nil
+}
+
+// mayReact: any member.
+func (c *client) mayReact(ctx context.Context, e *frame.Event) error {
+	_, err := c.g.find(ctx, e.ChannelID, *e.MessageID)
+	return err
+}
+
+// settled answers an edit, a deletion or a reaction that was refused. One that went through before keeps
+// its first ack: its message may have been deleted since, its window have closed, or PostgreSQL have
+// gone away. So idempotency comes first, and what is not refused costs no read for it: the append itself
+// knows its retries.
+func (c *client) settled(f frame.Client, err error) error {
+	r, refused := errors.AsType[*refusal](err)
+	if !refused {
+		return err
+	}
+	ctx, cancel := c.bounded()
+	defer cancel()
+	ack, found, err := c.g.cfg.Sender.Recorded(ctx, &r.event)
+	switch {
+	case found:
+		c.send(frame.Ack{
+			Ref: f.Ref, ChannelID: r.event.ChannelID, ClientID: *f.ClientID,
+			ID: ack.ID, Seq: ack.Seq, SentAt: ack.SentAt, Duplicate: true,
+		})
+		return nil
+	case apierr.CodeOf(err) == apierr.Conflict: // the client id was used for something else
+		return err
+	}
+	return r.err
+}
+
+// believedRole is a member's role as it was read, and until when that is believed.
+type believedRole struct {
+	role  chat.Role
+	until time.Time
+}
+
+// role returns the user's role in a channel. It is read when it is first needed, since few connections
+// ever do, and believed for as long as a membership.
+func (c *client) role(ctx context.Context, id chat.ChannelID) (chat.Role, error) {
+	c.mu.Lock()
+	known, ok := c.roles[id]
+	c.mu.Unlock()
+	if ok && time.Now().Before(known.until) {
+		return known.role, nil
+	}
+	role, err := c.g.cfg.Store.Role(ctx, c.user, id)
+	if err != nil {
+		return "", err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.roles == nil {
+		c.roles = make(map[chat.ChannelID]believedRole, 1)
+	}
+	c.roles[id] = believedRole{role, time.Now().Add(admittedFor)}
+	return role, nil
+}

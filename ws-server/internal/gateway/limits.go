@@ -1,0 +1,150 @@
+package gateway
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"parley.chat/internal/config"
+	"parley.chat/shared-contracts/apierr"
+)
+
+// Bounds says how much of this instance one user, one address and one connection may have. A zero field
+// means no bound.
+type Bounds struct {
+	ConnectionsPerUser    int
+	ConnectionsPerAddress int
+	Subscriptions         int         // of one connection
+	Frames                config.Rate // of one connection; twice the Count at once after a pause
+	TrustedProxies        config.CIDRs
+}
+
+// enter counts a connection for its address; false: there are too many.
+func (g *Gateway) enter(c *client, r *http.Request) bool {
+	most := g.cfg.Bounds.ConnectionsPerAddress
+	if most == 0 {
+		return true
+	}
+	addr := addressOf(r, g.cfg.Bounds.TrustedProxies)
+	if !addr.IsValid() {
+		return true // a Unix socket
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.byAddr[addr] >= most {
+		return false
+	}
+	g.byAddr[addr]++
+	c.addr = addr
+	return true
+}
+
+// exit undoes enter.
+func (g *Gateway) exit(c *client) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.exitLocked(c)
+}
+
+func (g *Gateway) exitLocked(c *client) {
+	if !c.addr.IsValid() {
+		return
+	}
+	if g.byAddr[c.addr]--; g.byAddr[c.addr] == 0 {
+		delete(g.byAddr, c.addr)
+	}
+	c.addr = netip.Addr{}
+}
+
+// addressOf returns the address that a request comes from: what trusted proxies say, back to the first
+// address that is none of them, since what stands before that was written by the client. An IPv6 address
+// is that of its /64, the least that one customer gets.
+func addressOf(r *http.Request, trusted config.CIDRs) netip.Addr {
+	addr := parseAddress(r.RemoteAddr)
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0 && addr.IsValid() && trusted.Contains(addr); i-- {
+		hop := parseAddress(strings.TrimSpace(hops[i]))
+		if !hop.IsValid() {
+			break
+		}
+		addr = hop
+	}
+	if addr.Is6() {
+		if p, err := addr.Prefix(64); err == nil {
+			return p.Addr()
+		}
+	}
+	return addr
+}
+
+// parseAddress reads an address with or without a port; its result is not valid if it is neither.
+func parseAddress(s string) netip.Addr {
+	if ap, err := netip.ParseAddrPort(s); err == nil {
+		return ap.Addr().Unmap().WithZone("")
+	}
+	addr, err := netip.ParseAddr(strings.Trim(s, "[]"))
+	if err != nil {
+		return netip.Addr{}
+	}
+	return addr.Unmap().WithZone("")
+}
+
+// errFull answers a subscribe beyond the bound.
+func (c *client) errFull() error {
+	return apierr.New(apierr.RateLimited, "a connection takes %d subscriptions: end another first, or open another connection",
+		c.g.cfg.Bounds.Subscriptions)
+}
+
+// full reports whether the connection has all the subscriptions that it may have.
+func (c *client) full() bool {
+	most := c.g.cfg.Bounds.Subscriptions
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return most > 0 && len(c.subs) >= most
+}
+
+// bucket is how many frames a connection may send now. It is the reader's own.
+type bucket struct {
+	tokens float64
+	at     time.Time
+}
+
+// take takes a token and returns how long to wait until there was one.
+func (b *bucket) take(rate config.Rate, now time.Time) time.Duration {
+	burst, perSecond := float64(2*rate.Count), float64(rate.Count)/rate.Per.Seconds()
+	if b.at.IsZero() {
+		b.tokens = burst
+	} else {
+		b.tokens = min(burst, b.tokens+now.Sub(b.at).Seconds()*perSecond)
+	}
+	b.at = now
+	b.tokens--
+	if b.tokens >= 0 {
+		return 0
+	}
+	return time.Duration(-b.tokens / perSecond * float64(time.Second))
+}
+
+// pace lets the reader wait where the client sends too fast: what it has sent waits in its socket, and
+// nothing is lost.
+func (c *client) pace() {
+	rate := c.g.cfg.Bounds.Frames
+	if rate.Count == 0 {
+		return
+	}
+	wait := c.bucket.take(rate, time.Now())
+	if wait == 0 {
+		return
+	}
+	c.g.cfg.Metrics.paced.Inc()
+	const slice = 250 * time.Millisecond // a connection that has ended does not wait on
+	for ; wait > 0 && !c.out.Closing(); wait -= slice {
+		select {
+		case <-time.After(min(wait, slice)):
+		case <-c.g.ctx.Done():
+			return
+		}
+		c.out.Touch(time.Now()) // it is not silent, we do not listen
+	}
+}

@@ -1,0 +1,88 @@
+-- change.lua: writes who of a channel has come to a gateway and who has gone from it, and publishes what
+-- that changes for the channel. Atomic, and harmless to repeat.
+-- KEYS[1] topic of the channel          KEYS[2] its remembered count, see count.lua
+-- KEYS[3] the gateway's online set      KEYS[4] the set of channels in which it has users
+-- KEYS[5…] the online sets of the other gateways that are alive
+-- ARGV[1] channel id   ARGV[2] header of the published item   ARGV[3] the frame up to the count
+-- ARGV[4] digest of the gateways that are alive, this one included if it is
+-- ARGV[5] 'change', or 'drop': the gateway is gone, all its users with it
+-- ARGV[6] how many users came; then they, then those who went
+--
+-- Up to LARGE users online, who came and went is told by name. Beyond it only the count, at most once in
+-- COUNT_EVERY ms over all gateways: what may not be told yet is told by calling again, without users.
+-- Returns { users in the gateway's set, users online, ms until the count may be told (0: it was) }.
+local COUNT_EVERY = 1000
+local topic, cache, own, places = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local others, sum = {}, 0
+for i = 5, #KEYS do
+  local n = redis.call('SCARD', KEYS[i])
+  if n > 0 then
+    others[#others + 1], sum = KEYS[i], sum + n
+  end
+end
+
+-- pick returns the users for whom being in the set key is as wanted (1 or 0).
+local function pick(users, key, wanted)
+  local picked = {}
+  if #users == 0 then return picked end
+  for i, is in ipairs(redis.call('SMISMEMBER', key, unpack(users))) do
+    if is == wanted then picked[#picked + 1] = users[i] end
+  end
+  return picked
+end
+
+-- online nowhere else: what is left of users.
+local function alone(users)
+  for _, key in ipairs(others) do users = pick(users, key, 0) end
+  return users
+end
+
+local came, went, unnamed = {}, {}, false
+if ARGV[5] == 'drop' then
+  if redis.call('SCARD', own) + sum <= LARGE then
+    went = redis.call('SMEMBERS', own)
+  else
+    unnamed = true
+  end
+  redis.call('UNLINK', own)
+else
+  local first = 7 + tonumber(ARGV[6])
+  for i = 7, first - 1 do came[#came + 1] = ARGV[i] end
+  for i = first, #ARGV do went[#went + 1] = ARGV[i] end
+  came, went = pick(came, own, 0), pick(went, own, 1)
+  if #came > 0 then redis.call('SADD', own, unpack(came)) end
+  if #went > 0 then redis.call('SREM', own, unpack(went)) end
+end
+local joined, left = alone(came), alone(went)
+
+local size = redis.call('SCARD', own)
+if size > 0 then
+  redis.call('SADD', places, ARGV[1])
+  others[#others + 1] = own
+else
+  redis.call('SREM', places, ARGV[1])
+end
+local n = count(cache, others, sum + size, ARGV[4], #joined - #left)
+
+local function publish(names_joined, names_left)
+  local function list(names)
+    if #names == 0 then return '[]' end
+    return '["' .. table.concat(names, '","') .. '"]'
+  end
+  redis.pcall('SPUBLISH', topic, ARGV[2] .. ARGV[3] .. string.format('%.0f', n) ..
+    ',"joined":' .. list(names_joined) .. ',"left":' .. list(names_left) .. '}')
+end
+
+if n > LARGE then
+  local told = redis.call('HMGET', cache, 'told', 'told_at')
+  if told[1] and tonumber(told[1]) == n then return { size, n, 0 } end
+  local wait = COUNT_EVERY - (now - (told[2] or 0))
+  if wait > 0 then return { size, n, wait } end
+  redis.call('HSET', cache, 'told', n, 'told_at', string.format('%.0f', now))
+  publish({}, {})
+elseif unnamed or #joined + #left > LARGE then
+  publish({}, {})
+elseif #joined + #left > 0 then
+  publish(joined, left)
+end
+return { size, n, 0 }

@@ -1,0 +1,35 @@
+-- count.lua stands before change.lua and who.lua.
+--
+-- A channel is large when more than LARGE users are online in it. Its count is remembered, since the
+-- union of large sets is dear: in the hash cache, as "n", with a digest of the gateways that it was
+-- counted over ("live") and when ("at"). The hash exists exactly while the channel is large.
+local LARGE, CHEAP, TRUE_UP = 200, 1000, 600000
+
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+
+-- count returns how many users are in the sets together. sets has those that are not empty, sum is the
+-- sum of their sizes, and delta what has changed since whoever changed them last counted.
+local function count(cache, sets, sum, live, delta)
+  local n, fresh
+  if #sets <= 1 then
+    n = sum
+  elseif sum <= CHEAP then
+    n = #redis.call('SUNION', unpack(sets))
+  else
+    local known = redis.call('HMGET', cache, 'n', 'live', 'at')
+    if known[1] and known[2] == live and known[3] and now - known[3] < TRUE_UP then
+      n = known[1] + delta
+    else
+      n, fresh = #redis.call('SUNION', unpack(sets)), true
+    end
+  end
+  if n <= LARGE then
+    redis.call('DEL', cache)
+    return n
+  end
+  redis.call('HSET', cache, 'n', n, 'live', live)
+  if fresh then redis.call('HSET', cache, 'at', string.format('%.0f', now)) end
+  redis.call('EXPIRE', cache, 86400)
+  return n
+end

@@ -1,0 +1,264 @@
+package presence
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"strconv"
+	"time"
+
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+	"parley.chat/shared-contracts/rediskey"
+)
+
+// usersAtOnce bounds the users of one script call.
+const usersAtOnce = 500
+
+// change is what one script call writes of a channel.
+type change struct {
+	ch         *channel
+	came, went []chat.UserID
+	call
+}
+
+// flush writes what is due, as much as one round trip takes, and reports whether there is more.
+func (p *Presence) flush(ctx context.Context) (more bool) {
+	batch, more := p.take(time.Now())
+	if len(batch) == 0 {
+		return more
+	}
+	alive, err := p.alive(ctx)
+	if err == nil {
+		calls := make([]*call, len(batch))
+		for i, c := range batch {
+			args := make([]any, 0, 2+len(c.came)+len(c.went))
+			args = append(args, "change", len(c.came))
+			for _, u := range slices.Concat(c.came, c.went) {
+				args = append(args, u.String())
+			}
+			c.call = p.changeCall(c.ch.id, p.id, alive, args)
+			calls[i] = &c.call
+		}
+		err = p.run(ctx, calls)
+	}
+	doubtful := p.settle(batch)
+	p.failed(err)
+	for _, ch := range doubtful {
+		p.repair(ctx, ch)
+	}
+	return more && err == nil
+}
+
+// failed logs that Redis does not answer, once, and that it answers again.
+func (p *Presence) failed(err error) {
+	if err != nil && !p.failing {
+		p.cfg.Logger.Warn("presence not written, trying again", "err", err)
+	} else if err == nil && p.failing {
+		p.cfg.Logger.Info("presence is written again")
+	}
+	p.failing = err != nil
+}
+
+// take takes off the queue what is due.
+func (p *Presence) take(now time.Time) (batch []*change, more bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	kept := p.dirty[:0]
+	for _, ch := range p.dirty {
+		if ch.due.After(now) {
+			kept = append(kept, ch)
+			continue
+		}
+		if len(batch) == callsAtOnce {
+			kept, more = append(kept, ch), true
+			continue
+		}
+		c := ch.takeLocked()
+		if len(ch.changed) > 0 {
+			kept, more = append(kept, ch), true // the rest goes with the next round trip
+		} else {
+			// What changes from here on is written after a while, also while this write is under way.
+			ch.queued, ch.due = false, now.Add(spacing)
+		}
+		if len(c.came)+len(c.went) > 0 || ch.tell {
+			batch = append(batch, c)
+		} else {
+			p.dropLocked(ch)
+		}
+	}
+	clear(p.dirty[len(kept):])
+	p.dirty = kept
+	return batch, more
+}
+
+// takeLocked takes what differs from what Redis has.
+func (ch *channel) takeLocked() *change {
+	c := &change{ch: ch}
+	for u := range ch.changed {
+		if len(c.came)+len(c.went) == usersAtOnce {
+			return c
+		}
+		delete(ch.changed, u)
+		switch pl := ch.users[u]; {
+		case pl.connections > 0 && !pl.written:
+			c.came = append(c.came, u)
+		case pl.connections == 0 && pl.written:
+			c.went = append(c.went, u)
+		case pl.connections == 0:
+			delete(ch.users, u)
+		}
+	}
+	ch.changed = nil
+	return c
+}
+
+// dropLocked forgets a channel of which nothing is left to say.
+func (p *Presence) dropLocked(ch *channel) {
+	if len(ch.users) == 0 && len(ch.changed) == 0 && !ch.tell && !ch.queued {
+		delete(p.channels, ch.id)
+	}
+}
+
+// settle notes what was written, has the rest written again, and returns the channels of which Redis has
+// something else than it should.
+func (p *Presence) settle(batch []*change) (doubtful []*channel) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range batch {
+		ch := c.ch
+		size, wait, err := c.result()
+		if err != nil {
+			for _, u := range slices.Concat(c.came, c.went) {
+				p.changedLocked(ch, u)
+			}
+			ch.due = time.Now().Add(tryAgain)
+			p.queueLocked(ch, tryAgain)
+			continue
+		}
+		for _, u := range c.came {
+			pl := ch.users[u]
+			pl.written = true
+			ch.users[u] = pl
+		}
+		for _, u := range c.went {
+			if pl := ch.users[u]; pl.connections > 0 {
+				ch.users[u] = place{connections: pl.connections}
+			} else {
+				delete(ch.users, u)
+			}
+		}
+		ch.written += len(c.came) - len(c.went)
+		if size != int64(ch.written) {
+			doubtful = append(doubtful, ch)
+		}
+		if ch.tell = wait > 0; ch.tell {
+			p.queueLocked(ch, time.Duration(wait)*time.Millisecond)
+		}
+		p.dropLocked(ch)
+	}
+	return doubtful
+}
+
+// result reads the answer of the change script.
+func (c *call) result() (size, wait int64, err error) {
+	if c.reply == nil {
+		return 0, 0, fmt.Errorf("not sent")
+	}
+	n, err := c.reply.Int64Slice()
+	if err == nil && len(n) != 3 {
+		err = fmt.Errorf("presence script answered %d values", len(n))
+	}
+	if err != nil {
+		return 0, 0, err
+	}
+	return n[0], n[2], nil
+}
+
+// repair compares a channel's set with what it should be, after Redis has lost writes, and has the
+// difference written.
+func (p *Presence) repair(ctx context.Context, ch *channel) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	members, err := p.cfg.Redis.SMembersMap(ctx, rediskey.Online(p.partition(ch.id), ch.id, p.id)).Result()
+	if err != nil {
+		return // the next change of the channel finds it out again
+	}
+	p.cfg.Logger.Warn("presence in Redis is not what was written, repairing", "channel_id", ch.id)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.channels[ch.id] != ch && len(members) > 0 {
+		p.channels[ch.id] = ch
+	}
+	for u, pl := range ch.users {
+		if _, has := members[u.String()]; has != pl.written {
+			pl.written = has
+			ch.users[u] = pl
+			p.changedLocked(ch, u)
+		}
+	}
+	for text := range members {
+		u, err := chat.ParseUserID(text)
+		if _, known := ch.users[u]; err == nil && !known {
+			ch.users[u] = place{written: true}
+			p.changedLocked(ch, u)
+		}
+	}
+	ch.written = len(members)
+}
+
+// gateways are the ids of those with a live lease, in order.
+type gateways []string
+
+// digest names this set of gateways in a few bytes.
+func (g gateways) digest() string {
+	h := fnv.New64a()
+	for _, id := range g {
+		_, _ = h.Write([]byte(id + " ")) // cannot fail
+	}
+	return strconv.FormatUint(h.Sum64(), 36)
+}
+
+// alive returns the gateways that count.
+func (p *Presence) alive(ctx context.Context) (gateways, error) {
+	p.mu.Lock()
+	now := p.clock.now()
+	p.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	ids, err := p.cfg.Redis.ZRangeByScore(ctx, rediskey.Gateways, after(now)).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read the live gateways: %w", err)
+	}
+	slices.Sort(ids)
+	return ids, nil
+}
+
+// Of a published change: what stands before the count.
+var (
+	itemHeader  = string(event.Item{Kind: "presence"}.Encode())
+	beforeCount = func(id chat.ChannelID) string {
+		before, _, _ := bytes.Cut(frame.Encode(frame.PresenceNotice{ChannelID: id}), []byte(`0,"joined"`))
+		return string(before)
+	}
+)
+
+// changeCall makes a call of the change script on a gateway's part of a channel.
+func (p *Presence) changeCall(id chat.ChannelID, gateway string, alive gateways, rest []any) call {
+	part := p.partition(id)
+	keys := make([]string, 0, 4+len(alive))
+	keys = append(keys, rediskey.Topic(part, id), rediskey.OnlineCount(part, id),
+		rediskey.Online(part, id, gateway), rediskey.GatewayChannels(part, gateway))
+	for _, other := range alive {
+		if other != gateway {
+			keys = append(keys, rediskey.Online(part, id, other))
+		}
+	}
+	return call{
+		script: changeScript, keys: keys,
+		args: append([]any{id.String(), itemHeader, beforeCount(id), alive.digest()}, rest...),
+	}
+}

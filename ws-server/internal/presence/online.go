@@ -1,0 +1,129 @@
+package presence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/rediskey"
+)
+
+// pageUsers is about how many users a page of a large channel has.
+const pageUsers = 100
+
+// ErrCursor is returned for a cursor that no answer has carried.
+var ErrCursor = errors.New("not a cursor of a presence answer")
+
+// Online says who is online in a channel.
+type Online struct {
+	Count int
+	Users []chat.UserID // all; in a large channel those of one page
+	Next  string        // asks for the next page; "" for none
+}
+
+// Online returns who is online. In a large channel it returns the count, and a cursor: asked with that
+// as after, it returns the users page by page. Pages are not a snapshot: who is online throughout comes
+// at least once, maybe more than once; who comes or goes meanwhile may or may not.
+func (p *Presence) Online(ctx context.Context, id chat.ChannelID, cursor string) (Online, error) {
+	at, err := parsePosition(cursor)
+	if err != nil {
+		return Online{}, err
+	}
+	alive, err := p.alive(ctx)
+	if err != nil {
+		return Online{}, err
+	}
+	part := p.partition(id)
+	keys := []string{rediskey.OnlineCount(part, id)}
+	for _, gateway := range alive {
+		keys = append(keys, rediskey.Online(part, id, gateway))
+	}
+	c := &call{script: whoScript, keys: keys, args: []any{alive.digest()}}
+	if err := p.run(ctx, []*call{c}); err != nil {
+		return Online{}, fmt.Errorf("read who is online in channel %s: %w", id, err)
+	}
+	reply, err := c.reply.Slice()
+	if err != nil || len(reply) != 2 {
+		return Online{}, fmt.Errorf("presence script answered %v: %w", reply, err)
+	}
+	count, _ := reply[0].(int64)
+	members, _ := reply[1].([]any)
+	o := Online{Count: int(count)}
+	switch {
+	case cursor != "":
+		o.Users, o.Next, err = p.page(ctx, id, alive, at)
+		return o, err
+	case o.Count > Large:
+		o.Next = position{}.String()
+	}
+	for _, m := range members {
+		text, _ := m.(string)
+		if u, err := chat.ParseUserID(text); err == nil {
+			o.Users = append(o.Users, u)
+		}
+	}
+	return o, nil
+}
+
+// page scans the sets of the gateways from a position on.
+func (p *Presence) page(ctx context.Context, id chat.ChannelID, alive gateways, at position) (users []chat.UserID, next string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	seen := make(map[chat.UserID]struct{}, pageUsers)
+	i, found := slices.BinarySearch(alive, at.gateway)
+	if !found {
+		at.scan = 0 // that gateway has gone, on with the one behind it
+	}
+	for ; i < len(alive); i++ {
+		set := rediskey.Online(p.partition(id), id, alive[i])
+		for {
+			members, scan, err := p.cfg.Redis.SScan(ctx, set, at.scan, "", pageUsers).Result()
+			if err != nil {
+				return nil, "", fmt.Errorf("list who is online in channel %s: %w", id, err)
+			}
+			for _, text := range members {
+				u, err := chat.ParseUserID(text)
+				if _, dup := seen[u]; err == nil && !dup {
+					seen[u] = struct{}{}
+					users = append(users, u)
+				}
+			}
+			at.scan = scan
+			if scan == 0 {
+				break
+			}
+			if len(users) >= pageUsers {
+				return users, position{alive[i], scan}.String(), nil
+			}
+		}
+		if len(users) >= pageUsers && i+1 < len(alive) {
+			return users, position{alive[i+1], 0}.String(), nil
+		}
+	}
+	return users, "", nil
+}
+
+// position is how far a listing has come: the gateway, and the place in its set.
+type position struct {
+	gateway string
+	scan    uint64
+}
+
+// String returns the cursor of a position.
+func (p position) String() string { return p.gateway + "." + strconv.FormatUint(p.scan, 36) }
+
+func parsePosition(cursor string) (position, error) {
+	if cursor == "" {
+		return position{}, nil
+	}
+	gateway, scan, ok := strings.Cut(cursor, ".")
+	n, err := strconv.ParseUint(scan, 36, 64)
+	if !ok || err != nil || len(gateway) > 16 {
+		return position{}, ErrCursor
+	}
+	return position{gateway, n}, nil
+}

@@ -1,0 +1,55 @@
+// Package revoked finds the sessions that have been ended before their tokens have: chat-service leaves
+// a mark in Redis for each. The notice of it may be lost, the mark is not.
+package revoked
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/rediskey"
+)
+
+// Login is a session and whose it is.
+type Login struct {
+	User    chat.UserID
+	Session chat.SessionID
+}
+
+// Marks looks for marks. It is safe for concurrent use.
+type Marks struct {
+	rdb        redis.UniversalClient
+	partitions int
+}
+
+// New returns the marks in rdb.
+func New(rdb redis.UniversalClient, partitions int) *Marks { return &Marks{rdb, partitions} }
+
+// Among returns those of logins that are marked, in one round trip.
+func (m *Marks) Among(ctx context.Context, logins []Login) ([]Login, error) {
+	if len(logins) == 0 {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	replies := make([]*redis.IntCmd, len(logins))
+	_, err := m.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for i, l := range logins {
+			replies[i] = pipe.Exists(ctx, rediskey.UserRevoked(rediskey.Of(l.User.UUID, m.partitions), l.User, l.Session))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for marks of %d sessions: %w", len(logins), err)
+	}
+	var marked []Login
+	for i, r := range replies {
+		if r.Val() > 0 {
+			marked = append(marked, logins[i])
+		}
+	}
+	return marked, nil
+}

@@ -1,0 +1,59 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+)
+
+// Message is what a gateway needs to know of a stored message that a member wants to change.
+type Message struct {
+	Seq      int64       `bun:"seq"`
+	Kind     event.Kind  `bun:"kind"`
+	SenderID chat.UserID `bun:"sender_id"`
+	SentAt   time.Time   `bun:"sent_at"`
+}
+
+// Message returns a stored message of a channel. Its error is NotFound where the channel has no event of
+// that id, or one that is no message.
+func (s *Store) Message(ctx context.Context, channel chat.ChannelID, id chat.EventID) (Message, error) {
+	var m Message
+	err := s.db.NewRaw(`select seq, kind, sender_id, sent_at from messages where channel_id = ? and id = ?`, channel, id).Scan(ctx, &m)
+	switch {
+	case errors.Is(err, sql.ErrNoRows) || err == nil && m.Kind != event.Message:
+		return Message{}, apierr.New(apierr.NotFound, "no such message in this channel")
+	case err != nil:
+		return Message{}, unavailable(err, "read message %s of channel %s", id, channel)
+	}
+	return m, nil
+}
+
+// Deleted reports whether a deletion of the message, which has the seq, is stored. It reads the
+// channel's events behind it.
+func (s *Store) Deleted(ctx context.Context, channel chat.ChannelID, seq int64, id chat.EventID) (bool, error) {
+	var deleted bool
+	err := s.db.NewRaw(`select exists (select 1 from messages
+		where channel_id = ? and seq > ? and kind = ? and target = ?)`, channel, seq, event.Delete, id).Scan(ctx, &deleted)
+	if err != nil {
+		return false, unavailable(err, "read deletion of message %s of channel %s", id, channel)
+	}
+	return deleted, nil
+}
+
+// Role returns a member's role in a channel. Its error is Forbidden for who is no member.
+func (s *Store) Role(ctx context.Context, user chat.UserID, channel chat.ChannelID) (chat.Role, error) {
+	var role chat.Role
+	err := s.db.NewRaw(`select role from channel_members where channel_id = ? and user_id = ?`, channel, user).Scan(ctx, &role)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return "", apierr.New(apierr.Forbidden, "not a member of this channel any more")
+	case err != nil:
+		return "", unavailable(err, "read role of user %s in channel %s", user, channel)
+	}
+	return role, nil
+}

@@ -1,0 +1,202 @@
+package wsserver_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"parley.chat/internal/config"
+	"parley.chat/internal/testkit"
+	"parley.chat/internal/testkit/wstest"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/notice"
+	wsserver "parley.chat/ws-server"
+)
+
+func TestLimit_connectionsPerUser(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.person("ann"), w.person("bob")
+	w.channel(chat.Public, ann, bob)
+	url, _ := w.gateway(func(cfg *wsserver.Config) { cfg.UserConnections = 2 })
+	w.connect(url, ann)
+	second, _ := w.connect(url, ann)
+	third := wstest.Dial(t, url+"/ws", ann.Token)
+	if code, why := third.AwaitClose(t); code != 4029 || !strings.Contains(why, "too many") {
+		t.Errorf("the third: closed with %d %q, want 4029", code, why)
+	}
+	w.connect(url, bob)
+	second.Send(t, `{"type":"ping","ref":"p"}`)
+	second.AwaitRef(t, "p")
+	second.Close()
+	testkit.Until(t, 5*time.Second, func() error { // the gateway learns of the end
+		conn := wstest.Dial(t, url+"/ws", ann.Token)
+		_, err := conn.TryAwait(wstest.Patience, func(f wstest.Frame) bool { return f.Type == "hello" })
+		return err
+	})
+}
+
+func TestLimit_connectionsPerAddress(t *testing.T) {
+	w := newWorld(t)
+	ann := w.person("ann")
+	w.channel(chat.Public, ann)
+	url, _ := w.gateway(func(cfg *wsserver.Config) {
+		cfg.AddrConnections = 2
+		if err := cfg.Proxies.UnmarshalText([]byte("127.0.0.0/8, 10.0.0.0/8")); err != nil {
+			t.Fatal(err)
+		}
+	})
+	direct, _ := w.gateway(func(cfg *wsserver.Config) { cfg.AddrConnections = 2 })
+	dial := func(url, from string) (*wstest.Conn, int) {
+		t.Helper()
+		h := header("Authorization", "Bearer "+ann.Token)
+		if from != "" {
+			h.Set("X-Forwarded-For", from)
+		}
+		conn, resp, err := wstest.TryDial(t, url+"/ws", h)
+		if err == nil {
+			return conn, http.StatusSwitchingProtocols
+		}
+		if resp == nil {
+			t.Fatal(err)
+		}
+		if resp.StatusCode == http.StatusTooManyRequests && resp.Header.Get("Retry-After") == "" {
+			t.Error("429 without Retry-After")
+		}
+		return nil, resp.StatusCode
+	}
+	first, _ := dial(url, "192.0.2.7")
+	for _, tt := range []struct {
+		name, url, from string
+		want            int
+	}{
+		{"the second", url, "192.0.2.7", 101},
+		{"the third", url, "192.0.2.7", 429},
+		{"what the client made up stands before it", url, "203.0.113.9, 192.0.2.7", 429},
+		{"through two proxies", url, "192.0.2.7, 10.1.2.3", 429},
+		{"another address", url, "192.0.2.8", 101},
+		{"IPv6", url, "2001:db8:1:2::1", 101},
+		{"the same network", url, "2001:db8:1:2:ffff::2", 101},
+		{"and again", url, "[2001:db8:1:2::3]:4711", 429},
+		{"another network", url, "2001:db8:1:3::1", 101},
+		{"nobody trusts the peer", direct, "192.0.2.100", 101},
+		{"so its own address counts", direct, "192.0.2.101", 101},
+		{"whatever it says", direct, "192.0.2.102", 429},
+	} {
+		if _, got := dial(tt.url, tt.from); got != tt.want {
+			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
+		}
+	}
+	first.Close()
+	testkit.Until(t, 5*time.Second, func() error {
+		if _, got := dial(url, "192.0.2.7"); got != http.StatusSwitchingProtocols {
+			return fmt.Errorf("%d after one has gone", got)
+		}
+		return nil
+	})
+}
+
+func TestLimit_subscriptions(t *testing.T) {
+	w := newWorld(t)
+	ann := w.person("ann")
+	var channels []chat.ChannelID
+	for range 4 {
+		channels = append(channels, w.channel(chat.Public, ann))
+	}
+	url, _ := w.gateway(func(cfg *wsserver.Config) { cfg.MaxSubscriptions = 3 })
+
+	conn := wstest.Dial(t, url+"/ws?subscribe=none", ann.Token)
+	conn.AwaitType(t, "hello")
+	for i, c := range channels {
+		ref := fmt.Sprint(i)
+		conn.Send(t, map[string]any{"type": "subscribe", "ref": ref, "channel_id": c})
+		f := conn.AwaitRef(t, ref)
+		if i < 3 && f.Type != "subscribed" || i == 3 && f.Code != "rate_limited" {
+			t.Errorf("subscription %d: %s", i+1, f.Raw)
+		}
+	}
+	conn.Send(t, map[string]any{"type": "subscribe", "ref": "again", "channel_id": channels[0]})
+	if f := conn.AwaitRef(t, "again"); f.Type != "subscribed" {
+		t.Errorf("one that it has: %s", f.Raw)
+	}
+	conn.Send(t, map[string]any{"type": "unsubscribe", "ref": "u", "channel_id": channels[0]})
+	conn.AwaitRef(t, "u")
+	conn.Send(t, map[string]any{"type": "subscribe", "ref": "room", "channel_id": channels[3]})
+	if f := conn.AwaitRef(t, "room"); f.Type != "subscribed" {
+		t.Errorf("after one has ended: %s", f.Raw)
+	}
+
+	all, hello := w.connect(url, ann)
+	if len(hello.Channels) != 4 {
+		t.Errorf("hello lists %d channels, want all 4", len(hello.Channels))
+	}
+	if f := all.AwaitType(t, "error"); f.Code != "rate_limited" {
+		t.Errorf("of 4 only 3 are subscribed, and that is said: %s", f.Raw)
+	}
+	fifth := w.channel(chat.Public, ann)
+	w.notify(notice.Notice{Kind: notice.ChannelAdded, UserID: ann.ID, ChannelID: &fifth, By: &ann.ID})
+	if f := all.AwaitType(t, "membership"); f.ChannelID != fifth {
+		t.Errorf("%s", f.Raw)
+	}
+	all.Send(t, map[string]any{"type": "presence", "ref": "p", "channel_id": fifth})
+	if f := all.AwaitRef(t, "p"); f.Code != "not_subscribed" {
+		t.Errorf("subscribed beyond the bound: %s", f.Raw)
+	}
+}
+
+func TestLimit_framesWaitAndNoneIsLost(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.person("ann"), w.person("bob")
+	c := w.channel(chat.Public, ann, bob)
+	url, _ := w.gateway(func(cfg *wsserver.Config) { cfg.FrameRate = config.Rate{Count: 50, Per: time.Second} })
+	a, _ := w.connect(url, ann)
+	b, _ := w.connect(url, bob)
+	began := time.Now()
+	var many strings.Builder // objects in one frame count like frames
+	for i := range 100 {
+		fmt.Fprintf(&many, `{"type":"ping","ref":"m%d"}`+"\n", i)
+	}
+	a.Send(t, many.String())
+	for i := range 50 {
+		a.Say(t, c, body(i))
+	}
+	b.Send(t, `{"type":"ping","ref":"at once"}`) // others do not wait
+	b.AwaitRef(t, "at once")
+	if took := time.Since(began); took > 900*time.Millisecond {
+		t.Logf("a slow machine: %v", took)
+	}
+	a.AwaitSeq(t, c, 1, 50)
+	if took := time.Since(began); took < 900*time.Millisecond {
+		t.Errorf("150 frames took %v; 100 may come at once, the rest 50 a second", took)
+	}
+	next := 0
+	for _, f := range a.Frames() {
+		if f.Type == "pong" {
+			if f.Ref != fmt.Sprint("m", next) {
+				t.Fatalf("answer %d: %s", next, f.Raw)
+			}
+			next++
+		}
+	}
+	if next != 100 {
+		t.Errorf("%d answers, want 100", next)
+	}
+}
+
+func TestLimits_badSettingsNameTheirVariable(t *testing.T) {
+	for name, value := range map[string]string{
+		"MAX_CONNECTIONS_PER_USER": "-1", "MAX_CONNECTIONS_PER_ADDRESS": "-5", "MAX_SUBSCRIPTIONS": "-2",
+		"FRAME_RATE": "fast", "TRUSTED_PROXIES": "10.0.0.0/99",
+	} {
+		_, err := wsserver.LoadConfig(func(n string) string {
+			if n == name {
+				return value
+			}
+			return ""
+		})
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s=%s: %v, want an error that names it", name, value, err)
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package wsserver_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"parley.chat/internal/testkit"
+	"parley.chat/internal/testkit/pgtest"
+	"parley.chat/internal/testkit/redistest"
+	"parley.chat/internal/testkit/wstest"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/rediskey"
+	wsserver "parley.chat/ws-server"
+)
+
+func verifyOften(cfg *wsserver.Config) { cfg.VerifyEvery = time.Second }
+
+// alive fails the test unless the connection answers.
+func alive(t testing.TB, c *wstest.Conn) {
+	t.Helper()
+	ref := chat.NewClientID().String()
+	c.Send(t, map[string]any{"type": "ping", "ref": ref})
+	c.AwaitRef(t, ref)
+}
+
+func awaitRemoved(t testing.TB, conn *wstest.Conn, c chat.ChannelID) {
+	t.Helper()
+	conn.Await(t, "the removal", func(f wstest.Frame) bool {
+		return f.Type == "membership" && f.Change == "removed" && f.ChannelID == c
+	})
+	testkit.Until(t, 5*time.Second, func() error {
+		ref := chat.NewClientID().String()
+		conn.Send(t, map[string]any{"type": "presence", "ref": ref, "channel_id": c})
+		if f := conn.AwaitRef(t, ref); f.Code != "not_subscribed" {
+			return fmt.Errorf("%s", f.Raw)
+		}
+		return nil
+	})
+}
+
+func TestMembership_lostNoticesAreMadeUpFor(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.person("ann"), w.person("bob")
+	c, doomed, kept := w.channel(chat.Public, ann, bob), w.channel(chat.Public, ann, bob), w.channel(chat.Public, ann, bob)
+	url, _ := w.gateway(verifyOften)
+	a, _ := w.connect(url, ann)
+	b, _ := w.connect(url, bob)
+	only := wstest.Dial(t, url+"/ws/"+c.String(), bob.Token)
+	only.AwaitType(t, "hello")
+
+	w.exec(`delete from channel_members where channel_id = $1 and user_id = $2`, c.UUID, bob.ID.UUID)
+	awaitRemoved(t, b, c)
+	if code, _ := only.AwaitClose(t); code != 4503 {
+		t.Errorf("the channel's own socket: closed with %d, want 4503", code)
+	}
+	seen := len(b.Events(c))
+	a.AwaitRef(t, a.Say(t, c, "between us").String())
+	ack := a.AwaitRef(t, a.Say(t, kept, "to all").String())
+	b.AwaitSeq(t, kept, 1, ack.Seq)
+	if len(b.Events(c)) != seen {
+		t.Error("a removed member still gets events")
+	}
+	b.Send(t, map[string]any{"type": "subscribe", "ref": "s", "channel_id": c})
+	if f := b.AwaitRef(t, "s"); f.Code != "forbidden" {
+		t.Errorf("coming back: %s", f.Raw)
+	}
+
+	w.exec(`update channels set deleted_at = now() where id = $1`, doomed.UUID)
+	awaitRemoved(t, a, doomed)
+	awaitRemoved(t, b, doomed)
+
+	other := bob
+	other.Session = chat.NewSessionID()
+	other.Token = w.token(other)
+	b2, _ := w.connect(url, other)
+	mark := rediskey.UserRevoked(rediskey.Of(bob.ID.UUID, 16), bob.ID, bob.Session)
+	if err := w.rdb.Set(t.Context(), mark, 1, time.Minute).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if code, _ := b.AwaitClose(t); code != 4509 {
+		t.Errorf("the revoked session: closed with %d, want 4509", code)
+	}
+	alive(t, b2)
+	alive(t, a)
+}
+
+func TestMembership_withoutPostgreSQLNobodyIsRemoved(t *testing.T) {
+	pg := pgtest.NewServer(t)
+	w := &world{t: t, db: &pg.DB, redis: redistest.NewServer(t)}
+	w.pool, w.rdb, w.url = w.db.Pool(t), w.redis.Client(t), w.redis.URL()
+	w.finish()
+	ann, bob := w.person("ann"), w.person("bob")
+	c := w.channel(chat.Public, ann, bob)
+	url, _ := w.gateway(verifyOften)
+	a, _ := w.connect(url, ann)
+	b, _ := w.connect(url, bob)
+	pg.Stop(t)
+	looks := w.commands()["exists"] // each pass looks for marks of revoked sessions, too
+	testkit.Until(t, 20*time.Second, func() error {
+		if n := w.commands()["exists"] - looks; n < 3*2 {
+			return fmt.Errorf("%d sessions looked for, want those of 3 passes", n)
+		}
+		return nil
+	})
+	for i := range 4 {
+		if ack := a.AwaitRef(t, a.Say(t, c, body(i)).String()); ack.Type != "ack" {
+			t.Fatalf("without PostgreSQL: %s", ack.Raw)
+		}
+	}
+	b.AwaitSeq(t, c, 1, 4)
+	pg.Start(t)
+	w.exec(`delete from channel_members where user_id = $1`, bob.ID.UUID)
+	awaitRemoved(t, b, c)
+	alive(t, a)
+}
