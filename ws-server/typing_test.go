@@ -72,7 +72,9 @@ func TestTyping_reachesTheOthersAndEndsByItself(t *testing.T) {
 	type_(b, c, true)
 	a.Await(t, "bob typing", isTyping(bob, true))
 	b.Close()
-	a.Await(t, "the end of bob's typing", isTyping(bob, false))
+	for _, conn := range []*wstest.Conn{a, mine} {
+		conn.Await(t, "the end of bob's typing", isTyping(bob, false))
+	}
 	if n := count(b); n != 4 {
 		t.Errorf("%d typing frames, want 4: what came too soon is dropped", n)
 	}
