@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"testing"
 	"time"
 
@@ -101,7 +102,8 @@ func (w *world) gateway(change ...func(*wsserver.Config)) (url string, stop func
 		stopped = true
 		cancel()
 		if err := <-done; err != nil {
-			w.t.Errorf("gateway: %v", err)
+			stacks := make([]byte, 1<<20)
+			w.t.Errorf("gateway: %v\n%s", err, stacks[:runtime.Stack(stacks, true)])
 		}
 	}
 	w.t.Cleanup(stop)

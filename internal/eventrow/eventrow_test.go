@@ -186,7 +186,7 @@ func TestRow_ids(t *testing.T) {
 		store(t, db, e)
 	}
 	var rows []eventrow.Row
-	if err := db.NewSelect().Model(&rows).Where("id in (?)", bun.In([]chat.EventID{events[0].ID, events[2].ID})).OrderExpr("seq").Scan(t.Context()); err != nil {
+	if err := db.NewSelect().Model(&rows).Where("id in ?", bun.Tuple([]chat.EventID{events[0].ID, events[2].ID})).OrderExpr("seq").Scan(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if len(rows) != 2 || rows[0].ID != events[0].ID || rows[1].ID != events[2].ID {

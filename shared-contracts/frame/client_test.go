@@ -54,12 +54,14 @@ func TestDecode_golden(t *testing.T) {
 		}
 	}
 	spread := decode(pretty.String())
-	if len(whole) != len(lines) || !reflect.DeepEqual(whole, spread) {
-		t.Errorf("%d lines, %d objects in one frame, %d when pretty-printed (or not the same)", len(lines), len(whole), len(spread))
-	}
-	for i := range whole {
-		if b := present(t, whole[i].c); whole[i].err != nil || !bytes.Equal(b, lines[i]) {
-			t.Errorf("object %d of the frame: %s, %v; want %s", i+1, b, whole[i].err, lines[i])
+	for name, got := range map[string][]decoded{"on lines": whole, "pretty-printed": spread} {
+		if len(got) != len(lines) {
+			t.Fatalf("%s: %d objects, want %d", name, len(got), len(lines))
+		}
+		for i, d := range got {
+			if b := present(t, d.c); d.err != nil || !bytes.Equal(b, lines[i]) {
+				t.Errorf("%s: object %d is %s, %v; want %s", name, i+1, b, d.err, lines[i])
+			}
 		}
 	}
 }

@@ -43,8 +43,6 @@ func golden(t *testing.T, name string, lines [][]byte) {
 	}
 }
 
-func ref[T any](v T) *T { return &v }
-
 // What the samples are made of.
 var (
 	channel = chat.ChannelID{UUID: uuid.MustParse("0b0e7a52-6d0a-4c0f-9d58-3f8f6a1d2c11")}

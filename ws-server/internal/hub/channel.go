@@ -137,6 +137,7 @@ func (ch *Channel) push(e Event) {
 	ch.ring = append(ch.ring, e)
 	ch.ringBytes += len(e.Frame)
 	ch.next = e.Seq + 1
+	delete(ch.ahead, e.Seq) // a heal may bring what has come ahead meanwhile
 	ch.lastEvent = time.Now()
 	ch.cutRing()
 }

@@ -146,8 +146,8 @@ func TestEverySubscriptionSeesEverySeqOnce(t *testing.T) {
 			h := newHub(func(cfg *hub.Config) {
 				cfg.Heal = func(ch *hub.Channel, after, upTo int64) {
 					healing.Go(func() {
-						from, to := ch.Missing(upTo)
-						ch.Publish(span(from-1, to))
+						from, _ := ch.Missing(upTo)
+						ch.Publish(span(from-1, upTo)) // with what has come ahead meanwhile
 						ch.Healed()
 					})
 				}
@@ -291,6 +291,21 @@ func TestNewEpoch_resyncsAndDropsTheOld(t *testing.T) {
 	h.Wait()
 	if seen := c.seen(); c.resyncs != 1 || len(seen) == 0 || seen[len(seen)-1] != 7 {
 		t.Errorf("%d resyncs, seen %v", c.resyncs, seen)
+	}
+}
+
+// A heal that brings what has come ahead meanwhile ends the gap: it is not asked for again.
+func TestHeal_overWhatCameAhead(t *testing.T) {
+	asked := 0
+	h := newHub(func(cfg *hub.Config) { cfg.Heal = func(*hub.Channel, int64, int64) { asked++ } })
+	ch, _ := h.Open(chat.NewChannelID())
+	ch.Begin(0, epoch)
+	ch.Publish(span(4, 8))
+	ch.Publish(span(0, 8))
+	ch.Healed()
+	h.Wait()
+	if head, _ := ch.Head(); asked != 1 || head != 8 {
+		t.Errorf("asked %d times, head %d; want once and 8", asked, head)
 	}
 }
 
