@@ -7,6 +7,7 @@
 -- ARGV[4] a random word   ARGV[5] entry version   ARGV[6] channel id   ARGV[7] id of the gap event
 -- ARGV[8] sender id of it   ARGV[9] client id of it
 -- ARGV[10..13] the frame of the gap event: before its seq, before from, before to, and the rest
+-- ARGV[14] the number of the epoch that the caller has seen, -1 for none
 -- Returns { seq, epoch } as they are afterwards: of this repair, or of another that came first.
 --
 -- The gap entry (from, to) takes the seq behind `to`. A counter below what is known has lost the seqs
@@ -14,6 +15,11 @@
 local head = redis.call('HMGET', KEYS[1], 'seq', 'epoch')
 local seq, epoch = tonumber(head[1]) or 0, head[2] or ''
 if epoch ~= ARGV[1] then
+  return { string.format('%.0f', seq), epoch }
+end
+-- What the caller has seen may have come after it found the counter behind: then nothing is lost.
+local number = tonumber(string.match(epoch, '^(%d+)-') or '-1')
+if head[1] and seq >= tonumber(ARGV[2]) and number >= tonumber(ARGV[14]) then
   return { string.format('%.0f', seq), epoch }
 end
 local to = math.max(seq, tonumber(ARGV[2]))

@@ -24,7 +24,7 @@ const (
 )
 
 // writeWait bounds how long a full socket may take nothing before the connection is given up.
-const writeWait = 20 * time.Second
+var writeWait = 20 * time.Second
 
 // Conn is the sending side of a WebSocket. It is safe for concurrent use.
 type Conn struct {
@@ -91,6 +91,13 @@ func (c *Conn) Offer(frame []byte) {
 	if c.bytes <= MaxQueuedBytes/2 && c.events <= MaxQueuedFrames/2 {
 		c.put(frame, 1)
 	}
+	c.mu.Unlock()
+}
+
+// Ping queues a ping, whatever else waits: a client that is slow must not seem silent.
+func (c *Conn) Ping() {
+	c.mu.Lock()
+	c.put(pingFrame, 0)
 	c.mu.Unlock()
 }
 
@@ -182,6 +189,10 @@ func (c *Conn) drain() {
 		c.mu.Lock()
 		if c.closed || len(c.queue) == 0 {
 			c.writing = false
+			if !c.closed {
+				// The deadline of the last write must not fail the next one, which does not wait.
+				_ = c.net.SetWriteDeadline(time.Time{})
+			}
 			if c.closing {
 				c.finish()
 			}

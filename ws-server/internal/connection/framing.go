@@ -31,8 +31,8 @@ func Text(payloads ...[]byte) []byte {
 	return b
 }
 
-// PingFrame is a ping without a payload.
-var PingFrame = []byte{finalFragment | opPing, 0}
+// pingFrame is a ping without a payload.
+var pingFrame = []byte{finalFragment | opPing, 0}
 
 func closeFrame(code int, reason string) []byte {
 	if len(reason) > maxCloseReason {

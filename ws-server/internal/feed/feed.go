@@ -54,7 +54,8 @@ type Feed struct {
 	mu    sync.Mutex
 	// toCheck holds channels whose counter must be looked at: newly confirmed, or confirmed again.
 	toCheck map[chat.ChannelID]struct{}
-	users   map[string]*watched // by topic
+	users   map[string]*watched         // by topic
+	seeding map[chat.ChannelID]struct{} // channels whose counter is being made
 
 	heals sync.WaitGroup
 	ctx   context.Context // of Run: what the background work of the hub's calls lives under
@@ -72,7 +73,7 @@ type watched struct {
 func New(cfg Config) *Feed {
 	f := &Feed{
 		cfg: cfg, heads: make(chan struct{}, 1),
-		toCheck: make(map[chat.ChannelID]struct{}), users: make(map[string]*watched),
+		toCheck: make(map[chat.ChannelID]struct{}), users: make(map[string]*watched), seeding: make(map[chat.ChannelID]struct{}),
 	}
 	f.ctx, f.end = context.WithCancel(context.Background())
 	cfg.Hub.Heal, cfg.Hub.Idle = f.heal, f.idle
@@ -221,10 +222,7 @@ func (s *sink) Confirmed(topic string) {
 	}
 	if id, ok := channelOf(topic); ok {
 		f.toCheck[id] = struct{}{}
-		select {
-		case f.heads <- struct{}{}:
-		default:
-		}
+		f.wakeHeads()
 	}
 }
 

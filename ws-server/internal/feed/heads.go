@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"parley.chat/internal/eventlog"
@@ -137,6 +138,37 @@ func (f *Feed) repair(ch *hub.Channel, found eventlog.Head) {
 	})
 }
 
+// CatchUp brings the hub to where the channel's counter is: what this instance has not heard yet is
+// healed, an epoch that it does not know is taken over.
+func (f *Feed) CatchUp(ctx context.Context, ch *hub.Channel) error {
+	if err := f.look(ctx, []chat.ChannelID{ch.ID()}); err != nil {
+		return err
+	}
+	heads, err := f.cfg.Log.Heads(ctx, []chat.ChannelID{ch.ID()})
+	if err != nil {
+		return err
+	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if seq, epoch := ch.Head(); seq >= heads[0].Seq && !heads[0].Epoch.NewerThan(epoch) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("catch up with channel %s: %w", ch.ID(), ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
+
+func (f *Feed) wakeHeads() {
+	select {
+	case f.heads <- struct{}{}:
+	default:
+	}
+}
+
 func (f *Feed) tell(ch *hub.Channel, h eventlog.Head) {
 	select {
 	case <-ch.Ready():
@@ -150,30 +182,46 @@ func (f *Feed) tell(ch *hub.Channel, h eventlog.Head) {
 // outage must not keep other channels from beginning. A channel that cannot be seeded is looked at
 // again while somebody waits for it.
 func (f *Feed) seed(ch *hub.Channel) {
+	f.mu.Lock()
+	_, already := f.seeding[ch.ID()]
+	f.seeding[ch.ID()] = struct{}{}
+	f.mu.Unlock()
+	if already {
+		return
+	}
 	f.heals.Go(func() {
-		ctx, cancel := context.WithTimeout(f.ctx, 5*time.Second)
-		defer cancel()
-		head, err := f.cfg.Log.EnsureHead(ctx, ch.ID(), f.cfg.History.MaxSeq)
-		if err == nil && head.Lost(f.Known(ch.ID())) {
-			err = f.Diverged(ctx, ch.ID(), head)
-		} else if err == nil {
-			f.tell(ch, head)
+		again := !f.trySeed(ch)
+		f.mu.Lock()
+		delete(f.seeding, ch.ID())
+		if again {
+			f.toCheck[ch.ID()] = struct{}{}
 		}
-		if err == nil {
-			return
-		}
-		f.cfg.Logger.Warn("channel has no counter and none could be made", "channel_id", ch.ID(), "err", err)
-		select {
-		case <-f.ctx.Done():
-			return
-		case <-time.After(time.Second):
-		}
-		f.checkAgain([]chat.ChannelID{ch.ID()})
-		select {
-		case f.heads <- struct{}{}:
-		default:
-		}
+		f.mu.Unlock()
+		f.wakeHeads()
 	})
+}
+
+// trySeed reports whether the channel has a counter now, or is not wanted any more. It takes a second to
+// say that it has none.
+func (f *Feed) trySeed(ch *hub.Channel) bool {
+	ctx, cancel := context.WithTimeout(f.ctx, 5*time.Second)
+	defer cancel()
+	head, err := f.cfg.Log.EnsureHead(ctx, ch.ID(), f.cfg.History.MaxSeq)
+	if err == nil && head.Lost(f.Known(ch.ID())) {
+		err = f.Diverged(ctx, ch.ID(), head)
+	} else if err == nil {
+		f.tell(ch, head)
+	}
+	if err == nil {
+		return true
+	}
+	f.cfg.Logger.Warn("channel has no counter and none could be made", "channel_id", ch.ID(), "err", err)
+	select {
+	case <-f.ctx.Done():
+		return true
+	case <-time.After(time.Second):
+	}
+	return f.Hub.Channel(ch.ID()) != ch
 }
 
 // quietMax is the longest that a lost last event of a quiet channel goes unnoticed.
@@ -196,6 +244,9 @@ func (f *Feed) checkQuiet(ctx context.Context) error {
 		for _, ch := range f.Hub.Channels() {
 			if since := ch.QuietSince(); dueBetween(last.Sub(since), now.Sub(since)) {
 				due = append(due, ch.ID())
+				if ch.Subscribers() == 0 { // opened for somebody who did not stay
+					f.idle(ch)
+				}
 			}
 		}
 		last = now

@@ -49,8 +49,9 @@ type client struct {
 	subscribing sync.Mutex
 
 	mu        sync.Mutex
-	gone      bool // left: takes no subscriptions any more
-	watched   bool // its user's topic is followed on its behalf
+	gone      bool   // left: takes no subscriptions any more
+	doubts    uint32 // removals told of so far
+	watched   bool   // its user's topic is followed on its behalf
 	subs      map[chat.ChannelID]*hub.Subscription
 	replays   []*hub.Subscription          // that lack something
 	replaying bool                         // the replay goroutine runs
@@ -61,15 +62,22 @@ type client struct {
 
 var slots atomic.Uint32
 
-// run is the reader goroutine: begin, then one frame after the other, then leave.
+// run is the connection's goroutine: begin, then one frame after the other, then leave.
 func (c *client) run(begin func() bool) {
-	defer c.leave()
 	c.ws.SetReadLimit(frame.MaxClientBytes)
 	c.ws.SetPongHandler(func(string) error { c.out.Touch(time.Now()); return nil })
+	next := c.read
 	if !begin() {
-		c.awaitEnd()
-		return
+		next = c.awaitEnd
 	}
+	// begin has gone deep, into the stores. A goroutine of its own lets go of the stack that this took.
+	if !c.g.readers.run(func() { defer c.leave(); next() }) {
+		c.leave()
+	}
+}
+
+// read takes one frame after the other until the socket ends.
+func (c *client) read() {
 	for _, d := range c.early {
 		c.answer(d)
 	}

@@ -11,7 +11,7 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// refusal is why an edit, a deletion or a reaction was not appended, with the event that it would have
+// refusal is why an event was not appended, with the event that it would have
 // been: a retry is known by its record, see settled.
 type refusal struct {
 	event frame.Event
@@ -45,7 +45,7 @@ func (c *client) changeOf(f frame.Client) (frame.Event, error) {
 	ctx, cancel := c.bounded()
 	defer cancel()
 	if err := c.admit(ctx, e.ChannelID); err != nil {
-		return e, err
+		return e, &refusal{e, err}
 	}
 	if err := allowed(ctx, &e); err != nil {
 		return e, &refusal{e, err}
@@ -96,9 +96,8 @@ func (c *client) mayReact(ctx context.Context, e *frame.Event) error {
 	return err
 }
 
-// settled answers an edit, a deletion or a reaction that was refused. One that went through before keeps
-// its first ack: its message may have been deleted since, its window have closed, or PostgreSQL have
-// gone away. So idempotency comes first, and what is not refused costs no read for it: the append itself
+// settled answers what was refused. What went through before keeps its first ack: its sender may have
+// left since, its message have been deleted, its window have closed, or PostgreSQL have gone away. So idempotency comes first, and what is not refused costs no read for it: the append itself
 // knows its retries.
 func (c *client) settled(f frame.Client, err error) error {
 	r, refused := errors.AsType[*refusal](err)

@@ -72,8 +72,10 @@ type Gateway struct {
 
 	typists *typists
 
-	readers, writers, work sync.WaitGroup
-	inflight               sync.WaitGroup // appends that still owe an answer
+	inflight gate // appends that still owe an answer
+	readers  gate // the connections' goroutines
+	work     gate // what is done on behalf of connections beside their readers
+	writers  sync.WaitGroup
 }
 
 // New returns a gateway.
@@ -124,34 +126,22 @@ func (g *Gateway) drain() {
 		all = append(all, c)
 	}
 	g.mu.Unlock()
-	within(drainAcks, &g.inflight)
+	g.inflight.shut()
+	g.inflight.within(drainAcks)
 	for _, c := range all {
 		c.out.Close(connection.CloseRestart, reconnectReason())
 	}
-	if !within(drainClose, &g.readers) {
+	if !g.readers.within(drainClose) {
 		for _, c := range all {
 			c.out.Abort()
 		}
 	}
 	g.end()
-	g.readers.Wait()
+	g.readers.shut() // who was upgraded at the last moment is turned away
+	g.readers.inside.Wait()
+	g.work.shut()
+	g.work.inside.Wait()
 	g.writers.Wait()
-	g.work.Wait()
-}
-
-// within waits for wg, but no longer than d, and reports whether it ended.
-func within(d time.Duration, wg *sync.WaitGroup) bool {
-	done := make(chan struct{})
-	go func() { // ends with wg, which is waited for without a bound in the end
-		wg.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return true
-	case <-time.After(d):
-		return false
-	}
 }
 
 // reconnectReason is the reason of a close that invites the client back after a random time, so that

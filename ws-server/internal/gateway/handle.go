@@ -18,17 +18,10 @@ const maxInflight = 64
 // handle does what a frame asks for. What it returns is answered with an error frame.
 func (c *client) handle(f frame.Client) error {
 	switch f.Type {
-	case frame.Send:
-		return c.append(f)
-	case frame.Edit, frame.Delete, frame.React:
+	case frame.Send, frame.Edit, frame.Delete, frame.React:
 		return c.settled(f, c.append(f))
 	case frame.Subscribe:
-		for _, p := range f.Positions() {
-			if err := c.subscribe(f.Ref, p); err != nil {
-				c.fail(f.Ref, err)
-			}
-		}
-		return nil
+		return c.subscribeAllOf(f)
 	case frame.Unsubscribe:
 		return c.unsubscribe(f.Ref, *f.ChannelID)
 	case frame.Auth:
@@ -58,12 +51,15 @@ func (c *client) append(f frame.Client) error {
 	case <-c.g.ctx.Done():
 		return apierr.New(apierr.Unavailable, "shutting down")
 	}
-	c.g.inflight.Add(1)
+	if !c.g.inflight.enter() {
+		<-c.inflight
+		return apierr.New(apierr.Unavailable, "shutting down: reconnect and retry with the same client_id")
+	}
 	began := time.Now()
 	c.g.cfg.Sender.Submit(e, func(ack eventlog.Ack, err error) {
 		defer func() {
 			<-c.inflight
-			c.g.inflight.Done()
+			c.g.inflight.leave()
 		}()
 		if err != nil {
 			c.fail(f.Ref, err)
@@ -112,7 +108,10 @@ func (c *client) eventOf(f frame.Client) (frame.Event, error) {
 		return e, nil
 	}
 	e.ChannelID = *f.ChannelID
-	return e, c.admit(ctx, e.ChannelID)
+	if err := c.admit(ctx, e.ChannelID); err != nil {
+		return e, &refusal{e, err}
+	}
+	return e, nil
 }
 
 // direct returns the direct channel with the user that a send names.
@@ -134,8 +133,9 @@ func (c *client) direct(f frame.Client) (chat.ChannelID, error) {
 		c.directs = make(map[chat.UserID]chat.ChannelID)
 	}
 	c.directs[*f.ToUserID] = id
+	doubts := c.doubts
 	c.mu.Unlock()
-	c.believe(id)
+	c.believe(id, doubts)
 	return id, nil
 }
 
@@ -143,7 +143,10 @@ func (c *client) direct(f frame.Client) (chat.ChannelID, error) {
 func (c *client) renew(f frame.Client) error {
 	next := &client{}
 	if err := c.g.authenticate(c.g.ctx, next, *f.Token); err != nil {
-		return apierr.New(apierr.Unauthenticated, "%s", apierr.Of(err).Message)
+		if e := apierr.Of(err); e.Code != apierr.Unavailable {
+			return apierr.New(apierr.Unauthenticated, "%s", e.Message)
+		}
+		return err
 	}
 	if next.user != c.user || next.session != c.session {
 		return apierr.New(apierr.Forbidden, "the token is of another session: open another connection for it")

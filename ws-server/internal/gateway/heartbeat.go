@@ -6,7 +6,6 @@ import (
 
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/frame"
-	"parley.chat/ws-server/internal/connection"
 )
 
 // silence is how long a client may say nothing, pongs included, before its connection is dropped.
@@ -33,7 +32,7 @@ func (g *Gateway) heartbeat(ctx context.Context) {
 			case c.expired(now):
 				c.out.Close(apierr.TokenExpired.CloseCode(), reason("the token has expired: refresh it and reconnect"))
 			case c.slot%slots == n%slots:
-				c.out.Offer(connection.PingFrame)
+				c.out.Ping()
 			}
 		}
 	}

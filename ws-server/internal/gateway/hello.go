@@ -12,6 +12,7 @@ import (
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/ws-server/internal/hub"
+	"parley.chat/ws-server/internal/revoked"
 	"parley.chat/ws-server/internal/store"
 )
 
@@ -48,6 +49,14 @@ func (c *client) sayHello(ctx context.Context) error {
 	c.mu.Unlock()
 	if err := c.g.cfg.Feed.Watch(ctx, c.user); err != nil {
 		return err
+	}
+	// From here on a revocation is told; one before has left its mark.
+	marked, err := c.g.cfg.Revoked.Among(ctx, []revoked.Login{{User: c.user, Session: c.session}})
+	if err != nil {
+		return apierr.Wrap(err, apierr.Unavailable, "the session cannot be checked right now")
+	}
+	if len(marked) > 0 {
+		return apierr.New(apierr.SessionRevoked, "the session was ended")
 	}
 	list, err := c.comesFor(ctx)
 	if err != nil {

@@ -123,7 +123,7 @@ func (g *Gateway) verify(ctx context.Context, v *verification) error {
 	}
 	for _, p := range departed {
 		for _, c := range v.clients[p] {
-			g.work.Go(func() { c.expel(p.Channel) })
+			g.work.run(func() { c.expel(p.Channel) })
 		}
 	}
 	return revokedErr

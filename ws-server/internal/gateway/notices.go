@@ -29,11 +29,11 @@ func (g *Gateway) Notice(n notice.Notice) {
 			}
 		case notice.ChannelAdded:
 			if n.ChannelID != nil {
-				g.work.Go(func() { c.added(*n.ChannelID, by(n)) })
+				g.work.run(func() { c.added(*n.ChannelID, by(n)) })
 			}
 		case notice.ChannelRemoved:
 			if n.ChannelID != nil {
-				g.work.Go(func() { c.removed(*n.ChannelID, by(n)) })
+				g.work.run(func() { c.removed(*n.ChannelID, by(n)) })
 			}
 		}
 	}
@@ -51,7 +51,7 @@ func by(n notice.Notice) chat.UserID {
 func (c *client) added(id chat.ChannelID, by chat.UserID) {
 	ctx, cancel := c.bounded()
 	defer cancel()
-	if c.only != nil || c.subscription(id) != nil {
+	if c.only != nil || c.stays(id) {
 		return
 	}
 	m, err := c.g.cfg.Store.Membership(ctx, c.user, id)
@@ -61,23 +61,41 @@ func (c *client) added(id chat.ChannelID, by chat.UserID) {
 	}
 	c.subscribing.Lock()
 	defer c.subscribing.Unlock()
-	ch, err := c.g.cfg.Feed.Join(ctx, id)
-	if err != nil {
-		c.g.cfg.Logger.Warn("new channel not followed", "user_id", c.user, "channel_id", id, "err", err)
-		return
-	}
 	tell := func(head int64, epoch event.Epoch) bool {
 		s := summary(m, eventlog.Head{Seq: head, Epoch: epoch})
 		c.send(frame.Membership{ChannelID: id, Change: "added", By: by, Channel: &s})
 		return false
 	}
 	if !c.subscribeAll || c.full() {
-		tell(ch.Head())
+		head, err := c.g.cfg.Log.EnsureHead(ctx, id, c.g.cfg.Store.MaxSeq)
+		if err != nil {
+			c.g.cfg.Logger.Warn("new channel not told of", "user_id", c.user, "channel_id", id, "err", err)
+			return
+		}
+		tell(head.Seq, head.Epoch)
 		return
 	}
-	if err := c.subscribeLocked(ctx, ch, -1, tell); err != nil {
+	ch, err := c.g.cfg.Feed.Join(ctx, id)
+	if err == nil {
+		err = c.subscribeLocked(ctx, ch, -1, tell)
+	}
+	if err != nil {
 		c.g.cfg.Logger.Warn("new channel not followed", "user_id", c.user, "channel_id", id, "err", err)
 	}
+}
+
+// stays reports whether the connection has a subscription to the channel that goes on. Who leaves and
+// comes back at once is told of the coming before the member_left event has ended the old subscription.
+func (c *client) stays(id chat.ChannelID) bool {
+	sub := c.subscription(id)
+	if sub == nil {
+		return false
+	}
+	select {
+	case <-time.After(removedGrace):
+	case <-c.g.ctx.Done():
+	}
+	return c.subscription(id) == sub && !sub.Over()
 }
 
 // removedGrace is how long the member_left event may take to end the subscription in-band.
@@ -99,7 +117,7 @@ func (c *client) removed(id chat.ChannelID, by chat.UserID) {
 	case <-c.g.ctx.Done():
 		return
 	}
-	if c.subscription(id) != sub {
+	if sub = c.subscription(id); sub == nil {
 		return
 	}
 	ctx, cancel := c.bounded()

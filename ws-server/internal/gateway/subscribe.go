@@ -9,7 +9,6 @@ import (
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
-	"parley.chat/ws-server/internal/connection"
 	"parley.chat/ws-server/internal/hub"
 )
 
@@ -24,10 +23,23 @@ const (
 // errGone is returned when the connection has left meanwhile.
 var errGone = errors.New("the connection has gone")
 
-// subscribe answers a subscribe frame for one channel.
-func (c *client) subscribe(ref string, want frame.ChannelPosition) error {
+// subscribeAllOf answers a subscribe frame: each of its channels, all within the time of one.
+func (c *client) subscribeAllOf(f frame.Client) error {
 	ctx, cancel := c.bounded()
 	defer cancel()
+	for _, p := range f.Positions() {
+		if c.out.Closing() {
+			return nil
+		}
+		if err := c.subscribe(ctx, f.Ref, p); err != nil {
+			c.fail(f.Ref, err)
+		}
+	}
+	return nil
+}
+
+// subscribe answers a subscribe frame for one channel.
+func (c *client) subscribe(ctx context.Context, ref string, want frame.ChannelPosition) error {
 	c.subscribing.Lock()
 	defer c.subscribing.Unlock()
 	sub := c.subscription(want.ChannelID)
@@ -53,6 +65,12 @@ func (c *client) subscribe(ref string, want frame.ChannelPosition) error {
 	after := int64(-1)
 	if want.LastSeenSeq != nil {
 		after = *want.LastSeenSeq
+	}
+	if head, epoch := ch.Head(); after > head || want.Epoch != "" && want.Epoch != string(epoch) {
+		// Another instance may be ahead of this one: the counter knows.
+		if err := c.g.cfg.Feed.CatchUp(ctx, ch); err != nil {
+			return apierr.Wrap(err, apierr.Unavailable, "the channel cannot be followed right now")
+		}
 	}
 	return c.subscribeLocked(ctx, ch, after, func(head int64, epoch event.Epoch) (skip bool) {
 		if want.Epoch != "" && want.Epoch != string(epoch) || after > head {
@@ -108,7 +126,6 @@ func (c *client) unsubscribe(ref string, id chat.ChannelID) error {
 	}
 	c.forget(id, sub)
 	sub.Leave()
-	c.believe(id)
 	c.send(frame.Unsubscribed{Ref: ref, ChannelID: id})
 	return nil
 }
@@ -134,6 +151,7 @@ func (c *client) admit(ctx context.Context, id chat.ChannelID) error {
 	c.mu.Lock()
 	_, subscribed := c.subs[id]
 	until, believed := c.admitted[id]
+	doubts := c.doubts
 	c.mu.Unlock()
 	if subscribed || believed && time.Now().Before(until) {
 		return nil
@@ -141,13 +159,17 @@ func (c *client) admit(ctx context.Context, id chat.ChannelID) error {
 	if _, err := c.g.cfg.Store.Membership(ctx, c.user, id); err != nil {
 		return err
 	}
-	c.believe(id)
+	c.believe(id, doubts)
 	return nil
 }
 
-func (c *client) believe(id chat.ChannelID) {
+// believe notes a membership that was read, unless some removal was told of since doubts was taken.
+func (c *client) believe(id chat.ChannelID, doubts uint32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.doubts != doubts {
+		return
+	}
 	if c.admitted == nil {
 		c.admitted = make(map[chat.ChannelID]time.Time, 1)
 	}
@@ -157,6 +179,7 @@ func (c *client) believe(id chat.ChannelID) {
 func (c *client) disbelieve(id chat.ChannelID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.doubts++
 	delete(c.admitted, id)
 	delete(c.roles, id)
 }
@@ -170,8 +193,8 @@ func (c *client) Deliver(b []byte, events int) {
 	c.out.Send(b, events)
 }
 
-// Offer implements hub.Connection. The hub's ephemeral frames are bare: they come as they were published.
-func (c *client) Offer(b []byte) { c.out.Offer(connection.Text(b)) }
+// Offer implements hub.Connection.
+func (c *client) Offer(b []byte) { c.out.Offer(b) }
 
 // Ended implements hub.Connection: the user has left the channel.
 func (c *client) Ended(s *hub.Subscription) {
@@ -194,7 +217,7 @@ func (c *client) Replay(s *hub.Subscription) {
 	c.replays = append(c.replays, s)
 	if !c.replaying {
 		c.replaying = true
-		c.g.work.Go(c.replay)
+		c.g.work.run(c.replay)
 	}
 }
 

@@ -148,7 +148,9 @@ func (g *Gateway) start(w http.ResponseWriter, r *http.Request, c *client, begin
 	if !g.add(c) {
 		c.out.Close(connection.CloseRestart, reconnectReason())
 	}
-	g.readers.Go(func() { c.run(begin) })
+	if !g.readers.run(func() { c.run(begin) }) {
+		c.leave()
+	}
 }
 
 // gatedWriter hands gorilla the Gate in place of the socket.

@@ -4,7 +4,7 @@ import "parley.chat/shared-contracts/event"
 
 // startFanoutLocked reports whether a fan-out must be started, and notes that it was.
 func (ch *Channel) startFanoutLocked() bool {
-	if ch.fanning || !ch.begun || ch.fanned.Load() >= ch.next-1 && ch.resync == nil {
+	if ch.fanning || !ch.begun || ch.fanned.Load() >= ch.next-1 && ch.resync == nil && len(ch.passing) == 0 {
 		return false
 	}
 	ch.fanning = true
@@ -15,7 +15,7 @@ func (ch *Channel) startFanoutLocked() bool {
 func (ch *Channel) fanout() {
 	for {
 		ch.subsMu.Lock()
-		batch, resync, more := ch.nextBatch()
+		batch, resync, passing, more := ch.nextBatch()
 		if !more {
 			ch.subsMu.Unlock()
 			return
@@ -27,25 +27,33 @@ func (ch *Channel) fanout() {
 		if len(batch) > 0 {
 			ended = ch.deliver(batch)
 		}
+		for _, p := range passing {
+			ch.offer(p)
+		}
+		idle := len(ended) > 0 && len(ch.subs) == 0
 		ch.subsMu.Unlock()
 		for _, s := range ended {
 			s.conn.Ended(s)
+		}
+		if idle {
+			ch.hub.cfg.Idle(ch)
 		}
 	}
 }
 
 // nextBatch takes the next run of events that may leave as one frame: at most batchBytes or one event,
 // ended by a member_left, since its subject must not see what follows. Called with subsMu held.
-func (ch *Channel) nextBatch() (batch []Event, resync []byte, more bool) {
+func (ch *Channel) nextBatch() (batch []Event, resync []byte, offers []passing, more bool) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	resync, ch.resync = ch.resync, nil
+	offers, ch.passing = ch.passing, nil
 	if resync != nil {
 		ch.fanned.Store(ch.firstLocked() - 1)
 	}
 	if ch.fanned.Load() >= ch.next-1 {
-		ch.fanning = resync != nil
-		return nil, resync, resync != nil
+		ch.fanning = resync != nil || len(offers) > 0
+		return nil, resync, offers, ch.fanning
 	}
 	i := len(ch.ring) - int(ch.next-1-ch.fanned.Load())
 	size := 0
@@ -63,7 +71,17 @@ func (ch *Channel) nextBatch() (batch []Event, resync []byte, more bool) {
 	// The ring's array may be cut under us, but only below what has been fanned out; the batch is
 	// copied so that this holds even while it is delivered.
 	batch = append([]Event(nil), batch...)
-	return batch, resync, true
+	return batch, resync, offers, true
+}
+
+// offer hands an ephemeral frame to the live subscriptions. Called with subsMu held.
+func (ch *Channel) offer(p passing) {
+	frame := ch.hub.cfg.Join([][]byte{p.frame})
+	for _, s := range ch.subs {
+		if s.state == live && s.conn.User() != p.but {
+			s.conn.Offer(frame)
+		}
+	}
 }
 
 // firstLocked returns the first seq of the ring, or the next one if it is empty.

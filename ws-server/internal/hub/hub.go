@@ -26,7 +26,7 @@ type Connection interface {
 	User() chat.UserID
 	// Deliver takes a frame, as Config.Join made it, that carries so many events.
 	Deliver(frame []byte, events int)
-	// Offer takes a frame that may be dropped.
+	// Offer takes a frame, as Config.Join made it, that may be dropped.
 	Offer(frame []byte)
 	// Replay asks the connection to pull what a subscription lacks, see Subscription.Read.
 	Replay(*Subscription)

@@ -162,9 +162,13 @@ func (s *Subscription) Replayed(events []Event) (more bool) {
 		s.state = live
 	}
 	more = s.state == replaying
+	idle := ends && len(ch.subs) == 0
 	ch.subsMu.Unlock()
 	if ends {
 		s.conn.Ended(s)
+	}
+	if idle {
+		ch.hub.cfg.Idle(ch)
 	}
 	return more
 }

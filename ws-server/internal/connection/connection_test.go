@@ -1,0 +1,173 @@
+package connection
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"parley.chat/internal/testkit"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// pair returns the sending side of a socket and its other end.
+func pair(t *testing.T) (*Conn, *net.TCPConn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	writers := new(sync.WaitGroup)
+	c := New(server, writers)
+	t.Cleanup(func() {
+		c.Abort()
+		_ = client.Close()
+		writers.Wait()
+	})
+	return c, client.(*net.TCPConn)
+}
+
+// readFrame reads one unmasked frame and returns its opcode and payload.
+func readFrame(t *testing.T, r *bufio.Reader) (op byte, payload []byte) {
+	t.Helper()
+	head := make([]byte, 2)
+	if _, err := io.ReadFull(r, head); err != nil {
+		t.Fatal(err)
+	}
+	n := int(head[1])
+	if extended := map[int]int{126: 2, 127: 8}[n]; extended > 0 {
+		size := make([]byte, extended)
+		if _, err := io.ReadFull(r, size); err != nil {
+			t.Fatal(err)
+		}
+		n = 0
+		for _, b := range size {
+			n = n<<8 | int(b)
+		}
+	}
+	payload = make([]byte, n)
+	if _, err := io.ReadFull(r, payload); err != nil {
+		t.Fatal(err)
+	}
+	return head[0] & 0xf, payload
+}
+
+// fill sends until frames queue, and returns how many it sent.
+func fill(t *testing.T, c *Conn, text []byte) (sent int) {
+	t.Helper()
+	for {
+		c.mu.Lock()
+		queued := len(c.queue) > 0 || c.writing
+		c.mu.Unlock()
+		if queued {
+			return sent
+		}
+		c.Send(Text(text), 1)
+		sent++
+	}
+}
+
+// A connection whose socket was full once goes on for good: the deadline of the writer that drained it
+// does not outlive it.
+func TestFullOnce_goesOn(t *testing.T) {
+	old := writeWait
+	writeWait = 300 * time.Millisecond
+	t.Cleanup(func() { writeWait = old })
+	c, client := pair(t)
+	sent := fill(t, c, bytes.Repeat([]byte("x"), 64<<10))
+	r := bufio.NewReader(client)
+	for range sent {
+		readFrame(t, r)
+	}
+	drainedAt := time.Now()
+	testkit.Until(t, 5*time.Second, func() error {
+		if time.Since(drainedAt) < 2*writeWait {
+			return io.ErrNoProgress
+		}
+		return nil
+	})
+	c.Send(Text([]byte("later")), 1)
+	if op, payload := readFrame(t, r); op != opText || string(payload) != "later" {
+		t.Errorf("got %d %q", op, payload)
+	}
+	if c.Closing() {
+		t.Error("the connection was closed")
+	}
+}
+
+func TestSlowConsumer_getsTheCloseFrameAfterWhatWasBegun(t *testing.T) {
+	c, client := pair(t)
+	text := bytes.Repeat([]byte("x"), 64<<10)
+	fill(t, c, text)
+	for !c.Closing() {
+		c.Send(Text(text), 1)
+	}
+	c.Send(Text([]byte("after the end")), 1)
+	r := bufio.NewReader(client)
+	for {
+		op, payload := readFrame(t, r)
+		if op == opClose {
+			if code := int(payload[0])<<8 | int(payload[1]); code != CloseSlowConsumer {
+				t.Errorf("closed with %d", code)
+			}
+			return
+		}
+		if !bytes.Equal(payload, text) {
+			t.Fatalf("a frame of %d bytes", len(payload))
+		}
+	}
+}
+
+func TestOffer_isShedWhenHalfFull(t *testing.T) {
+	c, client := pair(t)
+	fill(t, c, bytes.Repeat([]byte("x"), 64<<10))
+	for range 10 {
+		c.Send(Text(bytes.Repeat([]byte("y"), 64<<10)), 1)
+	}
+	c.Offer(Text([]byte("typing")))
+	c.Ping()
+	c.Send(Text([]byte("end")), 1)
+	r := bufio.NewReader(client)
+	pinged := false
+	for {
+		op, payload := readFrame(t, r)
+		pinged = pinged || op == opPing
+		if string(payload) == "typing" {
+			t.Fatal("an ephemeral frame was queued behind half a queue")
+		}
+		if string(payload) == "end" {
+			break
+		}
+	}
+	if !pinged {
+		t.Error("the ping was shed")
+	}
+}
+
+func TestText_headers(t *testing.T) {
+	for _, n := range []int{0, 1, 125, 126, 65535, 65536, 200000} {
+		payload := bytes.Repeat([]byte("z"), n)
+		op, got := readFrame(t, bufio.NewReader(bytes.NewReader(Text(payload))))
+		if op != opText || !bytes.Equal(got, payload) {
+			t.Errorf("%d bytes: opcode %d, %d bytes", n, op, len(got))
+		}
+	}
+	if _, got := readFrame(t, bufio.NewReader(bytes.NewReader(Text([]byte("a"), []byte("b"))))); string(got) != "a\nb" {
+		t.Errorf("joined: %q", got)
+	}
+}

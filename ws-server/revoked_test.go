@@ -1,0 +1,45 @@
+package wsserver_test
+
+import (
+	"testing"
+	"time"
+
+	"parley.chat/internal/testkit/wstest"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/frame"
+	"parley.chat/shared-contracts/notice"
+	"parley.chat/shared-contracts/rediskey"
+)
+
+// A token outlives its session by minutes: who comes back with one is turned away.
+func TestRevokedSession_cannotReconnect(t *testing.T) {
+	w := newWorld(t)
+	ann := w.person("ann")
+	w.channel(chat.Public, ann)
+	url, _ := w.gateway()
+	key := rediskey.UserRevoked(rediskey.Of(ann.ID.UUID, 16), ann.ID, ann.Session)
+	if err := w.rdb.Set(t.Context(), key, "1", time.Minute).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if code, why := wstest.Dial(t, url+"/ws", ann.Token).AwaitClose(t); code != 4509 {
+		t.Errorf("closed with %d %q, want 4509", code, why)
+	}
+}
+
+// Who leaves and comes back at once is subscribed afterwards, whatever comes first: the notices or the
+// events.
+func TestLeaveAndRejoin_staysSubscribed(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.person("ann"), w.person("bob")
+	c := w.channel(chat.Public, ann, bob)
+	url, _ := w.gateway()
+	a, _ := w.connect(url, ann)
+	b, _ := w.connect(url, bob)
+	w.notify(notice.Notice{Kind: notice.ChannelRemoved, UserID: bob.ID, ChannelID: &c})
+	w.notify(notice.Notice{Kind: notice.ChannelAdded, UserID: bob.ID, ChannelID: &c})
+	b.Await(t, "the removal", func(f wstest.Frame) bool { return f.Type == "membership" && f.Change == "removed" })
+	w.appendEvent(frame.Event{Type: "member_left", ID: chat.NewEventID(), SentAt: chat.Now(), ChannelID: c, SenderID: bob.ID, UserID: &bob.ID, Username: "bob"})
+	b.Await(t, "the coming back", func(f wstest.Frame) bool { return f.Type == "membership" && f.Change == "added" })
+	ack := a.AwaitRef(t, a.Say(t, c, "welcome back").String())
+	b.Await(t, "a message", func(f wstest.Frame) bool { return f.Type == "message" && f.Seq == ack.Seq })
+}
