@@ -69,7 +69,7 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (s *Service, e
 		}
 	}()
 	if s.db, err = database.Open(cfg.DatabaseURL, database.Options{
-		Role: cfg.DatabaseRole, MaxConns: cfg.DatabaseMaxConns, StatementTimeout: cfg.RequestTimeout, ApplicationName: "chat-service",
+		Role: cfg.DatabaseRole, MaxConns: cfg.DatabaseMaxConns, StatementTimeout: cfg.RequestTimeout, ApplicationName: "chat-service", Inline: true,
 	}); err != nil {
 		return s, err
 	}

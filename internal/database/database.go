@@ -19,6 +19,10 @@ type Options struct {
 	MaxConns         int           // default 10
 	StatementTimeout time.Duration // default 15s
 	ApplicationName  string        // as pg_stat_activity shows it
+	// Inline is for who queries through bun alone. bun writes arguments into the text, so every query is
+	// one of its own, and preparing it would fill pgx's cache, and the server's memory, with statements
+	// that never come again.
+	Inline bool
 }
 
 // Open returns a pool on url. It does not connect.
@@ -37,6 +41,9 @@ func Open(url string, o Options) (*bun.DB, error) {
 		o.StatementTimeout = 15 * time.Second
 	}
 	cfg.RuntimeParams["statement_timeout"] = fmt.Sprint(o.StatementTimeout.Milliseconds())
+	if o.Inline {
+		cfg.DefaultQueryExecMode = pgx.QueryExecModeExec
+	}
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = 3 * time.Second
 	}

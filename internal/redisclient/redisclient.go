@@ -19,6 +19,9 @@ import (
 // MinVersion is the oldest Redis with what Parley needs: sharded pub/sub, and scripts that use it.
 const MinVersion = 7
 
+// bufferSize is of each connection, in and out. A process has some fifty of them, most of the time idle.
+const bufferSize = 16 << 10
+
 // Options shape a client.
 type Options struct {
 	PoolSize int  // connections per node; default 10 per core, as go-redis has it
@@ -56,13 +59,14 @@ func Open(urls string, o Options) (redis.UniversalClient, error) {
 		first.PoolSize, first.MaxRetries = o.PoolSize, retries
 		first.DialTimeout, first.ReadTimeout, first.WriteTimeout = 2*time.Second, 3*time.Second, 3*time.Second
 		first.ContextTimeoutEnabled = true
+		first.ReadBufferSize, first.WriteBufferSize = bufferSize, bufferSize
 		return redis.NewClient(first), nil
 	}
 	return redis.NewClusterClient(&redis.ClusterOptions{
 		Addrs: addrs, Username: first.Username, Password: first.Password, TLSConfig: first.TLSConfig,
 		PoolSize: o.PoolSize, MaxRetries: retries,
 		DialTimeout: 2 * time.Second, ReadTimeout: 3 * time.Second, WriteTimeout: 3 * time.Second,
-		ContextTimeoutEnabled: true,
+		ContextTimeoutEnabled: true, ReadBufferSize: bufferSize, WriteBufferSize: bufferSize,
 		// A dead master says MOVED to nobody: only a look at the cluster tells that its replica took over.
 		ClusterStateReloadInterval: time.Second,
 	}), nil

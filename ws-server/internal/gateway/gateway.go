@@ -86,7 +86,7 @@ func New(cfg Config) *Gateway {
 		upgrader: websocket.Upgrader{
 			HandshakeTimeout: 5 * time.Second,
 			// Small: most frames that people send are, and there is one buffer per connection.
-			ReadBufferSize:  512,
+			ReadBufferSize:  256,
 			WriteBufferSize: 512,
 			WriteBufferPool: new(sync.Pool), // gorilla itself writes the handshake and control frames only
 			Subprotocols:    []string{frame.Subprotocol},
