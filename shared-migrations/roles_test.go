@@ -127,6 +127,37 @@ func TestRoles_syncKnowsNoPeople(t *testing.T) {
 	}
 }
 
+// TestRoles_syncAsksWhoIsUnknown: whether a user exists, and nothing else of them.
+func TestRoles_syncAsksWhoIsUnknown(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Open(t)
+	users(t, db.Pool(t))
+	const nobody = "00000000-0000-4000-8000-00000000000f"
+	var unknown []string
+	err := db.PoolAs(t, "parley_sync").QueryRow(t.Context(), "select array_agg(u::text) from unknown_users($1) u", []string{ann, nobody}).Scan(&unknown)
+	if err != nil || len(unknown) != 1 || unknown[0] != nobody {
+		t.Errorf("unknown = %v, %v; want %s alone", unknown, err, nobody)
+	}
+	for _, role := range []string{"parley_chat", "parley_ws"} {
+		if _, err := db.PoolAs(t, role).Exec(t.Context(), "select unknown_users('{}')"); sqlState(err) != insufficientPrivilege {
+			t.Errorf("%s: %v, want it refused", role, err)
+		}
+	}
+}
+
+// TestRoles_projections: sync-service alone writes what events make of messages, and the others read it.
+func TestRoles_projections(t *testing.T) {
+	t.Parallel()
+	admin := pgtest.Open(t).Pool(t)
+	for _, table := range []string{"message_states", "message_reactions"} {
+		for role, want := range map[string]bool{"parley_sync": true, "parley_chat": false, "parley_ws": false} {
+			if !can(t, admin, role, table, "SELECT") || can(t, admin, role, table, "INSERT,UPDATE,DELETE,TRUNCATE") != want {
+				t.Errorf("%s has not the rights on %s that it should have", role, table)
+			}
+		}
+	}
+}
+
 func TestRoles_wsOpensDirectChannels(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Open(t)

@@ -17,7 +17,9 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/uptrace/bun"
 
+	"parley.chat/internal/config"
 	"parley.chat/internal/database"
+	"parley.chat/internal/eventlog"
 	"parley.chat/internal/lifecycle"
 	"parley.chat/internal/redisclient"
 	"parley.chat/internal/telemetry"
@@ -28,18 +30,19 @@ import (
 
 // Config is the service's settings. Package config fills it from the environment.
 type Config struct {
-	Addr            string        `env:"SYNC_ADDR" envDefault:":8082" desc:"listen address of health and metrics"`
-	DatabaseURL     string        `env:"DATABASE_URL" envDefault:"postgres://parley:parley@localhost:5432/parley" desc:"PostgreSQL"`
-	DatabaseRole    string        `env:"DATABASE_ROLE" envDefault:"parley_sync" desc:"role taken after login"`
-	RedisURL        string        `env:"REDIS_URL" envDefault:"redis://localhost:6379" desc:"Redis; several, comma-separated, for a Cluster"`
-	Partitions      int           `env:"STREAM_PARTITIONS" envDefault:"16" desc:"number of streams; fixed for a deployment"`
-	StreamRetention time.Duration `env:"STREAM_RETENTION" envDefault:"72h" desc:"how long stored entries stay in the streams"`
-	ClaimIdle       time.Duration `env:"CLAIM_IDLE" envDefault:"10s" desc:"after which the entries of a silent instance are taken over"`
-	BatchMax        int           `env:"BATCH_MAX" envDefault:"5000" desc:"entries from which a transaction waits for no more"`
-	BatchWait       time.Duration `env:"BATCH_WAIT" envDefault:"40ms" desc:"how long a transaction waits for more entries"`
-	Writers         int           `env:"SYNC_WRITERS" envDefault:"2" desc:"transactions at a time"`
-	ConsumerName    string        `env:"CONSUMER_NAME" desc:"name in the consumer group, unlike any other instance's and the same after a restart (default <host name>-<port of SYNC_ADDR>)"`
-	LogLevel        slog.Level    `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error"`
+	Addr            string         `env:"SYNC_ADDR" envDefault:":8082" desc:"listen address of health and metrics"`
+	DatabaseURL     string         `env:"DATABASE_URL" envDefault:"postgres://parley:parley@localhost:5432/parley" desc:"PostgreSQL"`
+	DatabaseRole    string         `env:"DATABASE_ROLE" envDefault:"parley_sync" desc:"role taken after login"`
+	RedisURL        string         `env:"REDIS_URL" envDefault:"redis://localhost:6379" desc:"Redis; several, comma-separated, for a Cluster"`
+	Partitions      int            `env:"STREAM_PARTITIONS" envDefault:"16" desc:"number of streams; fixed for a deployment"`
+	StreamRetention time.Duration  `env:"STREAM_RETENTION" envDefault:"72h" desc:"how long stored entries stay in the streams"`
+	TrimAt          config.Percent `env:"REDIS_TRIM_AT" envDefault:"50%" desc:"share of Redis' maxmemory past which stored entries go before that, the oldest first"`
+	ClaimIdle       time.Duration  `env:"CLAIM_IDLE" envDefault:"10s" desc:"after which the entries of a silent instance are taken over"`
+	BatchMax        int            `env:"BATCH_MAX" envDefault:"5000" desc:"entries from which a transaction waits for no more"`
+	BatchWait       time.Duration  `env:"BATCH_WAIT" envDefault:"40ms" desc:"how long a transaction waits for more entries"`
+	Writers         int            `env:"SYNC_WRITERS" envDefault:"2" desc:"transactions at a time"`
+	ConsumerName    string         `env:"CONSUMER_NAME" desc:"name in the consumer group, unlike any other instance's and the same after a restart (default <host name>-<port of SYNC_ADDR>)"`
+	LogLevel        slog.Level     `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error"`
 }
 
 // drain bounds the stop: a blocked read of a second, and the batch in hand.
@@ -54,6 +57,7 @@ func (c *Config) check() error {
 	}
 	positive("STREAM_PARTITIONS", c.Partitions > 0)
 	positive("STREAM_RETENTION", c.StreamRetention > 0)
+	positive("REDIS_TRIM_AT", c.TrimAt > 0)
 	positive("CLAIM_IDLE", c.ClaimIdle > 0)
 	positive("BATCH_MAX", c.BatchMax > 0)
 	positive("BATCH_WAIT", c.BatchWait > 0)
@@ -69,6 +73,7 @@ type Service struct {
 	db         *bun.DB
 	reads, rdb redis.UniversalClient
 	store      *store.Store
+	mover      *mover
 }
 
 // New checks cfg and opens the clients without connecting. Run closes them. The service's metrics are
@@ -93,6 +98,7 @@ func New(cfg Config, log *slog.Logger, reg *prometheus.Registry) (*Service, erro
 	if err != nil {
 		return nil, errors.Join(err, s.close())
 	}
+	s.mover = newMover(eventlog.New(s.rdb, cfg.Partitions), s.reads, s.store, log)
 	return s, nil
 }
 
@@ -138,8 +144,8 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	}
 	c, err := consumer.New(s.reads, s.rdb, s.store, consumer.Config{
 		Name: name, Partitions: s.cfg.Partitions, BatchMax: s.cfg.BatchMax, BatchWait: s.cfg.BatchWait,
-		Writers: s.cfg.Writers, ClaimIdle: s.cfg.ClaimIdle, Retention: s.cfg.StreamRetention,
-		Metrics: metrics, Logger: s.log.With("consumer", name),
+		Writers: s.cfg.Writers, ClaimIdle: s.cfg.ClaimIdle, Retention: s.cfg.StreamRetention, TrimAt: float64(s.cfg.TrimAt) / 100,
+		Move: s.mover.move, Metrics: metrics, Logger: s.log.With("consumer", name),
 	})
 	if err != nil {
 		return err
@@ -154,7 +160,13 @@ func (s *Service) Run(ctx context.Context) (err error) {
 		if err := s.waitForRedis(ctx); err != nil {
 			return err
 		}
-		return c.Run(ctx)
+		// The mover outlives the consumer, which may need it for what it has in hand.
+		moving, stop := context.WithCancel(context.WithoutCancel(ctx))
+		done := make(chan error, 1)
+		go func() { done <- s.mover.appender.Run(moving) }()
+		err := c.Run(ctx)
+		stop()
+		return errors.Join(err, <-done)
 	}})
 	return lifecycle.Run(ctx, s.log, drain, parts...)
 }
@@ -193,14 +205,4 @@ func (s *Service) name(l net.Listener) (string, error) {
 		return host, nil
 	}
 	return host + "-" + strconv.Itoa(l.Addr().(*net.TCPAddr).Port), nil
-}
-
-// Status tells how far the group has come, by partition. It needs Redis alone and changes nothing.
-func Status(ctx context.Context, cfg Config) (_ []lag.Partition, err error) {
-	rdb, err := redisclient.Open(cfg.RedisURL, redisclient.Options{})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, rdb.Close()) }()
-	return lag.Read(ctx, rdb, cfg.Partitions)
 }

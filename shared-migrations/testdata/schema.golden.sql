@@ -36,6 +36,11 @@ begin
 end
 $$;
 
+CREATE FUNCTION public.unknown_users(ids uuid[]) RETURNS SETOF uuid
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$ select i from unnest(ids) i where not exists (select from users u where u.id = i) $$;
+
 CREATE TABLE public.channel_members (
     channel_id uuid NOT NULL,
     user_id uuid NOT NULL,
@@ -91,6 +96,29 @@ CREATE TABLE public.groups (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     deleted_at timestamp with time zone
+);
+
+CREATE TABLE public.message_reactions (
+    channel_id uuid NOT NULL,
+    message_id uuid NOT NULL,
+    emoji text NOT NULL,
+    user_id uuid NOT NULL,
+    seq bigint NOT NULL,
+    removed boolean NOT NULL,
+    reacted_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.message_states (
+    channel_id uuid NOT NULL,
+    message_id uuid NOT NULL,
+    edit_seq bigint DEFAULT 0 NOT NULL,
+    edited_at timestamp with time zone,
+    body text,
+    mentions jsonb,
+    delete_seq bigint,
+    deleted_at timestamp with time zone,
+    deleted_by uuid,
+    waiting boolean DEFAULT false NOT NULL
 );
 
 CREATE TABLE public.messages (
@@ -184,6 +212,12 @@ ALTER TABLE ONLY public.group_members
 ALTER TABLE ONLY public.groups
     ADD CONSTRAINT groups_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.message_reactions
+    ADD CONSTRAINT message_reactions_pkey PRIMARY KEY (channel_id, message_id, emoji, user_id);
+
+ALTER TABLE ONLY public.message_states
+    ADD CONSTRAINT message_states_pkey PRIMARY KEY (channel_id, message_id);
+
 ALTER TABLE ONLY public.messages
     ADD CONSTRAINT messages_id_key UNIQUE (channel_id, id);
 
@@ -216,6 +250,10 @@ CREATE UNIQUE INDEX channels_public_name_key ON public.channels USING btree (low
 CREATE INDEX contacts_contact_id_idx ON public.contacts USING btree (contact_id, state);
 
 CREATE INDEX group_members_user_id_idx ON public.group_members USING btree (user_id);
+
+CREATE INDEX message_states_waiting_idx ON public.message_states USING btree (channel_id) WHERE waiting;
+
+CREATE INDEX messages_edits_idx ON public.messages USING btree (channel_id, target) WHERE (kind = 'edit'::text);
 
 CREATE INDEX outbox_order_idx ON public.outbox USING btree (COALESCE(channel_id, subject_id), id);
 
@@ -264,6 +302,9 @@ REVOKE ALL ON FUNCTION public.open_direct_channel(from_user uuid, to_user uuid) 
 GRANT ALL ON FUNCTION public.open_direct_channel(from_user uuid, to_user uuid) TO parley_ws;
 GRANT ALL ON FUNCTION public.open_direct_channel(from_user uuid, to_user uuid) TO parley_chat;
 
+REVOKE ALL ON FUNCTION public.unknown_users(ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.unknown_users(ids uuid[]) TO parley_sync;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.channel_members TO parley_chat;
 GRANT SELECT ON TABLE public.channel_members TO parley_ws;
 GRANT SELECT ON TABLE public.channel_members TO parley_sync;
@@ -281,6 +322,14 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.contacts TO parley_chat;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.group_members TO parley_chat;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.groups TO parley_chat;
+
+GRANT SELECT ON TABLE public.message_reactions TO parley_chat;
+GRANT SELECT ON TABLE public.message_reactions TO parley_ws;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.message_reactions TO parley_sync;
+
+GRANT SELECT ON TABLE public.message_states TO parley_chat;
+GRANT SELECT ON TABLE public.message_states TO parley_ws;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.message_states TO parley_sync;
 
 GRANT SELECT ON TABLE public.messages TO parley_chat;
 GRANT SELECT ON TABLE public.messages TO parley_ws;

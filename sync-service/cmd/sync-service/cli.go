@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"text/tabwriter"
 
 	"github.com/alecthomas/kong"
@@ -18,13 +16,27 @@ import (
 
 // commands are the program's. Their methods get what run has bound.
 type commands struct {
-	Run    runCommand    `cmd:"" default:"1" help:"Store events until told to stop (the default)."`
-	Status statusCommand `cmd:"" help:"Show how far each partition has come: length, lag, pending, consumers, watermark."`
+	Run     runCommand     `cmd:"" default:"1" help:"Store events until told to stop (the default)."`
+	Status  statusCommand  `cmd:"" help:"Show how far each partition has come: length, lag, pending, consumers, watermark, memory."`
+	Backlog backlogCommand `cmd:"" help:"Show what waits to be stored, by channel and by age."`
+	Replay  replayCommand  `cmd:"" help:"Store again what the streams retain, after PostgreSQL was restored from a backup."`
+	Verify  verifyCommand  `cmd:"" help:"Check on the live system that every acknowledged event is stored."`
+	Dead    struct {
+		List  deadListCommand  `cmd:"" help:"List the dead letters: events that could not be stored."`
+		Show  deadShowCommand  `cmd:"" help:"Show dead letters whole, payload included."`
+		Retry deadRetryCommand `cmd:"" help:"Store dead letters now, in the place of their tombstones."`
+		Drop  deadDropCommand  `cmd:"" help:"Give dead letters up; their tombstones stay for good."`
+	} `cmd:"" help:"List, show, retry or drop what could not be stored."`
+	Tail            tailCommand            `cmd:"" help:"Follow live events."`
+	Trim            trimCommand            `cmd:"" help:"Remove from the streams what is stored and may go, as the service does by itself."`
+	RebuildCounters rebuildCountersCommand `cmd:"" help:"Raise the counters of the channels to what PostgreSQL, streams and tails know, after Redis has lost writes."`
 }
 
 type (
 	runCommand    struct{}
-	statusCommand struct {
+	statusCommand struct{ output }
+	// output is how a command prints its result.
+	output struct {
 		Output string `short:"o" enum:"table,json" default:"table" help:"table or json."`
 	}
 )
@@ -35,6 +47,24 @@ type env struct {
 	cfg            syncservice.Config
 	stdout, stderr io.Writer
 }
+
+const exitCodes = `
+Exit codes:
+
+  0  done; verify: clean
+  1  failed; verify: it has found problems; dead retry: some letters stay
+  2  the command line or a setting is wrong; verify: could not check
+  3  interrupted; it says how to go on
+`
+
+// codedError chooses the exit code.
+type codedError struct {
+	error
+	code int
+}
+
+func (e codedError) ExitCode() int { return e.code }
+func (e codedError) Unwrap() error { return e.error }
 
 // usageError makes the exit code 2, as for any command that was asked for wrongly.
 type usageError struct{ error }
@@ -75,7 +105,7 @@ func help(o kong.HelpOptions, ctx *kong.Context) error {
 	if err := kong.DefaultHelpPrinter(o, ctx); err != nil {
 		return err
 	}
-	fmt.Fprint(ctx.Stdout, "\nSettings are environment variables:\n\n")
+	fmt.Fprint(ctx.Stdout, exitCodes+"\nSettings are environment variables:\n\n")
 	w := tabwriter.NewWriter(ctx.Stdout, 0, 0, 2, ' ', 0)
 	for _, v := range config.Vars(syncservice.Config{}) {
 		desc := v.Desc
@@ -95,34 +125,4 @@ func (runCommand) Run(e *env) error {
 		return err
 	}
 	return s.Run(e.ctx)
-}
-
-// Run prints the state of the partitions.
-func (c statusCommand) Run(e *env) error {
-	states, err := syncservice.Status(e.ctx, e.cfg)
-	if err != nil {
-		return err
-	}
-	if c.Output == "json" {
-		enc := json.NewEncoder(e.stdout)
-		enc.SetIndent("", "  ")
-		return enc.Encode(map[string]any{"partitions": states})
-	}
-	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "partition\tlength\tlag\tpending\toldest pending\tbehind s\tdead\twatermark\tconsumers\t")
-	for _, s := range states {
-		lag, oldest, names := "?", "-", make([]string, 0, len(s.Consumers))
-		if s.Lag != nil {
-			lag = fmt.Sprint(*s.Lag)
-		}
-		if s.OldestPending != nil {
-			oldest = *s.OldestPending
-		}
-		for _, m := range s.Consumers {
-			names = append(names, fmt.Sprintf("%s (%d)", m.Name, m.Pending))
-		}
-		fmt.Fprintf(w, "%d\t%d\t%s\t%d\t%s\t%.1f\t%d\t%s\t%s\t\n", s.Partition, s.Length, lag, s.Pending, oldest,
-			s.LagSeconds, s.Dead, s.Watermark, strings.Join(names, ", "))
-	}
-	return w.Flush()
 }

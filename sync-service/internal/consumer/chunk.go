@@ -30,6 +30,7 @@ type entry struct {
 	row    int    // its index in rows, -1 for none
 	failed string // why it becomes a dead letter; its row is then a tombstone
 	stored bool   // though a dead letter: the event itself is stored, under another seq
+	taken  bool   // another event holds its seq: it is to be moved, and a dead letter only if it cannot
 
 	// Whose event it is, to tell them when it fails.
 	event event.Entry

@@ -19,6 +19,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"parley.chat/shared-contracts/event"
 	"parley.chat/sync-service/internal/store"
 )
 
@@ -43,10 +44,16 @@ type Config struct {
 	SweepEvery  time.Duration // default 1h: tails that another instance has left behind
 	TrimEvery   time.Duration // default 10s: streams
 	Retention   time.Duration // default 72h
+	TrimAt      float64       // default 1: never; the share of maxmemory past which the retention does not count
 	TailKeep    int           // default 500 items
 	TailExpiry  time.Duration // default 1h
 
 	RetryMin, RetryMax time.Duration // default 100ms, 5s: the bounds of the backoff
+
+	// Move appends an event again, under a new seq, since another event holds its seq: Redis has lost
+	// writes and numbered anew. It may be called again for the same entry. moved is false for an event
+	// that has to become a dead letter instead, as all have to where Move is nil.
+	Move func(ctx context.Context, e event.Entry) (moved bool, err error)
 
 	Metrics *Metrics // required
 	Logger  *slog.Logger
@@ -60,6 +67,7 @@ func (c *Config) setDefaults() {
 	c.SettleEvery, c.TailEvery = cmp.Or(c.SettleEvery, 500*time.Millisecond), cmp.Or(c.TailEvery, 2*time.Second)
 	c.SweepEvery, c.TrimEvery = cmp.Or(c.SweepEvery, time.Hour), cmp.Or(c.TrimEvery, 10*time.Second)
 	c.Retention = cmp.Or(c.Retention, 72*time.Hour)
+	c.TrimAt = cmp.Or(c.TrimAt, 1)
 	c.TailKeep, c.TailExpiry = cmp.Or(c.TailKeep, 500), cmp.Or(c.TailExpiry, time.Hour)
 	c.RetryMin, c.RetryMax = cmp.Or(c.RetryMin, 100*time.Millisecond), cmp.Or(c.RetryMax, 5*time.Second)
 	c.Logger = cmp.Or(c.Logger, slog.Default())

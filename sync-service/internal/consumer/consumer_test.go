@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -559,4 +560,68 @@ func TestTrim_anyBoundHolds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestTrim_memoryBudget: past the budget stored entries go before their age, the oldest first, and only as
+// many as have to; what is not stored stays however full Redis is.
+func TestTrim_memoryBudget(t *testing.T) {
+	t.Parallel()
+	pg, r := pgtest.Open(t), redistest.NewServer(t)
+	w := worldOn(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t), 1)
+	ctx := t.Context()
+	p := partition(w.channels[0])
+	stream := rediskey.Stream(p)
+	w.append(4000)
+	in := w.start("a", nil, func(c *consumer.Config) { c.TrimAt, c.GoneAfter = 0.5, time.Nanosecond })
+	w.settled()
+	w.passes(p)
+	if n := w.rdb.XLen(ctx, stream).Val(); n != 4000 {
+		t.Fatalf("%d entries without a maxmemory, want 4000", n)
+	}
+	used, err := w.rdb.InfoMap(ctx, "memory").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, err := strconv.ParseInt(used["Memory"]["used_memory"], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A little less than what is used is the budget.
+	if err := w.rdb.ConfigSet(ctx, "maxmemory", fmt.Sprint(2*(now-300_000))).Err(); err != nil {
+		t.Fatal(err)
+	}
+	w.until(func() error {
+		if n := w.rdb.XLen(ctx, stream).Val(); n == 4000 {
+			return errors.New("nothing is trimmed")
+		}
+		return nil
+	})
+	w.passes(p)
+	if n := w.rdb.XLen(ctx, stream).Val(); n == 0 {
+		t.Error("all is trimmed, though the budget asked for a little")
+	}
+	in.stop()
+
+	// Now the budget is far below what is used, and a part is not stored.
+	if err := w.rdb.ConfigSet(ctx, "maxmemory", fmt.Sprint(4*now)).Err(); err != nil {
+		t.Fatal(err)
+	}
+	w.append(600)
+	if err := w.rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: rediskey.ConsumerGroup, Consumer: "other", Streams: []string{stream, ">"}, Count: 300, Block: -1}).Err(); err != nil {
+		t.Fatal(err)
+	}
+	w.start("b", func(s consumer.Store) consumer.Store { return refusing{underlying: s} }, func(c *consumer.Config) { c.TrimAt, c.ClaimIdle, c.GoneAfter = 0.01, time.Hour, time.Nanosecond })
+	w.passes(p)
+	if n := w.rdb.XLen(ctx, stream).Val(); n < 600 {
+		t.Errorf("%d entries are left of 600 that are not stored", n)
+	}
+}
+
+// refusing stores nothing.
+type refusing struct{ underlying }
+
+type underlying = consumer.Store
+
+func (refusing) Store(context.Context, store.Batch) (store.Result, error) {
+	return store.Result{}, errors.New("down")
 }

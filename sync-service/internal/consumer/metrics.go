@@ -19,10 +19,12 @@ type Metrics struct {
 	dead          prometheus.Counter
 	newer         prometheus.Counter
 	vanished      prometheus.Counter
+	moved         prometheus.Counter
 	claimed       prometheus.Counter
 	reaped        prometheus.Counter
 	retries       *prometheus.CounterVec
 	trimmed       prometheus.Counter
+	overBudget    prometheus.Gauge
 }
 
 // NewMetrics registers the metrics with reg.
@@ -49,10 +51,14 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		dead:      counter("dead_total", "Entries moved to the dead letters."),
 		newer:     counter("newer_total", "Deliveries of entries of a newer version, which stay pending."),
 		vanished:  counter("vanished_total", "Pending entries that were not in the stream any more."),
+		moved:     counter("moved_total", "Events appended again because another event holds their seq."),
 		claimed:   counter("claimed_total", "Entries claimed after their consumer fell silent."),
 		reaped:    counter("consumers_removed_total", "Consumers removed as gone."),
 		retries:   vec("retries_total", "Steps that failed and are done again.", "step"),
 		trimmed:   counter("trimmed_total", "Entries trimmed from the streams."),
+		overBudget: f.NewGauge(prometheus.GaugeOpts{
+			Name: "parley_sync_memory_over_budget", Help: "1 if after the last trimming Redis used more memory than REDIS_TRIM_AT, else 0.",
+		}),
 	}
 }
 

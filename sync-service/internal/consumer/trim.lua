@@ -1,17 +1,30 @@
--- trim.lua: removes from a stream what is stored and older than the retention. It computes the bound and
--- applies it in one step, since XTRIM removes pending and undelivered entries without a word: the bound
--- is the lowest of the watermark, the last delivered id, the lowest pending id and the retention's. It
--- never goes by length.
+-- trim.lua: removes from a stream what is stored and older than the retention, and, while Redis uses more
+-- memory than the budget, what is stored at all, the oldest first. It computes the bound and applies it
+-- in one step, since XTRIM removes pending and undelivered entries without a word: the bound is the
+-- lowest of the watermark, the last delivered id, the lowest pending id and the retention's. It never
+-- goes by length.
 -- KEYS[1] stream   parley:{P}:stream
 -- ARGV[1] group    ARGV[2] watermark    ARGV[3] retention, ms    ARGV[4] most entries to remove
--- returns how many were removed
+-- ARGV[5] share of maxmemory from which the retention does not count, 0 to 1; 1 or no maxmemory: never
+-- ARGV[6] '1' to remove nothing
+-- returns { how many were removed, 1 if memory was over the budget else 0, the bound }
 local group = group_of(KEYS[1], ARGV[1])
-if not group then return 0 end
+if not group then return { 0, 0, '0-0' } end
+local over, limit = 0, tonumber(ARGV[4])
+if tonumber(ARGV[5]) < 1 then
+  local info = redis.call('INFO', 'memory')
+  local used = tonumber(string.match(info, '\nused_memory:(%d+)'))
+  local most = tonumber(string.match(info, '\nmaxmemory:(%d+)'))
+  if most > 0 and used > most * tonumber(ARGV[5]) then over = 1 end
+end
 local now = redis.call('TIME')
 local cutoff = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000) - tonumber(ARGV[3])
--- A memory budget would raise the cutoff here: stored entries may go before their age, unstored never.
 local bound = string.format('%.0f-0', math.max(cutoff, 0))
+if over == 1 then
+  bound, limit = ARGV[2], math.min(limit, 1000) -- no more at a time than it may take
+end
 if less(ARGV[2], bound) then bound = ARGV[2] end
 if less(group.delivered, bound) then bound = group.delivered end
 if group.lowest and less(group.lowest, bound) then bound = group.lowest end
-return redis.call('XTRIM', KEYS[1], 'MINID', '~', bound, 'LIMIT', ARGV[4])
+if ARGV[6] == '1' then return { 0, over, bound } end
+return { redis.call('XTRIM', KEYS[1], 'MINID', '~', bound, 'LIMIT', limit), over, bound }

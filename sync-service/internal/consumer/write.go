@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/notice"
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/sync-service/internal/deadletter"
@@ -125,7 +126,7 @@ func (c *Consumer) markRejected(chunks []*chunk, starts []int, res store.Result)
 			e := &chunks[k].entries[i]
 			if e.row == r.Row-starts[k] && e.failed == "" {
 				e.failed = r.Reason
-				e.stored = r.Elsewhere
+				e.stored, e.taken = r.Elsewhere, r.Reason == store.ReasonSeqTaken
 			}
 		}
 	}
@@ -135,6 +136,9 @@ func (c *Consumer) markRejected(chunks []*chunk, starts []int, res store.Result)
 // be repeated.
 func (c *Consumer) finish(ctx context.Context, chunks []*chunk) error {
 	for _, ch := range chunks {
+		if err := c.move(ctx, ch); err != nil {
+			return err
+		}
 		if err := c.bury(ctx, ch); err != nil {
 			return err
 		}
@@ -160,6 +164,39 @@ func (c *Consumer) finish(ctx context.Context, chunks []*chunk) error {
 			return fmt.Errorf("acknowledge in partition %d: %w", ch.partition, err)
 		}
 		c.note(ch, snap)
+	}
+	return nil
+}
+
+// move has the events of a chunk whose seq another event holds appended again, so that both are kept.
+func (c *Consumer) move(ctx context.Context, ch *chunk) error {
+	for i := range ch.entries {
+		e := &ch.entries[i]
+		if !e.taken || c.cfg.Move == nil {
+			continue
+		}
+		found, err := c.rdb.XRangeN(ctx, rediskey.Stream(ch.partition), e.id, e.id, 1).Result()
+		if err != nil {
+			return fmt.Errorf("read entry %s of partition %d again: %w", e.id, ch.partition, err)
+		}
+		if len(found) == 0 {
+			continue
+		}
+		whole, err := event.DecodeEntry(found[0].Values)
+		if err != nil {
+			continue // what is in the stream does not change; it is a dead letter with a reason all the same
+		}
+		moved, err := c.cfg.Move(ctx, whole)
+		if err != nil {
+			return fmt.Errorf("move event %s, whose seq is taken: %w", e.event.ID, err)
+		}
+		if !moved {
+			continue
+		}
+		c.m.moved.Inc()
+		c.cfg.Logger.WarnContext(ctx, "event appended again: another holds its seq", "partition", ch.partition,
+			"entry_id", e.id, "channel_id", e.event.Channel, "seq", e.event.Seq, "event_id", e.event.ID)
+		e.failed, e.taken = "", false
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/rediskey"
 )
 
@@ -23,12 +24,14 @@ var moveScript = redis.NewScript(moveSource)
 
 // Letter is a dead letter.
 type Letter struct {
-	ID       string         // in the stream of dead letters
-	Entry    string         // the id that the entry had
-	Fields   map[string]any // the entry as it was
-	Reason   string
-	Attempts int64
-	At       time.Time
+	Partition int
+	ID        string         // in the stream of dead letters
+	Entry     string         // the id that the entry had
+	Fields    map[string]any // the entry as it was
+	Reason    string
+	Attempts  int64
+	At        time.Time
+	Event     event.Entry // as far as it can be read
 }
 
 // The names of the fields that a letter adds to the entry's.
@@ -60,5 +63,6 @@ func Decode(m redis.XMessage) Letter {
 		l.At = time.UnixMilli(ms).UTC()
 	}
 	maps.DeleteFunc(l.Fields, func(name string, _ any) bool { return strings.HasPrefix(name, fieldPrefix) })
+	l.Event, _ = event.DecodeEntry(l.Fields) // the error is, most of the time, the reason
 	return l
 }

@@ -55,5 +55,16 @@ func (id ID) Prev() ID {
 	return ID{}
 }
 
+// Next returns the id just above.
+func (id ID) Next() ID {
+	if id.Seq == math.MaxInt64 {
+		return ID{id.Ms + 1, 0}
+	}
+	return ID{id.Ms, id.Seq + 1}
+}
+
+// At returns the first id of a time.
+func At(t time.Time) ID { return ID{Ms: max(0, t.UnixMilli())} }
+
 // Time returns when the entry was added, by the clock of Redis.
 func (id ID) Time() time.Time { return time.UnixMilli(id.Ms).UTC() }

@@ -3,6 +3,7 @@ package entryid
 import (
 	"math"
 	"testing"
+	"time"
 )
 
 func TestParse(t *testing.T) {
@@ -38,5 +39,16 @@ func TestPrev(t *testing.T) {
 		if tt.in != (ID{}) && !got.Less(tt.in) {
 			t.Errorf("%v is not below %v", got, tt.in)
 		}
+	}
+}
+
+func TestNext(t *testing.T) {
+	for _, id := range []ID{{}, {Ms: 5}, {Ms: 5, Seq: 7}, {Ms: 5, Seq: math.MaxInt64}} {
+		if next := id.Next(); !id.Less(next) || next.Prev() != id {
+			t.Errorf("%v.Next() = %v", id, next)
+		}
+	}
+	if got := At(time.UnixMilli(1234)); got != (ID{Ms: 1234}) || At(time.Time{}) != (ID{}) {
+		t.Errorf("At = %v", got)
 	}
 }

@@ -26,6 +26,7 @@ type Partition struct {
 	OldestPending *string    `json:"oldest_pending"` // an entry id
 	LagSeconds    float64    `json:"lag_seconds"`    // age of the oldest entry not stored
 	Dead          int64      `json:"dead"`
+	Bytes         int64      `json:"bytes"` // that the stream takes in Redis, by its own estimate
 	Group         bool       `json:"group"` // whether the consumer group exists
 	Delivered     string     `json:"last_delivered"`
 	Watermark     string     `json:"watermark"` // as mirrored in Redis
@@ -46,6 +47,7 @@ type commands struct {
 	consumers *redis.XInfoConsumersCmd
 	pending   *redis.XPendingCmd
 	dead      *redis.IntCmd
+	memory    *redis.IntCmd
 	stored    *redis.StringCmd
 	first     *redis.XMessageSliceCmd // the first entry not delivered
 }
@@ -62,6 +64,7 @@ func Read(ctx context.Context, rdb redis.UniversalClient, partitions int) ([]Par
 			consumers: pipe.XInfoConsumers(ctx, stream, rediskey.ConsumerGroup),
 			pending:   pipe.XPending(ctx, stream, rediskey.ConsumerGroup),
 			dead:      pipe.XLen(ctx, rediskey.Dead(p)),
+			memory:    pipe.MemoryUsage(ctx, stream),
 			stored:    pipe.HGet(ctx, rediskey.Stored(p), "entry"),
 		}
 	}
@@ -90,12 +93,12 @@ func Read(ctx context.Context, rdb redis.UniversalClient, partitions int) ([]Par
 // read takes the answers in. A stream or a group that is not there yet is no error.
 func (c *commands) read(s *Partition, p int) error {
 	*s = Partition{Partition: p, Delivered: "0-0", Watermark: "0-0", Consumers: []Consumer{}}
-	for _, cmd := range []redis.Cmder{c.stream, c.groups, c.consumers, c.pending, c.dead, c.stored} {
+	for _, cmd := range []redis.Cmder{c.stream, c.groups, c.consumers, c.pending, c.dead, c.memory, c.stored} {
 		if err := cmd.Err(); err != nil && !absent(err) {
 			return err
 		}
 	}
-	s.Dead = c.dead.Val()
+	s.Dead, s.Bytes = c.dead.Val(), c.memory.Val()
 	if mark := c.stored.Val(); mark != "" {
 		s.Watermark = mark
 	}

@@ -112,6 +112,8 @@ func settleOne(ctx context.Context, tx pgx.Tx, i int, r *Row, res *Result) error
 	switch {
 	case at == nil && !elsewhere: // another row of this batch was in its way and has gone elsewhere
 		return put(ctx, tx, r, res)
+	case elsewhere && at != nil && rank(at.kind) == rankEvent:
+		// Another event holds the seq, and this one was moved to a seq of its own.
 	case elsewhere: // this seq must not stay empty
 		noop := tombstoneAt(event.Noop, r.Channel, r.Seq, r.SentAt)
 		var err error
@@ -156,9 +158,13 @@ func find(ctx context.Context, tx pgx.Tx, where string, channel, arg any) (*hold
 }
 
 func put(ctx context.Context, tx pgx.Tx, r *Row, res *Result) error {
-	inserted, err := insertNew(ctx, tx, []Row{*r}, []int{0})
+	one := []Row{*r}
+	inserted, err := insertNew(ctx, tx, one, []int{0})
 	res.Inserted += len(inserted)
-	return err
+	if err != nil || len(inserted) == 0 {
+		return err
+	}
+	return project(ctx, tx, one, []int{0})
 }
 
 // replace puts a row in the place of a tombstone.

@@ -26,14 +26,16 @@ func copyRows(ctx context.Context, tx pgx.Tx, rows []Row) error {
 	if int(tag.RowsAffected()) != len(rows) {
 		return fmt.Errorf("copied %d rows of %d", tag.RowsAffected(), len(rows))
 	}
+	all := make([]int, len(rows))
 	for i := range rows {
+		all[i] = i
 		if rows[i].Kind == event.Gap {
 			if err := fillGap(ctx, tx, &rows[i]); err != nil {
 				return err
 			}
 		}
 	}
-	return nil
+	return project(ctx, tx, rows, all)
 }
 
 // copySource yields the binary form of COPY a buffer at a time, so its memory does not grow with the

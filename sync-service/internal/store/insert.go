@@ -46,13 +46,18 @@ func insertRows(ctx context.Context, tx pgx.Tx, rows []Row, at []int, res *Resul
 		return err
 	}
 	res.Inserted += len(inserted)
-	if len(inserted) < len(first) {
-		rest := make([]int, 0, len(first)-len(inserted))
-		for _, i := range first {
-			if _, ok := inserted[placeOf(&rows[i])]; !ok {
-				rest = append(rest, i)
-			}
+	added, rest := make([]int, 0, len(inserted)), make([]int, 0, len(first)-len(inserted))
+	for _, i := range first {
+		if _, ok := inserted[placeOf(&rows[i])]; ok {
+			added = append(added, i)
+		} else {
+			rest = append(rest, i)
 		}
+	}
+	if err := project(ctx, tx, rows, added); err != nil {
+		return err
+	}
+	if len(rest) > 0 {
 		if err := settleRest(ctx, tx, rows, rest, res); err != nil {
 			return err
 		}

@@ -32,7 +32,10 @@ type Row struct {
 	Data     []byte // JSON, nil for none
 	SentAt   time.Time
 
-	from, to int64 // gap: the seqs that may hold nothing; they are in Data too
+	from, to int64         // gap: the seqs that may hold nothing; this and what follows is in Data too
+	mentions []chat.UserID // edit
+	emoji    string        // reaction
+	remove   bool          // reaction
 }
 
 // Tombstone reports whether the row only keeps a seq.
@@ -60,6 +63,7 @@ func RowOf(e event.Entry) (Row, error) {
 	r := Row{
 		Channel: e.Channel, Seq: e.Seq, ID: e.ID, Kind: e.Kind, Sender: e.Sender,
 		Body: f.Body, SentAt: f.SentAt.Time, from: f.From, to: f.To,
+		mentions: f.Mentions, emoji: f.Emoji, remove: f.Remove,
 	}
 	if f.ClientID != nil {
 		r.ClientID = uuid.NullUUID{UUID: f.ClientID.UUID, Valid: true}

@@ -24,6 +24,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/uptrace/bun"
 
+	"parley.chat/shared-contracts/chat"
 	"parley.chat/sync-service/internal/entryid"
 )
 
@@ -212,6 +213,15 @@ func (s *Store) Raise(ctx context.Context, marks map[int]entryid.ID) error {
 		}
 		return nil
 	})
+}
+
+// Head returns the highest seq that is stored of a channel, 0 for none.
+func (s *Store) Head(ctx context.Context, channel chat.ChannelID) (seq int64, err error) {
+	err = s.db.NewRaw(`select coalesce(max(seq), 0) from messages where channel_id = ?`, channel).Scan(ctx, &seq)
+	if err != nil {
+		return 0, fmt.Errorf("read the head of channel %s: %w", channel, err)
+	}
+	return seq, nil
 }
 
 // Ping reports whether the table is there and may be written to.

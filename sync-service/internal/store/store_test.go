@@ -74,6 +74,7 @@ func gap(ch chat.ChannelID, seq, from, to int64) frame.Event {
 // every returns one event of each kind.
 func every(ch chat.ChannelID) []frame.Event {
 	client, target, user := chat.NewClientID(), chat.NewEventID(), chat.NewUserID()
+	gone := chat.NewEventID() // what is deleted has no text to come back
 	base := frame.Event{ChannelID: ch, SenderID: chat.NewUserID(), SentAt: chat.Now()}
 	var all []frame.Event
 	add := func(kind event.Kind, set func(*frame.Event)) {
@@ -90,7 +91,7 @@ func every(ch chat.ChannelID) []frame.Event {
 	add(event.Edit, func(e *frame.Event) {
 		e.ClientID, e.MessageID, e.Body, e.Mentions = &client, &target, "better", []chat.UserID{user}
 	})
-	add(event.Delete, func(e *frame.Event) { e.ClientID, e.MessageID = &client, &target })
+	add(event.Delete, func(e *frame.Event) { e.ClientID, e.MessageID = &client, &gone })
 	add(event.Reaction, func(e *frame.Event) { e.ClientID, e.MessageID, e.Emoji, e.Remove = &client, &target, "👍", true })
 	add(event.MemberJoined, func(e *frame.Event) { e.UserID, e.Username = &user, "bob" })
 	add(event.MemberLeft, func(e *frame.Event) { e.UserID, e.Username = &user, "bob" })

@@ -1,0 +1,7 @@
+---- tern: disable-tx ----
+-- The edits of a message: when it is deleted, their text goes too.
+create index concurrently messages_edits_idx on messages (channel_id, target) where kind = 'edit';
+
+---- create above / drop below ----
+---- tern: disable-tx ----
+drop index concurrently messages_edits_idx;

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/rediskey"
+	syncservice "parley.chat/sync-service"
+	"parley.chat/sync-service/internal/backlog"
+	"parley.chat/sync-service/internal/entryid"
+	"parley.chat/sync-service/internal/lag"
+	"parley.chat/sync-service/internal/scan"
+)
+
+// Help implements kong.HelpProvider.
+func (statusCommand) Help() string {
+	return `Needs Redis alone and changes nothing.
+
+Examples:
+
+  sync-service status
+  sync-service status -o json | jq '[.partitions[].pending] | add'
+`
+}
+
+// Run prints the state of the partitions.
+func (c statusCommand) Run(e *env) error {
+	return e.withTools(func(t *syncservice.Tools) error {
+		states, err := lag.Read(e.ctx, t.Redis, e.cfg.Partitions)
+		if err != nil {
+			return err
+		}
+		return c.print(e.stdout, map[string]any{"partitions": states}, func(w *tabwriter.Writer) {
+			fmt.Fprintln(w, "partition\tlength\tlag\tpending\toldest pending\tbehind s\tdead\tbytes\twatermark\tconsumers\t")
+			for _, s := range states {
+				lag, oldest, names := "?", "-", make([]string, 0, len(s.Consumers))
+				if s.Lag != nil {
+					lag = fmt.Sprint(*s.Lag)
+				}
+				if s.OldestPending != nil {
+					oldest = *s.OldestPending
+				}
+				for _, m := range s.Consumers {
+					names = append(names, fmt.Sprintf("%s (%d)", m.Name, m.Pending))
+				}
+				fmt.Fprintf(w, "%d\t%d\t%s\t%d\t%s\t%.1f\t%d\t%d\t%s\t%s\t\n", s.Partition, s.Length, lag, s.Pending, oldest,
+					s.LagSeconds, s.Dead, s.Bytes, s.Watermark, strings.Join(names, ", "))
+			}
+		})
+	})
+}
+
+type backlogCommand struct {
+	output
+	Limit int `default:"20" help:"Channels to show, those with most waiting first; 0 for all."`
+}
+
+// Help implements kong.HelpProvider.
+func (backlogCommand) Help() string {
+	return `Reads all that waits, so it takes a while when much does. Changes nothing.
+
+Examples:
+
+  sync-service backlog
+  sync-service backlog --limit 0 -o json
+`
+}
+
+// Run prints what waits.
+func (c backlogCommand) Run(e *env) error {
+	return e.withTools(func(t *syncservice.Tools) error {
+		r, err := backlog.Read(e.ctx, t.Redis, e.cfg.Partitions)
+		if err != nil {
+			return err
+		}
+		total := len(r.Channels)
+		if c.Limit > 0 && total > c.Limit {
+			r.Channels = r.Channels[:c.Limit]
+		}
+		return c.print(e.stdout, r, func(w *tabwriter.Writer) {
+			fmt.Fprintf(w, "%d entries wait: %d not delivered, %d pending, of %d channels\n", r.Undelivered+r.Pending, r.Undelivered, r.Pending, total)
+			fmt.Fprint(w, "\nyounger than\tentries\t\n")
+			for _, b := range r.Ages {
+				fmt.Fprintf(w, "%s\t%d\t\n", b.Below, b.Entries)
+			}
+			fmt.Fprint(w, "\nchannel\tpartition\twaiting\tpending\toldest s\t\n")
+			for _, ch := range r.Channels {
+				name := ch.Channel
+				if name == "" {
+					name = "(unreadable)"
+				}
+				fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%.1f\t\n", name, ch.Partition, ch.Waiting(), ch.Pending, ch.Oldest)
+			}
+		})
+	})
+}
+
+type tailCommand struct {
+	output
+	Channel   *chat.ChannelID `help:"Only of this channel."`
+	Sender    *chat.UserID    `help:"Only of this user."`
+	Kind      []string        `help:"Only of these kinds, e.g. message,edit."`
+	Partition []int           `help:"Only of these partitions."`
+	Since     *moment         `help:"Begin there: a time, or how long ago. Default: with what comes."`
+	Bodies    bool            `help:"Show what people wrote, too."`
+}
+
+// Help implements kong.HelpProvider.
+func (tailCommand) Help() string {
+	return `Reads beside the consumer group, until Ctrl-C. With -o json each event is one line.
+
+Examples:
+
+  sync-service tail --kind message --since 5m
+  sync-service tail --channel 6e1d0d6e-3a55-4f0e-8a3e-0d9b1f6f0001 --bodies
+`
+}
+
+// tailEvery is how often the streams are looked at.
+const tailEvery = 250 * time.Millisecond
+
+// Run prints events as they come.
+func (c tailCommand) Run(e *env) error {
+	return e.withTools(func(t *syncservice.Tools) error {
+		from, err := scan.Ends(e.ctx, t.Redis, e.cfg.Partitions)
+		if err != nil {
+			return err
+		}
+		for p := range from {
+			if c.Since != nil {
+				from[p] = entryid.At(c.Since.Time).Prev()
+			}
+		}
+		tick := time.NewTicker(tailEvery)
+		defer tick.Stop()
+		for {
+			for p := range from {
+				if c.skips(p, e.cfg.Partitions) {
+					continue
+				}
+				if err := scan.Stream(e.ctx, t.Redis, rediskey.Stream(p), from[p].Next(), scan.Last, func(page []redis.XMessage) (err error) {
+					for _, m := range page {
+						c.show(e, p, m)
+					}
+					from[p], err = entryid.Parse(page[len(page)-1].ID)
+					return err
+				}); err != nil && e.ctx.Err() == nil {
+					return err
+				}
+			}
+			select {
+			case <-e.ctx.Done():
+				return nil
+			case <-tick.C:
+			}
+		}
+	})
+}
+
+func (c tailCommand) skips(p, partitions int) bool {
+	return len(c.Partition) > 0 && !slices.Contains(c.Partition, p) || c.Channel != nil && rediskey.Of(c.Channel.UUID, partitions) != p
+}
+
+func (c tailCommand) show(e *env, p int, m redis.XMessage) {
+	ev, err := event.DecodeEntry(m.Values)
+	if c.Channel != nil && ev.Channel != *c.Channel || c.Sender != nil && ev.Sender != *c.Sender ||
+		len(c.Kind) > 0 && !slices.Contains(c.Kind, string(ev.Kind)) {
+		return
+	}
+	if c.Output == "json" {
+		line := map[string]any{
+			"entry_id": m.ID, "partition": p, "channel_id": ev.Channel, "seq": ev.Seq, "epoch": ev.Epoch,
+			"kind": ev.Kind, "id": ev.ID, "sender_id": ev.Sender,
+		}
+		if err != nil {
+			line["err"] = err.Error()
+		} else if c.Bodies {
+			line["payload"] = json.RawMessage(ev.Payload)
+		}
+		if json.NewEncoder(e.stdout).Encode(line) != nil { // a payload that is no JSON
+			delete(line, "payload")
+			_ = json.NewEncoder(e.stdout).Encode(line) // a terminal that is gone has nobody to tell
+		}
+		return
+	}
+	at := "?"
+	if id, bad := entryid.Parse(m.ID); bad == nil {
+		at = id.Time().Local().Format("15:04:05.000")
+	}
+	fmt.Fprintf(e.stdout, "%s  %s  %6d  %-15s  %s", at, ev.Channel, ev.Seq, ev.Kind, ev.Sender)
+	switch {
+	case err != nil:
+		fmt.Fprintf(e.stdout, "  cannot be decoded: %v", err)
+	case c.Bodies:
+		fmt.Fprintf(e.stdout, "  %s", ev.Payload)
+	}
+	fmt.Fprintln(e.stdout)
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	syncservice "parley.chat/sync-service"
+	"parley.chat/sync-service/internal/audit"
+	"parley.chat/sync-service/internal/counters"
+	"parley.chat/sync-service/internal/replay"
+)
+
+type verifyCommand struct {
+	output
+	Wait   time.Duration `default:"30s" help:"How long the consumer group may take to store what is there now."`
+	Repair bool          `help:"Replay what the streams still hold of the channels that lack something, and look again."`
+}
+
+// Help implements kong.HelpProvider.
+func (verifyCommand) Help() string {
+	return `Works on a live system: it notes the counters of all channels and the ends of the streams, waits until
+the consumer group is past them, and then compares counters, streams and rows up to there.
+
+Exits with 0 when every acknowledged event is stored or a dead letter, 1 when it has found problems, 2 when
+it could not check: a store is down, or the consumer group does not come on.
+
+Examples:
+
+  sync-service verify
+  sync-service verify --repair -o json
+`
+}
+
+// errProblems makes the exit code 1 without a message: the problems are printed.
+var errProblems = codedError{errors.New("problems found"), 1}
+
+// Run audits.
+func (c verifyCommand) Run(e *env) error {
+	err := e.withTools(func(t *syncservice.Tools) error {
+		r, err := c.audit(e, t)
+		if err != nil {
+			return err
+		}
+		if c.Repair && !r.Clean() {
+			repaired, err := repair(e, t, r)
+			if err != nil {
+				return err
+			}
+			if r, err = c.audit(e, t); err != nil {
+				return err
+			}
+			r.Repaired = repaired
+		}
+		if err := c.print(e.stdout, r, func(w *tabwriter.Writer) { verifyTable(w, r) }); err != nil {
+			return err
+		}
+		if !r.Clean() {
+			return errProblems
+		}
+		return nil
+	})
+	if _, coded := errors.AsType[codedError](err); err != nil && !coded {
+		return codedError{fmt.Errorf("could not check: %w", err), 2}
+	}
+	return err
+}
+
+func (c verifyCommand) audit(e *env, t *syncservice.Tools) (audit.Report, error) {
+	b := newBar(e.stderr)
+	defer b.end()
+	return audit.Run(e.ctx, t.Redis, t.Store, audit.Options{
+		Partitions: e.cfg.Partitions, Wait: c.Wait,
+		Progress: func(what string, done float64) { b.set(what, 0, done) },
+	})
+}
+
+// repair replays the streams for the channels that lack something.
+func repair(e *env, t *syncservice.Tools, r audit.Report) (repaired int64, err error) {
+	for _, channel := range r.Broken() {
+		done, err := replay.Run(e.ctx, t.Redis, t.Store, replay.Options{Partitions: e.cfg.Partitions, Channel: &channel})
+		repaired += done.Inserted
+		if err != nil {
+			return repaired, err
+		}
+	}
+	return repaired, nil
+}
+
+func verifyTable(w *tabwriter.Writer, r audit.Report) {
+	fmt.Fprintf(w, "channels\t%d\nrows\t%d\nentries compared\t%d\ndead letters\t%d\n", r.Channels, r.Rows, r.Entries, r.Dead)
+	if r.Repaired > 0 {
+		fmt.Fprintf(w, "repaired\t%d\n", r.Repaired)
+	}
+	fmt.Fprintf(w, "problems\t%d\n", len(r.Problems))
+	if r.Clean() {
+		return
+	}
+	fmt.Fprint(w, "\nproblem\tchannel\tseqs\t\t\n")
+	for _, p := range r.Problems {
+		seqs := fmt.Sprint(p.From)
+		if p.To > p.From {
+			seqs = fmt.Sprintf("%d-%d", p.From, p.To)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t\n", p.Kind, p.Channel, seqs, p.Note)
+	}
+}
+
+type rebuildCountersCommand struct {
+	output
+	DryRun bool `help:"Only say which would be raised."`
+}
+
+// Help implements kong.HelpProvider.
+func (rebuildCountersCommand) Help() string {
+	return `Raises each counter that is below the highest seq of PostgreSQL, stream and tail, and makes those that
+are missing, in a new epoch, so that gateways and clients notice. Never lowers one. The service and the
+gateways may run.
+
+Examples:
+
+  sync-service rebuild-counters --dry-run
+  sync-service rebuild-counters -o json
+`
+}
+
+// Run rebuilds.
+func (c rebuildCountersCommand) Run(e *env) error {
+	return e.withTools(func(t *syncservice.Tools) error {
+		r, err := counters.Rebuild(e.ctx, t.Redis, t.Store, e.cfg.Partitions, c.DryRun)
+		if err != nil {
+			return err
+		}
+		return c.print(e.stdout, r, func(w *tabwriter.Writer) {
+			verb := "raised"
+			if r.DryRun {
+				verb = "would be raised"
+			}
+			fmt.Fprintf(w, "channels\t%d\n%s\t%d\n", r.Channels, verb, len(r.Raised))
+			for _, x := range r.Raised {
+				fmt.Fprintf(w, "%s\t%d -> %d\n", x.Channel, x.From, x.To)
+			}
+		})
+	})
+}

@@ -1,0 +1,121 @@
+package deadletter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/sync-service/internal/entryid"
+	"parley.chat/sync-service/internal/scan"
+	"parley.chat/sync-service/internal/store"
+)
+
+// Filter chooses letters. Its zero value chooses all.
+type Filter struct {
+	IDs          []string // "<partition>/<letter id>", as Name returns
+	Channel      *chat.ChannelID
+	Reason       string    // a part of it
+	Since, Until time.Time // when it died
+}
+
+// Name names a letter for people: "<partition>/<letter id>".
+func (l Letter) Name() string { return fmt.Sprintf("%d/%s", l.Partition, l.ID) }
+
+// Match reports whether the filter chooses l.
+func (f Filter) Match(l Letter) bool {
+	return (len(f.IDs) == 0 || slices.Contains(f.IDs, l.Name())) &&
+		(f.Channel == nil || l.Event.Channel == *f.Channel) &&
+		strings.Contains(l.Reason, f.Reason) &&
+		(f.Since.IsZero() || !l.At.Before(f.Since)) && (f.Until.IsZero() || l.At.Before(f.Until))
+}
+
+// Each calls visit for every letter, partition by partition, the oldest first.
+func Each(ctx context.Context, rdb redis.UniversalClient, partitions int, visit func(Letter) error) error {
+	for p := range partitions {
+		if err := scan.Stream(ctx, rdb, rediskey.Dead(p), entryid.ID{}, scan.Last, func(page []redis.XMessage) error {
+			for _, m := range page {
+				l := Decode(m)
+				l.Partition = p
+				if err := visit(l); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// List returns the letters that f chooses.
+func List(ctx context.Context, rdb redis.UniversalClient, partitions int, f Filter) ([]Letter, error) {
+	var list []Letter
+	err := Each(ctx, rdb, partitions, func(l Letter) error {
+		if f.Match(l) {
+			list = append(list, l)
+		}
+		return nil
+	})
+	return list, err
+}
+
+// Store is the part of store.Store that retry and drop need.
+type Store interface {
+	Store(ctx context.Context, b store.Batch) (store.Result, error)
+	Drop(ctx context.Context, partition int, channel chat.ChannelID, seq int64) (bool, error)
+}
+
+// ErrStays is wrapped when a letter cannot be stored now either, and stays.
+var ErrStays = errors.New("stays a dead letter")
+
+// Retry stores the letter's event under its original seq, in the place of its tombstone, and removes the
+// letter. It may be repeated.
+func Retry(ctx context.Context, rdb redis.UniversalClient, s Store, partitions int, l Letter) error {
+	e, err := event.DecodeEntry(l.Fields)
+	if err != nil {
+		return fmt.Errorf("letter %s %w: %w", l.Name(), ErrStays, err)
+	}
+	if p := rediskey.Of(e.Channel.UUID, partitions); p != l.Partition {
+		return fmt.Errorf("letter %s %w: it belongs to partition %d", l.Name(), ErrStays, p)
+	}
+	row, err := store.RowOf(e)
+	if err != nil {
+		return fmt.Errorf("letter %s %w: %w", l.Name(), ErrStays, err)
+	}
+	res, err := s.Store(ctx, store.Batch{Partitions: []int{l.Partition}, Rows: []store.Row{row}, Seen: true})
+	if err != nil {
+		return fmt.Errorf("store letter %s: %w", l.Name(), err)
+	}
+	for _, r := range res.Rejected {
+		if !r.Elsewhere {
+			return fmt.Errorf("letter %s %w: %s", l.Name(), ErrStays, r.Reason)
+		}
+	}
+	return remove(ctx, rdb, l)
+}
+
+// Drop gives the letter up: its tombstone stays for good, and the letter is removed. It may be repeated.
+func Drop(ctx context.Context, rdb redis.UniversalClient, s Store, l Letter) error {
+	if !l.Event.Channel.IsZero() && l.Event.Seq > 0 {
+		if _, err := s.Drop(ctx, l.Partition, l.Event.Channel, l.Event.Seq); err != nil {
+			return err
+		}
+	}
+	return remove(ctx, rdb, l)
+}
+
+func remove(ctx context.Context, rdb redis.UniversalClient, l Letter) error {
+	if err := rdb.XDel(ctx, rediskey.Dead(l.Partition), l.ID).Err(); err != nil {
+		return fmt.Errorf("remove letter %s: %w", l.Name(), err)
+	}
+	return nil
+}

@@ -1,0 +1,250 @@
+// Package replay stores again what the streams retain, for a database that was restored from a backup.
+// It reads from outside the consumer group and does not move it; storing is idempotent, so it may run at
+// any time, over any range, and again.
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/sync-service/internal/entryid"
+	"parley.chat/sync-service/internal/scan"
+	"parley.chat/sync-service/internal/store"
+)
+
+// Position is where a replay stands: all partitions before this one are done, and of this one the
+// entries up to After.
+type Position struct {
+	Partition int
+	After     entryid.ID
+}
+
+// String returns "<partition>/<entry id>".
+func (p Position) String() string { return strconv.Itoa(p.Partition) + "/" + p.After.String() }
+
+// ParsePosition reads what String returns.
+func ParsePosition(s string) (Position, error) {
+	partition, id, found := strings.Cut(s, "/")
+	n, err := strconv.Atoi(partition)
+	if !found || err != nil || n < 0 {
+		return Position{}, fmt.Errorf("%q is no position like 3/1767225600000-0", s)
+	}
+	after, err := entryid.Parse(id)
+	return Position{n, after}, err
+}
+
+// Options say what is replayed.
+type Options struct {
+	Partitions int // of the deployment
+
+	From, To entryid.ID      // both included; a zero To is the end of each stream as it is now
+	Only     []int           // partitions; nil for all
+	Channel  *chat.ChannelID // nil for all
+	Resume   Position        // what was done before
+	DryRun   bool            // only count
+	Rate     int             // entries per second, 0 for as fast as it goes
+
+	// Progress is called after each page. Done goes from 0 to 1.
+	Progress func(r Report, done float64)
+}
+
+// Report is what a replay has done. It is right after an error too.
+type Report struct {
+	Read      int64         `json:"read"`      // entries of the range
+	Inserted  int64         `json:"inserted"`  // rows; of a dry run, those that would be
+	Stored    int64         `json:"stored"`    // were there already
+	Conflicts int64         `json:"conflicts"` // another event holds the seq, or PostgreSQL refused the row
+	Unread    int64         `json:"unread"`    // entries without a place, or of a newer version: left to the consumer group
+	DryRun    bool          `json:"dry_run"`   // nothing was written
+	Position  Position      `json:"-"`         // how far it has come
+	Resume    string        `json:"resume"`    // the same, for --resume; empty when it is finished
+	Seconds   float64       `json:"seconds"`   // how long it took
+	Elapsed   time.Duration `json:"-"`
+
+	UnknownUsers    []chat.UserID    `json:"unknown_users"`    // named by the events and not in the database
+	UnknownChannels []chat.ChannelID `json:"unknown_channels"` // likewise
+}
+
+// Store is the part of store.Store that a replay needs.
+type Store interface {
+	Store(ctx context.Context, b store.Batch) (store.Result, error)
+	Missing(ctx context.Context, rows []store.Row) (int, error)
+	Unknown(ctx context.Context, users []chat.UserID, channels []chat.ChannelID) ([]chat.UserID, []chat.ChannelID, error)
+}
+
+// replay is one run.
+type replay struct {
+	rdb      redis.UniversalClient
+	store    Store
+	o        Options
+	began    time.Time
+	report   Report
+	seen     bool // the rows of the page before were stored already
+	users    map[chat.UserID]struct{}
+	channels map[chat.ChannelID]struct{}
+}
+
+// Run replays until it is through or ctx is done. The report says how far it came.
+func Run(ctx context.Context, rdb redis.UniversalClient, s Store, o Options) (Report, error) {
+	r := &replay{
+		rdb: rdb, store: s, o: o, began: time.Now(), seen: true,
+		users: map[chat.UserID]struct{}{}, channels: map[chat.ChannelID]struct{}{},
+	}
+	r.report.DryRun, r.report.Position = o.DryRun, o.Resume
+	err := r.run(ctx)
+	r.report.Elapsed = time.Since(r.began)
+	r.report.Seconds = r.report.Elapsed.Seconds()
+	if err != nil {
+		r.report.Resume = r.report.Position.String()
+		return r.report, err
+	}
+	return r.report, r.lookForUnknown(ctx)
+}
+
+func (r *replay) run(ctx context.Context) error {
+	ends, err := scan.Ends(ctx, r.rdb, r.o.Partitions)
+	if err != nil {
+		return err
+	}
+	for p := r.o.Resume.Partition; p < r.o.Partitions; p++ {
+		if r.o.Only != nil && !slices.Contains(r.o.Only, p) || r.o.Channel != nil && rediskey.Of(r.o.Channel.UUID, r.o.Partitions) != p {
+			continue
+		}
+		from, to := r.o.From, r.o.To
+		if p == r.o.Resume.Partition && !r.o.Resume.After.Less(from) {
+			from = r.o.Resume.After.Next()
+		}
+		if to == (entryid.ID{}) || ends[p].Less(to) {
+			to = ends[p]
+		}
+		if to.Less(from) {
+			continue
+		}
+		if err := scan.Stream(ctx, r.rdb, rediskey.Stream(p), from, to, func(page []redis.XMessage) error {
+			return r.page(ctx, p, from, to, page)
+		}); err != nil {
+			return fmt.Errorf("replay partition %d: %w", p, err)
+		}
+		r.report.Position = Position{Partition: p + 1}
+	}
+	return nil
+}
+
+// page stores a page of entries.
+func (r *replay) page(ctx context.Context, p int, from, to entryid.ID, page []redis.XMessage) error {
+	rows := make([]store.Row, 0, len(page))
+	for _, m := range page {
+		row, e, ok := scan.Row(m, p, r.o.Partitions)
+		if r.o.Channel != nil && e.Channel != *r.o.Channel {
+			continue
+		}
+		r.report.Read++
+		if !ok {
+			r.report.Unread++
+			continue
+		}
+		rows = append(rows, row)
+		r.note(row)
+	}
+	if err := r.put(ctx, p, rows); err != nil {
+		return err
+	}
+	last, err := entryid.Parse(page[len(page)-1].ID)
+	if err != nil {
+		return err
+	}
+	r.report.Position = Position{p, last}
+	if r.o.Progress != nil {
+		share := 1.0
+		if span := to.Ms - from.Ms; span > 0 && from.Ms > 0 {
+			share = float64(last.Ms-from.Ms) / float64(span)
+		}
+		r.o.Progress(r.report, (float64(p)+share)/float64(r.o.Partitions))
+	}
+	return r.pace(ctx)
+}
+
+func (r *replay) put(ctx context.Context, p int, rows []store.Row) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	if r.o.DryRun {
+		n, err := r.store.Missing(ctx, rows)
+		r.report.Inserted += int64(n)
+		r.report.Stored += int64(len(rows) - n)
+		return err
+	}
+	res, err := r.store.Store(ctx, store.Batch{Partitions: []int{p}, Rows: rows, Seen: r.seen})
+	if err != nil {
+		return err
+	}
+	r.seen = res.Inserted < len(rows)
+	r.report.Inserted += int64(res.Inserted)
+	conflicts := 0
+	for _, j := range res.Rejected {
+		if !j.Elsewhere {
+			conflicts++
+		}
+	}
+	r.report.Conflicts += int64(conflicts)
+	r.report.Stored += int64(max(0, len(rows)-res.Inserted-conflicts))
+	return nil
+}
+
+// note remembers whom and what a row names.
+func (r *replay) note(row store.Row) {
+	r.channels[row.Channel] = struct{}{}
+	if !row.Sender.IsZero() {
+		r.users[row.Sender] = struct{}{}
+	}
+	if row.Target.Valid && (row.Kind == event.MemberJoined || row.Kind == event.MemberLeft) {
+		r.users[chat.UserID{UUID: row.Target.UUID}] = struct{}{}
+	}
+}
+
+// pace waits while the replay is ahead of its rate.
+func (r *replay) pace(ctx context.Context) error {
+	if r.o.Rate <= 0 {
+		return ctx.Err()
+	}
+	ahead := time.Duration(float64(r.report.Read)/float64(r.o.Rate)*float64(time.Second)) - time.Since(r.began)
+	if ahead <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(ahead)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+func (r *replay) lookForUnknown(ctx context.Context) error {
+	users, channels := make([]chat.UserID, 0, len(r.users)), make([]chat.ChannelID, 0, len(r.channels))
+	for u := range r.users {
+		users = append(users, u)
+	}
+	for c := range r.channels {
+		channels = append(channels, c)
+	}
+	u, c, err := r.store.Unknown(ctx, users, channels)
+	if err != nil {
+		return errors.Join(errors.New("all is stored, but who is missing in the database could not be read"), err)
+	}
+	slices.SortFunc(u, func(a, b chat.UserID) int { return strings.Compare(a.String(), b.String()) })
+	slices.SortFunc(c, func(a, b chat.ChannelID) int { return strings.Compare(a.String(), b.String()) })
+	r.report.UnknownUsers, r.report.UnknownChannels = u, c
+	return nil
+}

@@ -1,0 +1,204 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+)
+
+// Place is where an entry says that its event stands.
+type Place struct {
+	Channel chat.ChannelID
+	Seq     int64
+	ID      chat.EventID
+}
+
+// Found is what PostgreSQL knows of a Place.
+type Found struct {
+	Held      bool // there is a row at the seq
+	ID        chat.EventID
+	Kind      event.Kind
+	Dropped   bool
+	Elsewhere bool // the event itself is stored under another seq
+}
+
+// Stored reports whether the event of the place is stored as an event, there or elsewhere.
+func (f Found) Stored(p Place) bool {
+	return f.Elsewhere || f.Held && f.ID == p.ID && !tombstone(f.Kind)
+}
+
+// Look tells what PostgreSQL has of places, in their order. It locks nothing.
+func (s *Store) Look(ctx context.Context, places []Place) ([]Found, error) {
+	channels, ids := make([]pgtype.UUID, len(places)), make([]pgtype.UUID, len(places))
+	seqs := make([]int64, len(places))
+	for i, p := range places {
+		channels[i], ids[i], seqs[i] = known(p.Channel.UUID), known(p.ID.UUID), p.Seq
+	}
+	found := make([]Found, 0, len(places))
+	err := s.onConn(ctx, func(conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, `select m.seq is not null, m.id, coalesce(m.kind, ''), coalesce((m.data->'dropped')::boolean, false),
+				exists (select from messages e where e.channel_id = r.c and e.id = r.i and e.seq <> r.s and e.kind not in ('failed', 'lost', 'noop'))
+			from unnest($1::uuid[], $2::bigint[], $3::uuid[]) with ordinality as r (c, s, i, n)
+			left join messages m on m.channel_id = r.c and m.seq = r.s order by r.n`, channels, seqs, ids)
+		if err != nil {
+			return err
+		}
+		var f Found
+		var id pgtype.UUID
+		_, err = pgx.ForEachRow(rows, []any{&f.Held, &id, &f.Kind, &f.Dropped, &f.Elsewhere}, func() error {
+			f.ID = chat.EventID{UUID: id.Bytes}
+			found = append(found, f)
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for %d events: %w", len(places), err)
+	}
+	return found, nil
+}
+
+// Missing counts the rows that storing would add or put in the place of a tombstone. It changes nothing.
+func (s *Store) Missing(ctx context.Context, rows []Row) (n int, err error) {
+	places := make([]Place, len(rows))
+	for i := range rows {
+		places[i] = Place{rows[i].Channel, rows[i].Seq, rows[i].ID}
+	}
+	found, err := s.Look(ctx, places)
+	if err != nil {
+		return 0, err
+	}
+	for i, f := range found {
+		h := holder{seq: rows[i].Seq, id: f.ID.UUID, kind: f.Kind, dropped: f.Dropped}
+		if !f.Elsewhere && (!f.Held || h.gives(&rows[i])) {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// ChannelRows sums up the rows of a channel.
+type ChannelRows struct {
+	Channel chat.ChannelID
+	Rows    int64 // with a seq up to the bound, or all
+	Last    int64 // the highest seq
+}
+
+// Channels returns a page of the channels that have rows, those after the given one in the order of
+// their ids. Rows counts all of them.
+func (s *Store) Channels(ctx context.Context, after chat.ChannelID, limit int) ([]ChannelRows, error) {
+	return s.channelRows(ctx, `select channel_id, count(*), max(seq) from messages where channel_id > $1
+		group by channel_id order by channel_id limit $2`, after.UUID, limit)
+}
+
+// Counts counts the rows of one channel up to a seq.
+func (s *Store) Counts(ctx context.Context, channel chat.ChannelID, upTo int64) (int64, error) {
+	list, err := s.channelRows(ctx, `select channel_id, count(*), max(seq) from messages where channel_id = $1 and seq <= $2
+		group by channel_id`, channel.UUID, upTo)
+	if err != nil || len(list) == 0 {
+		return 0, err
+	}
+	return list[0].Rows, nil
+}
+
+func (s *Store) channelRows(ctx context.Context, sql string, args ...any) (list []ChannelRows, err error) {
+	err = s.onConn(ctx, func(conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, sql, args...)
+		if err != nil {
+			return err
+		}
+		var c ChannelRows
+		_, err = pgx.ForEachRow(rows, []any{(*[16]byte)(&c.Channel.UUID), &c.Rows, &c.Last}, func() error {
+			list = append(list, c)
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count rows by channel: %w", err)
+	}
+	return list, nil
+}
+
+// Range is a run of seqs, both ends included.
+type Range struct {
+	From int64 `json:"from"`
+	To   int64 `json:"to"`
+}
+
+// Holes returns the runs of seqs from 1 to upTo that have no row, at most limit of them.
+func (s *Store) Holes(ctx context.Context, channel chat.ChannelID, upTo int64, limit int) (holes []Range, err error) {
+	err = s.onConn(ctx, func(conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, `select seq + 1, next - 1 from (
+				select seq, lead(seq, 1, $2::bigint + 1) over (order by seq) as next from (
+					select 0::bigint as seq union all select seq from messages where channel_id = $1 and seq <= $2) a) b
+			where next > seq + 1 order by seq limit $3`, channel.UUID, upTo, limit)
+		if err != nil {
+			return err
+		}
+		var r Range
+		_, err = pgx.ForEachRow(rows, []any{&r.From, &r.To}, func() error {
+			holes = append(holes, r)
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for holes in channel %s: %w", channel, err)
+	}
+	return holes, nil
+}
+
+// Drop gives a dead letter's tombstone up for good: nothing replaces it any more. It reports whether
+// there was one.
+func (s *Store) Drop(ctx context.Context, partition int, channel chat.ChannelID, seq int64) (dropped bool, err error) {
+	err = s.transaction(ctx, []int{partition}, func(ctx context.Context, tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `update messages set data = coalesce(data, '{}') || '{"dropped": true}'
+			where channel_id = $1 and seq = $2 and kind = 'failed'`, channel.UUID, seq)
+		dropped = tag.RowsAffected() > 0
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("drop seq %d of channel %s: %w", seq, channel, err)
+	}
+	return dropped, nil
+}
+
+// Unknown returns which of the users and channels the database does not know.
+func (s *Store) Unknown(ctx context.Context, users []chat.UserID, channels []chat.ChannelID) (u []chat.UserID, c []chat.ChannelID, err error) {
+	err = s.onConn(ctx, func(conn *pgx.Conn) error {
+		ids := make([]pgtype.UUID, len(users))
+		for i := range users {
+			ids[i] = known(users[i].UUID)
+		}
+		if err := collect(ctx, conn, `select unknown_users($1)`, ids, func(id uuid.UUID) { u = append(u, chat.UserID{UUID: id}) }); err != nil {
+			return err
+		}
+		ids = make([]pgtype.UUID, len(channels))
+		for i := range channels {
+			ids[i] = known(channels[i].UUID)
+		}
+		return collect(ctx, conn, `select i from unnest($1::uuid[]) i where not exists (select from channels k where k.id = i)`, ids,
+			func(id uuid.UUID) { c = append(c, chat.ChannelID{UUID: id}) })
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("look for %d users and %d channels: %w", len(users), len(channels), err)
+	}
+	return u, c, nil
+}
+
+func collect(ctx context.Context, conn *pgx.Conn, sql string, ids []pgtype.UUID, found func(uuid.UUID)) error {
+	rows, err := conn.Query(ctx, sql, ids)
+	if err != nil {
+		return err
+	}
+	var id uuid.UUID
+	_, err = pgx.ForEachRow(rows, []any{(*[16]byte)(&id)}, func() error { found(id); return nil })
+	return err
+}

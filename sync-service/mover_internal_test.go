@@ -1,0 +1,72 @@
+package syncservice
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+
+	"parley.chat/internal/database"
+	"parley.chat/internal/eventlog"
+	"parley.chat/internal/redisclient"
+	"parley.chat/internal/testkit/pgtest"
+	"parley.chat/internal/testkit/redistest"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/sync-service/internal/store"
+)
+
+// TestMover_once: however often an entry is moved, the event is appended once; and one whose sender has
+// left is not appended at all.
+func TestMover_once(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	rd := redistest.NewServer(t)
+	db, err := database.Open(pgtest.Open(t).URL, database.Options{Role: "parley_sync"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	rdb, err := redisclient.Open(rd.URL(), redisclient.Options{NoRetry: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rdb.Close() }()
+	m := newMover(eventlog.New(rdb, 4), rdb, store.New(db), slog.New(slog.DiscardHandler))
+	running, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- m.appender.Run(running) }()
+	defer func() { stop(); <-ended }()
+
+	f := frame.Event{
+		Type: event.Message, ChannelID: chat.NewChannelID(), Seq: 7, ID: chat.NewEventID(), SenderID: chat.NewUserID(),
+		SenderName: "ann", Body: "x", SentAt: chat.Now(),
+	}
+	p := rediskey.Of(f.ChannelID.UUID, 4)
+	entry := func(kind event.Kind) event.Entry {
+		f.Type = kind
+		payload, err := f.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return event.Entry{Version: event.Version, Channel: f.ChannelID, Seq: f.Seq, Epoch: "1-a", Kind: kind, ID: f.ID, Sender: f.SenderID, Payload: payload}
+	}
+	for range 3 {
+		if moved, err := m.move(ctx, entry(event.Message)); err != nil || !moved {
+			t.Fatalf("move = %v, %v", moved, err)
+		}
+	}
+	if n := rdb.XLen(ctx, rediskey.Stream(p)).Val(); n != 1 {
+		t.Errorf("%d entries, want 1", n)
+	}
+	f.UserID = &f.SenderID
+	if moved, err := m.move(ctx, entry(event.MemberLeft)); err != nil || moved {
+		t.Errorf("member_left: move = %v, %v; want it left alone", moved, err)
+	}
+	rdb.Set(ctx, rediskey.Removed(p, f.ChannelID, f.SenderID), "1", 0)
+	f.ID = chat.NewEventID()
+	if moved, err := m.move(ctx, entry(event.Message)); err != nil || moved {
+		t.Errorf("of a sender who has left: move = %v, %v; want false", moved, err)
+	}
+}
