@@ -99,7 +99,11 @@ fuzz: ## run every fuzz target for FUZZTIME (2s)
 	done
 
 .PHONY: bench
-bench: deps ## run the benchmarks of one module or of all: make bench M=ws-server
+bench: deps ## measure the gateway beside its floors; writes docs/benchmarks.md (half an hour, on a quiet machine)
+	$(GO) run ./loadtest/cmd/loadtest bench
+
+.PHONY: microbench
+microbench: deps ## run the Go benchmarks of one module or of all: make microbench M=ws-server
 	$(GO) test -run '^$$' -bench . -benchmem $(if $(M),./$(M)/...,work)
 
 .PHONY: vet
@@ -118,7 +122,8 @@ fmt: $(BUILT) ## format the source
 check-fmt: $(BUILT)
 	@bad=$$($(FUMPT) -l $(MODULES)) && [ -z "$$bad" ] || { echo "not formatted (make fmt):"; echo "$$bad"; exit 1; }
 
-# The servers come from the product's own installer; the race detector needs a C compiler on Linux.
+# The servers come from the product's own installer; the race detector needs a C compiler on Linux, and
+# the alert rules promtool.
 .PHONY: deps
 deps: $(BUILT)
 	@command -v $${CC:-cc} >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 || { \
@@ -126,6 +131,10 @@ deps: $(BUILT)
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends gcc libc6-dev; \
 	} || { echo "The race detector needs a C compiler: install gcc or clang."; exit 1; }
 	@$(GO) run ./internal/localserver/ensure
+	@command -v promtool >/dev/null 2>&1 || { \
+		command -v apt-get >/dev/null 2>&1 && [ "$$(id -u)" = 0 ] && \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends prometheus; \
+	} || { echo "The alert rules are tested by promtool: install Prometheus (Debian: prometheus)."; exit 1; }
 
 $(BUILT):
 	@echo "Building the tools (once for their versions; some minutes on a cold cache)."
