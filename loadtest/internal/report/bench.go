@@ -1,0 +1,193 @@
+// Package report runs every scenario beside its floor, several times, and writes the tables of
+// docs/benchmarks.md.
+package report
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"parley.chat/internal/localserver"
+	"parley.chat/loadtest/internal/scenario"
+	"parley.chat/loadtest/internal/stage"
+	"parley.chat/loadtest/internal/stats"
+)
+
+// Bench is all scenarios beside their floors. Its fields are flags.
+type Bench struct {
+	Runs  int      `default:"3" help:"Runs of each; the tables hold medians."`
+	Noise float64  `default:"0.15" help:"By how much floors may be off their median before that run is repeated."`
+	Again int      `default:"3" help:"How often runs of one scenario are repeated at most."`
+	Only  []string `help:"Only these: idle, fanout, many-channels, ingest, ingest-always, storm."`
+	Out   string   `default:"docs/benchmarks.md" help:"The page whose tables are written; the results go beside it, as .json."`
+
+	Idle         scenario.Idle         `embed:"" prefix:"idle-"`
+	Fanout       scenario.Fanout       `embed:"" prefix:"fanout-"`
+	ManyChannels scenario.ManyChannels `embed:"" prefix:"many-channels-"`
+	Ingest       scenario.Ingest       `embed:"" prefix:"ingest-"`
+	Script       scenario.AppendScript `embed:"" prefix:"script-"`
+	Storm        scenario.Storm        `embed:"" prefix:"storm-"`
+}
+
+// run is a scenario against a target.
+type run struct {
+	key    string
+	target string
+	what   scenario.Scenario
+}
+
+// duel is a floor and what is measured beside it, in the same run.
+type duel struct {
+	name  string
+	floor run
+	noise func(*scenario.Result) float64 // the figure of the floor that tells how quiet the machine was
+	runs  []run
+}
+
+func (b *Bench) duels() []duel {
+	always, alwaysScript, cold := b.Ingest, b.Script, b.Storm
+	always.Fsync, alwaysScript.Fsync, cold.Cold = localserver.FsyncAlways, localserver.FsyncAlways, true
+	return []duel{
+		{"idle", run{"idle/bare", scenario.Bare, &b.Idle}, memory, []run{{"idle", scenario.Parley, &b.Idle}}},
+		{"fanout", run{"fanout/bare", scenario.Bare, &b.Fanout}, perMillion, []run{{"fanout", scenario.Parley, &b.Fanout}}},
+		{"many-channels", run{"many-channels/bare", scenario.Bare, &b.ManyChannels}, perMillion, []run{{"many-channels", scenario.Parley, &b.ManyChannels}}},
+		{"ingest", run{"ingest/script", "", &b.Script}, figure("events_per_second"), []run{{"ingest", scenario.Parley, &b.Ingest}}},
+		{"ingest-always", run{"ingest-always/script", "", &alwaysScript}, figure("events_per_second"), []run{{"ingest-always", scenario.Parley, &always}}},
+		{"storm", run{"storm/bare", scenario.Bare, &b.Storm}, figure("seconds"), []run{{"storm", scenario.Parley, &b.Storm}, {"storm-cold", scenario.Parley, &cold}}},
+	}
+}
+
+// Report is what a bench found.
+type Report struct {
+	Machine Machine                       `json:"machine"`
+	Began   time.Time                     `json:"began"`
+	Ended   time.Time                     `json:"ended"`
+	Rows    []Row                         `json:"rows"`
+	Results map[string][]*scenario.Result `json:"results"` // by scenario, floors with a slash
+	Noisy   []string                      `json:"noisy,omitempty"`
+}
+
+// Run runs the bench and writes the page, after each scenario: what was measured is not lost when a
+// later one fails. With Only the results of the others stay as they are.
+func (b *Bench) Run(ctx context.Context, s *stage.Stage, say io.Writer) error {
+	r := &Report{Machine: machine(), Began: time.Now().UTC().Round(time.Second), Results: map[string][]*scenario.Result{}}
+	if len(b.Only) > 0 {
+		if err := r.adopt(b.Out); err != nil {
+			return err
+		}
+	}
+	for _, d := range b.duels() {
+		if len(b.Only) > 0 && !slices.Contains(b.Only, d.name) {
+			continue
+		}
+		if err := b.fight(ctx, s, say, d, r); err != nil {
+			return err
+		}
+		r.Ended = time.Now().UTC().Round(time.Second)
+		r.Rows = rows(r.Results)
+		if err := r.write(b.Out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// adopt takes over the results that an earlier bench has left beside the page.
+func (r *Report) adopt(page string) error {
+	data, err := os.ReadFile(dataOf(page))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	old := &Report{}
+	if err == nil {
+		err = json.Unmarshal(data, old)
+	}
+	if err != nil {
+		return fmt.Errorf("read the results of the last bench: %w", err)
+	}
+	if len(old.Results) > 0 {
+		r.Began, r.Results, r.Noisy = old.Began, old.Results, old.Noisy
+	}
+	return nil
+}
+
+func dataOf(page string) string { return strings.TrimSuffix(page, filepath.Ext(page)) + ".json" }
+
+// fight runs a duel as often as asked, and again where the machine was not quiet.
+func (b *Bench) fight(ctx context.Context, s *stage.Stage, say io.Writer, d duel, r *Report) error {
+	all := append([]run{d.floor}, d.runs...)
+	r.Noisy = slices.DeleteFunc(r.Noisy, func(name string) bool { return name == d.name })
+	got := map[string][]*scenario.Result{}
+	for _, one := range all {
+		got[one.key] = make([]*scenario.Result, b.Runs)
+	}
+	round := func(i int) error {
+		for _, one := range all {
+			fmt.Fprintf(say, "%s %d\n", one.key, i+1)
+			result, err := one.what.Run(ctx, scenario.Env{Stage: s, Target: one.target, Say: say})
+			if err != nil {
+				return fmt.Errorf("run %s: %w", one.key, err)
+			}
+			if err := result.Clean(); err != nil {
+				fmt.Fprintf(say, "  not clean: %v\n", err)
+			}
+			got[one.key][i] = result
+		}
+		return nil
+	}
+	for i := range b.Runs {
+		if err := round(i); err != nil {
+			return err
+		}
+	}
+	for range b.Again {
+		noisy := stats.Outlier(values(got[d.floor.key], d.noise), b.Noise)
+		if noisy < 0 {
+			break
+		}
+		fmt.Fprintf(say, "%s: the floor of run %d is off, once more\n", d.name, noisy+1)
+		if err := round(noisy); err != nil {
+			return err
+		}
+	}
+	maps.Copy(r.Results, got)
+	if stats.Outlier(values(got[d.floor.key], d.noise), b.Noise) >= 0 {
+		r.Noisy = append(r.Noisy, d.name)
+	}
+	return nil
+}
+
+// write writes the results, and the tables into the page, whose other text stays.
+func (r *Report) write(page string) error {
+	if err := os.MkdirAll(filepath.Dir(page), 0o755); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	data, err := json.MarshalIndent(r, "", "\t")
+	if err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	if err := os.WriteFile(dataOf(page), append(data, '\n'), 0o644); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	old, err := os.ReadFile(page)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	text := cmp.Or(string(old), "# Benchmarks\n\n"+begin+"\n"+end+"\n")
+	if text, err = splice(text, r.markdown()); err != nil {
+		return fmt.Errorf("write %s: %w", page, err)
+	}
+	if err := os.WriteFile(page, []byte(text), 0o644); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}

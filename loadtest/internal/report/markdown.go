@@ -1,0 +1,135 @@
+package report
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"parley.chat/loadtest/internal/scenario"
+	"parley.chat/loadtest/internal/stats"
+)
+
+// The part of the page that is written lies between these.
+const (
+	begin = "<!-- bench: what follows is written by make bench -->"
+	end   = "<!-- bench: end -->"
+)
+
+// splice puts tables between the marks of a page.
+func splice(page, tables string) (string, error) {
+	before, rest, ok1 := strings.Cut(page, begin)
+	_, after, ok2 := strings.Cut(rest, end)
+	if !ok1 || !ok2 {
+		return "", errors.New("the page lacks the marks between which the tables go")
+	}
+	return before + begin + "\n\n" + tables + "\n" + end + after, nil
+}
+
+// markdown is the tables of a report.
+func (r *Report) markdown() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s to %s UTC on %s; load average %s before the first run.\n\n",
+		r.Began.Format("2006-01-02 15:04"), r.Ended.Format("15:04"), r.Machine, r.Machine.Load)
+	b.WriteString("| scenario | figure | floor | Parley | ratio | bar | |\n| --- | --- | ---: | ---: | ---: | --- | --- |\n")
+	for _, row := range r.Rows {
+		verdict := ""
+		if row.Bar != "" {
+			verdict = "misses"
+			if row.Met {
+				verdict = "holds"
+			}
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n",
+			row.Scenario, row.Figure, amount(row.Floor, row.Unit, "–"), amount(row.Value, row.Unit, "0"), amount(row.Ratio, "×", "–"), row.Bar, verdict)
+	}
+	b.WriteString("\nWhat each process used: CPU-seconds per million deliveries, for `idle` the KiB per connection by which it has grown, and its memory in the end:\n\n")
+	b.WriteString("| scenario | process | CPU-s/M | KiB/connection | MiB |\n| --- | --- | ---: | ---: | ---: |\n")
+	for _, key := range slices.Sorted(maps.Keys(r.Results)) {
+		r.costs(&b, key)
+	}
+	if len(r.Noisy) > 0 {
+		fmt.Fprintf(&b, "\nThe machine was not quiet: the floors of %s stayed apart after all repeats.\n", strings.Join(r.Noisy, ", "))
+	}
+	return b.String()
+}
+
+func (r *Report) costs(b *strings.Builder, key string) {
+	results := r.Results[key]
+	if len(results) == 0 || results[0] == nil || results[0].Connections == 0 {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(results[0].Processes)) {
+		median := func(f func(scenario.Cost) float64) float64 {
+			return stats.Round(stats.MedianOf(values(results, func(r *scenario.Result) float64 { return f(r.Processes[name]) })), 3)
+		}
+		perConnection := 0.0
+		if strings.HasPrefix(key, "idle") { // elsewhere memory grows by other things
+			perConnection = median(func(c scenario.Cost) float64 { return c.BytesPerConnection / 1024 })
+		}
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", key, name,
+			amount(median(func(c scenario.Cost) float64 { return c.CPUPerMillion }), "", "–"), amount(perConnection, "", "–"),
+			amount(median(func(c scenario.Cost) float64 { return float64(c.RSSBytes) / (1 << 20) }), "", "–"))
+	}
+}
+
+// amount is a number with its unit, or none if it is zero.
+func amount(v float64, unit, none string) string {
+	if v == 0 {
+		return none
+	}
+	text := strconv.FormatFloat(v, 'f', -1, 64)
+	switch unit {
+	case "":
+		return text
+	case "×":
+		return text + unit
+	}
+	return text + " " + unit
+}
+
+// Machine is where the bench ran.
+type Machine struct {
+	Model string `json:"model"`
+	Cores int    `json:"cores"`
+	RAM   string `json:"ram"`
+	OS    string `json:"os"`
+	Go    string `json:"go"`
+	Load  string `json:"load_average"`
+}
+
+func (m Machine) String() string {
+	return fmt.Sprintf("%s, %d cores, %s RAM, %s, %s", m.Model, m.Cores, m.RAM, m.OS, m.Go)
+}
+
+func machine() Machine {
+	m := Machine{Cores: runtime.NumCPU(), Go: runtime.Version(), OS: "Linux " + word("/proc/sys/kernel/osrelease", 0), Load: word("/proc/loadavg", 0)}
+	m.Model = after("/proc/cpuinfo", "model name")
+	kib, _ := strconv.Atoi(strings.TrimSuffix(after("/proc/meminfo", "MemTotal"), " kB")) // 0 where it is not told
+	m.RAM = fmt.Sprintf("%.0f GiB", float64(kib)/(1<<20))
+	return m
+}
+
+// word returns a word of a small file, empty if it cannot be read.
+func word(path string, n int) string {
+	b, _ := os.ReadFile(path)
+	if words := strings.Fields(string(b)); n < len(words) {
+		return words[n]
+	}
+	return ""
+}
+
+// after returns what a file has behind a key and a colon.
+func after(path, key string) string {
+	b, _ := os.ReadFile(path)
+	for line := range strings.Lines(string(b)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == key {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,138 @@
+package report
+
+import (
+	"parley.chat/loadtest/internal/scenario"
+	"parley.chat/loadtest/internal/stats"
+)
+
+// Row is a figure beside its floor and its bar.
+type Row struct {
+	Scenario string  `json:"scenario"`
+	Figure   string  `json:"figure"`
+	Unit     string  `json:"unit"`
+	Floor    float64 `json:"floor,omitempty"`
+	Value    float64 `json:"value"`
+	Ratio    float64 `json:"ratio,omitempty"`
+	Bar      string  `json:"bar,omitempty"`
+	Met      bool    `json:"met"` // true without a bar
+}
+
+// values returns a figure of each result.
+func values(results []*scenario.Result, f func(*scenario.Result) float64) []float64 {
+	all := make([]float64, 0, len(results))
+	for _, r := range results {
+		if r != nil {
+			all = append(all, f(r))
+		}
+	}
+	return all
+}
+
+// The figures of a result.
+
+func memory(r *scenario.Result) float64     { return r.Server().BytesPerConnection / 1024 }
+func perMillion(r *scenario.Result) float64 { return r.Server().CPUPerMillion }
+func p50(r *scenario.Result) float64        { return r.Latency.P50 }
+func p99(r *scenario.Result) float64        { return r.Latency.P99 }
+func ackP50(r *scenario.Result) float64     { return r.AckLatency.P50 }
+func ackP99(r *scenario.Result) float64     { return r.AckLatency.P99 }
+
+func figure(name string) func(*scenario.Result) float64 {
+	return func(r *scenario.Result) float64 { return r.Figures[name] }
+}
+
+func kilo(f func(*scenario.Result) float64) func(*scenario.Result) float64 {
+	return func(r *scenario.Result) float64 { return f(r) / 1e3 }
+}
+
+// faults is what must be none.
+func faults(r *scenario.Result) float64 {
+	return float64(r.Lost+r.Holes+r.Repeats) + r.Figures["clients_without_all"]
+}
+
+// rule is a row before it is filled in.
+type rule struct {
+	scenario, floor  string // keys of results; no floor: none
+	figure, unit     string
+	value, floorsOwn func(*scenario.Result) float64 // floorsOwn: nil for the same as value
+	bar              string
+	met              func(value, ratio float64) bool
+}
+
+func atMost(limit float64) func(float64, float64) bool {
+	return func(v, _ float64) bool { return v <= limit }
+}
+
+func ratioAtMost(limit float64) func(float64, float64) bool {
+	return func(_, r float64) bool { return r <= limit }
+}
+
+// rules are the bars of the gateway. A bar stands at the figure that it is about.
+var rules = []rule{
+	{"idle", "idle/bare", "memory per connection", "KiB", memory, nil, "≤ 11 KiB", atMost(11)},
+	{"idle", "", "of it heap", "KiB", func(r *scenario.Result) float64 { return r.Figures["heap_inuse_bytes_per_connection"] / 1024 }, nil, "", nil},
+	{"idle", "", "of it stacks", "KiB", func(r *scenario.Result) float64 { return r.Figures["stack_bytes_per_connection"] / 1024 }, nil, "", nil},
+	{"fanout", "fanout/bare", "CPU per million deliveries", "s", perMillion, nil, "≤ 1.25×", ratioAtMost(1.25)},
+	{"fanout", "fanout/bare", "latency p50", "ms", p50, nil, "≤ 1.15×", ratioAtMost(1.15)},
+	{"fanout", "fanout/bare", "latency p99", "ms", p99, nil, "", nil},
+	{"fanout", "fanout/bare", "highest sustained rate", "k/s", kilo(figure("sustained_deliveries_per_second")), nil, "≥ 1500 k/s", func(v, _ float64) bool { return v >= 1500 }},
+	{"many-channels", "many-channels/bare", "CPU per million deliveries", "s", perMillion, nil, "≤ 1.4×", ratioAtMost(1.4)},
+	{"many-channels", "many-channels/bare", "latency p50", "ms", p50, nil, "≤ 0.5 ms", atMost(.5)},
+	{"many-channels", "many-channels/bare", "latency p99", "ms", p99, nil, "", nil},
+	{"ingest", "ingest/script", "acknowledged messages", "k/s", kilo(figure("acks_per_second")), kilo(figure("events_per_second")), "≥ 20 k/s and ≥ 0.5×", func(v, r float64) bool { return v >= 20 && r >= .5 }},
+	{"ingest", "", "ack p50", "ms", ackP50, nil, "", nil},
+	{"ingest", "", "ack p99", "ms", ackP99, nil, "≤ 6 ms", atMost(6)},
+	{"ingest-always", "ingest-always/script", "acknowledged messages", "k/s", kilo(figure("acks_per_second")), kilo(figure("events_per_second")), "", nil},
+	{"ingest-always", "", "ack p99", "ms", ackP99, nil, "", nil},
+	{"ingest-always", "", "one fsync", "ms", figure("fsync_ms"), nil, "", nil},
+	{"storm", "storm/bare", "until all have all", "s", figure("seconds"), nil, "≤ 0.5 s", atMost(.5)},
+	{"storm-cold", "storm/bare", "until all have all", "s", figure("seconds"), nil, "", nil},
+}
+
+// rows fills the rules in with medians.
+func rows(results map[string][]*scenario.Result) (filled []Row) {
+	for _, rule := range rules {
+		got := results[rule.scenario]
+		if len(got) == 0 {
+			continue
+		}
+		row := Row{
+			Scenario: rule.scenario, Figure: rule.figure, Unit: rule.unit, Bar: rule.bar, Met: true,
+			Value: stats.Round(stats.MedianOf(values(got, rule.value)), 3),
+		}
+		floorOf := rule.floorsOwn
+		if floorOf == nil {
+			floorOf = rule.value
+		}
+		if floor := results[rule.floor]; len(floor) > 0 {
+			row.Floor = stats.Round(stats.MedianOf(values(floor, floorOf)), 3)
+			row.Ratio = stats.Round(medianRatio(values(got, rule.value), values(floor, floorOf)), 3)
+		}
+		if rule.met != nil {
+			row.Met = rule.met(row.Value, row.Ratio)
+		}
+		filled = append(filled, row)
+	}
+	for _, name := range []string{"fanout", "many-channels", "ingest", "ingest-always", "storm", "storm-cold"} {
+		if got := results[name]; len(got) > 0 {
+			worst := 0.0
+			for _, v := range values(got, faults) {
+				worst = max(worst, v)
+			}
+			filled = append(filled, Row{Scenario: name, Figure: "lost, repeated or passed over, in the worst run", Value: worst, Bar: "0", Met: worst == 0})
+		}
+	}
+	return filled
+}
+
+// medianRatio is the median of the ratios of runs with their own floors: what disturbs a run disturbs
+// its floor too.
+func medianRatio(values, floors []float64) float64 {
+	var ratios []float64
+	for i := range min(len(values), len(floors)) {
+		if floors[i] != 0 {
+			ratios = append(ratios, values[i]/floors[i])
+		}
+	}
+	return stats.MedianOf(ratios)
+}

@@ -1,0 +1,85 @@
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"parley.chat/internal/localserver"
+)
+
+// Idle is what connections cost that do nothing.
+type Idle struct {
+	Connections int           `default:"10000" help:"How many connections."`
+	Members     int           `default:"100" help:"Members of each channel, each with one connection."`
+	Hold        time.Duration `default:"30s" help:"How long they idle before memory is read: more than one heartbeat (25s)."`
+}
+
+// Name implements Scenario.
+func (*Idle) Name() string { return "idle" }
+
+// Run implements Scenario.
+func (s *Idle) Run(ctx context.Context, env Env) (_ *Result, err error) {
+	c, err := gather(ctx, env, max(s.Connections/s.Members, 1), s.Members, 0, localserver.FsyncEverySec)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
+	began := time.Now()
+	if err := c.join(ctx, c.loop.Conns); err != nil {
+		return nil, err
+	}
+	opened := time.Since(began)
+	r, err := c.measure(ctx, s, func() error {
+		return c.loop.Run(ctx, s.Hold, func() bool { return false })
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.Figures["bytes_per_connection"] = r.Server().BytesPerConnection
+	r.Figures["opened_per_second"] = float64(len(c.loop.Conns)) / opened.Seconds()
+	if env.Target == Parley {
+		if err := c.runtimeMemory(ctx, r); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// runtimeMemory adds what the gateway's runtime says of its memory, per connection.
+func (c *crew) runtimeMemory(ctx context.Context, r *Result) error {
+	page, err := c.server.Get(ctx, "/metrics")
+	if err != nil {
+		return err
+	}
+	for name, figure := range map[string]string{
+		"go_memstats_heap_alloc_bytes":  "heap_alloc_bytes_per_connection",
+		"go_memstats_heap_inuse_bytes":  "heap_inuse_bytes_per_connection",
+		"go_memstats_stack_inuse_bytes": "stack_bytes_per_connection",
+		"go_goroutines":                 "goroutines_per_connection",
+	} {
+		v, err := metric(page, name)
+		if err != nil {
+			return err
+		}
+		r.Figures[figure] = v / float64(max(r.Connections, 1))
+	}
+	return nil
+}
+
+// metric reads a metric without labels off a page of Prometheus text.
+func metric(page, name string) (float64, error) {
+	for line := range strings.Lines(page) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			v, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err != nil {
+				return 0, fmt.Errorf("read metric %s: %w", name, err)
+			}
+			return v, nil
+		}
+	}
+	return 0, fmt.Errorf("read metric %s: there is none", name)
+}

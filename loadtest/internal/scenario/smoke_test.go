@@ -1,0 +1,77 @@
+package scenario_test
+
+import (
+	"context"
+	"io"
+	"os"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"parley.chat/internal/testkit/proctest"
+	"parley.chat/loadtest/internal/scenario"
+	"parley.chat/loadtest/internal/stage"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestScenarios runs each for a moment with few clients, against the real programs: not to measure,
+// but to see that it still works and that clients see every message once.
+func TestScenarios(t *testing.T) {
+	bin := proctest.Build(t, "ws-server", "sync-service")
+	programs, err := stage.Build(t.Context(), t.TempDir(), bin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out io.Writer = io.Discard
+	if os.Getenv("PARLEY_TEST_LOG") != "" {
+		out = os.Stderr
+	}
+	s, err := stage.Open(t.Context(), programs, out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	second := time.Second
+	for _, tt := range []struct {
+		name, target string
+		what         scenario.Scenario
+		figure       string // that must not be 0
+		sends        bool
+	}{
+		{"idle", scenario.Parley, &scenario.Idle{Connections: 20, Members: 10, Hold: second / 2}, "goroutines_per_connection", false},
+		{"idle", scenario.Bare, &scenario.Idle{Connections: 20, Members: 10, Hold: second / 2}, "opened_per_second", false},
+		{"fanout", scenario.Parley, &scenario.Fanout{Members: 10, Rate: 20, Duration: second, Body: 40}, "", true},
+		{"fanout", scenario.Bare, &scenario.Fanout{Members: 10, Rate: 20, Duration: second, Body: 40}, "", true},
+		{"many-channels", scenario.Parley, &scenario.ManyChannels{Channels: 5, Members: 3, Rate: 5, Duration: second, Body: 40}, "", true},
+		{"many-channels", scenario.Bare, &scenario.ManyChannels{Channels: 5, Members: 3, Rate: 5, Duration: second, Body: 40}, "", true},
+		{"ingest", scenario.Parley, &scenario.Ingest{Publishers: 3, Members: 2, Window: 2, Duration: second, Body: 40, Fsync: "everysec", WithSync: true}, "acks_per_second", true},
+		{"script", "", &scenario.AppendScript{Events: 500, Channels: 5, Body: 40, Fsync: "always"}, "events_per_second", false},
+		{"storm", scenario.Parley, &scenario.Storm{Clients: 20, Channels: 4, Lacking: 5, Body: 40, Patience: 20 * second}, "seconds", false},
+		{"storm, cold", scenario.Parley, &scenario.Storm{Clients: 20, Channels: 4, Lacking: 5, Body: 40, Cold: true, Patience: 20 * second}, "seconds", false},
+		{"storm", scenario.Bare, &scenario.Storm{Clients: 20, Channels: 4, Lacking: 5, Body: 40, Patience: 20 * second}, "seconds", false},
+	} {
+		t.Run(tt.name+" on "+tt.target, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			r, err := tt.what.Run(ctx, scenario.Env{Stage: s, Target: tt.target, Say: out})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := r.Clean(); err != nil {
+				t.Error(err)
+			}
+			if tt.sends && (r.Sent == 0 || r.Deliveries < r.Sent || r.Latency.P50 <= 0) {
+				t.Errorf("sent %d, delivered %d, %+v", r.Sent, r.Deliveries, r.Latency)
+			}
+			if tt.figure != "" && r.Figures[tt.figure] == 0 {
+				t.Errorf("no %s in %v", tt.figure, r.Figures)
+			}
+		})
+	}
+}

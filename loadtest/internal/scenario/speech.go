@@ -1,0 +1,90 @@
+package scenario
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"parley.chat/loadtest/internal/stage"
+	"parley.chat/loadtest/internal/wire"
+	"parley.chat/shared-contracts/chat"
+)
+
+// speech makes what clients say. Its buffers are used again by the next call.
+type speech struct {
+	target   string
+	channels []string
+	padding  string
+	sender   string // of the bare messages
+	run      string // the first half of the client ids, this run's own
+	payload  []byte
+	frame    []byte
+	n        int64
+}
+
+// stampDigits is how many digits the time in a message has.
+const stampDigits = 19
+
+func newSpeech(target string, channels []chat.ChannelID, body int) *speech {
+	s := &speech{
+		target: target, padding: strings.Repeat("x", max(body-stampDigits-1, 0)),
+		sender: chat.NewUserID().String(), run: chat.NewClientID().String()[:24],
+	}
+	for _, c := range channels {
+		s.channels = append(s.channels, c.String())
+	}
+	return s
+}
+
+// upgrade returns the request that opens a person's socket. Without all it subscribes to nothing.
+func (s *speech) upgrade(host string, p stage.Person, all bool) []byte {
+	switch {
+	case s.target == Bare:
+		return wire.Upgrade(host, "/ws?channel="+strconv.Itoa(p.Channel), "")
+	case all:
+		return wire.Upgrade(host, "/ws", p.Token)
+	}
+	return wire.Upgrade(host, "/ws?subscribe=none", p.Token)
+}
+
+// message returns the frame that says something in a channel. To Parley it is a send. The bare
+// broadcaster hands on what it gets, so it gets the message as Parley would make it: as large, and
+// with its seq.
+func (s *speech) message(channel int, seq, stamp int64) []byte {
+	s.n++
+	b := s.payload[:0]
+	if s.target == Bare {
+		b = append(append(b, `{"type":"message","channel_id":"`...), s.channels[channel]...)
+		b = strconv.AppendInt(append(b, `","seq":`...), seq, 10)
+		b = s.appendID(append(b, `,"id":"`...))
+		b = s.appendID(append(b, `","client_id":"`...))
+		b = append(append(b, `","sender_id":"`...), s.sender...)
+		b = append(append(append(b, `","sender_name":"load-`...), s.sender...), `",`...)
+		b = s.appendBody(b, stamp)
+		b = append(b, `,"mentions":[],"reply_to":null,"sent_at":"2026-01-02T03:04:05.678Z"}`...)
+	} else {
+		b = wire.AppendPadded(append(b, `{"type":"send","ref":"`...), stamp, stampDigits)
+		b = append(append(b, `","channel_id":"`...), s.channels[channel]...)
+		b = s.appendID(append(b, `","client_id":"`...))
+		b = append(s.appendBody(append(b, `",`...), stamp), '}')
+	}
+	s.payload = b
+	s.frame = wire.AppendFrame(s.frame[:0], wire.Text, b)
+	return s.frame
+}
+
+// appendID appends a UUID that was not used before.
+func (s *speech) appendID(b []byte) []byte {
+	return wire.AppendPadded(append(b, s.run...), s.n, 12)
+}
+
+func (s *speech) appendBody(b []byte, stamp int64) []byte {
+	b = wire.AppendPadded(append(b, `"body":"`...), stamp, stampDigits)
+	return append(append(append(b, ' '), s.padding...), '"')
+}
+
+// resume returns the frame that subscribes to a channel from behind a seq.
+func (s *speech) resume(channel int, lastSeen int64) []byte {
+	return wire.AppendFrame(nil, wire.Text, fmt.Appendf(nil,
+		`{"type":"subscribe","ref":"1","channel_id":%q,"last_seen_seq":%d}`, s.channels[channel], lastSeen))
+}

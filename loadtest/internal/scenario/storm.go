@@ -1,0 +1,141 @@
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"parley.chat/internal/localserver"
+	"parley.chat/loadtest/internal/stats"
+	"parley.chat/loadtest/internal/swarm"
+)
+
+// Storm is clients that all come back at once, and each lacks messages. Against the bare broadcaster,
+// which keeps none, it is the coming back alone.
+type Storm struct {
+	Clients  int           `default:"2000" help:"How many clients."`
+	Channels int           `default:"20" help:"In how many channels they are, each in one."`
+	Lacking  int           `default:"50" help:"Messages that each lacks."`
+	Body     int           `default:"100" help:"Bytes of a message's body."`
+	Cold     bool          `help:"They come to another gateway, which has just started and knows nothing."`
+	Patience time.Duration `default:"30s" help:"How long they may take."`
+}
+
+// Name implements Scenario.
+func (s *Storm) Name() string {
+	if s.Cold {
+		return "storm-cold"
+	}
+	return "storm"
+}
+
+// Run implements Scenario.
+func (s *Storm) Run(ctx context.Context, env Env) (_ *Result, err error) {
+	members := s.Clients/s.Channels + 1 // and one who stays, and talks
+	c, err := gather(ctx, env, s.Channels, members, s.Body, localserver.FsyncEverySec)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
+	if err := c.join(ctx, c.loop.Conns); err != nil {
+		return nil, err
+	}
+	var back []*swarm.Conn
+	for i, conn := range c.loop.Conns {
+		if i%members == 0 {
+			continue
+		}
+		c.loop.Drop(conn)
+		conn.Ask(c.speech.upgrade(c.server.Addr, c.people.People[i], false))
+		back = append(back, conn)
+	}
+	if env.Target == Parley {
+		if err := s.talk(ctx, c, members); err != nil {
+			return nil, err
+		}
+		if s.Cold {
+			if err := s.move(ctx, c, members); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return s.comeBack(ctx, c, back)
+}
+
+// talk says what the others will lack.
+func (s *Storm) talk(ctx context.Context, c *crew, members int) error {
+	for range s.Lacking {
+		for i := 0; i < len(c.loop.Conns); i += members {
+			c.say(c.loop.Conns[i], c.loop.Now())
+		}
+	}
+	want := int64(s.Lacking * s.Channels)
+	return c.loop.Run(ctx, 20*time.Second, func() bool { return c.loop.Tally.Deliveries >= want })
+}
+
+// move aims the clients at a gateway that has just started.
+func (s *Storm) move(ctx context.Context, c *crew, members int) error {
+	second, err := c.env.Stage.Gateway(ctx)
+	if err != nil {
+		return err
+	}
+	for i, conn := range c.loop.Conns {
+		if i%members != 0 {
+			conn.Ask(c.speech.upgrade(second.Addr, c.people.People[i], false))
+		}
+	}
+	return c.loop.Aim(second.Addr)
+}
+
+// comeBack dials all at once and measures until the last has all that it lacks.
+func (s *Storm) comeBack(ctx context.Context, c *crew, back []*swarm.Conn) (*Result, error) {
+	missing := len(back)
+	c.loop.OnOpen = func(conn *swarm.Conn) {
+		if c.env.Target == Bare {
+			missing--
+			return
+		}
+		conn.Next = 1
+		c.loop.Write(conn, c.speech.resume(conn.Channel, 0))
+	}
+	c.loop.OnEvent = func(conn *swarm.Conn) {
+		if conn.Next == int64(s.Lacking)+1 && conn.Got == int64(s.Lacking) {
+			missing--
+		}
+	}
+	opened := time.Duration(0)
+	r, err := c.measure(ctx, s, func() error {
+		began := time.Now()
+		for _, conn := range back {
+			if err := c.loop.Dial(conn); err != nil {
+				return err
+			}
+		}
+		want := c.loop.Opened() + len(back)
+		return c.loop.Run(ctx, s.Patience, func() bool {
+			if opened == 0 && c.loop.Opened() == want {
+				opened = time.Since(began)
+			}
+			return missing <= 0 || c.loop.Tally.Errors > 0
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.Latency = stats.Quantiles{} // of messages that were said long before
+	r.Figures["seconds"], r.Figures["opened_seconds"] = r.Seconds, opened.Seconds()
+	r.Figures["clients_without_all"] = float64(missing)
+	// Whoever gets something twice gets it within a moment.
+	if err := c.loop.Run(ctx, 500*time.Millisecond, func() bool { return false }); err != nil {
+		return nil, err
+	}
+	r.Repeats, r.Holes = c.loop.Tally.Repeats, c.loop.Tally.Holes
+	if c.env.Target == Parley {
+		r.Lost = c.lost()
+	}
+	if missing > 0 {
+		return r, fmt.Errorf("%d clients do not have all after %v: %w", missing, s.Patience, errors.Join(errHole, r.Clean()))
+	}
+	return r, nil
+}

@@ -1,0 +1,105 @@
+package stage
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// ticks is the unit of CPU time in /proc: USER_HZ, which is 100 on every Linux that Go runs on.
+const ticks = 100
+
+// Usage is what a process, with the children that it has had, has used.
+type Usage struct {
+	CPUSeconds float64 `json:"cpu_seconds"`
+	RSSBytes   int64   `json:"rss_bytes"`
+}
+
+// stat is the part of /proc/PID/stat that is wanted.
+type stat struct {
+	pid      int
+	ppid     int
+	own      int64 // ticks
+	children int64 // ticks, of those that were waited for
+	rssPages int64
+}
+
+func readStat(pid int) (stat, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return stat{}, fmt.Errorf("read usage: %w", err)
+	}
+	return parseStat(b)
+}
+
+// parseStat reads a line of /proc/PID/stat. The second field is a name that may hold anything.
+func parseStat(b []byte) (s stat, err error) {
+	_, after, ok := bytes.Cut(b[max(bytes.LastIndexByte(b, ')'), 0):], []byte(") "))
+	f := strings.Fields(string(after))
+	if !ok || len(f) < 22 {
+		return s, fmt.Errorf("read usage: %q is no stat line", b)
+	}
+	number := func(field int) (n int64) { // numbered as proc(5) does
+		if err == nil {
+			n, err = strconv.ParseInt(f[field-3], 10, 64)
+		}
+		return n
+	}
+	s.pid, _ = strconv.Atoi(string(bytes.TrimSpace(b[:max(bytes.IndexByte(b, '('), 0)]))) // 0 is nobody
+	s.ppid = int(number(4))
+	s.own = number(14) + number(15)
+	s.children = number(16) + number(17)
+	s.rssPages = number(24)
+	if err != nil {
+		return s, fmt.Errorf("read usage: %w", err)
+	}
+	return s, nil
+}
+
+// UsageOf returns what pid uses.
+func UsageOf(pid int) (Usage, error) {
+	s, err := readStat(pid)
+	if err != nil {
+		return Usage{}, err
+	}
+	return Usage{float64(s.own) / ticks, s.rssPages * int64(os.Getpagesize())}, nil
+}
+
+// FamilyUsageOf returns what pid and its children use: a database's backends, a Redis that rewrites its
+// file. The CPU time of children that have ended is in it. Memory that they share is counted once.
+func FamilyUsageOf(pid int) (Usage, error) {
+	s, err := readStat(pid)
+	if err != nil {
+		return Usage{}, err
+	}
+	total, memory := s.own+s.children, proportional(pid, s)
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is well formed
+	for _, path := range stats {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended just now
+		}
+		if child, err := parseStat(b); err == nil && child.ppid == pid {
+			total += child.own + child.children
+			memory += proportional(child.pid, child)
+		}
+	}
+	return Usage{float64(total) / ticks, memory}, nil
+}
+
+// proportional returns a process's memory in bytes, of what it shares its part; all of it where the
+// kernel does not tell us.
+func proportional(pid int, s stat) int64 {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == "Pss:" {
+			if kib, err := strconv.ParseInt(f[1], 10, 64); err == nil {
+				return kib << 10
+			}
+		}
+	}
+	return s.rssPages * int64(os.Getpagesize())
+}

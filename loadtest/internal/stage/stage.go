@@ -1,0 +1,400 @@
+// Package stage starts what a load test measures, each as a process of its own: PostgreSQL, Redis, the
+// services as they are built for users, and the floors. It fills the database, mints tokens, serves the
+// keys that verify them, and tells what each process uses.
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/internal/child"
+	"parley.chat/internal/localserver"
+	"parley.chat/internal/token"
+	migrations "parley.chat/shared-migrations"
+)
+
+// patience bounds what a server may take to start or to stop, on a busy machine.
+const patience = 60 * time.Second
+
+// Programs are the paths of what is run.
+type Programs struct {
+	WSServer, SyncService string
+	Bare, Script          string // the floors
+}
+
+// Build builds the programs into dir from the workspace that the working directory is in. Services
+// that are in bin already are taken from there; the floors are always built.
+func Build(ctx context.Context, dir, bin string) (Programs, error) {
+	services := bin
+	targets := []string{"parley.chat/loadtest/floor/bare", "parley.chat/loadtest/floor/script"}
+	if bin == "" {
+		services = dir
+		targets = append(targets, "parley.chat/ws-server/cmd/ws-server", "parley.chat/sync-service/cmd/sync-service")
+	}
+	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-o", dir + string(filepath.Separator)}, targets...)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return Programs{}, fmt.Errorf("build what is measured: %w\n%s", err, out)
+	}
+	p := Programs{
+		WSServer: filepath.Join(services, "ws-server"), SyncService: filepath.Join(services, "sync-service"),
+		Bare: filepath.Join(dir, "bare"), Script: filepath.Join(dir, "script"),
+	}
+	if _, err := os.Stat(p.WSServer); err != nil {
+		return Programs{}, fmt.Errorf("find the services: %w", err)
+	}
+	return p, nil
+}
+
+// Stage is a PostgreSQL, a Redis and a key set, and what was started on them.
+type Stage struct {
+	Programs Programs
+	Log      io.Writer // what the processes say
+
+	dir   string
+	found localserver.Binaries
+	pg    *localserver.Postgres
+	pgPid int
+	redis *localserver.Redis
+	keys  *httptest.Server
+	key   token.SigningKey
+	procs []*Process
+	runs  int
+}
+
+// Open starts PostgreSQL, migrated, and serves the keys. Close the Stage in the end.
+func Open(ctx context.Context, p Programs, log io.Writer) (s *Stage, err error) {
+	if err := raiseFiles(); err != nil {
+		return nil, err
+	}
+	s = &Stage{Programs: p, Log: log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if s.found, err = localserver.Ensure(ctx, log); err != nil {
+		return s, err
+	}
+	if s.dir, err = os.MkdirTemp("", "parley-load-"); err != nil {
+		return s, fmt.Errorf("make a folder for the servers: %w", err)
+	}
+	if err := os.Chmod(s.dir, 0o711); err != nil { // PostgreSQL may run as another user
+		return s, fmt.Errorf("open the folder of the servers: %w", err)
+	}
+	if s.key, err = token.NewSigningKey(); err != nil {
+		return s, err
+	}
+	set := token.EncodeJWKS(token.StaticKeys{s.key.ID: s.key.Public()})
+	s.keys = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(set) // a gateway that has gone does not need it
+	}))
+	return s, s.startPostgres(ctx)
+}
+
+func (s *Stage) startPostgres(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	s.pg, err = localserver.StartPostgres(ctx, localserver.PostgresOptions{
+		Bin: s.found.Postgres, DataDir: filepath.Join(s.dir, "pg"), Durable: true,
+	})
+	if err != nil {
+		return err
+	}
+	b, err := os.ReadFile(filepath.Join(s.pg.DataDir(), "postmaster.pid"))
+	if err != nil {
+		return fmt.Errorf("find PostgreSQL's process: %w", err)
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	if s.pgPid, err = strconv.Atoi(line); err != nil {
+		return fmt.Errorf("find PostgreSQL's process: %w", err)
+	}
+	if err := s.pg.CreateDatabase(ctx, "parley"); err != nil {
+		return err
+	}
+	return migrations.Up(ctx, s.DatabaseURL(), nil)
+}
+
+// DatabaseURL is where the migrated database is.
+func (s *Stage) DatabaseURL() string { return s.pg.URL("parley") }
+
+// StartRedis starts an empty Redis in place of the one before.
+func (s *Stage) StartRedis(ctx context.Context, fsync string) error {
+	if err := s.stopRedis(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	s.runs++
+	// Over TCP, as between machines: a Unix socket would flatter.
+	r, err := localserver.StartRedis(ctx, localserver.RedisOptions{
+		Bin: s.found.Redis, Dir: s.redisDir(), AppendFsync: fsync, Port: localserver.FreshPort,
+	})
+	if err != nil {
+		return err
+	}
+	s.redis = r
+	return nil
+}
+
+func (s *Stage) redisDir() string { return filepath.Join(s.dir, "redis-"+strconv.Itoa(s.runs)) }
+
+// RedisURL is where the Redis is that was started last.
+func (s *Stage) RedisURL() string { return s.redis.URL() }
+
+func (s *Stage) stopRedis() error {
+	if s.redis == nil {
+		return nil
+	}
+	// Nothing in it is wanted any more, and writing it out would only take time.
+	err := errors.Join(s.redis.Kill(), os.RemoveAll(s.redisDir()))
+	s.redis = nil
+	return err
+}
+
+// redisPid asks Redis who it is.
+func (s *Stage) redisPid(ctx context.Context) (int, error) {
+	opts, err := redis.ParseURL(s.RedisURL())
+	if err != nil {
+		return 0, fmt.Errorf("find Redis's process: %w", err)
+	}
+	rdb := redis.NewClient(opts)
+	defer rdb.Close()
+	info, err := rdb.InfoMap(ctx, "server").Result()
+	if err != nil {
+		return 0, fmt.Errorf("find Redis's process: %w", err)
+	}
+	pid, err := strconv.Atoi(info["Server"]["process_id"])
+	if err != nil {
+		return 0, fmt.Errorf("find Redis's process: %w", err)
+	}
+	return pid, nil
+}
+
+// FsyncTime measures what one small append with fdatasync takes where Redis keeps its file: the median
+// of many.
+func (s *Stage) FsyncTime() (time.Duration, error) {
+	file, err := os.CreateTemp(s.dir, "fsync-")
+	if err != nil {
+		return 0, fmt.Errorf("measure fsync: %w", err)
+	}
+	defer file.Close()
+	defer os.Remove(file.Name())
+	return fsyncTime(file)
+}
+
+// Process is a program of ours.
+type Process struct {
+	Name string
+	Addr string // host:port
+	proc *child.Process
+}
+
+// Pid returns the process id.
+func (p *Process) Pid() int { return p.proc.Pid() }
+
+// Err tells how the process ended, nil while it runs.
+func (p *Process) Err() error {
+	select {
+	case <-p.proc.Done():
+		return fmt.Errorf("%s ended: %w\n%s", p.Name, errors.Join(errors.New("it was not told to"), p.proc.Err()), p.proc.Tail())
+	default:
+		return nil
+	}
+}
+
+// Gateway starts a ws-server on the stage, with no limit on what one user may send, nor on what waits to
+// be stored: most scenarios have nobody who stores.
+func (s *Stage) Gateway(ctx context.Context) (*Process, error) {
+	return s.start(ctx, s.Programs.WSServer, "WS_ADDR", "/readyz", map[string]string{
+		"DATABASE_URL": s.DatabaseURL(), "REDIS_URL": s.RedisURL(), "JWKS_URL": s.keys.URL,
+		"RATE_LIMIT": "off", "BACKLOG_BUDGET": "1000000000", "LOG_LEVEL": "warn",
+	})
+}
+
+// SyncService starts a sync-service on the stage.
+func (s *Stage) SyncService(ctx context.Context) (*Process, error) {
+	return s.start(ctx, s.Programs.SyncService, "SYNC_ADDR", "/readyz", map[string]string{
+		"DATABASE_URL": s.DatabaseURL(), "REDIS_URL": s.RedisURL(), "LOG_LEVEL": "warn", "CONSUMER_NAME": "load",
+	})
+}
+
+// Bare starts the bare broadcaster.
+func (s *Stage) Bare(ctx context.Context) (*Process, error) {
+	return s.start(ctx, s.Programs.Bare, "", "/ready", nil)
+}
+
+// start starts a program and waits until it is ready. Without the name of a variable the address is
+// its argument.
+func (s *Stage) start(ctx context.Context, path, addrVar, ready string, env map[string]string) (*Process, error) {
+	port, err := localserver.FreePort()
+	if err != nil {
+		return nil, err
+	}
+	p := &Process{Name: filepath.Base(path), Addr: "127.0.0.1:" + strconv.Itoa(port)}
+	spec := child.Spec{Path: path, Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, Dir: s.dir, Output: s.Log}
+	for name, value := range env {
+		spec.Env = append(spec.Env, name+"="+value)
+	}
+	if addrVar == "" {
+		spec.Args = []string{p.Addr}
+	} else {
+		spec.Env = append(spec.Env, addrVar+"="+p.Addr)
+	}
+	if p.proc, err = child.Start(spec); err != nil {
+		return nil, err
+	}
+	s.procs = append(s.procs, p)
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		_, err := get(ctx, "http://"+p.Addr+ready)
+		if err == nil {
+			return p, nil
+		}
+		if ended := p.Err(); ended != nil {
+			return nil, ended
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for %s: %w\n%s", p.Name, err, p.proc.Tail())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// Get reads a page of the process, such as /metrics.
+func (p *Process) Get(ctx context.Context, path string) (string, error) {
+	return get(ctx, "http://"+p.Addr+path)
+}
+
+func get(ctx context.Context, url string) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return "", fmt.Errorf("get %s: %w", url, err)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	resp, err := client.Do(req)
+	if err != nil {
+		return "", err // names the URL
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("get %s: %s: %.200s", url, resp.Status, b)
+	}
+	return string(b), err
+}
+
+// Script runs the floor of ingest and returns what it prints.
+func (s *Stage) Script(ctx context.Context, events, channels, body int) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, s.Programs.Script, "--redis", s.RedisURL(), "--events", strconv.Itoa(events),
+		"--channels", strconv.Itoa(channels), "--body", strconv.Itoa(body))
+	cmd.Stderr = s.Log
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("run the script floor: %w", err)
+	}
+	return out, nil
+}
+
+// Snapshot is what each process has used so far.
+type Snapshot map[string]Usage
+
+// Names of processes in a Snapshot, beside those of our programs.
+const (
+	Redis     = "redis"
+	Postgres  = "postgresql"
+	Generator = "generator"
+)
+
+// Snapshot looks at every process.
+func (s *Stage) Snapshot(ctx context.Context) (Snapshot, error) {
+	snap := Snapshot{}
+	var err error
+	if snap[Generator], err = UsageOf(os.Getpid()); err != nil {
+		return nil, err
+	}
+	if snap[Postgres], err = FamilyUsageOf(s.pgPid); err != nil {
+		return nil, err
+	}
+	if s.redis != nil {
+		pid, err := s.redisPid(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if snap[Redis], err = FamilyUsageOf(pid); err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range s.procs {
+		if err := p.Err(); err != nil {
+			return nil, err
+		}
+		u, err := UsageOf(p.Pid())
+		if err != nil {
+			return nil, err
+		}
+		sum := snap[p.Name]
+		snap[p.Name] = Usage{sum.CPUSeconds + u.CPUSeconds, sum.RSSBytes + u.RSSBytes}
+	}
+	return snap, nil
+}
+
+// Clear stops our programs and Redis. PostgreSQL stays.
+func (s *Stage) Clear() error {
+	var errs []error
+	for _, p := range s.procs {
+		errs = append(errs, p.proc.Kill())
+	}
+	s.procs = nil
+	return errors.Join(append(errs, s.stopRedis())...)
+}
+
+// Close stops everything and removes what it left.
+func (s *Stage) Close() error {
+	err := s.Clear()
+	if s.keys != nil {
+		s.keys.Close()
+	}
+	if s.pg != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		err = errors.Join(err, s.pg.Stop(ctx))
+	}
+	if s.dir != "" {
+		err = errors.Join(err, os.RemoveAll(s.dir))
+	}
+	return err
+}
+
+// raiseFiles lets this process, and by inheritance those it starts, open as many files as the system
+// allows.
+func raiseFiles() error {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("read the limit of open files: %w", err)
+	}
+	const wanted = 65536
+	if raised := (syscall.Rlimit{Cur: wanted, Max: max(limit.Max, wanted)}); limit.Max < wanted &&
+		syscall.Setrlimit(syscall.RLIMIT_NOFILE, &raised) == nil {
+		return nil // only root may raise the hard limit
+	}
+	limit.Cur = limit.Max
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("raise the limit of open files: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package swarm
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// poller waits for sockets and for one timer.
+type poller struct {
+	fd, timer int
+	events    [128]unix.EpollEvent
+}
+
+const (
+	readable = unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR
+	writable = unix.EPOLLOUT
+	timerID  = -1
+)
+
+func newPoller() (*poller, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("make a poller: %w", err)
+	}
+	timer, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("make a timer: %w", err), unix.Close(fd))
+	}
+	p := &poller{fd: fd, timer: timer}
+	if err := unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, timer, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: timerID}); err != nil {
+		return nil, errors.Join(fmt.Errorf("watch the timer: %w", err), p.close())
+	}
+	return p, nil
+}
+
+func (p *poller) close() error { return errors.Join(unix.Close(p.timer), unix.Close(p.fd)) }
+
+// wake makes wait return after d, once.
+func (p *poller) wake(d time.Duration) error {
+	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(max(int64(d), 1))}
+	return unix.TimerfdSettime(p.timer, 0, &spec, nil)
+}
+
+// wait calls ready for each connection with something to do, by its id.
+func (p *poller) wait(timeout time.Duration, ready func(id int, in, out bool)) error {
+	n, err := unix.EpollWait(p.fd, p.events[:], int(timeout/time.Millisecond))
+	if errors.Is(err, unix.EINTR) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("wait for sockets: %w", err)
+	}
+	for i := range n {
+		e := &p.events[i]
+		if e.Fd == timerID {
+			var expirations [8]byte
+			_, _ = unix.Read(p.timer, expirations[:]) // only to clear it
+			continue
+		}
+		ready(int(e.Fd), e.Events&readable != 0, e.Events&writable != 0)
+	}
+	return nil
+}
+
+// add watches fd under id.
+func (p *poller) add(fd, id int, out bool) error { return p.control(unix.EPOLL_CTL_ADD, fd, id, out) }
+
+// change says whether fd is also waited for to take more.
+func (p *poller) change(fd, id int, out bool) error {
+	return p.control(unix.EPOLL_CTL_MOD, fd, id, out)
+}
+
+func (p *poller) control(op, fd, id int, out bool) error {
+	e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP, Fd: int32(id)}
+	if out {
+		e.Events |= unix.EPOLLOUT
+	}
+	return unix.EpollCtl(p.fd, op, fd, &e)
+}
+
+// connect begins to connect a new socket; it is connected when it can be written.
+func connect(to [4]byte, port int) (fd int, err error) {
+	fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("make a socket: %w", err)
+	}
+	err = errors.Join(
+		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1),
+		// Closing resets: no thousands of ports in TIME_WAIT after a run.
+		unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}),
+	)
+	if err == nil {
+		if err = unix.Connect(fd, &unix.SockaddrInet4{Port: port, Addr: to}); errors.Is(err, unix.EINPROGRESS) {
+			err = nil
+		}
+	}
+	if err != nil {
+		return -1, errors.Join(fmt.Errorf("connect: %w", err), unix.Close(fd))
+	}
+	return fd, nil
+}
+
+// connected returns how connecting ended.
+func connected(fd int) error {
+	code, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err == nil && code != 0 {
+		err = syscall.Errno(code)
+	}
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	return nil
+}

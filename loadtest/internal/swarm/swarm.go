@@ -1,0 +1,477 @@
+// Package swarm is thousands of WebSocket clients on one thread.
+//
+// All of it runs in the goroutine that calls Run: sockets are read into one shared buffer as epoll
+// reports them, frames are parsed where they lie, and what is received is counted at once. A
+// connection costs some hundred bytes and no goroutine, so that the generator takes little of the
+// machine that it shares with what it measures. Sends are paced by a timer in the same loop.
+package swarm
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"parley.chat/loadtest/internal/stats"
+	"parley.chat/loadtest/internal/wire"
+)
+
+type state uint8
+
+const (
+	closed state = iota
+	connecting
+	upgrading
+	open
+)
+
+// Conn is one client.
+type Conn struct {
+	ID      int
+	Channel int   // what it is about is the scenario's business
+	Next    int64 // the seq that must come next; 0: whatever comes first is right
+	Got     int64 // events received since it was dialled
+	Greeted bool  // hello has come
+
+	request []byte
+	rest    []byte // of a frame that is not whole yet
+	out     []byte // what the socket has not taken
+	fd      int
+	state   state
+}
+
+// Open reports whether the WebSocket is open.
+func (c *Conn) Open() bool { return c.state == open }
+
+// Tally is what the clients have seen since it was reset.
+type Tally struct {
+	Deliveries int64 // events, each once per connection
+	Frames     int64 // WebSocket messages
+	Bytes      int64
+	Holes      int64 // seqs passed over
+	Repeats    int64 // seqs seen again
+	Acks       int64
+	Errors     int64 // error frames, broken streams, failed connections
+	FirstError string
+	Closes     map[int]int // by close code; 0: without one
+	Latency    stats.Histogram
+	AckLatency stats.Histogram
+}
+
+// Loop runs the clients. It is not safe for concurrent use.
+type Loop struct {
+	Conns []*Conn
+	Tally Tally
+
+	// What a scenario wants to hear of. now is the time as Now has it. They may send.
+	OnOpen  func(c *Conn)
+	OnAck   func(c *Conn, now int64)
+	OnEvent func(c *Conn) // after the events of a frame were counted
+
+	poll   *poller
+	base   time.Time
+	addr   [4]byte
+	port   int
+	buf    []byte
+	cache  wire.Cache
+	pace   pace
+	opened int // connections that are open now
+	sick   error
+}
+
+// pace is a series of sends, each at its time.
+type pace struct {
+	next, every int64
+	left        int
+	send        func(i int, due int64)
+	i           int
+}
+
+// New returns a loop without connections.
+func New() (*Loop, error) {
+	p, err := newPoller()
+	if err != nil {
+		return nil, err
+	}
+	l := &Loop{poll: p, base: time.Now(), buf: make([]byte, 512<<10)}
+	l.Reset()
+	return l, nil
+}
+
+// Aim sets the server that is dialled from now on.
+func (l *Loop) Aim(addr string) error {
+	a, err := netip.ParseAddrPort(addr)
+	if err != nil || !a.Addr().Is4() {
+		return fmt.Errorf("aim at %q: not an IPv4 address with a port", addr)
+	}
+	l.addr, l.port = a.Addr().As4(), int(a.Port())
+	return nil
+}
+
+// Close closes every connection and the loop.
+func (l *Loop) Close() error {
+	for _, c := range l.Conns {
+		l.Drop(c)
+	}
+	return l.poll.close()
+}
+
+// Reset begins a new tally.
+func (l *Loop) Reset() { l.Tally = Tally{Closes: map[int]int{}} }
+
+// Now is the time in nanoseconds since 1970, by the monotonic clock. It has 19 digits.
+func (l *Loop) Now() int64 { return l.base.UnixNano() + int64(time.Since(l.base)) }
+
+// Add makes a client that will open with the given request. It does not dial.
+func (l *Loop) Add(channel int, request []byte) *Conn {
+	c := &Conn{ID: len(l.Conns), Channel: channel, request: request, fd: -1}
+	l.Conns = append(l.Conns, c)
+	return c
+}
+
+// Ask replaces the request that c opens with when it is dialled next.
+func (c *Conn) Ask(request []byte) { c.request = request }
+
+// Dial begins to open c, anew if it is open.
+func (l *Loop) Dial(c *Conn) error {
+	l.Drop(c)
+	fd, err := connect(l.addr, l.port)
+	if err != nil {
+		return err
+	}
+	c.fd, c.state, c.Greeted, c.Got, c.rest, c.out = fd, connecting, false, 0, nil, nil
+	if err := l.poll.add(fd, c.ID, true); err != nil {
+		return fmt.Errorf("watch a socket: %w", err)
+	}
+	return nil
+}
+
+// Opened returns how many connections are open.
+func (l *Loop) Opened() int { return l.opened }
+
+// Drop closes c at once, from our side; the tally does not count it.
+func (l *Loop) Drop(c *Conn) {
+	if c.state == closed {
+		return
+	}
+	if c.state == open {
+		l.opened--
+	}
+	_ = syscall.Close(c.fd) // nothing is left to be lost
+	c.state, c.fd, c.rest, c.out = closed, -1, nil, nil
+}
+
+// DialAll opens the connections, so many at a time, and waits until each is ready: greeted, or open
+// where the server says no hello.
+func (l *Loop) DialAll(ctx context.Context, conns []*Conn, atOnce int, greeted bool, patience time.Duration) error {
+	faults := l.Tally.Errors
+	ready := func(c *Conn) bool { return c.state == open && (c.Greeted || !greeted) }
+	next, waiting := 0, []*Conn(nil)
+	var dialErr error
+	err := l.Run(ctx, patience, func() bool {
+		still := waiting[:0]
+		for _, c := range waiting {
+			if !ready(c) {
+				still = append(still, c)
+			}
+		}
+		waiting = still
+		for ; next < len(conns) && len(waiting) < atOnce && dialErr == nil; next++ {
+			dialErr = l.Dial(conns[next])
+			waiting = append(waiting, conns[next])
+		}
+		return dialErr != nil || l.Tally.Errors > faults || next == len(conns) && len(waiting) == 0
+	})
+	switch {
+	case err != nil:
+		return err
+	case dialErr != nil:
+		return dialErr
+	case l.Tally.Errors > faults:
+		return fmt.Errorf("open %d connections: %s", len(conns), l.Tally.FirstError)
+	case next < len(conns) || len(waiting) > 0:
+		return fmt.Errorf("open %d connections: %d are not ready after %v", len(conns), len(conns)-next+len(waiting), patience)
+	}
+	return nil
+}
+
+// Pace sends n times at a fixed rate from now on, whatever comes back. send is given the time at which
+// it was due. A pace that was under way ends.
+func (l *Loop) Pace(n int, every time.Duration, send func(i int, due int64)) {
+	l.pace = pace{next: l.Now() + int64(every), every: int64(every), left: n, send: send}
+	l.arm()
+}
+
+// Unsent returns how many sends the pace has left.
+func (l *Loop) Unsent() int { return l.pace.left }
+
+func (l *Loop) arm() {
+	if l.pace.left > 0 {
+		l.fail(l.poll.wake(time.Duration(l.pace.next - l.Now())))
+	}
+}
+
+// sendDue makes the sends whose time has come.
+func (l *Loop) sendDue(now int64) {
+	p := &l.pace
+	if p.left == 0 || now < p.next {
+		return
+	}
+	for p.left > 0 && now >= p.next {
+		due := p.next
+		p.next += p.every
+		p.left--
+		p.send(p.i, due)
+		p.i++
+	}
+	l.arm()
+}
+
+// fail notes the first fault of the loop itself; Run returns it.
+func (l *Loop) fail(err error) {
+	if err != nil && l.sick == nil {
+		l.sick = err
+	}
+}
+
+// Run handles what comes until done reports true, time is over, or ctx ends, which is an error.
+func (l *Loop) Run(ctx context.Context, atMost time.Duration, done func() bool) error {
+	end := l.Now() + int64(atMost)
+	for l.sick == nil {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("load interrupted: %w", err)
+		}
+		if done() {
+			return nil
+		}
+		left := end - l.Now()
+		if left <= 0 {
+			return nil
+		}
+		if err := l.poll.wait(min(time.Duration(left)+time.Millisecond, 50*time.Millisecond), l.ready); err != nil {
+			return err
+		}
+		l.sendDue(l.Now())
+	}
+	return l.sick
+}
+
+// ready handles one connection that the poller reports.
+func (l *Loop) ready(id int, in, out bool) {
+	c := l.Conns[id]
+	if c.state == connecting && (out || in) {
+		if err := connected(c.fd); err != nil {
+			l.lost(c, 0, err)
+			return
+		}
+		c.state = upgrading
+		l.fail(l.poll.change(c.fd, id, false))
+		l.Write(c, c.request)
+		return
+	}
+	if out && c.state != closed {
+		l.flush(c)
+	}
+	if in && c.state != closed {
+		l.read(c)
+	}
+}
+
+// lost notes that a connection has ended from the other side.
+func (l *Loop) lost(c *Conn, code int, err error) {
+	l.Drop(c)
+	l.Tally.Closes[code]++
+	if err != nil {
+		l.fault(fmt.Sprintf("connection %d: %v", c.ID, err))
+	}
+}
+
+func (l *Loop) fault(text string) {
+	l.Tally.Errors++
+	if l.Tally.FirstError == "" {
+		l.Tally.FirstError = text
+	}
+}
+
+// Write sends b, now or when the socket takes it.
+func (l *Loop) Write(c *Conn, b []byte) {
+	if c.state == closed {
+		return
+	}
+	if len(c.out) == 0 {
+		n, err := syscall.Write(c.fd, b)
+		switch {
+		case err == nil && n == len(b):
+			return
+		case err == nil:
+			b = b[n:]
+		case !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR):
+			l.lost(c, 0, err)
+			return
+		}
+		l.fail(l.poll.change(c.fd, c.ID, true))
+	}
+	c.out = append(c.out, b...)
+}
+
+func (l *Loop) flush(c *Conn) {
+	b := c.out
+	c.out = nil
+	if len(b) > 0 {
+		l.Write(c, b)
+	}
+	if len(c.out) == 0 && c.state != closed {
+		l.fail(l.poll.change(c.fd, c.ID, false))
+	}
+}
+
+// read takes what the socket has, once: the poller reports it again if there is more, and the others
+// have their turn meanwhile.
+func (l *Loop) read(c *Conn) {
+	had := copy(l.buf, c.rest)
+	if had == len(l.buf) {
+		l.lost(c, 0, errors.New("a frame is larger than the buffer"))
+		return
+	}
+	n, err := syscall.Read(c.fd, l.buf[had:])
+	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EINTR) {
+		return
+	}
+	if err != nil || n == 0 {
+		l.lost(c, 0, errors.Join(err, errIf(c.state == upgrading, "closed before the upgrade")))
+		return
+	}
+	now := l.Now()
+	l.Tally.Bytes += int64(n)
+	b := l.buf[:had+n]
+	if c.state == upgrading {
+		if b = l.upgraded(c, b); b == nil {
+			return
+		}
+	}
+	if b = l.frames(c, b, now); c.state == closed {
+		return
+	}
+	if len(b) > 0 {
+		c.rest = append(c.rest[:0], b...)
+	} else if cap(c.rest) > 4<<10 {
+		c.rest = nil
+	} else {
+		c.rest = c.rest[:0]
+	}
+	l.sendDue(now)
+}
+
+func errIf(cond bool, text string) error {
+	if cond {
+		return errors.New(text)
+	}
+	return nil
+}
+
+// upgraded takes the answer to the upgrade off b; nil while it is not whole, or not what we want.
+func (l *Loop) upgraded(c *Conn, b []byte) []byte {
+	end := bytes.Index(b, []byte("\r\n\r\n"))
+	switch {
+	case end < 0:
+		c.rest = append(c.rest[:0], b...)
+		return nil
+	case !bytes.HasPrefix(b, []byte("HTTP/1.1 101 ")):
+		line, _, _ := bytes.Cut(b, []byte("\r\n"))
+		l.lost(c, 0, fmt.Errorf("upgrade refused: %s", line))
+		return nil
+	}
+	c.state = open
+	l.opened++
+	if l.OnOpen != nil {
+		l.OnOpen(c)
+	}
+	return b[end+4:]
+}
+
+// frames handles the whole frames at the front of b and returns the rest.
+func (l *Loop) frames(c *Conn, b []byte, now int64) []byte {
+	for c.state == open {
+		f, size, err := wire.Parse(b)
+		if err != nil {
+			l.lost(c, 0, err)
+			return nil
+		}
+		if size == 0 {
+			return b
+		}
+		b = b[size:]
+		switch f.Op {
+		case wire.Text:
+			if !f.Fin {
+				l.lost(c, 0, errors.New("a fragmented message"))
+				return nil
+			}
+			l.Tally.Frames++
+			l.text(c, f.Payload, now)
+		case wire.Ping:
+			l.Write(c, wire.AppendFrame(nil, wire.Pong, f.Payload))
+		case wire.Close:
+			l.lost(c, wire.CloseCode(f.Payload), nil)
+		}
+	}
+	return nil
+}
+
+// text counts one WebSocket message.
+func (l *Loop) text(c *Conn, payload []byte, now int64) {
+	if wire.KindOf(payload) == wire.Message {
+		if run := l.cache.Run(payload); run.Whole {
+			l.events(c, run.First, run.Stamps, now)
+			return
+		}
+	}
+	var stamp [1]int64
+	for len(payload) > 0 {
+		var object []byte
+		object, payload = wire.Next(payload)
+		switch wire.KindOf(object) {
+		case wire.Message:
+			stamp[0] = wire.Stamp(object)
+			l.events(c, wire.Seq(object), stamp[:], now)
+		case wire.Ack:
+			l.Tally.Acks++
+			l.Tally.AckLatency.Add(now - wire.Ref(object))
+			if l.OnAck != nil {
+				l.OnAck(c, now)
+			}
+		case wire.Hello:
+			c.Greeted = true
+		case wire.Error:
+			l.fault(string(object))
+		}
+	}
+}
+
+// events counts a run of events.
+func (l *Loop) events(c *Conn, first int64, stamps []int64, now int64) {
+	t := &l.Tally
+	switch {
+	case c.Next == 0 || first == c.Next:
+	case first > c.Next:
+		t.Holes += first - c.Next
+	default:
+		again := min(c.Next-first, int64(len(stamps)))
+		t.Repeats += again
+		stamps, first = stamps[again:], c.Next
+	}
+	c.Next = first + int64(len(stamps))
+	c.Got += int64(len(stamps))
+	t.Deliveries += int64(len(stamps))
+	for _, s := range stamps {
+		if s > 0 { // one of ours
+			t.Latency.Add(now - s)
+		}
+	}
+	if l.OnEvent != nil {
+		l.OnEvent(c)
+	}
+}

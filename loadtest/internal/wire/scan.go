@@ -1,0 +1,130 @@
+package wire
+
+import (
+	"bytes"
+)
+
+// Kind is what a server's object is, as far as a load generator cares.
+type Kind uint8
+
+// The kinds of objects.
+const (
+	Other Kind = iota
+	Message
+	Ack
+	Hello
+	Subscribed
+	Error
+)
+
+var kinds = []struct {
+	prefix []byte
+	kind   Kind
+}{
+	{[]byte(`{"type":"message"`), Message},
+	{[]byte(`{"type":"ack"`), Ack},
+	{[]byte(`{"type":"hello"`), Hello},
+	{[]byte(`{"type":"subscribed"`), Subscribed},
+	{[]byte(`{"type":"error"`), Error},
+}
+
+// KindOf tells what an object is by its beginning.
+func KindOf(object []byte) Kind {
+	for i := range kinds {
+		if bytes.HasPrefix(object, kinds[i].prefix) {
+			return kinds[i].kind
+		}
+	}
+	return Other
+}
+
+var (
+	seqMark  = []byte(`,"seq":`)
+	bodyMark = []byte(`"body":"`)
+	refMark  = []byte(`"ref":"`)
+)
+
+// Seq returns the seq of an object, 0 if it has none. A mark inside a body cannot be taken for one: its
+// quotes are escaped.
+func Seq(object []byte) int64 { return number(object, seqMark) }
+
+// Stamp returns the digits that an object's body begins with, 0 if it begins with none.
+func Stamp(object []byte) int64 { return number(object, bodyMark) }
+
+// Ref returns the digits that an object's ref begins with, 0 if it begins with none.
+func Ref(object []byte) int64 { return number(object, refMark) }
+
+func number(object, mark []byte) (n int64) {
+	i := bytes.Index(object, mark)
+	if i < 0 {
+		return 0
+	}
+	for _, c := range object[i+len(mark):] {
+		if c < '0' || c > '9' {
+			break
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return n
+}
+
+// Next cuts the first object off a text frame's payload; objects are joined by newlines.
+func Next(payload []byte) (object, rest []byte) {
+	if i := bytes.IndexByte(payload, '\n'); i >= 0 {
+		return payload[:i], payload[i+1:]
+	}
+	return payload, nil
+}
+
+// Run is the messages of one payload: a run of seqs, and the stamp of each.
+type Run struct {
+	First  int64
+	Stamps []int64
+	// Whole reports that the payload is nothing but messages with consecutive seqs.
+	Whole bool
+}
+
+// ParseRun reads a payload of messages into r, whose memory it uses again.
+func ParseRun(payload []byte, r *Run) {
+	r.First, r.Stamps, r.Whole = 0, r.Stamps[:0], true
+	for len(payload) > 0 {
+		var object []byte
+		object, payload = Next(payload)
+		if KindOf(object) != Message {
+			r.Whole = false
+			return
+		}
+		seq := Seq(object)
+		if len(r.Stamps) == 0 {
+			r.First = seq
+		}
+		if seq == 0 || seq != r.First+int64(len(r.Stamps)) {
+			r.Whole = false
+			return
+		}
+		r.Stamps = append(r.Stamps, Stamp(object))
+	}
+	r.Whole = len(r.Stamps) > 0
+}
+
+// Cache remembers the runs of payloads seen lately. A message goes to many connections as the same
+// bytes: comparing them is several times cheaper than scanning them again.
+type Cache struct {
+	slots [256]cached
+}
+
+type cached struct {
+	payload []byte
+	run     Run
+}
+
+// Run returns the run of a payload that begins with a message. It holds until the next call.
+func (c *Cache) Run(payload []byte) *Run {
+	head, _ := Next(payload)
+	s := &c.slots[uint(Seq(head))%uint(len(c.slots))]
+	if !bytes.Equal(s.payload, payload) {
+		s.payload = append(s.payload[:0], payload...)
+		ParseRun(s.payload, &s.run)
+	}
+	return &s.run
+}

@@ -1,0 +1,114 @@
+// Package wire is as much of WebSocket and of Parley's frames as a load generator needs: it builds the
+// frames of a client, takes those of a server apart, and finds seqs and time stamps in them by looking
+// for bytes, without decoding JSON.
+package wire
+
+import (
+	"encoding/binary"
+	"errors"
+	"strconv"
+)
+
+// The opcodes of RFC 6455 that a server sends.
+const (
+	Continuation = 0x0
+	Text         = 0x1
+	Binary       = 0x2
+	Close        = 0x8
+	Ping         = 0x9
+	Pong         = 0xA
+)
+
+// maxPayload bounds a server's frame: more is a broken stream, not a frame.
+const maxPayload = 16 << 20
+
+// The faults of a stream that Parse reports.
+var (
+	ErrMasked   = errors.New("wire: the server masks its frames")
+	ErrReserved = errors.New("wire: reserved bits are set")
+	ErrTooLarge = errors.New("wire: the frame is too large")
+)
+
+// Frame is a server's frame. Payload points into what was parsed.
+type Frame struct {
+	Op      byte
+	Fin     bool
+	Payload []byte
+}
+
+// Parse takes the first frame off b. size is what it takes of b, 0 while it is not whole.
+func Parse(b []byte) (f Frame, size int, err error) {
+	if len(b) < 2 {
+		return Frame{}, 0, nil
+	}
+	if b[0]&0x70 != 0 {
+		return Frame{}, 0, ErrReserved
+	}
+	if b[1]&0x80 != 0 {
+		return Frame{}, 0, ErrMasked
+	}
+	head, length := 2, uint64(b[1])
+	switch length {
+	case 126:
+		if len(b) < 4 {
+			return Frame{}, 0, nil
+		}
+		head, length = 4, uint64(binary.BigEndian.Uint16(b[2:]))
+	case 127:
+		if len(b) < 10 {
+			return Frame{}, 0, nil
+		}
+		head, length = 10, binary.BigEndian.Uint64(b[2:])
+	}
+	if length > maxPayload {
+		return Frame{}, 0, ErrTooLarge
+	}
+	size = head + int(length)
+	if len(b) < size {
+		return Frame{}, 0, nil
+	}
+	return Frame{Op: b[0] & 0xF, Fin: b[0]&0x80 != 0, Payload: b[head:size:size]}, size, nil
+}
+
+// AppendFrame appends a client's frame. Its masking key is zero, which a server must take and which
+// leaves the payload as it is: a real client must not do that.
+func AppendFrame(dst []byte, op byte, payload []byte) []byte {
+	dst = append(dst, 0x80|op)
+	switch n := len(payload); {
+	case n < 126:
+		dst = append(dst, 0x80|byte(n))
+	case n < 1<<16:
+		dst = binary.BigEndian.AppendUint16(append(dst, 0x80|126), uint16(n))
+	default:
+		dst = binary.BigEndian.AppendUint64(append(dst, 0x80|127), uint64(n))
+	}
+	return append(append(dst, 0, 0, 0, 0), payload...)
+}
+
+// Upgrade returns the request that opens a WebSocket. Without a token it carries none.
+func Upgrade(host, path, token string) []byte {
+	b := "GET " + path + " HTTP/1.1\r\nHost: " + host +
+		"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: cGFybGV5LWxvYWQtdGVzdA==\r\n"
+	if token != "" {
+		b += "Authorization: Bearer " + token + "\r\n"
+	}
+	return []byte(b + "\r\n")
+}
+
+// CloseCode returns the code of a close frame's payload, 1005 where it has none.
+func CloseCode(payload []byte) int {
+	if len(payload) < 2 {
+		return 1005
+	}
+	return int(binary.BigEndian.Uint16(payload))
+}
+
+// AppendPadded appends n in decimal, with zeros before it up to width digits.
+func AppendPadded(dst []byte, n int64, width int) []byte {
+	var digits [20]byte
+	d := strconv.AppendInt(digits[:0], n, 10)
+	for range width - len(d) {
+		dst = append(dst, '0')
+	}
+	return append(dst, d...)
+}
