@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"parley.chat/internal/redisclient"
+	"parley.chat/internal/testkit"
 	"parley.chat/internal/testkit/redistest"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
@@ -22,7 +23,7 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.Redialing()) }
 
 // patience bounds what is waited for; a test that passes does not use it up.
 const patience = 30 * time.Second

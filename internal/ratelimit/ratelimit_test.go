@@ -15,7 +15,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.Redialing()) }
 
 func start(t *testing.T, s *redistest.Server, cfg ratelimit.Config) *ratelimit.Limiter {
 	t.Helper()

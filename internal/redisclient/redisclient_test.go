@@ -14,11 +14,12 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
+	"parley.chat/internal/testkit"
 	"parley.chat/internal/testkit/redistest"
 	"parley.chat/shared-contracts/rediskey"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.Redialing()) }
 
 var silent = slog.New(slog.NewTextHandler(io.Discard, nil))
 

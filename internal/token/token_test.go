@@ -12,10 +12,12 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"go.uber.org/goleak"
 
+	"parley.chat/internal/testkit"
+
 	"parley.chat/shared-contracts/chat"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.Redialing()) }
 
 func newKey(t testing.TB) SigningKey {
 	t.Helper()

@@ -25,6 +25,7 @@ import (
 	"go.uber.org/goleak"
 
 	"parley.chat/internal/localserver"
+	"parley.chat/internal/testkit"
 	migrations "parley.chat/shared-migrations"
 )
 
@@ -57,7 +58,7 @@ func Main(m *testing.M, leaks ...goleak.Option) {
 		code = max(code, 1)
 	}
 	if code == 0 {
-		if err := goleak.Find(leaks...); err != nil {
+		if err := goleak.Find(append(leaks, testkit.Redialing())...); err != nil {
 			fmt.Fprintln(os.Stderr, "goleak:", err)
 			code = 1
 		}

@@ -13,7 +13,7 @@ import (
 	"parley.chat/internal/testkit/redistest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.Redialing()) }
 
 func TestServer_keepsWhatItAnswered(t *testing.T) {
 	t.Parallel()

@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"parley.chat/internal/localserver"
 	"parley.chat/loadtest/internal/scenario"
@@ -27,7 +26,7 @@ type Bench struct {
 	Runs  int      `default:"3" help:"Runs of each; the tables hold medians."`
 	Noise float64  `default:"0.15" help:"By how much floors may be off their median before that run is repeated."`
 	Again int      `default:"3" help:"How often runs of one scenario are repeated at most."`
-	Only  []string `help:"Only these: idle, fanout, many-channels, ingest, ingest-always, storm."`
+	Only  []string `enum:"idle,fanout,many-channels,ingest,ingest-always,storm" help:"Only these: ${enum}."`
 	Out   string   `default:"docs/benchmarks.md" help:"The page whose tables are written; the results go beside it, as .json."`
 
 	Idle         scenario.Idle         `embed:"" prefix:"idle-"`
@@ -69,8 +68,6 @@ func (b *Bench) duels() []duel {
 // Report is what a bench found.
 type Report struct {
 	Machine Machine                       `json:"machine"`
-	Began   time.Time                     `json:"began"`
-	Ended   time.Time                     `json:"ended"`
 	Rows    []Row                         `json:"rows"`
 	Results map[string][]*scenario.Result `json:"results"` // by scenario, floors with a slash
 	Noisy   []string                      `json:"noisy,omitempty"`
@@ -79,7 +76,7 @@ type Report struct {
 // Run runs the bench and writes the page, after each scenario: what was measured is not lost when a
 // later one fails. With Only the results of the others stay as they are.
 func (b *Bench) Run(ctx context.Context, s *stage.Stage, say io.Writer) error {
-	r := &Report{Machine: machine(), Began: time.Now().UTC().Round(time.Second), Results: map[string][]*scenario.Result{}}
+	r := &Report{Machine: machine(), Results: map[string][]*scenario.Result{}}
 	if len(b.Only) > 0 {
 		if err := r.adopt(b.Out); err != nil {
 			return err
@@ -92,7 +89,6 @@ func (b *Bench) Run(ctx context.Context, s *stage.Stage, say io.Writer) error {
 		if err := b.fight(ctx, s, say, d, r); err != nil {
 			return err
 		}
-		r.Ended = time.Now().UTC().Round(time.Second)
 		r.Rows = rows(r.Results)
 		if err := r.write(b.Out); err != nil {
 			return err
@@ -115,7 +111,7 @@ func (r *Report) adopt(page string) error {
 		return fmt.Errorf("read the results of the last bench: %w", err)
 	}
 	if len(old.Results) > 0 {
-		r.Began, r.Results, r.Noisy = old.Began, old.Results, old.Noisy
+		r.Results, r.Noisy = old.Results, old.Noisy
 	}
 	return nil
 }
@@ -132,6 +128,7 @@ func (b *Bench) fight(ctx context.Context, s *stage.Stage, say io.Writer, d duel
 	}
 	round := func(i int) error {
 		for _, one := range all {
+			load := loadAverage()
 			fmt.Fprintf(say, "%s %d\n", one.key, i+1)
 			result, err := one.what.Run(ctx, scenario.Env{Stage: s, Target: one.target, Say: say})
 			if err != nil {
@@ -140,6 +137,7 @@ func (b *Bench) fight(ctx context.Context, s *stage.Stage, say io.Writer, d duel
 			if err := result.Clean(); err != nil {
 				fmt.Fprintf(say, "  not clean: %v\n", err)
 			}
+			result.Load = load
 			got[one.key][i] = result
 		}
 		return nil

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"parley.chat/loadtest/internal/scenario"
 	"parley.chat/loadtest/internal/stats"
@@ -33,19 +34,11 @@ func splice(page, tables string) (string, error) {
 // markdown is the tables of a report.
 func (r *Report) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s to %s UTC on %s; load average %s before the first run.\n\n",
-		r.Began.Format("2006-01-02 15:04"), r.Ended.Format("15:04"), r.Machine, r.Machine.Load)
-	b.WriteString("| scenario | figure | floor | Parley | ratio | bar | |\n| --- | --- | ---: | ---: | ---: | --- | --- |\n")
+	b.WriteString(r.provenance())
+	b.WriteString("| scenario | figure | floor | Parley | ratio | of the runs | bar | |\n| --- | --- | ---: | ---: | ---: | --- | --- | --- |\n")
 	for _, row := range r.Rows {
-		verdict := ""
-		if row.Bar != "" {
-			verdict = "misses"
-			if row.Met {
-				verdict = "holds"
-			}
-		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n",
-			row.Scenario, row.Figure, amount(row.Floor, row.Unit, "–"), amount(row.Value, row.Unit, "0"), amount(row.Ratio, "×", "–"), row.Bar, verdict)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", row.Scenario, row.Figure, amount(row.Floor, row.Unit, "–"),
+			amount(row.Value, row.Unit, "0"), amount(row.Ratio, "×", "–"), row.spread(), row.Bar, row.verdict())
 	}
 	b.WriteString("\nWhat each process used: CPU-seconds per million deliveries, for `idle` the KiB per connection by which it has grown, and its memory in the end:\n\n")
 	b.WriteString("| scenario | process | CPU-s/M | KiB/connection | MiB |\n| --- | --- | ---: | ---: | ---: |\n")
@@ -56,6 +49,60 @@ func (r *Report) markdown() string {
 		fmt.Fprintf(&b, "\nThe machine was not quiet: the floors of %s stayed apart after all repeats.\n", strings.Join(r.Noisy, ", "))
 	}
 	return b.String()
+}
+
+// provenance says where and when the results were measured, and how busy the machine was.
+func (r *Report) provenance() string {
+	var first, last time.Time
+	var loads []float64
+	for _, results := range r.Results {
+		for _, one := range results {
+			if first.IsZero() || one.Started.Before(first) {
+				first = one.Started
+			}
+			if one.Started.After(last) {
+				last = one.Started
+			}
+			if one.Load > 0 {
+				loads = append(loads, one.Load)
+			}
+		}
+	}
+	text := fmt.Sprintf("Runs from %s to %s UTC on %s", first.Format("2006-01-02 15:04"), last.Format("2006-01-02 15:04"), r.Machine)
+	if len(loads) > 0 {
+		text += fmt.Sprintf("; load average before a run %.1f to %.1f", slices.Min(loads), slices.Max(loads))
+	}
+	return text + ".\n\n"
+}
+
+// spread is the ratios of the single runs, or their values where there is no floor.
+func (r Row) spread() string {
+	if len(r.Runs) == 0 || slices.Min(r.Runs) == slices.Max(r.Runs) {
+		return ""
+	}
+	unit := r.Unit
+	if r.Ratio != 0 {
+		unit = "×"
+	}
+	return fmt.Sprintf("%s – %s", amount(slices.Min(r.Runs), "", "0"), amount(slices.Max(r.Runs), unit, "0"))
+}
+
+// verdict says whether the medians hold the bar and, where the runs differ in that, how many do.
+func (r Row) verdict() string {
+	if r.Bar == "" {
+		return ""
+	}
+	text := "misses"
+	if r.Met {
+		text = "holds"
+	}
+	if r.Holding > 0 && r.Holding < len(r.Runs) {
+		text += fmt.Sprintf(" (in %d of %d runs)", r.Holding, len(r.Runs))
+		if !r.Met {
+			text = fmt.Sprintf("misses (holds in %d of %d runs)", r.Holding, len(r.Runs))
+		}
+	}
+	return text
 }
 
 func (r *Report) costs(b *strings.Builder, key string) {
@@ -99,7 +146,6 @@ type Machine struct {
 	RAM   string `json:"ram"`
 	OS    string `json:"os"`
 	Go    string `json:"go"`
-	Load  string `json:"load_average"`
 }
 
 func (m Machine) String() string {
@@ -107,11 +153,17 @@ func (m Machine) String() string {
 }
 
 func machine() Machine {
-	m := Machine{Cores: runtime.NumCPU(), Go: runtime.Version(), OS: "Linux " + word("/proc/sys/kernel/osrelease", 0), Load: word("/proc/loadavg", 0)}
+	m := Machine{Cores: runtime.NumCPU(), Go: runtime.Version(), OS: "Linux " + word("/proc/sys/kernel/osrelease", 0)}
 	m.Model = after("/proc/cpuinfo", "model name")
 	kib, _ := strconv.Atoi(strings.TrimSuffix(after("/proc/meminfo", "MemTotal"), " kB")) // 0 where it is not told
 	m.RAM = fmt.Sprintf("%.0f GiB", float64(kib)/(1<<20))
 	return m
+}
+
+// loadAverage is how many threads have wanted a core in the last minute, 0 where it is not told.
+func loadAverage() float64 {
+	v, _ := strconv.ParseFloat(word("/proc/loadavg", 0), 64)
+	return v
 }
 
 // word returns a word of a small file, empty if it cannot be read.

@@ -1,6 +1,8 @@
 package report
 
 import (
+	"cmp"
+
 	"parley.chat/loadtest/internal/scenario"
 	"parley.chat/loadtest/internal/stats"
 )
@@ -12,9 +14,12 @@ type Row struct {
 	Unit     string  `json:"unit"`
 	Floor    float64 `json:"floor,omitempty"`
 	Value    float64 `json:"value"`
-	Ratio    float64 `json:"ratio,omitempty"`
-	Bar      string  `json:"bar,omitempty"`
-	Met      bool    `json:"met"` // true without a bar
+	Ratio    float64 `json:"ratio,omitempty"` // of the medians
+	// Runs is the ratio of each run to its own floor, or its value where there is no floor.
+	Runs    []float64 `json:"runs,omitempty"`
+	Bar     string    `json:"bar,omitempty"`
+	Met     bool      `json:"met"`               // by the medians; true without a bar
+	Holding int       `json:"holding,omitempty"` // how many of Runs hold the bar
 }
 
 // values returns a figure of each result.
@@ -104,9 +109,20 @@ func rows(results map[string][]*scenario.Result) (filled []Row) {
 		if floorOf == nil {
 			floorOf = rule.value
 		}
-		if floor := results[rule.floor]; len(floor) > 0 {
-			row.Floor = stats.Round(stats.MedianOf(values(floor, floorOf)), 3)
-			row.Ratio = stats.Round(medianRatio(values(got, rule.value), values(floor, floorOf)), 3)
+		runs, floors := values(got, rule.value), values(results[rule.floor], floorOf)
+		if floor := stats.MedianOf(floors); floor != 0 {
+			row.Floor = stats.Round(floor, 3)
+			row.Ratio = stats.Round(stats.MedianOf(runs)/floor, 3)
+		}
+		for i, v := range runs {
+			ratio := 0.0
+			if i < len(floors) && floors[i] != 0 {
+				ratio = v / floors[i]
+			}
+			row.Runs = append(row.Runs, stats.Round(cmp.Or(ratio, v), 3))
+			if rule.met != nil && rule.met(v, ratio) {
+				row.Holding++
+			}
 		}
 		if rule.met != nil {
 			row.Met = rule.met(row.Value, row.Ratio)
@@ -123,16 +139,4 @@ func rows(results map[string][]*scenario.Result) (filled []Row) {
 		}
 	}
 	return filled
-}
-
-// medianRatio is the median of the ratios of runs with their own floors: what disturbs a run disturbs
-// its floor too.
-func medianRatio(values, floors []float64) float64 {
-	var ratios []float64
-	for i := range min(len(values), len(floors)) {
-		if floors[i] != 0 {
-			ratios = append(ratios, values[i]/floors[i])
-		}
-	}
-	return stats.MedianOf(ratios)
 }

@@ -48,6 +48,7 @@ type Result struct {
 	Target   string    `json:"target"`
 	Started  time.Time `json:"started"`
 	Settings any       `json:"settings"`
+	Load     float64   `json:"load_average,omitempty"` // of the machine, before: whoever runs a bench notes it
 
 	Connections int     `json:"connections"`
 	Seconds     float64 `json:"seconds"`

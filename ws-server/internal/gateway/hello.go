@@ -46,6 +46,7 @@ func (c *client) sayHello(ctx context.Context) error {
 	defer c.subscribing.Unlock()
 	c.mu.Lock()
 	c.watched = true
+	doubts := c.doubts
 	c.mu.Unlock()
 	if err := c.g.cfg.Feed.Watch(ctx, c.user); err != nil {
 		return err
@@ -65,6 +66,11 @@ func (c *client) sayHello(ctx context.Context) error {
 	heads, live, err := c.heads(ctx, list)
 	if err != nil {
 		return err
+	}
+	if c.only == nil && !c.subscribeAll {
+		for _, m := range list { // the client subscribes these next
+			c.believe(m.ChannelID, doubts)
+		}
 	}
 	summaries := make([]frame.ChannelSummary, len(list))
 	for i, m := range list {

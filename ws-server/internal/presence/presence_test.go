@@ -22,7 +22,7 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.Redialing()) }
 
 const (
 	partitions = 4
