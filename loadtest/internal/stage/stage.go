@@ -220,7 +220,7 @@ func (p *Process) Err() error {
 func (s *Stage) Gateway(ctx context.Context) (*Process, error) {
 	return s.start(ctx, s.Programs.WSServer, "WS_ADDR", "/readyz", map[string]string{
 		"DATABASE_URL": s.DatabaseURL(), "REDIS_URL": s.RedisURL(), "JWKS_URL": s.keys.URL,
-		"RATE_LIMIT": "off", "BACKLOG_BUDGET": "1000000000", "LOG_LEVEL": "warn",
+		"RATE_LIMIT": "off", "FRAME_RATE": "off", "BACKLOG_BUDGET": "1000000000", "LOG_LEVEL": "warn",
 	})
 }
 
