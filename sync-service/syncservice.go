@@ -31,7 +31,7 @@ import (
 // Config is the service's settings. Package config fills it from the environment.
 type Config struct {
 	Addr            string         `env:"SYNC_ADDR" envDefault:":8082" desc:"listen address of health and metrics"`
-	DatabaseURL     string         `env:"DATABASE_URL" envDefault:"postgres://parley:parley@localhost:5432/parley" desc:"PostgreSQL"`
+	DatabaseURL     string         `env:"DATABASE_URL" envDefault:"postgres://localhost:5432/parley" desc:"PostgreSQL"`
 	DatabaseRole    string         `env:"DATABASE_ROLE" envDefault:"parley_sync" desc:"role taken after login"`
 	RedisURL        string         `env:"REDIS_URL" envDefault:"redis://localhost:6379" desc:"Redis; several, comma-separated, for a Cluster"`
 	Partitions      int            `env:"STREAM_PARTITIONS" envDefault:"16" desc:"number of streams; fixed for a deployment"`

@@ -38,7 +38,7 @@ import (
 // Config is the service's settings.
 type Config struct {
 	Addr             string         `env:"WS_ADDR" envDefault:":8081" desc:"listen address"`
-	DatabaseURL      string         `env:"DATABASE_URL" envDefault:"postgres://127.0.0.1:5432/parley" desc:"PostgreSQL"`
+	DatabaseURL      string         `env:"DATABASE_URL" envDefault:"postgres://localhost:5432/parley" desc:"PostgreSQL"`
 	DatabaseRole     string         `env:"DATABASE_ROLE" envDefault:"parley_ws" desc:"role taken in PostgreSQL"`
 	DatabaseMaxConns int            `env:"DATABASE_MAX_CONNS" envDefault:"10" desc:"most connections to PostgreSQL"`
 	RedisURL         string         `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379" desc:"Redis: one URL, or several, comma-separated, for a Cluster"`
