@@ -148,7 +148,8 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 	s.feed = feed.New(feed.Config{
 		Log: events, History: st, Hub: gateway.HubConfig(), Logger: log,
 		// The gateway is made below, before anything runs.
-		Notice: func(n notice.Notice) { s.gateway.Notice(n) },
+		Notice:   func(n notice.Notice) { s.gateway.Notice(n) },
+		Receipts: func(c chat.ChannelID, published []byte) { s.gateway.Receipts(c, published) },
 	})
 	s.presence = presence.New(presence.Config{
 		Redis: s.rdb, Partitions: cfg.Partitions, Lease: cfg.PresenceLease, Logger: log,
@@ -162,7 +163,7 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 		},
 		Verifier: token.NewVerifier(keys), Store: st, Log: events, Sender: s.sender, Feed: s.feed,
 		Metrics: gateway.NewMetrics(reg), Logger: log, Origins: cfg.PublicOrigins,
-		EditWindow: cfg.EditWindow,
+		EditWindow: cfg.EditWindow, Refuses: s.budget.Refuses,
 		Limits: frame.Limits{
 			MaxBodyBytes: cfg.MaxBodyBytes, RateMessages: cfg.RateLimit.Count,
 			RateSeconds: int(cfg.RateLimit.Per.Seconds()), RateBlockSeconds: int(cfg.RateBlock.Seconds()),

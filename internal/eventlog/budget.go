@@ -50,6 +50,9 @@ func (b *Budget) check(p int) error {
 	return nil
 }
 
+// Refuses reports whether appends to partition p are refused right now.
+func (b *Budget) Refuses(p int) bool { return b != nil && b.over[p].Load() != nil }
+
 // Run looks every second until ctx is done. What it saw last stands while Redis does not answer.
 func (b *Budget) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)

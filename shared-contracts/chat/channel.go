@@ -21,16 +21,3 @@ func (k ChannelKind) Hidden() bool { return k == Private || k == Direct }
 
 // OpenToAll reports whether anyone who knows the id may join.
 func (k ChannelKind) OpenToAll() bool { return k == Public || k == Unlisted }
-
-// Role is a member's standing in a channel or group.
-type Role string
-
-// The roles, the mightiest first.
-const (
-	Owner  Role = "owner"
-	Admin  Role = "admin"
-	Member Role = "member"
-)
-
-// Valid reports whether r is a known role.
-func (r Role) Valid() bool { return r == Owner || r == Admin || r == Member }

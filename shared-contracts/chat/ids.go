@@ -17,6 +17,8 @@ type (
 	SessionID struct{ uuid.UUID }
 	// ChannelID is a random UUIDv4: to know that of an unlisted channel is to be invited.
 	ChannelID struct{ uuid.UUID }
+	// GroupID is a random UUIDv4.
+	GroupID struct{ uuid.UUID }
 	// EventID is a UUIDv7, made before the event has a seq.
 	EventID struct{ uuid.UUID }
 	// ClientID is the idempotency key that a sender gives an event. Zero means none.
@@ -31,6 +33,9 @@ func NewSessionID() SessionID { return SessionID{uuid.New()} }
 
 // NewChannelID returns a fresh id.
 func NewChannelID() ChannelID { return ChannelID{uuid.New()} }
+
+// NewGroupID returns a fresh id.
+func NewGroupID() GroupID { return GroupID{uuid.New()} }
 
 // NewEventID returns a fresh id.
 func NewEventID() EventID { return EventID{uuid.Must(uuid.NewV7())} }
@@ -47,6 +52,9 @@ func ParseSessionID(s string) (SessionID, error) { u, err := parse(s); return Se
 // ParseChannelID reads the 36-character form of a UUID.
 func ParseChannelID(s string) (ChannelID, error) { u, err := parse(s); return ChannelID{u}, err }
 
+// ParseGroupID reads the 36-character form of a UUID.
+func ParseGroupID(s string) (GroupID, error) { u, err := parse(s); return GroupID{u}, err }
+
 // ParseEventID reads the 36-character form of a UUID.
 func ParseEventID(s string) (EventID, error) { u, err := parse(s); return EventID{u}, err }
 
@@ -61,6 +69,9 @@ func (id UserID) IsZero() bool { return id.UUID == uuid.Nil }
 
 // IsZero reports whether the id was never set.
 func (id ChannelID) IsZero() bool { return id.UUID == uuid.Nil }
+
+// IsZero reports whether the id was never set.
+func (id GroupID) IsZero() bool { return id.UUID == uuid.Nil }
 
 // IsZero reports whether the id was never set.
 func (id EventID) IsZero() bool { return id.UUID == uuid.Nil }

@@ -158,6 +158,9 @@ func (e *Event) Encode() ([]byte, error) {
 
 // DecodeEvent reads the frame of an event.
 func DecodeEvent(b []byte) (Event, error) {
+	if e, ok := scanMessage(b); ok {
+		return e, nil
+	}
 	var e Event
 	if err := json.Unmarshal(b, &e); err != nil {
 		return Event{}, fmt.Errorf("decode event: %w", err)

@@ -113,6 +113,21 @@ type (
 		Next        string         `json:"next,omitempty"` // of an answer: asks for the next page of a large channel
 		Ref         string         `json:"ref,omitempty"`
 	}
+	// Receipt tells how far a member has come.
+	Receipt struct {
+		ChannelID    chat.ChannelID `json:"channel_id"`
+		UserID       chat.UserID    `json:"user_id"`
+		DeliveredSeq int64          `json:"delivered_seq"`
+		ReadSeq      int64          `json:"read_seq"`
+	}
+	// ReceiptCounts tells the sender of seq, in a large channel, how many of the other members have it.
+	ReceiptCounts struct {
+		ChannelID      chat.ChannelID `json:"channel_id"`
+		Seq            int64          `json:"seq"`
+		DeliveredCount int            `json:"delivered_count"`
+		ReadCount      int            `json:"read_count"`
+		MemberCount    int            `json:"member_count"`
+	}
 	// Pong answers Ping.
 	Pong struct {
 		Ref string `json:"ref,omitempty"`
@@ -136,6 +151,8 @@ func (Membership) frameType() string     { return "membership" }
 func (Resync) frameType() string         { return "resync" }
 func (TypingNotice) frameType() string   { return "typing" }
 func (PresenceNotice) frameType() string { return "presence" }
+func (Receipt) frameType() string        { return "receipt" }
+func (ReceiptCounts) frameType() string  { return "receipt_counts" }
 func (Pong) frameType() string           { return "pong" }
 
 // Encode returns the frame. It panics on what JSON cannot express, which none of these types can hold.

@@ -36,6 +36,8 @@ func serverFrames() []frame.Server {
 		frame.Resync{Ref: "5", ChannelID: channel, Epoch: epoch, LastSeq: 42},
 		frame.TypingNotice{ChannelID: channel, UserID: ann, Typing: true},
 		frame.PresenceNotice{ChannelID: channel, OnlineCount: 3, Joined: []chat.UserID{ann}, Left: []chat.UserID{bob}, Ref: "7"},
+		frame.Receipt{ChannelID: channel, UserID: ann, DeliveredSeq: 43, ReadSeq: 42},
+		frame.ReceiptCounts{ChannelID: channel, Seq: 43, DeliveredCount: 80, ReadCount: 12, MemberCount: 400},
 		frame.Pong{Ref: "9"},
 		frame.Pong{},
 	}
@@ -56,7 +58,8 @@ func TestServer_golden(t *testing.T) {
 	}
 	golden(t, "server.golden", lines)
 	for _, want := range []string{
-		"hello", "hello_more", "subscribed", "unsubscribed", "ack", "error", "failed", "membership", "resync", "typing", "presence", "pong",
+		"hello", "hello_more", "subscribed", "unsubscribed", "ack", "error", "failed", "membership", "resync", "typing", "presence",
+		"receipt", "receipt_counts", "pong",
 	} {
 		if !types[want] {
 			t.Errorf("no golden frame of type %s", want)

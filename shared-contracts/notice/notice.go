@@ -20,6 +20,7 @@ const (
 	SessionRevoked Kind = "session_revoked" // SessionID has ended: its connections close
 	SessionRenewed Kind = "session_renewed" // SessionID's token was renewed until ExpiresAt
 	EventFailed    Kind = "event_failed"    // an acknowledged event of the user could not be stored
+	GroupChanged   Kind = "group_changed"   // GroupID is other than it was for the user: Change says how
 )
 
 // Notice is one message of a user's topic. Which fields are set depends on its kind.
@@ -28,6 +29,8 @@ type Notice struct {
 	UserID    chat.UserID     `json:"user_id"`
 	ChannelID *chat.ChannelID `json:"channel_id,omitempty"`
 	By        *chat.UserID    `json:"by,omitempty"`
+	GroupID   *chat.GroupID   `json:"group_id,omitempty"`
+	Change    string          `json:"change,omitempty"` // added, removed or updated
 	SessionID *chat.SessionID `json:"session_id,omitempty"`
 	ExpiresAt *chat.Time      `json:"expires_at,omitempty"`
 	EventID   *chat.EventID   `json:"event_id,omitempty"`

@@ -39,7 +39,9 @@ type Config struct {
 	History History
 	Hub     hub.Config // Heal and Idle are the feed's own
 	Notice  func(notice.Notice)
-	Logger  *slog.Logger
+	// Receipts takes the frame of an item of event.KindReceipts. It must not block.
+	Receipts func(chat.ChannelID, []byte)
+	Logger   *slog.Logger
 }
 
 // Feed is the way from Redis to the hub. Construct it, then Run it.
@@ -196,6 +198,10 @@ func (f *Feed) received(id chat.ChannelID, payload []byte) {
 	}
 	events := make([]hub.Event, 0, 1)
 	err := event.DecodeItems(payload, func(it event.Item) {
+		if it.Kind == event.KindReceipts {
+			f.cfg.Receipts(id, it.Frame)
+			return
+		}
 		if it.Ephemeral() {
 			ch.Offer(it.Frame, it.Sender)
 			return

@@ -1,7 +1,8 @@
 // Package gateway is the WebSocket endpoint: it upgrades, authenticates, and answers what clients send.
 //
 // Goroutines: one reader per connection; a writer and a replay per connection while there is something
-// to write or to replay; the heartbeat, the sweeper of typing, the check of memberships. All belong to the Gateway, and Run waits for them.
+// to write or to replay; the heartbeat, the sweeper of typing, the check of memberships, and
+// one each that moves cursors, tells of moved ones and counts those of large channels. All belong to the Gateway, and Run waits for them.
 package gateway
 
 import (
@@ -44,6 +45,8 @@ type Config struct {
 
 	Presence *presence.Presence
 	Revoked  *revoked.Marks
+	// Refuses reports whether the log takes no more in a partition right now; nil: it never does.
+	Refuses func(partition int) bool
 
 	Origins []string // that may use cookies, besides the server's own
 	Limits  frame.Limits
@@ -70,7 +73,10 @@ type Gateway struct {
 	byAddr   map[netip.Addr]int // connections, if addresses are counted
 	draining bool
 
-	typists *typists
+	typists  *typists
+	cursors  *cursors
+	receipts *receipts
+	tallies  *tallies
 
 	inflight gate // appends that still owe an answer
 	readers  gate // the connections' goroutines
@@ -96,6 +102,13 @@ func New(cfg Config) *Gateway {
 	g.upgrader.CheckOrigin = allowAny
 	g.cfg.VerifyEvery = cmp.Or(cfg.VerifyEvery, 55*time.Second)
 	g.typists = newTypists(cmp.Or(cfg.TypingExpiry, 6*time.Second), g.publishTyping)
+	g.cursors = g.newCursors()
+	g.receipts = &receipts{
+		g: g, wake: make(chan struct{}, 1), heard: make(map[chat.ChannelID]*movedMembers), sizes: make(map[chat.ChannelID]size),
+	}
+	g.tallies = &tallies{
+		g: g, wake: make(chan struct{}, 1), moves: make(map[chat.ChannelID]int64), channels: make(map[chat.ChannelID]*tally),
+	}
 	g.ctx, g.end = context.WithCancel(context.Background())
 	return g
 }
@@ -106,9 +119,13 @@ func (g *Gateway) Run(ctx context.Context) error {
 	var periodic sync.WaitGroup
 	periodic.Go(func() { g.verifyMembers(ctx) })
 	periodic.Go(func() { g.typists.run(ctx) })
+	periodic.Go(func() { g.cursors.run(ctx) })
+	periodic.Go(func() { g.receipts.run(ctx) })
+	periodic.Go(func() { g.tallies.run(ctx) })
 	g.heartbeat(ctx)
 	periodic.Wait()
 	g.drain()
+	g.cursors.drain(context.WithoutCancel(ctx))
 	return nil
 }
 

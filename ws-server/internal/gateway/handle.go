@@ -28,6 +28,8 @@ func (c *client) handle(f frame.Client) error {
 		return c.renew(f)
 	case frame.Typing:
 		return c.typing(f)
+	case frame.Delivered, frame.Read:
+		return c.cursor(f)
 	case frame.Presence:
 		return c.askPresence(f)
 	case frame.Ping:

@@ -67,6 +67,9 @@ func (c *client) sayHello(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := c.furthest(ctx, list); err != nil {
+		return err
+	}
 	if c.only == nil && !c.subscribeAll {
 		for _, m := range list { // the client subscribes these next
 			c.believe(m.ChannelID, doubts)
@@ -165,6 +168,6 @@ func (c *client) headsOnly(ctx context.Context, list []store.Membership) ([]even
 func summary(m store.Membership, h eventlog.Head) frame.ChannelSummary {
 	return frame.ChannelSummary{
 		ChannelID: m.ChannelID, Name: m.Name, Kind: m.Kind, LastSeq: h.Seq, Epoch: string(h.Epoch),
-		LastReadSeq: m.LastReadSeq, LastDeliveredSeq: m.LastDeliveredSeq, Unread: m.Unread,
+		LastReadSeq: min(m.LastReadSeq, h.Seq), LastDeliveredSeq: min(m.LastDeliveredSeq, h.Seq), Unread: m.Unread,
 	}
 }

@@ -17,6 +17,8 @@ type Metrics struct {
 	refused     *prometheus.CounterVec
 	paced       prometheus.Counter
 	expelled    prometheus.Counter
+
+	cursorMoves, cursorsDropped prometheus.Counter
 }
 
 // NewMetrics registers the gateway's metrics with reg.
@@ -35,7 +37,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		refused: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "parley_ws_refused_connections_total", Help: "Connections over a bound, by whose: user or address.",
 		}, []string{"bound"}),
-		paced: f.NewCounter(prometheus.CounterOpts{Name: "parley_ws_paced_frames_total", Help: "Frames that waited because their client sends too fast."}),
+		paced:          f.NewCounter(prometheus.CounterOpts{Name: "parley_ws_paced_frames_total", Help: "Frames that waited because their client sends too fast."}),
+		cursorMoves:    f.NewCounter(prometheus.CounterOpts{Name: "parley_ws_cursor_moves_total", Help: "Cursors of members moved forward."}),
+		cursorsDropped: f.NewCounter(prometheus.CounterOpts{Name: "parley_ws_cursors_dropped_total", Help: "Delivered and read frames dropped since too many members moved at once."}),
 		expelled: f.NewCounter(prometheus.CounterOpts{
 			Name: "parley_ws_expelled_subscriptions_total", Help: "Subscriptions ended by the periodic check: the notice of the removal was lost.",
 		}),

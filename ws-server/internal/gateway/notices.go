@@ -9,6 +9,7 @@ import (
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/notice"
+	"parley.chat/ws-server/internal/store"
 )
 
 // Notice takes a notice of a user who is connected here. It is called by the feed and does not block.
@@ -58,6 +59,9 @@ func (c *client) added(id chat.ChannelID, by chat.UserID) {
 	if err != nil {
 		c.g.cfg.Logger.Warn("new membership not read", "user_id", c.user, "channel_id", id, "err", err)
 		return
+	}
+	if list := []store.Membership{m}; c.furthest(ctx, list) == nil {
+		m = list[0]
 	}
 	c.subscribing.Lock()
 	defer c.subscribing.Unlock()

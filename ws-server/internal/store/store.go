@@ -30,6 +30,7 @@ type Membership struct {
 	Kind             chat.ChannelKind `bun:"kind"`
 	Name             string           `bun:"name"`
 	Role             chat.Role        `bun:"role"`
+	JoinedSeq        int64            `bun:"joined_seq"`
 	LastReadSeq      int64            `bun:"last_read_seq"`
 	LastDeliveredSeq int64            `bun:"last_delivered_seq"`
 	Unread           int              `bun:"unread"`
@@ -39,7 +40,7 @@ type Membership struct {
 const UnreadMost = 1000
 
 const selectMembership = `
-	select c.id as channel_id, c.kind, c.name, m.role, m.last_read_seq, m.last_delivered_seq,
+	select c.id as channel_id, c.kind, c.name, m.role, m.joined_seq, m.last_read_seq, m.last_delivered_seq,
 	       (select count(*) from (
 	          select 1 from messages e
 	          where e.channel_id = c.id and e.seq > greatest(m.last_read_seq, m.joined_seq)

@@ -1,0 +1,126 @@
+package event
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"parley.chat/shared-contracts/chat"
+)
+
+// KindReceipts is the kind of the ephemeral item that tells the gateways of moved cursors. Its frame is
+// no client's frame but the moves as EncodeMoves writes them, or nothing where too many moved to name.
+const KindReceipts Kind = "receipts"
+
+// MaxMoves is how many moves an entry of the receipts stream holds.
+const MaxMoves = 500
+
+// Receipt is how far a member has come in a channel. Read is never past Delivered.
+type Receipt struct {
+	User            chat.UserID
+	Delivered, Read int64
+}
+
+// Receipts is one record of a partition's receipts stream: members of a channel who have come further,
+// and where they stand now. The cursor script writes the same.
+type Receipts struct {
+	Channel chat.ChannelID
+	Moves   []Receipt
+}
+
+const fieldMoves = "moves"
+
+// Fields returns the record as XADD takes it.
+func (r Receipts) Fields() []any {
+	return []any{fieldVersion, Version, fieldChannel, r.Channel.String(), fieldMoves, string(EncodeMoves(r.Moves))}
+}
+
+// EncodeMoves returns the text of moves: "<user>:<delivered>:<read>", joined by spaces.
+func EncodeMoves(moves []Receipt) []byte {
+	b := make([]byte, 0, len(moves)*48)
+	for i, m := range moves {
+		if i > 0 {
+			b = append(b, ' ')
+		}
+		b = append(append(b, m.User.String()...), ':')
+		b = append(strconv.AppendInt(b, m.Delivered, 10), ':')
+		b = strconv.AppendInt(b, m.Read, 10)
+	}
+	return b
+}
+
+// DecodeReceipts reads the fields of a record. An error names the field; ErrNewer as with an entry.
+func DecodeReceipts(fields map[string]any) (Receipts, error) {
+	var r Receipts
+	var errs []error
+	text := func(name string) string {
+		s, ok := fields[name].(string)
+		if !ok {
+			errs = append(errs, fmt.Errorf("%s is missing", name))
+		}
+		return s
+	}
+	check := func(name string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		}
+	}
+	version, err := strconv.Atoi(text(fieldVersion))
+	check(fieldVersion, err)
+	if err == nil && version > Version {
+		errs = append(errs, fmt.Errorf("receipts version %d, known up to %d: %w", version, Version, ErrNewer))
+	} else if err == nil && version < 1 {
+		errs = append(errs, fmt.Errorf("%s: %d is no version", fieldVersion, version))
+	}
+	r.Channel, err = chat.ParseChannelID(text(fieldChannel))
+	check(fieldChannel, err)
+	r.Moves, err = DecodeMoves(text(fieldMoves))
+	check(fieldMoves, err)
+	if err == nil && len(r.Moves) == 0 {
+		errs = append(errs, fmt.Errorf("%s: there is none", fieldMoves))
+	}
+	return r, errors.Join(errs...)
+}
+
+// DecodeMoves reads what EncodeMoves wrote.
+func DecodeMoves(text string) ([]Receipt, error) {
+	if text == "" {
+		return nil, nil
+	}
+	if n := strings.Count(text, " ") + 1; n > MaxMoves {
+		return nil, fmt.Errorf("%d moves, at most %d may be", n, MaxMoves)
+	}
+	var moves []Receipt
+	for word := range strings.SplitSeq(text, " ") {
+		m, err := decodeMove(word)
+		if err != nil {
+			return nil, err
+		}
+		moves = append(moves, m)
+	}
+	return moves, nil
+}
+
+func decodeMove(word string) (Receipt, error) {
+	user, rest, _ := strings.Cut(word, ":")
+	delivered, read, ok := strings.Cut(rest, ":")
+	if !ok {
+		return Receipt{}, fmt.Errorf("move %.90q is not user:delivered:read", word)
+	}
+	var m Receipt
+	var err error
+	if m.User, err = chat.ParseUserID(user); err != nil {
+		return Receipt{}, fmt.Errorf("move %.90q: %w", word, err)
+	}
+	if m.Delivered, err = strconv.ParseInt(delivered, 10, 64); err != nil {
+		return Receipt{}, fmt.Errorf("move %.90q: %w", word, err)
+	}
+	if m.Read, err = strconv.ParseInt(read, 10, 64); err != nil {
+		return Receipt{}, fmt.Errorf("move %.90q: %w", word, err)
+	}
+	if m.Read < 0 || m.Delivered < m.Read {
+		return Receipt{}, fmt.Errorf("move %.90q: read is below 0 or past delivered", word)
+	}
+	return m, nil
+}

@@ -1,0 +1,110 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/uptrace/bun/dialect/pgdialect"
+
+	"parley.chat/internal/eventlog"
+	"parley.chat/shared-contracts/chat"
+)
+
+// Crowd returns how many members each of some channels has, in their order, but counts no further than
+// most: a large channel costs no more than one of that size.
+func (s *Store) Crowd(ctx context.Context, channels []chat.ChannelID, most int) ([]int, error) {
+	ids := make([]string, len(channels))
+	for i, c := range channels {
+		ids[i] = c.String()
+	}
+	var counts []int
+	err := s.db.NewRaw(`
+		select (select count(*) from (
+		          select 1 from channel_members m where m.channel_id = w.channel_id limit ?) as counted)
+		from unnest(?::uuid[]) with ordinality as w(channel_id, n) order by w.n`,
+		most, pgdialect.Array(ids)).Scan(ctx, &counts)
+	if err != nil {
+		return nil, fmt.Errorf("count the members of %d channels: %w", len(channels), err)
+	}
+	return counts, nil
+}
+
+// Cursors returns the stored cursors of all members of a channel.
+func (s *Store) Cursors(ctx context.Context, channel chat.ChannelID) (map[chat.UserID]eventlog.Cursor, error) {
+	var rows []struct {
+		UserID           chat.UserID `bun:"user_id"`
+		LastDeliveredSeq int64       `bun:"last_delivered_seq"`
+		LastReadSeq      int64       `bun:"last_read_seq"`
+	}
+	err := s.db.NewRaw(`select user_id, last_delivered_seq, last_read_seq from channel_members where channel_id = ?`, channel).
+		Scan(ctx, &rows)
+	if err != nil {
+		return nil, fmt.Errorf("read the cursors of channel %s: %w", channel, err)
+	}
+	cursors := make(map[chat.UserID]eventlog.Cursor, len(rows))
+	for _, r := range rows {
+		cursors[r.UserID] = eventlog.Cursor{Delivered: r.LastDeliveredSeq, Read: r.LastReadSeq}
+	}
+	return cursors, nil
+}
+
+// CursorsAt returns the stored cursors of members, in the order of places; zero for who is no member.
+func (s *Store) CursorsAt(ctx context.Context, places []Place) ([]eventlog.Cursor, error) {
+	channels, users := make([]string, len(places)), make([]string, len(places))
+	for i, p := range places {
+		channels[i], users[i] = p.Channel.String(), p.User.String()
+	}
+	var rows []struct {
+		N                int   `bun:"n"`
+		LastDeliveredSeq int64 `bun:"last_delivered_seq"`
+		LastReadSeq      int64 `bun:"last_read_seq"`
+	}
+	err := s.db.NewRaw(`
+		select w.n, m.last_delivered_seq, m.last_read_seq
+		from unnest(?::uuid[], ?::uuid[]) with ordinality as w(channel_id, user_id, n)
+		join channel_members m on m.channel_id = w.channel_id and m.user_id = w.user_id`,
+		pgdialect.Array(channels), pgdialect.Array(users)).Scan(ctx, &rows)
+	if err != nil {
+		return nil, fmt.Errorf("read %d cursors: %w", len(places), err)
+	}
+	cursors := make([]eventlog.Cursor, len(places))
+	for _, r := range rows {
+		cursors[r.N-1] = eventlog.Cursor{Delivered: r.LastDeliveredSeq, Read: r.LastReadSeq}
+	}
+	return cursors, nil
+}
+
+// Unread counts, per channel and in their order, the stored messages of others behind the seq that user
+// has read there, up to UnreadMost.
+func (s *Store) Unread(ctx context.Context, user chat.UserID, channels []chat.ChannelID, read []int64) ([]int, error) {
+	ids := make([]string, len(channels))
+	for i, c := range channels {
+		ids[i] = c.String()
+	}
+	var counts []int
+	err := s.db.NewRaw(`
+		select (select count(*) from (
+		          select 1 from messages e
+		          where e.channel_id = w.channel_id and e.seq > w.read and e.kind = 'message' and e.sender_id <> ?
+		          limit ?) as newer)
+		from unnest(?::uuid[], ?::bigint[]) with ordinality as w(channel_id, read, n) order by w.n`,
+		user, UnreadMost, pgdialect.Array(ids), pgdialect.Array(read)).Scan(ctx, &counts)
+	if err != nil {
+		return nil, unavailable(err, "count unread messages of user %s", user)
+	}
+	return counts, nil
+}
+
+// NewestMessage returns the newest stored message of a channel with seq ≤ upTo, as far as a gateway needs
+// to know it; one with seq 0 where there is none.
+func (s *Store) NewestMessage(ctx context.Context, channel chat.ChannelID, upTo int64) (Message, error) {
+	var m Message
+	err := s.db.NewRaw(`select seq, kind, sender_id, sent_at from messages
+		where channel_id = ? and seq <= ? and kind = 'message' order by seq desc limit 1`, channel, upTo).Scan(ctx, &m)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return Message{}, fmt.Errorf("read the newest message of channel %s: %w", channel, err)
+	}
+	return m, nil
+}

@@ -1,0 +1,485 @@
+package wsserver_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"parley.chat/internal/eventlog"
+	"parley.chat/internal/testkit"
+	"parley.chat/internal/testkit/pgtest"
+	"parley.chat/internal/testkit/redistest"
+	"parley.chat/internal/testkit/wstest"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+	"parley.chat/shared-contracts/rediskey"
+)
+
+// cursorFrame is a delivered or read frame.
+func cursorFrame(kind string, c chat.ChannelID, seq int64) map[string]any {
+	return map[string]any{"type": kind, "channel_id": c, "seq": seq}
+}
+
+// receiptsIn returns the receipts of p that came over conn, in order.
+func receiptsIn(t *testing.T, conn *wstest.Conn, p person) (all []eventlog.Cursor) {
+	t.Helper()
+	for _, f := range conn.Frames() {
+		if f.Type != "receipt" || f.UserID != p.ID {
+			continue
+		}
+		var r frame.Receipt
+		if err := json.Unmarshal(f.Raw, &r); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, eventlog.Cursor{Delivered: r.DeliveredSeq, Read: r.ReadSeq})
+	}
+	return all
+}
+
+// awaitReceipt waits until the last receipt of p over conn says that p stands there.
+func awaitReceipt(t *testing.T, conn *wstest.Conn, p person, want eventlog.Cursor) {
+	t.Helper()
+	testkit.Until(t, wstest.Patience, func() error {
+		all := receiptsIn(t, conn, p)
+		if len(all) == 0 || all[len(all)-1] != want {
+			return fmt.Errorf("receipts of %s: %+v, want %+v", p.Name, all, want)
+		}
+		return nil
+	})
+}
+
+// moves returns the moves of p in a channel that the receipts stream has.
+func (w *world) moves(c chat.ChannelID, p person) (all []event.Receipt) {
+	w.t.Helper()
+	raw, err := w.rdb.XRange(context.Background(), rediskey.Receipts(w.log.Partition(c.UUID)), "-", "+").Result()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, m := range raw {
+		r, err := event.DecodeReceipts(m.Values)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, m := range r.Moves {
+			if r.Channel == c && m.User == p.ID {
+				all = append(all, m)
+			}
+		}
+	}
+	return all
+}
+
+// awaitCursor waits until Redis has p's cursor there.
+func (w *world) awaitCursor(c chat.ChannelID, p person, want eventlog.Cursor) {
+	w.t.Helper()
+	testkit.Until(w.t, wstest.Patience, func() error {
+		at, err := w.log.Cursors(context.Background(), c, p.ID)
+		if err == nil && at[p.ID] != want {
+			err = fmt.Errorf("%s stands at %+v, want %+v", p.Name, at[p.ID], want)
+		}
+		return err
+	})
+}
+
+// speak has conn send n messages and waits for their acks.
+func speak(t *testing.T, conn *wstest.Conn, c chat.ChannelID, n int) {
+	t.Helper()
+	for range n {
+		conn.AwaitRef(t, conn.Say(t, c, "hello").String())
+	}
+}
+
+func TestReceipts_reachEverybodyOnEveryGateway(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.person("ann"), w.person("bob")
+	c := w.channel(chat.Public, ann, bob)
+	one, _ := w.gateway()
+	two, _ := w.gateway()
+	a, _ := w.connect(one, ann)
+	b, _ := w.connect(two, bob)
+	phone, _ := w.connect(one, bob)
+	speak(t, a, c, 5)
+
+	for _, step := range []struct {
+		kind string
+		seq  int64
+		want eventlog.Cursor
+	}{
+		{"delivered", 3, eventlog.Cursor{Delivered: 3}},
+		{"read", 2, eventlog.Cursor{Delivered: 3, Read: 2}},
+		{"read", 4, eventlog.Cursor{Delivered: 4, Read: 4}},
+		{"delivered", 1 << 40, eventlog.Cursor{Delivered: 5, Read: 4}},
+		{"read", 6, eventlog.Cursor{Delivered: 5, Read: 5}},
+	} {
+		b.Send(t, cursorFrame(step.kind, c, step.seq))
+		for _, conn := range []*wstest.Conn{a, b, phone} {
+			awaitReceipt(t, conn, bob, step.want)
+		}
+	}
+	// Back it goes neither here nor over the other gateway; a move that is told behind them proves it.
+	b.Send(t, cursorFrame("read", c, 1))
+	phone.Send(t, cursorFrame("delivered", c, 2))
+	speak(t, a, c, 1)
+	testkit.Until(t, wstest.Patience, func() error {
+		b.Send(t, cursorFrame("read", c, 6))
+		all := receiptsIn(t, a, bob)
+		if all[len(all)-1].Read < 6 {
+			return fmt.Errorf("receipts %+v", all)
+		}
+		return nil
+	})
+	for _, conn := range []*wstest.Conn{a, b, phone} {
+		awaitReceipt(t, conn, bob, eventlog.Cursor{Delivered: 6, Read: 6})
+		var last eventlog.Cursor
+		for _, at := range receiptsIn(t, conn, bob) {
+			if at.Max(last) != at {
+				t.Errorf("%+v came after %+v", at, last)
+			}
+			last = at
+		}
+		if all := receiptsIn(t, conn, ann); len(all) > 0 {
+			t.Errorf("sending has moved the sender's cursor: %+v", all)
+		}
+	}
+}
+
+func TestReceipts_aBurstIsTwoMoves(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.person("ann"), w.person("bob")
+	c := w.channel(chat.Public, ann, bob)
+	url, _ := w.gateway()
+	a, _ := w.connect(url, ann)
+	b, _ := w.connect(url, bob)
+	speak(t, a, c, 100)
+	began := time.Now()
+	for seq := int64(1); seq <= 100; seq++ {
+		b.Send(t, cursorFrame("read", c, seq))
+		b.Send(t, map[string]any{"type": "ping", "ref": fmt.Sprint(seq)}) // so that they do not come at once
+		b.AwaitRef(t, fmt.Sprint(seq))
+	}
+	awaitReceipt(t, a, bob, eventlog.Cursor{Delivered: 100, Read: 100})
+	most := 1 + int(time.Since(began)/time.Second) // two, unless this took long
+	if moves := w.moves(c, bob); len(moves) > most {
+		t.Errorf("%d moves: %+v", len(moves), moves)
+	}
+	if all := receiptsIn(t, a, bob); len(all) > most {
+		t.Errorf("%d receipts: %+v", len(all), all)
+	}
+}
+
+// A member may say so without a subscription; nobody else may.
+func TestReceipts_membersOnly(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.person("ann"), w.person("bob")
+	c, open, hidden := w.channel(chat.Public, ann, bob), w.channel(chat.Public, ann), w.channel(chat.Private, ann)
+	url, _ := w.gateway()
+	a, _ := w.connect(url, ann)
+	for _, id := range []chat.ChannelID{c, open, hidden} {
+		speak(t, a, id, 3)
+	}
+	b := wstest.Dial(t, url+"/ws?subscribe=none", bob.Token)
+	b.AwaitType(t, "hello")
+	for i, tt := range []struct {
+		channel chat.ChannelID
+		code    string
+	}{{open, "forbidden"}, {hidden, "not_found"}, {chat.NewChannelID(), "not_found"}} {
+		for _, kind := range []string{"delivered", "read"} {
+			f := cursorFrame(kind, tt.channel, 1)
+			f["ref"] = fmt.Sprint(i, kind)
+			b.Send(t, f)
+			if got := b.AwaitRef(t, fmt.Sprint(i, kind)); got.Code != tt.code {
+				t.Errorf("%s in channel %d: %+v, want %s", kind, i, got, tt.code)
+			}
+		}
+	}
+	b.Send(t, cursorFrame("read", c, 2))
+	awaitReceipt(t, a, bob, eventlog.Cursor{Delivered: 2, Read: 2})
+	for _, id := range []chat.ChannelID{open, hidden} {
+		if moves := w.moves(id, bob); len(moves) > 0 {
+			t.Errorf("a stranger has moved: %+v", moves)
+		}
+	}
+}
+
+// throng makes a channel of p and n others, who are not connected.
+func (w *world) throng(n int, p person) (c chat.ChannelID, others []chat.UserID) {
+	w.t.Helper()
+	c = w.channel(chat.Public, p)
+	ids := make([]string, n)
+	for i := range ids {
+		u := chat.NewUserID()
+		others, ids[i] = append(others, u), u.String()
+	}
+	w.exec(`insert into users (id, username, email, password_hash)
+		select id, 'user' || n, 'user' || n || '@example.test', 'x' from unnest($1::uuid[]) with ordinality as w(id, n)`, ids)
+	w.exec(`insert into channel_members (channel_id, user_id) select $1, id from unnest($2::uuid[]) as w(id)`, c.UUID, ids)
+	return c, others
+}
+
+// moveAll moves the cursors of members as another gateway does.
+func (w *world) moveAll(c chat.ChannelID, users []chat.UserID, at eventlog.Cursor) {
+	w.t.Helper()
+	moves := make([]eventlog.CursorMove, len(users))
+	for i, u := range users {
+		moves[i] = eventlog.CursorMove{Channel: c, User: u, Cursor: at}
+	}
+	if _, err := w.log.MoveCursors(w.t.Context(), moves); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// countsIn returns the receipt_counts that came over conn.
+func countsIn(t *testing.T, conn *wstest.Conn) (all []frame.ReceiptCounts) {
+	t.Helper()
+	for _, f := range conn.Frames() {
+		if f.Type == "receipt_counts" {
+			var r frame.ReceiptCounts
+			if err := json.Unmarshal(f.Raw, &r); err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+func awaitCounts(t *testing.T, conn *wstest.Conn, want frame.ReceiptCounts) {
+	t.Helper()
+	testkit.Until(t, wstest.Patience, func() error {
+		all := countsIn(t, conn)
+		if len(all) == 0 || all[len(all)-1] != want {
+			return fmt.Errorf("counts %+v, want %+v", all, want)
+		}
+		return nil
+	})
+}
+
+// In a large channel nobody gets receipts; who sent the newest message gets counts, wherever they are,
+// and nobody else does.
+func TestReceipts_largeChannel(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.person("ann"), w.person("bob")
+	c, others := w.throng(298, ann)
+	w.join(c, bob)
+	// What is stored counts too: of 20 members, 5 of whom will have moved since.
+	w.exec(`update channel_members set last_delivered_seq = 3, last_read_seq = 3 where channel_id = $1 and user_id = any($2)`,
+		c.UUID, uuids(others[:20]))
+	one, _ := w.gateway()
+	two, _ := w.gateway()
+	a, _ := w.connect(one, ann)
+	laptop, _ := w.connect(two, ann)
+	b, _ := w.connect(two, bob)
+	speak(t, b, c, 2)
+	speak(t, a, c, 1)
+
+	w.moveAll(c, others[15:40], eventlog.Cursor{Delivered: 3}) // named one by one
+	want := frame.ReceiptCounts{ChannelID: c, Seq: 3, DeliveredCount: 40, ReadCount: 20, MemberCount: 299}
+	awaitCounts(t, a, want)
+	awaitCounts(t, laptop, want)
+	w.moveAll(c, others[30:240], eventlog.Cursor{Delivered: 3, Read: 3}) // too many to name
+	want.DeliveredCount, want.ReadCount = 240, 230
+	awaitCounts(t, a, want)
+	awaitCounts(t, laptop, want)
+	b.Send(t, cursorFrame("read", c, 3))
+	want.DeliveredCount, want.ReadCount = 241, 231
+	awaitCounts(t, a, want)
+	awaitCounts(t, laptop, want)
+	if got := countsIn(t, b); len(got) > 0 {
+		t.Errorf("counts of another's message: %+v", got)
+	}
+	// Now the newest is bob's; his own cursor does not count.
+	speak(t, b, c, 1)
+	w.moveAll(c, others[:1], eventlog.Cursor{Delivered: 4, Read: 4})
+	awaitCounts(t, b, frame.ReceiptCounts{ChannelID: c, Seq: 4, DeliveredCount: 1, ReadCount: 1, MemberCount: 299})
+	if got := countsIn(t, a); got[len(got)-1] != want {
+		t.Errorf("counts of another's message: %+v", got)
+	}
+	for _, conn := range []*wstest.Conn{a, laptop, b} {
+		for _, f := range conn.Frames() {
+			if f.Type == "receipt" {
+				t.Errorf("a receipt in a large channel: %s", f.Raw)
+			}
+		}
+	}
+}
+
+func uuids(users []chat.UserID) []string {
+	all := make([]string, len(users))
+	for i, u := range users {
+		all[i] = u.String()
+	}
+	return all
+}
+
+// Messages and the moves of 5,000 members: what is sent because of them stays bounded by time, however
+// many move and listen.
+func TestReceipts_hugeChannelIsBounded(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.person("ann"), w.person("bob")
+	c, others := w.throng(4998, ann)
+	w.join(c, bob)
+	url, _ := w.gateway()
+	a, _ := w.connect(url, ann)
+	b, _ := w.connect(url, bob)
+	began := time.Now()
+	const messages = 10
+	for seq := int64(1); seq <= messages; seq++ {
+		speak(t, a, c, 1)
+		for half := others; len(half) > 0; half = half[min(len(half), 700):] {
+			w.moveAll(c, half[:min(len(half), 700)], eventlog.Cursor{Delivered: seq, Read: seq - 1})
+		}
+	}
+	awaitCounts(t, a, frame.ReceiptCounts{ChannelID: c, Seq: messages, DeliveredCount: 4998, ReadCount: 0, MemberCount: 4999})
+	most := int(time.Since(began)/time.Second) + 2
+	if n := len(countsIn(t, a)); n > most {
+		t.Errorf("%d counts in %s", n, time.Since(began))
+	}
+	for _, f := range b.Frames() {
+		if f.Type == "receipt" || f.Type == "receipt_counts" {
+			t.Errorf("bob got %s", f.Raw)
+		}
+	}
+}
+
+// hello says the greater of what Redis and PostgreSQL have, and unread goes by that.
+func TestReceipts_helloTakesTheGreater(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.person("ann"), w.person("bob")
+	behind, ahead, done := w.channel(chat.Public, ann, bob), w.channel(chat.Public, ann, bob), w.channel(chat.Public, ann, bob)
+	url, _ := w.gateway()
+	a, _ := w.connect(url, ann)
+	for _, c := range []chat.ChannelID{behind, ahead, done} {
+		speak(t, a, c, 6)
+		w.exec(`insert into messages (channel_id, seq, id, client_id, kind, sender_id, body, sent_at)
+			select $1, n, gen_random_uuid(), gen_random_uuid(), 'message', case when n = 6 then $2::uuid else $3::uuid end, 'hello', now()
+			from generate_series(1, 6) as n`, c.UUID, bob.ID.UUID, ann.ID.UUID)
+	}
+	w.exec(`update channel_members set last_delivered_seq = 4, last_read_seq = 2 where user_id = $1`, bob.ID.UUID)
+	w.moveAll(behind, []chat.UserID{bob.ID}, eventlog.Cursor{Delivered: 5, Read: 1})
+	w.moveAll(ahead, []chat.UserID{bob.ID}, eventlog.Cursor{Delivered: 3, Read: 3})
+	w.moveAll(done, []chat.UserID{bob.ID}, eventlog.Cursor{Delivered: 6, Read: 6})
+	want := map[chat.ChannelID]string{behind: "5 2 3", ahead: "4 3 2", done: "6 6 0"}
+	_, hello := w.connect(url, bob)
+	for _, s := range hello.Channels {
+		if got := fmt.Sprint(s.LastDeliveredSeq, s.LastReadSeq, s.Unread); got != want[s.ChannelID] {
+			t.Errorf("delivered, read, unread: %s, want %s", got, want[s.ChannelID])
+		}
+	}
+}
+
+// What sync-service has stored may have expired in Redis: a move that is behind it takes nothing back.
+func TestReceipts_storedCursorsAreTheFloor(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.person("ann"), w.person("bob")
+	c := w.channel(chat.Public, ann, bob)
+	url, _ := w.gateway()
+	a, _ := w.connect(url, ann)
+	b, _ := w.connect(url, bob)
+	speak(t, a, c, 6)
+	w.exec(`update channel_members set last_delivered_seq = 5, last_read_seq = 3 where user_id = $1`, bob.ID.UUID)
+	b.Send(t, cursorFrame("read", c, 2))
+	awaitReceipt(t, a, bob, eventlog.Cursor{Delivered: 5, Read: 3})
+	b.Send(t, cursorFrame("read", c, 6))
+	awaitReceipt(t, a, bob, eventlog.Cursor{Delivered: 6, Read: 6})
+	if moves := w.moves(c, bob); len(moves) != 2 {
+		t.Errorf("moves %+v", moves)
+	}
+}
+
+// What a client said before the gateway stopped is moved, within a second of the move before or not.
+func TestReceipts_stoppingMovesWhatWasSaid(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.person("ann"), w.person("bob")
+	c := w.channel(chat.Public, ann, bob)
+	one, stop := w.gateway()
+	two, _ := w.gateway()
+	a, _ := w.connect(two, ann)
+	b, _ := w.connect(one, bob)
+	speak(t, a, c, 6)
+	b.Send(t, cursorFrame("read", c, 2))
+	awaitReceipt(t, a, bob, eventlog.Cursor{Delivered: 2, Read: 2})
+	b.Send(t, cursorFrame("read", c, 5))
+	b.Send(t, map[string]any{"type": "ping", "ref": "p"})
+	b.AwaitRef(t, "p")
+	stop()
+	at, err := w.log.Cursors(t.Context(), c, bob.ID)
+	if err != nil || at[bob.ID].Read != 5 {
+		t.Errorf("bob stands at %+v, %v", at[bob.ID], err)
+	}
+	awaitReceipt(t, a, bob, eventlog.Cursor{Delivered: 5, Read: 5})
+}
+
+// A move that Redis does not take is made when it does.
+func TestReceipts_surviveRedis(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.person("ann"), w.person("bob")
+	c := w.channel(chat.Public, ann, bob)
+	url, _ := w.gateway()
+	a, _ := w.connect(url, ann)
+	b, _ := w.connect(url, bob)
+	speak(t, a, c, 6)
+	w.redis.Pause(t)
+	b.Send(t, cursorFrame("read", c, 2))
+	b.Send(t, cursorFrame("read", c, 5))
+	b.Send(t, map[string]any{"type": "ping", "ref": "p"})
+	b.AwaitRef(t, "p")
+	w.redis.Resume(t)
+	w.awaitCursor(c, bob, eventlog.Cursor{Delivered: 5, Read: 5})
+}
+
+// Nobody looks at the counter of a channel that nobody follows: a move finds out that it is gone.
+func TestReceipts_seedTheChannel(t *testing.T) {
+	w := newWorld(t)
+	bob := w.person("bob")
+	c := w.channel(chat.Public, bob)
+	w.exec(`insert into messages (channel_id, seq, id, client_id, kind, sender_id, body, sent_at)
+		select $1, n, gen_random_uuid(), gen_random_uuid(), 'message', gen_random_uuid(), 'hello', now() from generate_series(1, 6) as n`, c.UUID)
+	url, _ := w.gateway()
+	b := wstest.Dial(t, url+"/ws?subscribe=none", bob.Token)
+	b.AwaitType(t, "hello")
+	if n, err := w.rdb.Del(t.Context(), rediskey.Counter(w.log.Partition(c.UUID), c)).Result(); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	b.Send(t, cursorFrame("read", c, 5))
+	w.awaitCursor(c, bob, eventlog.Cursor{Delivered: 5, Read: 5})
+}
+
+// Members go on telling each other without PostgreSQL, also those whom Redis does not hold yet.
+func TestReceipts_withoutPostgreSQL(t *testing.T) {
+	pg := pgtest.NewServer(t)
+	w := &world{t: t, db: &pg.DB, redis: redistest.NewServer(t)}
+	w.pool, w.rdb, w.url = w.db.Pool(t), w.redis.Client(t), w.redis.URL()
+	w.finish()
+	ann, bob := w.person("ann"), w.person("bob")
+	c := w.channel(chat.Public, ann, bob)
+	url, _ := w.gateway()
+	a, _ := w.connect(url, ann)
+	b, _ := w.connect(url, bob)
+	speak(t, a, c, 3)
+	pg.Stop(t)
+	b.Send(t, cursorFrame("read", c, 2))
+	awaitReceipt(t, a, bob, eventlog.Cursor{Delivered: 2, Read: 2})
+	a.Send(t, cursorFrame("delivered", c, 3))
+	awaitReceipt(t, b, ann, eventlog.Cursor{Delivered: 3})
+}
+
+// A gateway that has seen no message of the channel finds the newest among those that are stored.
+func TestReceipts_largeChannelAfterARestart(t *testing.T) {
+	w := newWorld(t)
+	ann := w.person("ann")
+	c, others := w.throng(150, ann)
+	for seq := 1; seq <= 4; seq++ {
+		w.exec(`insert into messages (channel_id, seq, id, client_id, kind, sender_id, body, sent_at)
+			values ($1, $2, gen_random_uuid(), gen_random_uuid(), $3, $4, 'hello', now())`,
+			c.UUID, seq, map[bool]string{true: "message", false: "member_joined"}[seq <= 2], ann.ID.UUID)
+	}
+	url, _ := w.gateway()
+	a, _ := w.connect(url, ann)
+	w.moveAll(c, others[:7], eventlog.Cursor{Delivered: 4, Read: 1})
+	awaitCounts(t, a, frame.ReceiptCounts{ChannelID: c, Seq: 2, DeliveredCount: 7, MemberCount: 150})
+	w.moveAll(c, others[:3], eventlog.Cursor{Read: 2})
+	awaitCounts(t, a, frame.ReceiptCounts{ChannelID: c, Seq: 2, DeliveredCount: 7, ReadCount: 3, MemberCount: 150})
+}
