@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -97,8 +96,8 @@ type Server struct {
 	keys *token.RemoteKeys // nil when the keys were given
 
 	db          *bun.DB
-	rdb         redis.UniversalClient // reads and subscriptions
-	appendRDB   redis.UniversalClient // appends: it does not retry by itself
+	rdb         redis.UniversalClient
+	conns       *eventlog.Connections // appends and subscriptions
 	budget      *eventlog.Budget
 	appender    *eventlog.Appender
 	limiter     *ratelimit.Limiter
@@ -119,11 +118,7 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 	}); err != nil {
 		return nil, err
 	}
-	// A subscription holds a connection per partition.
-	if s.rdb, err = redisclient.Open(cfg.RedisURL, redisclient.Options{PoolSize: cfg.Partitions + 16}); err != nil {
-		return nil, err
-	}
-	if s.appendRDB, err = redisclient.Open(cfg.RedisURL, redisclient.Options{NoRetry: true}); err != nil {
+	if s.rdb, err = redisclient.Open(cfg.RedisURL, redisclient.Options{PoolSize: redisPool}); err != nil {
 		return nil, err
 	}
 	if keys == nil {
@@ -135,9 +130,11 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 	s.budget = eventlog.NewBudget(events, eventlog.BudgetConfig{
 		Backlog: cfg.BacklogBudget, RefuseAt: float64(cfg.RedisRefuseAt) / 100, Logger: log,
 	})
-	s.appender = eventlog.NewAppender(events, s.appendRDB, st.MaxSeq, eventlog.AppenderConfig{
-		Logger: log, Budget: s.budget,
-		// The feed is made below, before anything runs.
+	s.conns = events.Connect(log)
+	s.appender = eventlog.NewAppender(events, s.rdb, st.MaxSeq, eventlog.AppenderConfig{
+		Over: s.conns, Logger: log, Budget: s.budget,
+		// The feed and the gateway are made below, before anything runs.
+		Flush:    func() { s.gateway.FlushAcks() },
 		Known:    func(c chat.ChannelID) eventlog.Head { return s.feed.Known(c) },
 		Diverged: func(ctx context.Context, c chat.ChannelID, h eventlog.Head) error { return s.feed.Diverged(ctx, c, h) },
 	})
@@ -146,7 +143,7 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 	})
 	s.sender = sender.New(s.limiter, s.appender)
 	s.feed = feed.New(feed.Config{
-		Log: events, History: st, Hub: gateway.HubConfig(), Logger: log,
+		Log: events, Over: s.conns, History: st, Hub: gateway.HubConfig(), Logger: log,
 		// The gateway is made below, before anything runs.
 		Notice:   func(n notice.Notice) { s.gateway.Notice(n) },
 		Receipts: func(c chat.ChannelID, published []byte) { s.gateway.Receipts(c, published) },
@@ -190,6 +187,7 @@ func (s *Server) Parts() []lifecycle.Part {
 	parts := []lifecycle.Part{
 		{Name: "clients", Run: s.holdClients},
 		{Name: "budget", Run: s.budget.Run},
+		{Name: "log", Run: s.conns.Run},
 		{Name: "appender", Run: s.appender.Run},
 		{Name: "limiter", Run: s.limiter.Run},
 		{Name: "sender", Run: s.sender.Run},
@@ -206,7 +204,6 @@ func (s *Server) Parts() []lifecycle.Part {
 // holdClients checks Redis and, when everything else has stopped, closes the clients.
 func (s *Server) holdClients(ctx context.Context) error {
 	defer func() {
-		_ = s.appendRDB.Close()
 		_ = s.rdb.Close()
 		_ = s.db.Close()
 	}()
@@ -220,10 +217,8 @@ func (s *Server) holdClients(ctx context.Context) error {
 	return nil
 }
 
-// gcPercent is for a heap that is mostly connections at rest. The collector lets garbage grow by a share
-// of what lives, stacks included, and a connection's stack is most of it: four tenths of the usual share saves
-// about 3 KiB per connection, for collections that are cheap since little is allocated per delivery.
-const gcPercent = 40
+// redisPool is the number of connections for everything but appends and subscriptions.
+const redisPool = 32
 
 // Run runs the service as a process of its own until ctx is done.
 func Run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) error {
@@ -239,7 +234,7 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		return err
 	}
 	if getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
+		tuneCollector()
 	}
 	log := telemetry.NewLogger(stderr, "ws-server", cfg.LogLevel)
 	reg := telemetry.NewRegistry("ws-server")

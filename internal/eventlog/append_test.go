@@ -24,14 +24,34 @@ func call(t testing.TB, l *Log, known Head, o AppendOptions, events ...frame.Eve
 	t.Helper()
 	a := NewAppender(l, l.rdb, empty, AppenderConfig{Lanes: 1, Logger: quiet})
 	for _, e := range events {
-		if err := a.Submit(e, o, func(Ack, error) {}); err != nil {
+		if err := a.Submit(&e, o, func(Ack, error) {}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	batch := a.lanes[0].take()
-	args := a.lanes[0].args(batch)
+	keys, args := wordsOf(t, a, a.lanes[0].queue)
 	args[2], args[3] = string(known.Epoch), known.Seq
-	return appendScript.Run(context.Background(), l.rdb, a.lanes[0].keys(batch), args...).StringSlice()
+	return appendScript.Run(context.Background(), l.rdb, keys, args...).StringSlice()
+}
+
+// wordsOf returns the call of append.lua for events as go-redis takes it.
+func wordsOf(t testing.TB, a *Appender, call []*pending) (keys []string, args []any) {
+	t.Helper()
+	wire := a.lanes[0].appendCall(nil, call)
+	fields, n, err := parse(wire, nil, 0)
+	if err != nil || n != len(wire) {
+		t.Fatalf("the call is not one command: %d of %d bytes, %v", n, len(wire), err)
+	}
+	count, err := strconv.Atoi(string(fields[2]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range fields[3 : 3+count] {
+		keys = append(keys, string(f))
+	}
+	for _, f := range fields[3+count:] {
+		args = append(args, string(f))
+	}
+	return keys, args
 }
 
 // mustCall is call for a caller that knows nothing, without the epoch.
@@ -55,7 +75,7 @@ func wantResults(t testing.TB, got []string, want ...string) {
 }
 
 func dup(l *Log, e frame.Event, seq int) string {
-	return fmt.Sprintf("dup %s %s %d %s", digest(&e), e.ID, seq, e.SentAt)
+	return fmt.Sprintf("dup %s %s %d %s", digestText(&e), e.ID, seq, e.SentAt)
 }
 
 func TestAppendScript_numbers(t *testing.T) {

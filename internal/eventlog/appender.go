@@ -1,17 +1,16 @@
 package eventlog
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/redis/go-redis/v9"
 
@@ -27,7 +26,10 @@ const IdempotencyWindow = 10 * time.Minute
 
 // AppenderConfig configures an Appender. A zero field means its default.
 type AppenderConfig struct {
-	Lanes   int           // default 1 for one server, one per partition for a Cluster
+	// Over are the connections to append over, which somebody else runs: before the Appender, and until it has
+	// ended. Nil: the Appender has some of its own.
+	Over    *Connections
+	Lanes   int           // of its own connections: default 1 for one server, one per partition for a Cluster
 	Timeout time.Duration // default 5s: how long an append waits for Redis before it is unavailable
 	Logger  *slog.Logger  // default slog.Default()
 
@@ -36,6 +38,8 @@ type AppenderConfig struct {
 	// again: it learns the newer epoch, or repairs the channel. Both nil: appends go by what Redis says.
 	Known    func(chat.ChannelID) Head
 	Diverged func(ctx context.Context, channel chat.ChannelID, found Head) error
+	// Flush, if set, is called after each round of outcomes: who gathers what they cause can send it then.
+	Flush func()
 	// Budget refuses appends while Redis is full or the backlog too long; nil never does.
 	Budget *Budget
 }
@@ -47,14 +51,13 @@ type AppenderConfig struct {
 // A batch whose outcome is unknown is sent again whole: the idempotency records make that harmless.
 type Appender struct {
 	log   *Log
-	rdb   redis.UniversalClient
+	conns *Connections
 	floor Floor
 	cfg   AppenderConfig
-	lanes []*lane
+	lanes []*lane // by connection
 }
 
-// NewAppender returns an Appender. rdb must not retry by itself (redisclient.Options.NoRetry): the
-// appender decides when a call is sent again. floor is asked when a channel has no counter.
+// NewAppender returns an Appender. rdb says where Redis is. floor is asked when a channel has no counter.
 func NewAppender(log *Log, rdb redis.UniversalClient, floor Floor, cfg AppenderConfig) *Appender {
 	if cfg.Lanes == 0 {
 		cfg.Lanes = 1
@@ -68,20 +71,47 @@ func NewAppender(log *Log, rdb redis.UniversalClient, floor Floor, cfg AppenderC
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	a := &Appender{log: log, rdb: rdb, floor: floor, cfg: cfg}
-	for range min(cfg.Lanes, log.partitions) {
-		a.lanes = append(a.lanes, newLane(a))
+	a := &Appender{log: log, conns: cfg.Over, floor: floor, cfg: cfg}
+	if a.conns == nil {
+		a.conns = newConnections(log, rdb, min(cfg.Lanes, log.partitions), cfg.Logger)
+	}
+	for _, k := range a.conns.links {
+		a.lanes = append(a.lanes, newLane(a, k))
 	}
 	return a
 }
 
 // Run appends until ctx is done, then refuses what comes and finishes what was submitted.
 func (a *Appender) Run(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	for _, l := range a.lanes {
-		g.Go(func() error { return l.run(ctx) })
+	var all sync.WaitGroup
+	helping, stop := context.WithCancel(context.WithoutCancel(ctx))
+	all.Go(func() { a.expire(helping) })
+	if a.cfg.Over == nil {
+		all.Go(func() { _ = a.conns.Run(helping) })
 	}
-	return g.Wait()
+	<-ctx.Done()
+	for _, l := range a.lanes {
+		l.close()
+	}
+	stop()
+	all.Wait()
+	return nil
+}
+
+// expire fails what Redis does not answer in time, until ctx is done.
+func (a *Appender) expire(ctx context.Context) {
+	tick := time.NewTicker(min(a.cfg.Timeout/8, 250*time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			for _, l := range a.lanes {
+				l.expire(now)
+			}
+		}
+	}
 }
 
 // AppendOptions shape one append.
@@ -108,7 +138,7 @@ func (a *Appender) Append(ctx context.Context, e frame.Event, o AppendOptions) (
 		err error
 	}
 	done := make(chan outcome, 1)
-	if err := a.Submit(e, o, func(ack Ack, err error) { done <- outcome{ack, err} }); err != nil {
+	if err := a.Submit(&e, o, func(ack Ack, err error) { done <- outcome{ack, err} }); err != nil {
 		return Ack{}, err
 	}
 	select {
@@ -119,15 +149,11 @@ func (a *Appender) Append(ctx context.Context, e frame.Event, o AppendOptions) (
 	}
 }
 
-// Submit is Append without the wait: done is called exactly once, from a goroutine of the Appender,
+// Submit is Append without the wait. It keeps nothing of e. done is called exactly once, from a goroutine of the Appender,
 // which it must not block. An error means that nothing was submitted and done is never called.
-func (a *Appender) Submit(e frame.Event, o AppendOptions, done func(Ack, error)) error {
+func (a *Appender) Submit(e *frame.Event, o AppendOptions, done func(Ack, error)) error {
 	if e.ClientID == nil || e.ClientID.IsZero() {
 		return apierr.New(apierr.Internal, "an append needs a client id")
-	}
-	before, after, err := e.EncodeAround()
-	if err != nil {
-		return apierr.Wrap(err, apierr.Internal, "the event cannot be encoded")
 	}
 	if o.Retention == 0 {
 		o.Retention = IdempotencyWindow
@@ -136,16 +162,53 @@ func (a *Appender) Submit(e frame.Event, o AppendOptions, done func(Ack, error))
 	if err := a.cfg.Budget.check(p); err != nil {
 		return err
 	}
-	subject, mark := removalMark(&e)
-	return a.lanes[p%len(a.lanes)].submit(&pending{
+	queued := &pending{
 		channel: e.ChannelID, id: e.ID, sentAt: e.SentAt, deadline: time.Now().Add(a.cfg.Timeout), done: done,
-		recordKey: rediskey.Idempotency(p, e.ChannelID, e.SenderID, *e.ClientID),
-		markKey:   rediskey.Removed(p, e.ChannelID, subject),
-		args: [perEvent]any{
-			string(e.Type), e.ID.String(), e.SenderID.String(), e.ClientID.String(), digest(&e),
-			before, after, e.SentAt.String(), o.Retention.Milliseconds(), mark,
-		},
-	})
+	}
+	if err := queued.encode(p, e, o.Retention); err != nil {
+		return apierr.Wrap(err, apierr.Internal, "the event cannot be encoded")
+	}
+	return a.lanes[a.conns.Of(p)].submit(queued)
+}
+
+// Flushed ends a round of outcomes of which some did not come from the Appender itself.
+func (a *Appender) Flushed() {
+	if a.cfg.Flush != nil {
+		a.cfg.Flush()
+	}
+}
+
+// scratch holds what must be measured before it is written.
+var scratch = sync.Pool{New: func() any { return new([]byte) }}
+
+// encode notes the words that append.lua takes for an event.
+func (p *pending) encode(partition int, e *frame.Event, retention time.Duration) error {
+	part := scratch.Get().(*[]byte)
+	defer scratch.Put(part)
+	after, err := e.AppendAfter((*part)[:0])
+	if err != nil {
+		return err
+	}
+	*part = after
+	subject, mark := removalMark(e)
+	b := make([]byte, 0, 720+len(after))
+	b = appendBulk(b, rediskey.Idempotency(partition, e.ChannelID, e.SenderID, *e.ClientID))
+	b = appendBulk(b, rediskey.Removed(partition, e.ChannelID, subject))
+	p.keys = len(b)
+	b = appendBulk(b, string(e.Type))
+	b = appendBulkUUID(b, e.ID.UUID)
+	b = appendBulkUUID(b, e.SenderID.UUID)
+	b = appendBulkUUID(b, e.ClientID.UUID)
+	sum := digest(e)
+	b = appendBulk(b, sum[:])
+	var room [128]byte
+	b = appendBulk(b, e.AppendBefore(room[:0]))
+	b = appendBulk(b, after)
+	b = append(b, "$24\r\n"...)
+	b = append(e.SentAt.AppendTo(b), "\r\n"...)
+	b = appendBulkInt(b, retention.Milliseconds())
+	p.words = appendBulk(b, mark)
+	return nil
 }
 
 // Recorded returns the ack of an event that was appended before under the same client id; found is
@@ -159,7 +222,7 @@ func (a *Appender) Recorded(ctx context.Context, e *frame.Event) (ack Ack, found
 		return Ack{}, false, nil
 	case err != nil:
 		return Ack{}, false, apierr.Wrap(err, apierr.Unavailable, "the event log does not answer; retry with the same client_id")
-	case !strings.HasPrefix(record, digest(e)+" "):
+	case !strings.HasPrefix(record, digestText(e)+" "):
 		return Ack{}, false, errConflict
 	}
 	ack, err = duplicateOf(&pending{}, "", record)
@@ -183,9 +246,12 @@ func removalMark(e *frame.Event) (subject chat.UserID, mark string) {
 }
 
 // digest sums up what the sender asked for, so that a client id used again for something else shows.
-func digest(e *frame.Event) string {
-	h := sha256.New()
-	part := func(s string) { fmt.Fprintf(h, "%d:%s", len(s), s) }
+func digest(e *frame.Event) (text [2 * digestBytes]byte) {
+	b := make([]byte, 0, 256+len(e.Body))
+	part := func(s string) {
+		b = append(strconv.AppendInt(b, int64(len(s)), 10), ':')
+		b = append(b, s...)
+	}
 	part(string(e.Type))
 	part(e.Body)
 	part(e.Emoji)
@@ -200,21 +266,27 @@ func digest(e *frame.Event) string {
 	if e.UserID != nil {
 		part(e.UserID.String())
 	}
-	return hex.EncodeToString(h.Sum(nil)[:12])
+	sum := sha256.Sum256(b)
+	hex.Encode(text[:], sum[:digestBytes])
+	return text
 }
 
+const digestBytes = 12
+
+func digestText(e *frame.Event) string { d := digest(e); return string(d[:]) }
+
 // outcomeOf reads one result of the script for p.
-func outcomeOf(p *pending, epoch event.Epoch, result string) (Ack, error) {
-	word, rest, _ := strings.Cut(result, " ")
-	switch word {
+func outcomeOf(p *pending, epoch event.Epoch, result []byte) (Ack, error) {
+	word, rest, _ := bytes.Cut(result, []byte{' '})
+	switch string(word) {
 	case "ok":
-		seq, err := strconv.ParseInt(rest, 10, 64)
+		seq, err := strconv.ParseInt(string(rest), 10, 64)
 		if err != nil {
 			return Ack{}, apierr.Wrap(err, apierr.Internal, "the append answered nonsense")
 		}
 		return Ack{ID: p.id, Seq: seq, Epoch: epoch, SentAt: p.sentAt}, nil
 	case "dup":
-		return duplicateOf(p, epoch, rest)
+		return duplicateOf(p, epoch, string(rest))
 	case "conflict":
 		return Ack{}, errConflict
 	case "forbidden":

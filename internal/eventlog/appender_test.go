@@ -42,7 +42,7 @@ type ledger struct {
 func (l *ledger) submit(e frame.Event) bool {
 	out := &outcome{e: e}
 	l.wg.Add(1)
-	err := l.a.Submit(e, AppendOptions{}, func(ack Ack, err error) {
+	err := l.a.Submit(&e, AppendOptions{}, func(ack Ack, err error) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		out.ack, out.err = ack, err
@@ -275,7 +275,7 @@ func TestAppender_outcomes(t *testing.T) {
 		"zero client id": {Type: event.Message, ChannelID: ch, ClientID: &chat.ClientID{}},
 		"unknown kind":   {Type: "dance", ChannelID: ch, ClientID: ref(chat.NewClientID())},
 	} {
-		if err := a.Submit(e, AppendOptions{}, func(Ack, error) { t.Error("done was called") }); apierr.CodeOf(err) != apierr.Internal || err == nil {
+		if err := a.Submit(&e, AppendOptions{}, func(Ack, error) { t.Error("done was called") }); apierr.CodeOf(err) != apierr.Internal || err == nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -648,28 +648,6 @@ func TestNewAppender_lanes(t *testing.T) {
 	if got := len(NewAppender(New(rdb, 16), rdb, empty, AppenderConfig{}).lanes); got != 16 {
 		t.Errorf("a Cluster has %d lanes, want one per partition", got)
 	}
-}
-
-func TestTransient(t *testing.T) {
-	t.Parallel()
-	l, rdb, _ := newLog(t)
-	ctx := t.Context()
-	rdb.Set(ctx, "text", "x", 0)
-	wrongType := rdb.LPush(ctx, "text", "x").Err()
-	syntax := rdb.Do(ctx, "set").Err()
-	for _, err := range []error{wrongType, syntax} {
-		if transient(err) {
-			t.Errorf("%v is final", err)
-		}
-	}
-	late, cancel := context.WithTimeout(ctx, 0)
-	defer cancel()
-	for _, err := range []error{rdb.Ping(late).Err(), redis.ErrClosed, redis.ErrPoolTimeout, errors.New("something on the way")} {
-		if !transient(err) {
-			t.Errorf("%v leaves the outcome open", err)
-		}
-	}
-	_ = l
 }
 
 func TestBackoff(t *testing.T) {

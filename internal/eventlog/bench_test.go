@@ -74,11 +74,12 @@ func BenchmarkAppendScript(b *testing.B) {
 			round := func() (batches [][]*pending) {
 				for _, ch := range channels {
 					for range events {
-						if err := a.Submit(message(ch, ann, body), AppendOptions{}, func(Ack, error) {}); err != nil {
+						if err := a.Submit(ref(message(ch, ann, body)), AppendOptions{}, func(Ack, error) {}); err != nil {
 							b.Fatal(err)
 						}
 					}
-					batches = append(batches, a.lanes[0].take())
+					batches = append(batches, a.lanes[0].queue)
+					a.lanes[0].queue = nil
 				}
 				return batches
 			}
@@ -90,7 +91,8 @@ func BenchmarkAppendScript(b *testing.B) {
 				b.StartTimer()
 				if _, err := rdb.Pipelined(b.Context(), func(pipe redis.Pipeliner) error {
 					for _, batch := range batches {
-						appendScript.EvalSha(b.Context(), pipe, a.lanes[0].keys(batch), a.lanes[0].args(batch)...)
+						keys, args := wordsOf(b, a, batch)
+						appendScript.EvalSha(b.Context(), pipe, keys, args...)
 					}
 					return nil
 				}); err != nil {
@@ -110,9 +112,9 @@ func BenchmarkSubmit(b *testing.B) {
 	e := message(chat.NewChannelID(), chat.NewUserID(), strings.Repeat("hello ", 20))
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := a.Submit(e, AppendOptions{}, func(Ack, error) {}); err != nil {
+		if err := a.Submit(&e, AppendOptions{}, func(Ack, error) {}); err != nil {
 			b.Fatal(err)
 		}
-		a.lanes[0].take()
+		a.lanes[0].queue = nil
 	}
 }

@@ -3,15 +3,11 @@ package eventlog
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"math/rand/v2"
-	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
@@ -27,104 +23,321 @@ const (
 
 // pending is an event on its way to the log.
 type pending struct {
-	channel   chat.ChannelID
-	id        chat.EventID
-	sentAt    chat.Time
-	recordKey string
-	markKey   string
-	args      [perEvent]any
-	deadline  time.Time
-	done      func(Ack, error)
+	channel  chat.ChannelID
+	id       chat.EventID
+	sentAt   chat.Time
+	words    []byte // its two keys and its arguments, as RESP
+	keys     int    // length of the keys
+	deadline time.Time
+	done     func(Ack, error)
+
+	over bool // done was called, or is about to be; guarded by the lane's mu
+	ack  Ack
+	err  error
 }
 
 // lane sends the appends of some partitions, one batch at a time. That alone keeps a channel's order:
 // nothing is sent before what was sent earlier is settled.
+//
+// It has no goroutine. A batch leaves from whoever finds the way free: the submitter when it is idle, the
+// link when the last reply of the batch before has come.
 type lane struct {
-	a *Appender
+	a    *Appender
+	link *link
 
 	mu       sync.Mutex
+	settled  []*pending // their outcomes are known, and told when the link has handed on all of a read
+	spare    []*pending // an empty slice for the next
+	telling  int        // events whose outcome is being told
+	turn     uint64     // of the connection; 0 while there is none
 	queue    []*pending
+	calls    [][]*pending // in flight, a call per channel; empty when nothing is
+	replies  int          // to calls, so far
+	sentAt   time.Time
+	again    []*pending // of calls: what must be sent again
+	attempt  int        // how often in a row that was so
+	held     bool       // a timer runs, after which it is
+	reload   bool       // the script must be loaded first
 	closed   bool
-	wake     chan struct{}                 // holds at most one token: there may be something to do
+	empty    chan struct{}                 // closed when closed and nothing is left
 	parked   map[chat.ChannelID][]*pending // channels that take no appends right now: what waits, in order
 	settling sync.WaitGroup                // what makes them take appends again
 }
 
-func newLane(a *Appender) *lane {
-	return &lane{a: a, wake: make(chan struct{}, 1), parked: make(map[chat.ChannelID][]*pending)}
+func newLane(a *Appender, k *link) *lane {
+	l := &lane{a: a, link: k, empty: make(chan struct{}), parked: make(map[chat.ChannelID][]*pending)}
+	k.lane = l
+	return l
 }
 
 func (l *lane) submit(p *pending) error {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	if l.closed {
+		l.mu.Unlock()
 		return apierr.New(apierr.Unavailable, "shutting down")
 	}
 	if waiting, ok := l.parked[p.channel]; ok {
 		l.parked[p.channel] = append(waiting, p)
+		l.mu.Unlock()
 		return nil
 	}
 	l.queue = append(l.queue, p)
-	l.poke()
+	b := l.nextLocked()
+	l.mu.Unlock()
+	l.send(b)
 	return nil
 }
 
-func (l *lane) poke() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
+// batch is what is written in one go.
+type batch struct {
+	calls  [][]*pending
+	turn   uint64
+	reload bool
 }
 
-// run sends batches until ctx is done, and then until nothing is left of what was submitted.
-func (l *lane) run(ctx context.Context) error {
-	for {
-		if batch := l.take(); len(batch) > 0 {
-			l.send(ctx, batch)
-			continue
-		}
-		select {
-		case <-l.wake:
-			continue
-		case <-ctx.Done():
-		}
-		l.mu.Lock()
-		l.closed = true
-		l.mu.Unlock()
-		for {
-			l.settling.Wait() // each puts what waited for it into the queue, or fails it
-			batch := l.take()
-			if len(batch) == 0 {
-				return nil
-			}
-			l.send(ctx, batch)
-		}
+// nextLocked takes the next batch, if there is one and nothing is in its way.
+func (l *lane) nextLocked() batch {
+	if l.turn == 0 || l.held || len(l.calls) > 0 || len(l.queue) == 0 {
+		return batch{}
 	}
-}
-
-func (l *lane) take() []*pending {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	n := min(len(l.queue), maxBatch)
-	batch := l.queue[:n:n]
+	taken := l.queue[:n:n]
 	l.queue = l.queue[n:]
-	if n > 0 && len(l.queue) == 0 {
+	if len(l.queue) == 0 {
 		l.queue = nil // let go of the array with its pointers
 	}
-	return batch
+	live := taken[:0:0]
+	for _, p := range taken {
+		if !p.over {
+			live = append(live, p)
+		}
+	}
+	calls, surplus := byChannel(live)
+	if len(surplus) > 0 {
+		l.queue = append(surplus, l.queue...)
+	}
+	b := batch{calls: calls, turn: l.turn, reload: l.reload}
+	l.calls, l.replies, l.sentAt, l.reload = calls, 0, time.Now(), false
+	return b
 }
 
-// send appends batch, again and again while Redis does not answer and somebody still waits. It is
-// finished even if ctx ends meanwhile: each event carries its own deadline.
-func (l *lane) send(ctx context.Context, batch []*pending) {
-	ctx = context.WithoutCancel(ctx)
-	for attempt := 0; ; attempt++ {
-		batch = l.try(ctx, batch)
-		if batch = l.expire(batch); len(batch) == 0 {
-			return
-		}
-		time.Sleep(backoff(attempt))
+// send writes a batch. If the connection is lost meanwhile, down puts it back.
+func (l *lane) send(b batch) {
+	if len(b.calls) == 0 {
+		return
 	}
+	replies := len(b.calls)
+	if b.reload {
+		replies++
+	}
+	l.link.write(b.turn, ofLane, replies, func(to []byte) []byte {
+		if b.reload {
+			to = appendCommand(to, "SCRIPT", "LOAD", appendSource)
+		}
+		for _, call := range b.calls {
+			to = l.appendCall(to, call)
+		}
+		return to
+	})
+}
+
+// appendCall appends the call of append.lua for the events of one channel.
+func (l *lane) appendCall(b []byte, call []*pending) []byte {
+	channel := call[0].channel
+	p := l.a.log.Partition(channel.UUID)
+	var known Head
+	if l.a.cfg.Known != nil {
+		known = l.a.cfg.Known(channel)
+	}
+	keys := 4 + 2*len(call)
+	b = appendArray(b, 3+keys+4+perEvent*len(call))
+	b = appendBulk(b, "EVALSHA")
+	b = appendBulk(b, appendHash)
+	b = appendBulkInt(b, int64(keys))
+	b = appendBulk(b, rediskey.Counter(p, channel))
+	b = appendBulk(b, rediskey.Stream(p))
+	b = appendBulk(b, rediskey.Tail(p, channel))
+	b = appendBulk(b, rediskey.Topic(p, channel))
+	for _, e := range call {
+		b = append(b, e.words[:e.keys]...)
+	}
+	b = appendBulkInt(b, event.Version)
+	b = appendBulk(b, channel.String())
+	b = appendBulk(b, string(known.Epoch))
+	b = appendBulkInt(b, known.Seq)
+	for _, e := range call {
+		b = append(b, e.words[e.keys:]...)
+	}
+	return b
+}
+
+// up says that there is a connection.
+func (l *lane) up(turn uint64) {
+	l.mu.Lock()
+	l.turn = turn
+	b := l.nextLocked()
+	l.mu.Unlock()
+	l.send(b)
+}
+
+// down says that the connection is gone: what it has not answered must be sent again.
+func (l *lane) down() {
+	l.settle()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.turn, l.reload = 0, false
+	for _, call := range l.calls[min(l.replies, len(l.calls)):] {
+		l.again = append(l.again, call...)
+	}
+	l.finishLocked()
+}
+
+// finishLocked ends the batch that was in flight.
+func (l *lane) finishLocked() {
+	l.queue = append(l.again, l.queue...)
+	l.calls, l.again, l.replies = nil, nil, 0
+}
+
+// replied takes the reply to the next call of the batch in flight. An error ends the connection.
+func (l *lane) replied(v value) error {
+	if v.kind == '$' && len(v.fields) == 1 { // the script was loaded
+		return nil
+	}
+	l.mu.Lock()
+	if l.replies >= len(l.calls) {
+		l.mu.Unlock()
+		return errors.New("more replies than calls")
+	}
+	call := l.calls[l.replies]
+	l.replies++
+	var lost error
+	if v.kind == kindError {
+		lost = l.refusedLocked(call, replyError(v.fields[0]))
+	} else {
+		l.answeredLocked(call, v.fields)
+	}
+	var b batch
+	if l.replies == len(l.calls) {
+		l.finishLocked()
+		b = l.nextLocked()
+	}
+	l.mu.Unlock()
+	l.send(b)
+	return lost
+}
+
+// answeredLocked notes the outcome of each event of a call.
+func (l *lane) answeredLocked(call []*pending, results [][]byte) {
+	l.attempt = 0
+	var err error
+	if len(results) != len(call)+1 {
+		err = apierr.New(apierr.Internal, "the append answered %d results for %d events", len(results), len(call))
+	}
+	var epoch event.Epoch
+	if err == nil {
+		epoch = event.Epoch(results[0])
+	}
+	for i, p := range call {
+		if p.over {
+			continue
+		}
+		if p.err = err; err == nil {
+			p.ack, p.err = outcomeOf(p, epoch, results[i+1])
+		}
+		p.over = true
+		l.settled = append(l.settled, p)
+	}
+}
+
+// refusedLocked deals with a call that Redis has refused as a whole: nothing of it was appended. Its error
+// says that another connection is needed.
+func (l *lane) refusedLocked(call []*pending, err replyError) (lost error) {
+	switch word := err.word(); {
+	case word == "UNSEEDED":
+		l.parkLocked(call, func(ctx context.Context, channel chat.ChannelID) error {
+			_, err := l.a.log.seed(ctx, channel, l.a.floor)
+			return err
+		})
+	case word == "EPOCH", word == "STALE":
+		l.parkLocked(call, func(ctx context.Context, channel chat.ChannelID) error {
+			return l.a.cfg.Diverged(ctx, channel, refusedAt(err))
+		})
+	case word == "NOSCRIPT":
+		l.again, l.reload = append(l.again, call...), true
+	case elsewhere[word]:
+		l.again = append(l.again, call...)
+		return err
+	case later[word]:
+		l.again = append(l.again, call...)
+		l.holdLocked(err)
+	default:
+		l.a.cfg.Logger.Error("append refused by Redis", "channel_id", call[0].channel, "err", err)
+		for _, p := range call {
+			if !p.over {
+				p.over, p.err = true, apierr.Wrap(err, apierr.Internal, "the event log refused the append")
+				l.settled = append(l.settled, p)
+			}
+		}
+	}
+	return nil
+}
+
+// holdLocked sends nothing for a while.
+func (l *lane) holdLocked(err error) {
+	if l.held {
+		return
+	}
+	l.held = true
+	l.a.cfg.Logger.Warn("append refused for now, sending again", "err", err)
+	time.AfterFunc(backoff(l.attempt), func() {
+		l.mu.Lock()
+		l.held = false
+		b := l.nextLocked()
+		l.mu.Unlock()
+		l.send(b)
+	})
+	l.attempt++
+}
+
+// settle tells what was settled its outcome. Called by the link alone.
+func (l *lane) settle() {
+	l.mu.Lock()
+	batch := l.settled
+	l.settled, l.spare = l.spare, nil
+	l.telling += len(batch)
+	l.mu.Unlock()
+	for _, p := range batch {
+		p.done(p.ack, p.err)
+	}
+	clear(batch)
+	l.mu.Lock()
+	if cap(batch) <= maxBatch {
+		l.spare = batch[:0]
+	}
+	l.telling -= len(batch)
+	l.leftLocked()
+	l.mu.Unlock()
+}
+
+// leftLocked sees whether the end has come that close has asked for.
+func (l *lane) leftLocked() {
+	if l.closed && len(l.queue)+len(l.calls)+len(l.parked)+len(l.settled)+l.telling == 0 {
+		select {
+		case <-l.empty:
+		default:
+			close(l.empty)
+		}
+	}
+}
+
+// close takes nothing any more, and waits until nothing is left of what was submitted.
+func (l *lane) close() {
+	l.mu.Lock()
+	l.closed = true
+	l.leftLocked()
+	l.mu.Unlock()
+	<-l.empty
+	l.settling.Wait()
 }
 
 // backoff is 5 ms doubling to 200 ms, with jitter: a dead Redis is not hammered, and one that has
@@ -134,102 +347,56 @@ func backoff(attempt int) time.Duration {
 	return d/2 + rand.N(d/2+1)
 }
 
-// expire fails what has waited too long and returns the rest. Whether it was appended is unknown.
-func (l *lane) expire(batch []*pending) (rest []*pending) {
-	now := time.Now()
-	for _, p := range batch {
-		if now.After(p.deadline) {
-			p.done(Ack{}, apierr.New(apierr.Unavailable, "the event log does not answer; retry with the same client_id"))
-		} else {
-			rest = append(rest, p)
+// expire fails what has waited too long. Whether it was appended is unknown. A batch without a reply for
+// that long ends its connection.
+func (l *lane) expire(now time.Time) {
+	l.mu.Lock()
+	var late []*pending
+	expired := func(p *pending) bool {
+		if !p.over && now.After(p.deadline) {
+			p.over = true
+			late = append(late, p)
+		}
+		return p.over
+	}
+	l.queue = slices.DeleteFunc(l.queue, expired)
+	for _, call := range l.calls {
+		for _, p := range call {
+			expired(p)
 		}
 	}
-	return rest
+	stuck := len(l.calls) > 0 && now.Sub(l.sentAt) > l.a.cfg.Timeout
+	l.telling += len(late)
+	l.mu.Unlock()
+	for _, p := range late {
+		p.done(Ack{}, apierr.New(apierr.Unavailable, "the event log does not answer; retry with the same client_id"))
+	}
+	if len(late) > 0 {
+		l.a.Flushed()
+	}
+	if stuck {
+		l.link.drop()
+	}
+	l.mu.Lock()
+	l.telling -= len(late)
+	l.leftLocked()
+	l.mu.Unlock()
 }
 
-// try sends batch once, a call per channel in one pipeline, settles what was answered, and returns
-// what must be sent again.
-func (l *lane) try(ctx context.Context, batch []*pending) (again []*pending) {
-	calls, surplus := byChannel(batch)
-	l.putBack(surplus)
-	replies := make([]*redis.Cmd, len(calls))
-	ctx, cancel := context.WithTimeout(ctx, l.a.cfg.Timeout)
-	defer cancel()
-	_, _ = l.a.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error { // each reply has its own error
-		for i, call := range calls {
-			replies[i] = appendScript.EvalSha(ctx, pipe, l.keys(call), l.args(call)...)
-		}
-		return nil
-	})
-	var lastErr error
-	for i, call := range calls {
-		err := replies[i].Err()
-		switch {
-		case err == nil:
-			l.settle(call, replies[i])
-		case redis.HasErrorPrefix(err, "UNSEEDED"):
-			l.park(ctx, call, func(ctx context.Context, channel chat.ChannelID) error {
-				_, err := l.a.log.seed(ctx, channel, l.a.floor)
-				return err
-			})
-		case redis.HasErrorPrefix(err, "EPOCH"), redis.HasErrorPrefix(err, "STALE"):
-			l.park(ctx, call, func(ctx context.Context, channel chat.ChannelID) error {
-				return l.a.cfg.Diverged(ctx, channel, refusedAt(err))
-			})
-		case redis.HasErrorPrefix(err, "NOSCRIPT"):
-			if lerr := l.load(ctx); lerr != nil {
-				err = lerr
-			}
-			again, lastErr = append(again, call...), err
-		case transient(err):
-			again, lastErr = append(again, call...), err
-		default:
-			l.a.cfg.Logger.Error("append refused by Redis", "channel_id", call[0].channel, "err", err)
-			for _, p := range call {
-				p.done(Ack{}, apierr.Wrap(err, apierr.Internal, "the event log refused the append"))
-			}
-		}
-	}
-	if lastErr != nil && !redis.HasErrorPrefix(lastErr, "NOSCRIPT") {
-		l.a.cfg.Logger.Warn("append not answered, sending again", "events", len(again), "err", lastErr)
-	}
-	return again
-}
+// replyError is an error that Redis itself said.
+type replyError string
 
-// load puts the script into every server that may run it.
-func (l *lane) load(ctx context.Context) error {
-	load := func(ctx context.Context, c *redis.Client) error { return appendScript.Load(ctx, c).Err() }
-	switch c := l.a.rdb.(type) {
-	case *redis.ClusterClient:
-		return c.ForEachMaster(ctx, load)
-	case *redis.Client:
-		return load(ctx, c)
-	}
-	return fmt.Errorf("load script: unknown client %T", l.a.rdb)
-}
+// RedisError marks it as one of go-redis, which has a type of its own for them that cannot be made.
+func (replyError) RedisError() {}
 
-// transient reports whether err leaves it open if the call was carried out, or was said by a Redis
-// that will be able to carry it out soon.
-func transient(err error) bool {
-	if _, ok := errors.AsType[net.Error](err); ok || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return true
-	}
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrClosed) {
-		return true
-	}
-	for _, prefix := range []string{"LOADING", "BUSY", "MASTERDOWN", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "NOREPLICAS", "MISCONF", "OOM"} {
-		if redis.HasErrorPrefix(err, prefix) {
-			return true
-		}
-	}
-	return !isReply(err)
-}
+func (e replyError) Error() string { return string(e) }
+func (e replyError) word() string  { word, _, _ := strings.Cut(string(e), " "); return word }
 
-// isReply reports whether Redis itself said err, as opposed to the way there.
-func isReply(err error) bool {
-	_, ok := errors.AsType[redis.Error](err)
-	return ok && !strings.HasPrefix(err.Error(), "redis: ")
-}
+// elsewhere are the refusals of a server that is not, or no longer, the one for this partition.
+var elsewhere = map[string]bool{"MOVED": true, "ASK": true, "READONLY": true, "CLUSTERDOWN": true, "MASTERDOWN": true, "LOADING": true}
+
+// later are the refusals of a server that will be able to soon.
+var later = map[string]bool{"BUSY": true, "TRYAGAIN": true, "NOREPLICAS": true, "MISCONF": true, "OOM": true}
 
 // byChannel splits batch into calls, one per channel. What is more than a call takes is surplus: it
 // must not be sent before the call of its channel is settled.
@@ -251,56 +418,6 @@ func byChannel(batch []*pending) (calls [][]*pending, surplus []*pending) {
 	return calls, surplus
 }
 
-// putBack returns events to the front of the queue.
-func (l *lane) putBack(events []*pending) {
-	if len(events) == 0 {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.queue = append(events, l.queue...)
-	l.poke()
-}
-
-func (l *lane) keys(call []*pending) []string {
-	channel := call[0].channel
-	p := l.a.log.Partition(channel.UUID)
-	keys := make([]string, 0, 4+2*len(call))
-	keys = append(keys, rediskey.Counter(p, channel), rediskey.Stream(p), rediskey.Tail(p, channel), rediskey.Topic(p, channel))
-	for _, e := range call {
-		keys = append(keys, e.recordKey, e.markKey)
-	}
-	return keys
-}
-
-func (l *lane) args(call []*pending) []any {
-	args := make([]any, 0, 4+perEvent*len(call))
-	var known Head
-	if l.a.cfg.Known != nil {
-		known = l.a.cfg.Known(call[0].channel)
-	}
-	args = append(args, event.Version, call[0].channel.String(), string(known.Epoch), known.Seq)
-	for _, e := range call {
-		args = append(args, e.args[:]...)
-	}
-	return args
-}
-
-// settle tells each event of a call its outcome.
-func (l *lane) settle(call []*pending, reply *redis.Cmd) {
-	results, err := reply.StringSlice()
-	if err == nil && len(results) != len(call)+1 {
-		err = fmt.Errorf("%d results for %d events", len(results), len(call))
-	}
-	for i, p := range call {
-		if err != nil {
-			p.done(Ack{}, apierr.Wrap(err, apierr.Internal, "the append answered nonsense"))
-			continue
-		}
-		p.done(outcomeOf(p, event.Epoch(results[0]), results[i+1]))
-	}
-}
-
 // refusedAt reads the pair of a refusal: "EPOCH <seq> <epoch>" or "STALE <seq> <epoch>".
 func refusedAt(err error) Head {
 	f := strings.Fields(err.Error())
@@ -311,12 +428,10 @@ func refusedAt(err error) Head {
 	return h
 }
 
-// park settles beside the lane what keeps a channel from taking appends, so that other channels go on.
-// What the channel submits meanwhile waits behind call.
-func (l *lane) park(ctx context.Context, call []*pending, settle func(context.Context, chat.ChannelID) error) {
+// parkLocked settles beside the lane what keeps a channel from taking appends, so that other channels go
+// on. What the channel submits meanwhile waits behind call.
+func (l *lane) parkLocked(call []*pending, settle func(context.Context, chat.ChannelID) error) {
 	channel := call[0].channel
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	waiting := call
 	rest := l.queue[:0:0]
 	for _, p := range l.queue {
@@ -328,9 +443,8 @@ func (l *lane) park(ctx context.Context, call []*pending, settle func(context.Co
 	}
 	l.queue = rest
 	l.parked[channel] = append(waiting, l.parked[channel]...)
-	ctx = context.WithoutCancel(ctx)
-	l.settling.Go(func() {
-		ctx, cancel := context.WithTimeout(ctx, l.a.cfg.Timeout)
+	l.settling.Go(func() { // is finished whatever ends meanwhile
+		ctx, cancel := context.WithTimeout(context.Background(), l.a.cfg.Timeout)
 		defer cancel()
 		l.unpark(channel, settle(ctx, channel))
 	})
@@ -343,14 +457,25 @@ func (l *lane) unpark(channel chat.ChannelID, err error) {
 	delete(l.parked, channel)
 	if err == nil {
 		l.queue = append(waiting, l.queue...)
-		l.poke()
-	}
-	l.mu.Unlock()
-	if err == nil {
+		b := l.nextLocked()
+		l.leftLocked()
+		l.mu.Unlock()
+		l.send(b)
 		return
 	}
+	waiting = slices.DeleteFunc(waiting, func(p *pending) bool { return p.over })
+	for _, p := range waiting {
+		p.over = true
+	}
+	l.telling += len(waiting)
+	l.mu.Unlock()
 	l.a.cfg.Logger.Warn("channel's numbering not settled", "channel_id", channel, "err", err)
 	for _, p := range waiting {
 		p.done(Ack{}, apierr.Wrap(err, apierr.Unavailable, "the channel's numbering cannot be read right now"))
 	}
+	l.a.Flushed()
+	l.mu.Lock()
+	l.telling -= len(waiting)
+	l.leftLocked()
+	l.mu.Unlock()
 }

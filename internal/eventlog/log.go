@@ -28,6 +28,7 @@ var (
 
 	appendScript = redis.NewScript(appendSource)
 	seedScript   = redis.NewScript(seedSource)
+	appendHash   = appendScript.Hash()
 )
 
 // Log reads and publishes. It is safe for concurrent use and holds no state of its own.

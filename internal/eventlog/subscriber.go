@@ -1,15 +1,11 @@
 package eventlog
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
-	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"parley.chat/shared-contracts/rediskey"
 )
@@ -22,41 +18,57 @@ type Sink interface {
 	// Confirmed reports that messages of topic arrive from here on: after Subscribe, and again after
 	// each reconnect, when some may have been missed.
 	Confirmed(topic string)
+	// Flush says that what came together has been handed on: nothing more is there right now.
+	Flush()
 }
 
-const (
-	subscriberPing    = 3 * time.Second // a connection that says nothing for this long is asked
-	subscriberSilence = 8 * time.Second // and given up after this long
-)
-
-// Subscriber holds the subscriptions of one partition's topics over one connection: on a Cluster a
-// subscription connection is bound to one node, so partitions never share one.
+// Subscriber holds the subscriptions to topics over a connection. On a Cluster a connection is bound to
+// one node, so there partitions never share one.
 type Subscriber struct {
-	rdb           redis.UniversalClient
-	partition     int
-	sink          Sink
-	log           *slog.Logger
-	ping, silence time.Duration
+	link *link
+	own  bool // the link has no other user, and runs in Run
+	home string
+	sink Sink
 
-	wake  chan struct{} // holds at most one token: there may be something in changed
-	heard atomic.Int64  // when something last came, in Unix nanoseconds
+	// calling is held while the sink is called, and by who makes an end of that.
+	calling sync.Mutex
+	over    bool
 
 	// mu guards what follows. It is held for map work alone, never across a write or a dial.
 	mu      sync.Mutex
-	topics  map[string]struct{} // what is wanted
+	topics  map[string]string   // what is wanted; a topic is its own value, for who has its bytes alone
 	changed map[string]struct{} // wanted anew or no longer, and the connection has not been told
 	asked   map[string]int      // what this connection was told and has not answered, by topic
 }
 
-// NewSubscriber returns a Subscriber of the topics of one partition. It connects in Run.
+// NewSubscriber returns a Subscriber of the topics of one partition, over a connection of its own.
 func (l *Log) NewSubscriber(partition int, sink Sink, log *slog.Logger) *Subscriber {
-	return &Subscriber{
-		rdb: l.rdb, partition: partition, sink: sink, log: log.With("partition", partition),
-		ping: subscriberPing, silence: subscriberSilence, wake: make(chan struct{}, 1),
-		// A topic of the partition that nobody publishes to: with it the connection always has a node.
-		topics:  map[string]struct{}{rediskey.PartitionTopic(partition): {}},
+	s := newSubscriber(newLink(l.rdb, partition, log), sink)
+	s.own = true
+	return s
+}
+
+// Subscribers returns a Subscriber for each connection, each with a sink of its own. Call it once,
+// before anything runs. See Of.
+func (c *Connections) Subscribers(newSink func() Sink) (all []*Subscriber) {
+	for _, k := range c.links {
+		all = append(all, newSubscriber(k, newSink()))
+	}
+	return all
+}
+
+// Of returns which of the Subscribers has the topics of a partition.
+func (c *Connections) Of(partition int) int { return partition % len(c.links) }
+
+func newSubscriber(k *link, sink Sink) *Subscriber {
+	// A topic of the partition that nobody publishes to: with it a connection always has one.
+	home := rediskey.PartitionTopic(k.partition)
+	s := &Subscriber{
+		link: k, sink: sink, home: home, topics: map[string]string{home: home},
 		changed: make(map[string]struct{}), asked: make(map[string]int),
 	}
+	k.sub = s
+	return s
 }
 
 // Subscribe asks for a topic. Sink.Confirmed tells when it is heard. It never waits for Redis.
@@ -64,8 +76,9 @@ func (s *Subscriber) Subscribe(topic string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.topics[topic]; !ok {
-		s.topics[topic] = struct{}{}
-		s.changeLocked(topic)
+		s.topics[topic] = topic
+		s.changed[topic] = struct{}{}
+		s.link.poke()
 	}
 }
 
@@ -75,86 +88,66 @@ func (s *Subscriber) Unsubscribe(topic string) {
 	defer s.mu.Unlock()
 	if _, ok := s.topics[topic]; ok {
 		delete(s.topics, topic)
-		s.changeLocked(topic)
+		s.changed[topic] = struct{}{}
+		s.link.poke()
 	}
 }
 
-func (s *Subscriber) changeLocked(topic string) {
-	s.changed[topic] = struct{}{}
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
-
-// Run keeps the subscriptions until ctx is done. A connection that is lost is made again.
+// Run listens until ctx is done; the sink is not called any more when it returns. A connection that is
+// lost is made again.
 func (s *Subscriber) Run(ctx context.Context) error {
-	for attempt := 0; ; attempt++ {
-		heardSome, err := s.listen(ctx)
-		if ctx.Err() != nil {
-			return nil
+	if s.own {
+		s.link.run(ctx)
+		return nil
+	}
+	<-ctx.Done()
+	s.calling.Lock()
+	s.over = true
+	s.calling.Unlock()
+	return nil
+}
+
+// pushed hands on what the connection has pushed: a message, or the answer to a subscription.
+func (s *Subscriber) pushed(fields [][]byte) error {
+	s.calling.Lock()
+	defer s.calling.Unlock()
+	switch string(fields[0]) {
+	case "smessage":
+		s.mu.Lock()
+		topic, wanted := s.topics[string(fields[1])]
+		s.mu.Unlock()
+		if wanted && !s.over {
+			s.sink.Received(topic, bytes.Clone(fields[2]))
 		}
-		if heardSome {
-			attempt = 0
+	case "ssubscribe":
+		topic := string(fields[1])
+		// An answer to an earlier Subscribe says nothing about the one after an Unsubscribe.
+		if _, last := s.answered(topic); last && topic != s.home && !s.over {
+			s.sink.Confirmed(topic)
 		}
-		s.log.Warn("subscription lost, connecting again", "err", err)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(backoff(attempt)):
+	case "sunsubscribe":
+		if asked, _ := s.answered(string(fields[1])); !asked {
+			// A Cluster moves slots: the node unsubscribes us from what it no longer has.
+			return fmt.Errorf("the node gave up %s", fields[1])
 		}
+	}
+	return nil
+}
+
+// flush tells the sink that it has all of what came together.
+func (s *Subscriber) flush() {
+	s.calling.Lock()
+	defer s.calling.Unlock()
+	if !s.over {
+		s.sink.Flush()
 	}
 }
 
-// listen subscribes to all wanted topics over a new connection and hands on what comes, until the
-// connection fails or ctx is done.
-func (s *Subscriber) listen(ctx context.Context) (heardSome bool, err error) {
-	pubsub := s.rdb.SSubscribe(ctx) // of nothing: not connected yet
-	var helpers sync.WaitGroup
-	helping, stop := context.WithCancel(ctx)
-	closeOnce := sync.OnceValue(pubsub.Close)
-	defer func() {
-		stop()
-		helpers.Wait()
-		_ = closeOnce()
-	}()
-	s.heard.Store(time.Now().UnixNano())
-	if err := pubsub.SSubscribe(ctx, s.all()...); err != nil {
-		return false, fmt.Errorf("subscribe: %w", err)
-	}
-	// go-redis does not interrupt a blocked receive: closing does.
-	helpers.Go(func() {
-		s.watch(helping, pubsub)
-		_ = closeOnce()
-	})
-	helpers.Go(func() {
-		s.tell(helping, pubsub)
-		_ = closeOnce()
-	})
-	for {
-		m, err := pubsub.Receive(ctx)
-		if err != nil {
-			// Receive would reconnect by itself, but then it is not known what was missed when: a new
-			// connection, whose confirmations say so, is simpler to be right about.
-			return heardSome, fmt.Errorf("receive: %w", err)
-		}
-		heardSome = true
-		s.heard.Store(time.Now().UnixNano())
-		switch m := m.(type) {
-		case *redis.Message:
-			s.sink.Received(m.Channel, []byte(m.Payload))
-		case *redis.Subscription:
-			asked, last := s.answered(m.Channel)
-			if m.Kind == "sunsubscribe" && !asked {
-				// A Cluster moves slots: the node unsubscribes us from what it no longer has.
-				return heardSome, errors.New("the node gave up " + m.Channel)
-			}
-			// An answer to an earlier Subscribe says nothing about the one after an Unsubscribe.
-			if m.Kind == "ssubscribe" && last && m.Channel != rediskey.PartitionTopic(s.partition) {
-				s.sink.Confirmed(m.Channel)
-			}
-		}
-	}
+// answeredAll reports whether nothing that was asked is without its answer.
+func (s *Subscriber) answeredAll() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.asked) == 0
 }
 
 // all returns what a new connection is asked for.
@@ -198,49 +191,4 @@ func (s *Subscriber) answered(topic string) (asked, last bool) {
 		delete(s.asked, topic)
 	}
 	return n > 0, n <= 1
-}
-
-// tell writes changes to the connection as they come, until that fails or ctx is done. A failed write
-// ends the connection: what it did not get goes with the next.
-func (s *Subscriber) tell(ctx context.Context, pubsub *redis.PubSub) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-s.wake:
-		}
-		join, leave := s.changes()
-		var errs []error
-		if len(join) > 0 {
-			errs = append(errs, pubsub.SSubscribe(ctx, join...))
-		}
-		if len(leave) > 0 {
-			errs = append(errs, pubsub.SUnsubscribe(ctx, leave...))
-		}
-		if errors.Join(errs...) != nil {
-			return
-		}
-	}
-}
-
-// watch pings a quiet connection and returns when it has been silent for too long, or ctx is done.
-func (s *Subscriber) watch(ctx context.Context, pubsub *redis.PubSub) {
-	tick := time.NewTicker(s.ping)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		quiet := time.Since(time.Unix(0, s.heard.Load()))
-		if quiet > s.silence {
-			return
-		}
-		if quiet > s.ping/2 {
-			if err := pubsub.Ping(ctx); err != nil {
-				return
-			}
-		}
-	}
 }

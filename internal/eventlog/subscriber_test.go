@@ -24,6 +24,7 @@ type ear struct{ heard chan string }
 func newEar() *ear { return &ear{heard: make(chan string, 100_000)} }
 
 func (e *ear) Received(topic string, payload []byte) { e.heard <- topic + "=" + string(payload) }
+func (e *ear) Flush()                                {}
 func (e *ear) Confirmed(topic string)                { e.heard <- "+" + topic }
 
 // next waits for what is heard next.
@@ -342,7 +343,7 @@ func TestSubscriber_silentConnection(t *testing.T) {
 	l, rdb, server := newLog(t)
 	e, w := newEar(), warnings{make(chan string, 10)}
 	s := l.NewSubscriber(0, e, slog.New(w))
-	s.ping, s.silence = 20*time.Millisecond, 200*time.Millisecond
+	s.link.ping, s.link.silence = 20*time.Millisecond, 200*time.Millisecond
 	topic := rediskey.Topic(0, chat.NewChannelID())
 	s.Subscribe(topic)
 	startSubscriber(t, s)
@@ -365,14 +366,14 @@ func TestSubscriber_quietConnection(t *testing.T) {
 	l, rdb, _ := newLog(t)
 	e, w := newEar(), warnings{make(chan string, 10)}
 	s := l.NewSubscriber(0, e, slog.New(w))
-	s.ping, s.silence = 50*time.Millisecond, time.Second
+	s.link.ping, s.link.silence = 50*time.Millisecond, time.Second
 	topic := rediskey.Topic(0, chat.NewChannelID())
 	s.Subscribe(topic)
 	startSubscriber(t, s)
 	e.want(t, "+"+topic)
 	begun := time.Now()
 	testkit.Until(t, patience, func() error {
-		if n := calls(t, rdb, "ping"); n < 5 || time.Since(begun) < 2*s.silence {
+		if n := calls(t, rdb, "ping"); n < 5 || time.Since(begun) < 2*s.link.silence {
 			return fmt.Errorf("%d pings so far", n)
 		}
 		return nil

@@ -42,11 +42,11 @@ func (s *Sender) Run(ctx context.Context) error {
 	return nil
 }
 
-// Submit sends e on behalf of its sender. done is called exactly once, possibly before Submit returns,
+// Submit sends e, which must not change until done, on behalf of its sender. done is called exactly once, possibly before Submit returns,
 // and must not block. Its error is an *apierr.Error: what the append may answer, and RateLimited. A
 // retry of what was appended before gets its first ack, however many sends its user has left: it takes
 // no token, and starts no block.
-func (s *Sender) Submit(e frame.Event, done func(eventlog.Ack, error)) {
+func (s *Sender) Submit(e *frame.Event, done func(eventlog.Ack, error)) {
 	s.limit.Reserve(e.SenderID, func(v ratelimit.Verdict, err error) {
 		switch {
 		case err != nil:
@@ -54,7 +54,10 @@ func (s *Sender) Submit(e frame.Event, done func(eventlog.Ack, error)) {
 		case v.Granted:
 			s.append(e, done)
 		default:
-			s.refused.Go(func() { done(s.refuse(&e, v.Blocked)) })
+			s.refused.Go(func() {
+				done(s.refuse(e, v.Blocked))
+				s.appender.Flushed()
+			})
 		}
 	})
 }
@@ -66,7 +69,7 @@ func (s *Sender) Send(ctx context.Context, e frame.Event) (eventlog.Ack, error) 
 		err error
 	}
 	got := make(chan outcome, 1)
-	s.Submit(e, func(ack eventlog.Ack, err error) { got <- outcome{ack, err} })
+	s.Submit(&e, func(ack eventlog.Ack, err error) { got <- outcome{ack, err} })
 	select {
 	case o := <-got:
 		return o.ack, o.err
@@ -75,10 +78,11 @@ func (s *Sender) Send(ctx context.Context, e frame.Event) (eventlog.Ack, error) 
 	}
 }
 
-func (s *Sender) append(e frame.Event, done func(eventlog.Ack, error)) {
+func (s *Sender) append(e *frame.Event, done func(eventlog.Ack, error)) {
+	sender := e.SenderID
 	err := s.appender.Submit(e, eventlog.AppendOptions{}, func(ack eventlog.Ack, err error) {
 		if ack.Duplicate {
-			s.limit.Refund(e.SenderID)
+			s.limit.Refund(sender)
 		}
 		done(ack, err)
 	})

@@ -3,6 +3,7 @@
 package chat
 
 import (
+	"encoding/hex"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -89,4 +90,13 @@ func parse(s string) (uuid.UUID, error) {
 		return uuid.Nil, fmt.Errorf("not a UUID: %w", err)
 	}
 	return u, nil
+}
+
+// AppendUUID appends the text of a UUID, 36 characters in lower case.
+func AppendUUID(b []byte, u uuid.UUID) []byte {
+	b = hex.AppendEncode(b, u[0:4])
+	b = hex.AppendEncode(append(b, '-'), u[4:6])
+	b = hex.AppendEncode(append(b, '-'), u[6:8])
+	b = hex.AppendEncode(append(b, '-'), u[8:10])
+	return hex.AppendEncode(append(b, '-'), u[10:16])
 }

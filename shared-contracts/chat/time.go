@@ -20,6 +20,9 @@ func At(t time.Time) Time { return Time{t.UTC().Truncate(time.Millisecond)} }
 // String returns the instant in TimeLayout.
 func (t Time) String() string { return t.UTC().Format(TimeLayout) }
 
+// AppendTo appends the instant in TimeLayout, 24 characters.
+func (t Time) AppendTo(b []byte) []byte { return t.UTC().AppendFormat(b, TimeLayout) }
+
 // MarshalText writes the instant in TimeLayout.
 func (t Time) MarshalText() ([]byte, error) { return t.UTC().AppendFormat(nil, TimeLayout), nil }
 

@@ -75,6 +75,14 @@ type ChannelPosition struct {
 // with an *apierr.Error that says what is wrong and where, and with its ref as far as that could be
 // read; an object that is no JSON ends the frame, since nobody knows where the next one begins.
 func Decode(data []byte, each func(c Client, err error)) {
+	if c, ok := decodeSend(data); ok && len(c.Ref) <= MaxRefBytes {
+		each(c, c.check())
+		return
+	}
+	decodeAny(data, each)
+}
+
+func decodeAny(data []byte, each func(c Client, err error)) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	for n := 0; ; n++ {
 		var c Client

@@ -36,16 +36,6 @@ type Event struct {
 
 // What each kind carries behind type, channel_id and seq, in the order of the wire.
 type (
-	messageFields struct {
-		ID         chat.EventID   `json:"id"`
-		ClientID   *chat.ClientID `json:"client_id"`
-		SenderID   chat.UserID    `json:"sender_id"`
-		SenderName string         `json:"sender_name"`
-		Body       string         `json:"body"`
-		Mentions   []chat.UserID  `json:"mentions"`
-		ReplyTo    *chat.EventID  `json:"reply_to"`
-		SentAt     chat.Time      `json:"sent_at"`
-	}
 	editFields struct {
 		ID        chat.EventID   `json:"id"`
 		ClientID  *chat.ClientID `json:"client_id,omitempty"`
@@ -99,14 +89,15 @@ type (
 // EncodeAround returns the frame of e in two parts, to be joined by the decimal digits of its seq,
 // which only the append script knows.
 func (e *Event) EncodeAround() (before, after []byte, err error) {
+	before = e.AppendBefore(make([]byte, 0, 96))
+	after, err = e.AppendAfter(make([]byte, 0, 512+len(e.Body)))
+	return before, after, err
+}
+
+// encodeAfter returns the part behind the seq of anything but a message.
+func (e *Event) encodeAfter() ([]byte, error) {
 	var fields any
 	switch e.Type {
-	case event.Message:
-		mentions := e.Mentions
-		if mentions == nil {
-			mentions = []chat.UserID{}
-		}
-		fields = messageFields{e.ID, e.ClientID, e.SenderID, e.SenderName, e.Body, mentions, e.ReplyTo, e.SentAt}
 	case event.Edit:
 		fields = editFields{e.ID, e.ClientID, e.MessageID, e.SenderID, e.Body, e.Mentions, e.SentAt}
 	case event.Delete:
@@ -122,18 +113,14 @@ func (e *Event) EncodeAround() (before, after []byte, err error) {
 	case event.Failed, event.Lost, event.Noop:
 		fields = tombstoneFields{e.ID, e.SentAt}
 	default:
-		return nil, nil, fmt.Errorf("encode event: unknown kind %q", e.Type)
+		return nil, fmt.Errorf("encode event: unknown kind %q", e.Type)
 	}
 	b, err := encode(fields)
 	if err != nil {
-		return nil, nil, fmt.Errorf("encode %s event: %w", e.Type, err)
+		return nil, fmt.Errorf("encode %s event: %w", e.Type, err)
 	}
-	before = make([]byte, 0, 96)
-	before = append(append(before, `{"type":"`...), e.Type...)
-	before = append(append(before, `","channel_id":"`...), e.ChannelID.String()...)
-	before = append(before, `","seq":`...)
 	b[0] = ',' // in place of the opening brace
-	return before, b, nil
+	return b, nil
 }
 
 // GapParts returns the frame of a gap event in four parts: seq, from and to, which only the repair

@@ -158,6 +158,8 @@ func (Pong) frameType() string           { return "pong" }
 // Encode returns the frame. It panics on what JSON cannot express, which none of these types can hold.
 func Encode(f Server) []byte {
 	switch v := f.(type) { // an empty list is [], never null
+	case Ack:
+		return v.AppendTo(make([]byte, 0, 320+len(v.Ref)))
 	case Hello:
 		v.Channels = listed(v.Channels)
 		f = v

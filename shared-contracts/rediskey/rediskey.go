@@ -64,6 +64,20 @@ func LimitAddress(network string) string { return "parley:limit:address:" + netw
 // LimitAccount counts the failed logins of an account. It belongs to no partition.
 func LimitAccount(account string) string { return "parley:limit:account:" + account }
 
+// key joins the parts of a key with one allocation: an append has five keys.
+func key(p int, kind string, ids ...uuid.UUID) string {
+	var room [160]byte
+	b := append(strconv.AppendInt(append(room[:0], "parley:{"...), int64(p), 10), "}:"...)
+	b = append(b, kind...)
+	for i, id := range ids {
+		if i > 0 {
+			b = append(b, ':')
+		}
+		b = chat.AppendUUID(b, id)
+	}
+	return string(b)
+}
+
 func tag(p int) string { return "parley:{" + strconv.Itoa(p) + "}:" }
 
 // Stream is the log of a partition, which the consumer group reads.
@@ -80,14 +94,14 @@ func Dead(p int) string { return tag(p) + "dead" }
 func Stored(p int) string { return tag(p) + "stored" }
 
 // Counter is the hash of a channel's last seq ("seq") and epoch ("epoch").
-func Counter(p int, c chat.ChannelID) string { return tag(p) + "seq:" + c.String() }
+func Counter(p int, c chat.ChannelID) string { return key(p, "seq:", c.UUID) }
 
 // Tail is the list of a channel's newest events, as they were published.
-func Tail(p int, c chat.ChannelID) string { return tag(p) + "tail:" + c.String() }
+func Tail(p int, c chat.ChannelID) string { return key(p, "tail:", c.UUID) }
 
 // Idempotency is the record of the first ack of (channel, sender, client id).
 func Idempotency(p int, c chat.ChannelID, sender chat.UserID, id chat.ClientID) string {
-	return tag(p) + "idem:" + c.String() + ":" + sender.String() + ":" + id.String()
+	return key(p, "idem:", c.UUID, sender.UUID, id.UUID)
 }
 
 // Cursor is the hash of a channel's delivered and read positions by member.
@@ -95,11 +109,11 @@ func Cursor(p int, c chat.ChannelID) string { return tag(p) + "cursor:" + c.Stri
 
 // Removed is the mark that refuses events of a member who left.
 func Removed(p int, c chat.ChannelID, u chat.UserID) string {
-	return tag(p) + "removed:" + c.String() + ":" + u.String()
+	return key(p, "removed:", c.UUID, u.UUID)
 }
 
 // Topic is the sharded pub/sub channel of a chat channel.
-func Topic(p int, c chat.ChannelID) string { return TopicPrefix(p) + c.String() }
+func Topic(p int, c chat.ChannelID) string { return key(p, "topic:", c.UUID) }
 
 // TopicPrefix is what the topics of a partition's channels begin with.
 func TopicPrefix(p int) string { return tag(p) + "topic:" }

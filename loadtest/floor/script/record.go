@@ -25,49 +25,39 @@ type call struct {
 	client  []int
 }
 
-// tap keeps the arguments of the last script call. mu guards it: the appender calls from its own
-// goroutine.
+// tap keeps the bytes of the last script call that was written.
 type tap struct {
+	net.Conn
+	seen *recording
+}
+
+type recording struct {
 	mu   sync.Mutex
-	last []any
+	last []byte
 }
 
-// DialHook implements redis.Hook.
-func (*tap) DialHook(next redis.DialHook) redis.DialHook {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
-}
-
-// ProcessHook implements redis.Hook.
-func (t *tap) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error { t.see(cmd); return next(ctx, cmd) }
-}
-
-// ProcessPipelineHook implements redis.Hook.
-func (t *tap) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		for _, cmd := range cmds {
-			t.see(cmd)
-		}
-		return next(ctx, cmds)
+// Write implements net.Conn: an append that comes alone is one write.
+func (t tap) Write(b []byte) (int, error) {
+	if bytes.Contains(b, []byte("\r\nEVALSHA\r\n")) {
+		t.seen.mu.Lock()
+		t.seen.last = bytes.Clone(b)
+		t.seen.mu.Unlock()
 	}
-}
-
-func (t *tap) see(cmd redis.Cmder) {
-	if strings.EqualFold(cmd.Name(), "evalsha") {
-		t.mu.Lock()
-		t.last = cmd.Args()
-		t.mu.Unlock()
-	}
+	return t.Conn.Write(b)
 }
 
 // record appends an event to each channel and returns the calls that did it.
 func record(ctx context.Context, opts *redis.Options, channels, body int) (calls []*call, err error) {
 	plain := *opts
 	plain.MaxRetries = -1
+	seen := &recording{}
+	dial := plain.NewDialer()
+	plain.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := dial(ctx, network, addr)
+		return tap{c, seen}, err
+	}
 	rdb := redis.NewClient(&plain)
 	defer rdb.Close()
-	seen := &tap{}
-	rdb.AddHook(seen)
 	appender := eventlog.NewAppender(eventlog.New(rdb, 16), rdb,
 		func(context.Context, chat.ChannelID) (int64, error) { return 0, nil }, eventlog.AppenderConfig{Logger: slog.Default()})
 	ctx, cancel := context.WithCancel(ctx)
@@ -86,7 +76,7 @@ func record(ctx context.Context, opts *redis.Options, channels, body int) (calls
 			return nil, fmt.Errorf("append the event that is recorded: %w", err)
 		}
 		seen.mu.Lock()
-		c, err := encode(seen.last, e.ID.String(), client.String())
+		c, err := callOf(seen.last, e.ID.String(), client.String())
 		seen.mu.Unlock()
 		if err != nil {
 			return nil, err
@@ -96,23 +86,9 @@ func record(ctx context.Context, opts *redis.Options, channels, body int) (calls
 	return calls, nil
 }
 
-// encode writes a command as Redis reads it and finds the ids in it.
-func encode(args []any, eventID, client string) (*call, error) {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "*%d\r\n", len(args))
-	for _, arg := range args {
-		var text string
-		switch a := arg.(type) {
-		case string:
-			text = a
-		case []byte:
-			text = string(a)
-		default:
-			text = fmt.Sprint(a)
-		}
-		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(text), text)
-	}
-	c := &call{wire: b.Bytes()}
+// callOf finds the ids in a recorded command.
+func callOf(wire []byte, eventID, client string) (*call, error) {
+	c := &call{wire: wire}
 	c.eventID, c.client = find(c.wire, eventID), find(c.wire, client)
 	if len(c.eventID) == 0 || len(c.client) == 0 {
 		return nil, errors.New("the recorded call does not hold its event's ids: this floor no longer fits the script")

@@ -13,8 +13,9 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
+
+	"parley.chat/internal/socket"
 )
 
 // Bounds of what a connection may have queued.
@@ -29,7 +30,7 @@ var writeWait = 20 * time.Second
 // Conn is the sending side of a WebSocket. It is safe for concurrent use.
 type Conn struct {
 	net net.Conn
-	raw syscall.RawConn // nil where the socket cannot be written without blocking, as under TLS
+	out socket.Writer // of net
 
 	mu      sync.Mutex
 	queue   []chunk       // what the socket has not taken yet
@@ -40,7 +41,7 @@ type Conn struct {
 	closed  bool          // the socket is closed
 	drained chan struct{} // closed when the queue has fallen below half; nil while nobody waits
 
-	attempt writeAttempt // of write, kept to save its allocation
+	held []byte // frames that wait for the next, or for Flush
 
 	lastRead atomic.Int64 // when the client last sent something, Unix seconds
 	writers  *sync.WaitGroup
@@ -55,12 +56,7 @@ type chunk struct {
 // New returns the sending side of a socket. writers counts its writer goroutines, so that their owner
 // can wait for them. Whoever reads the socket learns of its end by the read that fails.
 func New(c net.Conn, writers *sync.WaitGroup) *Conn {
-	conn := &Conn{net: c, writers: writers}
-	if sc, ok := c.(syscall.Conn); ok {
-		if raw, err := sc.SyscallConn(); err == nil && canWriteRaw {
-			conn.raw = raw
-		}
-	}
+	conn := &Conn{net: c, out: socket.NewWriter(c), writers: writers}
 	conn.Touch(time.Now())
 	return conn
 }
@@ -83,6 +79,32 @@ func (c *Conn) Send(frame []byte, events int) {
 	}
 	c.put(frame, events)
 	c.mu.Unlock()
+}
+
+// Hold is Send of a frame that may wait a moment for company, to leave in one write with it: held
+// reports that the caller owes the connection a Flush. frame is the connection's own from here on.
+func (c *Conn) Hold(frame []byte) (held bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing || c.closed {
+		return false
+	}
+	if len(c.queue) > 0 || c.writing {
+		c.put(frame, 1)
+		return false
+	}
+	held = c.held == nil // else who was told so before still owes it
+	c.held = append(c.held, frame...)
+	return held
+}
+
+// Flush sends what is held.
+func (c *Conn) Flush() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held != nil {
+		c.put(nil, 0)
+	}
 }
 
 // Offer queues a frame that may be shed: it is dropped when the queue is half full.
@@ -163,8 +185,12 @@ func (c *Conn) put(frame []byte, events int) {
 	if c.closing || c.closed {
 		return
 	}
+	if c.held != nil {
+		frame, events = append(c.held, frame...), events+1
+		c.held = nil
+	}
 	if len(c.queue) == 0 && !c.writing {
-		n, err := c.write(frame)
+		n, err := c.out.TryWrite(frame)
 		if err != nil {
 			c.shut()
 			return
@@ -265,7 +291,7 @@ func (c *Conn) shut() {
 		return
 	}
 	c.closed = true
-	c.queue, c.bytes, c.events = nil, 0, 0
+	c.queue, c.bytes, c.events, c.held = nil, 0, 0, nil
 	_ = c.net.Close()
 	c.signalDrained()
 }

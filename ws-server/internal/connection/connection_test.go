@@ -167,6 +167,12 @@ func TestText_headers(t *testing.T) {
 			t.Errorf("%d bytes: opcode %d, %d bytes", n, op, len(got))
 		}
 	}
+	for _, n := range []int{0, 1, 125, 126, 65535, 65536} {
+		payload := bytes.Repeat([]byte("z"), n)
+		if got := EndText(append(BeginText(10), payload...)); !bytes.Equal(got, Text(payload)) {
+			t.Errorf("%d bytes built in place: %.20q", n, got)
+		}
+	}
 	if _, got := readFrame(t, bufio.NewReader(bytes.NewReader(Text([]byte("a"), []byte("b"))))); string(got) != "a\nb" {
 		t.Errorf("joined: %q", got)
 	}

@@ -31,6 +31,28 @@ func Text(payloads ...[]byte) []byte {
 	return b
 }
 
+// textRoom is left free for the header of a frame that is built in place.
+const textRoom = 4
+
+// BeginText returns a buffer to append a text frame's payload to, for EndText.
+func BeginText(room int) []byte { return make([]byte, textRoom, textRoom+room) }
+
+// EndText returns the frame whose payload was appended to what BeginText has returned.
+func EndText(b []byte) []byte {
+	size := len(b) - textRoom
+	switch {
+	case size < 126:
+		b = b[textRoom-2:]
+		b[0], b[1] = finalFragment|opText, byte(size)
+	case size < 1<<16:
+		b[0], b[1] = finalFragment|opText, 126
+		binary.BigEndian.PutUint16(b[2:], uint16(size))
+	default:
+		return Text(b[textRoom:])
+	}
+	return b
+}
+
 // pingFrame is a ping without a payload.
 var pingFrame = []byte{finalFragment | opPing, 0}
 

@@ -4,6 +4,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"parley.chat/internal/socket"
 )
 
 // Gate is the net.Conn that gorilla/websocket is upgraded on. Until Open it writes the handshake
@@ -11,10 +13,17 @@ import (
 // through the queue of the Conn.
 type Gate struct {
 	net.Conn
+	in *socket.Reader
 
 	mu  sync.Mutex
 	out *Conn
 }
+
+// NewGate returns the gate of a socket.
+func NewGate(c net.Conn) *Gate { return &Gate{Conn: c, in: socket.NewReader(c)} }
+
+// Read reads the socket.
+func (g *Gate) Read(b []byte) (int, error) { return g.in.Read(b) }
 
 // Open routes writes to c from now on.
 func (g *Gate) Open(c *Conn) {

@@ -36,6 +36,7 @@ type History interface {
 // Config says what the feed works with. All fields are required.
 type Config struct {
 	Log     *eventlog.Log
+	Over    *eventlog.Connections // to subscribe over; somebody else runs them
 	History History
 	Hub     hub.Config // Heal and Idle are the feed's own
 	Notice  func(notice.Notice)
@@ -48,7 +49,7 @@ type Config struct {
 type Feed struct {
 	cfg  Config
 	Hub  *hub.Hub
-	subs []*eventlog.Subscriber // by partition
+	subs []*eventlog.Subscriber // by connection
 	// flights makes many needs for one range one read.
 	flights singleflight.Group
 
@@ -80,11 +81,12 @@ func New(cfg Config) *Feed {
 	f.ctx, f.end = context.WithCancel(context.Background())
 	cfg.Hub.Heal, cfg.Hub.Idle = f.heal, f.idle
 	f.Hub = hub.New(cfg.Hub)
-	for p := range cfg.Log.Partitions() {
-		f.subs = append(f.subs, cfg.Log.NewSubscriber(p, (*sink)(f), cfg.Logger))
-	}
+	f.subs = cfg.Over.Subscribers(func() eventlog.Sink { return &sink{Feed: f} })
 	return f
 }
+
+// sub returns the Subscriber of a partition's topics.
+func (f *Feed) sub(p int) *eventlog.Subscriber { return f.subs[f.cfg.Over.Of(p)] }
 
 // Run feeds the hub until ctx is done.
 func (f *Feed) Run(ctx context.Context) error {
@@ -107,7 +109,7 @@ func (f *Feed) Join(ctx context.Context, id chat.ChannelID) (*hub.Channel, error
 	ch, made := f.Hub.Open(id)
 	if made {
 		p := f.cfg.Log.Partition(id.UUID)
-		f.subs[p].Subscribe(rediskey.Topic(p, id))
+		f.sub(p).Subscribe(rediskey.Topic(p, id))
 	}
 	select {
 	case <-ch.Ready():
@@ -130,9 +132,9 @@ func (f *Feed) idle(ch *hub.Channel) {
 	time.AfterFunc(idleFor, func() {
 		if f.Hub.Forget(ch) {
 			p := f.cfg.Log.Partition(ch.ID().UUID)
-			f.subs[p].Unsubscribe(rediskey.Topic(p, ch.ID()))
+			f.sub(p).Unsubscribe(rediskey.Topic(p, ch.ID()))
 			if f.Hub.Channel(ch.ID()) != nil { // somebody opened it again in between
-				f.subs[p].Subscribe(rediskey.Topic(p, ch.ID()))
+				f.sub(p).Subscribe(rediskey.Topic(p, ch.ID()))
 			}
 		}
 	})
@@ -148,7 +150,7 @@ func (f *Feed) Watch(ctx context.Context, user chat.UserID) error {
 	if w == nil {
 		w = &watched{confirmed: make(chan struct{})}
 		f.users[topic] = w
-		f.subs[p].Subscribe(topic)
+		f.sub(p).Subscribe(topic)
 	}
 	w.count++
 	f.mu.Unlock()
@@ -169,37 +171,41 @@ func (f *Feed) Unwatch(user chat.UserID) {
 	w := f.users[topic]
 	if w.count--; w.count == 0 {
 		delete(f.users, topic)
-		f.subs[p].Unsubscribe(topic)
+		f.sub(p).Unsubscribe(topic)
 	}
 }
 
-// sink is the feed as the subscribers see it.
-type sink Feed
+// sink is the feed as one Subscriber sees it, and what of the Subscriber's last read is not fanned out
+// yet.
+type sink struct {
+	*Feed
+	owed []*hub.Channel
+}
 
 // Received hands on what was published. Its payload is never changed, only cut into frames.
 func (s *sink) Received(topic string, payload []byte) {
-	f := (*Feed)(s)
 	if id, ok := channelOf(topic); ok {
-		f.received(id, payload)
+		s.received(id, payload)
 		return
 	}
 	n, err := notice.Decode(payload)
 	if err != nil {
-		f.cfg.Logger.Warn("notice not understood", "topic", topic, "err", err)
+		s.cfg.Logger.Warn("notice not understood", "topic", topic, "err", err)
 		return
 	}
-	f.cfg.Notice(n)
+	s.cfg.Notice(n)
 }
 
-func (f *Feed) received(id chat.ChannelID, payload []byte) {
-	ch := f.Hub.Channel(id)
+func (s *sink) received(id chat.ChannelID, payload []byte) {
+	ch := s.Hub.Channel(id)
 	if ch == nil {
 		return
 	}
-	events := make([]hub.Event, 0, 1)
+	var room [1]hub.Event
+	events := room[:0]
 	err := event.DecodeItems(payload, func(it event.Item) {
 		if it.Kind == event.KindReceipts {
-			f.cfg.Receipts(id, it.Frame)
+			s.cfg.Receipts(id, it.Frame)
 			return
 		}
 		if it.Ephemeral() {
@@ -210,16 +216,25 @@ func (f *Feed) received(id chat.ChannelID, payload []byte) {
 	})
 	if err != nil {
 		// What is lost by this is a gap, which heals from the stores.
-		f.cfg.Logger.Warn("published item not understood", "channel_id", id, "err", err)
+		s.cfg.Logger.Warn("published item not understood", "channel_id", id, "err", err)
 	}
-	if len(events) > 0 {
-		ch.Publish(events)
+	if len(events) > 0 && ch.Take(events) {
+		s.owed = append(s.owed, ch)
+	}
+}
+
+// Flush fans out what came together.
+func (s *sink) Flush() {
+	if len(s.owed) > 0 {
+		s.Hub.FanOut(s.owed)
+		clear(s.owed)
+		s.owed = s.owed[:0]
 	}
 }
 
 // Confirmed notes that a topic is heard from here on.
 func (s *sink) Confirmed(topic string) {
-	f := (*Feed)(s)
+	f := s.Feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if w := f.users[topic]; w != nil {

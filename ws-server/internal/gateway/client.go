@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -83,16 +85,32 @@ func (c *client) read() {
 	}
 	c.early = nil
 	for {
-		kind, data, err := c.ws.ReadMessage()
+		kind, r, err := c.ws.NextReader()
 		if err != nil {
 			return
 		}
-		c.out.Touch(time.Now())
-		if c.out.Closing() {
-			continue // until the client answers the close frame
+		if !c.readFrame(kind, r) {
+			return
 		}
-		c.take(kind, data)
 	}
+}
+
+// frames holds buffers for what is read. A connection that says nothing has none.
+var frames = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// readFrame takes one WebSocket message. Nothing of its buffer outlives it.
+func (c *client) readFrame(kind int, r io.Reader) bool {
+	b := frames.Get().(*bytes.Buffer)
+	defer frames.Put(b)
+	b.Reset()
+	if _, err := b.ReadFrom(r); err != nil {
+		return false
+	}
+	c.out.Touch(time.Now())
+	if !c.out.Closing() { // else we wait for the client to answer the close frame
+		c.take(kind, b.Bytes())
+	}
+	return true
 }
 
 // awaitEnd reads on after a close frame until the client has answered it or the socket is closed.

@@ -42,11 +42,11 @@ func (c *client) changeOf(f frame.Client) (frame.Event, error) {
 	default:
 		return e, apierr.New(apierr.BadFrame, "this server does not take %s frames yet", f.Type)
 	}
-	ctx, cancel := c.bounded()
-	defer cancel()
-	if err := c.admit(ctx, e.ChannelID); err != nil {
+	if err := c.admit(e.ChannelID); err != nil {
 		return e, &refusal{e, err}
 	}
+	ctx, cancel := c.bounded()
+	defer cancel()
 	if err := allowed(ctx, &e); err != nil {
 		return e, &refusal{e, err}
 	}

@@ -78,6 +78,12 @@ type Gateway struct {
 	receipts *receipts
 	tallies  *tallies
 
+	acks struct { // that wait for FlushAcks
+		mu    sync.Mutex
+		held  []*connection.Conn
+		spare []*connection.Conn // an empty slice for the next
+	}
+
 	inflight gate // appends that still owe an answer
 	readers  gate // the connections' goroutines
 	work     gate // what is done on behalf of connections beside their readers

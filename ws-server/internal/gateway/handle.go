@@ -9,6 +9,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
+	"parley.chat/ws-server/internal/connection"
 )
 
 // maxInflight bounds the sends of one connection that wait for their ack: beyond it the client's next
@@ -57,23 +58,51 @@ func (c *client) append(f frame.Client) error {
 		<-c.inflight
 		return apierr.New(apierr.Unavailable, "shutting down: reconnect and retry with the same client_id")
 	}
-	began := time.Now()
-	c.g.cfg.Sender.Submit(e, func(ack eventlog.Ack, err error) {
+	began, ref := time.Now(), f.Ref
+	c.g.cfg.Sender.Submit(&e, func(ack eventlog.Ack, err error) {
 		defer func() {
 			<-c.inflight
 			c.g.inflight.leave()
 		}()
 		if err != nil {
-			c.fail(f.Ref, err)
+			c.fail(ref, err)
 			return
 		}
 		c.g.cfg.Metrics.acked(began, ack.Duplicate)
-		c.send(frame.Ack{
-			Ref: f.Ref, ChannelID: e.ChannelID, ClientID: *f.ClientID,
+		c.acknowledge(&frame.Ack{
+			Ref: ref, ChannelID: e.ChannelID, ClientID: *e.ClientID,
 			ID: ack.ID, Seq: ack.Seq, SentAt: ack.SentAt, Duplicate: ack.Duplicate,
 		})
 	})
 	return nil
+}
+
+// acknowledge sends an ack, which waits for FlushAcks: mostly the message itself is right behind it, and
+// both leave in one write.
+func (c *client) acknowledge(a *frame.Ack) {
+	if c.out.Hold(connection.EndText(a.AppendTo(connection.BeginText(ackRoom)))) {
+		c.g.acks.mu.Lock()
+		c.g.acks.held = append(c.g.acks.held, c.out)
+		c.g.acks.mu.Unlock()
+	}
+}
+
+// ackRoom holds an ack and mostly the message that joins it.
+const ackRoom = 1 << 10
+
+// FlushAcks sends the acks that wait. The appender calls it after each round of outcomes.
+func (g *Gateway) FlushAcks() {
+	g.acks.mu.Lock()
+	held := g.acks.held
+	g.acks.held, g.acks.spare = g.acks.spare, nil
+	g.acks.mu.Unlock()
+	for i, c := range held {
+		c.Flush()
+		held[i] = nil
+	}
+	g.acks.mu.Lock()
+	g.acks.spare = held[:0]
+	g.acks.mu.Unlock()
 }
 
 // checkBody tells what is wrong with a body that a client sent.
@@ -99,8 +128,6 @@ func (c *client) eventOf(f frame.Client) (frame.Event, error) {
 	if err := c.checkBody(e.Body); err != nil {
 		return e, err
 	}
-	ctx, cancel := c.bounded()
-	defer cancel()
 	if f.ToUserID != nil {
 		id, err := c.direct(f)
 		if err != nil {
@@ -110,7 +137,7 @@ func (c *client) eventOf(f frame.Client) (frame.Event, error) {
 		return e, nil
 	}
 	e.ChannelID = *f.ChannelID
-	if err := c.admit(ctx, e.ChannelID); err != nil {
+	if err := c.admit(e.ChannelID); err != nil {
 		return e, &refusal{e, err}
 	}
 	return e, nil

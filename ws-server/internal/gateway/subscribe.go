@@ -47,7 +47,7 @@ func (c *client) subscribe(ctx context.Context, ref string, want frame.ChannelPo
 		if c.full() {
 			return c.errFull()
 		}
-		if err := c.admit(ctx, want.ChannelID); err != nil {
+		if err := c.admit(want.ChannelID); err != nil {
 			return err
 		}
 	} else if want.LastSeenSeq == nil {
@@ -147,7 +147,7 @@ func (c *client) forget(id chat.ChannelID, sub *hub.Subscription) {
 }
 
 // admit reports whether the user is a member of a channel: in memory, else in PostgreSQL.
-func (c *client) admit(ctx context.Context, id chat.ChannelID) error {
+func (c *client) admit(id chat.ChannelID) error {
 	c.mu.Lock()
 	_, subscribed := c.subs[id]
 	until, believed := c.admitted[id]
@@ -156,6 +156,8 @@ func (c *client) admit(ctx context.Context, id chat.ChannelID) error {
 	if subscribed || believed && time.Now().Before(until) {
 		return nil
 	}
+	ctx, cancel := c.bounded()
+	defer cancel()
 	if _, err := c.g.cfg.Store.Membership(ctx, c.user, id); err != nil {
 		return err
 	}

@@ -165,7 +165,7 @@ func (w *gatedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	w.gate = &connection.Gate{Conn: c}
+	w.gate = connection.NewGate(c)
 	return w.gate, buffers, nil
 }
 

@@ -94,20 +94,26 @@ func (ch *Channel) QuietSince() time.Time {
 
 // Publish takes events in any order, any number of times, and fans out each seq once, in order.
 func (ch *Channel) Publish(events []Event) {
+	if ch.Take(events) {
+		ch.hub.fanouts.Go(ch.fanout)
+	}
+}
+
+// Take is Publish without the fan-out. It reports whether the caller owes the channel one, see
+// Hub.FanOut.
+func (ch *Channel) Take(events []Event) (owed bool) {
 	ch.mu.Lock()
 	for _, e := range events {
 		ch.take(e)
 	}
 	ch.followUp()
 	after, upTo, heal := ch.gapLocked()
-	start := ch.startFanoutLocked()
+	owed = ch.startFanoutLocked()
 	ch.mu.Unlock()
-	if start {
-		ch.hub.fanouts.Go(ch.fanout)
-	}
 	if heal {
 		ch.hub.cfg.Heal(ch, after, upTo)
 	}
+	return owed
 }
 
 // take puts an event where it belongs. Called with mu held.

@@ -11,6 +11,24 @@ func (ch *Channel) startFanoutLocked() bool {
 	return true
 }
 
+// inlineDeliveries is how many deliveries FanOut makes itself. To wake a goroutine costs about as much
+// as two of them.
+const inlineDeliveries = 64
+
+// FanOut runs the fan-outs that the channels are owed: small ones right here, the others each in a
+// goroutine. So it is bounded how long the caller is held up.
+func (h *Hub) FanOut(channels []*Channel) {
+	left := inlineDeliveries
+	for _, ch := range channels {
+		if n := ch.Subscribers(); n <= left {
+			left -= n
+			ch.fanout()
+		} else {
+			h.fanouts.Go(ch.fanout)
+		}
+	}
+}
+
 // fanout delivers batches until there is nothing left. One runs per channel at a time.
 func (ch *Channel) fanout() {
 	for {

@@ -1,0 +1,161 @@
+package eventlog
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/google/uuid"
+
+	"parley.chat/shared-contracts/chat"
+)
+
+// What a link writes and reads of RESP3, the protocol of Redis:
+// https://redis.io/docs/latest/develop/reference/protocol-spec/
+
+func appendArray(b []byte, n int) []byte {
+	b = strconv.AppendInt(append(b, '*'), int64(n), 10)
+	return append(b, '\r', '\n')
+}
+
+func appendBulk[T string | []byte](b []byte, s T) []byte {
+	b = strconv.AppendInt(append(b, '$'), int64(len(s)), 10)
+	b = append(b, '\r', '\n')
+	b = append(b, s...)
+	return append(b, '\r', '\n')
+}
+
+func appendBulkInt(b []byte, n int64) []byte {
+	var digits [20]byte
+	return appendBulk(b, strconv.AppendInt(digits[:0], n, 10))
+}
+
+func appendBulkUUID(b []byte, id uuid.UUID) []byte {
+	b = append(b, "$36\r\n"...)
+	return append(chat.AppendUUID(b, id), '\r', '\n')
+}
+
+func appendCommand(b []byte, words ...string) []byte {
+	b = appendArray(b, len(words))
+	for _, w := range words {
+		b = appendBulk(b, w)
+	}
+	return b
+}
+
+// The kinds of value that a link tells apart, by their first byte.
+const (
+	kindError = '-'
+	kindPush  = '>'
+)
+
+// value is one reply or push. What it nests is flattened into fields, depth first: all that a link asks
+// for are strings and lists of strings. The fields share the reader's buffer until its next read.
+type value struct {
+	kind   byte
+	fields [][]byte
+}
+
+var errProtocol = errors.New("not RESP3")
+
+const (
+	minBuffer  = 16 << 10
+	keepBuffer = 1 << 20 // a larger one is let go of when it is empty
+	maxDepth   = 8
+)
+
+// reader cuts what a connection sends into values.
+type reader struct {
+	src        io.Reader
+	buf        []byte
+	start, end int // of what was read and not taken
+	fields     [][]byte
+}
+
+// buffered returns the next value if it is there whole.
+func (r *reader) buffered() (v value, ok bool, err error) {
+	b := r.buf[r.start:r.end]
+	if len(b) == 0 {
+		return value{}, false, nil
+	}
+	fields, n, err := parse(b, r.fields[:0], 0)
+	r.fields = fields
+	if err != nil || n == 0 {
+		return value{}, false, err
+	}
+	r.start += n
+	return value{kind: b[0], fields: fields}, true, nil
+}
+
+// fill reads more. What earlier values share is void from here on.
+func (r *reader) fill() error {
+	if r.start == r.end {
+		r.start, r.end = 0, 0
+		if len(r.buf) > keepBuffer {
+			r.buf = nil
+		}
+	}
+	if r.buf == nil {
+		r.buf = make([]byte, minBuffer)
+	}
+	if r.end == len(r.buf) {
+		rest := r.buf[r.start:r.end]
+		if len(rest) > len(r.buf)/2 {
+			r.buf = make([]byte, 2*len(r.buf))
+		}
+		r.start, r.end = 0, copy(r.buf, rest)
+	}
+	n, err := r.src.Read(r.buf[r.end:])
+	r.end += n
+	if n > 0 {
+		return nil
+	}
+	return err
+}
+
+// parse appends the leaves of the value that b begins with; n is its length, 0 while b lacks some of it.
+func parse(b []byte, fields [][]byte, depth int) (_ [][]byte, n int, err error) {
+	line := bytes.IndexByte(b, '\n')
+	if line < 0 {
+		return fields, 0, nil
+	}
+	if line < 2 || b[line-1] != '\r' || depth > maxDepth {
+		return fields, 0, fmt.Errorf("%w: %.40q", errProtocol, b)
+	}
+	word, n := b[1:line-1], line+1
+	switch b[0] {
+	case '+', '-', ':', ',', '#', '(':
+		return append(fields, word), n, nil
+	case '_':
+		return append(fields, nil), n, nil
+	}
+	size, err := strconv.Atoi(string(word))
+	if err != nil || size < -1 {
+		return fields, 0, fmt.Errorf("%w: %.40q", errProtocol, b)
+	}
+	switch b[0] {
+	case '$', '=', '!':
+		if size < 0 {
+			return append(fields, nil), n, nil
+		}
+		if len(b) < n+size+2 {
+			return fields, 0, nil
+		}
+		return append(fields, b[n:n+size:n+size]), n + size + 2, nil
+	case '%', '|':
+		size *= 2
+		fallthrough
+	case '*', '>', '~':
+		for range size {
+			var m int
+			if fields, m, err = parse(b[n:], fields, depth+1); err != nil || m == 0 {
+				return fields, 0, err
+			}
+			n += m
+		}
+		return fields, n, nil
+	}
+	return fields, 0, fmt.Errorf("%w: %.40q", errProtocol, b)
+}
