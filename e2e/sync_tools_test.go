@@ -86,7 +86,7 @@ func (w *world) appendMany(c chat.ChannelID, sender chat.UserID, n int) {
 			Type: event.Message, ChannelID: c, ID: chat.NewEventID(), ClientID: &client, SenderID: sender,
 			SenderName: "ann", Body: fmt.Sprint("after the backup ", i), SentAt: chat.Now(),
 		}
-		if err := a.Submit(f, eventlog.AppendOptions{}, func(_ eventlog.Ack, err error) { results <- err }); err != nil {
+		if err := a.Submit(&f, eventlog.AppendOptions{}, func(_ eventlog.Ack, err error) { results <- err }); err != nil {
 			w.t.Fatal(err)
 		}
 	}
