@@ -13,6 +13,7 @@ import (
 	"parley.chat/internal/testkit/redistest"
 	"parley.chat/sync-service/internal/consumer"
 	"parley.chat/sync-service/internal/lag"
+	"parley.chat/sync-service/internal/receipts"
 )
 
 var rulesDir = filepath.Join("..", "deploy", "prometheus")
@@ -42,6 +43,7 @@ func TestAlerts_metricsExist(t *testing.T) {
 	}
 	reg := prometheus.NewRegistry()
 	consumer.NewMetrics(reg)
+	receipts.NewMetrics(reg)
 	reg.MustRegister(lag.NewCollector(redistest.NewServer(t).Client(t), partitions))
 	descriptions := make(chan *prometheus.Desc, 100)
 	reg.Describe(descriptions)

@@ -11,8 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 
+	"parley.chat/internal/eventlog"
 	"parley.chat/internal/testkit"
 	"parley.chat/internal/testkit/pgtest"
 	"parley.chat/internal/testkit/proctest"
@@ -48,12 +50,14 @@ func TestProcess_killedAgainAndAgain(t *testing.T) {
 	for i := range channels {
 		channels[i] = chat.NewChannelID()
 	}
+	members := join(t, pool, rdb, channels)
 	const rounds, perRound = 6, 1000
 	seq := 0
 	for range rounds {
 		victim := rand.IntN(2)
 		for part := range 2 {
 			add(t, rdb, channels, &seq, perRound/2)
+			moveCursors(t, rdb, channels, members)
 			if part == 0 {
 				running[victim].Kill(t)
 			}
@@ -62,6 +66,7 @@ func TestProcess_killedAgainAndAgain(t *testing.T) {
 	}
 	// One stays dead, so that what it had in hand must be taken over.
 	add(t, rdb, channels, &seq, perRound)
+	moveCursors(t, rdb, channels, members)
 	running[0].Kill(t)
 	testkit.Until(t, 15*time.Second, func() error {
 		var n int
@@ -75,8 +80,67 @@ func TestProcess_killedAgainAndAgain(t *testing.T) {
 		(select from messages group by channel_id having max(seq) <> count(*) or min(seq) <> 1) c`).Scan(&bad); err != nil || bad != 0 {
 		t.Errorf("%d channels with holes, %v", bad, err)
 	}
+	testkit.Until(t, 15*time.Second, func() error { return cursorsStored(t, pool, rdb, channels) })
 	checkStatus(t, proctest.Build(t, "sync-service"), rd.URL())
 	running[1].Term(t)
+}
+
+// join makes five members of each channel, whose counter says that it has 1,000 events.
+func join(t *testing.T, pool *pgxpool.Pool, rdb *redis.Client, channels []chat.ChannelID) (members []chat.UserID) {
+	t.Helper()
+	exec := func(sql string, args ...any) {
+		t.Helper()
+		if _, err := pool.Exec(t.Context(), sql, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 5 {
+		u := chat.NewUserID()
+		members = append(members, u)
+		exec(`insert into users (id, username, email, password_hash) values ($1, $2, $2, 'x')`, u.UUID, fmt.Sprint("user", i))
+	}
+	for i, c := range channels {
+		exec(`insert into channels (id, kind, name) values ($1, 'private', $2)`, c.UUID, fmt.Sprint("channel", i))
+		exec(`insert into channel_members (channel_id, user_id) select $1, id from users`, c.UUID)
+		if err := rdb.HSet(t.Context(), rediskey.Counter(rediskey.Of(c.UUID, partitions), c), "seq", 1000, "epoch", "1-a").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return members
+}
+
+// moveCursors moves each member's cursor in each channel to somewhere.
+func moveCursors(t *testing.T, rdb *redis.Client, channels []chat.ChannelID, members []chat.UserID) {
+	t.Helper()
+	var moves []eventlog.CursorMove
+	for _, c := range channels {
+		for _, u := range members {
+			delivered := rand.Int64N(1000)
+			moves = append(moves, eventlog.CursorMove{Channel: c, User: u, Cursor: eventlog.Cursor{Delivered: delivered, Read: rand.Int64N(delivered + 1)}})
+		}
+	}
+	if _, err := eventlog.New(rdb, partitions).MoveCursors(t.Context(), moves); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// cursorsStored checks that the members' rows have what Redis has.
+func cursorsStored(t *testing.T, pool *pgxpool.Pool, rdb *redis.Client, channels []chat.ChannelID) error {
+	t.Helper()
+	for _, c := range channels {
+		cursors, err := eventlog.New(rdb, partitions).Cursors(t.Context(), c)
+		if err != nil || len(cursors) != 5 {
+			return fmt.Errorf("%d cursors, %w", len(cursors), err)
+		}
+		for u, want := range cursors {
+			var got eventlog.Cursor
+			if err := pool.QueryRow(t.Context(), `select last_delivered_seq, last_read_seq from channel_members where channel_id = $1 and user_id = $2`,
+				c.UUID, u.UUID).Scan(&got.Delivered, &got.Read); err != nil || got != want {
+				return fmt.Errorf("stored %v, want %v, %w", got, want, err)
+			}
+		}
+	}
+	return nil
 }
 
 // add appends n messages in one pipeline.

@@ -1,5 +1,5 @@
 // Package syncservice is the persister: it stores in PostgreSQL what the gateways append to the streams
-// of Redis. Any number of instances share the work.
+// of Redis, events and receipts. Any number of instances share the work.
 package syncservice
 
 import (
@@ -25,6 +25,7 @@ import (
 	"parley.chat/internal/telemetry"
 	"parley.chat/sync-service/internal/consumer"
 	"parley.chat/sync-service/internal/lag"
+	"parley.chat/sync-service/internal/receipts"
 	"parley.chat/sync-service/internal/store"
 )
 
@@ -134,7 +135,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 			return fmt.Errorf("SYNC_ADDR: %w", err)
 		}
 	}
-	metrics := consumer.NewMetrics(s.reg)
+	metrics, receiptMetrics := consumer.NewMetrics(s.reg), receipts.NewMetrics(s.reg)
 	if err := s.reg.Register(lag.NewCollector(s.rdb, s.cfg.Partitions)); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
@@ -146,6 +147,13 @@ func (s *Service) Run(ctx context.Context) (err error) {
 		Name: name, Partitions: s.cfg.Partitions, BatchMax: s.cfg.BatchMax, BatchWait: s.cfg.BatchWait,
 		Writers: s.cfg.Writers, ClaimIdle: s.cfg.ClaimIdle, Retention: s.cfg.StreamRetention, TrimAt: float64(s.cfg.TrimAt) / 100,
 		Move: s.mover.move, Metrics: metrics, Logger: s.log.With("consumer", name),
+	})
+	if err != nil {
+		return err
+	}
+	cursors, err := receipts.New(s.reads, s.rdb, s.store, receipts.Config{
+		Name: name, Partitions: s.cfg.Partitions, ClaimIdle: s.cfg.ClaimIdle,
+		Metrics: receiptMetrics, Logger: s.log.With("consumer", name),
 	})
 	if err != nil {
 		return err
@@ -167,6 +175,11 @@ func (s *Service) Run(ctx context.Context) (err error) {
 		err := c.Run(ctx)
 		stop()
 		return errors.Join(err, <-done)
+	}}, lifecycle.Part{Name: "receipts", Run: func(ctx context.Context) error {
+		if err := s.waitForRedis(ctx); err != nil {
+			return err
+		}
+		return cursors.Run(ctx)
 	}})
 	return lifecycle.Run(ctx, s.log, drain, parts...)
 }

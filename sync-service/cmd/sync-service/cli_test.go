@@ -26,6 +26,7 @@ import (
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/rediskey"
 	syncservice "parley.chat/sync-service"
+	"parley.chat/sync-service/internal/deadletter"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -264,21 +265,40 @@ func TestVerify_knowsDeadLetters(t *testing.T) {
 	if got := r.kinds(); !slices.Contains(got, "counter_behind 4-13") || !slices.Contains(got, "duplicate 13-13") {
 		t.Errorf("verify finds %q", got)
 	}
-	var raised struct{ Raised []struct{ From, To int64 } }
+	var raised struct {
+		Raised []struct {
+			From, To int64
+			Gap      bool
+		}
+	}
 	for _, args := range [][]string{{"rebuild-counters", "--dry-run"}, {"rebuild-counters"}} {
 		w.must(0, &raised, args...)
-		if len(raised.Raised) != 1 || raised.Raised[0].From != 3 || raised.Raised[0].To != 13 {
-			t.Errorf("%v: %+v; want from 3 to 13", args, raised)
+		if len(raised.Raised) != 1 || raised.Raised[0].From != 3 || raised.Raised[0].To != 14 || !raised.Raised[0].Gap {
+			t.Errorf("%v: %+v; want from 3 to 14, the gap event", args, raised)
 		}
 	}
 	counter := w.rdb.HGetAll(t.Context(), rediskey.Counter(p(c), c)).Val()
-	if counter["seq"] != "13" || !event.Epoch(counter["epoch"]).NewerThan("1-a") {
-		t.Errorf("the counter is %v; want 13 and a newer epoch", counter)
+	if counter["seq"] != "14" || !event.Epoch(counter["epoch"]).NewerThan("1-a") {
+		t.Errorf("the counter is %v; want 14 and a newer epoch", counter)
 	}
+	w.stored(c, 14)
+	if kinds := w.kinds(c); kinds[13] != "gap" {
+		t.Errorf("the rows are %v; want a gap event at the end", kinds)
+	}
+	w.must(1, &r, "verify")
+	if got := r.kinds(); !slices.Equal(got, []string{"no_dead_letter 6-6", "duplicate 13-13"}) {
+		t.Errorf("after the rebuild verify finds %q", got)
+	}
+
 	w.rdb.HSet(t.Context(), rediskey.Counter(p(c), c), "seq", 99)
 	w.must(0, &raised, "rebuild-counters")
 	if len(raised.Raised) != 0 || w.rdb.HGet(t.Context(), rediskey.Counter(p(c), c), "seq").Val() != "99" {
 		t.Errorf("a counter was lowered: %+v", raised)
+	}
+	w.rdb.Del(t.Context(), rediskey.Counter(p(c), c))
+	w.must(0, &raised, "rebuild-counters")
+	if len(raised.Raised) != 1 || raised.Raised[0].From != -1 || raised.Raised[0].To != 14 || raised.Raised[0].Gap {
+		t.Errorf("a missing counter: %+v; want it seeded at 14, without a gap", raised)
 	}
 }
 
@@ -469,6 +489,40 @@ func TestDead(t *testing.T) {
 	}
 	if text, code := w.cli("dead", "list"); code != 0 || strings.Count(text, "\n") != 1 {
 		t.Errorf("dead list prints, code %d\n%s", code, text)
+	}
+}
+
+// TestDead_packed: an entry with more fields than a command can be given is kept whole, and can be stored.
+func TestDead_packed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	c := chat.NewChannelID()
+	w.say(c, 1, nil)
+	stream := rediskey.Stream(p(c))
+	entry := w.rdb.XRange(ctx, stream, "-", "+").Val()[0]
+	for i := range 2100 {
+		entry.Values[fmt.Sprint("more", i)] = strings.Repeat("x", i%300)
+	}
+	id, err := w.rdb.XAdd(ctx, &redis.XAddArgs{Stream: stream, Values: entry.Values}).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.rdb.XGroupCreate(ctx, stream, rediskey.ConsumerGroup, "0")
+	if err := w.rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: rediskey.ConsumerGroup, Consumer: "x", Streams: []string{stream, ">"}, Block: -1}).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if moved, err := deadletter.Move(ctx, w.rdb, deadletter.Events, p(c), id, "for a test"); !moved || err != nil {
+		t.Fatal(moved, err)
+	}
+	letters, err := deadletter.List(ctx, w.rdb, partitions, deadletter.Filter{Channel: &c})
+	if err != nil || len(letters) != 1 || len(letters[0].Fields) != 2109 || letters[0].Fields["more299"] != entry.Values["more299"] {
+		t.Fatalf("%d letters, %v; want one with 2109 fields", len(letters), err)
+	}
+	w.must(0, nil, "dead", "retry", "--all")
+	w.stored(c, 1)
+	if kinds := w.kinds(c); kinds[0] != "message" {
+		t.Errorf("the rows are %v", kinds)
 	}
 }
 

@@ -8,11 +8,12 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/rediskey"
 	syncservice "parley.chat/sync-service"
-	"parley.chat/sync-service/internal/consumer"
 	"parley.chat/sync-service/internal/deadletter"
 	"parley.chat/sync-service/internal/entryid"
+	"parley.chat/sync-service/internal/group"
 	"parley.chat/sync-service/internal/scan"
 )
 
@@ -77,6 +78,9 @@ type letter struct {
 }
 
 func letterOf(l deadletter.Letter) letter {
+	if l.Source == deadletter.Receipts {
+		l.Event.Kind = event.KindReceipts // it has the channel, and no event
+	}
 	return letter{
 		Letter: l.Name(), Entry: l.Entry, Channel: l.Event.Channel, Seq: l.Event.Seq, Kind: string(l.Event.Kind),
 		EventID: l.Event.ID, Sender: l.Event.Sender, Reason: l.Reason, Attempts: l.Attempts, At: l.At.Format("2006-01-02T15:04:05.000Z"),
@@ -206,8 +210,9 @@ func (f letterFilter) each(e *env, o output, all bool, done string, do func(*syn
 // Help implements kong.HelpProvider.
 func (deadRetryCommand) Help() string {
 	return `Stores the event under the seq that it was acknowledged with, in the place of its tombstone, and removes
-the letter. Clients see it when they read the history again. A letter that cannot be stored now either
-stays, and the exit code is 1. To put right what a bug of sync-service has killed: upgrade it, then retry.
+the letter. Nothing is published: the seq is old, and who is connected has had its tombstone. Clients see
+the event when they read the history again. A letter that cannot be stored now either stays, and the exit
+code is 1. A letter of cursor moves raises the cursors. To put right what a bug of sync-service has killed: upgrade it, then retry.
 
 Examples:
 
@@ -298,7 +303,7 @@ func (c trimCommand) partition(e *env, t *syncservice.Tools, p int) (trimmed, er
 		return out, err
 	}
 	for {
-		step, err := consumer.TrimStream(e.ctx, t.Redis, p, mark, e.cfg.StreamRetention, float64(e.cfg.TrimAt)/100, c.DryRun)
+		step, err := group.Trim(e.ctx, t.Redis, rediskey.Stream(p), mark, group.Limits{Retention: e.cfg.StreamRetention, At: float64(e.cfg.TrimAt) / 100}, c.DryRun)
 		if err != nil {
 			return out, err
 		}

@@ -22,7 +22,8 @@ import (
 
 // Help implements kong.HelpProvider.
 func (statusCommand) Help() string {
-	return `Needs Redis alone and changes nothing.
+	return `Needs Redis alone and changes nothing. Under receipts stand the entries of cursor moves that wait; -o json
+has of them what it has of the events.
 
 Examples:
 
@@ -39,11 +40,14 @@ func (c statusCommand) Run(e *env) error {
 			return err
 		}
 		return c.print(e.stdout, map[string]any{"partitions": states}, func(w *tabwriter.Writer) {
-			fmt.Fprintln(w, "partition\tlength\tlag\tpending\toldest pending\tbehind s\tdead\tbytes\twatermark\tconsumers\t")
+			fmt.Fprintln(w, "partition\tlength\tlag\tpending\toldest pending\tbehind s\tdead\tbytes\twatermark\treceipts\tconsumers\t")
 			for _, s := range states {
-				lag, oldest, names := "?", "-", make([]string, 0, len(s.Consumers))
+				lag, receipts, oldest, names := "?", "?", "-", make([]string, 0, len(s.Consumers))
 				if s.Lag != nil {
 					lag = fmt.Sprint(*s.Lag)
+				}
+				if s.Receipts.Lag != nil {
+					receipts = fmt.Sprint(*s.Receipts.Lag + s.Receipts.Pending)
 				}
 				if s.OldestPending != nil {
 					oldest = *s.OldestPending
@@ -51,8 +55,8 @@ func (c statusCommand) Run(e *env) error {
 				for _, m := range s.Consumers {
 					names = append(names, fmt.Sprintf("%s (%d)", m.Name, m.Pending))
 				}
-				fmt.Fprintf(w, "%d\t%d\t%s\t%d\t%s\t%.1f\t%d\t%d\t%s\t%s\t\n", s.Partition, s.Length, lag, s.Pending, oldest,
-					s.LagSeconds, s.Dead, s.Bytes, s.Watermark, strings.Join(names, ", "))
+				fmt.Fprintf(w, "%d\t%d\t%s\t%d\t%s\t%.1f\t%d\t%d\t%s\t%s\t%s\t\n", s.Partition, s.Length, lag, s.Pending, oldest,
+					s.LagSeconds, s.Dead, s.Bytes, s.Watermark, receipts, strings.Join(names, ", "))
 			}
 		})
 	})
@@ -87,6 +91,7 @@ func (c backlogCommand) Run(e *env) error {
 		}
 		return c.print(e.stdout, r, func(w *tabwriter.Writer) {
 			fmt.Fprintf(w, "%d entries wait: %d not delivered, %d pending, of %d channels\n", r.Undelivered+r.Pending, r.Undelivered, r.Pending, total)
+			fmt.Fprintf(w, "%d entries of receipts wait, the oldest for %.1f s\n", r.Receipts, r.ReceiptsSeconds)
 			fmt.Fprint(w, "\nyounger than\tentries\t\n")
 			for _, b := range r.Ages {
 				fmt.Fprintf(w, "%s\t%d\t\n", b.Below, b.Entries)

@@ -21,7 +21,8 @@ type verifyCommand struct {
 // Help implements kong.HelpProvider.
 func (verifyCommand) Help() string {
 	return `Works on a live system: it notes the counters of all channels and the ends of the streams, waits until
-the consumer group is past them, and then compares counters, streams and rows up to there.
+the consumer group is past them, and then compares counters, streams and rows up to there. Of what is
+trimmed from the streams it can only tell that every seq has one row; tombstones are counted.
 
 Exits with 0 when every acknowledged event is stored or a dead letter, 1 when it has found problems, 2 when
 it could not check: a store is down, or the consumer group does not come on.
@@ -89,7 +90,11 @@ func repair(e *env, t *syncservice.Tools, r audit.Report) (repaired int64, err e
 }
 
 func verifyTable(w *tabwriter.Writer, r audit.Report) {
-	fmt.Fprintf(w, "channels\t%d\nrows\t%d\nentries compared\t%d\ndead letters\t%d\n", r.Channels, r.Rows, r.Entries, r.Dead)
+	fmt.Fprintf(w, "channels\t%d\nrows\t%d\ntombstones among them\t%d\nentries compared\t%d\ndead letters\t%d\n",
+		r.Channels, r.Rows, r.Stones, r.Entries, r.Dead)
+	if r.Rows > r.Entries {
+		fmt.Fprintf(w, "known to PostgreSQL alone\tabout %d, whose entries are trimmed: each seq has one row\n", r.Rows-r.Entries)
+	}
 	if r.Repaired > 0 {
 		fmt.Fprintf(w, "repaired\t%d\n", r.Repaired)
 	}
@@ -115,8 +120,10 @@ type rebuildCountersCommand struct {
 // Help implements kong.HelpProvider.
 func (rebuildCountersCommand) Help() string {
 	return `Raises each counter that is below the highest seq of PostgreSQL, stream and tail, and makes those that
-are missing, in a new epoch, so that gateways and clients notice. Never lowers one. The service and the
-gateways may run.
+are missing, in a new epoch, so that gateways and clients notice. Never lowers one. A counter that was
+below has lost writes: the channel gets a gap event behind them, and sync-service fills with tombstones
+what of them is not stored. The service and the gateways may run; a gateway that finds a counter behind
+does the same by itself.
 
 Examples:
 
@@ -139,7 +146,11 @@ func (c rebuildCountersCommand) Run(e *env) error {
 			}
 			fmt.Fprintf(w, "channels\t%d\n%s\t%d\n", r.Channels, verb, len(r.Raised))
 			for _, x := range r.Raised {
-				fmt.Fprintf(w, "%s\t%d -> %d\n", x.Channel, x.From, x.To)
+				note := ""
+				if x.Gap {
+					note = "with a gap event"
+				}
+				fmt.Fprintf(w, "%s\t%d -> %d\t%s\n", x.Channel, x.From, x.To, note)
 			}
 		})
 	})

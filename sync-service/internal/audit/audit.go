@@ -4,6 +4,10 @@
 // a counter lies below that end. It waits until the consumer group has stored and acknowledged all up to
 // those ends. Then it compares: each channel has a row for each seq up to its counter, and each entry that
 // the stream retains has its row, or a tombstone whose dead letter is there.
+//
+// Of an event whose entry is trimmed only PostgreSQL knows. What it can prove is that no seq from 1 to the
+// counter is without a row, and, by its keys, that no seq and no event id has two. How many of the rows are
+// tombstones is counted; whether a row says what its entry said cannot be asked any more.
 package audit
 
 import (
@@ -50,10 +54,11 @@ type Problem struct {
 
 // Report is what an audit has found.
 type Report struct {
-	Channels int       `json:"channels"` // looked at
-	Rows     int64     `json:"rows"`     // counted, up to the counters
-	Entries  int64     `json:"entries"`  // of the streams, compared one by one
-	Dead     int64     `json:"dead"`     // dead letters
+	Channels int       `json:"channels"`   // looked at
+	Rows     int64     `json:"rows"`       // counted, up to the counters
+	Stones   int64     `json:"tombstones"` // among the rows: seqs without an event
+	Entries  int64     `json:"entries"`    // of the streams, compared one by one
+	Dead     int64     `json:"dead"`       // dead letters
 	Problems []Problem `json:"problems"`
 	Repaired int64     `json:"repaired"` // rows that --repair has put back
 }
@@ -75,7 +80,7 @@ type Options struct {
 type Store interface {
 	Look(ctx context.Context, places []store.Place) ([]store.Found, error)
 	Channels(ctx context.Context, after chat.ChannelID, limit int) ([]store.ChannelRows, error)
-	Counts(ctx context.Context, channel chat.ChannelID, upTo int64) (int64, error)
+	Counts(ctx context.Context, channel chat.ChannelID, upTo int64) (store.ChannelRows, error)
 	Holes(ctx context.Context, channel chat.ChannelID, upTo int64, limit int) ([]store.Range, error)
 }
 
@@ -138,27 +143,13 @@ func Run(ctx context.Context, rdb redis.UniversalClient, s Store, o Options) (Re
 // noteHeads reads the counter of every channel that has one.
 func (a *audit) noteHeads(ctx context.Context) error {
 	var channels []chat.ChannelID
-	var mu sync.Mutex
-	look := func(ctx context.Context, node redis.Cmdable) error {
-		names := node.Scan(ctx, 0, strings.Replace(strings.TrimSuffix(rediskey.Counter(0, chat.ChannelID{}), chat.ChannelID{}.String()), "{0}", "{*}", 1)+"*", 1000).Iterator()
-		for names.Next(ctx) {
-			id, err := chat.ParseChannelID(names.Val()[strings.LastIndexByte(names.Val(), ':')+1:])
-			if err == nil && names.Val() == rediskey.Counter(a.log.Partition(id.UUID), id) {
-				mu.Lock()
-				channels = append(channels, id)
-				mu.Unlock()
-			}
-		}
-		return names.Err()
-	}
-	var err error
-	if cluster, ok := a.rdb.(*redis.ClusterClient); ok {
-		err = cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return look(ctx, node) })
-	} else {
-		err = look(ctx, a.rdb)
-	}
-	if err != nil {
-		return fmt.Errorf("look for counters: %w", err)
+	var mu sync.Mutex // of a Cluster, several servers are asked at once
+	if err := scan.Channels(ctx, a.rdb, a.o.Partitions, rediskey.Counter, func(_ int, c chat.ChannelID) {
+		mu.Lock()
+		defer mu.Unlock()
+		channels = append(channels, c)
+	}); err != nil {
+		return err
 	}
 	for some := range slices.Chunk(channels, scan.Page) {
 		heads, err := a.log.Heads(ctx, some)
@@ -269,18 +260,19 @@ func (a *audit) channel(ctx context.Context, c store.ChannelRows, head int64, co
 			a.add(Behind, c.Channel, now[0].Seq+1, c.Last, "sync-service rebuild-counters")
 		}
 	}
-	rows, upTo := c.Rows, c.Last
+	counts, upTo := c, c.Last
 	if counted {
 		upTo = head
 		if c.Last > head {
 			var err error
-			if rows, err = a.store.Counts(ctx, c.Channel, head); err != nil {
+			if counts, err = a.store.Counts(ctx, c.Channel, head); err != nil {
 				return err
 			}
 		}
 	}
-	a.report.Rows += rows
-	if rows == upTo {
+	a.report.Rows += counts.Rows
+	a.report.Stones += counts.Stones
+	if counts.Rows == upTo {
 		return nil
 	}
 	holes, err := a.store.Holes(ctx, c.Channel, upTo, MostRanges)

@@ -43,6 +43,9 @@ type Report struct {
 	Undelivered int64     `json:"undelivered"`
 	Channels    []Channel `json:"channels"` // those with most waiting first
 	Ages        []Bucket  `json:"ages"`
+
+	Receipts        int64   `json:"receipts"` // entries of cursor moves, not in the figures above
+	ReceiptsSeconds float64 `json:"receipts_oldest_seconds"`
 }
 
 type reader struct {
@@ -66,6 +69,11 @@ func Read(ctx context.Context, rdb redis.UniversalClient, partitions int) (Repor
 		r.report.Ages = append(r.report.Ages, Bucket{Below: name, most: most})
 	}
 	for p, s := range states {
+		if s.Receipts.Lag != nil {
+			r.report.Receipts += *s.Receipts.Lag
+		}
+		r.report.Receipts += s.Receipts.Pending
+		r.report.ReceiptsSeconds = max(r.report.ReceiptsSeconds, s.Receipts.LagSeconds)
 		if err := r.pending(ctx, rdb, p); err != nil {
 			return Report{}, err
 		}

@@ -6,8 +6,10 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
+	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/sync-service/internal/entryid"
@@ -32,16 +34,45 @@ type entry struct {
 	stored bool   // though a dead letter: the event itself is stored, under another seq
 	taken  bool   // another event holds its seq: it is to be moved, and a dead letter only if it cannot
 
-	// Whose event it is, to tell them when it fails.
-	event event.Entry
+	// What could be read of one that never became a row of an event; see chunk.origin.
+	unread *event.Entry
+}
+
+// origin is whose event an entry holds and where, as far as it is known.
+type origin struct {
+	channel  chat.ChannelID
+	seq      int64
+	id       chat.EventID
+	sender   chat.UserID
+	clientID uuid.NullUUID
+}
+
+func (ch *chunk) origin(e *entry) origin {
+	if u := e.unread; u != nil {
+		return origin{u.Channel, u.Seq, u.ID, u.Sender, uuid.NullUUID{UUID: u.ClientID.UUID, Valid: !u.ClientID.IsZero()}}
+	}
+	if e.row < 0 {
+		return origin{}
+	}
+	r := &ch.rows[e.row]
+	return origin{r.Channel, r.Seq, r.ID, r.Sender, r.ClientID}
+}
+
+// addAll takes entries in.
+func (c *Consumer) addAll(ch *chunk, messages []redis.XMessage) {
+	ch.entries, ch.rows = slices.Grow(ch.entries, len(messages)), slices.Grow(ch.rows, len(messages))
+	for _, m := range messages {
+		c.add(ch, m)
+	}
 }
 
 // add takes an entry in. One of a newer version is left pending: whoever is upgraded will store it.
 func (c *Consumer) add(ch *chunk, m redis.XMessage) {
+	id := m.ID
 	if m.Values == nil { // pending, but somebody has removed it from the stream
 		c.m.vanished.Inc()
-		c.cfg.Logger.Error("pending entry is not in the stream", "partition", ch.partition, "entry_id", m.ID)
-		ch.entries = append(ch.entries, entry{id: m.ID, row: -1})
+		c.cfg.Logger.Error("pending entry is not in the stream", "partition", ch.partition, "entry_id", id)
+		ch.entries = append(ch.entries, entry{id: id, row: -1})
 		return
 	}
 	for _, v := range m.Values {
@@ -53,14 +84,14 @@ func (c *Consumer) add(ch *chunk, m redis.XMessage) {
 	if errors.Is(err, event.ErrNewer) {
 		c.m.newer.Inc()
 		c.cfg.Logger.Warn("entry of a newer version stays pending: upgrade sync-service",
-			"partition", ch.partition, "entry_id", m.ID, "err", err)
+			"partition", ch.partition, "entry_id", id, "err", err)
 		return
 	}
 	var row store.Row
 	if err == nil {
 		if p := rediskey.Of(e.Channel.UUID, c.cfg.Partitions); p != ch.partition {
 			// Its seq is another stream's business, under another lock: no tombstone.
-			ch.fail(m.ID, event.Entry{ID: e.ID, Sender: e.Sender}, fmt.Sprintf("belongs to partition %d", p))
+			ch.fail(id, event.Entry{ID: e.ID, Sender: e.Sender}, fmt.Sprintf("belongs to partition %d", p))
 			return
 		}
 		row, err = store.RowOf(e)
@@ -69,11 +100,10 @@ func (c *Consumer) add(ch *chunk, m redis.XMessage) {
 		if e.Channel.IsZero() || rediskey.Of(e.Channel.UUID, c.cfg.Partitions) != ch.partition {
 			e.Seq = 0
 		}
-		ch.fail(m.ID, e, "cannot be decoded: "+err.Error())
+		ch.fail(id, e, "cannot be decoded: "+err.Error())
 		return
 	}
-	e.Payload = nil // the row has what is needed of it
-	ch.entries = append(ch.entries, entry{id: m.ID, row: len(ch.rows), event: e})
+	ch.entries = append(ch.entries, entry{id: id, row: len(ch.rows)})
 	ch.rows = append(ch.rows, row)
 }
 
@@ -86,11 +116,20 @@ func (ch *chunk) fail(id string, e event.Entry, reason string) {
 		row = len(ch.rows)
 		ch.rows = append(ch.rows, stone)
 	}
-	ch.entries = append(ch.entries, entry{id: id, row: row, failed: reason, event: e})
+	ch.entries = append(ch.entries, entry{id: id, row: row, failed: reason, unread: &e})
 }
 
 // full reports whether the reader may have left entries behind.
 func (ch *chunk) full() bool { return len(ch.entries) >= chunkMax || ch.bytes >= chunkBytes }
+
+// room returns how many entries more the chunk may take, which is not full.
+func (ch *chunk) room() int {
+	n := chunkMax - len(ch.entries)
+	if weight := ch.bytes / max(1, len(ch.entries)); weight > 0 {
+		n = min(n, (chunkBytes-ch.bytes)/weight)
+	}
+	return max(1, n)
+}
 
 // channels adds to the set the channels whose tails the chunk concerns.
 func (ch *chunk) channels(set map[channelID]struct{}) {

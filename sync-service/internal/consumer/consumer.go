@@ -31,7 +31,7 @@ type Config struct {
 	Partitions int // required
 
 	BatchMax  int           // default 5000: entries from which a transaction waits for no more
-	BatchWait time.Duration // default 40ms: how long the first chunk of a transaction waits for others
+	BatchWait time.Duration // default 40ms: how long the first chunk of a transaction waits for others, and from read to read
 	Writers   int           // default 2: transactions at a time
 
 	Block      time.Duration // default 1s; bounds the shutdown: go-redis does not interrupt a blocked read

@@ -2,17 +2,26 @@ package consumer
 
 import (
 	"context"
+	_ "embed"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
-	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/sync-service/internal/entryid"
+	"parley.chat/sync-service/internal/group"
+	"parley.chat/sync-service/internal/scan"
+)
+
+var (
+	//go:embed mirror.lua
+	mirrorSource string
+	//go:embed settle.lua
+	settleSource string
+
+	mirrorScript = group.Script(mirrorSource)
+	settleScript = group.Script(settleSource)
 )
 
 // watermarks is the part of the store that the keeper needs.
@@ -23,8 +32,8 @@ type watermarks interface {
 
 // progress is what is known of a partition since its watermark was raised last.
 type progress struct {
-	latest snapshot // of the acknowledgement made last
-	moved  bool     // latest is not written yet
+	latest group.Snapshot // of the acknowledgement made last
+	moved  bool           // latest is not written yet
 	// written is the watermark as PostgreSQL has it, as far as this process knows: trimming and cutting
 	// go by it and never by what is not written yet.
 	written entryid.ID
@@ -33,7 +42,7 @@ type progress struct {
 }
 
 // note takes in what a writer has learned by acknowledging a chunk.
-func (c *Consumer) note(ch *chunk, snap snapshot) {
+func (c *Consumer) note(ch *chunk, snap group.Snapshot) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	pr := &c.progress[ch.partition]
@@ -41,7 +50,7 @@ func (c *Consumer) note(ch *chunk, snap snapshot) {
 		pr.tails = make(map[channelID]struct{})
 	}
 	ch.channels(pr.tails)
-	if snap.known && !snap.bound.Less(pr.latest.bound) {
+	if snap.Known && !snap.Bound.Less(pr.latest.Bound) {
 		pr.latest, pr.moved = snap, true
 	}
 }
@@ -82,9 +91,12 @@ func (c *Consumer) keep(ctx context.Context) {
 	}
 }
 
+// dutyTimeout bounds one try at one of the keeper's duties.
+const dutyTimeout = 30 * time.Second
+
 // try does one of the keeper's duties. What fails is done when its turn comes again.
 func (c *Consumer) try(ctx context.Context, what string, duty func(context.Context) error) {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	ctx, cancel := context.WithTimeout(ctx, dutyTimeout)
 	defer cancel()
 	if err := duty(ctx); err != nil && ctx.Err() == nil {
 		c.m.retries.WithLabelValues(what).Inc()
@@ -100,22 +112,22 @@ func (c *Consumer) raise(ctx context.Context) error {
 	}
 	marks := make(map[int]entryid.ID, len(moved))
 	for p, s := range moved {
-		marks[p] = s.bound
+		marks[p] = s.Bound
 	}
 	if err := c.store.Raise(ctx, marks); err != nil {
 		return err
 	}
 	partitions := slices.Sorted(maps.Keys(moved))
-	calls := make([]call, 0, len(partitions))
+	calls := make([]group.Call, 0, len(partitions))
 	for _, p := range partitions {
-		calls = append(calls, call{[]string{rediskey.Stored(p)}, []any{moved[p].bound.String(), moved[p].added}})
+		calls = append(calls, group.Call{Keys: []string{rediskey.Stored(p)}, Args: []any{moved[p].Bound.String(), moved[p].Added}})
 	}
 	c.mu.Lock()
 	for p, s := range moved {
-		c.progress[p].written = s.bound
+		c.progress[p].written = s.Bound
 	}
 	c.mu.Unlock()
-	if _, err := runAll(ctx, c.rdb, mirrorScript, calls); err != nil {
+	if _, err := group.RunAll(ctx, c.rdb, mirrorScript, calls); err != nil {
 		return fmt.Errorf("mirror the watermarks: %w", err)
 	}
 	c.mu.Lock()
@@ -129,10 +141,10 @@ func (c *Consumer) raise(ctx context.Context) error {
 }
 
 // movedSnapshots returns the snapshots that are not written yet.
-func (c *Consumer) movedSnapshots() map[int]snapshot {
+func (c *Consumer) movedSnapshots() map[int]group.Snapshot {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	moved := make(map[int]snapshot)
+	moved := make(map[int]group.Snapshot)
 	for p := range c.progress {
 		if c.progress[p].moved {
 			moved[p] = c.progress[p].latest
@@ -196,17 +208,17 @@ func (c *Consumer) settlePartition(ctx context.Context, p int, channels []channe
 	if err != nil {
 		return nil, err
 	}
-	var calls []call
+	var calls []group.Call
 	for some := range slices.Chunk(channels, tailsPerCall) {
 		keys := append(make([]string, 0, len(some)+1), rediskey.Stream(p))
 		for _, ch := range some {
 			keys = append(keys, rediskey.Tail(p, ch))
 		}
-		calls = append(calls, call{keys, []any{
+		calls = append(calls, group.Call{Keys: keys, Args: []any{
 			rediskey.ConsumerGroup, mark.String(), c.cfg.TailKeep, c.cfg.TailExpiry.Milliseconds(),
 		}})
 	}
-	answers, err := runAll(ctx, c.rdb, settleScript, calls)
+	answers, err := group.RunAll(ctx, c.rdb, settleScript, calls)
 	if err != nil {
 		return nil, fmt.Errorf("settle tails of partition %d: %w", p, err)
 	}
@@ -226,33 +238,7 @@ func (c *Consumer) settlePartition(ctx context.Context, p int, channels []channe
 // sweep notes every tail there is: those of an instance that has died between storing and settling would
 // stay for ever.
 func (c *Consumer) sweep(ctx context.Context) error {
-	scan := func(ctx context.Context, node redis.Cmdable) error {
-		pattern := strings.Replace(tailPrefix(0), "{0}", "{*}", 1) + "*"
-		found := node.Scan(ctx, 0, pattern, 1000).Iterator()
-		for found.Next(ctx) {
-			id, err := chat.ParseChannelID(found.Val()[strings.LastIndexByte(found.Val(), ':')+1:])
-			if err != nil {
-				continue // no tail of ours
-			}
-			if p := rediskey.Of(id.UUID, c.cfg.Partitions); found.Val() == rediskey.Tail(p, id) {
-				c.noteTails(p, []channelID{id})
-			}
-		}
-		return found.Err()
-	}
-	var err error
-	if cluster, ok := c.rdb.(*redis.ClusterClient); ok {
-		err = cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return scan(ctx, node) })
-	} else {
-		err = scan(ctx, c.rdb)
-	}
-	if err != nil {
-		return fmt.Errorf("look for tails: %w", err)
-	}
-	return nil
-}
-
-// tailPrefix is what the names of a partition's tails begin with.
-func tailPrefix(p int) string {
-	return strings.TrimSuffix(rediskey.Tail(p, chat.ChannelID{}), chat.ChannelID{}.String())
+	return scan.Channels(ctx, c.rdb, c.cfg.Partitions, rediskey.Tail, func(p int, ch channelID) {
+		c.noteTails(p, []channelID{ch})
+	})
 }

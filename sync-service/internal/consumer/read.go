@@ -3,19 +3,21 @@ package consumer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"parley.chat/shared-contracts/rediskey"
-	"parley.chat/sync-service/internal/entryid"
+	"parley.chat/sync-service/internal/group"
 )
 
-// Bounds of a chunk. A read takes at most readMax entries, so one of large bodies stays bounded too; a
-// chunk is read on until it has chunkMax entries or chunkBytes.
+// Bounds of a chunk. Its first read takes at most readMax entries, so one of large bodies stays bounded
+// too; it is read on by up to moreMax, by what those have shown an entry to weigh, until it has chunkMax
+// entries or chunkBytes. Fewer reads are cheaper, each costs Redis a write to its log; but what is read
+// takes several times its size until it is decoded.
 const (
 	readMax    = 256
+	moreMax    = 512
 	chunkMax   = 2048
 	chunkBytes = 1 << 20
 )
@@ -36,8 +38,8 @@ func (c *Consumer) read(ctx context.Context, p int) {
 			}
 		}
 		if ctx.Err() == nil {
-			log.Warn("reading is interrupted", "tries", retry.tries+1, "err", err)
-			retry.wait(ctx)
+			log.Warn("reading is interrupted", "tries", retry.Tries+1, "err", err)
+			retry.Wait(ctx)
 		}
 	}
 }
@@ -45,9 +47,9 @@ func (c *Consumer) read(ctx context.Context, p int) {
 // consume reads what is pending on this consumer, then what is new and, now and then, what is pending on
 // others for too long. It begins anew after any error: a reply may have been lost, and with it entries
 // that only the pending list still knows.
-func (c *Consumer) consume(ctx context.Context, p int, retry *backoff) error {
+func (c *Consumer) consume(ctx context.Context, p int, retry *group.Backoff) error {
 	for from := "0"; ctx.Err() == nil; {
-		messages, err := c.fetch(ctx, p, from, -1)
+		messages, err := c.fetch(ctx, p, from, readMax, -1)
 		if err != nil {
 			return err
 		}
@@ -59,7 +61,7 @@ func (c *Consumer) consume(ctx context.Context, p int, retry *backoff) error {
 			return err
 		}
 	}
-	retry.reset()
+	retry.Reset()
 	var claimed time.Time
 	for ctx.Err() == nil {
 		if time.Since(claimed) >= c.cfg.ClaimEvery {
@@ -68,37 +70,58 @@ func (c *Consumer) consume(ctx context.Context, p int, retry *backoff) error {
 			}
 			claimed = time.Now()
 		}
-		if err := c.consumeNew(ctx, p); err != nil {
+		began := time.Now()
+		more, err := c.consumeNew(ctx, p)
+		if err != nil {
 			return err
+		}
+		if !more {
+			c.rest(ctx, began.Add(c.cfg.BatchWait))
 		}
 	}
 	return nil
 }
 
-// consumeNew waits for new entries and has one chunk of them stored. Entries that were read are stored
-// even if ctx ends meanwhile.
-func (c *Consumer) consumeNew(ctx context.Context, p int) error {
-	messages, err := c.fetch(ctx, p, ">", c.cfg.Block)
-	if err != nil || len(messages) == 0 {
-		return err
+// rest waits until then, or for ctx. A reader that has read all there was does not begin again before
+// BatchWait is over: entries gather in the stream meanwhile, and a read and a transaction have more of
+// them. Where little comes in, the blocked read takes longer anyway.
+func (c *Consumer) rest(ctx context.Context, until time.Time) {
+	d := time.Until(until)
+	if d <= 0 {
+		return
 	}
-	ch := c.chunkOf(p, messages, false)
-	for len(messages) == readMax && !ch.full() && ctx.Err() == nil {
-		if messages, err = c.fetch(ctx, p, ">", -1); err != nil {
-			break // what was read before is stored first
-		}
-		for _, m := range messages {
-			c.add(ch, m)
-		}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
 	}
-	return errors.Join(c.hand(ch), err)
 }
 
-// fetch reads entries after from; a block below 0 does not wait.
-func (c *Consumer) fetch(ctx context.Context, p int, from string, block time.Duration) ([]redis.XMessage, error) {
+// consumeNew waits for new entries and has one chunk of them stored; more says that there may be others.
+// Entries that were read are stored even if ctx ends meanwhile.
+func (c *Consumer) consumeNew(ctx context.Context, p int) (more bool, err error) {
+	messages, err := c.fetch(ctx, p, ">", readMax, c.cfg.Block)
+	if err != nil || len(messages) == 0 {
+		return false, err
+	}
+	ch := c.chunkOf(p, messages, false)
+	asked := readMax
+	for len(messages) == asked && !ch.full() && ctx.Err() == nil {
+		asked = min(ch.room(), moreMax)
+		if messages, err = c.fetch(ctx, p, ">", asked, -1); err != nil {
+			break // what was read before is stored first
+		}
+		c.addAll(ch, messages)
+	}
+	return len(messages) == asked, errors.Join(c.hand(ch), err)
+}
+
+// fetch reads at most count entries after from; a block below 0 does not wait.
+func (c *Consumer) fetch(ctx context.Context, p int, from string, count int, block time.Duration) ([]redis.XMessage, error) {
 	streams, err := c.reads.XReadGroup(ctx, &redis.XReadGroupArgs{
 		Group: rediskey.ConsumerGroup, Consumer: c.cfg.Name,
-		Streams: []string{rediskey.Stream(p), from}, Count: readMax, Block: block,
+		Streams: []string{rediskey.Stream(p), from}, Count: int64(count), Block: block,
 	}).Result()
 	if errors.Is(err, redis.Nil) {
 		return nil, nil
@@ -116,34 +139,15 @@ func (c *Consumer) fetch(ctx context.Context, p int, from string, block time.Dur
 // stored. It is done by the reader, which has nothing else in hand, so it never takes what this very
 // process is storing.
 func (c *Consumer) claim(ctx context.Context, p int) error {
-	// An empty page is not the end: the cursor is.
-	for cursor := "0-0"; ctx.Err() == nil; {
-		messages, next, err := c.rdb.XAutoClaim(ctx, &redis.XAutoClaimArgs{
-			Stream: rediskey.Stream(p), Group: rediskey.ConsumerGroup, Consumer: c.cfg.Name,
-			MinIdle: c.cfg.ClaimIdle, Start: cursor, Count: readMax,
-		}).Result()
-		if err != nil {
-			return err
-		}
+	return group.Claim(ctx, c.rdb, rediskey.Stream(p), c.cfg.Name, c.cfg.ClaimIdle, readMax, func(messages []redis.XMessage) error {
 		c.m.claimed.Add(float64(len(messages)))
-		if len(messages) > 0 {
-			if err := c.hand(c.chunkOf(p, messages, true)); err != nil {
-				return err
-			}
-		}
-		if next == "0-0" {
-			return nil
-		}
-		cursor = next
-	}
-	return nil
+		return c.hand(c.chunkOf(p, messages, true))
+	})
 }
 
 func (c *Consumer) chunkOf(p int, messages []redis.XMessage, seen bool) *chunk {
 	ch := &chunk{partition: p, seen: seen, done: make(chan error, 1)}
-	for _, m := range messages {
-		c.add(ch, m)
-	}
+	c.addAll(ch, messages)
 	return ch
 }
 
@@ -156,37 +160,19 @@ func (c *Consumer) hand(ch *chunk) error {
 	return <-ch.done
 }
 
-// makeGroup makes the consumer group where it is not: a new stream, or one whose group Redis has lost.
-// It begins at the watermark, below which all is stored, or at the end of the stream if that is lower
-// (Redis has lost its newest entries, and may give new ones ids below the watermark). Never at '$',
-// which would skip what nobody has stored.
+// makeGroup makes the consumer group where it is not, at the watermark.
 func (c *Consumer) makeGroup(ctx context.Context, p int) error {
 	start, err := c.store.Watermark(ctx, p)
 	if err != nil {
 		return err
 	}
-	stream := rediskey.Stream(p)
-	info, err := c.rdb.XInfoStream(ctx, stream).Result()
-	switch {
-	case err != nil && err.Error() == "ERR no such key":
-		start = entryid.ID{}
-	case err != nil:
-		return fmt.Errorf("look at stream %d: %w", p, err)
-	default:
-		last, err := entryid.Parse(info.LastGeneratedID)
-		if err != nil {
-			return fmt.Errorf("look at stream %d: %w", p, err)
-		}
-		if last.Less(start) {
-			start = last
-		}
-	}
-	err = c.rdb.XGroupCreateMkStream(ctx, stream, rediskey.ConsumerGroup, start.String()).Err()
-	if err != nil && !redis.HasErrorPrefix(err, "BUSYGROUP") {
-		return fmt.Errorf("make the consumer group of stream %d: %w", p, err)
-	}
-	if err == nil {
+	made, err := group.Make(ctx, c.rdb, rediskey.Stream(p), start)
+	if made {
 		c.cfg.Logger.Info("consumer group made", "partition", p, "entry_id", start.String())
 	}
-	return nil
+	return err
+}
+
+func (c *Consumer) backoff() *group.Backoff {
+	return &group.Backoff{Min: c.cfg.RetryMin, Max: c.cfg.RetryMax}
 }

@@ -12,6 +12,7 @@ import (
 	"parley.chat/shared-contracts/notice"
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/sync-service/internal/deadletter"
+	"parley.chat/sync-service/internal/group"
 	"parley.chat/sync-service/internal/store"
 )
 
@@ -19,9 +20,6 @@ type channelID = chat.ChannelID
 
 // errStopped tells a reader that its chunk stays pending, because the program ends.
 var errStopped = errors.New("stopped while the store could not be reached")
-
-// attemptTimeout bounds one try at storing or acknowledging, ctx ended or not.
-const attemptTimeout = 30 * time.Second
 
 // write is a writer. It returns when the readers are done.
 func (c *Consumer) write(ctx context.Context) {
@@ -96,20 +94,13 @@ func (c *Consumer) persist(ctx context.Context, chunks []*chunk) error {
 
 // insist tries f until it succeeds. After ctx has ended it tries once.
 func (c *Consumer) insist(ctx context.Context, what string, f func(context.Context) error) error {
-	retry := c.backoff()
-	for {
-		attempt, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTimeout)
-		err := f(attempt)
-		cancel()
-		if err == nil {
-			return nil
-		}
+	if err := c.backoff().Insist(ctx, f, func(tries int, err error) {
 		c.m.retries.WithLabelValues(what).Inc()
-		c.cfg.Logger.Warn("storing is interrupted", "step", what, "tries", retry.tries+1, "err", err)
-		if !retry.wait(ctx) {
-			return fmt.Errorf("%w: %w", errStopped, err)
-		}
+		c.cfg.Logger.Warn("storing is interrupted", "step", what, "tries", tries, "err", err)
+	}); err != nil {
+		return fmt.Errorf("%w: %w", errStopped, err)
 	}
+	return nil
 }
 
 // markRejected makes dead letters of the entries whose rows the store rejected.
@@ -143,27 +134,22 @@ func (c *Consumer) finish(ctx context.Context, chunks []*chunk) error {
 			return err
 		}
 	}
-	calls := make([]call, len(chunks))
+	acks := make([]group.Acks, len(chunks))
 	for i, ch := range chunks {
-		args := make([]any, 1, len(ch.entries)+1)
-		args[0] = rediskey.ConsumerGroup
-		for _, e := range ch.entries {
-			if e.failed == "" {
-				args = append(args, e.id)
+		ids := make([]string, 0, len(ch.entries))
+		for k := range ch.entries {
+			if e := &ch.entries[k]; e.failed == "" {
+				ids = append(ids, e.id)
 			}
 		}
-		calls[i] = call{keys: []string{rediskey.Stream(ch.partition)}, args: args}
+		acks[i] = group.Acks{Stream: rediskey.Stream(ch.partition), IDs: ids}
 	}
-	answers, err := runAll(ctx, c.rdb, ackScript, calls)
+	snapshots, err := group.Ack(ctx, c.rdb, acks)
 	if err != nil {
-		return fmt.Errorf("acknowledge: %w", err)
+		return err
 	}
 	for i, ch := range chunks {
-		snap, err := parseSnapshot(answers[i])
-		if err != nil {
-			return fmt.Errorf("acknowledge in partition %d: %w", ch.partition, err)
-		}
-		c.note(ch, snap)
+		c.note(ch, snapshots[i])
 	}
 	return nil
 }
@@ -186,16 +172,17 @@ func (c *Consumer) move(ctx context.Context, ch *chunk) error {
 		if err != nil {
 			continue // what is in the stream does not change; it is a dead letter with a reason all the same
 		}
+		o := ch.origin(e)
 		moved, err := c.cfg.Move(ctx, whole)
 		if err != nil {
-			return fmt.Errorf("move event %s, whose seq is taken: %w", e.event.ID, err)
+			return fmt.Errorf("move event %s, whose seq is taken: %w", o.id, err)
 		}
 		if !moved {
 			continue
 		}
 		c.m.moved.Inc()
 		c.cfg.Logger.WarnContext(ctx, "event appended again: another holds its seq", "partition", ch.partition,
-			"entry_id", e.id, "channel_id", e.event.Channel, "seq", e.event.Seq, "event_id", e.event.ID)
+			"entry_id", e.id, "channel_id", o.channel, "seq", o.seq, "event_id", o.id)
 		e.failed, e.taken = "", false
 	}
 	return nil
@@ -203,40 +190,41 @@ func (c *Consumer) move(ctx context.Context, ch *chunk) error {
 
 // bury moves the failed entries of a chunk to the dead letters and tells their senders.
 func (c *Consumer) bury(ctx context.Context, ch *chunk) error {
-	for _, e := range ch.entries {
+	for i := range ch.entries {
+		e := &ch.entries[i]
 		if e.failed == "" {
 			continue
 		}
-		moved, err := deadletter.Move(ctx, c.rdb, ch.partition, e.id, e.failed)
+		moved, err := deadletter.Move(ctx, c.rdb, deadletter.Events, ch.partition, e.id, e.failed)
 		if err != nil {
 			return err
 		}
 		if !moved {
 			continue // by a try before, or by another consumer
 		}
+		o := ch.origin(e)
 		c.m.dead.Inc()
 		c.cfg.Logger.WarnContext(ctx, "entry moved to the dead letters", "partition", ch.partition,
-			"entry_id", e.id, "channel_id", e.event.Channel, "seq", e.event.Seq, "event_id", e.event.ID, "reason", e.failed)
-		if e.stored || e.event.Sender.IsZero() || e.event.Channel.IsZero() {
+			"entry_id", e.id, "channel_id", o.channel, "seq", o.seq, "event_id", o.id, "reason", e.failed)
+		if e.stored || o.sender.IsZero() || o.channel.IsZero() {
 			continue
 		}
-		c.tell(ctx, &e)
+		c.tell(ctx, o, e.failed)
 	}
 	return nil
 }
 
 // tell lets the sender's connections know that an acknowledged event has failed. A sender who is not
 // connected learns it from the tombstone.
-func (c *Consumer) tell(ctx context.Context, e *entry) {
+func (c *Consumer) tell(ctx context.Context, o origin, reason string) {
 	n := notice.Notice{
-		Kind: notice.EventFailed, UserID: e.event.Sender, ChannelID: &e.event.Channel, EventID: &e.event.ID,
-		Seq: e.event.Seq, Reason: e.failed,
+		Kind: notice.EventFailed, UserID: o.sender, ChannelID: &o.channel, EventID: &o.id, Seq: o.seq, Reason: reason,
 	}
-	if !e.event.ClientID.IsZero() {
-		n.ClientID = &e.event.ClientID
+	if o.clientID.Valid {
+		n.ClientID = &chat.ClientID{UUID: o.clientID.UUID}
 	}
-	topic := rediskey.UserTopic(rediskey.Of(e.event.Sender.UUID, c.cfg.Partitions), e.event.Sender)
+	topic := rediskey.UserTopic(rediskey.Of(o.sender.UUID, c.cfg.Partitions), o.sender)
 	if err := c.rdb.SPublish(ctx, topic, n.Encode()).Err(); err != nil {
-		c.cfg.Logger.WarnContext(ctx, "sender not told of a failed event", "user_id", e.event.Sender, "event_id", e.event.ID, "err", err)
+		c.cfg.Logger.WarnContext(ctx, "sender not told of a failed event", "user_id", o.sender, "event_id", o.id, "err", err)
 	}
 }

@@ -1,12 +1,12 @@
-// Package counters makes the counters of the channels anew after Redis has lost them or their newest
-// state: each is raised to the highest seq that PostgreSQL, the stream or the tail knows.
+// Package counters puts the counters of the channels right after Redis has lost them or their newest
+// state: each comes to stand above the highest seq that PostgreSQL, the stream or the tail knows, in a new
+// epoch. A counter that was behind has lost writes, which the channel is told by a gap event, as when a
+// gateway finds it out; one that is missing is seeded. None is lowered.
 package counters
 
 import (
 	"context"
-	"crypto/rand"
-	_ "embed"
-	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -21,16 +21,12 @@ import (
 	"parley.chat/sync-service/internal/store"
 )
 
-//go:embed raise.lua
-var raiseSource string
-
-var raiseScript = redis.NewScript(raiseSource)
-
-// Raised is a counter that was below what is known.
+// Raised is a counter that was missing or behind what is known.
 type Raised struct {
 	Channel chat.ChannelID `json:"channel_id"`
 	From    int64          `json:"from"` // -1: there was none
 	To      int64          `json:"to"`
+	Gap     bool           `json:"gap"` // writes were lost: To is the seq of the event that says so
 }
 
 // Report is what a rebuild has done.
@@ -45,22 +41,18 @@ type Store interface {
 	Channels(ctx context.Context, after chat.ChannelID, limit int) ([]store.ChannelRows, error)
 }
 
-// known is what is known of a channel.
-type known struct{ seq, epoch int64 }
-
-// Rebuild raises every counter that is too low, and makes those that are missing. Gateways may be at
-// work: they learn of the new epoch at their next append.
+// Rebuild puts right every counter that is behind, and makes those that are missing. Gateways may be at
+// work: they learn of the new epoch by the gap event, or at their next append.
 func Rebuild(ctx context.Context, rdb redis.UniversalClient, s Store, partitions int, dryRun bool) (Report, error) {
-	all := map[chat.ChannelID]known{}
-	raise := func(c chat.ChannelID, seq, epoch int64) {
-		k := all[c]
-		all[c] = known{max(k.seq, seq), max(k.epoch, epoch)}
+	all := map[chat.ChannelID]eventlog.Head{}
+	raise := func(c chat.ChannelID, seq int64, epoch event.Epoch) {
+		all[c] = above(all[c], seq, epoch)
 	}
 	for p := range partitions {
 		if err := scan.Stream(ctx, rdb, rediskey.Stream(p), entryid.ID{}, scan.Last, func(page []redis.XMessage) error {
 			for _, m := range page {
 				if e, _ := event.DecodeEntry(m.Values); !e.Channel.IsZero() && rediskey.Of(e.Channel.UUID, partitions) == p {
-					raise(e.Channel, e.Seq, max(0, e.Epoch.Number()))
+					raise(e.Channel, e.Seq, e.Epoch)
 				}
 			}
 			return nil
@@ -78,32 +70,68 @@ func Rebuild(ctx context.Context, rdb redis.UniversalClient, s Store, partitions
 			break
 		}
 		for _, c := range page {
-			raise(c.Channel, c.Last, 0)
+			raise(c.Channel, c.Last, "")
 		}
 		after = page[len(page)-1].Channel
 	}
 	log := eventlog.New(rdb, partitions)
 	report := Report{Channels: len(all), Raised: []Raised{}, DryRun: dryRun}
-	dry := "0"
-	if dryRun {
-		dry = "1"
-	}
-	for c, k := range all {
-		newest, err := log.Tail(ctx, c, 1)
+	for some := range slices.Chunk(slices.Collect(maps.Keys(all)), scan.Page) {
+		heads, err := log.Heads(ctx, some)
 		if err != nil {
 			return report, err
 		}
-		for _, it := range newest {
-			k = known{max(k.seq, it.Seq), max(k.epoch, it.Epoch.Number())}
-		}
-		pair, err := raiseScript.Run(ctx, rdb, []string{rediskey.Counter(log.Partition(c.UUID), c)}, k.seq, k.epoch, rand.Text()[:10], dry).Int64Slice()
-		if err != nil {
-			return report, fmt.Errorf("raise the counter of channel %s: %w", c, err)
-		}
-		if pair[0] != pair[1] {
-			report.Raised = append(report.Raised, Raised{c, pair[0], pair[1]})
+		for i, c := range some {
+			r, err := one(ctx, log, c, heads[i], all[c], dryRun)
+			if err != nil {
+				return report, err
+			}
+			if r.To > r.From {
+				report.Raised = append(report.Raised, r)
+			}
 		}
 	}
 	slices.SortFunc(report.Raised, func(a, b Raised) int { return strings.Compare(a.Channel.String(), b.Channel.String()) })
 	return report, nil
+}
+
+// above returns the greater of a head and a seq of an epoch, part by part.
+func above(h eventlog.Head, seq int64, epoch event.Epoch) eventlog.Head {
+	h.Seq = max(h.Seq, seq)
+	if epoch.Number() > h.Epoch.Number() {
+		h.Epoch = epoch
+	}
+	return h
+}
+
+// one puts right the counter of one channel, of which found is there and known what is known elsewhere.
+func one(ctx context.Context, log *eventlog.Log, c chat.ChannelID, found, known eventlog.Head, dryRun bool) (Raised, error) {
+	newest, err := log.Tail(ctx, c, 1)
+	if err != nil {
+		return Raised{}, err
+	}
+	for _, it := range newest {
+		known = above(known, it.Seq, it.Epoch)
+	}
+	floor := func(context.Context, chat.ChannelID) (int64, error) { return known.Seq, nil }
+	r := Raised{Channel: c, From: found.Seq, To: found.Seq}
+	switch {
+	case !found.Seeded():
+		r.From, r.To = -1, known.Seq
+	case found.Seq < known.Seq || found.Epoch.Number() < known.Epoch.Number():
+		r.Gap, r.To = true, max(found.Seq, known.Seq)+1
+	default:
+		return r, nil
+	}
+	if dryRun {
+		return r, nil
+	}
+	var head eventlog.Head
+	if r.Gap {
+		head, err = log.Repair(ctx, c, found, known, floor)
+	} else {
+		head, err = log.EnsureHead(ctx, c, floor)
+	}
+	r.To = head.Seq // more than expected, if a gateway was first
+	return r, err
 }

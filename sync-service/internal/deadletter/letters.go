@@ -71,15 +71,41 @@ func List(ctx context.Context, rdb redis.UniversalClient, partitions int, f Filt
 // Store is the part of store.Store that retry and drop need.
 type Store interface {
 	Store(ctx context.Context, b store.Batch) (store.Result, error)
+	RaiseCursors(ctx context.Context, cursors []store.Cursor) (int64, error)
 	Drop(ctx context.Context, partition int, channel chat.ChannelID, seq int64) (bool, error)
 }
 
 // ErrStays is wrapped when a letter cannot be stored now either, and stays.
 var ErrStays = errors.New("stays a dead letter")
 
-// Retry stores the letter's event under its original seq, in the place of its tombstone, and removes the
-// letter. It may be repeated.
+// Retry stores what the letter says and removes it: an event under its original seq, in the place of its
+// tombstone; cursor moves where they lead forward. It may be repeated.
 func Retry(ctx context.Context, rdb redis.UniversalClient, s Store, partitions int, l Letter) error {
+	retry := retryEvent
+	if l.Source == Receipts {
+		retry = retryReceipts
+	}
+	if err := retry(ctx, s, partitions, l); err != nil {
+		return err
+	}
+	return remove(ctx, rdb, l)
+}
+
+func retryReceipts(ctx context.Context, s Store, partitions int, l Letter) error {
+	r, err := event.DecodeReceipts(l.Fields)
+	if err != nil {
+		return fmt.Errorf("letter %s %w: %w", l.Name(), ErrStays, err)
+	}
+	if p := rediskey.Of(r.Channel.UUID, partitions); p != l.Partition {
+		return fmt.Errorf("letter %s %w: it belongs to partition %d", l.Name(), ErrStays, p)
+	}
+	if _, err := s.RaiseCursors(ctx, store.CursorsOf(r)); err != nil {
+		return fmt.Errorf("store letter %s: %w", l.Name(), err)
+	}
+	return nil
+}
+
+func retryEvent(ctx context.Context, s Store, partitions int, l Letter) error {
 	e, err := event.DecodeEntry(l.Fields)
 	if err != nil {
 		return fmt.Errorf("letter %s %w: %w", l.Name(), ErrStays, err)
@@ -100,12 +126,12 @@ func Retry(ctx context.Context, rdb redis.UniversalClient, s Store, partitions i
 			return fmt.Errorf("letter %s %w: %s", l.Name(), ErrStays, r.Reason)
 		}
 	}
-	return remove(ctx, rdb, l)
+	return nil
 }
 
 // Drop gives the letter up: its tombstone stays for good, and the letter is removed. It may be repeated.
 func Drop(ctx context.Context, rdb redis.UniversalClient, s Store, l Letter) error {
-	if !l.Event.Channel.IsZero() && l.Event.Seq > 0 {
+	if l.Source == Events && !l.Event.Channel.IsZero() && l.Event.Seq > 0 {
 		if _, err := s.Drop(ctx, l.Partition, l.Event.Channel, l.Event.Seq); err != nil {
 			return err
 		}

@@ -14,6 +14,7 @@ type collector struct {
 	rdb                                                redis.UniversalClient
 	partitions                                         int
 	lag, pending, seconds, length, dead, consumers, up *prometheus.Desc
+	receipts, receiptsSeconds                          *prometheus.Desc
 }
 
 // NewCollector returns the lag of every partition as metrics. Instances show the same figures: alert on
@@ -24,19 +25,21 @@ func NewCollector(rdb redis.UniversalClient, partitions int) prometheus.Collecto
 	}
 	return &collector{
 		rdb: rdb, partitions: partitions,
-		lag:       desc("lag_entries", "Entries not yet delivered to the consumer group.", "partition"),
-		pending:   desc("pending_entries", "Entries delivered and not acknowledged.", "partition"),
-		seconds:   desc("lag_seconds", "Age of the oldest entry that is not stored.", "partition"),
-		length:    desc("stream_entries", "Entries in the stream, stored ones included.", "partition"),
-		dead:      desc("dead_entries", "Dead letters waiting for the operator.", "partition"),
-		consumers: desc("consumers", "Consumers in the group.", "partition"),
-		up:        desc("lag_known", "1 if the figures about the streams could be read, else 0."),
+		lag:             desc("lag_entries", "Entries not yet delivered to the consumer group.", "partition"),
+		pending:         desc("pending_entries", "Entries delivered and not acknowledged.", "partition"),
+		seconds:         desc("lag_seconds", "Age of the oldest entry that is not stored.", "partition"),
+		length:          desc("stream_entries", "Entries in the stream, stored ones included.", "partition"),
+		dead:            desc("dead_entries", "Dead letters waiting for the operator.", "partition"),
+		consumers:       desc("consumers", "Consumers in the group.", "partition"),
+		receipts:        desc("receipts_waiting_entries", "Entries of cursor moves that are not stored.", "partition"),
+		receiptsSeconds: desc("receipts_lag_seconds", "Age of the oldest cursor moves that are not stored.", "partition"),
+		up:              desc("lag_known", "1 if the figures about the streams could be read, else 0."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.lag, c.pending, c.seconds, c.length, c.dead, c.consumers, c.up} {
+	for _, d := range []*prometheus.Desc{c.lag, c.pending, c.seconds, c.length, c.dead, c.consumers, c.up, c.receipts, c.receiptsSeconds} {
 		ch <- d
 	}
 }
@@ -64,5 +67,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		gauge(c.length, float64(s.Length))
 		gauge(c.dead, float64(s.Dead))
 		gauge(c.consumers, float64(len(s.Consumers)))
+		if s.Receipts.Lag != nil {
+			gauge(c.receipts, float64(*s.Receipts.Lag+s.Receipts.Pending))
+		}
+		gauge(c.receiptsSeconds, s.Receipts.LagSeconds)
 	}
 }

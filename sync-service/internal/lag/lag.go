@@ -3,6 +3,7 @@
 package lag
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,21 +16,27 @@ import (
 	"parley.chat/sync-service/internal/entryid"
 )
 
-// Partition is the state of one partition.
+// Partition is the state of one partition. What stands directly in it is that of the stream of events.
 type Partition struct {
-	Partition int   `json:"partition"`
-	Length    int64 `json:"length"` // entries in the stream, stored ones included
+	Partition int `json:"partition"`
+	Stream
+	Dead      int64  `json:"dead"`
+	Watermark string `json:"watermark"` // of the events, as mirrored in Redis
+	Receipts  Stream `json:"receipts"`
+}
+
+// Stream is how far the group has come with one stream.
+type Stream struct {
+	Length int64 `json:"length"` // entries in the stream, stored ones included
 	// Lag counts the entries not yet delivered to the group; nil when Redis does not know. Pending ones
 	// are counted apart.
 	Lag           *int64     `json:"lag"`
 	Pending       int64      `json:"pending"`
 	OldestPending *string    `json:"oldest_pending"` // an entry id
 	LagSeconds    float64    `json:"lag_seconds"`    // age of the oldest entry not stored
-	Dead          int64      `json:"dead"`
-	Bytes         int64      `json:"bytes"` // that the stream takes in Redis, by its own estimate
-	Group         bool       `json:"group"` // whether the consumer group exists
+	Bytes         int64      `json:"bytes"`          // that the stream takes in Redis, by its own estimate
+	Group         bool       `json:"group"`          // whether the consumer group exists
 	Delivered     string     `json:"last_delivered"`
-	Watermark     string     `json:"watermark"` // as mirrored in Redis
 	Consumers     []Consumer `json:"consumers"`
 }
 
@@ -40,68 +47,75 @@ type Consumer struct {
 	Idle    float64 `json:"idle_seconds"`
 }
 
-// commands are what is asked of one partition.
+// commands are what is asked of one stream.
 type commands struct {
+	name      string
 	stream    *redis.XInfoStreamCmd
 	groups    *redis.XInfoGroupsCmd
 	consumers *redis.XInfoConsumersCmd
 	pending   *redis.XPendingCmd
-	dead      *redis.IntCmd
 	memory    *redis.IntCmd
-	stored    *redis.StringCmd
 	first     *redis.XMessageSliceCmd // the first entry not delivered
 }
 
 // Read asks for all partitions in two round trips.
 func Read(ctx context.Context, rdb redis.UniversalClient, partitions int) ([]Partition, error) {
-	all := make([]commands, partitions)
+	states := make([]Partition, partitions)
+	dead, stored := make([]*redis.IntCmd, partitions), make([]*redis.StringCmd, partitions)
+	all := make([]commands, 0, 2*partitions)
 	pipe := rdb.Pipeline()
-	for p := range all {
-		stream := rediskey.Stream(p)
-		all[p] = commands{
-			stream:    pipe.XInfoStream(ctx, stream),
-			groups:    pipe.XInfoGroups(ctx, stream),
-			consumers: pipe.XInfoConsumers(ctx, stream, rediskey.ConsumerGroup),
-			pending:   pipe.XPending(ctx, stream, rediskey.ConsumerGroup),
-			dead:      pipe.XLen(ctx, rediskey.Dead(p)),
-			memory:    pipe.MemoryUsage(ctx, stream),
-			stored:    pipe.HGet(ctx, rediskey.Stored(p), "entry"),
-		}
+	for p := range states {
+		dead[p], stored[p] = pipe.XLen(ctx, rediskey.Dead(p)), pipe.HGet(ctx, rediskey.Stored(p), "entry")
+		all = append(all, ask(ctx, pipe, rediskey.Stream(p)), ask(ctx, pipe, rediskey.Receipts(p)))
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
-	states := make([]Partition, partitions)
-	for p := range all {
-		if err := all[p].read(&states[p], p); err != nil {
-			return nil, fmt.Errorf("look at partition %d: %w", p, err)
-		}
-	}
 	pipe = rdb.Pipeline()
 	for p := range states {
-		all[p].first = pipe.XRangeN(ctx, rediskey.Stream(p), "("+states[p].Delivered, "+", 1)
+		states[p] = Partition{Partition: p, Dead: dead[p].Val(), Watermark: cmp.Or(stored[p].Val(), "0-0")}
+		if err := errors.Join(present(dead[p].Err()), present(stored[p].Err())); err != nil {
+			return nil, fmt.Errorf("look at partition %d: %w", p, err)
+		}
+		for i, s := range []*Stream{&states[p].Stream, &states[p].Receipts} {
+			c := &all[2*p+i]
+			if err := c.read(s); err != nil {
+				return nil, fmt.Errorf("look at %s: %w", c.name, err)
+			}
+			c.first = pipe.XRangeN(ctx, c.name, "("+s.Delivered, "+", 1)
+		}
 	}
 	_, _ = pipe.Exec(ctx)
 	for p := range states {
-		first, err := all[p].first.Result()
-		if err != nil {
-			return nil, fmt.Errorf("look at partition %d: %w", p, err)
+		for i, s := range []*Stream{&states[p].Stream, &states[p].Receipts} {
+			first, err := all[2*p+i].first.Result()
+			if err != nil {
+				return nil, fmt.Errorf("look at %s: %w", all[2*p+i].name, err)
+			}
+			s.age(first)
 		}
-		states[p].age(first)
 	}
 	return states, nil
 }
 
+func ask(ctx context.Context, pipe redis.Pipeliner, name string) commands {
+	return commands{
+		name:      name,
+		stream:    pipe.XInfoStream(ctx, name),
+		groups:    pipe.XInfoGroups(ctx, name),
+		consumers: pipe.XInfoConsumers(ctx, name, rediskey.ConsumerGroup),
+		pending:   pipe.XPending(ctx, name, rediskey.ConsumerGroup),
+		memory:    pipe.MemoryUsage(ctx, name),
+	}
+}
+
 // read takes the answers in. A stream or a group that is not there yet is no error.
-func (c *commands) read(s *Partition, p int) error {
-	*s = Partition{Partition: p, Delivered: "0-0", Watermark: "0-0", Consumers: []Consumer{}}
-	for _, cmd := range []redis.Cmder{c.stream, c.groups, c.consumers, c.pending, c.dead, c.memory, c.stored} {
-		if err := cmd.Err(); err != nil && !absent(err) {
+func (c *commands) read(s *Stream) error {
+	*s = Stream{Delivered: "0-0", Consumers: []Consumer{}}
+	for _, cmd := range []redis.Cmder{c.stream, c.groups, c.consumers, c.pending, c.memory} {
+		if err := present(cmd.Err()); err != nil {
 			return err
 		}
 	}
-	s.Dead, s.Bytes = c.dead.Val(), c.memory.Val()
-	if mark := c.stored.Val(); mark != "" {
-		s.Watermark = mark
-	}
+	s.Bytes = c.memory.Val()
 	if info := c.stream.Val(); info != nil {
 		s.Length = info.Length
 	}
@@ -127,12 +141,16 @@ func (c *commands) read(s *Partition, p int) error {
 	return nil
 }
 
-func absent(err error) bool {
-	return errors.Is(err, redis.Nil) || redis.HasErrorPrefix(err, "NOGROUP") || strings.Contains(err.Error(), "no such key")
+// present returns err unless it says that something is not there.
+func present(err error) error {
+	if err == nil || errors.Is(err, redis.Nil) || redis.HasErrorPrefix(err, "NOGROUP") || strings.Contains(err.Error(), "no such key") {
+		return nil
+	}
+	return err
 }
 
 // age sets LagSeconds from the oldest pending entry and the first one not delivered.
-func (s *Partition) age(undelivered []redis.XMessage) {
+func (s *Stream) age(undelivered []redis.XMessage) {
 	oldest := ""
 	if len(undelivered) > 0 {
 		oldest = undelivered[0].ID

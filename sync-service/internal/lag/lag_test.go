@@ -36,6 +36,9 @@ func TestRead(t *testing.T) {
 	}
 	rdb.XAck(ctx, rediskey.Stream(2), rediskey.ConsumerGroup, "1000-0")
 	rdb.XDel(ctx, rediskey.Stream(3), "3000-0") // now Redis may not know the lag
+	if err := rdb.XAdd(ctx, &redis.XAddArgs{Stream: rediskey.Receipts(1), ID: "1000-0", Values: []any{"a", "b"}}).Err(); err != nil {
+		t.Fatal(err)
+	}
 	states, err := lag.Read(ctx, rdb, 4)
 	if err != nil {
 		t.Fatal(err)
@@ -60,10 +63,13 @@ func TestRead(t *testing.T) {
 			t.Errorf("partition %d: %+v (oldest %q), want %+v", p, s, oldest, want)
 		}
 	}
+	if r := states[1].Receipts; r.Length != 1 || *r.Lag != 1 || r.LagSeconds == 0 || r.Group {
+		t.Errorf("receipts of partition 1: %+v", r)
+	}
 	reg := prometheus.NewPedanticRegistry()
 	reg.MustRegister(lag.NewCollector(rdb, 4))
 	families, err := reg.Gather()
-	if err != nil || len(families) != 7 {
-		t.Errorf("%d families, %v; want 7", len(families), err)
+	if err != nil || len(families) != 9 {
+		t.Errorf("%d families, %v; want 9", len(families), err)
 	}
 }

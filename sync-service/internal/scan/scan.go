@@ -6,10 +6,12 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/sync-service/internal/entryid"
@@ -82,4 +84,35 @@ func Row(m redis.XMessage, partition, partitions int) (row store.Row, e event.En
 	}
 	row, ok = store.FailedRow(e, "cannot be decoded: "+err.Error(), at)
 	return row, e, ok
+}
+
+// Channels calls visit for every channel that has a key of the given kind, as rediskey names it. A key
+// that comes or goes meanwhile may be missed, and one may be visited twice. On a Cluster visit is called
+// from several goroutines.
+func Channels(ctx context.Context, rdb redis.UniversalClient, partitions int, key func(int, chat.ChannelID) string, visit func(p int, c chat.ChannelID)) error {
+	prefix := strings.TrimSuffix(key(0, chat.ChannelID{}), chat.ChannelID{}.String())
+	pattern := strings.Replace(prefix, "{0}", "{*}", 1) + "*"
+	look := func(ctx context.Context, node redis.Cmdable) error {
+		found := node.Scan(ctx, 0, pattern, Page).Iterator()
+		for found.Next(ctx) {
+			id, err := chat.ParseChannelID(found.Val()[strings.LastIndexByte(found.Val(), ':')+1:])
+			if err != nil {
+				continue // none of ours
+			}
+			if p := rediskey.Of(id.UUID, partitions); found.Val() == key(p, id) {
+				visit(p, id)
+			}
+		}
+		return found.Err()
+	}
+	var err error
+	if cluster, ok := rdb.(*redis.ClusterClient); ok {
+		err = cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return look(ctx, node) })
+	} else {
+		err = look(ctx, rdb)
+	}
+	if err != nil {
+		return fmt.Errorf("look for %s: %w", pattern, err)
+	}
+	return nil
 }

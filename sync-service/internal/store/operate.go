@@ -88,23 +88,25 @@ type ChannelRows struct {
 	Channel chat.ChannelID
 	Rows    int64 // with a seq up to the bound, or all
 	Last    int64 // the highest seq
+	Stones  int64 // tombstones among the rows
 }
+
+const sumUp = `select channel_id, count(*), max(seq), count(*) filter (where kind in ('failed', 'lost', 'noop')) from messages`
 
 // Channels returns a page of the channels that have rows, those after the given one in the order of
 // their ids. Rows counts all of them.
 func (s *Store) Channels(ctx context.Context, after chat.ChannelID, limit int) ([]ChannelRows, error) {
-	return s.channelRows(ctx, `select channel_id, count(*), max(seq) from messages where channel_id > $1
+	return s.channelRows(ctx, sumUp+` where channel_id > $1
 		group by channel_id order by channel_id limit $2`, after.UUID, limit)
 }
 
-// Counts counts the rows of one channel up to a seq.
-func (s *Store) Counts(ctx context.Context, channel chat.ChannelID, upTo int64) (int64, error) {
-	list, err := s.channelRows(ctx, `select channel_id, count(*), max(seq) from messages where channel_id = $1 and seq <= $2
-		group by channel_id`, channel.UUID, upTo)
+// Counts sums up the rows of one channel up to a seq.
+func (s *Store) Counts(ctx context.Context, channel chat.ChannelID, upTo int64) (ChannelRows, error) {
+	list, err := s.channelRows(ctx, sumUp+` where channel_id = $1 and seq <= $2 group by channel_id`, channel.UUID, upTo)
 	if err != nil || len(list) == 0 {
-		return 0, err
+		return ChannelRows{Channel: channel}, err
 	}
-	return list[0].Rows, nil
+	return list[0], nil
 }
 
 func (s *Store) channelRows(ctx context.Context, sql string, args ...any) (list []ChannelRows, err error) {
@@ -114,7 +116,7 @@ func (s *Store) channelRows(ctx context.Context, sql string, args ...any) (list 
 			return err
 		}
 		var c ChannelRows
-		_, err = pgx.ForEachRow(rows, []any{(*[16]byte)(&c.Channel.UUID), &c.Rows, &c.Last}, func() error {
+		_, err = pgx.ForEachRow(rows, []any{(*[16]byte)(&c.Channel.UUID), &c.Rows, &c.Last, &c.Stones}, func() error {
 			list = append(list, c)
 			return nil
 		})

@@ -67,6 +67,9 @@ func changesOf(rows []Row, at []int) changes {
 	return c
 }
 
+// The projections came with migration 010, which does not fill them from rows stored before it: no
+// version without them was released, so there is no such row outside of a developer's database.
+
 // project folds rows that were just inserted, those at the given indexes, into what is known of their
 // messages. Each statement only moves a row towards its final state, so the order does not matter.
 func project(ctx context.Context, tx pgx.Tx, rows []Row, at []int) error {

@@ -200,15 +200,17 @@ func (s *Store) Raise(ctx context.Context, marks map[int]entryid.ID) error {
 	if len(marks) == 0 {
 		return nil
 	}
-	const raise = `insert into sync_watermarks as w (partition, entry_ms, entry_seq) values ($1, $2, $3)
-		on conflict (partition) do update set entry_ms = excluded.entry_ms, entry_seq = excluded.entry_seq, updated_at = now()
-		where (w.entry_ms, w.entry_seq) < (excluded.entry_ms, excluded.entry_seq)`
-	batch := &pgx.Batch{} // one transaction, one round trip; ascending, as every lock of these rows
-	for _, p := range slices.Sorted(maps.Keys(marks)) {
-		batch.Queue(raise, p, marks[p].Ms, marks[p].Seq)
+	partitions := slices.Sorted(maps.Keys(marks)) // ascending, as every lock of these rows
+	ms, seqs := make([]int64, len(partitions)), make([]int64, len(partitions))
+	for i, p := range partitions {
+		ms[i], seqs[i] = marks[p].Ms, marks[p].Seq
 	}
 	return s.onConn(ctx, func(conn *pgx.Conn) error {
-		if err := conn.SendBatch(ctx, batch).Close(); err != nil {
+		_, err := conn.Exec(ctx, `insert into sync_watermarks as w (partition, entry_ms, entry_seq)
+			select p, ms, seq from unnest($1::integer[], $2::bigint[], $3::bigint[]) as r (p, ms, seq) order by p
+			on conflict (partition) do update set entry_ms = excluded.entry_ms, entry_seq = excluded.entry_seq, updated_at = now()
+			where (w.entry_ms, w.entry_seq) < (excluded.entry_ms, excluded.entry_seq)`, partitions, ms, seqs)
+		if err != nil {
 			return fmt.Errorf("raise %d watermarks: %w", len(marks), err)
 		}
 		return nil

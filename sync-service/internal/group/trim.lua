@@ -3,7 +3,7 @@
 -- in one step, since XTRIM removes pending and undelivered entries without a word: the bound is the
 -- lowest of the watermark, the last delivered id, the lowest pending id and the retention's. It never
 -- goes by length.
--- KEYS[1] stream   parley:{P}:stream
+-- KEYS[1] stream   parley:{P}:stream, parley:{P}:receipts
 -- ARGV[1] group    ARGV[2] watermark    ARGV[3] retention, ms    ARGV[4] most entries to remove
 -- ARGV[5] share of maxmemory from which the retention does not count, 0 to 1; 1 or no maxmemory: never
 -- ARGV[6] '1' to remove nothing

@@ -1,4 +1,4 @@
--- lib.lua goes before each script of this package: ids of stream entries, and what a group has done.
+-- lib.lua goes before each script here and in package consumer: ids of stream entries, and what a group has done.
 
 -- less orders two entry ids. Milliseconds fit a double; a sequence may not, so it is compared as text.
 local function less(a, b)

@@ -1,6 +1,6 @@
 -- ack.lua: acknowledges stored entries and says how far the group has come. Atomic, so the answer holds
 -- for the moment of the acknowledgement: whatever is delivered later has a higher id.
--- KEYS[1] stream   parley:{P}:stream
+-- KEYS[1] stream   parley:{P}:stream, parley:{P}:receipts
 -- ARGV[1] group    ARGV[2..] entry ids, none to ask only
 -- returns { acknowledged, pending, lowest pending id or '', last delivered id, entries added up to the
 -- watermark or -1 }, or { 0 } when the stream or the group is gone

@@ -1,6 +1,6 @@
 -- reap.lua: removes consumers that are gone. Removing a consumer drops what is pending on it, so only
 -- one with nothing pending goes, and the check and the removal are one step.
--- KEYS[1] stream   parley:{P}:stream
+-- KEYS[1] stream   parley:{P}:stream, parley:{P}:receipts
 -- ARGV[1] group    ARGV[2] a consumer to keep    ARGV[3] idle time from which one is gone, ms
 -- returns the names of those removed
 if not group_of(KEYS[1], ARGV[1]) then return {} end

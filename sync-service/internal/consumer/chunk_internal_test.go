@@ -1,0 +1,19 @@
+package consumer
+
+import "testing"
+
+// TestChunk_room: what a chunk is read on by keeps it near its bounds, by what its entries weigh.
+func TestChunk_room(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ entries, weight, want int }{
+		{readMax, 100, chunkMax - readMax}, {readMax, 1024, 1024 - readMax}, {100, 10_000, 4}, {1, chunkBytes - 1, 1},
+	} {
+		ch := &chunk{entries: make([]entry, tt.entries), bytes: tt.entries * tt.weight}
+		if ch.full() {
+			t.Fatalf("%+v is full", tt)
+		}
+		if got := ch.room(); got != tt.want {
+			t.Errorf("%d entries of %d bytes: room for %d, want %d", tt.entries, tt.weight, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,343 @@
+package receipts_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/internal/database"
+	"parley.chat/internal/eventlog"
+	"parley.chat/internal/redisclient"
+	"parley.chat/internal/testkit"
+	"parley.chat/internal/testkit/pgtest"
+	"parley.chat/internal/testkit/redistest"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/sync-service/internal/deadletter"
+	"parley.chat/sync-service/internal/receipts"
+	"parley.chat/sync-service/internal/store"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+const (
+	partitions = 4
+	patience   = 30 * time.Second
+	head       = 1000 // of every channel
+)
+
+// world is a deployment with channels and members, and without services.
+type world struct {
+	t        *testing.T
+	rdb      redis.UniversalClient
+	log      *eventlog.Log
+	pool     *pgxpool.Pool
+	pgURL    string
+	redisURL string
+	channels []chat.ChannelID
+	users    []chat.UserID
+}
+
+func newWorld(t *testing.T, pgURL string, pool *pgxpool.Pool, redisURL string, rdb redis.UniversalClient) *world {
+	t.Helper()
+	w := &world{t: t, rdb: rdb, log: eventlog.New(rdb, partitions), pool: pool, pgURL: pgURL, redisURL: redisURL}
+	for i := range 8 {
+		u := chat.NewUserID()
+		w.users = append(w.users, u)
+		w.exec(`insert into users (id, username, email, password_hash) values ($1, $2, $2, 'x')`, u.UUID, fmt.Sprint("user", i))
+	}
+	for i := range 6 {
+		c := chat.NewChannelID()
+		w.channels = append(w.channels, c)
+		w.exec(`insert into channels (id, kind, name) values ($1, 'private', $2)`, c.UUID, fmt.Sprint("channel", i))
+		for _, u := range w.users {
+			w.exec(`insert into channel_members (channel_id, user_id) values ($1, $2)`, c.UUID, u.UUID)
+		}
+		if err := rdb.HSet(t.Context(), rediskey.Counter(w.log.Partition(c.UUID), c), "seq", head, "epoch", "1-a").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return w
+}
+
+func (w *world) exec(sql string, args ...any) {
+	w.t.Helper()
+	if _, err := w.pool.Exec(w.t.Context(), sql, args...); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// move moves cursors of random members, some of them backwards and some of nobody.
+func (w *world) move(n int) {
+	w.t.Helper()
+	moves := make([]eventlog.CursorMove, n)
+	for i := range moves {
+		delivered := rand.Int64N(head)
+		moves[i] = eventlog.CursorMove{
+			Channel: w.channels[rand.IntN(len(w.channels))], User: w.users[rand.IntN(len(w.users))],
+			Cursor: eventlog.Cursor{Delivered: delivered, Read: rand.Int64N(delivered + 1)},
+		}
+		if i%50 == 0 {
+			moves[i].User = chat.NewUserID()
+		}
+	}
+	if _, err := w.log.MoveCursors(w.t.Context(), moves); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// start runs a consumer until the test ends or stop is called.
+func (w *world) start(name string, wrap func(receipts.Store) receipts.Store, change func(*receipts.Config)) (stop func()) {
+	t := w.t
+	t.Helper()
+	db, err := database.Open(w.pgURL, database.Options{Role: "parley_sync"})
+	reads, err1 := redisclient.Open(w.redisURL, redisclient.Options{NoRetry: true})
+	rdb, err2 := redisclient.Open(w.redisURL, redisclient.Options{})
+	if err := errors.Join(err, err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	cfg := receipts.Config{
+		Name: name, Partitions: partitions, Every: 5 * time.Millisecond, ClaimIdle: 200 * time.Millisecond,
+		KeepEvery: 20 * time.Millisecond, SweepEvery: 100 * time.Millisecond, RetryMin: 5 * time.Millisecond, RetryMax: 50 * time.Millisecond,
+		Metrics: receipts.NewMetrics(prometheus.NewRegistry()), Logger: slog.New(slog.DiscardHandler),
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	var s receipts.Store = store.New(db)
+	if wrap != nil {
+		s = wrap(s)
+	}
+	c, err := receipts.New(reads, rdb, s, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := c.Run(ctx); err != nil {
+			t.Errorf("Run = %v", err)
+		}
+		_, _, _ = reads.Close(), rdb.Close(), db.Close()
+	}()
+	stop = func() { cancel(); <-ended }
+	t.Cleanup(stop)
+	return stop
+}
+
+// stored checks that PostgreSQL has every member's cursor as Redis has it.
+func (w *world) stored() error {
+	ctx := w.t.Context()
+	rows, err := w.pool.Query(ctx, `select channel_id, user_id, last_delivered_seq, last_read_seq from channel_members`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	want := map[chat.ChannelID]map[chat.UserID]eventlog.Cursor{}
+	for _, c := range w.channels {
+		if want[c], err = w.log.Cursors(ctx, c); err != nil {
+			return err
+		}
+	}
+	var c chat.ChannelID
+	var u chat.UserID
+	var got eventlog.Cursor
+	for rows.Next() {
+		if err := rows.Scan((*[16]byte)(&c.UUID), (*[16]byte)(&u.UUID), &got.Delivered, &got.Read); err != nil {
+			return err
+		}
+		if got != want[c][u] {
+			return fmt.Errorf("channel %s, user %s: stored %v, want %v", c, u, got, want[c][u])
+		}
+	}
+	return rows.Err()
+}
+
+// settled waits until nothing waits, every cursor is stored, all streams are cut and all cursors of Redis
+// have their expiry.
+func (w *world) settled() {
+	w.t.Helper()
+	ctx := w.t.Context()
+	testkit.Until(w.t, patience, func() error {
+		for p := range partitions {
+			sum, err := w.rdb.XPending(ctx, rediskey.Receipts(p), rediskey.ConsumerGroup).Result()
+			if err != nil || sum.Count > 0 {
+				return fmt.Errorf("partition %d: %+v pending, %w", p, sum, err)
+			}
+			// A node of a stream, of 100 entries, goes whole or not at all.
+			if n := w.rdb.XLen(ctx, rediskey.Receipts(p)).Val(); n > 100 {
+				return fmt.Errorf("partition %d: %d entries are left", p, n)
+			}
+		}
+		for _, c := range w.channels {
+			if d := w.rdb.TTL(ctx, rediskey.Cursor(w.log.Partition(c.UUID), c)).Val(); d <= 6*24*time.Hour {
+				return fmt.Errorf("cursors of %s expire in %v", c, d)
+			}
+		}
+		return w.stored()
+	})
+}
+
+// shaky is a store that fails now and then, before or after it has committed.
+type shaky struct {
+	receipts.Store
+	n atomic.Int64
+}
+
+func (s *shaky) RaiseCursors(ctx context.Context, cursors []store.Cursor) (int64, error) {
+	n := s.n.Add(1)
+	if n%5 == 1 {
+		return 0, errors.New("down")
+	}
+	raised, err := s.Store.RaiseCursors(ctx, cursors)
+	if n%5 == 3 {
+		return 0, errors.Join(errors.New("no answer"), err)
+	}
+	return raised, err
+}
+
+// TestRun_maximumIsStored: two instances, one coming and going, a store that fails, entries that come
+// again and late; what is stored at the end is the maximum.
+func TestRun_maximumIsStored(t *testing.T) {
+	t.Parallel()
+	pg, r := pgtest.Open(t), redistest.NewServer(t)
+	w := newWorld(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t))
+	wrap := func(s receipts.Store) receipts.Store { return &shaky{Store: s} }
+	w.start("steady", wrap, nil)
+	for range 5 {
+		stop := w.start("passing", wrap, nil)
+		for range 100 {
+			w.move(20)
+		}
+		// What was stored long ago comes again, as after a claim.
+		old := event.Receipts{Channel: w.channels[0], Moves: []event.Receipt{{User: w.users[0], Delivered: 1, Read: 1}}}
+		if err := w.rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: rediskey.Receipts(w.log.Partition(old.Channel.UUID)), Values: old.Fields()}).Err(); err != nil {
+			t.Fatal(err)
+		}
+		stop()
+	}
+	w.settled()
+}
+
+func TestRun_onACluster(t *testing.T) {
+	t.Parallel()
+	pg, r := pgtest.Open(t), redistest.Cluster(t, 3, 0)
+	w := newWorld(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t))
+	w.start("a", nil, nil)
+	for range 50 {
+		w.move(20)
+	}
+	w.settled()
+}
+
+func TestRun_storesDie(t *testing.T) {
+	t.Parallel()
+	pg, r := pgtest.NewServer(t), redistest.NewServer(t)
+	w := newWorld(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t))
+	stop := w.start("a", nil, nil)
+	w.move(200)
+	pg.Kill(t)
+	for range 20 {
+		w.move(200)
+	}
+	stop() // with PostgreSQL down: what it has in hand stays pending
+	w.start("a", nil, func(c *receipts.Config) { c.ClaimIdle = time.Hour })
+	pg.Start(t)
+	w.pool.Reset()
+	w.move(200)
+	w.settled()
+	r.Kill(t)
+	r.Start(t)
+	testkit.Until(t, patience, func() error { return w.rdb.Ping(t.Context()).Err() })
+	w.move(200)
+	w.settled()
+}
+
+// TestRun_whatCannotBeRead: a broken entry becomes a dead letter, one of a newer version waits. Both can
+// be stored later, and until then the cursors of Redis stay for good.
+func TestRun_whatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	pg, r := pgtest.Open(t), redistest.NewServer(t)
+	w := newWorld(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t))
+	ctx := t.Context()
+	c := w.channels[0]
+	p := w.log.Partition(c.UUID)
+	if _, err := w.log.MoveCursors(ctx, []eventlog.CursorMove{{Channel: c, User: w.users[0], Cursor: eventlog.Cursor{Delivered: 7, Read: 5}}}); err != nil {
+		t.Fatal(err)
+	}
+	newer := event.Receipts{Channel: c, Moves: []event.Receipt{{User: w.users[0], Delivered: 9, Read: 9}}}.Fields()
+	newer[1] = event.Version + 1
+	add := func(values []any) string {
+		id, err := w.rdb.XAdd(ctx, &redis.XAddArgs{Stream: rediskey.Receipts(p), Values: values}).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	waiting := add(newer)
+	bad := add([]any{"v", 1, "channel_id", c.String(), "moves", "nonsense"})
+	w.start("a", nil, nil)
+	testkit.Until(t, patience, func() error {
+		sum, err := w.rdb.XPending(ctx, rediskey.Receipts(p), rediskey.ConsumerGroup).Result()
+		if err != nil || sum.Count != 1 || sum.Lower != waiting {
+			return fmt.Errorf("pending %+v, %w; want %s alone", sum, err, waiting)
+		}
+		return w.stored()
+	})
+	letters, err := deadletter.List(ctx, w.rdb, partitions, deadletter.Filter{})
+	if err != nil || len(letters) != 1 || letters[0].Source != deadletter.Receipts || letters[0].Entry != bad || !strings.Contains(letters[0].Reason, "moves") {
+		t.Fatalf("letters %+v, %v", letters, err)
+	}
+	if d := w.rdb.TTL(ctx, rediskey.Cursor(p, c)).Val(); d >= 0 {
+		t.Errorf("the cursors expire in %v though a move waits", d)
+	}
+	db, err := database.Open(w.pgURL, database.Options{Role: "parley_sync"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	if err := deadletter.Retry(ctx, w.rdb, store.New(db), partitions, letters[0]); !errors.Is(err, deadletter.ErrStays) {
+		t.Errorf("retry of what cannot be read = %v", err)
+	}
+	letters[0].Fields["moves"] = w.users[0].String() + ":8:8" // as an upgraded program reads it
+	if err := deadletter.Retry(ctx, w.rdb, store.New(db), partitions, letters[0]); err != nil {
+		t.Fatal(err)
+	}
+	var seq, left int64
+	if err := w.pool.QueryRow(ctx, `select last_read_seq from channel_members where channel_id = $1 and user_id = $2`, c.UUID, w.users[0].UUID).Scan(&seq); err != nil || seq != 8 {
+		t.Errorf("read up to %d, %v; want 8", seq, err)
+	}
+	if left = w.rdb.XLen(ctx, rediskey.Dead(p)).Val(); left != 0 {
+		t.Errorf("%d letters are left", left)
+	}
+}
+
+// TestSweep_findsForgottenCursors: the instance that stored died before it set the expiry.
+func TestSweep_findsForgottenCursors(t *testing.T) {
+	t.Parallel()
+	pg, r := pgtest.Open(t), redistest.NewServer(t)
+	w := newWorld(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t))
+	for range 10 {
+		w.move(50)
+	}
+	stop := w.start("a", nil, nil)
+	w.settled()
+	stop()
+	for _, c := range w.channels {
+		w.rdb.Persist(t.Context(), rediskey.Cursor(w.log.Partition(c.UUID), c))
+	}
+	w.start("b", nil, nil)
+	w.settled()
+}

@@ -1,0 +1,33 @@
+package store
+
+import (
+	"encoding/json"
+	"reflect"
+	"testing"
+
+	"parley.chat/internal/eventrow"
+	"parley.chat/shared-contracts/chat"
+)
+
+// TestSetData_shortcut: what is not written by encoding/json says the same.
+func TestSetData_shortcut(t *testing.T) {
+	t.Parallel()
+	for _, want := range []eventrow.Data{
+		{SenderName: "ann"},
+		{SenderName: `a"b\c`},
+		{SenderName: "Änn\n\x7f</script>"},
+		{SenderName: "ann", Reason: "x"},
+		{SenderName: "ann", Mentions: []chat.UserID{chat.NewUserID()}},
+		{SenderName: "ann", Dropped: true},
+		{Remove: true},
+	} {
+		var r Row
+		if err := r.setData(want); err != nil {
+			t.Fatal(err)
+		}
+		var got eventrow.Data
+		if err := json.Unmarshal(r.Data, &got); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("data %s, %v; want %+v", r.Data, err, want)
+		}
+	}
+}
