@@ -191,22 +191,38 @@ func (l *Log) Cursors(ctx context.Context, c chat.ChannelID, users ...chat.UserI
 	return cursors, nil
 }
 
+// Member is a user in a channel.
+type Member struct {
+	Channel chat.ChannelID
+	User    chat.UserID
+}
+
 // CursorsOf returns what Redis holds of one member's cursors in channels, in their order, in one round
 // trip; zero where it holds none.
 func (l *Log) CursorsOf(ctx context.Context, user chat.UserID, channels []chat.ChannelID) ([]Cursor, error) {
-	cursors := make([]Cursor, len(channels))
-	if len(channels) == 0 {
+	members := make([]Member, len(channels))
+	for i, c := range channels {
+		members[i] = Member{c, user}
+	}
+	return l.CursorsAt(ctx, members)
+}
+
+// CursorsAt returns what Redis holds of members' cursors, in their order, in one round trip; zero where it
+// holds none.
+func (l *Log) CursorsAt(ctx context.Context, members []Member) ([]Cursor, error) {
+	cursors := make([]Cursor, len(members))
+	if len(members) == 0 {
 		return cursors, nil
 	}
-	replies := make([]*redis.StringCmd, len(channels))
+	replies := make([]*redis.StringCmd, len(members))
 	_, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for i, c := range channels {
-			replies[i] = p.HGet(ctx, rediskey.Cursor(l.Partition(c.UUID), c), user.String())
+		for i, m := range members {
+			replies[i] = p.HGet(ctx, rediskey.Cursor(l.Partition(m.Channel.UUID), m.Channel), m.User.String())
 		}
 		return nil
 	})
 	if err != nil && !errors.Is(err, redis.Nil) {
-		return nil, fmt.Errorf("read cursors of user %s: %w", user, err)
+		return nil, fmt.Errorf("read %d cursors: %w", len(members), err)
 	}
 	for i, r := range replies {
 		position, err := r.Result()
@@ -217,7 +233,7 @@ func (l *Log) CursorsOf(ctx context.Context, user chat.UserID, channels []chat.C
 			cursors[i], err = parseCursor(position)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read cursor of user %s in channel %s: %w", user, channels[i], err)
+			return nil, fmt.Errorf("read cursor of user %s in channel %s: %w", members[i].User, members[i].Channel, err)
 		}
 	}
 	return cursors, nil

@@ -285,11 +285,11 @@ func (c *cursors) stored(ctx context.Context, places []store.Place) []eventlog.C
 // furthest raises what PostgreSQL has of a user's cursors to what Redis has, and counts what is unread
 // anew where that is more.
 func (c *client) furthest(ctx context.Context, list []store.Membership) error {
-	ids := make([]chat.ChannelID, len(list))
+	members := make([]eventlog.Member, len(list))
 	for i, m := range list {
-		ids[i] = m.ChannelID
+		members[i] = eventlog.Member{Channel: m.ChannelID, User: c.user}
 	}
-	held, err := c.g.cfg.Log.CursorsOf(ctx, c.user, ids)
+	held, err := c.g.reads.cursors.AskAll(ctx, members)
 	if err != nil {
 		return apierr.Wrap(err, apierr.Unavailable, "the event log does not answer right now")
 	}

@@ -84,6 +84,8 @@ type Gateway struct {
 		spare []*connection.Conn // an empty slice for the next
 	}
 
+	reads reads // for those who come
+
 	inflight gate // appends that still owe an answer
 	readers  gate // the connections' goroutines
 	work     gate // what is done on behalf of connections beside their readers
@@ -106,6 +108,7 @@ func New(cfg Config) *Gateway {
 		},
 	}
 	g.upgrader.CheckOrigin = allowAny
+	g.reads = newReads(&g.cfg)
 	g.cfg.VerifyEvery = cmp.Or(cfg.VerifyEvery, 55*time.Second)
 	g.typists = newTypists(cmp.Or(cfg.TypingExpiry, 6*time.Second), g.publishTyping)
 	g.cursors = g.newCursors()
@@ -164,6 +167,7 @@ func (g *Gateway) drain() {
 	g.readers.inside.Wait()
 	g.work.shut()
 	g.work.inside.Wait()
+	g.reads.wait()
 	g.writers.Wait()
 }
 

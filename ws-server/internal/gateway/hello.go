@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -52,11 +53,11 @@ func (c *client) sayHello(ctx context.Context) error {
 		return err
 	}
 	// From here on a revocation is told; one before has left its mark.
-	marked, err := c.g.cfg.Revoked.Among(ctx, []revoked.Login{{User: c.user, Session: c.session}})
+	marked, err := c.g.reads.marks.Ask(ctx, revoked.Login{User: c.user, Session: c.session})
 	if err != nil {
 		return apierr.Wrap(err, apierr.Unavailable, "the session cannot be checked right now")
 	}
-	if len(marked) > 0 {
+	if marked {
 		return apierr.New(apierr.SessionRevoked, "the session was ended")
 	}
 	list, err := c.comesFor(ctx)
@@ -108,7 +109,8 @@ func (c *client) sayHello(ctx context.Context) error {
 // comesFor returns the channels that hello lists.
 func (c *client) comesFor(ctx context.Context) ([]store.Membership, error) {
 	if c.only == nil {
-		return c.g.cfg.Store.Memberships(ctx, c.user)
+		list, err := c.g.reads.memberships.Ask(ctx, c.user)
+		return slices.Clone(list), err // another connection of the user may have the same
 	}
 	m, err := c.g.cfg.Store.Membership(ctx, c.user, *c.only)
 	if err != nil {
@@ -151,7 +153,7 @@ func (c *client) headsOnly(ctx context.Context, list []store.Membership) ([]even
 	for i, m := range list {
 		ids[i] = m.ChannelID
 	}
-	heads, err := c.g.cfg.Log.Heads(ctx, ids)
+	heads, err := c.g.reads.heads.AskAll(ctx, ids)
 	if err != nil {
 		return nil, apierr.Wrap(err, apierr.Unavailable, "the event log does not answer right now")
 	}

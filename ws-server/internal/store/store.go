@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
 
 	"parley.chat/internal/eventrow"
 	"parley.chat/shared-contracts/apierr"
@@ -40,32 +41,47 @@ type Membership struct {
 const UnreadMost = 1000
 
 const selectMembership = `
-	select c.id as channel_id, c.kind, c.name, m.role, m.joined_seq, m.last_read_seq, m.last_delivered_seq,
+	select m.user_id, c.id as channel_id, c.kind, c.name, m.role, m.joined_seq, m.last_read_seq, m.last_delivered_seq,
 	       (select count(*) from (
 	          select 1 from messages e
 	          where e.channel_id = c.id and e.seq > greatest(m.last_read_seq, m.joined_seq)
 	            and e.kind = 'message' and e.sender_id <> m.user_id
 	          limit ?) as newer) as unread
 	from channel_members m join channels c on c.id = m.channel_id
-	where m.user_id = ? and c.deleted_at is null`
+	where c.deleted_at is null`
 
-// Memberships returns every channel of a user, the newest membership first.
-func (s *Store) Memberships(ctx context.Context, user chat.UserID) ([]Membership, error) {
-	var list []Membership
-	err := s.db.NewRaw(selectMembership+` order by m.joined_at desc, c.id`, UnreadMost, user).Scan(ctx, &list)
-	if err != nil {
-		return nil, unavailable(err, "read channels of user %s", user)
+// Memberships returns every channel of each user, in the users' order, the newest membership first.
+func (s *Store) Memberships(ctx context.Context, users []chat.UserID) ([][]Membership, error) {
+	ids, place := make([]string, len(users)), make(map[chat.UserID]int, len(users))
+	for i, u := range users {
+		ids[i], place[u] = u.String(), i
 	}
-	return list, nil
+	var rows []struct {
+		UserID chat.UserID `bun:"user_id"`
+		Membership
+	}
+	err := s.db.NewRaw(selectMembership+` and m.user_id = any(?::uuid[]) order by m.joined_at desc, c.id`,
+		UnreadMost, pgdialect.Array(ids)).Scan(ctx, &rows)
+	if err != nil {
+		return nil, unavailable(err, "read channels of %d users", len(users))
+	}
+	lists := make([][]Membership, len(users))
+	for _, r := range rows {
+		lists[place[r.UserID]] = append(lists[place[r.UserID]], r.Membership)
+	}
+	return lists, nil
 }
 
 // Membership returns the channel as user has it. Its error is NotFound for a channel that is not there
 // or hidden from the user, Forbidden for an open one that they have not joined.
 func (s *Store) Membership(ctx context.Context, user chat.UserID, channel chat.ChannelID) (Membership, error) {
-	var m Membership
-	err := s.db.NewRaw(selectMembership+` and c.id = ?`, UnreadMost, user, channel).Scan(ctx, &m)
+	var m struct {
+		UserID chat.UserID `bun:"user_id"`
+		Membership
+	}
+	err := s.db.NewRaw(selectMembership+` and m.user_id = ? and c.id = ?`, UnreadMost, user, channel).Scan(ctx, &m)
 	if err == nil {
-		return m, nil
+		return m.Membership, nil
 	}
 	if !errors.Is(err, sql.ErrNoRows) {
 		return Membership{}, unavailable(err, "read membership of user %s in channel %s", user, channel)

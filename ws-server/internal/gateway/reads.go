@@ -1,0 +1,52 @@
+package gateway
+
+import (
+	"context"
+
+	"parley.chat/internal/eventlog"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/ws-server/internal/gather"
+	"parley.chat/ws-server/internal/revoked"
+	"parley.chat/ws-server/internal/store"
+)
+
+// reads are what each connection needs to be admitted. Those who come at the same time share them.
+type reads struct {
+	marks       *gather.Group[revoked.Login, bool] // whether the session was ended
+	memberships *gather.Group[chat.UserID, []store.Membership]
+	heads       *gather.Group[chat.ChannelID, eventlog.Head]
+	cursors     *gather.Group[eventlog.Member, eventlog.Cursor]
+}
+
+func newReads(cfg *Config) reads {
+	return reads{
+		marks: gather.New(func(ctx context.Context, logins []revoked.Login) ([]bool, error) {
+			marked, err := cfg.Revoked.Among(ctx, logins)
+			if err != nil {
+				return nil, err
+			}
+			ended := make(map[revoked.Login]bool, len(marked))
+			for _, l := range marked {
+				ended[l] = true
+			}
+			answers := make([]bool, len(logins))
+			for i, l := range logins {
+				answers[i] = ended[l]
+			}
+			return answers, nil
+		}, gather.Config{}),
+		memberships: gather.New(cfg.Store.Memberships, gather.Config{Most: membershipsAtOnce}),
+		heads:       gather.New(cfg.Log.Heads, gather.Config{}),
+		cursors:     gather.New(cfg.Log.CursorsAt, gather.Config{}),
+	}
+}
+
+// membershipsAtOnce is the most users of one query: each may have hundreds of channels.
+const membershipsAtOnce = 100
+
+func (r *reads) wait() {
+	r.marks.Wait()
+	r.memberships.Wait()
+	r.heads.Wait()
+	r.cursors.Wait()
+}

@@ -1,0 +1,165 @@
+// Package gather makes few reads of many: what callers ask for while a read is under way is asked for
+// together by the next. No call waits on a timer, and none waits when nothing is under way. When thousands
+// of clients come back at once, their admissions cost as many queries as fit one after the other, not one
+// each.
+//
+// A read that fails is tried again by each of its callers alone, so that one question that cannot be
+// answered, or a shard that is down, fails those whom it concerns.
+package gather
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// Config shapes a Group. A zero field means its default.
+type Config struct {
+	AtOnce  int           // reads under way at a time; default 2
+	Most    int           // questions of one read, but at least those of one caller; default 500
+	Timeout time.Duration // of a read; default 5s
+}
+
+// Group gathers questions of one kind. It is safe for concurrent use. A goroutine runs while somebody
+// waits who did not come first.
+type Group[Q comparable, A any] struct {
+	read func(ctx context.Context, questions []Q) ([]A, error)
+	cfg  Config
+
+	mu      sync.Mutex
+	waiting []*call[Q, A]
+	under   int // reads under way
+	readers sync.WaitGroup
+}
+
+type call[Q comparable, A any] struct {
+	questions []Q
+	answers   []A
+	err       error
+	done      chan struct{}
+}
+
+// New returns a Group. read answers distinct questions, in their order.
+func New[Q comparable, A any](read func(context.Context, []Q) ([]A, error), cfg Config) *Group[Q, A] {
+	if cfg.AtOnce == 0 {
+		cfg.AtOnce = 2
+	}
+	if cfg.Most == 0 {
+		cfg.Most = 500
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 5 * time.Second
+	}
+	return &Group[Q, A]{read: read, cfg: cfg}
+}
+
+// Wait returns when no read is under way. Nothing may be asked meanwhile.
+func (g *Group[Q, A]) Wait() { g.readers.Wait() }
+
+// Ask returns the answer to one question.
+func (g *Group[Q, A]) Ask(ctx context.Context, question Q) (answer A, err error) {
+	answers, err := g.AskAll(ctx, []Q{question})
+	if err != nil {
+		return answer, err
+	}
+	return answers[0], nil
+}
+
+// errTogether says that a read failed for several callers at once.
+var errTogether = errors.New("read together failed")
+
+// AskAll returns the answers to questions, in their order.
+func (g *Group[Q, A]) AskAll(ctx context.Context, questions []Q) ([]A, error) {
+	if len(questions) == 0 {
+		return nil, nil
+	}
+	c := &call[Q, A]{questions: questions, done: make(chan struct{})}
+	g.mu.Lock()
+	if g.under < g.cfg.AtOnce {
+		g.under++
+		g.mu.Unlock()
+		g.answer(ctx, []*call[Q, A]{c})
+		g.mu.Lock()
+		if len(g.waiting) > 0 {
+			g.readers.Go(g.goOn)
+		} else {
+			g.under--
+		}
+		g.mu.Unlock()
+	} else {
+		g.waiting = append(g.waiting, c)
+		g.mu.Unlock()
+	}
+	select {
+	case <-c.done:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if errors.Is(c.err, errTogether) {
+		alone := []*call[Q, A]{{questions: questions, done: make(chan struct{})}}
+		g.answer(ctx, alone)
+		return alone[0].answers, alone[0].err
+	}
+	return c.answers, c.err
+}
+
+// goOn reads for those who wait until nobody does.
+func (g *Group[Q, A]) goOn() {
+	for {
+		g.mu.Lock()
+		batch := g.takeLocked()
+		if len(batch) == 0 {
+			g.under--
+			g.mu.Unlock()
+			return
+		}
+		g.mu.Unlock()
+		g.answer(context.Background(), batch)
+	}
+}
+
+func (g *Group[Q, A]) takeLocked() (batch []*call[Q, A]) {
+	n, size := 0, 0
+	for n < len(g.waiting) && (n == 0 || size+len(g.waiting[n].questions) <= g.cfg.Most) {
+		size += len(g.waiting[n].questions)
+		n++
+	}
+	batch = g.waiting[:n:n]
+	if g.waiting = g.waiting[n:]; len(g.waiting) == 0 {
+		g.waiting = nil
+	}
+	return batch
+}
+
+// answer makes one read for all of batch.
+func (g *Group[Q, A]) answer(ctx context.Context, batch []*call[Q, A]) {
+	ctx, cancel := context.WithTimeout(ctx, g.cfg.Timeout)
+	defer cancel()
+	place := make(map[Q]int)
+	var distinct []Q
+	for _, c := range batch {
+		for _, q := range c.questions {
+			if _, ok := place[q]; !ok {
+				place[q] = len(distinct)
+				distinct = append(distinct, q)
+			}
+		}
+	}
+	answers, err := g.read(ctx, distinct)
+	if err == nil && len(answers) != len(distinct) {
+		err = errors.New("not every question has its answer")
+	}
+	if err != nil && len(batch) > 1 {
+		err = errTogether
+	}
+	for _, c := range batch {
+		if c.err = err; err == nil {
+			c.answers = make([]A, len(c.questions))
+			for i, q := range c.questions {
+				c.answers[i] = answers[place[q]]
+			}
+		}
+		close(c.done)
+	}
+}

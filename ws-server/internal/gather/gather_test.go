@@ -1,0 +1,103 @@
+package gather_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"parley.chat/ws-server/internal/gather"
+)
+
+// While reads are under way the others gather, and every caller gets the answers to its own questions.
+func TestGroup_gathers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var sizes []int
+		g := gather.New(func(_ context.Context, questions []int) ([]string, error) {
+			mu.Lock()
+			sizes = append(sizes, len(questions))
+			mu.Unlock()
+			time.Sleep(time.Second)
+			answers := make([]string, len(questions))
+			for i, q := range questions {
+				answers[i] = fmt.Sprint("answer ", q)
+			}
+			return answers, nil
+		}, gather.Config{AtOnce: 1, Most: 60})
+		var all sync.WaitGroup
+		for i := range 50 {
+			all.Go(func() {
+				questions := []int{i, 1000, i + 100}
+				answers, err := g.AskAll(t.Context(), questions)
+				if want := []string{fmt.Sprint("answer ", i), "answer 1000", fmt.Sprint("answer ", i+100)}; err != nil || !slices.Equal(answers, want) {
+					t.Errorf("%v, %v; want %v", answers, err, want)
+				}
+			})
+		}
+		all.Wait()
+		g.Wait()
+		// The first alone, then twenty callers at a time, who share a question.
+		if want := []int{3, 41, 41, 19}; !slices.Equal(sizes, want) {
+			t.Errorf("reads of %v questions, want %v", sizes, want)
+		}
+	})
+}
+
+var errBad = errors.New("bad question")
+
+// One question that cannot be answered fails who asked it, and nobody else.
+func TestGroup_failsAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := gather.New(func(_ context.Context, questions []int) ([]int, error) {
+			time.Sleep(time.Second)
+			if slices.Contains(questions, 7) {
+				return nil, errBad
+			}
+			return questions, nil
+		}, gather.Config{})
+		var all sync.WaitGroup
+		for i := range 20 {
+			all.Go(func() {
+				answer, err := g.Ask(t.Context(), i)
+				if i == 7 && !errors.Is(err, errBad) || i != 7 && (err != nil || answer != i) {
+					t.Errorf("%d: %d, %v", i, answer, err)
+				}
+			})
+		}
+		all.Wait()
+		g.Wait()
+	})
+}
+
+// Who gives up does not wait; the others get their answers.
+func TestGroup_callerGivesUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := gather.New(func(_ context.Context, questions []int) ([]int, error) {
+			time.Sleep(time.Second)
+			return questions, nil
+		}, gather.Config{AtOnce: 1})
+		var all sync.WaitGroup
+		all.Go(func() { _, _ = g.Ask(t.Context(), 1) })
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		all.Go(func() {
+			if answer, err := g.Ask(t.Context(), 3); answer != 3 || err != nil {
+				t.Errorf("%d, %v", answer, err)
+			}
+		})
+		if _, err := g.Ask(ctx, 2); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v", err)
+		}
+		all.Wait()
+		g.Wait()
+	})
+}
