@@ -86,7 +86,7 @@ var rules = []rule{
 		reason: "the fan-out is read, tested and replaced alone",
 	},
 	{
-		name: "a connection knows no store", of: []string{"parley.chat/ws-server/internal/connection/..."},
+		name: "a connection knows no store", of: []string{"parley.chat/ws-server/internal/connection/...", "parley.chat/internal/socket"},
 		never:  slices.Concat([]string{redisClient, module("internal"), module("ws-server")}, sql),
 		reason: "one WebSocket is read, tested and replaced alone",
 	},
