@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -105,14 +106,16 @@ type KeySource interface {
 // Verifier verifies tokens.
 type Verifier struct {
 	keys   KeySource
+	now    func() time.Time
 	parser *jwt.Parser
+	known  known
 }
 
 // NewVerifier returns a verifier of tokens signed with one of keys.
 func NewVerifier(keys KeySource) *Verifier { return newVerifier(keys, time.Now) }
 
 func newVerifier(keys KeySource, now func() time.Time) *Verifier {
-	return &Verifier{keys: keys, parser: jwt.NewParser(
+	return &Verifier{keys: keys, now: now, parser: jwt.NewParser(
 		// The method is ours to choose, never the token's: this alone refuses "none" and HS256.
 		jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}),
 		jwt.WithIssuer(Name), jwt.WithAudience(Name),
@@ -126,8 +129,15 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
 	if len(raw) > maxLength {
 		return Claims{}, fmt.Errorf("%w: %d bytes", ErrInvalid, len(raw))
 	}
+	sum := sha256.Sum256([]byte(raw))
+	if seen, ok := v.known.get(sum); ok && v.now().Before(seen.until) {
+		if key, err := v.keys.Key(ctx, seen.kid); err == nil && key.Equal(seen.key) {
+			return seen.claims, nil
+		}
+	}
 	var wire wireClaims
 	var sourceErr error
+	var good verified
 	_, err := v.parser.ParseWithClaims(raw, &wire, func(t *jwt.Token) (any, error) {
 		kid, _ := t.Header["kid"].(string)
 		if kid == "" {
@@ -137,6 +147,7 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
 		if err != nil && !errors.Is(err, ErrUnknownKey) {
 			sourceErr = err
 		}
+		good.kid, good.key = kid, key
 		return key, err
 	})
 	if sourceErr != nil {
@@ -148,7 +159,11 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
 		}
 		return Claims{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	return claimsOf(wire)
+	if good.claims, err = claimsOf(wire); err == nil {
+		good.until = good.claims.ExpiresAt
+		v.known.put(sum, good)
+	}
+	return good.claims, err
 }
 
 // onlyExpired reports whether a token has no fault but its age.
