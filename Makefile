@@ -24,6 +24,7 @@ TOOLS := $(CURDIR)/.tools/$(shell { cat tools/go.mod tools/go.sum; $(GO) version
 LINT  := $(TOOLS)/golangci-lint
 FUMPT := $(TOOLS)/gofumpt
 SUM   := $(TOOLS)/gotestsum
+OAPI  := $(TOOLS)/oapi-codegen
 BUILT := $(TOOLS)/.built
 
 # Settings of the tests: make test TESTFLAGS='-run TestX', FUZZTIME=1m, TIMEOUT=20m.
@@ -73,6 +74,14 @@ tidy: ## tidy every go.mod
 .PHONY: check-tidy
 check-tidy:
 	@for m in $(MODULES) tools; do (cd $$m && GOWORK=off $(GO) mod tidy -diff) || { echo "$$m: go.mod is not tidy: make tidy"; exit 1; }; done
+
+# The service serves the document too, and go:embed does not reach out of its module: hence the copy.
+# The generator knows no JSON without HTML escapes: hence sed.
+.PHONY: generate
+generate: $(BUILT) ## make the REST server's types and interface of docs/openapi.yaml
+	cp docs/openapi.yaml chat-service/internal/api/openapi.yaml
+	cd chat-service/internal/api && $(OAPI) -config config.yaml -o api.gen.go openapi.yaml
+	sed -i.bak 's/json\.NewEncoder(&buf)\.Encode(/encode(\&buf, /' chat-service/internal/api/api.gen.go && rm chat-service/internal/api/api.gen.go.bak
 
 ##### Check
 

@@ -111,30 +111,6 @@ func TestChannel_createRefuses(t *testing.T) {
 	w.create(bob, "General", "private")
 }
 
-func TestChannel_group(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	ann, bob, eve := w.signup("ann"), w.signup("bob"), w.signup("eve")
-	group := "7b0e9a3c-3a5e-4f7e-9d57-0f6a0a2f7f11"
-	w.exec("insert into groups (id, name) values ($1, 'team')", group)
-	w.exec("insert into group_members (group_id, user_id, role) values ($1, $2, 'owner'), ($1, $3, 'member')", group, ann.ID.String(), bob.ID.String())
-	for _, kind := range []string{"public", "private"} {
-		var s summary
-		w.post("/v1/channels", ann.Token, object{"name": kind, "kind": kind, "group_id": group}).into(t, 201, &s)
-		path := "/v1/channels/" + s.ID.String()
-		w.get(path, eve.Token).want(t, 404, "not_found")
-		w.post(path+"/join", eve.Token, nil).want(t, 404, "not_found")
-		w.get(path, bob.Token).want(t, 403, "forbidden")
-		w.join(bob, s.ID)
-	}
-	w.post("/v1/channels", ann.Token, object{"name": "PUBLIC", "kind": "private", "group_id": group}).want(t, 409, "name_taken")
-	var list struct{ Items []summary }
-	w.get("/v1/channels", eve.Token).into(t, 200, &list)
-	if len(list.Items) != 0 {
-		t.Errorf("the public list shows a group's channel: %+v", list.Items)
-	}
-}
-
 func TestChannel_hidden(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

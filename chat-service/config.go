@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"time"
 
 	"parley.chat/internal/config"
+	"parley.chat/internal/ratelimit"
+	"parley.chat/shared-contracts/chat"
 )
 
 // Config is the settings of chat-service, as package config reads them from the environment. Its zero
@@ -29,6 +32,12 @@ type Config struct {
 	Proxies      config.CIDRs `env:"TRUSTED_PROXIES" desc:"networks of proxies whose X-Forwarded-For and -Proto count"`
 	CookieSecure *bool        `env:"COOKIE_SECURE" desc:"mark cookies Secure; unset: always but for plain http to a loopback address"`
 
+	BacklogBudget int64          `env:"BACKLOG_BUDGET" envDefault:"1000000" desc:"entries that may wait to be stored before sends are refused"`
+	RedisRefuseAt config.Percent `env:"REDIS_REFUSE_AT" envDefault:"85%" desc:"share of Redis' maxmemory at which sends are refused"`
+	MaxBodyBytes  int            `env:"MAX_BODY_BYTES" envDefault:"16384" desc:"most bytes of a message's body, up to 16384"`
+	RateLimit     config.Rate    `env:"RATE_LIMIT" envDefault:"20/10s" desc:"sends of one user, over all instances; off for no limit"`
+	RateBlock     time.Duration  `env:"RATE_BLOCK" envDefault:"30s" desc:"how long the sends of a user over the limit are refused"`
+
 	LoginFailures config.Rate `env:"LOGIN_FAILURES" envDefault:"10/15m" desc:"failed logins per account"`
 	LoginAttempts config.Rate `env:"LOGIN_ATTEMPTS" envDefault:"30/1m" desc:"signups and logins per client address"`
 
@@ -37,6 +46,8 @@ type Config struct {
 	Argon2Threads   int `env:"ARGON2_THREADS" envDefault:"1" desc:"threads of a password hash"`
 	HashConcurrency int `env:"HASH_CONCURRENCY" envDefault:"0" desc:"password hashes computed at once; 0: one per CPU"`
 	HashQueue       int `env:"HASH_QUEUE" envDefault:"64" desc:"signups and logins that may wait for a hash; more are refused"`
+
+	TraceEndpoint string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" desc:"collector of traces, such as http://localhost:4318; empty: none"`
 
 	RequestTimeout time.Duration `env:"REQUEST_TIMEOUT" envDefault:"10s" desc:"longest that a request may take"`
 	DrainTimeout   time.Duration `env:"DRAIN_TIMEOUT" envDefault:"25s" desc:"longest that stopping may take"`
@@ -58,5 +69,16 @@ func (c *Config) check() error {
 	positive("LOGIN_ATTEMPTS", c.LoginAttempts.Count > 0 && c.LoginAttempts.Per > 0)
 	positive("REQUEST_TIMEOUT", c.RequestTimeout > 0)
 	positive("DRAIN_TIMEOUT", c.DrainTimeout > 0)
+	positive("BACKLOG_BUDGET", c.BacklogBudget > 0)
+	positive("MAX_BODY_BYTES", c.MaxBodyBytes > 0)
+	if c.MaxBodyBytes > chat.MaxBodyBytes {
+		errs = append(errs, fmt.Errorf("MAX_BODY_BYTES: %d is above %d", c.MaxBodyBytes, chat.MaxBodyBytes))
+	}
+	if c.RateLimit.Count > ratelimit.MaxCount {
+		errs = append(errs, fmt.Errorf("RATE_LIMIT: more than %d sends", ratelimit.MaxCount))
+	}
+	if u, err := url.Parse(c.TraceEndpoint); c.TraceEndpoint != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+		errs = append(errs, errors.New("OTEL_EXPORTER_OTLP_ENDPOINT: must be an http or https address"))
+	}
 	return errors.Join(errs...)
 }

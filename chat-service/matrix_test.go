@@ -1,9 +1,12 @@
 package chatservice_test
 
 import (
+	"context"
+	"database/sql"
 	"fmt"
-	"net/http"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,106 +17,281 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// TestMatrix asks every endpoint as everybody.
+// everybody is who asks, in the order of the table's columns: a stranger; one whom the owner has blocked, and
+// who has an old direct channel with them; a member of the group alone; a member, an admin and an owner of
+// the group and of the channels.
+var everybody = []string{"stranger", "blocked", "grouped", "member", "admin", "owner"}
+
+// endpoint is a row of the table: what is asked, and the status for each of everybody. Who brings no valid
+// token gets 401, but for an open endpoint.
+type endpoint struct {
+	ask    string
+	body   object
+	want   string
+	isOpen bool
+}
+
+var matrix = []endpoint{
+	{"GET /.well-known/jwks.json", nil, "200 200 200 200 200 200", true},
+	{"GET /openapi.yaml", nil, "200 200 200 200 200 200", true},
+	{"GET /docs", nil, "200 200 200 200 200 200", true},
+	{"POST /v1/signup", object{}, "422 422 422 422 422 422", true},
+	{"POST /v1/login", object{}, "422 422 422 422 422 422", true},
+	{"POST /v1/refresh", object{}, "401 401 401 401 401 401", true},
+	{"GET /v1/nothing", nil, "404 404 404 404 404 404", true},
+	{"GET /nothing", nil, "404 404 404 404 404 404", true},
+	{"GET /v1/signup", nil, "405 405 405 405 405 405", true},
+	{"PUT /v1/channels/{private}", object{}, "405 405 405 405 405 405", true},
+
+	{"GET /v1/me", nil, "200 200 200 200 200 200", false},
+	{"PATCH /v1/me", object{}, "200 200 200 200 200 200", false},
+	{"DELETE /v1/me", object{}, "422 422 422 422 422 422", false},
+	{"POST /v1/me/password", object{}, "422 422 422 422 422 422", false},
+	{"GET /v1/sessions", nil, "200 200 200 200 200 200", false},
+	{"DELETE /v1/sessions/{unknown}", nil, "404 404 404 404 404 404", false},
+	{"DELETE /v1/sessions/x", nil, "404 404 404 404 404 404", false},
+	{"GET /v1/users?query=own", nil, "200 200 200 200 200 200", false},
+	{"GET /v1/users/{owner}", nil, "200 200 200 200 200 200", false},
+	{"GET /v1/users/{unknown}", nil, "404 404 404 404 404 404", false},
+
+	{"GET /v1/contacts", nil, "200 200 200 200 200 200", false},
+	{"POST /v1/contacts", object{"user_id": "{outsider}"}, "200 200 200 200 200 200", false},
+	{"POST /v1/contacts", object{"user_id": "{owner}"}, "200 200 200 200 200 422", false},
+	{"POST /v1/contacts", object{"user_id": "{unknown}"}, "404 404 404 404 404 404", false},
+	{"DELETE /v1/contacts/{owner}", nil, "204 204 204 204 204 422", false},
+	{"POST /v1/contacts/{outsider}/block", nil, "204 204 204 204 204 204", false},
+	{"DELETE /v1/contacts/{outsider}/block", nil, "204 204 204 204 204 204", false},
+	{"POST /v1/contacts/{unknown}/block", nil, "404 404 404 404 404 404", false},
+	{"POST /v1/dms", object{"user_id": "{owner}"}, "201 403 201 200 201 422", false},
+	{"POST /v1/dms", object{"user_id": "{unknown}"}, "404 404 404 404 404 404", false},
+
+	{"GET /v1/groups", nil, "200 200 200 200 200 200", false},
+	{"POST /v1/groups", object{}, "422 422 422 422 422 422", false},
+	{"GET /v1/groups/{group}", nil, "404 404 200 200 200 200", false},
+	{"PATCH /v1/groups/{group}", object{"name": "x"}, "404 404 403 403 200 200", false},
+	{"DELETE /v1/groups/{group}", nil, "404 404 403 403 403 204", false},
+	{"GET /v1/groups/{group}/members", nil, "404 404 200 200 200 200", false},
+	{"POST /v1/groups/{group}/members", object{"user_id": "{outsider}"}, "404 404 403 403 200 200", false},
+	{"POST /v1/groups/{group}/members", object{"user_id": "{unknown}"}, "404 404 403 403 404 404", false},
+	{"POST /v1/groups/{group}/members", object{"user_id": "{outsider}", "role": "admin"}, "404 404 403 403 403 200", false},
+	{"PATCH /v1/groups/{group}/members/{victim}", object{"role": "admin"}, "404 404 403 403 403 200", false},
+	{"DELETE /v1/groups/{group}/members/{victim}", nil, "404 404 403 403 204 204", false},
+	{"DELETE /v1/groups/{group}/members/{unknown}", nil, "404 404 403 403 404 404", false},
+	{"GET /v1/groups/{group}/channels", nil, "404 404 200 200 200 200", false},
+	{"POST /v1/groups/{group}/channels", object{"name": "x", "kind": "public"}, "404 404 403 403 201 201", false},
+
+	{"GET /v1/channels", nil, "200 200 200 200 200 200", false},
+	{"POST /v1/channels", object{}, "422 422 422 422 422 422", false},
+	{"POST /v1/channels", object{"name": "x", "kind": "private", "group_id": "{group}"}, "404 404 403 403 201 201", false},
+	{"GET /v1/channels/{public}", nil, "403 403 403 200 200 200", false},
+	{"GET /v1/channels/{unlisted}", nil, "403 403 403 200 200 200", false},
+	{"GET /v1/channels/{private}", nil, "404 404 404 200 200 200", false},
+	{"GET /v1/channels/{groups public}", nil, "404 404 403 200 200 200", false},
+	{"GET /v1/channels/{groups private}", nil, "404 404 404 200 200 200", false},
+	{"GET /v1/channels/{direct}", nil, "404 200 404 200 404 200", false},
+	{"GET /v1/channels/x", nil, "404 404 404 404 404 404", false},
+	{"PATCH /v1/channels/{public}", object{"description": "x"}, "403 403 403 403 200 200", false},
+	{"PATCH /v1/channels/{private}", object{"description": "x"}, "404 404 404 403 200 200", false},
+	{"PATCH /v1/channels/{direct}", object{"description": "x"}, "404 403 404 403 404 403", false},
+	{"DELETE /v1/channels/{public}", nil, "403 403 403 403 403 204", false},
+	{"DELETE /v1/channels/{private}", nil, "404 404 404 403 403 204", false},
+	{"DELETE /v1/channels/{direct}", nil, "404 403 404 403 404 403", false},
+	{"POST /v1/channels/{public}/join", nil, "200 200 200 200 200 200", false},
+	{"POST /v1/channels/{unlisted}/join", nil, "200 200 200 200 200 200", false},
+	{"POST /v1/channels/{private}/join", nil, "404 404 404 200 200 200", false},
+	{"POST /v1/channels/{groups public}/join", nil, "404 404 200 200 200 200", false},
+	{"POST /v1/channels/{groups private}/join", nil, "404 404 404 200 200 200", false},
+	{"POST /v1/channels/{direct}/join", nil, "404 200 404 200 404 200", false},
+	{"POST /v1/channels/{public}/leave", nil, "204 204 204 204 204 204", false},
+	{"POST /v1/channels/{private}/leave", nil, "404 404 404 204 204 204", false},
+	{"POST /v1/channels/{direct}/leave", nil, "404 403 404 403 404 403", false},
+	{"GET /v1/channels/{public}/members", nil, "403 403 403 200 200 200", false},
+	{"GET /v1/channels/{private}/members", nil, "404 404 404 200 200 200", false},
+	{"GET /v1/channels/{direct}/members", nil, "404 200 404 200 404 200", false},
+	{"POST /v1/channels/{public}/members", object{"user_id": "{outsider}"}, "403 403 403 403 200 200", false},
+	{"POST /v1/channels/{private}/members", object{"user_id": "{outsider}"}, "404 404 404 403 200 200", false},
+	{"POST /v1/channels/{private}/members", object{"user_id": "{unknown}"}, "404 404 404 403 404 404", false},
+	{"POST /v1/channels/{private}/members", object{"user_id": "{outsider}", "role": "owner"}, "404 404 404 403 403 200", false},
+	{"POST /v1/channels/{groups private}/members", object{"user_id": "{outsider}"}, "404 404 404 403 403 403", false},
+	{"POST /v1/channels/{direct}/members", object{"user_id": "{outsider}"}, "404 403 404 403 404 403", false},
+	{"PATCH /v1/channels/{public}/members/{victim}", object{"role": "admin"}, "403 403 403 403 403 200", false},
+	{"PATCH /v1/channels/{private}/members/{victim}", object{"role": "admin"}, "404 404 404 403 403 200", false},
+	{"DELETE /v1/channels/{public}/members/{victim}", nil, "403 403 403 403 204 204", false},
+	{"DELETE /v1/channels/{private}/members/{victim}", nil, "404 404 404 403 204 204", false},
+	{"DELETE /v1/channels/{private}/members/{owner}", nil, "404 404 404 403 403 204", false},
+	{"DELETE /v1/channels/{private}/members/{unknown}", nil, "404 404 404 403 404 404", false},
+	{"GET /v1/channels/{public}/messages", nil, "403 403 403 200 200 200", false},
+	{"GET /v1/channels/{private}/messages", nil, "404 404 404 200 200 200", false},
+	{"GET /v1/channels/{groups public}/messages", nil, "404 404 403 200 200 200", false},
+	{"GET /v1/channels/{direct}/messages", nil, "404 200 404 200 404 200", false},
+	{"POST /v1/channels/{public}/messages", object{"body": "x"}, "403 403 403 201 201 201", false},
+	{"POST /v1/channels/{private}/messages", object{"body": "x"}, "404 404 404 201 201 201", false},
+	{"POST /v1/channels/{direct}/messages", object{"body": "x"}, "404 403 404 201 404 201", false},
+	{"GET /v1/channels/{public}/events", nil, "403 403 403 200 200 200", false},
+	{"GET /v1/channels/{private}/events", nil, "404 404 404 200 200 200", false},
+	{"GET /v1/channels/{public}/messages/{message}/receipts", nil, "403 403 403 200 200 200", false},
+	{"GET /v1/channels/{private}/messages/{message}/receipts", nil, "404 404 404 200 200 200", false},
+	{"GET /v1/channels/{private}/messages/{unknown}/receipts", nil, "404 404 404 404 404 404", false},
+	{"PUT /v1/channels/{public}/cursor", object{"read_seq": 1}, "403 403 403 200 200 200", false},
+	{"PUT /v1/channels/{private}/cursor", object{"read_seq": 1}, "404 404 404 200 200 200", false},
+
+	// Ends the session, so it comes last.
+	{"POST /v1/logout", nil, "204 204 204 204 204 204", false},
+}
+
+// TestMatrix asks every endpoint as everybody. Each question is asked of a group and channels of its own,
+// so that no answer depends on another.
 func TestMatrix(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	owner, member, stranger := w.signup("owner"), w.signup("member"), w.signup("stranger")
-	ids := map[string]string{"{unknown}": chat.NewChannelID().String()}
-	for _, kind := range []string{"public", "unlisted", "private"} {
-		c := w.create(owner, "a "+kind+" one", kind)
-		ids["{"+kind+"}"] = c.ID.String()
-		w.exec("insert into channel_members (channel_id, user_id) values ($1, $2)", c.ID.String(), member.ID.String())
+	who := map[string]user{}
+	for _, name := range slices.Concat(everybody, []string{"outsider", "victim"}) {
+		who[name] = w.signup(name)
 	}
-	callers := map[string]string{
-		"nobody": "", "expired": w.mint(owner, -time.Minute), "foreign key": foreign(t, w, owner), "alg none": algNone(t, owner),
-		"garbage": "garbage", "stranger": stranger.Token, "member": member.Token, "owner": owner.Token,
+	w.do("POST", "/v1/dms", who["owner"], object{"user_id": who["blocked"].ID}).must(t, 201)
+	w.do("POST", "/v1/contacts/"+who["blocked"].ID.String()+"/block", who["owner"], nil).must(t, 204)
+	w.do("POST", "/v1/dms", who["owner"], object{"user_id": who["member"].ID}).must(t, 201)
+	intruders := map[string]string{
+		"nobody": "", "expired": w.mint(who["owner"], -time.Minute), "foreign key": foreign(t, w, who["owner"]),
+		"alg none": algNone(t, who["owner"]), "garbage": "garbage",
 	}
-	unauthenticated := map[string]int{"nobody": 401, "expired": 401, "foreign key": 401, "alg none": 401, "garbage": 401}
-	private := func(strangers, members int) map[string]int {
-		all := map[string]int{"stranger": strangers, "member": members, "owner": members}
-		for who, status := range unauthenticated {
-			all[who] = status
+	for _, e := range matrix {
+		want := strings.Fields(e.want)
+		for name, tok := range intruders {
+			status := 401
+			if e.isOpen {
+				status, _ = strconv.Atoi(want[0])
+			}
+			w.ask(e, name, tok, w.stage(who, "stranger"), status)
 		}
-		return all
-	}
-	public := func(status int) map[string]int {
-		all := private(status, status)
-		for who := range unauthenticated {
-			all[who] = status
-		}
-		return all
-	}
-	for _, tt := range []struct {
-		endpoint string
-		body     any
-		want     map[string]int
-	}{
-		{"GET /.well-known/jwks.json", nil, public(200)},
-		{"POST /v1/signup", object{}, public(422)},
-		{"POST /v1/login", object{}, public(422)},
-		{"POST /v1/refresh", object{}, public(401)},
-		{"GET /v1/nothing", nil, public(404)},
-		{"GET /nothing", nil, public(404)},
-		{"GET /v1/signup", nil, public(405)},
-		{"PUT /v1/channels/{private}", object{}, public(405)},
-		{"GET /v1/me", nil, private(200, 200)},
-		{"PATCH /v1/me", object{}, private(200, 200)},
-		{"GET /v1/sessions", nil, private(200, 200)},
-		{"DELETE /v1/sessions/{unknown}", nil, private(404, 404)},
-		{"DELETE /v1/sessions/x", nil, private(404, 404)},
-		{"GET /v1/channels", nil, private(200, 200)},
-		{"POST /v1/channels", object{}, private(422, 422)},
-		{"GET /v1/channels/{public}", nil, private(403, 200)},
-		{"GET /v1/channels/{unlisted}", nil, private(403, 200)},
-		{"GET /v1/channels/{private}", nil, private(404, 200)},
-		{"GET /v1/channels/{unknown}", nil, private(404, 404)},
-		{"GET /v1/channels/x", nil, private(404, 404)},
-		{"GET /v1/channels/{public}/messages", nil, private(403, 200)},
-		{"GET /v1/channels/{unlisted}/messages", nil, private(403, 200)},
-		{"GET /v1/channels/{private}/messages", nil, private(404, 200)},
-		{"GET /v1/channels/{unknown}/messages", nil, private(404, 404)},
-		{"POST /v1/channels/{private}/join", nil, private(404, 200)},
-		{"POST /v1/channels/{unknown}/join", nil, private(404, 404)},
-		{"POST /v1/channels/{private}/leave", nil, private(404, 204)},
-		{"POST /v1/channels/{unknown}/leave", nil, private(404, 404)},
-		{"POST /v1/channels/{unlisted}/leave", nil, private(204, 204)},
-		{"POST /v1/channels/{public}/join", nil, private(200, 200)},
-	} {
-		method, path, _ := strings.Cut(tt.endpoint, " ")
-		for placeholder, id := range ids {
-			path = strings.ReplaceAll(path, placeholder, id)
-		}
-		for who, tok := range callers {
-			a := w.send(request{method: method, path: path, token: tok, body: tt.body})
-			if a.status != tt.want[who] {
-				t.Errorf("%s as %s = %d %s, want %d", tt.endpoint, who, a.status, a.body, tt.want[who])
-				continue
-			}
-			if a.status >= 400 {
-				a.problem(t)
-			}
-			if a.status == 401 && a.header.Get("WWW-Authenticate") == "" {
-				t.Errorf("%s as %s: 401 without WWW-Authenticate", tt.endpoint, who)
-			}
-			if a.status == 405 && a.header.Get("Allow") == "" {
-				t.Errorf("%s: 405 without Allow", tt.endpoint)
-			}
-			if a.header.Get("X-Request-Id") == "" || a.header.Get("X-Content-Type-Options") != "nosniff" {
-				t.Errorf("%s: headers %v", tt.endpoint, a.header)
+		for i, name := range everybody {
+			status, _ := strconv.Atoi(want[i])
+			stage := w.stage(who, name)
+			a := w.ask(e, name, who[name].Token, stage, status)
+			if status == 404 && !strings.Contains(e.ask, "{unknown}") && e.body["user_id"] != "{unknown}" {
+				// What is hidden is answered as what is not there.
+				for _, hidden := range []string{"private", "groups public", "groups private", "direct", "group"} {
+					stage[hidden] = chat.NewChannelID().String()
+				}
+				if b := w.ask(e, name+" of nothing", who[name].Token, stage, 404); a.problem(t).Detail != b.problem(t).Detail {
+					t.Errorf("%s as %s tells what is hidden: %s, but of nothing: %s", e.ask, name, a.body, b.body)
+				}
 			}
 		}
 	}
-	// Ends the session, so it comes last.
-	for who, tok := range callers {
-		want := 401
-		if tok != "" && unauthenticated[who] == 0 {
-			want = 204
-		}
-		if a := w.send(request{method: http.MethodPost, path: "/v1/logout", token: tok}); a.status != want {
-			t.Errorf("logout as %s = %d %s, want %d", who, a.status, a.body, want)
+}
+
+// TestMatrix_whole: every operation of the document is asked.
+func TestMatrix_whole(t *testing.T) {
+	t.Parallel()
+	doc, err := spec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := map[string]bool{}
+	for _, e := range matrix {
+		method, path, _ := strings.Cut(e.ask, " ")
+		path, _, _ = strings.Cut(path, "?")
+		if _, op := operationOf(doc, method, path); op != nil {
+			asked[op.OperationID] = true
 		}
 	}
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			if !asked[op.OperationID] && path != "/healthz" && path != "/readyz" && path != "/metrics" { // the program's
+				t.Errorf("nobody asks %s %s", method, path)
+			}
+		}
+	}
+}
+
+// stage makes a group and channels of every kind, and returns the ids of all that a question may name.
+func (w *world) stage(who map[string]user, asking string) map[string]string {
+	w.t.Helper()
+	ids := map[string]string{"unknown": chat.NewChannelID().String(), "group": chat.NewGroupID().String(), "message": chat.NewEventID().String()}
+	for name, u := range who {
+		ids[name] = u.ID.String()
+	}
+	w.exec("insert into groups (id, name) values ($1, 'team')", ids["group"])
+	w.exec(`insert into group_members (group_id, user_id, role) values ($1, $2, 'member'), ($1, $3, 'member'), ($1, $4, 'member'), ($1, $5, 'admin'), ($1, $6, 'owner')`,
+		ids["group"], ids["grouped"], ids["victim"], ids["member"], ids["admin"], ids["owner"])
+	for _, kind := range []string{"public", "unlisted", "private", "groups public", "groups private"} {
+		ids[kind] = chat.NewChannelID().String()
+		var group any
+		if strings.HasPrefix(kind, "groups") {
+			group = ids["group"]
+		}
+		w.exec("insert into channels (id, kind, name, group_id) values ($1, $2, $3, $4)", ids[kind], strings.TrimPrefix(kind, "groups "), ids[kind], group)
+		w.exec(`insert into channel_members (channel_id, user_id, role) values ($1, $2, 'member'), ($1, $3, 'member'), ($1, $4, 'admin'), ($1, $5, 'owner')`,
+			ids[kind], ids["victim"], ids["member"], ids["admin"], ids["owner"])
+		w.exec(`insert into messages (channel_id, seq, id, kind, sender_id, body, sent_at) values ($1, 1, $2, 'message', $3, 'x', now())`,
+			ids[kind], ids["message"], ids["owner"])
+	}
+	peer := ids["member"]
+	if asking == "blocked" {
+		peer = ids["blocked"]
+	}
+	if err := w.db.QueryRow(context.Background(), "select id::text from channels where kind = 'direct' and $1 in (direct_low, direct_high) and $2 in (direct_low, direct_high)",
+		ids["owner"], peer).Scan(ptr(ids, "direct")); err != nil {
+		w.t.Fatal(err)
+	}
+	return ids
+}
+
+// ptr scans into a map.
+func ptr(m map[string]string, key string) sql.Scanner { return into{m, key} }
+
+type into struct {
+	m   map[string]string
+	key string
+}
+
+func (i into) Scan(src any) error {
+	text, ok := src.(string)
+	if !ok {
+		return fmt.Errorf("%T is no text", src)
+	}
+	i.m[i.key] = text
+	return nil
+}
+
+// ask asks one question and checks what every answer has.
+func (w *world) ask(e endpoint, name, tok string, ids map[string]string, status int) answer {
+	t := w.t
+	t.Helper()
+	method, path, _ := strings.Cut(e.ask, " ")
+	var body any
+	if e.body != nil {
+		filled := object{}
+		for k, v := range e.body {
+			filled[k] = v
+			if text, ok := v.(string); ok && strings.HasPrefix(text, "{") {
+				filled[k] = ids[strings.Trim(text, "{}")]
+			}
+		}
+		body = filled
+	}
+	for placeholder, id := range ids {
+		path = strings.ReplaceAll(path, "{"+placeholder+"}", id)
+	}
+	a := w.send(request{method: method, path: path, token: tok, body: body})
+	if a.status != status {
+		t.Errorf("%s as %s = %d %s, want %d", e.ask, name, a.status, a.body, status)
+		return a
+	}
+	if a.status >= 400 {
+		a.problem(t)
+	}
+	if a.status == 401 && a.header.Get("WWW-Authenticate") == "" {
+		t.Errorf("%s as %s: 401 without WWW-Authenticate", e.ask, name)
+	}
+	if a.status == 405 && a.header.Get("Allow") == "" {
+		t.Errorf("%s: 405 without Allow", e.ask)
+	}
+	if a.header.Get("X-Request-Id") == "" || a.header.Get("X-Content-Type-Options") != "nosniff" {
+		t.Errorf("%s: headers %v", e.ask, a.header)
+	}
+	return a
 }
 
 // mint signs a token of a user with the service's own key.

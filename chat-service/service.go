@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 	"github.com/uptrace/bun"
@@ -19,19 +18,21 @@ import (
 	"parley.chat/internal/database"
 	"parley.chat/internal/eventlog"
 	"parley.chat/internal/lifecycle"
+	"parley.chat/internal/ratelimit"
 	"parley.chat/internal/redisclient"
+	"parley.chat/internal/sender"
 	"parley.chat/internal/telemetry"
 	"parley.chat/internal/token"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/rediskey"
 
 	"parley.chat/chat-service/internal/account"
-	"parley.chat/chat-service/internal/channel"
-	"parley.chat/chat-service/internal/history"
+	"parley.chat/chat-service/internal/api"
 	"parley.chat/chat-service/internal/httpapi"
 	"parley.chat/chat-service/internal/outbox"
-	"parley.chat/chat-service/internal/password"
 	"parley.chat/chat-service/internal/revoked"
+	"parley.chat/chat-service/internal/seen"
+	"parley.chat/chat-service/internal/tracing"
 )
 
 const (
@@ -50,9 +51,13 @@ type Service struct {
 	appendDB redis.UniversalClient // does not retry by itself, as the appender demands
 	keys     *token.Keys
 	api      *httpapi.API
+	budget   *eventlog.Budget
 	appender *eventlog.Appender
+	limiter  *ratelimit.Limiter
+	sender   *sender.Sender
 	relay    *outbox.Relay
 	accounts *account.Service
+	tracing  *tracing.Tracing
 }
 
 // New checks cfg and opens what the service needs. It reads or makes the keys, but connects to nothing.
@@ -61,7 +66,7 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (s *Service, e
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	s = &Service{cfg: cfg, log: log}
+	s = &Service{cfg: cfg, log: log, tracing: tracing.New(cfg.TraceEndpoint, "chat-service", log)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -85,40 +90,44 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (s *Service, e
 	return s, s.wire(reg)
 }
 
-// wire makes the features and introduces them to each other.
+// wire makes what stands behind the endpoints, and then these.
 func (s *Service) wire(reg prometheus.Registerer) error {
 	log := eventlog.New(s.rdb, s.cfg.Partitions)
-	s.appender = eventlog.NewAppender(log, s.appendDB, s.floor, eventlog.AppenderConfig{Logger: s.log})
+	heads := seen.New(log, s.floor, s.log)
+	s.budget = eventlog.NewBudget(log, eventlog.BudgetConfig{
+		Backlog: s.cfg.BacklogBudget, RefuseAt: float64(s.cfg.RedisRefuseAt) / 100, Logger: s.log,
+	})
+	s.appender = eventlog.NewAppender(log, s.appendDB, s.floor, eventlog.AppenderConfig{
+		Logger: s.log, Budget: s.budget, Known: heads.Known, Diverged: heads.Diverged,
+	})
+	s.limiter = ratelimit.New(s.rdb, ratelimit.Config{
+		Count: s.cfg.RateLimit.Count, Window: s.cfg.RateLimit.Per, Block: s.cfg.RateBlock, Partitions: s.cfg.Partitions,
+	})
+	s.sender = sender.New(s.limiter, s.appender)
 	marks := revoked.New(s.rdb, s.cfg.Partitions, s.cfg.AccessTTL+clockLeeway, s.log)
 	s.relay = outbox.NewRelay(outbox.Config{
-		DB: s.db, Log: log, Appender: s.appender, Revoked: marks, Logger: s.log, Registry: reg,
+		DB: s.db, Log: log, Appender: s.appender, Seen: heads, Revoked: marks, Logger: s.log, Registry: reg,
 	})
-	hasher, err := password.New(password.Config{
-		MemoryMiB: s.cfg.Argon2MemoryMiB, Time: s.cfg.Argon2Time, Threads: s.cfg.Argon2Threads,
-		Concurrency: s.cfg.HashConcurrency, Queue: s.cfg.HashQueue,
-	})
+	var err error
+	if s.api, err = httpapi.New(httpapi.Config{
+		Verifier: token.NewVerifier(s.keys), Revoked: marks.Has, Origins: s.cfg.Origins, Proxies: s.cfg.Proxies,
+		CookieSecure: s.cfg.CookieSecure, Timeout: s.cfg.RequestTimeout, Logger: s.log, Tracer: s.tracing.Tracer(), Registry: reg,
+	}); err != nil {
+		return err
+	}
+	doc, err := api.Load()
 	if err != nil {
 		return err
 	}
-	if s.api, err = httpapi.New(httpapi.Config{
-		Verifier: token.NewVerifier(s.keys), Revoked: marks.Has, Origins: s.cfg.Origins, Proxies: s.cfg.Proxies,
-		CookieSecure: s.cfg.CookieSecure, Timeout: s.cfg.RequestTimeout, Logger: s.log, Registry: reg,
-	}); err != nil {
+	if err := s.showFiles(doc); err != nil {
 		return err
 	}
-	s.api.Public(http.MethodGet, "/.well-known/jwks.json", s.handleJWKS)
-	if s.accounts, err = account.New(account.Config{
-		API: s.api, DB: s.db, Log: log, Hasher: hasher, Issuer: token.NewIssuer(s.keys, s.cfg.AccessTTL),
-		Limits:  account.NewLimits(s.rdb, s.cfg.LoginFailures, s.cfg.LoginAttempts, s.log),
-		Revoked: marks, Poke: s.relay.Poke, RefreshTTL: s.cfg.RefreshTTL, Logger: s.log,
-	}); err != nil {
+	e, err := s.features(log, heads, marks)
+	if err != nil {
 		return err
 	}
-	if _, err := channel.New(channel.Config{API: s.api, DB: s.db, Log: log, Poke: s.relay.Poke, Logger: s.log}); err != nil {
-		return err
-	}
-	_, err = history.New(history.Config{API: s.api, DB: s.db, Log: log, Logger: s.log})
-	return err
+	s.api.Serve(doc, e)
+	return nil
 }
 
 // Close closes what New opened. Run must have returned.
@@ -135,7 +144,7 @@ func (s *Service) Close() error {
 	return errors.Join(errs...)
 }
 
-// Handler serves the REST surface: /v1 and /.well-known/jwks.json. Health and metrics are the
+// Handler serves the REST surface: /v1, /.well-known/jwks.json, /openapi.yaml and /docs. Health and metrics are the
 // program's; see Checks.
 func (s *Service) Handler() http.Handler { return s.api }
 
@@ -167,7 +176,11 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	return lifecycle.Run(ctx, s.log, s.cfg.DrainTimeout,
+		lifecycle.Part{Name: "traces", Run: s.tracing.Run},
+		lifecycle.Part{Name: "budget", Run: s.budget.Run},
 		lifecycle.Part{Name: "appender", Run: s.appender.Run},
+		lifecycle.Part{Name: "limiter", Run: s.limiter.Run},
+		lifecycle.Part{Name: "sender", Run: s.sender.Run},
 		lifecycle.Part{Name: "outbox", Run: s.relay.Run},
 		lifecycle.Part{Name: "keys", Run: s.refreshKeys},
 		lifecycle.Part{Name: "session cleaner", Run: s.accounts.Clean},
@@ -225,11 +238,6 @@ func (s *Service) floor(ctx context.Context, channel chat.ChannelID) (int64, err
 		return 0, fmt.Errorf("read the newest row of channel %s: %w", channel, err)
 	}
 	return seq, nil
-}
-
-func (s *Service) handleJWKS(c echo.Context) error {
-	c.Response().Header().Set("Cache-Control", "public, max-age=60")
-	return c.Blob(http.StatusOK, "application/jwk-set+json", token.EncodeJWKS(s.keys.Public()))
 }
 
 // Run runs the whole program until ctx is done: the service, its listener, health and metrics.

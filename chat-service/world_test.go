@@ -194,7 +194,14 @@ func (w *world) try(r request) (answer, error) {
 	}
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(resp.Body)
-	return answer{resp.StatusCode, resp.Header, raw}, err
+	if err != nil {
+		return answer{}, err
+	}
+	a := answer{resp.StatusCode, resp.Header, raw}
+	if err := checkAnswer(r.method, r.path, a); err != nil {
+		w.t.Errorf("%s %s: %v", r.method, r.path, err)
+	}
+	return a, nil
 }
 
 func (w *world) get(path, tok string) answer {

@@ -24,13 +24,16 @@ type SigningKey struct {
 	Private ed25519.PrivateKey
 }
 
+// kidTime is how a kid begins.
+const kidTime = "20060102T150405Z"
+
 // NewSigningKey makes a key. Its id begins with the time, so that ids sort by age.
 func NewSigningKey() (SigningKey, error) {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return SigningKey{}, fmt.Errorf("make signing key: %w", err)
 	}
-	id := time.Now().UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(public[:4])
+	id := time.Now().UTC().Format(kidTime) + "-" + hex.EncodeToString(public[:4])
 	return SigningKey{ID: id, Private: private}, nil
 }
 
@@ -55,22 +58,28 @@ func (s StaticKeys) Key(_ context.Context, kid string) (ed25519.PublicKey, error
 // nothing.
 const reloadEvery = 2 * time.Second
 
-// Keys is a folder of private keys, one in each <kid>.pem (PKCS#8). The one whose name sorts last signs
-// and all of them verify, so to rotate is to put a newer file there, and to retire a key is to delete
-// its file once the tokens that it signed have ended.
+// Settle is how long a new key verifies before it signs: by then every process that reads the folder
+// once a minute shows it, so no gateway meets a token whose key it cannot have.
+const Settle = 3 * time.Minute
+
+// Keys is a folder of private keys, one in each <kid>.pem (PKCS#8). All of them verify. Of those that
+// have settled the one whose name sorts last signs; while none has, the first. So to rotate is to put a
+// newer file there, and to retire a key is to delete its file once the tokens that it signed have ended:
+// Rotate and Prune.
 type Keys struct {
 	dir string
+	now func() time.Time
 
 	mu     sync.Mutex // guards the rest; held while the folder is read
 	loaded time.Time
-	sign   SigningKey
+	all    []SigningKey // by name
 	public StaticKeys
 }
 
 // LoadKeys reads the keys of dir, which is made, with a first key in it, when there is none. Several
 // processes may do so at once: they end up with the same key.
 func LoadKeys(dir string) (*Keys, error) {
-	k := &Keys{dir: dir}
+	k := &Keys{dir: dir, now: time.Now}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	err := k.loadLocked()
@@ -96,7 +105,7 @@ func (k *Keys) Reload() error {
 func (k *Keys) Signing() SigningKey {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.sign
+	return k.all[signing(k.all, k.now())]
 }
 
 // Key finds a key. An unknown kid may be that of a file that another process has just added.
@@ -126,7 +135,7 @@ func (k *Keys) loadLocked() error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("read the keys: %w", err)
 	}
-	var sign SigningKey
+	var all []SigningKey
 	public := StaticKeys{}
 	for _, f := range files { // sorted by name
 		kid, isKey := strings.CutSuffix(f.Name(), ".pem")
@@ -137,13 +146,14 @@ func (k *Keys) loadLocked() error {
 		if err != nil {
 			return err
 		}
-		sign = SigningKey{ID: kid, Private: private}
-		public[kid] = sign.Public()
+		key := SigningKey{ID: kid, Private: private}
+		all = append(all, key)
+		public[kid] = key.Public()
 	}
 	if len(public) == 0 {
 		return fmt.Errorf("keys in %s: %w", k.dir, errNoKeys)
 	}
-	k.sign, k.public = sign, public
+	k.all, k.public = all, public
 	return nil
 }
 

@@ -32,6 +32,10 @@ func TestNotice_roundTrip(t *testing.T) {
 			`{"kind":"channel_removed",` + user + `,"channel_id":` + id + `}`,
 		},
 		{
+			notice.Notice{Kind: notice.GroupChanged, UserID: u, GroupID: ref(chat.GroupID{UUID: x}), Change: "added", By: &u},
+			`{"kind":"group_changed",` + user + `,"by":"` + u.String() + `","group_id":` + id + `,"change":"added"}`,
+		},
+		{
 			notice.Notice{Kind: notice.SessionRevoked, UserID: u, SessionID: ref(chat.SessionID{UUID: x})},
 			`{"kind":"session_revoked",` + user + `,"session_id":` + id + `}`,
 		},

@@ -1,3 +1,28 @@
+CREATE FUNCTION public.count_channel_members() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+begin
+  -- In one order, so that two statements about several channels do not lock each other out.
+  perform from channels where id in (select channel_id from changed) order by id for no key update;
+  update channels c set member_count = c.member_count + case tg_op when 'INSERT' then k.n else -k.n end
+    from (select channel_id, count(*) as n from changed group by channel_id) k
+    where c.id = k.channel_id;
+  return null;
+end
+$$;
+
+CREATE FUNCTION public.direct_blocked(channel uuid) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+  select exists (
+    select from channels c join contacts k on k.state = 'blocked'
+      and ((k.user_id = c.direct_low and k.contact_id = c.direct_high)
+        or (k.user_id = c.direct_high and k.contact_id = c.direct_low))
+    where c.id = channel and c.kind = 'direct')
+$$;
+
 CREATE FUNCTION public.open_direct_channel(from_user uuid, to_user uuid) RETURNS TABLE(channel_id uuid, created boolean)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -64,10 +89,12 @@ CREATE TABLE public.channels (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     deleted_at timestamp with time zone,
+    member_count integer DEFAULT 0 NOT NULL,
     CONSTRAINT channels_check CHECK (((kind = 'direct'::text) = ((direct_low IS NOT NULL) AND (direct_high IS NOT NULL)))),
     CONSTRAINT channels_check1 CHECK ((direct_low < direct_high)),
     CONSTRAINT channels_check2 CHECK (((kind = 'direct'::text) OR (name <> ''::text))),
-    CONSTRAINT channels_kind_check CHECK ((kind = ANY (ARRAY['public'::text, 'unlisted'::text, 'private'::text, 'direct'::text])))
+    CONSTRAINT channels_kind_check CHECK ((kind = ANY (ARRAY['public'::text, 'unlisted'::text, 'private'::text, 'direct'::text]))),
+    CONSTRAINT channels_member_count_check CHECK ((member_count >= 0))
 );
 
 CREATE TABLE public.contacts (
@@ -255,15 +282,25 @@ CREATE INDEX message_states_waiting_idx ON public.message_states USING btree (ch
 
 CREATE INDEX messages_edits_idx ON public.messages USING btree (channel_id, target) WHERE (kind = 'edit'::text);
 
+CREATE INDEX messages_mentions_idx ON public.messages USING btree (channel_id, seq) WHERE ((kind = 'message'::text) AND ((data -> 'mentions'::text) IS NOT NULL));
+
 CREATE INDEX outbox_order_idx ON public.outbox USING btree (COALESCE(channel_id, subject_id), id);
 
 CREATE INDEX refresh_tokens_session_id_idx ON public.refresh_tokens USING btree (session_id);
 
 CREATE INDEX sessions_user_id_idx ON public.sessions USING btree (user_id, created_at DESC);
 
+CREATE INDEX users_display_name_prefix_idx ON public.users USING btree (lower(display_name) text_pattern_ops) WHERE (deleted_at IS NULL);
+
 CREATE UNIQUE INDEX users_email_key ON public.users USING btree (lower(email));
 
 CREATE UNIQUE INDEX users_username_key ON public.users USING btree (lower(username));
+
+CREATE INDEX users_username_prefix_idx ON public.users USING btree (lower(username) text_pattern_ops) WHERE (deleted_at IS NULL);
+
+CREATE TRIGGER channel_members_came AFTER INSERT ON public.channel_members REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION public.count_channel_members();
+
+CREATE TRIGGER channel_members_went AFTER DELETE ON public.channel_members REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION public.count_channel_members();
 
 ALTER TABLE ONLY public.channel_members
     ADD CONSTRAINT channel_members_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES public.channels(id) ON DELETE CASCADE;
@@ -297,6 +334,10 @@ ALTER TABLE ONLY public.refresh_tokens
 
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+REVOKE ALL ON FUNCTION public.direct_blocked(channel uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.direct_blocked(channel uuid) TO parley_chat;
+GRANT ALL ON FUNCTION public.direct_blocked(channel uuid) TO parley_ws;
 
 REVOKE ALL ON FUNCTION public.open_direct_channel(from_user uuid, to_user uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.open_direct_channel(from_user uuid, to_user uuid) TO parley_ws;

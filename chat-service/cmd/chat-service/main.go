@@ -1,10 +1,11 @@
-// Command chat-service serves Parley's REST surface.
+// Command chat-service serves Parley's REST surface, and turns the keys that sign its access tokens.
 package main
 
 import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 
 	chatservice "parley.chat/chat-service"
@@ -13,19 +14,27 @@ import (
 	"parley.chat/internal/telemetry"
 )
 
-func main() { lifecycle.Main(run) }
+func main() {
+	lifecycle.Main(func(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) error {
+		return run(ctx, args, getenv, os.Stdout, stderr)
+	})
+}
 
-func run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) error {
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
 	var cfg chatservice.Config
 	if slices.Contains(args, "--help") || slices.Contains(args, "-h") {
 		config.Usage(stderr, "chat-service", cfg)
+		fmt.Fprint(stderr, keysUsage)
 		return nil
 	}
-	if len(args) > 0 {
+	if len(args) > 0 && args[0] != "keys" {
 		return fmt.Errorf("unknown argument %q: settings come from the environment, see --help", args[0])
 	}
 	if err := config.Load(&cfg, getenv); err != nil {
 		return err
+	}
+	if len(args) > 0 {
+		return keys(stdout, args[1:], cfg.KeysDir, cfg.AccessTTL)
 	}
 	return chatservice.Run(ctx, cfg, telemetry.NewLogger(stderr, "chat-service", cfg.LogLevel))
 }

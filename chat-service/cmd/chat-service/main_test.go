@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -9,7 +12,7 @@ import (
 func TestRun_help(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	if err := run(t.Context(), []string{"--help"}, func(string) string { return "" }, &out); err != nil {
+	if err := run(t.Context(), []string{"--help"}, func(string) string { return "" }, io.Discard, &out); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"CHAT_ADDR", "DATABASE_URL", "REDIS_URL", "JWT_KEYS_DIR", "PUBLIC_ORIGINS", "TRUSTED_PROXIES", "COOKIE_SECURE", "STREAM_PARTITIONS", "LOG_LEVEL"} {
@@ -24,14 +27,57 @@ func TestRun_badSettings(t *testing.T) {
 	for name, value := range map[string]string{
 		"STREAM_PARTITIONS": "many", "COOKIE_SECURE": "perhaps", "TRUSTED_PROXIES": "10.0.0.0/99", "LOGIN_FAILURES": "10",
 		"DATABASE_URL": "http://x", "REDIS_URL": "nonsense", "PUBLIC_ORIGINS": "example.com/path", "REQUEST_TIMEOUT": "-1s",
+		"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318",
 	} {
 		env := map[string]string{"JWT_KEYS_DIR": t.TempDir(), name: value}
-		err := run(t.Context(), nil, func(k string) string { return env[k] }, &bytes.Buffer{})
+		err := run(t.Context(), nil, func(k string) string { return env[k] }, io.Discard, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s=%s: %v, want an error that names the variable", name, value, err)
 		}
 	}
-	if err := run(t.Context(), []string{"serve"}, func(string) string { return "" }, &bytes.Buffer{}); err == nil {
+	if err := run(t.Context(), []string{"serve"}, func(string) string { return "" }, io.Discard, io.Discard); err == nil {
 		t.Error("an unknown argument is taken")
+	}
+}
+
+func TestRun_keys(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	keys := func(args ...string) (string, error) {
+		var out bytes.Buffer
+		err := run(t.Context(), append([]string{"keys"}, args...), func(name string) string {
+			if name == "JWT_KEYS_DIR" {
+				return dir
+			}
+			return ""
+		}, &out, io.Discard)
+		return out.String(), err
+	}
+	if out, err := keys("rotate"); err != nil || !strings.Contains(out, "will sign in 3m0s") {
+		t.Errorf("rotate = %q, %v", out, err)
+	}
+	if out, err := keys("list"); err != nil || strings.Count(out, "\n") != 3 || !strings.Contains(out, " signs ") || !strings.Contains(out, " settling ") {
+		t.Errorf("list = %q, %v", out, err)
+	}
+	if out, err := keys("prune"); err != nil || out != "" {
+		t.Errorf("prune = %q, %v", out, err)
+	}
+	// A year later the first of them is of no use.
+	files, err := filepath.Glob(filepath.Join(dir, "*.pem"))
+	if err != nil || len(files) != 2 {
+		t.Fatalf("files = %v, %v", files, err)
+	}
+	for i, old := range []string{"20200101T000000Z-a.pem", "20200102T000000Z-b.pem"} {
+		if err := os.Rename(files[i], filepath.Join(dir, old)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := keys("prune"); err != nil || out != "deleted 20200101T000000Z-a\n" {
+		t.Errorf("prune = %q, %v", out, err)
+	}
+	for _, args := range [][]string{nil, {"turn"}, {"list", "all"}} {
+		if _, err := keys(args...); err == nil {
+			t.Errorf("keys %v is taken", args)
+		}
 	}
 }

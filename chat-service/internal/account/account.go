@@ -17,6 +17,7 @@ import (
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 
+	"parley.chat/chat-service/internal/api"
 	"parley.chat/chat-service/internal/httpapi"
 	"parley.chat/chat-service/internal/password"
 	"parley.chat/chat-service/internal/revoked"
@@ -33,6 +34,7 @@ type Config struct {
 	Revoked *revoked.Marks   //
 	Poke    func()           // wakes the outbox's relay
 
+	Leave      []Leave       // what else a deleted account ends, in the order of the locks: groups, then channels
 	RefreshTTL time.Duration // default 30 days: how long a session lives without a refresh
 	Logger     *slog.Logger  // default slog.Default()
 }
@@ -40,7 +42,7 @@ type Config struct {
 // Service is the feature. It is safe for concurrent use.
 type Service struct{ cfg Config }
 
-// New checks cfg and registers the endpoints.
+// New checks cfg.
 func New(cfg Config) (*Service, error) {
 	if cfg.API == nil || cfg.DB == nil || cfg.Log == nil || cfg.Hasher == nil || cfg.Issuer == nil ||
 		cfg.Limits == nil || cfg.Revoked == nil || cfg.Poke == nil {
@@ -52,9 +54,7 @@ func New(cfg Config) (*Service, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	s := &Service{cfg: cfg}
-	s.register()
-	return s, nil
+	return &Service{cfg: cfg}, nil
 }
 
 // user is a row of users.
@@ -71,19 +71,11 @@ type user struct {
 	CreatedAt    time.Time   `bun:"created_at"`
 }
 
-// Me is a user as they see themselves.
-type Me struct {
-	ID          chat.UserID `json:"id"`
-	Username    string      `json:"username"`
-	Email       string      `json:"email"`
-	DisplayName string      `json:"display_name"`
-	Bio         string      `json:"bio"`
-	AvatarURL   string      `json:"avatar_url"`
-	CreatedAt   chat.Time   `json:"created_at"`
-}
-
-func (u *user) me() Me {
-	return Me{u.ID, u.Username, u.Email, u.DisplayName, u.Bio, u.AvatarURL, chat.At(u.CreatedAt)}
+func (u *user) me() api.Me {
+	return api.Me{
+		ID: u.ID, Username: u.Username, Email: u.Email, DisplayName: u.DisplayName, Bio: u.Bio, AvatarURL: u.AvatarURL,
+		CreatedAt: chat.At(u.CreatedAt),
+	}
 }
 
 // errGone is the answer to the valid token of a user who has been deleted.

@@ -1,6 +1,9 @@
 package account
 
 import (
+	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -10,243 +13,188 @@ import (
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 
+	"parley.chat/chat-service/internal/api"
 	"parley.chat/chat-service/internal/httpapi"
 )
 
-func (s *Service) register() {
-	api := s.cfg.API
-	api.Public(http.MethodPost, "/v1/signup", s.handleSignup)
-	api.Public(http.MethodPost, "/v1/login", s.handleLogin)
-	api.Public(http.MethodPost, "/v1/refresh", s.handleRefresh)
-	api.Public(http.MethodPost, "/v1/logout", s.handleLogout)
-	api.Private(http.MethodGet, "/v1/sessions", s.handleSessions)
-	api.Private(http.MethodDelete, "/v1/sessions/:id", s.handleRevoke)
-	api.Private(http.MethodGet, "/v1/me", s.handleMe)
-	api.Private(http.MethodPatch, "/v1/me", s.handlePatchMe)
-}
-
-// loginAnswer is the answer to signup, login and refresh.
-type loginAnswer struct {
-	User         *Me    `json:"user,omitempty"`
-	AccessToken  string `json:"access_token"`
-	RefreshToken string `json:"refresh_token,omitempty"` // bearer alone: scripts of a page must not see it
-	ExpiresIn    int    `json:"expires_in"`
-}
-
-// bearer is the word for a session without cookies.
-const bearer = "bearer"
-
-// mode reads the field session: whether the tokens go into cookies or into the body.
-func mode(session string) (inBody bool, err error) {
-	switch session {
-	case "", "cookie":
-		return false, nil
-	case bearer:
-		return true, nil
-	}
-	return false, apierr.Invalid("session", `must be "cookie" or "bearer"`)
-}
-
-func (s *Service) handleSignup(c echo.Context) error {
-	var in struct {
-		Username string `json:"username"`
-		Email    string `json:"email"`
-		Password string `json:"password"`
-		Session  string `json:"session"`
-	}
-	if err := s.cfg.API.CheckOrigin(c); err != nil {
-		return err
-	}
-	if err := httpapi.Decode(c, &in); err != nil {
-		return err
-	}
-	inBody, err := mode(in.Session)
+// SignUp answers POST /v1/signup.
+func (s *Service) SignUp(ctx context.Context, in api.SignUpRequestObject) (api.SignUpResponseObject, error) {
+	c := httpapi.Exchange(ctx)
+	u, t, err := s.signup(ctx, in.Body.Username, in.Body.Email, in.Body.Password, s.device(c))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	u, t, err := s.signup(c.Request().Context(), in.Username, in.Email, in.Password, s.device(c))
-	if err != nil {
-		return err
-	}
-	return s.answer(c, http.StatusCreated, u, t, inBody)
+	return s.loggedIn(c, http.StatusCreated, u, t, inBody(in.Body.Session)), nil
 }
 
-func (s *Service) handleLogin(c echo.Context) error {
-	var in struct {
-		Login    string `json:"login"`
-		Password string `json:"password"`
-		Session  string `json:"session"`
-	}
-	// A forged login would make a victim write as somebody else.
-	if err := s.cfg.API.CheckOrigin(c); err != nil {
-		return err
-	}
-	if err := httpapi.Decode(c, &in); err != nil {
-		return err
-	}
-	inBody, err := mode(in.Session)
+// LogIn answers POST /v1/login.
+func (s *Service) LogIn(ctx context.Context, in api.LogInRequestObject) (api.LogInResponseObject, error) {
+	c := httpapi.Exchange(ctx)
+	u, t, err := s.login(ctx, in.Body.Login, in.Body.Password, s.device(c))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var missing []apierr.Field
-	if in.Login == "" {
-		missing = append(missing, apierr.Field{Field: "login", Message: "is required: a username or an email address"})
-	}
-	if in.Password == "" {
-		missing = append(missing, apierr.Field{Field: "password", Message: "is required"})
-	}
-	if err := invalid(missing); err != nil {
-		return err
-	}
-	u, t, err := s.login(c.Request().Context(), in.Login, in.Password, s.device(c))
-	if err != nil {
-		return err
-	}
-	return s.answer(c, http.StatusOK, u, t, inBody)
+	return s.loggedIn(c, http.StatusOK, u, t, inBody(in.Body.Session)), nil
 }
 
-// refreshToken takes the token from the body, which a client without cookies sends, or the cookie.
-func refreshToken(c echo.Context) (raw string, inBody bool, err error) {
-	var in struct {
-		RefreshToken string `json:"refresh_token"`
-	}
-	if err := httpapi.DecodeOptional(c, &in); err != nil {
-		return "", false, err
-	}
-	if in.RefreshToken != "" {
-		return in.RefreshToken, true, nil
-	}
-	return httpapi.RefreshCookie(c), false, nil
-}
-
-func (s *Service) handleRefresh(c echo.Context) error {
-	if err := s.cfg.API.CheckOrigin(c); err != nil {
-		return err
-	}
-	raw, inBody, err := refreshToken(c)
-	if err != nil {
-		return err
-	}
+// RefreshSession answers POST /v1/refresh.
+func (s *Service) RefreshSession(ctx context.Context, in api.RefreshSessionRequestObject) (api.RefreshSessionResponseObject, error) {
+	c := httpapi.Exchange(ctx)
+	raw, inBody := refreshToken(c, in.Body)
 	if raw == "" {
-		return apierr.New(apierr.Unauthenticated, "this needs a refresh token, as cookie or in the body")
+		return nil, apierr.New(apierr.Unauthenticated, "this needs a refresh token, as cookie or in the body")
 	}
-	t, err := s.refresh(c.Request().Context(), raw)
+	t, err := s.refresh(ctx, raw)
 	if err != nil {
 		if !inBody && apierr.CodeOf(err) == apierr.Unauthenticated {
 			s.cfg.API.ClearCookies(c) // they will never be good again
 		}
-		return err
+		return nil, err
 	}
-	return s.answer(c, http.StatusOK, nil, t, inBody)
+	return s.loggedIn(c, http.StatusOK, nil, t, inBody), nil
 }
 
-// handleLogout ends the session of the access token, or else of the refresh token: a page that comes
-// back after an hour can still log out. Cookies are cleared whatever they were worth.
-func (s *Service) handleLogout(c echo.Context) error {
-	if err := s.cfg.API.CheckOrigin(c); err != nil {
-		return err
-	}
-	raw, _, err := refreshToken(c)
-	if err != nil {
-		return err
-	}
+// LogOut answers POST /v1/logout. It ends the session of the access token, or else of the refresh token:
+// a page that comes back after an hour can still log out. Cookies are cleared whatever they were worth.
+func (s *Service) LogOut(ctx context.Context, in api.LogOutRequestObject) (api.LogOutResponseObject, error) {
+	c := httpapi.Exchange(ctx)
+	raw, _ := refreshToken(c, in.Body)
 	user, authErr := s.cfg.API.Authenticate(c)
 	owner, id := user.UserID, user.SessionID
 	if authErr != nil && raw != "" {
-		if owner, id, err = s.ownerOf(c.Request().Context(), raw); err != nil {
-			return err
+		var err error
+		if owner, id, err = s.ownerOf(ctx, raw); err != nil {
+			return nil, err
 		}
 	}
 	s.cfg.API.ClearCookies(c)
 	if id.IsZero() {
-		return authErr
+		return nil, authErr
 	}
-	if _, err := s.revoke(c.Request().Context(), owner, id); err != nil {
-		return err
+	if _, err := s.revoke(ctx, owner, id); err != nil {
+		return nil, err
 	}
-	return c.NoContent(http.StatusNoContent)
+	return api.LogOut204Response{}, nil
 }
 
-// sessionView is a session as its user sees it.
-type sessionView struct {
-	ID         chat.SessionID `json:"id"`
-	UserAgent  string         `json:"user_agent"`
-	Address    string         `json:"address"`
-	CreatedAt  chat.Time      `json:"created_at"`
-	LastUsedAt chat.Time      `json:"last_used_at"`
-	ExpiresAt  chat.Time      `json:"expires_at"`
-	Current    bool           `json:"current"`
-}
-
-func (s *Service) handleSessions(c echo.Context) error {
-	user := httpapi.UserOf(c)
-	rows, err := s.sessions(c.Request().Context(), user.UserID)
+// ListSessions answers GET /v1/sessions.
+func (s *Service) ListSessions(ctx context.Context, _ api.ListSessionsRequestObject) (api.ListSessionsResponseObject, error) {
+	user := httpapi.UserOf(ctx)
+	rows, err := s.sessions(ctx, user.UserID)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	page := httpapi.Page[sessionView]{Items: make([]sessionView, len(rows))}
+	page := api.ListSessions200JSONResponse{Items: make([]api.Session, len(rows))}
 	for i, r := range rows {
-		page.Items[i] = sessionView{
+		page.Items[i] = api.Session{
 			ID: r.ID, UserAgent: r.UserAgent, Address: r.Address, CreatedAt: chat.At(r.CreatedAt),
 			LastUsedAt: chat.At(r.LastUsedAt), ExpiresAt: chat.At(r.ExpiresAt), Current: r.ID == user.SessionID,
 		}
 	}
-	return c.JSON(http.StatusOK, page)
+	return page, nil
 }
 
-func (s *Service) handleRevoke(c echo.Context) error {
-	id, err := chat.ParseSessionID(c.Param("id"))
+// RevokeSession answers DELETE /v1/sessions/{id}.
+func (s *Service) RevokeSession(ctx context.Context, in api.RevokeSessionRequestObject) (api.RevokeSessionResponseObject, error) {
+	user := httpapi.UserOf(ctx)
+	found, err := s.revoke(ctx, user.UserID, in.ID)
 	if err != nil {
-		return apierr.Wrap(err, apierr.NotFound, "no such session")
-	}
-	user := httpapi.UserOf(c)
-	found, err := s.revoke(c.Request().Context(), user.UserID, id)
-	if err != nil {
-		return err
+		return nil, err
 	}
 	if !found {
-		return apierr.New(apierr.NotFound, "no such session")
+		return nil, apierr.New(apierr.NotFound, "no such session")
 	}
-	if id == user.SessionID {
-		s.cfg.API.ClearCookies(c)
+	if in.ID == user.SessionID {
+		s.cfg.API.ClearCookies(httpapi.Exchange(ctx))
 	}
-	return c.NoContent(http.StatusNoContent)
+	return api.RevokeSession204Response{}, nil
 }
 
-func (s *Service) handleMe(c echo.Context) error {
-	u, err := s.load(c.Request().Context(), httpapi.UserOf(c).UserID)
+// GetMe answers GET /v1/me.
+func (s *Service) GetMe(ctx context.Context, _ api.GetMeRequestObject) (api.GetMeResponseObject, error) {
+	u, err := s.load(ctx, httpapi.UserOf(ctx).UserID)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return c.JSON(http.StatusOK, u.me())
+	return api.GetMe200JSONResponse{MeAnswerJSONResponse: api.MeAnswerJSONResponse(u.me())}, nil
 }
 
-func (s *Service) handlePatchMe(c echo.Context) error {
-	var in patch
-	if err := httpapi.Decode(c, &in); err != nil {
-		return err
-	}
-	u, err := s.update(c.Request().Context(), httpapi.UserOf(c).UserID, in)
+// UpdateMe answers PATCH /v1/me.
+func (s *Service) UpdateMe(ctx context.Context, in api.UpdateMeRequestObject) (api.UpdateMeResponseObject, error) {
+	u, err := s.update(ctx, httpapi.UserOf(ctx).UserID, *in.Body)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return c.JSON(http.StatusOK, u.me())
+	return api.UpdateMe200JSONResponse{MeAnswerJSONResponse: api.MeAnswerJSONResponse(u.me())}, nil
 }
 
-// answer hands out a pair of tokens.
-func (s *Service) answer(c echo.Context, status int, u *user, t tokens, inBody bool) error {
-	out := loginAnswer{AccessToken: t.access, ExpiresIn: max(0, int(time.Until(t.expires).Round(time.Second).Seconds()))}
+// ChangePassword answers POST /v1/me/password.
+func (s *Service) ChangePassword(ctx context.Context, in api.ChangePasswordRequestObject) (api.ChangePasswordResponseObject, error) {
+	if err := s.changePassword(ctx, httpapi.UserOf(ctx), in.Body.Password, in.Body.NewPassword); err != nil {
+		return nil, err
+	}
+	return api.ChangePassword204Response{}, nil
+}
+
+// DeleteMe answers DELETE /v1/me.
+func (s *Service) DeleteMe(ctx context.Context, in api.DeleteMeRequestObject) (api.DeleteMeResponseObject, error) {
+	if err := s.delete(ctx, httpapi.UserOf(ctx), in.Body.Password); err != nil {
+		return nil, err
+	}
+	s.cfg.API.ClearCookies(httpapi.Exchange(ctx))
+	return api.DeleteMe204Response{}, nil
+}
+
+// inBody says whether the tokens go into the body rather than into cookies.
+func inBody(mode *api.SessionMode) bool { return mode != nil && *mode == api.SessionModeBearer }
+
+// refreshToken takes the token from the body, which a client without cookies sends, or the cookie.
+func refreshToken(c echo.Context, body *api.RefreshToken) (raw string, inBody bool) {
+	if body != nil && body.RefreshToken != nil && *body.RefreshToken != "" {
+		return *body.RefreshToken, true
+	}
+	return httpapi.RefreshCookie(c), false
+}
+
+// loggedIn hands out a pair of tokens. It is written by hand because the answers that are generated can
+// hold one Set-Cookie alone.
+type loggedIn struct {
+	status int
+	body   api.LoggedIn
+}
+
+func (s *Service) loggedIn(c echo.Context, status int, u *user, t tokens, inBody bool) loggedIn {
+	out := api.LoggedIn{AccessToken: t.access, ExpiresIn: max(0, int(time.Until(t.expires).Round(time.Second).Seconds()))}
 	if u != nil {
-		me := u.me()
-		out.User = &me
+		out.User = new(u.me())
 	}
-	if inBody {
-		out.RefreshToken = t.refresh
+	if inBody { // scripts of a page must not see it
+		out.RefreshToken = &t.refresh
 	} else {
 		s.cfg.API.SetCookies(c, t.access, out.ExpiresIn, t.refresh, int(s.cfg.RefreshTTL.Seconds()))
 	}
-	return c.JSON(status, out)
+	return loggedIn{status, out}
 }
+
+func (l loggedIn) write(w http.ResponseWriter) error {
+	b, err := json.Marshal(l.body)
+	if err != nil {
+		return fmt.Errorf("encode the tokens: %w", err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(l.status)
+	_, err = w.Write(b)
+	return err
+}
+
+// VisitSignUpResponse writes the answer.
+func (l loggedIn) VisitSignUpResponse(w http.ResponseWriter) error { return l.write(w) }
+
+// VisitLogInResponse writes the answer.
+func (l loggedIn) VisitLogInResponse(w http.ResponseWriter) error { return l.write(w) }
+
+// VisitRefreshSessionResponse writes the answer.
+func (l loggedIn) VisitRefreshSessionResponse(w http.ResponseWriter) error { return l.write(w) }
 
 const maxUserAgentChars = 200
 

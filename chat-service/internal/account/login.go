@@ -19,34 +19,52 @@ func (s *Service) login(ctx context.Context, name, pass string, d device) (*user
 	if err := s.cfg.Limits.address(ctx, d.address); err != nil {
 		return nil, tokens{}, err
 	}
+	// Twice, because the hash may be renewed by another login of the same user between the two steps.
+	for range 2 {
+		u, err := s.know(ctx, name, pass)
+		if err != nil {
+			return nil, tokens{}, err
+		}
+		var t tokens
+		err = s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+			if err := hold(ctx, tx, u, "share"); err != nil {
+				return err
+			}
+			t, err = s.begin(ctx, tx, u, d)
+			return err
+		})
+		switch {
+		case err == nil:
+			return u, t, nil
+		case !errors.Is(err, errMoved):
+			return nil, tokens{}, fmt.Errorf("log in: %w", err)
+		}
+	}
+	return nil, tokens{}, apierr.New(apierr.Unavailable, "the account is being changed, please try again")
+}
+
+// know returns the user of a name whose password is pass.
+func (s *Service) know(ctx context.Context, name, pass string) (*user, error) {
 	u, err := s.find(ctx, name)
 	if err != nil {
-		return nil, tokens{}, err
+		return nil, err
 	}
 	account := nobody(name)
 	if u != nil {
 		account = u.ID.String() // one count for both of its names
 	}
 	if err := s.cfg.Limits.account(ctx, account); err != nil {
-		return nil, tokens{}, err
+		return nil, err
 	}
 	outdated, err := s.verify(ctx, u, pass)
 	if err != nil {
-		return nil, tokens{}, err
+		return nil, err
 	}
 	s.cfg.Limits.forgive(ctx, account)
 	if outdated {
 		s.renewHash(ctx, u, pass)
 	}
-	var t tokens
-	err = s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		t, err = s.begin(ctx, tx, u, d)
-		return err
-	})
-	if err != nil {
-		return nil, tokens{}, fmt.Errorf("log in: %w", err)
-	}
-	return u, t, nil
+	return u, nil
 }
 
 // verify answers InvalidCredentials unless pass is the password of u, who may be nil.
@@ -91,10 +109,10 @@ func (s *Service) find(ctx context.Context, name string) (*user, error) {
 func (s *Service) renewHash(ctx context.Context, u *user, pass string) {
 	hash, err := s.cfg.Hasher.Hash(ctx, pass)
 	if err == nil {
-		_, err = s.cfg.DB.NewUpdate().Model((*user)(nil)).Set("password_hash = ?", hash).
-			Where("id = ? and password_hash = ?", u.ID, u.PasswordHash).Exec(ctx)
+		_, err = s.cfg.DB.NewUpdate().Model(u).Set("password_hash = ?", hash).
+			Where("id = ? and password_hash = ?", u.ID, u.PasswordHash).Returning("password_hash").Exec(ctx)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, sql.ErrNoRows) { // another login of theirs may have done it
 		s.cfg.Logger.WarnContext(ctx, "password hash not renewed", "user_id", u.ID.String(), "err", err)
 	}
 }

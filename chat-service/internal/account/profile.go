@@ -9,12 +9,8 @@ import (
 
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
-)
 
-const (
-	maxDisplayNameChars = 80
-	maxBioChars         = 500
-	maxAvatarURLChars   = 500
+	"parley.chat/chat-service/internal/api"
 )
 
 func (s *Service) load(ctx context.Context, id chat.UserID) (*user, error) {
@@ -29,14 +25,8 @@ func (s *Service) load(ctx context.Context, id chat.UserID) (*user, error) {
 	return u, nil
 }
 
-// patch is a change of a profile; a nil field stays as it is.
-type patch struct {
-	DisplayName *string `json:"display_name"`
-	Bio         *string `json:"bio"`
-	AvatarURL   *string `json:"avatar_url"`
-}
-
-func (p patch) check() error {
+// checkProfile finds what the document cannot say of a change. What a nil field is of stays as it is.
+func checkProfile(p *api.ProfileChange) error {
 	var fields []apierr.Field
 	check := func(field string, text *string, rule func(string) error) {
 		if text == nil {
@@ -46,25 +36,22 @@ func (p patch) check() error {
 			fields = append(fields, apierr.Field{Field: field, Message: err.Error()})
 		}
 	}
-	check("display_name", p.DisplayName, func(t string) error { return chat.CheckLine(t, maxDisplayNameChars) })
 	check("bio", p.Bio, checkBio)
 	check("avatar_url", p.AvatarURL, checkAvatarURL)
 	return invalid(fields)
 }
 
+// checkBio refuses one of blanks alone.
 func checkBio(bio string) error {
 	if bio == "" {
 		return nil
-	}
-	if n := len([]rune(bio)); n > maxBioChars {
-		return fmt.Errorf("has %d characters, at most %d", n, maxBioChars)
 	}
 	return chat.CheckBody(bio, 0)
 }
 
 func checkAvatarURL(address string) error {
-	if err := chat.CheckLine(address, maxAvatarURLChars); err != nil || address == "" {
-		return err
+	if address == "" {
+		return nil
 	}
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
@@ -73,8 +60,8 @@ func checkAvatarURL(address string) error {
 	return nil
 }
 
-func (s *Service) update(ctx context.Context, id chat.UserID, p patch) (*user, error) {
-	if err := p.check(); err != nil {
+func (s *Service) update(ctx context.Context, id chat.UserID, p api.ProfileChange) (*user, error) {
+	if err := checkProfile(&p); err != nil {
 		return nil, err
 	}
 	q := s.cfg.DB.NewUpdate().Model((*user)(nil)).Set("updated_at = now()").Where("id = ? and deleted_at is null", id)

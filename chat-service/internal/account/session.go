@@ -193,12 +193,7 @@ func (s *Service) revoke(ctx context.Context, owner chat.UserID, id chat.Session
 	if !found {
 		return false, nil
 	}
-	s.cfg.Poke()
-	soon, cancel := context.WithTimeout(ctx, redisPatience)
-	defer cancel()
-	if err := s.cfg.Revoked.Set(soon, owner, id); err != nil {
-		s.cfg.Logger.WarnContext(ctx, "revocation takes effect when Redis is back", "session_id", id.String(), "err", err)
-	}
+	s.tellEnded(ctx, owner, []chat.SessionID{id})
 	return true, nil
 }
 

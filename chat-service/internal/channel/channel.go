@@ -19,12 +19,11 @@ import (
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 
-	"parley.chat/chat-service/internal/httpapi"
+	"parley.chat/chat-service/internal/unstored"
 )
 
 // Config configures a Service. Every field but Logger is required.
 type Config struct {
-	API    *httpapi.API
 	DB     *bun.DB
 	Log    *eventlog.Log
 	Poke   func()       // wakes the outbox's relay
@@ -37,17 +36,15 @@ const redisPatience = time.Second
 // Service is the feature. It is safe for concurrent use.
 type Service struct{ cfg Config }
 
-// New checks cfg and registers the endpoints.
+// New checks cfg.
 func New(cfg Config) (*Service, error) {
-	if cfg.API == nil || cfg.DB == nil || cfg.Log == nil || cfg.Poke == nil {
+	if cfg.DB == nil || cfg.Log == nil || cfg.Poke == nil {
 		return nil, errors.New("channel: a required field of Config is missing")
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	s := &Service{cfg: cfg}
-	s.register()
-	return s, nil
+	return &Service{cfg: cfg}, nil
 }
 
 // row is a row of channels.
@@ -58,7 +55,7 @@ type row struct {
 	Kind        chat.ChannelKind `bun:"kind"`
 	Name        string           `bun:"name"`
 	Description string           `bun:"description"`
-	GroupID     *string          `bun:"group_id,type:uuid"`
+	GroupID     *chat.GroupID    `bun:"group_id,type:uuid"`
 	CreatedBy   *chat.UserID     `bun:"created_by,type:uuid"`
 	CreatedAt   time.Time        `bun:"created_at"`
 }
@@ -77,24 +74,33 @@ type member struct {
 // Standing is how a user stands to a channel.
 type Standing struct {
 	Kind    chat.ChannelKind `bun:"kind"`
-	Role    chat.Role        `bun:"role"`     // "" for one who is not a member
-	Grouped bool             `bun:"grouped"`  // the channel belongs to a group
-	InGroup bool             `bun:"in_group"` // of which the user is a member
+	Role    chat.Role        `bun:"role"`               // "" for one who is not a member
+	GroupID *chat.GroupID    `bun:"group_id,type:uuid"` // nil: the channel belongs to no group
+	InGroup bool             `bun:"in_group"`           // the user is a member of the channel's group
 }
 
 // Member reports whether the user is a member.
 func (s Standing) Member() bool { return s.Role != "" }
 
-// MayJoin reports whether the user may come in without being asked.
+// MayJoin reports whether the user may come in without being asked. A group's channel is open to the
+// group alone.
 func (s Standing) MayJoin() bool {
-	if s.Grouped {
-		return s.InGroup && s.Kind != chat.Direct
-	}
-	return s.Kind.OpenToAll()
+	return s.Kind.OpenToAll() && (s.GroupID == nil || s.InGroup)
 }
 
 // Hidden reports whether the user must not learn that the channel exists.
 func (s Standing) Hidden() bool { return !s.Member() && !s.MayJoin() }
+
+// Allow returns an error unless the user may do act in the channel.
+func (s Standing) Allow(act chat.Act) error {
+	if s.Role.MayIn(s.Kind, act) {
+		return nil
+	}
+	if s.Kind == chat.Direct {
+		return apierr.New(apierr.Forbidden, "a direct channel has its two members and nothing to change")
+	}
+	return apierr.New(apierr.Forbidden, "your role in this channel (%s) does not allow that", s.Role)
+}
 
 // errNoChannel is the one answer for what is not there and for what must stay hidden.
 func errNoChannel() error { return apierr.New(apierr.NotFound, "no such channel") }
@@ -112,10 +118,33 @@ func Admit(ctx context.Context, db bun.IDB, channel chat.ChannelID, user chat.Us
 	return st, nil
 }
 
+// AdmitReader is Admit for who goes on to read the channel's log: with the watermark of its partition,
+// which is to be read before the tail, and so at the price of nothing.
+func AdmitReader(ctx context.Context, db bun.IDB, log *eventlog.Log, channel chat.ChannelID, user chat.UserID) (unstored.Mark, error) {
+	var found []struct {
+		Role chat.Role `bun:"role"`
+		unstored.Mark
+	}
+	err := db.NewRaw(`select m.role, coalesce(w.entry_ms, 0) as entry_ms, coalesce(w.entry_seq, 0) as entry_seq
+		from channels c join channel_members m on m.channel_id = c.id and m.user_id = ?
+		left join sync_watermarks w on w.partition = ?
+		where c.id = ? and c.deleted_at is null`, user, log.Partition(channel.UUID), channel).Scan(ctx, &found)
+	if err != nil {
+		return unstored.Mark{}, fmt.Errorf("find user %s in channel %s: %w", user, channel, err)
+	}
+	if len(found) > 0 && found[0].Role.May(chat.Read) {
+		return found[0].Mark, nil
+	}
+	if _, err := Admit(ctx, db, channel, user); err != nil { // says why
+		return unstored.Mark{}, err
+	}
+	return unstored.MarkOf(ctx, db, log.Partition(channel.UUID)) // came in just now
+}
+
 // standing returns how user stands to a channel that is not hidden from them.
 func standing(ctx context.Context, db bun.IDB, channel chat.ChannelID, user chat.UserID) (Standing, error) {
 	var st Standing
-	err := db.NewRaw(`select c.kind, coalesce(m.role, '') as role, c.group_id is not null as grouped, g.user_id is not null as in_group
+	err := db.NewRaw(`select c.kind, coalesce(m.role, '') as role, c.group_id, g.user_id is not null as in_group
 		from channels c
 		left join channel_members m on m.channel_id = c.id and m.user_id = ?
 		left join group_members g on g.group_id = c.group_id and g.user_id = ?

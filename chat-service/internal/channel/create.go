@@ -2,12 +2,12 @@ package channel
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/uptrace/bun"
 
@@ -15,58 +15,38 @@ import (
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 
+	"parley.chat/chat-service/internal/api"
 	"parley.chat/chat-service/internal/outbox"
 )
 
-// creation is the request for a channel.
-type creation struct {
-	Name        string  `json:"name"`
-	Kind        string  `json:"kind"`
-	Description string  `json:"description"`
-	GroupID     *string `json:"group_id"`
-}
-
-func (in *creation) check() error {
-	var fields []apierr.Field
-	wrong := func(field, message string) {
-		fields = append(fields, apierr.Field{Field: field, Message: message})
-	}
-	in.Name, in.Description = strings.TrimSpace(in.Name), strings.TrimSpace(in.Description)
+// check finds what the document cannot say: that a name is not blank.
+func check(in *api.ChannelCreation) error {
+	in.Name = strings.TrimSpace(in.Name)
 	if in.Name == "" {
-		wrong("name", "is required")
-	} else if err := chat.CheckLine(in.Name, chat.MaxChannelNameChars); err != nil {
-		wrong("name", err.Error())
+		return apierr.Invalid("name", "must not be blank")
 	}
-	switch kind := chat.ChannelKind(in.Kind); {
-	case kind == chat.Direct:
-		wrong("kind", "must not be direct: a direct channel is opened by writing to its other user")
-	case !kind.Valid():
-		wrong("kind", "must be public, unlisted or private")
-	}
-	if err := chat.CheckLine(in.Description, chat.MaxDescriptionChars); err != nil {
-		wrong("description", err.Error())
-	}
-	if in.GroupID != nil {
-		if id, err := uuid.Parse(*in.GroupID); err != nil || len(*in.GroupID) != 36 || id == uuid.Nil {
-			wrong("group_id", "is not an id")
-		}
-	}
-	if len(fields) > 0 {
-		return &apierr.Error{Code: apierr.InvalidRequest, Message: fields[0].Field + " " + fields[0].Message, Fields: fields}
+	if in.Description != nil {
+		*in.Description = strings.TrimSpace(*in.Description)
 	}
 	return nil
 }
 
 // create makes a channel with its creator as owner.
-func (s *Service) create(ctx context.Context, by token.Claims, in creation) (Summary, error) {
-	if err := in.check(); err != nil {
-		return Summary{}, err
+func (s *Service) create(ctx context.Context, by token.Claims, in api.ChannelCreation) (api.Channel, error) {
+	if err := check(&in); err != nil {
+		return api.Channel{}, err
 	}
 	c := row{
-		ID: chat.NewChannelID(), Kind: chat.ChannelKind(in.Kind), Name: in.Name, Description: in.Description,
+		ID: chat.NewChannelID(), Kind: in.Kind, Name: in.Name,
 		GroupID: in.GroupID, CreatedBy: &by.UserID, CreatedAt: time.Now(),
 	}
+	if in.Description != nil {
+		c.Description = *in.Description
+	}
 	err := s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		if _, err := LockSelf(ctx, tx, by.UserID); err != nil {
+			return err
+		}
 		if in.GroupID != nil {
 			if err := mayAddToGroup(ctx, tx, *in.GroupID, by.UserID); err != nil {
 				return err
@@ -83,25 +63,43 @@ func (s *Service) create(ctx context.Context, by token.Claims, in creation) (Sum
 		return outbox.Add(ctx, tx, outbox.Membership(outbox.MemberJoined, c.ID, by.UserID, by.UserID, by.Username))
 	})
 	if err != nil {
-		return Summary{}, fmt.Errorf("create channel: %w", err)
+		return api.Channel{}, fmt.Errorf("create channel: %w", err)
 	}
 	s.cfg.Poke()
 	sum := summaryOf(&c)
-	sum.Role, sum.MemberCount = chat.Owner, 1
+	sum.Role, sum.MemberCount = new(chat.Owner), 1
 	return sum, nil
 }
 
-func mayAddToGroup(ctx context.Context, tx bun.Tx, group string, user chat.UserID) error {
+// mayAddToGroup locks the group and then the user's membership of it: neither goes while a channel comes.
+func mayAddToGroup(ctx context.Context, tx bun.Tx, group chat.GroupID, user chat.UserID) error {
+	var one int
 	var role chat.Role
-	err := tx.NewRaw(`select coalesce((select m.role from group_members m join groups g on g.id = m.group_id
-		where m.group_id = ? and m.user_id = ? and g.deleted_at is null), '')`, group, user).Scan(ctx, &role)
+	err := tx.NewRaw("select 1 from groups where id = ? and deleted_at is null for share", group).Scan(ctx, &one)
+	if err == nil {
+		err = tx.NewRaw("select role from group_members where group_id = ? and user_id = ? for share", group, user).Scan(ctx, &role)
+	}
 	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return apierr.New(apierr.NotFound, "no such group")
 	case err != nil:
 		return fmt.Errorf("find group: %w", err)
-	case role == "":
-		return apierr.New(apierr.NotFound, "no such group")
-	case role != chat.Owner && role != chat.Admin:
+	case !role.May(chat.Extend):
 		return apierr.New(apierr.Forbidden, "only owners and admins of a group add channels to it")
+	}
+	return nil
+}
+
+// inGroup returns an error unless the user is a member of the group.
+func (s *Service) inGroup(ctx context.Context, group chat.GroupID, user chat.UserID) error {
+	var in bool
+	err := s.cfg.DB.NewRaw(`select exists (select from group_members m join groups g on g.id = m.group_id
+		where m.group_id = ? and m.user_id = ? and g.deleted_at is null)`, group, user).Scan(ctx, &in)
+	if err != nil {
+		return fmt.Errorf("find group: %w", err)
+	}
+	if !in {
+		return apierr.New(apierr.NotFound, "no such group")
 	}
 	return nil
 }

@@ -1,107 +1,193 @@
 package channel
 
 import (
-	"net/http"
+	"context"
 
-	"github.com/labstack/echo/v4"
-
-	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 
+	"parley.chat/chat-service/internal/api"
 	"parley.chat/chat-service/internal/httpapi"
 )
 
-func (s *Service) register() {
-	api := s.cfg.API
-	api.Private(http.MethodPost, "/v1/channels", s.handleCreate)
-	api.Private(http.MethodGet, "/v1/channels", s.handleList)
-	api.Private(http.MethodGet, "/v1/channels/:id", s.handleGet)
-	api.Private(http.MethodPost, "/v1/channels/:id/join", s.handleJoin)
-	api.Private(http.MethodPost, "/v1/channels/:id/leave", s.handleLeave)
-}
-
-func (s *Service) handleCreate(c echo.Context) error {
-	var in creation
-	if err := httpapi.Decode(c, &in); err != nil {
-		return err
-	}
-	sum, err := s.create(c.Request().Context(), httpapi.UserOf(c), in)
+// CreateChannel answers POST /v1/channels.
+func (s *Service) CreateChannel(ctx context.Context, in api.CreateChannelRequestObject) (api.CreateChannelResponseObject, error) {
+	sum, err := s.create(ctx, httpapi.UserOf(ctx), *in.Body)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	c.Response().Header().Set("Location", "/v1/channels/"+sum.ID.String())
-	return c.JSON(http.StatusCreated, sum)
+	return api.CreateChannel201JSONResponse{ChannelMadeAnswerJSONResponse: Made(sum)}, nil
 }
 
-func (s *Service) handleList(c echo.Context) error {
-	l := listing{user: httpapi.UserOf(c).UserID}
-	var err error
-	if l.mine, err = httpapi.Flag(c, "mine"); err != nil {
-		return err
+// Made answers with a new channel.
+func Made(c api.Channel) api.ChannelMadeAnswerJSONResponse {
+	return api.ChannelMadeAnswerJSONResponse{
+		Body: c, Headers: api.ChannelMadeAnswerResponseHeaders{Location: "/v1/channels/" + c.ID.String()},
 	}
-	if l.query, err = httpapi.Text(c, "query", chat.MaxChannelNameChars); err != nil {
-		return err
+}
+
+// ListChannels answers GET /v1/channels.
+func (s *Service) ListChannels(ctx context.Context, in api.ListChannelsRequestObject) (api.ListChannelsResponseObject, error) {
+	l := listing{user: httpapi.UserOf(ctx).UserID, limit: httpapi.Limit(in.Params.Limit)}
+	l.mine = in.Params.Mine != nil && *in.Params.Mine
+	if in.Params.Query != nil {
+		l.query = *in.Params.Query
 	}
-	if l.limit, err = httpapi.Limit(c); err != nil {
-		return err
+	page, err := s.page(ctx, l, in.Params.Cursor)
+	if err != nil {
+		return nil, err
 	}
+	return api.ListChannels200JSONResponse{ChannelsAnswerJSONResponse: api.ChannelsAnswerJSONResponse(page)}, nil
+}
+
+// page lists channels from where a cursor says.
+func (s *Service) page(ctx context.Context, l listing, cursor *string) (page api.ChannelPage, err error) {
 	var after position
-	given, err := httpapi.DecodeCursor(c, &after)
+	given, err := httpapi.DecodeCursor(cursor, &after)
 	if err != nil {
-		return err
+		return page, err
 	}
 	if given {
-		if err := chat.CheckLine(after.Name, 4*chat.MaxChannelNameChars); err != nil {
-			return apierr.Invalid("cursor", "is not one that we have given out")
+		if chat.CheckLine(after.Name, 4*chat.MaxChannelNameChars) != nil {
+			return page, httpapi.ErrCursor()
 		}
 		l.after = &after
 	}
-	sums, next, err := s.list(c.Request().Context(), l)
-	if err != nil {
-		return err
+	var next *position
+	if page.Items, next, err = s.list(ctx, l); err != nil {
+		return page, err
 	}
-	page := httpapi.Page[Summary]{Items: sums}
 	if next != nil {
 		page.NextCursor = httpapi.Cursor(next)
 	}
-	return c.JSON(http.StatusOK, page)
+	return page, nil
 }
 
-func (s *Service) handleGet(c echo.Context) error {
-	id, err := httpapi.ChannelID(c)
+// GetChannel answers GET /v1/channels/{id}.
+func (s *Service) GetChannel(ctx context.Context, in api.GetChannelRequestObject) (api.GetChannelResponseObject, error) {
+	sum, err := s.get(ctx, in.ID, httpapi.UserOf(ctx).UserID)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return s.answer(c, id)
+	return api.GetChannel200JSONResponse{ChannelAnswerJSONResponse: api.ChannelAnswerJSONResponse(sum)}, nil
 }
 
-// answer answers with a channel of the user's.
-func (s *Service) answer(c echo.Context, id chat.ChannelID) error {
-	sum, err := s.get(c.Request().Context(), id, httpapi.UserOf(c).UserID)
-	if err != nil {
-		return err
+// JoinChannel answers POST /v1/channels/{id}/join.
+func (s *Service) JoinChannel(ctx context.Context, in api.JoinChannelRequestObject) (api.JoinChannelResponseObject, error) {
+	user := httpapi.UserOf(ctx)
+	if err := s.join(ctx, in.ID, user); err != nil {
+		return nil, err
 	}
-	return c.JSON(http.StatusOK, sum)
+	sum, err := s.get(ctx, in.ID, user.UserID)
+	if err != nil {
+		return nil, err
+	}
+	return api.JoinChannel200JSONResponse{ChannelAnswerJSONResponse: api.ChannelAnswerJSONResponse(sum)}, nil
 }
 
-func (s *Service) handleJoin(c echo.Context) error {
-	id, err := httpapi.ChannelID(c)
-	if err != nil {
-		return err
+// LeaveChannel answers POST /v1/channels/{id}/leave.
+func (s *Service) LeaveChannel(ctx context.Context, in api.LeaveChannelRequestObject) (api.LeaveChannelResponseObject, error) {
+	if err := s.leave(ctx, in.ID, httpapi.UserOf(ctx)); err != nil {
+		return nil, err
 	}
-	if err := s.join(c.Request().Context(), id, httpapi.UserOf(c)); err != nil {
-		return err
-	}
-	return s.answer(c, id)
+	return api.LeaveChannel204Response{}, nil
 }
 
-func (s *Service) handleLeave(c echo.Context) error {
-	id, err := httpapi.ChannelID(c)
+// UpdateChannel answers PATCH /v1/channels/{id}.
+func (s *Service) UpdateChannel(ctx context.Context, in api.UpdateChannelRequestObject) (api.UpdateChannelResponseObject, error) {
+	user := httpapi.UserOf(ctx)
+	if err := s.update(ctx, in.ID, user, *in.Body); err != nil {
+		return nil, err
+	}
+	sum, err := s.get(ctx, in.ID, user.UserID)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := s.leave(c.Request().Context(), id, httpapi.UserOf(c)); err != nil {
-		return err
+	return api.UpdateChannel200JSONResponse{ChannelAnswerJSONResponse: api.ChannelAnswerJSONResponse(sum)}, nil
+}
+
+// DeleteChannel answers DELETE /v1/channels/{id}.
+func (s *Service) DeleteChannel(ctx context.Context, in api.DeleteChannelRequestObject) (api.DeleteChannelResponseObject, error) {
+	if err := s.close(ctx, in.ID, httpapi.UserOf(ctx)); err != nil {
+		return nil, err
 	}
-	return c.NoContent(http.StatusNoContent)
+	return api.DeleteChannel204Response{}, nil
+}
+
+// memberPosition is where a list of members goes on.
+type memberPosition struct {
+	ID chat.UserID `json:"i"`
+}
+
+// ListMembers answers GET /v1/channels/{id}/members.
+func (s *Service) ListMembers(ctx context.Context, in api.ListMembersRequestObject) (api.ListMembersResponseObject, error) {
+	if _, err := Admit(ctx, s.cfg.DB, in.ID, httpapi.UserOf(ctx).UserID); err != nil {
+		return nil, err
+	}
+	var after memberPosition
+	if _, err := httpapi.DecodeCursor(in.Params.Cursor, &after); err != nil {
+		return nil, err
+	}
+	members, next, err := s.members(ctx, in.ID, after.ID, httpapi.Limit(in.Params.Limit))
+	if err != nil {
+		return nil, err
+	}
+	page := api.MemberPage{Items: members}
+	if next != nil {
+		page.NextCursor = httpapi.Cursor(memberPosition{*next})
+	}
+	return api.ListMembers200JSONResponse(page), nil
+}
+
+// AddMember answers POST /v1/channels/{id}/members.
+func (s *Service) AddMember(ctx context.Context, in api.AddMemberRequestObject) (api.AddMemberResponseObject, error) {
+	role := chat.Member
+	if in.Body.Role != nil {
+		role = *in.Body.Role
+	}
+	m, err := s.add(ctx, in.ID, httpapi.UserOf(ctx), in.Body.UserID, role)
+	if err != nil {
+		return nil, err
+	}
+	return api.AddMember200JSONResponse(m), nil
+}
+
+// UpdateMember answers PATCH /v1/channels/{id}/members/{user_id}.
+func (s *Service) UpdateMember(ctx context.Context, in api.UpdateMemberRequestObject) (api.UpdateMemberResponseObject, error) {
+	m, err := s.setRole(ctx, in.ID, httpapi.UserOf(ctx), in.UserID, in.Body.Role)
+	if err != nil {
+		return nil, err
+	}
+	return api.UpdateMember200JSONResponse(m), nil
+}
+
+// RemoveMember answers DELETE /v1/channels/{id}/members/{user_id}.
+func (s *Service) RemoveMember(ctx context.Context, in api.RemoveMemberRequestObject) (api.RemoveMemberResponseObject, error) {
+	if err := s.remove(ctx, in.ID, httpapi.UserOf(ctx), in.UserID); err != nil {
+		return nil, err
+	}
+	return api.RemoveMember204Response{}, nil
+}
+
+// ListGroupChannels answers GET /v1/groups/{id}/channels.
+func (s *Service) ListGroupChannels(ctx context.Context, in api.ListGroupChannelsRequestObject) (api.ListGroupChannelsResponseObject, error) {
+	user := httpapi.UserOf(ctx).UserID
+	if err := s.inGroup(ctx, in.ID, user); err != nil {
+		return nil, err
+	}
+	page, err := s.page(ctx, listing{user: user, group: &in.ID, limit: httpapi.Limit(in.Params.Limit)}, in.Params.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	return api.ListGroupChannels200JSONResponse{ChannelsAnswerJSONResponse: api.ChannelsAnswerJSONResponse(page)}, nil
+}
+
+// CreateGroupChannel answers POST /v1/groups/{id}/channels.
+func (s *Service) CreateGroupChannel(ctx context.Context, in api.CreateGroupChannelRequestObject) (api.CreateGroupChannelResponseObject, error) {
+	made, err := s.create(ctx, httpapi.UserOf(ctx), api.ChannelCreation{
+		Name: in.Body.Name, Kind: in.Body.Kind, Description: in.Body.Description, GroupID: &in.ID,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return api.CreateGroupChannel201JSONResponse{ChannelMadeAnswerJSONResponse: Made(made)}, nil
 }

@@ -1,57 +1,15 @@
 package history
 
 import (
+	"context"
 	"math"
-	"net/http"
-
-	"github.com/labstack/echo/v4"
 
 	"parley.chat/shared-contracts/apierr"
-	"parley.chat/shared-contracts/chat"
-	"parley.chat/shared-contracts/frame"
 
+	"parley.chat/chat-service/internal/api"
 	"parley.chat/chat-service/internal/channel"
 	"parley.chat/chat-service/internal/httpapi"
 )
-
-func (s *Service) register() {
-	s.cfg.API.Private(http.MethodGet, "/v1/channels/:id/messages", s.handleMessages)
-}
-
-// Message is a message as history shows it.
-type Message struct {
-	ID         chat.EventID   `json:"id"`
-	ChannelID  chat.ChannelID `json:"channel_id"`
-	Seq        int64          `json:"seq"`
-	ClientID   *chat.ClientID `json:"client_id"`
-	SenderID   chat.UserID    `json:"sender_id"`
-	SenderName string         `json:"sender_name"`
-	Body       string         `json:"body"`
-	ReplyTo    *chat.EventID  `json:"reply_to"`
-	Mentions   []chat.UserID  `json:"mentions"`
-	SentAt     chat.Time      `json:"sent_at"`
-	EditedAt   *chat.Time     `json:"edited_at"`
-	DeletedAt  *chat.Time     `json:"deleted_at"`
-	Reactions  []Reaction     `json:"reactions"`
-}
-
-// Reaction is one emoji on a message, and who chose it.
-type Reaction struct {
-	Emoji   string        `json:"emoji"`
-	Count   int           `json:"count"`
-	UserIDs []chat.UserID `json:"user_ids"`
-}
-
-func messageOf(e *frame.Event) Message {
-	m := Message{
-		ID: e.ID, ChannelID: e.ChannelID, Seq: e.Seq, ClientID: e.ClientID, SenderID: e.SenderID, SenderName: e.SenderName,
-		Body: e.Body, ReplyTo: e.ReplyTo, Mentions: e.Mentions, SentAt: e.SentAt, Reactions: []Reaction{},
-	}
-	if m.Mentions == nil {
-		m.Mentions = []chat.UserID{}
-	}
-	return m
-}
 
 // position is where a list goes on, in the direction in which it began.
 type position struct {
@@ -65,48 +23,67 @@ type request struct {
 	limit                 int
 }
 
-func (s *Service) handleMessages(c echo.Context) error {
-	id, err := httpapi.ChannelID(c)
+// ListMessages answers GET /v1/channels/{id}/messages.
+func (s *Service) ListMessages(ctx context.Context, in api.ListMessagesRequestObject) (api.ListMessagesResponseObject, error) {
+	mark, err := channel.AdmitReader(ctx, s.cfg.DB, s.cfg.Log, in.ID, httpapi.UserOf(ctx).UserID)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	ctx := c.Request().Context()
-	if _, err := channel.Admit(ctx, s.cfg.DB, id, httpapi.UserOf(c).UserID); err != nil {
-		return err
-	}
-	in, err := readRequest(c)
+	asked, err := requestOf(&in.Params)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	events, next, err := s.answer(c, id, in)
+	messages, next, err := s.answer(ctx, place{in.ID, mark}, asked)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	page := httpapi.Page[Message]{Items: make([]Message, len(events))}
-	for i := range events {
-		page.Items[i] = messageOf(&events[i])
-	}
+	page := api.ListMessages200JSONResponse{Items: messages}
 	if next != nil {
 		page.NextCursor = httpapi.Cursor(next)
 	}
-	return c.JSON(http.StatusOK, page)
+	return page, nil
 }
 
-func readRequest(c echo.Context) (in request, err error) {
-	if in.limit, err = httpapi.Limit(c); err != nil {
-		return in, err
+// ListEvents answers GET /v1/channels/{id}/events.
+func (s *Service) ListEvents(ctx context.Context, in api.ListEventsRequestObject) (api.ListEventsResponseObject, error) {
+	mark, err := channel.AdmitReader(ctx, s.cfg.DB, s.cfg.Log, in.ID, httpapi.UserOf(ctx).UserID)
+	if err != nil {
+		return nil, err
 	}
 	var pos position
-	given, err := httpapi.DecodeCursor(c, &pos)
+	given, err := httpapi.DecodeCursor(in.Params.Cursor, &pos)
+	switch {
+	case err != nil:
+		return nil, err
+	case given && (pos.After <= 0 || in.Params.AfterSeq != nil):
+		return nil, httpapi.ErrCursor()
+	case in.Params.AfterSeq != nil:
+		pos.After = *in.Params.AfterSeq
+	}
+	events, more, err := s.log(ctx, place{in.ID, mark}, pos.After, httpapi.Limit(in.Params.Limit))
+	if err != nil {
+		return nil, err
+	}
+	var page api.ListEvents200JSONResponse
+	if page.Items, err = framesOf(events); err != nil {
+		return nil, err
+	}
+	if more {
+		page.NextCursor = httpapi.Cursor(position{After: events[len(events)-1].Seq})
+	}
+	return page, nil
+}
+
+func requestOf(p *api.ListMessagesParams) (request, error) {
+	in := request{before: p.BeforeSeq, after: p.AfterSeq, around: p.Around, limit: httpapi.Limit(p.Limit)}
+	var pos position
+	given, err := httpapi.DecodeCursor(p.Cursor, &pos)
 	if err != nil {
 		return in, err
 	}
 	said := 0
-	for name, into := range map[string]**int64{"before_seq": &in.before, "after_seq": &in.after, "around": &in.around} {
-		if *into, err = httpapi.Number(c, name); err != nil {
-			return in, err
-		}
-		if *into != nil {
+	for _, seq := range []*int64{in.before, in.after, in.around} {
+		if seq != nil {
 			said++
 		}
 	}
@@ -125,11 +102,10 @@ func readRequest(c echo.Context) (in request, err error) {
 
 // answer reads the page that is asked for, and where the next one begins, if there is one: further into
 // the past unless after_seq asked for what came since.
-func (s *Service) answer(c echo.Context, id chat.ChannelID, in request) ([]frame.Event, *position, error) {
-	ctx := c.Request().Context()
+func (s *Service) answer(ctx context.Context, at place, in request) ([]api.Message, *position, error) {
 	switch {
 	case in.after != nil:
-		events, more, err := s.page(ctx, id, span{after: *in.after, before: math.MaxInt64, oldest: true}, in.limit)
+		events, more, err := s.page(ctx, at, span{after: *in.after, before: math.MaxInt64, oldest: true}, in.limit)
 		if err != nil || !more {
 			return events, nil, err
 		}
@@ -137,13 +113,13 @@ func (s *Service) answer(c echo.Context, id chat.ChannelID, in request) ([]frame
 	case in.around != nil:
 		// The seq itself is the newest of the older half.
 		pivot := min(*in.around, math.MaxInt64-1)
-		older, more, err := s.page(ctx, id, span{before: pivot + 1}, (in.limit+1)/2)
+		older, more, err := s.page(ctx, at, span{before: pivot + 1}, (in.limit+1)/2)
 		if err != nil {
 			return nil, nil, err
 		}
-		newer := []frame.Event{}
+		newer := []api.Message{}
 		if n := in.limit - len(older); n > 0 {
-			if newer, _, err = s.page(ctx, id, span{after: pivot, before: math.MaxInt64, oldest: true}, n); err != nil {
+			if newer, _, err = s.page(ctx, at, span{after: pivot, before: math.MaxInt64, oldest: true}, n); err != nil {
 				return nil, nil, err
 			}
 		}
@@ -153,11 +129,11 @@ func (s *Service) answer(c echo.Context, id chat.ChannelID, in request) ([]frame
 	if in.before != nil {
 		sp.before = *in.before
 	}
-	events, more, err := s.page(ctx, id, sp, in.limit)
+	events, more, err := s.page(ctx, at, sp, in.limit)
 	return events, pastOf(events, more), err
 }
 
-func pastOf(events []frame.Event, more bool) *position {
+func pastOf(events []api.Message, more bool) *position {
 	if !more || len(events) == 0 {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -13,9 +14,9 @@ import (
 
 const userKey = "parley.user"
 
-// UserOf returns who is asking. It is for endpoints registered with Private.
-func UserOf(c echo.Context) token.Claims {
-	user, ok := userOf(c)
+// UserOf returns who is asking, by the context of the handler of an endpoint that needs a login.
+func UserOf(ctx context.Context) token.Claims {
+	user, ok := userOf(Exchange(ctx))
 	if !ok {
 		panic("httpapi: UserOf at an endpoint that is not private")
 	}
@@ -25,18 +26,6 @@ func UserOf(c echo.Context) token.Claims {
 func userOf(c echo.Context) (token.Claims, bool) {
 	user, ok := c.Get(userKey).(token.Claims)
 	return user, ok
-}
-
-// authenticate lets those through who bring a valid token of a session that has not ended.
-func (a *API) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		user, err := a.Authenticate(c)
-		if err != nil {
-			return err
-		}
-		c.Set(userKey, user)
-		return next(c)
-	}
 }
 
 // Authenticate returns who is asking, or why that cannot be known. The cookie comes before the header,

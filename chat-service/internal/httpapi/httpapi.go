@@ -1,8 +1,9 @@
 // Package httpapi is what every endpoint of chat-service has in common: the router, who is asking and
-// from where, how a request is read, how an error is answered, and what is logged and counted.
+// from where, how a request is checked, how an error is answered, and what is logged and counted.
 //
-// A feature registers its endpoints with Public or Private; its handlers return errors, which become
-// problem details (RFC 9457) in one place. The package starts no goroutines.
+// Features implement the interface that is generated from the document (package api). What reaches
+// them has been held against the document; their errors become problem details (RFC 9457) in one
+// place. The package starts no goroutines.
 package httpapi
 
 import (
@@ -17,6 +18,8 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"parley.chat/internal/config"
 	"parley.chat/internal/token"
@@ -37,6 +40,7 @@ type Config struct {
 	Timeout  time.Duration // default 10s for a request
 	MaxBytes int64         // default 128 KiB of request body
 	Logger   *slog.Logger  // default slog.Default()
+	Tracer   trace.Tracer  // default: no traces
 	Registry prometheus.Registerer
 }
 
@@ -55,6 +59,9 @@ func New(cfg Config) (*API, error) {
 	}
 	cfg.Timeout, cfg.MaxBytes = cmp.Or(cfg.Timeout, 10*time.Second), cmp.Or(cfg.MaxBytes, 128<<10)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
+	if cfg.Tracer == nil {
+		cfg.Tracer = noop.NewTracerProvider().Tracer("")
+	}
 	a := &API{cfg: cfg, echo: echo.New(), origins: http.NewCrossOriginProtection()}
 	for _, o := range cfg.Origins {
 		if err := a.origins.AddTrustedOrigin(o); err != nil {
@@ -63,7 +70,7 @@ func New(cfg Config) (*API, error) {
 	}
 	a.metrics = newMetrics(cfg.Registry)
 	a.echo.HTTPErrorHandler = a.writeError
-	a.echo.JSONSerializer = plainJSON{}
+	a.echo.Binder = checked{}
 	a.echo.Use(a.observe, a.recoverPanic, secureHeaders)
 	if len(cfg.Origins) > 0 {
 		a.echo.Use(middleware.CORSWithConfig(middleware.CORSConfig{
@@ -80,13 +87,8 @@ func New(cfg Config) (*API, error) {
 // ServeHTTP answers a request.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.echo.ServeHTTP(w, r) }
 
-// Public registers an endpoint for anybody.
+// Public registers an endpoint for anybody that is not of JSON, and so none of Serve's.
 func (a *API) Public(method, path string, h echo.HandlerFunc) { a.echo.Add(method, path, h) }
-
-// Private registers an endpoint for those who bring a valid token; see UserOf.
-func (a *API) Private(method, path string, h echo.HandlerFunc) {
-	a.echo.Add(method, path, h, a.authenticate)
-}
 
 // Routes lists what is registered, as "METHOD path".
 func (a *API) Routes() []string {

@@ -22,11 +22,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/codes"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/goleak"
 
 	"parley.chat/internal/token"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
+
+	"parley.chat/chat-service/internal/api"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -58,6 +64,11 @@ func newRig(t *testing.T, set func(*Config)) *rig {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// private registers an endpoint that needs a login and takes whatever comes.
+func (r *rig) private(method, path string, h echo.HandlerFunc) {
+	r.echo.Add(method, path, h, r.check(operation{private: true}))
 }
 
 func (r *rig) do(req *http.Request) *httptest.ResponseRecorder {
@@ -95,7 +106,7 @@ func TestErrors(t *testing.T) {
 			r := newRig(t, nil)
 			r.Public("GET", "/x", func(echo.Context) error { return tt.err })
 			w := r.do(httptest.NewRequest("GET", "/x", http.NoBody))
-			var p Problem
+			var p api.Problem
 			if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
 				t.Fatal(err)
 			}
@@ -153,7 +164,7 @@ func TestClientWentAway(t *testing.T) {
 func TestLogKeepsSecrets(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	r.Private("POST", "/x/:id", func(c echo.Context) error {
+	r.private("POST", "/x/:id", func(c echo.Context) error {
 		_, err := io.ReadAll(c.Request().Body)
 		return errors.Join(err, errors.New("fault"))
 	})
@@ -248,7 +259,7 @@ func TestAuthenticate_cookieFirst(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	var got string
-	r.Private("GET", "/x", func(c echo.Context) error { got = UserOf(c).Username; return c.NoContent(204) })
+	r.private("GET", "/x", func(c echo.Context) error { got = UserOf(c.Request().Context()).Username; return c.NoContent(204) })
 	issue := func(name string) string {
 		raw, _, err := token.NewIssuer(r.key, 0).Issue(token.Claims{UserID: chat.NewUserID(), SessionID: chat.NewSessionID(), Username: name})
 		if err != nil {
@@ -266,5 +277,31 @@ func TestAuthenticate_cookieFirst(t *testing.T) {
 	r.do(req)
 	if got != "cookie" {
 		t.Errorf("user = %q, want that of the cookie", got)
+	}
+}
+
+// TestTrace: a request's span has its route, not its path, and belongs to the caller's trace.
+func TestTrace(t *testing.T) {
+	t.Parallel()
+	spans := tracetest.NewSpanRecorder()
+	r := newRig(t, func(c *Config) {
+		c.Tracer = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)).Tracer("test")
+	})
+	r.Public("GET", "/x/:id", func(c echo.Context) error {
+		if !trace.SpanFromContext(c.Request().Context()).IsRecording() {
+			t.Error("a handler has no span")
+		}
+		return errors.New("fault")
+	})
+	req := httptest.NewRequest("GET", "/x/7", http.NoBody)
+	req.Header.Set("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	r.do(req)
+	ended := spans.Ended()
+	if len(ended) != 1 || ended[0].Name() != "GET /x/:id" || ended[0].Status().Code != codes.Error ||
+		ended[0].SpanContext().TraceID().String() != "0af7651916cd43dd8448eb211c80319c" {
+		t.Errorf("spans = %+v", ended)
+	}
+	if logs := r.logs.String(); !strings.Contains(logs, `"trace_id":"0af7651916cd43dd8448eb211c80319c"`) {
+		t.Errorf("log: %s", logs)
 	}
 }

@@ -12,6 +12,10 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 
 	"parley.chat/shared-contracts/apierr"
 )
@@ -52,20 +56,41 @@ func (a *API) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		defer a.metrics.inFlight.Dec()
 		id := requestID(c.Request().Header.Get(headerRequestID))
 		c.Response().Header().Set(headerRequestID, id)
+		route := c.Path()
+		if route == "" {
+			route = unmatched
+		}
+		end := a.trace(c, route)
 		err := next(c)
 		if err != nil {
 			c.Error(err)
 		}
 		took := time.Since(start)
-		route := c.Path()
-		if route == "" {
-			route = unmatched
-		}
 		status := c.Response().Status
+		end(status)
 		a.metrics.requests.WithLabelValues(method(c.Request()), route, strconv.Itoa(status)).Inc()
 		a.metrics.duration.WithLabelValues(route).Observe(took.Seconds())
 		a.log(c, id, route, status, took, err)
 		return nil
+	}
+}
+
+// trace begins the span of a request, within the trace that its caller names, and returns what ends it.
+func (a *API) trace(c echo.Context, route string) (end func(status int)) {
+	r := c.Request()
+	ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+	ctx, span := a.cfg.Tracer.Start(ctx, method(r)+" "+route, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+		attribute.String("http.request.method", method(r)), attribute.String("http.route", route)))
+	if !span.IsRecording() {
+		return func(int) {}
+	}
+	c.SetRequest(r.WithContext(ctx))
+	return func(status int) {
+		span.SetAttributes(attribute.Int("http.response.status_code", status))
+		if status >= http.StatusInternalServerError {
+			span.SetStatus(codes.Error, "")
+		}
+		span.End()
 	}
 }
 
@@ -82,6 +107,9 @@ func (a *API) log(c echo.Context, id, route string, status int, took time.Durati
 	}
 	if channel := c.Param("id"); channel != "" && len(channel) == len(uuid.Nil.String()) {
 		attrs = append(attrs, slog.String("id", channel))
+	}
+	if span := trace.SpanContextFromContext(c.Request().Context()); span.IsSampled() {
+		attrs = append(attrs, slog.String("trace_id", span.TraceID().String()))
 	}
 	switch {
 	case err == nil:

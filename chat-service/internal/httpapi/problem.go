@@ -19,21 +19,12 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"parley.chat/shared-contracts/apierr"
+
+	"parley.chat/chat-service/internal/api"
 )
 
 // statusGone is what proxies log for a client that went away before its answer.
 const statusGone = 499
-
-// Problem is the body of every error, as RFC 9457 has it.
-type Problem struct {
-	Type      string         `json:"type"`
-	Title     string         `json:"title"`
-	Status    int            `json:"status"`
-	Detail    string         `json:"detail"`
-	Code      apierr.Code    `json:"code"`
-	Errors    []apierr.Field `json:"errors,omitempty"`
-	RequestID string         `json:"request_id"`
-}
 
 // writeError answers err. It is the one place where an error becomes a response.
 func (a *API) writeError(err error, c echo.Context) {
@@ -58,7 +49,7 @@ func (a *API) writeError(err error, c echo.Context) {
 	if c.Request().Method == http.MethodHead {
 		return
 	}
-	_ = json.NewEncoder(c.Response()).Encode(Problem{ // the client may have gone
+	_ = json.NewEncoder(c.Response()).Encode(api.Problem{ // the client may have gone
 		Type: "urn:parley:problem:" + string(e.Code), Title: title(e.Code), Status: status, Detail: e.Message,
 		Code: e.Code, Errors: e.Fields, RequestID: h.Get(headerRequestID),
 	})

@@ -32,6 +32,8 @@ const (
 	ChannelUpdated = Kind(event.ChannelUpdated) // channel is other than it was; payload: what it is now
 	DirectOpened   = Kind("direct_opened")      // channel is new; written by open_direct_channel; payload Direct
 	SessionRevoked = Kind("session_revoked")    // a session of subject has ended; payload Session
+	ChannelClosed  = Kind("channel_closed")     // users have lost channel, which is gone; payload Users
+	GroupChanged   = Kind("group_changed")      // a group, the subject, is other than it was for users; payload Group
 )
 
 // The payloads.
@@ -43,6 +45,15 @@ type (
 	// Direct is the payload of DirectOpened.
 	Direct struct {
 		UserIDs []chat.UserID `json:"user_ids"`
+	}
+	// Users is the payload of ChannelClosed.
+	Users struct {
+		UserIDs []chat.UserID `json:"user_ids"`
+	}
+	// Group is the payload of GroupChanged.
+	Group struct {
+		UserIDs []chat.UserID `json:"user_ids"`
+		Change  string        `json:"change"` // added, removed or updated, as the notice says it
 	}
 	// Session is the payload of SessionRevoked.
 	Session struct {
@@ -67,6 +78,43 @@ type Row struct {
 // Membership returns a row for a change of membership.
 func Membership(kind Kind, channel chat.ChannelID, actor, subject chat.UserID, username string) Row {
 	return Row{Kind: kind, ChannelID: &channel, ActorID: &actor, SubjectID: &subject, Payload: payload(Member{username})}
+}
+
+// Update returns a row for a channel that was changed: what is the object that members are shown.
+func Update(channel chat.ChannelID, actor chat.UserID, what any) Row {
+	return Row{Kind: ChannelUpdated, ChannelID: &channel, ActorID: &actor, Payload: payload(what)}
+}
+
+// GroupChange returns a row for a change of a group that concerns users.
+func GroupChange(group chat.GroupID, actor chat.UserID, change string, users ...chat.UserID) Row {
+	return Row{Kind: GroupChanged, ActorID: &actor, SubjectID: &chat.UserID{UUID: group.UUID}, Payload: payload(Group{users, change})}
+}
+
+// usersPerRow bounds a row that tells many users: each has its notice, and a row is relayed as a whole.
+const usersPerRow = 500
+
+// AddClosed writes the rows that tell the members of a channel, as they are now, that it is gone.
+func AddClosed(ctx context.Context, tx bun.Tx, channel chat.ChannelID, actor chat.UserID) error {
+	_, err := tx.NewRaw(`insert into outbox (kind, channel_id, actor_id, payload)
+		select ?, ?, ?, jsonb_build_object('user_ids', jsonb_agg(user_id))
+		from (select user_id, (row_number() over (order by user_id) - 1) / ? as page from channel_members where channel_id = ?) m
+		group by page order by page`, ChannelClosed, channel, actor, usersPerRow, channel).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("write outbox rows of a closed channel: %w", err)
+	}
+	return nil
+}
+
+// AddGroupChange writes the rows that tell the members of a group, as they are now, of a change.
+func AddGroupChange(ctx context.Context, tx bun.Tx, group chat.GroupID, actor chat.UserID, change string) error {
+	_, err := tx.NewRaw(`insert into outbox (kind, subject_id, actor_id, payload)
+		select ?, ?, ?, jsonb_build_object('change', ?::text, 'user_ids', jsonb_agg(user_id))
+		from (select user_id, (row_number() over (order by user_id) - 1) / ? as page from group_members where group_id = ?) m
+		group by page order by page`, GroupChanged, group, actor, change, usersPerRow, group).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("write outbox rows of a changed group: %w", err)
+	}
+	return nil
 }
 
 // Revocation returns a row for a session that has ended.

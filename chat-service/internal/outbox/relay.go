@@ -21,6 +21,7 @@ import (
 	"parley.chat/shared-contracts/notice"
 
 	"parley.chat/chat-service/internal/revoked"
+	"parley.chat/chat-service/internal/seen"
 )
 
 const (
@@ -40,6 +41,7 @@ type Config struct {
 	DB       *bun.DB
 	Log      *eventlog.Log
 	Appender *eventlog.Appender
+	Seen     *seen.Heads
 	Revoked  *revoked.Marks
 	Logger   *slog.Logger
 	Registry prometheus.Registerer
@@ -253,6 +255,10 @@ func (r *Relay) tell(ctx context.Context, row Row) error {
 		return r.directOpened(ctx, row)
 	case SessionRevoked:
 		return r.sessionRevoked(ctx, row)
+	case ChannelClosed:
+		return r.channelClosed(ctx, row)
+	case GroupChanged:
+		return r.groupChanged(ctx, row)
 	}
 	return fmt.Errorf("%w: kind %q", errMalformed, row.Kind)
 }
@@ -272,7 +278,10 @@ func (r *Relay) membership(ctx context.Context, row Row, kind notice.Kind) error
 func (r *Relay) append(ctx context.Context, row Row, e frame.Event) error {
 	e.Type, e.ChannelID, e.ID, e.SenderID = event.Kind(row.Kind), *row.ChannelID, row.EventID, *row.ActorID
 	e.ClientID, e.SentAt = &chat.ClientID{UUID: row.EventID.UUID}, chat.At(row.CreatedAt)
-	_, err := r.cfg.Appender.Append(ctx, e, eventlog.AppendOptions{Retention: retention})
+	ack, err := r.cfg.Appender.Append(ctx, e, eventlog.AppendOptions{Retention: retention})
+	if err == nil {
+		r.cfg.Seen.Note(e.ChannelID, ack)
+	}
 	return err
 }
 
@@ -281,8 +290,29 @@ func (r *Relay) directOpened(ctx context.Context, row Row) error {
 	if row.ChannelID == nil || json.Unmarshal(row.Payload, &p) != nil {
 		return errMalformed
 	}
-	for _, user := range p.UserIDs {
-		n := notice.Notice{Kind: notice.ChannelAdded, UserID: user, ChannelID: row.ChannelID, By: row.ActorID}
+	return r.notifyAll(ctx, p.UserIDs, notice.Notice{Kind: notice.ChannelAdded, ChannelID: row.ChannelID, By: row.ActorID})
+}
+
+func (r *Relay) channelClosed(ctx context.Context, row Row) error {
+	var p Users
+	if row.ChannelID == nil || json.Unmarshal(row.Payload, &p) != nil {
+		return errMalformed
+	}
+	return r.notifyAll(ctx, p.UserIDs, notice.Notice{Kind: notice.ChannelRemoved, ChannelID: row.ChannelID, By: row.ActorID})
+}
+
+func (r *Relay) groupChanged(ctx context.Context, row Row) error {
+	var p Group
+	if row.SubjectID == nil || json.Unmarshal(row.Payload, &p) != nil {
+		return errMalformed
+	}
+	group := chat.GroupID{UUID: row.SubjectID.UUID}
+	return r.notifyAll(ctx, p.UserIDs, notice.Notice{Kind: notice.GroupChanged, GroupID: &group, Change: p.Change, By: row.ActorID})
+}
+
+// notifyAll tells each of users the same.
+func (r *Relay) notifyAll(ctx context.Context, users []chat.UserID, n notice.Notice) error {
+	for _, n.UserID = range users {
 		if err := r.cfg.Log.Notify(ctx, n); err != nil {
 			return err
 		}

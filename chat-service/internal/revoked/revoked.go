@@ -40,10 +40,16 @@ func (m *Marks) key(user chat.UserID, session chat.SessionID) string {
 	return rediskey.UserRevoked(rediskey.Of(user.UUID, m.partitions), user, session)
 }
 
-// Set marks a session.
-func (m *Marks) Set(ctx context.Context, user chat.UserID, session chat.SessionID) error {
-	if err := m.rdb.Set(ctx, m.key(user, session), 1, m.ttl).Err(); err != nil {
-		return fmt.Errorf("mark session %s as revoked: %w", session, err)
+// Set marks sessions of a user.
+func (m *Marks) Set(ctx context.Context, user chat.UserID, sessions ...chat.SessionID) error {
+	_, err := m.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for _, id := range sessions {
+			p.Set(ctx, m.key(user, id), 1, m.ttl)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("mark %d sessions as revoked: %w", len(sessions), err)
 	}
 	return nil
 }

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"parley.chat/internal/token"
+)
+
+const keysUsage = `
+Commands:
+  chat-service keys list     the keys in JWT_KEYS_DIR and what they are good for
+  chat-service keys rotate   add a key; it signs once every instance knows it, the old one goes on verifying
+  chat-service keys prune    delete the keys of which no token is good any more
+`
+
+// keys runs a command on the folder of keys. Instances that are running notice by themselves.
+func keys(stdout io.Writer, args []string, dir string, ttl time.Duration) error {
+	if len(args) != 1 {
+		return fmt.Errorf("keys: say list, rotate or prune, see --help")
+	}
+	switch args[0] {
+	case "list":
+		return listKeys(stdout, dir, ttl)
+	case "rotate":
+		key, err := token.Rotate(dir)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(stdout, "%s will sign in %v\n", key.ID, token.Settle)
+		return nil
+	case "prune":
+		gone, err := token.Prune(dir, ttl)
+		for _, id := range gone {
+			fmt.Fprintln(stdout, "deleted", id)
+		}
+		return err
+	}
+	return fmt.Errorf("keys: unknown command %q: say list, rotate or prune", args[0])
+}
+
+func listKeys(stdout io.Writer, dir string, ttl time.Duration) error {
+	list, err := token.List(dir, ttl)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "KEY\tSTATE\tUNTIL")
+	for _, k := range list {
+		until := "-"
+		if !k.Until.IsZero() {
+			until = k.Until.UTC().Format(time.RFC3339)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", k.ID, k.State, until)
+	}
+	return w.Flush()
+}

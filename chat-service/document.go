@@ -1,0 +1,37 @@
+package chatservice
+
+import (
+	"net/http"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/labstack/echo/v4"
+
+	"parley.chat/internal/token"
+
+	"parley.chat/chat-service/internal/api"
+	"parley.chat/chat-service/internal/docpage"
+)
+
+// showFiles registers what is not JSON of the REST surface: the keys, the document and its page.
+func (s *Service) showFiles(doc *openapi3.T) error {
+	page, err := docpage.New(doc)
+	if err != nil {
+		return err
+	}
+	s.api.Public(http.MethodGet, "/.well-known/jwks.json", func(c echo.Context) error {
+		return show(c, "application/jwk-set+json", token.EncodeJWKS(s.keys.Public()))
+	})
+	s.api.Public(http.MethodGet, "/openapi.yaml", func(c echo.Context) error {
+		return show(c, "application/yaml", api.Document)
+	})
+	s.api.Public(http.MethodGet, "/docs", func(c echo.Context) error {
+		c.Response().Header().Set("Content-Security-Policy", page.Policy)
+		return show(c, "text/html; charset=utf-8", page.HTML)
+	})
+	return nil
+}
+
+func show(c echo.Context, contentType string, content []byte) error {
+	c.Response().Header().Set("Cache-Control", "public, max-age=60")
+	return c.Blob(http.StatusOK, contentType, content)
+}

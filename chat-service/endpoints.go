@@ -1,0 +1,77 @@
+package chatservice
+
+import (
+	"parley.chat/internal/eventlog"
+	"parley.chat/internal/token"
+
+	"parley.chat/chat-service/internal/account"
+	"parley.chat/chat-service/internal/channel"
+	"parley.chat/chat-service/internal/contact"
+	"parley.chat/chat-service/internal/direct"
+	"parley.chat/chat-service/internal/group"
+	"parley.chat/chat-service/internal/history"
+	"parley.chat/chat-service/internal/message"
+	"parley.chat/chat-service/internal/password"
+	"parley.chat/chat-service/internal/receipt"
+	"parley.chat/chat-service/internal/revoked"
+	"parley.chat/chat-service/internal/seen"
+)
+
+// endpoints is every endpoint of the document, each by the feature that has it. One that no feature has
+// does not compile.
+type endpoints struct {
+	*accounts
+	*channels
+	*contacts
+	*directs
+	*groups
+	*histories
+	*messages
+	*receipts
+}
+
+// The features under names of their own: what is embedded needs one.
+type (
+	accounts  = account.Service
+	channels  = channel.Service
+	contacts  = contact.Service
+	directs   = direct.Service
+	groups    = group.Service
+	histories = history.Service
+	messages  = message.Service
+	receipts  = receipt.Service
+)
+
+// features makes the features and introduces them to each other.
+func (s *Service) features(log *eventlog.Log, heads *seen.Heads, marks *revoked.Marks) (e endpoints, err error) {
+	hasher, err := password.New(password.Config{
+		MemoryMiB: s.cfg.Argon2MemoryMiB, Time: s.cfg.Argon2Time, Threads: s.cfg.Argon2Threads,
+		Concurrency: s.cfg.HashConcurrency, Queue: s.cfg.HashQueue,
+	})
+	if err != nil {
+		return e, err
+	}
+	if s.accounts, err = account.New(account.Config{
+		API: s.api, DB: s.db, Log: log, Hasher: hasher, Issuer: token.NewIssuer(s.keys, s.cfg.AccessTTL),
+		Limits:  account.NewLimits(s.rdb, s.cfg.LoginFailures, s.cfg.LoginAttempts, s.log),
+		Revoked: marks, Poke: s.relay.Poke, RefreshTTL: s.cfg.RefreshTTL, Logger: s.log,
+		Leave: []account.Leave{group.LeaveAll, channel.LeaveAll},
+	}); err != nil {
+		return e, err
+	}
+	e.accounts = s.accounts
+	if e.channels, err = channel.New(channel.Config{DB: s.db, Log: log, Poke: s.relay.Poke, Logger: s.log}); err != nil {
+		return e, err
+	}
+	if e.histories, err = history.New(history.Config{DB: s.db, Log: log, Logger: s.log}); err != nil {
+		return e, err
+	}
+	if e.messages, err = message.New(message.Config{DB: s.db, Sender: s.sender, Seen: heads, MaxBytes: s.cfg.MaxBodyBytes}); err != nil {
+		return e, err
+	}
+	e.receipts = receipt.New(s.db, log, s.floor)
+	e.groups = group.New(s.db, s.relay.Poke)
+	e.contacts = contact.New(s.db)
+	e.directs = direct.New(s.db, e.channels, s.relay.Poke)
+	return e, nil
+}

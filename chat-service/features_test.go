@@ -1,0 +1,150 @@
+package chatservice_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventrow"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+	"parley.chat/shared-contracts/notice"
+	"parley.chat/shared-contracts/rediskey"
+)
+
+// notices follows a user's topic, and returns what reads the next notice.
+func (w *world) notices(u user) func() notice.Notice {
+	w.t.Helper()
+	sub := w.rdb.SSubscribe(context.Background(), rediskey.UserTopic(rediskey.Of(u.ID.UUID, partitions), u.ID))
+	w.t.Cleanup(func() { _ = sub.Close() })
+	if _, err := sub.Receive(context.Background()); err != nil {
+		w.t.Fatal(err)
+	}
+	return func() notice.Notice {
+		w.t.Helper()
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		msg, err := sub.ReceiveMessage(ctx)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		n, err := notice.Decode([]byte(msg.Payload))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return n
+	}
+}
+
+// gateway returns what appends events as a gateway would, and returns them with their seq.
+func (w *world) gateway() func(frame.Event) frame.Event {
+	w.t.Helper()
+	floor := func(context.Context, chat.ChannelID) (int64, error) {
+		return 0, errors.New("the channel has a counter")
+	}
+	a := eventlog.NewAppender(w.log, w.rdb, floor, eventlog.AppenderConfig{})
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	w.t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			w.t.Error(err)
+		}
+	})
+	return func(e frame.Event) frame.Event {
+		w.t.Helper()
+		id := chat.NewClientID()
+		e.ID, e.ClientID, e.SentAt = chat.NewEventID(), &id, chat.Now()
+		ack, err := a.Append(ctx, e, eventlog.AppendOptions{})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		e.Seq = ack.Seq
+		return e
+	}
+}
+
+// persist stores an event with what it does to messages, in whatever order, as sync-service does.
+func (w *world) persist(e frame.Event) {
+	w.t.Helper()
+	d := eventrow.Data{
+		SenderName: e.SenderName, Username: e.Username, Mentions: e.Mentions, ReplyTo: e.ReplyTo, Emoji: e.Emoji, Remove: e.Remove, Channel: e.Channel,
+	}
+	var data, client, target any
+	if !d.Empty() {
+		b, err := json.Marshal(d)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		data = string(b)
+	}
+	if e.ClientID != nil {
+		client = e.ClientID.String()
+	}
+	switch {
+	case e.MessageID != nil:
+		target = e.MessageID.String()
+	case e.UserID != nil:
+		target = e.UserID.String()
+	}
+	w.exec(`insert into messages (channel_id, seq, id, kind, sender_id, client_id, target, body, data, sent_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict do nothing`,
+		e.ChannelID.String(), e.Seq, e.ID.String(), string(e.Type), e.SenderID.String(), client, target, e.Body, data, e.SentAt.Time)
+	switch e.Type {
+	case event.Edit:
+		w.exec(`insert into message_states as s (channel_id, message_id, edit_seq, edited_at, body, mentions)
+			values ($1, $2, $3, $4, $5, ($6::jsonb) -> 'mentions') on conflict (channel_id, message_id) do update
+			set edit_seq = excluded.edit_seq, edited_at = excluded.edited_at,
+				body = case when s.delete_seq is null then excluded.body end, mentions = case when s.delete_seq is null then excluded.mentions end
+			where s.edit_seq < excluded.edit_seq`, e.ChannelID.String(), target, e.Seq, e.SentAt.Time, e.Body, data)
+	case event.Delete:
+		w.exec(`insert into message_states as s (channel_id, message_id, delete_seq, deleted_at) values ($1, $2, $3, $4)
+			on conflict (channel_id, message_id) do update set delete_seq = excluded.delete_seq, deleted_at = excluded.deleted_at, body = null, mentions = null
+			where s.delete_seq is null or excluded.delete_seq < s.delete_seq`, e.ChannelID.String(), target, e.Seq, e.SentAt.Time)
+	case event.Reaction:
+		w.exec(`insert into message_reactions as s (channel_id, message_id, user_id, emoji, seq, removed, reacted_at) values ($1, $2, $3, $4, $5, $6, $7)
+			on conflict (channel_id, message_id, emoji, user_id) do update
+			set seq = excluded.seq, removed = excluded.removed, reacted_at = excluded.reacted_at where s.seq < excluded.seq`,
+			e.ChannelID.String(), target, e.SenderID.String(), e.Emoji, e.Seq, e.Remove, e.SentAt.Time)
+	}
+	w.exec(`update messages m set body = '' from message_states s where s.channel_id = $1 and m.channel_id = $1 and s.delete_seq is not null
+		and (m.id = s.message_id and m.kind = 'message' or m.target = s.message_id and m.kind = 'edit')`, e.ChannelID.String())
+}
+
+// mark raises the watermark of a channel's partition to the entry of a seq, and cuts the tail there.
+func (w *world) mark(channel chat.ChannelID, seq int64, cut bool) {
+	w.t.Helper()
+	k := &talk{world: w, channel: summary{ID: channel}}
+	k.mark(seq, cut)
+}
+
+// forgetCursors lets Redis forget a channel's cursors, as it does once they are stored.
+func (w *world) forgetCursors(channel chat.ChannelID) {
+	w.t.Helper()
+	if err := w.rdb.Del(context.Background(), rediskey.Cursor(rediskey.Of(channel.UUID, partitions), channel)).Err(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// setHead sets a channel's counter, and takes away its tail: all of it is stored.
+func (w *world) setHead(channel chat.ChannelID, seq int) {
+	w.t.Helper()
+	p := rediskey.Of(channel.UUID, partitions)
+	if err := w.rdb.HSet(context.Background(), rediskey.Counter(p, channel), "seq", seq).Err(); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := w.rdb.Del(context.Background(), rediskey.Tail(p, channel)).Err(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// slow makes every change of a table's rows take its time, so that requests that are sent together meet.
+func (w *world) slow(table string) {
+	w.t.Helper()
+	w.exec("create function dawdle() returns trigger language plpgsql as $$ begin perform pg_sleep(0.05); return coalesce(new, old); end $$")
+	w.exec("create trigger dawdle before update or delete on " + table + " for each row execute function dawdle()")
+}

@@ -1,0 +1,138 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/uptrace/bun"
+
+	"parley.chat/internal/token"
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+
+	"parley.chat/chat-service/internal/outbox"
+	"parley.chat/chat-service/internal/password"
+)
+
+// changePassword gives a user another password and ends their other sessions: who had the old one is out.
+func (s *Service) changePassword(ctx context.Context, by token.Claims, old, fresh string) error {
+	u, err := s.prove(ctx, by.UserID, old)
+	if err != nil {
+		return err
+	}
+	if err := password.Check(fresh, u.Username, u.Email); err != nil {
+		return apierr.Invalid("new_password", "%v", err)
+	}
+	hash, err := s.cfg.Hasher.Hash(ctx, fresh)
+	if err != nil {
+		return err
+	}
+	var ended []chat.SessionID
+	err = s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		if err := hold(ctx, tx, u, "no key update"); err != nil {
+			return err
+		}
+		_, err := tx.NewUpdate().Model((*user)(nil)).Set("password_hash = ?", hash).Set("updated_at = now()").Where("id = ?", u.ID).Exec(ctx)
+		if err != nil {
+			return fmt.Errorf("store password: %w", err)
+		}
+		ended, err = endAll(ctx, tx, u.ID, by.SessionID)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("change password: %w", moved(err))
+	}
+	s.tellEnded(ctx, u.ID, ended)
+	return nil
+}
+
+// prove returns the user if pass is their password. Guesses count like failed logins.
+func (s *Service) prove(ctx context.Context, id chat.UserID, pass string) (*user, error) {
+	u, err := s.load(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	account := id.String()
+	if err := s.cfg.Limits.account(ctx, account); err != nil {
+		return nil, err
+	}
+	ok, _, err := s.cfg.Hasher.Verify(ctx, pass, u.PasswordHash)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, &apierr.Error{
+			Code: apierr.InvalidCredentials, Message: "the password is wrong",
+			Fields: []apierr.Field{{Field: "password", Message: "is wrong"}},
+		}
+	}
+	s.cfg.Limits.forgive(ctx, account)
+	return u, nil
+}
+
+// errMoved says that a user's password is another than the one that was checked, or that they are gone.
+var errMoved = errors.New("the user has changed meanwhile")
+
+// hold locks a user whose password is still the one that was checked. Without it a login under way
+// would outlive the change of its password.
+func hold(ctx context.Context, tx bun.Tx, u *user, how string) error {
+	n, err := tx.NewSelect().Model((*user)(nil)).Where("id = ? and password_hash = ? and deleted_at is null", u.ID, u.PasswordHash).
+		For(how).ColumnExpr("1").Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("lock user: %w", err)
+	}
+	if rows, err := n.RowsAffected(); err != nil || rows == 0 {
+		return errors.Join(errMoved, err)
+	}
+	return nil
+}
+
+// moved answers one whose account has changed between their proof and the deed.
+func moved(err error) error {
+	if errors.Is(err, errMoved) {
+		return apierr.Wrap(err, apierr.InvalidCredentials, "the account has just been changed elsewhere")
+	}
+	return err
+}
+
+// revocationsPerInsert bounds a statement: a program that logs in for each call has many sessions.
+const revocationsPerInsert = 1000
+
+// endAll ends the live sessions of a user but for one (zero: none is kept), and tells the outbox.
+func endAll(ctx context.Context, tx bun.Tx, owner chat.UserID, keep chat.SessionID) ([]chat.SessionID, error) {
+	var rows []struct {
+		ID chat.SessionID `bun:"id,type:uuid"`
+	}
+	err := tx.NewRaw(`update sessions set revoked_at = now()
+		where user_id = ? and id <> ? and revoked_at is null and expires_at > now() returning id`, owner, keep).Scan(ctx, &rows)
+	if err != nil {
+		return nil, fmt.Errorf("end sessions: %w", err)
+	}
+	ended := make([]chat.SessionID, len(rows))
+	told := make([]outbox.Row, len(rows))
+	for i, r := range rows {
+		ended[i], told[i] = r.ID, outbox.Revocation(owner, r.ID)
+	}
+	for some := range slices.Chunk(told, revocationsPerInsert) {
+		if err := outbox.Add(ctx, tx, some...); err != nil {
+			return nil, err
+		}
+	}
+	return ended, nil
+}
+
+// tellEnded makes the end of sessions known once it is committed: to this service at once, to the
+// gateways by the outbox.
+func (s *Service) tellEnded(ctx context.Context, owner chat.UserID, ended []chat.SessionID) {
+	if len(ended) == 0 {
+		return
+	}
+	s.cfg.Poke()
+	soon, cancel := context.WithTimeout(ctx, redisPatience)
+	defer cancel()
+	if err := s.cfg.Revoked.Set(soon, owner, ended...); err != nil {
+		s.cfg.Logger.WarnContext(ctx, "revocation takes effect when Redis is back", "user_id", owner.String(), "err", err)
+	}
+}

@@ -1,0 +1,90 @@
+package account
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+
+	"parley.chat/chat-service/internal/api"
+	"parley.chat/chat-service/internal/httpapi"
+)
+
+// other is a user as everybody may see them.
+type other struct {
+	user
+	SortName string `bun:"sort_name"`
+	Deleted  bool   `bun:"deleted"`
+}
+
+const otherColumns = `u.id, u.username, u.display_name, u.bio, u.avatar_url, u.created_at,
+	lower(u.username) as sort_name, u.deleted_at is not null as deleted`
+
+func (o *other) profile() api.User {
+	p := api.User{ID: o.ID, CreatedAt: chat.At(o.CreatedAt), Deleted: o.Deleted}
+	if !o.Deleted {
+		p.Username, p.DisplayName, p.Bio, p.AvatarURL = o.Username, o.DisplayName, o.Bio, o.AvatarURL
+	}
+	return p
+}
+
+// GetUser answers GET /v1/users/{id}.
+func (s *Service) GetUser(ctx context.Context, in api.GetUserRequestObject) (api.GetUserResponseObject, error) {
+	var o other
+	err := s.cfg.DB.NewSelect().TableExpr("users u").ColumnExpr(otherColumns).Where("u.id = ?", in.ID).Scan(ctx, &o)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, apierr.New(apierr.NotFound, "no such user")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load user %s: %w", in.ID, err)
+	}
+	return api.GetUser200JSONResponse(o.profile()), nil
+}
+
+// place is where a list of users goes on.
+type place struct {
+	Name string      `json:"n"` // in lower case
+	ID   chat.UserID `json:"i"`
+}
+
+// maxSortNameChars is more than a name in lower case can have.
+const maxSortNameChars = 4 * chat.MaxUsernameChars
+
+// ListUsers answers GET /v1/users.
+func (s *Service) ListUsers(ctx context.Context, in api.ListUsersRequestObject) (api.ListUsersResponseObject, error) {
+	limit := httpapi.Limit(in.Params.Limit)
+	prefix := escapeLike.Replace(in.Params.Query) + "%"
+	q := s.cfg.DB.NewSelect().TableExpr("users u").ColumnExpr(otherColumns).Where("u.deleted_at is null").
+		Where("(lower(u.username) like lower(?) or lower(u.display_name) like lower(?))", prefix, prefix)
+	var after place
+	given, err := httpapi.DecodeCursor(in.Params.Cursor, &after)
+	if err != nil {
+		return nil, err
+	}
+	if given {
+		if chat.CheckLine(after.Name, maxSortNameChars) != nil {
+			return nil, httpapi.ErrCursor()
+		}
+		q = q.Where("(lower(u.username), u.id) > (?, ?)", after.Name, after.ID)
+	}
+	var rows []other
+	if err := q.OrderExpr("lower(u.username), u.id").Limit(int64(limit)+1).Scan(ctx, &rows); err != nil {
+		return nil, fmt.Errorf("find users: %w", err)
+	}
+	page := api.ListUsers200JSONResponse{Items: []api.User{}}
+	if len(rows) > limit {
+		rows = rows[:limit]
+		page.NextCursor = httpapi.Cursor(place{rows[limit-1].SortName, rows[limit-1].ID})
+	}
+	for i := range rows {
+		page.Items = append(page.Items, rows[i].profile())
+	}
+	return page, nil
+}
+
+// escapeLike takes what LIKE would understand out of a text.
+var escapeLike = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)

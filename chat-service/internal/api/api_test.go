@@ -1,0 +1,105 @@
+package api_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"parley.chat/shared-contracts/apierr"
+
+	"parley.chat/chat-service/internal/api"
+)
+
+// TestGenerated: what is generated is what the document of now gives.
+func TestGenerated(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("../../../docs/openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(source, api.Document) {
+		t.Error("openapi.yaml is not docs/openapi.yaml: make generate")
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh := filepath.Join(t.TempDir(), "api.gen.go")
+	cmd := exec.CommandContext(t.Context(), "go", "-C", "../../../tools", "tool", "oapi-codegen",
+		"-config", filepath.Join(here, "config.yaml"), "-o", fresh, filepath.Join(here, "openapi.yaml"))
+	cmd.Env = append(os.Environ(), "GOWORK=off")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	want, err := os.ReadFile(fresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want = bytes.ReplaceAll(want, []byte("json.NewEncoder(&buf).Encode("), []byte("encode(&buf, ")) // as make generate does
+	got, err := os.ReadFile("api.gen.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Error("api.gen.go is stale: make generate")
+	}
+}
+
+// TestProblemCodes: the document names every code that has an HTTP status and is not of sockets alone.
+func TestProblemCodes(t *testing.T) {
+	t.Parallel()
+	doc, err := api.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	for _, code := range doc.Components.Schemas["ProblemCode"].Value.Enum {
+		said = append(said, code.(string))
+	}
+	socket := []apierr.Code{
+		apierr.NotSubscribed, apierr.TokenExpired, apierr.SlowConsumer, apierr.GapNotHealed, apierr.TooManyConnections, apierr.SessionRevoked,
+	}
+	for _, code := range apierr.Codes() {
+		if slices.Contains(said, string(code)) == slices.Contains(socket, code) {
+			t.Errorf("%s: in the document %v, of sockets alone %v", code, slices.Contains(said, string(code)), slices.Contains(socket, code))
+		}
+	}
+	for _, item := range doc.Paths.Map() {
+		for _, op := range item.Operations() {
+			list, _ := op.Extensions["x-problems"].([]any)
+			for _, code := range list {
+				if !slices.Contains(said, code.(string)) {
+					t.Errorf("%s: unknown problem %v", op.OperationID, code)
+				}
+			}
+		}
+	}
+}
+
+// TestDocument: each operation says what it is, under a tag that the document explains.
+func TestDocument(t *testing.T) {
+	t.Parallel()
+	doc, err := api.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			if op.OperationID == "" || op.Summary == "" || len(op.Tags) != 1 || doc.Tags.Get(op.Tags[0]) == nil {
+				t.Errorf("%s %s lacks an id, a summary or its tag", method, path)
+			}
+			for _, p := range append(item.Parameters, op.Parameters...) {
+				if _, ok := p.Value.Extensions["x-noun"].(string); p.Value.In == "path" && !ok {
+					t.Errorf("%s %s: parameter %s does not say what is not found", method, path, p.Value.Name)
+				}
+				if strings.TrimSpace(p.Value.Name) == "" || p.Value.Schema == nil {
+					t.Errorf("%s %s: parameter %q has no schema", method, path, p.Value.Name)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,30 @@
+package channel
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/uptrace/bun"
+
+	"parley.chat/shared-contracts/chat"
+)
+
+// LeaveAll takes a user, whose account is being deleted in the same transaction and whose row is locked,
+// out of all their channels, direct ones too.
+func LeaveAll(ctx context.Context, tx bun.Tx, user chat.UserID, username string) error {
+	var channels []struct {
+		ID chat.ChannelID `bun:"id,type:uuid"`
+	}
+	err := tx.NewRaw(`select c.id from channels c
+		where c.deleted_at is null and exists (select 1 from channel_members m where m.channel_id = c.id and m.user_id = ?)
+		order by c.id for no key update`, user).Scan(ctx, &channels)
+	if err != nil {
+		return fmt.Errorf("lock the user's channels: %w", err)
+	}
+	for _, c := range channels {
+		if err := depart(ctx, tx, c.ID, user, user, username); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,205 @@
+// Package contact is who knows whom, and who wants to hear nothing of whom.
+//
+// A row of contacts is what one user has said of another: that they ask for contact, or that they block
+// them. Nobody writes what another has said. How two stand to each other follows from both rows alone, so
+// two who ask each other at the same moment are contacts, whatever the order of their commits. Nothing
+// here tells a user that they are blocked.
+package contact
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+
+	"parley.chat/chat-service/internal/api"
+)
+
+// The states of a row. Older rows may say accepted, which is the same as requested.
+const (
+	requested = "requested"
+	blocked   = "blocked"
+)
+
+// Service is the feature. It is safe for concurrent use.
+type Service struct{ db *bun.DB }
+
+// New returns a Service on db.
+func New(db *bun.DB) *Service { return &Service{db} }
+
+// relation tells how two users stand to each other, by what each has said of the other ("" for nothing),
+// as the first of them may know it; false: there is nothing between them.
+func relation(mine, theirs string) (api.ContactState, bool) {
+	switch {
+	case mine == blocked:
+		return api.ContactStateBlocked, true
+	case mine == "" && (theirs == "" || theirs == blocked):
+		return "", false
+	case mine == "":
+		return api.ContactStateReceived, true
+	case theirs == "" || theirs == blocked:
+		return api.ContactStateRequested, true
+	}
+	return api.ContactStateAccepted, true
+}
+
+// row is another user and what was said on both sides.
+type row struct {
+	UserID      chat.UserID `bun:"user_id,type:uuid"`
+	Username    string      `bun:"username"`
+	DisplayName string      `bun:"display_name"`
+	SortName    string      `bun:"sort_name"`
+	Mine        string      `bun:"mine"`
+	Theirs      string      `bun:"theirs"`
+	Since       time.Time   `bun:"since"`
+}
+
+func (r *row) contact() (api.Contact, bool) {
+	state, any := relation(r.Mine, r.Theirs)
+	return api.Contact{
+		UserID: r.UserID, Username: r.Username, DisplayName: r.DisplayName, State: state, Since: chat.At(r.Since),
+	}, any
+}
+
+// both selects the users with whom there is anything, with both sides.
+const both = `select u.id as user_id, u.username, u.display_name, lower(u.username) as sort_name,
+		coalesce(k.mine, '') as mine, coalesce(k.theirs, '') as theirs, k.since
+	from (select other, max(mine) as mine, max(theirs) as theirs, max(updated_at) as since from (
+			select contact_id as other, state as mine, null as theirs, updated_at from contacts where user_id = ?
+			union all
+			select user_id, null, state, case when state <> 'blocked' then updated_at end from contacts where contact_id = ?) said
+		group by other) k
+	join users u on u.id = k.other and u.deleted_at is null`
+
+// find returns how user stands to another one, who must exist. The time is now where nothing was said.
+func find(ctx context.Context, db bun.IDB, user, other chat.UserID) (row, error) {
+	var r row
+	err := db.NewRaw(`select u.id as user_id, u.username, u.display_name, coalesce(m.state, '') as mine, coalesce(t.state, '') as theirs,
+			coalesce(greatest(m.updated_at, case when t.state <> 'blocked' then t.updated_at end), now()) as since
+		from users u
+		left join contacts m on m.user_id = ? and m.contact_id = u.id
+		left join contacts t on t.user_id = u.id and t.contact_id = ?
+		where u.id = ? and u.deleted_at is null`, user, user, other).Scan(ctx, &r)
+	if errors.Is(err, sql.ErrNoRows) {
+		return row{}, apierr.New(apierr.NotFound, "no such user")
+	}
+	if err != nil {
+		return row{}, fmt.Errorf("find contact: %w", err)
+	}
+	return r, nil
+}
+
+// other checks that somebody else is meant, who exists.
+func (s *Service) other(ctx context.Context, user, other chat.UserID) error {
+	if user == other {
+		return apierr.Invalid("user_id", "must be another user")
+	}
+	_, err := find(ctx, s.db, user, other)
+	return err
+}
+
+// request says that user wants other as a contact.
+func (s *Service) request(ctx context.Context, user, other chat.UserID) (row, error) {
+	if err := s.other(ctx, user, other); err != nil {
+		return row{}, err
+	}
+	// A block is not lifted by the way, so that it needs to be meant.
+	_, err := s.db.NewRaw(`insert into contacts (user_id, contact_id, state) values (?, ?, ?) on conflict do nothing`,
+		user, other, requested).Exec(ctx)
+	if err != nil {
+		return row{}, fmt.Errorf("request contact: %w", err)
+	}
+	r, err := find(ctx, s.db, user, other)
+	if err == nil && r.Mine == blocked {
+		return row{}, apierr.New(apierr.Forbidden, "you have blocked this user: lift the block first")
+	}
+	return r, err
+}
+
+// remove takes back what was said on both sides but for blocks.
+func (s *Service) remove(ctx context.Context, user, other chat.UserID) error {
+	if err := s.other(ctx, user, other); err != nil {
+		return err
+	}
+	_, err := s.db.NewRaw(`delete from contacts where state <> ?
+		and (user_id = ? and contact_id = ? or user_id = ? and contact_id = ?)`, blocked, user, other, other, user).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("remove contact: %w", err)
+	}
+	return nil
+}
+
+// block says that user wants to hear nothing of other. What other has said besides a block goes.
+func (s *Service) block(ctx context.Context, user, other chat.UserID) error {
+	if err := s.other(ctx, user, other); err != nil {
+		return err
+	}
+	_, err := s.db.NewRaw(`with gone as (delete from contacts where user_id = ? and contact_id = ? and state <> ?)
+		insert into contacts as k (user_id, contact_id, state) values (?, ?, ?)
+		on conflict (user_id, contact_id) do update set state = excluded.state, updated_at = now() where k.state <> excluded.state`,
+		other, user, blocked, user, other, blocked).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("block user: %w", err)
+	}
+	return nil
+}
+
+func (s *Service) unblock(ctx context.Context, user, other chat.UserID) error {
+	if err := s.other(ctx, user, other); err != nil {
+		return err
+	}
+	_, err := s.db.NewRaw("delete from contacts where user_id = ? and contact_id = ? and state = ?", user, other, blocked).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("unblock user: %w", err)
+	}
+	return nil
+}
+
+// Blocks reports whether user has blocked other.
+func Blocks(ctx context.Context, db bun.IDB, user, other chat.UserID) (bool, error) {
+	var yes bool
+	err := db.NewRaw("select exists (select from contacts where user_id = ? and contact_id = ? and state = ?)", user, other, blocked).Scan(ctx, &yes)
+	if err != nil {
+		return false, fmt.Errorf("look for a block: %w", err)
+	}
+	return yes, nil
+}
+
+// position is where a list goes on.
+type position struct {
+	Name string      `json:"n"` // in lower case
+	ID   chat.UserID `json:"i"`
+}
+
+// inState is relation in SQL, for a list of one state: "" lists all.
+var inState = map[api.ContactState]string{
+	"":                        "(mine is not null or theirs <> 'blocked')",
+	api.ContactStateBlocked:   "mine = 'blocked'",
+	api.ContactStateReceived:  "mine is null and theirs <> 'blocked'",
+	api.ContactStateRequested: "mine <> 'blocked' and coalesce(theirs, 'blocked') = 'blocked'",
+	api.ContactStateAccepted:  "mine <> 'blocked' and theirs <> 'blocked'",
+}
+
+// list returns a page of user's contacts, and where the next begins, if there is one.
+func (s *Service) list(ctx context.Context, user chat.UserID, state api.ContactState, after *position, limit int) ([]row, *position, error) {
+	sql, args := both+" where "+inState[state], []any{user, user}
+	if after != nil {
+		sql, args = sql+" and (lower(u.username), u.id) > (?, ?)", append(args, after.Name, after.ID)
+	}
+	var rows []row
+	err := s.db.NewRaw(sql+" order by lower(u.username), u.id limit ?", append(args, limit+1)...).Scan(ctx, &rows)
+	if err != nil {
+		return nil, nil, fmt.Errorf("list contacts: %w", err)
+	}
+	if len(rows) <= limit {
+		return rows, nil, nil
+	}
+	last := rows[limit-1]
+	return rows[:limit], &position{last.SortName, last.UserID}, nil
+}

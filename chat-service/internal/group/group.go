@@ -1,0 +1,234 @@
+// Package group is people with channels of their own: groups, who is in them, and what they may do there.
+//
+// A group is hidden from those outside. Who leaves one leaves its channels in the same transaction; who
+// is being put out comes into none of them meanwhile (see package channel for the order of locks). A group
+// has an owner as long as it has members, and ends with the last of them.
+package group
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"parley.chat/internal/token"
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+
+	"parley.chat/chat-service/internal/api"
+	"parley.chat/chat-service/internal/channel"
+	"parley.chat/chat-service/internal/outbox"
+)
+
+// Service is the feature. It is safe for concurrent use.
+type Service struct {
+	db   *bun.DB
+	poke func()
+}
+
+// New returns a Service on db. poke wakes the outbox's relay.
+func New(db *bun.DB, poke func()) *Service { return &Service{db, poke} }
+
+// What a change is to the users whom a notice tells of it.
+const (
+	added   = "added"
+	removed = "removed"
+	updated = "updated"
+)
+
+// row is a group as one of its members sees it.
+type row struct {
+	ID          chat.GroupID `bun:"id,type:uuid"`
+	Name        string       `bun:"name"`
+	Description string       `bun:"description"`
+	CreatedBy   *chat.UserID `bun:"created_by,type:uuid"`
+	CreatedAt   time.Time    `bun:"created_at"`
+	Role        chat.Role    `bun:"role"`
+	MemberCount int          `bun:"member_count"`
+	SortName    string       `bun:"sort_name"`
+}
+
+func (r *row) group() api.Group {
+	return api.Group{
+		ID: r.ID, Name: r.Name, Description: r.Description, CreatedBy: r.CreatedBy, CreatedAt: chat.At(r.CreatedAt),
+		Role: r.Role, MemberCount: r.MemberCount,
+	}
+}
+
+const selectGroups = `select g.id, g.name, g.description, g.created_by, g.created_at, m.role, lower(g.name) as sort_name,
+		(select count(*) from group_members n where n.group_id = g.id) as member_count
+	from groups g join group_members m on m.group_id = g.id and m.user_id = ? where g.deleted_at is null`
+
+// errNoGroup is the one answer for what is not there and for what must stay hidden.
+func errNoGroup() error { return apierr.New(apierr.NotFound, "no such group") }
+
+// get returns a group for its member.
+func (s *Service) get(ctx context.Context, group chat.GroupID, user chat.UserID) (api.Group, error) {
+	var r row
+	err := s.db.NewRaw(selectGroups+" and g.id = ?", user, group).Scan(ctx, &r)
+	if errors.Is(err, sql.ErrNoRows) {
+		return api.Group{}, errNoGroup()
+	}
+	if err != nil {
+		return api.Group{}, fmt.Errorf("load group %s: %w", group, err)
+	}
+	return r.group(), nil
+}
+
+// position is where a list of groups goes on.
+type position struct {
+	Name string       `json:"n"` // in lower case
+	ID   chat.GroupID `json:"i"`
+}
+
+// list returns a page of the user's groups by name, and where the next begins, if there is one.
+func (s *Service) list(ctx context.Context, user chat.UserID, after *position, limit int) ([]api.Group, *position, error) {
+	sql, args := selectGroups, []any{user}
+	if after != nil {
+		sql, args = sql+" and (lower(g.name), g.id) > (?, ?)", append(args, after.Name, after.ID)
+	}
+	var rows []row
+	if err := s.db.NewRaw(sql+" order by lower(g.name), g.id limit ?", append(args, limit+1)...).Scan(ctx, &rows); err != nil {
+		return nil, nil, fmt.Errorf("list groups: %w", err)
+	}
+	var next *position
+	if len(rows) > limit {
+		rows = rows[:limit]
+		next = &position{rows[limit-1].SortName, rows[limit-1].ID}
+	}
+	groups := make([]api.Group, len(rows))
+	for i := range rows {
+		groups[i] = rows[i].group()
+	}
+	return groups, next, nil
+}
+
+// name returns a group's name without blanks around it.
+func name(given string) (string, error) {
+	given = strings.TrimSpace(given)
+	if given == "" {
+		return "", apierr.Invalid("name", "must not be blank")
+	}
+	return given, nil
+}
+
+// create makes a group with its creator as owner.
+func (s *Service) create(ctx context.Context, by token.Claims, in api.GroupCreation) (api.Group, error) {
+	r := row{ID: chat.NewGroupID(), CreatedBy: &by.UserID, CreatedAt: time.Now(), Role: chat.Owner, MemberCount: 1}
+	var err error
+	if r.Name, err = name(in.Name); err != nil {
+		return api.Group{}, err
+	}
+	if in.Description != nil {
+		r.Description = strings.TrimSpace(*in.Description)
+	}
+	err = s.run(ctx, "create group", func(ctx context.Context, tx bun.Tx) error {
+		if _, err := channel.LockSelf(ctx, tx, by.UserID); err != nil {
+			return err
+		}
+		_, err := tx.NewRaw(`insert into groups (id, name, description, created_by, created_at) values (?, ?, ?, ?, ?)`,
+			r.ID, r.Name, r.Description, by.UserID, r.CreatedAt).Exec(ctx)
+		if err != nil {
+			return fmt.Errorf("insert group: %w", err)
+		}
+		_, err = tx.NewRaw("insert into group_members (group_id, user_id, role) values (?, ?, 'owner')", r.ID, by.UserID).Exec(ctx)
+		if err != nil {
+			return fmt.Errorf("add the owner: %w", err)
+		}
+		return outbox.Add(ctx, tx, outbox.GroupChange(r.ID, by.UserID, added, by.UserID))
+	})
+	return r.group(), err
+}
+
+// run runs a transaction and wakes the relay.
+func (s *Service) run(ctx context.Context, doing string, do func(context.Context, bun.Tx) error) error {
+	if err := s.db.RunInTx(ctx, nil, do); err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	s.poke()
+	return nil
+}
+
+// change runs a transaction that has the group to itself, for a member who may do act.
+func (s *Service) change(ctx context.Context, group chat.GroupID, by token.Claims, act chat.Act, do func(context.Context, bun.Tx, chat.Role) error) error {
+	return s.run(ctx, "change group "+group.String(), func(ctx context.Context, tx bun.Tx) error {
+		role, err := lock(ctx, tx, group, by.UserID)
+		if err != nil {
+			return err
+		}
+		if !role.May(act) {
+			return apierr.New(apierr.Forbidden, "your role in this group (%s) does not allow that", role)
+		}
+		return do(ctx, tx, role)
+	})
+}
+
+// lock locks a group and returns the role of a member of it.
+func lock(ctx context.Context, tx bun.Tx, group chat.GroupID, user chat.UserID) (chat.Role, error) {
+	var one int
+	err := tx.NewRaw("select 1 from groups where id = ? and deleted_at is null for no key update", group).Scan(ctx, &one)
+	if err == nil {
+		var role chat.Role
+		err = tx.NewRaw("select role from group_members where group_id = ? and user_id = ?", group, user).Scan(ctx, &role)
+		if err == nil {
+			return role, nil
+		}
+	}
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", errNoGroup()
+	}
+	return "", fmt.Errorf("lock group: %w", err)
+}
+
+// update changes a group's name and description.
+func (s *Service) update(ctx context.Context, group chat.GroupID, by token.Claims, in api.GroupChange) error {
+	if in.Name != nil {
+		trimmed, err := name(*in.Name)
+		if err != nil {
+			return err
+		}
+		in.Name = &trimmed
+	}
+	if in.Description != nil {
+		*in.Description = strings.TrimSpace(*in.Description)
+	}
+	return s.change(ctx, group, by, chat.Describe, func(ctx context.Context, tx bun.Tx, _ chat.Role) error {
+		res, err := tx.NewRaw(`update groups set name = coalesce(?, name), description = coalesce(?, description), updated_at = now()
+			where id = ? and (name, description) is distinct from (coalesce(?, name), coalesce(?, description))`,
+			in.Name, in.Description, group, in.Name, in.Description).Exec(ctx)
+		if err != nil {
+			return fmt.Errorf("update: %w", err)
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return err
+		}
+		return outbox.AddGroupChange(ctx, tx, group, by.UserID, updated)
+	})
+}
+
+// remove deletes a group with its channels.
+func (s *Service) remove(ctx context.Context, group chat.GroupID, by token.Claims) error {
+	return s.change(ctx, group, by, chat.Close, func(ctx context.Context, tx bun.Tx, _ chat.Role) error {
+		return end(ctx, tx, group, by.UserID)
+	})
+}
+
+// end deletes a group that is locked.
+func end(ctx context.Context, tx bun.Tx, group chat.GroupID, by chat.UserID) error {
+	if err := outbox.AddGroupChange(ctx, tx, group, by, removed); err != nil {
+		return err
+	}
+	for _, sql := range []string{
+		"update groups set deleted_at = now() where id = ?",
+		"delete from group_members where group_id = ?",
+	} {
+		if _, err := tx.NewRaw(sql, group).Exec(ctx); err != nil {
+			return fmt.Errorf("delete group: %w", err)
+		}
+	}
+	return channel.CloseGroup(ctx, tx, group, by)
+}

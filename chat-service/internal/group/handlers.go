@@ -1,0 +1,124 @@
+package group
+
+import (
+	"context"
+
+	"parley.chat/shared-contracts/chat"
+
+	"parley.chat/chat-service/internal/api"
+	"parley.chat/chat-service/internal/httpapi"
+)
+
+// ListGroups answers GET /v1/groups.
+func (s *Service) ListGroups(ctx context.Context, in api.ListGroupsRequestObject) (api.ListGroupsResponseObject, error) {
+	var at position
+	given, err := httpapi.DecodeCursor(in.Params.Cursor, &at)
+	if err != nil {
+		return nil, err
+	}
+	after := &at
+	if !given {
+		after = nil
+	} else if chat.CheckLine(at.Name, 4*chat.MaxChannelNameChars) != nil {
+		return nil, httpapi.ErrCursor()
+	}
+	groups, next, err := s.list(ctx, httpapi.UserOf(ctx).UserID, after, httpapi.Limit(in.Params.Limit))
+	if err != nil {
+		return nil, err
+	}
+	page := api.GroupPage{Items: groups}
+	if next != nil {
+		page.NextCursor = httpapi.Cursor(next)
+	}
+	return api.ListGroups200JSONResponse(page), nil
+}
+
+// CreateGroup answers POST /v1/groups.
+func (s *Service) CreateGroup(ctx context.Context, in api.CreateGroupRequestObject) (api.CreateGroupResponseObject, error) {
+	g, err := s.create(ctx, httpapi.UserOf(ctx), *in.Body)
+	if err != nil {
+		return nil, err
+	}
+	return api.CreateGroup201JSONResponse{
+		Body: g, Headers: api.CreateGroup201ResponseHeaders{Location: "/v1/groups/" + g.ID.String()},
+	}, nil
+}
+
+// GetGroup answers GET /v1/groups/{id}.
+func (s *Service) GetGroup(ctx context.Context, in api.GetGroupRequestObject) (api.GetGroupResponseObject, error) {
+	g, err := s.get(ctx, in.ID, httpapi.UserOf(ctx).UserID)
+	if err != nil {
+		return nil, err
+	}
+	return api.GetGroup200JSONResponse(g), nil
+}
+
+// UpdateGroup answers PATCH /v1/groups/{id}.
+func (s *Service) UpdateGroup(ctx context.Context, in api.UpdateGroupRequestObject) (api.UpdateGroupResponseObject, error) {
+	user := httpapi.UserOf(ctx)
+	if err := s.update(ctx, in.ID, user, *in.Body); err != nil {
+		return nil, err
+	}
+	g, err := s.get(ctx, in.ID, user.UserID)
+	if err != nil {
+		return nil, err
+	}
+	return api.UpdateGroup200JSONResponse(g), nil
+}
+
+// DeleteGroup answers DELETE /v1/groups/{id}.
+func (s *Service) DeleteGroup(ctx context.Context, in api.DeleteGroupRequestObject) (api.DeleteGroupResponseObject, error) {
+	return api.DeleteGroup204Response{}, s.remove(ctx, in.ID, httpapi.UserOf(ctx))
+}
+
+// memberPosition is where a list of members goes on.
+type memberPosition struct {
+	ID chat.UserID `json:"i"`
+}
+
+// ListGroupMembers answers GET /v1/groups/{id}/members.
+func (s *Service) ListGroupMembers(ctx context.Context, in api.ListGroupMembersRequestObject) (api.ListGroupMembersResponseObject, error) {
+	if _, err := s.get(ctx, in.ID, httpapi.UserOf(ctx).UserID); err != nil {
+		return nil, err
+	}
+	var after memberPosition
+	if _, err := httpapi.DecodeCursor(in.Params.Cursor, &after); err != nil {
+		return nil, err
+	}
+	members, next, err := s.members(ctx, in.ID, after.ID, httpapi.Limit(in.Params.Limit))
+	if err != nil {
+		return nil, err
+	}
+	page := api.MemberPage{Items: members}
+	if next != nil {
+		page.NextCursor = httpapi.Cursor(memberPosition{*next})
+	}
+	return api.ListGroupMembers200JSONResponse(page), nil
+}
+
+// AddGroupMember answers POST /v1/groups/{id}/members.
+func (s *Service) AddGroupMember(ctx context.Context, in api.AddGroupMemberRequestObject) (api.AddGroupMemberResponseObject, error) {
+	role := chat.Member
+	if in.Body.Role != nil {
+		role = *in.Body.Role
+	}
+	m, err := s.add(ctx, in.ID, httpapi.UserOf(ctx), in.Body.UserID, role)
+	if err != nil {
+		return nil, err
+	}
+	return api.AddGroupMember200JSONResponse(m), nil
+}
+
+// UpdateGroupMember answers PATCH /v1/groups/{id}/members/{user_id}.
+func (s *Service) UpdateGroupMember(ctx context.Context, in api.UpdateGroupMemberRequestObject) (api.UpdateGroupMemberResponseObject, error) {
+	m, err := s.setRole(ctx, in.ID, httpapi.UserOf(ctx), in.UserID, in.Body.Role)
+	if err != nil {
+		return nil, err
+	}
+	return api.UpdateGroupMember200JSONResponse(m), nil
+}
+
+// RemoveGroupMember answers DELETE /v1/groups/{id}/members/{user_id}.
+func (s *Service) RemoveGroupMember(ctx context.Context, in api.RemoveGroupMemberRequestObject) (api.RemoveGroupMemberResponseObject, error) {
+	return api.RemoveGroupMember204Response{}, s.expel(ctx, in.ID, httpapi.UserOf(ctx), in.UserID)
+}

@@ -1,0 +1,208 @@
+package group
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"parley.chat/internal/token"
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+
+	"parley.chat/chat-service/internal/api"
+	"parley.chat/chat-service/internal/channel"
+	"parley.chat/chat-service/internal/outbox"
+)
+
+// memberRow is a member with their name.
+type memberRow struct {
+	UserID      chat.UserID `bun:"user_id,type:uuid"`
+	Username    string      `bun:"username"`
+	DisplayName string      `bun:"display_name"`
+	Role        chat.Role   `bun:"role"`
+	JoinedAt    time.Time   `bun:"joined_at"`
+}
+
+func (r *memberRow) member() api.Member {
+	return api.Member{UserID: r.UserID, Username: r.Username, DisplayName: r.DisplayName, Role: r.Role, JoinedAt: chat.At(r.JoinedAt)}
+}
+
+const selectMembers = `select m.user_id, u.username, u.display_name, m.role, m.joined_at
+	from group_members m join users u on u.id = m.user_id where m.group_id = ?`
+
+// member returns a member of a group.
+func member(ctx context.Context, db bun.IDB, group chat.GroupID, user chat.UserID) (memberRow, error) {
+	var r memberRow
+	err := db.NewRaw(selectMembers+" and m.user_id = ?", group, user).Scan(ctx, &r)
+	if errors.Is(err, sql.ErrNoRows) {
+		return r, apierr.New(apierr.NotFound, "no such member")
+	}
+	if err != nil {
+		return r, fmt.Errorf("load member of group: %w", err)
+	}
+	return r, nil
+}
+
+// members returns a page of a group's members and the last of them if there are more.
+func (s *Service) members(ctx context.Context, group chat.GroupID, after chat.UserID, limit int) ([]api.Member, *chat.UserID, error) {
+	var rows []memberRow
+	err := s.db.NewRaw(selectMembers+" and m.user_id > ? order by m.user_id limit ?", group, after, limit+1).Scan(ctx, &rows)
+	if err != nil {
+		return nil, nil, fmt.Errorf("list members of group: %w", err)
+	}
+	var next *chat.UserID
+	if len(rows) > limit {
+		rows = rows[:limit]
+		next = &rows[limit-1].UserID
+	}
+	members := make([]api.Member, len(rows))
+	for i := range rows {
+		members[i] = rows[i].member()
+	}
+	return members, next, nil
+}
+
+// add makes a user a member with a role. One who is a member already stays what they are.
+func (s *Service) add(ctx context.Context, group chat.GroupID, by token.Claims, other chat.UserID, role chat.Role) (api.Member, error) {
+	if _, err := s.get(ctx, group, by.UserID); err != nil {
+		return api.Member{}, err // before the lock on the user, so that who is outside learns of nobody
+	}
+	err := s.run(ctx, "add to group", func(ctx context.Context, tx bun.Tx) error {
+		_, unknown := channel.LockUser(ctx, tx, other)
+		mine, err := lock(ctx, tx, group, by.UserID)
+		if err != nil {
+			return err
+		}
+		switch {
+		case !mine.May(chat.Invite):
+			return apierr.New(apierr.Forbidden, "only owners and admins add members")
+		case role != chat.Member && !mine.MayGrant(chat.Member, role):
+			return apierr.New(apierr.Forbidden, "only owners give a role above member")
+		case unknown != nil:
+			return unknown
+		}
+		if err := channel.MayBeAdded(ctx, tx, by.UserID, other); err != nil {
+			return err
+		}
+		res, err := tx.NewRaw("insert into group_members (group_id, user_id, role) values (?, ?, ?) on conflict do nothing", group, other, role).Exec(ctx)
+		if err != nil {
+			return fmt.Errorf("insert member: %w", err)
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return err
+		}
+		return outbox.Add(ctx, tx, outbox.GroupChange(group, by.UserID, added, other))
+	})
+	if err != nil {
+		return api.Member{}, err
+	}
+	r, err := member(ctx, s.db, group, other)
+	return r.member(), err
+}
+
+// setRole gives a member another role.
+func (s *Service) setRole(ctx context.Context, group chat.GroupID, by token.Claims, other chat.UserID, to chat.Role) (api.Member, error) {
+	var is memberRow
+	err := s.change(ctx, group, by, chat.Entitle, func(ctx context.Context, tx bun.Tx, mine chat.Role) (err error) {
+		if is, err = member(ctx, tx, group, other); err != nil {
+			return err
+		}
+		if !mine.MayGrant(is.Role, to) {
+			return apierr.New(apierr.Forbidden, "your role does not allow that")
+		}
+		if is.Role == to {
+			return nil
+		}
+		is.Role = to
+		var owners int
+		err = tx.NewRaw(`with changed as (update group_members set role = ? where group_id = ? and user_id = ?)
+			select count(*) from group_members where group_id = ? and role = 'owner' and user_id <> ?`,
+			to, group, other, group, other).Scan(ctx, &owners)
+		if err != nil {
+			return fmt.Errorf("set role: %w", err)
+		}
+		if owners == 0 && to != chat.Owner {
+			return apierr.New(apierr.Conflict, "this is the last owner: make another member an owner first")
+		}
+		return outbox.Add(ctx, tx, outbox.GroupChange(group, by.UserID, updated, other))
+	})
+	return is.member(), err
+}
+
+// expel puts a member out of a group and its channels; of oneself it is leaving.
+func (s *Service) expel(ctx context.Context, group chat.GroupID, by token.Claims, other chat.UserID) error {
+	act := chat.Disinvite
+	if other == by.UserID {
+		act = chat.Leave
+	}
+	return s.change(ctx, group, by, act, func(ctx context.Context, tx bun.Tx, mine chat.Role) error {
+		is, err := member(ctx, tx, group, other)
+		if err != nil {
+			return err
+		}
+		if other != by.UserID && !mine.MayRemove(is.Role) {
+			return apierr.New(apierr.Forbidden, "only owners remove owners and admins")
+		}
+		return depart(ctx, tx, group, by.UserID, other, is.Username)
+	})
+}
+
+// depart ends a membership of a group that is locked. Its row goes first: who is just coming into one of
+// the channels has locked it, and is found there afterwards.
+func depart(ctx context.Context, tx bun.Tx, group chat.GroupID, actor, subject chat.UserID, username string) error {
+	if _, err := tx.NewRaw("delete from group_members where group_id = ? and user_id = ?", group, subject).Exec(ctx); err != nil {
+		return fmt.Errorf("remove member: %w", err)
+	}
+	if err := outbox.Add(ctx, tx, outbox.GroupChange(group, actor, removed, subject)); err != nil {
+		return err
+	}
+	if err := channel.LeaveGroup(ctx, tx, group, actor, subject, username); err != nil {
+		return err
+	}
+	return succeed(ctx, tx, group, actor)
+}
+
+// succeed gives a group without an owner the next one: of its admins, else of its members, the one who
+// came first. A group without members ends.
+func succeed(ctx context.Context, tx bun.Tx, group chat.GroupID, by chat.UserID) error {
+	_, err := tx.NewRaw(`update group_members set role = 'owner'
+		where group_id = ? and user_id = (
+			select user_id from group_members where group_id = ?
+			order by role = 'admin' desc, joined_at, user_id limit 1)
+		and not exists (select 1 from group_members where group_id = ? and role = 'owner')`, group, group, group).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("find the next owner: %w", err)
+	}
+	var left bool
+	if err := tx.NewRaw("select exists (select from group_members where group_id = ?)", group).Scan(ctx, &left); err != nil {
+		return fmt.Errorf("look for members: %w", err)
+	}
+	if left {
+		return nil
+	}
+	return end(ctx, tx, group, by)
+}
+
+// LeaveAll takes a user, whose account is being deleted in the same transaction and whose row is locked,
+// out of every group.
+func LeaveAll(ctx context.Context, tx bun.Tx, user chat.UserID, username string) error {
+	var groups []struct {
+		ID chat.GroupID `bun:"id,type:uuid"`
+	}
+	err := tx.NewRaw(`select g.id from groups g
+		where g.deleted_at is null and exists (select from group_members m where m.group_id = g.id and m.user_id = ?)
+		order by g.id for no key update`, user).Scan(ctx, &groups)
+	if err != nil {
+		return fmt.Errorf("lock groups: %w", err)
+	}
+	for _, g := range groups {
+		if err := depart(ctx, tx, g.ID, user, user, username); err != nil {
+			return err
+		}
+	}
+	return nil
+}

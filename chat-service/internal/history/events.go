@@ -1,0 +1,129 @@
+package history
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/uptrace/bun"
+
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+
+	"parley.chat/chat-service/internal/api"
+)
+
+// log returns up to limit events after a seq, as subscribers get them but for the bodies of what was
+// deleted since, and whether there are more.
+func (s *Service) log(ctx context.Context, at place, after int64, limit int) ([]frame.Event, bool, error) {
+	sp := span{after: after, before: math.MaxInt64, oldest: true}
+	events, items, more, err := s.read(ctx, at, sp, limit)
+	if err != nil {
+		return nil, false, err
+	}
+	gone := map[chat.EventID]bool{}
+	var gaps []frame.Event
+	for _, it := range items {
+		if it.Kind != event.Delete && it.Kind != event.Gap {
+			continue
+		}
+		e, err := frame.DecodeEvent(it.Frame)
+		switch {
+		case err != nil:
+			return nil, false, fmt.Errorf("read tail of channel %s: %w", at.channel, err)
+		case it.Kind == event.Gap:
+			gaps = append(gaps, e)
+		case e.MessageID != nil:
+			gone[*e.MessageID] = true
+		}
+	}
+	if err := s.deleted(ctx, at.channel, events, items, gone); err != nil {
+		return nil, false, err
+	}
+	for i := range events {
+		blank(&events[i], gone)
+	}
+	events = bridge(events, after, gaps)
+	if len(events) > limit {
+		events, more = events[:limit], true
+	}
+	return events, more, nil
+}
+
+// deleted adds to gone what is stored as deleted of the messages that events of the tail are, or edit. Rows
+// have lost their text with the deletion.
+func (s *Service) deleted(ctx context.Context, channel chat.ChannelID, events []frame.Event, items []event.Item, gone map[chat.EventID]bool) error {
+	if len(items) == 0 {
+		return nil
+	}
+	var ids []chat.EventID
+	for _, e := range events {
+		switch {
+		case e.Seq < items[0].Seq:
+		case e.Type == event.Message:
+			ids = append(ids, e.ID)
+		case e.Type == event.Edit && e.MessageID != nil:
+			ids = append(ids, *e.MessageID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	var rows []struct {
+		ID chat.EventID `bun:"message_id,type:uuid"`
+	}
+	err := s.cfg.DB.NewRaw("select message_id from message_states where channel_id = ? and message_id in (?) and delete_seq is not null",
+		channel, bun.List(ids)).Scan(ctx, &rows)
+	if err != nil {
+		return fmt.Errorf("read deletions of channel %s: %w", channel, err)
+	}
+	for _, r := range rows {
+		gone[r.ID] = true
+	}
+	return nil
+}
+
+// blank takes the text out of a message that is deleted, and of its edits. What is stored with its
+// deletion has none.
+func blank(e *frame.Event, gone map[chat.EventID]bool) {
+	if e.Type == event.Message && gone[e.ID] || e.Type == event.Edit && e.MessageID != nil && gone[*e.MessageID] {
+		e.Body, e.Mentions = "", nil
+	}
+}
+
+// bridge puts tombstones where Redis has lost events, which gap events name and sync-service has not
+// stored as such yet: the log has no holes.
+func bridge(events []frame.Event, after int64, gaps []frame.Event) []frame.Event {
+	if len(gaps) == 0 || len(events) == 0 {
+		return events
+	}
+	whole := make([]frame.Event, 0, len(events))
+	next := after + 1
+	for _, e := range events {
+		for ; next < e.Seq; next++ {
+			i := slices.IndexFunc(gaps, func(g frame.Event) bool { return g.From <= next && next <= g.To })
+			if i >= 0 {
+				whole = append(whole, frame.Event{Type: event.Lost, ChannelID: e.ChannelID, Seq: next, ID: gaps[i].ID, SentAt: gaps[i].SentAt})
+			}
+		}
+		whole = append(whole, e)
+		next = e.Seq + 1
+	}
+	return whole
+}
+
+// framesOf encodes events.
+func framesOf(events []frame.Event) ([]api.Event, error) {
+	frames := make([]api.Event, len(events))
+	for i := range events {
+		b, err := events[i].Encode()
+		if err != nil {
+			return nil, fmt.Errorf("event %d: %w", events[i].Seq, err)
+		}
+		frames[i] = json.RawMessage(b)
+	}
+	return frames, nil
+}

@@ -1,0 +1,102 @@
+package history
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"parley.chat/internal/database"
+	"parley.chat/internal/testkit/pgtest"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// plan is a node of what EXPLAIN says.
+type plan struct {
+	Node    string  `json:"Node Type"`
+	Index   string  `json:"Index Name"`
+	Cond    string  `json:"Index Cond"`
+	Rows    float64 `json:"Actual Rows"`
+	Removed int     `json:"Rows Removed by Filter"`
+	Hit     int     `json:"Shared Hit Blocks"`
+	Read    int     `json:"Shared Read Blocks"`
+	Plans   []plan  `json:"Plans"`
+}
+
+// TestPage_oneIndexRange: a page of a channel with 900,000 rows, in a table of 1,000,000, wherever it lies,
+// is one range scan of the primary key that reads no more rows than it answers with.
+func TestPage_oneIndexRange(t *testing.T) {
+	t.Parallel()
+	const rows, others, limit = 900_000, 100_000, 51
+	pg := pgtest.Open(t)
+	pool := pg.Pool(t)
+	channel, sender := chat.NewChannelID(), chat.NewUserID()
+	n := 0
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	copied, err := pool.CopyFrom(context.Background(), pgx.Identifier{"messages"},
+		[]string{"channel_id", "seq", "id", "kind", "sender_id", "body", "sent_at"}, pgx.CopyFromFunc(func() ([]any, error) {
+			if n++; n > rows+others {
+				return nil, nil
+			}
+			c, seq := channel.UUID, int64(n)
+			if n > rows { // a thousand small channels
+				seq = int64((n-rows-1)%100 + 1)
+				c = uuid.UUID{0: 1, 14: byte((n - rows - 1) / 100 >> 8), 15: byte((n - rows - 1) / 100)}
+			}
+			id := uuid.UUID{6: 0x70, 8: 0x80, 12: byte(n >> 24), 13: byte(n >> 16), 14: byte(n >> 8), 15: byte(n)}
+			return []any{[16]byte(c), seq, [16]byte(id), string(event.Message), [16]byte(sender.UUID), "something that somebody said", at}, nil
+		}))
+	if err != nil || copied != rows+others {
+		t.Fatalf("copied %d rows, %v", copied, err)
+	}
+	if _, err := pool.Exec(context.Background(), "vacuum analyze messages"); err != nil {
+		t.Fatal(err)
+	}
+	db, err := database.Open(pg.URL, database.Options{Role: "parley_chat", Inline: true, StatementTimeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	s := &Service{cfg: Config{DB: db}}
+	for name, sp := range map[string]span{
+		"newest":       {before: math.MaxInt64},
+		"in the midst": {before: rows / 2},
+		"oldest":       {before: math.MaxInt64, oldest: true},
+		"after a seq":  {after: rows / 3, before: math.MaxInt64, oldest: true},
+		"at the end":   {after: rows - 10, before: math.MaxInt64, oldest: true},
+		"the log":      {after: rows / 2, before: math.MaxInt64, oldest: true, kind: ""},
+	} {
+		if name != "the log" {
+			sp.kind = event.Message
+		}
+		var raw string
+		err := db.NewRaw("explain (analyze, buffers, format json) "+s.selectRows(channel, sp, limit).String()).Scan(context.Background(), &raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var explained []struct{ Plan plan }
+		if err := json.Unmarshal([]byte(raw), &explained); err != nil {
+			t.Fatal(err)
+		}
+		p := explained[0].Plan
+		if p.Node != "Limit" || len(p.Plans) != 1 {
+			t.Errorf("%s: %s", name, raw)
+			continue
+		}
+		scan := p.Plans[0]
+		if scan.Node != "Index Scan" || scan.Index != "messages_pkey" || !strings.Contains(scan.Cond, "channel_id") || !strings.Contains(scan.Cond, "seq") {
+			t.Errorf("%s is no range scan of the primary key: %s", name, raw)
+		}
+		if scan.Rows > limit || scan.Removed > 0 || p.Hit+p.Read > 20 {
+			t.Errorf("%s reads %v rows, %d in vain, %d pages", name, scan.Rows, scan.Removed, p.Hit+p.Read)
+		}
+	}
+}

@@ -1,0 +1,127 @@
+package httpapi
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/labstack/echo/v4"
+)
+
+// body is a schema with one field of each kind.
+func body() *openapi3.Schema {
+	s := openapi3.NewObjectSchema().
+		WithProperty("name", openapi3.NewStringSchema().WithMinLength(2).WithMaxLength(4)).
+		WithProperty("count", openapi3.NewInt64Schema().WithMin(0).WithMax(9)).
+		WithProperty("flag", openapi3.NewBoolSchema()).
+		WithProperty("kind", openapi3.NewStringSchema().WithEnum("a", "b")).
+		WithProperty("inner", openapi3.NewObjectSchema().WithProperty("deep", openapi3.NewStringSchema()))
+	s.Required = []string{"name"}
+	return s
+}
+
+// TestBody: what is wrong is said with its field, all of it at once, and what is sent is not repeated.
+func TestBody(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, body, contentType, want string }{
+		{"good", `{"name":"ann"}`, "application/json", "204 "},
+		{"charset", `{"name":"ann"}`, "application/json; charset=utf-8", "204 "},
+		{"unknown field", `{"name":"ann","x":1}`, "application/json", "204 "},
+		{"whole number in another form", `{"name":"ann","count":0.2e1}`, "application/json", "204 2"},
+		{"missing", `{}`, "application/json", `422 name "is required"`},
+		{"null", `{"name":null}`, "application/json", `422 name "must not be null"`},
+		{"all at once", `{"name":7,"count":"x","flag":1}`, "application/json", `422 count "must be a whole number" flag "must be true or false" name "must be a string"`},
+		{"short", `{"name":"x"}`, "application/json", `422 name "must have 2 to 4 characters"`},
+		{"range", `{"name":"ann","count":10}`, "application/json", `422 count "must be 0 to 9"`},
+		{"enum", `{"name":"ann","kind":"secret"}`, "application/json", `422 kind "must be one of a, b"`},
+		{"nested", `{"name":"ann","inner":{"deep":1}}`, "application/json", `422 inner.deep "must be a string"`},
+		{"another spelling", `{"name":"ann","NAME":"a name that is too long"}`, "application/json", "204 "},
+		{"twice", `{"name":"ann","name":"too long"}`, "application/json", `422 name "must have 2 to 4 characters"`},
+		{"no body", "", "application/json", "400 "},
+		{"list", `[]`, "application/json", "400 "},
+		{"more", `{"name":"ann"} {}`, "application/json", "400 "},
+		{"half", `{"name":"ann`, "application/json", "400 "},
+		{"not UTF-8", "{\"name\":\"\xff\xff\"}", "application/json", "400 "},
+		{"form", "name=ann", "application/x-www-form-urlencoded", "415 "},
+		{"no type", `{"name":"ann"}`, "", "415 "},
+		{"huge", `{"name":"` + strings.Repeat("x", 2<<10) + `"}`, "application/json", "413 "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, func(c *Config) { c.MaxBytes = 1 << 10 })
+			r.echo.POST("/x", func(c echo.Context) error {
+				var in struct {
+					Name  string `json:"name"`
+					Count *int   `json:"count"`
+				}
+				if err := c.Bind(&in); err != nil {
+					return err
+				}
+				if in.Name != "ann" {
+					t.Errorf("name = %q", in.Name)
+				}
+				if in.Count != nil && *in.Count != 2 {
+					t.Errorf("count = %d", *in.Count)
+				}
+				return c.NoContent(http.StatusNoContent)
+			}, r.check(operation{body: body(), needs: true}))
+			req := httptest.NewRequest("POST", "/x", strings.NewReader(tt.body))
+			if tt.contentType != "" {
+				req.Header.Set("Content-Type", tt.contentType)
+			}
+			w := r.do(req)
+			status, rest, _ := strings.Cut(tt.want, " ")
+			if status != strings.Fields(w.Result().Status)[0] {
+				t.Fatalf("status %d %s, want %s", w.Code, w.Body, tt.want)
+			}
+			if w.Code == http.StatusUnprocessableEntity {
+				for i, part := range strings.Split(strings.TrimSuffix(rest, `"`), `" `) {
+					field, message, _ := strings.Cut(part, ` "`)
+					want := `{"field":"` + field + `","message":"` + message + `"}`
+					if !strings.Contains(w.Body.String(), want) {
+						t.Errorf("error %d: %s lacks %s", i, w.Body, want)
+					}
+				}
+			}
+			if strings.Contains(w.Body.String(), "secret") || strings.Contains(w.Body.String(), "too long") {
+				t.Errorf("the answer repeats what was sent: %s", w.Body)
+			}
+		})
+	}
+}
+
+func TestWords(t *testing.T) {
+	t.Parallel()
+	long, three := uint64(5), 3.0
+	for _, tt := range []struct {
+		schema *openapi3.Schema
+		value  any
+		want   string
+	}{
+		{&openapi3.Schema{Type: &openapi3.Types{"string"}, MinLength: 3}, "x", "must have 3 characters or more"},
+		{&openapi3.Schema{Type: &openapi3.Types{"string"}, MaxLength: &long}, "xxxxxx", "must have at most 5 characters"},
+		{&openapi3.Schema{Type: &openapi3.Types{"integer"}, Min: &three}, 1.0, "must be 3 or more"},
+		{&openapi3.Schema{Type: &openapi3.Types{"integer"}, Max: &three}, 4.0, "must be at most 3"},
+		{&openapi3.Schema{Type: &openapi3.Types{"string"}, Format: "uuid", Pattern: "^[0-9a-f]{4}$"}, "x", "must be a UUID"},
+		{&openapi3.Schema{Type: &openapi3.Types{"string"}, Pattern: "^a*$"}, "x", "has a character that is not allowed, such as a control character"},
+		{&openapi3.Schema{Type: &openapi3.Types{"string"}, Pattern: "^a*$", Extensions: map[string]any{"x-rule": "must be of a"}}, "x", "must be of a"},
+		{&openapi3.Schema{Type: &openapi3.Types{"array"}}, "x", "must be a list"},
+		{&openapi3.Schema{Type: &openapi3.Types{"object"}}, "x", "must be an object"},
+	} {
+		var f fields
+		f.visit("field", tt.schema, tt.value)
+		if len(f) != 1 || f[0].Field != "field" || f[0].Message != tt.want {
+			t.Errorf("%v of %v: %+v, want %s", tt.value, tt.schema, f, tt.want)
+		}
+	}
+	// One of several is wanted: each is named.
+	s := openapi3.NewObjectSchema().WithProperty("a", openapi3.NewBoolSchema()).WithProperty("b", openapi3.NewBoolSchema())
+	s.MinProps = 1
+	var f fields
+	f.visit("", s, map[string]any{})
+	if len(f) != 2 || f[0].Field != "a" || f[1].Field != "b" {
+		t.Errorf("fields = %+v", f)
+	}
+}

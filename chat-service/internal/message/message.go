@@ -1,0 +1,147 @@
+// Package message sends without a socket: the same checks, the same limits and the same append as at a
+// gateway, through the package that both use.
+package message
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/uptrace/bun"
+
+	"parley.chat/internal/eventlog"
+	"parley.chat/internal/mention"
+	"parley.chat/internal/sender"
+	"parley.chat/internal/token"
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+
+	"parley.chat/chat-service/internal/api"
+	"parley.chat/chat-service/internal/channel"
+	"parley.chat/chat-service/internal/httpapi"
+	"parley.chat/chat-service/internal/seen"
+)
+
+// Config configures a Service. Every field is required.
+type Config struct {
+	DB       *bun.DB
+	Sender   *sender.Sender
+	Seen     *seen.Heads
+	MaxBytes int // of a body
+}
+
+// Service is the feature. It is safe for concurrent use.
+type Service struct {
+	cfg      Config
+	mentions *mention.Finder
+}
+
+// New checks cfg.
+func New(cfg Config) (*Service, error) {
+	if cfg.DB == nil || cfg.Sender == nil || cfg.Seen == nil || cfg.MaxBytes <= 0 {
+		return nil, errors.New("message: a required field of Config is missing")
+	}
+	return &Service{cfg, mention.NewFinder(cfg.DB)}, nil
+}
+
+// SendMessage answers POST /v1/channels/{id}/messages.
+func (s *Service) SendMessage(ctx context.Context, in api.SendMessageRequestObject) (api.SendMessageResponseObject, error) {
+	id, err := clientID(in.Params.IdempotencyKey, in.Body.ClientID)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.checkBody(in.Body.Body); err != nil {
+		return nil, err
+	}
+	user := httpapi.UserOf(ctx)
+	e := frame.Event{
+		Type: event.Message, ChannelID: in.ID, ID: chat.NewEventID(), ClientID: &id,
+		SenderID: user.UserID, SenderName: user.Username, Body: in.Body.Body, ReplyTo: in.Body.ReplyTo, SentAt: chat.Now(),
+	}
+	ack, err := s.send(ctx, user, e)
+	if err != nil {
+		return nil, err
+	}
+	answer := api.Ack{ChannelID: in.ID, ClientID: id, ID: ack.ID, Seq: ack.Seq, SentAt: ack.SentAt, Duplicate: ack.Duplicate}
+	if ack.Duplicate {
+		return api.SendMessage200JSONResponse{AckAnswerJSONResponse: api.AckAnswerJSONResponse(answer)}, nil
+	}
+	return api.SendMessage201JSONResponse(answer), nil
+}
+
+// clientID returns the idempotency key, which a client may give in either place, and else is made.
+func clientID(header, body *chat.ClientID) (chat.ClientID, error) {
+	field := "client_id"
+	switch {
+	case header != nil && body != nil && *header != *body:
+		return chat.ClientID{}, apierr.Invalid("client_id", "is not that of the Idempotency-Key header")
+	case header != nil:
+		body, field = header, "Idempotency-Key"
+	case body == nil:
+		return chat.NewClientID(), nil
+	}
+	if body.IsZero() {
+		return chat.ClientID{}, apierr.Invalid(field, "must not be the UUID that is all zeros")
+	}
+	return *body, nil
+}
+
+func (s *Service) checkBody(body string) error {
+	err := chat.CheckBody(body, s.cfg.MaxBytes)
+	if err == nil {
+		return nil
+	}
+	code := apierr.InvalidBody
+	if errors.Is(err, chat.ErrBodyTooLarge) {
+		code = apierr.TooLarge
+	}
+	return &apierr.Error{Code: code, Message: "the message: " + err.Error(), Fields: []apierr.Field{{Field: "body", Message: err.Error()}}}
+}
+
+// send appends e if its sender may. What went through before keeps its ack, whatever has changed since:
+// its sender may have left, or been blocked.
+func (s *Service) send(ctx context.Context, user token.Claims, e frame.Event) (eventlog.Ack, error) {
+	refused := s.admit(ctx, user.UserID, e.ChannelID)
+	if refused == nil {
+		var err error
+		if e.Mentions, err = s.mentions.Find(ctx, e.ChannelID, e.Body); err != nil {
+			refused = fmt.Errorf("send message: %w", err)
+		}
+	}
+	if refused != nil {
+		ack, found, err := s.cfg.Sender.Recorded(ctx, &e)
+		switch {
+		case found:
+			return ack, nil
+		case apierr.CodeOf(err) == apierr.Conflict && apierr.CodeOf(refused) == apierr.Forbidden:
+			return eventlog.Ack{}, err
+		}
+		return eventlog.Ack{}, refused
+	}
+	ack, err := s.cfg.Sender.Send(ctx, e)
+	if err == nil {
+		s.cfg.Seen.Note(e.ChannelID, ack)
+	}
+	return ack, err
+}
+
+// admit returns an error unless the user may write into the channel.
+func (s *Service) admit(ctx context.Context, user chat.UserID, id chat.ChannelID) error {
+	st, err := channel.Admit(ctx, s.cfg.DB, id, user)
+	if err != nil {
+		return err
+	}
+	if err := st.Allow(chat.Post); err != nil || st.Kind != chat.Direct {
+		return err
+	}
+	var blocked bool
+	if err := s.cfg.DB.NewRaw("select direct_blocked(?)", id).Scan(ctx, &blocked); err != nil {
+		return fmt.Errorf("look for a block: %w", err)
+	}
+	if blocked {
+		return apierr.New(apierr.Forbidden, "this user takes no direct messages from you")
+	}
+	return nil
+}

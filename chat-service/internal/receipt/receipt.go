@@ -1,0 +1,176 @@
+// Package receipt is who has come how far: moving one's own cursor, and who has a message.
+//
+// Cursors move in Redis and reach PostgreSQL later; whoever reads takes the greater of both.
+package receipt
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/schema"
+
+	"parley.chat/internal/eventlog"
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+
+	"parley.chat/chat-service/internal/api"
+	"parley.chat/chat-service/internal/unstored"
+)
+
+// Service is the feature. It is safe for concurrent use.
+type Service struct {
+	db    *bun.DB
+	log   *eventlog.Log
+	floor eventlog.Floor
+}
+
+// New returns a Service. floor tells what PostgreSQL holds of a channel.
+func New(db *bun.DB, log *eventlog.Log, floor eventlog.Floor) *Service {
+	return &Service{db, log, floor}
+}
+
+// move moves a member's cursor forward, and returns where it stands.
+func (s *Service) move(ctx context.Context, channel chat.ChannelID, user chat.UserID, to eventlog.Cursor) (eventlog.Cursor, error) {
+	var stored struct {
+		Delivered int64 `bun:"last_delivered_seq"`
+		Read      int64 `bun:"last_read_seq"`
+	}
+	err := s.db.NewRaw("select last_delivered_seq, last_read_seq from channel_members where channel_id = ? and user_id = ?", channel, user).Scan(ctx, &stored)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) { // who has left just now moves nothing that anybody reads
+		return eventlog.Cursor{}, fmt.Errorf("read cursor: %w", err)
+	}
+	// Redis may hold nothing of this member any more, and takes what it is told for all that there is.
+	was := eventlog.Cursor{Delivered: stored.Delivered, Read: stored.Read}
+	moves := []eventlog.CursorMove{{Channel: channel, User: user, Cursor: to.Max(was)}}
+	for range 2 {
+		moved, err := s.log.MoveCursors(ctx, moves)
+		if err != nil {
+			return eventlog.Cursor{}, err
+		}
+		if moved[0].Seeded {
+			return moved[0].Cursor.Max(was), nil
+		}
+		if _, err := s.log.EnsureHead(ctx, channel, s.floor); err != nil {
+			return eventlog.Cursor{}, err
+		}
+	}
+	return eventlog.Cursor{}, apierr.New(apierr.Unavailable, "the channel's numbering cannot be read right now")
+}
+
+// target is a message that somebody asks about.
+type target struct {
+	Kind     event.Kind  `bun:"kind"`
+	Seq      int64       `bun:"seq"`
+	SenderID chat.UserID `bun:"sender_id,type:uuid"`
+}
+
+// find returns a message of a channel, stored or not.
+func (s *Service) find(ctx context.Context, channel chat.ChannelID, id chat.EventID, mark unstored.Mark) (target, error) {
+	text := []byte(id.String())
+	items, err := unstored.Above(ctx, s.log, channel, mark, func(items []event.Item) bool { return among(items, id, text) != nil })
+	if err != nil {
+		return target{}, err
+	}
+	t := target{}
+	if found := among(items, id, text); found != nil {
+		t = target{found.Type, found.Seq, found.SenderID}
+	} else {
+		err := s.db.NewRaw("select kind, seq, sender_id from messages where channel_id = ? and id = ?", channel, id).Scan(ctx, &t)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return target{}, fmt.Errorf("find message: %w", err)
+		}
+	}
+	if t.Kind != event.Message {
+		return target{}, apierr.New(apierr.NotFound, "no such message in this channel")
+	}
+	return t, nil
+}
+
+// among returns the message of an id, nil for none.
+func among(items []event.Item, id chat.EventID, text []byte) *frame.Event {
+	for _, it := range items {
+		if it.Kind != event.Message || !bytes.Contains(it.Frame, text) {
+			continue
+		}
+		if e, err := frame.DecodeEvent(it.Frame); err == nil && e.ID == id {
+			return &e
+		}
+	}
+	return nil
+}
+
+// moved is the members whom Redis knows to have a message: of the others PostgreSQL knows.
+type moved struct {
+	users     []chat.UserID
+	delivered []int64
+	read      []int64
+}
+
+func (s *Service) movedPast(ctx context.Context, channel chat.ChannelID, seq int64) (moved, error) {
+	cursors, err := s.log.Cursors(ctx, channel)
+	if err != nil {
+		return moved{}, err
+	}
+	var m moved
+	for user, c := range cursors {
+		if c.Delivered >= seq {
+			m.users, m.delivered, m.read = append(m.users, user), append(m.delivered, c.Delivered), append(m.read, c.Read)
+		}
+	}
+	return m, nil
+}
+
+// addressees selects the members, but for the sender, who were in the channel when the message came, each
+// with whether they have it.
+func (m moved) addressees(channel chat.ChannelID, t target) schema.QueryWithArgs {
+	return bun.SafeQuery(`select m.user_id, greatest(m.last_delivered_seq, k.delivered) >= ? as delivered, greatest(m.last_read_seq, k.read) >= ? as read
+		from channel_members m
+		left join unnest(array[?]::uuid[], array[?]::bigint[], array[?]::bigint[]) k (user_id, delivered, read) on k.user_id = m.user_id
+		where m.channel_id = ? and m.user_id <> ? and m.joined_seq < ?`,
+		t.Seq, t.Seq, bun.List(m.users), bun.List(m.delivered), bun.List(m.read), channel, t.SenderID, t.Seq)
+}
+
+// counts is how many should have a message, have it, and have read it.
+type counts struct {
+	Members   int `bun:"members"`
+	Delivered int `bun:"delivered"`
+	Read      int `bun:"read"`
+}
+
+// receipts returns the counts of a message and a page of those who have it.
+func (s *Service) receipts(ctx context.Context, channel chat.ChannelID, t target, after chat.UserID, limit int) (n counts, list []api.Receipt, next *chat.UserID, err error) {
+	m, err := s.movedPast(ctx, channel, t.Seq)
+	if err != nil {
+		return n, nil, nil, err
+	}
+	of := m.addressees(channel, t)
+	err = s.db.NewRaw(`select count(*) as members, count(*) filter (where delivered) as delivered, count(*) filter (where read) as read
+		from (?) a`, of).Scan(ctx, &n)
+	if err != nil {
+		return n, nil, nil, fmt.Errorf("count receipts: %w", err)
+	}
+	var rows []struct {
+		UserID    chat.UserID `bun:"user_id,type:uuid"`
+		Delivered bool        `bun:"delivered"`
+		Read      bool        `bun:"read"`
+	}
+	err = s.db.NewRaw("select * from (?) a where delivered and user_id > ? order by user_id limit ?", of, after, limit+1).Scan(ctx, &rows)
+	if err != nil {
+		return n, nil, nil, fmt.Errorf("list receipts: %w", err)
+	}
+	if len(rows) > limit {
+		rows = rows[:limit]
+		next = &rows[limit-1].UserID
+	}
+	list = make([]api.Receipt, len(rows))
+	for i, r := range rows {
+		list[i] = api.Receipt{UserID: r.UserID, Delivered: r.Delivered, Read: r.Read}
+	}
+	return n, list, next, nil
+}

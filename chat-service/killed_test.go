@@ -1,0 +1,129 @@
+package chatservice_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"parley.chat/internal/eventlog"
+	"parley.chat/internal/testkit"
+	"parley.chat/internal/testkit/pgtest"
+	"parley.chat/internal/testkit/proctest"
+	"parley.chat/internal/testkit/redistest"
+	"parley.chat/shared-contracts/notice"
+	"parley.chat/shared-contracts/rediskey"
+)
+
+// TestOutbox_killedBetweenCommitAndPublish: whatever was changed and not told when the process was killed
+// is told by the next: every kind of change, in order, the events once.
+func TestOutbox_killedBetweenCommitAndPublish(t *testing.T) {
+	t.Parallel()
+	db, r := pgtest.Open(t), redistest.NewServer(t)
+	keys := t.TempDir()
+	w := &world{t: t, client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, db: db.Pool(t), redis: r, rdb: r.Client(t)}
+	w.log = eventlog.New(w.rdb, partitions)
+	start := func() *proctest.Process {
+		addr := fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t))
+		w.url = "http://" + addr
+		return proctest.Start(t, "chat-service", nil, map[string]string{
+			"CHAT_ADDR": addr, "DATABASE_URL": db.URL, "REDIS_URL": r.URL(), "JWT_KEYS_DIR": keys,
+		})
+	}
+	p := start()
+	p.WaitReady(t, w.url+"/readyz")
+	ann, bob, cyd := w.signup("ann"), w.signup("bob"), w.signup("cyd")
+	general, doomed := w.create(ann, "general", "public"), w.create(ann, "doomed", "public")
+	w.join(bob, doomed.ID)
+	g := w.group(ann, "team", map[user]string{bob: "member"})
+	theirs := w.channelIn(ann, g, "theirs", "public")
+	w.join(bob, theirs.ID)
+	w.settled()
+
+	r.Kill(t) // what follows is committed and cannot be published
+	w.join(bob, general.ID)
+	w.add(ann, general.ID, cyd, "member")
+	w.do("PATCH", path(general.ID)+"/members/"+cyd.ID.String(), ann, object{"role": "admin"}).must(t, 200)
+	w.do("PATCH", path(general.ID), ann, object{"name": "tea"}).must(t, 200)
+	w.do("DELETE", path(general.ID)+"/members/"+cyd.ID.String(), ann, nil).must(t, 204)
+	w.do("DELETE", path(doomed.ID), ann, nil).must(t, 204)
+	w.do("PATCH", "/v1/groups/"+g.ID.String(), ann, object{"name": "crew"}).must(t, 200)
+	w.do("DELETE", "/v1/groups/"+g.ID.String()+"/members/"+bob.ID.String(), ann, nil).must(t, 204)
+	var dm summary
+	w.do("POST", "/v1/dms", ann, object{"user_id": bob.ID}).into(t, 201, &dm)
+	p.Kill(t)
+
+	r.Start(t)
+	testkit.Until(t, 10*time.Second, func() error { return w.rdb.Ping(t.Context()).Err() })
+	heard := w.listen(bob, cyd)
+	start()
+	w.settled()
+	if got := w.story(general.ID); got != "1 member_joined ann, 2 member_joined bob, 3 member_joined cyd, 4 channel_updated, 5 channel_updated, 6 member_left cyd" {
+		t.Errorf("events: %s", got)
+	}
+	if got := w.story(doomed.ID); got != "1 member_joined ann, 2 member_joined bob, 3 channel_updated" {
+		t.Errorf("events: %s", got)
+	}
+	if got := w.story(theirs.ID); got != "1 member_joined ann, 2 member_joined bob, 3 member_left bob" {
+		t.Errorf("events: %s", got)
+	}
+	want := []string{
+		fmt.Sprint("bob channel_added ", general.ID), fmt.Sprint("cyd channel_added ", general.ID), fmt.Sprint("cyd channel_removed ", general.ID),
+		fmt.Sprint("bob channel_removed ", doomed.ID), fmt.Sprint("bob channel_removed ", theirs.ID), fmt.Sprint("bob channel_added ", dm.ID),
+		fmt.Sprint("bob updated ", g.ID), fmt.Sprint("bob removed ", g.ID),
+	}
+	testkit.Until(t, 10*time.Second, func() error {
+		got := heard()
+		for _, n := range want {
+			if !slices.Contains(got, n) {
+				return fmt.Errorf("%s is missing among\n%s", n, strings.Join(got, "\n"))
+			}
+		}
+		return nil
+	})
+}
+
+// listen follows the topics of users, and returns what tells in short what has been heard.
+func (w *world) listen(users ...user) func() []string {
+	w.t.Helper()
+	var mu sync.Mutex
+	var heard []string
+	for _, u := range users {
+		sub := w.rdb.SSubscribe(w.t.Context(), rediskey.UserTopic(rediskey.Of(u.ID.UUID, partitions), u.ID))
+		if _, err := sub.Receive(w.t.Context()); err != nil {
+			w.t.Fatal(err)
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for msg := range sub.Channel() {
+				n, err := notice.Decode([]byte(msg.Payload))
+				if err != nil {
+					w.t.Error(err)
+					continue
+				}
+				text := u.Name + " "
+				if n.GroupID != nil {
+					text += n.Change + " " + n.GroupID.String()
+				} else {
+					text += fmt.Sprint(n.Kind, " ", n.ChannelID)
+				}
+				mu.Lock()
+				heard = append(heard, text)
+				mu.Unlock()
+			}
+		}()
+		w.t.Cleanup(func() {
+			_ = sub.Close()
+			<-done
+		})
+	}
+	return func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(heard)
+	}
+}

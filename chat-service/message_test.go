@@ -1,0 +1,150 @@
+package chatservice_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	chatservice "parley.chat/chat-service"
+	"parley.chat/internal/config"
+	"parley.chat/shared-contracts/chat"
+)
+
+type ack struct {
+	ChannelID chat.ChannelID `json:"channel_id"`
+	ClientID  chat.ClientID  `json:"client_id"`
+	ID        chat.EventID   `json:"id"`
+	Seq       int64          `json:"seq"`
+	Duplicate bool           `json:"duplicate"`
+}
+
+func TestMessage_send(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann, bob := w.signup("ann"), w.signup("bob")
+	c := w.create(ann, "general", "public")
+	w.join(bob, c.ID)
+	w.settled()
+	messages := path(c.ID) + "/messages"
+	key := chat.NewClientID()
+	send := func(body string) answer {
+		t.Helper()
+		return w.send(request{method: "POST", path: messages, token: ann.Token, body: object{"body": body}, header: map[string]string{"Idempotency-Key": key.String()}})
+	}
+	var first, again ack
+	send("hi <b> @bob, @nobody and @channel").into(t, 201, &first)
+	if first.ClientID != key || first.ChannelID != c.ID || first.Seq != 3 || first.Duplicate {
+		t.Errorf("ack = %+v", first)
+	}
+	send("hi <b> @bob, @nobody and @channel").into(t, 200, &again)
+	if !again.Duplicate || again.ID != first.ID || again.Seq != first.Seq {
+		t.Errorf("again = %+v, want %+v", again, first)
+	}
+	send("other").want(t, 409, "conflict")
+	var free ack
+	w.do("POST", messages, ann, object{"body": "no key", "reply_to": first.ID, "client_id": nil}).into(t, 201, &free)
+	e := w.events(c.ID)[2]
+	if e.ID != first.ID || e.Body != "hi <b> @bob, @nobody and @channel" || e.SenderName != "ann" || e.SenderID != ann.ID ||
+		fmt.Sprint(e.Mentions) != fmt.Sprint([]any{c.ID, bob.ID}) {
+		t.Errorf("event = %+v", e)
+	}
+	if e := w.events(c.ID)[3]; e.ReplyTo == nil || *e.ReplyTo != first.ID || e.ClientID.IsZero() || len(e.Mentions) != 0 {
+		t.Errorf("event = %+v", e)
+	}
+	w.send(request{
+		method: "POST", path: messages, token: ann.Token, body: object{"body": "x", "client_id": chat.NewClientID()},
+		header: map[string]string{"Idempotency-Key": key.String()},
+	}).want(t, 422, "invalid_request")
+	for body, code := range map[string]string{
+		" \n ": "invalid_body", "a\x00b": "invalid_body", strings.Repeat("x", 16<<10+1): "too_large", strings.Repeat("ü", 8<<10+1): "too_large",
+	} {
+		status := 422
+		if code == "too_large" {
+			status = 413
+		}
+		if p := w.do("POST", messages, ann, object{"body": body}).want(t, status, code); len(p.Errors) != 1 || p.Errors[0].Field != "body" {
+			t.Errorf("%.10q: errors = %+v", body, p.Errors)
+		}
+	}
+	// A retry keeps its ack, whatever has changed since; a new message does not pass.
+	w.do("POST", path(c.ID)+"/leave", ann, nil).must(t, 204)
+	send("hi <b> @bob, @nobody and @channel").into(t, 200, &again)
+	if again.ID != first.ID {
+		t.Errorf("after leaving: %+v", again)
+	}
+	w.do("POST", messages, ann, object{"body": "x"}).want(t, 403, "forbidden")
+}
+
+// TestMessage_sendAtOnce: many retries at the same time are one message.
+func TestMessage_sendAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.signup("ann")
+	c := w.create(ann, "general", "public")
+	w.settled()
+	key := chat.NewClientID()
+	ids := make([]ack, 8)
+	var wg sync.WaitGroup
+	for i := range ids {
+		wg.Go(func() {
+			a := w.do("POST", path(c.ID)+"/messages", ann, object{"body": "once", "client_id": key})
+			if a.status == 200 || a.status == 201 {
+				a.into(t, a.status, &ids[i])
+			}
+		})
+	}
+	wg.Wait()
+	for _, got := range ids {
+		if got.ID != ids[0].ID || got.Seq != 2 {
+			t.Errorf("acks: %+v", ids)
+			break
+		}
+	}
+	if got := w.story(c.ID); got != "1 member_joined ann, 2 message once" {
+		t.Errorf("events: %s", got)
+	}
+}
+
+// TestMessage_rateLimit: the limit of the gateways, which retries do not touch.
+func TestMessage_rateLimit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *chatservice.Config) {
+		c.RateLimit, c.RateBlock = config.Rate{Count: 3, Per: time.Minute}, time.Minute
+	})
+	ann := w.signup("ann")
+	c := w.create(ann, "general", "public")
+	keys := []chat.ClientID{chat.NewClientID(), chat.NewClientID(), chat.NewClientID(), chat.NewClientID()}
+	send := func(i int) answer {
+		t.Helper()
+		return w.do("POST", path(c.ID)+"/messages", ann, object{"body": "x", "client_id": keys[i]})
+	}
+	for i := range 3 {
+		send(i).must(t, 201)
+		send(i).must(t, 200)
+	}
+	if a := send(3); a.header.Get("Retry-After") == "" {
+		t.Errorf("%d without Retry-After", a.status)
+	}
+	send(3).want(t, 429, "rate_limited")
+	send(0).must(t, 200)
+}
+
+// TestMessage_redisHasLostWrites: no seq that was acknowledged is given to another message.
+func TestMessage_redisHasLostWrites(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.signup("ann")
+	c := w.create(ann, "general", "public")
+	w.settled()
+	var first, second ack
+	for range 3 {
+		w.do("POST", path(c.ID)+"/messages", ann, object{"body": "x"}).into(t, 201, &first)
+	}
+	w.setHead(c.ID, 2) // as after a failover to a replica that lags
+	w.do("POST", path(c.ID)+"/messages", ann, object{"body": "y"}).into(t, 201, &second)
+	if second.Seq <= first.Seq+1 { // a gap event comes between
+		t.Errorf("seq %d after %d", second.Seq, first.Seq)
+	}
+}

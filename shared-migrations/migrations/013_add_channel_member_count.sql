@@ -1,0 +1,31 @@
+-- How many members a channel has, kept by the rows of channel_members themselves: lists show it, and to
+-- count a large channel's members each time would cost a read of them all. Whoever changes the members of a
+-- channel changes its row, so two such transactions wait for each other, which the order of a channel's
+-- outbox rows needs anyway.
+alter table channels add column member_count integer not null default 0 check (member_count >= 0);
+
+create function count_channel_members() returns trigger
+language plpgsql set search_path = public, pg_temp as $$
+begin
+  -- In one order, so that two statements about several channels do not lock each other out.
+  perform from channels where id in (select channel_id from changed) order by id for no key update;
+  update channels c set member_count = c.member_count + case tg_op when 'INSERT' then k.n else -k.n end
+    from (select channel_id, count(*) as n from changed group by channel_id) k
+    where c.id = k.channel_id;
+  return null;
+end
+$$;
+
+create trigger channel_members_came after insert on channel_members
+  referencing new table as changed for each statement execute function count_channel_members();
+create trigger channel_members_went after delete on channel_members
+  referencing old table as changed for each statement execute function count_channel_members();
+
+update channels c set member_count = (select count(*) from channel_members m where m.channel_id = c.id);
+
+---- create above / drop below ----
+
+drop trigger channel_members_went on channel_members;
+drop trigger channel_members_came on channel_members;
+drop function count_channel_members();
+alter table channels drop column member_count;
