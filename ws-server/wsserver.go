@@ -188,10 +188,10 @@ func (s *Server) Parts() []lifecycle.Part {
 		{Name: "clients", Run: s.holdClients},
 		{Name: "budget", Run: s.budget.Run},
 		{Name: "log", Run: s.conns.Run},
+		{Name: "feed", Run: s.feed.Run}, // an append that meets another epoch needs it
 		{Name: "appender", Run: s.appender.Run},
 		{Name: "limiter", Run: s.limiter.Run},
 		{Name: "sender", Run: s.sender.Run},
-		{Name: "feed", Run: s.feed.Run},
 		{Name: "presence", Run: s.presence.Run},
 		{Name: "gateway", Run: s.gateway.Run},
 	}

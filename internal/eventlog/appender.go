@@ -29,7 +29,7 @@ type AppenderConfig struct {
 	// Over are the connections to append over, which somebody else runs: before the Appender, and until it has
 	// ended. Nil: the Appender has some of its own.
 	Over    *Connections
-	Lanes   int           // of its own connections: default 1 for one server, one per partition for a Cluster
+	Lanes   int           // of its own connections: default 1; always one per partition on a Cluster
 	Timeout time.Duration // default 5s: how long an append waits for Redis before it is unavailable
 	Logger  *slog.Logger  // default slog.Default()
 
@@ -61,9 +61,9 @@ type Appender struct {
 func NewAppender(log *Log, rdb redis.UniversalClient, floor Floor, cfg AppenderConfig) *Appender {
 	if cfg.Lanes == 0 {
 		cfg.Lanes = 1
-		if _, cluster := rdb.(*redis.ClusterClient); cluster {
-			cfg.Lanes = log.partitions
-		}
+	}
+	if _, cluster := rdb.(*redis.ClusterClient); cluster {
+		cfg.Lanes = log.partitions // a connection reaches one node
 	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 5 * time.Second

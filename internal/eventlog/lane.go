@@ -19,6 +19,10 @@ const (
 	perEvent   = 10  // arguments of append.lua per event
 	maxPerCall = 256 // events of one script call: bounds how long a call holds Redis up
 	maxBatch   = 2048
+
+	// maxFlights is how many batches may be on their way: with two, Redis works on one while we deal with
+	// the replies to the other. More would make them smaller for nothing.
+	maxFlights = 2
 )
 
 // pending is an event on its way to the log.
@@ -36,11 +40,19 @@ type pending struct {
 	err  error
 }
 
-// lane sends the appends of some partitions, one batch at a time. That alone keeps a channel's order:
-// nothing is sent before what was sent earlier is settled.
+// flight is a batch on its way: a call per channel.
+type flight struct {
+	calls   [][]*pending
+	replies int  // so far
+	loads   bool // the reply to loading the script comes before
+	sentAt  time.Time
+}
+
+// lane sends the appends of some partitions. A channel is in one batch at a time. That alone keeps its
+// order: nothing of it is sent before what was sent earlier is settled.
 //
 // It has no goroutine. A batch leaves from whoever finds the way free: the submitter when it is idle, the
-// link when the last reply of the batch before has come.
+// link when the last reply of a batch has come.
 type lane struct {
 	a    *Appender
 	link *link
@@ -51,13 +63,11 @@ type lane struct {
 	telling  int        // events whose outcome is being told
 	turn     uint64     // of the connection; 0 while there is none
 	queue    []*pending
-	calls    [][]*pending // in flight, a call per channel; empty when nothing is
-	replies  int          // to calls, so far
-	sentAt   time.Time
-	again    []*pending // of calls: what must be sent again
-	attempt  int        // how often in a row that was so
-	held     bool       // a timer runs, after which it is
-	reload   bool       // the script must be loaded first
+	flights  []*flight                   // the oldest first
+	flying   map[chat.ChannelID]struct{} // channels that are in one
+	attempt  int                         // how often in a row something had to be sent again later
+	held     bool                        // a timer runs, after which it is
+	reload   bool                        // the script must be loaded first
 	closed   bool
 	empty    chan struct{}                 // closed when closed and nothing is left
 	parked   map[chat.ChannelID][]*pending // channels that take no appends right now: what waits, in order
@@ -65,7 +75,7 @@ type lane struct {
 }
 
 func newLane(a *Appender, k *link) *lane {
-	l := &lane{a: a, link: k, empty: make(chan struct{}), parked: make(map[chat.ChannelID][]*pending)}
+	l := &lane{a: a, link: k, empty: make(chan struct{}), flying: make(map[chat.ChannelID]struct{}), parked: make(map[chat.ChannelID][]*pending)}
 	k.lane = l
 	return l
 }
@@ -97,28 +107,53 @@ type batch struct {
 
 // nextLocked takes the next batch, if there is one and nothing is in its way.
 func (l *lane) nextLocked() batch {
-	if l.turn == 0 || l.held || len(l.calls) > 0 || len(l.queue) == 0 {
+	if l.turn == 0 || l.held || len(l.flights) == maxFlights || len(l.queue) == 0 {
 		return batch{}
 	}
-	n := min(len(l.queue), maxBatch)
-	taken := l.queue[:n:n]
-	l.queue = l.queue[n:]
-	if len(l.queue) == 0 {
-		l.queue = nil // let go of the array with its pointers
+	calls, rest := l.splitLocked()
+	l.queue = rest
+	if len(calls) == 0 {
+		return batch{}
 	}
-	live := taken[:0:0]
-	for _, p := range taken {
-		if !p.over {
-			live = append(live, p)
-		}
-	}
-	calls, surplus := byChannel(live)
-	if len(surplus) > 0 {
-		l.queue = append(surplus, l.queue...)
+	for _, call := range calls {
+		l.flying[call[0].channel] = struct{}{}
 	}
 	b := batch{calls: calls, turn: l.turn, reload: l.reload}
-	l.calls, l.replies, l.sentAt, l.reload = calls, 0, time.Now(), false
+	l.flights = append(l.flights, &flight{calls: calls, loads: l.reload, sentAt: time.Now()})
+	l.reload = false
 	return b
+}
+
+// splitLocked returns the queue as calls, one per channel, and what stays: what is of a channel that is in
+// flight, or more than a call or a batch takes. What nobody waits for any more is dropped.
+func (l *lane) splitLocked() (calls [][]*pending, rest []*pending) {
+	callOf := make(map[chat.ChannelID]int, min(len(l.queue), maxBatch))
+	taken := 0
+	for n, p := range l.queue {
+		if taken == maxBatch {
+			return calls, append(rest, l.queue[n:]...)
+		}
+		if p.over {
+			continue
+		}
+		i, known := callOf[p.channel]
+		if !known {
+			if _, flies := l.flying[p.channel]; flies {
+				i = -1
+			} else {
+				i = len(calls)
+				calls = append(calls, nil)
+			}
+			callOf[p.channel] = i
+		}
+		if i < 0 || len(calls[i]) == maxPerCall {
+			rest = append(rest, p)
+			continue
+		}
+		calls[i] = append(calls[i], p)
+		taken++
+	}
+	return calls, rest
 }
 
 // send writes a batch. If the connection is lost meanwhile, down puts it back.
@@ -126,18 +161,16 @@ func (l *lane) send(b batch) {
 	if len(b.calls) == 0 {
 		return
 	}
-	replies := len(b.calls)
-	if b.reload {
-		replies++
-	}
-	l.link.write(b.turn, ofLane, replies, func(to []byte) []byte {
+	l.link.write(b.turn, ofLane, func(to []byte) ([]byte, int) {
+		replies := len(b.calls)
 		if b.reload {
 			to = appendCommand(to, "SCRIPT", "LOAD", appendSource)
+			replies++
 		}
 		for _, call := range b.calls {
 			to = l.appendCall(to, call)
 		}
-		return to
+		return to, replies
 	})
 }
 
@@ -183,33 +216,37 @@ func (l *lane) up(turn uint64) {
 // down says that the connection is gone: what it has not answered must be sent again.
 func (l *lane) down() {
 	l.settle()
+	l.a.Flushed()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.turn, l.reload = 0, false
-	for _, call := range l.calls[min(l.replies, len(l.calls)):] {
-		l.again = append(l.again, call...)
+	var again []*pending
+	for _, f := range l.flights {
+		for _, call := range f.calls[f.replies:] {
+			again = append(again, call...)
+		}
 	}
-	l.finishLocked()
+	l.queue = append(again, l.queue...)
+	l.flights = nil
+	clear(l.flying)
 }
 
-// finishLocked ends the batch that was in flight.
-func (l *lane) finishLocked() {
-	l.queue = append(l.again, l.queue...)
-	l.calls, l.again, l.replies = nil, nil, 0
-}
-
-// replied takes the reply to the next call of the batch in flight. An error ends the connection.
+// replied takes the reply to the next call. An error ends the connection.
 func (l *lane) replied(v value) error {
-	if v.kind == '$' && len(v.fields) == 1 { // the script was loaded
-		return nil
-	}
 	l.mu.Lock()
-	if l.replies >= len(l.calls) {
+	if len(l.flights) == 0 {
 		l.mu.Unlock()
 		return errors.New("more replies than calls")
 	}
-	call := l.calls[l.replies]
-	l.replies++
+	f := l.flights[0]
+	if f.loads {
+		f.loads, l.reload = false, l.reload || v.kind == kindError // then the calls find no script
+		l.mu.Unlock()
+		return nil
+	}
+	call := f.calls[f.replies]
+	f.replies++
+	delete(l.flying, call[0].channel)
 	var lost error
 	if v.kind == kindError {
 		lost = l.refusedLocked(call, replyError(v.fields[0]))
@@ -217,8 +254,8 @@ func (l *lane) replied(v value) error {
 		l.answeredLocked(call, v.fields)
 	}
 	var b batch
-	if l.replies == len(l.calls) {
-		l.finishLocked()
+	if f.replies == len(f.calls) {
+		l.flights = append(l.flights[:0], l.flights[1:]...)
 		b = l.nextLocked()
 	}
 	l.mu.Unlock()
@@ -263,12 +300,13 @@ func (l *lane) refusedLocked(call []*pending, err replyError) (lost error) {
 			return l.a.cfg.Diverged(ctx, channel, refusedAt(err))
 		})
 	case word == "NOSCRIPT":
-		l.again, l.reload = append(l.again, call...), true
+		l.againLocked(call)
+		l.reload = true
 	case elsewhere[word]:
-		l.again = append(l.again, call...)
+		l.againLocked(call)
 		return err
 	case later[word]:
-		l.again = append(l.again, call...)
+		l.againLocked(call)
 		l.holdLocked(err)
 	default:
 		l.a.cfg.Logger.Error("append refused by Redis", "channel_id", call[0].channel, "err", err)
@@ -281,6 +319,9 @@ func (l *lane) refusedLocked(call []*pending, err replyError) (lost error) {
 	}
 	return nil
 }
+
+// againLocked puts a call back in front of what its channel has submitted since.
+func (l *lane) againLocked(call []*pending) { l.queue = append(slices.Clone(call), l.queue...) }
 
 // holdLocked sends nothing for a while.
 func (l *lane) holdLocked(err error) {
@@ -321,7 +362,7 @@ func (l *lane) settle() {
 
 // leftLocked sees whether the end has come that close has asked for.
 func (l *lane) leftLocked() {
-	if l.closed && len(l.queue)+len(l.calls)+len(l.parked)+len(l.settled)+l.telling == 0 {
+	if l.closed && len(l.queue)+len(l.flights)+len(l.parked)+len(l.settled)+l.telling == 0 {
 		select {
 		case <-l.empty:
 		default:
@@ -360,12 +401,19 @@ func (l *lane) expire(now time.Time) {
 		return p.over
 	}
 	l.queue = slices.DeleteFunc(l.queue, expired)
-	for _, call := range l.calls {
-		for _, p := range call {
+	for _, waiting := range l.parked { // whoever unparks them drops them
+		for _, p := range waiting {
 			expired(p)
 		}
 	}
-	stuck := len(l.calls) > 0 && now.Sub(l.sentAt) > l.a.cfg.Timeout
+	for _, f := range l.flights {
+		for _, call := range f.calls {
+			for _, p := range call {
+				expired(p)
+			}
+		}
+	}
+	stuck := len(l.flights) > 0 && now.Sub(l.flights[0].sentAt) > l.a.cfg.Timeout
 	l.telling += len(late)
 	l.mu.Unlock()
 	for _, p := range late {
@@ -393,30 +441,10 @@ func (e replyError) Error() string { return string(e) }
 func (e replyError) word() string  { word, _, _ := strings.Cut(string(e), " "); return word }
 
 // elsewhere are the refusals of a server that is not, or no longer, the one for this partition.
-var elsewhere = map[string]bool{"MOVED": true, "ASK": true, "READONLY": true, "CLUSTERDOWN": true, "MASTERDOWN": true, "LOADING": true}
+var elsewhere = map[string]bool{"MOVED": true, "READONLY": true, "MASTERDOWN": true}
 
 // later are the refusals of a server that will be able to soon.
-var later = map[string]bool{"BUSY": true, "TRYAGAIN": true, "NOREPLICAS": true, "MISCONF": true, "OOM": true}
-
-// byChannel splits batch into calls, one per channel. What is more than a call takes is surplus: it
-// must not be sent before the call of its channel is settled.
-func byChannel(batch []*pending) (calls [][]*pending, surplus []*pending) {
-	callOf := make(map[chat.ChannelID]int, len(batch))
-	for _, p := range batch {
-		i, ok := callOf[p.channel]
-		if !ok {
-			i = len(calls)
-			calls = append(calls, nil)
-			callOf[p.channel] = i
-		}
-		if len(calls[i]) == maxPerCall {
-			surplus = append(surplus, p)
-		} else {
-			calls[i] = append(calls[i], p)
-		}
-	}
-	return calls, surplus
-}
+var later = map[string]bool{"BUSY": true, "LOADING": true, "CLUSTERDOWN": true, "ASK": true, "TRYAGAIN": true, "NOREPLICAS": true, "MISCONF": true, "OOM": true}
 
 // refusedAt reads the pair of a refusal: "EPOCH <seq> <epoch>" or "STALE <seq> <epoch>".
 func refusedAt(err error) Head {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -72,6 +73,7 @@ type link struct {
 	lane *lane
 	sub  *Subscriber
 
+	addr  string        // of the server; run's own, and its helpers'
 	wake  chan struct{} // holds at most one token: the Subscriber has something to say
 	heard atomic.Int64  // when something last came, in Unix nanoseconds
 	live  atomic.Pointer[net.Conn]
@@ -100,7 +102,7 @@ const (
 	ofHandshake owner = iota
 	ofPing
 	ofLane
-	ofSubscriber // none in itself: its answers are pushes. A reply in its turn is an error.
+	ofSubscriber // its answers are pushes: a reply in its turn is an error
 )
 
 func newLink(rdb redis.UniversalClient, partition int, log *slog.Logger) *link {
@@ -121,13 +123,17 @@ func (k *link) poke() {
 // run keeps the connection until ctx is done.
 func (k *link) run(ctx context.Context) {
 	for attempt := 0; ; attempt++ {
+		began := time.Now()
 		served, err := k.connect(ctx)
 		if ctx.Err() != nil {
 			return
 		}
+		if served && time.Since(began) > time.Second { // a server that takes us and throws us out is not hammered
+			attempt = 0
+		}
 		level := slog.LevelDebug
-		if served || attempt == 0 {
-			attempt, level = 0, slog.LevelWarn
+		if attempt == 0 {
+			level = slog.LevelWarn
 		}
 		k.log.Log(ctx, level, "connection to the log lost, connecting again", "err", err)
 		if c, ok := k.rdb.(*redis.ClusterClient); ok {
@@ -170,6 +176,7 @@ func (k *link) connect(ctx context.Context) (served bool, err error) {
 		return false, fmt.Errorf("dial: %w", err)
 	}
 	k.live.Store(&conn)
+	k.addr = opt.Addr
 	var helpers sync.WaitGroup
 	helping, stop := context.WithCancel(ctx)
 	defer func() {
@@ -228,19 +235,30 @@ func (k *link) open(conn net.Conn, opt *redis.Options) error {
 	}
 	k.owe(true, ofHandshake, replies)
 	if k.sub != nil {
-		// A topic at a time: on a Cluster topics of one command have to share a slot.
-		for _, topic := range k.sub.all() {
+		topics := k.sub.all()
+		for _, topic := range topics { // a command each: a refusal is for one
 			b = appendCommand(b, "SSUBSCRIBE", topic)
 		}
-		k.owe(false, ofSubscriber, 0)
+		k.owe(false, ofSubscriber, len(topics))
 	}
 	k.buf = b
 	return k.flushLocked()
 }
 
+// writeTimeout bounds how long a server may take nothing: it hangs, or the way there does.
+const writeTimeout = 3 * time.Second
+
 // flushLocked writes buf.
 func (k *link) flushLocked() error {
-	_, err := k.out.Write(k.buf)
+	n, err := k.out.TryWrite(k.buf)
+	if err == nil && n < len(k.buf) {
+		if err = k.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err == nil {
+			_, err = k.conn.Write(k.buf[n:])
+		}
+		if err == nil {
+			err = k.conn.SetWriteDeadline(time.Time{})
+		}
+	}
 	if cap(k.buf) > keepBuffer {
 		k.buf = nil
 	}
@@ -250,15 +268,16 @@ func (k *link) flushLocked() error {
 	return err
 }
 
-// write sends what encode appends, if the connection is still that of the given turn; 0 means any. A
-// write that fails ends the connection, which is where its owner learns of it.
-func (k *link) write(turn uint64, whose owner, replies int, encode func([]byte) []byte) {
+// write sends what encode appends, which says how many replies it has, if the connection is still that of
+// the given turn; 0 means any. A write that fails ends the connection, which is where its owner learns of it.
+func (k *link) write(turn uint64, whose owner, encode func([]byte) (_ []byte, replies int)) {
 	k.wmu.Lock()
 	defer k.wmu.Unlock()
 	if k.conn == nil || turn != 0 && turn != k.turn {
 		return
 	}
-	if k.buf = encode(k.buf[:0]); len(k.buf) > 0 {
+	var replies int
+	if k.buf, replies = encode(k.buf[:0]); replies > 0 {
 		k.owe(false, whose, replies)
 		_ = k.flushLocked()
 	}
@@ -281,23 +300,34 @@ func (k *link) owe(first bool, whose owner, n int) {
 	k.expects = append(k.expects, expected{whose, n})
 }
 
-// expect returns whose the next reply is. What a Subscriber has asked was answered by pushes before a
-// reply to what came later.
-func (k *link) expect(kind byte) (owner, error) {
+// expect returns whose the next reply is.
+func (k *link) expect() (owner, error) {
 	k.emu.Lock()
 	defer k.emu.Unlock()
-	for len(k.expects) > 0 {
-		e := &k.expects[0]
-		if e.whose == ofSubscriber && kind == kindError && !k.sub.answeredAll() {
-			return ofSubscriber, nil
-		}
-		if e.n > 0 {
-			e.n--
-			return e.whose, nil
-		}
-		k.expects = k.expects[1:]
+	if len(k.expects) == 0 {
+		return 0, errors.New("a reply to nothing that was asked")
 	}
-	return 0, errors.New("a reply to nothing that was asked")
+	whose := k.expects[0].whose
+	k.countLocked(0)
+	return whose, nil
+}
+
+// confirmed notes an answer to the Subscriber.
+func (k *link) confirmed() {
+	k.emu.Lock()
+	defer k.emu.Unlock()
+	for i, e := range k.expects {
+		if e.whose == ofSubscriber {
+			k.countLocked(i)
+			return
+		}
+	}
+}
+
+func (k *link) countLocked(i int) {
+	if k.expects[i].n--; k.expects[i].n == 0 {
+		k.expects = slices.Delete(k.expects, i, i+1)
+	}
 }
 
 // serve hands on what comes until the connection fails. What one read has brought is handed on as a
@@ -307,6 +337,7 @@ func (k *link) serve(r *reader, conn net.Conn) (served bool, err error) {
 		for {
 			v, ok, err := r.buffered()
 			if err != nil {
+				k.flush()
 				return served, err
 			}
 			if !ok {
@@ -351,16 +382,22 @@ func (k *link) pushed(fields [][]byte) error {
 }
 
 func (k *link) replied(v value, conn net.Conn, served *bool) error {
-	whose, err := k.expect(v.kind)
+	whose, err := k.expect()
 	if err != nil {
 		return err
 	}
 	switch {
 	case whose == ofLane:
 		return k.lane.replied(v)
-	case v.kind == kindError:
+	case v.kind == kindError, whose == ofSubscriber:
 		return fmt.Errorf("refused: %s", v.fields[0])
-	case whose == ofHandshake && !*served:
+	case whose == ofHandshake:
+		k.emu.Lock()
+		more := len(k.expects) > 0 && k.expects[0].whose == ofHandshake
+		k.emu.Unlock()
+		if more {
+			return nil
+		}
 		*served = true
 		if err := conn.SetReadDeadline(time.Time{}); err != nil {
 			return err
@@ -392,18 +429,28 @@ func (k *link) tend(ctx context.Context) {
 		case <-tick.C:
 		}
 		quiet := time.Since(time.Unix(0, k.heard.Load()))
-		if quiet > k.silence {
+		if quiet > k.silence || k.moved(ctx) {
 			return
 		}
 		if quiet > k.ping/2 && k.wmu.TryLock() { // who holds it is writing, and if that is stuck, waiting for it finds nothing out
 			k.wmu.Unlock()
-			k.write(0, ofPing, 1, func(b []byte) []byte { return appendCommand(b, "PING") })
+			k.write(0, ofPing, func(b []byte) ([]byte, int) { return appendCommand(b, "PING"), 1 })
 		}
 	}
 }
 
+// moved reports whether the partition's server is another one now. One that was cut off from the Cluster
+// may go on answering us, and publish nothing any more.
+func (k *link) moved(ctx context.Context) bool {
+	if _, cluster := k.rdb.(*redis.ClusterClient); !cluster {
+		return false
+	}
+	opt, err := k.options(ctx)
+	return err == nil && opt.Addr != k.addr
+}
+
 func (k *link) tell() {
-	k.write(0, ofSubscriber, 0, func(b []byte) []byte {
+	k.write(0, ofSubscriber, func(b []byte) ([]byte, int) {
 		join, leave := k.sub.changes()
 		for _, t := range join {
 			b = appendCommand(b, "SSUBSCRIBE", t)
@@ -411,6 +458,6 @@ func (k *link) tell() {
 		for _, t := range leave {
 			b = appendCommand(b, "SUNSUBSCRIBE", t)
 		}
-		return b
+		return b, len(join) + len(leave)
 	})
 }

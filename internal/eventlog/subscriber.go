@@ -121,6 +121,7 @@ func (s *Subscriber) pushed(fields [][]byte) error {
 		}
 	case "ssubscribe":
 		topic := string(fields[1])
+		s.link.confirmed()
 		// An answer to an earlier Subscribe says nothing about the one after an Unsubscribe.
 		if _, last := s.answered(topic); last && topic != s.home && !s.over {
 			s.sink.Confirmed(topic)
@@ -130,6 +131,7 @@ func (s *Subscriber) pushed(fields [][]byte) error {
 			// A Cluster moves slots: the node unsubscribes us from what it no longer has.
 			return fmt.Errorf("the node gave up %s", fields[1])
 		}
+		s.link.confirmed()
 	}
 	return nil
 }
@@ -141,13 +143,6 @@ func (s *Subscriber) flush() {
 	if !s.over {
 		s.sink.Flush()
 	}
-}
-
-// answeredAll reports whether nothing that was asked is without its answer.
-func (s *Subscriber) answeredAll() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.asked) == 0
 }
 
 // all returns what a new connection is asked for.

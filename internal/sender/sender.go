@@ -21,6 +21,8 @@ type Sender struct {
 
 	ctx     context.Context // of the refusals, which look into Redis beside the limiter's goroutine
 	end     context.CancelFunc
+	mu      sync.Mutex
+	closed  bool // takes no refusals any more
 	refused sync.WaitGroup
 }
 
@@ -37,9 +39,22 @@ func New(limit *ratelimit.Limiter, appender *eventlog.Appender) *Sender {
 // Run waits for ctx and then for the refusals that are under way. Nothing may be sent after it.
 func (s *Sender) Run(ctx context.Context) error {
 	<-ctx.Done()
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
 	s.refused.Wait()
 	s.end()
 	return nil
+}
+
+// beside runs f in a goroutine that Run waits for, and reports false if it waits no more.
+func (s *Sender) beside(f func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.refused.Go(f)
+	}
+	return !s.closed
 }
 
 // Submit sends e, which must not change until done, on behalf of its sender. done is called exactly once, possibly before Submit returns,
@@ -54,10 +69,12 @@ func (s *Sender) Submit(e *frame.Event, done func(eventlog.Ack, error)) {
 		case v.Granted:
 			s.append(e, done)
 		default:
-			s.refused.Go(func() {
+			if !s.beside(func() {
 				done(s.refuse(e, v.Blocked))
 				s.appender.Flushed()
-			})
+			}) {
+				done(eventlog.Ack{}, apierr.New(apierr.Unavailable, "shutting down: retry with the same client_id"))
+			}
 		}
 	})
 }

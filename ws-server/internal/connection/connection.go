@@ -38,6 +38,8 @@ type Conn struct {
 	events  int           // of queue
 	writing bool          // the writer goroutine runs, and alone may write
 	closing bool          // a close frame is queued or sent: nothing follows it
+	slow    bool          // closing as a slow consumer: the writer drops what it has not begun
+	until   time.Time     // when a closing connection is given up, whatever it still takes
 	closed  bool          // the socket is closed
 	drained chan struct{} // closed when the queue has fallen below half; nil while nobody waits
 
@@ -133,7 +135,9 @@ func (c *Conn) Close(code int, reason string) {
 	}
 	if code == CloseSlowConsumer {
 		c.dropQueued()
+		c.slow = true
 	}
+	c.until = time.Now().Add(writeWait)
 	c.put(closeFrame(code, reason), 0)
 	c.closing = true
 	if len(c.queue) == 0 && !c.writing {
@@ -225,11 +229,11 @@ func (c *Conn) drain() {
 			c.mu.Unlock()
 			return
 		}
-		batch := c.queue
+		batch, last := c.queue, c.closing
 		c.queue = nil
 		c.mu.Unlock()
 
-		err := c.writeAll(batch)
+		err := c.writeAll(batch, last)
 
 		c.mu.Lock()
 		if err != nil {
@@ -239,10 +243,25 @@ func (c *Conn) drain() {
 	}
 }
 
-// writeAll writes chunks, blocking, and takes each off the count when it has gone.
-func (c *Conn) writeAll(batch []chunk) error {
-	for _, ch := range batch {
-		if err := c.net.SetWriteDeadline(time.Now().Add(writeWait)); err != nil {
+// writeAll writes chunks, blocking, and takes each off the count when it has gone. last says that the close
+// frame is among them.
+func (c *Conn) writeAll(batch []chunk, last bool) error {
+	for i, ch := range batch {
+		c.mu.Lock()
+		until := time.Now().Add(writeWait)
+		if c.closing && c.until.Before(until) {
+			until = c.until
+		}
+		if c.slow && !last && i > 0 { // the first may be the rest of a frame that was begun
+			for _, rest := range batch[i:] {
+				c.bytes -= len(rest.b)
+				c.events -= rest.events
+			}
+			c.mu.Unlock()
+			return nil
+		}
+		c.mu.Unlock()
+		if err := c.net.SetWriteDeadline(until); err != nil {
 			return err
 		}
 		if _, err := c.net.Write(ch.b); err != nil {

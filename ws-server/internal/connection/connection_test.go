@@ -133,6 +133,49 @@ func TestSlowConsumer_getsTheCloseFrameAfterWhatWasBegun(t *testing.T) {
 	}
 }
 
+// What the writer has taken and not begun is dropped as well.
+func TestSlowConsumer_writerGivesUp(t *testing.T) {
+	near, far := net.Pipe() // takes nothing that is not read
+	writers := new(sync.WaitGroup)
+	c := New(near, writers)
+	t.Cleanup(func() {
+		c.Abort()
+		_ = far.Close()
+		writers.Wait()
+	})
+	c.Send(Text([]byte("0")), 1)
+	awaitTaken(t, c)
+	for _, s := range []string{"1", "2", "3"} {
+		c.Send(Text([]byte(s)), 1)
+	}
+	_ = far.SetReadDeadline(time.Now().Add(10 * time.Second))
+	r := bufio.NewReaderSize(far, 16)
+	if _, got := readFrame(t, r); string(got) != "0" {
+		t.Fatalf("got %q", got)
+	}
+	awaitTaken(t, c) // and 1 is begun
+	c.Close(CloseSlowConsumer, "")
+	if _, got := readFrame(t, r); string(got) != "1" {
+		t.Errorf("got %q, want what was begun", got)
+	}
+	if op, got := readFrame(t, r); op != opClose {
+		t.Errorf("got %q behind it, want the close frame", got)
+	}
+}
+
+// awaitTaken waits until the writer has taken all that was queued.
+func awaitTaken(t *testing.T, c *Conn) {
+	t.Helper()
+	testkit.Until(t, 5*time.Second, func() error {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if len(c.queue) > 0 || !c.writing {
+			return io.ErrNoProgress
+		}
+		return nil
+	})
+}
+
 func TestOffer_isShedWhenHalfFull(t *testing.T) {
 	c, client := pair(t)
 	fill(t, c, bytes.Repeat([]byte("x"), 64<<10))

@@ -108,7 +108,6 @@ func New(cfg Config) *Gateway {
 		},
 	}
 	g.upgrader.CheckOrigin = allowAny
-	g.reads = newReads(&g.cfg)
 	g.cfg.VerifyEvery = cmp.Or(cfg.VerifyEvery, 55*time.Second)
 	g.typists = newTypists(cmp.Or(cfg.TypingExpiry, 6*time.Second), g.publishTyping)
 	g.cursors = g.newCursors()
@@ -119,6 +118,7 @@ func New(cfg Config) *Gateway {
 		g: g, wake: make(chan struct{}, 1), moves: make(map[chat.ChannelID]int64), channels: make(map[chat.ChannelID]*tally),
 	}
 	g.ctx, g.end = context.WithCancel(context.Background())
+	g.reads = newReads(g.ctx, &g.cfg)
 	return g
 }
 
@@ -139,7 +139,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 }
 
 const (
-	drainAcks       = 6 * time.Second // an append answers within its own bound, which is less
+	drainAcks       = 9 * time.Second // the limiter and the append answer within their own bounds, together less
 	drainClose      = 3 * time.Second // for clients to answer the close frame
 	reconnectWithin = 10_000          // ms, over which the clients of a closing instance spread
 )

@@ -18,7 +18,7 @@ type reads struct {
 	cursors     *gather.Group[eventlog.Member, eventlog.Cursor]
 }
 
-func newReads(cfg *Config) reads {
+func newReads(ctx context.Context, cfg *Config) reads {
 	return reads{
 		marks: gather.New(func(ctx context.Context, logins []revoked.Login) ([]bool, error) {
 			marked, err := cfg.Revoked.Among(ctx, logins)
@@ -34,10 +34,10 @@ func newReads(cfg *Config) reads {
 				answers[i] = ended[l]
 			}
 			return answers, nil
-		}, gather.Config{}),
-		memberships: gather.New(cfg.Store.Memberships, gather.Config{Most: membershipsAtOnce}),
-		heads:       gather.New(cfg.Log.Heads, gather.Config{}),
-		cursors:     gather.New(cfg.Log.CursorsAt, gather.Config{}),
+		}, gather.Config{Context: ctx}),
+		memberships: gather.New(cfg.Store.Memberships, gather.Config{Context: ctx, Most: membershipsAtOnce}),
+		heads:       gather.New(cfg.Log.Heads, gather.Config{Context: ctx}),
+		cursors:     gather.New(cfg.Log.CursorsAt, gather.Config{Context: ctx}),
 	}
 }
 

@@ -10,6 +10,7 @@ package gather
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -19,6 +20,8 @@ type Config struct {
 	AtOnce  int           // reads under way at a time; default 2
 	Most    int           // questions of one read, but at least those of one caller; default 500
 	Timeout time.Duration // of a read; default 5s
+	// Context ends the reads that no caller's own goroutine makes; default context.Background().
+	Context context.Context
 }
 
 // Group gathers questions of one kind. It is safe for concurrent use. A goroutine runs while somebody
@@ -31,9 +34,14 @@ type Group[Q comparable, A any] struct {
 	waiting []*call[Q, A]
 	under   int // reads under way
 	readers sync.WaitGroup
+	alone   chan struct{} // holds a token for each caller that tries again alone
 }
 
+// aloneMost bounds the callers that try again alone at a time: what has failed them is not to be hammered.
+const aloneMost = 8
+
 type call[Q comparable, A any] struct {
+	ctx       context.Context // the caller's: who has gone is not read for
 	questions []Q
 	answers   []A
 	err       error
@@ -51,7 +59,10 @@ func New[Q comparable, A any](read func(context.Context, []Q) ([]A, error), cfg 
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 5 * time.Second
 	}
-	return &Group[Q, A]{read: read, cfg: cfg}
+	if cfg.Context == nil {
+		cfg.Context = context.Background()
+	}
+	return &Group[Q, A]{read: read, cfg: cfg, alone: make(chan struct{}, aloneMost)}
 }
 
 // Wait returns when no read is under way. Nothing may be asked meanwhile.
@@ -74,7 +85,7 @@ func (g *Group[Q, A]) AskAll(ctx context.Context, questions []Q) ([]A, error) {
 	if len(questions) == 0 {
 		return nil, nil
 	}
-	c := &call[Q, A]{questions: questions, done: make(chan struct{})}
+	c := &call[Q, A]{ctx: ctx, questions: questions, done: make(chan struct{})}
 	g.mu.Lock()
 	if g.under < g.cfg.AtOnce {
 		g.under++
@@ -97,7 +108,13 @@ func (g *Group[Q, A]) AskAll(ctx context.Context, questions []Q) ([]A, error) {
 		return nil, ctx.Err()
 	}
 	if errors.Is(c.err, errTogether) {
-		alone := []*call[Q, A]{{questions: questions, done: make(chan struct{})}}
+		select {
+		case g.alone <- struct{}{}:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		defer func() { <-g.alone }()
+		alone := []*call[Q, A]{{ctx: ctx, questions: questions, done: make(chan struct{})}}
 		g.answer(ctx, alone)
 		return alone[0].answers, alone[0].err
 	}
@@ -115,11 +132,12 @@ func (g *Group[Q, A]) goOn() {
 			return
 		}
 		g.mu.Unlock()
-		g.answer(context.Background(), batch)
+		g.answer(g.cfg.Context, batch)
 	}
 }
 
 func (g *Group[Q, A]) takeLocked() (batch []*call[Q, A]) {
+	g.waiting = slices.DeleteFunc(g.waiting, func(c *call[Q, A]) bool { return c.ctx.Err() != nil })
 	n, size := 0, 0
 	for n < len(g.waiting) && (n == 0 || size+len(g.waiting[n].questions) <= g.cfg.Most) {
 		size += len(g.waiting[n].questions)

@@ -82,6 +82,9 @@ func TestGroup_callerGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := gather.New(func(_ context.Context, questions []int) ([]int, error) {
 			time.Sleep(time.Second)
+			if slices.Contains(questions, 2) {
+				t.Error("read for who has gone")
+			}
 			return questions, nil
 		}, gather.Config{AtOnce: 1})
 		var all sync.WaitGroup
