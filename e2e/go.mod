@@ -5,6 +5,8 @@ go 1.26.0
 require (
 	github.com/goccy/go-yaml v1.19.2
 	github.com/jackc/pgx/v5 v5.12.0
+	go.uber.org/goleak v1.3.0
+	parley.chat/client v0.0.0
 	parley.chat/internal v0.0.0
 	parley.chat/shared-contracts v0.0.0
 )
@@ -29,7 +31,6 @@ require (
 	github.com/shopspring/decimal v1.4.0 // indirect
 	github.com/spf13/cast v1.7.0 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
-	go.uber.org/goleak v1.3.0 // indirect
 	golang.org/x/crypto v0.46.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.48.0 // indirect
@@ -38,6 +39,7 @@ require (
 )
 
 replace (
+	parley.chat/client => ../client
 	parley.chat/internal => ../internal
 	parley.chat/shared-contracts => ../shared-contracts
 	parley.chat/shared-migrations => ../shared-migrations

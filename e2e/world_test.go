@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -46,6 +47,12 @@ type instance struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	return newWorldWith(t, nil)
+}
+
+// newWorldWith is newWorld with other settings than those of the other tests, for all services.
+func newWorldWith(t *testing.T, settings map[string]string) *world {
+	t.Helper()
 	db := pgtest.Open(t)
 	w := &world{t: t, pool: db.Pool(t), redis: redistest.NewServer(t)}
 	common := map[string]string{"DATABASE_URL": db.URL, "REDIS_URL": w.redis.URL(), "LOG_LEVEL": "info"}
@@ -64,6 +71,7 @@ func newWorld(t *testing.T) *world {
 		})
 	}
 	for _, i := range w.all() {
+		maps.Copy(i.env, settings)
 		i.start()
 	}
 	for _, i := range w.all() {

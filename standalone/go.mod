@@ -9,6 +9,7 @@ require (
 	github.com/redis/go-redis/v9 v9.23.0
 	go.uber.org/goleak v1.3.0
 	parley.chat/chat-service v0.0.0
+	parley.chat/client v0.0.0
 	parley.chat/internal v0.0.0
 	parley.chat/shared-contracts v0.0.0
 	parley.chat/shared-migrations v0.0.0
@@ -87,6 +88,7 @@ require (
 
 replace (
 	parley.chat/chat-service => ../chat-service
+	parley.chat/client => ../client
 	parley.chat/internal => ../internal
 	parley.chat/shared-contracts => ../shared-contracts
 	parley.chat/shared-migrations => ../shared-migrations

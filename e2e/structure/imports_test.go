@@ -66,6 +66,10 @@ var rules = []rule{
 		reason: "shared-contracts is what crosses a process boundary: data and rules, no I/O",
 	},
 	{
+		name: "the SDK stands alone", of: []string{module("client")}, only: []string{module("client"), module("shared-contracts"), webSocket, "github.com/google/uuid"},
+		reason: "it is built into other people's programs: no plumbing of ours, no service, as little else as can be",
+	},
+	{
 		name: "plumbing knows no service", of: []string{module("internal"), module("shared-migrations")},
 		never:  []string{module("chat-service"), module("ws-server"), module("sync-service"), module("standalone")},
 		reason: "what services share knows none of them",

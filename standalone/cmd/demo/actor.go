@@ -1,22 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/http/cookiejar"
-	"net/url"
-	"strconv"
-	"strings"
 	"time"
 
-	"github.com/gorilla/websocket"
-
+	"parley.chat/client"
 	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
 )
 
@@ -29,14 +22,13 @@ type line struct {
 	body string
 }
 
-// actor is one of the two users, with a browser's means: cookies and a WebSocket.
+// actor is one of the two users, with the SDK. What it promises is checked here by other means.
 type actor struct {
 	base, name string
-	http       *http.Client
+	client     *client.Client
 
-	conn   *websocket.Conn
-	frames chan []byte // closed by the reader, after it has set lost
-	lost   error
+	stop   context.CancelFunc
+	ended  chan error // of the client's Run
 	limits frame.Limits
 	seen   int64  // seq of the newest event
 	heard  []line // the messages, in the order in which they came
@@ -44,186 +36,102 @@ type actor struct {
 	sends  []time.Time
 }
 
-func newActor(base, name string) *actor {
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		panic(err) // it never fails without options
-	}
-	return &actor{base: base, name: name, http: &http.Client{Jar: jar, Timeout: patience}}
-}
+func newActor(base, name string) *actor { return &actor{base: base, name: name} }
 
-// call sends a request of the API; answer may be nil.
-func (a *actor) call(ctx context.Context, method, path string, body, answer any) error {
-	var payload io.Reader
-	if body != nil {
-		b, err := json.Marshal(body)
-		if err != nil {
-			return fmt.Errorf("%s %s: %w", method, path, err)
-		}
-		payload = bytes.NewReader(b)
+// signUp makes the account.
+func (a *actor) signUp(ctx context.Context) error {
+	session, err := client.SignUp(ctx, a.base, a.name, a.name+"@example.com", rand.Text())
+	if err == nil {
+		a.client, err = client.New(client.Config{URL: a.base, Tokens: session})
 	}
-	req, err := http.NewRequestWithContext(ctx, method, a.base+path, payload)
 	if err != nil {
-		return fmt.Errorf("%s %s: %w", method, path, err)
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	resp, err := a.http.Do(req)
-	if err != nil {
-		return fmt.Errorf("%s: %w", a.name, err)
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, 8<<20))
-	if err != nil {
-		return fmt.Errorf("%s %s: %w", method, path, err)
-	}
-	if resp.StatusCode >= http.StatusBadRequest {
-		return fmt.Errorf("%s: %s %s: %s: %s", a.name, method, path, resp.Status, bytes.TrimSpace(b))
-	}
-	if answer == nil {
-		return nil
-	}
-	if err := json.Unmarshal(b, answer); err != nil {
-		return fmt.Errorf("%s %s: %w", method, path, err)
+		return fmt.Errorf("sign up %s: %w", a.name, err)
 	}
 	return nil
 }
 
-// signUp makes the account; its session is in the cookies from then on.
-func (a *actor) signUp(ctx context.Context) error {
-	return a.call(ctx, http.MethodPost, "/v1/signup", map[string]string{
-		"username": a.name, "email": a.name + "@example.com", "password": rand.Text(),
-	}, nil)
-}
-
 func (a *actor) createChannel(ctx context.Context, name string) (chat.ChannelID, error) {
-	var created struct {
-		ID chat.ChannelID `json:"id"`
-	}
-	err := a.call(ctx, http.MethodPost, "/v1/channels", map[string]any{"name": name, "kind": chat.Unlisted}, &created)
+	created, err := a.client.API().CreateChannel(ctx, name, chat.Unlisted)
 	return created.ID, err
 }
 
 func (a *actor) join(ctx context.Context, channel chat.ChannelID) error {
-	return a.call(ctx, http.MethodPost, "/v1/channels/"+channel.String()+"/join", nil, nil)
+	_, err := a.client.API().JoinChannel(ctx, channel)
+	return err
 }
 
 // history reads the channel through the API, page by page.
 func (a *actor) history(ctx context.Context, channel chat.ChannelID) ([]line, error) {
 	var all []line
-	for query := "after_seq=0"; ; {
-		var page struct {
-			Items []struct {
-				Seq  int64  `json:"seq"`
-				Body string `json:"body"`
-			} `json:"items"`
-			Next *string `json:"next_cursor"`
+	for after := int64(0); ; after = all[len(all)-1].seq {
+		page, err := a.client.API().After(ctx, channel, after, client.PageSize)
+		if err != nil {
+			return nil, fmt.Errorf("read the history: %w", err)
 		}
-		if err := a.call(ctx, http.MethodGet, "/v1/channels/"+channel.String()+"/messages?limit=200&"+query, nil, &page); err != nil {
-			return nil, err
-		}
-		for _, m := range page.Items {
-			all = append(all, line{m.Seq, m.Body})
-		}
-		if page.Next == nil {
+		if len(page) == 0 {
 			return all, nil
 		}
-		query = "cursor=" + url.QueryEscape(*page.Next)
+		for _, m := range page {
+			all = append(all, line{m.Seq, m.Body})
+		}
 	}
 }
 
-// connect opens the WebSocket, starts its reader and takes the hello. disconnect ends the reader.
+// connect starts the client and waits until it follows the channel. disconnect ends it.
 func (a *actor) connect(ctx context.Context, channel chat.ChannelID) error {
-	d := websocket.Dialer{Jar: a.http.Jar, HandshakeTimeout: patience, Subprotocols: []string{frame.Subprotocol}}
-	conn, resp, err := d.DialContext(ctx, "ws"+strings.TrimPrefix(a.base, "http")+"/ws", nil) //nolint:bodyclose // gorilla: it need not be closed
-	if err != nil {
-		if resp != nil {
-			err = fmt.Errorf("%w: %s", err, resp.Status)
-		}
-		return fmt.Errorf("connect %s: %w", a.name, err)
-	}
-	a.conn, a.frames = conn, make(chan []byte, 256)
-	go a.read()
-	select {
-	case data, ok := <-a.frames:
-		if !ok {
-			return fmt.Errorf("connect %s: %w", a.name, a.lost)
-		}
-		return a.greet(data, channel)
-	case <-time.After(patience):
-		return fmt.Errorf("connect %s: no hello within %v", a.name, patience)
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-func (a *actor) read() {
-	defer close(a.frames)
+	var running context.Context
+	running, a.stop = context.WithCancel(ctx)
+	a.ended = make(chan error, 1)
+	go func() { a.ended <- a.client.Run(running) }()
+	timeout := time.After(patience)
 	for {
-		_, data, err := a.conn.ReadMessage()
-		if err != nil {
-			a.lost = err
-			return
-		}
-		for object := range bytes.Lines(data) {
-			if object = bytes.TrimSpace(object); len(object) > 0 {
-				a.frames <- object
+		select {
+		case e, ok := <-a.client.Events():
+			if !ok {
+				return fmt.Errorf("connect %s: %w", a.name, a.lost(ctx))
 			}
+			if joined, ok := e.(client.Joined); ok && joined.Channel.ChannelID == channel {
+				a.seen, a.limits = joined.From.Seq, a.client.Limits()
+				return nil
+			}
+		case <-timeout:
+			return fmt.Errorf("connect %s: channel %s is not there after %v", a.name, channel, patience)
 		}
 	}
 }
 
-// greet takes from hello the limits and where the channel stands.
-func (a *actor) greet(data []byte, channel chat.ChannelID) error {
-	var hello struct {
-		Type string `json:"type"`
-		frame.Hello
+// lost is why the client has ended.
+func (a *actor) lost(ctx context.Context) error {
+	err := <-a.ended
+	a.ended <- err // for disconnect
+	if err == nil {
+		err = context.Cause(ctx)
 	}
-	if err := json.Unmarshal(data, &hello); err != nil || hello.Type != "hello" {
-		return fmt.Errorf("connect %s: want hello, got %.200s", a.name, data)
+	if err == nil {
+		err = errors.New("the connection has ended")
 	}
-	a.limits = hello.Limits
-	for _, c := range hello.Channels {
-		if c.ChannelID == channel {
-			a.seen = c.LastSeq
-			return nil
-		}
-	}
-	return fmt.Errorf("connect %s: hello does not list channel %s", a.name, channel)
+	return err
 }
 
-// disconnect closes the WebSocket and waits for the reader.
+// disconnect ends the client and waits for it.
 func (a *actor) disconnect() {
-	if a.conn == nil {
+	if a.stop == nil {
 		return
 	}
-	_ = a.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(time.Second))
-	_ = a.conn.Close()
-	for range a.frames { // until the reader has ended
+	a.stop()
+	for range a.client.Events() { // until it has ended
 		continue
 	}
-}
-
-// say sends a message. The client id lets it be sent again.
-func (a *actor) say(channel chat.ChannelID, id chat.ClientID, ref int, body string) error {
-	_ = a.conn.SetWriteDeadline(time.Now().Add(patience))
-	err := a.conn.WriteJSON(map[string]any{
-		"type": frame.Send, "ref": strconv.Itoa(ref), "channel_id": channel, "client_id": id, "body": body,
-	})
-	if err != nil {
-		return fmt.Errorf("%s sends: %w", a.name, err)
-	}
-	return nil
+	<-a.ended
 }
 
 // note takes in an event of the channel, message or not.
-func (a *actor) note(e *received) {
+func (a *actor) note(e client.ChannelEvent) {
 	if e.Seq != a.seen+1 && a.hole == nil {
 		a.hole = fmt.Errorf("%s got seq %d after %d", a.name, e.Seq, a.seen)
 	}
 	a.seen = e.Seq
-	if e.Type == "message" {
+	if e.Type == event.Message {
 		a.heard = append(a.heard, line{e.Seq, e.Body})
 	}
 }

@@ -3,16 +3,18 @@ package main
 import (
 	"context"
 	_ "embed"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"time"
 
-	"parley.chat/shared-contracts/apierr"
+	"parley.chat/client"
 	"parley.chat/shared-contracts/chat"
 )
+
+// rateBlock is how long who has broken the rate limit may have to wait.
+const rateBlock = 30 * time.Second
 
 //go:embed conversation.txt
 var conversation string
@@ -45,21 +47,6 @@ func readScript(count int) ([]cue, error) {
 	return script, nil
 }
 
-// received is what of a server's frame matters here.
-type received struct {
-	Type         string         `json:"type"`
-	ChannelID    chat.ChannelID `json:"channel_id"`
-	ClientID     chat.ClientID  `json:"client_id"`
-	Seq          int64          `json:"seq"`
-	Body         string         `json:"body"`
-	Code         apierr.Code    `json:"code"`
-	Message      string         `json:"message"`
-	RetryAfterMS int64          `json:"retry_after_ms"`
-}
-
-// events are the frames that take a seq.
-var events = []string{"message", "edit", "delete", "reaction", "member_joined", "member_left", "channel_updated", "gap"}
-
 // stage is where the two talk. One goroutine uses it.
 type stage struct {
 	actors    [2]*actor
@@ -73,7 +60,6 @@ type stage struct {
 	current chat.ClientID
 	acked   int64 // seq, or 0
 	heard   time.Time
-	refused time.Duration // to wait before it is said again
 }
 
 func newStage(ada, grace *actor, channel chat.ChannelID, out io.Writer) *stage {
@@ -119,23 +105,16 @@ func (s *stage) perform(ctx context.Context, script []cue) ([]line, error) {
 		if err := s.wait(ctx, speaker.breath(time.Now()), nil); err != nil {
 			return nil, err
 		}
-		s.speaker, s.current, s.acked, s.heard = speaker, chat.NewClientID(), 0, time.Time{}
-		var began time.Time
-		for s.acked == 0 {
-			if err := s.wait(ctx, s.refused, nil); err != nil {
-				return nil, err
-			}
-			s.refused = 0
-			began = time.Now()
-			speaker.sends = append(speaker.sends, began)
-			if err := speaker.say(s.channel, s.current, i+1, c.body); err != nil {
-				return nil, err
-			}
-			if err := s.wait(ctx, patience, func() bool {
-				return s.refused > 0 || s.acked > 0 && !s.heard.IsZero()
-			}); err != nil {
-				return nil, err
-			}
+		s.speaker, s.acked, s.heard = speaker, 0, time.Time{}
+		began := time.Now()
+		speaker.sends = append(speaker.sends, began)
+		var err error
+		if s.current, err = speaker.client.Post(client.ToChannel(s.channel), c.body); err != nil {
+			return nil, fmt.Errorf("%s sends: %w", speaker.name, err)
+		}
+		// A refusal by the rate limit, which other programs of the user may have used up, is waited for.
+		if err := s.wait(ctx, patience+rateBlock, func() bool { return s.acked > 0 && !s.heard.IsZero() }); err != nil {
+			return nil, err
 		}
 		s.latencies = append(s.latencies, s.heard.Sub(began))
 		said = append(said, line{s.acked, c.body})
@@ -160,7 +139,7 @@ func (a *actor) breath(now time.Time) time.Duration {
 	return max(0, oldest.Add(time.Duration(a.limits.RateSeconds)*time.Second+margin).Sub(now))
 }
 
-// wait takes in frames until the condition holds, or, without one, for as long as it is told.
+// wait takes in events until the condition holds, or, without one, for as long as it is told.
 func (s *stage) wait(ctx context.Context, timeout time.Duration, until func() bool) error {
 	if timeout <= 0 && until == nil {
 		return nil
@@ -169,11 +148,11 @@ func (s *stage) wait(ctx context.Context, timeout time.Duration, until func() bo
 	defer timer.Stop()
 	for until == nil || !until() {
 		who := 0
-		var data []byte
+		var e client.Event
 		var ok bool
 		select {
-		case data, ok = <-s.actors[0].frames:
-		case data, ok = <-s.actors[1].frames:
+		case e, ok = <-s.actors[0].client.Events():
+		case e, ok = <-s.actors[1].client.Events():
 			who = 1
 		case <-timer.C:
 			if until == nil {
@@ -185,31 +164,33 @@ func (s *stage) wait(ctx context.Context, timeout time.Duration, until func() bo
 			return context.Cause(ctx)
 		}
 		if !ok {
-			return fmt.Errorf("%s lost the connection: %w", s.actors[who].name, s.actors[who].lost)
+			return fmt.Errorf("%s lost the connection: %w", s.actors[who].name, s.actors[who].lost(ctx))
 		}
-		if err := s.take(s.actors[who], data); err != nil {
+		if err := s.take(s.actors[who], e); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// take looks at one frame that an actor got.
-func (s *stage) take(a *actor, data []byte) error {
-	var f received
-	if err := json.Unmarshal(data, &f); err != nil {
-		return fmt.Errorf("%s got a frame that is no JSON: %w", a.name, err)
-	}
-	switch {
-	case f.Type == "error" && f.Code == apierr.RateLimited:
-		s.refused = max(time.Duration(f.RetryAfterMS)*time.Millisecond, 100*time.Millisecond)
-	case f.Type == "error":
-		return fmt.Errorf("%s was refused: %s: %s", a.name, f.Code, f.Message)
-	case f.Type == "ack" && f.ClientID == s.current:
-		s.acked = f.Seq
-	case f.ChannelID == s.channel && slices.Contains(events, f.Type):
-		a.note(&f)
-		if f.ClientID == s.current && a != s.speaker {
+// take looks at one event that an actor got.
+func (s *stage) take(a *actor, e client.Event) error {
+	switch e := e.(type) {
+	case client.Status:
+		switch {
+		case e.State == client.Failed:
+			return fmt.Errorf("%s was refused: %w", a.name, e.Err)
+		case e.State == client.Sent && e.ClientID == s.current:
+			s.acked = e.Seq
+		}
+	case client.Reset:
+		return fmt.Errorf("%s cannot get all events after %d", a.name, e.From.Seq)
+	case client.ChannelEvent:
+		if e.ChannelID != s.channel {
+			return nil
+		}
+		a.note(e)
+		if e.ClientID != nil && *e.ClientID == s.current && a != s.speaker {
 			s.heard = time.Now()
 		}
 	}

@@ -1,0 +1,13 @@
+module parley.chat/client
+
+go 1.26.0
+
+require (
+	github.com/gorilla/websocket v1.5.3
+	go.uber.org/goleak v1.3.0
+	parley.chat/shared-contracts v0.0.0
+)
+
+require github.com/google/uuid v1.6.0 // indirect
+
+replace parley.chat/shared-contracts => ../shared-contracts

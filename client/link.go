@@ -1,0 +1,276 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/frame"
+)
+
+const (
+	answerWithin = 20 * time.Second // for the upgrade, the greeting and each write
+	maxRead      = 32 << 20         // a frame of the server
+	cursorEvery  = 200 * time.Millisecond
+	maxControl   = 4096
+	readerKnows  = 2 * time.Second // what a failed write waits for the server's reason, which the reader gets
+)
+
+// link is one connection. Client.mu guards all but ws, wake, work and run.
+type link struct {
+	ws    *websocket.Conn
+	run   context.Context // of Run: what is handed to the caller outlives the connection
+	token Token
+	wake  chan struct{} // the writer has something to do
+	work  chan struct{} // the fetcher has
+
+	greeted  bool                    // set by the reader alone
+	again    bool                    // it is not the first of the client
+	beat     time.Duration           // how often the server pings; for the reader
+	control  [][]byte                // frames to be sent before anything else
+	jobs     []func(context.Context) // for the fetcher: what takes requests
+	asked    map[string]*asking      // subscribes that are not answered, by ref
+	presence map[string]chan frame.PresenceNotice
+	lastRef  int
+	moved    map[chat.ChannelID]bool // channels whose cursors are to be sent
+	cursorAt time.Time               // not before
+}
+
+// connect is one connection, from the token to its end. It returns the token that was used, whether the
+// server has greeted us, and why it has ended. No goroutine of it is left then.
+func (c *Client) connect(ctx context.Context, address, rejected string) (used string, greeted bool, err error) {
+	token, err := c.cfg.Tokens.Token(ctx, rejected)
+	if err != nil {
+		return "", false, err
+	}
+	ws, err := c.dial(ctx, address, token.Access)
+	if err != nil {
+		return token.Access, false, err
+	}
+	l := &link{
+		ws: ws, run: ctx, token: token, wake: make(chan struct{}, 1), work: make(chan struct{}, 1),
+		asked: make(map[string]*asking), presence: make(map[string]chan frame.PresenceNotice), moved: make(map[chat.ChannelID]bool),
+	}
+	alive, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	var wg sync.WaitGroup
+	wg.Go(func() { end(c.read(l)) })
+	wg.Go(func() { end(c.write(alive, l)) })
+	wg.Go(func() { c.fetch(alive, l) })
+	wg.Go(func() { c.renew(alive, l) })
+	<-alive.Done()
+	if ctx.Err() != nil {
+		_ = ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(time.Second))
+	}
+	_ = ws.Close()
+	wg.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.link = nil
+	c.outbox.grounded()
+	for ref, answer := range l.presence {
+		delete(l.presence, ref)
+		close(answer)
+	}
+	return l.token.Access, l.greeted, context.Cause(alive)
+}
+
+func (c *Client) dial(ctx context.Context, address, token string) (*websocket.Conn, error) {
+	d := *c.cfg.Dialer
+	d.Subprotocols = []string{frame.Subprotocol}
+	separator := "?"
+	if strings.Contains(address, "?") {
+		separator = "&"
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	ws, resp, err := d.DialContext(ctx, address+separator+"subscribe=none", http.Header{"Authorization": {"Bearer " + token}}) //nolint:bodyclose // gorilla: it need not be closed
+	if err == nil {
+		ws.SetReadLimit(maxRead)
+		return ws, nil
+	}
+	if resp == nil {
+		return nil, fmt.Errorf("connect to %s: %w", address, err)
+	}
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // what there is of it
+	e := &DialError{URL: address, Status: resp.StatusCode, Detail: strings.TrimSpace(string(b))}
+	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
+		e.after = time.Duration(s) * time.Second
+	}
+	return nil, e
+}
+
+// read takes in frames until the connection ends. A caller who does not take events holds it up.
+func (c *Client) read(l *link) error {
+	patience := answerWithin
+	extend := func() { _ = l.ws.SetReadDeadline(time.Now().Add(patience)) } // a broken socket tells at the read
+	l.ws.SetPingHandler(func(data string) error {
+		extend()
+		_ = l.ws.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(answerWithin)) // likewise
+		return nil
+	})
+	for {
+		extend()
+		_, data, err := l.ws.ReadMessage()
+		if err != nil {
+			return closed(err)
+		}
+		for line := range bytes.Lines(data) {
+			if line = bytes.TrimSpace(line); len(line) == 0 {
+				continue
+			}
+			news, err := c.take(l, line)
+			c.tell(l.run, news...)
+			if err != nil {
+				return err
+			}
+		}
+		if l.beat > 0 {
+			patience = 2*l.beat + answerWithin
+		}
+	}
+}
+
+// write sends what there is to send, until the connection ends.
+func (c *Client) write(ctx context.Context, l *link) error {
+	for {
+		data, news, wait := c.next(l)
+		c.tell(l.run, news...)
+		if data != nil {
+			_ = l.ws.SetWriteDeadline(time.Now().Add(answerWithin)) // a broken socket tells at the write
+			if err := l.ws.WriteMessage(websocket.TextMessage, data); err != nil {
+				sleep(ctx, readerKnows)
+				return err
+			}
+			continue
+		}
+		var due <-chan time.Time
+		if wait > 0 {
+			due = time.After(wait)
+		}
+		select {
+		case <-l.wake:
+		case <-due:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// next returns the next frame to send, or how long to wait for one (0: until the writer is woken), and
+// what the caller is to be told.
+func (c *Client) next(l *link) (data []byte, news []Event, wait time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !l.greeted {
+		return nil, nil, 0
+	}
+	if len(l.control) > 0 {
+		data = l.control[0]
+		l.control = l.control[1:]
+		return data, nil, 0
+	}
+	now := c.cfg.now()
+	if len(l.moved) > 0 {
+		if wait = l.cursorAt.Sub(now); wait <= 0 {
+			l.cursorAt = now.Add(cursorEvery)
+			if data = c.cursorsLocked(l); len(data) > 0 {
+				return data, nil, 0
+			}
+		}
+	}
+	news = c.expireLocked(l, now)
+	it, later := c.outbox.next(now, c.limits, func(it *item) bool { return !it.expired(now) })
+	if it == nil {
+		if later > 0 && (wait == 0 || later < wait) {
+			wait = later
+		}
+		return nil, news, wait
+	}
+	c.outbox.took(it, l, now, c.limits)
+	return it.encode(), news, 0
+}
+
+// queueLocked puts a frame before what waits in the outbox. c.mu is held.
+func (l *link) queueLocked(v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("client: %v", err)) // ids, numbers and text can all be expressed
+	}
+	l.control = append(l.control, b)
+	signal(l.wake)
+}
+
+// jobLocked gives the fetcher something to do. c.mu is held.
+func (l *link) jobLocked(job func(context.Context)) {
+	l.jobs = append(l.jobs, job)
+	signal(l.work)
+}
+
+func (l *link) refLocked(kind string) string {
+	l.lastRef++
+	return kind + strconv.Itoa(l.lastRef)
+}
+
+// fetch does what takes requests, one after the other, beside the reading.
+func (c *Client) fetch(ctx context.Context, l *link) {
+	for {
+		c.mu.Lock()
+		var job func(context.Context)
+		if len(l.jobs) > 0 {
+			job, l.jobs = l.jobs[0], l.jobs[1:]
+		}
+		c.mu.Unlock()
+		if job != nil {
+			job(ctx)
+			continue
+		}
+		select {
+		case <-l.work:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// renew sends a new token in place before the old one expires.
+func (c *Client) renew(ctx context.Context, l *link) {
+	c.mu.Lock()
+	token := l.token
+	c.mu.Unlock()
+	for failures := 0; ; {
+		wait := renewIn(token, c.cfg.now())
+		if wait == 0 {
+			return
+		}
+		if failures > 0 {
+			wait = c.cfg.jitter(ceiling(failures))
+		}
+		if !sleep(ctx, wait) {
+			return
+		}
+		next, err := c.cfg.Tokens.Token(ctx, token.Access)
+		if err != nil {
+			failures++
+			if judge(err).final {
+				return // the server closes with 4001 when it is time, and then Run ends with this error
+			}
+			continue
+		}
+		failures, token = 0, next
+		c.mu.Lock()
+		l.token = token
+		l.queueLocked(map[string]any{"type": frame.Auth, "ref": l.refLocked("auth-"), "token": token.Access})
+		c.mu.Unlock()
+	}
+}

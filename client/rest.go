@@ -1,0 +1,271 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/frame"
+)
+
+const (
+	callWithin = 30 * time.Second
+	maxAnswer  = 32 << 20 // a page of 200 of the longest messages, escaped
+	// PageSize is how many items a request for a page asks for, the most that the server gives.
+	PageSize = 200
+)
+
+// API is the REST surface, as far as chat clients need it. Its methods return an *Error for what the
+// server refuses. It is safe for concurrent use.
+type API struct {
+	base   string
+	tokens TokenSource // nil: none
+	http   *http.Client
+}
+
+// NewAPI returns the REST surface of a server, http(s)://host. A nil httpClient means one of its own.
+func NewAPI(server string, tokens TokenSource, httpClient *http.Client) (*API, error) {
+	u, err := url.Parse(server)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("client: %q is not a URL like http://localhost:8080", server)
+	}
+	if httpClient == nil {
+		httpClient = &http.Client{Timeout: callWithin}
+	}
+	return &API{base: strings.TrimSuffix(server, "/"), tokens: tokens, http: httpClient}, nil
+}
+
+// call makes a request; body and answer may be nil. A token that was not taken is renewed once.
+func (a *API) call(ctx context.Context, method, path string, body, answer any) error {
+	var payload []byte
+	if body != nil {
+		var err error
+		if payload, err = json.Marshal(body); err != nil {
+			return fmt.Errorf("%s %s: %w", method, path, err)
+		}
+	}
+	rejected := ""
+	for {
+		token := ""
+		if a.tokens != nil {
+			t, err := a.tokens.Token(ctx, rejected)
+			if err != nil {
+				return err
+			}
+			token = t.Access
+		}
+		err := a.once(ctx, method, path, token, payload, answer)
+		if e, ok := errors.AsType[*Error](err); ok && e.Code == apierr.Unauthenticated && token != "" && rejected == "" {
+			rejected = token
+			continue
+		}
+		return err
+	}
+}
+
+func (a *API) once(ctx context.Context, method, path, token string, payload []byte, answer any) error {
+	req, err := http.NewRequestWithContext(ctx, method, a.base+path, bytes.NewReader(payload))
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	if payload != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := a.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	if resp.StatusCode >= http.StatusBadRequest {
+		return problem(resp, b)
+	}
+	if answer == nil {
+		return nil
+	}
+	if err := json.Unmarshal(b, answer); err != nil {
+		return fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	return nil
+}
+
+// problem reads a problem document, or makes the best of what a proxy has answered.
+func problem(resp *http.Response, body []byte) *Error {
+	var p struct {
+		Code   apierr.Code    `json:"code"`
+		Detail string         `json:"detail"`
+		Errors []apierr.Field `json:"errors"`
+	}
+	_ = json.Unmarshal(body, &p) // what is no problem document has no code
+	e := &Error{Code: p.Code, Message: p.Detail, Fields: p.Errors}
+	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
+		e.RetryAfter = time.Duration(s) * time.Second
+	}
+	if e.Code != "" {
+		return e
+	}
+	e.Message = resp.Status
+	switch {
+	case resp.StatusCode == http.StatusUnauthorized:
+		e.Code = apierr.Unauthenticated
+	case resp.StatusCode == http.StatusTooManyRequests:
+		e.Code = apierr.RateLimited
+	case resp.StatusCode >= http.StatusInternalServerError:
+		e.Code = apierr.Unavailable
+	default:
+		e.Code = apierr.InvalidRequest
+	}
+	return e
+}
+
+// Channel is a channel as its member sees it.
+type Channel struct {
+	ID       chat.ChannelID   `json:"id"`
+	Name     string           `json:"name"`
+	Kind     chat.ChannelKind `json:"kind"`
+	Members  int              `json:"member_count"`
+	LastSeq  int64            `json:"last_seq"`
+	ReadSeq  int64            `json:"last_read_seq"`
+	Unread   int              `json:"unread"`
+	Mentions int              `json:"unread_mentions"`
+	Peer     *struct {
+		UserID   chat.UserID `json:"user_id"`
+		Username string      `json:"username"`
+	} `json:"peer"` // the other, of a direct channel
+}
+
+// Message is a message as it is now, with its edits, its deletion and its reactions.
+type Message struct {
+	ID         chat.EventID   `json:"id"`
+	ChannelID  chat.ChannelID `json:"channel_id"`
+	Seq        int64          `json:"seq"`
+	ClientID   chat.ClientID  `json:"client_id"`
+	SenderID   chat.UserID    `json:"sender_id"`
+	SenderName string         `json:"sender_name"`
+	Body       string         `json:"body"`
+	ReplyTo    chat.EventID   `json:"reply_to"`
+	Mentions   []chat.UserID  `json:"mentions"`
+	SentAt     chat.Time      `json:"sent_at"`
+	EditedAt   chat.Time      `json:"edited_at"`
+	DeletedAt  chat.Time      `json:"deleted_at"`
+	Reactions  []struct {
+		Emoji string        `json:"emoji"`
+		Count int           `json:"count"`
+		Users []chat.UserID `json:"user_ids"`
+	} `json:"reactions"`
+}
+
+// page is a list of the server.
+type page[T any] struct {
+	Items []T     `json:"items"`
+	Next  *string `json:"next_cursor"`
+}
+
+// all reads every page of a list.
+func all[T any](ctx context.Context, a *API, path string) ([]T, error) {
+	var items []T
+	for query := ""; ; {
+		var p page[T]
+		if err := a.call(ctx, http.MethodGet, path+query, nil, &p); err != nil {
+			return nil, err
+		}
+		items = append(items, p.Items...)
+		if p.Next == nil {
+			return items, nil
+		}
+		query = "&cursor=" + url.QueryEscape(*p.Next)
+	}
+}
+
+// CreateChannel makes a channel and joins it as its owner.
+func (a *API) CreateChannel(ctx context.Context, name string, kind chat.ChannelKind) (Channel, error) {
+	var ch Channel
+	err := a.call(ctx, http.MethodPost, "/v1/channels", map[string]any{"name": name, "kind": kind}, &ch)
+	return ch, err
+}
+
+// JoinChannel comes into a channel that is open to all who know its id.
+func (a *API) JoinChannel(ctx context.Context, id chat.ChannelID) (Channel, error) {
+	var ch Channel
+	err := a.call(ctx, http.MethodPost, "/v1/channels/"+id.String()+"/join", nil, &ch)
+	return ch, err
+}
+
+// LeaveChannel leaves a channel.
+func (a *API) LeaveChannel(ctx context.Context, id chat.ChannelID) error {
+	return a.call(ctx, http.MethodPost, "/v1/channels/"+id.String()+"/leave", nil, nil)
+}
+
+// MyChannels returns the channels that the user is in, with what is unread.
+func (a *API) MyChannels(ctx context.Context) ([]Channel, error) {
+	return all[Channel](ctx, a, "/v1/channels?mine=true&limit="+strconv.Itoa(PageSize))
+}
+
+// OpenDirect returns the direct channel with a user, which is made once.
+func (a *API) OpenDirect(ctx context.Context, with chat.UserID) (Channel, error) {
+	var ch Channel
+	err := a.call(ctx, http.MethodPost, "/v1/dms", map[string]any{"user_id": with}, &ch)
+	return ch, err
+}
+
+// FindUsers returns the first users whose name begins so.
+func (a *API) FindUsers(ctx context.Context, prefix string) ([]User, error) {
+	var p page[User]
+	err := a.call(ctx, http.MethodGet, "/v1/users?query="+url.QueryEscape(prefix), nil, &p)
+	return p.Items, err
+}
+
+// Newest returns the newest messages of a channel, the oldest of them first; at most PageSize.
+func (a *API) Newest(ctx context.Context, id chat.ChannelID, limit int) ([]Message, error) {
+	return a.messages(ctx, id, "limit="+strconv.Itoa(limit))
+}
+
+// Before returns the messages before a seq, the oldest first; at most PageSize.
+func (a *API) Before(ctx context.Context, id chat.ChannelID, seq int64, limit int) ([]Message, error) {
+	return a.messages(ctx, id, fmt.Sprintf("before_seq=%d&limit=%d", seq, limit))
+}
+
+// After returns the messages after a seq, the oldest first; at most PageSize.
+func (a *API) After(ctx context.Context, id chat.ChannelID, seq int64, limit int) ([]Message, error) {
+	return a.messages(ctx, id, fmt.Sprintf("after_seq=%d&limit=%d", seq, limit))
+}
+
+func (a *API) messages(ctx context.Context, id chat.ChannelID, query string) ([]Message, error) {
+	var p page[Message]
+	err := a.call(ctx, http.MethodGet, "/v1/channels/"+id.String()+"/messages?"+query, nil, &p)
+	return p.Items, err
+}
+
+// Events returns the events of a channel's log after a seq, in order; at most PageSize.
+func (a *API) Events(ctx context.Context, id chat.ChannelID, after int64) ([]frame.Event, error) {
+	var p page[frame.Event]
+	err := a.call(ctx, http.MethodGet, fmt.Sprintf("/v1/channels/%s/events?after_seq=%d&limit=%d", id, after, PageSize), nil, &p)
+	return p.Items, err
+}
+
+// Receipts says how many of the others have a message, and have read it.
+func (a *API) Receipts(ctx context.Context, id chat.ChannelID, message chat.EventID) (delivered, read, members int, err error) {
+	var r struct {
+		Members   int `json:"member_count"`
+		Delivered int `json:"delivered_count"`
+		Read      int `json:"read_count"`
+	}
+	err = a.call(ctx, http.MethodGet, fmt.Sprintf("/v1/channels/%s/messages/%s/receipts?limit=1", id, message), nil, &r)
+	return r.Delivered, r.Read, r.Members, err
+}

@@ -1,0 +1,340 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/frame"
+)
+
+// perSubscribe is how many channels are asked for in one frame, which may have 128 KiB.
+const perSubscribe = 500
+
+// phase is where a channel stands on the connection of now.
+type phase int
+
+const (
+	idle       phase = iota // not subscribed
+	unanswered              // subscribe is sent; what comes before its answer is of an older subscription
+	following               // events come on the socket
+	paging                  // events are fetched; those on the socket come again later
+)
+
+// channel is what the client knows of one. Client.mu guards it.
+type channel struct {
+	id      chat.ChannelID
+	summary frame.ChannelSummary
+	known   bool      // the server has told us of it
+	since   time.Time // all events since then were seen; zero: all that matter
+	pos     int64     // the newest event that was handed on
+	epoch   string
+
+	phase  phase
+	ref    string // of the subscribe
+	target int64  // the newest event at the time of the answer: then we have caught up
+
+	delivered, read int64 // what the caller has said
+}
+
+func (ch *channel) caughtUp() bool { return ch.phase == following && ch.pos >= ch.target }
+
+// asking is a subscribe that is not answered wholly.
+type asking struct {
+	channels map[chat.ChannelID]bool // not answered
+	refused  int
+}
+
+// greetLocked takes hello: it follows every channel, each from where it was. c.mu is held.
+func (c *Client) greetLocked(l *link, h frame.Hello) []Event {
+	l.again, l.beat = !c.me.IsZero(), time.Duration(h.HeartbeatSeconds)*time.Second
+	c.me, c.limits = h.UserID, h.Limits
+	c.link, l.greeted = l, true
+	news := []Event{Connection{State: Online}}
+	listed := make(map[chat.ChannelID]bool)
+	for _, s := range h.Channels {
+		listed[s.ChannelID] = true
+	}
+	for id, ch := range c.channels {
+		ch.phase, ch.ref = idle, ""
+		if !listed[id] && len(h.Channels) < frame.HelloChannels { // the list is whole
+			delete(c.channels, id)
+			news = append(news, Left{ChannelID: id})
+		}
+	}
+	news = append(news, c.listLocked(l, h.Channels, l.again)...)
+	if len(h.Channels) >= frame.HelloChannels {
+		c.askLocked(l, c.idleLocked()...) // of what is in hello_more, what we know
+	}
+	if l.again {
+		l.jobLocked(func(ctx context.Context) { c.catchUpReceipts(ctx, l) })
+	}
+	signal(l.wake)
+	return news
+}
+
+// listLocked takes summaries and subscribes to what is not yet. A channel that is new to the client is
+// followed from its newest event on; a direct one that was made since the first greeting, from the user's
+// delivered cursor, since it is a first message that makes it. c.mu is held.
+func (c *Client) listLocked(l *link, list []frame.ChannelSummary, since bool) []Event {
+	var news []Event
+	var ask []*channel
+	for _, s := range list {
+		ch := c.channels[s.ChannelID]
+		if ch == nil {
+			ch = &channel{id: s.ChannelID, pos: s.LastSeq, epoch: s.Epoch, since: c.cfg.now()}
+			if since && s.Kind == chat.Direct {
+				ch.pos = min(s.LastSeq, s.LastDeliveredSeq)
+			}
+			c.channels[s.ChannelID] = ch
+		}
+		if ch.pos == 0 {
+			ch.since = time.Time{}
+		}
+		ch.summary = s
+		if !ch.known {
+			ch.known = true
+			news = append(news, Joined{Channel: s, From: Position{Seq: ch.pos, Epoch: ch.epoch}})
+		}
+		if ch.delivered > s.LastDeliveredSeq || ch.read > s.LastReadSeq {
+			l.moved[ch.id] = true
+		}
+		if ch.phase == idle {
+			ask = append(ask, ch)
+		}
+	}
+	c.askLocked(l, ask...)
+	return news
+}
+
+func (c *Client) idleLocked() (idles []*channel) {
+	for _, ch := range c.channels {
+		if ch.phase == idle {
+			idles = append(idles, ch)
+		}
+	}
+	return idles
+}
+
+// askLocked subscribes to channels, each from where it stands. c.mu is held.
+func (c *Client) askLocked(l *link, channels ...*channel) {
+	for len(channels) > 0 {
+		n := min(len(channels), perSubscribe)
+		ref := l.refLocked("sub-")
+		a := &asking{channels: make(map[chat.ChannelID]bool, n)}
+		positions := make([]frame.ChannelPosition, n)
+		for i, ch := range channels[:n] {
+			ch.phase, ch.ref = unanswered, ref
+			a.channels[ch.id] = true
+			seq := ch.pos
+			positions[i] = frame.ChannelPosition{ChannelID: ch.id, LastSeenSeq: &seq, Epoch: ch.epoch}
+		}
+		l.asked[ref] = a
+		l.queueLocked(map[string]any{"type": frame.Subscribe, "ref": ref, "channels": positions})
+		channels = channels[n:]
+	}
+}
+
+// answeredLocked returns the channel that an answer to a subscribe is of, or nil when it is out of date.
+func (c *Client) answeredLocked(l *link, ref string, id chat.ChannelID) *channel {
+	a := l.asked[ref]
+	if a != nil {
+		delete(a.channels, id)
+		c.settleAskLocked(l, ref, a)
+	}
+	ch := c.channels[id]
+	if ch == nil || ch.phase != unanswered || ch.ref != ref {
+		return nil
+	}
+	return ch
+}
+
+// settleAskLocked looks at a subscribe of which some channels were refused. An error does not name its
+// channel: when all answers are there, those that lack one are asked for one by one. c.mu is held.
+func (c *Client) settleAskLocked(l *link, ref string, a *asking) {
+	if len(a.channels) > a.refused {
+		return
+	}
+	delete(l.asked, ref)
+	for id := range a.channels {
+		if ch := c.channels[id]; ch != nil && ch.ref == ref {
+			c.askLocked(l, ch)
+		}
+	}
+}
+
+// subscribedLocked takes the answer to a subscribe. c.mu is held.
+func (c *Client) subscribedLocked(l *link, f frame.Subscribed) []Event {
+	ch := c.answeredLocked(l, f.Ref, f.ChannelID)
+	if ch == nil {
+		return nil
+	}
+	from := Position{Seq: ch.pos, Epoch: ch.epoch}
+	ch.epoch, ch.target = f.Epoch, f.LastSeq
+	switch missing := f.LastSeq - ch.pos; {
+	case !f.HasMore:
+		ch.phase = following
+	case missing > c.cfg.MaxCatchUp:
+		ch.phase, ch.pos, ch.since = following, f.LastSeq, c.cfg.now()
+		signal(l.wake)
+		return []Event{Reset{ChannelID: ch.id, From: from, To: Position{Seq: ch.pos, Epoch: ch.epoch}}}
+	default:
+		ch.phase = paging
+		l.jobLocked(func(ctx context.Context) { c.catchUp(ctx, l, ch) })
+	}
+	signal(l.wake)
+	return nil
+}
+
+// resyncLocked takes a resync, asked for or not. c.mu is held.
+func (c *Client) resyncLocked(l *link, f frame.Resync) []Event {
+	ch := c.channels[f.ChannelID]
+	if f.Ref != "" {
+		ch = c.answeredLocked(l, f.Ref, f.ChannelID)
+	} else if ch != nil && ch.phase != following {
+		return nil // the answer to the subscribe that is under way says it too
+	}
+	if ch == nil {
+		return nil
+	}
+	from := Position{Seq: ch.pos, Epoch: ch.epoch}
+	ch.phase, ch.pos, ch.target, ch.epoch, ch.since = following, f.LastSeq, f.LastSeq, f.Epoch, c.cfg.now()
+	signal(l.wake)
+	return []Event{Reset{ChannelID: ch.id, From: from, To: Position{Seq: ch.pos, Epoch: ch.epoch}, Lost: true}}
+}
+
+// askRefusedLocked takes an error that answers a subscribe. c.mu is held.
+func (c *Client) askRefusedLocked(l *link, ref string, a *asking, e *Error) []Event {
+	if len(a.channels) > 1 || a.refused > 0 {
+		a.refused++
+		c.settleAskLocked(l, ref, a)
+		return nil
+	}
+	delete(l.asked, ref)
+	for id := range a.channels {
+		ch := c.channels[id]
+		if ch == nil || ch.ref != ref {
+			return nil
+		}
+		if retryable(e.Code) && e.Code != apierr.RateLimited { // that would be one subscription too many
+			ch.phase = idle
+			wait := max(e.RetryAfter, c.cfg.jitter(firstWait))
+			l.jobLocked(func(ctx context.Context) { c.askLater(ctx, l, ch, wait) })
+			return nil
+		}
+		return c.leaveLocked(ch, chat.UserID{}, e)
+	}
+	return nil
+}
+
+// askLater subscribes again after a while.
+func (c *Client) askLater(ctx context.Context, l *link, ch *channel, wait time.Duration) {
+	if !sleep(ctx, wait) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.channels[ch.id] == ch && ch.phase == idle {
+		c.askLocked(l, ch)
+	}
+}
+
+func (c *Client) leaveLocked(ch *channel, by chat.UserID, err error) []Event {
+	delete(c.channels, ch.id)
+	return []Event{Left{ChannelID: ch.id, By: by, Err: err}}
+}
+
+// catchUp fetches what the socket does not replay, up to where the subscription has begun, and then
+// subscribes from there: events on the socket were passed over meanwhile.
+func (c *Client) catchUp(ctx context.Context, l *link, ch *channel) {
+	for failures := 0; ; {
+		c.mu.Lock()
+		after, target := ch.pos, ch.target
+		if c.channels[ch.id] != ch || ch.phase != paging {
+			c.mu.Unlock()
+			return
+		}
+		if after >= target || failures > 5 { // then the gateway may know more
+			c.askLocked(l, ch)
+			c.mu.Unlock()
+			return
+		}
+		c.mu.Unlock()
+		events, err := c.api.Events(ctx, ch.id, after)
+		if e, ok := errors.AsType[*Error](err); ok && (e.Code == apierr.Forbidden || e.Code == apierr.NotFound) {
+			c.mu.Lock()
+			news := c.leaveLocked(ch, chat.UserID{}, e)
+			c.mu.Unlock()
+			c.tell(l.run, news...)
+			return
+		}
+		c.mu.Lock()
+		var news []Event
+		for i := range events {
+			if ch.phase == paging {
+				news = append(news, c.advanceLocked(ch, &events[i])...)
+			}
+		}
+		moved := ch.pos > after
+		c.mu.Unlock()
+		c.tell(l.run, news...)
+		if moved {
+			failures = 0
+			continue
+		}
+		failures++
+		c.log.InfoContext(ctx, "catching up", "channel_id", ch.id.String(), "after_seq", after, "err", err)
+		if !sleep(ctx, c.cfg.jitter(ceiling(failures))) {
+			return
+		}
+	}
+}
+
+// advanceLocked hands on the event that is next in a channel, and nothing else. c.mu is held.
+func (c *Client) advanceLocked(ch *channel, e *frame.Event) []Event {
+	if e.Seq != ch.pos+1 {
+		return nil
+	}
+	ch.pos = e.Seq
+	ch.summary.LastSeq = max(ch.summary.LastSeq, e.Seq)
+	news := []Event{ChannelEvent{Event: *e, Epoch: ch.epoch, Mine: e.SenderID == c.me}}
+	if e.SenderID != c.me || e.ClientID == nil {
+		return news
+	}
+	if it := c.outbox.byID[*e.ClientID]; it != nil { // its acknowledgement was lost, or comes later
+		news = append(news, c.ackedLocked(it, Ack{ClientID: it.ClientID, ChannelID: ch.id, ID: e.ID, Seq: e.Seq, SentAt: e.SentAt})...)
+	}
+	return news
+}
+
+// catchUpReceipts asks how far the user's own messages have come: receipts are not replayed.
+func (c *Client) catchUpReceipts(ctx context.Context, l *link) {
+	const channels, perChannel = 20, 10 // requests; who wants to know more asks for it
+	c.mu.Lock()
+	newest := c.sent.newest()
+	c.mu.Unlock()
+	n := 0
+	for id, s := range newest {
+		if n++; n > channels {
+			return
+		}
+		for range perChannel {
+			delivered, read, _, err := c.api.Receipts(ctx, id, s.ID)
+			if err != nil {
+				break
+			}
+			reached := func(count int) int64 { return s.Seq * int64(min(count, 1)) }
+			c.mu.Lock()
+			news := c.sent.reached(id, reached(delivered), reached(read))
+			next, more := c.sent.before(id, s.Seq)
+			c.mu.Unlock()
+			c.tell(l.run, news...)
+			if !more || read > 0 {
+				break
+			}
+			s = next
+		}
+	}
+}
