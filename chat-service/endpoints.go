@@ -71,7 +71,7 @@ func (s *Service) features(log *eventlog.Log, heads *seen.Heads, marks *revoked.
 	}
 	e.receipts = receipt.New(s.db, log, s.floor)
 	e.groups = group.New(s.db, s.relay.Poke)
-	e.contacts = contact.New(s.db)
+	e.contacts = contact.New(s.db, s.relay.Poke)
 	e.directs = direct.New(s.db, e.channels, s.relay.Poke)
 	return e, nil
 }

@@ -218,11 +218,11 @@ func TestRollingRestart(t *testing.T) {
 	c.finish()
 }
 
-// awaitProgress waits until a channel's numbering has moved on by 20.
-func (w *world) awaitProgress(c chat.ChannelID) {
+// heads returns a look at how far a channel's numbering has come in Redis, 0 where it has none.
+func (w *world) heads() func(chat.ChannelID) int64 {
 	w.t.Helper()
 	rdb := w.redis.Client(w.t)
-	head := func() int64 {
+	return func(c chat.ChannelID) int64 {
 		keys, err := rdb.Keys(context.Background(), "parley:{*}:seq:"+c.String()).Result()
 		if err != nil || len(keys) != 1 {
 			return 0
@@ -230,9 +230,15 @@ func (w *world) awaitProgress(c chat.ChannelID) {
 		n, _ := rdb.HGet(context.Background(), keys[0], "seq").Int64()
 		return n
 	}
-	from := head()
+}
+
+// awaitProgress waits until a channel's numbering has moved on by 20.
+func (w *world) awaitProgress(c chat.ChannelID) {
+	w.t.Helper()
+	head := w.heads()
+	from := head(c)
 	testkit.Until(w.t, 30*time.Second, func() error {
-		if now := head(); now < from+20 {
+		if now := head(c); now < from+20 {
 			return fmt.Errorf("channel %s stands at %d, was %d", c, now, from)
 		}
 		return nil

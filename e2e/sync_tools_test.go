@@ -65,6 +65,16 @@ func postgresTool(t *testing.T, name string, args ...string) {
 // appendMany appends n messages by the real append, as a gateway does.
 func (w *world) appendMany(c chat.ChannelID, sender chat.UserID, n int) {
 	w.t.Helper()
+	bodies := make([]string, n)
+	for i := range bodies {
+		bodies[i] = fmt.Sprint("after the backup ", i)
+	}
+	w.appendBodies(c, sender, bodies...)
+}
+
+// appendBodies appends messages, whatever their bodies are, and returns their client ids.
+func (w *world) appendBodies(c chat.ChannelID, sender chat.UserID, bodies ...string) []chat.ClientID {
+	w.t.Helper()
 	rdb, err := redisclient.Open(w.redis.URL(), redisclient.Options{NoRetry: true})
 	if err != nil {
 		w.t.Fatal(err)
@@ -79,22 +89,24 @@ func (w *world) appendMany(c chat.ChannelID, sender chat.UserID, n int) {
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx) }()
 	defer func() { cancel(); <-ended }()
-	results := make(chan error, n)
-	for i := range n {
+	results, clients := make(chan error, len(bodies)), make([]chat.ClientID, len(bodies))
+	for i, body := range bodies {
 		client := chat.NewClientID()
+		clients[i] = client
 		f := frame.Event{
 			Type: event.Message, ChannelID: c, ID: chat.NewEventID(), ClientID: &client, SenderID: sender,
-			SenderName: "ann", Body: fmt.Sprint("after the backup ", i), SentAt: chat.Now(),
+			SenderName: "ann", Body: body, SentAt: chat.Now(),
 		}
 		if err := a.Submit(&f, eventlog.AppendOptions{}, func(_ eventlog.Ack, err error) { results <- err }); err != nil {
 			w.t.Fatal(err)
 		}
 	}
-	for range n {
+	for range bodies {
 		if err := <-results; err != nil {
 			w.t.Fatal(err)
 		}
 	}
+	return clients
 }
 
 // TestBackupStory: PostgreSQL is restored from a dump while everything runs, and one command brings back

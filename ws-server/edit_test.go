@@ -85,7 +85,12 @@ func (w *world) store(c chat.ChannelID, forget bool) {
 		w.exec(`insert into messages (channel_id, seq, id, kind, sender_id, client_id, target, body, data, sent_at)
 			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict do nothing`,
 			c.UUID, e.Seq, e.ID.UUID, string(e.Type), e.SenderID.UUID, e.ClientID.UUID, target, e.Body,
-			eventrow.Data{SenderName: e.SenderName, Emoji: e.Emoji, Remove: e.Remove}, e.SentAt.Time)
+			eventrow.Data{SenderName: e.SenderName, Mentions: e.Mentions, Emoji: e.Emoji, Remove: e.Remove}, e.SentAt.Time)
+		if e.Type == event.Delete {
+			w.exec(`insert into message_states (channel_id, message_id, delete_seq, deleted_at) values ($1, $2, $3, $4)
+				on conflict do nothing`, c.UUID, target, e.Seq, e.SentAt.Time)
+			w.exec(`update messages set body = '' where channel_id = $1 and id = $2`, c.UUID, target)
+		}
 	}
 	if forget {
 		w.forgetTail(c)

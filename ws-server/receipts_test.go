@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -344,6 +345,54 @@ func TestReceipts_hugeChannelIsBounded(t *testing.T) {
 	}
 }
 
+// All 5,000 members of a channel read a message at once, some of them over connections to two gateways and
+// the rest elsewhere. Members send no receipt to each other: nobody but the sender is told, each of its
+// connections once a second at most, however many members there are and however many are connected.
+func TestReceipts_allReadAtOnce(t *testing.T) {
+	w := newWorld(t)
+	ann := w.person("ann")
+	c, others := w.throng(4960, ann)
+	one, _ := w.gateway()
+	two, _ := w.gateway()
+	senders := make([]*wstest.Conn, 2)
+	for i, url := range []string{one, two} {
+		senders[i], _ = w.connect(url, ann)
+	}
+	var readers []*wstest.Conn
+	for i := range 39 {
+		p := w.person(fmt.Sprintf("reader-%d", i))
+		w.join(c, p)
+		conn, _ := w.connect([]string{one, two}[i%2], p)
+		readers = append(readers, conn)
+	}
+	speak(t, senders[0], c, 1)
+	began := time.Now()
+	for _, conn := range readers {
+		conn.Send(t, cursorFrame("read", c, 1))
+	}
+	w.moveAll(c, others, eventlog.Cursor{Delivered: 1, Read: 1})
+	for _, conn := range senders {
+		awaitCounts(t, conn, frame.ReceiptCounts{ChannelID: c, Seq: 1, DeliveredCount: 4999, ReadCount: 4999, MemberCount: 4999})
+	}
+	for _, conn := range readers {
+		alive(t, conn)
+	}
+	most := int(time.Since(began)/time.Second) + 2
+	for _, conn := range senders {
+		if n := len(countsIn(t, conn)); n > most {
+			t.Errorf("the sender's connection got %d frames in %s, want %d at most", n, time.Since(began), most)
+		}
+	}
+	for _, conn := range append(readers, senders...) {
+		sender := slices.Contains(senders, conn)
+		for _, f := range conn.Frames() {
+			if f.Type == "receipt" || f.Type == "receipt_counts" && !sender {
+				t.Fatalf("a receipt in a large channel: %s", f.Raw)
+			}
+		}
+	}
+}
+
 // hello says the greater of what Redis and PostgreSQL have, and unread goes by that.
 func TestReceipts_helloTakesTheGreater(t *testing.T) {
 	w := newWorld(t)
@@ -356,6 +405,7 @@ func TestReceipts_helloTakesTheGreater(t *testing.T) {
 		w.exec(`insert into messages (channel_id, seq, id, client_id, kind, sender_id, body, sent_at)
 			select $1, n, gen_random_uuid(), gen_random_uuid(), 'message', case when n = 6 then $2::uuid else $3::uuid end, 'hello', now()
 			from generate_series(1, 6) as n`, c.UUID, bob.ID.UUID, ann.ID.UUID)
+		w.forgetTail(c) // which says otherwise
 	}
 	w.exec(`update channel_members set last_delivered_seq = 4, last_read_seq = 2 where user_id = $1`, bob.ID.UUID)
 	w.moveAll(behind, []chat.UserID{bob.ID}, eventlog.Cursor{Delivered: 5, Read: 1})

@@ -48,6 +48,7 @@ type MovedCursor struct {
 	Changed bool // the move has moved it
 	Held    bool // false: Redis does not hold the cursor, and the move was to be made only if it does
 	Seeded  bool // false: Redis has no counter of the channel, so nothing was written; see EnsureHead
+	Said    bool // false: Redis has said nothing of the move, and nothing else here counts
 }
 
 // MoveCursors moves cursors forward and returns what became of each move, in their order: one script
@@ -74,6 +75,9 @@ func (l *Log) MoveCursors(ctx context.Context, moves []CursorMove) ([]MovedCurso
 			}
 			if err == nil {
 				err = calls[i].settle(reply, moved)
+			}
+			for _, n := range calls[i].moves {
+				moved[n].Said = err == nil
 			}
 			if err != nil {
 				errs = append(errs, fmt.Errorf("move %d cursors of channel %s: %w", len(calls[i].moves), calls[i].channel, err))
@@ -195,16 +199,6 @@ func (l *Log) Cursors(ctx context.Context, c chat.ChannelID, users ...chat.UserI
 type Member struct {
 	Channel chat.ChannelID
 	User    chat.UserID
-}
-
-// CursorsOf returns what Redis holds of one member's cursors in channels, in their order, in one round
-// trip; zero where it holds none.
-func (l *Log) CursorsOf(ctx context.Context, user chat.UserID, channels []chat.ChannelID) ([]Cursor, error) {
-	members := make([]Member, len(channels))
-	for i, c := range channels {
-		members[i] = Member{c, user}
-	}
-	return l.CursorsAt(ctx, members)
 }
 
 // CursorsAt returns what Redis holds of members' cursors, in their order, in one round trip; zero where it

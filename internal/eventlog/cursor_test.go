@@ -81,7 +81,7 @@ func TestMoveCursors_rules(t *testing.T) {
 			ch, ann := seededAt(t, l, 10), chat.NewUserID()
 			mustMove(t, l, move(ch, ann, tt.from.Delivered, tt.from.Read))
 			before := receiptsOf(t, l, ch)
-			want := MovedCursor{Cursor: tt.want, Changed: tt.wantChange, Held: true, Seeded: true}
+			want := MovedCursor{Cursor: tt.want, Changed: tt.wantChange, Held: true, Seeded: true, Said: true}
 			if got := mustMove(t, l, move(ch, ann, tt.to.Delivered, tt.to.Read))[0]; got != want {
 				t.Errorf("moved to %+v, want %+v", got, want)
 			}
@@ -169,10 +169,13 @@ func TestMoveCursors_anyOrderGivesTheMaximum(t *testing.T) {
 			}
 		}
 	}
-	mine, err := l.CursorsOf(t.Context(), users[0], channels)
+	mine, err := l.Standings(t.Context(), users[0], channels)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i, ch := range channels {
-		if err != nil || mine[i] != want[member{ch, users[0]}] {
-			t.Errorf("CursorsOf: %+v, %v", mine[i], err)
+		if mine[i].Cursor != want[member{ch, users[0]}] {
+			t.Errorf("Standings: %+v", mine[i])
 		}
 	}
 }
@@ -183,7 +186,7 @@ func TestMoveCursors_unseeded(t *testing.T) {
 	l, rdb, _ := newLog(t)
 	good, bare, ann := seededAt(t, l, 3), chat.NewChannelID(), chat.NewUserID()
 	moved := mustMove(t, l, move(bare, ann, 2, 2), move(good, ann, 2, 2))
-	if moved[0] != (MovedCursor{}) || moved[1] != (MovedCursor{Cursor{2, 2}, true, true, true}) {
+	if moved[0] != (MovedCursor{Said: true}) || moved[1] != (MovedCursor{Cursor{2, 2}, true, true, true, true}) {
 		t.Errorf("moved %+v", moved)
 	}
 	p := l.Partition(bare.UUID)
@@ -250,7 +253,7 @@ func TestMoveCursors_oneUserTwice(t *testing.T) {
 	l, _, _ := newLog(t)
 	ch, ann := seededAt(t, l, 10), chat.NewUserID()
 	moved := mustMove(t, l, move(ch, ann, 3, 0), move(ch, ann, 0, 5), move(ch, ann, 4, 4))
-	want := []MovedCursor{{Cursor{3, 0}, true, true, true}, {Cursor{5, 5}, true, true, true}, {Cursor{5, 5}, false, true, true}}
+	want := []MovedCursor{{Cursor{3, 0}, true, true, true, true}, {Cursor{5, 5}, true, true, true, true}, {Cursor{5, 5}, false, true, true, true}}
 	if !reflect.DeepEqual(moved, want) {
 		t.Errorf("moved %+v, want %+v", moved, want)
 	}
@@ -267,7 +270,7 @@ func TestMoveCursors_ifHeld(t *testing.T) {
 	mustMove(t, l, move(ch, ann, 3, 3))
 	tries := []CursorMove{move(ch, bob, 5, 5), move(ch, ann, 5, 5)}
 	tries[0].IfHeld, tries[1].IfHeld = true, true
-	want := []MovedCursor{{Seeded: true}, {Cursor{5, 5}, true, true, true}}
+	want := []MovedCursor{{Seeded: true, Said: true}, {Cursor{5, 5}, true, true, true, true}}
 	if moved := mustMove(t, l, tries...); !reflect.DeepEqual(moved, want) {
 		t.Errorf("moved %+v, want %+v", moved, want)
 	}
@@ -317,7 +320,7 @@ func TestMoveCursors_cluster(t *testing.T) {
 			}
 		}
 		for i, m := range mustMove(t, l, moves...) {
-			if m != (MovedCursor{Cursor{7, 6}, round == 0, true, true}) {
+			if m != (MovedCursor{Cursor{7, 6}, round == 0, true, true, true}) {
 				t.Errorf("round %d, channel %d: %+v", round, i, m)
 			}
 		}
@@ -327,9 +330,16 @@ func TestMoveCursors_cluster(t *testing.T) {
 		channels = append(channels, m.Channel)
 	}
 	channels = append(channels, chat.NewChannelID())
-	at, err := l.CursorsOf(t.Context(), ann, channels)
-	if err != nil || at[0] != (Cursor{7, 6}) || at[39] != (Cursor{7, 6}) || at[40] != (Cursor{}) {
-		t.Errorf("CursorsOf: %v, %v", at, err)
+	at, err := l.Standings(t.Context(), ann, channels)
+	if err != nil || len(at) != 41 || at[0] != at[39] || at[40] != (Standing{}) {
+		t.Fatalf("Standings: %v, %v", at, err)
+	}
+	heads, err := l.Heads(t.Context(), channels[:1])
+	if err != nil || at[0] != (Standing{Seq: heads[0].Seq, Seeded: true, Cursor: Cursor{7, 6}}) || heads[0].Seq == 0 {
+		t.Errorf("Standings: %+v at head %+v, %v", at[0], heads, err)
+	}
+	if none, err := l.Standings(t.Context(), ann, nil); err != nil || len(none) != 0 {
+		t.Errorf("Standings nowhere: %v, %v", none, err)
 	}
 }
 
@@ -343,5 +353,8 @@ func TestMoveCursors_redisIsAway(t *testing.T) {
 	}
 	if _, err := l.Cursors(t.Context(), ch); err == nil {
 		t.Error("Cursors has no error")
+	}
+	if _, err := l.Standings(t.Context(), ann, []chat.ChannelID{ch}); err == nil {
+		t.Error("Standings has no error")
 	}
 }

@@ -3,9 +3,11 @@
 package eventrow
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -55,11 +57,9 @@ func (d *Data) Empty() bool {
 
 // Event returns the event that the row holds; encoded, it is the frame that subscribers were sent.
 func (r *Row) Event() (frame.Event, error) {
-	var d Data
-	if len(r.Data) > 0 && string(r.Data) != "null" {
-		if err := json.Unmarshal(r.Data, &d); err != nil {
-			return frame.Event{}, fmt.Errorf("row %s/%d: data: %w", r.ChannelID, r.Seq, err)
-		}
+	d, err := r.data()
+	if err != nil {
+		return frame.Event{}, fmt.Errorf("row %s/%d: data: %w", r.ChannelID, r.Seq, err)
 	}
 	e := frame.Event{
 		Type: r.Kind, ChannelID: r.ChannelID, Seq: r.Seq, ID: r.ID, SenderID: r.SenderID,
@@ -78,4 +78,29 @@ func (r *Row) Event() (frame.Event, error) {
 		}
 	}
 	return e, nil
+}
+
+// data reads the column. Of most messages it has the sender's name and nothing else, as PostgreSQL writes
+// it: that is read without reflection, which would cost more than all else about a row.
+func (r *Row) data() (d Data, err error) {
+	if len(r.Data) == 0 || string(r.Data) == "null" {
+		return d, nil
+	}
+	if name, ok := bytes.CutPrefix(r.Data, []byte(`{"sender_name": "`)); ok {
+		if name, ok = bytes.CutSuffix(name, []byte(`"}`)); ok && plain(name) {
+			d.SenderName = string(name)
+			return d, nil
+		}
+	}
+	return d, json.Unmarshal(r.Data, &d)
+}
+
+// plain reports whether the inside of a JSON string stands for itself.
+func plain(text []byte) bool {
+	for _, c := range text {
+		if c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }

@@ -210,6 +210,38 @@ func TestRow_badData(t *testing.T) {
 }
 
 // An empty Data is stored as NULL, so one that is not must never be taken for empty.
+// TestRow_names: a name reads back as it is, whatever is in it and beside it.
+func TestRow_names(t *testing.T) {
+	t.Parallel()
+	for _, data := range []string{
+		`{"sender_name": "ann"}`, `{"sender_name": ""}`, `{"sender_name":"ann"}`, `{"sender_name": "a\"b"}`, `{"sender_name": "a\\"}`,
+		`{"sender_name": "\u00fc"}`, `{"sender_name": "ünï"}`, `{"sender_name": "ann", "reply_to": null}`, `{"sender_name": "a", "username": "b"}`,
+		`{"emoji": "x", "sender_name": "ann"}`, `{"sender_name": "ann", "x": {}}`, `{}`, `null`, ``,
+	} {
+		row := eventrow.Row{Kind: event.Message, Data: json.RawMessage(data)}
+		got, err := row.Event()
+		if err != nil {
+			t.Errorf("%s: %v", data, err)
+			continue
+		}
+		var want eventrow.Data
+		if data != "" {
+			if err := json.Unmarshal([]byte(data), &want); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got.SenderName != want.SenderName || got.Username != want.Username || got.Emoji != want.Emoji {
+			t.Errorf("%s: %+v, want %+v", data, got, want)
+		}
+	}
+	for _, bad := range []string{"{\"sender_name\": \"a\x01\"}", `{"sender_name": "a"b"}`, `{"sender_name": "`} {
+		row := eventrow.Row{Kind: event.Message, Data: json.RawMessage(bad)}
+		if _, err := row.Event(); err == nil {
+			t.Errorf("%q was read", bad)
+		}
+	}
+}
+
 func TestData_empty(t *testing.T) {
 	t.Parallel()
 	if !(&eventrow.Data{}).Empty() || !(&eventrow.Data{Mentions: []chat.UserID{}}).Empty() {

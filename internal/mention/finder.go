@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"unicode"
 
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
 
 	"parley.chat/shared-contracts/chat"
 )
@@ -16,16 +18,31 @@ func wordy(r rune) bool {
 	return r >= 0x80 && (unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r))
 }
 
-// Finder finds the members behind names.
-type Finder struct{ db bun.IDB }
+// Name is a name in a channel, in lower case.
+type Name struct {
+	Channel chat.ChannelID
+	Name    string
+}
+
+// Lookup returns the members behind names, in their order; the zero id where no member has the name.
+type Lookup func(ctx context.Context, names []Name) ([]chat.UserID, error)
+
+// Finder finds whom a body mentions.
+type Finder struct{ look Lookup }
 
 // NewFinder returns a Finder on db, whose role reads channel_members and the names of users.
-func NewFinder(db bun.IDB) *Finder { return &Finder{db: db} }
+func NewFinder(db bun.IDB) *Finder { return &Finder{look: Members(db)} }
+
+// FinderBy returns a Finder that looks names up with look.
+func FinderBy(look Lookup) *Finder { return &Finder{look: look} }
 
 // Find returns whom a body mentions: members of the channel, in the order in which they are named, each
 // once. For @channel the list begins with the channel's own id. Names that no member has mention nobody.
-// A body without an @ costs no read.
+// A body without an @ costs no read. With an error comes what is known without one: @channel.
 func (f *Finder) Find(ctx context.Context, channel chat.ChannelID, body string) ([]chat.UserID, error) {
+	if strings.IndexByte(body, '@') < 0 {
+		return nil, nil
+	}
 	p := Parse(body)
 	if p.None() {
 		return nil, nil
@@ -37,18 +54,20 @@ func (f *Finder) Find(ctx context.Context, channel chat.ChannelID, body string) 
 	if len(p.Names) == 0 {
 		return found, nil
 	}
-	ids, err := f.members(ctx, channel, slices.Concat(p.Names...))
+	var names []Name
+	for _, name := range slices.Concat(p.Names...) {
+		names = append(names, Name{channel, name})
+	}
+	ids, err := f.look(ctx, names)
 	if err != nil {
-		return nil, err
+		return found, fmt.Errorf("find mentioned members of channel %s: %w", channel, err)
 	}
 	for _, meanings := range p.Names {
-		for _, name := range meanings {
-			if id, ok := ids[name]; ok {
-				if !slices.Contains(found, id) {
-					found = append(found, id)
-				}
-				break
-			}
+		members := ids[:len(meanings)]
+		ids = ids[len(meanings):]
+		i := slices.IndexFunc(members, func(id chat.UserID) bool { return !id.IsZero() })
+		if i >= 0 && !slices.Contains(found, members[i]) {
+			found = append(found, members[i])
 		}
 	}
 	return found, nil
@@ -57,22 +76,28 @@ func (f *Finder) Find(ctx context.Context, channel chat.ChannelID, body string) 
 // All is how @channel stands in a list of mentions: the channel's id in the place of a user's.
 func All(channel chat.ChannelID) chat.UserID { return chat.UserID{UUID: channel.UUID} }
 
-// members returns those of the names, all in lower case, that are members' names.
-func (f *Finder) members(ctx context.Context, channel chat.ChannelID, names []string) (map[string]chat.UserID, error) {
-	var rows []struct {
-		ID   chat.UserID `bun:"id,type:uuid"`
-		Name string      `bun:"name"`
+// Members looks names up in PostgreSQL, all in one query.
+func Members(db bun.IDB) Lookup {
+	return func(ctx context.Context, names []Name) ([]chat.UserID, error) {
+		channels, wanted := make([]string, len(names)), make([]string, len(names))
+		for i, n := range names {
+			channels[i], wanted[i] = n.Channel.String(), n.Name
+		}
+		var rows []struct {
+			N  int         `bun:"n"`
+			ID chat.UserID `bun:"id,type:uuid"`
+		}
+		err := db.NewRaw(`select w.n, u.id from unnest(?::uuid[], ?::text[]) with ordinality w (channel_id, name, n)
+			join users u on lower(u.username) = w.name and u.deleted_at is null
+			where exists (select 1 from channel_members m where m.channel_id = w.channel_id and m.user_id = u.id)`,
+			pgdialect.Array(channels), pgdialect.Array(wanted)).Scan(ctx, &rows)
+		if err != nil {
+			return nil, fmt.Errorf("look %d names up: %w", len(names), err)
+		}
+		ids := make([]chat.UserID, len(names))
+		for _, r := range rows {
+			ids[r.N-1] = r.ID
+		}
+		return ids, nil
 	}
-	err := f.db.NewRaw(`select u.id, lower(u.username) as name from users u
-		where lower(u.username) in (?) and u.deleted_at is null
-		and exists (select 1 from channel_members m where m.channel_id = ? and m.user_id = u.id)`,
-		bun.List(names), channel).Scan(ctx, &rows)
-	if err != nil {
-		return nil, fmt.Errorf("find mentioned members of channel %s: %w", channel, err)
-	}
-	ids := make(map[string]chat.UserID, len(rows))
-	for _, r := range rows {
-		ids[r.Name] = r.ID
-	}
-	return ids, nil
 }

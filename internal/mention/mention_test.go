@@ -86,6 +86,23 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// A body without an @ is most of what people send: it costs nothing.
+func TestFind_nothingCostsNothing(t *testing.T) {
+	f := mention.FinderBy(func(context.Context, []mention.Name) ([]chat.UserID, error) {
+		t.Error("names were looked up")
+		return nil, nil
+	})
+	channel := chat.NewChannelID()
+	body := strings.Repeat("hello to all of you ", 50)
+	if got := testing.AllocsPerRun(100, func() {
+		if found, err := f.Find(context.Background(), channel, body); found != nil || err != nil {
+			t.Fatal(found, err)
+		}
+	}); got > 0 {
+		t.Errorf("%v allocations, want none", got)
+	}
+}
+
 func TestFind(t *testing.T) {
 	t.Parallel()
 	pg := pgtest.Open(t)

@@ -16,6 +16,10 @@ import (
 
 const hexDigits = "0123456789abcdef"
 
+// AppendString appends s as encoding/json writes it without HTML escapes, for others that write without
+// reflection.
+func AppendString(b []byte, s string) []byte { return appendString(b, s) }
+
 // appendString appends s as encoding/json writes it without HTML escapes.
 func appendString(b []byte, s string) []byte {
 	b = append(b, '"')

@@ -39,6 +39,7 @@ type (
 		LastReadSeq      int64            `json:"last_read_seq"`
 		LastDeliveredSeq int64            `json:"last_delivered_seq"`
 		Unread           int              `json:"unread"`
+		UnreadMentions   int              `json:"unread_mentions"`
 		Epoch            string           `json:"epoch"`
 	}
 	// HelloMore carries the channels after the first HelloChannels.
@@ -90,6 +91,12 @@ type (
 		Change    string          `json:"change"` // added or removed
 		By        chat.UserID     `json:"by"`
 		Channel   *ChannelSummary `json:"channel,omitempty"`
+	}
+	// GroupNotice tells a user of a group that they came into or left, or that is other than it was.
+	GroupNotice struct {
+		GroupID chat.GroupID `json:"group_id"`
+		Change  string       `json:"change"` // added, removed or updated
+		By      chat.UserID  `json:"by"`
 	}
 	// Resync tells a subscriber that the numbering has begun anew: what it has seen may be void.
 	Resync struct {
@@ -148,6 +155,7 @@ func (Ack) frameType() string            { return "ack" }
 func (Error) frameType() string          { return "error" }
 func (FailedEvent) frameType() string    { return "failed" }
 func (Membership) frameType() string     { return "membership" }
+func (GroupNotice) frameType() string    { return "group" }
 func (Resync) frameType() string         { return "resync" }
 func (TypingNotice) frameType() string   { return "typing" }
 func (PresenceNotice) frameType() string { return "presence" }

@@ -33,6 +33,7 @@ func serverFrames() []frame.Server {
 		frame.FailedEvent{ChannelID: channel, ID: id, Seq: 43, ClientID: client, Reason: "payload"},
 		frame.Membership{ChannelID: channel, Change: "added", By: bob, Channel: &summary},
 		frame.Membership{ChannelID: channel, Change: "removed", By: bob},
+		frame.GroupNotice{GroupID: chat.GroupID{UUID: channel.UUID}, Change: "updated", By: bob},
 		frame.Resync{Ref: "5", ChannelID: channel, Epoch: epoch, LastSeq: 42},
 		frame.TypingNotice{ChannelID: channel, UserID: ann, Typing: true},
 		frame.PresenceNotice{ChannelID: channel, OnlineCount: 3, Joined: []chat.UserID{ann}, Left: []chat.UserID{bob}, Ref: "7"},
@@ -59,7 +60,7 @@ func TestServer_golden(t *testing.T) {
 	golden(t, "server.golden", lines)
 	for _, want := range []string{
 		"hello", "hello_more", "subscribed", "unsubscribed", "ack", "error", "failed", "membership", "resync", "typing", "presence",
-		"receipt", "receipt_counts", "pong",
+		"receipt", "receipt_counts", "pong", "group",
 	} {
 		if !types[want] {
 			t.Errorf("no golden frame of type %s", want)

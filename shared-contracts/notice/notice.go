@@ -21,6 +21,7 @@ const (
 	SessionRenewed Kind = "session_renewed" // SessionID's token was renewed until ExpiresAt
 	EventFailed    Kind = "event_failed"    // an acknowledged event of the user could not be stored
 	GroupChanged   Kind = "group_changed"   // GroupID is other than it was for the user: Change says how
+	Blocked        Kind = "blocked"         // By has blocked somebody, and either of the two is the user; no client is told
 )
 
 // Notice is one message of a user's topic. Which fields are set depends on its kind.

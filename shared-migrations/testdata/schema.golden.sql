@@ -362,6 +362,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.contacts TO parley_chat;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.group_members TO parley_chat;
 
+GRANT SELECT(group_id) ON TABLE public.group_members TO parley_ws;
+
+GRANT SELECT(user_id) ON TABLE public.group_members TO parley_ws;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.groups TO parley_chat;
 
 GRANT SELECT ON TABLE public.message_reactions TO parley_chat;

@@ -7,9 +7,7 @@
 package api
 
 import (
-	"bytes"
 	_ "embed"
-	"encoding/json"
 	"fmt"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -31,11 +29,4 @@ func Load() (*openapi3.T, error) {
 		return nil, fmt.Errorf("check openapi.yaml: %w", err)
 	}
 	return doc, nil
-}
-
-// encode writes v without HTML escapes, as the sockets do. The generated code calls it.
-func encode(buf *bytes.Buffer, v any) error {
-	enc := json.NewEncoder(buf)
-	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
 }

@@ -16,10 +16,10 @@ import (
 	"github.com/uptrace/bun"
 
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/unread"
+	"parley.chat/internal/unstored"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
-
-	"parley.chat/chat-service/internal/unstored"
 )
 
 // Config configures a Service. Every field but Logger is required.
@@ -34,7 +34,10 @@ type Config struct {
 const redisPatience = time.Second
 
 // Service is the feature. It is safe for concurrent use.
-type Service struct{ cfg Config }
+type Service struct {
+	cfg     Config
+	counter *unread.Counter
+}
 
 // New checks cfg.
 func New(cfg Config) (*Service, error) {
@@ -44,7 +47,11 @@ func New(cfg Config) (*Service, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	return &Service{cfg: cfg}, nil
+	counter, err := unread.New(unread.Config{DB: cfg.DB, Log: cfg.Log, Patience: redisPatience, Logger: cfg.Logger})
+	if err != nil {
+		return nil, err
+	}
+	return &Service{cfg, counter}, nil
 }
 
 // row is a row of channels.

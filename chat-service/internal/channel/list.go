@@ -3,9 +3,13 @@ package channel
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/uptrace/bun"
 
+	"parley.chat/internal/database"
 	"parley.chat/internal/eventlog"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
@@ -16,14 +20,14 @@ import (
 // listed is a channel with what a list says of it besides.
 type listed struct {
 	row
-	SortName    string       `bun:"sort_name"`
-	Role        chat.Role    `bun:"role"`
-	JoinedSeq   int64        `bun:"joined_seq"`
-	LastReadSeq int64        `bun:"last_read_seq"`
-	MemberCount int          `bun:"member_count"`
-	PeerID      *chat.UserID `bun:"peer_id,type:uuid"`
-	PeerName    string       `bun:"peer_name"`
-	PeerDisplay string       `bun:"peer_display"`
+	SortName    string // in lower case
+	Role        chat.Role
+	JoinedSeq   int64
+	LastReadSeq int64
+	MemberCount int
+	PeerID      *chat.UserID
+	PeerName    string
+	PeerDisplay string
 
 	// What PostgreSQL alone does not know.
 	lastSeq          int64
@@ -56,18 +60,63 @@ type position struct {
 	ID   chat.ChannelID `json:"i"`
 }
 
-const listColumns = `c.id, c.kind, c.name, c.description, c.group_id, c.created_by, c.created_at, lower(c.name) as sort_name,
-	coalesce(m.role, '') as role, coalesce(m.joined_seq, 0) as joined_seq, coalesce(m.last_read_seq, 0) as last_read_seq,
-	c.member_count, p.id as peer_id, case when p.deleted_at is null then p.username else '' end as peer_name,
-	case when p.deleted_at is null then p.display_name else '' end as peer_display`
+// asking is a query that grows piece by piece. Its texts are few, so that each is prepared once.
+type asking struct {
+	text strings.Builder
+	args []any
+}
 
-// selectListed begins the query of every list: channels with the user's membership, of the kind that join
+// where adds a condition, in which ? stands for its arguments in turn.
+func (q *asking) where(condition string, args ...any) {
+	q.text.WriteString(" and ")
+	for _, arg := range args {
+		before, after, _ := strings.Cut(condition, "?")
+		q.args = append(q.args, arg)
+		q.text.WriteString(before + "$" + strconv.Itoa(len(q.args)))
+		condition = after
+	}
+	q.text.WriteString(condition)
+}
+
+// askListed begins the query of every list: channels with the user's membership, of the kind that join
 // says, and the other user of a direct one.
-func (s *Service) selectListed(user chat.UserID, join string) *bun.SelectQuery {
-	return s.cfg.DB.NewSelect().ColumnExpr(listColumns).TableExpr("channels c").
-		Join("? channel_members m on m.channel_id = c.id and m.user_id = ?", bun.Safe(join), user).
-		Join("left join users p on p.id = case when c.direct_low = ? then c.direct_high else c.direct_low end", user).
-		Where("c.deleted_at is null")
+func askListed(user chat.UserID, join string) *asking {
+	q := &asking{args: []any{[16]byte(user.UUID)}}
+	q.text.WriteString(`select c.id, c.kind, c.name, c.description, c.group_id, c.created_by, c.created_at, lower(c.name),
+		coalesce(m.role, ''), coalesce(m.joined_seq, 0), coalesce(m.last_read_seq, 0), c.member_count, p.id,
+		coalesce(case when p.deleted_at is null then p.username end, ''),
+		coalesce(case when p.deleted_at is null then p.display_name end, '')
+	from channels c ` + join + ` channel_members m on m.channel_id = c.id and m.user_id = $1
+	left join users p on p.id = case when c.direct_low = $1 then c.direct_high else c.direct_low end
+	where c.deleted_at is null`)
+	return q
+}
+
+// listed returns what a query finds.
+func (s *Service) listed(ctx context.Context, q *asking) ([]listed, error) {
+	var found []listed
+	err := database.Prepared(ctx, s.cfg.DB, q.text.String(), q.args, func(rows pgx.Rows) error {
+		var l listed
+		var group, by, peer *[16]byte
+		var kind, role string
+		if err := rows.Scan((*[16]byte)(&l.ID.UUID), &kind, &l.Name, &l.Description, &group, &by, &l.CreatedAt, &l.SortName,
+			&role, &l.JoinedSeq, &l.LastReadSeq, &l.MemberCount, &peer, &l.PeerName, &l.PeerDisplay); err != nil {
+			return err
+		}
+		l.Kind, l.Role = chat.ChannelKind(kind), chat.Role(role)
+		if group != nil {
+			l.GroupID = &chat.GroupID{UUID: *group}
+		}
+		if by != nil {
+			l.CreatedBy = &chat.UserID{UUID: *by}
+		}
+		if peer != nil {
+			l.PeerID = &chat.UserID{UUID: *peer}
+		}
+		found = append(found, l)
+		return nil
+	})
+	return found, err
 }
 
 // listing says which channels to list.
@@ -83,24 +132,27 @@ type listing struct {
 // list returns channels by name, and where the next page begins, if there is one. The public list walks
 // the index of public names, that of a group its index.
 func (s *Service) list(ctx context.Context, l listing) ([]api.Channel, *position, error) {
-	var q *bun.SelectQuery
+	var q *asking
 	switch {
 	case l.group != nil:
-		q = s.selectListed(l.user, "left join").Where("c.group_id = ?", *l.group).
-			Where("(c.kind <> 'private' or m.user_id is not null)")
+		q = askListed(l.user, "left join")
+		q.where("c.group_id = ? and (c.kind <> 'private' or m.user_id is not null)", [16]byte(l.group.UUID))
 	case l.mine:
-		q = s.selectListed(l.user, "join")
+		q = askListed(l.user, "join")
 	default:
-		q = s.selectListed(l.user, "left join").Where("c.kind = 'public' and c.group_id is null")
+		q = askListed(l.user, "left join")
+		q.where("c.kind = 'public' and c.group_id is null")
 	}
 	if l.query != "" {
-		q = q.Where("strpos(lower(c.name), lower(?)) > 0", l.query)
+		q.where("strpos(lower(c.name), lower(?)) > 0", l.query)
 	}
 	if l.after != nil {
-		q = q.Where("(lower(c.name), c.id) > (?, ?)", l.after.Name, l.after.ID)
+		q.where("(lower(c.name), c.id) > (?, ?)", l.after.Name, [16]byte(l.after.ID.UUID))
 	}
-	var rows []listed
-	if err := q.OrderExpr("lower(c.name), c.id").Limit(int64(l.limit)+1).Scan(ctx, &rows); err != nil {
+	q.args = append(q.args, l.limit+1)
+	q.text.WriteString(" order by lower(c.name), c.id limit $" + strconv.Itoa(len(q.args)))
+	rows, err := s.listed(ctx, q)
+	if err != nil {
 		return nil, nil, fmt.Errorf("list channels: %w", err)
 	}
 	var next *position
@@ -116,8 +168,10 @@ func (s *Service) list(ctx context.Context, l listing) ([]api.Channel, *position
 // get returns a channel for its member. Who is none learns what Admit says.
 func (s *Service) get(ctx context.Context, channel chat.ChannelID, user chat.UserID) (api.Channel, error) {
 	for range 3 { // the user may come or go between the two looks
-		var rows []listed
-		if err := s.selectListed(user, "join").Where("c.id = ?", channel).Scan(ctx, &rows); err != nil {
+		q := askListed(user, "join")
+		q.where("c.id = ?", [16]byte(channel.UUID))
+		rows, err := s.listed(ctx, q)
+		if err != nil {
 			return api.Channel{}, fmt.Errorf("load channel %s: %w", channel, err)
 		}
 		if len(rows) == 0 {
@@ -150,15 +204,14 @@ func (s *Service) summarise(ctx context.Context, user chat.UserID, rows []listed
 	for i := range rows {
 		ids[i] = rows[i].ID
 	}
-	heads, err := s.heads(ctx, ids)
+	standings, err := s.standings(ctx, user, ids)
 	if err != nil {
 		return nil, err
 	}
-	cursors := s.cursors(ctx, user, ids)
 	for i := range rows {
-		rows[i].lastSeq = heads[i]
+		rows[i].lastSeq = standings[i].Seq
 		if rows[i].Role != "" {
-			rows[i].LastReadSeq = max(rows[i].LastReadSeq, cursors[i].Read)
+			rows[i].LastReadSeq = max(rows[i].LastReadSeq, standings[i].Cursor.Read)
 		}
 	}
 	if err := s.unread(ctx, user, rows); err != nil {
@@ -170,38 +223,27 @@ func (s *Service) summarise(ctx context.Context, user chat.UserID, rows []listed
 	return sums, nil
 }
 
-// cursors returns what Redis has of the user's cursors; nothing while it does not answer.
-func (s *Service) cursors(ctx context.Context, user chat.UserID, ids []chat.ChannelID) []eventlog.Cursor {
-	ctx, cancel := context.WithTimeout(ctx, redisPatience)
+// standings returns how far channels and the user in them have come, as Redis knows it. Where it has no
+// counter or does not answer, the head is that of the newest row; and while it does not answer, cursors
+// are those of PostgreSQL alone.
+func (s *Service) standings(ctx context.Context, user chat.UserID, ids []chat.ChannelID) ([]eventlog.Standing, error) {
+	inTime, cancel := context.WithTimeout(ctx, redisPatience)
 	defer cancel()
-	cursors, err := s.cfg.Log.CursorsOf(ctx, user, ids)
+	standings, err := s.cfg.Log.Standings(inTime, user, ids)
 	if err != nil {
-		s.cfg.Logger.WarnContext(ctx, "cursors come from PostgreSQL alone: Redis does not answer", "err", err)
-		return make([]eventlog.Cursor, len(ids))
-	}
-	return cursors
-}
-
-// heads returns the last seq of each channel: that of Redis, and where it has no counter or does not
-// answer, that of the newest row.
-func (s *Service) heads(ctx context.Context, ids []chat.ChannelID) ([]int64, error) {
-	seqs := make([]int64, len(ids))
-	inRedis, err := s.headsInRedis(ctx, ids)
-	if err != nil {
-		s.cfg.Logger.WarnContext(ctx, "heads come from PostgreSQL: Redis does not answer", "err", err)
+		s.cfg.Logger.WarnContext(ctx, "heads and cursors come from PostgreSQL: Redis does not answer", "err", err)
+		standings = make([]eventlog.Standing, len(ids))
 	}
 	at := map[chat.ChannelID]int{}
 	var missing []chat.ChannelID
 	for i, id := range ids {
-		if err == nil && inRedis[i].Seeded() {
-			seqs[i] = inRedis[i].Seq
-			continue
+		if !standings[i].Seeded {
+			at[id] = i
+			missing = append(missing, id)
 		}
-		at[id] = i
-		missing = append(missing, id)
 	}
 	if len(missing) == 0 {
-		return seqs, nil
+		return standings, nil
 	}
 	var stored []struct {
 		ID  chat.ChannelID `bun:"id,type:uuid"`
@@ -214,13 +256,7 @@ func (s *Service) heads(ctx context.Context, ids []chat.ChannelID) ([]int64, err
 		return nil, fmt.Errorf("read the newest rows of %d channels: %w", len(missing), err)
 	}
 	for _, r := range stored {
-		seqs[at[r.ID]] = r.Seq
+		standings[at[r.ID]].Seq = r.Seq
 	}
-	return seqs, nil
-}
-
-func (s *Service) headsInRedis(ctx context.Context, ids []chat.ChannelID) ([]eventlog.Head, error) {
-	ctx, cancel := context.WithTimeout(ctx, redisPatience)
-	defer cancel()
-	return s.cfg.Log.Heads(ctx, ids)
+	return standings, nil
 }

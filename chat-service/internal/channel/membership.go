@@ -85,7 +85,7 @@ type entry struct {
 // enter makes a user a member if allowed, asked under the locks, agrees.
 func (s *Service) enter(ctx context.Context, channel chat.ChannelID, group *chat.GroupID, e entry, allowed func(context.Context, bun.Tx) error) error {
 	// What came before is not unread. An event between this look and the commit is: none is missed.
-	heads, err := s.heads(ctx, []chat.ChannelID{channel})
+	standings, err := s.standings(ctx, e.subject, []chat.ChannelID{channel})
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func (s *Service) enter(ctx context.Context, channel chat.ChannelID, group *chat
 		if err := allowed(ctx, tx); err != nil {
 			return err
 		}
-		if came, err = insertMember(ctx, tx, channel, e, heads[0]); err != nil || !came {
+		if came, err = insertMember(ctx, tx, channel, e, standings[0].Seq); err != nil || !came {
 			return err
 		}
 		return outbox.Add(ctx, tx, outbox.Membership(outbox.MemberJoined, channel, e.actor, e.subject, username))

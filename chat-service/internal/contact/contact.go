@@ -19,6 +19,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 
 	"parley.chat/chat-service/internal/api"
+	"parley.chat/chat-service/internal/outbox"
 )
 
 // The states of a row. Older rows may say accepted, which is the same as requested.
@@ -28,10 +29,13 @@ const (
 )
 
 // Service is the feature. It is safe for concurrent use.
-type Service struct{ db *bun.DB }
+type Service struct {
+	db   *bun.DB
+	poke func()
+}
 
-// New returns a Service on db.
-func New(db *bun.DB) *Service { return &Service{db} }
+// New returns a Service on db. poke wakes the outbox's relay.
+func New(db *bun.DB, poke func()) *Service { return &Service{db, poke} }
 
 // relation tells how two users stand to each other, by what each has said of the other ("" for nothing),
 // as the first of them may know it; false: there is nothing between them.
@@ -135,18 +139,26 @@ func (s *Service) remove(ctx context.Context, user, other chat.UserID) error {
 	return nil
 }
 
-// block says that user wants to hear nothing of other. What other has said besides a block goes.
+// block says that user wants to hear nothing of other. What other has said besides a block goes. The
+// gateways are told, since they remember who may write into a direct channel.
 func (s *Service) block(ctx context.Context, user, other chat.UserID) error {
 	if err := s.other(ctx, user, other); err != nil {
 		return err
 	}
-	_, err := s.db.NewRaw(`with gone as (delete from contacts where user_id = ? and contact_id = ? and state <> ?)
-		insert into contacts as k (user_id, contact_id, state) values (?, ?, ?)
-		on conflict (user_id, contact_id) do update set state = excluded.state, updated_at = now() where k.state <> excluded.state`,
-		other, user, blocked, user, other, blocked).Exec(ctx)
+	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		_, err := tx.NewRaw(`with gone as (delete from contacts where user_id = ? and contact_id = ? and state <> ?)
+			insert into contacts as k (user_id, contact_id, state) values (?, ?, ?)
+			on conflict (user_id, contact_id) do update set state = excluded.state, updated_at = now() where k.state <> excluded.state`,
+			other, user, blocked, user, other, blocked).Exec(ctx)
+		if err != nil {
+			return err
+		}
+		return outbox.Add(ctx, tx, outbox.Block(user, other))
+	})
 	if err != nil {
 		return fmt.Errorf("block user: %w", err)
 	}
+	s.poke()
 	return nil
 }
 

@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -57,8 +58,15 @@ func TestPage_oneIndexRange(t *testing.T) {
 	if err != nil || copied != rows+others {
 		t.Fatalf("copied %d rows, %v", copied, err)
 	}
-	if _, err := pool.Exec(context.Background(), "vacuum analyze messages"); err != nil {
-		t.Fatal(err)
+	for _, statement := range []string{
+		"vacuum analyze messages",
+		fmt.Sprintf("insert into users (id, username, email, password_hash) values ('%s', 'ann', 'ann@example.com', '-')", sender),
+		fmt.Sprintf("insert into channels (id, kind, name) values ('%s', 'public', 'general')", channel),
+		fmt.Sprintf("insert into channel_members (channel_id, user_id) values ('%s', '%s')", channel, sender),
+	} {
+		if _, err := pool.Exec(context.Background(), statement); err != nil {
+			t.Fatal(err)
+		}
 	}
 	db, err := database.Open(pg.URL, database.Options{Role: "parley_chat", Inline: true, StatementTimeout: time.Minute})
 	if err != nil {
@@ -99,4 +107,49 @@ func TestPage_oneIndexRange(t *testing.T) {
 			t.Errorf("%s reads %v rows, %d in vain, %d pages", name, scan.Rows, scan.Removed, p.Hit+p.Read)
 		}
 	}
+	// The whole page, as it is prepared: planned without knowing the arguments.
+	conn, err := pool.Acquire(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	for name, tt := range map[string]struct {
+		query         string
+		after, before int64
+	}{
+		"newest": {newestSQL, 0, math.MaxInt64}, "in the midst": {newestSQL, 0, rows / 2}, "after a seq": {oldestSQL, rows / 3, math.MaxInt64},
+	} {
+		for _, prepare := range []string{"set plan_cache_mode = force_generic_plan", "deallocate all", "prepare page (uuid, uuid, int, bigint, bigint, bigint) as " + tt.query} {
+			if _, err := conn.Exec(context.Background(), prepare); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var raw string
+		err := conn.QueryRow(context.Background(), fmt.Sprintf("explain (analyze, buffers, format json) execute page ('%s', '%s', 0, %d, %d, %d)",
+			channel, sender, tt.after, tt.before, limit), pgx.QueryExecModeSimpleProtocol).Scan(&raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var explained []struct{ Plan plan }
+		if err := json.Unmarshal([]byte(raw), &explained); err != nil {
+			t.Fatal(err)
+		}
+		scan := explained[0].Plan.find("messages_pkey")
+		if scan == nil || scan.Rows != limit || scan.Removed > 0 || scan.Hit+scan.Read > 20 {
+			t.Errorf("%s is no range scan of the primary key: %s", name, raw)
+		}
+	}
+}
+
+// find returns the node that uses an index.
+func (p *plan) find(index string) *plan {
+	if p.Index == index {
+		return p
+	}
+	for i := range p.Plans {
+		if found := p.Plans[i].find(index); found != nil {
+			return found
+		}
+	}
+	return nil
 }

@@ -48,11 +48,20 @@ type standing struct {
 }
 
 func newFolding(events []frame.Event) *folding {
-	f := &folding{events: events, fate: make(map[chat.EventID]*fate, len(events)), nobody: map[chat.UserID]bool{}}
-	for i := range events {
-		f.fate[events[i].ID] = &fate{}
-	}
+	f := &folding{fate: make(map[chat.EventID]*fate, len(events)), nobody: map[chat.UserID]bool{}}
+	f.set(events)
 	return f
+}
+
+// set replaces the messages. Of those that were among them before it is known what became of them.
+func (f *folding) set(events []frame.Event) {
+	f.events = events
+	fates := make([]fate, len(events))
+	for i := range events {
+		if f.fate[events[i].ID] == nil {
+			f.fate[events[i].ID] = &fates[i]
+		}
+	}
 }
 
 func (t *fate) edit(seq int64, at chat.Time, body string, mentions []chat.UserID) {
@@ -142,14 +151,14 @@ func (s *Service) stored(ctx context.Context, channel chat.ChannelID, f *folding
 		return fmt.Errorf("read what became of %d messages of channel %s: %w", len(ids), channel, err)
 	}
 	for i := range changes {
-		if err := f.take(&changes[i]); err != nil {
+		if err := f.change(&changes[i]); err != nil {
 			return fmt.Errorf("message %s: %w", changes[i].MessageID, err)
 		}
 	}
 	return nil
 }
 
-func (f *folding) take(c *change) error {
+func (f *folding) change(c *change) error {
 	if c.MessageID == nil {
 		f.nobody[*c.UserID] = true
 		return nil
@@ -160,18 +169,39 @@ func (f *folding) take(c *change) error {
 	case c.Emoji != nil:
 		t.react(reaction{*c.Emoji, *c.UserID}, standing{c.Seq, c.Removed})
 	default:
-		if c.DeleteSeq != nil {
-			t.remove(*c.DeleteSeq, chat.At(*c.DeletedAt))
-		}
-		if c.Seq > 0 && c.Body != nil {
-			var mentions []chat.UserID
-			if len(c.Mentions) > 0 {
-				if err := json.Unmarshal(c.Mentions, &mentions); err != nil {
-					return fmt.Errorf("mentions: %w", err)
-				}
+		return t.state(c.Seq, c.At, c.Body, c.Mentions, c.DeleteSeq, c.DeletedAt)
+	}
+	return nil
+}
+
+// take takes in what a row of a page says.
+func (f *folding) take(e *frame.Event, b *became) error {
+	if b.senderGone {
+		f.nobody[e.SenderID] = true
+	}
+	t := f.fate[e.ID]
+	for i, seq := range b.seqs {
+		t.react(reaction{b.emojis[i], chat.UserID{UUID: b.users[i]}}, standing{seq, b.removed[i]})
+	}
+	if b.editSeq == nil { // no row of message_states
+		return nil
+	}
+	return t.state(*b.editSeq, b.editedAt, b.body, b.mentions, b.deleteSeq, b.deletedAt)
+}
+
+// state takes in a row of message_states.
+func (t *fate) state(editSeq int64, editedAt *time.Time, body *string, mentioned json.RawMessage, deleteSeq *int64, deletedAt *time.Time) error {
+	if deleteSeq != nil {
+		t.remove(*deleteSeq, chat.At(*deletedAt))
+	}
+	if editSeq > 0 && body != nil {
+		var mentions []chat.UserID
+		if len(mentioned) > 0 {
+			if err := json.Unmarshal(mentioned, &mentions); err != nil {
+				return fmt.Errorf("mentions: %w", err)
 			}
-			t.edit(c.Seq, chat.At(*c.At), *c.Body, mentions)
 		}
+		t.edit(editSeq, chat.At(*editedAt), *body, mentions)
 	}
 	return nil
 }

@@ -25,15 +25,15 @@ type request struct {
 
 // ListMessages answers GET /v1/channels/{id}/messages.
 func (s *Service) ListMessages(ctx context.Context, in api.ListMessagesRequestObject) (api.ListMessagesResponseObject, error) {
-	mark, err := channel.AdmitReader(ctx, s.cfg.DB, s.cfg.Log, in.ID, httpapi.UserOf(ctx).UserID)
-	if err != nil {
-		return nil, err
-	}
+	r := reader{in.ID, httpapi.UserOf(ctx).UserID}
 	asked, err := requestOf(&in.Params)
 	if err != nil {
+		if _, refused := channel.Admit(ctx, s.cfg.DB, r.channel, r.user); refused != nil {
+			err = refused // comes first: who may not read learns nothing else
+		}
 		return nil, err
 	}
-	messages, next, err := s.answer(ctx, place{in.ID, mark}, asked)
+	messages, next, err := s.answer(ctx, r, asked)
 	if err != nil {
 		return nil, err
 	}
@@ -102,10 +102,10 @@ func requestOf(p *api.ListMessagesParams) (request, error) {
 
 // answer reads the page that is asked for, and where the next one begins, if there is one: further into
 // the past unless after_seq asked for what came since.
-func (s *Service) answer(ctx context.Context, at place, in request) ([]api.Message, *position, error) {
+func (s *Service) answer(ctx context.Context, r reader, in request) ([]api.Message, *position, error) {
 	switch {
 	case in.after != nil:
-		events, more, err := s.page(ctx, at, span{after: *in.after, before: math.MaxInt64, oldest: true}, in.limit)
+		events, more, err := s.page(ctx, r, span{after: *in.after, before: math.MaxInt64, oldest: true}, in.limit)
 		if err != nil || !more {
 			return events, nil, err
 		}
@@ -113,13 +113,13 @@ func (s *Service) answer(ctx context.Context, at place, in request) ([]api.Messa
 	case in.around != nil:
 		// The seq itself is the newest of the older half.
 		pivot := min(*in.around, math.MaxInt64-1)
-		older, more, err := s.page(ctx, at, span{before: pivot + 1}, (in.limit+1)/2)
+		older, more, err := s.page(ctx, r, span{before: pivot + 1}, (in.limit+1)/2)
 		if err != nil {
 			return nil, nil, err
 		}
 		newer := []api.Message{}
 		if n := in.limit - len(older); n > 0 {
-			if newer, _, err = s.page(ctx, at, span{after: pivot, before: math.MaxInt64, oldest: true}, n); err != nil {
+			if newer, _, err = s.page(ctx, r, span{after: pivot, before: math.MaxInt64, oldest: true}, n); err != nil {
 				return nil, nil, err
 			}
 		}
@@ -129,7 +129,7 @@ func (s *Service) answer(ctx context.Context, at place, in request) ([]api.Messa
 	if in.before != nil {
 		sp.before = *in.before
 	}
-	events, more, err := s.page(ctx, at, sp, in.limit)
+	events, more, err := s.page(ctx, r, sp, in.limit)
 	return events, pastOf(events, more), err
 }
 

@@ -3,7 +3,8 @@
 //
 // A page is the union of the tail in Redis and the rows in PostgreSQL; package unstored tells which part
 // of the tail it needs. The rows are one range of the primary key, whatever the channel's size. What was
-// done to the messages of a page is read after the rows, so that a deletion that comes between is seen.
+// done to the messages of a page is read with the rows or after them, so that a deletion that comes between
+// is seen.
 package history
 
 import (
@@ -18,12 +19,10 @@ import (
 
 	"parley.chat/internal/eventlog"
 	"parley.chat/internal/eventrow"
+	"parley.chat/internal/unstored"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
-
-	"parley.chat/chat-service/internal/api"
-	"parley.chat/chat-service/internal/unstored"
 )
 
 // Config configures a Service. Every field but Logger is required.
@@ -154,21 +153,4 @@ func (s *Service) selectRows(channel chat.ChannelID, sp span, n int) *bun.Select
 		return q.Order("seq").Limit(int64(n))
 	}
 	return q.Order("seq DESC").Limit(int64(n))
-}
-
-// page returns up to limit messages of a span with what became of them.
-func (s *Service) page(ctx context.Context, at place, sp span, limit int) ([]api.Message, bool, error) {
-	sp.kind = event.Message
-	events, items, more, err := s.read(ctx, at, sp, limit)
-	if err != nil || len(events) == 0 {
-		return []api.Message{}, false, err
-	}
-	f := newFolding(events)
-	if err := f.items(items); err != nil {
-		return nil, false, fmt.Errorf("read tail of channel %s: %w", at.channel, err)
-	}
-	if err := s.stored(ctx, at.channel, f); err != nil {
-		return nil, false, err
-	}
-	return f.messages(), more, nil
 }

@@ -34,6 +34,7 @@ const (
 	SessionRevoked = Kind("session_revoked")    // a session of subject has ended; payload Session
 	ChannelClosed  = Kind("channel_closed")     // users have lost channel, which is gone; payload Users
 	GroupChanged   = Kind("group_changed")      // a group, the subject, is other than it was for users; payload Group
+	Blocked        = Kind("blocked")            // actor wants to hear nothing of subject
 )
 
 // The payloads.
@@ -120,6 +121,11 @@ func AddGroupChange(ctx context.Context, tx bun.Tx, group chat.GroupID, actor ch
 // Revocation returns a row for a session that has ended.
 func Revocation(user chat.UserID, session chat.SessionID) Row {
 	return Row{Kind: SessionRevoked, ActorID: &user, SubjectID: &user, Payload: payload(Session{session})}
+}
+
+// Block returns a row for a user who wants to hear nothing of another.
+func Block(actor, subject chat.UserID) Row {
+	return Row{Kind: Blocked, ActorID: &actor, SubjectID: &subject, Payload: payload(struct{}{})}
 }
 
 func payload(v any) json.RawMessage {

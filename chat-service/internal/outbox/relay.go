@@ -259,6 +259,8 @@ func (r *Relay) tell(ctx context.Context, row Row) error {
 		return r.channelClosed(ctx, row)
 	case GroupChanged:
 		return r.groupChanged(ctx, row)
+	case Blocked:
+		return r.blocked(ctx, row)
 	}
 	return fmt.Errorf("%w: kind %q", errMalformed, row.Kind)
 }
@@ -308,6 +310,14 @@ func (r *Relay) groupChanged(ctx context.Context, row Row) error {
 	}
 	group := chat.GroupID{UUID: row.SubjectID.UUID}
 	return r.notifyAll(ctx, p.UserIDs, notice.Notice{Kind: notice.GroupChanged, GroupID: &group, Change: p.Change, By: row.ActorID})
+}
+
+// blocked tells the gateways of both, who may hold that the two write to each other.
+func (r *Relay) blocked(ctx context.Context, row Row) error {
+	if row.SubjectID == nil || row.ActorID == nil {
+		return errMalformed
+	}
+	return r.notifyAll(ctx, []chat.UserID{*row.SubjectID, *row.ActorID}, notice.Notice{Kind: notice.Blocked, By: row.ActorID})
 }
 
 // notifyAll tells each of users the same.

@@ -14,13 +14,13 @@ import (
 	"github.com/uptrace/bun/schema"
 
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/unstored"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
 
 	"parley.chat/chat-service/internal/api"
-	"parley.chat/chat-service/internal/unstored"
 )
 
 // Service is the feature. It is safe for concurrent use.

@@ -21,13 +21,19 @@ import (
 
 // common is what every command takes.
 type common struct {
-	Bin  string `env:"PARLEY_BIN_DIR" type:"existingdir" help:"Folder with ws-server and sync-service. Without it they are built from the workspace."`
+	Bin  string `env:"PARLEY_BIN_DIR" type:"existingdir" help:"Folder with ws-server, sync-service and chat-service. Without it they are built from the workspace."`
 	Logs bool   `help:"Show what the processes say."`
 }
 
 // single is what the command of one scenario takes.
 type single struct {
 	Target string `default:"parley" enum:"parley,bare" help:"What is measured: parley or bare, the floor."`
+	Runs   int    `default:"1" help:"How many times."`
+}
+
+// reading is single for the REST scenarios.
+type reading struct {
+	Target string `default:"parley" enum:"parley,rest" help:"What is measured: parley or rest, the floor."`
 	Runs   int    `default:"1" help:"How many times."`
 }
 
@@ -58,6 +64,14 @@ type cli struct {
 		single
 		scenario.Storm
 	} `cmd:"" help:"Clients that come back at once and recover what they lack."`
+	History struct {
+		reading
+		scenario.History
+	} `cmd:"" help:"REST: pages of history per second."`
+	Channels struct {
+		reading
+		scenario.Channels
+	} `cmd:"" help:"REST: lists of channels per second."`
 	Bench report.Bench `cmd:"" help:"All scenarios beside their floors; writes the tables of docs/benchmarks.md."`
 }
 
@@ -115,6 +129,10 @@ func (c *cli) chosen(command string) (single, scenario.Scenario) {
 		return c.Ingest.single, &c.Ingest.Ingest
 	case "script":
 		return c.Script.single, &c.Script.AppendScript
+	case "history":
+		return single(c.History.reading), &c.History.History
+	case "channels":
+		return single(c.Channels.reading), &c.Channels.Channels
 	}
 	return c.Storm.single, &c.Storm.Storm
 }

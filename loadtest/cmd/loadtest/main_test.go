@@ -20,7 +20,7 @@ func TestRun_bench(t *testing.T) {
 	page := filepath.Join(t.TempDir(), "benchmarks.md")
 	var stdout, stderr strings.Builder
 	err := run(t.Context(), []string{
-		"bench", "--bin", proctest.Build(t, "ws-server", "sync-service"), "--runs", "1", "--only", "storm", "--out", page,
+		"bench", "--bin", proctest.Build(t, "ws-server", "sync-service", "chat-service"), "--runs", "1", "--only", "storm", "--out", page,
 		"--storm-clients", "20", "--storm-channels", "2", "--storm-lacking", "3",
 	}, &stdout, &stderr)
 	if err != nil {

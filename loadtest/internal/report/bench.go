@@ -26,7 +26,7 @@ type Bench struct {
 	Runs  int      `default:"3" help:"Runs of each; the tables hold medians."`
 	Noise float64  `default:"0.15" help:"By how much floors may be off their median before that run is repeated."`
 	Again int      `default:"3" help:"How often runs of one scenario are repeated at most."`
-	Only  []string `enum:"idle,fanout,many-channels,ingest,ingest-always,storm" help:"Only these: ${enum}."`
+	Only  []string `enum:"idle,fanout,many-channels,ingest,ingest-always,storm,history,channels" help:"Only these: ${enum}."`
 	Out   string   `default:"docs/benchmarks.md" help:"The page whose tables are written; the results go beside it, as .json."`
 
 	Idle         scenario.Idle         `embed:"" prefix:"idle-"`
@@ -35,6 +35,8 @@ type Bench struct {
 	Ingest       scenario.Ingest       `embed:"" prefix:"ingest-"`
 	Script       scenario.AppendScript `embed:"" prefix:"script-"`
 	Storm        scenario.Storm        `embed:"" prefix:"storm-"`
+	History      scenario.History      `embed:"" prefix:"history-"`
+	Channels     scenario.Channels     `embed:"" prefix:"channels-"`
 }
 
 // run is a scenario against a target.
@@ -62,6 +64,8 @@ func (b *Bench) duels() []duel {
 		{"ingest", run{"ingest/script", "", &b.Script}, figure("events_per_second"), []run{{"ingest", scenario.Parley, &b.Ingest}}},
 		{"ingest-always", run{"ingest-always/script", "", &alwaysScript}, figure("events_per_second"), []run{{"ingest-always", scenario.Parley, &always}}},
 		{"storm", run{"storm/bare", scenario.Bare, &b.Storm}, figure("seconds"), []run{{"storm", scenario.Parley, &b.Storm}, {"storm-cold", scenario.Parley, &cold}}},
+		{"history", run{"history/rest", scenario.Rest, &b.History}, figure("requests_per_second"), []run{{"history", scenario.Parley, &b.History}}},
+		{"channels", run{"channels/rest", scenario.Rest, &b.Channels}, figure("requests_per_second"), []run{{"channels", scenario.Parley, &b.Channels}}},
 	}
 }
 

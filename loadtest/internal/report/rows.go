@@ -72,7 +72,11 @@ func ratioAtMost(limit float64) func(float64, float64) bool {
 	return func(_, r float64) bool { return r <= limit }
 }
 
-// rules are the bars of the gateway. A bar stands at the figure that it is about.
+func ratioAtLeast(limit float64) func(float64, float64) bool {
+	return func(_, r float64) bool { return r >= limit }
+}
+
+// rules are the bars. A bar stands at the figure that it is about.
 var rules = []rule{
 	{"idle", "idle/bare", "memory per connection", "KiB", memory, nil, "≤ 11 KiB", atMost(11)},
 	{"idle", "", "of it heap", "KiB", func(r *scenario.Result) float64 { return r.Figures["heap_inuse_bytes_per_connection"] / 1024 }, nil, "", nil},
@@ -92,6 +96,14 @@ var rules = []rule{
 	{"ingest-always", "", "one fsync", "ms", figure("fsync_ms"), nil, "", nil},
 	{"storm", "storm/bare", "until all have all", "s", figure("seconds"), nil, "≤ 0.5 s", atMost(.5)},
 	{"storm-cold", "storm/bare", "until all have all", "s", figure("seconds"), nil, "", nil},
+	{"history", "history/rest", "pages per second", "/s", figure("requests_per_second"), nil, "≥ 0.7×", ratioAtLeast(.7)},
+	{"history", "history/rest", "CPU of all servers per page", "ms", figure("cpu_ms_per_request"), nil, "", nil},
+	{"history", "history/rest", "latency p50", "ms", p50, nil, "", nil},
+	{"history", "history/rest", "latency p99", "ms", p99, nil, "", nil},
+	{"channels", "channels/rest", "lists per second", "/s", figure("requests_per_second"), nil, "≥ 0.7×", ratioAtLeast(.7)},
+	{"channels", "channels/rest", "CPU of all servers per list", "ms", figure("cpu_ms_per_request"), nil, "", nil},
+	{"channels", "channels/rest", "latency p50", "ms", p50, nil, "", nil},
+	{"channels", "channels/rest", "latency p99", "ms", p99, nil, "", nil},
 }
 
 // rows fills the rules in with medians.

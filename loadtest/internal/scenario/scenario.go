@@ -19,12 +19,13 @@ const (
 	Parley = "parley"
 	Bare   = "bare" // the floor of fan-out
 	Script = "script"
+	Rest   = "rest" // the floor of REST
 )
 
 // Env is where a scenario runs.
 type Env struct {
 	Stage  *stage.Stage
-	Target string    // Parley or Bare
+	Target string    // Parley, Bare or Rest
 	Say    io.Writer // progress, for people
 }
 
@@ -38,6 +39,7 @@ type Scenario interface {
 type Cost struct {
 	CPUSeconds         float64 `json:"cpu_seconds"`
 	CPUPerMillion      float64 `json:"cpu_seconds_per_million_deliveries,omitempty"`
+	CPUPerThousand     float64 `json:"cpu_seconds_per_thousand_requests,omitempty"`
 	RSSBytes           int64   `json:"rss_bytes"`
 	BytesPerConnection float64 `json:"bytes_per_connection,omitempty"` // by which RSS has grown since before the first
 }

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // TestScenarios runs each for a moment with few clients, against the real programs: not to measure,
 // but to see that it still works and that clients see every message once.
 func TestScenarios(t *testing.T) {
-	bin := proctest.Build(t, "ws-server", "sync-service")
+	bin := proctest.Build(t, "ws-server", "sync-service", "chat-service")
 	programs, err := stage.Build(t.Context(), t.TempDir(), bin)
 	if err != nil {
 		t.Fatal(err)
@@ -38,6 +38,7 @@ func TestScenarios(t *testing.T) {
 		}
 	})
 	second := time.Second
+	bytesOf := map[string]float64{} // of an answer, by scenario
 	for _, tt := range []struct {
 		name, target string
 		what         scenario.Scenario
@@ -55,6 +56,10 @@ func TestScenarios(t *testing.T) {
 		{"storm", scenario.Parley, &scenario.Storm{Clients: 20, Channels: 4, Lacking: 5, Body: 40, Patience: 20 * second}, "seconds", false},
 		{"storm, cold", scenario.Parley, &scenario.Storm{Clients: 20, Channels: 4, Lacking: 5, Body: 40, Cold: true, Patience: 20 * second}, "seconds", false},
 		{"storm", scenario.Bare, &scenario.Storm{Clients: 20, Channels: 4, Lacking: 5, Body: 40, Patience: 20 * second}, "seconds", false},
+		{"history", scenario.Rest, &scenario.History{Clients: 3, People: 3, Channels: 2, Messages: 70, Tail: 20, Body: 40, Warm: second / 4, Duration: second / 2}, "requests_per_second", false},
+		{"history", scenario.Parley, &scenario.History{Clients: 3, People: 3, Channels: 2, Messages: 70, Tail: 20, Body: 40, Warm: second / 4, Duration: second / 2}, "requests_per_second", false},
+		{"channels", scenario.Rest, &scenario.Channels{Clients: 3, People: 3, Channels: 60, Messages: 30, Unread: 9, Tail: 20, Body: 40, Warm: second / 4, Duration: second / 2}, "requests_per_second", false},
+		{"channels", scenario.Parley, &scenario.Channels{Clients: 3, People: 3, Channels: 60, Messages: 30, Unread: 9, Tail: 20, Body: 40, Warm: second / 4, Duration: second / 2}, "requests_per_second", false},
 	} {
 		t.Run(tt.name+" on "+tt.target, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -72,6 +77,11 @@ func TestScenarios(t *testing.T) {
 			if tt.figure != "" && r.Figures[tt.figure] == 0 {
 				t.Errorf("no %s in %v", tt.figure, r.Figures)
 			}
+			size := r.Figures["bytes_per_answer"]
+			if floor := bytesOf[tt.name]; floor != 0 && size != floor {
+				t.Errorf("an answer has %v bytes, that of the floor %v: they do not do the same", size, floor)
+			}
+			bytesOf[tt.name] = size
 		})
 	}
 }

@@ -31,18 +31,18 @@ const patience = 60 * time.Second
 
 // Programs are the paths of what is run.
 type Programs struct {
-	WSServer, SyncService string
-	Bare, Script          string // the floors
+	WSServer, SyncService, ChatService string
+	Bare, Script, Rest                 string // the floors
 }
 
 // Build builds the programs into dir from the workspace that the working directory is in. Services
 // that are in bin already are taken from there; the floors are always built.
 func Build(ctx context.Context, dir, bin string) (Programs, error) {
 	services := bin
-	targets := []string{"parley.chat/loadtest/floor/bare", "parley.chat/loadtest/floor/script"}
+	targets := []string{"parley.chat/loadtest/floor/bare", "parley.chat/loadtest/floor/script", "parley.chat/loadtest/floor/rest"}
 	if bin == "" {
 		services = dir
-		targets = append(targets, "parley.chat/ws-server/cmd/ws-server", "parley.chat/sync-service/cmd/sync-service")
+		targets = append(targets, "parley.chat/ws-server/cmd/ws-server", "parley.chat/sync-service/cmd/sync-service", "parley.chat/chat-service/cmd/chat-service")
 	}
 	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-o", dir + string(filepath.Separator)}, targets...)...)
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -50,10 +50,13 @@ func Build(ctx context.Context, dir, bin string) (Programs, error) {
 	}
 	p := Programs{
 		WSServer: filepath.Join(services, "ws-server"), SyncService: filepath.Join(services, "sync-service"),
-		Bare: filepath.Join(dir, "bare"), Script: filepath.Join(dir, "script"),
+		ChatService: filepath.Join(services, "chat-service"),
+		Bare:        filepath.Join(dir, "bare"), Script: filepath.Join(dir, "script"), Rest: filepath.Join(dir, "rest"),
 	}
-	if _, err := os.Stat(p.WSServer); err != nil {
-		return Programs{}, fmt.Errorf("find the services: %w", err)
+	for _, service := range []string{p.WSServer, p.SyncService, p.ChatService} {
+		if _, err := os.Stat(service); err != nil {
+			return Programs{}, fmt.Errorf("find the services: %w", err)
+		}
 	}
 	return p, nil
 }
@@ -229,6 +232,25 @@ func (s *Stage) SyncService(ctx context.Context) (*Process, error) {
 	return s.start(ctx, s.Programs.SyncService, "SYNC_ADDR", "/readyz", map[string]string{
 		"DATABASE_URL": s.DatabaseURL(), "REDIS_URL": s.RedisURL(), "LOG_LEVEL": "warn", "CONSUMER_NAME": "load",
 	})
+}
+
+// ChatService starts a chat-service on the stage, whose tokens are signed by the stage's key.
+func (s *Stage) ChatService(ctx context.Context) (*Process, error) {
+	dir := filepath.Join(s.dir, "jwt")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make a folder for the key: %w", err)
+	}
+	if err := token.WriteKey(dir, s.key); err != nil {
+		return nil, err
+	}
+	return s.start(ctx, s.Programs.ChatService, "CHAT_ADDR", "/readyz", map[string]string{
+		"DATABASE_URL": s.DatabaseURL(), "REDIS_URL": s.RedisURL(), "JWT_KEYS_DIR": dir, "LOG_LEVEL": "warn",
+	})
+}
+
+// Rest starts the bare REST server.
+func (s *Stage) Rest(ctx context.Context) (*Process, error) {
+	return s.start(ctx, s.Programs.Rest, "", "/ready", map[string]string{"DATABASE_URL": s.DatabaseURL()})
 }
 
 // Bare starts the bare broadcaster.

@@ -43,6 +43,15 @@ func middle(bucket int) int64 {
 	return low + (1<<exp)/2
 }
 
+// Merge adds what other has counted.
+func (h *Histogram) Merge(other *Histogram) {
+	for i, c := range other.counts {
+		h.counts[i] += c
+	}
+	h.n += other.n
+	h.max = max(h.max, other.max)
+}
+
 // Count returns how many durations were counted.
 func (h *Histogram) Count() int64 { return h.n }
 

@@ -31,6 +31,22 @@ func TestHistogram_quantilesAreWithinTheStep(t *testing.T) {
 	}
 }
 
+func TestHistogram_merge(t *testing.T) {
+	var whole, one, other stats.Histogram
+	for i := range int64(1000) {
+		whole.Add(i * i)
+		if i%3 == 0 {
+			one.Add(i * i)
+		} else {
+			other.Add(i * i)
+		}
+	}
+	one.Merge(&other)
+	if one != whole {
+		t.Errorf("merged: %d, %v, %v; want %d, %v, %v", one.Count(), one.Max(), one.Quantile(.5), whole.Count(), whole.Max(), whole.Quantile(.5))
+	}
+}
+
 func TestHistogram_edges(t *testing.T) {
 	var h stats.Histogram
 	if h.Quantile(.5) != 0 {

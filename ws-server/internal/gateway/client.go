@@ -60,6 +60,9 @@ type client struct {
 	admitted  map[chat.ChannelID]time.Time // channels that the user is a member of, without a subscription here, and until when that is believed
 	directs   map[chat.UserID]chat.ChannelID
 	roles     map[chat.ChannelID]believedRole // that were needed so far
+
+	open       map[chat.ChannelID]time.Time // direct channels, and until when it is believed that neither has blocked the other
+	blocksTold uint32                       // blocks told of so far
 }
 
 var slots atomic.Uint32

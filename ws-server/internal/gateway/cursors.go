@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -181,7 +182,7 @@ func (c *cursors) take(now time.Time) (batch []sending) {
 	}
 	page := c.ready[:min(len(c.ready), cursorPage)]
 	for i, s := range page {
-		batch = append(batch, sending{s, eventlog.CursorMove{Channel: s.who.Channel, User: s.who.User, Cursor: s.want, IfHeld: !s.held}})
+		batch = append(batch, sending{s, eventlog.CursorMove{Channel: s.who.Channel, User: s.who.User, Cursor: s.want.Max(s.at), IfHeld: !s.held}})
 		s.want = eventlog.Cursor{}
 		page[i] = nil
 	}
@@ -214,7 +215,7 @@ func (c *cursors) flush(ctx context.Context, batch []sending) {
 		if moved[i].Changed {
 			c.moves.Inc()
 		}
-		if err == nil && !moved[i].Seeded {
+		if moved[i].Said && !moved[i].Seeded {
 			unseeded[s.move.Channel] = struct{}{}
 		}
 	}
@@ -250,7 +251,7 @@ func (c *cursors) move(ctx context.Context, moves []eventlog.CursorMove) ([]even
 			places = append(places, store.Place{Channel: moves[i].Channel, User: moves[i].User})
 		}
 	}
-	if err != nil || len(again) == 0 {
+	if len(again) == 0 {
 		return moved, err
 	}
 	stored := c.stored(ctx, places)
@@ -259,11 +260,11 @@ func (c *cursors) move(ctx context.Context, moves []eventlog.CursorMove) ([]even
 		rest[n] = moves[i]
 		rest[n].Cursor, rest[n].IfHeld = moves[i].Max(stored[n]), false
 	}
-	results, err := c.log.MoveCursors(ctx, rest)
+	results, errAgain := c.log.MoveCursors(ctx, rest)
 	for n, i := range again {
 		moved[i] = results[n]
 	}
-	return moved, err
+	return moved, errors.Join(err, errAgain)
 }
 
 // stored returns what PostgreSQL has of cursors. While it does not answer that is nothing: members go on
@@ -282,8 +283,7 @@ func (c *cursors) stored(ctx context.Context, places []store.Place) []eventlog.C
 	return make([]eventlog.Cursor, len(places))
 }
 
-// furthest raises what PostgreSQL has of a user's cursors to what Redis has, and counts what is unread
-// anew where that is more.
+// furthest raises what PostgreSQL has of a user's cursors to what Redis has.
 func (c *client) furthest(ctx context.Context, list []store.Membership) error {
 	members := make([]eventlog.Member, len(list))
 	for i, m := range list {
@@ -293,29 +293,9 @@ func (c *client) furthest(ctx context.Context, list []store.Membership) error {
 	if err != nil {
 		return apierr.Wrap(err, apierr.Unavailable, "the event log does not answer right now")
 	}
-	var ahead []int
-	var channels []chat.ChannelID
-	var read []int64
 	for i := range list {
 		m := &list[i]
-		m.LastDeliveredSeq = max(m.LastDeliveredSeq, held[i].Delivered)
-		if held[i].Read <= m.LastReadSeq {
-			continue
-		}
-		m.LastReadSeq = held[i].Read
-		if m.Unread > 0 {
-			ahead, channels, read = append(ahead, i), append(channels, m.ChannelID), append(read, max(m.LastReadSeq, m.JoinedSeq))
-		}
-	}
-	if len(ahead) == 0 {
-		return nil
-	}
-	unread, err := c.g.cfg.Store.Unread(ctx, c.user, channels, read)
-	if err != nil {
-		return err
-	}
-	for n, i := range ahead {
-		list[i].Unread = unread[n]
+		m.LastDeliveredSeq, m.LastReadSeq = max(m.LastDeliveredSeq, held[i].Delivered), max(m.LastReadSeq, held[i].Read)
 	}
 	return nil
 }

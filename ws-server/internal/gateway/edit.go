@@ -45,11 +45,17 @@ func (c *client) changeOf(f frame.Client) (frame.Event, error) {
 	if err := c.admit(e.ChannelID); err != nil {
 		return e, &refusal{e, err}
 	}
+	if f.Type != frame.Delete { // what was said may be taken away
+		if err := c.unblocked(e.ChannelID); err != nil {
+			return e, &refusal{e, err}
+		}
+	}
 	ctx, cancel := c.bounded()
 	defer cancel()
 	if err := allowed(ctx, &e); err != nil {
 		return e, &refusal{e, err}
 	}
+	e.Mentions = c.g.mentions.in(ctx, e.ChannelID, e.Body)
 	return e, nil
 }
 

@@ -20,8 +20,10 @@ import (
 	"github.com/gorilla/websocket"
 
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/mention"
 	"parley.chat/internal/sender"
 	"parley.chat/internal/token"
+	"parley.chat/internal/unread"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
@@ -42,6 +44,9 @@ type Config struct {
 	Feed     *feed.Feed
 	Metrics  *Metrics
 	Logger   *slog.Logger
+
+	Mentions mention.Lookup
+	Unread   *unread.Counter
 
 	Presence *presence.Presence
 	Revoked  *revoked.Marks
@@ -84,7 +89,8 @@ type Gateway struct {
 		spare []*connection.Conn // an empty slice for the next
 	}
 
-	reads reads // for those who come
+	reads    reads // that those who come at the same time share
+	mentions *mentions
 
 	inflight gate // appends that still owe an answer
 	readers  gate // the connections' goroutines
@@ -108,6 +114,7 @@ func New(cfg Config) *Gateway {
 		},
 	}
 	g.upgrader.CheckOrigin = allowAny
+	g.mentions = newMentions(&g.cfg)
 	g.cfg.VerifyEvery = cmp.Or(cfg.VerifyEvery, 55*time.Second)
 	g.typists = newTypists(cmp.Or(cfg.TypingExpiry, 6*time.Second), g.publishTyping)
 	g.cursors = g.newCursors()
@@ -168,6 +175,7 @@ func (g *Gateway) drain() {
 	g.work.shut()
 	g.work.inside.Wait()
 	g.reads.wait()
+	g.mentions.names.Wait()
 	g.writers.Wait()
 }
 

@@ -134,12 +134,16 @@ func (c *client) eventOf(f frame.Client) (frame.Event, error) {
 			return e, err
 		}
 		e.ChannelID = id
-		return e, nil
+	} else {
+		e.ChannelID = *f.ChannelID
+		if err := c.admit(e.ChannelID); err != nil {
+			return e, &refusal{e, err}
+		}
 	}
-	e.ChannelID = *f.ChannelID
-	if err := c.admit(e.ChannelID); err != nil {
+	if err := c.unblocked(e.ChannelID); err != nil {
 		return e, &refusal{e, err}
 	}
+	e.Mentions = c.g.mentions.in(c.g.ctx, e.ChannelID, e.Body)
 	return e, nil
 }
 
@@ -162,6 +166,7 @@ func (c *client) direct(f frame.Client) (chat.ChannelID, error) {
 		c.directs = make(map[chat.UserID]chat.ChannelID)
 	}
 	c.directs[*f.ToUserID] = id
+	c.noteDirectLocked(id)
 	doubts := c.doubts
 	c.mu.Unlock()
 	c.believe(id, doubts)

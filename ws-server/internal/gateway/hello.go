@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/unread"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
@@ -71,6 +72,11 @@ func (c *client) sayHello(ctx context.Context) error {
 	if err := c.furthest(ctx, list); err != nil {
 		return err
 	}
+	counts, err := c.unread(ctx, list, heads)
+	if err != nil {
+		return err
+	}
+	c.note(list...)
 	if c.only == nil && !c.subscribeAll {
 		for _, m := range list { // the client subscribes these next
 			c.believe(m.ChannelID, doubts)
@@ -78,7 +84,7 @@ func (c *client) sayHello(ctx context.Context) error {
 	}
 	summaries := make([]frame.ChannelSummary, len(list))
 	for i, m := range list {
-		summaries[i] = summary(m, heads[i])
+		summaries[i] = summary(m, heads[i], counts[i])
 	}
 	first := summaries[:min(frame.HelloChannels, len(summaries))]
 	c.send(frame.Hello{
@@ -167,9 +173,30 @@ func (c *client) headsOnly(ctx context.Context, list []store.Membership) ([]even
 	return heads, nil
 }
 
-func summary(m store.Membership, h eventlog.Head) frame.ChannelSummary {
+// unread counts what the user has not read of each channel, up to its head.
+func (c *client) unread(ctx context.Context, list []store.Membership, heads []eventlog.Head) ([]unread.Count, error) {
+	counts := make([]unread.Count, len(list))
+	var questions []unread.Question
+	var place []int
+	for i, m := range list {
+		q := unread.Question{Channel: m.ChannelID, User: c.user, After: max(m.LastReadSeq, m.JoinedSeq), UpTo: heads[i].Seq}
+		if q.After < q.UpTo {
+			questions, place = append(questions, q), append(place, i)
+		}
+	}
+	answers, err := c.g.reads.unread.AskAll(ctx, questions)
+	if err != nil {
+		return nil, apierr.Wrap(err, apierr.Unavailable, "unread messages cannot be counted right now")
+	}
+	for n, i := range place {
+		counts[i] = answers[n]
+	}
+	return counts, nil
+}
+
+func summary(m store.Membership, h eventlog.Head, n unread.Count) frame.ChannelSummary {
 	return frame.ChannelSummary{
 		ChannelID: m.ChannelID, Name: m.Name, Kind: m.Kind, LastSeq: h.Seq, Epoch: string(h.Epoch),
-		LastReadSeq: min(m.LastReadSeq, h.Seq), LastDeliveredSeq: min(m.LastDeliveredSeq, h.Seq), Unread: m.Unread,
+		LastReadSeq: min(m.LastReadSeq, h.Seq), LastDeliveredSeq: min(m.LastDeliveredSeq, h.Seq), Unread: n.Messages, UnreadMentions: n.Mentions,
 	}
 }

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"time"
 
 	"parley.chat/internal/eventlog"
@@ -9,6 +10,7 @@ import (
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/notice"
+	"parley.chat/ws-server/internal/hub"
 	"parley.chat/ws-server/internal/store"
 )
 
@@ -27,6 +29,12 @@ func (g *Gateway) Notice(n notice.Notice) {
 		case notice.EventFailed:
 			if n.ChannelID != nil && n.EventID != nil && n.ClientID != nil {
 				c.send(frame.FailedEvent{ChannelID: *n.ChannelID, ID: *n.EventID, Seq: n.Seq, ClientID: *n.ClientID, Reason: n.Reason})
+			}
+		case notice.Blocked:
+			c.blocked()
+		case notice.GroupChanged:
+			if n.GroupID != nil && c.only == nil {
+				c.send(frame.GroupNotice{GroupID: *n.GroupID, Change: n.Change, By: by(n)})
 			}
 		case notice.ChannelAdded:
 			if n.ChannelID != nil {
@@ -60,32 +68,51 @@ func (c *client) added(id chat.ChannelID, by chat.UserID) {
 		c.g.cfg.Logger.Warn("new membership not read", "user_id", c.user, "channel_id", id, "err", err)
 		return
 	}
-	if list := []store.Membership{m}; c.furthest(ctx, list) == nil {
-		m = list[0]
-	}
+	c.note(m)
 	c.subscribing.Lock()
 	defer c.subscribing.Unlock()
-	tell := func(head int64, epoch event.Epoch) bool {
-		s := summary(m, eventlog.Head{Seq: head, Epoch: epoch})
-		c.send(frame.Membership{ChannelID: id, Change: "added", By: by, Channel: &s})
-		return false
+	if c.subscription(id) != nil {
+		return // another notice was faster
 	}
-	if !c.subscribeAll || c.full() {
-		head, err := c.g.cfg.Log.EnsureHead(ctx, id, c.g.cfg.Store.MaxSeq)
-		if err != nil {
-			c.g.cfg.Logger.Warn("new channel not told of", "user_id", c.user, "channel_id", id, "err", err)
-			return
-		}
-		tell(head.Seq, head.Epoch)
-		return
-	}
-	ch, err := c.g.cfg.Feed.Join(ctx, id)
-	if err == nil {
-		err = c.subscribeLocked(ctx, ch, -1, tell)
-	}
-	if err != nil {
+	if err := c.followLocked(ctx, m, by); err != nil {
 		c.g.cfg.Logger.Warn("new channel not followed", "user_id", c.user, "channel_id", id, "err", err)
 	}
+}
+
+// followLocked sends the summary of a new channel, and follows it from there if the client follows all.
+// Called with subscribing held.
+func (c *client) followLocked(ctx context.Context, m store.Membership, by chat.UserID) error {
+	var live *hub.Channel
+	var head eventlog.Head
+	var err error
+	if c.subscribeAll && !c.full() {
+		if live, err = c.g.cfg.Feed.Join(ctx, m.ChannelID); err == nil {
+			head.Seq, head.Epoch = live.Head()
+		}
+	} else {
+		head, err = c.g.cfg.Log.EnsureHead(ctx, m.ChannelID, c.g.cfg.Store.MaxSeq)
+	}
+	if err != nil {
+		return err
+	}
+	list := []store.Membership{m}
+	if err := c.furthest(ctx, list); err != nil {
+		return err
+	}
+	counts, err := c.unread(ctx, list, []eventlog.Head{head})
+	if err != nil {
+		return err
+	}
+	s := summary(list[0], head, counts[0])
+	told := frame.Membership{ChannelID: m.ChannelID, Change: "added", By: by, Channel: &s}
+	if live == nil {
+		c.send(told)
+		return nil
+	}
+	return c.subscribeLocked(ctx, live, head.Seq, func(int64, event.Epoch) bool {
+		c.send(told)
+		return false
+	})
 }
 
 // stays reports whether the connection has a subscription to the channel that goes on. Who leaves and

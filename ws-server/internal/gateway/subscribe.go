@@ -158,9 +158,11 @@ func (c *client) admit(id chat.ChannelID) error {
 	}
 	ctx, cancel := c.bounded()
 	defer cancel()
-	if _, err := c.g.cfg.Store.Membership(ctx, c.user, id); err != nil {
+	m, err := c.g.cfg.Store.Membership(ctx, c.user, id)
+	if err != nil {
 		return err
 	}
+	c.note(m)
 	c.believe(id, doubts)
 	return nil
 }

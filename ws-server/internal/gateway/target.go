@@ -70,7 +70,7 @@ func (g *Gateway) deleted(ctx context.Context, channel chat.ChannelID, id chat.E
 	case t.deleted:
 		return true, nil
 	case t.stored:
-		return g.cfg.Store.Deleted(ctx, channel, t.seq, id)
+		return g.cfg.Store.Deleted(ctx, channel, id)
 	case t.seenTo == 0:
 		return false, nil // the tail was read from its end
 	}

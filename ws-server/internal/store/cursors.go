@@ -76,27 +76,6 @@ func (s *Store) CursorsAt(ctx context.Context, places []Place) ([]eventlog.Curso
 	return cursors, nil
 }
 
-// Unread counts, per channel and in their order, the stored messages of others behind the seq that user
-// has read there, up to UnreadMost.
-func (s *Store) Unread(ctx context.Context, user chat.UserID, channels []chat.ChannelID, read []int64) ([]int, error) {
-	ids := make([]string, len(channels))
-	for i, c := range channels {
-		ids[i] = c.String()
-	}
-	var counts []int
-	err := s.db.NewRaw(`
-		select (select count(*) from (
-		          select 1 from messages e
-		          where e.channel_id = w.channel_id and e.seq > w.read and e.kind = 'message' and e.sender_id <> ?
-		          limit ?) as newer)
-		from unnest(?::uuid[], ?::bigint[]) with ordinality as w(channel_id, read, n) order by w.n`,
-		user, UnreadMost, pgdialect.Array(ids), pgdialect.Array(read)).Scan(ctx, &counts)
-	if err != nil {
-		return nil, unavailable(err, "count unread messages of user %s", user)
-	}
-	return counts, nil
-}
-
 // NewestMessage returns the newest stored message of a channel with seq ≤ upTo, as far as a gateway needs
 // to know it; one with seq 0 where there is none.
 func (s *Store) NewestMessage(ctx context.Context, channel chat.ChannelID, upTo int64) (Message, error) {

@@ -14,6 +14,22 @@ type Place struct {
 	User    chat.UserID
 }
 
+// Blocked tells of each channel, in their order, whether it is a direct one of whose two users one has
+// blocked the other.
+func (s *Store) Blocked(ctx context.Context, channels []chat.ChannelID) ([]bool, error) {
+	ids := make([]string, len(channels))
+	for i, c := range channels {
+		ids[i] = c.String()
+	}
+	var blocked []bool
+	err := s.db.NewRaw(`select direct_blocked(w.id) from unnest(?::uuid[]) with ordinality as w(id, n) order by w.n`,
+		pgdialect.Array(ids)).Scan(ctx, &blocked)
+	if err != nil {
+		return nil, unavailable(err, "look for blocks in %d channels", len(channels))
+	}
+	return blocked, nil
+}
+
 // Departed returns those of places whose user is no member of the channel, or whose channel is gone.
 func (s *Store) Departed(ctx context.Context, places []Place) ([]Place, error) {
 	channels, users := make([]string, len(places)), make([]string, len(places))

@@ -34,19 +34,10 @@ type Membership struct {
 	JoinedSeq        int64            `bun:"joined_seq"`
 	LastReadSeq      int64            `bun:"last_read_seq"`
 	LastDeliveredSeq int64            `bun:"last_delivered_seq"`
-	Unread           int              `bun:"unread"`
 }
 
-// UnreadMost is where counting unread messages ends.
-const UnreadMost = 1000
-
 const selectMembership = `
-	select m.user_id, c.id as channel_id, c.kind, c.name, m.role, m.joined_seq, m.last_read_seq, m.last_delivered_seq,
-	       (select count(*) from (
-	          select 1 from messages e
-	          where e.channel_id = c.id and e.seq > greatest(m.last_read_seq, m.joined_seq)
-	            and e.kind = 'message' and e.sender_id <> m.user_id
-	          limit ?) as newer) as unread
+	select m.user_id, c.id as channel_id, c.kind, c.name, m.role, m.joined_seq, m.last_read_seq, m.last_delivered_seq
 	from channel_members m join channels c on c.id = m.channel_id
 	where c.deleted_at is null`
 
@@ -61,7 +52,7 @@ func (s *Store) Memberships(ctx context.Context, users []chat.UserID) ([][]Membe
 		Membership
 	}
 	err := s.db.NewRaw(selectMembership+` and m.user_id = any(?::uuid[]) order by m.joined_at desc, c.id`,
-		UnreadMost, pgdialect.Array(ids)).Scan(ctx, &rows)
+		pgdialect.Array(ids)).Scan(ctx, &rows)
 	if err != nil {
 		return nil, unavailable(err, "read channels of %d users", len(users))
 	}
@@ -79,17 +70,22 @@ func (s *Store) Membership(ctx context.Context, user chat.UserID, channel chat.C
 		UserID chat.UserID `bun:"user_id"`
 		Membership
 	}
-	err := s.db.NewRaw(selectMembership+` and m.user_id = ? and c.id = ?`, UnreadMost, user, channel).Scan(ctx, &m)
+	err := s.db.NewRaw(selectMembership+` and m.user_id = ? and c.id = ?`, user, channel).Scan(ctx, &m)
 	if err == nil {
 		return m.Membership, nil
 	}
 	if !errors.Is(err, sql.ErrNoRows) {
 		return Membership{}, unavailable(err, "read membership of user %s in channel %s", user, channel)
 	}
-	var kind chat.ChannelKind
-	err = s.db.NewRaw(`select kind from channels where id = ? and deleted_at is null`, channel).Scan(ctx, &kind)
+	var c struct {
+		Kind     chat.ChannelKind `bun:"kind"`
+		Outsider bool             `bun:"outsider"` // the channel is open to a group alone, which the user is not in
+	}
+	err = s.db.NewRaw(`select kind, group_id is not null and not exists (
+			select 1 from group_members g where g.group_id = c.group_id and g.user_id = ?) as outsider
+		from channels c where id = ? and deleted_at is null`, user, channel).Scan(ctx, &c)
 	switch {
-	case errors.Is(err, sql.ErrNoRows) || err == nil && kind.Hidden():
+	case errors.Is(err, sql.ErrNoRows) || err == nil && (c.Outsider || c.Kind.Hidden()):
 		return Membership{}, apierr.New(apierr.NotFound, "no such channel")
 	case err != nil:
 		return Membership{}, unavailable(err, "read channel %s", channel)

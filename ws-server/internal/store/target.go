@@ -33,12 +33,12 @@ func (s *Store) Message(ctx context.Context, channel chat.ChannelID, id chat.Eve
 	return m, nil
 }
 
-// Deleted reports whether a deletion of the message, which has the seq, is stored. It reads the
-// channel's events behind it.
-func (s *Store) Deleted(ctx context.Context, channel chat.ChannelID, seq int64, id chat.EventID) (bool, error) {
+// Deleted reports whether a deletion of the message is stored: sync-service notes it together with the
+// event.
+func (s *Store) Deleted(ctx context.Context, channel chat.ChannelID, id chat.EventID) (bool, error) {
 	var deleted bool
-	err := s.db.NewRaw(`select exists (select 1 from messages
-		where channel_id = ? and seq > ? and kind = ? and target = ?)`, channel, seq, event.Delete, id).Scan(ctx, &deleted)
+	err := s.db.NewRaw(`select exists (select 1 from message_states
+		where channel_id = ? and message_id = ? and delete_seq is not null)`, channel, id).Scan(ctx, &deleted)
 	if err != nil {
 		return false, unavailable(err, "read deletion of message %s of channel %s", id, channel)
 	}

@@ -2,7 +2,8 @@
 //
 // The watermark of a partition tells: every entry at or below it is stored. So a reader takes the
 // watermark first, then the tail above it, then the rows. In that order what moves from the tail into
-// the rows meanwhile is seen in both, and never in neither.
+// the rows meanwhile is seen in both, and never in neither. Who needs but the newest items may take them
+// first of all: see Glance.
 package unstored
 
 import (
@@ -12,8 +13,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/uptrace/bun"
 
+	"parley.chat/internal/database"
 	"parley.chat/internal/eventlog"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
@@ -46,17 +49,17 @@ func (m Mark) Before(entry string) bool {
 }
 
 // Marks returns the watermarks of all partitions. One that is missing has stored nothing yet.
-func Marks(ctx context.Context, db bun.IDB) (map[int]Mark, error) {
-	var rows []struct {
-		Partition int `bun:"partition"`
-		Mark
-	}
-	if err := db.NewRaw("select partition, entry_ms, entry_seq from sync_watermarks").Scan(ctx, &rows); err != nil {
+func Marks(ctx context.Context, db *bun.DB) (map[int]Mark, error) {
+	marks := make(map[int]Mark, 16)
+	err := database.Prepared(ctx, db, "select partition, entry_ms, entry_seq from sync_watermarks", nil, func(rows pgx.Rows) error {
+		var p int
+		var m Mark
+		err := rows.Scan(&p, &m.MS, &m.Seq)
+		marks[p] = m
+		return err
+	})
+	if err != nil {
 		return nil, fmt.Errorf("read watermarks: %w", err)
-	}
-	marks := make(map[int]Mark, len(rows))
-	for _, r := range rows {
-		marks[r.Partition] = r.Mark
 	}
 	return marks, nil
 }
@@ -90,6 +93,34 @@ func Above(ctx context.Context, log *eventlog.Log, channel chat.ChannelID, mark 
 			return above, nil
 		}
 	}
+}
+
+// glance is how many items Newest reads: of most channels none is unstored, of a busy one few.
+const glance = 16
+
+// Glance is the newest items of a channel's tail, read before the watermark.
+//
+// That order is as good as the other, if mark and rows come from one look at PostgreSQL or the rows from
+// a later one: what is acknowledged and not yet in the tail's newest items, or cut from it, is stored by
+// then. It saves a look at PostgreSQL of its own.
+type Glance struct {
+	items []event.Item
+	whole bool // the tail has no more
+}
+
+// Newest reads the newest items of a channel's tail.
+func Newest(ctx context.Context, log *eventlog.Log, channel chat.ChannelID) (Glance, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	items, err := log.Tail(ctx, channel, glance)
+	return Glance{items, len(items) < glance}, err
+}
+
+// Above returns the items above mark, and whether they are as many as enough wants or there are: if not,
+// the caller has to read the tail with the function Above, and then the rows again.
+func (g Glance) Above(mark Mark, enough func([]event.Item) bool) ([]event.Item, bool) {
+	above := mark.above(g.items)
+	return above, g.whole || len(above) < len(g.items) || above[0].Seq == 1 || enough(above)
 }
 
 // above cuts items, which ascend, to those above the mark.

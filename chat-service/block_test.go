@@ -1,0 +1,41 @@
+package chatservice_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"parley.chat/shared-contracts/notice"
+	"parley.chat/shared-contracts/rediskey"
+)
+
+// TestContact_blockIsToldToTheGateways: those of both sides, since neither writes to the other from now on.
+func TestContact_blockIsToldToTheGateways(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann, bob := w.signup("ann"), w.signup("bob")
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	var waiting []func()
+	for _, u := range []user{ann, bob} {
+		sub := w.rdb.SSubscribe(ctx, rediskey.UserTopic(rediskey.Of(u.ID.UUID, partitions), u.ID))
+		defer sub.Close()
+		if _, err := sub.Receive(ctx); err != nil {
+			t.Fatal(err)
+		}
+		waiting = append(waiting, func() {
+			msg, err := sub.ReceiveMessage(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n, err := notice.Decode([]byte(msg.Payload))
+			if err != nil || n.Kind != notice.Blocked || n.UserID != u.ID || n.By == nil || *n.By != bob.ID {
+				t.Errorf("%s was told %s, %v", u.Name, msg.Payload, err)
+			}
+		})
+	}
+	w.do("POST", "/v1/contacts/"+ann.ID.String()+"/block", bob, nil).must(t, 204)
+	for _, told := range waiting {
+		told()
+	}
+}

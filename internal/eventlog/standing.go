@@ -1,0 +1,58 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/rediskey"
+)
+
+// Standing is how far a channel has come, and a member in it.
+type Standing struct {
+	Seq    int64
+	Seeded bool   // Redis has a counter of the channel; else Seq is 0
+	Cursor Cursor // what Redis holds of it; PostgreSQL may hold more
+}
+
+// Standings returns how user stands in channels, in their order and in one round trip.
+func (l *Log) Standings(ctx context.Context, user chat.UserID, channels []chat.ChannelID) ([]Standing, error) {
+	if len(channels) == 0 {
+		return nil, nil
+	}
+	member := user.String()
+	seqs, cursors := make([]*redis.StringCmd, len(channels)), make([]*redis.StringCmd, len(channels))
+	_, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, c := range channels {
+			partition := l.Partition(c.UUID)
+			seqs[i] = p.HGet(ctx, rediskey.Counter(partition, c), "seq")
+			cursors[i] = p.HGet(ctx, rediskey.Cursor(partition, c), member)
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return nil, fmt.Errorf("read how user %s stands in %d channels: %w", user, len(channels), err)
+	}
+	found := make([]Standing, len(channels))
+	for i, c := range channels {
+		if found[i].Seq, err = seqs[i].Int64(); err == nil {
+			found[i].Seeded = true
+		} else if !errors.Is(err, redis.Nil) {
+			return nil, fmt.Errorf("read head of channel %s: %w", c, err)
+		}
+		position, err := cursors[i].Result()
+		if errors.Is(err, redis.Nil) {
+			continue
+		}
+		if err == nil {
+			found[i].Cursor, err = parseCursor(position)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read cursor of user %s in channel %s: %w", user, c, err)
+		}
+	}
+	return found, nil
+}

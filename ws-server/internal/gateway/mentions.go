@@ -1,0 +1,62 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"parley.chat/internal/mention"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/ws-server/internal/gather"
+)
+
+const (
+	// mentionPatience is how long a message waits, and the connection's next frames with it, to learn whom
+	// it mentions.
+	mentionPatience = time.Second
+	// mentionAgain is how long nobody waits after that was in vain.
+	mentionAgain = 2 * time.Second
+)
+
+// mentions finds whom messages speak to. A body without an @ costs nothing; the names of those that are
+// sent at the same time are looked up together.
+type mentions struct {
+	finder *mention.Finder
+	names  *gather.Group[mention.Name, chat.UserID]
+	failed atomic.Int64 // when PostgreSQL last did not answer, in Unix nanoseconds
+	logger *slog.Logger
+}
+
+func newMentions(cfg *Config) *mentions {
+	m := &mentions{names: gather.New(cfg.Mentions, gather.Config{}), logger: cfg.Logger}
+	m.finder = mention.FinderBy(m.look)
+	return m
+}
+
+// in returns whom a body mentions. Members go on chatting while PostgreSQL does not answer: what is sent
+// then mentions nobody by name.
+func (m *mentions) in(ctx context.Context, channel chat.ChannelID, body string) []chat.UserID {
+	found, err := m.finder.Find(ctx, channel, body)
+	if err != nil && !errors.Is(err, errStoreAway) && ctx.Err() == nil {
+		m.logger.Warn("a message goes without its mentions", "channel_id", channel, "err", err)
+	}
+	return found
+}
+
+// errStoreAway says that nobody asked, since there was no answer just now.
+var errStoreAway = errors.New("PostgreSQL did not answer just now")
+
+func (m *mentions) look(ctx context.Context, names []mention.Name) ([]chat.UserID, error) {
+	if time.Since(time.Unix(0, m.failed.Load())) < mentionAgain {
+		return nil, errStoreAway
+	}
+	ctx, cancel := context.WithTimeout(ctx, mentionPatience)
+	defer cancel()
+	ids, err := m.names.AskAll(ctx, names)
+	if err != nil {
+		m.failed.Store(time.Now().UnixNano())
+	}
+	return ids, err
+}

@@ -1,0 +1,97 @@
+package wsserver_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"parley.chat/internal/mention"
+	"parley.chat/internal/testkit"
+	"parley.chat/internal/testkit/pgtest"
+	"parley.chat/internal/testkit/redistest"
+	"parley.chat/internal/testkit/wstest"
+	"parley.chat/shared-contracts/chat"
+)
+
+// mentionsOf returns whom an event mentions.
+func mentionsOf(t testing.TB, f wstest.Frame) (ids []chat.UserID) {
+	t.Helper()
+	var m struct {
+		Mentions []chat.UserID `json:"mentions"`
+	}
+	if err := json.Unmarshal(f.Raw, &m); err != nil {
+		t.Fatal(err)
+	}
+	return m.Mentions
+}
+
+func TestMentions_areFoundBeforeTheAppend(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.person("ann"), w.person("bob")
+	w.person("eve")
+	c := w.channel(chat.Public, ann, bob)
+	url, _ := w.gateway()
+	a, _ := w.connect(url, ann)
+	b, _ := w.connect(url, bob)
+	var first wstest.Frame
+	for i, tt := range []struct {
+		body string
+		want []chat.UserID
+	}{
+		{"nobody", nil},
+		{"@Bob and @ann, not @eve", []chat.UserID{bob.ID, ann.ID}},
+		{"@channel: look, @bob.", []chat.UserID{mention.All(c), bob.ID}},
+	} {
+		ack := say(t, a, c, tt.body)
+		if i == 0 {
+			first = ack
+		}
+		got := b.Await(t, "the message", func(f wstest.Frame) bool { return f.Type == "message" && f.Seq == ack.Seq })
+		if ids := mentionsOf(t, got); !slices.Equal(ids, tt.want) {
+			t.Errorf("%q mentions %v, want %v", tt.body, ids, tt.want)
+		}
+	}
+	wantAck(t, "an edit", edit(t, a, c, first.ID, "now @bob"), 4)
+	got := b.AwaitType(t, "edit")
+	if ids := mentionsOf(t, got); !slices.Equal(ids, []chat.UserID{bob.ID}) {
+		t.Errorf("the edit mentions %v", ids)
+	}
+}
+
+// What is sent while PostgreSQL is away goes, in its order, at once, and mentions nobody by name.
+func TestMentions_withoutPostgreSQL(t *testing.T) {
+	pg := pgtest.NewServer(t)
+	w := &world{t: t, db: &pg.DB, redis: redistest.NewServer(t)}
+	w.pool, w.rdb, w.url = w.db.Pool(t), w.redis.Client(t), w.redis.URL()
+	w.finish()
+	ann, bob := w.person("ann"), w.person("bob")
+	c := w.channel(chat.Public, ann, bob)
+	url, _ := w.gateway()
+	a, _ := w.connect(url, ann)
+	pg.Stop(t)
+	began := time.Now()
+	const n = 20
+	for i := range n {
+		a.Say(t, c, fmt.Sprintf("%d: @bob, @channel", i))
+	}
+	a.AwaitSeq(t, c, 1, n)
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("%d messages took %s", n, took)
+	}
+	for i, f := range a.Events(c) {
+		if f.Body != fmt.Sprintf("%d: @bob, @channel", i) || !slices.Equal(mentionsOf(t, f), []chat.UserID{mention.All(c)}) {
+			t.Errorf("message %d: %s", i, f.Raw)
+		}
+	}
+	pg.Start(t)
+	testkit.Until(t, 20*time.Second, func() error {
+		ack := say(t, a, c, "@bob")
+		f := a.Await(t, "the message", func(f wstest.Frame) bool { return f.Type == "message" && f.Seq == ack.Seq })
+		if ids := mentionsOf(t, f); !slices.Equal(ids, []chat.UserID{bob.ID}) {
+			return fmt.Errorf("mentions %v", ids)
+		}
+		return nil
+	})
+}
