@@ -20,9 +20,9 @@ const (
 	maxPerCall = 256 // events of one script call: bounds how long a call holds Redis up
 	maxBatch   = 2048
 
-	// maxFlights is how many batches may be on their way: with two, Redis works on one while we deal with
-	// the replies to the other. More would make them smaller for nothing.
-	maxFlights = 2
+	// maxFlights is how many batches may be on their way, so that Redis works on one while we deal with the
+	// replies to another. More would make them smaller for nothing.
+	maxFlights = 4
 )
 
 // pending is an event on its way to the log.

@@ -1,6 +1,6 @@
 // Package garbage says how much garbage a process may gather before Go collects it: a share of what
-// lives, and at least some bytes. The share alone, which is what GOGC says, makes a small heap that says
-// much be collected many times a second, which can be a sixth of the CPU.
+// lives, and whatever a small heap has room for. The share alone, which is what GOGC says, makes a small heap
+// that says much be collected many times a second, which can be a sixth of the CPU.
 //
 // It is for programs, once, and never for one that shares its process: the collector is the process's.
 package garbage
@@ -14,7 +14,7 @@ import (
 // Policy is how much garbage may gather.
 type Policy struct {
 	Percent int    // of what lives
-	Least   uint64 // bytes
+	Room    uint64 // bytes of heap, what lives included, that are used before anything is collected
 }
 
 // most bounds the share, in percent, of a heap in which next to nothing lives.
@@ -56,9 +56,11 @@ func (k *keeper) adjust() {
 
 // percentFor returns the share for a heap of which so many bytes live.
 func (p Policy) percentFor(live uint64) int {
-	least := uint64(most)
-	if live > 0 {
-		least = min(least, p.Least*100/live)
+	if live >= p.Room {
+		return p.Percent
 	}
-	return max(p.Percent, int(least))
+	if live == 0 {
+		return most
+	}
+	return max(p.Percent, int(min(most, (p.Room-live)*100/live)))
 }

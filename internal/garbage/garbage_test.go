@@ -12,12 +12,12 @@ import (
 
 func TestPercentFor(t *testing.T) {
 	t.Parallel()
-	p := Policy{Percent: 40, Least: 24 << 20}
+	p := Policy{Percent: 40, Room: 72 << 20}
 	for _, tt := range []struct {
 		live uint64
 		want int
 	}{
-		{0, most}, {1, most}, {8 << 20, 300}, {24 << 20, 100}, {60 << 20, 40}, {1 << 40, 40},
+		{0, most}, {1, most}, {8 << 20, 800}, {36 << 20, 100}, {48 << 20, 50}, {60 << 20, 40}, {72 << 20, 40}, {1 << 40, 40},
 	} {
 		if got := p.percentFor(tt.live); got != tt.want {
 			t.Errorf("%d live: %d%%, want %d%%", tt.live, got, tt.want)
@@ -33,7 +33,7 @@ func TestKeep(t *testing.T) {
 		debug.SetGCPercent(now)
 		return now
 	}
-	Policy{Percent: 40, Least: 24 << 20}.Keep()
+	Policy{Percent: 40, Room: 72 << 20}.Keep()
 	if got := share(); got < 150 {
 		t.Errorf("%d%% of next to nothing", got)
 	}

@@ -23,7 +23,7 @@ func main() {
 
 // collector is how much garbage the program gathers. Little lives between requests, and what answers have
 // left behind was collected so often that it took a sixth of the CPU.
-var collector = garbage.Policy{Percent: 100, Least: 32 << 20}
+var collector = garbage.Policy{Percent: 100, Room: 48 << 20}
 
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
 	var cfg chatservice.Config
