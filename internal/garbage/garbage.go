@@ -14,7 +14,7 @@ import (
 // Policy is how much garbage may gather.
 type Policy struct {
 	Percent int    // of what lives
-	Room    uint64 // bytes of heap, what lives included, that are used before anything is collected
+	Room    uint64 // bytes, what lives on the heap and the stacks included, that are used before anything is collected
 }
 
 // most bounds the share, in percent, of a heap in which next to nothing lives.
@@ -44,9 +44,10 @@ func (k *keeper) afterNext() {
 }
 
 func (k *keeper) adjust() {
-	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(sample)
-	percent := k.policy.percentFor(sample[0].Value.Uint64())
+	// The collector's share is of stacks, too.
+	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
+	metrics.Read(samples)
+	percent := k.policy.percentFor(samples[0].Value.Uint64() + samples[1].Value.Uint64())
 	// Setting it stops the world for a moment: not for nothing.
 	if k.percent == 0 || percent > k.percent+k.percent/8 || percent < k.percent-k.percent/8 {
 		k.percent = percent
@@ -54,7 +55,7 @@ func (k *keeper) adjust() {
 	}
 }
 
-// percentFor returns the share for a heap of which so many bytes live.
+// percentFor returns the share where so many bytes live, stacks included.
 func (p Policy) percentFor(live uint64) int {
 	if live >= p.Room {
 		return p.Percent

@@ -4,11 +4,10 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"sync"
-	"time"
 )
 
 // knownMost bounds each of the two generations of tokens that are remembered.
-const knownMost = 4096
+const knownMost = 1536
 
 // known remembers tokens whose signature was good. To check one costs some 100 µs, as much as all else
 // that a request for a page of history does, and a client brings the same token for minutes, or comes
@@ -24,7 +23,6 @@ type known struct {
 type verified struct {
 	kid    string
 	key    ed25519.PublicKey
-	until  time.Time
 	claims Claims
 }
 

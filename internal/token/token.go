@@ -130,7 +130,7 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
 		return Claims{}, fmt.Errorf("%w: %d bytes", ErrInvalid, len(raw))
 	}
 	sum := sha256.Sum256([]byte(raw))
-	if seen, ok := v.known.get(sum); ok && v.now().Before(seen.until) {
+	if seen, ok := v.known.get(sum); ok && v.now().Before(seen.claims.ExpiresAt) {
 		if key, err := v.keys.Key(ctx, seen.kid); err == nil && key.Equal(seen.key) {
 			return seen.claims, nil
 		}
@@ -160,7 +160,6 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
 		return Claims{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if good.claims, err = claimsOf(wire); err == nil {
-		good.until = good.claims.ExpiresAt
 		v.known.put(sum, good)
 	}
 	return good.claims, err
