@@ -31,7 +31,7 @@ BUILT := $(TOOLS)/.built
 # Settings of the tests: make test TESTFLAGS='-run TestX', FUZZTIME=1m, TIMEOUT=20m. A count of runs, since a
 # time lets go test fail when it is over though nothing was found (golang.org/issue/75804).
 TESTFLAGS ?=
-FUZZTIME  ?= 2s
+FUZZTIME  ?= 10000x
 TIMEOUT   ?= 10m
 GOTEST     = CGO_ENABLED=1 GOFLAGS=-buildvcs=false PARLEY_BIN_DIR=$(BIN) $(SUM) --format pkgname --format-hide-empty-pkg -- \
              -race -shuffle=on -timeout $(TIMEOUT) $(TESTFLAGS)
@@ -103,7 +103,7 @@ e2e: deps build ## run the journeys and faults against the built programs
 	$(GOTEST) ./e2e/...
 
 .PHONY: fuzz
-fuzz: ## run every fuzz target for FUZZTIME (30000x)
+fuzz: ## run every fuzz target for FUZZTIME (10000x)
 	@grep -rnoE '^func Fuzz[A-Za-z0-9_]*' --include='*_test.go' $(MODULES) | while IFS=: read -r file _ func; do \
 		name=$${func#func }; echo "fuzz ./$${file%/*} $$name"; \
 		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$${file%/*}" || exit 1; \
