@@ -160,12 +160,18 @@ func watch(b *testing.B, rdb *redis.Client, seen chan<- []int64, times chan<- ti
 // cpuTime returns the processor time that a process has used, in hundredths of a second.
 func cpuTime(b *testing.B, pid int) time.Duration {
 	b.Helper()
+	fields := strings.Fields(readStat(b, pid))
+	user, _ := strconv.ParseInt(fields[11], 10, 64) // fields 14 and 15 of proc(5)
+	system, _ := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
+// readStat returns what follows the name in the process's line of proc(5).
+func readStat(b *testing.B, pid int) string {
+	b.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		b.Fatal(err)
 	}
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	user, _ := strconv.ParseInt(fields[11], 10, 64) // fields 14 and 15 of proc(5)
-	system, _ := strconv.ParseInt(fields[12], 10, 64)
-	return time.Duration(user+system) * 10 * time.Millisecond
+	return string(stat[strings.LastIndexByte(string(stat), ')')+1:])
 }

@@ -103,10 +103,30 @@ func (e Entry) Fields() []any {
 // DecodeEntry reads the fields of a stream entry. An error names the field. The entry is returned
 // as far as it was read, so that a dead letter can say whose it was.
 func DecodeEntry(fields map[string]any) (Entry, error) {
+	return decode(func(name string) (string, bool) {
+		s, ok := fields[name].(string)
+		return s, ok
+	})
+}
+
+// DecodePairs is DecodeEntry for fields as Redis sends them: a name, its value, the next name. Of a name
+// that comes twice the last value counts.
+func DecodePairs(pairs []string) (Entry, error) {
+	return decode(func(name string) (string, bool) {
+		for i := len(pairs)&^1 - 2; i >= 0; i -= 2 {
+			if pairs[i] == name {
+				return pairs[i+1], true
+			}
+		}
+		return "", false
+	})
+}
+
+func decode(field func(name string) (string, bool)) (Entry, error) {
 	var e Entry
 	var errs []error
 	text := func(name string) string {
-		s, ok := fields[name].(string)
+		s, ok := field(name)
 		if !ok {
 			errs = append(errs, fmt.Errorf("%s is missing", name))
 		}

@@ -160,6 +160,14 @@ func FuzzDecodeEntry(f *testing.F) {
 		if err != nil {
 			return
 		}
+		// Pairs say the same, and of a name that comes twice the last value.
+		pairs := []string{"seq", "7", "payload", "?"}
+		for name, value := range asRead(e) {
+			pairs = append(pairs, name, value.(string))
+		}
+		if same, err := event.DecodePairs(append(pairs, "odd")); err != nil || !reflect.DeepEqual(same, e) {
+			t.Fatalf("by pairs: %+v, %v; want %+v", same, err, e)
+		}
 		again, err := event.DecodeEntry(asRead(e))
 		if err != nil || !reflect.DeepEqual(again, e) {
 			t.Fatalf("unstable: %+v then %+v, %v", e, again, err)

@@ -10,6 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"parley.chat/internal/config"
+	"parley.chat/internal/garbage"
 	"parley.chat/internal/telemetry"
 	syncservice "parley.chat/sync-service"
 )
@@ -44,6 +45,7 @@ type (
 // env is what a command works with.
 type env struct {
 	ctx            context.Context
+	getenv         func(string) string
 	cfg            syncservice.Config
 	stdout, stderr io.Writer
 }
@@ -93,7 +95,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return usageError{err}
 	}
-	e := &env{ctx: ctx, stdout: stdout, stderr: stderr}
+	e := &env{ctx: ctx, getenv: getenv, stdout: stdout, stderr: stderr}
 	if err := config.Load(&e.cfg, getenv); err != nil {
 		return usageError{err}
 	}
@@ -117,8 +119,15 @@ func help(o kong.HelpOptions, ctx *kong.Context) error {
 	return w.Flush()
 }
 
+// collector is how much garbage the service gathers. Little lives beside the entries in hand, and decoding
+// them leaves several times their size behind.
+var collector = garbage.Policy{Percent: 100, Room: 64 << 20}
+
 // Run is the service itself.
 func (runCommand) Run(e *env) error {
+	if e.getenv("GOGC") == "" {
+		collector.Keep()
+	}
 	log := telemetry.NewLogger(e.stderr, "sync-service", e.cfg.LogLevel)
 	s, err := syncservice.New(e.cfg, log, telemetry.NewRegistry("sync-service"))
 	if err != nil {

@@ -7,12 +7,12 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
-	"github.com/redis/go-redis/v9"
 
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/sync-service/internal/entryid"
+	"parley.chat/sync-service/internal/intake"
 	"parley.chat/sync-service/internal/store"
 )
 
@@ -58,29 +58,19 @@ func (ch *chunk) origin(e *entry) origin {
 	return origin{r.Channel, r.Seq, r.ID, r.Sender, r.ClientID}
 }
 
-// addAll takes entries in.
-func (c *Consumer) addAll(ch *chunk, messages []redis.XMessage) {
-	ch.entries, ch.rows = slices.Grow(ch.entries, len(messages)), slices.Grow(ch.rows, len(messages))
-	for _, m := range messages {
-		c.add(ch, m)
-	}
-}
-
 // add takes an entry in. One of a newer version is left pending: whoever is upgraded will store it.
-func (c *Consumer) add(ch *chunk, m redis.XMessage) {
-	id := m.ID
-	if m.Values == nil { // pending, but somebody has removed it from the stream
+func (c *Consumer) add(ch *chunk, in intake.Entry) {
+	id := in.ID
+	if in.Pairs == nil { // pending, but somebody has removed it from the stream
 		c.m.vanished.Inc()
 		c.cfg.Logger.Error("pending entry is not in the stream", "partition", ch.partition, "entry_id", id)
 		ch.entries = append(ch.entries, entry{id: id, row: -1})
 		return
 	}
-	for _, v := range m.Values {
-		if s, ok := v.(string); ok {
-			ch.bytes += len(s)
-		}
+	for _, s := range in.Pairs {
+		ch.bytes += len(s)
 	}
-	e, err := event.DecodeEntry(m.Values)
+	e, err := event.DecodePairs(in.Pairs)
 	if errors.Is(err, event.ErrNewer) {
 		c.m.newer.Inc()
 		c.cfg.Logger.Warn("entry of a newer version stays pending: upgrade sync-service",

@@ -40,6 +40,7 @@ type Config struct {
 	GoneAfter  time.Duration // default 5m before a silent consumer with nothing pending is removed
 
 	SettleEvery time.Duration // default 500ms: watermarks
+	AskEvery    time.Duration // default 10s: watermarks that another instance has left behind
 	TailEvery   time.Duration // default 2s: tails
 	SweepEvery  time.Duration // default 1h: tails that another instance has left behind
 	TrimEvery   time.Duration // default 10s: streams
@@ -65,6 +66,7 @@ func (c *Config) setDefaults() {
 	c.Block, c.ClaimIdle = cmp.Or(c.Block, time.Second), cmp.Or(c.ClaimIdle, 10*time.Second)
 	c.ClaimEvery, c.GoneAfter = cmp.Or(c.ClaimEvery, c.ClaimIdle/5), cmp.Or(c.GoneAfter, 5*time.Minute)
 	c.SettleEvery, c.TailEvery = cmp.Or(c.SettleEvery, 500*time.Millisecond), cmp.Or(c.TailEvery, 2*time.Second)
+	c.AskEvery = cmp.Or(c.AskEvery, 10*time.Second)
 	c.SweepEvery, c.TrimEvery = cmp.Or(c.SweepEvery, time.Hour), cmp.Or(c.TrimEvery, 10*time.Second)
 	c.Retention = cmp.Or(c.Retention, 72*time.Hour)
 	c.TrimAt = cmp.Or(c.TrimAt, 1)

@@ -520,6 +520,33 @@ func TestTrim_keepsWhatIsNotStored(t *testing.T) {
 	})
 }
 
+// TestWatermark_leftBehind: an instance that died between its last acknowledgement and the watermark has left
+// that to the others, though its partition is quiet from then on.
+func TestWatermark_leftBehind(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	ctx, p := t.Context(), partition(w.channels[0])
+	stream := rediskey.Stream(p)
+	w.append(20)
+	w.rdb.XGroupCreate(ctx, stream, rediskey.ConsumerGroup, "0")
+	read, err := w.rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: rediskey.ConsumerGroup, Consumer: "dead", Streams: []string{stream, ">"}, Block: -1}).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := ""
+	for _, m := range read[0].Messages {
+		w.rdb.XAck(ctx, stream, rediskey.ConsumerGroup, m.ID)
+		last = m.ID
+	}
+	w.start("a", nil, func(c *consumer.Config) { c.AskEvery = 20 * time.Millisecond })
+	w.until(func() error {
+		if mark := w.rdb.HGetAll(ctx, rediskey.Stored(p)).Val(); mark["entry"] != last || mark["added"] != "20" {
+			return fmt.Errorf("the mirror says %v; want %s and 20", mark, last)
+		}
+		return nil
+	})
+}
+
 // TestTrim_anyBoundHolds: the watermark alone, or the state of the group alone, keeps an entry.
 func TestTrim_anyBoundHolds(t *testing.T) {
 	t.Parallel()

@@ -43,6 +43,7 @@ type progress struct {
 
 // note takes in what a writer has learned by acknowledging a chunk.
 func (c *Consumer) note(ch *chunk, snap group.Snapshot) {
+	c.noteSnapshot(ch.partition, snap)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	pr := &c.progress[ch.partition]
@@ -50,9 +51,33 @@ func (c *Consumer) note(ch *chunk, snap group.Snapshot) {
 		pr.tails = make(map[channelID]struct{})
 	}
 	ch.channels(pr.tails)
-	if snap.Known && !snap.Bound.Less(pr.latest.Bound) {
+}
+
+func (c *Consumer) noteSnapshot(p int, snap group.Snapshot) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	pr := &c.progress[p]
+	if snap.Known && snap != pr.latest && !snap.Bound.Less(pr.latest.Bound) {
 		pr.latest, pr.moved = snap, true
 	}
+}
+
+// ask takes in how far the group has come where this process has acknowledged nothing: a process that died
+// between its last acknowledgement and the watermark has left that to others, and its partition may be
+// quiet from then on.
+func (c *Consumer) ask(ctx context.Context) error {
+	acks := make([]group.Acks, c.cfg.Partitions)
+	for p := range acks {
+		acks[p].Stream = rediskey.Stream(p)
+	}
+	snapshots, err := group.Ack(ctx, c.rdb, acks)
+	if err != nil {
+		return err
+	}
+	for p, snap := range snapshots {
+		c.noteSnapshot(p, snap)
+	}
+	return nil
 }
 
 // keep is the keeper. It returns when ctx is done, after it has raised the watermarks once more.
@@ -67,6 +92,7 @@ func (c *Consumer) keep(ctx context.Context) {
 		return true
 	}
 	var tails, swept, trimmed time.Time
+	asked := time.Now() // what is acknowledged from now on says more
 	for {
 		select {
 		case <-ctx.Done():
@@ -76,6 +102,9 @@ func (c *Consumer) keep(ctx context.Context) {
 			c.try(last, "tail", c.settleTails)
 			return
 		case <-ticker.C:
+		}
+		if due(&asked, c.cfg.AskEvery) {
+			c.try(ctx, "ask", c.ask)
 		}
 		c.try(ctx, "watermark", c.raise)
 		if due(&swept, c.cfg.SweepEvery) {

@@ -9,6 +9,8 @@ import (
 
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/sync-service/internal/group"
+	"parley.chat/sync-service/internal/intake"
+	"parley.chat/sync-service/internal/store"
 )
 
 // Bounds of a chunk. Its first read takes at most readMax entries, so one of large bodies stays bounded
@@ -26,8 +28,10 @@ const (
 func (c *Consumer) read(ctx context.Context, p int) {
 	log := c.cfg.Logger.With("partition", p)
 	retry := c.backoff()
+	stream := intake.Open(c.reads, rediskey.Stream(p), c.cfg.Name)
+	defer stream.Close()
 	for ctx.Err() == nil {
-		err := c.consume(ctx, p, retry)
+		err := c.consume(ctx, p, stream, retry)
 		if err == nil || errors.Is(err, errStopped) {
 			return
 		}
@@ -47,17 +51,21 @@ func (c *Consumer) read(ctx context.Context, p int) {
 // consume reads what is pending on this consumer, then what is new and, now and then, what is pending on
 // others for too long. It begins anew after any error: a reply may have been lost, and with it entries
 // that only the pending list still knows.
-func (c *Consumer) consume(ctx context.Context, p int, retry *group.Backoff) error {
+func (c *Consumer) consume(ctx context.Context, p int, stream *intake.Stream, retry *group.Backoff) error {
 	for from := "0"; ctx.Err() == nil; {
-		messages, err := c.fetch(ctx, p, from, readMax, -1)
+		ch := newChunk(p, readMax)
+		ch.seen = true
+		n, err := stream.Read(ctx, from, readMax, -1, func(e intake.Entry) {
+			from = e.ID
+			c.add(ch, e)
+		})
 		if err != nil {
 			return err
 		}
-		if len(messages) == 0 {
+		if n == 0 {
 			break
 		}
-		from = messages[len(messages)-1].ID
-		if err := c.hand(c.chunkOf(p, messages, true)); err != nil {
+		if err := c.hand(ch); err != nil {
 			return err
 		}
 	}
@@ -71,7 +79,7 @@ func (c *Consumer) consume(ctx context.Context, p int, retry *group.Backoff) err
 			claimed = time.Now()
 		}
 		began := time.Now()
-		more, err := c.consumeNew(ctx, p)
+		more, err := c.consumeNew(ctx, p, stream)
 		if err != nil {
 			return err
 		}
@@ -100,39 +108,16 @@ func (c *Consumer) rest(ctx context.Context, until time.Time) {
 
 // consumeNew waits for new entries and has one chunk of them stored; more says that there may be others.
 // Entries that were read are stored even if ctx ends meanwhile.
-func (c *Consumer) consumeNew(ctx context.Context, p int) (more bool, err error) {
-	messages, err := c.fetch(ctx, p, ">", readMax, c.cfg.Block)
-	if err != nil || len(messages) == 0 {
-		return false, err
-	}
-	ch := c.chunkOf(p, messages, false)
+func (c *Consumer) consumeNew(ctx context.Context, p int, stream *intake.Stream) (more bool, err error) {
+	ch := newChunk(p, readMax)
+	take := func(e intake.Entry) { c.add(ch, e) }
 	asked := readMax
-	for len(messages) == asked && !ch.full() && ctx.Err() == nil {
+	n, err := stream.Read(ctx, ">", asked, c.cfg.Block, take)
+	for err == nil && n == asked && !ch.full() && ctx.Err() == nil {
 		asked = min(ch.room(), moreMax)
-		if messages, err = c.fetch(ctx, p, ">", asked, -1); err != nil {
-			break // what was read before is stored first
-		}
-		c.addAll(ch, messages)
+		n, err = stream.Read(ctx, ">", asked, -1, take)
 	}
-	return len(messages) == asked, errors.Join(c.hand(ch), err)
-}
-
-// fetch reads at most count entries after from; a block below 0 does not wait.
-func (c *Consumer) fetch(ctx context.Context, p int, from string, count int, block time.Duration) ([]redis.XMessage, error) {
-	streams, err := c.reads.XReadGroup(ctx, &redis.XReadGroupArgs{
-		Group: rediskey.ConsumerGroup, Consumer: c.cfg.Name,
-		Streams: []string{rediskey.Stream(p), from}, Count: int64(count), Block: block,
-	}).Result()
-	if errors.Is(err, redis.Nil) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err // as it is: its prefix says what to do
-	}
-	if len(streams) == 0 {
-		return nil, nil
-	}
-	return streams[0].Messages, nil
+	return n == asked, errors.Join(c.hand(ch), err) // what was read before an error is stored first
 }
 
 // claim takes over entries that are pending for too long on anyone, this consumer included, and has them
@@ -141,14 +126,33 @@ func (c *Consumer) fetch(ctx context.Context, p int, from string, count int, blo
 func (c *Consumer) claim(ctx context.Context, p int) error {
 	return group.Claim(ctx, c.rdb, rediskey.Stream(p), c.cfg.Name, c.cfg.ClaimIdle, readMax, func(messages []redis.XMessage) error {
 		c.m.claimed.Add(float64(len(messages)))
-		return c.hand(c.chunkOf(p, messages, true))
+		ch := newChunk(p, len(messages))
+		ch.seen = true
+		for _, m := range messages {
+			c.add(ch, entryOf(m))
+		}
+		return c.hand(ch)
 	})
 }
 
-func (c *Consumer) chunkOf(p int, messages []redis.XMessage, seen bool) *chunk {
-	ch := &chunk{partition: p, seen: seen, done: make(chan error, 1)}
-	c.addAll(ch, messages)
-	return ch
+// entryOf is what go-redis has read as a Stream would have read it.
+func entryOf(m redis.XMessage) intake.Entry {
+	e := intake.Entry{ID: m.ID}
+	if m.Values != nil {
+		e.Pairs = make([]string, 0, 2*len(m.Values))
+	}
+	for name, value := range m.Values {
+		s, _ := value.(string) // all are, in a stream
+		e.Pairs = append(e.Pairs, name, s)
+	}
+	return e
+}
+
+func newChunk(p, room int) *chunk {
+	return &chunk{
+		partition: p, done: make(chan error, 1),
+		entries: make([]entry, 0, room), rows: make([]store.Row, 0, room),
+	}
 }
 
 // hand gives a chunk to the writers and waits until it is stored.

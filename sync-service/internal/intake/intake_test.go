@@ -1,0 +1,204 @@
+package intake_test
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"parley.chat/internal/redisclient"
+	"parley.chat/internal/testkit"
+	"parley.chat/internal/testkit/redistest"
+	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/sync-service/internal/intake"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.Redialing()) }
+
+const key = "parley:{3}:stream"
+
+// open returns a client for the URL and a stream of it whose group is there.
+func open(t *testing.T, url string) (redis.UniversalClient, *intake.Stream) {
+	t.Helper()
+	rdb, err := redisclient.Open(url, redisclient.Options{NoRetry: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = rdb.Close() })
+	if err := rdb.XGroupCreateMkStream(t.Context(), key, rediskey.ConsumerGroup, "0").Err(); err != nil {
+		t.Fatal(err)
+	}
+	s := intake.Open(rdb, key, "c1")
+	t.Cleanup(s.Close)
+	return rdb, s
+}
+
+func add(t *testing.T, rdb redis.UniversalClient, pairs ...string) string {
+	t.Helper()
+	id, err := rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: key, Values: pairs}).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// read returns what a read brings, as text.
+func read(t *testing.T, s *intake.Stream, from string, count int) (got []string) {
+	t.Helper()
+	n, err := s.Read(t.Context(), from, count, -1, func(e intake.Entry) {
+		got = append(got, fmt.Sprintf("%s %q", e.ID, e.Pairs))
+		if e.Pairs == nil {
+			got[len(got)-1] = e.ID + " gone"
+		}
+	})
+	if err != nil || n != len(got) {
+		t.Fatalf("read %d, took %d: %v", n, len(got), err)
+	}
+	return got
+}
+
+func TestRead(t *testing.T) {
+	t.Parallel()
+	rdb, s := open(t, redistest.NewServer(t).URL())
+	if got := read(t, s, ">", 10); got != nil {
+		t.Fatalf("an empty stream has %q", got)
+	}
+	large := strings.Repeat("x\r\n$é", 100_000)
+	a := add(t, rdb, "k", "1", "", "an empty name", "empty", "")
+	b := add(t, rdb, "large", large)
+	c := add(t, rdb, "k", "3")
+	wantA, wantB, wantC := fmt.Sprintf("%s %q", a, []string{"k", "1", "", "an empty name", "empty", ""}), fmt.Sprintf("%s %q", b, []string{"large", large}), fmt.Sprintf("%s %q", c, []string{"k", "3"})
+	if got := read(t, s, ">", 2); !slices.Equal(got, []string{wantA, wantB}) {
+		t.Fatalf("the first two are %.200q", got)
+	}
+	if got := read(t, s, ">", 2); !slices.Equal(got, []string{wantC}) {
+		t.Fatalf("the rest is %.200q", got)
+	}
+	if err := rdb.XDel(t.Context(), key, a).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, s, "0", 10); !slices.Equal(got, []string{a + " gone", wantB, wantC}) {
+		t.Fatalf("pending are %.200q", got)
+	}
+	if got := read(t, s, b, 10); !slices.Equal(got, []string{wantC}) {
+		t.Fatalf("pending after the second are %.200q", got)
+	}
+}
+
+// A read that waits gets what comes meanwhile, and nothing when its time is over.
+func TestRead_blocks(t *testing.T) {
+	t.Parallel()
+	rdb, s := open(t, redistest.NewServer(t).URL())
+	if n, err := s.Read(t.Context(), ">", 10, 10*time.Millisecond, func(intake.Entry) {}); n != 0 || err != nil {
+		t.Fatalf("got %d, %v", n, err)
+	}
+	came := make(chan string, 1)
+	go func() {
+		_, err := s.Read(context.WithoutCancel(t.Context()), ">", 10, 2*time.Second, func(e intake.Entry) { came <- e.ID })
+		if err != nil {
+			t.Error(err)
+		}
+		close(came)
+	}()
+	testkit.Until(t, 2*time.Second, func() error {
+		if info, err := rdb.Info(t.Context(), "clients").Result(); err != nil || !strings.Contains(info, "blocked_clients:1") {
+			return fmt.Errorf("nobody waits: %w", err)
+		}
+		return nil
+	})
+	id := add(t, rdb, "k", "1")
+	if got := <-came; got != id {
+		t.Fatalf("got %q, want %q", got, id)
+	}
+	<-came
+}
+
+// A stream without a group is an error that go-redis' own test for it knows, and no reason to reconnect.
+func TestRead_noGroup(t *testing.T) {
+	t.Parallel()
+	rdb, s := open(t, redistest.NewServer(t).URL())
+	read(t, s, ">", 1)
+	if err := rdb.Del(t.Context(), key).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Read(t.Context(), ">", 1, -1, func(intake.Entry) {}); !redis.HasErrorPrefix(err, "NOGROUP") {
+		t.Fatalf("got %v", err)
+	}
+	if err := rdb.XGroupCreateMkStream(t.Context(), key, rediskey.ConsumerGroup, "0").Err(); err != nil {
+		t.Fatal(err)
+	}
+	read(t, s, ">", 1)
+	clients, err := rdb.ClientList(t.Context()).Result()
+	if err != nil || strings.Count(clients, "name=parley-sync") != 1 {
+		t.Fatalf("clients %s, %v", clients, err)
+	}
+}
+
+// What breaks the connection is told once; the next read has another.
+func TestRead_reconnects(t *testing.T) {
+	t.Parallel()
+	rd := redistest.NewServer(t)
+	rdb, s := open(t, rd.URL())
+	a := add(t, rdb, "k", "1")
+	if got := read(t, s, ">", 1); len(got) != 1 {
+		t.Fatalf("got %q", got)
+	}
+	rd.Kill(t)
+	for range 2 { // the connection, then the dial
+		if _, err := s.Read(t.Context(), ">", 1, -1, func(intake.Entry) {}); err == nil {
+			t.Fatal("a dead Redis has answered")
+		}
+	}
+	rd.Start(t)
+	if got := read(t, s, "0", 1); !slices.Equal(got, []string{fmt.Sprintf("%s %q", a, []string{"k", "1"})}) {
+		t.Fatalf("got %q", got)
+	}
+}
+
+// The URL's login and database hold here too.
+func TestRead_login(t *testing.T) {
+	t.Parallel()
+	rd := redistest.NewServer(t)
+	admin := rd.Client(t)
+	if err := admin.Do(t.Context(), "ACL", "SETUSER", "eve", "on", ">secret", "~*", "&*", "+@all").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := admin.ConfigSet(t.Context(), "requirepass", "hidden").Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, login := range []*url.Userinfo{url.UserPassword("eve", "secret"), url.UserPassword("", "hidden")} {
+		u := url.URL{Scheme: "redis", User: login, Host: rd.Addr(), Path: "/2"}
+		rdb, s := open(t, u.String())
+		id := add(t, rdb, "k", "1")
+		if got := read(t, s, ">", 1); len(got) != 1 || !strings.HasPrefix(got[0], id) {
+			t.Fatalf("%s: got %q", login, got)
+		}
+		if err := rdb.FlushDB(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rdb, err := redisclient.Open("redis://eve:wrong@"+rd.Addr(), redisclient.Options{NoRetry: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rdb.Close()
+	if _, err := intake.Open(rdb, key, "c1").Read(t.Context(), ">", 1, -1, func(intake.Entry) {}); !redis.HasErrorPrefix(err, "WRONGPASS") {
+		t.Fatalf("a wrong password: %v", err)
+	}
+}
+
+// In a Cluster the stream's own node is asked.
+func TestRead_cluster(t *testing.T) {
+	t.Parallel()
+	rdb, s := open(t, redistest.Cluster(t, 3, 0).URL())
+	id := add(t, rdb, "k", "1")
+	if got := read(t, s, ">", 1); len(got) != 1 || !strings.HasPrefix(got[0], id) {
+		t.Fatalf("got %q", got)
+	}
+}
