@@ -1,0 +1,98 @@
+/** Requests, and the problem documents that answer them. */
+
+import { ApiError, ClientError } from "./errors.js";
+import type { Problem, ProblemCode } from "./rest-types.js";
+import type { Token, TokenSource } from "./tokens.js";
+
+const ANSWER_WITHIN_MS = 30_000;
+
+export interface RequestOptions {
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+}
+
+/** One request, as it is sent: with what proves who asks. */
+export interface RawRequest extends RequestOptions {
+  readonly method: string;
+  readonly path: string;
+  readonly body?: unknown;
+  readonly accessToken?: string | undefined;
+}
+
+/** Sends requests to one server. It knows nothing of sessions. */
+export class Http {
+  constructor(
+    readonly base: string,
+    private readonly fetch: typeof globalThis.fetch,
+    /** Whether the browser's cookies go along, to another origin too. */
+    private readonly cookies: boolean,
+  ) {}
+
+  async send<T>(request: RawRequest): Promise<T> {
+    const { method, path } = request;
+    const headers: Record<string, string> = { Accept: "application/json", ...request.headers };
+    if (request.body !== undefined) headers["Content-Type"] = "application/json";
+    if (request.accessToken) headers["Authorization"] = `Bearer ${request.accessToken}`;
+    const deadline = new AbortController();
+    const abort = (): void => deadline.abort(request.signal?.reason);
+    const timer = setTimeout(abort, ANSWER_WITHIN_MS);
+    if (request.signal?.aborted) abort();
+    request.signal?.addEventListener("abort", abort);
+    try {
+      const response = await this.fetch(this.base + path, {
+        method,
+        headers,
+        body: request.body === undefined ? null : JSON.stringify(request.body),
+        credentials: this.cookies ? "include" : "omit",
+        signal: deadline.signal,
+      });
+      const text = await response.text();
+      if (!response.ok) throw problem(response, text);
+      return (text === "" ? undefined : JSON.parse(text)) as T;
+    } catch (error) {
+      if (error instanceof ClientError) throw error;
+      request.signal?.throwIfAborted();
+      throw Object.assign(new ClientError("offline", `${method} ${path}: the server cannot be reached`), { cause: error });
+    } finally {
+      clearTimeout(timer);
+      request.signal?.removeEventListener("abort", abort);
+    }
+  }
+}
+
+/** Makes requests as the user of a session. A token that was not taken is renewed once. */
+export async function asUser<T>(http: Http, tokens: TokenSource, request: Omit<RawRequest, "accessToken">): Promise<T> {
+  let token: Token = await tokens.token();
+  try {
+    return await http.send<T>({ ...request, accessToken: token.access });
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.code !== "unauthenticated") throw error;
+    token = await tokens.token({ rejected: token });
+    return http.send<T>({ ...request, accessToken: token.access });
+  }
+}
+
+/** Reads a problem document, or makes the best of what a proxy has answered. */
+function problem(response: Response, text: string): ApiError {
+  let document: Partial<Problem> = {};
+  try {
+    document = JSON.parse(text) as Partial<Problem>;
+  } catch {
+    // What is no problem document has no code.
+  }
+  const seconds = Number(response.headers.get("Retry-After") ?? "");
+  return new ApiError(
+    response.status,
+    document.code ?? codeOf(response.status),
+    document.detail ?? `${response.status} ${response.statusText}`.trim(),
+    document.errors ?? [],
+    Number.isFinite(seconds) ? seconds * 1000 : 0,
+    document.request_id ?? "",
+  );
+}
+
+function codeOf(status: number): ProblemCode {
+  if (status === 401) return "unauthenticated";
+  if (status === 429) return "rate_limited";
+  return status >= 500 ? "unavailable" : "invalid_request";
+}

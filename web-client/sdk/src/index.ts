@@ -1,0 +1,77 @@
+export { Client, type ClientConfig } from "./client.js";
+export { Channel, type HistoryQuery, type SendOptions } from "./channel.js";
+export { ApiError, ClientError, CloseError, type LocalCode } from "./errors.js";
+export type { Listener, Off } from "./emitter.js";
+export type * from "./events.js";
+export type {
+  ChannelSummary,
+  ChannelUpdatedEvent,
+  DeleteEvent,
+  EditEvent,
+  GapEvent,
+  GroupNotice,
+  Limits,
+  MembershipEvent,
+  PostedEvent,
+  PresenceNotice,
+  ReactionEvent,
+  Receipt,
+  ReceiptCounts,
+  TombstoneEvent,
+  TypingNotice,
+  WireEvent,
+} from "./frames.js";
+export type { RequestOptions } from "./http.js";
+export type { SocketConstructor, SocketLike } from "./link.js";
+export {
+  LocalStoragePendingStore,
+  MemoryPendingStore,
+  type Ack,
+  type Pending,
+  type PendingStore,
+  type SendKind,
+  type StoredSend,
+} from "./pending.js";
+export type { Online } from "./presence.js";
+export type { OwnMessage, Reached } from "./reach.js";
+export { allPages, Rest, type MessageQuery, type Page, type Paging } from "./rest.js";
+export type {
+  Channel as ChannelDetails,
+  ChannelChange,
+  ChannelCreation,
+  ChannelKind,
+  Contact,
+  ContactState,
+  CursorMove,
+  Group,
+  GroupChange,
+  GroupChannelCreation,
+  GroupCreation,
+  LoggedIn,
+  LogIn,
+  Me,
+  Member,
+  MemberAddition,
+  MemberCursor,
+  Message,
+  MessageCreation,
+  OpsFigures,
+  OpsMetrics,
+  OpsPartition,
+  OpsTarget,
+  PasswordChange,
+  PasswordProof,
+  Peer,
+  Problem,
+  ProblemCode,
+  ProblemField,
+  ProfileChange,
+  Reaction,
+  Receipt as MemberReceipt,
+  Receipts,
+  Role,
+  Session,
+  SignUp,
+  User,
+} from "./rest-types.js";
+export type { BearerAuth, Credentials } from "./tokens.js";

@@ -1,0 +1,243 @@
+/** The REST surface, one method for each operation of docs/openapi.yaml, under its operationId. */
+
+import { ApiError } from "./errors.js";
+import { asUser, type Http, type RequestOptions } from "./http.js";
+import type * as api from "./rest-types.js";
+import type { TokenSource } from "./tokens.js";
+
+type Query = Readonly<Record<string, string | number | boolean | undefined>>;
+type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+
+/** Which part of a list. `cursor` is the next_cursor of the page before. */
+export interface Paging {
+  readonly cursor?: string | undefined;
+  /** At most 200; default 50. */
+  readonly limit?: number | undefined;
+}
+
+/** One of them at most says where the page begins. Absent: the newest messages. */
+export interface MessageQuery extends Paging {
+  readonly before_seq?: number | undefined;
+  readonly after_seq?: number | undefined;
+  readonly around?: number | undefined;
+}
+
+export interface Page<T> {
+  readonly items: readonly T[];
+  readonly next_cursor: string | null;
+}
+
+/** Reads every page of a list: `allPages((p) => rest.listContacts({ ...p, limit: 200 }))`. */
+export async function allPages<T>(list: (paging: Paging) => Promise<Page<T>>): Promise<T[]> {
+  const items: T[] = [];
+  for (let paging: Paging = {}; ; ) {
+    const page = await list(paging);
+    items.push(...page.items);
+    if (page.next_cursor === null) return items;
+    paging = { cursor: page.next_cursor };
+  }
+}
+
+function withQuery(path: string, query: Query | undefined): string {
+  const params = new URLSearchParams();
+  for (const [name, value] of Object.entries(query ?? {})) if (value !== undefined) params.set(name, String(value));
+  const text = params.toString();
+  return text === "" ? path : `${path}?${text}`;
+}
+
+/** Makes a path of its parts, ids and all. */
+function path(parts: TemplateStringsArray, ...ids: string[]): string {
+  return parts.reduce((made, part, i) => made + encodeURIComponent(ids[i - 1] ?? "") + part);
+}
+
+/** Calls throw an ApiError for what the server refuses, and a ClientError `offline` when it cannot be reached. */
+export class Rest {
+  /** @internal */
+  constructor(
+    private readonly http: Http,
+    private readonly tokens: TokenSource,
+  ) {}
+
+  /** Makes any request as the user of the session. */
+  request<T>(method: Method, path: string, body?: object, options: RequestOptions = {}): Promise<T> {
+    return asUser<T>(this.http, this.tokens, { ...options, method, path, ...(body === undefined ? {} : { body }) });
+  }
+
+  private get<T>(path: string, query?: object): Promise<T> {
+    return this.request("GET", withQuery(path, query as Query | undefined));
+  }
+
+  // Accounts and sessions.
+
+  signUp(account: Omit<api.SignUp, "session">): Promise<api.LoggedIn> {
+    return this.begin("/v1/signup", account);
+  }
+  logIn(credentials: Omit<api.LogIn, "session">): Promise<api.LoggedIn> {
+    return this.begin("/v1/login", credentials);
+  }
+  private async begin(path: string, body: object): Promise<api.LoggedIn> {
+    const session = this.tokens.mode;
+    const answer = await this.http.send<api.LoggedIn>({ method: "POST", path, body: { ...body, session } });
+    this.tokens.take(answer);
+    return answer;
+  }
+  /** Renews the tokens. It is not needed: calls and connections do so when it is time. */
+  async refreshSession(): Promise<void> {
+    await this.tokens.token({ rejected: await this.tokens.token(), certain: true });
+  }
+  /** Ends the session; its connections are closed. */
+  async logOut(): Promise<void> {
+    const refresh_token = this.tokens.refreshToken;
+    const token = await this.tokens.token().catch(() => undefined); // an expired session can still log out
+    const body = refresh_token === undefined ? {} : { body: { refresh_token } };
+    try {
+      await this.http.send({ method: "POST", path: "/v1/logout", accessToken: token?.access, ...body });
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.status !== 401) throw error; // it is over already
+    }
+    this.tokens.forget();
+  }
+  listSessions(): Promise<Page<api.Session>> {
+    return this.get("/v1/sessions");
+  }
+  revokeSession(id: string): Promise<void> {
+    return this.request("DELETE", path`/v1/sessions/${id}`);
+  }
+  getMe(): Promise<api.Me> {
+    return this.get("/v1/me");
+  }
+  updateMe(change: api.ProfileChange): Promise<api.Me> {
+    return this.request("PATCH", "/v1/me", change);
+  }
+  async deleteMe(proof: api.PasswordProof): Promise<void> {
+    await this.request("DELETE", "/v1/me", proof);
+    this.tokens.forget();
+  }
+  changePassword(change: api.PasswordChange): Promise<void> {
+    return this.request("POST", "/v1/me/password", change);
+  }
+
+  // For operators.
+
+  getOpsMetrics(): Promise<api.OpsMetrics> {
+    return this.get("/v1/ops/metrics");
+  }
+
+  // Users and contacts.
+
+  listUsers(query: Paging & { readonly query: string }): Promise<Page<api.User>> {
+    return this.get("/v1/users", query);
+  }
+  getUser(id: string): Promise<api.User> {
+    return this.get(path`/v1/users/${id}`);
+  }
+  listContacts(query: Paging & { readonly state?: api.ContactState } = {}): Promise<Page<api.Contact>> {
+    return this.get("/v1/contacts", query);
+  }
+  requestContact(user: api.UserRef): Promise<api.Contact> {
+    return this.request("POST", "/v1/contacts", user);
+  }
+  removeContact(userID: string): Promise<void> {
+    return this.request("DELETE", path`/v1/contacts/${userID}`);
+  }
+  blockUser(userID: string): Promise<void> {
+    return this.request("POST", path`/v1/contacts/${userID}/block`);
+  }
+  unblockUser(userID: string): Promise<void> {
+    return this.request("DELETE", path`/v1/contacts/${userID}/block`);
+  }
+
+  // Groups.
+
+  listGroups(paging: Paging = {}): Promise<Page<api.Group>> {
+    return this.get("/v1/groups", paging);
+  }
+  createGroup(group: api.GroupCreation): Promise<api.Group> {
+    return this.request("POST", "/v1/groups", group);
+  }
+  getGroup(id: string): Promise<api.Group> {
+    return this.get(path`/v1/groups/${id}`);
+  }
+  updateGroup(id: string, change: api.GroupChange): Promise<api.Group> {
+    return this.request("PATCH", path`/v1/groups/${id}`, change);
+  }
+  deleteGroup(id: string): Promise<void> {
+    return this.request("DELETE", path`/v1/groups/${id}`);
+  }
+  listGroupMembers(id: string, paging: Paging = {}): Promise<Page<api.Member>> {
+    return this.get(path`/v1/groups/${id}/members`, paging);
+  }
+  addGroupMember(id: string, member: api.MemberAddition): Promise<api.Member> {
+    return this.request("POST", path`/v1/groups/${id}/members`, member);
+  }
+  updateGroupMember(id: string, userID: string, change: api.RoleChange): Promise<api.Member> {
+    return this.request("PATCH", path`/v1/groups/${id}/members/${userID}`, change);
+  }
+  removeGroupMember(id: string, userID: string): Promise<void> {
+    return this.request("DELETE", path`/v1/groups/${id}/members/${userID}`);
+  }
+  listGroupChannels(id: string, paging: Paging = {}): Promise<Page<api.Channel>> {
+    return this.get(path`/v1/groups/${id}/channels`, paging);
+  }
+  createGroupChannel(id: string, channel: api.GroupChannelCreation): Promise<api.Channel> {
+    return this.request("POST", path`/v1/groups/${id}/channels`, channel);
+  }
+
+  // Channels and their members.
+
+  listChannels(query: Paging & { readonly mine?: boolean; readonly query?: string } = {}): Promise<Page<api.Channel>> {
+    return this.get("/v1/channels", query);
+  }
+  createChannel(channel: api.ChannelCreation): Promise<api.Channel> {
+    return this.request("POST", "/v1/channels", channel);
+  }
+  getChannel(id: string): Promise<api.Channel> {
+    return this.get(path`/v1/channels/${id}`);
+  }
+  updateChannel(id: string, change: api.ChannelChange): Promise<api.Channel> {
+    return this.request("PATCH", path`/v1/channels/${id}`, change);
+  }
+  deleteChannel(id: string): Promise<void> {
+    return this.request("DELETE", path`/v1/channels/${id}`);
+  }
+  joinChannel(id: string): Promise<api.Channel> {
+    return this.request("POST", path`/v1/channels/${id}/join`);
+  }
+  leaveChannel(id: string): Promise<void> {
+    return this.request("POST", path`/v1/channels/${id}/leave`);
+  }
+  openDirectChannel(user: api.UserRef): Promise<api.Channel> {
+    return this.request("POST", "/v1/dms", user);
+  }
+  listMembers(id: string, paging: Paging = {}): Promise<Page<api.Member>> {
+    return this.get(path`/v1/channels/${id}/members`, paging);
+  }
+  addMember(id: string, member: api.MemberAddition): Promise<api.Member> {
+    return this.request("POST", path`/v1/channels/${id}/members`, member);
+  }
+  updateMember(id: string, userID: string, change: api.RoleChange): Promise<api.Member> {
+    return this.request("PATCH", path`/v1/channels/${id}/members/${userID}`, change);
+  }
+  removeMember(id: string, userID: string): Promise<void> {
+    return this.request("DELETE", path`/v1/channels/${id}/members/${userID}`);
+  }
+
+  // Messages.
+
+  listMessages(id: string, query: MessageQuery = {}): Promise<Page<api.Message>> {
+    return this.get(path`/v1/channels/${id}/messages`, query);
+  }
+  /** Sends a message without a socket. `channel.send` is what a chat page wants. */
+  sendMessage(id: string, message: api.MessageCreation): Promise<api.Ack> {
+    return this.request("POST", path`/v1/channels/${id}/messages`, message);
+  }
+  listEvents(id: string, query: Paging & { readonly after_seq?: number } = {}): Promise<Page<api.Event>> {
+    return this.get(path`/v1/channels/${id}/events`, query);
+  }
+  listReceipts(id: string, messageID: string, paging: Paging = {}): Promise<api.Receipts> {
+    return this.get(path`/v1/channels/${id}/messages/${messageID}/receipts`, paging);
+  }
+  moveCursor(id: string, move: api.CursorMove): Promise<api.MemberCursor> {
+    return this.request("PUT", path`/v1/channels/${id}/cursor`, move);
+  }
+}

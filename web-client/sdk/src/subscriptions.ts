@@ -1,0 +1,292 @@
+/** Every event of every channel once, in order, without a hole, over any number of connections. */
+
+import { ceiling, jitter } from "./backoff.js";
+import { ClientError, retryable } from "./errors.js";
+import type { Position } from "./events.js";
+import { HELLO_CHANNELS, type ChannelSummary, type ErrorFrame, type Hello, type Resync, type Subscribed, type WireEvent } from "./frames.js";
+
+/** How many channels are asked for in one frame, which may have 128 KiB. */
+const PER_SUBSCRIBE = 500;
+/** The most that is waited before a channel is asked for again. */
+const ASK_AGAIN_MS = 1_000;
+/** How often a page of missed events is tried before the gateway is asked again. */
+const PAGE_FAILURES = 5;
+
+/**
+ * Where a channel stands on the connection of now. `unanswered`: subscribe is sent; what comes before its
+ * answer is of an older subscription. `paging`: events are fetched; those on the socket come again later.
+ */
+type Phase = "idle" | "unanswered" | "following" | "paging";
+
+/** What is known of a channel that is followed. */
+export interface Track {
+  readonly id: string;
+  /** The server has told us of it. */
+  summary: ChannelSummary | undefined;
+  /** The newest event that was handed on. */
+  pos: number;
+  epoch: string;
+  /** All events since then were seen; 0: all that matter. */
+  since: number;
+  phase: Phase;
+  /** Of the subscribe. */
+  ref: string;
+  /** The newest event at the time of the answer: then we have caught up. */
+  target: number;
+}
+
+export interface SubscriptionHandlers {
+  send(frame: object): void;
+  /** Fetches the events after a seq. */
+  events(channelID: string, after: number): Promise<readonly WireEvent[]>;
+  /** The server has told how a channel is. */
+  listed(track: Track): void;
+  joined(track: Track, from: Position): void;
+  left(track: Track, by: string | undefined, error: ClientError | undefined): void;
+  reset(track: Track, from: Position, lost: boolean): void;
+  event(track: Track, event: WireEvent): void;
+  /** Events of a channel come on the socket from now on. */
+  following(track: Track): void;
+  /** A channel has caught up, or has gone: sends that waited for it may go. */
+  settled(): void;
+}
+
+/** A subscribe that is not answered wholly. */
+interface Asking {
+  readonly channels: Set<string>;
+  refused: number;
+}
+
+export class Subscriptions {
+  readonly tracks = new Map<string, Track>();
+  private readonly asked = new Map<string, Asking>();
+  private connection = 0; // counts: what was begun on an older one is void
+  private lastRef = 0;
+  private readonly timers = new Set<ReturnType<typeof setTimeout>>();
+  private jobs: Promise<void> = Promise.resolve();
+
+  constructor(
+    positions: Readonly<Record<string, Position>>,
+    private readonly maxCatchUp: number,
+    private readonly handlers: SubscriptionHandlers,
+  ) {
+    for (const [id, p] of Object.entries(positions)) this.tracks.set(id, this.track(id, p.seq, p.epoch, 0));
+  }
+
+  private track(id: string, pos: number, epoch: string, since: number): Track {
+    return { id, summary: undefined, pos, epoch, since, phase: "idle", ref: "", target: 0 };
+  }
+
+  caughtUp(track: Track): boolean {
+    return track.phase === "following" && track.pos >= track.target;
+  }
+
+  /** Whether all channels have caught up. */
+  get allCaughtUp(): boolean {
+    for (const track of this.tracks.values()) if (!this.caughtUp(track)) return false;
+    return true;
+  }
+
+  /** The connection is lost. */
+  lost(): void {
+    this.connection++;
+    this.asked.clear();
+    for (const timer of this.timers) clearTimeout(timer);
+    this.timers.clear();
+    this.jobs = Promise.resolve();
+    for (const track of this.tracks.values()) [track.phase, track.ref] = ["idle", ""];
+  }
+
+  /** Follows every channel, each from where it was. */
+  greet(hello: Hello, again: boolean): void {
+    const whole = hello.channels.length < HELLO_CHANNELS;
+    const listed = new Set(hello.channels.map((s) => s.channel_id));
+    for (const track of [...this.tracks.values()]) {
+      if (whole && !listed.has(track.id)) this.leave(track);
+    }
+    this.list(hello.channels, again);
+    if (!whole) this.ask([...this.tracks.values()].filter((t) => t.phase === "idle")); // what we know of those in hello_more
+    this.handlers.settled();
+  }
+
+  /**
+   * Takes summaries and subscribes to what is not yet. A channel that is new to us is followed from its
+   * newest event on; a direct one that was made since the first greeting, from the user's delivered cursor,
+   * since it is a first message that makes it.
+   */
+  list(summaries: readonly ChannelSummary[], again: boolean): void {
+    const ask: Track[] = [];
+    for (const s of summaries) {
+      let track = this.tracks.get(s.channel_id);
+      if (!track) {
+        const pos = again && s.kind === "direct" ? Math.min(s.last_seq, s.last_delivered_seq) : s.last_seq;
+        track = this.track(s.channel_id, pos, s.epoch, Date.now());
+        this.tracks.set(track.id, track);
+      }
+      if (track.pos === 0) track.since = 0;
+      const known = track.summary !== undefined;
+      track.summary = s;
+      this.handlers.listed(track);
+      if (!known) this.handlers.joined(track, { seq: track.pos, epoch: track.epoch });
+      if (track.phase === "idle") ask.push(track);
+    }
+    this.ask(ask);
+  }
+
+  removed(channelID: string, by: string): void {
+    const track = this.tracks.get(channelID);
+    if (track) this.leave(track, by);
+  }
+
+  private leave(track: Track, by?: string, error?: ClientError): void {
+    if (!this.tracks.delete(track.id)) return;
+    this.handlers.left(track, by, error);
+    this.handlers.settled();
+  }
+
+  /** Subscribes to channels, each from where it stands. */
+  private ask(tracks: readonly Track[]): void {
+    for (let i = 0; i < tracks.length; i += PER_SUBSCRIBE) {
+      const part = tracks.slice(i, i + PER_SUBSCRIBE);
+      const ref = `sub-${++this.lastRef}`;
+      for (const track of part) [track.phase, track.ref] = ["unanswered", ref];
+      this.asked.set(ref, { channels: new Set(part.map((t) => t.id)), refused: 0 });
+      const channels = part.map((t) => ({ channel_id: t.id, last_seen_seq: t.pos, epoch: t.epoch }));
+      this.handlers.send({ type: "subscribe", ref, channels });
+    }
+  }
+
+  /** The channel that an answer to a subscribe is of, or undefined when it is out of date. */
+  private answered(ref: string, channelID: string): Track | undefined {
+    const asking = this.asked.get(ref);
+    if (asking) {
+      asking.channels.delete(channelID);
+      this.settleAsking(ref, asking);
+    }
+    const track = this.tracks.get(channelID);
+    return track?.phase === "unanswered" && track.ref === ref ? track : undefined;
+  }
+
+  /** An error does not name its channel: when all answers are there, those that lack one are asked for one by one. */
+  private settleAsking(ref: string, asking: Asking): void {
+    if (asking.channels.size > asking.refused) return;
+    this.asked.delete(ref);
+    for (const id of asking.channels) {
+      const track = this.tracks.get(id);
+      if (track?.ref === ref) this.ask([track]);
+    }
+  }
+
+  subscribed(frame: Subscribed): void {
+    const track = this.answered(frame.ref ?? "", frame.channel_id);
+    if (!track) return;
+    const from = { seq: track.pos, epoch: track.epoch };
+    track.epoch = frame.epoch;
+    track.target = frame.last_seq;
+    if (!frame.has_more) {
+      track.phase = "following";
+      this.handlers.following(track);
+    } else if (frame.last_seq - track.pos > this.maxCatchUp) {
+      this.skip(track, frame.last_seq, frame.epoch);
+      this.handlers.reset(track, from, false);
+    } else {
+      track.phase = "paging";
+      const { connection } = this;
+      // One after the other: pages of many channels at once would be a flood.
+      this.jobs = this.jobs.then(() => this.catchUp(track, connection));
+    }
+    this.handlers.settled();
+  }
+
+  /** An answer to a subscribe, or unasked. */
+  resync(frame: Resync): void {
+    let track = this.tracks.get(frame.channel_id);
+    if (frame.ref) track = this.answered(frame.ref, frame.channel_id);
+    else if (track?.phase !== "following") return; // the answer to the subscribe that is under way says it too
+    if (!track) return;
+    const from = { seq: track.pos, epoch: track.epoch };
+    this.skip(track, frame.last_seq, frame.epoch);
+    this.handlers.reset(track, from, true);
+    this.handlers.settled();
+  }
+
+  private skip(track: Track, seq: number, epoch: string): void {
+    track.phase = "following";
+    track.pos = track.target = seq;
+    track.epoch = epoch;
+    track.since = Date.now();
+    this.handlers.following(track);
+  }
+
+  /** Takes an error if it answers a subscribe, and says whether it did. */
+  refused(frame: ErrorFrame): boolean {
+    const ref = frame.ref ?? "";
+    const asking = this.asked.get(ref);
+    if (!asking) return false;
+    if (asking.channels.size > 1 || asking.refused > 0) {
+      asking.refused++;
+      this.settleAsking(ref, asking);
+      return true;
+    }
+    this.asked.delete(ref);
+    for (const id of asking.channels) {
+      const track = this.tracks.get(id);
+      if (track?.ref === ref) this.askRefused(track, frame);
+    }
+    return true;
+  }
+
+  private askRefused(track: Track, frame: ErrorFrame): void {
+    const error = new ClientError(frame.code as ClientError["code"], frame.message, frame.retry_after_ms ?? 0);
+    if (!retryable(frame.code) || frame.code === "rate_limited") return this.leave(track, undefined, error); // that would be one subscription too many
+    track.phase = "idle";
+    this.later(Math.max(error.retryAfterMs, jitter(ASK_AGAIN_MS)), () => {
+      if (this.tracks.get(track.id) === track && track.phase === "idle") this.ask([track]);
+    });
+  }
+
+  /** Does something after a while, on this connection or not at all. */
+  private later(ms: number, act: () => void): void {
+    const timer = setTimeout(() => {
+      this.timers.delete(timer);
+      act();
+    }, ms);
+    this.timers.add(timer);
+  }
+
+  /** Takes an event from the socket. */
+  take(event: WireEvent): void {
+    const track = this.tracks.get(event.channel_id);
+    if (track?.phase !== "following" || event.seq <= track.pos) return; // of a subscription that has ended
+    if (event.seq > track.pos + 1) return this.ask([track]); // against the protocol: a hole is never shown
+    this.advance(track, event);
+    if (track.pos === track.target) this.handlers.settled();
+  }
+
+  private advance(track: Track, event: WireEvent): void {
+    if (event.seq !== track.pos + 1) return;
+    track.pos = event.seq;
+    this.handlers.event(track, event);
+  }
+
+  /**
+   * Fetches what the socket does not replay, up to where the subscription has begun, and then subscribes
+   * from there: events on the socket were passed over meanwhile.
+   */
+  private async catchUp(track: Track, connection: number): Promise<void> {
+    const wanted = (): boolean => this.connection === connection && this.tracks.get(track.id) === track && track.phase === "paging";
+    for (let failures = 0; wanted(); ) {
+      if (track.pos >= track.target || failures > PAGE_FAILURES) return this.ask([track]); // then the gateway may know more
+      const after = track.pos;
+      try {
+        const page = await this.handlers.events(track.id, after);
+        for (const event of page) if (wanted()) this.advance(track, event);
+      } catch (error) {
+        const refusal = error instanceof ClientError && (error.code === "forbidden" || error.code === "not_found");
+        if (refusal && wanted()) return this.leave(track, undefined, error);
+      }
+      if (track.pos > after) failures = 0;
+      else await new Promise<void>((resolve) => this.later(jitter(ceiling(++failures)), resolve));
+    }
+  }
+}

@@ -1,0 +1,209 @@
+/** Who one is: access tokens, and how they are renewed. Each refresh token is good once. */
+
+import { ApiError } from "./errors.js";
+import type { Http } from "./http.js";
+import type { LoggedIn } from "./rest-types.js";
+
+/** An access token, or what is known of the one in a cookie. */
+export interface Token {
+  /** Absent: it is in a cookie, which only the browser reads. */
+  readonly access?: string;
+  /** When it ends, in milliseconds since 1970. 0: not known. */
+  readonly expires: number;
+}
+
+export interface TokenQuestion {
+  /** A token that the server has not taken, or will not take for much longer. */
+  readonly rejected?: Token | undefined;
+  /** Renew rather than try a token of which nothing is known. */
+  readonly certain?: boolean;
+}
+
+/** Gives tokens. However many ask at once, one renewal serves all. */
+export interface TokenSource {
+  /** An ApiError that no later try can mend means that the session is over. */
+  token(question?: TokenQuestion): Promise<Token>;
+  /** A login or a renewal has brought this. */
+  take(answer: LoggedIn): void;
+  /** The session is over. */
+  forget(): void;
+  /** Whether there may be a session. */
+  readonly present: boolean;
+  /** What a logout names the session with, besides its access token. */
+  readonly refreshToken: string | undefined;
+  /** How a login says where the tokens go. */
+  readonly mode: "cookie" | "bearer";
+}
+
+/** What a bearer session is kept as, between runs of a program. The newest is to be kept. */
+export interface Credentials {
+  readonly accessToken: string;
+  readonly expires: number;
+  readonly refreshToken: string;
+}
+
+/** A session in the program's own hands, as in Node. Without tokens it begins with `rest.logIn` or `rest.signUp`. */
+export interface BearerAuth {
+  readonly accessToken?: string;
+  /** When the access token ends, in milliseconds since 1970. Absent: it is renewed before its first use. */
+  readonly expires?: number;
+  readonly refreshToken?: string;
+  /** Is called with what is to be kept, before it is used. */
+  readonly onRenewed?: (kept: Credentials) => void;
+}
+
+/** How long before its end a token is renewed, at most; a short one after two thirds. */
+const RENEW_AHEAD_MS = 60_000;
+
+/** How long to wait before a token is renewed; undefined: it is not known when it ends. */
+export function renewIn(token: Token, now: number): number | undefined {
+  if (token.expires === 0) return undefined;
+  const left = token.expires - now;
+  // Longer waits than a timer can have do not occur: they are cut.
+  return Math.min(Math.max(left - Math.min(RENEW_AHEAD_MS, left / 3), 1_000), 2 ** 31 - 1);
+}
+
+const notLoggedIn = (): ApiError => new ApiError(401, "unauthenticated", "you are not logged in");
+
+function expiresOf(answer: LoggedIn): number {
+  return Date.now() + answer.expires_in * 1000;
+}
+
+/** Lets one renewal at a time run; whoever asks meanwhile gets its outcome. */
+class SingleFlight {
+  private flight: Promise<Token> | undefined;
+
+  run(renew: () => Promise<Token>): Promise<Token> {
+    this.flight ??= renew().finally(() => (this.flight = undefined));
+    return this.flight;
+  }
+}
+
+/** Tokens in the program's own hands. */
+export class BearerTokens implements TokenSource {
+  readonly mode = "bearer";
+  private held: Token;
+  private refresh: string | undefined;
+  private readonly renewal = new SingleFlight();
+
+  constructor(
+    private readonly http: Http,
+    private readonly auth: BearerAuth,
+  ) {
+    this.held = auth.accessToken ? { access: auth.accessToken, expires: auth.expires ?? 0 } : { expires: 0 };
+    this.refresh = auth.refreshToken;
+  }
+
+  get present(): boolean {
+    return this.held.access !== undefined || this.refresh !== undefined;
+  }
+
+  get refreshToken(): string | undefined {
+    return this.refresh;
+  }
+
+  async token(question: TokenQuestion = {}): Promise<Token> {
+    const { held } = this;
+    const rejected = question.rejected !== undefined && question.rejected.access === held.access;
+    // Without a refresh token there is only this one, whatever is known of it.
+    const good = held.expires > Date.now() || (this.refresh === undefined && held.expires === 0);
+    if (held.access !== undefined && !rejected && good) return held;
+    if (this.refresh === undefined) throw notLoggedIn();
+    return this.renewal.run(() => this.renew());
+  }
+
+  private async renew(): Promise<Token> {
+    this.take(await this.http.send<LoggedIn>({ method: "POST", path: "/v1/refresh", body: { refresh_token: this.refresh } }));
+    return this.held;
+  }
+
+  take(answer: LoggedIn): void {
+    const expires = expiresOf(answer);
+    this.refresh = answer.refresh_token ?? this.refresh;
+    this.auth.onRenewed?.({ accessToken: answer.access_token, expires, refreshToken: this.refresh ?? "" });
+    this.held = { access: answer.access_token, expires };
+  }
+
+  forget(): void {
+    this.held = { expires: 0 };
+    this.refresh = undefined;
+  }
+}
+
+/**
+ * Tokens in cookies that no script can read. All tabs share them, and a refresh token that comes twice ends
+ * the session: so one tab at a time renews, under a Web Lock, and leaves a note for the others of when the
+ * new token ends. The note is all that is stored; it holds no secret.
+ */
+export class CookieTokens implements TokenSource {
+  readonly mode = "cookie";
+  readonly refreshToken = undefined;
+  private readonly renewal = new SingleFlight();
+  private readonly key: string;
+  private memory: number | undefined;
+
+  constructor(
+    private readonly http: Http,
+    private readonly storage: Storage | undefined,
+    private readonly locks: LockManager | undefined,
+  ) {
+    this.key = `parley.session:${http.base}`;
+  }
+
+  /** When the token in the cookie ends. 0: not known; undefined: there was no login here. */
+  private get note(): number | undefined {
+    if (!this.storage) return this.memory;
+    const text = this.storage.getItem(this.key);
+    return text === null ? undefined : Number(text) || 0;
+  }
+
+  private set note(expires: number | undefined) {
+    this.memory = expires;
+    if (expires === undefined) this.storage?.removeItem(this.key);
+    else this.storage?.setItem(this.key, String(expires));
+  }
+
+  get present(): boolean {
+    return this.note !== undefined || !this.storage;
+  }
+
+  async token(question: TokenQuestion = {}): Promise<Token> {
+    const expires = this.note ?? 0;
+    const fresh = this.newer(question.rejected);
+    if (fresh) return fresh;
+    if (!question.rejected && !question.certain && expires === 0) return { expires };
+    return this.renewal.run(() => this.locked(() => this.renew({ expires })));
+  }
+
+  /** The token that the note tells of, unless it has ended or is the one that was rejected. */
+  private newer(than: Token | undefined): Token | undefined {
+    const expires = this.note ?? 0;
+    return expires > Date.now() && expires !== than?.expires ? { expires } : undefined;
+  }
+
+  private locked(renew: () => Promise<Token>): Promise<Token> {
+    return this.locks ? this.locks.request(`${this.key}:renew`, renew) : renew();
+  }
+
+  private async renew(known: Token): Promise<Token> {
+    const fresh = this.newer(known); // another tab was faster
+    if (fresh) return fresh;
+    try {
+      const answer = await this.http.send<LoggedIn>({ method: "POST", path: "/v1/refresh" });
+      this.take(answer);
+      return { expires: this.note ?? 0 };
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 401) this.forget();
+      throw error;
+    }
+  }
+
+  take(answer: LoggedIn): void {
+    // Tokens are told apart by their ends.
+    this.note = Math.max(expiresOf(answer), (this.note ?? 0) + 1);
+  }
+
+  forget(): void {
+    this.note = undefined;
+  }
+}

@@ -1,0 +1,205 @@
+import { afterEach, describe, expect, inject, it } from "vitest";
+import { ApiError, Client, type Pending } from "../src/index.js";
+import { bodies, collect, NodeWebSocket, person, until, type Person } from "./people.js";
+
+const clients: Client[] = [];
+afterEach(() => {
+  for (const client of clients.splice(0)) client.close();
+});
+
+async function two(): Promise<{ ann: Person; bob: Person; id: string }> {
+  const [ann, bob] = await Promise.all([person(), person()]);
+  clients.push(ann.client, bob.client);
+  const { id } = await ann.client.rest.createChannel({ name: `tea ${ann.name}`, kind: "unlisted" });
+  await bob.client.rest.joinChannel(id);
+  for (const { client } of [ann, bob]) client.connect();
+  await Promise.all([ann.client.upToDate(), bob.client.upToDate()]);
+  return { ann, bob, id };
+}
+
+describe("two people in a channel", () => {
+  it("talk, and see how far their words have come", async () => {
+    const { ann, bob, id } = await two();
+    const seen = collect(bob.client, id);
+    const channel = ann.client.channel(id);
+    const statuses: string[] = [];
+    channel.on("status", (p) => statuses.push(p.status));
+    const said = channel.send("hello");
+    expect(said.status).toBe("pending");
+    expect(channel.pending).toEqual([said]);
+    const ack = await said.settled;
+    await until("bob sees it", () => bodies(seen).includes("hello"));
+    expect(seen.find((e) => e.type === "message")).toMatchObject({ seq: ack.seq, sender_id: ann.id, mine: false });
+    await until("it leaves pending when its event comes", () => channel.pending.length === 0);
+    await until("delivered, by itself", () => channel.statusOf(ack.seq) === "delivered");
+    bob.client.channel(id).markRead(ack.seq);
+    await until("read", () => said.status === "read");
+    expect(statuses).toEqual(["pending", "sent", "delivered", "read"]);
+  });
+
+  it("edit, react and delete, and the history folds it in", async () => {
+    const { ann, bob, id } = await two();
+    const seen = collect(bob.client, id);
+    const channel = ann.client.channel(id);
+    const first = await channel.send("helo").settled;
+    const second = await channel.send("oops", { replyTo: first.id }).settled;
+    await channel.edit(first.id, "hello");
+    await bob.client.channel(id).react(first.id, "👍");
+    await channel.delete(second.id);
+    await until("bob sees all", () => seen.some((e) => e.type === "delete"));
+    const history = await bob.client.channel(id).history({ after: first.seq - 1 });
+    expect(history).toMatchObject([
+      { id: first.id, body: "hello", reactions: [{ emoji: "👍", count: 1, user_ids: [bob.id] }] },
+      { id: second.id, body: "", reply_to: first.id },
+    ]);
+    expect(history[1]?.deleted_at).not.toBeNull();
+    await expect(bob.client.channel(id).edit(first.id, "mine now")).rejects.toMatchObject({ code: "forbidden" });
+  });
+
+  it("see who types and who is online", async () => {
+    const { ann, bob, id } = await two();
+    const channel = ann.client.channel(id);
+    const online = await until("both are online", async () => {
+      const now = await channel.presence();
+      return now.users.size === 2 && now;
+    });
+    expect([...online.users].sort()).toEqual([ann.id, bob.id].sort());
+    bob.client.channel(id).typing();
+    await until("bob types", () => channel.typists.has(bob.id));
+    bob.client.channel(id).send("said it");
+    await until("bob has stopped", () => !channel.typists.has(bob.id), 3_000); // not by itself, which takes 6 s
+    bob.client.close();
+    await until("bob is gone", () => channel.online?.users.has(bob.id) === false);
+    expect(channel.online?.count).toBe(1);
+  });
+
+  it("count what is unread, mentions too, and over a partial read", async () => {
+    const { ann, bob, id } = await two();
+    const mine = bob.client.channel(id);
+    const seqs: number[] = [];
+    for (const body of ["one", `two @${bob.name}`, "three"]) seqs.push((await ann.client.channel(id).send(body).settled).seq);
+    await until("three unread", () => mine.unread === 3);
+    expect(mine.unreadMentions).toBe(1);
+    mine.markRead(seqs[1] ?? 0);
+    expect([mine.unread, mine.unreadMentions]).toEqual([1, 0]);
+    // A second device is told by the server.
+    const other = new Client({ url: inject("server"), WebSocket: NodeWebSocket, auth: {} });
+    clients.push(other);
+    await other.rest.logIn({ login: bob.name, password: bob.password });
+    await until("the cursor has arrived", async () => (await other.rest.getChannel(id)).unread === 1);
+    other.connect();
+    await other.upToDate();
+    expect(other.channel(id).unread).toBe(1);
+    other.channel(id).markRead(seqs[2] ?? 0);
+    await until("the first device hears of it", () => mine.unread === 0 && mine.readSeq === seqs[2]);
+  });
+
+  it("asks the server when part of what it has counted was read", async () => {
+    const { ann, bob, id } = await two();
+    bob.client.close();
+    const seqs: number[] = [];
+    for (const body of ["one", "two", "three"]) seqs.push((await ann.client.channel(id).send(body).settled).seq);
+    const other = new Client({ url: inject("server"), WebSocket: NodeWebSocket, auth: {} });
+    clients.push(other);
+    await other.rest.logIn({ login: bob.name, password: bob.password });
+    other.connect();
+    await other.upToDate();
+    expect(other.channel(id).unread).toBe(3);
+    other.channel(id).markRead(seqs[0] ?? 0);
+    await until("two are left", () => other.channel(id).unread === 2);
+  });
+});
+
+describe("channels", () => {
+  it("are followed when one comes into them, and left", async () => {
+    const { ann, bob } = await two();
+    const news: string[] = [];
+    bob.client.on("joined", ({ channel }) => news.push(`joined ${channel.summary?.name}`));
+    bob.client.on("left", ({ channel }) => news.push(`left ${channel.id}`));
+    const { id } = await ann.client.rest.createChannel({ name: `secret ${ann.name}`, kind: "private" });
+    await ann.client.rest.addMember(id, { user_id: bob.id });
+    await until("bob is in", () => bob.client.channel(id).caughtUp);
+    await ann.client.rest.updateChannel(id, { name: `no secret ${ann.name}` });
+    await until("its new name", () => bob.client.channel(id).summary?.name === `no secret ${ann.name}`);
+    await ann.client.rest.removeMember(id, bob.id);
+    await until("bob is out", () => !bob.client.channel(id).followed);
+    expect(news).toEqual([`joined secret ${ann.name}`, `left ${id}`]);
+    await expect(bob.client.channel(id).send("still?").settled).rejects.toMatchObject({ code: "not_found" });
+    const [failed] = bob.client.pending() as [Pending];
+    expect(failed.status).toBe("failed");
+    failed.discard();
+    expect(bob.client.pending()).toEqual([]);
+  });
+
+  it("bring the first message of a direct channel", async () => {
+    const { ann, bob } = await two();
+    const seen: string[] = [];
+    bob.client.on("event", (e) => e.type === "message" && seen.push(e.body));
+    const direct = await ann.client.direct(bob.id);
+    await direct.send("psst").settled;
+    await until("bob gets it", () => seen.includes("psst"));
+    expect(bob.client.channel(direct.id).summary?.kind).toBe("direct");
+  });
+
+  it("tell how far own messages have come, after a page load too", async () => {
+    const { ann, bob, id } = await two();
+    const { id: message, seq } = await ann.client.channel(id).send("hello").settled;
+    bob.client.channel(id).markRead(seq);
+    await until("read", () => ann.client.channel(id).statusOf(seq) === "read");
+    ann.client.close();
+    const again = new Client({ url: inject("server"), WebSocket: NodeWebSocket, auth: {} });
+    clients.push(again);
+    await again.rest.logIn({ login: ann.name, password: ann.password });
+    expect(again.channel(id).statusOf(seq)).toBe("sent");
+    await again.channel(id).askReached([{ id: message, seq }]);
+    expect(again.channel(id).statusOf(seq)).toBe("read");
+  });
+});
+
+describe("sessions", () => {
+  it("renew their tokens in place", async () => {
+    const kept: string[] = [];
+    const ann = await person({ auth: { onRenewed: (c) => kept.push(c.refreshToken) } });
+    clients.push(ann.client);
+    ann.client.connect();
+    await ann.client.upToDate();
+    const states: string[] = [];
+    ann.client.on("state", (s) => states.push(s.name));
+    await until("two renewals", () => kept.length >= 3);
+    await until("and a while longer than a token is good for", () => kept.length >= 4);
+    expect(new Set(kept).size).toBe(kept.length);
+    expect(states).toEqual([]); // the connection has stayed
+    expect((await ann.client.rest.getMe()).username).toBe(ann.name);
+  });
+
+  it("end when they are revoked", async () => {
+    const ann = await person();
+    clients.push(ann.client);
+    ann.client.connect();
+    await ann.client.upToDate();
+    const other = new Client({ url: inject("server"), WebSocket: NodeWebSocket, auth: {} });
+    await other.rest.logIn({ login: ann.name, password: ann.password });
+    await other.rest.revokeSession(ann.client.sessionID ?? "");
+    await until("it has ended", () => ann.client.state.name === "ended");
+    expect(ann.client.state).toMatchObject({ reason: "session-revoked" });
+  });
+
+  it("are needed", async () => {
+    const nobody = new Client({ url: inject("server"), WebSocket: NodeWebSocket, auth: {} });
+    expect(nobody.hasSession).toBe(false);
+    await expect(nobody.rest.getMe()).rejects.toBeInstanceOf(ApiError);
+    nobody.connect();
+    await expect(nobody.upToDate()).rejects.toMatchObject({ code: "unauthenticated" });
+    expect(nobody.state).toMatchObject({ name: "ended", reason: "unauthenticated" });
+  });
+
+  it("answer with problem documents", async () => {
+    const ann = await person();
+    const again = ann.client.rest.signUp({ username: ann.name, email: "x@example.com", password: "correct horse battery" });
+    await expect(again).rejects.toMatchObject({ name: "ApiError", status: 409, code: "username_taken" });
+    const bad = ann.client.rest.createChannel({ name: "", kind: "public" });
+    await expect(bad).rejects.toMatchObject({ status: 422, code: "invalid_request", errors: [{ field: "name" }] });
+    await ann.client.rest.logOut();
+    expect(ann.client.hasSession).toBe(false);
+  });
+});

@@ -1,0 +1,65 @@
+/** Starts a real Parley for the tests, all of it in one process on one port, and ends it after them. */
+
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { createServer, type AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import type { TestProject } from "vitest/node";
+
+const READY_WITHIN_MS = 60_000;
+
+declare module "vitest" {
+  export interface ProvidedContext {
+    /** Where the server is. */
+    server: string;
+  }
+}
+
+/** How long access tokens of the tests' server are good for: short, so that they are renewed in every longer test. */
+export const ACCESS_TOKEN_SECONDS = 6;
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, "127.0.0.1");
+  await new Promise((done) => probe.once("listening", done));
+  const { port } = probe.address() as AddressInfo;
+  await new Promise((done) => probe.close(done));
+  return port;
+}
+
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const program = resolve(process.env["PARLEY_BIN_DIR"] ?? "../../bin", "standalone");
+  if (!existsSync(program)) throw new Error(`${program} is not there: run make build, or set PARLEY_BIN_DIR`);
+  const address = `127.0.0.1:${await freePort()}`;
+  const data = mkdtempSync(join(tmpdir(), "parley-sdk-"));
+  const server = spawn(program, {
+    env: {
+      ...process.env,
+      ADDR: address,
+      DATA_DIR: data,
+      ACCESS_TOKEN_TTL: `${ACCESS_TOKEN_SECONDS}s`,
+      LOGIN_ATTEMPTS: "1000/1m",
+      RATE_LIMIT: "off",
+      FRAME_RATE: "off",
+      ARGON2_MEMORY_MIB: "8",
+      ARGON2_TIME: "1",
+    },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let output = "";
+  for (const stream of [server.stdout, server.stderr]) stream.on("data", (chunk: Buffer) => (output += chunk.toString()));
+  const ended = new Promise<void>((done) => server.once("exit", () => done()));
+  const url = `http://${address}`;
+  for (const begun = Date.now(); ; ) {
+    const ready = await fetch(`${url}/readyz`).then((r) => r.ok, () => false);
+    if (ready) break;
+    if (server.exitCode !== null || Date.now() - begun > READY_WITHIN_MS) throw new Error(`standalone does not start:\n${output}`);
+    await new Promise((done) => setTimeout(done, 50));
+  }
+  project.provide("server", url);
+  return async () => {
+    server.kill("SIGTERM");
+    await ended;
+    rmSync(data, { recursive: true, force: true });
+  };
+}

@@ -1,0 +1,116 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { ApiError } from "../src/errors.js";
+import { asUser, Http } from "../src/http.js";
+import { BearerTokens, CookieTokens, renewIn, type Credentials } from "../src/tokens.js";
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+/** A server whose tokens are t1, t2, …, each refresh token good once. */
+function server(cookies: boolean) {
+  const state = { n: 1, refreshes: 0, ended: false };
+  const fetch = (async (url: string, init: RequestInit) => {
+    await Promise.resolve();
+    if (url.endsWith("/v1/refresh")) {
+      state.refreshes++;
+      const body = init.body ? (JSON.parse(init.body as string) as { refresh_token?: string }) : {};
+      if (state.ended || (!cookies && body.refresh_token !== `r${state.n}`)) return problem(401, "unauthenticated");
+      state.n++;
+      return Response.json({ access_token: `t${state.n}`, expires_in: 900, ...(cookies ? {} : { refresh_token: `r${state.n}` }) });
+    }
+    const sent = (init.headers as Record<string, string>)["Authorization"];
+    if (!cookies && sent !== `Bearer t${state.n}`) return problem(401, "unauthenticated");
+    return cookies && state.ended ? problem(401, "unauthenticated") : Response.json({ ok: true });
+  }) as typeof globalThis.fetch;
+  return { state, http: new Http("http://x", fetch, cookies) };
+}
+
+function problem(status: number, code: string): Response {
+  return new Response(JSON.stringify({ code, detail: "no" }), { status });
+}
+
+describe("bearer tokens", () => {
+  it("are renewed once for all who ask, and told before they are used", async () => {
+    const { state, http } = server(false);
+    const kept: Credentials[] = [];
+    const tokens = new BearerTokens(http, { accessToken: "t0", expires: Date.now() + 1000, refreshToken: "r1", onRenewed: (c) => kept.push(c) });
+    const calls = Array.from({ length: 10 }, () => asUser(http, tokens, { method: "GET", path: "/v1/me" }));
+    await expect(Promise.all(calls)).resolves.toHaveLength(10);
+    expect(state.refreshes).toBe(1);
+    expect(kept).toEqual([{ accessToken: "t2", refreshToken: "r2", expires: Date.now() + 900_000 }]);
+    vi.advanceTimersByTime(900_000);
+    expect((await tokens.token()).access).toBe("t3");
+  });
+
+  it("that cannot be renewed end in an error, after one try", async () => {
+    const { state, http } = server(false);
+    const tokens = new BearerTokens(http, { accessToken: "t0", refreshToken: "stolen" });
+    await expect(asUser(http, tokens, { method: "GET", path: "/v1/me" })).rejects.toBeInstanceOf(ApiError);
+    expect(state.refreshes).toBe(1);
+    const none = new BearerTokens(http, {});
+    await expect(none.token()).rejects.toMatchObject({ status: 401, code: "unauthenticated" });
+    const fixed = new BearerTokens(http, { accessToken: "given" });
+    expect((await fixed.token()).access).toBe("given");
+    await expect(fixed.token({ rejected: { access: "given", expires: 0 } })).rejects.toMatchObject({ status: 401 });
+  });
+});
+
+/** What all tabs of a browser share. */
+function browser() {
+  const items = new Map<string, string>();
+  const storage = {
+    getItem: (k: string) => items.get(k) ?? null,
+    setItem: (k: string, v: string) => void items.set(k, v),
+    removeItem: (k: string) => void items.delete(k),
+  } as unknown as Storage;
+  let last: Promise<unknown> = Promise.resolve();
+  const request = (_: string, work: () => Promise<unknown>): Promise<unknown> => (last = last.then(work, work));
+  return { storage, locks: { request } as unknown as LockManager };
+}
+
+describe("cookie tokens", () => {
+  it("are renewed once when all tabs find the token rejected", async () => {
+    const { state, http } = server(true);
+    const { storage, locks } = browser();
+    const tabs = Array.from({ length: 5 }, () => new CookieTokens(http, storage, locks));
+    tabs[0]!.take({ access_token: "t1", expires_in: 900 });
+    const held = await Promise.all(tabs.map((t) => t.token()));
+    expect(state.refreshes).toBe(0);
+    const next = await Promise.all(tabs.map((t, i) => t.token({ rejected: held[i] })));
+    expect(state.refreshes).toBe(1);
+    expect(new Set(next.map((t) => t.expires)).size).toBe(1);
+    expect(next[0]?.expires).not.toBe(held[0]?.expires);
+    vi.advanceTimersByTime(900_001);
+    await Promise.all(tabs.map((t) => t.token({ certain: true })));
+    expect(state.refreshes).toBe(2);
+  });
+
+  it("of which nothing is known are tried by requests, and renewed before a connection", async () => {
+    const { state, http } = server(true);
+    const { storage, locks } = browser();
+    const tokens = new CookieTokens(http, storage, locks);
+    expect(tokens.present).toBe(false);
+    expect(await tokens.token()).toEqual({ expires: 0 });
+    expect(state.refreshes).toBe(0);
+    expect((await tokens.token({ certain: true })).expires).toBe(Date.now() + 900_000);
+    expect(tokens.present).toBe(true);
+    state.ended = true;
+    vi.advanceTimersByTime(900_000);
+    await expect(tokens.token()).rejects.toMatchObject({ status: 401 });
+    expect(tokens.present).toBe(false);
+  });
+});
+
+describe("a renewal", () => {
+  it.each([
+    [900, 840],
+    [120, 80],
+    [6, 4],
+    [1, 1],
+    [-5, 1],
+  ])("of a token that is good for %i s comes after %i s", (left, wait) => {
+    expect(renewIn({ expires: 1_000_000 + left * 1000 }, 1_000_000)).toBe(wait * 1000);
+  });
+
+  it("is not planned when the end is not known", () => expect(renewIn({ expires: 0 }, 1)).toBeUndefined());
+});
