@@ -270,7 +270,7 @@ func TestExpired(t *testing.T) {
 	}
 }
 
-// TestSubscribe_refused: an error does not say which of many channels it is about.
+// TestSubscribe_refused: one of many channels is refused, the others are followed.
 func TestSubscribe_refused(t *testing.T) {
 	t.Parallel()
 	fine, gone := chat.NewChannelID(), chat.NewChannelID()

@@ -181,7 +181,7 @@ func (g *gateway) take(conn *websocket.Conn, f frame.Client) {
 func (g *gateway) subscribe(conn *websocket.Conn, ref string, p frame.ChannelPosition) {
 	if g.onAsk != nil {
 		if code := g.onAsk(p); code != "" {
-			g.send(conn, frame.Encode(frame.Error{Ref: ref, Code: code}))
+			g.send(conn, frame.Encode(frame.Error{Ref: ref, Code: code, ChannelID: &p.ChannelID}))
 			return
 		}
 	}

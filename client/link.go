@@ -39,7 +39,6 @@ type link struct {
 	beat     time.Duration           // how often the server pings; for the reader
 	control  [][]byte                // frames to be sent before anything else
 	jobs     []func(context.Context) // for the fetcher: what takes requests
-	asked    map[string]*asking      // subscribes that are not answered, by ref
 	presence map[string]chan frame.PresenceNotice
 	lastRef  int
 	moved    map[chat.ChannelID]bool // channels whose cursors are to be sent
@@ -59,7 +58,7 @@ func (c *Client) connect(ctx context.Context, address, rejected string) (used st
 	}
 	l := &link{
 		ws: ws, run: ctx, token: token, wake: make(chan struct{}, 1), work: make(chan struct{}, 1),
-		asked: make(map[string]*asking), presence: make(map[string]chan frame.PresenceNotice), moved: make(map[chat.ChannelID]bool),
+		presence: make(map[string]chan frame.PresenceNotice), moved: make(map[chat.ChannelID]bool),
 	}
 	alive, end := context.WithCancelCause(ctx)
 	defer end(nil)

@@ -41,12 +41,6 @@ type channel struct {
 
 func (ch *channel) caughtUp() bool { return ch.phase == following && ch.pos >= ch.target }
 
-// asking is a subscribe that is not answered wholly.
-type asking struct {
-	channels map[chat.ChannelID]bool // not answered
-	refused  int
-}
-
 // greetLocked takes hello: it follows every channel, each from where it was. c.mu is held.
 func (c *Client) greetLocked(l *link, h frame.Hello) []Event {
 	l.again, l.beat = !c.me.IsZero(), time.Duration(h.HeartbeatSeconds)*time.Second
@@ -123,27 +117,19 @@ func (c *Client) askLocked(l *link, channels ...*channel) {
 	for len(channels) > 0 {
 		n := min(len(channels), perSubscribe)
 		ref := l.refLocked("sub-")
-		a := &asking{channels: make(map[chat.ChannelID]bool, n)}
 		positions := make([]frame.ChannelPosition, n)
 		for i, ch := range channels[:n] {
 			ch.phase, ch.ref = unanswered, ref
-			a.channels[ch.id] = true
 			seq := ch.pos
 			positions[i] = frame.ChannelPosition{ChannelID: ch.id, LastSeenSeq: &seq, Epoch: ch.epoch}
 		}
-		l.asked[ref] = a
 		l.queueLocked(map[string]any{"type": frame.Subscribe, "ref": ref, "channels": positions})
 		channels = channels[n:]
 	}
 }
 
 // answeredLocked returns the channel that an answer to a subscribe is of, or nil when it is out of date.
-func (c *Client) answeredLocked(l *link, ref string, id chat.ChannelID) *channel {
-	a := l.asked[ref]
-	if a != nil {
-		delete(a.channels, id)
-		c.settleAskLocked(l, ref, a)
-	}
+func (c *Client) answeredLocked(ref string, id chat.ChannelID) *channel {
 	ch := c.channels[id]
 	if ch == nil || ch.phase != unanswered || ch.ref != ref {
 		return nil
@@ -151,23 +137,9 @@ func (c *Client) answeredLocked(l *link, ref string, id chat.ChannelID) *channel
 	return ch
 }
 
-// settleAskLocked looks at a subscribe of which some channels were refused. An error does not name its
-// channel: when all answers are there, those that lack one are asked for one by one. c.mu is held.
-func (c *Client) settleAskLocked(l *link, ref string, a *asking) {
-	if len(a.channels) > a.refused {
-		return
-	}
-	delete(l.asked, ref)
-	for id := range a.channels {
-		if ch := c.channels[id]; ch != nil && ch.ref == ref {
-			c.askLocked(l, ch)
-		}
-	}
-}
-
 // subscribedLocked takes the answer to a subscribe. c.mu is held.
 func (c *Client) subscribedLocked(l *link, f frame.Subscribed) []Event {
-	ch := c.answeredLocked(l, f.Ref, f.ChannelID)
+	ch := c.answeredLocked(f.Ref, f.ChannelID)
 	if ch == nil {
 		return nil
 	}
@@ -192,7 +164,7 @@ func (c *Client) subscribedLocked(l *link, f frame.Subscribed) []Event {
 func (c *Client) resyncLocked(l *link, f frame.Resync) []Event {
 	ch := c.channels[f.ChannelID]
 	if f.Ref != "" {
-		ch = c.answeredLocked(l, f.Ref, f.ChannelID)
+		ch = c.answeredLocked(f.Ref, f.ChannelID)
 	} else if ch != nil && ch.phase != following {
 		return nil // the answer to the subscribe that is under way says it too
 	}
@@ -205,28 +177,35 @@ func (c *Client) resyncLocked(l *link, f frame.Resync) []Event {
 	return []Event{Reset{ChannelID: ch.id, From: from, To: Position{Seq: ch.pos, Epoch: ch.epoch}, Lost: true}}
 }
 
-// askRefusedLocked takes an error that answers a subscribe. c.mu is held.
-func (c *Client) askRefusedLocked(l *link, ref string, a *asking, e *Error) []Event {
-	if len(a.channels) > 1 || a.refused > 0 {
-		a.refused++
-		c.settleAskLocked(l, ref, a)
+// askRefusedLocked takes an error that may answer a subscribe, and says whether it does. c.mu is held.
+func (c *Client) askRefusedLocked(l *link, f frame.Error, e *Error) (_ []Event, asked bool) {
+	var waiting []*channel
+	for _, ch := range c.channels {
+		if ch.phase != unanswered || ch.ref != f.Ref {
+			continue
+		}
+		if f.ChannelID != nil && *f.ChannelID == ch.id {
+			return c.channelRefusedLocked(l, ch, e), true
+		}
+		waiting = append(waiting, ch)
+	}
+	if len(waiting) == 1 {
+		return c.channelRefusedLocked(l, waiting[0], e), true
+	}
+	for _, ch := range waiting { // the frame as a whole was refused
+		c.askLocked(l, ch)
+	}
+	return nil, len(waiting) > 0
+}
+
+func (c *Client) channelRefusedLocked(l *link, ch *channel, e *Error) []Event {
+	if retryable(e.Code) && e.Code != apierr.RateLimited { // that would be one subscription too many
+		ch.phase = idle
+		wait := max(e.RetryAfter, c.cfg.jitter(firstWait))
+		l.jobLocked(func(ctx context.Context) { c.askLater(ctx, l, ch, wait) })
 		return nil
 	}
-	delete(l.asked, ref)
-	for id := range a.channels {
-		ch := c.channels[id]
-		if ch == nil || ch.ref != ref {
-			return nil
-		}
-		if retryable(e.Code) && e.Code != apierr.RateLimited { // that would be one subscription too many
-			ch.phase = idle
-			wait := max(e.RetryAfter, c.cfg.jitter(firstWait))
-			l.jobLocked(func(ctx context.Context) { c.askLater(ctx, l, ch, wait) })
-			return nil
-		}
-		return c.leaveLocked(ch, chat.UserID{}, e)
-	}
-	return nil
+	return c.leaveLocked(ch, chat.UserID{}, e)
 }
 
 // askLater subscribes again after a while.

@@ -133,8 +133,8 @@ func (c *Client) ackLocked(l *link, f frame.Ack) []Event {
 // errorLocked takes a refusal. c.mu is held.
 func (c *Client) errorLocked(l *link, f frame.Error) []Event {
 	e := &Error{Code: f.Code, Message: f.Message, RetryAfter: time.Duration(f.RetryAfterMS) * time.Millisecond}
-	if a := l.asked[f.Ref]; a != nil {
-		return c.askRefusedLocked(l, f.Ref, a, e)
+	if told, asked := c.askRefusedLocked(l, f, e); asked {
+		return told
 	}
 	if answer := l.presence[f.Ref]; answer != nil {
 		delete(l.presence, f.Ref)

@@ -118,6 +118,12 @@ func TestBadInput_getsAClearErrorAndNothingIsLost(t *testing.T) {
 			a.AwaitRef(t, "p")
 		})
 	}
+	// Of several channels the one that is refused is named.
+	a.Send(t, fmt.Sprintf(`{"type":"subscribe","ref":"s","channels":[{"channel_id":%q},{"channel_id":%q}]}`, hidden, mine))
+	if f := a.AwaitType(t, "error"); f.Code != "not_found" || f.Ref != "s" || f.ChannelID != hidden {
+		t.Errorf("subscribe to a hidden one among others: %s", f.Raw)
+	}
+	a.AwaitType(t, "subscribed")
 	if ack := a.AwaitRef(t, a.Say(t, mine, "still here").String()); ack.Type != "ack" || ack.Seq != 1 {
 		t.Errorf("after all that: %s", ack.Raw)
 	}

@@ -76,6 +76,8 @@ type (
 		Code         apierr.Code `json:"code"`
 		Message      string      `json:"message"`
 		RetryAfterMS int64       `json:"retry_after_ms,omitempty"`
+		// ChannelID is set in answers to subscribe, which may ask for several.
+		ChannelID *chat.ChannelID `json:"channel_id,omitempty"`
 	}
 	// FailedEvent tells a sender that an acknowledged event could not be stored.
 	FailedEvent struct {

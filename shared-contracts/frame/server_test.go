@@ -29,6 +29,7 @@ func serverFrames() []frame.Server {
 		frame.Ack{Ref: "1", ChannelID: channel, ClientID: client, ID: id, Seq: 43, SentAt: sentAt},
 		frame.Ack{ChannelID: channel, ClientID: client, ID: id, Seq: 43, SentAt: sentAt, Duplicate: true},
 		frame.Error{Ref: "1", Code: apierr.RateLimited, Message: "wait", RetryAfterMS: 30000},
+		frame.Error{Ref: "2", Code: apierr.NotFound, Message: "no", ChannelID: &channel},
 		frame.Error{Code: apierr.BadFrame, Message: "no"},
 		frame.FailedEvent{ChannelID: channel, ID: id, Seq: 43, ClientID: client, Reason: "payload"},
 		frame.Membership{ChannelID: channel, Change: "added", By: bob, Channel: &summary},

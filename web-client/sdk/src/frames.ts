@@ -159,6 +159,8 @@ export interface ErrorFrame {
   readonly code: string;
   readonly message: string;
   readonly retry_after_ms?: number;
+  /** In answers to `subscribe`: which of its channels. */
+  readonly channel_id?: string;
 }
 
 /** An event of ours that was acknowledged could not be stored after all. */

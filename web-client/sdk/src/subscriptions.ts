@@ -52,14 +52,8 @@ export interface SubscriptionHandlers {
 }
 
 /** A subscribe that is not answered wholly. */
-interface Asking {
-  readonly channels: Set<string>;
-  refused: number;
-}
-
 export class Subscriptions {
   readonly tracks = new Map<string, Track>();
-  private readonly asked = new Map<string, Asking>();
   private connection = 0; // counts: what was begun on an older one is void
   private lastRef = 0;
   private readonly timers = new Set<ReturnType<typeof setTimeout>>();
@@ -90,7 +84,6 @@ export class Subscriptions {
   /** The connection is lost. */
   lost(): void {
     this.connection++;
-    this.asked.clear();
     for (const timer of this.timers) clearTimeout(timer);
     this.timers.clear();
     this.jobs = Promise.resolve();
@@ -150,7 +143,6 @@ export class Subscriptions {
       const part = tracks.slice(i, i + PER_SUBSCRIBE);
       const ref = `sub-${++this.lastRef}`;
       for (const track of part) [track.phase, track.ref] = ["unanswered", ref];
-      this.asked.set(ref, { channels: new Set(part.map((t) => t.id)), refused: 0 });
       const channels = part.map((t) => ({ channel_id: t.id, last_seen_seq: t.pos, epoch: t.epoch }));
       this.handlers.send({ type: "subscribe", ref, channels });
     }
@@ -158,23 +150,8 @@ export class Subscriptions {
 
   /** The channel that an answer to a subscribe is of, or undefined when it is out of date. */
   private answered(ref: string, channelID: string): Track | undefined {
-    const asking = this.asked.get(ref);
-    if (asking) {
-      asking.channels.delete(channelID);
-      this.settleAsking(ref, asking);
-    }
     const track = this.tracks.get(channelID);
     return track?.phase === "unanswered" && track.ref === ref ? track : undefined;
-  }
-
-  /** An error does not name its channel: when all answers are there, those that lack one are asked for one by one. */
-  private settleAsking(ref: string, asking: Asking): void {
-    if (asking.channels.size > asking.refused) return;
-    this.asked.delete(ref);
-    for (const id of asking.channels) {
-      const track = this.tracks.get(id);
-      if (track?.ref === ref) this.ask([track]);
-    }
   }
 
   subscribed(frame: Subscribed): void {
@@ -220,20 +197,11 @@ export class Subscriptions {
 
   /** Takes an error if it answers a subscribe, and says whether it did. */
   refused(frame: ErrorFrame): boolean {
-    const ref = frame.ref ?? "";
-    const asking = this.asked.get(ref);
-    if (!asking) return false;
-    if (asking.channels.size > 1 || asking.refused > 0) {
-      asking.refused++;
-      this.settleAsking(ref, asking);
-      return true;
-    }
-    this.asked.delete(ref);
-    for (const id of asking.channels) {
-      const track = this.tracks.get(id);
-      if (track?.ref === ref) this.askRefused(track, frame);
-    }
-    return true;
+    const asked = [...this.tracks.values()].filter((t) => t.phase === "unanswered" && t.ref === frame.ref);
+    const named = asked.find((t) => t.id === frame.channel_id) ?? (asked.length === 1 ? asked[0] : undefined);
+    if (named) this.askRefused(named, frame);
+    else for (const track of asked) this.ask([track]); // the frame as a whole was refused
+    return asked.length > 0;
   }
 
   private askRefused(track: Track, frame: ErrorFrame): void {

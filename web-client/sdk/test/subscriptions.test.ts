@@ -115,19 +115,19 @@ describe("subscriptions", () => {
     expect(subs.tracks.get(ID)?.pos).toBe(1991);
   });
 
-  it("ask one by one when some of a frame are refused, and leave those", () => {
+  it("leave a channel that is refused, and ask one by one when a frame of several is", () => {
     const { subs, sent, news } = subscriptions();
     subs.greet(hello(summary("a", 1), summary("b", 1), summary("c", 1)), false);
     const [all] = sent;
-    const refuse = (ref: string, code: string): boolean => subs.refused({ type: "error", ref, code, message: "" });
-    refuse(all!.ref, "not_found"); // of one of them: which is not said
-    for (const channel_id of ["a", "c"]) {
-      subs.subscribed({ type: "subscribed", ref: all!.ref, channel_id, last_seq: 1, epoch: "a", recovered: true, has_more: false });
-    }
-    expect(sent.slice(1).map((s) => s.channels.map((c) => c.channel_id))).toEqual([["b"]]);
-    refuse(sent[1]!.ref, "not_found");
+    const refuse = (ref: string, code: string, channel_id?: string): boolean =>
+      subs.refused({ type: "error", ref, code, message: "", ...(channel_id ? { channel_id } : {}) });
+    expect(refuse(all!.ref, "not_found", "b")).toBe(true);
     expect(news.at(-1)).toBe("left b not_found");
     expect([...subs.tracks.keys()]).toEqual(["a", "c"]);
+    expect(refuse(all!.ref, "bad_frame")).toBe(true);
+    expect(sent.slice(1).map((s) => s.channels.map((c) => c.channel_id))).toEqual([["a"], ["c"]]);
+    refuse(sent[1]!.ref, "bad_frame");
+    expect([...subs.tracks.keys()]).toEqual(["c"]);
     expect(refuse("another", "not_found")).toBe(false);
   });
 

@@ -170,13 +170,18 @@ func (c *client) refuse(ref string, err error) {
 }
 
 // fail answers a frame with an error.
-func (c *client) fail(ref string, err error) {
+func (c *client) fail(ref string, err error) { c.failIn(ref, nil, err) }
+
+// failIn is fail for one of the channels that a frame is about.
+func (c *client) failIn(ref string, channel *chat.ChannelID, err error) {
 	e := apierr.Of(err)
 	if e.Code == apierr.Internal {
 		c.g.cfg.Logger.Error("frame not handled", "user_id", c.user, "err", err)
 	}
 	c.g.cfg.Metrics.errors.WithLabelValues(string(e.Code)).Inc()
-	c.send(frame.ErrorOf(ref, err))
+	f := frame.ErrorOf(ref, err)
+	f.ChannelID = channel
+	c.send(f)
 }
 
 func (c *client) send(f frame.Server) { c.out.Send(connection.Text(frame.Encode(f)), 1) }

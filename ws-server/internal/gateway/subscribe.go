@@ -32,7 +32,7 @@ func (c *client) subscribeAllOf(f frame.Client) error {
 			return nil
 		}
 		if err := c.subscribe(ctx, f.Ref, p); err != nil {
-			c.fail(f.Ref, err)
+			c.failIn(f.Ref, &p.ChannelID, err)
 		}
 	}
 	return nil
