@@ -92,36 +92,41 @@ func (l *lane) submit(p *pending) error {
 		return nil
 	}
 	l.queue = append(l.queue, p)
-	b := l.nextLocked()
+	turn := l.readyLocked()
 	l.mu.Unlock()
-	l.send(b)
+	l.send(turn)
 	return nil
 }
 
-// batch is what is written in one go.
-type batch struct {
-	calls  [][]*pending
-	turn   uint64
-	reload bool
+// readyLocked returns the turn of the connection to send on, 0 when there is nothing to send or something
+// is in its way.
+func (l *lane) readyLocked() uint64 {
+	if l.held || len(l.flights) == maxFlights || len(l.queue) == 0 {
+		return 0
+	}
+	return l.turn
 }
 
-// nextLocked takes the next batch, if there is one and nothing is in its way.
-func (l *lane) nextLocked() batch {
-	if l.turn == 0 || l.held || len(l.flights) == maxFlights || len(l.queue) == 0 {
-		return batch{}
+// take takes the next batch for the connection of that turn, nil when there is none. Called while it alone
+// may write to the connection: replies come in the order of what was written, so flights must be in it.
+func (l *lane) take(turn uint64) *flight {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if turn == 0 || l.readyLocked() != turn {
+		return nil
 	}
 	calls, rest := l.splitLocked()
 	l.queue = rest
 	if len(calls) == 0 {
-		return batch{}
+		return nil
 	}
 	for _, call := range calls {
 		l.flying[call[0].channel] = struct{}{}
 	}
-	b := batch{calls: calls, turn: l.turn, reload: l.reload}
-	l.flights = append(l.flights, &flight{calls: calls, loads: l.reload, sentAt: time.Now()})
+	f := &flight{calls: calls, loads: l.reload, sentAt: time.Now()}
+	l.flights = append(l.flights, f)
 	l.reload = false
-	return b
+	return f
 }
 
 // splitLocked returns the queue as calls, one per channel, and what stays: what is of a channel that is in
@@ -156,21 +161,25 @@ func (l *lane) splitLocked() (calls [][]*pending, rest []*pending) {
 	return calls, rest
 }
 
-// send writes a batch. If the connection is lost meanwhile, down puts it back.
-func (l *lane) send(b batch) {
-	if len(b.calls) == 0 {
+// send writes the next batch, if there is one for the connection of that turn. If the connection is lost
+// meanwhile, down puts it back.
+func (l *lane) send(turn uint64) {
+	if turn == 0 {
 		return
 	}
-	l.link.write(b.turn, ofLane, func(to []byte) ([]byte, int) {
-		replies := len(b.calls)
-		if b.reload {
+	l.link.write(turn, ofLane, func(to []byte) (_ []byte, replies int) {
+		f := l.take(turn)
+		if f == nil {
+			return to, 0
+		}
+		if f.loads {
 			to = appendCommand(to, "SCRIPT", "LOAD", appendSource)
 			replies++
 		}
-		for _, call := range b.calls {
+		for _, call := range f.calls {
 			to = l.appendCall(to, call)
 		}
-		return to, replies
+		return to, replies + len(f.calls)
 	})
 }
 
@@ -208,9 +217,9 @@ func (l *lane) appendCall(b []byte, call []*pending) []byte {
 func (l *lane) up(turn uint64) {
 	l.mu.Lock()
 	l.turn = turn
-	b := l.nextLocked()
+	turn = l.readyLocked()
 	l.mu.Unlock()
-	l.send(b)
+	l.send(turn)
 }
 
 // down says that the connection is gone: what it has not answered must be sent again.
@@ -253,13 +262,13 @@ func (l *lane) replied(v value) error {
 	} else {
 		l.answeredLocked(call, v.fields)
 	}
-	var b batch
+	var turn uint64
 	if f.replies == len(f.calls) {
 		l.flights = append(l.flights[:0], l.flights[1:]...)
-		b = l.nextLocked()
+		turn = l.readyLocked()
 	}
 	l.mu.Unlock()
-	l.send(b)
+	l.send(turn)
 	return lost
 }
 
@@ -333,9 +342,9 @@ func (l *lane) holdLocked(err error) {
 	time.AfterFunc(backoff(l.attempt), func() {
 		l.mu.Lock()
 		l.held = false
-		b := l.nextLocked()
+		turn := l.readyLocked()
 		l.mu.Unlock()
-		l.send(b)
+		l.send(turn)
 	})
 	l.attempt++
 }
@@ -485,10 +494,10 @@ func (l *lane) unpark(channel chat.ChannelID, err error) {
 	delete(l.parked, channel)
 	if err == nil {
 		l.queue = append(waiting, l.queue...)
-		b := l.nextLocked()
+		turn := l.readyLocked()
 		l.leftLocked()
 		l.mu.Unlock()
-		l.send(b)
+		l.send(turn)
 		return
 	}
 	waiting = slices.DeleteFunc(waiting, func(p *pending) bool { return p.over })

@@ -1,0 +1,48 @@
+package eventlog
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"testing"
+
+	"parley.chat/shared-contracts/chat"
+)
+
+// Each append gets its own answer: batches are answered in the order in which they were written, so that
+// has to be the order in which the lane remembers them. More threads than cores: where the two orders can
+// differ, somebody loses the processor just then.
+func TestAppender_acksOfTheirOwn(t *testing.T) {
+	before := runtime.GOMAXPROCS(16)
+	defer runtime.GOMAXPROCS(before)
+	l, rdb, _ := newLog(t)
+	a := NewAppender(l, rdb, empty, AppenderConfig{Logger: quiet})
+	startAppender(t, a)
+	var all sync.WaitGroup
+	for range 64 {
+		ch := seeded(t, l)
+		head, err := l.EnsureHead(t.Context(), ch, empty)
+		if err != nil {
+			t.Fatal(err)
+		}
+		me := chat.NewUserID()
+		all.Go(func() {
+			for n := int64(1); n <= 200 && !t.Failed(); n++ {
+				type outcome struct {
+					ack Ack
+					err error
+				}
+				got := make(chan outcome, 1)
+				e := message(ch, me, fmt.Sprint(n))
+				if err := a.Submit(&e, AppendOptions{}, func(ack Ack, err error) { got <- outcome{ack, err} }); err != nil {
+					t.Error(err)
+					return
+				}
+				if o := <-got; o.err != nil || o.ack.Seq != n || o.ack.Epoch != head.Epoch {
+					t.Errorf("append %d of a channel of epoch %s: got seq %d, epoch %s, %v", n, head.Epoch, o.ack.Seq, o.ack.Epoch, o.err)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
