@@ -2,6 +2,7 @@ package wsserver_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -351,5 +352,41 @@ func TestChange_seesTheAcknowledgedDeletion(t *testing.T) {
 			t.Fatalf("%s", f.Raw)
 		}
 		wantCode(t, "edit", edit(t, b, c, id, "x"), "conflict")
+	}
+}
+
+// Who comes after a deletion does not read what was deleted: not from the gateway that has it in memory, and
+// not from one that reads the tail; and gets every seq all the same.
+func TestReplay_withoutDeletedText(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.person("ann"), w.person("bob")
+	c := w.channel(chat.Public, ann, bob)
+	url, _ := w.gateway()
+	a, _ := w.connect(url, ann)
+	kept := say(t, a, c, "kept")
+	gone := say(t, a, c, "SECRET1 @bob")
+	if f := edit(t, a, c, gone.ID, "SECRET2"); f.Type != "ack" {
+		t.Fatalf("edit: %s", f.Raw)
+	}
+	if f := remove(t, a, c, gone.ID); f.Type != "ack" {
+		t.Fatalf("delete: %s", f.Raw)
+	}
+	last := say(t, a, c, "after")
+	fresh, _ := w.gateway()
+	for name, url := range map[string]string{"in memory": url, "from the tail": fresh} {
+		t.Run(name, func(t *testing.T) {
+			for range 2 { // what was read once is served again
+				b := w.resume(url, bob, c, 0)
+				b.AwaitSeq(t, c, 1, last.Seq)
+				for _, f := range b.Events(c) {
+					if strings.Contains(string(f.Raw), "SECRET") || strings.Contains(string(f.Raw), bob.ID.String()) {
+						t.Errorf("seq %d: %s", f.Seq, f.Raw)
+					}
+					if f.Seq == kept.Seq && f.Body != "kept" {
+						t.Errorf("what was not deleted: %s", f.Raw)
+					}
+				}
+			}
+		})
 	}
 }

@@ -31,6 +31,7 @@ func (f *Feed) heal(ch *hub.Channel, after, upTo int64) {
 				return
 			}
 			events, err := f.fetch(ctx, ch.ID(), from, min(to, from+readPage-1))
+			blank(events, nil)
 			if err == nil && len(events) > 0 && events[0].Seq == from {
 				ch.Publish(events)
 				attempt = 0
@@ -53,12 +54,11 @@ func (f *Feed) heal(ch *hub.Channel, after, upTo int64) {
 // Read returns events of a live channel from seq on, at least one unless seq is past the head: from the
 // ring, else the tail, else PostgreSQL. Many who ask for the same are one read.
 func (f *Feed) Read(ctx context.Context, ch *hub.Channel, seq int64) ([]hub.Event, error) {
-	const frameBytes = 64 << 10
 	head, _ := ch.Head()
 	if seq > head {
 		return nil, nil
 	}
-	if events, ok := ch.FromRing(seq, frameBytes); ok {
+	if events, ok := f.fromRing(ch, seq); ok {
 		return events, nil
 	}
 	if head-seq < warmEvents {
@@ -69,7 +69,7 @@ func (f *Feed) Read(ctx context.Context, ch *hub.Channel, seq int64) ([]hub.Even
 		if err != nil {
 			return nil, err
 		}
-		if events, ok := ch.FromRing(seq, frameBytes); ok {
+		if events, ok := f.fromRing(ch, seq); ok {
 			return events, nil
 		}
 	}
@@ -79,6 +79,7 @@ func (f *Feed) Read(ctx context.Context, ch *hub.Channel, seq int64) ([]hub.Even
 		if err == nil && to == head {
 			ch.Extend(events)
 		}
+		blank(events, ch.Recent())
 		return events, err
 	})
 	if err != nil {
@@ -88,6 +89,15 @@ func (f *Feed) Read(ctx context.Context, ch *hub.Channel, seq int64) ([]hub.Even
 		return nil, fmt.Errorf("channel %s: %w %d", ch.ID(), errHole, seq)
 	}
 	return within(events, frameBytes), nil
+}
+
+// frameBytes bounds what is read at once.
+const frameBytes = 64 << 10
+
+// fromRing reads the ring, without the text of what is deleted.
+func (f *Feed) fromRing(ch *hub.Channel, seq int64) ([]hub.Event, bool) {
+	ch.Redact(blank)
+	return ch.FromRing(seq, frameBytes)
 }
 
 // once makes many concurrent needs under one key one read. It lives under the feed's context, not the

@@ -79,7 +79,8 @@ func (c *client) added(id chat.ChannelID, by chat.UserID) {
 	}
 }
 
-// followLocked sends the summary of a new channel, and follows it from there if the client follows all.
+// followLocked sends the summary of a new channel, and follows it from there if the client follows all: a
+// direct channel from the first message that its user's devices do not have, since it was made for that one.
 // Called with subscribing held.
 func (c *client) followLocked(ctx context.Context, m store.Membership, by chat.UserID) error {
 	var live *hub.Channel
@@ -98,6 +99,9 @@ func (c *client) followLocked(ctx context.Context, m store.Membership, by chat.U
 	list := []store.Membership{m}
 	if err := c.furthest(ctx, list); err != nil {
 		return err
+	}
+	if m.Kind == chat.Direct && live != nil {
+		head.Seq = min(head.Seq, list[0].LastDeliveredSeq)
 	}
 	counts, err := c.unread(ctx, list, []eventlog.Head{head})
 	if err != nil {

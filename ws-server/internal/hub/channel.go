@@ -42,6 +42,7 @@ type Channel struct {
 	next      int64 // the seq that must come next
 	ring      []Event
 	ringBytes int
+	unseen    bool            // the ring may have deletions that Redact has not looked at
 	ahead     map[int64]Event // came before what precedes them
 	healing   bool
 	fanning   bool
@@ -143,6 +144,7 @@ func (ch *Channel) turn(epoch event.Epoch, seq int64) {
 func (ch *Channel) push(e Event) {
 	ch.ring = append(ch.ring, e)
 	ch.ringBytes += len(e.Frame)
+	ch.unseen = ch.unseen || e.Kind == event.Delete
 	ch.next = e.Seq + 1
 	delete(ch.ahead, e.Seq) // a heal may bring what has come ahead meanwhile
 	ch.lastEvent = time.Now()

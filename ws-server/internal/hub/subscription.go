@@ -128,6 +128,7 @@ func (ch *Channel) Extend(events []Event) {
 		lo--
 		ch.ringBytes += len(events[lo].Frame)
 	}
+	ch.unseen = true
 	ch.ring = append(append(make([]Event, 0, 2*(n-lo+len(ch.ring))), events[lo:n]...), ch.ring...)
 }
 
