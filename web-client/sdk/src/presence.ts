@@ -31,9 +31,12 @@ export class Typing {
     this.send({ type: "typing", channel_id: channelID, typing });
   }
 
-  /** This user has sent something: whoever sees it knows that they do not type any more. */
+  /**
+   * This user has sent something, and types no more. The server is told: it tells others of a start only after an
+   * end, and whoever went on typing would not be seen to.
+   */
   over(channelID: string): void {
-    this.said.delete(channelID);
+    this.say(channelID, false);
   }
 
   take(notice: TypingNotice): void {

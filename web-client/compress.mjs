@@ -1,0 +1,19 @@
+// Packs what was built, beside itself: chat-service sends a file in the best of these encodings that a
+// browser takes. Once here at the highest level, rather than in each program at each start.
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
+
+const dist = fileURLToPath(new URL("./dist/", import.meta.url));
+const packable = /\.(html|js|css|svg|json|webmanifest|txt|map)$/;
+const worthIt = 512; // bytes; less fits into the packet with the head anyway
+
+for (const entry of readdirSync(dist, { recursive: true, withFileTypes: true })) {
+  if (!entry.isFile() || !packable.test(entry.name)) continue;
+  const path = join(entry.parentPath, entry.name);
+  const content = readFileSync(path);
+  if (content.length < worthIt) continue;
+  writeFileSync(`${path}.gz`, gzipSync(content, { level: 9 }));
+  writeFileSync(`${path}.br`, brotliCompressSync(content, { params: { [constants.BROTLI_PARAM_SIZE_HINT]: content.length } }));
+}

@@ -1,0 +1,42 @@
+/** The page: the door, or the chat. */
+
+import type { JSX } from "preact";
+
+import { Button } from "./components/button";
+import { LiveLog, Toasts } from "./components/toasts";
+import { Chat } from "./screens/chat";
+import { SignIn } from "./screens/sign-in";
+import { resumeSession, session } from "./state/session";
+
+export function App(): JSX.Element {
+  return (
+    <>
+      <Screen />
+      <LiveLog />
+      <Toasts />
+    </>
+  );
+}
+
+function Screen(): JSX.Element {
+  switch (session.value.name) {
+    case "unknown":
+      return <main id="main" class="door" aria-busy="true" aria-label="Loading" />;
+    case "signed-out":
+      return <SignIn />;
+    case "unreachable":
+      return (
+        <main id="main" class="door">
+          <div class="door-card">
+            <h1>The server cannot be reached</h1>
+            <p>Check your connection, then try again.</p>
+            <Button tone="primary" onClick={() => void resumeSession()}>
+              Try again
+            </Button>
+          </div>
+        </main>
+      );
+    case "signed-in":
+      return <Chat key={session.value.me.id} />;
+  }
+}

@@ -1,0 +1,42 @@
+/** What stands above the first message of a channel. */
+
+import type { JSX } from "preact";
+
+import { dateLabel } from "../lib/dates";
+import type { ChannelState } from "../state/channel-state";
+import { openDialog } from "../state/dialog";
+import { copyLink } from "../state/share";
+import { Button } from "./button";
+import { ChannelMark } from "./channel-link";
+
+interface BeginningProps {
+  readonly state: ChannelState;
+  readonly rowKey: string;
+}
+
+export function Beginning({ state, rowKey }: BeginningProps): JSX.Element {
+  const details = state.details.value;
+  const title = state.title.value;
+  const since = details === undefined ? "" : ` since ${dateLabel(Date.parse(details.created_at))}`;
+  return (
+    <div role="listitem" data-row={rowKey} class="row-beginning">
+      <div class="beginning-mark">
+        <ChannelMark state={state} />
+      </div>
+      <h2>{state.kind === "direct" ? title : `#${title}`}</h2>
+      {state.kind === "direct" ? (
+        <p>This is the beginning of your conversation. Only the two of you can read it.</p>
+      ) : (
+        <>
+          <p>
+            This is the beginning of the channel{since}. {details?.description}
+          </p>
+          <div class="beginning-actions">
+            {state.kind !== "private" && <Button onClick={() => void copyLink(state.id)}>Copy the link to share</Button>}
+            {state.manages && <Button onClick={() => openDialog({ name: "add-member", channelID: state.id })}>Add people</Button>}
+          </div>
+        </>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,52 @@
+/** Buttons: with words, or with a picture and a name that is spoken and shown on hover. */
+
+import type { ComponentChildren, JSX } from "preact";
+
+import { Icon, type IconName } from "./icon";
+
+interface Common {
+  readonly onClick?: (event: MouseEvent) => void;
+  readonly testid?: string | undefined;
+  readonly disabled?: boolean | undefined;
+}
+
+interface ButtonProps extends Common {
+  readonly children: ComponentChildren;
+  readonly tone?: "plain" | "primary" | "danger" | "quiet";
+  readonly submit?: boolean;
+}
+
+export function Button({ children, onClick, testid, disabled, tone = "plain", submit = false }: ButtonProps): JSX.Element {
+  return (
+    <button type={submit ? "submit" : "button"} class={`button button-${tone}`} onClick={onClick} disabled={disabled} data-testid={testid}>
+      {children}
+    </button>
+  );
+}
+
+interface IconButtonProps extends Common {
+  readonly icon: IconName;
+  /** What it does: there are no words on it. */
+  readonly label: string;
+  readonly pressed?: boolean;
+  readonly tabIndex?: number;
+  readonly size?: number;
+}
+
+export function IconButton({ icon, label, onClick, testid, disabled, pressed, tabIndex, size }: IconButtonProps): JSX.Element {
+  return (
+    <button
+      type="button"
+      class="icon-button"
+      aria-label={label}
+      title={label}
+      aria-pressed={pressed}
+      tabIndex={tabIndex}
+      onClick={onClick}
+      disabled={disabled}
+      data-testid={testid}
+    >
+      <Icon name={icon} {...(size === undefined ? {} : { size })} />
+    </button>
+  );
+}

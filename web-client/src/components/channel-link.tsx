@@ -1,0 +1,81 @@
+/** One channel in the list. It follows its own signals: a message in one channel draws one row. */
+
+import type { JSX } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import { useComputed } from "@preact/signals";
+
+import { pathOf } from "../lib/routes";
+import type { ChannelState } from "../state/channel-state";
+import { openState } from "../state/channels";
+import { follow } from "../state/route";
+import { testids } from "../testids";
+import { Avatar } from "./avatar";
+import { Icon, type IconName } from "./icon";
+
+const icons: Record<string, IconName> = { public: "hash", unlisted: "link", private: "lock" };
+
+interface ChannelLinkProps {
+  readonly state: ChannelState;
+  readonly first: boolean;
+}
+
+export function ChannelLink({ state, first }: ChannelLinkProps): JSX.Element {
+  // Which one is open concerns two rows, not all of them.
+  const current = useComputed(() => openState.value === state).value;
+  const elsewhere = useComputed(() => (openState.value?.kind === "direct") !== (state.kind === "direct") || openState.value === undefined).value;
+  const unread = state.unread.value;
+  const calls = state.kind === "direct" ? unread : state.mentions.value;
+  const link = useRef<HTMLAnchorElement>(null);
+  useEffect(() => {
+    // The keyboard opens channels that are out of sight.
+    if (current) {
+      link.current?.scrollIntoView({ block: "nearest" });
+    }
+  }, [current]);
+  const to = { name: "channel", channelID: state.id } as const;
+  // One stop for Tab in each list: the open channel, or the first.
+  const stop = current || (first && elsewhere);
+  return (
+    <li>
+      <a
+        ref={link}
+        href={pathOf(to)}
+        class={`channel-link${unread > 0 ? " channel-unread" : ""}`}
+        aria-current={current ? "page" : undefined}
+        tabIndex={stop ? 0 : -1}
+        onClick={(event) => follow(event, to)}
+        data-testid={testids.channelLink}
+        data-channel-id={state.id}
+        data-unread={unread > 0 ? unread : undefined}
+        data-mentions={state.mentions.value > 0 ? state.mentions.value : undefined}
+      >
+        <ChannelMark state={state} />
+        <span class="channel-title">{state.title.value}</span>
+        {calls > 0 ? (
+          <span class="badge" data-testid={state.kind === "direct" ? testids.unreadBadge : testids.mentionBadge}>
+            {count(calls)}
+            <span class="visually-hidden">{state.kind === "direct" ? " unread" : " mentions"}</span>
+          </span>
+        ) : (
+          unread > 0 && (
+            <span class="count" data-testid={testids.unreadBadge}>
+              {count(unread)}
+              <span class="visually-hidden"> unread</span>
+            </span>
+          )
+        )}
+      </a>
+    </li>
+  );
+}
+
+const count = (n: number): string => (n > 999 ? "999+" : String(n));
+
+/** What kind of channel it is: a picture, or the other user's face. */
+export function ChannelMark({ state }: { readonly state: ChannelState }): JSX.Element {
+  const peer = state.details.value?.peer;
+  if (peer !== undefined) {
+    return <Avatar userID={peer.user_id} name={peer.username} size="small" online={state.online.value.users.has(peer.user_id)} />;
+  }
+  return <Icon name={icons[state.kind] ?? "message"} size={16} />;
+}

@@ -1,0 +1,208 @@
+/** Where one types. It grows with what is typed, keeps a draft per channel, completes @names. */
+
+import type { JSX } from "preact";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+
+import { plainText } from "../lib/markup";
+import { candidates, complete, mentionAt, type MentionQuery } from "../lib/mention-query";
+import type { ChannelState } from "../state/channel-state";
+import { loadMembers } from "../state/channels";
+import { sdk } from "../state/client";
+import { composerFocus, edit, lastOwn, leavePlace, replyingTo, toNewest } from "../state/compose";
+import { openNewest } from "../state/history";
+import { nameOf, person } from "../state/people";
+import { draftOf, keepDraft } from "../state/preferences";
+import { toast } from "../state/toasts";
+import { testids } from "../testids";
+import { IconButton } from "./button";
+import { fitHeight } from "./fit-height";
+import { MentionList } from "./mention-list";
+
+const MOST_NAMES = 6;
+const encoder = new TextEncoder();
+
+export function Composer({ state }: { readonly state: ChannelState }): JSX.Element {
+  const [body, setBody] = useState(() => draftOf(state.id));
+  const [query, setQuery] = useState<MentionQuery | undefined>(undefined);
+  const [chosen, setChosen] = useState(0);
+  const field = useRef<HTMLTextAreaElement>(null);
+  const names = query === undefined ? [] : namesFor(state, query.text);
+  useLayoutEffect(() => fitHeight(field.current), [body]);
+  const focus = composerFocus.value;
+  useEffect(() => {
+    // A phone's keyboard would cover what one came to read.
+    if (focus > 0 || matchMedia("(hover: hover)").matches) {
+      field.current?.focus();
+    }
+  }, [focus]);
+  useEffect(() => () => state.handle.stopTyping(), [state]);
+
+  const type = (text: string, cursor: number): void => {
+    setBody(text);
+    keepDraft(state.id, text);
+    const typed = mentionAt(text, cursor);
+    setQuery(typed);
+    setChosen(0);
+    if (typed !== undefined && state.members.peek() === undefined && state.kind !== "direct") {
+      // Without the members there is nothing to complete; that is worth no complaint.
+      loadMembers(state).catch(() => undefined);
+    }
+    if (text.trim() === "") {
+      state.handle.stopTyping();
+    } else {
+      state.handle.typing();
+    }
+  };
+  const pick = (name: string): void => {
+    if (query === undefined) {
+      return;
+    }
+    const done = complete(body, query, name);
+    type(done.body, done.cursor);
+    setQuery(undefined);
+    requestAnimationFrame(() => field.current?.setSelectionRange(done.cursor, done.cursor));
+    field.current?.focus();
+  };
+  const send = (): void => {
+    if (sendBody(state, body)) {
+      setBody("");
+      keepDraft(state.id, "");
+      setQuery(undefined);
+    }
+    field.current?.focus();
+  };
+  const onKeyDown = (event: KeyboardEvent): void => {
+    if (event.isComposing) {
+      return;
+    }
+    if (names.length > 0 && steer(event, names.length, chosen, setChosen, () => pick(names[chosen]?.name ?? ""), () => setQuery(undefined))) {
+      return;
+    }
+    if (event.key === "Enter" && !event.shiftKey) {
+      event.preventDefault();
+      send();
+    } else if (event.key === "Escape" && replyingTo.value !== undefined) {
+      replyingTo.value = undefined;
+    } else if (event.key === "ArrowUp" && body === "") {
+      const own = lastOwn(state);
+      if (own !== undefined) {
+        event.preventDefault();
+        edit(own);
+      }
+    }
+  };
+  const place = state.kind === "direct" ? state.title.value : `#${state.title.value}`;
+  return (
+    <form
+      class="composer"
+      onSubmit={(event) => {
+        event.preventDefault();
+        send();
+      }}
+    >
+      <ReplyPreview />
+      {names.length > 0 && <MentionList names={names} chosen={chosen} onPick={pick} />}
+      <div class="composer-frame">
+        <textarea
+          ref={field}
+          rows={1}
+          value={body}
+          placeholder={`Message ${place}`}
+          aria-label={`Message ${place}`}
+          aria-autocomplete="list"
+          aria-controls={names.length > 0 ? "mention-list" : undefined}
+          aria-activedescendant={names.length > 0 ? `mention-${chosen}` : undefined}
+          enterkeyhint="send"
+          onInput={(e) => type(e.currentTarget.value, e.currentTarget.selectionStart)}
+          onKeyDown={onKeyDown}
+          onBlur={() => setTimeout(() => setQuery(undefined), 150)}
+          data-testid={testids.composer}
+        />
+        <IconButton icon="send" label="Send" onClick={send} disabled={body.trim() === ""} testid={testids.send} />
+      </div>
+    </form>
+  );
+}
+
+/** Hands a message to the SDK, which keeps it until it is sent. */
+function sendBody(state: ChannelState, typed: string): boolean {
+  const body = typed.trim();
+  if (body === "") {
+    return false;
+  }
+  const most = sdk().limits?.max_body_bytes ?? 16384;
+  if (encoder.encode(body).length > most) {
+    toast(`A message has at most ${Math.floor(most / 1024)} KiB. Send it in parts.`, "error");
+    return false;
+  }
+  const replyTo = replyingTo.value?.id;
+  // Its fate is told by its row.
+  state.handle.send(body, replyTo === undefined ? {} : { replyTo }).settled.catch(() => undefined);
+  state.pending.value = state.handle.pending.filter((p) => p.kind === "send");
+  replyingTo.value = undefined;
+  state.newAfter.value = undefined;
+  if (state.log.peek()?.atNewest === true) {
+    toNewest();
+  } else {
+    leavePlace(state);
+    void openNewest(state);
+  }
+  return true;
+}
+
+export interface Name {
+  readonly name: string;
+  readonly about: string;
+}
+
+function namesFor(state: ChannelState, text: string): readonly Name[] {
+  const peer = state.details.value?.peer;
+  const members = state.members.value ?? (peer === undefined ? [] : [peer]);
+  const found = candidates(members, text, MOST_NAMES).map((m) => ({ name: m.username, about: m.display_name }));
+  return "channel".startsWith(text.toLowerCase()) && state.kind !== "direct" ? [...found, { name: "channel", about: "everybody in the channel" }] : found;
+}
+
+/** Steers the list of names with the keyboard, and says whether the key was for it. */
+function steer(event: KeyboardEvent, count: number, chosen: number, choose: (index: number) => void, pick: () => void, close: () => void): boolean {
+  switch (event.key) {
+    case "ArrowDown":
+      choose((chosen + 1) % count);
+      break;
+    case "ArrowUp":
+      choose((chosen + count - 1) % count);
+      break;
+    case "Enter":
+    case "Tab":
+      pick();
+      break;
+    case "Escape":
+      close();
+      break;
+    default:
+      return false;
+  }
+  event.preventDefault();
+  return true;
+}
+
+function ReplyPreview(): JSX.Element | null {
+  const message = replyingTo.value;
+  if (message === undefined) {
+    return null;
+  }
+  return (
+    <div class="reply-preview" data-testid={testids.replyPreview}>
+      <span>
+        Replying to <strong>{nameOf(person(message.sender_id).value, message.sender_name)}</strong>: {plainText(message.body, 100)}
+      </span>
+      <IconButton
+        icon="close"
+        label="Do not reply"
+        size={16}
+        onClick={() => {
+          replyingTo.value = undefined;
+        }}
+      />
+    </div>
+  );
+}

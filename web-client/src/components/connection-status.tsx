@@ -1,0 +1,22 @@
+/** How it is with the connection: always in sight. */
+
+import type { JSX } from "preact";
+
+import { sdk } from "../state/client";
+import { connection, connectionWords } from "../state/connection";
+import { testids } from "../testids";
+
+export function ConnectionStatus(): JSX.Element {
+  const { tone, text, waiting } = connectionWords.value;
+  return (
+    <div class={`connection connection-${tone}`} data-testid={testids.connection} data-state={connection.value.name}>
+      <span class="connection-dot" aria-hidden="true" />
+      <span class="connection-text">{text}</span>
+      {waiting && (
+        <button type="button" class="link-button" onClick={() => sdk().retryNow()} data-testid={testids.retryNow}>
+          Try now
+        </button>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,60 @@
+/** Shows the dialog that is asked for. Each is a part of the page of its own, fetched when it is first needed. */
+
+import type { JSX } from "preact";
+
+import { dialog } from "../state/dialog";
+import { lazy } from "./lazy";
+
+const CreateChannel = lazy(() => import("../dialogs/create-channel"));
+const Browse = lazy(() => import("../dialogs/browse"));
+const Join = lazy(() => import("../dialogs/join"));
+const NewDirect = lazy(() => import("../dialogs/new-direct"));
+const Contacts = lazy(() => import("../dialogs/contacts"));
+const Groups = lazy(() => import("../dialogs/groups"));
+const Switcher = lazy(() => import("../dialogs/switcher"));
+const Shortcuts = lazy(() => import("../dialogs/shortcuts"));
+const Settings = lazy(() => import("../dialogs/settings"));
+const ChannelDialog = lazy(() => import("../dialogs/channel"));
+const AddMember = lazy(() => import("../dialogs/add-member"));
+const PersonDialog = lazy(() => import("../dialogs/person"));
+const React = lazy(() => import("../dialogs/react"));
+const ReceiptsDialog = lazy(() => import("../dialogs/receipts"));
+const DeleteMessage = lazy(() => import("../dialogs/delete-message"));
+
+export function DialogHost(): JSX.Element | null {
+  const request = dialog.value;
+  switch (request?.name) {
+    case undefined:
+      return null;
+    case "create-channel":
+      return <CreateChannel groupID={request.groupID} />;
+    case "browse":
+      return <Browse />;
+    case "join":
+      return <Join />;
+    case "new-direct":
+      return <NewDirect />;
+    case "contacts":
+      return <Contacts />;
+    case "groups":
+      return <Groups />;
+    case "switcher":
+      return <Switcher />;
+    case "shortcuts":
+      return <Shortcuts />;
+    case "settings":
+      return <Settings tab={request.tab ?? "profile"} />;
+    case "channel":
+      return <ChannelDialog channelID={request.channelID} />;
+    case "add-member":
+      return <AddMember channelID={request.channelID} />;
+    case "person":
+      return <PersonDialog userID={request.userID} />;
+    case "react":
+      return <React message={request.message} />;
+    case "receipts":
+      return <ReceiptsDialog message={request.message} />;
+    case "delete-message":
+      return <DeleteMessage message={request.message} />;
+  }
+}

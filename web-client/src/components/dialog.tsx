@@ -1,0 +1,55 @@
+/**
+ * A modal dialog. It is the browser's own: while it is open the rest of the page is inert, Tab stays within, Escape
+ * closes it, and the focus goes back to where it was.
+ */
+
+import type { ComponentChildren, JSX } from "preact";
+import { useId, useLayoutEffect, useRef } from "preact/hooks";
+
+import { closeDialog } from "../state/dialog";
+import { testids } from "../testids";
+import { IconButton } from "./button";
+
+interface DialogProps {
+  readonly title: string;
+  readonly children: ComponentChildren;
+  readonly size?: "small" | "normal" | "wide";
+}
+
+export function Dialog({ title, children, size = "normal" }: DialogProps): JSX.Element {
+  const element = useRef<HTMLDialogElement>(null);
+  const heading = useId();
+  useLayoutEffect(() => {
+    const shown = element.current;
+    shown?.showModal();
+    // What should have the focus says so; otherwise it would be the button that closes.
+    shown?.querySelector<HTMLElement>("[data-autofocus]")?.focus();
+    return () => shown?.close();
+  }, []);
+  return (
+    <dialog
+      ref={element}
+      class={`dialog dialog-${size}`}
+      aria-labelledby={heading}
+      data-testid={testids.dialog}
+      onCancel={(event) => {
+        event.preventDefault();
+        closeDialog();
+      }}
+      onMouseDown={(event) => {
+        // On the backdrop the target is the dialog itself; within it, a part of it.
+        if (event.target === element.current) {
+          closeDialog();
+        }
+      }}
+    >
+      <div class="dialog-frame">
+        <header class="dialog-head">
+          <h2 id={heading}>{title}</h2>
+          <IconButton icon="close" label="Close" onClick={closeDialog} testid={testids.dialogClose} />
+        </header>
+        <div class="dialog-body">{children}</div>
+      </div>
+    </dialog>
+  );
+}

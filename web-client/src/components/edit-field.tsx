@@ -1,0 +1,76 @@
+/** Edits a message in its place. */
+
+import type { JSX } from "preact";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
+
+import type { LoggedMessage } from "../lib/log";
+import type { ChannelState } from "../state/channel-state";
+import { editing, focusComposer } from "../state/compose";
+import { attempt } from "../state/toasts";
+import { testids } from "../testids";
+import { fitHeight } from "./fit-height";
+import { Button } from "./button";
+
+interface EditFieldProps {
+  readonly state: ChannelState;
+  readonly message: LoggedMessage;
+}
+
+export function EditField({ state, message }: EditFieldProps): JSX.Element {
+  const [body, setBody] = useState(message.body);
+  const [busy, setBusy] = useState(false);
+  const field = useRef<HTMLTextAreaElement>(null);
+  useLayoutEffect(() => {
+    const element = field.current;
+    element?.focus();
+    element?.setSelectionRange(element.value.length, element.value.length);
+  }, []);
+  useLayoutEffect(() => fitHeight(field.current), [body]);
+  const close = (): void => {
+    editing.value = undefined;
+    focusComposer();
+  };
+  const save = async (): Promise<void> => {
+    const text = body.trim();
+    if (text === "" || text === message.body) {
+      close();
+      return;
+    }
+    setBusy(true);
+    // While the server does not answer the field stays: what was typed is not lost.
+    if ((await attempt(() => state.handle.edit(message.id, text))) !== undefined) {
+      close();
+    }
+    setBusy(false);
+  };
+  const onKeyDown = (event: KeyboardEvent): void => {
+    if (event.key === "Escape") {
+      event.preventDefault();
+      close();
+    } else if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+      event.preventDefault();
+      void save();
+    }
+    event.stopPropagation();
+  };
+  return (
+    <div class="edit">
+      <textarea
+        ref={field}
+        class="edit-field"
+        rows={1}
+        value={body}
+        aria-label="Edit message"
+        onInput={(e) => setBody(e.currentTarget.value)}
+        onKeyDown={onKeyDown}
+        data-testid={testids.editField}
+      />
+      <div class="edit-actions">
+        <Button tone="primary" onClick={() => void save()} disabled={busy} testid={testids.editSave}>
+          {busy ? "Saving…" : "Save"}
+        </Button>
+        <Button onClick={close}>Cancel</Button>
+      </div>
+    </div>
+  );
+}

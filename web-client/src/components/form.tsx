@@ -1,0 +1,133 @@
+/** Forms: labelled fields, what is wrong with each, and one submission at a time. */
+
+import { ApiError } from "@parley/client";
+import type { ComponentChildren, JSX } from "preact";
+import { useId, useState } from "preact/hooks";
+
+import { wordsOf } from "../state/toasts";
+import { testids } from "../testids";
+
+export interface Submission {
+  readonly busy: boolean;
+  /** What is wrong as a whole; empty when fields say it. */
+  readonly message: string;
+  /** What is wrong with a field, by the name that the server has for it. */
+  readonly fields: ReadonlyMap<string, string>;
+  readonly submit: (event: Event) => void;
+}
+
+/** Runs work when the form is submitted, and keeps what the server said against it. */
+export function useSubmission(work: () => Promise<void>): Submission {
+  const [busy, setBusy] = useState(false);
+  const [message, setMessage] = useState("");
+  const [fields, setFields] = useState<ReadonlyMap<string, string>>(new Map());
+  const run = async (): Promise<void> => {
+    setBusy(true);
+    setMessage("");
+    setFields(new Map());
+    try {
+      await work();
+    } catch (error) {
+      const wrong = error instanceof ApiError ? error.errors : [];
+      setFields(new Map(wrong.map((f) => [f.field, f.message])));
+      setMessage(wordsOf(error));
+    } finally {
+      setBusy(false);
+    }
+  };
+  const submit = (event: Event): void => {
+    event.preventDefault();
+    if (!busy) {
+      void run();
+    }
+  };
+  return { busy, message, fields, submit };
+}
+
+interface FieldProps {
+  readonly label: string;
+  readonly value: string;
+  readonly onInput: (value: string) => void;
+  readonly type?: "text" | "email" | "password" | "url" | "search";
+  readonly hint?: string | undefined;
+  readonly error?: string | undefined;
+  readonly autocomplete?: string;
+  readonly required?: boolean;
+  readonly minLength?: number;
+  readonly maxLength?: number;
+  readonly rows?: number;
+  readonly autofocus?: boolean;
+  readonly testid?: string;
+}
+
+export function Field(props: FieldProps): JSX.Element {
+  const id = useId();
+  const about = `${id}-about`;
+  const words = props.error ?? props.hint;
+  const common = {
+    id,
+    value: props.value,
+    required: props.required,
+    maxLength: props.maxLength,
+    minLength: props.minLength,
+    "aria-invalid": props.error !== undefined,
+    "aria-describedby": words === undefined ? undefined : about,
+    "data-testid": props.testid,
+    "data-autofocus": props.autofocus === true ? "" : undefined,
+  };
+  return (
+    <div class="field">
+      <label for={id}>{props.label}</label>
+      {props.rows === undefined ? (
+        // The types of Preact want each kind of input apart; these take the same attributes.
+        <input {...common} type={(props.type ?? "text") as "text"} autocomplete={props.autocomplete ?? "off"} onInput={(e) => props.onInput(e.currentTarget.value)} />
+      ) : (
+        <textarea {...common} rows={props.rows} onInput={(e) => props.onInput(e.currentTarget.value)} />
+      )}
+      {words !== undefined && (
+        <p id={about} class={props.error === undefined ? "hint" : "hint hint-error"}>
+          {words}
+        </p>
+      )}
+    </div>
+  );
+}
+
+interface ChoiceProps<T extends string> {
+  readonly legend: string;
+  readonly value: T;
+  readonly options: readonly { readonly value: T; readonly label: string; readonly hint?: string }[];
+  readonly onChange: (value: T) => void;
+  readonly testid?: string;
+}
+
+/** One of a few: radio buttons. */
+export function Choice<T extends string>({ legend, value, options, onChange, testid }: ChoiceProps<T>): JSX.Element {
+  const name = useId();
+  return (
+    <fieldset class="choice" data-testid={testid}>
+      <legend>{legend}</legend>
+      {options.map((option) => (
+        <label key={option.value} class="choice-option">
+          <input type="radio" name={name} value={option.value} checked={option.value === value} onChange={() => onChange(option.value)} />
+          <span>
+            {option.label}
+            {option.hint !== undefined && <small>{option.hint}</small>}
+          </span>
+        </label>
+      ))}
+    </fieldset>
+  );
+}
+
+export function FormError({ message }: { readonly message: string }): JSX.Element {
+  return (
+    <p class="form-error" role="alert" data-testid={testids.formError}>
+      {message}
+    </p>
+  );
+}
+
+export function Actions({ children }: { readonly children: ComponentChildren }): JSX.Element {
+  return <div class="actions">{children}</div>;
+}

@@ -1,0 +1,116 @@
+/** Who is in a channel: beside the messages, on a phone in their place. */
+
+import type { Member, Role } from "@parley/client";
+import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
+
+import { type ChannelState, MOST_MEMBERS } from "../state/channel-state";
+import { loadMembers } from "../state/channels";
+import { sdk } from "../state/client";
+import { openDialog } from "../state/dialog";
+import { nameOf, person } from "../state/people";
+import { membersShown } from "../state/preferences";
+import { myID } from "../state/session";
+import { attempt, complain } from "../state/toasts";
+import { testids } from "../testids";
+import { Avatar } from "./avatar";
+import { Button, IconButton } from "./button";
+
+const rank: Record<Role, number> = { owner: 0, admin: 1, member: 2 };
+/** So many rows at once; more on demand. */
+const SHOWN = 200;
+
+export function Members({ state }: { readonly state: ChannelState }): JSX.Element {
+  const [shown, setShown] = useState(SHOWN);
+  const [filter, setFilter] = useState("");
+  useEffect(() => {
+    loadMembers(state).catch(complain);
+  }, [state]);
+  const members = state.members.value;
+  const online = state.online.value.users;
+  const found = sorted(members ?? [], online).filter((m) => filter === "" || `${m.username} ${m.display_name}`.toLowerCase().includes(filter.toLowerCase()));
+  return (
+    <aside class="members" aria-label="Members" data-testid={testids.members}>
+      <header class="members-head">
+        <h2>Members</h2>
+        {state.manages && <IconButton icon="plus" label="Add people" onClick={() => openDialog({ name: "add-member", channelID: state.id })} testid={testids.addMember} />}
+        <IconButton
+          icon="close"
+          label="Close the members"
+          onClick={() => {
+            membersShown.value = false;
+          }}
+          testid={testids.closeMembers}
+        />
+      </header>
+      {(members?.length ?? 0) > 12 && (
+        <input class="members-filter" type="search" placeholder="Find a member" aria-label="Find a member" value={filter} onInput={(e) => setFilter(e.currentTarget.value)} />
+      )}
+      {members === undefined && <p class="section-empty">Loading…</p>}
+      <ul class="members-list" tabIndex={0} aria-label="Members of this channel">
+        {found.slice(0, shown).map((m) => (
+          <MemberRow key={m.user_id} state={state} member={m} online={online.has(m.user_id)} />
+        ))}
+      </ul>
+      {found.length > shown && <Button onClick={() => setShown(shown + SHOWN)}>Show more</Button>}
+      {(members?.length ?? 0) >= MOST_MEMBERS && <p class="section-empty">Only the first {MOST_MEMBERS} are listed.</p>}
+    </aside>
+  );
+}
+
+/** Those who are online first, then by role, then by name. */
+function sorted(members: readonly Member[], online: ReadonlySet<string>): readonly Member[] {
+  const here = (m: Member): number => (online.has(m.user_id) ? 0 : 1);
+  return [...members].sort((a, b) => here(a) - here(b) || rank[a.role] - rank[b.role] || a.username.localeCompare(b.username));
+}
+
+interface MemberRowProps {
+  readonly state: ChannelState;
+  readonly member: Member;
+  readonly online: boolean;
+}
+
+function MemberRow({ state, member, online }: MemberRowProps): JSX.Element {
+  const name = nameOf(person(member.user_id).value, member.username);
+  const own = member.user_id === myID();
+  const mayRemove = !own && (state.role === "owner" || (state.role === "admin" && member.role === "member"));
+  const setRole = async (role: Role): Promise<void> => {
+    await attempt(() => sdk().rest.updateMember(state.id, member.user_id, { role }));
+    await attempt(() => loadMembers(state));
+  };
+  const remove = async (): Promise<void> => {
+    await attempt(() => sdk().rest.removeMember(state.id, member.user_id));
+    await attempt(() => loadMembers(state));
+  };
+  return (
+    <li class="member" data-testid={testids.member} data-user-id={member.user_id} data-online={online ? "" : undefined}>
+      <button type="button" class="member-who" onClick={() => openDialog({ name: "person", userID: member.user_id })}>
+        <Avatar userID={member.user_id} name={member.username} size="small" online={online} />
+        <span class="member-names">
+          <span class="member-name">
+            {name}
+            {own ? " (you)" : ""}
+            <span class="visually-hidden">{online ? ", online" : ", offline"}</span>
+          </span>
+          <span class="member-username">@{member.username}</span>
+        </span>
+      </button>
+      {state.role === "owner" ? (
+        <select
+          class="role-select"
+          aria-label={`Role of ${name}`}
+          value={member.role}
+          onChange={(e) => void setRole(e.currentTarget.value as Role)}
+          data-testid={testids.memberRole}
+        >
+          <option value="owner">owner</option>
+          <option value="admin">admin</option>
+          <option value="member">member</option>
+        </select>
+      ) : (
+        member.role !== "member" && <span class="role">{member.role}</span>
+      )}
+      {mayRemove && <IconButton icon="close" label={`Remove ${name}`} onClick={() => void remove()} testid={testids.removeMember} size={16} />}
+    </li>
+  );
+}

@@ -1,0 +1,126 @@
+/** One message: who, when, what, and what can be done with it. */
+
+import type { JSX } from "preact";
+
+import { fullLabel, timeLabel } from "../lib/dates";
+import { HUES, hueOf } from "../lib/identity";
+import type { Row } from "../lib/rows";
+import type { ChannelState } from "../state/channel-state";
+import { edit, editing, reply } from "../state/compose";
+import { openDialog } from "../state/dialog";
+import { nameOf, person } from "../state/people";
+import { me, myID } from "../state/session";
+import { testids } from "../testids";
+import { Avatar } from "./avatar";
+import { EditField } from "./edit-field";
+import { MessageText } from "./message-text";
+import { MessageToolbar } from "./message-toolbar";
+import { Quote } from "./quote";
+import { Reactions } from "./reactions";
+import { Tick } from "./tick";
+
+export interface MessageActions {
+  readonly state: ChannelState;
+}
+
+interface MessageRowProps {
+  readonly row: Row & { readonly kind: "message" };
+  readonly actions: MessageActions;
+  /** Whether Tab stops here. */
+  readonly stop: boolean;
+  readonly flash: boolean;
+}
+
+export function MessageRow({ row, actions, stop, flash }: MessageRowProps): JSX.Element {
+  const { message, head, ms } = row;
+  const { state } = actions;
+  const mine = message.sender_id === myID();
+  const author = person(message.sender_id).value;
+  const name = nameOf(author, message.sender_name === "" ? "deleted account" : message.sender_name);
+  const gone = message.deleted_at !== null;
+  const called = !mine && (message.mentions.includes(myID()) || message.mentions.includes(state.id));
+  const classes = ["row", head ? "row-head" : "", flash ? "row-flash" : "", called ? "row-called" : ""].join(" ");
+  const callsMe = (who: string): boolean => who === "channel" || who.toLowerCase() === me()?.username.toLowerCase();
+  return (
+    <div
+      role="listitem"
+      class={classes}
+      data-row={row.key}
+      data-testid={testids.message}
+      data-seq={message.seq}
+      data-message-id={message.id}
+      data-mine={mine ? "" : undefined}
+      tabIndex={stop ? 0 : -1}
+      aria-label={`${name}, ${timeLabel(ms)}: ${gone ? "deleted message" : message.body.slice(0, 300)}`}
+      onKeyDown={(event) => onKey(event, row, state, mine)}
+    >
+      <div class="row-side">
+        {head ? (
+          <button type="button" class="face" tabIndex={-1} aria-label={`Profile of ${name}`} onClick={() => openDialog({ name: "person", userID: message.sender_id })}>
+            <Avatar userID={message.sender_id} name={message.sender_name} />
+          </button>
+        ) : (
+          <time class="row-time" dateTime={message.sent_at} title={fullLabel(ms)}>
+            {timeLabel(ms)}
+          </time>
+        )}
+      </div>
+      <div class="row-main">
+        {message.reply_to !== null && !gone && <Quote state={state} id={message.reply_to} />}
+        {head && (
+          <div class="row-who">
+            <span class={`row-name ink-${hueOf(message.sender_id) % HUES}`}>{name}</span>
+            <time dateTime={message.sent_at} title={fullLabel(ms)}>
+              {timeLabel(ms)}
+            </time>
+          </div>
+        )}
+        {editing.value === message.id && !gone ? (
+          <EditField state={state} message={message} />
+        ) : gone ? (
+          <p class="row-gone">This message was deleted.</p>
+        ) : (
+          <div class="row-body" data-testid={testids.messageBody}>
+            <MessageText body={message.body} callsMe={callsMe} />
+            {message.edited_at !== null && (
+              <span class="row-edited" title={fullLabel(Date.parse(message.edited_at))}>
+                (edited)
+              </span>
+            )}
+          </div>
+        )}
+        {message.reactions.length > 0 && !gone && <Reactions state={state} message={message} reachable={stop} />}
+      </div>
+      <div class="row-end">{mine && !gone && <OwnTick state={state} seq={message.seq} />}</div>
+      {!gone && editing.value !== message.id && <MessageToolbar state={state} message={message} mine={mine} reachable={stop} />}
+    </div>
+  );
+}
+
+function OwnTick({ state, seq }: { readonly state: ChannelState; readonly seq: number }): JSX.Element {
+  const { delivered, read } = state.reached.value;
+  return <Tick status={seq <= read ? "read" : seq <= delivered ? "delivered" : "sent"} />;
+}
+
+/** What the keys of a focused message do; the arrows are the list's. */
+function onKey(event: KeyboardEvent, row: Row & { readonly kind: "message" }, state: ChannelState, mine: boolean): void {
+  if (event.target !== event.currentTarget || event.ctrlKey || event.metaKey || event.altKey || row.message.deleted_at !== null) {
+    return;
+  }
+  const { message } = row;
+  const key = event.key.toLowerCase();
+  if (key === "r") {
+    reply(message);
+  } else if (key === "e" && mine) {
+    edit(message);
+  } else if (key === "+" || key === "=") {
+    openDialog({ name: "react", message });
+  } else if (key === "delete" && (mine || state.manages)) {
+    openDialog({ name: "delete-message", message });
+  } else if (key === "enter" && event.currentTarget instanceof HTMLElement) {
+    event.currentTarget.querySelector<HTMLElement>(".toolbar button")?.focus();
+  } else {
+    return;
+  }
+  event.preventDefault();
+}

@@ -1,0 +1,64 @@
+/** A message that waits to be sent, or that could not be. */
+
+import type { JSX } from "preact";
+
+import { timeLabel } from "../lib/dates";
+import type { Row } from "../lib/rows";
+import { nameOf, person } from "../state/people";
+import { me, myID } from "../state/session";
+import { wordsOf } from "../state/toasts";
+import { testids } from "../testids";
+import { Avatar } from "./avatar";
+import { MessageText } from "./message-text";
+import { Tick } from "./tick";
+import { hueOf } from "../lib/identity";
+
+interface PendingRowProps {
+  readonly row: Row & { readonly kind: "pending" };
+  readonly stop: boolean;
+}
+
+export function PendingRow({ row, stop }: PendingRowProps): JSX.Element {
+  const { pending, head, ms } = row;
+  const failed = pending.status === "failed";
+  const name = nameOf(person(myID()).value);
+  const callsMe = (who: string): boolean => who.toLowerCase() === me()?.username.toLowerCase();
+  return (
+    <div
+      role="listitem"
+      class={`row ${head ? "row-head" : ""} ${failed ? "row-failed" : "row-waiting"}`}
+      data-row={row.key}
+      data-testid={testids.message}
+      data-mine=""
+      tabIndex={stop ? 0 : -1}
+      aria-label={`${name}, ${timeLabel(ms)}: ${pending.body.slice(0, 300)}`}
+    >
+      <div class="row-side">{head && <Avatar userID={myID()} />}</div>
+      <div class="row-main">
+        {head && (
+          <div class="row-who">
+            <span class={`row-name ink-${hueOf(myID())}`}>{name}</span>
+            <time>{timeLabel(ms)}</time>
+          </div>
+        )}
+        <div class="row-body" data-testid={testids.messageBody}>
+          <MessageText body={pending.body} callsMe={callsMe} />
+        </div>
+        {failed && (
+          <div class="row-failure" role="alert">
+            <span>Not sent. {pending.error === undefined ? "" : wordsOf(pending.error)}</span>
+            <button type="button" class="link-button" onClick={() => void pending.retry()} data-testid={testids.retrySend}>
+              Try again
+            </button>
+            <button type="button" class="link-button" onClick={() => pending.discard()} data-testid={testids.discardSend}>
+              Discard
+            </button>
+          </div>
+        )}
+      </div>
+      <div class="row-end">
+        <Tick status={pending.status} />
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,31 @@
+/** The message that another one answers, in a line that leads to it. */
+
+import type { JSX } from "preact";
+import { useComputed } from "@preact/signals";
+
+import { plainText } from "../lib/markup";
+import type { ChannelState } from "../state/channel-state";
+import { showMessage } from "../state/compose";
+import { nameOf, person } from "../state/people";
+import { testids } from "../testids";
+import { Icon } from "./icon";
+
+interface QuoteProps {
+  readonly state: ChannelState;
+  readonly id: string;
+}
+
+export function Quote({ state, id }: QuoteProps): JSX.Element {
+  // Only what concerns the quoted message draws this anew, not every message of the channel.
+  const quoted = useComputed(() => state.log.value?.messages.find((m) => m.id === id)).value;
+  const name = quoted === undefined ? "" : nameOf(person(quoted.sender_id).value, quoted.sender_name);
+  const text = quoted === undefined ? "an earlier message" : quoted.deleted_at !== null ? "a deleted message" : plainText(quoted.body, 120);
+  return (
+    <button type="button" class="quote" tabIndex={-1} onClick={() => void showMessage(state, id)} data-testid={testids.quote}>
+      <Icon name="reply" size={13} />
+      <span class="visually-hidden">In reply to </span>
+      {name !== "" && <strong>{name}</strong>}
+      <span class="quote-text">{text}</span>
+    </button>
+  );
+}

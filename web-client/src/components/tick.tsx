@@ -1,0 +1,34 @@
+/** How far a message of ours has come. */
+
+import type { SendStatus } from "@parley/client";
+import type { JSX } from "preact";
+
+import { testids } from "../testids";
+
+const names: Record<SendStatus, string> = {
+  pending: "waiting to be sent",
+  sent: "sent",
+  delivered: "delivered",
+  read: "read",
+  failed: "not sent",
+};
+
+/** A path per status: a clock, one check, two, two on a filled ground, an exclamation mark. */
+const paths: Record<SendStatus, string> = {
+  pending: "M10 2.500a5.500 5.500 0 1 0 0 11 5.500 5.500 0 0 0 0-11zM10 5v3l2 1.500",
+  sent: "M5 8.500l3.500 3.500L15 5",
+  delivered: "M3 8.500L6 11.500 12 5M9 11.300l.400.300L16 5",
+  read: "M3 8.500L6 11.500 12 5M9 11.300l.400.300L16 5",
+  failed: "M10 3v6.500M10 12.500v.5",
+};
+
+export function Tick({ status }: { readonly status: SendStatus }): JSX.Element {
+  return (
+    <span class={`tick tick-${status}`} role="img" aria-label={names[status]} title={names[status]} data-testid={testids.tick} data-status={status}>
+      <svg viewBox="0 0 20 16" width="19" height="15" aria-hidden="true" focusable="false">
+        {status === "read" && <rect x="0" y="1" width="19" height="14.500" rx="7" class="tick-fill" />}
+        <path d={paths[status]} />
+      </svg>
+    </span>
+  );
+}

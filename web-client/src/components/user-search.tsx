@@ -1,0 +1,74 @@
+/** Finds users by the beginning of their name. */
+
+import type { User } from "@parley/client";
+import type { ComponentChildren, JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
+
+import { sdk } from "../state/client";
+import { learnUser, nameOf, person } from "../state/people";
+import { complain } from "../state/toasts";
+import { testids } from "../testids";
+import { Avatar } from "./avatar";
+import { Field } from "./form";
+
+/** Time for a second letter: a request per letter would be one too many. */
+const PAUSE_MS = 200;
+
+interface UserSearchProps {
+  readonly label: string;
+  /** What can be done with each who was found. */
+  readonly children: (user: User) => ComponentChildren;
+}
+
+export function UserSearch({ label, children }: UserSearchProps): JSX.Element {
+  const [query, setQuery] = useState("");
+  const [found, setFound] = useState<readonly User[] | undefined>(undefined);
+  useEffect(() => {
+    const wanted = query.trim().replace(/^@/, "");
+    if (wanted === "") {
+      setFound(undefined);
+      return undefined;
+    }
+    let current = true;
+    const timer = setTimeout(() => {
+      sdk()
+        .rest.listUsers({ query: wanted, limit: 20 })
+        .then(({ items }) => {
+          if (current) {
+            items.forEach(learnUser);
+            setFound(items);
+          }
+        }, complain);
+    }, PAUSE_MS);
+    return () => {
+      current = false;
+      clearTimeout(timer);
+    };
+  }, [query]);
+  return (
+    <>
+      <Field label={label} type="search" value={query} onInput={setQuery} hint="The beginning of a username or a name." autofocus testid={testids.userSearch} />
+      {found?.length === 0 && <p class="section-empty">Nobody is called that.</p>}
+      <ul class="results">
+        {found?.map((user) => (
+          <li key={user.id} class="result" data-testid={testids.userResult} data-username={user.username}>
+            <PersonLine userID={user.id} username={user.username} />
+            <span class="result-actions">{children(user)}</span>
+          </li>
+        ))}
+      </ul>
+    </>
+  );
+}
+
+export function PersonLine({ userID, username }: { readonly userID: string; readonly username: string }): JSX.Element {
+  return (
+    <span class="person-line">
+      <Avatar userID={userID} name={username} size="small" />
+      <span class="member-names">
+        <span class="member-name">{nameOf(person(userID).value, username)}</span>
+        <span class="member-username">@{username}</span>
+      </span>
+    </span>
+  );
+}

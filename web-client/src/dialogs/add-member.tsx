@@ -1,0 +1,39 @@
+/** Adds people to a channel. */
+
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+
+import { Button } from "../components/button";
+import { Dialog } from "../components/dialog";
+import { UserSearch } from "../components/user-search";
+import { channels, loadMembers } from "../state/channels";
+import { sdk } from "../state/client";
+import { attempt } from "../state/toasts";
+
+export default function AddMember({ channelID }: { readonly channelID: string }): JSX.Element {
+  const state = channels.value.get(channelID);
+  const [added, setAdded] = useState<ReadonlySet<string>>(new Set(state?.members.peek()?.map((m) => m.user_id)));
+  const add = async (userID: string): Promise<void> => {
+    if ((await attempt(() => sdk().rest.addMember(channelID, { user_id: userID }))) !== undefined) {
+      setAdded(new Set(added).add(userID));
+      if (state !== undefined) {
+        await attempt(() => loadMembers(state));
+      }
+    }
+  };
+  return (
+    <Dialog title={`Add people to #${state?.title.value ?? ""}`} size="small">
+      <UserSearch label="Whom?">
+        {(user) =>
+          added.has(user.id) ? (
+            <span class="role">in the channel</span>
+          ) : (
+            <Button onClick={() => void add(user.id)}>
+              Add<span class="visually-hidden"> {user.username}</span>
+            </Button>
+          )
+        }
+      </UserSearch>
+    </Dialog>
+  );
+}

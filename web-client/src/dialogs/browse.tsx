@@ -1,0 +1,98 @@
+/** The public channels: to look around, and to join. */
+
+import type { ChannelDetails } from "@parley/client";
+import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
+
+import { Button } from "../components/button";
+import { Dialog } from "../components/dialog";
+import { Field } from "../components/form";
+import { Icon } from "../components/icon";
+import { addChannel, channels } from "../state/channels";
+import { sdk } from "../state/client";
+import { closeDialog } from "../state/dialog";
+import { openChannel } from "../state/route";
+import { attempt, complain } from "../state/toasts";
+import { testids } from "../testids";
+
+const PAGE = 50;
+const PAUSE_MS = 200;
+
+export default function Browse(): JSX.Element {
+  const [query, setQuery] = useState("");
+  const [found, setFound] = useState<readonly ChannelDetails[] | undefined>(undefined);
+  const [cursor, setCursor] = useState<string | null>(null);
+  useEffect(() => {
+    let current = true;
+    const timer = setTimeout(
+      () => {
+        sdk()
+          .rest.listChannels({ limit: PAGE, ...(query.trim() === "" ? {} : { query: query.trim() }) })
+          .then((page) => {
+            if (current) {
+              setFound(page.items);
+              setCursor(page.next_cursor);
+            }
+          }, complain);
+      },
+      found === undefined ? 0 : PAUSE_MS,
+    );
+    return () => {
+      current = false;
+      clearTimeout(timer);
+    };
+  }, [query]);
+  const more = async (): Promise<void> => {
+    const page = await attempt(() => sdk().rest.listChannels({ limit: PAGE, cursor: cursor ?? "", ...(query.trim() === "" ? {} : { query: query.trim() }) }));
+    if (page !== undefined) {
+      setFound([...(found ?? []), ...page.items]);
+      setCursor(page.next_cursor);
+    }
+  };
+  return (
+    <Dialog title="Public channels">
+      <Field label="Find a channel" type="search" value={query} onInput={setQuery} autofocus testid={testids.browseSearch} />
+      {found?.length === 0 && <p class="section-empty">{query === "" ? "There is no public channel yet: create the first." : "No public channel is called that."}</p>}
+      <ul class="results">
+        {found?.map((channel) => (
+          <Result key={channel.id} channel={channel} />
+        ))}
+      </ul>
+      {cursor !== null && <Button onClick={() => void more()}>Show more</Button>}
+    </Dialog>
+  );
+}
+
+function Result({ channel }: { readonly channel: ChannelDetails }): JSX.Element {
+  const joined = channels.value.has(channel.id);
+  const open = async (): Promise<void> => {
+    const details = joined ? channel : await attempt(() => sdk().rest.joinChannel(channel.id));
+    if (details !== undefined) {
+      if (!joined) {
+        addChannel(details);
+      }
+      closeDialog();
+      openChannel(channel.id);
+    }
+  };
+  return (
+    <li class="result" data-testid={testids.browseResult} data-channel-id={channel.id}>
+      <span class="person-line">
+        <Icon name="hash" />
+        <span class="member-names">
+          <span class="member-name">{channel.name}</span>
+          <span class="member-username">
+            {channel.member_count} {channel.member_count === 1 ? "member" : "members"}
+            {channel.description === "" ? "" : ` · ${channel.description}`}
+          </span>
+        </span>
+      </span>
+      <span class="result-actions">
+        <Button tone={joined ? "plain" : "primary"} onClick={() => void open()}>
+          {joined ? "Open" : "Join"}
+          <span class="visually-hidden"> {channel.name}</span>
+        </Button>
+      </span>
+    </li>
+  );
+}

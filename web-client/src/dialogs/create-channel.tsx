@@ -1,0 +1,82 @@
+/** Makes a channel, of oneself or of a group. */
+
+import type { ChannelKind, Group } from "@parley/client";
+import { allPages } from "@parley/client";
+import type { JSX } from "preact";
+import { useEffect, useId, useState } from "preact/hooks";
+
+import { Button } from "../components/button";
+import { Dialog } from "../components/dialog";
+import { Actions, Choice, Field, FormError, useSubmission } from "../components/form";
+import { addChannel } from "../state/channels";
+import { sdk } from "../state/client";
+import { closeDialog } from "../state/dialog";
+import { openChannel } from "../state/route";
+import { testids } from "../testids";
+
+type NewChannelKind = Exclude<ChannelKind, "direct">;
+
+const kinds: readonly { readonly value: NewChannelKind; readonly label: string; readonly hint: string }[] = [
+  { value: "public", label: "Public", hint: "Everybody can find it and join." },
+  { value: "unlisted", label: "Unlisted", hint: "Whoever has the link can join." },
+  { value: "private", label: "Private", hint: "Only those whom you add can see it." },
+];
+
+export default function CreateChannel({ groupID }: { readonly groupID: string | undefined }): JSX.Element {
+  const [name, setName] = useState("");
+  const [topic, setTopic] = useState("");
+  const [kind, setKind] = useState<NewChannelKind>("public");
+  const [group, setGroup] = useState(groupID ?? "");
+  const form = useSubmission(async () => {
+    const made = await sdk().rest.createChannel({ name: name.trim(), kind, description: topic.trim(), ...(group === "" ? {} : { group_id: group }) });
+    addChannel(made);
+    closeDialog();
+    openChannel(made.id);
+  });
+  return (
+    <Dialog title="Create a channel">
+      <form class="form" onSubmit={form.submit}>
+        <Field label="Name" value={name} onInput={setName} error={form.fields.get("name")} required maxLength={80} autofocus testid={testids.channelName} />
+        <Field label="Topic (optional)" value={topic} onInput={setTopic} error={form.fields.get("description")} maxLength={500} testid={testids.channelTopic} />
+        <Choice legend="Who may come in" value={kind} options={kinds} onChange={setKind} testid={testids.channelKind} />
+        <GroupChoice value={group} onChange={setGroup} />
+        <FormError message={form.message} />
+        <Actions>
+          <Button onClick={closeDialog}>Cancel</Button>
+          <Button tone="primary" submit disabled={form.busy || name.trim() === ""} testid={testids.submit}>
+            {form.busy ? "Creating…" : "Create"}
+          </Button>
+        </Actions>
+      </form>
+    </Dialog>
+  );
+}
+
+/** The groups in which one may make channels, if there are any. */
+function GroupChoice({ value, onChange }: { readonly value: string; readonly onChange: (group: string) => void }): JSX.Element | null {
+  const id = useId();
+  const [groups, setGroups] = useState<readonly Group[]>([]);
+  useEffect(() => {
+    // Without the list the channel is simply of no group.
+    allPages((at) => sdk().rest.listGroups({ limit: 200, ...at })).then(
+      (all) => setGroups(all.filter((g) => g.role !== "member")),
+      () => undefined,
+    );
+  }, []);
+  if (groups.length === 0) {
+    return null;
+  }
+  return (
+    <div class="field">
+      <label for={id}>Group (optional)</label>
+      <select id={id} value={value} onChange={(e) => onChange(e.currentTarget.value)}>
+        <option value="">None</option>
+        {groups.map((g) => (
+          <option key={g.id} value={g.id}>
+            {g.name}
+          </option>
+        ))}
+      </select>
+    </div>
+  );
+}

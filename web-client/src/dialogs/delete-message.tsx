@@ -1,0 +1,32 @@
+/** Asks before a message is deleted: it is for everybody, and for good. */
+
+import type { JSX } from "preact";
+
+import { Button } from "../components/button";
+import { Dialog } from "../components/dialog";
+import { Actions } from "../components/form";
+import type { LoggedMessage } from "../lib/log";
+import { plainText } from "../lib/markup";
+import { closeDialog } from "../state/dialog";
+import { channelOf } from "../state/react";
+import { complain } from "../state/toasts";
+import { testids } from "../testids";
+
+export default function DeleteMessage({ message }: { readonly message: LoggedMessage }): JSX.Element {
+  const remove = (): void => {
+    closeDialog();
+    channelOf(message)?.handle.delete(message.id).catch(complain);
+  };
+  return (
+    <Dialog title="Delete this message?" size="small">
+      <blockquote class="preview">{plainText(message.body, 200)}</blockquote>
+      <p>It is deleted for everybody, and cannot be brought back.</p>
+      <Actions>
+        <Button onClick={closeDialog}>Keep it</Button>
+        <button type="button" class="button button-danger" onClick={remove} data-autofocus="" data-testid={testids.confirmDelete}>
+          Delete
+        </button>
+      </Actions>
+    </Dialog>
+  );
+}

@@ -1,0 +1,47 @@
+/** Goes to a channel of which one has the link or the id. */
+
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+
+import { Button } from "../components/button";
+import { Dialog } from "../components/dialog";
+import { Actions, Field } from "../components/form";
+import { channelIn } from "../lib/routes";
+import { closeDialog } from "../state/dialog";
+import { openChannel } from "../state/route";
+import { testids } from "../testids";
+
+export default function Join(): JSX.Element {
+  const [input, setInput] = useState("");
+  const [wrong, setWrong] = useState(false);
+  const go = (event: Event): void => {
+    event.preventDefault();
+    const channelID = channelIn(input);
+    setWrong(channelID === undefined);
+    if (channelID !== undefined) {
+      closeDialog();
+      openChannel(channelID);
+    }
+  };
+  return (
+    <Dialog title="Join a channel" size="small">
+      <form class="form" onSubmit={go}>
+        <Field
+          label="Link or id of the channel"
+          value={input}
+          onInput={setInput}
+          error={wrong ? "This is neither a link to a channel nor the id of one." : undefined}
+          required
+          autofocus
+          testid={testids.joinField}
+        />
+        <Actions>
+          <Button onClick={closeDialog}>Cancel</Button>
+          <Button tone="primary" submit testid={testids.submit}>
+            Continue
+          </Button>
+        </Actions>
+      </form>
+    </Dialog>
+  );
+}

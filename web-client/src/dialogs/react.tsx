@@ -1,0 +1,54 @@
+/** Puts an emoji on a message: one of a few, or any that is typed. */
+
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+
+import { Button } from "../components/button";
+import { Dialog } from "../components/dialog";
+import { Actions, Field } from "../components/form";
+import type { LoggedMessage } from "../lib/log";
+import { closeDialog } from "../state/dialog";
+import { recentEmoji } from "../state/preferences";
+import { channelOf, react } from "../state/react";
+import { testids } from "../testids";
+
+const common = ["👍", "👎", "❤️", "😂", "😮", "😢", "🙏", "🎉", "🔥", "👀", "✅", "❌", "💯", "🚀", "🤔", "👏", "🙌", "💡", "☕", "🍵", "😅", "😎", "🥳", "🤝"];
+
+export default function React({ message }: { readonly message: LoggedMessage }): JSX.Element {
+  const [typed, setTyped] = useState("");
+  const put = (emoji: string): void => {
+    const state = channelOf(message);
+    if (state !== undefined) {
+      react(state, message, emoji);
+    }
+    closeDialog();
+  };
+  const others = recentEmoji.value.filter((e) => !common.includes(e));
+  return (
+    <Dialog title="React" size="small">
+      <div class="emoji-grid" role="group" aria-label="Emoji">
+        {[...others, ...common].map((emoji, i) => (
+          <button key={emoji} type="button" class="emoji" aria-label={`React with ${emoji}`} data-autofocus={i === 0 ? "" : undefined} onClick={() => put(emoji)}>
+            {emoji}
+          </button>
+        ))}
+      </div>
+      <form
+        class="form"
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (typed.trim() !== "") {
+            put(typed.trim());
+          }
+        }}
+      >
+        <Field label="Any other" value={typed} onInput={setTyped} maxLength={16} testid={testids.emojiField} />
+        <Actions>
+          <Button tone="primary" submit disabled={typed.trim() === ""}>
+            React
+          </Button>
+        </Actions>
+      </form>
+    </Dialog>
+  );
+}

@@ -1,0 +1,81 @@
+/** Password, and the end of an account. */
+
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+
+import { Button } from "../components/button";
+import { Actions, Field, FormError, useSubmission } from "../components/form";
+import { sdk } from "../state/client";
+import { forgetDrafts } from "../state/preferences";
+import { leave, me } from "../state/session";
+import { toast } from "../state/toasts";
+
+export function AccountSettings(): JSX.Element {
+  return (
+    <>
+      {me()?.operator === true && (
+        <p>
+          You are an operator: <a href="/ops">see how the services are</a>.
+        </p>
+      )}
+      <PasswordForm />
+      <DeleteForm />
+    </>
+  );
+}
+
+function PasswordForm(): JSX.Element {
+  const [old, setOld] = useState("");
+  const [next, setNext] = useState("");
+  const form = useSubmission(async () => {
+    await sdk().rest.changePassword({ password: old, new_password: next });
+    setOld("");
+    setNext("");
+    toast("Your password is changed; your other sessions have ended.");
+  });
+  return (
+    <form class="form" onSubmit={form.submit}>
+      <h3>Change your password</h3>
+      <Field label="Password of now" type="password" value={old} onInput={setOld} autocomplete="current-password" error={form.fields.get("password")} required />
+      <Field
+        label="New password"
+        type="password"
+        value={next}
+        onInput={setNext}
+        autocomplete="new-password"
+        hint="At least 8 characters. Every other session of yours ends."
+        error={form.fields.get("new_password")}
+        minLength={8}
+        required
+      />
+      <FormError message={form.fields.size > 0 ? "" : form.message} />
+      <Actions>
+        <Button tone="primary" submit disabled={form.busy}>
+          Change password
+        </Button>
+      </Actions>
+    </form>
+  );
+}
+
+function DeleteForm(): JSX.Element {
+  const [password, setPassword] = useState("");
+  const form = useSubmission(async () => {
+    await sdk().rest.deleteMe({ password });
+    forgetDrafts();
+    leave("Your account is deleted.");
+  });
+  return (
+    <form class="form" onSubmit={form.submit}>
+      <h3>Delete your account</h3>
+      <p class="hint">For good: you leave every channel, and your profile is emptied. Your messages stay, as those of a deleted account.</p>
+      <Field label="Password, to confirm" type="password" value={password} onInput={setPassword} autocomplete="current-password" required />
+      <FormError message={form.message} />
+      <Actions>
+        <Button tone="danger" submit disabled={form.busy || password === ""}>
+          Delete my account
+        </Button>
+      </Actions>
+    </form>
+  );
+}

@@ -1,0 +1,51 @@
+/** What others see of one. */
+
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+
+import { Avatar } from "../components/avatar";
+import { Button } from "../components/button";
+import { Actions, Field, FormError, useSubmission } from "../components/form";
+import { sdk } from "../state/client";
+import { me, setMe } from "../state/session";
+import { toast } from "../state/toasts";
+import { testids } from "../testids";
+
+export function ProfileSettings(): JSX.Element {
+  const was = me();
+  const [name, setName] = useState(was?.display_name ?? "");
+  const [bio, setBio] = useState(was?.bio ?? "");
+  const [picture, setPicture] = useState(was?.avatar_url ?? "");
+  const form = useSubmission(async () => {
+    setMe(await sdk().rest.updateMe({ display_name: name.trim(), bio: bio.trim(), avatar_url: picture.trim() }));
+    toast("Your profile is saved.");
+  });
+  return (
+    <form class="form" onSubmit={form.submit}>
+      <div class="profile">
+        <Avatar userID={was?.id ?? ""} size="large" />
+        <div>
+          <p class="member-name">@{was?.username}</p>
+          <p class="hint">{was?.email}</p>
+        </div>
+      </div>
+      <Field label="Name" value={name} onInput={setName} hint="Shown in the place of your username." error={form.fields.get("display_name")} maxLength={80} autocomplete="name" testid={testids.displayName} />
+      <Field label="About you" value={bio} onInput={setBio} error={form.fields.get("bio")} maxLength={500} rows={3} />
+      <Field
+        label="Picture"
+        type="url"
+        value={picture}
+        onInput={setPicture}
+        hint="The https address of a picture. Whoever sees you fetches it from there."
+        error={form.fields.get("avatar_url")}
+        maxLength={500}
+      />
+      <FormError message={form.fields.size > 0 ? "" : form.message} />
+      <Actions>
+        <Button tone="primary" submit disabled={form.busy} testid={testids.submit}>
+          Save profile
+        </Button>
+      </Actions>
+    </form>
+  );
+}

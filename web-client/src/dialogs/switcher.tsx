@@ -1,0 +1,83 @@
+/** Goes to any channel by a few letters of its name. */
+
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+
+import { ChannelMark } from "../components/channel-link";
+import { Dialog } from "../components/dialog";
+import { rankTitles } from "../lib/rank";
+import { directChannels, namedChannels } from "../state/channels";
+import { closeDialog } from "../state/dialog";
+import { openChannel } from "../state/route";
+import { testids } from "../testids";
+
+const SHOWN = 12;
+
+export default function Switcher(): JSX.Element {
+  const [query, setQuery] = useState("");
+  const [chosen, setChosen] = useState(0);
+  const all = [...namedChannels.value, ...directChannels.value];
+  const found =
+    query.trim() === ""
+      ? [...all].sort((a, b) => b.unread.value - a.unread.value || b.activeAt.value - a.activeAt.value).slice(0, SHOWN)
+      : rankTitles(all, (c) => c.title.value, query, SHOWN);
+  const go = (index: number): void => {
+    const state = found[index];
+    if (state !== undefined) {
+      closeDialog();
+      openChannel(state.id);
+    }
+  };
+  const onKeyDown = (event: KeyboardEvent): void => {
+    const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
+    if (step !== 0 && found.length > 0) {
+      event.preventDefault();
+      setChosen((chosen + step + found.length) % found.length);
+    } else if (event.key === "Enter") {
+      event.preventDefault();
+      go(chosen);
+    }
+  };
+  return (
+    <Dialog title="Go to…" size="small">
+      <input
+        class="switcher-field"
+        type="text"
+        role="combobox"
+        aria-label="Channel or person"
+        aria-expanded={found.length > 0}
+        aria-controls="switcher-list"
+        aria-activedescendant={found.length > 0 ? `switcher-${chosen}` : undefined}
+        placeholder="Channel or person"
+        autocomplete="off"
+        data-autofocus=""
+        value={query}
+        onInput={(e) => {
+          setQuery(e.currentTarget.value);
+          setChosen(0);
+        }}
+        onKeyDown={onKeyDown}
+        data-testid={testids.switcherField}
+      />
+      <ul id="switcher-list" class="switcher-list" role="listbox" aria-label="Channels">
+        {found.map((state, i) => (
+          <li
+            key={state.id}
+            id={`switcher-${i}`}
+            role="option"
+            aria-selected={i === chosen}
+            class="switcher-result"
+            onClick={() => go(i)}
+            onMouseMove={() => setChosen(i)}
+            data-testid={testids.switcherResult}
+          >
+            <ChannelMark state={state} />
+            <span class="channel-title">{state.title.value}</span>
+            {state.unread.value > 0 && <span class="count">{state.unread.value}</span>}
+          </li>
+        ))}
+      </ul>
+      {found.length === 0 && <p class="section-empty">None of your channels is called that.</p>}
+    </Dialog>
+  );
+}

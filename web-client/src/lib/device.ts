@@ -1,0 +1,30 @@
+/** A user agent in words: the browser and the system, as far as they can be told. */
+
+const browsers: readonly [RegExp, string][] = [
+  [/Edg\//, "Edge"],
+  [/OPR\//, "Opera"],
+  [/Firefox\//, "Firefox"],
+  [/Chrom(e|ium)\//, "Chrome"],
+  [/Safari\//, "Safari"],
+  [/^curl/, "curl"],
+  [/^node|undici/i, "Node.js"],
+  [/^Go-http/, "Go"],
+];
+const systems: readonly [RegExp, string][] = [
+  [/Android/, "Android"],
+  [/iPhone|iPad/, "iOS"],
+  [/Windows/, "Windows"],
+  [/Mac OS X/, "macOS"],
+  [/CrOS/, "ChromeOS"],
+  [/Linux/, "Linux"],
+];
+
+export function deviceOf(userAgent: string): string {
+  const find = (list: readonly [RegExp, string][]): string | undefined => list.find(([pattern]) => pattern.test(userAgent))?.[1];
+  const browser = find(browsers);
+  const system = find(systems);
+  if (browser === undefined) {
+    return system ?? (userAgent === "" ? "an unknown device" : userAgent.slice(0, 40));
+  }
+  return system === undefined ? browser : `${browser} on ${system}`;
+}

@@ -1,0 +1,20 @@
+/** What stands for somebody who has no picture: initials on a colour that stays theirs. */
+
+export const HUES = 10;
+
+/** One of HUES classes, the same for an id on every device. */
+export function hueOf(id: string): number {
+  let hash = 2166136261;
+  for (let i = 0; i < id.length; i++) {
+    hash = Math.imul(hash ^ id.charCodeAt(i), 16777619);
+  }
+  return (hash >>> 0) % HUES;
+}
+
+/** The first letters of the first and the last word. */
+export function initialsOf(name: string): string {
+  const words = name.split(/[\s_.-]+/u).filter((w) => w !== "");
+  const first = [...(words[0] ?? "?")][0] ?? "?";
+  const last = words.length > 1 ? ([...(words.at(-1) ?? "")][0] ?? "") : "";
+  return (first + last).toUpperCase();
+}

@@ -1,0 +1,125 @@
+/**
+ * The messages that the page holds of a channel: one contiguous run of its history, and the fold of the channel's
+ * events into it. Every function takes a log and gives another; a log that is not concerned comes back as it was.
+ */
+
+import type { ChannelEvent, Message } from "@parley/client";
+
+/** A message, and the seq of the edit that it shows, where an event told it. */
+export type LoggedMessage = Message & { readonly edit_seq?: number };
+
+export interface MessageLog {
+  /** Ascending by seq. */
+  readonly messages: readonly LoggedMessage[];
+  /** Nothing comes before the first. */
+  readonly atOldest: boolean;
+  /** Nothing comes after the last: what happens now is appended. */
+  readonly atNewest: boolean;
+}
+
+export const EMPTY: MessageLog = { messages: [], atOldest: false, atNewest: false };
+
+export const firstSeq = (log: MessageLog): number => log.messages[0]?.seq ?? 0;
+export const lastSeq = (log: MessageLog): number => log.messages.at(-1)?.seq ?? 0;
+
+/** Where the message with this seq is, or the one where it would be. */
+export function indexOfSeq(messages: readonly LoggedMessage[], seq: number): number {
+  let low = 0;
+  let high = messages.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((messages[middle]?.seq ?? 0) < seq) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+/** A page of what was before the log's first message. A short page is the last one. */
+export function prepend(log: MessageLog, page: readonly Message[], limit: number): MessageLog {
+  const first = firstSeq(log);
+  const older = log.messages.length === 0 ? page : page.filter((m) => m.seq < first);
+  return { ...log, messages: [...older, ...log.messages], atOldest: page.length < limit };
+}
+
+/** A page of what was after the log's last message. */
+export function extend(log: MessageLog, page: readonly Message[], limit: number): MessageLog {
+  const last = lastSeq(log);
+  const newer = page.filter((m) => m.seq > last);
+  return { ...log, messages: [...log.messages, ...newer], atNewest: page.length < limit };
+}
+
+/** What is left when the server has lost what came after seq. */
+export function cutAfter(log: MessageLog, seq: number): MessageLog {
+  return lastSeq(log) <= seq ? log : { ...log, messages: log.messages.slice(0, indexOfSeq(log.messages, seq + 1)) };
+}
+
+/** Folds an event into the log. */
+export function apply(log: MessageLog, event: ChannelEvent): MessageLog {
+  switch (event.type) {
+    case "message":
+      if (!log.atNewest || event.seq <= lastSeq(log)) {
+        return log;
+      }
+      return { ...log, messages: [...log.messages, messageOf(event)] };
+    case "edit":
+      return change(log, event.message_id, (m) =>
+        m.deleted_at !== null || event.seq <= (m.edit_seq ?? 0)
+          ? m
+          : { ...m, body: event.body, mentions: event.mentions ?? [], edited_at: event.sent_at, edit_seq: event.seq },
+      );
+    case "delete":
+      return change(log, event.message_id, (m) => (m.deleted_at !== null ? m : { ...m, body: "", mentions: [], reactions: [], deleted_at: event.sent_at }));
+    case "reaction":
+      return change(log, event.message_id, (m) => (m.deleted_at !== null ? m : react(m, event.emoji, event.sender_id, event.remove)));
+    default:
+      return log;
+  }
+}
+
+function messageOf(event: ChannelEvent & { readonly type: "message" }): LoggedMessage {
+  return {
+    id: event.id,
+    channel_id: event.channel_id,
+    seq: event.seq,
+    client_id: event.client_id ?? null,
+    sender_id: event.sender_id,
+    sender_name: event.sender_name,
+    body: event.body,
+    mentions: event.mentions,
+    reply_to: event.reply_to,
+    sent_at: event.sent_at,
+    edited_at: null,
+    deleted_at: null,
+    reactions: [],
+  };
+}
+
+function change(log: MessageLog, id: string, to: (message: LoggedMessage) => LoggedMessage): MessageLog {
+  // Most edits and reactions are of the newest messages: look from the end.
+  const index = log.messages.findLastIndex((m) => m.id === id);
+  const message = log.messages[index];
+  if (message === undefined) {
+    return log;
+  }
+  const changed = to(message);
+  return changed === message ? log : { ...log, messages: log.messages.with(index, changed) };
+}
+
+function react(message: LoggedMessage, emoji: string, userID: string, remove: boolean): LoggedMessage {
+  const reaction = message.reactions.find((r) => r.emoji === emoji);
+  const has = reaction?.user_ids.includes(userID) ?? false;
+  if (has !== remove) {
+    return message;
+  }
+  if (reaction === undefined) {
+    return { ...message, reactions: [...message.reactions, { emoji, count: 1, user_ids: [userID] }] };
+  }
+  const users = remove ? reaction.user_ids.filter((id) => id !== userID) : [...reaction.user_ids, userID];
+  const reactions = message.reactions
+    .map((r) => (r === reaction ? { emoji, count: users.length, user_ids: users } : r))
+    .filter((r) => r.count > 0);
+  return { ...message, reactions };
+}

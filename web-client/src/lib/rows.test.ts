@@ -1,0 +1,59 @@
+import type { Message } from "@parley/client";
+import { describe, expect, it } from "vitest";
+
+import { dayLabel } from "./dates";
+import { hueOf, HUES, initialsOf } from "./identity";
+import { type Row, rowsOf } from "./rows";
+
+const at = Date.parse("2026-03-04T10:00:00.000Z");
+const message = (seq: number, by: string, minute: number, more: Partial<Message> = {}): Message => ({
+  id: `id${seq}`, channel_id: "c", seq, client_id: `k${seq}`, sender_id: by, sender_name: by, body: "x", mentions: [], reply_to: null,
+  sent_at: new Date(at + minute * 60_000).toISOString(), edited_at: null, deleted_at: null, reactions: [], ...more,
+});
+const rows = (messages: Message[], readSeq?: number, atNewest = true): readonly Row[] =>
+  rowsOf({ log: { messages, atOldest: true, atNewest }, pending: [], me: "me", readSeq });
+const shape = (list: readonly Row[]): string => list.map((r) => (r.kind === "message" ? (r.head ? "M" : "m") : (r.kind[0] ?? ""))).join("");
+
+describe("rowsOf", () => {
+  it("groups an author's messages within five minutes", () => {
+    expect(shape(rows([message(1, "a", 0), message(2, "a", 4), message(3, "a", 10), message(4, "b", 10), message(5, "a", 11)]))).toBe("bdMmMMM");
+  });
+  it("begins a group with a reply", () => {
+    expect(shape(rows([message(1, "a", 0), message(2, "a", 1, { reply_to: "id1" }), message(3, "a", 1)]))).toBe("bdMMm");
+  });
+  it("separates days", () => {
+    expect(shape(rows([message(1, "a", 0), message(2, "a", 24 * 60)]))).toBe("bdMdM");
+  });
+  it("draws the line before the first unread message of others", () => {
+    expect(shape(rows([message(1, "a", 0), message(2, "me", 1), message(3, "a", 2), message(4, "a", 2)], 1))).toBe("bdMMnMm");
+    expect(shape(rows([message(1, "a", 0), message(2, "me", 1)], 1))).toBe("bdMM");
+  });
+  it("keeps the key of a send when it becomes a message", () => {
+    expect(rows([message(1, "me", 0), message(2, "a", 0)]).map((r) => r.key).slice(2)).toEqual(["k1", "id2"]);
+  });
+  it("says that there is more below", () => {
+    expect(shape(rows([message(1, "a", 0)], undefined, false))).toBe("bdMl");
+  });
+  it("gives every row a key of its own", () => {
+    const keys = rows(Array.from({ length: 500 }, (_, i) => message(i, i % 3 === 0 ? "me" : "a", i * 17)), 7).map((r) => r.key);
+    expect(new Set(keys).size).toBe(keys.length);
+  });
+});
+
+describe("dayLabel", () => {
+  it("says today and yesterday", () => {
+    expect(dayLabel(at, at)).toBe("Today");
+    expect(dayLabel(at - 86_400_000, at)).toBe("Yesterday");
+    expect(dayLabel(at - 400 * 86_400_000, at)).toContain("2025");
+  });
+});
+
+describe("identity", () => {
+  it("is stable and spread over the colours", () => {
+    expect(hueOf("0198f3b2-7c00-7a10-8000-0000000000a1")).toBe(hueOf("0198f3b2-7c00-7a10-8000-0000000000a1"));
+    expect(new Set(Array.from({ length: 200 }, (_, i) => hueOf(`user-${i}`))).size).toBe(HUES);
+  });
+  it.each([["Ann Lee", "AL"], ["bob", "B"], ["mary-jane_watson", "MW"], ["", "?"], ["👍 up", "👍U"]])("initials of %j", (name, want) => {
+    expect(initialsOf(name)).toBe(want);
+  });
+});

@@ -1,0 +1,107 @@
+/** The rows of a message list: messages grouped by author, days, the line before what is new. */
+
+import type { Pending } from "@parley/client";
+
+import { dayOf } from "./dates";
+import type { LoggedMessage, MessageLog } from "./log";
+
+/** Messages of one author within this are one group: only the first shows who it is. */
+const GROUP_MS = 5 * 60_000;
+
+export type Row =
+  | { readonly kind: "beginning"; readonly key: string }
+  | { readonly kind: "loading"; readonly key: string }
+  | { readonly kind: "day"; readonly key: string; readonly ms: number }
+  | { readonly kind: "new"; readonly key: string }
+  | { readonly kind: "message"; readonly key: string; readonly message: LoggedMessage; readonly ms: number; readonly head: boolean }
+  | { readonly kind: "pending"; readonly key: string; readonly pending: Pending; readonly ms: number; readonly head: boolean };
+
+/** The key of the line before what is new: there is one at most. */
+export const NEW_ROW = "new";
+
+const times = new WeakMap<LoggedMessage, number>();
+
+/** When a message was sent. Parsed once: a list of 10,000 is walked on every event. */
+export function sentMs(message: LoggedMessage): number {
+  let ms = times.get(message);
+  if (ms === undefined) {
+    ms = Date.parse(message.sent_at);
+    times.set(message, ms);
+  }
+  return ms;
+}
+
+/**
+ * A key that a message of ours keeps when it becomes a message from a send that waited, so that its row stays
+ * the same element.
+ */
+export function keyOf(message: LoggedMessage, me: string): string {
+  return message.sender_id === me && message.client_id !== null ? message.client_id : message.id;
+}
+
+export interface RowsInput {
+  readonly log: MessageLog;
+  readonly pending: readonly Pending[];
+  readonly me: string;
+  /** The line before what is new comes before the first message of others after this seq; undefined: no line. */
+  readonly readSeq: number | undefined;
+}
+
+export function rowsOf({ log, pending, me, readSeq }: RowsInput): readonly Row[] {
+  const rows: Row[] = [{ kind: log.atOldest ? "beginning" : "loading", key: "top" }];
+  let day = 0;
+  let author = "";
+  let last = 0;
+  let line = readSeq === undefined;
+  /** Puts a day's separator where one begins, and says whether what follows begins a group. */
+  const begin = (ms: number, by: string, alone: boolean): boolean => {
+    const today = dayOf(ms);
+    // Clocks differ: a day that is over does not come back.
+    if (today > day) {
+      day = today;
+      author = "";
+      rows.push({ kind: "day", key: `day-${today}`, ms });
+    }
+    const head = alone || by !== author || ms - last > GROUP_MS;
+    author = by;
+    last = ms;
+    return head;
+  };
+  for (const message of log.messages) {
+    const ms = sentMs(message);
+    const head = begin(ms, message.sender_id, message.reply_to !== null);
+    const isFirstNew = !line && message.seq > (readSeq ?? 0) && message.sender_id !== me;
+    if (isFirstNew) {
+      line = true;
+      rows.push({ kind: "new", key: NEW_ROW });
+    }
+    rows.push({ kind: "message", key: keyOf(message, me), message, ms, head: head || isFirstNew });
+  }
+  if (!log.atNewest) {
+    rows.push({ kind: "loading", key: "bottom" });
+    return rows;
+  }
+  for (const p of pending) {
+    const ms = p.createdAt;
+    const head = begin(ms, me, p.replyTo !== undefined);
+    rows.push({ kind: "pending", key: p.clientID, pending: p, ms, head });
+  }
+  return rows;
+}
+
+/** How high a row probably is, before it was measured. */
+export function estimate(row: Row): number {
+  switch (row.kind) {
+    case "beginning":
+      return 120;
+    case "loading":
+      return 48;
+    case "day":
+    case "new":
+      return 32;
+    case "pending":
+      return (row.head ? 44 : 24) + 21 * Math.floor(row.pending.body.length / 90);
+    case "message":
+      return (row.head ? 44 : 24) + 21 * Math.floor(row.message.body.length / 90) + (row.message.reactions.length > 0 ? 30 : 0);
+  }
+}

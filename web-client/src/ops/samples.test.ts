@@ -1,0 +1,57 @@
+import type { OpsFigures, OpsMetrics } from "@parley/client";
+import { expect, test } from "vitest";
+
+import { extended, sampleOf, SPAN_MS } from "./samples";
+
+const none: OpsFigures = { connections: null, sends: null, deliveries: null, errors: null, inserted: null, retries: null, requests: null };
+
+function metrics(second: number, sends: readonly (number | null)[], known = true): OpsMetrics {
+  return {
+    at: new Date(second * 1000).toISOString(),
+    targets: sends.map((n, i) => ({ url: `http://ws-${i}`, up: n !== null, problem: null, figures: { ...none, sends: n } })),
+    totals: { ...none, connections: 7 },
+    streams: {
+      known,
+      entries: 9,
+      lag_entries: 3,
+      lag_seconds: 1.5,
+      pending: 2,
+      dead: 0,
+      receipts: 0,
+      receipts_seconds: 0,
+      memory_over_budget: true,
+      vanished: 0,
+    },
+    partitions: [],
+  };
+}
+
+test("a rate is the growth of all instances by the time between", () => {
+  expect(sampleOf(metrics(12, [30, 5]), metrics(10, [10, 5])).values.sends).toBe(10);
+});
+
+test("an instance that began anew has grown from nothing, and takes nothing from the others", () => {
+  expect(sampleOf(metrics(12, [30, 4]), metrics(10, [10, 1000])).values.sends).toBe(12);
+});
+
+test("an instance that was down, or is, tells nothing", () => {
+  expect(sampleOf(metrics(12, [30, 1000]), metrics(10, [10, null])).values.sends).toBe(10);
+  expect(sampleOf(metrics(12, [null]), metrics(10, [10])).values.sends).toBeUndefined();
+});
+
+test("there is no rate of one reading, nor of the same twice", () => {
+  expect(sampleOf(metrics(12, [30])).values.sends).toBeUndefined();
+  expect(sampleOf(metrics(12, [30]), metrics(12, [10])).values.sends).toBeUndefined();
+});
+
+test("gauges are as they are; those of streams that nobody knows are absent", () => {
+  const { values } = sampleOf(metrics(12, []));
+  expect(values).toMatchObject({ connections: 7, entries: 9, waiting: 5, lagSeconds: 1.5, overBudget: 1 });
+  expect(sampleOf(metrics(12, [], false)).values).toEqual({ connections: 7 });
+});
+
+test("samples older than ten minutes go, and the order is that of time", () => {
+  const at = (t: number): { at: number; values: object } => ({ at: t, values: {} });
+  expect(extended([at(0), at(5)], at(SPAN_MS + 1))).toEqual([at(5), at(SPAN_MS + 1)]);
+  expect(extended([at(5)], at(5))).toEqual([at(5)]);
+});

@@ -1,0 +1,90 @@
+/** What stands behind the sums: every instance, and every partition. */
+
+import type { OpsMetrics, OpsPartition, OpsTarget } from "@parley/client";
+import type { JSX } from "preact";
+
+import { shown } from "./figures";
+
+/** Which services an instance has, told by the figures that it gives. */
+export function servicesOf({ figures, up }: OpsTarget): string {
+  const names = [
+    figures.requests !== null ? "chat-service" : "",
+    figures.connections !== null ? "ws-server" : "",
+    figures.inserted !== null ? "sync-service" : "",
+  ].filter((name) => name !== "");
+  return !up ? "" : names.length === 0 ? "nothing of Parley" : names.join(", ");
+}
+
+const number = (value: number | null): string => (value === null ? "" : shown(value));
+
+export function Targets({ targets }: { readonly targets: readonly OpsTarget[] }): JSX.Element {
+  return (
+    <Table name="Instances" heads={["Instance", "Runs", "State", "Sockets", "Sends", "Deliveries", "Rows", "Requests"]}>
+      {targets.map((t) => (
+        <tr key={t.url} class={t.up ? "" : "ops-down"} data-testid="ops-target" data-up={t.up}>
+          <th scope="row">{t.url}</th>
+          <td>{servicesOf(t)}</td>
+          <td>{t.up ? "up" : `down: ${t.problem ?? ""}`}</td>
+          <td>{number(t.figures.connections)}</td>
+          <td>{number(t.figures.sends)}</td>
+          <td>{number(t.figures.deliveries)}</td>
+          <td>{number(t.figures.inserted)}</td>
+          <td>{number(t.figures.requests)}</td>
+        </tr>
+      ))}
+    </Table>
+  );
+}
+
+export function Partitions({ partitions }: { readonly partitions: readonly OpsPartition[] }): JSX.Element {
+  return (
+    <Table name="Partitions" heads={["Partition", "Stream", "Lag", "Oldest", "Pending", "Dead"]}>
+      {partitions.map((p) => (
+        <tr key={p.partition} class={p.dead > 0 ? "ops-down" : ""}>
+          <th scope="row">{p.partition}</th>
+          <td>{shown(p.entries)}</td>
+          <td>{shown(p.lag_entries)}</td>
+          <td>{shown(p.lag_seconds)} s</td>
+          <td>{shown(p.pending)}</td>
+          <td>{shown(p.dead)}</td>
+        </tr>
+      ))}
+    </Table>
+  );
+}
+
+interface TableProps {
+  readonly name: string;
+  readonly heads: readonly string[];
+  readonly children: JSX.Element[];
+}
+
+/** It scrolls within itself where the page is narrow; the keyboard gets there too. */
+function Table({ name, heads, children }: TableProps): JSX.Element {
+  return (
+    <div class="ops-table" role="region" aria-label={name} tabIndex={0}>
+      <table>
+        <caption>{name}</caption>
+        <thead>
+          <tr>
+            {heads.map((head) => (
+              <th key={head} scope="col">
+                {head}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>{children}</tbody>
+      </table>
+    </div>
+  );
+}
+
+/** What is wrong beyond single figures. */
+export function troublesOf(metrics: OpsMetrics): readonly string[] {
+  const down = metrics.targets.filter((t) => !t.up).map((t) => `${t.url} is down: ${t.problem ?? ""}.`);
+  if (!metrics.streams.known) {
+    down.push("No sync-service can say how the streams are: is one running, and is Redis up?");
+  }
+  return down;
+}

@@ -1,0 +1,110 @@
+/** An open channel: its head, its messages, where one types, and its members beside it. */
+
+import type { JSX } from "preact";
+import { useEffect, useLayoutEffect } from "preact/hooks";
+
+import { IconButton } from "../components/button";
+import { ChannelMark } from "../components/channel-link";
+import { Composer } from "../components/composer";
+import { ConnectionStatus } from "../components/connection-status";
+import { Icon } from "../components/icon";
+import { Members } from "../components/members";
+import { MessageList } from "../components/message-list";
+import { TypingLine } from "../components/typing-line";
+import type { ChannelState } from "../state/channel-state";
+import { resetCompose, showNew, showSeq } from "../state/compose";
+import { openDialog } from "../state/dialog";
+import { openNewest } from "../state/history";
+import { showPresence } from "../state/lifecycle";
+import { connection } from "../state/connection";
+import { membersShown } from "../state/preferences";
+import { navigate } from "../state/route";
+import { copyLink } from "../state/share";
+import { testids } from "../testids";
+
+interface ChannelScreenProps {
+  readonly state: ChannelState;
+  /** The message that a link leads to. */
+  readonly seq: number | undefined;
+}
+
+export function ChannelScreen({ state, seq }: ChannelScreenProps): JSX.Element {
+  // Before the list's own effects: they say that what is in sight is read.
+  useLayoutEffect(() => {
+    resetCompose();
+    state.newAfter.value = state.unread.peek() > 0 ? state.readSeq : undefined;
+    return () => {
+      state.newAfter.value = undefined;
+    };
+  }, [state]);
+  useEffect(() => {
+    if (seq !== undefined) {
+      void showSeq(state, seq);
+    } else {
+      void openNewest(state).then(() => showNew(state));
+    }
+  }, [state, seq]);
+  const live = connection.value.name === "up-to-date";
+  useEffect(() => {
+    if (live) {
+      void showPresence(state);
+    }
+  }, [state, live]);
+  const beside = membersShown.value && state.kind !== "direct";
+  return (
+    <>
+      <main id="main" class={`main ${beside ? "main-beside" : ""}`} tabIndex={-1}>
+        <Head state={state} />
+        <MessageList state={state} />
+        <TypingLine state={state} />
+        <Composer state={state} />
+      </main>
+      {beside && <Members state={state} />}
+    </>
+  );
+}
+
+function Head({ state }: { readonly state: ChannelState }): JSX.Element {
+  const details = state.details.value;
+  const direct = state.kind === "direct";
+  const members = details?.member_count ?? 0;
+  const online = state.online.value.count;
+  return (
+    <header class="main-head">
+      <span class="only-narrow">
+        <IconButton icon="back" label="Back to the channels" onClick={() => navigate({ name: "home" })} testid={testids.back} />
+      </span>
+      <div class="main-head-title">
+        <ChannelMark state={state} />
+        <h1 data-testid={testids.channelTitle}>{state.title.value}</h1>
+        {!direct && details !== undefined && details.description !== "" && <p class="topic">{details.description}</p>}
+      </div>
+      <ConnectionStatus />
+      <div class="main-head-actions">
+        {!direct && (
+          <button
+            type="button"
+            class="icon-button members-button"
+            aria-pressed={membersShown.value}
+            aria-label={`Members: ${members}, ${online} online`}
+            title={`${members} members, ${online} online`}
+            onClick={() => {
+              membersShown.value = !membersShown.value;
+            }}
+            data-testid={testids.toggleMembers}
+          >
+            <Icon name="people" />
+            <span class="members-count">{members}</span>
+          </button>
+        )}
+        {!direct && <IconButton icon="link" label="Copy the link to this channel" onClick={() => void copyLink(state.id)} testid={testids.shareLink} />}
+        <IconButton
+          icon="info"
+          label={direct ? "About this person" : "About this channel"}
+          onClick={() => openDialog(direct ? { name: "person", userID: details?.peer?.user_id ?? "" } : { name: "channel", channelID: state.id })}
+          testid={testids.channelSettings}
+        />
+      </div>
+    </header>
+  );
+}

@@ -1,0 +1,86 @@
+/** Where a link to a channel leads whoever is not in it. */
+
+import { ApiError, type ChannelDetails } from "@parley/client";
+import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
+
+import { Button, IconButton } from "../components/button";
+import { ConnectionStatus } from "../components/connection-status";
+import { addChannel } from "../state/channels";
+import { sdk } from "../state/client";
+import { navigate } from "../state/route";
+import { wordsOf } from "../state/toasts";
+import { testids } from "../testids";
+
+export function JoinScreen({ channelID }: { readonly channelID: string }): JSX.Element {
+  const [about, setAbout] = useState<ChannelDetails | undefined>(undefined);
+  const [problem, setProblem] = useState("");
+  const [busy, setBusy] = useState(false);
+  useEffect(() => {
+    let here = true;
+    void publicChannel(channelID).then((found) => {
+      if (here) {
+        setAbout(found);
+      }
+    });
+    return () => {
+      here = false;
+    };
+  }, [channelID]);
+  const join = async (): Promise<void> => {
+    setBusy(true);
+    setProblem("");
+    try {
+      addChannel(await sdk().rest.joinChannel(channelID));
+    } catch (error) {
+      setProblem(problemOf(error));
+    } finally {
+      setBusy(false);
+    }
+  };
+  return (
+    <main id="main" class="main" tabIndex={-1} data-testid={testids.joinPage}>
+      <header class="main-head">
+        <span class="only-narrow">
+          <IconButton icon="back" label="Back to the channels" onClick={() => navigate({ name: "home" })} testid={testids.back} />
+        </span>
+        <div class="main-head-title" />
+        <ConnectionStatus />
+      </header>
+      <div class="empty">
+        <h1>{about === undefined ? "Join this channel?" : `Join #${about.name}?`}</h1>
+        {about !== undefined && (
+          <p>
+            {about.description === "" ? "A public channel" : about.description} · {about.member_count} {about.member_count === 1 ? "member" : "members"}
+          </p>
+        )}
+        {about === undefined && <p>You have a link to a channel that you are not in. If it is open to whoever has the link, you can come in.</p>}
+        <div class="empty-actions">
+          <Button tone="primary" onClick={() => void join()} disabled={busy} testid={testids.joinButton}>
+            {busy ? "Joining…" : "Join the channel"}
+          </Button>
+          <Button onClick={() => navigate({ name: "home" })}>Not now</Button>
+        </div>
+        <p class="form-error" role="alert" data-testid={testids.formError}>
+          {problem}
+        </p>
+      </div>
+    </main>
+  );
+}
+
+/** A channel's name is told to its members; of a public one everybody may know it, if it is on the list's first page. */
+async function publicChannel(channelID: string): Promise<ChannelDetails | undefined> {
+  try {
+    return (await sdk().rest.listChannels({ limit: 200 })).items.find((c) => c.id === channelID);
+  } catch {
+    return undefined;
+  }
+}
+
+function problemOf(error: unknown): string {
+  if (error instanceof ApiError && error.status === 404) {
+    return "There is no such channel, or it is private: ask somebody in it to add you.";
+  }
+  return wordsOf(error);
+}

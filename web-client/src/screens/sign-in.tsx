@@ -1,0 +1,90 @@
+/** The door: log in, or make an account. */
+
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+
+import { Button } from "../components/button";
+import { Field, FormError, useSubmission } from "../components/form";
+import { route } from "../state/route";
+import { logIn, session, signUp } from "../state/session";
+import { testids } from "../testids";
+
+export function SignIn(): JSX.Element {
+  const [joining, setJoining] = useState(false);
+  const state = session.value;
+  const notice = state.name === "signed-out" ? state.notice : undefined;
+  const invited = route.value.name === "channel";
+  return (
+    <main id="main" class="door" data-testid={testids.signIn}>
+      <div class="door-card">
+        <img src="/icon.svg" alt="" width="48" height="48" />
+        <h1>{joining ? "Create your account" : "Log in to Parley"}</h1>
+        {notice !== undefined && <p class="notice">{notice}</p>}
+        {invited && notice === undefined && <p class="notice">You were invited to a channel. Log in, or create an account, and you can join it.</p>}
+        {joining ? <SignUpForm /> : <LogInForm />}
+        <p class="door-other">
+          {joining ? "You have an account?" : "New here?"}{" "}
+          <button type="button" class="link-button" data-testid={testids.modeSwitch} onClick={() => setJoining(!joining)}>
+            {joining ? "Log in" : "Create an account"}
+          </button>
+        </p>
+      </div>
+    </main>
+  );
+}
+
+function LogInForm(): JSX.Element {
+  const [login, setLogin] = useState("");
+  const [password, setPassword] = useState("");
+  const form = useSubmission(() => logIn({ login: login.trim(), password }));
+  return (
+    <form onSubmit={form.submit} class="form">
+      <Field label="Username or email" value={login} onInput={setLogin} autocomplete="username" required testid={testids.login} />
+      <Field label="Password" type="password" value={password} onInput={setPassword} autocomplete="current-password" required testid={testids.password} />
+      <FormError message={form.message} />
+      <Button tone="primary" submit disabled={form.busy} testid={testids.submit}>
+        {form.busy ? "Logging in…" : "Log in"}
+      </Button>
+    </form>
+  );
+}
+
+function SignUpForm(): JSX.Element {
+  const [username, setUsername] = useState("");
+  const [email, setEmail] = useState("");
+  const [password, setPassword] = useState("");
+  const form = useSubmission(() => signUp({ username: username.trim(), email: email.trim(), password }));
+  return (
+    <form onSubmit={form.submit} class="form">
+      <Field
+        label="Username"
+        value={username}
+        onInput={setUsername}
+        autocomplete="username"
+        hint="3 to 50 letters, digits, dots, dashes and underscores. Others mention you with it."
+        error={form.fields.get("username")}
+        required
+        minLength={3}
+        maxLength={50}
+        testid={testids.username}
+      />
+      <Field label="Email" type="email" value={email} onInput={setEmail} autocomplete="email" error={form.fields.get("email")} required testid={testids.email} />
+      <Field
+        label="Password"
+        type="password"
+        value={password}
+        onInput={setPassword}
+        autocomplete="new-password"
+        hint="At least 8 characters."
+        error={form.fields.get("password")}
+        required
+        minLength={8}
+        testid={testids.password}
+      />
+      <FormError message={form.fields.size > 0 ? "" : form.message} />
+      <Button tone="primary" submit disabled={form.busy} testid={testids.submit}>
+        {form.busy ? "Creating…" : "Create account"}
+      </Button>
+    </form>
+  );
+}

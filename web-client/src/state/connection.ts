@@ -1,0 +1,54 @@
+/** How it is with the connection, in words. */
+
+import type { ConnectionState } from "@parley/client";
+import { computed, effect, signal } from "@preact/signals";
+
+export const connection = signal<ConnectionState>({ name: "offline" });
+
+/** Ticks while something is counted down. */
+const now = signal(Date.now());
+let ticking: ReturnType<typeof setInterval> | undefined;
+
+effect(() => {
+  const waits = retryAt(connection.value) !== undefined;
+  if (waits && ticking === undefined) {
+    now.value = Date.now();
+    ticking = setInterval(() => {
+      now.value = Date.now();
+    }, 500);
+  } else if (!waits && ticking !== undefined) {
+    clearInterval(ticking);
+    ticking = undefined;
+  }
+});
+
+function retryAt(state: ConnectionState): number | undefined {
+  return state.name === "reconnecting" || state.name === "offline" ? state.retryAt : undefined;
+}
+
+export interface ConnectionWords {
+  readonly tone: "good" | "busy" | "bad";
+  readonly text: string;
+  /** Whether there is something to hurry. */
+  readonly waiting: boolean;
+}
+
+export const connectionWords = computed<ConnectionWords>(() => {
+  const state = connection.value;
+  const until = retryAt(state);
+  const seconds = until === undefined ? 0 : Math.max(1, Math.ceil((until - now.value) / 1000));
+  switch (state.name) {
+    case "up-to-date":
+      return { tone: "good", text: "Up to date", waiting: false };
+    case "catching-up":
+      return { tone: "busy", text: "Catching up…", waiting: false };
+    case "connecting":
+      return { tone: "busy", text: state.attempt > 1 ? "Reconnecting…" : "Connecting…", waiting: false };
+    case "reconnecting":
+      return { tone: "bad", text: `Reconnecting in ${seconds} s`, waiting: true };
+    case "offline":
+      return { tone: "bad", text: "Offline", waiting: until !== undefined };
+    case "ended":
+      return { tone: "bad", text: "Disconnected", waiting: false };
+  }
+});

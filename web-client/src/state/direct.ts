@@ -1,0 +1,17 @@
+/** Writing to one person. */
+
+import { addChannel } from "./channels";
+import { sdk } from "./client";
+import { closeDialog } from "./dialog";
+import { openChannel } from "./route";
+import { attempt } from "./toasts";
+
+/** Opens the direct channel with a user, which is made if there is none. */
+export async function openDirect(userID: string): Promise<void> {
+  const details = await attempt(() => sdk().rest.openDirectChannel({ user_id: userID }));
+  if (details !== undefined) {
+    addChannel(details);
+    closeDialog();
+    openChannel(details.id);
+  }
+}

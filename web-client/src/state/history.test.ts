@@ -1,0 +1,133 @@
+// @vitest-environment happy-dom
+import type { Channel, ChannelEvent, Message } from "@parley/client";
+import { beforeEach, describe, expect, it, vi } from "vitest";
+
+import { ChannelState } from "./channel-state";
+import { fold, followedFrom, openAround, openNewest, readOlder, startOver } from "./history";
+
+/** A server that answers when the test says so. */
+interface Asked {
+  readonly query: Record<string, number>;
+  answer(messages: readonly Message[]): void;
+  fail(): void;
+}
+const asked: Asked[] = [];
+
+vi.mock("./client", () => ({
+  sdk: () => ({
+    rest: {
+      listMessages: (_: string, query: Record<string, number>) =>
+        new Promise<{ items: readonly Message[] }>((resolve, reject) => {
+          asked.push({ query, answer: (items) => resolve({ items }), fail: () => reject(new Error("refused")) });
+        }),
+      getUser: () => new Promise(() => undefined),
+    },
+  }),
+}));
+
+const message = (seq: number, body = `m${seq}`): Message => ({
+  id: `id${seq}`, channel_id: "c", seq, client_id: null, sender_id: "bob", sender_name: "bob", body, mentions: [], reply_to: null,
+  sent_at: "2026-01-02T03:04:05.006Z", edited_at: null, deleted_at: null, reactions: [],
+});
+const posted = (seq: number): ChannelEvent => ({ ...message(seq), mentions: [], type: "message", epoch: "1-a", mine: false });
+const edited = (seq: number, of: number, body: string): ChannelEvent =>
+  ({ type: "edit", channel_id: "c", seq, id: `e${seq}`, sender_id: "bob", message_id: `id${of}`, body, sent_at: "2026-01-02T03:05:05.006Z", epoch: "1-a", mine: false });
+const page = (from: number, to: number): Message[] => Array.from({ length: to - from + 1 }, (_, i) => message(from + i));
+
+let state: ChannelState;
+const seqs = (): number[] => state.log.value?.messages.map((m) => m.seq) ?? [];
+const last = (): Asked => {
+  const found = asked.at(-1);
+  if (found === undefined) {
+    throw new Error("nothing was asked for");
+  }
+  return found;
+};
+
+beforeEach(() => {
+  asked.length = 0;
+  const handle = { id: "c", followed: true, readSeq: 0, askReached: () => Promise.resolve() } as unknown as Channel;
+  state = new ChannelState(handle);
+});
+
+describe("a page that is on its way", () => {
+  it("takes the events that came meanwhile, whether it has them or not", async () => {
+    const open = openNewest(state);
+    fold(state, posted(3));
+    fold(state, edited(4, 2, "edited"));
+    fold(state, posted(5));
+    last().answer([message(1), message(2), message(3)]);
+    await open;
+    expect(seqs()).toEqual([1, 2, 3, 5]);
+    expect(state.log.value?.messages[1]?.body).toBe("edited");
+  });
+
+  it("is thrown away when another place is asked for", async () => {
+    const first = openNewest(state);
+    const newest = last();
+    const second = openAround(state, 7);
+    last().answer(page(5, 9));
+    await second;
+    newest.answer(page(100, 110));
+    await first;
+    expect(seqs()).toEqual([5, 6, 7, 8, 9]);
+  });
+});
+
+describe("reading on", () => {
+  it("reads what is older once at a time, to the beginning", async () => {
+    const open = openNewest(state);
+    last().answer(page(41, 100));
+    await open;
+    const older = readOlder(state);
+    await readOlder(state);
+    expect(asked).toHaveLength(2);
+    expect(last().query).toMatchObject({ before_seq: 41 });
+    last().answer(page(1, 40));
+    await older;
+    expect(seqs()[0]).toBe(1);
+    expect(state.log.value).toMatchObject({ atOldest: true, atNewest: true });
+    await readOlder(state);
+    expect(asked).toHaveLength(2);
+  });
+
+  it("waits after a failure", async () => {
+    const open = openNewest(state);
+    last().answer(page(41, 100));
+    await open;
+    const older = readOlder(state);
+    last().fail();
+    await older;
+    await readOlder(state);
+    expect(asked).toHaveLength(2);
+  });
+});
+
+describe("holes", () => {
+  it("are read when the channel is followed from beyond what is held", async () => {
+    const open = openNewest(state);
+    last().answer(page(1, 10));
+    await open;
+    followedFrom(state, 10);
+    expect(asked).toHaveLength(1);
+    followedFrom(state, 12);
+    expect(asked).toHaveLength(2);
+  });
+
+  it("begin anew after a reset", async () => {
+    const open = openNewest(state);
+    last().answer(page(1, 10));
+    await open;
+    startOver(state, 7);
+    expect(seqs().at(-1)).toBe(7);
+    last().answer([...page(1, 7), message(8, "another eight")]);
+    await vi.waitFor(() => expect(state.log.value?.messages.at(-1)?.body).toBe("another eight"));
+  });
+
+  it("are not filled where nobody looks", () => {
+    fold(state, posted(1));
+    startOver(state, 1);
+    followedFrom(state, 5);
+    expect(asked).toHaveLength(0);
+  });
+});

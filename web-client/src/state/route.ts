@@ -1,0 +1,37 @@
+/** Which address the page is at. */
+
+import { signal } from "@preact/signals";
+
+import { parseRoute, pathOf, type Route } from "../lib/routes";
+
+const here = (): Route => parseRoute(location.pathname + location.search);
+
+export const route = signal<Route>(here());
+
+addEventListener("popstate", () => {
+  route.value = here();
+});
+
+export function navigate(to: Route, how: "push" | "replace" = "push"): void {
+  const path = pathOf(to);
+  if (how === "replace" || path === location.pathname + location.search) {
+    history.replaceState(null, "", path);
+  } else {
+    history.pushState(null, "", path);
+  }
+  route.value = to;
+}
+
+export const openChannel = (channelID: string, seq?: number): void =>
+  navigate(seq === undefined ? { name: "channel", channelID } : { name: "channel", channelID, seq });
+
+/** For links: a plain click stays in the page; with a modifier it is the browser's. */
+export function follow(event: MouseEvent, to: Route): void {
+  if (event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey) {
+    event.preventDefault();
+    navigate(to);
+  }
+}
+
+export const linkTo = (channelID: string, seq?: number): string =>
+  location.origin + pathOf(seq === undefined ? { name: "channel", channelID } : { name: "channel", channelID, seq });

@@ -1,0 +1,53 @@
+/** Keys that work everywhere in the chat. */
+
+import { directChannels, namedChannels, openState } from "./channels";
+import type { ChannelState } from "./channel-state";
+import { dialog, openDialog } from "./dialog";
+import { openChannel } from "./route";
+
+export const shortcuts: readonly { readonly keys: string; readonly does: string }[] = [
+  { keys: "Ctrl K", does: "Go to a channel" },
+  { keys: "Alt ↑ / Alt ↓", does: "The channel above or below" },
+  { keys: "Alt Shift ↑ / ↓", does: "The unread channel above or below" },
+  { keys: "Enter", does: "Send what you have typed" },
+  { keys: "Shift Enter", does: "Begin a new line" },
+  { keys: "↑ in an empty field", does: "Edit your last message" },
+  { keys: "Escape", does: "Close, or take back a reply or an edit" },
+  { keys: "↑ / ↓ among messages", does: "Go from message to message" },
+  { keys: "R, E, +, Delete on a message", does: "Reply, edit, react, delete" },
+  { keys: "Ctrl /", does: "Show these keys" },
+];
+
+export function handleShortcut(event: KeyboardEvent): void {
+  if (dialog.value !== undefined) {
+    return;
+  }
+  const command = event.ctrlKey || event.metaKey;
+  if (command && !event.altKey && event.key.toLowerCase() === "k") {
+    event.preventDefault();
+    openDialog({ name: "switcher" });
+  } else if (command && event.key === "/") {
+    event.preventDefault();
+    openDialog({ name: "shortcuts" });
+  } else if (event.altKey && !command && (event.key === "ArrowUp" || event.key === "ArrowDown")) {
+    event.preventDefault();
+    const next = neighbour(event.key === "ArrowDown" ? 1 : -1, event.shiftKey);
+    if (next !== undefined) {
+      openChannel(next.id);
+    }
+  }
+}
+
+/** The channel above or below the open one, as the list has them, around its ends. */
+function neighbour(step: number, unread: boolean): ChannelState | undefined {
+  const all = [...namedChannels.value, ...directChannels.value];
+  const at = all.findIndex((c) => c === openState.value);
+  for (let i = 1; i <= all.length; i++) {
+    const begin = at < 0 && step < 0 ? 0 : at;
+    const candidate = all[(begin + step * i + all.length * 2) % all.length];
+    if (candidate !== undefined && (!unread || candidate.unread.value > 0)) {
+      return candidate;
+    }
+  }
+  return undefined;
+}
