@@ -4,6 +4,15 @@
 # The images hold one static binary, the root certificates and a wget for health checks; no shell. They
 # run as uid 65532 and write nowhere but into the volumes that are mounted.
 
+FROM node:24-bookworm-slim AS web
+WORKDIR /src/web-client
+COPY web-client/package.json web-client/package-lock.json ./
+RUN --mount=type=cache,target=/root/.npm npm ci --no-audit --no-fund
+COPY web-client ./
+# The operator's page has a chapter of this with it.
+COPY docs/operations.md ../docs/
+RUN npm run build && node compress.mjs
+
 FROM golang:1.26-bookworm AS build
 WORKDIR /src
 ENV CGO_ENABLED=0 GOFLAGS=-buildvcs=false
@@ -15,9 +24,11 @@ COPY internal/go.mod internal/go.sum internal/
 COPY chat-service/go.mod chat-service/go.sum chat-service/
 COPY ws-server/go.mod ws-server/go.sum ws-server/
 COPY sync-service/go.mod sync-service/go.sum sync-service/
+COPY web-client/go.mod web-client/
 RUN --mount=type=cache,target=/go/pkg/mod \
     for m in chat-service ws-server sync-service shared-migrations; do (cd $m && GOWORK=off go mod download) || exit 1; done
 COPY . .
+COPY --from=web /src/web-client/dist web-client/dist
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
     go build -trimpath -ldflags '-s -w' -o /out/ \
       ./chat-service/cmd/chat-service ./ws-server/cmd/ws-server ./sync-service/cmd/sync-service \

@@ -20,6 +20,11 @@ PROGRAMS := ./chat-service/cmd/chat-service ./ws-server/cmd/ws-server ./sync-ser
 # Where the source is a git checkout that git can read, the binaries say which commit they are.
 VCS := $(if $(shell git rev-parse --verify --quiet HEAD 2>/dev/null),true,false)
 
+# The page is built by Node.js; tools/node may have put one there.
+WEB := web-client
+export PATH := $(CURDIR)/.tools/node/node_modules/.bin:$(PATH)
+WEB_FILES = $(shell find $(WEB) \( -name node_modules -o -name dist \) -prune -o -type f ! -name '*.go' ! -name '*.md' -print)
+
 # The tools are built once for a version of them and of Go.
 TOOLS := $(CURDIR)/.tools/$(shell { cat tools/go.mod tools/go.sum; $(GO) version; } | cksum | cut -d' ' -f1)
 LINT  := $(TOOLS)/golangci-lint
@@ -43,7 +48,8 @@ help: ## list the targets
 ##### Run
 
 .PHONY: run
-run: build ## run everything on http://localhost:8080; gets PostgreSQL and Redis if they are missing
+run: page ## run everything on http://localhost:8080; gets PostgreSQL, Redis and Node.js if they are missing
+	@$(MAKE) --no-print-directory build
 	@exec $(BIN)/standalone
 
 .PHONY: demo
@@ -59,6 +65,26 @@ down: ## stop the containers; their data stays
 	docker compose down
 
 ##### Build
+
+.PHONY: web
+web: ## build the page, which the programs hold when they are built after it; gets Node.js if it is missing
+	@tools/node
+	@$(MAKE) --no-print-directory $(WEB)/dist/index.html.br
+
+# Without a network there is no page, and everything else.
+.PHONY: page
+page:
+	@$(MAKE) --no-print-directory web || echo "The page is not built, or is the one from before; everything else runs."
+
+# Vite empties the folder; what is packed is made last.
+$(WEB)/dist/index.html.br: $(WEB_FILES) $(WEB)/node_modules/.package-lock.json
+	cd $(WEB) && npm run build && node compress.mjs
+	@touch $(WEB)/dist/.gitkeep $@
+
+# npm writes this file when it has installed everything.
+%/node_modules/.package-lock.json: %/package-lock.json
+	cd $* && npm ci --no-audit --no-fund
+	@touch $@
 
 .PHONY: build
 build: ## build the programs into bin/
@@ -90,7 +116,9 @@ generate: $(BUILT) ## make the REST server's types and interface of docs/openapi
 .PHONY: test
 test: ## get what is needed and check everything: format, vet, lint, builds, fuzz targets, tests, e2e
 	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory web
 	@$(MAKE) --no-print-directory check-tidy check-fmt vet lint build build-alone
+	@$(MAKE) --no-print-directory web-test
 	@$(MAKE) --no-print-directory fuzz
 	$(GOTEST) work
 
@@ -98,13 +126,18 @@ test: ## get what is needed and check everything: format, vet, lint, builds, fuz
 unit: deps build ## run the tests of one module or of all but e2e: make unit M=ws-server
 	$(GOTEST) $(if $(M),./$(M)/...,$(patsubst %,./%/...,$(filter-out e2e,$(MODULES))))
 
+.PHONY: web-test
+web-test: web $(WEB)/sdk/node_modules/.package-lock.json ## check and test the page and the JavaScript SDK
+	@for d in $(WEB)/sdk $(WEB); do echo "test $$d"; (cd $$d && npm run --silent check && PARLEY_BIN_DIR=$(BIN) npm run --silent test) || exit 1; done
+
 .PHONY: e2e
-e2e: deps build ## run the journeys and faults against the built programs
+e2e: deps web ## run the journeys and faults against the built programs, the page in Chromium among them
+	@$(MAKE) --no-print-directory build
 	$(GOTEST) ./e2e/...
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (10000x)
-	@grep -rnoE '^func Fuzz[A-Za-z0-9_]*' --include='*_test.go' $(MODULES) | while IFS=: read -r file _ func; do \
+	@grep -rnoE '^func Fuzz[A-Za-z0-9_]*' --include='*_test.go' --exclude-dir=node_modules $(MODULES) | while IFS=: read -r file _ func; do \
 		name=$${func#func }; echo "fuzz ./$${file%/*} $$name"; \
 		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$${file%/*}" || exit 1; \
 	done
@@ -133,8 +166,8 @@ fmt: $(BUILT) ## format the source
 check-fmt: $(BUILT)
 	@bad=$$($(FUMPT) -l $(MODULES)) && [ -z "$$bad" ] || { echo "not formatted (make fmt):"; echo "$$bad"; exit 1; }
 
-# The servers come from the product's own installer; the race detector needs a C compiler on Linux, and
-# the alert rules promtool.
+# The servers come from the product's own installer; the race detector needs a C compiler on Linux, the
+# alert rules promtool, and the page a browser.
 .PHONY: deps
 deps: $(BUILT)
 	@command -v $${CC:-cc} >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 || { \
@@ -146,6 +179,11 @@ deps: $(BUILT)
 		command -v apt-get >/dev/null 2>&1 && [ "$$(id -u)" = 0 ] && \
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends prometheus; \
 	} || { echo "The alert rules are tested by promtool: install Prometheus (Debian: prometheus)."; exit 1; }
+	@command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || \
+		[ -n "$$CHROMIUM" ] || [ -d "/Applications/Google Chrome.app" ] || [ -d /Applications/Chromium.app ] || { \
+		command -v apt-get >/dev/null 2>&1 && [ "$$(id -u)" = 0 ] && \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium; \
+	} || { echo "The page is tested in Chromium: install it (Debian: chromium), or say with CHROMIUM where it is."; exit 1; }
 
 $(BUILT):
 	@echo "Building the tools (once for their versions; some minutes on a cold cache)."
@@ -155,4 +193,5 @@ $(BUILT):
 
 .PHONY: clean
 clean: ## remove what was built; data of make run stays in .data
-	rm -rf $(BIN) .tools coverage.out
+	rm -rf $(BIN) .tools coverage.out $(WEB)/dist $(WEB)/node_modules $(WEB)/sdk/node_modules
+	mkdir $(WEB)/dist && touch $(WEB)/dist/.gitkeep

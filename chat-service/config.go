@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"time"
 
 	"parley.chat/internal/config"
 	"parley.chat/internal/ratelimit"
+	"parley.chat/internal/telemetry/tracing"
 	"parley.chat/shared-contracts/chat"
 )
 
@@ -47,11 +47,20 @@ type Config struct {
 	HashConcurrency int `env:"HASH_CONCURRENCY" envDefault:"0" desc:"password hashes computed at once; 0: one per CPU"`
 	HashQueue       int `env:"HASH_QUEUE" envDefault:"64" desc:"signups and logins that may wait for a hash; more are refused"`
 
-	TraceEndpoint string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" desc:"collector of traces, such as http://localhost:4318; empty: none"`
+	OpsFor         string      `env:"OPS_FOR" envDefault:"operators" desc:"who may look at the pipeline: operators, or everybody who is logged in"`
+	MetricsTargets config.List `env:"METRICS_TARGETS" envDefault:"http://localhost:8080/metrics,http://localhost:8081/metrics,http://localhost:8082/metrics" desc:"metrics of every instance of every service, for those who look at the pipeline"`
+
+	Traces tracing.Config
 
 	RequestTimeout time.Duration `env:"REQUEST_TIMEOUT" envDefault:"10s" desc:"longest that a request may take"`
 	DrainTimeout   time.Duration `env:"DRAIN_TIMEOUT" envDefault:"25s" desc:"longest that stopping may take"`
 }
+
+// The values of OPS_FOR.
+const (
+	opsForOperators = "operators"
+	opsForEverybody = "everybody"
+)
 
 // check refuses what no reader of one variable alone could.
 func (c *Config) check() error {
@@ -74,11 +83,11 @@ func (c *Config) check() error {
 	if c.MaxBodyBytes > chat.MaxBodyBytes {
 		errs = append(errs, fmt.Errorf("MAX_BODY_BYTES: %d is above %d", c.MaxBodyBytes, chat.MaxBodyBytes))
 	}
+	if c.OpsFor != opsForOperators && c.OpsFor != opsForEverybody {
+		errs = append(errs, fmt.Errorf("OPS_FOR: %q is neither %s nor %s", c.OpsFor, opsForOperators, opsForEverybody))
+	}
 	if c.RateLimit.Count > ratelimit.MaxCount {
 		errs = append(errs, fmt.Errorf("RATE_LIMIT: more than %d sends", ratelimit.MaxCount))
 	}
-	if u, err := url.Parse(c.TraceEndpoint); c.TraceEndpoint != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
-		errs = append(errs, errors.New("OTEL_EXPORTER_OTLP_ENDPOINT: must be an http or https address"))
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.Traces.Check())...)
 }

@@ -7,17 +7,25 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"parley.chat/internal/token"
+	webclient "parley.chat/web-client"
 
 	"parley.chat/chat-service/internal/api"
 	"parley.chat/chat-service/internal/docpage"
+	"parley.chat/chat-service/internal/site"
 )
 
-// showFiles registers what is not JSON of the REST surface: the keys, the document and its page.
+// showFiles registers what is not JSON of the REST surface: the keys, the document and its page, and the
+// web client.
 func (s *Service) showFiles(doc *openapi3.T) error {
 	page, err := docpage.New(doc)
 	if err != nil {
 		return err
 	}
+	web, err := site.New(webclient.Files())
+	if err != nil {
+		return err
+	}
+	web.Register(s.api.Public)
 	s.api.Public(http.MethodGet, "/.well-known/jwks.json", func(c echo.Context) error {
 		return show(c, "application/jwk-set+json", token.EncodeJWKS(s.keys.Public()))
 	})

@@ -28,3 +28,23 @@ func TestDocument(t *testing.T) {
 		t.Errorf("policy = %s", policy)
 	}
 }
+
+// TestPage: the web client is served, whether it was built into this program or not, and hides nothing.
+func TestPage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, path := range []string{"/", "/c/0b9d3f52-6a07-4a39-a6f5-0d9e3cbb6b0a"} {
+		resp, err := w.client.Get(w.url + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		h := resp.Header
+		if resp.StatusCode != 200 || h.Get("Content-Type") != "text/html; charset=utf-8" || h.Get("ETag") == "" || h.Get("X-Content-Type-Options") != "nosniff" ||
+			h.Get("Referrer-Policy") != "no-referrer" || !strings.Contains(h.Get("Content-Security-Policy"), "script-src 'self';") {
+			t.Errorf("%s = %d %v", path, resp.StatusCode, h)
+		}
+	}
+	w.get("/v1/nothing", "").want(t, 404, "not_found")
+	w.get("/c", "").want(t, 404, "not_found")
+}

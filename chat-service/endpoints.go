@@ -11,6 +11,7 @@ import (
 	"parley.chat/chat-service/internal/group"
 	"parley.chat/chat-service/internal/history"
 	"parley.chat/chat-service/internal/message"
+	"parley.chat/chat-service/internal/ops"
 	"parley.chat/chat-service/internal/password"
 	"parley.chat/chat-service/internal/receipt"
 	"parley.chat/chat-service/internal/revoked"
@@ -27,6 +28,7 @@ type endpoints struct {
 	*groups
 	*histories
 	*messages
+	*operators
 	*receipts
 }
 
@@ -39,6 +41,7 @@ type (
 	groups    = group.Service
 	histories = history.Service
 	messages  = message.Service
+	operators = ops.Service
 	receipts  = receipt.Service
 )
 
@@ -54,7 +57,7 @@ func (s *Service) features(log *eventlog.Log, heads *seen.Heads, marks *revoked.
 	if s.accounts, err = account.New(account.Config{
 		API: s.api, DB: s.db, Log: log, Hasher: hasher, Issuer: token.NewIssuer(s.keys, s.cfg.AccessTTL),
 		Limits:  account.NewLimits(s.rdb, s.cfg.LoginFailures, s.cfg.LoginAttempts, s.log),
-		Revoked: marks, Poke: s.relay.Poke, RefreshTTL: s.cfg.RefreshTTL, Logger: s.log,
+		Revoked: marks, Poke: s.relay.Poke, OpsOpen: s.cfg.OpsFor == opsForEverybody, RefreshTTL: s.cfg.RefreshTTL, Logger: s.log,
 		Leave: []account.Leave{group.LeaveAll, channel.LeaveAll},
 	}); err != nil {
 		return e, err
@@ -67,6 +70,9 @@ func (s *Service) features(log *eventlog.Log, heads *seen.Heads, marks *revoked.
 		return e, err
 	}
 	if e.messages, err = message.New(message.Config{DB: s.db, Sender: s.sender, Seen: heads, MaxBytes: s.cfg.MaxBodyBytes}); err != nil {
+		return e, err
+	}
+	if e.operators, err = ops.New(ops.Config{DB: s.db, Targets: s.cfg.MetricsTargets, Open: s.cfg.OpsFor == opsForEverybody}); err != nil {
 		return e, err
 	}
 	e.receipts = receipt.New(s.db, log, s.floor)

@@ -39,6 +39,8 @@ var matrix = []endpoint{
 	{"POST /v1/login", object{}, "422 422 422 422 422 422", true},
 	{"POST /v1/refresh", object{}, "401 401 401 401 401 401", true},
 	{"GET /v1/nothing", nil, "404 404 404 404 404 404", true},
+	{"GET /c/x/y", nil, "404 404 404 404 404 404", true},
+	{"GET /assets/nothing.js", nil, "404 404 404 404 404 404", true},
 	{"GET /nothing", nil, "404 404 404 404 404 404", true},
 	{"GET /v1/signup", nil, "405 405 405 405 405 405", true},
 	{"PUT /v1/channels/{private}", object{}, "405 405 405 405 405 405", true},
@@ -134,6 +136,8 @@ var matrix = []endpoint{
 	{"GET /v1/channels/{private}/messages/{unknown}/receipts", nil, "404 404 404 404 404 404", false},
 	{"PUT /v1/channels/{public}/cursor", object{"read_seq": 1}, "403 403 403 200 200 200", false},
 	{"PUT /v1/channels/{private}/cursor", object{"read_seq": 1}, "404 404 404 200 200 200", false},
+
+	{"GET /v1/ops/metrics", nil, "403 403 403 403 403 403", false}, // an owner of channels is no operator
 
 	// Ends the session, so it comes last.
 	{"POST /v1/logout", nil, "204 204 204 204 204 204", false},

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"parley.chat/internal/testkit/pgtest"
 	"parley.chat/internal/testkit/proctest"
@@ -39,7 +40,8 @@ func TestProcess(t *testing.T) {
 		{"/healthz", `"ok"`},
 		{"/.well-known/jwks.json", `"OKP"`},
 		{"/v1/me", `"unauthenticated"`},
-		{"/", `"not_found"`},
+		{"/nothing", `"not_found"`},
+		{"/", `<title>Parley`},
 		{"/metrics", `parley_chat_http_requests_total{code="401",method="GET",route="/v1/me"} 1`},
 	} {
 		if body := get(tt.path); !strings.Contains(body, tt.want) {
@@ -65,5 +67,37 @@ func TestProcess_otherPartitions(t *testing.T) {
 	<-p.Done()
 	if !strings.Contains(p.Output(), "STREAM_PARTITIONS") {
 		t.Errorf("output:\n%s", p.Output())
+	}
+}
+
+// TestProcess_operator: the command works beside the service, or without one.
+func TestProcess_operator(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Open(t)
+	if _, err := db.Pool(t).Exec(t.Context(), "insert into users (id, username, email, password_hash) values (gen_random_uuid(), 'Ann', 'ann@example.com', '-')"); err != nil {
+		t.Fatal(err)
+	}
+	operator := func(args ...string) (int, string) {
+		t.Helper()
+		p := proctest.Start(t, "chat-service", append([]string{"operator"}, args...), map[string]string{"DATABASE_URL": db.URL})
+		return p.Wait(t, 20*time.Second), p.Output()
+	}
+	for _, tt := range []struct {
+		args []string
+		code int
+		out  string
+	}{
+		{[]string{"list"}, 0, ""},
+		{[]string{"grant", "ann"}, 0, ""},
+		{[]string{"list"}, 0, "Ann\n"},
+		{[]string{"grant", "bob"}, 1, "bob: no such user"},
+		{[]string{"revoke", "ANN"}, 0, ""},
+		{[]string{"list"}, 0, ""},
+		{[]string{"grant"}, 1, "see --help"},
+		{nil, 1, "see --help"},
+	} {
+		if code, out := operator(tt.args...); code != tt.code || !strings.Contains(out, tt.out) || tt.out == "" && out != "" {
+			t.Errorf("operator %v = %d %q, want %d %q", tt.args, code, out, tt.code, tt.out)
+		}
 	}
 }

@@ -1,6 +1,6 @@
 // Package chatservice is chat-service: the REST service of Parley. It owns accounts, sessions, channels
-// and membership in PostgreSQL, tells the gateways what has changed through Redis, and reads history
-// from both.
+// and membership in PostgreSQL, tells the gateways what has changed through Redis, reads history from
+// both, and serves the web client.
 package chatservice
 
 import (
@@ -18,10 +18,12 @@ import (
 	"parley.chat/internal/database"
 	"parley.chat/internal/eventlog"
 	"parley.chat/internal/lifecycle"
+	"parley.chat/internal/msgtrace"
 	"parley.chat/internal/ratelimit"
 	"parley.chat/internal/redisclient"
 	"parley.chat/internal/sender"
 	"parley.chat/internal/telemetry"
+	"parley.chat/internal/telemetry/tracing"
 	"parley.chat/internal/token"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/rediskey"
@@ -32,7 +34,6 @@ import (
 	"parley.chat/chat-service/internal/outbox"
 	"parley.chat/chat-service/internal/revoked"
 	"parley.chat/chat-service/internal/seen"
-	"parley.chat/chat-service/internal/tracing"
 )
 
 const (
@@ -66,7 +67,7 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (s *Service, e
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	s = &Service{cfg: cfg, log: log, tracing: tracing.New(cfg.TraceEndpoint, "chat-service", log)}
+	s = &Service{cfg: cfg, log: log, tracing: tracing.New(cfg.Traces, "chat-service", reg, log)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -93,6 +94,7 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (s *Service, e
 // wire makes what stands behind the endpoints, and then these.
 func (s *Service) wire(reg prometheus.Registerer) error {
 	log := eventlog.New(s.rdb, s.cfg.Partitions)
+	traces := msgtrace.New(s.tracing, s.cfg.Traces.Ratio)
 	heads := seen.New(log, s.floor, s.log)
 	s.budget = eventlog.NewBudget(log, eventlog.BudgetConfig{
 		Backlog: s.cfg.BacklogBudget, RefuseAt: float64(s.cfg.RedisRefuseAt) / 100, Logger: s.log,
@@ -103,15 +105,15 @@ func (s *Service) wire(reg prometheus.Registerer) error {
 	s.limiter = ratelimit.New(s.rdb, ratelimit.Config{
 		Count: s.cfg.RateLimit.Count, Window: s.cfg.RateLimit.Per, Block: s.cfg.RateBlock, Partitions: s.cfg.Partitions,
 	})
-	s.sender = sender.New(s.limiter, s.appender)
+	s.sender = sender.New(s.limiter, s.appender, traces)
 	marks := revoked.New(s.rdb, s.cfg.Partitions, s.cfg.AccessTTL+clockLeeway, s.log)
 	s.relay = outbox.NewRelay(outbox.Config{
-		DB: s.db, Log: log, Appender: s.appender, Seen: heads, Revoked: marks, Logger: s.log, Registry: reg,
+		DB: s.db, Log: log, Appender: s.appender, Seen: heads, Revoked: marks, Traces: traces, Logger: s.log, Registry: reg,
 	})
 	var err error
 	if s.api, err = httpapi.New(httpapi.Config{
 		Verifier: token.NewVerifier(s.keys), Revoked: marks.Has, Origins: s.cfg.Origins, Proxies: s.cfg.Proxies,
-		CookieSecure: s.cfg.CookieSecure, Timeout: s.cfg.RequestTimeout, Logger: s.log, Tracer: s.tracing.Tracer(), Registry: reg,
+		CookieSecure: s.cfg.CookieSecure, Timeout: s.cfg.RequestTimeout, Logger: s.log, Tracer: s.tracing.Tracer("parley.chat/chat-service"), Registry: reg,
 	}); err != nil {
 		return err
 	}
@@ -144,8 +146,8 @@ func (s *Service) Close() error {
 	return errors.Join(errs...)
 }
 
-// Handler serves the REST surface: /v1, /.well-known/jwks.json, /openapi.yaml and /docs. Health and metrics are the
-// program's; see Checks.
+// Handler serves the REST surface, /v1, /.well-known/jwks.json, /openapi.yaml and /docs, and the web client.
+// Health and metrics are the program's; see Checks.
 func (s *Service) Handler() http.Handler { return s.api }
 
 // Keys finds the public keys of the access tokens, for a gateway in the same process.

@@ -1,6 +1,7 @@
 package standalone
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -31,7 +32,12 @@ type Config struct {
 
 // replaced are settings of the services that have no meaning in one process on one port: what they set
 // is given directly.
-var replaced = []string{"CHAT_ADDR", "WS_ADDR", "SYNC_ADDR", "JWKS_URL", "DATABASE_ROLE"}
+var replaced = []string{"CHAT_ADDR", "WS_ADDR", "SYNC_ADDR", "JWKS_URL", "DATABASE_ROLE", "METRICS_TARGETS"}
+
+// otherwise are the settings of the services with another default here. Whoever runs everything on one
+// machine is its operator, and its metrics are on the one port anyway; and who has a collector of traces
+// there wants to see the message just sent.
+var otherwise = map[string]string{"OPS_FOR": "everybody", "TRACE_RATIO": "1"}
 
 // LoadConfig reads the settings, the services' included. An error names each bad variable.
 func LoadConfig(getenv func(string) string) (Config, error) {
@@ -40,7 +46,7 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 		if slices.Contains(replaced, name) {
 			return ""
 		}
-		return getenv(name)
+		return cmp.Or(getenv(name), otherwise[name])
 	}
 	errs := []error{config.Load(&cfg, getenv), config.Load(&cfg.chat, services), config.Load(&cfg.sync, services)}
 	var err error
@@ -106,8 +112,8 @@ func usage(w io.Writer) {
 			}
 			seen = append(seen, v.Name)
 			desc := v.Desc
-			if v.Default != "" {
-				desc += " (default " + v.Default + ")"
+			if def := cmp.Or(otherwise[v.Name], v.Default); def != "" {
+				desc += " (default " + def + ")"
 			}
 			fmt.Fprintf(tw, "  %s\t%s\t%s\n", v.Name, v.Type, desc)
 		}

@@ -146,7 +146,7 @@ func hints(url, command string) string {
 	ws := "ws" + strings.TrimPrefix(url, "http") + "/ws"
 	json := "-H 'Content-Type: application/json' -d"
 	return fmt.Sprintf(`
-Try it in another terminal: sign up, create a channel, talk in it.
+Open it in a browser, or try it in another terminal: sign up, create a channel, talk in it.
 
   curl -c parley.cookies %[1]s/v1/signup %[2]s '{"username":"ada-%[3]d","email":"ada-%[3]d@example.com","password":"correct horse battery"}'
   curl -b parley.cookies %[1]s/v1/channels %[2]s '{"name":"tea-%[3]d","kind":"public"}'

@@ -25,12 +25,13 @@ type services struct {
 	parts        []lifecycle.Part // in the order of starting
 }
 
-// newServices makes the services. It starts nothing and connects to nothing.
-func newServices(cfg Config, st *stores, reg *prometheus.Registry, logs func(service string) *slog.Logger) (_ *services, err error) {
+// newServices makes the services, which will be at url. It starts nothing and connects to nothing.
+func newServices(cfg Config, st *stores, url string, reg *prometheus.Registry, logs func(service string) *slog.Logger) (_ *services, err error) {
 	cfg.chat.Addr, cfg.ws.Addr, cfg.sync.Addr = "", "", ""
 	cfg.chat.DatabaseURL, cfg.ws.DatabaseURL, cfg.sync.DatabaseURL = st.databaseURL, st.databaseURL, st.databaseURL
 	cfg.chat.RedisURL, cfg.ws.RedisURL, cfg.sync.RedisURL = st.redisURL, st.redisURL, st.redisURL
 	cfg.chat.KeysDir = cfg.KeysDir
+	cfg.chat.MetricsTargets = []string{url + "/metrics"}
 	if cfg.sync.ConsumerName == "" {
 		if cfg.sync.ConsumerName, err = consumerName(cfg); err != nil {
 			return nil, err

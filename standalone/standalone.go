@@ -103,7 +103,7 @@ func start(ctx context.Context, cfg Config, opts Options, dir *dataDir, p *progr
 	}
 	run.DatabaseURL, run.RedisURL = st.databaseURL, st.redisURL
 	reg := telemetry.NewRegistry("standalone")
-	sv, err := newServices(cfg, st, reg, func(service string) *slog.Logger {
+	sv, err := newServices(cfg, st, run.URL, reg, func(service string) *slog.Logger {
 		return telemetry.NewLogger(opts.Log, service, cfg.LogLevel)
 	})
 	if err != nil {

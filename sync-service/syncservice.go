@@ -21,8 +21,10 @@ import (
 	"parley.chat/internal/database"
 	"parley.chat/internal/eventlog"
 	"parley.chat/internal/lifecycle"
+	"parley.chat/internal/msgtrace"
 	"parley.chat/internal/redisclient"
 	"parley.chat/internal/telemetry"
+	"parley.chat/internal/telemetry/tracing"
 	"parley.chat/sync-service/internal/consumer"
 	"parley.chat/sync-service/internal/lag"
 	"parley.chat/sync-service/internal/receipts"
@@ -43,7 +45,9 @@ type Config struct {
 	BatchWait       time.Duration  `env:"BATCH_WAIT" envDefault:"40ms" desc:"how long a transaction waits for more entries"`
 	Writers         int            `env:"SYNC_WRITERS" envDefault:"2" desc:"transactions at a time"`
 	ConsumerName    string         `env:"CONSUMER_NAME" desc:"name in the consumer group, unlike any other instance's and the same after a restart (default <host name>-<port of SYNC_ADDR>)"`
+	ProfileAddr     string         `env:"PPROF_ADDR" desc:"listen address of the process's profiles; without one there are none"`
 	LogLevel        slog.Level     `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error"`
+	Traces          tracing.Config
 }
 
 // drain bounds the stop: a blocked read of a second, and the batch in hand.
@@ -63,7 +67,7 @@ func (c *Config) check() error {
 	positive("BATCH_MAX", c.BatchMax > 0)
 	positive("BATCH_WAIT", c.BatchWait > 0)
 	positive("SYNC_WRITERS", c.Writers > 0)
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.Traces.Check())...)
 }
 
 // Service is one instance of the persister.
@@ -75,6 +79,7 @@ type Service struct {
 	reads, rdb redis.UniversalClient
 	store      *store.Store
 	mover      *mover
+	tracing    *tracing.Tracing
 }
 
 // New checks cfg and opens the clients without connecting. Run closes them. The service's metrics are
@@ -83,7 +88,7 @@ func New(cfg Config, log *slog.Logger, reg *prometheus.Registry) (*Service, erro
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	s := &Service{cfg: cfg, log: log, reg: reg}
+	s := &Service{cfg: cfg, log: log, reg: reg, tracing: tracing.New(cfg.Traces, "sync-service", reg, log)}
 	var err error
 	if s.db, err = database.Open(cfg.DatabaseURL, database.Options{
 		Role: cfg.DatabaseRole, MaxConns: cfg.Writers + 2, ApplicationName: "sync-service",
@@ -146,7 +151,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	c, err := consumer.New(s.reads, s.rdb, s.store, consumer.Config{
 		Name: name, Partitions: s.cfg.Partitions, BatchMax: s.cfg.BatchMax, BatchWait: s.cfg.BatchWait,
 		Writers: s.cfg.Writers, ClaimIdle: s.cfg.ClaimIdle, Retention: s.cfg.StreamRetention, TrimAt: float64(s.cfg.TrimAt) / 100,
-		Move: s.mover.move, Metrics: metrics, Logger: s.log.With("consumer", name),
+		Move: s.mover.move, Traces: msgtrace.New(s.tracing, s.cfg.Traces.Ratio), Metrics: metrics, Logger: s.log.With("consumer", name),
 	})
 	if err != nil {
 		return err
@@ -158,7 +163,9 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	var parts []lifecycle.Part
+	parts := []lifecycle.Part{{Name: "traces", Run: s.tracing.Run}, {Name: "profiles", Run: func(ctx context.Context) error {
+		return telemetry.ServeProfiles(ctx, s.cfg.ProfileAddr, s.log)
+	}}}
 	if listener != nil {
 		parts = append(parts, lifecycle.Part{Name: "http", Run: func(ctx context.Context) error {
 			return telemetry.ServeListener(ctx, listener, s.Handler(), s.log)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,10 +22,12 @@ import (
 	"parley.chat/internal/garbage"
 	"parley.chat/internal/lifecycle"
 	"parley.chat/internal/mention"
+	"parley.chat/internal/msgtrace"
 	"parley.chat/internal/ratelimit"
 	"parley.chat/internal/redisclient"
 	"parley.chat/internal/sender"
 	"parley.chat/internal/telemetry"
+	"parley.chat/internal/telemetry/tracing"
 	"parley.chat/internal/token"
 	"parley.chat/internal/unread"
 	"parley.chat/shared-contracts/chat"
@@ -58,7 +61,9 @@ type Config struct {
 	Proxies          config.CIDRs   `env:"TRUSTED_PROXIES" desc:"networks of proxies whose X-Forwarded-For counts"`
 	MaxSubscriptions int            `env:"MAX_SUBSCRIPTIONS" envDefault:"1000" desc:"most subscriptions of one connection; 0 for no bound"`
 	FrameRate        config.Rate    `env:"FRAME_RATE" envDefault:"100/1s" desc:"frames taken from one connection, twice as many at once; what is over it waits; off for no bound"`
+	ProfileAddr      string         `env:"PPROF_ADDR" desc:"listen address of the process's profiles; without one there are none"`
 	LogLevel         slog.Level     `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error"`
+	Traces           tracing.Config
 
 	// For tests: 0 is the default of the package concerned.
 	PresenceLease time.Duration // how long after its last sign of life a gateway's users count as online
@@ -89,7 +94,7 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 	if cfg.EditWindow < 0 {
 		return cfg, &config.Error{Name: "EDIT_WINDOW", Err: fmt.Errorf("%s is below 0", cfg.EditWindow)}
 	}
-	return cfg, nil
+	return cfg, cfg.Traces.Check()
 }
 
 // Server is the service without a listener of its own. Construct it, then run its Parts.
@@ -108,13 +113,15 @@ type Server struct {
 	feed        *feed.Feed
 	presence    *presence.Presence
 	gateway     *gateway.Gateway
+	tracing     *tracing.Tracing
 	connections http.Handler
 }
 
 // New returns a Server. keys verify access tokens; nil means the set at cfg.JWKSURL. It opens clients
 // and does no I/O.
 func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.Logger) (*Server, error) {
-	s := &Server{cfg: cfg, log: log}
+	s := &Server{cfg: cfg, log: log, tracing: tracing.New(cfg.Traces, "ws-server", reg, log)}
+	traces := msgtrace.New(s.tracing, cfg.Traces.Ratio)
 	var err error
 	if s.db, err = database.Open(cfg.DatabaseURL, database.Options{
 		Role: cfg.DatabaseRole, MaxConns: cfg.DatabaseMaxConns, StatementTimeout: 5 * time.Second, ApplicationName: "ws-server", Inline: true,
@@ -144,9 +151,9 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 	s.limiter = ratelimit.New(s.rdb, ratelimit.Config{
 		Count: cfg.RateLimit.Count, Window: cfg.RateLimit.Per, Block: cfg.RateBlock, Partitions: cfg.Partitions,
 	})
-	s.sender = sender.New(s.limiter, s.appender)
+	s.sender = sender.New(s.limiter, s.appender, traces)
 	s.feed = feed.New(feed.Config{
-		Log: events, Over: s.conns, History: st, Hub: gateway.HubConfig(), Logger: log,
+		Log: events, Over: s.conns, History: st, Hub: gateway.HubConfig(traces), Logger: log,
 		// The gateway is made below, before anything runs.
 		Notice:   func(n notice.Notice) { s.gateway.Notice(n) },
 		Receipts: func(c chat.ChannelID, published []byte) { s.gateway.Receipts(c, published) },
@@ -193,6 +200,7 @@ func (s *Server) Checks() []telemetry.Check {
 // while what it needs is still there. Its listener, if any, comes behind them.
 func (s *Server) Parts() []lifecycle.Part {
 	parts := []lifecycle.Part{
+		{Name: "traces", Run: s.tracing.Run},
 		{Name: "clients", Run: s.holdClients},
 		{Name: "budget", Run: s.budget.Run},
 		{Name: "log", Run: s.conns.Run},
@@ -204,7 +212,7 @@ func (s *Server) Parts() []lifecycle.Part {
 		{Name: "gateway", Run: s.gateway.Run},
 	}
 	if s.keys != nil {
-		parts = append([]lifecycle.Part{parts[0], {Name: "keys", Run: s.keys.Run}}, parts[1:]...)
+		parts = slices.Insert(parts, 2, lifecycle.Part{Name: "keys", Run: s.keys.Run})
 	}
 	return parts
 }
@@ -262,6 +270,8 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	mux.Handle("/ws", s.Handler())
 	mux.Handle("/ws/", s.Handler())
 	return lifecycle.Run(ctx, log, 20*time.Second, append(s.Parts(), lifecycle.Part{
+		Name: "profiles", Run: func(ctx context.Context) error { return telemetry.ServeProfiles(ctx, cfg.ProfileAddr, log) },
+	}, lifecycle.Part{
 		Name: "listener", Run: func(ctx context.Context) error { return telemetry.Serve(ctx, cfg.Addr, mux, log) },
 	})...)
 }

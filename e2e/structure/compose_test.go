@@ -157,6 +157,26 @@ func TestCompose_order(t *testing.T) {
 	}
 }
 
+// TestCompose_metrics: the operator's page looks at every instance, on the port it listens on.
+func TestCompose_metrics(t *testing.T) {
+	c := loadCompose(t)
+	targets := strings.Split(c.Services["chat-service"].Environment["METRICS_TARGETS"], ",")
+	ports := map[string]string{"chat-service": "8080", "ws-server": "8081", "sync-service": "8082"}
+	for _, name := range c.ours() {
+		port, serves := ports[c.Services[name].Build.Target]
+		want := "http://" + name + ":" + port + "/metrics"
+		i := slices.Index(targets, want)
+		if serves && i < 0 {
+			t.Errorf("METRICS_TARGETS = %q lacks %s", targets, want)
+		} else if serves {
+			targets = slices.Delete(targets, i, i+1)
+		}
+	}
+	if len(targets) > 0 {
+		t.Errorf("METRICS_TARGETS names %q, which docker-compose.yml does not have", targets)
+	}
+}
+
 func (c compose) needs(t *testing.T, name, on, condition string) {
 	t.Helper()
 	if got := c.Services[name].DependsOn[on].Condition; got != condition {

@@ -1,6 +1,7 @@
 package structure_test
 
 import (
+	"encoding/json"
 	"maps"
 	"os"
 	"path/filepath"
@@ -45,4 +46,35 @@ func TestDependencies(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestDependencies_page: the packages of the page and the SDK are pinned, and the same page names each.
+func TestDependencies_page(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root(t), "docs", "dependencies.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{"web-client", "web-client/sdk"} {
+		source, err := os.ReadFile(filepath.Join(root(t), dir, "package.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var pkg struct{ Dependencies, DevDependencies map[string]string }
+		if err := json.Unmarshal(source, &pkg); err != nil {
+			t.Fatal(err)
+		}
+		if dir == "web-client/sdk" && len(pkg.Dependencies) > 0 {
+			t.Errorf("the SDK needs %v at run time, want nothing", pkg.Dependencies)
+		}
+		for _, list := range []map[string]string{pkg.Dependencies, pkg.DevDependencies} {
+			for name, version := range list {
+				if !regexp.MustCompile(`^\d+\.\d+\.\d+$`).MatchString(version) {
+					t.Errorf("%s: %s is %q, want one version", dir, name, version)
+				}
+				if !strings.Contains(string(page), "| `"+name+"` | "+version+" |") {
+					t.Errorf("docs/dependencies.md lacks %s %s of %s", name, version, dir)
+				}
+			}
+		}
+	}
 }

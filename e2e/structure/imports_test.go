@@ -70,6 +70,15 @@ var rules = []rule{
 		reason: "it is built into other people's programs: no plumbing of ours, no service, as little else as can be",
 	},
 	{
+		name: "the page is files", of: []string{module("web-client")}, only: []string{module("web-client")},
+		reason: "web-client holds what was built, and no opinion on how it is served",
+	},
+	{
+		name: "one service serves the page", of: []string{module("ws-server"), module("sync-service"), module("internal"), module("shared-contracts"), module("shared-migrations"), module("client"), module("loadtest")},
+		never:  []string{module("web-client")},
+		reason: "chat-service serves it; another program would be as large as it for nothing",
+	},
+	{
 		name: "plumbing knows no service", of: []string{module("internal"), module("shared-migrations")},
 		never:  []string{module("chat-service"), module("ws-server"), module("sync-service"), module("standalone")},
 		reason: "what services share knows none of them",
@@ -256,6 +265,9 @@ func eachFile(t *testing.T, visit func(path string, source []byte)) {
 	}
 	for _, m := range modules {
 		err := filepath.WalkDir(filepath.Dir(m), func(path string, d fs.DirEntry, err error) error {
+			if err == nil && d.IsDir() && (d.Name() == "node_modules" || d.Name() == "dist") {
+				return fs.SkipDir // not ours, or made of what is
+			}
 			if err != nil || d.IsDir() {
 				return err
 			}

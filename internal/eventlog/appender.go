@@ -117,6 +117,14 @@ func (a *Appender) expire(ctx context.Context) {
 // AppendOptions shape one append.
 type AppendOptions struct {
 	Retention time.Duration // of the idempotency record; default IdempotencyWindow
+	Trip      *Trip         // if set, gets the round trip of an append that succeeds, before its outcome is told
+}
+
+// Trip is the round trip that an append was part of.
+type Trip struct {
+	SentAt   time.Time // the batch, for the last time
+	Events   int       // in the batch
+	Channels int
 }
 
 // Ack says that an event is durable, and where it stands.
@@ -164,6 +172,7 @@ func (a *Appender) Submit(e *frame.Event, o AppendOptions, done func(Ack, error)
 	}
 	queued := &pending{
 		channel: e.ChannelID, id: e.ID, sentAt: e.SentAt, deadline: time.Now().Add(a.cfg.Timeout), done: done,
+		trip: o.Trip,
 	}
 	if err := queued.encode(p, e, o.Retention); err != nil {
 		return apierr.Wrap(err, apierr.Internal, "the event cannot be encoded")

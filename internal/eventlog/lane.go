@@ -34,6 +34,7 @@ type pending struct {
 	keys     int    // length of the keys
 	deadline time.Time
 	done     func(Ack, error)
+	trip     *Trip // nil: nobody asks
 
 	over bool // done was called, or is about to be; guarded by the lane's mu
 	ack  Ack
@@ -46,6 +47,15 @@ type flight struct {
 	replies int  // so far
 	loads   bool // the reply to loading the script comes before
 	sentAt  time.Time
+}
+
+// trip tells of a flight who wants to know.
+func (f *flight) trip() Trip {
+	t := Trip{SentAt: f.sentAt, Channels: len(f.calls)}
+	for _, call := range f.calls {
+		t.Events += len(call)
+	}
+	return t
 }
 
 // lane sends the appends of some partitions. A channel is in one batch at a time. That alone keeps its
@@ -260,7 +270,7 @@ func (l *lane) replied(v value) error {
 	if v.kind == kindError {
 		lost = l.refusedLocked(call, replyError(v.fields[0]))
 	} else {
-		l.answeredLocked(call, v.fields)
+		l.answeredLocked(f, call, v.fields)
 	}
 	var turn uint64
 	if f.replies == len(f.calls) {
@@ -273,7 +283,7 @@ func (l *lane) replied(v value) error {
 }
 
 // answeredLocked notes the outcome of each event of a call.
-func (l *lane) answeredLocked(call []*pending, results [][]byte) {
+func (l *lane) answeredLocked(f *flight, call []*pending, results [][]byte) {
 	l.attempt = 0
 	var err error
 	if len(results) != len(call)+1 {
@@ -289,6 +299,9 @@ func (l *lane) answeredLocked(call []*pending, results [][]byte) {
 		}
 		if p.err = err; err == nil {
 			p.ack, p.err = outcomeOf(p, epoch, results[i+1])
+		}
+		if p.trip != nil && p.err == nil {
+			*p.trip = f.trip()
 		}
 		p.over = true
 		l.settled = append(l.settled, p)

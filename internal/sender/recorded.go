@@ -10,5 +10,9 @@ import (
 // Recorded returns the first ack of an event that may be a retry; see eventlog.Appender.Recorded. It is
 // for who refuses an event before it is sent, since a retry keeps its ack whatever has changed meanwhile.
 func (s *Sender) Recorded(ctx context.Context, e *frame.Event) (ack eventlog.Ack, found bool, err error) {
-	return s.appender.Recorded(ctx, e)
+	ack, found, err = s.appender.Recorded(ctx, e)
+	if found && err == nil {
+		s.traces.Retried(e, ack.ID)
+	}
+	return ack, found, err
 }

@@ -1,5 +1,6 @@
 // Package sender is the way of a user's event to the log, whatever it came by: the rate limit, then the
-// append. The gateway and the REST service send through it, so that both keep the same rules.
+// append. The gateway and the REST service send through it, so that both keep the same rules, and show the
+// same in a trace.
 package sender
 
 import (
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/msgtrace"
 	"parley.chat/internal/ratelimit"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/frame"
@@ -18,6 +20,7 @@ import (
 type Sender struct {
 	limit    *ratelimit.Limiter
 	appender *eventlog.Appender
+	traces   *msgtrace.Tracer
 
 	ctx     context.Context // of the refusals, which look into Redis beside the limiter's goroutine
 	end     context.CancelFunc
@@ -29,9 +32,9 @@ type Sender struct {
 // refusalTimeout bounds what a refused send costs.
 const refusalTimeout = 3 * time.Second
 
-// New returns a Sender.
-func New(limit *ratelimit.Limiter, appender *eventlog.Appender) *Sender {
-	s := &Sender{limit: limit, appender: appender}
+// New returns a Sender. With a nil Tracer nothing is traced.
+func New(limit *ratelimit.Limiter, appender *eventlog.Appender, traces *msgtrace.Tracer) *Sender {
+	s := &Sender{limit: limit, appender: appender, traces: traces}
 	s.ctx, s.end = context.WithCancel(context.Background())
 	return s
 }
@@ -62,12 +65,29 @@ func (s *Sender) beside(f func()) bool {
 // retry of what was appended before gets its first ack, however many sends its user has left: it takes
 // no token, and starts no block.
 func (s *Sender) Submit(e *frame.Event, done func(eventlog.Ack, error)) {
+	if trace := s.traces.Send(context.Background(), e); trace != nil {
+		s.submitTraced(e, trace, done)
+		return
+	}
+	s.submit(e, nil, done)
+}
+
+// submitTraced is submit with the trace of e ended before done is called.
+func (s *Sender) submitTraced(e *frame.Event, trace *msgtrace.Send, done func(eventlog.Ack, error)) {
+	s.submit(e, trace, func(ack eventlog.Ack, err error) {
+		trace.End(ack, err)
+		done(ack, err)
+	})
+}
+
+func (s *Sender) submit(e *frame.Event, trace *msgtrace.Send, done func(eventlog.Ack, error)) {
 	s.limit.Reserve(e.SenderID, func(v ratelimit.Verdict, err error) {
+		trace.Reserved()
 		switch {
 		case err != nil:
 			done(eventlog.Ack{}, err)
 		case v.Granted:
-			s.append(e, done)
+			s.append(e, trace, done)
 		default:
 			if !s.beside(func() {
 				done(s.refuse(e, v.Blocked))
@@ -79,27 +99,33 @@ func (s *Sender) Submit(e *frame.Event, done func(eventlog.Ack, error)) {
 	})
 }
 
-// Send is Submit that waits.
+// Send is Submit that waits. The span of a request in ctx is linked to the trace of e, if it has one, and to
+// that of the first for a retry.
 func (s *Sender) Send(ctx context.Context, e frame.Event) (eventlog.Ack, error) {
 	type outcome struct {
 		ack eventlog.Ack
 		err error
 	}
 	got := make(chan outcome, 1)
-	s.Submit(&e, func(ack eventlog.Ack, err error) { got <- outcome{ack, err} })
+	s.submitTraced(&e, s.traces.Send(ctx, &e), func(ack eventlog.Ack, err error) { got <- outcome{ack, err} })
 	select {
 	case o := <-got:
+		if o.ack.Duplicate {
+			s.traces.Link(ctx, o.ack.ID)
+		} else {
+			s.traces.Link(ctx, e.ID)
+		}
 		return o.ack, o.err
 	case <-ctx.Done():
 		return eventlog.Ack{}, apierr.Wrap(ctx.Err(), apierr.Unavailable, "gave up waiting for the append")
 	}
 }
 
-func (s *Sender) append(e *frame.Event, done func(eventlog.Ack, error)) {
-	sender := e.SenderID
-	err := s.appender.Submit(e, eventlog.AppendOptions{}, func(ack eventlog.Ack, err error) {
+func (s *Sender) append(e *frame.Event, trace *msgtrace.Send, done func(eventlog.Ack, error)) {
+	err := s.appender.Submit(e, eventlog.AppendOptions{Trip: trace.Trip()}, func(ack eventlog.Ack, err error) {
 		if ack.Duplicate {
-			s.limit.Refund(sender)
+			s.limit.Refund(e.SenderID)
+			s.traces.Retried(e, ack.ID)
 		}
 		done(ack, err)
 	})
@@ -113,7 +139,7 @@ func (s *Sender) append(e *frame.Event, done func(eventlog.Ack, error)) {
 func (s *Sender) refuse(e *frame.Event, left time.Duration) (eventlog.Ack, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, refusalTimeout)
 	defer cancel()
-	ack, found, err := s.appender.Recorded(ctx, e)
+	ack, found, err := s.Recorded(ctx, e)
 	if found || err != nil && apierr.CodeOf(err) != apierr.Unavailable {
 		return ack, err
 	}

@@ -1,4 +1,5 @@
-// Command chat-service serves Parley's REST surface, and turns the keys that sign its access tokens.
+// Command chat-service serves Parley's REST surface and its page, turns the keys that sign its access
+// tokens, and says who is an operator.
 package main
 
 import (
@@ -29,16 +30,20 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	var cfg chatservice.Config
 	if slices.Contains(args, "--help") || slices.Contains(args, "-h") {
 		config.Usage(stderr, "chat-service", cfg)
-		fmt.Fprint(stderr, keysUsage)
+		fmt.Fprint(stderr, keysUsage, operatorUsage)
 		return nil
 	}
-	if len(args) > 0 && args[0] != "keys" {
+	if len(args) > 0 && args[0] != "keys" && args[0] != "operator" {
 		return fmt.Errorf("unknown argument %q: settings come from the environment, see --help", args[0])
 	}
 	if err := config.Load(&cfg, getenv); err != nil {
 		return err
 	}
-	if len(args) > 0 {
+	switch {
+	case len(args) == 0:
+	case args[0] == "operator":
+		return operator(ctx, stdout, args[1:], cfg)
+	default:
 		return keys(stdout, args[1:], cfg.KeysDir, cfg.AccessTTL)
 	}
 	if getenv("GOGC") == "" {

@@ -27,7 +27,7 @@ func TestRun_badSettings(t *testing.T) {
 	for name, value := range map[string]string{
 		"STREAM_PARTITIONS": "many", "COOKIE_SECURE": "perhaps", "TRUSTED_PROXIES": "10.0.0.0/99", "LOGIN_FAILURES": "10",
 		"DATABASE_URL": "http://x", "REDIS_URL": "nonsense", "PUBLIC_ORIGINS": "example.com/path", "REQUEST_TIMEOUT": "-1s",
-		"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318",
+		"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318", "TRACE_RATIO": "2",
 	} {
 		env := map[string]string{"JWT_KEYS_DIR": t.TempDir(), name: value}
 		err := run(t.Context(), nil, func(k string) string { return env[k] }, io.Discard, io.Discard)

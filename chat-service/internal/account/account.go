@@ -35,6 +35,7 @@ type Config struct {
 	Poke    func()           // wakes the outbox's relay
 
 	Leave      []Leave       // what else a deleted account ends, in the order of the locks: groups, then channels
+	OpsOpen    bool          // everybody is an operator
 	RefreshTTL time.Duration // default 30 days: how long a session lives without a refresh
 	Logger     *slog.Logger  // default slog.Default()
 }
@@ -68,13 +69,14 @@ type user struct {
 	DisplayName  string      `bun:"display_name"`
 	Bio          string      `bun:"bio"`
 	AvatarURL    string      `bun:"avatar_url"`
+	Operator     bool        `bun:"operator"`
 	CreatedAt    time.Time   `bun:"created_at"`
 }
 
-func (u *user) me() api.Me {
+func (s *Service) me(u *user) api.Me {
 	return api.Me{
 		ID: u.ID, Username: u.Username, Email: u.Email, DisplayName: u.DisplayName, Bio: u.Bio, AvatarURL: u.AvatarURL,
-		CreatedAt: chat.At(u.CreatedAt),
+		CreatedAt: chat.At(u.CreatedAt), Operator: u.Operator || s.cfg.OpsOpen,
 	}
 }
 

@@ -49,7 +49,7 @@ func (s *Service) delete(ctx context.Context, by token.Claims, pass string) erro
 func forget(ctx context.Context, tx bun.Tx, id chat.UserID) error {
 	for _, query := range []string{
 		`update users set username = '~' || replace(id::text, '-', ''), email = id::text || '@deleted.invalid', password_hash = '',
-			display_name = '', bio = '', avatar_url = '', updated_at = now(), deleted_at = now() where id = ?`,
+			display_name = '', bio = '', avatar_url = '', operator = false, updated_at = now(), deleted_at = now() where id = ?`,
 		"delete from contacts where ? in (user_id, contact_id)",
 		"update sessions set user_agent = '', address = '' where user_id = ?",
 	} {

@@ -116,7 +116,7 @@ func (s *Service) GetMe(ctx context.Context, _ api.GetMeRequestObject) (api.GetM
 	if err != nil {
 		return nil, err
 	}
-	return api.GetMe200JSONResponse{MeAnswerJSONResponse: api.MeAnswerJSONResponse(u.me())}, nil
+	return api.GetMe200JSONResponse{MeAnswerJSONResponse: api.MeAnswerJSONResponse(s.me(u))}, nil
 }
 
 // UpdateMe answers PATCH /v1/me.
@@ -125,7 +125,7 @@ func (s *Service) UpdateMe(ctx context.Context, in api.UpdateMeRequestObject) (a
 	if err != nil {
 		return nil, err
 	}
-	return api.UpdateMe200JSONResponse{MeAnswerJSONResponse: api.MeAnswerJSONResponse(u.me())}, nil
+	return api.UpdateMe200JSONResponse{MeAnswerJSONResponse: api.MeAnswerJSONResponse(s.me(u))}, nil
 }
 
 // ChangePassword answers POST /v1/me/password.
@@ -166,7 +166,7 @@ type loggedIn struct {
 func (s *Service) loggedIn(c echo.Context, status int, u *user, t tokens, inBody bool) loggedIn {
 	out := api.LoggedIn{AccessToken: t.access, ExpiresIn: max(0, int(time.Until(t.expires).Round(time.Second).Seconds()))}
 	if u != nil {
-		out.User = new(u.me())
+		out.User = new(s.me(u))
 	}
 	if inBody { // scripts of a page must not see it
 		out.RefreshToken = &t.refresh

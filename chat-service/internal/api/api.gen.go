@@ -245,7 +245,10 @@ type Me struct {
 	DisplayName string `json:"display_name"`
 	Email       string `json:"email"`
 	ID          UserID `json:"id"`
-	Username    string `json:"username"`
+
+	// Operator whether they may ask for /v1/ops/metrics
+	Operator bool   `json:"operator"`
+	Username string `json:"username"`
 }
 
 // Member defines model for Member.
@@ -341,6 +344,104 @@ type NullableTime = chat.Time
 
 // NullableUserID defines model for NullableUserID.
 type NullableUserID = chat.UserID
+
+// OpsFigures Of an instance, or of all together; null where nobody has such a figure. All but `connections` are counted since
+// the start of the instance: one that has become less has begun anew.
+type OpsFigures struct {
+	// Connections open WebSockets
+	Connections *int64 `json:"connections"`
+
+	// Deliveries events handed to connections
+	Deliveries *int64 `json:"deliveries"`
+
+	// Errors error frames
+	Errors *int64 `json:"errors"`
+
+	// Inserted rows stored in PostgreSQL
+	Inserted *int64 `json:"inserted"`
+
+	// Requests REST requests answered
+	Requests *int64 `json:"requests"`
+
+	// Retries steps of storing that had to be repeated
+	Retries *int64 `json:"retries"`
+
+	// Sends events acknowledged on sockets, repeated ones left out
+	Sends *int64 `json:"sends"`
+}
+
+// OpsMetrics defines model for OpsMetrics.
+type OpsMetrics struct {
+	At Time `json:"at"`
+
+	// Partitions empty while no sync-service says anything of the streams
+	Partitions []OpsPartition `json:"partitions"`
+
+	// Streams the streams of all partitions together; as OpsPartition has them
+	Streams OpsStreams  `json:"streams"`
+	Targets []OpsTarget `json:"targets"`
+
+	// Totals Of an instance, or of all together; null where nobody has such a figure. All but `connections` are counted since
+	// the start of the instance: one that has become less has begun anew.
+	Totals OpsFigures `json:"totals"`
+}
+
+// OpsPartition defines model for OpsPartition.
+type OpsPartition struct {
+	Dead       int64   `json:"dead"`
+	Entries    int64   `json:"entries"`
+	LagEntries int64   `json:"lag_entries"`
+	LagSeconds float64 `json:"lag_seconds"`
+	Partition  int     `json:"partition"`
+	Pending    int64   `json:"pending"`
+}
+
+// OpsStreams the streams of all partitions together; as OpsPartition has them
+type OpsStreams struct {
+	// Dead dead letters
+	Dead int64 `json:"dead"`
+
+	// Entries in the streams, stored ones included
+	Entries int64 `json:"entries"`
+
+	// Known whether a sync-service could read them; if not, the rest is worth nothing
+	Known bool `json:"known"`
+
+	// LagEntries not yet read by a sync-service
+	LagEntries int64 `json:"lag_entries"`
+
+	// LagSeconds age of the oldest that is not stored
+	LagSeconds float64 `json:"lag_seconds"`
+
+	// MemoryOverBudget Redis is above REDIS_TRIM_AT with nothing left to trim
+	MemoryOverBudget bool `json:"memory_over_budget"`
+
+	// Pending read and not yet stored
+	Pending int64 `json:"pending"`
+
+	// Receipts entries of cursor moves that are not stored
+	Receipts int64 `json:"receipts"`
+
+	// ReceiptsSeconds age of the oldest of these
+	ReceiptsSeconds float64 `json:"receipts_seconds"`
+
+	// Vanished entries that were removed before they were stored, as the instances have counted
+	Vanished int64 `json:"vanished"`
+}
+
+// OpsTarget one instance
+type OpsTarget struct {
+	// Figures Of an instance, or of all together; null where nobody has such a figure. All but `connections` are counted since
+	// the start of the instance: one that has become less has begun anew.
+	Figures OpsFigures `json:"figures"`
+
+	// Problem if it is not up, why
+	Problem *string `json:"problem"`
+	Up      bool    `json:"up"`
+
+	// URL where its metrics are
+	URL string `json:"url"`
+}
 
 // PasswordChange defines model for PasswordChange.
 type PasswordChange struct {
@@ -848,6 +949,9 @@ type ServerInterface interface {
 	// ChangePassword Change my password
 	// (POST /v1/me/password)
 	ChangePassword(ctx echo.Context) error
+	// GetOpsMetrics The pipeline as it is now
+	// (GET /v1/ops/metrics)
+	GetOpsMetrics(ctx echo.Context) error
 	// RefreshSession Trade the refresh token for a new pair
 	// (POST /v1/refresh)
 	RefreshSession(ctx echo.Context) error
@@ -1659,6 +1763,15 @@ func (w *ServerInterfaceWrapper) ChangePassword(ctx echo.Context) error {
 	return err
 }
 
+// GetOpsMetrics converts echo context to params.
+func (w *ServerInterfaceWrapper) GetOpsMetrics(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetOpsMetrics(ctx)
+	return err
+}
+
 // RefreshSession converts echo context to params.
 func (w *ServerInterfaceWrapper) RefreshSession(ctx echo.Context) error {
 	var err error
@@ -1842,6 +1955,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/channels/:id/messages/:message_id/receipts", wrapper.ListReceipts, options.OperationMiddlewares["listReceipts"]...)
 	router.PUT(options.BaseURL+"/v1/channels/:id/cursor", wrapper.MoveCursor, options.OperationMiddlewares["moveCursor"]...)
 	router.POST(options.BaseURL+"/v1/dms", wrapper.OpenDirectChannel, options.OperationMiddlewares["openDirectChannel"]...)
+	router.GET(options.BaseURL+"/v1/ops/metrics", wrapper.GetOpsMetrics, options.OperationMiddlewares["getOpsMetrics"]...)
 
 }
 
@@ -3380,6 +3494,44 @@ func (response ChangePassworddefaultApplicationProblemPlusJSONResponse) VisitCha
 	return err
 }
 
+type GetOpsMetricsRequestObject struct {
+}
+
+type GetOpsMetricsResponseObject interface {
+	VisitGetOpsMetricsResponse(w http.ResponseWriter) error
+}
+
+type GetOpsMetrics200JSONResponse OpsMetrics
+
+func (response GetOpsMetrics200JSONResponse) VisitGetOpsMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := encode(&buf, response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOpsMetricsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetOpsMetricsdefaultApplicationProblemPlusJSONResponse) VisitGetOpsMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := encode(&buf, response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RefreshSessionRequestObject struct {
 	Body *RefreshSessionJSONRequestBody
 }
@@ -3726,6 +3878,9 @@ type StrictServerInterface interface {
 	// ChangePassword Change my password
 	// (POST /v1/me/password)
 	ChangePassword(ctx context.Context, request ChangePasswordRequestObject) (ChangePasswordResponseObject, error)
+	// GetOpsMetrics The pipeline as it is now
+	// (GET /v1/ops/metrics)
+	GetOpsMetrics(ctx context.Context, request GetOpsMetricsRequestObject) (GetOpsMetricsResponseObject, error)
 	// RefreshSession Trade the refresh token for a new pair
 	// (POST /v1/refresh)
 	RefreshSession(ctx context.Context, request RefreshSessionRequestObject) (RefreshSessionResponseObject, error)
@@ -5136,6 +5291,29 @@ func (sh *strictHandler) ChangePassword(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(ChangePasswordResponseObject); ok {
 		return validResponse.VisitChangePasswordResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetOpsMetrics operation middleware
+func (sh *strictHandler) GetOpsMetrics(ctx echo.Context) error {
+	var request GetOpsMetricsRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOpsMetrics(ctx.Request().Context(), request.(GetOpsMetricsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOpsMetrics")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetOpsMetricsResponseObject); ok {
+		return validResponse.VisitGetOpsMetricsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/msgtrace"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
@@ -36,13 +37,14 @@ const (
 	retention = 7 * 24 * time.Hour
 )
 
-// Config configures a Relay. Every field but Registry is required.
+// Config configures a Relay. Every field but Traces and Registry is required.
 type Config struct {
 	DB       *bun.DB
 	Log      *eventlog.Log
 	Appender *eventlog.Appender
 	Seen     *seen.Heads
 	Revoked  *revoked.Marks
+	Traces   *msgtrace.Tracer // may be nil
 	Logger   *slog.Logger
 	Registry prometheus.Registerer
 }
@@ -280,7 +282,9 @@ func (r *Relay) membership(ctx context.Context, row Row, kind notice.Kind) error
 func (r *Relay) append(ctx context.Context, row Row, e frame.Event) error {
 	e.Type, e.ChannelID, e.ID, e.SenderID = event.Kind(row.Kind), *row.ChannelID, row.EventID, *row.ActorID
 	e.ClientID, e.SentAt = &chat.ClientID{UUID: row.EventID.UUID}, chat.At(row.CreatedAt)
-	ack, err := r.cfg.Appender.Append(ctx, e, eventlog.AppendOptions{Retention: retention})
+	trace := r.cfg.Traces.Send(ctx, &e)
+	ack, err := r.cfg.Appender.Append(ctx, e, eventlog.AppendOptions{Retention: retention, Trip: trace.Trip()})
+	trace.End(ack, err)
 	if err == nil {
 		r.cfg.Seen.Note(e.ChannelID, ack)
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"parley.chat/internal/msgtrace"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/sync-service/internal/store"
 )
@@ -56,7 +57,8 @@ type Config struct {
 	// that has to become a dead letter instead, as all have to where Move is nil.
 	Move func(ctx context.Context, e event.Entry) (moved bool, err error)
 
-	Metrics *Metrics // required
+	Traces  *msgtrace.Tracer // nil: nothing is traced
+	Metrics *Metrics         // required
 	Logger  *slog.Logger
 }
 

@@ -84,8 +84,10 @@ func (c *Consumer) persist(ctx context.Context, chunks []*chunk) error {
 	}); err != nil {
 		return err
 	}
-	c.m.stored(batch, res, time.Since(began))
+	committed := time.Now()
+	c.m.stored(batch, res, committed.Sub(began))
 	c.markRejected(chunks, starts, res)
+	c.trace(chunks, began, committed, len(batch.Rows), res.Copied)
 	if err := c.insist(ctx, "ack", func(ctx context.Context) error { return c.finish(ctx, chunks) }); err != nil {
 		return err
 	}

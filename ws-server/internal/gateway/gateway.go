@@ -21,6 +21,7 @@ import (
 
 	"parley.chat/internal/eventlog"
 	"parley.chat/internal/mention"
+	"parley.chat/internal/msgtrace"
 	"parley.chat/internal/sender"
 	"parley.chat/internal/token"
 	"parley.chat/internal/unread"
@@ -245,10 +246,12 @@ func (g *Gateway) clientsOf(user chat.UserID) []*client {
 	return append([]*client(nil), g.byUser[user]...)
 }
 
-// HubConfig is what the feed's hub needs to know of this package: how frames are made.
-func HubConfig() hub.Config {
+// HubConfig is what the feed's hub needs to know of this package: how frames are made. Deliveries of traced
+// events are shown in their traces.
+func HubConfig(traces *msgtrace.Tracer) hub.Config {
 	return hub.Config{
-		Join: func(frames [][]byte) []byte { return connection.Text(frames...) },
+		Delivered: delivered(traces),
+		Join:      func(frames [][]byte) []byte { return connection.Text(frames...) },
 		Resync: func(c chat.ChannelID, epoch event.Epoch, lastSeq int64) []byte {
 			return connection.Text(frame.Encode(frame.Resync{ChannelID: c, Epoch: string(epoch), LastSeq: lastSeq}))
 		},

@@ -1,6 +1,10 @@
 package hub
 
-import "parley.chat/shared-contracts/event"
+import (
+	"time"
+
+	"parley.chat/shared-contracts/event"
+)
 
 // startFanoutLocked reports whether a fan-out must be started, and notes that it was.
 func (ch *Channel) startFanoutLocked() bool {
@@ -41,15 +45,25 @@ func (ch *Channel) fanout() {
 		if resync != nil {
 			ch.resyncAll(resync)
 		}
-		var ended []*Subscription
+		var (
+			ended []*Subscription
+			to    int
+			began time.Time
+		)
 		if len(batch) > 0 {
-			ended = ch.deliver(batch)
+			if ch.hub.cfg.Delivered != nil {
+				began = time.Now()
+			}
+			to, ended = ch.deliver(batch)
 		}
 		for _, p := range passing {
 			ch.offer(p)
 		}
 		idle := len(ended) > 0 && len(ch.subs) == 0
 		ch.subsMu.Unlock()
+		if to > 0 && ch.hub.cfg.Delivered != nil {
+			ch.hub.cfg.Delivered(ch, batch, to, began)
+		}
 		for _, s := range ended {
 			s.conn.Ended(s)
 		}
@@ -105,8 +119,8 @@ func (ch *Channel) offer(p passing) {
 // firstLocked returns the first seq of the ring, or the next one if it is empty.
 func (ch *Channel) firstLocked() int64 { return ch.next - int64(len(ch.ring)) }
 
-// deliver hands batch to the live subscriptions. Called with subsMu held.
-func (ch *Channel) deliver(batch []Event) (ended []*Subscription) {
+// deliver hands batch to the live subscriptions, and returns to how many. Called with subsMu held.
+func (ch *Channel) deliver(batch []Event) (to int, ended []*Subscription) {
 	first, last := batch[0].Seq, batch[len(batch)-1].Seq
 	var whole []byte
 	for _, s := range ch.subs {
@@ -124,12 +138,13 @@ func (ch *Channel) deliver(batch []Event) (ended []*Subscription) {
 			s.conn.Deliver(ch.join(part), len(part))
 		}
 		s.next = last + 1
+		to++
 	}
 	ch.fanned.Store(last)
 	if e := batch[len(batch)-1]; e.Kind == event.MemberLeft {
 		ended = ch.endFor(e)
 	}
-	return ended
+	return to, ended
 }
 
 func (ch *Channel) join(batch []Event) []byte {

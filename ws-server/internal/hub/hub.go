@@ -47,6 +47,9 @@ type Config struct {
 	Heal func(ch *Channel, after, upTo int64)
 	// Idle tells that a channel has lost its last subscription.
 	Idle func(ch *Channel)
+	// Delivered, if set, is told of a batch that went to so many live subscriptions, and when that began. It
+	// must not block.
+	Delivered func(ch *Channel, batch []Event, to int, began time.Time)
 }
 
 // Bounds of a channel's ring and of one frame.

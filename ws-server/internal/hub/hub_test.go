@@ -355,3 +355,37 @@ func (nop) Offer([]byte)             {}
 func (nop) Replay(*hub.Subscription) {}
 func (nop) Ended(*hub.Subscription)  {}
 func (nop) Resume()                  {}
+
+// TestDelivered: whoever wants to know is told how many subscriptions a batch went to, and not of those
+// that nobody got.
+func TestDelivered(t *testing.T) {
+	t.Parallel()
+	type delivery struct{ first, events, to int64 }
+	told := make(chan delivery, 10)
+	h := newHub(func(cfg *hub.Config) {
+		cfg.Delivered = func(_ *hub.Channel, batch []hub.Event, to int, began time.Time) {
+			if began.IsZero() || began.After(time.Now()) {
+				t.Errorf("began at %s", began)
+			}
+			told <- delivery{batch[0].Seq, int64(len(batch)), int64(to)}
+		}
+	})
+	ch, _ := h.Open(chat.NewChannelID())
+	ch.Begin(0, epoch)
+	ch.Publish(span(0, 2)) // to nobody
+	h.Wait()
+	var replays sync.WaitGroup
+	for range 3 {
+		ch.Subscribe(&conn{user: chat.NewUserID(), wg: &replays}, -1, noAnswer)
+	}
+	ch.Publish(span(2, 5))
+	h.Wait()
+	close(told)
+	var all []delivery
+	for d := range told {
+		all = append(all, d)
+	}
+	if len(all) != 1 || all[0] != (delivery{3, 3, 3}) {
+		t.Errorf("told of %+v, want 3 events from seq 3 on to 3 subscriptions", all)
+	}
+}

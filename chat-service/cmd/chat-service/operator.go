@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	chatservice "parley.chat/chat-service"
+	"parley.chat/chat-service/internal/ops"
+	"parley.chat/internal/database"
+)
+
+const operatorUsage = `  chat-service operator grant NAME    let a user look at the pipeline, at /ops
+  chat-service operator revoke NAME   let them no longer
+  chat-service operator list          who may
+`
+
+// commandTimeout bounds a command that needs PostgreSQL.
+const commandTimeout = 15 * time.Second
+
+// operator runs a command on who is an operator. It works beside running instances, and at once.
+func operator(ctx context.Context, stdout io.Writer, args []string, cfg chatservice.Config) (err error) {
+	if !(len(args) == 1 && args[0] == "list" || len(args) == 2 && (args[0] == "grant" || args[0] == "revoke")) {
+		return errors.New("operator: say list, grant NAME or revoke NAME, see --help")
+	}
+	db, err := database.Open(cfg.DatabaseURL, database.Options{
+		Role: cfg.DatabaseRole, MaxConns: 1, StatementTimeout: commandTimeout, ApplicationName: "chat-service operator",
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	if args[0] != "list" {
+		return ops.SetOperator(ctx, db, args[1], args[0] == "grant")
+	}
+	names, err := ops.Operators(ctx, db)
+	for _, name := range names {
+		fmt.Fprintln(stdout, name)
+	}
+	return err
+}

@@ -1,0 +1,101 @@
+package ops
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"parley.chat/shared-contracts/chat"
+
+	"parley.chat/chat-service/internal/api"
+)
+
+// maxBytes bounds what an instance may say: it is ours, but an address may be wrong.
+const maxBytes = 8 << 20
+
+// families are the metrics of one instance, by name.
+type families map[string]*dto.MetricFamily
+
+// gather asks all instances at once and adds up what they say.
+func (s *Service) gather(ctx context.Context, now time.Time) api.OpsMetrics {
+	type answer struct {
+		metrics families
+		err     error
+	}
+	answers := make([]answer, len(s.cfg.Targets))
+	var wg sync.WaitGroup
+	for i, target := range s.cfg.Targets {
+		wg.Go(func() { answers[i].metrics, answers[i].err = s.scrape(ctx, target) })
+	}
+	wg.Wait()
+
+	out := api.OpsMetrics{At: chat.At(now), Targets: []api.OpsTarget{}}
+	var sum summary
+	for i, target := range s.cfg.Targets {
+		t := api.OpsTarget{URL: shown(target), Up: answers[i].err == nil}
+		if err := answers[i].err; err != nil {
+			t.Problem = new(err.Error())
+		} else {
+			t.Figures = figuresOf(answers[i].metrics)
+			add(&out.Totals, t.Figures)
+			sum.take(answers[i].metrics)
+		}
+		out.Targets = append(out.Targets, t)
+	}
+	out.Streams, out.Partitions = sum.streams(), sum.list()
+	return out
+}
+
+// scrape reads the metrics of one instance. Its error is shown to operators, and says no address: that
+// stands beside it.
+func (s *Service) scrape(ctx context.Context, target string) (families, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, http.NoBody)
+	if err != nil {
+		return nil, fmt.Errorf("make a request: %w", err)
+	}
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return nil, reason(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("answers %s", resp.Status)
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	found, err := parser.TextToMetricFamilies(io.LimitReader(resp.Body, maxBytes))
+	if err != nil {
+		return nil, fmt.Errorf("does not answer with metrics: %w", err)
+	}
+	return found, nil
+}
+
+// reason takes the method and the address out of an error of net/http.
+func reason(err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		if e.Timeout() {
+			return errors.New("does not answer in time")
+		}
+		return e.Err
+	}
+	return err
+}
+
+// shown is an address without what only we should know.
+func shown(target string) string {
+	u, err := url.Parse(target)
+	if err != nil {
+		return "" // New has refused it
+	}
+	u.User = nil
+	return strings.TrimSuffix(u.String(), "/metrics")
+}

@@ -1,0 +1,69 @@
+package chatservice_test
+
+import (
+	"net/http/httptest"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	chatservice "parley.chat/chat-service"
+	"parley.chat/internal/telemetry"
+)
+
+type opsAnswer struct {
+	Targets []struct {
+		URL string
+		Up  bool
+	}
+	Totals  struct{ Connections *int64 }
+	Streams struct{ Known bool }
+}
+
+// TestOps: operators see what instances say, at once after they have become ones, and nobody else does.
+func TestOps(t *testing.T) {
+	t.Parallel()
+	reg := prometheus.NewRegistry()
+	connections := prometheus.NewGauge(prometheus.GaugeOpts{Name: "parley_ws_connections", Help: "x"})
+	reg.MustRegister(connections)
+	connections.Set(42)
+	gateway := httptest.NewServer(telemetry.MetricsHandler(reg))
+	t.Cleanup(gateway.Close)
+	w := newWorld(t, func(c *chatservice.Config) { c.MetricsTargets = []string{gateway.URL + "/metrics"} })
+	ann := w.signup("ann")
+	isOperator := func() bool {
+		var me struct{ Operator bool }
+		w.get("/v1/me", ann.Token).into(t, 200, &me)
+		return me.Operator
+	}
+	if w.get("/v1/ops/metrics", ann.Token).want(t, 403, "forbidden"); isOperator() {
+		t.Error("a new user is an operator")
+	}
+	w.exec("update users set operator = true where id = $1", ann.ID)
+	var got opsAnswer
+	w.get("/v1/ops/metrics", ann.Token).into(t, 200, &got)
+	if len(got.Targets) != 1 || !got.Targets[0].Up || got.Totals.Connections == nil || *got.Totals.Connections != 42 || got.Streams.Known || !isOperator() {
+		t.Errorf("an operator sees %+v", got)
+	}
+	w.exec("update users set operator = false where id = $1", ann.ID)
+	w.get("/v1/ops/metrics", ann.Token).want(t, 403, "forbidden")
+
+	w.exec("update users set operator = true where id = $1", ann.ID)
+	w.send(request{method: "DELETE", path: "/v1/me", token: ann.Token, body: object{"password": goodPassword}})
+	if n := w.count("select count(*) from users where operator"); n != 0 {
+		t.Error("a deleted account is an operator")
+	}
+}
+
+func TestOps_everybody(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *chatservice.Config) { c.OpsFor, c.MetricsTargets = "everybody", nil })
+	var me struct{ Operator bool }
+	ann := w.signup("ann")
+	w.get("/v1/me", ann.Token).into(t, 200, &me)
+	var got opsAnswer
+	w.get("/v1/ops/metrics", ann.Token).into(t, 200, &got)
+	if !me.Operator {
+		t.Error("the page is not told")
+	}
+	w.get("/v1/ops/metrics", "").want(t, 401, "unauthenticated")
+}

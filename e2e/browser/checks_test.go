@@ -1,0 +1,80 @@
+package browser_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// axe is the checker of accessibility, from the packages that the page was built with.
+func axe(t *testing.T) string {
+	t.Helper()
+	source, err := os.ReadFile(filepath.Join(root(t), "web-client", "node_modules", "axe-core", "axe.min.js"))
+	if err != nil {
+		t.Fatalf("axe-core is not installed (make web): %v", err)
+	}
+	return string(source)
+}
+
+// violation is a rule that the page breaks, and where.
+type violation struct {
+	ID    string
+	Help  string
+	Nodes []struct {
+		HTML           string
+		FailureSummary string `json:"failureSummary"`
+	}
+}
+
+// accessible holds what is on the screen against all rules of axe, light and dark.
+func (p *person) accessible(screen string) {
+	p.t.Helper()
+	source := axe(p.t)
+	for _, scheme := range []string{"light", "dark"} {
+		p.scheme(scheme)
+		if !value[bool](p, `typeof axe === "object"`) {
+			value[any](p, source+"; null")
+		}
+		const run = `axe.run().then(r => r.violations)`
+		found := value[[]violation](p, run)
+		if len(found) > 0 { // one look may fall into a change of colours: what stays is a violation
+			p.drawn()
+			found = value[[]violation](p, run)
+		}
+		for _, v := range found {
+			where := []string{fmt.Sprintf("%d elements:", len(v.Nodes))}
+			for _, n := range v.Nodes[:min(len(v.Nodes), 3)] {
+				where = append(where, n.HTML+"\n\t\t"+strings.ReplaceAll(n.FailureSummary, "\n", " "))
+			}
+			p.t.Errorf("%s, %s: %s: %s\n\t%s", screen, scheme, v.ID, v.Help, strings.Join(where, "\n\t"))
+		}
+	}
+	p.scheme("light")
+}
+
+// narrowEnough checks that nothing makes the page scroll sideways.
+func (p *person) narrowEnough(screen string) {
+	p.t.Helper()
+	if over := value[int](p, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
+		p.t.Errorf("%s is %d px wider than the window", screen, over)
+	}
+}
+
+// shot writes a picture of the window into screenshots/.
+func (p *person) shot(name string) {
+	p.drawn()
+	png, err := try(p, chromedp.CaptureScreenshot())
+	if err == nil {
+		err = os.MkdirAll("screenshots", 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join("screenshots", name+".png"), png, 0o644)
+	}
+	if err != nil {
+		p.t.Logf("no picture of %s: %v", name, err)
+	}
+}

@@ -1,0 +1,106 @@
+package browser_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+var (
+	ctrl  = input.DispatchKeyEventParams{Modifiers: int64(chromedp.ModifierCtrl)}
+	shift = input.DispatchKeyEventParams{Modifiers: int64(chromedp.ModifierShift)}
+)
+
+// TestKeyboard: all of it without a mouse, by the keys that the page tells of.
+func TestKeyboard(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.account("ann"), w.account("bob")
+	tea, work := w.channel(ann, "tea", "public"), w.channel(ann, "work", "public")
+	for _, c := range []string{tea, work} {
+		w.join(bob, c)
+	}
+	w.say(ann, work, "hello from ann")
+	p := w.person("bob")
+	p.open("/")
+	p.await(find("login"))
+	p.tabTo(find("login"))
+	p.press("bob" + kb.Tab + password + kb.Enter)
+	p.connected()
+
+	// Switch the channel by its name.
+	p.press("k", ctrl)
+	p.await(find("switcher-field"))
+	p.press("wor")
+	p.await(find("switcher-result"))
+	p.press(kb.Enter)
+	p.until(fmt.Sprintf(`location.pathname === %s`, quote("/c/"+work)))
+	p.reads("hello from ann")
+
+	// Write where the focus is, and mend it with the arrow.
+	p.until(`document.activeElement?.dataset.testid === "composer"`)
+	p.press("one" + kb.Enter)
+	p.reads("one")
+	p.until(status("sent"))
+	p.press("two")
+	p.press(kb.Enter, shift)
+	p.press("lines" + kb.Enter)
+	p.until(`[...document.querySelectorAll('[data-testid="message-body"]')].some(e => /two\s*lines/.test(e.innerText))`)
+	p.until(status("sent"))
+	p.press(kb.ArrowUp)
+	p.until(`document.activeElement?.dataset.testid === "edit-field"`)
+	p.press("a", ctrl)
+	p.press("mended" + kb.Enter)
+	p.until(`[...document.querySelectorAll('[data-testid="message-body"]')].some(e => e.textContent.includes("mended"))`)
+
+	// Back to a message, and react to it.
+	p.until(`document.activeElement?.dataset.testid === "composer"`)
+	p.back(find("message"))
+	newest := value[string](p, `document.activeElement.dataset.seq`)
+	p.press(kb.ArrowUp)
+	p.until(fmt.Sprintf(`document.activeElement.dataset.testid === "message" && document.activeElement.dataset.seq < %s`, newest))
+	seq := value[int64](p, `Number(document.activeElement.dataset.seq)`)
+	p.press("+")
+	p.await(find("emoji-field"))
+	p.tabTo(find("emoji-field"))
+	p.press("🧉" + kb.Enter)
+	p.until(fmt.Sprintf(`document.querySelector(%s)?.textContent.includes("🧉") === true`, quote(message(seq)+" "+find("reaction"))))
+
+	// A dialog keeps the focus, and Escape gives it back.
+	p.press("k", ctrl)
+	p.await(find("switcher-field"))
+	for range 12 {
+		p.press(kb.Tab)
+		// The body stands for the browser's own bars, which come after the last control.
+		if !value[bool](p, `document.activeElement === document.body || document.activeElement.closest('[data-testid="dialog"]') !== null`) {
+			t.Fatal("Tab leaves the dialog")
+		}
+	}
+	p.press(kb.Escape)
+	p.gone(find("dialog"))
+	if value[bool](p, `document.activeElement === document.body`) {
+		t.Error("after the dialog the focus is nowhere")
+	}
+}
+
+// tabTo presses Tab until the focus is there.
+func (p *person) tabTo(selector string) { p.t.Helper(); p.walk(selector) }
+
+// back presses Shift+Tab until the focus is there.
+func (p *person) back(selector string) { p.t.Helper(); p.walk(selector, shift) }
+
+func (p *person) walk(selector string, how ...input.DispatchKeyEventParams) {
+	p.t.Helper()
+	for range 60 {
+		if value[bool](p, fmt.Sprintf(`document.activeElement?.matches(%s) === true`, quote(selector))) {
+			if !value[bool](p, `(() => { const s = getComputedStyle(document.activeElement); return s.outlineStyle !== "none" || s.boxShadow !== "none" })()`) {
+				p.t.Errorf("%s has the focus, and nothing shows it", selector)
+			}
+			return
+		}
+		p.press(kb.Tab, how...)
+	}
+	p.t.Fatalf("Tab never reaches %s", selector)
+}

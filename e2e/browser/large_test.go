@@ -1,0 +1,151 @@
+package browser_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+)
+
+// mostRows bounds the messages in the document, however many a channel has.
+const mostRows = 150
+
+// TestManyMessages: a channel of 10,000 messages is as quick as one of ten, in both directions.
+func TestManyMessages(t *testing.T) {
+	w := newWorld(t)
+	ann := w.account("ann")
+	const many = 10_000
+	tea := w.filledChannel(ann, many)
+	p := w.person("ann")
+	p.logIn("/c/" + tea)
+	p.reads(fmt.Sprintf("message %d", many))
+	bounded := func(where string) {
+		t.Helper()
+		if n := value[int](p, `document.querySelectorAll('[data-testid="message"]').length`); n == 0 || n > mostRows {
+			t.Errorf("%s: %d rows in the document, want at most %d", where, n, mostRows)
+		}
+	}
+	bounded("at the newest")
+
+	// Up, page by page: each page comes, without a jump and without a hole.
+	for range 12 {
+		before := p.oldest()
+		p.scroll(`list.scrollTop = 0`)
+		p.until(fmt.Sprintf(`%s < %d`, oldestSeq, before))
+		bounded("on the way up")
+		p.contiguous()
+	}
+	// Far, by a link, and down from there.
+	p.open("/c/" + tea + "?m=5000")
+	p.connected()
+	p.until(fmt.Sprintf(`(() => { const r = document.querySelector(%s)?.getBoundingClientRect(); return r !== undefined && r.top >= 0 && r.bottom <= innerHeight })()`, quote(message(5000))))
+	bounded("at 5000")
+	p.contiguous()
+	p.scroll(`list.scrollTop = list.scrollHeight`)
+	p.until(fmt.Sprintf(`%s > 5020`, newestSeq))
+	bounded("below 5000")
+	p.contiguous()
+	p.click(find("jump-to-newest"))
+	p.reads(fmt.Sprintf("message %d", many))
+	bounded("at the newest again")
+	p.say("and one more")
+	p.reads("and one more")
+}
+
+const (
+	oldestSeq = `Math.min(...[...document.querySelectorAll('[data-testid="message"]')].map(e => Number(e.dataset.seq)))`
+	newestSeq = `Math.max(...[...document.querySelectorAll('[data-testid="message"]')].map(e => Number(e.dataset.seq)))`
+)
+
+func (p *person) oldest() int64 { p.t.Helper(); return value[int64](p, oldestSeq) }
+
+func (p *person) scroll(how string) {
+	p.t.Helper()
+	value[any](p, fmt.Sprintf(`(() => {
+		let list = document.querySelector('[data-testid="message-list"]');
+		for (; list !== null && list.scrollHeight <= list.clientHeight; list = list.parentElement);
+		%s; list.dispatchEvent(new Event("scroll")); return null })()`, how))
+}
+
+// contiguous checks that the rows in the document have consecutive seqs, in their order from top to bottom.
+func (p *person) contiguous() {
+	p.t.Helper()
+	p.until(`(() => {
+		const rows = [...document.querySelectorAll('[data-testid="message"]')].sort((a, b) => a.getBoundingClientRect().top - b.getBoundingClientRect().top);
+		return rows.length > 0 && rows.every((e, i) => i === 0 || Number(e.dataset.seq) === Number(rows[i - 1].dataset.seq) + 1) })()`)
+}
+
+// TestManyChannels: with 500 channels the page comes up and switches as ever.
+func TestManyChannels(t *testing.T) {
+	w := newWorld(t)
+	ann := w.account("ann")
+	ids := w.fillChannels(ann, 500)
+	p := w.person("ann")
+	p.logIn("/")
+	p.until(`document.querySelectorAll('[data-testid="channel-link"]').length > 0`)
+	p.press("k", ctrl)
+	p.await(find("switcher-field"))
+	p.press("channel 499")
+	p.until(`document.querySelector('[data-testid="switcher-result"]')?.textContent.includes("channel 499") === true`)
+	p.press("\r")
+	p.until(fmt.Sprintf(`location.pathname === %s`, quote("/c/"+ids[499])))
+	p.say("here as anywhere")
+	p.until(status("sent"))
+	// A message elsewhere is no reason to draw 500 rows: a frame stays a frame.
+	slow := value[float64](p, `(async () => {
+		const links = [...document.querySelectorAll('[data-testid="channel-link"]')].slice(0, 5);
+		let worst = 0;
+		for (const link of links) {
+			const began = performance.now();
+			link.click();
+			await new Promise(done => requestAnimationFrame(() => setTimeout(done, 0)));
+			worst = Math.max(worst, performance.now() - began);
+		}
+		return worst })()`)
+	if slow > 1000 {
+		t.Errorf("to switch the channel takes %.0f ms", slow)
+	}
+	t.Logf("the slowest switch took %.0f ms", slow)
+}
+
+// filledChannel is a channel with messages that sync-service stored long ago. Redis has never heard of it: had
+// it a counter there, the next message would get a seq of one of these.
+func (w *world) filledChannel(by account, count int) string {
+	w.t.Helper()
+	channel := w.fillChannels(by, 1)[0]
+	w.exec(`insert into messages (channel_id, seq, id, kind, sender_id, data, body, sent_at)
+		select $1::uuid, i, gen_random_uuid(), 'message', $2::uuid, jsonb_build_object('sender_name', $3::text), 'message ' || i, now() - interval '2 days' + i * interval '10 seconds'
+		from generate_series(1, $4::int) i`, channel, by.ID, by.Name, count)
+	return channel
+}
+
+// fillChannels makes a user the owner of many channels.
+func (w *world) fillChannels(of account, count int) []string {
+	w.t.Helper()
+	rows, err := w.pool.Query(context.Background(), `with made as (
+			insert into channels (id, kind, name) select gen_random_uuid(), 'public', 'channel ' || to_char(i, 'FM000') from generate_series(0, $2::int - 1) i returning id, name
+		), joined as (insert into channel_members (channel_id, user_id, role) select id, $1::uuid, 'owner' from made)
+		select id::text from made order by name`, of.ID, count)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer rows.Close()
+	var ids []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			w.t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	if err := rows.Err(); err != nil || len(ids) != count {
+		w.t.Fatalf("%d channels, %v", len(ids), err)
+	}
+	return ids
+}
+
+func (w *world) exec(sql string, args ...any) {
+	w.t.Helper()
+	if _, err := w.pool.Exec(context.Background(), sql, args...); err != nil {
+		w.t.Fatal(err)
+	}
+}

@@ -1,0 +1,53 @@
+package browser_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+)
+
+// TestOffline: what was said while one was away is there when one comes back, in its place, once; and what
+// one said meanwhile is sent.
+func TestOffline(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.account("ann"), w.account("bob")
+	tea := w.channel(ann, "tea", "public")
+	w.join(bob, tea)
+	p := w.person("bob")
+	p.logIn("/c/" + tea)
+	var want []string
+	say := func(from, to int) {
+		for i := from; i <= to; i++ {
+			text := fmt.Sprintf("message %d", i)
+			w.say(ann, tea, text)
+			want = append(want, text)
+		}
+	}
+	say(1, 5)
+	p.reads("message 5")
+
+	for round := range 2 {
+		p.meant(true)
+		w.line.sever()
+		p.until(`["offline", "reconnecting", "connecting"].includes(document.querySelector('[data-testid="connection"]').dataset.state)`)
+		p.await(find("retry-now"))
+		p.shot(fmt.Sprintf("offline-%d", round+1))
+		mine := fmt.Sprintf("written in the dark %d", round+1)
+		p.say(mine)
+		p.until(status("pending"))
+		first := 10*(round+1) + 1
+		say(first, first+7)
+		want = append(want, mine) // it gets its place when it is sent, after those
+		w.line.mend()
+		p.click(find("retry-now"))
+		p.connected()
+		p.until(status("sent"))
+		p.meant(false)
+	}
+	say(40, 42)
+	p.reads("message 42")
+	p.until(fmt.Sprintf(`document.querySelectorAll('[data-testid="message-body"]').length === %d`, len(want)))
+	if got := p.bodies(); !slices.Equal(got, want) {
+		t.Errorf("bob reads %q, want %q", got, want)
+	}
+}

@@ -1,0 +1,298 @@
+package browser_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"parley.chat/internal/testkit"
+)
+
+// person is somebody in front of a window of their own.
+type person struct {
+	w    *world
+	t    *testing.T
+	name string
+	tab  context.Context
+
+	mu       sync.Mutex // guards what follows: Chromium tells, the test reads
+	offline  bool       // what fails now is meant to
+	trouble  []string
+	bytes    map[network.RequestID]float64 // transferred, by request
+	requests int
+}
+
+// person opens a window, 1280 pixels wide, with nothing in it yet.
+func (w *world) person(name string) *person {
+	w.t.Helper()
+	p := &person{w: w, t: w.t, name: name, bytes: map[network.RequestID]float64{}}
+	tab, end := chromedp.NewContext(w.chrome, chromedp.WithNewBrowserContext(), chromedp.WithListener(p.watch))
+	p.tab = tab
+	// The first call makes the tab, which lives as long as the context that it is given.
+	if err := chromedp.Do(tab); err != nil {
+		w.t.Fatalf("%s: open a window: %v", name, err)
+	}
+	command(p, network.Enable, network.EnableParams{})
+	command(p, log.Enable, cdp.Empty{})
+	command(p, runtime.Enable, cdp.Empty{})
+	command(p, page.Enable, page.EnableParams{})
+	command(p, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}) // two people look at once
+	p.wide(1280, 800)
+	w.t.Cleanup(func() {
+		if w.t.Failed() {
+			p.shot("failed-" + strings.ReplaceAll(w.t.Name(), "/", "-") + "-" + name)
+		}
+		end()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for _, trouble := range p.trouble {
+			w.t.Errorf("%s's page: %s", name, trouble)
+		}
+	})
+	return p
+}
+
+// watch writes down what a page must not do. It is called from Chromium's goroutine.
+func (p *person) watch(event any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch e := event.(type) {
+	case *runtime.EventExceptionThrown:
+		p.complain("exception: %s %s", e.ExceptionDetails.Text, texts([]*runtime.RemoteObject{e.ExceptionDetails.Exception}))
+	case *runtime.EventConsoleAPICalled:
+		if e.Type == runtime.ConsoleAPICalledTypeError || e.Type == runtime.ConsoleAPICalledTypeWarning || e.Type == runtime.ConsoleAPICalledTypeAssert {
+			p.complain("console: %s", texts(e.Args))
+		}
+	case *log.EventEntryAdded:
+		if (e.Entry.Level == log.EntryLevelError || e.Entry.Level == log.EntryLevelWarning) && !p.offline {
+			p.complain("log: %s %s", e.Entry.Text, e.Entry.URL)
+		}
+	case *page.EventJavascriptDialogOpening:
+		p.complain("dialog: %s", e.Message)
+	case *network.EventRequestWillBeSent:
+		p.requests++
+		if u, err := url.Parse(e.Request.URL); err != nil || u.Host != p.w.host() && u.Scheme != "data" && u.Scheme != "blob" {
+			p.complain("request to another host: %s", e.Request.URL)
+		}
+	case *network.EventWebSocketCreated:
+		if u, err := url.Parse(e.URL); err != nil || u.Host != p.w.host() {
+			p.complain("socket to another host: %s", e.URL)
+		}
+	case *network.EventResponseReceived:
+		if e.Response.Status >= 400 && !p.offline {
+			p.complain("%s = %d", e.Response.URL, e.Response.Status)
+		}
+	case *network.EventLoadingFailed:
+		if !e.Canceled && !p.offline {
+			p.complain("request failed: %s", e.ErrorText)
+		}
+	case *network.EventLoadingFinished:
+		p.bytes[e.RequestID] = e.EncodedDataLength
+	}
+}
+
+func (p *person) complain(format string, args ...any) {
+	p.trouble = append(p.trouble, fmt.Sprintf(format, args...))
+}
+
+func texts(args []*runtime.RemoteObject) string {
+	var list []string
+	for _, a := range args {
+		if a == nil {
+			continue
+		}
+		list = append(list, strings.Trim(string(a.Value), `"`)+a.Description)
+	}
+	return strings.Join(list, " ")
+}
+
+// meant says whether what fails from now on is meant to fail.
+func (p *person) meant(offline bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.offline = offline
+}
+
+// transferred returns the bytes that came for all requests so far, heads included.
+func (p *person) transferred() (total float64, requests int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, n := range p.bytes {
+		total += n
+	}
+	return total, p.requests
+}
+
+// try does something in the window, and gives up when that takes too long.
+func try[T any](p *person, action chromedp.Action[T]) (T, error) {
+	ctx, cancel := context.WithTimeout(p.tab, patience)
+	defer cancel()
+	return chromedp.Run(ctx, action)
+}
+
+// command gives an order of the protocol.
+func command[P, R any](p *person, cmd cdp.Command[P, R], params P) R {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.tab, patience)
+	defer cancel()
+	r, err := chromedp.Call(ctx, cmd, params)
+	if err != nil {
+		p.t.Fatalf("%s: %v", p.name, err)
+	}
+	return r
+}
+
+func (p *person) do(what string, action chromedp.Action[chromedp.Void]) {
+	p.t.Helper()
+	if _, err := try(p, action); err != nil {
+		p.t.Fatalf("%s: %s: %v", p.name, what, err)
+	}
+}
+
+// open goes to a path of the page.
+func (p *person) open(path string) {
+	p.t.Helper()
+	p.do("open "+path, chromedp.Navigate(p.w.line.url()+path))
+}
+
+// find is the selector of a control.
+func find(testid string, more ...string) string {
+	return fmt.Sprintf(`[data-testid="%s"]%s`, testid, strings.Join(more, ""))
+}
+
+// click presses the first control that the selector finds, once it is there.
+func (p *person) click(selector string) {
+	p.t.Helper()
+	p.await(selector)
+	p.do("click "+selector, chromedp.Click(chromedp.CSS(selector)))
+}
+
+// fill types a text into a field, whose end is where the cursor is.
+func (p *person) fill(selector, text string) {
+	p.t.Helper()
+	p.await(selector)
+	p.do("focus "+selector, chromedp.Focus(chromedp.CSS(selector)))
+	p.press(text)
+}
+
+// press presses keys, wherever the focus is: characters, and what kb names.
+func (p *person) press(keys string, modifiers ...input.DispatchKeyEventParams) {
+	p.t.Helper()
+	for _, r := range keys {
+		event := keyOf(r)
+		for _, m := range modifiers {
+			event.Modifiers |= m.Modifiers
+		}
+		if event.Modifiers&^int64(chromedp.ModifierShift) != 0 {
+			event.Text = "" // a command writes nothing
+		}
+		command(p, input.DispatchKeyEvent, event)
+		event.Type, event.Text = input.DispatchKeyEventTypeKeyUp, ""
+		command(p, input.DispatchKeyEvent, event)
+	}
+}
+
+// keyOf is a key going down. Its character comes with it, as from a keyboard: a page that takes the key for
+// something else gets no character.
+func keyOf(r rune) input.DispatchKeyEventParams {
+	event := input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: string(r), Text: string(r)}
+	k, known := kb.Keys[r]
+	if !known {
+		return event
+	}
+	event.Key, event.Code, event.Text = k.Key, k.Code, k.Text
+	event.WindowsVirtualKeyCode, event.NativeVirtualKeyCode = k.Windows, k.Native
+	if k.Shift {
+		event.Modifiers |= int64(chromedp.ModifierShift)
+	}
+	return event
+}
+
+// await waits until the selector finds something that can be seen.
+func (p *person) await(selector string) {
+	p.t.Helper()
+	p.until(fmt.Sprintf(`(() => { const e = document.querySelector(%s); return e !== null && e.getClientRects().length > 0 })()`, quote(selector)))
+}
+
+// gone waits until the selector finds nothing.
+func (p *person) gone(selector string) {
+	p.t.Helper()
+	p.until(fmt.Sprintf(`document.querySelector(%s) === null`, quote(selector)))
+}
+
+// until waits until a script's value is true.
+func (p *person) until(script string) {
+	p.t.Helper()
+	testkit.Until(p.t, patience, func() error {
+		is, err := try(p, chromedp.Evaluate[bool](script))
+		if err != nil {
+			return err
+		}
+		if !is {
+			return fmt.Errorf("%s: not so: %s", p.name, script)
+		}
+		return nil
+	})
+}
+
+// value returns what a script yields; a promise is waited for.
+func value[T any](p *person, script string) T {
+	p.t.Helper()
+	v, err := try(p, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
+	if err != nil {
+		p.t.Fatalf("%s: %s: %v", p.name, script, err)
+	}
+	return v
+}
+
+// quote makes a literal of a script of a text.
+func quote(text string) string {
+	b, err := json.Marshal(text)
+	if err != nil {
+		panic(err) // a string always encodes
+	}
+	return string(b)
+}
+
+// wide makes the window as wide and high.
+func (p *person) wide(width, height int64) {
+	p.t.Helper()
+	command(p, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: height, DeviceScaleFactor: 1, Mobile: width < 500})
+}
+
+// scheme makes the system light or dark.
+func (p *person) scheme(name string) {
+	p.t.Helper()
+	command(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+		{Name: "prefers-color-scheme", Value: name}, {Name: "prefers-reduced-motion", Value: "reduce"},
+	}})
+	p.drawn()
+}
+
+// hover points at something.
+func (p *person) hover(selector string) {
+	p.t.Helper()
+	p.await(selector)
+	at := value[[]float64](p, fmt.Sprintf(`(() => { const e = document.querySelector(%s); e.scrollIntoView({ block: "nearest" }); const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2] })()`, quote(selector)))
+	p.do("point at "+selector, chromedp.MouseEvent(chromedp.MouseMoved, at[0], at[1]))
+}
+
+// drawn waits until the window shows what the document is.
+func (p *person) drawn() {
+	p.t.Helper()
+	value[any](p, `new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => done(null), 50))))`)
+}

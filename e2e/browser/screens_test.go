@@ -1,0 +1,150 @@
+package browser_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/chromedp/chromedp/kb"
+)
+
+// mostBytes bounds what the first page may transfer.
+const mostBytes = 150_000
+
+// TestFirstLoad: what a new visitor loads, and what one who is logged in loads, cold.
+func TestFirstLoad(t *testing.T) {
+	w := newWorld(t)
+	ann := w.account("ann")
+	tea := w.filledChannel(ann, 200)
+	p := w.person("ann")
+	p.open("/")
+	p.await(find("submit"))
+	total, requests := p.transferred()
+	t.Logf("the door: %.0f bytes in %d requests", total, requests)
+	if total > mostBytes || requests < 3 {
+		t.Errorf("the first page takes %.0f bytes in %d requests, want at most %d", total, requests, mostBytes)
+	}
+	p.logIn("/c/" + tea)
+	p.reads("message 200")
+	total, requests = p.transferred()
+	t.Logf("with the chat: %.0f bytes in %d requests", total, requests)
+	if total > mostBytes {
+		t.Errorf("up to the chat it takes %.0f bytes in %d requests, want at most %d", total, requests, mostBytes)
+	}
+}
+
+// screen is one of the page, and the way there.
+type screen struct {
+	name      string
+	inChannel bool // it begins in a channel; on a phone the others begin at the list of channels
+	show      func(p *person)
+}
+
+// opens is the way to a dialog by a control, and what shows that it is there.
+func opens(control, sign string) func(p *person) {
+	return func(p *person) { p.click(find(control)); p.await(find(sign)) }
+}
+
+var screens = []screen{
+	{"chat", true, func(p *person) { p.reads("See you at four."); p.hover(find("channel-title")) }},
+	{"members", true, opens("toggle-members", "member")},
+	{"channel-settings", true, opens("channel-settings", "dialog")},
+	{"channels", false, func(p *person) { p.await(find("channel-link")) }},
+	{"create-channel", false, opens("create-channel", "channel-name")},
+	{"browse", false, opens("browse-channels", "browse-result")},
+	{"join", false, opens("join-channel", "join-field")},
+	{"switcher", false, opens("open-switcher", "switcher-field")},
+	{"contacts", false, opens("open-contacts", "dialog")},
+	{"groups", false, opens("open-groups", "dialog")},
+	{"settings", false, opens("open-settings", "display-name")},
+}
+
+// TestScreens: every screen is accessible, light and dark, and fits the narrow and the wide. The pictures
+// go into screenshots/.
+func TestScreens(t *testing.T) {
+	w := newWorld(t)
+	tea := w.scene()
+	for _, width := range []int64{1440, 768, 360} {
+		p := w.person("ann")
+		p.wide(width, 900)
+		p.open("/")
+		p.await(find("submit"))
+		p.look("door", width)
+		p.logIn("/c/" + tea)
+		for _, s := range screens {
+			path := "/"
+			if s.inChannel || width > 500 {
+				path = "/c/" + tea
+			}
+			p.open(path)
+			p.connected()
+			s.show(p)
+			p.look(s.name, width)
+			if value[bool](p, `document.querySelector('[data-testid="dialog"]') !== null`) {
+				p.press(kb.Escape)
+				p.gone(find("dialog"))
+			}
+			if s.name == "members" {
+				p.click(find("close-members"))
+			}
+		}
+	}
+}
+
+// look checks what is on the screen, and takes its picture, light and dark.
+func (p *person) look(name string, width int64) {
+	p.t.Helper()
+	where := fmt.Sprintf("%s at %d px", name, width)
+	p.narrowEnough(where)
+	p.accessible(where)
+	p.shot(fmt.Sprintf("%s-%d", name, width))
+	p.scheme("dark")
+	p.shot(fmt.Sprintf("%s-%d-dark", name, width))
+	p.scheme("light")
+}
+
+// scene is a channel in which something is going on.
+func (w *world) scene() (tea string) {
+	w.t.Helper()
+	ann, bob, cleo := w.account("ann"), w.account("bob"), w.account("cleo")
+	for who, name := range map[account]string{ann: "Ann Amari", bob: "Bob Brandt", cleo: "Cleo Castro"} {
+		w.call("PATCH", "/v1/me", who.Token, map[string]any{"display_name": name}, nil)
+	}
+	tea = w.channel(ann, "tea-room", "public")
+	w.call("PATCH", "/v1/channels/"+tea, ann.Token, map[string]any{"description": "Where the kettle is always on"}, nil)
+	for _, name := range []string{"release-42", "design", "on-call", "random"} {
+		id := w.channel(bob, name, "public")
+		w.join(ann, id)
+		w.say(bob, id, "The build is green again.")
+		if name == "on-call" {
+			w.say(bob, id, "@ann can you look at the lag on partition 3?")
+		}
+	}
+	w.channel(cleo, "gardening", "public")
+	w.channel(ann, "plans", "private")
+	w.join(bob, tea)
+	w.join(cleo, tea)
+	var dm struct{ ID string }
+	w.call("POST", "/v1/dms", bob.Token, map[string]any{"user_id": ann.ID}, &dm)
+	w.say(bob, dm.ID, "Coffee instead?")
+	for _, line := range []struct {
+		who  account
+		body string
+	}{
+		{ann, "Good afternoon! The kettle is on."},
+		{bob, "Which one is it today?"},
+		{ann, "**Assam**, second flush. Steep it like this:\n```go\ntime.AfterFunc(4*time.Minute, pour)\n```"},
+		{cleo, "I read https://example.com/tea on the way here: they say *three* minutes."},
+		{bob, "`3 * time.Minute` it is, @ann."},
+		{cleo, "Fine. I bring the biscuits."},
+		{bob, "See you at four."},
+	} {
+		w.say(line.who, tea, line.body)
+	}
+	var end struct {
+		LastSeq int64 `json:"last_seq"`
+	}
+	w.call("GET", "/v1/channels/"+tea, ann.Token, nil, &end)
+	w.call("PUT", "/v1/channels/"+tea+"/cursor", bob.Token, map[string]any{"read_seq": end.LastSeq}, nil)
+	w.call("PUT", "/v1/channels/"+tea+"/cursor", cleo.Token, map[string]any{"delivered_seq": end.LastSeq, "read_seq": end.LastSeq - 4}, nil)
+	return tea
+}

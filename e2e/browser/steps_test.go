@@ -1,0 +1,80 @@
+package browser_test
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/chromedp/chromedp/kb"
+)
+
+// What people do on the page, in words.
+
+// signUp makes an account at the door.
+func (p *person) signUp() {
+	p.t.Helper()
+	p.open("/")
+	p.enter()
+}
+
+// enter makes an account at the door that is open.
+func (p *person) enter() {
+	p.t.Helper()
+	p.click(find("mode-switch"))
+	p.fill(find("username"), p.name)
+	p.fill(find("email"), p.name+"@example.test")
+	p.fill(find("password"), password)
+	p.click(find("submit"))
+	p.connected()
+}
+
+// logIn comes in with an account that there is.
+func (p *person) logIn(path string) {
+	p.t.Helper()
+	p.open(path)
+	p.fill(find("login"), p.name)
+	p.fill(find("password"), password)
+	p.click(find("submit"))
+	p.connected()
+}
+
+// connected waits until the page says that it is up to date.
+func (p *person) connected() {
+	p.t.Helper()
+	p.await(find("connection", `[data-state="up-to-date"]`))
+}
+
+// create makes a channel and returns its id.
+func (p *person) create(name, kind string) string {
+	p.t.Helper()
+	p.click(find("create-channel"))
+	p.fill(find("channel-name"), name)
+	p.click(find("channel-kind") + fmt.Sprintf(` input[value="%s"]`, kind))
+	p.click(find("dialog") + " " + find("submit"))
+	p.gone(find("dialog"))
+	p.until(fmt.Sprintf(`document.querySelector('[data-testid="channel-title"]')?.textContent.includes(%s) && location.pathname.startsWith("/c/")`, quote(name)))
+	return strings.TrimPrefix(value[string](p, "location.pathname"), "/c/")
+}
+
+// say writes a message into the channel that is open.
+func (p *person) say(text string) {
+	p.t.Helper()
+	p.fill(find("composer"), text)
+	p.until(fmt.Sprintf(`document.querySelector('[data-testid="composer"]').value === %s`, quote(text)))
+	p.press(kb.Enter)
+	p.until(`document.querySelector('[data-testid="composer"]').value === ""`)
+}
+
+// message is the selector of the row of a message that can be seen.
+func message(seq int64) string { return find("message", fmt.Sprintf(`[data-seq="%d"]`, seq)) }
+
+// reads waits until a message with this text is on the page.
+func (p *person) reads(text string) {
+	p.t.Helper()
+	p.until(fmt.Sprintf(`[...document.querySelectorAll('[data-testid="message-body"]')].some(e => e.textContent.trim() === %s)`, quote(text)))
+}
+
+// bodies returns the texts of all messages in the document, in their order.
+func (p *person) bodies() []string {
+	p.t.Helper()
+	return value[[]string](p, `[...document.querySelectorAll('[data-testid="message-body"]')].map(e => e.textContent.trim())`)
+}

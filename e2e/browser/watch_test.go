@@ -1,0 +1,41 @@
+package browser_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"parley.chat/internal/testkit"
+)
+
+// TestWatch: the other tests rely on it that a page's misdeeds are seen. Here are some.
+func TestWatch(t *testing.T) {
+	w := newWorld(t)
+	p := w.person("ann")
+	p.open("/")
+	p.await(find("submit"))
+	value[any](p, `(() => {
+		console.error("loud");
+		setTimeout(() => { throw new Error("thrown") }, 0);
+		fetch("/v1/nothing");
+		fetch("http://127.0.0.1:9/elsewhere").catch(() => {});
+		const script = document.createElement("script"); script.textContent = "window.inline = 1"; document.body.append(script);
+		return null })()`)
+	for _, want := range []string{"console: loud", "thrown", "/v1/nothing = 404", "127.0.0.1:9/elsewhere", "inline"} {
+		testkit.Until(t, patience, func() error {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if !slices.ContainsFunc(p.trouble, func(s string) bool { return strings.Contains(s, want) }) {
+				return fmt.Errorf("nobody complains of %q in %q", want, p.trouble)
+			}
+			return nil
+		})
+	}
+	if value[bool](p, `"inline" in window`) {
+		t.Error("the policy lets a script within the page run")
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.trouble = nil
+}

@@ -1,0 +1,176 @@
+// Package browser_test drives the page in Chromium as people do: by what they see and press. Two people
+// are two browser contexts, with cookies of their own. Whatever a test does, every page is watched: an
+// error in the console, a request that fails or one to another host fails the test.
+package browser_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/internal/testkit/pgtest"
+	"parley.chat/internal/testkit/proctest"
+	"parley.chat/internal/testkit/redistest"
+)
+
+// patience bounds each wait for something to appear, on a busy machine.
+const patience = 30 * time.Second
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// world is all of Parley in one process, a line to it that can be cut, and a Chromium.
+type world struct {
+	t      *testing.T
+	direct string // http://host:port of the server itself
+	line   *line
+	pool   *pgxpool.Pool
+	redis  *redis.Client
+	chrome context.Context
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(root(t), "web-client", "dist", "index.html")); err != nil {
+		t.Fatalf("the page is not built (make web build): %v", err)
+	}
+	db, store := pgtest.Open(t), redistest.NewServer(t)
+	addr := fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t))
+	p := proctest.Start(t, "standalone", nil, map[string]string{
+		"ADDR": addr, "DATA_DIR": t.TempDir(), "DATABASE_URL": db.URL, "REDIS_URL": store.URL(),
+		"RATE_LIMIT": "off", "LOGIN_ATTEMPTS": "10000/1m", "ARGON2_MEMORY_MIB": "8", "ARGON2_TIME": "1",
+	})
+	p.WaitReady(t, "http://"+addr+"/readyz")
+	w := &world{t: t, direct: "http://" + addr, line: newLine(t, addr), pool: db.Pool(t), redis: store.Client(t)}
+	w.chrome = w.startChromium()
+	return w
+}
+
+// startChromium starts a browser with a profile of its own.
+func (w *world) startChromium() context.Context {
+	t := w.t
+	t.Helper()
+	opts := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(chromium(t)), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()),
+		chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
+		// A machine with a mouse, which a headless browser does not take itself for.
+		chromedp.Flag("blink-settings", "primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4"),
+	)
+	alloc, stop := chromedp.NewExecAllocator(context.Background(), opts...)
+	ctx, end := chromedp.NewContext(alloc, chromedp.WithErrorf(t.Logf))
+	t.Cleanup(func() {
+		end()
+		stop()
+	})
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("start Chromium: %v", err)
+	}
+	return ctx
+}
+
+// chromium finds the browser.
+func chromium(t *testing.T) string {
+	t.Helper()
+	candidates := []string{
+		os.Getenv("CHROMIUM"), "chromium", "chromium-browser", "google-chrome", "google-chrome-stable",
+		"/Applications/Chromium.app/Contents/MacOS/Chromium", "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+	}
+	for _, name := range candidates {
+		if path, err := exec.LookPath(name); name != "" && err == nil {
+			return path
+		}
+	}
+	t.Fatal("no Chromium found: apt-get install chromium, or say with CHROMIUM where it is")
+	return ""
+}
+
+// root returns the folder of the workspace.
+func root(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// account is somebody who has signed up over REST, for what is only the ground of a test.
+type account struct{ ID, Name, Token string }
+
+const password = "correct horse battery"
+
+func (w *world) account(name string) account {
+	w.t.Helper()
+	var in struct {
+		User        struct{ ID string }
+		AccessToken string `json:"access_token"`
+	}
+	w.call("POST", "/v1/signup", "", map[string]any{"username": name, "email": name + "@example.test", "password": password, "session": "bearer"}, &in)
+	return account{in.User.ID, name, in.AccessToken}
+}
+
+func (w *world) channel(by account, name, kind string) string {
+	w.t.Helper()
+	var in struct{ ID string }
+	w.call("POST", "/v1/channels", by.Token, map[string]any{"name": name, "kind": kind}, &in)
+	return in.ID
+}
+
+func (w *world) join(who account, channel string) {
+	w.t.Helper()
+	w.call("POST", "/v1/channels/"+channel+"/join", who.Token, nil, nil)
+}
+
+func (w *world) say(who account, channel, body string) {
+	w.t.Helper()
+	w.call("POST", "/v1/channels/"+channel+"/messages", who.Token, map[string]any{"body": body}, nil)
+}
+
+// call makes a request to the server itself, past the line, and expects a success.
+func (w *world) call(method, path, token string, in, out any) {
+	w.t.Helper()
+	var body io.Reader = http.NoBody
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		body = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(w.t.Context(), method, w.direct+path, body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+token)
+	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode/100 != 2 {
+		w.t.Fatalf("%s %s = %s %s, %v", method, path, resp.Status, raw, err)
+	}
+	if out != nil {
+		if err := json.Unmarshal(raw, out); err != nil {
+			w.t.Fatalf("%v in %s", err, raw)
+		}
+	}
+}
+
+// host is that of the page.
+func (w *world) host() string { return strings.TrimPrefix(w.line.url(), "http://") }

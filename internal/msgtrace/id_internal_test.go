@@ -1,0 +1,116 @@
+package msgtrace
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+
+	"parley.chat/shared-contracts/chat"
+)
+
+func TestRoot(t *testing.T) {
+	t.Parallel()
+	id, err := chat.ParseEventID("01920c3a-5d6e-7f01-8a2b-3c4d5e6f7081")
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := Root(id)
+	if got := root.TraceID().String(); got != "01920c3a5d6e7f018a2b3c4d5e6f7081" {
+		t.Errorf("the trace's id is %s, want the event's without its dashes", got)
+	}
+	if got := root.SpanID().String(); got != "8a2b3c4d5e6f7081" || !root.IsValid() || !root.IsSampled() {
+		t.Errorf("the root is %s, valid %v, sampled %v", got, root.IsValid(), root.IsSampled())
+	}
+}
+
+func TestMadeAt(t *testing.T) { // not beside those that make many ids
+	for range 1000 {
+		before := time.Now()
+		id := chat.NewEventID()
+		// The ids of one process never share a time: made faster than one in 256 ns they run ahead of the clock.
+		if at := madeAt(id); at.Before(before.Add(-256*time.Nanosecond)) || at.After(time.Now().Add(100*time.Millisecond)) {
+			t.Fatalf("%s says %s, it was made between %s and now", id, at, before)
+		}
+	}
+}
+
+// TestTraces_ratio: the share that is traced is the ratio, and the SDK's own way of asking an id would not
+// have found it: it takes the variant, which is the same in all ids, for chance.
+func TestTraces_ratio(t *testing.T) {
+	t.Parallel()
+	const n = 100_000
+	all := make([]chat.EventID, n)
+	for i := range all {
+		all[i] = chat.NewEventID()
+	}
+	for _, ratio := range []float64{1e-9, 0.001, 0.01, 0.1, 0.5, 0.9, 1} {
+		here, elsewhere := &Tracer{threshold: thresholdOf(ratio)}, &Tracer{threshold: thresholdOf(ratio)}
+		traced, bySDK := 0, 0
+		for _, id := range all {
+			if here.Traces(id) != elsewhere.Traces(id) {
+				t.Fatalf("two services decide differently about %s", id)
+			}
+			if here.Traces(id) {
+				traced++
+			}
+			if sdktrace.TraceIDRatioBased(ratio).ShouldSample(sdktrace.SamplingParameters{
+				ParentContext: t.Context(), TraceID: trace.TraceID(id.UUID),
+			}).Decision == sdktrace.RecordAndSample {
+				bySDK++
+			}
+		}
+		if bound := 6*math.Sqrt(n*ratio*(1-ratio)) + 1; math.Abs(float64(traced)-n*ratio) > bound {
+			t.Errorf("ratio %v traces %d of %d, want %v ± %.0f", ratio, traced, n, n*ratio, bound)
+		}
+		if ratio == 0.1 && bySDK != 0 {
+			t.Errorf("the SDK's sampler takes %d of %d: it can be used after all", bySDK, n)
+		}
+	}
+}
+
+// TestTraces_smallerIsPart: what a service with a smaller ratio traces is a part of what others trace.
+func TestTraces_smallerIsPart(t *testing.T) {
+	t.Parallel()
+	small, large := &Tracer{threshold: thresholdOf(0.1)}, &Tracer{threshold: thresholdOf(0.3)}
+	for range 10_000 {
+		if id := chat.NewEventID(); small.Traces(id) && !large.Traces(id) {
+			t.Fatalf("%s is traced at 0.1 and not at 0.3", id)
+		}
+	}
+}
+
+func TestTraces_otherIDs(t *testing.T) {
+	t.Parallel()
+	all := &Tracer{threshold: thresholdOf(1)}
+	for _, id := range []chat.EventID{{}, chat.EventID(chat.NewClientID())} {
+		if all.Traces(id) {
+			t.Errorf("%s is traced, which is no UUIDv7", id)
+		}
+	}
+}
+
+// TestTraces_costsNothing: not where nothing is traced, and not for what is not.
+func TestTraces_costsNothing(t *testing.T) {
+	id, never := chat.NewEventID(), &Tracer{threshold: 1 << randomBits}
+	for name, tracer := range map[string]*Tracer{"off": nil, "not this one": never} {
+		e := sample()
+		e.ID = id
+		if n := testing.AllocsPerRun(100, func() {
+			send := tracer.Send(t.Context(), &e)
+			send.Reserved()
+			if send.Trip() != nil {
+				t.Error("the append is to note its trip for nobody")
+			}
+			send.End(outcome(id), nil)
+			tracer.Retried(&e, id)
+			tracer.Delivered(id, 1, Delivery{})
+			tracer.Stored(Storing{ID: id})
+			tracer.Link(t.Context(), id)
+		}); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
