@@ -98,7 +98,7 @@ func TestPrograms(t *testing.T) {
 	typed("/edit !echo good evening")
 	out.await(t, `ann: !echo good evening \(edited\)`)
 	typed("/dm echo just us")
-	out.await(t, `\[direct \S+\] \d\d:\d\d echo: just us\n`)
+	out.await(t, `\[@echo\] \d\d:\d\d echo: just us\n`)
 	typed("/quit")
 
 	// The session was kept.

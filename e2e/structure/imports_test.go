@@ -66,8 +66,13 @@ var rules = []rule{
 		reason: "shared-contracts is what crosses a process boundary: data and rules, no I/O",
 	},
 	{
-		name: "the SDK stands alone", of: []string{module("client")}, only: []string{module("client"), module("shared-contracts"), webSocket, "github.com/google/uuid"},
+		name: "the SDK stands alone", of: []string{"parley.chat/client"}, only: []string{module("client"), module("shared-contracts"), webSocket, "github.com/google/uuid"},
 		reason: "it is built into other people's programs: no plumbing of ours, no service, as little else as can be",
+	},
+	{
+		name: "its programs are examples", of: []string{"parley.chat/client/cmd/..."},
+		only:   []string{module("client"), module("shared-contracts"), webSocket, "github.com/google/uuid", "golang.org/x/term/...", "golang.org/x/sys/..."},
+		reason: "what they do, others can do with the SDK; a terminal is all that they need besides",
 	},
 	{
 		name: "the page is files", of: []string{module("web-client")}, only: []string{module("web-client")},

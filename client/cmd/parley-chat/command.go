@@ -13,35 +13,38 @@ import (
 const commands = `Commands:
   /create NAME       make a channel that whoever knows its id may join
   /join ID           come into a channel
-  /to NAME           turn to another channel of yours
+  /to NAME           turn to another channel of yours, or to the one with a user
   /list              your channels
-  /dm USER TEXT      write to a user
+  /dm USER [TEXT]    write to a user; without a text, turn to the channel with that user
   /edit TEXT         give your last message another text
   /delete            take your last message away
   /react EMOJI       on the last message
+  /unreact EMOJI     take it back
   /who               who is online here
   /history           the newest messages
   /leave             leave the channel
   /quit
 `
 
+var (
+	errNoChannel = errors.New("no channel: /to NAME, /create NAME, /join ID or /dm USER TEXT")
+	errNoMessage = errors.New("there is no message to do that with")
+	errNoText    = errors.New("with what? /help")
+)
+
 // typed sends a line, or does what it says. It reports false when the user wants to go.
 func (s *screen) typed(ctx context.Context, line string) bool {
 	line = strings.TrimSpace(line)
 	switch {
 	case line == "":
-		return true
 	case line == "/quit":
 		return false
 	case strings.HasPrefix(line, "/"):
 		s.command(ctx, line)
-		return true
 	case s.current.IsZero():
-		s.note("%v", errNoChannel)
-		return true
-	}
-	if _, err := s.c.Post(client.ToChannel(s.current), line); err != nil {
-		s.note("✗ not sent: %v", err)
+		s.refuse(line, errNoChannel)
+	default:
+		s.post(client.ToChannel(s.current), line)
 	}
 	return true
 }
@@ -49,6 +52,7 @@ func (s *screen) typed(ctx context.Context, line string) bool {
 func (s *screen) command(ctx context.Context, line string) {
 	name, rest, _ := strings.Cut(line, " ")
 	if err := s.obey(ctx, name, strings.TrimSpace(rest)); err != nil {
+		s.refused++
 		s.note("%s: %v", name, describe(err))
 	}
 }
@@ -58,7 +62,7 @@ func (s *screen) obey(ctx context.Context, name, rest string) error {
 	case "/create":
 		ch, err := s.c.API().CreateChannel(ctx, rest, chat.Unlisted)
 		if err == nil {
-			s.current = ch.ID
+			s.at(ch.ID)
 			s.note("others join with /join %s", ch.ID)
 		}
 		return err
@@ -67,23 +71,15 @@ func (s *screen) obey(ctx context.Context, name, rest string) error {
 		if err == nil {
 			_, err = s.c.API().JoinChannel(ctx, id)
 		}
-		if err == nil {
-			s.turnTo(ctx, id)
-		}
-		return err
+		return s.turn(ctx, id, err)
 	case "/list":
 		for id, ch := range s.channels {
 			s.note("%s %s, %s", id, s.name(id), ch.Kind)
 		}
 		return nil
 	case "/to":
-		for id := range s.channels {
-			if s.name(id) == rest || id.String() == rest {
-				s.turnTo(ctx, id)
-				return nil
-			}
-		}
-		return fmt.Errorf("no channel %q of yours: /list", rest)
+		id, err := s.find(rest)
+		return s.turn(ctx, id, err)
 	case "/dm":
 		return s.direct(ctx, rest)
 	case "/help":
@@ -91,6 +87,46 @@ func (s *screen) obey(ctx context.Context, name, rest string) error {
 		return nil
 	}
 	return s.here(ctx, name, rest)
+}
+
+// turn turns to a channel. When it cannot, what is typed next is not for the channel of before: nothing
+// gets it.
+func (s *screen) turn(ctx context.Context, id chat.ChannelID, err error) error {
+	if err == nil {
+		s.turnTo(ctx, id)
+		return nil
+	}
+	if !s.current.IsZero() {
+		s.note("not talking in %s any more", s.name(s.current))
+	}
+	s.at(chat.ChannelID{})
+	return err
+}
+
+// find returns the channel that is called so, or has that id, or else the direct one with a user of that
+// name.
+func (s *screen) find(name string) (chat.ChannelID, error) {
+	var called, with []chat.ChannelID
+	for id := range s.channels {
+		switch {
+		case id.String() == name:
+			return id, nil
+		case s.name(id) == name:
+			called = append(called, id)
+		case s.peers[id] != "" && strings.EqualFold(s.peers[id], strings.TrimPrefix(name, "@")):
+			with = append(with, id)
+		}
+	}
+	if len(called) == 0 {
+		called = with
+	}
+	switch len(called) {
+	case 0:
+		return chat.ChannelID{}, fmt.Errorf("no channel %q of yours: /list", name)
+	case 1:
+		return called[0], nil
+	}
+	return chat.ChannelID{}, fmt.Errorf("%d channels of yours are called %q: /list has their ids", len(called), name)
 }
 
 // here is what is done in the current channel. What waits for an answer of the socket must not do so in
@@ -102,53 +138,62 @@ func (s *screen) here(ctx context.Context, name, rest string) error {
 	id, mine, last := s.current, s.lastMine, s.last
 	later := func(of chat.EventID, do func() (client.Ack, error)) error {
 		if of.IsZero() {
-			return errors.New("there is no message to do that with")
+			return errNoMessage
 		}
-		s.tasks.Go(func() { _, _ = do() }) // a Status says how it went; it ends with Run
+		s.start(ctx, name, func() (string, error) {
+			_, err := do() // its event says what it has done
+			return "", err
+		})
 		return nil
+	}
+	if rest == "" && (name == "/edit" || name == "/react" || name == "/unreact") {
+		return errNoText
 	}
 	switch name {
 	case "/edit":
 		return later(mine, func() (client.Ack, error) { return s.c.Edit(ctx, id, mine, rest) })
 	case "/delete":
 		return later(mine, func() (client.Ack, error) { return s.c.Delete(ctx, id, mine) })
-	case "/react":
-		return later(last, func() (client.Ack, error) { return s.c.React(ctx, id, last, rest, false) })
+	case "/react", "/unreact":
+		return later(last, func() (client.Ack, error) { return s.c.React(ctx, id, last, rest, name == "/unreact") })
 	case "/history":
 		s.history(ctx, id, historyLines)
 		return nil
 	case "/leave":
-		s.current = chat.ChannelID{}
+		s.at(chat.ChannelID{})
 		return s.c.API().LeaveChannel(ctx, id)
 	case "/who":
-		s.tasks.Go(func() { // its answer is a frame, too
+		s.start(ctx, name, func() (string, error) { // its answer is a frame, too
 			online, err := s.c.WhoIsOnline(ctx, id)
-			text := fmt.Sprintf("%d online", len(online))
-			if err != nil {
-				text = err.Error()
-			}
-			select {
-			case s.later <- text:
-			case <-ctx.Done():
-			}
+			return fmt.Sprintf("%d online", len(online)), err
 		})
 		return nil
 	}
 	return errors.New("no such command: /help")
 }
 
-// direct writes to a user by name.
+// direct writes to a user by name, or turns to the channel with that user.
 func (s *screen) direct(ctx context.Context, rest string) error {
 	name, text, _ := strings.Cut(rest, " ")
+	name, text = strings.TrimPrefix(name, "@"), strings.TrimSpace(text)
+	if name == "" {
+		return errNoText
+	}
 	users, err := s.c.API().FindUsers(ctx, name)
 	if err != nil {
 		return err
 	}
 	for _, u := range users {
-		if strings.EqualFold(u.Username, name) {
-			_, err := s.c.Post(client.ToUser(u.ID), text)
-			return err
+		if !strings.EqualFold(u.Username, name) {
+			continue
 		}
+		if text != "" {
+			s.post(client.ToUser(u.ID), text)
+			return nil
+		}
+		ch, err := s.c.API().OpenDirect(ctx, u.ID)
+		s.peer(ch)
+		return s.turn(ctx, ch.ID, err)
 	}
 	return fmt.Errorf("no user %q", name)
 }

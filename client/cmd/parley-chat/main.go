@@ -1,32 +1,36 @@
 // Command parley-chat is a chat client for the terminal: history, live messages, how far one's own have
 // come, who types, and how it is with the connection. What is typed is sent; lines with / are commands.
+//
+// Lines may come from a pipe, too. It ends when the server has what was typed; otherwise it says what the
+// server does not have, and its exit status is not zero.
 package main
 
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"strings"
 	"syscall"
 
 	"parley.chat/client"
 	"parley.chat/shared-contracts/apierr"
 )
 
-const usage = `Usage: parley-chat [-url URL] [-as NAME] [-signup EMAIL] [-session FILE] [channel id]
+const usage = `Usage: parley-chat [-url URL] [-as NAME] [-signup EMAIL] [-kept NAME] [-session FILE] [channel id]
 
 Logs in as NAME, or signs NAME up, and asks for the password on standard input. The session is kept in
-FILE, so that the next time none of this is needed. With a channel's id, joins it.
+FILE, or in a file per server and user in your configuration folder, so that the next time none of this
+is needed. Where several are kept, -kept says whose to go on with; as many programs as you like may go on
+with one at the same time. With a channel's id, joins it.
 
 `
+
+// maxLine is the longest line that can be typed: more than the server takes, so that the server says so.
+const maxLine = 1 << 20
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -37,14 +41,19 @@ func main() {
 	}
 }
 
+// login is what the flags say about it.
+type login struct{ server, name, email, kept, file string }
+
 // run is the program.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	var l login
 	flags := flag.NewFlagSet("parley-chat", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	server := flags.String("url", "http://localhost:8080", "the server")
-	name := flags.String("as", "", "username to log in as")
-	email := flags.String("signup", "", "sign up, with this address")
-	file := flags.String("session", "", "where the session is kept (default: in your configuration folder)")
+	flags.StringVar(&l.server, "url", "http://localhost:8080", "the server")
+	flags.StringVar(&l.name, "as", "", "username to log in as")
+	flags.StringVar(&l.email, "signup", "", "sign up, with this address")
+	flags.StringVar(&l.kept, "kept", "", "username whose kept session to go on with")
+	flags.StringVar(&l.file, "session", "", "where the session is kept (default: in your configuration folder)")
 	flags.Usage = func() {
 		fmt.Fprint(stderr, usage)
 		flags.PrintDefaults()
@@ -57,87 +66,51 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return err
 	}
 	lines := bufio.NewScanner(stdin)
-	session, err := open(ctx, *server, *name, *email, *file, lines, stderr)
+	lines.Buffer(nil, maxLine)
+	keyboard := keyboardOf(stdin)
+	session, err := l.open(ctx, keyboard, lines, stderr)
 	if err != nil {
 		return err
 	}
-	c, err := client.New(client.Config{URL: *server, Tokens: session})
+	c, err := client.New(client.Config{URL: l.server, Tokens: session})
 	if err != nil {
 		return err
 	}
-	return newScreen(c, stdout).run(ctx, lines, flags.Arg(0))
+	s := newScreen(c, stdout)
+	s.piped = keyboard == nil
+	return s.run(ctx, lines, flags.Arg(0))
 }
 
 // open logs in, or goes on with the session that was kept.
-func open(ctx context.Context, server, name, email, file string, lines *bufio.Scanner, prompt io.Writer) (*client.Session, error) {
-	if file == "" {
-		dir, err := os.UserConfigDir()
+func (l login) open(ctx context.Context, keyboard *os.File, lines *bufio.Scanner, prompt io.Writer) (*kept, error) {
+	if l.name == "" {
+		file, err := l.find()
 		if err != nil {
-			return nil, fmt.Errorf("where to keep the session (say it with -session): %w", err)
+			return nil, err
 		}
-		file = filepath.Join(dir, "parley", "session.json")
+		return resume(l.server, file, prompt)
 	}
-	if name == "" {
-		return resume(server, file)
+	fmt.Fprintf(prompt, "password of %s: ", l.name)
+	password, err := readPassword(ctx, keyboard, lines, prompt)
+	if err != nil {
+		return nil, err
 	}
-	fmt.Fprintf(prompt, "password of %s: ", name)
-	if !lines.Scan() {
-		return nil, errors.New("no password")
-	}
-	password := strings.TrimSuffix(lines.Text(), "\r")
 	var session *client.Session
-	var err error
-	if email != "" {
-		session, err = client.SignUp(ctx, server, name, email, password)
+	if l.email != "" {
+		session, err = client.SignUp(ctx, l.server, l.name, l.email, password)
 	} else {
-		session, err = client.LogIn(ctx, server, name, password)
+		session, err = client.LogIn(ctx, l.server, l.name, password)
 	}
 	if err != nil {
 		return nil, describe(err)
 	}
-	session.Renewed = keep(file)
-	session.Renewed(session.Credentials())
-	return session, nil
-}
-
-func resume(server, file string) (*client.Session, error) {
-	b, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errors.New("log in with -as NAME, or sign up with -as NAME -signup EMAIL")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the session: %w", err)
-	}
-	var kept client.Credentials
-	if err := json.Unmarshal(b, &kept); err != nil {
-		return nil, fmt.Errorf("read the session %s: %w", file, err)
-	}
-	session, err := client.Resume(server, kept)
-	if err != nil {
-		return nil, err
-	}
-	session.Renewed = keep(file)
-	return session, nil
-}
-
-// keep writes credentials where only the user can read them. A refresh token is good once: the file is
-// replaced whole.
-func keep(file string) func(client.Credentials) {
-	return func(kept client.Credentials) {
-		b, err := json.Marshal(kept)
-		if err == nil {
-			err = os.MkdirAll(filepath.Dir(file), 0o700)
-		}
-		if err == nil {
-			err = os.WriteFile(file+".new", b, 0o600)
-		}
-		if err == nil {
-			err = os.Rename(file+".new", file)
-		}
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "parley-chat: the session is not kept:", err)
+	file := l.file
+	if file == "" {
+		if file, err = sessionFile(l.server, session.User().Username); err != nil {
+			return nil, err
 		}
 	}
+	return keep(ctx, l.server, file, session, prompt), nil
 }
 
 // describe says in words what the server has refused.

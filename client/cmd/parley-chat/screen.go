@@ -2,46 +2,74 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
+	"time"
 
 	"parley.chat/client"
 	"parley.chat/shared-contracts/chat"
-	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
 )
 
-// historyLines is how much of a channel is shown when one turns to it.
-const historyLines = 15
+const (
+	// historyLines is how much of a channel is shown when one turns to it.
+	historyLines = 15
+	// flushWithin is how long one waits at the end for an acknowledgement, beyond what the server's rate
+	// limit takes.
+	flushWithin = 10 * time.Second
+	// maxUnsent is how many lines of a pipe are read ahead of their acknowledgements.
+	maxUnsent = 100
+)
 
 // screen prints what comes and sends what is typed. Only the goroutine of run uses it.
 type screen struct {
-	c   *client.Client
-	out io.Writer
+	c     *client.Client
+	out   io.Writer
+	piped bool // nobody sees at once what was not sent, so the end says it
 
 	names    map[chat.UserID]string
+	peers    map[chat.ChannelID]string // whom a direct channel is with
 	channels map[chat.ChannelID]frame.ChannelSummary
-	current  chat.ChannelID
-	lastMine chat.EventID // in the current channel
-	last     chat.EventID
+	said     snippets
 	typing   map[chat.UserID]bool
 
-	tasks sync.WaitGroup // what waits for an answer that comes as an event
-	later chan string    // notes of tasks
+	current  chat.ChannelID
+	turned   bool         // the user has been in a channel: none is turned to unasked
+	lastMine chat.EventID // in the current channel
+	last     chat.EventID
+
+	unsent  []draft // what was typed and is not acknowledged, in order
+	refused int     // how much of what was typed was not sent
+	busy    int     // how many tasks are under way
+	tasks   sync.WaitGroup
+	later   chan done // their ends
+}
+
+// draft is something that was typed and is on its way.
+type draft struct {
+	id   chat.ClientID
+	text string
+}
+
+// done is the end of what waits for an answer that comes as an event.
+type done struct {
+	what, text string
+	err        error
 }
 
 func newScreen(c *client.Client, out io.Writer) *screen {
 	return &screen{
-		c: c, out: out, names: map[chat.UserID]string{}, channels: map[chat.ChannelID]frame.ChannelSummary{}, typing: map[chat.UserID]bool{}, later: make(chan string),
+		c: c, out: out, names: map[chat.UserID]string{}, peers: map[chat.ChannelID]string{},
+		channels: map[chat.ChannelID]frame.ChannelSummary{}, typing: map[chat.UserID]bool{}, later: make(chan done),
 	}
 }
 
-// run talks until the input or ctx ends, or the server says that it is over. join is a channel's id, or
-// empty.
+// run talks until ctx ends, the server says that it is over, or the input ends and what was typed is sent.
+// join is a channel's id, or empty.
 func (s *screen) run(ctx context.Context, input *bufio.Scanner, join string) error {
 	ctx, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
@@ -49,29 +77,75 @@ func (s *screen) run(ctx context.Context, input *bufio.Scanner, join string) err
 	defer s.tasks.Wait()
 	defer stop()
 	if join != "" {
-		s.command(ctx, "/join "+join)
+		if err := s.obey(ctx, "/join", join); err != nil {
+			return fmt.Errorf("join %s: %w", join, describe(err)) // what is typed must not go elsewhere
+		}
 	}
 	lines := readLines(ctx, input)
-	for {
+	var read error                // why the input has ended
+	var patience <-chan time.Time // from its end on
+	for waited := 0; ; {
+		left := len(s.unsent) + s.busy
+		next := lines
+		switch {
+		case patience != nil && left == 0:
+			return s.result(read)
+		case patience != nil && left != waited:
+			patience = time.After(s.flushWithin())
+		case s.piped && left >= maxUnsent:
+			next = nil
+		}
+		waited = left
 		select {
 		case e, ok := <-s.c.Events():
 			if !ok {
 				if err := <-ended; err != nil {
+					s.abandon()
 					return describe(err)
 				}
 				return nil
 			}
 			s.show(ctx, e)
-		case line, ok := <-lines:
-			if !ok || !s.typed(ctx, line) {
-				return nil
+		case line, ok := <-next:
+			if !ok {
+				read = input.Err()
 			}
-		case text := <-s.later:
-			s.note("%s", text)
+			if !ok || !s.typed(ctx, line) {
+				lines, patience = nil, time.After(s.flushWithin())
+			}
+		case d := <-s.later:
+			s.done(d)
+		case <-patience:
+			s.abandon()
+			return s.result(read)
 		case <-ctx.Done():
 			return nil
 		}
 	}
+}
+
+// abandon says what is given up.
+func (s *screen) abandon() {
+	for _, d := range s.unsent {
+		s.refuse(d.text, errors.New("the server has not acknowledged it"))
+	}
+	s.refused += s.busy
+	s.piped = true // whoever typed it does not see what becomes of it
+}
+
+func (s *screen) flushWithin() time.Duration {
+	return flushWithin + time.Duration(s.c.Limits().RateSeconds)*time.Second
+}
+
+// result is what the end of the input ends with.
+func (s *screen) result(read error) error {
+	switch {
+	case read != nil:
+		return fmt.Errorf("read what is typed: %w", read)
+	case s.piped && s.refused > 0:
+		return fmt.Errorf("not sent: %d of what was typed", s.refused)
+	}
+	return nil
 }
 
 // readLines starts the reader of lines. A read of a terminal cannot be interrupted: the goroutine ends
@@ -91,150 +165,52 @@ func readLines(ctx context.Context, input *bufio.Scanner) <-chan string {
 	return lines
 }
 
-// show prints an event.
-func (s *screen) show(ctx context.Context, e client.Event) {
-	switch e := e.(type) {
-	case client.Connection:
-		s.connection(e)
-	case client.Joined:
-		s.channels[e.Channel.ChannelID] = e.Channel
-		s.note("in %s, %d unread; %s", s.name(e.Channel.ChannelID), e.Channel.Unread, e.Channel.ChannelID)
-		if s.current.IsZero() {
-			s.turnTo(ctx, e.Channel.ChannelID)
-		}
-	case client.Left:
-		s.note("not in %s any more", s.name(e.ChannelID))
-		delete(s.channels, e.ChannelID)
-	case client.Reset:
-		s.note("something is missing in %s; this is its newest", s.name(e.ChannelID))
-		s.history(ctx, e.ChannelID, historyLines)
-	case client.Status:
-		s.status(e)
-	case client.Typing:
-		if e.ChannelID == s.current && e.UserID != s.c.Me() && s.typing[e.UserID] != e.Typing {
-			s.typing[e.UserID] = e.Typing
-			if e.Typing {
-				s.note("%s is typing", cmp.Or(s.names[e.UserID], "somebody"))
-			}
-		}
-	case client.ChannelEvent:
-		s.event(e)
-	}
+// refuse says that something is not sent, and remembers that.
+func (s *screen) refuse(what string, err error) {
+	s.refused++
+	s.note("✗ not sent: %s: %v", what, describe(err))
 }
 
-func (s *screen) connection(e client.Connection) {
-	switch e.State {
-	case client.Online:
-		s.note("online")
-	case client.Offline:
-		s.note("offline, again in %v (%v)", e.Wait.Round(1e8), e.Err)
-	}
-}
-
-// status prints how far a message has come: ✓ is durable, ✓✓ has arrived.
-func (s *screen) status(e client.Status) {
-	if e.Kind != event.Message && e.State != client.Failed {
-		return
-	}
-	switch e.State {
-	case client.Sent:
-		s.note("✓ %d", e.Seq)
-	case client.Delivered:
-		s.note("✓✓ %d", e.Seq)
-	case client.Read:
-		s.note("✓✓ %d read", e.Seq)
-	case client.Failed:
-		s.note("✗ not sent: %v", describe(e.Err))
-	}
-}
-
-// event prints an event of a channel, and says that it has arrived and been seen.
-func (s *screen) event(e client.ChannelEvent) {
-	here := e.ChannelID == s.current
-	switch e.Type {
-	case event.Message:
-		s.names[e.SenderID] = e.SenderName
-		s.typing[e.SenderID] = false
-		s.line(e.ChannelID, e.SentAt, e.SenderName, e.Body, "")
-		if here {
-			s.remember(e.ID, e.Mine)
-		}
-	case event.Edit:
-		s.line(e.ChannelID, e.SentAt, s.names[e.SenderID], e.Body, "edited")
-	case event.Delete:
-		s.line(e.ChannelID, e.SentAt, s.names[e.SenderID], "", "deleted a message")
-	case event.Reaction:
-		if !e.Remove {
-			s.line(e.ChannelID, e.SentAt, s.names[e.SenderID], e.Emoji, "")
-		}
-	case event.MemberJoined, event.MemberLeft:
-		s.note("%s: %s %s", s.name(e.ChannelID), e.Username, map[event.Kind]string{event.MemberJoined: "joined", event.MemberLeft: "left"}[e.Type])
-	}
-	if here {
-		s.c.Read(e.ChannelID, e.Seq)
-	} else {
-		s.c.Delivered(e.ChannelID, e.Seq)
-	}
-}
-
-func (s *screen) remember(id chat.EventID, mine bool) {
-	s.last = id
-	if mine {
-		s.lastMine = id
-	}
-}
-
-// turnTo makes a channel the one that gets what is typed.
-func (s *screen) turnTo(ctx context.Context, id chat.ChannelID) {
-	s.current, s.last, s.lastMine = id, chat.EventID{}, chat.EventID{}
-	s.note("talking in %s", s.name(id))
-	s.history(ctx, id, historyLines)
-}
-
-// history prints the newest messages of a channel.
-func (s *screen) history(ctx context.Context, id chat.ChannelID, n int) {
-	messages, err := s.c.API().Newest(ctx, id, n)
+// post sends a message.
+func (s *screen) post(to client.To, text string) {
+	id, err := s.c.Post(to, text)
 	if err != nil {
-		s.note("no history: %v", describe(err))
+		s.refuse(text, err)
 		return
 	}
-	for _, m := range messages {
-		s.names[m.SenderID] = m.SenderName
-		mark := ""
-		switch {
-		case !m.DeletedAt.IsZero():
-			mark = "deleted"
-		case !m.EditedAt.IsZero():
-			mark = "edited"
-		}
-		s.line(id, m.SentAt, m.SenderName, m.Body, mark)
-		if id == s.current {
-			s.remember(m.ID, m.SenderID == s.c.Me())
-		}
-	}
-	if n := len(messages); n > 0 && id == s.current {
-		s.c.Read(id, messages[n-1].Seq)
-	}
+	s.unsent = append(s.unsent, draft{id: id, text: text})
 }
 
-func (s *screen) line(id chat.ChannelID, at chat.Time, who, body, mark string) {
-	if mark != "" {
-		mark = " (" + mark + ")"
+// settle takes what has been acknowledged, or refused, from what is on its way.
+func (s *screen) settle(id chat.ClientID) (text string) {
+	i := slices.IndexFunc(s.unsent, func(d draft) bool { return d.id == id })
+	if i < 0 {
+		return "a message"
 	}
-	fmt.Fprintf(s.out, "[%s] %s %s: %s%s\n", s.name(id), at.Local().Format("15:04"), cmp.Or(who, "somebody"), body, mark)
+	text = s.unsent[i].text
+	s.unsent = slices.Delete(s.unsent, i, i+1)
+	return text
 }
 
-func (s *screen) note(format string, args ...any) { fmt.Fprintf(s.out, "  · "+format+"\n", args...) }
+// start begins what waits for an answer that comes as an event: the goroutine that takes events must not.
+func (s *screen) start(ctx context.Context, what string, do func() (text string, err error)) {
+	s.busy++
+	s.tasks.Go(func() {
+		text, err := do()
+		select {
+		case s.later <- done{what: what, text: text, err: err}:
+		case <-ctx.Done():
+		}
+	})
+}
 
-func (s *screen) name(id chat.ChannelID) string {
-	ch, ok := s.channels[id]
+func (s *screen) done(d done) {
+	s.busy--
 	switch {
-	case ok && ch.Name != "":
-		return ch.Name
-	case ok && ch.Kind == chat.Direct:
-		return "direct " + id.String()[:8]
+	case d.err != nil:
+		s.refused++
+		s.note("✗ %s: %v", d.what, describe(d.err))
+	case d.text != "":
+		s.note("%s", d.text)
 	}
-	return id.String()[:8]
 }
-
-var errNoChannel = errors.New("no channel: /create NAME, /join ID or /dm USER TEXT")

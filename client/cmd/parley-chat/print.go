@@ -1,0 +1,273 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"parley.chat/client"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+)
+
+// show prints an event.
+func (s *screen) show(ctx context.Context, e client.Event) {
+	switch e := e.(type) {
+	case client.Connection:
+		s.connection(e)
+	case client.Joined:
+		s.joined(ctx, e)
+	case client.Left:
+		s.note("not in %s any more", s.name(e.ChannelID))
+		delete(s.channels, e.ChannelID)
+		if e.ChannelID == s.current {
+			s.at(chat.ChannelID{})
+		}
+	case client.Reset:
+		s.note("something is missing in %s; this is its newest", s.name(e.ChannelID))
+		s.history(ctx, e.ChannelID, historyLines)
+	case client.Status:
+		s.status(e)
+	case client.Typing:
+		if e.ChannelID == s.current && e.UserID != s.c.Me() && s.typing[e.UserID] != e.Typing {
+			s.typing[e.UserID] = e.Typing
+			if e.Typing {
+				s.note("%s is typing", s.who(e.UserID))
+			}
+		}
+	case client.ChannelEvent:
+		s.event(e)
+	}
+}
+
+func (s *screen) connection(e client.Connection) {
+	switch e.State {
+	case client.Online:
+		s.note("online")
+	case client.Offline:
+		s.note("offline, again in %v (%v)", e.Wait.Round(1e8), e.Err)
+	}
+}
+
+// joined takes a channel that is followed from now on.
+func (s *screen) joined(ctx context.Context, e client.Joined) {
+	ch := e.Channel
+	s.channels[ch.ChannelID] = ch
+	if ch.Kind == chat.Direct && s.peers[ch.ChannelID] == "" {
+		s.learnPeers(ctx)
+	}
+	mentions := ""
+	if ch.UnreadMentions > 0 {
+		mentions = fmt.Sprintf(" (%d with your name)", ch.UnreadMentions)
+	}
+	s.note("in %s, %d unread%s; %s", s.name(ch.ChannelID), ch.Unread, mentions, ch.ChannelID)
+	if s.current.IsZero() && !s.turned {
+		s.turnTo(ctx, ch.ChannelID)
+	}
+}
+
+// learnPeers asks whom the direct channels are with: the socket does not say it.
+func (s *screen) learnPeers(ctx context.Context) {
+	mine, err := s.c.API().MyChannels(ctx)
+	if err != nil {
+		s.note("no names of direct channels: %v", describe(err))
+	}
+	for _, ch := range mine {
+		s.peer(ch)
+	}
+}
+
+func (s *screen) peer(ch client.Channel) {
+	if ch.Peer != nil {
+		s.peers[ch.ID], s.names[ch.Peer.UserID] = ch.Peer.Username, ch.Peer.Username
+	}
+}
+
+// status prints how far a message has come: ✓ is durable, ✓✓ has arrived.
+func (s *screen) status(e client.Status) {
+	if e.Kind != event.Message { // whoever began it says how it went
+		return
+	}
+	switch e.State {
+	case client.Sent:
+		s.settle(e.ClientID)
+		s.note("✓ %d", e.Seq)
+	case client.Delivered:
+		s.note("✓✓ %d", e.Seq)
+	case client.Read:
+		s.note("✓✓ %d read", e.Seq)
+	case client.Failed:
+		s.refuse(s.settle(e.ClientID), e.Err)
+	}
+}
+
+// event prints an event of a channel, and says that it has arrived and been seen.
+func (s *screen) event(e client.ChannelEvent) {
+	here := e.ChannelID == s.current
+	switch e.Type {
+	case event.Message:
+		s.names[e.SenderID] = e.SenderName
+		s.typing[e.SenderID] = false
+		s.said.add(e.ID, e.Body)
+		s.line(e.ChannelID, e.SentAt, e.SenderName, e.Body, s.called(e.ChannelID, e.SenderID, e.Mentions))
+		if here {
+			s.remember(e.ID, e.Mine)
+		}
+	case event.Edit:
+		s.said.add(*e.MessageID, e.Body)
+		s.line(e.ChannelID, e.SentAt, s.who(e.SenderID), e.Body, "edited", s.called(e.ChannelID, e.SenderID, e.Mentions))
+	case event.Delete:
+		s.line(e.ChannelID, e.SentAt, s.who(e.SenderID), "", "deleted a message")
+		s.forget(*e.MessageID)
+	case event.Reaction:
+		does := "reacts with " + e.Emoji + " to"
+		if e.Remove {
+			does = "takes back " + e.Emoji + " from"
+		}
+		s.note("%s: %s %s %s", s.name(e.ChannelID), s.who(e.SenderID), does, s.said.of(*e.MessageID))
+	case event.MemberJoined, event.MemberLeft:
+		if e.UserID != nil {
+			s.names[*e.UserID] = e.Username
+		}
+		s.note("%s: %s %s", s.name(e.ChannelID), e.Username, map[event.Kind]string{event.MemberJoined: "joined", event.MemberLeft: "left"}[e.Type])
+	}
+	if here {
+		s.c.Read(e.ChannelID, e.Seq)
+	} else {
+		s.c.Delivered(e.ChannelID, e.Seq)
+	}
+}
+
+// called says whether a message of another names the user, or everyone: the channel's own id stands for
+// @channel.
+func (s *screen) called(channel chat.ChannelID, sender chat.UserID, mentions []chat.UserID) string {
+	me, everyone := s.c.Me(), chat.UserID{UUID: channel.UUID}
+	if sender != me && (slices.Contains(mentions, me) || slices.Contains(mentions, everyone)) {
+		return "names you"
+	}
+	return ""
+}
+
+func (s *screen) remember(id chat.EventID, mine bool) {
+	s.last = id
+	if mine {
+		s.lastMine = id
+	}
+}
+
+// forget takes care that nothing is done with a message that is gone.
+func (s *screen) forget(id chat.EventID) {
+	if s.last == id {
+		s.last = chat.EventID{}
+	}
+	if s.lastMine == id {
+		s.lastMine = chat.EventID{}
+	}
+}
+
+// at makes a channel the one that gets what is typed, or none. What was said in another is not what /edit
+// and /delete mean.
+func (s *screen) at(id chat.ChannelID) {
+	s.current, s.turned, s.last, s.lastMine = id, true, chat.EventID{}, chat.EventID{}
+}
+
+// turnTo makes a channel the one that gets what is typed, and shows what was said there.
+func (s *screen) turnTo(ctx context.Context, id chat.ChannelID) {
+	s.at(id)
+	s.note("talking in %s", s.name(id))
+	s.history(ctx, id, historyLines)
+}
+
+// history prints the newest messages of a channel.
+func (s *screen) history(ctx context.Context, id chat.ChannelID, n int) {
+	messages, err := s.c.API().Newest(ctx, id, n)
+	if err != nil {
+		s.note("no history: %v", describe(err))
+		return
+	}
+	for _, m := range messages {
+		s.names[m.SenderID] = m.SenderName
+		s.said.add(m.ID, m.Body)
+		marks := []string{"deleted"}
+		if m.DeletedAt.IsZero() {
+			marks = []string{"", s.called(id, m.SenderID, m.Mentions)}
+			if !m.EditedAt.IsZero() {
+				marks[0] = "edited"
+			}
+			for _, r := range m.Reactions {
+				marks = append(marks, fmt.Sprintf("%s %d", r.Emoji, r.Count))
+			}
+		}
+		s.line(id, m.SentAt, m.SenderName, m.Body, marks...)
+		if id == s.current && m.DeletedAt.IsZero() {
+			s.remember(m.ID, m.SenderID == s.c.Me())
+		}
+	}
+	if n := len(messages); n > 0 && id == s.current {
+		s.c.Read(id, messages[n-1].Seq)
+	}
+}
+
+// line prints what somebody has said, with what there is to say about it; empty marks do not count.
+func (s *screen) line(id chat.ChannelID, at chat.Time, who, body string, marks ...string) {
+	mark := strings.Join(slices.DeleteFunc(marks, func(m string) bool { return m == "" }), ", ")
+	if mark != "" {
+		mark = " (" + mark + ")"
+	}
+	fmt.Fprintf(s.out, "[%s] %s %s: %s%s\n", s.name(id), at.Local().Format("15:04"), cmp.Or(who, "somebody"), body, mark)
+}
+
+func (s *screen) note(format string, args ...any) { fmt.Fprintf(s.out, "  · "+format+"\n", args...) }
+
+func (s *screen) who(id chat.UserID) string { return cmp.Or(s.names[id], "somebody") }
+
+// name is what a channel is called here: a direct one after whom it is with.
+func (s *screen) name(id chat.ChannelID) string {
+	ch := s.channels[id]
+	switch {
+	case ch.Name != "":
+		return ch.Name
+	case s.peers[id] != "":
+		return "@" + s.peers[id]
+	case ch.Kind == chat.Direct:
+		return "direct " + id.String()[:8]
+	}
+	return id.String()[:8]
+}
+
+// snippets are the beginnings of the newest messages, to say which one something is about.
+type snippets struct {
+	text map[chat.EventID]string
+	ids  []chat.EventID // the oldest first
+}
+
+func (sn *snippets) add(id chat.EventID, body string) {
+	const most, runes = 1000, 30
+	if sn.text == nil {
+		sn.text = make(map[chat.EventID]string)
+	}
+	if _, known := sn.text[id]; !known {
+		sn.ids = append(sn.ids, id)
+	}
+	line, _, cut := strings.Cut(body, "\n")
+	if r := []rune(line); len(r) > runes {
+		line, cut = string(r[:runes]), true
+	}
+	if cut {
+		line += "…"
+	}
+	sn.text[id] = line
+	if len(sn.ids) > most {
+		delete(sn.text, sn.ids[0])
+		sn.ids = sn.ids[1:]
+	}
+}
+
+func (sn *snippets) of(id chat.EventID) string {
+	if text := sn.text[id]; text != "" {
+		return fmt.Sprintf("“%s”", text)
+	}
+	return "an older message"
+}
