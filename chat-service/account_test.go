@@ -216,6 +216,7 @@ func TestSignup_refuses(t *testing.T) {
 		{"email in use", "fresh", "TAKEN@example.com", goodPassword, 409, "email_taken", "email"},
 		{"username short", "ab", "x@example.com", goodPassword, 422, "invalid_request", "username"},
 		{"username with blank", "a b c", "x@example.com", goodPassword, 422, "invalid_request", "username"},
+		{"reserved username", "Everyone", "x@example.com", goodPassword, 422, "invalid_request", "username"},
 		{"username is a number", 7, "x@example.com", goodPassword, 422, "invalid_request", "username"},
 		{"no username", nil, "x@example.com", goodPassword, 422, "invalid_request", "username"},
 		{"email without @", "fresh", "example.com", goodPassword, 422, "invalid_request", "email"},
@@ -579,6 +580,19 @@ func TestMe_patch(t *testing.T) {
 	patch(object{"display_name": nil, "bio": ""}).into(t, 200, &me)
 	if me.DisplayName != "Ann <b>" || me.Bio != "" {
 		t.Errorf("me = %+v", me)
+	}
+	patch(object{"display_name": " Ann\u3000"}).into(t, 200, &me)
+	if me.DisplayName != "Ann" {
+		t.Errorf("display_name = %q, want it trimmed", me.DisplayName)
+	}
+	for _, name := range []string{" ", "\u200b\ufeff", "Bob\u202e", "\u2066Bob"} {
+		if p := patch(object{"display_name": name}).want(t, 422, "invalid_request"); p.Errors[0].Field != "display_name" {
+			t.Errorf("%q: errors = %+v", name, p.Errors)
+		}
+	}
+	patch(object{"display_name": ""}).into(t, 200, &me)
+	if me.DisplayName != "" {
+		t.Errorf("display_name = %q, want none", me.DisplayName)
 	}
 	for field, value := range map[string]any{
 		"display_name": strings.Repeat("x", 81), "bio": strings.Repeat("x", 501), "avatar_url": "javascript:alert(1)",

@@ -87,6 +87,8 @@ func TestChannel_createRefuses(t *testing.T) {
 		{"name in use", object{"name": "gENERAL", "kind": "public"}, 409, "name_taken", "name"},
 		{"no name", object{"kind": "public"}, 422, "invalid_request", "name"},
 		{"blank name", object{"name": " \t ", "kind": "public"}, 422, "invalid_request", "name"},
+		{"invisible name", object{"name": "\u200b", "kind": "public"}, 422, "invalid_request", "name"},
+		{"name that turns text around", object{"name": "a\u202eb", "kind": "public"}, 422, "invalid_request", "name"},
 		{"long name", object{"name": strings.Repeat("ü", 81), "kind": "public"}, 422, "invalid_request", "name"},
 		{"NUL in name", object{"name": "a\x00b", "kind": "public"}, 422, "invalid_request", "name"},
 		{"mistyped name", object{"name": []int{1}, "kind": "public"}, 422, "invalid_request", "name"},

@@ -48,7 +48,9 @@ func TestGroup_life(t *testing.T) {
 	if g.Name != "Team" || g.Role != "owner" || g.MemberCount != 1 || a.header.Get("Location") != at {
 		t.Errorf("made %s at %s", a.body, a.header.Get("Location"))
 	}
-	w.do("POST", "/v1/groups", ann, object{"name": "  "}).want(t, 422, "invalid_request")
+	for _, blank := range []string{"  ", "\u200b\ufeff"} {
+		w.do("POST", "/v1/groups", ann, object{"name": blank}).want(t, 422, "invalid_request")
+	}
 	w.do("GET", at, eve, nil).want(t, 404, "not_found")
 	w.do("POST", at+"/members", eve, object{"user_id": eve.ID}).want(t, 404, "not_found")
 	w.do("POST", at+"/members", ann, object{"user_id": chat.NewUserID()}).want(t, 404, "not_found")

@@ -147,9 +147,11 @@ func TestHistory_pages(t *testing.T) {
 				"limit=5&around=21":      "19 20 21 22 23",
 				"limit=4&around=21":      "20 21 22 23",
 				"limit=1&around=21":      "21",
-				"limit=5&around=41":      "39 40 41",
+				"limit=5&around=41":      "37 38 39 40 41",
 				"limit=5&around=1":       "2 3 4 5 6",
-				"limit=3&around=999":     "40 41",
+				"limit=4&around=40":      "38 39 40 41",
+				"limit=50&around=30":     "2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39 40 41",
+				"limit=3&around=999":     "39 40 41",
 				"limit=2&after_seq=9999": "",
 			} {
 				if got := k.page(query).seqs(); got != want {
@@ -169,7 +171,11 @@ func TestHistory_pages(t *testing.T) {
 						t.Fatalf("%s, page %d: next_cursor %v", query, i+1, page.Next)
 					} else if !last {
 						limit, _, _ := strings.Cut(query, "&")
-						page = k.page(limit + "&cursor=" + *page.Next)
+						alone := k.page(limit + "&cursor=" + *page.Next)
+						page = k.page(query + "&cursor=" + *page.Next)
+						if alone.seqs() != page.seqs() {
+							t.Errorf("%s, page %d: %s alone, but beside its list's parameters %s", query, i+2, alone.seqs(), page.seqs())
+						}
 					}
 				}
 			}
@@ -225,10 +231,13 @@ func TestHistory_refuses(t *testing.T) {
 	t.Parallel()
 	k := newTalk(t)
 	path := "/v1/channels/" + k.channel.ID.String() + "/messages?"
+	past := *k.page("limit=1").Next
 	for query, field := range map[string]string{
 		"limit=0": "limit", "limit=201": "limit", "limit=9999999999999999999": "limit", "before_seq=-1": "before_seq",
 		"after_seq=x": "after_seq", "around=1.5": "around", "before_seq=1&after_seq=1": "before_seq",
-		"cursor=zz": "cursor", "cursor=e30": "cursor", "cursor=eyJiIjoxLCJhIjoxfQ": "cursor", "cursor=eyJiIjoxfQ&before_seq=1": "cursor",
+		"cursor=zz": "cursor", "cursor=e30": "cursor", "cursor=eyJiIjoxLCJhIjoxfQ": "cursor",
+		"cursor=" + past + "&after_seq=1": "cursor", "cursor=" + past + "&before_seq=1&around=1": "before_seq",
+		"cursor=" + *k.page("after_seq=1&limit=1").Next + "&around=1": "cursor",
 	} {
 		if p := k.get(path+query, k.ann.Token).want(t, 422, "invalid_request"); p.Errors[0].Field != field {
 			t.Errorf("%s: errors = %+v", query, p.Errors)

@@ -242,6 +242,15 @@ func (w *world) stage(who map[string]user, asking string) map[string]string {
 	return ids
 }
 
+// headers tells the headers of an answer but for those that differ from request to request.
+func headers(a answer) string {
+	h := a.header.Clone()
+	for _, name := range []string{"Date", "X-Request-Id"} {
+		h.Del(name)
+	}
+	return fmt.Sprint(h)
+}
+
 // ptr scans into a map.
 func ptr(m map[string]string, key string) sql.Scanner { return into{m, key} }
 
@@ -285,6 +294,11 @@ func (w *world) ask(e endpoint, name, tok string, ids map[string]string, status 
 	}
 	if a.status >= 400 {
 		a.problem(t)
+	}
+	if method == "GET" {
+		if b := w.send(request{method: "HEAD", path: path, token: tok, body: body}); b.status != a.status || headers(b) != headers(a) {
+			t.Errorf("%s as %s = %d %s, but HEAD: %d %s", e.ask, name, a.status, headers(a), b.status, headers(b))
+		}
 	}
 	if a.status == 401 && a.header.Get("WWW-Authenticate") == "" {
 		t.Errorf("%s as %s: 401 without WWW-Authenticate", e.ask, name)

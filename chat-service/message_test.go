@@ -58,7 +58,7 @@ func TestMessage_send(t *testing.T) {
 		header: map[string]string{"Idempotency-Key": key.String()},
 	}).want(t, 422, "invalid_request")
 	for body, code := range map[string]string{
-		" \n ": "invalid_body", "a\x00b": "invalid_body", strings.Repeat("x", 16<<10+1): "too_large", strings.Repeat("ü", 8<<10+1): "too_large",
+		" \n ": "invalid_body", "\u200b\ufeff": "invalid_body", "a\x00b": "invalid_body", strings.Repeat("x", 16<<10+1): "too_large", strings.Repeat("ü", 8<<10+1): "too_large",
 	} {
 		status := 422
 		if code == "too_large" {

@@ -2,6 +2,7 @@ package chatservice_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -78,6 +79,32 @@ func TestOutbox_manyRelays(t *testing.T) {
 				t.Fatalf("event %d is of %s: out of order", e.Seq, e.Username)
 			}
 		}
+	}
+}
+
+// TestOutbox_directChannelOfGateway: what ws-server opens in PostgreSQL is told at once, not with the next poll.
+func TestOutbox_directChannelOfGateway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.signup("ann")
+	peers := make([]user, 5)
+	for i := range peers {
+		peers[i] = w.signup(fmt.Sprint("peer-", i))
+	}
+	testkit.Until(t, 20*time.Second, func() error {
+		if w.count("select count(*) from pg_stat_activity where datname = current_database() and query like 'listen%'") == 0 {
+			return errors.New("nobody listens")
+		}
+		return nil
+	})
+	w.settled()
+	start := time.Now()
+	for _, p := range peers { // one after the other: a poll would be due once a second
+		w.exec("select open_direct_channel($1, $2)", ann.ID.String(), p.ID.String())
+		w.settled()
+	}
+	if took := time.Since(start); took > 2500*time.Millisecond {
+		t.Errorf("%d direct channels told in %v", len(peers), took)
 	}
 }
 

@@ -42,6 +42,12 @@ func checkAnswer(method, path string, a answer) error {
 		return err
 	}
 	path, _, _ = strings.Cut(path, "?")
+	if method == http.MethodHead {
+		if len(a.body) > 0 {
+			return fmt.Errorf("HEAD has a body: %s", a.body)
+		}
+		return nil // TestMatrix compares the rest with what GET answers
+	}
 	item, op := operationOf(doc, method, path)
 	switch {
 	case item == nil:

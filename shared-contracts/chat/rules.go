@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -34,8 +36,34 @@ func CheckBody(body string, limit int) error {
 	if err := checkText(body, "\n\t"); err != nil {
 		return err
 	}
-	if strings.TrimSpace(body) == "" {
+	if IsBlank(body) {
 		return errors.New("body is blank")
+	}
+	return nil
+}
+
+// IsBlank reports whether nothing of a text can be seen: it is empty, or has spaces and invisible characters
+// only, such as U+200B or U+FEFF.
+func IsBlank(text string) bool {
+	return strings.IndexFunc(text, func(r rune) bool { return !unicode.IsSpace(r) && !isInvisible(r) }) < 0
+}
+
+// isInvisible reports whether r has no width, or no ink: what Unicode has programs ignore that do not know it,
+// and the blank of Braille.
+func isInvisible(r rune) bool {
+	return r == 0x2800 || r >= utf8.RuneSelf && unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
+}
+
+// CheckName accepts what people call themselves and their channels: not blank, and without characters that
+// change the direction of the text around it, which could make it look like another name. CheckLine tells the rest.
+func CheckName(name string) error {
+	if IsBlank(name) {
+		return errors.New("must not be blank")
+	}
+	for _, r := range name {
+		if r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+			return fmt.Errorf("has U+%04X, which changes the direction of text", r)
+		}
 	}
 	return nil
 }
@@ -67,14 +95,20 @@ func checkText(text, allowed string) error {
 
 var usernamePattern = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 
-// CheckUsername accepts 3–50 of letters, digits, '_', '.' and '-'. Case is kept and makes no
-// difference.
+// reserved are usernames that nobody takes: as a mention they mean, or look as if they meant, everybody.
+var reserved = []string{"channel", "here", "all", "everyone"}
+
+// CheckUsername accepts 3–50 of letters, digits, '_', '.' and '-' but for what is reserved. Case is kept and
+// makes no difference.
 func CheckUsername(name string) error {
 	if n := len(name); n < MinUsernameChars || n > MaxUsernameChars {
 		return fmt.Errorf("must have %d to %d characters", MinUsernameChars, MaxUsernameChars)
 	}
 	if !usernamePattern.MatchString(name) {
 		return errors.New("may have letters, digits, '_', '.' and '-' only")
+	}
+	if slices.Contains(reserved, strings.ToLower(strings.Trim(name, "_.-"))) {
+		return errors.New("is reserved")
 	}
 	return nil
 }

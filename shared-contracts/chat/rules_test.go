@@ -27,6 +27,11 @@ func TestCheckBody(t *testing.T) {
 		{"empty", "", 0, false},
 		{"blank", " \n\t ", 0, false},
 		{"blank in Unicode", "\u3000\u00a0\u2003", 0, false},
+		{"invisible", "\u200b\ufeff \u2060\u00ad", 0, false},
+		{"direction marks alone", "\u202e\u2066", 0, false},
+		{"fillers and selectors", "\u3164\u115f\uffa0\ufe0f\u034f\u2800", 0, false},
+		{"invisible in a word", "a\u200bb", 0, true},
+		{"a sign without an alphabet", "\u0301", 0, true},
 		{"NUL", "a\x00b", 0, false},
 		{"escape", "a\x1b[31m", 0, false},
 		{"carriage return", "a\r\nb", 0, false},
@@ -80,6 +85,27 @@ func TestCheckLine(t *testing.T) {
 	}
 }
 
+func TestCheckName(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		ok   bool
+	}{
+		{"Ann", true},
+		{"Ann 👩‍💻", true},
+		{"אנה", true},
+		{"a\u200eb", true}, // a mark turns nothing around
+		{"", false},
+		{" \u200b\ufeff", false},
+		{"a\u202eb", false},
+		{"\u202aab", false},
+		{"a\u2066b\u2069", false},
+	} {
+		if err := chat.CheckName(tt.name); (err == nil) != tt.ok {
+			t.Errorf("CheckName(%q) = %v, want ok %v", tt.name, err, tt.ok)
+		}
+	}
+}
+
 func TestCheckUsername(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -97,6 +123,14 @@ func TestCheckUsername(t *testing.T) {
 		{"ann@x", false},
 		{"ann/x", false},
 		{"an\x00n", false},
+		{"channel", false},
+		{"Here", false},
+		{"ALL", false},
+		{"everyone", false},
+		{"_everyone.", false},
+		{"channels", true},
+		{"hereby", true},
+		{"all.of.us", true},
 	} {
 		if err := chat.CheckUsername(tt.name); (err == nil) != tt.ok {
 			t.Errorf("CheckUsername(%q) = %v, want ok %v", tt.name, err, tt.ok)
@@ -118,7 +152,7 @@ func FuzzCheckBody(f *testing.F) {
 			t.Error("is not UTF-8")
 		case len(body) > chat.MaxBodyBytes:
 			t.Error("is too long")
-		case strings.TrimSpace(body) == "":
+		case chat.IsBlank(body):
 			t.Error("is blank")
 		case strings.ContainsFunc(body, func(r rune) bool {
 			return r != '\n' && r != '\t' && (r < ' ' || r == 0x7f || r >= 0x80 && r <= 0x9f)

@@ -177,8 +177,8 @@ func (c *Client) check() error {
 		err = needs(c.hasClientID(), "client_id", err)
 		err = needs(c.MessageID != nil, "message_id", err)
 		err = needs(c.Emoji != nil, "emoji", err)
-		if err == nil && (*c.Emoji == "" || len(*c.Emoji) > MaxEmojiBytes || chat.CheckLine(*c.Emoji, MaxEmojiBytes) != nil) {
-			return apierr.New(apierr.BadFrame, "field emoji: 1 to %d bytes of text on one line", MaxEmojiBytes)
+		if err == nil && (len(*c.Emoji) > MaxEmojiBytes || chat.IsBlank(*c.Emoji) || chat.CheckLine(*c.Emoji, MaxEmojiBytes) != nil) {
+			return apierr.New(apierr.BadFrame, "field emoji: 1 to %d bytes of text on one line, not blank", MaxEmojiBytes)
 		}
 	case Subscribe:
 		if c.ChannelID != nil && c.Channels != nil {

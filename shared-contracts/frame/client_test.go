@@ -145,6 +145,8 @@ func TestDecode_errors(t *testing.T) {
 		{"react: no emoji", `{"type":"react","ref":"9",` + chID + `,` + clID + `,` + msgID + `}`, "9", []string{"react needs", "emoji"}},
 		{"react: empty emoji", `{"type":"react","ref":"9",` + chID + `,` + clID + `,` + msgID + `,"emoji":""}`, "9", []string{"field emoji"}},
 		{"react: long emoji", `{"type":"react","ref":"9",` + chID + `,` + clID + `,` + msgID + `,"emoji":"` + strings.Repeat("👍", 17) + `"}`, "9", []string{"field emoji"}},
+		{"react: emoji of spaces", `{"type":"react","ref":"9",` + chID + `,` + clID + `,` + msgID + `,"emoji":"  "}`, "9", []string{"field emoji"}},
+		{"react: emoji that cannot be seen", `{"type":"react","ref":"9",` + chID + `,` + clID + `,` + msgID + `,"emoji":"\u200b\ufe0f"}`, "9", []string{"field emoji"}},
 		{"react: emoji of two lines", `{"type":"react","ref":"9",` + chID + `,` + clID + `,` + msgID + `,"emoji":"a\nb"}`, "9", []string{"field emoji"}},
 		{"react: no message", `{"type":"react","ref":"9",` + chID + `,` + clID + `,"emoji":"x"}`, "9", []string{"react needs", "message_id"}},
 		{"react: no client id", `{"type":"react","ref":"9",` + chID + `,` + msgID + `,"emoji":"x"}`, "9", []string{"react needs", "client_id"}},

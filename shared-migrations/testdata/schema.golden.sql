@@ -23,6 +23,16 @@ CREATE FUNCTION public.direct_blocked(channel uuid) RETURNS boolean
     where c.id = channel and c.kind = 'direct')
 $$;
 
+CREATE FUNCTION public.notify_outbox() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform pg_notify('outbox', '');
+  return null;
+end
+$$;
+
 CREATE FUNCTION public.open_direct_channel(from_user uuid, to_user uuid) RETURNS TABLE(channel_id uuid, created boolean)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -303,6 +313,8 @@ CREATE TRIGGER channel_members_came AFTER INSERT ON public.channel_members REFER
 
 CREATE TRIGGER channel_members_went AFTER DELETE ON public.channel_members REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION public.count_channel_members();
 
+CREATE TRIGGER outbox_notify AFTER INSERT ON public.outbox FOR EACH ROW WHEN ((new.kind = 'direct_opened'::text)) EXECUTE FUNCTION public.notify_outbox();
+
 ALTER TABLE ONLY public.channel_members
     ADD CONSTRAINT channel_members_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES public.channels(id) ON DELETE CASCADE;
 
@@ -339,6 +351,8 @@ ALTER TABLE ONLY public.sessions
 REVOKE ALL ON FUNCTION public.direct_blocked(channel uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.direct_blocked(channel uuid) TO parley_chat;
 GRANT ALL ON FUNCTION public.direct_blocked(channel uuid) TO parley_ws;
+
+REVOKE ALL ON FUNCTION public.notify_outbox() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.open_direct_channel(from_user uuid, to_user uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.open_direct_channel(from_user uuid, to_user uuid) TO parley_ws;

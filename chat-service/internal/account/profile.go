@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
@@ -36,9 +37,18 @@ func checkProfile(p *api.ProfileChange) error {
 			fields = append(fields, apierr.Field{Field: field, Message: err.Error()})
 		}
 	}
+	check("display_name", p.DisplayName, checkDisplayName)
 	check("bio", p.Bio, checkBio)
 	check("avatar_url", p.AvatarURL, checkAvatarURL)
 	return invalid(fields)
+}
+
+// checkDisplayName accepts none, too: then people are called by their usernames.
+func checkDisplayName(name string) error {
+	if name == "" {
+		return nil
+	}
+	return chat.CheckName(name)
 }
 
 // checkBio refuses one of blanks alone.
@@ -63,6 +73,10 @@ func checkAvatarURL(address string) error {
 func (s *Service) update(ctx context.Context, id chat.UserID, p api.ProfileChange) (*user, error) {
 	if err := checkProfile(&p); err != nil {
 		return nil, err
+	}
+	if p.DisplayName != nil {
+		trimmed := strings.TrimSpace(*p.DisplayName) // of one that is not blank
+		p.DisplayName = &trimmed
 	}
 	q := s.cfg.DB.NewUpdate().Model((*user)(nil)).Set("updated_at = now()").Where("id = ? and deleted_at is null", id)
 	for column, text := range map[string]*string{"display_name": p.DisplayName, "bio": p.Bio, "avatar_url": p.AvatarURL} {

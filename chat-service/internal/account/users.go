@@ -45,6 +45,9 @@ func (s *Service) GetUser(ctx context.Context, in api.GetUserRequestObject) (api
 	return api.GetUser200JSONResponse(o.profile()), nil
 }
 
+// listUsers is the list that its cursors belong to.
+const listUsers = "listUsers"
+
 // place is where a list of users goes on.
 type place struct {
 	Name string      `json:"n"` // in lower case
@@ -61,7 +64,7 @@ func (s *Service) ListUsers(ctx context.Context, in api.ListUsersRequestObject) 
 	q := s.cfg.DB.NewSelect().TableExpr("users u").ColumnExpr(otherColumns).Where("u.deleted_at is null").
 		Where("(lower(u.username) like lower(?) or lower(u.display_name) like lower(?))", prefix, prefix)
 	var after place
-	given, err := httpapi.DecodeCursor(in.Params.Cursor, &after)
+	given, err := httpapi.DecodeCursor(listUsers, in.Params.Cursor, &after)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +81,7 @@ func (s *Service) ListUsers(ctx context.Context, in api.ListUsersRequestObject) 
 	page := api.ListUsers200JSONResponse{Items: []api.User{}}
 	if len(rows) > limit {
 		rows = rows[:limit]
-		page.NextCursor = httpapi.Cursor(place{rows[limit-1].SortName, rows[limit-1].ID})
+		page.NextCursor = httpapi.Cursor(listUsers, place{rows[limit-1].SortName, rows[limit-1].ID})
 	}
 	for i := range rows {
 		page.Items = append(page.Items, rows[i].profile())

@@ -484,8 +484,10 @@ type ProblemField = apierr.Field
 
 // ProfileChange defines model for ProfileChange.
 type ProfileChange struct {
-	AvatarURL   *string `json:"avatar_url,omitempty"`
-	Bio         *string `json:"bio,omitempty"`
+	AvatarURL *string `json:"avatar_url,omitempty"`
+	Bio       *string `json:"bio,omitempty"`
+
+	// DisplayName without blanks around it; empty, or a name
 	DisplayName *string `json:"display_name,omitempty"`
 }
 
@@ -668,7 +670,7 @@ type ListChannelsParams struct {
 
 // ListEventsParams defines parameters for ListEvents.
 type ListEventsParams struct {
-	// AfterSeq from the one after this seq; absent, from the first
+	// AfterSeq from the one after this seq; absent, from the first; beside a cursor it does not count
 	AfterSeq *Seq `form:"after_seq,omitempty" json:"after_seq,omitempty"`
 
 	// Cursor next_cursor of the page before
@@ -695,7 +697,7 @@ type ListMessagesParams struct {
 	// AfterSeq the oldest after this seq
 	AfterSeq *Seq `form:"after_seq,omitempty" json:"after_seq,omitempty"`
 
-	// Around half before and with this seq, half after it
+	// Around half before and with this seq, half after it; where one half has fewer, the other has more
 	Around *Seq `form:"around,omitempty" json:"around,omitempty"`
 
 	// Cursor next_cursor of the page before

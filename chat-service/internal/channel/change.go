@@ -25,8 +25,9 @@ type description struct {
 // update changes a channel's name and description. What makes no difference is told nobody.
 func (s *Service) update(ctx context.Context, channel chat.ChannelID, by token.Claims, in api.ChannelChange) error {
 	if in.Name != nil {
-		if *in.Name = strings.TrimSpace(*in.Name); *in.Name == "" {
-			return apierr.Invalid("name", "must not be blank")
+		*in.Name = strings.TrimSpace(*in.Name)
+		if err := chat.CheckName(*in.Name); err != nil {
+			return apierr.Invalid("name", "%v", err)
 		}
 	}
 	return s.change(ctx, channel, func(ctx context.Context, tx bun.Tx) error {

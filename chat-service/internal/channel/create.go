@@ -19,11 +19,11 @@ import (
 	"parley.chat/chat-service/internal/outbox"
 )
 
-// check finds what the document cannot say: that a name is not blank.
+// check finds what the document cannot say of a name.
 func check(in *api.ChannelCreation) error {
 	in.Name = strings.TrimSpace(in.Name)
-	if in.Name == "" {
-		return apierr.Invalid("name", "must not be blank")
+	if err := chat.CheckName(in.Name); err != nil {
+		return apierr.Invalid("name", "%v", err)
 	}
 	if in.Description != nil {
 		*in.Description = strings.TrimSpace(*in.Description)

@@ -25,6 +25,13 @@ func Made(c api.Channel) api.ChannelMadeAnswerJSONResponse {
 	}
 }
 
+// The lists that cursors belong to.
+const (
+	listChannels      = "listChannels"
+	listGroupChannels = "listGroupChannels"
+	listMembers       = "listMembers"
+)
+
 // ListChannels answers GET /v1/channels.
 func (s *Service) ListChannels(ctx context.Context, in api.ListChannelsRequestObject) (api.ListChannelsResponseObject, error) {
 	l := listing{user: httpapi.UserOf(ctx).UserID, limit: httpapi.Limit(in.Params.Limit)}
@@ -41,8 +48,12 @@ func (s *Service) ListChannels(ctx context.Context, in api.ListChannelsRequestOb
 
 // page lists channels from where a cursor says.
 func (s *Service) page(ctx context.Context, l listing, cursor *string) (page api.ChannelPage, err error) {
+	list := listChannels
+	if l.group != nil {
+		list = listGroupChannels
+	}
 	var after position
-	given, err := httpapi.DecodeCursor(cursor, &after)
+	given, err := httpapi.DecodeCursor(list, cursor, &after)
 	if err != nil {
 		return page, err
 	}
@@ -57,7 +68,7 @@ func (s *Service) page(ctx context.Context, l listing, cursor *string) (page api
 		return page, err
 	}
 	if next != nil {
-		page.NextCursor = httpapi.Cursor(next)
+		page.NextCursor = httpapi.Cursor(list, next)
 	}
 	return page, nil
 }
@@ -124,7 +135,7 @@ func (s *Service) ListMembers(ctx context.Context, in api.ListMembersRequestObje
 		return nil, err
 	}
 	var after memberPosition
-	if _, err := httpapi.DecodeCursor(in.Params.Cursor, &after); err != nil {
+	if _, err := httpapi.DecodeCursor(listMembers, in.Params.Cursor, &after); err != nil {
 		return nil, err
 	}
 	members, next, err := s.members(ctx, in.ID, after.ID, httpapi.Limit(in.Params.Limit))
@@ -133,7 +144,7 @@ func (s *Service) ListMembers(ctx context.Context, in api.ListMembersRequestObje
 	}
 	page := api.MemberPage{Items: members}
 	if next != nil {
-		page.NextCursor = httpapi.Cursor(memberPosition{*next})
+		page.NextCursor = httpapi.Cursor(listMembers, memberPosition{*next})
 	}
 	return api.ListMembers200JSONResponse(page), nil
 }

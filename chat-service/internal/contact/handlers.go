@@ -9,6 +9,9 @@ import (
 	"parley.chat/chat-service/internal/httpapi"
 )
 
+// listContacts is the list that its cursors belong to.
+const listContacts = "listContacts"
+
 // ListContacts answers GET /v1/contacts.
 func (s *Service) ListContacts(ctx context.Context, r api.ListContactsRequestObject) (api.ListContactsResponseObject, error) {
 	var state api.ContactState
@@ -16,7 +19,7 @@ func (s *Service) ListContacts(ctx context.Context, r api.ListContactsRequestObj
 		state = *r.Params.State
 	}
 	var after position
-	given, err := httpapi.DecodeCursor(r.Params.Cursor, &after)
+	given, err := httpapi.DecodeCursor(listContacts, r.Params.Cursor, &after)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +40,7 @@ func (s *Service) ListContacts(ctx context.Context, r api.ListContactsRequestObj
 		}
 	}
 	if next != nil {
-		page.NextCursor = httpapi.Cursor(next)
+		page.NextCursor = httpapi.Cursor(listContacts, next)
 	}
 	return api.ListContacts200JSONResponse(page), nil
 }

@@ -110,8 +110,8 @@ func (s *Service) list(ctx context.Context, user chat.UserID, after *position, l
 // name returns a group's name without blanks around it.
 func name(given string) (string, error) {
 	given = strings.TrimSpace(given)
-	if given == "" {
-		return "", apierr.Invalid("name", "must not be blank")
+	if err := chat.CheckName(given); err != nil {
+		return "", apierr.Invalid("name", "%v", err)
 	}
 	return given, nil
 }

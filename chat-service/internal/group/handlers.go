@@ -9,10 +9,16 @@ import (
 	"parley.chat/chat-service/internal/httpapi"
 )
 
+// The lists that cursors belong to.
+const (
+	listGroups  = "listGroups"
+	listMembers = "listGroupMembers"
+)
+
 // ListGroups answers GET /v1/groups.
 func (s *Service) ListGroups(ctx context.Context, in api.ListGroupsRequestObject) (api.ListGroupsResponseObject, error) {
 	var at position
-	given, err := httpapi.DecodeCursor(in.Params.Cursor, &at)
+	given, err := httpapi.DecodeCursor(listGroups, in.Params.Cursor, &at)
 	if err != nil {
 		return nil, err
 	}
@@ -28,7 +34,7 @@ func (s *Service) ListGroups(ctx context.Context, in api.ListGroupsRequestObject
 	}
 	page := api.GroupPage{Items: groups}
 	if next != nil {
-		page.NextCursor = httpapi.Cursor(next)
+		page.NextCursor = httpapi.Cursor(listGroups, next)
 	}
 	return api.ListGroups200JSONResponse(page), nil
 }
@@ -82,7 +88,7 @@ func (s *Service) ListGroupMembers(ctx context.Context, in api.ListGroupMembersR
 		return nil, err
 	}
 	var after memberPosition
-	if _, err := httpapi.DecodeCursor(in.Params.Cursor, &after); err != nil {
+	if _, err := httpapi.DecodeCursor(listMembers, in.Params.Cursor, &after); err != nil {
 		return nil, err
 	}
 	members, next, err := s.members(ctx, in.ID, after.ID, httpapi.Limit(in.Params.Limit))
@@ -91,7 +97,7 @@ func (s *Service) ListGroupMembers(ctx context.Context, in api.ListGroupMembersR
 	}
 	page := api.MemberPage{Items: members}
 	if next != nil {
-		page.NextCursor = httpapi.Cursor(memberPosition{*next})
+		page.NextCursor = httpapi.Cursor(listMembers, memberPosition{*next})
 	}
 	return api.ListGroupMembers200JSONResponse(page), nil
 }

@@ -11,6 +11,12 @@ import (
 	"parley.chat/chat-service/internal/httpapi"
 )
 
+// The lists that cursors belong to.
+const (
+	listMessages = "listMessages"
+	listEvents   = "listEvents"
+)
+
 // position is where a list goes on, in the direction in which it began.
 type position struct {
 	Before int64 `json:"b,omitempty"`
@@ -39,7 +45,7 @@ func (s *Service) ListMessages(ctx context.Context, in api.ListMessagesRequestOb
 	}
 	page := api.ListMessages200JSONResponse{Items: messages}
 	if next != nil {
-		page.NextCursor = httpapi.Cursor(next)
+		page.NextCursor = httpapi.Cursor(listMessages, next)
 	}
 	return page, nil
 }
@@ -51,13 +57,13 @@ func (s *Service) ListEvents(ctx context.Context, in api.ListEventsRequestObject
 		return nil, err
 	}
 	var pos position
-	given, err := httpapi.DecodeCursor(in.Params.Cursor, &pos)
+	given, err := httpapi.DecodeCursor(listEvents, in.Params.Cursor, &pos)
 	switch {
 	case err != nil:
 		return nil, err
-	case given && (pos.After <= 0 || in.Params.AfterSeq != nil):
+	case given && (pos.After <= 0 || pos.Before != 0):
 		return nil, httpapi.ErrCursor()
-	case in.Params.AfterSeq != nil:
+	case !given && in.Params.AfterSeq != nil:
 		pos.After = *in.Params.AfterSeq
 	}
 	events, more, err := s.log(ctx, place{in.ID, mark}, pos.After, httpapi.Limit(in.Params.Limit))
@@ -69,7 +75,7 @@ func (s *Service) ListEvents(ctx context.Context, in api.ListEventsRequestObject
 		return nil, err
 	}
 	if more {
-		page.NextCursor = httpapi.Cursor(position{After: events[len(events)-1].Seq})
+		page.NextCursor = httpapi.Cursor(listEvents, position{After: events[len(events)-1].Seq})
 	}
 	return page, nil
 }
@@ -77,7 +83,7 @@ func (s *Service) ListEvents(ctx context.Context, in api.ListEventsRequestObject
 func requestOf(p *api.ListMessagesParams) (request, error) {
 	in := request{before: p.BeforeSeq, after: p.AfterSeq, around: p.Around, limit: httpapi.Limit(p.Limit)}
 	var pos position
-	given, err := httpapi.DecodeCursor(p.Cursor, &pos)
+	given, err := httpapi.DecodeCursor(listMessages, p.Cursor, &pos)
 	if err != nil {
 		return in, err
 	}
@@ -88,14 +94,21 @@ func requestOf(p *api.ListMessagesParams) (request, error) {
 		}
 	}
 	switch {
-	case given && (said > 0 || (pos.Before > 0) == (pos.After > 0)):
-		return in, apierr.Invalid("cursor", "is not one that we have given out, or comes with before_seq, after_seq or around")
-	case pos.Before > 0:
-		in.before = &pos.Before
-	case pos.After > 0:
-		in.after = &pos.After
 	case said > 1:
 		return in, apierr.Invalid("before_seq", "cannot be combined with after_seq or around: give one of the three")
+	case !given:
+		return in, nil
+	case (pos.Before > 0) == (pos.After > 0) || pos.Before < 0 || pos.After < 0:
+		return in, httpapi.ErrCursor()
+	case said > 0 && (in.after != nil) != (pos.After > 0):
+		return in, apierr.Invalid("cursor", "is that of a list in the other direction: give it what began its list, or nothing beside")
+	}
+	// What began the list may come along: the cursor says where it goes on.
+	in = request{limit: in.limit}
+	if pos.After > 0 {
+		in.after = &pos.After
+	} else {
+		in.before = &pos.Before
 	}
 	return in, nil
 }
@@ -113,15 +126,19 @@ func (s *Service) answer(ctx context.Context, r reader, in request) ([]api.Messa
 	case in.around != nil:
 		// The seq itself is the newest of the older half.
 		pivot := min(*in.around, math.MaxInt64-1)
-		older, more, err := s.page(ctx, r, span{before: pivot + 1}, (in.limit+1)/2)
+		older, more, err := s.page(ctx, r, span{before: pivot + 1}, in.limit)
 		if err != nil {
 			return nil, nil, err
 		}
 		newer := []api.Message{}
-		if n := in.limit - len(older); n > 0 {
+		if n := in.limit - min(len(older), (in.limit+1)/2); n > 0 {
 			if newer, _, err = s.page(ctx, r, span{after: pivot, before: math.MaxInt64, oldest: true}, n); err != nil {
 				return nil, nil, err
 			}
+		}
+		// Each half fills up what the other leaves, at either end of the channel.
+		if over := len(older) + len(newer) - in.limit; over > 0 {
+			older, more = older[over:], true
 		}
 		return append(older, newer...), pastOf(older, more), nil
 	}

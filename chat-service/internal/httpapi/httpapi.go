@@ -87,8 +87,13 @@ func New(cfg Config) (*API, error) {
 // ServeHTTP answers a request.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.echo.ServeHTTP(w, r) }
 
-// Public registers an endpoint for anybody that is not of JSON, and so none of Serve's.
-func (a *API) Public(method, path string, h echo.HandlerFunc) { a.echo.Add(method, path, h) }
+// Public registers an endpoint for anybody that is not of JSON, and so none of Serve's. With GET comes HEAD.
+func (a *API) Public(method, path string, h echo.HandlerFunc) {
+	if method == http.MethodGet {
+		a.echo.HEAD(path, h)
+	}
+	a.echo.Add(method, path, h)
+}
 
 // Routes lists what is registered, as "METHOD path".
 func (a *API) Routes() []string {

@@ -39,7 +39,17 @@ func (a *API) Serve(doc *openapi3.T, h api.StrictServerInterface) {
 			checks[op.OperationID] = []echo.MiddlewareFunc{a.check(newOperation(doc, item, op))}
 		}
 	}
-	api.RegisterHandlersWithOptions(a.echo, api.NewStrictHandler(h, nil), api.RegisterHandlersOptions{OperationMiddlewares: checks})
+	api.RegisterHandlersWithOptions(withHead{a.echo}, api.NewStrictHandler(h, nil), api.RegisterHandlersOptions{OperationMiddlewares: checks})
+}
+
+// withHead answers HEAD wherever there is GET (RFC 9110, 9.3.2), by the same handler: net/http keeps the body
+// to itself.
+type withHead struct{ *echo.Echo }
+
+// GET registers both methods.
+func (w withHead) GET(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) *echo.Route {
+	w.HEAD(path, h, m...)
+	return w.Echo.GET(path, h, m...)
 }
 
 func newOperation(doc *openapi3.T, item *openapi3.PathItem, op *openapi3.Operation) operation {
@@ -79,7 +89,7 @@ func (a *API) check(o operation) echo.MiddlewareFunc {
 				}
 			}
 			if o.body != nil {
-				value, err := readBody(c, o.needs)
+				value, err := readBody(c, o.needs, &wrong)
 				if err != nil {
 					return err
 				}
@@ -160,8 +170,9 @@ const (
 	bodyKey   = "parley.body"
 )
 
-// readBody returns the JSON object of a request: nil when there is none and none is needed.
-func readBody(c echo.Context, needed bool) (any, error) {
+// readBody returns the JSON object of a request: nil when there is none and none is needed. Texts that Go
+// would read as others than were sent go to wrong.
+func readBody(c echo.Context, needed bool, wrong *fields) (any, error) {
 	r := c.Request()
 	if !needed && r.ContentLength == 0 {
 		return nil, nil
@@ -182,7 +193,11 @@ func readBody(c echo.Context, needed bool) (any, error) {
 	if body = bytes.TrimSpace(body); len(body) == 0 && !needed {
 		return nil, nil
 	}
-	return parse(body)
+	value, err := parse(body)
+	if err == nil {
+		wrong.halves(body, value)
+	}
+	return value, err
 }
 
 func parse(body []byte) (any, error) {

@@ -46,9 +46,6 @@ func (a *API) writeError(err error, c echo.Context) {
 	}
 	h.Set("Content-Type", "application/problem+json")
 	c.Response().WriteHeader(status)
-	if c.Request().Method == http.MethodHead {
-		return
-	}
 	_ = json.NewEncoder(c.Response()).Encode(api.Problem{ // the client may have gone
 		Type: "urn:parley:problem:" + string(e.Code), Title: title(e.Code), Status: status, Detail: e.Message,
 		Code: e.Code, Errors: e.Fields, RequestID: h.Get(headerRequestID),

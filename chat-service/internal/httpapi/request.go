@@ -11,6 +11,9 @@ import (
 // defaultLimit is how many items a page has unless the request says; the document says the same.
 const defaultLimit = 50
 
+// maxCursorBytes is more than a position in any list takes.
+const maxCursorBytes = 1 << 10
+
 // Limit returns how many items a page may have.
 func Limit(given *int) int {
 	if given == nil {
@@ -19,9 +22,10 @@ func Limit(given *int) int {
 	return *given
 }
 
-// Cursor returns v in a form that a client hands back untouched.
-func Cursor(v any) *string {
-	b, err := json.Marshal(v)
+// Cursor returns v, which says where a list goes on, in a form that a client hands back untouched. list is
+// the operation that it belongs to: no other takes it.
+func Cursor(list string, v any) *string {
+	b, err := json.Marshal(map[string]any{list: v})
 	if err != nil {
 		panic("httpapi: " + err.Error()) // cursors are structs of strings and numbers
 	}
@@ -29,13 +33,19 @@ func Cursor(v any) *string {
 	return &s
 }
 
-// DecodeCursor reads the parameter cursor into into, and reports whether there was one.
-func DecodeCursor(given *string, into any) (bool, error) {
+// DecodeCursor reads the parameter cursor of a list into into, and reports whether there was one. It takes
+// only what Cursor would give out for what it says, so that no field can be missing, unknown or given
+// twice: a cursor that was read as less than it says would begin the list again, without end.
+func DecodeCursor(list string, given *string, into any) (bool, error) {
 	if given == nil || *given == "" {
 		return false, nil
 	}
 	b, err := base64.RawURLEncoding.DecodeString(*given)
-	if err != nil || len(b) > 1024 || !utf8.Valid(b) || json.Unmarshal(b, into) != nil {
+	if err != nil || len(b) > maxCursorBytes || !utf8.Valid(b) {
+		return false, ErrCursor()
+	}
+	var said map[string]json.RawMessage
+	if json.Unmarshal(b, &said) != nil || json.Unmarshal(said[list], into) != nil || *Cursor(list, into) != *given {
 		return false, ErrCursor()
 	}
 	return true, nil

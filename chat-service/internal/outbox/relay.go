@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,6 +14,7 @@ import (
 	"github.com/uptrace/bun"
 	"golang.org/x/sync/errgroup"
 
+	"parley.chat/internal/database"
 	"parley.chat/internal/eventlog"
 	"parley.chat/internal/msgtrace"
 	"parley.chat/shared-contracts/apierr"
@@ -26,7 +28,7 @@ import (
 )
 
 const (
-	pollEvery = time.Second // for the rows of others: ws-server's, and those whose process died
+	pollEvery = time.Second // for the rows of those whose process died, and for ws-server's while nothing is heard
 	maxPause  = 5 * time.Second
 	roundTime = 10 * time.Second // bounds a round, which holds a transaction open
 
@@ -83,6 +85,9 @@ func (r *Relay) Poke() {
 // Run relays until ctx is done, and finishes the round in hand. While a store is down it tries again, at
 // growing intervals.
 func (r *Relay) Run(ctx context.Context) error {
+	var listening sync.WaitGroup
+	listening.Go(func() { r.listen(ctx) })
+	defer listening.Wait()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var pause time.Duration
@@ -111,6 +116,22 @@ func (r *Relay) Run(ctx context.Context) error {
 		default:
 			pause = 0
 			timer.Reset(pollEvery)
+		}
+	}
+}
+
+// listen pokes the relay when PostgreSQL tells of a row of ws-server's. It only spares the wait for the poll.
+func (r *Relay) listen(ctx context.Context) {
+	for {
+		err := database.Listen(ctx, r.cfg.DB, "outbox", r.Poke)
+		if err == nil {
+			return
+		}
+		r.cfg.Logger.WarnContext(ctx, "outbox is polled only", "err", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(maxPause):
 		}
 	}
 }

@@ -32,6 +32,9 @@ func (s *Service) MoveCursor(ctx context.Context, in api.MoveCursorRequestObject
 	return api.MoveCursor200JSONResponse{DeliveredSeq: at.Delivered, ReadSeq: at.Read}, nil
 }
 
+// listReceipts is the list that its cursors belong to.
+const listReceipts = "listReceipts"
+
 // position is where a list of receipts goes on.
 type position struct {
 	ID chat.UserID `json:"i"`
@@ -44,7 +47,7 @@ func (s *Service) ListReceipts(ctx context.Context, in api.ListReceiptsRequestOb
 		return nil, err
 	}
 	var after position
-	if _, err := httpapi.DecodeCursor(in.Params.Cursor, &after); err != nil {
+	if _, err := httpapi.DecodeCursor(listReceipts, in.Params.Cursor, &after); err != nil {
 		return nil, err
 	}
 	t, err := s.find(ctx, in.ID, in.MessageID, mark)
@@ -59,7 +62,7 @@ func (s *Service) ListReceipts(ctx context.Context, in api.ListReceiptsRequestOb
 		MessageID: in.MessageID, Seq: t.Seq, MemberCount: n.Members, DeliveredCount: n.Delivered, ReadCount: n.Read, Items: list,
 	}
 	if next != nil {
-		page.NextCursor = httpapi.Cursor(position{*next})
+		page.NextCursor = httpapi.Cursor(listReceipts, position{*next})
 	}
 	return page, nil
 }

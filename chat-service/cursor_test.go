@@ -1,0 +1,157 @@
+package chatservice_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestCursors: each list of the document takes its own cursors, and none of another list, nor one of its own
+// with a field that is missing, unknown, twice or of another type: what was taken for less than it says
+// would begin the list again.
+func TestCursors(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann, bob, cid := w.signup("user-ann"), w.signup("user-bob"), w.signup("user-cid")
+	channel := w.create(ann, "general", "public").ID.String()
+	w.create(ann, "other", "public")
+	var group, ack struct{ ID string }
+	for range 2 {
+		w.post("/v1/groups", ann.Token, object{"name": "team"}).into(t, 201, &group)
+	}
+	for _, name := range []string{"one", "two"} {
+		w.post("/v1/groups/"+group.ID+"/channels", ann.Token, object{"name": name, "kind": "public"}).must(t, 201)
+		w.post("/v1/channels/"+channel+"/messages", ann.Token, object{"body": name}).into(t, 201, &ack)
+	}
+	for _, u := range []user{bob, cid} {
+		w.post("/v1/channels/"+channel+"/members", ann.Token, object{"user_id": u.ID}).must(t, 200)
+		w.post("/v1/groups/"+group.ID+"/members", ann.Token, object{"user_id": u.ID}).must(t, 200)
+		w.post("/v1/contacts", ann.Token, object{"user_id": u.ID}).must(t, 200)
+	}
+	w.settled()
+	var receipted struct {
+		ID  string
+		Seq int64
+	}
+	w.post("/v1/channels/"+channel+"/messages", ann.Token, object{"body": "after all have come"}).into(t, 201, &receipted)
+	for _, u := range []user{bob, cid} {
+		w.send(request{method: "PUT", path: "/v1/channels/" + channel + "/cursor", token: u.Token, body: object{"read_seq": receipted.Seq}}).must(t, 200)
+	}
+	lists := map[string]string{ // by operation
+		"listUsers": "/v1/users?query=u", "listContacts": "/v1/contacts?", "listGroups": "/v1/groups?",
+		"listGroupMembers": "/v1/groups/" + group.ID + "/members?", "listGroupChannels": "/v1/groups/" + group.ID + "/channels?",
+		"listChannels": "/v1/channels?", "listMembers": "/v1/channels/" + channel + "/members?",
+		"listMessages": "/v1/channels/" + channel + "/messages?after_seq=0", "listEvents": "/v1/channels/" + channel + "/events?after_seq=0",
+		"listReceipts": "/v1/channels/" + channel + "/messages/" + receipted.ID + "/receipts?",
+	}
+	everyList(t, lists)
+	cursors := map[string]string{}
+	for name, path := range lists {
+		first := w.listed(t, path+"&limit=1", ann)
+		if first.Next == nil {
+			t.Fatalf("%s has one page: %s", name, first.Items)
+		}
+		cursors[name] = *first.Next
+		second := w.listed(t, path+"&limit=1&cursor="+*first.Next, ann)
+		if len(second.Items) != 1 || string(second.Items[0]) == string(first.Items[0]) {
+			t.Errorf("%s: the page after %s is %s", name, first.Items, second.Items)
+		}
+	}
+	for name, path := range lists {
+		foreign := []string{"e30", "bnVsbA", "W10", "eyJiIjoxMH0"}
+		for other, cursor := range cursors {
+			if other != name {
+				foreign = append(foreign, cursor, relabelled(t, cursor, name, cursors[name]))
+			}
+		}
+		own, err := base64.RawURLEncoding.DecodeString(cursors[name])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, changed := range spoilt(name, string(own)) {
+			foreign = append(foreign, base64.RawURLEncoding.EncodeToString([]byte(changed)))
+		}
+		for _, cursor := range foreign {
+			if cursor == cursors[name] {
+				continue
+			}
+			p := w.get(path+"&cursor="+url.QueryEscape(cursor), ann.Token).want(t, 422, "invalid_request")
+			if len(p.Errors) != 1 || p.Errors[0].Field != "cursor" {
+				t.Errorf("%s with cursor %s: errors = %+v", name, cursor, p.Errors)
+			}
+		}
+	}
+}
+
+// everyList fails for a list of the document that is not among those tried.
+func everyList(t *testing.T, tried map[string]string) {
+	t.Helper()
+	doc, err := spec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, item := range doc.Paths.Map() {
+		for _, op := range item.Operations() {
+			if op.Parameters.GetByInAndName("query", "cursor") != nil && tried[op.OperationID] == "" {
+				t.Errorf("nobody tries %s", op.OperationID)
+			}
+		}
+	}
+}
+
+type listPage struct {
+	Items []json.RawMessage `json:"items"`
+	Next  *string           `json:"next_cursor"`
+}
+
+func (w *world) listed(t *testing.T, path string, by user) (p listPage) {
+	t.Helper()
+	w.get(path, by.Token).into(t, 200, &p)
+	return p
+}
+
+// relabelled is what a cursor says, forged as one of another list: own, if that says the same fields.
+func relabelled(t *testing.T, cursor, list, own string) string {
+	t.Helper()
+	foreign, mine := fieldsOf(t, cursor), fieldsOf(t, own)
+	if slices.Equal(slices.Sorted(maps.Keys(foreign)), slices.Sorted(maps.Keys(mine))) {
+		return own
+	}
+	return encoded(map[string]any{list: foreign})
+}
+
+func encoded(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// fieldsOf returns the fields of a cursor.
+func fieldsOf(t *testing.T, cursor string) map[string]json.RawMessage {
+	t.Helper()
+	raw, err := base64.RawURLEncoding.DecodeString(cursor)
+	var lists map[string]map[string]json.RawMessage
+	if err != nil || json.Unmarshal(raw, &lists) != nil || len(lists) != 1 {
+		t.Fatalf("cursor %s is %s, %v", cursor, raw, err)
+	}
+	for _, fields := range lists {
+		return fields
+	}
+	return nil
+}
+
+// spoilt are ways to say a cursor wrongly.
+func spoilt(list, own string) []string {
+	inner := strings.TrimSuffix(strings.TrimPrefix(own, `{"`+list+`":`), "}")
+	return []string{
+		`{"` + list + `":{}}`, `{"` + list + `":null}`, `{"` + list + `":[]}`, `{"` + list + `":1}`, `{"` + list + `":{"x":1}}`,
+		`{"` + list + `":{"x":1,` + inner[1:] + "}", own + own, strings.Replace(own, "}", `,"x":1}`, 1),
+		`{"` + strings.ToUpper(list) + `":` + inner + "}", strings.Replace(own, "}}", `},"x":1}`, 1),
+	}
+}

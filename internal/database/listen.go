@@ -1,0 +1,64 @@
+package database
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/uptrace/bun"
+)
+
+// Listen calls heard for each NOTIFY on a channel, and once as soon as none can be missed any more. It has a
+// connection of its own, besides those of the pool, and returns with its error: nil only when ctx is done.
+func Listen(ctx context.Context, db *bun.DB, channel string, heard func()) error {
+	cfg, err := configOf(ctx, db)
+	if err != nil {
+		return ended(ctx, fmt.Errorf("listen to %s: %w", channel, err))
+	}
+	conn, err := pgx.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return ended(ctx, fmt.Errorf("listen to %s: %w", channel, err))
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = conn.Close(ctx) // it is of no more use
+	}()
+	if _, err := conn.Exec(ctx, "listen "+pgx.Identifier{channel}.Sanitize()); err != nil {
+		return ended(ctx, fmt.Errorf("listen to %s: %w", channel, err))
+	}
+	for {
+		heard()
+		if _, err := conn.WaitForNotification(ctx); err != nil {
+			return ended(ctx, fmt.Errorf("listen to %s: %w", channel, err))
+		}
+	}
+}
+
+// ended drops the error that the end of ctx has made.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// configOf returns what a pool connects with.
+func configOf(ctx context.Context, db *bun.DB) (cfg *pgx.ConnConfig, err error) {
+	conn, err := db.DB.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }() // which only hands it back
+	err = conn.Raw(func(driverConn any) error {
+		c, ok := driverConn.(*stdlib.Conn)
+		if !ok {
+			return fmt.Errorf("the driver is %T, not pgx", driverConn)
+		}
+		cfg = c.Conn().Config()
+		return nil
+	})
+	return cfg, err
+}
