@@ -33,9 +33,14 @@ SUM   := $(TOOLS)/gotestsum
 OAPI  := $(TOOLS)/oapi-codegen
 BUILT := $(TOOLS)/.built
 
-# Settings of the tests: make test TESTFLAGS='-run TestX', FUZZTIME=1m, TIMEOUT=20m. A count of runs, since a
+# Only make k6 needs it, so it is not among them.
+K6_VERSION := v1.8.1
+K6 := $(CURDIR)/.tools/k6-$(K6_VERSION)/k6
+
+# Settings of the tests: make test TESTFLAGS='-run TestX', FUZZTIME=1m, TIMEOUT=20m; of make bench: BENCHFLAGS='--only pipeline'. A count of runs, since a
 # time lets go test fail when it is over though nothing was found (golang.org/issue/75804).
 TESTFLAGS ?=
+BENCHFLAGS ?=
 FUZZTIME  ?= 10000x
 TIMEOUT   ?= 10m
 GOTEST     = CGO_ENABLED=1 GOFLAGS=-buildvcs=false PARLEY_BIN_DIR=$(BIN) $(SUM) --format pkgname --format-hide-empty-pkg -- \
@@ -143,8 +148,19 @@ fuzz: ## run every fuzz target for FUZZTIME (10000x)
 	done
 
 .PHONY: bench
-bench: deps ## measure the gateway beside its floors; writes docs/benchmarks.md (half an hour, on a quiet machine)
-	$(GO) run ./loadtest/cmd/loadtest bench
+bench: deps ## measure everything beside its floors; writes docs/benchmarks.md (over an hour, on a quiet machine)
+	$(GO) run ./loadtest/cmd/loadtest bench $(BENCHFLAGS)
+
+# Settings: make k6 K6_SCRIPT=delivery K6FLAGS='--duration 1m --members 50'
+K6_SCRIPT ?= company
+.PHONY: k6
+k6: deps $(K6) ## run a script of k6 against all of Parley: K6_SCRIPT=company or delivery
+	$(GO) run ./loadtest/cmd/loadtest k6 --program $(K6) $(K6FLAGS) loadtest/k6/$(K6_SCRIPT).js
+
+$(K6):
+	@echo "Building k6 $(K6_VERSION) (once; some minutes on a cold cache)."
+	@mkdir -p $(dir $@)
+	@GOWORK=off GOBIN=$(dir $@) $(GO) install go.k6.io/k6@$(K6_VERSION)
 
 .PHONY: microbench
 microbench: deps ## run the Go benchmarks of one module or of all: make microbench M=ws-server

@@ -37,6 +37,17 @@ type reading struct {
 	Runs   int    `default:"1" help:"How many times."`
 }
 
+// storing is single for the persister.
+type storing struct {
+	Target string `default:"parley" enum:"parley,copy" help:"What is measured: parley or copy, the floor."`
+	Runs   int    `default:"1" help:"How many times."`
+}
+
+// drawn is what the command of a scenario takes that is run once and makes a picture.
+type drawn struct {
+	SVG string `name:"svg" help:"A picture of it is written here."`
+}
+
 type cli struct {
 	common
 
@@ -56,6 +67,26 @@ type cli struct {
 		single
 		scenario.Ingest
 	} `cmd:"" help:"Publishers as fast as acks allow."`
+	Pipeline struct {
+		single
+		scenario.Pipeline
+	} `cmd:"" help:"Everything at once: publishers, cursors and the persister, down to the rows."`
+	Mixed struct {
+		single
+		scenario.Mixed
+	} `cmd:"" help:"A day in a large company: few speak, all read, some come and go."`
+	Drain struct {
+		storing
+		scenario.Drain
+	} `cmd:"" help:"A backlog in Redis, and persisters that store it."`
+	Curve struct {
+		drawn
+		scenario.Curve
+	} `cmd:"" help:"Latency against load: fan-out and ingest at parts of their highest rates."`
+	Table struct {
+		drawn
+		scenario.Table
+	} `cmd:"" help:"Insert rate and pages of history against the size of the table of messages, plain and partitioned."`
 	Script struct {
 		single
 		scenario.AppendScript
@@ -72,6 +103,7 @@ type cli struct {
 		reading
 		scenario.Channels
 	} `cmd:"" help:"REST: lists of channels per second."`
+	K6    scenario.K6  `cmd:"" name:"k6" help:"A script of k6 against all of Parley."`
 	Bench report.Bench `cmd:"" help:"All scenarios beside their floors; writes the tables of docs/benchmarks.md."`
 }
 
@@ -97,10 +129,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	return c.onStage(ctx, stderr, func(s *stage.Stage) error {
-		if command.Command() == "bench" {
+		switch command.Command() {
+		case "bench":
 			return c.Bench.Run(ctx, s, stderr)
+		case "k6 <script>":
+			return c.K6.Run(ctx, s, stdout)
 		}
 		one, what := c.chosen(command.Command())
+		draw := c.picture(command.Command())
 		for range one.Runs {
 			r, err := what.Run(ctx, scenario.Env{Stage: s, Target: one.Target, Say: stderr})
 			if r != nil {
@@ -111,6 +147,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			}
 			if err := r.Clean(); err != nil {
 				fmt.Fprintln(stderr, "not clean:", err)
+			}
+			if err := draw(r); err != nil {
+				return err
 			}
 		}
 		return nil
@@ -127,6 +166,16 @@ func (c *cli) chosen(command string) (single, scenario.Scenario) {
 		return c.ManyChannels.single, &c.ManyChannels.ManyChannels
 	case "ingest":
 		return c.Ingest.single, &c.Ingest.Ingest
+	case "pipeline":
+		return c.Pipeline.single, &c.Pipeline.Pipeline
+	case "mixed":
+		return c.Mixed.single, &c.Mixed.Mixed
+	case "drain":
+		return single(c.Drain.storing), &c.Drain.Drain
+	case "curve":
+		return single{Target: scenario.Parley, Runs: 1}, &c.Curve.Curve
+	case "table":
+		return single{Target: scenario.Parley, Runs: 1}, &c.Table.Table
 	case "script":
 		return c.Script.single, &c.Script.AppendScript
 	case "history":
@@ -135,6 +184,19 @@ func (c *cli) chosen(command string) (single, scenario.Scenario) {
 		return single(c.Channels.reading), &c.Channels.Channels
 	}
 	return c.Storm.single, &c.Storm.Storm
+}
+
+// picture returns what draws a result of a command, if that is wanted.
+func (c *cli) picture(command string) func(*scenario.Result) error {
+	switch {
+	case command == "curve" && c.Curve.SVG != "":
+		return func(r *scenario.Result) error {
+			return report.WritePicture(c.Curve.SVG, scenario.DrawCurves([]*scenario.Result{r}))
+		}
+	case command == "table" && c.Table.SVG != "":
+		return func(r *scenario.Result) error { return report.WritePicture(c.Table.SVG, scenario.DrawTable(r)) }
+	}
+	return func(*scenario.Result) error { return nil }
 }
 
 // onStage builds what is measured, opens a stage, and closes it in the end.

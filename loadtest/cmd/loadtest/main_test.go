@@ -48,6 +48,28 @@ func TestRun_bench(t *testing.T) {
 	}
 }
 
+// TestRun_pictures: a bench of the curve draws it beside the page, and a duel without a floor has rows.
+func TestRun_pictures(t *testing.T) {
+	page := filepath.Join(t.TempDir(), "benchmarks.md")
+	var stdout, stderr strings.Builder
+	err := run(t.Context(), []string{
+		"bench", "--bin", proctest.Build(t, "ws-server", "sync-service", "chat-service"), "--runs", "1", "--only", "curve", "--only", "mixed", "--out", page,
+		"--curve-members", "200", "--curve-ramp", "4000", "--curve-step", "300ms", "--curve-publishers", "2", "--curve-hold", "300ms",
+		"--mixed-people", "30", "--mixed-large", "2", "--mixed-each", "3", "--mixed-say", "500ms", "--mixed-duration", "1s",
+	}, &stdout, &stderr)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, stderr.String())
+	}
+	for path, want := range map[string]string{page: "| mixed | latency p99 |", filepath.Join(filepath.Dir(page), "img", "latency.svg"): "ingest p99"} {
+		if text, err := os.ReadFile(path); err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%s lacks %q: %v", filepath.Base(path), want, err)
+		}
+	}
+	if text, err := os.ReadFile(page); err != nil || !strings.Contains(string(text), "(img/latency.svg)") {
+		t.Errorf("the page does not show the curve: %v", err)
+	}
+}
+
 func TestRun_badFlag(t *testing.T) {
 	var stdout, stderr strings.Builder
 	if err := run(t.Context(), []string{"fanout", "--members", "many"}, &stdout, &stderr); err == nil || !strings.Contains(err.Error(), "--members") {

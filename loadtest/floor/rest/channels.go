@@ -77,7 +77,7 @@ func (s *server) list(ctx context.Context, user chat.UserID) (page[channel], err
 	}
 	if len(p.Items) > limit {
 		p.Items = p.Items[:limit]
-		p.NextCursor = cursor(`{"n":` + strconv.Quote(last) + `,"i":"` + p.Items[limit-1].ID.String() + `"}`)
+		p.NextCursor = cursor(`{"listChannels":{"n":` + strconv.Quote(last) + `,"i":"` + p.Items[limit-1].ID.String() + `"}}`)
 	}
 	return p, s.unread(ctx, user, p.Items, joined)
 }

@@ -116,4 +116,6 @@ func (s *server) channels(c echo.Context) error {
 // newest is the range of seqs that the first page looks at.
 const newest = int64(math.MaxInt64)
 
-func cursorBefore(seq int64) *string { return cursor(`{"b":` + strconv.FormatInt(seq, 10) + `}`) }
+func cursorBefore(seq int64) *string {
+	return cursor(`{"listMessages":{"b":` + strconv.FormatInt(seq, 10) + `}}`)
+}

@@ -26,7 +26,7 @@ type Bench struct {
 	Runs  int      `default:"3" help:"Runs of each; the tables hold medians."`
 	Noise float64  `default:"0.15" help:"By how much floors may be off their median before that run is repeated."`
 	Again int      `default:"3" help:"How often runs of one scenario are repeated at most."`
-	Only  []string `enum:"idle,fanout,many-channels,ingest,ingest-always,storm,history,channels" help:"Only these: ${enum}."`
+	Only  []string `enum:"idle,fanout,many-channels,ingest,ingest-always,storm,history,channels,pipeline,pipeline-always,drain,mixed,curve" help:"Only these: ${enum}."`
 	Out   string   `default:"docs/benchmarks.md" help:"The page whose tables are written; the results go beside it, as .json."`
 
 	Idle         scenario.Idle         `embed:"" prefix:"idle-"`
@@ -37,6 +37,10 @@ type Bench struct {
 	Storm        scenario.Storm        `embed:"" prefix:"storm-"`
 	History      scenario.History      `embed:"" prefix:"history-"`
 	Channels     scenario.Channels     `embed:"" prefix:"channels-"`
+	Pipeline     scenario.Pipeline     `embed:"" prefix:"pipeline-"`
+	Drain        scenario.Drain        `embed:"" prefix:"drain-"`
+	Mixed        scenario.Mixed        `embed:"" prefix:"mixed-"`
+	Curve        scenario.Curve        `embed:"" prefix:"curve-"`
 }
 
 // run is a scenario against a target.
@@ -46,16 +50,17 @@ type run struct {
 	what   scenario.Scenario
 }
 
-// duel is a floor and what is measured beside it, in the same run.
+// duel is a floor and what is measured beside it, in the same run. Some scenarios have no floor.
 type duel struct {
 	name  string
-	floor run
+	floor run                            // without a key there is none
 	noise func(*scenario.Result) float64 // the figure of the floor that tells how quiet the machine was
 	runs  []run
 }
 
 func (b *Bench) duels() []duel {
-	always, alwaysScript, cold := b.Ingest, b.Script, b.Storm
+	always, alwaysScript, cold, alwaysPipeline := b.Ingest, b.Script, b.Storm, b.Pipeline
+	alwaysPipeline.Fsync = localserver.FsyncAlways
 	always.Fsync, alwaysScript.Fsync, cold.Cold = localserver.FsyncAlways, localserver.FsyncAlways, true
 	return []duel{
 		{"idle", run{"idle/bare", scenario.Bare, &b.Idle}, memory, []run{{"idle", scenario.Parley, &b.Idle}}},
@@ -66,6 +71,11 @@ func (b *Bench) duels() []duel {
 		{"storm", run{"storm/bare", scenario.Bare, &b.Storm}, figure("seconds"), []run{{"storm", scenario.Parley, &b.Storm}, {"storm-cold", scenario.Parley, &cold}}},
 		{"history", run{"history/rest", scenario.Rest, &b.History}, figure("requests_per_second"), []run{{"history", scenario.Parley, &b.History}}},
 		{"channels", run{"channels/rest", scenario.Rest, &b.Channels}, figure("requests_per_second"), []run{{"channels", scenario.Parley, &b.Channels}}},
+		{"pipeline", run{"pipeline/script", "", &b.Script}, figure("events_per_second"), []run{{"pipeline", scenario.Parley, &b.Pipeline}}},
+		{"pipeline-always", run{"pipeline-always/script", "", &alwaysScript}, figure("events_per_second"), []run{{"pipeline-always", scenario.Parley, &alwaysPipeline}}},
+		{"drain", run{"drain/copy", scenario.Copy, &b.Drain}, figure("entries_per_second"), []run{{"drain", scenario.Parley, &b.Drain}}},
+		{"mixed", run{}, nil, []run{{"mixed", scenario.Parley, &b.Mixed}}},
+		{"curve", run{}, nil, []run{{"curve", scenario.Parley, &b.Curve}}},
 	}
 }
 
@@ -124,7 +134,10 @@ func dataOf(page string) string { return strings.TrimSuffix(page, filepath.Ext(p
 
 // fight runs a duel as often as asked, and again where the machine was not quiet.
 func (b *Bench) fight(ctx context.Context, s *stage.Stage, say io.Writer, d duel, r *Report) error {
-	all := append([]run{d.floor}, d.runs...)
+	all := d.runs
+	if d.floor.key != "" {
+		all = append([]run{d.floor}, d.runs...)
+	}
 	r.Noisy = slices.DeleteFunc(r.Noisy, func(name string) bool { return name == d.name })
 	got := map[string][]*scenario.Result{}
 	for _, one := range all {
@@ -152,6 +165,9 @@ func (b *Bench) fight(ctx context.Context, s *stage.Stage, say io.Writer, d duel
 		}
 	}
 	for range b.Again {
+		if d.floor.key == "" {
+			break
+		}
 		noisy := stats.Outlier(values(got[d.floor.key], d.noise), b.Noise)
 		if noisy < 0 {
 			break
@@ -162,8 +178,22 @@ func (b *Bench) fight(ctx context.Context, s *stage.Stage, say io.Writer, d duel
 		}
 	}
 	maps.Copy(r.Results, got)
-	if stats.Outlier(values(got[d.floor.key], d.noise), b.Noise) >= 0 {
+	if d.floor.key != "" && stats.Outlier(values(got[d.floor.key], d.noise), b.Noise) >= 0 {
 		r.Noisy = append(r.Noisy, d.name)
+	}
+	return nil
+}
+
+// latencyPicture is where the curves are drawn, beside the page.
+const latencyPicture = "img/latency.svg"
+
+// WritePicture writes a picture, and makes its folder.
+func WritePicture(path string, svg []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("write a picture: %w", err)
+	}
+	if err := os.WriteFile(path, svg, 0o644); err != nil {
+		return fmt.Errorf("write a picture: %w", err)
 	}
 	return nil
 }
@@ -172,6 +202,11 @@ func (b *Bench) fight(ctx context.Context, s *stage.Stage, say io.Writer, d duel
 func (r *Report) write(page string) error {
 	if err := os.MkdirAll(filepath.Dir(page), 0o755); err != nil {
 		return fmt.Errorf("write the report: %w", err)
+	}
+	if curves := r.Results["curve"]; len(curves) > 0 {
+		if err := WritePicture(filepath.Join(filepath.Dir(page), latencyPicture), scenario.DrawCurves(curves)); err != nil {
+			return err
+		}
 	}
 	data, err := json.MarshalIndent(r, "", "\t")
 	if err != nil {

@@ -45,6 +45,9 @@ func (r *Report) markdown() string {
 	for _, key := range slices.Sorted(maps.Keys(r.Results)) {
 		r.costs(&b, key)
 	}
+	if len(r.Results["curve"]) > 0 {
+		fmt.Fprintf(&b, "\n![Latency against load](%s)\n", latencyPicture)
+	}
 	if len(r.Noisy) > 0 {
 		fmt.Fprintf(&b, "\nThe machine was not quiet: the floors of %s stayed apart after all repeats.\n", strings.Join(r.Noisy, ", "))
 	}

@@ -52,7 +52,7 @@ func kilo(f func(*scenario.Result) float64) func(*scenario.Result) float64 {
 
 // faults is what must be none.
 func faults(r *scenario.Result) float64 {
-	return float64(r.Lost+r.Holes+r.Repeats) + r.Figures["clients_without_all"]
+	return float64(r.Lost+r.Holes+r.Repeats) + r.Figures["clients_without_all"] + r.Figures["not_stored"] + r.Figures["cursors_behind"]
 }
 
 // rule is a row before it is filled in.
@@ -104,6 +104,24 @@ var rules = []rule{
 	{"channels", "channels/rest", "CPU of all servers per list", "ms", figure("cpu_ms_per_request"), nil, "", nil},
 	{"channels", "channels/rest", "latency p50", "ms", p50, nil, "", nil},
 	{"channels", "channels/rest", "latency p99", "ms", p99, nil, "", nil},
+	{"pipeline", "pipeline/script", "acknowledged messages", "k/s", kilo(figure("acks_per_second")), kilo(figure("events_per_second")), "≥ 12 k/s", func(v, _ float64) bool { return v >= 12 }},
+	{"pipeline", "", "ack p50", "ms", ackP50, nil, "", nil},
+	{"pipeline", "", "ack p99", "ms", ackP99, nil, "", nil},
+	{"pipeline", "", "from ack to row, p50", "ms", figure("row_p50_ms"), nil, "", nil},
+	{"pipeline", "", "from ack to row, p99", "ms", figure("row_p99_ms"), nil, "", nil},
+	{"pipeline", "", "most entries that waited", "k", kilo(figure("lag_max")), nil, "", nil},
+	{"pipeline", "", "they became more and more (1: yes)", "", figure("lag_growing"), nil, "0", atMost(0)},
+	{"pipeline-always", "pipeline-always/script", "acknowledged messages", "k/s", kilo(figure("acks_per_second")), kilo(figure("events_per_second")), "", nil},
+	{"pipeline-always", "", "ack p99", "ms", ackP99, nil, "", nil},
+	{"pipeline-always", "", "from ack to row, p99", "ms", figure("row_p99_ms"), nil, "", nil},
+	{"drain", "drain/copy", "stored entries of a backlog", "k/s", kilo(figure("entries_per_second")), nil, "", nil},
+	{"drain", "", "CPU of sync-service per entry", "µs", figure("cpu_us_per_entry_sync-service"), nil, "", nil},
+	{"drain", "", "CPU of Redis per entry", "µs", figure("cpu_us_per_entry_redis"), nil, "", nil},
+	{"drain", "", "CPU of PostgreSQL per entry", "µs", figure("cpu_us_per_entry_postgresql"), nil, "", nil},
+	{"mixed", "", "latency p50", "ms", p50, nil, "", nil},
+	{"mixed", "", "latency p99", "ms", p99, nil, "≤ 50 ms", atMost(50)},
+	{"mixed", "", "latency p99.9", "ms", func(r *scenario.Result) float64 { return r.Latency.P999 }, nil, "", nil},
+	{"mixed", "", "a page of history, p99", "ms", figure("history_p99_ms"), nil, "", nil},
 }
 
 // rows fills the rules in with medians.
@@ -141,7 +159,7 @@ func rows(results map[string][]*scenario.Result) (filled []Row) {
 		}
 		filled = append(filled, row)
 	}
-	for _, name := range []string{"fanout", "many-channels", "ingest", "ingest-always", "storm", "storm-cold"} {
+	for _, name := range []string{"fanout", "many-channels", "ingest", "ingest-always", "storm", "storm-cold", "pipeline", "pipeline-always", "drain", "mixed"} {
 		if got := results[name]; len(got) > 0 {
 			worst := 0.0
 			for _, v := range values(got, faults) {

@@ -20,12 +20,13 @@ const (
 	Bare   = "bare" // the floor of fan-out
 	Script = "script"
 	Rest   = "rest" // the floor of REST
+	Copy   = "copy" // the floor of the persister
 )
 
 // Env is where a scenario runs.
 type Env struct {
 	Stage  *stage.Stage
-	Target string    // Parley, Bare or Rest
+	Target string    // Parley, or a floor
 	Say    io.Writer // progress, for people
 }
 
@@ -73,6 +74,7 @@ type Result struct {
 
 	Processes map[string]Cost    `json:"processes"`
 	Figures   map[string]float64 `json:"figures,omitempty"` // what this scenario is about
+	Curves    map[string][]Point `json:"curves,omitempty"`  // the same where it is more than a figure
 }
 
 // Clean says what was wrong with what clients saw: loss, holes, repeats, errors and closes.

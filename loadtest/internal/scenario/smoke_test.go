@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,7 +39,7 @@ func TestScenarios(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	second := time.Second
+	second, flame := time.Second, filepath.Join(t.TempDir(), "flame.svg")
 	bytesOf := map[string]float64{} // of an answer, by scenario
 	for _, tt := range []struct {
 		name, target string
@@ -52,6 +54,13 @@ func TestScenarios(t *testing.T) {
 		{"many-channels", scenario.Parley, &scenario.ManyChannels{Channels: 5, Members: 3, Rate: 5, Duration: second, Body: 40}, "", true},
 		{"many-channels", scenario.Bare, &scenario.ManyChannels{Channels: 5, Members: 3, Rate: 5, Duration: second, Body: 40}, "", true},
 		{"ingest", scenario.Parley, &scenario.Ingest{Publishers: 3, Members: 2, Window: 2, Duration: second, Body: 40, Fsync: "everysec", WithSync: true}, "acks_per_second", true},
+		{"pipeline", scenario.Parley, &scenario.Pipeline{Publishers: 3, Members: 3, Window: 2, Cursors: second / 10, Duration: 3 * second, Body: 40, Fsync: "everysec"}, "rows_sampled", true},
+		{"pipeline at a rate", scenario.Parley, &scenario.Pipeline{Publishers: 2, Members: 2, Window: 1, Rate: 200, Cursors: second, Duration: 2 * second, Body: 40, Fsync: "always"}, "acks_per_second", true},
+		{"mixed", scenario.Parley, &scenario.Mixed{People: 60, Large: 3, Each: 4, Team: 5, Speakers: .1, Say: second, Read: second / 2, Churn: .2, Away: second / 5, History: 10, Duration: 3 * second, Body: 40, Flame: flame}, "cut_and_resumed", true},
+		{"drain", scenario.Copy, &scenario.Drain{Entries: 3010, Channels: 20, Body: 40, Instances: 1, Fsync: "everysec"}, "entries_per_second", false},
+		{"drain", scenario.Parley, &scenario.Drain{Entries: 3010, Channels: 20, Body: 40, Instances: 2, Fsync: "everysec"}, "entries_per_second", false},
+		{"curve", scenario.Parley, &scenario.Curve{Members: 200, Ramp: 4000, Step: second / 10, Publishers: 3, Hold: second / 2, Body: 40}, "ingest_highest_acks_per_second", false},
+		{"table", scenario.Parley, &scenario.Table{Sizes: []int64{2000, 12000}, Limit: time.Minute, Hashed: 3, Channels: 50, Body: 40, Insert: 1000, Pages: 20}, "bytes_per_row_hashed", false},
 		{"script", "", &scenario.AppendScript{Events: 500, Channels: 5, Body: 40, Fsync: "always"}, "events_per_second", false},
 		{"storm", scenario.Parley, &scenario.Storm{Clients: 20, Channels: 4, Lacking: 5, Body: 40, Patience: 20 * second}, "seconds", false},
 		{"storm, cold", scenario.Parley, &scenario.Storm{Clients: 20, Channels: 4, Lacking: 5, Body: 40, Cold: true, Patience: 20 * second}, "seconds", false},
@@ -76,6 +85,12 @@ func TestScenarios(t *testing.T) {
 			}
 			if tt.figure != "" && r.Figures[tt.figure] == 0 {
 				t.Errorf("no %s in %v", tt.figure, r.Figures)
+			}
+			if r.Figures["not_stored"]+r.Figures["cursors_behind"]+r.Figures["lag_growing"] > 0 {
+				t.Errorf("not all is stored: %v", r.Figures)
+			}
+			if svg, err := os.ReadFile(flame); tt.name == "mixed" && (err != nil || !strings.Contains(string(svg), "parley.chat/ws-server")) {
+				t.Errorf("the flame graph: %v, %d bytes", err, len(svg))
 			}
 			size := r.Figures["bytes_per_answer"]
 			if floor := bytesOf[tt.name]; floor != 0 && size != floor {

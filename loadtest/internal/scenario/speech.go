@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"parley.chat/loadtest/internal/stage"
+	"parley.chat/loadtest/internal/swarm"
 	"parley.chat/loadtest/internal/wire"
 	"parley.chat/shared-contracts/chat"
 )
@@ -87,4 +88,39 @@ func (s *speech) appendBody(b []byte, stamp int64) []byte {
 func (s *speech) resume(channel int, lastSeen int64) []byte {
 	return wire.AppendFrame(nil, wire.Text, fmt.Appendf(nil,
 		`{"type":"subscribe","ref":"1","channel_id":%q,"last_seen_seq":%d}`, s.channels[channel], lastSeen))
+}
+
+// cursors returns the frame of someone who has got and read a channel up to a seq.
+func (s *speech) cursors(channel int, seq int64) []byte {
+	b := s.payload[:0]
+	for i, kind := range []string{"delivered", "read"} {
+		if i > 0 {
+			b = append(b, '\n')
+		}
+		b = append(append(append(b, `{"type":"`...), kind...), `","channel_id":"`...)
+		b = strconv.AppendInt(append(append(b, s.channels[channel]...), `","seq":`...), seq, 10)
+		b = append(b, '}')
+	}
+	s.payload = b
+	s.frame = wire.AppendFrame(s.frame[:0], wire.Text, b)
+	return s.frame
+}
+
+// typing returns the frame of someone who begins to type, or stops.
+func (s *speech) typing(channel int, on bool) []byte {
+	return wire.AppendFrame(nil, wire.Text, fmt.Appendf(nil, `{"type":"typing","channel_id":%q,"typing":%t}`, s.channels[channel], on))
+}
+
+// resumeAll returns the frame that subscribes to all channels of a client from where it is.
+func (s *speech) resumeAll(places []swarm.Place) []byte {
+	b := append(s.payload[:0], `{"type":"subscribe","ref":"1","channels":[`...)
+	for i, p := range places {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(append(append(b, `{"channel_id":"`...), s.channels[p.Channel]...), `","last_seen_seq":`...)
+		b = append(strconv.AppendInt(b, p.Next-1, 10), '}')
+	}
+	s.payload = append(b, "]}"...)
+	return wire.AppendFrame(nil, wire.Text, s.payload)
 }

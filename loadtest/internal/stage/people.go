@@ -2,7 +2,6 @@ package stage
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -27,44 +26,63 @@ type Population struct {
 
 // Populate puts channels with so many members each into the database.
 func (s *Stage) Populate(ctx context.Context, channels, members int) (*Population, error) {
+	rosters := make([][]int, channels)
+	for i := range rosters {
+		for j := range members {
+			rosters[i] = append(rosters[i], i*members+j)
+		}
+	}
+	p, err := s.Company(ctx, channels*members, rosters)
+	if err != nil {
+		return nil, err
+	}
+	for i := range p.People {
+		p.People[i].Channel = i / members
+	}
+	return p, nil
+}
+
+// Company puts people into the database and, for each roster, a channel whose members it lists. Of a
+// Person the Channel says nothing.
+func (s *Stage) Company(ctx context.Context, people int, rosters [][]int) (*Population, error) {
 	issuer := token.NewIssuer(s.key, 2*time.Hour)
 	p := &Population{}
 	var users, rooms, memberships [][]any
-	for i := range channels {
+	for range people {
+		one := Person{ID: chat.NewUserID()}
+		var err error
+		if one.Token, _, err = issuer.Issue(token.Claims{UserID: one.ID, SessionID: chat.NewSessionID(), Username: one.name()}); err != nil {
+			return nil, err
+		}
+		p.People = append(p.People, one)
+		users = append(users, []any{one.ID.UUID, one.name(), one.name() + "@example.test", "-"})
+	}
+	for _, roster := range rosters {
 		c := chat.NewChannelID()
 		p.Channels = append(p.Channels, c)
 		rooms = append(rooms, []any{c.UUID, string(chat.Public), "load " + c.String()})
-		for range members {
-			id := chat.NewUserID()
-			name := "load-" + id.String()
-			raw, _, err := issuer.Issue(token.Claims{UserID: id, SessionID: chat.NewSessionID(), Username: name})
-			if err != nil {
-				return nil, err
+		for _, i := range roster {
+			memberships = append(memberships, []any{c.UUID, p.People[i].ID.UUID})
+		}
+	}
+	err := s.withDatabase(ctx, func(db *pgx.Conn) error {
+		for _, t := range []struct {
+			table   string
+			columns []string
+			rows    [][]any
+		}{
+			{"users", []string{"id", "username", "email", "password_hash"}, users},
+			{"channels", []string{"id", "kind", "name"}, rooms},
+			{"channel_members", []string{"channel_id", "user_id"}, memberships},
+		} {
+			if _, err := db.CopyFrom(ctx, pgx.Identifier{t.table}, t.columns, pgx.CopyFromRows(t.rows)); err != nil {
+				return fmt.Errorf("copy %s: %w", t.table, err)
 			}
-			p.People = append(p.People, Person{ID: id, Token: raw, Channel: i})
-			users = append(users, []any{id.UUID, name, name + "@example.test", "-"})
-			memberships = append(memberships, []any{c.UUID, id.UUID})
 		}
-	}
-	db, err := pgx.Connect(ctx, s.DatabaseURL())
+		_, err := db.Exec(ctx, "analyze users, channels, channel_members")
+		return err
+	})
 	if err != nil {
-		return nil, fmt.Errorf("populate: %w", err)
-	}
-	for _, t := range []struct {
-		table   string
-		columns []string
-		rows    [][]any
-	}{
-		{"users", []string{"id", "username", "email", "password_hash"}, users},
-		{"channels", []string{"id", "kind", "name"}, rooms},
-		{"channel_members", []string{"channel_id", "user_id"}, memberships},
-	} {
-		if _, err := db.CopyFrom(ctx, pgx.Identifier{t.table}, t.columns, pgx.CopyFromRows(t.rows)); err != nil {
-			return nil, errors.Join(fmt.Errorf("populate %s: %w", t.table, err), db.Close(ctx))
-		}
-	}
-	_, err = db.Exec(ctx, "analyze users, channels, channel_members")
-	if err := errors.Join(err, db.Close(ctx)); err != nil {
 		return nil, fmt.Errorf("populate: %w", err)
 	}
 	return p, nil

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -203,6 +204,8 @@ type Process struct {
 	Name string
 	Addr string // host:port
 	proc *child.Process
+
+	profiles string // host:port, empty if it serves none
 }
 
 // Pid returns the process id.
@@ -221,16 +224,34 @@ func (p *Process) Err() error {
 // Gateway starts a ws-server on the stage, with no limit on what one user may send, nor on what waits to
 // be stored: most scenarios have nobody who stores.
 func (s *Stage) Gateway(ctx context.Context) (*Process, error) {
-	return s.start(ctx, s.Programs.WSServer, "WS_ADDR", "/readyz", map[string]string{
-		"DATABASE_URL": s.DatabaseURL(), "REDIS_URL": s.RedisURL(), "JWKS_URL": s.keys.URL,
-		"RATE_LIMIT": "off", "FRAME_RATE": "off", "BACKLOG_BUDGET": "1000000000", "LOG_LEVEL": "warn",
-	})
+	return s.gateway(ctx, map[string]string{"RATE_LIMIT": "off", "FRAME_RATE": "off", "BACKLOG_BUDGET": "1000000000"})
+}
+
+// GatewayAsShipped starts a ws-server with all its limits, and with an address for its profiles.
+func (s *Stage) GatewayAsShipped(ctx context.Context) (*Process, error) {
+	port, err := localserver.FreePort()
+	if err != nil {
+		return nil, err
+	}
+	profiles := "127.0.0.1:" + strconv.Itoa(port)
+	p, err := s.gateway(ctx, map[string]string{"PPROF_ADDR": profiles})
+	if err != nil {
+		return nil, err
+	}
+	p.profiles = profiles
+	return p, nil
+}
+
+func (s *Stage) gateway(ctx context.Context, settings map[string]string) (*Process, error) {
+	env := map[string]string{"DATABASE_URL": s.DatabaseURL(), "REDIS_URL": s.RedisURL(), "JWKS_URL": s.keys.URL, "LOG_LEVEL": "warn"}
+	maps.Copy(env, settings)
+	return s.start(ctx, s.Programs.WSServer, "WS_ADDR", "/readyz", env)
 }
 
 // SyncService starts a sync-service on the stage.
 func (s *Stage) SyncService(ctx context.Context) (*Process, error) {
 	return s.start(ctx, s.Programs.SyncService, "SYNC_ADDR", "/readyz", map[string]string{
-		"DATABASE_URL": s.DatabaseURL(), "REDIS_URL": s.RedisURL(), "LOG_LEVEL": "warn", "CONSUMER_NAME": "load",
+		"DATABASE_URL": s.DatabaseURL(), "REDIS_URL": s.RedisURL(), "LOG_LEVEL": "warn", "CONSUMER_NAME": "load-" + strconv.Itoa(len(s.procs)),
 	})
 }
 
@@ -302,12 +323,50 @@ func (p *Process) Get(ctx context.Context, path string) (string, error) {
 	return get(ctx, "http://"+p.Addr+path)
 }
 
+// asking is the connections of Ask.
+var asking = &http.Client{Timeout: 10 * time.Second}
+
+// Ask gets a page over REST as somebody, over a connection that stays, and throws it away.
+func (p *Process) Ask(ctx context.Context, path, token string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.Addr+path, nil)
+	if err != nil {
+		return fmt.Errorf("ask: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := asking.Do(req)
+	if err != nil {
+		return err // names the URL
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("ask %s: %s", path, resp.Status)
+	}
+	return nil
+}
+
+// Profile records where the process spends its CPU for so long, and returns it as pprof writes it.
+func (p *Process) Profile(ctx context.Context, long time.Duration) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, long+10*time.Second)
+	defer cancel()
+	return getWithin(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", p.profiles, int(long.Seconds())))
+}
+
 func get(ctx context.Context, url string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	return getWithin(ctx, url)
+}
+
+// getWithin is get, bounded by ctx alone.
+func getWithin(ctx context.Context, url string) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return "", fmt.Errorf("get %s: %w", url, err)
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(req)
 	if err != nil {
 		return "", err // names the URL
@@ -378,6 +437,7 @@ func (s *Stage) Snapshot(ctx context.Context) (Snapshot, error) {
 // Clear stops our programs and Redis. PostgreSQL stays.
 func (s *Stage) Clear() error {
 	var errs []error
+	asking.CloseIdleConnections()
 	for _, p := range s.procs {
 		errs = append(errs, p.proc.Kill())
 	}

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 
@@ -35,12 +36,22 @@ type Conn struct {
 	Next    int64 // the seq that must come next; 0: whatever comes first is right
 	Got     int64 // events received since it was dialled
 	Greeted bool  // hello has come
+	Live    int64 // when it was subscribed last: what was said before is caught up on, and has no latency
+
+	// Places are the channels of a client that is in many; see Loop.Index.
+	Places []Place
 
 	request []byte
 	rest    []byte // of a frame that is not whole yet
 	out     []byte // what the socket has not taken
 	fd      int
 	state   state
+}
+
+// Place is a client's place in one of many channels.
+type Place struct {
+	Channel int   // as Loop.Index has it
+	Next    int64 // the seq that must come next
 }
 
 // Open reports whether the WebSocket is open.
@@ -65,6 +76,10 @@ type Tally struct {
 type Loop struct {
 	Conns []*Conn
 	Tally Tally
+
+	// Index, if it is set, is the channels by their ids: each client is in many and has its Places. Next
+	// and Got of a client mean nothing then.
+	Index map[wire.ChannelID]int
 
 	// What a scenario wants to hear of. now is the time as Now has it. They may send.
 	OnOpen  func(c *Conn)
@@ -423,7 +438,7 @@ func (l *Loop) frames(c *Conn, b []byte, now int64) []byte {
 
 // text counts one WebSocket message.
 func (l *Loop) text(c *Conn, payload []byte, now int64) {
-	if wire.KindOf(payload) == wire.Message {
+	if l.Index == nil && wire.KindOf(payload) == wire.Message {
 		if run := l.cache.Run(payload); run.Whole {
 			l.events(c, run.First, run.Stamps, now)
 			return
@@ -435,7 +450,10 @@ func (l *Loop) text(c *Conn, payload []byte, now int64) {
 		object, payload = wire.Next(payload)
 		switch wire.KindOf(object) {
 		case wire.Message:
-			stamp[0] = wire.Stamp(object)
+			if stamp[0] = wire.Stamp(object); l.Index != nil {
+				l.placed(c, object, stamp[0], now)
+				continue
+			}
 			l.events(c, wire.Seq(object), stamp[:], now)
 		case wire.Ack:
 			l.Tally.Acks++
@@ -445,6 +463,8 @@ func (l *Loop) text(c *Conn, payload []byte, now int64) {
 			}
 		case wire.Hello:
 			c.Greeted = true
+		case wire.Subscribed:
+			c.Live = now
 		case wire.Error:
 			l.fault(string(object))
 		}
@@ -473,5 +493,27 @@ func (l *Loop) events(c *Conn, first int64, stamps []int64, now int64) {
 	}
 	if l.OnEvent != nil {
 		l.OnEvent(c)
+	}
+}
+
+// placed counts an event of one of a client's many channels.
+func (l *Loop) placed(c *Conn, object []byte, stamp, now int64) {
+	id, _ := wire.Channel(object)
+	channel, known := l.Index[id]
+	at := slices.IndexFunc(c.Places, func(p Place) bool { return p.Channel == channel })
+	if !known || at < 0 {
+		l.fault(fmt.Sprintf("connection %d is not in channel %s", c.ID, id[:]))
+		return
+	}
+	p, t, seq := &c.Places[at], &l.Tally, wire.Seq(object)
+	if seq < p.Next {
+		t.Repeats++
+		return
+	}
+	t.Holes += seq - p.Next
+	p.Next = seq + 1
+	t.Deliveries++
+	if stamp > c.Live {
+		t.Latency.Add(now - stamp)
 	}
 }

@@ -143,3 +143,40 @@ func TestLoop_paceKeepsItsRate(t *testing.T) {
 		}
 	}
 }
+
+// TestLoop_manyChannels: a client of many channels has a place in each, and what it catches up on after
+// it came back has no latency.
+func TestLoop_manyChannels(t *testing.T) {
+	const a, b = "0b5ae5a4-9d1c-4a4e-9f0e-3a1c7a2f9c11", "1b5ae5a4-9d1c-4a4e-9f0e-3a1c7a2f9c11"
+	said := func(channel string, seq int) string {
+		return fmt.Sprintf(`{"type":"message","channel_id":"%s","seq":%d,"body":"%d x"}`, channel, seq, time.Now().UnixNano())
+	}
+	addr := serve(t, func(c *websocket.Conn) {
+		say := func(text string) { _ = c.WriteMessage(websocket.TextMessage, []byte(text)) }
+		missed := said(a, 1)
+		say(missed + "\n" + `{"type":"subscribed"}`)
+		say(missed)                         // a repeat
+		say(said(a, 2) + "\n" + said(b, 3)) // of b two were passed over
+		say(said("2"+a[1:], 1))             // a channel it is not in
+		say(`{"type":"ack","ref":"1"}`)     // the last
+		_, _, _ = c.ReadMessage()
+	})
+	l := newLoop(t, addr, 1)
+	l.Index = map[wire.ChannelID]int{wire.ChannelID([]byte(a)): 0, wire.ChannelID([]byte(b)): 7}
+	c := l.Conns[0]
+	c.Places = []swarm.Place{{Channel: 0, Next: 1}, {Channel: 7, Next: 1}}
+	c.Live = l.Now() + int64(time.Hour) // until it is subscribed
+	if err := l.Dial(c); err != nil {
+		t.Fatal(err)
+	}
+	until(t, l, func() bool { return l.Tally.Acks == 1 })
+	if tally := &l.Tally; tally.Deliveries != 3 || tally.Repeats != 1 || tally.Holes != 2 || tally.Errors != 1 {
+		t.Errorf("deliveries %d, repeats %d, holes %d, errors %d (%s)", tally.Deliveries, tally.Repeats, tally.Holes, tally.Errors, tally.FirstError)
+	}
+	if c.Places[0].Next != 3 || c.Places[1].Next != 4 {
+		t.Errorf("places: %+v", c.Places)
+	}
+	if n := l.Tally.Latency.Count(); n > 2 {
+		t.Errorf("%d latencies: what was caught up on has none", n)
+	}
+}

@@ -44,6 +44,20 @@ var (
 	refMark  = []byte(`"ref":"`)
 )
 
+// channelAt is where the channel of a message stands: right behind its type.
+const channelAt = len(`{"type":"message","channel_id":"`)
+
+// ChannelID is the text of a channel's id.
+type ChannelID [36]byte
+
+// Channel returns the channel of a message; ok is false if the object is too short to have one.
+func Channel(object []byte) (id ChannelID, ok bool) {
+	if len(object) < channelAt+len(id) {
+		return id, false
+	}
+	return ChannelID(object[channelAt:]), true
+}
+
 // Seq returns the seq of an object, 0 if it has none. A mark inside a body cannot be taken for one: its
 // quotes are escaped.
 func Seq(object []byte) int64 { return number(object, seqMark) }

@@ -166,3 +166,13 @@ func BenchmarkCache(b *testing.B) {
 		_ = c.Run(payload)
 	}
 }
+
+func TestChannel(t *testing.T) {
+	const id = "0b5ae5a4-9d1c-4a4e-9f0e-3a1c7a2f9c11"
+	if got, ok := wire.Channel([]byte(`{"type":"message","channel_id":"` + id + `","seq":3}`)); !ok || string(got[:]) != id {
+		t.Errorf("Channel = %s, %v", got[:], ok)
+	}
+	if _, ok := wire.Channel([]byte(`{"type":"message","channel_id":"short"}`)); ok {
+		t.Error("an object without a whole id has a channel")
+	}
+}

@@ -1,0 +1,357 @@
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"time"
+
+	"parley.chat/internal/localserver"
+	"parley.chat/loadtest/internal/flame"
+	"parley.chat/loadtest/internal/stage"
+	"parley.chat/loadtest/internal/stats"
+	"parley.chat/loadtest/internal/swarm"
+	"parley.chat/loadtest/internal/wire"
+)
+
+// Mixed is a day in a large company, an hour of which is as good as another: everybody is connected and
+// in some channels of very different sizes, few speak, all read, some come and go, some look things up.
+// All services run with their defaults, their limits too.
+type Mixed struct {
+	People   int           `default:"5000" help:"How many people, each with one connection."`
+	Large    int           `default:"20" help:"Channels whose sizes follow Zipf's law: of everybody, of a half, of a third …"`
+	Each     int           `default:"10" help:"In how many channels everybody is; what the large ones do not give are small ones."`
+	Team     int           `default:"12" help:"Members of a small channel."`
+	Speakers float64       `default:"0.01" help:"Part of the people who speak. Each chooses among their channels by Zipf's law, the largest first."`
+	Say      time.Duration `default:"10s" help:"How often each of them says something. They type for a second before."`
+	Read     time.Duration `default:"10s" help:"How often everybody says what they have got and read."`
+	Churn    float64       `default:"0.01" help:"Part of the connections that are cut each second, but for those of speakers."`
+	Away     time.Duration `default:"2s" help:"After what time they come back and resume."`
+	History  float64       `default:"20" help:"Pages of history that are read over REST per second."`
+	Duration time.Duration `default:"60s" help:"How long it is measured."`
+	Body     int           `default:"100" help:"Bytes of a message's body."`
+	Flame    string        `help:"Where the gateway's CPU goes: a flame graph of half a minute, or the measured time if that is shorter, is written here as SVG."`
+}
+
+// Name implements Scenario.
+func (*Mixed) Name() string { return "mixed" }
+
+// mixed is a Mixed under way.
+type mixed struct {
+	*crew
+	s        *Mixed
+	company  *company
+	rng      *rand.Rand
+	speakers []*swarm.Conn
+	others   []*swarm.Conn // in no order
+	acks     int64
+	going    bool
+
+	speech, reading, churn drip
+	next                   map[*swarm.Conn]int // where a speaker who types will speak
+	moved                  map[*swarm.Conn][]int64
+	away                   []absence // who comes back first is first
+	pause                  int64     // cuts and returns
+}
+
+// absence is a client that was cut off.
+type absence struct {
+	conn *swarm.Conn
+	back int64
+}
+
+// Run implements Scenario.
+func (s *Mixed) Run(ctx context.Context, env Env) (_ *Result, err error) {
+	m := &mixed{s: s, company: found(s.People, s.Large, s.Each, s.Team), rng: rand.New(rand.NewPCG(3, 4)), going: true}
+	if err := m.gather(ctx, env); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, m.close(), env.Stage.Forget(context.WithoutCancel(ctx))) }()
+	pages, err := env.Stage.ChatService(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := env.Stage.SyncService(ctx); err != nil {
+		return nil, err
+	}
+	if err := m.join(ctx, m.loop.Conns); err != nil {
+		return nil, err
+	}
+	m.begin()
+	if err := m.loop.Run(ctx, min(2*s.Say, s.Duration), m.tick); err != nil { // warm up
+		return nil, err
+	}
+	m.pause = 0
+	asides := m.besides(ctx, pages)
+	r, err := m.measure(ctx, s, func() error { return m.loop.Run(ctx, s.Duration, m.tick) })
+	if err := errors.Join(err, asides.wait()); err != nil {
+		return nil, err
+	}
+	r.Figures["cut_and_resumed"] = float64(m.pause)
+	r.Figures["channels"] = float64(len(m.people.Channels))
+	asides.report(r)
+	return r, m.finish(ctx, r)
+}
+
+// gather starts the gateway and makes the clients.
+func (m *mixed) gather(ctx context.Context, env Env) (err error) {
+	c := &crew{env: env, said: make([]int64, len(m.company.rosters))}
+	m.crew = c
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.close())
+		}
+	}()
+	if env.Target != Parley {
+		return fmt.Errorf("no target %q", env.Target)
+	}
+	if err := env.Stage.StartRedis(ctx, localserver.FsyncEverySec); err != nil {
+		return err
+	}
+	if c.people, err = env.Stage.Company(ctx, m.s.People, m.company.rosters); err != nil {
+		return err
+	}
+	if c.server, err = env.Stage.GatewayAsShipped(ctx); err != nil {
+		return err
+	}
+	c.speech = newSpeech(Parley, c.people.Channels, m.s.Body)
+	if c.loop, err = swarm.New(); err != nil {
+		return err
+	}
+	if err := c.loop.Aim(c.server.Addr); err != nil {
+		return err
+	}
+	c.loop.Index = map[wire.ChannelID]int{}
+	for i, name := range c.speech.channels {
+		c.loop.Index[wire.ChannelID([]byte(name))] = i
+	}
+	for i, p := range c.people.People {
+		conn := c.loop.Add(-1, c.speech.upgrade(c.server.Addr, p, true))
+		for _, channel := range m.company.of[i] {
+			conn.Places = append(conn.Places, swarm.Place{Channel: channel, Next: 1}) // the channels are new
+		}
+	}
+	c.before, err = env.Stage.Snapshot(ctx)
+	return err
+}
+
+// begin says who speaks, and what happens when.
+func (m *mixed) begin() {
+	order := m.rng.Perm(len(m.loop.Conns))
+	speakers := max(int(m.s.Speakers*float64(len(order))), 1)
+	for n, i := range order {
+		conn := m.loop.Conns[i]
+		if n < speakers {
+			m.speakers = append(m.speakers, conn)
+			continue
+		}
+		m.others = append(m.others, conn)
+		conn.Ask(m.crew.speech.upgrade(m.server.Addr, m.people.People[i], false)) // when they come back
+	}
+	m.next, m.moved = map[*swarm.Conn]int{}, map[*swarm.Conn][]int64{}
+	// A turn is half of what a speaker does: to begin to type, and to speak.
+	m.speech = drip{every: m.s.Say / 2, n: len(m.speakers)}
+	m.reading = drip{every: m.s.Read, n: len(m.loop.Conns)}
+	if n := int(m.s.Churn * float64(len(m.loop.Conns))); n > 0 {
+		m.churn = drip{every: time.Second, n: n}
+	}
+	m.loop.OnAck = func(*swarm.Conn, int64) { m.acks++ }
+	m.loop.OnOpen = func(conn *swarm.Conn) {
+		conn.Live = m.loop.Now()
+		m.loop.Write(conn, m.crew.speech.resumeAll(conn.Places))
+	}
+}
+
+// tick does what is due; true ends the load.
+func (m *mixed) tick() bool {
+	now := m.loop.Now()
+	if m.going {
+		m.speech.due(now, func(i int) { m.speak(m.speakers[i]) })
+		m.reading.due(now, func(i int) { m.read(m.loop.Conns[i]) })
+		m.churn.due(now, func(int) { m.cut(now) })
+	}
+	for len(m.away) > 0 && m.away[0].back <= now {
+		if err := m.loop.Dial(m.away[0].conn); err != nil {
+			m.loop.Tally.Errors++
+			m.loop.Tally.FirstError = err.Error()
+		}
+		m.away = m.away[1:]
+		m.pause++
+	}
+	return m.loop.Tally.Errors > 0
+}
+
+// speak has somebody begin to type, or say what they have typed.
+func (m *mixed) speak(conn *swarm.Conn) {
+	channel, typing := m.next[conn]
+	if !typing {
+		channel = m.company.pick(m.rng, conn.ID)
+		m.next[conn] = channel
+		m.loop.Write(conn, m.crew.speech.typing(channel, true))
+		return
+	}
+	delete(m.next, conn)
+	m.said[channel]++
+	m.loop.Write(conn, m.crew.speech.message(channel, m.said[channel], m.loop.Now()))
+	m.loop.Write(conn, m.crew.speech.typing(channel, false))
+}
+
+// read moves a person's cursors where something has come.
+func (m *mixed) read(conn *swarm.Conn) {
+	if !conn.Open() {
+		return
+	}
+	at := m.moved[conn]
+	if at == nil {
+		at = make([]int64, len(conn.Places))
+		m.moved[conn] = at
+	}
+	for i, p := range conn.Places {
+		if p.Next-1 > at[i] {
+			at[i] = p.Next - 1
+			m.loop.Write(conn, m.crew.speech.cursors(p.Channel, at[i]))
+		}
+	}
+}
+
+// cut cuts somebody off who is connected.
+func (m *mixed) cut(now int64) {
+	conn := m.others[m.rng.IntN(len(m.others))]
+	if conn.Open() && conn.Greeted {
+		m.loop.Drop(conn)
+		m.away = append(m.away, absence{conn, now + int64(m.s.Away)})
+	}
+}
+
+// missing is how many events clients do not have.
+func (m *mixed) missing() (n int64) {
+	for _, conn := range m.loop.Conns {
+		for _, p := range conn.Places {
+			n += m.said[p.Channel] - (p.Next - 1)
+		}
+	}
+	return n
+}
+
+// finish lets everybody come back and get everything, and compares with what is stored.
+func (m *mixed) finish(ctx context.Context, r *Result) error {
+	m.going = false
+	next := m.loop.Now()
+	err := m.loop.Run(ctx, 20*time.Second, func() bool {
+		if m.tick() {
+			return true
+		}
+		if now := m.loop.Now(); now >= next {
+			next = now + int64(20*time.Millisecond)
+			return len(m.away) == 0 && m.missing() <= 0
+		}
+		return false
+	})
+	if err != nil {
+		return err
+	}
+	r.Lost, r.Holes, r.Repeats = m.missing(), m.loop.Tally.Holes, m.loop.Tally.Repeats
+	r.Errors, r.FirstError = m.loop.Tally.Errors, m.loop.Tally.FirstError
+	left, err := m.env.Stage.AwaitStored(ctx, time.Minute)
+	if err != nil {
+		return err
+	}
+	r.Figures["not_stored"] = float64(left)
+	stored, err := m.env.Stage.StoredOf(ctx, m.people.Channels)
+	if err != nil {
+		return err
+	}
+	for i, is := range stored {
+		r.Lost += max(m.said[i]-is.Rows, 0)
+		r.Holes += is.Last - is.Rows
+		r.Repeats += is.Rows - is.Distinct
+	}
+	return nil
+}
+
+// asides is what goes on beside the clients.
+type asides struct {
+	stop    context.CancelFunc
+	ended   chan error // one for each
+	running int
+	pages   stats.Histogram
+	failed  int64
+}
+
+// besides has pages of history read, and records the gateway's profile if it is wanted.
+func (m *mixed) besides(ctx context.Context, server *stage.Process) *asides {
+	a := &asides{ended: make(chan error, 2)}
+	readers, cancel := context.WithCancel(ctx)
+	a.stop = cancel
+	if m.s.History > 0 {
+		a.running++
+		go func() { a.ended <- a.readPages(readers, m, server) }()
+	}
+	if m.s.Flame != "" {
+		a.running++
+		go func() { a.ended <- m.draw(ctx) }()
+	}
+	time.AfterFunc(m.s.Duration, cancel)
+	return a
+}
+
+func (a *asides) wait() error {
+	var errs []error
+	for range a.running {
+		errs = append(errs, <-a.ended)
+	}
+	a.stop()
+	return errors.Join(errs...)
+}
+
+func (a *asides) report(r *Result) {
+	if a.pages.Count() > 0 {
+		q := a.pages.Quantiles()
+		r.Figures["history_pages"], r.Figures["history_p50_ms"], r.Figures["history_p99_ms"] = float64(a.pages.Count()), q.P50, q.P99
+	}
+	r.Errors += a.failed
+}
+
+// readPages has somebody read a page of one of their channels now and then, one after the other.
+func (a *asides) readPages(ctx context.Context, m *mixed, server *stage.Process) error {
+	rng := rand.New(rand.NewPCG(5, 6)) // not the loop's, which another goroutine uses
+	tick := time.NewTicker(time.Duration(float64(time.Second) / m.s.History))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		i := rng.IntN(len(m.people.People))
+		path := "/v1/channels/" + m.crew.speech.channels[m.company.pick(rng, i)] + "/messages"
+		began := time.Now()
+		if err := server.Ask(ctx, path, m.people.People[i].Token); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			a.failed++
+			fmt.Fprintf(m.env.Say, "  a page of history: %v\n", err)
+			continue
+		}
+		a.pages.Add(int64(time.Since(began)))
+	}
+}
+
+// draw records where the gateway's CPU goes and writes the flame graph.
+func (m *mixed) draw(ctx context.Context) error {
+	raw, err := m.server.Profile(ctx, max(min(m.s.Duration, 30*time.Second), time.Second))
+	if err != nil {
+		return err
+	}
+	svg, err := flame.Draw([]byte(raw), fmt.Sprintf("ws-server, %d people as loadtest mixed has them", m.s.People))
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(m.s.Flame, svg, 0o644); err != nil {
+		return fmt.Errorf("write the flame graph: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,224 @@
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"parley.chat/loadtest/internal/stage"
+	"parley.chat/loadtest/internal/stats"
+	"parley.chat/loadtest/internal/swarm"
+)
+
+// Pipeline is everything at once: publishers, subscribers with their cursors, and the persister that
+// stores what is acknowledged.
+type Pipeline struct {
+	Publishers int           `default:"50" help:"How many publishers, each in a channel of its own."`
+	Members    int           `default:"2" help:"Members of each channel, the publisher among them."`
+	Window     int           `default:"1" help:"Messages of a publisher that wait for their ack at a time."`
+	Rate       float64       `default:"0" help:"Messages per second of all, as far as acks allow; 0: as fast as they allow."`
+	Cursors    time.Duration `default:"1s" help:"How often each subscriber says what it has got and read; 0: never."`
+	Duration   time.Duration `default:"60s" help:"How long it is measured."`
+	Body       int           `default:"100" help:"Bytes of a message's body."`
+	Fsync      string        `default:"everysec" enum:"everysec,always" help:"appendfsync of Redis."`
+}
+
+// Name implements Scenario.
+func (*Pipeline) Name() string { return "pipeline" }
+
+// markEvery is how many acks come between two whose rows are looked for.
+const markEvery = 100
+
+// pipeline is a Pipeline under way.
+type pipeline struct {
+	*crew
+	s       *Pipeline
+	watch   *stage.Watch
+	readers []*swarm.Conn // everybody but the publishers
+	acked   []int64       // by channel: acks of a channel come in the order of its seqs
+	acks    int64
+	turns   turns
+	cursors drip
+}
+
+// Run implements Scenario.
+func (s *Pipeline) Run(ctx context.Context, env Env) (_ *Result, err error) {
+	c, err := gather(ctx, env, s.Publishers, s.Members, s.Body, s.Fsync)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, c.close(), env.Stage.Forget(context.WithoutCancel(ctx))) }()
+	if _, err := env.Stage.SyncService(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.join(ctx, c.loop.Conns); err != nil {
+		return nil, err
+	}
+	p := &pipeline{crew: c, s: s, acked: make([]int64, s.Publishers)}
+	if p.watch, err = env.Stage.Watch(ctx); err != nil {
+		return nil, err
+	}
+	r, err := p.load(ctx)
+	if err := errors.Join(err, p.watch.Stop()); err != nil {
+		return nil, err
+	}
+	p.lags(r)
+	return r, p.check(ctx, r)
+}
+
+// load measures and lets everybody get what was said.
+func (p *pipeline) load(ctx context.Context) (*Result, error) {
+	s := p.s
+	p.loop.OnAck = p.onAck
+	// Not when a turn was due: a publisher that waits for its ack is no part of the server's latency here.
+	p.turns = turns{rate: s.Rate, say: func(conn *swarm.Conn, _ int64) { p.say(conn, p.loop.Now()) }}
+	for i, conn := range p.loop.Conns {
+		conn.Next = 1 // the channels are new
+		if i%s.Members != 0 {
+			p.readers = append(p.readers, conn)
+			continue
+		}
+		for range s.Window {
+			p.turns.idle = append(p.turns.idle, conn)
+		}
+	}
+	p.cursors = drip{every: s.Cursors, n: len(p.readers)}
+	warm := min(2*time.Second, s.Duration)
+	p.turns.begin(p.loop, int(s.Rate*(warm+s.Duration).Seconds()))
+	if err := p.loop.Run(ctx, warm, p.tick); err != nil {
+		return nil, err
+	}
+	r, err := p.measure(ctx, s, func() error { return p.loop.Run(ctx, s.Duration, p.tick) })
+	if err != nil {
+		return nil, err
+	}
+	p.turns.end()
+	return r, p.settle(ctx, 10*time.Second)
+}
+
+func (p *pipeline) onAck(conn *swarm.Conn, now int64) {
+	p.acked[conn.Channel]++
+	if p.acks++; p.acks%markEvery == 0 {
+		p.watch.Mark(stage.Mark{Channel: p.people.Channels[conn.Channel], Seq: p.acked[conn.Channel], Acked: time.Now()})
+	}
+	p.turns.acked(conn, now)
+}
+
+// tick sends the cursors whose time has come; true ends the load.
+func (p *pipeline) tick() bool {
+	p.cursors.due(p.loop.Now(), func(i int) { p.moveCursor(p.readers[i]) })
+	return p.loop.Tally.Errors > 0
+}
+
+// moveCursor says that a reader has got and read what it has.
+func (p *pipeline) moveCursor(conn *swarm.Conn) {
+	if conn.Open() && conn.Next > 1 {
+		p.loop.Write(conn, p.speech.cursors(conn.Channel, conn.Next-1))
+	}
+}
+
+// lags sums up how far the persister was behind, and for how long a message was not in the database.
+func (p *pipeline) lags(r *Result) {
+	f, third := r.Figures, len(p.watch.Lags)/3
+	f["acks_per_second"] = r.AckThroughput
+	stored := p.watch.Stored.Quantiles()
+	f["row_p50_ms"], f["row_p99_ms"], f["row_max_ms"] = stored.P50, stored.P99, stored.Max
+	f["rows_sampled"] = float64(p.watch.Stored.Count())
+	if len(p.watch.Lags) > 0 {
+		f["lag_max"] = float64(slices.Max(p.watch.Lags))
+	}
+	if third > 0 {
+		first, last := mean(p.watch.Lags[:third]), mean(p.watch.Lags[len(p.watch.Lags)-third:])
+		f["lag_first_third"], f["lag_last_third"] = stats.Round(first, 4), stats.Round(last, 4)
+		f["lag_middle_third"] = stats.Round(mean(p.watch.Lags[third:2*third]), 4)
+		f["lag_growing"] = growing(first, last, r.AckThroughput)
+	}
+	if r.Acks > 0 {
+		for name, cost := range r.Processes {
+			f["cpu_us_per_message_"+name] = stats.Round(cost.CPUSeconds/float64(r.Acks)*1e6, 3)
+		}
+	}
+}
+
+// growing is 1 if a lag grows: its last third is half as much again as its first, and more than what a
+// second brings, 0 otherwise.
+func growing(first, last, perSecond float64) float64 {
+	if last > 1.5*first && last-first > perSecond {
+		return 1
+	}
+	return 0
+}
+
+func mean(ns []int64) float64 { return float64(sum(ns)) / float64(max(len(ns), 1)) }
+
+// check waits until everything is stored, and compares with what was acknowledged.
+func (p *pipeline) check(ctx context.Context, r *Result) error {
+	var wanted []stage.Cursor
+	if p.s.Cursors > 0 {
+		for _, conn := range p.readers {
+			p.moveCursor(conn)
+			wanted = append(wanted, stage.Cursor{Channel: p.people.Channels[conn.Channel], User: p.people.People[conn.ID].ID, Seq: conn.Next - 1})
+		}
+	}
+	began := time.Now()
+	left, err := p.env.Stage.AwaitStored(ctx, time.Minute)
+	if err != nil {
+		return err
+	}
+	r.Figures["drained_seconds"], r.Figures["not_stored"] = stats.Round(time.Since(began).Seconds(), 3), float64(left)
+	stored, err := p.env.Stage.StoredOf(ctx, p.people.Channels)
+	if err != nil {
+		return err
+	}
+	r.Lost = p.lost()
+	for i, is := range stored {
+		r.Lost += max(p.acked[i]-is.Rows, 0)
+		r.Holes += is.Last - is.Rows
+		r.Repeats += is.Rows - is.Distinct
+	}
+	return p.checkCursors(ctx, r, wanted)
+}
+
+// checkCursors waits until the cursors that were said last are stored: a gateway moves one at most once a
+// second, and the persister folds them.
+func (p *pipeline) checkCursors(ctx context.Context, r *Result, wanted []stage.Cursor) error {
+	for end := p.loop.Now() + int64(20*time.Second); ; {
+		behind, err := p.env.Stage.CursorsBehind(ctx, wanted)
+		if err != nil {
+			return err
+		}
+		r.Figures["cursors_behind"] = float64(behind)
+		if behind == 0 {
+			return nil
+		}
+		if p.loop.Now() > end {
+			return fmt.Errorf("%d of %d cursors are not stored", behind, len(wanted))
+		}
+		if err := p.loop.Run(ctx, 200*time.Millisecond, func() bool { return false }); err != nil {
+			return err
+		}
+	}
+}
+
+// drip spreads something that each of n does once in a while evenly over that while.
+type drip struct {
+	every time.Duration
+	n     int
+	began int64
+	done  int64
+}
+
+// due calls do for whoever's turn has come.
+func (d *drip) due(now int64, do func(i int)) {
+	if d.every <= 0 || d.n == 0 {
+		return
+	}
+	if d.began == 0 {
+		d.began = now
+	}
+	for turns := int64(float64(now-d.began) / float64(d.every) * float64(d.n)); d.done < turns; d.done++ {
+		do(int(d.done % int64(d.n)))
+	}
+}

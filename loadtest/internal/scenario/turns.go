@@ -1,0 +1,59 @@
+package scenario
+
+import (
+	"time"
+
+	"parley.chat/loadtest/internal/swarm"
+)
+
+// turns gives publishers, each of whom waits for its acks, their turns at a rate: who is idle speaks, and
+// a turn that comes while nobody is waits for the next who is. Without a rate whoever is idle speaks.
+type turns struct {
+	rate  float64
+	idle  []*swarm.Conn
+	owed  []int64 // when the turns that wait were due
+	going bool
+	say   func(conn *swarm.Conn, due int64)
+}
+
+// begin hands out n turns from now on; without a rate, a turn to everybody who is idle.
+func (t *turns) begin(loop *swarm.Loop, n int) {
+	t.going = true
+	if t.rate > 0 {
+		loop.Pace(n, time.Duration(float64(time.Second)/t.rate), func(_ int, due int64) { t.next(due) })
+		return
+	}
+	for range len(t.idle) {
+		t.next(loop.Now())
+	}
+}
+
+func (t *turns) next(due int64) {
+	if !t.going {
+		return
+	}
+	if len(t.idle) == 0 {
+		t.owed = append(t.owed, due)
+		return
+	}
+	conn := t.idle[0]
+	t.idle = t.idle[1:]
+	t.say(conn, due)
+}
+
+// acked says that a publisher may speak again.
+func (t *turns) acked(conn *swarm.Conn, now int64) {
+	switch {
+	case t.going && t.rate == 0:
+		t.say(conn, now)
+	case t.going && len(t.owed) > 0:
+		due := t.owed[0]
+		t.owed = t.owed[1:]
+		t.say(conn, due)
+	default:
+		t.idle = append(t.idle, conn)
+	}
+}
+
+// end gives no more turns.
+func (t *turns) end() { t.going, t.owed = false, nil }

@@ -1,0 +1,194 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"parley.chat/loadtest/internal/stats"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+)
+
+// Table is a table like messages, which is filled as sync-service fills that: by transactions of one COPY
+// each, of messages of many channels. How much is said in a channel follows Zipf's law.
+type Table struct {
+	Rows int64
+
+	name string
+	db   *pgx.Conn
+	dir  string // where its data is
+	ids  []chat.ChannelID
+	seqs []int64
+	rng  *rand.Rand
+	zipf *rand.Zipf
+	body string
+	by   Person
+}
+
+// batch is what sync-service stores in one transaction at most.
+const batch = 5000
+
+// MakeTable makes an empty table with the columns, constraints and indexes of messages; partitioned by
+// HASH (channel_id) if partitions is above 0. Drop it in the end.
+func (s *Stage) MakeTable(ctx context.Context, partitions, channels, body int) (*Table, error) {
+	rng := rand.New(rand.NewPCG(7, 8)) // the same rows for each table
+	t := &Table{
+		name: "sized", dir: s.pg.DataDir(), seqs: make([]int64, channels), rng: rng,
+		zipf: rand.NewZipf(rng, 1.1, 10, uint64(channels-1)), body: strings.Repeat("x", body), by: Person{ID: chat.NewUserID()},
+	}
+	for range channels {
+		t.ids = append(t.ids, chat.NewChannelID())
+	}
+	statements := []string{"create table sized (like messages including all)"}
+	if partitions > 0 {
+		statements[0] += " partition by hash (channel_id)"
+		for i := range partitions {
+			statements = append(statements, fmt.Sprintf("create table sized_%d partition of sized for values with (modulus %d, remainder %d)", i, partitions, i))
+		}
+	}
+	var err error
+	if t.db, err = pgx.Connect(ctx, s.DatabaseURL()); err != nil {
+		return nil, fmt.Errorf("make a table: %w", err)
+	}
+	for _, statement := range statements {
+		if _, err := t.db.Exec(ctx, statement); err != nil {
+			return nil, errors.Join(fmt.Errorf("make a table: %w", err), t.db.Close(ctx))
+		}
+	}
+	return t, nil
+}
+
+// Drop removes the table.
+func (t *Table) Drop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	_, err := t.db.Exec(ctx, "drop table sized")
+	return errors.Join(err, t.db.Close(ctx))
+}
+
+// Fill stores n rows more, and returns how long its transactions took in all. Rows are made while others
+// are stored.
+func (t *Table) Fill(ctx context.Context, n int64) (took time.Duration, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	batches := make(chan [][]any, 1)
+	go t.make(ctx, n, batches)
+	for rows := range batches {
+		began := time.Now()
+		err := pgx.BeginFunc(ctx, t.db, func(tx pgx.Tx) error {
+			_, err := tx.CopyFrom(ctx, pgx.Identifier{t.name}, strings.Fields(messageColumns), pgx.CopyFromRows(rows))
+			return err
+		})
+		if err != nil {
+			cancel()
+			for range batches { // until the maker has ended
+			}
+			return took, fmt.Errorf("fill a table: %w", err)
+		}
+		took += time.Since(began)
+		t.Rows += int64(len(rows))
+	}
+	return took, ctx.Err()
+}
+
+// make makes n rows, so many at a time as a transaction takes.
+func (t *Table) make(ctx context.Context, n int64, batches chan<- [][]any) {
+	defer close(batches)
+	for n > 0 && ctx.Err() == nil {
+		rows := make([][]any, 0, min(n, batch))
+		for range min(n, batch) {
+			rows = append(rows, t.row())
+		}
+		n -= int64(len(rows))
+		select {
+		case batches <- rows:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// row is the next message of some channel.
+func (t *Table) row() []any {
+	i, client := t.zipf.Uint64(), chat.NewClientID()
+	t.seqs[i]++
+	return row(&frame.Event{
+		Type: event.Message, ChannelID: t.ids[i], Seq: t.seqs[i], ID: chat.NewEventID(), ClientID: &client,
+		SenderID: t.by.ID, SenderName: t.by.name(), Body: t.body, SentAt: chat.Now(),
+	})
+}
+
+// Pages reads n pages of 50 messages from anywhere in the history of a channel, the channels as likely as
+// messages are, and returns how long each took.
+func (t *Table) Pages(ctx context.Context, n int) (took stats.Histogram, err error) {
+	for range n {
+		i := t.zipf.Uint64()
+		before := t.rng.Int64N(t.seqs[i]+1) + 2
+		began := time.Now()
+		rows, err := t.db.Query(ctx, `select seq, id, sender_id, client_id, body, data, sent_at from sized
+			where channel_id = $1 and seq < $2 and kind = 'message' order by seq desc limit 51`, t.ids[i].UUID, before)
+		if err != nil {
+			return took, fmt.Errorf("read a page: %w", err)
+		}
+		got := int64(0)
+		var id, sender, client uuid.UUID
+		var seq int64
+		var body, data string
+		var at time.Time
+		_, err = pgx.ForEachRow(rows, []any{&seq, raw(&id), raw(&sender), raw(&client), &body, &data, &at}, func() error {
+			got++
+			return nil
+		})
+		if want := min(before-1, t.seqs[i], 51); err == nil && got != want {
+			err = fmt.Errorf("it has %d messages and not %d", got, want)
+		}
+		if err != nil {
+			return took, fmt.Errorf("read a page: %w", err)
+		}
+		took.Add(int64(time.Since(began)))
+	}
+	return took, nil
+}
+
+// raw is an id as pgx takes it without asking what it can do.
+func raw(id *uuid.UUID) *[16]byte { return (*[16]byte)(id) }
+
+// Settle has PostgreSQL do what it would do by itself in time, so that it does not do it while we measure.
+func (t *Table) Settle(ctx context.Context) error {
+	for _, statement := range []string{"vacuum analyze sized", "checkpoint"} {
+		if _, err := t.db.Exec(ctx, statement); err != nil {
+			return fmt.Errorf("settle a table: %w", err)
+		}
+	}
+	return nil
+}
+
+// Bytes returns what the table takes with its indexes, and the indexes alone.
+func (t *Table) Bytes(ctx context.Context) (all, indexes int64, err error) {
+	err = t.db.QueryRow(ctx, `select coalesce(sum(pg_total_relation_size(relid)), 0)::bigint, coalesce(sum(pg_indexes_size(relid)), 0)::bigint
+		from pg_partition_tree('sized') where isleaf`).Scan(&all, &indexes)
+	if err == nil && all == 0 { // not partitioned
+		err = t.db.QueryRow(ctx, "select pg_total_relation_size('sized'), pg_indexes_size('sized')").Scan(&all, &indexes)
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("size of a table: %w", err)
+	}
+	return all, indexes, nil
+}
+
+// Room returns how many bytes are free where the table is.
+func (t *Table) Room() (int64, error) {
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(t.dir, &s); err != nil {
+		return 0, fmt.Errorf("room on the disk: %w", err)
+	}
+	return int64(s.Bavail) * int64(s.Bsize), nil //nolint:unconvert // it is of another type on other systems
+}
