@@ -199,6 +199,7 @@ export interface OpsPartition {
 }
 
 export interface ProfileChange {
+  /** without blanks around it; empty, or a name */
   readonly display_name?: string | null;
   readonly bio?: string | null;
   readonly avatar_url?: string | null;
