@@ -57,23 +57,27 @@ func TestUnread_helloIsExact(t *testing.T) {
 	check("read", map[person]string{bob: "13 2 1"})
 }
 
-// TestUnread_newChannel: the summary that tells of a channel counts, too.
+// TestUnread_newChannel: the summary that tells of a channel counts, too; where its messages follow by
+// themselves, they are not counted twice.
 func TestUnread_newChannel(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	url, _ := w.gateway()
 	a, _ := w.connect(url, ann)
 	b, _ := w.connect(url, bob)
+	quiet := wstest.Dial(t, url+"/ws?subscribe=none", bob.Token)
+	quiet.AwaitType(t, "hello")
 	c := sayTo(t, a, bob.ID, chat.ClientID{}).ChannelID
 	say(t, a, c, "for @bob")
 	w.notify(notice.Notice{Kind: notice.ChannelAdded, UserID: bob.ID, ChannelID: &c, By: &ann.ID})
-	told := b.AwaitType(t, "membership")
-	s := summaryIn(t, told)
-	if s.LastSeq != 2 || s.Unread != 2 || s.UnreadMentions != 1 {
-		t.Errorf("%s", told.Raw)
+	if s := summaryIn(t, quiet.AwaitType(t, "membership")); s.LastSeq != 2 || s.Unread != 2 || s.UnreadMentions != 1 {
+		t.Errorf("without subscriptions: %+v", s)
+	}
+	if s := summaryIn(t, b.AwaitType(t, "membership")); s.LastSeq != 0 || s.Unread != 0 || s.UnreadMentions != 0 {
+		t.Errorf("with subscriptions: %+v", s)
 	}
 	say(t, a, c, "more")
-	b.AwaitSeq(t, c, 3, 3)
+	b.AwaitSeq(t, c, 1, 3)
 }
 
 // cursorAt is a cursor.
