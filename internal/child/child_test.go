@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"parley.chat/internal/child"
+	"parley.chat/internal/testkit"
 )
 
 // TestMain doubles as a parent that gets killed.
@@ -61,9 +62,12 @@ func TestStop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for p.Tail() != "ready" {
-		time.Sleep(time.Millisecond)
-	}
+	testkit.Until(t, 10*time.Second, func() error {
+		if p.Tail() != "ready" {
+			return errors.New("the child has not said that it is ready")
+		}
+		return nil
+	})
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if err := p.Stop(ctx, syscall.SIGTERM); !errors.Is(err, context.DeadlineExceeded) {
@@ -96,11 +100,12 @@ func TestParentDeath(t *testing.T) {
 	}
 	_ = parent.Process.Kill()
 	_ = parent.Wait()
-	for deadline := time.Now().Add(10 * time.Second); alive(pid); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("child %d outlived its parent", pid)
+	testkit.Until(t, 10*time.Second, func() error {
+		if alive(pid) {
+			return fmt.Errorf("child %d outlives its parent", pid)
 		}
-	}
+		return nil
+	})
 }
 
 // alive reports whether pid runs; a zombie that nobody reaps does not count.
