@@ -5,12 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -80,34 +77,4 @@ func waitReady(ctx context.Context, p *child.Process, what string, ready func(co
 		case <-time.After(pollEvery):
 		}
 	}
-}
-
-// ports handed out by this process, so that two callers never get the same one.
-var ports = struct {
-	sync.Mutex
-	given map[int]bool
-}{given: map[int]bool{}}
-
-// FreePort returns a loopback TCP port that nobody listens on and that this process has not been given
-// before. It lies below the range from which systems take ports for outgoing connections, so that a
-// server that is stopped and started again finds its port free. Another process may still be faster.
-func FreePort() (int, error) {
-	ports.Lock()
-	defer ports.Unlock()
-	for range 1000 {
-		port := 10000 + rand.IntN(22000)
-		if ports.given[port] {
-			continue
-		}
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err != nil {
-			continue
-		}
-		if err := l.Close(); err != nil {
-			return 0, fmt.Errorf("find a free port: %w", err)
-		}
-		ports.given[port] = true
-		return port, nil
-	}
-	return 0, errors.New("no free port on 127.0.0.1 found")
 }
