@@ -62,6 +62,7 @@ func (s *screen) obey(ctx context.Context, name, rest string) error {
 	case "/create":
 		ch, err := s.c.API().CreateChannel(ctx, rest, chat.Unlisted)
 		if err == nil {
+			s.meet(ch)
 			s.at(ch.ID)
 			s.note("others join with /join %s", ch.ID)
 		}
@@ -69,7 +70,10 @@ func (s *screen) obey(ctx context.Context, name, rest string) error {
 	case "/join":
 		id, err := chat.ParseChannelID(rest)
 		if err == nil {
-			_, err = s.c.API().JoinChannel(ctx, id)
+			var ch client.Channel
+			if ch, err = s.c.API().JoinChannel(ctx, id); err == nil {
+				s.meet(ch)
+			}
 		}
 		return s.turn(ctx, id, err)
 	case "/list":

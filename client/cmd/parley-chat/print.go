@@ -10,6 +10,7 @@ import (
 	"parley.chat/client"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
 )
 
 // show prints an event.
@@ -82,6 +83,14 @@ func (s *screen) learnPeers(ctx context.Context) {
 func (s *screen) peer(ch client.Channel) {
 	if ch.Peer != nil {
 		s.peers[ch.ID], s.names[ch.Peer.UserID] = ch.Peer.Username, ch.Peer.Username
+	}
+}
+
+// meet takes a channel that REST has told of. The socket, which tells more, may come later.
+func (s *screen) meet(ch client.Channel) {
+	s.peer(ch)
+	if _, known := s.channels[ch.ID]; !known {
+		s.channels[ch.ID] = frame.ChannelSummary{ChannelID: ch.ID, Name: ch.Name, Kind: ch.Kind}
 	}
 }
 
