@@ -94,6 +94,11 @@ var rules = []rule{
 		reason: "testkit is for tests, and a service is given its servers",
 	},
 	{
+		name: "no gRPC", of: []string{module("chat-service"), module("ws-server"), module("sync-service"), module("standalone"), module("internal")},
+		never:  []string{"google.golang.org/grpc/..."},
+		reason: "it makes ws-server larger by half, for nothing (decision 0020)",
+	},
+	{
 		name: "only the migrator migrates", of: []string{module("chat-service"), module("ws-server"), module("sync-service")},
 		never:  []string{module("shared-migrations")},
 		reason: "a service that changed the schema would do so once per instance",

@@ -129,7 +129,7 @@ func TestTracer_neverWaits(t *testing.T) {
 
 func TestConfig_Check(t *testing.T) {
 	t.Parallel()
-	for _, ok := range []tracing.Config{{}, {Endpoint: "http://localhost:4318", Ratio: 1}, {Endpoint: "https://x/otlp", Ratio: 0.01}} {
+	for _, ok := range []tracing.Config{{}, {Endpoint: "http://localhost:4318", Ratio: 1}, {Endpoint: "https://x/otlp", Ratio: 0.01, Timeout: 1, Compression: "none"}} {
 		if err := ok.Check(); err != nil {
 			t.Errorf("%+v: %v", ok, err)
 		}
@@ -140,6 +140,9 @@ func TestConfig_Check(t *testing.T) {
 	}{
 		{tracing.Config{Endpoint: "collector:4318"}, "OTEL_EXPORTER_OTLP_ENDPOINT"},
 		{tracing.Config{Endpoint: "http://"}, "OTEL_EXPORTER_OTLP_ENDPOINT"},
+		{tracing.Config{Timeout: -1}, "OTEL_EXPORTER_OTLP_TIMEOUT"},
+		{tracing.Config{Timeout: 3_600_001}, "OTEL_EXPORTER_OTLP_TIMEOUT"},
+		{tracing.Config{Compression: "zstd"}, "OTEL_EXPORTER_OTLP_COMPRESSION"},
 		{tracing.Config{Ratio: 1.1}, "TRACE_RATIO"},
 		{tracing.Config{Ratio: -1}, "TRACE_RATIO"},
 		{tracing.Config{Ratio: math.NaN()}, "TRACE_RATIO"},
