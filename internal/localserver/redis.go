@@ -174,8 +174,8 @@ func (r *Redis) ping(ctx context.Context, proc *child.Process) error {
 
 // aofRewriteAt is the size from which the append-only file is written anew when it has doubled. Redis'
 // own 64mb comes every few seconds under load, each time with a fork and a copy of everything: some 15% of its
-// CPU. A file of this size is loaded in about two seconds.
-const aofRewriteAt = "256mb"
+// CPU. A file of this size is loaded in about four seconds.
+const aofRewriteAt = "512mb"
 
 func (r *Redis) args() []string {
 	settings := map[string]string{
