@@ -28,9 +28,19 @@ func call(t testing.TB, l *Log, known Head, o AppendOptions, events ...frame.Eve
 			t.Fatal(err)
 		}
 	}
-	keys, args := wordsOf(t, a, a.lanes[0].queue)
+	keys, args := wordsOf(t, a, takeBack(a.lanes[0]))
 	args[2], args[3] = string(known.Epoch), known.Seq
 	return appendScript.Run(context.Background(), l.rdb, keys, args...).StringSlice()
+}
+
+// takeBack returns what waits in a lane, which forgets it.
+func takeBack(l *lane) (waiting []*pending) {
+	for _, q := range l.ready {
+		waiting = append(waiting, q.waiting...)
+	}
+	l.ready = nil
+	clear(l.lines)
+	return waiting
 }
 
 // wordsOf returns the call of append.lua for events as go-redis takes it.

@@ -78,8 +78,7 @@ func BenchmarkAppendScript(b *testing.B) {
 							b.Fatal(err)
 						}
 					}
-					batches = append(batches, a.lanes[0].queue)
-					a.lanes[0].queue = nil
+					batches = append(batches, takeBack(a.lanes[0]))
 				}
 				return batches
 			}
@@ -115,6 +114,6 @@ func BenchmarkSubmit(b *testing.B) {
 		if err := a.Submit(&e, AppendOptions{}, func(Ack, error) {}); err != nil {
 			b.Fatal(err)
 		}
-		a.lanes[0].queue = nil
+		takeBack(a.lanes[0])
 	}
 }

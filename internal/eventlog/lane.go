@@ -43,49 +43,74 @@ type pending struct {
 
 // flight is a batch on its way: a call per channel.
 type flight struct {
-	calls   [][]*pending
+	calls   []scriptCall
 	replies int  // so far
 	loads   bool // the reply to loading the script comes before
 	sentAt  time.Time
 }
 
+// scriptCall is a call of append.lua: events of one channel.
+type scriptCall struct {
+	of     *line
+	events []*pending
+}
+
 // trip tells of a flight who wants to know.
 func (f *flight) trip() Trip {
 	t := Trip{SentAt: f.sentAt, Channels: len(f.calls)}
-	for _, call := range f.calls {
-		t.Events += len(call)
+	for _, c := range f.calls {
+		t.Events += len(c.events)
 	}
 	return t
 }
+
+// line is what waits of a channel, in order.
+type line struct {
+	channel chat.ChannelID
+	waiting []*pending
+	state   lineState
+}
+
+type lineState byte
+
+const (
+	idle   lineState = iota
+	ready            // in the lane's list of those that can leave
+	flying           // a call of it is on its way: what waits stays until that is settled
+	parked           // the channel takes no appends right now
+)
 
 // lane sends the appends of some partitions. A channel is in one batch at a time. That alone keeps its
 // order: nothing of it is sent before what was sent earlier is settled.
 //
 // It has no goroutine. A batch leaves from whoever finds the way free: the submitter when it is idle, the
-// link when the last reply of a batch has come.
+// link when the last reply of a batch has come. One of them writes at a time, and the others leave to it
+// what they bring: who submits waits for no one's write but, at most, its own.
 type lane struct {
 	a    *Appender
 	link *link
 
 	mu       sync.Mutex
-	settled  []*pending // their outcomes are known, and told when the link has handed on all of a read
-	spare    []*pending // an empty slice for the next
-	telling  int        // events whose outcome is being told
-	turn     uint64     // of the connection; 0 while there is none
-	queue    []*pending
-	flights  []*flight                   // the oldest first
-	flying   map[chat.ChannelID]struct{} // channels that are in one
-	attempt  int                         // how often in a row something had to be sent again later
-	held     bool                        // a timer runs, after which it is
-	reload   bool                        // the script must be loaded first
+	lines    map[chat.ChannelID]*line // of channels of which something waits or is on its way
+	ready    []*line                  // those that can leave, the first to come first
+	unused   []*line
+	sending  bool      // somebody writes, and looks for more before it stops
+	flights  []*flight // the oldest first
+	turn     uint64    // of the connection; 0 while there is none
+	attempt  int       // how often in a row something had to be sent again later
+	held     bool      // a timer runs, after which it is
+	reload   bool      // the script must be loaded first
 	closed   bool
-	empty    chan struct{}                 // closed when closed and nothing is left
-	parked   map[chat.ChannelID][]*pending // channels that take no appends right now: what waits, in order
-	settling sync.WaitGroup                // what makes them take appends again
+	empty    chan struct{}  // closed when closed and nothing is left
+	settling sync.WaitGroup // what makes parked channels take appends again
+
+	settled []*pending // their outcomes are known, and told when the link has handed on all of a read
+	spare   []*pending // an empty slice for the next
+	telling int        // events whose outcome is being told
 }
 
 func newLane(a *Appender, k *link) *lane {
-	l := &lane{a: a, link: k, empty: make(chan struct{}), flying: make(map[chat.ChannelID]struct{}), parked: make(map[chat.ChannelID][]*pending)}
+	l := &lane{a: a, link: k, empty: make(chan struct{}), lines: make(map[chat.ChannelID]*line)}
 	k.lane = l
 	return l
 }
@@ -96,101 +121,131 @@ func (l *lane) submit(p *pending) error {
 		l.mu.Unlock()
 		return apierr.New(apierr.Unavailable, "shutting down")
 	}
-	if waiting, ok := l.parked[p.channel]; ok {
-		l.parked[p.channel] = append(waiting, p)
-		l.mu.Unlock()
-		return nil
+	q, known := l.lines[p.channel]
+	if !known {
+		q = l.newLineLocked(p.channel)
 	}
-	l.queue = append(l.queue, p)
-	turn := l.readyLocked()
+	q.waiting = append(q.waiting, p)
+	if q.state == idle {
+		l.readyLocked(q)
+	}
+	mine := l.startLocked()
 	l.mu.Unlock()
-	l.send(turn)
+	if mine {
+		l.send()
+	}
 	return nil
 }
 
-// readyLocked returns the turn of the connection to send on, 0 when there is nothing to send or something
-// is in its way.
-func (l *lane) readyLocked() uint64 {
-	if l.held || len(l.flights) == maxFlights || len(l.queue) == 0 {
-		return 0
+func (l *lane) newLineLocked(channel chat.ChannelID) *line {
+	var q *line
+	if n := len(l.unused); n > 0 {
+		q, l.unused = l.unused[n-1], l.unused[:n-1]
+	} else {
+		q = new(line)
 	}
-	return l.turn
+	q.channel = channel
+	l.lines[channel] = q
+	return q
 }
 
-// take takes the next batch for the connection of that turn, nil when there is none. Called while it alone
-// may write to the connection: replies come in the order of what was written, so flights must be in it.
-func (l *lane) take(turn uint64) *flight {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if turn == 0 || l.readyLocked() != turn {
-		return nil
-	}
-	calls, rest := l.splitLocked()
-	l.queue = rest
-	if len(calls) == 0 {
-		return nil
-	}
-	for _, call := range calls {
-		l.flying[call[0].channel] = struct{}{}
-	}
-	f := &flight{calls: calls, loads: l.reload, sentAt: time.Now()}
-	l.flights = append(l.flights, f)
-	l.reload = false
-	return f
+func (l *lane) readyLocked(q *line) {
+	q.state = ready
+	l.ready = append(l.ready, q)
 }
 
-// splitLocked returns the queue as calls, one per channel, and what stays: what is of a channel that is in
-// flight, or more than a call or a batch takes. What nobody waits for any more is dropped.
-func (l *lane) splitLocked() (calls [][]*pending, rest []*pending) {
-	callOf := make(map[chat.ChannelID]int, min(len(l.queue), maxBatch))
-	taken := 0
-	for n, p := range l.queue {
-		if taken == maxBatch {
-			return calls, append(rest, l.queue[n:]...)
-		}
-		if p.over {
-			continue
-		}
-		i, known := callOf[p.channel]
-		if !known {
-			if _, flies := l.flying[p.channel]; flies {
-				i = -1
-			} else {
-				i = len(calls)
-				calls = append(calls, nil)
-			}
-			callOf[p.channel] = i
-		}
-		if i < 0 || len(calls[i]) == maxPerCall {
-			rest = append(rest, p)
-			continue
-		}
-		calls[i] = append(calls[i], p)
-		taken++
-	}
-	return calls, rest
-}
+// maxUnused bounds the lines that are kept for the next channels.
+const maxUnused = 256
 
-// send writes the next batch, if there is one for the connection of that turn. If the connection is lost
-// meanwhile, down puts it back.
-func (l *lane) send(turn uint64) {
-	if turn == 0 {
+// landedLocked says that nothing of a channel is on its way any more: what waits can leave.
+func (l *lane) landedLocked(q *line) {
+	if q.state = idle; len(q.waiting) > 0 {
+		l.readyLocked(q)
 		return
 	}
-	l.link.write(turn, ofLane, func(to []byte) (_ []byte, replies int) {
-		f := l.take(turn)
-		if f == nil {
-			return to, 0
+	delete(l.lines, q.channel)
+	if len(l.unused) < maxUnused && cap(q.waiting) <= maxPerCall {
+		l.unused = append(l.unused, q)
+	}
+}
+
+// mayLocked reports whether a batch can leave now.
+func (l *lane) mayLocked() bool {
+	return l.turn != 0 && !l.held && len(l.flights) < maxFlights && len(l.ready) > 0
+}
+
+// startLocked reports whether the caller must send, once it has let go of mu.
+func (l *lane) startLocked() bool {
+	if l.sending || !l.mayLocked() {
+		return false
+	}
+	l.sending = true
+	return true
+}
+
+// send writes batches until there is none that can leave. Called by whom startLocked tells to. If the
+// connection is lost meanwhile, down puts back what was written.
+func (l *lane) send() {
+	for {
+		l.mu.Lock()
+		turn := l.turn
+		if !l.mayLocked() {
+			l.sending = false
+			l.mu.Unlock()
+			return
 		}
-		if f.loads {
-			to = appendCommand(to, "SCRIPT", "LOAD", appendSource)
-			replies++
+		l.mu.Unlock()
+		if l.link.write(turn, ofLane, l.encode) {
+			continue
 		}
-		for _, call := range f.calls {
-			to = l.appendCall(to, call)
+		l.mu.Lock()
+		lost := l.turn == turn // then up, when there is a connection again, finds nobody sending
+		l.sending = !lost
+		l.mu.Unlock()
+		if lost {
+			return
 		}
-		return to, replies + len(f.calls)
-	})
+	}
+}
+
+// encode appends the next batch. Called while it alone may write to the connection: replies come in the
+// order of what was written, so flights must be in it.
+func (l *lane) encode(to []byte) (_ []byte, replies int) {
+	l.mu.Lock()
+	if !l.mayLocked() { // expired meanwhile, or the connection is gone
+		l.mu.Unlock()
+		return to, 0
+	}
+	f := l.takeLocked()
+	l.mu.Unlock()
+	if f.loads {
+		to = appendCommand(to, "SCRIPT", "LOAD", appendSource)
+		replies++
+	}
+	for _, c := range f.calls {
+		to = l.appendCall(to, c.events)
+	}
+	return to, replies + len(f.calls)
+}
+
+// takeLocked makes the next batch, of what can leave, and there is such.
+func (l *lane) takeLocked() *flight {
+	f := &flight{calls: make([]scriptCall, 0, min(len(l.ready), maxBatch)), sentAt: time.Now()}
+	taken := 0
+	for _, q := range l.ready {
+		if taken == maxBatch {
+			break
+		}
+		n := min(len(q.waiting), maxPerCall, maxBatch-taken)
+		f.calls = append(f.calls, scriptCall{q, q.waiting[:n:n]})
+		q.waiting = q.waiting[n:]
+		q.state = flying
+		taken += n
+	}
+	l.ready = slices.Delete(l.ready, 0, len(f.calls))
+	f.loads, l.reload = l.reload, false
+	l.flights = append(l.flights, f)
+	return f
 }
 
 // appendCall appends the call of append.lua for the events of one channel.
@@ -227,9 +282,11 @@ func (l *lane) appendCall(b []byte, call []*pending) []byte {
 func (l *lane) up(turn uint64) {
 	l.mu.Lock()
 	l.turn = turn
-	turn = l.readyLocked()
+	mine := l.startLocked()
 	l.mu.Unlock()
-	l.send(turn)
+	if mine {
+		l.send()
+	}
 }
 
 // down says that the connection is gone: what it has not answered must be sent again.
@@ -239,15 +296,12 @@ func (l *lane) down() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.turn, l.reload = 0, false
-	var again []*pending
 	for _, f := range l.flights {
-		for _, call := range f.calls[f.replies:] {
-			again = append(again, call...)
+		for _, c := range f.calls[f.replies:] {
+			l.againLocked(c)
 		}
 	}
-	l.queue = append(again, l.queue...)
 	l.flights = nil
-	clear(l.flying)
 }
 
 // replied takes the reply to the next call. An error ends the connection.
@@ -263,37 +317,38 @@ func (l *lane) replied(v value) error {
 		l.mu.Unlock()
 		return nil
 	}
-	call := f.calls[f.replies]
+	c := f.calls[f.replies]
 	f.replies++
-	delete(l.flying, call[0].channel)
 	var lost error
 	if v.kind == kindError {
-		lost = l.refusedLocked(call, replyError(v.fields[0]))
+		lost = l.refusedLocked(c, replyError(v.fields[0]))
 	} else {
-		l.answeredLocked(f, call, v.fields)
+		l.answeredLocked(f, c, v.fields)
 	}
-	var turn uint64
+	var mine bool
 	if f.replies == len(f.calls) {
 		l.flights = append(l.flights[:0], l.flights[1:]...)
-		turn = l.readyLocked()
+		mine = l.startLocked()
 	}
 	l.mu.Unlock()
-	l.send(turn)
+	if mine {
+		l.send()
+	}
 	return lost
 }
 
 // answeredLocked notes the outcome of each event of a call.
-func (l *lane) answeredLocked(f *flight, call []*pending, results [][]byte) {
+func (l *lane) answeredLocked(f *flight, c scriptCall, results [][]byte) {
 	l.attempt = 0
 	var err error
-	if len(results) != len(call)+1 {
-		err = apierr.New(apierr.Internal, "the append answered %d results for %d events", len(results), len(call))
+	if len(results) != len(c.events)+1 {
+		err = apierr.New(apierr.Internal, "the append answered %d results for %d events", len(results), len(c.events))
 	}
 	var epoch event.Epoch
 	if err == nil {
 		epoch = event.Epoch(results[0])
 	}
-	for i, p := range call {
+	for i, p := range c.events {
 		if p.over {
 			continue
 		}
@@ -306,44 +361,56 @@ func (l *lane) answeredLocked(f *flight, call []*pending, results [][]byte) {
 		p.over = true
 		l.settled = append(l.settled, p)
 	}
+	if len(c.of.waiting) == 0 { // nothing came behind them: their room is free
+		clear(c.events)
+		c.of.waiting = c.events[:0]
+	}
+	l.landedLocked(c.of)
 }
 
 // refusedLocked deals with a call that Redis has refused as a whole: nothing of it was appended. Its error
 // says that another connection is needed.
-func (l *lane) refusedLocked(call []*pending, err replyError) (lost error) {
+func (l *lane) refusedLocked(c scriptCall, err replyError) (lost error) {
 	switch word := err.word(); {
 	case word == "UNSEEDED":
-		l.parkLocked(call, func(ctx context.Context, channel chat.ChannelID) error {
+		l.parkLocked(c, func(ctx context.Context, channel chat.ChannelID) error {
 			_, err := l.a.log.seed(ctx, channel, l.a.floor)
 			return err
 		})
 	case word == "EPOCH", word == "STALE":
-		l.parkLocked(call, func(ctx context.Context, channel chat.ChannelID) error {
+		l.parkLocked(c, func(ctx context.Context, channel chat.ChannelID) error {
 			return l.a.cfg.Diverged(ctx, channel, refusedAt(err))
 		})
 	case word == "NOSCRIPT":
-		l.againLocked(call)
+		l.againLocked(c)
 		l.reload = true
 	case elsewhere[word]:
-		l.againLocked(call)
+		l.againLocked(c)
 		return err
 	case later[word]:
-		l.againLocked(call)
+		l.againLocked(c)
 		l.holdLocked(err)
 	default:
-		l.a.cfg.Logger.Error("append refused by Redis", "channel_id", call[0].channel, "err", err)
-		for _, p := range call {
+		l.a.cfg.Logger.Error("append refused by Redis", "channel_id", c.of.channel, "err", err)
+		for _, p := range c.events {
 			if !p.over {
 				p.over, p.err = true, apierr.Wrap(err, apierr.Internal, "the event log refused the append")
 				l.settled = append(l.settled, p)
 			}
 		}
+		l.landedLocked(c.of)
 	}
 	return nil
 }
 
-// againLocked puts a call back in front of what its channel has submitted since.
-func (l *lane) againLocked(call []*pending) { l.queue = append(slices.Clone(call), l.queue...) }
+// againLocked puts a call back in front of what its channel has submitted since, but for what nobody waits
+// for any more.
+func (l *lane) againLocked(c scriptCall) {
+	c.of.waiting = append(slices.DeleteFunc(c.events, over), c.of.waiting...)
+	l.landedLocked(c.of)
+}
+
+func over(p *pending) bool { return p.over }
 
 // holdLocked sends nothing for a while.
 func (l *lane) holdLocked(err error) {
@@ -355,9 +422,11 @@ func (l *lane) holdLocked(err error) {
 	time.AfterFunc(backoff(l.attempt), func() {
 		l.mu.Lock()
 		l.held = false
-		turn := l.readyLocked()
+		mine := l.startLocked()
 		l.mu.Unlock()
-		l.send(turn)
+		if mine {
+			l.send()
+		}
 	})
 	l.attempt++
 }
@@ -384,7 +453,7 @@ func (l *lane) settle() {
 
 // leftLocked sees whether the end has come that close has asked for.
 func (l *lane) leftLocked() {
-	if l.closed && len(l.queue)+len(l.flights)+len(l.parked)+len(l.settled)+l.telling == 0 {
+	if l.closed && len(l.lines)+len(l.flights)+len(l.settled)+l.telling == 0 {
 		select {
 		case <-l.empty:
 		default:
@@ -422,15 +491,19 @@ func (l *lane) expire(now time.Time) {
 		}
 		return p.over
 	}
-	l.queue = slices.DeleteFunc(l.queue, expired)
-	for _, waiting := range l.parked { // whoever unparks them drops them
-		for _, p := range waiting {
-			expired(p)
-		}
+	for _, q := range l.lines {
+		q.waiting = slices.DeleteFunc(q.waiting, expired)
 	}
+	l.ready = slices.DeleteFunc(l.ready, func(q *line) bool {
+		if len(q.waiting) > 0 {
+			return false
+		}
+		l.landedLocked(q)
+		return true
+	})
 	for _, f := range l.flights {
-		for _, call := range f.calls {
-			for _, p := range call {
+		for _, c := range f.calls[f.replies:] { // they stay: their replies will come
+			for _, p := range c.events {
 				expired(p)
 			}
 		}
@@ -479,53 +552,47 @@ func refusedAt(err error) Head {
 }
 
 // parkLocked settles beside the lane what keeps a channel from taking appends, so that other channels go
-// on. What the channel submits meanwhile waits behind call.
-func (l *lane) parkLocked(call []*pending, settle func(context.Context, chat.ChannelID) error) {
-	channel := call[0].channel
-	waiting := call
-	rest := l.queue[:0:0]
-	for _, p := range l.queue {
-		if p.channel == channel {
-			waiting = append(waiting, p)
-		} else {
-			rest = append(rest, p)
-		}
-	}
-	l.queue = rest
-	l.parked[channel] = append(waiting, l.parked[channel]...)
+// on. What the channel submits meanwhile waits behind the call.
+func (l *lane) parkLocked(c scriptCall, settle func(context.Context, chat.ChannelID) error) {
+	q := c.of
+	q.waiting = append(slices.DeleteFunc(c.events, over), q.waiting...)
+	q.state = parked
 	l.settling.Go(func() { // is finished whatever ends meanwhile
 		ctx, cancel := context.WithTimeout(context.Background(), l.a.cfg.Timeout)
 		defer cancel()
-		l.unpark(channel, settle(ctx, channel))
+		l.unpark(q, settle(ctx, q.channel))
 	})
 }
 
-// unpark puts back what waited or, with an error, fails it: nothing of it was appended.
-func (l *lane) unpark(channel chat.ChannelID, err error) {
+// unpark lets what waited leave or, with an error, fails it: nothing of it was appended.
+func (l *lane) unpark(q *line, err error) {
 	l.mu.Lock()
-	waiting := l.parked[channel]
-	delete(l.parked, channel)
+	channel := q.channel
 	if err == nil {
-		l.queue = append(waiting, l.queue...)
-		turn := l.readyLocked()
+		l.landedLocked(q)
+		mine := l.startLocked()
 		l.leftLocked()
 		l.mu.Unlock()
-		l.send(turn)
+		if mine {
+			l.send()
+		}
 		return
 	}
-	waiting = slices.DeleteFunc(waiting, func(p *pending) bool { return p.over })
-	for _, p := range waiting {
+	failed := q.waiting
+	for _, p := range failed {
 		p.over = true
 	}
-	l.telling += len(waiting)
+	l.telling += len(failed)
+	q.waiting = nil
+	l.landedLocked(q)
 	l.mu.Unlock()
 	l.a.cfg.Logger.Warn("channel's numbering not settled", "channel_id", channel, "err", err)
-	for _, p := range waiting {
+	for _, p := range failed {
 		p.done(Ack{}, apierr.Wrap(err, apierr.Unavailable, "the channel's numbering cannot be read right now"))
 	}
 	l.a.Flushed()
 	l.mu.Lock()
-	l.telling -= len(waiting)
+	l.telling -= len(failed)
 	l.leftLocked()
 	l.mu.Unlock()
 }

@@ -269,18 +269,20 @@ func (k *link) flushLocked() error {
 }
 
 // write sends what encode appends, which says how many replies it has, if the connection is still that of
-// the given turn; 0 means any. A write that fails ends the connection, which is where its owner learns of it.
-func (k *link) write(turn uint64, whose owner, encode func([]byte) (_ []byte, replies int)) {
+// the given turn, which it reports; 0 means any. A write that fails ends the connection, which is where its
+// owner learns of it.
+func (k *link) write(turn uint64, whose owner, encode func([]byte) (_ []byte, replies int)) (current bool) {
 	k.wmu.Lock()
 	defer k.wmu.Unlock()
 	if k.conn == nil || turn != 0 && turn != k.turn {
-		return
+		return false
 	}
 	var replies int
 	if k.buf, replies = encode(k.buf[:0]); replies > 0 {
 		k.owe(false, whose, replies)
 		_ = k.flushLocked()
 	}
+	return true
 }
 
 // drop ends the connection, even while a write to it is stuck.
