@@ -347,6 +347,22 @@ func TestPresence_aCrowdCostsLittleAndIsACount(t *testing.T) {
 		t.Errorf("%d of %d listed on %d pages", len(listed), n+1, pages)
 	}
 
+	// One more or less in a crowd can wait.
+	soFar, quiet := len(watcher.Frames()), time.Now()
+	conns[n-1].Close()
+	testkit.Until(t, 20*time.Second, func() error {
+		for _, f := range watcher.Frames()[soFar:] {
+			if f.Type == "presence" && f.Ref == "" && presenceOf(t, f).OnlineCount == n {
+				return nil
+			}
+		}
+		return errors.New("that one has gone was not told")
+	})
+	if waited := time.Since(quiet); waited < 5*time.Second {
+		t.Errorf("a change of one in %d was told %v after the count before", n, waited)
+	}
+	conns = conns[:n-1]
+
 	// Nobody is told of typing in a crowd.
 	conns[0].Send(t, map[string]any{"type": "typing", "channel_id": c, "typing": true})
 	conns[0].Send(t, map[string]any{"type": "typing", "channel_id": c, "typing": false})

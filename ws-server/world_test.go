@@ -71,6 +71,7 @@ func (w *world) gateway(change ...func(*wsserver.Config)) (url string, stop func
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	cfg.PresenceGrace = 100 * time.Millisecond
 	for _, c := range change {
 		c(&cfg)
 	}

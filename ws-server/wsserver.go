@@ -67,6 +67,7 @@ type Config struct {
 
 	// For tests: 0 is the default of the package concerned.
 	PresenceLease time.Duration // how long after its last sign of life a gateway's users count as online
+	PresenceGrace time.Duration // for how long a connection that has ended counts as online
 	TypingExpiry  time.Duration // how long somebody types who does not say so again
 	VerifyEvery   time.Duration // the longest that a lost notice of a removal goes unnoticed
 }
@@ -159,7 +160,7 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 		Receipts: func(c chat.ChannelID, published []byte) { s.gateway.Receipts(c, published) },
 	})
 	s.presence = presence.New(presence.Config{
-		Redis: s.rdb, Partitions: cfg.Partitions, Lease: cfg.PresenceLease, Logger: log,
+		Redis: s.rdb, Partitions: cfg.Partitions, Lease: cfg.PresenceLease, Grace: cfg.PresenceGrace, Logger: log,
 	})
 	counter, err := unread.New(unread.Config{DB: s.db, Log: events, Logger: log})
 	if err != nil {

@@ -242,9 +242,14 @@ func (c *client) leave() {
 	c.subs, c.gone = nil, true
 	c.mu.Unlock()
 	c.subscribing.Unlock()
+	channels := make([]chat.ChannelID, 0, len(subs))
 	for id, s := range subs {
 		s.Leave()
-		c.exited(id)
+		c.g.typists.gone(c, id)
+		channels = append(channels, id)
+	}
+	if len(channels) > 0 {
+		c.g.cfg.Presence.Part(c.user, channels)
 	}
 	c.g.remove(c)
 	if watched {

@@ -46,9 +46,9 @@ type Channel struct {
 	ahead     map[int64]Event // came before what precedes them
 	healing   bool
 	fanning   bool
-	passing   []passing
 	resync    []byte // a new epoch began: to be sent before what follows
 	lastEvent time.Time
+	offers    offers
 }
 
 // ID returns the channel's id.
@@ -262,28 +262,5 @@ func (ch *Channel) Healed() {
 	ch.mu.Unlock()
 	if heal {
 		ch.hub.cfg.Heal(ch, after, upTo)
-	}
-}
-
-// passing is an ephemeral frame on its way to the live subscriptions, but those of one user.
-type passing struct {
-	frame []byte
-	but   chat.UserID
-}
-
-// maxPassing bounds the ephemeral frames that wait for the fan-out; more are shed.
-const maxPassing = 64
-
-// Offer hands an ephemeral frame to every live subscription, but those of one user. It does not wait
-// for them.
-func (ch *Channel) Offer(frame []byte, but chat.UserID) {
-	ch.mu.Lock()
-	if len(ch.passing) < maxPassing {
-		ch.passing = append(ch.passing, passing{frame, but})
-	}
-	start := ch.startFanoutLocked()
-	ch.mu.Unlock()
-	if start {
-		ch.hub.fanouts.Go(ch.fanout)
 	}
 }

@@ -1,14 +1,22 @@
 package hub
 
 import (
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 )
 
 // startFanoutLocked reports whether a fan-out must be started, and notes that it was.
 func (ch *Channel) startFanoutLocked() bool {
-	if ch.fanning || !ch.begun || ch.fanned.Load() >= ch.next-1 && ch.resync == nil && len(ch.passing) == 0 {
+	if ch.fanning || !ch.begun {
+		return false
+	}
+	if ch.fanned.Load() >= ch.next-1 && ch.resync == nil && !ch.offers.due(time.Now()) {
 		return false
 	}
 	ch.fanning = true
@@ -37,32 +45,27 @@ func (h *Hub) FanOut(channels []*Channel) {
 func (ch *Channel) fanout() {
 	for {
 		ch.subsMu.Lock()
-		batch, resync, passing, more := ch.nextBatch()
+		r, more := ch.nextRound()
 		if !more {
 			ch.subsMu.Unlock()
 			return
 		}
-		if resync != nil {
-			ch.resyncAll(resync)
+		if r.resync != nil {
+			ch.resyncAll(r.resync)
 		}
-		var (
-			ended []*Subscription
-			to    int
-			began time.Time
-		)
-		if len(batch) > 0 {
-			if ch.hub.cfg.Delivered != nil {
-				began = time.Now()
-			}
-			to, ended = ch.deliver(batch)
+		var began time.Time
+		if len(r.batch) > 0 && ch.hub.cfg.Delivered != nil {
+			began = time.Now()
 		}
-		for _, p := range passing {
-			ch.offer(p)
+		to := ch.deliver(r)
+		var ended []*Subscription
+		if n := len(r.batch); n > 0 && r.batch[n-1].Kind == event.MemberLeft {
+			ended = ch.endFor(r.batch[n-1])
 		}
 		idle := len(ended) > 0 && len(ch.subs) == 0
 		ch.subsMu.Unlock()
 		if to > 0 && ch.hub.cfg.Delivered != nil {
-			ch.hub.cfg.Delivered(ch, batch, to, began)
+			ch.hub.cfg.Delivered(ch, r.batch, to, began)
 		}
 		for _, s := range ended {
 			s.conn.Ended(s)
@@ -73,84 +76,135 @@ func (ch *Channel) fanout() {
 	}
 }
 
-// nextBatch takes the next run of events that may leave as one frame: at most batchBytes or one event,
-// ended by a member_left, since its subject must not see what follows. Called with subsMu held.
-func (ch *Channel) nextBatch() (batch []Event, resync []byte, offers []passing, more bool) {
+// round is what leaves for the live subscriptions at once.
+type round struct {
+	resync []byte // first, and to all
+	batch  []Event
+	offers []passing // behind the batch
+}
+
+// nextRound takes the next run of events that may leave as one frame: at most batchBytes or one event,
+// ended by a member_left, since its subject must not see what follows; and the ephemeral frames that go with
+// it or are due. Called with subsMu held.
+func (ch *Channel) nextRound() (r round, more bool) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	resync, ch.resync = ch.resync, nil
-	offers, ch.passing = ch.passing, nil
-	if resync != nil {
+	ch.offers.pace = paceFor(len(ch.subs))
+	r.resync, ch.resync = ch.resync, nil
+	if r.resync != nil {
 		ch.fanned.Store(ch.firstLocked() - 1)
 	}
+	r.batch = ch.nextBatchLocked()
+	n := len(r.batch)
+	now := time.Now()
+	if n > 0 && r.batch[n-1].Kind != event.MemberLeft || n == 0 && ch.offers.due(now) {
+		r.offers = ch.offers.take(now)
+	}
+	ch.fanning = n > 0 || r.resync != nil || len(r.offers) > 0
+	if !ch.fanning {
+		ch.awaitRoundLocked()
+	}
+	return r, ch.fanning
+}
+
+// nextBatchLocked takes the next run of events.
+func (ch *Channel) nextBatchLocked() []Event {
 	if ch.fanned.Load() >= ch.next-1 {
-		ch.fanning = resync != nil || len(offers) > 0
-		return nil, resync, offers, ch.fanning
+		return nil
 	}
 	i := len(ch.ring) - int(ch.next-1-ch.fanned.Load())
-	size := 0
-	for j := i; j < len(ch.ring); j++ {
-		e := ch.ring[j]
-		if j > i && (size+len(e.Frame) > batchBytes || j-i == batchEvents) {
+	size, end := 0, i
+	for ; end < len(ch.ring); end++ {
+		e := ch.ring[end]
+		if end > i && (size+len(e.Frame) > batchBytes || end-i == batchEvents || ch.ring[end-1].Kind == event.MemberLeft) {
 			break
 		}
 		size += len(e.Frame) + 1
-		batch = ch.ring[i : j+1 : j+1]
-		if e.Kind == event.MemberLeft {
-			break
-		}
 	}
 	// The ring's array may be cut under us, but only below what has been fanned out; the batch is
 	// copied so that this holds even while it is delivered.
-	batch = append([]Event(nil), batch...)
-	return batch, resync, offers, true
-}
-
-// offer hands an ephemeral frame to the live subscriptions. Called with subsMu held.
-func (ch *Channel) offer(p passing) {
-	frame := ch.hub.cfg.Join([][]byte{p.frame})
-	for _, s := range ch.subs {
-		if s.state == live && s.conn.User() != p.but {
-			s.conn.Offer(frame)
-		}
-	}
+	return append([]Event(nil), ch.ring[i:end]...)
 }
 
 // firstLocked returns the first seq of the ring, or the next one if it is empty.
 func (ch *Channel) firstLocked() int64 { return ch.next - int64(len(ch.ring)) }
 
-// deliver hands batch to the live subscriptions, and returns to how many. Called with subsMu held.
-func (ch *Channel) deliver(batch []Event) (to int, ended []*Subscription) {
-	first, last := batch[0].Seq, batch[len(batch)-1].Seq
-	var whole []byte
-	for _, s := range ch.subs {
-		if s.state != live || s.next > last {
-			continue
-		}
-		switch {
-		case s.next == first:
-			if whole == nil {
-				whole = ch.join(batch)
-			}
-			s.conn.Deliver(whole, len(batch))
-		default: // it has some of the batch already
-			part := batch[s.next-first:]
-			s.conn.Deliver(ch.join(part), len(part))
-		}
-		s.next = last + 1
-		to++
+// eachPart is how many deliveries are worth a goroutine of their own.
+const eachPart = 1024
+
+// deliver hands a round to the live subscriptions, and returns to how many of them events went. A large
+// channel's are told in parts side by side. Called with subsMu held.
+func (ch *Channel) deliver(r round) (to int) {
+	if len(r.batch)+len(r.offers) == 0 {
+		return 0
 	}
-	ch.fanned.Store(last)
-	if e := batch[len(batch)-1]; e.Kind == event.MemberLeft {
-		ended = ch.endFor(e)
+	whole := ch.join(r.batch, r.offers, chat.UserID{})
+	parts := min(len(ch.subs)/eachPart, runtime.GOMAXPROCS(0))
+	if parts < 2 {
+		to = ch.deliverTo(ch.subs, r, whole)
+	} else {
+		var (
+			others sync.WaitGroup
+			sum    atomic.Int64
+		)
+		size := (len(ch.subs) + parts - 1) / parts
+		for part := range slices.Chunk(ch.subs, size) {
+			others.Go(func() { sum.Add(int64(ch.deliverTo(part, r, whole))) })
+		}
+		others.Wait()
+		to = int(sum.Load())
 	}
-	return to, ended
+	if n := len(r.batch); n > 0 {
+		ch.fanned.Store(r.batch[n-1].Seq)
+	}
+	return to
 }
 
-func (ch *Channel) join(batch []Event) []byte {
-	frames := make([][]byte, len(batch))
-	for i, e := range batch {
-		frames[i] = e.Frame
+// deliverTo is deliver to some subscriptions. whole is the round as one frame.
+func (ch *Channel) deliverTo(subs []*Subscription, r round, whole []byte) (to int) {
+	for _, s := range subs {
+		if s.state != live {
+			continue
+		}
+		lacks := r.batch
+		if n := len(lacks); n > 0 && s.next != lacks[0].Seq { // it has some of the batch already, or all
+			lacks = lacks[min(int(s.next-lacks[0].Seq), n):]
+		}
+		frame := whole
+		if len(lacks) < len(r.batch) || concerns(r.offers, s.conn.User()) {
+			frame = ch.join(lacks, r.offers, s.conn.User())
+		}
+		switch {
+		case len(lacks) > 0:
+			s.conn.Deliver(frame, len(lacks))
+			s.next = lacks[len(lacks)-1].Seq + 1
+			to++
+		case len(frame) > 0:
+			s.conn.Offer(frame)
+		}
+	}
+	return to
+}
+
+// concerns reports whether an ephemeral frame is not for a user, being of theirs.
+func concerns(offers []passing, user chat.UserID) bool {
+	return slices.ContainsFunc(offers, func(p passing) bool { return p.but == user })
+}
+
+// join makes a frame of events, and of those ephemeral ones that are not of the user. Nil means that nothing
+// is left.
+func (ch *Channel) join(batch []Event, offers []passing, user chat.UserID) []byte {
+	frames := make([][]byte, 0, len(batch)+len(offers))
+	for _, e := range batch {
+		frames = append(frames, e.Frame)
+	}
+	for _, p := range offers {
+		if p.but.IsZero() || p.but != user {
+			frames = append(frames, p.frame)
+		}
+	}
+	if len(frames) == 0 {
+		return nil
 	}
 	return ch.hub.cfg.Join(frames)
 }

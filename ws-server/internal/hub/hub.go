@@ -4,7 +4,7 @@
 // events into the ring, in order and once each; a fan-out goroutine per channel, alive only while there
 // is something to deliver, hands what has gathered to every subscription as one frame, the same bytes
 // to each. So a batch is as large as what arrived during the last fan-out: one event when it is quiet,
-// ever more under load, and never a timer.
+// ever more under load, and never a timer. Ephemeral frames are another matter, see Channel.Offer.
 //
 // A subscription has a cursor: the next seq it must see. A live one stands where the fan-out is; one
 // that lags (a resume, a slow page) is replaying, and its connection pulls what it lacks with Read until
@@ -75,8 +75,14 @@ func New(cfg Config) *Hub {
 	return &Hub{cfg: cfg, channels: make(map[chat.ChannelID]*Channel)}
 }
 
-// Wait returns when no fan-out is under way. Nothing may be published meanwhile.
-func (h *Hub) Wait() { h.fanouts.Wait() }
+// Wait returns when no fan-out is under way. Nothing may be published meanwhile. Ephemeral frames that wait
+// for company are not waited for.
+func (h *Hub) Wait() {
+	for _, ch := range h.Channels() {
+		ch.stopOffers()
+	}
+	h.fanouts.Wait()
+}
 
 // Channel returns a channel that the gateway is live in, or nil.
 func (h *Hub) Channel(id chat.ChannelID) *Channel {

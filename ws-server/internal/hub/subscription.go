@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 )
 
@@ -153,7 +154,7 @@ func (s *Subscription) Replayed(events []Event) (more bool) {
 				break
 			}
 		}
-		s.conn.Deliver(ch.join(events), len(events))
+		s.conn.Deliver(ch.join(events, nil, chat.UserID{}), len(events))
 		s.next = events[len(events)-1].Seq + 1
 	}
 	switch {

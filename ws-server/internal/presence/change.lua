@@ -8,10 +8,12 @@
 -- ARGV[5] 'change', or 'drop': the gateway is gone, all its users with it
 -- ARGV[6] how many users came; then they, then those who went
 --
--- Up to LARGE users online, who came and went is told by name. Beyond it only the count, at most once in
--- COUNT_EVERY ms over all gateways: what may not be told yet is told by calling again, without users.
--- Returns { users in the gateway's set, users online, ms until the count may be told (0: it was) }.
-local COUNT_EVERY = 1000
+-- Up to LARGE users online, who came and went is told by name. Beyond it only the count, over all gateways at
+-- most once in COUNT_EVERY ms, or in LITTLE_EVERY ms when it has changed by less than 2%: in a large channel somebody
+-- comes or goes all the time, and to tell thousands of it costs more than all they say to each other. What may
+-- not be told yet is told by calling again, without users.
+-- Returns { users in the gateway's set, users online, ms after which to call again (0: the count was told) }.
+local COUNT_EVERY, LITTLE_EVERY = 1000, 10000
 local topic, cache, own, places = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local others, sum = {}, 0
 for i = 5, #KEYS do
@@ -75,9 +77,11 @@ end
 
 if n > LARGE then
   local told = redis.call('HMGET', cache, 'told', 'told_at')
-  if told[1] and tonumber(told[1]) == n then return { size, n, 0 } end
-  local wait = COUNT_EVERY - (now - (told[2] or 0))
-  if wait > 0 then return { size, n, wait } end
+  local before = tonumber(told[1] or 0)
+  if before == n then return { size, n, 0 } end
+  local every = math.abs(n - before) * 50 < n and LITTLE_EVERY or COUNT_EVERY
+  local wait = every - (now - (told[2] or 0))
+  if wait > 0 then return { size, n, math.min(wait, COUNT_EVERY) } end
   redis.call('HSET', cache, 'told', n, 'told_at', string.format('%.0f', now))
   publish({}, {})
 elseif unnamed or #joined + #left > LARGE then

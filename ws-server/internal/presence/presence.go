@@ -6,6 +6,8 @@
 // live, so a gateway that dies takes its users along when its lease ends. The others then clear its
 // sets away and publish who has left.
 //
+// A connection that ends still counts for some seconds: most come again at once, and nobody needs to hear of it.
+//
 // Join and Leave do map work under a lock. What has changed is gathered for some milliseconds and then
 // written, many users per call and many channels per round trip; a channel that changes all the time is
 // written a few times a second. Redis being away delays this and stops nobody.
@@ -47,6 +49,7 @@ type Config struct {
 	Redis      redis.UniversalClient // required
 	Partitions int                   // required
 	Lease      time.Duration         // default 15s; renewed three times in that time
+	Grace      time.Duration         // default 5s; for so long a connection that has ended counts
 	Logger     *slog.Logger          // default slog.Default()
 }
 
@@ -58,6 +61,7 @@ type Presence struct {
 	mu       sync.Mutex
 	channels map[chat.ChannelID]*channel
 	dirty    []*channel // those that are queued
+	parted   []parting  // the first to end first
 	news     []item     // to be published
 	clock    clock
 	id       string // of this gateway as long as its lease lasts; a new one after that. Written by the keeper.
@@ -89,6 +93,13 @@ type place struct {
 	written     bool // Redis has it
 }
 
+// parting is a connection that has ended and still counts.
+type parting struct {
+	until    time.Time
+	user     chat.UserID
+	channels []chat.ChannelID
+}
+
 // item is an ephemeral item on its way to a channel's topic.
 type item struct {
 	channel chat.ChannelID
@@ -110,7 +121,7 @@ func (c clock) now() int64 {
 
 // New returns a Presence. It does no I/O.
 func New(cfg Config) *Presence {
-	cfg.Lease = cmp.Or(cfg.Lease, 15*time.Second)
+	cfg.Lease, cfg.Grace = cmp.Or(cfg.Lease, 15*time.Second), cmp.Or(cfg.Grace, 5*time.Second)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
 	return &Presence{
 		cfg: cfg, channels: make(map[chat.ChannelID]*channel), id: newID(),
@@ -138,6 +149,39 @@ func (p *Presence) Join(id chat.ChannelID, user chat.UserID) {
 func (p *Presence) Leave(id chat.ChannelID, user chat.UserID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.leaveLocked(id, user)
+}
+
+// Part undoes the Joins of a connection that has ended, after the grace. It keeps channels.
+func (p *Presence) Part(user chat.UserID, channels []chat.ChannelID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.parted = append(p.parted, parting{time.Now().Add(p.cfg.Grace), user, channels})
+	if len(p.parted) == 1 {
+		poke(p.wake)
+	}
+}
+
+// release undoes the Joins of connections whose grace is over by then, and returns how long it is until
+// that of the next.
+func (p *Presence) release(by time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.parted) > 0 {
+		next := p.parted[0]
+		if wait := next.until.Sub(by); wait > 0 {
+			return wait
+		}
+		p.parted[0] = parting{}
+		p.parted = p.parted[1:]
+		for _, id := range next.channels {
+			p.leaveLocked(id, next.user)
+		}
+	}
+	return time.Hour
+}
+
+func (p *Presence) leaveLocked(id chat.ChannelID, user chat.UserID) {
 	ch := p.channels[id]
 	if ch == nil || ch.users[user].connections == 0 {
 		return
@@ -225,13 +269,14 @@ func (p *Presence) keep(ctx context.Context) {
 		case <-p.wake:
 		case <-timer.C:
 		}
+		next := p.release(time.Now())
 		for more := true; more && ctx.Err() == nil; {
 			if !time.Now().Before(p.renewAt) {
 				p.renew(ctx)
 			}
 			more = p.leased && p.flush(ctx)
 		}
-		timer.Reset(max(0, min(time.Until(p.renewAt), p.nextDue())))
+		timer.Reset(max(0, min(time.Until(p.renewAt), p.nextDue(), next)))
 	}
 }
 

@@ -369,3 +369,32 @@ func TestCursor(t *testing.T) {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
 	}
 }
+
+// Who comes back within the grace was never gone: nobody is told, and Redis is not asked. Who does not is
+// told to have left.
+func TestPart(t *testing.T) {
+	t.Parallel()
+	s := redistest.NewServer(t)
+	one := startOn(t, s.Client(t))
+	one.cfg.Grace = 2 * time.Second // before anything has parted
+	c := chat.NewChannelID()
+	ann, bob := chat.NewUserID(), chat.NewUserID()
+	frames := listen(t, s, c)
+	one.Join(c, ann)
+	one.Join(c, bob)
+	one.await(t, c, ann, bob)
+	one.Part(bob, []chat.ChannelID{c})
+	one.Part(ann, []chat.ChannelID{c})
+	one.Join(c, bob) // again
+	gone := time.Now()
+	awaitFrame(t, frames, told(c, 1, "", ann.String()))
+	if waited := time.Since(gone); waited < time.Second {
+		t.Errorf("that ann has gone was told after %v", waited)
+	}
+	one.await(t, c, bob)
+	for _, f := range frames() {
+		if strings.Contains(f, `"left":["`+bob.String()) {
+			t.Errorf("who came back was told to have left: %s", f)
+		}
+	}
+}
