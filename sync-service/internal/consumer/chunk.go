@@ -121,6 +121,11 @@ func (ch *chunk) room() int {
 	return max(1, n)
 }
 
+// grow makes room for n entries more.
+func (ch *chunk) grow(n int) {
+	ch.entries, ch.rows = slices.Grow(ch.entries, n), slices.Grow(ch.rows, n)
+}
+
 // channels adds to the set the channels whose tails the chunk concerns.
 func (ch *chunk) channels(set map[channelID]struct{}) {
 	for i := range ch.rows {

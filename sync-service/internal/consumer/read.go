@@ -14,12 +14,10 @@ import (
 )
 
 // Bounds of a chunk. Its first read takes at most readMax entries, so one of large bodies stays bounded
-// too; it is read on by up to moreMax, by what those have shown an entry to weigh, until it has chunkMax
-// entries or chunkBytes. Fewer reads are cheaper, each costs Redis a write to its log; but what is read
-// takes several times its size until it is decoded.
+// too; it is read on, by what those have shown an entry to weigh, until it has chunkMax entries or
+// chunkBytes. Each read costs Redis a write to its log, which nobody passes while the disk takes it.
 const (
 	readMax    = 256
-	moreMax    = 512
 	chunkMax   = 2048
 	chunkBytes = 1 << 20
 )
@@ -114,7 +112,8 @@ func (c *Consumer) consumeNew(ctx context.Context, p int, stream *intake.Stream)
 	asked := readMax
 	n, err := stream.Read(ctx, ">", asked, c.cfg.Block, take)
 	for err == nil && n == asked && !ch.full() && ctx.Err() == nil {
-		asked = min(ch.room(), moreMax)
+		asked = ch.room()
+		ch.grow(asked)
 		n, err = stream.Read(ctx, ">", asked, -1, take)
 	}
 	return n == asked, errors.Join(c.hand(ch), err) // what was read before an error is stored first
