@@ -71,10 +71,17 @@ func (s *Stage) Append(ctx context.Context, b *Backlog) error {
 			}
 		}
 	}
+	// What the filling has left to Redis is not the drain's: its file is rewritten now, not at some time later.
+	if err := calm(ctx, rdb); err != nil {
+		return err
+	}
+	if err := rdb.BgRewriteAOF(ctx).Err(); err != nil {
+		return fmt.Errorf("have Redis rewrite its file: %w", err)
+	}
 	return calm(ctx, rdb)
 }
 
-// calm waits until Redis has rewritten its file.
+// calm waits while Redis rewrites its file.
 func calm(ctx context.Context, rdb *redis.Client) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
