@@ -114,7 +114,7 @@ var rules = []rule{
 	{"pipeline-always", "pipeline-always/script", "acknowledged messages", "k/s", kilo(figure("acks_per_second")), kilo(figure("events_per_second")), "", nil},
 	{"pipeline-always", "", "ack p99", "ms", ackP99, nil, "", nil},
 	{"pipeline-always", "", "from ack to row, p99", "ms", figure("row_p99_ms"), nil, "", nil},
-	{"drain", "drain/copy", "stored entries of a backlog", "k/s", kilo(figure("entries_per_second")), nil, "", nil},
+	{"drain", "drain/copy", "stored entries of a backlog", "k/s", kilo(figure("entries_per_second")), nil, "≥ 0.5×", ratioAtLeast(.5)},
 	{"drain", "", "CPU of sync-service per entry", "µs", figure("cpu_us_per_entry_sync-service"), nil, "", nil},
 	{"drain", "", "CPU of Redis per entry", "µs", figure("cpu_us_per_entry_redis"), nil, "", nil},
 	{"drain", "", "CPU of PostgreSQL per entry", "µs", figure("cpu_us_per_entry_postgresql"), nil, "", nil},

@@ -14,11 +14,11 @@ import (
 )
 
 const (
-	tallyEvery    = time.Second            // between two counts of a channel
-	tallyMember   = 200 * time.Microsecond // the same per member: the largest channels are counted less often
-	tallyPatience = 5 * time.Second        // for the stores
-	membersFor    = time.Minute            // how long a channel's stored cursors are believed
-	membersAgain  = 5 * time.Second        // the same when somebody unknown has moved
+	tallyEvery    = time.Second      // between two counts of a channel
+	tallyMember   = time.Millisecond // the same per member: the largest channels are counted less often
+	tallyPatience = 5 * time.Second  // for the stores
+	membersFor    = time.Minute      // how long a channel's stored cursors are believed
+	membersAgain  = 5 * time.Second  // the same when somebody unknown has moved
 )
 
 // tallies tells the sender of the newest message of a large channel, on the connections that they have
