@@ -358,7 +358,7 @@ func TestPresence_aCrowdCostsLittleAndIsACount(t *testing.T) {
 		}
 		return errors.New("that one has gone was not told")
 	})
-	if waited := time.Since(quiet); waited < 5*time.Second {
+	if waited := time.Since(quiet); waited < 3*time.Second {
 		t.Errorf("a change of one in %d was told %v after the count before", n, waited)
 	}
 	conns = conns[:n-1]

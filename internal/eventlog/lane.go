@@ -85,7 +85,8 @@ const (
 //
 // It has no goroutine. A batch leaves from whoever finds the way free: the submitter when it is idle, the
 // link when the last reply of a batch has come. One of them writes at a time, and the others leave to it
-// what they bring: who submits waits for no one's write but, at most, its own.
+// what they bring, so nobody waits for another's write. Who writes goes on while there is more, until all flights
+// are under way.
 type lane struct {
 	a    *Appender
 	link *link
@@ -361,8 +362,13 @@ func (l *lane) answeredLocked(f *flight, c scriptCall, results [][]byte) {
 		p.over = true
 		l.settled = append(l.settled, p)
 	}
+	l.overLocked(c)
+}
+
+// overLocked says that a call is settled: what it was of is not kept alive by the room of the line.
+func (l *lane) overLocked(c scriptCall) {
+	clear(c.events)
 	if len(c.of.waiting) == 0 { // nothing came behind them: their room is free
-		clear(c.events)
 		c.of.waiting = c.events[:0]
 	}
 	l.landedLocked(c.of)
@@ -398,7 +404,7 @@ func (l *lane) refusedLocked(c scriptCall, err replyError) (lost error) {
 				l.settled = append(l.settled, p)
 			}
 		}
-		l.landedLocked(c.of)
+		l.overLocked(c)
 	}
 	return nil
 }

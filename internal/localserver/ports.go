@@ -52,10 +52,12 @@ func FreePort() (int, error) {
 
 // claimPorts takes a block that no living process owns. ports is locked.
 func claimPorts() error {
+	err := errors.New("every port of 127.0.0.1 that is set aside for this is taken")
 	for _, n := range rand.Perm(portBlocks) {
 		// One user's locks are closed to another, who goes on to the next block.
-		file, err := os.OpenFile(filepath.Join(os.TempDir(), fmt.Sprintf("parley-ports-%d.lock", n)), os.O_RDWR|os.O_CREATE, 0o600)
-		if err != nil {
+		file, unopened := os.OpenFile(filepath.Join(os.TempDir(), fmt.Sprintf("parley-ports-%d.lock", n)), os.O_RDWR|os.O_CREATE, 0o600)
+		if unopened != nil {
+			err = unopened
 			continue
 		}
 		if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
@@ -68,7 +70,7 @@ func claimPorts() error {
 		}
 		return nil
 	}
-	return errors.New("every port of 127.0.0.1 that is set aside for this is taken")
+	return err
 }
 
 // listened tells whether somebody answers at the port. It asks by a connection: a listener of our own,

@@ -14,8 +14,8 @@ import (
 )
 
 // Bounds of a chunk. Its first read takes at most readMax entries, so one of large bodies stays bounded
-// too; it is read on, by what those have shown an entry to weigh, until it has chunkMax entries or
-// chunkBytes. Each read costs Redis a write to its log, which nobody passes while the disk takes it.
+// too; it is read on by up to three times as many, by what those have shown an entry to weigh, until it has
+// chunkMax entries or chunkBytes. Each read costs Redis a write to its log, which nobody passes while the disk takes it.
 const (
 	readMax    = 256
 	chunkMax   = 2048
@@ -112,7 +112,7 @@ func (c *Consumer) consumeNew(ctx context.Context, p int, stream *intake.Stream)
 	asked := readMax
 	n, err := stream.Read(ctx, ">", asked, c.cfg.Block, take)
 	for err == nil && n == asked && !ch.full() && ctx.Err() == nil {
-		asked = ch.room()
+		asked = min(ch.room(), 3*asked) // what these weigh may be another matter
 		ch.grow(asked)
 		n, err = stream.Read(ctx, ">", asked, -1, take)
 	}

@@ -16,6 +16,7 @@ import (
 const (
 	tallyEvery    = time.Second      // between two counts of a channel
 	tallyMember   = time.Millisecond // the same per member: the largest channels are counted less often
+	tallyAtLeast  = 20 * time.Second // however many there are
 	tallyPatience = 5 * time.Second  // for the stores
 	membersFor    = time.Minute      // how long a channel's stored cursors are believed
 	membersAgain  = 5 * time.Second  // the same when somebody unknown has moved
@@ -117,7 +118,7 @@ func (t *tallies) count(ctx context.Context, id chat.ChannelID, c *tally) {
 	bounded, cancel := context.WithTimeout(ctx, tallyPatience)
 	defer cancel()
 	members, err := t.tell(bounded, id, c)
-	c.due = time.Now().Add(max(tallyEvery, time.Duration(members)*tallyMember))
+	c.due = time.Now().Add(min(max(tallyEvery, time.Duration(members)*tallyMember), tallyAtLeast))
 	if err == nil {
 		c.moved, c.upTo = false, 0
 	} else if ctx.Err() == nil {

@@ -17,13 +17,14 @@ type passing struct {
 // channel allows it, which is at once where nothing has left for a while.
 type offers struct {
 	waiting []passing
+	bytes   int           // of waiting
 	pace    time.Duration // least time from round to round; 0 where there is no crowd
 	left    time.Time     // when the last round did
 	timer   *time.Timer   // runs: the next round is due at its end
 }
 
 const (
-	// maxPassing bounds the ephemeral frames that wait for the fan-out; more are shed.
+	// maxPassing and batchBytes bound the ephemeral frames that wait for the fan-out; more are shed.
 	maxPassing = 64
 	// crowd is from how many subscriptions on ephemeral frames are paced.
 	crowd = 256
@@ -48,7 +49,7 @@ func (o *offers) due(now time.Time) bool {
 // take returns the frames of a round.
 func (o *offers) take(now time.Time) []passing {
 	round := o.waiting
-	o.waiting, o.left = nil, now
+	o.waiting, o.bytes, o.left = nil, 0, now
 	return round
 }
 
@@ -56,8 +57,9 @@ func (o *offers) take(now time.Time) []passing {
 // for them, and neither do they where there is no crowd.
 func (ch *Channel) Offer(frame []byte, but chat.UserID) {
 	ch.mu.Lock()
-	if len(ch.offers.waiting) < maxPassing {
-		ch.offers.waiting = append(ch.offers.waiting, passing{frame, but})
+	if o := &ch.offers; len(o.waiting) < maxPassing && (o.bytes == 0 || o.bytes+len(frame) <= batchBytes) {
+		o.waiting = append(o.waiting, passing{frame, but})
+		o.bytes += len(frame)
 	}
 	start := ch.startFanoutLocked()
 	if !start {

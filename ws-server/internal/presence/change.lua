@@ -80,6 +80,7 @@ if n > LARGE then
   local before = tonumber(told[1] or 0)
   if before == n then return { size, n, 0 } end
   local every = math.abs(n - before) * 50 < n and LITTLE_EVERY or COUNT_EVERY
+  if ARGV[5] == 'drop' then every = 0 end -- who calls may be on its way out, and not call again
   local wait = every - (now - (told[2] or 0))
   if wait > 0 then return { size, n, math.min(wait, COUNT_EVERY) } end
   redis.call('HSET', cache, 'told', n, 'told_at', string.format('%.0f', now))

@@ -162,23 +162,25 @@ func (p *Presence) Part(user chat.UserID, channels []chat.ChannelID) {
 	}
 }
 
-// release undoes the Joins of connections whose grace is over by then, and returns how long it is until
-// that of the next.
-func (p *Presence) release(by time.Time) time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for len(p.parted) > 0 {
-		next := p.parted[0]
-		if wait := next.until.Sub(by); wait > 0 {
-			return wait
+// release undoes the Joins of connections whose grace is over by then. It lets others at the map between
+// one connection and the next: after an outage thousands are due together.
+func (p *Presence) release(by time.Time) {
+	one := func() (more bool) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if len(p.parted) == 0 || p.parted[0].until.After(by) {
+			return false
 		}
+		next := p.parted[0]
 		p.parted[0] = parting{}
 		p.parted = p.parted[1:]
 		for _, id := range next.channels {
 			p.leaveLocked(id, next.user)
 		}
+		return true
 	}
-	return time.Hour
+	for one() {
+	}
 }
 
 func (p *Presence) leaveLocked(id chat.ChannelID, user chat.UserID) {
@@ -269,22 +271,25 @@ func (p *Presence) keep(ctx context.Context) {
 		case <-p.wake:
 		case <-timer.C:
 		}
-		next := p.release(time.Now())
+		p.release(time.Now())
 		for more := true; more && ctx.Err() == nil; {
 			if !time.Now().Before(p.renewAt) {
 				p.renew(ctx)
 			}
 			more = p.leased && p.flush(ctx)
 		}
-		timer.Reset(max(0, min(time.Until(p.renewAt), p.nextDue(), next)))
+		timer.Reset(max(0, min(time.Until(p.renewAt), p.nextDue())))
 	}
 }
 
-// nextDue returns how long until a channel is due.
+// nextDue returns how long until a channel is due, or a connection's grace is over.
 func (p *Presence) nextDue() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	next := time.Hour
+	if len(p.parted) > 0 {
+		next = time.Until(p.parted[0].until)
+	}
 	if !p.leased {
 		return next // the renewal comes first
 	}
