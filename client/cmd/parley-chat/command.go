@@ -161,7 +161,7 @@ func (s *screen) here(ctx context.Context, name, rest string) error {
 	case "/react", "/unreact":
 		return later(last, func() (client.Ack, error) { return s.c.React(ctx, id, last, rest, name == "/unreact") })
 	case "/history":
-		s.history(ctx, id, historyLines)
+		s.history(ctx, id, 0)
 		return nil
 	case "/leave":
 		s.at(chat.ChannelID{})

@@ -28,7 +28,7 @@ func (s *screen) show(ctx context.Context, e client.Event) {
 		}
 	case client.Reset:
 		s.note("something is missing in %s; this is its newest", s.name(e.ChannelID))
-		s.history(ctx, e.ChannelID, historyLines)
+		s.history(ctx, e.ChannelID, 0)
 	case client.Status:
 		s.status(e)
 	case client.Typing:
@@ -64,8 +64,12 @@ func (s *screen) joined(ctx context.Context, e client.Joined) {
 		mentions = fmt.Sprintf(" (%d with your name)", ch.UnreadMentions)
 	}
 	s.note("in %s, %d unread%s; %s", s.name(ch.ChannelID), ch.Unread, mentions, ch.ChannelID)
-	if s.current.IsZero() && !s.turned {
+	switch {
+	case s.current.IsZero() && !s.turned:
 		s.turnTo(ctx, ch.ChannelID)
+	case s.current == ch.ChannelID && ch.LastSeq > s.shown:
+		// Said after its history was read, and before the channel is followed.
+		s.history(ctx, ch.ChannelID, s.shown)
 	}
 }
 
@@ -115,6 +119,13 @@ func (s *screen) status(e client.Status) {
 // event prints an event of a channel, and says that it has arrived and been seen.
 func (s *screen) event(e client.ChannelEvent) {
 	here := e.ChannelID == s.current
+	if here && e.Type == event.Message && e.Seq <= s.shown { // the history had it already
+		s.c.Read(e.ChannelID, e.Seq)
+		return
+	}
+	if here {
+		s.shown = max(s.shown, e.Seq)
+	}
 	switch e.Type {
 	case event.Message:
 		s.names[e.SenderID] = e.SenderName
@@ -179,24 +190,30 @@ func (s *screen) forget(id chat.EventID) {
 // at makes a channel the one that gets what is typed, or none. What was said in another is not what /edit
 // and /delete mean.
 func (s *screen) at(id chat.ChannelID) {
-	s.current, s.turned, s.last, s.lastMine = id, true, chat.EventID{}, chat.EventID{}
+	s.current, s.shown, s.turned, s.last, s.lastMine = id, 0, true, chat.EventID{}, chat.EventID{}
 }
 
 // turnTo makes a channel the one that gets what is typed, and shows what was said there.
 func (s *screen) turnTo(ctx context.Context, id chat.ChannelID) {
 	s.at(id)
 	s.note("talking in %s", s.name(id))
-	s.history(ctx, id, historyLines)
+	s.history(ctx, id, 0)
 }
 
-// history prints the newest messages of a channel.
-func (s *screen) history(ctx context.Context, id chat.ChannelID, n int) {
-	messages, err := s.c.API().Newest(ctx, id, n)
+// history prints the newest messages of a channel, as far as they come after a seq.
+func (s *screen) history(ctx context.Context, id chat.ChannelID, after int64) {
+	messages, err := s.c.API().Newest(ctx, id, historyLines)
 	if err != nil {
 		s.note("no history: %v", describe(err))
 		return
 	}
 	for _, m := range messages {
+		if m.Seq <= after {
+			continue
+		}
+		if id == s.current {
+			s.shown = max(s.shown, m.Seq)
+		}
 		s.names[m.SenderID] = m.SenderName
 		s.said.add(m.ID, m.Body)
 		marks := []string{"deleted"}

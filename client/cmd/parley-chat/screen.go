@@ -38,6 +38,7 @@ type screen struct {
 	typing   map[chat.UserID]bool
 
 	current  chat.ChannelID
+	shown    int64        // how far the current channel has been shown
 	turned   bool         // the user has been in a channel: none is turned to unasked
 	lastMine chat.EventID // in the current channel
 	last     chat.EventID

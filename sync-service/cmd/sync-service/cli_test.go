@@ -357,7 +357,13 @@ func TestReplay(t *testing.T) {
 	w.serve()
 	w.stored(c, 1501)
 	before := w.kinds(c)
-	group := w.rdb.XInfoGroups(t.Context(), rediskey.Stream(p(c))).Val()
+	var group []redis.XInfoGroup
+	testkit.Until(t, 10*time.Second, func() error { // a row is there before its entry is acknowledged
+		if group = w.rdb.XInfoGroups(t.Context(), rediskey.Stream(p(c))).Val(); len(group) != 1 || group[0].Pending > 0 {
+			return fmt.Errorf("the group: %+v", group)
+		}
+		return nil
+	})
 	w.exec(`delete from messages where seq > 100`) // as a restore of an older backup
 	type report struct {
 		Read, Inserted, Stored int64
