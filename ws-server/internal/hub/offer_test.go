@@ -1,7 +1,6 @@
 package hub_test
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 	"sync"
@@ -38,9 +37,7 @@ func (l *listener) heard() string {
 }
 
 func listening(n int) (*hub.Hub, *hub.Channel, []*listener) {
-	h := newHub(func(cfg *hub.Config) {
-		cfg.Join = func(frames [][]byte) []byte { return bytes.Join(frames, []byte{'\n'}) }
-	})
+	h := newHub(nil)
 	ch, _ := h.Open(chat.NewChannelID())
 	ch.Begin(0, epoch)
 	all := make([]*listener, n)
