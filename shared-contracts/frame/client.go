@@ -75,15 +75,25 @@ type ChannelPosition struct {
 // with an *apierr.Error that says what is wrong and where, and with its ref as far as that could be
 // read; an object that is no JSON ends the frame, since nobody knows where the next one begins.
 func Decode(data []byte, each func(c Client, err error)) {
-	if c, ok := decodeSend(data); ok && len(c.Ref) <= MaxRefBytes {
+	p := plain{data: data}
+	p.space()
+	for at := 0; ; at = p.at {
+		c, ok := p.decode()
+		if !ok {
+			decodeAny(data, at, each)
+			return
+		}
 		each(c, c.check())
-		return
+		if p.ended() {
+			return
+		}
 	}
-	decodeAny(data, each)
 }
 
-func decodeAny(data []byte, each func(c Client, err error)) {
-	dec := json.NewDecoder(bytes.NewReader(data))
+// decodeAny is Decode of what of a frame begins at from: at an object, or at 0.
+func decodeAny(data []byte, from int, each func(c Client, err error)) {
+	rest := data[from:]
+	dec := json.NewDecoder(bytes.NewReader(rest))
 	for n := 0; ; n++ {
 		var c Client
 		start := dec.InputOffset()
@@ -96,7 +106,7 @@ func decodeAny(data []byte, each func(c Client, err error)) {
 		}
 		if _, mistyped := errors.AsType[*json.UnmarshalTypeError](err); err != nil && !mistyped {
 			if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-				each(c, apierr.New(apierr.BadFrame, "not JSON at byte %d: %v", syntax.Offset, syntax))
+				each(c, apierr.New(apierr.BadFrame, "not JSON at byte %d: %v", int64(from)+syntax.Offset, syntax))
 				return
 			}
 			if errors.Is(err, io.ErrUnexpectedEOF) {
@@ -105,10 +115,10 @@ func decodeAny(data []byte, each func(c Client, err error)) {
 			}
 			// A field's own UnmarshalText refused it: an id that is no UUID. The decoder stands
 			// behind the object, so the frame goes on; what follows the field was not read.
-			object := data[start:dec.InputOffset()]
-			var rest struct{ Ref string }
-			if json.Unmarshal(object, &rest) == nil && len(rest.Ref) <= MaxRefBytes {
-				c.Ref = rest.Ref
+			object := rest[start:dec.InputOffset()]
+			var known struct{ Ref string }
+			if json.Unmarshal(object, &known) == nil && len(known.Ref) <= MaxRefBytes {
+				c.Ref = known.Ref
 			}
 			each(c, apierr.New(apierr.BadFrame, "field %s: %v", badID(object), err))
 			continue

@@ -1,7 +1,9 @@
 package frame
 
 import (
+	"bytes"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -11,7 +13,7 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// The frames of the hot path, a send, its ack and its message, are written and read without
+// The frames of the hot path, a send, its ack and its message, and a cursor, are written and read without
 // reflection: that costs a fifth. Tests compare each with encoding/json, byte for byte.
 
 const hexDigits = "0123456789abcdef"
@@ -136,39 +138,52 @@ func (a Ack) AppendTo(b []byte) []byte {
 	return append(b, '}')
 }
 
-// sendFields is what a send holds, in one piece.
-type sendFields struct {
+// plainFields is what a plain frame points at, in one piece.
+type plainFields struct {
 	channel chat.ChannelID
 	client  chat.ClientID
 	reply   chat.EventID
 	body    string
+	seq     int64
 }
 
-// decodeSend reads a frame that is one send in its plain form: known fields, once each, no escapes but in the
-// body. It reports false for everything else, however right, which Decode reads the long way.
-func decodeSend(data []byte) (c Client, ok bool) {
-	p := plain{data: data}
+// The frames that come often: what people say, and how far they have come.
+var plainTypes = [...]Type{Send, Read, Delivered}
+
+// decode reads the next object of a frame if it is of one of these types and in its plain form: known
+// fields, once each, no escapes but in the body. It reports false for everything else, however right,
+// which Decode reads the long way.
+func (p *plain) decode() (c Client, ok bool) {
 	if !p.skip('{') {
 		return c, false
 	}
-	var f sendFields
+	f := new(plainFields)
 	var seen byte
 	for {
 		key, ok := p.text()
 		if !ok || !p.skip(':') {
 			return c, false
 		}
-		value, escaped, ok := p.value()
-		if !ok {
+		var (
+			bit     byte
+			value   []byte
+			escaped bool
+		)
+		if string(key) == "seq" {
+			bit = 64
+			f.seq, ok = p.integer()
+			c.Seq = &f.seq
+		} else if value, escaped, ok = p.value(); !ok {
 			return c, false
 		}
-		var bit byte
 		switch string(key) {
 		case "type":
-			bit, ok = 1, string(value) == string(Send)
-			c.Type = Send
+			i := slices.IndexFunc(plainTypes[:], func(t Type) bool { return string(value) == string(t) })
+			if bit, ok = 1, i >= 0; ok {
+				c.Type = plainTypes[i]
+			}
 		case "ref":
-			bit = 2
+			bit, ok = 2, utf8.Valid(value)
 			c.Ref = string(value)
 		case "channel_id":
 			bit = 4
@@ -201,10 +216,7 @@ func decodeSend(data []byte) (c Client, ok bool) {
 		if p.skip(',') {
 			continue
 		}
-		if !p.skip('}') || !p.ended() || seen&1 == 0 || !utf8.ValidString(c.Ref) {
-			return c, false
-		}
-		return c, true
+		return c, p.skip('}') && seen&1 != 0 && len(c.Ref) <= MaxRefBytes
 	}
 }
 
@@ -244,6 +256,20 @@ func (p *plain) ended() bool { return p.at == len(p.data) }
 func (p *plain) text() (s []byte, ok bool) {
 	s, escaped, ok := p.value()
 	return s, ok && !escaped
+}
+
+// integer reads a number as JSON has it, without a fraction or an exponent.
+func (p *plain) integer() (n int64, ok bool) {
+	start := p.at
+	for p.at < len(p.data) && (p.data[p.at] >= '0' && p.data[p.at] <= '9' || p.at == start && p.data[p.at] == '-') {
+		p.at++
+	}
+	digits := bytes.TrimPrefix(p.data[start:p.at], []byte{'-'})
+	if len(digits) > 1 && digits[0] == '0' {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(string(p.data[start:p.at]), 10, 64)
+	return n, err == nil
 }
 
 // value reads a string, as it stands between its quotes.
