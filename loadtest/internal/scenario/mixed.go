@@ -52,8 +52,9 @@ type mixed struct {
 	speech, reading, churn drip
 	next                   map[*swarm.Conn]int // where a speaker who types will speak
 	moved                  map[*swarm.Conn][]int64
-	away                   []absence // who comes back first is first
-	pause                  int64     // cuts and returns
+	places                 []swarm.Place // read's own
+	away                   []absence     // who comes back first is first
+	pause                  int64         // cuts and returns
 }
 
 // absence is a client that was cut off.
@@ -198,7 +199,7 @@ func (m *mixed) speak(conn *swarm.Conn) {
 	m.loop.Write(conn, m.crew.speech.typing(channel, false))
 }
 
-// read moves a person's cursors where something has come.
+// read moves a person's cursors where something has come, with one frame, as the SDK does.
 func (m *mixed) read(conn *swarm.Conn) {
 	if !conn.Open() {
 		return
@@ -208,11 +209,15 @@ func (m *mixed) read(conn *swarm.Conn) {
 		at = make([]int64, len(conn.Places))
 		m.moved[conn] = at
 	}
+	m.places = m.places[:0]
 	for i, p := range conn.Places {
 		if p.Next-1 > at[i] {
 			at[i] = p.Next - 1
-			m.loop.Write(conn, m.crew.speech.cursors(p.Channel, at[i]))
+			m.places = append(m.places, p)
 		}
+	}
+	if len(m.places) > 0 {
+		m.loop.Write(conn, m.crew.speech.cursors(m.places...))
 	}
 }
 

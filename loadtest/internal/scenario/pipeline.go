@@ -115,7 +115,7 @@ func (p *pipeline) tick() bool {
 // moveCursor says that a reader has got and read what it has.
 func (p *pipeline) moveCursor(conn *swarm.Conn) {
 	if conn.Open() && conn.Next > 1 {
-		p.loop.Write(conn, p.speech.cursors(conn.Channel, conn.Next-1))
+		p.loop.Write(conn, p.speech.cursors(swarm.Place{Channel: conn.Channel, Next: conn.Next}))
 	}
 }
 

@@ -90,16 +90,18 @@ func (s *speech) resume(channel int, lastSeen int64) []byte {
 		`{"type":"subscribe","ref":"1","channel_id":%q,"last_seen_seq":%d}`, s.channels[channel], lastSeen))
 }
 
-// cursors returns the frame of someone who has got and read a channel up to a seq.
-func (s *speech) cursors(channel int, seq int64) []byte {
+// cursors returns the frame of someone who has got and read channels up to where they are.
+func (s *speech) cursors(at ...swarm.Place) []byte {
 	b := s.payload[:0]
-	for i, kind := range []string{"delivered", "read"} {
-		if i > 0 {
-			b = append(b, '\n')
+	for _, p := range at {
+		for _, kind := range []string{"delivered", "read"} {
+			if len(b) > 0 {
+				b = append(b, '\n')
+			}
+			b = append(append(append(b, `{"type":"`...), kind...), `","channel_id":"`...)
+			b = strconv.AppendInt(append(append(b, s.channels[p.Channel]...), `","seq":`...), p.Next-1, 10)
+			b = append(b, '}')
 		}
-		b = append(append(append(b, `{"type":"`...), kind...), `","channel_id":"`...)
-		b = strconv.AppendInt(append(append(b, s.channels[channel]...), `","seq":`...), seq, 10)
-		b = append(b, '}')
 	}
 	s.payload = b
 	s.frame = wire.AppendFrame(s.frame[:0], wire.Text, b)

@@ -5,18 +5,21 @@ import (
 	"fmt"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// poller waits for sockets and for one timer.
+// poller waits for sockets and for one timer. It tells of a socket once when something has come, not for as
+// long as it is there: the kernel then looks at each socket once and not twice.
 type poller struct {
 	fd, timer int
 	events    [128]unix.EpollEvent
 }
 
 const (
-	readable = unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR
+	ended    = unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR
+	readable = unix.EPOLLIN | ended
 	writable = unix.EPOLLOUT
 	timerID  = -1
 )
@@ -45,8 +48,9 @@ func (p *poller) wake(d time.Duration) error {
 	return unix.TimerfdSettime(p.timer, 0, &spec, nil)
 }
 
-// wait calls ready for each connection with something to do, by its id.
-func (p *poller) wait(timeout time.Duration, ready func(id int, in, out bool)) error {
+// wait calls ready for each connection with something to do, by its id. Of one that has ended (end) it does
+// not tell again: it is to be read to its end.
+func (p *poller) wait(timeout time.Duration, ready func(id int, in, end, out bool)) error {
 	n, err := unix.EpollWait(p.fd, p.events[:], int(timeout/time.Millisecond))
 	if errors.Is(err, unix.EINTR) {
 		return nil
@@ -61,7 +65,7 @@ func (p *poller) wait(timeout time.Duration, ready func(id int, in, out bool)) e
 			_, _ = unix.Read(p.timer, expirations[:]) // only to clear it
 			continue
 		}
-		ready(int(e.Fd), e.Events&readable != 0, e.Events&writable != 0)
+		ready(int(e.Fd), e.Events&readable != 0, e.Events&ended != 0, e.Events&writable != 0)
 	}
 	return nil
 }
@@ -75,7 +79,7 @@ func (p *poller) change(fd, id int, out bool) error {
 }
 
 func (p *poller) control(op, fd, id int, out bool) error {
-	e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP, Fd: int32(id)}
+	e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(id)}
 	if out {
 		e.Events |= unix.EPOLLOUT
 	}
@@ -114,4 +118,14 @@ func connected(fd int) error {
 		return fmt.Errorf("connect: %w", err)
 	}
 	return nil
+}
+
+// receive reads what a socket has, as far as b has room. It does not wait: see internal/socket.
+func receive(fd int, b []byte) (int, error) {
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),
+		syscall.MSG_DONTWAIT, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
 }

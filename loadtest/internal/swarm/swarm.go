@@ -93,7 +93,8 @@ type Loop struct {
 	buf    []byte
 	cache  wire.Cache
 	pace   pace
-	opened int // connections that are open now
+	opened int   // connections that are open now
+	since  int64 // when the tally began
 	sick   error
 }
 
@@ -134,8 +135,9 @@ func (l *Loop) Close() error {
 	return l.poll.close()
 }
 
-// Reset begins a new tally.
-func (l *Loop) Reset() { l.Tally = Tally{Closes: map[int]int{}} }
+// Reset begins a new tally. What was said before and comes later is counted, but its latency is not: who
+// resets may have kept the loop waiting.
+func (l *Loop) Reset() { l.Tally, l.since = Tally{Closes: map[int]int{}}, l.Now() }
 
 // Now is the time in nanoseconds since 1970, by the monotonic clock. It has 19 digits.
 func (l *Loop) Now() int64 { return l.base.UnixNano() + int64(time.Since(l.base)) }
@@ -275,7 +277,7 @@ func (l *Loop) Run(ctx context.Context, atMost time.Duration, done func() bool) 
 }
 
 // ready handles one connection that the poller reports.
-func (l *Loop) ready(id int, in, out bool) {
+func (l *Loop) ready(id int, in, end, out bool) {
 	c := l.Conns[id]
 	if c.state == connecting && (out || in) {
 		if err := connected(c.fd); err != nil {
@@ -290,8 +292,8 @@ func (l *Loop) ready(id int, in, out bool) {
 	if out && c.state != closed {
 		l.flush(c)
 	}
-	if in && c.state != closed {
-		l.read(c)
+	for more := in; more && c.state != closed; {
+		more = l.read(c, end)
 	}
 }
 
@@ -343,32 +345,32 @@ func (l *Loop) flush(c *Conn) {
 	}
 }
 
-// read takes what the socket has, once: the poller reports it again if there is more, and the others
-// have their turn meanwhile.
-func (l *Loop) read(c *Conn) {
+// read takes what the socket has and reports whether there may be more, of which the poller does not tell
+// again: there is if the buffer was filled, and the end of one that has ended (end).
+func (l *Loop) read(c *Conn, end bool) (more bool) {
 	had := copy(l.buf, c.rest)
 	if had == len(l.buf) {
 		l.lost(c, 0, errors.New("a frame is larger than the buffer"))
-		return
+		return false
 	}
-	n, err := syscall.Read(c.fd, l.buf[had:])
+	n, err := receive(c.fd, l.buf[had:])
 	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EINTR) {
-		return
+		return errors.Is(err, syscall.EINTR)
 	}
 	if err != nil || n == 0 {
 		l.lost(c, 0, errors.Join(err, errIf(c.state == upgrading, "closed before the upgrade")))
-		return
+		return false
 	}
 	now := l.Now()
 	l.Tally.Bytes += int64(n)
 	b := l.buf[:had+n]
 	if c.state == upgrading {
 		if b = l.upgraded(c, b); b == nil {
-			return
+			return c.state != closed && (end || had+n == len(l.buf))
 		}
 	}
 	if b = l.frames(c, b, now); c.state == closed {
-		return
+		return false
 	}
 	if len(b) > 0 {
 		c.rest = append(c.rest[:0], b...)
@@ -378,6 +380,7 @@ func (l *Loop) read(c *Conn) {
 		c.rest = c.rest[:0]
 	}
 	l.sendDue(now)
+	return end || had+n == len(l.buf)
 }
 
 func errIf(cond bool, text string) error {
@@ -487,7 +490,7 @@ func (l *Loop) events(c *Conn, first int64, stamps []int64, now int64) {
 	c.Got += int64(len(stamps))
 	t.Deliveries += int64(len(stamps))
 	for _, s := range stamps {
-		if s > 0 { // one of ours
+		if s > l.since { // one of ours
 			t.Latency.Add(now - s)
 		}
 	}
@@ -513,7 +516,7 @@ func (l *Loop) placed(c *Conn, object []byte, stamp, now int64) {
 	t.Holes += seq - p.Next
 	p.Next = seq + 1
 	t.Deliveries++
-	if stamp > c.Live {
+	if stamp > max(c.Live, l.since) {
 		t.Latency.Add(now - stamp)
 	}
 }
