@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/uptrace/bun/dialect/pgdialect"
 
+	"parley.chat/internal/database"
 	"parley.chat/internal/eventlog"
 	"parley.chat/shared-contracts/chat"
 )
@@ -50,28 +52,27 @@ func (s *Store) Cursors(ctx context.Context, channel chat.ChannelID) (map[chat.U
 	return cursors, nil
 }
 
+// cursorsAt looks each place up by itself, see departed.
+const cursorsAt = `
+	select w.n, m.last_delivered_seq, m.last_read_seq
+	from unnest($1::uuid[], $2::uuid[]) with ordinality as w(channel_id, user_id, n)
+	cross join lateral (select last_delivered_seq, last_read_seq from channel_members
+	                    where channel_id = w.channel_id and user_id = w.user_id limit 1) m`
+
 // CursorsAt returns the stored cursors of members, in the order of places; zero for who is no member.
 func (s *Store) CursorsAt(ctx context.Context, places []Place) ([]eventlog.Cursor, error) {
-	channels, users := make([]string, len(places)), make([]string, len(places))
-	for i, p := range places {
-		channels[i], users[i] = p.Channel.String(), p.User.String()
-	}
-	var rows []struct {
-		N                int   `bun:"n"`
-		LastDeliveredSeq int64 `bun:"last_delivered_seq"`
-		LastReadSeq      int64 `bun:"last_read_seq"`
-	}
-	err := s.db.NewRaw(`
-		select w.n, m.last_delivered_seq, m.last_read_seq
-		from unnest(?::uuid[], ?::uuid[]) with ordinality as w(channel_id, user_id, n)
-		join channel_members m on m.channel_id = w.channel_id and m.user_id = w.user_id`,
-		pgdialect.Array(channels), pgdialect.Array(users)).Scan(ctx, &rows)
+	cursors := make([]eventlog.Cursor, len(places))
+	err := database.Prepared(ctx, s.db, cursorsAt, columns(places), func(rows pgx.Rows) error {
+		var n int
+		var at eventlog.Cursor
+		err := rows.Scan(&n, &at.Delivered, &at.Read)
+		if err == nil {
+			cursors[n-1] = at
+		}
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read %d cursors: %w", len(places), err)
-	}
-	cursors := make([]eventlog.Cursor, len(places))
-	for _, r := range rows {
-		cursors[r.N-1] = eventlog.Cursor{Delivered: r.LastDeliveredSeq, Read: r.LastReadSeq}
 	}
 	return cursors, nil
 }

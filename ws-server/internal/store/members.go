@@ -3,8 +3,10 @@ package store
 import (
 	"context"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/uptrace/bun/dialect/pgdialect"
 
+	"parley.chat/internal/database"
 	"parley.chat/shared-contracts/chat"
 )
 
@@ -30,25 +32,35 @@ func (s *Store) Blocked(ctx context.Context, channels []chat.ChannelID) ([]bool,
 	return blocked, nil
 }
 
+// departed looks each place up by itself, whatever the planner makes of their number: a join would read whole
+// tables to verify five hundred.
+const departed = `
+	select w.n from unnest($1::uuid[], $2::uuid[]) with ordinality as w(channel_id, user_id, n)
+	where (select c.deleted_at is not null from channel_members m join channels c on c.id = m.channel_id
+	       where m.channel_id = w.channel_id and m.user_id = w.user_id) is not false`
+
 // Departed returns those of places whose user is no member of the channel, or whose channel is gone.
 func (s *Store) Departed(ctx context.Context, places []Place) ([]Place, error) {
-	channels, users := make([]string, len(places)), make([]string, len(places))
-	for i, p := range places {
-		channels[i], users[i] = p.Channel.String(), p.User.String()
-	}
-	var numbers []int
-	err := s.db.NewRaw(`
-		select w.n from unnest(?::uuid[], ?::uuid[]) with ordinality as w(channel_id, user_id, n)
-		where not exists (
-		  select 1 from channel_members m join channels c on c.id = m.channel_id
-		  where m.channel_id = w.channel_id and m.user_id = w.user_id and c.deleted_at is null)`,
-		pgdialect.Array(channels), pgdialect.Array(users)).Scan(ctx, &numbers)
+	var found []Place
+	err := database.Prepared(ctx, s.db, departed, columns(places), func(rows pgx.Rows) error {
+		var n int
+		err := rows.Scan(&n)
+		if err == nil {
+			found = append(found, places[n-1])
+		}
+		return err
+	})
 	if err != nil {
 		return nil, unavailable(err, "verify %d memberships", len(places))
 	}
-	departed := make([]Place, len(numbers))
-	for i, n := range numbers {
-		departed[i] = places[n-1]
+	return found, nil
+}
+
+// columns returns places as two arguments of a query: the channels, and the users.
+func columns(places []Place) []any {
+	channels, users := make([][16]byte, len(places)), make([][16]byte, len(places))
+	for i, p := range places {
+		channels[i], users[i] = p.Channel.UUID, p.User.UUID
 	}
-	return departed, nil
+	return []any{channels, users}
 }

@@ -9,10 +9,11 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/uptrace/bun"
-	"github.com/uptrace/bun/dialect/pgdialect"
 
+	"parley.chat/internal/database"
 	"parley.chat/internal/eventrow"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
@@ -43,22 +44,24 @@ const selectMembership = `
 
 // Memberships returns every channel of each user, in the users' order, the newest membership first.
 func (s *Store) Memberships(ctx context.Context, users []chat.UserID) ([][]Membership, error) {
-	ids, place := make([]string, len(users)), make(map[chat.UserID]int, len(users))
+	ids, place := make([][16]byte, len(users)), make(map[chat.UserID]int, len(users))
 	for i, u := range users {
-		ids[i], place[u] = u.String(), i
-	}
-	var rows []struct {
-		UserID chat.UserID `bun:"user_id"`
-		Membership
-	}
-	err := s.db.NewRaw(selectMembership+` and m.user_id = any(?::uuid[]) order by m.joined_at desc, c.id`,
-		pgdialect.Array(ids)).Scan(ctx, &rows)
-	if err != nil {
-		return nil, unavailable(err, "read channels of %d users", len(users))
+		ids[i], place[u] = u.UUID, i
 	}
 	lists := make([][]Membership, len(users))
-	for _, r := range rows {
-		lists[place[r.UserID]] = append(lists[place[r.UserID]], r.Membership)
+	err := database.Prepared(ctx, s.db, selectMembership+` and m.user_id = any($1::uuid[]) order by m.joined_at desc, c.id`, []any{ids},
+		func(rows pgx.Rows) error {
+			var user chat.UserID
+			var m Membership
+			err := rows.Scan((*[16]byte)(&user.UUID), (*[16]byte)(&m.ChannelID.UUID), &m.Kind, &m.Name, &m.Role,
+				&m.JoinedSeq, &m.LastReadSeq, &m.LastDeliveredSeq)
+			if err == nil {
+				lists[place[user]] = append(lists[place[user]], m)
+			}
+			return err
+		})
+	if err != nil {
+		return nil, unavailable(err, "read channels of %d users", len(users))
 	}
 	return lists, nil
 }
