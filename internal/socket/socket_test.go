@@ -61,17 +61,47 @@ func TestSocket_carries(t *testing.T) {
 // A full socket takes nothing, and that is no error.
 func TestTryWrite_neverWaits(t *testing.T) {
 	t.Parallel()
-	near, _ := pair(t)
-	w := socket.NewWriter(near)
-	b := make([]byte, 1<<20)
-	for {
-		n, err := w.TryWrite(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n == 0 {
-			return
-		}
+	for name, try := range map[string]func(net.Conn) func([]byte) (int, error){
+		"writer": func(c net.Conn) func([]byte) (int, error) { w := socket.NewWriter(c); return w.TryWrite },
+		"sender": func(c net.Conn) func([]byte) (int, error) { return socket.NewSender(c).TryWrite },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			near, _ := pair(t)
+			write, b := try(near), make([]byte, 1<<20)
+			for {
+				n, err := write(b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n == 0 {
+					return
+				}
+			}
+		})
+	}
+}
+
+// A sender says when the other side has gone, and of what is no socket that it takes nothing.
+func TestSender_end(t *testing.T) {
+	t.Parallel()
+	near, far := pair(t)
+	s := socket.NewSender(near)
+	if n, err := s.TryWrite([]byte("hello")); n != 5 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	if err := far.(*net.TCPConn).SetLinger(0); err != nil {
+		t.Fatal(err)
+	}
+	_ = far.Close()
+	_, _ = near.Read(make([]byte, 1)) // until the reset is here
+	var gone *net.OpError
+	if _, err := s.TryWrite([]byte("hello")); !errors.As(err, &gone) {
+		t.Errorf("write to who has gone: %v", err)
+	}
+	pipe, _ := net.Pipe()
+	if n, err := socket.NewSender(pipe).TryWrite([]byte("x")); n != 0 || err != nil {
+		t.Errorf("%d, %v: a pipe takes nothing without waiting", n, err)
 	}
 }
 

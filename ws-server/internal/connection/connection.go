@@ -27,10 +27,10 @@ const (
 // writeWait bounds how long a full socket may take nothing before the connection is given up.
 var writeWait = 20 * time.Second
 
-// Conn is the sending side of a WebSocket. It is safe for concurrent use.
+// Conn is the sending side of a WebSocket, from Begin on. It is safe for concurrent use.
 type Conn struct {
 	net net.Conn
-	out socket.Writer // of net
+	out socket.Sender // of net; used with mu held, as is Close of net
 
 	mu      sync.Mutex
 	queue   []chunk       // what the socket has not taken yet
@@ -55,12 +55,12 @@ type chunk struct {
 	events int
 }
 
-// New returns the sending side of a socket. writers counts its writer goroutines, so that their owner
-// can wait for them. Whoever reads the socket learns of its end by the read that fails.
-func New(c net.Conn, writers *sync.WaitGroup) *Conn {
-	conn := &Conn{net: c, out: socket.NewWriter(c), writers: writers}
-	conn.Touch(time.Now())
-	return conn
+// Begin makes c the sending side of a socket, which from now on c alone closes. writers counts its writer
+// goroutines, so that their owner can wait for them. Whoever reads the socket learns of its end by the read
+// that fails.
+func (c *Conn) Begin(conn net.Conn, writers *sync.WaitGroup) {
+	c.net, c.out, c.writers = conn, socket.NewSender(conn), writers
+	c.Touch(time.Now())
 }
 
 // Touch notes that the client was heard.

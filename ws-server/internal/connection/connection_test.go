@@ -33,7 +33,8 @@ func pair(t *testing.T) (*Conn, *net.TCPConn) {
 		t.Fatal(err)
 	}
 	writers := new(sync.WaitGroup)
-	c := New(server, writers)
+	c := new(Conn)
+	c.Begin(server, writers)
 	t.Cleanup(func() {
 		c.Abort()
 		_ = client.Close()
@@ -137,7 +138,8 @@ func TestSlowConsumer_getsTheCloseFrameAfterWhatWasBegun(t *testing.T) {
 func TestSlowConsumer_writerGivesUp(t *testing.T) {
 	near, far := net.Pipe() // takes nothing that is not read
 	writers := new(sync.WaitGroup)
-	c := New(near, writers)
+	c := new(Conn)
+	c.Begin(near, writers)
 	t.Cleanup(func() {
 		c.Abort()
 		_ = far.Close()

@@ -44,6 +44,18 @@ func (g *Gate) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// Close closes the socket.
+func (g *Gate) Close() error {
+	g.mu.Lock()
+	out := g.out
+	g.mu.Unlock()
+	if out == nil {
+		return g.Conn.Close()
+	}
+	out.Abort()
+	return nil
+}
+
 // SetWriteDeadline does nothing after Open: the queue has its own.
 func (g *Gate) SetWriteDeadline(t time.Time) error {
 	g.mu.Lock()

@@ -26,9 +26,11 @@ const maxBadFrames = 10
 
 // client is one connection and what its user does over it.
 type client struct {
+	// A fan-out needs these of every connection: they lie side by side.
 	g   *Gateway
-	ws  *websocket.Conn // the reading side
-	out *connection.Conn
+	out connection.Conn
+
+	ws *websocket.Conn // the reading side
 
 	// Set before the first frame is taken, and constant from then on.
 	user         chat.UserID

@@ -82,7 +82,7 @@ func (c *client) append(f frame.Client) error {
 func (c *client) acknowledge(a *frame.Ack) {
 	if c.out.Hold(connection.EndText(a.AppendTo(connection.BeginText(ackRoom)))) {
 		c.g.acks.mu.Lock()
-		c.g.acks.held = append(c.g.acks.held, c.out)
+		c.g.acks.held = append(c.g.acks.held, &c.out)
 		c.g.acks.mu.Unlock()
 	}
 }

@@ -143,8 +143,8 @@ func (g *Gateway) start(w http.ResponseWriter, r *http.Request, c *client, begin
 		return
 	}
 	c.ws, c.slot = ws, slots.Add(1)
-	c.out = connection.New(gated.gate.Conn, &g.writers)
-	gated.gate.Open(c.out)
+	c.out.Begin(gated.gate.Conn, &g.writers)
+	gated.gate.Open(&c.out)
 	if !g.add(c) {
 		c.out.Close(connection.CloseRestart, reconnectReason())
 	}
