@@ -129,28 +129,40 @@ func (ch *Channel) nextBatchLocked() []Event {
 // firstLocked returns the first seq of the ring, or the next one if it is empty.
 func (ch *Channel) firstLocked() int64 { return ch.next - int64(len(ch.ring)) }
 
-// eachPart is how many deliveries are worth a goroutine of their own.
-const eachPart = 1024
+// A fan-out of two parts or more is shared by the cores, which take piece after piece: when one of them has
+// something else to do, the others do not wait for its half.
+const (
+	eachPart  = 1024 // deliveries that are worth a goroutine of their own
+	eachPiece = 128
+)
 
-// deliver hands a round to the live subscriptions, and returns to how many of them events went. A large
-// channel's are told in parts side by side. Called with subsMu held.
+// deliver hands a round to the live subscriptions, and returns to how many of them events went. Called with
+// subsMu held.
 func (ch *Channel) deliver(r round) (to int) {
 	if len(r.batch)+len(r.offers) == 0 {
 		return 0
 	}
 	whole := ch.join(r.batch, r.offers, chat.UserID{})
-	parts := min(len(ch.subs)/eachPart, runtime.GOMAXPROCS(0))
-	if parts < 2 {
+	if parts := min(len(ch.subs)/eachPart, runtime.GOMAXPROCS(0)); parts < 2 {
 		to = ch.deliverTo(ch.subs, r, whole)
 	} else {
 		var (
-			others sync.WaitGroup
-			sum    atomic.Int64
+			others     sync.WaitGroup
+			taken, sum atomic.Int64
 		)
-		size := (len(ch.subs) + parts - 1) / parts
-		for part := range slices.Chunk(ch.subs, size) {
-			others.Go(func() { sum.Add(int64(ch.deliverTo(part, r, whole))) })
+		work := func() {
+			for {
+				end := int(taken.Add(eachPiece))
+				if end-eachPiece >= len(ch.subs) {
+					return
+				}
+				sum.Add(int64(ch.deliverTo(ch.subs[end-eachPiece:min(end, len(ch.subs))], r, whole)))
+			}
 		}
+		for range parts - 1 {
+			others.Go(work)
+		}
+		work()
 		others.Wait()
 		to = int(sum.Load())
 	}
@@ -171,7 +183,8 @@ func (ch *Channel) deliverTo(subs []*Subscription, r round, whole []byte) (to in
 			lacks = lacks[min(int(s.next-lacks[0].Seq), n):]
 		}
 		frame := whole
-		if len(lacks) < len(r.batch) || concerns(r.offers, s.conn.User()) {
+		// To look at who it is costs: mostly there are no ephemeral frames.
+		if len(lacks) < len(r.batch) || len(r.offers) > 0 && concerns(r.offers, s.conn.User()) {
 			frame = ch.join(lacks, r.offers, s.conn.User())
 		}
 		switch {
