@@ -4,7 +4,7 @@
 // syscall announces it to the scheduler all the same, as one that may take long, which wakes the runtime's
 // monitor thread whenever the process was idle before: for a server that does a little a thousand times a
 // second that is a sixth of its CPU. The calls made here are not announced. Where that is not to be had
-// (not Linux, TLS), they are those of the net.Conn.
+// (not Linux, TLS), reads and writes are those of the net.Conn, and TryWrite takes nothing.
 //
 // The package starts no goroutines.
 package socket
@@ -114,14 +114,16 @@ func (w *Writer) Write(b []byte) (int, error) {
 // Sender writes a socket that its user alone closes, and is not used after that: it keeps the descriptor, and
 // passes by the locks with which the net.Conn guards it against being closed meanwhile. With thousands of
 // connections that are written to now and then, each lock is memory that is in no cache.
-type Sender struct{ fd int }
+//
+// Whoever has a Sender keeps the net.Conn as well: one that nobody has is closed when it is collected.
+type Sender struct{ after int } // the descriptor and one: the zero Sender has none
 
 // NewSender returns the writing side of c. It is a value: there is one per connection.
 func NewSender(c net.Conn) Sender {
-	s := Sender{-1}
+	var s Sender
 	if sc, ok := c.(syscall.Conn); ok && direct {
 		if raw, err := sc.SyscallConn(); err == nil {
-			_ = raw.Control(func(fd uintptr) { s.fd = int(fd) }) // of one that is closed there is none
+			_ = raw.Control(func(fd uintptr) { s.after = int(fd) + 1 }) // of one that is closed there is none
 		}
 	}
 	return s
@@ -129,10 +131,10 @@ func NewSender(c net.Conn) Sender {
 
 // TryWrite is that of Writer. It must be over before the socket is closed.
 func (s Sender) TryWrite(b []byte) (int, error) {
-	if s.fd < 0 {
+	if s.after == 0 {
 		return 0, nil
 	}
-	n, err := write(uintptr(s.fd), b)
+	n, err := write(uintptr(s.after-1), b)
 	switch {
 	case err == syscall.EAGAIN:
 		return 0, nil

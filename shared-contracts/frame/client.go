@@ -90,7 +90,7 @@ func Decode(data []byte, each func(c Client, err error)) {
 	}
 }
 
-// decodeAny is Decode of what of a frame begins at from: at an object, or at 0.
+// decodeAny is Decode of what a frame has from from on, behind whole objects.
 func decodeAny(data []byte, from int, each func(c Client, err error)) {
 	rest := data[from:]
 	dec := json.NewDecoder(bytes.NewReader(rest))

@@ -35,6 +35,9 @@ type Mixed struct {
 	Flame    string        `help:"Where the gateway's CPU goes: a flame graph of half a minute, or the measured time if that is shorter, is written here as SVG."`
 }
 
+// underWay is how long what is under way in the end has to come: it counts, too.
+const underWay = 250 * time.Millisecond
+
 // Name implements Scenario.
 func (*Mixed) Name() string { return "mixed" }
 
@@ -86,7 +89,11 @@ func (s *Mixed) Run(ctx context.Context, env Env) (_ *Result, err error) {
 	}
 	m.pause = 0
 	asides := m.besides(ctx, pages)
-	r, err := m.measure(ctx, s, func() error { return m.loop.Run(ctx, s.Duration, m.tick) })
+	r, err := m.measure(ctx, s, func() error {
+		err := m.loop.Run(ctx, s.Duration, m.tick)
+		m.going = false
+		return errors.Join(err, m.loop.Run(ctx, underWay, m.tick))
+	})
 	if err := errors.Join(err, asides.wait()); err != nil {
 		return nil, err
 	}
@@ -242,7 +249,6 @@ func (m *mixed) missing() (n int64) {
 
 // finish lets everybody come back and get everything, and compares with what is stored.
 func (m *mixed) finish(ctx context.Context, r *Result) error {
-	m.going = false
 	next := m.loop.Now()
 	err := m.loop.Run(ctx, 20*time.Second, func() bool {
 		if m.tick() {

@@ -346,7 +346,7 @@ func (l *Loop) flush(c *Conn) {
 }
 
 // read takes what the socket has and reports whether there may be more, of which the poller does not tell
-// again: there is if the buffer was filled, and the end of one that has ended (end).
+// again: if the buffer was filled, or if the socket has ended (end), until its end is read.
 func (l *Loop) read(c *Conn, end bool) (more bool) {
 	had := copy(l.buf, c.rest)
 	if had == len(l.buf) {
@@ -460,7 +460,9 @@ func (l *Loop) text(c *Conn, payload []byte, now int64) {
 			l.events(c, wire.Seq(object), stamp[:], now)
 		case wire.Ack:
 			l.Tally.Acks++
-			l.Tally.AckLatency.Add(now - wire.Ref(object))
+			if ref := wire.Ref(object); ref > l.since {
+				l.Tally.AckLatency.Add(now - ref)
+			}
 			if l.OnAck != nil {
 				l.OnAck(c, now)
 			}

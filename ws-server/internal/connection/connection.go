@@ -30,7 +30,7 @@ var writeWait = 20 * time.Second
 // Conn is the sending side of a WebSocket, from Begin on. It is safe for concurrent use.
 type Conn struct {
 	net net.Conn
-	out socket.Sender // of net; used with mu held, as is Close of net
+	out socket.Sender // of net. Used with mu held and closed not set; net is closed with mu held, too
 
 	mu      sync.Mutex
 	queue   []chunk       // what the socket has not taken yet
@@ -219,10 +219,6 @@ func (c *Conn) drain() {
 		c.mu.Lock()
 		if c.closed || len(c.queue) == 0 {
 			c.writing = false
-			if !c.closed {
-				// The deadline of the last write must not fail the next one, which does not wait.
-				_ = c.net.SetWriteDeadline(time.Time{})
-			}
 			if c.closing {
 				c.finish()
 			}

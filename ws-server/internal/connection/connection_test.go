@@ -222,3 +222,61 @@ func TestText_headers(t *testing.T) {
 		t.Errorf("joined: %q", got)
 	}
 }
+
+// A connection writes by the socket's number, which another socket soon has: whoever closes the socket, and be it
+// gorilla, nothing is written to it any more.
+func TestGate_close(t *testing.T) {
+	c, _ := pair(t)
+	gate := NewGate(c.net)
+	gate.Open(c)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	others := make([]net.Conn, 20) // they wait to be accepted, when the lowest number that is free is given
+	for i := range others {
+		if others[i], err = net.Dial("tcp", l.Addr().String()); err != nil {
+			t.Fatal(err)
+		}
+		defer others[i].Close()
+	}
+	number := descriptor(t, c.net)
+	if err := gate.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var near, far net.Conn
+	for _, far = range others {
+		if near, err = l.Accept(); err != nil {
+			t.Fatal(err)
+		}
+		defer near.Close()
+		if descriptor(t, near) == number {
+			break
+		}
+	}
+	if descriptor(t, near) != number {
+		t.Fatalf("no socket got the number %d again", number)
+	}
+	c.Send(Text([]byte("stray")), 1)
+	c.Offer(Text([]byte("stray")))
+	c.Ping()
+	c.Close(CloseGoingAway, "stray")
+	_, _ = near.Write([]byte("its own"))
+	_ = near.Close()
+	if got, err := io.ReadAll(far); string(got) != "its own" || err != nil {
+		t.Errorf("the socket that has the number now carries %q, %v", got, err)
+	}
+}
+
+func descriptor(t *testing.T, c net.Conn) (number uintptr) {
+	t.Helper()
+	raw, err := c.(*net.TCPConn).SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) { number = fd })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return number
+}

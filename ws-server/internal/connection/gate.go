@@ -44,7 +44,7 @@ func (g *Gate) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Close closes the socket.
+// Close closes the socket: after Open through its Conn, which must know of it before it writes again.
 func (g *Gate) Close() error {
 	g.mu.Lock()
 	out := g.out

@@ -133,7 +133,7 @@ func (ch *Channel) firstLocked() int64 { return ch.next - int64(len(ch.ring)) }
 // something else to do, the others do not wait for its half.
 const (
 	eachPart  = 1024 // deliveries that are worth a goroutine of their own
-	eachPiece = 128
+	eachPiece = 128  // that are taken at a time, some 1.5 ms
 )
 
 // deliver hands a round to the live subscriptions, and returns to how many of them events went. Called with
@@ -152,11 +152,11 @@ func (ch *Channel) deliver(r round) (to int) {
 		)
 		work := func() {
 			for {
-				end := int(taken.Add(eachPiece))
-				if end-eachPiece >= len(ch.subs) {
+				from := int(taken.Add(eachPiece)) - eachPiece
+				if from >= len(ch.subs) {
 					return
 				}
-				sum.Add(int64(ch.deliverTo(ch.subs[end-eachPiece:min(end, len(ch.subs))], r, whole)))
+				sum.Add(int64(ch.deliverTo(ch.subs[from:min(from+eachPiece, len(ch.subs))], r, whole)))
 			}
 		}
 		for range parts - 1 {

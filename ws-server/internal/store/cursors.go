@@ -52,7 +52,7 @@ func (s *Store) Cursors(ctx context.Context, channel chat.ChannelID) (map[chat.U
 	return cursors, nil
 }
 
-// cursorsAt looks each place up by itself, see departed.
+// cursorsAt looks each place up by itself, see departed. The limit is what keeps the planner from a join.
 const cursorsAt = `
 	select w.n, m.last_delivered_seq, m.last_read_seq
 	from unnest($1::uuid[], $2::uuid[]) with ordinality as w(channel_id, user_id, n)

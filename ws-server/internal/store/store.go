@@ -37,6 +37,7 @@ type Membership struct {
 	LastDeliveredSeq int64            `bun:"last_delivered_seq"`
 }
 
+// selectMembership is read by the columns' names, and by their order.
 const selectMembership = `
 	select m.user_id, c.id as channel_id, c.kind, c.name, m.role, m.joined_seq, m.last_read_seq, m.last_delivered_seq
 	from channel_members m join channels c on c.id = m.channel_id
