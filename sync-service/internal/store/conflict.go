@@ -80,8 +80,11 @@ func holders(ctx context.Context, tx pgx.Tx, rows []Row, at []int) (map[place]ho
 	for k, i := range at {
 		channels[k], seqs[k] = pgtype.UUID{Bytes: rows[i].Channel.UUID, Valid: true}, rows[i].Seq
 	}
+	// Each is looked up by itself, for which the limit is: a join of a table that has grown faster than its
+	// statistics reads all of it.
 	result, err := tx.Query(ctx, `select m.channel_id, m.seq, m.id, m.kind, coalesce((m.data->'dropped')::boolean, false)
-		from unnest($1::uuid[], $2::bigint[]) as r (channel_id, seq) join messages m using (channel_id, seq)`, channels, seqs)
+		from unnest($1::uuid[], $2::bigint[]) as r (channel_id, seq)
+		cross join lateral (select * from messages where channel_id = r.channel_id and seq = r.seq limit 1) m`, channels, seqs)
 	if err != nil {
 		return nil, fmt.Errorf("read what holds %d seqs: %w", len(at), err)
 	}

@@ -45,7 +45,8 @@ func (s *Store) Look(ctx context.Context, places []Place) ([]Found, error) {
 		rows, err := conn.Query(ctx, `select m.seq is not null, m.id, coalesce(m.kind, ''), coalesce((m.data->'dropped')::boolean, false),
 				exists (select from messages e where e.channel_id = r.c and e.id = r.i and e.seq <> r.s and e.kind not in ('failed', 'lost', 'noop'))
 			from unnest($1::uuid[], $2::bigint[], $3::uuid[]) with ordinality as r (c, s, i, n)
-			left join messages m on m.channel_id = r.c and m.seq = r.s order by r.n`, channels, seqs, ids)
+			left join lateral (select * from messages where channel_id = r.c and seq = r.s limit 1) m on true
+			order by r.n`, channels, seqs, ids)
 		if err != nil {
 			return err
 		}
