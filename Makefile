@@ -148,7 +148,7 @@ fuzz: ## run every fuzz target for FUZZTIME (10000x)
 	done
 
 .PHONY: bench
-bench: deps ## measure everything beside its floors; writes docs/benchmarks.md (over an hour, on a quiet machine)
+bench: deps ## measure everything beside its floors; writes docs/benchmarks.md (40 minutes, on a quiet machine)
 	$(GO) run ./loadtest/cmd/loadtest bench $(BENCHFLAGS)
 
 # Settings: make k6 K6_SCRIPT=delivery K6FLAGS='--duration 1m --members 50'
