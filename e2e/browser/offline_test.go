@@ -39,7 +39,8 @@ func TestOffline(t *testing.T) {
 		say(first, first+7)
 		want = append(want, mine) // it gets its place when it is sent, after those
 		w.line.mend()
-		p.click(find("retry-now"))
+		// Unless the client has come back by itself meanwhile, and the button has gone.
+		p.until(fmt.Sprintf(`(document.querySelector(%q)?.click(), true)`, find("retry-now")))
 		p.connected()
 		p.until(status("sent"))
 		p.meant(false)
