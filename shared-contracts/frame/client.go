@@ -90,7 +90,7 @@ func Decode(data []byte, each func(c Client, err error)) {
 	}
 }
 
-// decodeAny is Decode of what a frame has from from on, behind whole objects.
+// decodeAny is Decode of data[from:]. What comes before are whole objects; errors count bytes from the frame's start.
 func decodeAny(data []byte, from int, each func(c Client, err error)) {
 	rest := data[from:]
 	dec := json.NewDecoder(bytes.NewReader(rest))
