@@ -140,12 +140,12 @@ func (g *gateway) socket(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return
 		}
-		frame.Decode(data, func(f frame.Client, err error) {
+		frame.Decode(data, func(f *frame.Client, err error) {
 			if err != nil {
 				g.t.Errorf("the client sends %s: %v", data, err)
 				return
 			}
-			g.take(conn, f)
+			g.take(conn, *f)
 		})
 	}
 }

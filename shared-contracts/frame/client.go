@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
@@ -71,16 +72,23 @@ type ChannelPosition struct {
 	Epoch       string         `json:"epoch"`
 }
 
+var clients = sync.Pool{New: func() any { return new(Client) }}
+
 // Decode reads the objects of one frame and hands each to each, in order. A bad object is handed on
 // with an *apierr.Error that says what is wrong and where, and with its ref as far as that could be
 // read; an object that is no JSON ends the frame, since nobody knows where the next one begins.
-func Decode(data []byte, each func(c Client, err error)) {
+//
+// What c points to is each's own until it returns, but for what the fields of c point to: that stays.
+func Decode(data []byte, each func(c *Client, err error)) {
+	// It is handed on by address, and not from function to function as a copy: connections wait in stacks as
+	// large as the largest frame that they ever took has made them.
+	c := clients.Get().(*Client)
+	defer clients.Put(c)
 	p := plain{data: data}
 	p.space()
 	for at := 0; ; at = p.at {
-		c, ok := p.decode()
-		if !ok {
-			decodeAny(data, at, each)
+		if *c = (Client{}); !p.decode(c) {
+			decodeAny(data, at, c, each)
 			return
 		}
 		each(c, c.check())
@@ -91,13 +99,13 @@ func Decode(data []byte, each func(c Client, err error)) {
 }
 
 // decodeAny is Decode of data[from:]. What comes before are whole objects; errors count bytes from the frame's start.
-func decodeAny(data []byte, from int, each func(c Client, err error)) {
+func decodeAny(data []byte, from int, c *Client, each func(c *Client, err error)) {
 	rest := data[from:]
 	dec := json.NewDecoder(bytes.NewReader(rest))
 	for n := 0; ; n++ {
-		var c Client
+		*c = Client{}
 		start := dec.InputOffset()
-		err := dec.Decode(&c)
+		err := dec.Decode(c)
 		if errors.Is(err, io.EOF) {
 			if n == 0 {
 				each(c, apierr.New(apierr.BadFrame, "the frame is empty"))

@@ -19,7 +19,7 @@ type decoded struct {
 }
 
 func decode(data string) (all []decoded) {
-	frame.Decode([]byte(data), func(c frame.Client, err error) { all = append(all, decoded{c, err}) })
+	frame.Decode([]byte(data), func(c *frame.Client, err error) { all = append(all, decoded{*c, err}) })
 	return all
 }
 
@@ -248,7 +248,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		calls := 0
-		frame.Decode(data, func(c frame.Client, err error) {
+		frame.Decode(data, func(c *frame.Client, err error) {
 			calls++
 			if len(c.Ref) > frame.MaxRefBytes {
 				t.Errorf("a ref of %d bytes came through", len(c.Ref))
@@ -295,7 +295,7 @@ func BenchmarkDecode(b *testing.B) {
 	send := []byte(`{"type":"send","ref":"1",` + chID + `,` + clID + `,"body":"` + strings.Repeat("hello ", 20) + `"}`)
 	b.ReportAllocs()
 	for b.Loop() {
-		frame.Decode(send, func(_ frame.Client, err error) {
+		frame.Decode(send, func(_ *frame.Client, err error) {
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -153,16 +153,16 @@ var plainTypes = [...]Type{Send, Read, Delivered}
 // decode reads the next object of a frame if it is of one of these types and in its plain form: known
 // fields, once each, no escapes but in the body. It reports false for everything else, however right,
 // which Decode reads the long way.
-func (p *plain) decode() (c Client, ok bool) {
+func (p *plain) decode(c *Client) bool {
 	if !p.skip('{') {
-		return c, false
+		return false
 	}
 	f := new(plainFields)
 	var seen byte
 	for {
 		key, ok := p.text()
 		if !ok || !p.skip(':') {
-			return c, false
+			return false
 		}
 		var (
 			bit     byte
@@ -174,7 +174,7 @@ func (p *plain) decode() (c Client, ok bool) {
 			f.seq, ok = p.integer()
 			c.Seq = &f.seq
 		} else if value, escaped, ok = p.value(); !ok {
-			return c, false
+			return false
 		}
 		switch string(key) {
 		case "type":
@@ -210,13 +210,13 @@ func (p *plain) decode() (c Client, ok bool) {
 			c.Body = &f.body
 		}
 		if bit == 0 || !ok || escaped || seen&bit != 0 {
-			return c, false
+			return false
 		}
 		seen |= bit
 		if p.skip(',') {
 			continue
 		}
-		return c, p.skip('}') && seen&1 != 0 && len(c.Ref) <= MaxRefBytes
+		return p.skip('}') && seen&1 != 0 && len(c.Ref) <= MaxRefBytes
 	}
 }
 

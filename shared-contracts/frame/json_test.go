@@ -124,9 +124,9 @@ func FuzzDecodePlain(f *testing.F) {
 			c   Client
 			err string
 		}
-		read := func(decode func([]byte, func(Client, error))) (all []result) {
-			decode(data, func(c Client, err error) {
-				r := result{c: c}
+		read := func(decode func([]byte, func(*Client, error))) (all []result) {
+			decode(data, func(c *Client, err error) {
+				r := result{c: *c}
 				if err != nil {
 					r.err = err.Error()
 				}
@@ -134,7 +134,7 @@ func FuzzDecodePlain(f *testing.F) {
 			})
 			return all
 		}
-		long := func(data []byte, each func(Client, error)) { decodeAny(data, 0, each) }
+		long := func(data []byte, each func(*Client, error)) { decodeAny(data, 0, new(Client), each) }
 		if got, want := read(Decode), read(long); !reflect.DeepEqual(got, want) {
 			t.Errorf("%q\ngot  %+v\nwant %+v", data, got, want)
 		}
@@ -154,8 +154,8 @@ func TestHotPath_allocations(t *testing.T) {
 		most float64
 		do   func()
 	}{
-		"decode a send":    {3, func() { Decode(send, func(Client, error) {}) }}, // its fields, its ref, its body
-		"decode a cursor":  {1, func() { Decode(read, func(Client, error) {}) }},
+		"decode a send":    {3, func() { Decode(send, func(*Client, error) {}) }}, // its fields, its ref, its body
+		"decode a cursor":  {1, func() { Decode(read, func(*Client, error) {}) }},
 		"encode a message": {2, func() { _, _, _ = e.EncodeAround() }},
 		"encode an ack":    {2, func() { Encode(Ack{Ref: "17", ChannelID: e.ChannelID, ClientID: client, ID: e.ID, SentAt: e.SentAt}) }}, // and the interface
 	} {

@@ -85,8 +85,8 @@ func (c *client) run(begin func() bool) {
 
 // read takes one frame after the other until the socket ends.
 func (c *client) read() {
-	for _, d := range c.early {
-		c.answer(d)
+	for i := range c.early {
+		c.answer(&c.early[i].f, c.early[i].err)
 	}
 	c.early = nil
 	for {
@@ -135,9 +135,7 @@ func (c *client) take(kind int, data []byte) {
 	case !utf8.Valid(data):
 		c.out.Close(connection.CloseInvalidUTF8, reason("not valid UTF-8"))
 	default:
-		frame.Decode(data, func(f frame.Client, err error) {
-			c.answer(decoded{f, err})
-		})
+		frame.Decode(data, c.answer)
 	}
 }
 
@@ -148,18 +146,18 @@ type decoded struct {
 }
 
 // answer does what a client has asked for, or says why not.
-func (c *client) answer(d decoded) {
+func (c *client) answer(f *frame.Client, err error) {
 	c.pace()
 	if c.out.Closing() {
 		return
 	}
-	if d.err != nil {
-		c.refuse(d.f.Ref, d.err)
+	if err != nil {
+		c.refuse(f.Ref, err)
 		return
 	}
 	c.bad = 0
-	if err := c.handle(d.f); err != nil {
-		c.fail(d.f.Ref, err)
+	if err := c.handle(f); err != nil {
+		c.fail(f.Ref, err)
 	}
 }
 
@@ -205,10 +203,10 @@ func (c *client) awaitAuth() bool {
 	first := errors.New("nothing read")
 	var got bool
 	if kind == websocket.TextMessage && utf8.Valid(data) {
-		frame.Decode(data, func(f frame.Client, err error) {
+		frame.Decode(data, func(f *frame.Client, err error) {
 			switch {
 			case got:
-				c.early = append(c.early, decoded{f, err}) // of the same frame: for after hello
+				c.early = append(c.early, decoded{*f, err}) // of the same frame: for after hello
 			case err != nil:
 				first, got = err, true
 			case f.Type != frame.Auth:

@@ -23,7 +23,7 @@ func (r *refusal) Unwrap() error { return r.err }
 
 // changeOf checks an edit, a deletion or a reaction and returns the event that it asks for. Its error
 // is a *refusal where the message stands in the way.
-func (c *client) changeOf(f frame.Client) (frame.Event, error) {
+func (c *client) changeOf(f *frame.Client) (frame.Event, error) {
 	e := frame.Event{
 		ID: chat.NewEventID(), ChannelID: *f.ChannelID, ClientID: f.ClientID, MessageID: f.MessageID,
 		SenderID: c.user, SentAt: chat.Now(),
@@ -105,7 +105,7 @@ func (c *client) mayReact(ctx context.Context, e *frame.Event) error {
 // settled answers what was refused. What went through before keeps its first ack: its sender may have
 // left since, its message have been deleted, its window have closed, or PostgreSQL have gone away. So idempotency comes first, and what is not refused costs no read for it: the append itself
 // knows its retries.
-func (c *client) settled(f frame.Client, err error) error {
+func (c *client) settled(f *frame.Client, err error) error {
 	r, refused := errors.AsType[*refusal](err)
 	if !refused {
 		return err

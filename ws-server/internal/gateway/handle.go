@@ -17,7 +17,7 @@ import (
 const maxInflight = 64
 
 // handle does what a frame asks for. What it returns is answered with an error frame.
-func (c *client) handle(f frame.Client) error {
+func (c *client) handle(f *frame.Client) error {
 	switch f.Type {
 	case frame.Send, frame.Edit, frame.Delete, frame.React:
 		return c.settled(f, c.append(f))
@@ -41,7 +41,7 @@ func (c *client) handle(f frame.Client) error {
 }
 
 // append sends an event on its way to the log and answers when it is there.
-func (c *client) append(f frame.Client) error {
+func (c *client) append(f *frame.Client) error {
 	e, err := c.eventOf(f)
 	if err != nil {
 		return err
@@ -117,7 +117,7 @@ func (c *client) checkBody(body string) error {
 }
 
 // eventOf checks a frame and returns the event that it asks for.
-func (c *client) eventOf(f frame.Client) (frame.Event, error) {
+func (c *client) eventOf(f *frame.Client) (frame.Event, error) {
 	if f.Type != frame.Send {
 		return c.changeOf(f)
 	}
@@ -148,7 +148,7 @@ func (c *client) eventOf(f frame.Client) (frame.Event, error) {
 }
 
 // direct returns the direct channel with the user that a send names.
-func (c *client) direct(f frame.Client) (chat.ChannelID, error) {
+func (c *client) direct(f *frame.Client) (chat.ChannelID, error) {
 	c.mu.Lock()
 	id, known := c.directs[*f.ToUserID]
 	c.mu.Unlock()
@@ -174,7 +174,7 @@ func (c *client) direct(f frame.Client) (chat.ChannelID, error) {
 }
 
 // renew takes a new token of the same session in place of the one that the connection has.
-func (c *client) renew(f frame.Client) error {
+func (c *client) renew(f *frame.Client) error {
 	next := &client{}
 	if err := c.g.authenticate(c.g.ctx, next, *f.Token); err != nil {
 		if e := apierr.Of(err); e.Code != apierr.Unavailable {

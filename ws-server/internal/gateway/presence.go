@@ -19,7 +19,7 @@ func (c *client) exited(id chat.ChannelID) {
 }
 
 // askPresence answers who is online in a channel.
-func (c *client) askPresence(f frame.Client) error {
+func (c *client) askPresence(f *frame.Client) error {
 	id := *f.ChannelID
 	if c.subscription(id) == nil {
 		return errNotSubscribed

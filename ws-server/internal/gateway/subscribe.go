@@ -24,7 +24,7 @@ const (
 var errGone = errors.New("the connection has gone")
 
 // subscribeAllOf answers a subscribe frame: each of its channels, all within the time of one.
-func (c *client) subscribeAllOf(f frame.Client) error {
+func (c *client) subscribeAllOf(f *frame.Client) error {
 	ctx, cancel := c.bounded()
 	defer cancel()
 	for _, p := range f.Positions() {
@@ -156,6 +156,11 @@ func (c *client) admit(id chat.ChannelID) error {
 	if subscribed || believed && time.Now().Before(until) {
 		return nil
 	}
+	return c.admitAnew(id, doubts)
+}
+
+// admitAnew is admit of a channel of which nothing is known, doubts having been told before.
+func (c *client) admitAnew(id chat.ChannelID, doubts uint32) error {
 	ctx, cancel := c.bounded()
 	defer cancel()
 	m, err := c.g.cfg.Store.Membership(ctx, c.user, id)

@@ -41,7 +41,7 @@ func newTypists(expiry time.Duration, publish func(typist, bool)) *typists {
 }
 
 // typing takes a typing frame.
-func (c *client) typing(f frame.Client) error {
+func (c *client) typing(f *frame.Client) error {
 	if c.subscription(*f.ChannelID) == nil {
 		return errNotSubscribed
 	}
