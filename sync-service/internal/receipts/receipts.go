@@ -1,9 +1,11 @@
 // Package receipts moves members' cursors from the receipts streams of Redis into PostgreSQL.
 //
 // Nobody waits for it, since readers take the greater of Redis and PostgreSQL: so one goroutine goes round
-// all partitions once a second, without a blocked read, folds what it finds to the maximum per member,
-// stores that, and only then acknowledges. Entries may be stored again and in any order; any number of
-// instances share the work. While a store is down it waits, with one round of entries in hand at most.
+// the partitions once a second, without a blocked read, folds what it finds to the maximum per member,
+// stores that, and only then acknowledges. It takes some partitions at a time, evenly over the second: all at
+// once would be a load of tens of milliseconds on PostgreSQL, which messages have to wait for. Entries may be
+// stored again and in any order; any number of instances share the work. While a store is down it waits, with
+// one read of all partitions in hand at most.
 //
 // It trims what is acknowledged, whatever its age, and gives the cursors that Redis holds of a channel an
 // expiry once all of them are stored.
@@ -15,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -34,7 +37,7 @@ type Config struct {
 	Name       string
 	Partitions int // required
 
-	Every      time.Duration // default 1s: between rounds, while there is no more than a round takes
+	Every      time.Duration // default 1s: a round of all partitions, while there is no more than a read takes
 	ClaimIdle  time.Duration // default 10s before entries of a silent consumer are claimed
 	ClaimEvery time.Duration // default a fifth of ClaimIdle
 	GoneAfter  time.Duration // default 5m before a silent consumer with nothing pending is removed
@@ -116,21 +119,32 @@ func (c *Consumer) backoff() *group.Backoff {
 	return &group.Backoff{Min: c.cfg.RetryMin, Max: c.cfg.RetryMax}
 }
 
-// consume reads what is pending on this consumer, and then what is new, round by round. It begins anew
+// turnsMax bounds in how many turns a round goes: each costs three round trips.
+const turnsMax = 8
+
+// consume reads what is pending on this consumer, and then what is new, turn by turn. It begins anew
 // after any error: a reply may have been lost, and with it entries that only the pending list still knows.
 func (c *Consumer) consume(ctx context.Context, retry *group.Backoff) error {
 	from := c.everywhere("0-0")
 	for ctx.Err() == nil && len(from) > 0 {
 		var err error
-		if from, err = c.round(ctx, from); err != nil {
+		if from, err = c.read(ctx, from); err != nil {
 			return err
 		}
 	}
 	retry.Reset()
-	tick := time.NewTicker(c.cfg.Every)
+	turns := min(c.cfg.Partitions, turnsMax)
+	tick := time.NewTicker(max(c.cfg.Every/time.Duration(turns), time.Millisecond))
 	defer tick.Stop()
-	for ctx.Err() == nil {
-		more, err := c.round(ctx, c.everywhere(">"))
+	var behind map[int]string // read again at every turn, without a rest
+	for turn := 0; ctx.Err() == nil; turn = (turn + 1) % turns {
+		from := map[int]string{}
+		for p := turn; p < c.cfg.Partitions; p += turns {
+			from[p] = ">"
+		}
+		maps.Copy(from, behind)
+		var err error
+		behind, err = c.read(ctx, from)
 		if err == nil && due(&c.claimed, c.cfg.ClaimEvery) {
 			err = c.claim(ctx)
 		}
@@ -138,7 +152,7 @@ func (c *Consumer) consume(ctx context.Context, retry *group.Backoff) error {
 			return err
 		}
 		c.keep(ctx)
-		if len(more) > 0 {
+		if len(behind) > 0 {
 			continue
 		}
 		select {
@@ -166,13 +180,13 @@ func (c *Consumer) everywhere(position string) map[int]string {
 	return from
 }
 
-// readMax bounds what a read takes of a partition: an entry has up to 500 moves, so a round of all
+// readMax bounds what a read takes of a partition: an entry has up to 500 moves, so a read of all
 // partitions holds some tens of MB at the worst.
 const readMax = 64
 
-// round reads in one round trip, after the positions given by partition, and stores what it has read. It
+// read reads in one round trip, after the positions given by partition, and stores what it has read. It
 // returns where to read on: those partitions of which there may be more.
-func (c *Consumer) round(ctx context.Context, from map[int]string) (map[int]string, error) {
+func (c *Consumer) read(ctx context.Context, from map[int]string) (map[int]string, error) {
 	pipe := c.reads.Pipeline()
 	replies := make(map[int]*redis.XStreamSliceCmd, len(from))
 	for p, position := range from {

@@ -231,6 +231,27 @@ func TestRun_maximumIsStored(t *testing.T) {
 	w.settled()
 }
 
+// TestRun_behind: a partition that holds more than a read takes is read to its end, whenever its next turn is.
+func TestRun_behind(t *testing.T) {
+	t.Parallel()
+	pg, r := pgtest.Open(t), redistest.NewServer(t)
+	w := newWorld(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t))
+	const entries = 200 // four reads, which would be four rounds
+	for i := range entries {
+		move := eventlog.CursorMove{Channel: w.channels[0], User: w.users[0], Cursor: eventlog.Cursor{Delivered: int64(i + 1)}}
+		if _, err := w.log.MoveCursors(t.Context(), []eventlog.CursorMove{move}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const every = 4 * time.Second
+	began := time.Now()
+	w.start("rested", nil, func(cfg *receipts.Config) { cfg.Every = every })
+	testkit.Until(t, patience, w.stored)
+	if took := time.Since(began); took > 3*every {
+		t.Errorf("stored after %v", took)
+	}
+}
+
 func TestRun_onACluster(t *testing.T) {
 	t.Parallel()
 	pg, r := pgtest.Open(t), redistest.Cluster(t, 3, 0)
