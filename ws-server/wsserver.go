@@ -153,8 +153,9 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 		Count: cfg.RateLimit.Count, Window: cfg.RateLimit.Per, Block: cfg.RateBlock, Partitions: cfg.Partitions,
 	})
 	s.sender = sender.New(s.limiter, s.appender, traces)
+	metrics := gateway.NewMetrics(reg)
 	s.feed = feed.New(feed.Config{
-		Log: events, Over: s.conns, History: st, Hub: gateway.HubConfig(traces), Logger: log,
+		Log: events, Over: s.conns, History: st, Hub: gateway.HubConfig(metrics, traces), Logger: log,
 		// The gateway is made below, before anything runs.
 		Notice:   func(n notice.Notice) { s.gateway.Notice(n) },
 		Receipts: func(c chat.ChannelID, published []byte) { s.gateway.Receipts(c, published) },
@@ -175,7 +176,7 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 			Subscriptions: cfg.MaxSubscriptions, Frames: cfg.FrameRate, TrustedProxies: cfg.Proxies,
 		},
 		Verifier: token.NewVerifier(keys), Store: st, Log: events, Sender: s.sender, Feed: s.feed,
-		Metrics: gateway.NewMetrics(reg), Logger: log, Origins: cfg.PublicOrigins,
+		Metrics: metrics, Logger: log, Origins: cfg.PublicOrigins,
 		EditWindow: cfg.EditWindow, Refuses: s.budget.Refuses,
 		Limits: frame.Limits{
 			MaxBodyBytes: cfg.MaxBodyBytes, RateMessages: cfg.RateLimit.Count,

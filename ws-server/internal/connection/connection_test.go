@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	"go.uber.org/goleak"
 
@@ -15,6 +16,14 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// What every frame needs is read with one miss of the cache, or nearly.
+func TestConn_whatAFrameNeedsLiesTogether(t *testing.T) {
+	var c Conn
+	if end := unsafe.Offsetof(c.queue) + unsafe.Sizeof(c.queue); end > 64 {
+		t.Errorf("it takes %d bytes", end)
+	}
+}
 
 // pair returns the sending side of a socket and its other end.
 func pair(t *testing.T) (*Conn, *net.TCPConn) {

@@ -26,10 +26,9 @@ const maxBadFrames = 10
 
 // client is one connection and what its user does over it.
 type client struct {
-	// A fan-out needs these of every connection: they lie side by side.
-	g   *Gateway
-	out connection.Conn
+	out connection.Conn // first: a fan-out needs the beginning of it, of every connection
 
+	g  *Gateway
 	ws *websocket.Conn // the reading side
 
 	// Set before the first frame is taken, and constant from then on.

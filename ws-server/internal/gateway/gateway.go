@@ -248,9 +248,10 @@ func (g *Gateway) clientsOf(user chat.UserID) []*client {
 
 // HubConfig is what the feed's hub needs to know of this package: how frames are made. Deliveries of traced
 // events are shown in their traces.
-func HubConfig(traces *msgtrace.Tracer) hub.Config {
+func HubConfig(m *Metrics, traces *msgtrace.Tracer) hub.Config {
 	return hub.Config{
 		Delivered: delivered(traces),
+		Count:     func(n int) { m.deliveries.Add(float64(n)) },
 		Join:      func(frames [][]byte) []byte { return connection.Text(frames...) },
 		Resync: func(c chat.ChannelID, epoch event.Epoch, lastSeq int64) []byte {
 			return connection.Text(frame.Encode(frame.Resync{ChannelID: c, Epoch: string(epoch), LastSeq: lastSeq}))

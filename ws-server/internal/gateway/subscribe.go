@@ -196,11 +196,11 @@ func (c *client) disbelieve(id chat.ChannelID) {
 // User implements hub.Connection.
 func (c *client) User() chat.UserID { return c.user }
 
+// Prefetch implements hub.Connection.
+func (c *client) Prefetch() { c.out.Prefetch() }
+
 // Deliver implements hub.Connection.
-func (c *client) Deliver(b []byte, events int) {
-	c.g.cfg.Metrics.deliveries.Add(float64(events))
-	c.out.Send(b, events)
-}
+func (c *client) Deliver(b []byte, events int) { c.out.Send(b, events) }
 
 // Offer implements hub.Connection.
 func (c *client) Offer(b []byte) { c.out.Offer(b) }

@@ -134,6 +134,7 @@ func (ch *Channel) firstLocked() int64 { return ch.next - int64(len(ch.ring)) }
 const (
 	eachPart  = 1024 // deliveries that are worth a goroutine of their own
 	eachPiece = 128  // that are taken at a time, some 1.5 ms
+	eachLook  = 32   // that are looked at before they are written to
 )
 
 // deliver hands a round to the live subscriptions, and returns to how many of them events went. Called with
@@ -143,60 +144,105 @@ func (ch *Channel) deliver(r round) (to int) {
 		return 0
 	}
 	whole := ch.join(r.batch, r.offers, chat.UserID{})
+	var sum tally
 	if parts := min(len(ch.subs)/eachPart, runtime.GOMAXPROCS(0)); parts < 2 {
-		to = ch.deliverTo(ch.subs, r, whole)
+		sum = ch.deliverTo(ch.subs, r, whole)
 	} else {
 		var (
-			others     sync.WaitGroup
-			taken, sum atomic.Int64
+			others                 sync.WaitGroup
+			taken, reached, events atomic.Int64
 		)
 		work := func() {
+			var mine tally
 			for {
 				from := int(taken.Add(eachPiece)) - eachPiece
 				if from >= len(ch.subs) {
-					return
+					break
 				}
-				sum.Add(int64(ch.deliverTo(ch.subs[from:min(from+eachPiece, len(ch.subs))], r, whole)))
+				mine.add(ch.deliverTo(ch.subs[from:min(from+eachPiece, len(ch.subs))], r, whole))
 			}
+			reached.Add(int64(mine.reached))
+			events.Add(int64(mine.events))
 		}
 		for range parts - 1 {
 			others.Go(work)
 		}
 		work()
 		others.Wait()
-		to = int(sum.Load())
+		sum = tally{int(reached.Load()), int(events.Load())}
 	}
 	if n := len(r.batch); n > 0 {
 		ch.fanned.Store(r.batch[n-1].Seq)
 	}
-	return to
+	ch.hub.count(sum.events)
+	return sum.reached
+}
+
+// tally is what a delivery has come to.
+type tally struct {
+	reached int // subscriptions that got events
+	events  int // that they got together
+}
+
+func (t *tally) add(u tally) { t.reached, t.events = t.reached+u.reached, t.events+u.events }
+
+// handover is a frame and who gets it.
+type handover struct {
+	to     Connection
+	frame  []byte
+	events int // in frame; 0: it may be dropped
 }
 
 // deliverTo is deliver to some subscriptions. whole is the round as one frame.
-func (ch *Channel) deliverTo(subs []*Subscription, r round, whole []byte) (to int) {
-	for _, s := range subs {
-		if s.state != live {
-			continue
+//
+// Of thousands of subscriptions and connections none is in a cache, and a write to a socket ends whatever the
+// processor does ahead. So a few are looked at first, all of them, one miss beside the other, and then written to.
+func (ch *Channel) deliverTo(subs []*Subscription, r round, whole []byte) (sum tally) {
+	var room [eachLook]handover
+	for len(subs) > 0 {
+		next := subs[:min(len(subs), eachLook)]
+		subs = subs[len(next):]
+		look := room[:0]
+		for _, s := range next {
+			if h := ch.due(s, r, whole); h.frame != nil {
+				look = append(look, h)
+			}
 		}
-		lacks := r.batch
-		if n := len(lacks); n > 0 && s.next != lacks[0].Seq { // it has some of the batch already, or all
-			lacks = lacks[min(int(s.next-lacks[0].Seq), n):]
+		if len(look) > 1 {
+			for _, h := range look {
+				h.to.Prefetch()
+			}
 		}
-		frame := whole
-		// To look at who it is costs: mostly there are no ephemeral frames.
-		if len(lacks) < len(r.batch) || len(r.offers) > 0 && concerns(r.offers, s.conn.User()) {
-			frame = ch.join(lacks, r.offers, s.conn.User())
-		}
-		switch {
-		case len(lacks) > 0:
-			s.conn.Deliver(frame, len(lacks))
-			s.next = lacks[len(lacks)-1].Seq + 1
-			to++
-		case len(frame) > 0:
-			s.conn.Offer(frame)
+		for _, h := range look {
+			if h.events == 0 {
+				h.to.Offer(h.frame)
+				continue
+			}
+			h.to.Deliver(h.frame, h.events)
+			sum.add(tally{1, h.events})
 		}
 	}
-	return to
+	return sum
+}
+
+// due returns what a subscription gets of a round, and puts it behind that. whole is the round as one frame.
+func (ch *Channel) due(s *Subscription, r round, whole []byte) handover {
+	if s.state != live {
+		return handover{}
+	}
+	lacks := r.batch
+	if n := len(lacks); n > 0 && s.next != lacks[0].Seq { // it has some of the batch already, or all
+		lacks = lacks[min(int(s.next-lacks[0].Seq), n):]
+	}
+	frame := whole
+	// To look at who it is costs: mostly there are no ephemeral frames.
+	if len(lacks) < len(r.batch) || len(r.offers) > 0 && concerns(r.offers, s.conn.User()) {
+		frame = ch.join(lacks, r.offers, s.conn.User())
+	}
+	if n := len(lacks); n > 0 {
+		s.next = lacks[n-1].Seq + 1
+	}
+	return handover{s.conn, frame, len(lacks)}
 }
 
 // concerns reports whether an ephemeral frame is not for a user, being of theirs.
@@ -240,4 +286,5 @@ func (ch *Channel) resyncAll(frame []byte) {
 		s.conn.Deliver(frame, 1)
 		s.next, s.state = ch.fanned.Load()+1, live
 	}
+	ch.hub.count(len(ch.subs))
 }

@@ -24,6 +24,8 @@ import (
 // Connection is the part of a connection that the hub needs. Its methods must not block.
 type Connection interface {
 	User() chat.UserID
+	// Prefetch reads what Deliver and Offer will need, so that it is in the cache then. It changes nothing.
+	Prefetch()
 	// Deliver takes a frame, as Config.Join made it, that carries so many events.
 	Deliver(frame []byte, events int)
 	// Offer takes a frame, as Config.Join made it, that may be dropped.
@@ -50,6 +52,9 @@ type Config struct {
 	// Delivered, if set, is told of a batch that went to so many live subscriptions, and when that began. It
 	// must not block.
 	Delivered func(ch *Channel, batch []Event, to int, began time.Time)
+	// Count, if set, is told how many events were handed to connections, those of a batch to all of them at
+	// once. It must not block.
+	Count func(deliveries int)
 }
 
 // Bounds of a channel's ring and of one frame.
@@ -68,6 +73,12 @@ type Hub struct {
 	channels map[chat.ChannelID]*Channel
 
 	fanouts sync.WaitGroup
+}
+
+func (h *Hub) count(deliveries int) {
+	if h.cfg.Count != nil && deliveries > 0 {
+		h.cfg.Count(deliveries)
+	}
 }
 
 // New returns an empty hub.

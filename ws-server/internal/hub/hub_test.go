@@ -34,6 +34,7 @@ type conn struct {
 }
 
 func (c *conn) User() chat.UserID { return c.user }
+func (c *conn) Prefetch()         {}
 func (c *conn) Offer([]byte)      {}
 func (c *conn) Ended(*hub.Subscription) {
 	c.mu.Lock()
@@ -350,6 +351,7 @@ func BenchmarkFanout(b *testing.B) {
 type nop struct{}
 
 func (nop) User() chat.UserID        { return chat.UserID{} }
+func (nop) Prefetch()                {}
 func (nop) Deliver([]byte, int)      {}
 func (nop) Offer([]byte)             {}
 func (nop) Replay(*hub.Subscription) {}

@@ -155,6 +155,7 @@ func (s *Subscription) Replayed(events []Event) (more bool) {
 			}
 		}
 		s.conn.Deliver(ch.join(events, nil, chat.UserID{}), len(events))
+		ch.hub.count(len(events))
 		s.next = events[len(events)-1].Seq + 1
 	}
 	switch {
