@@ -12,7 +12,7 @@ require (
 	github.com/redis/go-redis/v9 v9.23.0
 	go.uber.org/goleak v1.3.0
 	golang.org/x/sync v0.24.0
-	golang.org/x/sys v0.48.0
+	golang.org/x/sys v0.49.0
 	parley.chat/internal v0.0.0
 	parley.chat/shared-contracts v0.0.0
 	parley.chat/shared-migrations v0.0.0

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"parley.chat/internal/cores"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 )
@@ -151,23 +152,26 @@ func (ch *Channel) deliver(r round) (to int) {
 		var (
 			others                 sync.WaitGroup
 			taken, reached, events atomic.Int64
+			spread                 = cores.NewSpread(parts)
 		)
-		work := func() {
+		work := func(worker int) {
+			defer spread.Ended(worker)
 			var mine tally
 			for {
 				from := int(taken.Add(eachPiece)) - eachPiece
 				if from >= len(ch.subs) {
 					break
 				}
+				spread.Apart(worker)
 				mine.add(ch.deliverTo(ch.subs[from:min(from+eachPiece, len(ch.subs))], r, whole))
 			}
 			reached.Add(int64(mine.reached))
 			events.Add(int64(mine.events))
 		}
-		for range parts - 1 {
-			others.Go(work)
+		for i := range parts - 1 {
+			others.Go(func() { work(i + 1) })
 		}
-		work()
+		work(0)
 		others.Wait()
 		sum = tally{int(reached.Load()), int(events.Load())}
 	}
