@@ -78,12 +78,15 @@ var clients = sync.Pool{New: func() any { return new(Client) }}
 // with an *apierr.Error that says what is wrong and where, and with its ref as far as that could be
 // read; an object that is no JSON ends the frame, since nobody knows where the next one begins.
 //
-// What c points to is each's own until it returns, but for what the fields of c point to: that stays.
+// *c is used again once each has returned; what its fields point to is not.
 func Decode(data []byte, each func(c *Client, err error)) {
 	// It is handed on by address, and not from function to function as a copy: connections wait in stacks as
 	// large as the largest frame that they ever took has made them.
 	c := clients.Get().(*Client)
-	defer clients.Put(c)
+	defer func() {
+		*c = Client{} // or the pool would keep what it points to
+		clients.Put(c)
+	}()
 	p := plain{data: data}
 	p.space()
 	for at := 0; ; at = p.at {

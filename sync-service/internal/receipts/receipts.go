@@ -74,6 +74,8 @@ type Consumer struct {
 
 	// settling are the channels, by partition, whose cursors have no expiry yet.
 	settling []map[chat.ChannelID]struct{}
+	// turn is whose turn it is in the round. It outlives errors: else those that come last might never be read.
+	turn int
 	// When the duties were done last.
 	claimed, kept, swept time.Time
 }
@@ -96,7 +98,7 @@ func New(reads, rdb redis.UniversalClient, s Store, cfg Config) (*Consumer, erro
 // errStopped says that what is in hand stays pending, because the program ends.
 var errStopped = errors.New("stopped while a store could not be reached")
 
-// Run consumes until ctx is done, finishes the round in hand, and returns nil. Outages of Redis and of
+// Run consumes until ctx is done, finishes the read in hand, and returns nil. Outages of Redis and of
 // PostgreSQL are waited out.
 func (c *Consumer) Run(ctx context.Context) error {
 	retry := c.backoff()
@@ -137,9 +139,9 @@ func (c *Consumer) consume(ctx context.Context, retry *group.Backoff) error {
 	tick := time.NewTicker(max(c.cfg.Every/time.Duration(turns), time.Millisecond))
 	defer tick.Stop()
 	var behind map[int]string // read again at every turn, without a rest
-	for turn := 0; ctx.Err() == nil; turn = (turn + 1) % turns {
+	for ; ctx.Err() == nil; c.turn = (c.turn + 1) % turns {
 		from := map[int]string{}
-		for p := turn; p < c.cfg.Partitions; p += turns {
+		for p := c.turn; p < c.cfg.Partitions; p += turns {
 			from[p] = ">"
 		}
 		maps.Copy(from, behind)
@@ -240,7 +242,11 @@ func (c *Consumer) claim(ctx context.Context) error {
 				f.add(p, m)
 			}
 			return c.persist(ctx, f)
-		}); err != nil {
+		}); redis.HasErrorPrefix(err, "NOGROUP") {
+			if err := c.makeGroup(ctx, p); err != nil {
+				return err
+			}
+		} else if err != nil {
 			return fmt.Errorf("claim receipts of partition %d: %w", p, err)
 		}
 	}

@@ -52,8 +52,8 @@ type Config struct {
 	// Delivered, if set, is told of a batch that went to so many live subscriptions, and when that began. It
 	// must not block.
 	Delivered func(ch *Channel, batch []Event, to int, began time.Time)
-	// Count, if set, is told how many events were handed to connections, those of a batch to all of them at
-	// once. It must not block.
+	// Count, if set, is told how many events, and resyncs, were handed to connections, those of a batch to all
+	// of them at once. It is called with a channel's lock held: it must not block, nor call the hub.
 	Count func(deliveries int)
 }
 

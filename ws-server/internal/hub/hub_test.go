@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -364,7 +365,9 @@ func TestDelivered(t *testing.T) {
 	t.Parallel()
 	type delivery struct{ first, events, to int64 }
 	told := make(chan delivery, 10)
+	var count atomic.Int64
 	h := newHub(func(cfg *hub.Config) {
+		cfg.Count = func(deliveries int) { count.Add(int64(deliveries)) }
 		cfg.Delivered = func(_ *hub.Channel, batch []hub.Event, to int, began time.Time) {
 			if began.IsZero() || began.After(time.Now()) {
 				t.Errorf("began at %s", began)
@@ -389,5 +392,8 @@ func TestDelivered(t *testing.T) {
 	}
 	if len(all) != 1 || all[0] != (delivery{3, 3, 3}) {
 		t.Errorf("told of %+v, want 3 events from seq 3 on to 3 subscriptions", all)
+	}
+	if n := count.Load(); n != 9 {
+		t.Errorf("%d deliveries counted, want 9", n)
 	}
 }
