@@ -104,7 +104,7 @@ var rules = []rule{
 		reason: "a service that changed the schema would do so once per instance",
 	},
 	{
-		name: "the hub knows no transport", of: []string{"parley.chat/ws-server/internal/hub/..."},
+		name: "the hub knows no transport", of: []string{"parley.chat/ws-server/internal/hub/...", "parley.chat/internal/cores"},
 		never:  []string{webSocket, redisClient, module("internal"), module("ws-server")},
 		reason: "the fan-out is read, tested and replaced alone",
 	},
