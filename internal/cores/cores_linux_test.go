@@ -41,13 +41,8 @@ func TestApart_moves(t *testing.T) {
 
 // A thread that was bound to some cores on purpose is bound to the same ones afterwards.
 func TestRestore(t *testing.T) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	before := allowed(t)
-	defer set(t, before)
-	var one unix.CPUSet
-	one.Set(lowest(before))
-	set(t, one)
+	one, free := bind(t)
+	defer free()
 	if !restore(&one) {
 		t.Error("not restored")
 	}
@@ -59,14 +54,9 @@ func TestRestore(t *testing.T) {
 // Whoever has a core to itself stays, and whoever comes first, so that not all of them move at once; and so
 // does who has nowhere to go, or finds there what was noted in its own thread.
 func TestApart_stays(t *testing.T) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	before := allowed(t)
-	defer set(t, before)
-	var one unix.CPUSet
-	core := lowest(before)
-	one.Set(core)
-	set(t, one)
+	one, free := bind(t)
+	defer free()
+	core := lowest(one)
 	here, _ := current()
 	elsewhere := place{other, int32(core)}.note()
 	for name, tt := range map[string]struct {
@@ -95,6 +85,19 @@ func TestApart_stays(t *testing.T) {
 	s.at[2].Store(elsewhere)
 	if taken := s.taken(1, here.thread); len(taken) != 1 || taken[0] != int32(core) {
 		t.Errorf("taken %v, want only that of the other thread", taken)
+	}
+}
+
+// bind binds the calling goroutine to a thread, and that to one core, until free is called.
+func bind(t *testing.T) (one unix.CPUSet, free func()) {
+	t.Helper()
+	runtime.LockOSThread()
+	before := allowed(t)
+	one.Set(lowest(before))
+	set(t, one)
+	return one, func() {
+		set(t, before)
+		runtime.UnlockOSThread()
 	}
 }
 
