@@ -119,12 +119,11 @@ generate: $(BUILT) ## make the REST server's types and interface of docs/openapi
 ##### Check
 
 .PHONY: test
-test: ## get what is needed and check everything: format, vet, lint, builds, fuzz targets, tests, e2e
+test: ## get what is needed and check everything: format, vet, lint, builds, tests, e2e
 	@$(MAKE) --no-print-directory deps
 	@$(MAKE) --no-print-directory web
 	@$(MAKE) --no-print-directory check-tidy check-fmt vet lint build build-alone
 	@$(MAKE) --no-print-directory web-test
-	@$(MAKE) --no-print-directory fuzz
 	$(GOTEST) work
 
 .PHONY: unit
@@ -141,7 +140,7 @@ e2e: deps web ## run the journeys and faults against the built programs, the pag
 	$(GOTEST) ./e2e/...
 
 .PHONY: fuzz
-fuzz: ## run every fuzz target for FUZZTIME (10000x)
+fuzz: ## look for new inputs with every fuzz target for FUZZTIME (10000x); make test only repeats the known ones
 	@grep -rnoE '^func Fuzz[A-Za-z0-9_]*' --include='*_test.go' --exclude-dir=node_modules $(MODULES) | while IFS=: read -r file _ func; do \
 		name=$${func#func }; echo "fuzz ./$${file%/*} $$name"; \
 		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$${file%/*}" || exit 1; \

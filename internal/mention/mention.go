@@ -66,7 +66,7 @@ func (p *Parsed) add(text string) {
 		if len(text) < chat.MinUsernameChars {
 			break
 		}
-		if len(text) <= chat.MaxUsernameChars {
+		if len(text) <= chat.MaxUsernameChars && !chat.IsCollective(text) {
 			names = append(names, text)
 		}
 		if last := text[len(text)-1]; last != '.' && last != '-' && last != '_' {

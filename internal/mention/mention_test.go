@@ -29,7 +29,8 @@ func TestParse(t *testing.T) {
 		{"@b.o-b_1: x", "b.o-b_1", false},
 		{"(@bob)\n@eve\t@dan", "bob eve dan", false},
 		{"@channel look", "", true},
-		{"@Channel. And @bob", "channel. bob", true},
+		{"@Channel. And @bob", "bob", true},
+		{"@All @HERE. @_everyone_ @alls", "alls", false},
 		{"@channels", "channels", false},
 		{"ann@example.com", "", false},
 		{"x@bob ü@bob 1@bob _@bob", "", false},
@@ -68,7 +69,7 @@ func TestParse_bounded(t *testing.T) {
 
 // FuzzParse: every meaning is a valid username in lower case that the body has behind an @.
 func FuzzParse(f *testing.F) {
-	for _, seed := range []string{"@bob", "a@b", "@channel", "@bob. @\xff", "é@eve", "@@", "@bob@eve"} {
+	for _, seed := range []string{"@bob", "a@b", "@channel", "@bob. @\xff", "é@eve", "@@", "@bob@eve", "@All", "@channel.", "@-Here"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, body string) {

@@ -95,10 +95,15 @@ func checkText(text, allowed string) error {
 
 var usernamePattern = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 
-// reserved are usernames that nobody takes: as a mention they mean, or look as if they meant, everybody.
-var reserved = []string{"channel", "here", "all", "everyone"}
+// collective are the names that stand, or look as if they stood, for every member of a channel. No user has one.
+var collective = []string{"channel", "here", "all", "everyone"}
 
-// CheckUsername accepts 3–50 of letters, digits, '_', '.' and '-' but for what is reserved. Case is kept and
+// IsCollective reports whether a name stands for everybody, in any case and with any punctuation around it.
+func IsCollective(name string) bool {
+	return slices.Contains(collective, strings.ToLower(strings.Trim(name, "_.-")))
+}
+
+// CheckUsername accepts 3–50 of letters, digits, '_', '.' and '-', except reserved names. Case is kept and
 // makes no difference.
 func CheckUsername(name string) error {
 	if n := len(name); n < MinUsernameChars || n > MaxUsernameChars {
@@ -107,7 +112,7 @@ func CheckUsername(name string) error {
 	if !usernamePattern.MatchString(name) {
 		return errors.New("may have letters, digits, '_', '.' and '-' only")
 	}
-	if slices.Contains(reserved, strings.ToLower(strings.Trim(name, "_.-"))) {
+	if IsCollective(name) {
 		return errors.New("is reserved")
 	}
 	return nil
