@@ -29,6 +29,7 @@ const (
 	// HTTP only.
 	InvalidRequest     Code = "invalid_request"
 	InvalidCredentials Code = "invalid_credentials"
+	AccountSuspended   Code = "account_suspended" // the password is right, but an administrator has suspended the account
 	UsernameTaken      Code = "username_taken"
 	EmailTaken         Code = "email_taken"
 	NameTaken          Code = "name_taken"
@@ -101,6 +102,7 @@ var wire = map[Code]struct{ http, close int }{
 	Internal:           {500, 4000},
 	InvalidRequest:     {422, 0},
 	InvalidCredentials: {401, 0},
+	AccountSuspended:   {403, 0},
 	UsernameTaken:      {409, 0},
 	EmailTaken:         {409, 0},
 	NameTaken:          {409, 0},

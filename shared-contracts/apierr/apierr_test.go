@@ -18,7 +18,7 @@ var table = map[apierr.Code]struct{ http, close int }{
 	"unauthenticated": {401, 4501}, "forbidden": {403, 4503}, "not_found": {404, 0},
 	"not_subscribed": {409, 0}, "conflict": {409, 0}, "rate_limited": {429, 0},
 	"overloaded": {503, 0}, "unavailable": {503, 4000}, "internal": {500, 4000},
-	"invalid_request": {422, 0}, "invalid_credentials": {401, 0}, "username_taken": {409, 0},
+	"invalid_request": {422, 0}, "invalid_credentials": {401, 0}, "account_suspended": {403, 0}, "username_taken": {409, 0},
 	"email_taken": {409, 0}, "name_taken": {409, 0}, "foreign_origin": {403, 0},
 	"method_not_allowed": {405, 0}, "unsupported_media_type": {415, 0},
 	"token_expired": {401, 4001}, "slow_consumer": {503, 4008}, "gap_not_healed": {503, 4010},

@@ -232,6 +232,9 @@ CREATE TABLE public.users (
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     deleted_at timestamp with time zone,
     operator boolean DEFAULT false NOT NULL,
+    suspended_at timestamp with time zone,
+    suspension_reason text DEFAULT ''::text NOT NULL,
+    CONSTRAINT users_suspension_reason_check CHECK ((char_length(suspension_reason) <= 500)),
     CONSTRAINT users_username_check CHECK (((char_length(username) >= 3) AND (char_length(username) <= 50)))
 );
 

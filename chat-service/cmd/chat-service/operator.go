@@ -7,6 +7,8 @@ import (
 	"io"
 	"time"
 
+	"github.com/uptrace/bun"
+
 	chatservice "parley.chat/chat-service"
 	"parley.chat/chat-service/internal/ops"
 	"parley.chat/internal/database"
@@ -21,12 +23,26 @@ const operatorUsage = `  chat-service operator grant NAME    let a user look at 
 const commandTimeout = 15 * time.Second
 
 // operator runs a command on who is an operator. It works beside running instances, and at once.
-func operator(ctx context.Context, stdout io.Writer, args []string, cfg chatservice.Config) (err error) {
+func operator(ctx context.Context, stdout io.Writer, args []string, cfg chatservice.Config) error {
 	if !(len(args) == 1 && args[0] == "list" || len(args) == 2 && (args[0] == "grant" || args[0] == "revoke")) {
 		return errors.New("operator: say list, grant NAME or revoke NAME, see --help")
 	}
+	return withDatabase(ctx, cfg, "chat-service operator", func(ctx context.Context, db *bun.DB) error {
+		if args[0] != "list" {
+			return ops.SetOperator(ctx, db, args[1], args[0] == "grant")
+		}
+		names, err := ops.Operators(ctx, db)
+		for _, name := range names {
+			fmt.Fprintln(stdout, name)
+		}
+		return err
+	})
+}
+
+// withDatabase calls do with a connection to PostgreSQL that is closed afterwards.
+func withDatabase(ctx context.Context, cfg chatservice.Config, name string, do func(ctx context.Context, db *bun.DB) error) (err error) {
 	db, err := database.Open(cfg.DatabaseURL, database.Options{
-		Role: cfg.DatabaseRole, MaxConns: 1, StatementTimeout: commandTimeout, ApplicationName: "chat-service operator",
+		Role: cfg.DatabaseRole, MaxConns: 1, StatementTimeout: commandTimeout, ApplicationName: name,
 	})
 	if err != nil {
 		return err
@@ -34,12 +50,5 @@ func operator(ctx context.Context, stdout io.Writer, args []string, cfg chatserv
 	defer func() { err = errors.Join(err, db.Close()) }()
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	if args[0] != "list" {
-		return ops.SetOperator(ctx, db, args[1], args[0] == "grant")
-	}
-	names, err := ops.Operators(ctx, db)
-	for _, name := range names {
-		fmt.Fprintln(stdout, name)
-	}
-	return err
+	return do(ctx, db)
 }

@@ -71,6 +71,7 @@ type user struct {
 	AvatarURL    string      `bun:"avatar_url"`
 	Operator     bool        `bun:"operator"`
 	CreatedAt    time.Time   `bun:"created_at"`
+	SuspendedAt  *time.Time  `bun:"suspended_at"`
 }
 
 func (s *Service) me(u *user) api.Me {

@@ -25,6 +25,9 @@ func (s *Service) login(ctx context.Context, name, pass string, d device) (*user
 		if err != nil {
 			return nil, tokens{}, err
 		}
+		if u.SuspendedAt != nil {
+			return nil, tokens{}, errSuspended()
+		}
 		var t tokens
 		err = s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 			if err := hold(ctx, tx, u, "share"); err != nil {

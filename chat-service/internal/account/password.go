@@ -72,13 +72,14 @@ func (s *Service) prove(ctx context.Context, id chat.UserID, pass string) (*user
 	return u, nil
 }
 
-// errMoved says that a user's password is another than the one that was checked, or that they are gone.
+// errMoved says that a user's password is another than the one that was checked, or that they are
+// gone or suspended.
 var errMoved = errors.New("the user has changed meanwhile")
 
 // hold locks a user whose password is still the one that was checked. Without it a login under way
 // would outlive the change of its password.
 func hold(ctx context.Context, tx bun.Tx, u *user, how string) error {
-	n, err := tx.NewSelect().Model((*user)(nil)).Where("id = ? and password_hash = ? and deleted_at is null", u.ID, u.PasswordHash).
+	n, err := tx.NewSelect().Model((*user)(nil)).Where("id = ? and password_hash = ? and deleted_at is null and suspended_at is null", u.ID, u.PasswordHash).
 		For(how).ColumnExpr("1").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("lock user: %w", err)

@@ -153,7 +153,7 @@ func use(ctx context.Context, tx bun.Tx, hash []byte) (id chat.SessionID, used b
 func (s *Service) renew(ctx context.Context, tx bun.Tx, id chat.SessionID) (*user, error) {
 	u := new(user)
 	err := tx.NewRaw(`update sessions s set last_used_at = now(), expires_at = ? from users u
-		where s.id = ? and s.revoked_at is null and s.expires_at > now() and u.id = s.user_id and u.deleted_at is null
+		where s.id = ? and s.revoked_at is null and s.expires_at > now() and u.id = s.user_id and u.deleted_at is null and u.suspended_at is null
 		returning u.id, u.username`, time.Now().Add(s.cfg.RefreshTTL), id).Scan(ctx, u)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil

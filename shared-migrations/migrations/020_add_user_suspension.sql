@@ -1,0 +1,10 @@
+-- Who may not log in for now: chat-service user suspend NAME. The reason is for administrators only.
+alter table users
+  add column suspended_at timestamptz,
+  add column suspension_reason text not null default '' check (char_length(suspension_reason) <= 500);
+
+---- create above / drop below ----
+
+alter table users
+  drop column suspension_reason,
+  drop column suspended_at;
