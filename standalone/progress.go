@@ -3,6 +3,7 @@ package standalone
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -117,7 +118,11 @@ func (h *herald) await(ctx context.Context) bool {
 // failing returns the first check that does not pass.
 func (h *herald) failing(ctx context.Context) (string, error) {
 	for _, c := range h.checks {
-		if err := c.Check(ctx); err != nil {
+		err := c.Check(ctx)
+		if state, ok := errors.AsType[*telemetry.StateError](err); c.Optional || ok && state.Degraded {
+			continue // it is ready all the same
+		}
+		if err != nil {
 			return c.Name, err
 		}
 	}

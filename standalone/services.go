@@ -77,17 +77,17 @@ func newServices(cfg Config, st *stores, url string, reg *prometheus.Registry, l
 // check adds the checks of one service under its name.
 func (s *services) check(service string, checks []telemetry.Check) {
 	for _, c := range checks {
-		s.checks = append(s.checks, telemetry.Check{Name: service + "/" + c.Name, Check: c.Check})
+		s.checks = append(s.checks, telemetry.Check{Name: service + "/" + c.Name, Check: c.Check, Optional: c.Optional})
 	}
 }
 
 // handler shares the one port out.
-func (s *services) handler(reg *prometheus.Registry) http.Handler {
+func (s *services) handler(reg *prometheus.Registry, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", s.api)
 	mux.Handle("/ws", s.gateway)
 	mux.Handle("/ws/", s.gateway)
-	own := telemetry.Handler(reg, s.checks...)
+	own := telemetry.Handler(reg, log, s.checks...)
 	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
 		mux.Handle(path, own)
 	}

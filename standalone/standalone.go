@@ -113,7 +113,7 @@ func start(ctx context.Context, cfg Config, opts Options, dir *dataDir, p *progr
 	return append(
 		append(st.parts(), sv.parts...),
 		lifecycle.Part{Name: "listener", Run: func(ctx context.Context) error {
-			return telemetry.ServeListener(ctx, listener, sv.handler(reg), log)
+			return telemetry.ServeListener(ctx, listener, sv.handler(reg, log), log)
 		}},
 		lifecycle.Part{Name: "ready", Run: h.announce},
 	), nil

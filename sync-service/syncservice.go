@@ -127,7 +127,7 @@ func (s *Service) Checks() []telemetry.Check {
 }
 
 // Handler serves /healthz, /readyz and /metrics.
-func (s *Service) Handler() http.Handler { return telemetry.Handler(s.reg, s.Checks()...) }
+func (s *Service) Handler() http.Handler { return telemetry.Handler(s.reg, s.log, s.Checks()...) }
 
 // Run stores events until ctx is done and finishes what it has in hand. Outages of Redis and PostgreSQL
 // are waited out; an error means that the settings cannot work. Without an Addr it does not listen. Run

@@ -268,7 +268,7 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		return err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/", telemetry.Handler(reg, s.Checks()...))
+	mux.Handle("/", telemetry.Handler(reg, log, s.Checks()...))
 	mux.Handle("/ws", s.Handler())
 	mux.Handle("/ws/", s.Handler())
 	return lifecycle.Run(ctx, log, 20*time.Second, append(s.Parts(), lifecycle.Part{

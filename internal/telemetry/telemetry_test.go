@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -50,17 +51,40 @@ func get(t *testing.T, h http.Handler, path string) (int, string) {
 }
 
 func TestHandler(t *testing.T) {
-	down := errors.New("refused")
-	var failing error
-	h := telemetry.Handler(telemetry.NewRegistry("chat-service"),
-		telemetry.Check{Name: "redis", Check: func(context.Context) error { return nil }},
-		telemetry.Check{Name: "postgres", Check: func(context.Context) error { return failing }})
-	if code, body := get(t, h, "/readyz"); code != 200 || body != `{"status":"ok","checks":{"postgres":{"status":"ok"},"redis":{"status":"ok"}}}`+"\n" {
-		t.Errorf("readyz = %d %s", code, body)
+	var postgres, redis, feed error
+	check := func(name string, err *error, optional bool) telemetry.Check {
+		return telemetry.Check{Name: name, Check: func(context.Context) error { return *err }, Optional: optional}
 	}
-	failing = down
-	if code, body := get(t, h, "/readyz"); code != 503 || body != `{"status":"unavailable","checks":{"postgres":{"status":"failed","error":"refused"},"redis":{"status":"ok"}}}`+"\n" {
-		t.Errorf("readyz = %d %s", code, body)
+	var logged bytes.Buffer
+	h := telemetry.Handler(telemetry.NewRegistry("chat-service"), telemetry.NewLogger(&logged, "chat-service", slog.LevelInfo),
+		check("postgres", &postgres, false), check("redis", &redis, false), check("feed", &feed, true))
+	secret := errors.New("dial tcp 10.0.0.7:5432: refused for user ann")
+	for _, tt := range []struct {
+		name                  string
+		postgres, redis, feed error
+		code                  int
+		want                  string
+	}{
+		{"all is well", nil, nil, nil, 200, `{"status":"ok","checks":{"feed":{"status":"ok"},"postgres":{"status":"ok"},"redis":{"status":"ok"}}}`},
+		{"an error is not shown", secret, nil, nil, 503, `{"status":"unavailable","checks":{"feed":{"status":"ok"},"postgres":{"status":"failed","reason":"does not answer"},"redis":{"status":"ok"}}}`},
+		{
+			"a state is shown in words", fmt.Errorf("ping: %w", &telemetry.StateError{Words: "is read-only", Err: secret}), nil, nil, 503,
+			`{"status":"unavailable","checks":{"feed":{"status":"ok"},"postgres":{"status":"failed","reason":"is read-only"},"redis":{"status":"ok"}}}`,
+		},
+		{"without what is optional", nil, nil, secret, 200, `{"status":"degraded","checks":{"feed":{"status":"degraded","reason":"does not answer"},"postgres":{"status":"ok"},"redis":{"status":"ok"}}}`},
+		{
+			"degraded", nil, &telemetry.StateError{Words: "evicts keys", Degraded: true}, nil, 200,
+			`{"status":"degraded","checks":{"feed":{"status":"ok"},"postgres":{"status":"ok"},"redis":{"status":"degraded","reason":"evicts keys"}}}`,
+		},
+		{"well again", nil, nil, nil, 200, `{"status":"ok","checks":{"feed":{"status":"ok"},"postgres":{"status":"ok"},"redis":{"status":"ok"}}}`},
+	} {
+		postgres, redis, feed = tt.postgres, tt.redis, tt.feed
+		if code, body := get(t, h, "/readyz"); code != tt.code || body != tt.want+"\n" {
+			t.Errorf("%s: readyz = %d %s, want %d %s", tt.name, code, body, tt.code, tt.want)
+		}
+	}
+	if log := logged.String(); strings.Count(log, "not ready") != 1 || !strings.Contains(log, secret.Error()) || !strings.Contains(log, `"check":"postgres"`) || strings.Count(log, "ready again") != 1 {
+		t.Errorf("the log has not one line with the details at the beginning and one at the end:\n%s", log)
 	}
 	if code, body := get(t, h, "/healthz"); code != 200 || !strings.Contains(body, "ok") {
 		t.Errorf("healthz = %d %s", code, body)
@@ -80,6 +104,7 @@ func TestReadyHandler_slowChecks(t *testing.T) {
 		release := make(chan struct{})
 		defer close(release)
 		h := telemetry.ReadyHandler(
+			slog.New(slog.DiscardHandler),
 			telemetry.Check{Name: "heeds", Check: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }},
 			telemetry.Check{Name: "hangs", Check: func(context.Context) error { <-release; return nil }},
 			telemetry.Check{Name: "slow", Check: func(context.Context) error { time.Sleep(1500 * time.Millisecond); return nil }},
@@ -90,7 +115,7 @@ func TestReadyHandler_slowChecks(t *testing.T) {
 		if took := time.Since(begin); took != 2*time.Second {
 			t.Errorf("took %v, want 2s", took)
 		}
-		if got, want := w.Body.String(), `{"status":"unavailable","checks":{"hangs":{"status":"failed","error":"no answer within 2s"},"heeds":{"status":"failed","error":"no answer within 2s"},"slow":{"status":"ok"}}}`+"\n"; got != want {
+		if got, want := w.Body.String(), `{"status":"unavailable","checks":{"hangs":{"status":"failed","reason":"no answer within 2s"},"heeds":{"status":"failed","reason":"no answer within 2s"},"slow":{"status":"ok"}}}`+"\n"; got != want {
 			t.Errorf("readyz = %s, want %s", got, want)
 		}
 	})
