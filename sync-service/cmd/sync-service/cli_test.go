@@ -631,6 +631,48 @@ func TestHelp(t *testing.T) {
 	}
 }
 
+// TestCommandLine: an option that can match nothing is an error that names it, not an empty result or an endless wait.
+func TestCommandLine(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, bad := range []struct {
+		args  string
+		names string
+		code  int
+	}{
+		{"dead show x/y", "x/y", 2},
+		{"dead show 1", "1", 2},
+		{"dead drop nonsense", "nonsense", 2},
+		{"dead retry 99/1769828400000-0", "partition 99", 2},
+		{"dead show 1/1769828400000-0", "1/1769828400000-0", 1},
+		{"dead drop 1/1769828400000-0", "1/1769828400000-0", 1},
+		{"dead list --since 1h --until 2h", "--until", 2},
+		{"tail --kind mesage", "mesage", 2},
+		{"tail --partition 99", "partition 99", 2},
+		{"replay --since 1h --until 2h", "--until", 2},
+		{"replay --from-id 20-0 --to-id 10-0", "10-0", 2},
+		{"replay --all --rate -1", "-1", 2},
+		{"backlog --limit -1", "-1", 2},
+		{"verify --wait -1s", "-1s", 2},
+	} {
+		text, code := w.cli(strings.Fields(bad.args)...)
+		if code != bad.code || !strings.Contains(text, bad.names) {
+			t.Errorf("%s: exit code %d, want %d with %q:\n%s", bad.args, code, bad.code, bad.names, text)
+		}
+	}
+}
+
+// TestMoment: a time without a zone is in UTC, wherever the operator is.
+func TestMoment(t *testing.T) {
+	var m moment
+	if err := m.UnmarshalText([]byte("2026-01-01 10:00")); err != nil || !m.Equal(time.Date(2026, 1, 1, 10, 0, 0, 0, time.UTC)) {
+		t.Errorf("2026-01-01 10:00 is %v, %v", m.Time, err)
+	}
+	if err := m.UnmarshalText([]byte("2026-01-01T10:00:00+02:00")); err != nil || !m.Equal(time.Date(2026, 1, 1, 8, 0, 0, 0, time.UTC)) {
+		t.Errorf("2026-01-01T10:00:00+02:00 is %v, %v", m.Time, err)
+	}
+}
+
 func TestTools_otherNumberOfPartitions(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

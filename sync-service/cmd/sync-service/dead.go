@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/redis/go-redis/v9"
@@ -19,15 +20,21 @@ import (
 
 // letterFilter chooses dead letters.
 type letterFilter struct {
-	IDs     []string        `arg:"" optional:"" name:"letter" help:"Letters by the name that dead list shows: <partition>/<id>."`
-	Channel *chat.ChannelID `help:"Only of this channel."`
-	Reason  string          `help:"Only with this in their reason."`
-	Since   *moment         `help:"Only those that died since."`
-	Until   *moment         `help:"Only those that died before."`
+	IDs     []letterName    `arg:"" optional:"" name:"letter" help:"Letters by the name that dead list shows: <partition>/<id>."`
+	Channel *chat.ChannelID `help:"Only letters of this channel."`
+	Reason  string          `help:"Only letters with this text in their reason."`
+	Since   *moment         `help:"Only letters that died at this time or later; UTC unless a zone is given."`
+	Until   *moment         `help:"Only letters that died before this time; UTC unless a zone is given."`
 }
 
+// Validate is called by kong: an error is one of the command line.
+func (f letterFilter) Validate() error { return checkSpan(f.Since, f.Until) }
+
 func (f letterFilter) filter() deadletter.Filter {
-	d := deadletter.Filter{IDs: f.IDs, Channel: f.Channel, Reason: f.Reason}
+	d := deadletter.Filter{Channel: f.Channel, Reason: f.Reason}
+	for _, id := range f.IDs {
+		d.IDs = append(d.IDs, id.String())
+	}
 	if f.Since != nil {
 		d.Since = f.Since.Time
 	}
@@ -87,9 +94,23 @@ func letterOf(l deadletter.Letter) letter {
 	}
 }
 
-// letters returns the letters that f chooses.
+// letters returns the letters that f chooses. A letter that is named and not there is an error.
 func (f letterFilter) letters(e *env, t *syncservice.Tools) ([]deadletter.Letter, error) {
-	return deadletter.List(e.ctx, t.Redis, e.cfg.Partitions, f.filter())
+	for _, id := range f.IDs {
+		if err := checkPartitions([]int{id.partition}, e.cfg.Partitions); err != nil {
+			return nil, usageError{fmt.Errorf("letter %s: %w", id, err)}
+		}
+	}
+	list, err := deadletter.List(e.ctx, t.Redis, e.cfg.Partitions, f.filter())
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range f.IDs {
+		if !slices.ContainsFunc(list, func(l deadletter.Letter) bool { return l.Name() == id.String() }) {
+			return nil, fmt.Errorf("there is no letter %s that matches", id)
+		}
+	}
+	return list, nil
 }
 
 // Help implements kong.HelpProvider.

@@ -67,6 +67,14 @@ type backlogCommand struct {
 	Limit int `default:"20" help:"Channels to show, those with most waiting first; 0 for all."`
 }
 
+// Validate is called by kong: an error is one of the command line.
+func (c backlogCommand) Validate() error {
+	if c.Limit < 0 {
+		return fmt.Errorf("--limit %d is negative", c.Limit)
+	}
+	return nil
+}
+
 // Help implements kong.HelpProvider.
 func (backlogCommand) Help() string {
 	return `Reads all that waits, so it takes a while when much does. Changes nothing.
@@ -112,15 +120,15 @@ type tailCommand struct {
 	output
 	Channel   *chat.ChannelID `help:"Only of this channel."`
 	Sender    *chat.UserID    `help:"Only of this user."`
-	Kind      []string        `help:"Only of these kinds, e.g. message,edit."`
-	Partition []int           `help:"Only of these partitions."`
-	Since     *moment         `help:"Begin there: a time, or how long ago. Default: with what comes."`
+	Kind      []kindFlag      `help:"Only events of these kinds, e.g. message,edit."`
+	Partition []int           `help:"Only events of these partitions."`
+	Since     *moment         `help:"Begin at a time (UTC unless a zone is given), or so long ago. Default: with the next event."`
 	Bodies    bool            `help:"Show what people wrote, too."`
 }
 
 // Help implements kong.HelpProvider.
 func (tailCommand) Help() string {
-	return `Reads beside the consumer group, until Ctrl-C. With -o json each event is one line.
+	return `Reads next to the consumer group, until Ctrl-C. Times are in UTC. With -o json each event is one line.
 
 Examples:
 
@@ -134,6 +142,9 @@ const tailEvery = 250 * time.Millisecond
 
 // Run prints events as they come.
 func (c tailCommand) Run(e *env) error {
+	if err := checkPartitions(c.Partition, e.cfg.Partitions); err != nil {
+		return usageError{err}
+	}
 	return e.withTools(func(t *syncservice.Tools) error {
 		from, err := scan.Ends(e.ctx, t.Redis, e.cfg.Partitions)
 		if err != nil {
@@ -177,7 +188,7 @@ func (c tailCommand) skips(p, partitions int) bool {
 func (c tailCommand) show(e *env, p int, m redis.XMessage) {
 	ev, err := event.DecodeEntry(m.Values)
 	if c.Channel != nil && ev.Channel != *c.Channel || c.Sender != nil && ev.Sender != *c.Sender ||
-		len(c.Kind) > 0 && !slices.Contains(c.Kind, string(ev.Kind)) {
+		len(c.Kind) > 0 && !slices.Contains(c.Kind, kindFlag(ev.Kind)) {
 		return
 	}
 	if c.Output == "json" {
@@ -198,7 +209,7 @@ func (c tailCommand) show(e *env, p int, m redis.XMessage) {
 	}
 	at := "?"
 	if id, bad := entryid.Parse(m.ID); bad == nil {
-		at = id.Time().Local().Format("15:04:05.000")
+		at = id.Time().Format("15:04:05.000Z")
 	}
 	fmt.Fprintf(e.stdout, "%s  %s  %6d  %-15s  %s", at, ev.Channel, ev.Seq, ev.Kind, ev.Sender)
 	switch {

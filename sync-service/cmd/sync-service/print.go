@@ -9,7 +9,6 @@ import (
 	"time"
 
 	syncservice "parley.chat/sync-service"
-	"parley.chat/sync-service/internal/entryid"
 )
 
 // withTools runs f with the clients open.
@@ -36,34 +35,6 @@ func (o output) print(w io.Writer, v any, table func(*tabwriter.Writer)) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	table(tw)
 	return tw.Flush()
-}
-
-// moment is a point in time on the command line: RFC 3339, a date, or how long ago.
-type moment struct{ time.Time }
-
-// UnmarshalText reads "2026-01-31T12:00:00Z", "2026-01-31" or "36h".
-func (m *moment) UnmarshalText(text []byte) error {
-	s := string(text)
-	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
-		m.Time = time.Now().Add(-d)
-		return nil
-	}
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
-		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil {
-			m.Time = t
-			return nil
-		}
-	}
-	return fmt.Errorf("%q is neither a time like 2026-01-31T12:00:00Z nor how long ago, like 36h", s)
-}
-
-// entryFlag is the id of an entry on the command line.
-type entryFlag struct{ entryid.ID }
-
-// UnmarshalText reads "<ms>-<seq>" or "<ms>".
-func (f *entryFlag) UnmarshalText(text []byte) (err error) {
-	f.ID, err = entryid.Parse(string(text))
-	return err
 }
 
 // bar shows how far something long has come, on a terminal and nowhere else.

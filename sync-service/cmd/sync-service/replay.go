@@ -14,9 +14,9 @@ import (
 type replayCommand struct {
 	output
 	All       bool            `help:"Everything that the streams retain." xor:"from"`
-	Since     *moment         `help:"What was appended since: a time, or how long ago (by the clock of Redis)." xor:"from"`
+	Since     *moment         `help:"Entries appended at this time or later: a time (UTC unless a zone is given), or so long ago, by the clock of Redis." xor:"from"`
 	FromID    *entryFlag      `help:"From this entry id on." xor:"from"`
-	Until     *moment         `help:"What was appended before this time." xor:"to"`
+	Until     *moment         `help:"Entries appended before this time; UTC unless a zone is given." xor:"to"`
 	ToID      *entryFlag      `help:"Up to this entry id, included." xor:"to"`
 	Partition []int           `help:"Only these partitions."`
 	Channel   *chat.ChannelID `help:"Only this channel."`
@@ -44,6 +44,9 @@ Examples:
 }
 
 func (c replayCommand) options(e *env) (replay.Options, error) {
+	if err := checkSpan(c.Since, c.Until); err != nil {
+		return replay.Options{}, err
+	}
 	o := replay.Options{Partitions: e.cfg.Partitions, Only: c.Partition, Channel: c.Channel, DryRun: c.DryRun, Rate: c.Rate}
 	switch {
 	case c.Since != nil:
@@ -59,10 +62,14 @@ func (c replayCommand) options(e *env) (replay.Options, error) {
 	case c.ToID != nil:
 		o.To = c.ToID.ID
 	}
-	for _, p := range c.Partition {
-		if p < 0 || p >= e.cfg.Partitions {
-			return o, fmt.Errorf("--partition: there are the partitions 0 to %d", e.cfg.Partitions-1)
-		}
+	if o.To != (entryid.ID{}) && o.To.Less(o.From) {
+		return o, fmt.Errorf("nothing lies between %s and %s", o.From, o.To)
+	}
+	if err := checkPartitions(c.Partition, e.cfg.Partitions); err != nil {
+		return o, fmt.Errorf("--partition: %w", err)
+	}
+	if c.Rate < 0 {
+		return o, fmt.Errorf("--rate %d is negative", c.Rate)
 	}
 	if c.Resume != "" {
 		var err error

@@ -18,6 +18,14 @@ type verifyCommand struct {
 	Repair bool          `help:"Replay what the streams still hold of the channels that lack something, and look again."`
 }
 
+// Validate is called by kong: an error is one of the command line.
+func (c verifyCommand) Validate() error {
+	if c.Wait < 0 {
+		return fmt.Errorf("--wait %s is negative", c.Wait)
+	}
+	return nil
+}
+
 // Help implements kong.HelpProvider.
 func (verifyCommand) Help() string {
 	return `Works on a live system: it notes the counters of all channels and the ends of the streams, waits until

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"parley.chat/shared-contracts/event"
+	"parley.chat/sync-service/internal/entryid"
+)
+
+// moment is a point in time on the command line: RFC 3339, a date and time in UTC, or how long ago.
+type moment struct{ time.Time }
+
+// UnmarshalText reads "2026-01-31T12:00:00Z", "2026-01-31 12:00", "2026-01-31" or "36h". A time without a zone is in
+// UTC, so that it means the same on every machine.
+func (m *moment) UnmarshalText(text []byte) error {
+	s := string(text)
+	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
+		m.Time = time.Now().Add(-d)
+		return nil
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
+		if t, err := time.Parse(layout, s); err == nil {
+			m.Time = t
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is neither a time like 2026-01-31T12:00:00Z (UTC without a zone) nor a duration like 36h", s)
+}
+
+// entryFlag is the id of an entry on the command line.
+type entryFlag struct{ entryid.ID }
+
+// UnmarshalText reads "<ms>-<seq>" or "<ms>".
+func (f *entryFlag) UnmarshalText(text []byte) (err error) {
+	f.ID, err = entryid.Parse(string(text))
+	return err
+}
+
+// letterName names a dead letter on the command line: "<partition>/<entry id>", as dead list prints it.
+type letterName struct {
+	partition int
+	id        entryid.ID
+}
+
+// UnmarshalText reads "3/1769828400000-0".
+func (n *letterName) UnmarshalText(text []byte) error {
+	partition, id, found := strings.Cut(string(text), "/")
+	var err error
+	if n.partition, err = strconv.Atoi(partition); !found || err != nil || n.partition < 0 {
+		return fmt.Errorf("%.60q is not a letter like 3/1769828400000-0", text)
+	}
+	if n.id, err = entryid.Parse(id); err != nil {
+		return fmt.Errorf("%.60q is not a letter like 3/1769828400000-0: %w", text, err)
+	}
+	return nil
+}
+
+func (n letterName) String() string { return fmt.Sprintf("%d/%s", n.partition, n.id) }
+
+// kindFlag is a kind of event on the command line.
+type kindFlag event.Kind
+
+// UnmarshalText reads "message" and the other kinds that the streams hold.
+func (k *kindFlag) UnmarshalText(text []byte) error {
+	if !event.Kind(text).Known() {
+		return fmt.Errorf("%.40q is not a kind of event, such as message, edit, delete, reaction or member_joined", text)
+	}
+	*k = kindFlag(text)
+	return nil
+}
+
+// checkSpan refuses a span of time that can hold nothing.
+func checkSpan(since, until *moment) error {
+	if since != nil && until != nil && !since.Before(until.Time) {
+		return fmt.Errorf("--since %s is not before --until %s", since.UTC().Format(time.RFC3339), until.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// checkPartitions refuses a partition that the deployment does not have.
+func checkPartitions(chosen []int, partitions int) error {
+	for _, p := range chosen {
+		if p < 0 || p >= partitions {
+			return fmt.Errorf("there is no partition %d: there are 0 to %d", p, partitions-1)
+		}
+	}
+	return nil
+}
