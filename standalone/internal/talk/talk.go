@@ -114,7 +114,8 @@ func (t *talker) talk(ctx context.Context, stdin io.Reader) error {
 		}
 	}()
 	greeted := false
-	var lines <-chan string // from the first frame on, which tells the channels
+	var lines <-chan line // from the first frame on, which tells the channels
+	var failed error      // of the input; reported once the answers to what was sent have come
 	stop := ctx.Done()
 	var left <-chan time.Time
 	for {
@@ -124,20 +125,20 @@ func (t *talker) talk(ctx context.Context, stdin io.Reader) error {
 				if err := <-hungUp; left == nil || !closedByUs(err) {
 					return describe(err)
 				}
-				return nil
+				return failed
 			}
 			t.show(data)
 			if !greeted {
 				greeted, lines = true, readLines(ctx, stdin)
 			}
-		case line, ok := <-lines:
-			if ok {
-				if err := t.say(line); err != nil {
+		case l, ok := <-lines:
+			if ok && l.err == nil {
+				if err := t.say(l.text); err != nil {
 					return err
 				}
 				continue
 			}
-			lines, left = nil, time.After(goodbye)
+			failed, lines, left = l.err, nil, time.After(goodbye)
 		case <-left:
 			stop = nil
 			t.close()
@@ -189,18 +190,39 @@ func (t *talker) receive() (frames <-chan []byte, hungUp <-chan error) {
 	return data, reason
 }
 
+// maxLine bounds a line of the input, in bytes. It is well above the largest frame that a server accepts.
+const maxLine = 1 << 20
+
+// line is a line of the input, or the reason why there are no more.
+type line struct {
+	text string
+	err  error
+}
+
 // readLines starts the reader of lines. A read of a terminal cannot be interrupted: the goroutine ends
 // with the input, or at the next line after ctx has ended.
-func readLines(ctx context.Context, r io.Reader) <-chan string {
-	lines := make(chan string)
+func readLines(ctx context.Context, r io.Reader) <-chan line {
+	lines := make(chan line)
 	go func() {
 		defer close(lines)
-		for s := bufio.NewScanner(r); s.Scan(); {
+		s := bufio.NewScanner(r)
+		s.Buffer(nil, maxLine)
+		n := 0
+		give := func(l line) bool {
 			select {
-			case lines <- s.Text():
+			case lines <- l:
+				return true
 			case <-ctx.Done():
+				return false
+			}
+		}
+		for ; s.Scan(); n++ {
+			if !give(line{text: s.Text()}) {
 				return
 			}
+		}
+		if err := s.Err(); err != nil {
+			give(line{err: fmt.Errorf("line %d of the input and everything after it was not sent: %w", n+1, err)})
 		}
 	}()
 	return lines

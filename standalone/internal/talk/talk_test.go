@@ -101,6 +101,30 @@ func TestRun_sendsWhatIsTyped(t *testing.T) {
 	}
 }
 
+// TestRun_lineTooLong: what was not sent is reported, and what was typed before is sent.
+func TestRun_lineTooLong(t *testing.T) {
+	t.Parallel()
+	got := make(chan string, 8)
+	url := gateway(t, func(conn *websocket.Conn, data []byte) error {
+		got <- string(data)
+		return conn.WriteMessage(websocket.TextMessage, []byte(`{"type":"ack"}`))
+	})
+	input := "good morning\n" + strings.Repeat("x", 200_000) + "\n" + strings.Repeat("y", 2<<20) + "\ngood night\n"
+	var out, note bytes.Buffer
+	err := talk.Run(t.Context(), []string{"-b", jar(t, "127.0.0.1", soon, "good"), url}, strings.NewReader(input), &out, &note)
+	if err == nil || !strings.Contains(err.Error(), "line 3 of the input") {
+		t.Errorf("Run = %v, want an error that names line 3", err)
+	}
+	for _, want := range []string{"good morning", "xxxx"} {
+		if text := <-got; !strings.Contains(text, want) {
+			t.Errorf("sent %.60q, want %q", text, want)
+		}
+	}
+	if len(got) > 0 {
+		t.Errorf("sent %.60q too", <-got)
+	}
+}
+
 func TestRun_serverHangsUp(t *testing.T) {
 	t.Parallel()
 	url := gateway(t, func(conn *websocket.Conn, _ []byte) error {
