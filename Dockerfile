@@ -3,11 +3,20 @@
 #   docker build --target ws-server -t parley/ws-server .
 # The images hold one static binary, the root certificates and a wget for health checks; no shell. They
 # run as uid 65532 and write nowhere but into the volumes that are mounted.
+#
+# Behind a mirror or a proxy that inspects TLS, say where modules and packages come from, and which authority signs:
+#   docker build --build-arg GOPROXY=… --build-arg GOSUMDB=off --build-arg NPM_CONFIG_REGISTRY=… \
+#     --secret id=ca,src=authority.pem …
 
 FROM node:24-bookworm-slim AS web
+# The registry that npm asks; empty: its default.
+ARG NPM_CONFIG_REGISTRY
 WORKDIR /src/web-client
 COPY web-client/package.json web-client/package-lock.json ./
-RUN --mount=type=cache,target=/root/.npm npm ci --no-audit --no-fund
+RUN --mount=type=cache,target=/root/.npm --mount=type=secret,id=ca \
+    if [ -e /run/secrets/ca ]; then export NODE_EXTRA_CA_CERTS=/run/secrets/ca; fi; \
+    if [ -z "$NPM_CONFIG_REGISTRY" ]; then unset NPM_CONFIG_REGISTRY; fi; \
+    npm ci --no-audit --no-fund
 COPY web-client ./
 # The operator's page has a chapter of this with it.
 COPY docs/operations.md ../docs/
@@ -16,6 +25,9 @@ RUN npm run build && node compress.mjs
 FROM golang:1.26-bookworm AS build
 WORKDIR /src
 ENV CGO_ENABLED=0 GOFLAGS=-buildvcs=false
+# Where modules come from, and what their checksums are compared with; the defaults are Go's own.
+ARG GOPROXY=https://proxy.golang.org,direct
+ARG GOSUMDB=sum.golang.org
 # First what changes rarely, so that modules are downloaded once. A module needs the go.mod of those that
 # it replaces, and of nothing else in the workspace.
 COPY shared-contracts/go.mod shared-contracts/go.sum shared-contracts/
@@ -25,12 +37,19 @@ COPY chat-service/go.mod chat-service/go.sum chat-service/
 COPY ws-server/go.mod ws-server/go.sum ws-server/
 COPY sync-service/go.mod sync-service/go.sum sync-service/
 COPY web-client/go.mod web-client/
-RUN --mount=type=cache,target=/go/pkg/mod \
+# An authority of its own is trusted beside the system's.
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=secret,id=ca \
+    if [ -e /run/secrets/ca ]; then cat /etc/ssl/certs/ca-certificates.crt /run/secrets/ca >/tmp/ca.pem; export SSL_CERT_FILE=/tmp/ca.pem; fi; \
     for m in chat-service ws-server sync-service shared-migrations; do (cd $m && GOWORK=off go mod download) || exit 1; done
 COPY . .
 COPY --from=web /src/web-client/dist web-client/dist
+# The build context has no git checkout, so the version comes from outside. The two arguments stand here, late: another
+# revision alone builds no layer above anew.
+ARG VERSION=(devel)
+ARG REVISION=unknown
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
-    go build -trimpath -ldflags '-s -w' -o /out/ \
+    telemetry=parley.chat/internal/telemetry \
+ && go build -trimpath -ldflags "-s -w -X $telemetry.linkedVersion=$VERSION -X $telemetry.linkedRevision=$REVISION" -o /out/ \
       ./chat-service/cmd/chat-service ./ws-server/cmd/ws-server ./sync-service/cmd/sync-service \
       ./shared-migrations/cmd/migrate \
  && mkdir -p /out/keys
@@ -42,6 +61,12 @@ FROM busybox:1.37-musl AS wget
 FROM gcr.io/distroless/static-debian12:nonroot AS base
 COPY --from=wget /bin/busybox /usr/bin/wget
 USER 65532:65532
+ARG VERSION=(devel)
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Parley" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"
 
 FROM base AS migrate
 COPY --from=build /out/migrate /usr/bin/migrate

@@ -22,7 +22,10 @@ type compose struct {
 }
 
 type service struct {
-	Build       struct{ Context, Target string }
+	Build struct {
+		Context, Target string
+		Args            map[string]string
+	}
 	Image       string
 	User        string
 	ReadOnly    bool              `yaml:"read_only"`
@@ -98,6 +101,42 @@ func TestCompose_services(t *testing.T) {
 		if target := c.Services[name].Build.Target; !regexp.MustCompile(`(?m)^FROM \S+ AS ` + target + `$`).Match(dockerfile) {
 			t.Errorf("%s: the Dockerfile has no target %s", name, target)
 		}
+	}
+}
+
+// TestCompose_build: every argument that is passed on is declared in the Dockerfile, where it would have no effect
+// otherwise, and the images know which revision they are of.
+func TestCompose_build(t *testing.T) {
+	dockerfile, err := os.ReadFile(filepath.Join(root(t), "Dockerfile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := loadCompose(t)
+	for _, name := range c.ours() {
+		args := c.Services[name].Build.Args
+		for _, want := range []string{"VERSION", "REVISION", "GOPROXY", "GOSUMDB", "NPM_CONFIG_REGISTRY"} {
+			if _, ok := args[want]; !ok {
+				t.Errorf("%s is built without the argument %s", name, want)
+			}
+		}
+		for arg := range args {
+			if !regexp.MustCompile(`(?m)^ARG ` + arg + `\b`).Match(dockerfile) {
+				t.Errorf("%s is built with %s, which the Dockerfile does not declare", name, arg)
+			}
+		}
+	}
+	for _, want := range []string{`-X $telemetry.linkedVersion=$VERSION`, `-X $telemetry.linkedRevision=$REVISION`, `org.opencontainers.image.revision="$REVISION"`} {
+		if !strings.Contains(string(dockerfile), want) {
+			t.Errorf("the Dockerfile lacks %s", want)
+		}
+	}
+	// The linker is silent about a variable that it does not find.
+	telemetry, err := os.ReadFile(filepath.Join(root(t), "internal", "telemetry", "metrics.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(telemetry), "\nvar linkedVersion, linkedRevision string\n") {
+		t.Error("internal/telemetry does not declare the variables that the Dockerfile sets")
 	}
 }
 

@@ -25,18 +25,21 @@ func NewRegistry(service string) *prometheus.Registry {
 	return reg
 }
 
-// build returns what the Go tool wrote into the binary.
+// linkedVersion and linkedRevision are set by the linker (-X) where the source is built without its git checkout,
+// as in an image.
+var linkedVersion, linkedRevision string
+
+// build returns the version and the revision that the linker was given, or else those that the Go tool found.
 func build() (version, revision string) {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown", "unknown"
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			revision = s.Value
+	if info, ok := debug.ReadBuildInfo(); ok {
+		version = info.Main.Version
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				revision = s.Value
+			}
 		}
 	}
-	return cmp.Or(info.Main.Version, "unknown"), cmp.Or(revision, "unknown")
+	return cmp.Or(linkedVersion, version, "unknown"), cmp.Or(linkedRevision, revision, "unknown")
 }
 
 // MetricsHandler serves the metrics of reg.
