@@ -63,6 +63,8 @@ demo: build ## play a conversation of 1,000 messages and check what PostgreSQL h
 
 .PHONY: up
 up: ## run everything in containers on http://localhost:8080
+	PARLEY_VERSION="$$(git describe --tags --always --dirty 2>/dev/null || echo '(devel)')" \
+	PARLEY_REVISION="$$(git rev-parse HEAD 2>/dev/null || echo unknown)" \
 	docker compose up --build --detach --wait
 
 .PHONY: down
@@ -182,9 +184,10 @@ check-fmt: $(BUILT)
 	@bad=$$($(FUMPT) -l $(MODULES)) && [ -z "$$bad" ] || { echo "not formatted (make fmt):"; echo "$$bad"; exit 1; }
 
 # The servers come from the product's own installer; the race detector needs a C compiler on Linux, the
-# alert rules promtool, and the page a browser.
+# alert rules promtool, the page a browser, and the proxy's configuration an nginx.
 .PHONY: deps
 deps: $(BUILT)
+	@tools/nginx
 	@command -v $${CC:-cc} >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 || { \
 		command -v apt-get >/dev/null 2>&1 && [ "$$(id -u)" = 0 ] && \
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends gcc libc6-dev; \

@@ -142,6 +142,9 @@ func (c *Conn) read(t testing.TB, schema *Schema) {
 	}
 }
 
+// Done is closed when the connection has ended.
+func (c *Conn) Done() <-chan struct{} { return c.done }
+
 // Close closes the socket and waits for its reader.
 func (c *Conn) Close() {
 	_ = c.ws.Close()

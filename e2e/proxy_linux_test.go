@@ -1,0 +1,385 @@
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+
+	"parley.chat/internal/testkit"
+	"parley.chat/internal/testkit/proctest"
+	"parley.chat/internal/testkit/wstest"
+)
+
+// proxied is a deployment behind the nginx of deploy/nginx/nginx.conf, which is used as it is: on a host of its
+// own it listens on its own port, asks its own resolver, and finds the services under the names and ports that it
+// knows. The services themselves run where they always do; the second host passes their ports on.
+type proxied struct {
+	*world
+	nginx *proctest.Process
+	names *resolver
+	hosts *network
+	url   string // of nginx, for clients on this machine
+
+	mu   sync.Mutex
+	open map[*instance]func() // closes what forwards to an instance that runs
+}
+
+// proxyLimit bounds every wait for the deployment behind nginx, on a machine that may be very busy.
+const proxyLimit = 2 * time.Minute
+
+// Addresses on the cable between the two hosts.
+const (
+	proxyAddress   = "10.213.7.1"
+	clientAddress  = "10.213.7.2"
+	chatAddress    = "10.213.7.10"
+	gatewayAddress = "10.213.7.2%d"
+	movedAddress   = "10.213.7.30"
+)
+
+func newProxied(t *testing.T) *proxied {
+	t.Helper()
+	program := nginxProgram(t)
+	p := &proxied{
+		world: newWorldWith(t, map[string]string{"TRUSTED_PROXIES": "127.0.0.0/8", "LOG_LEVEL": "debug"}),
+		hosts: newNetwork(t, "hosts"), open: map[*instance]func(){},
+	}
+	proxy := newNetwork(t, "proxy")
+	cable(proxy, p.hosts, proxyAddress+"/24", clientAddress+"/24")
+	for _, address := range []string{chatAddress, movedAddress, fmt.Sprintf(gatewayAddress, 1), fmt.Sprintf(gatewayAddress, 2)} {
+		p.hosts.run("ip", "address", "add", address+"/24", "dev", "cable")
+	}
+	p.names = newResolver(t, proxy.listenPacket("127.0.0.11:53"))
+	p.attach(p.chat, "chat-service", chatAddress+":8080")
+	for i, ws := range p.ws {
+		p.attach(ws, fmt.Sprintf("ws-server-%d", i+1), fmt.Sprintf(gatewayAddress, i+1)+":8081")
+	}
+	t.Cleanup(func() {
+		for _, i := range p.all() {
+			p.detach(i)
+		}
+	})
+
+	conf := filepath.Join(repository(t), "deploy", "nginx", "nginx.conf")
+	p.nginx = proctest.StartPath(t, "/usr/bin/env", []string{"ip", "netns", "exec", proxy.name, program, "-g", "daemon off;", "-c", conf}, nil)
+
+	front, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(forward(front, func() (net.Conn, error) { return p.hosts.dial(proxyAddress + ":8080") }))
+	p.url = "http://" + front.Addr().String()
+	p.nginx.WaitReady(t, p.url+"/readyz")
+	return p
+}
+
+// attach lets nginx reach an instance by name and address. As in a container that has stopped, a connection to an
+// instance without it is refused.
+func (p *proxied) attach(i *instance, name, address string) {
+	p.t.Helper()
+	host, _, _ := net.SplitHostPort(address)
+	p.names.set(name, host)
+	stop := forward(p.hosts.listen(address), func() (net.Conn, error) { return net.Dial("tcp", strings.TrimPrefix(i.base, "http://")) })
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open[i] = stop
+}
+
+func (p *proxied) detach(i *instance) {
+	p.mu.Lock()
+	stop := p.open[i]
+	delete(p.open, i)
+	p.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+}
+
+func (p *proxied) wsURL() string { return "ws" + strings.TrimPrefix(p.url, "http") + "/ws" }
+
+// nginxProgram returns an nginx that understands the configuration, or skips the test.
+func nginxProgram(t *testing.T) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("the test of the shipped nginx configuration needs root: it makes network namespaces")
+	}
+	if _, err := exec.LookPath("ip"); err != nil {
+		t.Skip("the test of the shipped nginx configuration needs the program ip (Debian: iproute2)")
+	}
+	for _, candidate := range []string{filepath.Join(repository(t), ".tools", "nginx", "nginx"), "nginx"} {
+		out, err := exec.Command(candidate, "-v").CombinedOutput()
+		var major, minor, patch int
+		_, scanErr := fmt.Sscanf(string(out), "nginx version: nginx/%d.%d.%d", &major, &minor, &patch)
+		if err == nil && scanErr == nil && (major > 1 || major == 1 && (minor > 27 || minor == 27 && patch >= 3)) {
+			return candidate
+		}
+	}
+	t.Skip("no nginx 1.27.3 or newer here (tools/nginx gets one on Debian): the shipped configuration is not tested")
+	return ""
+}
+
+// repository returns the root of the source.
+func repository(t *testing.T) string {
+	t.Helper()
+	out, err := exec.Command("go", "env", "GOWORK").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Dir(strings.TrimSpace(string(out)))
+}
+
+// resolver answers questions for IPv4 addresses, as the resolver of a container engine does.
+type resolver struct {
+	mu    sync.Mutex
+	names map[string]string
+}
+
+func newResolver(t *testing.T, conn net.PacketConn) *resolver {
+	r := &resolver{names: map[string]string{}}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for buf := make([]byte, 512); ; {
+			n, from, err := conn.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			if reply, err := r.answer(buf[:n]); err == nil {
+				_, _ = conn.WriteTo(reply, from) // nginx asks again
+			}
+		}
+	})
+	t.Cleanup(func() {
+		_ = conn.Close()
+		wg.Wait()
+	})
+	return r
+}
+
+func (r *resolver) set(name, address string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.names[name+"."] = address
+}
+
+func (r *resolver) answer(question []byte) ([]byte, error) {
+	var m dnsmessage.Message
+	if err := m.Unpack(question); err != nil || len(m.Questions) != 1 {
+		return nil, fmt.Errorf("not a question: %w", err)
+	}
+	r.mu.Lock()
+	address := net.ParseIP(r.names[m.Questions[0].Name.String()]).To4()
+	r.mu.Unlock()
+	reply := dnsmessage.Message{Header: dnsmessage.Header{ID: m.ID, Response: true, RCode: dnsmessage.RCodeNameError}, Questions: m.Questions}
+	if address != nil && m.Questions[0].Type == dnsmessage.TypeA {
+		reply.RCode = dnsmessage.RCodeSuccess
+		reply.Answers = []dnsmessage.Resource{{
+			Header: dnsmessage.ResourceHeader{Name: m.Questions[0].Name, Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET, TTL: 600},
+			Body:   &dnsmessage.AResource{A: [4]byte(address)},
+		}}
+	}
+	return reply.Pack()
+}
+
+// TestProxy: what a client meets at the shipped nginx. The parts follow on one another, for one deployment.
+func TestProxy(t *testing.T) {
+	p := newProxied(t)
+	ann := p.signup("ann")
+	t.Run("client address", func(t *testing.T) { p.testClientAddress(t) })
+	t.Run("errors have the form of the API", func(t *testing.T) { p.testErrors(t, ann) })
+	t.Run("a quiet connection stays", func(t *testing.T) { p.testQuiet(t, ann) })
+	t.Run("rolling restart of the gateways", func(t *testing.T) { p.testRollingRestart(t, ann) })
+	t.Run("a gateway with a new address", func(t *testing.T) { p.testMoved(t, ann) })
+	t.Run("stop with open sockets", func(t *testing.T) { p.testStop(t, ann) })
+}
+
+// testClientAddress: the services see the address of the client, whatever it claims.
+func (p *proxied) testClientAddress(t *testing.T) {
+	body, err := json.Marshal(map[string]string{
+		"username": "zoe", "email": "zoe@example.test", "password": "correct horse zoe", "session": "bearer",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url+"/v1/signup", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("X-Forwarded-For", "203.0.113.9")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var answer struct {
+		AccessToken string `json:"access_token"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || resp.StatusCode != http.StatusCreated {
+		t.Fatalf("signup: %s, %v", resp.Status, err)
+	}
+	var sessions struct{ Items []struct{ Address string } }
+	p.call(http.MethodGet, "/v1/sessions", answer.AccessToken, nil, http.StatusOK, &sessions)
+	if len(sessions.Items) != 1 || sessions.Items[0].Address != clientAddress {
+		t.Errorf("sessions = %+v, want one of %s", sessions.Items, clientAddress)
+	}
+}
+
+func (p *proxied) testErrors(t *testing.T, ann account) {
+	post := func(token string, body []byte) (*http.Response, map[string]any) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url+"/v1/channels", bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Authorization", "Bearer "+token)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var problem map[string]any
+		if err := json.Unmarshal(text, &problem); err != nil || resp.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s %s: %s: %v", resp.Status, resp.Header.Get("Content-Type"), text, err)
+		}
+		return resp, problem
+	}
+	if resp, problem := post(ann.Token, make([]byte, 1<<20+1)); resp.StatusCode != 413 || problem["code"] != "too_large" {
+		t.Errorf("2 MiB: %s %v, want 413 too_large", resp.Status, problem)
+	}
+	p.detach(p.chat)
+	resp, problem := post(ann.Token, []byte("{}"))
+	if resp.StatusCode != 503 || problem["code"] != "unavailable" || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("without chat-service: %s %v, want 503 unavailable with Retry-After", resp.Status, problem)
+	}
+	p.attach(p.chat, "chat-service", chatAddress+":8080")
+}
+
+// testQuiet: the gateway's heartbeat comes before any time limit of nginx. Nothing is sent meanwhile.
+func (p *proxied) testQuiet(t *testing.T, ann account) {
+	c := wstest.Dial(t, p.wsURL(), ann.Token)
+	c.AwaitType(t, "hello")
+	select {
+	case <-c.Done():
+		t.Fatal("the connection ended")
+	case <-time.After(65 * time.Second): // the rule is about a time: no answer within 60 s ends a request of nginx
+	}
+	channel := ann.createChannel("tea", "private")
+	c.Await(t, "news after a minute", func(f wstest.Frame) bool { return f.ChannelID == channel })
+}
+
+// testRollingRestart: while both gateways are restarted, one after the other, 40 clients connect again and again
+// as their connections end. Once both are up, no handshake is refused, and all are connected.
+func (p *proxied) testRollingRestart(t *testing.T, ann account) {
+	const clients = 40
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	var connected, refused atomic.Int64
+	for range clients {
+		wg.Go(func() { p.stayConnected(ctx, t, ann, &connected, &refused) })
+	}
+	all := func() {
+		t.Helper()
+		testkit.Until(t, proxyLimit, func() error {
+			if n := connected.Load(); n != clients {
+				return fmt.Errorf("%d of %d clients are connected, %d handshakes were refused", n, clients, refused.Load())
+			}
+			return nil
+		})
+	}
+	all()
+	for i, ws := range p.ws {
+		p.detach(ws)
+		ws.proc.Term(t)
+		ws.restart()
+		p.attach(ws, fmt.Sprintf("ws-server-%d", i+1), fmt.Sprintf(gatewayAddress, i+1)+":8081")
+	}
+	during := refused.Load()
+	all()
+	for range clients {
+		c, err := p.dial(t, ann)
+		if err != nil {
+			t.Fatalf("a handshake after the restarts: %v", err)
+		}
+		c.Close()
+	}
+	if n := refused.Load() - during; n > 0 {
+		t.Errorf("%d handshakes were refused although both gateways were up", n)
+	}
+}
+
+// stayConnected keeps one connection until ctx ends: it connects, waits for the end of the connection, and starts over.
+func (p *proxied) stayConnected(ctx context.Context, t *testing.T, ann account, connected, refused *atomic.Int64) {
+	for ctx.Err() == nil {
+		c, err := p.dial(t, ann)
+		if err != nil {
+			refused.Add(1)
+			select {
+			case <-ctx.Done():
+			case <-time.After(100 * time.Millisecond): // as a client waits between its tries
+			}
+			continue
+		}
+		connected.Add(1)
+		select {
+		case <-ctx.Done():
+		case <-c.Done():
+		}
+		connected.Add(-1)
+		c.Close()
+	}
+}
+
+func (p *proxied) dial(t *testing.T, ann account) (*wstest.Conn, error) {
+	c, resp, err := wstest.TryDial(t, p.wsURL(), http.Header{"Authorization": {"Bearer " + ann.Token}})
+	if err != nil && resp != nil {
+		err = fmt.Errorf("%w: %s", err, resp.Status)
+	}
+	return c, err
+}
+
+// testMoved: a gateway that was made anew has another address, which nginx learns within seconds.
+func (p *proxied) testMoved(t *testing.T, ann account) {
+	p.detach(p.ws[0])
+	p.detach(p.ws[1])
+	p.attach(p.ws[0], "ws-server-1", movedAddress+":8081")
+	testkit.Until(t, proxyLimit, func() error {
+		c, err := p.dial(t, ann)
+		if err == nil {
+			c.Close()
+		}
+		return err
+	})
+}
+
+// testStop: nginx ends by itself although sockets are open; their clients are told by the end of the connection.
+func (p *proxied) testStop(t *testing.T, ann account) {
+	c := wstest.Dial(t, p.wsURL(), ann.Token)
+	c.AwaitType(t, "hello")
+	began := time.Now()
+	p.nginx.Signal(t, syscall.SIGQUIT)
+	if code := p.nginx.Wait(t, proxyLimit); code != 0 {
+		t.Errorf("nginx ended with %d", code)
+	}
+	t.Logf("nginx stopped after %v with an open socket", time.Since(began).Round(10*time.Millisecond))
+	<-c.Done()
+}
