@@ -19,8 +19,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"parley.chat/shared-contracts/apierr"
-
-	"parley.chat/chat-service/internal/api"
 )
 
 // statusGone is what proxies log for a client that went away before its answer.
@@ -44,12 +42,11 @@ func (a *API) writeError(err error, c echo.Context) {
 	if wait := retryAfter(e); wait > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 	}
-	h.Set("Content-Type", "application/problem+json")
+	h.Set("Content-Type", apierr.ContentType)
 	c.Response().WriteHeader(status)
-	_ = json.NewEncoder(c.Response()).Encode(api.Problem{ // the client may have gone
-		Type: "urn:parley:problem:" + string(e.Code), Title: title(e.Code), Status: status, Detail: e.Message,
-		Code: e.Code, Errors: e.Fields, RequestID: h.Get(headerRequestID),
-	})
+	p := e.Problem()
+	p.RequestID = h.Get(headerRequestID)
+	_ = json.NewEncoder(c.Response()).Encode(p) // the client may have gone
 }
 
 func retryAfter(e *apierr.Error) time.Duration {
@@ -57,12 +54,6 @@ func retryAfter(e *apierr.Error) time.Duration {
 		return time.Second
 	}
 	return e.RetryAfter
-}
-
-// title says in words what a code says to a program.
-func title(c apierr.Code) string {
-	words := strings.ReplaceAll(string(c), "_", " ")
-	return strings.ToUpper(words[:1]) + words[1:]
 }
 
 // problemOf returns err as an error that a client may see.

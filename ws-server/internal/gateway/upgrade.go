@@ -187,12 +187,10 @@ func closeOf(err error) (code int, why string) {
 func writeProblem(w http.ResponseWriter, err error) {
 	e := apierr.Of(err)
 	status := e.Code.HTTPStatus()
-	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Content-Type", apierr.ContentType)
 	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(e.RetryAfter.Seconds()))))
 	}
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{ // the client has gone if this fails
-		"type": "about:blank", "title": http.StatusText(status), "status": status, "code": e.Code, "detail": e.Message,
-	})
+	_ = json.NewEncoder(w).Encode(e.Problem()) // the client has gone if this fails
 }

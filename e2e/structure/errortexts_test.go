@@ -1,0 +1,70 @@
+package structure_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// TestErrorTexts: what clients are told is plain English. No text repeats a word, as in "the body body is blank", or
+// begins with a pronoun in the place of a noun, as in "only who sent a message". And one place alone writes problem
+// documents, so that they have one scheme of types.
+func TestErrorTexts(t *testing.T) {
+	texts, problems := 0, 0
+	eachFile(t, func(path string, source []byte) {
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.HasSuffix(path, ".gen.go") {
+			return
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, source, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING && (strings.Contains(lit.Value, "about:blank") || strings.Contains(lit.Value, "urn:parley:problem")) {
+				if problems++; !strings.HasSuffix(path, "apierr/problem.go") {
+					t.Errorf("%s writes a problem document of its own: %s", path, lit.Value)
+				}
+			}
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			fun, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			if pkg, ok := fun.X.(*ast.Ident); !ok || pkg.Name != "apierr" {
+				return true
+			}
+			for _, arg := range call.Args {
+				if lit, ok := arg.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+					text, _ := strconv.Unquote(lit.Value)
+					texts++
+					checkText(t, path, text)
+				}
+			}
+			return true
+		})
+	})
+	if texts < 80 || problems == 0 {
+		t.Errorf("found %d texts and %d problem types: this test does not look in the right places", texts, problems)
+	}
+}
+
+func checkText(t *testing.T, path, text string) {
+	t.Helper()
+	words := strings.Fields(strings.ToLower(text))
+	for i, word := range words {
+		if i > 0 && word == words[i-1] && !strings.HasPrefix(word, "%") {
+			t.Errorf("%s: %q repeats %q", path, text, word)
+		}
+	}
+	for _, opening := range []string{"only who ", "who ", "whoever ", "what "} {
+		if strings.HasPrefix(strings.ToLower(text), opening) {
+			t.Errorf("%s: %q begins with a pronoun in the place of a noun", path, text)
+		}
+	}
+}
