@@ -31,6 +31,7 @@ import (
 	"parley.chat/chat-service/internal/account"
 	"parley.chat/chat-service/internal/api"
 	"parley.chat/chat-service/internal/httpapi"
+	"parley.chat/chat-service/internal/lookalike"
 	"parley.chat/chat-service/internal/outbox"
 	"parley.chat/chat-service/internal/revoked"
 	"parley.chat/chat-service/internal/seen"
@@ -177,6 +178,7 @@ func (s *Service) Run(ctx context.Context) error {
 		lifecycle.Part{Name: "outbox", Run: s.relay.Run},
 		lifecycle.Part{Name: "keys", Run: s.refreshKeys},
 		lifecycle.Part{Name: "session cleaner", Run: s.accounts.Clean},
+		lifecycle.Part{Name: "name keys", Run: lookalike.New(s.db, s.log).Run},
 	)
 }
 

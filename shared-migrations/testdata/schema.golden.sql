@@ -100,6 +100,7 @@ CREATE TABLE public.channels (
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     deleted_at timestamp with time zone,
     member_count integer DEFAULT 0 NOT NULL,
+    lookalike text,
     CONSTRAINT channels_check CHECK (((kind = 'direct'::text) = ((direct_low IS NOT NULL) AND (direct_high IS NOT NULL)))),
     CONSTRAINT channels_check1 CHECK ((direct_low < direct_high)),
     CONSTRAINT channels_check2 CHECK (((kind = 'direct'::text) OR (name <> ''::text))),
@@ -234,6 +235,7 @@ CREATE TABLE public.users (
     operator boolean DEFAULT false NOT NULL,
     suspended_at timestamp with time zone,
     suspension_reason text DEFAULT ''::text NOT NULL,
+    lookalike text,
     CONSTRAINT users_suspension_reason_check CHECK ((char_length(suspension_reason) <= 500)),
     CONSTRAINT users_username_check CHECK (((char_length(username) >= 3) AND (char_length(username) <= 50)))
 );
@@ -284,7 +286,13 @@ CREATE INDEX channel_members_user_id_idx ON public.channel_members USING btree (
 
 CREATE UNIQUE INDEX channels_direct_key ON public.channels USING btree (direct_low, direct_high) WHERE (kind = 'direct'::text);
 
+CREATE UNIQUE INDEX channels_group_lookalike_key ON public.channels USING btree (group_id, lookalike) WHERE ((group_id IS NOT NULL) AND (deleted_at IS NULL));
+
 CREATE UNIQUE INDEX channels_group_name_key ON public.channels USING btree (group_id, lower(name)) WHERE ((group_id IS NOT NULL) AND (deleted_at IS NULL));
+
+CREATE INDEX channels_no_lookalike_idx ON public.channels USING btree (id) WHERE ((lookalike IS NULL) AND (deleted_at IS NULL) AND (kind <> 'direct'::text));
+
+CREATE UNIQUE INDEX channels_public_lookalike_key ON public.channels USING btree (lookalike) WHERE ((kind = 'public'::text) AND (group_id IS NULL) AND (deleted_at IS NULL));
 
 CREATE UNIQUE INDEX channels_public_name_key ON public.channels USING btree (lower(name)) WHERE ((kind = 'public'::text) AND (group_id IS NULL) AND (deleted_at IS NULL));
 
@@ -307,6 +315,10 @@ CREATE INDEX sessions_user_id_idx ON public.sessions USING btree (user_id, creat
 CREATE INDEX users_display_name_prefix_idx ON public.users USING btree (lower(display_name) text_pattern_ops) WHERE (deleted_at IS NULL);
 
 CREATE UNIQUE INDEX users_email_key ON public.users USING btree (lower(email));
+
+CREATE UNIQUE INDEX users_lookalike_key ON public.users USING btree (lookalike);
+
+CREATE INDEX users_no_lookalike_idx ON public.users USING btree (id) WHERE ((lookalike IS NULL) AND (deleted_at IS NULL));
 
 CREATE UNIQUE INDEX users_username_key ON public.users USING btree (lower(username));
 

@@ -64,6 +64,7 @@ type user struct {
 
 	ID           chat.UserID `bun:"id,pk,type:uuid"`
 	Username     string      `bun:"username"`
+	Lookalike    string      `bun:"lookalike,nullzero"`
 	Email        string      `bun:"email"`
 	PasswordHash string      `bun:"password_hash"`
 	DisplayName  string      `bun:"display_name"`

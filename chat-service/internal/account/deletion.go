@@ -48,7 +48,7 @@ func (s *Service) delete(ctx context.Context, by token.Claims, pass string) erro
 // The name that it gets can be nobody's: usernames have no tilde.
 func forget(ctx context.Context, tx bun.Tx, id chat.UserID) error {
 	for _, query := range []string{
-		`update users set username = '~' || replace(id::text, '-', ''), email = id::text || '@deleted.invalid', password_hash = '',
+		`update users set username = '~' || replace(id::text, '-', ''), lookalike = null, email = id::text || '@deleted.invalid', password_hash = '',
 			display_name = '', bio = '', avatar_url = '', operator = false, updated_at = now(), deleted_at = now() where id = ?`,
 		"delete from contacts where ? in (user_id, contact_id)",
 		"update sessions set user_agent = '', address = '' where user_id = ?",

@@ -9,6 +9,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"parley.chat/internal/names"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 )
@@ -98,7 +99,7 @@ func (s *Service) find(ctx context.Context, name string) (*user, error) {
 	}
 	u := new(user)
 	err := s.cfg.DB.NewSelect().Model(u).
-		Where("lower(?) = lower(?)", bun.Ident(column), name).Where("deleted_at is null").Scan(ctx)
+		Where("lower(?) in (lower(?), lower(?))", bun.Ident(column), name, composed(name)).Where("deleted_at is null").Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -106,6 +107,14 @@ func (s *Service) find(ctx context.Context, name string) (*user, error) {
 		return nil, fmt.Errorf("find the user of a login: %w", err)
 	}
 	return u, nil
+}
+
+// composed returns a login as signups store it. Earlier releases stored what was typed.
+func composed(login string) string {
+	if address, err := names.Email(login); err == nil {
+		return address
+	}
+	return login
 }
 
 // renewHash keeps a hash made with the parameters of now. The login does not depend on it.

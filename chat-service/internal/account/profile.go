@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"strings"
 
+	"parley.chat/internal/names"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 
@@ -26,7 +26,7 @@ func (s *Service) load(ctx context.Context, id chat.UserID) (*user, error) {
 	return u, nil
 }
 
-// checkProfile finds what the document cannot say of a change. What a nil field is of stays as it is.
+// checkProfile puts names into their one form and finds what the document cannot say of a change. What a nil field is of stays as it is.
 func checkProfile(p *api.ProfileChange) error {
 	var fields []apierr.Field
 	check := func(field string, text *string, rule func(string) error) {
@@ -37,18 +37,14 @@ func checkProfile(p *api.ProfileChange) error {
 			fields = append(fields, apierr.Field{Field: field, Message: err.Error()})
 		}
 	}
-	check("display_name", p.DisplayName, checkDisplayName)
+	if p.DisplayName != nil && *p.DisplayName != "" { // without one people are called by their usernames
+		name, err := names.CleanDisplay(*p.DisplayName)
+		check("display_name", p.DisplayName, func(string) error { return err })
+		p.DisplayName = &name
+	}
 	check("bio", p.Bio, checkBio)
 	check("avatar_url", p.AvatarURL, checkAvatarURL)
 	return invalid(fields)
-}
-
-// checkDisplayName accepts none, too: then people are called by their usernames.
-func checkDisplayName(name string) error {
-	if name == "" {
-		return nil
-	}
-	return chat.CheckName(name)
 }
 
 // checkBio refuses one of blanks alone.
@@ -71,12 +67,11 @@ func checkAvatarURL(address string) error {
 }
 
 func (s *Service) update(ctx context.Context, id chat.UserID, p api.ProfileChange) (*user, error) {
+	if p.Bio != nil {
+		*p.Bio = chat.NormalizeBody(*p.Bio)
+	}
 	if err := checkProfile(&p); err != nil {
 		return nil, err
-	}
-	if p.DisplayName != nil {
-		trimmed := strings.TrimSpace(*p.DisplayName) // of one that is not blank
-		p.DisplayName = &trimmed
 	}
 	q := s.cfg.DB.NewUpdate().Model((*user)(nil)).Set("updated_at = now()").Where("id = ? and deleted_at is null", id)
 	for column, text := range map[string]*string{"display_name": p.DisplayName, "bio": p.Bio, "avatar_url": p.AvatarURL} {

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/uptrace/bun"
 
+	"parley.chat/internal/names"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 
@@ -24,7 +26,8 @@ type device struct{ userAgent, address string }
 
 // signup makes a user and their first session.
 func (s *Service) signup(ctx context.Context, username, email, pass string, d device) (*user, tokens, error) {
-	if err := checkSignup(username, email, pass); err != nil {
+	email, errEmail := names.Email(email)
+	if err := checkSignup(username, email, pass, errEmail); err != nil {
 		return nil, tokens{}, err
 	}
 	if err := s.cfg.Limits.address(ctx, d.address); err != nil {
@@ -34,7 +37,7 @@ func (s *Service) signup(ctx context.Context, username, email, pass string, d de
 	if err != nil {
 		return nil, tokens{}, err
 	}
-	u := &user{ID: chat.NewUserID(), Username: username, Email: email, PasswordHash: hash, CreatedAt: time.Now()}
+	u := &user{ID: chat.NewUserID(), Username: username, Lookalike: names.Key(username), Email: email, PasswordHash: hash, CreatedAt: time.Now()}
 	var t tokens
 	err = s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		if _, err := tx.NewInsert().Model(u).Exec(ctx); err != nil {
@@ -50,15 +53,15 @@ func (s *Service) signup(ctx context.Context, username, email, pass string, d de
 }
 
 // checkSignup collects what is wrong with every field at once, as a form wants it.
-func checkSignup(username, email, pass string) error {
+func checkSignup(username, email, pass string, errEmail error) error {
 	var fields []apierr.Field
 	check := func(field string, err error) {
 		if err != nil {
 			fields = append(fields, apierr.Field{Field: field, Message: err.Error()})
 		}
 	}
-	check("username", chat.CheckUsername(username))
-	check("email", checkEmail(email))
+	check("username", names.CheckUsername(username))
+	check("email", cmp.Or(errEmail, checkEmail(email)))
 	check("password", password.Check(pass, username, email))
 	return invalid(fields)
 }
@@ -97,6 +100,11 @@ func taken(err error) error {
 			return &apierr.Error{
 				Code: apierr.UsernameTaken, Message: "this username is taken",
 				Fields: []apierr.Field{{Field: "username", Message: "is taken"}}, Err: err,
+			}
+		case "users_lookalike_key":
+			return &apierr.Error{
+				Code: apierr.UsernameTaken, Message: "this username looks like one that is taken",
+				Fields: []apierr.Field{{Field: "username", Message: "looks like one that is taken"}}, Err: err,
 			}
 		case "users_email_key":
 			return &apierr.Error{

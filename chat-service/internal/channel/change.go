@@ -7,6 +7,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"parley.chat/internal/names"
 	"parley.chat/internal/token"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
@@ -25,10 +26,11 @@ type description struct {
 // update changes a channel's name and description. What makes no difference is told nobody.
 func (s *Service) update(ctx context.Context, channel chat.ChannelID, by token.Claims, in api.ChannelChange) error {
 	if in.Name != nil {
-		*in.Name = strings.TrimSpace(*in.Name)
-		if err := chat.CheckName(*in.Name); err != nil {
+		name, err := names.Clean(*in.Name)
+		if err != nil {
 			return apierr.Invalid("name", "%v", err)
 		}
+		in.Name = &name
 	}
 	return s.change(ctx, channel, func(ctx context.Context, tx bun.Tx) error {
 		st, err := Admit(ctx, tx, channel, by.UserID)
@@ -52,8 +54,8 @@ func (s *Service) update(ctx context.Context, channel chat.ChannelID, by token.C
 		if will == is {
 			return nil
 		}
-		_, err = tx.NewRaw("update channels set name = ?, description = ?, updated_at = now() where id = ?",
-			will.Name, will.Description, channel).Exec(ctx)
+		_, err = tx.NewRaw("update channels set name = ?, lookalike = case when name = ? then lookalike else ? end, description = ?, updated_at = now() where id = ?",
+			will.Name, will.Name, names.Key(will.Name), will.Description, channel).Exec(ctx)
 		if err != nil {
 			return taken(err)
 		}

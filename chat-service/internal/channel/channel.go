@@ -61,6 +61,7 @@ type row struct {
 	ID          chat.ChannelID   `bun:"id,pk,type:uuid"`
 	Kind        chat.ChannelKind `bun:"kind"`
 	Name        string           `bun:"name"`
+	Lookalike   string           `bun:"lookalike,nullzero"`
 	Description string           `bun:"description"`
 	GroupID     *chat.GroupID    `bun:"group_id,type:uuid"`
 	CreatedBy   *chat.UserID     `bun:"created_by,type:uuid"`

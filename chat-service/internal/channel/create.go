@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/uptrace/bun"
 
+	"parley.chat/internal/names"
 	"parley.chat/internal/token"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
@@ -19,12 +20,13 @@ import (
 	"parley.chat/chat-service/internal/outbox"
 )
 
-// check finds what the document cannot say of a name.
+// check puts the name into its one form and finds what the document cannot say of it.
 func check(in *api.ChannelCreation) error {
-	in.Name = strings.TrimSpace(in.Name)
-	if err := chat.CheckName(in.Name); err != nil {
+	name, err := names.Clean(in.Name)
+	if err != nil {
 		return apierr.Invalid("name", "%v", err)
 	}
+	in.Name = name
 	if in.Description != nil {
 		*in.Description = strings.TrimSpace(*in.Description)
 	}
@@ -37,7 +39,7 @@ func (s *Service) create(ctx context.Context, by token.Claims, in api.ChannelCre
 		return api.Channel{}, err
 	}
 	c := row{
-		ID: chat.NewChannelID(), Kind: in.Kind, Name: in.Name,
+		ID: chat.NewChannelID(), Kind: in.Kind, Name: in.Name, Lookalike: names.Key(in.Name),
 		GroupID: in.GroupID, CreatedBy: &by.UserID, CreatedAt: time.Now(),
 	}
 	if in.Description != nil {
@@ -106,14 +108,19 @@ func (s *Service) inGroup(ctx context.Context, group chat.GroupID, user chat.Use
 
 // taken maps the constraints that settle who was first with a name.
 func taken(err error) error {
-	e, ok := errors.AsType[*pgconn.PgError](err)
-	if ok && e.Code == "23505" && (e.ConstraintName == "channels_public_name_key" || e.ConstraintName == "channels_group_name_key") {
-		return &apierr.Error{
-			Code: apierr.NameTaken, Message: "a channel of this name exists",
-			Fields: []apierr.Field{{Field: "name", Message: "is taken"}}, Err: err,
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "23505" {
+		switch e.ConstraintName {
+		case "channels_public_name_key", "channels_group_name_key":
+			return nameTaken(err, "a channel of this name exists", "is taken")
+		case "channels_public_lookalike_key", "channels_group_lookalike_key":
+			return nameTaken(err, "a channel of a name that looks like this one exists", "looks like one that is taken")
 		}
 	}
 	return gone(err)
+}
+
+func nameTaken(err error, message, field string) error {
+	return &apierr.Error{Code: apierr.NameTaken, Message: message, Fields: []apierr.Field{{Field: "name", Message: field}}, Err: err}
 }
 
 // gone maps the foreign key to users: the bearer of a valid token who has been deleted meanwhile.

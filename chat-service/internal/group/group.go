@@ -15,6 +15,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"parley.chat/internal/names"
 	"parley.chat/internal/token"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
@@ -107,13 +108,13 @@ func (s *Service) list(ctx context.Context, user chat.UserID, after *position, l
 	return groups, next, nil
 }
 
-// name returns a group's name without blanks around it.
+// name returns a group's name in its one form.
 func name(given string) (string, error) {
-	given = strings.TrimSpace(given)
-	if err := chat.CheckName(given); err != nil {
+	clean, err := names.Clean(given)
+	if err != nil {
 		return "", apierr.Invalid("name", "%v", err)
 	}
-	return given, nil
+	return clean, nil
 }
 
 // create makes a group with its creator as owner.

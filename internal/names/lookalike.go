@@ -1,0 +1,114 @@
+package names
+
+import (
+	_ "embed"
+	"strconv"
+	"strings"
+	"sync"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+//go:embed confusables.txt
+var confusablesTable string
+
+// prototypes has what each confusable character is compared as.
+var prototypes = sync.OnceValue(func() map[rune]string {
+	all := make(map[rune]string, 8192)
+	for line := range strings.Lines(confusablesTable) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		codes := strings.Fields(line)
+		var to strings.Builder
+		for _, code := range codes[1:] {
+			to.WriteRune(runeOf(code))
+		}
+		all[runeOf(codes[0])] = to.String()
+	}
+	return all
+})
+
+// runeOf returns the character of a code in hexadecimal.
+func runeOf(code string) rune {
+	n, err := strconv.ParseUint(code, 16, 32)
+	if err != nil {
+		panic("names: confusables.txt: " + err.Error()) // the file is part of the program
+	}
+	return rune(n)
+}
+
+// Key returns what is equal for names that look alike: the skeleton of UTS 39 without regard to case, blanks and
+// invisible characters. It is for comparing, not for showing.
+func Key(name string) string {
+	seen := strings.Map(func(r rune) rune {
+		if isInvisible(r) {
+			return -1
+		}
+		return r
+	}, name)
+	var b strings.Builder
+	for _, r := range norm.NFKD.String(strings.Join(strings.FieldsFunc(seen, isBlank), " ")) {
+		if to, known := prototypes()[r]; known {
+			b.WriteString(to)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return norm.NFC.String(strings.ToLower(b.String()))
+}
+
+// together are the scripts that one word may mix: those of Japanese, of Chinese and of Korean, each with Latin.
+var together = [][]string{
+	{"Latin", "Han", "Hiragana", "Katakana"}, {"Latin", "Han", "Bopomofo"}, {"Latin", "Han", "Hangul"},
+}
+
+// mixed reports whether a word has characters of scripts that no word mixes.
+func mixed(word string) bool {
+	scripts := map[string]bool{}
+	for _, r := range word {
+		if s := scriptOf(r); s != "" {
+			scripts[s] = true
+		}
+	}
+	if len(scripts) < 2 {
+		return false
+	}
+	for _, set := range together {
+		n := 0
+		for _, s := range set {
+			if scripts[s] {
+				n++
+			}
+		}
+		if n == len(scripts) {
+			return false
+		}
+	}
+	return true
+}
+
+// scriptOf returns the script of a character, or "" for one that belongs to all of them.
+func scriptOf(r rune) string {
+	if r < 0x80 {
+		if unicode.IsLetter(r) {
+			return "Latin"
+		}
+		return ""
+	}
+	for name, table := range unicode.Scripts {
+		if unicode.Is(table, r) {
+			if name == "Common" || name == "Inherited" {
+				return ""
+			}
+			return name
+		}
+	}
+	return ""
+}
+
+// words returns the parts of a name between characters that are neither letters, marks nor digits.
+func words(name string) []string {
+	return strings.FieldsFunc(name, func(r rune) bool { return !unicode.In(r, unicode.L, unicode.M, unicode.N) })
+}

@@ -1,0 +1,109 @@
+// Package names has the rules for what people call themselves and their channels: one form for one name, and a key
+// that is equal for names that look alike.
+//
+// The rules are those of Unicode's security mechanisms (UTS 39): skeletons of confusable characters, and the
+// restriction level "highly restrictive" for each word of a name. Every function is pure and safe for concurrent use.
+package names
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
+
+	"parley.chat/shared-contracts/chat"
+)
+
+// Clean returns a name in the form in which it is stored: composed (NFC), without invisible characters, with single
+// spaces between words and none around them. It refuses names that are blank, that change the direction of text, or
+// that mix scripts within a word. Different words may be of different scripts, as in "команда backend".
+func Clean(name string) (string, error) {
+	if err := chat.CheckName(name); err != nil {
+		return "", err
+	}
+	name = strings.Join(strings.FieldsFunc(norm.NFC.String(visible(norm.NFC.String(name))), isBlank), " ")
+	for _, word := range words(name) {
+		if mixed(word) {
+			return "", errors.New("must not mix scripts within a word, such as Latin and Cyrillic")
+		}
+	}
+	return name, nil
+}
+
+// CleanDisplay is Clean for the name of a person, which must not be a reserved one.
+func CleanDisplay(name string) (string, error) {
+	name, err := Clean(name)
+	if err == nil && IsReserved(name) {
+		err = errors.New("is reserved")
+	}
+	return name, err
+}
+
+// CheckUsername is chat.CheckUsername, and refuses reserved names.
+func CheckUsername(name string) error {
+	if err := chat.CheckUsername(name); err != nil {
+		return err
+	}
+	if IsReserved(name) {
+		return errors.New("is reserved")
+	}
+	return nil
+}
+
+// reservedKeys has the names of nobody, by their keys: they would make others believe that their bearer runs the server.
+var reservedKeys = sync.OnceValue(func() map[string]bool {
+	keys := map[string]bool{}
+	for _, name := range []string{
+		"abuse", "admin", "administrator", "help", "helpdesk", "moderator", "noreply", "official", "parley", "postmaster",
+		"root", "security", "staff", "support", "sysadmin", "system", "webmaster",
+	} {
+		keys[Key(name)] = true
+	}
+	return keys
+})
+
+// IsReserved reports whether a name is, or looks like, one that nobody may have.
+func IsReserved(name string) bool {
+	return reservedKeys()[strings.Trim(Key(name), " _.-")]
+}
+
+// Email returns an email address in the form in which it is stored (NFC), and refuses one with blanks or invisible
+// characters. Case is kept and makes no difference.
+func Email(address string) (string, error) {
+	address = norm.NFC.String(address)
+	if strings.ContainsFunc(address, func(r rune) bool { return isBlank(r) || isInvisible(r) }) {
+		return "", errors.New("must not contain blanks or invisible characters")
+	}
+	return address, nil
+}
+
+// visible removes invisible characters. Those stay that an emoji or a script needs to be drawn: joiners and selectors
+// behind an emoji, and joiners within Arabic and Indic words.
+func visible(name string) string {
+	var b strings.Builder
+	var last rune
+	for _, r := range name {
+		if isInvisible(r) && !(isPictorial(last) || isJoiner(r) && last >= 0x600 && last <= 0xdff) {
+			continue
+		}
+		b.WriteRune(r)
+		last = r
+	}
+	return b.String()
+}
+
+// isPictorial reports whether r is an emoji, or belongs to one.
+func isPictorial(r rune) bool {
+	return r >= 0x1f000 && r <= 0x1faff || r >= 0x2190 && r <= 0x2bff && r != 0x2800 || r == 0xfe0f || r >= 0xe0020 && r <= 0xe007f
+}
+
+func isJoiner(r rune) bool { return r == 0x200c || r == 0x200d }
+
+// isInvisible reports whether r has no width or no ink.
+func isInvisible(r rune) bool {
+	return r == 0x2800 || unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
+}
+
+func isBlank(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Z, r) }
