@@ -69,13 +69,15 @@ func (s *Service) features(log *eventlog.Log, heads *seen.Heads, marks *revoked.
 	if e.histories, err = history.New(history.Config{DB: s.db, Log: log, Logger: s.log}); err != nil {
 		return e, err
 	}
-	if e.messages, err = message.New(message.Config{DB: s.db, Sender: s.sender, Seen: heads, MaxBytes: s.cfg.MaxBodyBytes}); err != nil {
+	e.receipts = receipt.New(s.db, log, s.floor)
+	if e.messages, err = message.New(message.Config{
+		DB: s.db, Sender: s.sender, Seen: heads, MaxBytes: s.cfg.MaxBodyBytes, Find: e.receipts.Find,
+	}); err != nil {
 		return e, err
 	}
 	if e.operators, err = ops.New(ops.Config{DB: s.db, Targets: s.cfg.MetricsTargets, Open: s.cfg.OpsFor == opsForEverybody}); err != nil {
 		return e, err
 	}
-	e.receipts = receipt.New(s.db, log, s.floor)
 	e.groups = group.New(s.db, s.relay.Poke)
 	e.contacts = contact.New(s.db, s.relay.Poke)
 	e.directs = direct.New(s.db, e.channels, s.relay.Poke)

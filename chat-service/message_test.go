@@ -53,6 +53,21 @@ func TestMessage_send(t *testing.T) {
 	if e := w.events(c.ID)[3]; e.ReplyTo == nil || *e.ReplyTo != first.ID || e.ClientID.IsZero() || len(e.Mentions) != 0 {
 		t.Errorf("event = %+v", e)
 	}
+	elsewhere := w.create(ann, "elsewhere", "public")
+	var there ack
+	w.do("POST", path(elsewhere.ID)+"/messages", ann, object{"body": "there"}).into(t, 201, &there)
+	for what, id := range map[string]any{"nothing": chat.NewEventID(), "another channel's": there.ID, "an event that is no message": w.events(c.ID)[0].ID} {
+		if p := w.do("POST", messages, ann, object{"body": "x", "reply_to": id}).want(t, 422, "invalid_body"); len(p.Errors) != 1 || p.Errors[0].Field != "reply_to" {
+			t.Errorf("a reply to %s: %+v", what, p)
+		}
+	}
+	crlf := chat.NewClientID()
+	var unix, windows ack
+	w.do("POST", messages, ann, object{"body": "a\r\nb", "client_id": crlf}).into(t, 201, &windows)
+	w.do("POST", messages, ann, object{"body": "a\nb", "client_id": crlf}).into(t, 200, &unix)
+	if all := w.events(c.ID); unix.ID != windows.ID || all[len(all)-1].Body != "a\nb" {
+		t.Errorf("line ends: %+v, then %+v, stored %q", windows, unix, all[len(all)-1].Body)
+	}
 	w.send(request{
 		method: "POST", path: messages, token: ann.Token, body: object{"body": "x", "client_id": chat.NewClientID()},
 		header: map[string]string{"Idempotency-Key": key.String()},

@@ -56,7 +56,7 @@ func (c *Client) PostDraft(d Draft) error {
 
 // Edit gives a message of the user's another body.
 func (c *Client) Edit(ctx context.Context, channel chat.ChannelID, message chat.EventID, body string) (Ack, error) {
-	return c.wait(ctx, newItem(outbound{Type: frame.Edit, ChannelID: &channel, MessageID: &message, Body: &body}))
+	return c.wait(ctx, newItem(outbound{Type: frame.Edit, ChannelID: &channel, MessageID: &message, Body: new(chat.NormalizeBody(body))}))
 }
 
 // Delete takes a message away.
@@ -70,7 +70,7 @@ func (c *Client) React(ctx context.Context, channel chat.ChannelID, message chat
 }
 
 func (c *Client) draft(d Draft) *item {
-	o := outbound{Type: frame.Send, ClientID: d.ClientID, Body: &d.Body}
+	o := outbound{Type: frame.Send, ClientID: d.ClientID, Body: new(chat.NormalizeBody(d.Body))}
 	if d.To.user.IsZero() {
 		o.ChannelID = &d.To.channel
 	} else {

@@ -177,7 +177,7 @@ func TestChange_rights(t *testing.T) {
 	wantCode(t, "edit of another's message", edit(t, b, c, m.ID, "mine"), "forbidden")
 	wantCode(t, "deletion of another's message", remove(t, b, c, m.ID), "forbidden")
 	for _, kind := range []string{"edit", "delete", "react"} {
-		more := map[string]any{"body": "x", "emoji": "x"}
+		more := map[string]any{"body": "x", "emoji": "👍"}
 		wantCode(t, kind+" of nothing", change(t, a, kind, c, chat.NewEventID(), chat.ClientID{}, more), "not_found")
 		wantCode(t, kind+" of an id that is no UUIDv7", change(t, a, kind, c, chat.EventID(chat.NewClientID()), chat.ClientID{}, more), "not_found")
 		wantCode(t, kind+" of an edit", change(t, a, kind, c, edited.ID, chat.ClientID{}, more), "not_found")
@@ -250,7 +250,7 @@ func TestChange_window(t *testing.T) {
 	}
 	late, _ := w.connect(closed, ann)
 	wantCode(t, "after the window", edit(t, late, c, m.ID, "hello?"), "forbidden")
-	wantAck(t, "reactions have none", change(t, late, "react", c, m.ID, chat.ClientID{}, map[string]any{"emoji": "x"}), 4)
+	wantAck(t, "reactions have none", change(t, late, "react", c, m.ID, chat.ClientID{}, map[string]any{"emoji": "👍"}), 4)
 	wantAck(t, "deletions have none", remove(t, late, c, m.ID), 5)
 
 	old := chat.NewEventID()

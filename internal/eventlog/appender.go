@@ -238,7 +238,7 @@ func (a *Appender) Recorded(ctx context.Context, e *frame.Event) (ack Ack, found
 	return ack, err == nil, err
 }
 
-var errConflict = apierr.New(apierr.Conflict, "this client_id was used for another content")
+var errConflict = apierr.New(apierr.Conflict, "this client_id was already used for a message with different content")
 
 // removalMark says whose mark an event concerns and what it does to it.
 func removalMark(e *frame.Event) (subject chat.UserID, mark string) {

@@ -5,18 +5,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
 
 	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/text"
 )
-
-// wordy reports whether a rune outside ASCII belongs to words.
-func wordy(r rune) bool {
-	return r >= 0x80 && (unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r))
-}
 
 // Name is a name in a channel, in lower case.
 type Name struct {
@@ -43,7 +38,7 @@ func (f *Finder) Find(ctx context.Context, channel chat.ChannelID, body string) 
 	if strings.IndexByte(body, '@') < 0 {
 		return nil, nil
 	}
-	p := Parse(body)
+	p := text.ParseMentions(body)
 	if p.None() {
 		return nil, nil
 	}

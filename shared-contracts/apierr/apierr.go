@@ -76,6 +76,12 @@ func Invalid(field, format string, args ...any) *Error {
 	return &Error{Code: InvalidRequest, Message: field + " " + m, Fields: []Field{{field, m}}}
 }
 
+// InvalidContent returns an InvalidBody that names one field of a message.
+func InvalidContent(field, format string, args ...any) *Error {
+	m := fmt.Sprintf(format, args...)
+	return &Error{Code: InvalidBody, Message: "field " + field + " " + m, Fields: []Field{{field, m}}}
+}
+
 func (e *Error) Error() string {
 	if e.Err != nil {
 		return string(e.Code) + ": " + e.Message + ": " + e.Err.Error()

@@ -22,7 +22,7 @@ const (
 )
 
 // ErrBodyTooLarge is returned for a body over the limit; other faults of a body are plain errors.
-var ErrBodyTooLarge = errors.New("body is too large")
+var ErrBodyTooLarge = errors.New("is too large")
 
 // CheckBody accepts a message body: 1 to limit bytes of valid UTF-8, not blank, and without control
 // characters other than newline and tab. limit ≤ 0 means MaxBodyBytes.
@@ -37,9 +37,21 @@ func CheckBody(body string, limit int) error {
 		return err
 	}
 	if IsBlank(body) {
-		return errors.New("body is blank")
+		return errors.New("must not be blank")
 	}
 	return nil
+}
+
+// lineEnds turns the line ends of Windows and of old Macs into newlines.
+var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
+
+// NormalizeBody returns a body with every line end as \n: CRLF and a lone CR become LF. It comes before CheckBody and
+// before anything that compares bodies.
+func NormalizeBody(body string) string {
+	if strings.IndexByte(body, '\r') < 0 {
+		return body
+	}
+	return lineEnds.Replace(body)
 }
 
 // IsBlank reports whether nothing of a text can be seen: it is empty, or has spaces and invisible characters

@@ -12,6 +12,7 @@ import (
 
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/text"
 )
 
 // Subprotocol is offered by clients and echoed. A client that offers none speaks version 1.
@@ -147,8 +148,23 @@ func decodeAny(data []byte, from int, c *Client, each func(c *Client, err error)
 			each(c, apierr.New(apierr.BadFrame, "field %s: %s is not of its type", mistyped.Field, mistyped.Value))
 			continue
 		}
+		if halves := text.Halves(rest[start:dec.InputOffset()]); halves != nil {
+			each(c, c.half(halves[0]))
+			continue
+		}
 		each(c, c.check())
 	}
+}
+
+// half returns the error for a field that holds half of a surrogate pair, and forgets a ref that does.
+func (c *Client) half(field string) error {
+	switch field {
+	case "body":
+		return apierr.InvalidContent(field, text.HalfMessage)
+	case "ref":
+		c.Ref = ""
+	}
+	return apierr.New(apierr.BadFrame, "field %s %s", field, text.HalfMessage)
 }
 
 // badID names the field of an object whose id is no UUID: the decoder does not say which it was.
@@ -198,8 +214,8 @@ func (c *Client) check() error {
 		err = needs(c.hasClientID(), "client_id", err)
 		err = needs(c.MessageID != nil, "message_id", err)
 		err = needs(c.Emoji != nil, "emoji", err)
-		if err == nil && (len(*c.Emoji) > MaxEmojiBytes || chat.IsBlank(*c.Emoji) || chat.CheckLine(*c.Emoji, MaxEmojiBytes) != nil) {
-			return apierr.New(apierr.BadFrame, "field emoji: 1 to %d bytes of text on one line, not blank", MaxEmojiBytes)
+		if err == nil {
+			err = c.checkEmoji()
 		}
 	case Subscribe:
 		if c.ChannelID != nil && c.Channels != nil {
@@ -234,6 +250,18 @@ func (c *Client) check() error {
 		return apierr.New(apierr.BadFrame, "unknown type %.40q", string(c.Type))
 	}
 	return err
+}
+
+// checkEmoji puts the emoji into its one form. What is taken back may be a text that an earlier release let pass.
+func (c *Client) checkEmoji() error {
+	if emoji, ok := text.Emoji(*c.Emoji); ok {
+		c.Emoji = &emoji
+		return nil
+	}
+	if c.Remove && len(*c.Emoji) <= MaxEmojiBytes && !chat.IsBlank(*c.Emoji) && chat.CheckLine(*c.Emoji, MaxEmojiBytes) == nil {
+		return nil
+	}
+	return apierr.New(apierr.BadFrame, "field emoji must be one emoji of Unicode")
 }
 
 func (c *Client) hasClientID() bool { return c.ClientID != nil && !c.ClientID.IsZero() }

@@ -243,7 +243,7 @@ func FuzzDecode(f *testing.F) {
 			f.Add(line)
 		}
 	}
-	for _, s := range []string{"", "{", "7", "[]", `{"ref":7}`, `{"type":"send","client_id":"x","ref":"1"}{}`, "\xff", `{"type":"ping"}x`} {
+	for _, s := range []string{"", "{", "7", "[]", `{"ref":7}`, `{"type":"send","client_id":"x","ref":"1"}{}`, "\xff", `{"type":"ping"}x`, `{"type":"send","body":"\ud800","ref":"1"}`, `{"ref":"\udc00"}`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -254,8 +254,8 @@ func FuzzDecode(f *testing.F) {
 				t.Errorf("a ref of %d bytes came through", len(c.Ref))
 			}
 			if err != nil {
-				if apierr.CodeOf(err) != apierr.BadFrame {
-					t.Errorf("%v is no bad_frame", err)
+				if code := apierr.CodeOf(err); code != apierr.BadFrame && code != apierr.InvalidBody {
+					t.Errorf("%v is no bad_frame and no invalid_body", err)
 				}
 				return
 			}

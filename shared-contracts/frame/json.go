@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -201,7 +202,8 @@ func (p *plain) decode(c *Client) bool {
 			bit = 32
 			if escaped {
 				// The quotes stand around what value returned.
-				ok = json.Unmarshal(p.data[p.at-len(value)-2:p.at], &f.body) == nil
+				// U+FFFD may stand for half of a surrogate pair, which decodeAny refuses.
+				ok = json.Unmarshal(p.data[p.at-len(value)-2:p.at], &f.body) == nil && !strings.Contains(f.body, "\ufffd")
 				escaped = false
 			} else {
 				ok = utf8.Valid(value)

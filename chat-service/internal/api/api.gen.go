@@ -307,7 +307,7 @@ type Message struct {
 
 // MessageCreation defines model for MessageCreation.
 type MessageCreation struct {
-	// Body at most 16 KiB of UTF-8, not blank, without control characters but newline and tab
+	// Body at most 16 KiB of UTF-8, not blank, without control characters except newline and tab. CRLF and CR become LF first
 	Body     string            `json:"body"`
 	ClientID *NullableClientID `json:"client_id,omitempty"`
 	ReplyTo  *NullableEventID  `json:"reply_to,omitempty"`
@@ -493,8 +493,13 @@ type ProfileChange struct {
 
 // Reaction defines model for Reaction.
 type Reaction struct {
-	Count   int      `json:"count"`
-	Emoji   string   `json:"emoji"`
+	// Count of all users
+	Count int `json:"count"`
+
+	// Emoji one emoji of Unicode in its fully qualified form
+	Emoji string `json:"emoji"`
+
+	// UserIDs the first 20 users; the caller is among them if they have reacted so
 	UserIDs []UserID `json:"user_ids"`
 }
 

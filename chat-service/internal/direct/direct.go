@@ -59,7 +59,7 @@ func (s *Service) open(ctx context.Context, from, to chat.UserID) (id chat.Chann
 		case "PA400":
 			return id, false, apierr.Invalid("user_id", "must be another user")
 		case "PA403":
-			return id, false, apierr.New(apierr.Forbidden, "this user takes no direct messages from you")
+			return id, false, apierr.New(apierr.Forbidden, "you cannot send direct messages to this user")
 		case "PA404":
 			return id, false, apierr.New(apierr.NotFound, "no such user")
 		}

@@ -13,6 +13,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
+	"parley.chat/shared-contracts/text"
 
 	"parley.chat/chat-service/internal/api"
 )
@@ -76,7 +77,11 @@ func (t *fate) remove(seq int64, at chat.Time) {
 	}
 }
 
+// react takes in a reaction. Earlier releases stored an emoji in several forms, and other texts too.
 func (t *fate) react(r reaction, s standing) {
+	if emoji, ok := text.Emoji(r.emoji); ok {
+		r.emoji = emoji
+	}
 	if t.reactions == nil {
 		t.reactions = map[reaction]standing{}
 	}
@@ -206,11 +211,11 @@ func (t *fate) state(editSeq int64, editedAt *time.Time, body *string, mentioned
 	return nil
 }
 
-// messages returns the messages as they are now.
-func (f *folding) messages() []api.Message {
+// messages returns the messages as they are now, for a reader.
+func (f *folding) messages(reader chat.UserID) []api.Message {
 	list := make([]api.Message, len(f.events))
 	for i := range f.events {
-		list[i] = messageOf(&f.events[i], f.fate[f.events[i].ID])
+		list[i] = messageOf(&f.events[i], f.fate[f.events[i].ID], reader)
 		if f.nobody[list[i].SenderID] {
 			list[i].SenderName, list[i].SenderDeleted = "", true
 		}
@@ -218,7 +223,7 @@ func (f *folding) messages() []api.Message {
 	return list
 }
 
-func messageOf(e *frame.Event, t *fate) api.Message {
+func messageOf(e *frame.Event, t *fate, reader chat.UserID) api.Message {
 	m := api.Message{
 		ID: e.ID, ChannelID: e.ChannelID, Seq: e.Seq, ClientID: e.ClientID, SenderID: e.SenderID, SenderName: e.SenderName,
 		Body: e.Body, ReplyTo: e.ReplyTo, Mentions: e.Mentions, SentAt: e.SentAt,
@@ -230,7 +235,7 @@ func messageOf(e *frame.Event, t *fate) api.Message {
 		m.Body, m.Mentions, m.EditedAt = t.body, t.mentions, &t.editedAt
 		fallthrough
 	default:
-		m.Reactions = t.standing()
+		m.Reactions = t.standing(reader)
 	}
 	if m.Mentions == nil {
 		m.Mentions = []chat.UserID{}
@@ -241,14 +246,21 @@ func messageOf(e *frame.Event, t *fate) api.Message {
 	return m
 }
 
-// standing returns the reactions that were not taken back: the emoji in the order in which they came, and
-// so the users of each.
-func (t *fate) standing() []api.Reaction {
+// Bounds of the reactions that a page lists of each message.
+const (
+	maxEmojis      = 50
+	maxEmojisUsers = 20 // of each emoji; the count is of all
+)
+
+// standing returns the reactions that were not taken back: the emojis in the order in which they came, and so the
+// users of each. The reader is among the users of what they have put on the message themselves. It takes time in
+// proportion to the reactions, but for sorting them.
+func (t *fate) standing(reader chat.UserID) []api.Reaction {
 	type vote struct {
 		reaction
 		seq int64
 	}
-	var votes []vote
+	votes := make([]vote, 0, len(t.reactions))
 	for r, s := range t.reactions {
 		if !s.removed {
 			votes = append(votes, vote{r, s.seq})
@@ -256,14 +268,25 @@ func (t *fate) standing() []api.Reaction {
 	}
 	slices.SortFunc(votes, func(a, b vote) int { return cmp.Compare(a.seq, b.seq) })
 	var list []api.Reaction
+	at := map[string]int{}
 	for _, v := range votes {
-		i := slices.IndexFunc(list, func(r api.Reaction) bool { return r.Emoji == v.emoji })
-		if i < 0 {
+		i, known := at[v.emoji]
+		if !known {
+			if len(list) == maxEmojis {
+				continue
+			}
 			i = len(list)
+			at[v.emoji] = i
 			list = append(list, api.Reaction{Emoji: v.emoji})
 		}
-		list[i].Count++
-		list[i].UserIDs = append(list[i].UserIDs, v.user)
+		r := &list[i]
+		r.Count++
+		switch {
+		case len(r.UserIDs) < maxEmojisUsers:
+			r.UserIDs = append(r.UserIDs, v.user)
+		case v.user == reader:
+			r.UserIDs[maxEmojisUsers-1] = reader
+		}
 	}
 	return list
 }

@@ -126,7 +126,7 @@ func (s *Service) page(ctx context.Context, r reader, sp span, limit int) ([]api
 			return nil, false, err
 		}
 		if p.member {
-			return s.fold(ctx, r.channel, sp, limit, p, items)
+			return s.fold(ctx, r, sp, limit, p, items)
 		}
 		if _, err := channel.Admit(ctx, s.cfg.DB, r.channel, r.user); err != nil { // says why
 			return nil, false, err
@@ -161,10 +161,10 @@ func (s *Service) look(ctx context.Context, r reader, sp span, limit int) (found
 }
 
 // fold puts rows and tail together.
-func (s *Service) fold(ctx context.Context, channel chat.ChannelID, sp span, limit int, p found, items []event.Item) ([]api.Message, bool, error) {
+func (s *Service) fold(ctx context.Context, r reader, sp span, limit int, p found, items []event.Item) ([]api.Message, bool, error) {
 	fresh, err := eventsOf(items, sp)
 	if err != nil {
-		return nil, false, fmt.Errorf("read tail of channel %s: %w", channel, err)
+		return nil, false, fmt.Errorf("read tail of channel %s: %w", r.channel, err)
 	}
 	f := newFolding(p.events)
 	for i := range p.became {
@@ -185,12 +185,12 @@ func (s *Service) fold(ctx context.Context, channel chat.ChannelID, sp span, lim
 		}
 	}
 	if err := f.items(items); err != nil {
-		return nil, false, fmt.Errorf("read tail of channel %s: %w", channel, err)
+		return nil, false, fmt.Errorf("read tail of channel %s: %w", r.channel, err)
 	}
 	if len(fresh) > 0 { // what was done to a message may be stored before it
-		if err := s.stored(ctx, channel, f); err != nil {
+		if err := s.stored(ctx, r.channel, f); err != nil {
 			return nil, false, err
 		}
 	}
-	return f.messages(), more, nil
+	return f.messages(r.user), more, nil
 }

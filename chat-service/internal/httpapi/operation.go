@@ -18,6 +18,7 @@ import (
 	"github.com/oapi-codegen/runtime"
 
 	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/text"
 
 	"parley.chat/chat-service/internal/api"
 )
@@ -195,7 +196,9 @@ func readBody(c echo.Context, needed bool, wrong *fields) (any, error) {
 	}
 	value, err := parse(body)
 	if err == nil {
-		wrong.halves(body, value)
+		for _, field := range text.Halves(body) {
+			wrong.add(field, text.HalfMessage)
+		}
 	}
 	return value, err
 }

@@ -52,4 +52,4 @@ func DecodeCursor(list string, given *string, into any) (bool, error) {
 }
 
 // ErrCursor is the answer to a cursor that is none of ours.
-func ErrCursor() error { return apierr.Invalid("cursor", "is not one that we have given out") }
+func ErrCursor() error { return apierr.Invalid("cursor", "is not a cursor of this list") }

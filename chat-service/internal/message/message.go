@@ -30,6 +30,9 @@ type Config struct {
 	Sender   *sender.Sender
 	Seen     *seen.Heads
 	MaxBytes int // of a body
+
+	// Find returns an error unless id is a message of the channel: NotFound when it is none.
+	Find func(ctx context.Context, channel chat.ChannelID, id chat.EventID) error
 }
 
 // Service is the feature. It is safe for concurrent use.
@@ -40,7 +43,7 @@ type Service struct {
 
 // New checks cfg.
 func New(cfg Config) (*Service, error) {
-	if cfg.DB == nil || cfg.Sender == nil || cfg.Seen == nil || cfg.MaxBytes <= 0 {
+	if cfg.DB == nil || cfg.Sender == nil || cfg.Seen == nil || cfg.Find == nil || cfg.MaxBytes <= 0 {
 		return nil, errors.New("message: a required field of Config is missing")
 	}
 	return &Service{cfg, mention.NewFinder(cfg.DB)}, nil
@@ -52,13 +55,14 @@ func (s *Service) SendMessage(ctx context.Context, in api.SendMessageRequestObje
 	if err != nil {
 		return nil, err
 	}
-	if err := s.checkBody(in.Body.Body); err != nil {
+	body := chat.NormalizeBody(in.Body.Body)
+	if err := s.checkBody(body); err != nil {
 		return nil, err
 	}
 	user := httpapi.UserOf(ctx)
 	e := frame.Event{
 		Type: event.Message, ChannelID: in.ID, ID: chat.NewEventID(), ClientID: &id,
-		SenderID: user.UserID, SenderName: user.Username, Body: in.Body.Body, ReplyTo: in.Body.ReplyTo, SentAt: chat.Now(),
+		SenderID: user.UserID, SenderName: user.Username, Body: body, ReplyTo: in.Body.ReplyTo, SentAt: chat.Now(),
 	}
 	ack, err := s.send(ctx, user, e)
 	if err != nil {
@@ -76,7 +80,7 @@ func clientID(header, body *chat.ClientID) (chat.ClientID, error) {
 	field := "client_id"
 	switch {
 	case header != nil && body != nil && *header != *body:
-		return chat.ClientID{}, apierr.Invalid("client_id", "is not that of the Idempotency-Key header")
+		return chat.ClientID{}, apierr.Invalid("client_id", "must be the same as the Idempotency-Key header")
 	case header != nil:
 		body, field = header, "Idempotency-Key"
 	case body == nil:
@@ -97,13 +101,16 @@ func (s *Service) checkBody(body string) error {
 	if errors.Is(err, chat.ErrBodyTooLarge) {
 		code = apierr.TooLarge
 	}
-	return &apierr.Error{Code: code, Message: "the message: " + err.Error(), Fields: []apierr.Field{{Field: "body", Message: err.Error()}}}
+	return &apierr.Error{Code: code, Message: "field body " + err.Error(), Fields: []apierr.Field{{Field: "body", Message: err.Error()}}}
 }
 
 // send appends e if its sender may. What went through before keeps its ack, whatever has changed since:
 // its sender may have left, or been blocked.
 func (s *Service) send(ctx context.Context, user token.Claims, e frame.Event) (eventlog.Ack, error) {
 	refused := s.admit(ctx, user.UserID, e.ChannelID)
+	if refused == nil && e.ReplyTo != nil {
+		refused = s.checkReply(ctx, &e)
+	}
 	if refused == nil {
 		var err error
 		if e.Mentions, err = s.mentions.Find(ctx, e.ChannelID, e.Body); err != nil {
@@ -127,6 +134,15 @@ func (s *Service) send(ctx context.Context, user token.Claims, e frame.Event) (e
 	return ack, err
 }
 
+// checkReply accepts a reply to a message of the same channel, deleted or not, as the gateways do.
+func (s *Service) checkReply(ctx context.Context, e *frame.Event) error {
+	err := s.cfg.Find(ctx, e.ChannelID, *e.ReplyTo)
+	if apierr.CodeOf(err) == apierr.NotFound {
+		return apierr.InvalidContent("reply_to", "must be a message of this channel")
+	}
+	return err
+}
+
 // admit returns an error unless the user may write into the channel.
 func (s *Service) admit(ctx context.Context, user chat.UserID, id chat.ChannelID) error {
 	st, err := channel.Admit(ctx, s.cfg.DB, id, user)
@@ -141,7 +157,7 @@ func (s *Service) admit(ctx context.Context, user chat.UserID, id chat.ChannelID
 		return fmt.Errorf("look for a block: %w", err)
 	}
 	if blocked {
-		return apierr.New(apierr.Forbidden, "this user takes no direct messages from you")
+		return apierr.New(apierr.Forbidden, "you cannot send direct messages to this user")
 	}
 	return nil
 }

@@ -92,6 +92,15 @@ func (s *Service) find(ctx context.Context, channel chat.ChannelID, id chat.Even
 	return t, nil
 }
 
+// Find returns an error unless id is a message of the channel, stored or not. It is NotFound for anything else.
+func (s *Service) Find(ctx context.Context, channel chat.ChannelID, id chat.EventID) error {
+	mark, err := unstored.MarkOf(ctx, s.db, s.log.Partition(channel.UUID))
+	if err == nil {
+		_, err = s.find(ctx, channel, id, mark)
+	}
+	return err
+}
+
 // among returns the message of an id, nil for none.
 func among(items []event.Item, id chat.EventID, text []byte) *frame.Event {
 	for _, it := range items {

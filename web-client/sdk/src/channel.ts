@@ -9,7 +9,7 @@ import type { Online } from "./presence.js";
 import type { OwnMessage, Reached } from "./reach.js";
 import type { Rest } from "./rest.js";
 import type { Message } from "./rest-types.js";
-import { newClientID, type Send } from "./send.js";
+import { newClientID, normalizeBody, type Send } from "./send.js";
 
 export interface SendOptions {
   /** The id of the message that it answers. */
@@ -105,12 +105,12 @@ export class Channel {
   send(body: string, options: SendOptions = {}): Pending {
     this.core.typing.over(this.id);
     const { replyTo, clientID } = options;
-    return this.append({ type: "send", body, ...(replyTo === undefined ? {} : { reply_to: replyTo }) }, clientID);
+    return this.append({ type: "send", body: normalizeBody(body), ...(replyTo === undefined ? {} : { reply_to: replyTo }) }, clientID);
   }
 
   /** Gives a message of the user's another body. */
   edit(messageID: string, body: string): Promise<Ack> {
-    return this.append({ type: "edit", message_id: messageID, body }).settled;
+    return this.append({ type: "edit", message_id: messageID, body: normalizeBody(body) }).settled;
   }
 
   /** Takes a message away. */

@@ -358,8 +358,11 @@ export interface Message {
 }
 
 export interface Reaction {
+  /** one emoji of Unicode in its fully qualified form */
   readonly emoji: string;
+  /** of all users */
   readonly count: number;
+  /** the first 20 users; the caller is among them if they have reacted so */
   readonly user_ids: readonly UserID[];
 }
 
@@ -369,7 +372,7 @@ export interface MessagePage {
 }
 
 export interface MessageCreation {
-  /** at most 16 KiB of UTF-8, not blank, without control characters but newline and tab */
+  /** at most 16 KiB of UTF-8, not blank, without control characters except newline and tab. CRLF and CR become LF first */
   readonly body: string;
   readonly reply_to?: NullableEventID;
   readonly client_id?: NullableClientID;

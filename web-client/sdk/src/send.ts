@@ -26,6 +26,9 @@ export function newClientID(): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 
+/** The body with every line end as `\n`, as the server stores it. */
+export const normalizeBody = (body: string): string => body.replace(/\r\n?/g, "\n");
+
 let lastCreated = 0;
 
 /** The time, and never the same twice: sends are kept in its order. */

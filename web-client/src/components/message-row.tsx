@@ -8,8 +8,8 @@ import type { Row } from "../lib/rows";
 import type { ChannelState } from "../state/channel-state";
 import { edit, editing, reply } from "../state/compose";
 import { openDialog } from "../state/dialog";
-import { nameOf, person } from "../state/people";
-import { me, myID } from "../state/session";
+import { callsOf, hasNamesake, nameOf, person } from "../state/people";
+import { myID } from "../state/session";
 import { testids } from "../testids";
 import { Avatar } from "./avatar";
 import { EditField } from "./edit-field";
@@ -40,7 +40,7 @@ export function MessageRow({ row, actions, stop, flash }: MessageRowProps): JSX.
   const gone = message.deleted_at !== null;
   const called = !mine && (message.mentions.includes(myID()) || message.mentions.includes(state.id));
   const classes = ["row", head ? "row-head" : "", flash ? "row-flash" : "", called ? "row-called" : ""].join(" ");
-  const callsMe = (who: string): boolean => who === "channel" || who.toLowerCase() === me()?.username.toLowerCase();
+  const calls = callsOf(message);
   return (
     <div
       role="listitem"
@@ -70,6 +70,7 @@ export function MessageRow({ row, actions, stop, flash }: MessageRowProps): JSX.
         {head && (
           <div class="row-who">
             <span class={`row-name ink-${hueOf(message.sender_id) % HUES}`}>{name}</span>
+            {hasNamesake(author) && <span class="row-handle">@{author.username}</span>}
             <time dateTime={message.sent_at} title={fullLabel(ms)}>
               {timeLabel(ms)}
             </time>
@@ -81,7 +82,7 @@ export function MessageRow({ row, actions, stop, flash }: MessageRowProps): JSX.
           <p class="row-gone">This message was deleted.</p>
         ) : (
           <div class="row-body" data-testid={testids.messageBody}>
-            <MessageText body={message.body} callsMe={callsMe} />
+            <MessageText body={message.body} calls={calls} />
             {message.edited_at !== null && (
               <span class="row-edited" title={fullLabel(Date.parse(message.edited_at))}>
                 (edited)

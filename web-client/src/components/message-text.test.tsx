@@ -6,7 +6,7 @@ import { MessageText } from "./message-text";
 
 const draw = (body: string): HTMLElement => {
   const root = document.createElement("div");
-  render(<MessageText body={body} callsMe={(name) => name === "ann"} />, root);
+  render(<MessageText body={body} calls={new Map([["ann", true], ["bob", false]])} />, root);
   return root;
 };
 
@@ -30,6 +30,6 @@ it("makes links that tell the other side nothing", () => {
 });
 
 it("marks whom a mention calls", () => {
-  const root = draw("@ann and @bob");
+  const root = draw("@ann and @bob, not @nobody nor `@bob`");
   expect([...root.querySelectorAll(".mention")].map((m) => m.classList.contains("mention-me"))).toEqual([true, false]);
 });

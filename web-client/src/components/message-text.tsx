@@ -3,16 +3,16 @@
 import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
 
-import { type Inline, parseBody } from "../lib/markup";
+import { type Calls, type Inline, parseBody } from "../lib/markup";
 
 interface MessageTextProps {
   readonly body: string;
-  /** Whether a mention of this name calls the reader. */
-  readonly callsMe: (name: string) => boolean;
+  /** Whom the message mentions. */
+  readonly calls: Calls;
 }
 
-export function MessageText({ body, callsMe }: MessageTextProps): JSX.Element {
-  const blocks = useMemo(() => parseBody(body), [body]);
+export function MessageText({ body, calls }: MessageTextProps): JSX.Element {
+  const blocks = useMemo(() => parseBody(body, calls), [body, [...calls.keys()].join(" ")]);
   return (
     <>
       {blocks.map((block, i) =>
@@ -23,7 +23,7 @@ export function MessageText({ body, callsMe }: MessageTextProps): JSX.Element {
           </pre>
         ) : (
           <p key={i} dir="auto">
-            {block.children.map((node, j) => inline(node, j, callsMe))}
+            {block.children.map((node, j) => inline(node, j, calls))}
           </p>
         ),
       )}
@@ -31,7 +31,7 @@ export function MessageText({ body, callsMe }: MessageTextProps): JSX.Element {
   );
 }
 
-function inline(node: Inline, key: number, callsMe: (name: string) => boolean): JSX.Element | string {
+function inline(node: Inline, key: number, calls: Calls): JSX.Element | string {
   switch (node.kind) {
     case "text":
       return node.text;
@@ -45,13 +45,13 @@ function inline(node: Inline, key: number, callsMe: (name: string) => boolean): 
       );
     case "mention":
       return (
-        <span key={key} class={callsMe(node.name) ? "mention mention-me" : "mention"}>
+        <span key={key} class={calls.get(node.name.toLowerCase()) === true ? "mention mention-me" : "mention"}>
           @{node.name}
         </span>
       );
     case "strong":
-      return <strong key={key}>{node.children.map((n, i) => inline(n, i, callsMe))}</strong>;
+      return <strong key={key}>{node.children.map((n, i) => inline(n, i, calls))}</strong>;
     case "emphasis":
-      return <em key={key}>{node.children.map((n, i) => inline(n, i, callsMe))}</em>;
+      return <em key={key}>{node.children.map((n, i) => inline(n, i, calls))}</em>;
   }
 }

@@ -3,15 +3,19 @@
 import type { JSX } from "preact";
 
 import { timeLabel } from "../lib/dates";
+import type { Calls } from "../lib/markup";
 import type { Row } from "../lib/rows";
 import { nameOf, person } from "../state/people";
-import { me, myID } from "../state/session";
+import { myID } from "../state/session";
 import { wordsOf } from "../state/toasts";
 import { testids } from "../testids";
 import { Avatar } from "./avatar";
 import { MessageText } from "./message-text";
 import { Tick } from "./tick";
 import { hueOf } from "../lib/identity";
+
+/** Whom a message mentions, the server says when it has it. */
+const NOT_YET_KNOWN: Calls = new Map();
 
 interface PendingRowProps {
   readonly row: Row & { readonly kind: "pending" };
@@ -22,7 +26,6 @@ export function PendingRow({ row, stop }: PendingRowProps): JSX.Element {
   const { pending, head, ms } = row;
   const failed = pending.status === "failed";
   const name = nameOf(person(myID()).value);
-  const callsMe = (who: string): boolean => who.toLowerCase() === me()?.username.toLowerCase();
   return (
     <div
       role="listitem"
@@ -42,7 +45,7 @@ export function PendingRow({ row, stop }: PendingRowProps): JSX.Element {
           </div>
         )}
         <div class="row-body" data-testid={testids.messageBody}>
-          <MessageText body={pending.body} callsMe={callsMe} />
+          <MessageText body={pending.body} calls={NOT_YET_KNOWN} />
         </div>
         {failed && (
           <div class="row-failure" role="alert">

@@ -111,7 +111,9 @@ function change(log: MessageLog, id: string, to: (message: LoggedMessage) => Log
 function react(message: LoggedMessage, emoji: string, userID: string, remove: boolean): LoggedMessage {
   const reaction = message.reactions.find((r) => r.emoji === emoji);
   const has = reaction?.user_ids.includes(userID) ?? false;
-  if (has !== remove) {
+  // A page of history lists the first users only: of the others it is taken as said that the event changes something.
+  const listed = reaction === undefined || reaction.user_ids.length === reaction.count;
+  if (has !== remove && (listed || !remove)) {
     return message;
   }
   if (reaction === undefined) {
@@ -119,7 +121,7 @@ function react(message: LoggedMessage, emoji: string, userID: string, remove: bo
   }
   const users = remove ? reaction.user_ids.filter((id) => id !== userID) : [...reaction.user_ids, userID];
   const reactions = message.reactions
-    .map((r) => (r === reaction ? { emoji, count: users.length, user_ids: users } : r))
+    .map((r) => (r === reaction ? { emoji, count: r.count + (remove ? -1 : 1), user_ids: users } : r))
     .filter((r) => r.count > 0);
   return { ...message, reactions };
 }

@@ -1,9 +1,12 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 
 import { type Block, type Inline, parseBody, plainText, webAddress } from "./markup";
+import { vectors } from "./vectors";
+
+const ANN = new Map([["ann", true]]);
 
 const inline = (body: string): readonly Inline[] => {
-  const [first] = parseBody(body);
+  const [first] = parseBody(body, ANN);
   return first?.kind === "paragraph" ? first.children : [];
 };
 const text = (t: string): Inline => ({ kind: "text", text: t });
@@ -59,15 +62,63 @@ describe("parseBody", () => {
       const letters = (s: string): string => s.replace(/[*`\n]/g, "");
       const shown = (nodes: readonly Inline[]): string =>
         nodes.map((n) => (n.kind === "mention" ? "@" + n.name : "children" in n ? shown(n.children) : n.text)).join("");
-      const all = parseBody(body).map((b) => (b.kind === "code" ? b.language + b.text : shown(b.children))).join("");
+      const all = parseBody(body, ANN).map((b) => (b.kind === "code" ? b.language + b.text : shown(b.children))).join("");
       expect(letters(all)).toBe(letters(body));
     }
   });
 
-  it.each([["*"], ["**a"], ["`"], ["```"], ["@"], ["https://"], ["("], ["http://a/("], ["*a* "], ["\n*"]])("is quick with 16 KiB of %j", (word) => {
-    const begin = performance.now();
-    parseBody(word.repeat(Math.floor(16384 / word.length)));
-    expect(performance.now() - begin).toBeLessThan(500);
+  /** How many characters a run of f looks at: through regular expressions, searches and the reading of addresses. */
+  function steps(f: () => void): number {
+    let count = 0;
+    const exec = RegExp.prototype.exec;
+    const indexOf = String.prototype.indexOf;
+    const canParse = URL.canParse.bind(URL);
+    const spies = [
+      vi.spyOn(RegExp.prototype, "exec").mockImplementation(function (this: RegExp, text: string) {
+        const found = exec.call(this, text);
+        count += 1 + (found?.[0].length ?? 0);
+        return found;
+      }),
+      vi.spyOn(String.prototype, "indexOf").mockImplementation(function (this: string, word: string, from = 0) {
+        const at = indexOf.call(this, word, from);
+        count += 1 + (at < 0 ? this.length : at) - from;
+        return at;
+      }),
+      vi.spyOn(URL, "canParse").mockImplementation((address: string | URL) => {
+        count += String(address).length;
+        return canParse(address);
+      }),
+    ];
+    f();
+    spies.forEach((spy) => spy.mockRestore());
+    return count;
+  }
+
+  it.each([
+    ["*"], ["**a"], ["`"], ["```"], ["@"], ["https://"], ["https://[("], ["Https://%zz"], ["https://[*"], ["("], ["http://a/("], ["*a* "],
+    ["\n*"], ["*`*`"], ["**`*`*a"], ["@ann"], ["@a."],
+  ])("takes time in proportion to a body of %j", (word) => {
+    const of = (size: number): number => steps(() => parseBody(word.repeat(Math.floor(size / word.length)), ANN));
+    expect(of(64 << 10) / of(4 << 10)).toBeLessThan(2 * 16); // quadratic time would give 256
+  });
+});
+
+describe("the vectors that the server runs too", () => {
+  const flat = (nodes: readonly Inline[]): readonly Inline[] => nodes.flatMap((n) => ("children" in n ? flat(n.children) : [n]));
+  const read = (body: string, names: readonly string[]): readonly Inline[] =>
+    parseBody(body, new Map(names.map((n) => [n, false]))).flatMap((block) => (block.kind === "code" ? [] : flat(block.children)));
+
+  it.each(vectors<{ body: string; names: string[][]; everyone: boolean }>("mentions"))("mentions: $body", ({ body, names, everyone }) => {
+    const mentioned = (known: readonly string[]): ReadonlySet<string> =>
+      new Set(read(body, known).flatMap((n) => (n.kind === "mention" ? [n.name.toLowerCase()] : [])));
+    const others = ["bob", "eve", "all", "here", "everyone", "channel"];
+    const everybody = everyone ? ["channel"] : [];
+    expect(mentioned([...others, ...names.flat()])).toEqual(new Set([...names.map((n) => n[0]), ...everybody]));
+    expect(mentioned([...names.map((n) => n.at(-1) ?? ""), "channel"])).toEqual(new Set([...names.map((n) => n.at(-1)), ...everybody]));
+  });
+
+  it.each(vectors<{ body: string; links: { text: string; href: string }[] }>("links"))("links: $body", ({ body, links }) => {
+    expect(read(body, []).flatMap((n) => (n.kind === "link" ? [{ text: n.text, href: n.href }] : []))).toEqual(links);
   });
 });
 

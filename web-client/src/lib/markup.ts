@@ -4,6 +4,8 @@
  * close is shown as it was typed. Reading takes time in proportion to the body, whatever is in it.
  */
 
+import { meaningsAt } from "./mention";
+
 export type Inline =
   | { readonly kind: "text"; readonly text: string }
   | { readonly kind: "code"; readonly text: string }
@@ -20,7 +22,13 @@ const MAX_DEPTH = 4;
 
 const FENCE = "```";
 
-export function parseBody(body: string): readonly Block[] {
+/** The names that a message mentions, in lower case, and whether each calls the reader. */
+export type Calls = ReadonlyMap<string, boolean>;
+
+const NOBODY: Calls = new Map();
+
+/** Reads a body. Only the names in `calls` are mentions: who is mentioned, the server decides. */
+export function parseBody(body: string, calls: Calls = NOBODY): readonly Block[] {
   const blocks: Block[] = [];
   let at = 0;
   while (at < body.length) {
@@ -29,21 +37,21 @@ export function parseBody(body: string): readonly Block[] {
     if (close < 0) {
       break;
     }
-    addParagraph(blocks, body.slice(at, open));
+    addParagraph(blocks, body.slice(at, open), calls);
     blocks.push(codeBlock(body.slice(open + FENCE.length, close)));
     at = close + FENCE.length;
     if (body[at] === "\n") {
       at++;
     }
   }
-  addParagraph(blocks, body.slice(at));
+  addParagraph(blocks, body.slice(at), calls);
   return blocks;
 }
 
-function addParagraph(blocks: Block[], text: string): void {
+function addParagraph(blocks: Block[], text: string, calls: Calls): void {
   const trimmed = text.replace(/\n$/, "");
   if (trimmed !== "") {
-    blocks.push({ kind: "paragraph", children: parseInline(trimmed, 0) });
+    blocks.push({ kind: "paragraph", children: parseInline(trimmed, 0, calls) });
   }
 }
 
@@ -53,11 +61,11 @@ function codeBlock(inside: string): Block {
   return { kind: "code", language: line?.[1] ?? "", text: text.replace(/\n$/, "") };
 }
 
-const LINK = /https?:\/\/[^\s<>"'`]+/y;
-const MENTION = /@([A-Za-z0-9_.-]{1,50})/y;
-const PLAIN = /[^`*@h]+/y;
+/** An address ends at a blank, at quotes and angle brackets, and at the punctuation of scripts that write it in full width. */
+const LINK = /https?:\/\/[^\s<>"'`\u2018-\u201f\u2026\u3001-\u3003\u3008-\u3011\u3014-\u301f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]+/iy;
+const PLAIN = /[^`*@hH]+/y;
 
-function parseInline(text: string, depth: number): readonly Inline[] {
+function parseInline(text: string, depth: number, calls: Calls): readonly Inline[] {
   const out: Inline[] = [];
   let plain = "";
   let at = 0;
@@ -75,14 +83,18 @@ function parseInline(text: string, depth: number): readonly Inline[] {
       at += run[0].length;
       continue;
     }
-    const found = token(text, at, depth);
+    const found = token(text, at, depth, calls);
     if (found === undefined) {
       plain += text[at] ?? "";
       at++;
       continue;
     }
-    flush();
-    out.push(found.inline);
+    if (found.inline.kind === "text") {
+      plain += found.inline.text;
+    } else {
+      flush();
+      out.push(found.inline);
+    }
     at = found.end;
   }
   flush();
@@ -94,14 +106,14 @@ interface Token {
   readonly end: number;
 }
 
-function token(text: string, at: number, depth: number): Token | undefined {
+function token(text: string, at: number, depth: number, calls: Calls): Token | undefined {
   switch (text[at]) {
     case "`":
       return code(text, at);
     case "*":
-      return text[at + 1] === "*" ? marked("strong", "**", text, at, depth) : marked("emphasis", "*", text, at, depth);
+      return text[at + 1] === "*" ? marked("strong", "**", text, at, depth, calls) : marked("emphasis", "*", text, at, depth, calls);
     case "@":
-      return mention(text, at);
+      return mention(text, at, calls);
     default:
       return link(text, at);
   }
@@ -121,9 +133,10 @@ function marked(
   text: string,
   at: number,
   depth: number,
+  calls: Calls,
 ): Token | undefined {
   const from = at + mark.length;
-  const close = depth < MAX_DEPTH ? text.indexOf(mark, from) : -1;
+  const close = depth < MAX_DEPTH ? outsideCode(text, mark, from) : -1;
   if (close <= from) {
     return undefined;
   }
@@ -132,17 +145,31 @@ function marked(
   if (/^\s|\s$|\n/.test(inside)) {
     return undefined;
   }
-  return { inline: { kind, children: parseInline(inside, depth + 1) }, end: close + mark.length };
+  return { inline: { kind, children: parseInline(inside, depth + 1, calls) }, end: close + mark.length };
 }
 
-function mention(text: string, at: number): Token | undefined {
-  // An @ within a word is an address, not a call.
-  if (at > 0 && /[A-Za-z0-9_.-]/.test(text[at - 1] ?? "")) {
+/** Where a mark comes next that is not in code, or -1. */
+function outsideCode(text: string, mark: string, from: number): number {
+  let close = text.indexOf(mark, from);
+  for (let at = from; close >= 0; ) {
+    const open = at + text.slice(at, close).indexOf("`"); // no further: it may be that no backtick follows at all
+    const end = open < at ? -1 : text.indexOf("`", open + 1);
+    if (end < 0) {
+      return close;
+    }
+    at = end === open + 1 ? end : end + 1; // two backticks in a row are not code, and the second may open some
+    close = close < at ? text.indexOf(mark, at) : close;
+  }
+  return -1;
+}
+
+function mention(text: string, at: number, calls: Calls): Token | undefined {
+  const name = meaningsAt(text, at).find((n) => calls.has(n));
+  if (name === undefined) {
     return undefined;
   }
-  MENTION.lastIndex = at;
-  const name = MENTION.exec(text)?.[1]?.replace(/[.-]+$/, "");
-  return name === undefined || name === "" ? undefined : { inline: { kind: "mention", name }, end: at + 1 + name.length };
+  const end = at + 1 + name.length;
+  return { inline: { kind: "mention", name: text.slice(at + 1, end) }, end };
 }
 
 function link(text: string, at: number): Token | undefined {
@@ -156,7 +183,10 @@ function link(text: string, at: number): Token | undefined {
   }
   const address = withoutTrailingPunctuation(found);
   const href = webAddress(address);
-  return href === undefined ? undefined : { inline: { kind: "link", href, text: address }, end: at + address.length };
+  // What is no address is passed over whole: looking for another one within it would take quadratic time.
+  return href === undefined
+    ? { inline: { kind: "text", text: found }, end: at + found.length }
+    : { inline: { kind: "link", href, text: address }, end: at + address.length };
 }
 
 /** What ends a sentence is not of the address, nor is a bracket that was opened before it. */

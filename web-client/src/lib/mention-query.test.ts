@@ -9,6 +9,8 @@ describe("mentionAt", () => {
     ["a@b", 3, undefined],
     ["@ann and", 8, undefined],
     ["@ann and", 4, { at: 0, text: "ann" }],
+    ["見て@bo", 5, { at: 2, text: "bo" }],
+    ["x.org/@bo", 9, undefined],
     ["(@bob", 5, { at: 1, text: "bob" }],
   ])("%j at %d", (body, cursor, want) => {
     expect(mentionAt(body, cursor)).toEqual(want);

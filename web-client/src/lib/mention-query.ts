@@ -1,5 +1,7 @@
 /** Completing @names while somebody types. */
 
+import { startsMention } from "./mention";
+
 export interface MentionQuery {
   /** Where the @ is. */
   readonly at: number;
@@ -8,9 +10,12 @@ export interface MentionQuery {
 
 /** The @name that the cursor is in, if it is in one. */
 export function mentionAt(body: string, cursor: number): MentionQuery | undefined {
-  const found = /(^|[^A-Za-z0-9_.-])@([A-Za-z0-9_.-]{0,50})$/.exec(body.slice(Math.max(0, cursor - 52), cursor));
-  const text = found?.[2];
-  return text === undefined ? undefined : { at: cursor - text.length - 1, text };
+  const text = /@([A-Za-z0-9_.-]{0,50})$/.exec(body.slice(Math.max(0, cursor - 51), cursor))?.[1];
+  if (text === undefined) {
+    return undefined;
+  }
+  const at = cursor - text.length - 1;
+  return startsMention(body, at) ? { at, text } : undefined;
 }
 
 /** The body with the name in the place of what was typed, and where the cursor comes to stand. */

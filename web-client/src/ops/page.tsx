@@ -3,6 +3,7 @@
 import type { ComponentChildren, JSX } from "preact";
 
 import { MessageText } from "../components/message-text";
+import type { Calls } from "../lib/markup";
 import { alarming, figures } from "./figures";
 import { manual } from "./manual";
 import { Panel } from "./panel";
@@ -91,7 +92,7 @@ function Notice({ title, children }: { readonly title: string; readonly children
   );
 }
 
-const nobody = (): boolean => false;
+const nobody: Calls = new Map();
 
 function ManualSection(): JSX.Element {
   return (
@@ -104,16 +105,16 @@ function ManualSection(): JSX.Element {
         {manual.tools.map((tool) => (
           <div key={tool.name} id={`tool-${tool.name}`}>
             <dt>
-              <MessageText body={tool.command} callsMe={nobody} />
+              <MessageText body={tool.command} calls={nobody} />
             </dt>
             <dd>
-              <MessageText body={tool.does} callsMe={nobody} />
+              <MessageText body={tool.does} calls={nobody} />
             </dd>
           </div>
         ))}
       </dl>
       {manual.advice.map((text) => (
-        <MessageText key={text} body={text} callsMe={nobody} />
+        <MessageText key={text} body={text} calls={nobody} />
       ))}
     </section>
   );

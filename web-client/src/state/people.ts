@@ -3,7 +3,10 @@
 import type { Me, User } from "@parley/client";
 import { type Signal, signal } from "@preact/signals";
 
+import type { Calls } from "../lib/markup";
+import { EVERYONE } from "../lib/mention";
 import { sdk } from "./client";
+import { myID } from "./session";
 
 export interface Person {
   readonly id: string;
@@ -36,7 +39,53 @@ export function learn(id: string, news: Partial<Omit<Person, "id">>): void {
   const next = { ...was, ...news };
   if (next.username !== was.username || next.displayName !== was.displayName || next.avatarURL !== was.avatarURL || next.deleted !== was.deleted) {
     known.value = next;
+    moveName(was, next);
   }
+}
+
+/** Who is shown under a name, by that name. */
+const holders = new Map<string, Signal<ReadonlySet<string>>>();
+
+const holdersOf = (p: Person): Signal<ReadonlySet<string>> => {
+  const name = nameOf(p, "").normalize("NFKC").toLowerCase();
+  let known = holders.get(name);
+  if (known === undefined) {
+    known = signal(new Set());
+    holders.set(name, known);
+  }
+  return known;
+};
+
+function moveName(was: Person, next: Person): void {
+  const before = holdersOf(was);
+  const after = holdersOf(next);
+  if (before !== after || !after.peek().has(next.id)) {
+    before.value = new Set([...before.peek()].filter((id) => id !== was.id));
+    after.value = new Set([...after.peek(), next.id]);
+  }
+}
+
+/** Whether somebody else is shown under the same name, so that it does not say who this is. */
+export function hasNamesake(p: Person): boolean {
+  return !p.deleted && p.username !== "" && holdersOf(p).value.size > 1;
+}
+
+/** Whom a message mentions, by the ids that its event has. */
+export function callsOf(message: { readonly channel_id: string; readonly mentions: readonly string[] }): Calls {
+  const calls = new Map<string, boolean>();
+  for (const id of message.mentions) {
+    if (id === message.channel_id) {
+      calls.set(EVERYONE, true);
+      continue;
+    }
+    const { username } = person(id).value;
+    if (username === "") {
+      wantProfile(id);
+    } else {
+      calls.set(username.toLowerCase(), id === myID());
+    }
+  }
+  return calls;
 }
 
 export function learnMember(member: { readonly user_id: string; readonly username: string; readonly display_name: string }): void {

@@ -9,9 +9,12 @@ import { complain } from "./toasts";
 
 const KEPT = 12;
 
+/** An emoji without variation selectors, which the server may add or remove. */
+const bare = (emoji: string): string => emoji.trim().replace(/[\ufe0e\ufe0f]/g, "");
+
 /** Whether we have put the emoji on the message. */
 export const isSet = (message: LoggedMessage, emoji: string): boolean =>
-  message.reactions.some((r) => r.emoji === emoji && r.user_ids.includes(myID()));
+  message.reactions.some((r) => bare(r.emoji) === bare(emoji) && r.user_ids.includes(myID()));
 
 /** Puts an emoji on a message, or takes it back if it is ours. */
 export function react(state: ChannelState, message: LoggedMessage, emoji: string): void {

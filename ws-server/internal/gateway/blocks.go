@@ -48,7 +48,7 @@ func (c *client) unblocked(id chat.ChannelID) error {
 	defer cancel()
 	blocked, err := c.g.reads.blocked.Ask(ctx, id)
 	if blocked {
-		return apierr.New(apierr.Forbidden, "this user takes no direct messages from you")
+		return apierr.New(apierr.Forbidden, "you cannot send direct messages to this user")
 	}
 	until = time.Now().Add(admittedFor)
 	if err != nil {

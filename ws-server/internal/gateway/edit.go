@@ -31,10 +31,10 @@ func (c *client) changeOf(f *frame.Client) (frame.Event, error) {
 	var allowed func(context.Context, *frame.Event) error
 	switch f.Type {
 	case frame.Edit:
-		if err := c.checkBody(*f.Body); err != nil {
+		e.Type, e.Body, allowed = event.Edit, chat.NormalizeBody(*f.Body), c.mayEdit
+		if err := c.checkBody(e.Body); err != nil {
 			return e, err
 		}
-		e.Type, e.Body, allowed = event.Edit, *f.Body, c.mayEdit
 	case frame.Delete:
 		e.Type, allowed = event.Delete, c.mayDelete
 	case frame.React:
@@ -67,7 +67,7 @@ func (c *client) mayEdit(ctx context.Context, e *frame.Event) error {
 	case err != nil:
 		return err
 	case t.sender != c.user:
-		return apierr.New(apierr.Forbidden, "only who sent a message may edit it")
+		return apierr.New(apierr.Forbidden, "only the sender of a message may edit it")
 	case window > 0 && time.Since(t.sentAt) > window:
 		return apierr.New(apierr.Forbidden, "a message may be edited for %s", window)
 	}
@@ -91,15 +91,17 @@ func (c *client) mayDelete(ctx context.Context, e *frame.Event) error {
 		return err
 	}
 	if role != chat.Owner && role != chat.Admin {
-		return apierr.New(apierr.Forbidden, "only who sent a message, and the channel's admins, may delete it")
+		return apierr.New(apierr.Forbidden, "only the sender of a message and the channel's admins may delete it")
 	}
 	return nil
 }
 
-// mayReact: any member.
+// mayReact: any member, within the limits of reactions.
 func (c *client) mayReact(ctx context.Context, e *frame.Event) error {
-	_, err := c.g.find(ctx, e.ChannelID, *e.MessageID)
-	return err
+	if _, err := c.g.find(ctx, e.ChannelID, *e.MessageID); err != nil || e.Remove {
+		return err
+	}
+	return c.g.roomFor(ctx, e)
 }
 
 // settled answers what was refused. What went through before keeps its first ack: its sender may have

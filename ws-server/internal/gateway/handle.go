@@ -109,9 +109,9 @@ func (g *Gateway) FlushAcks() {
 func (c *client) checkBody(body string) error {
 	switch err := chat.CheckBody(body, c.g.cfg.Limits.MaxBodyBytes); {
 	case errors.Is(err, chat.ErrBodyTooLarge):
-		return apierr.New(apierr.TooLarge, "%v", err)
+		return apierr.New(apierr.TooLarge, "field body %v", err)
 	case err != nil:
-		return apierr.New(apierr.InvalidBody, "the body %v", err)
+		return apierr.InvalidContent("body", "%v", err)
 	}
 	return nil
 }
@@ -123,7 +123,7 @@ func (c *client) eventOf(f *frame.Client) (frame.Event, error) {
 	}
 	e := frame.Event{
 		Type: event.Message, ID: chat.NewEventID(), ClientID: f.ClientID, SenderID: c.user, SenderName: c.username,
-		Body: *f.Body, ReplyTo: f.ReplyTo, SentAt: chat.Now(),
+		Body: chat.NormalizeBody(*f.Body), ReplyTo: f.ReplyTo, SentAt: chat.Now(),
 	}
 	if err := c.checkBody(e.Body); err != nil {
 		return e, err
@@ -142,6 +142,11 @@ func (c *client) eventOf(f *frame.Client) (frame.Event, error) {
 	}
 	if err := c.unblocked(e.ChannelID); err != nil {
 		return e, &refusal{e, err}
+	}
+	if e.ReplyTo != nil {
+		if err := c.mayReply(&e); err != nil {
+			return e, &refusal{e, err}
+		}
 	}
 	e.Mentions = c.g.mentions.in(c.g.ctx, e.ChannelID, e.Body)
 	return e, nil
@@ -183,7 +188,7 @@ func (c *client) renew(f *frame.Client) error {
 		return err
 	}
 	if next.user != c.user || next.session != c.session {
-		return apierr.New(apierr.Forbidden, "the token is of another session: open another connection for it")
+		return apierr.New(apierr.Forbidden, "the token belongs to another session: open another connection for it")
 	}
 	c.extend(next.expires.Load())
 	c.send(frame.Pong{Ref: f.Ref})

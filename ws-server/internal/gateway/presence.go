@@ -30,7 +30,7 @@ func (c *client) askPresence(f *frame.Client) error {
 	if errors.Is(err, presence.ErrCursor) {
 		return apierr.New(apierr.BadFrame, "field after: %v", err)
 	} else if err != nil {
-		return apierr.Wrap(err, apierr.Unavailable, "who is online cannot be told right now")
+		return apierr.Wrap(err, apierr.Unavailable, "presence cannot be read right now")
 	}
 	c.send(frame.PresenceNotice{
 		Ref: f.Ref, ChannelID: id, OnlineCount: online.Count, Joined: online.Users, Next: online.Next,

@@ -106,7 +106,7 @@ func (s *Store) OpenDirect(ctx context.Context, from, to chat.UserID) (chat.Chan
 		case "PA400":
 			return id, apierr.New(apierr.BadFrame, "to_user_id: a direct message needs another user")
 		case "PA403":
-			return id, apierr.New(apierr.Forbidden, "this user takes no direct messages from you")
+			return id, apierr.New(apierr.Forbidden, "you cannot send direct messages to this user")
 		case "PA404":
 			return id, apierr.New(apierr.NotFound, "no such user")
 		}

@@ -1,0 +1,39 @@
+package history
+
+import (
+	"fmt"
+	"testing"
+
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/frame"
+)
+
+func TestFold_reactionsAreBounded(t *testing.T) {
+	id, reader := chat.NewEventID(), chat.NewUserID()
+	f := newFolding([]frame.Event{{ID: id}})
+	fate := f.fate[id]
+	seq := int64(0)
+	react := func(emoji string, user chat.UserID, removed bool) {
+		seq++
+		fate.react(reaction{emoji, user}, standing{seq, removed})
+	}
+	for range 99 {
+		react("❤", chat.NewUserID(), false) // as an earlier release stored it
+	}
+	react("❤️", reader, false)
+	for i := range 1000 {
+		react(fmt.Sprint("text ", i), reader, false)
+	}
+	react("🎉", reader, false)
+	react("🎉\ufe0f", reader, true)
+	list := f.messages(reader)[0].Reactions
+	if len(list) != maxEmojis {
+		t.Fatalf("%d different reactions, want %d", len(list), maxEmojis)
+	}
+	if r := list[0]; r.Emoji != "❤️" || r.Count != 100 || len(r.UserIDs) != maxEmojisUsers || r.UserIDs[maxEmojisUsers-1] != reader {
+		t.Errorf("the first is %s, %d times, by %d users, the last of them the reader: %v", r.Emoji, r.Count, len(r.UserIDs), r.UserIDs[len(r.UserIDs)-1] == reader)
+	}
+	if list[1].Emoji != "text 0" || list[1].Count != 1 {
+		t.Errorf("the second is %+v", list[1])
+	}
+}

@@ -1,0 +1,50 @@
+/**
+ * Which names a text may mention: the rule of the server's package shared-contracts/text. Both run the vectors in its
+ * folder. Whom a message mentions, its event says; the rule only finds the place in the text.
+ */
+
+/** The name that stands for all members. */
+export const EVERYONE = "channel";
+
+const COLLECTIVE: ReadonlySet<string> = new Set([EVERYONE, "here", "all", "everyone"]);
+const MIN_NAME = 3;
+const MAX_NAME = 50;
+
+const NAME = /@([A-Za-z0-9_.-]*)/y;
+
+/** Scripts that put no spaces between words, or none before a particle: such a character may touch a mention. */
+const UNSPACED =
+  /[\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\uff66-\uffdc\u{20000}-\u{3ffff}]/u;
+const WORDY = /[\p{L}\p{M}\p{Nd}]/u;
+
+const joins = (c: string): boolean => c > "\u007f" && WORDY.test(c) && !UNSPACED.test(c);
+
+/** Whether an @ at this place may begin a mention. */
+export function startsMention(text: string, at: number): boolean {
+  const before = Array.from(text.slice(Math.max(0, at - 2), at)).at(-1);
+  return before === undefined || !(/[A-Za-z0-9_.@/-]/.test(before) || joins(before));
+}
+
+/** What the @ at a place of a text may mention: names in lower case, the longest first, `channel` for everybody. */
+export function meaningsAt(text: string, at: number): readonly string[] {
+  NAME.lastIndex = at;
+  const typed = NAME.exec(text)?.[1] ?? "";
+  const after = text.codePointAt(at + 1 + typed.length);
+  if (!startsMention(text, at) || (after !== undefined && (after === 0x40 || joins(String.fromCodePoint(after))))) {
+    return [];
+  }
+  const names: string[] = [];
+  for (let name = typed.toLowerCase(); name.length >= MIN_NAME; name = name.slice(0, -1)) {
+    if (name === EVERYONE) {
+      names.push(name);
+      break;
+    }
+    if (name.length <= MAX_NAME && !COLLECTIVE.has(name.replace(/^[_.-]+|[_.-]+$/g, ""))) {
+      names.push(name);
+    }
+    if (!/[_.-]$/.test(name)) {
+      break;
+    }
+  }
+  return names;
+}
