@@ -17,7 +17,6 @@ package client
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -105,7 +104,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	for _, s := range cfg.Sockets {
 		if u, err := url.Parse(s); err != nil || u.Scheme != "ws" && u.Scheme != "wss" || u.Host == "" {
-			return nil, fmt.Errorf("client: %q is not a URL like ws://localhost:8080/ws", s)
+			return nil, errors.New("client: Sockets has something that is not a URL like ws://localhost:8080/ws")
 		}
 	}
 	if cfg.MaxPending <= 0 {

@@ -37,7 +37,7 @@ type API struct {
 func NewAPI(server string, tokens TokenSource, httpClient *http.Client) (*API, error) {
 	u, err := url.Parse(server)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("client: %q is not a URL like http://localhost:8080", server)
+		return nil, errors.New("client: the server is not a URL like http://localhost:8080")
 	}
 	if httpClient == nil {
 		httpClient = &http.Client{Timeout: callWithin}

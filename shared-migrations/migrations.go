@@ -17,6 +17,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/tern/v2/migrate"
+
+	"parley.chat/internal/databaseurl"
 )
 
 //go:embed migrations/*.sql
@@ -87,7 +89,7 @@ func Status(ctx context.Context, url string) ([]Migration, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read migrations: %w", err)
 	}
-	conn, err := pgx.Connect(ctx, url)
+	conn, err := databaseurl.Connect(ctx, url)
 	if err != nil {
 		return nil, fmt.Errorf("read schema version: %w", err)
 	}
@@ -123,7 +125,7 @@ func source() fs.FS {
 // open connects, takes the lock, and hands do a migrator and the current version.
 func open(ctx context.Context, url string, source fs.FS, log *slog.Logger, do func(m *migrate.Migrator, current int32) error) error {
 	log = cmp.Or(log, slog.New(slog.DiscardHandler))
-	conn, err := pgx.Connect(ctx, url)
+	conn, err := databaseurl.Connect(ctx, url)
 	if err != nil {
 		return fmt.Errorf("connect to migrate: %w", err)
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
+
+	"parley.chat/internal/databaseurl"
 )
 
 // Options shape a pool.
@@ -27,9 +29,9 @@ type Options struct {
 
 // Open returns a pool on url. It does not connect.
 func Open(url string, o Options) (*bun.DB, error) {
-	cfg, err := pgx.ParseConfig(url)
+	cfg, err := databaseurl.Parse(url)
 	if err != nil {
-		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+		return nil, err
 	}
 	if o.Role != "" {
 		cfg.RuntimeParams["role"] = o.Role

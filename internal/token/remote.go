@@ -14,6 +14,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"parley.chat/internal/config"
 	"parley.chat/shared-contracts/rediskey"
 )
 
@@ -146,15 +147,15 @@ func (r *RemoteKeys) fetchURL(ctx context.Context) ([]byte, StaticKeys, error) {
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.cfg.URL, nil)
 	if err != nil {
-		return nil, nil, fmt.Errorf("JWKS_URL: %w", err)
+		return nil, nil, errors.New("JWKS_URL: is not a valid URL") // err quotes it
 	}
 	resp, err := r.cfg.Client.Do(req)
 	if err != nil {
-		return nil, nil, fmt.Errorf("fetch key set: %w", err)
+		return nil, nil, fmt.Errorf("fetch key set: %w", config.WithoutURL(err))
 	}
 	defer func() { _ = resp.Body.Close() }() // only read from
 	if resp.StatusCode != http.StatusOK {
-		return nil, nil, fmt.Errorf("fetch key set: %s answers %s", r.cfg.URL, resp.Status)
+		return nil, nil, fmt.Errorf("fetch key set: %s answers %s", config.PublicURL(r.cfg.URL), resp.Status)
 	}
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxSet))
 	if err != nil {

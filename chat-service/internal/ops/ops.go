@@ -13,13 +13,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"sync"
 	"time"
 
 	"github.com/uptrace/bun"
 	"golang.org/x/sync/singleflight"
 
+	"parley.chat/internal/config"
 	"parley.chat/shared-contracts/apierr"
 
 	"parley.chat/chat-service/internal/api"
@@ -56,10 +56,9 @@ func New(cfg Config) (*Service, error) {
 	if cfg.DB == nil {
 		return nil, errors.New("ops: DB is required")
 	}
-	for _, target := range cfg.Targets {
-		u, err := url.Parse(target)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			return nil, fmt.Errorf("METRICS_TARGETS: %q is not an http or https address", target)
+	for i, target := range cfg.Targets {
+		if err := config.CheckHTTP(target); err != nil {
+			return nil, &config.Error{Name: "METRICS_TARGETS", Err: fmt.Errorf("address %d of %d %w", i+1, len(cfg.Targets), err)}
 		}
 	}
 	cfg.Fresh, cfg.Timeout = cmp.Or(cfg.Fresh, time.Second), cmp.Or(cfg.Timeout, 1500*time.Millisecond)

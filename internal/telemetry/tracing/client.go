@@ -9,13 +9,14 @@ import (
 	"iter"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"strconv"
 	"time"
 
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+
+	"parley.chat/internal/config"
 )
 
 // Bounds of a batch's way to the collector.
@@ -41,7 +42,7 @@ type client struct {
 }
 
 func newClient(cfg Config) (*client, error) {
-	u, err := url.Parse(cfg.Endpoint)
+	u, err := config.ParseURL(cfg.Endpoint, "http", "https")
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +125,7 @@ func (c *client) post(ctx context.Context, body []byte) (again bool, after time.
 	defer cancel()
 	req, err := http.NewRequestWithContext(attempt, http.MethodPost, c.url, bytes.NewReader(body))
 	if err != nil {
-		return false, 0, err
+		return false, 0, config.WithoutURL(err)
 	}
 	req.Header.Set("User-Agent", "parley")
 	for name, value := range c.headers {
@@ -136,7 +137,7 @@ func (c *client) post(ctx context.Context, body []byte) (again bool, after time.
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return ctx.Err() == nil, 0, err // the collector may be starting
+		return ctx.Err() == nil, 0, config.WithoutURL(err) // the collector may be starting
 	}
 	defer resp.Body.Close()
 	answer, _ := io.ReadAll(io.LimitReader(resp.Body, answerBytes)) // for the log; the status is what counts

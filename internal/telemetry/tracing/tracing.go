@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
 	"time"
 
@@ -40,8 +39,10 @@ type Config struct {
 
 // Check tells what is wrong with the settings, by variable.
 func (c Config) Check() error {
-	if u, err := url.Parse(c.Endpoint); c.Endpoint != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
-		return &config.Error{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Err: fmt.Errorf("%q is no http or https address", c.Endpoint)}
+	if c.Endpoint != "" {
+		if err := config.CheckHTTP(c.Endpoint); err != nil {
+			return &config.Error{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Err: err}
+		}
 	}
 	if c.Timeout < 0 || c.Timeout > maxMilliseconds {
 		return &config.Error{Name: "OTEL_EXPORTER_OTLP_TIMEOUT", Err: fmt.Errorf("%d is not between 0 (the default) and %d milliseconds", c.Timeout, maxMilliseconds)}

@@ -61,7 +61,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	address, err := url.Parse(cmp.Or(flags.Arg(0), defaultURL))
 	if err != nil || address.Scheme != "ws" && address.Scheme != "wss" || address.Host == "" {
-		return fmt.Errorf("%q is not a URL like %s", flags.Arg(0), defaultURL)
+		return fmt.Errorf("the argument is not a URL like %s", defaultURL)
 	}
 	t := &talker{out: stdout, note: stderr}
 	if *to != "" {
