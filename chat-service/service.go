@@ -50,6 +50,7 @@ type Service struct {
 	log      *slog.Logger
 	db       *bun.DB
 	rdb      redis.UniversalClient
+	watch    *redisclient.Watch
 	appendDB redis.UniversalClient // does not retry by itself, as the appender demands
 	keys     *token.Keys
 	api      *httpapi.API
@@ -83,6 +84,7 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (s *Service, e
 	if s.rdb, err = redisclient.Open(cfg.RedisURL, redisclient.Options{}); err != nil {
 		return s, err
 	}
+	s.watch = redisclient.NewWatch(s.rdb, reg, log)
 	if s.appendDB, err = redisclient.Open(cfg.RedisURL, redisclient.Options{NoRetry: true}); err != nil {
 		return s, err
 	}
@@ -158,7 +160,7 @@ func (s *Service) Keys() token.KeySource { return s.keys }
 func (s *Service) Checks() []telemetry.Check {
 	return []telemetry.Check{
 		{Name: "postgres", Check: func(ctx context.Context) error { return database.Ping(ctx, s.db) }},
-		{Name: "redis", Check: func(ctx context.Context) error { return s.rdb.Ping(ctx).Err() }},
+		{Name: "redis", Check: func(ctx context.Context) error { return s.watch.Ready(ctx, s.cfg.Partitions) }},
 	}
 }
 
@@ -166,11 +168,15 @@ func (s *Service) Checks() []telemetry.Check {
 // fresh and removes old sessions. Requests are answered without it, but nobody hears of what they
 // change. An error means that the program cannot go on.
 func (s *Service) Run(ctx context.Context) error {
-	if err := s.awaitRedis(ctx); err != nil || ctx.Err() != nil {
+	if err := redisclient.Await(ctx, s.rdb, s.cfg.Partitions, redisclient.ChatService, s.log); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
 		return err
 	}
 	return lifecycle.Run(ctx, s.log, s.cfg.DrainTimeout,
 		lifecycle.Part{Name: "traces", Run: s.tracing.Run},
+		lifecycle.Part{Name: "redis settings", Run: s.watch.Run},
 		lifecycle.Part{Name: "budget", Run: s.budget.Run},
 		lifecycle.Part{Name: "appender", Run: s.appender.Run},
 		lifecycle.Part{Name: "limiter", Run: s.limiter.Run},
@@ -180,29 +186,6 @@ func (s *Service) Run(ctx context.Context) error {
 		lifecycle.Part{Name: "session cleaner", Run: s.accounts.Clean},
 		lifecycle.Part{Name: "name keys", Run: lookalike.New(s.db, s.log).Run},
 	)
-}
-
-// awaitRedis waits for Redis to answer, and checks that it is one that we can work with.
-func (s *Service) awaitRedis(ctx context.Context) error {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		err := s.rdb.Ping(ctx).Err()
-		if err == nil {
-			if err = redisclient.Check(ctx, s.rdb, s.cfg.Partitions); err == nil || s.rdb.Ping(ctx).Err() == nil {
-				return err // it answers, so what Check found is no outage
-			}
-		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		s.log.WarnContext(ctx, "waiting for Redis", "err", err)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
 }
 
 // refreshKeys takes in keys that were added to the folder, and keeps the public ones in Redis for
@@ -238,6 +221,7 @@ func (s *Service) floor(ctx context.Context, channel chat.ChannelID) (int64, err
 // Run runs the whole program until ctx is done: the service, its listener, health and metrics.
 func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	reg := telemetry.NewRegistry("chat-service")
+	cfg.RedisURL = redisclient.Discover(ctx, cfg.RedisURL)
 	s, err := New(cfg, log, reg)
 	if err != nil {
 		return err
@@ -252,5 +236,10 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		lifecycle.Part{Name: "service", Run: s.Run},
 		lifecycle.Part{Name: "http", Run: func(ctx context.Context) error { return telemetry.Serve(ctx, cfg.Addr, mux, log) }},
 	)
-	return errors.Join(err, s.Close())
+	err = errors.Join(err, s.Close())
+	if errors.Is(err, redisclient.ErrCluster) && ctx.Err() == nil {
+		cfg.RedisURL = redisclient.AsCluster(cfg.RedisURL)
+		return Run(ctx, cfg, log)
+	}
+	return err
 }

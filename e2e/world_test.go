@@ -53,9 +53,18 @@ func newWorld(t *testing.T) *world {
 // newWorldWith is newWorld with other settings than those of the other tests, for all services.
 func newWorldWith(t *testing.T, settings map[string]string) *world {
 	t.Helper()
+	return newWorldOn(t, redistest.NewServer(t), func(string) map[string]string { return settings })
+}
+
+// newWorldOn is newWorld on the given Redis, with settings by service. Without a Redis the settings have its URL.
+func newWorldOn(t *testing.T, redis *redistest.Server, settings func(service string) map[string]string) *world {
+	t.Helper()
 	db := pgtest.Open(t)
-	w := &world{t: t, pool: db.Pool(t), redis: redistest.NewServer(t)}
-	common := map[string]string{"DATABASE_URL": db.URL, "REDIS_URL": w.redis.URL(), "LOG_LEVEL": "info"}
+	w := &world{t: t, pool: db.Pool(t), redis: redis}
+	common := map[string]string{"DATABASE_URL": db.URL, "LOG_LEVEL": "info"}
+	if redis != nil {
+		common["REDIS_URL"] = redis.URL()
+	}
 	keys := t.TempDir()
 	w.chat = w.instance("chat-service", "CHAT_ADDR", common, map[string]string{
 		"JWT_KEYS_DIR": keys, "LOGIN_ATTEMPTS": "10000/1m", "ARGON2_MEMORY_MIB": "8", "ARGON2_TIME": "1",
@@ -71,7 +80,7 @@ func newWorldWith(t *testing.T, settings map[string]string) *world {
 		})
 	}
 	for _, i := range w.all() {
-		maps.Copy(i.env, settings)
+		maps.Copy(i.env, settings(i.name))
 		i.start()
 	}
 	for _, i := range w.all() {

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"parley.chat/internal/config"
+	"parley.chat/internal/databaseurl"
 	"parley.chat/internal/lifecycle"
 	"parley.chat/internal/localserver"
 	"parley.chat/internal/redisclient"
@@ -56,7 +57,11 @@ func (s *stores) open(ctx context.Context, cfg Config, dir *dataDir, p *progress
 	}
 	if s.redisURL != "" {
 		p.begin("Redis", "at REDIS_URL")
+		s.redisURL = redisclient.Discover(ctx, s.redisURL)
 		if err := checkRedis(ctx, s.redisURL, cfg.ws.Partitions); err != nil {
+			if _, named := errors.AsType[*config.Error](err); named {
+				return err
+			}
 			return &config.Error{Name: "REDIS_URL", Err: err}
 		}
 		p.done("answers")
@@ -143,7 +148,11 @@ func checkPostgres(ctx context.Context, url string, p *progress) error {
 	p.begin("PostgreSQL", "at DATABASE_URL")
 	ctx, cancel := context.WithTimeout(ctx, reachWithin)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, url)
+	cfg, err := databaseurl.Parse(url)
+	if err != nil {
+		return err
+	}
+	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return &config.Error{Name: "DATABASE_URL", Err: err}
 	}

@@ -77,6 +77,7 @@ type Service struct {
 	reg        *prometheus.Registry
 	db         *bun.DB
 	reads, rdb redis.UniversalClient
+	watch      *redisclient.Watch
 	store      *store.Store
 	mover      *mover
 	tracing    *tracing.Tracing
@@ -104,6 +105,7 @@ func New(cfg Config, log *slog.Logger, reg *prometheus.Registry) (*Service, erro
 	if err != nil {
 		return nil, errors.Join(err, s.close())
 	}
+	s.watch = redisclient.NewWatch(s.rdb, reg, log)
 	s.mover = newMover(eventlog.New(s.rdb, cfg.Partitions), s.reads, s.store, log)
 	return s, nil
 }
@@ -122,7 +124,7 @@ func (s *Service) close() error {
 func (s *Service) Checks() []telemetry.Check {
 	return []telemetry.Check{
 		{Name: "postgresql", Check: s.store.Ping},
-		{Name: "redis", Check: func(ctx context.Context) error { return s.rdb.Ping(ctx).Err() }},
+		{Name: "redis", Check: func(ctx context.Context) error { return s.watch.Ready(ctx, s.cfg.Partitions) }},
 	}
 }
 
@@ -171,9 +173,18 @@ func (s *Service) Run(ctx context.Context) (err error) {
 			return telemetry.ServeListener(ctx, listener, s.Handler(), s.log)
 		}})
 	}
-	parts = append(parts, lifecycle.Part{Name: "consumer", Run: func(ctx context.Context) error {
-		if err := s.waitForRedis(ctx); err != nil {
+	ready := make(chan struct{})
+	parts = append(parts, lifecycle.Part{Name: "redis", Run: func(ctx context.Context) error {
+		if err := redisclient.Await(ctx, s.rdb, s.cfg.Partitions, redisclient.SyncService, s.log); err != nil {
 			return err
+		}
+		close(ready)
+		return s.watch.Run(ctx)
+	}}, lifecycle.Part{Name: "consumer", Run: func(ctx context.Context) error {
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			return nil
 		}
 		// The mover outlives the consumer, which may need it for what it has in hand.
 		moving, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -183,33 +194,14 @@ func (s *Service) Run(ctx context.Context) (err error) {
 		stop()
 		return errors.Join(err, <-done)
 	}}, lifecycle.Part{Name: "receipts", Run: func(ctx context.Context) error {
-		if err := s.waitForRedis(ctx); err != nil {
-			return err
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			return nil
 		}
 		return cursors.Run(ctx)
 	}})
 	return lifecycle.Run(ctx, s.log, drain, parts...)
-}
-
-// waitForRedis waits until Redis answers and checks that it is the deployment's.
-func (s *Service) waitForRedis(ctx context.Context) error {
-	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		err := s.rdb.Ping(ctx).Err()
-		if err == nil {
-			if err = redisclient.Check(ctx, s.rdb, s.cfg.Partitions); err == nil {
-				return nil
-			}
-			if s.rdb.Ping(ctx).Err() == nil && ctx.Err() == nil {
-				return err // it is there, and it is not what we need
-			}
-		}
-		s.log.WarnContext(ctx, "waiting for Redis", "err", err)
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait):
-		}
-	}
 }
 
 // name returns the consumer's name. Instances on one host have different ports, and keep them.

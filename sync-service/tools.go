@@ -30,6 +30,7 @@ func OpenTools(ctx context.Context, cfg Config) (*Tools, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
+	cfg.RedisURL = redisclient.Discover(ctx, cfg.RedisURL)
 	rdb, err := redisclient.Open(cfg.RedisURL, redisclient.Options{})
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ package wsserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -89,6 +90,9 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 			return cfg, &config.Error{Name: name, Err: fmt.Errorf("%d is below 0", n)}
 		}
 	}
+	if err := config.CheckHTTP(cfg.JWKSURL); err != nil {
+		return cfg, &config.Error{Name: "JWKS_URL", Err: err}
+	}
 	if cfg.RateLimit.Count > ratelimit.MaxCount {
 		return cfg, &config.Error{Name: "RATE_LIMIT", Err: fmt.Errorf("at most %d in a window, or off", ratelimit.MaxCount)}
 	}
@@ -106,6 +110,7 @@ type Server struct {
 
 	db          *bun.DB
 	rdb         redis.UniversalClient
+	watch       *redisclient.Watch
 	conns       *eventlog.Connections // appends and subscriptions
 	budget      *eventlog.Budget
 	appender    *eventlog.Appender
@@ -132,6 +137,7 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 	if s.rdb, err = redisclient.Open(cfg.RedisURL, redisclient.Options{PoolSize: redisPool}); err != nil {
 		return nil, err
 	}
+	s.watch = redisclient.NewWatch(s.rdb, reg, log)
 	if keys == nil {
 		s.keys = token.NewRemoteKeys(token.RemoteConfig{URL: cfg.JWKSURL, Redis: s.rdb, Logger: log})
 		keys = s.keys
@@ -194,7 +200,7 @@ func (s *Server) Handler() http.Handler { return s.connections }
 // are connected go on chatting without it.
 func (s *Server) Checks() []telemetry.Check {
 	return []telemetry.Check{
-		{Name: "redis", Check: func(ctx context.Context) error { return redisclient.Check(ctx, s.rdb, s.cfg.Partitions) }},
+		{Name: "redis", Check: func(ctx context.Context) error { return s.watch.Ready(ctx, s.cfg.Partitions) }},
 	}
 }
 
@@ -204,6 +210,7 @@ func (s *Server) Parts() []lifecycle.Part {
 	parts := []lifecycle.Part{
 		{Name: "traces", Run: s.tracing.Run},
 		{Name: "clients", Run: s.holdClients},
+		{Name: "redis settings", Run: s.watch.Run},
 		{Name: "budget", Run: s.budget.Run},
 		{Name: "log", Run: s.conns.Run},
 		{Name: "feed", Run: s.feed.Run}, // an append that meets another epoch needs it
@@ -225,7 +232,7 @@ func (s *Server) holdClients(ctx context.Context) error {
 		_ = s.rdb.Close()
 		_ = s.db.Close()
 	}()
-	if err := redisclient.Await(ctx, s.rdb, s.cfg.Partitions, s.log); err != nil {
+	if err := redisclient.Await(ctx, s.rdb, s.cfg.Partitions, redisclient.WSServer, s.log); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -262,6 +269,17 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		collector.Keep()
 	}
 	log := telemetry.NewLogger(stderr, "ws-server", cfg.LogLevel)
+	cfg.RedisURL = redisclient.Discover(ctx, cfg.RedisURL)
+	err = serve(ctx, cfg, log)
+	if errors.Is(err, redisclient.ErrCluster) && ctx.Err() == nil {
+		cfg.RedisURL = redisclient.AsCluster(cfg.RedisURL)
+		err = serve(ctx, cfg, log)
+	}
+	return err
+}
+
+// serve runs the service with its listener until ctx is done.
+func serve(ctx context.Context, cfg Config, log *slog.Logger) error {
 	reg := telemetry.NewRegistry("ws-server")
 	s, err := New(cfg, nil, reg, log)
 	if err != nil {

@@ -3,8 +3,10 @@ package redisclient
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -15,11 +17,31 @@ import (
 	"go.uber.org/goleak"
 
 	"parley.chat/internal/testkit"
+	"parley.chat/internal/testkit/certtest"
 	"parley.chat/internal/testkit/redistest"
 	"parley.chat/shared-contracts/rediskey"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.Redialing()) }
+// authority signs the certificates of servers in these tests.
+var authority *certtest.Authority
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "redisclient")
+	if err == nil {
+		authority, err = certtest.NewAuthority(dir)
+	}
+	if err == nil {
+		err = os.Setenv("SSL_CERT_FILE", authority.File)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m, testkit.Redialing(), goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(dir)
+		os.Exit(code)
+	}))
+}
 
 var silent = slog.New(slog.NewTextHandler(io.Discard, nil))
 
@@ -139,22 +161,28 @@ func TestCheck_race(t *testing.T) {
 	}
 }
 
-func TestCheckVersion(t *testing.T) {
+func TestCheckServer(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct{ info, want string }{
-		{"# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\n", ""},
-		{"redis_version:7.0.0\n", ""},
-		{"redis_version:8.2.1\r\n", ""},
-		{"redis_version:255.255.255\r\n", ""}, // a build from the unstable branch
-		{"# Server\r\nredis_version:6.2.14\r\n", "version 6.2.14, Parley needs 7.0"},
-		{"redis_version:unknown\r\n", "version unknown"},
-		{"redis_version:\r\n", "version"},
-		{"# Server\r\nredis_mode:standalone\r\n", "does not tell"},
-		{"", "does not tell"},
+	single, cluster := open(t, "redis://127.0.0.1:1"), open(t, "redis://127.0.0.1:1?cluster=true")
+	for _, tt := range []struct {
+		info, want string
+		rdb        redis.UniversalClient
+	}{
+		{"# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\n", "", single},
+		{"redis_version:7.0.0\n", "", single},
+		{"redis_version:8.2.1\r\n", "", single},
+		{"redis_version:255.255.255\r\n", "", single}, // a build from the unstable branch
+		{"# Server\r\nredis_version:6.2.14\r\n", "version 6.2.14, Parley needs 7.0", single},
+		{"redis_version:unknown\r\n", "version unknown", single},
+		{"redis_version:\r\n", "version", single},
+		{"# Server\r\nredis_mode:standalone\r\n", "does not tell", single},
+		{"", "does not tell", single},
+		{"redis_version:7.0.0\r\ncluster_enabled:1\r\n", "cluster=true", single},
+		{"redis_version:7.0.0\r\ncluster_enabled:1\r\n", "", cluster},
 	} {
-		err := checkVersion(tt.info)
+		err := checkServer(infoOf(tt.info), tt.rdb)
 		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
-			t.Errorf("checkVersion(%q) = %v, want %q", tt.info, err, tt.want)
+			t.Errorf("checkServer(%q) = %v, want %q", tt.info, err, tt.want)
 		}
 	}
 }
@@ -180,7 +208,7 @@ func TestAwait(t *testing.T) {
 	s.Stop(t)
 	log := told{silent.Handler(), make(chan struct{}, 1)}
 	done := make(chan error, 1)
-	go func() { done <- Await(context.Background(), rdb, 16, slog.New(log)) }()
+	go func() { done <- Await(context.Background(), rdb, 16, nil, slog.New(log)) }()
 	<-log.seen // it has tried, and says so
 	select {
 	case err := <-done:
@@ -197,12 +225,12 @@ func TestAwait(t *testing.T) {
 		t.Fatal("does not find the Redis that is back")
 	}
 	// Waiting helps against nothing else.
-	if err := Await(t.Context(), rdb, 32, silent); !errors.Is(err, ErrUnsuitable) {
+	if err := Await(t.Context(), rdb, 32, nil, silent); !errors.Is(err, ErrUnsuitable) {
 		t.Errorf("another number: %v", err)
 	}
 	s.Stop(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	go func() { done <- Await(ctx, rdb, 16, slog.New(log)) }()
+	go func() { done <- Await(ctx, rdb, 16, nil, slog.New(log)) }()
 	<-log.seen
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
@@ -212,9 +240,23 @@ func TestAwait(t *testing.T) {
 
 func TestCheck_cluster(t *testing.T) {
 	t.Parallel()
-	rdb := open(t, redistest.Cluster(t, 3, 0).URL())
+	c := redistest.Cluster(t, 3, 0)
+	rdb := open(t, c.URL())
 	if err := Check(t.Context(), rdb, 16); err != nil {
 		t.Error(err)
+	}
+	// One URL that leads to a Cluster: it is discovered, or the error says what to give.
+	one := c.Masters[0].URL()
+	if err := Check(t.Context(), open(t, one), 16); !errors.Is(err, ErrUnsuitable) || !strings.Contains(err.Error(), "cluster=true") {
+		t.Errorf("a client of one server: %v", err)
+	}
+	if err := Check(t.Context(), open(t, Discover(t.Context(), one)), 16); err != nil {
+		t.Errorf("discovered: %v", err)
+	}
+	for _, same := range []string{redistest.NewServer(t).URL(), c.URL(), "redis://127.0.0.1:1", "nonsense"} {
+		if got := Discover(t.Context(), same); got != same {
+			t.Errorf("Discover(%q) = %q", same, got)
+		}
 	}
 	if err := Check(t.Context(), rdb, 8); !errors.Is(err, ErrUnsuitable) {
 		t.Errorf("another number: %v", err)

@@ -23,6 +23,10 @@ const JWKS = "parley:jwks"
 // Gateways names the sorted set of gateway ids by the end of their lease.
 const Gateways = "parley:gateways"
 
+// Probe names a key of a partition that never exists: a write that changes nothing asks for it whether the
+// partition's server takes writes.
+func Probe(p int) string { return tag(p) + "probe" }
+
 // ConsumerGroup is the group that reads every stream.
 const ConsumerGroup = "sync"
 

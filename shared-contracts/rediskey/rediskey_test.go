@@ -58,7 +58,7 @@ func names(p int) map[string]string {
 	s := chat.SessionID{UUID: uuid.MustParse("6e1d0d6e-3a55-4f0e-8a3e-0d9b1f6f0001")}
 	k := chat.ClientID{UUID: uuid.MustParse("6e1d0d6e-3a55-4f0e-8a3e-0d9b1f6f0002")}
 	return map[string]string{
-		"Stream": Stream(p), "Receipts": Receipts(p), "Dead": Dead(p), "Stored": Stored(p),
+		"Stream": Stream(p), "Receipts": Receipts(p), "Dead": Dead(p), "Stored": Stored(p), "Probe": Probe(p),
 		"Counter": Counter(p, c), "Tail": Tail(p, c), "Idempotency": Idempotency(p, c, u, k),
 		"Cursor": Cursor(p, c), "Removed": Removed(p, c, u), "Topic": Topic(p, c), "PartitionTopic": PartitionTopic(p),
 		"UserTopic": UserTopic(p, u), "UserRate": UserRate(p, u), "UserBlocked": UserBlocked(p, u),
@@ -71,7 +71,7 @@ func TestNames_golden(t *testing.T) {
 	const c, u = "0b0e7a52-6d0a-4c0f-9d58-3f8f6a1d2c11", "019b7d5c-0000-7000-8000-0000000000aa"
 	const s, k = "6e1d0d6e-3a55-4f0e-8a3e-0d9b1f6f0001", "6e1d0d6e-3a55-4f0e-8a3e-0d9b1f6f0002"
 	want := map[string]string{
-		"Stream": "parley:{7}:stream", "Receipts": "parley:{7}:receipts", "Dead": "parley:{7}:dead", "Stored": "parley:{7}:stored",
+		"Stream": "parley:{7}:stream", "Receipts": "parley:{7}:receipts", "Dead": "parley:{7}:dead", "Stored": "parley:{7}:stored", "Probe": "parley:{7}:probe",
 		"Counter": "parley:{7}:seq:" + c, "Tail": "parley:{7}:tail:" + c, "Idempotency": "parley:{7}:idem:" + c + ":" + u + ":" + k,
 		"Cursor": "parley:{7}:cursor:" + c, "Removed": "parley:{7}:removed:" + c + ":" + u, "Topic": "parley:{7}:topic:" + c,
 		"PartitionTopic": "parley:{7}:topic:-", "UserTopic": "parley:{7}:user:" + u + ":topic", "UserRate": "parley:{7}:user:" + u + ":rate",

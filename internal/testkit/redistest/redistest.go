@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"strconv"
 	"strings"
@@ -28,6 +29,8 @@ const patience = 30 * time.Second
 type Options struct {
 	MaxMemory int64             // bytes; default unbounded
 	Settings  map[string]string // further settings of redis.conf
+	// Node returns further settings of the i-th server of a Cluster: the masters come first, in order.
+	Node func(i int) map[string]string
 }
 
 // Server is a Redis of one test. It writes its append-only file at every command (appendfsync always),
@@ -126,7 +129,7 @@ func Cluster(t testing.TB, masters, replicas int, opts ...Options) *ClusterServe
 	t.Helper()
 	o := Options{Settings: map[string]string{}}
 	for _, opt := range opts {
-		o.MaxMemory = opt.MaxMemory
+		o.MaxMemory, o.Node = opt.MaxMemory, opt.Node
 		for name, value := range opt.Settings {
 			o.Settings[name] = value
 		}
@@ -137,11 +140,11 @@ func Cluster(t testing.TB, masters, replicas int, opts ...Options) *ClusterServe
 		}
 	}
 	c := &ClusterServers{}
-	for range masters {
-		c.Masters = append(c.Masters, start(t, localserver.RedisOptions{Cluster: true}, o))
+	for i := range masters {
+		c.Masters = append(c.Masters, start(t, localserver.RedisOptions{Cluster: true}, o.node(i)))
 		var own []*Server
-		for range replicas {
-			own = append(own, start(t, localserver.RedisOptions{Cluster: true}, o))
+		for j := range replicas {
+			own = append(own, start(t, localserver.RedisOptions{Cluster: true}, o.node(masters+i*replicas+j)))
 		}
 		c.Replicas = append(c.Replicas, own)
 	}
@@ -149,6 +152,17 @@ func Cluster(t testing.TB, masters, replicas int, opts ...Options) *ClusterServe
 		t.Fatalf("redistest: form cluster: %v", err)
 	}
 	return c
+}
+
+// node returns the options of the i-th server.
+func (o Options) node(i int) Options {
+	if o.Node == nil {
+		return o
+	}
+	own := maps.Clone(o.Settings)
+	maps.Copy(own, o.Node(i))
+	o.Settings = own
+	return o
 }
 
 // form makes the nodes known to each other, gives every master its slots and every replica its master.

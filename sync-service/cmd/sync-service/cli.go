@@ -11,6 +11,7 @@ import (
 
 	"parley.chat/internal/config"
 	"parley.chat/internal/garbage"
+	"parley.chat/internal/redisclient"
 	"parley.chat/internal/telemetry"
 	syncservice "parley.chat/sync-service"
 )
@@ -129,9 +130,14 @@ func (runCommand) Run(e *env) error {
 		collector.Keep()
 	}
 	log := telemetry.NewLogger(e.stderr, "sync-service", e.cfg.LogLevel)
+	e.cfg.RedisURL = redisclient.Discover(e.ctx, e.cfg.RedisURL)
 	s, err := syncservice.New(e.cfg, log, telemetry.NewRegistry("sync-service"))
-	if err != nil {
-		return err
+	if err == nil {
+		err = s.Run(e.ctx)
 	}
-	return s.Run(e.ctx)
+	if errors.Is(err, redisclient.ErrCluster) && e.ctx.Err() == nil {
+		e.cfg.RedisURL = redisclient.AsCluster(e.cfg.RedisURL)
+		return runCommand{}.Run(e)
+	}
+	return err
 }

@@ -1,0 +1,26 @@
+#!/bin/sh
+# Starts Redis with the users of users.acl. Its arguments are further settings of redis-server.
+#
+# An ACL file holds the SHA-256 of each password. This script fills them in from REDIS_PASSWORD, or from
+# REDIS_CHAT_PASSWORD, REDIS_WS_PASSWORD, REDIS_SYNC_PASSWORD and REDIS_ADMIN_PASSWORD where they are set, so
+# that no password is in a file or in the list of processes.
+set -eu
+: "${REDIS_PASSWORD:?REDIS_PASSWORD is not set}"
+
+template=${REDIS_ACL_TEMPLATE:-/etc/parley/users.acl}
+users=${REDIS_ACL_FILE:-/tmp/users.acl}
+
+hash() {
+	printf %s "$1" | sha256sum | cut -d ' ' -f 1
+}
+
+umask 077
+sed \
+	-e "s/CHAT_PASSWORD_SHA256/$(hash "${REDIS_CHAT_PASSWORD:-$REDIS_PASSWORD}")/" \
+	-e "s/WS_PASSWORD_SHA256/$(hash "${REDIS_WS_PASSWORD:-$REDIS_PASSWORD}")/" \
+	-e "s/SYNC_PASSWORD_SHA256/$(hash "${REDIS_SYNC_PASSWORD:-$REDIS_PASSWORD}")/" \
+	-e "s/ADMIN_PASSWORD_SHA256/$(hash "${REDIS_ADMIN_PASSWORD:-$REDIS_PASSWORD}")/" \
+	"$template" >"$users"
+unset REDIS_PASSWORD REDIS_CHAT_PASSWORD REDIS_WS_PASSWORD REDIS_SYNC_PASSWORD REDIS_ADMIN_PASSWORD
+
+exec redis-server --aclfile "$users" "$@"

@@ -1,0 +1,149 @@
+package redisclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/shared-contracts/rediskey"
+)
+
+// ErrUnsuitable is returned by Check and Await for a Redis that answers and cannot serve: waiting does not help.
+var ErrUnsuitable = errors.New("this Redis cannot be used")
+
+// ErrCluster is the ErrUnsuitable of a Cluster behind a client of a single server: Redis did not answer when
+// Discover asked. Starting again with AsCluster helps.
+var ErrCluster = errors.New("REDIS_URL leads to a Redis Cluster: add ?cluster=true to it, or give the URLs of several nodes, comma-separated")
+
+// remindEvery is how often Await repeats what it waits for.
+const remindEvery = time.Minute
+
+// Await blocks until Redis can serve a deployment of the given number of partitions and lets us run the
+// commands. It logs what it waits for when it begins to wait, when the reason changes, and once a minute. It
+// returns nil, an ErrUnsuitable, or the context's error.
+func Await(ctx context.Context, rdb redis.UniversalClient, partitions int, commands Commands, log *slog.Logger) error {
+	var said string
+	var saidAt time.Time
+	began := time.Now()
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		err := checkAll(ctx, rdb, partitions, commands)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err == nil || errors.Is(err, ErrUnsuitable) {
+			if err == nil && said != "" {
+				log.InfoContext(ctx, "Redis can be used", "after", time.Since(began).Round(time.Millisecond).String())
+			}
+			return err
+		}
+		if state := Words(err); state != said || time.Since(saidAt) >= remindEvery {
+			said, saidAt = state, time.Now()
+			log.WarnContext(ctx, "waiting for Redis", "state", state, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+// checkAll is Check, and whether the commands may be run. A command that is refused within Check is named
+// together with all the others.
+func checkAll(ctx context.Context, rdb redis.UniversalClient, partitions int, commands Commands) error {
+	err := Check(ctx, rdb, partitions)
+	if err != nil && !redis.HasErrorPrefix(err, "NOPERM") {
+		return err
+	}
+	if missing := commands.allowed(ctx, rdb, partitions); missing != nil {
+		return missing
+	}
+	return err
+}
+
+// Check verifies that the Redis behind rdb can serve a deployment of the given number of partitions: its
+// version, whether it is a Cluster, whether it takes writes for every partition, and the number of partitions
+// that the deployment was begun with, which the first caller records.
+func Check(ctx context.Context, rdb redis.UniversalClient, partitions int) error {
+	if partitions < 1 || partitions > 1<<14 {
+		return fmt.Errorf("%w: STREAM_PARTITIONS: %d is not between 1 and 16384", ErrUnsuitable, partitions)
+	}
+	info, err := rdb.Info(ctx, "server", "cluster").Result()
+	if err != nil {
+		return reached(err)
+	}
+	if err := checkServer(infoOf(info), rdb); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnsuitable, err)
+	}
+	return checkWrites(ctx, rdb, partitions)
+}
+
+// reached returns the error of the first command. A client of a Cluster learns from it that there is none.
+func reached(err error) error {
+	if strings.Contains(err.Error(), "cluster support disabled") {
+		return fmt.Errorf("%w: REDIS_URL says that there is a Cluster, and what answers is a single server: give one URL, without cluster=true", ErrUnsuitable)
+	}
+	return fmt.Errorf("reach Redis: %w", err)
+}
+
+func checkServer(info map[string]string, rdb redis.UniversalClient) error {
+	version, told := info["redis_version"]
+	if !told {
+		return errors.New("the Redis server does not tell its version")
+	}
+	major, _, _ := strings.Cut(version, ".")
+	if n, err := strconv.Atoi(major); err != nil || n < MinVersion {
+		return fmt.Errorf("the Redis server is version %s, Parley needs %d.0 or newer", version, MinVersion)
+	}
+	if _, single := rdb.(*redis.Client); single && info["cluster_enabled"] == "1" {
+		return ErrCluster
+	}
+	return nil
+}
+
+// checkWrites sees whether each partition's server takes writes. SETRANGE of nothing changes nothing and is
+// refused wherever a write that needs memory would be: by a read-only replica, by a server that loads its
+// data, is out of memory or cannot save, and by a Cluster that has lost a master.
+func checkWrites(ctx context.Context, rdb redis.UniversalClient, partitions int) error {
+	var begun *redis.BoolCmd
+	var recorded *redis.StringCmd
+	cmds, _ := rdb.Pipelined(ctx, func(p redis.Pipeliner) error { // its error is the first of the commands'
+		begun = p.SetNX(ctx, rediskey.Partitions, partitions, 0)
+		recorded = p.Get(ctx, rediskey.Partitions)
+		for i := range distinct(rdb, partitions) {
+			p.SetRange(ctx, rediskey.Probe(i), 0, "")
+		}
+		return nil
+	})
+	if err := begun.Err(); err != nil {
+		return fmt.Errorf("record the number of partitions: %w", err)
+	}
+	n, err := recorded.Int()
+	if err != nil {
+		return fmt.Errorf("read the number of partitions: %w", err)
+	}
+	for i, cmd := range cmds[2:] {
+		if err := cmd.Err(); err != nil {
+			return fmt.Errorf("write to partition %d: %w", i, err)
+		}
+	}
+	if n != partitions {
+		return fmt.Errorf("%w: STREAM_PARTITIONS is %d, but this deployment was begun with %d (%s in Redis); the number is fixed",
+			ErrUnsuitable, partitions, n, rediskey.Partitions)
+	}
+	return nil
+}
+
+// distinct returns how many partitions may be on different servers.
+func distinct(rdb redis.UniversalClient, partitions int) int {
+	if _, cluster := rdb.(*redis.ClusterClient); cluster {
+		return partitions
+	}
+	return 1
+}

@@ -1,0 +1,173 @@
+package redisclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/shared-contracts/rediskey"
+)
+
+// Commands are the commands of Redis that a service runs, those within its scripts included, by name:
+// "xadd", "xgroup|create".
+type Commands []string
+
+// common are the commands of every service: of connections, of scripts, and of Check and Watch. cluster|slots
+// is needed on a Cluster only.
+var common = Commands{
+	"ping", "select", "client|setname", "info", "multi", "discard", "cluster|slots", "command",
+	"eval", "evalsha", "script|load", "setnx", "get", "set", "setrange",
+}
+
+// appending are the commands of a service that appends to the log.
+var appending = Commands{
+	"del", "exists", "hget", "hmget", "hset", "lrange", "persist", "rpush", "spublish", "time", "xadd", "xinfo|stream", "xrange",
+}
+
+// limiting are the commands of a service that limits how much a user sends.
+var limiting = Commands{"ltrim", "pexpire", "pttl"}
+
+// What each service runs. deploy/redis/users.acl permits exactly these.
+var (
+	ChatService = join(common, appending, limiting, Commands{"hgetall", "incr"})
+	WSServer    = join(common, appending, limiting, Commands{
+		"expire", "hgetall", "sadd", "scard", "smembers", "smismember", "srem", "sscan", "ssubscribe", "sunion", "sunsubscribe", "unlink",
+		"zadd", "zrangebyscore", "zrem", "zscore",
+	})
+	SyncService = join(common, appending, Commands{
+		"hgetall", "lindex", "llen", "ltrim", "memory|usage", "pexpire", "scan", "xack", "xautoclaim", "xdel", "xgroup|create", "xgroup|delconsumer",
+		"xinfo|consumers", "xinfo|groups", "xlen", "xpending", "xreadgroup", "xtrim",
+	})
+)
+
+func join(sets ...Commands) Commands {
+	all := slices.Concat(sets...)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// arguments is a valid call of each command that needs any. K is a key, T a topic.
+var arguments = map[string]string{
+	"select": "0", "client|setname": "x", "info": "server", "eval": "return 0", "evalsha": "x 0", "script|load": "x",
+	"setnx": "K x", "get": "K", "set": "K x", "setrange": "K 0 x", "del": "K", "exists": "K", "hget": "K x", "hmget": "K x", "hset": "K x x",
+	"lrange": "K 0 0", "persist": "K", "rpush": "K x", "spublish": "T x", "xadd": "K * x x", "xinfo|stream": "K", "xrange": "K - +",
+	"ltrim": "K 0 0", "pexpire": "K 1", "expire": "K 1", "pttl": "K", "hgetall": "K", "incr": "K",
+	"sadd": "K x", "scard": "K", "smembers": "K", "smismember": "K x", "srem": "K x", "sscan": "K 0", "scan": "0", "ssubscribe": "T", "sunion": "K", "sunsubscribe": "T", "unlink": "K",
+	"zadd": "K 1 x", "zrangebyscore": "K 0 1", "zrem": "K x", "zscore": "K x",
+	"lindex": "K 0", "llen": "K", "memory|usage": "K", "xack": "K x 1-1", "xautoclaim": "K x x 0 0", "xdel": "K 1-1", "xgroup|create": "K x $",
+	"xgroup|delconsumer": "K x x", "xinfo|consumers": "K x", "xinfo|groups": "K", "xlen": "K", "xpending": "K x",
+	"xreadgroup": "GROUP x x STREAMS K >", "xtrim": "K MAXLEN 0",
+}
+
+// call returns the words of a valid call of a command.
+func call(command, key, topic string) []any {
+	var words []any
+	for name := range strings.SplitSeq(command, "|") {
+		words = append(words, name)
+	}
+	if command == "eval" {
+		return append(words, arguments[command], 0)
+	}
+	for word := range strings.FieldsSeq(arguments[command]) {
+		switch word {
+		case "K":
+			word = key
+		case "T":
+			word = topic
+		}
+		words = append(words, word)
+	}
+	return words
+}
+
+// onlyCluster are the commands that are not needed of a single server.
+var onlyCluster = Commands{"cluster|slots", "command"}
+
+// allowed returns an ErrUnsuitable that names the commands that Redis does not permit us. Redis checks a
+// permission when a command is queued in a transaction, so all of them are queued and then discarded: nothing
+// runs. ACL DRYRUN would need a right that lets one look at other users.
+func (c Commands) allowed(ctx context.Context, rdb redis.UniversalClient, partitions int) error {
+	if c == nil {
+		return nil
+	}
+	partition := func(*redis.Client) int { return 0 }
+	if cluster, ok := rdb.(*redis.ClusterClient); ok {
+		on := map[string]int{} // a partition of each node
+		for p := range partitions {
+			node, err := cluster.MasterForKey(ctx, rediskey.Probe(p))
+			if err != nil {
+				return fmt.Errorf("find the node of partition %d: %w", p, err)
+			}
+			on[node.Options().Addr] = p
+		}
+		partition = func(n *redis.Client) int {
+			if p, ok := on[n.Options().Addr]; ok {
+				return p
+			}
+			return -1 // a node without partitions
+		}
+	} else {
+		c = slices.DeleteFunc(slices.Clone(c), func(name string) bool { return slices.Contains(onlyCluster, name) })
+	}
+	var missing Commands
+	err := eachMaster(ctx, rdb, func(node *redis.Client) error {
+		p := partition(node)
+		if p < 0 {
+			return nil
+		}
+		refused, err := c.refused(ctx, node, p)
+		missing = append(missing, refused...)
+		return err
+	})
+	if len(missing) > 0 {
+		return fmt.Errorf("%w: its user may not run %s on keys and topics that begin with parley: (docs/operations.md has the list, deploy/redis/users.acl permits it)",
+			ErrUnsuitable, strings.Join(join(missing), ", "))
+	}
+	return err
+}
+
+// refused returns the commands that a server does not permit.
+func (c Commands) refused(ctx context.Context, node *redis.Client, partition int) (refused Commands, err error) {
+	opt := *node.Options()
+	opt.PoolSize, opt.MinIdleConns, opt.MaxRetries = 1, 0, -1
+	own := redis.NewClient(&opt) // its only connection ends with it, should the transaction stay open
+	defer func() { _ = own.Close() }()
+	conn := own.Conn() // one connection for all commands; a pool may use another one for a pipeline
+	defer func() { _ = conn.Close() }()
+	// Without a transaction the commands would run: so it comes first, alone.
+	switch err := conn.Do(ctx, "multi").Err(); {
+	case redis.HasErrorPrefix(err, "NOPERM"):
+		return Commands{"multi"}, nil
+	case err != nil:
+		return nil, fmt.Errorf("ask for permissions: %w", err)
+	}
+	queued := map[string]*redis.Cmd{}
+	_, err = conn.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for _, name := range c {
+			if name != "multi" && name != "discard" {
+				queued[name] = p.Do(ctx, call(name, rediskey.Probe(partition), rediskey.PartitionTopic(partition))...)
+			}
+		}
+		queued["discard"] = p.Do(ctx, "discard")
+		return nil
+	})
+	for name, cmd := range queued {
+		if redis.HasErrorPrefix(cmd.Err(), "NOPERM") {
+			refused = append(refused, name)
+		}
+	}
+	if refused == nil && err != nil && !isAnswer(err) {
+		return nil, fmt.Errorf("ask for permissions: %w", err)
+	}
+	return refused, nil
+}
+
+// isAnswer reports whether err is an answer of Redis: a command that is not known, for one.
+func isAnswer(err error) bool {
+	_, ok := errors.AsType[redis.Error](err)
+	return ok
+}
