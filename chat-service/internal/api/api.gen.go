@@ -425,6 +425,9 @@ type OpsStreams struct {
 	// ReceiptsSeconds age of the oldest of these
 	ReceiptsSeconds float64 `json:"receipts_seconds"`
 
+	// UnsafeSettings settings of Redis with which it can lose acknowledged messages, such as appendonly
+	UnsafeSettings []string `json:"unsafe_settings"`
+
 	// Vanished entries that were removed before they were stored, as the instances have counted
 	Vanished int64 `json:"vanished"`
 }

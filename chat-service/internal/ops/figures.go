@@ -2,6 +2,7 @@ package ops
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -93,6 +94,7 @@ func labelOf(series *dto.Metric, name string) string {
 type summary struct {
 	known, overBudget bool
 	vanished          int64
+	unsafe            map[string]bool // settings of Redis, as any service has found them
 	partitions        map[int]*partition
 }
 
@@ -122,6 +124,14 @@ func (s *summary) take(m families) {
 	if n := m.sum("parley_sync_vanished_total"); n != nil {
 		s.vanished += *n
 	}
+	for _, series := range m["parley_redis_unsafe"].GetMetric() {
+		if value(series) > 0 {
+			if s.unsafe == nil {
+				s.unsafe = map[string]bool{}
+			}
+			s.unsafe[labelOf(series, "setting")] = true
+		}
+	}
 	for name, field := range gauges {
 		for _, series := range m[name].GetMetric() {
 			n, err := strconv.Atoi(labelOf(series, "partition"))
@@ -142,7 +152,12 @@ func (s *summary) take(m families) {
 
 // streams returns the sums over the partitions, and of ages the oldest.
 func (s *summary) streams() api.OpsStreams {
-	out := api.OpsStreams{Known: s.known, MemoryOverBudget: s.overBudget, Vanished: s.vanished}
+	out := api.OpsStreams{
+		Known: s.known, MemoryOverBudget: s.overBudget, Vanished: s.vanished, UnsafeSettings: slices.Sorted(maps.Keys(s.unsafe)),
+	}
+	if out.UnsafeSettings == nil {
+		out.UnsafeSettings = []string{}
+	}
 	for _, p := range s.partitions {
 		out.Entries += int64(p.entries)
 		out.LagEntries += int64(p.lag)

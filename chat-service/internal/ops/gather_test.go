@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -52,7 +53,8 @@ func TestGather(t *testing.T) {
 			`parley_sync_lag_entries{partition="0"} 2`, `parley_sync_lag_seconds{partition="0"} 1.5`, `parley_sync_dead_entries{partition="10"} 1`, `parley_sync_vanished_total 1`,
 			`parley_sync_pending_entries{partition="x"} 9`),
 		instance(t, &asked, `parley_sync_inserted_total{service="sync-service"} 8`, `parley_sync_lag_known 0`, `parley_sync_stream_entries{partition="0"} 4`,
-			`parley_sync_lag_entries{partition="0"} 3`, `parley_sync_lag_seconds{partition="10"} 0.5`, `parley_sync_vanished_total 2`, `parley_sync_memory_over_budget 1`),
+			`parley_sync_lag_entries{partition="0"} 3`, `parley_sync_lag_seconds{partition="10"} 0.5`, `parley_sync_vanished_total 2`, `parley_sync_memory_over_budget 1`,
+			`parley_redis_unsafe{setting="maxmemory"} 0`, `parley_redis_unsafe{setting="appendonly"} 1`),
 	}
 	m := open(t, Config{Targets: targets}).gather(t.Context(), time.Now())
 	got := fmt.Sprint(text(m.Totals.Connections), text(m.Totals.Sends), text(m.Totals.Deliveries), text(m.Totals.Errors), text(m.Totals.Inserted), text(m.Totals.Requests))
@@ -62,6 +64,9 @@ func TestGather(t *testing.T) {
 	s := m.Streams
 	if !s.Known || s.Entries != 11 || s.LagEntries != 3 || s.LagSeconds != 1.5 || s.Dead != 1 || s.Pending != 0 || s.Vanished != 3 || !s.MemoryOverBudget {
 		t.Errorf("streams %+v", s)
+	}
+	if !slices.Equal(s.UnsafeSettings, []string{"appendonly"}) {
+		t.Errorf("unsafe settings %q", s.UnsafeSettings)
 	}
 	if len(m.Partitions) != 2 || m.Partitions[0].Partition != 0 || m.Partitions[1].Partition != 10 || m.Partitions[0].LagEntries != 3 || m.Partitions[1].LagSeconds != 0.5 {
 		t.Errorf("partitions %+v", m.Partitions)

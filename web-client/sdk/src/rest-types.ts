@@ -187,6 +187,8 @@ export interface OpsStreams {
   readonly memory_over_budget: boolean;
   /** entries that were removed before they were stored, as the instances have counted */
   readonly vanished: number;
+  /** settings of Redis with which it can lose acknowledged messages, such as appendonly */
+  readonly unsafe_settings: readonly string[];
 }
 
 export interface OpsPartition {

@@ -86,6 +86,14 @@ export const figures: readonly Figure[] = [
     alert: { name: "ParleyMemoryOverBudget", above: 0 },
     commands: ["sync-service status", "sync-service trim"],
   },
+  {
+    key: "unsafeSettings",
+    title: "Unsafe settings",
+    unit: "",
+    about: "Settings of Redis with which it can lose acknowledged messages: an eviction policy, no append-only file, no maxmemory.",
+    alert: { name: "ParleyRedisUnsafe", above: 0 },
+    commands: [],
+  },
   { key: "errors", title: "Errors", unit: "/s", about: "Error frames that gateways send to clients.", commands: [] },
   { key: "requests", title: "Requests", unit: "/s", about: "REST requests answered, this page's own included.", commands: [] },
 ];

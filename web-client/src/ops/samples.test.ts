@@ -21,6 +21,7 @@ function metrics(second: number, sends: readonly (number | null)[], known = true
       receipts_seconds: 0,
       memory_over_budget: true,
       vanished: 0,
+      unsafe_settings: ["appendonly"],
     },
     partitions: [],
   };
@@ -46,7 +47,7 @@ test("there is no rate of one reading, nor of the same twice", () => {
 
 test("gauges are as they are; those of streams that nobody knows are absent", () => {
   const { values } = sampleOf(metrics(12, []));
-  expect(values).toMatchObject({ connections: 7, entries: 9, waiting: 5, lagSeconds: 1.5, overBudget: 1 });
+  expect(values).toMatchObject({ connections: 7, entries: 9, waiting: 5, lagSeconds: 1.5, overBudget: 1, unsafeSettings: 1 });
   expect(sampleOf(metrics(12, [], false)).values).toEqual({ connections: 7 });
 });
 

@@ -24,6 +24,7 @@ export type Key =
   | "retries"
   | "receiptsSeconds"
   | "overBudget"
+  | "unsafeSettings"
   | "errors"
   | "requests";
 
@@ -67,6 +68,7 @@ export function sampleOf(now: OpsMetrics, before?: OpsMetrics): Sample {
     set("dead", streams.dead);
     set("vanished", streams.vanished);
     set("receiptsSeconds", streams.receipts_seconds);
+    set("unsafeSettings", streams.unsafe_settings.length);
     set("overBudget", streams.memory_over_budget ? 1 : 0);
   }
   const at = Date.parse(now.at);
