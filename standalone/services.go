@@ -25,8 +25,12 @@ type services struct {
 	parts        []lifecycle.Part // in the order of starting
 }
 
+// otherDescriptors is how many file descriptors the services besides ws-server may need together.
+const otherDescriptors = 256
+
 // newServices makes the services, which will be at url. It starts nothing and connects to nothing.
 func newServices(cfg Config, st *stores, url string, reg *prometheus.Registry, logs func(service string) *slog.Logger) (_ *services, err error) {
+	cfg.ws.OtherDescriptors = otherDescriptors
 	cfg.chat.Addr, cfg.ws.Addr, cfg.sync.Addr = "", "", ""
 	cfg.chat.DatabaseURL, cfg.ws.DatabaseURL, cfg.sync.DatabaseURL = st.databaseURL, st.databaseURL, st.databaseURL
 	cfg.chat.RedisURL, cfg.ws.RedisURL, cfg.sync.RedisURL = st.redisURL, st.redisURL, st.redisURL

@@ -19,6 +19,7 @@ import (
 
 	"parley.chat/internal/config"
 	"parley.chat/internal/database"
+	"parley.chat/internal/descriptors"
 	"parley.chat/internal/eventlog"
 	"parley.chat/internal/garbage"
 	"parley.chat/internal/lifecycle"
@@ -57,6 +58,7 @@ type Config struct {
 	RateLimit        config.Rate    `env:"RATE_LIMIT" envDefault:"20/10s" desc:"sends of one user, over all instances; off for no limit"`
 	RateBlock        time.Duration  `env:"RATE_BLOCK" envDefault:"30s" desc:"how long the sends of a user over the limit are refused"`
 	EditWindow       time.Duration  `env:"EDIT_WINDOW" envDefault:"24h" desc:"how long senders may edit their messages; 0 for ever"`
+	MaxConnections   int            `env:"MAX_CONNECTIONS" envDefault:"0" desc:"most connections to one instance; 0: as many as the limit of open files allows"`
 	UserConnections  int            `env:"MAX_CONNECTIONS_PER_USER" envDefault:"100" desc:"most connections of one user to one instance; 0 for no bound"`
 	AddrConnections  int            `env:"MAX_CONNECTIONS_PER_ADDRESS" envDefault:"0" desc:"most connections from one address to one instance; 0 for no bound"`
 	Proxies          config.CIDRs   `env:"TRUSTED_PROXIES" desc:"networks of proxies whose X-Forwarded-For counts"`
@@ -65,6 +67,10 @@ type Config struct {
 	ProfileAddr      string         `env:"PPROF_ADDR" desc:"listen address of the process's profiles; without one there are none"`
 	LogLevel         slog.Level     `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error"`
 	Traces           tracing.Config
+
+	// OtherDescriptors is how many file descriptors the rest of the process may need: 0 when the service has
+	// a process of its own.
+	OtherDescriptors int
 
 	// For tests: 0 is the default of the package concerned.
 	PresenceLease time.Duration // how long after its last sign of life a gateway's users count as online
@@ -83,7 +89,7 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 		return cfg, &config.Error{Name: "MAX_BODY_BYTES", Err: fmt.Errorf("%d is not between 1 and 16384", cfg.MaxBodyBytes)}
 	}
 	for name, n := range map[string]int{
-		"MAX_CONNECTIONS_PER_USER": cfg.UserConnections, "MAX_CONNECTIONS_PER_ADDRESS": cfg.AddrConnections,
+		"MAX_CONNECTIONS": cfg.MaxConnections, "MAX_CONNECTIONS_PER_USER": cfg.UserConnections, "MAX_CONNECTIONS_PER_ADDRESS": cfg.AddrConnections,
 		"MAX_SUBSCRIPTIONS": cfg.MaxSubscriptions,
 	} {
 		if n < 0 {
@@ -128,7 +134,10 @@ type Server struct {
 func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.Logger) (*Server, error) {
 	s := &Server{cfg: cfg, log: log, tracing: tracing.New(cfg.Traces, "ws-server", reg, log)}
 	traces := msgtrace.New(s.tracing, cfg.Traces.Ratio)
-	var err error
+	most, err := connections(cfg, descriptors.Limit())
+	if err != nil {
+		return nil, err
+	}
 	if s.db, err = database.Open(cfg.DatabaseURL, database.Options{
 		Role: cfg.DatabaseRole, MaxConns: cfg.DatabaseMaxConns, StatementTimeout: 5 * time.Second, ApplicationName: "ws-server", Inline: true,
 	}); err != nil {
@@ -178,6 +187,7 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 		Presence: s.presence, Revoked: revoked.New(s.rdb, cfg.Partitions),
 		TypingExpiry: cfg.TypingExpiry, VerifyEvery: cfg.VerifyEvery,
 		Bounds: gateway.Bounds{
+			Connections:        most,
 			ConnectionsPerUser: cfg.UserConnections, ConnectionsPerAddress: cfg.AddrConnections,
 			Subscriptions: cfg.MaxSubscriptions, Frames: cfg.FrameRate, TrustedProxies: cfg.Proxies,
 		},

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"parley.chat/internal/descriptors"
 )
 
 // The bounds of a server. There is none for writing: a WebSocket or a large answer takes its time, and
@@ -33,15 +35,17 @@ func Serve(ctx context.Context, addr string, handler http.Handler, log *slog.Log
 	return ServeListener(ctx, l, handler, log)
 }
 
-// ServeListener is Serve on a listener of the caller's, which it closes.
+// ServeListener is Serve on a listener of the caller's, which it closes. Connections that no handler has taken
+// over are bounded, so that clients which send nothing cannot use up the process's file descriptors.
 func ServeListener(ctx context.Context, l net.Listener, handler http.Handler, log *slog.Logger) error {
+	bounded := descriptors.Listen(l, descriptors.Plain(descriptors.Limit()), log)
 	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
+		Handler: bounded.Serving(handler), ConnState: bounded.State, ConnContext: bounded.Context, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	log.InfoContext(ctx, "listening", "addr", l.Addr().String())
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
+	go func() { served <- server.Serve(bounded) }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve %s: %w", l.Addr(), err)

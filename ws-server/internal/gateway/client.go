@@ -42,6 +42,7 @@ type client struct {
 	expires atomic.Int64 // of the token, Unix seconds; 0 before authentication
 	bad     int          // bad frames in a row; the reader's own
 	bucket  bucket       // of frames; the reader's own
+	counts  bool         // it counts for the instance; guarded by g.mu
 	addr    netip.Addr   // that it counts for, if addresses are counted; guarded by g.mu
 
 	early    []decoded     // what came with the auth frame; the reader's own

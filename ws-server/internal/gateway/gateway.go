@@ -77,6 +77,7 @@ type Gateway struct {
 	clients  map[*client]struct{}
 	byUser   map[chat.UserID][]*client
 	byAddr   map[netip.Addr]int // connections, if addresses are counted
+	entered  int                // connections of the instance, upgrades in progress included
 	draining bool
 
 	typists  *typists
@@ -125,6 +126,7 @@ func New(cfg Config) *Gateway {
 	g.tallies = &tallies{
 		g: g, wake: make(chan struct{}, 1), moves: make(map[chat.ChannelID]int64), channels: make(map[chat.ChannelID]*tally),
 	}
+	cfg.Metrics.limit.Set(float64(cfg.Bounds.Connections))
 	g.ctx, g.end = context.WithCancel(context.Background())
 	g.reads = newReads(g.ctx, &g.cfg)
 	return g

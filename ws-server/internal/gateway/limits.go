@@ -13,6 +13,7 @@ import (
 // Bounds says how much of this instance one user, one address and one connection may have. A zero field
 // means no bound.
 type Bounds struct {
+	Connections           int // of the instance
 	ConnectionsPerUser    int
 	ConnectionsPerAddress int
 	Subscriptions         int         // of one connection
@@ -20,24 +21,53 @@ type Bounds struct {
 	TrustedProxies        config.CIDRs
 }
 
-// enter counts a connection for its address; false: there are too many.
-func (g *Gateway) enter(c *client, r *http.Request) bool {
-	most := g.cfg.Bounds.ConnectionsPerAddress
-	if most == 0 {
-		return true
+// errInstanceFull refuses an upgrade because the instance has all the connections that it can hold.
+func errInstanceFull() error {
+	return &apierr.Error{Code: apierr.Unavailable, Message: "this server has as many connections as it can hold", RetryAfter: refusedRetry}
+}
+
+// unlessFull refuses upgrades while the instance is full, before they cost a token's verification.
+func (g *Gateway) unlessFull(serve http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		g.mu.Lock()
+		full := g.fullLocked()
+		g.mu.Unlock()
+		if full {
+			g.cfg.Metrics.refused.WithLabelValues("instance").Inc()
+			writeProblem(w, errInstanceFull())
+			return
+		}
+		serve(w, r)
 	}
-	addr := addressOf(r, g.cfg.Bounds.TrustedProxies)
-	if !addr.IsValid() {
-		return true // a Unix socket
+}
+
+func (g *Gateway) fullLocked() bool {
+	most := g.cfg.Bounds.Connections
+	return most > 0 && g.entered >= most
+}
+
+// enter counts a connection for the instance and for its address. It returns why there are too many.
+func (g *Gateway) enter(c *client, r *http.Request) error {
+	var addr netip.Addr // not valid if addresses are not counted, or for a Unix socket
+	if g.cfg.Bounds.ConnectionsPerAddress > 0 {
+		addr = addressOf(r, g.cfg.Bounds.TrustedProxies)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.byAddr[addr] >= most {
-		return false
+	if g.fullLocked() {
+		g.cfg.Metrics.refused.WithLabelValues("instance").Inc()
+		return errInstanceFull()
 	}
-	g.byAddr[addr]++
-	c.addr = addr
-	return true
+	if addr.IsValid() {
+		if g.byAddr[addr] >= g.cfg.Bounds.ConnectionsPerAddress {
+			g.cfg.Metrics.refused.WithLabelValues("address").Inc()
+			return &apierr.Error{Code: apierr.TooManyConnections, Message: "too many connections from this address", RetryAfter: refusedRetry}
+		}
+		g.byAddr[addr]++
+	}
+	g.entered++
+	c.counts, c.addr = true, addr
+	return nil
 }
 
 // exit undoes enter.
@@ -48,6 +78,10 @@ func (g *Gateway) exit(c *client) {
 }
 
 func (g *Gateway) exitLocked(c *client) {
+	if c.counts {
+		g.entered--
+		c.counts = false
+	}
 	if !c.addr.IsValid() {
 		return
 	}

@@ -10,6 +10,7 @@ import (
 // Metrics of the gateway.
 type Metrics struct {
 	connections prometheus.Gauge
+	limit       prometheus.Gauge
 	deliveries  prometheus.Counter
 	acks        *prometheus.CounterVec
 	ackSeconds  prometheus.Histogram
@@ -26,6 +27,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	f := promauto.With(reg)
 	return &Metrics{
 		connections: f.NewGauge(prometheus.GaugeOpts{Name: "parley_ws_connections", Help: "Open connections."}),
+		limit:       f.NewGauge(prometheus.GaugeOpts{Name: "parley_ws_connections_limit", Help: "Connections that the instance can hold; 0 for no limit."}),
 		deliveries:  f.NewCounter(prometheus.CounterOpts{Name: "parley_ws_deliveries_total", Help: "Events handed to connections."}),
 		acks: f.NewCounterVec(prometheus.CounterOpts{Name: "parley_ws_acks_total", Help: "Events acknowledged to their senders."},
 			[]string{"duplicate"}),
@@ -35,7 +37,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}),
 		errors: f.NewCounterVec(prometheus.CounterOpts{Name: "parley_ws_errors_total", Help: "Error frames sent."}, []string{"code"}),
 		refused: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "parley_ws_refused_connections_total", Help: "Connections over a bound, by whose: user or address.",
+			Name: "parley_ws_refused_connections_total", Help: "Connections over a bound, by whose: user, address or instance.",
 		}, []string{"bound"}),
 		paced:          f.NewCounter(prometheus.CounterOpts{Name: "parley_ws_paced_frames_total", Help: "Frames that waited because their client sends too fast."}),
 		cursorMoves:    f.NewCounter(prometheus.CounterOpts{Name: "parley_ws_cursor_moves_total", Help: "Cursors of members moved forward."}),

@@ -21,15 +21,15 @@ import (
 const (
 	// admissionTimeout bounds what a client waits for before its first frame.
 	admissionTimeout = 5 * time.Second
-	// refusedRetry is when a client whose address has too many connections should try again.
+	// refusedRetry is when a client should try again after the instance or its address had too many connections.
 	refusedRetry = 10 * time.Second
 )
 
 // Handler returns the handler of /ws and /ws/{channel_id}.
 func (g *Gateway) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /ws", g.serveAll)
-	mux.HandleFunc("GET /ws/{channel_id}", g.serveOne)
+	mux.HandleFunc("GET /ws", g.unlessFull(g.serveAll))
+	mux.HandleFunc("GET /ws/{channel_id}", g.unlessFull(g.serveOne))
 	return mux
 }
 
@@ -127,11 +127,8 @@ func (g *Gateway) authenticate(ctx context.Context, c *client, raw string) error
 // start upgrades and gives the connection its reader, which first runs begin. The handler returns
 // after that, so that the HTTP server's buffers and stack are freed.
 func (g *Gateway) start(w http.ResponseWriter, r *http.Request, c *client, begin func() bool) {
-	if !g.enter(c, r) {
-		g.cfg.Metrics.refused.WithLabelValues("address").Inc()
-		writeProblem(w, &apierr.Error{
-			Code: apierr.TooManyConnections, Message: "too many connections from this address", RetryAfter: refusedRetry,
-		})
+	if err := g.enter(c, r); err != nil {
+		writeProblem(w, err)
 		return
 	}
 	// The request's memory must not stay for as long as the connection does.

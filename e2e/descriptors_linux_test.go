@@ -1,0 +1,108 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"parley.chat/internal/testkit"
+	"parley.chat/internal/testkit/proctest"
+	"parley.chat/internal/testkit/wstest"
+	"parley.chat/shared-contracts/chat"
+)
+
+// A gateway that may open few files is filled with WebSockets and with connections that send nothing: health
+// and metrics answer, further upgrades are refused with 503 and told when to come again, the stores are
+// reconnected to, and there is room again when clients leave.
+func TestGateway_fewDescriptors(t *testing.T) {
+	t.Parallel()
+	w := newWorldWith(t, map[string]string{"MAX_CONNECTIONS_PER_USER": "0"})
+	ann := w.signup("ann")
+	channel := ann.createChannel("harbour", "public")
+	gw := w.ws[0]
+	gw.proc.Term(t)
+	program := filepath.Join(proctest.Build(t, "ws-server"), "ws-server")
+	gw.proc = proctest.StartPath(t, "/bin/sh", []string{"-c", `ulimit -n 256 && exec "$0"`, program}, gw.env)
+	gw.proc.WaitReady(t, gw.base+"/readyz")
+
+	header := http.Header{"Authorization": {"Bearer " + ann.Token}}
+	var open []*wstest.Conn
+	refused := false
+	for len(open) < 256 && !refused {
+		c, resp, err := wstest.TryDial(t, gw.wsURL()+"/ws?subscribe=none", header)
+		switch {
+		case err == nil:
+			open = append(open, c)
+		case resp != nil && resp.StatusCode == http.StatusServiceUnavailable:
+			refused = true
+			if resp.Header.Get("Retry-After") == "" {
+				t.Error("a refusal does not say when to come again")
+			}
+		default:
+			t.Fatalf("after %d connections: %v", len(open), err)
+		}
+	}
+	if !refused || len(open) < 50 {
+		t.Fatalf("%d connections are held, refused: %v", len(open), refused)
+	}
+	addr := strings.TrimPrefix(gw.base, "http://")
+	for range 300 { // those beyond the bound wait in the kernel
+		raw, err := (&net.Dialer{Timeout: time.Minute}).DialContext(t.Context(), "tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer raw.Close()
+	}
+	answers := func() error {
+		for _, path := range []string{"/readyz", "/metrics"} {
+			status, body, err := get(gw.base + path)
+			if err != nil || status != http.StatusOK {
+				return fmt.Errorf("%s: %d %w", path, status, err)
+			}
+			if path == "/metrics" && (!strings.Contains(body, `parley_ws_refused_connections_total{bound="instance"}`) ||
+				!strings.Contains(body, fmt.Sprintf("parley_ws_connections_limit %d\n", len(open)))) {
+				return fmt.Errorf("the metrics do not say that the instance is full")
+			}
+		}
+		return nil
+	}
+	testkit.Until(t, time.Minute, answers)
+
+	// The stores have descriptors of their own.
+	w.redis.Kill(t)
+	w.redis.Start(t)
+	id := chat.NewClientID()
+	first := open[0]
+	first.AwaitType(t, "hello")
+	first.Send(t, map[string]any{"type": "subscribe", "ref": "s", "channel_id": channel})
+	first.AwaitRef(t, "s")
+	testkit.Until(t, time.Minute, func() error {
+		first.Send(t, map[string]any{"type": "send", "channel_id": channel, "client_id": id, "body": "still here"})
+		f, err := first.TryAwait(time.Minute, func(f wstest.Frame) bool {
+			return f.ClientID == id && (f.Type == "ack" || f.Type == "error")
+		})
+		if err == nil && f.Type == "error" {
+			err = fmt.Errorf("refused: %s", f.Raw)
+		}
+		return err
+	})
+	testkit.Until(t, time.Minute, answers)
+
+	for _, c := range open[1:11] {
+		c.Close()
+	}
+	testkit.Until(t, time.Minute, func() error {
+		c, _, err := wstest.TryDial(t, gw.wsURL()+"/ws?subscribe=none", header)
+		if err == nil {
+			c.Close()
+		}
+		return err
+	})
+	if out := gw.proc.Output(); strings.Contains(out, "Accept error") || strings.Contains(out, "too many open files") {
+		t.Errorf("the log has a line per failed accept:\n%s", out)
+	}
+}

@@ -1,0 +1,240 @@
+// Package descriptors shares out the file descriptors that a process may open, so that a flood of connections
+// leaves enough of them for health, metrics and the stores.
+//
+// A connection is plain from its accept until a handler takes it over (a WebSocket) or it ends. A Listener
+// bounds the plain connections; the handler bounds those that it takes over. When the bound is reached, a new
+// connection waits in the kernel's backlog until another one ends. One that has made no progress for a
+// second while no handler works for it, such as a client that never sends its request, is closed instead.
+package descriptors
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// idleGrace is how long a plain connection may make no progress when its place is wanted.
+	idleGrace = time.Second
+	// retryPause is between two accepts while the process or the machine has no descriptor left.
+	retryPause = 100 * time.Millisecond
+	// remindEvery is how often a lack of descriptors that lasts is logged again.
+	remindEvery = time.Minute
+
+	minPlain, maxPlain = 64, 4096
+)
+
+// Plain returns how many plain connections a server may have that may open limit descriptors: an eighth of
+// them, but no fewer than 64 and no more than 4096. A limit of 0 means unknown.
+func Plain(limit int) int {
+	if limit == 0 {
+		return maxPlain
+	}
+	return min(max(limit/8, minPlain), maxPlain)
+}
+
+// Listener bounds the plain connections of an HTTP server, and takes a lack of descriptors with one line in
+// the log. Its State has to be the server's ConnState, and Serving has to wrap its handler. It is safe for
+// concurrent use and starts no goroutine.
+type Listener struct {
+	net.Listener
+	max    int
+	log    *slog.Logger
+	closed chan struct{}
+	close  func() error
+
+	// changed holds at most one token: a plain connection has ended.
+	changed chan struct{}
+
+	mu    sync.Mutex // guards what follows; nothing blocks under it
+	order *list.List // of *plain; the one that has made no progress for longest is in front
+	at    map[net.Conn]*list.Element
+
+	failing  time.Time // when accepts began to fail; Accept's own, as are the two below
+	reminded time.Time
+	failures int
+}
+
+// plain is a plain connection.
+type plain struct {
+	conn    net.Conn
+	moved   time.Time // when it last made progress
+	serving bool      // a handler works for it
+}
+
+// Listen returns a Listener on l for at most so many plain connections.
+func Listen(l net.Listener, most int, log *slog.Logger) *Listener {
+	d := &Listener{
+		Listener: l, max: most, log: log, closed: make(chan struct{}), changed: make(chan struct{}, 1),
+		order: list.New(), at: make(map[net.Conn]*list.Element),
+	}
+	d.close = sync.OnceValue(func() error {
+		close(d.closed)
+		return l.Close()
+	})
+	return d
+}
+
+// Close closes the listener and ends an Accept that waits.
+func (l *Listener) Close() error { return l.close() }
+
+// Accept returns the next connection once there is room for it.
+func (l *Listener) Accept() (net.Conn, error) {
+	for {
+		if err := l.room(); err != nil {
+			return nil, err
+		}
+		conn, err := l.Listener.Accept()
+		if exhausted(err) {
+			l.lacking(err)
+			continue
+		}
+		if err == nil {
+			l.recovered()
+			l.State(conn, http.StateNew)
+		}
+		return conn, err
+	}
+}
+
+// exhausted reports whether an accept failed because there is no descriptor or no memory for one.
+func exhausted(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
+}
+
+// lacking logs a lack of descriptors when it begins and once a minute, and waits. It closes the connection
+// that has made no progress for longest, if any.
+func (l *Listener) lacking(err error) {
+	now := time.Now()
+	if l.failures++; l.failing.IsZero() {
+		l.failing = now
+	}
+	if now.Sub(l.reminded) >= remindEvery {
+		l.reminded = now
+		l.log.Error("no connection can be accepted: no file descriptor is left", "failures", l.failures, "err", err)
+	}
+	l.mu.Lock()
+	l.evictLocked(now)
+	l.mu.Unlock()
+	select {
+	case <-l.closed:
+	case <-l.changed:
+	case <-time.After(retryPause):
+	}
+}
+
+func (l *Listener) recovered() {
+	if l.failing.IsZero() {
+		return
+	}
+	l.log.Info("connections are accepted again", "failures", l.failures, "after", time.Since(l.failing).Round(time.Millisecond).String())
+	l.failing, l.failures = time.Time{}, 0
+}
+
+// room waits until fewer plain connections than the bound are left.
+func (l *Listener) room() error {
+	for {
+		select {
+		case <-l.closed:
+			return net.ErrClosed
+		default:
+		}
+		l.mu.Lock()
+		if l.order.Len() < l.max || l.evictLocked(time.Now()) {
+			l.mu.Unlock()
+			return nil
+		}
+		l.mu.Unlock()
+		select {
+		case <-l.closed:
+		case <-l.changed:
+		case <-time.After(retryPause): // then one of them may have been idle for long enough
+		}
+	}
+}
+
+// evictLocked closes the connection that has made no progress for longest, if that is long enough and no
+// handler works for it.
+func (l *Listener) evictLocked(now time.Time) bool {
+	for e := l.order.Front(); e != nil; e = e.Next() {
+		p := e.Value.(*plain)
+		if now.Sub(p.moved) < idleGrace {
+			return false
+		}
+		if p.serving {
+			continue
+		}
+		l.removeLocked(p.conn)
+		_ = p.conn.Close() // its peer has not finished a request
+		return true
+	}
+	return false
+}
+
+func (l *Listener) removeLocked(conn net.Conn) {
+	if e, ok := l.at[conn]; ok {
+		l.order.Remove(e)
+		delete(l.at, conn)
+	}
+}
+
+// State is the ConnState of the http.Server.
+func (l *Listener) State(conn net.Conn, state http.ConnState) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch state {
+	case http.StateHijacked, http.StateClosed:
+		l.removeLocked(conn)
+		select {
+		case l.changed <- struct{}{}:
+		default:
+		}
+	case http.StateNew:
+		if l.at[conn] == nil { // Accept has counted it already
+			l.at[conn] = l.order.PushBack(&plain{conn: conn, moved: time.Now()})
+		}
+	default:
+		l.touchLocked(conn, false)
+	}
+}
+
+func (l *Listener) touchLocked(conn net.Conn, serving bool) {
+	if e, ok := l.at[conn]; ok {
+		p := e.Value.(*plain)
+		p.moved, p.serving = time.Now(), serving
+		l.order.MoveToBack(e)
+	}
+}
+
+type connKey struct{}
+
+// Context is the ConnContext of the http.Server.
+func (l *Listener) Context(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, conn)
+}
+
+// Serving returns a handler that marks a request's connection while h works for it.
+func (l *Listener) Serving(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, ok := r.Context().Value(connKey{}).(net.Conn)
+		if !ok {
+			h.ServeHTTP(w, r)
+			return
+		}
+		l.mark(conn, true)
+		defer l.mark(conn, false)
+		h.ServeHTTP(w, r)
+	})
+}
+
+func (l *Listener) mark(conn net.Conn, serving bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.touchLocked(conn, serving)
+}
