@@ -2,6 +2,7 @@ package chatservice_test
 
 import (
 	"log/slog"
+	"strings"
 	"testing"
 
 	"parley.chat/internal/database"
@@ -30,6 +31,7 @@ func TestNames_lookAlike(t *testing.T) {
 	if c := w.create(ann, "cafe\u0301 \u00a0two\u200b", "private"); c.Name != "caf\u00e9 two" {
 		t.Errorf("made as %+q", c.Name)
 	}
+	w.create(ann, strings.Repeat("ﷺ", 80), "public") // whose skeleton is too long for an index
 	other := w.create(ann, "other", "public")
 	w.do("PATCH", path(other.ID), ann, object{"name": "my\u2003team"}).want(t, 409, "name_taken")
 	w.do("PATCH", path(other.ID), ann, object{"description": "the name stays"}).must(t, 200)

@@ -1,7 +1,9 @@
 package names
 
 import (
+	"crypto/sha256"
 	_ "embed"
+	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,6 +41,10 @@ func runeOf(code string) rune {
 	return rune(n)
 }
 
+// maxKeyBytes bounds a key, since one character may stand for 18 and PostgreSQL indexes at most 2,704 bytes. A longer key
+// is replaced by its hash.
+const maxKeyBytes = 512
+
 // Key returns what is equal for names that look alike: the skeleton of UTS 39 without regard to case, blanks and
 // invisible characters. It is for comparing, not for showing.
 func Key(name string) string {
@@ -56,7 +62,11 @@ func Key(name string) string {
 			b.WriteRune(r)
 		}
 	}
-	return norm.NFC.String(strings.ToLower(b.String()))
+	key := norm.NFC.String(strings.ToLower(b.String()))
+	if len(key) > maxKeyBytes {
+		key = fmt.Sprintf("%x", sha256.Sum256([]byte(key)))
+	}
+	return key
 }
 
 // together are the scripts that one word may mix: those of Japanese, of Chinese and of Korean, each with Latin.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"parley.chat/internal/names"
@@ -41,6 +42,13 @@ func TestKey_tellsApart(t *testing.T) {
 			t.Errorf("%q and %q have the key %q", name, other, key)
 		}
 		seen[key] = name
+	}
+}
+
+func TestKey_isBounded(t *testing.T) {
+	long, longer := strings.Repeat("ﷺ", 80), strings.Repeat("ﷺ", 81)
+	if a, b := names.Key(long), names.Key(longer); len(a) > 512 || a == b || a != names.Key(long) {
+		t.Errorf("the keys of long names: %q, %q", a, b)
 	}
 }
 

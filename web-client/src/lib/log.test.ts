@@ -40,6 +40,15 @@ describe("apply", () => {
     }
   });
 
+  it("counts the users of a reaction that a page did not list", () => {
+    const users = Array.from({ length: 20 }, (_, i) => `user${i}`);
+    const log: MessageLog = { ...live, messages: [{ ...message(1), reactions: [{ emoji: "👍", count: 30, user_ids: users }] }] };
+    const counts = (...events: ChannelEvent[]): number | undefined => fold(log, ...events).messages[0]?.reactions[0]?.count;
+    expect(counts(reaction(3, 1, "👍"))).toBe(31);
+    expect(counts(reaction(3, 1, "👍"), reaction(4, 1, "👍"))).toBe(31);
+    expect(counts(reaction(3, 1, "👍", true))).toBe(29);
+  });
+
   it("holds reactions as a set", () => {
     const twice = fold(live, reaction(3, 2, "👍"), reaction(4, 2, "👍"), reaction(5, 2, "🎉"));
     expect(twice.messages[1]?.reactions).toEqual([{ emoji: "👍", count: 1, user_ids: ["bob"] }, { emoji: "🎉", count: 1, user_ids: ["bob"] }]);
