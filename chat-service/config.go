@@ -38,6 +38,11 @@ type Config struct {
 	RateLimit     config.Rate    `env:"RATE_LIMIT" envDefault:"20/10s" desc:"sends of one user, over all instances; off for no limit"`
 	RateBlock     time.Duration  `env:"RATE_BLOCK" envDefault:"30s" desc:"how long the sends of a user over the limit are refused"`
 
+	Limits ratelimit.Rates
+
+	MaxMemberships int    `env:"MAX_MEMBERSHIPS" envDefault:"1000" desc:"channels that one user can be in; 0 for no limit"`
+	AddUninvited   string `env:"ADD_WITHOUT_INVITATION" envDefault:"known" desc:"who can be added to channels and groups without being asked: known (contacts, and users with a private channel or group in common), or anyone"`
+
 	LoginFailures config.Rate `env:"LOGIN_FAILURES" envDefault:"10/15m" desc:"failed logins per account"`
 	LoginAttempts config.Rate `env:"LOGIN_ATTEMPTS" envDefault:"30/1m" desc:"signups and logins per client address"`
 
@@ -55,6 +60,12 @@ type Config struct {
 	RequestTimeout time.Duration `env:"REQUEST_TIMEOUT" envDefault:"10s" desc:"longest that a request may take"`
 	DrainTimeout   time.Duration `env:"DRAIN_TIMEOUT" envDefault:"25s" desc:"longest that stopping may take"`
 }
+
+// The values of ADD_WITHOUT_INVITATION.
+const (
+	addKnown  = "known"
+	addAnyone = "anyone"
+)
 
 // The values of OPS_FOR.
 const (
@@ -85,6 +96,12 @@ func (c *Config) check() error {
 	}
 	if c.OpsFor != opsForOperators && c.OpsFor != opsForEverybody {
 		errs = append(errs, fmt.Errorf("OPS_FOR: %q is neither %s nor %s", c.OpsFor, opsForOperators, opsForEverybody))
+	}
+	if c.AddUninvited != addKnown && c.AddUninvited != addAnyone {
+		errs = append(errs, fmt.Errorf("ADD_WITHOUT_INVITATION: %q is neither %s nor %s", c.AddUninvited, addKnown, addAnyone))
+	}
+	if c.MaxMemberships < 0 {
+		errs = append(errs, errors.New("MAX_MEMBERSHIPS: must not be below 0"))
 	}
 	if c.RateLimit.Count > ratelimit.MaxCount {
 		errs = append(errs, fmt.Errorf("RATE_LIMIT: more than %d sends", ratelimit.MaxCount))

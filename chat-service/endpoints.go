@@ -10,6 +10,7 @@ import (
 	"parley.chat/chat-service/internal/direct"
 	"parley.chat/chat-service/internal/group"
 	"parley.chat/chat-service/internal/history"
+	"parley.chat/chat-service/internal/invitation"
 	"parley.chat/chat-service/internal/message"
 	"parley.chat/chat-service/internal/ops"
 	"parley.chat/chat-service/internal/password"
@@ -27,6 +28,7 @@ type endpoints struct {
 	*directs
 	*groups
 	*histories
+	*invitations
 	*messages
 	*operators
 	*receipts
@@ -34,15 +36,16 @@ type endpoints struct {
 
 // The features under names of their own: what is embedded needs one.
 type (
-	accounts  = account.Service
-	channels  = channel.Service
-	contacts  = contact.Service
-	directs   = direct.Service
-	groups    = group.Service
-	histories = history.Service
-	messages  = message.Service
-	operators = ops.Service
-	receipts  = receipt.Service
+	accounts    = account.Service
+	channels    = channel.Service
+	contacts    = contact.Service
+	directs     = direct.Service
+	groups      = group.Service
+	histories   = history.Service
+	invitations = invitation.Service
+	messages    = message.Service
+	operators   = ops.Service
+	receipts    = receipt.Service
 )
 
 // features makes the features and introduces them to each other.
@@ -63,7 +66,10 @@ func (s *Service) features(log *eventlog.Log, heads *seen.Heads, marks *revoked.
 		return e, err
 	}
 	e.accounts = s.accounts
-	if e.channels, err = channel.New(channel.Config{DB: s.db, Log: log, Poke: s.relay.Poke, Logger: s.log}); err != nil {
+	if e.channels, err = channel.New(channel.Config{
+		DB: s.db, Log: log, Limits: s.limiter, Poke: s.relay.Poke, Logger: s.log,
+		MaxMemberships: s.cfg.MaxMemberships, AskStrangers: s.cfg.AddUninvited == addKnown,
+	}); err != nil {
 		return e, err
 	}
 	if e.histories, err = history.New(history.Config{DB: s.db, Log: log, Logger: s.log}); err != nil {
@@ -78,7 +84,8 @@ func (s *Service) features(log *eventlog.Log, heads *seen.Heads, marks *revoked.
 	if e.operators, err = ops.New(ops.Config{DB: s.db, Targets: s.cfg.MetricsTargets, Open: s.cfg.OpsFor == opsForEverybody}); err != nil {
 		return e, err
 	}
-	e.groups = group.New(s.db, s.relay.Poke)
+	e.groups = group.New(s.db, s.relay.Poke, s.cfg.AddUninvited == addKnown)
+	e.invitations = invitation.New(invitation.Config{DB: s.db, Poke: s.relay.Poke, Channel: e.channels.Accept, Group: e.groups.Accept})
 	e.contacts = contact.New(s.db, s.relay.Poke)
 	e.directs = direct.New(s.db, e.channels, s.relay.Poke)
 	return e, nil

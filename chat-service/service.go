@@ -107,6 +107,7 @@ func (s *Service) wire(reg prometheus.Registerer) error {
 	})
 	s.limiter = ratelimit.New(s.rdb, ratelimit.Config{
 		Count: s.cfg.RateLimit.Count, Window: s.cfg.RateLimit.Per, Block: s.cfg.RateBlock, Partitions: s.cfg.Partitions,
+		Rates: s.cfg.Limits, Logger: s.log,
 	})
 	s.sender = sender.New(s.limiter, s.appender, traces)
 	marks := revoked.New(s.rdb, s.cfg.Partitions, s.cfg.AccessTTL+clockLeeway, s.log)
@@ -115,7 +116,7 @@ func (s *Service) wire(reg prometheus.Registerer) error {
 	})
 	var err error
 	if s.api, err = httpapi.New(httpapi.Config{
-		Verifier: token.NewVerifier(s.keys), Revoked: marks.Has, Origins: s.cfg.Origins, Proxies: s.cfg.Proxies,
+		Verifier: token.NewVerifier(s.keys), Revoked: marks.Has, Limits: s.limiter, Origins: s.cfg.Origins, Proxies: s.cfg.Proxies,
 		CookieSecure: s.cfg.CookieSecure, Timeout: s.cfg.RequestTimeout, Logger: s.log, Tracer: s.tracing.Tracer("parley.chat/chat-service"), Registry: reg,
 	}); err != nil {
 		return err

@@ -22,6 +22,7 @@ import (
 	chatservice "parley.chat/chat-service"
 	"parley.chat/internal/config"
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/ratelimit"
 	"parley.chat/internal/testkit"
 	"parley.chat/internal/testkit/pgtest"
 	"parley.chat/internal/testkit/redistest"
@@ -65,6 +66,7 @@ func newWorldOn(t testing.TB, db *pgtest.DB, r *redistest.Server, settings ...se
 	cfg.DatabaseURL, cfg.RedisURL, cfg.KeysDir, cfg.Partitions = db.URL, r.URL(), w.keys, partitions
 	cfg.Argon2MemoryMiB, cfg.Argon2Time, cfg.HashQueue = 1, 1, 10_000 // what is tested here is not the hash
 	cfg.LoginAttempts = config.Rate{Count: 1_000_000, Per: time.Minute}
+	cfg.Limits, cfg.AddUninvited = ratelimit.Rates{}, "anyone" // tests write faster than people, who know each other
 	for _, set := range settings {
 		set(&cfg)
 	}

@@ -67,7 +67,7 @@ func newWorldOn(t *testing.T, redis *redistest.Server, settings func(service str
 	}
 	keys := t.TempDir()
 	w.chat = w.instance("chat-service", "CHAT_ADDR", common, map[string]string{
-		"JWT_KEYS_DIR": keys, "LOGIN_ATTEMPTS": "10000/1m", "ARGON2_MEMORY_MIB": "8", "ARGON2_TIME": "1",
+		"JWT_KEYS_DIR": keys, "ADD_WITHOUT_INVITATION": "anyone", "LOGIN_ATTEMPTS": "10000/1m", "ARGON2_MEMORY_MIB": "8", "ARGON2_TIME": "1",
 	})
 	for i := range w.ws {
 		w.ws[i] = w.instance("ws-server", "WS_ADDR", common, map[string]string{

@@ -1,6 +1,7 @@
 package wsserver_test
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -58,5 +59,45 @@ func TestRateLimit_overAllInstances(t *testing.T) {
 	}
 	if f := say(b, "other", chat.NewClientID()); f.Type != "ack" || f.Seq != 21 {
 		t.Fatalf("another user, and no seq was lost: %s", f.Raw)
+	}
+}
+
+// TestRateLimit_everyWrite: each frame that appends counts against the limit of messages, and a send that opens
+// a direct channel counts against that of direct channels.
+func TestRateLimit_everyWrite(t *testing.T) {
+	w := newWorld(t)
+	url, _ := w.gateway(func(cfg *wsserver.Config) {
+		cfg.RateLimit, cfg.RateBlock = config.Rate{Count: 3, Per: time.Hour}, time.Hour
+		cfg.Limits.Direct = config.Rate{Count: 2, Per: time.Hour}
+	})
+	for _, kind := range []string{"send", "edit", "delete", "react"} {
+		p := w.person("writer-" + kind)
+		c := w.channel(chat.Private, p)
+		conn, _ := w.connect(url, p)
+		conn.Send(t, map[string]any{"type": "send", "ref": "first", "channel_id": c, "client_id": chat.NewClientID(), "body": "hi"})
+		first := conn.AwaitRef(t, "first")
+		if first.Type != "ack" {
+			t.Fatalf("%s", first.Raw)
+		}
+		for i, want := range []string{"", "", "rate_limited", "rate_limited"} {
+			ref := strconv.Itoa(i)
+			f := map[string]any{"type": kind, "ref": ref, "channel_id": c, "client_id": chat.NewClientID(), "message_id": first.ID, "body": "x", "emoji": "👍"}
+			if kind == "delete" && i > 0 {
+				f["remove"] = true // a deletion of what is deleted is no error
+			}
+			conn.Send(t, f)
+			if got := conn.AwaitRef(t, ref); got.Code != want || want != "" && got.RetryAfterMS <= 0 {
+				t.Errorf("%s %d: %s, want %q", kind, i+2, got.Raw, want)
+			}
+		}
+	}
+	p := w.person("opener")
+	conn, _ := w.connect(url, p)
+	for i, want := range []string{"", "", "rate_limited"} {
+		ref := "direct" + strconv.Itoa(i)
+		conn.Send(t, map[string]any{"type": "send", "ref": ref, "to_user_id": w.person(ref).ID, "client_id": chat.NewClientID(), "body": "x"})
+		if got := conn.AwaitRef(t, ref); got.Code != want || want != "" && got.RetryAfterMS <= 0 {
+			t.Errorf("direct channel %d: %s, want %q", i+1, got.Raw, want)
+		}
 	}
 }

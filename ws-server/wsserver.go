@@ -68,6 +68,8 @@ type Config struct {
 	LogLevel         slog.Level     `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error"`
 	Traces           tracing.Config
 
+	Limits ratelimit.Rates
+
 	// OtherDescriptors is how many file descriptors the rest of the process may need: 0 when the service has
 	// a process of its own.
 	OtherDescriptors int
@@ -166,6 +168,7 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 	})
 	s.limiter = ratelimit.New(s.rdb, ratelimit.Config{
 		Count: cfg.RateLimit.Count, Window: cfg.RateLimit.Per, Block: cfg.RateBlock, Partitions: cfg.Partitions,
+		Rates: cfg.Limits, Logger: log,
 	})
 	s.sender = sender.New(s.limiter, s.appender, traces)
 	metrics := gateway.NewMetrics(reg)
@@ -191,7 +194,7 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 			ConnectionsPerUser: cfg.UserConnections, ConnectionsPerAddress: cfg.AddrConnections,
 			Subscriptions: cfg.MaxSubscriptions, Frames: cfg.FrameRate, TrustedProxies: cfg.Proxies,
 		},
-		Verifier: token.NewVerifier(keys), Store: st, Log: events, Sender: s.sender, Feed: s.feed,
+		Verifier: token.NewVerifier(keys), Store: st, Log: events, Sender: s.sender, Limiter: s.limiter, Feed: s.feed,
 		Metrics: metrics, Logger: log, Origins: cfg.PublicOrigins,
 		EditWindow: cfg.EditWindow, Refuses: s.budget.Refuses,
 		Limits: frame.Limits{

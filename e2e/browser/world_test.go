@@ -50,7 +50,7 @@ func newWorld(t *testing.T) *world {
 	addr := fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t))
 	p := proctest.Start(t, "standalone", nil, map[string]string{
 		"ADDR": addr, "DATA_DIR": t.TempDir(), "DATABASE_URL": db.URL, "REDIS_URL": store.URL(),
-		"RATE_LIMIT": "off", "LOGIN_ATTEMPTS": "10000/1m", "ARGON2_MEMORY_MIB": "8", "ARGON2_TIME": "1",
+		"RATE_LIMIT": "off", "RATE_LIMIT_NETWORK": "off", "ADD_WITHOUT_INVITATION": "anyone", "LOGIN_ATTEMPTS": "10000/1m", "ARGON2_MEMORY_MIB": "8", "ARGON2_TIME": "1",
 	})
 	p.WaitReady(t, "http://"+addr+"/readyz")
 	w := &world{t: t, direct: "http://" + addr, line: newLine(t, addr), pool: db.Pool(t), redis: store.Client(t)}

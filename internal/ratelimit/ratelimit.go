@@ -1,19 +1,27 @@
-// Package ratelimit bounds the sends of a user over all instances: so many in any window, and who
-// wants more is blocked for a while. The count lives in Redis, in the user's own slot.
+// Package ratelimit limits every write, over all instances, by kind and by user or network. The counts live
+// in Redis.
 //
-// Callers share round trips as appends do: what comes while a round trip is under way leaves with the
-// next one, one script call per user, pipelined. Reserves of one user are answered in their order.
+// Messages are counted exactly: a user has so many sends in any window, and one more blocks the user's sends
+// for a while (Reserve). Callers share round trips as appends do: requests that arrive during a round trip
+// leave with the next one, one script call per user, pipelined. Reserves of one user are answered in their
+// order.
+//
+// Every other kind of write takes a token from a limit that refills evenly (Take). It is one script call per
+// limit, and this process counts by itself while Redis does not answer.
 package ratelimit
 
 import (
 	"context"
 	_ "embed"
 	"fmt"
+	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"parley.chat/internal/config"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/rediskey"
@@ -31,6 +39,8 @@ type Config struct {
 	Block      time.Duration
 	Partitions int
 	Timeout    time.Duration // default 3s: how long a reserve waits for Redis
+	Rates      Rates         // of Take
+	Logger     *slog.Logger  // default slog.Default()
 }
 
 // MaxCount bounds the limit: the script keeps, and reads, a time for each of so many sends.
@@ -40,6 +50,9 @@ const MaxCount = 1000
 type Limiter struct {
 	rdb redis.UniversalClient
 	cfg Config
+
+	local local
+	away  atomic.Int64 // when Redis last did not answer a Take, in Unix nanoseconds
 
 	mu     sync.Mutex
 	queue  []request
@@ -58,12 +71,16 @@ type request struct {
 type Verdict struct {
 	Granted bool
 	Blocked time.Duration // how long the user is blocked for; 0 for one who is over the limit just now
+	State   State
 }
 
 // New returns a Limiter on rdb, which may retry by itself: a token too many is no harm.
 func New(rdb redis.UniversalClient, cfg Config) *Limiter {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 3 * time.Second
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
 	}
 	return &Limiter{rdb: rdb, cfg: cfg, wake: make(chan struct{}, 1)}
 }
@@ -184,7 +201,7 @@ func (l *Limiter) settle(ctx context.Context, batch []request) {
 		}
 	}
 	for _, t := range again {
-		t.answer(apierr.Wrap(t.reply.Err(), apierr.Unavailable, "the rate limit cannot be checked right now; retry with the same client_id"))
+		t.answer(l.rate(), apierr.Wrap(t.reply.Err(), apierr.Unavailable, "the rate limit cannot be checked right now; retry with the same client_id"))
 	}
 }
 
@@ -220,7 +237,7 @@ func (l *Limiter) ask(ctx context.Context, turns map[chat.UserID]*turn) (unknown
 		if t.reply.Err() != nil {
 			err = apierr.Wrap(t.reply.Err(), apierr.Unavailable, "the rate limit cannot be checked right now; retry with the same client_id")
 		}
-		t.answer(err)
+		t.answer(l.rate(), err)
 	}
 	return unknown
 }
@@ -233,22 +250,29 @@ func (l *Limiter) load(ctx context.Context) error {
 	return reserveScript.Load(ctx, l.rdb).Err()
 }
 
-// answer tells those who wait, in their order; err is told to all.
-func (t *turn) answer(err error) {
-	var pair []int64
+// rate is the limit of messages.
+func (l *Limiter) rate() config.Rate { return config.Rate{Count: l.cfg.Count, Per: l.cfg.Window} }
+
+// answer calls done of the requests that wait, in their order; all get the same err.
+func (t *turn) answer(rate config.Rate, err error) {
+	var reply []int64
 	if err == nil {
-		if pair, err = t.reply.Int64Slice(); err == nil && len(pair) != 2 {
-			err = fmt.Errorf("the rate limit answered %v", pair)
+		if reply, err = t.reply.Int64Slice(); err == nil && len(reply) != 4 {
+			err = fmt.Errorf("the rate limit answered %v", reply)
 		}
 	}
 	for i, r := range t.waiting {
-		switch {
-		case err != nil:
+		if err != nil {
 			r.done(Verdict{}, err)
-		case int64(i) < pair[0]:
-			r.done(Verdict{Granted: true}, nil)
-		default:
-			r.done(Verdict{Blocked: time.Duration(pair[1]) * time.Millisecond}, nil)
+			continue
 		}
+		granted, blocked := int64(i) < reply[0], time.Duration(reply[1])*time.Millisecond
+		v := Verdict{Granted: granted, State: State{Kind: Message, Rate: rate, Reset: time.Duration(reply[3]) * time.Millisecond}}
+		if granted {
+			v.State.Left = int(reply[2] + reply[0] - int64(i) - 1)
+		} else {
+			v.Blocked = blocked
+		}
+		r.done(v, nil)
 	}
 }

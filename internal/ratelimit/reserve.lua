@@ -2,20 +2,21 @@
 --
 -- KEYS[1] the user's rate (list of times in ms, the newest last)   KEYS[2] the user's block
 -- ARGV[1] how many sends wait   ARGV[2] the limit   ARGV[3] the window in ms
--- Returns { granted, block } : how many may go, and how many ms the user is blocked for (0: not).
--- It starts no block: who finds that a refused send is no retry of an earlier one does (block.lua).
+-- Returns { granted, block, left, reset }: how many sends may go, for how many ms the user is blocked (0: not
+-- blocked), how many more sends the window has room for, and the ms until it is empty or the block ends.
+-- The script starts no block: the caller does, once it knows that a refused send is no retry.
 local left = redis.call('PTTL', KEYS[2])
 if left > 0 then
-  return { 0, left }
+  return { 0, left, 0, left }
 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local wanted, limit, window = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local times = redis.call('LRANGE', KEYS[1], 0, -1)
-local used = 0
+local used, newest = 0, now - window
 for _, t in ipairs(times) do
-  if now - t < window then used = used + 1 end
+  if now - t < window then used = used + 1; newest = t end
 end
 local granted = math.min(wanted, math.max(0, limit - used))
 if granted > 0 then
@@ -25,4 +26,5 @@ if granted > 0 then
   redis.call('LTRIM', KEYS[1], -limit, -1)
   redis.call('PEXPIRE', KEYS[1], window)
 end
-return { granted, 0 }
+if granted > 0 then newest = now end
+return { granted, 0, math.max(0, limit - used - granted), math.max(0, newest + window - now) }

@@ -66,23 +66,27 @@ func (s *Sender) beside(f func()) bool {
 // no token, and starts no block.
 func (s *Sender) Submit(e *frame.Event, done func(eventlog.Ack, error)) {
 	if trace := s.traces.Send(context.Background(), e); trace != nil {
-		s.submitTraced(e, trace, done)
+		s.submitTraced(e, trace, nil, done)
 		return
 	}
-	s.submit(e, nil, done)
+	s.submit(e, nil, nil, done)
 }
 
 // submitTraced is submit with the trace of e ended before done is called.
-func (s *Sender) submitTraced(e *frame.Event, trace *msgtrace.Send, done func(eventlog.Ack, error)) {
-	s.submit(e, trace, func(ack eventlog.Ack, err error) {
+func (s *Sender) submitTraced(e *frame.Event, trace *msgtrace.Send, left *ratelimit.State, done func(eventlog.Ack, error)) {
+	s.submit(e, trace, left, func(ack eventlog.Ack, err error) {
 		trace.End(ack, err)
 		done(ack, err)
 	})
 }
 
-func (s *Sender) submit(e *frame.Event, trace *msgtrace.Send, done func(eventlog.Ack, error)) {
+// submit sends e. It sets left, unless that is nil, before it calls done.
+func (s *Sender) submit(e *frame.Event, trace *msgtrace.Send, left *ratelimit.State, done func(eventlog.Ack, error)) {
 	s.limit.Reserve(e.SenderID, func(v ratelimit.Verdict, err error) {
 		trace.Reserved()
+		if left != nil {
+			*left = v.State
+		}
 		switch {
 		case err != nil:
 			done(eventlog.Ack{}, err)
@@ -99,15 +103,17 @@ func (s *Sender) submit(e *frame.Event, trace *msgtrace.Send, done func(eventlog
 	})
 }
 
-// Send is Submit that waits. The span of a request in ctx is linked to the trace of e, if it has one, and to
+// Send is Submit that waits, and also returns what is left of the sender's limit; its rate is zero if the
+// limit is off or could not be checked. The span of a request in ctx is linked to the trace of e, if it has one, and to
 // that of the first for a retry.
-func (s *Sender) Send(ctx context.Context, e frame.Event) (eventlog.Ack, error) {
+func (s *Sender) Send(ctx context.Context, e frame.Event) (eventlog.Ack, ratelimit.State, error) {
 	type outcome struct {
 		ack eventlog.Ack
 		err error
 	}
 	got := make(chan outcome, 1)
-	s.submitTraced(&e, s.traces.Send(ctx, &e), func(ack eventlog.Ack, err error) { got <- outcome{ack, err} })
+	var left ratelimit.State
+	s.submitTraced(&e, s.traces.Send(ctx, &e), &left, func(ack eventlog.Ack, err error) { got <- outcome{ack, err} })
 	select {
 	case o := <-got:
 		if o.ack.Duplicate {
@@ -115,9 +121,9 @@ func (s *Sender) Send(ctx context.Context, e frame.Event) (eventlog.Ack, error) 
 		} else {
 			s.traces.Link(ctx, e.ID)
 		}
-		return o.ack, o.err
+		return o.ack, left, o.err
 	case <-ctx.Done():
-		return eventlog.Ack{}, apierr.Wrap(ctx.Err(), apierr.Unavailable, "gave up waiting for the append")
+		return eventlog.Ack{}, ratelimit.State{}, apierr.Wrap(ctx.Err(), apierr.Unavailable, "gave up waiting for the append")
 	}
 }
 

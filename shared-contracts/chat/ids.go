@@ -22,6 +22,8 @@ type (
 	GroupID struct{ uuid.UUID }
 	// EventID is a UUIDv7, made before the event has a seq.
 	EventID struct{ uuid.UUID }
+	// InvitationID is a UUIDv7.
+	InvitationID struct{ uuid.UUID }
 	// ClientID is the idempotency key that a sender gives an event. Zero means none.
 	ClientID struct{ uuid.UUID }
 )
@@ -40,6 +42,9 @@ func NewGroupID() GroupID { return GroupID{uuid.New()} }
 
 // NewEventID returns a fresh id.
 func NewEventID() EventID { return EventID{uuid.Must(uuid.NewV7())} }
+
+// NewInvitationID returns a fresh id.
+func NewInvitationID() InvitationID { return InvitationID{uuid.Must(uuid.NewV7())} }
 
 // NewClientID returns a fresh id.
 func NewClientID() ClientID { return ClientID{uuid.New()} }

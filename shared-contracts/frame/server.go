@@ -94,6 +94,12 @@ type (
 		By        chat.UserID     `json:"by"`
 		Channel   *ChannelSummary `json:"channel,omitempty"`
 	}
+	// InvitationNotice tells a user that an invitation is open (added) or is no more (removed).
+	InvitationNotice struct {
+		InvitationID chat.InvitationID `json:"invitation_id"`
+		Change       string            `json:"change"`
+		By           chat.UserID       `json:"by"`
+	}
 	// GroupNotice tells a user of a group that they came into or left, or that is other than it was.
 	GroupNotice struct {
 		GroupID chat.GroupID `json:"group_id"`
@@ -149,21 +155,22 @@ const HelloChannels = 200
 // Server is any of the above.
 type Server interface{ frameType() string }
 
-func (Hello) frameType() string          { return "hello" }
-func (HelloMore) frameType() string      { return "hello_more" }
-func (Subscribed) frameType() string     { return "subscribed" }
-func (Unsubscribed) frameType() string   { return "unsubscribed" }
-func (Ack) frameType() string            { return "ack" }
-func (Error) frameType() string          { return "error" }
-func (FailedEvent) frameType() string    { return "failed" }
-func (Membership) frameType() string     { return "membership" }
-func (GroupNotice) frameType() string    { return "group" }
-func (Resync) frameType() string         { return "resync" }
-func (TypingNotice) frameType() string   { return "typing" }
-func (PresenceNotice) frameType() string { return "presence" }
-func (Receipt) frameType() string        { return "receipt" }
-func (ReceiptCounts) frameType() string  { return "receipt_counts" }
-func (Pong) frameType() string           { return "pong" }
+func (Hello) frameType() string            { return "hello" }
+func (HelloMore) frameType() string        { return "hello_more" }
+func (Subscribed) frameType() string       { return "subscribed" }
+func (Unsubscribed) frameType() string     { return "unsubscribed" }
+func (Ack) frameType() string              { return "ack" }
+func (Error) frameType() string            { return "error" }
+func (FailedEvent) frameType() string      { return "failed" }
+func (Membership) frameType() string       { return "membership" }
+func (GroupNotice) frameType() string      { return "group" }
+func (InvitationNotice) frameType() string { return "invitation" }
+func (Resync) frameType() string           { return "resync" }
+func (TypingNotice) frameType() string     { return "typing" }
+func (PresenceNotice) frameType() string   { return "presence" }
+func (Receipt) frameType() string          { return "receipt" }
+func (ReceiptCounts) frameType() string    { return "receipt_counts" }
+func (Pong) frameType() string             { return "pong" }
 
 // Encode returns the frame. It panics on what JSON cannot express, which none of these types can hold.
 func Encode(f Server) []byte {

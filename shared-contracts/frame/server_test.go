@@ -34,6 +34,7 @@ func serverFrames() []frame.Server {
 		frame.FailedEvent{ChannelID: channel, ID: id, Seq: 43, ClientID: client, Reason: "payload"},
 		frame.Membership{ChannelID: channel, Change: "added", By: bob, Channel: &summary},
 		frame.Membership{ChannelID: channel, Change: "removed", By: bob},
+		frame.InvitationNotice{InvitationID: chat.InvitationID{UUID: channel.UUID}, Change: "added", By: bob},
 		frame.GroupNotice{GroupID: chat.GroupID{UUID: channel.UUID}, Change: "updated", By: bob},
 		frame.Resync{Ref: "5", ChannelID: channel, Epoch: epoch, LastSeq: 42},
 		frame.TypingNotice{ChannelID: channel, UserID: ann, Typing: true},
@@ -61,7 +62,7 @@ func TestServer_golden(t *testing.T) {
 	golden(t, "server.golden", lines)
 	for _, want := range []string{
 		"hello", "hello_more", "subscribed", "unsubscribed", "ack", "error", "failed", "membership", "resync", "typing", "presence",
-		"receipt", "receipt_counts", "pong", "group",
+		"receipt", "receipt_counts", "pong", "group", "invitation",
 	} {
 		if !types[want] {
 			t.Errorf("no golden frame of type %s", want)

@@ -21,6 +21,7 @@ const (
 	SessionRenewed Kind = "session_renewed" // SessionID's token was renewed until ExpiresAt
 	EventFailed    Kind = "event_failed"    // an acknowledged event of the user could not be stored
 	GroupChanged   Kind = "group_changed"   // GroupID is other than it was for the user: Change says how
+	Invitation     Kind = "invitation"      // InvitationID is open for the user (Change added), or is no more (removed)
 	Blocked        Kind = "blocked"         // By has blocked somebody, and either of the two is the user; no client is told
 )
 
@@ -32,6 +33,9 @@ type Notice struct {
 	By        *chat.UserID    `json:"by,omitempty"`
 	GroupID   *chat.GroupID   `json:"group_id,omitempty"`
 	Change    string          `json:"change,omitempty"` // added, removed or updated
+
+	InvitationID *chat.InvitationID `json:"invitation_id,omitempty"`
+
 	SessionID *chat.SessionID `json:"session_id,omitempty"`
 	ExpiresAt *chat.Time      `json:"expires_at,omitempty"`
 	EventID   *chat.EventID   `json:"event_id,omitempty"`

@@ -286,13 +286,13 @@ CREATE INDEX channel_members_user_id_idx ON public.channel_members USING btree (
 
 CREATE UNIQUE INDEX channels_direct_key ON public.channels USING btree (direct_low, direct_high) WHERE (kind = 'direct'::text);
 
-CREATE UNIQUE INDEX channels_group_lookalike_key ON public.channels USING btree (group_id, lookalike) WHERE ((group_id IS NOT NULL) AND (deleted_at IS NULL));
+CREATE UNIQUE INDEX channels_group_lookalike_key ON public.channels USING btree (group_id, lookalike) WHERE ((group_id IS NOT NULL) AND (deleted_at IS NULL) AND (archived_at IS NULL));
 
 CREATE UNIQUE INDEX channels_group_name_key ON public.channels USING btree (group_id, lower(name)) WHERE ((group_id IS NOT NULL) AND (deleted_at IS NULL));
 
 CREATE INDEX channels_no_lookalike_idx ON public.channels USING btree (id) WHERE ((lookalike IS NULL) AND (deleted_at IS NULL) AND (kind <> 'direct'::text));
 
-CREATE UNIQUE INDEX channels_public_lookalike_key ON public.channels USING btree (lookalike) WHERE ((kind = 'public'::text) AND (group_id IS NULL) AND (deleted_at IS NULL));
+CREATE UNIQUE INDEX channels_public_lookalike_key ON public.channels USING btree (lookalike) WHERE ((kind = 'public'::text) AND (group_id IS NULL) AND (deleted_at IS NULL) AND (archived_at IS NULL));
 
 CREATE UNIQUE INDEX channels_public_name_key ON public.channels USING btree (lower(name)) WHERE ((kind = 'public'::text) AND (group_id IS NULL) AND (deleted_at IS NULL));
 

@@ -1,5 +1,5 @@
 // Command chat-service serves Parley's REST surface and its page, turns the keys that sign its access
-// tokens, grants the operator role, and suspends and restores users.
+// tokens, grants the operator role, suspends and restores users, and restores archived channels.
 package main
 
 import (
@@ -30,10 +30,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	var cfg chatservice.Config
 	if slices.Contains(args, "--help") || slices.Contains(args, "-h") {
 		config.Usage(stderr, "chat-service", cfg)
-		fmt.Fprint(stderr, keysUsage, operatorUsage, userUsage)
+		fmt.Fprint(stderr, keysUsage, operatorUsage, userUsage, channelUsage)
 		return nil
 	}
-	if len(args) > 0 && !slices.Contains([]string{"keys", "operator", "user"}, args[0]) {
+	if len(args) > 0 && !slices.Contains([]string{"keys", "operator", "user", "channel"}, args[0]) {
 		return fmt.Errorf("unknown argument %q: settings come from the environment, see --help", args[0])
 	}
 	if err := config.Load(&cfg, getenv); err != nil {
@@ -45,6 +45,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return operator(ctx, stdout, args[1:], cfg)
 	case args[0] == "user":
 		return user(ctx, stdout, args[1:], cfg)
+	case args[0] == "channel":
+		return channelCommand(ctx, stdout, args[1:], cfg)
 	default:
 		return keys(stdout, args[1:], cfg.KeysDir, cfg.AccessTTL)
 	}

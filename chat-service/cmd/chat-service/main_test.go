@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"parley.chat/internal/testkit/pgtest"
 )
 
 func TestRun_help(t *testing.T) {
@@ -37,6 +39,62 @@ func TestRun_badSettings(t *testing.T) {
 	}
 	if err := run(t.Context(), []string{"serve"}, func(string) string { return "" }, io.Discard, io.Discard); err == nil {
 		t.Error("an unknown argument is taken")
+	}
+}
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// TestRun_channel: an operator finds an archived channel and gives it an owner.
+func TestRun_channel(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Open(t)
+	pool := db.Pool(t)
+	const id = "5b6f0f5e-6a1c-4b54-9d0e-0a4c2f1d7e11"
+	for _, sql := range []string{
+		"insert into users (id, username, email, password_hash) values (gen_random_uuid(), 'Ann', 'ann@example.com', 'x')",
+		"insert into channels (id, kind, name, archived_at) values ('" + id + "', 'public', 'tea', now())",
+		"insert into channels (kind, name) values ('public', 'Tea')",
+		"insert into messages (channel_id, seq, id, kind, sender_id, sent_at) values ('" + id + "', 7, gen_random_uuid(), 'message', gen_random_uuid(), now())",
+	} {
+		if _, err := pool.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	channel := func(args ...string) (string, error) {
+		var out bytes.Buffer
+		err := run(t.Context(), append([]string{"channel"}, args...), func(name string) string {
+			if name == "DATABASE_URL" {
+				return db.URL
+			}
+			return ""
+		}, &out, io.Discard)
+		return out.String(), err
+	}
+	if out, err := channel("list", "--archived"); err != nil || !strings.HasPrefix(out, id) || !strings.Contains(out, "tea") || strings.Count(out, "\n") != 1 {
+		t.Errorf("list = %q, %v", out, err)
+	}
+	for _, args := range [][]string{
+		nil,
+		{"list"},
+		{"restore", id},
+		{"restore", "x", "--owner", "ann"},
+		{"restore", id, "--owner", "nobody"},
+		{"restore", id, "--owner", "ann"}, // its name is taken
+		{"restore", id, "--owner", "ann", "--name", " "},
+		{"restore", "5b6f0f5e-6a1c-4b54-9d0e-0a4c2f1d7e12", "--owner", "ann"},
+	} {
+		if _, err := channel(args...); err == nil {
+			t.Errorf("channel %v is taken", args)
+		}
+	}
+	if _, err := channel("restore", id, "--owner", "ann", "--name", "old tea"); err != nil {
+		t.Fatal(err)
+	}
+	var got string
+	err := pool.QueryRow(t.Context(), `select concat_ws(' ', c.name, c.archived_at is null, c.member_count, m.role, m.joined_seq, o.kind)
+		from channels c join channel_members m on m.channel_id = c.id join outbox o on o.channel_id = c.id where c.id = $1`, id).Scan(&got)
+	if want := "old tea t 1 owner 7 member_joined"; err != nil || got != want {
+		t.Errorf("restored: %q, %v, want %q", got, err, want)
 	}
 }
 

@@ -70,6 +70,23 @@ type Ack struct {
 	Seq       Seq       `json:"seq"`
 }
 
+// Ban defines model for Ban.
+type Ban struct {
+	BannedAt    Time            `json:"banned_at"`
+	BannedBy    *NullableUserID `json:"banned_by"`
+	DisplayName string          `json:"display_name"`
+	UserID      UserID          `json:"user_id"`
+	Username    string          `json:"username"`
+}
+
+// BanPage defines model for BanPage.
+type BanPage struct {
+	Items []Ban `json:"items"`
+
+	// NextCursor null at the end
+	NextCursor *NextCursor `json:"next_cursor"`
+}
+
 // Channel defines model for Channel.
 type Channel struct {
 	CreatedAt   Time             `json:"created_at"`
@@ -214,6 +231,37 @@ type GroupPage struct {
 	NextCursor *NextCursor `json:"next_cursor"`
 }
 
+// Invitation Into a channel or a group; the other of the two ids is null.
+type Invitation struct {
+	ChannelID *NullableChannelID `json:"channel_id"`
+	CreatedAt Time               `json:"created_at"`
+	GroupID   *NullableGroupID   `json:"group_id"`
+	ID        InvitationID       `json:"id"`
+	InvitedBy UserID             `json:"invited_by"`
+
+	// InvitedByName username of the user who sent it
+	InvitedByName string `json:"invited_by_name"`
+
+	// Name of the channel or group
+	Name   string `json:"name"`
+	Role   Role   `json:"role"`
+	UserID UserID `json:"user_id"`
+
+	// Username of the invited user
+	Username string `json:"username"`
+}
+
+// InvitationID defines model for InvitationID.
+type InvitationID = chat.InvitationID
+
+// InvitationPage defines model for InvitationPage.
+type InvitationPage struct {
+	Items []Invitation `json:"items"`
+
+	// NextCursor null at the end
+	NextCursor *NextCursor `json:"next_cursor"`
+}
+
 // LogIn defines model for LogIn.
 type LogIn struct {
 	// Login username or email address; what can be neither is like any that nobody has
@@ -326,6 +374,9 @@ type NewChannelKind = chat.ChannelKind
 
 // NextCursor null at the end
 type NextCursor = string
+
+// NullableChannelID defines model for NullableChannelID.
+type NullableChannelID = chat.ChannelID
 
 // NullableClientID defines model for NullableClientID.
 type NullableClientID = chat.ClientID
@@ -622,6 +673,9 @@ type Cursor = string
 // GroupPath defines model for GroupPath.
 type GroupPath = GroupID
 
+// InvitationPath defines model for InvitationPath.
+type InvitationPath = InvitationID
+
 // Limit defines model for Limit.
 type Limit = int
 
@@ -676,6 +730,15 @@ type ListChannelsParams struct {
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// ListBansParams defines parameters for ListBans.
+type ListBansParams struct {
+	// Cursor next_cursor of the page before
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit most items of a page
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
 // ListEventsParams defines parameters for ListEvents.
 type ListEventsParams struct {
 	// AfterSeq from the one after this seq; absent, from the first; beside a cursor it does not count
@@ -695,6 +758,12 @@ type ListMembersParams struct {
 
 	// Limit most items of a page
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// RemoveMemberParams defines parameters for RemoveMember.
+type RemoveMemberParams struct {
+	// Ban also ban the user from the channel
+	Ban *bool `form:"ban,omitempty" json:"ban,omitempty"`
 }
 
 // ListMessagesParams defines parameters for ListMessages.
@@ -762,6 +831,18 @@ type ListGroupChannelsParams struct {
 
 // ListGroupMembersParams defines parameters for ListGroupMembers.
 type ListGroupMembersParams struct {
+	// Cursor next_cursor of the page before
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit most items of a page
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListInvitationsParams defines parameters for ListInvitations.
+type ListInvitationsParams struct {
+	// Sent list what the caller has sent
+	Sent *bool `form:"sent,omitempty" json:"sent,omitempty"`
+
 	// Cursor next_cursor of the page before
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
@@ -857,6 +938,15 @@ type ServerInterface interface {
 	// UpdateChannel Change a channel
 	// (PATCH /v1/channels/{id})
 	UpdateChannel(ctx echo.Context, id ChannelPath) error
+	// ListBans List who is banned from a channel
+	// (GET /v1/channels/{id}/bans)
+	ListBans(ctx echo.Context, id ChannelPath, params ListBansParams) error
+	// UnbanUser Lift a ban
+	// (DELETE /v1/channels/{id}/bans/{user_id})
+	UnbanUser(ctx echo.Context, id ChannelPath, userID OtherUserPath) error
+	// BanUser Ban a user from a channel
+	// (PUT /v1/channels/{id}/bans/{user_id})
+	BanUser(ctx echo.Context, id ChannelPath, userID OtherUserPath) error
 	// MoveCursor Say how far I have come
 	// (PUT /v1/channels/{id}/cursor)
 	MoveCursor(ctx echo.Context, id ChannelPath) error
@@ -877,7 +967,7 @@ type ServerInterface interface {
 	AddMember(ctx echo.Context, id ChannelPath) error
 	// RemoveMember Remove a member
 	// (DELETE /v1/channels/{id}/members/{user_id})
-	RemoveMember(ctx echo.Context, id ChannelPath, userID OtherUserPath) error
+	RemoveMember(ctx echo.Context, id ChannelPath, userID OtherUserPath, params RemoveMemberParams) error
 	// UpdateMember Give a member another role
 	// (PATCH /v1/channels/{id}/members/{user_id})
 	UpdateMember(ctx echo.Context, id ChannelPath, userID OtherUserPath) error
@@ -941,6 +1031,18 @@ type ServerInterface interface {
 	// UpdateGroupMember Give a member of a group another role
 	// (PATCH /v1/groups/{id}/members/{user_id})
 	UpdateGroupMember(ctx echo.Context, id GroupPath, userID OtherUserPath) error
+	// ListInvitations List open invitations
+	// (GET /v1/invitations)
+	ListInvitations(ctx echo.Context, params ListInvitationsParams) error
+	// WithdrawInvitation Withdraw an invitation
+	// (DELETE /v1/invitations/{invitation_id})
+	WithdrawInvitation(ctx echo.Context, invitationID InvitationPath) error
+	// AcceptInvitation Accept an invitation
+	// (POST /v1/invitations/{invitation_id}/accept)
+	AcceptInvitation(ctx echo.Context, invitationID InvitationPath) error
+	// DeclineInvitation Decline an invitation
+	// (POST /v1/invitations/{invitation_id}/decline)
+	DeclineInvitation(ctx echo.Context, invitationID InvitationPath) error
 	// LogIn Begin a session
 	// (POST /v1/login)
 	LogIn(ctx echo.Context) error
@@ -1080,6 +1182,86 @@ func (w *ServerInterfaceWrapper) UpdateChannel(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.UpdateChannel(ctx, id)
+	return err
+}
+
+// ListBans converts echo context to params.
+func (w *ServerInterfaceWrapper) ListBans(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ChannelPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListBansParams
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListBans(ctx, id, params)
+	return err
+}
+
+// UnbanUser converts echo context to params.
+func (w *ServerInterfaceWrapper) UnbanUser(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ChannelPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// ------------- Path parameter "user_id" -------------
+	var userID OtherUserPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user_id", ctx.Param("user_id"), &userID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter user_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UnbanUser(ctx, id, userID)
+	return err
+}
+
+// BanUser converts echo context to params.
+func (w *ServerInterfaceWrapper) BanUser(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ChannelPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// ------------- Path parameter "user_id" -------------
+	var userID OtherUserPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user_id", ctx.Param("user_id"), &userID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter user_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.BanUser(ctx, id, userID)
 	return err
 }
 
@@ -1237,8 +1419,17 @@ func (w *ServerInterfaceWrapper) RemoveMember(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter user_id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemoveMemberParams
+	// ------------- Optional query parameter "ban" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "ban", ctx.QueryParams(), &params.Ban, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter ban: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.RemoveMember(ctx, id, userID)
+	err = w.Handler.RemoveMember(ctx, id, userID, params)
 	return err
 }
 
@@ -1719,6 +1910,86 @@ func (w *ServerInterfaceWrapper) UpdateGroupMember(ctx echo.Context) error {
 	return err
 }
 
+// ListInvitations converts echo context to params.
+func (w *ServerInterfaceWrapper) ListInvitations(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListInvitationsParams
+	// ------------- Optional query parameter "sent" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sent", ctx.QueryParams(), &params.Sent, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter sent: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListInvitations(ctx, params)
+	return err
+}
+
+// WithdrawInvitation converts echo context to params.
+func (w *ServerInterfaceWrapper) WithdrawInvitation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "invitation_id" -------------
+	var invitationID InvitationPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invitation_id", ctx.Param("invitation_id"), &invitationID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter invitation_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.WithdrawInvitation(ctx, invitationID)
+	return err
+}
+
+// AcceptInvitation converts echo context to params.
+func (w *ServerInterfaceWrapper) AcceptInvitation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "invitation_id" -------------
+	var invitationID InvitationPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invitation_id", ctx.Param("invitation_id"), &invitationID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter invitation_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AcceptInvitation(ctx, invitationID)
+	return err
+}
+
+// DeclineInvitation converts echo context to params.
+func (w *ServerInterfaceWrapper) DeclineInvitation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "invitation_id" -------------
+	var invitationID InvitationPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invitation_id", ctx.Param("invitation_id"), &invitationID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter invitation_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeclineInvitation(ctx, invitationID)
+	return err
+}
+
 // LogIn converts echo context to params.
 func (w *ServerInterfaceWrapper) LogIn(ctx echo.Context) error {
 	var err error
@@ -1948,6 +2219,10 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.PATCH(options.BaseURL+"/v1/groups/:id/members/:user_id", wrapper.UpdateGroupMember, options.OperationMiddlewares["updateGroupMember"]...)
 	router.GET(options.BaseURL+"/v1/groups/:id/channels", wrapper.ListGroupChannels, options.OperationMiddlewares["listGroupChannels"]...)
 	router.POST(options.BaseURL+"/v1/groups/:id/channels", wrapper.CreateGroupChannel, options.OperationMiddlewares["createGroupChannel"]...)
+	router.GET(options.BaseURL+"/v1/invitations", wrapper.ListInvitations, options.OperationMiddlewares["listInvitations"]...)
+	router.DELETE(options.BaseURL+"/v1/invitations/:invitation_id", wrapper.WithdrawInvitation, options.OperationMiddlewares["withdrawInvitation"]...)
+	router.POST(options.BaseURL+"/v1/invitations/:invitation_id/accept", wrapper.AcceptInvitation, options.OperationMiddlewares["acceptInvitation"]...)
+	router.POST(options.BaseURL+"/v1/invitations/:invitation_id/decline", wrapper.DeclineInvitation, options.OperationMiddlewares["declineInvitation"]...)
 	router.GET(options.BaseURL+"/v1/channels", wrapper.ListChannels, options.OperationMiddlewares["listChannels"]...)
 	router.POST(options.BaseURL+"/v1/channels", wrapper.CreateChannel, options.OperationMiddlewares["createChannel"]...)
 	router.DELETE(options.BaseURL+"/v1/channels/:id", wrapper.DeleteChannel, options.OperationMiddlewares["deleteChannel"]...)
@@ -1959,6 +2234,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/channels/:id/members", wrapper.AddMember, options.OperationMiddlewares["addMember"]...)
 	router.DELETE(options.BaseURL+"/v1/channels/:id/members/:user_id", wrapper.RemoveMember, options.OperationMiddlewares["removeMember"]...)
 	router.PATCH(options.BaseURL+"/v1/channels/:id/members/:user_id", wrapper.UpdateMember, options.OperationMiddlewares["updateMember"]...)
+	router.GET(options.BaseURL+"/v1/channels/:id/bans", wrapper.ListBans, options.OperationMiddlewares["listBans"]...)
+	router.DELETE(options.BaseURL+"/v1/channels/:id/bans/:user_id", wrapper.UnbanUser, options.OperationMiddlewares["unbanUser"]...)
+	router.PUT(options.BaseURL+"/v1/channels/:id/bans/:user_id", wrapper.BanUser, options.OperationMiddlewares["banUser"]...)
 	router.GET(options.BaseURL+"/v1/channels/:id/messages", wrapper.ListMessages, options.OperationMiddlewares["listMessages"]...)
 	router.POST(options.BaseURL+"/v1/channels/:id/messages", wrapper.SendMessage, options.OperationMiddlewares["sendMessage"]...)
 	router.GET(options.BaseURL+"/v1/channels/:id/events", wrapper.ListEvents, options.OperationMiddlewares["listEvents"]...)
@@ -2170,6 +2448,114 @@ type UpdateChanneldefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response UpdateChanneldefaultApplicationProblemPlusJSONResponse) VisitUpdateChannelResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := encode(&buf, response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListBansRequestObject struct {
+	ID     ChannelPath `json:"id"`
+	Params ListBansParams
+}
+
+type ListBansResponseObject interface {
+	VisitListBansResponse(w http.ResponseWriter) error
+}
+
+type ListBans200JSONResponse BanPage
+
+func (response ListBans200JSONResponse) VisitListBansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := encode(&buf, response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListBansdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListBansdefaultApplicationProblemPlusJSONResponse) VisitListBansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := encode(&buf, response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UnbanUserRequestObject struct {
+	ID     ChannelPath   `json:"id"`
+	UserID OtherUserPath `json:"user_id"`
+}
+
+type UnbanUserResponseObject interface {
+	VisitUnbanUserResponse(w http.ResponseWriter) error
+}
+
+type UnbanUser204Response struct {
+}
+
+func (response UnbanUser204Response) VisitUnbanUserResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type UnbanUserdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response UnbanUserdefaultApplicationProblemPlusJSONResponse) VisitUnbanUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := encode(&buf, response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BanUserRequestObject struct {
+	ID     ChannelPath   `json:"id"`
+	UserID OtherUserPath `json:"user_id"`
+}
+
+type BanUserResponseObject interface {
+	VisitBanUserResponse(w http.ResponseWriter) error
+}
+
+type BanUser204Response struct {
+}
+
+func (response BanUser204Response) VisitBanUserResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type BanUserdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response BanUserdefaultApplicationProblemPlusJSONResponse) VisitBanUserResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
@@ -2396,6 +2782,20 @@ func (response AddMember200JSONResponse) VisitAddMemberResponse(w http.ResponseW
 	return err
 }
 
+type AddMember202JSONResponse Invitation
+
+func (response AddMember202JSONResponse) VisitAddMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := encode(&buf, response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type AddMemberdefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
 	StatusCode int
@@ -2416,6 +2816,7 @@ func (response AddMemberdefaultApplicationProblemPlusJSONResponse) VisitAddMembe
 type RemoveMemberRequestObject struct {
 	ID     ChannelPath   `json:"id"`
 	UserID OtherUserPath `json:"user_id"`
+	Params RemoveMemberParams
 }
 
 type RemoveMemberResponseObject interface {
@@ -3197,6 +3598,20 @@ func (response AddGroupMember200JSONResponse) VisitAddGroupMemberResponse(w http
 	return err
 }
 
+type AddGroupMember202JSONResponse Invitation
+
+func (response AddGroupMember202JSONResponse) VisitAddGroupMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := encode(&buf, response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type AddGroupMemberdefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
 	StatusCode int
@@ -3278,6 +3693,144 @@ type UpdateGroupMemberdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response UpdateGroupMemberdefaultApplicationProblemPlusJSONResponse) VisitUpdateGroupMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := encode(&buf, response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListInvitationsRequestObject struct {
+	Params ListInvitationsParams
+}
+
+type ListInvitationsResponseObject interface {
+	VisitListInvitationsResponse(w http.ResponseWriter) error
+}
+
+type ListInvitations200JSONResponse InvitationPage
+
+func (response ListInvitations200JSONResponse) VisitListInvitationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := encode(&buf, response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListInvitationsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListInvitationsdefaultApplicationProblemPlusJSONResponse) VisitListInvitationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := encode(&buf, response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawInvitationRequestObject struct {
+	InvitationID InvitationPath `json:"invitation_id"`
+}
+
+type WithdrawInvitationResponseObject interface {
+	VisitWithdrawInvitationResponse(w http.ResponseWriter) error
+}
+
+type WithdrawInvitation204Response struct {
+}
+
+func (response WithdrawInvitation204Response) VisitWithdrawInvitationResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type WithdrawInvitationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response WithdrawInvitationdefaultApplicationProblemPlusJSONResponse) VisitWithdrawInvitationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := encode(&buf, response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AcceptInvitationRequestObject struct {
+	InvitationID InvitationPath `json:"invitation_id"`
+}
+
+type AcceptInvitationResponseObject interface {
+	VisitAcceptInvitationResponse(w http.ResponseWriter) error
+}
+
+type AcceptInvitation204Response struct {
+}
+
+func (response AcceptInvitation204Response) VisitAcceptInvitationResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type AcceptInvitationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AcceptInvitationdefaultApplicationProblemPlusJSONResponse) VisitAcceptInvitationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := encode(&buf, response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeclineInvitationRequestObject struct {
+	InvitationID InvitationPath `json:"invitation_id"`
+}
+
+type DeclineInvitationResponseObject interface {
+	VisitDeclineInvitationResponse(w http.ResponseWriter) error
+}
+
+type DeclineInvitation204Response struct {
+}
+
+func (response DeclineInvitation204Response) VisitDeclineInvitationResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeclineInvitationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeclineInvitationdefaultApplicationProblemPlusJSONResponse) VisitDeclineInvitationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
@@ -3786,6 +4339,15 @@ type StrictServerInterface interface {
 	// UpdateChannel Change a channel
 	// (PATCH /v1/channels/{id})
 	UpdateChannel(ctx context.Context, request UpdateChannelRequestObject) (UpdateChannelResponseObject, error)
+	// ListBans List who is banned from a channel
+	// (GET /v1/channels/{id}/bans)
+	ListBans(ctx context.Context, request ListBansRequestObject) (ListBansResponseObject, error)
+	// UnbanUser Lift a ban
+	// (DELETE /v1/channels/{id}/bans/{user_id})
+	UnbanUser(ctx context.Context, request UnbanUserRequestObject) (UnbanUserResponseObject, error)
+	// BanUser Ban a user from a channel
+	// (PUT /v1/channels/{id}/bans/{user_id})
+	BanUser(ctx context.Context, request BanUserRequestObject) (BanUserResponseObject, error)
 	// MoveCursor Say how far I have come
 	// (PUT /v1/channels/{id}/cursor)
 	MoveCursor(ctx context.Context, request MoveCursorRequestObject) (MoveCursorResponseObject, error)
@@ -3870,6 +4432,18 @@ type StrictServerInterface interface {
 	// UpdateGroupMember Give a member of a group another role
 	// (PATCH /v1/groups/{id}/members/{user_id})
 	UpdateGroupMember(ctx context.Context, request UpdateGroupMemberRequestObject) (UpdateGroupMemberResponseObject, error)
+	// ListInvitations List open invitations
+	// (GET /v1/invitations)
+	ListInvitations(ctx context.Context, request ListInvitationsRequestObject) (ListInvitationsResponseObject, error)
+	// WithdrawInvitation Withdraw an invitation
+	// (DELETE /v1/invitations/{invitation_id})
+	WithdrawInvitation(ctx context.Context, request WithdrawInvitationRequestObject) (WithdrawInvitationResponseObject, error)
+	// AcceptInvitation Accept an invitation
+	// (POST /v1/invitations/{invitation_id}/accept)
+	AcceptInvitation(ctx context.Context, request AcceptInvitationRequestObject) (AcceptInvitationResponseObject, error)
+	// DeclineInvitation Decline an invitation
+	// (POST /v1/invitations/{invitation_id}/decline)
+	DeclineInvitation(ctx context.Context, request DeclineInvitationRequestObject) (DeclineInvitationResponseObject, error)
 	// LogIn Begin a session
 	// (POST /v1/login)
 	LogIn(ctx context.Context, request LogInRequestObject) (LogInResponseObject, error)
@@ -4092,6 +4666,84 @@ func (sh *strictHandler) UpdateChannel(ctx echo.Context, id ChannelPath) error {
 	return nil
 }
 
+// ListBans operation middleware
+func (sh *strictHandler) ListBans(ctx echo.Context, id ChannelPath, params ListBansParams) error {
+	var request ListBansRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListBans(ctx.Request().Context(), request.(ListBansRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListBans")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListBansResponseObject); ok {
+		return validResponse.VisitListBansResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// UnbanUser operation middleware
+func (sh *strictHandler) UnbanUser(ctx echo.Context, id ChannelPath, userID OtherUserPath) error {
+	var request UnbanUserRequestObject
+
+	request.ID = id
+	request.UserID = userID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.UnbanUser(ctx.Request().Context(), request.(UnbanUserRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UnbanUser")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(UnbanUserResponseObject); ok {
+		return validResponse.VisitUnbanUserResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// BanUser operation middleware
+func (sh *strictHandler) BanUser(ctx echo.Context, id ChannelPath, userID OtherUserPath) error {
+	var request BanUserRequestObject
+
+	request.ID = id
+	request.UserID = userID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.BanUser(ctx.Request().Context(), request.(BanUserRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "BanUser")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(BanUserResponseObject); ok {
+		return validResponse.VisitBanUserResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // MoveCursor operation middleware
 func (sh *strictHandler) MoveCursor(ctx echo.Context, id ChannelPath) error {
 	var request MoveCursorRequestObject
@@ -4291,11 +4943,12 @@ func (sh *strictHandler) AddMember(ctx echo.Context, id ChannelPath) error {
 }
 
 // RemoveMember operation middleware
-func (sh *strictHandler) RemoveMember(ctx echo.Context, id ChannelPath, userID OtherUserPath) error {
+func (sh *strictHandler) RemoveMember(ctx echo.Context, id ChannelPath, userID OtherUserPath, params RemoveMemberParams) error {
 	var request RemoveMemberRequestObject
 
 	request.ID = id
 	request.UserID = userID
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.RemoveMember(ctx.Request().Context(), request.(RemoveMemberRequestObject))
@@ -5045,6 +5698,106 @@ func (sh *strictHandler) UpdateGroupMember(ctx echo.Context, id GroupPath, userI
 		return err
 	} else if validResponse, ok := response.(UpdateGroupMemberResponseObject); ok {
 		return validResponse.VisitUpdateGroupMemberResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListInvitations operation middleware
+func (sh *strictHandler) ListInvitations(ctx echo.Context, params ListInvitationsParams) error {
+	var request ListInvitationsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListInvitations(ctx.Request().Context(), request.(ListInvitationsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListInvitations")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListInvitationsResponseObject); ok {
+		return validResponse.VisitListInvitationsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// WithdrawInvitation operation middleware
+func (sh *strictHandler) WithdrawInvitation(ctx echo.Context, invitationID InvitationPath) error {
+	var request WithdrawInvitationRequestObject
+
+	request.InvitationID = invitationID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.WithdrawInvitation(ctx.Request().Context(), request.(WithdrawInvitationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "WithdrawInvitation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(WithdrawInvitationResponseObject); ok {
+		return validResponse.VisitWithdrawInvitationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// AcceptInvitation operation middleware
+func (sh *strictHandler) AcceptInvitation(ctx echo.Context, invitationID InvitationPath) error {
+	var request AcceptInvitationRequestObject
+
+	request.InvitationID = invitationID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AcceptInvitation(ctx.Request().Context(), request.(AcceptInvitationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AcceptInvitation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AcceptInvitationResponseObject); ok {
+		return validResponse.VisitAcceptInvitationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DeclineInvitation operation middleware
+func (sh *strictHandler) DeclineInvitation(ctx echo.Context, invitationID InvitationPath) error {
+	var request DeclineInvitationRequestObject
+
+	request.InvitationID = invitationID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeclineInvitation(ctx.Request().Context(), request.(DeclineInvitationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeclineInvitation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DeclineInvitationResponseObject); ok {
+		return validResponse.VisitDeclineInvitationResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

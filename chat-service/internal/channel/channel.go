@@ -16,18 +16,29 @@ import (
 	"github.com/uptrace/bun"
 
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/ratelimit"
 	"parley.chat/internal/unread"
 	"parley.chat/internal/unstored"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 )
 
-// Config configures a Service. Every field but Logger is required.
+// Config configures a Service. Limits, DB, Log and Poke are required.
 type Config struct {
 	DB     *bun.DB
 	Log    *eventlog.Log
-	Poke   func()       // wakes the outbox's relay
+	Limits Limits
+	Poke   func() // wakes the outbox's relay
+
+	MaxMemberships int  // channels that one user can be in; 0: no limit
+	AskStrangers   bool // users whom the inviter does not know are invited, not added
+
 	Logger *slog.Logger // default slog.Default()
+}
+
+// Limits counts how often somebody comes into a channel. It is a *ratelimit.Limiter.
+type Limits interface {
+	Take(ctx context.Context, uses ...ratelimit.Use) ([]ratelimit.State, error)
 }
 
 // redisPatience bounds what a look into Redis may cost an answer that does without, too.
@@ -41,7 +52,7 @@ type Service struct {
 
 // New checks cfg.
 func New(cfg Config) (*Service, error) {
-	if cfg.DB == nil || cfg.Log == nil || cfg.Poke == nil {
+	if cfg.DB == nil || cfg.Log == nil || cfg.Limits == nil || cfg.Poke == nil {
 		return nil, errors.New("channel: a required field of Config is missing")
 	}
 	if cfg.Logger == nil {
@@ -156,7 +167,7 @@ func standing(ctx context.Context, db bun.IDB, channel chat.ChannelID, user chat
 		from channels c
 		left join channel_members m on m.channel_id = c.id and m.user_id = ?
 		left join group_members g on g.group_id = c.group_id and g.user_id = ?
-		where c.id = ? and c.deleted_at is null`, user, user, channel).Scan(ctx, &st)
+		where c.id = ? and c.deleted_at is null and c.archived_at is null`, user, user, channel).Scan(ctx, &st)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Standing{}, errNoChannel()
 	}

@@ -49,6 +49,9 @@ func (s *Service) create(ctx context.Context, by token.Claims, in api.ChannelCre
 		if _, err := LockSelf(ctx, tx, by.UserID); err != nil {
 			return err
 		}
+		if err := s.room(ctx, tx, entry{actor: by.UserID, subject: by.UserID}); err != nil {
+			return err
+		}
 		if in.GroupID != nil {
 			if err := mayAddToGroup(ctx, tx, *in.GroupID, by.UserID); err != nil {
 				return err

@@ -30,9 +30,12 @@ func (s *Service) leave(ctx context.Context, channel chat.ChannelID, by token.Cl
 	})
 }
 
-// remove puts another user out of a channel; of oneself it is leaving.
-func (s *Service) remove(ctx context.Context, channel chat.ChannelID, by token.Claims, other chat.UserID) error {
-	if other == by.UserID {
+// remove puts another user out of a channel, and with ban keeps them out; without it, of oneself it is leaving.
+func (s *Service) remove(ctx context.Context, channel chat.ChannelID, by token.Claims, other chat.UserID, ban bool) error {
+	switch {
+	case other == by.UserID && ban:
+		return errBanSelf()
+	case other == by.UserID:
 		return s.leave(ctx, channel, by)
 	}
 	return s.change(ctx, channel, func(ctx context.Context, tx bun.Tx) error {
@@ -42,6 +45,11 @@ func (s *Service) remove(ctx context.Context, channel chat.ChannelID, by token.C
 		}
 		if !role.by.MayRemove(role.other) {
 			return apierr.New(apierr.Forbidden, "only owners remove owners and admins")
+		}
+		if ban {
+			if err := insertBan(ctx, tx, channel, by.UserID, other); err != nil {
+				return err
+			}
 		}
 		return depart(ctx, tx, channel, by.UserID, other, username)
 	})
@@ -133,8 +141,7 @@ func depart(ctx context.Context, tx bun.Tx, channel chat.ChannelID, actor, subje
 }
 
 // succeed gives a channel without an owner the next one: of its admins, else of its members, the one
-// who came first. A private channel that nobody is left in can be found by nobody: it is closed, so that
-// its name is free.
+// who came first. A channel that nobody is left in is archived by the trigger that counts its members.
 func succeed(ctx context.Context, tx bun.Tx, channel chat.ChannelID) error {
 	_, err := tx.NewRaw(`update channel_members set role = 'owner'
 		where channel_id = ? and user_id = (
@@ -145,11 +152,6 @@ func succeed(ctx context.Context, tx bun.Tx, channel chat.ChannelID) error {
 		channel, channel, channel, channel).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("find the next owner: %w", err)
-	}
-	_, err = tx.NewRaw(`update channels set deleted_at = now() where id = ? and kind = 'private' and deleted_at is null
-		and not exists (select 1 from channel_members where channel_id = ?)`, channel, channel).Exec(ctx)
-	if err != nil {
-		return fmt.Errorf("close an empty channel: %w", err)
 	}
 	return nil
 }

@@ -155,9 +155,12 @@ func (s *Service) AddMember(ctx context.Context, in api.AddMemberRequestObject) 
 	if in.Body.Role != nil {
 		role = *in.Body.Role
 	}
-	m, err := s.add(ctx, in.ID, httpapi.UserOf(ctx), in.Body.UserID, role)
+	m, invited, err := s.add(ctx, in.ID, httpapi.UserOf(ctx), in.Body.UserID, role)
 	if err != nil {
 		return nil, err
+	}
+	if invited != nil {
+		return api.AddMember202JSONResponse(*invited), nil
 	}
 	return api.AddMember200JSONResponse(m), nil
 }
@@ -173,7 +176,7 @@ func (s *Service) UpdateMember(ctx context.Context, in api.UpdateMemberRequestOb
 
 // RemoveMember answers DELETE /v1/channels/{id}/members/{user_id}.
 func (s *Service) RemoveMember(ctx context.Context, in api.RemoveMemberRequestObject) (api.RemoveMemberResponseObject, error) {
-	if err := s.remove(ctx, in.ID, httpapi.UserOf(ctx), in.UserID); err != nil {
+	if err := s.remove(ctx, in.ID, httpapi.UserOf(ctx), in.UserID, in.Params.Ban != nil && *in.Params.Ban); err != nil {
 		return nil, err
 	}
 	return api.RemoveMember204Response{}, nil

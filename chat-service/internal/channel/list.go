@@ -88,7 +88,7 @@ func askListed(user chat.UserID, join string) *asking {
 		coalesce(case when p.deleted_at is null then p.display_name end, '')
 	from channels c ` + join + ` channel_members m on m.channel_id = c.id and m.user_id = $1
 	left join users p on p.id = case when c.direct_low = $1 then c.direct_high else c.direct_low end
-	where c.deleted_at is null`)
+	where c.deleted_at is null and c.archived_at is null`)
 	return q
 }
 

@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -9,12 +10,14 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"parley.chat/internal/ratelimit"
 	"parley.chat/internal/token"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 
 	"parley.chat/chat-service/internal/api"
 	"parley.chat/chat-service/internal/contact"
+	"parley.chat/chat-service/internal/invitation"
 	"parley.chat/chat-service/internal/outbox"
 )
 
@@ -33,38 +36,109 @@ func (s *Service) join(ctx context.Context, channel chat.ChannelID, by token.Cla
 	})
 }
 
-// add makes another user a member with a role, on behalf of one who may.
-func (s *Service) add(ctx context.Context, channel chat.ChannelID, by token.Claims, other chat.UserID, role chat.Role) (api.Member, error) {
-	st, err := Admit(ctx, s.cfg.DB, channel, by.UserID)
-	if err != nil {
-		return api.Member{}, err
+// mayAdd returns an error unless a member may make another user a member with a role.
+func mayAdd(st Standing, role chat.Role) error {
+	if err := st.Allow(chat.Invite); err != nil {
+		return err
 	}
-	allowed := func(st Standing) error {
-		if err := st.Allow(chat.Invite); err != nil {
+	if role != chat.Member && !st.Role.MayGrant(chat.Member, role) {
+		return apierr.New(apierr.Forbidden, "only owners give a role above member")
+	}
+	return nil
+}
+
+// add makes another user a member with a role, on behalf of one who may. A stranger to that one is invited
+// instead; the invitation is returned then.
+func (s *Service) add(ctx context.Context, channel chat.ChannelID, by token.Claims, other chat.UserID, role chat.Role) (api.Member, *api.Invitation, error) {
+	st, err := Admit(ctx, s.cfg.DB, channel, by.UserID)
+	if err == nil {
+		err = mayAdd(st, role)
+	}
+	if err != nil {
+		return api.Member{}, nil, err
+	}
+	if m, err := memberOf(ctx, s.cfg.DB, channel, other); err == nil {
+		return m, nil, nil // already a member
+	}
+	e := entry{by.UserID, other, role}
+	if s.cfg.AskStrangers && st.GroupID == nil && by.UserID != other {
+		known, err := invitation.Acquainted(ctx, s.cfg.DB, by.UserID, other)
+		if err != nil {
+			return api.Member{}, nil, err
+		}
+		if !known {
+			inv, err := s.invite(ctx, channel, e)
+			return api.Member{}, &inv, err
+		}
+	}
+	err = s.enter(ctx, channel, st.GroupID, e, func(ctx context.Context, tx bun.Tx) error { return s.mayBeAddedBy(ctx, tx, channel, e) })
+	if err != nil {
+		return api.Member{}, nil, err
+	}
+	m, err := memberOf(ctx, s.cfg.DB, channel, other)
+	return m, nil, err
+}
+
+// mayBeAddedBy checks an entry by another user in a channel that is locked.
+func (s *Service) mayBeAddedBy(ctx context.Context, tx bun.Tx, channel chat.ChannelID, e entry) error {
+	st, err := Admit(ctx, tx, channel, e.actor)
+	if err == nil {
+		err = mayAdd(st, e.role)
+	}
+	if err != nil {
+		return err
+	}
+	return MayBeAdded(ctx, tx, e.actor, e.subject)
+}
+
+// invite asks a stranger.
+func (s *Service) invite(ctx context.Context, channel chat.ChannelID, e entry) (api.Invitation, error) {
+	var shown api.Invitation
+	err := s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		if _, err := LockUser(ctx, tx, e.subject); err != nil {
 			return err
 		}
-		if role != chat.Member && !st.Role.MayGrant(chat.Member, role) {
-			return apierr.New(apierr.Forbidden, "only owners give a role above member")
+		if err := lock(ctx, tx, channel); err != nil {
+			return err
 		}
-		return nil
-	}
-	if err := allowed(st); err != nil {
-		return api.Member{}, err
-	}
-	err = s.enter(ctx, channel, st.GroupID, entry{by.UserID, other, role}, func(ctx context.Context, tx bun.Tx) error {
-		st, err := Admit(ctx, tx, channel, by.UserID)
+		if err := s.mayBeAddedBy(ctx, tx, channel, e); err != nil {
+			return err
+		}
+		if err := notBanned(ctx, tx, channel, e); err != nil {
+			return err
+		}
+		inv, err := invitation.Add(ctx, tx, invitation.Invitation{ChannelID: &channel, UserID: e.subject, InvitedBy: e.actor, Role: e.role})
 		if err != nil {
 			return err
 		}
-		if err := allowed(st); err != nil {
-			return err
-		}
-		return MayBeAdded(ctx, tx, by.UserID, other)
+		shown, err = invitation.Show(ctx, tx, inv.ID)
+		return err
 	})
 	if err != nil {
-		return api.Member{}, err
+		return shown, fmt.Errorf("invite into channel %s: %w", channel, err)
 	}
-	return memberOf(ctx, s.cfg.DB, channel, other)
+	s.cfg.Poke()
+	return shown, nil
+}
+
+// Accept brings an invited user in, if the inviter may still invite.
+func (s *Service) Accept(ctx context.Context, inv invitation.Invitation) error {
+	channel := *inv.ChannelID
+	e := entry{inv.UserID, inv.UserID, inv.Role}
+	return s.enter(ctx, channel, nil, e, func(ctx context.Context, tx bun.Tx) error {
+		var open bool
+		if err := tx.NewRaw("select exists (select from invitations where id = ? and declined_at is null)", inv.ID).Scan(ctx, &open); err != nil {
+			return fmt.Errorf("find invitation: %w", err)
+		}
+		st, err := standing(ctx, tx, channel, inv.InvitedBy)
+		if err == nil {
+			err = mayAdd(st, inv.Role)
+		}
+		if code := apierr.CodeOf(err); !open || err != nil && (code == apierr.NotFound || code == apierr.Forbidden) {
+			return apierr.New(apierr.NotFound, "no such invitation")
+		}
+		return err
+	})
 }
 
 // MayBeAdded refuses to let those bring somebody anywhere whom they have blocked.
@@ -82,8 +156,13 @@ type entry struct {
 	role           chat.Role
 }
 
-// enter makes a user a member if allowed, asked under the locks, agrees.
+// enter makes a user a member if allowed, asked under the locks, agrees. Coming into a channel is limited, so
+// that coming and going in turn makes at most one event a minute; going is not, since a member must be able to
+// leave.
 func (s *Service) enter(ctx context.Context, channel chat.ChannelID, group *chat.GroupID, e entry, allowed func(context.Context, bun.Tx) error) error {
+	if _, err := s.cfg.Limits.Take(ctx, ratelimit.Into(channel, e.subject)); err != nil {
+		return err
+	}
 	// What came before is not unread. An event between this look and the commit is: none is missed.
 	standings, err := s.standings(ctx, e.subject, []chat.ChannelID{channel})
 	if err != nil {
@@ -113,7 +192,16 @@ func (s *Service) enter(ctx context.Context, channel chat.ChannelID, group *chat
 		if err := allowed(ctx, tx); err != nil {
 			return err
 		}
+		if err := notBanned(ctx, tx, channel, e); err != nil {
+			return err
+		}
+		if err := s.room(ctx, tx, e); err != nil {
+			return err
+		}
 		if came, err = insertMember(ctx, tx, channel, e, standings[0].Seq); err != nil || !came {
+			return err
+		}
+		if err := invitation.FromChannel(ctx, tx, channel, e.subject, e.actor); err != nil {
 			return err
 		}
 		return outbox.Add(ctx, tx, outbox.Membership(outbox.MemberJoined, channel, e.actor, e.subject, username))
@@ -127,13 +215,29 @@ func (s *Service) enter(ctx context.Context, channel chat.ChannelID, group *chat
 	return nil
 }
 
-// insertMember writes the row of a member, and reports whether there was none. A channel that everybody
-// has left belongs to the next who joins.
+// room returns an error if a user, whose row is locked, is in as many channels as one can be: a user who was
+// added to more could not follow them all.
+func (s *Service) room(ctx context.Context, tx bun.Tx, e entry) error {
+	if s.cfg.MaxMemberships == 0 {
+		return nil
+	}
+	var n int
+	if err := tx.NewRaw("select count(*) from channel_members where user_id = ?", e.subject).Scan(ctx, &n); err != nil {
+		return fmt.Errorf("count memberships: %w", err)
+	}
+	switch {
+	case n < s.cfg.MaxMemberships:
+		return nil
+	case e.actor == e.subject:
+		return apierr.New(apierr.Forbidden, "you are in %d channels, which is the limit: leave one first", n)
+	}
+	return apierr.New(apierr.Conflict, "this user is in as many channels as one can be")
+}
+
+// insertMember writes the row of a member, and reports whether there was none.
 func insertMember(ctx context.Context, tx bun.Tx, channel chat.ChannelID, e entry, head int64) (bool, error) {
-	res, err := tx.NewRaw(`insert into channel_members (channel_id, user_id, joined_seq, role)
-		select ?, ?, ?, case when ? <> '' then ? when exists (select 1 from channel_members where channel_id = ? and role = 'owner')
-			then 'member' else 'owner' end
-		on conflict do nothing`, channel, e.subject, head, e.role, e.role, channel).Exec(ctx)
+	res, err := tx.NewRaw(`insert into channel_members (channel_id, user_id, joined_seq, role) values (?, ?, ?, ?)
+		on conflict do nothing`, channel, e.subject, head, cmp.Or(e.role, chat.Member)).Exec(ctx)
 	if err != nil {
 		return false, fmt.Errorf("add member: %w", gone(err))
 	}
@@ -141,9 +245,10 @@ func insertMember(ctx context.Context, tx bun.Tx, channel chat.ChannelID, e entr
 	return n > 0, err
 }
 
-// LockUser locks a user against the deletion of their account and returns their name.
+// LockUser locks a user against the deletion of their account, and against coming in elsewhere at the same
+// time, and returns their name.
 func LockUser(ctx context.Context, tx bun.Tx, user chat.UserID) (username string, err error) {
-	err = tx.NewRaw("select username from users where id = ? and deleted_at is null for share", user).Scan(ctx, &username)
+	err = tx.NewRaw("select username from users where id = ? and deleted_at is null for no key update", user).Scan(ctx, &username)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", apierr.New(apierr.NotFound, "no such user")
 	}
@@ -176,11 +281,11 @@ func lockInGroup(ctx context.Context, tx bun.Tx, group chat.GroupID, user chat.U
 	return nil
 }
 
-// lock locks a channel that has not been deleted against everybody else who would change its members.
+// lock locks a channel that is neither deleted nor archived against everybody else who would change its members.
 // Statements after it see what those did.
 func lock(ctx context.Context, tx bun.Tx, channel chat.ChannelID) error {
 	var one int
-	err := tx.NewRaw("select 1 from channels where id = ? and deleted_at is null for no key update", channel).Scan(ctx, &one)
+	err := tx.NewRaw("select 1 from channels where id = ? and deleted_at is null and archived_at is null for no key update", channel).Scan(ctx, &one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return errNoChannel()
 	}

@@ -68,6 +68,7 @@ type operation struct {
 	BodyType                               kind
 	Answers                                []answer
 	Problems                               []string
+	Limit                                  string // the kind of limit that a write counts against
 }
 
 // field is a parameter or a property.
@@ -133,6 +134,7 @@ func describe(doc *openapi3.T, path, method string, item *openapi3.PathItem, op 
 		}
 		o.Answers = append(o.Answers, a)
 	}
+	o.Limit, _ = op.Extensions["x-rate-limit"].(string)
 	problems, _ := op.Extensions["x-problems"].([]any)
 	for _, code := range problems {
 		o.Problems = append(o.Problems, fmt.Sprint(code))

@@ -27,12 +27,16 @@ import (
 
 // Service is the feature. It is safe for concurrent use.
 type Service struct {
-	db   *bun.DB
-	poke func()
+	db           *bun.DB
+	poke         func()
+	askStrangers bool
 }
 
-// New returns a Service on db. poke wakes the outbox's relay.
-func New(db *bun.DB, poke func()) *Service { return &Service{db, poke} }
+// New returns a Service on db. poke wakes the outbox's relay. With askStrangers, users whom the inviter does not
+// know are invited, not added.
+func New(db *bun.DB, poke func(), askStrangers bool) *Service {
+	return &Service{db, poke, askStrangers}
+}
 
 // What a change is to the users whom a notice tells of it.
 const (

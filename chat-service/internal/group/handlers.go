@@ -108,9 +108,12 @@ func (s *Service) AddGroupMember(ctx context.Context, in api.AddGroupMemberReque
 	if in.Body.Role != nil {
 		role = *in.Body.Role
 	}
-	m, err := s.add(ctx, in.ID, httpapi.UserOf(ctx), in.Body.UserID, role)
+	m, invited, err := s.add(ctx, in.ID, httpapi.UserOf(ctx), in.Body.UserID, role)
 	if err != nil {
 		return nil, err
+	}
+	if invited != nil {
+		return api.AddGroupMember202JSONResponse(*invited), nil
 	}
 	return api.AddGroupMember200JSONResponse(m), nil
 }

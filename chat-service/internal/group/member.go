@@ -15,6 +15,7 @@ import (
 
 	"parley.chat/chat-service/internal/api"
 	"parley.chat/chat-service/internal/channel"
+	"parley.chat/chat-service/internal/invitation"
 	"parley.chat/chat-service/internal/outbox"
 )
 
@@ -66,42 +67,100 @@ func (s *Service) members(ctx context.Context, group chat.GroupID, after chat.Us
 	return members, next, nil
 }
 
-// add makes a user a member with a role. One who is a member already stays what they are.
-func (s *Service) add(ctx context.Context, group chat.GroupID, by token.Claims, other chat.UserID, role chat.Role) (api.Member, error) {
+// add makes a user a member with a role. One who is a member already stays what they are. A stranger to the
+// one who adds is invited instead; the invitation is returned then.
+func (s *Service) add(ctx context.Context, group chat.GroupID, by token.Claims, other chat.UserID, role chat.Role) (api.Member, *api.Invitation, error) {
 	if _, err := s.get(ctx, group, by.UserID); err != nil {
-		return api.Member{}, err // before the lock on the user, so that who is outside learns of nobody
+		return api.Member{}, nil, err // before the lock on the user, so that who is outside learns of nobody
 	}
+	var invited *api.Invitation
 	err := s.run(ctx, "add to group", func(ctx context.Context, tx bun.Tx) error {
 		_, unknown := channel.LockUser(ctx, tx, other)
 		mine, err := lock(ctx, tx, group, by.UserID)
 		if err != nil {
 			return err
 		}
-		switch {
-		case !mine.May(chat.Invite):
-			return apierr.New(apierr.Forbidden, "only owners and admins add members")
-		case role != chat.Member && !mine.MayGrant(chat.Member, role):
-			return apierr.New(apierr.Forbidden, "only owners give a role above member")
-		case unknown != nil:
+		if err := mayAdd(mine, role); err != nil {
+			return err
+		}
+		if unknown != nil {
 			return unknown
 		}
 		if err := channel.MayBeAdded(ctx, tx, by.UserID, other); err != nil {
 			return err
 		}
-		res, err := tx.NewRaw("insert into group_members (group_id, user_id, role) values (?, ?, ?) on conflict do nothing", group, other, role).Exec(ctx)
-		if err != nil {
-			return fmt.Errorf("insert member: %w", err)
+		known := true // a member of the group is
+		if s.askStrangers {
+			if known, err = invitation.Acquainted(ctx, tx, by.UserID, other); err != nil {
+				return err
+			}
 		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
+		if known {
+			return insertMember(ctx, tx, group, by.UserID, other, role)
+		}
+		inv, err := invitation.Add(ctx, tx, invitation.Invitation{GroupID: &group, UserID: other, InvitedBy: by.UserID, Role: role})
+		if err != nil {
 			return err
 		}
-		return outbox.Add(ctx, tx, outbox.GroupChange(group, by.UserID, added, other))
+		shown, err := invitation.Show(ctx, tx, inv.ID)
+		invited = &shown
+		return err
 	})
-	if err != nil {
-		return api.Member{}, err
+	if err != nil || invited != nil {
+		return api.Member{}, invited, err
 	}
 	r, err := member(ctx, s.db, group, other)
-	return r.member(), err
+	return r.member(), nil, err
+}
+
+// mayAdd returns an error unless a member of a role may make another user a member with a role.
+func mayAdd(mine, role chat.Role) error {
+	switch {
+	case !mine.May(chat.Invite):
+		return apierr.New(apierr.Forbidden, "only owners and admins add members")
+	case role != chat.Member && !mine.MayGrant(chat.Member, role):
+		return apierr.New(apierr.Forbidden, "only owners give a role above member")
+	}
+	return nil
+}
+
+// insertMember writes the row of a member of a group that is locked, unless there is one.
+func insertMember(ctx context.Context, tx bun.Tx, group chat.GroupID, by, other chat.UserID, role chat.Role) error {
+	res, err := tx.NewRaw("insert into group_members (group_id, user_id, role) values (?, ?, ?) on conflict do nothing", group, other, role).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("insert member: %w", err)
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return err
+	}
+	if err := invitation.FromGroup(ctx, tx, group, other, by); err != nil {
+		return err
+	}
+	return outbox.Add(ctx, tx, outbox.GroupChange(group, by, added, other))
+}
+
+// Accept brings an invited user in, if the inviter may still invite.
+func (s *Service) Accept(ctx context.Context, inv invitation.Invitation) error {
+	return s.run(ctx, "accept an invitation", func(ctx context.Context, tx bun.Tx) error {
+		if _, err := channel.LockSelf(ctx, tx, inv.UserID); err != nil {
+			return err
+		}
+		mine, err := lock(ctx, tx, *inv.GroupID, inv.InvitedBy)
+		if err == nil {
+			err = mayAdd(mine, inv.Role)
+		}
+		var open bool
+		if err == nil {
+			err = tx.NewRaw("select exists (select from invitations where id = ? and declined_at is null)", inv.ID).Scan(ctx, &open)
+		}
+		if code := apierr.CodeOf(err); err == nil && !open || code == apierr.NotFound || code == apierr.Forbidden {
+			return apierr.New(apierr.NotFound, "no such invitation")
+		}
+		if err != nil {
+			return err
+		}
+		return insertMember(ctx, tx, *inv.GroupID, inv.UserID, inv.UserID, inv.Role)
+	})
 }
 
 // setRole gives a member another role.

@@ -33,6 +33,8 @@ type Config struct {
 	// Revoked reports whether a session has ended before its token. It must not block for long.
 	Revoked func(ctx context.Context, user chat.UserID, session chat.SessionID) bool // required
 
+	Limits Limits // nil: no limits
+
 	Origins      []string     // of pages besides our own that may call us
 	Proxies      config.CIDRs // whose word on the client's address and scheme counts
 	CookieSecure *bool        // nil: by the request
@@ -77,7 +79,7 @@ func New(cfg Config) (*API, error) {
 			AllowOrigins: cfg.Origins, AllowCredentials: true, MaxAge: 600,
 			AllowMethods:  []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
 			AllowHeaders:  []string{"Content-Type", "Authorization", "Idempotency-Key", headerRequestID},
-			ExposeHeaders: []string{headerRequestID, "Retry-After", "Location"},
+			ExposeHeaders: []string{headerRequestID, "Retry-After", "Location", headerLimit, headerLimitPolicy},
 		}))
 	}
 	a.echo.Use(a.limit)

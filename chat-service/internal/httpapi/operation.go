@@ -17,6 +17,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/oapi-codegen/runtime"
 
+	"parley.chat/internal/ratelimit"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/text"
 
@@ -29,6 +30,7 @@ type operation struct {
 	params  []*openapi3.Parameter
 	body    *openapi3.Schema // nil when it takes none
 	needs   bool             // the body must not be absent
+	limit   ratelimit.Kind   // "" for an operation that only reads
 }
 
 // Serve registers the endpoints of doc, which is api.Load's. Requests that are not as it says never
@@ -36,8 +38,12 @@ type operation struct {
 func (a *API) Serve(doc *openapi3.T, h api.StrictServerInterface) {
 	checks := map[string][]echo.MiddlewareFunc{}
 	for _, item := range doc.Paths.Map() {
-		for _, op := range item.Operations() {
-			checks[op.OperationID] = []echo.MiddlewareFunc{a.check(newOperation(doc, item, op))}
+		for method, op := range item.Operations() {
+			o := newOperation(doc, item, op)
+			if writes := method != http.MethodGet; writes != o.limit.Known() {
+				panic(fmt.Sprintf("httpapi: %s: x-rate-limit must be a kind of limit for every write, and absent for a read: %q", op.OperationID, o.limit))
+			}
+			checks[op.OperationID] = []echo.MiddlewareFunc{a.check(o)}
 		}
 	}
 	api.RegisterHandlersWithOptions(withHead{a.echo}, api.NewStrictHandler(h, nil), api.RegisterHandlersOptions{OperationMiddlewares: checks})
@@ -69,6 +75,8 @@ func newOperation(doc *openapi3.T, item *openapi3.PathItem, op *openapi3.Operati
 			o.params = append(o.params, p.Value)
 		}
 	}
+	limit, _ := op.Extensions["x-rate-limit"].(string)
+	o.limit = ratelimit.Kind(limit)
 	if op.RequestBody != nil {
 		body := op.RequestBody.Value
 		o.body, o.needs = body.Content.Get(mediaJSON).Schema.Value, body.Required
@@ -76,7 +84,8 @@ func newOperation(doc *openapi3.T, item *openapi3.PathItem, op *openapi3.Operati
 	return o
 }
 
-// check lets through what is as the document says: first who asks, then what they ask of, then how.
+// check lets a request through if it is as the document says and its limit is not used up. It checks who asks
+// first, then the path, then the rest, and counts last: a request that is refused here costs no token.
 func (a *API) check(o operation) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -100,6 +109,9 @@ func (a *API) check(o operation) echo.MiddlewareFunc {
 				}
 			}
 			if err := wrong.err(); err != nil {
+				return err
+			}
+			if err := a.count(c, o.limit); err != nil {
 				return err
 			}
 			r := c.Request()

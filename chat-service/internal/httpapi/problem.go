@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"math"
 	"net"
 	"net/http"
 	"strconv"
@@ -40,7 +39,7 @@ func (a *API) writeError(err error, c echo.Context) {
 		h.Set("WWW-Authenticate", `Bearer realm="parley"`)
 	}
 	if wait := retryAfter(e); wait > 0 {
-		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+		h.Set("Retry-After", strconv.Itoa(seconds(wait)))
 	}
 	h.Set("Content-Type", apierr.ContentType)
 	c.Response().WriteHeader(status)

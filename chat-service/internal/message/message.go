@@ -127,7 +127,8 @@ func (s *Service) send(ctx context.Context, user token.Claims, e frame.Event) (e
 		}
 		return eventlog.Ack{}, refused
 	}
-	ack, err := s.cfg.Sender.Send(ctx, e)
+	ack, left, err := s.cfg.Sender.Send(ctx, e)
+	httpapi.ShowLimits(ctx, left)
 	if err == nil {
 		s.cfg.Seen.Note(e.ChannelID, ack)
 	}

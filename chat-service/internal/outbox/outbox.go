@@ -34,6 +34,7 @@ const (
 	SessionRevoked = Kind("session_revoked")    // a session of subject has ended; payload Session
 	ChannelClosed  = Kind("channel_closed")     // users have lost channel, which is gone; payload Users
 	GroupChanged   = Kind("group_changed")      // a group, the subject, is other than it was for users; payload Group
+	Invited        = Kind("invited")            // an invitation of subject is open or is no more; payload Invitation
 	Blocked        = Kind("blocked")            // actor wants to hear nothing of subject
 )
 
@@ -55,6 +56,11 @@ type (
 	Group struct {
 		UserIDs []chat.UserID `json:"user_ids"`
 		Change  string        `json:"change"` // added, removed or updated, as the notice says it
+	}
+	// Invitation is the payload of Invited.
+	Invitation struct {
+		InvitationID chat.InvitationID `json:"invitation_id"`
+		Change       string            `json:"change"` // added or removed, as the notice says it
 	}
 	// Session is the payload of SessionRevoked.
 	Session struct {
@@ -121,6 +127,11 @@ func AddGroupChange(ctx context.Context, tx bun.Tx, group chat.GroupID, actor ch
 // Revocation returns a row for a session that has ended.
 func Revocation(user chat.UserID, session chat.SessionID) Row {
 	return Row{Kind: SessionRevoked, ActorID: &user, SubjectID: &user, Payload: payload(Session{session})}
+}
+
+// Invite returns a row for an invitation of a user that is open (added) or is no more (removed).
+func Invite(id chat.InvitationID, actor, subject chat.UserID, change string) Row {
+	return Row{Kind: Invited, ActorID: &actor, SubjectID: &subject, Payload: payload(Invitation{id, change})}
 }
 
 // Block returns a row for a user who wants to hear nothing of another.

@@ -282,6 +282,8 @@ func (r *Relay) tell(ctx context.Context, row Row) error {
 		return r.channelClosed(ctx, row)
 	case GroupChanged:
 		return r.groupChanged(ctx, row)
+	case Invited:
+		return r.invited(ctx, row)
 	case Blocked:
 		return r.blocked(ctx, row)
 	}
@@ -335,6 +337,16 @@ func (r *Relay) groupChanged(ctx context.Context, row Row) error {
 	}
 	group := chat.GroupID{UUID: row.SubjectID.UUID}
 	return r.notifyAll(ctx, p.UserIDs, notice.Notice{Kind: notice.GroupChanged, GroupID: &group, Change: p.Change, By: row.ActorID})
+}
+
+func (r *Relay) invited(ctx context.Context, row Row) error {
+	var p Invitation
+	if row.SubjectID == nil || json.Unmarshal(row.Payload, &p) != nil {
+		return errMalformed
+	}
+	return r.cfg.Log.Notify(ctx, notice.Notice{
+		Kind: notice.Invitation, UserID: *row.SubjectID, InvitationID: &p.InvitationID, Change: p.Change, By: row.ActorID,
+	})
 }
 
 // blocked tells the gateways of both, who may hold that the two write to each other.

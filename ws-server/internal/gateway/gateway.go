@@ -22,6 +22,7 @@ import (
 	"parley.chat/internal/eventlog"
 	"parley.chat/internal/mention"
 	"parley.chat/internal/msgtrace"
+	"parley.chat/internal/ratelimit"
 	"parley.chat/internal/sender"
 	"parley.chat/internal/token"
 	"parley.chat/internal/unread"
@@ -42,6 +43,7 @@ type Config struct {
 	Store    *store.Store
 	Log      *eventlog.Log
 	Sender   *sender.Sender
+	Limiter  *ratelimit.Limiter
 	Feed     *feed.Feed
 	Metrics  *Metrics
 	Logger   *slog.Logger

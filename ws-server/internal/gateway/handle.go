@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/ratelimit"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
@@ -18,6 +19,9 @@ const maxInflight = 64
 
 // handle does what a frame asks for. What it returns is answered with an error frame.
 func (c *client) handle(f *frame.Client) error {
+	if _, bounded := frameLimits[f.Type]; !bounded {
+		return apierr.New(apierr.BadFrame, "this server does not take %s frames yet", f.Type)
+	}
 	switch f.Type {
 	case frame.Send, frame.Edit, frame.Delete, frame.React:
 		return c.settled(f, c.append(f))
@@ -162,6 +166,9 @@ func (c *client) direct(f *frame.Client) (chat.ChannelID, error) {
 	}
 	ctx, cancel := c.bounded()
 	defer cancel()
+	if _, err := c.g.cfg.Limiter.Take(ctx, ratelimit.By(ratelimit.Direct, c.user)); err != nil {
+		return id, err
+	}
 	id, err := c.g.cfg.Store.OpenDirect(ctx, c.user, *f.ToUserID)
 	if err != nil {
 		return id, err

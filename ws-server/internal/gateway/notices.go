@@ -36,6 +36,10 @@ func (g *Gateway) Notice(n notice.Notice) {
 			if n.GroupID != nil && c.only == nil {
 				c.send(frame.GroupNotice{GroupID: *n.GroupID, Change: n.Change, By: by(n)})
 			}
+		case notice.Invitation:
+			if n.InvitationID != nil && c.only == nil {
+				c.send(frame.InvitationNotice{InvitationID: *n.InvitationID, Change: n.Change, By: by(n)})
+			}
 		case notice.ChannelAdded:
 			if n.ChannelID != nil {
 				g.work.run(func() { c.added(*n.ChannelID, by(n)) })

@@ -1,0 +1,66 @@
+package httpapi
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"parley.chat/internal/ratelimit"
+)
+
+// The fields of draft-ietf-httpapi-ratelimit-headers.
+const (
+	headerLimitPolicy = "RateLimit-Policy"
+	headerLimit       = "RateLimit"
+)
+
+// Limits counts writes. It is a *ratelimit.Limiter.
+type Limits interface {
+	Take(ctx context.Context, uses ...ratelimit.Use) ([]ratelimit.State, error)
+}
+
+// count counts a write against the limit of its kind, and against that of its network. Messages are counted
+// where they are sent, so that a retry is free.
+func (a *API) count(c echo.Context, kind ratelimit.Kind) error {
+	if a.cfg.Limits == nil || kind == "" || kind == ratelimit.Message {
+		return nil
+	}
+	var uses []ratelimit.Use
+	if user, ok := userOf(c); ok && kind != ratelimit.Network {
+		uses = append(uses, ratelimit.By(kind, user.UserID))
+	}
+	if from, ok := ratelimit.From(a.Client(c).Addr); ok && kind != ratelimit.Cursor {
+		uses = append(uses, from)
+	}
+	states, err := a.cfg.Limits.Take(c.Request().Context(), uses...)
+	showLimits(c, states)
+	return err
+}
+
+// ShowLimits writes what is left of limits into the answer, by the context of a handler. A state without a
+// rate says nothing.
+func ShowLimits(ctx context.Context, states ...ratelimit.State) { showLimits(Exchange(ctx), states) }
+
+func showLimits(c echo.Context, states []ratelimit.State) {
+	var policies, left []string
+	for _, s := range states {
+		if s.Rate.Count == 0 {
+			continue
+		}
+		policies = append(policies, fmt.Sprintf("%q;q=%d;w=%d", s.Kind, s.Rate.Count, seconds(s.Rate.Per)))
+		left = append(left, fmt.Sprintf("%q;r=%d;t=%d", s.Kind, s.Left, seconds(s.Reset)))
+	}
+	if len(policies) == 0 {
+		return
+	}
+	h := c.Response().Header()
+	h.Set(headerLimitPolicy, strings.Join(policies, ", "))
+	h.Set(headerLimit, strings.Join(left, ", "))
+}
+
+// seconds rounds up, as Retry-After does.
+func seconds(d time.Duration) int { return int(math.Ceil(d.Seconds())) }

@@ -1,0 +1,170 @@
+package invitation
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/uptrace/bun"
+
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+
+	"parley.chat/chat-service/internal/api"
+	"parley.chat/chat-service/internal/httpapi"
+	"parley.chat/chat-service/internal/outbox"
+)
+
+// Config configures a Service. Every field is required.
+type Config struct {
+	DB   *bun.DB
+	Poke func() // wakes the outbox's relay
+	// Channel and Group bring an invited user in, if the inviter may still invite. They end the invitation.
+	Channel func(ctx context.Context, inv Invitation) error
+	Group   func(ctx context.Context, inv Invitation) error
+}
+
+// Service is the feature: what users do with invitations. It is safe for concurrent use.
+type Service struct{ cfg Config }
+
+// New returns a Service.
+func New(cfg Config) *Service { return &Service{cfg} }
+
+const listInvitations = "listInvitations"
+
+// position is where a list goes on: the newest come first.
+type position struct {
+	ID chat.InvitationID `json:"i"`
+}
+
+// listed is an open invitation with the names that it shows.
+type listed struct {
+	Invitation
+	Name     string `bun:"name"`
+	Username string `bun:"username"`
+	By       string `bun:"by_name"`
+}
+
+func (l *listed) invitation() api.Invitation {
+	return api.Invitation{
+		ID: l.ID, ChannelID: l.ChannelID, GroupID: l.GroupID, Name: l.Name, UserID: l.UserID, Username: l.Username,
+		InvitedBy: l.InvitedBy, InvitedByName: l.By, Role: l.Role, CreatedAt: chat.At(l.CreatedAt),
+	}
+}
+
+const selectOpen = `select i.id, i.channel_id, i.group_id, i.user_id, i.invited_by, i.role, i.created_at,
+		coalesce(c.name, g.name) as name, u.username, b.username as by_name
+	from invitations i
+	left join channels c on c.id = i.channel_id and c.deleted_at is null and c.archived_at is null
+	left join groups g on g.id = i.group_id and g.deleted_at is null
+	join users u on u.id = i.user_id and u.deleted_at is null
+	join users b on b.id = i.invited_by and b.deleted_at is null
+	where i.declined_at is null and (c.id is not null or g.id is not null)`
+
+// Show returns an open invitation as the API shows it.
+func Show(ctx context.Context, db bun.IDB, id chat.InvitationID) (api.Invitation, error) {
+	var l listed
+	if err := db.NewRaw(selectOpen+" and i.id = ?", id).Scan(ctx, &l); err != nil {
+		return api.Invitation{}, fmt.Errorf("load invitation: %w", err)
+	}
+	return l.invitation(), nil
+}
+
+// ListInvitations answers GET /v1/invitations.
+func (s *Service) ListInvitations(ctx context.Context, in api.ListInvitationsRequestObject) (api.ListInvitationsResponseObject, error) {
+	user := httpapi.UserOf(ctx).UserID
+	query, args := selectOpen, []any{}
+	if in.Params.Sent != nil && *in.Params.Sent {
+		query += " and i.invited_by = ?"
+	} else {
+		query += " and i.user_id = ?"
+	}
+	args = append(args, user)
+	var before position
+	given, err := httpapi.DecodeCursor(listInvitations, in.Params.Cursor, &before)
+	if err != nil {
+		return nil, err
+	}
+	if given {
+		query, args = query+" and i.id < ?", append(args, before.ID)
+	}
+	limit := httpapi.Limit(in.Params.Limit)
+	var rows []listed
+	if err := s.cfg.DB.NewRaw(query+" order by i.id desc limit ?", append(args, limit+1)...).Scan(ctx, &rows); err != nil {
+		return nil, fmt.Errorf("list invitations: %w", err)
+	}
+	page := api.InvitationPage{Items: make([]api.Invitation, min(limit, len(rows)))}
+	for i := range page.Items {
+		page.Items[i] = rows[i].invitation()
+	}
+	if len(rows) > limit {
+		page.NextCursor = httpapi.Cursor(listInvitations, position{rows[limit-1].ID})
+	}
+	return api.ListInvitations200JSONResponse(page), nil
+}
+
+func errNone() error { return apierr.New(apierr.NotFound, "no such invitation") }
+
+// AcceptInvitation answers POST /v1/invitations/{invitation_id}/accept.
+func (s *Service) AcceptInvitation(ctx context.Context, in api.AcceptInvitationRequestObject) (api.AcceptInvitationResponseObject, error) {
+	user := httpapi.UserOf(ctx).UserID
+	var l listed
+	err := s.cfg.DB.NewRaw(selectOpen+" and i.id = ? and i.user_id = ?", in.InvitationID, user).Scan(ctx, &l)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, errNone()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load invitation: %w", err)
+	}
+	enter := s.cfg.Channel
+	if l.GroupID != nil {
+		enter = s.cfg.Group
+	}
+	if err := enter(ctx, l.Invitation); err != nil {
+		return nil, err
+	}
+	return api.AcceptInvitation204Response{}, nil
+}
+
+// DeclineInvitation answers POST /v1/invitations/{invitation_id}/decline.
+func (s *Service) DeclineInvitation(ctx context.Context, in api.DeclineInvitationRequestObject) (api.DeclineInvitationResponseObject, error) {
+	user := httpapi.UserOf(ctx).UserID
+	err := s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		res, err := tx.NewRaw("update invitations set declined_at = now() where id = ? and user_id = ? and declined_at is null", in.InvitationID, user).Exec(ctx)
+		if err != nil {
+			return fmt.Errorf("decline invitation: %w", err)
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return cmp.Or(err, error(errNone()))
+		}
+		return outbox.Add(ctx, tx, outbox.Invite(in.InvitationID, user, user, removed)) // for the user's other devices
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.cfg.Poke()
+	return api.DeclineInvitation204Response{}, nil
+}
+
+// WithdrawInvitation answers DELETE /v1/invitations/{invitation_id}.
+func (s *Service) WithdrawInvitation(ctx context.Context, in api.WithdrawInvitationRequestObject) (api.WithdrawInvitationResponseObject, error) {
+	user := httpapi.UserOf(ctx).UserID
+	err := s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		var open bool
+		err := tx.NewRaw("select exists (select from invitations where id = ? and invited_by = ? and declined_at is null)", in.InvitationID, user).Scan(ctx, &open)
+		if err != nil {
+			return fmt.Errorf("find invitation: %w", err)
+		}
+		if !open {
+			return errNone()
+		}
+		return end(ctx, tx, user, "id = ? and invited_by = ? and declined_at is null", in.InvitationID, user)
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.cfg.Poke()
+	return api.WithdrawInvitation204Response{}, nil
+}

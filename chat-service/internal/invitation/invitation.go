@@ -1,0 +1,129 @@
+// Package invitation is how strangers are brought into channels and groups: they are asked, and come in only
+// if they accept.
+//
+// An invitation is a row from the moment that an admin adds a stranger until the invited user accepts, or
+// the inviter withdraws it. A declined one stays for a month, so that the same user is not asked again at
+// once. Whether the inviter may still invite is checked when the invitation is accepted.
+package invitation
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+
+	"parley.chat/chat-service/internal/outbox"
+)
+
+const (
+	maxOpen       = 100 // open invitations of one user
+	maxOpenByUser = 5   // of those, from one inviter
+	declinedFor   = 30 * 24 * time.Hour
+)
+
+// What a notice says of an invitation.
+const (
+	added   = "added"
+	removed = "removed"
+)
+
+// Invitation is a row: into a channel or into a group.
+type Invitation struct {
+	ID        chat.InvitationID `bun:"id,type:uuid"`
+	ChannelID *chat.ChannelID   `bun:"channel_id,type:uuid"`
+	GroupID   *chat.GroupID     `bun:"group_id,type:uuid"`
+	UserID    chat.UserID       `bun:"user_id,type:uuid"`
+	InvitedBy chat.UserID       `bun:"invited_by,type:uuid"`
+	Role      chat.Role         `bun:"role"`
+	CreatedAt time.Time         `bun:"created_at"`
+}
+
+// Acquainted reports whether by may bring other somewhere without asking: they are contacts, or are together
+// in a private channel or in a group. A public or unlisted channel in common says nothing, since anybody can
+// join one; nor does a direct channel, which anybody can open.
+func Acquainted(ctx context.Context, db bun.IDB, by, other chat.UserID) (bool, error) {
+	var yes bool
+	err := db.NewRaw(`select exists (select from contacts a join contacts b on b.user_id = a.contact_id and b.contact_id = a.user_id
+			where a.user_id = ? and a.contact_id = ? and a.state <> 'blocked' and b.state <> 'blocked')
+		or exists (select from channel_members a join channel_members b on b.channel_id = a.channel_id and b.user_id = ?
+			join channels c on c.id = a.channel_id and c.kind = 'private' and c.deleted_at is null where a.user_id = ?)
+		or exists (select from group_members a join group_members b on b.group_id = a.group_id and b.user_id = ? where a.user_id = ?)`,
+		by, other, other, by, other, by).Scan(ctx, &yes)
+	if err != nil {
+		return false, fmt.Errorf("ask whether two users know each other: %w", err)
+	}
+	return yes, nil
+}
+
+// Add invites a user, whose row is locked, and returns the invitation. If one is open already, it returns that.
+func Add(ctx context.Context, tx bun.Tx, inv Invitation) (Invitation, error) {
+	var open struct {
+		All  int `bun:"all"`
+		Mine int `bun:"mine"`
+	}
+	err := tx.NewRaw(`select count(*) as all, count(*) filter (where invited_by = ?) as mine
+		from invitations where user_id = ? and declined_at is null`, inv.InvitedBy, inv.UserID).Scan(ctx, &open)
+	if err != nil {
+		return inv, fmt.Errorf("count invitations: %w", err)
+	}
+	var found struct {
+		Invitation
+		Declined *time.Time `bun:"declined_at"`
+	}
+	err = tx.NewRaw(`select * from invitations where user_id = ? and (channel_id = ? or group_id = ?)`,
+		inv.UserID, inv.ChannelID, inv.GroupID).Scan(ctx, &found)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+	case err != nil:
+		return inv, fmt.Errorf("find invitation: %w", err)
+	case found.Declined == nil:
+		return found.Invitation, nil
+	case time.Since(*found.Declined) < declinedFor:
+		return inv, apierr.New(apierr.Conflict, "this user has declined the invitation")
+	default:
+		if _, err := tx.NewRaw("delete from invitations where id = ?", found.ID).Exec(ctx); err != nil {
+			return inv, fmt.Errorf("delete an old invitation: %w", err)
+		}
+	}
+	if open.All >= maxOpen || open.Mine >= maxOpenByUser {
+		return inv, apierr.New(apierr.Conflict, "this user has too many open invitations")
+	}
+	inv.ID, inv.CreatedAt = chat.NewInvitationID(), chat.Now().Time
+	_, err = tx.NewRaw(`insert into invitations (id, channel_id, group_id, user_id, invited_by, role, created_at) values (?, ?, ?, ?, ?, ?, ?)`,
+		inv.ID, inv.ChannelID, inv.GroupID, inv.UserID, inv.InvitedBy, inv.Role, inv.CreatedAt).Exec(ctx)
+	if err != nil {
+		return inv, fmt.Errorf("write invitation: %w", err)
+	}
+	return inv, outbox.Add(ctx, tx, outbox.Invite(inv.ID, inv.InvitedBy, inv.UserID, added))
+}
+
+// FromChannel ends the invitations of a user into a channel: they came in, or may not.
+func FromChannel(ctx context.Context, tx bun.Tx, channel chat.ChannelID, user, by chat.UserID) error {
+	return end(ctx, tx, by, "channel_id = ? and user_id = ?", channel, user)
+}
+
+// FromGroup ends the invitations of a user into a group.
+func FromGroup(ctx context.Context, tx bun.Tx, group chat.GroupID, user, by chat.UserID) error {
+	return end(ctx, tx, by, "group_id = ? and user_id = ?", group, user)
+}
+
+// end deletes invitations and tells the invited users.
+func end(ctx context.Context, tx bun.Tx, by chat.UserID, which string, args ...any) error {
+	var ended []Invitation
+	err := tx.NewRaw("delete from invitations where "+which+" returning id, channel_id, group_id, user_id, invited_by, role, created_at", args...).Scan(ctx, &ended)
+	if err != nil {
+		return fmt.Errorf("end invitations: %w", err)
+	}
+	for _, inv := range ended {
+		if err := outbox.Add(ctx, tx, outbox.Invite(inv.ID, by, inv.UserID, removed)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

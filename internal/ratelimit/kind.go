@@ -1,0 +1,110 @@
+package ratelimit
+
+import (
+	"net/netip"
+
+	"parley.chat/internal/config"
+	"parley.chat/shared-contracts/chat"
+)
+
+// Kind names a group of writes that share one limit.
+type Kind string
+
+// The kinds. Every write over REST or a WebSocket belongs to one.
+const (
+	Message Kind = "message" // send, edit, delete, react; exact, and with a block: see Reserve
+	Create  Kind = "create"  // new channels and groups
+	Join    Kind = "join"    // one's own coming and going, and answers to invitations
+	Rejoin  Kind = "rejoin"  // one user coming into one channel
+	Members Kind = "members" // adding, inviting, removing and banning others, and changing their roles
+	Direct  Kind = "direct"  // opening direct channels
+	Contact Kind = "contact" // requests and blocks
+	Change  Kind = "change"  // changing and deleting channels and groups
+	Profile Kind = "profile" // one's own profile
+	Upload  Kind = "upload"  // files such as avatars
+	Session Kind = "session" // ending sessions, changing a password, deleting an account
+	Cursor  Kind = "cursor"  // delivered and read positions over REST
+	Network Kind = "network" // everything above but messages and cursors, and writes without a login, of one network
+)
+
+// Rates are the limits of a deployment, except that of messages. All services read the same variables.
+type Rates struct {
+	Create  config.Rate `env:"RATE_LIMIT_CREATE" envDefault:"60/1h" desc:"channels and groups that one user creates"`
+	Join    config.Rate `env:"RATE_LIMIT_JOIN" envDefault:"120/10m" desc:"times that one user joins or leaves a channel, or answers an invitation"`
+	Rejoin  config.Rate `env:"RATE_LIMIT_REJOIN" envDefault:"2/4m" desc:"times that one user comes into one channel"`
+	Members config.Rate `env:"RATE_LIMIT_MEMBERS" envDefault:"300/1h" desc:"members that one user adds, invites, removes, bans or gives a role"`
+	Direct  config.Rate `env:"RATE_LIMIT_DIRECT" envDefault:"120/10m" desc:"direct channels that one user opens"`
+	Contact config.Rate `env:"RATE_LIMIT_CONTACT" envDefault:"120/10m" desc:"contact requests, removals and blocks of one user"`
+	Change  config.Rate `env:"RATE_LIMIT_CHANGE" envDefault:"120/10m" desc:"changes and deletions of channels and groups by one user"`
+	Profile config.Rate `env:"RATE_LIMIT_PROFILE" envDefault:"60/10m" desc:"changes that one user makes to their profile"`
+	Upload  config.Rate `env:"RATE_LIMIT_UPLOAD" envDefault:"30/1h" desc:"files that one user uploads"`
+	Session config.Rate `env:"RATE_LIMIT_SESSION" envDefault:"60/10m" desc:"sessions that one user ends, and changes of their password"`
+	Cursor  config.Rate `env:"RATE_LIMIT_CURSOR" envDefault:"600/1m" desc:"delivered and read positions that one user reports over REST"`
+	Network config.Rate `env:"RATE_LIMIT_NETWORK" envDefault:"1200/1m" desc:"writes over REST from one network, except messages and positions"`
+}
+
+// Of returns the limit of a kind. The limit of messages is not among them, and ok is false then.
+func (r *Rates) Of(kind Kind) (rate config.Rate, ok bool) {
+	switch kind {
+	case Create:
+		return r.Create, true
+	case Join:
+		return r.Join, true
+	case Rejoin:
+		return r.Rejoin, true
+	case Members:
+		return r.Members, true
+	case Direct:
+		return r.Direct, true
+	case Contact:
+		return r.Contact, true
+	case Change:
+		return r.Change, true
+	case Profile:
+		return r.Profile, true
+	case Upload:
+		return r.Upload, true
+	case Session:
+		return r.Session, true
+	case Cursor:
+		return r.Cursor, true
+	case Network:
+		return r.Network, true
+	}
+	return config.Rate{}, false
+}
+
+// Known reports whether kind is one of the kinds.
+func (k Kind) Known() bool {
+	_, ok := new(Rates).Of(k)
+	return ok || k == Message
+}
+
+// Use is one write that counts against the limit of its kind. Subject says whose limit: a user, a network,
+// or a user in a channel.
+type Use struct {
+	Kind    Kind
+	Subject string
+}
+
+// By returns the use of a user.
+func By(kind Kind, user chat.UserID) Use { return Use{kind, user.String()} }
+
+// Into returns the use of a user who comes into a channel.
+func Into(channel chat.ChannelID, user chat.UserID) Use {
+	return Use{Rejoin, user.String() + ":" + channel.String()}
+}
+
+// From returns the use of a client's network. A network is one IPv4 address or one IPv6 /64, the smallest
+// block that one customer gets. ok is false for an address that is not known, as on a Unix socket.
+func From(addr netip.Addr) (use Use, ok bool) {
+	if !addr.IsValid() {
+		return Use{}, false
+	}
+	if addr = addr.Unmap().WithZone(""); addr.Is6() {
+		if p, err := addr.Prefix(64); err == nil {
+			return Use{Network, p.String()}, true
+		}
+	}
+	return Use{Network, addr.String()}, true
+}

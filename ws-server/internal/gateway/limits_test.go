@@ -1,0 +1,44 @@
+package gateway
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"strconv"
+	"testing"
+
+	"parley.chat/shared-contracts/frame"
+)
+
+// TestFrameLimits: every type of frame that clients send, by the constants of package frame, has something
+// that bounds it.
+func TestFrameLimits(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "../../../shared-contracts/frame/client.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok {
+			return true
+		}
+		if of, ok := spec.Type.(*ast.Ident); !ok || of.Name != "Type" {
+			return true
+		}
+		for _, v := range spec.Values {
+			text, err := strconv.Unquote(v.(*ast.BasicLit).Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found++
+			if frameLimits[frame.Type(text)] == "" {
+				t.Errorf("frames of type %s have no limit", text)
+			}
+		}
+		return true
+	})
+	if found < 12 || found != len(frameLimits) {
+		t.Errorf("%d types of frame in package frame, %d with a limit", found, len(frameLimits))
+	}
+}
