@@ -212,6 +212,31 @@ func (a *API) LeaveChannel(ctx context.Context, id chat.ChannelID) error {
 	return a.call(ctx, http.MethodPost, "/v1/channels/"+id.String()+"/leave", nil, nil)
 }
 
+// Invitation is an open invitation of the user, into a channel or a group.
+type Invitation struct {
+	ID        chat.InvitationID `json:"id"`
+	ChannelID *chat.ChannelID   `json:"channel_id"`
+	GroupID   *chat.GroupID     `json:"group_id"`
+	Name      string            `json:"name"`
+	By        chat.UserID       `json:"invited_by"`
+	ByName    string            `json:"invited_by_name"`
+}
+
+// Invitations returns the invitations of the user that are open, the newest first.
+func (a *API) Invitations(ctx context.Context) ([]Invitation, error) {
+	return all[Invitation](ctx, a, "/v1/invitations?limit="+strconv.Itoa(PageSize))
+}
+
+// AcceptInvitation makes the user a member.
+func (a *API) AcceptInvitation(ctx context.Context, id chat.InvitationID) error {
+	return a.call(ctx, http.MethodPost, "/v1/invitations/"+id.String()+"/accept", nil, nil)
+}
+
+// DeclineInvitation ends an invitation.
+func (a *API) DeclineInvitation(ctx context.Context, id chat.InvitationID) error {
+	return a.call(ctx, http.MethodPost, "/v1/invitations/"+id.String()+"/decline", nil, nil)
+}
+
 // MyChannels returns the channels that the user is in, with what is unread.
 func (a *API) MyChannels(ctx context.Context) ([]Channel, error) {
 	return all[Channel](ctx, a, "/v1/channels?mine=true&limit="+strconv.Itoa(PageSize))

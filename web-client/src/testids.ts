@@ -21,6 +21,9 @@ export const testids = {
   // The frame of the chat
   sidebar: "sidebar",
   channelLink: "channel-link",
+  invitation: "invitation",
+  acceptInvitation: "accept-invitation",
+  declineInvitation: "decline-invitation",
   foldSection: "fold-section",
   unreadBadge: "unread-badge",
   mentionBadge: "mention-badge",
@@ -80,6 +83,8 @@ export const testids = {
   member: "member",
   memberRole: "member-role",
   removeMember: "remove-member",
+  confirmRemove: "confirm-remove",
+  alsoBan: "also-ban",
   addMember: "add-member",
   closeMembers: "close-members",
 

@@ -182,6 +182,8 @@ export class Core {
     switch (frame.type) {
       case "group":
         return this.emitter.emit("group", frame);
+      case "invitation":
+        return this.emitter.emit("invitation", frame);
       case "typing":
         return this.typing.take(frame);
       case "presence":

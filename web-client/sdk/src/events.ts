@@ -3,7 +3,7 @@
 import type { Channel } from "./channel.js";
 import type { Pending } from "./pending.js";
 import type { ClientError } from "./errors.js";
-import type { GroupNotice, PresenceNotice, Receipt, ReceiptCounts, TypingNotice, WireEvent } from "./frames.js";
+import type { GroupNotice, InvitationNotice, PresenceNotice, Receipt, ReceiptCounts, TypingNotice, WireEvent } from "./frames.js";
 
 /** How much of a channel somebody has: everything up to seq, of this epoch. */
 export interface Position {
@@ -108,6 +108,7 @@ export interface ClientEvents {
   receipt: Receipt;
   receiptCounts: ReceiptCounts;
   group: GroupNotice;
+  invitation: InvitationNotice;
 }
 
 /** The events of one Channel, by name. */

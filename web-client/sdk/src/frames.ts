@@ -189,6 +189,14 @@ export interface GroupNotice {
   readonly by: string;
 }
 
+/** You were invited into a channel or a group, or an invitation is no more. */
+export interface InvitationNotice {
+  readonly type: "invitation";
+  readonly invitation_id: string;
+  readonly change: "added" | "removed";
+  readonly by: string;
+}
+
 /** A member types, or has stopped. */
 export interface TypingNotice {
   readonly type: "typing";
@@ -244,6 +252,7 @@ export type ServerFrame =
   | FailedFrame
   | Membership
   | GroupNotice
+  | InvitationNotice
   | TypingNotice
   | PresenceNotice
   | Receipt

@@ -14,6 +14,8 @@ export type ClientID = string;
 
 export type NullableUserID = string | null;
 
+export type NullableChannelID = string | null;
+
 export type NullableGroupID = string | null;
 
 export type NullableEventID = string | null;
@@ -276,6 +278,43 @@ export interface Member {
 
 export interface MemberPage {
   readonly items: readonly Member[];
+  readonly next_cursor: NextCursor;
+}
+
+export type InvitationID = string;
+
+/** Into a channel or a group; the other of the two ids is null. */
+export interface Invitation {
+  readonly id: InvitationID;
+  readonly channel_id: NullableChannelID;
+  readonly group_id: NullableGroupID;
+  /** of the channel or group */
+  readonly name: string;
+  readonly user_id: UserID;
+  /** of the invited user */
+  readonly username: string;
+  readonly invited_by: UserID;
+  /** username of the user who sent it */
+  readonly invited_by_name: string;
+  readonly role: Role;
+  readonly created_at: Time;
+}
+
+export interface InvitationPage {
+  readonly items: readonly Invitation[];
+  readonly next_cursor: NextCursor;
+}
+
+export interface Ban {
+  readonly user_id: UserID;
+  readonly username: string;
+  readonly display_name: string;
+  readonly banned_by: NullableUserID;
+  readonly banned_at: Time;
+}
+
+export interface BanPage {
+  readonly items: readonly Ban[];
   readonly next_cursor: NextCursor;
 }
 

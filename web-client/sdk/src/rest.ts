@@ -167,7 +167,8 @@ export class Rest {
   listGroupMembers(id: string, paging: Paging = {}): Promise<Page<api.Member>> {
     return this.get(path`/v1/groups/${id}/members`, paging);
   }
-  addGroupMember(id: string, member: api.MemberAddition): Promise<api.Member> {
+  /** Adds a user, or invites one whom you do not know. */
+  addGroupMember(id: string, member: api.MemberAddition): Promise<api.Member | api.Invitation> {
     return this.request("POST", path`/v1/groups/${id}/members`, member);
   }
   updateGroupMember(id: string, userID: string, change: api.RoleChange): Promise<api.Member> {
@@ -212,14 +213,40 @@ export class Rest {
   listMembers(id: string, paging: Paging = {}): Promise<Page<api.Member>> {
     return this.get(path`/v1/channels/${id}/members`, paging);
   }
-  addMember(id: string, member: api.MemberAddition): Promise<api.Member> {
+  /** Adds a user, or invites one whom you do not know. */
+  addMember(id: string, member: api.MemberAddition): Promise<api.Member | api.Invitation> {
     return this.request("POST", path`/v1/channels/${id}/members`, member);
   }
   updateMember(id: string, userID: string, change: api.RoleChange): Promise<api.Member> {
     return this.request("PATCH", path`/v1/channels/${id}/members/${userID}`, change);
   }
-  removeMember(id: string, userID: string): Promise<void> {
-    return this.request("DELETE", path`/v1/channels/${id}/members/${userID}`);
+  /** Removes a member; with `ban` they cannot come back until the ban is lifted. */
+  removeMember(id: string, userID: string, options: { readonly ban?: boolean } = {}): Promise<void> {
+    return this.request("DELETE", withQuery(path`/v1/channels/${id}/members/${userID}`, options));
+  }
+  listBans(id: string, paging: Paging = {}): Promise<Page<api.Ban>> {
+    return this.get(path`/v1/channels/${id}/bans`, paging);
+  }
+  banUser(id: string, userID: string): Promise<void> {
+    return this.request("PUT", path`/v1/channels/${id}/bans/${userID}`);
+  }
+  unbanUser(id: string, userID: string): Promise<void> {
+    return this.request("DELETE", path`/v1/channels/${id}/bans/${userID}`);
+  }
+
+  // Invitations.
+
+  listInvitations(query: Paging & { readonly sent?: boolean } = {}): Promise<Page<api.Invitation>> {
+    return this.get("/v1/invitations", query);
+  }
+  acceptInvitation(id: string): Promise<void> {
+    return this.request("POST", path`/v1/invitations/${id}/accept`);
+  }
+  declineInvitation(id: string): Promise<void> {
+    return this.request("POST", path`/v1/invitations/${id}/decline`);
+  }
+  withdrawInvitation(id: string): Promise<void> {
+    return this.request("DELETE", path`/v1/invitations/${id}`);
   }
 
   // Messages.

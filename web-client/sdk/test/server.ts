@@ -40,6 +40,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
       ACCESS_TOKEN_TTL: `${ACCESS_TOKEN_SECONDS}s`,
       LOGIN_ATTEMPTS: "1000/1m",
       RATE_LIMIT: "off",
+      ADD_WITHOUT_INVITATION: "anyone",
       FRAME_RATE: "off",
       ARGON2_MEMORY_MIB: "8",
       ARGON2_TIME: "1",

@@ -16,6 +16,7 @@ const Shortcuts = lazy(() => import("../dialogs/shortcuts"));
 const Settings = lazy(() => import("../dialogs/settings"));
 const ChannelDialog = lazy(() => import("../dialogs/channel"));
 const AddMember = lazy(() => import("../dialogs/add-member"));
+const RemoveMember = lazy(() => import("../dialogs/remove-member"));
 const PersonDialog = lazy(() => import("../dialogs/person"));
 const React = lazy(() => import("../dialogs/react"));
 const ReceiptsDialog = lazy(() => import("../dialogs/receipts"));
@@ -48,6 +49,8 @@ export function DialogHost(): JSX.Element | null {
       return <ChannelDialog channelID={request.channelID} />;
     case "add-member":
       return <AddMember channelID={request.channelID} />;
+    case "remove-member":
+      return <RemoveMember channelID={request.channelID} userID={request.userID} username={request.username} />;
     case "person":
       return <PersonDialog userID={request.userID} />;
     case "react":

@@ -78,10 +78,6 @@ function MemberRow({ state, member, online }: MemberRowProps): JSX.Element {
     await attempt(() => sdk().rest.updateMember(state.id, member.user_id, { role }));
     await attempt(() => loadMembers(state));
   };
-  const remove = async (): Promise<void> => {
-    await attempt(() => sdk().rest.removeMember(state.id, member.user_id));
-    await attempt(() => loadMembers(state));
-  };
   return (
     <li class="member" data-testid={testids.member} data-user-id={member.user_id} data-online={online ? "" : undefined}>
       <button type="button" class="member-who" onClick={() => openDialog({ name: "person", userID: member.user_id })}>
@@ -110,7 +106,7 @@ function MemberRow({ state, member, online }: MemberRowProps): JSX.Element {
       ) : (
         member.role !== "member" && <span class="role">{member.role}</span>
       )}
-      {mayRemove && <IconButton icon="close" label={`Remove ${name}`} onClick={() => void remove()} testid={testids.removeMember} size={16} />}
+      {mayRemove && <IconButton icon="close" label={`Remove ${name}`} onClick={() => openDialog({ name: "remove-member", channelID: state.id, userID: member.user_id, username: member.username })} testid={testids.removeMember} size={16} />}
     </li>
   );
 }

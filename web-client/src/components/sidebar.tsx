@@ -18,6 +18,7 @@ import { IconButton } from "./button";
 import { ChannelLink } from "./channel-link";
 import { ConnectionStatus } from "./connection-status";
 import { Icon } from "./icon";
+import { Invitations } from "./invitations";
 
 export function Sidebar(): JSX.Element {
   return (
@@ -31,6 +32,7 @@ export function Sidebar(): JSX.Element {
         {narrow.value && route.value.name === "home" && <ConnectionStatus />}
       </div>
       <div class="sidebar-lists">
+        <Invitations />
         <Section title="Channels" channels={namedChannels.value} empty="You are in no channel yet.">
           <IconButton icon="search" label="Browse public channels" onClick={() => openDialog({ name: "browse" })} testid={testids.browseChannels} size={16} />
           <IconButton icon="link" label="Join by link or id" onClick={() => openDialog({ name: "join" })} testid={testids.joinChannel} size={16} />

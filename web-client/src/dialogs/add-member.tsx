@@ -12,9 +12,13 @@ import { attempt } from "../state/toasts";
 
 export default function AddMember({ channelID }: { readonly channelID: string }): JSX.Element {
   const state = channels.value.get(channelID);
+  const [invited, setInvited] = useState<ReadonlySet<string>>(new Set());
   const [added, setAdded] = useState<ReadonlySet<string>>(new Set(state?.members.peek()?.map((m) => m.user_id)));
   const add = async (userID: string): Promise<void> => {
-    if ((await attempt(() => sdk().rest.addMember(channelID, { user_id: userID }))) !== undefined) {
+    const answer = await attempt(() => sdk().rest.addMember(channelID, { user_id: userID }));
+    if (answer !== undefined && "invited_by" in answer) {
+      setInvited(new Set(invited).add(userID));
+    } else if (answer !== undefined) {
       setAdded(new Set(added).add(userID));
       if (state !== undefined) {
         await attempt(() => loadMembers(state));
@@ -27,6 +31,8 @@ export default function AddMember({ channelID }: { readonly channelID: string })
         {(user) =>
           added.has(user.id) ? (
             <span class="role">in the channel</span>
+          ) : invited.has(user.id) ? (
+            <span class="role">invited</span>
           ) : (
             <Button onClick={() => void add(user.id)}>
               Add<span class="visually-hidden"> {user.username}</span>

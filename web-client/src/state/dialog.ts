@@ -10,6 +10,7 @@ export type DialogRequest =
   | { readonly name: "settings"; readonly tab?: "profile" | "sessions" | "appearance" | "account" }
   | { readonly name: "channel"; readonly channelID: string }
   | { readonly name: "add-member"; readonly channelID: string }
+  | { readonly name: "remove-member"; readonly channelID: string; readonly userID: string; readonly username: string }
   | { readonly name: "person"; readonly userID: string }
   | { readonly name: "react"; readonly message: LoggedMessage }
   | { readonly name: "receipts"; readonly message: LoggedMessage }

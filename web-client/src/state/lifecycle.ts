@@ -10,6 +10,7 @@ import { dropClient, sdk } from "./client";
 import { connection } from "./connection";
 import { closeDialog } from "./dialog";
 import { fold, followedFrom, startOver } from "./history";
+import { invitations, loadInvitations } from "./invitations";
 import { notifyOfMessage } from "./notifications";
 import { forgetPeople, learn } from "./people";
 import { complain, toast } from "./toasts";
@@ -97,10 +98,14 @@ export function begin(userID: string, onEnd: (reason: EndReason) => void): void 
     client.on("group", () => {
       groupsVersion.value++;
     }),
+    client.on("invitation", () => {
+      loadInvitations().catch(complain);
+    }),
   ];
   connection.value = client.state;
   client.connect();
   loadChannels().catch(complain);
+  loadInvitations().catch(complain);
 }
 
 export function end(): void {
@@ -109,6 +114,7 @@ export function end(): void {
   closeDialog();
   dropClient();
   forgetChannels();
+  invitations.value = [];
   forgetPeople();
 }
 

@@ -1,0 +1,48 @@
+/** What one was invited to: asked for an answer at the top of the sidebar. */
+
+import type { Invitation } from "@parley/client";
+import type { JSX } from "preact";
+
+import { accept, decline, invitations } from "../state/invitations";
+import { testids } from "../testids";
+import { Button } from "./button";
+
+export function Invitations(): JSX.Element | null {
+  if (invitations.value.length === 0) {
+    return null;
+  }
+  return (
+    <section class="sidebar-section" aria-label="Invitations">
+      <div class="section-head">
+        <h2>Invitations</h2>
+      </div>
+      <ul class="invitations">
+        {invitations.value.map((invitation) => (
+          <Row key={invitation.id} invitation={invitation} />
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function Row({ invitation }: { readonly invitation: Invitation }): JSX.Element {
+  const name = invitation.group_id === null ? `#${invitation.name}` : invitation.name;
+  return (
+    <li class="invitation" data-testid={testids.invitation}>
+      <span class="member-names">
+        <span class="member-name">{name}</span>
+        <span class="member-username">
+          {invitation.group_id === null ? "channel" : "group"}, from @{invitation.invited_by_name}
+        </span>
+      </span>
+      <span class="result-actions">
+        <Button onClick={() => void accept(invitation)} testid={testids.acceptInvitation}>
+          Accept<span class="visually-hidden"> the invitation to {name}</span>
+        </Button>
+        <Button onClick={() => void decline(invitation)} testid={testids.declineInvitation}>
+          Decline<span class="visually-hidden"> the invitation to {name}</span>
+        </Button>
+      </span>
+    </li>
+  );
+}
