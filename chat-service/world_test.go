@@ -66,7 +66,7 @@ func newWorldOn(t testing.TB, db *pgtest.DB, r *redistest.Server, settings ...se
 	cfg.DatabaseURL, cfg.RedisURL, cfg.KeysDir, cfg.Partitions = db.URL, r.URL(), w.keys, partitions
 	cfg.Argon2MemoryMiB, cfg.Argon2Time, cfg.HashQueue = 1, 1, 10_000 // what is tested here is not the hash
 	cfg.LoginAttempts = config.Rate{Count: 1_000_000, Per: time.Minute}
-	cfg.Limits, cfg.AddUninvited = ratelimit.Rates{}, "anyone" // tests write faster than people, who know each other
+	cfg.Limits, cfg.MaxMemberships, cfg.AddUninvited = ratelimit.Rates{}, 0, "anyone" // tests write faster than people, who know each other
 	for _, set := range settings {
 		set(&cfg)
 	}

@@ -95,3 +95,21 @@ func TestMentions_withoutPostgreSQL(t *testing.T) {
 		return nil
 	})
 }
+
+// TestMention_all: where only admins may call all, @channel of a member is plain text, in messages and edits.
+func TestMention_all(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.person("ann"), w.person("bob")
+	c := w.channel(chat.Public, ann, bob)
+	w.exec("update channels set mention_all = 'admins' where id = $1", c.UUID)
+	w.exec("update channel_members set role = 'admin' where channel_id = $1 and user_id = $2", c.UUID, ann.ID.UUID)
+	url, _ := w.gateway()
+	for who, want := range map[person]int{ann: 1, bob: 0} {
+		conn, _ := w.connect(url, who)
+		conn.Send(t, map[string]any{"type": "send", "ref": "s", "channel_id": c, "client_id": chat.NewClientID(), "body": "@channel hello"})
+		sent := conn.AwaitType(t, "message")
+		if len(mentionsOf(t, sent)) != want {
+			t.Errorf("%s: %s, want %d mentions", who.Name, sent.Raw, want)
+		}
+	}
+}

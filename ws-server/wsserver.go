@@ -186,7 +186,7 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 		return nil, err
 	}
 	s.gateway = gateway.New(gateway.Config{
-		Mentions: mention.Members(s.db), Unread: counter,
+		Mentions: mention.Members(s.db), MayCallAll: mention.AllByRole(s.db), Unread: counter,
 		Presence: s.presence, Revoked: revoked.New(s.rdb, cfg.Partitions),
 		TypingExpiry: cfg.TypingExpiry, VerifyEvery: cfg.VerifyEvery,
 		Bounds: gateway.Bounds{

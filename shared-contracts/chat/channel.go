@@ -11,6 +11,15 @@ const (
 	Direct   ChannelKind = "direct"   // of two users; hidden from others
 )
 
+// MentionAll says which members of a channel may call all of them with @channel.
+type MentionAll string
+
+// The values of MentionAll.
+const (
+	MentionAllEveryone MentionAll = "everyone"
+	MentionAllAdmins   MentionAll = "admins" // owners and admins
+)
+
 // Valid reports whether k is a known kind.
 func (k ChannelKind) Valid() bool {
 	return k == Public || k == Unlisted || k == Private || k == Direct

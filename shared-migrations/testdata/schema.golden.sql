@@ -5,8 +5,9 @@ CREATE FUNCTION public.count_channel_members() RETURNS trigger
 begin
   -- In one order, so that two statements about several channels do not lock each other out.
   perform from channels where id in (select channel_id from changed) order by id for no key update;
-  update channels c set member_count = c.member_count + case tg_op when 'INSERT' then k.n else -k.n end
-    from (select channel_id, count(*) as n from changed group by channel_id) k
+  update channels c set member_count = c.member_count + k.n,
+      archived_at = case when c.kind = 'direct' or c.member_count + k.n > 0 then null else coalesce(c.archived_at, now()) end
+    from (select channel_id, case tg_op when 'INSERT' then count(*) else -count(*) end as n from changed group by channel_id) k
     where c.id = k.channel_id;
   return null;
 end
@@ -76,6 +77,13 @@ CREATE FUNCTION public.unknown_users(ids uuid[]) RETURNS SETOF uuid
     SET search_path TO 'public', 'pg_temp'
     AS $$ select i from unnest(ids) i where not exists (select from users u where u.id = i) $$;
 
+CREATE TABLE public.channel_bans (
+    channel_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    banned_by uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
 CREATE TABLE public.channel_members (
     channel_id uuid NOT NULL,
     user_id uuid NOT NULL,
@@ -101,11 +109,14 @@ CREATE TABLE public.channels (
     deleted_at timestamp with time zone,
     member_count integer DEFAULT 0 NOT NULL,
     lookalike text,
+    archived_at timestamp with time zone,
+    mention_all text DEFAULT 'everyone'::text NOT NULL,
     CONSTRAINT channels_check CHECK (((kind = 'direct'::text) = ((direct_low IS NOT NULL) AND (direct_high IS NOT NULL)))),
     CONSTRAINT channels_check1 CHECK ((direct_low < direct_high)),
     CONSTRAINT channels_check2 CHECK (((kind = 'direct'::text) OR (name <> ''::text))),
     CONSTRAINT channels_kind_check CHECK ((kind = ANY (ARRAY['public'::text, 'unlisted'::text, 'private'::text, 'direct'::text]))),
-    CONSTRAINT channels_member_count_check CHECK ((member_count >= 0))
+    CONSTRAINT channels_member_count_check CHECK ((member_count >= 0)),
+    CONSTRAINT channels_mention_all_check CHECK ((mention_all = ANY (ARRAY['everyone'::text, 'admins'::text])))
 );
 
 CREATE TABLE public.contacts (
@@ -134,6 +145,19 @@ CREATE TABLE public.groups (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     deleted_at timestamp with time zone
+);
+
+CREATE TABLE public.invitations (
+    id uuid NOT NULL,
+    channel_id uuid,
+    group_id uuid,
+    user_id uuid NOT NULL,
+    invited_by uuid NOT NULL,
+    role text DEFAULT 'member'::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    declined_at timestamp with time zone,
+    CONSTRAINT invitations_check CHECK (((channel_id IS NULL) <> (group_id IS NULL))),
+    CONSTRAINT invitations_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'member'::text])))
 );
 
 CREATE TABLE public.message_reactions (
@@ -240,6 +264,9 @@ CREATE TABLE public.users (
     CONSTRAINT users_username_check CHECK (((char_length(username) >= 3) AND (char_length(username) <= 50)))
 );
 
+ALTER TABLE ONLY public.channel_bans
+    ADD CONSTRAINT channel_bans_pkey PRIMARY KEY (channel_id, user_id);
+
 ALTER TABLE ONLY public.channel_members
     ADD CONSTRAINT channel_members_pkey PRIMARY KEY (channel_id, user_id);
 
@@ -254,6 +281,15 @@ ALTER TABLE ONLY public.group_members
 
 ALTER TABLE ONLY public.groups
     ADD CONSTRAINT groups_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.invitations
+    ADD CONSTRAINT invitations_channel_key UNIQUE (channel_id, user_id);
+
+ALTER TABLE ONLY public.invitations
+    ADD CONSTRAINT invitations_group_key UNIQUE (group_id, user_id);
+
+ALTER TABLE ONLY public.invitations
+    ADD CONSTRAINT invitations_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.message_reactions
     ADD CONSTRAINT message_reactions_pkey PRIMARY KEY (channel_id, message_id, emoji, user_id);
@@ -282,23 +318,29 @@ ALTER TABLE ONLY public.sync_watermarks
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 
+CREATE INDEX channel_bans_user_id_idx ON public.channel_bans USING btree (user_id);
+
 CREATE INDEX channel_members_user_id_idx ON public.channel_members USING btree (user_id);
 
 CREATE UNIQUE INDEX channels_direct_key ON public.channels USING btree (direct_low, direct_high) WHERE (kind = 'direct'::text);
 
 CREATE UNIQUE INDEX channels_group_lookalike_key ON public.channels USING btree (group_id, lookalike) WHERE ((group_id IS NOT NULL) AND (deleted_at IS NULL) AND (archived_at IS NULL));
 
-CREATE UNIQUE INDEX channels_group_name_key ON public.channels USING btree (group_id, lower(name)) WHERE ((group_id IS NOT NULL) AND (deleted_at IS NULL));
+CREATE UNIQUE INDEX channels_group_name_key ON public.channels USING btree (group_id, lower(name)) WHERE ((group_id IS NOT NULL) AND (deleted_at IS NULL) AND (archived_at IS NULL));
 
 CREATE INDEX channels_no_lookalike_idx ON public.channels USING btree (id) WHERE ((lookalike IS NULL) AND (deleted_at IS NULL) AND (kind <> 'direct'::text));
 
 CREATE UNIQUE INDEX channels_public_lookalike_key ON public.channels USING btree (lookalike) WHERE ((kind = 'public'::text) AND (group_id IS NULL) AND (deleted_at IS NULL) AND (archived_at IS NULL));
 
-CREATE UNIQUE INDEX channels_public_name_key ON public.channels USING btree (lower(name)) WHERE ((kind = 'public'::text) AND (group_id IS NULL) AND (deleted_at IS NULL));
+CREATE UNIQUE INDEX channels_public_name_key ON public.channels USING btree (lower(name)) WHERE ((kind = 'public'::text) AND (group_id IS NULL) AND (deleted_at IS NULL) AND (archived_at IS NULL));
 
 CREATE INDEX contacts_contact_id_idx ON public.contacts USING btree (contact_id, state);
 
 CREATE INDEX group_members_user_id_idx ON public.group_members USING btree (user_id);
+
+CREATE INDEX invitations_invited_by_idx ON public.invitations USING btree (invited_by);
+
+CREATE INDEX invitations_user_id_idx ON public.invitations USING btree (user_id, id) WHERE (declined_at IS NULL);
 
 CREATE INDEX message_states_waiting_idx ON public.message_states USING btree (channel_id) WHERE waiting;
 
@@ -330,6 +372,15 @@ CREATE TRIGGER channel_members_went AFTER DELETE ON public.channel_members REFER
 
 CREATE TRIGGER outbox_notify AFTER INSERT ON public.outbox FOR EACH ROW WHEN ((new.kind = 'direct_opened'::text)) EXECUTE FUNCTION public.notify_outbox();
 
+ALTER TABLE ONLY public.channel_bans
+    ADD CONSTRAINT channel_bans_banned_by_fkey FOREIGN KEY (banned_by) REFERENCES public.users(id) ON DELETE SET NULL;
+
+ALTER TABLE ONLY public.channel_bans
+    ADD CONSTRAINT channel_bans_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES public.channels(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.channel_bans
+    ADD CONSTRAINT channel_bans_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.channel_members
     ADD CONSTRAINT channel_members_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES public.channels(id) ON DELETE CASCADE;
 
@@ -357,6 +408,18 @@ ALTER TABLE ONLY public.group_members
 ALTER TABLE ONLY public.groups
     ADD CONSTRAINT groups_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.users(id) ON DELETE SET NULL;
 
+ALTER TABLE ONLY public.invitations
+    ADD CONSTRAINT invitations_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES public.channels(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.invitations
+    ADD CONSTRAINT invitations_group_id_fkey FOREIGN KEY (group_id) REFERENCES public.groups(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.invitations
+    ADD CONSTRAINT invitations_invited_by_fkey FOREIGN KEY (invited_by) REFERENCES public.users(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.invitations
+    ADD CONSTRAINT invitations_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.refresh_tokens
     ADD CONSTRAINT refresh_tokens_session_id_fkey FOREIGN KEY (session_id) REFERENCES public.sessions(id) ON DELETE CASCADE;
 
@@ -375,6 +438,8 @@ GRANT ALL ON FUNCTION public.open_direct_channel(from_user uuid, to_user uuid) T
 
 REVOKE ALL ON FUNCTION public.unknown_users(ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.unknown_users(ids uuid[]) TO parley_sync;
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.channel_bans TO parley_chat;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.channel_members TO parley_chat;
 GRANT SELECT ON TABLE public.channel_members TO parley_ws;
@@ -397,6 +462,8 @@ GRANT SELECT(group_id) ON TABLE public.group_members TO parley_ws;
 GRANT SELECT(user_id) ON TABLE public.group_members TO parley_ws;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.groups TO parley_chat;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invitations TO parley_chat;
 
 GRANT SELECT ON TABLE public.message_reactions TO parley_chat;
 GRANT SELECT ON TABLE public.message_reactions TO parley_ws;

@@ -82,6 +82,7 @@ export const testids = {
   members: "members",
   member: "member",
   memberRole: "member-role",
+  mentionAll: "mention-all",
   removeMember: "remove-member",
   confirmRemove: "confirm-remove",
   alsoBan: "also-ban",

@@ -102,6 +102,9 @@ type Channel struct {
 	LastSeq     Seq         `json:"last_seq"`
 	MemberCount int         `json:"member_count"`
 
+	// MentionAll who may call all members with @channel; for others it is plain text
+	MentionAll MentionAll `json:"mention_all"`
+
 	// Name empty for a direct channel
 	Name string `json:"name"`
 
@@ -119,7 +122,10 @@ type Channel struct {
 // ChannelChange defines model for ChannelChange.
 type ChannelChange struct {
 	Description *string `json:"description,omitempty"`
-	Name        *string `json:"name,omitempty"`
+
+	// MentionAll who may call all members with @channel; for others it is plain text
+	MentionAll *MentionAll `json:"mention_all,omitempty"`
+	Name       *string     `json:"name,omitempty"`
 }
 
 // ChannelCreation defines model for ChannelCreation.
@@ -127,7 +133,10 @@ type ChannelCreation struct {
 	Description *string          `json:"description,omitempty"`
 	GroupID     *NullableGroupID `json:"group_id,omitempty"`
 	Kind        NewChannelKind   `json:"kind"`
-	Name        string           `json:"name"`
+
+	// MentionAll who may call all members with @channel; for others it is plain text
+	MentionAll *MentionAll `json:"mention_all,omitempty"`
+	Name       string      `json:"name"`
 }
 
 // ChannelID defines model for ChannelID.
@@ -211,7 +220,10 @@ type GroupChange struct {
 type GroupChannelCreation struct {
 	Description *string        `json:"description,omitempty"`
 	Kind        NewChannelKind `json:"kind"`
-	Name        string         `json:"name"`
+
+	// MentionAll who may call all members with @channel; for others it is plain text
+	MentionAll *MentionAll `json:"mention_all,omitempty"`
+	Name       string      `json:"name"`
 }
 
 // GroupCreation defines model for GroupCreation.
@@ -327,6 +339,9 @@ type MemberPage struct {
 	// NextCursor null at the end
 	NextCursor *NextCursor `json:"next_cursor"`
 }
+
+// MentionAll who may call all members with @channel; for others it is plain text
+type MentionAll = chat.MentionAll
 
 // Message defines model for Message.
 type Message struct {

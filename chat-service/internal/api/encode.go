@@ -113,6 +113,7 @@ func appendChannel(b []byte, c *Channel) []byte {
 	b = strconv.AppendInt(append(b, `,"last_read_seq":`...), c.LastReadSeq, 10)
 	b = strconv.AppendInt(append(b, `,"last_seq":`...), c.LastSeq, 10)
 	b = strconv.AppendInt(append(b, `,"member_count":`...), int64(c.MemberCount), 10)
+	b = frame.AppendString(append(b, `,"mention_all":`...), string(c.MentionAll))
 	b = frame.AppendString(append(b, `,"name":`...), c.Name)
 	if c.Peer != nil {
 		b = frame.AppendString(append(b, `,"peer":{"display_name":`...), c.Peer.DisplayName)

@@ -21,6 +21,7 @@ type description struct {
 	Name        string           `bun:"name" json:"name"`
 	Description string           `bun:"description" json:"description"`
 	Kind        chat.ChannelKind `bun:"kind" json:"kind"`
+	MentionAll  chat.MentionAll  `bun:"mention_all" json:"mention_all"`
 }
 
 // update changes a channel's name and description. What makes no difference is told nobody.
@@ -41,7 +42,7 @@ func (s *Service) update(ctx context.Context, channel chat.ChannelID, by token.C
 			return err
 		}
 		var is description
-		if err := tx.NewRaw("select name, description, kind from channels where id = ?", channel).Scan(ctx, &is); err != nil {
+		if err := tx.NewRaw("select name, description, kind, mention_all from channels where id = ?", channel).Scan(ctx, &is); err != nil {
 			return fmt.Errorf("read channel: %w", err)
 		}
 		will := is
@@ -51,11 +52,14 @@ func (s *Service) update(ctx context.Context, channel chat.ChannelID, by token.C
 		if in.Description != nil {
 			will.Description = strings.TrimSpace(*in.Description)
 		}
+		if in.MentionAll != nil {
+			will.MentionAll = *in.MentionAll
+		}
 		if will == is {
 			return nil
 		}
-		_, err = tx.NewRaw("update channels set name = ?, lookalike = case when name = ? then lookalike else ? end, description = ?, updated_at = now() where id = ?",
-			will.Name, will.Name, names.Key(will.Name), will.Description, channel).Exec(ctx)
+		_, err = tx.NewRaw("update channels set name = ?, lookalike = case when name = ? then lookalike else ? end, description = ?, mention_all = ?, updated_at = now() where id = ?",
+			will.Name, will.Name, names.Key(will.Name), will.Description, will.MentionAll, channel).Exec(ctx)
 		if err != nil {
 			return taken(err)
 		}

@@ -77,6 +77,7 @@ type row struct {
 	GroupID     *chat.GroupID    `bun:"group_id,type:uuid"`
 	CreatedBy   *chat.UserID     `bun:"created_by,type:uuid"`
 	CreatedAt   time.Time        `bun:"created_at"`
+	MentionAll  chat.MentionAll  `bun:"mention_all"`
 }
 
 // member is a row of channel_members.

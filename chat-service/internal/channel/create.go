@@ -40,7 +40,10 @@ func (s *Service) create(ctx context.Context, by token.Claims, in api.ChannelCre
 	}
 	c := row{
 		ID: chat.NewChannelID(), Kind: in.Kind, Name: in.Name, Lookalike: names.Key(in.Name),
-		GroupID: in.GroupID, CreatedBy: &by.UserID, CreatedAt: time.Now(),
+		GroupID: in.GroupID, CreatedBy: &by.UserID, CreatedAt: time.Now(), MentionAll: chat.MentionAllEveryone,
+	}
+	if in.MentionAll != nil {
+		c.MentionAll = *in.MentionAll
 	}
 	if in.Description != nil {
 		c.Description = *in.Description

@@ -198,7 +198,7 @@ func (s *Service) ListGroupChannels(ctx context.Context, in api.ListGroupChannel
 // CreateGroupChannel answers POST /v1/groups/{id}/channels.
 func (s *Service) CreateGroupChannel(ctx context.Context, in api.CreateGroupChannelRequestObject) (api.CreateGroupChannelResponseObject, error) {
 	made, err := s.create(ctx, httpapi.UserOf(ctx), api.ChannelCreation{
-		Name: in.Body.Name, Kind: in.Body.Kind, Description: in.Body.Description, GroupID: &in.ID,
+		Name: in.Body.Name, Kind: in.Body.Kind, Description: in.Body.Description, GroupID: &in.ID, MentionAll: in.Body.MentionAll,
 	})
 	if err != nil {
 		return nil, err

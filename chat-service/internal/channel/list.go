@@ -37,7 +37,7 @@ type listed struct {
 func summaryOf(c *row) api.Channel {
 	return api.Channel{
 		ID: c.ID, Name: c.Name, Kind: c.Kind, Description: c.Description, GroupID: c.GroupID,
-		CreatedBy: c.CreatedBy, CreatedAt: chat.At(c.CreatedAt),
+		CreatedBy: c.CreatedBy, CreatedAt: chat.At(c.CreatedAt), MentionAll: c.MentionAll,
 	}
 }
 
@@ -82,7 +82,7 @@ func (q *asking) where(condition string, args ...any) {
 // says, and the other user of a direct one.
 func askListed(user chat.UserID, join string) *asking {
 	q := &asking{args: []any{[16]byte(user.UUID)}}
-	q.text.WriteString(`select c.id, c.kind, c.name, c.description, c.group_id, c.created_by, c.created_at, lower(c.name),
+	q.text.WriteString(`select c.id, c.kind, c.name, c.description, c.group_id, c.created_by, c.created_at, c.mention_all, lower(c.name),
 		coalesce(m.role, ''), coalesce(m.joined_seq, 0), coalesce(m.last_read_seq, 0), c.member_count, p.id,
 		coalesce(case when p.deleted_at is null then p.username end, ''),
 		coalesce(case when p.deleted_at is null then p.display_name end, '')
@@ -98,12 +98,12 @@ func (s *Service) listed(ctx context.Context, q *asking) ([]listed, error) {
 	err := database.Prepared(ctx, s.cfg.DB, q.text.String(), q.args, func(rows pgx.Rows) error {
 		var l listed
 		var group, by, peer *[16]byte
-		var kind, role string
-		if err := rows.Scan((*[16]byte)(&l.ID.UUID), &kind, &l.Name, &l.Description, &group, &by, &l.CreatedAt, &l.SortName,
+		var kind, role, mentionAll string
+		if err := rows.Scan((*[16]byte)(&l.ID.UUID), &kind, &l.Name, &l.Description, &group, &by, &l.CreatedAt, &mentionAll, &l.SortName,
 			&role, &l.JoinedSeq, &l.LastReadSeq, &l.MemberCount, &peer, &l.PeerName, &l.PeerDisplay); err != nil {
 			return err
 		}
-		l.Kind, l.Role = chat.ChannelKind(kind), chat.Role(role)
+		l.Kind, l.Role, l.MentionAll = chat.ChannelKind(kind), chat.Role(role), chat.MentionAll(mentionAll)
 		if group != nil {
 			l.GroupID = &chat.GroupID{UUID: *group}
 		}

@@ -16,9 +16,9 @@ import (
 	"parley.chat/chat-service/internal/api"
 )
 
-// log returns up to limit events after a seq, as subscribers get them but for the bodies of what was
-// deleted since, and whether there are more.
-func (s *Service) log(ctx context.Context, at place, after int64, limit int) ([]frame.Event, bool, error) {
+// log returns up to limit events after a seq, and whether there are more. They are as subscribers get them,
+// except the bodies of what was deleted since, and of versions that were replaced before the user came.
+func (s *Service) log(ctx context.Context, at place, user chat.UserID, after int64, limit int) ([]frame.Event, bool, error) {
 	sp := span{after: after, before: math.MaxInt64, oldest: true}
 	events, items, more, err := s.read(ctx, at, sp, limit)
 	if err != nil {
@@ -45,6 +45,9 @@ func (s *Service) log(ctx context.Context, at place, after int64, limit int) ([]
 	}
 	for i := range events {
 		blank(&events[i], gone)
+	}
+	if err := s.hideOldVersions(ctx, at.channel, user, events, items); err != nil {
+		return nil, false, err
 	}
 	events = bridge(events, after, gaps)
 	if len(events) > limit {

@@ -66,7 +66,7 @@ func (s *Service) ListEvents(ctx context.Context, in api.ListEventsRequestObject
 	case !given && in.Params.AfterSeq != nil:
 		pos.After = *in.Params.AfterSeq
 	}
-	events, more, err := s.log(ctx, place{in.ID, mark}, pos.After, httpapi.Limit(in.Params.Limit))
+	events, more, err := s.log(ctx, place{in.ID, mark}, httpapi.UserOf(ctx).UserID, pos.After, httpapi.Limit(in.Params.Limit))
 	if err != nil {
 		return nil, err
 	}

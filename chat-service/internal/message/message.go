@@ -39,6 +39,7 @@ type Config struct {
 type Service struct {
 	cfg      Config
 	mentions *mention.Finder
+	callAll  mention.MayCallAll
 }
 
 // New checks cfg.
@@ -46,7 +47,7 @@ func New(cfg Config) (*Service, error) {
 	if cfg.DB == nil || cfg.Sender == nil || cfg.Seen == nil || cfg.Find == nil || cfg.MaxBytes <= 0 {
 		return nil, errors.New("message: a required field of Config is missing")
 	}
-	return &Service{cfg, mention.NewFinder(cfg.DB)}, nil
+	return &Service{cfg, mention.NewFinder(cfg.DB), mention.AllByRole(cfg.DB)}, nil
 }
 
 // SendMessage answers POST /v1/channels/{id}/messages.
@@ -113,7 +114,10 @@ func (s *Service) send(ctx context.Context, user token.Claims, e frame.Event) (e
 	}
 	if refused == nil {
 		var err error
-		if e.Mentions, err = s.mentions.Find(ctx, e.ChannelID, e.Body); err != nil {
+		if e.Mentions, err = s.mentions.Find(ctx, e.ChannelID, e.Body); err == nil {
+			e.Mentions, err = s.callAll.Only(ctx, e.ChannelID, e.SenderID, e.Mentions)
+		}
+		if err != nil {
 			refused = fmt.Errorf("send message: %w", err)
 		}
 	}

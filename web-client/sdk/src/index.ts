@@ -57,6 +57,7 @@ export type {
   MemberAddition,
   MemberCursor,
   Message,
+  MentionAll,
   MessageCreation,
   OpsFigures,
   OpsMetrics,

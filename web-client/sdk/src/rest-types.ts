@@ -338,6 +338,7 @@ export interface Channel {
   readonly created_at: Time;
   readonly role?: Role;
   readonly peer?: Peer;
+  readonly mention_all: MentionAll;
   readonly member_count: number;
   readonly last_seq: Seq;
   readonly last_read_seq: Seq;
@@ -359,10 +360,14 @@ export interface ChannelPage {
   readonly next_cursor: NextCursor;
 }
 
+/** who may call all members with @channel; for others it is plain text */
+export type MentionAll = "everyone" | "admins";
+
 export interface ChannelCreation {
   readonly name: string;
   readonly kind: NewChannelKind;
   readonly description?: string;
+  readonly mention_all?: MentionAll;
   readonly group_id?: NullableGroupID;
 }
 
@@ -370,11 +375,13 @@ export interface GroupChannelCreation {
   readonly name: string;
   readonly kind: NewChannelKind;
   readonly description?: string;
+  readonly mention_all?: MentionAll;
 }
 
 export interface ChannelChange {
   readonly name?: string | null;
   readonly description?: string | null;
+  readonly mention_all?: MentionAll;
 }
 
 export interface Message {

@@ -1,5 +1,6 @@
 /** What a channel is; for those who may, to change it; and the way out. */
 
+import type { MentionAll } from "@parley/client";
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 
@@ -43,7 +44,8 @@ export default function ChannelDialog({ channelID }: { readonly channelID: strin
             <code>{linkTo(channelID)}</code>
             <Button onClick={() => void copyLink(channelID)}>Copy link</Button>
           </div>
-          {state.manages && <ChangeForm key={`${details.name}/${details.description}`} state={state} />}
+          {!state.manages && details.mention_all === "admins" && <p class="hint">Only owners and admins may call all members with @channel.</p>}
+          {state.manages && <ChangeForm key={`${details.name}/${details.description}/${details.mention_all}`} state={state} />}
           <Leaving state={state} />
         </>
       )}
@@ -55,14 +57,22 @@ function ChangeForm({ state }: { readonly state: ChannelState }): JSX.Element {
   const details = state.details.peek();
   const [name, setName] = useState(details?.name ?? "");
   const [topic, setTopic] = useState(details?.description ?? "");
+  const [callers, setCallers] = useState<MentionAll>(details?.mention_all ?? "everyone");
   const form = useSubmission(async () => {
-    state.setDetails(await sdk().rest.updateChannel(state.id, { name: name.trim(), description: topic.trim() }));
+    state.setDetails(await sdk().rest.updateChannel(state.id, { name: name.trim(), description: topic.trim(), mention_all: callers }));
     toast("The channel is changed.");
   });
   return (
     <form class="form" onSubmit={form.submit}>
       <Field label="Name" value={name} onInput={setName} error={form.fields.get("name")} required maxLength={80} testid={testids.channelName} />
       <Field label="Topic" value={topic} onInput={setTopic} error={form.fields.get("description")} maxLength={500} testid={testids.channelTopic} />
+      <label class="field">
+        <span>Who may call all members with @channel</span>
+        <select value={callers} onChange={(e) => setCallers(e.currentTarget.value as MentionAll)} data-testid={testids.mentionAll}>
+          <option value="everyone">everyone</option>
+          <option value="admins">owners and admins</option>
+        </select>
+      </label>
       <FormError message={form.message} />
       <Actions>
         <Button tone="primary" submit disabled={form.busy} testid={testids.submit}>

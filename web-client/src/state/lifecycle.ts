@@ -180,7 +180,8 @@ function takeUpdate(state: ChannelState, now: Readonly<Record<string, unknown>>)
   if (details !== undefined) {
     const name = typeof now["name"] === "string" ? now["name"] : details.name;
     const description = typeof now["description"] === "string" ? now["description"] : details.description;
-    state.details.value = { ...details, name, description };
+    const mention_all = now["mention_all"] === "admins" || now["mention_all"] === "everyone" ? now["mention_all"] : details.mention_all;
+    state.details.value = { ...details, name, description, mention_all };
   }
 }
 

@@ -55,7 +55,7 @@ func (c *client) changeOf(f *frame.Client) (frame.Event, error) {
 	if err := allowed(ctx, &e); err != nil {
 		return e, &refusal{e, err}
 	}
-	e.Mentions = c.g.mentions.in(ctx, e.ChannelID, e.Body)
+	e.Mentions = c.g.mentions.in(ctx, e.ChannelID, c.user, e.Body)
 	return e, nil
 }
 

@@ -48,8 +48,9 @@ type Config struct {
 	Metrics  *Metrics
 	Logger   *slog.Logger
 
-	Mentions mention.Lookup
-	Unread   *unread.Counter
+	Mentions   mention.Lookup
+	MayCallAll mention.MayCallAll
+	Unread     *unread.Counter
 
 	Presence *presence.Presence
 	Revoked  *revoked.Marks

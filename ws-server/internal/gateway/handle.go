@@ -152,7 +152,7 @@ func (c *client) eventOf(f *frame.Client) (frame.Event, error) {
 			return e, &refusal{e, err}
 		}
 	}
-	e.Mentions = c.g.mentions.in(c.g.ctx, e.ChannelID, e.Body)
+	e.Mentions = c.g.mentions.in(c.g.ctx, e.ChannelID, c.user, e.Body)
 	return e, nil
 }
 

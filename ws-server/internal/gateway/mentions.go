@@ -24,23 +24,29 @@ const (
 // sent at the same time are looked up together.
 type mentions struct {
 	finder *mention.Finder
+	all    mention.MayCallAll
 	names  *gather.Group[mention.Name, chat.UserID]
 	failed atomic.Int64 // when PostgreSQL last did not answer, in Unix nanoseconds
 	logger *slog.Logger
 }
 
 func newMentions(cfg *Config) *mentions {
-	m := &mentions{names: gather.New(cfg.Mentions, gather.Config{}), logger: cfg.Logger}
+	m := &mentions{all: cfg.MayCallAll, names: gather.New(cfg.Mentions, gather.Config{}), logger: cfg.Logger}
 	m.finder = mention.FinderBy(m.look)
 	return m
 }
 
 // in returns whom a body mentions. Members go on chatting while PostgreSQL does not answer: what is sent
 // then mentions nobody by name.
-func (m *mentions) in(ctx context.Context, channel chat.ChannelID, body string) []chat.UserID {
+func (m *mentions) in(ctx context.Context, channel chat.ChannelID, sender chat.UserID, body string) []chat.UserID {
 	found, err := m.finder.Find(ctx, channel, body)
 	if err != nil && !errors.Is(err, errStoreAway) && ctx.Err() == nil {
 		m.logger.Warn("a message goes without its mentions", "channel_id", channel, "err", err)
+	}
+	asked, cancel := context.WithTimeout(ctx, mentionPatience)
+	defer cancel()
+	if found, err = m.all.Only(asked, channel, sender, found); err != nil && ctx.Err() == nil {
+		m.logger.Warn("a message does not call all", "channel_id", channel, "err", err)
 	}
 	return found
 }

@@ -1,0 +1,90 @@
+package history
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/uptrace/bun"
+
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+)
+
+// hideOldVersions takes the text out of messages and edits that a later edit had replaced before the user came
+// into the channel. A user who was a member at the time has seen them; their sender, and whoever moderates the
+// channel, may read them at any time.
+func (s *Service) hideOldVersions(ctx context.Context, channel chat.ChannelID, user chat.UserID, events []frame.Event, items []event.Item) error {
+	var me struct {
+		JoinedSeq int64     `bun:"joined_seq"`
+		Role      chat.Role `bun:"role"`
+	}
+	err := s.cfg.DB.NewRaw("select joined_seq, role from channel_members where channel_id = ? and user_id = ?", channel, user).Scan(ctx, &me)
+	if err != nil {
+		return fmt.Errorf("read membership of channel %s: %w", channel, err)
+	}
+	if me.Role.May(chat.Moderate) {
+		return nil
+	}
+	var messages []chat.EventID
+	for i := range events {
+		if id, ok := versionOf(&events[i]); ok && events[i].Seq < me.JoinedSeq && events[i].SenderID != user {
+			messages = append(messages, id)
+		}
+	}
+	if len(messages) == 0 {
+		return nil
+	}
+	newest, err := s.newestEdits(ctx, channel, messages, me.JoinedSeq, items)
+	if err != nil {
+		return err
+	}
+	for i := range events {
+		e := &events[i]
+		if id, ok := versionOf(e); ok && e.SenderID != user && e.Seq < newest[id] {
+			e.Body, e.Mentions = "", nil
+		}
+	}
+	return nil
+}
+
+// versionOf returns the message that an event is a version of.
+func versionOf(e *frame.Event) (chat.EventID, bool) {
+	switch {
+	case e.Type == event.Message:
+		return e.ID, true
+	case e.Type == event.Edit && e.MessageID != nil:
+		return *e.MessageID, true
+	}
+	return chat.EventID{}, false
+}
+
+// newestEdits returns, of each message that was edited up to a seq, the seq of its newest edit up to there.
+func (s *Service) newestEdits(ctx context.Context, channel chat.ChannelID, messages []chat.EventID, upTo int64, items []event.Item) (map[chat.EventID]int64, error) {
+	var rows []struct {
+		Target chat.EventID `bun:"target,type:uuid"`
+		Seq    int64        `bun:"seq"`
+	}
+	err := s.cfg.DB.NewRaw(`select target, max(seq) as seq from messages
+		where channel_id = ? and kind = 'edit' and target in (?) and seq <= ? group by target`, channel, bun.List(messages), upTo).Scan(ctx, &rows)
+	if err != nil {
+		return nil, fmt.Errorf("read edits of channel %s: %w", channel, err)
+	}
+	newest := make(map[chat.EventID]int64, len(rows))
+	for _, r := range rows {
+		newest[r.Target] = r.Seq
+	}
+	for _, it := range items {
+		if it.Kind != event.Edit || it.Seq > upTo {
+			continue
+		}
+		e, err := frame.DecodeEvent(it.Frame)
+		if err != nil {
+			return nil, fmt.Errorf("read tail of channel %s: %w", channel, err)
+		}
+		if e.MessageID != nil {
+			newest[*e.MessageID] = max(newest[*e.MessageID], e.Seq)
+		}
+	}
+	return newest, nil
+}

@@ -1,0 +1,45 @@
+package chatservice_test
+
+import "testing"
+
+// TestMentionAll: where only admins may call all, @channel of a member calls nobody, and others are called as ever.
+func TestMentionAll(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann, bob := w.signup("ann"), w.signup("bob")
+	c := w.create(ann, "general", "public")
+	w.join(bob, c.ID)
+	called := func(by user) string {
+		t.Helper()
+		w.do("POST", path(c.ID)+"/messages", by, object{"body": "@channel and @ann"}).must(t, 201)
+		events := w.events(c.ID)
+		names := ""
+		for _, id := range events[len(events)-1].Mentions {
+			switch id.String() {
+			case c.ID.String():
+				names += "all "
+			case ann.ID.String():
+				names += "ann "
+			}
+		}
+		return names
+	}
+	if got := called(bob); got != "all ann " {
+		t.Errorf("everyone may call all: bob called %q", got)
+	}
+	w.do("PATCH", path(c.ID), bob, object{"mention_all": "admins"}).want(t, 403, "forbidden")
+	var got struct {
+		MentionAll string `json:"mention_all"`
+	}
+	w.do("PATCH", path(c.ID), ann, object{"mention_all": "admins"}).into(t, 200, &got)
+	if got.MentionAll != "admins" {
+		t.Errorf("mention_all is %q", got.MentionAll)
+	}
+	if got := called(bob); got != "ann " {
+		t.Errorf("only admins may call all: bob called %q", got)
+	}
+	if got := called(ann); got != "all ann " {
+		t.Errorf("only admins may call all: ann called %q", got)
+	}
+	w.do("POST", "/v1/channels", bob, object{"name": "mine", "kind": "public", "mention_all": "nobody"}).want(t, 422, "invalid_request")
+}

@@ -1,0 +1,6 @@
+-- Who may call all members of a channel with @channel.
+alter table channels add column mention_all text not null default 'everyone' check (mention_all in ('everyone', 'admins'));
+
+---- create above / drop below ----
+
+alter table channels drop column mention_all;
