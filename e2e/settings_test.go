@@ -17,8 +17,8 @@ var malformed = []string{
 	"redis://user:p%zzhunter2@host", "https://:hunter2/x@host:y", "host=localhost password='hunter2 port=x", "hunter2",
 }
 
-// plainSettings are those that nobody gives a secret: an error may quote what was written.
-var plainSettings = regexp.MustCompile(`(_ADDR|^ADDR|_DIR|_ROLE|_NAME|LOG_LEVEL|OPS_FOR|TRUSTED_PROXIES|_COMPRESSION)$`)
+// plainSettings are those that hold no secret, origins among them: an error may quote what was written.
+var plainSettings = regexp.MustCompile(`(_ADDR|^ADDR|_DIR|_ROLE|_NAME|LOG_LEVEL|OPS_FOR|TRUSTED_PROXIES|PUBLIC_ORIGINS|_COMPRESSION)$`)
 
 // No program shows the value of a setting that may hold a secret, whatever is wrong with it.
 func TestSettings_areNotShown(t *testing.T) {
