@@ -66,7 +66,12 @@ var reservedKeys = sync.OnceValue(func() map[string]bool {
 
 // IsReserved reports whether a name is, or looks like, one that nobody may have.
 func IsReserved(name string) bool {
-	return reservedKeys()[strings.Trim(Key(name), " _.-")]
+	for _, form := range []string{name, strings.ToLower(name)} { // a capital I looks like l, and is an i too
+		if reservedKeys()[strings.Trim(Key(form), " _.-")] {
+			return true
+		}
+	}
+	return false
 }
 
 // Email returns an email address in the form in which it is stored (NFC), and refuses one with blanks or invisible
