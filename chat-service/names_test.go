@@ -80,7 +80,7 @@ func TestNames_ofAnEarlierRelease(t *testing.T) {
 	}
 	fill()
 	fill()
-	if n := w.count("select count(*) from channels where name like '%eam' and lookalike is not null"); n != 3 {
+	if n := w.count("select count(*) from channels where lookalike is not null"); n != 3 {
 		t.Errorf("%d channels have a key, want 3", n)
 	}
 	w.post("/v1/channels", ann.Token, object{"name": "tea\u200bm", "kind": "public"}).want(t, 409, "name_taken")
