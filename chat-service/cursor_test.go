@@ -32,6 +32,11 @@ func TestCursors(t *testing.T) {
 		w.post("/v1/groups/"+group.ID+"/members", ann.Token, object{"user_id": u.ID}).must(t, 200)
 		w.post("/v1/contacts", ann.Token, object{"user_id": u.ID}).must(t, 200)
 	}
+	for _, name := range []string{"user-dov", "user-eve"} {
+		u := w.signup(name)
+		w.send(request{method: "PUT", path: "/v1/channels/" + channel + "/bans/" + u.ID.String(), token: ann.Token}).must(t, 204)
+		w.exec("insert into invitations (id, group_id, user_id, invited_by) values (gen_random_uuid(), $1, $2, $3)", group.ID, u.ID.UUID, ann.ID.UUID)
+	}
 	w.settled()
 	var receipted struct {
 		ID  string
@@ -46,6 +51,7 @@ func TestCursors(t *testing.T) {
 		"listGroupMembers": "/v1/groups/" + group.ID + "/members?", "listGroupChannels": "/v1/groups/" + group.ID + "/channels?",
 		"listChannels": "/v1/channels?", "listMembers": "/v1/channels/" + channel + "/members?",
 		"listMessages": "/v1/channels/" + channel + "/messages?after_seq=0", "listEvents": "/v1/channels/" + channel + "/events?after_seq=0",
+		"listBans": "/v1/channels/" + channel + "/bans?", "listInvitations": "/v1/invitations?sent=true",
 		"listReceipts": "/v1/channels/" + channel + "/messages/" + receipted.ID + "/receipts?",
 	}
 	everyList(t, lists)

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"parley.chat/internal/eventlog"
 	"parley.chat/internal/testkit"
@@ -30,7 +29,7 @@ func TestOutbox_killedBetweenCommitAndPublish(t *testing.T) {
 		addr := fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t))
 		w.url = "http://" + addr
 		return proctest.Start(t, "chat-service", nil, map[string]string{
-			"CHAT_ADDR": addr, "DATABASE_URL": db.URL, "REDIS_URL": r.URL(), "JWT_KEYS_DIR": keys,
+			"CHAT_ADDR": addr, "DATABASE_URL": db.URL, "REDIS_URL": r.URL(), "JWT_KEYS_DIR": keys, "ADD_WITHOUT_INVITATION": "anyone",
 		})
 	}
 	p := start()
@@ -57,7 +56,7 @@ func TestOutbox_killedBetweenCommitAndPublish(t *testing.T) {
 	p.Kill(t)
 
 	r.Start(t)
-	testkit.Until(t, 10*time.Second, func() error { return w.rdb.Ping(t.Context()).Err() })
+	testkit.Until(t, testkit.Timeout, func() error { return w.rdb.Ping(t.Context()).Err() })
 	heard := w.listen(bob, cyd)
 	start()
 	w.settled()
@@ -75,7 +74,7 @@ func TestOutbox_killedBetweenCommitAndPublish(t *testing.T) {
 		fmt.Sprint("bob channel_removed ", doomed.ID), fmt.Sprint("bob channel_removed ", theirs.ID), fmt.Sprint("bob channel_added ", dm.ID),
 		fmt.Sprint("bob updated ", g.ID), fmt.Sprint("bob removed ", g.ID),
 	}
-	testkit.Until(t, 10*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		got := heard()
 		for _, n := range want {
 			if !slices.Contains(got, n) {

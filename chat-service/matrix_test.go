@@ -167,7 +167,7 @@ func TestMatrix(t *testing.T) {
 	w := newWorld(t)
 	who := map[string]user{}
 	for _, name := range slices.Concat(everybody, []string{"outsider", "victim"}) {
-		who[name] = w.signup(name)
+		who[name] = w.signup("the-" + name) // some of the bare names are reserved
 	}
 	w.do("POST", "/v1/dms", who["owner"], object{"user_id": who["blocked"].ID}).must(t, 201)
 	w.do("POST", "/v1/contacts/"+who["blocked"].ID.String()+"/block", who["owner"], nil).must(t, 204)

@@ -18,7 +18,7 @@ var malformed = []string{
 }
 
 // plainSettings are those that hold no secret, origins among them: an error may quote what was written.
-var plainSettings = regexp.MustCompile(`(_ADDR|^ADDR|_DIR|_ROLE|_NAME|LOG_LEVEL|OPS_FOR|TRUSTED_PROXIES|PUBLIC_ORIGINS|_COMPRESSION)$`)
+var plainSettings = regexp.MustCompile(`(_ADDR|^ADDR|_DIR|_ROLE|_NAME|LOG_LEVEL|OPS_FOR|TRUSTED_PROXIES|PUBLIC_ORIGINS|ADD_WITHOUT_INVITATION|_COMPRESSION)$`)
 
 // No program shows the value of a setting that may hold a secret, whatever is wrong with it.
 func TestSettings_areNotShown(t *testing.T) {
@@ -53,7 +53,7 @@ func TestSettings_areNotShown(t *testing.T) {
 					}
 					env[setting] = value
 					p := proctest.Start(t, program, args, env)
-					testkit.Until(t, time.Minute, func() error {
+					testkit.Until(t, testkit.Timeout, func() error {
 						select {
 						case <-p.Done(): // it has refused the value
 							return nil
