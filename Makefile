@@ -42,7 +42,7 @@ K6 := $(CURDIR)/.tools/k6-$(K6_VERSION)/k6
 TESTFLAGS ?=
 BENCHFLAGS ?=
 FUZZTIME  ?= 10000x
-TIMEOUT   ?= 10m
+TIMEOUT   ?= 40m
 GOTEST     = CGO_ENABLED=1 GOFLAGS=-buildvcs=false PARLEY_BIN_DIR=$(BIN) $(SUM) --format pkgname --format-hide-empty-pkg -- \
              -race -shuffle=on -timeout $(TIMEOUT) $(TESTFLAGS)
 

@@ -447,7 +447,7 @@ func TestRefresh_race(t *testing.T) {
 			}
 		})
 	}
-	testkit.Until(t, 10*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		waiting := w.count("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
 		if waiting < n {
 			return fmt.Errorf("%d wait for the row", waiting)
@@ -623,7 +623,7 @@ func TestKeys(t *testing.T) {
 	if len(set.Keys) != 1 || strings.Contains(string(set.Keys[0]), `"d"`) {
 		t.Errorf("key set = %s", set.Keys)
 	}
-	testkit.Until(t, 10*time.Second, func() error { // the service has just started
+	testkit.Until(t, testkit.Timeout, func() error { // the service has just started
 		_, err := token.DecodeJWKS([]byte(w.rdb.Get(t.Context(), rediskey.JWKS).Val()))
 		return err
 	})

@@ -3,8 +3,8 @@ package chatservice_test
 import (
 	"context"
 	"testing"
-	"time"
 
+	"parley.chat/internal/testkit"
 	"parley.chat/shared-contracts/notice"
 	"parley.chat/shared-contracts/rediskey"
 )
@@ -14,7 +14,7 @@ func TestContact_blockIsToldToTheGateways(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.signup("ann"), w.signup("bob")
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Timeout)
 	defer cancel()
 	var waiting []func()
 	for _, u := range []user{ann, bob} {

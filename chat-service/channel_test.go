@@ -350,7 +350,7 @@ func TestChannel_noticesToTheUser(t *testing.T) {
 	}
 	next := func() notice.Notice {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), testkit.Timeout)
 		defer cancel()
 		msg, err := sub.ReceiveMessage(ctx)
 		if err != nil {
@@ -440,7 +440,7 @@ func TestChannel_unread(t *testing.T) {
 	w.redis.Stop(t)
 	check(1, 6) // what PostgreSQL knows
 	w.redis.Start(t)
-	testkit.Until(t, 10*time.Second, func() error { return w.rdb.Ping(context.Background()).Err() })
+	testkit.Until(t, testkit.Timeout, func() error { return w.rdb.Ping(context.Background()).Err() })
 	check(2, 8)
 }
 

@@ -4,10 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"time"
 
 	"parley.chat/internal/eventlog"
 	"parley.chat/internal/eventrow"
+	"parley.chat/internal/testkit"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
@@ -25,7 +25,7 @@ func (w *world) notices(u user) func() notice.Notice {
 	}
 	return func() notice.Notice {
 		w.t.Helper()
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
 		defer cancel()
 		msg, err := sub.ReceiveMessage(ctx)
 		if err != nil {

@@ -45,7 +45,7 @@ func TestPostgresDown(t *testing.T) {
 	}
 	w.get("/v1/me", "garbage").want(t, 401, "unauthenticated") // who asks is known without it
 	server.Start(t)
-	testkit.Until(t, 20*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if a, err := w.try(request{method: "GET", path: path, token: ann.Token}); err != nil || a.status != 200 {
 			return fmt.Errorf("%d %s, %w", a.status, a.body, err)
 		}
@@ -83,7 +83,7 @@ func TestRedisDown(t *testing.T) {
 			}
 			w.get(path+"/messages", ann.Token).want(t, http.StatusServiceUnavailable, "unavailable")
 			take.up(w.redis, t)
-			testkit.Until(t, 20*time.Second, func() error {
+			testkit.Until(t, testkit.Timeout, func() error {
 				if a, err := w.try(request{method: "GET", path: path + "/messages", token: ann.Token}); err != nil || a.status != 200 {
 					return fmt.Errorf("%d %s, %w", a.status, a.body, err)
 				}

@@ -22,7 +22,7 @@ func TestOutbox_diesBetweenAppendAndDelete(t *testing.T) {
 	w.exec(`create function refuse() returns trigger language plpgsql as $$ begin raise exception 'died here'; end $$`)
 	w.exec(`create trigger die before delete on outbox for each statement execute function refuse()`)
 	channel := w.create(ann, "general", "public")
-	testkit.Until(t, 20*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if got := w.story(channel.ID); got != "1 member_joined ann" {
 			return fmt.Errorf("events: %q", got)
 		}
@@ -91,7 +91,7 @@ func TestOutbox_directChannelOfGateway(t *testing.T) {
 	for i := range peers {
 		peers[i] = w.signup(fmt.Sprint("peer-", i))
 	}
-	testkit.Until(t, 20*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if w.count("select count(*) from pg_stat_activity where datname = current_database() and query like 'listen%'") == 0 {
 			return errors.New("nobody listens")
 		}

@@ -3,7 +3,6 @@ package chatservice_test
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"parley.chat/chat-service/internal/account"
 	"parley.chat/internal/database"
@@ -29,7 +28,7 @@ func TestSuspension(t *testing.T) {
 	if err != nil || ended != 1 {
 		t.Fatalf("Suspend = %d, %v; want 1 session ended", ended, err)
 	}
-	testkit.Until(t, 20*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if a := w.get("/v1/me", ann.Token); a.status != 401 {
 			return fmt.Errorf("the access token of a suspended user: %d %s", a.status, a.body)
 		}

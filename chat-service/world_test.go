@@ -306,7 +306,7 @@ func (w *world) join(by user, channel chat.ChannelID) {
 // settled waits until the outbox is empty.
 func (w *world) settled() {
 	w.t.Helper()
-	testkit.Until(w.t, 20*time.Second, func() error {
+	testkit.Until(w.t, testkit.Timeout, func() error {
 		var n int
 		if err := w.db.QueryRow(context.Background(), "select count(*) from outbox").Scan(&n); err != nil || n == 0 {
 			return err

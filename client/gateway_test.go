@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"parley.chat/client"
+	"parley.chat/internal/testkit"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
@@ -24,8 +25,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-const patience = 20 * time.Second
 
 var user = chat.NewUserID()
 
@@ -296,7 +295,7 @@ func (g *gateway) runAt(now func() time.Time, change func(*client.Config)) *runn
 // until waits for a condition of what has come.
 func (r *running) until(what string, is func(got []client.Event) bool) []client.Event {
 	r.t.Helper()
-	for deadline := time.Now().Add(patience); ; {
+	for deadline := time.Now().Add(testkit.Timeout); ; {
 		r.mu.Lock()
 		got := append([]client.Event(nil), r.got...)
 		r.mu.Unlock()
@@ -304,7 +303,7 @@ func (r *running) until(what string, is func(got []client.Event) bool) []client.
 			return got
 		}
 		if time.Now().After(deadline) {
-			r.t.Fatalf("%s: not after %v: %+v", what, patience, got[max(0, len(got)-10):])
+			r.t.Fatalf("%s: not after %v: %+v", what, testkit.Timeout, got[max(0, len(got)-10):])
 		}
 		<-time.After(time.Millisecond)
 	}
@@ -397,7 +396,7 @@ func TestFaults(t *testing.T) {
 			for range senders {
 				wg.Go(func() {
 					for i := range each {
-						ctx, cancel := context.WithTimeout(context.Background(), patience)
+						ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
 						if _, err := r.Send(ctx, client.ToChannel(c), strconv.Itoa(i)); err != nil {
 							t.Errorf("send: %v", err)
 						}

@@ -329,7 +329,7 @@ func TestClient_killedGateways(t *testing.T) {
 	}
 	for _, ws := range w.ws {
 		at := len(acks)
-		testkit.Until(t, 30*time.Second, func() error {
+		testkit.Until(t, testkit.Timeout, func() error {
 			if n := len(acks); n < at+senders*each/8 && n < senders*each {
 				return fmt.Errorf("%d acknowledged", n)
 			}
@@ -421,7 +421,7 @@ func TestClient_away(t *testing.T) {
 	bob = bobs.begin(1, func(cfg *client.Config) {
 		cfg.Positions, cfg.MaxCatchUp = map[chat.ChannelID]client.Position{c: stale}, 2000
 	})
-	testkit.Until(t, 20*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		bob.mu.Lock()
 		defer bob.mu.Unlock()
 		if len(bob.resets) != 1 {
@@ -457,7 +457,7 @@ func TestClient_slowCaller(t *testing.T) {
 	}
 	const n = 3000
 	for range n { // 24 MB: more than sockets and queues hold
-		testkit.Until(t, 30*time.Second, func() error {
+		testkit.Until(t, testkit.Timeout, func() error {
 			_, err := ann.Post(client.ToChannel(c), strings.Repeat("x", 8000))
 			return err
 		})
@@ -487,7 +487,7 @@ func TestClient_renewsItsToken(t *testing.T) {
 	session.Renewed = func(client.Credentials) { renewed.Add(1) }
 	ann := account{w: w}.begin(0, func(c *client.Config) { c.Tokens = session })
 	ann.awaitOnline(1)
-	testkit.Until(t, 30*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if n := renewed.Load(); n < 4 { // more than two lives of a token
 			return fmt.Errorf("renewed %d times", n)
 		}
@@ -505,7 +505,7 @@ func TestClient_renewsItsToken(t *testing.T) {
 	}
 	select {
 	case <-ann.ended(t):
-	case <-time.After(20 * time.Second):
+	case <-time.After(testkit.Timeout):
 		t.Fatal("Run goes on after the session has ended")
 	}
 	if _, err := ann.Send(t.Context(), client.ToChannel(chat.NewChannelID()), "x"); !errors.Is(err, client.ErrClosed) {
@@ -519,7 +519,7 @@ func (u *user) ended(t *testing.T) <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		testkit.Until(t, 20*time.Second, func() error {
+		testkit.Until(t, testkit.Timeout, func() error {
 			if _, err := u.Post(client.ToChannel(chat.NewChannelID()), "x"); !errors.Is(err, client.ErrClosed) {
 				return fmt.Errorf("post: %w", err)
 			}
@@ -543,7 +543,7 @@ func TestClient_resync(t *testing.T) {
 	ann.sayAll(c, 20)
 	first := bob.firstOf(c)
 	bob.awaitSeq(c, first, first+19)
-	testkit.Until(t, 20*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if n := int64(len(w.rows(c))); n < first+19 {
 			return fmt.Errorf("%d stored", n)
 		}
@@ -554,7 +554,7 @@ func TestClient_resync(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, u := range []*user{ann, bob} {
-		testkit.Until(t, 30*time.Second, func() error {
+		testkit.Until(t, testkit.Timeout, func() error {
 			u.mu.Lock()
 			defer u.mu.Unlock()
 			if len(u.resets) == 0 || !u.resets[0].Lost {
@@ -567,7 +567,7 @@ func TestClient_resync(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	testkit.Until(t, 20*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		bob.mu.Lock()
 		defer bob.mu.Unlock()
 		events := bob.events[c]

@@ -70,7 +70,7 @@ func TestGateway_fewDescriptors(t *testing.T) {
 		}
 		return nil
 	}
-	testkit.Until(t, time.Minute, answers)
+	testkit.Until(t, testkit.Timeout, answers)
 
 	// The stores have descriptors of their own.
 	w.redis.Kill(t)
@@ -80,7 +80,7 @@ func TestGateway_fewDescriptors(t *testing.T) {
 	first.AwaitType(t, "hello")
 	first.Send(t, map[string]any{"type": "subscribe", "ref": "s", "channel_id": channel})
 	first.AwaitRef(t, "s")
-	testkit.Until(t, time.Minute, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		first.Send(t, map[string]any{"type": "send", "channel_id": channel, "client_id": id, "body": "still here"})
 		f, err := first.TryAwait(time.Minute, func(f wstest.Frame) bool {
 			return f.ClientID == id && (f.Type == "ack" || f.Type == "error")
@@ -90,12 +90,12 @@ func TestGateway_fewDescriptors(t *testing.T) {
 		}
 		return err
 	})
-	testkit.Until(t, time.Minute, answers)
+	testkit.Until(t, testkit.Timeout, answers)
 
 	for _, c := range open[1:11] {
 		c.Close()
 	}
-	testkit.Until(t, time.Minute, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		c, _, err := wstest.TryDial(t, gw.wsURL()+"/ws?subscribe=none", header)
 		if err == nil {
 			c.Close()

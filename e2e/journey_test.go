@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
-	"time"
 
 	"parley.chat/internal/testkit"
 	"parley.chat/internal/testkit/wstest"
@@ -38,7 +37,7 @@ func TestJourney(t *testing.T) {
 	if len(history) != 2*n {
 		t.Fatalf("history has %d messages, want %d", len(history), 2*n)
 	}
-	testkit.Until(t, 10*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if rows := w.rows(c); int64(len(rows)) != last {
 			return fmt.Errorf("%d of %d events stored", len(rows), last)
 		}

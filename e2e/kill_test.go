@@ -237,7 +237,7 @@ func (w *world) awaitProgress(c chat.ChannelID) {
 	w.t.Helper()
 	head := w.heads()
 	from := head(c)
-	testkit.Until(w.t, 30*time.Second, func() error {
+	testkit.Until(w.t, testkit.Timeout, func() error {
 		if now := head(c); now < from+20 {
 			return fmt.Errorf("channel %s stands at %d, was %d", c, now, from)
 		}
@@ -264,7 +264,7 @@ func (w *world) checkChannel(c chat.ChannelID, talkers []*talker) {
 		}
 	}
 	var rows []row
-	testkit.Until(t, 30*time.Second, func() error { // what a killed sync-service held is claimed by the other
+	testkit.Until(t, testkit.Timeout, func() error { // what a killed sync-service held is claimed by the other
 		if rows = w.rows(c); int64(len(rows)) < head {
 			return fmt.Errorf("%d of %d events stored", len(rows), head)
 		}

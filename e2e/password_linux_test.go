@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 	"unsafe"
 
 	"parley.chat/internal/testkit"
@@ -82,7 +81,7 @@ func TestTerminal_password(t *testing.T) {
 		}
 	}()
 	printed.await(t, "password of ann: ")
-	testkit.Until(t, 20*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if shows(t, program) {
 			return errors.New("the terminal shows what is typed")
 		}

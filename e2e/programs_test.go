@@ -14,7 +14,6 @@ import (
 	"regexp"
 	"sync"
 	"testing"
-	"time"
 
 	"parley.chat/internal/testkit"
 	"parley.chat/internal/testkit/proctest"
@@ -37,7 +36,7 @@ func (o *terminal) await(t *testing.T, pattern string) string {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
 	var caught string
-	testkit.Until(t, 20*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		m := re.FindSubmatch(o.b.Bytes())

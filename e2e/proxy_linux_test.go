@@ -279,7 +279,7 @@ func (p *proxied) testQuiet(t *testing.T, ann account) {
 	select {
 	case <-c.Done():
 		t.Fatal("the connection ended")
-	case <-time.After(65 * time.Second): // the rule is about a time: no answer within 60 s ends a request of nginx
+	case <-time.After(testkit.Timeout): // the rule is about a time: no answer within 60 s ends a request of nginx
 	}
 	channel := ann.createChannel("tea", "private")
 	c.Await(t, "news after a minute", func(f wstest.Frame) bool { return f.ChannelID == channel })

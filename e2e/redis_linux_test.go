@@ -90,7 +90,7 @@ func (w *world) journey() {
 		f := b.Await(w.t, "the message", func(f wstest.Frame) bool { return f.Type == "message" && f.Body == fmt.Sprint("message ", i) })
 		b.Send(w.t, map[string]any{"type": "read", "channel_id": channel, "seq": f.Seq})
 	}
-	testkit.Until(w.t, time.Minute, func() error {
+	testkit.Until(w.t, testkit.Timeout, func() error {
 		n := 0
 		for _, r := range w.rows(channel) {
 			if r.Kind == "message" {
@@ -200,7 +200,7 @@ func TestRedis_startScript(t *testing.T) {
 		defer c.Close()
 		return c.Get(t.Context(), "parley:partitions").Err()
 	}
-	testkit.Until(t, time.Minute, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if err := ask("parley-chat", redisPassword); err != nil && !errors.Is(err, redis.Nil) {
 			return fmt.Errorf("%w; %s", err, p.Output())
 		}
@@ -229,7 +229,7 @@ func TestRedis_refusesTheServices(t *testing.T) {
 		addr := fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t))
 		env := map[string]string{"DATABASE_URL": db.URL, addrVar: addr, "JWT_KEYS_DIR": t.TempDir(), "REDIS_URL": "redis://" + redisUsers[name] + ":hunter2@" + s.Addr()}
 		p := proctest.Start(t, name, nil, env)
-		testkit.Until(t, time.Minute, func() error {
+		testkit.Until(t, testkit.Timeout, func() error {
 			if !strings.Contains(p.Output(), "refuses the user name or the password") {
 				return fmt.Errorf("%s does not say why it waits: %s", name, p.Output())
 			}
@@ -279,7 +279,7 @@ func TestRedis_demotedMaster(t *testing.T) {
 	send := func(body string) {
 		t.Helper()
 		id := chat.NewClientID()
-		testkit.Until(t, time.Minute, func() error { // a send that is refused meanwhile is sent again, as clients do
+		testkit.Until(t, testkit.Timeout, func() error { // a send that is refused meanwhile is sent again, as clients do
 			conn.Send(t, map[string]any{"type": "send", "channel_id": channel, "client_id": id, "body": body})
 			f := conn.Await(t, "an answer", func(f wstest.Frame) bool { return f.ClientID == id && (f.Type == "ack" || f.Type == "error") })
 			if f.Type == "error" {
@@ -289,7 +289,7 @@ func TestRedis_demotedMaster(t *testing.T) {
 		})
 	}
 	send("before")
-	testkit.Until(t, time.Minute, func() error { return inStep(t, old.Client(t), next.Client(t)) })
+	testkit.Until(t, testkit.Timeout, func() error { return inStep(t, old.Client(t), next.Client(t)) })
 	// The switch leads new connections to the new master; those that are open stay at the old one.
 	if err := next.Client(t).Do(t.Context(), "replicaof", "no", "one").Err(); err != nil {
 		t.Fatal(err)
@@ -299,7 +299,7 @@ func TestRedis_demotedMaster(t *testing.T) {
 	send("after")
 	bob := w.signup("bob") // chat-service and its pools
 	bob.join(channel)
-	testkit.Until(t, time.Minute, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		for _, i := range w.all() {
 			if status, body, err := get(i.base + "/readyz"); err != nil || status != http.StatusOK {
 				return fmt.Errorf("%s: %d %s %w", i.name, status, body, err)
@@ -331,7 +331,7 @@ func inStep(t *testing.T, master, replica *redis.Client) error {
 
 // get returns the answer of a GET.
 func get(url string) (status int, body string, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {

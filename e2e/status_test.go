@@ -107,7 +107,7 @@ func TestStatus_failed(t *testing.T) {
 		}
 		seq = f.Seq
 	}
-	testkit.Until(t, wstest.Patience, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if rows := w.rows(c); int64(len(rows)) < seq+1 || rows[seq-1].Kind != "failed" {
 			return fmt.Errorf("rows %+v", rows)
 		}
@@ -122,7 +122,7 @@ func TestStatus_failed(t *testing.T) {
 	// The tail has it until the watermark has passed it, at the latest when the next message is stored.
 	conn := ann.connect(w.ws[0])
 	conn.AwaitRef(t, conn.Say(t, c, "and one more").String())
-	testkit.Until(t, wstest.Patience, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if got := bob.history(c); len(got) != 3 {
 			return fmt.Errorf("bob has %+v, want the 3 messages that are stored", got)
 		}

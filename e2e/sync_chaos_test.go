@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"parley.chat/internal/testkit"
 	"parley.chat/internal/testkit/pgtest"
@@ -108,7 +107,7 @@ func TestSyncChaos(t *testing.T) {
 	start := func() *proctest.Process { return proctest.Start(t, "sync-service", nil, env) }
 	passes := func(least int) {
 		t.Helper()
-		testkit.Until(t, time.Minute, func() error {
+		testkit.Until(t, testkit.Timeout, func() error {
 			if n := rows(); n < least {
 				return fmt.Errorf("%d of %d rows", n, least)
 			}

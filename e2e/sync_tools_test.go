@@ -172,7 +172,7 @@ func TestBackupStory(t *testing.T) {
 // awaitRows waits until a channel has so many messages.
 func (w *world) awaitRows(c chat.ChannelID, want int) {
 	w.t.Helper()
-	testkit.Until(w.t, 60*time.Second, func() error {
+	testkit.Until(w.t, testkit.Timeout, func() error {
 		var n int
 		err := w.pool.QueryRow(context.Background(), `select count(*) from messages where channel_id = $1 and kind = 'message'`, c.UUID).Scan(&n)
 		if err != nil || n < want {

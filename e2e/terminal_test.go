@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"parley.chat/internal/testkit"
 	"parley.chat/internal/testkit/proctest"
@@ -30,7 +29,7 @@ func typist(t *testing.T, in io.Writer) func(format string, args ...any) {
 // pipe runs parley-chat with an input that ends.
 func pipe(t *testing.T, input string, args ...string) (printed string, err error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Timeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(proctest.Build(t, "parley-chat"), "parley-chat"), args...)
 	cmd.Stdin = strings.NewReader(input)
@@ -99,7 +98,7 @@ func TestTerminal_sessions(t *testing.T) {
 	}
 	for range 3 {
 		was := refreshToken(t, files[0])
-		testkit.Until(t, 20*time.Second, func() error {
+		testkit.Until(t, testkit.Timeout, func() error {
 			if refreshToken(t, files[0]) == was {
 				return fmt.Errorf("no renewal in %s", files[0])
 			}

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"testing"
-	"time"
 
 	"parley.chat/internal/testkit"
 	"parley.chat/internal/testkit/wstest"
@@ -62,7 +61,7 @@ func TestUnread_model(t *testing.T) {
 	}
 	w.revive()
 	w.check(90)
-	testkit.Until(t, 30*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if rows := w.rows(w.channel); int64(len(rows)) < w.head() {
 			return fmt.Errorf("%d of %d events stored", len(rows), w.head())
 		}
@@ -169,7 +168,7 @@ func (w *unreadWorld) reads(by int) {
 	conn := w.people[by].connect(w.gateway())
 	defer conn.Close()
 	conn.Send(w.t, map[string]any{"type": "read", "channel_id": w.channel, "seq": to})
-	testkit.Until(w.t, wstest.Patience, func() error {
+	testkit.Until(w.t, testkit.Timeout, func() error {
 		if at := w.hello(by, w.gateway()).LastReadSeq; at < to {
 			return fmt.Errorf("%s has read up to %d, not %d", w.people[by].Name, at, to)
 		}
@@ -200,7 +199,7 @@ func (w *unreadWorld) moves(do func()) {
 	w.t.Helper()
 	from := w.head()
 	do()
-	testkit.Until(w.t, wstest.Patience, func() error {
+	testkit.Until(w.t, testkit.Timeout, func() error {
 		if now := w.head(); now <= from {
 			return fmt.Errorf("the channel stands at %d", now)
 		}

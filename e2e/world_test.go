@@ -12,10 +12,10 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"parley.chat/internal/testkit"
 	"parley.chat/internal/testkit/pgtest"
 	"parley.chat/internal/testkit/proctest"
 	"parley.chat/internal/testkit/redistest"
@@ -67,7 +67,7 @@ func newWorldOn(t *testing.T, redis *redistest.Server, settings func(service str
 	}
 	keys := t.TempDir()
 	w.chat = w.instance("chat-service", "CHAT_ADDR", common, map[string]string{
-		"JWT_KEYS_DIR": keys, "ADD_WITHOUT_INVITATION": "anyone", "LOGIN_ATTEMPTS": "10000/1m", "ARGON2_MEMORY_MIB": "8", "ARGON2_TIME": "1",
+		"JWT_KEYS_DIR": keys, "ADD_WITHOUT_INVITATION": "anyone", "LOGIN_ATTEMPTS": "10000/1m", "RATE_LIMIT_REJOIN": "off", "ARGON2_MEMORY_MIB": "8", "ARGON2_TIME": "1",
 	})
 	for i := range w.ws {
 		w.ws[i] = w.instance("ws-server", "WS_ADDR", common, map[string]string{
@@ -200,7 +200,7 @@ func (w *world) request(method, url, token string, in any) (status int, body []b
 		}
 		payload = bytes.NewReader(b)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, url, payload)
 	if err != nil {

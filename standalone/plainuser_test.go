@@ -64,8 +64,8 @@ func TestProgram_asPlainUser(t *testing.T) {
 		}
 	})
 	url = "http://" + url
-	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
-	testkit.Until(t, patience, func() error {
+	client := &http.Client{Timeout: testkit.Timeout, Transport: &http.Transport{DisableKeepAlives: true}}
+	testkit.Until(t, testkit.Timeout, func() error {
 		select {
 		case <-proc.Done():
 			t.Fatalf("the program ended: %v", proc.Err())
@@ -88,7 +88,7 @@ func TestProgram_asPlainUser(t *testing.T) {
 	if err != nil || int(info.Sys().(*syscall.Stat_t).Uid) != uid {
 		t.Errorf("the database belongs to %+v, %v, want %d", info, err, uid)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Timeout)
 	defer cancel()
 	if err := errors.Join(proc.Stop(ctx, syscall.SIGINT), proc.Err()); err != nil {
 		t.Errorf("Ctrl-C: %v", err)

@@ -32,9 +32,6 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// patience bounds a start or stop on a busy machine, with the race detector.
-const patience = time.Minute
-
 // instance is a standalone that runs in this process.
 type instance struct {
 	standalone.Running
@@ -74,9 +71,9 @@ func tryServe(t *testing.T, settings map[string]string) (*instance, error) {
 	case err := <-in.ended:
 		stop()
 		return in, err
-	case <-time.After(patience):
+	case <-time.After(testkit.Timeout):
 		stop()
-		t.Fatalf("standalone is not ready after %v\n%s", patience, in.output)
+		t.Fatalf("standalone is not ready after %v\n%s", testkit.Timeout, in.output)
 		return nil, nil
 	}
 }
@@ -100,8 +97,8 @@ func (in *instance) wait(t *testing.T) error {
 	case err := <-in.ended:
 		in.ended = nil
 		return err
-	case <-time.After(patience):
-		t.Fatalf("standalone still runs after %v\n%s", patience, in.output)
+	case <-time.After(testkit.Timeout):
+		t.Fatalf("standalone still runs after %v\n%s", testkit.Timeout, in.output)
 		return nil
 	}
 }
@@ -155,7 +152,7 @@ func newUser(t *testing.T, url string) *user {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &user{t: t, url: url, client: &http.Client{Jar: jar, Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}}
+	return &user{t: t, url: url, client: &http.Client{Jar: jar, Timeout: testkit.Timeout, Transport: &http.Transport{DisableKeepAlives: true}}}
 }
 
 // call sends a request and decodes its answer, which must have the status wanted.
@@ -203,13 +200,13 @@ func (u *user) createChannel() chat.ChannelID {
 // talk sends body over a WebSocket, waits for ack and message, and returns the seq.
 func (u *user) talk(channel chat.ChannelID, body string) int64 {
 	u.t.Helper()
-	d := websocket.Dialer{Jar: u.client.Jar, HandshakeTimeout: patience}
+	d := websocket.Dialer{Jar: u.client.Jar, HandshakeTimeout: testkit.Timeout}
 	conn, _, err := d.DialContext(u.t.Context(), "ws"+strings.TrimPrefix(u.url, "http")+"/ws", nil)
 	if err != nil {
 		u.t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetReadDeadline(time.Now().Add(patience))
+	_ = conn.SetReadDeadline(time.Now().Add(testkit.Timeout))
 	if err := conn.WriteJSON(map[string]any{
 		"type": frame.Send, "ref": "1", "channel_id": channel, "client_id": chat.NewClientID(), "body": body,
 	}); err != nil {
@@ -265,7 +262,7 @@ func waitForRow(t *testing.T, databaseURL string, channel chat.ChannelID, seq in
 		t.Fatal(err)
 	}
 	defer conn.Close(context.WithoutCancel(t.Context()))
-	testkit.Until(t, patience, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		var body string
 		err := conn.QueryRow(t.Context(), "select body from messages where channel_id = $1 and seq = $2", channel, seq).Scan(&body)
 		if err == nil && body != want {
@@ -277,7 +274,7 @@ func waitForRow(t *testing.T, databaseURL string, channel chat.ChannelID, seq in
 
 func get(t *testing.T, url string) (int, string) {
 	t.Helper()
-	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Timeout: testkit.Timeout, Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Get(url)
 	if err != nil {
 		t.Fatal(err)
@@ -343,7 +340,7 @@ func TestServe_observability(t *testing.T) {
 			t.Errorf("/readyz has no check of %s: %s", service, ready)
 		}
 	}
-	testkit.Until(t, patience, func() error { // sync-service registers its metrics when it runs
+	testkit.Until(t, testkit.Timeout, func() error { // sync-service registers its metrics when it runs
 		code, metrics := get(t, in.URL+"/metrics")
 		for _, want := range []string{"parley_chat_http_requests_in_flight", "parley_ws_connections", "parley_sync_inserted_total", "go_goroutines", "parley_build_info"} {
 			if code != 200 || !strings.Contains(metrics, "\n"+want) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -100,7 +99,7 @@ func TestMove_twoEventsAtOneSeq(t *testing.T) {
 		t.Fatal(err)
 	}
 	serve(t, settings(t, pg.URL, rd.URL()))
-	testkit.Until(t, 20*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		var got string
 		if err := pool.QueryRow(t.Context(), `select coalesce(string_agg(seq || ' ' || id || ' ' || body, ', ' order by seq), '')
 			from messages where channel_id = $1`, ch.UUID).Scan(&got); err != nil {

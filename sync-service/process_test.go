@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
@@ -68,7 +67,7 @@ func TestProcess_killedAgainAndAgain(t *testing.T) {
 	add(t, rdb, channels, &seq, perRound)
 	moveCursors(t, rdb, channels, members)
 	running[0].Kill(t)
-	testkit.Until(t, 15*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		var n int
 		if err := pool.QueryRow(t.Context(), "select count(*) from messages where kind = 'message'").Scan(&n); err != nil || n != seq {
 			return fmt.Errorf("%d rows of %d, %w", n, seq, err)
@@ -80,7 +79,7 @@ func TestProcess_killedAgainAndAgain(t *testing.T) {
 		(select from messages group by channel_id having max(seq) <> count(*) or min(seq) <> 1) c`).Scan(&bad); err != nil || bad != 0 {
 		t.Errorf("%d channels with holes, %v", bad, err)
 	}
-	testkit.Until(t, 15*time.Second, func() error { return cursorsStored(t, pool, rdb, channels) })
+	testkit.Until(t, testkit.Timeout, func() error { return cursorsStored(t, pool, rdb, channels) })
 	checkStatus(t, proctest.Build(t, "sync-service"), rd.URL())
 	running[1].Term(t)
 }

@@ -3,7 +3,6 @@ package wsserver_test
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"parley.chat/internal/testkit"
 	"parley.chat/internal/testkit/pgtest"
@@ -62,7 +61,7 @@ func TestCluster_masterDies(t *testing.T) {
 	say := func(c chat.ChannelID, text string) {
 		t.Helper()
 		id := chat.NewClientID()
-		testkit.Until(t, 40*time.Second, func() error {
+		testkit.Until(t, testkit.Timeout, func() error {
 			ref := chat.NewClientID().String()
 			a.Send(t, map[string]any{"type": "send", "ref": ref, "channel_id": c, "client_id": id, "body": text})
 			f := a.AwaitRef(t, ref)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"testing"
-	"time"
 
 	"parley.chat/internal/testkit"
 	"parley.chat/internal/testkit/wstest"
@@ -134,7 +133,7 @@ func TestOverloaded_atTheBacklogBudget(t *testing.T) {
 	url, _ := w.gateway(func(cfg *wsserver.Config) { cfg.BacklogBudget = 16 * 10 })
 	a, _ := w.connect(url, ann)
 	var refused wstest.Frame
-	testkit.Until(t, 10*time.Second, func() error { // nobody stores: the budget is looked at each second
+	testkit.Until(t, testkit.Timeout, func() error { // nobody stores: the budget is looked at each second
 		if refused = a.AwaitRef(t, a.Say(t, c, "more").String()); refused.Code != "overloaded" {
 			return fmt.Errorf("%s", refused.Raw)
 		}
@@ -151,7 +150,7 @@ func TestOverloaded_atTheBacklogBudget(t *testing.T) {
 	if err := w.rdb.HSet(t.Context(), rediskey.Stored(p), "entry", info.LastGeneratedID, "added", info.EntriesAdded).Err(); err != nil {
 		t.Fatal(err)
 	}
-	testkit.Until(t, 10*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if f := a.AwaitRef(t, a.Say(t, c, "again").String()); f.Type != "ack" {
 			return fmt.Errorf("%s", f.Raw)
 		}
@@ -173,7 +172,7 @@ func TestRedisDown_isUnavailableAndARetrySettles(t *testing.T) {
 	}
 	w.redis.Start(t)
 	var ack wstest.Frame
-	testkit.Until(t, 10*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		a.Send(t, map[string]any{"type": "send", "ref": "retry", "channel_id": c, "client_id": id, "body": "meanwhile"})
 		if ack = a.AwaitRef(t, "retry"); ack.Type != "ack" {
 			return fmt.Errorf("%s", ack.Raw)

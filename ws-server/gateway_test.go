@@ -322,7 +322,7 @@ func TestResubscribe_startsAnewWithoutRepeats(t *testing.T) {
 	a.Send(t, map[string]any{"type": "subscribe", "ref": "from2", "channel_id": c, "last_seen_seq": 2})
 	a.AwaitRef(t, "from2")
 	a.Say(t, c, "six")
-	testkit.Until(t, 5*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		events := a.Events(c)[before:]
 		for i, e := range events {
 			if e.Seq != int64(3+i) {
@@ -393,7 +393,7 @@ func TestNotices(t *testing.T) {
 	w.exec(`delete from channel_members where user_id = $1`, bob.ID.UUID)
 	w.notify(notice.Notice{Kind: notice.ChannelRemoved, UserID: bob.ID, ChannelID: &c, By: &ann.ID})
 	b.Await(t, "removal", func(f wstest.Frame) bool { return f.Type == "membership" && f.Change == "removed" })
-	testkit.Until(t, 5*time.Second, func() error { // the subscription ends although no member_left came
+	testkit.Until(t, testkit.Timeout, func() error { // the subscription ends although no member_left came
 		seen := len(b.Events(c))
 		ack := a.AwaitRef(t, a.Say(t, c, "between us").String())
 		a.AwaitSeq(t, c, 1, ack.Seq)

@@ -30,9 +30,9 @@ func TestLimit_connectionsPerUser(t *testing.T) {
 	second.Send(t, `{"type":"ping","ref":"p"}`)
 	second.AwaitRef(t, "p")
 	second.Close()
-	testkit.Until(t, 5*time.Second, func() error { // the gateway learns of the end
+	testkit.Until(t, testkit.Timeout, func() error { // the gateway learns of the end
 		conn := wstest.Dial(t, url+"/ws", ann.Token)
-		_, err := conn.TryAwait(wstest.Patience, func(f wstest.Frame) bool { return f.Type == "hello" })
+		_, err := conn.TryAwait(testkit.Timeout, func(f wstest.Frame) bool { return f.Type == "hello" })
 		return err
 	})
 }
@@ -89,7 +89,7 @@ func TestLimit_connectionsPerAddress(t *testing.T) {
 		}
 	}
 	first.Close()
-	testkit.Until(t, 5*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if _, got := dial(url, "192.0.2.7"); got != http.StatusSwitchingProtocols {
 			return fmt.Errorf("%d after one has gone", got)
 		}

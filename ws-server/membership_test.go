@@ -29,7 +29,7 @@ func awaitRemoved(t testing.TB, conn *wstest.Conn, c chat.ChannelID) {
 	conn.Await(t, "the removal", func(f wstest.Frame) bool {
 		return f.Type == "membership" && f.Change == "removed" && f.ChannelID == c
 	})
-	testkit.Until(t, 5*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		ref := chat.NewClientID().String()
 		conn.Send(t, map[string]any{"type": "presence", "ref": ref, "channel_id": c})
 		if f := conn.AwaitRef(t, ref); f.Code != "not_subscribed" {
@@ -97,7 +97,7 @@ func TestMembership_withoutPostgreSQLNobodyIsRemoved(t *testing.T) {
 	b, _ := w.connect(url, bob)
 	pg.Stop(t)
 	looks := w.commands()["exists"] // each pass looks for marks of revoked sessions, too
-	testkit.Until(t, 20*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if n := w.commands()["exists"] - looks; n < 3*2 {
 			return fmt.Errorf("%d sessions looked for, want those of 3 passes", n)
 		}

@@ -86,7 +86,7 @@ func TestMentions_withoutPostgreSQL(t *testing.T) {
 		}
 	}
 	pg.Start(t)
-	testkit.Until(t, 20*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		ack := say(t, a, c, "@bob")
 		f := a.Await(t, "the message", func(f wstest.Frame) bool { return f.Type == "message" && f.Seq == ack.Seq })
 		if ids := mentionsOf(t, f); !slices.Equal(ids, []chat.UserID{bob.ID}) {

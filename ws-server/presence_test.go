@@ -56,7 +56,7 @@ func awaitOnline(t testing.TB, within time.Duration, conn *wstest.Conn, c chat.C
 		want = append(want, p.ID.String())
 	}
 	slices.Sort(want)
-	testkit.Until(t, within, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		n := whoIs(t, conn, c, "")
 		var got []string
 		for _, u := range n.Joined {
@@ -96,7 +96,7 @@ func TestPresence_aUserCountsOnceOverConnectionsAndInstances(t *testing.T) {
 	one, _ := w.gateway()
 	two, _ := w.gateway()
 	a, _ := w.connect(one, ann)
-	awaitOnline(t, 5*time.Second, a, c, ann)
+	awaitOnline(t, testkit.Timeout, a, c, ann)
 
 	b1, _ := w.connect(one, bob)
 	if n := awaitJoined(t, a, bob); n.OnlineCount != 2 || len(n.Left) != 0 {
@@ -104,22 +104,22 @@ func TestPresence_aUserCountsOnceOverConnectionsAndInstances(t *testing.T) {
 	}
 	b2, _ := w.connect(two, bob)
 	b3, _ := w.connect(two, bob)
-	awaitOnline(t, 5*time.Second, b2, c, ann, bob)
+	awaitOnline(t, testkit.Timeout, b2, c, ann, bob)
 	b1.Close()
 	b2.Close()
 	e, _ := w.connect(two, eve) // after the two in every queue
-	awaitOnline(t, 5*time.Second, e, other, eve)
-	awaitOnline(t, 5*time.Second, a, c, ann, bob)
+	awaitOnline(t, testkit.Timeout, e, other, eve)
+	awaitOnline(t, testkit.Timeout, a, c, ann, bob)
 	for _, f := range a.Frames() {
 		if f.Type == "presence" && f.Ref == "" && len(presenceOf(t, f).Left) > 0 {
 			t.Errorf("bob is still there by one connection: %s", f.Raw)
 		}
 	}
 	b3.Close()
-	if n := awaitLeft(t, 5*time.Second, a, bob); n.OnlineCount != 1 || len(n.Joined) != 0 {
+	if n := awaitLeft(t, testkit.Timeout, a, bob); n.OnlineCount != 1 || len(n.Joined) != 0 {
 		t.Errorf("bob has gone: %+v", n)
 	}
-	awaitOnline(t, 5*time.Second, a, c, ann)
+	awaitOnline(t, testkit.Timeout, a, c, ann)
 
 	for _, id := range []chat.ChannelID{other, chat.NewChannelID()} {
 		a.Send(t, map[string]any{"type": "presence", "ref": "x", "channel_id": id})
@@ -148,11 +148,11 @@ func TestPresence_unsubscribedIsNotOnline(t *testing.T) {
 	awaitJoined(t, a, bob)
 	b.Send(t, map[string]any{"type": "unsubscribe", "ref": "u", "channel_id": c})
 	b.AwaitRef(t, "u")
-	awaitLeft(t, 5*time.Second, a, bob)
+	awaitLeft(t, testkit.Timeout, a, bob)
 	b.Send(t, map[string]any{"type": "subscribe", "ref": "s", "channel_id": c, "last_seen_seq": 0})
 	b.AwaitRef(t, "s")
 	awaitJoined(t, a, bob)
-	awaitOnline(t, 5*time.Second, a, c, ann, bob)
+	awaitOnline(t, testkit.Timeout, a, c, ann, bob)
 }
 
 func TestPresence_aDrainedGatewayIsGoneAtOnce(t *testing.T) {
@@ -163,7 +163,7 @@ func TestPresence_aDrainedGatewayIsGoneAtOnce(t *testing.T) {
 	two, stop := w.gateway()
 	a, _ := w.connect(one, ann)
 	w.connect(two, bob)
-	awaitOnline(t, 5*time.Second, a, c, ann, bob)
+	awaitOnline(t, testkit.Timeout, a, c, ann, bob)
 	stop()
 	if n := awaitLeft(t, time.Second, a, bob); n.OnlineCount != 1 {
 		t.Errorf("after the drain: %+v", n)
@@ -197,15 +197,15 @@ func TestPresence_aKilledGatewayStopsCountingWithin20s(t *testing.T) {
 
 	a, _ := w.connect(one, ann)
 	w.connect("ws://"+addr, bob)
-	awaitOnline(t, 10*time.Second, a, c, ann, bob)
+	awaitOnline(t, testkit.Timeout, a, c, ann, bob)
 	proc.Kill(t)
 	killed := time.Now()
-	if n := awaitLeft(t, 20*time.Second, a, bob); n.OnlineCount != 1 {
+	if n := awaitLeft(t, testkit.Timeout, a, bob); n.OnlineCount != 1 {
 		t.Errorf("after the kill: %+v", n)
 	}
 	t.Logf("bob left %v after the kill", time.Since(killed).Round(100*time.Millisecond))
 	awaitOnline(t, time.Second, a, c, ann)
-	testkit.Until(t, 5*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		leftover, err := w.rdb.Keys(context.Background(), "parley:*").Result()
 		n := 0
 		for _, k := range leftover {
@@ -258,7 +258,7 @@ func TestPresence_aCrowdCostsLittleAndIsACount(t *testing.T) {
 	one, _ := w.gateway()
 	two, _ := w.gateway()
 	watcher, _ := w.connect(one, people[n])
-	awaitOnline(t, 5*time.Second, watcher, c, people[n])
+	awaitOnline(t, testkit.Timeout, watcher, c, people[n])
 
 	before := w.commands()
 	began := time.Now()
@@ -285,7 +285,7 @@ func TestPresence_aCrowdCostsLittleAndIsACount(t *testing.T) {
 	for _, conn := range conns {
 		conn.AwaitType(t, "hello")
 	}
-	testkit.Until(t, 20*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		for _, f := range watcher.Frames() {
 			if f.Type == "presence" && f.Ref == "" && presenceOf(t, f).OnlineCount == n+1 {
 				return nil
@@ -350,7 +350,7 @@ func TestPresence_aCrowdCostsLittleAndIsACount(t *testing.T) {
 	// One more or less in a crowd can wait.
 	soFar, quiet := len(watcher.Frames()), time.Now()
 	conns[n-1].Close()
-	testkit.Until(t, 20*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		for _, f := range watcher.Frames()[soFar:] {
 			if f.Type == "presence" && f.Ref == "" && presenceOf(t, f).OnlineCount == n {
 				return nil
@@ -371,7 +371,7 @@ func TestPresence_aCrowdCostsLittleAndIsACount(t *testing.T) {
 	for _, conn := range conns[2:] {
 		conn.Close()
 	}
-	testkit.Until(t, 20*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if n := whoIs(t, watcher, c, ""); n.OnlineCount != 3 || len(n.Joined) != 3 {
 			return fmt.Errorf("%+v", n)
 		}
@@ -379,7 +379,7 @@ func TestPresence_aCrowdCostsLittleAndIsACount(t *testing.T) {
 	})
 	conns[0].Close()
 	conns[1].Close()
-	testkit.Until(t, 5*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		for _, f := range watcher.Frames() {
 			if f.Type == "typing" {
 				t.Fatalf("typing in a crowd: %s", f.Raw)

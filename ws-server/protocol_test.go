@@ -259,7 +259,7 @@ func TestAuth_renewsInPlace(t *testing.T) {
 	if code, why := left.AwaitClose(t); code != 4001 {
 		t.Errorf("at expiry: closed with %d %q", code, why)
 	}
-	testkit.Until(t, 10*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if now := time.Now(); now.Before(expires.Add(2 * time.Second)) { // two rounds of the heartbeat
 			return fmt.Errorf("only %v", now)
 		}
@@ -358,7 +358,7 @@ func TestGapThatNothingHolds_closesToResume(t *testing.T) {
 	if f := b.AwaitRef(t, "r"); f.Type != "subscribed" {
 		t.Fatalf("%s", f.Raw)
 	}
-	testkit.Until(t, 40*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if !b.Ended() && len(b.Frames()) < 1000 {
 			return fmt.Errorf("still open")
 		}
@@ -644,7 +644,7 @@ func FuzzGateway(f *testing.F) {
 		conn.AwaitType(t, "hello")
 		_ = conn.Write(websocket.TextMessage, b)
 		_ = conn.TrySend(`{"type":"ping","ref":"the end of it"}`)
-		_, err := conn.TryAwait(wstest.Patience, func(f wstest.Frame) bool { return f.Ref == "the end of it" })
+		_, err := conn.TryAwait(testkit.Timeout, func(f wstest.Frame) bool { return f.Ref == "the end of it" })
 		var want int
 		switch {
 		case len(b) > frame.MaxClientBytes:

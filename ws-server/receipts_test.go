@@ -43,7 +43,7 @@ func receiptsIn(t *testing.T, conn *wstest.Conn, p person) (all []eventlog.Curso
 // awaitReceipt waits until the last receipt of p over conn says that p stands there.
 func awaitReceipt(t *testing.T, conn *wstest.Conn, p person, want eventlog.Cursor) {
 	t.Helper()
-	testkit.Until(t, wstest.Patience, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		all := receiptsIn(t, conn, p)
 		if len(all) == 0 || all[len(all)-1] != want {
 			return fmt.Errorf("receipts of %s: %+v, want %+v", p.Name, all, want)
@@ -76,7 +76,7 @@ func (w *world) moves(c chat.ChannelID, p person) (all []event.Receipt) {
 // awaitCursor waits until Redis has p's cursor there.
 func (w *world) awaitCursor(c chat.ChannelID, p person, want eventlog.Cursor) {
 	w.t.Helper()
-	testkit.Until(w.t, wstest.Patience, func() error {
+	testkit.Until(w.t, testkit.Timeout, func() error {
 		at, err := w.log.Cursors(context.Background(), c, p.ID)
 		if err == nil && at[p.ID] != want {
 			err = fmt.Errorf("%s stands at %+v, want %+v", p.Name, at[p.ID], want)
@@ -124,7 +124,7 @@ func TestReceipts_reachEverybodyOnEveryGateway(t *testing.T) {
 	b.Send(t, cursorFrame("read", c, 1))
 	phone.Send(t, cursorFrame("delivered", c, 2))
 	speak(t, a, c, 1)
-	testkit.Until(t, wstest.Patience, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		b.Send(t, cursorFrame("read", c, 6))
 		all := receiptsIn(t, a, bob)
 		if all[len(all)-1].Read < 6 {
@@ -249,7 +249,7 @@ func countsIn(t *testing.T, conn *wstest.Conn) (all []frame.ReceiptCounts) {
 
 func awaitCounts(t *testing.T, conn *wstest.Conn, want frame.ReceiptCounts) {
 	t.Helper()
-	testkit.Until(t, wstest.Patience, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		all := countsIn(t, conn)
 		if len(all) == 0 || all[len(all)-1] != want {
 			return fmt.Errorf("counts %+v, want %+v", all, want)

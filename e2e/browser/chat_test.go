@@ -40,7 +40,7 @@ func TestChat(t *testing.T) {
 
 	// While one types the other sees it, until it is sent; also soon after a message.
 	bob.fill(find("composer"), "I am writing ")
-	testkit.Until(t, patience, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		bob.press("…")
 		if !value[bool](ann, `document.querySelector('[data-testid="typing"]')?.textContent.includes("bob") === true`) {
 			return errors.New("ann does not see bob type")

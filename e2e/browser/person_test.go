@@ -139,7 +139,7 @@ func (p *person) transferred() (total float64, requests int) {
 
 // try does something in the window, and gives up when that takes too long.
 func try[T any](p *person, action chromedp.Action[T]) (T, error) {
-	ctx, cancel := context.WithTimeout(p.tab, patience)
+	ctx, cancel := context.WithTimeout(p.tab, testkit.Timeout)
 	defer cancel()
 	return chromedp.Run(ctx, action)
 }
@@ -147,7 +147,7 @@ func try[T any](p *person, action chromedp.Action[T]) (T, error) {
 // command gives an order of the protocol.
 func command[P, R any](p *person, cmd cdp.Command[P, R], params P) R {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.tab, patience)
+	ctx, cancel := context.WithTimeout(p.tab, testkit.Timeout)
 	defer cancel()
 	r, err := chromedp.Call(ctx, cmd, params)
 	if err != nil {
@@ -237,7 +237,7 @@ func (p *person) gone(selector string) {
 // until waits until a script's value is true.
 func (p *person) until(script string) {
 	p.t.Helper()
-	testkit.Until(p.t, patience, func() error {
+	testkit.Until(p.t, testkit.Timeout, func() error {
 		is, err := try(p, chromedp.Evaluate[bool](script))
 		if err != nil {
 			return err

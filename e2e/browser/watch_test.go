@@ -23,7 +23,7 @@ func TestWatch(t *testing.T) {
 		const script = document.createElement("script"); script.textContent = "window.inline = 1"; document.body.append(script);
 		return null })()`)
 	for _, want := range []string{"console: loud", "thrown", "/v1/nothing = 404", "127.0.0.1:9/elsewhere", "inline"} {
-		testkit.Until(t, patience, func() error {
+		testkit.Until(t, testkit.Timeout, func() error {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			if !slices.ContainsFunc(p.trouble, func(s string) bool { return strings.Contains(s, want) }) {

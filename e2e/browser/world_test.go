@@ -15,19 +15,16 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 
+	"parley.chat/internal/testkit"
 	"parley.chat/internal/testkit/pgtest"
 	"parley.chat/internal/testkit/proctest"
 	"parley.chat/internal/testkit/redistest"
 )
-
-// patience bounds each wait for something to appear, on a busy machine.
-const patience = 30 * time.Second
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
@@ -155,7 +152,7 @@ func (w *world) call(method, path, token string, in, out any) {
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", "Bearer "+token)
-	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Timeout: testkit.Timeout, Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(req)
 	if err != nil {
 		w.t.Fatal(err)

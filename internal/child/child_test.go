@@ -62,7 +62,7 @@ func TestStop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	testkit.Until(t, 10*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if p.Tail() != "ready" {
 			return errors.New("the child has not said that it is ready")
 		}
@@ -100,7 +100,7 @@ func TestParentDeath(t *testing.T) {
 	}
 	_ = parent.Process.Kill()
 	_ = parent.Wait()
-	testkit.Until(t, 10*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if alive(pid) {
 			return fmt.Errorf("child %d outlives its parent", pid)
 		}

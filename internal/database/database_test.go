@@ -11,6 +11,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"parley.chat/internal/database"
+	"parley.chat/internal/testkit"
 	"parley.chat/internal/testkit/pgtest"
 )
 
@@ -122,7 +123,7 @@ func TestPing(t *testing.T) {
 		t.Error(err)
 	}
 	s.Kill(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Timeout)
 	defer cancel()
 	if err := database.Ping(ctx, db); err == nil {
 		t.Error("a server that is down answers")

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"parley.chat/internal/database"
+	"parley.chat/internal/testkit"
 	"parley.chat/internal/testkit/pgtest"
 )
 
@@ -49,7 +50,7 @@ func await[T any](t *testing.T, c chan T) (v T) {
 	t.Helper()
 	select {
 	case v = <-c:
-	case <-time.After(20 * time.Second):
+	case <-time.After(testkit.Timeout):
 		t.Fatal("nothing comes")
 	}
 	return v

@@ -67,7 +67,7 @@ func (l *ledger) wait(t testing.TB) []*outcome {
 	go func() { l.wg.Wait(); close(done) }()
 	select {
 	case <-done:
-	case <-time.After(patience):
+	case <-time.After(testkit.Timeout):
 		t.Fatal("not everything was settled")
 	}
 	l.mu.Lock()
@@ -330,7 +330,7 @@ func load(t *testing.T, a *Appender, channels []chat.ChannelID, disturb func()) 
 	select {
 	case <-third:
 		disturb()
-	case <-time.After(patience):
+	case <-time.After(testkit.Timeout):
 		t.Error("no progress")
 	}
 	all.Wait()
@@ -570,7 +570,7 @@ func TestAppender_shutdown(t *testing.T) {
 	led.submit(message(ch, ann, "while Redis is silent"))
 	cancel()
 	s.Resume(t)
-	testkit.Until(t, patience, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if led.submit(message(ch, ann, "more")) {
 			return errors.New("still takes events")
 		}

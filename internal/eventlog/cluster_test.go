@@ -121,7 +121,7 @@ func TestCluster(t *testing.T) {
 func inStep(t *testing.T, c *redistest.ClusterServers, i int) {
 	t.Helper()
 	master, replica := c.Masters[i].Client(t), c.Replicas[i][0].Client(t)
-	testkit.Until(t, patience, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		m, err := master.Info(context.Background(), "replication").Result()
 		if err != nil {
 			return err
@@ -167,6 +167,6 @@ func TestCluster_slotMoves(t *testing.T) {
 		}
 	}
 	e.want(t, "+"+topic)
-	testkit.Until(t, patience, func() error { return to.SPublish(context.Background(), topic, "moved").Err() })
+	testkit.Until(t, testkit.Timeout, func() error { return to.SPublish(context.Background(), topic, "moved").Err() })
 	e.until(t, topic+"=moved")
 }

@@ -25,9 +25,6 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.Redialing()) }
 
-// patience bounds what is waited for; a test that passes does not use it up.
-const patience = 30 * time.Second
-
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
 func ref[T any](v T) *T { return &v }
@@ -94,7 +91,7 @@ func startAppender(t testing.TB, a *Appender) (stop func()) {
 			if err != nil {
 				t.Errorf("Run: %v", err)
 			}
-		case <-time.After(patience):
+		case <-time.After(testkit.Timeout):
 			t.Error("the appender does not end")
 		}
 	})

@@ -33,7 +33,7 @@ func (e *ear) next(t testing.TB) string {
 	select {
 	case s := <-e.heard:
 		return s
-	case <-time.After(patience):
+	case <-time.After(testkit.Timeout):
 		t.Fatal("nothing is heard")
 		return ""
 	}
@@ -68,7 +68,7 @@ func startSubscriber(t testing.TB, s *Subscriber) (stop func()) {
 			if err != nil {
 				t.Errorf("Run: %v", err)
 			}
-		case <-time.After(patience):
+		case <-time.After(testkit.Timeout):
 			t.Error("the subscriber does not end")
 		}
 	})
@@ -102,7 +102,7 @@ func TestSubscriber_order(t *testing.T) {
 		e.want(t, []string{a, b}[i%2]+"="+strconv.Itoa(i))
 	}
 	s.Unsubscribe(b)
-	testkit.Until(t, patience, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if n := rdb.PubSubShardNumSub(t.Context(), b).Val()[b]; n != 0 {
 			return fmt.Errorf("%d subscribers", n)
 		}
@@ -155,7 +155,7 @@ func TestSubscriber_redisRestarted(t *testing.T) {
 	if !both["+"+a] || !both["+"+b] {
 		t.Errorf("confirmed %v", both)
 	}
-	testkit.Until(t, patience, func() error { return rdb.SPublish(context.Background(), b, "x").Err() })
+	testkit.Until(t, testkit.Timeout, func() error { return rdb.SPublish(context.Background(), b, "x").Err() })
 	e.until(t, b+"=x")
 }
 
@@ -185,7 +185,7 @@ func TestSubscriber_churn(t *testing.T) {
 	}
 	all.Wait()
 	for i, topic := range topics {
-		testkit.Until(t, patience, func() error {
+		testkit.Until(t, testkit.Timeout, func() error {
 			if n, want := rdb.PubSubShardNumSub(t.Context(), topic).Val()[topic], int64((i+1)%2); n != want {
 				return fmt.Errorf("%d subscribers, want %d", n, want)
 			}
@@ -224,7 +224,7 @@ func TestSubscriber_confirmsTheLast(t *testing.T) {
 	<-held // from here on the answers wait
 	subscribers := func(want int64) {
 		t.Helper()
-		testkit.Until(t, patience, func() error {
+		testkit.Until(t, testkit.Timeout, func() error {
 			if n := rdb.PubSubShardNumSub(t.Context(), topic).Val()[topic]; n != want {
 				return fmt.Errorf("%d subscribers, want %d", n, want)
 			}
@@ -351,7 +351,7 @@ func TestSubscriber_silentConnection(t *testing.T) {
 	server.Pause(t)
 	select {
 	case <-w.seen:
-	case <-time.After(patience):
+	case <-time.After(testkit.Timeout):
 		t.Error("the connection is not given up")
 	}
 	server.Resume(t)
@@ -372,7 +372,7 @@ func TestSubscriber_quietConnection(t *testing.T) {
 	startSubscriber(t, s)
 	e.want(t, "+"+topic)
 	begun := time.Now()
-	testkit.Until(t, patience, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if n := calls(t, rdb, "ping"); n < 5 || time.Since(begun) < 2*s.link.silence {
 			return fmt.Errorf("%d pings so far", n)
 		}
@@ -398,7 +398,7 @@ func TestSubscriber_stops(t *testing.T) {
 	stop := startSubscriber(t, s)
 	e.want(t, "+{0}:x")
 	stop()
-	testkit.Until(t, patience, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if n := rdb.PubSubShardNumSub(t.Context(), "{0}:x").Val()["{0}:x"]; n != 0 {
 			return errors.New("the connection is still there")
 		}

@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"testing"
-	"time"
 
 	"parley.chat/internal/testkit"
 )
@@ -38,7 +37,7 @@ func TestKeep(t *testing.T) {
 		t.Errorf("%d%% of next to nothing", got)
 	}
 	live := make([]byte, 80<<20)
-	testkit.Until(t, 10*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		runtime.GC()
 		if got := share(); got != 40 {
 			return fmt.Errorf("the share is %d%%", got)

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"parley.chat/internal/testkit"
 )
@@ -90,7 +89,7 @@ func TestFreePort_passesOverTheTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A program that is being forked may hold the listener for an instant more.
-	testkit.Until(t, 10*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if listened(port) {
 			return fmt.Errorf("port %d counts as taken, though nobody listens", port)
 		}

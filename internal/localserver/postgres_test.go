@@ -9,9 +9,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"parley.chat/internal/testkit"
 )
 
 func startPostgres(t *testing.T, opts PostgresOptions) *Postgres {
@@ -129,7 +130,7 @@ func TestStartPostgres_refuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for dir, want := range map[string]string{foreign: "neither empty", other: "written by PostgreSQL 8"} {
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), testkit.Timeout)
 		if _, err := StartPostgres(ctx, PostgresOptions{Bin: bin, DataDir: dir}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("StartPostgres = %v, want %q", err, want)
 		}

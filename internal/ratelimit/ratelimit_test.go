@@ -73,7 +73,7 @@ func TestLimit_countsOverAllInstances(t *testing.T) {
 		t.Errorf("over, not blocked: %+v", vs[0])
 	}
 	one.Refund(ann)
-	testkit.Until(t, 5*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if granted(reserve(t, two, ann, 1)) == 1 {
 			return nil
 		}
@@ -93,7 +93,7 @@ func TestBlock_isNotLengthened(t *testing.T) {
 	if first.Granted || first.Blocked <= 0 {
 		t.Fatalf("blocked: %+v", first)
 	}
-	testkit.Until(t, 5*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		d, err := l.Block(t.Context(), ann)
 		if err != nil || d >= first.Blocked {
 			return context.DeadlineExceeded
@@ -109,7 +109,7 @@ func TestWindow_slides(t *testing.T) {
 	if got := granted(reserve(t, l, ann, 5)); got != 3 {
 		t.Fatalf("%d granted, want 3", got)
 	}
-	testkit.Until(t, 5*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if granted(reserve(t, l, ann, 1)) == 1 {
 			return nil
 		}

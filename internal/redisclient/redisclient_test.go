@@ -221,7 +221,7 @@ func TestAwait(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(testkit.Timeout):
 		t.Fatal("does not find the Redis that is back")
 	}
 	// Waiting helps against nothing else.

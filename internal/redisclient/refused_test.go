@@ -75,7 +75,7 @@ func TestAwait_wrongPassword(t *testing.T) {
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- Await(ctx, rdb, 16, nil, slog.New(slog.NewTextHandler(log, nil))) }()
-	testkit.Until(t, within, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if !strings.Contains(log.String(), "refuses the user name or the password") {
 			return fmt.Errorf("log: %s", log)
 		}
@@ -207,7 +207,7 @@ func TestCheck_cannotWrite(t *testing.T) {
 	if err := admin.Do(t.Context(), "replicaof", host, port).Err(); err != nil {
 		t.Fatal(err)
 	}
-	testkit.Until(t, within, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		err := Check(t.Context(), rdb, 16)
 		if words := Words(err); words != "is a read-only replica" {
 			return fmt.Errorf("%q: %w", words, err)
@@ -217,7 +217,7 @@ func TestCheck_cannotWrite(t *testing.T) {
 	if err := admin.Do(t.Context(), "replicaof", "no", "one").Err(); err != nil {
 		t.Fatal(err)
 	}
-	testkit.Until(t, within, func() error { return Check(t.Context(), rdb, 16) })
+	testkit.Until(t, testkit.Timeout, func() error { return Check(t.Context(), rdb, 16) })
 }
 
 func TestWords(t *testing.T) {

@@ -34,7 +34,7 @@ func TestWatch(t *testing.T) {
 	}()
 	want := func(warnings ...string) {
 		t.Helper()
-		testkit.Until(t, within, func() error {
+		testkit.Until(t, testkit.Timeout, func() error {
 			got := w.Warnings()
 			if len(got) != len(warnings) {
 				return fmt.Errorf("warnings %q, want %q", got, warnings)
@@ -61,7 +61,7 @@ func TestWatch(t *testing.T) {
 		}
 		return all
 	}
-	testkit.Until(t, within, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if all := gauges(); len(all) != len(risks) {
 			return fmt.Errorf("series %v", all)
 		}
@@ -110,7 +110,7 @@ func TestWatch_cluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Replicas[0][0].Kill(t)
-	testkit.Until(t, within, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		err := w.look(t.Context())
 		if got := w.Warnings(); err != nil || len(got) != 1 {
 			return fmt.Errorf("%q, %w", got, err)

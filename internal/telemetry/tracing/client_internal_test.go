@@ -138,7 +138,7 @@ func TestUploadTraces_givesUp(t *testing.T) {
 					attempts++
 					return answer(503, tt.header, "later"), nil
 				})
-				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), testkit.Timeout)
 				defer cancel()
 				began := time.Now()
 				err := c.UploadTraces(ctx, batch)
@@ -240,7 +240,7 @@ func TestUploadTraces_request(t *testing.T) {
 			if err := c.Stop(t.Context()); err != nil {
 				t.Error(err)
 			}
-			testkit.Until(t, 10*time.Second, func() error {
+			testkit.Until(t, testkit.Timeout, func() error {
 				if closed.Load() == 0 {
 					return errors.New("the connection is open after Stop")
 				}

@@ -57,7 +57,7 @@ func TestRun_flushes(t *testing.T) {
 	_, span := tr.Tracer("test").Start(t.Context(), "the first")
 	span.End()
 	stop := run(t, tr)
-	testkit.Until(t, 20*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if len(collector.Spans()) == 0 {
 			return context.DeadlineExceeded
 		}

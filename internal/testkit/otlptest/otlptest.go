@@ -135,7 +135,7 @@ func (c *Collector) Trace(id string) []Span {
 // Await waits until a trace has so many spans, and returns them.
 func (c *Collector) Await(t testing.TB, id string, n int) (spans []Span) {
 	t.Helper()
-	testkit.Until(t, 30*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if spans = c.Trace(id); len(spans) < n {
 			return fmt.Errorf("trace %s has %d spans, want %d: %+v", id, len(spans), n, spans)
 		}

@@ -31,8 +31,6 @@ import (
 
 const (
 	template = "parley_template"
-	// patience bounds what a server may take to start, stop or clone, on a busy machine.
-	patience = time.Minute
 )
 
 // shared is the server of this process.
@@ -70,7 +68,7 @@ func stopShared() error {
 	if shared.server == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
 	defer cancel()
 	return errors.Join(shared.server.Stop(ctx), os.RemoveAll(shared.dir))
 }
@@ -144,7 +142,7 @@ func Empty(t testing.TB) *DB {
 
 func open(t testing.TB, from string) *DB {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
 	defer cancel()
 	pg, err := server(ctx)
 	if err != nil {
@@ -161,7 +159,7 @@ func open(t testing.TB, from string) *DB {
 		t.Fatalf("pgtest: clone database: %v", err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience) // t.Context has ended by now
+		ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout) // t.Context has ended by now
 		defer cancel()
 		if err := admin(ctx, pg, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
 			t.Errorf("pgtest: drop database: %v", err)
@@ -226,7 +224,7 @@ type Server struct {
 // NewServer starts a server for this test alone. It is removed when the test ends.
 func NewServer(t testing.TB) *Server {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
 	defer cancel()
 	pg, dir, err := start(ctx, map[string]string{"synchronous_commit": "on"})
 	if err != nil {
@@ -257,7 +255,7 @@ func (s *Server) Kill(t testing.TB) {
 
 func (s *Server) do(t testing.TB, f func(context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
 	defer cancel()
 	if err := f(ctx); err != nil {
 		t.Fatalf("pgtest: %v", err)

@@ -25,9 +25,6 @@ import (
 	"parley.chat/internal/testkit"
 )
 
-// patience bounds what a program may take to become ready or to stop, on a busy machine.
-const patience = 30 * time.Second
-
 // built remembers what this process has built.
 var built = struct {
 	sync.Mutex
@@ -175,7 +172,7 @@ func (p *Process) Signal(t testing.TB, sig syscall.Signal) {
 // Term asks the process to stop with SIGTERM and waits for a clean end.
 func (p *Process) Term(t testing.TB) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
 	defer cancel()
 	if err := errors.Join(p.proc.Stop(ctx, syscall.SIGTERM), p.proc.Err()); err != nil {
 		t.Errorf("proctest: stop %s: %v", p.Name, err)
@@ -200,7 +197,7 @@ func (p *Process) Wait(t testing.TB, timeout time.Duration) int {
 func (p *Process) WaitReady(t testing.TB, url string) {
 	t.Helper()
 	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	testkit.Until(t, patience, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		select {
 		case <-p.proc.Done():
 			t.Fatalf("proctest: %s ended while starting: %v", p.Name, p.proc.Err())

@@ -22,9 +22,6 @@ import (
 	"parley.chat/internal/testkit"
 )
 
-// patience bounds what a server may take to start or stop, on a busy machine.
-const patience = 30 * time.Second
-
 // Options changes a test's server.
 type Options struct {
 	MaxMemory int64             // bytes; default unbounded
@@ -45,7 +42,7 @@ func NewServer(t testing.TB, opts ...Options) *Server {
 
 func start(t testing.TB, o localserver.RedisOptions, opts ...Options) *Server {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
 	defer cancel()
 	found, err := localserver.Find(ctx)
 	if found.Redis == "" {
@@ -107,7 +104,7 @@ func (s *Server) Resume(t testing.TB) {
 
 func (s *Server) do(t testing.TB, f func(context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
 	defer cancel()
 	if err := f(ctx); err != nil {
 		t.Fatalf("redistest: %v", err)
@@ -167,7 +164,7 @@ func (o Options) node(i int) Options {
 
 // form makes the nodes known to each other, gives every master its slots and every replica its master.
 func (c *ClusterServers) form(t testing.TB) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
 	defer cancel()
 	for i, m := range c.Masters {
 		client := m.Client(t)
@@ -206,13 +203,13 @@ func (c *ClusterServers) form(t testing.TB) error {
 	for i := range c.Masters {
 		for _, r := range c.Replicas[i] {
 			client := r.Client(t)
-			testkit.Until(t, patience, func() error { return linked(client) })
+			testkit.Until(t, testkit.Timeout, func() error { return linked(client) })
 		}
 	}
 	// Failover needs the other masters to know who is whose replica, and they hear of it by gossip.
 	for _, s := range c.all() {
 		client := s.Client(t)
-		testkit.Until(t, patience, func() error { return c.roles(client) })
+		testkit.Until(t, testkit.Timeout, func() error { return c.roles(client) })
 	}
 	c.WaitOK(t)
 	return nil
@@ -257,7 +254,7 @@ func (c *ClusterServers) WaitOK(t testing.TB) {
 			continue
 		}
 		client := s.Client(t)
-		testkit.Until(t, patience, func() error {
+		testkit.Until(t, testkit.Timeout, func() error {
 			info, err := client.ClusterInfo(context.Background()).Result()
 			if err != nil {
 				return err

@@ -63,7 +63,7 @@ func TestCluster_replicaTakesOver(t *testing.T) {
 		}
 	}
 	c.KillMaster(t, 0)
-	testkit.Until(t, 30*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		var errs []error
 		for _, key := range []string{"{0}", "{1}", "{2}", "{3}", "{4}"} {
 			errs = append(errs, client.Set(context.Background(), key, "again", 0).Err())

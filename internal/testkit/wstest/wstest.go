@@ -17,12 +17,10 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"parley.chat/internal/testkit"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/frame"
 )
-
-// Patience is how long a client waits for a frame before the test fails.
-const Patience = 10 * time.Second
 
 // Frame is any frame of the server, as far as tests look at it.
 type Frame struct {
@@ -100,7 +98,7 @@ func TryDial(t testing.TB, url string, header http.Header) (*Conn, *http.Respons
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
 	defer cancel()
 	ws, resp, err := (&websocket.Dialer{Subprotocols: []string{frame.Subprotocol}}).DialContext(ctx, url, header)
 	if err != nil {
@@ -191,7 +189,7 @@ func (c *Conn) Say(t testing.TB, channel chat.ChannelID, body string) chat.Clien
 // if none comes. what names it in the failure.
 func (c *Conn) Await(t testing.TB, what string, match func(Frame) bool) Frame {
 	t.Helper()
-	f, err := c.TryAwait(Patience, match)
+	f, err := c.TryAwait(testkit.Timeout, match)
 	if err != nil {
 		t.Fatalf("waiting for %s: %v; frames: %s", what, err, c.dump())
 	}
@@ -211,8 +209,8 @@ func (c *Conn) AwaitRef(t testing.TB, ref string) Frame {
 }
 
 // TryAwait is Await that returns its failure.
-func (c *Conn) TryAwait(patience time.Duration, match func(Frame) bool) (Frame, error) {
-	timeout := time.After(patience)
+func (c *Conn) TryAwait(timeout time.Duration, match func(Frame) bool) (Frame, error) {
+	over := time.After(timeout)
 	for {
 		c.mu.Lock()
 		for c.from < len(c.taken) && c.taken[c.from] {
@@ -232,7 +230,7 @@ func (c *Conn) TryAwait(patience time.Duration, match func(Frame) bool) (Frame, 
 		}
 		select {
 		case <-changed:
-		case <-timeout:
+		case <-over:
 			return Frame{}, errors.New("it did not come")
 		}
 	}
@@ -243,7 +241,7 @@ func (c *Conn) AwaitClose(t testing.TB) (code int, reason string) {
 	t.Helper()
 	select {
 	case <-c.done:
-	case <-time.After(Patience):
+	case <-time.After(testkit.Timeout):
 		t.Fatalf("the connection was not closed; frames: %s", c.dump())
 	}
 	c.mu.Lock()
@@ -276,7 +274,7 @@ func (c *Conn) Events(channel chat.ChannelID) []Frame {
 // channel are first … seq (and on), each once, in order.
 func (c *Conn) AwaitSeq(t testing.TB, channel chat.ChannelID, first, seq int64) {
 	t.Helper()
-	deadline := time.Now().Add(Patience)
+	deadline := time.Now().Add(testkit.Timeout)
 	for {
 		c.mu.Lock()
 		err, changed := c.err, c.changed

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"parley.chat/internal/testkit"
 	"parley.chat/internal/testkit/proctest"
 	"parley.chat/loadtest/internal/scenario"
 	"parley.chat/loadtest/internal/stage"
@@ -71,7 +72,7 @@ func TestScenarios(t *testing.T) {
 		{"channels", scenario.Parley, &scenario.Channels{Clients: 3, People: 3, Channels: 60, Messages: 30, Unread: 9, Tail: 20, Body: 40, Warm: second / 4, Duration: second / 2}, "requests_per_second", false},
 	} {
 		t.Run(tt.name+" on "+tt.target, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), testkit.Timeout)
 			defer cancel()
 			r, err := tt.what.Run(ctx, scenario.Env{Stage: s, Target: tt.target, Say: out})
 			if err != nil {

@@ -152,7 +152,7 @@ func (w *world) say(c chat.ChannelID, n int, change func(*event.Entry)) {
 // stored waits until a channel has so many rows.
 func (w *world) stored(c chat.ChannelID, want int) {
 	w.t.Helper()
-	testkit.Until(w.t, 20*time.Second, func() error {
+	testkit.Until(w.t, testkit.Timeout, func() error {
 		var n int
 		if err := w.pool.QueryRow(w.t.Context(), `select count(*) from messages where channel_id = $1`, c.UUID).Scan(&n); err != nil || n != want {
 			return fmt.Errorf("%d rows of %d, %w", n, want, err)
@@ -358,7 +358,7 @@ func TestReplay(t *testing.T) {
 	w.stored(c, 1501)
 	before := w.kinds(c)
 	var group []redis.XInfoGroup
-	testkit.Until(t, 10*time.Second, func() error { // a row is there before its entry is acknowledged
+	testkit.Until(t, testkit.Timeout, func() error { // a row is there before its entry is acknowledged
 		if group = w.rdb.XInfoGroups(t.Context(), rediskey.Stream(p(c))).Val(); len(group) != 1 || group[0].Pending > 0 {
 			return fmt.Errorf("the group: %+v", group)
 		}
@@ -390,7 +390,7 @@ func TestReplay(t *testing.T) {
 		text, code := w.cliUntil(ctx, &bytes.Buffer{}, "replay", "--all", "--rate", "100")
 		done <- ended{text, code}
 	}()
-	testkit.Until(t, 20*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if n := len(w.kinds(c)); n <= 100 {
 			return fmt.Errorf("%d rows", n)
 		}
@@ -456,7 +456,7 @@ func TestDead(t *testing.T) {
 		}
 	}
 	var list letters
-	testkit.Until(t, 10*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if w.must(0, &list, "dead", "list"); len(list.Letters) != 3 {
 			return fmt.Errorf("%d letters", len(list.Letters))
 		}
@@ -601,7 +601,7 @@ func TestTail(t *testing.T) {
 	}()
 	w.say(other, 1, nil)
 	w.say(c, 1, nil)
-	testkit.Until(t, 10*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if n := strings.Count(out.String(), "\n"); n != 3 {
 			return fmt.Errorf("%d lines", n)
 		}

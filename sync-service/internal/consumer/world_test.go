@@ -30,7 +30,6 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 const (
 	partitions = 4
-	patience   = 30 * time.Second
 )
 
 // world is a deployment without services.
@@ -189,7 +188,7 @@ func (in *instance) metric(t testing.TB, name, label string) (sum float64) {
 	return sum
 }
 
-func (w *world) until(check func() error) { w.t.Helper(); testkit.Until(w.t, patience, check) }
+func (w *world) until(check func() error) { w.t.Helper(); testkit.Until(w.t, testkit.Timeout, check) }
 
 // rows returns how many rows there are of a kind, "" for all.
 func (w *world) rows(kind string) (n int) {

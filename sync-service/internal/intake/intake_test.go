@@ -106,7 +106,7 @@ func TestRead_blocks(t *testing.T) {
 		}
 		close(came)
 	}()
-	testkit.Until(t, 2*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if info, err := rdb.Info(t.Context(), "clients").Result(); err != nil || !strings.Contains(info, "blocked_clients:1") {
 			return fmt.Errorf("nobody waits: %w", err)
 		}

@@ -33,7 +33,6 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 const (
 	partitions = 4
-	patience   = 30 * time.Second
 	head       = 1000 // of every channel
 )
 
@@ -170,7 +169,7 @@ func (w *world) stored() error {
 func (w *world) settled() {
 	w.t.Helper()
 	ctx := w.t.Context()
-	testkit.Until(w.t, patience, func() error {
+	testkit.Until(w.t, testkit.Timeout, func() error {
 		for p := range partitions {
 			sum, err := w.rdb.XPending(ctx, rediskey.Receipts(p), rediskey.ConsumerGroup).Result()
 			if err != nil || sum.Count > 0 {
@@ -246,7 +245,7 @@ func TestRun_behind(t *testing.T) {
 	const every = 4 * time.Second
 	began := time.Now()
 	w.start("rested", nil, func(cfg *receipts.Config) { cfg.Every = every })
-	testkit.Until(t, patience, w.stored)
+	testkit.Until(t, testkit.Timeout, w.stored)
 	if took := time.Since(began); took > 3*every {
 		t.Errorf("stored after %v", took)
 	}
@@ -281,7 +280,7 @@ func TestRun_storesDie(t *testing.T) {
 	w.settled()
 	r.Kill(t)
 	r.Start(t)
-	testkit.Until(t, patience, func() error { return w.rdb.Ping(t.Context()).Err() })
+	testkit.Until(t, testkit.Timeout, func() error { return w.rdb.Ping(t.Context()).Err() })
 	w.move(200)
 	w.settled()
 }
@@ -310,7 +309,7 @@ func TestRun_whatCannotBeRead(t *testing.T) {
 	waiting := add(newer)
 	bad := add([]any{"v", 1, "channel_id", c.String(), "moves", "nonsense"})
 	w.start("a", nil, nil)
-	testkit.Until(t, patience, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		sum, err := w.rdb.XPending(ctx, rediskey.Receipts(p), rediskey.ConsumerGroup).Result()
 		if err != nil || sum.Count != 1 || sum.Lower != waiting {
 			return fmt.Errorf("pending %+v, %w; want %s alone", sum, err, waiting)

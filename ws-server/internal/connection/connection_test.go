@@ -105,7 +105,7 @@ func TestFullOnce_goesOn(t *testing.T) {
 		readFrame(t, r)
 	}
 	drainedAt := time.Now()
-	testkit.Until(t, 5*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if time.Since(drainedAt) < 2*writeWait {
 			return io.ErrNoProgress
 		}
@@ -177,7 +177,7 @@ func TestSlowConsumer_writerGivesUp(t *testing.T) {
 // awaitTaken waits until the writer has taken all that was queued.
 func awaitTaken(t *testing.T, c *Conn) {
 	t.Helper()
-	testkit.Until(t, 5*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if len(c.queue) > 0 || !c.writing {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -47,7 +46,7 @@ func runCursors(t *testing.T, c *cursors) {
 
 func awaitAt(t *testing.T, c *cursors, who store.Place, want eventlog.Cursor) {
 	t.Helper()
-	testkit.Until(t, 10*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		at, err := c.log.Cursors(context.Background(), who.Channel, who.User)
 		if err == nil && at[who.User] != want {
 			err = fmt.Errorf("at %+v, want %+v", at[who.User], want)
@@ -64,7 +63,7 @@ func TestCursors_waitWhileTheLogRefuses(t *testing.T) {
 	c.refuses = func(int) bool { refused.Add(1); return !open.Load() }
 	runCursors(t, c)
 	c.ask(who, eventlog.Cursor{Delivered: 7})
-	testkit.Until(t, 10*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if refused.Load() < 2 {
 			return fmt.Errorf("refused %d times", refused.Load())
 		}
@@ -92,7 +91,7 @@ func TestCursors_areBounded(t *testing.T) {
 	runCursors(t, c)
 	c.ask(who, eventlog.Cursor{Read: 5})
 	awaitAt(t, c, who, eventlog.Cursor{Delivered: 5, Read: 5})
-	testkit.Until(t, 10*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if len(c.states)+len(c.ready)+len(c.cooling) > 0 {

@@ -196,7 +196,7 @@ func TestEverySubscriptionSeesEverySeqOnce(t *testing.T) {
 			}
 			joins.Wait()
 			for _, p := range conns {
-				testkit.Until(t, 10*time.Second, func() error {
+				testkit.Until(t, testkit.Timeout, func() error {
 					if seen := p.c.seen(); p.first <= last && (len(seen) == 0 || seen[len(seen)-1] < last) {
 						return fmt.Errorf("at %d events from %d", len(seen), p.first)
 					}
@@ -228,7 +228,7 @@ func TestFanoutIsGroupCommit(t *testing.T) {
 		ch.Publish(span(s, s+1))
 	}
 	close(release)
-	testkit.Until(t, 5*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if n := len(fast.seen()); n != 100 {
 			return fmt.Errorf("%d events", n)
 		}
@@ -265,7 +265,7 @@ func TestMemberLeft_endsTheirSubscriptionInBand(t *testing.T) {
 	events := span(0, 10)
 	events[4].Kind, events[4].Left = event.MemberLeft, leaver.user
 	ch.Publish(events)
-	testkit.Until(t, 5*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if n := len(stayer.seen()); n != 10 {
 			return fmt.Errorf("%d events", n)
 		}

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"parley.chat/internal/testkit"
 	"parley.chat/shared-contracts/chat"
@@ -99,7 +98,7 @@ func TestOffer_leavesByItself(t *testing.T) {
 	for n := range 5 {
 		ch.Offer(fmt.Append(nil, n), chat.UserID{})
 	}
-	testkit.Until(t, 5*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		for i, l := range all {
 			if got := strings.Count(l.heard(), "|"); !strings.HasSuffix(l.heard(), "4") || got > 2 {
 				return fmt.Errorf("listener %d heard %q", i, l.heard())
@@ -119,7 +118,7 @@ func TestOffer_notToWhoLeft(t *testing.T) {
 	h.Wait()
 	ch.Offer([]byte("typing"), chat.UserID{})
 	ch.Publish([]hub.Event{left})
-	testkit.Until(t, 5*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if got := all[1].heard(); !strings.HasSuffix(got, "typing") {
 			return fmt.Errorf("who stays heard %q", got)
 		}

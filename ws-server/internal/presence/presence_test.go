@@ -71,7 +71,7 @@ func (g *gateway) crash() {
 
 func (g *gateway) await(t *testing.T, c chat.ChannelID, want ...chat.UserID) {
 	t.Helper()
-	testkit.Until(t, 10*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		o, err := g.Online(context.Background(), c, "")
 		if err != nil {
 			return err
@@ -120,7 +120,7 @@ func listen(t *testing.T, s *redistest.Server, c chat.ChannelID) (frames func() 
 
 func awaitFrame(t *testing.T, frames func() []string, want string) {
 	t.Helper()
-	testkit.Until(t, 10*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if all := frames(); !slices.Contains(all, want) {
 			return fmt.Errorf("%s was not published, but %q", want, all)
 		}
@@ -183,7 +183,7 @@ func TestCrash_theOthersClearItAway(t *testing.T) {
 	one.await(t, both, ann)
 	one.await(t, alone)
 	awaitFrame(t, frames, told(both, 1, "", bob.String()))
-	testkit.Until(t, 10*time.Second, func() error { return leftovers(one.rdb, one, three) })
+	testkit.Until(t, testkit.Timeout, func() error { return leftovers(one.rdb, one, three) })
 	n := 0
 	for _, f := range frames() {
 		if strings.Contains(f, `"left":["`) {
@@ -219,7 +219,7 @@ func TestCrash_ofTheOneThatClearsAway(t *testing.T) {
 	condemned("longago", clearAgain+time.Second)
 	condemned("justnow", -time.Hour) // somebody is at it
 	one := start(t, s)
-	testkit.Until(t, 10*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		n, err := rdb.Exists(context.Background(), rediskey.Online(p, c, "longago"), rediskey.GatewayChannels(p, "longago")).Result()
 		if err == nil && n != 0 {
 			err = fmt.Errorf("%d keys of it", n)
@@ -261,7 +261,7 @@ func TestRedisGone_everythingIsWrittenAgain(t *testing.T) {
 		one.Leave(c, u)
 	}
 	one.await(t, c)
-	testkit.Until(t, 5*time.Second, func() error { return leftovers(one.rdb, one) })
+	testkit.Until(t, testkit.Timeout, func() error { return leftovers(one.rdb, one) })
 }
 
 func TestRedisAway_nobodyIsCondemned(t *testing.T) {
@@ -321,7 +321,7 @@ func TestBurst_isOneWrite(t *testing.T) {
 		one.Leave(c, u)
 	}
 	one.await(t, c)
-	testkit.Until(t, 5*time.Second, func() error { return leftoversOf(one, c) })
+	testkit.Until(t, testkit.Timeout, func() error { return leftoversOf(one, c) })
 }
 
 // leftoversOf reports what the gateway's memory has of a channel.
