@@ -12,7 +12,6 @@ import (
 	"github.com/gorilla/websocket"
 
 	"parley.chat/client"
-	"parley.chat/internal/testkit"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/frame"
@@ -243,7 +242,7 @@ func TestExpired(t *testing.T) {
 				}
 			})
 			r.online(1)
-			ctx, cancel := context.WithTimeout(t.Context(), testkit.Timeout)
+			ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
 			defer cancel()
 			ack, err := r.Send(ctx, client.ToChannel(c), "once")
 			if !errors.Is(err, tt.want) {

@@ -17,12 +17,14 @@ import (
 	"go.uber.org/goleak"
 
 	"parley.chat/client"
-	"parley.chat/internal/testkit"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
 )
+
+// waitTimeout bounds every wait of a test, on a machine that may be very busy.
+const waitTimeout = 2 * time.Minute
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -295,7 +297,7 @@ func (g *gateway) runAt(now func() time.Time, change func(*client.Config)) *runn
 // until waits for a condition of what has come.
 func (r *running) until(what string, is func(got []client.Event) bool) []client.Event {
 	r.t.Helper()
-	for deadline := time.Now().Add(testkit.Timeout); ; {
+	for deadline := time.Now().Add(waitTimeout); ; {
 		r.mu.Lock()
 		got := append([]client.Event(nil), r.got...)
 		r.mu.Unlock()
@@ -303,7 +305,7 @@ func (r *running) until(what string, is func(got []client.Event) bool) []client.
 			return got
 		}
 		if time.Now().After(deadline) {
-			r.t.Fatalf("%s: not after %v: %+v", what, testkit.Timeout, got[max(0, len(got)-10):])
+			r.t.Fatalf("%s: not after %v: %+v", what, waitTimeout, got[max(0, len(got)-10):])
 		}
 		<-time.After(time.Millisecond)
 	}
@@ -396,7 +398,7 @@ func TestFaults(t *testing.T) {
 			for range senders {
 				wg.Go(func() {
 					for i := range each {
-						ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
+						ctx, cancel := context.WithTimeout(context.Background(), waitTimeout)
 						if _, err := r.Send(ctx, client.ToChannel(c), strconv.Itoa(i)); err != nil {
 							t.Errorf("send: %v", err)
 						}
