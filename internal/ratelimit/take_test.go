@@ -52,7 +52,7 @@ func TestTake_countsOverAllInstances(t *testing.T) {
 		t.Errorf("another kind: %d granted, want 1", n)
 	}
 	// The network is used up last, by another user; both limits of a use are told.
-	n, left, err = takes(t, 20, []ratelimit.Use{home}, two)
+	n, _, err = takes(t, 20, []ratelimit.Use{home}, two)
 	if n != 9 || err == nil {
 		t.Errorf("the network: %d granted, %v", n, err)
 	}

@@ -137,7 +137,7 @@ func (s *Service) DeclineInvitation(ctx context.Context, in api.DeclineInvitatio
 			return fmt.Errorf("decline invitation: %w", err)
 		}
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
-			return cmp.Or(err, error(errNone()))
+			return cmp.Or(err, errNone())
 		}
 		return outbox.Add(ctx, tx, outbox.Invite(in.InvitationID, user, user, removed)) // for the user's other devices
 	})

@@ -23,6 +23,7 @@ type channel struct {
 	LastReadSeq    int64      `json:"last_read_seq"`
 	LastSeq        int64      `json:"last_seq"`
 	MemberCount    int        `json:"member_count"`
+	MentionAll     string     `json:"mention_all"`
 	Name           string     `json:"name"`
 	Role           string     `json:"role"`
 	Unread         int        `json:"unread"`
@@ -32,7 +33,7 @@ type channel struct {
 // listSQL and unreadSQL are what chat-service asks for the first page of a user's channels.
 const (
 	listSQL = `select c.id, c.kind, c.name, c.description, c.group_id, c.created_by, c.created_at, lower(c.name) as sort_name,
-		coalesce(m.role, ''), coalesce(m.joined_seq, 0), coalesce(m.last_read_seq, 0), c.member_count, p.id,
+		coalesce(m.role, ''), coalesce(m.joined_seq, 0), coalesce(m.last_read_seq, 0), c.member_count, c.mention_all, p.id,
 		coalesce(case when p.deleted_at is null then p.username end, ''), coalesce(case when p.deleted_at is null then p.display_name end, '')
 	from channels c join channel_members m on m.channel_id = c.id and m.user_id = $1
 	left join users p on p.id = case when c.direct_low = $1 then c.direct_high else c.direct_low end
@@ -65,7 +66,7 @@ func (s *server) list(ctx context.Context, user chat.UserID) (page[channel], err
 		var from int64
 		last = sorted
 		if err := rows.Scan(raw(&c.ID), &c.Kind, &c.Name, &c.Description, &group, &by, &at, &sorted, &c.Role, &from, &c.LastReadSeq,
-			&c.MemberCount, &peer, &name, &display); err != nil {
+			&c.MemberCount, &c.MentionAll, &peer, &name, &display); err != nil {
 			return p, fmt.Errorf("list channels: %w", err)
 		}
 		c.GroupID, c.CreatedBy, c.CreatedAt = (*uuid.UUID)(group), (*uuid.UUID)(by), chat.At(at)

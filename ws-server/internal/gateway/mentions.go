@@ -31,21 +31,22 @@ type mentions struct {
 }
 
 func newMentions(cfg *Config) *mentions {
-	m := &mentions{all: cfg.MayCallAll, names: gather.New(cfg.Mentions, gather.Config{}), logger: cfg.Logger}
+	m := &mentions{names: gather.New(cfg.Mentions, gather.Config{}), logger: cfg.Logger}
 	m.finder = mention.FinderBy(m.look)
+	m.all = func(ctx context.Context, channel chat.ChannelID, user chat.UserID) (bool, error) {
+		return askStore(ctx, m, func(ctx context.Context) (bool, error) { return cfg.MayCallAll(ctx, channel, user) })
+	}
 	return m
 }
 
 // in returns whom a body mentions. Members go on chatting while PostgreSQL does not answer: what is sent
-// then mentions nobody by name.
+// then mentions nobody.
 func (m *mentions) in(ctx context.Context, channel chat.ChannelID, sender chat.UserID, body string) []chat.UserID {
 	found, err := m.finder.Find(ctx, channel, body)
 	if err != nil && !errors.Is(err, errStoreAway) && ctx.Err() == nil {
 		m.logger.Warn("a message goes without its mentions", "channel_id", channel, "err", err)
 	}
-	asked, cancel := context.WithTimeout(ctx, mentionPatience)
-	defer cancel()
-	if found, err = m.all.Only(asked, channel, sender, found); err != nil && ctx.Err() == nil {
+	if found, err = m.all.Only(ctx, channel, sender, found); err != nil && !errors.Is(err, errStoreAway) && ctx.Err() == nil {
 		m.logger.Warn("a message does not call all", "channel_id", channel, "err", err)
 	}
 	return found
@@ -55,14 +56,19 @@ func (m *mentions) in(ctx context.Context, channel chat.ChannelID, sender chat.U
 var errStoreAway = errors.New("PostgreSQL did not answer just now")
 
 func (m *mentions) look(ctx context.Context, names []mention.Name) ([]chat.UserID, error) {
+	return askStore(ctx, m, func(ctx context.Context) ([]chat.UserID, error) { return m.names.AskAll(ctx, names) })
+}
+
+// askStore asks PostgreSQL, for mentionPatience at most. For mentionAgain after an error nobody is asked:
+// the error is errStoreAway then.
+func askStore[A any](ctx context.Context, m *mentions, ask func(context.Context) (A, error)) (answer A, err error) {
 	if time.Since(time.Unix(0, m.failed.Load())) < mentionAgain {
-		return nil, errStoreAway
+		return answer, errStoreAway
 	}
 	ctx, cancel := context.WithTimeout(ctx, mentionPatience)
 	defer cancel()
-	ids, err := m.names.AskAll(ctx, names)
-	if err != nil {
+	if answer, err = ask(ctx); err != nil {
 		m.failed.Store(time.Now().UnixNano())
 	}
-	return ids, err
+	return answer, err
 }
