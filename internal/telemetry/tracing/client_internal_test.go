@@ -138,7 +138,7 @@ func TestUploadTraces_givesUp(t *testing.T) {
 					attempts++
 					return answer(503, tt.header, "later"), nil
 				})
-				ctx, cancel := context.WithTimeout(t.Context(), testkit.Timeout)
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 				defer cancel()
 				began := time.Now()
 				err := c.UploadTraces(ctx, batch)
