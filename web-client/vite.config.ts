@@ -22,5 +22,6 @@ export default defineConfig({
     rollupOptions: { input: { main: here("index.html"), ops: here("ops.html") } },
   },
   server: { proxy: { "/v1": proxied, "/docs": proxied, "/openapi.yaml": proxied, "/ws": { ...proxied, ws: true } } },
-  test: { include: ["src/**/*.test.{ts,tsx}"], environment: "node" },
+  // A busy machine makes no test fail: the limits are for what hangs.
+  test: { include: ["src/**/*.test.{ts,tsx}"], environment: "node", testTimeout: 120_000, hookTimeout: 120_000 },
 });
