@@ -121,7 +121,7 @@ describe("holes", () => {
     startOver(state, 7);
     expect(seqs().at(-1)).toBe(7);
     last().answer([...page(1, 7), message(8, "another eight")]);
-    await vi.waitFor(() => expect(state.log.value?.messages.at(-1)?.body).toBe("another eight"));
+    await vi.waitFor(() => expect(state.log.value?.messages.at(-1)?.body).toBe("another eight"), { timeout: 120_000 });
   });
 
   it("are not filled where nobody looks", () => {
