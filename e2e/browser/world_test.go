@@ -43,7 +43,8 @@ func newWorld(t *testing.T) *world {
 	if _, err := os.Stat(filepath.Join(root(t), "web-client", "dist", "index.html")); err != nil {
 		t.Fatalf("the page is not built (make web build): %v", err)
 	}
-	db, store := pgtest.Open(t), redistest.NewServer(t)
+	// A Redis without maxmemory is an alarm on /ops.
+	db, store := pgtest.Open(t), redistest.NewServer(t, redistest.Options{MaxMemory: 1 << 30})
 	addr := fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t))
 	p := proctest.Start(t, "standalone", nil, map[string]string{
 		"ADDR": addr, "DATA_DIR": t.TempDir(), "DATABASE_URL": db.URL, "REDIS_URL": store.URL(),
