@@ -151,7 +151,7 @@ func TestDeleteMe(t *testing.T) {
 		t.Errorf("team = %+v", g)
 	}
 	w.settled()
-	if story := w.story(shared.ID); !strings.HasSuffix(story, "member_left ann") {
+	if story := w.story(shared.ID); !strings.Contains(story, "member_left ann, ") || !strings.HasSuffix(story, "channel_updated") {
 		t.Errorf("story = %s", story)
 	}
 	if story := w.story(alone.ID); !strings.HasSuffix(story, "member_left ann") {

@@ -130,7 +130,7 @@ func TestMembers_removeAndRoles(t *testing.T) {
 	for _, e := range w.events(c.ID) {
 		kinds = append(kinds, string(e.Type)+" "+e.Username)
 	}
-	if got := strings.Join(kinds[4:], ", "); got != "member_left dan, channel_updated , channel_updated , member_left cyd, member_left bob" {
+	if got := strings.Join(kinds[4:], ", "); got != "member_left dan, channel_updated , channel_updated , member_left cyd, member_left bob, channel_updated " {
 		t.Errorf("events: %s", got)
 	}
 }

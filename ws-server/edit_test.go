@@ -301,7 +301,7 @@ func TestChange_retryGetsTheFirstAck(t *testing.T) {
 	pg.Kill(t)
 	same("in neither ring nor tail, PostgreSQL down", a3)
 	wantCode(t, "no retry, PostgreSQL down", edit(t, a3, c, m.ID, "hello?"), "unavailable")
-	wantCode(t, "a role that was never read, PostgreSQL down", remove(t, b, c, m.ID), "unavailable")
+	wantCode(t, "a role that is remembered, PostgreSQL down", remove(t, b, c, m.ID), "forbidden")
 	n := say(t, a, c, "still chatting")
 	wantAck(t, "in the ring, PostgreSQL down", edit(t, a, c, n.ID, "still editing"), n.Seq+1)
 }

@@ -1,8 +1,11 @@
 package wsserver_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +14,7 @@ import (
 	"parley.chat/internal/testkit"
 	"parley.chat/internal/testkit/wstest"
 	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/notice"
 	wsserver "parley.chat/ws-server"
 )
@@ -131,17 +135,57 @@ func TestLimit_subscriptions(t *testing.T) {
 	if len(hello.Channels) != 4 {
 		t.Errorf("hello lists %d channels, want all 4", len(hello.Channels))
 	}
-	if f := all.AwaitType(t, "error"); f.Code != "rate_limited" {
-		t.Errorf("of 4 only 3 are subscribed, and that is said: %s", f.Raw)
+	var said frame.Hello
+	if err := json.Unmarshal(hello.Raw, &said); err != nil || said.NotFollowed != 1 || !said.Channels[3].NotFollowed || said.Channels[2].NotFollowed {
+		t.Errorf("of 4 only 3 are subscribed, and that is said: %s", hello.Raw)
 	}
 	fifth := w.channel(chat.Public, ann)
 	w.notify(notice.Notice{Kind: notice.ChannelAdded, UserID: ann.ID, ChannelID: &fifth, By: &ann.ID})
-	if f := all.AwaitType(t, "membership"); f.ChannelID != fifth {
+	if f := all.AwaitType(t, "membership"); f.ChannelID != fifth || !bytes.Contains(f.Raw, []byte(`"not_followed":true`)) {
 		t.Errorf("%s", f.Raw)
 	}
 	all.Send(t, map[string]any{"type": "presence", "ref": "p", "channel_id": fifth})
 	if f := all.AwaitRef(t, "p"); f.Code != "not_subscribed" {
 		t.Errorf("subscribed beyond the bound: %s", f.Raw)
+	}
+}
+
+// Of too many channels those are followed in which the user has read something, and of these, and of the others,
+// those in which something happened last: to be put into many channels silences none of one's own.
+func TestLimit_followsByLatestActivity(t *testing.T) {
+	w := newWorld(t)
+	ann, eve := w.person("ann"), w.person("eve")
+	mine, busy, quiet := w.channel(chat.Private, ann, eve), w.channel(chat.Private, ann, eve), w.channel(chat.Private, ann, eve)
+	url, _ := w.gateway(func(cfg *wsserver.Config) { cfg.MaxSubscriptions = 2 })
+	e := wstest.Dial(t, url+"/ws?subscribe=none", eve.Token)
+	e.AwaitType(t, "hello")
+	read := say(t, e, mine, "long ago").Seq
+	w.moveAll(mine, []chat.UserID{ann.ID}, cursorAt(read, read))
+	w.store(mine, true) // only PostgreSQL has it
+	say(t, e, quiet, "before")
+	for range 50 { // longer than a millisecond, by which Redis tells what came last
+		say(t, e, busy, "after")
+	}
+	for range 5 {
+		w.channel(chat.Private, ann, eve) // thrown at ann, without a word
+	}
+	conn, hello := w.connect(url, ann)
+	var got []chat.ChannelID
+	for _, c := range hello.Channels {
+		if !c.NotFollowed {
+			got = append(got, c.ChannelID)
+		}
+	}
+	if want := []chat.ChannelID{mine, busy}; !slices.Equal(got, want) {
+		t.Errorf("follows %v, want %v", got, want)
+	}
+	say(t, e, mine, "still there?")
+	conn.Await(t, "it", func(f wstest.Frame) bool { return f.Body == "still there?" })
+	conn.Send(t, map[string]any{"type": "unsubscribe", "ref": "u", "channel_id": busy})
+	conn.AwaitRef(t, "u")
+	conn.Send(t, map[string]any{"type": "subscribe", "ref": "s", "channel_id": quiet}) // when it is needed
+	if f := conn.AwaitRef(t, "s"); f.Type != "subscribed" {
+		t.Errorf("on demand: %s", f.Raw)
 	}
 }
 

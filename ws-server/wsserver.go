@@ -177,6 +177,8 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 		// The gateway is made below, before anything runs.
 		Notice:   func(n notice.Notice) { s.gateway.Notice(n) },
 		Receipts: func(c chat.ChannelID, published []byte) { s.gateway.Receipts(c, published) },
+		Presence: func(c chat.ChannelID, published []byte) { s.gateway.Presence(c, published) },
+		Deaf:     func(sender chat.UserID) map[chat.UserID]struct{} { return s.gateway.Deaf(sender) },
 	})
 	s.presence = presence.New(presence.Config{
 		Redis: s.rdb, Partitions: cfg.Partitions, Lease: cfg.PresenceLease, Grace: cfg.PresenceGrace, Logger: log,

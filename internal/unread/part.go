@@ -68,17 +68,60 @@ func (p *part) take(channel chat.ChannelID, items []event.Item) error {
 }
 
 // count adds what a question has from the split on.
-func (p *part) count(q Question, n *Count) {
+func (p *part) count(q Question, n *Count, blocked map[pair]bool) {
 	for i := range p.said {
 		s := &p.said[i]
 		if s.seq <= q.After || s.seq > q.UpTo || s.sender == q.User {
 			continue
 		}
 		n.Messages++
-		if s.all || slices.Contains(s.mentions, q.User) {
+		if s.calls(q.User) && !blocked[pair{q.User, s.sender}] {
 			n.Mentions++
 		}
 	}
+}
+
+// calls reports whether a message mentions a user.
+func (s *said) calls(user chat.UserID) bool { return s.all || slices.Contains(s.mentions, user) }
+
+// pair is a user and the sender of a message that mentions them.
+type pair struct{ user, sender chat.UserID }
+
+// blocked returns those pairs of the users of questions, and of the senders whom the tails have mention them,
+// between whom a block stands.
+func (c *Counter) blocked(ctx context.Context, questions []Question, channels map[chat.ChannelID]*part) (map[pair]bool, error) {
+	found := make(map[pair]bool)
+	var users, senders [][16]byte
+	for _, q := range questions {
+		p := channels[q.Channel]
+		if p == nil {
+			continue
+		}
+		for i := range p.said {
+			s := &p.said[i]
+			at := pair{q.User, s.sender}
+			if _, asked := found[at]; !asked && s.sender != q.User && s.calls(q.User) {
+				found[at] = false
+				users, senders = append(users, q.User.UUID), append(senders, s.sender.UUID)
+			}
+		}
+	}
+	if len(users) == 0 {
+		return nil, nil
+	}
+	err := database.Prepared(ctx, c.cfg.DB, `select k.user_id, k.sender_id from unnest($1::uuid[], $2::uuid[]) k (user_id, sender_id)
+		where blocked_between(k.user_id, k.sender_id)`, []any{users, senders}, func(rows pgx.Rows) error {
+		var at pair
+		err := rows.Scan((*[16]byte)(&at.user.UUID), (*[16]byte)(&at.sender.UUID))
+		if err == nil {
+			found[at] = true
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for blocks between %d pairs of users: %w", len(users), err)
+	}
+	return found, nil
 }
 
 // countSQL counts each of the questions $1 to $4 up to Most, without the messages $5. What is stored and
@@ -87,7 +130,8 @@ func (p *part) count(q Question, n *Count) {
 var countSQL = fmt.Sprintf(`select k.n,
 		(select count(*) from (select %[1]s limit %[2]d) a),
 		(select count(*) from (select %[1]s and m.data -> 'mentions' is not null
-			and jsonb_exists_any(m.data -> 'mentions', array[k.user_id::text, k.id::text]) limit %[2]d) a)
+			and jsonb_exists_any(m.data -> 'mentions', array[k.user_id::text, k.id::text])
+			and not blocked_between(k.user_id, m.sender_id) limit %[2]d) a)
 	from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[]) with ordinality k (id, user_id, after, before, n)`,
 	`from messages m where m.channel_id = k.id and m.seq > k.after and m.seq < k.before
 			and m.kind = 'message' and m.sender_id <> k.user_id and m.body <> '' and m.id <> all($5::uuid[])`, Most)

@@ -1,5 +1,6 @@
 // Package unread counts what members have not read: the messages of others behind their read cursor, or
-// their join, that are not deleted, and those of them that mention the member.
+// their join, that are not deleted, and those of them that mention the member and whose sender has no block with
+// the member.
 //
 // Nothing is kept: a count is what the log says when it is asked for, in two parts that meet without
 // overlap. Below the first entry above the watermark everything is stored, and PostgreSQL counts; from
@@ -114,9 +115,13 @@ func (c *Counter) Count(ctx context.Context, questions []Question) ([]Count, err
 	if err := c.countStored(ctx, questions, channels, counts); err != nil {
 		return nil, err
 	}
+	blocked, err := c.blocked(ctx, questions, channels)
+	if err != nil {
+		return nil, err
+	}
 	for i, q := range questions {
 		if p := channels[q.Channel]; p != nil {
-			p.count(q, &counts[i])
+			p.count(q, &counts[i], blocked)
 		}
 		counts[i].Messages, counts[i].Mentions = min(counts[i].Messages, Most), min(counts[i].Mentions, Most)
 	}

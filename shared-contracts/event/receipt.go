@@ -13,6 +13,9 @@ import (
 // no client's frame but the moves as EncodeMoves writes them, or nothing where too many moved to name.
 const KindReceipts Kind = "receipts"
 
+// KindPresence is the kind of the ephemeral item that says who has come online in a channel and who has gone.
+const KindPresence Kind = "presence"
+
 // MaxMoves is how many moves an entry of the receipts stream holds.
 const MaxMoves = 500
 

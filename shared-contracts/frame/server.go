@@ -22,6 +22,8 @@ type (
 		HeartbeatSeconds int              `json:"heartbeat_seconds"`
 		Limits           Limits           `json:"limits"`
 		Channels         []ChannelSummary `json:"channels"`
+		// NotFollowed is how many channels, of all, the connection does not follow because they are too many.
+		NotFollowed int `json:"not_followed,omitempty"`
 	}
 	// Limits are those that a client should know of.
 	Limits struct {
@@ -41,6 +43,7 @@ type (
 		Unread           int              `json:"unread"`
 		UnreadMentions   int              `json:"unread_mentions"`
 		Epoch            string           `json:"epoch"`
+		NotFollowed      bool             `json:"not_followed,omitempty"` // too many channels: subscribe to it when it is needed
 	}
 	// HelloMore carries the channels after the first HelloChannels.
 	HelloMore struct {

@@ -22,7 +22,8 @@ const (
 	EventFailed    Kind = "event_failed"    // an acknowledged event of the user could not be stored
 	GroupChanged   Kind = "group_changed"   // GroupID is other than it was for the user: Change says how
 	Invitation     Kind = "invitation"      // InvitationID is open for the user (Change added), or is no more (removed)
-	Blocked        Kind = "blocked"         // By has blocked somebody, and either of the two is the user; no client is told
+	Blocked        Kind = "blocked"         // By has blocked somebody or lifted a block, and either of the two is the user; no client is told
+	RoleChanged    Kind = "role_changed"    // the user has another role in ChannelID than before; no client is told
 )
 
 // Notice is one message of a user's topic. Which fields are set depends on its kind.

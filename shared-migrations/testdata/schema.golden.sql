@@ -1,3 +1,20 @@
+CREATE FUNCTION public.blocked_between(one uuid, other uuid) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+  select exists (select from contacts k where k.state = 'blocked'
+    and (k.user_id = one and k.contact_id = other or k.user_id = other and k.contact_id = one))
+$$;
+
+CREATE FUNCTION public.blocks_of(users uuid[]) RETURNS TABLE(user_id uuid, other_id uuid)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+  select k.user_id, k.contact_id from contacts k where k.user_id = any(users) and k.state = 'blocked'
+  union
+  select k.contact_id, k.user_id from contacts k where k.contact_id = any(users) and k.state = 'blocked'
+$$;
+
 CREATE FUNCTION public.count_channel_members() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -426,6 +443,14 @@ ALTER TABLE ONLY public.refresh_tokens
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
+REVOKE ALL ON FUNCTION public.blocked_between(one uuid, other uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.blocked_between(one uuid, other uuid) TO parley_chat;
+GRANT ALL ON FUNCTION public.blocked_between(one uuid, other uuid) TO parley_ws;
+
+REVOKE ALL ON FUNCTION public.blocks_of(users uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.blocks_of(users uuid[]) TO parley_chat;
+GRANT ALL ON FUNCTION public.blocks_of(users uuid[]) TO parley_ws;
+
 REVOKE ALL ON FUNCTION public.direct_blocked(channel uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.direct_blocked(channel uuid) TO parley_chat;
 GRANT ALL ON FUNCTION public.direct_blocked(channel uuid) TO parley_ws;
@@ -478,6 +503,14 @@ GRANT SELECT ON TABLE public.messages TO parley_ws;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.messages TO parley_sync;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.outbox TO parley_chat;
+
+GRANT SELECT(id) ON TABLE public.outbox TO parley_ws;
+
+GRANT SELECT(kind) ON TABLE public.outbox TO parley_ws;
+
+GRANT SELECT(channel_id) ON TABLE public.outbox TO parley_ws;
+
+GRANT SELECT(subject_id) ON TABLE public.outbox TO parley_ws;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.refresh_tokens TO parley_chat;
 

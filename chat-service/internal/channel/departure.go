@@ -78,8 +78,7 @@ func (s *Service) setRole(ctx context.Context, channel chat.ChannelID, by token.
 		if owners == 0 && to != chat.Owner {
 			return apierr.New(apierr.Conflict, "this is the last owner: make another member an owner first")
 		}
-		// Gateways believe a role for a while; this event tells them, and the members.
-		return outbox.Add(ctx, tx, outbox.Update(channel, by.UserID, map[string]any{"member": map[string]any{"user_id": other, "role": to}}))
+		return outbox.Add(ctx, tx, outbox.RoleChange(channel, by.UserID, other, to))
 	})
 	if err != nil {
 		return api.Member{}, err
@@ -134,26 +133,38 @@ func depart(ctx context.Context, tx bun.Tx, channel chat.ChannelID, actor, subje
 	if n, err := res.RowsAffected(); err != nil || n == 0 {
 		return err
 	}
-	if err := succeed(ctx, tx, channel); err != nil {
+	rows := []outbox.Row{outbox.Membership(outbox.MemberLeft, channel, actor, subject, username)}
+	heir, err := succeed(ctx, tx, channel)
+	if err != nil {
 		return err
 	}
-	return outbox.Add(ctx, tx, outbox.Membership(outbox.MemberLeft, channel, actor, subject, username))
+	if heir != nil {
+		rows = append(rows, outbox.RoleChange(channel, actor, *heir, chat.Owner))
+	}
+	return outbox.Add(ctx, tx, rows...)
 }
 
 // succeed gives a channel without an owner the next one: of its admins, else of its members, the one
-// who came first. A channel that nobody is left in is archived by the trigger that counts its members.
-func succeed(ctx context.Context, tx bun.Tx, channel chat.ChannelID) error {
-	_, err := tx.NewRaw(`update channel_members set role = 'owner'
+// who came first, and returns that member. A channel that nobody is left in is archived by the trigger that counts
+// its members.
+func succeed(ctx context.Context, tx bun.Tx, channel chat.ChannelID) (heir *chat.UserID, err error) {
+	var heirs []struct {
+		UserID chat.UserID `bun:"user_id,type:uuid"`
+	}
+	err = tx.NewRaw(`update channel_members set role = 'owner'
 		where channel_id = ? and user_id = (
 			select user_id from channel_members where channel_id = ?
 			order by role = 'admin' desc, joined_at, user_id limit 1)
 		and not exists (select 1 from channel_members where channel_id = ? and role = 'owner')
-		and not exists (select 1 from channels where id = ? and kind = 'direct')`,
-		channel, channel, channel, channel).Exec(ctx)
+		and not exists (select 1 from channels where id = ? and kind = 'direct') returning user_id`,
+		channel, channel, channel, channel).Scan(ctx, &heirs)
 	if err != nil {
-		return fmt.Errorf("find the next owner: %w", err)
+		return nil, fmt.Errorf("find the next owner: %w", err)
 	}
-	return nil
+	for i := range heirs { // one at most
+		heir = &heirs[i].UserID
+	}
+	return heir, nil
 }
 
 // idOnly is a row of nothing but an id: bun takes a slice of ids for a slice of models.

@@ -140,7 +140,7 @@ func (s *Service) remove(ctx context.Context, user, other chat.UserID) error {
 }
 
 // block says that user wants to hear nothing of other. What other has said besides a block goes. The
-// gateways are told, since they remember who may write into a direct channel.
+// gateways are notified, since they remember who may hear of whom.
 func (s *Service) block(ctx context.Context, user, other chat.UserID) error {
 	if err := s.other(ctx, user, other); err != nil {
 		return err
@@ -166,10 +166,20 @@ func (s *Service) unblock(ctx context.Context, user, other chat.UserID) error {
 	if err := s.other(ctx, user, other); err != nil {
 		return err
 	}
-	_, err := s.db.NewRaw("delete from contacts where user_id = ? and contact_id = ? and state = ?", user, other, blocked).Exec(ctx)
+	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		res, err := tx.NewRaw("delete from contacts where user_id = ? and contact_id = ? and state = ?", user, other, blocked).Exec(ctx)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return err
+		}
+		return outbox.Add(ctx, tx, outbox.Block(user, other))
+	})
 	if err != nil {
 		return fmt.Errorf("unblock user: %w", err)
 	}
+	s.poke()
 	return nil
 }
 

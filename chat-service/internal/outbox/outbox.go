@@ -35,7 +35,7 @@ const (
 	ChannelClosed  = Kind("channel_closed")     // users have lost channel, which is gone; payload Users
 	GroupChanged   = Kind("group_changed")      // a group, the subject, is other than it was for users; payload Group
 	Invited        = Kind("invited")            // an invitation of subject is open or is no more; payload Invitation
-	Blocked        = Kind("blocked")            // actor wants to hear nothing of subject
+	Blocked        = Kind("blocked")            // actor has blocked subject, or lifted the block
 )
 
 // The payloads.
@@ -87,6 +87,20 @@ func Membership(kind Kind, channel chat.ChannelID, actor, subject chat.UserID, u
 	return Row{Kind: kind, ChannelID: &channel, ActorID: &actor, SubjectID: &subject, Payload: payload(Member{username})}
 }
 
+// role is the part of an Update's payload that tells of a member's new role.
+type role struct {
+	Member *struct {
+		UserID chat.UserID `json:"user_id"`
+		Role   chat.Role   `json:"role"`
+	} `json:"member,omitempty"`
+}
+
+// RoleChange returns a row for a member of a channel who has another role now. The relay also notifies the
+// gateways of that member, which remember roles for a while.
+func RoleChange(channel chat.ChannelID, actor, member chat.UserID, to chat.Role) Row {
+	return Update(channel, actor, map[string]any{"member": map[string]any{"user_id": member, "role": to}})
+}
+
 // Update returns a row for a channel that was changed: what is the object that members are shown.
 func Update(channel chat.ChannelID, actor chat.UserID, what any) Row {
 	return Row{Kind: ChannelUpdated, ChannelID: &channel, ActorID: &actor, Payload: payload(what)}
@@ -134,7 +148,8 @@ func Invite(id chat.InvitationID, actor, subject chat.UserID, change string) Row
 	return Row{Kind: Invited, ActorID: &actor, SubjectID: &subject, Payload: payload(Invitation{id, change})}
 }
 
-// Block returns a row for a user who wants to hear nothing of another.
+// Block returns a row for a user who has blocked another, or lifted the block: the gateways of both read
+// again how the two stand.
 func Block(actor, subject chat.UserID) Row {
 	return Row{Kind: Blocked, ActorID: &actor, SubjectID: &subject, Payload: payload(struct{}{})}
 }

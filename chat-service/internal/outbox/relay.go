@@ -270,10 +270,7 @@ func (r *Relay) tell(ctx context.Context, row Row) error {
 	case MemberLeft:
 		return r.membership(ctx, row, notice.ChannelRemoved)
 	case ChannelUpdated:
-		if row.ChannelID == nil || row.ActorID == nil {
-			return errMalformed
-		}
-		return r.append(ctx, row, frame.Event{Channel: row.Payload})
+		return r.channelUpdated(ctx, row)
 	case DirectOpened:
 		return r.directOpened(ctx, row)
 	case SessionRevoked:
@@ -314,6 +311,19 @@ func (r *Relay) append(ctx context.Context, row Row, e frame.Event) error {
 	return err
 }
 
+// channelUpdated appends the event. A member whose role was changed is known to gateways by their old role,
+// which the notice ends.
+func (r *Relay) channelUpdated(ctx context.Context, row Row) error {
+	var p role
+	if row.ChannelID == nil || row.ActorID == nil || json.Unmarshal(row.Payload, &p) != nil {
+		return errMalformed
+	}
+	if err := r.append(ctx, row, frame.Event{Channel: row.Payload}); err != nil || p.Member == nil {
+		return err
+	}
+	return r.cfg.Log.Notify(ctx, notice.Notice{Kind: notice.RoleChanged, UserID: p.Member.UserID, ChannelID: row.ChannelID, By: row.ActorID})
+}
+
 func (r *Relay) directOpened(ctx context.Context, row Row) error {
 	var p Direct
 	if row.ChannelID == nil || json.Unmarshal(row.Payload, &p) != nil {
@@ -349,7 +359,7 @@ func (r *Relay) invited(ctx context.Context, row Row) error {
 	})
 }
 
-// blocked tells the gateways of both, who may hold that the two write to each other.
+// blocked notifies the gateways of both, which remember whether the two may hear of each other.
 func (r *Relay) blocked(ctx context.Context, row Row) error {
 	if row.SubjectID == nil || row.ActorID == nil {
 		return errMalformed

@@ -40,9 +40,12 @@ type Config struct {
 	History History
 	Hub     hub.Config // Heal and Idle are the feed's own
 	Notice  func(notice.Notice)
-	// Receipts takes the frame of an item of event.KindReceipts. It must not block.
-	Receipts func(chat.ChannelID, []byte)
-	Logger   *slog.Logger
+	// Receipts takes the frame of an item of event.KindReceipts, and Presence that of one of
+	// event.KindPresence. They must not block.
+	Receipts, Presence func(chat.ChannelID, []byte)
+	// Deaf returns the users to whom ephemeral frames of a sender do not go.
+	Deaf   func(sender chat.UserID) map[chat.UserID]struct{}
+	Logger *slog.Logger
 }
 
 // Feed is the way from Redis to the hub. Construct it, then Run it.
@@ -209,7 +212,11 @@ func (s *sink) received(id chat.ChannelID, payload []byte) {
 			return
 		}
 		if it.Ephemeral() {
-			ch.Offer(it.Frame, it.Sender)
+			if it.Kind == event.KindPresence {
+				s.cfg.Presence(id, it.Frame)
+				return
+			}
+			ch.Offer(it.Frame, it.Sender, s.cfg.Deaf(it.Sender))
 			return
 		}
 		events = append(events, fromItem(it))

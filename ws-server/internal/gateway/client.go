@@ -17,7 +17,9 @@ import (
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/frame"
+	"parley.chat/ws-server/internal/authority"
 	"parley.chat/ws-server/internal/connection"
+	"parley.chat/ws-server/internal/few"
 	"parley.chat/ws-server/internal/hub"
 )
 
@@ -38,12 +40,15 @@ type client struct {
 	subscribeAll bool            // /ws without ?subscribe=none
 	only         *chat.ChannelID // /ws/{channel_id}
 	slot         uint32          // of the heartbeat
+	who          *authority.User // what is remembered of the user; nil until the connection is greeted
 
-	expires atomic.Int64 // of the token, Unix seconds; 0 before authentication
-	bad     int          // bad frames in a row; the reader's own
-	bucket  bucket       // of frames; the reader's own
-	counts  bool         // it counts for the instance; guarded by g.mu
-	addr    netip.Addr   // that it counts for, if addresses are counted; guarded by g.mu
+	expires  atomic.Int64 // of the token, Unix seconds; 0 before authentication
+	bad      int          // bad frames in a row; the reader's own
+	bucket   bucket       // of frames; the reader's own
+	controls bucket       // of control frames; the reader's own
+	free     int          // subscriptions that are not charged; the reader's own
+	counts   bool         // it counts for the instance; guarded by g.mu
+	addr     netip.Addr   // that it counts for, if addresses are counted; guarded by g.mu
 
 	early    []decoded     // what came with the auth frame; the reader's own
 	inflight chan struct{} // bounds the sends that wait for their ack; the reader's own
@@ -53,18 +58,12 @@ type client struct {
 	subscribing sync.Mutex
 
 	mu        sync.Mutex
-	gone      bool   // left: takes no subscriptions any more
-	doubts    uint32 // removals told of so far
-	watched   bool   // its user's topic is followed on its behalf
-	subs      map[chat.ChannelID]*hub.Subscription
-	replays   []*hub.Subscription          // that lack something
-	replaying bool                         // the replay goroutine runs
-	admitted  map[chat.ChannelID]time.Time // channels that the user is a member of, without a subscription here, and until when that is believed
-	directs   map[chat.UserID]chat.ChannelID
-	roles     map[chat.ChannelID]believedRole // that were needed so far
-
-	open       map[chat.ChannelID]time.Time // direct channels, and until when it is believed that neither has blocked the other
-	blocksTold uint32                       // blocks told of so far
+	gone      bool // left: takes no subscriptions any more
+	watched   bool // its user's topic is followed on its behalf
+	subs      few.Map[chat.ChannelID, *hub.Subscription]
+	replays   []*hub.Subscription            // that lack something
+	replaying bool                           // the replay goroutine runs
+	directs   map[chat.UserID]chat.ChannelID // the ids of direct channels, by the other user
 }
 
 var slots atomic.Uint32
@@ -72,7 +71,19 @@ var slots atomic.Uint32
 // run is the connection's goroutine: begin, then one frame after the other, then leave.
 func (c *client) run(begin func() bool) {
 	c.ws.SetReadLimit(frame.MaxClientBytes)
-	c.ws.SetPongHandler(func(string) error { c.out.Touch(time.Now()); return nil })
+	c.ws.SetPongHandler(func(string) error {
+		c.out.Touch(time.Now())
+		c.control()
+		return nil
+	})
+	pong := c.ws.PingHandler()
+	c.ws.SetPingHandler(func(text string) error {
+		c.out.Touch(time.Now())
+		if c.control() {
+			return pong(text)
+		}
+		return nil
+	})
 	next := c.read
 	if !begin() {
 		next = c.awaitEnd
@@ -239,12 +250,13 @@ func (c *client) leave() {
 	c.subscribing.Lock()
 	c.mu.Lock()
 	subs, watched := c.subs, c.watched
-	c.subs, c.gone = nil, true
+	c.subs, c.gone = few.Map[chat.ChannelID, *hub.Subscription]{}, true
 	c.mu.Unlock()
 	c.subscribing.Unlock()
-	channels := make([]chat.ChannelID, 0, len(subs))
-	for id, s := range subs {
+	channels := make([]chat.ChannelID, 0, subs.Len())
+	for id, s := range subs.All() {
 		s.Leave()
+		c.who.Release(id)
 		c.g.typists.gone(c, id)
 		channels = append(channels, id)
 	}
@@ -252,6 +264,9 @@ func (c *client) leave() {
 		c.g.cfg.Presence.Part(c.user, channels)
 	}
 	c.g.remove(c)
+	if c.who != nil {
+		c.g.authority.Leave(c.who, c.session)
+	}
 	if watched {
 		c.g.cfg.Feed.Unwatch(c.user)
 	}

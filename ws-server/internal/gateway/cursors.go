@@ -66,7 +66,7 @@ func (s *cursorState) behind() bool { return s.want.Max(s.at) != s.at }
 // cursor takes a delivered or read frame. A member needs no subscription: a client may clear what is
 // unread in channels that it does not follow.
 func (c *client) cursor(f *frame.Client) error {
-	if err := c.admit(*f.ChannelID); err != nil {
+	if err := c.who.Admit(*f.ChannelID); err != nil {
 		return err
 	}
 	want := eventlog.Cursor{Delivered: *f.Seq}

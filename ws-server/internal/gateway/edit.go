@@ -42,20 +42,19 @@ func (c *client) changeOf(f *frame.Client) (frame.Event, error) {
 	default:
 		return e, apierr.New(apierr.BadFrame, "this server does not take %s frames yet", f.Type)
 	}
-	if err := c.admit(e.ChannelID); err != nil {
-		return e, &refusal{e, err}
+	admit := c.who.AdmitPoster
+	if f.Type == frame.Delete { // what was said may be taken away
+		admit = c.who.AdmitWriter
 	}
-	if f.Type != frame.Delete { // what was said may be taken away
-		if err := c.unblocked(e.ChannelID); err != nil {
-			return e, &refusal{e, err}
-		}
+	if err := admit(e.ChannelID); err != nil {
+		return e, &refusal{e, err}
 	}
 	ctx, cancel := c.bounded()
 	defer cancel()
 	if err := allowed(ctx, &e); err != nil {
 		return e, &refusal{e, err}
 	}
-	e.Mentions = c.g.mentions.in(ctx, e.ChannelID, c.user, e.Body)
+	e.Mentions = c.mentions(ctx, &e)
 	return e, nil
 }
 
@@ -86,7 +85,7 @@ func (c *client) mayDelete(ctx context.Context, e *frame.Event) error {
 	if err != nil || t.sender == c.user {
 		return err
 	}
-	role, err := c.role(ctx, e.ChannelID)
+	role, err := c.who.Role(e.ChannelID)
 	if err != nil {
 		return err
 	}
@@ -126,32 +125,4 @@ func (c *client) settled(f *frame.Client, err error) error {
 		return err
 	}
 	return r.err
-}
-
-// believedRole is a member's role as it was read, and until when that is believed.
-type believedRole struct {
-	role  chat.Role
-	until time.Time
-}
-
-// role returns the user's role in a channel. It is read when it is first needed, since few connections
-// ever do, and believed for as long as a membership.
-func (c *client) role(ctx context.Context, id chat.ChannelID) (chat.Role, error) {
-	c.mu.Lock()
-	known, ok := c.roles[id]
-	c.mu.Unlock()
-	if ok && time.Now().Before(known.until) {
-		return known.role, nil
-	}
-	role, err := c.g.cfg.Store.Role(ctx, c.user, id)
-	if err != nil {
-		return "", err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.roles == nil {
-		c.roles = make(map[chat.ChannelID]believedRole, 1)
-	}
-	c.roles[id] = believedRole{role, time.Now().Add(admittedFor)}
-	return role, nil
 }

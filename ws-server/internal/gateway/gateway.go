@@ -1,8 +1,10 @@
 // Package gateway is the WebSocket endpoint: it upgrades, authenticates, and answers what clients send.
 //
 // Goroutines: one reader per connection; a writer and a replay per connection while there is something
-// to write or to replay; the heartbeat, the sweeper of typing, the check of memberships, and
-// one each that moves cursors, tells of moved ones and counts those of large channels. All belong to the Gateway, and Run waits for them.
+// to write or to replay; the heartbeat, the sweeper of typing, the two of package authority, and
+// one each that moves cursors, publishes moved cursors, counts those of large channels and hands presence to
+// users with blocks. All belong to the Gateway,
+// and Run waits for them.
 package gateway
 
 import (
@@ -29,6 +31,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
+	"parley.chat/ws-server/internal/authority"
 	"parley.chat/ws-server/internal/connection"
 	"parley.chat/ws-server/internal/feed"
 	"parley.chat/ws-server/internal/hub"
@@ -62,7 +65,7 @@ type Config struct {
 	Bounds  Bounds
 	// TypingExpiry is how long somebody types who does not say so again; default 6s.
 	TypingExpiry time.Duration
-	// VerifyEvery is the longest that a lost notice of a removal or a revocation goes unnoticed; default 55s.
+	// VerifyEvery is the longest that a lost notice goes unnoticed; 0: the default of package authority.
 	VerifyEvery time.Duration
 	// EditWindow is how long a sender may edit a message; 0: for ever.
 	EditWindow time.Duration
@@ -87,12 +90,15 @@ type Gateway struct {
 	cursors  *cursors
 	receipts *receipts
 	tallies  *tallies
+	silences *silences
 
 	acks struct { // that wait for FlushAcks
 		mu    sync.Mutex
 		held  []*connection.Conn
 		spare []*connection.Conn // an empty slice for the next
 	}
+
+	authority *authority.Authority
 
 	reads    reads // that those who come at the same time share
 	mentions *mentions
@@ -120,7 +126,6 @@ func New(cfg Config) *Gateway {
 	}
 	g.upgrader.CheckOrigin = allowAny
 	g.mentions = newMentions(&g.cfg)
-	g.cfg.VerifyEvery = cmp.Or(cfg.VerifyEvery, 55*time.Second)
 	g.typists = newTypists(cmp.Or(cfg.TypingExpiry, 6*time.Second), g.publishTyping)
 	g.cursors = g.newCursors()
 	g.receipts = &receipts{
@@ -130,8 +135,10 @@ func New(cfg Config) *Gateway {
 		g: g, wake: make(chan struct{}, 1), moves: make(map[chat.ChannelID]int64), channels: make(map[chat.ChannelID]*tally),
 	}
 	cfg.Metrics.limit.Set(float64(cfg.Bounds.Connections))
+	g.silences = &silences{g: g, wake: make(chan struct{}, 1)}
 	g.ctx, g.end = context.WithCancel(context.Background())
 	g.reads = newReads(g.ctx, &g.cfg)
+	g.authority = g.newAuthority()
 	return g
 }
 
@@ -139,11 +146,12 @@ func New(cfg Config) *Gateway {
 // was sent be acknowledged, and asks every client to come back elsewhere, each after a time of its own.
 func (g *Gateway) Run(ctx context.Context) error {
 	var periodic sync.WaitGroup
-	periodic.Go(func() { g.verifyMembers(ctx) })
+	periodic.Go(func() { g.authority.Run(ctx) })
 	periodic.Go(func() { g.typists.run(ctx) })
 	periodic.Go(func() { g.cursors.run(ctx) })
 	periodic.Go(func() { g.receipts.run(ctx) })
 	periodic.Go(func() { g.tallies.run(ctx) })
+	periodic.Go(func() { g.silences.run(ctx) })
 	g.heartbeat(ctx)
 	periodic.Wait()
 	g.drain()
@@ -181,6 +189,7 @@ func (g *Gateway) drain() {
 	g.work.shut()
 	g.work.inside.Wait()
 	g.reads.wait()
+	g.authority.Wait()
 	g.mentions.names.Wait()
 	g.writers.Wait()
 }

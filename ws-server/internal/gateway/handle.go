@@ -140,11 +140,8 @@ func (c *client) eventOf(f *frame.Client) (frame.Event, error) {
 		e.ChannelID = id
 	} else {
 		e.ChannelID = *f.ChannelID
-		if err := c.admit(e.ChannelID); err != nil {
-			return e, &refusal{e, err}
-		}
 	}
-	if err := c.unblocked(e.ChannelID); err != nil {
+	if err := c.who.AdmitPoster(e.ChannelID); err != nil {
 		return e, &refusal{e, err}
 	}
 	if e.ReplyTo != nil {
@@ -152,9 +149,12 @@ func (c *client) eventOf(f *frame.Client) (frame.Event, error) {
 			return e, &refusal{e, err}
 		}
 	}
-	e.Mentions = c.g.mentions.in(c.g.ctx, e.ChannelID, c.user, e.Body)
+	e.Mentions = c.mentions(c.g.ctx, &e)
 	return e, nil
 }
+
+// maxDirects bounds the direct channels whose ids a connection remembers by their user.
+const maxDirects = 1000
 
 // direct returns the direct channel with the user that a send names.
 func (c *client) direct(f *frame.Client) (chat.ChannelID, error) {
@@ -177,11 +177,11 @@ func (c *client) direct(f *frame.Client) (chat.ChannelID, error) {
 	if c.directs == nil {
 		c.directs = make(map[chat.UserID]chat.ChannelID)
 	}
+	if len(c.directs) >= maxDirects {
+		clear(c.directs)
+	}
 	c.directs[*f.ToUserID] = id
-	c.noteDirectLocked(id)
-	doubts := c.doubts
 	c.mu.Unlock()
-	c.believe(id, doubts)
 	return id, nil
 }
 

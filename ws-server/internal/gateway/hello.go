@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -24,6 +25,7 @@ const joinsAtOnce = 16
 // greet sends hello and subscribes what the client came for. First it follows the user's topic, so that
 // no change of membership falls between reading the channels and hearing of changes.
 func (c *client) greet() bool {
+	c.who = c.g.authority.Enter(revoked.Login{User: c.user, Session: c.session})
 	if !c.g.index(c) {
 		c.out.Close(closeOf(apierr.New(apierr.TooManyConnections, "this user has too many connections")))
 		return false
@@ -48,7 +50,6 @@ func (c *client) sayHello(ctx context.Context) error {
 	defer c.subscribing.Unlock()
 	c.mu.Lock()
 	c.watched = true
-	doubts := c.doubts
 	c.mu.Unlock()
 	if err := c.g.cfg.Feed.Watch(ctx, c.user); err != nil {
 		return err
@@ -61,35 +62,44 @@ func (c *client) sayHello(ctx context.Context) error {
 	if marked {
 		return apierr.New(apierr.SessionRevoked, "the session was ended")
 	}
+	if err := c.who.LoadBlocks(ctx); err != nil {
+		return err
+	}
+	generation := c.who.Generation()
 	list, err := c.comesFor(ctx)
 	if err != nil {
 		return err
 	}
-	heads, live, err := c.heads(ctx, list)
-	if err != nil {
-		return err
+	for i := range list {
+		c.who.Learn(generation, list[i].ChannelID, list[i].Standing())
 	}
 	if err := c.furthest(ctx, list); err != nil {
+		return err
+	}
+	if c.only == nil && len(list) > c.room() {
+		if err := c.latestFirst(ctx, list); err != nil {
+			return err
+		}
+	}
+	heads, live, err := c.heads(ctx, list)
+	if err != nil {
 		return err
 	}
 	counts, err := c.unread(ctx, list, heads)
 	if err != nil {
 		return err
 	}
-	c.note(list...)
-	if c.only == nil && !c.subscribeAll {
-		for _, m := range list { // the client subscribes these next
-			c.believe(m.ChannelID, doubts)
-		}
-	}
+	room := c.room()
 	summaries := make([]frame.ChannelSummary, len(list))
 	for i, m := range list {
 		summaries[i] = summary(m, heads[i], counts[i])
+		summaries[i].NotFollowed = i >= room
 	}
 	first := summaries[:min(frame.HelloChannels, len(summaries))]
 	c.send(frame.Hello{
 		ConnectionID: newConnectionID(), SessionID: c.session, UserID: c.user, ServerTime: chat.Now(),
 		HeartbeatSeconds: int(frame.Heartbeat.Seconds()), Limits: c.g.cfg.Limits, Channels: first,
+		NotFollowed: max(0, len(list)-room),
 	})
 	for rest := summaries[len(first):]; len(rest) > 0; {
 		select { // pulled, never queued whole
@@ -100,9 +110,6 @@ func (c *client) sayHello(ctx context.Context) error {
 		page := rest[:min(frame.HelloChannels, len(rest))]
 		rest = rest[len(page):]
 		c.send(frame.HelloMore{Channels: page})
-	}
-	if live != nil && len(live) < len(list) {
-		c.fail("", c.errFull()) // the newest memberships are subscribed, the rest is not
 	}
 	for i, ch := range live {
 		if err := c.subscribeLocked(ctx, ch, heads[i].Seq, func(int64, event.Epoch) bool { return false }); err != nil {
@@ -125,6 +132,46 @@ func (c *client) comesFor(ctx context.Context) ([]store.Membership, error) {
 	return []store.Membership{m}, nil
 }
 
+// latestFirst puts the channels in which the user has read something before all others, since nobody but the user
+// decides on that, and both in the order of their latest activity, the newest first. It is for a user who has more
+// channels than a connection follows.
+func (c *client) latestFirst(ctx context.Context, list []store.Membership) error {
+	at := make(map[chat.ChannelID]time.Time, len(list))
+	ids := make([]chat.ChannelID, len(list))
+	for i, m := range list {
+		ids[i] = m.ChannelID
+	}
+	newest, err := c.g.cfg.Log.Newest(ctx, ids)
+	if err != nil {
+		return apierr.Wrap(err, apierr.Unavailable, "the event log does not answer right now")
+	}
+	var stored []chat.ChannelID // of which nothing is in Redis any more
+	for i, id := range ids {
+		if newest[i] != nil {
+			at[id] = appendedAt(newest[i].EntryID)
+		} else {
+			stored = append(stored, id)
+		}
+	}
+	times, err := c.g.cfg.Store.NewestAt(ctx, stored)
+	if err != nil {
+		return err
+	}
+	for i, id := range stored {
+		at[id] = times[i]
+	}
+	slices.SortStableFunc(list, func(a, b store.Membership) int {
+		if mine, theirs := a.LastReadSeq > a.JoinedSeq, b.LastReadSeq > b.JoinedSeq; mine != theirs {
+			if mine {
+				return -1
+			}
+			return 1
+		}
+		return at[b.ChannelID].Compare(at[a.ChannelID])
+	})
+	return nil
+}
+
 // heads returns how far each channel has come and, if the client subscribes to them, the live channels:
 // the first ones, as many as a connection may have.
 func (c *client) heads(ctx context.Context, list []store.Membership) ([]eventlog.Head, []*hub.Channel, error) {
@@ -132,10 +179,7 @@ func (c *client) heads(ctx context.Context, list []store.Membership) ([]eventlog
 		heads, err := c.headsOnly(ctx, list)
 		return heads, nil, err
 	}
-	most := len(list)
-	if n := c.g.cfg.Bounds.Subscriptions; n > 0 {
-		most = min(most, n)
-	}
+	most := min(len(list), c.room())
 	rest, err := c.headsOnly(ctx, list[most:])
 	if err != nil {
 		return nil, nil, err

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"math"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"parley.chat/internal/config"
 	"parley.chat/shared-contracts/apierr"
+	"parley.chat/ws-server/internal/connection"
 )
 
 // Bounds says how much of this instance one user, one address and one connection may have. A zero field
@@ -130,12 +132,50 @@ func (c *client) errFull() error {
 		c.g.cfg.Bounds.Subscriptions)
 }
 
-// full reports whether the connection has all the subscriptions that it may have.
-func (c *client) full() bool {
+// room returns how many more subscriptions the connection may have.
+func (c *client) room() int {
 	most := c.g.cfg.Bounds.Subscriptions
+	if most == 0 {
+		return math.MaxInt
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return most > 0 && len(c.subs) >= most
+	return most - c.subs.Len()
+}
+
+// controlRate is how many control frames (pings, pongs) a connection may send, and twice the Count at once.
+// Clients answer a ping every 25 s, and few send a ping of their own more often than once a second.
+var controlRate = config.Rate{Count: 20, Per: 10 * time.Second}
+
+// control counts a control frame, and ends a connection that sends too many: they cost as much as other
+// frames, and nobody has to wait for an answer before sending the next one. It reports whether the frame
+// may be answered.
+func (c *client) control() bool {
+	if c.out.Closing() {
+		return false
+	}
+	if c.controls.take(controlRate, time.Now(), 1) == 0 {
+		return true
+	}
+	c.g.cfg.Metrics.floods.Inc()
+	c.out.Close(connection.ClosePolicy, reason("too many control frames"))
+	return false
+}
+
+// chargeSubscriptions charges the connection for a subscribe frame with n channels: each beyond the first
+// counts as a frame of its own, since each costs about as much. What follows waits, the frame itself does not.
+// A connection that subscribes for itself (?subscribe=none) has as many channels free, once, as any other
+// connection gets with its hello.
+func (c *client) chargeSubscriptions(n int) {
+	rate := c.g.cfg.Bounds.Frames
+	if rate.Count == 0 {
+		return
+	}
+	free := min(n, c.free)
+	c.free -= free
+	if n -= max(free, 1); n > 0 {
+		c.bucket.take(rate, time.Now(), float64(n))
+	}
 }
 
 // bucket is how many frames a connection may send now. It is the reader's own.
@@ -144,8 +184,9 @@ type bucket struct {
 	at     time.Time
 }
 
-// take takes a token and returns how long to wait until there was one.
-func (b *bucket) take(rate config.Rate, now time.Time) time.Duration {
+// take takes n tokens, which the next frames pay for if there are fewer, and returns how long it is until
+// there were as many.
+func (b *bucket) take(rate config.Rate, now time.Time, n float64) time.Duration {
 	burst, perSecond := float64(2*rate.Count), float64(rate.Count)/rate.Per.Seconds()
 	if b.at.IsZero() {
 		b.tokens = burst
@@ -153,7 +194,7 @@ func (b *bucket) take(rate config.Rate, now time.Time) time.Duration {
 		b.tokens = min(burst, b.tokens+now.Sub(b.at).Seconds()*perSecond)
 	}
 	b.at = now
-	b.tokens--
+	b.tokens -= n
 	if b.tokens >= 0 {
 		return 0
 	}
@@ -167,7 +208,7 @@ func (c *client) pace() {
 	if rate.Count == 0 {
 		return
 	}
-	wait := c.bucket.take(rate, time.Now())
+	wait := c.bucket.take(rate, time.Now(), 1)
 	if wait == 0 {
 		return
 	}

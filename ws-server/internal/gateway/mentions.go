@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"parley.chat/internal/mention"
 	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/frame"
 	"parley.chat/ws-server/internal/gather"
 )
 
@@ -71,4 +73,9 @@ func askStore[A any](ctx context.Context, m *mentions, ask func(context.Context)
 		m.failed.Store(time.Now().UnixNano())
 	}
 	return answer, err
+}
+
+// mentions returns whom an event of the client's user mentions: nobody with whom the user has a block.
+func (c *client) mentions(ctx context.Context, e *frame.Event) []chat.UserID {
+	return slices.DeleteFunc(c.g.mentions.in(ctx, e.ChannelID, c.user, e.Body), c.who.HasBlock)
 }

@@ -17,6 +17,7 @@ type Metrics struct {
 	errors      *prometheus.CounterVec
 	refused     *prometheus.CounterVec
 	paced       prometheus.Counter
+	floods      prometheus.Counter
 	expelled    prometheus.Counter
 
 	cursorMoves, cursorsDropped prometheus.Counter
@@ -40,6 +41,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "parley_ws_refused_connections_total", Help: "Connections over a bound, by whose: user, address or instance.",
 		}, []string{"bound"}),
 		paced:          f.NewCounter(prometheus.CounterOpts{Name: "parley_ws_paced_frames_total", Help: "Frames that waited because their client sends too fast."}),
+		floods:         f.NewCounter(prometheus.CounterOpts{Name: "parley_ws_control_floods_total", Help: "Connections closed because their client sent too many control frames."}),
 		cursorMoves:    f.NewCounter(prometheus.CounterOpts{Name: "parley_ws_cursor_moves_total", Help: "Cursors of members moved forward."}),
 		cursorsDropped: f.NewCounter(prometheus.CounterOpts{Name: "parley_ws_cursors_dropped_total", Help: "Delivered and read frames dropped since too many members moved at once."}),
 		expelled: f.NewCounter(prometheus.CounterOpts{

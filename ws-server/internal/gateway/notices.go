@@ -16,6 +16,20 @@ import (
 
 // Notice takes a notice of a user who is connected here. It is called by the feed and does not block.
 func (g *Gateway) Notice(n notice.Notice) {
+	switch n.Kind {
+	case notice.Blocked:
+		g.authority.BlocksChanged(n.UserID)
+		return
+	case notice.RoleChanged:
+		if n.ChannelID != nil {
+			g.authority.DoubtRole(n.UserID, *n.ChannelID)
+		}
+		return
+	case notice.ChannelRemoved:
+		if n.ChannelID != nil {
+			g.authority.Forget(n.UserID, *n.ChannelID)
+		}
+	}
 	for _, c := range g.clientsOf(n.UserID) {
 		switch n.Kind {
 		case notice.SessionRevoked:
@@ -30,8 +44,6 @@ func (g *Gateway) Notice(n notice.Notice) {
 			if n.ChannelID != nil && n.EventID != nil && n.ClientID != nil {
 				c.send(frame.FailedEvent{ChannelID: *n.ChannelID, ID: *n.EventID, Seq: n.Seq, ClientID: *n.ClientID, Reason: n.Reason})
 			}
-		case notice.Blocked:
-			c.blocked()
 		case notice.GroupChanged:
 			if n.GroupID != nil && c.only == nil {
 				c.send(frame.GroupNotice{GroupID: *n.GroupID, Change: n.Change, By: by(n)})
@@ -67,12 +79,14 @@ func (c *client) added(id chat.ChannelID, by chat.UserID) {
 	if c.only != nil || c.stays(id) {
 		return
 	}
+	generation := c.who.Generation()
 	m, err := c.g.cfg.Store.Membership(ctx, c.user, id)
 	if err != nil {
 		c.g.cfg.Logger.Warn("new membership not read", "user_id", c.user, "channel_id", id, "err", err)
 		return
 	}
-	c.note(m)
+	m.Arriving = false // the notice follows the event
+	c.who.Learn(generation, id, m.Standing())
 	c.subscribing.Lock()
 	defer c.subscribing.Unlock()
 	if c.subscription(id) != nil {
@@ -90,7 +104,7 @@ func (c *client) followLocked(ctx context.Context, m store.Membership, by chat.U
 	var live *hub.Channel
 	var head eventlog.Head
 	var err error
-	if c.subscribeAll && !c.full() {
+	if c.subscribeAll && c.room() > 0 {
 		if live, err = c.g.cfg.Feed.Join(ctx, m.ChannelID); err == nil {
 			head.Seq, head.Epoch = live.Head()
 		}
@@ -112,6 +126,7 @@ func (c *client) followLocked(ctx context.Context, m store.Membership, by chat.U
 		return err
 	}
 	s := summary(list[0], head, counts[0])
+	s.NotFollowed = c.subscribeAll && live == nil
 	told := frame.Membership{ChannelID: m.ChannelID, Change: "added", By: by, Channel: &s}
 	if live == nil {
 		c.send(told)
@@ -143,7 +158,6 @@ const removedGrace = 500 * time.Millisecond
 // removed tells the client of a channel that its user was put out of. The member_left event ends the
 // subscription; when it does not come, the membership is looked up and the subscription ended.
 func (c *client) removed(id chat.ChannelID, by chat.UserID) {
-	c.disbelieve(id)
 	if c.only == nil {
 		c.send(frame.Membership{ChannelID: id, Change: "removed", By: by})
 	}

@@ -10,10 +10,14 @@ import (
 )
 
 // entered notes that the connection's subscription to a channel has begun. Called with mu held.
-func (c *client) entered(id chat.ChannelID) { c.g.cfg.Presence.Join(id, c.user) }
+func (c *client) entered(id chat.ChannelID) {
+	c.who.Hold(id)
+	c.g.cfg.Presence.Join(id, c.user)
+}
 
 // exited notes that the connection's subscription to a channel is over.
 func (c *client) exited(id chat.ChannelID) {
+	c.who.Release(id)
 	c.g.cfg.Presence.Leave(id, c.user)
 	c.g.typists.gone(c, id)
 }
@@ -21,8 +25,8 @@ func (c *client) exited(id chat.ChannelID) {
 // askPresence answers who is online in a channel.
 func (c *client) askPresence(f *frame.Client) error {
 	id := *f.ChannelID
-	if c.subscription(id) == nil {
-		return errNotSubscribed
+	if err := c.participates(id); err != nil {
+		return err
 	}
 	ctx, cancel := c.bounded()
 	defer cancel()
@@ -33,9 +37,17 @@ func (c *client) askPresence(f *frame.Client) error {
 		return apierr.Wrap(err, apierr.Unavailable, "presence cannot be read right now")
 	}
 	c.send(frame.PresenceNotice{
-		Ref: f.Ref, ChannelID: id, OnlineCount: online.Count, Joined: online.Users, Next: online.Next,
+		Ref: f.Ref, ChannelID: id, OnlineCount: c.g.countFor(c.user, online), Joined: c.g.heard(c.user, online.Users), Next: online.Next,
 	})
 	return nil
+}
+
+// participates returns an error unless the connection is subscribed to a channel that its user is a member of.
+func (c *client) participates(id chat.ChannelID) error {
+	if c.subscription(id) == nil {
+		return errNotSubscribed
+	}
+	return c.who.Admit(id)
 }
 
 var errNotSubscribed = apierr.New(apierr.NotSubscribed, "this connection has no subscription to the channel")

@@ -19,7 +19,6 @@ type reads struct {
 	heads       *gather.Group[chat.ChannelID, eventlog.Head]
 	cursors     *gather.Group[eventlog.Member, eventlog.Cursor]
 	unread      *gather.Group[unread.Question, unread.Count]
-	blocked     *gather.Group[chat.ChannelID, bool]
 }
 
 func newReads(ctx context.Context, cfg *Config) reads {
@@ -43,7 +42,6 @@ func newReads(ctx context.Context, cfg *Config) reads {
 		heads:       gather.New(cfg.Log.Heads, gather.Config{Context: ctx}),
 		cursors:     gather.New(cfg.Log.CursorsAt, gather.Config{Context: ctx}),
 		unread:      gather.New(cfg.Unread.Count, gather.Config{Context: ctx, Most: countsAtOnce}),
-		blocked:     gather.New(cfg.Store.Blocked, gather.Config{Context: ctx}),
 	}
 }
 
@@ -60,5 +58,4 @@ func (r *reads) wait() {
 	r.heads.Wait()
 	r.cursors.Wait()
 	r.unread.Wait()
-	r.blocked.Wait()
 }

@@ -171,7 +171,8 @@ func (r *receipts) guess(ctx context.Context, id chat.ChannelID) size {
 	return size{err == nil && len(held) <= smallChannel, until}
 }
 
-// tell hands the moves of a small channel to its subscriptions here, as one frame.
+// tell hands the moves of a small channel to its subscriptions here, as one frame; those of members with blocks
+// each as one of its own, which the users of those blocks do not get.
 func (r *receipts) tell(id chat.ChannelID, m *movedMembers) {
 	ch := r.g.cfg.Feed.Hub.Channel(id)
 	if ch == nil {
@@ -179,7 +180,14 @@ func (r *receipts) tell(id chat.ChannelID, m *movedMembers) {
 	}
 	frames := make([][]byte, 0, len(m.at))
 	for user, at := range m.at {
-		frames = append(frames, frame.Encode(frame.Receipt{ChannelID: id, UserID: user, DeliveredSeq: at.Delivered, ReadSeq: at.Read}))
+		text := frame.Encode(frame.Receipt{ChannelID: id, UserID: user, DeliveredSeq: at.Delivered, ReadSeq: at.Read})
+		if deaf := r.g.Deaf(user); deaf != nil {
+			ch.Offer(text, chat.UserID{}, deaf)
+			continue
+		}
+		frames = append(frames, text)
 	}
-	ch.Offer(bytes.Join(frames, []byte{'\n'}), chat.UserID{})
+	if len(frames) > 0 {
+		ch.Offer(bytes.Join(frames, []byte{'\n'}), chat.UserID{}, nil)
+	}
 }

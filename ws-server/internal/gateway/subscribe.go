@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
@@ -15,40 +17,69 @@ import (
 const (
 	// resumeMost is how many missing events a subscription brings; for more the client pages history.
 	resumeMost = 1000
-	// admittedFor is how long a membership that was read is believed without reading it again. A
-	// removal is told by a notice, and the append refuses the removed whatever is believed here.
-	admittedFor = 30 * time.Second
 )
 
 // errGone is returned when the connection has left meanwhile.
 var errGone = errors.New("the connection has gone")
 
-// subscribeAllOf answers a subscribe frame: each of its channels, all within the time of one.
+// subscribeAllOf answers a subscribe frame: each of its channels, all within the time of one. The memberships
+// that are not remembered are read in one query, and the channels go live side by side.
 func (c *client) subscribeAllOf(f *frame.Client) error {
+	positions := f.Positions()
+	c.chargeSubscriptions(len(positions))
 	ctx, cancel := c.bounded()
 	defer cancel()
-	for _, p := range f.Positions() {
+	ids := make([]chat.ChannelID, len(positions))
+	for i, p := range positions {
+		ids[i] = p.ChannelID
+	}
+	errs := c.who.AdmitAll(ctx, ids)
+	if len(ids) > 1 {
+		c.goLive(ctx, ids, errs)
+	}
+	for i, p := range positions {
 		if c.out.Closing() {
 			return nil
 		}
-		if err := c.subscribe(ctx, f.Ref, p); err != nil {
-			c.failIn(f.Ref, &p.ChannelID, err)
+		if errs[i] == nil {
+			errs[i] = c.subscribe(ctx, f.Ref, p)
+		}
+		if errs[i] != nil {
+			c.failIn(f.Ref, &p.ChannelID, errs[i])
 		}
 	}
 	return nil
 }
 
-// subscribe answers a subscribe frame for one channel.
+// goLive has this gateway follow the channels that the user was admitted to, as many as the connection may
+// subscribe to. A channel that fails is tried again, and its error told, by subscribe.
+func (c *client) goLive(ctx context.Context, ids []chat.ChannelID, errs []error) {
+	var g errgroup.Group
+	g.SetLimit(joinsAtOnce)
+	room := c.room()
+	for i, id := range ids {
+		if errs[i] != nil || c.subscription(id) != nil {
+			continue
+		}
+		if room--; room < 0 {
+			break
+		}
+		g.Go(func() error {
+			_, _ = c.g.cfg.Feed.Join(ctx, id)
+			return nil
+		})
+	}
+	_ = g.Wait()
+}
+
+// subscribe answers a subscribe frame for one channel, which the user was admitted to.
 func (c *client) subscribe(ctx context.Context, ref string, want frame.ChannelPosition) error {
 	c.subscribing.Lock()
 	defer c.subscribing.Unlock()
 	sub := c.subscription(want.ChannelID)
 	if sub == nil {
-		if c.full() {
+		if c.room() <= 0 {
 			return c.errFull()
-		}
-		if err := c.admit(want.ChannelID); err != nil {
-			return err
 		}
 	} else if want.LastSeenSeq == nil {
 		head, epoch := sub.Channel().Head()
@@ -104,12 +135,8 @@ func (c *client) subscribeLocked(ctx context.Context, ch *hub.Channel, after int
 		sub.Leave()
 		return errGone
 	}
-	if c.subs == nil {
-		c.subs = make(map[chat.ChannelID]*hub.Subscription, 1)
-	}
-	c.subs[ch.ID()] = sub
+	c.subs.Set(ch.ID(), sub)
 	c.entered(ch.ID())
-	delete(c.admitted, ch.ID())
 	c.mu.Unlock()
 	if sub.Over() { // ended before it was noted
 		c.forget(ch.ID(), sub)
@@ -133,64 +160,18 @@ func (c *client) unsubscribe(ref string, id chat.ChannelID) error {
 func (c *client) subscription(id chat.ChannelID) *hub.Subscription {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.subs[id]
+	sub, _ := c.subs.Get(id)
+	return sub
 }
 
 // forget takes sub off the connection's list if it is still the one.
 func (c *client) forget(id chat.ChannelID, sub *hub.Subscription) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.subs[id] == sub {
-		delete(c.subs, id)
+	if now, _ := c.subs.Get(id); now == sub {
+		c.subs.Delete(id)
 		c.exited(id)
 	}
-}
-
-// admit reports whether the user is a member of a channel: in memory, else in PostgreSQL.
-func (c *client) admit(id chat.ChannelID) error {
-	c.mu.Lock()
-	_, subscribed := c.subs[id]
-	until, believed := c.admitted[id]
-	doubts := c.doubts
-	c.mu.Unlock()
-	if subscribed || believed && time.Now().Before(until) {
-		return nil
-	}
-	return c.admitAnew(id, doubts)
-}
-
-// admitAnew is admit of a channel of which nothing is known, doubts having been told before.
-func (c *client) admitAnew(id chat.ChannelID, doubts uint32) error {
-	ctx, cancel := c.bounded()
-	defer cancel()
-	m, err := c.g.cfg.Store.Membership(ctx, c.user, id)
-	if err != nil {
-		return err
-	}
-	c.note(m)
-	c.believe(id, doubts)
-	return nil
-}
-
-// believe notes a membership that was read, unless some removal was told of since doubts was taken.
-func (c *client) believe(id chat.ChannelID, doubts uint32) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.doubts != doubts {
-		return
-	}
-	if c.admitted == nil {
-		c.admitted = make(map[chat.ChannelID]time.Time, 1)
-	}
-	c.admitted[id] = time.Now().Add(admittedFor)
-}
-
-func (c *client) disbelieve(id chat.ChannelID) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.doubts++
-	delete(c.admitted, id)
-	delete(c.roles, id)
 }
 
 // User implements hub.Connection.
@@ -208,7 +189,7 @@ func (c *client) Offer(b []byte) { c.out.Offer(b) }
 // Ended implements hub.Connection: the user has left the channel.
 func (c *client) Ended(s *hub.Subscription) {
 	c.forget(s.Channel().ID(), s)
-	c.disbelieve(s.Channel().ID())
+	c.g.authority.Forget(c.user, s.Channel().ID())
 	if c.only != nil {
 		c.out.Close(apierr.Forbidden.CloseCode(), reason("no longer a member of this channel"))
 	}

@@ -181,7 +181,8 @@ func (t *tallies) newestMessage(ctx context.Context, id chat.ChannelID, c *tally
 	return authored{m.Seq, m.SenderID}, err
 }
 
-// counts counts the members other than the sender of a message.
+// counts counts the members other than the sender of a message, without those connected here with whom the sender
+// has a block.
 func (t *tallies) counts(ctx context.Context, id chat.ChannelID, c *tally, message authored) (frame.ReceiptCounts, error) {
 	counts := frame.ReceiptCounts{ChannelID: id, Seq: message.seq}
 	held, err := t.g.cfg.Log.Cursors(ctx, id)
@@ -191,8 +192,9 @@ func (t *tallies) counts(ctx context.Context, id chat.ChannelID, c *tally, messa
 	if err := t.refresh(ctx, id, c, held); err != nil {
 		return counts, err
 	}
+	silent := t.g.Deaf(message.sender)
 	for user, at := range c.members {
-		if user == message.sender {
+		if _, blocked := silent[user]; blocked || user == message.sender {
 			continue
 		}
 		at = at.Max(held[user])

@@ -42,8 +42,8 @@ func newTypists(expiry time.Duration, publish func(typist, bool)) *typists {
 
 // typing takes a typing frame.
 func (c *client) typing(f *frame.Client) error {
-	if c.subscription(*f.ChannelID) == nil {
-		return errNotSubscribed
+	if err := c.participates(*f.ChannelID); err != nil {
+		return err
 	}
 	who := typist{*f.ChannelID, c.user}
 	if *f.Typing {

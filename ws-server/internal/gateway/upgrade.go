@@ -2,9 +2,11 @@ package gateway
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"net"
 	"net/http"
 	"slices"
@@ -62,6 +64,9 @@ func (g *Gateway) serveAll(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := &client{g: g, subscribeAll: r.URL.Query().Get("subscribe") != "none"}
+	if !c.subscribeAll {
+		c.free = cmp.Or(g.cfg.Bounds.Subscriptions, math.MaxInt)
+	}
 	var authErr error
 	if raw != "" {
 		authErr = g.authenticate(r.Context(), c, raw)

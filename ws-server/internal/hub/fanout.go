@@ -2,7 +2,6 @@ package hub
 
 import (
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -249,9 +248,14 @@ func (ch *Channel) due(s *Subscription, r round, whole []byte) handover {
 	return handover{s.conn, frame, len(lacks)}
 }
 
-// concerns reports whether an ephemeral frame is not for a user, being of theirs.
+// concerns reports whether an ephemeral frame is not for a user.
 func concerns(offers []passing, user chat.UserID) bool {
-	return slices.ContainsFunc(offers, func(p passing) bool { return p.but == user })
+	for i := range offers {
+		if offers[i].skips(user) {
+			return true
+		}
+	}
+	return false
 }
 
 // join makes a frame of events, and of those ephemeral ones that are not of the user. Nil means that nothing
@@ -261,9 +265,9 @@ func (ch *Channel) join(batch []Event, offers []passing, user chat.UserID) []byt
 	for _, e := range batch {
 		frames = append(frames, e.Frame)
 	}
-	for _, p := range offers {
-		if p.but.IsZero() || p.but != user {
-			frames = append(frames, p.frame)
+	for i := range offers {
+		if user.IsZero() || !offers[i].skips(user) {
+			frames = append(frames, offers[i].frame)
 		}
 	}
 	if len(frames) == 0 {

@@ -6,10 +6,21 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// passing is an ephemeral frame on its way to the live subscriptions, but those of one user.
+// passing is an ephemeral frame on its way to the live subscriptions, except those of some users.
 type passing struct {
 	frame []byte
 	but   chat.UserID
+	deaf  map[chat.UserID]struct{}
+}
+
+// skips reports whether the frame is not for a user.
+func (p *passing) skips(user chat.UserID) bool {
+	if len(p.deaf) > 0 {
+		if _, deaf := p.deaf[user]; deaf {
+			return true
+		}
+	}
+	return p.but == user
 }
 
 // offers are the ephemeral frames of a channel. To each subscription a frame of its own costs as much as an
@@ -53,12 +64,12 @@ func (o *offers) take(now time.Time) []passing {
 	return round
 }
 
-// Offer hands an ephemeral frame to every live subscription, but those of one user. It does not wait
-// for them, and neither do they where there is no crowd.
-func (ch *Channel) Offer(frame []byte, but chat.UserID) {
+// Offer hands an ephemeral frame to every live subscription, except those of one user and those of the users in
+// deaf, which must not change any more. It does not wait for them, and neither do they where there is no crowd.
+func (ch *Channel) Offer(frame []byte, but chat.UserID, deaf map[chat.UserID]struct{}) {
 	ch.mu.Lock()
 	if o := &ch.offers; len(o.waiting) < maxPassing && (o.bytes == 0 || o.bytes+len(frame) <= batchBytes) {
-		o.waiting = append(o.waiting, passing{frame, but})
+		o.waiting = append(o.waiting, passing{frame, but, deaf})
 		o.bytes += len(frame)
 	}
 	start := ch.startFanoutLocked()

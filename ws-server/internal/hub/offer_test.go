@@ -52,7 +52,7 @@ func TestOffer_leavesAtOnce(t *testing.T) {
 	t.Parallel()
 	h, ch, all := listening(20)
 	for n := range 3 {
-		ch.Offer(fmt.Append(nil, "typing", n), all[0].user)
+		ch.Offer(fmt.Append(nil, "typing", n), all[0].user, nil)
 		h.Wait()
 	}
 	for i, l := range all {
@@ -70,10 +70,10 @@ func TestOffer_leavesAtOnce(t *testing.T) {
 func TestOffer_leavesWithTheNextEvent(t *testing.T) {
 	t.Parallel()
 	h, ch, all := listening(5000) // a pace of a second
-	ch.Offer([]byte("first"), chat.UserID{})
+	ch.Offer([]byte("first"), chat.UserID{}, nil)
 	h.Wait() // all have heard it
-	ch.Offer([]byte("a types"), all[1].user)
-	ch.Offer([]byte("b types"), all[2].user)
+	ch.Offer([]byte("a types"), all[1].user, nil)
+	ch.Offer([]byte("b types"), all[2].user, nil)
 	h.Wait() // for what leaves at once: nothing
 	ch.Publish(span(0, 2))
 	h.Wait()
@@ -96,7 +96,7 @@ func TestOffer_leavesByItself(t *testing.T) {
 	t.Parallel()
 	_, ch, all := listening(5000)
 	for n := range 5 {
-		ch.Offer(fmt.Append(nil, n), chat.UserID{})
+		ch.Offer(fmt.Append(nil, n), chat.UserID{}, nil)
 	}
 	testkit.Until(t, testkit.Timeout, func() error {
 		for i, l := range all {
@@ -114,9 +114,9 @@ func TestOffer_notToWhoLeft(t *testing.T) {
 	h, ch, all := listening(5000)
 	left := ev(1)
 	left.Kind, left.Left = event.MemberLeft, all[0].user
-	ch.Offer([]byte("first"), chat.UserID{})
+	ch.Offer([]byte("first"), chat.UserID{}, nil)
 	h.Wait()
-	ch.Offer([]byte("typing"), chat.UserID{})
+	ch.Offer([]byte("typing"), chat.UserID{}, nil)
 	ch.Publish([]hub.Event{left})
 	testkit.Until(t, testkit.Timeout, func() error {
 		if got := all[1].heard(); !strings.HasSuffix(got, "typing") {

@@ -84,6 +84,17 @@ func (ch *Channel) Subscribers() int {
 	return len(ch.subs)
 }
 
+// Users returns the users who have subscriptions, each once per subscription.
+func (ch *Channel) Users() []chat.UserID {
+	ch.subsMu.Lock()
+	defer ch.subsMu.Unlock()
+	users := make([]chat.UserID, len(ch.subs))
+	for i, s := range ch.subs {
+		users[i] = s.conn.User()
+	}
+	return users
+}
+
 // Place returns the seq that a replaying subscription needs next; done reports that it replays no more.
 func (s *Subscription) Place() (next int64, done bool) {
 	s.channel.subsMu.Lock()

@@ -239,7 +239,7 @@ func (p *Presence) alive(ctx context.Context) (gateways, error) {
 
 // Of a published change: what stands before the count.
 var (
-	itemHeader  = string(event.Item{Kind: "presence"}.Encode())
+	itemHeader  = string(event.Item{Kind: event.KindPresence}.Encode())
 	beforeCount = func(id chat.ChannelID) string {
 		before, _, _ := bytes.Cut(frame.Encode(frame.PresenceNotice{ChannelID: id}), []byte(`0,"joined"`))
 		return string(before)

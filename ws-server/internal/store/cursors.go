@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/uptrace/bun/dialect/pgdialect"
@@ -75,6 +76,34 @@ func (s *Store) CursorsAt(ctx context.Context, places []Place) ([]eventlog.Curso
 		return nil, fmt.Errorf("read %d cursors: %w", len(places), err)
 	}
 	return cursors, nil
+}
+
+// NewestAt returns when the newest stored event of each channel was sent, in the order of channels; the zero time
+// for a channel without any.
+func (s *Store) NewestAt(ctx context.Context, channels []chat.ChannelID) ([]time.Time, error) {
+	times := make([]time.Time, len(channels))
+	if len(channels) == 0 {
+		return times, nil
+	}
+	ids := make([][16]byte, len(channels))
+	for i, c := range channels {
+		ids[i] = c.UUID
+	}
+	err := database.Prepared(ctx, s.db, `select w.n, m.sent_at from unnest($1::uuid[]) with ordinality as w(id, n)
+		cross join lateral (select sent_at from messages where channel_id = w.id order by seq desc limit 1) m`,
+		[]any{ids}, func(rows pgx.Rows) error {
+			var n int
+			var at time.Time
+			err := rows.Scan(&n, &at)
+			if err == nil {
+				times[n-1] = at
+			}
+			return err
+		})
+	if err != nil {
+		return nil, unavailable(err, "read the newest events of %d channels", len(channels))
+	}
+	return times, nil
 }
 
 // NewestMessage returns the newest stored message of a channel with seq ≤ upTo, as far as a gateway needs

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/uptrace/bun/dialect/pgdialect"
 
 	"parley.chat/internal/database"
 	"parley.chat/shared-contracts/chat"
@@ -16,44 +15,93 @@ type Place struct {
 	User    chat.UserID
 }
 
-// Blocked tells of each channel, in their order, whether it is a direct one of whose two users one has
-// blocked the other.
-func (s *Store) Blocked(ctx context.Context, channels []chat.ChannelID) ([]bool, error) {
-	ids := make([]string, len(channels))
-	for i, c := range channels {
-		ids[i] = c.String()
-	}
-	var blocked []bool
-	err := s.db.NewRaw(`select direct_blocked(w.id) from unnest(?::uuid[]) with ordinality as w(id, n) order by w.n`,
-		pgdialect.Array(ids)).Scan(ctx, &blocked)
-	if err != nil {
-		return nil, unavailable(err, "look for blocks in %d channels", len(channels))
-	}
-	return blocked, nil
+// Standing is what a user is in a channel.
+type Standing struct {
+	Role      chat.Role   // "" for a user who is not a member
+	Peer      chat.UserID // the other user of a direct channel, zero in any other channel
+	Announced bool        // the channel's log has the member_joined event of a member
+	Visible   bool        // a user who is not a member may know that the channel exists
 }
 
-// departed looks each place up by itself, whatever the planner makes of their number: a join would read whole
-// tables to verify five hundred.
-const departed = `
-	select w.n from unnest($1::uuid[], $2::uuid[]) with ordinality as w(channel_id, user_id, n)
-	where (select c.deleted_at is not null from channel_members m join channels c on c.id = m.channel_id
-	       where m.channel_id = w.channel_id and m.user_id = w.user_id) is not false`
+// standings looks up each place by itself: with a join the planner might read whole tables to verify five
+// hundred places. "limit 1" is what keeps it from a join.
+const standings = `
+	select w.n, coalesce(x.role, ''), x.peer, not x.arriving, x.visible
+	from unnest($1::uuid[], $2::uuid[]) with ordinality as w(channel_id, user_id, n)
+	cross join lateral (
+		select m.role,
+			case when c.kind = 'direct' then case when c.direct_low = w.user_id then c.direct_high else c.direct_low end end as peer,
+			exists (select from outbox o where coalesce(o.channel_id, o.subject_id) = c.id
+				and o.channel_id = c.id and o.subject_id = w.user_id and o.kind = 'member_joined') as arriving,
+			c.kind in ('public', 'unlisted') and (c.group_id is null or exists (
+				select from group_members g where g.group_id = c.group_id and g.user_id = w.user_id)) as visible
+		from channels c left join channel_members m on m.channel_id = c.id and m.user_id = w.user_id
+		where c.id = w.channel_id and c.deleted_at is null limit 1) x`
 
-// Departed returns those of places whose user is no member of the channel, or whose channel is gone.
-func (s *Store) Departed(ctx context.Context, places []Place) ([]Place, error) {
-	var found []Place
-	err := database.Prepared(ctx, s.db, departed, columns(places), func(rows pgx.Rows) error {
+// Standings returns what each user is in each channel, in the order of places. A channel that does not exist
+// is one that nobody is a member of and nobody may know of.
+func (s *Store) Standings(ctx context.Context, places []Place) ([]Standing, error) {
+	found := make([]Standing, len(places))
+	err := database.Prepared(ctx, s.db, standings, columns(places), func(rows pgx.Rows) error {
 		var n int
-		err := rows.Scan(&n)
+		var st Standing
+		var peer *[16]byte
+		err := rows.Scan(&n, &st.Role, &peer, &st.Announced, &st.Visible)
+		if err != nil {
+			return err
+		}
+		if peer != nil {
+			st.Peer = chat.UserID{UUID: *peer}
+		}
+		found[n-1] = st
+		return nil
+	})
+	if err != nil {
+		return nil, unavailable(err, "read %d memberships", len(places))
+	}
+	return found, nil
+}
+
+// Blocks returns the users with whom each of users has a block, whichever of the two made it, in the order
+// of users.
+func (s *Store) Blocks(ctx context.Context, users []chat.UserID) ([][]chat.UserID, error) {
+	ids, place := make([][16]byte, len(users)), make(map[chat.UserID]int, len(users))
+	for i, u := range users {
+		ids[i], place[u] = u.UUID, i
+	}
+	blocks := make([][]chat.UserID, len(users))
+	err := database.Prepared(ctx, s.db, `select user_id, other_id from blocks_of($1::uuid[])`, []any{ids}, func(rows pgx.Rows) error {
+		var user, other chat.UserID
+		err := rows.Scan((*[16]byte)(&user.UUID), (*[16]byte)(&other.UUID))
 		if err == nil {
-			found = append(found, places[n-1])
+			i := place[user]
+			blocks[i] = append(blocks[i], other)
 		}
 		return err
 	})
 	if err != nil {
-		return nil, unavailable(err, "verify %d memberships", len(places))
+		return nil, unavailable(err, "read the blocks of %d users", len(users))
 	}
-	return found, nil
+	return blocks, nil
+}
+
+// Common returns the channels that both users are members of.
+func (s *Store) Common(ctx context.Context, one, other chat.UserID) ([]chat.ChannelID, error) {
+	var channels []chat.ChannelID
+	err := database.Prepared(ctx, s.db, `select a.channel_id from channel_members a
+		join channel_members b on b.channel_id = a.channel_id and b.user_id = $2 where a.user_id = $1`,
+		[]any{[16]byte(one.UUID), [16]byte(other.UUID)}, func(rows pgx.Rows) error {
+			var id chat.ChannelID
+			err := rows.Scan((*[16]byte)(&id.UUID))
+			if err == nil {
+				channels = append(channels, id)
+			}
+			return err
+		})
+	if err != nil {
+		return nil, unavailable(err, "find the common channels of two users")
+	}
+	return channels, nil
 }
 
 // columns returns places as two arguments of a query: the channels, and the users.

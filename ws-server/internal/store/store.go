@@ -35,11 +35,25 @@ type Membership struct {
 	JoinedSeq        int64            `bun:"joined_seq"`
 	LastReadSeq      int64            `bun:"last_read_seq"`
 	LastDeliveredSeq int64            `bun:"last_delivered_seq"`
+	PeerID           *chat.UserID     `bun:"peer_id,type:uuid"` // of a direct channel
+	Arriving         bool             `bun:"arriving"`          // the channel's log does not have the member_joined event yet
+}
+
+// Standing returns what the membership says of its user.
+func (m *Membership) Standing() Standing {
+	st := Standing{Role: m.Role, Announced: !m.Arriving}
+	if m.PeerID != nil {
+		st.Peer = *m.PeerID
+	}
+	return st
 }
 
 // selectMembership is read by the columns' names, and by their order.
 const selectMembership = `
-	select m.user_id, c.id as channel_id, c.kind, c.name, m.role, m.joined_seq, m.last_read_seq, m.last_delivered_seq
+	select m.user_id, c.id as channel_id, c.kind, c.name, m.role, m.joined_seq, m.last_read_seq, m.last_delivered_seq,
+		case when c.kind = 'direct' then case when c.direct_low = m.user_id then c.direct_high else c.direct_low end end as peer_id,
+		exists (select from outbox o where coalesce(o.channel_id, o.subject_id) = c.id
+			and o.channel_id = c.id and o.subject_id = m.user_id and o.kind = 'member_joined') as arriving
 	from channel_members m join channels c on c.id = m.channel_id
 	where c.deleted_at is null`
 
@@ -54,9 +68,13 @@ func (s *Store) Memberships(ctx context.Context, users []chat.UserID) ([][]Membe
 		func(rows pgx.Rows) error {
 			var user chat.UserID
 			var m Membership
+			var peer *[16]byte
 			err := rows.Scan((*[16]byte)(&user.UUID), (*[16]byte)(&m.ChannelID.UUID), &m.Kind, &m.Name, &m.Role,
-				&m.JoinedSeq, &m.LastReadSeq, &m.LastDeliveredSeq)
+				&m.JoinedSeq, &m.LastReadSeq, &m.LastDeliveredSeq, &peer, &m.Arriving)
 			if err == nil {
+				if peer != nil {
+					m.PeerID = &chat.UserID{UUID: *peer}
+				}
 				lists[place[user]] = append(lists[place[user]], m)
 			}
 			return err

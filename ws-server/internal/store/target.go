@@ -62,16 +62,3 @@ func (s *Store) Reactions(ctx context.Context, channel chat.ChannelID, message c
 	}
 	return list, nil
 }
-
-// Role returns a member's role in a channel. Its error is Forbidden for who is no member.
-func (s *Store) Role(ctx context.Context, user chat.UserID, channel chat.ChannelID) (chat.Role, error) {
-	var role chat.Role
-	err := s.db.NewRaw(`select role from channel_members where channel_id = ? and user_id = ?`, channel, user).Scan(ctx, &role)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return "", apierr.New(apierr.Forbidden, "not a member of this channel any more")
-	case err != nil:
-		return "", unavailable(err, "read role of user %s in channel %s", user, channel)
-	}
-	return role, nil
-}

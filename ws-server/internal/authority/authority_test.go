@@ -1,0 +1,251 @@
+package authority
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"parley.chat/internal/testkit"
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/ws-server/internal/revoked"
+	"parley.chat/ws-server/internal/store"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// scripted is a store whose answers a test sets, and may hold up.
+type scripted struct {
+	mu     sync.Mutex
+	member store.Standing
+	blocks []chat.UserID
+	err    error
+	reads  [][]store.Place
+	held   chan struct{} // if set, a read has its answer and does not return before it is closed
+	began  chan struct{} // if set, is closed by the first read
+}
+
+func (s *scripted) Standings(_ context.Context, places []store.Place) ([]store.Standing, error) {
+	s.mu.Lock()
+	s.reads = append(s.reads, places)
+	answer, err, held, began := s.member, s.err, s.held, s.began
+	s.held, s.began = nil, nil
+	s.mu.Unlock()
+	if began != nil {
+		close(began)
+	}
+	if held != nil {
+		<-held
+	}
+	return slices.Repeat([]store.Standing{answer}, len(places)), err
+}
+
+func (s *scripted) Blocks(_ context.Context, users []chat.UserID) ([][]chat.UserID, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Repeat([][]chat.UserID{s.blocks}, len(users)), s.err
+}
+
+func (s *scripted) set(change func(*scripted)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(s)
+}
+
+func (s *scripted) Among(context.Context, []revoked.Login) ([]revoked.Login, error) { return nil, nil }
+
+var member = store.Standing{Role: chat.Member, Announced: true}
+
+var login = revoked.Login{Session: chat.NewSessionID()}
+
+// enter returns a user of an Authority over s that runs until the test ends.
+func enter(t *testing.T, s *scripted, change func(*Config)) (*Authority, *User) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	cfg := Config{
+		Store: s, Sessions: s, Every: time.Hour, Logger: slog.New(slog.DiscardHandler),
+		Expelled: func(chat.UserID, chat.ChannelID) {}, Ended: func(revoked.Login) {},
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	a := New(ctx, cfg)
+	var running sync.WaitGroup
+	running.Go(func() { a.Run(ctx) })
+	t.Cleanup(func() { cancel(); running.Wait(); a.Wait() })
+	return a, a.Enter(revoked.Login{User: chat.NewUserID(), Session: login.Session})
+}
+
+// A read that began before a removal must not bring the membership back.
+func TestForget_outdatesReadsUnderWay(t *testing.T) {
+	held, began := make(chan struct{}), make(chan struct{})
+	s := &scripted{member: member, held: held, began: began}
+	a, u := enter(t, s, nil)
+	c := chat.NewChannelID()
+	answer := make(chan error)
+	go func() { answer <- u.Admit(c) }()
+	<-began
+	s.set(func(s *scripted) { s.member = store.Standing{} })
+	a.Forget(u.id, c)
+	close(held)
+	if err := <-answer; apierr.CodeOf(err) != apierr.NotFound {
+		t.Errorf("the frame that waited: %v, want not_found", err)
+	}
+	if err := u.Admit(c); apierr.CodeOf(err) != apierr.NotFound {
+		t.Errorf("the next frame: %v, want not_found", err)
+	}
+}
+
+func TestDoubtRole_endsTheRoleAndNotTheMembership(t *testing.T) {
+	s := &scripted{member: store.Standing{Role: chat.Admin, Announced: true}}
+	a, u := enter(t, s, nil)
+	c := chat.NewChannelID()
+	if role, err := u.Role(c); role != chat.Admin || err != nil {
+		t.Fatalf("role %q, %v", role, err)
+	}
+	s.set(func(s *scripted) { s.err = errors.New("away") })
+	a.DoubtRole(u.id, c)
+	if err := u.AdmitWriter(c); err != nil {
+		t.Errorf("a member writes while PostgreSQL is away: %v", err)
+	}
+	if role, err := u.Role(c); apierr.CodeOf(err) != apierr.Unavailable {
+		t.Errorf("role %q, %v; want unavailable: an admin may have been demoted", role, err)
+	}
+	s.set(func(s *scripted) { s.err, s.member.Role = nil, chat.Member })
+	if role, err := u.Role(c); role != chat.Member || err != nil {
+		t.Errorf("role %q, %v; want member", role, err)
+	}
+}
+
+func TestOutage_whatWasKnownGoodHolds(t *testing.T) {
+	s := &scripted{member: member}
+	a, u := enter(t, s, func(cfg *Config) { cfg.Every = time.Millisecond })
+	c, other := chat.NewChannelID(), chat.NewChannelID()
+	if err := errors.Join(u.Admit(c), u.AdmitWriter(c)); err != nil {
+		t.Fatal(err)
+	}
+	s.set(func(s *scripted) { s.err = errors.New("away") })
+	time.Sleep(2 * time.Millisecond) // older than Every, whatever the clock's grain
+	if err := errors.Join(append(u.AdmitAll(t.Context(), []chat.ChannelID{c}), u.AdmitWriter(c))...); err != nil {
+		t.Errorf("known before: %v", err)
+	}
+	if err := u.Admit(other); apierr.CodeOf(err) != apierr.Unavailable {
+		t.Errorf("not known: %v, want unavailable", err)
+	}
+	a.Forget(u.id, c)
+	if err := u.Admit(c); apierr.CodeOf(err) != apierr.Unavailable {
+		t.Errorf("removed: %v, want unavailable", err)
+	}
+}
+
+func TestAdmitAll_isOneRead(t *testing.T) {
+	s := &scripted{}
+	_, u := enter(t, s, nil)
+	ids := make([]chat.ChannelID, 2300)
+	for i := range ids {
+		ids[i] = chat.NewChannelID()
+	}
+	for _, err := range u.AdmitAll(t.Context(), ids) {
+		if apierr.CodeOf(err) != apierr.NotFound {
+			t.Fatalf("%v, want not_found", err)
+		}
+	}
+	if len(s.reads) != 1 || len(s.reads[0]) != len(ids) {
+		t.Errorf("%d reads", len(s.reads))
+	}
+}
+
+func TestBlocks_changeWithNotices(t *testing.T) {
+	type change struct{ added, lifted []chat.UserID }
+	changes := make(chan change, 10)
+	s := &scripted{member: member}
+	a, u := enter(t, s, func(cfg *Config) {
+		cfg.Blocked = func(_ chat.UserID, added, lifted []chat.UserID) { changes <- change{added, lifted} }
+	})
+	other := chat.NewUserID()
+	if err := u.LoadBlocks(t.Context()); err != nil || a.AnyBlocks() || a.Deaf(other) != nil {
+		t.Fatalf("at first: %v", err)
+	}
+	s.set(func(s *scripted) { s.blocks = []chat.UserID{other} })
+	a.BlocksChanged(u.id)
+	if c := <-changes; len(c.added) != 1 || c.added[0] != other || len(c.lifted) > 0 {
+		t.Errorf("after the block: %+v", c)
+	}
+	if _, deaf := a.Deaf(other)[u.id]; !deaf || !a.AnyBlocks() || !a.HasBlocks(u.id) || !u.HasBlock(other) {
+		t.Error("the block is not known")
+	}
+	s.set(func(s *scripted) { s.blocks = nil })
+	a.BlocksChanged(u.id)
+	if c := <-changes; len(c.lifted) != 1 || c.lifted[0] != other || len(c.added) > 0 {
+		t.Errorf("after it was lifted: %+v", c)
+	}
+	if a.Deaf(other) != nil || a.AnyBlocks() {
+		t.Error("the block is still known")
+	}
+}
+
+// What leaves with the last connection leaves nothing behind, and what a connection does not hold is bounded.
+func TestMemory(t *testing.T) {
+	s := &scripted{member: member, blocks: []chat.UserID{chat.NewUserID()}}
+	a, u := enter(t, s, nil)
+	held := chat.NewChannelID()
+	u.Hold(held)
+	u.Learn(u.Generation(), held, member)
+	for range maxSpare + 500 {
+		u.Learn(u.Generation(), chat.NewChannelID(), member)
+	}
+	if e, _ := u.channels.Get(held); u.channels.Len() != maxSpare+1 || u.spare != maxSpare || !e.known {
+		t.Errorf("%d memberships, %d of them spare", u.channels.Len(), u.spare)
+	}
+	if err := u.LoadBlocks(t.Context()); err != nil || !a.AnyBlocks() {
+		t.Fatalf("blocks: %v", err)
+	}
+	u.Release(held)
+	a.Leave(u, login.Session)
+	if len(a.users) != 0 || a.AnyBlocks() {
+		t.Errorf("%d users left, blocks: %v", len(a.users), a.AnyBlocks())
+	}
+	for i := range a.deaf.shards {
+		if len(a.deaf.shards[i].sets) > 0 {
+			t.Error("an index of blocks is left")
+		}
+	}
+}
+
+// A lost notice is made up for by the verification, within Config.Every.
+func TestVerify_expelsAndLearns(t *testing.T) {
+	expelled := make(chan chat.ChannelID, 100)
+	s := &scripted{member: store.Standing{Role: chat.Admin, Announced: true}}
+	_, u := enter(t, s, func(cfg *Config) {
+		cfg.Every = 20 * time.Millisecond
+		cfg.Expelled = func(_ chat.UserID, c chat.ChannelID) {
+			select {
+			case expelled <- c:
+			default:
+			}
+		}
+	})
+	c := chat.NewChannelID()
+	if err := u.Admit(c); err != nil {
+		t.Fatal(err)
+	}
+	u.Hold(c)
+	s.set(func(s *scripted) { s.member.Role = chat.Member })
+	testkit.Until(t, 20*time.Second, func() error {
+		if role, err := u.Role(c); role != chat.Member || err != nil {
+			return fmt.Errorf("role %q, %v", role, err)
+		}
+		return nil
+	})
+	s.set(func(s *scripted) { s.member = store.Standing{} })
+	if got := <-expelled; got != c {
+		t.Errorf("expelled from %v, want %v", got, c)
+	}
+}

@@ -1,0 +1,191 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"sync"
+	"time"
+
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/frame"
+	"parley.chat/ws-server/internal/connection"
+	"parley.chat/ws-server/internal/presence"
+)
+
+// Between two users with a block there is silence: neither learns when the other types, reads, comes online or
+// goes. Typing and receipts are left out of what a fan-out hands to such a user (hub.Channel.Offer). Presence
+// cannot be: its count has everybody. So users with blocks get a presence of their own, counted without those
+// whom they may not hear of.
+
+const (
+	maxSilences    = 10_000           // presence frames that wait for their count; more are dropped
+	silenceTimeout = 5 * time.Second  // for the stores, per channel
+	silenceTotal   = 30 * time.Second // for all common channels of two users
+)
+
+// Deaf returns the users connected here who learn nothing of what a user does; nil for nearly everybody.
+func (g *Gateway) Deaf(to chat.UserID) map[chat.UserID]struct{} { return g.authority.Deaf(to) }
+
+// silences hands on presence to users with blocks. One goroutine, run, does so, in the order in which it was
+// published.
+type silences struct {
+	g    *Gateway
+	wake chan struct{} // holds at most one token: waiting is not empty
+
+	mu      sync.Mutex // held for work on the queue only
+	waiting []published
+}
+
+// published is a presence frame as it was published in a channel.
+type published struct {
+	channel chat.ChannelID
+	frame   []byte
+}
+
+// Presence takes what was published of who has come online and gone. It is called by the feed and does not
+// block.
+func (g *Gateway) Presence(id chat.ChannelID, text []byte) {
+	ch := g.cfg.Feed.Hub.Channel(id)
+	if ch == nil {
+		return
+	}
+	if !g.authority.AnyBlocks() {
+		ch.Offer(text, chat.UserID{}, nil)
+		return
+	}
+	s := g.silences
+	s.mu.Lock()
+	if len(s.waiting) < maxSilences {
+		s.waiting = append(s.waiting, published{id, text})
+	}
+	s.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run hands on until ctx is done.
+func (s *silences) run(ctx context.Context) {
+	for {
+		select {
+		case <-s.wake:
+		case <-ctx.Done():
+			return
+		}
+		s.mu.Lock()
+		waiting := s.waiting
+		s.waiting = nil
+		s.mu.Unlock()
+		for _, p := range waiting {
+			if ctx.Err() != nil {
+				return
+			}
+			s.hand(ctx, p)
+		}
+	}
+}
+
+// hand hands a presence frame to the subscriptions of a channel, and to those of users with blocks one of
+// their own. In a large channel the frame is a count of strangers, the same for all.
+func (s *silences) hand(ctx context.Context, p published) {
+	ch := s.g.cfg.Feed.Hub.Channel(p.channel)
+	if ch == nil {
+		return
+	}
+	var all frame.PresenceNotice
+	if err := json.Unmarshal(p.frame, &all); err != nil {
+		s.g.cfg.Logger.Warn("published presence not understood", "channel_id", p.channel, "err", err)
+		return
+	}
+	deaf := make(map[chat.UserID]struct{})
+	if all.OnlineCount <= presence.Large {
+		for _, u := range ch.Users() {
+			if s.g.authority.HasBlocks(u) {
+				deaf[u] = struct{}{}
+			}
+		}
+	}
+	ch.Offer(p.frame, chat.UserID{}, deaf)
+	if len(deaf) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, silenceTimeout)
+	defer cancel()
+	online, err := s.g.cfg.Presence.Online(ctx, p.channel, "")
+	if err != nil {
+		s.g.cfg.Logger.Debug("presence not handed to users with blocks", "channel_id", p.channel, "err", err)
+		return
+	}
+	for u := range deaf {
+		joined, left := s.g.heard(u, all.Joined), s.g.heard(u, all.Left)
+		if len(all.Joined)+len(all.Left) > 0 && len(joined)+len(left) == 0 {
+			continue
+		}
+		s.g.offerTo(u, p.channel, frame.PresenceNotice{
+			ChannelID: p.channel, OnlineCount: s.g.countFor(u, online), Joined: joined, Left: left,
+		})
+	}
+}
+
+// heard returns those of users of whom a user may hear.
+func (g *Gateway) heard(user chat.UserID, of []chat.UserID) []chat.UserID {
+	return slices.DeleteFunc(slices.Clone(of), func(other chat.UserID) bool {
+		_, deaf := g.authority.Deaf(other)[user]
+		return deaf
+	})
+}
+
+// countFor returns how many are online, without those of whom a user may not hear as far as they are named.
+func (g *Gateway) countFor(user chat.UserID, online presence.Online) int {
+	return online.Count - len(online.Users) + len(g.heard(user, online.Users))
+}
+
+// offerTo offers an ephemeral frame to the connections of a user that are subscribed to a channel.
+func (g *Gateway) offerTo(user chat.UserID, channel chat.ChannelID, f frame.Server) {
+	text := connection.Text(frame.Encode(f))
+	for _, c := range g.clientsOf(user) {
+		if c.subscription(channel) != nil {
+			c.out.Offer(text)
+		}
+	}
+}
+
+// blocksChanged shows a user, in the channels that they share, those with whom they have a block since just now
+// as gone, and those with whom they have none any more as what they are.
+func (g *Gateway) blocksChanged(user chat.UserID, added, lifted []chat.UserID) {
+	ctx, cancel := context.WithTimeout(g.ctx, silenceTotal)
+	defer cancel()
+	for i, other := range slices.Concat(added, lifted) {
+		channels, err := g.cfg.Store.Common(ctx, user, other)
+		if err != nil {
+			g.cfg.Logger.Warn("presence not changed after a block", "user_id", user, "err", err)
+			return
+		}
+		for _, id := range channels {
+			g.showTo(ctx, user, other, id, i < len(added))
+		}
+	}
+}
+
+// showTo shows a user that another one is gone from a channel, or is there.
+func (g *Gateway) showTo(ctx context.Context, user, other chat.UserID, id chat.ChannelID, gone bool) {
+	if !slices.ContainsFunc(g.clientsOf(user), func(c *client) bool { return c.subscription(id) != nil }) {
+		return
+	}
+	if gone { // the end of what they type will not be told
+		g.offerTo(user, id, frame.TypingNotice{ChannelID: id, UserID: other})
+	}
+	online, err := g.cfg.Presence.Online(ctx, id, "")
+	if err != nil || !slices.Contains(online.Users, other) {
+		return // not online, or in a large channel, where nobody is named
+	}
+	n := frame.PresenceNotice{ChannelID: id, OnlineCount: g.countFor(user, online)}
+	if gone {
+		n.Left = []chat.UserID{other}
+	} else {
+		n.Joined = []chat.UserID{other}
+	}
+	g.offerTo(user, id, n)
+}
