@@ -97,6 +97,9 @@ type Standing struct {
 	Role    chat.Role        `bun:"role"`               // "" for one who is not a member
 	GroupID *chat.GroupID    `bun:"group_id,type:uuid"` // nil: the channel belongs to no group
 	InGroup bool             `bun:"in_group"`           // the user is a member of the channel's group
+
+	// Arriving: the user is a member, and the channel's log does not have their member_joined event yet.
+	Arriving bool `bun:"arriving"`
 }
 
 // Member reports whether the user is a member.
@@ -164,7 +167,9 @@ func AdmitReader(ctx context.Context, db bun.IDB, log *eventlog.Log, channel cha
 // standing returns how user stands to a channel that is not hidden from them.
 func standing(ctx context.Context, db bun.IDB, channel chat.ChannelID, user chat.UserID) (Standing, error) {
 	var st Standing
-	err := db.NewRaw(`select c.kind, coalesce(m.role, '') as role, c.group_id, g.user_id is not null as in_group
+	err := db.NewRaw(`select c.kind, coalesce(m.role, '') as role, c.group_id, g.user_id is not null as in_group,
+			exists (select from outbox o where coalesce(o.channel_id, o.subject_id) = c.id
+				and o.channel_id = c.id and o.subject_id = m.user_id and o.kind = 'member_joined') as arriving
 		from channels c
 		left join channel_members m on m.channel_id = c.id and m.user_id = ?
 		left join group_members g on g.group_id = c.group_id and g.user_id = ?

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/uptrace/bun"
 
@@ -117,6 +119,9 @@ func (s *Service) send(ctx context.Context, user token.Claims, e frame.Event) (e
 		if e.Mentions, err = s.mentions.Find(ctx, e.ChannelID, e.Body); err == nil {
 			e.Mentions, err = s.callAll.Only(ctx, e.ChannelID, e.SenderID, e.Mentions)
 		}
+		if err == nil {
+			e.Mentions, err = s.unblocked(ctx, user.UserID, e.Mentions)
+		}
 		if err != nil {
 			refused = fmt.Errorf("send message: %w", err)
 		}
@@ -148,9 +153,47 @@ func (s *Service) checkReply(ctx context.Context, e *frame.Event) error {
 	return err
 }
 
+// unblocked returns those of users with whom a user has no block.
+func (s *Service) unblocked(ctx context.Context, user chat.UserID, of []chat.UserID) ([]chat.UserID, error) {
+	if len(of) == 0 {
+		return of, nil
+	}
+	var blocks []struct {
+		OtherID chat.UserID `bun:"other_id,type:uuid"`
+	}
+	if err := s.cfg.DB.NewRaw("select other_id from blocks_of(array[?]::uuid[])", user).Scan(ctx, &blocks); err != nil {
+		return nil, fmt.Errorf("read blocks: %w", err)
+	}
+	for _, b := range blocks {
+		of = slices.DeleteFunc(of, func(u chat.UserID) bool { return u == b.OtherID })
+	}
+	return of, nil
+}
+
+// arrivalTimeout bounds how long a send waits for its sender's member_joined event.
+const arrivalTimeout = 5 * time.Second
+
+// admitAnnounced returns how a user stands to a channel whose log has the user's member_joined event. That
+// takes milliseconds after they have come, and nobody waits who came earlier.
+func (s *Service) admitAnnounced(ctx context.Context, user chat.UserID, id chat.ChannelID) (channel.Standing, error) {
+	ctx, cancel := context.WithTimeout(ctx, arrivalTimeout)
+	defer cancel()
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 250*time.Millisecond) {
+		st, err := channel.Admit(ctx, s.cfg.DB, id, user)
+		if err != nil || !st.Arriving {
+			return st, err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return st, apierr.Wrap(ctx.Err(), apierr.Unavailable, "your arrival in this channel has not been announced yet: retry with the same Idempotency-Key")
+		}
+	}
+}
+
 // admit returns an error unless the user may write into the channel.
 func (s *Service) admit(ctx context.Context, user chat.UserID, id chat.ChannelID) error {
-	st, err := channel.Admit(ctx, s.cfg.DB, id, user)
+	st, err := s.admitAnnounced(ctx, user, id)
 	if err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ func (s *Service) ListReceipts(ctx context.Context, in api.ListReceiptsRequestOb
 	if err != nil {
 		return nil, err
 	}
-	n, list, next, err := s.receipts(ctx, in.ID, t, after.ID, httpapi.Limit(in.Params.Limit))
+	n, list, next, err := s.receipts(ctx, in.ID, t, httpapi.UserOf(ctx).UserID, after.ID, httpapi.Limit(in.Params.Limit))
 	if err != nil {
 		return nil, err
 	}

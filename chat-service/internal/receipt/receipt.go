@@ -135,14 +135,15 @@ func (s *Service) movedPast(ctx context.Context, channel chat.ChannelID, seq int
 	return m, nil
 }
 
-// addressees selects the members, but for the sender, who were in the channel when the message came, each
-// with whether they have it.
-func (m moved) addressees(channel chat.ChannelID, t target) schema.QueryWithArgs {
+// addressees selects the members, except the sender and those with whom asker has a block, who were in the channel
+// when the message came, each with whether they have it.
+func (m moved) addressees(channel chat.ChannelID, t target, asker chat.UserID) schema.QueryWithArgs {
 	return bun.SafeQuery(`select m.user_id, greatest(m.last_delivered_seq, k.delivered) >= ? as delivered, greatest(m.last_read_seq, k.read) >= ? as read
 		from channel_members m
 		left join unnest(array[?]::uuid[], array[?]::bigint[], array[?]::bigint[]) k (user_id, delivered, read) on k.user_id = m.user_id
-		where m.channel_id = ? and m.user_id <> ? and m.joined_seq < ?`,
-		t.Seq, t.Seq, bun.List(m.users), bun.List(m.delivered), bun.List(m.read), channel, t.SenderID, t.Seq)
+		where m.channel_id = ? and m.user_id <> ? and m.joined_seq < ?
+			and m.user_id <> all (array(select b.other_id from blocks_of(array[?]::uuid[]) b))`,
+		t.Seq, t.Seq, bun.List(m.users), bun.List(m.delivered), bun.List(m.read), channel, t.SenderID, t.Seq, asker)
 }
 
 // counts is how many should have a message, have it, and have read it.
@@ -153,12 +154,12 @@ type counts struct {
 }
 
 // receipts returns the counts of a message and a page of those who have it.
-func (s *Service) receipts(ctx context.Context, channel chat.ChannelID, t target, after chat.UserID, limit int) (n counts, list []api.Receipt, next *chat.UserID, err error) {
+func (s *Service) receipts(ctx context.Context, channel chat.ChannelID, t target, asker, after chat.UserID, limit int) (n counts, list []api.Receipt, next *chat.UserID, err error) {
 	m, err := s.movedPast(ctx, channel, t.Seq)
 	if err != nil {
 		return n, nil, nil, err
 	}
-	of := m.addressees(channel, t)
+	of := m.addressees(channel, t, asker)
 	err = s.db.NewRaw(`select count(*) as members, count(*) filter (where delivered) as delivered, count(*) filter (where read) as read
 		from (?) a`, of).Scan(ctx, &n)
 	if err != nil {
