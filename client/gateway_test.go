@@ -163,6 +163,8 @@ func (g *gateway) take(conn *websocket.Conn, f frame.Client) {
 		for _, p := range f.Positions() {
 			g.subscribe(conn, f.Ref, p)
 		}
+	case frame.Unsubscribe:
+		delete(g.conns[conn], *f.ChannelID)
 	case frame.Send:
 		g.sends = append(g.sends, *f.ClientID)
 		if g.onSend != nil {

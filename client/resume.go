@@ -36,6 +36,10 @@ type channel struct {
 	ref    string // of the subscribe
 	target int64  // the newest event at the time of the answer: then we have caught up
 
+	aside  bool      // not followed: the connection has no room
+	wanted bool      // it was asked for by Follow, and another channel makes room
+	moved  time.Time // when the newest event was handed on, or the channel was subscribed to
+
 	delivered, read int64 // what the caller has said
 }
 
@@ -52,7 +56,7 @@ func (c *Client) greetLocked(l *link, h frame.Hello) []Event {
 		listed[s.ChannelID] = true
 	}
 	for id, ch := range c.channels {
-		ch.phase, ch.ref = idle, ""
+		ch.phase, ch.ref, ch.aside = idle, "", false
 		if !listed[id] && len(h.Channels) < frame.HelloChannels { // the list is whole
 			delete(c.channels, id)
 			news = append(news, Left{ChannelID: id})
@@ -95,7 +99,11 @@ func (c *Client) listLocked(l *link, list []frame.ChannelSummary, since bool) []
 		if ch.delivered > s.LastDeliveredSeq || ch.read > s.LastReadSeq {
 			l.moved[ch.id] = true
 		}
-		if ch.phase == idle {
+		switch {
+		case ch.phase != idle:
+		case s.NotFollowed:
+			ch.setAsideLocked()
+		default:
 			ask = append(ask, ch)
 		}
 	}
@@ -144,7 +152,8 @@ func (c *Client) subscribedLocked(l *link, f frame.Subscribed) []Event {
 		return nil
 	}
 	from := Position{Seq: ch.pos, Epoch: ch.epoch}
-	ch.epoch, ch.target = f.Epoch, f.LastSeq
+	ch.epoch, ch.target, ch.moved = f.Epoch, f.LastSeq, c.cfg.now()
+	ch.wanted, ch.summary.NotFollowed = false, false
 	switch missing := f.LastSeq - ch.pos; {
 	case !f.HasMore:
 		ch.phase = following
@@ -199,7 +208,15 @@ func (c *Client) askRefusedLocked(l *link, f frame.Error, e *Error) (_ []Event, 
 }
 
 func (c *Client) channelRefusedLocked(l *link, ch *channel, e *Error) []Event {
-	if retryable(e.Code) && e.Code != apierr.RateLimited { // that would be one subscription too many
+	if e.Code == apierr.RateLimited { // that would be one subscription too many
+		if ch.wanted && c.makeRoomLocked(l) {
+			c.askLocked(l, ch)
+		} else {
+			ch.setAsideLocked()
+		}
+		return nil
+	}
+	if retryable(e.Code) {
 		ch.phase = idle
 		wait := max(e.RetryAfter, c.cfg.jitter(firstWait))
 		l.jobLocked(func(ctx context.Context) { c.askLater(ctx, l, ch, wait) })
@@ -276,7 +293,7 @@ func (c *Client) advanceLocked(ch *channel, e *frame.Event) []Event {
 	if e.Seq != ch.pos+1 {
 		return nil
 	}
-	ch.pos = e.Seq
+	ch.pos, ch.moved = e.Seq, c.cfg.now()
 	ch.summary.LastSeq = max(ch.summary.LastSeq, e.Seq)
 	news := []Event{ChannelEvent{Event: *e, Epoch: ch.epoch, Mine: e.SenderID == c.me}}
 	if e.SenderID != c.me || e.ClientID == nil {

@@ -137,6 +137,8 @@ func (c *Client) expireLocked(l *link, now time.Time) []Event {
 			news = append(news, c.failedLocked(it, ErrUnknown)...)
 		case ch.caughtUp():
 			it.first = time.Time{}
+		case ch.aside: // what happened in it decides
+			c.followLocked(ch)
 		}
 	}
 	return news

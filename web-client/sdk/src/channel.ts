@@ -58,9 +58,22 @@ export class Channel {
     return this.track?.summary;
   }
 
-  /** Whether its events come. */
+  /** Whether the user is in it, as far as the server has told. */
   get followed(): boolean {
     return this.track?.summary !== undefined;
+  }
+
+  /** Whether nothing of it comes, because the user is in more channels than a connection follows. See `follow`. */
+  get leftOut(): boolean {
+    return this.track?.aside ?? false;
+  }
+
+  /**
+   * Follows a channel that is left out: what happened meanwhile comes as events, as after any other pause. Where there
+   * is no room the channel in which nothing happened for the longest time is left out in its place.
+   */
+  follow(): void {
+    this.core.subscriptions.follow(this.id);
   }
 
   /** Whether all that has happened in it was handed on. */

@@ -107,6 +107,8 @@ export interface ChannelSummary {
   readonly unread: number;
   readonly unread_mentions: number;
   readonly epoch: string;
+  /** The user has more channels than a connection follows, and this one is left out: see Channel.follow. */
+  readonly not_followed?: true;
 }
 
 export interface Hello {
@@ -118,6 +120,8 @@ export interface Hello {
   readonly heartbeat_seconds: number;
   readonly limits: Limits;
   readonly channels: readonly ChannelSummary[];
+  /** How many of all channels are left out. Absent: none. */
+  readonly not_followed?: number;
 }
 
 export interface HelloMore {

@@ -33,6 +33,12 @@ export interface Track {
   ref: string;
   /** The newest event at the time of the answer: then we have caught up. */
   target: number;
+  /** Not followed: the connection has no room. */
+  aside: boolean;
+  /** It was asked for by `follow`, and another channel makes room. */
+  wanted: boolean;
+  /** When the newest event was handed on, or the channel was subscribed to. */
+  moved: number;
 }
 
 export interface SubscriptionHandlers {
@@ -68,16 +74,16 @@ export class Subscriptions {
   }
 
   private track(id: string, pos: number, epoch: string, since: number): Track {
-    return { id, summary: undefined, pos, epoch, since, phase: "idle", ref: "", target: 0 };
+    return { id, summary: undefined, pos, epoch, since, phase: "idle", ref: "", target: 0, aside: false, wanted: false, moved: 0 };
   }
 
   caughtUp(track: Track): boolean {
     return track.phase === "following" && track.pos >= track.target;
   }
 
-  /** Whether all channels have caught up. */
+  /** Whether all channels that are followed have caught up. */
   get allCaughtUp(): boolean {
-    for (const track of this.tracks.values()) if (!this.caughtUp(track)) return false;
+    for (const track of this.tracks.values()) if (!track.aside && !this.caughtUp(track)) return false;
     return true;
   }
 
@@ -87,7 +93,7 @@ export class Subscriptions {
     for (const timer of this.timers) clearTimeout(timer);
     this.timers.clear();
     this.jobs = Promise.resolve();
-    for (const track of this.tracks.values()) [track.phase, track.ref] = ["idle", ""];
+    for (const track of this.tracks.values()) [track.phase, track.ref, track.aside] = ["idle", "", false];
   }
 
   /** Follows every channel, each from where it was. */
@@ -121,9 +127,36 @@ export class Subscriptions {
       track.summary = s;
       this.handlers.listed(track);
       if (!known) this.handlers.joined(track, { seq: track.pos, epoch: track.epoch });
-      if (track.phase === "idle") ask.push(track);
+      if (track.phase !== "idle") continue;
+      if (s.not_followed) this.setAside(track);
+      else ask.push(track);
     }
     this.ask(ask);
+  }
+
+  /**
+   * Follows a channel that is left out, since the user has more than a connection follows. Where there is no room
+   * the channel in which nothing happened for the longest time is left out in its place.
+   */
+  follow(channelID: string): void {
+    const track = this.tracks.get(channelID);
+    if (!track?.aside) return;
+    [track.aside, track.wanted] = [false, true];
+    this.ask([track]);
+  }
+
+  private setAside(track: Track): void {
+    [track.phase, track.ref, track.aside, track.wanted] = ["idle", "", true, false];
+  }
+
+  /** Ends the subscription to the channel in which nothing happened for the longest time, and says whether there was one. */
+  private makeRoom(): boolean {
+    let oldest: Track | undefined;
+    for (const t of this.tracks.values()) if (t.phase === "following" && (oldest === undefined || t.moved < oldest.moved)) oldest = t;
+    if (!oldest) return false;
+    this.setAside(oldest);
+    this.handlers.send({ type: "unsubscribe", channel_id: oldest.id });
+    return true;
   }
 
   removed(channelID: string, by: string): void {
@@ -160,6 +193,7 @@ export class Subscriptions {
     const from = { seq: track.pos, epoch: track.epoch };
     track.epoch = frame.epoch;
     track.target = frame.last_seq;
+    [track.wanted, track.moved] = [false, Date.now()];
     if (!frame.has_more) {
       track.phase = "following";
       this.handlers.following(track);
@@ -206,7 +240,12 @@ export class Subscriptions {
 
   private askRefused(track: Track, frame: ErrorFrame): void {
     const error = new ClientError(frame.code as ClientError["code"], frame.message, frame.retry_after_ms ?? 0);
-    if (!retryable(frame.code) || frame.code === "rate_limited") return this.leave(track, undefined, error); // that would be one subscription too many
+    if (frame.code === "rate_limited") { // that would be one subscription too many
+      if (track.wanted && this.makeRoom()) return this.ask([track]);
+      this.setAside(track);
+      return this.handlers.settled();
+    }
+    if (!retryable(frame.code)) return this.leave(track, undefined, error);
     track.phase = "idle";
     this.later(Math.max(error.retryAfterMs, jitter(ASK_AGAIN_MS)), () => {
       if (this.tracks.get(track.id) === track && track.phase === "idle") this.ask([track]);
@@ -233,7 +272,7 @@ export class Subscriptions {
 
   private advance(track: Track, event: WireEvent): void {
     if (event.seq !== track.pos + 1) return;
-    track.pos = event.seq;
+    [track.pos, track.moved] = [event.seq, Date.now()];
     this.handlers.event(track, event);
   }
 

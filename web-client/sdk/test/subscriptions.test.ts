@@ -143,4 +143,25 @@ describe("subscriptions", () => {
     subs.greet(hello(summary(ID, 0)), false);
     expect(news).toEqual(["left gone", `joined ${ID}`]);
   });
+
+  it("leave out what a connection has no room for, and follow it when it is needed", () => {
+    const { subs, sent, news, seen } = subscriptions();
+    const refuse = (id: string, code: string): boolean =>
+      subs.refused({ type: "error", ref: sent.at(-1)!.ref, channel_id: id, code, message: "" } as never);
+    subs.greet(hello(summary("a", 5), summary("b", 5), { ...summary("c", 5), not_followed: true }), false);
+    expect(sent.map((f) => f.channels.map((c) => c.channel_id))).toEqual([["a", "b"]]);
+    const ref = sent[0]!.ref;
+    for (const id of ["a", "b"]) subs.subscribed({ type: "subscribed", ref, channel_id: id, last_seq: 5, epoch: "a", recovered: true, has_more: false });
+    expect(subs.allCaughtUp).toBe(true);
+    subs.tracks.get("a")!.moved = 1; // nothing has happened there for the longest time
+    subs.follow("c");
+    expect(sent.at(-1)!.channels).toEqual([{ channel_id: "c", last_seen_seq: 5, epoch: "a" }]);
+    expect(refuse("c", "rate_limited")).toBe(true);
+    expect(sent.slice(-2)).toMatchObject([{ type: "unsubscribe", channel_id: "a" }, { type: "subscribe", channels: [{ channel_id: "c" }] }]);
+    subs.subscribed({ type: "subscribed", ref: sent.at(-1)!.ref, channel_id: "c", last_seq: 5, epoch: "a", recovered: true, has_more: false });
+    subs.take(event(6, "c"));
+    expect(seen).toEqual([6]);
+    expect([...subs.tracks.values()].filter((t) => t.aside).map((t) => t.id)).toEqual(["a"]);
+    expect(news.filter((n) => n.startsWith("left"))).toEqual([]);
+  });
 });

@@ -32,6 +32,7 @@ export function ChannelScreen({ state, seq }: ChannelScreenProps): JSX.Element {
   // Before the list's own effects: they say that what is in sight is read.
   useLayoutEffect(() => {
     resetCompose();
+    state.handle.follow(); // if it was left out
     state.newAfter.value = state.unread.peek() > 0 ? state.readSeq : undefined;
     return () => {
       state.newAfter.value = undefined;
