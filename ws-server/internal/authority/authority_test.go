@@ -85,12 +85,21 @@ func enter(t *testing.T, s *scripted, change func(*Config)) (*Authority, *User) 
 
 // A read that began before a removal must not bring the membership back.
 func TestForget_outdatesReadsUnderWay(t *testing.T) {
+	for name, admit := range map[string]func(*User, chat.ChannelID) error{
+		"Admit":    func(u *User, c chat.ChannelID) error { return u.Admit(c) },
+		"AdmitAll": func(u *User, c chat.ChannelID) error { return u.AdmitAll(context.Background(), []chat.ChannelID{c})[0] },
+	} {
+		t.Run(name, func(t *testing.T) { outdatedRead(t, admit) })
+	}
+}
+
+func outdatedRead(t *testing.T, admit func(*User, chat.ChannelID) error) {
 	held, began := make(chan struct{}), make(chan struct{})
 	s := &scripted{member: member, held: held, began: began}
 	a, u := enter(t, s, nil)
 	c := chat.NewChannelID()
 	answer := make(chan error)
-	go func() { answer <- u.Admit(c) }()
+	go func() { answer <- admit(u, c) }()
 	<-began
 	s.set(func(s *scripted) { s.member = store.Standing{} })
 	a.Forget(u.id, c)
@@ -101,6 +110,26 @@ func TestForget_outdatesReadsUnderWay(t *testing.T) {
 	if err := u.Admit(c); apierr.CodeOf(err) != apierr.NotFound {
 		t.Errorf("the next frame: %v, want not_found", err)
 	}
+}
+
+// A removal between the admission and the subscription ends the subscription.
+func TestConfirm(t *testing.T) {
+	s := &scripted{member: member}
+	a, u := enter(t, s, nil)
+	c := chat.NewChannelID()
+	if err := u.Admit(c); err != nil {
+		t.Fatal(err)
+	}
+	u.Hold(c)
+	if err := u.Confirm(c); err != nil || len(s.reads) != 1 {
+		t.Errorf("nothing came between: %v, %d reads, want 1", err, len(s.reads))
+	}
+	s.set(func(s *scripted) { s.member = store.Standing{} })
+	a.Forget(u.id, c)
+	if err := u.Confirm(c); apierr.CodeOf(err) != apierr.NotFound {
+		t.Errorf("after a removal: %v, want not_found", err)
+	}
+	u.Release(c)
 }
 
 func TestDoubtRole_endsTheRoleAndNotTheMembership(t *testing.T) {

@@ -164,10 +164,31 @@ func (u *User) Admit(id chat.ChannelID) error {
 	return err
 }
 
+// Confirm is Admit of a channel that the user was admitted to a moment ago and that a connection holds since.
+// It reads only if a notice has ended the membership meanwhile.
+func (u *User) Confirm(id chat.ChannelID) error {
+	u.mu.Lock()
+	e, _ := u.channels.Get(id)
+	u.mu.Unlock()
+	if e.known {
+		return nil
+	}
+	return u.Admit(id)
+}
+
 // Role returns the user's role in a channel that they are a member of.
 func (u *User) Role(id chat.ChannelID) (chat.Role, error) {
 	st, err := u.standing(id, role)
 	return st.Role, err
+}
+
+// MayCallAll reports whether the user was allowed to call all members of the channel when that was last read:
+// the answer while PostgreSQL does not give one.
+func (u *User) MayCallAll(id chat.ChannelID) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	e, _ := u.channels.Get(id)
+	return e.usable(role) && e.CallsAll
 }
 
 // AdmitWriter is Admit of a user who is about to add an event. It waits until the channel's log has the
@@ -230,8 +251,9 @@ func (u *User) AdmitAll(ctx context.Context, ids []chat.ChannelID) []error {
 		case err != nil:
 			_, errs[i] = u.orStale(ids[i], membership, err)
 		default:
-			u.Learn(generation, ids[i], found[n])
-			errs[i] = admitted(found[n])
+			if errs[i] = admitted(found[n]); !u.Learn(generation, ids[i], found[n]) {
+				_, errs[i] = u.standing(ids[i], membership) // a notice came meanwhile
+			}
 		}
 	}
 	return errs
@@ -259,8 +281,11 @@ func (u *User) standing(id chat.ChannelID, n need) (store.Standing, error) {
 		if err != nil {
 			return u.orStale(id, n, err)
 		}
-		if u.Learn(generation, id, found[0]) || try == tries {
+		if u.Learn(generation, id, found[0]) {
 			return found[0], admitted(found[0])
+		}
+		if try == tries {
+			return store.Standing{}, apierr.New(apierr.Unavailable, "your memberships are changing right now: retry")
 		}
 	}
 }

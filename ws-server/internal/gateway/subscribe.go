@@ -140,6 +140,12 @@ func (c *client) subscribeLocked(ctx context.Context, ch *hub.Channel, after int
 	c.mu.Unlock()
 	if sub.Over() { // ended before it was noted
 		c.forget(ch.ID(), sub)
+		return nil
+	}
+	if err := c.who.Confirm(ch.ID()); err != nil { // a removal came between the admission and here
+		c.forget(ch.ID(), sub)
+		sub.Leave()
+		return err
 	}
 	return nil
 }
