@@ -42,15 +42,19 @@ func newMentions(cfg *Config) *mentions {
 }
 
 // in returns whom a body mentions. Members go on chatting while PostgreSQL does not answer: what is sent
-// then mentions nobody.
-func (m *mentions) in(ctx context.Context, channel chat.ChannelID, sender chat.UserID, body string) []chat.UserID {
+// then mentions nobody by name, and calls all if the sender was last known to be allowed to.
+func (m *mentions) in(ctx context.Context, channel chat.ChannelID, sender chat.UserID, lastKnown func(chat.ChannelID) bool, body string) []chat.UserID {
 	found, err := m.finder.Find(ctx, channel, body)
 	if err != nil && !errors.Is(err, errStoreAway) && ctx.Err() == nil {
 		m.logger.Warn("a message goes without its mentions", "channel_id", channel, "err", err)
 	}
-	if found, err = m.all.Only(ctx, channel, sender, found); err != nil && !errors.Is(err, errStoreAway) && ctx.Err() == nil {
-		m.logger.Warn("a message does not call all", "channel_id", channel, "err", err)
-	}
+	may := mention.MayCallAll(func(ctx context.Context, channel chat.ChannelID, user chat.UserID) (bool, error) {
+		if allowed, err := m.all(ctx, channel, user); err == nil {
+			return allowed, nil
+		}
+		return lastKnown(channel), nil
+	})
+	found, _ = may.Only(ctx, channel, sender, found)
 	return found
 }
 
@@ -77,5 +81,5 @@ func askStore[A any](ctx context.Context, m *mentions, ask func(context.Context)
 
 // mentions returns whom an event of the client's user mentions: nobody with whom the user has a block.
 func (c *client) mentions(ctx context.Context, e *frame.Event) []chat.UserID {
-	return slices.DeleteFunc(c.g.mentions.in(ctx, e.ChannelID, c.user, e.Body), c.who.HasBlock)
+	return slices.DeleteFunc(c.g.mentions.in(ctx, e.ChannelID, c.user, c.who.MayCallAll, e.Body), c.who.HasBlock)
 }

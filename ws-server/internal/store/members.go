@@ -21,12 +21,17 @@ type Standing struct {
 	Peer      chat.UserID // the other user of a direct channel, zero in any other channel
 	Announced bool        // the channel's log has the member_joined event of a member
 	Visible   bool        // a user who is not a member may know that the channel exists
+	CallsAll  bool        // a member who may call all members with @channel
+}
+
+func callsAll(setting chat.MentionAll, role chat.Role) bool {
+	return setting == chat.MentionAllEveryone || role.May(chat.Moderate)
 }
 
 // standings looks up each place by itself: with a join the planner might read whole tables to verify five
 // hundred places. "limit 1" is what keeps it from a join.
 const standings = `
-	select w.n, coalesce(x.role, ''), x.peer, not x.arriving, x.visible
+	select w.n, coalesce(x.role, ''), x.peer, not x.arriving, x.visible, x.mention_all
 	from unnest($1::uuid[], $2::uuid[]) with ordinality as w(channel_id, user_id, n)
 	cross join lateral (
 		select m.role,
@@ -34,7 +39,7 @@ const standings = `
 			exists (select from outbox o where coalesce(o.channel_id, o.subject_id) = c.id
 				and o.channel_id = c.id and o.subject_id = w.user_id and o.kind = 'member_joined') as arriving,
 			c.kind in ('public', 'unlisted') and (c.group_id is null or exists (
-				select from group_members g where g.group_id = c.group_id and g.user_id = w.user_id)) as visible
+				select from group_members g where g.group_id = c.group_id and g.user_id = w.user_id)) as visible, c.mention_all
 		from channels c left join channel_members m on m.channel_id = c.id and m.user_id = w.user_id
 		where c.id = w.channel_id and c.deleted_at is null limit 1) x`
 
@@ -46,10 +51,12 @@ func (s *Store) Standings(ctx context.Context, places []Place) ([]Standing, erro
 		var n int
 		var st Standing
 		var peer *[16]byte
-		err := rows.Scan(&n, &st.Role, &peer, &st.Announced, &st.Visible)
+		var setting chat.MentionAll
+		err := rows.Scan(&n, &st.Role, &peer, &st.Announced, &st.Visible, &setting)
 		if err != nil {
 			return err
 		}
+		st.CallsAll = st.Role != "" && callsAll(setting, st.Role)
 		if peer != nil {
 			st.Peer = chat.UserID{UUID: *peer}
 		}

@@ -37,11 +37,12 @@ type Membership struct {
 	LastDeliveredSeq int64            `bun:"last_delivered_seq"`
 	PeerID           *chat.UserID     `bun:"peer_id,type:uuid"` // of a direct channel
 	Arriving         bool             `bun:"arriving"`          // the channel's log does not have the member_joined event yet
+	MentionAll       chat.MentionAll  `bun:"mention_all"`
 }
 
 // Standing returns what the membership says of its user.
 func (m *Membership) Standing() Standing {
-	st := Standing{Role: m.Role, Announced: !m.Arriving}
+	st := Standing{Role: m.Role, Announced: !m.Arriving, CallsAll: callsAll(m.MentionAll, m.Role)}
 	if m.PeerID != nil {
 		st.Peer = *m.PeerID
 	}
@@ -53,7 +54,7 @@ const selectMembership = `
 	select m.user_id, c.id as channel_id, c.kind, c.name, m.role, m.joined_seq, m.last_read_seq, m.last_delivered_seq,
 		case when c.kind = 'direct' then case when c.direct_low = m.user_id then c.direct_high else c.direct_low end end as peer_id,
 		exists (select from outbox o where coalesce(o.channel_id, o.subject_id) = c.id
-			and o.channel_id = c.id and o.subject_id = m.user_id and o.kind = 'member_joined') as arriving
+			and o.channel_id = c.id and o.subject_id = m.user_id and o.kind = 'member_joined') as arriving, c.mention_all
 	from channel_members m join channels c on c.id = m.channel_id
 	where c.deleted_at is null`
 
@@ -70,7 +71,7 @@ func (s *Store) Memberships(ctx context.Context, users []chat.UserID) ([][]Membe
 			var m Membership
 			var peer *[16]byte
 			err := rows.Scan((*[16]byte)(&user.UUID), (*[16]byte)(&m.ChannelID.UUID), &m.Kind, &m.Name, &m.Role,
-				&m.JoinedSeq, &m.LastReadSeq, &m.LastDeliveredSeq, &peer, &m.Arriving)
+				&m.JoinedSeq, &m.LastReadSeq, &m.LastDeliveredSeq, &peer, &m.Arriving, &m.MentionAll)
 			if err == nil {
 				if peer != nil {
 					m.PeerID = &chat.UserID{UUID: *peer}
