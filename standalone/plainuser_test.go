@@ -47,7 +47,7 @@ func TestProgram_asPlainUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	url := fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t))
-	said := &output{}
+	said := &testkit.Output{}
 	proc, err := child.Start(child.Spec{
 		Path: program, Dir: home, Output: said, Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)},
 		Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "ADDR=" + url},

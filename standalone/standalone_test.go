@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -35,7 +34,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 // instance is a standalone that runs in this process.
 type instance struct {
 	standalone.Running
-	output *output
+	output *testkit.Output
 	stop   context.CancelFunc
 	ended  chan error
 }
@@ -57,7 +56,7 @@ func tryServe(t *testing.T, settings map[string]string) (*instance, error) {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	in := &instance{output: &output{}, stop: stop, ended: make(chan error, 1)}
+	in := &instance{output: &testkit.Output{}, stop: stop, ended: make(chan error, 1)}
 	ready := make(chan standalone.Running, 1)
 	go func() {
 		in.ended <- standalone.Serve(ctx, cfg, standalone.Options{
@@ -101,24 +100,6 @@ func (in *instance) wait(t *testing.T) error {
 		t.Fatalf("standalone still runs after %v\n%s", testkit.Timeout, in.output)
 		return nil
 	}
-}
-
-// output collects what an instance says. mu guards b: its goroutines write, the test reads.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
 }
 
 func environment(m map[string]string) func(string) string {

@@ -2,7 +2,6 @@ package descriptors_test
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,32 +16,15 @@ import (
 	"go.uber.org/goleak"
 
 	"parley.chat/internal/descriptors"
+	"parley.chat/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const within = time.Minute
 
-// lines is a log that a test may read while it is written.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // serve serves h on l with a bound of most plain connections, and returns the address.
-func serve(t *testing.T, l net.Listener, most int, h http.Handler, log *lines) string {
+func serve(t *testing.T, l net.Listener, most int, h http.Handler, log *testkit.Output) string {
 	t.Helper()
 	d := descriptors.Listen(l, most, slog.New(slog.NewTextHandler(log, nil)))
 	s := &http.Server{
@@ -95,7 +77,7 @@ func ask(t *testing.T, c net.Conn, path string) string {
 func TestListener_silentConnectionsGiveWay(t *testing.T) {
 	t.Parallel()
 	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
-	addr := serve(t, listen(t), 4, h, &lines{})
+	addr := serve(t, listen(t), 4, h, &testkit.Output{})
 	for i := range 20 {
 		c := dial(t, addr)
 		if i%2 == 0 {
@@ -118,7 +100,7 @@ func TestListener_servedConnectionsStay(t *testing.T) {
 		}
 		w.WriteHeader(http.StatusNoContent)
 	})
-	addr := serve(t, listen(t), 2, h, &lines{})
+	addr := serve(t, listen(t), 2, h, &testkit.Output{})
 	answers := make(chan string, 3)
 	get := func(c net.Conn, path string) {
 		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", path)
@@ -164,7 +146,7 @@ func TestListener_takenOver(t *testing.T) {
 		taken = append(taken, c)
 		fmt.Fprint(c, "HTTP/1.1 101 Switching Protocols\r\n\r\n")
 	})
-	addr := serve(t, listen(t), 1, h, &lines{})
+	addr := serve(t, listen(t), 1, h, &testkit.Output{})
 	for range 5 {
 		if line := ask(t, dial(t, addr), "/"); !strings.Contains(line, "101") {
 			t.Fatalf("%q", line)
@@ -201,7 +183,7 @@ func (f *failing) Accept() (net.Conn, error) {
 // A lack of descriptors is one line in the log, not one per attempt, and another when it is over.
 func TestListener_lackOfDescriptors(t *testing.T) {
 	t.Parallel()
-	log := &lines{}
+	log := &testkit.Output{}
 	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	addr := serve(t, &failing{Listener: listen(t), left: 5}, 4, h, log)
 	if line := ask(t, dial(t, addr), "/"); !strings.Contains(line, "204") {

@@ -1,7 +1,6 @@
 package redisclient
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,24 +19,6 @@ import (
 )
 
 const within = time.Minute
-
-// lines is a log that a test may read while it is written.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
 
 // No malformed REDIS_URL shows any of its password.
 func TestOpen_hidesTheValue(t *testing.T) {
@@ -70,7 +50,7 @@ func TestAwait_wrongPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	rdb := open(t, "redis://parley:hunter2@"+s.Addr())
-	log := &lines{}
+	log := &testkit.Output{}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	done := make(chan error, 1)

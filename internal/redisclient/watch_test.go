@@ -19,7 +19,7 @@ import (
 func TestWatch(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewServer(t, redistest.Options{MaxMemory: 64 << 20})
-	log := &lines{}
+	log := &testkit.Output{}
 	reg := prometheus.NewRegistry()
 	w := NewWatch(open(t, s.URL()), reg, slog.New(slog.NewTextHandler(log, nil)))
 	w.every = 10 * time.Millisecond
