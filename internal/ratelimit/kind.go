@@ -21,7 +21,6 @@ const (
 	Contact Kind = "contact" // requests and blocks
 	Change  Kind = "change"  // changing and deleting channels and groups
 	Profile Kind = "profile" // one's own profile
-	Upload  Kind = "upload"  // files such as avatars
 	Session Kind = "session" // ending sessions, changing a password, deleting an account
 	Cursor  Kind = "cursor"  // delivered and read positions over REST
 	Network Kind = "network" // everything above but messages and cursors, and writes without a login, of one network
@@ -37,7 +36,6 @@ type Rates struct {
 	Contact config.Rate `env:"RATE_LIMIT_CONTACT" envDefault:"120/10m" desc:"contact requests, removals and blocks of one user"`
 	Change  config.Rate `env:"RATE_LIMIT_CHANGE" envDefault:"120/10m" desc:"changes and deletions of channels and groups by one user"`
 	Profile config.Rate `env:"RATE_LIMIT_PROFILE" envDefault:"60/10m" desc:"changes that one user makes to their profile"`
-	Upload  config.Rate `env:"RATE_LIMIT_UPLOAD" envDefault:"30/1h" desc:"files that one user uploads"`
 	Session config.Rate `env:"RATE_LIMIT_SESSION" envDefault:"60/10m" desc:"sessions that one user ends, and changes of their password"`
 	Cursor  config.Rate `env:"RATE_LIMIT_CURSOR" envDefault:"600/1m" desc:"delivered and read positions that one user reports over REST"`
 	Network config.Rate `env:"RATE_LIMIT_NETWORK" envDefault:"1200/1m" desc:"writes over REST from one network, except messages and positions"`
@@ -62,8 +60,6 @@ func (r *Rates) Of(kind Kind) (rate config.Rate, ok bool) {
 		return r.Change, true
 	case Profile:
 		return r.Profile, true
-	case Upload:
-		return r.Upload, true
 	case Session:
 		return r.Session, true
 	case Cursor:

@@ -22,6 +22,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"parley.chat/internal/config"
+	"parley.chat/internal/outage"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/rediskey"
@@ -51,8 +52,9 @@ type Limiter struct {
 	rdb redis.UniversalClient
 	cfg Config
 
-	local local
-	away  atomic.Int64 // when Redis last did not answer a Take, in Unix nanoseconds
+	local  local
+	outage *outage.Log  // of the Redis that Take asks
+	away   atomic.Int64 // when Redis last did not answer a Take, in Unix nanoseconds
 
 	mu     sync.Mutex
 	queue  []request
@@ -82,7 +84,10 @@ func New(rdb redis.UniversalClient, cfg Config) *Limiter {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	return &Limiter{rdb: rdb, cfg: cfg, wake: make(chan struct{}, 1)}
+	return &Limiter{
+		rdb: rdb, cfg: cfg, wake: make(chan struct{}, 1),
+		outage: outage.New(cfg.Logger, "limits are counted by this process alone: Redis does not answer", "limits are counted in Redis again"),
+	}
 }
 
 // Reserve asks for a token for one send of user. done is called exactly once, from the Limiter's

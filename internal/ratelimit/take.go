@@ -131,13 +131,14 @@ func (l *Limiter) askRedis(ctx context.Context, uses []Use, states []State) ([]o
 		}
 		answers[i] = outcome{n[0] == 1, int(n[1]), time.Duration(n[2]) * time.Millisecond, time.Duration(n[3]) * time.Millisecond}
 	}
+	l.outage.Worked(ctx, "")
 	return answers, nil
 }
 
 // noteAway makes this process count by itself for a while.
 func (l *Limiter) noteAway(ctx context.Context, err error) {
 	l.away.Store(time.Now().UnixNano())
-	l.cfg.Logger.WarnContext(ctx, "limits are counted by this process alone: Redis does not answer", "err", err)
+	l.outage.Failed(ctx, "", err)
 }
 
 func (l *Limiter) askLocal(uses []Use, states []State) []outcome {

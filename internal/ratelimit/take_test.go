@@ -117,7 +117,7 @@ func TestRates_everyKind(t *testing.T) {
 	v := reflect.ValueOf(&rates).Elem()
 	kinds := []ratelimit.Kind{
 		ratelimit.Create, ratelimit.Join, ratelimit.Rejoin, ratelimit.Members, ratelimit.Direct, ratelimit.Contact, ratelimit.Change,
-		ratelimit.Profile, ratelimit.Upload, ratelimit.Session, ratelimit.Cursor, ratelimit.Network,
+		ratelimit.Profile, ratelimit.Session, ratelimit.Cursor, ratelimit.Network,
 	}
 	if v.NumField() != len(kinds) {
 		t.Errorf("%d settings for %d kinds", v.NumField(), len(kinds))
