@@ -37,7 +37,7 @@ func notBanned(ctx context.Context, tx bun.Tx, channel chat.ChannelID, e entry) 
 	return nil
 }
 
-// insertBan bans a user from a channel that is locked. A user who is banned already stays so.
+// insertBan bans a user from a channel that is locked, unless the user is banned already.
 func insertBan(ctx context.Context, tx bun.Tx, channel chat.ChannelID, by, other chat.UserID) error {
 	_, err := tx.NewRaw("insert into channel_bans (channel_id, user_id, banned_by) values (?, ?, ?) on conflict do nothing", channel, other, by).Exec(ctx)
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.ConstraintName == "channel_bans_user_id_fkey" {
@@ -51,17 +51,7 @@ func insertBan(ctx context.Context, tx bun.Tx, channel chat.ChannelID, by, other
 
 // BanUser answers PUT /v1/channels/{id}/bans/{user_id}: the user need not be a member.
 func (s *Service) BanUser(ctx context.Context, in api.BanUserRequestObject) (api.BanUserResponseObject, error) {
-	by := httpapi.UserOf(ctx)
-	if in.UserID == by.UserID {
-		return nil, errBanSelf()
-	}
-	err := s.remove(ctx, in.ID, by, in.UserID, true)
-	if apierr.CodeOf(err) == apierr.NotFound { // no such member, or no such channel
-		err = s.moderate(ctx, in.ID, by, func(ctx context.Context, tx bun.Tx) error {
-			return insertBan(ctx, tx, in.ID, by.UserID, in.UserID)
-		})
-	}
-	if err != nil {
+	if err := s.remove(ctx, in.ID, httpapi.UserOf(ctx), in.UserID, true); err != nil {
 		return nil, err
 	}
 	return api.BanUser204Response{}, nil

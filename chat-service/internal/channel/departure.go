@@ -40,6 +40,9 @@ func (s *Service) remove(ctx context.Context, channel chat.ChannelID, by token.C
 	}
 	return s.change(ctx, channel, func(ctx context.Context, tx bun.Tx) error {
 		role, username, err := s.over(ctx, tx, channel, by, other, chat.Disinvite)
+		if ban && errors.Is(err, errNoMember) { // one can be banned before one comes
+			return insertBan(ctx, tx, channel, by.UserID, other)
+		}
 		if err != nil {
 			return err
 		}
@@ -116,7 +119,7 @@ func (s *Service) over(ctx context.Context, tx bun.Tx, channel chat.ChannelID, b
 	var r memberRow
 	err = tx.NewRaw(selectMembers+" and m.user_id = ?", channel, other).Scan(ctx, &r)
 	if errors.Is(err, sql.ErrNoRows) {
-		return pair{}, "", errNoMember()
+		return pair{}, "", errNoMember
 	}
 	if err != nil {
 		return pair{}, "", fmt.Errorf("load member: %w", err)

@@ -311,13 +311,13 @@ func (r *memberRow) member() api.Member {
 const selectMembers = `select m.user_id, u.username, u.display_name, m.role, m.joined_at
 	from channel_members m join users u on u.id = m.user_id where m.channel_id = ?`
 
-func errNoMember() error { return apierr.New(apierr.NotFound, "no such member") }
+var errNoMember = apierr.New(apierr.NotFound, "no such member")
 
 func memberOf(ctx context.Context, db bun.IDB, channel chat.ChannelID, user chat.UserID) (api.Member, error) {
 	var r memberRow
 	err := db.NewRaw(selectMembers+" and m.user_id = ?", channel, user).Scan(ctx, &r)
 	if errors.Is(err, sql.ErrNoRows) {
-		return api.Member{}, errNoMember()
+		return api.Member{}, errNoMember
 	}
 	if err != nil {
 		return api.Member{}, fmt.Errorf("load member: %w", err)
