@@ -150,8 +150,8 @@ func TestLimit_subscriptions(t *testing.T) {
 	}
 }
 
-// Of too many channels those are followed in which the user has read something, and of these, and of the others,
-// those in which something happened last: to be put into many channels silences none of one's own.
+// A connection that cannot follow all channels follows those that the user has read in, and within these and within
+// the rest the most recently active ones. So being added to many channels silences none of one's own.
 func TestLimit_followsByLatestActivity(t *testing.T) {
 	w := newWorld(t)
 	ann, eve := w.person("ann"), w.person("eve")

@@ -60,7 +60,7 @@ func TestMentions_areFoundBeforeTheAppend(t *testing.T) {
 	}
 }
 
-// What is sent while PostgreSQL is away goes, in its order, at once, and mentions nobody by name. Who was
+// What is sent while PostgreSQL is away is delivered, in its order, at once, and mentions nobody by name. Who was
 // allowed to call all still does.
 func TestMentions_withoutPostgreSQL(t *testing.T) {
 	pg := pgtest.NewServer(t)

@@ -87,8 +87,8 @@ func (s *said) calls(user chat.UserID) bool { return s.all || slices.Contains(s.
 // pair is a user and the sender of a message that mentions them.
 type pair struct{ user, sender chat.UserID }
 
-// blocked returns those pairs of the users of questions, and of the senders whom the tails have mention them,
-// between whom a block stands.
+// blocked returns the pairs of a user and a sender with a block between them. It looks at the users of questions, and
+// at the senders of messages in the tails that mention them.
 func (c *Counter) blocked(ctx context.Context, questions []Question, channels map[chat.ChannelID]*part) (map[pair]bool, error) {
 	found := make(map[pair]bool)
 	var users, senders [][16]byte

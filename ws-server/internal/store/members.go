@@ -69,8 +69,7 @@ func (s *Store) Standings(ctx context.Context, places []Place) ([]Standing, erro
 	return found, nil
 }
 
-// Blocks returns the users with whom each of users has a block, whichever of the two made it, in the order
-// of users.
+// Blocks returns, in the order of users, whom each of them has blocked or was blocked by.
 func (s *Store) Blocks(ctx context.Context, users []chat.UserID) ([][]chat.UserID, error) {
 	ids, place := make([][16]byte, len(users)), make(map[chat.UserID]int, len(users))
 	for i, u := range users {
