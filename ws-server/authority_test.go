@@ -2,6 +2,7 @@ package wsserver_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -251,6 +252,49 @@ func (w *world) stand(url, owner, concerned string) *stand {
 	a.Close()
 	e.Close()
 	return s
+}
+
+// A user who is removed from a channel while hello is being made loses that channel and not the connection.
+func TestHello_removedMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	ann, eve := w.person("ann"), w.person("eve")
+	stays, left := w.channel(chat.Private, ann, eve), w.channel(chat.Private, ann, eve)
+	url, _ := w.gateway(neverVerify)
+	a, _ := w.connect(url, ann)
+	say(t, a, left, "unread, so that hello asks PostgreSQL to count")
+	w.store(left, true)
+	first, _ := w.connect(url, eve)
+
+	lock, err := w.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lock.Rollback(context.Background()) }() // it may have been committed
+	if _, err := lock.Exec(t.Context(), "lock table messages in access exclusive mode"); err != nil {
+		t.Fatal(err)
+	}
+	conn := wstest.Dial(t, url+"/ws", eve.Token)
+	testkit.Until(t, testkit.Timeout, func() error {
+		var waiting int
+		err := w.pool.QueryRow(t.Context(), "select count(*) from pg_locks where not granted and relation = 'messages'::regclass").Scan(&waiting)
+		if err == nil && waiting == 0 {
+			err = errors.New("hello does not count unread messages")
+		}
+		return err
+	})
+	w.expel(left, eve)
+	secret := say(t, a, left, "not for eve")
+	first.Await(t, "the notice", func(f wstest.Frame) bool { return f.Type == "membership" && f.ChannelID == left })
+	if err := lock.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	open := say(t, a, stays, "for eve")
+	conn.Await(t, "what is said in the other channel", func(f wstest.Frame) bool { return f.Type == "message" && f.ID == open.ID })
+	for _, f := range conn.Events(left) {
+		if f.ID == secret.ID {
+			t.Errorf("eve was removed and got %s", f.Raw)
+		}
+	}
 }
 
 // A bot that follows nothing goes on writing where it is a member while PostgreSQL is away, however long; a

@@ -55,7 +55,7 @@ type Sessions interface {
 	Among(context.Context, []revoked.Login) ([]revoked.Login, error)
 }
 
-// Config configures an Authority. Only Every and Logger may be left out. The functions must not block; they
+// Config configures an Authority. Only Every, Logger and Blocked may be left out. The functions must not block; they
 // are called without locks.
 type Config struct {
 	Store    Store
@@ -63,11 +63,11 @@ type Config struct {
 	Every    time.Duration // the longest that a lost notice goes unnoticed; default 30s
 	Logger   *slog.Logger  // default slog.Default()
 
-	// Expelled is told of a channel that a connection of the user holds without being a member.
+	// Expelled is called when a verification finds that a connection follows a channel that its user is not in.
 	Expelled func(chat.UserID, chat.ChannelID)
-	// Ended is told of a session with connections here that has been ended.
+	// Ended is called when a verification finds that a session with connections here has been ended.
 	Ended func(revoked.Login)
-	// Blocked is told of the users with whom user has a block since just now, and of those with whom no more.
+	// Blocked is called after a user's blocks have changed, with the other users of new and of lifted blocks.
 	Blocked func(user chat.UserID, added, lifted []chat.UserID)
 }
 

@@ -6,10 +6,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"parley.chat/internal/lifecycle"
 	"parley.chat/shared-contracts/chat"
 )
 
-// blocks are the users with whom a user has a block, whichever of the two made it.
+// blocks are the users whom a user has blocked or who have blocked that user.
 type blocks struct {
 	with  map[chat.UserID]struct{}
 	known bool // read at least once
@@ -32,7 +33,7 @@ func (u *User) LoadBlocks(ctx context.Context) error {
 	return u.readBlocks(ctx)
 }
 
-// readBlocks reads the user's blocks and tells of those that have changed.
+// readBlocks reads the user's blocks, and calls Config.Blocked if they have changed.
 func (u *User) readBlocks(ctx context.Context) error {
 	for range readTries {
 		generation := u.Generation()
@@ -162,7 +163,7 @@ func (a *Authority) readDirty(ctx context.Context) {
 		a.dirty.mu.Unlock()
 		if err := a.readBlocksOf(ctx, users); err != nil && ctx.Err() == nil {
 			a.cfg.Logger.Warn("blocks not read, trying again", "users", len(users), "err", err)
-			if !sleep(ctx, time.Second) {
+			if !lifecycle.Sleep(ctx, time.Second) {
 				return
 			}
 			for u := range users {

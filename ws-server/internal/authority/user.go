@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"parley.chat/internal/lifecycle"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/ws-server/internal/few"
@@ -164,8 +165,8 @@ func (u *User) Admit(id chat.ChannelID) error {
 	return err
 }
 
-// Confirm is Admit of a channel that the user was admitted to a moment ago and that a connection holds since.
-// It reads only if a notice has ended the membership meanwhile.
+// Confirm is Admit of a channel that the user was admitted to a moment ago. It reads only if a notice has ended the
+// membership since.
 func (u *User) Confirm(id chat.ChannelID) error {
 	u.mu.Lock()
 	e, _ := u.channels.Get(id)
@@ -220,7 +221,7 @@ func (u *User) writer(id chat.ChannelID) (store.Standing, error) {
 		if began.IsZero() {
 			began = time.Now()
 		}
-		if time.Since(began) > admitTimeout || !sleep(u.a.ctx, wait) {
+		if time.Since(began) > admitTimeout || !lifecycle.Sleep(u.a.ctx, wait) {
 			return st, apierr.New(apierr.Unavailable, "your arrival in this channel has not been announced yet; retry with the same client_id")
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"parley.chat/internal/lifecycle"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/ws-server/internal/revoked"
 	"parley.chat/ws-server/internal/store"
@@ -40,28 +41,13 @@ func (a *Authority) verifyAll(ctx context.Context) {
 				failed = true // logged once per pass: the next pass tries again
 				a.cfg.Logger.Warn("memberships not verified", "err", err)
 			}
-			if !sleep(ctx, time.Until(began.Add(pass*time.Duration(i)/time.Duration(len(users))))) {
+			if !lifecycle.Sleep(ctx, time.Until(began.Add(pass*time.Duration(i)/time.Duration(len(users))))) {
 				return
 			}
 		}
-		if !sleep(ctx, max(time.Until(began.Add(pass)), 10*time.Millisecond)) {
+		if !lifecycle.Sleep(ctx, max(time.Until(began.Add(pass)), 10*time.Millisecond)) {
 			return
 		}
-	}
-}
-
-// sleep reports whether ctx lasted for d.
-func sleep(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 
@@ -116,7 +102,7 @@ func (a *Authority) verify(ctx context.Context, b *batch) error {
 	}
 	departed, readErr := a.verifyPlaces(ctx, b)
 	if len(departed) > 0 && readErr == nil {
-		if !sleep(ctx, removalGrace) {
+		if !lifecycle.Sleep(ctx, removalGrace) {
 			return nil
 		}
 		departed, readErr = a.stillDeparted(ctx, departed)

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/lifecycle"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/frame"
@@ -133,7 +134,7 @@ func (c *cursors) run(ctx context.Context) {
 		for batch := c.take(time.Now()); len(batch) > 0 && ctx.Err() == nil; batch = c.take(time.Now()) {
 			c.flush(ctx, batch)
 		}
-		if !sleep(ctx, cursorSpacing) {
+		if !lifecycle.Sleep(ctx, cursorSpacing) {
 			return
 		}
 		timer.Reset(c.nextDue())

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"sync"
 	"time"
 )
@@ -57,16 +56,6 @@ func (g *gate) within(d time.Duration) bool {
 	case <-done:
 		return true
 	case <-time.After(d):
-		return false
-	}
-}
-
-// sleep reports whether ctx lasted for d.
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return true
-	case <-ctx.Done():
 		return false
 	}
 }

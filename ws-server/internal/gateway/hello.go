@@ -70,9 +70,7 @@ func (c *client) sayHello(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for i := range list {
-		c.who.Learn(generation, list[i].ChannelID, list[i].Standing())
-	}
+	c.learn(ctx, generation, list)
 	if err := c.furthest(ctx, list); err != nil {
 		return err
 	}
@@ -112,11 +110,29 @@ func (c *client) sayHello(ctx context.Context) error {
 		c.send(frame.HelloMore{Channels: page})
 	}
 	for i, ch := range live {
-		if err := c.subscribeLocked(ctx, ch, heads[i].Seq, func(int64, event.Epoch) bool { return false }); err != nil {
+		err := c.subscribeLocked(ctx, ch, heads[i].Seq, func(int64, event.Epoch) bool { return false })
+		if code := apierr.CodeOf(err); c.only == nil && (code == apierr.NotFound || code == apierr.Forbidden) {
+			continue // removed since the channels were read, which a notice tells the client
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// learn notes memberships that were read. What a notice overtook is read again, all in one query; channels that the
+// user is not in any more are left to subscribeLocked.
+func (c *client) learn(ctx context.Context, generation uint64, list []store.Membership) {
+	var overtaken []chat.ChannelID
+	for i := range list {
+		if !c.who.Learn(generation, list[i].ChannelID, list[i].Standing()) {
+			overtaken = append(overtaken, list[i].ChannelID)
+		}
+	}
+	if len(overtaken) > 0 {
+		c.who.AdmitAll(ctx, overtaken)
+	}
 }
 
 // comesFor returns the channels that hello lists.

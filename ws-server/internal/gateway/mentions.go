@@ -11,6 +11,7 @@ import (
 	"parley.chat/internal/mention"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/frame"
+	"parley.chat/ws-server/internal/authority"
 	"parley.chat/ws-server/internal/gather"
 )
 
@@ -43,16 +44,19 @@ func newMentions(cfg *Config) *mentions {
 
 // in returns whom a body mentions. Members go on chatting while PostgreSQL does not answer: what is sent
 // then mentions nobody by name, and calls all if the sender was last known to be allowed to.
-func (m *mentions) in(ctx context.Context, channel chat.ChannelID, sender chat.UserID, lastKnown func(chat.ChannelID) bool, body string) []chat.UserID {
+func (m *mentions) in(ctx context.Context, channel chat.ChannelID, sender chat.UserID, who *authority.User, body string) []chat.UserID {
 	found, err := m.finder.Find(ctx, channel, body)
 	if err != nil && !errors.Is(err, errStoreAway) && ctx.Err() == nil {
 		m.logger.Warn("a message goes without its mentions", "channel_id", channel, "err", err)
+	}
+	if len(found) == 0 {
+		return nil
 	}
 	may := mention.MayCallAll(func(ctx context.Context, channel chat.ChannelID, user chat.UserID) (bool, error) {
 		if allowed, err := m.all(ctx, channel, user); err == nil {
 			return allowed, nil
 		}
-		return lastKnown(channel), nil
+		return who.MayCallAll(channel), nil
 	})
 	found, _ = may.Only(ctx, channel, sender, found)
 	return found
@@ -81,5 +85,9 @@ func askStore[A any](ctx context.Context, m *mentions, ask func(context.Context)
 
 // mentions returns whom an event of the client's user mentions: nobody with whom the user has a block.
 func (c *client) mentions(ctx context.Context, e *frame.Event) []chat.UserID {
-	return slices.DeleteFunc(c.g.mentions.in(ctx, e.ChannelID, c.user, c.who.MayCallAll, e.Body), c.who.HasBlock)
+	found := c.g.mentions.in(ctx, e.ChannelID, c.user, c.who, e.Body)
+	if len(found) == 0 {
+		return nil
+	}
+	return slices.DeleteFunc(found, c.who.HasBlock)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/lifecycle"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
@@ -115,7 +116,7 @@ func (r *receipts) run(ctx context.Context) {
 				r.tell(id, m)
 			}
 		}
-		if !sleep(ctx, cursorSpacing) {
+		if !lifecycle.Sleep(ctx, cursorSpacing) {
 			return
 		}
 	}

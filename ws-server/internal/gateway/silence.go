@@ -35,6 +35,7 @@ type silences struct {
 
 	mu      sync.Mutex // held for work on the queue only
 	waiting []published
+	handing bool // run hands on what it has taken from waiting
 }
 
 // published is a presence frame as it was published in a channel.
@@ -50,12 +51,13 @@ func (g *Gateway) Presence(id chat.ChannelID, text []byte) {
 	if ch == nil {
 		return
 	}
-	if !g.authority.AnyBlocks() {
+	s := g.silences
+	s.mu.Lock()
+	if !g.authority.AnyBlocks() && !s.handing && len(s.waiting) == 0 { // else it would overtake what waits
+		s.mu.Unlock()
 		ch.Offer(text, chat.UserID{}, nil)
 		return
 	}
-	s := g.silences
-	s.mu.Lock()
 	if len(s.waiting) < maxSilences {
 		s.waiting = append(s.waiting, published{id, text})
 	}
@@ -74,17 +76,24 @@ func (s *silences) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		s.mu.Lock()
-		waiting := s.waiting
-		s.waiting = nil
-		s.mu.Unlock()
-		for _, p := range waiting {
-			if ctx.Err() != nil {
-				return
+		for waiting := s.take(); len(waiting) > 0; waiting = s.take() {
+			for _, p := range waiting {
+				if ctx.Err() != nil {
+					return
+				}
+				s.hand(ctx, p)
 			}
-			s.hand(ctx, p)
 		}
 	}
+}
+
+// take returns what waits. When that is nothing, frames need not wait any more.
+func (s *silences) take() []published {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	waiting := s.waiting
+	s.waiting, s.handing = nil, len(waiting) > 0
+	return waiting
 }
 
 // hand hands a presence frame to the subscriptions of a channel, and to those of users with blocks one of
@@ -129,7 +138,7 @@ func (s *silences) hand(ctx context.Context, p published) {
 	}
 }
 
-// heard returns those of users of whom a user may hear.
+// heard returns the users of a list with whom a user has no block.
 func (g *Gateway) heard(user chat.UserID, of []chat.UserID) []chat.UserID {
 	return slices.DeleteFunc(slices.Clone(of), func(other chat.UserID) bool {
 		_, deaf := g.authority.Deaf(other)[user]
@@ -137,7 +146,8 @@ func (g *Gateway) heard(user chat.UserID, of []chat.UserID) []chat.UserID {
 	})
 }
 
-// countFor returns how many are online, without those of whom a user may not hear as far as they are named.
+// countFor returns how many people a user sees online: all but those with whom the user has a block. In a large
+// channel, where nobody is named, it is everybody.
 func (g *Gateway) countFor(user chat.UserID, online presence.Online) int {
 	return online.Count - len(online.Users) + len(g.heard(user, online.Users))
 }
@@ -152,8 +162,8 @@ func (g *Gateway) offerTo(user chat.UserID, channel chat.ChannelID, f frame.Serv
 	}
 }
 
-// blocksChanged shows a user, in the channels that they share, those with whom they have a block since just now
-// as gone, and those with whom they have none any more as what they are.
+// blocksChanged corrects the presence that a user sees in the channels shared with others: users of a new block
+// appear as gone, and users of a lifted block appear if they are online.
 func (g *Gateway) blocksChanged(user chat.UserID, added, lifted []chat.UserID) {
 	ctx, cancel := context.WithTimeout(g.ctx, silenceTotal)
 	defer cancel()

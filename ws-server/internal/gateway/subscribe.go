@@ -117,10 +117,15 @@ func (c *client) subscribe(ctx context.Context, ref string, want frame.ChannelPo
 	})
 }
 
-// subscribeLocked subscribes the connection to a live channel. Called with subscribing held.
+// subscribeLocked subscribes the connection to a live channel that the user was admitted to. A removal since then is
+// looked for twice: before, so that nothing is delivered, and afterwards, since it may come in between. Its error is
+// that of Confirm then. Called with subscribing held.
 func (c *client) subscribeLocked(ctx context.Context, ch *hub.Channel, after int64, answer func(int64, event.Epoch) bool) error {
 	if c.subscription(ch.ID()) != nil {
 		return nil // a notice was faster
+	}
+	if err := c.who.Confirm(ch.ID()); err != nil {
+		return err
 	}
 	var sub *hub.Subscription
 	for sub = ch.Subscribe(c, after, answer); sub == nil; sub = ch.Subscribe(c, after, answer) {
@@ -142,12 +147,12 @@ func (c *client) subscribeLocked(ctx context.Context, ch *hub.Channel, after int
 		c.forget(ch.ID(), sub)
 		return nil
 	}
-	if err := c.who.Confirm(ch.ID()); err != nil { // a removal came between the admission and here
+	err := c.who.Confirm(ch.ID())
+	if err != nil {
 		c.forget(ch.ID(), sub)
 		sub.Leave()
-		return err
 	}
-	return nil
+	return err
 }
 
 func (c *client) unsubscribe(ref string, id chat.ChannelID) error {
