@@ -18,9 +18,8 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/net/dns/dnsmessage"
-
 	"parley.chat/internal/testkit"
+	"parley.chat/internal/testkit/dnstest"
 	"parley.chat/internal/testkit/proctest"
 	"parley.chat/internal/testkit/wstest"
 )
@@ -31,7 +30,7 @@ import (
 type proxied struct {
 	*world
 	nginx *proctest.Process
-	names *resolver
+	names *dnstest.Server
 	hosts *network
 	url   string // of nginx, for clients on this machine
 
@@ -63,10 +62,12 @@ func newProxied(t *testing.T) *proxied {
 	for _, address := range []string{chatAddress, movedAddress, fmt.Sprintf(gatewayAddress, 1), fmt.Sprintf(gatewayAddress, 2)} {
 		p.hosts.run("ip", "address", "add", address+"/24", "dev", "cable")
 	}
-	p.names = newResolver(t, proxy.listenPacket("127.0.0.11:53"))
-	p.attach(p.chat, "chat-service", chatAddress+":8080")
+	p.names = dnstest.New(t, proxy.listenPacket("127.0.0.11:53"))
+	p.names.Set("chat-service", chatAddress)
+	p.names.Set("ws-server", fmt.Sprintf(gatewayAddress, 1), fmt.Sprintf(gatewayAddress, 2))
+	p.attach(p.chat, chatAddress+":8080")
 	for i, ws := range p.ws {
-		p.attach(ws, fmt.Sprintf("ws-server-%d", i+1), fmt.Sprintf(gatewayAddress, i+1)+":8081")
+		p.attach(ws, fmt.Sprintf(gatewayAddress, i+1)+":8081")
 	}
 	t.Cleanup(func() {
 		for _, i := range p.all() {
@@ -87,12 +88,10 @@ func newProxied(t *testing.T) *proxied {
 	return p
 }
 
-// attach lets nginx reach an instance by name and address. As in a container that has stopped, a connection to an
+// attach lets nginx reach an instance at an address. As in a container that has stopped, a connection to an
 // instance without it is refused.
-func (p *proxied) attach(i *instance, name, address string) {
+func (p *proxied) attach(i *instance, address string) {
 	p.t.Helper()
-	host, _, _ := net.SplitHostPort(address)
-	p.names.set(name, host)
 	stop := forward(p.hosts.listen(address), func() (net.Conn, error) { return net.Dial("tcp", strings.TrimPrefix(i.base, "http://")) })
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -142,60 +141,9 @@ func repository(t *testing.T) string {
 	return filepath.Dir(strings.TrimSpace(string(out)))
 }
 
-// resolver answers questions for IPv4 addresses, as the resolver of a container engine does.
-type resolver struct {
-	mu    sync.Mutex
-	names map[string]string
-}
-
-func newResolver(t *testing.T, conn net.PacketConn) *resolver {
-	r := &resolver{names: map[string]string{}}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for buf := make([]byte, 512); ; {
-			n, from, err := conn.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			if reply, err := r.answer(buf[:n]); err == nil {
-				_, _ = conn.WriteTo(reply, from) // nginx asks again
-			}
-		}
-	})
-	t.Cleanup(func() {
-		_ = conn.Close()
-		wg.Wait()
-	})
-	return r
-}
-
-func (r *resolver) set(name, address string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.names[name+"."] = address
-}
-
-func (r *resolver) answer(question []byte) ([]byte, error) {
-	var m dnsmessage.Message
-	if err := m.Unpack(question); err != nil || len(m.Questions) != 1 {
-		return nil, fmt.Errorf("not a question: %w", err)
-	}
-	r.mu.Lock()
-	address := net.ParseIP(r.names[m.Questions[0].Name.String()]).To4()
-	r.mu.Unlock()
-	reply := dnsmessage.Message{Header: dnsmessage.Header{ID: m.ID, Response: true, RCode: dnsmessage.RCodeNameError}, Questions: m.Questions}
-	if address != nil && m.Questions[0].Type == dnsmessage.TypeA {
-		reply.RCode = dnsmessage.RCodeSuccess
-		reply.Answers = []dnsmessage.Resource{{
-			Header: dnsmessage.ResourceHeader{Name: m.Questions[0].Name, Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET, TTL: 600},
-			Body:   &dnsmessage.AResource{A: [4]byte(address)},
-		}}
-	}
-	return reply.Pack()
-}
-
 // TestProxy: what a client meets at the shipped nginx. The parts follow on one another, for one deployment.
 func TestProxy(t *testing.T) {
+	t.Parallel() // more than a minute of it is a wait
 	p := newProxied(t)
 	ann := p.signup("ann")
 	t.Run("client address", func(t *testing.T) { p.testClientAddress(t) })
@@ -269,7 +217,7 @@ func (p *proxied) testErrors(t *testing.T, ann account) {
 	if resp.StatusCode != 503 || problem["code"] != "unavailable" || resp.Header.Get("Retry-After") == "" {
 		t.Errorf("without chat-service: %s %v, want 503 unavailable with Retry-After", resp.Status, problem)
 	}
-	p.attach(p.chat, "chat-service", chatAddress+":8080")
+	p.attach(p.chat, chatAddress+":8080")
 }
 
 // testQuiet: the gateway's heartbeat comes before any time limit of nginx. Nothing is sent meanwhile.
@@ -279,7 +227,7 @@ func (p *proxied) testQuiet(t *testing.T, ann account) {
 	select {
 	case <-c.Done():
 		t.Fatal("the connection ended")
-	case <-time.After(testkit.Timeout): // the rule is about a time: no answer within 60 s ends a request of nginx
+	case <-time.After(65 * time.Second): // the rule is about a time: no answer within 60 s ends a request of nginx
 	}
 	channel := ann.createChannel("tea", "private")
 	c.Await(t, "news after a minute", func(f wstest.Frame) bool { return f.ChannelID == channel })
@@ -311,7 +259,7 @@ func (p *proxied) testRollingRestart(t *testing.T, ann account) {
 		p.detach(ws)
 		ws.proc.Term(t)
 		ws.restart()
-		p.attach(ws, fmt.Sprintf("ws-server-%d", i+1), fmt.Sprintf(gatewayAddress, i+1)+":8081")
+		p.attach(ws, fmt.Sprintf(gatewayAddress, i+1)+":8081")
 	}
 	during := refused.Load()
 	all()
@@ -361,7 +309,8 @@ func (p *proxied) dial(t *testing.T, ann account) (*wstest.Conn, error) {
 func (p *proxied) testMoved(t *testing.T, ann account) {
 	p.detach(p.ws[0])
 	p.detach(p.ws[1])
-	p.attach(p.ws[0], "ws-server-1", movedAddress+":8081")
+	p.attach(p.ws[0], movedAddress+":8081")
+	p.names.Set("ws-server", movedAddress)
 	testkit.Until(t, proxyLimit, func() error {
 		c, err := p.dial(t, ann)
 		if err == nil {

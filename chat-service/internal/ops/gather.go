@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,8 @@ import (
 	"parley.chat/chat-service/internal/api"
 )
 
+var errUnknownName = errors.New("the name is not known")
+
 // maxBytes bounds what an instance may say: it is ours, but an address may be wrong.
 const maxBytes = 8 << 20
 
@@ -32,17 +35,18 @@ func (s *Service) gather(ctx context.Context, now time.Time) api.OpsMetrics {
 		metrics families
 		err     error
 	}
-	answers := make([]answer, len(s.cfg.Targets))
+	instances := s.instances(ctx)
+	answers := make([]answer, len(instances))
 	var wg sync.WaitGroup
-	for i, target := range s.cfg.Targets {
-		wg.Go(func() { answers[i].metrics, answers[i].err = s.scrape(ctx, target) })
+	for i, instance := range instances {
+		wg.Go(func() { answers[i].metrics, answers[i].err = s.scrape(ctx, instance) })
 	}
 	wg.Wait()
 
 	out := api.OpsMetrics{At: chat.At(now), Targets: []api.OpsTarget{}}
 	var sum summary
-	for i, target := range s.cfg.Targets {
-		t := api.OpsTarget{URL: shown(target), Up: answers[i].err == nil}
+	for i, instance := range instances {
+		t := api.OpsTarget{URL: shown(instance.url), Up: answers[i].err == nil}
 		if err := answers[i].err; err != nil {
 			t.Problem = new(err.Error())
 		} else {
@@ -58,11 +62,15 @@ func (s *Service) gather(ctx context.Context, now time.Time) api.OpsMetrics {
 
 // scrape reads the metrics of one instance. Its error is shown to operators, and says no address: that
 // stands beside it.
-func (s *Service) scrape(ctx context.Context, target string) (families, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, http.NoBody)
+func (s *Service) scrape(ctx context.Context, from instance) (families, error) {
+	if from.err != nil {
+		return nil, from.err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from.url, http.NoBody)
 	if err != nil {
 		return nil, fmt.Errorf("make a request: %w", err)
 	}
+	req.Host = cmp.Or(from.host, req.Host)
 	resp, err := s.client.Do(req)
 	if err != nil {
 		return nil, reason(err)

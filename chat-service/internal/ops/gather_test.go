@@ -13,8 +13,8 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// instance serves metrics, and counts how often it is asked.
-func instance(t *testing.T, asked *atomic.Int64, lines ...string) string {
+// serve serves metrics, and counts how often it is asked.
+func serve(t *testing.T, asked *atomic.Int64, lines ...string) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		asked.Add(1)
@@ -46,13 +46,13 @@ func TestGather(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
 	targets := []string{
-		instance(t, &asked, `parley_ws_connections 3`, `parley_ws_acks_total{duplicate="false"} 10`, `parley_ws_acks_total{duplicate="true"} 4`, `parley_ws_deliveries_total 1.5e3`,
+		serve(t, &asked, `parley_ws_connections 3`, `parley_ws_acks_total{duplicate="false"} 10`, `parley_ws_acks_total{duplicate="true"} 4`, `parley_ws_deliveries_total 1.5e3`,
 			`parley_ws_errors_total{code="overloaded"} 2`, `parley_ws_errors_total{code="bad_frame"} 3`),
-		instance(t, &asked, `parley_ws_connections 4`, `parley_ws_acks_total{duplicate="true"} 1`),
-		instance(t, &asked, `parley_sync_inserted_total 7`, `parley_sync_lag_known 1`, `parley_sync_stream_entries{partition="0"} 5`, `parley_sync_stream_entries{partition="10"} 6`,
+		serve(t, &asked, `parley_ws_connections 4`, `parley_ws_acks_total{duplicate="true"} 1`),
+		serve(t, &asked, `parley_sync_inserted_total 7`, `parley_sync_lag_known 1`, `parley_sync_stream_entries{partition="0"} 5`, `parley_sync_stream_entries{partition="10"} 6`,
 			`parley_sync_lag_entries{partition="0"} 2`, `parley_sync_lag_seconds{partition="0"} 1.5`, `parley_sync_dead_entries{partition="10"} 1`, `parley_sync_vanished_total 1`,
 			`parley_sync_pending_entries{partition="x"} 9`),
-		instance(t, &asked, `parley_sync_inserted_total{service="sync-service"} 8`, `parley_sync_lag_known 0`, `parley_sync_stream_entries{partition="0"} 4`,
+		serve(t, &asked, `parley_sync_inserted_total{service="sync-service"} 8`, `parley_sync_lag_known 0`, `parley_sync_stream_entries{partition="0"} 4`,
 			`parley_sync_lag_entries{partition="0"} 3`, `parley_sync_lag_seconds{partition="10"} 0.5`, `parley_sync_vanished_total 2`, `parley_sync_memory_over_budget 1`,
 			`parley_redis_unsafe{setting="maxmemory"} 0`, `parley_redis_unsafe{setting="appendonly"} 1`),
 	}
@@ -92,9 +92,9 @@ func TestGather_down(t *testing.T) {
 	empty := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(func() { close(hang); slow.Close(); empty.Close() })
 	gone.Close()
-	secret := strings.Replace(instance(t, &asked, `parley_ws_connections 1`), "http://", "http://me:secret@", 1)
+	secret := strings.Replace(serve(t, &asked, `parley_ws_connections 1`), "http://", "http://me:secret@", 1)
 	s := open(t, Config{Timeout: 100 * time.Millisecond, Targets: []string{
-		slow.URL + "/metrics", gone.URL, empty.URL, instance(t, &asked, "<html>no metrics</html>"), secret,
+		slow.URL + "/metrics", gone.URL, empty.URL, serve(t, &asked, "<html>no metrics</html>"), secret,
 	}})
 	m := s.gather(t.Context(), time.Now())
 	for i, want := range []string{"in time", "refused", "404", "does not answer with metrics"} {
@@ -114,7 +114,7 @@ func TestGather_down(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
-	s := open(t, Config{Fresh: time.Hour, Targets: []string{instance(t, &asked, `parley_ws_connections 1`)}})
+	s := open(t, Config{Fresh: time.Hour, Targets: []string{serve(t, &asked, `parley_ws_connections 1`)}})
 	done := make(chan error, 50)
 	for range cap(done) {
 		go func() {

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -28,11 +29,12 @@ import (
 
 // Config configures a Service. A zero optional field means its default.
 type Config struct {
-	DB      *bun.DB       // required
-	Targets []string      // addresses of metrics, one an instance
-	Open    bool          // everybody is an operator
-	Fresh   time.Duration // default 1s: how old an answer may be
-	Timeout time.Duration // default 1.5s for an instance to answer
+	DB       *bun.DB       // required
+	Targets  []string      // addresses of metrics; a name stands for every address that it has
+	Open     bool          // everybody is an operator
+	Fresh    time.Duration // default 1s: how old an answer may be
+	Timeout  time.Duration // default 1.5s for an instance to answer, and for a name to be looked up
+	Resolver *net.Resolver // default net.DefaultResolver
 }
 
 // Service is the feature. It is safe for concurrent use.
@@ -61,8 +63,11 @@ func New(cfg Config) (*Service, error) {
 			return nil, &config.Error{Name: "METRICS_TARGETS", Err: fmt.Errorf("address %d of %d %w", i+1, len(cfg.Targets), err)}
 		}
 	}
+	cfg.Resolver = cmp.Or(cfg.Resolver, net.DefaultResolver)
 	cfg.Fresh, cfg.Timeout = cmp.Or(cfg.Fresh, time.Second), cmp.Or(cfg.Timeout, 1500*time.Millisecond)
-	return &Service{cfg: cfg, client: &http.Client{Timeout: cfg.Timeout}}, nil
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.DialContext = (&net.Dialer{Resolver: cfg.Resolver}).DialContext
+	return &Service{cfg: cfg, client: &http.Client{Timeout: cfg.Timeout, Transport: transport}}, nil
 }
 
 // GetOpsMetrics answers GET /v1/ops/metrics.
