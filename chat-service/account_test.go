@@ -18,7 +18,6 @@ import (
 	"parley.chat/internal/testkit"
 	"parley.chat/internal/testkit/pgtest"
 	"parley.chat/internal/testkit/redistest"
-	"parley.chat/internal/token"
 	"parley.chat/shared-contracts/notice"
 	"parley.chat/shared-contracts/rediskey"
 )
@@ -623,10 +622,13 @@ func TestKeys(t *testing.T) {
 	if len(set.Keys) != 1 || strings.Contains(string(set.Keys[0]), `"d"`) {
 		t.Errorf("key set = %s", set.Keys)
 	}
+	var stored string
 	testkit.Until(t, testkit.Timeout, func() error { // the service has just started
-		_, err := token.DecodeJWKS([]byte(w.rdb.Get(t.Context(), rediskey.JWKS).Val()))
-		return err
+		return w.db.QueryRow(t.Context(), "select kid from token_keys").Scan(&stored)
 	})
+	if stored+".pem" != filepath.Base(files[0]) {
+		t.Errorf("stored key %s, want that of %s", stored, files[0])
+	}
 	if a := w.get("/v1/me", ann.Token); a.status != 200 {
 		t.Errorf("me = %d", a.status)
 	}

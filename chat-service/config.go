@@ -9,6 +9,7 @@ import (
 	"parley.chat/internal/config"
 	"parley.chat/internal/ratelimit"
 	"parley.chat/internal/telemetry/tracing"
+	"parley.chat/internal/token"
 	"parley.chat/shared-contracts/chat"
 )
 
@@ -84,6 +85,9 @@ func (c *Config) check() error {
 	positive("DATABASE_MAX_CONNS", c.DatabaseMaxConns > 0)
 	positive("STREAM_PARTITIONS", c.Partitions > 0)
 	positive("ACCESS_TOKEN_TTL", c.AccessTTL > 0)
+	if c.AccessTTL > token.MaxTTL {
+		errs = append(errs, fmt.Errorf("ACCESS_TOKEN_TTL: %s is above %s", c.AccessTTL, token.MaxTTL))
+	}
 	positive("REFRESH_TOKEN_TTL", c.RefreshTTL > 0)
 	positive("LOGIN_FAILURES", c.LoginFailures.Count > 0 && c.LoginFailures.Per > 0)
 	positive("LOGIN_ATTEMPTS", c.LoginAttempts.Count > 0 && c.LoginAttempts.Per > 0)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"parley.chat/internal/testkit"
 	"parley.chat/internal/testkit/pgtest"
 	"parley.chat/internal/testkit/proctest"
 	"parley.chat/internal/testkit/redistest"
@@ -98,6 +99,21 @@ func TestProcess_operator(t *testing.T) {
 	} {
 		if code, out := operator(tt.args...); code != tt.code || !strings.Contains(out, tt.out) || tt.out == "" && out != "" {
 			t.Errorf("operator %v = %d %q, want %d %q", tt.args, code, out, tt.code, tt.out)
+		}
+	}
+}
+
+// TestProcess_refusesSettings: a value that cannot work ends the program, which names the variable.
+func TestProcess_refusesSettings(t *testing.T) {
+	t.Parallel()
+	for name, value := range map[string]string{
+		"ACCESS_TOKEN_TTL": "25h", // no service would accept such a token
+	} {
+		p := proctest.Start(t, "chat-service", nil, map[string]string{
+			"CHAT_ADDR": fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t)), "JWT_KEYS_DIR": t.TempDir(), name: value,
+		})
+		if code := p.Wait(t, testkit.Timeout); code == 0 || !strings.Contains(p.Output(), name+": ") {
+			t.Errorf("%s=%s: exit code %d, output:\n%s", name, value, code, p.Output())
 		}
 	}
 }

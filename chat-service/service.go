@@ -26,11 +26,11 @@ import (
 	"parley.chat/internal/telemetry/tracing"
 	"parley.chat/internal/token"
 	"parley.chat/shared-contracts/chat"
-	"parley.chat/shared-contracts/rediskey"
 
 	"parley.chat/chat-service/internal/account"
 	"parley.chat/chat-service/internal/api"
 	"parley.chat/chat-service/internal/httpapi"
+	"parley.chat/chat-service/internal/keyset"
 	"parley.chat/chat-service/internal/lookalike"
 	"parley.chat/chat-service/internal/outbox"
 	"parley.chat/chat-service/internal/revoked"
@@ -40,8 +40,10 @@ import (
 const (
 	// clockLeeway is added to the life of a revocation's mark: a token may pass that much later.
 	clockLeeway = time.Minute
-	// keysEvery is how often the folder of keys is read anew, and the public ones put into Redis.
+	// keysEvery is how often the folder of keys is read again, and the public ones confirmed in PostgreSQL.
 	keysEvery = time.Minute
+	// keysForget is when a public key that no instance confirms is deleted from PostgreSQL.
+	keysForget = 3 * keysEvery
 )
 
 // Service is the service without its listener: standalone mounts Handler on its own.
@@ -189,14 +191,14 @@ func (s *Service) Run(ctx context.Context) error {
 	)
 }
 
-// refreshKeys takes in keys that were added to the folder, and keeps the public ones in Redis for
-// gateways that start while we are down.
+// refreshKeys reads keys that were added to the folder, and stores the public ones in PostgreSQL for
+// gateways that start while no chat-service answers.
 func (s *Service) refreshKeys(ctx context.Context) error {
 	tick := time.NewTicker(keysEvery)
 	defer tick.Stop()
 	for {
-		if err := s.rdb.Set(ctx, rediskey.JWKS, token.EncodeJWKS(s.keys.Public()), 0).Err(); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "key set not kept in Redis", "err", err)
+		if err := keyset.Keep(ctx, s.db, s.keys.Public(), keysForget); err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "public keys not stored", "err", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -3,6 +3,8 @@ package e2e_test
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -216,6 +218,53 @@ func TestRedis_startScript(t *testing.T) {
 	}
 	if text, err := os.ReadFile(users); err != nil || strings.Contains(string(text), redisPassword) || strings.Contains(string(text), "SHA256") {
 		t.Errorf("%s, %v", text, err)
+	}
+}
+
+// With REDIS_TLS_DIR Redis speaks TLS and nothing else.
+func TestRedis_startScriptWithTLS(t *testing.T) {
+	t.Parallel()
+	found, err := localserver.Find(t.Context())
+	if found.Redis == "" {
+		t.Fatal(err)
+	}
+	script, err := filepath.Abs(filepath.Join("..", "deploy", "redis", "start.sh"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	authority, err := certtest.NewAuthority(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, port := t.TempDir(), proctest.FreePort(t)
+	cert, key := authority.Server(t, "127.0.0.1")
+	if err := errors.Join(os.Rename(cert, filepath.Join(dir, "redis.crt")), os.Rename(key, filepath.Join(dir, "redis.key"))); err != nil {
+		t.Fatal(err)
+	}
+	p := proctest.StartPath(t, "/bin/sh", []string{script, "--tls-port", fmt.Sprint(port), "--bind", "127.0.0.1", "--dir", dir, "--save", ""}, map[string]string{
+		"PATH": filepath.Dir(found.Redis) + ":" + os.Getenv("PATH"), "REDIS_PASSWORD": redisPassword, "REDIS_TLS_DIR": dir,
+		"REDIS_ACL_TEMPLATE": filepath.Join(filepath.Dir(script), "users.acl"), "REDIS_ACL_FILE": filepath.Join(dir, "users.acl"),
+	})
+	addr := fmt.Sprintf("127.0.0.1:%d", port)
+	ask := func(config *tls.Config) error {
+		c := redis.NewClient(&redis.Options{Addr: addr, Username: "parley-chat", Password: redisPassword, TLSConfig: config, MaxRetries: -1})
+		defer c.Close()
+		return c.Get(t.Context(), "parley:partitions").Err()
+	}
+	ca, err := os.ReadFile(authority.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	testkit.Until(t, testkit.Timeout, func() error {
+		if err := ask(&tls.Config{RootCAs: roots}); !errors.Is(err, redis.Nil) {
+			return fmt.Errorf("%w; %s", err, p.Output())
+		}
+		return nil
+	})
+	if err := ask(nil); err == nil || errors.Is(err, redis.Nil) {
+		t.Errorf("without TLS: %v, want it refused", err)
 	}
 }
 

@@ -71,7 +71,7 @@ func TestRoles_writes(t *testing.T) {
 	mayWrite := map[string]string{
 		"parley_ws":   "",
 		"parley_sync": "messages channel_members sync_watermarks",
-		"parley_chat": "channel_bans channel_members channels contacts group_members groups invitations outbox refresh_tokens sessions users",
+		"parley_chat": "channel_bans channel_members channels contacts group_members groups invitations outbox refresh_tokens sessions token_keys users",
 	}
 	for role, allowed := range mayWrite {
 		for _, table := range tables(t, admin) {

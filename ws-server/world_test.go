@@ -40,6 +40,7 @@ type world struct {
 	url    string // REDIS_URL
 	key    token.SigningKey
 	issuer *token.Issuer
+	keys   token.KeySource // of the gateways; nil: they fetch them from JWKS_URL
 	log    *eventlog.Log
 }
 
@@ -58,6 +59,7 @@ func (w *world) finish() {
 		w.t.Fatal(err)
 	}
 	w.issuer = token.NewIssuer(w.key, 15*time.Minute)
+	w.keys = token.StaticKeys{w.key.ID: w.key.Public()}
 	w.log = eventlog.New(w.rdb, 16)
 }
 
@@ -80,7 +82,7 @@ func (w *world) gateway(change ...func(*wsserver.Config)) (url string, stop func
 		out = os.Stderr
 	}
 	log := slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	s, err := wsserver.New(cfg, token.StaticKeys{w.key.ID: w.key.Public()}, prometheus.NewRegistry(), log)
+	s, err := wsserver.New(cfg, w.keys, prometheus.NewRegistry(), log)
 	if err != nil {
 		w.t.Fatal(err)
 	}

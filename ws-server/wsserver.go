@@ -149,11 +149,11 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 		return nil, err
 	}
 	s.watch = redisclient.NewWatch(s.rdb, reg, log)
+	st := store.New(s.db)
 	if keys == nil {
-		s.keys = token.NewRemoteKeys(token.RemoteConfig{URL: cfg.JWKSURL, Redis: s.rdb, Logger: log})
+		s.keys = token.NewRemoteKeys(token.RemoteConfig{URL: cfg.JWKSURL, Kept: st.TokenKeys, Logger: log})
 		keys = s.keys
 	}
-	st := store.New(s.db)
 	events := eventlog.New(s.rdb, cfg.Partitions)
 	s.budget = eventlog.NewBudget(events, eventlog.BudgetConfig{
 		Backlog: cfg.BacklogBudget, RefuseAt: float64(cfg.RedisRefuseAt) / 100, Logger: log,

@@ -4,6 +4,9 @@
 # An ACL file holds the SHA-256 of each password. This script fills them in from REDIS_PASSWORD, or from
 # REDIS_CHAT_PASSWORD, REDIS_WS_PASSWORD, REDIS_SYNC_PASSWORD and REDIS_ADMIN_PASSWORD where they are set, so
 # that no password is in a file or in the list of processes.
+#
+# With REDIS_TLS_DIR, which holds redis.crt and redis.key, Redis listens with TLS only. Clients need no certificate:
+# they have a password.
 set -eu
 : "${REDIS_PASSWORD:?REDIS_PASSWORD is not set}"
 
@@ -22,5 +25,10 @@ sed \
 	-e "s/ADMIN_PASSWORD_SHA256/$(hash "${REDIS_ADMIN_PASSWORD:-$REDIS_PASSWORD}")/" \
 	"$template" >"$users"
 unset REDIS_PASSWORD REDIS_CHAT_PASSWORD REDIS_WS_PASSWORD REDIS_SYNC_PASSWORD REDIS_ADMIN_PASSWORD
+
+if [ -n "${REDIS_TLS_DIR:-}" ]; then
+	set -- --port 0 --tls-port 6379 --tls-auth-clients no \
+		--tls-cert-file "$REDIS_TLS_DIR/redis.crt" --tls-key-file "$REDIS_TLS_DIR/redis.key" "$@"
+fi
 
 exec redis-server --aclfile "$users" "$@"

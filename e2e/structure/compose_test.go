@@ -46,17 +46,43 @@ const (
 	completed = "service_completed_successfully"
 )
 
-func loadCompose(t *testing.T) compose {
+func loadCompose(t *testing.T) compose { return loadComposeFile(t, "docker-compose.yml") }
+
+func loadComposeFile(t *testing.T, name string) compose {
 	t.Helper()
-	source, err := os.ReadFile(filepath.Join(root(t), "docker-compose.yml"))
+	source, err := os.ReadFile(filepath.Join(root(t), name))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var c compose
 	if err := yaml.Unmarshal(source, &c); err != nil {
-		t.Fatalf("docker-compose.yml: %v", err)
+		t.Fatalf("%s: %v", name, err)
 	}
 	return c
+}
+
+// TestCompose_redisTLS: the addition for TLS changes the scheme of every REDIS_URL and nothing else of it, and
+// every client checks the certificate.
+func TestCompose_redisTLS(t *testing.T) {
+	base, tls := loadCompose(t), loadComposeFile(t, "deploy/redis/tls.compose.yml")
+	for name, s := range base.Services {
+		plain, isClient := s.Environment["REDIS_URL"]
+		if !isClient {
+			continue
+		}
+		got := tls.Services[name]
+		if want := strings.Replace(plain, "redis://", "rediss://", 1); got.Environment["REDIS_URL"] != want {
+			t.Errorf("%s: REDIS_URL is %q with TLS, want %q", name, got.Environment["REDIS_URL"], want)
+		}
+		if len(got.Volumes) != 1 || !strings.HasSuffix(got.Volumes[0], ":"+got.Environment["SSL_CERT_FILE"]+":ro") {
+			t.Errorf("%s: SSL_CERT_FILE %q is none of %q", name, got.Environment["SSL_CERT_FILE"], got.Volumes)
+		}
+	}
+	for name := range tls.Services {
+		if _, ok := base.Services[name]; !ok {
+			t.Errorf("docker-compose.yml has no service %s", name)
+		}
+	}
 }
 
 // ours returns the names of the services that run a program of ours.

@@ -12,10 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"parley.chat/internal/config"
-	"parley.chat/shared-contracts/rediskey"
 )
 
 // maxSet bounds the key set that is read.
@@ -23,18 +20,20 @@ const maxSet = 64 << 10
 
 // RemoteConfig configures RemoteKeys. A zero optional field means its default.
 type RemoteConfig struct {
-	URL     string                // required: of the key set
-	Redis   redis.UniversalClient // keeps the last good set; nil: nobody does
-	Client  *http.Client          // default: one of its own
-	Timeout time.Duration         // default 3s, for the fetch and for Redis each
-	Refresh time.Duration         // default 5m: how long a key that was retired may live on here
-	Retry   time.Duration         // default 2s: an unknown kid makes no two fetches within it
-	Logger  *slog.Logger          // default slog.Default()
+	URL string // required: of the key set
+	// Kept returns the set that the issuer has left where only the issuer can write, for when the URL does not
+	// answer. Nil: there is no such place.
+	Kept    func(context.Context) (StaticKeys, error)
+	Client  *http.Client  // default: one of its own
+	Timeout time.Duration // default 3s, for the fetch and for Kept each
+	Refresh time.Duration // default 5m: how long a key that was retired may live on here
+	Retry   time.Duration // default 2s: an unknown kid makes no two fetches within it
+	Logger  *slog.Logger  // default slog.Default()
 }
 
 // RemoteKeys is the key set behind a URL. It is fetched at the first need, again when a token names a
-// kid that it lacks (so a rotation needs no restart), and every Refresh while Run runs. What was
-// fetched is kept in Redis for a process that starts while the URL does not answer.
+// kid that it lacks (so a rotation needs no restart), and every Refresh while Run runs. While the URL
+// does not answer, the set that Kept returns takes its place.
 type RemoteKeys struct {
 	cfg RemoteConfig
 	// turn holds one token, whose taker may fetch, and use tried and failed. It is a channel so that
@@ -107,7 +106,7 @@ func (r *RemoteKeys) Key(ctx context.Context, kid string) (ed25519.PublicKey, er
 		}
 	}
 	if r.failed != nil {
-		// What Redis kept may be older than the kid: nobody can say that there is no such key.
+		// The kept set may be older than the kid: nobody can say that there is no such key.
 		return nil, r.failed
 	}
 	return nil, ErrUnknownKey
@@ -122,69 +121,51 @@ func (r *RemoteKeys) find(kid string) (ed25519.PublicKey, bool) {
 	return key, ok
 }
 
-// fetch gets the set from the URL, else from Redis. The caller has the turn.
+// fetch gets the set from the URL, else the kept one. The caller has the turn.
 func (r *RemoteKeys) fetch(ctx context.Context) error {
 	defer func() { r.tried = time.Now() }()
-	var raw []byte
 	var set StaticKeys
-	raw, set, r.failed = r.fetchURL(ctx)
+	set, r.failed = r.fetchURL(ctx)
 	if r.failed == nil {
 		r.set.Store(&set)
-		r.keep(ctx, raw)
 		return nil
 	}
 	set, err := r.kept(ctx)
 	if err != nil {
 		return errors.Join(r.failed, err)
 	}
-	r.cfg.Logger.WarnContext(ctx, "key set taken from Redis", "err", r.failed)
+	r.cfg.Logger.WarnContext(ctx, "key set read from the database", "err", r.failed)
 	r.set.Store(&set)
 	return nil
 }
 
-func (r *RemoteKeys) fetchURL(ctx context.Context) ([]byte, StaticKeys, error) {
+func (r *RemoteKeys) fetchURL(ctx context.Context) (StaticKeys, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.cfg.URL, nil)
 	if err != nil {
-		return nil, nil, errors.New("JWKS_URL: is not a valid URL") // err quotes it
+		return nil, errors.New("JWKS_URL: is not a valid URL") // err quotes it
 	}
 	resp, err := r.cfg.Client.Do(req)
 	if err != nil {
-		return nil, nil, fmt.Errorf("fetch key set: %w", config.WithoutURL(err))
+		return nil, fmt.Errorf("fetch key set: %w", config.WithoutURL(err))
 	}
 	defer func() { _ = resp.Body.Close() }() // only read from
 	if resp.StatusCode != http.StatusOK {
-		return nil, nil, fmt.Errorf("fetch key set: %s answers %s", config.PublicURL(r.cfg.URL), resp.Status)
+		return nil, fmt.Errorf("fetch key set: %s answers %s", config.PublicURL(r.cfg.URL), resp.Status)
 	}
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxSet))
 	if err != nil {
-		return nil, nil, fmt.Errorf("fetch key set: %w", err)
+		return nil, fmt.Errorf("fetch key set: %w", err)
 	}
-	set, err := DecodeJWKS(raw)
-	return raw, set, err
-}
-
-func (r *RemoteKeys) keep(ctx context.Context, raw []byte) {
-	if r.cfg.Redis == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
-	defer cancel()
-	if err := r.cfg.Redis.Set(ctx, rediskey.JWKS, raw, 0).Err(); err != nil {
-		r.cfg.Logger.WarnContext(ctx, "key set not kept in Redis", "err", err)
-	}
+	return DecodeJWKS(raw)
 }
 
 func (r *RemoteKeys) kept(ctx context.Context) (StaticKeys, error) {
-	if r.cfg.Redis == nil {
-		return nil, errors.New("no Redis that keeps the key set")
+	if r.cfg.Kept == nil {
+		return nil, errors.New("the key set is kept nowhere else")
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
 	defer cancel()
-	raw, err := r.cfg.Redis.Get(ctx, rediskey.JWKS).Bytes()
-	if err != nil {
-		return nil, fmt.Errorf("read the kept key set: %w", err)
-	}
-	return DecodeJWKS(raw)
+	return r.cfg.Kept(ctx)
 }

@@ -1,7 +1,7 @@
 // Package token issues and verifies Parley's access tokens: JSON Web Tokens signed with Ed25519.
 //
 // chat-service issues them with a private key that it alone has; a gateway verifies them with the
-// public keys, which it gets over HTTP or, when chat-service is down, from Redis. Everything here is
+// public keys, which it gets over HTTP or, when chat-service is down, from PostgreSQL. Everything here is
 // safe for concurrent use, and nothing starts a goroutine.
 package token
 
@@ -24,6 +24,9 @@ const (
 	Name = "parley"
 	// DefaultTTL is how long a token is good for.
 	DefaultTTL = 15 * time.Minute
+	// MaxTTL is the longest time between iat and exp of a token that is accepted. It bounds what a token is
+	// worth that was signed by mistake or with a stolen key, and how long an ended session has to be marked.
+	MaxTTL = 24 * time.Hour
 	// leeway is how far the clocks of the machines may be apart.
 	leeway = 5 * time.Second
 	// maxLength bounds what is parsed at all. Our tokens have some 450 bytes.
@@ -189,6 +192,12 @@ func claimsOf(wire wireClaims) (Claims, error) {
 	session, err := chat.ParseSessionID(wire.SessionID)
 	if err != nil {
 		return Claims{}, fmt.Errorf("%w: sid: %w", ErrInvalid, err)
+	}
+	if wire.IssuedAt == nil {
+		return Claims{}, fmt.Errorf("%w: no iat", ErrInvalid)
+	}
+	if life := wire.ExpiresAt.Sub(wire.IssuedAt.Time); life > MaxTTL {
+		return Claims{}, fmt.Errorf("%w: good for %s, which is more than %s", ErrInvalid, life, MaxTTL)
 	}
 	if user.IsZero() || session.IsZero() || wire.Username == "" {
 		return Claims{}, fmt.Errorf("%w: sub, sid or preferred_username is empty", ErrInvalid)

@@ -87,6 +87,9 @@ func TestVerify_refuses(t *testing.T) {
 	if _, err := verifier.Verify(t.Context(), ours(good())); err != nil {
 		t.Fatalf("the good token does not pass: %v", err)
 	}
+	if _, err := verifier.Verify(t.Context(), ours(with("exp", now.Add(MaxTTL).Unix()))); err != nil {
+		t.Errorf("the longest token that is allowed: %v", err)
+	}
 	expiredLong := with("exp", now.Add(-time.Minute).Unix())
 	expiredElsewhere := with("exp", now.Add(-time.Minute).Unix())
 	expiredElsewhere["aud"] = "other"
@@ -112,6 +115,9 @@ func TestVerify_refuses(t *testing.T) {
 		{"sub is no UUID", ours(with("sub", "ann")), ErrInvalid},
 		{"no name", ours(without("preferred_username")), ErrInvalid},
 		{"no exp", ours(without("exp")), ErrInvalid},
+		{"no iat", ours(without("iat")), ErrInvalid},
+		{"good for 28 years", ours(with("exp", now.AddDate(28, 0, 0).Unix())), ErrInvalid},
+		{"good for a second too long", ours(with("exp", now.Add(MaxTTL+time.Second).Unix())), ErrInvalid},
 		{"not yet", ours(with("nbf", now.Add(time.Minute).Unix())), ErrInvalid},
 		{"from the future", ours(with("iat", now.Add(time.Minute).Unix())), ErrInvalid},
 		{"expired, for another audience", ours(expiredElsewhere), ErrInvalid},

@@ -17,9 +17,6 @@ const DefaultPartitions = 16
 // Partitions names the key that records a deployment's number of partitions, which is fixed.
 const Partitions = "parley:partitions"
 
-// JWKS names the key that holds the last good key set, so that a gateway starts without chat-service.
-const JWKS = "parley:jwks"
-
 // Gateways names the sorted set of gateway ids by the end of their lease.
 const Gateways = "parley:gateways"
 

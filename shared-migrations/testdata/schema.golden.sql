@@ -262,6 +262,13 @@ CREATE TABLE public.sync_watermarks (
     CONSTRAINT sync_watermarks_partition_check CHECK ((partition >= 0))
 );
 
+CREATE TABLE public.token_keys (
+    kid text NOT NULL,
+    public_key bytea NOT NULL,
+    confirmed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT token_keys_public_key_check CHECK ((octet_length(public_key) = 32))
+);
+
 CREATE TABLE public.users (
     id uuid NOT NULL,
     username text NOT NULL,
@@ -331,6 +338,9 @@ ALTER TABLE ONLY public.sessions
 
 ALTER TABLE ONLY public.sync_watermarks
     ADD CONSTRAINT sync_watermarks_pkey PRIMARY KEY (partition);
+
+ALTER TABLE ONLY public.token_keys
+    ADD CONSTRAINT token_keys_pkey PRIMARY KEY (kid);
 
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
@@ -519,6 +529,12 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sessions TO parley_chat;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.sync_watermarks TO parley_sync;
 GRANT SELECT ON TABLE public.sync_watermarks TO parley_ws;
 GRANT SELECT ON TABLE public.sync_watermarks TO parley_chat;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.token_keys TO parley_chat;
+
+GRANT SELECT(kid) ON TABLE public.token_keys TO parley_ws;
+
+GRANT SELECT(public_key) ON TABLE public.token_keys TO parley_ws;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.users TO parley_chat;
 

@@ -1,0 +1,14 @@
+-- The public keys of access tokens, for a gateway that starts while chat-service does not answer. chat-service
+-- alone writes them; a row that no instance has confirmed for some minutes is a key that was retired.
+create table token_keys (
+  kid          text primary key,
+  public_key   bytea not null check (octet_length(public_key) = 32),
+  confirmed_at timestamptz not null default now()
+);
+
+grant select, insert, update, delete on token_keys to parley_chat;
+grant select (kid, public_key) on token_keys to parley_ws;
+
+---- create above / drop below ----
+
+drop table token_keys;
