@@ -10,6 +10,7 @@ import (
 	"parley.chat/internal/testkit"
 	"parley.chat/internal/testkit/pgtest"
 	"parley.chat/internal/testkit/redistest"
+	"parley.chat/shared-contracts/chat"
 )
 
 // TestPostgresDown: everything that needs it is unavailable at once, and works again after.
@@ -53,7 +54,7 @@ func TestPostgresDown(t *testing.T) {
 	})
 }
 
-// TestRedisDown: the limits and the marks are off, lists come from PostgreSQL, history does not answer,
+// TestRedisDown: ended sessions are those of PostgreSQL, lists come from PostgreSQL, history does not answer,
 // since it could hold back what is acknowledged.
 func TestRedisDown(t *testing.T) {
 	t.Parallel()
@@ -67,10 +68,29 @@ func TestRedisDown(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, func(c *chatservice.Config) { c.RequestTimeout = 20 * time.Second })
 			ann := w.signup("ann")
+			login := func() user {
+				var in loginAnswer
+				w.post("/v1/login", "", object{"login": "ann", "password": goodPassword, "session": "bearer"}).into(t, 200, &in)
+				return w.userOf(in)
+			}
+			stolen, early := login(), login()
 			channel := w.create(ann, "general", "public")
 			w.settled()
 			path := "/v1/channels/" + channel.ID.String()
+			end := func(session chat.SessionID) {
+				t.Helper()
+				if a := w.send(request{method: "DELETE", path: "/v1/sessions/" + session.String(), token: ann.Token}); a.status != 204 {
+					t.Errorf("end a session = %d %s", a.status, a.body)
+				}
+			}
+			end(early.Session)
 			take.down(w.redis, t)
+			end(stolen.Session)
+			for name, raw := range map[string]string{"before": early.Token, "during": stolen.Token} {
+				if a := w.get("/v1/me", raw); a.status != http.StatusUnauthorized {
+					t.Errorf("a session that ended %s the outage: %d %s", name, a.status, a.body)
+				}
+			}
 			for _, r := range []request{
 				{method: "POST", path: "/v1/login", body: object{"login": "ann", "password": goodPassword}},
 				{method: "GET", path: "/v1/me", token: ann.Token},
@@ -89,6 +109,7 @@ func TestRedisDown(t *testing.T) {
 				}
 				return nil
 			})
+			w.get("/v1/me", stolen.Token).want(t, http.StatusUnauthorized, "unauthenticated")
 		})
 	}
 }

@@ -112,13 +112,13 @@ func (s *Service) wire(reg prometheus.Registerer) error {
 		Rates: s.cfg.Limits, Logger: s.log,
 	})
 	s.sender = sender.New(s.limiter, s.appender, traces)
-	marks := revoked.New(s.rdb, s.cfg.Partitions, s.cfg.AccessTTL+clockLeeway, s.log)
+	marks := revoked.New(s.rdb, s.db, s.cfg.Partitions, s.cfg.AccessTTL+clockLeeway, s.log)
 	s.relay = outbox.NewRelay(outbox.Config{
 		DB: s.db, Log: log, Appender: s.appender, Seen: heads, Revoked: marks, Traces: traces, Logger: s.log, Registry: reg,
 	})
 	var err error
 	if s.api, err = httpapi.New(httpapi.Config{
-		Verifier: token.NewVerifier(s.keys), Revoked: marks.Has, Limits: s.limiter, Origins: s.cfg.Origins, Proxies: s.cfg.Proxies,
+		Verifier: token.NewVerifier(s.keys), Ended: marks.Ended, Limits: s.limiter, Origins: s.cfg.Origins, Proxies: s.cfg.Proxies,
 		CookieSecure: s.cfg.CookieSecure, Timeout: s.cfg.RequestTimeout, Logger: s.log, Tracer: s.tracing.Tracer("parley.chat/chat-service"), Registry: reg,
 	}); err != nil {
 		return err

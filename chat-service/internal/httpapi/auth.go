@@ -49,7 +49,12 @@ func (a *API) Authenticate(c echo.Context) (token.Claims, error) {
 		return token.Claims{}, apierr.Wrap(err, apierr.Unauthenticated, "the access token is not valid")
 	case err != nil:
 		return token.Claims{}, apierr.Wrap(err, apierr.Unavailable, "the access token cannot be verified now")
-	case a.cfg.Revoked(ctx, user.UserID, user.SessionID):
+	}
+	ended, err := a.cfg.Ended(ctx, user.UserID, user.SessionID)
+	switch {
+	case err != nil:
+		return token.Claims{}, apierr.Wrap(err, apierr.Unavailable, "the session cannot be checked now")
+	case ended:
 		return token.Claims{}, apierr.New(apierr.Unauthenticated, "this session has ended")
 	}
 	return user, nil

@@ -30,8 +30,8 @@ import (
 // Config configures an API. A zero optional field means its default.
 type Config struct {
 	Verifier *token.Verifier // required
-	// Revoked reports whether a session has ended before its token. It must not block for long.
-	Revoked func(ctx context.Context, user chat.UserID, session chat.SessionID) bool // required
+	// Ended reports whether a session has ended before its token. It must not block for long.
+	Ended func(ctx context.Context, user chat.UserID, session chat.SessionID) (bool, error) // required
 
 	Limits Limits // nil: no limits
 
@@ -56,8 +56,8 @@ type API struct {
 
 // New checks cfg and returns a router without endpoints.
 func New(cfg Config) (*API, error) {
-	if cfg.Verifier == nil || cfg.Revoked == nil {
-		return nil, errors.New("httpapi: Verifier and Revoked are required")
+	if cfg.Verifier == nil || cfg.Ended == nil {
+		return nil, errors.New("httpapi: Verifier and Ended are required")
 	}
 	cfg.Timeout, cfg.MaxBytes = cmp.Or(cfg.Timeout, 10*time.Second), cmp.Or(cfg.MaxBytes, 128<<10)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())

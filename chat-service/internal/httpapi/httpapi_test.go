@@ -54,7 +54,7 @@ func newRig(t *testing.T, set func(*Config)) *rig {
 	r := &rig{key: key, reg: prometheus.NewRegistry()}
 	cfg := Config{
 		Verifier: token.NewVerifier(token.StaticKeys{key.ID: key.Public()}),
-		Revoked:  func(context.Context, chat.UserID, chat.SessionID) bool { return false },
+		Ended:    func(context.Context, chat.UserID, chat.SessionID) (bool, error) { return false, nil },
 		Logger:   slog.New(slog.NewJSONHandler(&r.logs, nil)), Registry: r.reg,
 	}
 	if set != nil {
