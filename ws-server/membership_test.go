@@ -114,3 +114,37 @@ func TestMembership_withoutPostgreSQLNobodyIsRemoved(t *testing.T) {
 	awaitRemoved(t, b, c)
 	alive(t, a)
 }
+
+// TestSubscribe_beforeTheUserCame: a socket replays nothing of the time before its user came, which may hold versions
+// of messages that were replaced by then. The client reads history instead, and what comes afterwards is live.
+func TestSubscribe_beforeTheUserCame(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.person("ann"), w.person("bob")
+	c := w.channel(chat.Public, ann)
+	url, _ := w.gateway()
+	a, _ := w.connect(url, ann)
+	for i := range 3 {
+		a.AwaitRef(t, a.Say(t, c, body(i)).String())
+	}
+	w.exec(`insert into channel_members (channel_id, user_id, joined_seq) values ($1, $2, 3)`, c.UUID, bob.ID.UUID)
+	a.AwaitRef(t, a.Say(t, c, body(3)).String())
+	for _, tt := range []struct {
+		lastSeen int64
+		more     bool
+	}{{0, true}, {2, true}, {3, false}, {4, false}} {
+		b := w.resume(url, bob, c, tt.lastSeen)
+		f := b.AwaitRef(t, "r")
+		if f.Type != "subscribed" || f.HasMore != tt.more || f.Recovered == tt.more {
+			t.Errorf("from %d: %s, want has_more %v", tt.lastSeen, f.Raw, tt.more)
+		}
+		next := tt.lastSeen + 1
+		if tt.more {
+			next = f.LastSeq + 1
+		}
+		a.AwaitRef(t, a.Say(t, c, "afterwards").String())
+		if first := b.AwaitType(t, "message"); first.Seq != next {
+			t.Errorf("from %d: the first event is %s, want seq %d", tt.lastSeen, first.Raw, next)
+		}
+		b.Close()
+	}
+}

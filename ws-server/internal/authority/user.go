@@ -183,6 +183,12 @@ func (u *User) Role(id chat.ChannelID) (chat.Role, error) {
 	return st.Role, err
 }
 
+// JoinedSeq returns the channel's last seq when the user came. The user must be a member of the channel.
+func (u *User) JoinedSeq(id chat.ChannelID) (int64, error) {
+	st, err := u.standing(id, membership)
+	return st.JoinedSeq, err
+}
+
 // MayCallAll reports whether the user was allowed to call all members of the channel when that was last read:
 // the answer while PostgreSQL does not give one.
 func (u *User) MayCallAll(id chat.ChannelID) bool {

@@ -93,9 +93,12 @@ func (c *client) subscribe(ctx context.Context, ref string, want frame.ChannelPo
 	if err != nil {
 		return apierr.Wrap(err, apierr.Unavailable, "the channel cannot be followed right now")
 	}
-	after := int64(-1)
+	after, joined := int64(-1), int64(0)
 	if want.LastSeenSeq != nil {
 		after = *want.LastSeenSeq
+		if joined, err = c.who.JoinedSeq(want.ChannelID); err != nil {
+			return err
+		}
 	}
 	if head, epoch := ch.Head(); after > head || want.Epoch != "" && want.Epoch != string(epoch) {
 		// Another instance may be ahead of this one: the counter knows.
@@ -108,7 +111,8 @@ func (c *client) subscribe(ctx context.Context, ref string, want frame.ChannelPo
 			c.send(frame.Resync{Ref: ref, ChannelID: want.ChannelID, Epoch: string(epoch), LastSeq: head})
 			return true
 		}
-		more := after >= 0 && head-after > resumeMost
+		// What was said before the user came is read as history, which does not show versions that were replaced by then.
+		more := after >= 0 && (head-after > resumeMost || after < min(joined, head))
 		c.send(frame.Subscribed{
 			Ref: ref, ChannelID: want.ChannelID, LastSeq: head, Epoch: string(epoch),
 			Recovered: after >= 0 && !more, HasMore: more,

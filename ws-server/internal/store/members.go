@@ -22,6 +22,7 @@ type Standing struct {
 	Announced bool        // the channel's log has the member_joined event of a member
 	Visible   bool        // a user who is not a member may know that the channel exists
 	CallsAll  bool        // a member who may call all members with @channel
+	JoinedSeq int64       // the channel's last seq when the member came
 }
 
 func callsAll(setting chat.MentionAll, role chat.Role) bool {
@@ -31,10 +32,10 @@ func callsAll(setting chat.MentionAll, role chat.Role) bool {
 // standings looks up each place by itself: with a join the planner might read whole tables to verify five
 // hundred places. "limit 1" is what keeps it from a join.
 const standings = `
-	select w.n, coalesce(x.role, ''), x.peer, not x.arriving, x.visible, x.mention_all
+	select w.n, coalesce(x.role, ''), x.peer, not x.arriving, x.visible, x.mention_all, coalesce(x.joined_seq, 0)
 	from unnest($1::uuid[], $2::uuid[]) with ordinality as w(channel_id, user_id, n)
 	cross join lateral (
-		select m.role,
+		select m.role, m.joined_seq,
 			case when c.kind = 'direct' then case when c.direct_low = w.user_id then c.direct_high else c.direct_low end end as peer,
 			exists (select from outbox o where coalesce(o.channel_id, o.subject_id) = c.id
 				and o.channel_id = c.id and o.subject_id = w.user_id and o.kind = 'member_joined') as arriving,
@@ -52,7 +53,7 @@ func (s *Store) Standings(ctx context.Context, places []Place) ([]Standing, erro
 		var st Standing
 		var peer *[16]byte
 		var setting chat.MentionAll
-		err := rows.Scan(&n, &st.Role, &peer, &st.Announced, &st.Visible, &setting)
+		err := rows.Scan(&n, &st.Role, &peer, &st.Announced, &st.Visible, &setting, &st.JoinedSeq)
 		if err != nil {
 			return err
 		}

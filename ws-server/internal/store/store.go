@@ -42,7 +42,7 @@ type Membership struct {
 
 // Standing returns what the membership says of its user.
 func (m *Membership) Standing() Standing {
-	st := Standing{Role: m.Role, Announced: !m.Arriving, CallsAll: callsAll(m.MentionAll, m.Role)}
+	st := Standing{Role: m.Role, Announced: !m.Arriving, CallsAll: callsAll(m.MentionAll, m.Role), JoinedSeq: m.JoinedSeq}
 	if m.PeerID != nil {
 		st.Peer = *m.PeerID
 	}
