@@ -2,7 +2,6 @@ package eventlog
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -19,7 +18,7 @@ import (
 
 // BudgetConfig says when appends are refused.
 type BudgetConfig struct {
-	Backlog  int64   // entries that are not stored yet, over all partitions; each has its equal share
+	Backlog  int64   // entries that are not stored yet, over all partitions; beyond it each has its equal share
 	RefuseAt float64 // share of maxmemory, 0 to 1; without a maxmemory there is no such limit
 	Logger   *slog.Logger
 }
@@ -80,15 +79,14 @@ func (b *Budget) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	share := b.cfg.Backlog / int64(len(backlogs))
-	for p, n := range backlogs {
+	refused := short(backlogs, b.cfg.Backlog)
+	for p := range backlogs {
 		var why *string
 		switch {
 		case full != "":
 			why = &full
-		case n > share:
-			s := fmt.Sprintf("%d events wait to be stored, at most %d may", n, share)
-			why = &s
+		case refused[p] != "":
+			why = &refused[p]
 		}
 		if was := b.over[p].Swap(why); (was == nil) != (why == nil) {
 			if why != nil {
@@ -101,14 +99,36 @@ func (b *Budget) look(ctx context.Context) error {
 	return nil
 }
 
-// backlogs returns, by partition, how many entries were added since the watermark.
+// short returns, by partition, why no more may be appended, "" for go ahead. While all partitions together are
+// within the budget none is refused, however much waits in one of them. Beyond it those are refused that have
+// more than their equal share, so that a busy channel does not keep the others from sending. So at most twice
+// the budget waits.
+func short(backlogs []int64, budget int64) []string {
+	why := make([]string, len(backlogs))
+	var sum int64
+	for _, n := range backlogs {
+		sum += n
+	}
+	if sum <= budget {
+		return why
+	}
+	share := budget / int64(len(backlogs))
+	for p, n := range backlogs {
+		if n > share {
+			why[p] = fmt.Sprintf("%d events wait to be stored, at most %d may; %d of them in this partition, whose share is %d", sum, budget, n, share)
+		}
+	}
+	return why
+}
+
+// backlogs returns, by partition, how many entries wait to be stored. Nothing waits where the stream's last
+// id is the watermark. Otherwise the counts of both say how much, and the stream's length bounds it.
 func (l *Log) backlogs(ctx context.Context) ([]int64, error) {
-	infos := make([]*redis.XInfoStreamCmd, l.partitions)
-	stored := make([]*redis.StringCmd, l.partitions)
-	_, err := l.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+	infos, marks := make([]*redis.XInfoStreamCmd, l.partitions), make([]*redis.SliceCmd, l.partitions)
+	_, _ = l.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error { // each command has its own error
 		for p := range l.partitions {
+			marks[p] = pipe.HMGet(ctx, rediskey.Stored(p), "entry", "added")
 			infos[p] = pipe.XInfoStream(ctx, rediskey.Stream(p))
-			stored[p] = pipe.HGet(ctx, rediskey.Stored(p), "added")
 		}
 		return nil
 	})
@@ -120,14 +140,28 @@ func (l *Log) backlogs(ctx context.Context) ([]int64, error) {
 		case err != nil:
 			return nil, fmt.Errorf("read stream of partition %d: %w", p, err)
 		}
-		added, serr := stored[p].Int64()
-		if serr != nil && !errors.Is(serr, redis.Nil) {
-			return nil, fmt.Errorf("read watermark of partition %d: %w", p, serr)
+		mark, err := marks[p].Result()
+		if err != nil {
+			return nil, fmt.Errorf("read watermark of partition %d: %w", p, err)
 		}
-		n[p] = infos[p].Val().EntriesAdded - added
+		n[p] = waiting(infos[p].Val(), mark)
 	}
-	_ = err // the first of the replies' errors, each of which was looked at
 	return n, nil
+}
+
+// waiting returns how many entries of a stream lie above its watermark, the pair {id, count} of the mirror:
+// never too few, and none too many once sync-service has acknowledged what a failover has brought back.
+func waiting(stream *redis.XInfoStream, mark []any) int64 {
+	id, _ := mark[0].(string)
+	if id == stream.LastGeneratedID {
+		return 0
+	}
+	text, _ := mark[1].(string)
+	added, _ := strconv.ParseInt(text, 10, 64) // nothing: no entry was stored
+	if added > stream.EntriesAdded {           // the count is that of an earlier stream
+		return stream.Length
+	}
+	return min(stream.EntriesAdded-added, stream.Length)
 }
 
 // fullNode returns why no append is taken: a server whose memory is used up to the limit.

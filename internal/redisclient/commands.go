@@ -39,7 +39,7 @@ var (
 		"zadd", "zrangebyscore", "zrem", "zscore",
 	})
 	SyncService = join(common, appending, Commands{
-		"hgetall", "lindex", "llen", "ltrim", "memory|usage", "pexpire", "scan", "xack", "xautoclaim", "xdel", "xgroup|create", "xgroup|delconsumer",
+		"hgetall", "lindex", "llen", "ltrim", "memory|usage", "pexpire", "scan", "xack", "xautoclaim", "xdel", "xgroup|create", "xgroup|delconsumer", "xgroup|setid",
 		"xinfo|consumers", "xinfo|groups", "xlen", "xpending", "xreadgroup", "xtrim",
 	})
 )
@@ -59,7 +59,7 @@ var arguments = map[string]string{
 	"sadd": "K x", "scard": "K", "smembers": "K", "smismember": "K x", "srem": "K x", "sscan": "K 0", "scan": "0", "ssubscribe": "T", "sunion": "K", "sunsubscribe": "T", "unlink": "K",
 	"zadd": "K 1 x", "zrangebyscore": "K 0 1", "zrem": "K x", "zscore": "K x",
 	"lindex": "K 0", "llen": "K", "memory|usage": "K", "xack": "K x 1-1", "xautoclaim": "K x x 0 0", "xdel": "K 1-1", "xgroup|create": "K x $",
-	"xgroup|delconsumer": "K x x", "xinfo|consumers": "K x", "xinfo|groups": "K", "xlen": "K", "xpending": "K x",
+	"xgroup|delconsumer": "K x x", "xgroup|setid": "K x 0", "xinfo|consumers": "K x", "xinfo|groups": "K", "xlen": "K", "xpending": "K x",
 	"xreadgroup": "GROUP x x STREAMS K >", "xtrim": "K MAXLEN 0",
 }
 

@@ -93,8 +93,8 @@ func Receipts(p int) string { return tag(p) + "receipts" }
 // Dead is the stream of a partition's dead letters.
 func Dead(p int) string { return tag(p) + "dead" }
 
-// Stored is the hash that mirrors a partition's watermark: "entry" (an entry id) and "added" (the
-// stream's entries-added at it).
+// Stored is the hash that mirrors a partition's watermark: "entry" (an entry id) and "added" (how many
+// entries were added to the stream up to it).
 func Stored(p int) string { return tag(p) + "stored" }
 
 // Counter is the hash of a channel's last seq ("seq") and epoch ("epoch").

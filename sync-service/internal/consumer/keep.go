@@ -54,6 +54,10 @@ func (c *Consumer) note(ch *chunk, snap group.Snapshot) {
 }
 
 func (c *Consumer) noteSnapshot(p int, snap group.Snapshot) {
+	if snap.Rebased {
+		snap.Rebased = false
+		c.cfg.Logger.Warn("what the group has read was counted anew: Redis had an older count", "partition", p, "entries", snap.Added)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	pr := &c.progress[p]
@@ -68,7 +72,7 @@ func (c *Consumer) noteSnapshot(p int, snap group.Snapshot) {
 func (c *Consumer) ask(ctx context.Context) error {
 	acks := make([]group.Acks, c.cfg.Partitions)
 	for p := range acks {
-		acks[p].Stream = rediskey.Stream(p)
+		acks[p] = group.Acks{Stream: rediskey.Stream(p), Mirror: rediskey.Stored(p)}
 	}
 	snapshots, err := group.Ack(ctx, c.rdb, acks)
 	if err != nil {

@@ -1,16 +1,10 @@
--- mirror.lua: keeps the mirror of a partition's watermark, which gateways read. It only raises.
+-- mirror.lua: keeps the mirror of a partition's watermark, which gateways read. The id only rises; the count
+-- is that of the id, and is lower than before when a new stream, or an older one, counts anew.
 -- KEYS[1] mirror   parley:{P}:stored
 -- ARGV[1] entry id    ARGV[2] entries added up to it, -1 for unknown
 -- returns 1 if it wrote
 local entry = redis.call('HGET', KEYS[1], 'entry')
-local added = tonumber(redis.call('HGET', KEYS[1], 'added') or '-1')
-local wrote = 0
-if not entry or less(entry, ARGV[1]) then
-  redis.call('HSET', KEYS[1], 'entry', ARGV[1])
-  wrote = 1
-end
-if tonumber(ARGV[2]) > added then
-  redis.call('HSET', KEYS[1], 'added', ARGV[2])
-  wrote = 1
-end
-return wrote
+if entry and less(ARGV[1], entry) then return 0 end
+redis.call('HSET', KEYS[1], 'entry', ARGV[1])
+if tonumber(ARGV[2]) >= 0 then redis.call('HSET', KEYS[1], 'added', ARGV[2]) end
+return 1

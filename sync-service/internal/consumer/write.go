@@ -144,7 +144,7 @@ func (c *Consumer) finish(ctx context.Context, chunks []*chunk) error {
 				ids = append(ids, e.id)
 			}
 		}
-		acks[i] = group.Acks{Stream: rediskey.Stream(ch.partition), IDs: ids}
+		acks[i] = group.Acks{Stream: rediskey.Stream(ch.partition), Mirror: rediskey.Stored(ch.partition), IDs: ids}
 	}
 	snapshots, err := group.Ack(ctx, c.rdb, acks)
 	if err != nil {

@@ -29,3 +29,22 @@ local function group_of(stream, name)
   end
   return nil
 end
+
+-- count_waiting returns how many entries of a stream the group was never given, or nil for more than most.
+local function count_waiting(stream, group, most)
+  local from, count = group.delivered, 0
+  while true do
+    local page = redis.call('XRANGE', stream, '(' .. from, '+', 'COUNT', math.min(1000, most + 1 - count))
+    count = count + #page
+    if count > most then return nil end
+    if #page < 1000 then return count end
+    from = page[#page][1]
+  end
+end
+
+-- added_of returns how many entries were ever added to a stream, and the id that it gave last.
+local function added_of(stream)
+  local info, flat = {}, redis.call('XINFO', 'STREAM', stream)
+  for i = 1, #flat, 2 do info[flat[i]] = flat[i + 1] end
+  return info['entries-added'], info['last-generated-id']
+end

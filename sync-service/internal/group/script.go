@@ -65,6 +65,7 @@ func RunAll(ctx context.Context, rdb redis.UniversalClient, script *redis.Script
 // Acks are entries of a stream to be acknowledged, none to ask for the Snapshot only.
 type Acks struct {
 	Stream string
+	Mirror string // the key that mirrors the stream's watermark, "" for none
 	IDs    []string
 }
 
@@ -79,6 +80,9 @@ func Ack(ctx context.Context, rdb redis.UniversalClient, acks []Acks) ([]Snapsho
 			args = append(args, id)
 		}
 		calls[i] = Call{[]string{a.Stream}, args}
+		if a.Mirror != "" {
+			calls[i].Keys = append(calls[i].Keys, a.Mirror)
+		}
 	}
 	answers, err := RunAll(ctx, rdb, ackScript, calls)
 	if err != nil {
@@ -98,12 +102,14 @@ type Snapshot struct {
 	Known bool       // false when the stream or the group is gone
 	Bound entryid.ID // every entry at or below it is stored and acknowledged
 	Added int64      // how many entries were added up to it, -1 for unknown
+	// Rebased says that the group's entries-read was wrong, as after a failover, and was set right.
+	Rebased bool
 }
 
 // parseSnapshot reads the answer of ack.lua.
 func parseSnapshot(answer any) (Snapshot, error) {
 	a, ok := answer.([]any)
-	if !ok || len(a) != 1 && len(a) != 5 {
+	if !ok || len(a) != 1 && len(a) != 6 {
 		return Snapshot{}, fmt.Errorf("ack.lua answered %v", answer)
 	}
 	if len(a) == 1 {
@@ -112,10 +118,11 @@ func parseSnapshot(answer any) (Snapshot, error) {
 	lowest, ok1 := a[2].(string)
 	delivered, ok2 := a[3].(string)
 	added, ok3 := a[4].(int64)
-	if !ok1 || !ok2 || !ok3 {
+	rebased, ok4 := a[5].(int64)
+	if !ok1 || !ok2 || !ok3 || !ok4 {
 		return Snapshot{}, fmt.Errorf("ack.lua answered %v", answer)
 	}
-	s := Snapshot{Known: true, Added: added}
+	s := Snapshot{Known: true, Added: added, Rebased: rebased == 1}
 	var err error
 	if s.Bound, err = entryid.Parse(delivered); lowest != "" && err == nil {
 		var low entryid.ID

@@ -56,6 +56,7 @@ type commands struct {
 	pending   *redis.XPendingCmd
 	memory    *redis.IntCmd
 	first     *redis.XMessageSliceCmd // the first entry not delivered
+	mark      *redis.StringCmd        // how many entries were added up to the mirrored watermark; nil for receipts
 }
 
 // Read asks for all partitions in two round trips.
@@ -66,7 +67,9 @@ func Read(ctx context.Context, rdb redis.UniversalClient, partitions int) ([]Par
 	pipe := rdb.Pipeline()
 	for p := range states {
 		dead[p], stored[p] = pipe.XLen(ctx, rediskey.Dead(p)), pipe.HGet(ctx, rediskey.Stored(p), "entry")
-		all = append(all, ask(ctx, pipe, rediskey.Stream(p)), ask(ctx, pipe, rediskey.Receipts(p)))
+		events := ask(ctx, pipe, rediskey.Stream(p))
+		events.mark = pipe.HGet(ctx, rediskey.Stored(p), "added")
+		all = append(all, events, ask(ctx, pipe, rediskey.Receipts(p)))
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
 	pipe = rdb.Pipeline()
@@ -90,6 +93,7 @@ func Read(ctx context.Context, rdb redis.UniversalClient, partitions int) ([]Par
 			if err != nil {
 				return nil, fmt.Errorf("look at %s: %w", all[2*p+i].name, err)
 			}
+			all[2*p+i].bound(s, len(first) > 0)
 			s.age(first)
 		}
 	}
@@ -110,7 +114,11 @@ func ask(ctx context.Context, pipe redis.Pipeliner, name string) commands {
 // read takes the answers in. A stream or a group that is not there yet is no error.
 func (c *commands) read(s *Stream) error {
 	*s = Stream{Delivered: "0-0", Consumers: []Consumer{}}
-	for _, cmd := range []redis.Cmder{c.stream, c.groups, c.consumers, c.pending, c.memory} {
+	cmds := []redis.Cmder{c.stream, c.groups, c.consumers, c.pending, c.memory}
+	if c.mark != nil {
+		cmds = append(cmds, c.mark)
+	}
+	for _, cmd := range cmds {
 		if err := present(cmd.Err()); err != nil {
 			return err
 		}
@@ -139,6 +147,28 @@ func (c *commands) read(s *Stream) error {
 		s.Consumers = append(s.Consumers, Consumer{Name: m.Name, Pending: m.Pending, Idle: m.Idle.Seconds()})
 	}
 	return nil
+}
+
+// bound corrects the lag that Redis computes from the group's entries-read. That count is neither replicated
+// nor in the append-only file, so after a failover or a restart it may be too low, and never too high.
+// waits says whether there is an entry that was not delivered.
+func (c *commands) bound(s *Stream, waits bool) {
+	if s.Lag == nil || !s.Group {
+		return
+	}
+	most := min(*s.Lag, s.Length)
+	if info := c.stream.Val(); info != nil && c.mark != nil {
+		// What lies above the watermark is pending or not delivered.
+		if added, err := c.mark.Int64(); err == nil && added <= info.EntriesAdded {
+			most = min(most, info.EntriesAdded-added-s.Pending)
+		}
+	}
+	if waits {
+		most = max(most, 1)
+	} else {
+		most = 0
+	}
+	s.Lag = &most
 }
 
 // present returns err unless it says that something is not there.

@@ -1,6 +1,7 @@
 package lag_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -71,5 +72,35 @@ func TestRead(t *testing.T) {
 	families, err := reg.Gather()
 	if err != nil || len(families) != 9 {
 		t.Errorf("%d families, %v; want 9", len(families), err)
+	}
+}
+
+// The lag that Redis tells after a failover is too high: its count of what the group has read is an old one.
+func TestRead_afterAFailover(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.NewServer(t).Client(t)
+	ctx := t.Context()
+	for p, delivered := range []int{5, 4} {
+		for i := range 5 {
+			if err := rdb.XAdd(ctx, &redis.XAddArgs{Stream: rediskey.Stream(p), ID: fmt.Sprintf("%d-0", i+1), Values: []any{"a", "b"}}).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := rdb.XGroupCreate(ctx, rediskey.Stream(p), rediskey.ConsumerGroup, "0").Err(); err != nil {
+			t.Fatal(err)
+		}
+		if err := rdb.Do(ctx, "xgroup", "setid", rediskey.Stream(p), rediskey.ConsumerGroup, fmt.Sprintf("%d-0", delivered), "entriesread", 1).Err(); err != nil {
+			t.Fatal(err)
+		}
+		rdb.HSet(ctx, rediskey.Stored(p), "entry", fmt.Sprintf("%d-0", delivered), "added", delivered)
+	}
+	states, err := lag.Read(ctx, rdb, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p, want := range []int64{0, 1} {
+		if got := states[p].Lag; got == nil || *got != want {
+			t.Errorf("partition %d: lag %v, want %d", p, got, want)
+		}
 	}
 }

@@ -1,0 +1,80 @@
+package group_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/internal/testkit/redistest"
+	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/sync-service/internal/group"
+)
+
+// stale is a stream of which the group was given and has acknowledged some entries, with an entries-read as a
+// promoted replica has it.
+type stale struct {
+	total, delivered, pending int
+	read                      int   // as Redis has it
+	mirrored                  int64 // as the mirror has it, -1 for no mirror
+}
+
+func (s stale) build(t *testing.T, rdb *redis.Client, stream, mirror string) {
+	t.Helper()
+	ctx := t.Context()
+	rdb.Del(ctx, stream, mirror)
+	if _, err := rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for i := range s.total {
+			pipe.XAdd(ctx, &redis.XAddArgs{Stream: stream, ID: fmt.Sprintf("%d-0", i+1), Values: []any{"a", "b"}})
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := rdb.XGroupCreate(ctx, stream, rediskey.ConsumerGroup, "0").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := rdb.XReadGroup(ctx, &redis.XReadGroupArgs{
+		Group: rediskey.ConsumerGroup, Consumer: "a", Streams: []string{stream, ">"}, Count: int64(s.delivered), Block: -1,
+	}).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range s.delivered - s.pending {
+		rdb.XAck(ctx, stream, rediskey.ConsumerGroup, fmt.Sprintf("%d-0", i+1))
+	}
+	if err := rdb.Do(ctx, "xgroup", "setid", stream, rediskey.ConsumerGroup, fmt.Sprintf("%d-0", s.delivered), "entriesread", s.read).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if s.mirrored >= 0 {
+		rdb.HSet(ctx, mirror, "entry", "1-0", "added", s.mirrored)
+	}
+}
+
+// An entries-read that is wrong is set right by what is in the stream; one that is right is left alone.
+func TestAck_rebases(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.NewServer(t).Client(t)
+	stream, mirror := rediskey.Stream(0), rediskey.Stored(0)
+	for name, tt := range map[string]struct {
+		stale
+		added, read int64
+		rebased     bool
+	}{
+		"right":                       {stale{10, 6, 2, 6, 4}, 4, 6, false},
+		"all delivered":               {stale{10, 10, 0, 3, -1}, 10, 10, true},
+		"all delivered, some pending": {stale{10, 10, 3, 3, -1}, 7, 10, true},
+		"below the mirror":            {stale{10, 6, 0, 2, 5}, 6, 6, true},
+		"below the mirror, many wait": {stale{12_000, 6, 0, 2, 5}, -1, 2, false},
+		"not known to be wrong":       {stale{10, 6, 0, 5, 5}, 5, 5, false},
+	} {
+		tt.build(t, rdb, stream, mirror)
+		got, err := group.Ack(t.Context(), rdb, []group.Acks{{Stream: stream, Mirror: mirror}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		info := rdb.XInfoGroups(t.Context(), stream).Val()
+		if got[0].Added != tt.added || got[0].Rebased != tt.rebased || info[0].EntriesRead != tt.read || info[0].LastDeliveredID != fmt.Sprintf("%d-0", tt.delivered) {
+			t.Errorf("%s: %+v, entries-read %d, delivered %s; want %+v", name, got[0], info[0].EntriesRead, info[0].LastDeliveredID, tt)
+		}
+	}
+}
