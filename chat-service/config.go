@@ -44,8 +44,9 @@ type Config struct {
 	MaxMemberships int    `env:"MAX_MEMBERSHIPS" envDefault:"1000" desc:"channels that one user can be in; 0 for no limit"`
 	AddUninvited   string `env:"ADD_WITHOUT_INVITATION" envDefault:"known" desc:"who can be added to channels and groups without being asked: known (contacts, and users with a private channel or group in common), or anyone"`
 
-	LoginFailures config.Rate `env:"LOGIN_FAILURES" envDefault:"10/15m" desc:"failed logins per account"`
-	LoginAttempts config.Rate `env:"LOGIN_ATTEMPTS" envDefault:"30/1m" desc:"signups and logins per client address"`
+	LoginFailures    config.Rate `env:"LOGIN_FAILURES" envDefault:"10/15m" desc:"wrong passwords for one account from one network, known device or session"`
+	LoginFailuresAll config.Rate `env:"LOGIN_FAILURES_ALL" envDefault:"100/15m" desc:"wrong passwords for one account from all networks together, known devices and sessions excepted"`
+	LoginAttempts    config.Rate `env:"LOGIN_ATTEMPTS" envDefault:"30/1m" desc:"signups and logins of one network (IPv4 address or IPv6 /64); 4 times as many of one /56, 16 times of one /48 or IPv4 /24"`
 
 	Argon2MemoryMiB int `env:"ARGON2_MEMORY_MIB" envDefault:"19" desc:"memory of a password hash"`
 	Argon2Time      int `env:"ARGON2_TIME" envDefault:"2" desc:"passes of a password hash"`
@@ -90,6 +91,7 @@ func (c *Config) check() error {
 	}
 	positive("REFRESH_TOKEN_TTL", c.RefreshTTL > 0)
 	positive("LOGIN_FAILURES", c.LoginFailures.Count > 0 && c.LoginFailures.Per > 0)
+	positive("LOGIN_FAILURES_ALL", c.LoginFailuresAll.Count > 0 && c.LoginFailuresAll.Per > 0)
 	positive("LOGIN_ATTEMPTS", c.LoginAttempts.Count > 0 && c.LoginAttempts.Per > 0)
 	positive("REQUEST_TIMEOUT", c.RequestTimeout > 0)
 	positive("DRAIN_TIMEOUT", c.DrainTimeout > 0)

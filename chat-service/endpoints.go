@@ -59,8 +59,7 @@ func (s *Service) features(log *eventlog.Log, heads *seen.Heads, marks *revoked.
 	}
 	if s.accounts, err = account.New(account.Config{
 		API: s.api, DB: s.db, Log: log, Hasher: hasher, Issuer: token.NewIssuer(s.keys, s.cfg.AccessTTL),
-		Limits:  account.NewLimits(s.rdb, s.cfg.LoginFailures, s.cfg.LoginAttempts, s.log),
-		Revoked: marks, Poke: s.relay.Poke, OpsOpen: s.cfg.OpsFor == opsForEverybody, RefreshTTL: s.cfg.RefreshTTL, Logger: s.log,
+		Limits: s.limiter, Revoked: marks, Poke: s.relay.Poke, OpsOpen: s.cfg.OpsFor == opsForEverybody, RefreshTTL: s.cfg.RefreshTTL, Logger: s.log,
 		Leave: []account.Leave{group.LeaveAll, channel.LeaveAll},
 	}); err != nil {
 		return e, err

@@ -109,7 +109,7 @@ func (s *Service) wire(reg prometheus.Registerer) error {
 	})
 	s.limiter = ratelimit.New(s.rdb, ratelimit.Config{
 		Count: s.cfg.RateLimit.Count, Window: s.cfg.RateLimit.Per, Block: s.cfg.RateBlock, Partitions: s.cfg.Partitions,
-		Rates: s.cfg.Limits, Logger: s.log,
+		Rates: s.cfg.Limits, Own: account.Rates(s.cfg.LoginFailures, s.cfg.LoginFailuresAll, s.cfg.LoginAttempts), Logger: s.log,
 	})
 	s.sender = sender.New(s.limiter, s.appender, traces)
 	marks := revoked.New(s.rdb, s.db, s.cfg.Partitions, s.cfg.AccessTTL+clockLeeway, s.log)

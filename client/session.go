@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"sync"
@@ -43,6 +44,7 @@ type Credentials struct {
 	Access  string    `json:"access_token"`
 	Expires time.Time `json:"expires"`
 	Refresh string    `json:"refresh_token"`
+	Device  string    `json:"device_token,omitempty"` // for LogInAgain; it outlives the session
 }
 
 // Session is one login. It is a TokenSource that renews its access token with the refresh token.
@@ -69,6 +71,7 @@ type loggedIn struct {
 	User    *User  `json:"user"`
 	Access  string `json:"access_token"`
 	Refresh string `json:"refresh_token"`
+	Device  string `json:"device_token"`
 	Seconds int    `json:"expires_in"`
 }
 
@@ -80,6 +83,12 @@ func SignUp(ctx context.Context, server, username, email, password string) (*Ses
 // LogIn begins a session of an account. login is the username or the address.
 func LogIn(ctx context.Context, server, login, password string) (*Session, error) {
 	return begin(ctx, server, "/v1/login", map[string]string{"login": login, "password": password, "session": "bearer"})
+}
+
+// LogInAgain is LogIn on a device that has logged in before: wrong passwords from elsewhere do not keep it
+// out. kept are the Credentials of an earlier session, even of one that has ended.
+func LogInAgain(ctx context.Context, server, login, password string, kept Credentials) (*Session, error) {
+	return begin(ctx, server, "/v1/login", map[string]string{"login": login, "password": password, "session": "bearer", "device_token": kept.Device})
 }
 
 // Resume goes on with a session that was kept.
@@ -106,7 +115,10 @@ func begin(ctx context.Context, server, path string, body any) (*Session, error)
 
 func (s *Session) take(in loggedIn) {
 	s.got = s.now()
-	s.held = Credentials{Access: in.Access, Refresh: in.Refresh, Expires: s.got.Add(time.Duration(in.Seconds) * time.Second)}
+	s.held = Credentials{
+		Access: in.Access, Refresh: in.Refresh, Expires: s.got.Add(time.Duration(in.Seconds) * time.Second),
+		Device: cmp.Or(in.Device, s.held.Device), // only a login gives another
+	}
 	if in.User != nil {
 		s.user = *in.User
 	}

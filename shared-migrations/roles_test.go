@@ -71,7 +71,7 @@ func TestRoles_writes(t *testing.T) {
 	mayWrite := map[string]string{
 		"parley_ws":   "",
 		"parley_sync": "messages channel_members sync_watermarks",
-		"parley_chat": "channel_bans channel_members channels contacts group_members groups invitations outbox refresh_tokens sessions token_keys users",
+		"parley_chat": "channel_bans channel_members channels contacts devices group_members groups invitations outbox refresh_tokens sessions token_keys users",
 	}
 	for role, allowed := range mayWrite {
 		for _, table := range tables(t, admin) {
@@ -97,7 +97,7 @@ func TestRoles_syncKnowsNoPeople(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Open(t)
 	admin, sync := db.Pool(t), db.PoolAs(t, "parley_sync")
-	for _, table := range []string{"users", "sessions", "refresh_tokens", "contacts", "groups", "group_members", "outbox"} {
+	for _, table := range []string{"users", "sessions", "refresh_tokens", "devices", "contacts", "groups", "group_members", "outbox"} {
 		if can(t, admin, "parley_sync", table, "SELECT,INSERT,UPDATE,DELETE,TRUNCATE") {
 			t.Errorf("parley_sync has rights on %s", table)
 		}

@@ -26,6 +26,15 @@ const (
 	Network Kind = "network" // everything above but messages and cursors, and writes without a login, of one network
 )
 
+// Kinds that are not among Rates: one service counts them, besides the kind of the operation.
+const (
+	Attempt      Kind = "attempt"       // signups and logins from one network
+	AttemptSite  Kind = "attempt-site"  // the same from one IPv6 /56, which one household gets
+	AttemptBlock Kind = "attempt-block" // the same from one IPv6 /48 or IPv4 /24
+	Guess        Kind = "guess"         // wrong passwords for one account from one network, known device or session
+	GuessAll     Kind = "guess-all"     // wrong passwords for one account from all networks together
+)
+
 // Rates are the limits of a deployment, except that of messages. All services read the same variables.
 type Rates struct {
 	Create  config.Rate `env:"RATE_LIMIT_CREATE" envDefault:"60/1h" desc:"channels and groups that one user creates"`
@@ -91,16 +100,39 @@ func Into(channel chat.ChannelID, user chat.UserID) Use {
 	return Use{Rejoin, user.String() + ":" + channel.String()}
 }
 
-// From returns the use of a client's network. A network is one IPv4 address or one IPv6 /64, the smallest
-// block that one customer gets. ok is false for an address that is not known, as on a Unix socket.
+// From returns the use of a client's network. ok is false for an address that is not known, as on a Unix socket.
 func From(addr netip.Addr) (use Use, ok bool) {
+	name := NetworkOf(addr)
+	return Use{Network, name}, name != ""
+}
+
+// NetworkOf names the network of a client: one IPv4 address or one IPv6 /64, the smallest block that one
+// customer gets. It returns "" for an address that is not known.
+func NetworkOf(addr netip.Addr) string {
+	all := Networks(addr)
+	switch {
+	case len(all) == 0:
+		return ""
+	case all[0].IsSingleIP():
+		return all[0].Addr().String()
+	}
+	return all[0].String()
+}
+
+// Networks returns the blocks of addresses that addr belongs to and that one customer may have, the narrowest
+// first: /64, /56 and /48 for IPv6, /32 and /24 for IPv4. It returns none for an address that is not known.
+func Networks(addr netip.Addr) []netip.Prefix {
 	if !addr.IsValid() {
-		return Use{}, false
+		return nil
 	}
-	if addr = addr.Unmap().WithZone(""); addr.Is6() {
-		if p, err := addr.Prefix(64); err == nil {
-			return Use{Network, p.String()}, true
-		}
+	addr = addr.Unmap().WithZone("")
+	sizes := []int{64, 56, 48}
+	if addr.Is4() {
+		sizes = []int{32, 24}
 	}
-	return Use{Network, addr.String()}, true
+	all := make([]netip.Prefix, len(sizes))
+	for i, bits := range sizes {
+		all[i] = netip.PrefixFrom(addr, bits).Masked()
+	}
+	return all
 }

@@ -37,6 +37,22 @@ func (l *local) take(u Use, rate config.Rate, now time.Time) outcome {
 	return outcome{granted: true, left: int((window - used) / each), reset: used}
 }
 
+// giveBack returns one token, which refills in each.
+func (l *local) giveBack(u Use, each time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if whole, known := l.whole[u]; known {
+		l.whole[u] = whole.Add(-each)
+	}
+}
+
+// forget makes a limit whole again.
+func (l *local) forget(u Use) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.whole, u)
+}
+
 // roomLocked reports whether one more limit can be counted. It forgets those that are whole again.
 func (l *local) roomLocked(now time.Time) bool {
 	if l.whole == nil {

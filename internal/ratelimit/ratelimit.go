@@ -41,8 +41,12 @@ type Config struct {
 	Partitions int
 	Timeout    time.Duration // default 3s: how long a reserve waits for Redis
 	Rates      Rates         // of Take
+	Own        OwnRates      // further limits of Take, of kinds that are not among Rates
 	Logger     *slog.Logger  // default slog.Default()
 }
+
+// OwnRates are limits of kinds that one service counts by itself.
+type OwnRates map[Kind]config.Rate
 
 // MaxCount bounds the limit: the script keeps, and reads, a time for each of so many sends.
 const MaxCount = 1000

@@ -43,7 +43,7 @@ func (l *Limiter) Take(ctx context.Context, uses ...Use) ([]State, error) {
 	states := make([]State, 0, len(uses))
 	counted := make([]Use, 0, len(uses))
 	for _, u := range uses {
-		rate, ok := l.cfg.Rates.Of(u.Kind)
+		rate, ok := l.rateOf(u.Kind)
 		if !ok {
 			return nil, fmt.Errorf("take a token of %q: not a kind that Take limits", u.Kind)
 		}
@@ -79,6 +79,14 @@ func (l *Limiter) Take(ctx context.Context, uses ...Use) ([]State, error) {
 		return states, refused
 	}
 	return states, nil
+}
+
+// rateOf returns the limit of a kind.
+func (l *Limiter) rateOf(kind Kind) (config.Rate, bool) {
+	if rate, ok := l.cfg.Own[kind]; ok {
+		return rate, true
+	}
+	return l.cfg.Rates.Of(kind)
 }
 
 // outcome answers one use.

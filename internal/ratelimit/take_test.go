@@ -1,6 +1,7 @@
 package ratelimit_test
 
 import (
+	"fmt"
 	"net/netip"
 	"reflect"
 	"testing"
@@ -111,6 +112,32 @@ func TestTake_local(t *testing.T) {
 	})
 }
 
+// TestReturn: a token that is given back can be taken again, and a limit that is forgotten is whole, with
+// Redis and without.
+func TestReturn(t *testing.T) {
+	t.Parallel()
+	s := redistest.NewServer(t)
+	l := start(t, s, ratelimit.Config{Own: ratelimit.OwnRates{ratelimit.Guess: {Count: 4, Per: time.Hour}}})
+	use := ratelimit.Use{Kind: ratelimit.Guess, Subject: "ann"}
+	check := func(t *testing.T) {
+		l.Return(t.Context(), use) // of a limit that is whole: nothing
+		if n, _, _ := takes(t, 6, []ratelimit.Use{use}, l); n != 4 {
+			t.Errorf("%d granted, want 4", n)
+		}
+		l.Return(t.Context(), use)
+		if n, _, _ := takes(t, 3, []ratelimit.Use{use}, l); n != 1 {
+			t.Errorf("%d granted after one was given back, want 1", n)
+		}
+		l.Forget(t.Context(), use)
+		if n, _, _ := takes(t, 6, []ratelimit.Use{use}, l); n != 4 {
+			t.Errorf("%d granted after the limit was forgotten, want 4", n)
+		}
+	}
+	t.Run("with Redis", check)
+	s.Kill(t)
+	t.Run("without Redis", check)
+}
+
 // TestRates_everyKind: each setting is the limit of one kind.
 func TestRates_everyKind(t *testing.T) {
 	var rates ratelimit.Rates
@@ -143,5 +170,12 @@ func TestFrom(t *testing.T) {
 	}
 	if _, ok := ratelimit.From(netip.Addr{}); ok {
 		t.Error("an unknown address has a limit")
+	}
+	for addr, want := range map[string]string{
+		"2001:db8:1:23ff::1": "[2001:db8:1:23ff::/64 2001:db8:1:2300::/56 2001:db8:1::/48]", "192.0.2.7": "[192.0.2.7/32 192.0.2.0/24]",
+	} {
+		if got := fmt.Sprint(ratelimit.Networks(netip.MustParseAddr(addr))); got != want {
+			t.Errorf("Networks(%s) = %s, want %s", addr, got, want)
+		}
 	}
 }

@@ -59,14 +59,8 @@ var crc16Table = func() (table [256]uint16) {
 	return table
 }()
 
-// LimitAddress counts the signups and logins of a client network. It belongs to no partition.
-func LimitAddress(network string) string { return "parley:limit:address:" + network }
-
 // Limit counts the writes of one kind by one user or network. It belongs to no partition.
 func Limit(kind, subject string) string { return "parley:limit:" + kind + ":" + subject }
-
-// LimitAccount counts the failed logins of an account. It belongs to no partition.
-func LimitAccount(account string) string { return "parley:limit:account:" + account }
 
 // key joins the parts of a key with one allocation: an append has five keys.
 func key(p int, kind string, ids ...uuid.UUID) string {

@@ -129,7 +129,7 @@ func TestNames_haveOneTag(t *testing.T) {
 func TestNames_areDistinct(t *testing.T) {
 	seen := map[string]string{
 		Partitions: "Partitions", Gateways: "Gateways",
-		LimitAddress("gw-1"): "LimitAddress", LimitAccount("gw-1"): "LimitAccount", Limit("join", "gw-1"): "Limit",
+		Limit("join", "gw-1"): "Limit",
 	}
 	for _, p := range []int{0, 1, 11, 16} {
 		for builder, name := range names(p) {

@@ -146,6 +146,12 @@ CREATE TABLE public.contacts (
     CONSTRAINT contacts_state_check CHECK ((state = ANY (ARRAY['requested'::text, 'accepted'::text, 'blocked'::text])))
 );
 
+CREATE TABLE public.devices (
+    user_id uuid NOT NULL,
+    token_hash bytea NOT NULL,
+    used_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
 CREATE TABLE public.group_members (
     group_id uuid NOT NULL,
     user_id uuid NOT NULL,
@@ -300,6 +306,9 @@ ALTER TABLE ONLY public.channels
 ALTER TABLE ONLY public.contacts
     ADD CONSTRAINT contacts_pkey PRIMARY KEY (user_id, contact_id);
 
+ALTER TABLE ONLY public.devices
+    ADD CONSTRAINT devices_pkey PRIMARY KEY (user_id, token_hash);
+
 ALTER TABLE ONLY public.group_members
     ADD CONSTRAINT group_members_pkey PRIMARY KEY (group_id, user_id);
 
@@ -362,6 +371,8 @@ CREATE UNIQUE INDEX channels_public_lookalike_key ON public.channels USING btree
 CREATE UNIQUE INDEX channels_public_name_key ON public.channels USING btree (lower(name)) WHERE ((kind = 'public'::text) AND (group_id IS NULL) AND (deleted_at IS NULL) AND (archived_at IS NULL));
 
 CREATE INDEX contacts_contact_id_idx ON public.contacts USING btree (contact_id, state);
+
+CREATE INDEX devices_token_hash_idx ON public.devices USING btree (token_hash);
 
 CREATE INDEX group_members_user_id_idx ON public.group_members USING btree (user_id);
 
@@ -426,6 +437,9 @@ ALTER TABLE ONLY public.contacts
 ALTER TABLE ONLY public.contacts
     ADD CONSTRAINT contacts_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.devices
+    ADD CONSTRAINT devices_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.group_members
     ADD CONSTRAINT group_members_group_id_fkey FOREIGN KEY (group_id) REFERENCES public.groups(id) ON DELETE CASCADE;
 
@@ -489,6 +503,8 @@ GRANT SELECT ON TABLE public.channels TO parley_ws;
 GRANT SELECT ON TABLE public.channels TO parley_sync;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.contacts TO parley_chat;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.devices TO parley_chat;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.group_members TO parley_chat;
 

@@ -30,7 +30,7 @@ type Config struct {
 	Log     *eventlog.Log    // tells gateways of renewed sessions
 	Hasher  *password.Hasher //
 	Issuer  *token.Issuer    //
-	Limits  *Limits          //
+	Limits  Limits           //
 	Revoked *revoked.Marks   //
 	Poke    func()           // wakes the outbox's relay
 

@@ -17,7 +17,7 @@ type Leave func(ctx context.Context, tx bun.Tx, user chat.UserID, username strin
 // delete ends an account. Its row stays, without anything that says whose it was: what the user has
 // written refers to it. Everything else goes in one transaction, so nobody is half gone.
 func (s *Service) delete(ctx context.Context, by token.Claims, pass string) error {
-	u, err := s.prove(ctx, by.UserID, pass)
+	u, err := s.prove(ctx, by, pass)
 	if err != nil {
 		return err
 	}
@@ -51,6 +51,7 @@ func forget(ctx context.Context, tx bun.Tx, id chat.UserID) error {
 		`update users set username = '~' || replace(id::text, '-', ''), lookalike = null, email = id::text || '@deleted.invalid', password_hash = '',
 			display_name = '', bio = '', avatar_url = '', operator = false, updated_at = now(), deleted_at = now() where id = ?`,
 		"delete from contacts where ? in (user_id, contact_id)",
+		"delete from devices where user_id = ?",
 		"update sessions set user_agent = '', address = '' where user_id = ?",
 	} {
 		if _, err := tx.NewRaw(query, id).Exec(ctx); err != nil {

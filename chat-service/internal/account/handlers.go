@@ -20,7 +20,7 @@ import (
 // SignUp answers POST /v1/signup.
 func (s *Service) SignUp(ctx context.Context, in api.SignUpRequestObject) (api.SignUpResponseObject, error) {
 	c := httpapi.Exchange(ctx)
-	u, t, err := s.signup(ctx, in.Body.Username, in.Body.Email, in.Body.Password, s.device(c))
+	u, t, err := s.signup(ctx, in.Body.Username, in.Body.Email, in.Body.Password, s.device(c, in.Body.DeviceToken))
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +30,7 @@ func (s *Service) SignUp(ctx context.Context, in api.SignUpRequestObject) (api.S
 // LogIn answers POST /v1/login.
 func (s *Service) LogIn(ctx context.Context, in api.LogInRequestObject) (api.LogInResponseObject, error) {
 	c := httpapi.Exchange(ctx)
-	u, t, err := s.login(ctx, in.Body.Login, in.Body.Password, s.device(c))
+	u, t, err := s.login(ctx, in.Body.Login, in.Body.Password, s.device(c, in.Body.DeviceToken))
 	if err != nil {
 		return nil, err
 	}
@@ -170,8 +170,14 @@ func (s *Service) loggedIn(c echo.Context, status int, u *user, t tokens, inBody
 	}
 	if inBody { // scripts of a page must not see it
 		out.RefreshToken = &t.refresh
+		if t.device != "" {
+			out.DeviceToken = &t.device
+		}
 	} else {
 		s.cfg.API.SetCookies(c, t.access, out.ExpiresIn, t.refresh, int(s.cfg.RefreshTTL.Seconds()))
+		if t.device != "" {
+			s.cfg.API.SetDeviceCookie(c, t.device, int(deviceTTL.Seconds()))
+		}
 	}
 	return loggedIn{status, out}
 }
@@ -198,9 +204,9 @@ func (l loggedIn) VisitRefreshSessionResponse(w http.ResponseWriter) error { ret
 
 const maxUserAgentChars = 200
 
-// device says where a session is begun. A user agent is anybody's text: what PostgreSQL or a page could
-// stumble over is taken out.
-func (s *Service) device(c echo.Context) device {
+// device returns where a session is begun. proof is the device token of a client without cookies. A user
+// agent can be any text: what PostgreSQL or a page cannot show is removed.
+func (s *Service) device(c echo.Context, proof *string) device {
 	agent := strings.Map(func(r rune) rune {
 		if r < ' ' || r >= 0x7f && r < 0xa0 {
 			return -1
@@ -210,9 +216,9 @@ func (s *Service) device(c echo.Context) device {
 	if runes := []rune(agent); len(runes) > maxUserAgentChars {
 		agent = string(runes[:maxUserAgentChars])
 	}
-	d := device{userAgent: agent}
-	if addr := s.cfg.API.Client(c).Addr; addr.IsValid() {
-		d.address = addr.String()
+	raw := httpapi.DeviceCookie(c)
+	if proof != nil && *proof != "" {
+		raw = *proof
 	}
-	return d
+	return device{userAgent: agent, address: s.cfg.API.Client(c).Addr, proof: hashDevice(raw)}
 }

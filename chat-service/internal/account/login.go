@@ -17,12 +17,12 @@ import (
 // login begins a session for whoever knows the password. An unknown name costs the same steps and gets
 // the same answer as a wrong password.
 func (s *Service) login(ctx context.Context, name, pass string, d device) (*user, tokens, error) {
-	if err := s.cfg.Limits.address(ctx, d.address); err != nil {
+	if err := s.countAttempt(ctx, d.address); err != nil {
 		return nil, tokens{}, err
 	}
 	// Twice, because the hash may be renewed by another login of the same user between the two steps.
 	for range 2 {
-		u, err := s.know(ctx, name, pass)
+		u, err := s.know(ctx, name, pass, d)
 		if err != nil {
 			return nil, tokens{}, err
 		}
@@ -48,23 +48,24 @@ func (s *Service) login(ctx context.Context, name, pass string, d device) (*user
 }
 
 // know returns the user of a name whose password is pass.
-func (s *Service) know(ctx context.Context, name, pass string) (*user, error) {
+func (s *Service) know(ctx context.Context, name, pass string, d device) (*user, error) {
 	u, err := s.find(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	account := nobody(name)
-	if u != nil {
-		account = u.ID.String() // one count for both of its names
+	known, err := s.knows(ctx, u, d)
+	if err != nil {
+		return nil, err
 	}
-	if err := s.cfg.Limits.account(ctx, account); err != nil {
+	g := guessAtLogin(u, known, name, d)
+	if err := s.countGuess(ctx, g); err != nil {
 		return nil, err
 	}
 	outdated, err := s.verify(ctx, u, pass)
 	if err != nil {
 		return nil, err
 	}
-	s.cfg.Limits.forgive(ctx, account)
+	s.forgive(ctx, g)
 	if outdated {
 		s.renewHash(ctx, u, pass)
 	}
@@ -94,7 +95,7 @@ func (s *Service) find(ctx context.Context, name string) (*user, error) {
 		return nil, nil // nobody's name, and nothing that PostgreSQL could be asked
 	}
 	column := "username"
-	if strings.Contains(name, "@") { // no username has one
+	if isEmail(name) {
 		column = "email"
 	}
 	u := new(user)
@@ -108,6 +109,9 @@ func (s *Service) find(ctx context.Context, name string) (*user, error) {
 	}
 	return u, nil
 }
+
+// isEmail tells the two kinds of login names apart: no username has an @.
+func isEmail(name string) bool { return strings.Contains(name, "@") }
 
 // composed returns a login as signups store it. Earlier releases stored what was typed.
 func composed(login string) string {

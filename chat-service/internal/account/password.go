@@ -8,6 +8,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"parley.chat/internal/ratelimit"
 	"parley.chat/internal/token"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
@@ -18,7 +19,7 @@ import (
 
 // changePassword gives a user another password and ends their other sessions: who had the old one is out.
 func (s *Service) changePassword(ctx context.Context, by token.Claims, old, fresh string) error {
-	u, err := s.prove(ctx, by.UserID, old)
+	u, err := s.prove(ctx, by, old)
 	if err != nil {
 		return err
 	}
@@ -48,14 +49,15 @@ func (s *Service) changePassword(ctx context.Context, by token.Claims, old, fres
 	return nil
 }
 
-// prove returns the user if pass is their password. Guesses count like failed logins.
-func (s *Service) prove(ctx context.Context, id chat.UserID, pass string) (*user, error) {
-	u, err := s.load(ctx, id)
+// prove returns the user of a session if pass is their password. Each session has a limit of its own, which
+// failed logins of others cannot use up.
+func (s *Service) prove(ctx context.Context, by token.Claims, pass string) (*user, error) {
+	u, err := s.load(ctx, by.UserID)
 	if err != nil {
 		return nil, err
 	}
-	account := id.String()
-	if err := s.cfg.Limits.account(ctx, account); err != nil {
+	g := guess{own: ratelimit.Use{Kind: ratelimit.Guess, Subject: "session:" + by.SessionID.String()}}
+	if err := s.countGuess(ctx, g); err != nil {
 		return nil, err
 	}
 	ok, _, err := s.cfg.Hasher.Verify(ctx, pass, u.PasswordHash)
@@ -68,7 +70,7 @@ func (s *Service) prove(ctx context.Context, id chat.UserID, pass string) (*user
 			Fields: []apierr.Field{{Field: "password", Message: "is wrong"}},
 		}
 	}
-	s.cfg.Limits.forgive(ctx, account)
+	s.forgive(ctx, g)
 	return u, nil
 }
 
@@ -131,7 +133,7 @@ func (s *Service) tellEnded(ctx context.Context, owner chat.UserID, ended []chat
 		return
 	}
 	s.cfg.Poke()
-	soon, cancel := context.WithTimeout(ctx, redisPatience)
+	soon, cancel := context.WithTimeout(ctx, notifyTimeout)
 	defer cancel()
 	if err := s.cfg.Revoked.Set(soon, owner, ended...); err != nil {
 		s.cfg.Logger.WarnContext(ctx, "revocation takes effect when Redis is back", "user_id", owner.String(), "err", err)

@@ -28,6 +28,7 @@ type tokens struct {
 	access  string
 	expires time.Time // of access
 	refresh string
+	device  string // of a login: the next device token
 }
 
 // session is a row of sessions.
@@ -60,13 +61,21 @@ func hashRefresh(raw string) []byte {
 func (s *Service) begin(ctx context.Context, tx bun.Tx, u *user, d device) (tokens, error) {
 	now := time.Now()
 	row := session{
-		ID: chat.NewSessionID(), UserID: u.ID, UserAgent: d.userAgent, Address: d.address,
+		ID: chat.NewSessionID(), UserID: u.ID, UserAgent: d.userAgent,
 		CreatedAt: now, LastUsedAt: now, ExpiresAt: now.Add(s.cfg.RefreshTTL),
+	}
+	if d.address.IsValid() {
+		row.Address = d.address.String()
 	}
 	if _, err := tx.NewInsert().Model(&row).Exec(ctx); err != nil {
 		return tokens{}, fmt.Errorf("begin session: %w", err)
 	}
-	return s.issue(ctx, tx, row.ID, u.ID, u.Username)
+	t, err := s.issue(ctx, tx, row.ID, u.ID, u.Username)
+	if err != nil {
+		return tokens{}, err
+	}
+	t.device, err = meet(ctx, tx, u.ID, d)
+	return t, err
 }
 
 // issue gives the session its next pair of tokens.
@@ -216,7 +225,7 @@ func (s *Service) ownerOf(ctx context.Context, raw string) (owner chat.UserID, i
 func (s *Service) tellRenewed(ctx context.Context, owner chat.UserID, t tokens) {
 	until := chat.At(t.expires)
 	n := notice.Notice{Kind: notice.SessionRenewed, UserID: owner, SessionID: &t.session, ExpiresAt: &until}
-	soon, cancel := context.WithTimeout(ctx, redisPatience)
+	soon, cancel := context.WithTimeout(ctx, notifyTimeout)
 	defer cancel()
 	if err := s.cfg.Log.Notify(soon, n); err != nil {
 		s.cfg.Logger.WarnContext(ctx, "gateways not told of a renewed session", "session_id", t.session.String(), "err", err)
@@ -241,6 +250,9 @@ func (s *Service) clean(ctx context.Context) error {
 	}
 	if _, err := s.cfg.DB.NewRaw("delete from sessions where expires_at < ?", old).Exec(ctx); err != nil {
 		return fmt.Errorf("remove old sessions: %w", err)
+	}
+	if _, err := s.cfg.DB.NewRaw("delete from devices where used_at < ?", time.Now().Add(-deviceTTL)).Exec(ctx); err != nil {
+		return fmt.Errorf("forget old devices: %w", err)
 	}
 	return nil
 }

@@ -21,16 +21,13 @@ import (
 
 const maxEmailChars = 254
 
-// device is what a session remembers of where it was begun.
-type device struct{ userAgent, address string }
-
 // signup makes a user and their first session.
 func (s *Service) signup(ctx context.Context, username, email, pass string, d device) (*user, tokens, error) {
 	email, errEmail := names.Email(email)
 	if err := checkSignup(username, email, pass, errEmail); err != nil {
 		return nil, tokens{}, err
 	}
-	if err := s.cfg.Limits.address(ctx, d.address); err != nil {
+	if err := s.countAttempt(ctx, d.address); err != nil {
 		return nil, tokens{}, err
 	}
 	hash, err := s.cfg.Hasher.Hash(ctx, pass)

@@ -185,6 +185,9 @@ type CursorMove struct {
 	ReadSeq      *NullableSeq `json:"read_seq,omitempty"`
 }
 
+// DeviceToken shows, at a login, that this device has logged in before; stored for the next login
+type DeviceToken = string
+
 // Event an event as subscribers get it; docs/websocket.md says which kind has which fields
 type Event = json.RawMessage
 
@@ -276,6 +279,9 @@ type InvitationPage struct {
 
 // LogIn defines model for LogIn.
 type LogIn struct {
+	// DeviceToken shows, at a login, that this device has logged in before; stored for the next login
+	DeviceToken *DeviceToken `json:"device_token,omitempty"`
+
 	// Login username or email address; what can be neither is like any that nobody has
 	Login    string `json:"login"`
 	Password string `json:"password"`
@@ -288,6 +294,9 @@ type LogIn struct {
 type LoggedIn struct {
 	// AccessToken a JWT
 	AccessToken string `json:"access_token"`
+
+	// DeviceToken shows, at a login, that this device has logged in before; stored for the next login
+	DeviceToken *DeviceToken `json:"device_token,omitempty"`
 
 	// ExpiresIn seconds that the access token is good for
 	ExpiresIn int `json:"expires_in"`
@@ -637,8 +646,10 @@ type SessionPage struct {
 
 // SignUp defines model for SignUp.
 type SignUp struct {
-	Email    string `json:"email"`
-	Password string `json:"password"`
+	// DeviceToken shows, at a login, that this device has logged in before; stored for the next login
+	DeviceToken *DeviceToken `json:"device_token,omitempty"`
+	Email       string       `json:"email"`
+	Password    string       `json:"password"`
 
 	// Session where the tokens go; with bearer no cookies are set
 	Session  *SessionMode `json:"session,omitempty"`

@@ -85,6 +85,7 @@ func (a *API) secure(c echo.Context) bool {
 const (
 	accessCookie  = "access_token"
 	refreshCookie = "refresh_token"
+	deviceCookie  = "device_token"
 	// refreshPath keeps the refresh token from the gateway and from the page's files: refresh and logout
 	// alone take it.
 	refreshPath = "/v1"
@@ -100,6 +101,21 @@ func (a *API) SetCookies(c echo.Context, access string, accessSeconds int, refre
 func (a *API) ClearCookies(c echo.Context) {
 	a.cookie(c, accessCookie, "", "/", -1)
 	a.cookie(c, refreshCookie, "", refreshPath, -1)
+}
+
+// SetDeviceCookie gives a browser the token by which its next login shows that it has logged in before. It
+// outlives the session.
+func (a *API) SetDeviceCookie(c echo.Context, device string, seconds int) {
+	a.cookie(c, deviceCookie, device, refreshPath, seconds)
+}
+
+// DeviceCookie returns the device token that the browser sent, or "".
+func DeviceCookie(c echo.Context) string {
+	cookie, err := c.Cookie(deviceCookie)
+	if err != nil {
+		return ""
+	}
+	return cookie.Value
 }
 
 func (a *API) cookie(c echo.Context, name, value, path string, seconds int) {

@@ -99,7 +99,7 @@ func (l login) open(ctx context.Context, keyboard *os.File, lines *bufio.Scanner
 	if l.email != "" {
 		session, err = client.SignUp(ctx, l.server, l.name, l.email, password)
 	} else {
-		session, err = client.LogIn(ctx, l.server, l.name, password)
+		session, err = client.LogInAgain(ctx, l.server, l.name, password, l.before())
 	}
 	if err != nil {
 		return nil, describe(err)

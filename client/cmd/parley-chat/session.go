@@ -93,6 +93,22 @@ func (l login) find() (string, error) {
 
 var errNoSession = errors.New("log in with -as NAME, or sign up with -as NAME -signup EMAIL")
 
+// before returns what an earlier login of the same name has left, or nothing.
+func (l login) before() client.Credentials {
+	k := &kept{file: l.file}
+	if k.file == "" {
+		var err error
+		if k.file, err = sessionFile(l.server, l.name); err != nil {
+			return client.Credentials{}
+		}
+	}
+	var last record
+	if k.read(&last) != nil {
+		return client.Credentials{}
+	}
+	return last.Credentials
+}
+
 // keep keeps a session that has begun.
 func keep(ctx context.Context, server, file string, session *client.Session, warn io.Writer) *kept {
 	k := &kept{server: server, file: file, warn: warn, held: record{Login: rand.Text(), Credentials: session.Credentials()}}

@@ -69,6 +69,7 @@ export interface SignUp {
   readonly email: string;
   readonly password: string;
   readonly session?: SessionMode;
+  readonly device_token?: DeviceToken;
 }
 
 export interface LogIn {
@@ -76,7 +77,11 @@ export interface LogIn {
   readonly login: string;
   readonly password: string;
   readonly session?: SessionMode;
+  readonly device_token?: DeviceToken;
 }
+
+/** shows, at a login, that this device has logged in before; stored for the next login */
+export type DeviceToken = string;
 
 export interface RefreshToken {
   readonly refresh_token?: string;
@@ -88,6 +93,7 @@ export interface LoggedIn {
   readonly access_token: string;
   /** of a bearer session alone */
   readonly refresh_token?: string;
+  readonly device_token?: DeviceToken;
   /** seconds that the access token is good for */
   readonly expires_in: number;
 }

@@ -69,15 +69,16 @@ export class Rest {
 
   // Accounts and sessions.
 
-  signUp(account: Omit<api.SignUp, "session">): Promise<api.LoggedIn> {
+  signUp(account: Omit<api.SignUp, "session" | "device_token">): Promise<api.LoggedIn> {
     return this.begin("/v1/signup", account);
   }
-  logIn(credentials: Omit<api.LogIn, "session">): Promise<api.LoggedIn> {
+  logIn(credentials: Omit<api.LogIn, "session" | "device_token">): Promise<api.LoggedIn> {
     return this.begin("/v1/login", credentials);
   }
   private async begin(path: string, body: object): Promise<api.LoggedIn> {
-    const session = this.tokens.mode;
-    const answer = await this.http.send<api.LoggedIn>({ method: "POST", path, body: { ...body, session } });
+    const { mode: session, deviceToken } = this.tokens;
+    const known = deviceToken === undefined ? {} : { device_token: deviceToken };
+    const answer = await this.http.send<api.LoggedIn>({ method: "POST", path, body: { ...body, session, ...known } });
     this.tokens.take(answer);
     return answer;
   }

@@ -31,6 +31,8 @@ export interface TokenSource {
   readonly present: boolean;
   /** What a logout names the session with, besides its access token. */
   readonly refreshToken: string | undefined;
+  /** What a login shows, besides the password, that this device has logged in before; cookies go along by themselves. */
+  readonly deviceToken: string | undefined;
   /** How a login says where the tokens go. */
   readonly mode: "cookie" | "bearer";
 }
@@ -40,6 +42,8 @@ export interface Credentials {
   readonly accessToken: string;
   readonly expires: number;
   readonly refreshToken: string;
+  /** Shows at the next login that this device has logged in before: wrong passwords from elsewhere do not keep it out. */
+  readonly deviceToken?: string | undefined;
 }
 
 /** A session in the program's own hands, as in Node. Without tokens it begins with `rest.logIn` or `rest.signUp`. */
@@ -48,6 +52,8 @@ export interface BearerAuth {
   /** When the access token ends, in milliseconds since 1970. Absent: it is renewed before its first use. */
   readonly expires?: number;
   readonly refreshToken?: string;
+  /** Of an earlier session, even of one that has ended. */
+  readonly deviceToken?: string | undefined;
   /** Is called with what is to be kept, before it is used. */
   readonly onRenewed?: (kept: Credentials) => void;
 }
@@ -84,6 +90,7 @@ export class BearerTokens implements TokenSource {
   readonly mode = "bearer";
   private held: Token;
   private refresh: string | undefined;
+  private device: string | undefined;
   private readonly renewal = new SingleFlight();
 
   constructor(
@@ -92,6 +99,7 @@ export class BearerTokens implements TokenSource {
   ) {
     this.held = auth.accessToken ? { access: auth.accessToken, expires: auth.expires ?? 0 } : { expires: 0 };
     this.refresh = auth.refreshToken;
+    this.device = auth.deviceToken;
   }
 
   get present(): boolean {
@@ -100,6 +108,10 @@ export class BearerTokens implements TokenSource {
 
   get refreshToken(): string | undefined {
     return this.refresh;
+  }
+
+  get deviceToken(): string | undefined {
+    return this.device;
   }
 
   async token(question: TokenQuestion = {}): Promise<Token> {
@@ -120,7 +132,8 @@ export class BearerTokens implements TokenSource {
   take(answer: LoggedIn): void {
     const expires = expiresOf(answer);
     this.refresh = answer.refresh_token ?? this.refresh;
-    this.auth.onRenewed?.({ accessToken: answer.access_token, expires, refreshToken: this.refresh ?? "" });
+    this.device = answer.device_token ?? this.device; // only a login gives another
+    this.auth.onRenewed?.({ accessToken: answer.access_token, expires, refreshToken: this.refresh ?? "", deviceToken: this.device });
     this.held = { access: answer.access_token, expires };
   }
 
@@ -138,6 +151,7 @@ export class BearerTokens implements TokenSource {
 export class CookieTokens implements TokenSource {
   readonly mode = "cookie";
   readonly refreshToken = undefined;
+  readonly deviceToken = undefined;
   private readonly renewal = new SingleFlight();
   private readonly key: string;
   private memory: number | undefined;

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ApiError } from "../src/errors.js";
 import { asUser, Http } from "../src/http.js";
+import { Rest } from "../src/rest.js";
 import { BearerTokens, CookieTokens, renewIn, type Credentials } from "../src/tokens.js";
 
 beforeEach(() => void vi.useFakeTimers());
@@ -52,6 +53,29 @@ describe("bearer tokens", () => {
     const fixed = new BearerTokens(http, { accessToken: "given" });
     expect((await fixed.token()).access).toBe("given");
     await expect(fixed.token({ rejected: { access: "given", expires: 0 } })).rejects.toMatchObject({ status: 401 });
+  });
+});
+
+describe("device tokens", () => {
+  it("of one login are shown at the next, and kept through renewals", async () => {
+    const bodies: Record<string, unknown>[] = [];
+    const fetch = ((url: string, init: RequestInit) => {
+      bodies.push(JSON.parse(init.body as string) as Record<string, unknown>);
+      const device_token = url.endsWith("/v1/login") ? `d${bodies.length}` : undefined;
+      return Promise.resolve(Response.json({ access_token: "t", refresh_token: "r", expires_in: 900, device_token }));
+    }) as typeof globalThis.fetch;
+    const http = new Http("http://x", fetch, false);
+    let kept: Credentials | undefined;
+    const tokens = new BearerTokens(http, { onRenewed: (c) => (kept = c) });
+    const rest = new Rest(http, tokens);
+    await rest.logIn({ login: "ann", password: "secret" });
+    await rest.refreshSession();
+    tokens.forget(); // as a logout does
+    await rest.logIn({ login: "ann", password: "secret" });
+    expect(bodies.map((b) => b["device_token"])).toEqual([undefined, undefined, "d1"]);
+    const again = new Rest(http, new BearerTokens(http, { deviceToken: kept?.deviceToken }));
+    await again.logIn({ login: "ann", password: "secret" });
+    expect(bodies[3]).toMatchObject({ device_token: "d3" });
   });
 });
 

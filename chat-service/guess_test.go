@@ -1,0 +1,191 @@
+package chatservice_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"parley.chat/internal/config"
+
+	chatservice "parley.chat/chat-service"
+)
+
+// behindProxy makes X-Forwarded-For count, so that a test can come from any address.
+func behindProxy(c *chatservice.Config) {
+	c.Proxies = config.CIDRs{netip.MustParsePrefix("127.0.0.0/8")}
+}
+
+// loginFrom logs in from an address, with a device token or none.
+func (w *world) loginFrom(address, name, pass, device string) answer {
+	w.t.Helper()
+	body := object{"login": name, "password": pass, "session": "bearer"}
+	if device != "" {
+		body["device_token"] = device
+	}
+	return w.send(request{method: "POST", path: "/v1/login", body: body, header: map[string]string{"X-Forwarded-For": address}})
+}
+
+// guesses sends wrong passwords for a login name from n addresses, 10 from each.
+func (w *world) guesses(name string, n int) {
+	w.t.Helper()
+	for i := range n {
+		for range 10 {
+			w.loginFrom(fmt.Sprintf("198.51.100.%d", i+1), name, "wrong horse", "").want(w.t, 401, "invalid_credentials")
+		}
+	}
+}
+
+// TestLogin_guessesOfOthers: wrong passwords from one network lock out that network only, and those from many
+// networks do not lock out a device that the owner has used, nor a session.
+func TestLogin_guessesOfOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, behindProxy, func(c *chatservice.Config) { c.LoginFailuresAll = config.Rate{Count: 30, Per: time.Hour} })
+	ann := w.signup("ann")
+	w.guesses("ann", 1)
+	a := w.loginFrom("198.51.100.1", "ann", goodPassword, "")
+	if a.want(t, 429, "rate_limited"); a.header.Get("Retry-After") == "" || a.header.Get("Retry-After") == "0" {
+		t.Errorf("Retry-After = %q", a.header.Get("Retry-After"))
+	}
+	var in struct {
+		loginAnswer
+		Device string `json:"device_token"`
+	}
+	w.loginFrom("192.0.2.1", "ann", goodPassword, "").into(t, 200, &in)
+	known := in.Device
+
+	for i := range 20 { // the first network has used 10 of 30
+		w.loginFrom(fmt.Sprintf("203.0.113.%d", i), "ann", "wrong horse", "").want(t, 401, "invalid_credentials")
+	}
+	w.loginFrom("192.0.2.1", "ann", goodPassword, "").want(t, 429, "rate_limited")
+	w.loginFrom("192.0.2.1", "ann", goodPassword, "made-up").want(t, 429, "rate_limited")
+	w.loginFrom("198.51.100.1", "ann", goodPassword, known).into(t, 200, &in)
+	if in.Device == known || in.Device == "" {
+		t.Errorf("the device token is %q after %q, want another", in.Device, known)
+	}
+	w.loginFrom("192.0.2.1", "ann", goodPassword, known).want(t, 429, "rate_limited") // it was replaced
+
+	// The session of before can change the password and delete the account.
+	fresh := "another horse battery"
+	if a := w.post("/v1/me/password", ann.Token, object{"password": goodPassword, "new_password": fresh}); a.status >= 300 {
+		t.Errorf("change = %d %s", a.status, a.body)
+	}
+}
+
+// TestLogin_guessesOfADevice: a device token is no way around the limits.
+func TestLogin_guessesOfADevice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, behindProxy)
+	w.signup("ann")
+	w.signup("bob")
+	var in struct {
+		Device string `json:"device_token"`
+	}
+	w.loginFrom("192.0.2.1", "ann", goodPassword, "").into(t, 200, &in)
+	for i := range 10 {
+		w.loginFrom(fmt.Sprintf("198.51.100.%d", i), "ann", "wrong horse", in.Device).want(t, 401, "invalid_credentials")
+	}
+	w.loginFrom("192.0.2.2", "ann", goodPassword, in.Device).want(t, 429, "rate_limited")
+	if a := w.loginFrom("192.0.2.1", "ann", goodPassword, ""); a.status != 200 {
+		t.Errorf("another device: %d %s", a.status, a.body)
+	}
+	// For bob it is a device like any other, until he has logged in with it.
+	for range 10 {
+		w.loginFrom("192.0.2.1", "bob", "wrong horse", in.Device).want(t, 401, "invalid_credentials")
+	}
+	w.loginFrom("192.0.2.1", "bob", goodPassword, in.Device).want(t, 429, "rate_limited")
+}
+
+// TestLogin_knownBrowser: a browser keeps its device token through a logout.
+func TestLogin_knownBrowser(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, behindProxy, func(c *chatservice.Config) { c.LoginFailuresAll = config.Rate{Count: 20, Per: time.Hour} })
+	page := w.browser()
+	login := func(pass string) answer {
+		return w.send(request{method: "POST", path: "/v1/login", client: page, body: object{"login": "ann", "password": pass}})
+	}
+	if a := w.send(request{method: "POST", path: "/v1/signup", client: page, body: object{"username": "ann", "email": "ann@example.com", "password": goodPassword}}); a.status != 201 {
+		t.Fatalf("signup = %d %s", a.status, a.body)
+	}
+	if a := w.send(request{method: "POST", path: "/v1/logout", client: page}); a.status != 204 {
+		t.Fatalf("logout = %d %s", a.status, a.body)
+	}
+	w.guesses("ann", 2)
+	w.login("ann", goodPassword).want(t, 429, "rate_limited")
+	login("wrong horse").want(t, 401, "invalid_credentials")
+	if a := login(goodPassword); a.status != 200 || strings.Contains(string(a.body), "device_token") {
+		t.Errorf("the browser that signed up: %d %s", a.status, a.body)
+	}
+}
+
+// TestLogin_limitsLinkNoNames: whoever uses up the limits of a username learns nothing of an email address,
+// and the other way round: the answer is the same for the address of the account and for any other.
+func TestLogin_limitsLinkNoNames(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, behindProxy, func(c *chatservice.Config) { c.LoginFailuresAll = config.Rate{Count: 20, Per: time.Hour} })
+	for _, name := range []string{"ann", "bob", "eve"} {
+		w.signup(name)
+	}
+	w.guesses("ann", 2)
+	for _, login := range []string{"ann", "ANN"} {
+		w.loginFrom("192.0.2.1", login, "wrong horse", "").want(t, 429, "rate_limited")
+	}
+	for _, email := range []string{"ann@example.com", "bob@example.com", "nobody@example.com"} {
+		w.loginFrom("198.51.100.1", email, "wrong horse", "").want(t, 401, "invalid_credentials")
+	}
+	w.guesses("eve@example.com", 2)
+	w.loginFrom("192.0.2.1", "EVE@example.com", "wrong horse", "").want(t, 429, "rate_limited")
+	for _, name := range []string{"eve", "bob", "nobody"} {
+		w.loginFrom("198.51.100.1", name, "wrong horse", "").want(t, 401, "invalid_credentials")
+	}
+	// What nobody is called is limited alike.
+	w.guesses("ghost", 1)
+	w.loginFrom("198.51.100.1", "Ghost", "wrong horse", "").want(t, 429, "rate_limited")
+}
+
+// TestLogin_limitPerBlock: the networks of one household have a common limit, and those of one IPv6 /48 or
+// IPv4 /24, too. What a narrow limit refuses does not use up the wider ones.
+func TestLogin_limitPerBlock(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, behindProxy, func(c *chatservice.Config) { c.LoginAttempts = config.Rate{Count: 2, Per: time.Hour} })
+	n := 0
+	until := func(address func(i int) string, tries int) (passed int) {
+		for i := range tries {
+			n++
+			if a := w.loginFrom(address(i), fmt.Sprint("nobody-", n), "wrong horse", ""); a.status == http.StatusUnauthorized {
+				passed++
+			}
+		}
+		return passed
+	}
+	one := func(address string) func(int) string { return func(int) string { return address } }
+	if n := until(one("2001:db8:1:100::1"), 20); n != 2 {
+		t.Errorf("one /64: %d, want 2", n)
+	}
+	if n := until(func(i int) string { return fmt.Sprintf("2001:db8:1:1%02x::1", i+1) }, 20); n != 6 {
+		t.Errorf("the rest of its /56: %d, want 6", n)
+	}
+	if n := until(func(i int) string { return fmt.Sprintf("2001:db8:1:%x00::1", i+2) }, 40); n != 24 {
+		t.Errorf("the rest of its /48: %d, want 24", n)
+	}
+	if n := until(func(i int) string { return fmt.Sprintf("192.0.2.%d", i) }, 40); n != 32 {
+		t.Errorf("an IPv4 /24: %d, want 32", n)
+	}
+	if n := until(one("2001:db8:2::1"), 1); n != 1 {
+		t.Error("another network is refused")
+	}
+}
+
+// TestLogin_limitsWithoutRedis: wrong passwords are counted while Redis is away.
+func TestLogin_limitsWithoutRedis(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.signup("ann")
+	w.redis.Kill(t)
+	for range 10 {
+		w.login("ann", "wrong horse").want(t, 401, "invalid_credentials")
+	}
+	w.login("ann", goodPassword).want(t, 429, "rate_limited")
+}
