@@ -117,6 +117,7 @@ generate: $(BUILT) ## make the REST server's types and interface of docs/openapi
 	cp docs/openapi.yaml chat-service/internal/api/openapi.yaml
 	cd chat-service/internal/api && $(OAPI) -config config.yaml -o api.gen.go openapi.yaml
 	sed -i.bak 's/json\.NewEncoder(&buf)\.Encode(/encode(\&buf, /' chat-service/internal/api/api.gen.go && rm chat-service/internal/api/api.gen.go.bak
+	$(FUMPT) -w chat-service/internal/api/api.gen.go
 
 ##### Check
 

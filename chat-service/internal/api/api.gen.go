@@ -2212,7 +2212,6 @@ func RegisterHandlersWithBaseURL(router EchoRouter, si ServerInterface, baseURL 
 // RegisterHandlersWithOptions registers handlers using the supplied options,
 // including any per-operation middleware.
 func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options RegisterHandlersOptions) {
-
 	wrapper := ServerInterfaceWrapper{
 		Handler: si,
 	}
@@ -2270,7 +2269,6 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.PUT(options.BaseURL+"/v1/channels/:id/cursor", wrapper.MoveCursor, options.OperationMiddlewares["moveCursor"]...)
 	router.POST(options.BaseURL+"/v1/dms", wrapper.OpenDirectChannel, options.OperationMiddlewares["openDirectChannel"]...)
 	router.GET(options.BaseURL+"/v1/ops/metrics", wrapper.GetOpsMetrics, options.OperationMiddlewares["getOpsMetrics"]...)
-
 }
 
 type AckAnswerJSONResponse Ack
@@ -2305,7 +2303,6 @@ type ListChannelsResponseObject interface {
 type ListChannels200JSONResponse struct{ ChannelsAnswerJSONResponse }
 
 func (response ListChannels200JSONResponse) VisitListChannelsResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -2322,7 +2319,6 @@ type ListChannelsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListChannelsdefaultApplicationProblemPlusJSONResponse) VisitListChannelsResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -2344,7 +2340,6 @@ type CreateChannelResponseObject interface {
 type CreateChannel201JSONResponse struct{ ChannelMadeAnswerJSONResponse }
 
 func (response CreateChannel201JSONResponse) VisitCreateChannelResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -2362,7 +2357,6 @@ type CreateChanneldefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response CreateChanneldefaultApplicationProblemPlusJSONResponse) VisitCreateChannelResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -2381,8 +2375,7 @@ type DeleteChannelResponseObject interface {
 	VisitDeleteChannelResponse(w http.ResponseWriter) error
 }
 
-type DeleteChannel204Response struct {
-}
+type DeleteChannel204Response struct{}
 
 func (response DeleteChannel204Response) VisitDeleteChannelResponse(w http.ResponseWriter) error {
 	w.WriteHeader(204)
@@ -2395,7 +2388,6 @@ type DeleteChanneldefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response DeleteChanneldefaultApplicationProblemPlusJSONResponse) VisitDeleteChannelResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -2417,7 +2409,6 @@ type GetChannelResponseObject interface {
 type GetChannel200JSONResponse struct{ ChannelAnswerJSONResponse }
 
 func (response GetChannel200JSONResponse) VisitGetChannelResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -2434,7 +2425,6 @@ type GetChanneldefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetChanneldefaultApplicationProblemPlusJSONResponse) VisitGetChannelResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -2457,7 +2447,6 @@ type UpdateChannelResponseObject interface {
 type UpdateChannel200JSONResponse struct{ ChannelAnswerJSONResponse }
 
 func (response UpdateChannel200JSONResponse) VisitUpdateChannelResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -2474,7 +2463,6 @@ type UpdateChanneldefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response UpdateChanneldefaultApplicationProblemPlusJSONResponse) VisitUpdateChannelResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -2497,7 +2485,6 @@ type ListBansResponseObject interface {
 type ListBans200JSONResponse BanPage
 
 func (response ListBans200JSONResponse) VisitListBansResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -2514,7 +2501,6 @@ type ListBansdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListBansdefaultApplicationProblemPlusJSONResponse) VisitListBansResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -2534,8 +2520,7 @@ type UnbanUserResponseObject interface {
 	VisitUnbanUserResponse(w http.ResponseWriter) error
 }
 
-type UnbanUser204Response struct {
-}
+type UnbanUser204Response struct{}
 
 func (response UnbanUser204Response) VisitUnbanUserResponse(w http.ResponseWriter) error {
 	w.WriteHeader(204)
@@ -2548,7 +2533,6 @@ type UnbanUserdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response UnbanUserdefaultApplicationProblemPlusJSONResponse) VisitUnbanUserResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -2568,8 +2552,7 @@ type BanUserResponseObject interface {
 	VisitBanUserResponse(w http.ResponseWriter) error
 }
 
-type BanUser204Response struct {
-}
+type BanUser204Response struct{}
 
 func (response BanUser204Response) VisitBanUserResponse(w http.ResponseWriter) error {
 	w.WriteHeader(204)
@@ -2582,7 +2565,6 @@ type BanUserdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response BanUserdefaultApplicationProblemPlusJSONResponse) VisitBanUserResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -2605,7 +2587,6 @@ type MoveCursorResponseObject interface {
 type MoveCursor200JSONResponse MemberCursor
 
 func (response MoveCursor200JSONResponse) VisitMoveCursorResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -2622,7 +2603,6 @@ type MoveCursordefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response MoveCursordefaultApplicationProblemPlusJSONResponse) VisitMoveCursorResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -2645,7 +2625,6 @@ type ListEventsResponseObject interface {
 type ListEvents200JSONResponse EventPage
 
 func (response ListEvents200JSONResponse) VisitListEventsResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -2662,7 +2641,6 @@ type ListEventsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListEventsdefaultApplicationProblemPlusJSONResponse) VisitListEventsResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -2684,7 +2662,6 @@ type JoinChannelResponseObject interface {
 type JoinChannel200JSONResponse struct{ ChannelAnswerJSONResponse }
 
 func (response JoinChannel200JSONResponse) VisitJoinChannelResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -2701,7 +2678,6 @@ type JoinChanneldefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response JoinChanneldefaultApplicationProblemPlusJSONResponse) VisitJoinChannelResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -2720,8 +2696,7 @@ type LeaveChannelResponseObject interface {
 	VisitLeaveChannelResponse(w http.ResponseWriter) error
 }
 
-type LeaveChannel204Response struct {
-}
+type LeaveChannel204Response struct{}
 
 func (response LeaveChannel204Response) VisitLeaveChannelResponse(w http.ResponseWriter) error {
 	w.WriteHeader(204)
@@ -2734,7 +2709,6 @@ type LeaveChanneldefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response LeaveChanneldefaultApplicationProblemPlusJSONResponse) VisitLeaveChannelResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -2757,7 +2731,6 @@ type ListMembersResponseObject interface {
 type ListMembers200JSONResponse MemberPage
 
 func (response ListMembers200JSONResponse) VisitListMembersResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -2774,7 +2747,6 @@ type ListMembersdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListMembersdefaultApplicationProblemPlusJSONResponse) VisitListMembersResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -2797,7 +2769,6 @@ type AddMemberResponseObject interface {
 type AddMember200JSONResponse Member
 
 func (response AddMember200JSONResponse) VisitAddMemberResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -2811,7 +2782,6 @@ func (response AddMember200JSONResponse) VisitAddMemberResponse(w http.ResponseW
 type AddMember202JSONResponse Invitation
 
 func (response AddMember202JSONResponse) VisitAddMemberResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -2828,7 +2798,6 @@ type AddMemberdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response AddMemberdefaultApplicationProblemPlusJSONResponse) VisitAddMemberResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -2849,8 +2818,7 @@ type RemoveMemberResponseObject interface {
 	VisitRemoveMemberResponse(w http.ResponseWriter) error
 }
 
-type RemoveMember204Response struct {
-}
+type RemoveMember204Response struct{}
 
 func (response RemoveMember204Response) VisitRemoveMemberResponse(w http.ResponseWriter) error {
 	w.WriteHeader(204)
@@ -2863,7 +2831,6 @@ type RemoveMemberdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RemoveMemberdefaultApplicationProblemPlusJSONResponse) VisitRemoveMemberResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -2887,7 +2854,6 @@ type UpdateMemberResponseObject interface {
 type UpdateMember200JSONResponse Member
 
 func (response UpdateMember200JSONResponse) VisitUpdateMemberResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -2904,7 +2870,6 @@ type UpdateMemberdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response UpdateMemberdefaultApplicationProblemPlusJSONResponse) VisitUpdateMemberResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -2927,7 +2892,6 @@ type ListMessagesResponseObject interface {
 type ListMessages200JSONResponse MessagePage
 
 func (response ListMessages200JSONResponse) VisitListMessagesResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -2944,7 +2908,6 @@ type ListMessagesdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListMessagesdefaultApplicationProblemPlusJSONResponse) VisitListMessagesResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -2968,7 +2931,6 @@ type SendMessageResponseObject interface {
 type SendMessage200JSONResponse struct{ AckAnswerJSONResponse }
 
 func (response SendMessage200JSONResponse) VisitSendMessageResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -2982,7 +2944,6 @@ func (response SendMessage200JSONResponse) VisitSendMessageResponse(w http.Respo
 type SendMessage201JSONResponse Ack
 
 func (response SendMessage201JSONResponse) VisitSendMessageResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -2999,7 +2960,6 @@ type SendMessagedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response SendMessagedefaultApplicationProblemPlusJSONResponse) VisitSendMessageResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -3023,7 +2983,6 @@ type ListReceiptsResponseObject interface {
 type ListReceipts200JSONResponse Receipts
 
 func (response ListReceipts200JSONResponse) VisitListReceiptsResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -3040,7 +2999,6 @@ type ListReceiptsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListReceiptsdefaultApplicationProblemPlusJSONResponse) VisitListReceiptsResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -3062,7 +3020,6 @@ type ListContactsResponseObject interface {
 type ListContacts200JSONResponse ContactPage
 
 func (response ListContacts200JSONResponse) VisitListContactsResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -3079,7 +3036,6 @@ type ListContactsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListContactsdefaultApplicationProblemPlusJSONResponse) VisitListContactsResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -3101,7 +3057,6 @@ type RequestContactResponseObject interface {
 type RequestContact200JSONResponse Contact
 
 func (response RequestContact200JSONResponse) VisitRequestContactResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -3118,7 +3073,6 @@ type RequestContactdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RequestContactdefaultApplicationProblemPlusJSONResponse) VisitRequestContactResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -3137,8 +3091,7 @@ type RemoveContactResponseObject interface {
 	VisitRemoveContactResponse(w http.ResponseWriter) error
 }
 
-type RemoveContact204Response struct {
-}
+type RemoveContact204Response struct{}
 
 func (response RemoveContact204Response) VisitRemoveContactResponse(w http.ResponseWriter) error {
 	w.WriteHeader(204)
@@ -3151,7 +3104,6 @@ type RemoveContactdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RemoveContactdefaultApplicationProblemPlusJSONResponse) VisitRemoveContactResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -3170,8 +3122,7 @@ type UnblockUserResponseObject interface {
 	VisitUnblockUserResponse(w http.ResponseWriter) error
 }
 
-type UnblockUser204Response struct {
-}
+type UnblockUser204Response struct{}
 
 func (response UnblockUser204Response) VisitUnblockUserResponse(w http.ResponseWriter) error {
 	w.WriteHeader(204)
@@ -3184,7 +3135,6 @@ type UnblockUserdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response UnblockUserdefaultApplicationProblemPlusJSONResponse) VisitUnblockUserResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -3203,8 +3153,7 @@ type BlockUserResponseObject interface {
 	VisitBlockUserResponse(w http.ResponseWriter) error
 }
 
-type BlockUser204Response struct {
-}
+type BlockUser204Response struct{}
 
 func (response BlockUser204Response) VisitBlockUserResponse(w http.ResponseWriter) error {
 	w.WriteHeader(204)
@@ -3217,7 +3166,6 @@ type BlockUserdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response BlockUserdefaultApplicationProblemPlusJSONResponse) VisitBlockUserResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -3239,7 +3187,6 @@ type OpenDirectChannelResponseObject interface {
 type OpenDirectChannel200JSONResponse struct{ ChannelAnswerJSONResponse }
 
 func (response OpenDirectChannel200JSONResponse) VisitOpenDirectChannelResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -3253,7 +3200,6 @@ func (response OpenDirectChannel200JSONResponse) VisitOpenDirectChannelResponse(
 type OpenDirectChannel201JSONResponse struct{ ChannelMadeAnswerJSONResponse }
 
 func (response OpenDirectChannel201JSONResponse) VisitOpenDirectChannelResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -3271,7 +3217,6 @@ type OpenDirectChanneldefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response OpenDirectChanneldefaultApplicationProblemPlusJSONResponse) VisitOpenDirectChannelResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -3293,7 +3238,6 @@ type ListGroupsResponseObject interface {
 type ListGroups200JSONResponse GroupPage
 
 func (response ListGroups200JSONResponse) VisitListGroupsResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -3310,7 +3254,6 @@ type ListGroupsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListGroupsdefaultApplicationProblemPlusJSONResponse) VisitListGroupsResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -3339,7 +3282,6 @@ type CreateGroup201JSONResponse struct {
 }
 
 func (response CreateGroup201JSONResponse) VisitCreateGroupResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -3357,7 +3299,6 @@ type CreateGroupdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response CreateGroupdefaultApplicationProblemPlusJSONResponse) VisitCreateGroupResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -3376,8 +3317,7 @@ type DeleteGroupResponseObject interface {
 	VisitDeleteGroupResponse(w http.ResponseWriter) error
 }
 
-type DeleteGroup204Response struct {
-}
+type DeleteGroup204Response struct{}
 
 func (response DeleteGroup204Response) VisitDeleteGroupResponse(w http.ResponseWriter) error {
 	w.WriteHeader(204)
@@ -3390,7 +3330,6 @@ type DeleteGroupdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response DeleteGroupdefaultApplicationProblemPlusJSONResponse) VisitDeleteGroupResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -3412,7 +3351,6 @@ type GetGroupResponseObject interface {
 type GetGroup200JSONResponse Group
 
 func (response GetGroup200JSONResponse) VisitGetGroupResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -3429,7 +3367,6 @@ type GetGroupdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetGroupdefaultApplicationProblemPlusJSONResponse) VisitGetGroupResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -3452,7 +3389,6 @@ type UpdateGroupResponseObject interface {
 type UpdateGroup200JSONResponse Group
 
 func (response UpdateGroup200JSONResponse) VisitUpdateGroupResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -3469,7 +3405,6 @@ type UpdateGroupdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response UpdateGroupdefaultApplicationProblemPlusJSONResponse) VisitUpdateGroupResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -3492,7 +3427,6 @@ type ListGroupChannelsResponseObject interface {
 type ListGroupChannels200JSONResponse struct{ ChannelsAnswerJSONResponse }
 
 func (response ListGroupChannels200JSONResponse) VisitListGroupChannelsResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -3509,7 +3443,6 @@ type ListGroupChannelsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListGroupChannelsdefaultApplicationProblemPlusJSONResponse) VisitListGroupChannelsResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -3532,7 +3465,6 @@ type CreateGroupChannelResponseObject interface {
 type CreateGroupChannel201JSONResponse struct{ ChannelMadeAnswerJSONResponse }
 
 func (response CreateGroupChannel201JSONResponse) VisitCreateGroupChannelResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -3550,7 +3482,6 @@ type CreateGroupChanneldefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response CreateGroupChanneldefaultApplicationProblemPlusJSONResponse) VisitCreateGroupChannelResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -3573,7 +3504,6 @@ type ListGroupMembersResponseObject interface {
 type ListGroupMembers200JSONResponse MemberPage
 
 func (response ListGroupMembers200JSONResponse) VisitListGroupMembersResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -3590,7 +3520,6 @@ type ListGroupMembersdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListGroupMembersdefaultApplicationProblemPlusJSONResponse) VisitListGroupMembersResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -3613,7 +3542,6 @@ type AddGroupMemberResponseObject interface {
 type AddGroupMember200JSONResponse Member
 
 func (response AddGroupMember200JSONResponse) VisitAddGroupMemberResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -3627,7 +3555,6 @@ func (response AddGroupMember200JSONResponse) VisitAddGroupMemberResponse(w http
 type AddGroupMember202JSONResponse Invitation
 
 func (response AddGroupMember202JSONResponse) VisitAddGroupMemberResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -3644,7 +3571,6 @@ type AddGroupMemberdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response AddGroupMemberdefaultApplicationProblemPlusJSONResponse) VisitAddGroupMemberResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -3664,8 +3590,7 @@ type RemoveGroupMemberResponseObject interface {
 	VisitRemoveGroupMemberResponse(w http.ResponseWriter) error
 }
 
-type RemoveGroupMember204Response struct {
-}
+type RemoveGroupMember204Response struct{}
 
 func (response RemoveGroupMember204Response) VisitRemoveGroupMemberResponse(w http.ResponseWriter) error {
 	w.WriteHeader(204)
@@ -3678,7 +3603,6 @@ type RemoveGroupMemberdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RemoveGroupMemberdefaultApplicationProblemPlusJSONResponse) VisitRemoveGroupMemberResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -3702,7 +3626,6 @@ type UpdateGroupMemberResponseObject interface {
 type UpdateGroupMember200JSONResponse Member
 
 func (response UpdateGroupMember200JSONResponse) VisitUpdateGroupMemberResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -3719,7 +3642,6 @@ type UpdateGroupMemberdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response UpdateGroupMemberdefaultApplicationProblemPlusJSONResponse) VisitUpdateGroupMemberResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -3741,7 +3663,6 @@ type ListInvitationsResponseObject interface {
 type ListInvitations200JSONResponse InvitationPage
 
 func (response ListInvitations200JSONResponse) VisitListInvitationsResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -3758,7 +3679,6 @@ type ListInvitationsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListInvitationsdefaultApplicationProblemPlusJSONResponse) VisitListInvitationsResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -3777,8 +3697,7 @@ type WithdrawInvitationResponseObject interface {
 	VisitWithdrawInvitationResponse(w http.ResponseWriter) error
 }
 
-type WithdrawInvitation204Response struct {
-}
+type WithdrawInvitation204Response struct{}
 
 func (response WithdrawInvitation204Response) VisitWithdrawInvitationResponse(w http.ResponseWriter) error {
 	w.WriteHeader(204)
@@ -3791,7 +3710,6 @@ type WithdrawInvitationdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response WithdrawInvitationdefaultApplicationProblemPlusJSONResponse) VisitWithdrawInvitationResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -3810,8 +3728,7 @@ type AcceptInvitationResponseObject interface {
 	VisitAcceptInvitationResponse(w http.ResponseWriter) error
 }
 
-type AcceptInvitation204Response struct {
-}
+type AcceptInvitation204Response struct{}
 
 func (response AcceptInvitation204Response) VisitAcceptInvitationResponse(w http.ResponseWriter) error {
 	w.WriteHeader(204)
@@ -3824,7 +3741,6 @@ type AcceptInvitationdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response AcceptInvitationdefaultApplicationProblemPlusJSONResponse) VisitAcceptInvitationResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -3843,8 +3759,7 @@ type DeclineInvitationResponseObject interface {
 	VisitDeclineInvitationResponse(w http.ResponseWriter) error
 }
 
-type DeclineInvitation204Response struct {
-}
+type DeclineInvitation204Response struct{}
 
 func (response DeclineInvitation204Response) VisitDeclineInvitationResponse(w http.ResponseWriter) error {
 	w.WriteHeader(204)
@@ -3857,7 +3772,6 @@ type DeclineInvitationdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response DeclineInvitationdefaultApplicationProblemPlusJSONResponse) VisitDeclineInvitationResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -3879,7 +3793,6 @@ type LogInResponseObject interface {
 type LogIn200JSONResponse struct{ LoggedInAnswerJSONResponse }
 
 func (response LogIn200JSONResponse) VisitLogInResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -3896,7 +3809,6 @@ type LogIndefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response LogIndefaultApplicationProblemPlusJSONResponse) VisitLogInResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -3915,8 +3827,7 @@ type LogOutResponseObject interface {
 	VisitLogOutResponse(w http.ResponseWriter) error
 }
 
-type LogOut204Response struct {
-}
+type LogOut204Response struct{}
 
 func (response LogOut204Response) VisitLogOutResponse(w http.ResponseWriter) error {
 	w.WriteHeader(204)
@@ -3929,7 +3840,6 @@ type LogOutdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response LogOutdefaultApplicationProblemPlusJSONResponse) VisitLogOutResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -3948,8 +3858,7 @@ type DeleteMeResponseObject interface {
 	VisitDeleteMeResponse(w http.ResponseWriter) error
 }
 
-type DeleteMe204Response struct {
-}
+type DeleteMe204Response struct{}
 
 func (response DeleteMe204Response) VisitDeleteMeResponse(w http.ResponseWriter) error {
 	w.WriteHeader(204)
@@ -3962,7 +3871,6 @@ type DeleteMedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response DeleteMedefaultApplicationProblemPlusJSONResponse) VisitDeleteMeResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -3973,8 +3881,7 @@ func (response DeleteMedefaultApplicationProblemPlusJSONResponse) VisitDeleteMeR
 	return err
 }
 
-type GetMeRequestObject struct {
-}
+type GetMeRequestObject struct{}
 
 type GetMeResponseObject interface {
 	VisitGetMeResponse(w http.ResponseWriter) error
@@ -3983,7 +3890,6 @@ type GetMeResponseObject interface {
 type GetMe200JSONResponse struct{ MeAnswerJSONResponse }
 
 func (response GetMe200JSONResponse) VisitGetMeResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -4000,7 +3906,6 @@ type GetMedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetMedefaultApplicationProblemPlusJSONResponse) VisitGetMeResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -4022,7 +3927,6 @@ type UpdateMeResponseObject interface {
 type UpdateMe200JSONResponse struct{ MeAnswerJSONResponse }
 
 func (response UpdateMe200JSONResponse) VisitUpdateMeResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -4039,7 +3943,6 @@ type UpdateMedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response UpdateMedefaultApplicationProblemPlusJSONResponse) VisitUpdateMeResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -4058,8 +3961,7 @@ type ChangePasswordResponseObject interface {
 	VisitChangePasswordResponse(w http.ResponseWriter) error
 }
 
-type ChangePassword204Response struct {
-}
+type ChangePassword204Response struct{}
 
 func (response ChangePassword204Response) VisitChangePasswordResponse(w http.ResponseWriter) error {
 	w.WriteHeader(204)
@@ -4072,7 +3974,6 @@ type ChangePassworddefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ChangePassworddefaultApplicationProblemPlusJSONResponse) VisitChangePasswordResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -4083,8 +3984,7 @@ func (response ChangePassworddefaultApplicationProblemPlusJSONResponse) VisitCha
 	return err
 }
 
-type GetOpsMetricsRequestObject struct {
-}
+type GetOpsMetricsRequestObject struct{}
 
 type GetOpsMetricsResponseObject interface {
 	VisitGetOpsMetricsResponse(w http.ResponseWriter) error
@@ -4093,7 +3993,6 @@ type GetOpsMetricsResponseObject interface {
 type GetOpsMetrics200JSONResponse OpsMetrics
 
 func (response GetOpsMetrics200JSONResponse) VisitGetOpsMetricsResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -4110,7 +4009,6 @@ type GetOpsMetricsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetOpsMetricsdefaultApplicationProblemPlusJSONResponse) VisitGetOpsMetricsResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -4132,7 +4030,6 @@ type RefreshSessionResponseObject interface {
 type RefreshSession200JSONResponse struct{ LoggedInAnswerJSONResponse }
 
 func (response RefreshSession200JSONResponse) VisitRefreshSessionResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -4149,7 +4046,6 @@ type RefreshSessiondefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RefreshSessiondefaultApplicationProblemPlusJSONResponse) VisitRefreshSessionResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -4160,8 +4056,7 @@ func (response RefreshSessiondefaultApplicationProblemPlusJSONResponse) VisitRef
 	return err
 }
 
-type ListSessionsRequestObject struct {
-}
+type ListSessionsRequestObject struct{}
 
 type ListSessionsResponseObject interface {
 	VisitListSessionsResponse(w http.ResponseWriter) error
@@ -4170,7 +4065,6 @@ type ListSessionsResponseObject interface {
 type ListSessions200JSONResponse SessionPage
 
 func (response ListSessions200JSONResponse) VisitListSessionsResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -4187,7 +4081,6 @@ type ListSessionsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListSessionsdefaultApplicationProblemPlusJSONResponse) VisitListSessionsResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -4206,8 +4099,7 @@ type RevokeSessionResponseObject interface {
 	VisitRevokeSessionResponse(w http.ResponseWriter) error
 }
 
-type RevokeSession204Response struct {
-}
+type RevokeSession204Response struct{}
 
 func (response RevokeSession204Response) VisitRevokeSessionResponse(w http.ResponseWriter) error {
 	w.WriteHeader(204)
@@ -4220,7 +4112,6 @@ type RevokeSessiondefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RevokeSessiondefaultApplicationProblemPlusJSONResponse) VisitRevokeSessionResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -4242,7 +4133,6 @@ type SignUpResponseObject interface {
 type SignUp201JSONResponse struct{ LoggedInAnswerJSONResponse }
 
 func (response SignUp201JSONResponse) VisitSignUpResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -4259,7 +4149,6 @@ type SignUpdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response SignUpdefaultApplicationProblemPlusJSONResponse) VisitSignUpResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -4281,7 +4170,6 @@ type ListUsersResponseObject interface {
 type ListUsers200JSONResponse UserPage
 
 func (response ListUsers200JSONResponse) VisitListUsersResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -4298,7 +4186,6 @@ type ListUsersdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListUsersdefaultApplicationProblemPlusJSONResponse) VisitListUsersResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -4320,7 +4207,6 @@ type GetUserResponseObject interface {
 type GetUser200JSONResponse User
 
 func (response GetUser200JSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response); err != nil {
 		return err
@@ -4337,7 +4223,6 @@ type GetUserdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetUserdefaultApplicationProblemPlusJSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
-
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -4511,8 +4396,10 @@ type StrictServerInterface interface {
 	GetUser(ctx context.Context, request GetUserRequestObject) (GetUserResponseObject, error)
 }
 
-type StrictHandlerFunc func(ctx echo.Context, request any) (any, error)
-type StrictMiddlewareFunc func(f StrictHandlerFunc, operationID string) StrictHandlerFunc
+type (
+	StrictHandlerFunc    func(ctx echo.Context, request any) (any, error)
+	StrictMiddlewareFunc func(f StrictHandlerFunc, operationID string) StrictHandlerFunc
+)
 
 func NewStrictHandler(ssi StrictServerInterface, middlewares []StrictMiddlewareFunc) ServerInterface {
 	return &strictHandler{ssi: ssi, middlewares: middlewares}
