@@ -185,7 +185,8 @@ check-fmt: $(BUILT)
 	@bad=$$($(FUMPT) -l $(MODULES)) && [ -z "$$bad" ] || { echo "not formatted (make fmt):"; echo "$$bad"; exit 1; }
 
 # The servers come from the product's own installer; the race detector needs a C compiler on Linux, the
-# alert rules promtool, the page a browser, and the proxy's configuration an nginx.
+# alert rules promtool, the page a browser, and the proxy's configuration an nginx. What is tested behind a
+# pooler needs a PgBouncer and is skipped without one.
 .PHONY: deps
 deps: $(BUILT)
 	@tools/nginx
@@ -198,6 +199,10 @@ deps: $(BUILT)
 		command -v apt-get >/dev/null 2>&1 && [ "$$(id -u)" = 0 ] && \
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends prometheus; \
 	} || { echo "The alert rules are tested by promtool: install Prometheus (Debian: prometheus)."; exit 1; }
+	@command -v pgbouncer >/dev/null 2>&1 || [ -x /usr/sbin/pgbouncer ] || { \
+		command -v apt-get >/dev/null 2>&1 && [ "$$(id -u)" = 0 ] && \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends pgbouncer; \
+	} || echo "Tests behind a pooler are skipped: they need PgBouncer (Debian: pgbouncer)."
 	@command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || \
 		[ -n "$$CHROMIUM" ] || [ -d "/Applications/Google Chrome.app" ] || [ -d /Applications/Chromium.app ] || { \
 		command -v apt-get >/dev/null 2>&1 && [ "$$(id -u)" = 0 ] && \

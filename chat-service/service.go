@@ -236,6 +236,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		mux.Handle(path, own)
 	}
 	err = lifecycle.Run(ctx, log, cfg.DrainTimeout,
+		lifecycle.Part{Name: "postgres", Run: func(ctx context.Context) error { return database.Watch(ctx, s.db, log) }},
 		lifecycle.Part{Name: "service", Run: s.Run},
 		lifecycle.Part{Name: "http", Run: func(ctx context.Context) error { return telemetry.Serve(ctx, cfg.Addr, mux, log) }},
 	)

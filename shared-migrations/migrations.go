@@ -18,7 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/tern/v2/migrate"
 
-	"parley.chat/internal/databaseurl"
+	"parley.chat/internal/pgsession"
 )
 
 //go:embed migrations/*.sql
@@ -89,7 +89,7 @@ func Status(ctx context.Context, url string) ([]Migration, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read migrations: %w", err)
 	}
-	conn, err := databaseurl.Connect(ctx, url)
+	conn, err := connect(ctx, url)
 	if err != nil {
 		return nil, fmt.Errorf("read schema version: %w", err)
 	}
@@ -122,10 +122,16 @@ func source() fs.FS {
 	return sub
 }
 
+// connect opens a session like those of the services, so that the schema does not depend on the server's
+// defaults. A migration takes as long as it takes.
+func connect(ctx context.Context, url string) (*pgx.Conn, error) {
+	return pgsession.Connect(ctx, url, pgsession.Options{ApplicationName: "migrate"})
+}
+
 // open connects, takes the lock, and hands do a migrator and the current version.
 func open(ctx context.Context, url string, source fs.FS, log *slog.Logger, do func(m *migrate.Migrator, current int32) error) error {
 	log = cmp.Or(log, slog.New(slog.DiscardHandler))
-	conn, err := databaseurl.Connect(ctx, url)
+	conn, err := connect(ctx, url)
 	if err != nil {
 		return fmt.Errorf("connect to migrate: %w", err)
 	}

@@ -10,12 +10,10 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"parley.chat/internal/config"
-	"parley.chat/internal/databaseurl"
 	"parley.chat/internal/lifecycle"
 	"parley.chat/internal/localserver"
+	"parley.chat/internal/pgsession"
 	"parley.chat/internal/redisclient"
 	migrations "parley.chat/shared-migrations"
 )
@@ -148,11 +146,10 @@ func checkPostgres(ctx context.Context, url string, p *progress) error {
 	p.begin("PostgreSQL", "at DATABASE_URL")
 	ctx, cancel := context.WithTimeout(ctx, reachWithin)
 	defer cancel()
-	cfg, err := databaseurl.Parse(url)
-	if err != nil {
+	conn, err := pgsession.Connect(ctx, url, pgsession.Options{ApplicationName: "standalone"})
+	if _, named := errors.AsType[*config.Error](err); named {
 		return err
 	}
-	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return &config.Error{Name: "DATABASE_URL", Err: err}
 	}

@@ -167,7 +167,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	}
 	parts := []lifecycle.Part{{Name: "traces", Run: s.tracing.Run}, {Name: "profiles", Run: func(ctx context.Context) error {
 		return telemetry.ServeProfiles(ctx, s.cfg.ProfileAddr, s.log)
-	}}}
+	}}, {Name: "postgres", Run: func(ctx context.Context) error { return database.Watch(ctx, s.db, s.log) }}}
 	if listener != nil {
 		parts = append(parts, lifecycle.Part{Name: "http", Run: func(ctx context.Context) error {
 			return telemetry.ServeListener(ctx, listener, s.Handler(), s.log)

@@ -305,6 +305,8 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger) error {
 	mux.Handle("/ws", s.Handler())
 	mux.Handle("/ws/", s.Handler())
 	return lifecycle.Run(ctx, log, 20*time.Second, append(s.Parts(), lifecycle.Part{
+		Name: "postgres", Run: func(ctx context.Context) error { return database.Watch(ctx, s.db, log) },
+	}, lifecycle.Part{
 		Name: "profiles", Run: func(ctx context.Context) error { return telemetry.ServeProfiles(ctx, cfg.ProfileAddr, log) },
 	}, lifecycle.Part{
 		Name: "listener", Run: func(ctx context.Context) error { return telemetry.Serve(ctx, cfg.Addr, mux, log) },

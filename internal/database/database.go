@@ -2,9 +2,7 @@
 package database
 
 import (
-	"context"
-	"database/sql"
-	"fmt"
+	"cmp"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,57 +11,38 @@ import (
 	"github.com/uptrace/bun/dialect/pgdialect"
 
 	"parley.chat/internal/databaseurl"
+	"parley.chat/internal/pgsession"
 )
 
 // Options shape a pool.
 type Options struct {
-	Role             string        // taken as the runtime parameter `role`, which survives RESET; "" keeps the login's
+	Role             string        // taken after connecting; "" keeps the login's
 	MaxConns         int           // default 10
 	StatementTimeout time.Duration // default 15s
 	ApplicationName  string        // as pg_stat_activity shows it
-	// Inline is for who queries through bun alone. bun writes arguments into the text, so every query is
-	// one of its own, and preparing it would fill pgx's cache, and the server's memory, with statements
-	// that never come again.
+	// Inline is for services that query through bun alone. bun writes arguments into the text, so every
+	// query is one of its own, and preparing it would fill pgx's cache, and the server's memory, with
+	// statements that never come again.
 	Inline bool
 }
 
-// Open returns a pool on url. It does not connect.
+// Open returns a pool on url. It does not connect. Every session of the pool is made and checked by
+// pgsession; one that turns out to be read-only later leaves the pool with the error that says so.
 func Open(url string, o Options) (*bun.DB, error) {
 	cfg, err := databaseurl.Parse(url)
 	if err != nil {
 		return nil, err
 	}
-	if o.Role != "" {
-		cfg.RuntimeParams["role"] = o.Role
-	}
-	if o.ApplicationName != "" {
-		cfg.RuntimeParams["application_name"] = o.ApplicationName
-	}
-	if o.StatementTimeout == 0 {
-		o.StatementTimeout = 15 * time.Second
-	}
-	cfg.RuntimeParams["statement_timeout"] = fmt.Sprint(o.StatementTimeout.Milliseconds())
+	pgsession.Prepare(cfg, pgsession.Options{
+		Role: o.Role, StatementTimeout: cmp.Or(o.StatementTimeout, 15*time.Second), ApplicationName: o.ApplicationName,
+	})
 	if o.Inline {
 		cfg.DefaultQueryExecMode = pgx.QueryExecModeExec
 	}
-	if cfg.ConnectTimeout == 0 {
-		cfg.ConnectTimeout = 3 * time.Second
-	}
-	if o.MaxConns == 0 {
-		o.MaxConns = 10
-	}
+	maxConns := cmp.Or(o.MaxConns, 10)
 	pool := stdlib.OpenDB(*cfg)
-	pool.SetMaxOpenConns(o.MaxConns)
-	pool.SetMaxIdleConns(o.MaxConns)
+	pool.SetMaxOpenConns(maxConns)
+	pool.SetMaxIdleConns(maxConns)
 	pool.SetConnMaxIdleTime(5 * time.Minute)
 	return bun.NewDB(pool, pgdialect.New()), nil
-}
-
-// Ping reports whether the database answers.
-func Ping(ctx context.Context, db *bun.DB) error {
-	var one int
-	if err := db.QueryRowContext(ctx, "select 1").Scan(&one); err != nil && err != sql.ErrNoRows {
-		return fmt.Errorf("reach PostgreSQL: %w", err)
-	}
-	return nil
 }

@@ -7,10 +7,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/uptrace/bun"
 
 	"parley.chat/internal/database"
+	"parley.chat/internal/telemetry"
 	"parley.chat/internal/testkit"
 	"parley.chat/internal/testkit/pgtest"
 )
@@ -42,42 +44,56 @@ func wantState(t *testing.T, err error, state string) {
 	}
 }
 
-// The role is what keeps a service from what is not its own: nothing that a session does may undo it.
+// TestOpen_role: a service works in its role, with its timeouts, and may do no more than the role.
 func TestOpen_role(t *testing.T) {
 	t.Parallel()
 	base := pgtest.Open(t)
 	for _, role := range []string{"parley_chat", "parley_ws", "parley_sync"} {
 		t.Run(role, func(t *testing.T) {
 			db := open(t, base.URL, database.Options{Role: role, ApplicationName: "test-" + role, MaxConns: 1})
-			conn, err := db.Conn(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-			for _, reset := range []string{"select 1", "reset all", "reset role", "discard all"} {
-				if _, err := conn.ExecContext(t.Context(), reset); err != nil {
-					t.Fatal(err)
-				}
-				// A comment makes it another statement: DISCARD has dropped those that pgx had prepared.
-				as := " -- after " + reset
-				if got := ask(t, conn, "select current_user"+as); got != role {
-					t.Errorf("after %s the user is %s, want %s", reset, got, role)
-				}
-				if got := ask(t, conn, "show application_name"+as); got != "test-"+role {
-					t.Errorf("after %s the application is %q", reset, got)
-				}
-				if got := ask(t, conn, "show statement_timeout"+as); got != "15s" {
-					t.Errorf("after %s the statement timeout is %s, want 15s", reset, got)
-				}
-			}
-			_, err = conn.ExecContext(t.Context(), "create table public.mine (x int)")
-			wantState(t, err, "42501")
+			wantService(t, db, role)
 		})
 	}
 	if got := ask(t, open(t, base.URL, database.Options{}), "select current_user"); strings.HasPrefix(got, "parley_") {
 		t.Errorf("without a role the user is %s", got)
 	}
-	wantState(t, database.Ping(t.Context(), open(t, base.URL, database.Options{Role: "no_such_role"})), "22023")
+	err := database.Ping(t.Context(), open(t, base.URL, database.Options{Role: "no_such_role"}))
+	wantState(t, err, "22023")
+	wantWords(t, err, "role")
+}
+
+// wantService expects that db works as a service in role does, whatever stands between it and the server.
+func wantService(t *testing.T, db *bun.DB, role string) {
+	t.Helper()
+	for query, want := range map[string]string{
+		"select current_user": role, "show application_name": "test-" + role, "show statement_timeout": "15s",
+		"show lock_timeout": "0", "show idle_in_transaction_session_timeout": "1min", "show search_path": "public",
+	} {
+		if got := ask(t, db, query); got != want {
+			t.Errorf("%s: %s, want %s", query, got, want)
+		}
+	}
+	_, err := db.ExecContext(t.Context(), "create table public.mine (x int)")
+	wantState(t, err, "42501")
+	sum := 0
+	for range 3 {
+		if err := database.Prepared(t.Context(), db, "select $1::int + 1", []any{sum}, func(rows pgx.Rows) error { return rows.Scan(&sum) }); err != nil {
+			t.Error(err)
+		}
+	}
+	if sum != 3 {
+		t.Errorf("a prepared statement counts to %d, want 3", sum)
+	}
+	if err := database.Ping(t.Context(), db); err != nil {
+		t.Error(err)
+	}
+}
+
+func wantWords(t *testing.T, err error, words string) {
+	t.Helper()
+	if e, ok := errors.AsType[*telemetry.StateError](err); !ok || !strings.Contains(e.Words, words) {
+		t.Errorf("%v, want the state %q", err, words)
+	}
 }
 
 func TestOpen_statementTimeout(t *testing.T) {

@@ -2,7 +2,6 @@
 package databaseurl
 
 import (
-	"context"
 	"errors"
 	"strings"
 
@@ -25,13 +24,4 @@ func Parse(value string) (*pgx.ConnConfig, error) {
 		}
 	}
 	return nil, &config.Error{Name: "DATABASE_URL", Err: reason}
-}
-
-// Connect opens one connection to the database of a DATABASE_URL.
-func Connect(ctx context.Context, value string) (*pgx.Conn, error) {
-	cfg, err := Parse(value)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.ConnectConfig(ctx, cfg)
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/uptrace/bun"
 
+	"parley.chat/internal/database"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/sync-service/internal/entryid"
 )
@@ -226,10 +227,13 @@ func (s *Store) Head(ctx context.Context, channel chat.ChannelID) (seq int64, er
 	return seq, nil
 }
 
-// Ping reports whether the table is there and may be written to.
+// Ping reports whether PostgreSQL can be written to, and the table is there and the role may write to it.
 func (s *Store) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
+	if err := database.Ping(ctx, s.db); err != nil {
+		return err
+	}
 	var may bool
 	err := s.db.NewRaw(`select has_table_privilege('messages', 'insert')`).Scan(ctx, &may)
 	if err != nil {

@@ -1,0 +1,64 @@
+package e2e_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"parley.chat/internal/testkit"
+	"parley.chat/internal/testkit/pgtest"
+	"parley.chat/internal/testkit/proctest"
+)
+
+// TestPostgres_refused: no program starts on a database, or behind a pooler, that can never give the sessions
+// that it needs. Each says in words what to change.
+func TestPostgres_refused(t *testing.T) {
+	t.Parallel()
+	s := pgtest.NewServer(t)
+	if _, err := s.Pool(t).Exec(t.Context(), "create database latin encoding 'LATIN1' locale 'C' template template0"); err != nil {
+		t.Fatal(err)
+	}
+	refused := map[string]string{"encoding is not UTF8": strings.Replace(s.URL, "/parley?", "/latin?", 1)}
+	t.Run("pooler", func(t *testing.T) { // may be skipped
+		everyProgramRefuses(t, "set it to session pooling", s.Pooler(t, "transaction"))
+	})
+	for words, url := range refused {
+		everyProgramRefuses(t, words, url)
+	}
+}
+
+func everyProgramRefuses(t *testing.T, words, databaseURL string) {
+	t.Helper()
+	for program, addr := range map[string]string{"chat-service": "CHAT_ADDR", "ws-server": "WS_ADDR", "sync-service": "SYNC_ADDR", "standalone": "ADDR", "migrate": ""} {
+		var args []string
+		env := map[string]string{
+			"DATABASE_URL": databaseURL, "REDIS_URL": "redis://127.0.0.1:1", "JWT_KEYS_DIR": t.TempDir(), "DATA_DIR": t.TempDir(), addr: "127.0.0.1:0",
+		}
+		if program == "migrate" {
+			args = []string{"up"}
+			delete(env, "")
+		}
+		p := proctest.Start(t, program, args, env)
+		if code := p.Wait(t, testkit.Timeout); code != 1 || !strings.Contains(p.Output(), words) {
+			t.Errorf("%s ends with %d, want 1 and %q:\n%s", program, code, words, p.Output())
+		}
+	}
+}
+
+// TestPooler_session: everything works behind PgBouncer with session pooling.
+func TestPooler_session(t *testing.T) {
+	t.Parallel()
+	pooled := pgtest.NewServer(t).Pooler(t, "session")
+	w := newWorldWith(t, map[string]string{"DATABASE_URL": pooled, "DATABASE_MAX_CONNS": "3"})
+	ann := w.signup("ann")
+	channel := ann.createChannel("harbour", "public")
+	conn := ann.connect(w.ws[0])
+	conn.Send(t, map[string]any{"type": "send", "channel_id": channel, "client_id": "11111111-1111-4111-8111-111111111111", "body": "through a pooler"})
+	conn.AwaitType(t, "ack")
+	testkit.Until(t, testkit.Timeout, func() error {
+		if got := ann.history(channel); len(got) != 1 || got[0].Body != "through a pooler" {
+			return fmt.Errorf("history: %v", got)
+		}
+		return nil
+	})
+}
