@@ -15,7 +15,7 @@ MODULES := $(shell sed -n 's|^[[:space:]]*\./\([^[:space:]]*\).*|\1|p' go.work)
 BIN     := $(CURDIR)/bin
 PROGRAMS := ./chat-service/cmd/chat-service ./ws-server/cmd/ws-server ./sync-service/cmd/sync-service \
             ./shared-migrations/cmd/migrate ./standalone/cmd/standalone ./standalone/cmd/demo \
-            ./client/cmd/parley-chat ./client/cmd/echo-bot
+            ./standalone/cmd/parley-probe ./client/cmd/parley-chat ./client/cmd/echo-bot
 
 # Where the source is a git checkout that git can read, the binaries say which commit they are.
 VCS := $(if $(shell git rev-parse --verify --quiet HEAD 2>/dev/null),true,false)

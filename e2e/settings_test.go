@@ -24,7 +24,7 @@ var plainSettings = regexp.MustCompile(`(_ADDR|^ADDR|_DIR|_ROLE|_NAME|LOG_LEVEL|
 func TestSettings_areNotShown(t *testing.T) {
 	t.Parallel()
 	list := regexp.MustCompile(`(?m)^\s+([A-Z][A-Z0-9_]{2,})\s+(string|list)\s`)
-	for _, program := range []string{"chat-service", "ws-server", "sync-service", "standalone", "migrate"} {
+	for _, program := range []string{"chat-service", "ws-server", "sync-service", "standalone", "migrate", "parley-probe"} {
 		t.Run(program, func(t *testing.T) {
 			t.Parallel()
 			settings := []string{"DATABASE_URL"}
@@ -50,6 +50,7 @@ func TestSettings_areNotShown(t *testing.T) {
 						"CHAT_ADDR": "127.0.0.1:0", "WS_ADDR": "127.0.0.1:0", "SYNC_ADDR": "127.0.0.1:0", "ADDR": "127.0.0.1:0",
 						"DATABASE_URL": "postgres://127.0.0.1:1/x", "REDIS_URL": "redis://127.0.0.1:1", "JWT_KEYS_DIR": t.TempDir(), "DATA_DIR": t.TempDir(),
 						"LOG_LEVEL": "debug", "JWKS_URL": "http://127.0.0.1:1",
+						"PROBE_ADDR": "127.0.0.1:0", "PROBE_URL": "http://127.0.0.1:1", "PROBE_PASSWORD": "x",
 					}
 					env[setting] = value
 					p := proctest.Start(t, program, args, env)
@@ -59,7 +60,7 @@ func TestSettings_areNotShown(t *testing.T) {
 							return nil
 						default:
 						}
-						if !strings.Contains(p.Output(), "waiting for Redis") { // it takes the value, and goes on
+						if !strings.Contains(p.Output(), "waiting for Redis") && !strings.Contains(p.Output(), "the pass failed") { // it takes the value, and goes on
 							return fmt.Errorf("%s=%q: %s neither ends nor goes on: %s", setting, value, program, p.Output())
 						}
 						return nil

@@ -17,7 +17,7 @@ func TestOperations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, program := range []string{"chat-service", "ws-server", "sync-service", "migrate", "standalone"} {
+	for _, program := range []string{"chat-service", "ws-server", "sync-service", "migrate", "standalone", "parley-probe"} {
 		for _, variable := range slices.Sorted(maps.Keys(variables(t, program))) {
 			if !strings.Contains(string(page), "`"+variable+"`") {
 				t.Errorf("docs/operations.md does not name %s of %s", variable, program)

@@ -3,10 +3,11 @@ package ops
 import (
 	"context"
 	"net"
-	"net/netip"
 	"net/url"
 	"slices"
 	"sync"
+
+	"parley.chat/internal/instances"
 )
 
 // instance is one process whose metrics are read.
@@ -34,12 +35,9 @@ func (s *Service) behind(ctx context.Context, target string) []instance {
 	if err != nil || u.Scheme != "http" {
 		return []instance{{url: target}}
 	}
-	if _, err := netip.ParseAddr(u.Hostname()); err == nil {
-		return []instance{{url: target}}
-	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
-	addresses, err := s.lookup(ctx, u.Hostname())
+	addresses, err := instances.Addresses(ctx, s.cfg.Resolver, u.Hostname())
 	if err != nil {
 		return []instance{{url: target, err: errUnknownName}}
 	}
@@ -60,20 +58,4 @@ func (s *Service) behind(ctx context.Context, target string) []instance {
 		out[i] = instance{url: at.String(), host: host}
 	}
 	return out
-}
-
-// lookup returns the addresses of a name in order: those of IPv4 if it has any, since an instance with an address of
-// each kind is one instance.
-func (s *Service) lookup(ctx context.Context, name string) ([]netip.Addr, error) {
-	addresses, err := s.cfg.Resolver.LookupNetIP(ctx, "ip4", name)
-	if err != nil || len(addresses) == 0 {
-		if addresses, err = s.cfg.Resolver.LookupNetIP(ctx, "ip6", name); err != nil {
-			return nil, err
-		}
-	}
-	for i, a := range addresses {
-		addresses[i] = a.Unmap()
-	}
-	slices.SortFunc(addresses, netip.Addr.Compare)
-	return slices.Compact(addresses), nil
 }

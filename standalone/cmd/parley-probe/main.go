@@ -1,0 +1,18 @@
+// Command parley-probe checks a deployment from end to end, as a user would: it logs in, sends a message, hears it on every
+// gateway and finds its row.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+
+	"parley.chat/internal/lifecycle"
+	"parley.chat/standalone/internal/probe"
+)
+
+func main() {
+	lifecycle.Main(func(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) error {
+		return probe.Main(ctx, args, getenv, os.Stdout, stderr)
+	})
+}

@@ -1,0 +1,177 @@
+// Package probe checks a deployment from end to end, again and again or once.
+//
+// A pass logs in, connects to every gateway, sends one message, waits for its acknowledgement, hears it on every gateway and
+// finds its row in PostgreSQL. It fails at the first step that does not succeed within the time of the pass. The message
+// stays in a private channel of the probe's own account, which nobody else is in.
+package probe
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"parley.chat/internal/config"
+	"parley.chat/internal/lifecycle"
+	"parley.chat/internal/telemetry"
+)
+
+// Config is what the environment says.
+type Config struct {
+	URL          string        `env:"PROBE_URL" envDefault:"http://localhost:8080" desc:"where REST is"`
+	Gateways     config.List   `env:"PROBE_GATEWAYS" desc:"addresses of the gateways (ws://host:port/ws); a name stands for every address that it has. Default: /ws at PROBE_URL"`
+	User         string        `env:"PROBE_USER" envDefault:"parley-probe" desc:"username of the account that the probe uses, and nobody else"`
+	Password     string        `env:"PROBE_PASSWORD" desc:"password of the account (required)"`
+	Email        string        `env:"PROBE_EMAIL" desc:"when set, the probe signs up with this address if there is no such account"`
+	DatabaseURL  string        `env:"DATABASE_URL" desc:"where the row is looked for; unset: the row is not looked for"`
+	DatabaseRole string        `env:"DATABASE_ROLE" envDefault:"parley_ws" desc:"role that is taken after login"`
+	Every        time.Duration `env:"PROBE_EVERY" envDefault:"30s" desc:"time from one pass to the next"`
+	Timeout      time.Duration `env:"PROBE_TIMEOUT" envDefault:"10s" desc:"longest that a pass may take"`
+	Addr         string        `env:"PROBE_ADDR" envDefault:":8083" desc:"address of /metrics and /healthz"`
+	LogLevel     slog.Level    `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error"`
+}
+
+func (c *Config) check() error {
+	var errs []error
+	bad := func(name, text string) { errs = append(errs, &config.Error{Name: name, Err: errors.New(text)}) }
+	if err := config.CheckHTTP(c.URL); err != nil {
+		errs = append(errs, &config.Error{Name: "PROBE_URL", Err: err})
+	}
+	for i, g := range c.Gateways {
+		if _, err := config.ParseURL(g, "ws", "wss"); err != nil {
+			errs = append(errs, &config.Error{Name: "PROBE_GATEWAYS", Err: fmt.Errorf("address %d of %d %w", i+1, len(c.Gateways), err)})
+		}
+	}
+	if c.Password == "" {
+		bad("PROBE_PASSWORD", "is required")
+	}
+	if c.Every <= 0 {
+		bad("PROBE_EVERY", "has to be more than 0")
+	}
+	if c.Timeout <= 0 {
+		bad("PROBE_TIMEOUT", "has to be more than 0")
+	}
+	return errors.Join(errs...)
+}
+
+const usage = `
+parley-probe        makes a pass every PROBE_EVERY and shows the results at /metrics
+parley-probe once   makes one pass, prints its result and exits with 1 if it failed
+`
+
+// Main runs the program.
+func Main(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
+	var cfg Config
+	if slices.Contains(args, "--help") || slices.Contains(args, "-h") {
+		config.Usage(stderr, "parley-probe", cfg)
+		fmt.Fprint(stderr, usage)
+		return nil
+	}
+	once := len(args) == 1 && args[0] == "once"
+	if len(args) > 0 && !once {
+		return fmt.Errorf("unknown argument %q: settings come from the environment, see --help", args[0])
+	}
+	if err := errors.Join(config.Load(&cfg, getenv), cfg.check()); err != nil {
+		return err
+	}
+	p, err := open(cfg)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	if once {
+		return p.once(ctx, stdout)
+	}
+	return p.serve(ctx, telemetry.NewLogger(stderr, "parley-probe", cfg.LogLevel))
+}
+
+// once makes one pass and prints what it measured.
+func (p *probe) once(ctx context.Context, stdout io.Writer) error {
+	r, err := p.pass(ctx)
+	if err != nil {
+		return errors.Join(err, p.logOut(ctx))
+	}
+	if err := json.NewEncoder(stdout).Encode(r.summary()); err != nil {
+		return fmt.Errorf("print the result: %w", err)
+	}
+	return p.logOut(ctx)
+}
+
+// serve makes passes and serves their results until ctx is done.
+func (p *probe) serve(ctx context.Context, log *slog.Logger) error {
+	reg := telemetry.NewRegistry("parley-probe")
+	m := newMetrics(reg)
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", telemetry.MetricsHandler(reg))
+	mux.Handle("/healthz", telemetry.HealthHandler())
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", p.cfg.Addr)
+	if err != nil {
+		return fmt.Errorf("PROBE_ADDR: %w", err)
+	}
+	return lifecycle.Run(ctx, log, p.cfg.Timeout,
+		lifecycle.Part{Name: "listener", Run: func(ctx context.Context) error { return telemetry.ServeListener(ctx, l, mux, log) }},
+		lifecycle.Part{Name: "passes", Run: func(ctx context.Context) error {
+			for ok := true; ok; ok = lifecycle.Sleep(ctx, p.cfg.Every) {
+				r, err := p.pass(ctx)
+				if ctx.Err() != nil {
+					break
+				}
+				m.note(r, err)
+				if err != nil {
+					log.ErrorContext(ctx, "the pass failed", "err", err)
+				} else {
+					log.DebugContext(ctx, "the pass succeeded", "result", r.summary())
+				}
+			}
+			return p.logOut(context.WithoutCancel(ctx))
+		}})
+}
+
+// metrics are what an alert looks at.
+type metrics struct {
+	up      prometheus.Gauge
+	passes  *prometheus.CounterVec
+	seconds *prometheus.HistogramVec
+}
+
+func newMetrics(reg *prometheus.Registry) *metrics {
+	m := &metrics{
+		up: prometheus.NewGauge(prometheus.GaugeOpts{Name: "parley_probe_up", Help: "1 if the last pass succeeded, else 0."}),
+		passes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "parley_probe_passes_total", Help: "Passes by the step at which they failed; empty if they succeeded.",
+		}, []string{"failed"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "parley_probe_step_seconds", Help: "Time that a step of a pass took.",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}, []string{"step"}),
+	}
+	reg.MustRegister(m.up, m.passes, m.seconds)
+	for _, s := range append(steps, "") {
+		m.passes.WithLabelValues(string(s))
+	}
+	return m
+}
+
+func (m *metrics) note(r result, err error) {
+	for s, took := range r.took {
+		m.seconds.WithLabelValues(string(s)).Observe(took.Seconds())
+	}
+	failed, ok := errors.AsType[*StepError](err)
+	if err == nil {
+		m.up.Set(1)
+		m.passes.WithLabelValues("").Inc()
+		return
+	}
+	m.up.Set(0)
+	if ok {
+		m.passes.WithLabelValues(string(failed.Step)).Inc()
+	}
+}
