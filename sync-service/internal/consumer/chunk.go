@@ -30,7 +30,8 @@ type chunk struct {
 type entry struct {
 	id     string
 	row    int    // its index in rows, -1 for none
-	failed string // why it becomes a dead letter; its row is then a tombstone
+	failed string // why it becomes a dead letter, in words; its row is then a tombstone
+	detail string // more of it, for operators
 	stored bool   // though a dead letter: the event itself is stored, under another seq
 	taken  bool   // another event holds its seq: it is to be moved, and a dead letter only if it cannot
 
@@ -81,7 +82,7 @@ func (c *Consumer) add(ch *chunk, in intake.Entry) {
 	if err == nil {
 		if p := rediskey.Of(e.Channel.UUID, c.cfg.Partitions); p != ch.partition {
 			// Its seq is another stream's business, under another lock: no tombstone.
-			ch.fail(id, event.Entry{ID: e.ID, Sender: e.Sender}, fmt.Sprintf("belongs to partition %d", p))
+			ch.fail(id, event.Entry{ID: e.ID, Sender: e.Sender}, store.ReasonMisplaced, fmt.Sprintf("belongs to partition %d", p))
 			return
 		}
 		row, err = store.RowOf(e)
@@ -90,7 +91,7 @@ func (c *Consumer) add(ch *chunk, in intake.Entry) {
 		if e.Channel.IsZero() || rediskey.Of(e.Channel.UUID, c.cfg.Partitions) != ch.partition {
 			e.Seq = 0
 		}
-		ch.fail(id, e, "cannot be decoded: "+err.Error())
+		ch.fail(id, e, store.ReasonUnreadable, err.Error())
 		return
 	}
 	ch.entries = append(ch.entries, entry{id: id, row: len(ch.rows)})
@@ -98,7 +99,7 @@ func (c *Consumer) add(ch *chunk, in intake.Entry) {
 }
 
 // fail takes in an entry that becomes a dead letter, with a tombstone if its seq is known.
-func (ch *chunk) fail(id string, e event.Entry, reason string) {
+func (ch *chunk) fail(id string, e event.Entry, reason, detail string) {
 	e.Payload = nil
 	row := -1
 	at, _ := entryid.Parse(id) // Redis wrote it
@@ -106,8 +107,11 @@ func (ch *chunk) fail(id string, e event.Entry, reason string) {
 		row = len(ch.rows)
 		ch.rows = append(ch.rows, stone)
 	}
-	ch.entries = append(ch.entries, entry{id: id, row: row, failed: reason, unread: &e})
+	ch.entries = append(ch.entries, entry{id: id, row: row, failed: reason, detail: detail, unread: &e})
 }
+
+// why returns what a dead letter says of the entry.
+func (e *entry) why() string { return store.Rejected{Reason: e.failed, Detail: e.detail}.Why() }
 
 // full reports whether the reader may have left entries behind.
 func (ch *chunk) full() bool { return len(ch.entries) >= chunkMax || ch.bytes >= chunkBytes }

@@ -118,7 +118,7 @@ func (c *Consumer) markRejected(chunks []*chunk, starts []int, res store.Result)
 		for i := range chunks[k].entries {
 			e := &chunks[k].entries[i]
 			if e.row == r.Row-starts[k] && e.failed == "" {
-				e.failed = r.Reason
+				e.failed, e.detail = r.Reason, r.Detail
 				e.stored, e.taken = r.Elsewhere, r.Reason == store.ReasonSeqTaken
 			}
 		}
@@ -185,7 +185,7 @@ func (c *Consumer) move(ctx context.Context, ch *chunk) error {
 		c.m.moved.Inc()
 		c.cfg.Logger.WarnContext(ctx, "event appended again: another holds its seq", "partition", ch.partition,
 			"entry_id", e.id, "channel_id", o.channel, "seq", o.seq, "event_id", o.id)
-		e.failed, e.taken = "", false
+		e.failed, e.detail, e.taken = "", "", false
 	}
 	return nil
 }
@@ -197,7 +197,7 @@ func (c *Consumer) bury(ctx context.Context, ch *chunk) error {
 		if e.failed == "" {
 			continue
 		}
-		moved, err := deadletter.Move(ctx, c.rdb, deadletter.Events, ch.partition, e.id, e.failed)
+		moved, err := deadletter.Move(ctx, c.rdb, deadletter.Events, ch.partition, e.id, e.why())
 		if err != nil {
 			return err
 		}
@@ -207,7 +207,7 @@ func (c *Consumer) bury(ctx context.Context, ch *chunk) error {
 		o := ch.origin(e)
 		c.m.dead.Inc()
 		c.cfg.Logger.WarnContext(ctx, "entry moved to the dead letters", "partition", ch.partition,
-			"entry_id", e.id, "channel_id", o.channel, "seq", o.seq, "event_id", o.id, "reason", e.failed)
+			"entry_id", e.id, "channel_id", o.channel, "seq", o.seq, "event_id", o.id, "reason", e.why())
 		if e.stored || o.sender.IsZero() || o.channel.IsZero() {
 			continue
 		}

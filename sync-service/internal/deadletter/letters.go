@@ -123,7 +123,7 @@ func retryEvent(ctx context.Context, s Store, partitions int, l Letter) error {
 	}
 	for _, r := range res.Rejected {
 		if !r.Elsewhere {
-			return fmt.Errorf("letter %s %w: %s", l.Name(), ErrStays, r.Reason)
+			return fmt.Errorf("letter %s %w: %s", l.Name(), ErrStays, r.Why())
 		}
 	}
 	return nil

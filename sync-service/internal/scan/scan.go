@@ -82,7 +82,7 @@ func Row(m redis.XMessage, partition, partitions int) (row store.Row, e event.En
 	if id, bad := entryid.Parse(m.ID); bad == nil {
 		at = id.Time()
 	}
-	row, ok = store.FailedRow(e, "cannot be decoded: "+err.Error(), at)
+	row, ok = store.FailedRow(e, store.ReasonUnreadable, at)
 	return row, e, ok
 }
 

@@ -13,10 +13,13 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// Reasons of rejection.
+// Reasons of rejection. They are shown to senders.
 const (
-	ReasonSeqTaken  = "another event holds its seq"
-	ReasonElsewhere = "its id is stored under another seq"
+	ReasonSeqTaken   = "another event holds its seq"
+	ReasonElsewhere  = "its id is stored under another seq"
+	ReasonRefused    = "the database cannot hold it"
+	ReasonUnreadable = "it cannot be decoded"
+	ReasonMisplaced  = "it is in the stream of another channel"
 )
 
 // holder is what a stored row says of itself.

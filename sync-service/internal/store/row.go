@@ -145,7 +145,7 @@ func isPlain(s string) bool {
 }
 
 // FailedRow is the tombstone of a dead-lettered entry, which was read as far as e says. ok is false
-// when not even its place is known.
+// when not even its place is known. The reason is shown to the sender.
 func FailedRow(e event.Entry, reason string, at time.Time) (r Row, ok bool) {
 	if e.Channel.IsZero() || e.Seq < 1 {
 		return Row{}, false

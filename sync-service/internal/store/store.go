@@ -55,10 +55,19 @@ type Result struct {
 // Rejected is a row that cannot be stored as it is. A row, a tombstone where there was none, keeps its
 // seq.
 type Rejected struct {
-	Row    int // its index in the batch
-	Reason string
+	Row    int    // its index in the batch
+	Reason string // in words, for the sender
+	Detail string // for operators: may be the text of an error, and empty
 	// Elsewhere says that the event itself is stored, under another seq.
 	Elsewhere bool
+}
+
+// Why returns the reason with its detail, for operators.
+func (r Rejected) Why() string {
+	if r.Detail == "" {
+		return r.Reason
+	}
+	return r.Reason + ": " + r.Detail
 }
 
 // Store stores b. When PostgreSQL refuses it for what it holds, it is split until the rows to blame
@@ -111,14 +120,13 @@ func (s *Store) split(ctx context.Context, b Batch, at []int, res *Result) error
 		return s.split(ctx, b, at[len(at)/2:], res)
 	}
 	row := &b.Rows[at[0]]
-	reason := "PostgreSQL refused it: " + err.Error()
-	stone := []Row{row.failed(reason)}
+	stone := []Row{row.failed(ReasonRefused)}
 	if err := s.transaction(ctx, b.Partitions, func(ctx context.Context, tx pgx.Tx) error {
 		return insertRows(ctx, tx, stone, []int{0}, &Result{})
 	}); err != nil {
 		return fmt.Errorf("insert the tombstone of a refused row: %w", err)
 	}
-	res.Rejected = append(res.Rejected, Rejected{Row: at[0], Reason: reason})
+	res.Rejected = append(res.Rejected, Rejected{Row: at[0], Reason: ReasonRefused, Detail: err.Error()})
 	return nil
 }
 
@@ -138,7 +146,7 @@ func (s *Store) transaction(ctx context.Context, partitions []int, f func(contex
 			return err
 		}
 		if err := f(ctx, tx); err != nil {
-			return err
+			return &rowsError{err}
 		}
 		return tx.Commit(ctx)
 	}
@@ -245,16 +253,33 @@ func (s *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
+// rowsError is an error of the statements that store rows. SQLSTATE alone does not tell whose fault an
+// error is: a login whose role does not exist is refused with the class of data exceptions.
+type rowsError struct{ error }
+
+func (e *rowsError) Unwrap() error { return e.error }
+
+// ofRows returns the error with which PostgreSQL answered a statement that stores rows. A fatal one is of
+// the connection.
+func ofRows(err error) (*pgconn.PgError, bool) {
+	rows, ok := errors.AsType[*rowsError](err)
+	if !ok {
+		return nil, false
+	}
+	pg, ok := errors.AsType[*pgconn.PgError](rows.error)
+	return pg, ok && pg.SeverityUnlocalized == "ERROR"
+}
+
 // isDuplicate reports a unique violation, which says nothing against the rows.
 func isDuplicate(err error) bool {
-	pg, ok := errors.AsType[*pgconn.PgError](err)
+	pg, ok := ofRows(err)
 	return ok && pg.Code == "23505"
 }
 
 // isRefused reports that PostgreSQL refused what the rows hold: data exceptions, constraints, limits.
 // Everything else (connections, resources, shutdown, a schema not yet migrated) may be well later.
 func isRefused(err error) bool {
-	pg, ok := errors.AsType[*pgconn.PgError](err)
+	pg, ok := ofRows(err)
 	if !ok {
 		return false
 	}

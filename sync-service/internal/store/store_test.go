@@ -207,12 +207,16 @@ func TestStore_refusedRowsStandAlone(t *testing.T) {
 	var got []int
 	for _, r := range res.Rejected {
 		got = append(got, r.Row)
-		if !strings.Contains(r.Reason, "SQLSTATE 22") {
-			t.Errorf("row %d is rejected for %q", r.Row, r.Reason)
+		if r.Reason != store.ReasonRefused || !strings.Contains(r.Detail, "SQLSTATE 22") {
+			t.Errorf("row %d is rejected for %q (%s)", r.Row, r.Reason, r.Detail)
 		}
 	}
 	if res.Inserted != 97 || !slices.Equal(got, want) {
 		t.Errorf("inserted %d, rejected %v; want 97, %v", res.Inserted, got, want)
+	}
+	var texts int
+	if err := pool.QueryRow(t.Context(), "select count(*) from messages where kind = 'failed' and data->>'reason' <> $1", store.ReasonRefused).Scan(&texts); err != nil || texts != 0 {
+		t.Errorf("%d tombstones show the text of an error to clients, %v", texts, err)
 	}
 	lines := log(t, pool, ch)
 	if len(lines) != 100 || lines[17] != "18 failed" || lines[50] != "51 failed" || lines[99] != "100 failed" || lines[0] != "1 message x" {
