@@ -124,6 +124,7 @@ func TestCookies_secure(t *testing.T) {
 		{name: "http by a trusted proxy", host: "localhost", proxy: true, header: map[string]string{"X-Forwarded-Proto": "http", "X-Forwarded-For": "127.0.0.1"}},
 		{name: "a proxy that nobody trusts", host: "localhost", header: map[string]string{"X-Forwarded-Proto": "http"}, want: true},
 		{name: "forced off", secure: &no, host: "chat.example.com"},
+		{name: "forced off, over https", secure: &no, host: "chat.example.com", header: map[string]string{"X-Forwarded-Proto": "https"}, want: true},
 		{name: "forced on", secure: &yes, host: "localhost", want: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -154,8 +155,8 @@ func TestCookies_secure(t *testing.T) {
 				t.Fatalf("signup = %d with %d cookies", resp.StatusCode, len(resp.Cookies()))
 			}
 			for _, c := range resp.Cookies() {
-				if c.Secure != tt.want {
-					t.Errorf("cookie %s: Secure = %v, want %v", c.Name, c.Secure, tt.want)
+				if c.Secure != tt.want || strings.HasPrefix(c.Name, "__Host-") != tt.want || tt.want && c.Path != "/" || c.Domain != "" {
+					t.Errorf("cookie %s: %v, want Secure and __Host-: %v", c.Name, c, tt.want)
 				}
 			}
 		})

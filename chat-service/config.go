@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"parley.chat/internal/browser"
 	"parley.chat/internal/config"
 	"parley.chat/internal/ratelimit"
 	"parley.chat/internal/telemetry/tracing"
@@ -29,9 +30,10 @@ type Config struct {
 	AccessTTL  time.Duration `env:"ACCESS_TOKEN_TTL" envDefault:"15m" desc:"how long an access token is good for"`
 	RefreshTTL time.Duration `env:"REFRESH_TOKEN_TTL" envDefault:"720h" desc:"how long a session lives without a refresh"`
 
-	Origins      config.List  `env:"PUBLIC_ORIGINS" desc:"origins of pages, besides our own, that may call with cookies"`
-	Proxies      config.CIDRs `env:"TRUSTED_PROXIES" desc:"networks of proxies whose X-Forwarded-For and -Proto count"`
-	CookieSecure *bool        `env:"COOKIE_SECURE" desc:"mark cookies Secure; unset: always but for plain http to a loopback address"`
+	Origins      browser.Origins `env:"PUBLIC_ORIGINS" desc:"origins of pages, besides our own, that may call with cookies"`
+	Hosts        browser.Hosts   `env:"PUBLIC_HOSTS" desc:"host names and addresses under which browsers reach the deployment; others get 421; unset: any"`
+	Proxies      config.CIDRs    `env:"TRUSTED_PROXIES" desc:"networks of proxies whose X-Forwarded-For and -Proto count"`
+	CookieSecure *bool           `env:"COOKIE_SECURE" desc:"mark cookies of answers over plain http Secure; unset: unless the address is loopback"`
 
 	BacklogBudget int64          `env:"BACKLOG_BUDGET" envDefault:"1000000" desc:"entries that may wait to be stored before sends are refused"`
 	RedisRefuseAt config.Percent `env:"REDIS_REFUSE_AT" envDefault:"85%" desc:"share of Redis' maxmemory at which sends are refused"`

@@ -11,6 +11,7 @@ import (
 
 	"parley.chat/chat-service/internal/api"
 	"parley.chat/chat-service/internal/docpage"
+	"parley.chat/chat-service/internal/httpapi"
 	"parley.chat/chat-service/internal/site"
 )
 
@@ -26,7 +27,7 @@ func (s *Service) showFiles(doc *openapi3.T) error {
 		return err
 	}
 	web.Register(s.api.Public)
-	s.api.Public(http.MethodGet, "/.well-known/jwks.json", func(c echo.Context) error {
+	s.api.Public(http.MethodGet, httpapi.KeySetPath, func(c echo.Context) error {
 		return show(c, "application/jwk-set+json", token.EncodeJWKS(s.keys.Public()))
 	})
 	s.api.Public(http.MethodGet, "/openapi.yaml", func(c echo.Context) error {

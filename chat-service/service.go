@@ -118,7 +118,7 @@ func (s *Service) wire(reg prometheus.Registerer) error {
 	})
 	var err error
 	if s.api, err = httpapi.New(httpapi.Config{
-		Verifier: token.NewVerifier(s.keys), Ended: marks.Ended, Limits: s.limiter, Origins: s.cfg.Origins, Proxies: s.cfg.Proxies,
+		Verifier: token.NewVerifier(s.keys), Ended: marks.Ended, Limits: s.limiter, Origins: s.cfg.Origins, Hosts: s.cfg.Hosts, Proxies: s.cfg.Proxies,
 		CookieSecure: s.cfg.CookieSecure, Timeout: s.cfg.RequestTimeout, Logger: s.log, Tracer: s.tracing.Tracer("parley.chat/chat-service"), Registry: reg,
 	}); err != nil {
 		return err

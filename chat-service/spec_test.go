@@ -32,7 +32,7 @@ var spec = sync.OnceValues(func() (*openapi3.T, error) {
 // commonProblems are the codes that any operation may answer with.
 var commonProblems = []string{
 	"bad_frame", "unsupported_media_type", "too_large", "invalid_request", "unavailable", "overloaded", "internal",
-	"unauthenticated", "foreign_origin", "rate_limited",
+	"unauthenticated", "foreign_origin", "rate_limited", "misdirected",
 }
 
 // checkAnswer holds an answer against the document.

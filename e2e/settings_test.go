@@ -18,7 +18,7 @@ var malformed = []string{
 }
 
 // plainSettings are those that hold no secret, origins among them: an error may quote what was written.
-var plainSettings = regexp.MustCompile(`(_ADDR|^ADDR|_DIR|_ROLE|_NAME|LOG_LEVEL|OPS_FOR|TRUSTED_PROXIES|PUBLIC_ORIGINS|ADD_WITHOUT_INVITATION|_COMPRESSION)$`)
+var plainSettings = regexp.MustCompile(`(_ADDR|^ADDR|_DIR|_ROLE|_NAME|LOG_LEVEL|OPS_FOR|TRUSTED_PROXIES|PUBLIC_ORIGINS|PUBLIC_HOSTS|ADD_WITHOUT_INVITATION|_COMPRESSION)$`)
 
 // No program shows the value of a setting that may hold a secret, whatever is wrong with it.
 func TestSettings_areNotShown(t *testing.T) {

@@ -11,6 +11,9 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	wsserver "parley.chat/ws-server"
+
+	"parley.chat/internal/browser"
 	"parley.chat/internal/testkit"
 	"parley.chat/internal/testkit/wstest"
 	"parley.chat/internal/token"
@@ -226,6 +229,48 @@ func TestTokens(t *testing.T) {
 		_, resp, err := wstest.TryDial(t, url+"/ws", header("Cookie", cookie, "Origin", "https://evil.example"))
 		if err == nil || resp.StatusCode != http.StatusForbidden {
 			t.Errorf("foreign origin: %v %v, want 403", resp, err)
+		}
+		secure := []string{"Cookie", "__Host-" + cookie, "X-Forwarded-Proto", "https", "Origin"}
+		conn, _, err = wstest.TryDial(t, url+"/ws", header(append(secure, "https://"+host)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.AwaitType(t, "hello")
+		_, resp, err = wstest.TryDial(t, url+"/ws", header(append(secure, "http://"+host)...))
+		if err == nil || resp.StatusCode != http.StatusForbidden {
+			t.Errorf("our origin with http, over https: %v %v, want 403", resp, err)
+		}
+	})
+	t.Run("two cookies", func(t *testing.T) {
+		cookie := "access_token=" + ann.Token
+		conn, _, err := wstest.TryDial(t, url+"/ws", header("Cookie", cookie+"; "+cookie))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code, why := conn.AwaitClose(t); code != 4501 {
+			t.Errorf("/ws: closed with %d %q, want 4501", code, why)
+		}
+		_, resp, err := wstest.TryDial(t, url+"/ws/"+c.String(), header("Cookie", cookie+"; "+cookie))
+		if err == nil || resp.StatusCode != http.StatusUnauthorized {
+			t.Errorf("/ws/{channel_id}: %v %v, want 401", resp, err)
+		}
+	})
+	t.Run("scheme in lower case", func(t *testing.T) {
+		for _, path := range []string{"/ws", "/ws/" + c.String()} {
+			conn, _, err := wstest.TryDial(t, url+path, header("Authorization", "bearer "+ann.Token))
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn.AwaitType(t, "hello")
+		}
+	})
+	t.Run("another host", func(t *testing.T) {
+		url, _ := w.gateway(func(cfg *wsserver.Config) { cfg.PublicHosts = browser.Hosts{"chat.example"} })
+		for _, path := range []string{"/ws", "/ws/" + c.String()} {
+			_, resp, err := wstest.TryDial(t, url+path, header("Authorization", "Bearer "+ann.Token))
+			if err == nil || resp.StatusCode != http.StatusMisdirectedRequest {
+				t.Errorf("%s: %v %v, want 421", path, resp, err)
+			}
 		}
 	})
 }

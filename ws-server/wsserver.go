@@ -17,6 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/uptrace/bun"
 
+	"parley.chat/internal/browser"
 	"parley.chat/internal/config"
 	"parley.chat/internal/database"
 	"parley.chat/internal/descriptors"
@@ -44,28 +45,29 @@ import (
 
 // Config is the service's settings.
 type Config struct {
-	Addr             string         `env:"WS_ADDR" envDefault:":8081" desc:"listen address"`
-	DatabaseURL      string         `env:"DATABASE_URL" envDefault:"postgres://localhost:5432/parley" desc:"PostgreSQL"`
-	DatabaseRole     string         `env:"DATABASE_ROLE" envDefault:"parley_ws" desc:"role taken in PostgreSQL"`
-	DatabaseMaxConns int            `env:"DATABASE_MAX_CONNS" envDefault:"10" desc:"most connections to PostgreSQL"`
-	RedisURL         string         `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379" desc:"Redis: one URL, or several, comma-separated, for a Cluster"`
-	JWKSURL          string         `env:"JWKS_URL" envDefault:"http://127.0.0.1:8080/.well-known/jwks.json" desc:"where the public keys of access tokens are"`
-	PublicOrigins    config.List    `env:"PUBLIC_ORIGINS" desc:"origins whose pages may connect with a cookie, comma-separated; the own one always may"`
-	Partitions       int            `env:"STREAM_PARTITIONS" envDefault:"16" desc:"partitions of the log; fixed for a deployment"`
-	BacklogBudget    int64          `env:"BACKLOG_BUDGET" envDefault:"1000000" desc:"entries that may wait to be stored before sends are refused"`
-	RedisRefuseAt    config.Percent `env:"REDIS_REFUSE_AT" envDefault:"85%" desc:"share of Redis' maxmemory at which sends are refused"`
-	MaxBodyBytes     int            `env:"MAX_BODY_BYTES" envDefault:"16384" desc:"most bytes of a message's body, up to 16384"`
-	RateLimit        config.Rate    `env:"RATE_LIMIT" envDefault:"20/10s" desc:"sends of one user, over all instances; off for no limit"`
-	RateBlock        time.Duration  `env:"RATE_BLOCK" envDefault:"30s" desc:"how long the sends of a user over the limit are refused"`
-	EditWindow       time.Duration  `env:"EDIT_WINDOW" envDefault:"24h" desc:"how long senders may edit their messages; 0 for ever"`
-	MaxConnections   int            `env:"MAX_CONNECTIONS" envDefault:"0" desc:"most connections to one instance; 0: as many as the limit of open files allows"`
-	UserConnections  int            `env:"MAX_CONNECTIONS_PER_USER" envDefault:"100" desc:"most connections of one user to one instance; 0 for no bound"`
-	AddrConnections  int            `env:"MAX_CONNECTIONS_PER_ADDRESS" envDefault:"0" desc:"most connections from one address to one instance; 0 for no bound"`
-	Proxies          config.CIDRs   `env:"TRUSTED_PROXIES" desc:"networks of proxies whose X-Forwarded-For counts"`
-	MaxSubscriptions int            `env:"MAX_SUBSCRIPTIONS" envDefault:"1000" desc:"most subscriptions of one connection; 0 for no bound"`
-	FrameRate        config.Rate    `env:"FRAME_RATE" envDefault:"100/1s" desc:"frames taken from one connection, twice as many at once; what is over it waits; off for no bound"`
-	ProfileAddr      string         `env:"PPROF_ADDR" desc:"listen address of the process's profiles; without one there are none"`
-	LogLevel         slog.Level     `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error"`
+	Addr             string          `env:"WS_ADDR" envDefault:":8081" desc:"listen address"`
+	DatabaseURL      string          `env:"DATABASE_URL" envDefault:"postgres://localhost:5432/parley" desc:"PostgreSQL"`
+	DatabaseRole     string          `env:"DATABASE_ROLE" envDefault:"parley_ws" desc:"role taken in PostgreSQL"`
+	DatabaseMaxConns int             `env:"DATABASE_MAX_CONNS" envDefault:"10" desc:"most connections to PostgreSQL"`
+	RedisURL         string          `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379" desc:"Redis: one URL, or several, comma-separated, for a Cluster"`
+	JWKSURL          string          `env:"JWKS_URL" envDefault:"http://127.0.0.1:8080/.well-known/jwks.json" desc:"where the public keys of access tokens are"`
+	PublicOrigins    browser.Origins `env:"PUBLIC_ORIGINS" desc:"origins whose pages may connect with a cookie, comma-separated; the own one always may"`
+	PublicHosts      browser.Hosts   `env:"PUBLIC_HOSTS" desc:"host names and addresses under which browsers reach the deployment; others get 421; unset: any"`
+	Partitions       int             `env:"STREAM_PARTITIONS" envDefault:"16" desc:"partitions of the log; fixed for a deployment"`
+	BacklogBudget    int64           `env:"BACKLOG_BUDGET" envDefault:"1000000" desc:"entries that may wait to be stored before sends are refused"`
+	RedisRefuseAt    config.Percent  `env:"REDIS_REFUSE_AT" envDefault:"85%" desc:"share of Redis' maxmemory at which sends are refused"`
+	MaxBodyBytes     int             `env:"MAX_BODY_BYTES" envDefault:"16384" desc:"most bytes of a message's body, up to 16384"`
+	RateLimit        config.Rate     `env:"RATE_LIMIT" envDefault:"20/10s" desc:"sends of one user, over all instances; off for no limit"`
+	RateBlock        time.Duration   `env:"RATE_BLOCK" envDefault:"30s" desc:"how long the sends of a user over the limit are refused"`
+	EditWindow       time.Duration   `env:"EDIT_WINDOW" envDefault:"24h" desc:"how long senders may edit their messages; 0 for ever"`
+	MaxConnections   int             `env:"MAX_CONNECTIONS" envDefault:"0" desc:"most connections to one instance; 0: as many as the limit of open files allows"`
+	UserConnections  int             `env:"MAX_CONNECTIONS_PER_USER" envDefault:"100" desc:"most connections of one user to one instance; 0 for no bound"`
+	AddrConnections  int             `env:"MAX_CONNECTIONS_PER_ADDRESS" envDefault:"0" desc:"most connections from one address to one instance; 0 for no bound"`
+	Proxies          config.CIDRs    `env:"TRUSTED_PROXIES" desc:"networks of proxies whose X-Forwarded-For counts"`
+	MaxSubscriptions int             `env:"MAX_SUBSCRIPTIONS" envDefault:"1000" desc:"most subscriptions of one connection; 0 for no bound"`
+	FrameRate        config.Rate     `env:"FRAME_RATE" envDefault:"100/1s" desc:"frames taken from one connection, twice as many at once; what is over it waits; off for no bound"`
+	ProfileAddr      string          `env:"PPROF_ADDR" desc:"listen address of the process's profiles; without one there are none"`
+	LogLevel         slog.Level      `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error"`
 	Traces           tracing.Config
 
 	Limits ratelimit.Rates
@@ -187,6 +189,10 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 	if err != nil {
 		return nil, err
 	}
+	guard, err := browser.NewGuard(cfg.PublicOrigins)
+	if err != nil {
+		return nil, err
+	}
 	s.gateway = gateway.New(gateway.Config{
 		Mentions: mention.Members(s.db), MayCallAll: mention.AllByRole(s.db), Unread: counter,
 		Presence: s.presence, Revoked: revoked.New(s.rdb, cfg.Partitions),
@@ -197,7 +203,7 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 			Subscriptions: cfg.MaxSubscriptions, Frames: cfg.FrameRate, TrustedProxies: cfg.Proxies,
 		},
 		Verifier: token.NewVerifier(keys), Store: st, Log: events, Sender: s.sender, Limiter: s.limiter, Feed: s.feed,
-		Metrics: metrics, Logger: log, Origins: cfg.PublicOrigins,
+		Metrics: metrics, Logger: log, Guard: guard, Hosts: cfg.PublicHosts,
 		EditWindow: cfg.EditWindow, Refuses: s.budget.Refuses,
 		Limits: frame.Limits{
 			MaxBodyBytes: cfg.MaxBodyBytes, RateMessages: cfg.RateLimit.Count,

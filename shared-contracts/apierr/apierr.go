@@ -36,6 +36,7 @@ const (
 	ForeignOrigin      Code = "foreign_origin"
 	MethodNotAllowed   Code = "method_not_allowed"
 	UnsupportedMedia   Code = "unsupported_media_type"
+	Misdirected        Code = "misdirected" // the request is for a host that is not ours
 
 	// WebSocket close only.
 	TokenExpired       Code = "token_expired"
@@ -115,6 +116,7 @@ var wire = map[Code]struct{ http, close int }{
 	ForeignOrigin:      {403, 0},
 	MethodNotAllowed:   {405, 0},
 	UnsupportedMedia:   {415, 0},
+	Misdirected:        {421, 0},
 	TokenExpired:       {401, 4001},
 	SlowConsumer:       {503, 4008},
 	GapNotHealed:       {503, 4010},

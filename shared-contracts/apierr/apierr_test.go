@@ -20,7 +20,7 @@ var table = map[apierr.Code]struct{ http, close int }{
 	"overloaded": {503, 0}, "unavailable": {503, 4000}, "internal": {500, 4000},
 	"invalid_request": {422, 0}, "invalid_credentials": {401, 0}, "account_suspended": {403, 0}, "username_taken": {409, 0},
 	"email_taken": {409, 0}, "name_taken": {409, 0}, "foreign_origin": {403, 0},
-	"method_not_allowed": {405, 0}, "unsupported_media_type": {415, 0},
+	"method_not_allowed": {405, 0}, "unsupported_media_type": {415, 0}, "misdirected": {421, 0},
 	"token_expired": {401, 4001}, "slow_consumer": {503, 4008}, "gap_not_healed": {503, 4010},
 	"too_many_connections": {429, 4029}, "session_revoked": {401, 4509},
 }

@@ -17,7 +17,7 @@ func TestRun_help(t *testing.T) {
 	if err := run(t.Context(), []string{"--help"}, func(string) string { return "" }, io.Discard, &out); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"CHAT_ADDR", "DATABASE_URL", "REDIS_URL", "JWT_KEYS_DIR", "PUBLIC_ORIGINS", "TRUSTED_PROXIES", "COOKIE_SECURE", "STREAM_PARTITIONS", "LOG_LEVEL"} {
+	for _, name := range []string{"CHAT_ADDR", "DATABASE_URL", "REDIS_URL", "JWT_KEYS_DIR", "PUBLIC_ORIGINS", "PUBLIC_HOSTS", "TRUSTED_PROXIES", "COOKIE_SECURE", "STREAM_PARTITIONS", "LOG_LEVEL"} {
 		if !strings.Contains(out.String(), name) {
 			t.Errorf("--help lacks %s:\n%s", name, out.String())
 		}

@@ -40,7 +40,10 @@ func (s *Service) LogIn(ctx context.Context, in api.LogInRequestObject) (api.Log
 // RefreshSession answers POST /v1/refresh.
 func (s *Service) RefreshSession(ctx context.Context, in api.RefreshSessionRequestObject) (api.RefreshSessionResponseObject, error) {
 	c := httpapi.Exchange(ctx)
-	raw, inBody := refreshToken(c, in.Body)
+	raw, inBody, err := refreshToken(c, in.Body)
+	if err != nil {
+		return nil, err
+	}
 	if raw == "" {
 		return nil, apierr.New(apierr.Unauthenticated, "this needs a refresh token, as cookie or in the body")
 	}
@@ -58,7 +61,7 @@ func (s *Service) RefreshSession(ctx context.Context, in api.RefreshSessionReque
 // a page that comes back after an hour can still log out. Cookies are cleared whatever they were worth.
 func (s *Service) LogOut(ctx context.Context, in api.LogOutRequestObject) (api.LogOutResponseObject, error) {
 	c := httpapi.Exchange(ctx)
-	raw, _ := refreshToken(c, in.Body)
+	raw, _, _ := refreshToken(c, in.Body) // two cookies are as good as none
 	user, authErr := s.cfg.API.Authenticate(c)
 	owner, id := user.UserID, user.SessionID
 	if authErr != nil && raw != "" {
@@ -149,11 +152,12 @@ func (s *Service) DeleteMe(ctx context.Context, in api.DeleteMeRequestObject) (a
 func inBody(mode *api.SessionMode) bool { return mode != nil && *mode == api.SessionModeBearer }
 
 // refreshToken takes the token from the body, which a client without cookies sends, or the cookie.
-func refreshToken(c echo.Context, body *api.RefreshToken) (raw string, inBody bool) {
+func refreshToken(c echo.Context, body *api.RefreshToken) (raw string, inBody bool, err error) {
 	if body != nil && body.RefreshToken != nil && *body.RefreshToken != "" {
-		return *body.RefreshToken, true
+		return *body.RefreshToken, true, nil
 	}
-	return httpapi.RefreshCookie(c), false
+	raw, err = httpapi.RefreshCookie(c)
+	return raw, false, err
 }
 
 // loggedIn hands out a pair of tokens. It is written by hand because the answers that are generated can

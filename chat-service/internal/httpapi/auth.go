@@ -3,11 +3,10 @@ package httpapi
 import (
 	"context"
 	"errors"
-	"net/http"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 
+	"parley.chat/internal/browser"
 	"parley.chat/internal/token"
 	"parley.chat/shared-contracts/apierr"
 )
@@ -31,7 +30,10 @@ func userOf(c echo.Context) (token.Claims, bool) {
 // Authenticate returns who is asking, or why that cannot be known. The cookie comes before the header,
 // as it does at the gateway; a cookie counts for a write from one of our own pages only.
 func (a *API) Authenticate(c echo.Context) (token.Claims, error) {
-	raw, byCookie := accessToken(c.Request())
+	raw, byCookie, err := browser.AccessToken(c.Request())
+	if err != nil {
+		return token.Claims{}, twoCookies(err)
+	}
 	if raw == "" {
 		return token.Claims{}, apierr.New(apierr.Unauthenticated, "this needs a login: send the access token as cookie or bearer")
 	}
@@ -60,22 +62,15 @@ func (a *API) Authenticate(c echo.Context) (token.Claims, error) {
 	return user, nil
 }
 
-// accessToken takes the token from where the client put it.
-func accessToken(r *http.Request) (raw string, byCookie bool) {
-	if cookie, err := r.Cookie(accessCookie); err == nil && cookie.Value != "" {
-		return cookie.Value, true
-	}
-	scheme, raw, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return "", false
-	}
-	return strings.TrimSpace(raw), false
+// twoCookies is the answer to a request with two cookies of one name.
+func twoCookies(err error) error {
+	return apierr.Wrap(err, apierr.Unauthenticated, "two cookies of one name were sent: delete the cookies of this site, then log in")
 }
 
 // CheckOrigin refuses a write that a page of another origin has made a browser send. Requests without
 // Origin and Sec-Fetch-Site come from no browser, and reads pass.
 func (a *API) CheckOrigin(c echo.Context) error {
-	if err := a.origins.Check(c.Request()); err != nil {
+	if err := a.guard.CheckRequest(c.Request()); err != nil {
 		return apierr.Wrap(err, apierr.ForeignOrigin, "pages of this origin may not do this")
 	}
 	return nil

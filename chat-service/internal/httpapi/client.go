@@ -1,12 +1,13 @@
 package httpapi
 
 import (
-	"net"
 	"net/http"
 	"net/netip"
 	"strings"
 
 	"github.com/labstack/echo/v4"
+
+	"parley.chat/internal/browser"
 )
 
 // Client is where a request came from.
@@ -32,7 +33,7 @@ func (a *API) Client(c echo.Context) Client {
 	return Client{
 		Addr: addr,
 		// A proxy that we do not trust may have taken https off and changed the host.
-		Plain: !https && loopback(r.Host) && (trusted || !forwarded),
+		Plain: !https && browser.Loopback(r.Host) && (trusted || !forwarded),
 	}
 }
 
@@ -62,74 +63,62 @@ func addrOf(s string) netip.Addr {
 	return addr.Unmap().WithZone("")
 }
 
-func loopback(host string) bool {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	host = strings.TrimSuffix(strings.TrimPrefix(strings.ToLower(host), "["), "]")
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+// secure reports whether cookies of the answer carry Secure. Over https they always do.
+func (a *API) secure(c echo.Context) bool {
+	if browser.OverHTTPS(c.Request()) {
 		return true
 	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback()
-}
-
-// secure says whether cookies of the answer carry Secure.
-func (a *API) secure(c echo.Context) bool {
 	if a.cfg.CookieSecure != nil {
 		return *a.cfg.CookieSecure
 	}
 	return !a.Client(c).Plain
 }
 
-const (
-	accessCookie  = "access_token"
-	refreshCookie = "refresh_token"
-	deviceCookie  = "device_token"
-	// refreshPath keeps the refresh token from the gateway and from the page's files: refresh and logout
-	// alone take it.
-	refreshPath = "/v1"
-)
-
 // SetCookies hands a session to a browser, each token for as long as it is good.
 func (a *API) SetCookies(c echo.Context, access string, accessSeconds int, refresh string, refreshSeconds int) {
-	a.cookie(c, accessCookie, access, "/", accessSeconds)
-	a.cookie(c, refreshCookie, refresh, refreshPath, refreshSeconds)
+	secure := a.secure(c)
+	setCookie(c, browser.AccessCookie, secure, access, accessSeconds)
+	setCookie(c, browser.RefreshCookie, secure, refresh, refreshSeconds)
 }
 
 // ClearCookies takes the session from a browser.
 func (a *API) ClearCookies(c echo.Context) {
-	a.cookie(c, accessCookie, "", "/", -1)
-	a.cookie(c, refreshCookie, "", refreshPath, -1)
+	secure := a.secure(c)
+	setCookie(c, browser.AccessCookie, secure, "", -1)
+	setCookie(c, browser.RefreshCookie, secure, "", -1)
 }
 
 // SetDeviceCookie gives a browser the token by which its next login shows that it has logged in before. It
 // outlives the session.
 func (a *API) SetDeviceCookie(c echo.Context, device string, seconds int) {
-	a.cookie(c, deviceCookie, device, refreshPath, seconds)
+	setCookie(c, browser.DeviceCookie, a.secure(c), device, seconds)
 }
 
-// DeviceCookie returns the device token that the browser sent, or "".
+// DeviceCookie returns the device token that the browser sent, or "". Of two, neither counts.
 func DeviceCookie(c echo.Context) string {
-	cookie, err := c.Cookie(deviceCookie)
+	raw, err := browser.DeviceCookie.Of(c.Request())
 	if err != nil {
 		return ""
 	}
-	return cookie.Value
+	return raw
 }
 
-func (a *API) cookie(c echo.Context, name, value, path string, seconds int) {
+func setCookie(c echo.Context, cookie browser.Cookie, secure bool, value string, seconds int) {
+	path := "/"
+	if cookie != browser.AccessCookie && !secure {
+		path = "/v1" // chat-service alone reads it; a name with __Host- needs the path /
+	}
 	c.SetCookie(&http.Cookie{
-		Name: name, Value: value, Path: path, MaxAge: seconds,
-		HttpOnly: true, Secure: a.secure(c), SameSite: http.SameSiteLaxMode,
+		Name: cookie.Name(secure), Value: value, Path: path, MaxAge: seconds,
+		HttpOnly: true, Secure: secure, SameSite: http.SameSiteLaxMode,
 	})
 }
 
 // RefreshCookie returns the refresh token that the browser sent, or "".
-func RefreshCookie(c echo.Context) string {
-	cookie, err := c.Cookie(refreshCookie)
+func RefreshCookie(c echo.Context) (string, error) {
+	raw, err := browser.RefreshCookie.Of(c.Request())
 	if err != nil {
-		return ""
+		return "", twoCookies(err)
 	}
-	return cookie.Value
+	return raw, nil
 }

@@ -10,7 +10,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -21,6 +20,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
+	"parley.chat/internal/browser"
 	"parley.chat/internal/config"
 	"parley.chat/internal/token"
 	"parley.chat/shared-contracts/apierr"
@@ -35,9 +35,10 @@ type Config struct {
 
 	Limits Limits // nil: no limits
 
-	Origins      []string     // of pages besides our own that may call us
-	Proxies      config.CIDRs // whose word on the client's address and scheme counts
-	CookieSecure *bool        // nil: by the request
+	Origins      browser.Origins // of pages besides our own that may call us
+	Hosts        browser.Hosts   // under which we are reached; none: any
+	Proxies      config.CIDRs    // whose word on the client's address and scheme counts
+	CookieSecure *bool           // of answers over plain http; nil: by the request
 
 	Timeout  time.Duration // default 10s for a request
 	MaxBytes int64         // default 128 KiB of request body
@@ -50,7 +51,7 @@ type Config struct {
 type API struct {
 	cfg     Config
 	echo    *echo.Echo
-	origins *http.CrossOriginProtection
+	guard   *browser.Guard
 	metrics metrics
 }
 
@@ -64,16 +65,15 @@ func New(cfg Config) (*API, error) {
 	if cfg.Tracer == nil {
 		cfg.Tracer = noop.NewTracerProvider().Tracer("")
 	}
-	a := &API{cfg: cfg, echo: echo.New(), origins: http.NewCrossOriginProtection()}
-	for _, o := range cfg.Origins {
-		if err := a.origins.AddTrustedOrigin(o); err != nil {
-			return nil, fmt.Errorf("PUBLIC_ORIGINS: %w", err)
-		}
+	guard, err := browser.NewGuard(cfg.Origins)
+	if err != nil {
+		return nil, err
 	}
+	a := &API{cfg: cfg, echo: echo.New(), guard: guard}
 	a.metrics = newMetrics(cfg.Registry)
 	a.echo.HTTPErrorHandler = a.writeError
 	a.echo.Binder = checked{}
-	a.echo.Use(a.observe, a.recoverPanic, secureHeaders)
+	a.echo.Use(a.observe, a.recoverPanic, secureHeaders, a.ownHost)
 	if len(cfg.Origins) > 0 {
 		a.echo.Use(middleware.CORSWithConfig(middleware.CORSConfig{
 			AllowOrigins: cfg.Origins, AllowCredentials: true, MaxAge: 600,
@@ -127,6 +127,23 @@ func secureHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		h.Set("Cache-Control", "no-store")
+		if r := c.Request(); browser.OverHTTPS(r) && !browser.Loopback(r.Host) {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		return next(c)
+	}
+}
+
+// KeySetPath is where the public keys of access tokens are. It is answered under every host: gateways ask for it under
+// a name of the inner network.
+const KeySetPath = "/.well-known/jwks.json"
+
+// ownHost refuses requests for other hosts than ours.
+func (a *API) ownHost(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if c.Path() != KeySetPath && !a.cfg.Hosts.Serves(c.Request().Host) {
+			return apierr.New(apierr.Misdirected, "this service is not reached under this host name")
+		}
 		return next(c)
 	}
 }

@@ -28,6 +28,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/goleak"
 
+	"parley.chat/internal/browser"
 	"parley.chat/internal/token"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
@@ -277,6 +278,59 @@ func TestAuthenticate_cookieFirst(t *testing.T) {
 	r.do(req)
 	if got != "cookie" {
 		t.Errorf("user = %q, want that of the cookie", got)
+	}
+}
+
+// TestAuthenticate_twoCookies: one of the two was set by somebody else.
+func TestAuthenticate_twoCookies(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.private("GET", "/x", func(c echo.Context) error { return c.NoContent(204) })
+	raw, _, err := token.NewIssuer(r.key, 0).Issue(token.Claims{UserID: chat.NewUserID(), SessionID: chat.NewSessionID(), Username: "ann"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := httptest.NewRequest("GET", "/x", http.NoBody)
+	req.Header.Set("Cookie", "access_token="+raw+"; access_token="+raw)
+	if w := r.do(req); w.Code != http.StatusUnauthorized {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	req.Header.Set("Cookie", "access_token="+raw)
+	if w := r.do(req); w.Code != 204 {
+		t.Errorf("one cookie: %d %s", w.Code, w.Body)
+	}
+	req.Header.Set("X-Forwarded-Proto", "https")
+	if w := r.do(req); w.Code != http.StatusUnauthorized {
+		t.Errorf("over https, without __Host-: %d %s", w.Code, w.Body)
+	}
+}
+
+// TestHosts: only our own hosts are served, but the public keys under any name. Over https browsers are told to stay there.
+func TestHosts(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.Hosts = browser.Hosts{"chat.example"} })
+	ok := func(c echo.Context) error { return c.NoContent(204) }
+	r.Public("GET", "/", ok)
+	r.Public("GET", KeySetPath, ok)
+	for _, tt := range []struct {
+		host, path string
+		code       int
+	}{
+		{"chat.example:8080", "/", 204},
+		{"evil.example", "/", 421},
+		{"evil.example", "/nothing", 421},
+		{"chat-service:8080", KeySetPath, 204},
+	} {
+		req := httptest.NewRequest("GET", tt.path, http.NoBody)
+		req.Host = tt.host
+		w := r.do(req)
+		if w.Code != tt.code || w.Header().Get("Strict-Transport-Security") != "" {
+			t.Errorf("%s at %s: %d %v, want %d", tt.path, tt.host, w.Code, w.Header(), tt.code)
+		}
+		req.Header.Set("X-Forwarded-Proto", "https")
+		if w := r.do(req); w.Header().Get("Strict-Transport-Security") != "max-age=31536000" {
+			t.Errorf("%s at %s over https: %v", tt.path, tt.host, w.Header())
+		}
 	}
 }
 

@@ -296,16 +296,16 @@ func readJar(path, host string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read cookie jar: %w", err)
 	}
-	const name = "access_token"
+	const name = "access_token" // over https, with a prefix
 	for line := range strings.Lines(string(data)) {
 		fields := strings.Split(strings.TrimSpace(strings.TrimPrefix(line, "#HttpOnly_")), "\t")
-		if len(fields) != 7 || fields[5] != name || !sameHost(strings.TrimPrefix(fields[0], "."), host) {
+		if len(fields) != 7 || strings.TrimPrefix(fields[5], "__Host-") != name || !sameHost(strings.TrimPrefix(fields[0], "."), host) {
 			continue
 		}
 		if end, err := strconv.ParseInt(fields[4], 10, 64); err == nil && end != 0 && time.Unix(end, 0).Before(time.Now()) {
 			return "", fmt.Errorf("the session in %s has expired: log in again", path)
 		}
-		return name + "=" + fields[6], nil
+		return fields[5] + "=" + fields[6], nil
 	}
 	return "", fmt.Errorf("no cookie %s for %s in %s: sign up or log in first, with curl -c %s", name, host, path, path)
 }

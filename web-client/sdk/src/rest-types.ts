@@ -56,7 +56,7 @@ export interface Problem {
   readonly request_id: string;
 }
 
-export type ProblemCode = "bad_frame" | "too_large" | "invalid_body" | "unauthenticated" | "forbidden" | "not_found" | "conflict" | "rate_limited" | "overloaded" | "unavailable" | "internal" | "invalid_request" | "invalid_credentials" | "account_suspended" | "username_taken" | "email_taken" | "name_taken" | "foreign_origin" | "method_not_allowed" | "unsupported_media_type";
+export type ProblemCode = "bad_frame" | "too_large" | "invalid_body" | "unauthenticated" | "forbidden" | "not_found" | "conflict" | "rate_limited" | "overloaded" | "unavailable" | "internal" | "invalid_request" | "invalid_credentials" | "account_suspended" | "username_taken" | "email_taken" | "name_taken" | "foreign_origin" | "method_not_allowed" | "unsupported_media_type" | "misdirected";
 
 export interface ProblemField {
   /** the name of a field, a parameter or a header */

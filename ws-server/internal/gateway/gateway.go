@@ -15,12 +15,12 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
-	"net/url"
 	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
 
+	"parley.chat/internal/browser"
 	"parley.chat/internal/eventlog"
 	"parley.chat/internal/mention"
 	"parley.chat/internal/msgtrace"
@@ -60,9 +60,10 @@ type Config struct {
 	// Refuses reports whether the log takes no more in a partition right now; nil: it never does.
 	Refuses func(partition int) bool
 
-	Origins []string // that may use cookies, besides the server's own
-	Limits  frame.Limits
-	Bounds  Bounds
+	Guard  *browser.Guard // of cookies; required
+	Hosts  browser.Hosts  // under which the gateway is reached; none: any
+	Limits frame.Limits
+	Bounds Bounds
 	// TypingExpiry is how long somebody types who does not say so again; default 6s.
 	TypingExpiry time.Duration
 	// VerifyEvery is the longest that a lost notice goes unnoticed; 0: the default of package authority.
@@ -271,10 +272,4 @@ func HubConfig(m *Metrics, traces *msgtrace.Tracer) hub.Config {
 			return connection.Text(frame.Encode(frame.Resync{ChannelID: c, Epoch: string(epoch), LastSeq: lastSeq}))
 		},
 	}
-}
-
-// sameOrigin reports whether origin names the host that the request was sent to.
-func sameOrigin(origin, host string) bool {
-	u, err := url.Parse(origin)
-	return err == nil && u.Host != "" && u.Host == host
 }

@@ -9,11 +9,10 @@ import (
 	"math"
 	"net"
 	"net/http"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
+	"parley.chat/internal/browser"
 	"parley.chat/internal/token"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
@@ -30,36 +29,42 @@ const (
 // Handler returns the handler of /ws and /ws/{channel_id}.
 func (g *Gateway) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /ws", g.unlessFull(g.serveAll))
-	mux.HandleFunc("GET /ws/{channel_id}", g.unlessFull(g.serveOne))
+	mux.HandleFunc("GET /ws", g.ownHost(g.unlessFull(g.serveAll)))
+	mux.HandleFunc("GET /ws/{channel_id}", g.ownHost(g.unlessFull(g.serveOne)))
 	return mux
 }
 
-// credentials returns the token that a request carries and whether it came as a cookie.
-func credentials(r *http.Request) (raw string, cookie bool) {
-	if c, err := r.Cookie("access_token"); err == nil && c.Value != "" {
-		return c.Value, true
+// credentials returns the token that a request carries, "" for none. It refuses a page of another site that would use
+// our user's cookie.
+func (g *Gateway) credentials(r *http.Request) (raw string, err error) {
+	raw, byCookie, err := browser.AccessToken(r)
+	if err != nil {
+		return "", apierr.Wrap(err, apierr.Unauthenticated, "two cookies of one name were sent")
 	}
-	if raw, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-		return strings.TrimSpace(raw), false
+	if byCookie {
+		if err := g.cfg.Guard.CheckUpgrade(r); err != nil {
+			return "", apierr.Wrap(err, apierr.ForeignOrigin, "pages of this origin may not connect with this site's cookie")
+		}
 	}
-	return "", false
+	return raw, nil
 }
 
-// checkOrigin refuses a page of another site that would use our user's cookie.
-func (g *Gateway) checkOrigin(r *http.Request, cookie bool) error {
-	origin := r.Header.Get("Origin")
-	if !cookie || origin == "" || sameOrigin(origin, r.Host) || slices.Contains(g.cfg.Origins, origin) {
-		return nil
+// ownHost refuses requests for other hosts than ours.
+func (g *Gateway) ownHost(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !g.cfg.Hosts.Serves(r.Host) {
+			writeProblem(w, apierr.New(apierr.Misdirected, "this service is not reached under this host name"))
+			return
+		}
+		next(w, r)
 	}
-	return apierr.New(apierr.ForeignOrigin, "pages of %s may not connect with this site's cookie", origin)
 }
 
 // serveAll serves /ws: a socket for all the user's channels. A bad token is told after the upgrade,
 // since a page cannot read the status of one that was refused.
 func (g *Gateway) serveAll(w http.ResponseWriter, r *http.Request) {
-	raw, cookie := credentials(r)
-	if err := g.checkOrigin(r, cookie); err != nil {
+	raw, err := g.credentials(r)
+	if apierr.CodeOf(err) == apierr.ForeignOrigin {
 		writeProblem(w, err)
 		return
 	}
@@ -67,7 +72,7 @@ func (g *Gateway) serveAll(w http.ResponseWriter, r *http.Request) {
 	if !c.subscribeAll {
 		c.free = cmp.Or(g.cfg.Bounds.Subscriptions, math.MaxInt)
 	}
-	var authErr error
+	authErr := err
 	if raw != "" {
 		authErr = g.authenticate(r.Context(), c, raw)
 	}
@@ -86,13 +91,13 @@ func (g *Gateway) serveAll(w http.ResponseWriter, r *http.Request) {
 // serveOne serves /ws/{channel_id}: a socket for one channel. It answers before the upgrade.
 func (g *Gateway) serveOne(w http.ResponseWriter, r *http.Request) {
 	channel, err := chat.ParseChannelID(r.PathValue("channel_id"))
-	raw, cookie := credentials(r)
+	raw, credentialsErr := g.credentials(r)
 	c := &client{g: g, only: &channel}
 	switch {
+	case credentialsErr != nil:
+		err = credentialsErr
 	case raw == "":
-		err = apierr.New(apierr.Unauthenticated, "a token is needed: cookie access_token or header Authorization")
-	case g.checkOrigin(r, cookie) != nil:
-		err = g.checkOrigin(r, cookie)
+		err = apierr.New(apierr.Unauthenticated, "a token is needed: the session's cookie or the header Authorization")
 	default:
 		if authErr := g.authenticate(r.Context(), c, raw); authErr != nil {
 			err = authErr
