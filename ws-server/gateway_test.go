@@ -2,6 +2,9 @@ package wsserver_test
 
 import (
 	"context"
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -184,6 +187,22 @@ func TestTokens(t *testing.T) {
 		}
 		return raw
 	}
+	// As chat-service signs it while the clock of this gateway is that much behind.
+	ahead := func(by time.Duration) string {
+		at := time.Now().Add(by)
+		part := func(claims map[string]any) string {
+			b, err := json.Marshal(claims)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return base64.RawURLEncoding.EncodeToString(b)
+		}
+		raw := part(map[string]any{"alg": "EdDSA", "kid": w.key.ID}) + "." + part(map[string]any{
+			"iss": token.Name, "aud": token.Name, "sub": ann.ID, "sid": ann.Session, "preferred_username": ann.Name,
+			"iat": at.Unix(), "nbf": at.Unix(), "exp": at.Add(token.DefaultTTL).Unix(),
+		})
+		return raw + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(w.key.Private, []byte(raw)))
+	}
 	parts := strings.Split(ann.Token, ".")
 	none := "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0." + parts[1] + "."
 	for _, tt := range []struct {
@@ -206,6 +225,17 @@ func TestTokens(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a clock that is behind", func(t *testing.T) {
+		wstest.Dial(t, url+"/ws", ahead(8*time.Second)).AwaitType(t, "hello")
+		conn := wstest.Dial(t, url+"/ws", ahead(3*time.Minute))
+		if code, why := conn.AwaitClose(t); code != 4000 {
+			t.Errorf("/ws: closed with %d %q, want 4000, which invites to come again", code, why)
+		}
+		_, resp, err := wstest.TryDial(t, url+"/ws/"+c.String(), header("Authorization", "Bearer "+ahead(3*time.Minute)))
+		if err == nil || resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
+			t.Errorf("/ws/{channel_id}: %v %v, want 503 with Retry-After", resp, err)
+		}
+	})
 	t.Run("first frame", func(t *testing.T) {
 		conn := wstest.Dial(t, url+"/ws", "")
 		conn.Send(t, map[string]any{"type": "auth", "token": ann.Token})

@@ -12,6 +12,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -27,8 +28,9 @@ const (
 	// MaxTTL is the longest time between iat and exp of a token that is accepted. It bounds what a token is
 	// worth that was signed by mistake or with a stolen key, and how long an ended session has to be marked.
 	MaxTTL = 24 * time.Hour
-	// leeway is how far the clocks of the machines may be apart.
-	leeway = 5 * time.Second
+	// leeway is how far the clock of a verifier may be behind that of the issuer. It counts for iat and nbf
+	// alone: a token is good until exp by the verifier's clock, and no longer.
+	leeway = time.Minute
 	// maxLength bounds what is parsed at all. Our tokens have some 450 bytes.
 	maxLength = 4 << 10
 )
@@ -38,6 +40,15 @@ const (
 var (
 	ErrExpired = errors.New("the token has expired")
 	ErrInvalid = errors.New("the token is not valid")
+	// ErrNotYet means that the token will be good: the clock of this machine is behind that of the issuer by more
+	// than a minute. A client that tries again later, or elsewhere, gets in.
+	ErrNotYet = errors.New("the token is not valid yet by the clock of this machine")
+)
+
+// What a service logs when a token is not valid yet, and when one is again.
+const (
+	ClockBehind = "tokens are not valid yet by the clock of this machine: synchronise the clocks of all machines (NTP)"
+	ClockRight  = "tokens are valid by the clock of this machine again"
 )
 
 // ErrUnknownKey is what a KeySource answers for a kid that no key has.
@@ -126,8 +137,8 @@ func newVerifier(keys KeySource, now func() time.Time) *Verifier {
 	)}
 }
 
-// Verify returns what raw says. Its error is ErrExpired for a token that was good once, ErrInvalid for
-// one that never was, and another when the keys could not be had.
+// Verify returns what raw says. Its error is ErrExpired for a token that was good once, ErrNotYet for one that will
+// be, ErrInvalid for one that never was, and another when the keys could not be had.
 func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
 	if len(raw) > maxLength {
 		return Claims{}, fmt.Errorf("%w: %d bytes", ErrInvalid, len(raw))
@@ -156,32 +167,42 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
 	if sourceErr != nil {
 		return Claims{}, fmt.Errorf("find the key of a token: %w", sourceErr)
 	}
-	if err != nil {
-		if onlyExpired(err) {
-			return Claims{}, ErrExpired
-		}
+	switch {
+	case only(err, jwt.ErrTokenExpired):
+		return Claims{}, ErrExpired
+	case only(err, jwt.ErrTokenNotValidYet, jwt.ErrTokenUsedBeforeIssued):
+		return Claims{}, ErrNotYet
+	case err != nil:
 		return Claims{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	if good.claims, err = claimsOf(wire); err == nil {
-		v.known.put(sum, good)
+	if good.claims, err = claimsOf(wire); err != nil {
+		return Claims{}, err
 	}
-	return good.claims, err
+	if !v.now().Before(good.claims.ExpiresAt) { // the parser has allowed for leeway
+		return Claims{}, ErrExpired
+	}
+	v.known.put(sum, good)
+	return good.claims, nil
 }
 
-// onlyExpired reports whether a token has no fault but its age.
-func onlyExpired(err error) bool {
-	if !errors.Is(err, jwt.ErrTokenExpired) {
-		return false
-	}
-	for _, other := range []error{
-		jwt.ErrTokenInvalidAudience, jwt.ErrTokenInvalidIssuer, jwt.ErrTokenNotValidYet, jwt.ErrTokenUsedBeforeIssued,
-		jwt.ErrTokenRequiredClaimMissing, jwt.ErrTokenInvalidSubject, jwt.ErrTokenInvalidId,
-	} {
-		if errors.Is(err, other) {
-			return false
+// claimFaults are all that can be wrong with the claims of a token whose signature is good.
+var claimFaults = []error{
+	jwt.ErrTokenExpired, jwt.ErrTokenNotValidYet, jwt.ErrTokenUsedBeforeIssued, jwt.ErrTokenInvalidAudience,
+	jwt.ErrTokenInvalidIssuer, jwt.ErrTokenRequiredClaimMissing, jwt.ErrTokenInvalidSubject, jwt.ErrTokenInvalidId,
+}
+
+// only reports whether err is about some of the given faults, and about no other.
+func only(err error, faults ...error) bool {
+	found := false
+	for _, fault := range claimFaults {
+		if errors.Is(err, fault) {
+			if !slices.Contains(faults, fault) {
+				return false
+			}
+			found = true
 		}
 	}
-	return true
+	return found
 }
 
 func claimsOf(wire wireClaims) (Claims, error) {

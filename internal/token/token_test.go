@@ -93,6 +93,10 @@ func TestVerify_refuses(t *testing.T) {
 	expiredLong := with("exp", now.Add(-time.Minute).Unix())
 	expiredElsewhere := with("exp", now.Add(-time.Minute).Unix())
 	expiredElsewhere["aud"] = "other"
+	notYetElsewhere := with("nbf", now.Add(2*time.Minute).Unix())
+	notYetElsewhere["aud"] = "other"
+	notYetExpired := with("exp", now.Add(-2*time.Minute).Unix())
+	notYetExpired["nbf"] = now.Add(2 * time.Minute).Unix()
 
 	for _, tt := range []struct {
 		name, raw string
@@ -118,8 +122,10 @@ func TestVerify_refuses(t *testing.T) {
 		{"no iat", ours(without("iat")), ErrInvalid},
 		{"good for 28 years", ours(with("exp", now.AddDate(28, 0, 0).Unix())), ErrInvalid},
 		{"good for a second too long", ours(with("exp", now.Add(MaxTTL+time.Second).Unix())), ErrInvalid},
-		{"not yet", ours(with("nbf", now.Add(time.Minute).Unix())), ErrInvalid},
-		{"from the future", ours(with("iat", now.Add(time.Minute).Unix())), ErrInvalid},
+		{"not yet", ours(with("nbf", now.Add(2*time.Minute).Unix())), ErrNotYet},
+		{"from the future", ours(with("iat", now.Add(2*time.Minute).Unix())), ErrNotYet},
+		{"not yet, for another audience", ours(notYetElsewhere), ErrInvalid},
+		{"not yet, and expired", ours(notYetExpired), ErrInvalid},
 		{"expired, for another audience", ours(expiredElsewhere), ErrInvalid},
 		{"expired, of a foreign key", sign(jwt.SigningMethodEdDSA, foreign.Private, key.ID, expiredLong), ErrInvalid},
 		{"signature cut", strings.TrimSuffix(ours(good()), "A")[:40], ErrInvalid},
@@ -130,30 +136,38 @@ func TestVerify_refuses(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			claims, err := verifier.Verify(t.Context(), tt.raw)
-			if !errors.Is(err, tt.want) || errors.Is(err, ErrExpired) != (tt.want == ErrExpired) {
+			if !errors.Is(err, tt.want) || errors.Is(err, ErrExpired) != (tt.want == ErrExpired) || errors.Is(err, ErrNotYet) != (tt.want == ErrNotYet) {
 				t.Errorf("Verify = %+v, %v; want %v", claims, err, tt.want)
 			}
 		})
 	}
 }
 
+// TestVerify_clocksMayDiffer: by a minute when a token begins, and not at all when it ends.
 func TestVerify_clocksMayDiffer(t *testing.T) {
 	t.Parallel()
 	key := newKey(t)
-	issuer := NewIssuer(key, time.Minute)
-	issuer.now = func() time.Time { return time.Now().Add(3 * time.Second) }
+	issued := time.Now().Truncate(time.Second)
+	issuer := NewIssuer(key, 5*time.Minute)
+	issuer.now = func() time.Time { return issued }
 	raw, expires, err := issuer.Issue(someone())
 	if err != nil {
 		t.Fatal(err)
 	}
 	keys := StaticKeys{key.ID: key.Public()}
-	if _, err := NewVerifier(keys).Verify(t.Context(), raw); err != nil {
-		t.Errorf("issued by a clock 3 s ahead: %v", err)
-	}
-	for late, want := range map[time.Duration]error{3 * time.Second: nil, 7 * time.Second: ErrExpired} {
-		v := newVerifier(keys, func() time.Time { return expires.Add(late) })
-		if _, err := v.Verify(t.Context(), raw); !errors.Is(err, want) {
-			t.Errorf("%v after its end: %v, want %v", late, err, want)
+	for clock, want := range map[time.Time]error{
+		issued.Add(-61 * time.Second): ErrNotYet,
+		issued.Add(-59 * time.Second): nil,
+		issued.Add(-8 * time.Second):  nil,
+		issued:                        nil,
+		expires.Add(-time.Second):     nil,
+		expires:                       ErrExpired,
+		expires.Add(3 * time.Second):  ErrExpired,
+		expires.Add(2 * time.Minute):  ErrExpired,
+	} {
+		v := newVerifier(keys, func() time.Time { return clock })
+		if _, err := v.Verify(t.Context(), raw); !errors.Is(err, want) || want == nil && err != nil {
+			t.Errorf("%v after it was issued: %v, want %v", clock.Sub(issued), err, want)
 		}
 	}
 }

@@ -44,6 +44,11 @@ func (a *API) Authenticate(c echo.Context) (token.Claims, error) {
 	}
 	ctx := c.Request().Context()
 	user, err := a.cfg.Verifier.Verify(ctx, raw)
+	if errors.Is(err, token.ErrNotYet) {
+		a.clock.Failed(ctx, "", err)
+		return token.Claims{}, apierr.Wrap(err, apierr.Unavailable, "the access token is not valid yet, as the clocks of two servers differ: try again")
+	}
+	a.clock.Worked(ctx, "")
 	switch {
 	case errors.Is(err, token.ErrExpired):
 		return token.Claims{}, apierr.Wrap(err, apierr.Unauthenticated, "the access token has expired: refresh it")

@@ -22,6 +22,7 @@ import (
 
 	"parley.chat/internal/browser"
 	"parley.chat/internal/config"
+	"parley.chat/internal/outage"
 	"parley.chat/internal/token"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
@@ -52,6 +53,7 @@ type API struct {
 	cfg     Config
 	echo    *echo.Echo
 	guard   *browser.Guard
+	clock   *outage.Log // of tokens that are not valid yet
 	metrics metrics
 }
 
@@ -69,7 +71,7 @@ func New(cfg Config) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &API{cfg: cfg, echo: echo.New(), guard: guard}
+	a := &API{cfg: cfg, echo: echo.New(), guard: guard, clock: outage.New(cfg.Logger, token.ClockBehind, token.ClockRight)}
 	a.metrics = newMetrics(cfg.Registry)
 	a.echo.HTTPErrorHandler = a.writeError
 	a.echo.Binder = checked{}

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
@@ -302,6 +303,31 @@ func TestAuthenticate_twoCookies(t *testing.T) {
 	req.Header.Set("X-Forwarded-Proto", "https")
 	if w := r.do(req); w.Code != http.StatusUnauthorized {
 		t.Errorf("over https, without __Host-: %d %s", w.Code, w.Body)
+	}
+}
+
+// TestAuthenticate_notYet: a clock that is behind is no reason to log in again.
+func TestAuthenticate_notYet(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.private("GET", "/x", func(c echo.Context) error { return c.NoContent(204) })
+	at := time.Now().Add(2 * time.Minute)
+	ahead := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{
+		"iss": token.Name, "aud": token.Name, "sub": chat.NewUserID(), "sid": chat.NewSessionID(), "preferred_username": "ann",
+		"iat": at.Unix(), "nbf": at.Unix(), "exp": at.Add(time.Minute).Unix(),
+	})
+	ahead.Header["kid"] = r.key.ID
+	raw, err := ahead.SignedString(r.key.Private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := httptest.NewRequest("GET", "/x", http.NoBody)
+	req.Header.Set("Authorization", "Bearer "+raw)
+	if w := r.do(req); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+		t.Errorf("%d %v %s, want 503 with Retry-After", w.Code, w.Header(), w.Body)
+	}
+	if !strings.Contains(r.logs.String(), "NTP") {
+		t.Errorf("log: %s", r.logs.String())
 	}
 }
 

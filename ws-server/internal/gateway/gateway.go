@@ -24,6 +24,7 @@ import (
 	"parley.chat/internal/eventlog"
 	"parley.chat/internal/mention"
 	"parley.chat/internal/msgtrace"
+	"parley.chat/internal/outage"
 	"parley.chat/internal/ratelimit"
 	"parley.chat/internal/sender"
 	"parley.chat/internal/token"
@@ -76,6 +77,7 @@ type Config struct {
 type Gateway struct {
 	cfg      Config
 	upgrader websocket.Upgrader
+	clock    *outage.Log // of tokens that are not valid yet
 
 	ctx context.Context // of everything that clients cause; ends when Run has drained
 	end context.CancelFunc
@@ -126,6 +128,7 @@ func New(cfg Config) *Gateway {
 		},
 	}
 	g.upgrader.CheckOrigin = allowAny
+	g.clock = outage.New(cfg.Logger, token.ClockBehind, token.ClockRight)
 	g.mentions = newMentions(&g.cfg)
 	g.typists = newTypists(cmp.Or(cfg.TypingExpiry, 6*time.Second), g.publishTyping)
 	g.cursors = g.newCursors()

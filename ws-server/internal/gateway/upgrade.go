@@ -121,6 +121,11 @@ func (g *Gateway) authenticate(ctx context.Context, c *client, raw string) error
 	ctx, cancel := context.WithTimeout(ctx, admissionTimeout)
 	defer cancel()
 	claims, err := g.cfg.Verifier.Verify(ctx, raw)
+	if errors.Is(err, token.ErrNotYet) {
+		g.clock.Failed(ctx, "", err)
+		return apierr.Wrap(err, apierr.Unavailable, "the token is not valid yet, as the clocks of two servers differ: try again")
+	}
+	g.clock.Worked(ctx, "")
 	switch {
 	case errors.Is(err, token.ErrExpired):
 		return apierr.Wrap(err, apierr.TokenExpired, "the token has expired")
