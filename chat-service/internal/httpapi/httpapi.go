@@ -129,6 +129,10 @@ func secureHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		h.Set("Cache-Control", "no-store")
+		// Pages of other origins get no reference to our windows, and cannot embed what we serve.
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Permissions-Policy", "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()")
 		if r := c.Request(); browser.OverHTTPS(r) && !browser.Loopback(r.Host) {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}

@@ -47,14 +47,14 @@ func newMetrics(reg prometheus.Registerer) metrics {
 	}
 }
 
-// observe gives the request an id, answers its error, and logs and counts what became of it. It is
+// observe gives the request an id of its own, answers its error, and logs and counts what became of it. It is
 // the outermost middleware: everything below only returns errors.
 func (a *API) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		start := time.Now()
 		a.metrics.inFlight.Inc()
 		defer a.metrics.inFlight.Dec()
-		id := requestID(c.Request().Header.Get(headerRequestID))
+		id := uuid.NewString() // never the client's: one that it chooses could be that of another request
 		c.Response().Header().Set(headerRequestID, id)
 		route := c.Path()
 		if route == "" {
@@ -102,6 +102,9 @@ func (a *API) log(c echo.Context, id, route string, status int, took time.Durati
 		slog.Int("status", status), slog.Float64("duration_ms", float64(took.Microseconds())/1000),
 		slog.Int64("bytes", c.Response().Size), slog.String("address", a.Client(c).Addr.String()),
 	}
+	if given := c.Request().Header.Get(headerRequestID); plausibleID(given) {
+		attrs = append(attrs, slog.String("client_request_id", given))
+	}
 	if user, ok := userOf(c); ok {
 		attrs = append(attrs, slog.String("user_id", user.UserID.String()), slog.String("session_id", user.SessionID.String()))
 	}
@@ -134,17 +137,17 @@ func method(r *http.Request) string {
 	return "other"
 }
 
-// requestID takes the id that a proxy gave the request, if it looks like one.
-func requestID(given string) string {
+// plausibleID reports whether the id that a client or a proxy gave a request can stand in the log.
+func plausibleID(given string) bool {
 	if given == "" || len(given) > 64 {
-		return uuid.NewString()
+		return false
 	}
 	for _, r := range given {
 		if r != '-' && r != '_' && r != '.' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') {
-			return uuid.NewString()
+			return false
 		}
 	}
-	return given
+	return true
 }
 
 func panicked(r any) error { return fmt.Errorf("panic: %v\n%s", r, debug.Stack()) }
