@@ -46,6 +46,8 @@ type Config struct {
 	MaxMemberships int    `env:"MAX_MEMBERSHIPS" envDefault:"1000" desc:"channels that one user can be in; 0 for no limit"`
 	AddUninvited   string `env:"ADD_WITHOUT_INVITATION" envDefault:"known" desc:"who can be added to channels and groups without being asked: known (contacts, and users with a private channel or group in common), or anyone"`
 
+	NameReservation time.Duration `env:"USERNAME_RESERVATION" envDefault:"4320h" desc:"how long nobody can have the username of a deleted account; 0 for not at all"`
+
 	LoginFailures    config.Rate `env:"LOGIN_FAILURES" envDefault:"10/15m" desc:"wrong passwords for one account from one network, known device or session"`
 	LoginFailuresAll config.Rate `env:"LOGIN_FAILURES_ALL" envDefault:"100/15m" desc:"wrong passwords for one account from all networks together, known devices and sessions excepted"`
 	LoginAttempts    config.Rate `env:"LOGIN_ATTEMPTS" envDefault:"30/1m" desc:"signups and logins of one network (IPv4 address or IPv6 /64); 4 times as many of one /56, 16 times of one /48 or IPv4 /24"`
@@ -107,6 +109,9 @@ func (c *Config) check() error {
 	}
 	if c.AddUninvited != addKnown && c.AddUninvited != addAnyone {
 		errs = append(errs, fmt.Errorf("ADD_WITHOUT_INVITATION: %q is neither %s nor %s", c.AddUninvited, addKnown, addAnyone))
+	}
+	if c.NameReservation < 0 {
+		errs = append(errs, errors.New("USERNAME_RESERVATION: must not be below 0"))
 	}
 	if c.MaxMemberships < 0 {
 		errs = append(errs, errors.New("MAX_MEMBERSHIPS: must not be below 0"))

@@ -70,8 +70,8 @@ func TestRoles_writes(t *testing.T) {
 	admin := pgtest.Open(t).Pool(t)
 	mayWrite := map[string]string{
 		"parley_ws":   "",
-		"parley_sync": "messages channel_members sync_watermarks",
-		"parley_chat": "channel_bans channel_members channels contacts devices group_members groups invitations outbox refresh_tokens sessions token_keys users",
+		"parley_sync": "erasures messages channel_members sync_watermarks",
+		"parley_chat": "channel_bans channel_members channels contacts devices group_members erasures groups invitations outbox refresh_tokens reserved_names sessions token_keys users",
 	}
 	for role, allowed := range mayWrite {
 		for _, table := range tables(t, admin) {

@@ -26,6 +26,7 @@ import (
 	"parley.chat/internal/telemetry"
 	"parley.chat/internal/telemetry/tracing"
 	"parley.chat/sync-service/internal/consumer"
+	"parley.chat/sync-service/internal/erasure"
 	"parley.chat/sync-service/internal/lag"
 	"parley.chat/sync-service/internal/receipts"
 	"parley.chat/sync-service/internal/store"
@@ -92,7 +93,7 @@ func New(cfg Config, log *slog.Logger, reg *prometheus.Registry) (*Service, erro
 	s := &Service{cfg: cfg, log: log, reg: reg, tracing: tracing.New(cfg.Traces, "sync-service", reg, log)}
 	var err error
 	if s.db, err = database.Open(cfg.DatabaseURL, database.Options{
-		Role: cfg.DatabaseRole, MaxConns: cfg.Writers + 2, ApplicationName: "sync-service",
+		Role: cfg.DatabaseRole, MaxConns: cfg.Writers + 3, ApplicationName: "sync-service",
 	}); err != nil {
 		return nil, err
 	}
@@ -165,6 +166,12 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	scrubber, err := erasure.New(erasure.Config{
+		Redis: s.rdb, Store: s.store, Partitions: s.cfg.Partitions, Registry: s.reg, Retention: s.cfg.StreamRetention, Logger: s.log,
+	})
+	if err != nil {
+		return err
+	}
 	parts := []lifecycle.Part{{Name: "traces", Run: s.tracing.Run}, {Name: "profiles", Run: func(ctx context.Context) error {
 		return telemetry.ServeProfiles(ctx, s.cfg.ProfileAddr, s.log)
 	}}, {Name: "postgres", Run: func(ctx context.Context) error { return database.Watch(ctx, s.db, s.log) }}}
@@ -200,6 +207,13 @@ func (s *Service) Run(ctx context.Context) (err error) {
 			return nil
 		}
 		return cursors.Run(ctx)
+	}}, lifecycle.Part{Name: "erasure", Run: func(ctx context.Context) error {
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			return nil
+		}
+		return scrubber.Run(ctx)
 	}})
 	return lifecycle.Run(ctx, s.log, drain, parts...)
 }

@@ -79,14 +79,19 @@ func (w *world) store(c chat.ChannelID, forget bool) {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		var target any
+		var target, client any
+		if e.ClientID != nil {
+			client = e.ClientID.UUID
+		}
 		if e.MessageID != nil {
 			target = e.MessageID.UUID
+		} else if e.UserID != nil {
+			target = e.UserID.UUID
 		}
 		w.exec(`insert into messages (channel_id, seq, id, kind, sender_id, client_id, target, body, data, sent_at)
 			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict do nothing`,
-			c.UUID, e.Seq, e.ID.UUID, string(e.Type), e.SenderID.UUID, e.ClientID.UUID, target, e.Body,
-			eventrow.Data{SenderName: e.SenderName, Mentions: e.Mentions, Emoji: e.Emoji, Remove: e.Remove}, e.SentAt.Time)
+			c.UUID, e.Seq, e.ID.UUID, string(e.Type), e.SenderID.UUID, client, target, e.Body,
+			eventrow.Data{SenderName: e.SenderName, Username: e.Username, Mentions: e.Mentions, Emoji: e.Emoji, Remove: e.Remove}, e.SentAt.Time)
 		if e.Type == event.Delete {
 			w.exec(`insert into message_states (channel_id, message_id, delete_seq, deleted_at) values ($1, $2, $3, $4)
 				on conflict do nothing`, c.UUID, target, e.Seq, e.SentAt.Time)

@@ -36,6 +36,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/notice"
+	"parley.chat/ws-server/internal/erased"
 	"parley.chat/ws-server/internal/feed"
 	"parley.chat/ws-server/internal/gateway"
 	"parley.chat/ws-server/internal/presence"
@@ -126,6 +127,7 @@ type Server struct {
 	appender    *eventlog.Appender
 	limiter     *ratelimit.Limiter
 	sender      *sender.Sender
+	erased      *erased.Users
 	feed        *feed.Feed
 	presence    *presence.Presence
 	gateway     *gateway.Gateway
@@ -173,6 +175,7 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 		Rates: cfg.Limits, Logger: log,
 	})
 	s.sender = sender.New(s.limiter, s.appender, traces)
+	s.erased = erased.New(st.Erased, log)
 	metrics := gateway.NewMetrics(reg)
 	s.feed = feed.New(feed.Config{
 		Log: events, Over: s.conns, History: st, Hub: gateway.HubConfig(metrics, traces), Logger: log,
@@ -181,6 +184,7 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 		Receipts: func(c chat.ChannelID, published []byte) { s.gateway.Receipts(c, published) },
 		Presence: func(c chat.ChannelID, published []byte) { s.gateway.Presence(c, published) },
 		Deaf:     func(sender chat.UserID) map[chat.UserID]struct{} { return s.gateway.Deaf(sender) },
+		Erased:   s.erased.All,
 	})
 	s.presence = presence.New(presence.Config{
 		Redis: s.rdb, Partitions: cfg.Partitions, Lease: cfg.PresenceLease, Grace: cfg.PresenceGrace, Logger: log,
@@ -250,6 +254,7 @@ func (s *Server) Parts() []lifecycle.Part {
 // holdClients checks Redis and, when everything else has stopped, closes the clients.
 func (s *Server) holdClients(ctx context.Context) error {
 	defer func() {
+		s.erased.Wait()
 		_ = s.rdb.Close()
 		_ = s.db.Close()
 	}()

@@ -41,6 +41,21 @@ CREATE FUNCTION public.direct_blocked(channel uuid) RETURNS boolean
     where c.id = channel and c.kind = 'direct')
 $$;
 
+CREATE FUNCTION public.name_digest(lookalike text) RETURNS bytea
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$ select sha256(secret || convert_to(lookalike, 'UTF8')) from name_secret $$;
+
+CREATE FUNCTION public.note_erasure() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+begin
+  insert into erasures (user_id) values (new.id) on conflict do nothing;
+  return null;
+end
+$$;
+
 CREATE FUNCTION public.notify_outbox() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -152,6 +167,12 @@ CREATE TABLE public.devices (
     used_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE public.erasures (
+    user_id uuid NOT NULL,
+    erased_at timestamp with time zone DEFAULT now() NOT NULL,
+    scrubbed_at timestamp with time zone
+);
+
 CREATE TABLE public.group_members (
     group_id uuid NOT NULL,
     user_id uuid NOT NULL,
@@ -221,6 +242,10 @@ CREATE TABLE public.messages (
     CONSTRAINT messages_seq_check CHECK ((seq > 0))
 );
 
+CREATE TABLE public.name_secret (
+    secret bytea NOT NULL
+);
+
 CREATE TABLE public.outbox (
     id bigint NOT NULL,
     kind text NOT NULL,
@@ -247,6 +272,11 @@ CREATE TABLE public.refresh_tokens (
     session_id uuid NOT NULL,
     issued_at timestamp with time zone DEFAULT now() NOT NULL,
     used_at timestamp with time zone
+);
+
+CREATE TABLE public.reserved_names (
+    digest bytea NOT NULL,
+    until timestamp with time zone NOT NULL
 );
 
 CREATE TABLE public.sessions (
@@ -309,6 +339,9 @@ ALTER TABLE ONLY public.contacts
 ALTER TABLE ONLY public.devices
     ADD CONSTRAINT devices_pkey PRIMARY KEY (user_id, token_hash);
 
+ALTER TABLE ONLY public.erasures
+    ADD CONSTRAINT erasures_pkey PRIMARY KEY (user_id);
+
 ALTER TABLE ONLY public.group_members
     ADD CONSTRAINT group_members_pkey PRIMARY KEY (group_id, user_id);
 
@@ -342,6 +375,9 @@ ALTER TABLE ONLY public.outbox
 ALTER TABLE ONLY public.refresh_tokens
     ADD CONSTRAINT refresh_tokens_pkey PRIMARY KEY (token_hash);
 
+ALTER TABLE ONLY public.reserved_names
+    ADD CONSTRAINT reserved_names_pkey PRIMARY KEY (digest);
+
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_pkey PRIMARY KEY (id);
 
@@ -374,6 +410,10 @@ CREATE INDEX contacts_contact_id_idx ON public.contacts USING btree (contact_id,
 
 CREATE INDEX devices_token_hash_idx ON public.devices USING btree (token_hash);
 
+CREATE INDEX erasures_erased_at_idx ON public.erasures USING btree (erased_at);
+
+CREATE INDEX erasures_waiting_idx ON public.erasures USING btree (user_id) WHERE (scrubbed_at IS NULL);
+
 CREATE INDEX group_members_user_id_idx ON public.group_members USING btree (user_id);
 
 CREATE INDEX invitations_invited_by_idx ON public.invitations USING btree (invited_by);
@@ -384,11 +424,17 @@ CREATE INDEX message_states_waiting_idx ON public.message_states USING btree (ch
 
 CREATE INDEX messages_edits_idx ON public.messages USING btree (channel_id, target) WHERE (kind = 'edit'::text);
 
+CREATE INDEX messages_member_name_idx ON public.messages USING btree (target) WHERE ((data ->> 'username'::text) IS NOT NULL);
+
 CREATE INDEX messages_mentions_idx ON public.messages USING btree (channel_id, seq) WHERE ((kind = 'message'::text) AND ((data -> 'mentions'::text) IS NOT NULL));
+
+CREATE INDEX messages_sender_name_idx ON public.messages USING btree (sender_id) WHERE ((data ->> 'sender_name'::text) IS NOT NULL);
 
 CREATE INDEX outbox_order_idx ON public.outbox USING btree (COALESCE(channel_id, subject_id), id);
 
 CREATE INDEX refresh_tokens_session_id_idx ON public.refresh_tokens USING btree (session_id);
+
+CREATE INDEX reserved_names_until_idx ON public.reserved_names USING btree (until);
 
 CREATE INDEX sessions_user_id_idx ON public.sessions USING btree (user_id, created_at DESC);
 
@@ -409,6 +455,8 @@ CREATE TRIGGER channel_members_came AFTER INSERT ON public.channel_members REFER
 CREATE TRIGGER channel_members_went AFTER DELETE ON public.channel_members REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION public.count_channel_members();
 
 CREATE TRIGGER outbox_notify AFTER INSERT ON public.outbox FOR EACH ROW WHEN ((new.kind = 'direct_opened'::text)) EXECUTE FUNCTION public.notify_outbox();
+
+CREATE TRIGGER users_erased AFTER UPDATE OF deleted_at ON public.users FOR EACH ROW WHEN (((new.deleted_at IS NOT NULL) AND (old.deleted_at IS NULL))) EXECUTE FUNCTION public.note_erasure();
 
 ALTER TABLE ONLY public.channel_bans
     ADD CONSTRAINT channel_bans_banned_by_fkey FOREIGN KEY (banned_by) REFERENCES public.users(id) ON DELETE SET NULL;
@@ -439,6 +487,9 @@ ALTER TABLE ONLY public.contacts
 
 ALTER TABLE ONLY public.devices
     ADD CONSTRAINT devices_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.erasures
+    ADD CONSTRAINT erasures_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.group_members
     ADD CONSTRAINT group_members_group_id_fkey FOREIGN KEY (group_id) REFERENCES public.groups(id) ON DELETE CASCADE;
@@ -479,6 +530,9 @@ REVOKE ALL ON FUNCTION public.direct_blocked(channel uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.direct_blocked(channel uuid) TO parley_chat;
 GRANT ALL ON FUNCTION public.direct_blocked(channel uuid) TO parley_ws;
 
+REVOKE ALL ON FUNCTION public.name_digest(lookalike text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.name_digest(lookalike text) TO parley_chat;
+
 REVOKE ALL ON FUNCTION public.notify_outbox() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.open_direct_channel(from_user uuid, to_user uuid) FROM PUBLIC;
@@ -505,6 +559,12 @@ GRANT SELECT ON TABLE public.channels TO parley_sync;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.contacts TO parley_chat;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.devices TO parley_chat;
+
+GRANT SELECT,INSERT ON TABLE public.erasures TO parley_chat;
+GRANT SELECT ON TABLE public.erasures TO parley_ws;
+GRANT SELECT ON TABLE public.erasures TO parley_sync;
+
+GRANT UPDATE(scrubbed_at) ON TABLE public.erasures TO parley_sync;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.group_members TO parley_chat;
 
@@ -539,6 +599,8 @@ GRANT SELECT(channel_id) ON TABLE public.outbox TO parley_ws;
 GRANT SELECT(subject_id) ON TABLE public.outbox TO parley_ws;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.refresh_tokens TO parley_chat;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.reserved_names TO parley_chat;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sessions TO parley_chat;
 

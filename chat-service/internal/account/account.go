@@ -34,10 +34,11 @@ type Config struct {
 	Revoked *revoked.Marks   //
 	Poke    func()           // wakes the outbox's relay
 
-	Leave      []Leave       // what else a deleted account ends, in the order of the locks: groups, then channels
-	OpsOpen    bool          // everybody is an operator
-	RefreshTTL time.Duration // default 30 days: how long a session lives without a refresh
-	Logger     *slog.Logger  // default slog.Default()
+	Leave           []Leave       // what else a deleted account ends, in the order of the locks: groups, then channels
+	OpsOpen         bool          // everybody is an operator
+	RefreshTTL      time.Duration // default 30 days: how long a session lives without a refresh
+	NameReservation time.Duration // how long nobody gets the username of a deleted account; 0: at once
+	Logger          *slog.Logger  // default slog.Default()
 }
 
 // Service is the feature. It is safe for concurrent use.
@@ -85,8 +86,8 @@ func (s *Service) me(u *user) api.Me {
 // errGone is the answer to the valid token of a user who has been deleted.
 func errGone() error { return apierr.New(apierr.Unauthenticated, "this account is gone") }
 
-// Clean forgets, every hour until ctx is done, refresh tokens and sessions that no longer matter: a
-// token that is older than any session lives without a refresh tells nothing, used or not.
+// Clean removes, every hour until ctx is done, what no longer matters: refresh tokens that are older than any
+// session lives without a refresh, sessions that ended as long ago, and reservations of usernames that are over.
 func (s *Service) Clean(ctx context.Context) error {
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()

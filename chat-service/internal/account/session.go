@@ -254,5 +254,8 @@ func (s *Service) clean(ctx context.Context) error {
 	if _, err := s.cfg.DB.NewRaw("delete from devices where used_at < ?", time.Now().Add(-deviceTTL)).Exec(ctx); err != nil {
 		return fmt.Errorf("forget old devices: %w", err)
 	}
+	if _, err := s.cfg.DB.NewRaw("delete from reserved_names where until < now()").Exec(ctx); err != nil {
+		return fmt.Errorf("remove old reservations of usernames: %w", err)
+	}
 	return nil
 }

@@ -40,6 +40,9 @@ func (s *Service) signup(ctx context.Context, username, email, pass string, d de
 		if _, err := tx.NewInsert().Model(u).Exec(ctx); err != nil {
 			return taken(err)
 		}
+		if err := notReserved(ctx, tx, username); err != nil {
+			return err
+		}
 		t, err = s.begin(ctx, tx, u, d)
 		return err
 	})
@@ -94,10 +97,7 @@ func taken(err error) error {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "23505" {
 		switch e.ConstraintName {
 		case "users_username_key":
-			return &apierr.Error{
-				Code: apierr.UsernameTaken, Message: "this username is taken",
-				Fields: []apierr.Field{{Field: "username", Message: "is taken"}}, Err: err,
-			}
+			return errUsernameTaken(err)
 		case "users_lookalike_key":
 			return &apierr.Error{
 				Code: apierr.UsernameTaken, Message: "this username looks like one that is taken",
@@ -111,4 +111,11 @@ func taken(err error) error {
 		}
 	}
 	return err
+}
+
+func errUsernameTaken(err error) error {
+	return &apierr.Error{
+		Code: apierr.UsernameTaken, Message: "this username is taken",
+		Fields: []apierr.Field{{Field: "username", Message: "is taken"}}, Err: err,
+	}
 }

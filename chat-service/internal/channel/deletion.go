@@ -10,8 +10,8 @@ import (
 )
 
 // LeaveAll takes a user, whose account is being deleted in the same transaction and whose row is locked,
-// out of all their channels, direct ones too.
-func LeaveAll(ctx context.Context, tx bun.Tx, user chat.UserID, username string) error {
+// out of all their channels, direct ones too. The events do not name them.
+func LeaveAll(ctx context.Context, tx bun.Tx, user chat.UserID) error {
 	var channels []struct {
 		ID chat.ChannelID `bun:"id,type:uuid"`
 	}
@@ -22,7 +22,7 @@ func LeaveAll(ctx context.Context, tx bun.Tx, user chat.UserID, username string)
 		return fmt.Errorf("lock the user's channels: %w", err)
 	}
 	for _, c := range channels {
-		if err := depart(ctx, tx, c.ID, user, user, username); err != nil {
+		if err := depart(ctx, tx, c.ID, user, user, ""); err != nil {
 			return err
 		}
 	}

@@ -247,8 +247,8 @@ func succeed(ctx context.Context, tx bun.Tx, group chat.GroupID, by chat.UserID)
 }
 
 // LeaveAll takes a user, whose account is being deleted in the same transaction and whose row is locked,
-// out of every group.
-func LeaveAll(ctx context.Context, tx bun.Tx, user chat.UserID, username string) error {
+// out of every group. The events of the groups' channels do not name them.
+func LeaveAll(ctx context.Context, tx bun.Tx, user chat.UserID) error {
 	var groups []struct {
 		ID chat.GroupID `bun:"id,type:uuid"`
 	}
@@ -259,7 +259,7 @@ func LeaveAll(ctx context.Context, tx bun.Tx, user chat.UserID, username string)
 		return fmt.Errorf("lock groups: %w", err)
 	}
 	for _, g := range groups {
-		if err := depart(ctx, tx, g.ID, user, user, username); err != nil {
+		if err := depart(ctx, tx, g.ID, user, user, ""); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -45,6 +46,9 @@ func (s *Service) log(ctx context.Context, at place, user chat.UserID, after int
 	}
 	for i := range events {
 		blank(&events[i], gone)
+	}
+	if err := s.unname(ctx, events); err != nil {
+		return nil, false, err
 	}
 	if err := s.hideOldVersions(ctx, at.channel, user, events, items); err != nil {
 		return nil, false, err
@@ -95,6 +99,34 @@ func blank(e *frame.Event, gone map[chat.EventID]bool) {
 	if e.Type == event.Message && gone[e.ID] || e.Type == event.Edit && e.MessageID != nil && gone[*e.MessageID] {
 		e.Body, e.Mentions = "", nil
 	}
+}
+
+// unname takes the names of users whose accounts are deleted out of events.
+func (s *Service) unname(ctx context.Context, events []frame.Event) error {
+	named := map[chat.UserID]bool{}
+	for i := range events {
+		if id, ok := events[i].Named(); ok {
+			named[id] = true
+		}
+	}
+	if len(named) == 0 {
+		return nil
+	}
+	var erased []struct {
+		ID chat.UserID `bun:"user_id,type:uuid"`
+	}
+	err := s.cfg.DB.NewRaw("select user_id from erasures where user_id in (?)", bun.List(slices.Collect(maps.Keys(named)))).Scan(ctx, &erased)
+	if err != nil {
+		return fmt.Errorf("ask which of %d accounts are deleted: %w", len(named), err)
+	}
+	for _, u := range erased {
+		for i := range events {
+			if id, ok := events[i].Named(); ok && id == u.ID {
+				events[i].Unname()
+			}
+		}
+	}
+	return nil
 }
 
 // bridge puts tombstones where Redis has lost events, which gap events name and sync-service has not

@@ -113,6 +113,11 @@ func FromGroup(ctx context.Context, tx bun.Tx, group chat.GroupID, user, by chat
 	return end(ctx, tx, by, "group_id = ? and user_id = ?", group, user)
 }
 
+// EndAll ends the invitations from and to a user whose account is being deleted in the same transaction.
+func EndAll(ctx context.Context, tx bun.Tx, user chat.UserID) error {
+	return end(ctx, tx, user, "? in (user_id, invited_by)", user)
+}
+
 // end deletes invitations and tells the invited users.
 func end(ctx context.Context, tx bun.Tx, by chat.UserID, which string, args ...any) error {
 	var ended []Invitation

@@ -335,7 +335,7 @@ func (c trimCommand) partition(e *env, t *syncservice.Tools, p int) (trimmed, er
 				return nil
 			})
 		}
-		if step.Removed == 0 {
+		if !step.More {
 			return out, nil
 		}
 	}

@@ -48,7 +48,7 @@ type Config struct {
 	Retention   time.Duration // default 72h
 	TrimAt      float64       // default 1: never; the share of maxmemory past which the retention does not count
 	TailKeep    int           // default 500 items
-	TailExpiry  time.Duration // default 1h
+	TailExpiry  time.Duration // default 1h: after which stored items leave a tail; at most twice that
 
 	RetryMin, RetryMax time.Duration // default 100ms, 5s: the bounds of the backoff
 
@@ -62,6 +62,8 @@ type Config struct {
 	Logger  *slog.Logger
 }
 
+const defaultTailExpiry = time.Hour
+
 func (c *Config) setDefaults() {
 	c.BatchMax, c.Writers = cmp.Or(c.BatchMax, 5000), cmp.Or(c.Writers, 2)
 	c.BatchWait = cmp.Or(c.BatchWait, 40*time.Millisecond)
@@ -72,7 +74,7 @@ func (c *Config) setDefaults() {
 	c.SweepEvery, c.TrimEvery = cmp.Or(c.SweepEvery, time.Hour), cmp.Or(c.TrimEvery, 10*time.Second)
 	c.Retention = cmp.Or(c.Retention, 72*time.Hour)
 	c.TrimAt = cmp.Or(c.TrimAt, 1)
-	c.TailKeep, c.TailExpiry = cmp.Or(c.TailKeep, 500), cmp.Or(c.TailExpiry, time.Hour)
+	c.TailKeep, c.TailExpiry = cmp.Or(c.TailKeep, 500), cmp.Or(c.TailExpiry, defaultTailExpiry)
 	c.RetryMin, c.RetryMax = cmp.Or(c.RetryMin, 100*time.Millisecond), cmp.Or(c.RetryMax, 5*time.Second)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 }

@@ -447,6 +447,30 @@ func (w *world) covered(ctx context.Context, ch chat.ChannelID) {
 	}
 }
 
+// TestTails_forgetWhatIsOld: an item does not stay in the tail of a busy channel for ever.
+func TestTails_forgetWhatIsOld(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	const expiry = 2 * time.Second
+	w.start("a", nil, func(c *consumer.Config) { c.TailExpiry = expiry })
+	w.append(1)
+	tail := rediskey.Tail(partition(w.channels[0]), w.channels[0])
+	began := time.Now()
+	w.until(func() error {
+		w.append(1) // the tail as a whole never expires
+		raw := w.rdb.LIndex(t.Context(), tail, 0).Val()
+		it, err := event.DecodeItem([]byte(raw))
+		if err == nil && it.Seq == 1 {
+			return errors.New("the first item is still there")
+		}
+		return err
+	})
+	if took := time.Since(began); took < expiry {
+		t.Errorf("it left after %s, before its expiry", took)
+	}
+	w.covered(t.Context(), w.channels[0])
+}
+
 // TestSweep_findsForgottenTails: the instance that stored died before it settled the tail.
 func TestSweep_findsForgottenTails(t *testing.T) {
 	t.Parallel()

@@ -8,6 +8,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/sync-service/internal/entryid"
 	"parley.chat/sync-service/internal/group"
@@ -26,7 +29,7 @@ var (
 
 // watermarks is the part of the store that the keeper needs.
 type watermarks interface {
-	Watermark(ctx context.Context, partition int) (entryid.ID, error)
+	Watermarks
 	Raise(ctx context.Context, marks map[int]entryid.ID) error
 }
 
@@ -241,19 +244,9 @@ func (c *Consumer) settlePartition(ctx context.Context, p int, channels []channe
 	if err != nil {
 		return nil, err
 	}
-	var calls []group.Call
-	for some := range slices.Chunk(channels, tailsPerCall) {
-		keys := append(make([]string, 0, len(some)+1), rediskey.Stream(p))
-		for _, ch := range some {
-			keys = append(keys, rediskey.Tail(p, ch))
-		}
-		calls = append(calls, group.Call{Keys: keys, Args: []any{
-			rediskey.ConsumerGroup, mark.String(), c.cfg.TailKeep, c.cfg.TailExpiry.Milliseconds(),
-		}})
-	}
-	answers, err := group.RunAll(ctx, c.rdb, settleScript, calls)
+	answers, err := settle(ctx, c.rdb, p, mark, channels, c.cfg.TailKeep, c.cfg.TailExpiry)
 	if err != nil {
-		return nil, fmt.Errorf("settle tails of partition %d: %w", p, err)
+		return nil, err
 	}
 	var unsettled []channelID
 	next := 0
@@ -266,6 +259,47 @@ func (c *Consumer) settlePartition(ctx context.Context, p int, channels []channe
 		}
 	}
 	return unsettled, nil
+}
+
+// settle calls the script for tails of one partition.
+func settle(ctx context.Context, rdb redis.UniversalClient, p int, mark entryid.ID, channels []channelID, keep int, expiry time.Duration) ([]any, error) {
+	var calls []group.Call
+	for some := range slices.Chunk(channels, tailsPerCall) {
+		keys := append(make([]string, 0, len(some)+1), rediskey.Stream(p))
+		for _, ch := range some {
+			keys = append(keys, rediskey.Tail(p, ch))
+		}
+		calls = append(calls, group.Call{Keys: keys, Args: []any{rediskey.ConsumerGroup, mark.String(), keep, expiry.Milliseconds()}})
+	}
+	answers, err := group.RunAll(ctx, rdb, settleScript, calls)
+	if err != nil {
+		return nil, fmt.Errorf("settle tails of partition %d: %w", p, err)
+	}
+	return answers, nil
+}
+
+// CutTails removes from the tails of channels everything that is stored: their readers get it from PostgreSQL.
+func CutTails(ctx context.Context, rdb redis.UniversalClient, marks Watermarks, partitions int, channels []chat.ChannelID) error {
+	byPartition := make(map[int][]channelID)
+	for _, ch := range channels {
+		p := rediskey.Of(ch.UUID, partitions)
+		byPartition[p] = append(byPartition[p], ch)
+	}
+	for p, some := range byPartition {
+		mark, err := marks.Watermark(ctx, p)
+		if err != nil {
+			return err
+		}
+		if _, err := settle(ctx, rdb, p, mark, some, 0, defaultTailExpiry); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Watermarks tells up to where a partition is stored.
+type Watermarks interface {
+	Watermark(ctx context.Context, partition int) (entryid.ID, error)
 }
 
 // sweep notes every tail there is: those of an instance that has died between storing and settling would

@@ -1,4 +1,5 @@
--- settle.lua: cuts tails to their newest items, and lets those expire of which every item is stored.
+-- settle.lua: cuts tails to their newest items, and removes what is older than the expiry; a tail of which every
+-- item is stored expires as a whole. So nothing that is stored stays for longer than twice the expiry.
 -- Only an item that is stored and acknowledged is cut: its entry id is at or below the watermark, and
 -- delivered, and not pending. An item that cannot be read counts as not stored.
 -- KEYS[1] stream   parley:{P}:stream    KEYS[2..] tails   parley:{P}:tail:<channel>
@@ -6,25 +7,40 @@
 -- returns per tail 1 when all of it is stored, else 0: ask again
 local group = group_of(KEYS[1], ARGV[1])
 local keep = tonumber(ARGV[3])
+local now = redis.call('TIME')
+local old = now[1] * 1000 + math.floor(now[2] / 1000) - ARGV[4] -- entries up to here are past their expiry
+
+local function entry_of(item)
+  return item and string.match(item, '^1 %S+ %d+ (%d+-%d+) %S+ %S+\n')
+end
 
 local function stored(item)
-  local entry = item and string.match(item, '^1 %S+ %d+ (%d+-%d+) %S+ %S+\n')
+  local entry = entry_of(item)
   return entry and group and not less(ARGV[2], entry) and not less(group.delivered, entry)
     and not (group.lowest and not less(entry, group.lowest))
+end
+
+local function expired(item)
+  return stored(item) and tonumber(string.match(entry_of(item), '^%d+')) <= old
+end
+
+-- Items are in the order of their entries: finds how many of the oldest are so, from low to high.
+local function oldest(tail, low, high, is)
+  while low < high do
+    local middle = math.ceil((low + high) / 2)
+    if is(redis.call('LINDEX', tail, middle - 1)) then low = middle else high = middle - 1 end
+  end
+  return low
 end
 
 local answers = {}
 for k = 2, #KEYS do
   local tail = KEYS[k]
   local length = redis.call('LLEN', tail)
-  -- Items are in the order of their entries: find how many of the oldest are stored, up to all but keep.
-  local low, high = 0, math.max(length - keep, 0)
-  while low < high do
-    local middle = math.ceil((low + high) / 2)
-    if stored(redis.call('LINDEX', tail, middle - 1)) then low = middle else high = middle - 1 end
-  end
+  local low = oldest(tail, 0, math.max(length - keep, 0), stored)
+  if expired(redis.call('LINDEX', tail, low)) then low = oldest(tail, low, length, expired) end
   if low > 0 then redis.call('LTRIM', tail, low, -1) end
-  if length == 0 then
+  if length == low then
     answers[#answers + 1] = 1
   elseif stored(redis.call('LINDEX', tail, -1)) then
     redis.call('PEXPIRE', tail, ARGV[4])

@@ -19,15 +19,15 @@ func (c *Consumer) trim(ctx context.Context) error {
 		}
 		marks[p] = mark
 	}
-	for removed := int64(1); removed > 0; {
-		removed = 0
+	for more := true; more; {
+		more = false
 		over := 0.0
 		for p, mark := range marks {
 			step, err := group.Trim(ctx, c.rdb, rediskey.Stream(p), mark, group.Limits{Retention: c.cfg.Retention, At: c.cfg.TrimAt}, false)
 			if err != nil {
 				return err
 			}
-			removed += step.Removed
+			more = more || step.More
 			if step.Over {
 				over = 1
 			}

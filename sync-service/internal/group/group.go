@@ -88,6 +88,7 @@ type Trimmed struct {
 	Removed int64
 	Over    bool       // memory was over the budget
 	Bound   entryid.ID // what lies below it may go
+	More    bool       // there may be more to remove
 }
 
 // Limits are how long stored entries stay in a stream.
@@ -111,9 +112,10 @@ func Trim(ctx context.Context, rdb redis.UniversalClient, stream string, waterma
 	removed, ok1 := answer[0].(int64)
 	over, ok2 := answer[1].(int64)
 	bound, ok3 := answer[2].(string)
-	if !ok1 || !ok2 || !ok3 {
+	more, ok4 := answer[3].(int64)
+	if !ok1 || !ok2 || !ok3 || !ok4 {
 		return Trimmed{}, fmt.Errorf("trim.lua answered %v", answer)
 	}
 	id, err := entryid.Parse(bound)
-	return Trimmed{removed, over == 1, id}, err
+	return Trimmed{removed, over == 1, id, more == 1}, err
 }

@@ -7,9 +7,12 @@
 -- ARGV[1] group    ARGV[2] watermark    ARGV[3] retention, ms    ARGV[4] most entries to remove
 -- ARGV[5] share of maxmemory from which the retention does not count, 0 to 1; 1 or no maxmemory: never
 -- ARGV[6] '1' to remove nothing
--- returns { how many were removed, 1 if memory was over the budget else 0, the bound }
+-- returns { how many were removed, 1 if memory was over the budget else 0, the bound, 1 if there may be more }
+--
+-- Redis removes whole nodes of a stream cheaply. What is left is at most the beginning of one node, which the last
+-- call removes entry by entry: else a quiet stream would keep its last entries for ever.
 local group = group_of(KEYS[1], ARGV[1])
-if not group then return { 0, 0, '0-0' } end
+if not group then return { 0, 0, '0-0', 0 } end
 local over, limit = 0, tonumber(ARGV[4])
 if tonumber(ARGV[5]) < 1 then
   local info = redis.call('INFO', 'memory')
@@ -26,5 +29,7 @@ end
 if less(ARGV[2], bound) then bound = ARGV[2] end
 if less(group.delivered, bound) then bound = group.delivered end
 if group.lowest and less(group.lowest, bound) then bound = group.lowest end
-if ARGV[6] == '1' then return { 0, over, bound } end
-return { redis.call('XTRIM', KEYS[1], 'MINID', '~', bound, 'LIMIT', limit), over, bound }
+if ARGV[6] == '1' then return { 0, over, bound, 0 } end
+local removed = redis.call('XTRIM', KEYS[1], 'MINID', '~', bound, 'LIMIT', limit)
+if removed > 0 then return { removed, over, bound, 1 } end
+return { redis.call('XTRIM', KEYS[1], 'MINID', '=', bound), over, bound, 0 }

@@ -101,7 +101,7 @@ func (c *Consumer) trim(ctx context.Context) error {
 				return err
 			}
 			c.m.trimmed.Add(float64(step.Removed))
-			if step.Removed == 0 {
+			if !step.More {
 				break
 			}
 		}

@@ -44,7 +44,9 @@ type Config struct {
 	// event.KindPresence. They must not block.
 	Receipts, Presence func(chat.ChannelID, []byte)
 	// Deaf returns the users to whom ephemeral frames of a sender do not go.
-	Deaf   func(sender chat.UserID) map[chat.UserID]struct{}
+	Deaf func(sender chat.UserID) map[chat.UserID]struct{}
+	// Erased returns the users whose names are left out of what is read again.
+	Erased func(context.Context) map[chat.UserID]struct{}
 	Logger *slog.Logger
 }
 

@@ -32,6 +32,7 @@ func (f *Feed) heal(ch *hub.Channel, after, upTo int64) {
 			}
 			events, err := f.fetch(ctx, ch.ID(), from, min(to, from+readPage-1))
 			blank(events, nil)
+			events = f.unname(ctx, events)
 			if err == nil && len(events) > 0 && events[0].Seq == from {
 				ch.Publish(events)
 				attempt = 0
@@ -52,8 +53,15 @@ func (f *Feed) heal(ch *hub.Channel, after, upTo int64) {
 }
 
 // Read returns events of a live channel from seq on, at least one unless seq is past the head: from the
-// ring, else the tail, else PostgreSQL. Many who ask for the same are one read.
+// ring, else the tail, else PostgreSQL. Many who ask for the same are one read. What the events have of deleted
+// accounts and of deleted messages is left out.
 func (f *Feed) Read(ctx context.Context, ch *hub.Channel, seq int64) ([]hub.Event, error) {
+	events, err := f.readNamed(ctx, ch, seq)
+	return f.unname(ctx, events), err
+}
+
+// readNamed is Read with the names.
+func (f *Feed) readNamed(ctx context.Context, ch *hub.Channel, seq int64) ([]hub.Event, error) {
 	head, _ := ch.Head()
 	if seq > head {
 		return nil, nil

@@ -1,0 +1,254 @@
+package chatservice_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	chatservice "parley.chat/chat-service"
+	"parley.chat/internal/names"
+	"parley.chat/internal/testkit"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+)
+
+// tablesWith returns the tables with a row that contains a text.
+func (w *world) tablesWith(text string) (found []string) {
+	w.t.Helper()
+	rows, err := w.db.Query(context.Background(), "select tablename from pg_tables where schemaname = 'public' order by 1")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer rows.Close()
+	var tables []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			w.t.Fatal(err)
+		}
+		tables = append(tables, name)
+	}
+	for _, name := range tables {
+		if n := w.count("select count(*) from "+name+" t where t::text ilike '%' || $1 || '%'", text); n > 0 {
+			found = append(found, fmt.Sprintf("%s (%d)", name, n))
+		}
+	}
+	return found
+}
+
+// keysWith returns the keys of Redis whose name or value contains a text.
+func (w *world) keysWith(text string) (found []string) {
+	w.t.Helper()
+	ctx := context.Background()
+	keys, err := w.rdb.Keys(ctx, "*").Result()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, key := range keys {
+		var value any
+		var err error
+		switch kind := w.rdb.Type(ctx, key).Val(); kind {
+		case "string":
+			value, err = w.rdb.Get(ctx, key).Result()
+		case "list":
+			value, err = w.rdb.LRange(ctx, key, 0, -1).Result()
+		case "hash":
+			value, err = w.rdb.HGetAll(ctx, key).Result()
+		case "set":
+			value, err = w.rdb.SMembers(ctx, key).Result()
+		case "zset":
+			value, err = w.rdb.ZRangeWithScores(ctx, key, 0, -1).Result()
+		case "stream":
+			value, err = w.rdb.XRange(ctx, key, "-", "+").Result()
+		case "none": // expired
+		default:
+			w.t.Fatalf("key %s: a dump of a %s is missing", key, kind)
+		}
+		if err != nil && err != redis.Nil {
+			w.t.Fatal(err)
+		}
+		if strings.Contains(strings.ToLower(key+fmt.Sprint(value)), text) {
+			found = append(found, key)
+		}
+	}
+	return found
+}
+
+// TestErasure: once an account is deleted, nothing that chat-service has says who its user was, and no answer
+// names them, although the rows of the event log still do: sync-service sees to those.
+func TestErasure(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, asking)
+	const mark = "qzx" // in everything that is the user's own, and nowhere else
+	vera, bob := w.signup("qzxvera"), w.signup("bob")
+	w.do("PATCH", "/v1/me", vera, object{"display_name": "Qzx Vera", "bio": "I am qzx"}).must(t, 200)
+	w.send(request{
+		method: http.MethodPost, path: "/v1/login", body: object{"login": "qzxvera", "password": goodPassword, "session": "bearer"},
+		header: map[string]string{"User-Agent": "phone of qzx"},
+	}).must(t, 200)
+	w.post("/v1/login", "", object{"login": "qzxvera", "password": "wrong horse"}).want(t, 401, "invalid_credentials")
+
+	shared, left := w.create(bob, "shared", "public"), w.create(bob, "left", "public")
+	invites, invited := w.create(vera, "invites", "private"), w.create(bob, "invited", "private")
+	for _, c := range []summary{shared, left} {
+		w.join(vera, c.ID)
+	}
+	w.join(vera, shared.ID)
+	w.do("POST", path(invites.ID)+"/members", vera, object{"user_id": bob.ID}).must(t, 202)
+	w.do("POST", path(invited.ID)+"/members", bob, object{"user_id": vera.ID}).must(t, 202)
+	other := w.create(bob, "other", "public")
+	w.do("PUT", path(other.ID)+"/bans/"+vera.ID.String(), bob, nil).must(t, 204)
+	w.exec("insert into contacts (user_id, contact_id, state) values ($1, $2, 'accepted'), ($2, $1, 'accepted')", vera.ID.String(), bob.ID.String())
+	w.exec("update users set suspension_reason = 'qzx was rude' where id = $1", vera.ID.String())
+	w.settled()
+
+	say := w.gateway()
+	for _, c := range []summary{shared, left} {
+		for i := range 6 {
+			e := say(frame.Event{Type: event.Message, ChannelID: c.ID, SenderID: vera.ID, SenderName: vera.Name, Body: fmt.Sprint("hello ", i)})
+			say(frame.Event{Type: event.Edit, ChannelID: c.ID, SenderID: vera.ID, MessageID: &e.ID, Body: fmt.Sprint("hello again ", i)})
+		}
+		for _, e := range w.events(c.ID) { // rows and tail have them
+			if e.Seq < 8 {
+				w.persist(e)
+			}
+		}
+	}
+	w.do("POST", path(left.ID)+"/leave", vera, nil).must(t, 204)
+	w.settled()
+	answers := []string{
+		"/v1/users/" + vera.ID.String(), "/v1/users?query=qzx", "/v1/channels", "/v1/contacts", "/v1/groups", "/v1/invitations",
+		path(invited.ID) + "/members", path(other.ID) + "/bans",
+	}
+	for _, c := range []summary{shared, left} {
+		for _, list := range []string{"/events", "/messages", "/members"} {
+			answers = append(answers, path(c.ID)+list, path(c.ID)+list+"?limit=3")
+		}
+	}
+	asked := func() (naming []string) {
+		for _, path := range answers {
+			if a := w.get(path, bob.Token); a.status != 200 || strings.Contains(strings.ToLower(string(a.body)), mark) {
+				naming = append(naming, fmt.Sprintf("%s: %d %s", path, a.status, a.body))
+			}
+		}
+		return naming
+	}
+	if before := asked(); len(before) < 8 {
+		t.Fatalf("only these answers name the user before: %q", before)
+	}
+
+	// A change that nobody has heard of yet waits in the outbox.
+	w.redis.Stop(t)
+	w.do("POST", path(shared.ID)+"/leave", vera, nil).must(t, 204)
+	w.delete("/v1/me", vera.Token, object{"password": goodPassword}).must(t, 204)
+	for _, table := range w.tablesWith(mark) {
+		if !strings.HasPrefix(table, "messages ") {
+			t.Errorf("table %s names the user", table)
+		}
+	}
+	w.redis.Start(t)
+	w.settled()
+	if naming := asked(); len(naming) > 0 {
+		t.Errorf("answers name the user: %s", strings.Join(naming, "\n"))
+	}
+	if n := w.count("select count(*) from erasures where user_id = $1 and scrubbed_at is null", vera.ID.String()); n != 1 {
+		t.Error("sync-service is not told")
+	}
+	for _, key := range w.keysWith(mark) { // what expires, or leaves with the retention of the streams
+		if !strings.Contains(key, ":tail:") && !strings.HasSuffix(key, ":stream") {
+			t.Errorf("key %s names the user", key)
+		}
+	}
+	for _, e := range w.events(shared.ID) {
+		if e.Type == event.MemberLeft && e.Username != "" {
+			t.Errorf("an event that was relayed after the deletion names the user: %+v", e)
+		}
+	}
+}
+
+// TestErasure_nameIsReserved: nobody gets the name of a deleted account, nor one that looks like it, for as long
+// as the setting says; and nothing in the database tells the name.
+func TestErasure_nameIsReserved(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.signup("qzxann")
+	w.delete("/v1/me", ann.Token, object{"password": goodPassword}).must(t, 204)
+	try := func(name string) answer {
+		return w.post("/v1/signup", "", object{"username": name, "email": name + "2@example.com", "password": goodPassword, "session": "bearer"})
+	}
+	for _, name := range []string{"qzxann", "QzxAnn", "qzxаnn"} { // the last one has a Cyrillic letter
+		if a := try(name); a.status != 409 && a.status != 422 {
+			t.Errorf("signup as %s: %d %s", name, a.status, a.body)
+		}
+	}
+	if found := w.tablesWith("qzxann"); len(found) > 0 {
+		t.Errorf("%v tell the name", found)
+	}
+	var left time.Duration
+	var until time.Time
+	if err := w.db.QueryRow(t.Context(), "select until from reserved_names").Scan(&until); err != nil {
+		t.Fatal(err)
+	}
+	if left = time.Until(until); left < 179*24*time.Hour || left > 181*24*time.Hour {
+		t.Errorf("reserved for %s, want 180 days", left)
+	}
+	w.exec("update reserved_names set until = now()")
+	if a := try("qzxann"); a.status != 201 {
+		t.Errorf("signup after the reservation: %d %s", a.status, a.body)
+	}
+}
+
+// TestErasure_notReserved: without the setting a name is free at once.
+func TestErasure_notReserved(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *chatservice.Config) { c.NameReservation = 0 })
+	ann := w.signup("ann")
+	w.delete("/v1/me", ann.Token, object{"password": goodPassword}).must(t, 204)
+	if again := w.signup("ann"); again.ID == ann.ID {
+		t.Error("the account is back")
+	}
+}
+
+// TestErasure_signupAtTheSameTime: a signup that waits for the deletion of an account of the same name does not
+// get the name.
+func TestErasure_signupAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.signup("ann")
+	tx, err := w.db.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	// As the deletion does, which is not committed yet.
+	for _, sql := range []string{
+		"update users set username = '~gone', lookalike = null, email = 'x@deleted.invalid', deleted_at = now() where id = '" + ann.ID.String() + "'",
+		"insert into reserved_names values (name_digest('" + names.Key("ann") + "'), now() + interval '1 day')",
+	} {
+		if _, err := tx.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := make(chan answer, 1)
+	go func() {
+		a, _ := w.try(request{method: "POST", path: "/v1/signup", body: object{"username": "ann", "email": "b@example.com", "password": goodPassword}})
+		done <- a
+	}()
+	testkit.Until(t, testkit.Timeout, func() error {
+		if n := w.count("select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"); n == 0 {
+			return fmt.Errorf("the signup does not wait")
+		}
+		return nil
+	})
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if a := <-done; a.status != 409 {
+		t.Errorf("signup: %d %s", a.status, a.body)
+	}
+}

@@ -1,0 +1,47 @@
+package frame
+
+import (
+	"bytes"
+
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+)
+
+// Named returns the user whose name the event has: the sender of a message, or the member who came or left.
+// ok is false for an event without a name.
+func (e *Event) Named() (user chat.UserID, ok bool) {
+	switch {
+	case e.SenderName != "":
+		return e.SenderID, true
+	case e.Username != "" && e.UserID != nil:
+		return *e.UserID, true
+	}
+	return chat.UserID{}, false
+}
+
+// Unname takes the name out of the event. It is for an account that is deleted.
+func (e *Event) Unname() { e.SenderName, e.Username = "", "" }
+
+// NamedIn is Named for a frame of the given kind, without decoding it. It may also return the user of an event
+// whose name is empty.
+func NamedIn(kind event.Kind, b []byte) (user chat.UserID, ok bool) {
+	field := `"sender_id":"`
+	switch kind {
+	case event.Message:
+	case event.MemberJoined, event.MemberLeft:
+		field = `"user_id":"`
+	default:
+		return chat.UserID{}, false
+	}
+	// A quote inside a string is escaped, so the first match is the field.
+	at := bytes.Index(b, []byte(field))
+	if at < 0 {
+		return chat.UserID{}, false
+	}
+	b = b[at+len(field):]
+	if end := bytes.IndexByte(b, '"'); end >= 0 {
+		b = b[:end]
+	}
+	err := user.UnmarshalText(b)
+	return user, err == nil
+}

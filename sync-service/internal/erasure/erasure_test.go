@@ -1,0 +1,303 @@
+package erasure_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/internal/database"
+	"parley.chat/internal/testkit"
+	"parley.chat/internal/testkit/pgtest"
+	"parley.chat/internal/testkit/redistest"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/sync-service/internal/deadletter"
+	"parley.chat/sync-service/internal/erasure"
+	"parley.chat/sync-service/internal/store"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+const partitions = 4
+
+type world struct {
+	t       *testing.T
+	pool    *pgxpool.Pool
+	rdb     *redis.Client
+	store   *store.Store
+	channel chat.ChannelID
+	seq     int64
+}
+
+func newWorld(t *testing.T) *world {
+	pg := pgtest.Open(t)
+	db, err := database.Open(pg.URL, database.Options{Role: "parley_sync"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return &world{t: t, pool: pg.Pool(t), rdb: redistest.NewServer(t).Client(t), store: store.New(db), channel: chat.NewChannelID()}
+}
+
+// start runs a Scrubber until the test ends.
+func (w *world) start(s erasure.Store, change func(*erasure.Config)) {
+	w.t.Helper()
+	cfg := erasure.Config{
+		Redis: w.rdb, Store: s, Partitions: partitions, Registry: prometheus.NewRegistry(), Every: 10 * time.Millisecond,
+		Batch: 3, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	scrubber, err := erasure.New(cfg)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- scrubber.Run(ctx) }()
+	w.t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			w.t.Error(err)
+		}
+	})
+}
+
+func (w *world) user(name string) chat.UserID {
+	w.t.Helper()
+	id := chat.NewUserID()
+	w.exec(`insert into users (id, username, email, password_hash) values ($1, $2, $2 || '@example.test', 'x')`, id.UUID, name)
+	return id
+}
+
+func (w *world) exec(sql string, args ...any) {
+	w.t.Helper()
+	if _, err := w.pool.Exec(w.t.Context(), sql, args...); err != nil {
+		w.t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+func (w *world) erase(id chat.UserID) {
+	w.t.Helper()
+	w.exec("update users set username = '~' || id::text, deleted_at = now() where id = $1", id.UUID)
+}
+
+func (w *world) entry(e frame.Event) event.Entry {
+	w.t.Helper()
+	w.seq++
+	e.ChannelID, e.Seq, e.ID, e.SentAt = w.channel, w.seq, chat.NewEventID(), chat.Now()
+	client := chat.NewClientID()
+	if e.Type == event.Message {
+		e.ClientID = &client
+	}
+	payload, err := e.Encode()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return event.Entry{
+		Version: event.Version, Channel: e.ChannelID, Seq: e.Seq, Epoch: "1-a", Kind: e.Type, ID: e.ID, Sender: e.SenderID, ClientID: client, Payload: payload,
+	}
+}
+
+func (w *world) put(events ...frame.Event) {
+	w.t.Helper()
+	b := store.Batch{Partitions: []int{rediskey.Of(w.channel.UUID, partitions)}}
+	for _, e := range events {
+		r, err := store.RowOf(w.entry(e))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		b.Rows = append(b.Rows, r)
+	}
+	if _, err := w.store.Store(w.t.Context(), b); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// life is what a user leaves behind.
+func life(id, other chat.UserID, name string) []frame.Event {
+	events := []frame.Event{{Type: event.MemberJoined, SenderID: other, UserID: &id, Username: name}}
+	target := chat.NewEventID()
+	for i := range 10 {
+		events = append(events, frame.Event{Type: event.Message, SenderID: id, SenderName: name, Body: fmt.Sprint("hi ", i), Mentions: []chat.UserID{other}, ReplyTo: &target})
+		events = append(events, frame.Event{Type: event.Message, SenderID: id, SenderName: name, Body: fmt.Sprint("ho ", i)})
+	}
+	return append(events, frame.Event{Type: event.MemberLeft, SenderID: id, UserID: &id, Username: name})
+}
+
+func (w *world) count(sql string, args ...any) (n int) {
+	w.t.Helper()
+	if err := w.pool.QueryRow(w.t.Context(), sql, args...).Scan(&n); err != nil {
+		w.t.Fatal(err)
+	}
+	return n
+}
+
+func (w *world) naming(name string) int {
+	w.t.Helper()
+	n := w.count("select count(*) from messages m where m::text like '%' || $1 || '%'", name)
+	for p := range partitions {
+		letters, err := w.rdb.XRange(w.t.Context(), rediskey.Dead(p), "-", "+").Result()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		n += strings.Count(fmt.Sprint(letters), name)
+	}
+	return n
+}
+
+func (w *world) await(what string, check func() bool) {
+	w.t.Helper()
+	testkit.Until(w.t, testkit.Timeout, func() error {
+		if check() {
+			return nil
+		}
+		return errors.New(what)
+	})
+}
+
+// letter writes a dead letter of an entry.
+func (w *world) letter(e event.Entry) {
+	w.t.Helper()
+	p := rediskey.Of(w.channel.UUID, partitions)
+	ctx, stream := w.t.Context(), rediskey.Stream(p)
+	_ = w.rdb.XGroupCreateMkStream(ctx, stream, rediskey.ConsumerGroup, "0").Err() // it may be there
+	id, err := w.rdb.XAdd(ctx, &redis.XAddArgs{Stream: stream, Values: e.Fields()}).Result()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := w.rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: rediskey.ConsumerGroup, Consumer: "c", Streams: []string{stream, ">"}}).Err(); err != nil {
+		w.t.Fatal(err)
+	}
+	if moved, err := deadletter.Move(ctx, w.rdb, deadletter.Events, p, id, "for a test"); err != nil || !moved {
+		w.t.Fatal(moved, err)
+	}
+}
+
+func (w *world) letters() (list []deadletter.Letter) {
+	w.t.Helper()
+	list, err := deadletter.List(w.t.Context(), w.rdb, partitions, deadletter.Filter{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return list
+}
+
+// TestScrubber: the name of a deleted account leaves the rows and the dead letters, and nothing else does.
+func TestScrubber(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	vera, bob := w.user("qzxvera"), w.user("bobby")
+	w.put(life(vera, bob, "qzxvera")...)
+	w.put(life(bob, vera, "bobby")...)
+	for _, id := range []struct {
+		user chat.UserID
+		name string
+	}{{vera, "qzxvera"}, {bob, "bobby"}} {
+		w.letter(w.entry(frame.Event{Type: event.Message, SenderID: id.user, SenderName: id.name, Body: "dead"}))
+		broken := w.entry(frame.Event{Type: event.Message, SenderID: id.user, SenderName: id.name, Body: "broken"})
+		broken.Payload = broken.Payload[:len(broken.Payload)-1]
+		w.letter(broken)
+	}
+	others := w.naming("bobby")
+	before := w.letters()
+	w.erase(vera)
+	w.start(w.store, nil)
+	w.await("names remain", func() bool {
+		return w.naming("qzxvera") == 0 && w.count("select count(*) from erasures where scrubbed_at is null") == 0
+	})
+	if n := w.naming("bobby"); n != others {
+		t.Errorf("the other user was named %d times, now %d", others, n)
+	}
+	if n := w.count("select count(*) from messages where sender_id = $1 and body like 'h%' and (data is null or data ? 'reply_to' and data ? 'mentions')", vera.UUID); n != 20 {
+		t.Errorf("%d messages are as they were apart from the name, want 20", n)
+	}
+	after := w.letters()
+	if len(after) != len(before) {
+		t.Fatalf("%d letters, want %d", len(after), len(before))
+	}
+	for _, l := range after {
+		if l.Reason != "for a test" || l.Attempts != 1 || l.At.IsZero() || l.Event.Channel != w.channel || l.Entry == "" {
+			t.Errorf("letter changed: %+v", l)
+		}
+		if e, err := frame.DecodeEvent(l.Event.Payload); err == nil && e.SenderID == vera && (e.Body != "dead" || e.SenderName != "") {
+			t.Errorf("payload: %+v", e)
+		}
+	}
+}
+
+// TestScrubber_storedLater: what is stored after its user's account was deleted loses the name too.
+func TestScrubber_storedLater(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	vera, bob := w.user("qzxvera"), w.user("bobby")
+	w.erase(vera)
+	w.start(w.store, nil)
+	w.await("the account is not done", func() bool { return w.count("select count(*) from erasures where scrubbed_at is null") == 0 })
+	w.put(life(vera, bob, "qzxvera")...)
+	w.await("names remain", func() bool { return w.naming("qzxvera") == 0 })
+}
+
+// TestScrubber_storedMuchLater: a dead letter that is stored long after the deletion is found by the look at everything.
+func TestScrubber_storedMuchLater(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	vera, bob := w.user("qzxvera"), w.user("bobby")
+	w.erase(vera)
+	w.exec("update erasures set erased_at = now() - interval '1 year', scrubbed_at = now() - interval '1 year'")
+	w.put(life(vera, bob, "qzxvera")...)
+	w.letter(w.entry(frame.Event{Type: event.Message, SenderID: vera, SenderName: "qzxvera", Body: "dead"}))
+	w.start(w.store, func(c *erasure.Config) { c.AllEvery = 50 * time.Millisecond })
+	w.await("names remain", func() bool { return w.naming("qzxvera") == 0 })
+}
+
+// failing is a store that fails at times.
+type failing struct {
+	*store.Store
+	calls int
+}
+
+func (f *failing) Unname(ctx context.Context, user chat.UserID, limit int) ([]chat.ChannelID, error) {
+	if f.calls++; f.calls%2 == 1 {
+		return nil, errors.New("down")
+	}
+	return f.Store.Unname(ctx, user, limit)
+}
+
+// TestScrubber_interrupted: it goes on after every error where it was, and never waits for a row that is locked.
+func TestScrubber_interrupted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	vera, bob := w.user("qzxvera"), w.user("bobby")
+	w.put(life(vera, bob, "qzxvera")...)
+	w.erase(vera)
+	tx, err := w.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(t.Context(), "select from messages where seq = 2 for update"); err != nil {
+		t.Fatal(err)
+	}
+	w.start(&failing{Store: w.store}, nil)
+	w.await("names remain", func() bool { return w.naming("qzxvera") == 1 })
+	if n := w.count("select count(*) from erasures where scrubbed_at is null"); n != 1 {
+		t.Error("the account is done although a row names it")
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.await("a name remains", func() bool { return w.naming("qzxvera") == 0 })
+}

@@ -1,0 +1,99 @@
+package erased_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/ws-server/internal/erased"
+)
+
+// table is a fake of table erasures.
+type table struct {
+	err   error
+	rows  map[chat.UserID]time.Time
+	since []time.Time // of every read
+}
+
+func (f *table) read(_ context.Context, since time.Time) (users []chat.UserID, newest time.Time, err error) {
+	if f.err != nil {
+		return nil, time.Time{}, f.err
+	}
+	f.since = append(f.since, since)
+	for id, at := range f.rows {
+		if at.After(since) {
+			users = append(users, id)
+		}
+		if at.After(newest) {
+			newest = at
+		}
+	}
+	return users, newest, nil
+}
+
+func has(m map[chat.UserID]struct{}, id chat.UserID) bool {
+	_, ok := m[id]
+	return ok
+}
+
+// TestAll: a deletion shows in the next answer, a known one stays, and a read asks for what is new.
+func TestAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &table{rows: map[chat.UserID]time.Time{}}
+		u := erased.New(f.read, slog.New(slog.NewTextHandler(io.Discard, nil)))
+		if got := u.All(t.Context()); len(got) != 0 {
+			t.Fatalf("%v are gone, want nobody", got)
+		}
+		ann := chat.NewUserID()
+		f.rows[ann] = time.Now()
+		if !has(u.All(t.Context()), ann) {
+			t.Fatal("a deletion that was committed before the question is not in the answer")
+		}
+		time.Sleep(48 * time.Hour)
+		bob := chat.NewUserID()
+		f.rows[bob] = time.Now()
+		for range 2 {
+			if got := u.All(t.Context()); !has(got, ann) || !has(got, bob) {
+				t.Fatalf("%v are gone, want both", got)
+			}
+		}
+		if last := f.since[len(f.since)-1]; time.Since(last) > time.Hour {
+			t.Errorf("the last read began %s ago, want what is new only", time.Since(last))
+		}
+	})
+}
+
+// TestAll_outage: while PostgreSQL is down the answer is what was known, and it is not asked for each time.
+func TestAll_outage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ann := chat.NewUserID()
+		f := &table{rows: map[chat.UserID]time.Time{ann: time.Now()}}
+		reads := 0
+		u := erased.New(func(ctx context.Context, since time.Time) ([]chat.UserID, time.Time, error) {
+			reads++
+			return f.read(ctx, since)
+		}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+		u.All(t.Context())
+		f.err = errors.New("down")
+		for range 100 {
+			if !has(u.All(t.Context()), ann) {
+				t.Fatal("an outage made a deletion forgotten")
+			}
+		}
+		if reads != 2 {
+			t.Errorf("%d reads, want one that worked and one that failed", reads)
+		}
+		f.err = nil
+		bob := chat.NewUserID()
+		f.rows[bob] = time.Now()
+		time.Sleep(10 * time.Second)
+		if !has(u.All(t.Context()), bob) {
+			t.Error("after the outage nothing new is learned")
+		}
+	})
+}

@@ -1,0 +1,45 @@
+package feed
+
+import (
+	"context"
+	"slices"
+
+	"parley.chat/shared-contracts/frame"
+	"parley.chat/ws-server/internal/hub"
+)
+
+// unname returns events without the names of users whose accounts are deleted. It changes neither the slice
+// nor a frame: others may be sending them.
+func (f *Feed) unname(ctx context.Context, events []hub.Event) []hub.Event {
+	if len(events) == 0 {
+		return events
+	}
+	erased := f.cfg.Erased(ctx)
+	if len(erased) == 0 {
+		return events
+	}
+	shared := true
+	for i := range events {
+		user, ok := frame.NamedIn(events[i].Kind, events[i].Frame)
+		if !ok {
+			continue
+		}
+		if _, gone := erased[user]; !gone {
+			continue
+		}
+		e, err := frame.DecodeEvent(events[i].Frame)
+		if err != nil {
+			continue // nobody could read the name
+		}
+		e.Unname()
+		b, err := e.Encode()
+		if err != nil {
+			continue
+		}
+		if shared {
+			events, shared = slices.Clone(events), false
+		}
+		events[i].Frame = b
+	}
+	return events
+}
