@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"parley.chat/internal/browser"
@@ -17,8 +18,9 @@ import (
 // Config is the settings of chat-service, as package config reads them from the environment. Its zero
 // value is not usable: the defaults are in the tags.
 type Config struct {
-	Addr     string     `env:"CHAT_ADDR" envDefault:":8080" desc:"address to listen on"`
-	LogLevel slog.Level `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error"`
+	Addr        string     `env:"CHAT_ADDR" envDefault:":8080" desc:"address to listen on"`
+	MetricsAddr string     `env:"CHAT_METRICS_ADDR" envDefault:":8090" desc:"listen address of /metrics, which only operators should reach"`
+	LogLevel    slog.Level `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error"`
 
 	DatabaseURL      string `env:"DATABASE_URL" envDefault:"postgres://localhost:5432/parley" desc:"PostgreSQL"`
 	DatabaseRole     string `env:"DATABASE_ROLE" envDefault:"parley_chat" desc:"role that the service takes in the database"`
@@ -58,8 +60,8 @@ type Config struct {
 	HashConcurrency int `env:"HASH_CONCURRENCY" envDefault:"0" desc:"password hashes computed at once; 0: one per CPU"`
 	HashQueue       int `env:"HASH_QUEUE" envDefault:"64" desc:"signups and logins that may wait for a hash; more are refused"`
 
-	OpsFor         string      `env:"OPS_FOR" envDefault:"operators" desc:"who may look at the pipeline: operators, or everybody who is logged in"`
-	MetricsTargets config.List `env:"METRICS_TARGETS" envDefault:"http://localhost:8080/metrics,http://localhost:8081/metrics,http://localhost:8082/metrics" desc:"metrics of every instance of every service, for those who look at the pipeline"`
+	OpsFor         string      `env:"OPS_FOR" envDefault:"operators" desc:"who may look at the pipeline: operators, first-account (operators, of whom the first account to sign up is one), or everybody who is logged in"`
+	MetricsTargets config.List `env:"METRICS_TARGETS" envDefault:"http://localhost:8090/metrics,http://localhost:8091/metrics,http://localhost:8082/metrics" desc:"metrics of every instance of every service, for those who look at the pipeline"`
 
 	Traces tracing.Config
 
@@ -76,6 +78,7 @@ const (
 // The values of OPS_FOR.
 const (
 	opsForOperators = "operators"
+	opsForFirst     = "first-account"
 	opsForEverybody = "everybody"
 )
 
@@ -104,8 +107,8 @@ func (c *Config) check() error {
 	if c.MaxBodyBytes > chat.MaxBodyBytes {
 		errs = append(errs, fmt.Errorf("MAX_BODY_BYTES: %d is above %d", c.MaxBodyBytes, chat.MaxBodyBytes))
 	}
-	if c.OpsFor != opsForOperators && c.OpsFor != opsForEverybody {
-		errs = append(errs, fmt.Errorf("OPS_FOR: %q is neither %s nor %s", c.OpsFor, opsForOperators, opsForEverybody))
+	if !slices.Contains([]string{opsForOperators, opsForFirst, opsForEverybody}, c.OpsFor) {
+		errs = append(errs, fmt.Errorf("OPS_FOR: %q is none of %s, %s and %s", c.OpsFor, opsForOperators, opsForFirst, opsForEverybody))
 	}
 	if c.AddUninvited != addKnown && c.AddUninvited != addAnyone {
 		errs = append(errs, fmt.Errorf("ADD_WITHOUT_INVITATION: %q is neither %s nor %s", c.AddUninvited, addKnown, addAnyone))

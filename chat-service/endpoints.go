@@ -59,7 +59,8 @@ func (s *Service) features(log *eventlog.Log, heads *seen.Heads, marks *revoked.
 	}
 	if s.accounts, err = account.New(account.Config{
 		API: s.api, DB: s.db, Log: log, Hasher: hasher, Issuer: token.NewIssuer(s.keys, s.cfg.AccessTTL),
-		Limits: s.limiter, Revoked: marks, Poke: s.relay.Poke, OpsOpen: s.cfg.OpsFor == opsForEverybody, RefreshTTL: s.cfg.RefreshTTL, Logger: s.log,
+		Limits: s.limiter, Revoked: marks, Poke: s.relay.Poke, OpsOpen: s.cfg.OpsFor == opsForEverybody, FirstOperates: s.cfg.OpsFor == opsForFirst,
+		RefreshTTL: s.cfg.RefreshTTL, Logger: s.log,
 		Leave: []account.Leave{group.LeaveAll, channel.LeaveAll, invitation.EndAll}, NameReservation: s.cfg.NameReservation,
 	}); err != nil {
 		return e, err

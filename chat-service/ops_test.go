@@ -1,7 +1,9 @@
 package chatservice_test
 
 import (
+	"fmt"
 	"net/http/httptest"
+	"sync"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -66,4 +68,29 @@ func TestOps_everybody(t *testing.T) {
 		t.Error("the page is not told")
 	}
 	w.get("/v1/ops/metrics", "").want(t, 401, "unauthenticated")
+}
+
+// TestOps_firstAccount: one account becomes an operator, the first, however many sign up at the same time.
+func TestOps_firstAccount(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *chatservice.Config) { c.OpsFor, c.MetricsTargets = "first-account", nil })
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			_, err := w.try(request{method: "POST", path: "/v1/signup", body: object{
+				"username": fmt.Sprint("user-", i), "email": fmt.Sprint("user-", i, "@example.com"), "password": goodPassword, "session": "bearer",
+			}})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if all, operators := w.count("select count(*) from users"), w.count("select count(*) from users where operator"); all != 8 || operators != 1 {
+		t.Errorf("%d of %d users are operators, want 1 of 8", operators, all)
+	}
+	// Not who comes after the first has gone.
+	w.exec("update users set operator = false")
+	ann := w.signup("ann")
+	w.get("/v1/ops/metrics", ann.Token).want(t, 403, "forbidden")
 }

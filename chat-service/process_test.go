@@ -18,15 +18,15 @@ import (
 func TestProcess(t *testing.T) {
 	t.Parallel()
 	db, r := pgtest.Open(t), redistest.NewServer(t)
-	addr := fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t))
+	addr, metricsAddr := fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t)), fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t))
 	p := proctest.Start(t, "chat-service", nil, map[string]string{
-		"CHAT_ADDR": addr, "DATABASE_URL": db.URL, "REDIS_URL": r.URL(), "JWT_KEYS_DIR": t.TempDir(),
+		"CHAT_ADDR": addr, "CHAT_METRICS_ADDR": metricsAddr, "DATABASE_URL": db.URL, "REDIS_URL": r.URL(), "JWT_KEYS_DIR": t.TempDir(),
 	})
 	p.WaitReady(t, "http://"+addr+"/readyz")
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	get := func(path string) string {
 		t.Helper()
-		resp, err := client.Get("http://" + addr + path)
+		resp, err := client.Get("http://" + path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,12 +38,13 @@ func TestProcess(t *testing.T) {
 		return string(body)
 	}
 	for _, tt := range []struct{ path, want string }{
-		{"/healthz", `"ok"`},
-		{"/.well-known/jwks.json", `"OKP"`},
-		{"/v1/me", `"unauthenticated"`},
-		{"/nothing", `"not_found"`},
-		{"/", `<title>Parley`},
-		{"/metrics", `parley_chat_http_requests_total{code="401",method="GET",route="/v1/me"} 1`},
+		{addr + "/healthz", `"ok"`},
+		{addr + "/.well-known/jwks.json", `"OKP"`},
+		{addr + "/v1/me", `"unauthenticated"`},
+		{addr + "/nothing", `"not_found"`},
+		{addr + "/", `<title>Parley`},
+		{addr + "/metrics", `"not_found"`},
+		{metricsAddr + "/metrics", `parley_chat_http_requests_total{code="401",method="GET",route="/v1/me"} 1`},
 	} {
 		if body := get(tt.path); !strings.Contains(body, tt.want) {
 			t.Errorf("%s = %s, want %s in it", tt.path, body, tt.want)

@@ -231,13 +231,13 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", s.Handler())
-	own := telemetry.Handler(reg, log, s.Checks()...)
-	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
-		mux.Handle(path, own)
-	}
+	telemetry.Probes(mux, log, s.Checks()...)
 	err = lifecycle.Run(ctx, log, cfg.DrainTimeout,
 		lifecycle.Part{Name: "postgres", Run: func(ctx context.Context) error { return database.Watch(ctx, s.db, log) }},
 		lifecycle.Part{Name: "service", Run: s.Run},
+		lifecycle.Part{Name: "metrics", Run: func(ctx context.Context) error {
+			return telemetry.ServeMetrics(ctx, cfg.MetricsAddr, reg, log)
+		}},
 		lifecycle.Part{Name: "http", Run: func(ctx context.Context) error { return telemetry.Serve(ctx, cfg.Addr, mux, log) }},
 	)
 	err = errors.Join(err, s.Close())

@@ -25,6 +25,8 @@ func TestGateway_fewDescriptors(t *testing.T) {
 	channel := ann.createChannel("harbour", "public")
 	gw := w.ws[0]
 	gw.proc.Term(t)
+	metrics := fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t))
+	gw.env["WS_METRICS_ADDR"] = metrics
 	program := filepath.Join(proctest.Build(t, "ws-server"), "ws-server")
 	gw.proc = proctest.StartPath(t, "/bin/sh", []string{"-c", `ulimit -n 256 && exec "$0"`, program}, gw.env)
 	gw.proc.WaitReady(t, gw.base+"/readyz")
@@ -58,12 +60,12 @@ func TestGateway_fewDescriptors(t *testing.T) {
 		defer raw.Close()
 	}
 	answers := func() error {
-		for _, path := range []string{"/readyz", "/metrics"} {
-			status, body, err := get(gw.base + path)
+		for _, url := range []string{gw.base + "/readyz", "http://" + metrics + "/metrics"} {
+			status, body, err := get(url)
 			if err != nil || status != http.StatusOK {
-				return fmt.Errorf("%s: %d %w", path, status, err)
+				return fmt.Errorf("%s: %d %w", url, status, err)
 			}
-			if path == "/metrics" && (!strings.Contains(body, `parley_ws_refused_connections_total{bound="instance"}`) ||
+			if url != gw.base+"/readyz" && (!strings.Contains(body, `parley_ws_refused_connections_total{bound="instance"}`) ||
 				!strings.Contains(body, fmt.Sprintf("parley_ws_connections_limit %d\n", len(open)))) {
 				return fmt.Errorf("the metrics do not say that the instance is full")
 			}

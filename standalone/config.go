@@ -18,7 +18,8 @@ import (
 
 // Config is the settings of the whole: its own, and the services', each under its usual name.
 type Config struct {
-	Addr        string     `env:"ADDR" envDefault:":8080" desc:"listen address of everything"`
+	Addr        string     `env:"ADDR" envDefault:"localhost:8080" desc:"listen address of everything; :8080 opens it to the network"`
+	MetricsAddr string     `env:"METRICS_ADDR" envDefault:"127.0.0.1:0" desc:"listen address of /metrics; by default a free port of this machine, for the operator's page"`
 	DataDir     string     `env:"DATA_DIR" envDefault:"./.data" desc:"where the data is kept; made if need be, never deleted"`
 	DatabaseURL string     `env:"DATABASE_URL" desc:"a PostgreSQL of yours, 15 or newer; empty: a private one is started"`
 	RedisURL    string     `env:"REDIS_URL" desc:"a Redis of yours, 7.0 or newer, or several URLs, comma-separated, for a Cluster; empty: a private one is started"`
@@ -32,12 +33,12 @@ type Config struct {
 
 // replaced are settings of the services that have no meaning in one process on one port: what they set
 // is given directly.
-var replaced = []string{"CHAT_ADDR", "WS_ADDR", "SYNC_ADDR", "JWKS_URL", "DATABASE_ROLE", "METRICS_TARGETS"}
+var replaced = []string{"CHAT_ADDR", "WS_ADDR", "SYNC_ADDR", "JWKS_URL", "DATABASE_ROLE", "METRICS_TARGETS", "CHAT_METRICS_ADDR", "WS_METRICS_ADDR"}
 
-// otherwise are the settings of the services with another default here. Whoever runs everything on one
-// machine is its operator, and its metrics are on the one port anyway; and who has a collector of traces
-// there wants to see the message just sent.
-var otherwise = map[string]string{"OPS_FOR": "everybody", "TRACE_RATIO": "1"}
+// otherwise are the settings of the services with another default here. The first account is that of the person who
+// runs all of it, on an address that only this machine reaches; and a collector of traces that is set up there is meant
+// to see the message just sent.
+var otherwise = map[string]string{"OPS_FOR": "first-account", "TRACE_RATIO": "1"}
 
 // LoadConfig reads the settings, the services' included. An error names each bad variable.
 func LoadConfig(getenv func(string) string) (Config, error) {

@@ -28,14 +28,14 @@ type services struct {
 // otherDescriptors is how many file descriptors the services besides ws-server may need together.
 const otherDescriptors = 256
 
-// newServices makes the services, which will be at url. It starts nothing and connects to nothing.
-func newServices(cfg Config, st *stores, url string, reg *prometheus.Registry, logs func(service string) *slog.Logger) (_ *services, err error) {
+// newServices makes the services, whose metrics will be at metricsURL. It starts nothing and connects to nothing.
+func newServices(cfg Config, st *stores, metricsURL string, reg *prometheus.Registry, logs func(service string) *slog.Logger) (_ *services, err error) {
 	cfg.ws.OtherDescriptors = otherDescriptors
 	cfg.chat.Addr, cfg.ws.Addr, cfg.sync.Addr = "", "", ""
 	cfg.chat.DatabaseURL, cfg.ws.DatabaseURL, cfg.sync.DatabaseURL = st.databaseURL, st.databaseURL, st.databaseURL
 	cfg.chat.RedisURL, cfg.ws.RedisURL, cfg.sync.RedisURL = st.redisURL, st.redisURL, st.redisURL
 	cfg.chat.KeysDir = cfg.KeysDir
-	cfg.chat.MetricsTargets = []string{url + "/metrics"}
+	cfg.chat.MetricsTargets = []string{metricsURL}
 	if cfg.sync.ConsumerName == "" {
 		if cfg.sync.ConsumerName, err = consumerName(cfg); err != nil {
 			return nil, err
@@ -86,15 +86,12 @@ func (s *services) check(service string, checks []telemetry.Check) {
 }
 
 // handler shares the one port out.
-func (s *services) handler(reg *prometheus.Registry, log *slog.Logger) http.Handler {
+func (s *services) handler(log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", s.api)
 	mux.Handle("/ws", s.gateway)
 	mux.Handle("/ws/", s.gateway)
-	own := telemetry.Handler(reg, log, s.checks...)
-	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
-		mux.Handle(path, own)
-	}
+	telemetry.Probes(mux, log, s.checks...)
 	return mux
 }
 

@@ -55,6 +55,7 @@ type Options struct {
 // Running tells where the parts of a running system are.
 type Running struct {
 	URL         string // of the API and the page; the gateway is at /ws
+	MetricsURL  string
 	DatabaseURL string
 	RedisURL    string
 }
@@ -85,13 +86,17 @@ func Serve(ctx context.Context, cfg Config, opts Options) error {
 // start takes the port, makes the stores ready, and returns what has to run. After an error nothing is
 // left running.
 func start(ctx context.Context, cfg Config, opts Options, dir *dataDir, p *progress, log *slog.Logger) (_ []lifecycle.Part, err error) {
-	listener, err := listen(ctx, cfg.Addr)
+	listener, err := listen(ctx, "ADDR", cfg.Addr)
 	if err != nil {
 		return nil, err
 	}
+	metrics, err := listen(ctx, "METRICS_ADDR", cfg.MetricsAddr)
+	if err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, listener.Close())
+			err = errors.Join(err, listener.Close(), metrics.Close())
 		}
 	}()
 	run := Running{URL: baseURL(cfg.Addr, listener.Addr())}
@@ -103,7 +108,8 @@ func start(ctx context.Context, cfg Config, opts Options, dir *dataDir, p *progr
 	}
 	run.DatabaseURL, run.RedisURL = st.databaseURL, st.redisURL
 	reg := telemetry.NewRegistry("standalone")
-	sv, err := newServices(cfg, st, run.URL, reg, func(service string) *slog.Logger {
+	run.MetricsURL = baseURL(cfg.MetricsAddr, metrics.Addr()) + "/metrics"
+	sv, err := newServices(cfg, st, run.MetricsURL, reg, func(service string) *slog.Logger {
 		return telemetry.NewLogger(opts.Log, service, cfg.LogLevel)
 	})
 	if err != nil {
@@ -112,25 +118,28 @@ func start(ctx context.Context, cfg Config, opts Options, dir *dataDir, p *progr
 	h := herald{progress: p, checks: sv.checks, run: run, opts: opts}
 	return append(
 		append(st.parts(), sv.parts...),
+		lifecycle.Part{Name: "metrics", Run: func(ctx context.Context) error {
+			return telemetry.ServeListener(ctx, metrics, telemetry.MetricsHandler(reg), log)
+		}},
 		lifecycle.Part{Name: "listener", Run: func(ctx context.Context) error {
-			return telemetry.ServeListener(ctx, listener, sv.handler(reg, log), log)
+			return telemetry.ServeListener(ctx, listener, sv.handler(log), log)
 		}},
 		lifecycle.Part{Name: "ready", Run: h.announce},
 	), nil
 }
 
 // listen takes the port. Whoever connects before the services are there waits in the backlog.
-func listen(ctx context.Context, addr string) (net.Listener, error) {
+func listen(ctx context.Context, setting, addr string) (net.Listener, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	switch {
 	case err == nil:
 		return l, nil
 	case errors.Is(err, syscall.EADDRINUSE):
-		err = fmt.Errorf("%s is in use by another program; stop it, or choose another port, for example ADDR=:8090", addr)
+		err = fmt.Errorf("%s is in use by another program; stop it, or choose another port, for example %s=localhost:8070", addr, setting)
 	case errors.Is(err, syscall.EACCES):
-		err = fmt.Errorf("%s needs more rights than we have; choose a port from 1024 up, for example ADDR=:8080", addr)
+		err = fmt.Errorf("%s needs more rights than we have; choose a port from 1024 up, for example %s=localhost:8080", addr, setting)
 	}
-	return nil, &config.Error{Name: "ADDR", Err: err}
+	return nil, &config.Error{Name: setting, Err: err}
 }
 
 // baseURL returns the address to type into a browser on this machine.

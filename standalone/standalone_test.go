@@ -322,7 +322,7 @@ func TestServe_observability(t *testing.T) {
 		}
 	}
 	testkit.Until(t, testkit.Timeout, func() error { // sync-service registers its metrics when it runs
-		code, metrics := get(t, in.URL+"/metrics")
+		code, metrics := get(t, in.MetricsURL)
 		for _, want := range []string{"parley_chat_http_requests_in_flight", "parley_ws_connections", "parley_sync_inserted_total", "go_goroutines", "parley_build_info"} {
 			if code != 200 || !strings.Contains(metrics, "\n"+want) {
 				return fmt.Errorf("/metrics = %d and lacks %s", code, want)
@@ -330,6 +330,9 @@ func TestServe_observability(t *testing.T) {
 		}
 		return nil
 	})
+	if code, body := get(t, in.URL+"/metrics"); code != 404 {
+		t.Errorf("/metrics is served to everybody: %d %s", code, body)
+	}
 	if code, body := get(t, in.URL+"/.well-known/jwks.json"); code != 200 || !strings.Contains(body, "Ed25519") {
 		t.Errorf("jwks = %d %s", code, body)
 	}

@@ -47,6 +47,7 @@ import (
 // Config is the service's settings.
 type Config struct {
 	Addr             string          `env:"WS_ADDR" envDefault:":8081" desc:"listen address"`
+	MetricsAddr      string          `env:"WS_METRICS_ADDR" envDefault:":8091" desc:"listen address of /metrics, which only operators should reach"`
 	DatabaseURL      string          `env:"DATABASE_URL" envDefault:"postgres://localhost:5432/parley" desc:"PostgreSQL"`
 	DatabaseRole     string          `env:"DATABASE_ROLE" envDefault:"parley_ws" desc:"role taken in PostgreSQL"`
 	DatabaseMaxConns int             `env:"DATABASE_MAX_CONNS" envDefault:"10" desc:"most connections to PostgreSQL"`
@@ -312,13 +313,15 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/", telemetry.Handler(reg, log, s.Checks()...))
+	telemetry.Probes(mux, log, s.Checks()...)
 	mux.Handle("/ws", s.Handler())
 	mux.Handle("/ws/", s.Handler())
 	return lifecycle.Run(ctx, log, 20*time.Second, append(s.Parts(), lifecycle.Part{
 		Name: "postgres", Run: func(ctx context.Context) error { return database.Watch(ctx, s.db, log) },
 	}, lifecycle.Part{
 		Name: "profiles", Run: func(ctx context.Context) error { return telemetry.ServeProfiles(ctx, cfg.ProfileAddr, log) },
+	}, lifecycle.Part{
+		Name: "metrics", Run: func(ctx context.Context) error { return telemetry.ServeMetrics(ctx, cfg.MetricsAddr, reg, log) },
 	}, lifecycle.Part{
 		Name: "listener", Run: func(ctx context.Context) error { return telemetry.Serve(ctx, cfg.Addr, mux, log) },
 	})...)

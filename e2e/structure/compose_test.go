@@ -226,7 +226,7 @@ func TestCompose_order(t *testing.T) {
 func TestCompose_metrics(t *testing.T) {
 	c := loadCompose(t)
 	targets := strings.Split(c.Services["chat-service"].Environment["METRICS_TARGETS"], ",")
-	ports := map[string]string{"chat-service": "8080", "ws-server": "8081", "sync-service": "8082"}
+	ports := map[string]string{"chat-service": "8090", "ws-server": "8091", "sync-service": "8082"}
 	for _, name := range c.ours() {
 		port, serves := ports[c.Services[name].Build.Target]
 		want := "http://" + name + ":" + port + "/metrics"

@@ -49,13 +49,18 @@ func (s *StateError) Unwrap() error { return s.Err }
 // noAnswer is shown for an error that is no StateError.
 const noAnswer = "does not answer"
 
-// Handler serves /healthz, /readyz and /metrics.
+// Handler serves /healthz, /readyz and /metrics, for an address that the world does not reach.
 func Handler(reg *prometheus.Registry, log *slog.Logger, checks ...Check) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /healthz", HealthHandler())
-	mux.Handle("GET /readyz", ReadyHandler(log, checks...))
+	Probes(mux, log, checks...)
 	mux.Handle("GET /metrics", MetricsHandler(reg))
 	return mux
+}
+
+// Probes adds /healthz and /readyz to mux.
+func Probes(mux *http.ServeMux, log *slog.Logger, checks ...Check) {
+	mux.Handle("GET /healthz", HealthHandler())
+	mux.Handle("GET /readyz", ReadyHandler(log, checks...))
 }
 
 // HealthHandler answers 200 as long as the process serves: it looks at no other service, so that no

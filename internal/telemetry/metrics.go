@@ -2,6 +2,8 @@ package telemetry
 
 import (
 	"cmp"
+	"context"
+	"log/slog"
 	"net/http"
 	"runtime"
 	"runtime/debug"
@@ -40,6 +42,13 @@ func build() (version, revision string) {
 		}
 	}
 	return cmp.Or(linkedVersion, version, "unknown"), cmp.Or(linkedRevision, revision, "unknown")
+}
+
+// ServeMetrics is Serve of /metrics alone: they are for operators, and have an address of their own.
+func ServeMetrics(ctx context.Context, addr string, reg *prometheus.Registry, log *slog.Logger) error {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", MetricsHandler(reg))
+	return Serve(ctx, addr, mux, log)
 }
 
 // MetricsHandler serves the metrics of reg.

@@ -36,6 +36,7 @@ type Config struct {
 
 	Leave           []Leave       // what else a deleted account ends, in the order of the locks: groups, then channels
 	OpsOpen         bool          // everybody is an operator
+	FirstOperates   bool          // the first account to sign up becomes an operator
 	RefreshTTL      time.Duration // default 30 days: how long a session lives without a refresh
 	NameReservation time.Duration // how long nobody gets the username of a deleted account; 0: at once
 	Logger          *slog.Logger  // default slog.Default()

@@ -43,6 +43,11 @@ func (s *Service) signup(ctx context.Context, username, email, pass string, d de
 		if err := notReserved(ctx, tx, username); err != nil {
 			return err
 		}
+		if s.cfg.FirstOperates {
+			if err := makeFirstOperator(ctx, tx, u); err != nil {
+				return err
+			}
+		}
 		t, err = s.begin(ctx, tx, u, d)
 		return err
 	})
@@ -50,6 +55,19 @@ func (s *Service) signup(ctx context.Context, username, email, pass string, d de
 		return nil, tokens{}, fmt.Errorf("sign up: %w", err)
 	}
 	return u, t, nil
+}
+
+// makeFirstOperator makes a new user an operator if nobody has signed up before, deleted users included. The lock
+// keeps two who sign up at the same time from both being the first.
+func makeFirstOperator(ctx context.Context, tx bun.Tx, u *user) error {
+	if _, err := tx.NewRaw("select pg_advisory_xact_lock(hashtext('parley: first account'))").Exec(ctx); err != nil {
+		return fmt.Errorf("wait for other sign-ups: %w", err)
+	}
+	err := tx.NewRaw("update users set operator = not exists (select from users where id <> ?0) where id = ?0 returning operator", u.ID).Scan(ctx, &u.Operator)
+	if err != nil {
+		return fmt.Errorf("look for earlier accounts: %w", err)
+	}
+	return nil
 }
 
 // checkSignup collects what is wrong with every field at once, as a form wants it.

@@ -113,6 +113,10 @@ type Process struct {
 	logs *buffer
 }
 
+// freeAddresses are settings of our programs with a port of their own by default, where tests start several. They
+// hold unless a test sets them.
+var freeAddresses = []string{"CHAT_METRICS_ADDR", "WS_METRICS_ADDR"}
+
 // Start builds the program if need be and starts it with env as its environment, beside PATH and HOME.
 // When the test ends it is killed, and its output shown if the test failed.
 func Start(t testing.TB, name string, args []string, env map[string]string) *Process {
@@ -124,6 +128,11 @@ func Start(t testing.TB, name string, args []string, env map[string]string) *Pro
 func StartPath(t testing.TB, path string, args []string, env map[string]string) *Process {
 	t.Helper()
 	environment := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
+	for _, name := range freeAddresses {
+		if _, set := env[name]; !set {
+			environment = append(environment, name+"=127.0.0.1:0")
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		environment = append(environment, name+"="+env[name])
 	}

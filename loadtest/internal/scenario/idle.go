@@ -51,7 +51,7 @@ func (s *Idle) Run(ctx context.Context, env Env) (_ *Result, err error) {
 
 // runtimeMemory adds what the gateway's runtime says of its memory, per connection.
 func (c *crew) runtimeMemory(ctx context.Context, r *Result) error {
-	page, err := c.server.Get(ctx, "/metrics")
+	page, err := c.server.Metrics(ctx)
 	if err != nil {
 		return err
 	}

@@ -205,6 +205,7 @@ type Process struct {
 	Addr string // host:port
 	proc *child.Process
 
+	metrics  string // host:port
 	profiles string // host:port, empty if it serves none
 }
 
@@ -295,6 +296,9 @@ func (s *Stage) start(ctx context.Context, path, addrVar, ready string, env map[
 		spec.Args = []string{p.Addr}
 	} else {
 		spec.Env = append(spec.Env, addrVar+"="+p.Addr)
+		if p.metrics, err = s.metricsAddr(addrVar, p.Addr, &spec); err != nil {
+			return nil, err
+		}
 	}
 	if p.proc, err = child.Start(spec); err != nil {
 		return nil, err
@@ -318,9 +322,24 @@ func (s *Stage) start(ctx context.Context, path, addrVar, ready string, env map[
 	}
 }
 
-// Get reads a page of the process, such as /metrics.
-func (p *Process) Get(ctx context.Context, path string) (string, error) {
-	return get(ctx, "http://"+p.Addr+path)
+// metricsAddr gives the metrics of a program an address of their own if it has a setting for that.
+func (s *Stage) metricsAddr(addrVar, addr string, spec *child.Spec) (string, error) {
+	variable, own := map[string]string{"CHAT_ADDR": "CHAT_METRICS_ADDR", "WS_ADDR": "WS_METRICS_ADDR"}[addrVar]
+	if !own {
+		return addr, nil
+	}
+	port, err := localserver.FreePort()
+	if err != nil {
+		return "", err
+	}
+	addr = "127.0.0.1:" + strconv.Itoa(port)
+	spec.Env = append(spec.Env, variable+"="+addr)
+	return addr, nil
+}
+
+// Metrics reads the metrics of the process.
+func (p *Process) Metrics(ctx context.Context) (string, error) {
+	return get(ctx, "http://"+p.metrics+"/metrics")
 }
 
 // asking is the connections of Ask.
