@@ -60,8 +60,8 @@ func TestCookies(t *testing.T) {
 	w := newWorld(t)
 	page := w.browser()
 	a := w.send(request{method: "POST", path: "/v1/signup", client: page, body: object{"username": "ann", "email": "a@example.com", "password": goodPassword}})
-	if a.status != http.StatusCreated || strings.Contains(string(a.body), "refresh_token") {
-		t.Fatalf("signup = %d %s, want no refresh token in the body", a.status, a.body)
+	if a.status != http.StatusCreated || strings.Contains(string(a.body), "_token") {
+		t.Fatalf("signup = %d %s, want no token in the body", a.status, a.body)
 	}
 	for _, cookie := range a.header.Values("Set-Cookie") {
 		for _, want := range []string{"HttpOnly", "SameSite=Lax", "Max-Age="} {
@@ -90,8 +90,12 @@ func TestCookies(t *testing.T) {
 		return ""
 	}
 	before := refresh()
-	if a := w.send(request{method: "POST", path: "/v1/refresh", client: page}); a.status != 200 {
-		t.Fatalf("refresh = %d %s", a.status, a.body)
+	if a := w.send(request{method: "POST", path: "/v1/refresh", client: page}); a.status != 200 || strings.Contains(string(a.body), "_token") {
+		t.Fatalf("refresh = %d %s, want no token in the body", a.status, a.body)
+	}
+	login := object{"login": "ann", "password": goodPassword, "session": "cookie"}
+	if a := w.send(request{method: "POST", path: "/v1/login", client: page, body: login}); a.status != 200 || strings.Contains(string(a.body), "_token") {
+		t.Fatalf("login = %d %s, want no token in the body", a.status, a.body)
 	}
 	if after := refresh(); after == before || after == "" {
 		t.Errorf("refresh cookie %q after %q", after, before)

@@ -2,7 +2,7 @@
 //
 // PARLEY_WS     the gateway, ws://host:port without a path
 // PARLEY_USERS  a file: [{"token": "…", "channel_id": "…"}, …], the members of a channel next to each other;
-//               a token is what POST /v1/login answers
+//               a token is what POST /v1/login answers to "session":"bearer"
 import { WebSocket } from 'k6/websockets';
 import { SharedArray } from 'k6/data';
 import { Counter, Rate, Trend } from 'k6/metrics';

@@ -168,12 +168,12 @@ type loggedIn struct {
 }
 
 func (s *Service) loggedIn(c echo.Context, status int, u *user, t tokens, inBody bool) loggedIn {
-	out := api.LoggedIn{AccessToken: t.access, ExpiresIn: max(0, int(time.Until(t.expires).Round(time.Second).Seconds()))}
+	out := api.LoggedIn{ExpiresIn: max(0, int(time.Until(t.expires).Round(time.Second).Seconds()))}
 	if u != nil {
 		out.User = new(s.me(u))
 	}
-	if inBody { // scripts of a page must not see it
-		out.RefreshToken = &t.refresh
+	if inBody { // only then: no script of a page can read the tokens of a session in cookies
+		out.AccessToken, out.RefreshToken = &t.access, &t.refresh
 		if t.device != "" {
 			out.DeviceToken = &t.device
 		}

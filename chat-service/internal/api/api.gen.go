@@ -292,8 +292,8 @@ type LogIn struct {
 
 // LoggedIn defines model for LoggedIn.
 type LoggedIn struct {
-	// AccessToken a JWT
-	AccessToken string `json:"access_token"`
+	// AccessToken a JWT. Only of a bearer session: no script can read that of a session in cookies
+	AccessToken *string `json:"access_token,omitempty"`
 
 	// DeviceToken shows, at a login, that this device has logged in before; stored for the next login
 	DeviceToken *DeviceToken `json:"device_token,omitempty"`
@@ -301,7 +301,7 @@ type LoggedIn struct {
 	// ExpiresIn seconds that the access token is good for
 	ExpiresIn int `json:"expires_in"`
 
-	// RefreshToken of a bearer session alone
+	// RefreshToken only of a bearer session
 	RefreshToken *string `json:"refresh_token,omitempty"`
 	User         *Me     `json:"user,omitempty"`
 }

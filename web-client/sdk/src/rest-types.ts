@@ -89,9 +89,9 @@ export interface RefreshToken {
 
 export interface LoggedIn {
   readonly user?: Me;
-  /** a JWT */
-  readonly access_token: string;
-  /** of a bearer session alone */
+  /** a JWT. Only of a bearer session: no script can read that of a session in cookies */
+  readonly access_token?: string;
+  /** only of a bearer session */
   readonly refresh_token?: string;
   readonly device_token?: DeviceToken;
   /** seconds that the access token is good for */

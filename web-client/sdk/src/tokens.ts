@@ -1,6 +1,6 @@
 /** Who one is: access tokens, and how they are renewed. Each refresh token is good once. */
 
-import { ApiError } from "./errors.js";
+import { ApiError, ClientError } from "./errors.js";
 import type { Http } from "./http.js";
 import type { LoggedIn } from "./rest-types.js";
 
@@ -130,11 +130,13 @@ export class BearerTokens implements TokenSource {
   }
 
   take(answer: LoggedIn): void {
+    const { access_token: accessToken } = answer;
+    if (accessToken === undefined) throw new ClientError("internal", "the answer to a bearer login has no access token");
     const expires = expiresOf(answer);
     this.refresh = answer.refresh_token ?? this.refresh;
     this.device = answer.device_token ?? this.device; // only a login gives another
-    this.auth.onRenewed?.({ accessToken: answer.access_token, expires, refreshToken: this.refresh ?? "", deviceToken: this.device });
-    this.held = { access: answer.access_token, expires };
+    this.auth.onRenewed?.({ accessToken, expires, refreshToken: this.refresh ?? "", deviceToken: this.device });
+    this.held = { access: accessToken, expires };
   }
 
   forget(): void {

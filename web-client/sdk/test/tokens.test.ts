@@ -17,7 +17,7 @@ function server(cookies: boolean) {
       const body = init.body ? (JSON.parse(init.body as string) as { refresh_token?: string }) : {};
       if (state.ended || (!cookies && body.refresh_token !== `r${state.n}`)) return problem(401, "unauthenticated");
       state.n++;
-      return Response.json({ access_token: `t${state.n}`, expires_in: 900, ...(cookies ? {} : { refresh_token: `r${state.n}` }) });
+      return Response.json({ expires_in: 900, ...(cookies ? {} : { access_token: `t${state.n}`, refresh_token: `r${state.n}` }) });
     }
     const sent = (init.headers as Record<string, string>)["Authorization"];
     if (!cookies && sent !== `Bearer t${state.n}`) return problem(401, "unauthenticated");
@@ -97,7 +97,7 @@ describe("cookie tokens", () => {
     const { state, http } = server(true);
     const { storage, locks } = browser();
     const tabs = Array.from({ length: 5 }, () => new CookieTokens(http, storage, locks));
-    tabs[0]!.take({ access_token: "t1", expires_in: 900 });
+    tabs[0]!.take({ expires_in: 900 });
     const held = await Promise.all(tabs.map((t) => t.token()));
     expect(state.refreshes).toBe(0);
     const next = await Promise.all(tabs.map((t, i) => t.token({ rejected: held[i] })));
