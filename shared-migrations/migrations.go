@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/tern/v2/migrate"
 
 	"parley.chat/internal/pgsession"
+	"parley.chat/shared-contracts/schema"
 )
 
 //go:embed migrations/*.sql
@@ -26,7 +27,7 @@ var files embed.FS
 
 const (
 	// versionTable is in public, as is everything of ours, whatever the search_path of the login.
-	versionTable = "public.parley_schema_version"
+	versionTable = schema.VersionTable
 	// lockKey is the advisory lock of a migrating session ("parley" in ASCII).
 	lockKey = int64(0x7061726c6579)
 	// lockPoll is how often a session that waits for its turn asks again.
@@ -56,16 +57,28 @@ func Latest() int {
 	return len(names)
 }
 
-// Up applies what is missing. It is safe to call from many processes at once. log may be nil.
+// Up applies what is missing: migrations, the roles of the services, and their rights. It is safe to call
+// from many processes at once. log may be nil.
 func Up(ctx context.Context, url string, log *slog.Logger) error {
-	return open(ctx, url, source(), log, func(m *migrate.Migrator, _ int32) error {
-		return m.MigrateTo(ctx, int32(len(m.Migrations)))
+	log = cmp.Or(log, slog.New(slog.DiscardHandler))
+	return open(ctx, url, source(), log, func(conn *pgx.Conn, m *migrate.Migrator, _ int32) error {
+		if err := makeRoles(ctx, conn); err != nil {
+			return err
+		}
+		if err := m.MigrateTo(ctx, int32(len(m.Migrations))); err != nil {
+			return err
+		}
+		granted, err := grantRights(ctx, conn, true)
+		if granted && err == nil {
+			log.InfoContext(ctx, "rights granted that were missing")
+		}
+		return err
 	})
 }
 
 // To migrates up or down to version.
 func To(ctx context.Context, url string, version int, log *slog.Logger) error {
-	return open(ctx, url, source(), log, func(m *migrate.Migrator, _ int32) error {
+	return open(ctx, url, source(), log, func(_ *pgx.Conn, m *migrate.Migrator, _ int32) error {
 		return m.MigrateTo(ctx, int32(version))
 	})
 }
@@ -75,7 +88,7 @@ func Down(ctx context.Context, url string, steps int, log *slog.Logger) error {
 	if steps < 1 {
 		return fmt.Errorf("migrate down: %d is not a number of steps", steps)
 	}
-	return open(ctx, url, source(), log, func(m *migrate.Migrator, current int32) error {
+	return open(ctx, url, source(), log, func(_ *pgx.Conn, m *migrate.Migrator, current int32) error {
 		if int(current) < steps {
 			return fmt.Errorf("migrate down %d steps: the database is at version %d", steps, current)
 		}
@@ -94,15 +107,9 @@ func Status(ctx context.Context, url string) ([]Migration, error) {
 		return nil, fmt.Errorf("read schema version: %w", err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	current := 0
-	var exists bool
-	if err := conn.QueryRow(ctx, "select to_regclass($1) is not null", versionTable).Scan(&exists); err != nil {
-		return nil, fmt.Errorf("read schema version: %w", err)
-	}
-	if exists {
-		if err := conn.QueryRow(ctx, "select version from "+versionTable).Scan(&current); err != nil {
-			return nil, fmt.Errorf("read schema version: %w", err)
-		}
+	current, err := version(ctx, conn)
+	if err != nil {
+		return nil, err
 	}
 	list := make([]Migration, len(names))
 	for i, name := range names {
@@ -112,6 +119,21 @@ func Status(ctx context.Context, url string) ([]Migration, error) {
 		return list, &NewerError{Database: current, Known: len(names)}
 	}
 	return list, nil
+}
+
+// version returns the version of the database, 0 without a schema.
+func version(ctx context.Context, conn *pgx.Conn) (current int, err error) {
+	var exists bool
+	if err := conn.QueryRow(ctx, "select to_regclass($1) is not null", versionTable).Scan(&exists); err != nil {
+		return 0, fmt.Errorf("read schema version: %w", err)
+	}
+	if !exists {
+		return 0, nil
+	}
+	if err := conn.QueryRow(ctx, "select version from "+versionTable).Scan(&current); err != nil {
+		return 0, fmt.Errorf("read schema version: %w", err)
+	}
+	return current, nil
 }
 
 func source() fs.FS {
@@ -128,8 +150,8 @@ func connect(ctx context.Context, url string) (*pgx.Conn, error) {
 	return pgsession.Connect(ctx, url, pgsession.Options{ApplicationName: "migrate"})
 }
 
-// open connects, takes the lock, and hands do a migrator and the current version.
-func open(ctx context.Context, url string, source fs.FS, log *slog.Logger, do func(m *migrate.Migrator, current int32) error) error {
+// open connects, takes the lock, and hands do the connection, a migrator and the current version.
+func open(ctx context.Context, url string, source fs.FS, log *slog.Logger, do func(conn *pgx.Conn, m *migrate.Migrator, current int32) error) error {
 	log = cmp.Or(log, slog.New(slog.DiscardHandler))
 	conn, err := connect(ctx, url)
 	if err != nil {
@@ -156,7 +178,7 @@ func open(ctx context.Context, url string, source fs.FS, log *slog.Logger, do fu
 	if int(current) > len(m.Migrations) {
 		return &NewerError{Database: int(current), Known: len(m.Migrations)}
 	}
-	if err := do(m, current); err != nil {
+	if err := do(conn, m, current); err != nil {
 		return describe(err)
 	}
 	return nil

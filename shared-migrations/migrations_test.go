@@ -20,6 +20,7 @@ import (
 
 	"parley.chat/internal/localserver"
 	"parley.chat/internal/testkit/pgtest"
+	"parley.chat/shared-contracts/schema"
 	migrations "parley.chat/shared-migrations"
 )
 
@@ -27,30 +28,31 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// TestEachMigration: up, down and up again come to the same schema, step by step.
+// TestEachMigration: each step down comes to the schema before the step up, and all steps up again to the
+// same schema.
 func TestEachMigration(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Empty(t).URL
 	if err := migrations.To(t.Context(), url, 0, nil); err != nil {
 		t.Fatal(err)
 	}
+	schemas := []string{dump(t, url)} // by version
 	for v := 1; v <= migrations.Latest(); v++ {
-		before := dump(t, url)
 		to(t, url, v)
-		after := dump(t, url)
+		schemas = append(schemas, dump(t, url))
+	}
+	for v := migrations.Latest(); v > 0; v-- {
 		if err := migrations.Down(t.Context(), url, 1, nil); err != nil {
 			t.Fatalf("down from %d: %v", v, err)
 		}
-		if got := dump(t, url); got != before {
-			t.Errorf("going down from %d leaves something behind:\n%s", v, diff(before, got))
-		}
-		to(t, url, v)
-		if got := dump(t, url); got != after {
-			t.Errorf("going up to %d again differs:\n%s", v, diff(after, got))
+		if got := dump(t, url); got != schemas[v-1] {
+			t.Fatalf("going down from %d leaves something behind:\n%s", v, diff(schemas[v-1], got))
 		}
 	}
-	to(t, url, 0)
 	to(t, url, migrations.Latest())
+	if got, want := dump(t, url), schemas[migrations.Latest()]; got != want {
+		t.Errorf("going up again differs:\n%s", diff(want, got))
+	}
 }
 
 func to(t *testing.T, url string, version int) {
@@ -63,7 +65,20 @@ func to(t *testing.T, url string, version int) {
 // TestSchema compares what the migrations add up to with a file, for the eyes of a reviewer.
 func TestSchema(t *testing.T) {
 	t.Parallel()
-	got := dump(t, pgtest.Open(t).URL)
+	if migrations.Latest() != schema.Version {
+		t.Errorf("schema.Version is %d, and the newest migration %d: change shared-contracts/schema", schema.Version, migrations.Latest())
+	}
+	url := pgtest.Empty(t).URL
+	to(t, url, migrations.Latest()) // by the migrations alone
+	got := dump(t, url)
+	if *update {
+		if err := os.WriteFile("grants.sql", []byte(grants(got)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if have, err := os.ReadFile("grants.sql"); err != nil || string(have) != grants(got) {
+		t.Errorf("grants.sql is not what the migrations grant, %v (-update rewrites it):\n%s", err, diff(string(have), grants(got)))
+	}
 	golden := filepath.Join("testdata", "schema.golden.sql")
 	if *update {
 		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
@@ -79,6 +94,18 @@ func TestSchema(t *testing.T) {
 	}
 }
 
+// grants returns the statements of a dump that grant and revoke rights.
+func grants(dump string) string {
+	var b strings.Builder
+	b.WriteString("-- What the migrations grant and revoke in sum. Made by: go test ./shared-migrations -run TestSchema -update\n")
+	for line := range strings.Lines(dump) {
+		if strings.HasPrefix(line, "GRANT ") || strings.HasPrefix(line, "REVOKE ") {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
 // What differs from one pg_dump or server to the next: versions, session settings (their number
 // grows), comments, and the key that newer ones put around the dump.
 var noise = regexp.MustCompile(`(?m)^(--.*|SET .*|SELECT pg_catalog\.set_config.*|\\(un)?restrict .*)$\n?`)
@@ -91,7 +118,7 @@ func dump(t *testing.T, url string) string {
 		t.Fatal(err)
 	}
 	var stderr bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), filepath.Join(found.Postgres, "pg_dump"), "--schema-only", "--no-owner", "--exclude-table="+migrations.VersionTable, "--dbname="+url)
+	cmd := exec.CommandContext(t.Context(), filepath.Join(found.Postgres, "pg_dump"), "--schema-only", "--no-owner", "--dbname="+url)
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {

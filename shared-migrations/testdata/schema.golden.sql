@@ -267,6 +267,10 @@ ALTER TABLE public.outbox ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE public.parley_schema_version (
+    version integer NOT NULL
+);
+
 CREATE TABLE public.refresh_tokens (
     token_hash bytea NOT NULL,
     session_id uuid NOT NULL,
@@ -597,6 +601,10 @@ GRANT SELECT(kind) ON TABLE public.outbox TO parley_ws;
 GRANT SELECT(channel_id) ON TABLE public.outbox TO parley_ws;
 
 GRANT SELECT(subject_id) ON TABLE public.outbox TO parley_ws;
+
+GRANT SELECT ON TABLE public.parley_schema_version TO parley_chat;
+GRANT SELECT ON TABLE public.parley_schema_version TO parley_ws;
+GRANT SELECT ON TABLE public.parley_schema_version TO parley_sync;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.refresh_tokens TO parley_chat;
 

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -217,16 +218,28 @@ func pool(t testing.TB, address string) *pgxpool.Pool {
 
 // Server is a server of one test, which may stop it. Commits survive Kill.
 type Server struct {
-	DB // a migrated database
+	DB // its database, migrated unless the options say otherwise
 	pg *localserver.Postgres
 }
 
+// Options of a server.
+type Options struct {
+	Settings map[string]string // of postgresql.conf
+	Empty    bool              // the database has no schema, and the server no roles
+}
+
 // NewServer starts a server for this test alone. It is removed when the test ends.
-func NewServer(t testing.TB) *Server {
+func NewServer(t testing.TB, options ...Options) *Server {
 	t.Helper()
+	o := Options{}
+	if len(options) > 0 {
+		o = options[0]
+	}
+	settings := map[string]string{"synchronous_commit": "on"}
+	maps.Copy(settings, o.Settings)
 	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
 	defer cancel()
-	pg, dir, err := start(ctx, map[string]string{"synchronous_commit": "on"})
+	pg, dir, err := start(ctx, settings)
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
@@ -235,8 +248,13 @@ func NewServer(t testing.TB) *Server {
 			t.Errorf("pgtest: %v", err)
 		}
 	})
-	if err := errors.Join(pg.CreateDatabase(ctx, "parley"), migrations.Up(ctx, pg.URL("parley"), nil)); err != nil {
+	if err := pg.CreateDatabase(ctx, "parley"); err != nil {
 		t.Fatalf("pgtest: %v", err)
+	}
+	if !o.Empty {
+		if err := migrations.Up(ctx, pg.URL("parley"), nil); err != nil {
+			t.Fatalf("pgtest: %v", err)
+		}
 	}
 	return &Server{DB: DB{URL: pg.URL("parley")}, pg: pg}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"parley.chat/internal/lifecycle"
+	"parley.chat/internal/telemetry"
 	migrations "parley.chat/shared-migrations"
 )
 
@@ -28,7 +29,8 @@ Examples:
   migrate to 7               up or down to version 7
   migrate new add_user_locale
 
-Exit codes: 0 done; 1 it failed; 2 wrong usage; 3 (status --check) migrations are missing.`
+Exit codes: 0 done; 1 it failed; 2 wrong usage; 3 (status --check) migrations, roles or
+their rights are missing.`
 
 const (
 	exitUsage   = 2
@@ -60,7 +62,7 @@ func (e env) database() (string, error) {
 }
 
 type cli struct {
-	Up     upCmd     `cmd:"" help:"Apply what is missing."`
+	Up     upCmd     `cmd:"" help:"Apply what is missing: migrations, roles and their rights."`
 	Down   downCmd   `cmd:"" help:"Take back the newest migrations. Their data is lost."`
 	To     toCmd     `cmd:"" help:"Migrate up or down to a version."`
 	Status statusCmd `cmd:"" help:"List the migrations and say which are applied."`
@@ -103,7 +105,7 @@ func (c toCmd) Run(e env) error {
 
 type statusCmd struct {
 	Output string `short:"o" enum:"text,json" default:"text" help:"text or json."`
-	Check  bool   `help:"Exit with 3 when migrations are missing."`
+	Check  bool   `help:"Exit with 3 when migrations, roles or their rights are missing."`
 }
 
 func (c statusCmd) Run(e env) error {
@@ -137,7 +139,13 @@ func (c statusCmd) Run(e env) error {
 	if c.Check && len(list) > 0 && !list[len(list)-1].Applied {
 		return exit{errors.New("migrations are missing"), exitPending}
 	}
-	return nil
+	if c.Check {
+		err = migrations.CheckRights(e.ctx, url)
+		if errors.Is(err, migrations.ErrRights) {
+			return exit{err, exitPending}
+		}
+	}
+	return err
 }
 
 type newCmd struct {
@@ -209,6 +217,6 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	}
 	return parsed.Run(env{
 		ctx: ctx, stdout: stdout, url: getenv("DATABASE_URL"),
-		log: slog.New(slog.NewTextHandler(stderr, nil)),
+		log: telemetry.NewLogger(stderr, "migrate", slog.LevelInfo),
 	})
 }

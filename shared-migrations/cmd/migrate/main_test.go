@@ -40,12 +40,12 @@ func TestMigrate(t *testing.T) {
 		output string // part of standard output or error
 	}{
 		{[]string{"status", "--check"}, 3, "001_create_roles.sql"},
-		{[]string{"up"}, 0, "direction=up"},
+		{[]string{"up"}, 0, `"direction":"up"`},
 		{[]string{"up"}, 0, ""},
 		{[]string{"status", "--check"}, 0, "applied"},
-		{[]string{"down", "1"}, 0, "direction=down"},
+		{[]string{"down", "1"}, 0, `"direction":"down"`},
 		{[]string{"status"}, 0, "missing"},
-		{[]string{"to", latest}, 0, "direction=up"},
+		{[]string{"to", latest}, 0, `"direction":"up"`},
 		{[]string{"to", "999"}, 1, "outside the valid versions"},
 		{[]string{"down", "999"}, 1, "the database is at version " + latest},
 		{[]string{"down", "0"}, 1, "not a number of steps"},
@@ -58,6 +58,19 @@ func TestMigrate(t *testing.T) {
 		if code != tt.code || !strings.Contains(stdout+stderr, tt.output) {
 			t.Errorf("migrate %v = %d, want %d and %q:\n%s%s", tt.args, code, tt.code, tt.output, stdout, stderr)
 		}
+	}
+
+	// The log is JSON lines, as that of every program.
+	migrate(t, url, "down", "1")
+	_, _, stderr := migrate(t, url, "up")
+	for line := range strings.Lines(stderr) {
+		var fields map[string]any
+		if err := json.Unmarshal([]byte(line), &fields); err != nil || fields["service"] != "migrate" || fields["msg"] == nil {
+			t.Errorf("a line of the log is %q, %v", line, err)
+		}
+	}
+	if !strings.Contains(stderr, "migration") {
+		t.Errorf("migrate up logs %q", stderr)
 	}
 
 	_, stdout, _ := migrate(t, url, "status", "-o", "json")

@@ -1,0 +1,6 @@
+-- The services compare the version of the schema with the one that they were built for.
+grant select on public.parley_schema_version to parley_chat, parley_ws, parley_sync;
+
+---- create above / drop below ----
+
+revoke select on public.parley_schema_version from parley_chat, parley_ws, parley_sync;
