@@ -162,7 +162,7 @@ func (s *Service) Keys() token.KeySource { return s.keys }
 // Checks tells whether the service can do its work.
 func (s *Service) Checks() []telemetry.Check {
 	return []telemetry.Check{
-		{Name: "postgres", Check: func(ctx context.Context) error { return database.Ping(ctx, s.db) }},
+		{Name: "postgres", Check: func(ctx context.Context) error { return database.Ready(ctx, s.db) }},
 		{Name: "redis", Check: func(ctx context.Context) error { return s.watch.Ready(ctx, s.cfg.Partitions) }},
 	}
 }

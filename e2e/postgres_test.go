@@ -8,6 +8,7 @@ import (
 	"parley.chat/internal/testkit"
 	"parley.chat/internal/testkit/pgtest"
 	"parley.chat/internal/testkit/proctest"
+	"parley.chat/internal/testkit/redistest"
 )
 
 // TestPostgres_refused: no program starts on a database, or behind a pooler, that can never give the sessions
@@ -43,6 +44,39 @@ func everyProgramRefuses(t *testing.T, words, databaseURL string) {
 			t.Errorf("%s ends with %d, want 1 and %q:\n%s", program, code, words, p.Output())
 		}
 	}
+}
+
+// TestReady_schema: services wait for the schema, and say so. A gateway serves without it.
+func TestReady_schema(t *testing.T) {
+	t.Parallel()
+	s := pgtest.NewServer(t, pgtest.Options{Empty: true})
+	r := redistest.NewServer(t)
+	services := map[string]string{}
+	for program, addrVar := range map[string]string{"chat-service": "CHAT_ADDR", "ws-server": "WS_ADDR", "sync-service": "SYNC_ADDR"} {
+		addr := fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t))
+		proctest.Start(t, program, nil, map[string]string{
+			"DATABASE_URL": s.URL, "REDIS_URL": r.URL(), "JWT_KEYS_DIR": t.TempDir(), "JWKS_URL": "http://127.0.0.1:1", addrVar: addr,
+		})
+		services[program] = "http://" + addr + "/readyz"
+	}
+	want := func(words string, status map[string]int) {
+		t.Helper()
+		for program, url := range services {
+			testkit.Until(t, testkit.Timeout, func() error {
+				got, body, err := get(url)
+				if err != nil || got != status[program] || !strings.Contains(body, words) {
+					return fmt.Errorf("%s: %d %s %w; want %d and %q", program, got, body, err, status[program], words)
+				}
+				return nil
+			})
+		}
+	}
+	want("migrate up makes the roles", map[string]int{"chat-service": 503, "sync-service": 503, "ws-server": 200})
+	migrate := proctest.Start(t, "migrate", []string{"up"}, map[string]string{"DATABASE_URL": s.URL})
+	if code := migrate.Wait(t, testkit.Timeout); code != 0 {
+		t.Fatalf("migrate up: %d %s", code, migrate.Output())
+	}
+	want(`"status":"ok"`, map[string]int{"chat-service": 200, "sync-service": 200, "ws-server": 200})
 }
 
 // TestPooler_session: everything works behind PgBouncer with session pooling.

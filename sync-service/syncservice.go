@@ -124,7 +124,7 @@ func (s *Service) close() error {
 // Checks are the conditions of readiness.
 func (s *Service) Checks() []telemetry.Check {
 	return []telemetry.Check{
-		{Name: "postgresql", Check: s.store.Ping},
+		{Name: "postgresql", Check: func(ctx context.Context) error { return database.Ready(ctx, s.db) }},
 		{Name: "redis", Check: func(ctx context.Context) error { return s.watch.Ready(ctx, s.cfg.Partitions) }},
 	}
 }

@@ -222,11 +222,12 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 // Handler serves /ws and /ws/{channel_id}.
 func (s *Server) Handler() http.Handler { return s.connections }
 
-// Checks returns what must hold for the service to be ready. PostgreSQL is not among them: members who
-// are connected go on chatting without it.
+// Checks returns what must hold for the service to be ready. PostgreSQL is shown only: members who are
+// connected go on chatting without it.
 func (s *Server) Checks() []telemetry.Check {
 	return []telemetry.Check{
 		{Name: "redis", Check: func(ctx context.Context) error { return s.watch.Ready(ctx, s.cfg.Partitions) }},
+		{Name: "postgres", Optional: true, Check: func(ctx context.Context) error { return database.Ready(ctx, s.db) }},
 	}
 }
 

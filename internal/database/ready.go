@@ -2,12 +2,14 @@ package database
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/uptrace/bun"
 
@@ -15,6 +17,7 @@ import (
 	"parley.chat/internal/outage"
 	"parley.chat/internal/pgsession"
 	"parley.chat/internal/telemetry"
+	"parley.chat/shared-contracts/schema"
 )
 
 // Ping reports whether the pool has a session, or gets one, that can write and is what it was made to be.
@@ -34,6 +37,37 @@ func Ping(ctx context.Context, db *bun.DB) error {
 		}
 		return err
 	}
+}
+
+// Ready is Ping, and whether the database has the schema that this program was built for. A newer one will
+// do: migrations come before the programs that need them, and break no release before.
+func Ready(ctx context.Context, db *bun.DB) error {
+	if err := Ping(ctx, db); err != nil {
+		return err
+	}
+	var version int
+	err := db.QueryRowContext(ctx, "select version from "+schema.VersionTable).Scan(&version)
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch e.Code {
+		case "42P01": // undefined_table
+			return &telemetry.StateError{Words: "has no schema: run migrate up", Err: err}
+		case "42501": // insufficient_privilege: migrations of this release show it
+			return &telemetry.StateError{Words: "has an older schema than this program needs, or lacks its rights: run migrate up", Err: err}
+		}
+	}
+	switch {
+	case errors.Is(err, sql.ErrNoRows) || err == nil && version == 0:
+		return &telemetry.StateError{Words: "has no schema: run migrate up"}
+	case err != nil:
+		return fmt.Errorf("read the version of the schema: %w", err)
+	case version < schema.Version:
+		return &telemetry.StateError{Words: fmt.Sprintf("has schema version %d, and this program needs %d: run migrate up", version, schema.Version)}
+	case version > schema.Version:
+		return &telemetry.StateError{
+			Words: fmt.Sprintf("has schema version %d, newer than %d, which this program was built for: upgrade it", version, schema.Version), Degraded: true,
+		}
+	}
+	return nil
 }
 
 // ping checks one session of the pool. It reports whether it closed it.

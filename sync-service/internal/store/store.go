@@ -17,14 +17,12 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/uptrace/bun"
 
-	"parley.chat/internal/database"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/sync-service/internal/entryid"
 )
@@ -233,24 +231,6 @@ func (s *Store) Head(ctx context.Context, channel chat.ChannelID) (seq int64, er
 		return 0, fmt.Errorf("read the head of channel %s: %w", channel, err)
 	}
 	return seq, nil
-}
-
-// Ping reports whether PostgreSQL can be written to, and the table is there and the role may write to it.
-func (s *Store) Ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	if err := database.Ping(ctx, s.db); err != nil {
-		return err
-	}
-	var may bool
-	err := s.db.NewRaw(`select has_table_privilege('messages', 'insert')`).Scan(ctx, &may)
-	if err != nil {
-		return fmt.Errorf("reach PostgreSQL: %w", err)
-	}
-	if !may {
-		return errors.New("the role may not insert into messages")
-	}
-	return nil
 }
 
 // rowsError is an error of the statements that store rows. SQLSTATE alone does not tell whose fault an
