@@ -1,14 +1,19 @@
 package chatservice_test
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
 
+	"golang.org/x/crypto/argon2"
+
 	chatservice "parley.chat/chat-service"
 	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/notice"
 )
 
 func (w *world) delete(path, tok string, body any) answer {
@@ -41,19 +46,162 @@ func TestPassword(t *testing.T) {
 			t.Errorf("%s: errors = %+v", weak, p.Errors)
 		}
 	}
-	if a := change(goodPassword, otherPassword); a.status != 204 {
-		t.Fatalf("change = %d %s", a.status, a.body)
+	notices := w.notices(ann)
+	var next loginAnswer
+	change(goodPassword, otherPassword).into(t, 200, &next)
+	renewed := w.userOf(next)
+	if a := w.get("/v1/me", renewed.Token); a.status != 200 || renewed.Session == ann.Session || next.User.ID != ann.ID {
+		t.Errorf("the new session: %d %s, %+v", a.status, a.body, renewed)
 	}
-	if a := w.get("/v1/me", ann.Token); a.status != 200 {
-		t.Errorf("the session that changed it has ended: %d %s", a.status, a.body)
+	// Copies of any token of before are worth nothing, be they of the session that made the change.
+	for _, old := range []user{other, ann} {
+		w.get("/v1/me", old.Token).want(t, 401, "unauthenticated")
+		w.post("/v1/refresh", "", object{"refresh_token": old.Refresh}).want(t, 401, "unauthenticated")
 	}
-	w.get("/v1/me", other.Token).want(t, 401, "unauthenticated")
-	w.post("/v1/refresh", "", object{"refresh_token": other.Refresh}).want(t, 401, "unauthenticated")
+	gone := map[chat.SessionID]bool{}
+	for len(gone) < 2 { // gateways are told of both
+		n := notices()
+		if n.Kind != notice.SessionRevoked || n.SessionID == nil || *n.SessionID == renewed.Session {
+			t.Fatalf("notice = %+v", n)
+		}
+		gone[*n.SessionID] = true
+	}
+	var again loginAnswer
+	w.post("/v1/refresh", "", object{"refresh_token": renewed.Refresh}).into(t, 200, &again)
 	if a := w.get("/v1/me", bob.Token); a.status != 200 {
 		t.Errorf("somebody else is logged out: %d", a.status)
 	}
 	w.login("ann", goodPassword).want(t, 401, "invalid_credentials")
 	w.login("ann", otherPassword).into(t, 200, &in)
+	w.settled()
+}
+
+// TestPassword_cookies: the page gets its new session as cookies, no script does.
+func TestPassword_cookies(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	page := w.browser()
+	if a := w.send(request{method: "POST", path: "/v1/signup", client: page, body: object{"username": "ann", "email": "ann@example.com", "password": goodPassword}}); a.status != 201 {
+		t.Fatalf("signup = %d %s", a.status, a.body)
+	}
+	at, _ := url.Parse(w.url + "/v1/refresh")
+	cookies := func() map[string]string {
+		all := map[string]string{}
+		for _, c := range page.Jar.Cookies(at) {
+			all[c.Name] = c.Value
+		}
+		return all
+	}
+	before := cookies()
+	a := w.send(request{method: "POST", path: "/v1/me/password", client: page, body: object{"password": goodPassword, "new_password": otherPassword}})
+	if a.status != 200 || strings.Contains(string(a.body), "_token") {
+		t.Fatalf("change = %d %s", a.status, a.body)
+	}
+	after := cookies()
+	for name, value := range before {
+		if after[name] == value || after[name] == "" {
+			t.Errorf("cookie %s is the one of before", name)
+		}
+	}
+	for _, path := range []string{"/v1/me", "/v1/sessions"} {
+		if a := w.send(request{method: "GET", path: path, client: page}); a.status != 200 {
+			t.Errorf("%s = %d %s", path, a.status, a.body)
+		}
+	}
+	if a := w.send(request{method: "POST", path: "/v1/refresh", client: page}); a.status != 200 {
+		t.Errorf("refresh = %d %s", a.status, a.body)
+	}
+}
+
+// TestPassword_forgetsDevices: whoever has logged in with the old password is no known device any more.
+func TestPassword_forgetsDevices(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.signup("ann")
+	var in struct {
+		loginAnswer
+		Device string `json:"device_token"`
+	}
+	w.login("ann", goodPassword).into(t, 200, &in)
+	w.post("/v1/me/password", in.AccessToken, object{"password": goodPassword, "new_password": otherPassword, "device_token": in.Device}).into(t, 200, &in)
+	if n := w.count("select count(*) from devices"); n != 1 || in.Device == "" {
+		t.Errorf("%d devices are known, want the one that made the change", n)
+	}
+}
+
+// TestPassword_composed: a password is the same from every keyboard, and one that an earlier release has hashed as
+// it came is hashed again.
+func TestPassword_composed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const composed, decomposed = "Z\u00fcrich caf\u00e9 1", "Zu\u0308rich cafe\u0301 1"
+	w.post("/v1/signup", "", object{"username": "ann", "email": "ann@example.com", "password": composed}).into(t, 201, &loginAnswer{})
+	for _, typed := range []string{decomposed, composed} {
+		w.login("ann", typed).into(t, 200, &loginAnswer{})
+	}
+	salt := []byte("0123456789abcdef")
+	for i, old := range []string{decomposed, composed} {
+		key := argon2.IDKey([]byte(old), salt, 1, 1<<10, 1, 32)
+		b64 := base64.RawStdEncoding.EncodeToString
+		w.exec("update users set password_hash = $1", fmt.Sprintf("$argon2id$v=19$m=1024,t=1,p=1$%s$%s", b64(salt), b64(key)))
+		w.login("ann", "Zurich cafe 1").want(t, 401, "invalid_credentials")
+		w.login("ann", composed).into(t, 200, &loginAnswer{})
+		if n := w.count("select count(*) from users where password_hash like '%' || $1 || '%'", b64(salt)); n != i {
+			t.Errorf("%d hashes of before are left of %q, want %d", n, old, i)
+		}
+		w.login("ann", decomposed).into(t, 200, &loginAnswer{})
+	}
+}
+
+// TestSessions_bounded: the session that was used longest ago ends for the 51st, and the list begins with one's own.
+func TestSessions_bounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *chatservice.Config) { c.LoginFailures.Count = 1000 })
+	ann, bob := w.signup("ann"), w.signup("bob")
+	var phone loginAnswer
+	w.login("ann", goodPassword).into(t, 200, &phone)
+	for range 48 {
+		w.login("ann", goodPassword).into(t, 200, &loginAnswer{})
+	}
+	w.post("/v1/refresh", "", object{"refresh_token": ann.Refresh}).into(t, 200, &loginAnswer{}) // the first one is used again
+	if a := w.get("/v1/me", phone.AccessToken); a.status != 200 {
+		t.Fatalf("one of 50 has ended: %d", a.status)
+	}
+	var wg sync.WaitGroup
+	for range 4 { // at the same time
+		wg.Go(func() {
+			if a, err := w.try(request{method: "POST", path: "/v1/login", body: object{"login": "ann", "password": goodPassword}}); err != nil || a.status != 200 {
+				t.Errorf("login = %d %s, %v", a.status, a.body, err)
+			}
+		})
+	}
+	wg.Wait()
+	w.get("/v1/me", phone.AccessToken).want(t, 401, "unauthenticated")
+	w.post("/v1/refresh", "", object{"refresh_token": phone.RefreshToken}).want(t, 401, "unauthenticated")
+	var list struct {
+		Items []struct {
+			ID      chat.SessionID `json:"id"`
+			Current bool           `json:"current"`
+		} `json:"items"`
+	}
+	w.get("/v1/sessions", ann.Token).into(t, 200, &list)
+	if len(list.Items) != 50 || list.Items[0].ID != ann.Session || !list.Items[0].Current {
+		t.Errorf("%d sessions, the first is %+v", len(list.Items), list.Items[0])
+	}
+	if n := w.count("select count(*) from sessions where user_id = $1 and revoked_at is null", ann.ID.String()); n != 50 {
+		t.Errorf("%d sessions live, want 50", n)
+	}
+
+	if a := w.delete("/v1/sessions", ann.Token, nil); a.status != 204 {
+		t.Fatalf("end all others = %d %s", a.status, a.body)
+	}
+	w.get("/v1/sessions", ann.Token).into(t, 200, &list)
+	if len(list.Items) != 1 || list.Items[0].ID != ann.Session {
+		t.Errorf("%d sessions are left, want this one", len(list.Items))
+	}
+	if a := w.get("/v1/me", bob.Token); a.status != 200 {
+		t.Errorf("somebody else is logged out: %d", a.status)
+	}
 	w.settled()
 }
 
@@ -84,7 +232,7 @@ func TestPassword_loginAtTheSameTime(t *testing.T) {
 		change = w.post("/v1/me/password", ann.Token, object{"password": goodPassword, "new_password": otherPassword})
 	})
 	wg.Wait()
-	if change.status != 204 {
+	if change.status != 200 {
 		t.Fatalf("change = %d %s", change.status, change.body)
 	}
 	if n := w.count("select count(*) from sessions where user_id = $1 and revoked_at is null", ann.ID.String()); n != 1 {

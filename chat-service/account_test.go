@@ -482,8 +482,8 @@ func TestSessions(t *testing.T) {
 		} `json:"items"`
 	}
 	w.get("/v1/sessions", ann.Token).into(t, 200, &list)
-	if len(list.Items) != 2 || list.Items[0].ID != phone.Session.String() || list.Items[0].UserAgent != "phone" ||
-		list.Items[0].Current || !list.Items[1].Current || list.Items[1].Address != "127.0.0.1" {
+	if len(list.Items) != 2 || list.Items[1].ID != phone.Session.String() || list.Items[1].UserAgent != "phone" ||
+		list.Items[1].Current || !list.Items[0].Current || list.Items[0].Address != "127.0.0.1" {
 		t.Fatalf("sessions = %+v", list.Items)
 	}
 	path := "/v1/sessions/" + phone.Session.String()

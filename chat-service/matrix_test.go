@@ -50,6 +50,7 @@ var matrix = []endpoint{
 	{"DELETE /v1/me", object{}, "422 422 422 422 422 422", false},
 	{"POST /v1/me/password", object{}, "422 422 422 422 422 422", false},
 	{"GET /v1/sessions", nil, "200 200 200 200 200 200", false},
+	{"DELETE /v1/sessions", nil, "204 204 204 204 204 204", false},
 	{"DELETE /v1/sessions/{unknown}", nil, "404 404 404 404 404 404", false},
 	{"DELETE /v1/sessions/x", nil, "404 404 404 404 404 404", false},
 	{"GET /v1/users?query=own", nil, "200 200 200 200 200 200", false},

@@ -69,6 +69,7 @@ func TestContact_unblockIsToldToTheGateways(t *testing.T) {
 			t.Errorf("%+v", n)
 		}
 	}
+	w.settled()
 	w.do("DELETE", block, bob, nil).must(t, 204) // there is none any more, and nothing is told
 	if n := w.count("select count(*) from outbox"); n != 0 {
 		t.Errorf("%d rows in the outbox", n)

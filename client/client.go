@@ -216,6 +216,10 @@ func (c *Client) stay(ctx context.Context) error {
 			return nil
 		}
 		end := judge(err)
+		if c.replaced(ctx, err, used) {
+			rejected, failures = used, 0
+			continue
+		}
 		switch {
 		case end.token:
 			end.final = end.final && renewed && !greeted // another token gets one try
@@ -240,6 +244,17 @@ func (c *Client) stay(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// replaced reports whether the session of a token has ended, by err, and the source has the token of another one:
+// a change of the password has begun it.
+func (c *Client) replaced(ctx context.Context, err error, used string) bool {
+	e, ok := errors.AsType[*CloseError](err)
+	if !ok || e.Code != closeRevoked || used == "" {
+		return false
+	}
+	next, err := c.cfg.Tokens.Token(ctx, used)
+	return err == nil && next.Access != used
 }
 
 // tell hands an event to the caller. It waits for a caller who is slow, which is what slows the socket

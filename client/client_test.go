@@ -151,6 +151,17 @@ func TestTokens(t *testing.T) {
 			t.Errorf("tokens %v, want %s", g.tokens, want)
 		}
 	})
+	t.Run("of a session that has replaced the one that ended", func(t *testing.T) {
+		t.Parallel()
+		g := newGateway(t)
+		r := g.run(func(c *client.Config) { c.Tokens = &source{} })
+		r.online(1)
+		g.cut("", 4509)
+		r.online(2)
+		if want := "[token-1 token-2]"; fmt.Sprint(g.tokens) != want {
+			t.Errorf("tokens %v, want %s", g.tokens, want)
+		}
+	})
 	t.Run("none other", func(t *testing.T) {
 		t.Parallel()
 		g := newGateway(t)

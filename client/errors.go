@@ -47,6 +47,7 @@ const (
 	closeExpired         = 4001
 	closeFinal           = 4500 // and above
 	closeUnauthenticated = 4501
+	closeRevoked         = 4509
 )
 
 // DialError is an answer to the upgrade that is no WebSocket.

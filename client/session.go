@@ -156,6 +156,33 @@ func (s *Session) Token(ctx context.Context, rejected string) (Token, error) {
 	return Token{Access: s.held.Access, Expires: s.held.Expires}, nil
 }
 
+// ChangePassword ends all sessions of the user and goes on with a new one, whose tokens the Session has then. A
+// Client connects again with them.
+func (s *Session) ChangePassword(ctx context.Context, password, fresh string) error {
+	if _, err := s.Token(ctx, ""); err != nil {
+		return err
+	}
+	s.mu.Lock() // renewals wait
+	defer s.mu.Unlock()
+	api := &API{base: s.api.base, http: s.api.http, tokens: StaticToken(s.held.Access)}
+	body := map[string]string{"password": password, "new_password": fresh, "device_token": s.held.Device}
+	var in loggedIn
+	if err := api.call(ctx, http.MethodPost, "/v1/me/password", body, &in); err != nil {
+		return err
+	}
+	s.take(in)
+	if s.Renewed != nil {
+		s.Renewed(s.held)
+	}
+	return nil
+}
+
+// EndOtherSessions ends every session of the user except this one.
+func (s *Session) EndOtherSessions(ctx context.Context) error {
+	api := &API{base: s.api.base, http: s.api.http, tokens: s}
+	return api.call(ctx, http.MethodDelete, "/v1/sessions", nil, nil)
+}
+
 // LogOut ends the session; its sockets are closed.
 func (s *Session) LogOut(ctx context.Context) error {
 	s.mu.Lock()

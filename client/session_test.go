@@ -9,6 +9,44 @@ import (
 	"parley.chat/client"
 )
 
+// TestChangePassword: the Session goes on with the tokens of the answer, which are there to be stored.
+func TestChangePassword(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		access := "of before"
+		switch r.URL.Path {
+		case "/v1/me/password":
+			if r.Header.Get("Authorization") != "Bearer of before" {
+				w.WriteHeader(http.StatusUnauthorized)
+				return
+			}
+			access = "of the new session"
+		case "/v1/sessions":
+			if r.Method != http.MethodDelete || r.Header.Get("Authorization") != "Bearer of the new session" {
+				w.WriteHeader(http.StatusUnauthorized)
+			}
+			return
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"access_token": access, "refresh_token": "refresh " + access, "expires_in": 600})
+	}))
+	t.Cleanup(server.Close)
+	s, err := client.LogIn(t.Context(), server.URL, "ann", "secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kept client.Credentials
+	s.Renewed = func(c client.Credentials) { kept = c }
+	if err := s.ChangePassword(t.Context(), "secret", "another secret"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Token(t.Context(), "of before"); err != nil || got.Access != "of the new session" || kept.Refresh != "refresh of the new session" {
+		t.Errorf("token %+v, %v; stored %+v", got, err, kept)
+	}
+	if err := s.EndOtherSessions(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestLogInAgain: a login shows the device token of the login before, also after a renewal, which gives none.
 func TestLogInAgain(t *testing.T) {
 	t.Parallel()

@@ -106,6 +106,7 @@ export const testids = {
   displayName: "display-name",
   sessionRow: "session",
   revokeSession: "revoke-session",
+  revokeOtherSessions: "revoke-other-sessions",
   theme: "theme",
   allowNotifications: "allow-notifications",
   logOut: "log-out",

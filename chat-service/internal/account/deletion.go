@@ -16,14 +16,14 @@ type Leave func(ctx context.Context, tx bun.Tx, user chat.UserID) error
 
 // delete ends an account. Its row stays, without anything that says whose it was: what the user has
 // written refers to it. Everything else goes in one transaction, so nobody is half gone.
-func (s *Service) delete(ctx context.Context, by token.Claims, pass string) error {
-	u, err := s.prove(ctx, by, pass)
+func (s *Service) delete(ctx context.Context, by token.Claims, pass string, d device) error {
+	u, err := s.prove(ctx, by, pass, d)
 	if err != nil {
 		return err
 	}
 	var ended []chat.SessionID
 	err = s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		if err := hold(ctx, tx, u, "update"); err != nil {
+		if err := lock(ctx, tx, u, "update"); err != nil {
 			return err
 		}
 		for _, leave := range s.cfg.Leave {

@@ -9,7 +9,10 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"parley.chat/internal/ratelimit"
 	"parley.chat/shared-contracts/chat"
+
+	"parley.chat/chat-service/internal/password"
 )
 
 // device is where a request comes from.
@@ -17,6 +20,11 @@ type device struct {
 	userAgent string
 	address   netip.Addr // invalid if it is not known
 	proof     []byte     // hash of the device token that came along, or nil
+}
+
+// source tells the hashing where a password comes from. known says that its user has logged in from there before.
+func (d device) source(known bool) password.Source {
+	return password.Source{Networks: ratelimit.Networks(d.address), Known: known}
 }
 
 // deviceTTL is how long a device is known after its last login: as long as browsers store a cookie.
@@ -50,6 +58,14 @@ func (s *Service) knows(ctx context.Context, u *user, d device) (known bool, err
 		return false, fmt.Errorf("look for a known device: %w", err)
 	}
 	return known, nil
+}
+
+// forgetOthers makes a device the only one that is known of a user.
+func forgetOthers(ctx context.Context, tx bun.Tx, id chat.UserID, d device) error {
+	if _, err := tx.NewRaw("delete from devices where user_id = ? and token_hash is distinct from ?", id, d.proof).Exec(ctx); err != nil {
+		return fmt.Errorf("forget other devices: %w", err)
+	}
+	return nil
 }
 
 // meet makes a device known as one of a user and returns its next token. Each login replaces the token, so

@@ -83,7 +83,7 @@ func (s *Service) LogOut(ctx context.Context, in api.LogOutRequestObject) (api.L
 // ListSessions answers GET /v1/sessions.
 func (s *Service) ListSessions(ctx context.Context, _ api.ListSessionsRequestObject) (api.ListSessionsResponseObject, error) {
 	user := httpapi.UserOf(ctx)
-	rows, err := s.sessions(ctx, user.UserID)
+	rows, err := s.sessions(ctx, user.UserID, user.SessionID)
 	if err != nil {
 		return nil, err
 	}
@@ -95,6 +95,14 @@ func (s *Service) ListSessions(ctx context.Context, _ api.ListSessionsRequestObj
 		}
 	}
 	return page, nil
+}
+
+// RevokeOtherSessions answers DELETE /v1/sessions.
+func (s *Service) RevokeOtherSessions(ctx context.Context, _ api.RevokeOtherSessionsRequestObject) (api.RevokeOtherSessionsResponseObject, error) {
+	if err := s.endOthers(ctx, httpapi.UserOf(ctx)); err != nil {
+		return nil, err
+	}
+	return api.RevokeOtherSessions204Response{}, nil
 }
 
 // RevokeSession answers DELETE /v1/sessions/{id}.
@@ -133,18 +141,21 @@ func (s *Service) UpdateMe(ctx context.Context, in api.UpdateMeRequestObject) (a
 
 // ChangePassword answers POST /v1/me/password.
 func (s *Service) ChangePassword(ctx context.Context, in api.ChangePasswordRequestObject) (api.ChangePasswordResponseObject, error) {
-	if err := s.changePassword(ctx, httpapi.UserOf(ctx), in.Body.Password, in.Body.NewPassword); err != nil {
+	c := httpapi.Exchange(ctx)
+	u, t, err := s.changePassword(ctx, httpapi.UserOf(ctx), in.Body.Password, in.Body.NewPassword, s.device(c, in.Body.DeviceToken))
+	if err != nil {
 		return nil, err
 	}
-	return api.ChangePassword204Response{}, nil
+	return s.loggedIn(c, http.StatusOK, u, t, !httpapi.ByCookie(c)), nil
 }
 
 // DeleteMe answers DELETE /v1/me.
 func (s *Service) DeleteMe(ctx context.Context, in api.DeleteMeRequestObject) (api.DeleteMeResponseObject, error) {
-	if err := s.delete(ctx, httpapi.UserOf(ctx), in.Body.Password); err != nil {
+	c := httpapi.Exchange(ctx)
+	if err := s.delete(ctx, httpapi.UserOf(ctx), in.Body.Password, s.device(c, nil)); err != nil {
 		return nil, err
 	}
-	s.cfg.API.ClearCookies(httpapi.Exchange(ctx))
+	s.cfg.API.ClearCookies(c)
 	return api.DeleteMe204Response{}, nil
 }
 
@@ -202,6 +213,9 @@ func (l loggedIn) VisitSignUpResponse(w http.ResponseWriter) error { return l.wr
 
 // VisitLogInResponse writes the answer.
 func (l loggedIn) VisitLogInResponse(w http.ResponseWriter) error { return l.write(w) }
+
+// VisitChangePasswordResponse writes the answer.
+func (l loggedIn) VisitChangePasswordResponse(w http.ResponseWriter) error { return l.write(w) }
 
 // VisitRefreshSessionResponse writes the answer.
 func (l loggedIn) VisitRefreshSessionResponse(w http.ResponseWriter) error { return l.write(w) }

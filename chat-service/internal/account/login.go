@@ -12,6 +12,8 @@ import (
 	"parley.chat/internal/names"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
+
+	"parley.chat/chat-service/internal/password"
 )
 
 // login begins a session for whoever knows the password. An unknown name costs the same steps and gets
@@ -31,7 +33,7 @@ func (s *Service) login(ctx context.Context, name, pass string, d device) (*user
 		}
 		var t tokens
 		err = s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-			if err := hold(ctx, tx, u, "share"); err != nil {
+			if err := hold(ctx, tx, u); err != nil {
 				return err
 			}
 			t, err = s.begin(ctx, tx, u, d)
@@ -39,6 +41,7 @@ func (s *Service) login(ctx context.Context, name, pass string, d device) (*user
 		})
 		switch {
 		case err == nil:
+			s.tellEnded(ctx, u.ID, t.ended)
 			return u, t, nil
 		case !errors.Is(err, errMoved):
 			return nil, tokens{}, fmt.Errorf("log in: %w", err)
@@ -61,24 +64,24 @@ func (s *Service) know(ctx context.Context, name, pass string, d device) (*user,
 	if err := s.countGuess(ctx, g); err != nil {
 		return nil, err
 	}
-	outdated, err := s.verify(ctx, u, pass)
+	outdated, err := s.verify(ctx, u, pass, d.source(known))
 	if err != nil {
 		return nil, err
 	}
 	s.forgive(ctx, g)
 	if outdated {
-		s.renewHash(ctx, u, pass)
+		s.renewHash(ctx, u, pass, d.source(true))
 	}
 	return u, nil
 }
 
 // verify answers InvalidCredentials unless pass is the password of u, who may be nil.
-func (s *Service) verify(ctx context.Context, u *user, pass string) (outdated bool, err error) {
+func (s *Service) verify(ctx context.Context, u *user, pass string, from password.Source) (outdated bool, err error) {
 	ok := false
 	if u == nil {
-		err = s.cfg.Hasher.VerifyNobody(ctx, pass)
+		err = s.cfg.Hasher.VerifyNobody(ctx, from, pass)
 	} else {
-		ok, outdated, err = s.cfg.Hasher.Verify(ctx, pass, u.PasswordHash)
+		ok, outdated, err = s.cfg.Hasher.Verify(ctx, from, pass, u.PasswordHash)
 	}
 	if err != nil {
 		return false, err
@@ -121,9 +124,9 @@ func composed(login string) string {
 	return login
 }
 
-// renewHash keeps a hash made with the parameters of now. The login does not depend on it.
-func (s *Service) renewHash(ctx context.Context, u *user, pass string) {
-	hash, err := s.cfg.Hasher.Hash(ctx, pass)
+// renewHash stores a hash made with the parameters of now. The login does not depend on it.
+func (s *Service) renewHash(ctx context.Context, u *user, pass string, from password.Source) {
+	hash, err := s.cfg.Hasher.Hash(ctx, from, pass)
 	if err == nil {
 		_, err = s.cfg.DB.NewUpdate().Model(u).Set("password_hash = ?", hash).
 			Where("id = ? and password_hash = ?", u.ID, u.PasswordHash).Returning("password_hash").Exec(ctx)

@@ -28,8 +28,12 @@ type tokens struct {
 	access  string
 	expires time.Time // of access
 	refresh string
-	device  string // of a login: the next device token
+	device  string           // of a login: the next device token
+	ended   []chat.SessionID // of a login: the sessions that it has ended, one too many
 }
+
+// maxSessions bounds the live sessions of a user.
+const maxSessions = 50
 
 // session is a row of sessions.
 type session struct {
@@ -72,6 +76,9 @@ func (s *Service) begin(ctx context.Context, tx bun.Tx, u *user, d device) (toke
 	}
 	t, err := s.issue(ctx, tx, row.ID, u.ID, u.Username)
 	if err != nil {
+		return tokens{}, err
+	}
+	if t.ended, err = endSurplus(ctx, tx, u.ID, row.ID); err != nil {
 		return tokens{}, err
 	}
 	t.device, err = meet(ctx, tx, u.ID, d)
@@ -232,11 +239,11 @@ func (s *Service) tellRenewed(ctx context.Context, owner chat.UserID, t tokens) 
 	}
 }
 
-// sessions lists the live sessions of a user, the newest first.
-func (s *Service) sessions(ctx context.Context, owner chat.UserID) ([]session, error) {
+// sessions lists the live sessions of a user: the given one first, then the one that was used last.
+func (s *Service) sessions(ctx context.Context, owner chat.UserID, own chat.SessionID) ([]session, error) {
 	rows := []session{}
 	err := s.cfg.DB.NewSelect().Model(&rows).Where("user_id = ?", owner).
-		Where("revoked_at is null and expires_at > now()").Order("created_at desc", "id").Limit(200).Scan(ctx)
+		Where("revoked_at is null and expires_at > now()").OrderExpr("id = ? desc, last_used_at desc, id", own).Limit(maxSessions).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list sessions: %w", err)
 	}

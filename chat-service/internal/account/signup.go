@@ -30,7 +30,7 @@ func (s *Service) signup(ctx context.Context, username, email, pass string, d de
 	if err := s.countAttempt(ctx, d.address); err != nil {
 		return nil, tokens{}, err
 	}
-	hash, err := s.cfg.Hasher.Hash(ctx, pass)
+	hash, err := s.cfg.Hasher.Hash(ctx, d.source(false), pass)
 	if err != nil {
 		return nil, tokens{}, err
 	}

@@ -396,6 +396,10 @@ type MessagePage struct {
 // NewChannelKind defines model for NewChannelKind.
 type NewChannelKind = chat.ChannelKind
 
+// NewPassword 8 to 200 characters, counted once they are composed (NFC). However a keyboard composes characters, and whatever
+// space it sends, the password is the same
+type NewPassword = string
+
 // NextCursor null at the end
 type NextCursor = string
 
@@ -523,7 +527,12 @@ type OpsTarget struct {
 
 // PasswordChange defines model for PasswordChange.
 type PasswordChange struct {
-	NewPassword string `json:"new_password"`
+	// DeviceToken shows, at a login, that this device has logged in before; stored for the next login
+	DeviceToken *DeviceToken `json:"device_token,omitempty"`
+
+	// NewPassword 8 to 200 characters, counted once they are composed (NFC). However a keyboard composes characters, and whatever
+	// space it sends, the password is the same
+	NewPassword NewPassword `json:"new_password"`
 
 	// Password the one of now
 	Password string `json:"password"`
@@ -649,7 +658,10 @@ type SignUp struct {
 	// DeviceToken shows, at a login, that this device has logged in before; stored for the next login
 	DeviceToken *DeviceToken `json:"device_token,omitempty"`
 	Email       string       `json:"email"`
-	Password    string       `json:"password"`
+
+	// Password 8 to 200 characters, counted once they are composed (NFC). However a keyboard composes characters, and whatever
+	// space it sends, the password is the same
+	Password NewPassword `json:"password"`
 
 	// Session where the tokens go; with bearer no cookies are set
 	Session  *SessionMode `json:"session,omitempty"`
@@ -1093,7 +1105,10 @@ type ServerInterface interface {
 	// RefreshSession Trade the refresh token for a new pair
 	// (POST /v1/refresh)
 	RefreshSession(ctx echo.Context) error
-	// ListSessions List my live sessions, the newest first
+	// RevokeOtherSessions End all my sessions except this one
+	// (DELETE /v1/sessions)
+	RevokeOtherSessions(ctx echo.Context) error
+	// ListSessions List my live sessions
 	// (GET /v1/sessions)
 	ListSessions(ctx echo.Context) error
 	// RevokeSession End a session of mine
@@ -2088,6 +2103,15 @@ func (w *ServerInterfaceWrapper) RefreshSession(ctx echo.Context) error {
 	return err
 }
 
+// RevokeOtherSessions converts echo context to params.
+func (w *ServerInterfaceWrapper) RevokeOtherSessions(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RevokeOtherSessions(ctx)
+	return err
+}
+
 // ListSessions converts echo context to params.
 func (w *ServerInterfaceWrapper) ListSessions(ctx echo.Context) error {
 	var err error
@@ -2220,6 +2244,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/login", wrapper.LogIn, options.OperationMiddlewares["logIn"]...)
 	router.POST(options.BaseURL+"/v1/refresh", wrapper.RefreshSession, options.OperationMiddlewares["refreshSession"]...)
 	router.POST(options.BaseURL+"/v1/logout", wrapper.LogOut, options.OperationMiddlewares["logOut"]...)
+	router.DELETE(options.BaseURL+"/v1/sessions", wrapper.RevokeOtherSessions, options.OperationMiddlewares["revokeOtherSessions"]...)
 	router.GET(options.BaseURL+"/v1/sessions", wrapper.ListSessions, options.OperationMiddlewares["listSessions"]...)
 	router.DELETE(options.BaseURL+"/v1/sessions/:id", wrapper.RevokeSession, options.OperationMiddlewares["revokeSession"]...)
 	router.DELETE(options.BaseURL+"/v1/me", wrapper.DeleteMe, options.OperationMiddlewares["deleteMe"]...)
@@ -3961,11 +3986,17 @@ type ChangePasswordResponseObject interface {
 	VisitChangePasswordResponse(w http.ResponseWriter) error
 }
 
-type ChangePassword204Response struct{}
+type ChangePassword200JSONResponse struct{ LoggedInAnswerJSONResponse }
 
-func (response ChangePassword204Response) VisitChangePasswordResponse(w http.ResponseWriter) error {
-	w.WriteHeader(204)
-	return nil
+func (response ChangePassword200JSONResponse) VisitChangePasswordResponse(w http.ResponseWriter) error {
+	var buf bytes.Buffer
+	if err := encode(&buf, response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type ChangePassworddefaultApplicationProblemPlusJSONResponse struct {
@@ -4046,6 +4077,35 @@ type RefreshSessiondefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RefreshSessiondefaultApplicationProblemPlusJSONResponse) VisitRefreshSessionResponse(w http.ResponseWriter) error {
+	var buf bytes.Buffer
+	if err := encode(&buf, response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeOtherSessionsRequestObject struct{}
+
+type RevokeOtherSessionsResponseObject interface {
+	VisitRevokeOtherSessionsResponse(w http.ResponseWriter) error
+}
+
+type RevokeOtherSessions204Response struct{}
+
+func (response RevokeOtherSessions204Response) VisitRevokeOtherSessionsResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RevokeOtherSessionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RevokeOtherSessionsdefaultApplicationProblemPlusJSONResponse) VisitRevokeOtherSessionsResponse(w http.ResponseWriter) error {
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -4379,7 +4439,10 @@ type StrictServerInterface interface {
 	// RefreshSession Trade the refresh token for a new pair
 	// (POST /v1/refresh)
 	RefreshSession(ctx context.Context, request RefreshSessionRequestObject) (RefreshSessionResponseObject, error)
-	// ListSessions List my live sessions, the newest first
+	// RevokeOtherSessions End all my sessions except this one
+	// (DELETE /v1/sessions)
+	RevokeOtherSessions(ctx context.Context, request RevokeOtherSessionsRequestObject) (RevokeOtherSessionsResponseObject, error)
+	// ListSessions List my live sessions
 	// (GET /v1/sessions)
 	ListSessions(ctx context.Context, request ListSessionsRequestObject) (ListSessionsResponseObject, error)
 	// RevokeSession End a session of mine
@@ -6039,6 +6102,29 @@ func (sh *strictHandler) RefreshSession(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(RefreshSessionResponseObject); ok {
 		return validResponse.VisitRefreshSessionResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RevokeOtherSessions operation middleware
+func (sh *strictHandler) RevokeOtherSessions(ctx echo.Context) error {
+	var request RevokeOtherSessionsRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeOtherSessions(ctx.Request().Context(), request.(RevokeOtherSessionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeOtherSessions")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RevokeOtherSessionsResponseObject); ok {
+		return validResponse.VisitRevokeOtherSessionsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -72,6 +72,12 @@ func twoCookies(err error) error {
 	return apierr.Wrap(err, apierr.Unauthenticated, "two cookies of one name were sent: delete the cookies of this site, then log in")
 }
 
+// ByCookie reports whether a request to an endpoint that needs a login shows its access token as a cookie.
+func ByCookie(c echo.Context) bool {
+	_, byCookie, err := browser.AccessToken(c.Request())
+	return byCookie && err == nil
+}
+
 // CheckOrigin refuses a write that a page of another origin has made a browser send. Requests without
 // Origin and Sec-Fetch-Site come from no browser, and reads pass.
 func (a *API) CheckOrigin(c echo.Context) error {

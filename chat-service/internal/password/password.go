@@ -1,8 +1,10 @@
 // Package password hashes passwords with argon2id and says which are too common to be one.
 //
-// A hash costs memory and CPU by design, so a Hasher computes a bounded number at once; a bounded
-// number of callers wait their turn, and the rest are refused at once. Hasher is safe for concurrent
-// use and starts no goroutines.
+// A hash costs memory and CPU by design, so a Hasher computes a bounded number at the same time. A bounded number
+// of callers wait, fairly between the networks that they come from, and the rest are refused at once. Hasher is
+// safe for concurrent use and starts no goroutines.
+//
+// Passwords are hashed in one form, however a keyboard has composed their characters: see names.Password.
 package password
 
 import (
@@ -14,11 +16,10 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
-	"time"
 
 	"golang.org/x/crypto/argon2"
 
-	"parley.chat/shared-contracts/apierr"
+	"parley.chat/internal/names"
 )
 
 const (
@@ -47,8 +48,7 @@ type params struct {
 // Hasher makes and checks hashes.
 type Hasher struct {
 	params params
-	slots  chan struct{} // one for each hash under way
-	places chan struct{} // one for each caller, waiting or at work
+	queue  queue
 	dummy  string
 }
 
@@ -72,67 +72,51 @@ func New(cfg Config) (*Hasher, error) {
 	}
 	h := &Hasher{
 		params: params{memory: uint32(cfg.MemoryMiB) << 10, time: uint32(cfg.Time), threads: uint8(cfg.Threads)},
-		slots:  make(chan struct{}, cfg.Concurrency),
-		places: make(chan struct{}, cfg.Concurrency+cfg.Queue),
+		queue:  queue{free: cfg.Concurrency, room: cfg.Queue},
 	}
 	var err error
-	h.dummy, err = h.Hash(context.Background(), rand.Text())
+	h.dummy, err = h.Hash(context.Background(), Source{}, rand.Text())
 	return h, err
 }
 
 // Hash returns the PHC string of password. Its error is Overloaded when too many wait, or the
 // context's.
-func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
-	leave, err := h.enter(ctx)
-	if err != nil {
+func (h *Hasher) Hash(ctx context.Context, from Source, password string) (string, error) {
+	if err := h.queue.enter(ctx, from); err != nil {
 		return "", err
 	}
-	defer leave()
+	defer h.queue.leave()
 	salt := make([]byte, saltBytes)
 	_, _ = rand.Read(salt) // cannot fail since Go 1.24
 	p := h.params
-	key := argon2.IDKey([]byte(password), salt, p.time, p.memory, p.threads, keyBytes)
+	key := argon2.IDKey([]byte(names.Password(password)), salt, p.time, p.memory, p.threads, keyBytes)
 	return encode(p, salt, key), nil
 }
 
-// Verify reports whether password is the one of hash, and whether hash was made with other parameters
-// than those of now, so that the caller may renew it.
-func (h *Hasher) Verify(ctx context.Context, password, hash string) (ok, outdated bool, err error) {
+// Verify reports whether password is the one of hash, and whether hash was made with other parameters than those
+// of now or from another form of the password, so that the caller may renew it.
+func (h *Hasher) Verify(ctx context.Context, from Source, password, hash string) (ok, outdated bool, err error) {
 	p, salt, key, err := decode(hash)
 	if err != nil {
 		return false, false, err
 	}
-	leave, err := h.enter(ctx)
-	if err != nil {
+	if err := h.queue.enter(ctx, from); err != nil {
 		return false, false, err
 	}
-	defer leave()
-	got := argon2.IDKey([]byte(password), salt, p.time, p.memory, p.threads, uint32(len(key)))
-	return subtle.ConstantTimeCompare(got, key) == 1, p != h.params, nil
+	defer h.queue.leave()
+	for i, form := range names.PasswordForms(password) {
+		got := argon2.IDKey([]byte(form), salt, p.time, p.memory, p.threads, uint32(len(key)))
+		if subtle.ConstantTimeCompare(got, key) == 1 {
+			return true, i > 0 || p != h.params, nil
+		}
+	}
+	return false, false, nil
 }
 
 // VerifyNobody takes the time of Verify, for a login that nobody has.
-func (h *Hasher) VerifyNobody(ctx context.Context, password string) error {
-	_, _, err := h.Verify(ctx, password, h.dummy)
+func (h *Hasher) VerifyNobody(ctx context.Context, from Source, password string) error {
+	_, _, err := h.Verify(ctx, from, password, h.dummy)
 	return err
-}
-
-func (h *Hasher) enter(ctx context.Context) (leave func(), err error) {
-	select {
-	case h.places <- struct{}{}:
-	default:
-		return nil, &apierr.Error{
-			Code: apierr.Overloaded, Message: "too many logins at the moment",
-			RetryAfter: 2 * time.Second, Err: errors.New("queue of password hashes is full"),
-		}
-	}
-	select {
-	case h.slots <- struct{}{}:
-		return func() { <-h.slots; <-h.places }, nil
-	case <-ctx.Done():
-		<-h.places
-		return nil, fmt.Errorf("wait to hash a password: %w", ctx.Err())
-	}
 }
 
 func encode(p params, salt, key []byte) string {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+	"golang.org/x/crypto/argon2"
 
 	"parley.chat/shared-contracts/apierr"
 )
@@ -25,7 +26,7 @@ func newHasher(t testing.TB, cfg Config) *Hasher {
 func TestHashVerify(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, Config{})
-	hash, err := h.Hash(t.Context(), "correct horse")
+	hash, err := h.Hash(t.Context(), Source{}, "correct horse")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,12 +34,12 @@ func TestHashVerify(t *testing.T) {
 		t.Errorf("hash = %s", hash)
 	}
 	for password, want := range map[string]bool{"correct horse": true, "correct horsf": false, "": false} {
-		if ok, outdated, err := h.Verify(t.Context(), password, hash); ok != want || outdated || err != nil {
+		if ok, outdated, err := h.Verify(t.Context(), Source{}, password, hash); ok != want || outdated || err != nil {
 			t.Errorf("Verify(%q) = %v, %v, %v; want %v, false, nil", password, ok, outdated, err, want)
 		}
 	}
 	other := newHasher(t, Config{MemoryMiB: 1, Time: 1})
-	if ok, outdated, err := other.Verify(t.Context(), "correct horse", hash); !ok || !outdated || err != nil {
+	if ok, outdated, err := other.Verify(t.Context(), Source{}, "correct horse", hash); !ok || !outdated || err != nil {
 		t.Errorf("with other parameters: Verify = %v, %v, %v; want true, true, nil", ok, outdated, err)
 	}
 }
@@ -52,7 +53,7 @@ func TestVerify_damagedHash(t *testing.T) {
 		"$argon2id$v=19$m=99999999,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA",
 		"$argon2id$v=19$m=19456,t=0,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA",
 	} {
-		if ok, _, err := h.Verify(t.Context(), "", hash); ok || err == nil {
+		if ok, _, err := h.Verify(t.Context(), Source{}, "", hash); ok || err == nil {
 			t.Errorf("Verify with %q = %v, %v; want an error", hash, ok, err)
 		}
 	}
@@ -61,19 +62,12 @@ func TestVerify_damagedHash(t *testing.T) {
 func TestHasher_isBounded(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, Config{MemoryMiB: 1, Time: 1, Concurrency: 1, Queue: 1})
-	h.slots <- struct{}{} // a hash under way,
-	h.places <- struct{}{}
-	ctx, cancel := context.WithCancel(t.Context())
-	waits := make(chan error)
-	go func() { _, err := h.Hash(ctx, "waits"); waits <- err }()
-	for len(h.places) < 2 { // one that waits for it,
-		select {
-		case err := <-waits:
-			t.Fatalf("the second did not wait: %v", err)
-		default:
-		}
+	if err := h.queue.enter(t.Context(), Source{}); err != nil { // a hash under way,
+		t.Fatal(err)
 	}
-	_, err := h.Hash(t.Context(), "one too many")
+	ctx, cancel := context.WithCancel(t.Context())
+	waits := wait(t, &h.queue, func() error { _, err := h.Hash(ctx, Source{}, "waits"); return err }) // one that waits for it,
+	_, err := h.Hash(t.Context(), Source{}, "one too many")
 	if e := apierr.Of(err); e.Code != apierr.Overloaded || e.RetryAfter == 0 {
 		t.Errorf("Hash = %v, want overloaded with a time to retry", err)
 	}
@@ -81,10 +75,34 @@ func TestHasher_isBounded(t *testing.T) {
 	if err := <-waits; !errors.Is(err, context.Canceled) {
 		t.Errorf("the one that gave up got %v", err)
 	}
-	<-h.slots
-	<-h.places
-	if _, err := h.Hash(t.Context(), "free again"); err != nil {
+	h.queue.leave()
+	if _, err := h.Hash(t.Context(), Source{}, "free again"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestVerify_forms: a password is the same however its characters are composed, and so is one whose hash was made
+// before passwords had one form. Such a hash is outdated.
+func TestVerify_forms(t *testing.T) {
+	t.Parallel()
+	h := newHasher(t, Config{MemoryMiB: 1, Time: 1})
+	const composed, decomposed = "caf\u00e9 au lait", "cafe\u0301 au lait"
+	now, err := h.Hash(t.Context(), Source{}, decomposed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	salt := []byte("0123456789abcdef")
+	old := encode(h.params, salt, argon2.IDKey([]byte(decomposed), salt, 1, 1<<10, 1, keyBytes))
+	for _, typed := range []string{composed, decomposed} {
+		if ok, outdated, err := h.Verify(t.Context(), Source{}, typed, now); !ok || outdated || err != nil {
+			t.Errorf("%q: %v, %v, %v", typed, ok, outdated, err)
+		}
+		if ok, outdated, err := h.Verify(t.Context(), Source{}, typed, old); !ok || !outdated || err != nil {
+			t.Errorf("%q with a hash of before: %v, %v, %v", typed, ok, outdated, err)
+		}
+	}
+	if ok, _, err := h.Verify(t.Context(), Source{}, "cafe au lait", now); ok || err != nil {
+		t.Errorf("without the accent: %v, %v", ok, err)
 	}
 }
 
@@ -94,6 +112,10 @@ func TestCheck(t *testing.T) {
 		"tr0ub4dor&3":                   true,
 		"пароль-щука":                   true,
 		"ääääääää":                      true,
+		strings.Repeat("e\u0301", 200):  true, // one character each, however it is composed
+		strings.Repeat("e\u0301a", 100): true,
+		strings.Repeat("e\u0301", 7):    false,
+		strings.Repeat("e\u0301", 201):  false,
 		strings.Repeat("ab", 100):       true,
 		strings.Repeat("ab", 100) + "c": false,
 		"short":                         false,
@@ -120,7 +142,7 @@ func TestCheck(t *testing.T) {
 func BenchmarkHash(b *testing.B) {
 	h := newHasher(b, Config{})
 	for b.Loop() {
-		if _, err := h.Hash(b.Context(), "correct horse"); err != nil {
+		if _, err := h.Hash(b.Context(), Source{}, "correct horse"); err != nil {
 			b.Fatal(err)
 		}
 	}

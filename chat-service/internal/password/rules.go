@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"parley.chat/internal/names"
 	"parley.chat/shared-contracts/chat"
 )
 
@@ -25,7 +26,8 @@ var common = func() map[string]bool {
 
 // Check accepts a password of 8 to 200 characters that is neither among the commonest nor one of its
 // owner's names. Its error is for the user to read.
-func Check(password string, names ...string) error {
+func Check(password string, owner ...string) error {
+	password = names.Password(password)
 	if n := utf8.RuneCountInString(password); n < chat.MinPasswordChars || n > chat.MaxPasswordChars {
 		return fmt.Errorf("must have %d to %d characters", chat.MinPasswordChars, chat.MaxPasswordChars)
 	}
@@ -33,7 +35,7 @@ func Check(password string, names ...string) error {
 	if common[lower] || strings.Count(lower, lower[:1]) == len(lower) {
 		return errors.New("is among the commonest passwords")
 	}
-	for _, name := range names {
+	for _, name := range owner {
 		if lower == strings.ToLower(name) {
 			return errors.New("must not be your own name or address")
 		}

@@ -148,6 +148,12 @@ export class Connection {
       const { greeted, error, used } = await this.connect(rejected);
       if (this.final) return;
       const verdict = judge(error);
+      // A change of the password has ended the session and begun another one.
+      if (verdict.final === "session-revoked" && used && (await this.tokens.replaced(used))) {
+        failures = 0;
+        continue;
+      }
+      if (this.final) return;
       // A token that was not taken gets one successor to try.
       const another = verdict.token === true && used !== undefined && (greeted || !renewed);
       if (verdict.token && used) [rejected, renewed] = [used, true];

@@ -67,7 +67,7 @@ export interface ProblemField {
 export interface SignUp {
   readonly username: string;
   readonly email: string;
-  readonly password: string;
+  readonly password: NewPassword;
   readonly session?: SessionMode;
   readonly device_token?: DeviceToken;
 }
@@ -79,6 +79,9 @@ export interface LogIn {
   readonly session?: SessionMode;
   readonly device_token?: DeviceToken;
 }
+
+/** 8 to 200 characters, counted once they are composed (NFC). However a keyboard composes characters, and whatever space it sends, the password is the same */
+export type NewPassword = string;
 
 /** shows, at a login, that this device has logged in before; stored for the next login */
 export type DeviceToken = string;
@@ -105,7 +108,8 @@ export interface PasswordProof {
 export interface PasswordChange {
   /** the one of now */
   readonly password: string;
-  readonly new_password: string;
+  readonly new_password: NewPassword;
+  readonly device_token?: DeviceToken;
 }
 
 export interface Session {

@@ -101,6 +101,10 @@ export class Rest {
   listSessions(): Promise<Page<api.Session>> {
     return this.get("/v1/sessions");
   }
+  /** Ends every session except this one. */
+  revokeOtherSessions(): Promise<void> {
+    return this.request("DELETE", "/v1/sessions");
+  }
   revokeSession(id: string): Promise<void> {
     return this.request("DELETE", path`/v1/sessions/${id}`);
   }
@@ -114,8 +118,9 @@ export class Rest {
     await this.request("DELETE", "/v1/me", proof);
     this.tokens.forget();
   }
-  changePassword(change: api.PasswordChange): Promise<void> {
-    return this.request("POST", "/v1/me/password", change);
+  /** Ends all sessions of the user. This client goes on with a new one, and so do other tabs of the browser. */
+  changePassword(change: Omit<api.PasswordChange, "device_token">): Promise<void> {
+    return this.tokens.exchange("/v1/me/password", change);
   }
 
   // For operators.

@@ -25,6 +25,10 @@ export interface TokenSource {
   token(question?: TokenQuestion): Promise<Token>;
   /** A login or a renewal has brought this. */
   take(answer: LoggedIn): void;
+  /** Makes a request that ends the session and is answered with the next one. Renewals wait for it, in all tabs. */
+  exchange(path: string, body: object): Promise<void>;
+  /** The token of a session that has replaced the one of `than`, whose session has ended; undefined: there is none. */
+  replaced(than: Token): Promise<Token | undefined>;
   /** The session is over. */
   forget(): void;
   /** Whether there may be a session. */
@@ -85,6 +89,22 @@ class SingleFlight {
   }
 }
 
+/** Sends a request as the user of the session; a token that was not taken is renewed once. */
+async function exchanged(http: Http, tokens: TokenSource, path: string, body: object, alone: (send: () => Promise<void>) => Promise<void>): Promise<void> {
+  let token = await tokens.token();
+  const { deviceToken: device_token } = tokens;
+  const known = device_token === undefined ? body : { ...body, device_token };
+  const send = async (): Promise<void> =>
+    tokens.take(await http.send<LoggedIn>({ method: "POST", path, body: known, accessToken: token.access }));
+  try {
+    await alone(send);
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.code !== "unauthenticated") throw error;
+    token = await tokens.token({ rejected: token });
+    await alone(send);
+  }
+}
+
 /** Tokens in the program's own hands. */
 export class BearerTokens implements TokenSource {
   readonly mode = "bearer";
@@ -92,6 +112,8 @@ export class BearerTokens implements TokenSource {
   private refresh: string | undefined;
   private device: string | undefined;
   private readonly renewal = new SingleFlight();
+  /** One after the other: what gives another refresh token. */
+  private turns: Promise<unknown> = Promise.resolve();
 
   constructor(
     private readonly http: Http,
@@ -121,10 +143,26 @@ export class BearerTokens implements TokenSource {
     const good = held.expires > Date.now() || (this.refresh === undefined && held.expires === 0);
     if (held.access !== undefined && !rejected && good) return held;
     if (this.refresh === undefined) throw notLoggedIn();
-    return this.renewal.run(() => this.renew());
+    return this.renewal.run(() => this.inTurn(() => this.renew(held)));
   }
 
-  private async renew(): Promise<Token> {
+  private inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.turns.then(work);
+    this.turns = done.catch(() => undefined);
+    return done;
+  }
+
+  exchange(path: string, body: object): Promise<void> {
+    return exchanged(this.http, this, path, body, (send) => this.inTurn(send));
+  }
+
+  async replaced(than: Token): Promise<Token | undefined> {
+    await this.turns;
+    return this.held.access !== undefined && this.held.access !== than.access ? this.held : undefined;
+  }
+
+  private async renew(known: Token): Promise<Token> {
+    if (this.held !== known && this.held.expires > Date.now()) return this.held; // another session has come
     this.take(await this.http.send<LoggedIn>({ method: "POST", path: "/v1/refresh", body: { refresh_token: this.refresh } }));
     return this.held;
   }
@@ -156,6 +194,8 @@ export class CookieTokens implements TokenSource {
   readonly deviceToken = undefined;
   private readonly renewal = new SingleFlight();
   private readonly key: string;
+  /** One after the other, where there are no locks: what gives another refresh token. */
+  private turns: Promise<unknown> = Promise.resolve();
   private memory: number | undefined;
 
   constructor(
@@ -197,8 +237,19 @@ export class CookieTokens implements TokenSource {
     return expires > Date.now() && expires !== than?.expires ? { expires } : undefined;
   }
 
-  private locked(renew: () => Promise<Token>): Promise<Token> {
-    return this.locks ? this.locks.request(`${this.key}:renew`, renew) : renew();
+  private locked<T>(work: () => Promise<T>): Promise<T> {
+    if (this.locks) return this.locks.request(`${this.key}:renew`, work) as Promise<T>;
+    const done = this.turns.then(work);
+    this.turns = done.catch(() => undefined);
+    return done;
+  }
+
+  exchange(path: string, body: object): Promise<void> {
+    return exchanged(this.http, this, path, body, (send) => this.locked(send));
+  }
+
+  replaced(than: Token): Promise<Token | undefined> {
+    return this.locked(() => Promise.resolve(this.newer(than)));
   }
 
   private async renew(known: Token): Promise<Token> {

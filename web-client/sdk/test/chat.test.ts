@@ -184,6 +184,28 @@ describe("sessions", () => {
     expect(ann.client.state).toMatchObject({ reason: "session-revoked" });
   });
 
+  it("go on after a change of the password, which ends the others", async () => {
+    const { ann, bob, id } = await two();
+    const other = new Client({ url: inject("server"), WebSocket: NodeWebSocket, auth: {} });
+    clients.push(other);
+    await other.rest.logIn({ login: ann.name, password: ann.password });
+    other.connect();
+    await other.upToDate();
+    const states: string[] = [];
+    ann.client.on("state", (s) => states.push(s.name));
+    await ann.client.rest.changePassword({ password: ann.password, new_password: "battery staple horse" });
+    await until("the other has ended", () => other.state.name === "ended");
+    expect(other.state).toMatchObject({ reason: "session-revoked" });
+    await until("ann is back", () => states.includes("connecting") && ann.client.state.name === "up-to-date");
+    expect(states).not.toContain("ended");
+    const { seq } = await ann.client.channel(id).send("still here").settled;
+    await until("bob gets it", () => bob.client.channel(id).position?.seq === seq);
+    const others = await ann.client.rest.listSessions();
+    expect(others.items.map((s) => s.current)).toEqual([true]);
+    await expect(ann.client.rest.changePassword({ password: "wrong horse", new_password: "battery staple" })).rejects.toMatchObject({ code: "invalid_credentials" });
+    expect((await ann.client.rest.getMe()).username).toBe(ann.name);
+  });
+
   it("are needed", async () => {
     const nobody = new Client({ url: inject("server"), WebSocket: NodeWebSocket, auth: {} });
     expect(nobody.hasSession).toBe(false);

@@ -109,6 +109,24 @@ describe("cookie tokens", () => {
     expect(state.refreshes).toBe(2);
   });
 
+  it("of a session that a change of the password has begun are there for other tabs, which wait for them", async () => {
+    let answer: (response: Response) => void = () => {};
+    const fetch = (() => new Promise<Response>((resolve) => (answer = resolve))) as typeof globalThis.fetch;
+    const http = new Http("http://x", fetch, true);
+    const { storage, locks } = browser();
+    const [one, two] = [new CookieTokens(http, storage, locks), new CookieTokens(http, storage, locks)];
+    one.take({ access_token: "t1", expires_in: 900 });
+    const held = await two.token();
+    expect(await two.replaced(held)).toBeUndefined();
+    const change = one.exchange("/v1/me/password", {});
+    await vi.advanceTimersByTimeAsync(0); // the request is on its way
+    const replaced = two.replaced(held);
+    answer(Response.json({ access_token: "t2", expires_in: 900 }));
+    await change;
+    expect((await replaced)?.expires).not.toBe(held.expires);
+    expect(await replaced).toBeDefined();
+  });
+
   it("of which nothing is known are tried by requests, and renewed before a connection", async () => {
     const { state, http } = server(true);
     const { storage, locks } = browser();

@@ -24,6 +24,12 @@ export function SessionSettings(): JSX.Element {
       await read();
     });
   };
+  const revokeOthers = (): void => {
+    void attempt(async () => {
+      await sdk().rest.revokeOtherSessions();
+      await read();
+    });
+  };
   return (
     <>
       <p class="hint">Each is one log in. End those that you do not know; their connections are closed within a second.</p>
@@ -49,6 +55,11 @@ export function SessionSettings(): JSX.Element {
         ))}
       </ul>
       <div class="actions">
+        {sessions !== undefined && sessions.length > 1 && (
+          <Button onClick={revokeOthers} testid={testids.revokeOtherSessions}>
+            End all others
+          </Button>
+        )}
         <Button tone="primary" onClick={() => void attempt(logOut)} testid={testids.logOut}>
           Log out here
         </Button>
