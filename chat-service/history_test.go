@@ -244,3 +244,20 @@ func TestHistory_refuses(t *testing.T) {
 		}
 	}
 }
+
+// TestHistory_newRedisBehindTheWatermark: the clock of a new Redis is behind what was stored from the old one, and
+// nobody stores. What waits is not taken for stored.
+func TestHistory_newRedisBehindTheWatermark(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for p := range partitions {
+		w.exec("insert into sync_watermarks (partition, entry_ms, entry_seq) values ($1, 9000000000000, 5)", p)
+	}
+	ann := w.signup("ann")
+	k := &talk{world: w, ann: ann, channel: w.create(ann, "general", "public")}
+	w.settled()
+	w.do("POST", path(k.channel.ID)+"/messages", ann, object{"body": "hello"}).must(t, 201)
+	if got := k.page("limit=10"); got.seqs() != "2" {
+		t.Errorf("history has the seqs %q, want 2", got.seqs())
+	}
+}

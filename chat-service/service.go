@@ -25,6 +25,7 @@ import (
 	"parley.chat/internal/telemetry"
 	"parley.chat/internal/telemetry/tracing"
 	"parley.chat/internal/token"
+	"parley.chat/internal/unstored"
 	"parley.chat/shared-contracts/chat"
 
 	"parley.chat/chat-service/internal/account"
@@ -105,7 +106,7 @@ func (s *Service) wire(reg prometheus.Registerer) error {
 		Backlog: s.cfg.BacklogBudget, RefuseAt: float64(s.cfg.RedisRefuseAt) / 100, Logger: s.log,
 	})
 	s.appender = eventlog.NewAppender(log, s.appendDB, s.floor, eventlog.AppenderConfig{
-		Logger: s.log, Budget: s.budget, Known: heads.Known, Diverged: heads.Diverged,
+		Logger: s.log, Budget: s.budget, Known: heads.Known, Diverged: heads.Diverged, Stored: unstored.Rows{DB: s.db},
 	})
 	s.limiter = ratelimit.New(s.rdb, ratelimit.Config{
 		Count: s.cfg.RateLimit.Count, Window: s.cfg.RateLimit.Per, Block: s.cfg.RateBlock, Partitions: s.cfg.Partitions,

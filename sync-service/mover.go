@@ -22,8 +22,8 @@ import (
 type mover struct{ appender *eventlog.Appender }
 
 // newMover returns a mover. rdb must not retry by itself.
-func newMover(log *eventlog.Log, rdb redis.UniversalClient, s *store.Store, logger *slog.Logger) *mover {
-	return &mover{appender: eventlog.NewAppender(log, rdb, s.Head, eventlog.AppenderConfig{Logger: logger})}
+func newMover(log *eventlog.Log, rdb redis.UniversalClient, s *store.Store, stored eventlog.Stored, logger *slog.Logger) *mover {
+	return &mover{appender: eventlog.NewAppender(log, rdb, s.Head, eventlog.AppenderConfig{Stored: stored, Logger: logger})}
 }
 
 // movedFor is for how long an entry that is delivered again is not appended again. After it a row with

@@ -25,6 +25,7 @@ import (
 	"parley.chat/internal/redisclient"
 	"parley.chat/internal/telemetry"
 	"parley.chat/internal/telemetry/tracing"
+	"parley.chat/internal/unstored"
 	"parley.chat/sync-service/internal/consumer"
 	"parley.chat/sync-service/internal/erasure"
 	"parley.chat/sync-service/internal/lag"
@@ -107,7 +108,7 @@ func New(cfg Config, log *slog.Logger, reg *prometheus.Registry) (*Service, erro
 		return nil, errors.Join(err, s.close())
 	}
 	s.watch = redisclient.NewWatch(s.rdb, reg, log)
-	s.mover = newMover(eventlog.New(s.rdb, cfg.Partitions), s.reads, s.store, log)
+	s.mover = newMover(eventlog.New(s.rdb, cfg.Partitions), s.reads, s.store, unstored.Rows{DB: s.db}, log)
 	return s, nil
 }
 

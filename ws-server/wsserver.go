@@ -33,6 +33,7 @@ import (
 	"parley.chat/internal/telemetry/tracing"
 	"parley.chat/internal/token"
 	"parley.chat/internal/unread"
+	"parley.chat/internal/unstored"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/notice"
@@ -165,7 +166,7 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 	})
 	s.conns = events.Connect(log)
 	s.appender = eventlog.NewAppender(events, s.rdb, st.MaxSeq, eventlog.AppenderConfig{
-		Over: s.conns, Logger: log, Budget: s.budget,
+		Over: s.conns, Logger: log, Budget: s.budget, Stored: unstored.Rows{DB: s.db},
 		// The feed and the gateway are made below, before anything runs.
 		Flush:    func() { s.gateway.FlushAcks() },
 		Known:    func(c chat.ChannelID) eventlog.Head { return s.feed.Known(c) },
@@ -179,7 +180,7 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 	s.erased = erased.New(st.Erased, log)
 	metrics := gateway.NewMetrics(reg)
 	s.feed = feed.New(feed.Config{
-		Log: events, Over: s.conns, History: st, Hub: gateway.HubConfig(metrics, traces), Logger: log,
+		Log: events, Over: s.conns, History: st, Stored: unstored.Rows{DB: s.db}, Hub: gateway.HubConfig(metrics, traces), Logger: log,
 		// The gateway is made below, before anything runs.
 		Notice:   func(n notice.Notice) { s.gateway.Notice(n) },
 		Receipts: func(c chat.ChannelID, published []byte) { s.gateway.Receipts(c, published) },

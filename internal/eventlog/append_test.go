@@ -46,7 +46,7 @@ func takeBack(l *lane) (waiting []*pending) {
 // wordsOf returns the call of append.lua for events as go-redis takes it.
 func wordsOf(t testing.TB, a *Appender, call []*pending) (keys []string, args []any) {
 	t.Helper()
-	wire := a.lanes[0].appendCall(nil, call)
+	wire := a.lanes[0].appendCall(nil, scriptCall{events: call})
 	fields, n, err := parse(wire, nil, 0)
 	if err != nil || n != len(wire) {
 		t.Fatalf("the call is not one command: %d of %d bytes, %v", n, len(wire), err)

@@ -38,6 +38,10 @@ type AppenderConfig struct {
 	// again: it learns the newer epoch, or repairs the channel. Both nil: appends go by what Redis says.
 	Known    func(chat.ChannelID) Head
 	Diverged func(ctx context.Context, channel chat.ChannelID, found Head) error
+	// Stored, if set, is compared with what Redis says of a channel before the first append to it over a
+	// connection. Where Redis is behind it has lost writes, and the channel continues above what is stored, in
+	// a new epoch. While PostgreSQL gives no answer, appends go by what Redis says.
+	Stored Stored
 	// Flush, if set, is called after each round of outcomes: who gathers what they cause can send it then.
 	Flush func()
 	// Budget refuses appends while Redis is full or the backlog too long; nil never does.

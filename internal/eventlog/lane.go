@@ -53,6 +53,7 @@ type flight struct {
 type scriptCall struct {
 	of     *line
 	events []*pending
+	stored int64 // the highest seq that PostgreSQL holds, as far as that was asked
 }
 
 // trip tells of a flight who wants to know.
@@ -101,6 +102,7 @@ type lane struct {
 	attempt  int       // how often in a row something had to be sent again later
 	held     bool      // a timer runs, after which it is
 	reload   bool      // the script must be loaded first
+	compared comparison
 	closed   bool
 	empty    chan struct{}  // closed when closed and nothing is left
 	settling sync.WaitGroup // what makes parked channels take appends again
@@ -112,6 +114,7 @@ type lane struct {
 
 func newLane(a *Appender, k *link) *lane {
 	l := &lane{a: a, link: k, empty: make(chan struct{}), lines: make(map[chat.ChannelID]*line)}
+	l.compared.forgetLocked()
 	k.lane = l
 	return l
 }
@@ -219,39 +222,51 @@ func (l *lane) encode(to []byte) (_ []byte, replies int) {
 	}
 	f := l.takeLocked()
 	l.mu.Unlock()
+	if f == nil {
+		return to, 0
+	}
 	if f.loads {
 		to = appendCommand(to, "SCRIPT", "LOAD", appendSource)
 		replies++
 	}
 	for _, c := range f.calls {
-		to = l.appendCall(to, c.events)
+		to = l.appendCall(to, c)
 	}
 	return to, replies + len(f.calls)
 }
 
-// takeLocked makes the next batch, of what can leave, and there is such.
+// takeLocked builds the next batch of what can leave. It returns nil if all of that has to be compared with
+// PostgreSQL first.
 func (l *lane) takeLocked() *flight {
 	f := &flight{calls: make([]scriptCall, 0, min(len(l.ready), maxBatch)), sentAt: time.Now()}
-	taken := 0
+	taken, seen := 0, 0
 	for _, q := range l.ready {
 		if taken == maxBatch {
 			break
 		}
+		seen++
+		stored, ok := l.comparedLocked(q)
+		if !ok {
+			continue
+		}
 		n := min(len(q.waiting), maxPerCall, maxBatch-taken)
-		f.calls = append(f.calls, scriptCall{q, q.waiting[:n:n]})
+		f.calls = append(f.calls, scriptCall{q, q.waiting[:n:n], stored})
 		q.waiting = q.waiting[n:]
 		q.state = flying
 		taken += n
 	}
-	l.ready = slices.Delete(l.ready, 0, len(f.calls))
+	l.ready = slices.Delete(l.ready, 0, seen)
+	if len(f.calls) == 0 {
+		return nil
+	}
 	f.loads, l.reload = l.reload, false
 	l.flights = append(l.flights, f)
 	return f
 }
 
 // appendCall appends the call of append.lua for the events of one channel.
-func (l *lane) appendCall(b []byte, call []*pending) []byte {
-	channel := call[0].channel
+func (l *lane) appendCall(b []byte, c scriptCall) []byte {
+	call, channel := c.events, c.events[0].channel
 	p := l.a.log.Partition(channel.UUID)
 	var known Head
 	if l.a.cfg.Known != nil {
@@ -272,7 +287,7 @@ func (l *lane) appendCall(b []byte, call []*pending) []byte {
 	b = appendBulkInt(b, event.Version)
 	b = appendBulk(b, channel.String())
 	b = appendBulk(b, string(known.Epoch))
-	b = appendBulkInt(b, known.Seq)
+	b = appendBulkInt(b, max(known.Seq, c.stored))
 	for _, e := range call {
 		b = append(b, e.words[e.keys:]...)
 	}
@@ -283,6 +298,7 @@ func (l *lane) appendCall(b []byte, call []*pending) []byte {
 func (l *lane) up(turn uint64) {
 	l.mu.Lock()
 	l.turn = turn
+	l.compared.forgetLocked()
 	mine := l.startLocked()
 	l.mu.Unlock()
 	if mine {
@@ -385,7 +401,7 @@ func (l *lane) refusedLocked(c scriptCall, err replyError) (lost error) {
 		})
 	case word == "EPOCH", word == "STALE":
 		l.parkLocked(c, func(ctx context.Context, channel chat.ChannelID) error {
-			return l.a.cfg.Diverged(ctx, channel, refusedAt(err))
+			return l.a.diverged(ctx, channel, refusedAt(err), c.stored)
 		})
 	case word == "NOSCRIPT":
 		l.againLocked(c)
@@ -489,6 +505,7 @@ func backoff(attempt int) time.Duration {
 // that long ends its connection.
 func (l *lane) expire(now time.Time) {
 	l.mu.Lock()
+	l.compareAgainLocked(now)
 	var late []*pending
 	expired := func(p *pending) bool {
 		if !p.over && now.After(p.deadline) {

@@ -31,7 +31,7 @@ func (l *Log) Repair(ctx context.Context, channel chat.ChannelID, found, known H
 	parts := frame.GapParts(channel, id, chat.Now())
 	p := l.Partition(channel.UUID)
 	pair, err := repairScript.Run(ctx, l.rdb,
-		[]string{rediskey.Counter(p, channel), rediskey.Stream(p), rediskey.Tail(p, channel), rediskey.Topic(p, channel)},
+		[]string{rediskey.Counter(p, channel), rediskey.Stream(p), rediskey.Tail(p, channel), rediskey.Topic(p, channel), rediskey.Stored(p)},
 		string(found.Epoch), max(known.Seq, stored), max(known.Epoch.Number(), found.Epoch.Number(), 0), rand.Text()[:10],
 		event.Version, channel.String(), id.String(), chat.UserID{}.String(), chat.ClientID{UUID: id.UUID}.String(),
 		parts[0], parts[1], parts[2], parts[3], known.Epoch.Number(),

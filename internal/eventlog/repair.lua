@@ -2,6 +2,7 @@
 -- that is known, and says in the channel's own log which seqs may be lost.
 --
 -- KEYS[1] counter (hash seq, epoch)   KEYS[2] stream   KEYS[3] tail (list)   KEYS[4] topic
+-- KEYS[5] mirror of the watermark (hash), which gets the time of the loss, in ms, as "lost"
 -- ARGV[1] the epoch that the caller found in the counter ('' for none)
 -- ARGV[2] the highest seq known of the channel   ARGV[3] the number of the newest epoch known
 -- ARGV[4] a random word   ARGV[5] entry version   ARGV[6] channel id   ARGV[7] id of the gap event
@@ -33,6 +34,7 @@ local frame = ARGV[10] .. last .. ARGV[11] .. string.format('%.0f', from) .. ARG
 local entry = redis.call('XADD', KEYS[2], '*', 'v', ARGV[5], 'channel_id', ARGV[6], 'seq', last, 'epoch', epoch,
   'kind', 'gap', 'id', ARGV[7], 'sender_id', ARGV[8], 'client_id', ARGV[9], 'payload', frame)
 redis.call('HSET', KEYS[1], 'seq', last, 'epoch', epoch)
+redis.call('HSET', KEYS[5], 'lost', string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000)))
 
 local item = ARGV[5] .. ' ' .. epoch .. ' ' .. last .. ' ' .. entry .. ' gap ' .. ARGV[8] .. '\n' .. frame
 redis.pcall('RPUSH', KEYS[3], item)

@@ -25,7 +25,7 @@ var common = Commands{
 
 // appending are the commands of a service that appends to the log.
 var appending = Commands{
-	"del", "exists", "hget", "hmget", "hset", "lrange", "persist", "rpush", "spublish", "time", "xadd", "xinfo|stream", "xrange",
+	"del", "exists", "hget", "hmget", "hset", "lrange", "persist", "rpush", "spublish", "time", "xadd", "xinfo|stream", "xrange", "xsetid",
 }
 
 // limiting are the commands of a service that limits how much a user sends.
@@ -54,7 +54,7 @@ func join(sets ...Commands) Commands {
 var arguments = map[string]string{
 	"select": "0", "client|setname": "x", "info": "server", "eval": "return 0", "evalsha": "x 0", "script|load": "x",
 	"setnx": "K x", "get": "K", "set": "K x", "setrange": "K 0 x", "del": "K", "exists": "K", "hget": "K x", "hmget": "K x", "hset": "K x x",
-	"lrange": "K 0 0", "persist": "K", "rpush": "K x", "spublish": "T x", "xadd": "K * x x", "xinfo|stream": "K", "xrange": "K - +",
+	"lrange": "K 0 0", "persist": "K", "rpush": "K x", "spublish": "T x", "xadd": "K * x x", "xinfo|stream": "K", "xrange": "K - +", "xsetid": "K 1-1",
 	"ltrim": "K 0 0", "pexpire": "K 1", "expire": "K 1", "pttl": "K", "hgetall": "K", "incr": "K",
 	"sadd": "K x", "scard": "K", "smembers": "K", "smismember": "K x", "srem": "K x", "sscan": "K 0", "scan": "0", "ssubscribe": "T", "sunion": "K", "sunsubscribe": "T", "unlink": "K",
 	"zadd": "K 1 x", "zrangebyscore": "K 0 1", "zrem": "K x", "zscore": "K x",

@@ -88,7 +88,7 @@ func Receipts(p int) string { return tag(p) + "receipts" }
 func Dead(p int) string { return tag(p) + "dead" }
 
 // Stored is the hash that mirrors a partition's watermark: "entry" (an entry id) and "added" (how many
-// entries were added to the stream up to it).
+// entries were added to the stream up to it). "lost" is when Redis was last found to have lost writes, in ms.
 func Stored(p int) string { return tag(p) + "stored" }
 
 // Counter is the hash of a channel's last seq ("seq") and epoch ("epoch").

@@ -32,7 +32,10 @@ type Options struct {
 
 // Server is a Redis of one test. It writes its append-only file at every command (appendfsync always),
 // so what it answered survives Kill and Start.
-type Server struct{ redis *localserver.Redis }
+type Server struct {
+	redis *localserver.Redis
+	dir   string
+}
 
 // NewServer starts a server. It is removed when the test ends.
 func NewServer(t testing.TB, opts ...Options) *Server {
@@ -48,7 +51,8 @@ func start(t testing.TB, o localserver.RedisOptions, opts ...Options) *Server {
 	if found.Redis == "" {
 		t.Fatalf("redistest: %v", err)
 	}
-	o.Bin, o.Dir, o.Port = found.Redis, t.TempDir(), localserver.FreshPort
+	dir := t.TempDir()
+	o.Bin, o.Dir, o.Port = found.Redis, dir, localserver.FreshPort
 	for _, opt := range opts {
 		o.MaxMemory, o.Settings = opt.MaxMemory, opt.Settings
 	}
@@ -61,7 +65,7 @@ func start(t testing.TB, o localserver.RedisOptions, opts ...Options) *Server {
 			t.Errorf("redistest: %v", err)
 		}
 	})
-	return &Server{redis: r}
+	return &Server{redis: r, dir: dir}
 }
 
 // URL returns the address in the form of REDIS_URL.
@@ -69,6 +73,9 @@ func (s *Server) URL() string { return s.redis.URL() }
 
 // Addr returns host:port.
 func (s *Server) Addr() string { return s.redis.Addr() }
+
+// Dir returns the folder of its files.
+func (s *Server) Dir() string { return s.dir }
 
 // Client returns a client with default options. It is closed when the test ends.
 func (s *Server) Client(t testing.TB) *redis.Client {

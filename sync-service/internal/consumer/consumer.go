@@ -19,6 +19,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"parley.chat/internal/eventlog"
 	"parley.chat/internal/msgtrace"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/sync-service/internal/store"
@@ -83,6 +84,7 @@ func (c *Config) setDefaults() {
 type Consumer struct {
 	reads redis.UniversalClient // blocked reads hold its connections: a pool of Partitions + 4 or more
 	rdb   redis.UniversalClient // everything else
+	log   *eventlog.Log
 	store Store
 	cfg   Config
 	m     *Metrics
@@ -109,7 +111,7 @@ func New(reads, rdb redis.UniversalClient, s Store, cfg Config) (*Consumer, erro
 	}
 	cfg.setDefaults()
 	return &Consumer{
-		reads: reads, rdb: rdb, store: s, cfg: cfg, m: cfg.Metrics,
+		reads: reads, rdb: rdb, log: eventlog.New(rdb, cfg.Partitions), store: s, cfg: cfg, m: cfg.Metrics,
 		chunks: make(chan *chunk, cfg.Partitions), progress: make([]progress, cfg.Partitions),
 	}, nil
 }

@@ -50,6 +50,9 @@ func (c *Consumer) read(ctx context.Context, p int) {
 // others for too long. It begins anew after any error: a reply may have been lost, and with it entries
 // that only the pending list still knows.
 func (c *Consumer) consume(ctx context.Context, p int, stream *intake.Stream, retry *group.Backoff) error {
+	if err := c.compare(ctx, p); err != nil {
+		return err
+	}
 	for from := "0"; ctx.Err() == nil; {
 		ch := newChunk(p, readMax)
 		ch.seen = true
@@ -85,6 +88,25 @@ func (c *Consumer) consume(ctx context.Context, p int, stream *intake.Stream, re
 			c.rest(ctx, began.Add(c.cfg.BatchWait))
 		}
 	}
+	return nil
+}
+
+// compare looks whether Redis has lost writes of a partition: its stream ends below what is stored. Then new
+// entries get ids above that, and what was known of the old stream's end no longer counts. The channels are
+// repaired by those who use them.
+func (c *Consumer) compare(ctx context.Context, p int) error {
+	watermark, err := c.store.Watermark(ctx, p)
+	if err != nil {
+		return err
+	}
+	last, lost, err := c.log.Lift(ctx, p, watermark.String())
+	if err != nil || !lost {
+		return err
+	}
+	c.cfg.Logger.Error("Redis has lost writes: its stream ends below what is stored", "partition", p, "last_id", last, "watermark", watermark.String())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.progress[p].latest, c.progress[p].moved = group.Snapshot{}, false
 	return nil
 }
 

@@ -20,7 +20,7 @@ if not group then return { 0 } end
 local total, last = added_of(KEYS[1])
 local read, mirrored = group.read, -1
 if KEYS[2] then mirrored = tonumber(redis.call('HGET', KEYS[2], 'added') or '-1') end
-if group.delivered == last then
+if group.delivered == last or #redis.call('XRANGE', KEYS[1], '(' .. group.delivered, '+', 'COUNT', 1) == 0 then
   read = total
 elseif not read or read - group.pending < mirrored then
   local waiting = count_waiting(KEYS[1], group, COUNT_AT_MOST)

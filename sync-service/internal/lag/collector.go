@@ -14,7 +14,7 @@ type collector struct {
 	rdb                                                redis.UniversalClient
 	partitions                                         int
 	lag, pending, seconds, length, dead, consumers, up *prometheus.Desc
-	receipts, receiptsSeconds                          *prometheus.Desc
+	receipts, receiptsSeconds, lost                    *prometheus.Desc
 }
 
 // NewCollector returns the lag of every partition as metrics. Instances show the same figures: alert on
@@ -33,13 +33,14 @@ func NewCollector(rdb redis.UniversalClient, partitions int) prometheus.Collecto
 		consumers:       desc("consumers", "Consumers in the group.", "partition"),
 		receipts:        desc("receipts_waiting_entries", "Entries of cursor moves that are not stored.", "partition"),
 		receiptsSeconds: desc("receipts_lag_seconds", "Age of the oldest cursor moves that are not stored.", "partition"),
+		lost:            desc("lost_writes_timestamp_seconds", "When Redis was last found to have lost writes that were stored or seen.", "partition"),
 		up:              desc("lag_known", "1 if the figures about the streams could be read, else 0."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.lag, c.pending, c.seconds, c.length, c.dead, c.consumers, c.up, c.receipts, c.receiptsSeconds} {
+	for _, d := range []*prometheus.Desc{c.lag, c.pending, c.seconds, c.length, c.dead, c.consumers, c.up, c.receipts, c.receiptsSeconds, c.lost} {
 		ch <- d
 	}
 }
@@ -71,5 +72,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			gauge(c.receipts, float64(*s.Receipts.Lag+s.Receipts.Pending))
 		}
 		gauge(c.receiptsSeconds, s.Receipts.LagSeconds)
+		if s.Lost != nil {
+			gauge(c.lost, float64(s.Lost.Unix()))
+		}
 	}
 }

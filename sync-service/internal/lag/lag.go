@@ -23,6 +23,8 @@ type Partition struct {
 	Dead      int64  `json:"dead"`
 	Watermark string `json:"watermark"` // of the events, as mirrored in Redis
 	Receipts  Stream `json:"receipts"`
+	// Lost is when Redis was last found to have lost writes of the partition; nil for never.
+	Lost *time.Time `json:"lost,omitempty"`
 }
 
 // Stream is how far the group has come with one stream.
@@ -62,11 +64,12 @@ type commands struct {
 // Read asks for all partitions in two round trips.
 func Read(ctx context.Context, rdb redis.UniversalClient, partitions int) ([]Partition, error) {
 	states := make([]Partition, partitions)
-	dead, stored := make([]*redis.IntCmd, partitions), make([]*redis.StringCmd, partitions)
+	dead, stored, lost := make([]*redis.IntCmd, partitions), make([]*redis.StringCmd, partitions), make([]*redis.StringCmd, partitions)
 	all := make([]commands, 0, 2*partitions)
 	pipe := rdb.Pipeline()
 	for p := range states {
 		dead[p], stored[p] = pipe.XLen(ctx, rediskey.Dead(p)), pipe.HGet(ctx, rediskey.Stored(p), "entry")
+		lost[p] = pipe.HGet(ctx, rediskey.Stored(p), "lost")
 		events := ask(ctx, pipe, rediskey.Stream(p))
 		events.mark = pipe.HGet(ctx, rediskey.Stored(p), "added")
 		all = append(all, events, ask(ctx, pipe, rediskey.Receipts(p)))
@@ -75,8 +78,12 @@ func Read(ctx context.Context, rdb redis.UniversalClient, partitions int) ([]Par
 	pipe = rdb.Pipeline()
 	for p := range states {
 		states[p] = Partition{Partition: p, Dead: dead[p].Val(), Watermark: cmp.Or(stored[p].Val(), "0-0")}
-		if err := errors.Join(present(dead[p].Err()), present(stored[p].Err())); err != nil {
+		if err := errors.Join(present(dead[p].Err()), present(stored[p].Err()), present(lost[p].Err())); err != nil {
 			return nil, fmt.Errorf("look at partition %d: %w", p, err)
+		}
+		if ms, err := lost[p].Int64(); err == nil {
+			at := time.UnixMilli(ms).UTC()
+			states[p].Lost = &at
 		}
 		for i, s := range []*Stream{&states[p].Stream, &states[p].Receipts} {
 			c := &all[2*p+i]

@@ -46,7 +46,7 @@ func Stream(ctx context.Context, rdb redis.UniversalClient, stream string, from,
 	}
 }
 
-// Ends returns the id that was given last in the stream of each partition, the zero ID for none.
+// Ends returns the id of the last entry in the stream of each partition, the zero ID for none.
 func Ends(ctx context.Context, rdb redis.UniversalClient, partitions int) ([]entryid.ID, error) {
 	ends := make([]entryid.ID, partitions)
 	for p := range ends {
@@ -57,7 +57,10 @@ func Ends(ctx context.Context, rdb redis.UniversalClient, partitions int) ([]ent
 		if err != nil {
 			return nil, fmt.Errorf("look at stream %d: %w", p, err)
 		}
-		if ends[p], err = entryid.Parse(info.LastGeneratedID); err != nil {
+		if info.Length == 0 {
+			continue
+		}
+		if ends[p], err = entryid.Parse(info.LastEntry.ID); err != nil {
 			return nil, fmt.Errorf("look at stream %d: %w", p, err)
 		}
 	}

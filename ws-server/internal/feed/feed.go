@@ -33,12 +33,13 @@ type History interface {
 	MaxSeq(ctx context.Context, channel chat.ChannelID) (int64, error)
 }
 
-// Config says what the feed works with. All fields are required.
+// Config says what the feed works with. All fields are required, except that without Stored nothing is compared.
 type Config struct {
 	Log     *eventlog.Log
 	Over    *eventlog.Connections // to subscribe over; somebody else runs them
 	History History
-	Hub     hub.Config // Heal and Idle are the feed's own
+	Stored  eventlog.Stored // what Redis is compared with when the gateway goes live in a channel, or does so anew
+	Hub     hub.Config      // Heal and Idle are the feed's own
 	Notice  func(notice.Notice)
 	// Receipts takes the frame of an item of event.KindReceipts, and Presence that of one of
 	// event.KindPresence. They must not block.
@@ -62,8 +63,11 @@ type Feed struct {
 	mu    sync.Mutex
 	// toCheck holds channels whose counter must be looked at: newly confirmed, or confirmed again.
 	toCheck map[chat.ChannelID]struct{}
-	users   map[string]*watched         // by topic
-	seeding map[chat.ChannelID]struct{} // channels whose counter is being made
+	// uncompared holds channels that PostgreSQL gave no answer about, which is not asked before askAgain.
+	uncompared map[chat.ChannelID]struct{}
+	askAgain   time.Time
+	users      map[string]*watched         // by topic
+	seeding    map[chat.ChannelID]struct{} // channels whose counter is being made
 
 	heals sync.WaitGroup
 	ctx   context.Context // of Run: what the background work of the hub's calls lives under
@@ -81,7 +85,7 @@ type watched struct {
 func New(cfg Config) *Feed {
 	f := &Feed{
 		cfg: cfg, heads: make(chan struct{}, 1),
-		toCheck: make(map[chat.ChannelID]struct{}), users: make(map[string]*watched), seeding: make(map[chat.ChannelID]struct{}),
+		toCheck: make(map[chat.ChannelID]struct{}), uncompared: make(map[chat.ChannelID]struct{}), users: make(map[string]*watched), seeding: make(map[chat.ChannelID]struct{}),
 	}
 	f.ctx, f.end = context.WithCancel(context.Background())
 	cfg.Hub.Heal, cfg.Hub.Idle = f.heal, f.idle

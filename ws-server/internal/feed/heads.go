@@ -23,7 +23,7 @@ func (f *Feed) checkHeads(ctx context.Context) error {
 		case <-f.heads:
 		}
 		for batch := f.takeToCheck(); len(batch) > 0; batch = f.takeToCheck() {
-			if err := f.look(ctx, batch); err == nil {
+			if err := f.look(ctx, batch, f.newestRows(ctx, batch)); err == nil {
 				attempt = 0
 				continue
 			} else if ctx.Err() != nil {
@@ -66,8 +66,9 @@ func (f *Feed) checkAgain(ids []chat.ChannelID) {
 	}
 }
 
-// look reads the heads of channels in one round trip and tells the hub.
-func (f *Feed) look(ctx context.Context, ids []chat.ChannelID) error {
+// look reads the heads of channels in one round trip and tells the hub. stored are the highest seqs that
+// PostgreSQL had before that, nil for unknown.
+func (f *Feed) look(ctx context.Context, ids []chat.ChannelID, stored []int64) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	known := make([]eventlog.Head, len(ids)) // before the read: what comes meanwhile is no loss
@@ -80,12 +81,18 @@ func (f *Feed) look(ctx context.Context, ids []chat.ChannelID) error {
 	}
 	for i, id := range ids {
 		ch := f.Hub.Channel(id)
+		if stored != nil && heads[i].Seq < stored[i] { // then it is as if that had been seen
+			known[i].Seq = max(known[i].Seq, stored[i])
+			if !known[i].Seeded() {
+				known[i].Epoch = heads[i].Epoch
+			}
+		}
 		switch {
 		case ch == nil:
 		case !heads[i].Seeded():
 			f.seed(ch)
 		case heads[i].Lost(known[i]):
-			f.repair(ch, heads[i])
+			f.repair(ch, heads[i], known[i])
 		default:
 			f.tell(ch, heads[i])
 		}
@@ -111,7 +118,11 @@ func (f *Feed) Known(id chat.ChannelID) eventlog.Head {
 // Diverged settles an append that Redis has refused because what it has (found) is not what the hub has
 // seen: it takes over a newer epoch, or repairs a channel in which Redis has lost writes.
 func (f *Feed) Diverged(ctx context.Context, id chat.ChannelID, found eventlog.Head) error {
-	known := f.Known(id)
+	return f.settle(ctx, id, found, f.Known(id))
+}
+
+// settle is Diverged for what is known of a channel.
+func (f *Feed) settle(ctx context.Context, id chat.ChannelID, found, known eventlog.Head) error {
 	head := found
 	if found.Lost(known) {
 		f.cfg.Logger.Error("Redis has lost writes, a new epoch begins", "channel_id", id,
@@ -128,11 +139,11 @@ func (f *Feed) Diverged(ctx context.Context, id chat.ChannelID, found eventlog.H
 }
 
 // repair is Diverged in the background, for a loss that a look at the counters has found.
-func (f *Feed) repair(ch *hub.Channel, found eventlog.Head) {
+func (f *Feed) repair(ch *hub.Channel, found, known eventlog.Head) {
 	f.heals.Go(func() {
 		ctx, cancel := context.WithTimeout(f.ctx, 5*time.Second)
 		defer cancel()
-		if err := f.Diverged(ctx, ch.ID(), found); err != nil && f.ctx.Err() == nil {
+		if err := f.settle(ctx, ch.ID(), found, known); err != nil && f.ctx.Err() == nil {
 			f.cfg.Logger.Warn("channel not repaired, the next look tries again", "channel_id", ch.ID(), "err", err)
 		}
 	})
@@ -141,7 +152,7 @@ func (f *Feed) repair(ch *hub.Channel, found eventlog.Head) {
 // CatchUp brings the hub to where the channel's counter is: what this instance has not heard yet is
 // healed, an epoch that it does not know is taken over.
 func (f *Feed) CatchUp(ctx context.Context, ch *hub.Channel) error {
-	if err := f.look(ctx, []chat.ChannelID{ch.ID()}); err != nil {
+	if err := f.look(ctx, []chat.ChannelID{ch.ID()}, nil); err != nil {
 		return err
 	}
 	heads, err := f.cfg.Log.Heads(ctx, []chat.ChannelID{ch.ID()})
@@ -250,10 +261,11 @@ func (f *Feed) checkQuiet(ctx context.Context) error {
 			}
 		}
 		last = now
+		f.compareAgain(now)
 		for len(due) > 0 {
 			page := due[:min(headsPage, len(due))]
 			due = due[len(page):]
-			if err := f.look(ctx, page); err != nil && ctx.Err() == nil {
+			if err := f.look(ctx, page, nil); err != nil && ctx.Err() == nil {
 				f.cfg.Logger.Warn("heads of quiet channels not read", "channels", len(page), "err", err)
 				break
 			}

@@ -1,0 +1,42 @@
+package eventlog
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/rediskey"
+)
+
+// Stored is what PostgreSQL knows of the log. Redis must never be behind it: a Redis that is has lost writes,
+// since it was restored from an older copy, or is a replica that was promoted too early.
+type Stored interface {
+	// Seqs returns the highest seq stored of each channel, in their order, 0 for none.
+	Seqs(ctx context.Context, channels []chat.ChannelID) ([]int64, error)
+	// Watermark returns the entry id up to which a partition is stored, "0-0" for nothing.
+	Watermark(ctx context.Context, partition int) (string, error)
+}
+
+//go:embed lift.lua
+var liftSource string
+
+var liftScript = redis.NewScript(liftSource)
+
+// Lift makes a partition's stream give ids above the watermark from now on. lost reports that the stream's last
+// id was below it: Redis has lost what lay between, or has been replaced by a new one.
+func (l *Log) Lift(ctx context.Context, partition int, watermark string) (last string, lost bool, err error) {
+	if watermark == "0-0" {
+		return "", false, nil
+	}
+	answer, err := liftScript.Run(ctx, l.rdb, []string{rediskey.Stream(partition), rediskey.Stored(partition)}, watermark).StringSlice()
+	if err != nil {
+		return "", false, fmt.Errorf("compare the stream of partition %d with its watermark: %w", partition, err)
+	}
+	if len(answer) != 2 {
+		return "", false, fmt.Errorf("lift.lua answered %v", answer)
+	}
+	return answer[1], answer[0] == "1", nil
+}
