@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"path/filepath"
 	"slices"
 	"text/tabwriter"
 
 	chatservice "parley.chat/chat-service"
+	"parley.chat/internal/browser"
 	"parley.chat/internal/config"
 	syncservice "parley.chat/sync-service"
 	wsserver "parley.chat/ws-server"
@@ -61,7 +63,26 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 	if cfg.KeysDir == "" {
 		cfg.KeysDir = filepath.Join(cfg.DataDir, "keys")
 	}
+	if len(cfg.chat.Hosts) == 0 {
+		cfg.chat.Hosts = ownHosts(cfg.Addr)
+		cfg.ws.PublicHosts = cfg.chat.Hosts
+	}
 	return cfg, nil
+}
+
+// ownHosts returns the hosts that are served at addr when PUBLIC_HOSTS is not set. On a loopback address these are the
+// names of this machine: a foreign page that lets its own name point here (DNS rebinding) is refused. On any other
+// address every host is served, since nobody knows its names.
+func ownHosts(addr string) browser.Hosts {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil || !browser.Loopback(host) {
+		return nil
+	}
+	hosts := browser.Hosts{"localhost", "127.0.0.1", "::1"}
+	if !slices.Contains(hosts, host) {
+		hosts = append(hosts, host)
+	}
+	return hosts
 }
 
 // distinct joins errors, which may be joined themselves. A variable that several services read is

@@ -36,6 +36,25 @@ func TestSubregistry(t *testing.T) {
 	t.Error("parley_same_total is not there once for each service")
 }
 
+func TestLoadConfig_hosts(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ addr, hosts, want string }{
+		{"", "", "localhost,127.0.0.1,::1"},
+		{"[::1]:0", "", "localhost,127.0.0.1,::1"},
+		{"127.0.0.2:8080", "", "localhost,127.0.0.1,::1,127.0.0.2"},
+		{":8080", "", ""},
+		{"192.0.2.7:8080", "", ""},
+		{"127.0.0.1:8080", "chat.example", "chat.example"},
+	} {
+		cfg, err := LoadConfig(func(name string) string {
+			return map[string]string{"ADDR": tt.addr, "PUBLIC_HOSTS": tt.hosts, "DATA_DIR": t.TempDir()}[name]
+		})
+		if err != nil || cfg.chat.Hosts.String() != tt.want || cfg.ws.PublicHosts.String() != tt.want {
+			t.Errorf("%q, %q: hosts %s and %s, %v; want %s", tt.addr, tt.hosts, cfg.chat.Hosts, cfg.ws.PublicHosts, err, tt.want)
+		}
+	}
+}
+
 func TestBaseURL(t *testing.T) {
 	t.Parallel()
 	bound := &net.TCPAddr{Port: 8080}

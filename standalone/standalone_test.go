@@ -339,6 +339,21 @@ func TestServe_observability(t *testing.T) {
 	if code, _ := get(t, in.URL+"/ws"); code == 404 {
 		t.Errorf("/ws is not the gateway's: %d", code)
 	}
+	for _, path := range []string{"/", "/v1/me", "/ws"} { // as a page whose name points to this machine asks
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, in.URL+path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = "evil.example"
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusMisdirectedRequest {
+			t.Errorf("%s of another host: %d, want 421", path, resp.StatusCode)
+		}
+	}
 }
 
 func TestServe_secondInstance(t *testing.T) {

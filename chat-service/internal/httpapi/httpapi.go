@@ -148,7 +148,7 @@ const KeySetPath = "/.well-known/jwks.json"
 func (a *API) ownHost(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if c.Path() != KeySetPath && !a.cfg.Hosts.Serves(c.Request().Host) {
-			return apierr.New(apierr.Misdirected, "this service is not reached under this host name")
+			return apierr.New(apierr.Misdirected, "this host name is not one of ours (PUBLIC_HOSTS)")
 		}
 		return next(c)
 	}

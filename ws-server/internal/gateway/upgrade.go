@@ -53,7 +53,7 @@ func (g *Gateway) credentials(r *http.Request) (raw string, err error) {
 func (g *Gateway) ownHost(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !g.cfg.Hosts.Serves(r.Host) {
-			writeProblem(w, apierr.New(apierr.Misdirected, "this service is not reached under this host name"))
+			writeProblem(w, apierr.New(apierr.Misdirected, "this host name is not one of ours (PUBLIC_HOSTS)"))
 			return
 		}
 		next(w, r)
