@@ -559,11 +559,9 @@ func TestMe_patch(t *testing.T) {
 	var me struct {
 		DisplayName string `json:"display_name"`
 		Bio         string `json:"bio"`
-		AvatarURL   string `json:"avatar_url"`
 	}
 	patch(object{"display_name": "Ann <b>", "bio": "line\nline"}).into(t, 200, &me)
-	patch(object{"avatar_url": "https://example.com/a.png"}).into(t, 200, &me)
-	if me.DisplayName != "Ann <b>" || me.Bio != "line\nline" || me.AvatarURL != "https://example.com/a.png" {
+	if me.DisplayName != "Ann <b>" || me.Bio != "line\nline" {
 		t.Errorf("me = %+v", me)
 	}
 	patch(object{"display_name": nil, "bio": ""}).into(t, 200, &me)

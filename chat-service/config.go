@@ -13,6 +13,8 @@ import (
 	"parley.chat/internal/telemetry/tracing"
 	"parley.chat/internal/token"
 	"parley.chat/shared-contracts/chat"
+
+	"parley.chat/chat-service/internal/account"
 )
 
 // Config is the settings of chat-service, as package config reads them from the environment. Its zero
@@ -60,8 +62,11 @@ type Config struct {
 	HashConcurrency int `env:"HASH_CONCURRENCY" envDefault:"0" desc:"password hashes computed at once; 0: one per CPU"`
 	HashQueue       int `env:"HASH_QUEUE" envDefault:"64" desc:"signups and logins that may wait for a hash; more are refused"`
 
+	AvatarFetch    bool        `env:"AVATAR_FETCH" envDefault:"true" desc:"fetch the pictures that users name and keep small copies; false refuses them"`
 	OpsFor         string      `env:"OPS_FOR" envDefault:"operators" desc:"who may look at the pipeline: operators, first-account (operators, of whom the first account to sign up is one), or everybody who is logged in"`
 	MetricsTargets config.List `env:"METRICS_TARGETS" envDefault:"http://localhost:8090/metrics,http://localhost:8091/metrics,http://localhost:8082/metrics" desc:"metrics of every instance of every service, for those who look at the pipeline"`
+
+	Pictures account.Pictures // nil: fetched as AvatarFetch says
 
 	Traces tracing.Config
 

@@ -7,9 +7,11 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"parley.chat/internal/token"
+	"parley.chat/shared-contracts/apierr"
 	webclient "parley.chat/web-client"
 
 	"parley.chat/chat-service/internal/api"
+	"parley.chat/chat-service/internal/avatar"
 	"parley.chat/chat-service/internal/docpage"
 	"parley.chat/chat-service/internal/httpapi"
 	"parley.chat/chat-service/internal/site"
@@ -33,11 +35,28 @@ func (s *Service) showFiles(doc *openapi3.T) error {
 	s.api.Public(http.MethodGet, "/openapi.yaml", func(c echo.Context) error {
 		return show(c, "application/yaml", api.Document)
 	})
+	s.api.Public(http.MethodGet, avatar.Path+":hash", s.showAvatar)
 	s.api.Public(http.MethodGet, "/docs", func(c echo.Context) error {
 		c.Response().Header().Set("Content-Security-Policy", page.Policy)
 		return show(c, "text/html; charset=utf-8", page.HTML)
 	})
 	return nil
+}
+
+// showAvatar shows a user's picture. Its address has the hash of the content, so it may be kept for ever; a browser
+// that is led to it shows a picture and nothing else.
+func (s *Service) showAvatar(c echo.Context) error {
+	picture, found, err := avatar.Find(c.Request().Context(), s.db, c.Param("hash"))
+	if err != nil {
+		return err
+	}
+	if !found {
+		return apierr.New(apierr.NotFound, "no such picture")
+	}
+	h := c.Response().Header()
+	h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
+	return c.Blob(http.StatusOK, picture.Type, picture.Data)
 }
 
 func show(c echo.Context, contentType string, content []byte) error {

@@ -5,6 +5,7 @@ import (
 	"parley.chat/internal/token"
 
 	"parley.chat/chat-service/internal/account"
+	"parley.chat/chat-service/internal/avatar"
 	"parley.chat/chat-service/internal/channel"
 	"parley.chat/chat-service/internal/contact"
 	"parley.chat/chat-service/internal/direct"
@@ -48,6 +49,17 @@ type (
 	receipts    = receipt.Service
 )
 
+// pictures returns what fetches the pictures that users name.
+func (s *Service) pictures() account.Pictures {
+	switch {
+	case s.cfg.Pictures != nil:
+		return s.cfg.Pictures
+	case s.cfg.AvatarFetch:
+		return avatar.NewFetcher()
+	}
+	return avatar.None{}
+}
+
 // features makes the features and introduces them to each other.
 func (s *Service) features(log *eventlog.Log, heads *seen.Heads, marks *revoked.Marks) (e endpoints, err error) {
 	hasher, err := password.New(password.Config{
@@ -59,7 +71,7 @@ func (s *Service) features(log *eventlog.Log, heads *seen.Heads, marks *revoked.
 	}
 	if s.accounts, err = account.New(account.Config{
 		API: s.api, DB: s.db, Log: log, Hasher: hasher, Issuer: token.NewIssuer(s.keys, s.cfg.AccessTTL),
-		Limits: s.limiter, Revoked: marks, Poke: s.relay.Poke, OpsOpen: s.cfg.OpsFor == opsForEverybody, FirstOperates: s.cfg.OpsFor == opsForFirst,
+		Limits: s.limiter, Revoked: marks, Poke: s.relay.Poke, OpsOpen: s.cfg.OpsFor == opsForEverybody, FirstOperates: s.cfg.OpsFor == opsForFirst, Pictures: s.pictures(),
 		RefreshTTL: s.cfg.RefreshTTL, Logger: s.log,
 		Leave: []account.Leave{group.LeaveAll, channel.LeaveAll, invitation.EndAll}, NameReservation: s.cfg.NameReservation,
 	}); err != nil {

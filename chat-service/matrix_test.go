@@ -35,6 +35,7 @@ var matrix = []endpoint{
 	{"GET /.well-known/jwks.json", nil, "200 200 200 200 200 200", true},
 	{"GET /openapi.yaml", nil, "200 200 200 200 200 200", true},
 	{"GET /docs", nil, "200 200 200 200 200 200", true},
+	{"GET /v1/avatars/x", nil, "404 404 404 404 404 404", true},
 	{"POST /v1/signup", object{}, "422 422 422 422 422 422", true},
 	{"POST /v1/login", object{}, "422 422 422 422 422 422", true},
 	{"POST /v1/refresh", object{}, "401 401 401 401 401 401", true},
@@ -432,7 +433,7 @@ func TestHostileFields(t *testing.T) {
 		"POST /v1/refresh":  {"refresh_token": "x"},
 		"POST /v1/logout":   {"refresh_token": "x"},
 		"POST /v1/channels": {"name": "general", "kind": "private", "description": "x", "group_id": nil},
-		"PATCH /v1/me":      {"display_name": "x", "bio": "x", "avatar_url": "https://example.com"},
+		"PATCH /v1/me":      {"display_name": "x", "bio": "x", "avatar_url": ""},
 	} {
 		method, path, _ := strings.Cut(endpoint, " ")
 		tok := ann.Token

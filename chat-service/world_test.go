@@ -67,6 +67,7 @@ func newWorldOn(t testing.TB, db *pgtest.DB, r *redistest.Server, settings ...se
 	cfg.Argon2MemoryMiB, cfg.Argon2Time, cfg.HashQueue = 1, 1, 10_000 // what is tested here is not the hash
 	cfg.LoginAttempts = config.Rate{Count: 1_000_000, Per: time.Minute}
 	cfg.Limits, cfg.MaxMemberships, cfg.AddUninvited = ratelimit.Rates{}, 0, "anyone" // tests write faster than people, who know each other
+	cfg.Pictures = album{}
 	for _, set := range settings {
 		set(&cfg)
 	}

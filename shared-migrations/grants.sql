@@ -16,6 +16,7 @@ GRANT ALL ON FUNCTION public.open_direct_channel(from_user uuid, to_user uuid) T
 GRANT ALL ON FUNCTION public.open_direct_channel(from_user uuid, to_user uuid) TO parley_chat;
 REVOKE ALL ON FUNCTION public.unknown_users(ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.unknown_users(ids uuid[]) TO parley_sync;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.avatars TO parley_chat;
 GRANT SELECT,INSERT,DELETE ON TABLE public.channel_bans TO parley_chat;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.channel_members TO parley_chat;
 GRANT SELECT ON TABLE public.channel_members TO parley_ws;

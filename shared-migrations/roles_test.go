@@ -71,7 +71,7 @@ func TestRoles_writes(t *testing.T) {
 	mayWrite := map[string]string{
 		"parley_ws":   "",
 		"parley_sync": "erasures messages channel_members sync_watermarks",
-		"parley_chat": "channel_bans channel_members channels contacts devices group_members erasures groups invitations outbox refresh_tokens reserved_names sessions token_keys users",
+		"parley_chat": "avatars channel_bans channel_members channels contacts devices group_members erasures groups invitations outbox refresh_tokens reserved_names sessions token_keys users",
 	}
 	for role, allowed := range mayWrite {
 		for _, table := range tables(t, admin) {

@@ -2,7 +2,7 @@
 package schema
 
 // Version is that of the newest migration; a test of shared-migrations compares them.
-const Version = 32
+const Version = 33
 
 // VersionTable has one row, whose column version is the version of the database.
 const VersionTable = "public.parley_schema_version"

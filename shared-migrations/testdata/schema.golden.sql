@@ -109,6 +109,16 @@ CREATE FUNCTION public.unknown_users(ids uuid[]) RETURNS SETOF uuid
     SET search_path TO 'public', 'pg_temp'
     AS $$ select i from unnest(ids) i where not exists (select from users u where u.id = i) $$;
 
+CREATE TABLE public.avatars (
+    user_id uuid NOT NULL,
+    hash text NOT NULL,
+    content_type text NOT NULL,
+    picture bytea NOT NULL,
+    CONSTRAINT avatars_content_type_check CHECK ((content_type = ANY (ARRAY['image/png'::text, 'image/jpeg'::text]))),
+    CONSTRAINT avatars_hash_check CHECK ((hash ~ '^[0-9a-f]{64}$'::text)),
+    CONSTRAINT avatars_picture_check CHECK ((octet_length(picture) <= 1048576))
+);
+
 CREATE TABLE public.channel_bans (
     channel_id uuid NOT NULL,
     user_id uuid NOT NULL,
@@ -328,6 +338,9 @@ CREATE TABLE public.users (
     CONSTRAINT users_username_check CHECK (((char_length(username) >= 3) AND (char_length(username) <= 50)))
 );
 
+ALTER TABLE ONLY public.avatars
+    ADD CONSTRAINT avatars_pkey PRIMARY KEY (user_id);
+
 ALTER TABLE ONLY public.channel_bans
     ADD CONSTRAINT channel_bans_pkey PRIMARY KEY (channel_id, user_id);
 
@@ -393,6 +406,8 @@ ALTER TABLE ONLY public.token_keys
 
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
+
+CREATE INDEX avatars_hash_idx ON public.avatars USING btree (hash);
 
 CREATE INDEX channel_bans_user_id_idx ON public.channel_bans USING btree (user_id);
 
@@ -461,6 +476,9 @@ CREATE TRIGGER channel_members_went AFTER DELETE ON public.channel_members REFER
 CREATE TRIGGER outbox_notify AFTER INSERT ON public.outbox FOR EACH ROW WHEN ((new.kind = 'direct_opened'::text)) EXECUTE FUNCTION public.notify_outbox();
 
 CREATE TRIGGER users_erased AFTER UPDATE OF deleted_at ON public.users FOR EACH ROW WHEN (((new.deleted_at IS NOT NULL) AND (old.deleted_at IS NULL))) EXECUTE FUNCTION public.note_erasure();
+
+ALTER TABLE ONLY public.avatars
+    ADD CONSTRAINT avatars_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.channel_bans
     ADD CONSTRAINT channel_bans_banned_by_fkey FOREIGN KEY (banned_by) REFERENCES public.users(id) ON DELETE SET NULL;
@@ -545,6 +563,8 @@ GRANT ALL ON FUNCTION public.open_direct_channel(from_user uuid, to_user uuid) T
 
 REVOKE ALL ON FUNCTION public.unknown_users(ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.unknown_users(ids uuid[]) TO parley_sync;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.avatars TO parley_chat;
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.channel_bans TO parley_chat;
 

@@ -18,6 +18,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 
 	"parley.chat/chat-service/internal/api"
+	"parley.chat/chat-service/internal/avatar"
 	"parley.chat/chat-service/internal/httpapi"
 	"parley.chat/chat-service/internal/password"
 	"parley.chat/chat-service/internal/revoked"
@@ -39,7 +40,13 @@ type Config struct {
 	FirstOperates   bool          // the first account to sign up becomes an operator
 	RefreshTTL      time.Duration // default 30 days: how long a session lives without a refresh
 	NameReservation time.Duration // how long nobody gets the username of a deleted account; 0: at once
+	Pictures        Pictures      // required
 	Logger          *slog.Logger  // default slog.Default()
+}
+
+// Pictures fetches the pictures that users name. Its errors complete a sentence that begins with the field's name.
+type Pictures interface {
+	Fetch(ctx context.Context, address string) (avatar.Picture, error)
 }
 
 // Service is the feature. It is safe for concurrent use.
@@ -48,7 +55,7 @@ type Service struct{ cfg Config }
 // New checks cfg.
 func New(cfg Config) (*Service, error) {
 	if cfg.API == nil || cfg.DB == nil || cfg.Log == nil || cfg.Hasher == nil || cfg.Issuer == nil ||
-		cfg.Limits == nil || cfg.Revoked == nil || cfg.Poke == nil {
+		cfg.Limits == nil || cfg.Revoked == nil || cfg.Poke == nil || cfg.Pictures == nil {
 		return nil, errors.New("account: a required field of Config is missing")
 	}
 	if cfg.RefreshTTL == 0 {

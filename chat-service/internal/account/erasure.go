@@ -22,6 +22,7 @@ var places = []struct{ where, query string }{
 		password_hash = '', display_name = '', bio = '', avatar_url = '', operator = false, suspension_reason = '',
 		updated_at = now(), deleted_at = now() where id = ?0`},
 	{"sessions", "update sessions set user_agent = '', address = '' where user_id = ?0"},
+	{"avatars", "delete from avatars where user_id = ?0"},
 	{"devices", "delete from devices where user_id = ?0"},
 	{"contacts", "delete from contacts where ?0 in (user_id, contact_id)"},
 	{"channel_bans", "delete from channel_bans where user_id = ?0"},

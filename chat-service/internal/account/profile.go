@@ -5,13 +5,15 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
+
+	"github.com/uptrace/bun"
 
 	"parley.chat/internal/names"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 
 	"parley.chat/chat-service/internal/api"
+	"parley.chat/chat-service/internal/avatar"
 )
 
 func (s *Service) load(ctx context.Context, id chat.UserID) (*user, error) {
@@ -43,7 +45,6 @@ func checkProfile(p *api.ProfileChange) error {
 		p.DisplayName = &name
 	}
 	check("bio", p.Bio, checkBio)
-	check("avatar_url", p.AvatarURL, checkAvatarURL)
 	return invalid(fields)
 }
 
@@ -55,17 +56,6 @@ func checkBio(bio string) error {
 	return chat.CheckBody(bio, 0)
 }
 
-func checkAvatarURL(address string) error {
-	if address == "" {
-		return nil
-	}
-	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
-		return errors.New("is not an http or https address")
-	}
-	return nil
-}
-
 func (s *Service) update(ctx context.Context, id chat.UserID, p api.ProfileChange) (*user, error) {
 	if p.Bio != nil {
 		*p.Bio = chat.NormalizeBody(*p.Bio)
@@ -73,13 +63,69 @@ func (s *Service) update(ctx context.Context, id chat.UserID, p api.ProfileChang
 	if err := checkProfile(&p); err != nil {
 		return nil, err
 	}
-	q := s.cfg.DB.NewUpdate().Model((*user)(nil)).Set("updated_at = now()").Where("id = ? and deleted_at is null", id)
-	for column, text := range map[string]*string{"display_name": p.DisplayName, "bio": p.Bio, "avatar_url": p.AvatarURL} {
-		if text != nil {
-			q = q.Set(column+" = ?", *text)
-		}
+	if p.AvatarURL == nil {
+		return s.change(ctx, id, p, nil)
 	}
-	if _, err := q.Exec(ctx); err != nil {
+	// Fetching takes seconds, so it comes before the transaction.
+	picture, err := s.picture(ctx, id, p.AvatarURL)
+	if err != nil {
+		return nil, err
+	}
+	return s.change(ctx, id, p, picture)
+}
+
+// picture fetches the picture that a change names. It is nil if there is none to be kept: the change removes the
+// picture, or names the one that the user has, and then changes nothing of it.
+func (s *Service) picture(ctx context.Context, id chat.UserID, address *string) (*avatar.Picture, error) {
+	if *address == "" {
+		return nil, nil
+	}
+	u, err := s.load(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if *address == u.AvatarURL {
+		return nil, nil
+	}
+	p, err := s.cfg.Pictures.Fetch(ctx, *address)
+	if err != nil {
+		return nil, invalid([]apierr.Field{{Field: "avatar_url", Message: err.Error()}})
+	}
+	return &p, nil
+}
+
+// change writes a change of a profile that was checked, with the picture that was fetched for it.
+func (s *Service) change(ctx context.Context, id chat.UserID, p api.ProfileChange, picture *avatar.Picture) (*user, error) {
+	err := s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		q := tx.NewUpdate().Model((*user)(nil)).Set("updated_at = now()").Where("id = ? and deleted_at is null", id)
+		for column, text := range map[string]*string{"display_name": p.DisplayName, "bio": p.Bio} {
+			if text != nil {
+				q = q.Set(column+" = ?", *text)
+			}
+		}
+		switch {
+		case picture != nil:
+			address, err := avatar.Keep(ctx, tx, id, *picture)
+			if err != nil {
+				return err
+			}
+			q = q.Set("avatar_url = ?", address)
+		case p.AvatarURL != nil && *p.AvatarURL == "":
+			if err := avatar.Remove(ctx, tx, id); err != nil {
+				return err
+			}
+			q = q.Set("avatar_url = ''")
+		}
+		res, err := q.Exec(ctx)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return errors.Join(err, errGone()) // deleted while the picture was fetched: it is not kept
+		}
+		return nil
+	})
+	if err != nil {
 		return nil, fmt.Errorf("update profile: %w", err)
 	}
 	return s.load(ctx, id)

@@ -308,6 +308,7 @@ type LoggedIn struct {
 
 // Me defines model for Me.
 type Me struct {
+	// AvatarURL path of the picture on this server, /v1/avatars/…; empty if there is none
 	AvatarURL   string `json:"avatar_url"`
 	Bio         string `json:"bio"`
 	CreatedAt   Time   `json:"created_at"`
@@ -571,6 +572,9 @@ type ProblemField = apierr.Field
 
 // ProfileChange defines model for ProfileChange.
 type ProfileChange struct {
+	// AvatarURL The address of a PNG, JPEG, GIF or WebP picture, of at most 2 MiB and 4096 × 4096 pixels, on a public host. The
+	// server fetches it once and keeps a small square copy. Empty: no picture. The address that the account has
+	// changes nothing.
 	AvatarURL *string `json:"avatar_url,omitempty"`
 	Bio       *string `json:"bio,omitempty"`
 
@@ -673,6 +677,7 @@ type Time = chat.Time
 
 // User defines model for User.
 type User struct {
+	// AvatarURL path of the picture on this server, /v1/avatars/…; empty if there is none
 	AvatarURL string `json:"avatar_url"`
 	Bio       string `json:"bio"`
 	CreatedAt Time   `json:"created_at"`

@@ -34,9 +34,9 @@ var pages = map[string][]string{
 // hashed is the folder of files that have a hash of their content in their names.
 const hashed = "assets/"
 
-// policy lets a page run what came with it and talk to where it came from; nothing else but pictures of
-// others comes from elsewhere, and nobody frames it.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: https:; " +
+// policy lets a page run what came with it and talk to where it came from. Nothing comes from elsewhere, and nobody
+// frames it.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
 	"connect-src 'self'; font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 //go:embed unbuilt.html

@@ -134,6 +134,7 @@ export interface Me {
   readonly email: string;
   readonly display_name: string;
   readonly bio: string;
+  /** path of the picture on this server, /v1/avatars/…; empty if there is none */
   readonly avatar_url: string;
   readonly created_at: Time;
   /** whether they may ask for /v1/ops/metrics */
@@ -216,6 +217,7 @@ export interface ProfileChange {
   /** without blanks around it; empty, or a name */
   readonly display_name?: string | null;
   readonly bio?: string | null;
+  /** The address of a PNG, JPEG, GIF or WebP picture, of at most 2 MiB and 4096 × 4096 pixels, on a public host. The server fetches it once and keeps a small square copy. Empty: no picture. The address that the account has changes nothing. */
   readonly avatar_url?: string | null;
 }
 
@@ -225,6 +227,7 @@ export interface User {
   readonly username: string;
   readonly display_name: string;
   readonly bio: string;
+  /** path of the picture on this server, /v1/avatars/…; empty if there is none */
   readonly avatar_url: string;
   readonly created_at: Time;
   /** the account is deleted */

@@ -18,8 +18,8 @@ export function Avatar({ userID, name, size = "normal", online }: AvatarProps): 
   const known = person(userID).value;
   const [broken, setBroken] = useState("");
   useEffect(() => wantProfile(userID), [userID]);
-  // Only https: an http picture would tell the network between who is looked at.
-  const picture = known.avatarURL.startsWith("https://") && known.avatarURL !== broken ? known.avatarURL : undefined;
+  // The server has a copy of every picture. Anything else would tell another server who is looked at.
+  const picture = known.avatarURL.startsWith("/v1/avatars/") && known.avatarURL !== broken ? known.avatarURL : undefined;
   return (
     <span
       class={`avatar avatar-${size} hue-${hueOf(userID)}`}

@@ -15,9 +15,13 @@ export function ProfileSettings(): JSX.Element {
   const was = me();
   const [name, setName] = useState(was?.display_name ?? "");
   const [bio, setBio] = useState(was?.bio ?? "");
-  const [picture, setPicture] = useState(was?.avatar_url ?? "");
+  const [picture, setPicture] = useState("");
+  const [removed, setRemoved] = useState(false);
   const form = useSubmission(async () => {
-    setMe(await sdk().rest.updateMe({ display_name: name.trim(), bio: bio.trim(), avatar_url: picture.trim() }));
+    const change = picture.trim() !== "" ? { avatar_url: picture.trim() } : removed ? { avatar_url: "" } : {};
+    setMe(await sdk().rest.updateMe({ display_name: name.trim(), bio: bio.trim(), ...change }));
+    setPicture("");
+    setRemoved(false);
     toast("Your profile is saved.");
   });
   return (
@@ -36,10 +40,15 @@ export function ProfileSettings(): JSX.Element {
         type="url"
         value={picture}
         onInput={setPicture}
-        hint="The https address of a picture. Whoever sees you fetches it from there."
+        hint="The https address of a picture. Parley fetches it once and keeps a small copy."
         error={form.fields.get("avatar_url")}
         maxLength={500}
       />
+      {was?.avatar_url !== "" && (
+        <label class="check">
+          <input type="checkbox" checked={removed} onChange={(e) => setRemoved(e.currentTarget.checked)} /> Remove my picture
+        </label>
+      )}
       <FormError message={form.fields.size > 0 ? "" : form.message} />
       <Actions>
         <Button tone="primary" submit disabled={form.busy} testid={testids.submit}>

@@ -1,0 +1,18 @@
+-- The pictures of users: small copies that chat-service made of what users named. An address elsewhere is not handed
+-- out any more, so that nobody who looks at a user calls a server that the user chose.
+create table avatars (
+  user_id      uuid primary key references users on delete cascade,
+  hash         text not null check (hash ~ '^[0-9a-f]{64}$'),
+  content_type text not null check (content_type in ('image/png', 'image/jpeg')),
+  picture      bytea not null check (octet_length(picture) <= 1048576)
+);
+create index avatars_hash_idx on avatars (hash);
+
+update users set avatar_url = '' where avatar_url <> '';
+
+grant select, insert, update, delete on avatars to parley_chat;
+
+---- create above / drop below ----
+
+update users set avatar_url = '' where avatar_url <> '';
+drop table avatars;
