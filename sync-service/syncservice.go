@@ -22,6 +22,7 @@ import (
 	"parley.chat/internal/eventlog"
 	"parley.chat/internal/lifecycle"
 	"parley.chat/internal/msgtrace"
+	"parley.chat/internal/outage"
 	"parley.chat/internal/redisclient"
 	"parley.chat/internal/telemetry"
 	"parley.chat/internal/telemetry/tracing"
@@ -152,17 +153,18 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	outages := outage.New(s.log.With("consumer", name), "storing is interrupted", "storing goes on")
 	c, err := consumer.New(s.reads, s.rdb, s.store, consumer.Config{
 		Name: name, Partitions: s.cfg.Partitions, BatchMax: s.cfg.BatchMax, BatchWait: s.cfg.BatchWait,
 		Writers: s.cfg.Writers, ClaimIdle: s.cfg.ClaimIdle, Retention: s.cfg.StreamRetention, TrimAt: float64(s.cfg.TrimAt) / 100,
-		Move: s.mover.move, Traces: msgtrace.New(s.tracing, s.cfg.Traces.Ratio), Metrics: metrics, Logger: s.log.With("consumer", name),
+		Move: s.mover.move, Traces: msgtrace.New(s.tracing, s.cfg.Traces.Ratio), Metrics: metrics, Logger: s.log.With("consumer", name), Outages: outages,
 	})
 	if err != nil {
 		return err
 	}
 	cursors, err := receipts.New(s.reads, s.rdb, s.store, receipts.Config{
 		Name: name, Partitions: s.cfg.Partitions, ClaimIdle: s.cfg.ClaimIdle,
-		Metrics: receiptMetrics, Logger: s.log.With("consumer", name),
+		Metrics: receiptMetrics, Logger: s.log.With("consumer", name), Outages: outages,
 	})
 	if err != nil {
 		return err

@@ -17,6 +17,7 @@ import (
 	"parley.chat/internal/database"
 	"parley.chat/internal/eventlog"
 	"parley.chat/internal/msgtrace"
+	"parley.chat/internal/outage"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
@@ -54,6 +55,7 @@ type Config struct {
 // Relay empties the outbox.
 type Relay struct {
 	cfg     Config
+	outages *outage.Log
 	poked   chan struct{}
 	relayed prometheus.Counter
 	failed  prometheus.Counter
@@ -67,7 +69,7 @@ func NewRelay(cfg Config) *Relay {
 		return with.NewCounter(prometheus.CounterOpts{Name: "parley_chat_outbox_" + name, Help: help})
 	}
 	return &Relay{
-		cfg: cfg, poked: make(chan struct{}, 1),
+		cfg: cfg, poked: make(chan struct{}, 1), outages: outage.New(cfg.Logger, "outbox waits", "outbox goes on"),
 		relayed: counter("relayed_total", "Outbox rows relayed."),
 		failed:  counter("failures_total", "Attempts to relay an outbox row that will be made again."),
 		dropped: counter("dropped_total", "Outbox rows given up because they can never be relayed."),
@@ -108,12 +110,15 @@ func (r *Relay) Run(ctx context.Context) error {
 		switch {
 		case err != nil && out.relayed == 0:
 			pause = min(max(2*pause, 100*time.Millisecond), maxPause)
-			r.cfg.Logger.WarnContext(ctx, "outbox waits", "err", err, "retry_in_ms", pause.Milliseconds())
+			r.outages.Failed(ctx, "relay", err)
 			timer.Reset(pause)
 		case out.more:
 			pause = 0
 			timer.Reset(0)
 		default:
+			if err == nil {
+				r.outages.Worked(ctx, "relay")
+			}
 			pause = 0
 			timer.Reset(pollEvery)
 		}
@@ -123,11 +128,14 @@ func (r *Relay) Run(ctx context.Context) error {
 // listen pokes the relay when PostgreSQL tells of a row of ws-server's. It only spares the wait for the poll.
 func (r *Relay) listen(ctx context.Context) {
 	for {
-		err := database.Listen(ctx, r.cfg.DB, "outbox", r.Poke)
+		err := database.Listen(ctx, r.cfg.DB, "outbox", func() {
+			r.outages.Worked(ctx, "listen")
+			r.Poke()
+		})
 		if err == nil {
 			return
 		}
-		r.cfg.Logger.WarnContext(ctx, "outbox is polled only", "err", err)
+		r.outages.Failed(ctx, "listen", err)
 		select {
 		case <-ctx.Done():
 			return

@@ -21,6 +21,7 @@ import (
 
 	"parley.chat/internal/eventlog"
 	"parley.chat/internal/msgtrace"
+	"parley.chat/internal/outage"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/sync-service/internal/store"
 )
@@ -61,6 +62,7 @@ type Config struct {
 	Traces  *msgtrace.Tracer // nil: nothing is traced
 	Metrics *Metrics         // required
 	Logger  *slog.Logger
+	Outages *outage.Log // default: one of its own, with Logger. A program has one for all its steps.
 }
 
 const defaultTailExpiry = time.Hour
@@ -78,6 +80,7 @@ func (c *Config) setDefaults() {
 	c.TailKeep, c.TailExpiry = cmp.Or(c.TailKeep, 500), cmp.Or(c.TailExpiry, defaultTailExpiry)
 	c.RetryMin, c.RetryMax = cmp.Or(c.RetryMin, 100*time.Millisecond), cmp.Or(c.RetryMax, 5*time.Second)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
+	c.Outages = cmp.Or(c.Outages, outage.New(c.Logger, "storing is interrupted", "storing goes on"))
 }
 
 // Consumer is one member of the consumer group.

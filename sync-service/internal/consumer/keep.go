@@ -115,7 +115,7 @@ func (c *Consumer) keep(ctx context.Context) {
 		}
 		c.try(ctx, "watermark", c.raise)
 		if due(&swept, c.cfg.SweepEvery) {
-			c.try(ctx, "sweep", c.sweep)
+			c.try(ctx, sweepStep, c.sweep)
 		}
 		if due(&tails, c.cfg.TailEvery) {
 			c.try(ctx, "tail", c.settleTails)
@@ -130,13 +130,23 @@ func (c *Consumer) keep(ctx context.Context) {
 // dutyTimeout bounds one try at one of the keeper's duties.
 const dutyTimeout = 30 * time.Second
 
+const sweepStep = "sweep"
+
 // try does one of the keeper's duties. What fails is done when its turn comes again.
 func (c *Consumer) try(ctx context.Context, what string, duty func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(ctx, dutyTimeout)
 	defer cancel()
-	if err := duty(ctx); err != nil && ctx.Err() == nil {
+	err := duty(ctx)
+	switch {
+	case err == nil:
+		c.cfg.Outages.Worked(ctx, what)
+	case ctx.Err() == nil:
 		c.m.retries.WithLabelValues(what).Inc()
-		c.cfg.Logger.WarnContext(ctx, "upkeep is interrupted", "step", what, "err", err)
+		if what == sweepStep { // its turn comes in an hour, long after the end of an outage
+			c.cfg.Logger.WarnContext(ctx, "tails not swept", "err", err)
+			return
+		}
+		c.cfg.Outages.Failed(ctx, what, err)
 	}
 }
 

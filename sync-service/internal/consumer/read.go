@@ -22,9 +22,10 @@ const (
 	chunkBytes = 1 << 20
 )
 
+const readStep = "read"
+
 // read is the reader of one partition. It returns when ctx is done and its last chunk is stored.
 func (c *Consumer) read(ctx context.Context, p int) {
-	log := c.cfg.Logger.With("partition", p)
 	retry := c.backoff()
 	stream := intake.Open(c.reads, rediskey.Stream(p), c.cfg.Name)
 	defer stream.Close()
@@ -40,7 +41,7 @@ func (c *Consumer) read(ctx context.Context, p int) {
 			}
 		}
 		if ctx.Err() == nil {
-			log.Warn("reading is interrupted", "tries", retry.Tries+1, "err", err)
+			c.cfg.Outages.Failed(ctx, readStep, err, "partition", p, "tries", retry.Tries+1)
 			retry.Wait(ctx)
 		}
 	}
@@ -71,6 +72,7 @@ func (c *Consumer) consume(ctx context.Context, p int, stream *intake.Stream, re
 		}
 	}
 	retry.Reset()
+	c.cfg.Outages.Worked(ctx, readStep)
 	var claimed time.Time
 	for ctx.Err() == nil {
 		if time.Since(claimed) >= c.cfg.ClaimEvery {

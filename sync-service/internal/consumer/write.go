@@ -98,10 +98,11 @@ func (c *Consumer) persist(ctx context.Context, chunks []*chunk) error {
 func (c *Consumer) insist(ctx context.Context, what string, f func(context.Context) error) error {
 	if err := c.backoff().Insist(ctx, f, func(tries int, err error) {
 		c.m.retries.WithLabelValues(what).Inc()
-		c.cfg.Logger.Warn("storing is interrupted", "step", what, "tries", tries, "err", err)
+		c.cfg.Outages.Failed(ctx, what, err, "tries", tries)
 	}); err != nil {
 		return fmt.Errorf("%w: %w", errStopped, err)
 	}
+	c.cfg.Outages.Worked(ctx, what)
 	return nil
 }
 

@@ -32,19 +32,29 @@ func (c *Consumer) keep(ctx context.Context) {
 		return
 	}
 	if due(&c.swept, c.cfg.SweepEvery) {
-		c.try(ctx, "sweep", c.sweep)
+		c.try(ctx, sweepStep, c.sweep)
 	}
 	c.try(ctx, "expire", c.expire)
 	c.try(ctx, "trim", c.trim)
 	c.try(ctx, "reap", c.reap)
 }
 
+const sweepStep = "sweep"
+
 func (c *Consumer) try(ctx context.Context, what string, duty func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	if err := duty(ctx); err != nil && ctx.Err() == nil {
+	err := duty(ctx)
+	switch {
+	case err == nil:
+		c.cfg.Outages.Worked(ctx, "receipts "+what)
+	case ctx.Err() == nil:
 		c.m.retries.WithLabelValues(what).Inc()
-		c.cfg.Logger.WarnContext(ctx, "upkeep of receipts is interrupted", "step", what, "err", err)
+		if what == sweepStep { // its turn comes in an hour, long after the end of an outage
+			c.cfg.Logger.WarnContext(ctx, "cursors not swept", "err", err)
+			return
+		}
+		c.cfg.Outages.Failed(ctx, "receipts "+what, err)
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"parley.chat/internal/outage"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/sync-service/internal/deadletter"
@@ -49,6 +50,7 @@ type Config struct {
 
 	Metrics *Metrics // required
 	Logger  *slog.Logger
+	Outages *outage.Log // default: one of its own, with Logger. A program has one for all its steps.
 }
 
 func (c *Config) setDefaults() {
@@ -58,6 +60,7 @@ func (c *Config) setDefaults() {
 	c.Expiry = cmp.Or(c.Expiry, 7*24*time.Hour)
 	c.RetryMin, c.RetryMax = cmp.Or(c.RetryMin, 100*time.Millisecond), cmp.Or(c.RetryMax, 5*time.Second)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
+	c.Outages = cmp.Or(c.Outages, outage.New(c.Logger, "storing is interrupted", "storing goes on"))
 }
 
 // Store is the part of store.Store that a Consumer needs.
@@ -108,7 +111,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 			break
 		}
 		c.m.retries.WithLabelValues("read").Inc()
-		c.cfg.Logger.Warn("reading receipts is interrupted", "tries", retry.Tries+1, "err", err)
+		c.cfg.Outages.Failed(ctx, "receipts read", err, "tries", retry.Tries+1)
 		retry.Wait(ctx)
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -135,6 +138,7 @@ func (c *Consumer) consume(ctx context.Context, retry *group.Backoff) error {
 		}
 	}
 	retry.Reset()
+	c.cfg.Outages.Worked(ctx, "receipts read")
 	turns := min(c.cfg.Partitions, turnsMax)
 	tick := time.NewTicker(max(c.cfg.Every/time.Duration(turns), time.Millisecond))
 	defer tick.Stop()
@@ -288,10 +292,11 @@ func (c *Consumer) persist(ctx context.Context, f *fold) error {
 func (c *Consumer) insist(ctx context.Context, what string, f func(context.Context) error) error {
 	if err := c.backoff().Insist(ctx, f, func(tries int, err error) {
 		c.m.retries.WithLabelValues(what).Inc()
-		c.cfg.Logger.Warn("storing receipts is interrupted", "step", what, "tries", tries, "err", err)
+		c.cfg.Outages.Failed(ctx, "receipts "+what, err, "tries", tries)
 	}); err != nil {
 		return fmt.Errorf("%w: %w", errStopped, err)
 	}
+	c.cfg.Outages.Worked(ctx, "receipts "+what)
 	return nil
 }
 

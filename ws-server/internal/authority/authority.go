@@ -27,6 +27,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"parley.chat/internal/outage"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/ws-server/internal/gather"
 	"parley.chat/ws-server/internal/revoked"
@@ -77,6 +78,7 @@ type Authority struct {
 	ctx       context.Context // of all reads
 	standings *gather.Group[store.Place, store.Standing]
 	blocks    *gather.Group[chat.UserID, []chat.UserID]
+	outages   *outage.Log
 	failed    atomic.Int64 // when PostgreSQL last did not answer, Unix nanoseconds
 
 	mu    sync.Mutex // guards users and User.sessions; held for map work only
@@ -94,7 +96,7 @@ type Authority struct {
 func New(ctx context.Context, cfg Config) *Authority {
 	cfg.Every, cfg.Logger = cmp.Or(cfg.Every, 30*time.Second), cmp.Or(cfg.Logger, slog.Default())
 	a := &Authority{
-		cfg: cfg, ctx: ctx, users: make(map[chat.UserID]*User),
+		cfg: cfg, ctx: ctx, outages: outage.New(cfg.Logger, "memberships or blocks not verified", "memberships and blocks are verified again"), users: make(map[chat.UserID]*User),
 		standings: gather.New(cfg.Store.Standings, gather.Config{Context: ctx}),
 		blocks:    gather.New(cfg.Store.Blocks, gather.Config{Context: ctx}),
 	}

@@ -162,13 +162,15 @@ func (a *Authority) readDirty(ctx context.Context) {
 		a.dirty.users = make(map[*User]struct{})
 		a.dirty.mu.Unlock()
 		if err := a.readBlocksOf(ctx, users); err != nil && ctx.Err() == nil {
-			a.cfg.Logger.Warn("blocks not read, trying again", "users", len(users), "err", err)
+			a.outages.Failed(ctx, "blocks", err, "users", len(users))
 			if !lifecycle.Sleep(ctx, time.Second) {
 				return
 			}
 			for u := range users {
 				a.readSoon(u)
 			}
+		} else {
+			a.outages.Worked(ctx, "blocks")
 		}
 	}
 }

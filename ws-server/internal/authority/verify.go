@@ -39,11 +39,14 @@ func (a *Authority) verifyAll(ctx context.Context) {
 			}
 			if err := a.verify(ctx, &b); err != nil && !failed && ctx.Err() == nil {
 				failed = true // logged once per pass: the next pass tries again
-				a.cfg.Logger.Warn("memberships not verified", "err", err)
+				a.outages.Failed(ctx, "memberships", err)
 			}
 			if !lifecycle.Sleep(ctx, time.Until(began.Add(pass*time.Duration(i)/time.Duration(len(users))))) {
 				return
 			}
+		}
+		if !failed {
+			a.outages.Worked(ctx, "memberships")
 		}
 		if !lifecycle.Sleep(ctx, max(time.Until(began.Add(pass)), 10*time.Millisecond)) {
 			return
