@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -51,17 +50,7 @@ pool_mode = %s
 		t.Fatalf("pgtest: %v", err)
 	}
 	// It has to run as the user of the server, who alone can open the server's socket, and never as root.
-	var credential *syscall.Credential
-	info, err := os.Stat(s.pg.DataDir())
-	if err != nil {
-		t.Fatalf("pgtest: %v", err)
-	}
-	if owner := info.Sys().(*syscall.Stat_t); os.Geteuid() == 0 {
-		credential = &syscall.Credential{Uid: owner.Uid, Gid: owner.Gid}
-		if err := os.Chown(dir, int(owner.Uid), int(owner.Gid)); err != nil {
-			t.Fatalf("pgtest: %v", err)
-		}
-	}
+	credential := s.owner(t, dir)
 	proc, err := child.Start(child.Spec{Path: path, Args: []string{file}, Dir: "/", Credential: credential})
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)

@@ -1,0 +1,161 @@
+package e2e_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"parley.chat/internal/testkit"
+	"parley.chat/internal/testkit/pgtest"
+	"parley.chat/internal/testkit/wstest"
+	"parley.chat/shared-contracts/chat"
+)
+
+// line is a line of a program's log.
+type line struct {
+	Level, Msg string
+	Failures   int
+}
+
+// trouble returns the lines of a log from from on that tell of trouble or of its end, but for those of requests.
+func trouble(t *testing.T, output string, from int) (lines []line) {
+	t.Helper()
+	for scan := bufio.NewScanner(strings.NewReader(output[from:])); scan.Scan(); {
+		var l line
+		if err := json.Unmarshal(scan.Bytes(), &l); err != nil {
+			t.Errorf("no line of a log: %s", scan.Text())
+		}
+		if l.Msg != "request" && (l.Level != "INFO" || l.Failures > 0) {
+			lines = append(lines, l)
+		}
+	}
+	return lines
+}
+
+// TestOutage_log: while PostgreSQL is down a program logs that it began, and how often it has tried when it is over,
+// and not each attempt.
+func TestOutage_log(t *testing.T) {
+	t.Parallel()
+	s := pgtest.NewServer(t)
+	w := newWorldWith(t, map[string]string{"DATABASE_URL": s.URL})
+	ann := w.signup("ann")
+	channel := ann.createChannel("harbour", "public")
+	conn := ann.connect(w.ws[0])
+	before := map[*instance]int{}
+	for _, i := range w.all() {
+		before[i] = len(i.proc.Output())
+	}
+	s.Kill(t)
+	began := time.Now()
+	for time.Since(began) < 8*time.Second { // an outage; what is sent keeps sync-service trying
+		send(t, conn, channel, "during the outage")
+		time.Sleep(500 * time.Millisecond)
+	}
+	s.Start(t)
+	testkit.Until(t, testkit.Timeout, func() error {
+		for _, i := range w.sync {
+			if !strings.Contains(i.proc.Output()[before[i]:], `"storing goes on"`) {
+				return fmt.Errorf("%s: %v", i.name, trouble(t, i.proc.Output(), before[i]))
+			}
+		}
+		return nil
+	})
+	for _, i := range w.all() {
+		lines := trouble(t, i.proc.Output(), before[i])
+		times, counted := map[string]int{}, 0
+		for _, l := range lines {
+			times[l.Msg]++
+			counted = max(counted, l.Failures)
+		}
+		for msg, n := range times {
+			if n > 1 {
+				t.Errorf("%s logs %d times %q: %v", i.name, n, msg, lines)
+			}
+		}
+		if i.name == "sync-service" && (times["storing is interrupted"] != 1 || times["storing goes on"] != 1 || counted < 2) {
+			t.Errorf("%s: %v; want a line when it began, and a count when it is over", i.name, lines)
+		}
+	}
+}
+
+// send sends a message and waits for its acknowledgement.
+func send(t *testing.T, conn *wstest.Conn, channel chat.ChannelID, body string) {
+	t.Helper()
+	id := chat.NewClientID()
+	conn.Send(t, map[string]any{"type": "send", "channel_id": channel, "client_id": id, "body": body})
+	conn.Await(t, "an ack", func(f wstest.Frame) bool { return f.ClientID == id && f.Type == "ack" })
+}
+
+// TestFailover: the address of the database leads to a hot standby for some seconds, under load, and to the primary
+// again. /readyz tells of it, nothing that was acknowledged is lost, and what waits is stored as soon as the primary
+// is back.
+func TestFailover(t *testing.T) {
+	t.Parallel()
+	primary := pgtest.NewServer(t, pgtest.Options{Settings: map[string]string{"wal_level": "replica", "max_wal_senders": "4", "hot_standby": "on"}})
+	standby := primary.Standby(t)
+	gate := primary.Switch(t)
+	w := newWorldWith(t, map[string]string{"DATABASE_URL": gate.URL()})
+	ann := w.signup("ann")
+	channel := ann.createChannel("harbour", "public")
+	conn := ann.connect(w.ws[0])
+	acked := 0
+	load := func(during time.Duration) {
+		for began := time.Now(); time.Since(began) < during; acked++ {
+			send(t, conn, channel, fmt.Sprint("message ", acked))
+		}
+	}
+	ready := func(i *instance, status int, words string) {
+		t.Helper()
+		testkit.Until(t, testkit.Timeout, func() error {
+			got, body, err := get(i.base + "/readyz")
+			if err != nil || got != status || !strings.Contains(body, words) {
+				return fmt.Errorf("%s: %d %s %w; want %d and %q", i.name, got, body, err, status, words)
+			}
+			return nil
+		})
+	}
+	stored := func() (n int) {
+		t.Helper()
+		if err := primary.Pool(t).QueryRow(t.Context(), "select count(*) from messages where channel_id = $1 and kind = 'message'", channel.UUID).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	load(time.Second)
+
+	gate.Lead(t, standby) // and every open connection is cut, as when a primary ends
+	load(3 * time.Second)
+	for _, i := range []*instance{w.chat, w.sync[0], w.sync[1]} {
+		ready(i, http.StatusServiceUnavailable, "is read-only")
+	}
+	ready(w.ws[0], http.StatusOK, "is read-only")
+	if got := acked - stored(); got <= 0 {
+		t.Errorf("%d messages wait while there is no primary", got)
+	}
+
+	gate.Lead(t, primary)
+	back := time.Now()
+	waiting := stored()
+	testkit.Until(t, testkit.Timeout, func() error {
+		if n := stored(); n == waiting {
+			return fmt.Errorf("%d rows, as before", n)
+		}
+		return nil
+	})
+	t.Logf("rows are stored again after %v", time.Since(back).Round(time.Millisecond))
+	load(time.Second)
+	for _, i := range w.all() {
+		ready(i, http.StatusOK, `"status":"ok"`)
+	}
+	testkit.Until(t, testkit.Timeout, func() error {
+		if n := stored(); n != acked {
+			return fmt.Errorf("%d rows of %d acknowledged messages", n, acked)
+		}
+		return nil
+	})
+	w.signup("bob") // chat-service writes, too
+}
