@@ -13,11 +13,15 @@ import (
 	"strings"
 )
 
-// OverHTTPS reports whether the browser that sent r speaks https: to us, or to a proxy that says so. It believes
-// any proxy, because only the sender itself could lie here, and it would only hurt its own session.
+// OverHTTPS reports whether the browser that sent r speaks https, to us or to a proxy. It believes any proxy, because
+// only the sender itself could lie here, and it would only hurt its own session.
+//
+// A proxy may also take https off without a word. Browsers then give it away: they send Sec-Fetch-Site to https
+// addresses, and besides to loopback addresses (Fetch Metadata, 3).
 func OverHTTPS(r *http.Request) bool {
 	proto, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
-	return r.TLS != nil || strings.EqualFold(strings.TrimSpace(proto), "https")
+	return r.TLS != nil || strings.EqualFold(strings.TrimSpace(proto), "https") ||
+		r.Header.Get("Sec-Fetch-Site") != "" && !Loopback(r.Host)
 }
 
 // Cookie names one of our cookies.

@@ -21,6 +21,26 @@ func request(method, host string, headers ...string) *http.Request {
 
 const overHTTPS = "X-Forwarded-Proto: https"
 
+func TestOverHTTPS(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, host string
+		headers    []string
+		want       bool
+	}{
+		{"plain", "chat.example", nil, false},
+		{"a proxy says so", "chat.example", []string{overHTTPS}, true},
+		{"several proxies", "localhost", []string{"X-Forwarded-Proto: HTTPS, http"}, true},
+		{"the last proxy alone has https", "chat.example", []string{"X-Forwarded-Proto: http, https"}, false},
+		{"the browser gives it away", "chat.example:443", []string{"X-Forwarded-Proto: http", "Sec-Fetch-Site: same-origin"}, true},
+		{"a browser on this machine", "localhost:8080", []string{"Sec-Fetch-Site: same-origin"}, false},
+	} {
+		if got := OverHTTPS(request("GET", tt.host, tt.headers...)); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestAccessToken(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -40,6 +60,7 @@ func TestAccessToken(t *testing.T) {
 		{"empty cookie", []string{"Cookie: access_token=", "Authorization: Bearer a"}, "a", false, nil},
 		{"both names", []string{"Cookie: access_token=tossed; __Host-access_token=c"}, "c", true, nil},
 		{"https", []string{overHTTPS, "Cookie: access_token=tossed; __Host-access_token=c"}, "c", true, nil},
+		{"https that a proxy has taken off", []string{"Sec-Fetch-Site: same-origin", "Cookie: access_token=tossed"}, "", false, nil},
 		{"https, plain name only", []string{overHTTPS, "Cookie: access_token=tossed"}, "", false, nil},
 		{"two", []string{"Cookie: access_token=c; access_token=d"}, "", true, ErrTwoCookies},
 		{"two, alike", []string{"Cookie: access_token=c", "Cookie: access_token=c"}, "", true, ErrTwoCookies},
