@@ -39,8 +39,19 @@ type person struct {
 // person opens a window, 1280 pixels wide, with nothing in it yet.
 func (w *world) person(name string) *person {
 	w.t.Helper()
+	return w.window(w.chrome, name, chromedp.WithNewBrowserContext())
+}
+
+// another opens another tab of the same browser: it has the same cookies and the same storage.
+func (p *person) another() *person {
+	p.t.Helper()
+	return p.w.window(p.tab, p.name)
+}
+
+func (w *world) window(in context.Context, name string, options ...chromedp.ContextOption) *person {
+	w.t.Helper()
 	p := &person{w: w, t: w.t, name: name, bytes: map[network.RequestID]float64{}}
-	tab, end := chromedp.NewContext(w.chrome, chromedp.WithNewBrowserContext(), chromedp.WithListener(p.watch))
+	tab, end := chromedp.NewContext(in, append(options, chromedp.WithListener(p.watch))...)
 	p.tab = tab
 	// The first call makes the tab, which lives as long as the context that it is given.
 	if err := chromedp.Do(tab); err != nil {

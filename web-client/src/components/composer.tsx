@@ -3,15 +3,17 @@
 import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
+import { composing } from "../lib/composing";
 import { plainText } from "../lib/markup";
 import { candidates, complete, mentionAt, type MentionQuery } from "../lib/mention-query";
 import type { ChannelState } from "../state/channel-state";
 import { loadMembers } from "../state/channels";
 import { sdk } from "../state/client";
 import { composerFocus, edit, lastOwn, leavePlace, replyingTo, toNewest } from "../state/compose";
+import { draftOf, keepDraft } from "../state/drafts";
 import { openNewest } from "../state/history";
 import { nameOf, person } from "../state/people";
-import { draftOf, keepDraft } from "../state/preferences";
+import { myID } from "../state/session";
 import { toast } from "../state/toasts";
 import { testids } from "../testids";
 import { IconButton } from "./button";
@@ -22,7 +24,7 @@ const MOST_NAMES = 6;
 const encoder = new TextEncoder();
 
 export function Composer({ state }: { readonly state: ChannelState }): JSX.Element {
-  const [body, setBody] = useState(() => draftOf(state.id));
+  const [body, setBody] = useState(() => draftOf(myID(), state.id));
   const [query, setQuery] = useState<MentionQuery | undefined>(undefined);
   const [chosen, setChosen] = useState(0);
   const field = useRef<HTMLTextAreaElement>(null);
@@ -39,7 +41,7 @@ export function Composer({ state }: { readonly state: ChannelState }): JSX.Eleme
 
   const type = (text: string, cursor: number): void => {
     setBody(text);
-    keepDraft(state.id, text);
+    keepDraft(myID(), state.id, text);
     const typed = mentionAt(text, cursor);
     setQuery(typed);
     setChosen(0);
@@ -66,13 +68,13 @@ export function Composer({ state }: { readonly state: ChannelState }): JSX.Eleme
   const send = (): void => {
     if (sendBody(state, body)) {
       setBody("");
-      keepDraft(state.id, "");
+      keepDraft(myID(), state.id, "");
       setQuery(undefined);
     }
     field.current?.focus();
   };
   const onKeyDown = (event: KeyboardEvent): void => {
-    if (event.isComposing) {
+    if (composing(event)) {
       return;
     }
     if (names.length > 0 && steer(event, names.length, chosen, setChosen, () => pick(names[chosen]?.name ?? ""), () => setQuery(undefined))) {

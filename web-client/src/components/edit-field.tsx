@@ -3,6 +3,7 @@
 import type { JSX } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 
+import { composing } from "../lib/composing";
 import type { LoggedMessage } from "../lib/log";
 import type { ChannelState } from "../state/channel-state";
 import { editing, focusComposer } from "../state/compose";
@@ -44,14 +45,17 @@ export function EditField({ state, message }: EditFieldProps): JSX.Element {
     setBusy(false);
   };
   const onKeyDown = (event: KeyboardEvent): void => {
+    event.stopPropagation();
+    if (composing(event)) {
+      return;
+    }
     if (event.key === "Escape") {
       event.preventDefault();
       close();
-    } else if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+    } else if (event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();
       void save();
     }
-    event.stopPropagation();
   };
   return (
     <div class="edit">

@@ -2,6 +2,7 @@
 
 import type { JSX } from "preact";
 
+import { clip } from "../lib/clusters";
 import { fullLabel, timeLabel } from "../lib/dates";
 import { HUES, hueOf } from "../lib/identity";
 import type { Row } from "../lib/rows";
@@ -51,7 +52,7 @@ export function MessageRow({ row, actions, stop, flash }: MessageRowProps): JSX.
       data-message-id={message.id}
       data-mine={mine ? "" : undefined}
       tabIndex={stop ? 0 : -1}
-      aria-label={`${name}, ${timeLabel(ms)}: ${gone ? "deleted message" : message.body.slice(0, 300)}`}
+      aria-label={`${name}, ${timeLabel(ms)}: ${gone ? "deleted message" : clip(message.body, 300)}`}
       onKeyDown={(event) => onKey(event, row, state, mine)}
     >
       <div class="row-side">

@@ -2,6 +2,7 @@
 
 import type { JSX } from "preact";
 
+import { clip } from "../lib/clusters";
 import { timeLabel } from "../lib/dates";
 import type { Calls } from "../lib/markup";
 import type { Row } from "../lib/rows";
@@ -34,7 +35,7 @@ export function PendingRow({ row, stop }: PendingRowProps): JSX.Element {
       data-testid={testids.message}
       data-mine=""
       tabIndex={stop ? 0 : -1}
-      aria-label={`${name}, ${timeLabel(ms)}: ${pending.body.slice(0, 300)}`}
+      aria-label={`${name}, ${timeLabel(ms)}: ${clip(pending.body, 300)}`}
     >
       <div class="row-side">{head && <Avatar userID={myID()} />}</div>
       <div class="row-main">

@@ -6,7 +6,6 @@ import { useState } from "preact/hooks";
 import { Button } from "../components/button";
 import { Actions, Field, FormError, useSubmission } from "../components/form";
 import { sdk } from "../state/client";
-import { forgetDrafts } from "../state/preferences";
 import { leave, me } from "../state/session";
 import { toast } from "../state/toasts";
 
@@ -62,7 +61,6 @@ function DeleteForm(): JSX.Element {
   const [password, setPassword] = useState("");
   const form = useSubmission(async () => {
     await sdk().rest.deleteMe({ password });
-    forgetDrafts();
     leave("Your account is deleted.");
   });
   return (

@@ -5,6 +5,7 @@ import { useState } from "preact/hooks";
 
 import { ChannelMark } from "../components/channel-link";
 import { Dialog } from "../components/dialog";
+import { composing } from "../lib/composing";
 import { rankTitles } from "../lib/rank";
 import { directChannels, namedChannels } from "../state/channels";
 import { closeDialog } from "../state/dialog";
@@ -29,6 +30,9 @@ export default function Switcher(): JSX.Element {
     }
   };
   const onKeyDown = (event: KeyboardEvent): void => {
+    if (composing(event)) {
+      return;
+    }
     const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
     if (step !== 0 && found.length > 0) {
       event.preventDefault();

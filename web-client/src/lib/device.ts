@@ -1,5 +1,7 @@
 /** A user agent in words: the browser and the system, as far as they can be told. */
 
+import { clip } from "./clusters";
+
 const browsers: readonly [RegExp, string][] = [
   [/Edg\//, "Edge"],
   [/OPR\//, "Opera"],
@@ -24,7 +26,7 @@ export function deviceOf(userAgent: string): string {
   const browser = find(browsers);
   const system = find(systems);
   if (browser === undefined) {
-    return system ?? (userAgent === "" ? "an unknown device" : userAgent.slice(0, 40));
+    return system ?? (userAgent === "" ? "an unknown device" : clip(userAgent, 40));
   }
   return system === undefined ? browser : `${browser} on ${system}`;
 }

@@ -1,5 +1,7 @@
 /** What stands for somebody who has no picture: initials on a colour that stays theirs. */
 
+import { firstCluster } from "./clusters";
+
 export const HUES = 10;
 
 /** One of HUES classes, the same for an id on every device. */
@@ -14,7 +16,7 @@ export function hueOf(id: string): number {
 /** The first letters of the first and the last word. */
 export function initialsOf(name: string): string {
   const words = name.split(/[\s_.-]+/u).filter((w) => w !== "");
-  const first = [...(words[0] ?? "?")][0] ?? "?";
-  const last = words.length > 1 ? ([...(words.at(-1) ?? "")][0] ?? "") : "";
+  const first = firstCluster(words[0] ?? "?");
+  const last = words.length > 1 ? firstCluster(words.at(-1) ?? "") : "";
   return (first + last).toUpperCase();
 }

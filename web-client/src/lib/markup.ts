@@ -4,6 +4,7 @@
  * close is shown as it was typed. Reading takes time in proportion to the body, whatever is in it.
  */
 
+import { clip } from "./clusters";
 import { meaningsAt } from "./mention";
 
 export type Inline =
@@ -220,7 +221,7 @@ export function webAddress(address: string): string | undefined {
 export function plainText(body: string, length: number): string {
   const words = parseBody(body).map((block) => (block.kind === "code" ? block.text : textOf(block.children)));
   const line = words.join(" ").replace(/\s+/g, " ").trim();
-  return line.length <= length ? line : line.slice(0, length - 1).trimEnd() + "…";
+  return clip(line, length);
 }
 
 function textOf(nodes: readonly Inline[]): string {

@@ -22,3 +22,13 @@ export function store(key: string, value: unknown): void {
     // Full or forbidden: it is kept as long as the page is open.
   }
 }
+
+/** The keys of all that is stored. */
+export function storedKeys(): readonly string[] {
+  try {
+    const keys = Array.from({ length: localStorage.length }, (_, i) => localStorage.key(i) ?? "");
+    return keys.filter((key) => key.startsWith(PREFIX)).map((key) => key.slice(PREFIX.length));
+  } catch {
+    return [];
+  }
+}

@@ -35,25 +35,3 @@ effect(() => {
     document.documentElement.setAttribute("data-theme", theme.value);
   }
 });
-
-/** What was typed in a channel and not sent; it is there again after a reload. */
-const isDrafts = (value: unknown): value is Record<string, string> =>
-  typeof value === "object" && value !== null && Object.values(value).every((v) => typeof v === "string");
-const drafts = new Map(Object.entries(stored<Record<string, string>>("drafts", {}, isDrafts)));
-
-export const draftOf = (channelID: string): string => drafts.get(channelID) ?? "";
-
-export function keepDraft(channelID: string, text: string): void {
-  if (text === "") {
-    drafts.delete(channelID);
-  } else {
-    drafts.set(channelID, text);
-  }
-  store("drafts", Object.fromEntries(drafts));
-}
-
-/** Drafts are private: the next user of this browser does not read them. */
-export function forgetDrafts(): void {
-  drafts.clear();
-  store("drafts", undefined);
-}

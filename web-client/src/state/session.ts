@@ -4,8 +4,10 @@ import { ApiError, type EndReason, type LogIn, type Me, type SignUp } from "@par
 import { signal } from "@preact/signals";
 
 import { sdk } from "./client";
+import { resetCompose } from "./compose";
+import { forgetDrafts, forgetDraftsOfOthers } from "./drafts";
 import { learnMe } from "./people";
-import { forgetDrafts } from "./preferences";
+import { recentEmoji } from "./preferences";
 import { begin, end } from "./lifecycle";
 
 export type Session =
@@ -55,7 +57,6 @@ export async function logOut(): Promise<void> {
       throw error;
     }
   }
-  forgetDrafts();
   leave();
 }
 
@@ -68,11 +69,16 @@ export function setMe(me: Me): void {
 
 /** The session is over: back to the door, with the reason. */
 export function leave(notice?: string): void {
+  // What is private goes with the session, however it ended. Another user may be logged in already, in another tab.
+  forgetDrafts(me()?.id);
+  resetCompose();
+  recentEmoji.value = [];
   end();
   session.value = notice === undefined ? { name: "signed-out" } : { name: "signed-out", notice };
 }
 
 function enter(me: Me): void {
+  forgetDraftsOfOthers(me.id);
   session.value = { name: "signed-in", me };
   setMe(me);
   begin(me.id, (reason) => leave(noticeOf(reason)));

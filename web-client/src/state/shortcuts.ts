@@ -1,5 +1,6 @@
 /** Keys that work everywhere in the chat. */
 
+import { composing } from "../lib/composing";
 import { directChannels, namedChannels, openState } from "./channels";
 import type { ChannelState } from "./channel-state";
 import { dialog, openDialog } from "./dialog";
@@ -19,7 +20,7 @@ export const shortcuts: readonly { readonly keys: string; readonly does: string 
 ];
 
 export function handleShortcut(event: KeyboardEvent): void {
-  if (dialog.value !== undefined) {
+  if (dialog.value !== undefined || composing(event)) {
     return;
   }
   const command = event.ctrlKey || event.metaKey;

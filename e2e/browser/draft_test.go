@@ -1,0 +1,82 @@
+package browser_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/chromedp/chromedp/kb"
+)
+
+// drafts waits until the composer has a text.
+func (p *person) drafts(text string) {
+	p.t.Helper()
+	p.until(fmt.Sprintf(`document.querySelector('[data-testid="composer"]')?.value === %s`, quote(text)))
+}
+
+// TestDrafts: each tab and channel keeps what was typed, until the session ends, wherever that happens: who logs in
+// next in the same browser finds nothing.
+func TestDrafts(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.account("ann"), w.account("bob")
+	tea, work := w.channel(ann, "tea", "public"), w.channel(ann, "work", "public")
+	for _, c := range []string{tea, work} {
+		w.join(bob, c)
+	}
+	one := w.person("ann")
+	one.logIn("/c/" + tea)
+	two := one.another()
+	two.open("/c/" + work)
+	two.connected()
+	one.fill(find("composer"), "for tea")
+	two.fill(find("composer"), "for work")
+	one.fill(find("composer"), ", longer")
+	for p, path := range map[*person]string{one: "/c/" + tea, two: "/c/" + work} {
+		p.open(path)
+		p.connected()
+	}
+	one.drafts("for tea, longer")
+	two.drafts("for work")
+
+	one.meant(true) // to be refused
+	two.meant(true)
+	var sessions struct {
+		Items []struct {
+			ID      string
+			Current bool
+		}
+	}
+	w.call("GET", "/v1/sessions", ann.Token, nil, &sessions)
+	for _, s := range sessions.Items {
+		if !s.Current {
+			w.call("DELETE", "/v1/sessions/"+s.ID, ann.Token, nil, nil)
+		}
+	}
+	for _, p := range []*person{one, two} {
+		p.await(find("login"))
+	}
+	one.name = "bob"
+	one.logIn("/c/" + tea)
+	one.meant(false)
+	one.drafts("")
+	one.open("/c/" + work)
+	one.connected()
+	one.drafts("")
+}
+
+// TestInputMethod: the Enter that confirms a conversion sends nothing, as Safari reports it either: the composition has
+// ended, and only the code of the key tells.
+func TestInputMethod(t *testing.T) {
+	w := newWorld(t)
+	ann := w.account("ann")
+	tea := w.channel(ann, "tea", "public")
+	p := w.person("ann")
+	p.logIn("/c/" + tea)
+	p.fill(find("composer"), "にほん")
+	p.drafts("にほん")
+	value[bool](p, `document.querySelector('[data-testid="composer"]').dispatchEvent(
+		new KeyboardEvent("keydown", {key: "Enter", code: "Enter", keyCode: 229, bubbles: true, cancelable: true}))`)
+	p.drafts("にほん")
+	p.press(kb.Enter)
+	p.drafts("")
+	p.reads("にほん")
+}

@@ -1,0 +1,71 @@
+// @vitest-environment happy-dom
+import { ApiError, type EndReason, type Me } from "@parley/client";
+import { beforeEach, describe, expect, it, vi } from "vitest";
+
+import { draftOf, keepDraft } from "./drafts";
+import { replyingTo } from "./compose";
+import { recentEmoji } from "./preferences";
+import { logIn, logOut, resumeSession, session } from "./session";
+
+const asked = vi.hoisted(() => ({ me: vi.fn(), end: undefined as ((reason: EndReason) => void) | undefined }));
+vi.mock("./client", () => ({
+  sdk: () => ({ hasSession: true, rest: { getMe: asked.me, logIn: async () => ({ user: await asked.me() }), logOut: () => Promise.resolve() } }),
+}));
+vi.mock("./lifecycle", () => ({
+  begin: (_: string, onEnd: (reason: EndReason) => void) => {
+    asked.end = onEnd;
+  },
+  end: () => undefined,
+}));
+
+const user = (id: string): Me => ({ id, username: id, display_name: "", avatar_url: "" }) as Me;
+
+async function comes(id: string): Promise<void> {
+  asked.me.mockResolvedValue(user(id));
+  await logIn({ login: id, password: "x" });
+}
+
+beforeEach(() => localStorage.clear());
+
+describe("a session that ends", () => {
+  const ends: readonly (readonly [string, () => void | Promise<void>])[] = [
+    ...(["unauthenticated", "session-revoked", "other-user", "refused"] as const).map((reason) => [reason, () => asked.end?.(reason)] as const),
+    ["log out", logOut],
+  ];
+  it.each(ends)("by %s leaves nothing private", async (_, ends) => {
+    await comes("ann");
+    keepDraft("ann", "c", "for nobody else");
+    recentEmoji.value = ["👍"];
+    replyingTo.value = { id: "m" } as never;
+    await ends();
+    expect(session.value.name).toBe("signed-out");
+    expect(localStorage.getItem("parley.draft.ann.c")).toBeNull();
+    await comes("bob");
+    expect([draftOf("bob", "c"), draftOf("ann", "c"), recentEmoji.value, replyingTo.value]).toEqual(["", "", [], undefined]);
+  });
+
+  it("keeps the draft of another user, who is logged in in another tab", async () => {
+    await comes("ann");
+    keepDraft("ann", "c", "ann's");
+    localStorage.setItem("parley.draft.bob.c", JSON.stringify("bob's"));
+    asked.end?.("other-user");
+    expect([draftOf("bob", "c"), draftOf("ann", "c")]).toEqual(["bob's", ""]);
+  });
+
+  it("while no page was open leaves nothing to whoever comes", async () => {
+    localStorage.setItem("parley.draft.ann.c", JSON.stringify("ann's"));
+    asked.me.mockRejectedValue(Object.assign(Object.create(ApiError.prototype) as ApiError, { status: 401 }));
+    await resumeSession();
+    expect(localStorage.getItem("parley.draft.ann.c")).toBeNull();
+    localStorage.setItem("parley.draft.ann.c", JSON.stringify("ann's"));
+    await comes("bob");
+    expect(localStorage.getItem("parley.draft.ann.c")).toBeNull();
+  });
+
+  it("goes on with its drafts after a reload", async () => {
+    localStorage.setItem("parley.draft.ann.c", JSON.stringify("ann's"));
+    asked.me.mockResolvedValue(user("ann"));
+    await resumeSession();
+    expect(draftOf("ann", "c")).toBe("ann's");
+  });
+});
