@@ -185,6 +185,7 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 		Notice:   func(n notice.Notice) { s.gateway.Notice(n) },
 		Receipts: func(c chat.ChannelID, published []byte) { s.gateway.Receipts(c, published) },
 		Presence: func(c chat.ChannelID, published []byte) { s.gateway.Presence(c, published) },
+		Lost:     metrics.Lost,
 		Deaf:     func(sender chat.UserID) map[chat.UserID]struct{} { return s.gateway.Deaf(sender) },
 		Erased:   s.erased.All,
 	})

@@ -123,7 +123,7 @@ func (l *Log) seed(ctx context.Context, channel chat.ChannelID, floor Floor) (He
 	for _, it := range newest {
 		raise(it.Seq, it.Epoch)
 	}
-	if err := l.scanUnstored(ctx, channel, raise); err != nil {
+	if err := l.Unstored(ctx, channel, raise); err != nil {
 		return Head{}, err
 	}
 	// PostgreSQL last: what sync-service stored and trimmed before the scan got there is in it by now.
@@ -140,8 +140,9 @@ func (l *Log) seed(ctx context.Context, channel chat.ChannelID, floor Floor) (He
 	return headOf(pair)
 }
 
-// scanUnstored calls raise for each entry of the channel above its partition's watermark.
-func (l *Log) scanUnstored(ctx context.Context, channel chat.ChannelID, raise func(int64, event.Epoch)) error {
+// Unstored calls visit for each entry of the channel above its partition's watermark. It reads all that waits in
+// the partition.
+func (l *Log) Unstored(ctx context.Context, channel chat.ChannelID, visit func(seq int64, epoch event.Epoch)) error {
 	p := l.Partition(channel.UUID)
 	from, err := l.rdb.HGet(ctx, rediskey.Stored(p), "entry").Result()
 	if errors.Is(err, redis.Nil) {
@@ -160,7 +161,7 @@ func (l *Log) scanUnstored(ctx context.Context, channel chat.ChannelID, raise fu
 				continue
 			}
 			if e, err := event.DecodeEntry(m.Values); err == nil || e.Seq > 0 {
-				raise(e.Seq, e.Epoch)
+				visit(e.Seq, e.Epoch)
 			}
 		}
 		if len(entries) < page {

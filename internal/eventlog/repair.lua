@@ -24,7 +24,7 @@ if head[1] and seq >= tonumber(ARGV[2]) and number >= tonumber(ARGV[14]) then
   return { string.format('%.0f', seq), epoch }
 end
 local to = math.max(seq, tonumber(ARGV[2]))
-local from = math.min(seq + 1, to)
+local from = math.max(math.min(seq + 1, to), to - 1048575) -- sync-service takes a longer gap for damage
 local last = string.format('%.0f', to + 1)
 local now = redis.call('TIME')
 local n = math.max(now[1] * 1000 + math.floor(now[2] / 1000), ARGV[3] + 1)

@@ -3,8 +3,10 @@
 package chat
 
 import (
+	"crypto/md5" // for an id, not for security
 	"encoding/hex"
 	"fmt"
+	"strconv"
 
 	"github.com/google/uuid"
 )
@@ -48,6 +50,16 @@ func NewInvitationID() InvitationID { return InvitationID{uuid.Must(uuid.NewV7()
 
 // NewClientID returns a fresh id.
 func NewClientID() ClientID { return ClientID{uuid.New()} }
+
+// TombstoneID returns the id of a tombstone that stands for no event that is known. It is made of the seq's place, so
+// that whoever makes the tombstone makes the same one.
+func TombstoneID(channel ChannelID, seq int64) EventID {
+	b := append(make([]byte, 0, 36), channel.UUID[:]...)
+	id := uuid.UUID(md5.Sum(strconv.AppendInt(b, seq, 10)))
+	id[6] = id[6]&0x0f | 0x80 // version 8: of our own making
+	id[8] = id[8]&0x3f | 0x80
+	return EventID{id}
+}
 
 // ParseUserID reads the 36-character form of a UUID.
 func ParseUserID(s string) (UserID, error) { u, err := parse(s); return UserID{u}, err }

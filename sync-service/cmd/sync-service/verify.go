@@ -6,16 +6,18 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"parley.chat/internal/eventlog"
 	syncservice "parley.chat/sync-service"
 	"parley.chat/sync-service/internal/audit"
 	"parley.chat/sync-service/internal/counters"
+	"parley.chat/sync-service/internal/holes"
 	"parley.chat/sync-service/internal/replay"
 )
 
 type verifyCommand struct {
 	output
 	Wait   time.Duration `default:"30s" help:"How long the consumer group may take to store what is there now."`
-	Repair bool          `help:"Replay what the streams still hold of the channels that lack something, and look again."`
+	Repair bool          `help:"Store what the streams and tails still hold of what is lacking, put a tombstone at each seq that nothing holds, and look again."`
 }
 
 // Validate is called by kong: an error is one of the command line.
@@ -31,6 +33,9 @@ func (verifyCommand) Help() string {
 	return `Works on a live system: it notes the counters of all channels and the ends of the streams, waits until
 the consumer group is past them, and then compares counters, streams and rows up to there. Of what is
 trimmed from the streams it can only tell that every seq has one row; tombstones are counted.
+
+With --repair what the streams and tails still hold is stored. A seq that nothing holds gets a tombstone, which says
+that an event was lost there; if the event turns up later, a replay puts it in the tombstone's place.
 
 Exits with 0 when every acknowledged event is stored or a dead letter, 1 when it has found problems, 2 when
 it could not check: a store is down, or the consumer group does not come on.
@@ -53,14 +58,9 @@ func (c verifyCommand) Run(e *env) error {
 			return err
 		}
 		if c.Repair && !r.Clean() {
-			repaired, err := repair(e, t, r)
-			if err != nil {
+			if r, err = c.repair(e, t, r); err != nil {
 				return err
 			}
-			if r, err = c.audit(e, t); err != nil {
-				return err
-			}
-			r.Repaired = repaired
 		}
 		if err := c.print(e.stdout, r, func(w *tabwriter.Writer) { verifyTable(w, r) }); err != nil {
 			return err
@@ -85,8 +85,34 @@ func (c verifyCommand) audit(e *env, t *syncservice.Tools) (audit.Report, error)
 	})
 }
 
-// repair replays the streams for the channels that lack something.
-func repair(e *env, t *syncservice.Tools, r audit.Report) (repaired int64, err error) {
+// repair puts back what is lacking in the order of how much is known of it, and returns what is found then.
+func (c verifyCommand) repair(e *env, t *syncservice.Tools, r audit.Report) (audit.Report, error) {
+	repaired, err := replayBroken(e, t, r)
+	if err != nil {
+		return r, err
+	}
+	if r, err = c.audit(e, t); err != nil {
+		return r, err
+	}
+	filled, err := holes.Fill(e.ctx, eventlog.New(t.Redis, e.cfg.Partitions), t.Store, r.Problems, false)
+	if err != nil {
+		return r, err
+	}
+	if len(filled) > 0 {
+		if r, err = c.audit(e, t); err != nil {
+			return r, err
+		}
+	}
+	r.Repaired = repaired
+	for _, f := range filled {
+		r.Repaired += f.Found
+		r.Lost += f.Lost
+	}
+	return r, nil
+}
+
+// replayBroken replays the streams for the channels that lack something.
+func replayBroken(e *env, t *syncservice.Tools, r audit.Report) (repaired int64, err error) {
 	for _, channel := range r.Broken() {
 		done, err := replay.Run(e.ctx, t.Redis, t.Store, replay.Options{Partitions: e.cfg.Partitions, Channel: &channel})
 		repaired += done.Inserted
@@ -105,6 +131,9 @@ func verifyTable(w *tabwriter.Writer, r audit.Report) {
 	}
 	if r.Repaired > 0 {
 		fmt.Fprintf(w, "repaired\t%d\n", r.Repaired)
+	}
+	if r.Lost > 0 {
+		fmt.Fprintf(w, "lost, now with tombstones\t%d\n", r.Lost)
 	}
 	fmt.Fprintf(w, "problems\t%d\n", len(r.Problems))
 	if r.Clean() {

@@ -61,6 +61,7 @@ type Report struct {
 	Dead     int64     `json:"dead"`       // dead letters
 	Problems []Problem `json:"problems"`
 	Repaired int64     `json:"repaired"` // rows that --repair has put back
+	Lost     int64     `json:"lost"`     // tombstones that --repair has put where nothing holds the seq
 }
 
 // Clean reports whether nothing is wrong.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -156,6 +157,22 @@ func (s *Store) Holes(ctx context.Context, channel chat.ChannelID, upTo int64, l
 		return nil, fmt.Errorf("look for holes in channel %s: %w", channel, err)
 	}
 	return holes, nil
+}
+
+// Lose stores a tombstone for each seq of a run that has no row, as for events that Redis has lost. What is there stays,
+// and an event that turns up later takes the place of its tombstone.
+func (s *Store) Lose(ctx context.Context, partition int, channel chat.ChannelID, lost Range) error {
+	const page = 1000
+	for from := lost.From; from <= lost.To; from += page {
+		b := Batch{Partitions: []int{partition}, Seen: true}
+		for seq := from; seq <= min(from+page-1, lost.To); seq++ {
+			b.Rows = append(b.Rows, tombstoneAt(event.Lost, channel, seq, time.Now()))
+		}
+		if _, err := s.Store(ctx, b); err != nil {
+			return fmt.Errorf("store the tombstones of channel %s: %w", channel, err)
+		}
+	}
+	return nil
 }
 
 // Drop gives a dead letter's tombstone up for good: nothing replaces it any more. It reports whether

@@ -2,11 +2,9 @@ package store
 
 import (
 	"bytes"
-	"crypto/md5"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -152,7 +150,7 @@ func FailedRow(e event.Entry, reason string, at time.Time) (r Row, ok bool) {
 	}
 	r = Row{Channel: e.Channel, Seq: e.Seq, ID: e.ID, Kind: event.Failed, Sender: e.Sender, SentAt: at}
 	if r.ID.IsZero() {
-		r.ID = placeID(r.Channel, r.Seq)
+		r.ID = chat.TombstoneID(r.Channel, r.Seq)
 	}
 	if !e.ClientID.IsZero() {
 		r.ClientID = uuid.NullUUID{UUID: e.ClientID.UUID, Valid: true}
@@ -169,17 +167,7 @@ func (r *Row) failed(reason string) Row {
 
 // tombstoneAt keeps a seq for no event that is known.
 func tombstoneAt(kind event.Kind, ch chat.ChannelID, seq int64, at time.Time) Row {
-	return Row{Channel: ch, Seq: seq, ID: placeID(ch, seq), Kind: kind, SentAt: at}
-}
-
-// placeID is the id of a tombstone that stands for no known event: made of its place, so that storing
-// it twice is storing it once.
-func placeID(ch chat.ChannelID, seq int64) chat.EventID {
-	b := append(make([]byte, 0, 36), ch.UUID[:]...)
-	id := uuid.UUID(md5.Sum(strconv.AppendInt(b, seq, 10)))
-	id[6] = id[6]&0x0f | 0x80 // version 8: of our own making
-	id[8] = id[8]&0x3f | 0x80
-	return chat.EventID{UUID: id}
+	return Row{Channel: ch, Seq: seq, ID: chat.TombstoneID(ch, seq), Kind: kind, SentAt: at}
 }
 
 // plainText makes of any text one that PostgreSQL takes, of bounded length.

@@ -44,6 +44,8 @@ type Config struct {
 	// Receipts takes the frame of an item of event.KindReceipts, and Presence that of one of
 	// event.KindPresence. They must not block.
 	Receipts, Presence func(chat.ChannelID, []byte)
+	// Lost, if set, is told how many seqs of a channel were found to be in no store.
+	Lost func(seqs int64)
 	// Deaf returns the users to whom ephemeral frames of a sender do not go.
 	Deaf func(sender chat.UserID) map[chat.UserID]struct{}
 	// Erased returns the users whose names are left out of what is read again.
@@ -66,6 +68,9 @@ type Feed struct {
 	// uncompared holds channels that PostgreSQL gave no answer about, which is not asked before askAgain.
 	uncompared map[chat.ChannelID]struct{}
 	askAgain   time.Time
+	missed     map[place]time.Time       // when a seq was first found to be in no store
+	holes      map[chat.ChannelID][]hole // that were found
+	holesCount int
 	users      map[string]*watched         // by topic
 	seeding    map[chat.ChannelID]struct{} // channels whose counter is being made
 
@@ -85,7 +90,8 @@ type watched struct {
 func New(cfg Config) *Feed {
 	f := &Feed{
 		cfg: cfg, heads: make(chan struct{}, 1),
-		toCheck: make(map[chat.ChannelID]struct{}), uncompared: make(map[chat.ChannelID]struct{}), users: make(map[string]*watched), seeding: make(map[chat.ChannelID]struct{}),
+		toCheck: make(map[chat.ChannelID]struct{}), uncompared: make(map[chat.ChannelID]struct{}),
+		missed: make(map[place]time.Time), holes: make(map[chat.ChannelID][]hole), users: make(map[string]*watched), seeding: make(map[chat.ChannelID]struct{}),
 	}
 	f.ctx, f.end = context.WithCancel(context.Background())
 	cfg.Hub.Heal, cfg.Hub.Idle = f.heal, f.idle

@@ -38,6 +38,11 @@ func (f *Feed) heal(ch *hub.Channel, after, upTo int64) {
 				attempt = 0
 				continue
 			}
+			if err == nil {
+				if err = f.missing(ctx, ch.ID(), from, min(to, from+readPage-1)); err == nil {
+					continue // and read the tombstones
+				}
+			}
 			attempt++
 			select {
 			case <-ctx.Done():
@@ -82,14 +87,12 @@ func (f *Feed) readNamed(ctx context.Context, ch *hub.Channel, seq int64) ([]hub
 		}
 	}
 	to := min(seq+readPage-1, head)
-	events, err := f.once(ctx, fmt.Sprint("page ", ch.ID(), seq, to), func(ctx context.Context) ([]hub.Event, error) {
-		events, err := f.fetch(ctx, ch.ID(), seq, to)
-		if err == nil && to == head {
-			ch.Extend(events)
+	events, err := f.page(ctx, ch, seq, to, head)
+	if err == nil && (len(events) == 0 || events[0].Seq != seq) {
+		if err = f.missing(ctx, ch.ID(), seq, to); err == nil {
+			events, err = f.page(ctx, ch, seq, to, head)
 		}
-		blank(events, ch.Recent())
-		return events, err
-	})
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -97,6 +100,18 @@ func (f *Feed) readNamed(ctx context.Context, ch *hub.Channel, seq int64) ([]hub
 		return nil, fmt.Errorf("channel %s: %w %d", ch.ID(), errHole, seq)
 	}
 	return within(events, frameBytes), nil
+}
+
+// page reads events of a channel from the stores.
+func (f *Feed) page(ctx context.Context, ch *hub.Channel, seq, to, head int64) ([]hub.Event, error) {
+	return f.once(ctx, fmt.Sprint("page ", ch.ID(), seq, to), func(ctx context.Context) ([]hub.Event, error) {
+		events, err := f.fetch(ctx, ch.ID(), seq, to)
+		if err == nil && to == head {
+			ch.Extend(events)
+		}
+		blank(events, ch.Recent())
+		return events, err
+	})
 }
 
 // frameBytes bounds what is read at once.
@@ -140,7 +155,7 @@ func (f *Feed) warm(ctx context.Context, ch *hub.Channel, head int64) error {
 }
 
 // errHole says that a seq at or below the head is in neither store. It may be that the tail was cut
-// between the two reads; a second try settles that.
+// between the two reads; a second try settles that. See Feed.missing.
 var errHole = errors.New("nothing holds seq")
 
 // within returns as many events as fit into maxBytes, or one.
@@ -158,6 +173,15 @@ func within(events []hub.Event, maxBytes int) []hub.Event {
 // the tail first, then PostgreSQL for what comes before it. In this order nothing falls between: the
 // tail is cut only below what is stored.
 func (f *Feed) fetch(ctx context.Context, id chat.ChannelID, from, to int64) ([]hub.Event, error) {
+	events, err := f.held(ctx, id, from, to)
+	if err != nil {
+		return nil, err
+	}
+	return f.bridge(ctx, id, from, to, events)
+}
+
+// held is fetch with the holes that there are.
+func (f *Feed) held(ctx context.Context, id chat.ChannelID, from, to int64) ([]hub.Event, error) {
 	items, err := f.cfg.Log.TailRange(ctx, id, from, to)
 	if err != nil {
 		return nil, err
@@ -175,23 +199,23 @@ func (f *Feed) fetch(ctx context.Context, id chat.ChannelID, from, to int64) ([]
 	for _, it := range items {
 		events = append(events, fromItem(it))
 	}
-	return f.bridge(ctx, id, from, to, events)
+	return events, nil
 }
 
 // bridge returns events without holes: seqs that a gap event names as lost, and that are not stored as
-// tombstones yet, are filled with such; at any other hole it ends.
+// tombstones yet, are filled with such, and so are holes that were found before; at any other hole it ends.
 func (f *Feed) bridge(ctx context.Context, id chat.ChannelID, from, to int64, events []hub.Event) ([]hub.Event, error) {
 	whole := events[:0:0]
 	next := from
 	for _, e := range append(events, hub.Event{Seq: to + 1}) {
 		for next < e.Seq {
-			gap, err := f.gapAround(ctx, id, next, events)
-			if err != nil || gap == nil {
+			last, lost, err := f.lossAt(ctx, id, next, events)
+			if err != nil || lost == nil {
 				return whole, err
 			}
-			for ; next < e.Seq && next <= gap.To; next++ {
-				lost := frame.Event{Type: event.Lost, ChannelID: id, Seq: next, ID: gap.ID, SentAt: gap.SentAt}
-				b, err := lost.Encode()
+			for ; next < e.Seq && next <= last; next++ {
+				stone := lost(next)
+				b, err := stone.Encode()
 				if err != nil {
 					return nil, err
 				}
@@ -207,6 +231,21 @@ func (f *Feed) bridge(ctx context.Context, id chat.ChannelID, from, to int64, ev
 		}
 	}
 	return whole, nil
+}
+
+// lossAt returns the last seq of the loss that a seq lies in, and the tombstone of each of its seqs; nil where nothing
+// says that the seq is lost.
+func (f *Feed) lossAt(ctx context.Context, id chat.ChannelID, seq int64, events []hub.Event) (last int64, lost func(seq int64) frame.Event, err error) {
+	if h := f.holeAt(id, seq); h != nil {
+		return h.to, func(seq int64) frame.Event { return h.lost(id, seq) }, nil
+	}
+	gap, err := f.gapAround(ctx, id, seq, events)
+	if err != nil || gap == nil {
+		return 0, nil, err
+	}
+	return gap.To, func(seq int64) frame.Event {
+		return frame.Event{Type: event.Lost, ChannelID: id, Seq: seq, ID: gap.ID, SentAt: gap.SentAt}
+	}, nil
 }
 
 // gapAround returns the gap event that names seq as lost, nil for none: it is among events, or further

@@ -21,6 +21,7 @@ type Metrics struct {
 	expelled    prometheus.Counter
 
 	cursorMoves, cursorsDropped prometheus.Counter
+	lost                        prometheus.Counter
 }
 
 // NewMetrics registers the gateway's metrics with reg.
@@ -44,11 +45,15 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		floods:         f.NewCounter(prometheus.CounterOpts{Name: "parley_ws_control_floods_total", Help: "Connections closed because their client sent too many control frames."}),
 		cursorMoves:    f.NewCounter(prometheus.CounterOpts{Name: "parley_ws_cursor_moves_total", Help: "Cursors of members moved forward."}),
 		cursorsDropped: f.NewCounter(prometheus.CounterOpts{Name: "parley_ws_cursors_dropped_total", Help: "Delivered and read frames dropped since too many members moved at once."}),
+		lost:           f.NewCounter(prometheus.CounterOpts{Name: "parley_ws_lost_seqs_total", Help: "Seqs that no store holds, found on behalf of a reader and shown as lost."}),
 		expelled: f.NewCounter(prometheus.CounterOpts{
 			Name: "parley_ws_expelled_subscriptions_total", Help: "Subscriptions ended by the periodic check: the notice of the removal was lost.",
 		}),
 	}
 }
+
+// Lost counts seqs that no store holds.
+func (m *Metrics) Lost(seqs int64) { m.lost.Add(float64(seqs)) }
 
 func (m *Metrics) acked(began time.Time, duplicate bool) {
 	label := "false"

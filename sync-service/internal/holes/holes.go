@@ -1,0 +1,85 @@
+// Package holes fills the holes that an audit has found: seqs without a row, of which the streams have no entry. What a
+// tail still holds is stored from there; of the rest nothing is known, and each gets a tombstone.
+package holes
+
+import (
+	"context"
+	"fmt"
+
+	"parley.chat/internal/eventlog"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+	"parley.chat/sync-service/internal/audit"
+	"parley.chat/sync-service/internal/store"
+)
+
+// Filled is a hole and what became of its seqs.
+type Filled struct {
+	Channel chat.ChannelID `json:"channel_id"`
+	store.Range
+	Found int64 `json:"found"` // stored from the tail
+	Lost  int64 `json:"lost"`  // got tombstones
+}
+
+// Store is the part of store.Store that is needed.
+type Store interface {
+	Store(ctx context.Context, b store.Batch) (store.Result, error)
+	Lose(ctx context.Context, partition int, channel chat.ChannelID, lost store.Range) error
+}
+
+// Fill fills the holes among problems. A dry run only says what would be done.
+func Fill(ctx context.Context, log *eventlog.Log, s Store, problems []audit.Problem, dryRun bool) ([]Filled, error) {
+	filled := []Filled{}
+	for _, p := range problems {
+		if p.Kind != audit.Hole {
+			continue
+		}
+		f, err := fill(ctx, log, s, p, dryRun)
+		if err != nil {
+			return filled, err
+		}
+		filled = append(filled, f)
+	}
+	return filled, nil
+}
+
+func fill(ctx context.Context, log *eventlog.Log, s Store, p audit.Problem, dryRun bool) (Filled, error) {
+	f := Filled{Channel: p.Channel, Range: p.Range}
+	items, err := log.TailRange(ctx, p.Channel, p.From, p.To)
+	if err != nil {
+		return f, err
+	}
+	b := store.Batch{Partitions: []int{log.Partition(p.Channel.UUID)}, Seen: true}
+	for _, it := range items {
+		row, err := rowOf(p.Channel, it)
+		if err != nil {
+			continue // it gets a tombstone
+		}
+		b.Rows = append(b.Rows, row)
+	}
+	f.Found = int64(len(b.Rows))
+	f.Lost = p.To - p.From + 1 - f.Found
+	if dryRun {
+		return f, nil
+	}
+	if _, err := s.Store(ctx, b); err != nil {
+		return f, fmt.Errorf("store what the tail of channel %s holds: %w", p.Channel, err)
+	}
+	return f, s.Lose(ctx, b.Partitions[0], p.Channel, p.Range)
+}
+
+// rowOf returns the row of an item, as its entry would have made it.
+func rowOf(c chat.ChannelID, it event.Item) (store.Row, error) {
+	f, err := frame.DecodeEvent(it.Frame)
+	if err != nil {
+		return store.Row{}, err
+	}
+	e := event.Entry{
+		Version: event.Version, Channel: c, Seq: it.Seq, Epoch: it.Epoch, Kind: it.Kind, ID: f.ID, Sender: it.Sender, Payload: it.Frame,
+	}
+	if f.ClientID != nil {
+		e.ClientID = *f.ClientID
+	}
+	return store.RowOf(e)
+}
