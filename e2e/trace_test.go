@@ -36,8 +36,8 @@ func TestTrace(t *testing.T) {
 	c := ann.createChannel("lobby", "unlisted")
 	a := ann.connect(w.ws[0])
 	bob.join(c)
-	b := bob.connect(w.ws[1])
 	joined := a.Await(t, "bob's coming", func(f wstest.Frame) bool { return f.Type == "member_joined" && f.UserID == bob.ID })
+	b := bob.connect(w.ws[1])
 
 	send := func(conn *wstest.Conn, client chat.ClientID) wstest.Frame {
 		t.Helper()
