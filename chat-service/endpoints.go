@@ -84,7 +84,7 @@ func (s *Service) features(log *eventlog.Log, heads *seen.Heads, marks *revoked.
 	}); err != nil {
 		return e, err
 	}
-	if e.histories, err = history.New(history.Config{DB: s.db, Log: log, Logger: s.log}); err != nil {
+	if e.histories, err = history.New(history.Config{DB: s.db, Log: log, Poke: s.relay.Poke, Logger: s.log}); err != nil {
 		return e, err
 	}
 	e.receipts = receipt.New(s.db, log, s.floor)

@@ -72,7 +72,7 @@ func (w *world) gateway() func(frame.Event) frame.Event {
 func (w *world) persist(e frame.Event) {
 	w.t.Helper()
 	d := eventrow.Data{
-		SenderName: e.SenderName, Username: e.Username, Mentions: e.Mentions, ReplyTo: e.ReplyTo, Emoji: e.Emoji, Remove: e.Remove, Channel: e.Channel,
+		SenderName: e.SenderName, Username: e.Username, Mentions: e.Mentions, ReplyTo: e.ReplyTo, Emoji: e.Emoji, Remove: e.Remove, RemovedBy: e.RemovedBy, Channel: e.Channel,
 	}
 	var data, client, target any
 	if !d.Empty() {

@@ -277,6 +277,24 @@ func (a *API) messages(ctx context.Context, id chat.ChannelID, query string) ([]
 	return p.Items, err
 }
 
+// RemoveReactions removes reactions of others to a message, for owners and admins of the channel: those with an
+// emoji ("" for any) of a user (zero for any). more says that there are further ones: a request removes 100.
+func (a *API) RemoveReactions(ctx context.Context, id chat.ChannelID, message chat.EventID, emoji string, user chat.UserID) (removed int, more bool, err error) {
+	query := url.Values{}
+	if emoji != "" {
+		query.Set("emoji", emoji)
+	}
+	if !user.IsZero() {
+		query.Set("user_id", user.String())
+	}
+	var out struct {
+		Removed int  `json:"removed"`
+		More    bool `json:"more"`
+	}
+	err = a.call(ctx, http.MethodDelete, "/v1/channels/"+id.String()+"/messages/"+message.String()+"/reactions?"+query.Encode(), nil, &out)
+	return out.Removed, out.More, err
+}
+
 // Events returns the events of a channel's log after a seq, in order; at most PageSize.
 func (a *API) Events(ctx context.Context, id chat.ChannelID, after int64) ([]frame.Event, error) {
 	var p page[frame.Event]

@@ -213,7 +213,7 @@ func TestSchema_takesEveryEvent(t *testing.T) {
 	} {
 		e := frame.Event{
 			Type: kind, ChannelID: c, Seq: 3, ID: id, MessageID: &id, SenderID: user, UserID: &user, Username: "ann",
-			Channel: json.RawMessage(`{"name":"tea"}`), Body: "hello", Emoji: "👍", From: 1, To: 2, SentAt: chat.Now(),
+			Channel: json.RawMessage(`{"name":"tea"}`), Body: "hello", Emoji: "👍", RemovedBy: &user, From: 1, To: 2, SentAt: chat.Now(),
 		}
 		b, err := e.Encode()
 		if err == nil {

@@ -252,7 +252,7 @@ func removalMark(e *frame.Event) (subject chat.UserID, mark string) {
 		return *e.UserID, "set"
 	case e.Type == event.MemberJoined && e.UserID != nil:
 		return *e.UserID, "clear"
-	case e.Type.FromMember():
+	case e.Type.FromMember() && e.RemovedBy == nil: // the reaction of a member who has left can be removed
 		return subject, "check"
 	}
 	return subject, ""

@@ -41,6 +41,7 @@ type Data struct {
 	ReplyTo    *chat.EventID   `json:"reply_to,omitempty"`
 	Emoji      string          `json:"emoji,omitempty"`
 	Remove     bool            `json:"remove,omitempty"`
+	RemovedBy  *chat.UserID    `json:"removed_by,omitempty"`
 	Channel    json.RawMessage `json:"channel,omitempty"`
 	From       int64           `json:"from,omitempty"`
 	To         int64           `json:"to,omitempty"`
@@ -52,7 +53,7 @@ type Data struct {
 // Empty reports whether there is nothing to store.
 func (d *Data) Empty() bool {
 	return d.SenderName == "" && d.Username == "" && len(d.Mentions) == 0 && d.ReplyTo == nil && d.Emoji == "" &&
-		!d.Remove && d.Channel == nil && d.From == 0 && d.To == 0 && d.Reason == "" && !d.Dropped
+		!d.Remove && d.RemovedBy == nil && d.Channel == nil && d.From == 0 && d.To == 0 && d.Reason == "" && !d.Dropped
 }
 
 // Event returns the event that the row holds; encoded, it is the frame that subscribers were sent.
@@ -64,7 +65,7 @@ func (r *Row) Event() (frame.Event, error) {
 	e := frame.Event{
 		Type: r.Kind, ChannelID: r.ChannelID, Seq: r.Seq, ID: r.ID, SenderID: r.SenderID,
 		SenderName: d.SenderName, Username: d.Username, Body: r.Body, Mentions: d.Mentions, ReplyTo: d.ReplyTo,
-		Emoji: d.Emoji, Remove: d.Remove, Channel: d.Channel, From: d.From, To: d.To, SentAt: chat.At(r.SentAt),
+		Emoji: d.Emoji, Remove: d.Remove, RemovedBy: d.RemovedBy, Channel: d.Channel, From: d.From, To: d.To, SentAt: chat.At(r.SentAt),
 	}
 	if r.ClientID.Valid {
 		e.ClientID = &chat.ClientID{UUID: r.ClientID.UUID}

@@ -35,6 +35,7 @@ func every(ch chat.ChannelID) []frame.Event {
 		{Type: event.Delete, MessageID: ref(chat.NewEventID())},
 		{Type: event.Reaction, MessageID: ref(chat.NewEventID()), Emoji: "👍"},
 		{Type: event.Reaction, MessageID: ref(chat.NewEventID()), Emoji: "👍", Remove: true},
+		{Type: event.Reaction, MessageID: ref(chat.NewEventID()), Emoji: "👍", Remove: true, RemovedBy: &bob},
 		{Type: event.MemberJoined, UserID: &bob, Username: "bob"},
 		{Type: event.MemberLeft, UserID: &ann, Username: "ann"},
 		{Type: event.ChannelUpdated, Channel: json.RawMessage(`{"name":"<x>","topic":null,"n":1.50}`)},
@@ -70,7 +71,7 @@ func store(t *testing.T, db *bun.DB, e frame.Event) {
 	}
 	d := eventrow.Data{
 		SenderName: e.SenderName, Username: e.Username, Mentions: e.Mentions, ReplyTo: e.ReplyTo,
-		Emoji: e.Emoji, Remove: e.Remove, Channel: e.Channel, From: e.From, To: e.To,
+		Emoji: e.Emoji, Remove: e.Remove, RemovedBy: e.RemovedBy, Channel: e.Channel, From: e.From, To: e.To,
 	}
 	if !d.Empty() {
 		b, err := json.Marshal(d)

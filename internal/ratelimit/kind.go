@@ -19,7 +19,7 @@ const (
 	Members Kind = "members" // adding, inviting, removing and banning others, and changing their roles
 	Direct  Kind = "direct"  // opening direct channels
 	Contact Kind = "contact" // requests and blocks
-	Change  Kind = "change"  // changing and deleting channels and groups
+	Change  Kind = "change"  // changing and deleting channels and groups, and removing reactions of others
 	Profile Kind = "profile" // one's own profile
 	Session Kind = "session" // ending sessions, changing a password, deleting an account
 	Cursor  Kind = "cursor"  // delivered and read positions over REST
@@ -43,7 +43,7 @@ type Rates struct {
 	Members config.Rate `env:"RATE_LIMIT_MEMBERS" envDefault:"300/1h" desc:"members that one user adds, invites, removes, bans or gives a role"`
 	Direct  config.Rate `env:"RATE_LIMIT_DIRECT" envDefault:"120/10m" desc:"direct channels that one user opens"`
 	Contact config.Rate `env:"RATE_LIMIT_CONTACT" envDefault:"120/10m" desc:"contact requests, removals and blocks of one user"`
-	Change  config.Rate `env:"RATE_LIMIT_CHANGE" envDefault:"120/10m" desc:"changes and deletions of channels and groups by one user"`
+	Change  config.Rate `env:"RATE_LIMIT_CHANGE" envDefault:"120/10m" desc:"changes and deletions of channels and groups by one user, and removals of reactions of others"`
 	Profile config.Rate `env:"RATE_LIMIT_PROFILE" envDefault:"60/10m" desc:"changes that one user makes to their profile"`
 	Session config.Rate `env:"RATE_LIMIT_SESSION" envDefault:"60/10m" desc:"sessions that one user ends, and changes of their password"`
 	Cursor  config.Rate `env:"RATE_LIMIT_CURSOR" envDefault:"600/1m" desc:"delivered and read positions that one user reports over REST"`

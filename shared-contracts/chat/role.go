@@ -24,7 +24,7 @@ const (
 	Leave     Act = "leave"     // go
 	Invite    Act = "invite"    // make others members
 	Describe  Act = "describe"  // name and description
-	Moderate  Act = "moderate"  // delete messages of others
+	Moderate  Act = "moderate"  // delete messages of others, and remove their reactions
 	Extend    Act = "extend"    // add channels to a group
 	Close     Act = "close"     // delete the channel or group
 	Entitle   Act = "entitle"   // change the roles of others

@@ -29,7 +29,8 @@ type Event struct {
 	ReplyTo    *chat.EventID `json:"reply_to,omitempty"`
 	Emoji      string        `json:"emoji,omitempty"`
 	Remove     bool          `json:"remove,omitempty"`
-	From       int64         `json:"from,omitempty"` // gap: the first and the last seq that may be lost
+	RemovedBy  *chat.UserID  `json:"removed_by,omitempty"` // reaction: the moderator who has taken back the sender's
+	From       int64         `json:"from,omitempty"`       // gap: the first and the last seq that may be lost
 	To         int64         `json:"to,omitempty"`
 	SentAt     chat.Time     `json:"sent_at"`
 }
@@ -59,6 +60,7 @@ type (
 		SenderID  chat.UserID    `json:"sender_id"`
 		Emoji     string         `json:"emoji"`
 		Remove    bool           `json:"remove"`
+		RemovedBy *chat.UserID   `json:"removed_by,omitempty"`
 		SentAt    chat.Time      `json:"sent_at"`
 	}
 	memberFields struct {
@@ -103,7 +105,7 @@ func (e *Event) encodeAfter() ([]byte, error) {
 	case event.Delete:
 		fields = deleteFields{e.ID, e.ClientID, e.MessageID, e.SenderID, e.SentAt}
 	case event.Reaction:
-		fields = reactionFields{e.ID, e.ClientID, e.MessageID, e.SenderID, e.Emoji, e.Remove, e.SentAt}
+		fields = reactionFields{e.ID, e.ClientID, e.MessageID, e.SenderID, e.Emoji, e.Remove, e.RemovedBy, e.SentAt}
 	case event.MemberJoined, event.MemberLeft:
 		fields = memberFields{e.ID, e.SenderID, e.UserID, e.Username, e.SentAt}
 	case event.ChannelUpdated:

@@ -29,6 +29,10 @@ func events() []frame.Event {
 		{Type: event.Delete, ChannelID: channel, Seq: 45, ID: id, ClientID: &client, MessageID: &other, SenderID: ann, SentAt: sentAt},
 		{Type: event.Reaction, ChannelID: channel, Seq: 46, ID: id, ClientID: &client, MessageID: &other, SenderID: ann, Emoji: "👍", SentAt: sentAt},
 		{Type: event.Reaction, ChannelID: channel, Seq: 47, ID: id, ClientID: &client, MessageID: &other, SenderID: ann, Emoji: "👍", Remove: true, SentAt: sentAt},
+		{
+			Type: event.Reaction, ChannelID: channel, Seq: 54, ID: id, ClientID: &client, MessageID: &other, SenderID: ann, Emoji: "👍",
+			Remove: true, RemovedBy: &bob, SentAt: sentAt,
+		},
 		{Type: event.MemberJoined, ChannelID: channel, Seq: 48, ID: id, SenderID: ann, UserID: &bob, Username: "bob", SentAt: sentAt},
 		{Type: event.MemberLeft, ChannelID: channel, Seq: 49, ID: id, SenderID: ann, UserID: &bob, Username: "bob", SentAt: sentAt},
 		{Type: event.ChannelUpdated, ChannelID: channel, Seq: 50, ID: id, SenderID: ann, Channel: json.RawMessage(`{"name":"<a>","kind":"public"}`), SentAt: sentAt},

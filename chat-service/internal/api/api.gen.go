@@ -594,6 +594,13 @@ type Reaction struct {
 	UserIDs []UserID `json:"user_ids"`
 }
 
+// ReactionsRemoved defines model for ReactionsRemoved.
+type ReactionsRemoved struct {
+	// More there are more that match; ask again
+	More    bool `json:"more"`
+	Removed int  `json:"removed"`
+}
+
 // Receipt defines model for Receipt.
 type Receipt struct {
 	Delivered bool   `json:"delivered"`
@@ -833,6 +840,15 @@ type SendMessageParams struct {
 	IdempotencyKey *ClientID `json:"Idempotency-Key,omitempty"`
 }
 
+// RemoveReactionsParams defines parameters for RemoveReactions.
+type RemoveReactionsParams struct {
+	// Emoji only this emoji
+	Emoji *string `form:"emoji,omitempty" json:"emoji,omitempty"`
+
+	// UserID only those of this user
+	UserID *string `form:"user_id,omitempty" json:"user_id,omitempty"`
+}
+
 // ListReceiptsParams defines parameters for ListReceipts.
 type ListReceiptsParams struct {
 	// Cursor next_cursor of the page before
@@ -1020,6 +1036,9 @@ type ServerInterface interface {
 	// SendMessage Send a message without a socket
 	// (POST /v1/channels/{id}/messages)
 	SendMessage(ctx echo.Context, id ChannelPath, params SendMessageParams) error
+	// RemoveReactions Remove reactions of others
+	// (DELETE /v1/channels/{id}/messages/{message_id}/reactions)
+	RemoveReactions(ctx echo.Context, id ChannelPath, messageID MessagePath, params RemoveReactionsParams) error
 	// ListReceipts Who has a message, and who has read it
 	// (GET /v1/channels/{id}/messages/{message_id}/receipts)
 	ListReceipts(ctx echo.Context, id ChannelPath, messageID MessagePath, params ListReceiptsParams) error
@@ -1589,6 +1608,46 @@ func (w *ServerInterfaceWrapper) SendMessage(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.SendMessage(ctx, id, params)
+	return err
+}
+
+// RemoveReactions converts echo context to params.
+func (w *ServerInterfaceWrapper) RemoveReactions(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ChannelPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// ------------- Path parameter "message_id" -------------
+	var messageID MessagePath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "message_id", ctx.Param("message_id"), &messageID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter message_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemoveReactionsParams
+	// ------------- Optional query parameter "emoji" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "emoji", ctx.QueryParams(), &params.Emoji, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter emoji: %s", err))
+	}
+
+	// ------------- Optional query parameter "user_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "user_id", ctx.QueryParams(), &params.UserID, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter user_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RemoveReactions(ctx, id, messageID, params)
 	return err
 }
 
@@ -2295,6 +2354,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/channels/:id/messages", wrapper.ListMessages, options.OperationMiddlewares["listMessages"]...)
 	router.POST(options.BaseURL+"/v1/channels/:id/messages", wrapper.SendMessage, options.OperationMiddlewares["sendMessage"]...)
 	router.GET(options.BaseURL+"/v1/channels/:id/events", wrapper.ListEvents, options.OperationMiddlewares["listEvents"]...)
+	router.DELETE(options.BaseURL+"/v1/channels/:id/messages/:message_id/reactions", wrapper.RemoveReactions, options.OperationMiddlewares["removeReactions"]...)
 	router.GET(options.BaseURL+"/v1/channels/:id/messages/:message_id/receipts", wrapper.ListReceipts, options.OperationMiddlewares["listReceipts"]...)
 	router.PUT(options.BaseURL+"/v1/channels/:id/cursor", wrapper.MoveCursor, options.OperationMiddlewares["moveCursor"]...)
 	router.POST(options.BaseURL+"/v1/dms", wrapper.OpenDirectChannel, options.OperationMiddlewares["openDirectChannel"]...)
@@ -2990,6 +3050,45 @@ type SendMessagedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response SendMessagedefaultApplicationProblemPlusJSONResponse) VisitSendMessageResponse(w http.ResponseWriter) error {
+	var buf bytes.Buffer
+	if err := encode(&buf, response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveReactionsRequestObject struct {
+	ID        ChannelPath `json:"id"`
+	MessageID MessagePath `json:"message_id"`
+	Params    RemoveReactionsParams
+}
+
+type RemoveReactionsResponseObject interface {
+	VisitRemoveReactionsResponse(w http.ResponseWriter) error
+}
+
+type RemoveReactions200JSONResponse ReactionsRemoved
+
+func (response RemoveReactions200JSONResponse) VisitRemoveReactionsResponse(w http.ResponseWriter) error {
+	var buf bytes.Buffer
+	if err := encode(&buf, response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveReactionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RemoveReactionsdefaultApplicationProblemPlusJSONResponse) VisitRemoveReactionsResponse(w http.ResponseWriter) error {
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -4354,6 +4453,9 @@ type StrictServerInterface interface {
 	// SendMessage Send a message without a socket
 	// (POST /v1/channels/{id}/messages)
 	SendMessage(ctx context.Context, request SendMessageRequestObject) (SendMessageResponseObject, error)
+	// RemoveReactions Remove reactions of others
+	// (DELETE /v1/channels/{id}/messages/{message_id}/reactions)
+	RemoveReactions(ctx context.Context, request RemoveReactionsRequestObject) (RemoveReactionsResponseObject, error)
 	// ListReceipts Who has a message, and who has read it
 	// (GET /v1/channels/{id}/messages/{message_id}/receipts)
 	ListReceipts(ctx context.Context, request ListReceiptsRequestObject) (ListReceiptsResponseObject, error)
@@ -5068,6 +5170,33 @@ func (sh *strictHandler) SendMessage(ctx echo.Context, id ChannelPath, params Se
 		return err
 	} else if validResponse, ok := response.(SendMessageResponseObject); ok {
 		return validResponse.VisitSendMessageResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RemoveReactions operation middleware
+func (sh *strictHandler) RemoveReactions(ctx echo.Context, id ChannelPath, messageID MessagePath, params RemoveReactionsParams) error {
+	var request RemoveReactionsRequestObject
+
+	request.ID = id
+	request.MessageID = messageID
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveReactions(ctx.Request().Context(), request.(RemoveReactionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveReactions")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RemoveReactionsResponseObject); ok {
+		return validResponse.VisitRemoveReactionsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -29,6 +29,7 @@ import (
 type Config struct {
 	DB     *bun.DB
 	Log    *eventlog.Log
+	Poke   func()       // wakes the outbox's relay
 	Logger *slog.Logger // default slog.Default()
 }
 
@@ -37,7 +38,7 @@ type Service struct{ cfg Config }
 
 // New checks cfg.
 func New(cfg Config) (*Service, error) {
-	if cfg.DB == nil || cfg.Log == nil {
+	if cfg.DB == nil || cfg.Log == nil || cfg.Poke == nil {
 		return nil, errors.New("history: a required field of Config is missing")
 	}
 	if cfg.Logger == nil {

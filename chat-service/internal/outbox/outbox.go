@@ -29,6 +29,7 @@ type Kind string
 const (
 	MemberJoined   = Kind(event.MemberJoined)   // subject came into channel, actor did it; payload Member
 	MemberLeft     = Kind(event.MemberLeft)     // subject left channel, actor did it; payload Member
+	Unreacted      = Kind(event.Reaction)       // actor has removed a reaction of subject; payload Reaction
 	ChannelUpdated = Kind(event.ChannelUpdated) // channel is other than it was; payload: what it is now
 	DirectOpened   = Kind("direct_opened")      // channel is new; written by open_direct_channel; payload Direct
 	SessionRevoked = Kind("session_revoked")    // a session of subject has ended; payload Session
@@ -43,6 +44,11 @@ type (
 	// Member is the payload of MemberJoined and MemberLeft.
 	Member struct {
 		Username string `json:"username"`
+	}
+	// Reaction is the payload of Unreacted.
+	Reaction struct {
+		MessageID chat.EventID `json:"message_id"`
+		Emoji     string       `json:"emoji"`
 	}
 	// Direct is the payload of DirectOpened.
 	Direct struct {
@@ -85,6 +91,11 @@ type Row struct {
 // Membership returns a row for a change of membership.
 func Membership(kind Kind, channel chat.ChannelID, actor, subject chat.UserID, username string) Row {
 	return Row{Kind: kind, ChannelID: &channel, ActorID: &actor, SubjectID: &subject, Payload: payload(Member{username})}
+}
+
+// Unreact returns a row for a reaction of a user that a moderator has removed.
+func Unreact(channel chat.ChannelID, actor, user chat.UserID, r Reaction) Row {
+	return Row{Kind: Unreacted, ChannelID: &channel, ActorID: &actor, SubjectID: &user, Payload: payload(r)}
 }
 
 // role is the part of an Update's payload that tells of a member's new role.

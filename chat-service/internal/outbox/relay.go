@@ -277,6 +277,8 @@ func (r *Relay) tell(ctx context.Context, row Row) error {
 		return r.membership(ctx, row, notice.ChannelAdded)
 	case MemberLeft:
 		return r.membership(ctx, row, notice.ChannelRemoved)
+	case Unreacted:
+		return r.unreacted(ctx, row)
 	case ChannelUpdated:
 		return r.channelUpdated(ctx, row)
 	case DirectOpened:
@@ -306,9 +308,23 @@ func (r *Relay) membership(ctx context.Context, row Row, kind notice.Kind) error
 	return r.cfg.Log.Notify(ctx, notice.Notice{Kind: kind, UserID: *row.SubjectID, ChannelID: row.ChannelID, By: row.ActorID})
 }
 
-// append appends what every event of a row has and what e has besides.
+// unreacted appends what the user's own taking back would be, with the moderator's id beside it.
+func (r *Relay) unreacted(ctx context.Context, row Row) error {
+	var p Reaction
+	if row.ChannelID == nil || row.ActorID == nil || row.SubjectID == nil || json.Unmarshal(row.Payload, &p) != nil {
+		return errMalformed
+	}
+	return r.append(ctx, row, frame.Event{
+		SenderID: *row.SubjectID, MessageID: &p.MessageID, Emoji: p.Emoji, Remove: true, RemovedBy: row.ActorID,
+	})
+}
+
+// append appends what every event of a row has and what e has besides. Its sender is the actor unless e says another.
 func (r *Relay) append(ctx context.Context, row Row, e frame.Event) error {
-	e.Type, e.ChannelID, e.ID, e.SenderID = event.Kind(row.Kind), *row.ChannelID, row.EventID, *row.ActorID
+	e.Type, e.ChannelID, e.ID = event.Kind(row.Kind), *row.ChannelID, row.EventID
+	if e.SenderID.IsZero() {
+		e.SenderID = *row.ActorID
+	}
 	e.ClientID, e.SentAt = &chat.ClientID{UUID: row.EventID.UUID}, chat.At(row.CreatedAt)
 	trace := r.cfg.Traces.Send(ctx, &e)
 	ack, err := r.cfg.Appender.Append(ctx, e, eventlog.AppendOptions{Retention: retention, Trip: trace.Trip()})

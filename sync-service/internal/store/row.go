@@ -84,7 +84,7 @@ func RowOf(e event.Entry) (Row, error) {
 	}
 	d := eventrow.Data{
 		SenderName: f.SenderName, Username: f.Username, Mentions: f.Mentions, ReplyTo: f.ReplyTo,
-		Emoji: f.Emoji, Remove: f.Remove, Channel: f.Channel, From: f.From, To: f.To,
+		Emoji: f.Emoji, Remove: f.Remove, RemovedBy: f.RemovedBy, Channel: f.Channel, From: f.From, To: f.To,
 	}
 	if strings.IndexByte(f.Body, 0) >= 0 || strings.IndexByte(f.SenderName, 0) >= 0 ||
 		strings.IndexByte(f.Username, 0) >= 0 || strings.IndexByte(f.Emoji, 0) >= 0 {

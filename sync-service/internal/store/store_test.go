@@ -93,6 +93,9 @@ func every(ch chat.ChannelID) []frame.Event {
 	})
 	add(event.Delete, func(e *frame.Event) { e.ClientID, e.MessageID = &client, &gone })
 	add(event.Reaction, func(e *frame.Event) { e.ClientID, e.MessageID, e.Emoji, e.Remove = &client, &target, "👍", true })
+	add(event.Reaction, func(e *frame.Event) {
+		e.ClientID, e.MessageID, e.Emoji, e.Remove, e.RemovedBy = &client, &target, "🎉", true, &user
+	})
 	add(event.MemberJoined, func(e *frame.Event) { e.UserID, e.Username = &user, "bob" })
 	add(event.MemberLeft, func(e *frame.Event) { e.UserID, e.Username = &user, "bob" })
 	add(event.ChannelUpdated, func(e *frame.Event) { e.Channel = []byte(`{"kind": "public", "name": "general"}`) })

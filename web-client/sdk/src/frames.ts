@@ -46,6 +46,8 @@ export interface ReactionEvent extends Sent {
   readonly message_id: string;
   readonly emoji: string;
   readonly remove: boolean;
+  /** An owner or admin has removed what `sender_id` had put on the message. */
+  readonly removed_by?: string;
 }
 
 export interface MembershipEvent extends EventBase {

@@ -427,6 +427,12 @@ export interface Reaction {
   readonly user_ids: readonly UserID[];
 }
 
+export interface ReactionsRemoved {
+  readonly removed: number;
+  /** there are more that match; ask again */
+  readonly more: boolean;
+}
+
 export interface MessagePage {
   readonly items: readonly Message[];
   readonly next_cursor: NextCursor;
@@ -466,6 +472,7 @@ export interface Event {
   readonly reply_to?: NullableEventID;
   readonly emoji?: string;
   readonly remove?: boolean;
+  readonly removed_by?: NullableUserID;
   readonly from?: Seq;
   readonly to?: Seq;
   readonly sent_at: Time;

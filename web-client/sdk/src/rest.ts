@@ -267,6 +267,10 @@ export class Rest {
   listEvents(id: string, query: Paging & { readonly after_seq?: number } = {}): Promise<Page<api.Event>> {
     return this.get(path`/v1/channels/${id}/events`, query);
   }
+  /** Removes reactions of others, for owners and admins: all, or those that match. At most 100 at a time. */
+  removeReactions(id: string, messageID: string, query: { readonly emoji?: string; readonly user_id?: string } = {}): Promise<api.ReactionsRemoved> {
+    return this.request("DELETE", withQuery(path`/v1/channels/${id}/messages/${messageID}/reactions`, query));
+  }
   listReceipts(id: string, messageID: string, paging: Paging = {}): Promise<api.Receipts> {
     return this.get(path`/v1/channels/${id}/messages/${messageID}/receipts`, paging);
   }

@@ -1,0 +1,125 @@
+package history
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/uptrace/bun"
+
+	"parley.chat/internal/unstored"
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+	"parley.chat/shared-contracts/text"
+
+	"parley.chat/chat-service/internal/api"
+	"parley.chat/chat-service/internal/channel"
+	"parley.chat/chat-service/internal/httpapi"
+	"parley.chat/chat-service/internal/outbox"
+)
+
+// maxRemoved bounds the reactions that one request removes: each is an event for every member.
+const maxRemoved = 100
+
+// RemoveReactions answers DELETE /v1/channels/{id}/messages/{message_id}/reactions.
+func (s *Service) RemoveReactions(ctx context.Context, in api.RemoveReactionsRequestObject) (api.RemoveReactionsResponseObject, error) {
+	by := httpapi.UserOf(ctx).UserID
+	st, err := channel.Admit(ctx, s.cfg.DB, in.ID, by)
+	if err == nil {
+		err = st.Allow(chat.Moderate)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var of chat.UserID // zero: of anybody
+	if in.Params.UserID != nil {
+		if of, err = chat.ParseUserID(*in.Params.UserID); err != nil {
+			return nil, apierr.Invalid("user_id", "is not a UUID")
+		}
+	}
+	standing, err := s.reactionsTo(ctx, in.ID, in.MessageID)
+	if err != nil {
+		return nil, err
+	}
+	rows := []outbox.Row{}
+	for _, r := range standing {
+		if in.Params.UserID != nil && r.user != of || in.Params.Emoji != nil && r.emoji != formOf(*in.Params.Emoji) {
+			continue
+		}
+		rows = append(rows, outbox.Unreact(in.ID, by, r.user, outbox.Reaction{MessageID: in.MessageID, Emoji: r.emoji}))
+	}
+	removed := rows[:min(len(rows), maxRemoved)]
+	err = s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error { return outbox.Add(ctx, tx, removed...) })
+	if err != nil {
+		return nil, fmt.Errorf("remove reactions to message %s: %w", in.MessageID, err)
+	}
+	s.cfg.Poke()
+	return api.RemoveReactions200JSONResponse{Removed: len(removed), More: len(rows) > len(removed)}, nil
+}
+
+// formOf returns an emoji as reactions to a message are compared.
+func formOf(emoji string) string {
+	if form, ok := text.Emoji(emoji); ok {
+		return form
+	}
+	return emoji
+}
+
+// reactionsTo returns the reactions to a message that were not taken back, in the order in which they came. The
+// tail is read first: what is cut from it is stored.
+func (s *Service) reactionsTo(ctx context.Context, channel chat.ChannelID, id chat.EventID) ([]reaction, error) {
+	mark, err := unstored.MarkOf(ctx, s.cfg.DB, s.cfg.Log.Partition(channel.UUID))
+	if err != nil {
+		return nil, err
+	}
+	items, err := unstored.Above(ctx, s.cfg.Log, channel, mark, func([]event.Item) bool { return false })
+	if err != nil {
+		return nil, err
+	}
+	exists, err := s.hasMessage(ctx, channel, id, items)
+	if err != nil {
+		return nil, err
+	}
+	if !exists {
+		return nil, apierr.New(apierr.NotFound, "no such message in this channel")
+	}
+	f := newFolding([]frame.Event{{ID: id}})
+	if err := f.items(items); err != nil {
+		return nil, fmt.Errorf("read tail of channel %s: %w", channel, err)
+	}
+	if err := s.stored(ctx, channel, f); err != nil {
+		return nil, err
+	}
+	return f.fate[id].notTakenBack(), nil
+}
+
+func (s *Service) hasMessage(ctx context.Context, channel chat.ChannelID, id chat.EventID, items []event.Item) (exists bool, err error) {
+	for _, it := range items {
+		if it.Kind != event.Message {
+			continue
+		}
+		if e, err := frame.DecodeEvent(it.Frame); err == nil && e.ID == id {
+			return true, nil
+		}
+	}
+	err = s.cfg.DB.NewRaw("select exists (select from messages where channel_id = ? and id = ? and kind = ?)", channel, id, event.Message).Scan(ctx, &exists)
+	if err != nil {
+		return false, fmt.Errorf("find message %s: %w", id, err)
+	}
+	return exists, nil
+}
+
+// notTakenBack returns the reactions that stand, in the order in which they came. A deleted message has none.
+func (t *fate) notTakenBack() []reaction {
+	var list []reaction
+	for r, s := range t.reactions {
+		if !s.removed && t.deleteSeq == 0 {
+			list = append(list, r)
+		}
+	}
+	slices.SortFunc(list, func(a, b reaction) int { return cmp.Compare(t.reactions[a].seq, t.reactions[b].seq) })
+	return list
+}

@@ -1,0 +1,120 @@
+package chatservice_test
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"testing"
+
+	"parley.chat/internal/testkit"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+)
+
+// TestRemoveReactions: those who run a channel remove reactions of others, stored or not, also of members who have
+// left, and everybody gets an event that says who did it.
+func TestRemoveReactions(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	say := w.gateway()
+	owner, ann, bob := w.signup("owner"), w.signup("ann"), w.signup("bob")
+	c := w.create(owner, "general", "public")
+	w.join(ann, c.ID)
+	w.join(bob, c.ID)
+	w.settled()
+	m := say(frame.Event{Type: event.Message, ChannelID: c.ID, SenderID: ann.ID, SenderName: "ann", Body: "hi"})
+	react := func(u user, emoji string) frame.Event {
+		return say(frame.Event{Type: event.Reaction, ChannelID: c.ID, SenderID: u.ID, MessageID: &m.ID, Emoji: emoji})
+	}
+	w.persist(m)
+	w.persist(react(ann, "👍")) // stored
+	react(bob, "👍")            // in the tail only
+	react(bob, "🎉")
+	react(ann, "🍕")
+	if a := w.post("/v1/channels/"+c.ID.String()+"/leave", bob.Token, nil); a.status != 204 {
+		t.Fatalf("leave = %d %s", a.status, a.body)
+	}
+	w.settled()
+
+	path := "/v1/channels/" + c.ID.String() + "/messages/" + m.ID.String() + "/reactions"
+	w.delete(path, ann.Token, nil).want(t, 403, "forbidden")
+	remove := func(query url.Values, want int) {
+		t.Helper()
+		var out struct {
+			Removed int
+			More    bool
+		}
+		w.delete(path+"?"+query.Encode(), owner.Token, nil).into(t, 200, &out)
+		if out.Removed != want || out.More {
+			t.Errorf("%s: %+v, want %d", query.Encode(), out, want)
+		}
+		w.settled()
+	}
+	stand := func(want string) {
+		t.Helper()
+		testkit.Until(t, testkit.Timeout, func() error {
+			var page struct {
+				Items []struct {
+					Reactions []struct {
+						Emoji string
+						Count int
+					}
+				}
+			}
+			w.get("/v1/channels/"+c.ID.String()+"/messages", owner.Token).into(t, 200, &page)
+			if got := fmt.Sprint(page.Items[0].Reactions); got != want {
+				return errors.New(got + ", want " + want)
+			}
+			return nil
+		})
+	}
+	stand("[{👍 2} {🎉 1} {🍕 1}]")
+	remove(url.Values{"emoji": {"👍"}, "user_id": {chat.NewUserID().String()}}, 0)
+	remove(url.Values{"emoji": {"👍"}, "user_id": {ann.ID.String()}}, 1)
+	stand("[{👍 1} {🎉 1} {🍕 1}]")
+	remove(url.Values{"user_id": {bob.ID.String()}}, 2) // who has left
+	stand("[{🍕 1}]")
+	react(ann, "👍") // nobody is kept from reacting again
+	remove(url.Values{"emoji": {"👍"}}, 1)
+	remove(nil, 1)
+	remove(nil, 0)
+	stand("[]")
+
+	gone := slices.DeleteFunc(w.events(c.ID), func(e frame.Event) bool { return e.Type != event.Reaction || !e.Remove })
+	if len(gone) != 5 {
+		t.Errorf("%d events, want 5", len(gone))
+	}
+	for _, e := range gone {
+		if e.RemovedBy == nil || *e.RemovedBy != owner.ID || e.SenderID == owner.ID || *e.MessageID != m.ID {
+			t.Errorf("event = %+v", e)
+		}
+	}
+	w.delete("/v1/channels/"+c.ID.String()+"/messages/"+gone[0].ID.String()+"/reactions", owner.Token, nil).want(t, 404, "not_found")
+}
+
+// TestRemoveReactions_many: a request removes 100, and says that there are more.
+func TestRemoveReactions_many(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	say := w.gateway()
+	owner := w.signup("owner")
+	c := w.create(owner, "general", "public")
+	w.settled()
+	m := say(frame.Event{Type: event.Message, ChannelID: c.ID, SenderID: owner.ID, SenderName: "owner", Body: "hi"})
+	w.persist(m)
+	w.exec(`insert into message_reactions (channel_id, message_id, user_id, emoji, seq, removed, reacted_at)
+		select $1, $2, gen_random_uuid(), '👍', n, false, now() from generate_series(1, 130) n`, c.ID.String(), m.ID.String())
+	for _, want := range []string{"{100 true}", "{30 false}"} {
+		var out struct {
+			Removed int
+			More    bool
+		}
+		w.delete("/v1/channels/"+c.ID.String()+"/messages/"+m.ID.String()+"/reactions", owner.Token, nil).into(t, 200, &out)
+		if got := fmt.Sprint(out); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		w.settled()
+	}
+}
