@@ -77,11 +77,20 @@ func Rebuild(ctx context.Context, rdb redis.UniversalClient, s Store, partitions
 	log := eventlog.New(rdb, partitions)
 	report := Report{Channels: len(all), Raised: []Raised{}, DryRun: dryRun}
 	for some := range slices.Chunk(slices.Collect(maps.Keys(all)), scan.Page) {
+		// The counters last. They rise before anything else shows an event, so while people write none of them is
+		// below what was read before it.
+		newest, err := log.Newest(ctx, some)
+		if err != nil {
+			return report, err
+		}
 		heads, err := log.Heads(ctx, some)
 		if err != nil {
 			return report, err
 		}
 		for i, c := range some {
+			if it := newest[i]; it != nil {
+				raise(c, it.Seq, it.Epoch)
+			}
 			r, err := one(ctx, log, c, heads[i], all[c], dryRun)
 			if err != nil {
 				return report, err
@@ -106,13 +115,6 @@ func above(h eventlog.Head, seq int64, epoch event.Epoch) eventlog.Head {
 
 // one puts right the counter of one channel, of which found is there and known what is known elsewhere.
 func one(ctx context.Context, log *eventlog.Log, c chat.ChannelID, found, known eventlog.Head, dryRun bool) (Raised, error) {
-	newest, err := log.Tail(ctx, c, 1)
-	if err != nil {
-		return Raised{}, err
-	}
-	for _, it := range newest {
-		known = above(known, it.Seq, it.Epoch)
-	}
 	floor := func(context.Context, chat.ChannelID) (int64, error) { return known.Seq, nil }
 	r := Raised{Channel: c, From: found.Seq, To: found.Seq}
 	switch {
@@ -127,6 +129,7 @@ func one(ctx context.Context, log *eventlog.Log, c chat.ChannelID, found, known 
 		return r, nil
 	}
 	var head eventlog.Head
+	var err error
 	if r.Gap {
 		head, err = log.Repair(ctx, c, found, known, floor)
 	} else {
