@@ -45,6 +45,7 @@ func TestOutage_log(t *testing.T) {
 	ann := w.signup("ann")
 	channel := ann.createChannel("harbour", "public")
 	conn := ann.connect(w.ws[0])
+	send(t, conn, channel, "before") // the gateway compares a channel's numbering with PostgreSQL when it first appends
 	before := map[*instance]int{}
 	for _, i := range w.all() {
 		before[i] = len(i.proc.Output())
