@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -75,6 +76,10 @@ func (w *world) appendMany(c chat.ChannelID, sender chat.UserID, n int) {
 // appendBodies appends messages, whatever their bodies are, and returns their client ids.
 func (w *world) appendBodies(c chat.ChannelID, sender chat.UserID, bodies ...string) []chat.ClientID {
 	w.t.Helper()
+	var name string
+	if err := w.pool.QueryRow(w.t.Context(), `select username from users where id = $1`, sender.UUID).Scan(&name); err != nil {
+		w.t.Fatal(err)
+	}
 	rdb, err := redisclient.Open(w.redis.URL(), redisclient.Options{NoRetry: true})
 	if err != nil {
 		w.t.Fatal(err)
@@ -95,7 +100,7 @@ func (w *world) appendBodies(c chat.ChannelID, sender chat.UserID, bodies ...str
 		clients[i] = client
 		f := frame.Event{
 			Type: event.Message, ChannelID: c, ID: chat.NewEventID(), ClientID: &client, SenderID: sender,
-			SenderName: "ann", Body: body, SentAt: chat.Now(),
+			SenderName: name, Body: body, SentAt: chat.Now(),
 		}
 		if err := a.Submit(&f, eventlog.AppendOptions{}, func(_ eventlog.Ack, err error) { results <- err }); err != nil {
 			w.t.Fatal(err)
@@ -147,16 +152,35 @@ func TestBackupStory(t *testing.T) {
 		t.Error("verify finds nothing wrong after the restore")
 	}
 	var r struct {
-		Read, Inserted  int64
-		UnknownUsers    []chat.UserID    `json:"unknown_users"`
-		UnknownChannels []chat.ChannelID `json:"unknown_channels"`
+		Read, Inserted int64
+		UnknownUsers   []struct {
+			ID   chat.UserID
+			Name string
+		} `json:"unknown_users"`
+		UnknownChannels []struct {
+			ID      chat.ChannelID
+			Members []string
+			Events  int
+		} `json:"unknown_channels"`
 	}
-	syncTool(t, w.sync[0].env, 0, &r, "replay", "--since", began)
+	// Who has to be told is known before anything is stored, and afterwards.
+	unknown := func(args ...string) {
+		t.Helper()
+		syncTool(t, w.sync[0].env, 0, &r, append([]string{"replay", "--since", began}, args...)...)
+		if len(r.UnknownUsers) != 1 || r.UnknownUsers[0].ID != bob.ID || r.UnknownUsers[0].Name != "bob" {
+			t.Errorf("unknown users: %+v; want bob %s", r.UnknownUsers, bob.ID)
+		}
+		if k := r.UnknownChannels; len(k) != 1 || k[0].ID != later || !slices.Equal(k[0].Members, []string{"bob"}) || k[0].Events < 100 {
+			t.Errorf("unknown channels: %+v; want %s of bob", k, later)
+		}
+	}
+	unknown("--report")
+	if got := len(w.rows(c)); got >= n {
+		t.Errorf("the report has stored %d rows", got)
+	}
+	unknown()
 	if r.Inserted < n+100 {
 		t.Errorf("replay has inserted %d of %d read, want %d or more", r.Inserted, r.Read, n+100)
-	}
-	if fmt.Sprint(r.UnknownUsers, r.UnknownChannels) != fmt.Sprint([]chat.UserID{bob.ID}, []chat.ChannelID{later}) {
-		t.Errorf("unknown: %v, %v; want bob %s and %s", r.UnknownUsers, r.UnknownChannels, bob.ID, later)
 	}
 	syncTool(t, w.sync[0].env, 0, &audit, "verify")
 	for i, channel := range []chat.ChannelID{c, later} {

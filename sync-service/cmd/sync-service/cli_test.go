@@ -27,6 +27,7 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 	syncservice "parley.chat/sync-service"
 	"parley.chat/sync-service/internal/deadletter"
+	"parley.chat/sync-service/internal/replay"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -367,8 +368,8 @@ func TestReplay(t *testing.T) {
 	w.exec(`delete from messages where seq > 100`) // as a restore of an older backup
 	type report struct {
 		Read, Inserted, Stored int64
-		UnknownUsers           []chat.UserID    `json:"unknown_users"`
-		UnknownChannels        []chat.ChannelID `json:"unknown_channels"`
+		UnknownUsers           []replay.UnknownUser    `json:"unknown_users"`
+		UnknownChannels        []replay.UnknownChannel `json:"unknown_channels"`
 	}
 	var r report
 	w.must(0, &r, "replay", "--since", "1h", "--dry-run")
@@ -411,7 +412,7 @@ func TestReplay(t *testing.T) {
 	if got := w.kinds(c); !slices.Equal(got, before) {
 		t.Error("the rows are not those of before")
 	}
-	if !slices.Equal(r.UnknownUsers, []chat.UserID{w.ann}) || !slices.Equal(r.UnknownChannels, []chat.ChannelID{c}) {
+	if len(r.UnknownUsers) != 1 || r.UnknownUsers[0].ID != w.ann || len(r.UnknownChannels) != 1 || r.UnknownChannels[0].ID != c || r.UnknownChannels[0].Events == 0 {
 		t.Errorf("unknown: %v, %v; want ann and the channel", r.UnknownUsers, r.UnknownChannels)
 	}
 	for args, want := range map[string]int64{

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"strings"
 	"text/tabwriter"
+	"time"
 
 	"parley.chat/shared-contracts/chat"
 	syncservice "parley.chat/sync-service"
@@ -21,6 +24,7 @@ type replayCommand struct {
 	Partition []int           `help:"Only these partitions."`
 	Channel   *chat.ChannelID `help:"Only this channel."`
 	DryRun    bool            `help:"Only say how many rows would be inserted."`
+	Report    bool            `help:"Store nothing, and list whom and what the database does not know, with the names that the events have."`
 	Rate      int             `help:"At most so many entries per second; 0 for no bound."`
 	Resume    string          `help:"Go on where an interrupted replay said that it stood."`
 }
@@ -32,11 +36,13 @@ PostgreSQL lacks. What is there already stays as it is, so it may be run again, 
 needed: take a --since well before the backup.
 
 After Ctrl-C it says how to go on, and exits with 3. At the end it lists the users and channels that the
-events name and the database does not know: accounts are not in the streams, only PITR brings them back.
+events name and the database does not know, with usernames, counts and times: accounts are not in the
+streams, only PITR brings them back. With --report it does only that.
 
 Examples:
 
   sync-service replay --since 2026-01-31T03:00:00Z --dry-run
+  sync-service replay --since 26h --report
   sync-service replay --since 26h
   sync-service replay --all --channel 6e1d0d6e-3a55-4f0e-8a3e-0d9b1f6f0001
   sync-service replay --since 26h --rate 5000 --resume 3/1769828400000-0
@@ -47,7 +53,7 @@ func (c replayCommand) options(e *env) (replay.Options, error) {
 	if err := checkSpan(c.Since, c.Until); err != nil {
 		return replay.Options{}, err
 	}
-	o := replay.Options{Partitions: e.cfg.Partitions, Only: c.Partition, Channel: c.Channel, DryRun: c.DryRun, Rate: c.Rate}
+	o := replay.Options{Partitions: e.cfg.Partitions, Only: c.Partition, Channel: c.Channel, DryRun: c.DryRun || c.Report, Rate: c.Rate}
 	switch {
 	case c.Since != nil:
 		o.From = entryid.At(c.Since.Time)
@@ -91,7 +97,7 @@ func (c replayCommand) Run(e *env) error {
 		o.Progress = func(r replay.Report, done float64) { b.set("entries", r.Read, done) }
 		r, err := replay.Run(e.ctx, t.Redis, t.Store, o)
 		b.end()
-		if printing := c.print(e.stdout, r, func(w *tabwriter.Writer) { replayTable(w, r) }); printing != nil {
+		if printing := c.print(e.stdout, r, func(w *tabwriter.Writer) { c.table(w, r) }); printing != nil {
 			return printing
 		}
 		if err != nil && e.ctx.Err() != nil {
@@ -101,21 +107,38 @@ func (c replayCommand) Run(e *env) error {
 	})
 }
 
-func replayTable(w *tabwriter.Writer, r replay.Report) {
-	verb := "inserted"
-	if r.DryRun {
-		verb = "would be inserted"
+func (c replayCommand) table(w *tabwriter.Writer, r replay.Report) {
+	if !c.Report {
+		verb := "inserted"
+		if r.DryRun {
+			verb = "would be inserted"
+		}
+		fmt.Fprintf(w, "entries read\t%d\n%s\t%d\nstored before\t%d\nconflicts\t%d\nleft to the consumer group\t%d\nseconds\t%.1f\n\n",
+			r.Read, verb, r.Inserted, r.Stored, r.Conflicts, r.Unread, r.Seconds)
 	}
-	fmt.Fprintf(w, "entries read\t%d\n%s\t%d\nstored before\t%d\nconflicts\t%d\nleft to the consumer group\t%d\nseconds\t%.1f\n",
-		r.Read, verb, r.Inserted, r.Stored, r.Conflicts, r.Unread, r.Seconds)
 	if len(r.UnknownChannels)+len(r.UnknownUsers) == 0 {
+		if c.Report {
+			fmt.Fprintf(w, "The database knows all users and channels of the %d events.\n", r.Read)
+		}
 		return
 	}
-	fmt.Fprintf(w, "\nThe database does not know %d channels and %d users of these events:\n", len(r.UnknownChannels), len(r.UnknownUsers))
-	for _, c := range r.UnknownChannels {
-		fmt.Fprintf(w, "channel\t%s\n", c)
-	}
+	fmt.Fprintf(w, "The database does not know %d users and %d channels of these events:\n\n", len(r.UnknownUsers), len(r.UnknownChannels))
+	fmt.Fprint(w, "\tid\tname\tevents\tfirst\tlast\n")
 	for _, u := range r.UnknownUsers {
-		fmt.Fprintf(w, "user\t%s\n", u)
+		fmt.Fprintf(w, "user\t%s\t%s\t%d\t%s\t%s\n", u.ID, cmp.Or(u.Name, "-"), u.Events, at(u.First), at(u.Last))
 	}
+	for _, k := range r.UnknownChannels {
+		fmt.Fprintf(w, "channel\t%s\tof %s\t%d\t%s\t%s\n", k.ID, cmp.Or(some(k.Members), "-"), k.Events, at(k.First), at(k.Last))
+	}
+}
+
+func at(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// some returns the first names of a list, and how many there are besides.
+func some(names []string) string {
+	const shown = 5
+	if len(names) <= shown {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
 }

@@ -5,7 +5,6 @@ package replay
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -15,7 +14,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"parley.chat/shared-contracts/chat"
-	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/sync-service/internal/entryid"
 	"parley.chat/sync-service/internal/scan"
@@ -71,8 +69,8 @@ type Report struct {
 	Seconds   float64       `json:"seconds"`   // how long it took
 	Elapsed   time.Duration `json:"-"`
 
-	UnknownUsers    []chat.UserID    `json:"unknown_users"`    // named by the events and not in the database
-	UnknownChannels []chat.ChannelID `json:"unknown_channels"` // likewise
+	UnknownUsers    []UnknownUser    `json:"unknown_users"`    // named by the events and not in the database
+	UnknownChannels []UnknownChannel `json:"unknown_channels"` // likewise
 }
 
 // Store is the part of store.Store that a replay needs.
@@ -84,21 +82,19 @@ type Store interface {
 
 // replay is one run.
 type replay struct {
-	rdb      redis.UniversalClient
-	store    Store
-	o        Options
-	began    time.Time
-	report   Report
-	seen     bool // the rows of the page before were stored already
-	users    map[chat.UserID]struct{}
-	channels map[chat.ChannelID]struct{}
+	rdb    redis.UniversalClient
+	store  Store
+	o      Options
+	began  time.Time
+	report Report
+	seen   bool // the rows of the page before were stored already
+	named  *named
 }
 
 // Run replays until it is through or ctx is done. The report says how far it came.
 func Run(ctx context.Context, rdb redis.UniversalClient, s Store, o Options) (Report, error) {
 	r := &replay{
-		rdb: rdb, store: s, o: o, began: time.Now(), seen: true,
-		users: map[chat.UserID]struct{}{}, channels: map[chat.ChannelID]struct{}{},
+		rdb: rdb, store: s, o: o, began: time.Now(), seen: true, named: newNamed(),
 	}
 	r.report.DryRun, r.report.Position = o.DryRun, o.Resume
 	err := r.run(ctx)
@@ -108,7 +104,8 @@ func Run(ctx context.Context, rdb redis.UniversalClient, s Store, o Options) (Re
 		r.report.Resume = r.report.Position.String()
 		return r.report, err
 	}
-	return r.report, r.lookForUnknown(ctx)
+	r.report.UnknownUsers, r.report.UnknownChannels, err = r.named.unknown(ctx, s)
+	return r.report, err
 }
 
 func (r *replay) run(ctx context.Context) error {
@@ -154,7 +151,7 @@ func (r *replay) page(ctx context.Context, p int, from, to entryid.ID, page []re
 			continue
 		}
 		rows = append(rows, row)
-		r.note(row)
+		r.named.note(&row)
 	}
 	if err := r.put(ctx, p, rows); err != nil {
 		return err
@@ -201,17 +198,6 @@ func (r *replay) put(ctx context.Context, p int, rows []store.Row) error {
 	return nil
 }
 
-// note remembers whom and what a row names.
-func (r *replay) note(row store.Row) {
-	r.channels[row.Channel] = struct{}{}
-	if !row.Sender.IsZero() {
-		r.users[row.Sender] = struct{}{}
-	}
-	if row.Target.Valid && (row.Kind == event.MemberJoined || row.Kind == event.MemberLeft) {
-		r.users[chat.UserID{UUID: row.Target.UUID}] = struct{}{}
-	}
-}
-
 // pace waits while the replay is ahead of its rate.
 func (r *replay) pace(ctx context.Context) error {
 	if r.o.Rate <= 0 {
@@ -229,22 +215,4 @@ func (r *replay) pace(ctx context.Context) error {
 	case <-timer.C:
 		return nil
 	}
-}
-
-func (r *replay) lookForUnknown(ctx context.Context) error {
-	users, channels := make([]chat.UserID, 0, len(r.users)), make([]chat.ChannelID, 0, len(r.channels))
-	for u := range r.users {
-		users = append(users, u)
-	}
-	for c := range r.channels {
-		channels = append(channels, c)
-	}
-	u, c, err := r.store.Unknown(ctx, users, channels)
-	if err != nil {
-		return errors.Join(errors.New("all is stored, but who is missing in the database could not be read"), err)
-	}
-	slices.SortFunc(u, func(a, b chat.UserID) int { return strings.Compare(a.String(), b.String()) })
-	slices.SortFunc(c, func(a, b chat.ChannelID) int { return strings.Compare(a.String(), b.String()) })
-	r.report.UnknownUsers, r.report.UnknownChannels = u, c
-	return nil
 }
