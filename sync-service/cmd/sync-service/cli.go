@@ -31,6 +31,7 @@ type commands struct {
 	} `cmd:"" help:"List, show, retry or drop what could not be stored."`
 	Tail            tailCommand            `cmd:"" help:"Follow live events."`
 	Trim            trimCommand            `cmd:"" help:"Remove from the streams what is stored and may go, as the service does by itself."`
+	Repair          repairCommand          `cmd:"" help:"Put right what a failover or a loss of writes leaves behind: groups, counters, events."`
 	RebuildCounters rebuildCountersCommand `cmd:"" help:"Raise the counters of the channels to what PostgreSQL, streams and tails know, after Redis has lost writes."`
 }
 
@@ -55,8 +56,8 @@ const exitCodes = `
 Exit codes:
 
   0  done; verify: clean
-  1  failed; verify: it has found problems; dead retry: some letters stay
-  2  the command line or a setting is wrong; verify: could not check
+  1  failed; verify: it has found problems; repair: something is left; dead retry: some letters stay
+  2  the command line or a setting is wrong; verify, repair: could not check
   3  interrupted; it says how to go on
 `
 

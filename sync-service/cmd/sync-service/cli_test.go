@@ -618,7 +618,7 @@ func TestHelp(t *testing.T) {
 	t.Parallel()
 	w := &world{t: t}
 	for _, command := range []string{
-		"status", "backlog", "replay", "verify", "dead list", "dead show", "dead retry", "dead drop", "tail", "trim", "rebuild-counters",
+		"status", "backlog", "replay", "verify", "dead list", "dead show", "dead retry", "dead drop", "tail", "trim", "repair", "rebuild-counters",
 	} {
 		text, code := w.cli(append(strings.Fields(command), "--help")...)
 		for _, want := range []string{"Examples:", "sync-service " + command, "Exit codes:", "REDIS_TRIM_AT", "--output"} {

@@ -68,6 +68,10 @@ func TestAck_rebases(t *testing.T) {
 		"not known to be wrong":       {stale{10, 6, 0, 5, 5}, 5, 5, false},
 	} {
 		tt.build(t, rdb, stream, mirror)
+		wrong, err := group.Check(t.Context(), rdb, []group.Acks{{Stream: stream, Mirror: mirror}})
+		if err != nil || tt.rebased != (len(wrong) == 1) || tt.rebased && (wrong[0].Read != int64(tt.stale.read) || wrong[0].Right != tt.read) {
+			t.Errorf("%s: Check = %+v, %v", name, wrong, err)
+		}
 		got, err := group.Ack(t.Context(), rdb, []group.Acks{{Stream: stream, Mirror: mirror}})
 		if err != nil {
 			t.Fatal(err)

@@ -48,3 +48,24 @@ local function added_of(stream)
   for i = 1, #flat, 2 do info[flat[i]] = flat[i + 1] end
   return info['entries-added'], info['last-generated-id']
 end
+
+-- right_read returns what entries-read of a group should be, false when that is not known. mirror is the key that
+-- mirrors the stream's watermark, nil for none.
+--
+-- Redis neither replicates entries-read nor writes it to its log of commands: a promoted replica, or a
+-- Redis that restarted after BGREWRITEAOF, has the one of an earlier time. It is wrong for sure when
+-- nothing waits and it is not entries-added, and when it is below what the mirror has had. Then what waits
+-- is counted. A count that would take too long is left for a later call.
+local COUNT_AT_MOST = 10000
+local function right_read(stream, group, mirror)
+  local total, last = added_of(stream)
+  local read, mirrored = group.read, -1
+  if mirror then mirrored = tonumber(redis.call('HGET', mirror, 'added') or '-1') end
+  if group.delivered == last or #redis.call('XRANGE', stream, '(' .. group.delivered, '+', 'COUNT', 1) == 0 then
+    return total
+  elseif not read or read - group.pending < mirrored then
+    local waiting = count_waiting(stream, group, COUNT_AT_MOST)
+    return waiting and total - waiting
+  end
+  return read
+end

@@ -1,0 +1,60 @@
+package group
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/shared-contracts/rediskey"
+)
+
+var (
+	//go:embed check.lua
+	checkSource string
+
+	checkScript = Script(checkSource)
+)
+
+// Wrong is a stream whose group has an entries-read that is not what was read.
+type Wrong struct {
+	Stream string `json:"stream"`
+	Read   int64  `json:"read"`
+	Right  int64  `json:"right"` // what it should be; Ack sets it
+}
+
+// Check returns the streams among acks whose group has a wrong entries-read; one that Redis does not know is not wrong.
+// It changes nothing and does not use the IDs.
+func Check(ctx context.Context, rdb redis.UniversalClient, acks []Acks) ([]Wrong, error) {
+	calls := make([]Call, len(acks))
+	for i, a := range acks {
+		calls[i] = Call{[]string{a.Stream}, []any{rediskey.ConsumerGroup}}
+		if a.Mirror != "" {
+			calls[i].Keys = append(calls[i].Keys, a.Mirror)
+		}
+	}
+	answers, err := RunAll(ctx, rdb, checkScript, calls)
+	if err != nil {
+		return nil, fmt.Errorf("check what groups have read: %w", err)
+	}
+	wrong := []Wrong{}
+	for i, answer := range answers {
+		pair, ok := answer.([]any)
+		if ok && len(pair) == 0 {
+			continue
+		}
+		if !ok || len(pair) != 2 {
+			return nil, fmt.Errorf("check.lua answered %v", answer)
+		}
+		read, ok1 := pair[0].(int64)
+		right, ok2 := pair[1].(int64)
+		if !ok1 || !ok2 {
+			return nil, fmt.Errorf("check.lua answered %v", answer)
+		}
+		if read >= 0 && right >= 0 && read != right {
+			wrong = append(wrong, Wrong{acks[i].Stream, read, right})
+		}
+	}
+	return wrong, nil
+}
