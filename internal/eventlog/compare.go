@@ -44,6 +44,9 @@ func (l *lane) comparedLocked(q *line) (stored int64, ok bool) {
 	if stored, ok = c.seqs[q.channel]; ok {
 		return stored, true
 	}
+	if c.unsure { // PostgreSQL gave no answer a moment ago, so nobody waits for it: see compareAgainLocked
+		return 0, true
+	}
 	q.state = parked
 	c.waiting = append(c.waiting, q)
 	if !c.running {

@@ -95,7 +95,7 @@ func TestAppender_comparesWithPostgreSQL(t *testing.T) {
 	pg.mu.Unlock()
 }
 
-// While PostgreSQL is away appends go on.
+// While PostgreSQL is away appends go on, and one of them waits to find that out, not the first of each channel.
 func TestAppender_comparesLater(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
@@ -109,6 +109,18 @@ func TestAppender_comparesLater(t *testing.T) {
 			t.Fatalf("%+v, %v", ack, err)
 		}
 	}
+	pg.mu.Lock()
+	asked := pg.asked
+	pg.mu.Unlock()
+	for range 5 {
+		if ack, err := insist(a, message(seeded(t, l), chat.NewUserID(), "x")); err != nil || ack.Seq != 1 {
+			t.Errorf("in another channel: %+v, %v", ack, err)
+		}
+	}
+	if pg.mu.Lock(); pg.asked != asked {
+		t.Errorf("PostgreSQL was asked %d times more", pg.asked-asked)
+	}
+	pg.mu.Unlock()
 }
 
 func TestLift(t *testing.T) {
