@@ -135,7 +135,7 @@ func TestLift(t *testing.T) {
 		lost   bool
 	}{
 		"no stream, nothing stored": {0, nil, "0-0", "", false},
-		"a new Redis":               {0, nil, watermark, "0-0", true},
+		"a new Redis":               {4, nil, watermark, "0-0", true},
 		"an older copy":             {1, []string{"5-1", "7-0"}, watermark, "7-0", true},
 		"up to date":                {2, []string{"5-1", "7-0"}, "7-0", "7-0", false},
 		"further":                   {3, []string{"5-1", "7-0"}, "6-18446744073709551615", "7-0", false},
