@@ -72,8 +72,9 @@ func TestOutage_log(t *testing.T) {
 			times[l.Msg]++
 			counted = max(counted, l.Failures)
 		}
+		allowed := 1 + int(time.Since(began)/time.Minute) // a slow machine makes the outage longer than a minute
 		for msg, n := range times {
-			if n > 1 {
+			if n > allowed {
 				t.Errorf("%s logs %d times %q: %v", i.name, n, msg, lines)
 			}
 		}
