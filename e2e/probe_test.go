@@ -41,7 +41,7 @@ func TestProbe(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	patient, hasty := w.probe(), w.probe()
-	patient["PROBE_TIMEOUT"], hasty["PROBE_TIMEOUT"] = testkit.Timeout.String(), "2s"
+	patient["PROBE_TIMEOUT"], hasty["PROBE_TIMEOUT"] = testkit.Timeout.String(), "10s"
 
 	for range 2 { // the second finds the account and the channel
 		code, out := probeOnce(t, patient)
