@@ -180,14 +180,14 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 	s.erased = erased.New(st.Erased, log)
 	metrics := gateway.NewMetrics(reg)
 	s.feed = feed.New(feed.Config{
-		Log: events, Over: s.conns, History: st, Stored: unstored.Rows{DB: s.db}, Hub: gateway.HubConfig(metrics, traces), Logger: log,
+		Log: events, Connections: s.conns, History: st, Stored: unstored.Rows{DB: s.db}, Hub: gateway.HubConfig(metrics, traces), Logger: log,
 		// The gateway is made below, before anything runs.
-		Notice:   func(n notice.Notice) { s.gateway.Notice(n) },
-		Receipts: func(c chat.ChannelID, published []byte) { s.gateway.Receipts(c, published) },
-		Presence: func(c chat.ChannelID, published []byte) { s.gateway.Presence(c, published) },
-		Lost:     metrics.Lost,
-		Deaf:     func(sender chat.UserID) map[chat.UserID]struct{} { return s.gateway.Deaf(sender) },
-		Erased:   s.erased.All,
+		Notice:      func(n notice.Notice) { s.gateway.Notice(n) },
+		Receipts:    func(c chat.ChannelID, published []byte) { s.gateway.Receipts(c, published) },
+		Presence:    func(c chat.ChannelID, published []byte) { s.gateway.Presence(c, published) },
+		Lost:        metrics.Lost,
+		BlockedWith: func(sender chat.UserID) map[chat.UserID]struct{} { return s.gateway.BlockedWith(sender) },
+		Erased:      s.erased.All,
 	})
 	s.presence = presence.New(presence.Config{
 		Redis: s.rdb, Partitions: cfg.Partitions, Lease: cfg.PresenceLease, Grace: cfg.PresenceGrace, Logger: log,

@@ -5,7 +5,7 @@
 // from memory while it is fresh and read from PostgreSQL otherwise; questions that are asked at the same time
 // share one query. Three things end an answer:
 //
-//   - A notice (Forget, DoubtRole, BlocksChanged) ends it at once. Each notice raises the user's generation,
+//   - A notice (InvalidateMembership, InvalidateRole, InvalidateBlocks) ends it at once. Each notice raises the user's generation,
 //     and a read that began under an earlier generation is discarded: it cannot bring back what a notice ended.
 //   - Config.Every ends it when notices are lost. What connections hold (see User.Hold) and every block and
 //     session is checked by Run within that time; anything else is read again when it is next needed.
@@ -29,7 +29,7 @@ import (
 
 	"parley.chat/internal/outage"
 	"parley.chat/shared-contracts/chat"
-	"parley.chat/ws-server/internal/gather"
+	"parley.chat/ws-server/internal/coalesce"
 	"parley.chat/ws-server/internal/revoked"
 	"parley.chat/ws-server/internal/store"
 )
@@ -47,13 +47,13 @@ const (
 
 // Store reads from PostgreSQL.
 type Store interface {
-	Standings(context.Context, []store.Place) ([]store.Standing, error)
+	Access(context.Context, []store.MemberKey) ([]store.Access, error)
 	Blocks(context.Context, []chat.UserID) ([][]chat.UserID, error)
 }
 
 // Sessions finds the sessions among some that have been ended.
 type Sessions interface {
-	Among(context.Context, []revoked.Login) ([]revoked.Login, error)
+	Revoked(context.Context, []revoked.Login) ([]revoked.Login, error)
 }
 
 // Config configures an Authority. Only Every, Logger and Blocked may be left out. The functions must not block; they
@@ -76,8 +76,8 @@ type Config struct {
 type Authority struct {
 	cfg       Config
 	ctx       context.Context // of all reads
-	standings *gather.Group[store.Place, store.Standing]
-	blocks    *gather.Group[chat.UserID, []chat.UserID]
+	standings *coalesce.Group[store.MemberKey, store.Access]
+	blocks    *coalesce.Group[chat.UserID, []chat.UserID]
 	outages   *outage.Log
 	failed    atomic.Int64 // when PostgreSQL last did not answer, Unix nanoseconds
 
@@ -97,8 +97,8 @@ func New(ctx context.Context, cfg Config) *Authority {
 	cfg.Every, cfg.Logger = cmp.Or(cfg.Every, 30*time.Second), cmp.Or(cfg.Logger, slog.Default())
 	a := &Authority{
 		cfg: cfg, ctx: ctx, outages: outage.New(cfg.Logger, "memberships or blocks not verified", "memberships and blocks are verified again"), users: make(map[chat.UserID]*User),
-		standings: gather.New(cfg.Store.Standings, gather.Config{Context: ctx}),
-		blocks:    gather.New(cfg.Store.Blocks, gather.Config{Context: ctx}),
+		standings: coalesce.New(cfg.Store.Access, coalesce.Config{Context: ctx}),
+		blocks:    coalesce.New(cfg.Store.Blocks, coalesce.Config{Context: ctx}),
 	}
 	a.dirty.users, a.dirty.wake = make(map[*User]struct{}), make(chan struct{}, 1)
 	return a
@@ -157,22 +157,22 @@ func (a *Authority) user(id chat.UserID) *User {
 	return a.users[id]
 }
 
-// Forget ends what is remembered of a membership: the user came into the channel or was removed from it.
-func (a *Authority) Forget(user chat.UserID, channel chat.ChannelID) {
+// InvalidateMembership ends what is remembered of a membership: the user came into the channel or was removed from it.
+func (a *Authority) InvalidateMembership(user chat.UserID, channel chat.ChannelID) {
 	if u := a.user(user); u != nil {
 		u.forget(channel)
 	}
 }
 
-// DoubtRole ends what is remembered of the user's role in a channel. The membership itself stays known.
-func (a *Authority) DoubtRole(user chat.UserID, channel chat.ChannelID) {
+// InvalidateRole ends what is remembered of the user's role in a channel. The membership itself stays known.
+func (a *Authority) InvalidateRole(user chat.UserID, channel chat.ChannelID) {
 	if u := a.user(user); u != nil {
 		u.doubtRole(channel)
 	}
 }
 
-// BlocksChanged ends what is remembered of the user's blocks, and has them read again.
-func (a *Authority) BlocksChanged(user chat.UserID) {
+// InvalidateBlocks ends what is remembered of the user's blocks, and has them read again.
+func (a *Authority) InvalidateBlocks(user chat.UserID) {
 	if u := a.user(user); u != nil {
 		u.doubtBlocks()
 		a.readSoon(u)
@@ -185,7 +185,7 @@ func (a *Authority) away() bool {
 }
 
 // read reads standings, all of them in one query.
-func (a *Authority) read(ctx context.Context, places []store.Place) ([]store.Standing, error) {
+func (a *Authority) read(ctx context.Context, places []store.MemberKey) ([]store.Access, error) {
 	found, err := a.standings.AskAll(ctx, places)
 	if err != nil {
 		a.failed.Store(time.Now().UnixNano())

@@ -24,15 +24,15 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // scripted is a store whose answers a test sets, and may hold up.
 type scripted struct {
 	mu     sync.Mutex
-	member store.Standing
+	member store.Access
 	blocks []chat.UserID
 	err    error
-	reads  [][]store.Place
+	reads  [][]store.MemberKey
 	held   chan struct{} // if set, a read has its answer and does not return before it is closed
 	began  chan struct{} // if set, is closed by the first read
 }
 
-func (s *scripted) Standings(_ context.Context, places []store.Place) ([]store.Standing, error) {
+func (s *scripted) Access(_ context.Context, places []store.MemberKey) ([]store.Access, error) {
 	s.mu.Lock()
 	s.reads = append(s.reads, places)
 	answer, err, held, began := s.member, s.err, s.held, s.began
@@ -44,7 +44,7 @@ func (s *scripted) Standings(_ context.Context, places []store.Place) ([]store.S
 	if held != nil {
 		<-held
 	}
-	return slices.Repeat([]store.Standing{answer}, len(places)), err
+	return slices.Repeat([]store.Access{answer}, len(places)), err
 }
 
 func (s *scripted) Blocks(_ context.Context, users []chat.UserID) ([][]chat.UserID, error) {
@@ -59,9 +59,11 @@ func (s *scripted) set(change func(*scripted)) {
 	change(s)
 }
 
-func (s *scripted) Among(context.Context, []revoked.Login) ([]revoked.Login, error) { return nil, nil }
+func (s *scripted) Revoked(context.Context, []revoked.Login) ([]revoked.Login, error) {
+	return nil, nil
+}
 
-var member = store.Standing{Role: chat.Member, Announced: true}
+var member = store.Access{Role: chat.Member, Announced: true}
 
 var login = revoked.Login{Session: chat.NewSessionID()}
 
@@ -101,8 +103,8 @@ func outdatedRead(t *testing.T, admit func(*User, chat.ChannelID) error) {
 	answer := make(chan error)
 	go func() { answer <- admit(u, c) }()
 	<-began
-	s.set(func(s *scripted) { s.member = store.Standing{} })
-	a.Forget(u.id, c)
+	s.set(func(s *scripted) { s.member = store.Access{} })
+	a.InvalidateMembership(u.id, c)
 	close(held)
 	if err := <-answer; apierr.CodeOf(err) != apierr.NotFound {
 		t.Errorf("the frame that waited: %v, want not_found", err)
@@ -124,8 +126,8 @@ func TestConfirm(t *testing.T) {
 	if err := u.Confirm(c); err != nil || len(s.reads) != 1 {
 		t.Errorf("nothing came between: %v, %d reads, want 1", err, len(s.reads))
 	}
-	s.set(func(s *scripted) { s.member = store.Standing{} })
-	a.Forget(u.id, c)
+	s.set(func(s *scripted) { s.member = store.Access{} })
+	a.InvalidateMembership(u.id, c)
 	if err := u.Confirm(c); apierr.CodeOf(err) != apierr.NotFound {
 		t.Errorf("after a removal: %v, want not_found", err)
 	}
@@ -133,14 +135,14 @@ func TestConfirm(t *testing.T) {
 }
 
 func TestDoubtRole_endsTheRoleAndNotTheMembership(t *testing.T) {
-	s := &scripted{member: store.Standing{Role: chat.Admin, Announced: true}}
+	s := &scripted{member: store.Access{Role: chat.Admin, Announced: true}}
 	a, u := enter(t, s, nil)
 	c := chat.NewChannelID()
 	if role, err := u.Role(c); role != chat.Admin || err != nil {
 		t.Fatalf("role %q, %v", role, err)
 	}
 	s.set(func(s *scripted) { s.err = errors.New("away") })
-	a.DoubtRole(u.id, c)
+	a.InvalidateRole(u.id, c)
 	if err := u.AdmitWriter(c); err != nil {
 		t.Errorf("a member writes while PostgreSQL is away: %v", err)
 	}
@@ -168,7 +170,7 @@ func TestOutage_whatWasKnownGoodHolds(t *testing.T) {
 	if err := u.Admit(other); apierr.CodeOf(err) != apierr.Unavailable {
 		t.Errorf("not known: %v, want unavailable", err)
 	}
-	a.Forget(u.id, c)
+	a.InvalidateMembership(u.id, c)
 	if err := u.Admit(c); apierr.CodeOf(err) != apierr.Unavailable {
 		t.Errorf("removed: %v, want unavailable", err)
 	}
@@ -199,23 +201,23 @@ func TestBlocks_changeWithNotices(t *testing.T) {
 		cfg.Blocked = func(_ chat.UserID, added, lifted []chat.UserID) { changes <- change{added, lifted} }
 	})
 	other := chat.NewUserID()
-	if err := u.LoadBlocks(t.Context()); err != nil || a.AnyBlocks() || a.Deaf(other) != nil {
+	if err := u.LoadBlocks(t.Context()); err != nil || a.AnyBlocks() || a.BlockedWith(other) != nil {
 		t.Fatalf("at first: %v", err)
 	}
 	s.set(func(s *scripted) { s.blocks = []chat.UserID{other} })
-	a.BlocksChanged(u.id)
+	a.InvalidateBlocks(u.id)
 	if c := <-changes; len(c.added) != 1 || c.added[0] != other || len(c.lifted) > 0 {
 		t.Errorf("after the block: %+v", c)
 	}
-	if _, deaf := a.Deaf(other)[u.id]; !deaf || !a.AnyBlocks() || !a.HasBlocks(u.id) || !u.HasBlock(other) {
+	if _, deaf := a.BlockedWith(other)[u.id]; !deaf || !a.AnyBlocks() || !a.HasBlocks(u.id) || !u.HasBlock(other) {
 		t.Error("the block is not known")
 	}
 	s.set(func(s *scripted) { s.blocks = nil })
-	a.BlocksChanged(u.id)
+	a.InvalidateBlocks(u.id)
 	if c := <-changes; len(c.lifted) != 1 || c.lifted[0] != other || len(c.added) > 0 {
 		t.Errorf("after it was lifted: %+v", c)
 	}
-	if a.Deaf(other) != nil || a.AnyBlocks() {
+	if a.BlockedWith(other) != nil || a.AnyBlocks() {
 		t.Error("the block is still known")
 	}
 }
@@ -251,7 +253,7 @@ func TestMemory(t *testing.T) {
 // A lost notice is made up for by the verification, within Config.Every.
 func TestVerify_expelsAndLearns(t *testing.T) {
 	expelled := make(chan chat.ChannelID, 100)
-	s := &scripted{member: store.Standing{Role: chat.Admin, Announced: true}}
+	s := &scripted{member: store.Access{Role: chat.Admin, Announced: true}}
 	_, u := enter(t, s, func(cfg *Config) {
 		cfg.Every = 20 * time.Millisecond
 		cfg.Expelled = func(_ chat.UserID, c chat.ChannelID) {
@@ -273,7 +275,7 @@ func TestVerify_expelsAndLearns(t *testing.T) {
 		}
 		return nil
 	})
-	s.set(func(s *scripted) { s.member = store.Standing{} })
+	s.set(func(s *scripted) { s.member = store.Access{} })
 	if got := <-expelled; got != c {
 		t.Errorf("expelled from %v, want %v", got, c)
 	}

@@ -211,9 +211,9 @@ func (a *Authority) readBlocksOf(ctx context.Context, users map[*User]struct{}) 
 	return read()
 }
 
-// Deaf returns the users connected here who must not learn what another user does: those with whom that user
+// BlockedWith returns the users connected here who must not learn what another user does: those with whom that user
 // has a block. It is nil for nearly everybody. The set must not be changed.
-func (a *Authority) Deaf(to chat.UserID) map[chat.UserID]struct{} { return a.deaf.to(to) }
+func (a *Authority) BlockedWith(to chat.UserID) map[chat.UserID]struct{} { return a.deaf.to(to) }
 
 // deafness indexes the blocks of the users who are connected here by the other user. A set is never changed,
 // only replaced, so that a fan-out may use it without a lock.

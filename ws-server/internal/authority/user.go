@@ -8,7 +8,7 @@ import (
 	"parley.chat/internal/lifecycle"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
-	"parley.chat/ws-server/internal/few"
+	"parley.chat/ws-server/internal/smallmap"
 	"parley.chat/ws-server/internal/store"
 )
 
@@ -16,11 +16,11 @@ import (
 type User struct {
 	a        *Authority
 	id       chat.UserID
-	sessions few.Map[chat.SessionID, int32] // connections of each; guarded by a.mu
+	sessions smallmap.Map[chat.SessionID, int32] // connections of each; guarded by a.mu
 
 	mu         sync.Mutex // held for map work only
 	generation uint64     // raised by every notice
-	channels   few.Map[chat.ChannelID, entry]
+	channels   smallmap.Map[chat.ChannelID, entry]
 	spare      int // entries that no connection holds
 	blocks     blocks
 }
@@ -28,7 +28,7 @@ type User struct {
 // entry is what is remembered of a membership. Only memberships are remembered: that a user is no member of a
 // channel is read each time.
 type entry struct {
-	store.Standing
+	store.Access
 	known     bool  // the standing was read; false: a notice ended it, and connections still hold the channel
 	roleKnown bool  // the role was not doubted since
 	until     int64 // when it has to be read again, Unix nanoseconds; Run sees to entries that are held
@@ -62,7 +62,7 @@ func (u *User) Generation() uint64 {
 }
 
 // Learn notes a membership that was read by the caller. It notes nothing if a notice came since generation.
-func (u *User) Learn(generation uint64, id chat.ChannelID, st store.Standing) bool {
+func (u *User) Learn(generation uint64, id chat.ChannelID, st store.Access) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.generation != generation {
@@ -72,7 +72,7 @@ func (u *User) Learn(generation uint64, id chat.ChannelID, st store.Standing) bo
 	return true
 }
 
-func (u *User) learnLocked(id chat.ChannelID, st store.Standing) {
+func (u *User) learnLocked(id chat.ChannelID, st store.Access) {
 	e, there := u.channels.Get(id)
 	if st.Role == "" {
 		if there && e.held == 0 {
@@ -87,7 +87,7 @@ func (u *User) learnLocked(id chat.ChannelID, st store.Standing) {
 		u.spare++
 		u.makeRoomLocked()
 	}
-	u.channels.Set(id, entry{Standing: st, known: true, roleKnown: true, until: time.Now().Add(u.a.cfg.Every).UnixNano(), held: e.held})
+	u.channels.Set(id, entry{Access: st, known: true, roleKnown: true, until: time.Now().Add(u.a.cfg.Every).UnixNano(), held: e.held})
 }
 
 // makeRoomLocked drops a membership that nobody holds when there are too many.
@@ -217,7 +217,7 @@ func (u *User) AdmitPoster(id chat.ChannelID) error {
 	return err
 }
 
-func (u *User) writer(id chat.ChannelID) (store.Standing, error) {
+func (u *User) writer(id chat.ChannelID) (store.Access, error) {
 	var began time.Time
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 250*time.Millisecond) {
 		st, err := u.standing(id, announced)
@@ -238,14 +238,14 @@ func (u *User) writer(id chat.ChannelID) (store.Standing, error) {
 func (u *User) AdmitAll(ctx context.Context, ids []chat.ChannelID) []error {
 	errs := make([]error, len(ids))
 	now := time.Now()
-	var places []store.Place
+	var places []store.MemberKey
 	var at []int
 	away := u.a.away()
 	u.mu.Lock()
 	generation := u.generation
 	for i, id := range ids {
 		if e, there := u.channels.Get(id); !there || !e.good(membership, now) && !(e.usable(membership) && away) {
-			places, at = append(places, store.Place{Channel: id, User: u.id}), append(at, i)
+			places, at = append(places, store.MemberKey{Channel: id, User: u.id}), append(at, i)
 		}
 	}
 	u.mu.Unlock()
@@ -267,7 +267,7 @@ func (u *User) AdmitAll(ctx context.Context, ids []chat.ChannelID) []error {
 }
 
 // standing returns the user's standing in a channel that they are a member of, good enough for a question.
-func (u *User) standing(id chat.ChannelID, n need) (store.Standing, error) {
+func (u *User) standing(id chat.ChannelID, n need) (store.Access, error) {
 	const tries = 3 // reads that a notice overtakes are made again
 	for try := 1; ; try++ {
 		u.mu.Lock()
@@ -276,14 +276,14 @@ func (u *User) standing(id chat.ChannelID, n need) (store.Standing, error) {
 		u.mu.Unlock()
 		now := time.Now()
 		if there && (e.good(n, now) || e.usable(n) && u.a.away()) {
-			return e.Standing, nil
+			return e.Access, nil
 		}
 		timeout := admitTimeout
 		if there && e.usable(n) {
 			timeout = staleTimeout
 		}
 		ctx, cancel := context.WithTimeout(u.a.ctx, timeout)
-		found, err := u.a.read(ctx, []store.Place{{Channel: id, User: u.id}})
+		found, err := u.a.read(ctx, []store.MemberKey{{Channel: id, User: u.id}})
 		cancel()
 		if err != nil {
 			return u.orStale(id, n, err)
@@ -292,23 +292,23 @@ func (u *User) standing(id chat.ChannelID, n need) (store.Standing, error) {
 			return found[0], admitted(found[0])
 		}
 		if try == tries {
-			return store.Standing{}, apierr.New(apierr.Unavailable, "your memberships are changing right now: retry")
+			return store.Access{}, apierr.New(apierr.Unavailable, "your memberships are changing right now: retry")
 		}
 	}
 }
 
 // orStale returns what is remembered if that answers a question that PostgreSQL does not, else the error.
-func (u *User) orStale(id chat.ChannelID, n need, err error) (store.Standing, error) {
+func (u *User) orStale(id chat.ChannelID, n need, err error) (store.Access, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if e, there := u.channels.Get(id); there && e.usable(n) {
-		return e.Standing, nil
+		return e.Access, nil
 	}
-	return store.Standing{}, apierr.Wrap(err, apierr.Unavailable, "the database does not answer right now")
+	return store.Access{}, apierr.Wrap(err, apierr.Unavailable, "the database does not answer right now")
 }
 
 // admitted returns an error unless a standing is that of a member.
-func admitted(st store.Standing) error {
+func admitted(st store.Access) error {
 	switch {
 	case st.Role != "":
 		return nil

@@ -68,7 +68,7 @@ func (a *Authority) everybody() []*User {
 // batch is what one round verifies.
 type batch struct {
 	users       map[*User]struct{}
-	places      []store.Place
+	places      []store.MemberKey
 	owners      []*User  // of places
 	generations []uint64 // of owners, before the read
 	logins      []revoked.Login
@@ -88,7 +88,7 @@ func (a *Authority) add(b *batch, u *User) {
 	defer u.mu.Unlock()
 	for id, e := range u.channels.All() {
 		if e.held > 0 {
-			b.places = append(b.places, store.Place{Channel: id, User: u.id})
+			b.places = append(b.places, store.MemberKey{Channel: id, User: u.id})
 			b.owners, b.generations = append(b.owners, u), append(b.generations, u.generation)
 		}
 	}
@@ -96,7 +96,7 @@ func (a *Authority) add(b *batch, u *User) {
 
 // verify reads a batch again and tells of what has ended. Its error is the first of the three reads'.
 func (a *Authority) verify(ctx context.Context, b *batch) error {
-	marked, err := a.cfg.Sessions.Among(ctx, b.logins)
+	marked, err := a.cfg.Sessions.Revoked(ctx, b.logins)
 	for _, l := range marked {
 		a.cfg.Ended(l)
 	}
@@ -120,7 +120,7 @@ func (a *Authority) verify(ctx context.Context, b *batch) error {
 }
 
 // verifyPlaces reads the memberships of a batch again and returns those that are none any more.
-func (a *Authority) verifyPlaces(ctx context.Context, b *batch) (departed []store.Place, err error) {
+func (a *Authority) verifyPlaces(ctx context.Context, b *batch) (departed []store.MemberKey, err error) {
 	if len(b.places) == 0 {
 		return nil, nil
 	}
@@ -140,14 +140,14 @@ func (a *Authority) verifyPlaces(ctx context.Context, b *batch) (departed []stor
 }
 
 // stillDeparted returns those of places that are held although their users are not members.
-func (a *Authority) stillDeparted(ctx context.Context, places []store.Place) ([]store.Place, error) {
+func (a *Authority) stillDeparted(ctx context.Context, places []store.MemberKey) ([]store.MemberKey, error) {
 	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
 	defer cancel()
 	found, err := a.read(ctx, places)
 	if err != nil {
 		return nil, err
 	}
-	var departed []store.Place
+	var departed []store.MemberKey
 	for i, p := range places {
 		if found[i].Role == "" && a.holds(p.User, p.Channel) {
 			departed = append(departed, p)

@@ -1,6 +1,6 @@
 // Package connection is one WebSocket: what it still has to send, and how that reaches the socket.
 //
-// Who has something to send hands over whole WebSocket frames (see Text) and goes on: Send and Offer
+// Who has something to send hands over whole WebSocket frames (see Text) and goes on: Send and SendEphemeral
 // never wait for the socket. While the socket takes everything at once, the caller's own goroutine
 // writes, without blocking. Only when the socket is full do frames queue, and a writer goroutine runs
 // until the queue is empty again. A connection that cannot keep up is closed alone, as a slow consumer.
@@ -67,7 +67,7 @@ func (c *Conn) Begin(conn net.Conn, writers *sync.WaitGroup) {
 // Touch notes that the client was heard.
 func (c *Conn) Touch(now time.Time) { c.lastRead.Store(now.Unix()) }
 
-// Prefetch reads what Send and Offer begin with. Of connections that are sent to one after the other the
+// Prefetch reads what Send and SendEphemeral begin with. Of connections that are sent to one after the other the
 // processor can have many on their way at once, if it is let know before the first system call.
 func (c *Conn) Prefetch() { c.lastRead.Load() }
 
@@ -115,8 +115,8 @@ func (c *Conn) Flush() {
 	}
 }
 
-// Offer queues a frame that may be shed: it is dropped when the queue is half full.
-func (c *Conn) Offer(frame []byte) {
+// SendEphemeral queues a frame that may be shed: it is dropped when the queue is half full.
+func (c *Conn) SendEphemeral(frame []byte) {
 	c.mu.Lock()
 	if c.bytes <= MaxQueuedBytes/2 && c.events <= MaxQueuedFrames/2 {
 		c.put(frame, 1)

@@ -187,13 +187,13 @@ func awaitTaken(t *testing.T, c *Conn) {
 	})
 }
 
-func TestOffer_isShedWhenHalfFull(t *testing.T) {
+func TestSendEphemeral_isShedWhenHalfFull(t *testing.T) {
 	c, client := pair(t)
 	fill(t, c, bytes.Repeat([]byte("x"), 64<<10))
 	for range 10 {
 		c.Send(Text(bytes.Repeat([]byte("y"), 64<<10)), 1)
 	}
-	c.Offer(Text([]byte("typing")))
+	c.SendEphemeral(Text([]byte("typing")))
 	c.Ping()
 	c.Send(Text([]byte("end")), 1)
 	r := bufio.NewReader(client)
@@ -268,7 +268,7 @@ func TestGate_close(t *testing.T) {
 		t.Fatalf("no socket got the number %d again", number)
 	}
 	c.Send(Text([]byte("stray")), 1)
-	c.Offer(Text([]byte("stray")))
+	c.SendEphemeral(Text([]byte("stray")))
 	c.Ping()
 	c.Close(CloseGoingAway, "stray")
 	_, _ = near.Write([]byte("its own"))

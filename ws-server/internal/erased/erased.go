@@ -16,7 +16,7 @@ import (
 
 	"parley.chat/internal/outage"
 	"parley.chat/shared-contracts/chat"
-	"parley.chat/ws-server/internal/gather"
+	"parley.chat/ws-server/internal/coalesce"
 )
 
 const (
@@ -40,7 +40,7 @@ type Read func(ctx context.Context, since time.Time) (users []chat.UserID, newes
 // Users remembers who is gone. It is safe for concurrent use.
 type Users struct {
 	read   Read
-	asking *gather.Group[struct{}, map[chat.UserID]struct{}]
+	asking *coalesce.Group[struct{}, map[chat.UserID]struct{}]
 	outage *outage.Log
 
 	known       atomic.Pointer[map[chat.UserID]struct{}] // never changed, only replaced
@@ -58,10 +58,10 @@ func New(read Read, log *slog.Logger) *Users {
 		outage: outage.New(log, "deleted accounts cannot be read", "deleted accounts are read again"),
 	}
 	u.known.Store(&map[chat.UserID]struct{}{})
-	u.asking = gather.New(func(ctx context.Context, _ []struct{}) ([]map[chat.UserID]struct{}, error) {
+	u.asking = coalesce.New(func(ctx context.Context, _ []struct{}) ([]map[chat.UserID]struct{}, error) {
 		u.update(ctx)
 		return []map[chat.UserID]struct{}{*u.known.Load()}, nil
-	}, gather.Config{AtOnce: 1})
+	}, coalesce.Config{MaxReads: 1})
 	return u
 }
 

@@ -35,19 +35,19 @@ type History interface {
 
 // Config says what the feed works with. All fields are required, except that without Stored nothing is compared.
 type Config struct {
-	Log     *eventlog.Log
-	Over    *eventlog.Connections // to subscribe over; somebody else runs them
-	History History
-	Stored  eventlog.Stored // what Redis is compared with when the gateway goes live in a channel, or does so anew
-	Hub     hub.Config      // Heal and Idle are the feed's own
-	Notice  func(notice.Notice)
+	Log         *eventlog.Log
+	Connections *eventlog.Connections // to subscribe over; somebody else runs them
+	History     History
+	Stored      eventlog.Stored // what Redis is compared with when the gateway goes live in a channel, or does so anew
+	Hub         hub.Config      // Heal and Idle are the feed's own
+	Notice      func(notice.Notice)
 	// Receipts takes the frame of an item of event.KindReceipts, and Presence that of one of
 	// event.KindPresence. They must not block.
 	Receipts, Presence func(chat.ChannelID, []byte)
 	// Lost, if set, is told how many seqs of a channel were found to be in no store.
 	Lost func(seqs int64)
-	// Deaf returns the users to whom ephemeral frames of a sender do not go.
-	Deaf func(sender chat.UserID) map[chat.UserID]struct{}
+	// BlockedWith returns the users to whom ephemeral frames of a sender do not go.
+	BlockedWith func(sender chat.UserID) map[chat.UserID]struct{}
 	// Erased returns the users whose names are left out of what is read again.
 	Erased func(context.Context) map[chat.UserID]struct{}
 	Logger *slog.Logger
@@ -96,12 +96,12 @@ func New(cfg Config) *Feed {
 	f.ctx, f.end = context.WithCancel(context.Background())
 	cfg.Hub.Heal, cfg.Hub.Idle = f.heal, f.idle
 	f.Hub = hub.New(cfg.Hub)
-	f.subs = cfg.Over.Subscribers(func() eventlog.Sink { return &sink{Feed: f} })
+	f.subs = cfg.Connections.Subscribers(func() eventlog.Sink { return &sink{Feed: f} })
 	return f
 }
 
 // sub returns the Subscriber of a partition's topics.
-func (f *Feed) sub(p int) *eventlog.Subscriber { return f.subs[f.cfg.Over.Of(p)] }
+func (f *Feed) sub(p int) *eventlog.Subscriber { return f.subs[f.cfg.Connections.Of(p)] }
 
 // Run feeds the hub until ctx is done.
 func (f *Feed) Run(ctx context.Context) error {
@@ -228,7 +228,7 @@ func (s *sink) received(id chat.ChannelID, payload []byte) {
 				s.cfg.Presence(id, it.Frame)
 				return
 			}
-			ch.Offer(it.Frame, it.Sender, s.cfg.Deaf(it.Sender))
+			ch.PublishEphemeral(it.Frame, it.Sender, s.cfg.BlockedWith(it.Sender))
 			return
 		}
 		events = append(events, fromItem(it))
@@ -237,7 +237,7 @@ func (s *sink) received(id chat.ChannelID, payload []byte) {
 		// What is lost by this is a gap, which heals from the stores.
 		s.cfg.Logger.Warn("published item not understood", "channel_id", id, "err", err)
 	}
-	if len(events) > 0 && ch.Take(events) {
+	if len(events) > 0 && ch.Add(events) {
 		s.owed = append(s.owed, ch)
 	}
 }

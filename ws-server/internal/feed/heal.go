@@ -27,7 +27,7 @@ func (f *Feed) heal(ch *hub.Channel, after, upTo int64) {
 		for attempt := 0; ; {
 			from, to := ch.Missing(upTo)
 			if from > to && (from > upTo || ctx.Err() == nil) {
-				ch.Healed()
+				ch.HealDone()
 				return
 			}
 			events, err := f.fetch(ctx, ch.ID(), from, min(to, from+readPage-1))
@@ -48,7 +48,7 @@ func (f *Feed) heal(ch *hub.Channel, after, upTo int64) {
 			case <-ctx.Done():
 				if f.ctx.Err() == nil {
 					f.cfg.Logger.Error("gap not healed, clients resume", "channel_id", ch.ID(), "from", from, "to", to, "err", err)
-					ch.Unhealed()
+					ch.HealFailed()
 				}
 				return
 			case <-time.After(retryAfter(attempt)):
@@ -107,7 +107,7 @@ func (f *Feed) page(ctx context.Context, ch *hub.Channel, seq, to, head int64) (
 	return f.once(ctx, fmt.Sprint("page ", ch.ID(), seq, to), func(ctx context.Context) ([]hub.Event, error) {
 		events, err := f.fetch(ctx, ch.ID(), seq, to)
 		if err == nil && to == head {
-			ch.Extend(events)
+			ch.Prepend(events)
 		}
 		blank(events, ch.Recent())
 		return events, err
@@ -150,7 +150,7 @@ func (f *Feed) warm(ctx context.Context, ch *hub.Channel, head int64) error {
 	for i, it := range items {
 		events[i] = fromItem(it)
 	}
-	ch.Extend(events)
+	ch.Prepend(events)
 	return nil
 }
 

@@ -19,8 +19,8 @@ import (
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/ws-server/internal/authority"
 	"parley.chat/ws-server/internal/connection"
-	"parley.chat/ws-server/internal/few"
 	"parley.chat/ws-server/internal/hub"
+	"parley.chat/ws-server/internal/smallmap"
 )
 
 // maxBadFrames in a row end a connection.
@@ -60,7 +60,7 @@ type client struct {
 	mu        sync.Mutex
 	gone      bool // left: takes no subscriptions any more
 	watched   bool // its user's topic is followed on its behalf
-	subs      few.Map[chat.ChannelID, *hub.Subscription]
+	subs      smallmap.Map[chat.ChannelID, *hub.Subscription]
 	replays   []*hub.Subscription            // that lack something
 	replaying bool                           // the replay goroutine runs
 	directs   map[chat.UserID]chat.ChannelID // the ids of direct channels, by the other user
@@ -250,7 +250,7 @@ func (c *client) leave() {
 	c.subscribing.Lock()
 	c.mu.Lock()
 	subs, watched := c.subs, c.watched
-	c.subs, c.gone = few.Map[chat.ChannelID, *hub.Subscription]{}, true
+	c.subs, c.gone = smallmap.Map[chat.ChannelID, *hub.Subscription]{}, true
 	c.mu.Unlock()
 	c.subscribing.Unlock()
 	channels := make([]chat.ChannelID, 0, subs.Len())
@@ -261,7 +261,7 @@ func (c *client) leave() {
 		channels = append(channels, id)
 	}
 	if len(channels) > 0 {
-		c.g.cfg.Presence.Part(c.user, channels)
+		c.g.cfg.Presence.Disconnect(c.user, channels)
 	}
 	c.g.remove(c)
 	if c.who != nil {

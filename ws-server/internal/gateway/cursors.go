@@ -43,7 +43,7 @@ type cursors struct {
 
 	// mu guards what follows and the states. It is held for map work alone.
 	mu      sync.Mutex
-	states  map[store.Place]*cursorState
+	states  map[store.MemberKey]*cursorState
 	ready   []*cursorState // to be moved now
 	cooling []*cursorState // moved within the last second, the earliest first
 
@@ -55,7 +55,7 @@ type cursors struct {
 // cursorState is a member whose cursor is to be moved or was a moment ago. It is in ready, in cooling, or
 // in the mover's hands.
 type cursorState struct {
-	who   store.Place
+	who   store.MemberKey
 	want  eventlog.Cursor // asked for since the last move
 	at    eventlog.Cursor // where the cursor stood after the last move
 	held  bool            // Redis has held the cursor
@@ -74,7 +74,7 @@ func (c *client) cursor(f *frame.Client) error {
 	if f.Type == frame.Read {
 		want.Read = *f.Seq
 	}
-	c.g.cursors.ask(store.Place{Channel: *f.ChannelID, User: c.user}, want)
+	c.g.cursors.ask(store.MemberKey{Channel: *f.ChannelID, User: c.user}, want)
 	return nil
 }
 
@@ -85,7 +85,7 @@ func (g *Gateway) newCursors() *cursors {
 	}
 	return &cursors{
 		log: g.cfg.Log, store: g.cfg.Store, refuses: refuses, dropped: g.cfg.Metrics.cursorsDropped.Inc,
-		moves: g.cfg.Metrics.cursorMoves, wake: make(chan struct{}, 1), states: make(map[store.Place]*cursorState),
+		moves: g.cfg.Metrics.cursorMoves, wake: make(chan struct{}, 1), states: make(map[store.MemberKey]*cursorState),
 		seed: func(id chat.ChannelID) {
 			g.work.run(func() {
 				ctx, cancel := context.WithTimeout(g.ctx, admissionTimeout)
@@ -100,7 +100,7 @@ func (g *Gateway) newCursors() *cursors {
 }
 
 // ask asks that a member's cursor stand at least at want. It does not wait.
-func (c *cursors) ask(who store.Place, want eventlog.Cursor) {
+func (c *cursors) ask(who store.MemberKey, want eventlog.Cursor) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.states[who]
@@ -245,11 +245,11 @@ func (c *cursors) move(ctx context.Context, moves []eventlog.CursorMove) ([]even
 	defer cancel()
 	moved, err := c.log.MoveCursors(ctx, moves)
 	var again []int
-	var places []store.Place
+	var places []store.MemberKey
 	for i, m := range moved {
 		if m.Seeded && !m.Held {
 			again = append(again, i)
-			places = append(places, store.Place{Channel: moves[i].Channel, User: moves[i].User})
+			places = append(places, store.MemberKey{Channel: moves[i].Channel, User: moves[i].User})
 		}
 	}
 	if len(again) == 0 {
@@ -270,11 +270,11 @@ func (c *cursors) move(ctx context.Context, moves []eventlog.CursorMove) ([]even
 
 // stored returns what PostgreSQL has of cursors. While it does not answer that is nothing: members go on
 // without it.
-func (c *cursors) stored(ctx context.Context, places []store.Place) []eventlog.Cursor {
+func (c *cursors) stored(ctx context.Context, places []store.MemberKey) []eventlog.Cursor {
 	if time.Since(c.storeAsked) > storeAgain {
 		ctx, cancel := context.WithTimeout(ctx, cursorPatience/2)
 		defer cancel()
-		cursors, err := c.store.CursorsAt(ctx, places)
+		cursors, err := c.store.ReceiptsOf(ctx, places)
 		if err == nil {
 			return cursors
 		}

@@ -17,10 +17,10 @@ import (
 
 // cursorsOn returns cursors on a Redis of the test's own, in which a channel has 100 events and a member
 // whom Redis holds.
-func cursorsOn(t *testing.T) (*cursors, store.Place) {
+func cursorsOn(t *testing.T) (*cursors, store.MemberKey) {
 	t.Helper()
 	log := eventlog.New(redistest.NewServer(t).Client(t), 4)
-	who := store.Place{Channel: chat.NewChannelID(), User: chat.NewUserID()}
+	who := store.MemberKey{Channel: chat.NewChannelID(), User: chat.NewUserID()}
 	floor := func(context.Context, chat.ChannelID) (int64, error) { return 100, nil }
 	if _, err := log.EnsureHead(t.Context(), who.Channel, floor); err != nil {
 		t.Fatal(err)
@@ -32,7 +32,7 @@ func cursorsOn(t *testing.T) (*cursors, store.Place) {
 	return &cursors{
 		log: log, refuses: func(int) bool { return false }, dropped: func() { t.Error("dropped") },
 		moves: prometheus.NewCounter(prometheus.CounterOpts{Name: "moves"}), failed: func(err error) { t.Error(err) },
-		wake: make(chan struct{}, 1), states: make(map[store.Place]*cursorState),
+		wake: make(chan struct{}, 1), states: make(map[store.MemberKey]*cursorState),
 	}, who
 }
 
@@ -44,7 +44,7 @@ func runCursors(t *testing.T, c *cursors) {
 	t.Cleanup(func() { cancel(); <-done })
 }
 
-func awaitAt(t *testing.T, c *cursors, who store.Place, want eventlog.Cursor) {
+func awaitAt(t *testing.T, c *cursors, who store.MemberKey, want eventlog.Cursor) {
 	t.Helper()
 	testkit.Until(t, testkit.Timeout, func() error {
 		at, err := c.log.Cursors(context.Background(), who.Channel, who.User)
@@ -81,7 +81,7 @@ func TestCursors_areBounded(t *testing.T) {
 	dropped := 0
 	c.dropped = func() { dropped++ }
 	for range maxCursors {
-		c.states[store.Place{Channel: who.Channel, User: chat.NewUserID()}] = &cursorState{}
+		c.states[store.MemberKey{Channel: who.Channel, User: chat.NewUserID()}] = &cursorState{}
 	}
 	c.ask(who, eventlog.Cursor{Read: 5})
 	if dropped != 1 || len(c.states) != maxCursors {

@@ -126,7 +126,7 @@ func (c *client) sayHello(ctx context.Context) error {
 func (c *client) learn(ctx context.Context, generation uint64, list []store.Membership) {
 	var overtaken []chat.ChannelID
 	for i := range list {
-		if !c.who.Learn(generation, list[i].ChannelID, list[i].Standing()) {
+		if !c.who.Learn(generation, list[i].ChannelID, list[i].Access()) {
 			overtaken = append(overtaken, list[i].ChannelID)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/ws-server/internal/authority"
-	"parley.chat/ws-server/internal/gather"
+	"parley.chat/ws-server/internal/coalesce"
 )
 
 const (
@@ -28,13 +28,13 @@ const (
 type mentions struct {
 	finder *mention.Finder
 	all    mention.MayCallAll
-	names  *gather.Group[mention.Name, chat.UserID]
+	names  *coalesce.Group[mention.Name, chat.UserID]
 	failed atomic.Int64 // when PostgreSQL last did not answer, in Unix nanoseconds
 	logger *slog.Logger
 }
 
 func newMentions(cfg *Config) *mentions {
-	m := &mentions{names: gather.New(cfg.Mentions, gather.Config{}), logger: cfg.Logger}
+	m := &mentions{names: coalesce.New(cfg.Mentions, coalesce.Config{}), logger: cfg.Logger}
 	m.finder = mention.FinderBy(m.look)
 	m.all = func(ctx context.Context, channel chat.ChannelID, user chat.UserID) (bool, error) {
 		return askStore(ctx, m, func(ctx context.Context) (bool, error) { return cfg.MayCallAll(ctx, channel, user) })

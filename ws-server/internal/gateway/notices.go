@@ -18,16 +18,16 @@ import (
 func (g *Gateway) Notice(n notice.Notice) {
 	switch n.Kind {
 	case notice.Blocked:
-		g.authority.BlocksChanged(n.UserID)
+		g.authority.InvalidateBlocks(n.UserID)
 		return
 	case notice.RoleChanged:
 		if n.ChannelID != nil {
-			g.authority.DoubtRole(n.UserID, *n.ChannelID)
+			g.authority.InvalidateRole(n.UserID, *n.ChannelID)
 		}
 		return
 	case notice.ChannelRemoved:
 		if n.ChannelID != nil {
-			g.authority.Forget(n.UserID, *n.ChannelID)
+			g.authority.InvalidateMembership(n.UserID, *n.ChannelID)
 		}
 	}
 	for _, c := range g.clientsOf(n.UserID) {
@@ -86,7 +86,7 @@ func (c *client) added(id chat.ChannelID, by chat.UserID) {
 		return
 	}
 	m.Arriving = false // the notice follows the event
-	c.who.Learn(generation, id, m.Standing())
+	c.who.Learn(generation, id, m.Access())
 	c.subscribing.Lock()
 	defer c.subscribing.Unlock()
 	if c.subscription(id) != nil {
@@ -149,7 +149,7 @@ func (c *client) stays(id chat.ChannelID) bool {
 	case <-time.After(removedGrace):
 	case <-c.g.ctx.Done():
 	}
-	return c.subscription(id) == sub && !sub.Over()
+	return c.subscription(id) == sub && !sub.Ended()
 }
 
 // removedGrace is how long the member_left event may take to end the subscription in-band.

@@ -34,7 +34,7 @@ func (g *Gateway) roomFor(ctx context.Context, e *frame.Event) error {
 		if form, ok := text.Emoji(emoji); ok { // earlier releases stored it as it came
 			emoji = form
 		}
-		standing[emoji], own[emoji] = standing[emoji] || r.Standing, own[emoji] || r.Own
+		standing[emoji], own[emoji] = standing[emoji] || r.Active, own[emoji] || r.Own
 	}
 	for _, it := range items {
 		if it.Kind != event.Reaction {

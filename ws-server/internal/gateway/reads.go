@@ -6,7 +6,7 @@ import (
 	"parley.chat/internal/eventlog"
 	"parley.chat/internal/unread"
 	"parley.chat/shared-contracts/chat"
-	"parley.chat/ws-server/internal/gather"
+	"parley.chat/ws-server/internal/coalesce"
 	"parley.chat/ws-server/internal/revoked"
 	"parley.chat/ws-server/internal/store"
 )
@@ -14,17 +14,17 @@ import (
 // reads are what each connection needs to be admitted, and to write. Those who ask at the same time share
 // them.
 type reads struct {
-	marks       *gather.Group[revoked.Login, bool] // whether the session was ended
-	memberships *gather.Group[chat.UserID, []store.Membership]
-	heads       *gather.Group[chat.ChannelID, eventlog.Head]
-	cursors     *gather.Group[eventlog.Member, eventlog.Cursor]
-	unread      *gather.Group[unread.Question, unread.Count]
+	marks       *coalesce.Group[revoked.Login, bool] // whether the session was ended
+	memberships *coalesce.Group[chat.UserID, []store.Membership]
+	heads       *coalesce.Group[chat.ChannelID, eventlog.Head]
+	cursors     *coalesce.Group[eventlog.Member, eventlog.Cursor]
+	unread      *coalesce.Group[unread.Question, unread.Count]
 }
 
 func newReads(ctx context.Context, cfg *Config) reads {
 	return reads{
-		marks: gather.New(func(ctx context.Context, logins []revoked.Login) ([]bool, error) {
-			marked, err := cfg.Revoked.Among(ctx, logins)
+		marks: coalesce.New(func(ctx context.Context, logins []revoked.Login) ([]bool, error) {
+			marked, err := cfg.Revoked.Revoked(ctx, logins)
 			if err != nil {
 				return nil, err
 			}
@@ -37,11 +37,11 @@ func newReads(ctx context.Context, cfg *Config) reads {
 				answers[i] = ended[l]
 			}
 			return answers, nil
-		}, gather.Config{Context: ctx}),
-		memberships: gather.New(cfg.Store.Memberships, gather.Config{Context: ctx, Most: membershipsAtOnce}),
-		heads:       gather.New(cfg.Log.Heads, gather.Config{Context: ctx}),
-		cursors:     gather.New(cfg.Log.CursorsAt, gather.Config{Context: ctx}),
-		unread:      gather.New(cfg.Unread.Count, gather.Config{Context: ctx, Most: countsAtOnce}),
+		}, coalesce.Config{Context: ctx}),
+		memberships: coalesce.New(cfg.Store.Memberships, coalesce.Config{Context: ctx, MaxBatch: membershipsAtOnce}),
+		heads:       coalesce.New(cfg.Log.Heads, coalesce.Config{Context: ctx}),
+		cursors:     coalesce.New(cfg.Log.CursorsAt, coalesce.Config{Context: ctx}),
+		unread:      coalesce.New(cfg.Unread.Count, coalesce.Config{Context: ctx, MaxBatch: countsAtOnce}),
 	}
 }
 

@@ -151,7 +151,7 @@ func (r *receipts) count(ctx context.Context, channels []chat.ChannelID) ([]int,
 	}
 	ctx, cancel := context.WithTimeout(ctx, sizePatience)
 	defer cancel()
-	counts, err := r.g.cfg.Store.Crowd(ctx, channels, smallChannel+1)
+	counts, err := r.g.cfg.Store.CountMembers(ctx, channels, smallChannel+1)
 	if err != nil {
 		r.storeAsked = time.Now()
 		r.g.cfg.Logger.Warn("sizes of channels not read, guessing", "channels", len(channels), "err", err)
@@ -182,13 +182,13 @@ func (r *receipts) tell(id chat.ChannelID, m *movedMembers) {
 	frames := make([][]byte, 0, len(m.at))
 	for user, at := range m.at {
 		text := frame.Encode(frame.Receipt{ChannelID: id, UserID: user, DeliveredSeq: at.Delivered, ReadSeq: at.Read})
-		if deaf := r.g.Deaf(user); deaf != nil {
-			ch.Offer(text, chat.UserID{}, deaf)
+		if deaf := r.g.BlockedWith(user); deaf != nil {
+			ch.PublishEphemeral(text, chat.UserID{}, deaf)
 			continue
 		}
 		frames = append(frames, text)
 	}
 	if len(frames) > 0 {
-		ch.Offer(bytes.Join(frames, []byte{'\n'}), chat.UserID{}, nil)
+		ch.PublishEphemeral(bytes.Join(frames, []byte{'\n'}), chat.UserID{}, nil)
 	}
 }

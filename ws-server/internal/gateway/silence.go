@@ -24,8 +24,10 @@ const (
 	silenceTotal   = 30 * time.Second // for all common channels of two users
 )
 
-// Deaf returns the users connected here who learn nothing of what a user does; nil for nearly everybody.
-func (g *Gateway) Deaf(to chat.UserID) map[chat.UserID]struct{} { return g.authority.Deaf(to) }
+// BlockedWith returns the users connected here who learn nothing of what a user does; nil for nearly everybody.
+func (g *Gateway) BlockedWith(to chat.UserID) map[chat.UserID]struct{} {
+	return g.authority.BlockedWith(to)
+}
 
 // silences hands on presence to users with blocks. One goroutine, run, does so, in the order in which it was
 // published.
@@ -55,7 +57,7 @@ func (g *Gateway) Presence(id chat.ChannelID, text []byte) {
 	s.mu.Lock()
 	if !g.authority.AnyBlocks() && !s.handing && len(s.waiting) == 0 { // else it would overtake what waits
 		s.mu.Unlock()
-		ch.Offer(text, chat.UserID{}, nil)
+		ch.PublishEphemeral(text, chat.UserID{}, nil)
 		return
 	}
 	if len(s.waiting) < maxSilences {
@@ -109,14 +111,14 @@ func (s *silences) hand(ctx context.Context, p published) {
 		return
 	}
 	deaf := make(map[chat.UserID]struct{})
-	if all.OnlineCount <= presence.Large {
+	if all.OnlineCount <= presence.LargeChannel {
 		for _, u := range ch.Users() {
 			if s.g.authority.HasBlocks(u) {
 				deaf[u] = struct{}{}
 			}
 		}
 	}
-	ch.Offer(p.frame, chat.UserID{}, deaf)
+	ch.PublishEphemeral(p.frame, chat.UserID{}, deaf)
 	if len(deaf) == 0 {
 		return
 	}
@@ -141,7 +143,7 @@ func (s *silences) hand(ctx context.Context, p published) {
 // heard returns the users of a list with whom a user has no block.
 func (g *Gateway) heard(user chat.UserID, of []chat.UserID) []chat.UserID {
 	return slices.DeleteFunc(slices.Clone(of), func(other chat.UserID) bool {
-		_, deaf := g.authority.Deaf(other)[user]
+		_, deaf := g.authority.BlockedWith(other)[user]
 		return deaf
 	})
 }
@@ -157,7 +159,7 @@ func (g *Gateway) offerTo(user chat.UserID, channel chat.ChannelID, f frame.Serv
 	text := connection.Text(frame.Encode(f))
 	for _, c := range g.clientsOf(user) {
 		if c.subscription(channel) != nil {
-			c.out.Offer(text)
+			c.out.SendEphemeral(text)
 		}
 	}
 }

@@ -147,7 +147,7 @@ func (c *client) subscribeLocked(ctx context.Context, ch *hub.Channel, after int
 	c.subs.Set(ch.ID(), sub)
 	c.entered(ch.ID())
 	c.mu.Unlock()
-	if sub.Over() { // ended before it was noted
+	if sub.Ended() { // ended before it was noted
 		c.forget(ch.ID(), sub)
 		return nil
 	}
@@ -199,12 +199,12 @@ func (c *client) Prefetch() { c.out.Prefetch() }
 func (c *client) Deliver(b []byte, events int) { c.out.Send(b, events) }
 
 // Offer implements hub.Connection.
-func (c *client) Offer(b []byte) { c.out.Offer(b) }
+func (c *client) DeliverEphemeral(b []byte) { c.out.SendEphemeral(b) }
 
 // Ended implements hub.Connection: the user has left the channel.
 func (c *client) Ended(s *hub.Subscription) {
 	c.forget(s.Channel().ID(), s)
-	c.g.authority.Forget(c.user, s.Channel().ID())
+	c.g.authority.InvalidateMembership(c.user, s.Channel().ID())
 	if c.only != nil {
 		c.out.Close(apierr.Forbidden.CloseCode(), reason("no longer a member of this channel"))
 	}
@@ -258,14 +258,14 @@ func (c *client) replayOne(s *hub.Subscription) error {
 		case <-c.g.ctx.Done():
 			return c.g.ctx.Err()
 		}
-		next, done := s.Place()
+		next, done := s.Position()
 		if done || c.out.Closing() {
 			return nil
 		}
 		events, err := c.g.cfg.Feed.Read(c.g.ctx, s.Channel(), next)
 		if err == nil {
 			failing = time.Time{}
-			if !s.Replayed(events) {
+			if !s.DeliverReplay(events) {
 				return nil
 			}
 			continue

@@ -148,7 +148,7 @@ func (t *tallies) tell(ctx context.Context, id chat.ChannelID, c *tally) (member
 	}
 	text := connection.Text(frame.Encode(counts))
 	for _, conn := range listeners {
-		conn.Offer(text)
+		conn.DeliverEphemeral(text)
 	}
 	return counts.MemberCount, nil
 }
@@ -192,7 +192,7 @@ func (t *tallies) counts(ctx context.Context, id chat.ChannelID, c *tally, messa
 	if err := t.refresh(ctx, id, c, held); err != nil {
 		return counts, err
 	}
-	silent := t.g.Deaf(message.sender)
+	silent := t.g.BlockedWith(message.sender)
 	for user, at := range c.members {
 		if _, blocked := silent[user]; blocked || user == message.sender {
 			continue
@@ -225,7 +225,7 @@ func (t *tallies) refresh(ctx context.Context, id chat.ChannelID, c *tally, held
 	if !stale {
 		return nil
 	}
-	members, err := t.g.cfg.Store.Cursors(ctx, id)
+	members, err := t.g.cfg.Store.Receipts(ctx, id)
 	if err != nil && c.members == nil {
 		return err
 	}

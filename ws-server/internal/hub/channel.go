@@ -95,14 +95,14 @@ func (ch *Channel) QuietSince() time.Time {
 
 // Publish takes events in any order, any number of times, and fans out each seq once, in order.
 func (ch *Channel) Publish(events []Event) {
-	if ch.Take(events) {
+	if ch.Add(events) {
 		ch.hub.fanouts.Go(ch.fanout)
 	}
 }
 
-// Take is Publish without the fan-out. It reports whether the caller owes the channel one, see
+// Add is Publish without the fan-out. It reports whether the caller owes the channel one, see
 // Hub.FanOut.
-func (ch *Channel) Take(events []Event) (owed bool) {
+func (ch *Channel) Add(events []Event) (owed bool) {
 	ch.mu.Lock()
 	for _, e := range events {
 		ch.take(e)
@@ -241,8 +241,8 @@ func (ch *Channel) Missing(upTo int64) (from, to int64) {
 	return ch.next, to
 }
 
-// Unhealed gives a gap up: everyone's connection is closed, to resume from what the stores hold then.
-func (ch *Channel) Unhealed() {
+// HealFailed gives a gap up: everyone's connection is closed, to resume from what the stores hold then.
+func (ch *Channel) HealFailed() {
 	ch.subsMu.Lock()
 	ch.mu.Lock()
 	ch.healing = false
@@ -254,8 +254,8 @@ func (ch *Channel) Unhealed() {
 	}
 }
 
-// Healed says that a heal has ended, so that the next gap is asked for again.
-func (ch *Channel) Healed() {
+// HealDone says that a heal has ended, so that the next gap is asked for again.
+func (ch *Channel) HealDone() {
 	ch.mu.Lock()
 	ch.healing = false
 	after, upTo, heal := ch.gapLocked()

@@ -218,7 +218,7 @@ func (ch *Channel) deliverTo(subs []*Subscription, r round, whole []byte) (sum t
 		}
 		for _, h := range look {
 			if h.events == 0 {
-				h.to.Offer(h.frame)
+				h.to.DeliverEphemeral(h.frame)
 				continue
 			}
 			h.to.Deliver(h.frame, h.events)

@@ -4,7 +4,7 @@
 // events into the ring, in order and once each; a fan-out goroutine per channel, alive only while there
 // is something to deliver, hands what has gathered to every subscription as one frame, the same bytes
 // to each. So a batch is as large as what arrived during the last fan-out: one event when it is quiet,
-// ever more under load, and never a timer. Ephemeral frames are another matter, see Channel.Offer.
+// ever more under load, and never a timer. Ephemeral frames are another matter, see Channel.PublishEphemeral.
 //
 // A subscription has a cursor: the next seq it must see. A live one stands where the fan-out is; one
 // that lags (a resume, a slow page) is replaying, and its connection pulls what it lacks with Read until
@@ -28,8 +28,8 @@ type Connection interface {
 	Prefetch()
 	// Deliver takes a frame, as Config.Join made it, that carries so many events.
 	Deliver(frame []byte, events int)
-	// Offer takes a frame, as Config.Join made it, that may be dropped.
-	Offer(frame []byte)
+	// DeliverEphemeral takes a frame, as Config.Join made it, that may be dropped.
+	DeliverEphemeral(frame []byte)
 	// Replay asks the connection to pull what a subscription lacks, see Subscription.Read.
 	Replay(*Subscription)
 	// Ended tells that a subscription is over: the user has left the channel, or it is gone.
@@ -45,7 +45,7 @@ type Config struct {
 	// Resync makes the frame that tells of a new epoch.
 	Resync func(c chat.ChannelID, epoch event.Epoch, lastSeq int64) []byte
 	// Heal fetches the events after and up to, and publishes them, in the background. The hub asks
-	// once and again only after Publish or Unhealed.
+	// once and again only after Publish or HealFailed.
 	Heal func(ch *Channel, after, upTo int64)
 	// Idle tells that a channel has lost its last subscription.
 	Idle func(ch *Channel)

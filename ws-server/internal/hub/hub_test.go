@@ -34,9 +34,9 @@ type conn struct {
 	resumed bool
 }
 
-func (c *conn) User() chat.UserID { return c.user }
-func (c *conn) Prefetch()         {}
-func (c *conn) Offer([]byte)      {}
+func (c *conn) User() chat.UserID       { return c.user }
+func (c *conn) Prefetch()               {}
+func (c *conn) DeliverEphemeral([]byte) {}
 func (c *conn) Ended(*hub.Subscription) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -75,7 +75,7 @@ func (c *conn) Deliver(frame []byte, events int) {
 func (c *conn) Replay(s *hub.Subscription) {
 	c.wg.Go(func() {
 		for {
-			next, done := s.Place()
+			next, done := s.Position()
 			if done {
 				return
 			}
@@ -83,7 +83,7 @@ func (c *conn) Replay(s *hub.Subscription) {
 			if !ok {
 				events = c.log(next-1, next+5)
 			}
-			if !s.Replayed(events) {
+			if !s.DeliverReplay(events) {
 				return
 			}
 		}
@@ -150,7 +150,7 @@ func TestEverySubscriptionSeesEverySeqOnce(t *testing.T) {
 					healing.Go(func() {
 						from, _ := ch.Missing(upTo)
 						ch.Publish(span(from-1, upTo)) // with what has come ahead meanwhile
-						ch.Healed()
+						ch.HealDone()
 					})
 				}
 			})
@@ -304,7 +304,7 @@ func TestHeal_overWhatCameAhead(t *testing.T) {
 	ch.Begin(0, epoch)
 	ch.Publish(span(4, 8))
 	ch.Publish(span(0, 8))
-	ch.Healed()
+	ch.HealDone()
 	h.Wait()
 	if head, _ := ch.Head(); asked != 1 || head != 8 {
 		t.Errorf("asked %d times, head %d; want once and 8", asked, head)
@@ -324,7 +324,7 @@ func TestUnhealedGap_sendsClientsToResume(t *testing.T) {
 	if asked != 1 {
 		t.Errorf("healing was asked for %d times, want once", asked)
 	}
-	ch.Unhealed()
+	ch.HealFailed()
 	h.Wait()
 	if !c.resumed || len(c.seen()) != 0 {
 		t.Errorf("resumed: %v, seen %v", c.resumed, c.seen())
@@ -354,7 +354,7 @@ type nop struct{}
 func (nop) User() chat.UserID        { return chat.UserID{} }
 func (nop) Prefetch()                {}
 func (nop) Deliver([]byte, int)      {}
-func (nop) Offer([]byte)             {}
+func (nop) DeliverEphemeral([]byte)  {}
 func (nop) Replay(*hub.Subscription) {}
 func (nop) Ended(*hub.Subscription)  {}
 func (nop) Resume()                  {}

@@ -95,8 +95,8 @@ func (ch *Channel) Users() []chat.UserID {
 	return users
 }
 
-// Place returns the seq that a replaying subscription needs next; done reports that it replays no more.
-func (s *Subscription) Place() (next int64, done bool) {
+// Position returns the seq that a replaying subscription needs next; done reports that it replays no more.
+func (s *Subscription) Position() (next int64, done bool) {
 	s.channel.subsMu.Lock()
 	defer s.channel.subsMu.Unlock()
 	return s.next, s.state != replaying
@@ -121,8 +121,8 @@ func (ch *Channel) FromRing(seq int64, maxBytes int) (events []Event, ok bool) {
 	return events, true
 }
 
-// Extend puts events that precede the ring before it, as far as they join it and it has room.
-func (ch *Channel) Extend(events []Event) {
+// Prepend puts events that precede the ring before it, as far as they join it and it has room.
+func (ch *Channel) Prepend(events []Event) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	first := ch.firstLocked()
@@ -144,10 +144,10 @@ func (ch *Channel) Extend(events []Event) {
 	ch.ring = append(append(make([]Event, 0, 2*(n-lo+len(ch.ring))), events[lo:n]...), ch.ring...)
 }
 
-// Replayed delivers events that were pulled for a replaying subscription. It reports whether the
+// DeliverReplay delivers events that were pulled for a replaying subscription. It reports whether the
 // subscription goes on replaying: not when it has caught up with the fan-out, or is over. Events
 // that do not follow its cursor are passed over.
-func (s *Subscription) Replayed(events []Event) (more bool) {
+func (s *Subscription) DeliverReplay(events []Event) (more bool) {
 	ch := s.channel
 	ch.subsMu.Lock()
 	if s.state != replaying {
@@ -187,8 +187,8 @@ func (s *Subscription) Replayed(events []Event) (more bool) {
 	return more
 }
 
-// Over reports whether the subscription has ended.
-func (s *Subscription) Over() bool {
+// Ended reports whether the subscription has ended.
+func (s *Subscription) Ended() bool {
 	s.channel.subsMu.Lock()
 	defer s.channel.subsMu.Unlock()
 	return s.state == over

@@ -57,7 +57,7 @@ func (p *Presence) Online(ctx context.Context, id chat.ChannelID, cursor string)
 	case cursor != "":
 		o.Users, o.Next, err = p.page(ctx, id, alive, at)
 		return o, err
-	case o.Count > Large:
+	case o.Count > LargeChannel:
 		o.Next = position{}.String()
 	}
 	for _, m := range members {

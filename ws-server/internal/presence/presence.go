@@ -32,9 +32,9 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// Large is the number of users online above which a channel's changes are told as a count alone, and
+// LargeChannel is the number of users online above which a channel's changes are told as a count alone, and
 // publications (typing) are not made. The scripts have the same number.
-const Large = 200
+const LargeChannel = 200
 
 const (
 	gather     = 25 * time.Millisecond  // how long a first change waits for company
@@ -152,8 +152,8 @@ func (p *Presence) Leave(id chat.ChannelID, user chat.UserID) {
 	p.leaveLocked(id, user)
 }
 
-// Part undoes the Joins of a connection that has ended, after the grace. It keeps channels.
-func (p *Presence) Part(user chat.UserID, channels []chat.ChannelID) {
+// Disconnect undoes the Joins of a connection that has ended, after the grace. It keeps channels.
+func (p *Presence) Disconnect(user chat.UserID, channels []chat.ChannelID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.parted = append(p.parted, parting{time.Now().Add(p.cfg.Grace), user, channels})

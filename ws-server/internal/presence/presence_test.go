@@ -383,8 +383,8 @@ func TestPart(t *testing.T) {
 	one.Join(c, ann)
 	one.Join(c, bob)
 	one.await(t, c, ann, bob)
-	one.Part(bob, []chat.ChannelID{c})
-	one.Part(ann, []chat.ChannelID{c})
+	one.Disconnect(bob, []chat.ChannelID{c})
+	one.Disconnect(ann, []chat.ChannelID{c})
 	one.Join(c, bob) // again
 	gone := time.Now()
 	awaitFrame(t, frames, told(c, 1, "", ann.String()))

@@ -28,8 +28,8 @@ type Marks struct {
 // New returns the marks in rdb.
 func New(rdb redis.UniversalClient, partitions int) *Marks { return &Marks{rdb, partitions} }
 
-// Among returns those of logins that are marked, in one round trip.
-func (m *Marks) Among(ctx context.Context, logins []Login) ([]Login, error) {
+// Revoked returns those of logins that are marked, in one round trip.
+func (m *Marks) Revoked(ctx context.Context, logins []Login) ([]Login, error) {
 	if len(logins) == 0 {
 		return nil, nil
 	}

@@ -15,9 +15,9 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Crowd returns how many members each of some channels has, in their order, but counts no further than
+// CountMembers returns how many members each of some channels has, in their order, but counts no further than
 // most: a large channel costs no more than one of that size.
-func (s *Store) Crowd(ctx context.Context, channels []chat.ChannelID, most int) ([]int, error) {
+func (s *Store) CountMembers(ctx context.Context, channels []chat.ChannelID, most int) ([]int, error) {
 	ids := make([]string, len(channels))
 	for i, c := range channels {
 		ids[i] = c.String()
@@ -34,8 +34,8 @@ func (s *Store) Crowd(ctx context.Context, channels []chat.ChannelID, most int) 
 	return counts, nil
 }
 
-// Cursors returns the stored cursors of all members of a channel.
-func (s *Store) Cursors(ctx context.Context, channel chat.ChannelID) (map[chat.UserID]eventlog.Cursor, error) {
+// Receipts returns the stored cursors of all members of a channel.
+func (s *Store) Receipts(ctx context.Context, channel chat.ChannelID) (map[chat.UserID]eventlog.Cursor, error) {
 	var rows []struct {
 		UserID           chat.UserID `bun:"user_id"`
 		LastDeliveredSeq int64       `bun:"last_delivered_seq"`
@@ -60,8 +60,8 @@ const cursorsAt = `
 	cross join lateral (select last_delivered_seq, last_read_seq from channel_members
 	                    where channel_id = w.channel_id and user_id = w.user_id limit 1) m`
 
-// CursorsAt returns the stored cursors of members, in the order of places; zero for who is no member.
-func (s *Store) CursorsAt(ctx context.Context, places []Place) ([]eventlog.Cursor, error) {
+// ReceiptsOf returns the stored cursors of members, in the order of places; zero for who is no member.
+func (s *Store) ReceiptsOf(ctx context.Context, places []MemberKey) ([]eventlog.Cursor, error) {
 	cursors := make([]eventlog.Cursor, len(places))
 	err := database.Prepared(ctx, s.db, cursorsAt, columns(places), func(rows pgx.Rows) error {
 		var n int

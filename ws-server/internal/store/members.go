@@ -9,14 +9,14 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Place is a user in a channel.
-type Place struct {
+// MemberKey is a user in a channel.
+type MemberKey struct {
 	Channel chat.ChannelID
 	User    chat.UserID
 }
 
-// Standing is what a user is in a channel.
-type Standing struct {
+// Access is what a user is in a channel.
+type Access struct {
 	Role      chat.Role   // "" for a user who is not a member
 	Peer      chat.UserID // the other user of a direct channel, zero in any other channel
 	Announced bool        // the channel's log has the member_joined event of a member
@@ -44,13 +44,13 @@ const standings = `
 		from channels c left join channel_members m on m.channel_id = c.id and m.user_id = w.user_id
 		where c.id = w.channel_id and c.deleted_at is null limit 1) x`
 
-// Standings returns what each user is in each channel, in the order of places. A channel that does not exist
+// Access returns what each user is in each channel, in the order of places. A channel that does not exist
 // is one that nobody is a member of and nobody may know of.
-func (s *Store) Standings(ctx context.Context, places []Place) ([]Standing, error) {
-	found := make([]Standing, len(places))
+func (s *Store) Access(ctx context.Context, places []MemberKey) ([]Access, error) {
+	found := make([]Access, len(places))
 	err := database.Prepared(ctx, s.db, standings, columns(places), func(rows pgx.Rows) error {
 		var n int
-		var st Standing
+		var st Access
 		var peer *[16]byte
 		var setting chat.MentionAll
 		err := rows.Scan(&n, &st.Role, &peer, &st.Announced, &st.Visible, &setting, &st.JoinedSeq)
@@ -112,7 +112,7 @@ func (s *Store) Common(ctx context.Context, one, other chat.UserID) ([]chat.Chan
 }
 
 // columns returns places as two arguments of a query: the channels, and the users.
-func columns(places []Place) []any {
+func columns(places []MemberKey) []any {
 	channels, users := make([][16]byte, len(places)), make([][16]byte, len(places))
 	for i, p := range places {
 		channels[i], users[i] = p.Channel.UUID, p.User.UUID

@@ -40,9 +40,9 @@ type Membership struct {
 	MentionAll       chat.MentionAll  `bun:"mention_all"`
 }
 
-// Standing returns what the membership says of its user.
-func (m *Membership) Standing() Standing {
-	st := Standing{Role: m.Role, Announced: !m.Arriving, CallsAll: callsAll(m.MentionAll, m.Role), JoinedSeq: m.JoinedSeq}
+// Access returns what the membership says of its user.
+func (m *Membership) Access() Access {
+	st := Access{Role: m.Role, Announced: !m.Arriving, CallsAll: callsAll(m.MentionAll, m.Role), JoinedSeq: m.JoinedSeq}
 	if m.PeerID != nil {
 		st.Peer = *m.PeerID
 	}

@@ -47,15 +47,15 @@ func (s *Store) Deleted(ctx context.Context, channel chat.ChannelID, id chat.Eve
 
 // Reaction is an emoji that was put on a message.
 type Reaction struct {
-	Emoji    string `bun:"emoji"`
-	Standing bool   `bun:"standing"` // somebody has not taken it back
-	Own      bool   `bun:"own"`      // the user has put it there, and may have taken it back
+	Emoji  string `bun:"emoji"`
+	Active bool   `bun:"active"` // somebody has not taken it back
+	Own    bool   `bun:"own"`    // the user has put it there, and may have taken it back
 }
 
 // Reactions returns the different emojis that were put on a message, as far as they are stored.
 func (s *Store) Reactions(ctx context.Context, channel chat.ChannelID, message chat.EventID, user chat.UserID) ([]Reaction, error) {
 	var list []Reaction
-	err := s.db.NewRaw(`select emoji, bool_or(not removed) as standing, bool_or(user_id = ?) as own from message_reactions
+	err := s.db.NewRaw(`select emoji, bool_or(not removed) as active, bool_or(user_id = ?) as own from message_reactions
 		where channel_id = ? and message_id = ? group by emoji`, user, channel, message).Scan(ctx, &list)
 	if err != nil {
 		return nil, unavailable(err, "read reactions to message %s of channel %s", message, channel)

@@ -64,9 +64,9 @@ func (o *offers) take(now time.Time) []passing {
 	return round
 }
 
-// Offer hands an ephemeral frame to every live subscription, except those of one user and those of the users in
+// PublishEphemeral hands an ephemeral frame to every live subscription, except those of one user and those of the users in
 // deaf, which must not change any more. It does not wait for them, and neither do they where there is no crowd.
-func (ch *Channel) Offer(frame []byte, but chat.UserID, deaf map[chat.UserID]struct{}) {
+func (ch *Channel) PublishEphemeral(frame []byte, but chat.UserID, deaf map[chat.UserID]struct{}) {
 	ch.mu.Lock()
 	if o := &ch.offers; len(o.waiting) < maxPassing && (o.bytes == 0 || o.bytes+len(frame) <= batchBytes) {
 		o.waiting = append(o.waiting, passing{frame, but, deaf})

@@ -1,11 +1,11 @@
-// Package gather makes few reads of many: what callers ask for while a read is under way is asked for
+// Package coalesce makes few reads of many: what callers ask for while a read is under way is asked for
 // together by the next. No call waits on a timer, and none waits when nothing is under way. When thousands
 // of clients come back at once, their admissions cost as many queries as fit one after the other, not one
 // each.
 //
 // A read that fails is tried again by each of its callers alone, so that one question that cannot be
 // answered, or a shard that is down, fails those whom it concerns.
-package gather
+package coalesce
 
 import (
 	"context"
@@ -17,9 +17,9 @@ import (
 
 // Config shapes a Group. A zero field means its default.
 type Config struct {
-	AtOnce  int           // reads under way at a time; default 2
-	Most    int           // questions of one read, but at least those of one caller; default 500
-	Timeout time.Duration // of a read; default 5s
+	MaxReads int           // reads under way at a time; default 2
+	MaxBatch int           // questions of one read, but at least those of one caller; default 500
+	Timeout  time.Duration // of a read; default 5s
 	// Context ends the reads that no caller's own goroutine makes; default context.Background().
 	Context context.Context
 }
@@ -50,11 +50,11 @@ type call[Q comparable, A any] struct {
 
 // New returns a Group. read answers distinct questions, in their order.
 func New[Q comparable, A any](read func(context.Context, []Q) ([]A, error), cfg Config) *Group[Q, A] {
-	if cfg.AtOnce == 0 {
-		cfg.AtOnce = 2
+	if cfg.MaxReads == 0 {
+		cfg.MaxReads = 2
 	}
-	if cfg.Most == 0 {
-		cfg.Most = 500
+	if cfg.MaxBatch == 0 {
+		cfg.MaxBatch = 500
 	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 5 * time.Second
@@ -87,7 +87,7 @@ func (g *Group[Q, A]) AskAll(ctx context.Context, questions []Q) ([]A, error) {
 	}
 	c := &call[Q, A]{ctx: ctx, questions: questions, done: make(chan struct{})}
 	g.mu.Lock()
-	if g.under < g.cfg.AtOnce {
+	if g.under < g.cfg.MaxReads {
 		g.under++
 		g.mu.Unlock()
 		g.answer(ctx, []*call[Q, A]{c})
@@ -139,7 +139,7 @@ func (g *Group[Q, A]) goOn() {
 func (g *Group[Q, A]) takeLocked() (batch []*call[Q, A]) {
 	g.waiting = slices.DeleteFunc(g.waiting, func(c *call[Q, A]) bool { return c.ctx.Err() != nil })
 	n, size := 0, 0
-	for n < len(g.waiting) && (n == 0 || size+len(g.waiting[n].questions) <= g.cfg.Most) {
+	for n < len(g.waiting) && (n == 0 || size+len(g.waiting[n].questions) <= g.cfg.MaxBatch) {
 		size += len(g.waiting[n].questions)
 		n++
 	}

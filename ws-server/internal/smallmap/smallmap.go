@@ -1,6 +1,6 @@
-// Package few is a map for what most connections have few of. Up to maxFew entries lie in a slice, which for one
+// Package smallmap is a map for what most connections have few of. Up to maxFew entries lie in a slice, which for one
 // entry takes a tenth of what Go's map takes: its smallest has room for eight.
-package few
+package smallmap
 
 import "iter"
 

@@ -1,4 +1,4 @@
-package gather_test
+package coalesce_test
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"parley.chat/ws-server/internal/gather"
+	"parley.chat/ws-server/internal/coalesce"
 )
 
 // While reads are under way the others gather, and every caller gets the answers to its own questions.
@@ -19,7 +19,7 @@ func TestGroup_gathers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var sizes []int
-		g := gather.New(func(_ context.Context, questions []int) ([]string, error) {
+		g := coalesce.New(func(_ context.Context, questions []int) ([]string, error) {
 			mu.Lock()
 			sizes = append(sizes, len(questions))
 			mu.Unlock()
@@ -29,7 +29,7 @@ func TestGroup_gathers(t *testing.T) {
 				answers[i] = fmt.Sprint("answer ", q)
 			}
 			return answers, nil
-		}, gather.Config{AtOnce: 1, Most: 60})
+		}, coalesce.Config{MaxReads: 1, MaxBatch: 60})
 		var all sync.WaitGroup
 		for i := range 50 {
 			all.Go(func() {
@@ -55,13 +55,13 @@ var errBad = errors.New("bad question")
 func TestGroup_failsAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		g := gather.New(func(_ context.Context, questions []int) ([]int, error) {
+		g := coalesce.New(func(_ context.Context, questions []int) ([]int, error) {
 			time.Sleep(time.Second)
 			if slices.Contains(questions, 7) {
 				return nil, errBad
 			}
 			return questions, nil
-		}, gather.Config{})
+		}, coalesce.Config{})
 		var all sync.WaitGroup
 		for i := range 20 {
 			all.Go(func() {
@@ -80,13 +80,13 @@ func TestGroup_failsAlone(t *testing.T) {
 func TestGroup_callerGivesUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		g := gather.New(func(_ context.Context, questions []int) ([]int, error) {
+		g := coalesce.New(func(_ context.Context, questions []int) ([]int, error) {
 			time.Sleep(time.Second)
 			if slices.Contains(questions, 2) {
 				t.Error("read for who has gone")
 			}
 			return questions, nil
-		}, gather.Config{AtOnce: 1})
+		}, coalesce.Config{MaxReads: 1})
 		var all sync.WaitGroup
 		all.Go(func() { _, _ = g.Ask(t.Context(), 1) })
 		synctest.Wait()

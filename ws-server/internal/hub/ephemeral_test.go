@@ -27,7 +27,7 @@ func (l *listener) Deliver(frame []byte, _ int) {
 	defer l.mu.Unlock()
 	l.frames = append(l.frames, string(frame))
 }
-func (l *listener) Offer(frame []byte) { l.Deliver(frame, 0) }
+func (l *listener) DeliverEphemeral(frame []byte) { l.Deliver(frame, 0) }
 
 func (l *listener) heard() string {
 	l.mu.Lock()
@@ -48,11 +48,11 @@ func listening(n int) (*hub.Hub, *hub.Channel, []*listener) {
 }
 
 // Where there is no crowd, an ephemeral frame waits for nothing.
-func TestOffer_leavesAtOnce(t *testing.T) {
+func TestPublishEphemeral_leavesAtOnce(t *testing.T) {
 	t.Parallel()
 	h, ch, all := listening(20)
 	for n := range 3 {
-		ch.Offer(fmt.Append(nil, "typing", n), all[0].user, nil)
+		ch.PublishEphemeral(fmt.Append(nil, "typing", n), all[0].user, nil)
 		h.Wait()
 	}
 	for i, l := range all {
@@ -67,13 +67,13 @@ func TestOffer_leavesAtOnce(t *testing.T) {
 }
 
 // In a crowd, what comes within the pace of the first leaves with the next event, each to whom it is for.
-func TestOffer_leavesWithTheNextEvent(t *testing.T) {
+func TestPublishEphemeral_leavesWithTheNextEvent(t *testing.T) {
 	t.Parallel()
 	h, ch, all := listening(5000) // a pace of a second
-	ch.Offer([]byte("first"), chat.UserID{}, nil)
+	ch.PublishEphemeral([]byte("first"), chat.UserID{}, nil)
 	h.Wait() // all have heard it
-	ch.Offer([]byte("a types"), all[1].user, nil)
-	ch.Offer([]byte("b types"), all[2].user, nil)
+	ch.PublishEphemeral([]byte("a types"), all[1].user, nil)
+	ch.PublishEphemeral([]byte("b types"), all[2].user, nil)
 	h.Wait() // for what leaves at once: nothing
 	ch.Publish(span(0, 2))
 	h.Wait()
@@ -92,11 +92,11 @@ func TestOffer_leavesWithTheNextEvent(t *testing.T) {
 }
 
 // Without an event it leaves by itself, all that has gathered in one frame.
-func TestOffer_leavesByItself(t *testing.T) {
+func TestPublishEphemeral_leavesByItself(t *testing.T) {
 	t.Parallel()
 	_, ch, all := listening(5000)
 	for n := range 5 {
-		ch.Offer(fmt.Append(nil, n), chat.UserID{}, nil)
+		ch.PublishEphemeral(fmt.Append(nil, n), chat.UserID{}, nil)
 	}
 	testkit.Until(t, testkit.Timeout, func() error {
 		for i, l := range all {
@@ -109,14 +109,14 @@ func TestOffer_leavesByItself(t *testing.T) {
 }
 
 // Who leaves sees nothing of what follows, ephemeral frames neither.
-func TestOffer_notToWhoLeft(t *testing.T) {
+func TestPublishEphemeral_notToWhoLeft(t *testing.T) {
 	t.Parallel()
 	h, ch, all := listening(5000)
 	left := ev(1)
 	left.Kind, left.Left = event.MemberLeft, all[0].user
-	ch.Offer([]byte("first"), chat.UserID{}, nil)
+	ch.PublishEphemeral([]byte("first"), chat.UserID{}, nil)
 	h.Wait()
-	ch.Offer([]byte("typing"), chat.UserID{}, nil)
+	ch.PublishEphemeral([]byte("typing"), chat.UserID{}, nil)
 	ch.Publish([]hub.Event{left})
 	testkit.Until(t, testkit.Timeout, func() error {
 		if got := all[1].heard(); !strings.HasSuffix(got, "typing") {

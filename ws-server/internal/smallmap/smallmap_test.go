@@ -1,4 +1,4 @@
-package few
+package smallmap
 
 import (
 	"maps"
