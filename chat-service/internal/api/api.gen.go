@@ -83,7 +83,7 @@ type Ban struct {
 type BanPage struct {
 	Items []Ban `json:"items"`
 
-	// NextCursor null at the end
+	// NextCursor Null on the last page.
 	NextCursor *NextCursor `json:"next_cursor"`
 }
 
@@ -95,27 +95,27 @@ type Channel struct {
 	GroupID     *NullableGroupID `json:"group_id"`
 	ID          ChannelID        `json:"id"`
 
-	// Kind public: listed, anyone may join; unlisted: anyone who knows the id may join; private: by invitation; direct: of
-	// two users
+	// Kind `public`: listed, and anyone may join. `unlisted`: anyone who knows the id may join. `private`: only by invitation.
+	// `direct`: between two users.
 	Kind        ChannelKind `json:"kind"`
 	LastReadSeq Seq         `json:"last_read_seq"`
 	LastSeq     Seq         `json:"last_seq"`
 	MemberCount int         `json:"member_count"`
 
-	// MentionAll who may call all members with @channel; for others it is plain text
+	// MentionAll Who may mention all members with @channel. For everyone else @channel is plain text.
 	MentionAll MentionAll `json:"mention_all"`
 
-	// Name empty for a direct channel
+	// Name Empty for a direct channel.
 	Name string `json:"name"`
 
-	// Peer the other user of a direct channel
+	// Peer The other user of a direct channel.
 	Peer *Peer `json:"peer,omitempty"`
 	Role *Role `json:"role,omitempty"`
 
-	// Unread exact up to 999; 1000 means more
+	// Unread Exact up to 999; 1000 means 1000 or more.
 	Unread int `json:"unread"`
 
-	// UnreadMentions exact up to 999; 1000 means more
+	// UnreadMentions Exact up to 999; 1000 means 1000 or more.
 	UnreadMentions int `json:"unread_mentions"`
 }
 
@@ -123,7 +123,7 @@ type Channel struct {
 type ChannelChange struct {
 	Description *string `json:"description,omitempty"`
 
-	// MentionAll who may call all members with @channel; for others it is plain text
+	// MentionAll Who may mention all members with @channel. For everyone else @channel is plain text.
 	MentionAll *MentionAll `json:"mention_all,omitempty"`
 	Name       *string     `json:"name,omitempty"`
 }
@@ -134,7 +134,7 @@ type ChannelCreation struct {
 	GroupID     *NullableGroupID `json:"group_id,omitempty"`
 	Kind        NewChannelKind   `json:"kind"`
 
-	// MentionAll who may call all members with @channel; for others it is plain text
+	// MentionAll Who may mention all members with @channel. For everyone else @channel is plain text.
 	MentionAll *MentionAll `json:"mention_all,omitempty"`
 	Name       string      `json:"name"`
 }
@@ -142,15 +142,15 @@ type ChannelCreation struct {
 // ChannelID defines model for ChannelID.
 type ChannelID = chat.ChannelID
 
-// ChannelKind public: listed, anyone may join; unlisted: anyone who knows the id may join; private: by invitation; direct: of
-// two users
+// ChannelKind `public`: listed, and anyone may join. `unlisted`: anyone who knows the id may join. `private`: only by invitation.
+// `direct`: between two users.
 type ChannelKind = chat.ChannelKind
 
 // ChannelPage defines model for ChannelPage.
 type ChannelPage struct {
 	Items []Channel `json:"items"`
 
-	// NextCursor null at the end
+	// NextCursor Null on the last page.
 	NextCursor *NextCursor `json:"next_cursor"`
 }
 
@@ -162,7 +162,8 @@ type Contact struct {
 	DisplayName string `json:"display_name"`
 	Since       Time   `json:"since"`
 
-	// State requested: I have asked; received: they have asked; accepted: contacts; blocked: by me
+	// State `requested`: the caller has sent a request. `received`: the other user has sent one. `accepted`: the two are contacts.
+	// `blocked`: the caller has blocked the other user.
 	State    ContactState `json:"state"`
 	UserID   UserID       `json:"user_id"`
 	Username string       `json:"username"`
@@ -172,11 +173,12 @@ type Contact struct {
 type ContactPage struct {
 	Items []Contact `json:"items"`
 
-	// NextCursor null at the end
+	// NextCursor Null on the last page.
 	NextCursor *NextCursor `json:"next_cursor"`
 }
 
-// ContactState requested: I have asked; received: they have asked; accepted: contacts; blocked: by me
+// ContactState `requested`: the caller has sent a request. `received`: the other user has sent one. `accepted`: the two are contacts.
+// `blocked`: the caller has blocked the other user.
 type ContactState string
 
 // CursorMove defines model for CursorMove.
@@ -185,10 +187,10 @@ type CursorMove struct {
 	ReadSeq      *NullableSeq `json:"read_seq,omitempty"`
 }
 
-// DeviceToken shows, at a login, that this device has logged in before; stored for the next login
+// DeviceToken Proves at a login that the user has logged in from this device before. Clients store it for the next login.
 type DeviceToken = string
 
-// Event an event as subscribers get it; docs/websocket.md says which kind has which fields
+// Event An event in the form that subscribers receive. docs/websocket.md lists the fields of each kind.
 type Event = json.RawMessage
 
 // EventID defines model for EventID.
@@ -198,7 +200,7 @@ type EventID = chat.EventID
 type EventPage struct {
 	Items []Event `json:"items"`
 
-	// NextCursor null at the end
+	// NextCursor Null on the last page.
 	NextCursor *NextCursor `json:"next_cursor"`
 }
 
@@ -224,7 +226,7 @@ type GroupChannelCreation struct {
 	Description *string        `json:"description,omitempty"`
 	Kind        NewChannelKind `json:"kind"`
 
-	// MentionAll who may call all members with @channel; for others it is plain text
+	// MentionAll Who may mention all members with @channel. For everyone else @channel is plain text.
 	MentionAll *MentionAll `json:"mention_all,omitempty"`
 	Name       string      `json:"name"`
 }
@@ -242,11 +244,11 @@ type GroupID = chat.GroupID
 type GroupPage struct {
 	Items []Group `json:"items"`
 
-	// NextCursor null at the end
+	// NextCursor Null on the last page.
 	NextCursor *NextCursor `json:"next_cursor"`
 }
 
-// Invitation Into a channel or a group; the other of the two ids is null.
+// Invitation An invitation to a channel or a group. The id of the other kind is null.
 type Invitation struct {
 	ChannelID *NullableChannelID `json:"channel_id"`
 	CreatedAt Time               `json:"created_at"`
@@ -254,15 +256,15 @@ type Invitation struct {
 	ID        InvitationID       `json:"id"`
 	InvitedBy UserID             `json:"invited_by"`
 
-	// InvitedByName username of the user who sent it
+	// InvitedByName Username of the user who sent the invitation.
 	InvitedByName string `json:"invited_by_name"`
 
-	// Name of the channel or group
+	// Name Name of the channel or group.
 	Name   string `json:"name"`
 	Role   Role   `json:"role"`
 	UserID UserID `json:"user_id"`
 
-	// Username of the invited user
+	// Username Username of the invited user.
 	Username string `json:"username"`
 }
 
@@ -273,42 +275,42 @@ type InvitationID = chat.InvitationID
 type InvitationPage struct {
 	Items []Invitation `json:"items"`
 
-	// NextCursor null at the end
+	// NextCursor Null on the last page.
 	NextCursor *NextCursor `json:"next_cursor"`
 }
 
 // LogIn defines model for LogIn.
 type LogIn struct {
-	// DeviceToken shows, at a login, that this device has logged in before; stored for the next login
+	// DeviceToken Proves at a login that the user has logged in from this device before. Clients store it for the next login.
 	DeviceToken *DeviceToken `json:"device_token,omitempty"`
 
-	// Login username or email address; what can be neither is like any that nobody has
+	// Login Username or email address. Text that cannot be either is treated as an unknown login.
 	Login    string `json:"login"`
 	Password string `json:"password"`
 
-	// Session where the tokens go; with bearer no cookies are set
+	// Session How the client receives its tokens. With `bearer`, no cookies are set.
 	Session *SessionMode `json:"session,omitempty"`
 }
 
 // LoggedIn defines model for LoggedIn.
 type LoggedIn struct {
-	// AccessToken a JWT. Only of a bearer session: no script can read that of a session in cookies
+	// AccessToken A JWT. Only in bearer sessions, because scripts must not be able to read the token of a cookie session.
 	AccessToken *string `json:"access_token,omitempty"`
 
-	// DeviceToken shows, at a login, that this device has logged in before; stored for the next login
+	// DeviceToken Proves at a login that the user has logged in from this device before. Clients store it for the next login.
 	DeviceToken *DeviceToken `json:"device_token,omitempty"`
 
-	// ExpiresIn seconds that the access token is good for
+	// ExpiresIn Seconds until the access token expires.
 	ExpiresIn int `json:"expires_in"`
 
-	// RefreshToken only of a bearer session
+	// RefreshToken Only in bearer sessions.
 	RefreshToken *string `json:"refresh_token,omitempty"`
 	User         *Me     `json:"user,omitempty"`
 }
 
 // Me defines model for Me.
 type Me struct {
-	// AvatarURL path of the picture on this server, /v1/avatars/…; empty if there is none
+	// AvatarURL Path of the picture on this server (`/v1/avatars/…`), or empty if there is none.
 	AvatarURL   string `json:"avatar_url"`
 	Bio         string `json:"bio"`
 	CreatedAt   Time   `json:"created_at"`
@@ -316,7 +318,7 @@ type Me struct {
 	Email       string `json:"email"`
 	ID          UserID `json:"id"`
 
-	// Operator whether they may ask for /v1/ops/metrics
+	// Operator Whether the user may read `/v1/ops/metrics`.
 	Operator bool   `json:"operator"`
 	Username string `json:"username"`
 }
@@ -346,16 +348,16 @@ type MemberCursor struct {
 type MemberPage struct {
 	Items []Member `json:"items"`
 
-	// NextCursor null at the end
+	// NextCursor Null on the last page.
 	NextCursor *NextCursor `json:"next_cursor"`
 }
 
-// MentionAll who may call all members with @channel; for others it is plain text
+// MentionAll Who may mention all members with @channel. For everyone else @channel is plain text.
 type MentionAll = chat.MentionAll
 
 // Message defines model for Message.
 type Message struct {
-	// Body empty when deleted
+	// Body Empty if the message is deleted.
 	Body      string            `json:"body"`
 	ChannelID ChannelID         `json:"channel_id"`
 	ClientID  *NullableClientID `json:"client_id"`
@@ -363,16 +365,16 @@ type Message struct {
 	EditedAt  *NullableTime     `json:"edited_at"`
 	ID        EventID           `json:"id"`
 
-	// Mentions members whose @username the body has; the id of the channel stands for @channel
+	// Mentions Members whom the body mentions by @username. The id of the channel stands for @channel.
 	Mentions  []UserID         `json:"mentions"`
 	Reactions []Reaction       `json:"reactions"`
 	ReplyTo   *NullableEventID `json:"reply_to"`
 
-	// SenderDeleted the account is deleted
+	// SenderDeleted Whether the sender's account is deleted.
 	SenderDeleted bool   `json:"sender_deleted,omitempty"`
 	SenderID      UserID `json:"sender_id"`
 
-	// SenderName empty when the account is deleted
+	// SenderName Empty if the account is deleted.
 	SenderName string `json:"sender_name"`
 	SentAt     Time   `json:"sent_at"`
 	Seq        Seq    `json:"seq"`
@@ -380,7 +382,7 @@ type Message struct {
 
 // MessageCreation defines model for MessageCreation.
 type MessageCreation struct {
-	// Body at most 16 KiB of UTF-8, not blank, without control characters except newline and tab. CRLF and CR become LF first
+	// Body At most 16 KiB of UTF-8, not blank, without control characters except newline and tab. CRLF and CR are converted to LF first.
 	Body     string            `json:"body"`
 	ClientID *NullableClientID `json:"client_id,omitempty"`
 	ReplyTo  *NullableEventID  `json:"reply_to,omitempty"`
@@ -390,18 +392,18 @@ type MessageCreation struct {
 type MessagePage struct {
 	Items []Message `json:"items"`
 
-	// NextCursor null at the end
+	// NextCursor Null on the last page.
 	NextCursor *NextCursor `json:"next_cursor"`
 }
 
 // NewChannelKind defines model for NewChannelKind.
 type NewChannelKind = chat.ChannelKind
 
-// NewPassword 8 to 200 characters, counted once they are composed (NFC). However a keyboard composes characters, and whatever
-// space it sends, the password is the same
+// NewPassword 8 to 200 characters, counted after composition (NFC). Passwords are normalized, so it does not matter how a
+// keyboard composes characters or which kind of space it sends.
 type NewPassword = string
 
-// NextCursor null at the end
+// NextCursor Null on the last page.
 type NextCursor = string
 
 // NullableChannelID defines model for NullableChannelID.
@@ -425,28 +427,29 @@ type NullableTime = chat.Time
 // NullableUserID defines model for NullableUserID.
 type NullableUserID = chat.UserID
 
-// OpsFigures Of an instance, or of all together; null where nobody has such a figure. All but `connections` are counted since
-// the start of the instance: one that has become less has begun anew.
+// OpsFigures Figures of one instance, or the totals of all instances. A figure is null if no instance reports it. All figures
+// except `connections` are counters since the start of the instance. If a counter decreases, the instance was
+// restarted.
 type OpsFigures struct {
-	// Connections open WebSockets
+	// Connections Open WebSockets.
 	Connections *int64 `json:"connections"`
 
-	// Deliveries events handed to connections
+	// Deliveries Events delivered to connections.
 	Deliveries *int64 `json:"deliveries"`
 
-	// Errors error frames
+	// Errors Error frames.
 	Errors *int64 `json:"errors"`
 
-	// Inserted rows stored in PostgreSQL
+	// Inserted Rows stored in PostgreSQL.
 	Inserted *int64 `json:"inserted"`
 
-	// Requests REST requests answered
+	// Requests REST requests answered.
 	Requests *int64 `json:"requests"`
 
-	// Retries steps of storing that had to be repeated
+	// Retries Storing steps that had to be retried.
 	Retries *int64 `json:"retries"`
 
-	// Sends events acknowledged on sockets, repeated ones left out
+	// Sends Events acknowledged on WebSockets, without duplicates.
 	Sends *int64 `json:"sends"`
 }
 
@@ -454,15 +457,16 @@ type OpsFigures struct {
 type OpsMetrics struct {
 	At Time `json:"at"`
 
-	// Partitions empty while no sync-service says anything of the streams
+	// Partitions Empty if no sync-service reports the streams.
 	Partitions []OpsPartition `json:"partitions"`
 
-	// Streams the streams of all partitions together; as OpsPartition has them
+	// Streams The streams of all partitions together. OpsPartition has the figures of each partition.
 	Streams OpsStreams  `json:"streams"`
 	Targets []OpsTarget `json:"targets"`
 
-	// Totals Of an instance, or of all together; null where nobody has such a figure. All but `connections` are counted since
-	// the start of the instance: one that has become less has begun anew.
+	// Totals Figures of one instance, or the totals of all instances. A figure is null if no instance reports it. All figures
+	// except `connections` are counters since the start of the instance. If a counter decreases, the instance was
+	// restarted.
 	Totals OpsFigures `json:"totals"`
 }
 
@@ -476,66 +480,67 @@ type OpsPartition struct {
 	Pending    int64   `json:"pending"`
 }
 
-// OpsStreams the streams of all partitions together; as OpsPartition has them
+// OpsStreams The streams of all partitions together. OpsPartition has the figures of each partition.
 type OpsStreams struct {
-	// Dead dead letters
+	// Dead Dead letters.
 	Dead int64 `json:"dead"`
 
-	// Entries in the streams, stored ones included
+	// Entries Entries in the streams, including those already stored in PostgreSQL.
 	Entries int64 `json:"entries"`
 
-	// Known whether a sync-service could read them; if not, the rest is worth nothing
+	// Known Whether a sync-service could read the streams. If false, the other fields are meaningless.
 	Known bool `json:"known"`
 
-	// LagEntries not yet read by a sync-service
+	// LagEntries Entries that no sync-service has read yet.
 	LagEntries int64 `json:"lag_entries"`
 
-	// LagSeconds age of the oldest that is not stored
+	// LagSeconds Age of the oldest entry that is not stored.
 	LagSeconds float64 `json:"lag_seconds"`
 
-	// MemoryOverBudget Redis is above REDIS_TRIM_AT with nothing left to trim
+	// MemoryOverBudget Whether Redis uses more memory than REDIS_TRIM_AT although nothing is left to trim.
 	MemoryOverBudget bool `json:"memory_over_budget"`
 
-	// Pending read and not yet stored
+	// Pending Entries that were read but are not stored yet.
 	Pending int64 `json:"pending"`
 
-	// Receipts entries of cursor moves that are not stored
+	// Receipts Receipt entries that are not stored yet.
 	Receipts int64 `json:"receipts"`
 
-	// ReceiptsSeconds age of the oldest of these
+	// ReceiptsSeconds Age of the oldest receipt entry that is not stored.
 	ReceiptsSeconds float64 `json:"receipts_seconds"`
 
-	// UnsafeSettings settings of Redis with which it can lose acknowledged messages, such as appendonly
+	// UnsafeSettings Redis settings, such as appendonly, with values that can lose acknowledged messages.
 	UnsafeSettings []string `json:"unsafe_settings"`
 
-	// Vanished entries that were removed before they were stored, as the instances have counted
+	// Vanished Entries that were removed before they were stored, as counted by the instances.
 	Vanished int64 `json:"vanished"`
 }
 
-// OpsTarget one instance
+// OpsTarget One instance.
 type OpsTarget struct {
-	// Figures Of an instance, or of all together; null where nobody has such a figure. All but `connections` are counted since
-	// the start of the instance: one that has become less has begun anew.
+	// Figures Figures of one instance, or the totals of all instances. A figure is null if no instance reports it. All figures
+	// except `connections` are counters since the start of the instance. If a counter decreases, the instance was
+	// restarted.
 	Figures OpsFigures `json:"figures"`
 
-	// Problem if it is not up, why
+	// Problem Why the instance is not up.
 	Problem *string `json:"problem"`
 	Up      bool    `json:"up"`
 
-	// URL where its metrics are
+	// URL The address of its metrics.
 	URL string `json:"url"`
 }
 
 // PasswordChange defines model for PasswordChange.
 type PasswordChange struct {
-	// DeviceToken shows, at a login, that this device has logged in before; stored for the next login
+	// DeviceToken Proves at a login that the user has logged in from this device before. Clients store it for the next login.
 	DeviceToken *DeviceToken `json:"device_token,omitempty"`
 
-	// NewPassword 8 to 200 characters, counted once they are composed (NFC). However a keyboard composes characters, and whatever
-	// space it sends, the password is the same
+	// NewPassword 8 to 200 characters, counted after composition (NFC). Passwords are normalized, so it does not matter how a
+	// keyboard composes characters or which kind of space it sends.
 	NewPassword NewPassword `json:"new_password"`
 
-	// Password the one of now
+	// Password The current password.
 	Password string `json:"password"`
 }
 
@@ -544,7 +549,7 @@ type PasswordProof struct {
 	Password string `json:"password"`
 }
 
-// Peer the other user of a direct channel
+// Peer The other user of a direct channel.
 type Peer struct {
 	DisplayName string `json:"display_name"`
 	UserID      UserID `json:"user_id"`
@@ -572,31 +577,31 @@ type ProblemField = apierr.Field
 
 // ProfileChange defines model for ProfileChange.
 type ProfileChange struct {
-	// AvatarURL The address of a PNG, JPEG, GIF or WebP picture, of at most 2 MiB and 4096 × 4096 pixels, on a public host. The
-	// server fetches it once and keeps a small square copy. Empty: no picture. The address that the account has
-	// changes nothing.
+	// AvatarURL The address of a PNG, JPEG, GIF or WebP picture on a public host, with at most 2 MiB and 4096 × 4096 pixels. The
+	// server fetches it once and keeps a small square copy. An empty string removes the picture. Sending the address
+	// that the account already has changes nothing.
 	AvatarURL *string `json:"avatar_url,omitempty"`
 	Bio       *string `json:"bio,omitempty"`
 
-	// DisplayName without blanks around it; empty, or a name
+	// DisplayName Empty, or a name without leading or trailing blanks.
 	DisplayName *string `json:"display_name,omitempty"`
 }
 
 // Reaction defines model for Reaction.
 type Reaction struct {
-	// Count of all users
+	// Count Number of users who have reacted with this emoji.
 	Count int `json:"count"`
 
-	// Emoji one emoji of Unicode in its fully qualified form
+	// Emoji One Unicode emoji in its fully qualified form.
 	Emoji string `json:"emoji"`
 
-	// UserIDs the first 20 users; the caller is among them if they have reacted so
+	// UserIDs The first 20 users. The caller is always included if they have reacted with this emoji.
 	UserIDs []UserID `json:"user_ids"`
 }
 
 // ReactionsRemoved defines model for ReactionsRemoved.
 type ReactionsRemoved struct {
-	// More there are more that match; ask again
+	// More Whether more reactions match. Repeat the request to remove them.
 	More    bool `json:"more"`
 	Removed int  `json:"removed"`
 }
@@ -615,7 +620,7 @@ type Receipts struct {
 	MemberCount    int       `json:"member_count"`
 	MessageID      EventID   `json:"message_id"`
 
-	// NextCursor null at the end
+	// NextCursor Null on the last page.
 	NextCursor *NextCursor `json:"next_cursor"`
 	ReadCount  int         `json:"read_count"`
 	Seq        Seq         `json:"seq"`
@@ -642,7 +647,7 @@ type Session struct {
 	Address   string `json:"address"`
 	CreatedAt Time   `json:"created_at"`
 
-	// Current the one that asks
+	// Current Whether this request belongs to the session.
 	Current    bool      `json:"current"`
 	ExpiresAt  Time      `json:"expires_at"`
 	ID         SessionID `json:"id"`
@@ -653,28 +658,28 @@ type Session struct {
 // SessionID defines model for SessionID.
 type SessionID = chat.SessionID
 
-// SessionMode where the tokens go; with bearer no cookies are set
+// SessionMode How the client receives its tokens. With `bearer`, no cookies are set.
 type SessionMode string
 
 // SessionPage defines model for SessionPage.
 type SessionPage struct {
 	Items []Session `json:"items"`
 
-	// NextCursor null at the end
+	// NextCursor Null on the last page.
 	NextCursor *NextCursor `json:"next_cursor"`
 }
 
 // SignUp defines model for SignUp.
 type SignUp struct {
-	// DeviceToken shows, at a login, that this device has logged in before; stored for the next login
+	// DeviceToken Proves at a login that the user has logged in from this device before. Clients store it for the next login.
 	DeviceToken *DeviceToken `json:"device_token,omitempty"`
 	Email       string       `json:"email"`
 
-	// Password 8 to 200 characters, counted once they are composed (NFC). However a keyboard composes characters, and whatever
-	// space it sends, the password is the same
+	// Password 8 to 200 characters, counted after composition (NFC). Passwords are normalized, so it does not matter how a
+	// keyboard composes characters or which kind of space it sends.
 	Password NewPassword `json:"password"`
 
-	// Session where the tokens go; with bearer no cookies are set
+	// Session How the client receives its tokens. With `bearer`, no cookies are set.
 	Session  *SessionMode `json:"session,omitempty"`
 	Username string       `json:"username"`
 }
@@ -684,17 +689,17 @@ type Time = chat.Time
 
 // User defines model for User.
 type User struct {
-	// AvatarURL path of the picture on this server, /v1/avatars/…; empty if there is none
+	// AvatarURL Path of the picture on this server (`/v1/avatars/…`), or empty if there is none.
 	AvatarURL string `json:"avatar_url"`
 	Bio       string `json:"bio"`
 	CreatedAt Time   `json:"created_at"`
 
-	// Deleted the account is deleted
+	// Deleted Whether the account is deleted.
 	Deleted     bool   `json:"deleted"`
 	DisplayName string `json:"display_name"`
 	ID          UserID `json:"id"`
 
-	// Username empty when the account is deleted
+	// Username Empty if the account is deleted.
 	Username string `json:"username"`
 }
 
@@ -705,7 +710,7 @@ type UserID = chat.UserID
 type UserPage struct {
 	Items []User `json:"items"`
 
-	// NextCursor null at the end
+	// NextCursor Null on the last page.
 	NextCursor *NextCursor `json:"next_cursor"`
 }
 
@@ -767,145 +772,145 @@ type RefreshTokenBody = RefreshToken
 
 // ListChannelsParams defines parameters for ListChannels.
 type ListChannelsParams struct {
-	// Mine those that I am a member of, of every kind
+	// Mine List the channels of every kind that the caller is a member of.
 	Mine *bool `form:"mine,omitempty" json:"mine,omitempty"`
 
-	// Query part of the name, without regard to case
+	// Query Part of the channel name, ignoring case.
 	Query *string `form:"query,omitempty" json:"query,omitempty"`
 
-	// Cursor next_cursor of the page before
+	// Cursor The `next_cursor` of the previous page.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Limit most items of a page
+	// Limit The maximum number of items on a page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // ListBansParams defines parameters for ListBans.
 type ListBansParams struct {
-	// Cursor next_cursor of the page before
+	// Cursor The `next_cursor` of the previous page.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Limit most items of a page
+	// Limit The maximum number of items on a page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // ListEventsParams defines parameters for ListEvents.
 type ListEventsParams struct {
-	// AfterSeq from the one after this seq; absent, from the first; beside a cursor it does not count
+	// AfterSeq Return events after this seq. The default is to start at the first event. Ignored if a cursor is given.
 	AfterSeq *Seq `form:"after_seq,omitempty" json:"after_seq,omitempty"`
 
-	// Cursor next_cursor of the page before
+	// Cursor The `next_cursor` of the previous page.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Limit most items of a page
+	// Limit The maximum number of items on a page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // ListMembersParams defines parameters for ListMembers.
 type ListMembersParams struct {
-	// Cursor next_cursor of the page before
+	// Cursor The `next_cursor` of the previous page.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Limit most items of a page
+	// Limit The maximum number of items on a page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // RemoveMemberParams defines parameters for RemoveMember.
 type RemoveMemberParams struct {
-	// Ban also ban the user from the channel
+	// Ban Also ban the user from the channel.
 	Ban *bool `form:"ban,omitempty" json:"ban,omitempty"`
 }
 
 // ListMessagesParams defines parameters for ListMessages.
 type ListMessagesParams struct {
-	// BeforeSeq the newest before this seq
+	// BeforeSeq Return the newest messages before this seq.
 	BeforeSeq *Seq `form:"before_seq,omitempty" json:"before_seq,omitempty"`
 
-	// AfterSeq the oldest after this seq
+	// AfterSeq Return the oldest messages after this seq.
 	AfterSeq *Seq `form:"after_seq,omitempty" json:"after_seq,omitempty"`
 
-	// Around half before and with this seq, half after it; where one half has fewer, the other has more
+	// Around Return half a page up to and including this seq and half a page after it. If one half is short, the other half is longer.
 	Around *Seq `form:"around,omitempty" json:"around,omitempty"`
 
-	// Cursor next_cursor of the page before
+	// Cursor The `next_cursor` of the previous page.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Limit most items of a page
+	// Limit The maximum number of items on a page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // SendMessageParams defines parameters for SendMessage.
 type SendMessageParams struct {
-	// IdempotencyKey the client_id; one is made for a request without
+	// IdempotencyKey The client_id of the message. The server generates one if neither this header nor the body has it.
 	IdempotencyKey *ClientID `json:"Idempotency-Key,omitempty"`
 }
 
 // RemoveReactionsParams defines parameters for RemoveReactions.
 type RemoveReactionsParams struct {
-	// Emoji only this emoji
+	// Emoji Remove only reactions with this emoji.
 	Emoji *string `form:"emoji,omitempty" json:"emoji,omitempty"`
 
-	// UserID only those of this user
+	// UserID Remove only reactions of this user.
 	UserID *string `form:"user_id,omitempty" json:"user_id,omitempty"`
 }
 
 // ListReceiptsParams defines parameters for ListReceipts.
 type ListReceiptsParams struct {
-	// Cursor next_cursor of the page before
+	// Cursor The `next_cursor` of the previous page.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Limit most items of a page
+	// Limit The maximum number of items on a page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // ListContactsParams defines parameters for ListContacts.
 type ListContactsParams struct {
-	// State only those in this state
+	// State Return only entries in this state.
 	State *ContactState `form:"state,omitempty" json:"state,omitempty"`
 
-	// Cursor next_cursor of the page before
+	// Cursor The `next_cursor` of the previous page.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Limit most items of a page
+	// Limit The maximum number of items on a page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // ListGroupsParams defines parameters for ListGroups.
 type ListGroupsParams struct {
-	// Cursor next_cursor of the page before
+	// Cursor The `next_cursor` of the previous page.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Limit most items of a page
+	// Limit The maximum number of items on a page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // ListGroupChannelsParams defines parameters for ListGroupChannels.
 type ListGroupChannelsParams struct {
-	// Cursor next_cursor of the page before
+	// Cursor The `next_cursor` of the previous page.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Limit most items of a page
+	// Limit The maximum number of items on a page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // ListGroupMembersParams defines parameters for ListGroupMembers.
 type ListGroupMembersParams struct {
-	// Cursor next_cursor of the page before
+	// Cursor The `next_cursor` of the previous page.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Limit most items of a page
+	// Limit The maximum number of items on a page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // ListInvitationsParams defines parameters for ListInvitations.
 type ListInvitationsParams struct {
-	// Sent list what the caller has sent
+	// Sent List the invitations that the caller has sent.
 	Sent *bool `form:"sent,omitempty" json:"sent,omitempty"`
 
-	// Cursor next_cursor of the page before
+	// Cursor The `next_cursor` of the previous page.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Limit most items of a page
+	// Limit The maximum number of items on a page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
@@ -913,10 +918,10 @@ type ListInvitationsParams struct {
 type ListUsersParams struct {
 	Query string `form:"query" json:"query"`
 
-	// Cursor next_cursor of the page before
+	// Cursor The `next_cursor` of the previous page.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Limit most items of a page
+	// Limit The maximum number of items on a page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
@@ -982,22 +987,22 @@ type SignUpJSONRequestBody = SignUp
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
-	// ListChannels List public channels, or mine
+	// ListChannels List public channels or my channels
 	// (GET /v1/channels)
 	ListChannels(ctx echo.Context, params ListChannelsParams) error
-	// CreateChannel Make a channel
+	// CreateChannel Create a channel
 	// (POST /v1/channels)
 	CreateChannel(ctx echo.Context) error
 	// DeleteChannel Delete a channel
 	// (DELETE /v1/channels/{id})
 	DeleteChannel(ctx echo.Context, id ChannelPath) error
-	// GetChannel A channel of mine
+	// GetChannel Get one of my channels
 	// (GET /v1/channels/{id})
 	GetChannel(ctx echo.Context, id ChannelPath) error
 	// UpdateChannel Change a channel
 	// (PATCH /v1/channels/{id})
 	UpdateChannel(ctx echo.Context, id ChannelPath) error
-	// ListBans List who is banned from a channel
+	// ListBans List the users who are banned from a channel
 	// (GET /v1/channels/{id}/bans)
 	ListBans(ctx echo.Context, id ChannelPath, params ListBansParams) error
 	// UnbanUser Lift a ban
@@ -1006,13 +1011,13 @@ type ServerInterface interface {
 	// BanUser Ban a user from a channel
 	// (PUT /v1/channels/{id}/bans/{user_id})
 	BanUser(ctx echo.Context, id ChannelPath, userID OtherUserPath) error
-	// MoveCursor Say how far I have come
+	// MoveCursor Move my delivered and read positions
 	// (PUT /v1/channels/{id}/cursor)
 	MoveCursor(ctx echo.Context, id ChannelPath) error
 	// ListEvents Read the log of a channel
 	// (GET /v1/channels/{id}/events)
 	ListEvents(ctx echo.Context, id ChannelPath, params ListEventsParams) error
-	// JoinChannel Come into a channel
+	// JoinChannel Join a channel
 	// (POST /v1/channels/{id}/join)
 	JoinChannel(ctx echo.Context, id ChannelPath) error
 	// LeaveChannel Leave a channel
@@ -1027,28 +1032,28 @@ type ServerInterface interface {
 	// RemoveMember Remove a member
 	// (DELETE /v1/channels/{id}/members/{user_id})
 	RemoveMember(ctx echo.Context, id ChannelPath, userID OtherUserPath, params RemoveMemberParams) error
-	// UpdateMember Give a member another role
+	// UpdateMember Change the role of a member
 	// (PATCH /v1/channels/{id}/members/{user_id})
 	UpdateMember(ctx echo.Context, id ChannelPath, userID OtherUserPath) error
 	// ListMessages Read the messages of a channel
 	// (GET /v1/channels/{id}/messages)
 	ListMessages(ctx echo.Context, id ChannelPath, params ListMessagesParams) error
-	// SendMessage Send a message without a socket
+	// SendMessage Send a message without a WebSocket
 	// (POST /v1/channels/{id}/messages)
 	SendMessage(ctx echo.Context, id ChannelPath, params SendMessageParams) error
-	// RemoveReactions Remove reactions of others
+	// RemoveReactions Remove reactions of other users
 	// (DELETE /v1/channels/{id}/messages/{message_id}/reactions)
 	RemoveReactions(ctx echo.Context, id ChannelPath, messageID MessagePath, params RemoveReactionsParams) error
-	// ListReceipts Who has a message, and who has read it
+	// ListReceipts List who has received and read a message
 	// (GET /v1/channels/{id}/messages/{message_id}/receipts)
 	ListReceipts(ctx echo.Context, id ChannelPath, messageID MessagePath, params ListReceiptsParams) error
 	// ListContacts List my contacts, requests and blocks
 	// (GET /v1/contacts)
 	ListContacts(ctx echo.Context, params ListContactsParams) error
-	// RequestContact Ask a user for contact, or accept that they asked
+	// RequestContact Send a contact request, or accept one
 	// (POST /v1/contacts)
 	RequestContact(ctx echo.Context) error
-	// RemoveContact Remove a contact, take back a request or refuse one
+	// RemoveContact Remove a contact, or withdraw or refuse a request
 	// (DELETE /v1/contacts/{user_id})
 	RemoveContact(ctx echo.Context, userID OtherUserPath) error
 	// UnblockUser Lift my block of a user
@@ -1057,19 +1062,19 @@ type ServerInterface interface {
 	// BlockUser Block a user
 	// (POST /v1/contacts/{user_id}/block)
 	BlockUser(ctx echo.Context, userID OtherUserPath) error
-	// OpenDirectChannel The direct channel with a user
+	// OpenDirectChannel Open the direct channel with a user
 	// (POST /v1/dms)
 	OpenDirectChannel(ctx echo.Context) error
 	// ListGroups List my groups
 	// (GET /v1/groups)
 	ListGroups(ctx echo.Context, params ListGroupsParams) error
-	// CreateGroup Make a group
+	// CreateGroup Create a group
 	// (POST /v1/groups)
 	CreateGroup(ctx echo.Context) error
 	// DeleteGroup Delete a group and its channels
 	// (DELETE /v1/groups/{id})
 	DeleteGroup(ctx echo.Context, id GroupPath) error
-	// GetGroup A group of mine
+	// GetGroup Get one of my groups
 	// (GET /v1/groups/{id})
 	GetGroup(ctx echo.Context, id GroupPath) error
 	// UpdateGroup Change a group
@@ -1078,7 +1083,7 @@ type ServerInterface interface {
 	// ListGroupChannels List the channels of a group
 	// (GET /v1/groups/{id}/channels)
 	ListGroupChannels(ctx echo.Context, id GroupPath, params ListGroupChannelsParams) error
-	// CreateGroupChannel Make a channel in a group
+	// CreateGroupChannel Create a channel in a group
 	// (POST /v1/groups/{id}/channels)
 	CreateGroupChannel(ctx echo.Context, id GroupPath) error
 	// ListGroupMembers List the members of a group
@@ -1090,7 +1095,7 @@ type ServerInterface interface {
 	// RemoveGroupMember Remove a member from a group, or leave it
 	// (DELETE /v1/groups/{id}/members/{user_id})
 	RemoveGroupMember(ctx echo.Context, id GroupPath, userID OtherUserPath) error
-	// UpdateGroupMember Give a member of a group another role
+	// UpdateGroupMember Change the role of a group member
 	// (PATCH /v1/groups/{id}/members/{user_id})
 	UpdateGroupMember(ctx echo.Context, id GroupPath, userID OtherUserPath) error
 	// ListInvitations List open invitations
@@ -1105,7 +1110,7 @@ type ServerInterface interface {
 	// DeclineInvitation Decline an invitation
 	// (POST /v1/invitations/{invitation_id}/decline)
 	DeclineInvitation(ctx echo.Context, invitationID InvitationPath) error
-	// LogIn Begin a session
+	// LogIn Log in
 	// (POST /v1/login)
 	LogIn(ctx echo.Context) error
 	// LogOut End this session
@@ -1114,7 +1119,7 @@ type ServerInterface interface {
 	// DeleteMe Delete my account
 	// (DELETE /v1/me)
 	DeleteMe(ctx echo.Context) error
-	// GetMe My account
+	// GetMe Get my account
 	// (GET /v1/me)
 	GetMe(ctx echo.Context) error
 	// UpdateMe Change my profile
@@ -1123,28 +1128,28 @@ type ServerInterface interface {
 	// ChangePassword Change my password
 	// (POST /v1/me/password)
 	ChangePassword(ctx echo.Context) error
-	// GetOpsMetrics The pipeline as it is now
+	// GetOpsMetrics Get the current state of the pipeline
 	// (GET /v1/ops/metrics)
 	GetOpsMetrics(ctx echo.Context) error
-	// RefreshSession Trade the refresh token for a new pair
+	// RefreshSession Exchange the refresh token for new tokens
 	// (POST /v1/refresh)
 	RefreshSession(ctx echo.Context) error
 	// RevokeOtherSessions End all my sessions except this one
 	// (DELETE /v1/sessions)
 	RevokeOtherSessions(ctx echo.Context) error
-	// ListSessions List my live sessions
+	// ListSessions List my active sessions
 	// (GET /v1/sessions)
 	ListSessions(ctx echo.Context) error
-	// RevokeSession End a session of mine
+	// RevokeSession End one of my sessions
 	// (DELETE /v1/sessions/{id})
 	RevokeSession(ctx echo.Context, id SessionPath) error
-	// SignUp Make an account and log in
+	// SignUp Create an account and log in
 	// (POST /v1/signup)
 	SignUp(ctx echo.Context) error
-	// ListUsers Find users by the beginning of a name
+	// ListUsers Find users by a name prefix
 	// (GET /v1/users)
 	ListUsers(ctx echo.Context, params ListUsersParams) error
-	// GetUser The public profile of a user
+	// GetUser Get the public profile of a user
 	// (GET /v1/users/{id})
 	GetUser(ctx echo.Context, id UserPath) error
 }
@@ -4399,22 +4404,22 @@ func (response GetUserdefaultApplicationProblemPlusJSONResponse) VisitGetUserRes
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
-	// ListChannels List public channels, or mine
+	// ListChannels List public channels or my channels
 	// (GET /v1/channels)
 	ListChannels(ctx context.Context, request ListChannelsRequestObject) (ListChannelsResponseObject, error)
-	// CreateChannel Make a channel
+	// CreateChannel Create a channel
 	// (POST /v1/channels)
 	CreateChannel(ctx context.Context, request CreateChannelRequestObject) (CreateChannelResponseObject, error)
 	// DeleteChannel Delete a channel
 	// (DELETE /v1/channels/{id})
 	DeleteChannel(ctx context.Context, request DeleteChannelRequestObject) (DeleteChannelResponseObject, error)
-	// GetChannel A channel of mine
+	// GetChannel Get one of my channels
 	// (GET /v1/channels/{id})
 	GetChannel(ctx context.Context, request GetChannelRequestObject) (GetChannelResponseObject, error)
 	// UpdateChannel Change a channel
 	// (PATCH /v1/channels/{id})
 	UpdateChannel(ctx context.Context, request UpdateChannelRequestObject) (UpdateChannelResponseObject, error)
-	// ListBans List who is banned from a channel
+	// ListBans List the users who are banned from a channel
 	// (GET /v1/channels/{id}/bans)
 	ListBans(ctx context.Context, request ListBansRequestObject) (ListBansResponseObject, error)
 	// UnbanUser Lift a ban
@@ -4423,13 +4428,13 @@ type StrictServerInterface interface {
 	// BanUser Ban a user from a channel
 	// (PUT /v1/channels/{id}/bans/{user_id})
 	BanUser(ctx context.Context, request BanUserRequestObject) (BanUserResponseObject, error)
-	// MoveCursor Say how far I have come
+	// MoveCursor Move my delivered and read positions
 	// (PUT /v1/channels/{id}/cursor)
 	MoveCursor(ctx context.Context, request MoveCursorRequestObject) (MoveCursorResponseObject, error)
 	// ListEvents Read the log of a channel
 	// (GET /v1/channels/{id}/events)
 	ListEvents(ctx context.Context, request ListEventsRequestObject) (ListEventsResponseObject, error)
-	// JoinChannel Come into a channel
+	// JoinChannel Join a channel
 	// (POST /v1/channels/{id}/join)
 	JoinChannel(ctx context.Context, request JoinChannelRequestObject) (JoinChannelResponseObject, error)
 	// LeaveChannel Leave a channel
@@ -4444,28 +4449,28 @@ type StrictServerInterface interface {
 	// RemoveMember Remove a member
 	// (DELETE /v1/channels/{id}/members/{user_id})
 	RemoveMember(ctx context.Context, request RemoveMemberRequestObject) (RemoveMemberResponseObject, error)
-	// UpdateMember Give a member another role
+	// UpdateMember Change the role of a member
 	// (PATCH /v1/channels/{id}/members/{user_id})
 	UpdateMember(ctx context.Context, request UpdateMemberRequestObject) (UpdateMemberResponseObject, error)
 	// ListMessages Read the messages of a channel
 	// (GET /v1/channels/{id}/messages)
 	ListMessages(ctx context.Context, request ListMessagesRequestObject) (ListMessagesResponseObject, error)
-	// SendMessage Send a message without a socket
+	// SendMessage Send a message without a WebSocket
 	// (POST /v1/channels/{id}/messages)
 	SendMessage(ctx context.Context, request SendMessageRequestObject) (SendMessageResponseObject, error)
-	// RemoveReactions Remove reactions of others
+	// RemoveReactions Remove reactions of other users
 	// (DELETE /v1/channels/{id}/messages/{message_id}/reactions)
 	RemoveReactions(ctx context.Context, request RemoveReactionsRequestObject) (RemoveReactionsResponseObject, error)
-	// ListReceipts Who has a message, and who has read it
+	// ListReceipts List who has received and read a message
 	// (GET /v1/channels/{id}/messages/{message_id}/receipts)
 	ListReceipts(ctx context.Context, request ListReceiptsRequestObject) (ListReceiptsResponseObject, error)
 	// ListContacts List my contacts, requests and blocks
 	// (GET /v1/contacts)
 	ListContacts(ctx context.Context, request ListContactsRequestObject) (ListContactsResponseObject, error)
-	// RequestContact Ask a user for contact, or accept that they asked
+	// RequestContact Send a contact request, or accept one
 	// (POST /v1/contacts)
 	RequestContact(ctx context.Context, request RequestContactRequestObject) (RequestContactResponseObject, error)
-	// RemoveContact Remove a contact, take back a request or refuse one
+	// RemoveContact Remove a contact, or withdraw or refuse a request
 	// (DELETE /v1/contacts/{user_id})
 	RemoveContact(ctx context.Context, request RemoveContactRequestObject) (RemoveContactResponseObject, error)
 	// UnblockUser Lift my block of a user
@@ -4474,19 +4479,19 @@ type StrictServerInterface interface {
 	// BlockUser Block a user
 	// (POST /v1/contacts/{user_id}/block)
 	BlockUser(ctx context.Context, request BlockUserRequestObject) (BlockUserResponseObject, error)
-	// OpenDirectChannel The direct channel with a user
+	// OpenDirectChannel Open the direct channel with a user
 	// (POST /v1/dms)
 	OpenDirectChannel(ctx context.Context, request OpenDirectChannelRequestObject) (OpenDirectChannelResponseObject, error)
 	// ListGroups List my groups
 	// (GET /v1/groups)
 	ListGroups(ctx context.Context, request ListGroupsRequestObject) (ListGroupsResponseObject, error)
-	// CreateGroup Make a group
+	// CreateGroup Create a group
 	// (POST /v1/groups)
 	CreateGroup(ctx context.Context, request CreateGroupRequestObject) (CreateGroupResponseObject, error)
 	// DeleteGroup Delete a group and its channels
 	// (DELETE /v1/groups/{id})
 	DeleteGroup(ctx context.Context, request DeleteGroupRequestObject) (DeleteGroupResponseObject, error)
-	// GetGroup A group of mine
+	// GetGroup Get one of my groups
 	// (GET /v1/groups/{id})
 	GetGroup(ctx context.Context, request GetGroupRequestObject) (GetGroupResponseObject, error)
 	// UpdateGroup Change a group
@@ -4495,7 +4500,7 @@ type StrictServerInterface interface {
 	// ListGroupChannels List the channels of a group
 	// (GET /v1/groups/{id}/channels)
 	ListGroupChannels(ctx context.Context, request ListGroupChannelsRequestObject) (ListGroupChannelsResponseObject, error)
-	// CreateGroupChannel Make a channel in a group
+	// CreateGroupChannel Create a channel in a group
 	// (POST /v1/groups/{id}/channels)
 	CreateGroupChannel(ctx context.Context, request CreateGroupChannelRequestObject) (CreateGroupChannelResponseObject, error)
 	// ListGroupMembers List the members of a group
@@ -4507,7 +4512,7 @@ type StrictServerInterface interface {
 	// RemoveGroupMember Remove a member from a group, or leave it
 	// (DELETE /v1/groups/{id}/members/{user_id})
 	RemoveGroupMember(ctx context.Context, request RemoveGroupMemberRequestObject) (RemoveGroupMemberResponseObject, error)
-	// UpdateGroupMember Give a member of a group another role
+	// UpdateGroupMember Change the role of a group member
 	// (PATCH /v1/groups/{id}/members/{user_id})
 	UpdateGroupMember(ctx context.Context, request UpdateGroupMemberRequestObject) (UpdateGroupMemberResponseObject, error)
 	// ListInvitations List open invitations
@@ -4522,7 +4527,7 @@ type StrictServerInterface interface {
 	// DeclineInvitation Decline an invitation
 	// (POST /v1/invitations/{invitation_id}/decline)
 	DeclineInvitation(ctx context.Context, request DeclineInvitationRequestObject) (DeclineInvitationResponseObject, error)
-	// LogIn Begin a session
+	// LogIn Log in
 	// (POST /v1/login)
 	LogIn(ctx context.Context, request LogInRequestObject) (LogInResponseObject, error)
 	// LogOut End this session
@@ -4531,7 +4536,7 @@ type StrictServerInterface interface {
 	// DeleteMe Delete my account
 	// (DELETE /v1/me)
 	DeleteMe(ctx context.Context, request DeleteMeRequestObject) (DeleteMeResponseObject, error)
-	// GetMe My account
+	// GetMe Get my account
 	// (GET /v1/me)
 	GetMe(ctx context.Context, request GetMeRequestObject) (GetMeResponseObject, error)
 	// UpdateMe Change my profile
@@ -4540,28 +4545,28 @@ type StrictServerInterface interface {
 	// ChangePassword Change my password
 	// (POST /v1/me/password)
 	ChangePassword(ctx context.Context, request ChangePasswordRequestObject) (ChangePasswordResponseObject, error)
-	// GetOpsMetrics The pipeline as it is now
+	// GetOpsMetrics Get the current state of the pipeline
 	// (GET /v1/ops/metrics)
 	GetOpsMetrics(ctx context.Context, request GetOpsMetricsRequestObject) (GetOpsMetricsResponseObject, error)
-	// RefreshSession Trade the refresh token for a new pair
+	// RefreshSession Exchange the refresh token for new tokens
 	// (POST /v1/refresh)
 	RefreshSession(ctx context.Context, request RefreshSessionRequestObject) (RefreshSessionResponseObject, error)
 	// RevokeOtherSessions End all my sessions except this one
 	// (DELETE /v1/sessions)
 	RevokeOtherSessions(ctx context.Context, request RevokeOtherSessionsRequestObject) (RevokeOtherSessionsResponseObject, error)
-	// ListSessions List my live sessions
+	// ListSessions List my active sessions
 	// (GET /v1/sessions)
 	ListSessions(ctx context.Context, request ListSessionsRequestObject) (ListSessionsResponseObject, error)
-	// RevokeSession End a session of mine
+	// RevokeSession End one of my sessions
 	// (DELETE /v1/sessions/{id})
 	RevokeSession(ctx context.Context, request RevokeSessionRequestObject) (RevokeSessionResponseObject, error)
-	// SignUp Make an account and log in
+	// SignUp Create an account and log in
 	// (POST /v1/signup)
 	SignUp(ctx context.Context, request SignUpRequestObject) (SignUpResponseObject, error)
-	// ListUsers Find users by the beginning of a name
+	// ListUsers Find users by a name prefix
 	// (GET /v1/users)
 	ListUsers(ctx context.Context, request ListUsersRequestObject) (ListUsersResponseObject, error)
-	// GetUser The public profile of a user
+	// GetUser Get the public profile of a user
 	// (GET /v1/users/{id})
 	GetUser(ctx context.Context, request GetUserRequestObject) (GetUserResponseObject, error)
 }

@@ -30,20 +30,20 @@ export type Seq = number;
 
 export type NullableSeq = number | null;
 
-/** null at the end */
+/** Null on the last page. */
 export type NextCursor = string | null;
 
 export type Role = "owner" | "admin" | "member";
 
-/** public: listed, anyone may join; unlisted: anyone who knows the id may join; private: by invitation; direct: of two users */
+/** `public`: listed, and anyone may join. `unlisted`: anyone who knows the id may join. `private`: only by invitation. `direct`: between two users. */
 export type ChannelKind = "public" | "unlisted" | "private" | "direct";
 
 export type NewChannelKind = "public" | "unlisted" | "private";
 
-/** where the tokens go; with bearer no cookies are set */
+/** How the client receives its tokens. With `bearer`, no cookies are set. */
 export type SessionMode = "cookie" | "bearer";
 
-/** requested: I have asked; received: they have asked; accepted: contacts; blocked: by me */
+/** `requested`: the caller has sent a request. `received`: the other user has sent one. `accepted`: the two are contacts. `blocked`: the caller has blocked the other user. */
 export type ContactState = "requested" | "received" | "accepted" | "blocked";
 
 export interface Problem {
@@ -59,7 +59,7 @@ export interface Problem {
 export type ProblemCode = "bad_frame" | "too_large" | "invalid_body" | "unauthenticated" | "forbidden" | "not_found" | "conflict" | "rate_limited" | "overloaded" | "unavailable" | "internal" | "invalid_request" | "invalid_credentials" | "account_suspended" | "username_taken" | "email_taken" | "name_taken" | "foreign_origin" | "method_not_allowed" | "unsupported_media_type" | "misdirected";
 
 export interface ProblemField {
-  /** the name of a field, a parameter or a header */
+  /** The name of a field, parameter or header. */
   readonly field: string;
   readonly message: string;
 }
@@ -73,17 +73,17 @@ export interface SignUp {
 }
 
 export interface LogIn {
-  /** username or email address; what can be neither is like any that nobody has */
+  /** Username or email address. Text that cannot be either is treated as an unknown login. */
   readonly login: string;
   readonly password: string;
   readonly session?: SessionMode;
   readonly device_token?: DeviceToken;
 }
 
-/** 8 to 200 characters, counted once they are composed (NFC). However a keyboard composes characters, and whatever space it sends, the password is the same */
+/** 8 to 200 characters, counted after composition (NFC). Passwords are normalized, so it does not matter how a keyboard composes characters or which kind of space it sends. */
 export type NewPassword = string;
 
-/** shows, at a login, that this device has logged in before; stored for the next login */
+/** Proves at a login that the user has logged in from this device before. Clients store it for the next login. */
 export type DeviceToken = string;
 
 export interface RefreshToken {
@@ -92,12 +92,12 @@ export interface RefreshToken {
 
 export interface LoggedIn {
   readonly user?: Me;
-  /** a JWT. Only of a bearer session: no script can read that of a session in cookies */
+  /** A JWT. Only in bearer sessions, because scripts must not be able to read the token of a cookie session. */
   readonly access_token?: string;
-  /** only of a bearer session */
+  /** Only in bearer sessions. */
   readonly refresh_token?: string;
   readonly device_token?: DeviceToken;
-  /** seconds that the access token is good for */
+  /** Seconds until the access token expires. */
   readonly expires_in: number;
 }
 
@@ -106,7 +106,7 @@ export interface PasswordProof {
 }
 
 export interface PasswordChange {
-  /** the one of now */
+  /** The current password. */
   readonly password: string;
   readonly new_password: NewPassword;
   readonly device_token?: DeviceToken;
@@ -119,7 +119,7 @@ export interface Session {
   readonly created_at: Time;
   readonly last_used_at: Time;
   readonly expires_at: Time;
-  /** the one that asks */
+  /** Whether this request belongs to the session. */
   readonly current: boolean;
 }
 
@@ -134,10 +134,10 @@ export interface Me {
   readonly email: string;
   readonly display_name: string;
   readonly bio: string;
-  /** path of the picture on this server, /v1/avatars/…; empty if there is none */
+  /** Path of the picture on this server (`/v1/avatars/…`), or empty if there is none. */
   readonly avatar_url: string;
   readonly created_at: Time;
-  /** whether they may ask for /v1/ops/metrics */
+  /** Whether the user may read `/v1/ops/metrics`. */
   readonly operator: boolean;
 }
 
@@ -146,61 +146,61 @@ export interface OpsMetrics {
   readonly targets: readonly OpsTarget[];
   readonly totals: OpsFigures;
   readonly streams: OpsStreams;
-  /** empty while no sync-service says anything of the streams */
+  /** Empty if no sync-service reports the streams. */
   readonly partitions: readonly OpsPartition[];
 }
 
-/** one instance */
+/** One instance. */
 export interface OpsTarget {
-  /** where its metrics are */
+  /** The address of its metrics. */
   readonly url: string;
   readonly up: boolean;
-  /** if it is not up, why */
+  /** Why the instance is not up. */
   readonly problem: string | null;
   readonly figures: OpsFigures;
 }
 
-/** Of an instance, or of all together; null where nobody has such a figure. All but `connections` are counted since the start of the instance: one that has become less has begun anew. */
+/** Figures of one instance, or the totals of all instances. A figure is null if no instance reports it. All figures except `connections` are counters since the start of the instance. If a counter decreases, the instance was restarted. */
 export interface OpsFigures {
-  /** open WebSockets */
+  /** Open WebSockets. */
   readonly connections: number | null;
-  /** events acknowledged on sockets, repeated ones left out */
+  /** Events acknowledged on WebSockets, without duplicates. */
   readonly sends: number | null;
-  /** events handed to connections */
+  /** Events delivered to connections. */
   readonly deliveries: number | null;
-  /** error frames */
+  /** Error frames. */
   readonly errors: number | null;
-  /** rows stored in PostgreSQL */
+  /** Rows stored in PostgreSQL. */
   readonly inserted: number | null;
-  /** steps of storing that had to be repeated */
+  /** Storing steps that had to be retried. */
   readonly retries: number | null;
-  /** REST requests answered */
+  /** REST requests answered. */
   readonly requests: number | null;
 }
 
-/** the streams of all partitions together; as OpsPartition has them */
+/** The streams of all partitions together. OpsPartition has the figures of each partition. */
 export interface OpsStreams {
-  /** whether a sync-service could read them; if not, the rest is worth nothing */
+  /** Whether a sync-service could read the streams. If false, the other fields are meaningless. */
   readonly known: boolean;
-  /** in the streams, stored ones included */
+  /** Entries in the streams, including those already stored in PostgreSQL. */
   readonly entries: number;
-  /** not yet read by a sync-service */
+  /** Entries that no sync-service has read yet. */
   readonly lag_entries: number;
-  /** age of the oldest that is not stored */
+  /** Age of the oldest entry that is not stored. */
   readonly lag_seconds: number;
-  /** read and not yet stored */
+  /** Entries that were read but are not stored yet. */
   readonly pending: number;
-  /** dead letters */
+  /** Dead letters. */
   readonly dead: number;
-  /** entries of cursor moves that are not stored */
+  /** Receipt entries that are not stored yet. */
   readonly receipts: number;
-  /** age of the oldest of these */
+  /** Age of the oldest receipt entry that is not stored. */
   readonly receipts_seconds: number;
-  /** Redis is above REDIS_TRIM_AT with nothing left to trim */
+  /** Whether Redis uses more memory than REDIS_TRIM_AT although nothing is left to trim. */
   readonly memory_over_budget: boolean;
-  /** entries that were removed before they were stored, as the instances have counted */
+  /** Entries that were removed before they were stored, as counted by the instances. */
   readonly vanished: number;
-  /** settings of Redis with which it can lose acknowledged messages, such as appendonly */
+  /** Redis settings, such as appendonly, with values that can lose acknowledged messages. */
   readonly unsafe_settings: readonly string[];
 }
 
@@ -214,23 +214,23 @@ export interface OpsPartition {
 }
 
 export interface ProfileChange {
-  /** without blanks around it; empty, or a name */
+  /** Empty, or a name without leading or trailing blanks. */
   readonly display_name?: string | null;
   readonly bio?: string | null;
-  /** The address of a PNG, JPEG, GIF or WebP picture, of at most 2 MiB and 4096 × 4096 pixels, on a public host. The server fetches it once and keeps a small square copy. Empty: no picture. The address that the account has changes nothing. */
+  /** The address of a PNG, JPEG, GIF or WebP picture on a public host, with at most 2 MiB and 4096 × 4096 pixels. The server fetches it once and keeps a small square copy. An empty string removes the picture. Sending the address that the account already has changes nothing. */
   readonly avatar_url?: string | null;
 }
 
 export interface User {
   readonly id: UserID;
-  /** empty when the account is deleted */
+  /** Empty if the account is deleted. */
   readonly username: string;
   readonly display_name: string;
   readonly bio: string;
-  /** path of the picture on this server, /v1/avatars/…; empty if there is none */
+  /** Path of the picture on this server (`/v1/avatars/…`), or empty if there is none. */
   readonly avatar_url: string;
   readonly created_at: Time;
-  /** the account is deleted */
+  /** Whether the account is deleted. */
   readonly deleted: boolean;
 }
 
@@ -296,18 +296,18 @@ export interface MemberPage {
 
 export type InvitationID = string;
 
-/** Into a channel or a group; the other of the two ids is null. */
+/** An invitation to a channel or a group. The id of the other kind is null. */
 export interface Invitation {
   readonly id: InvitationID;
   readonly channel_id: NullableChannelID;
   readonly group_id: NullableGroupID;
-  /** of the channel or group */
+  /** Name of the channel or group. */
   readonly name: string;
   readonly user_id: UserID;
-  /** of the invited user */
+  /** Username of the invited user. */
   readonly username: string;
   readonly invited_by: UserID;
-  /** username of the user who sent it */
+  /** Username of the user who sent the invitation. */
   readonly invited_by_name: string;
   readonly role: Role;
   readonly created_at: Time;
@@ -342,7 +342,7 @@ export interface RoleChange {
 
 export interface Channel {
   readonly id: ChannelID;
-  /** empty for a direct channel */
+  /** Empty for a direct channel. */
   readonly name: string;
   readonly kind: ChannelKind;
   readonly description: string;
@@ -355,13 +355,13 @@ export interface Channel {
   readonly member_count: number;
   readonly last_seq: Seq;
   readonly last_read_seq: Seq;
-  /** exact up to 999; 1000 means more */
+  /** Exact up to 999; 1000 means 1000 or more. */
   readonly unread: number;
-  /** exact up to 999; 1000 means more */
+  /** Exact up to 999; 1000 means 1000 or more. */
   readonly unread_mentions: number;
 }
 
-/** the other user of a direct channel */
+/** The other user of a direct channel. */
 export interface Peer {
   readonly user_id: UserID;
   readonly username: string;
@@ -373,7 +373,7 @@ export interface ChannelPage {
   readonly next_cursor: NextCursor;
 }
 
-/** who may call all members with @channel; for others it is plain text */
+/** Who may mention all members with @channel. For everyone else @channel is plain text. */
 export type MentionAll = "everyone" | "admins";
 
 export interface ChannelCreation {
@@ -403,14 +403,14 @@ export interface Message {
   readonly seq: Seq;
   readonly client_id: NullableClientID;
   readonly sender_id: UserID;
-  /** empty when the account is deleted */
+  /** Empty if the account is deleted. */
   readonly sender_name: string;
-  /** the account is deleted */
+  /** Whether the sender's account is deleted. */
   readonly sender_deleted?: boolean;
-  /** empty when deleted */
+  /** Empty if the message is deleted. */
   readonly body: string;
   readonly reply_to: NullableEventID;
-  /** members whose @username the body has; the id of the channel stands for @channel */
+  /** Members whom the body mentions by @username. The id of the channel stands for @channel. */
   readonly mentions: readonly UserID[];
   readonly sent_at: Time;
   readonly edited_at: NullableTime;
@@ -419,17 +419,17 @@ export interface Message {
 }
 
 export interface Reaction {
-  /** one emoji of Unicode in its fully qualified form */
+  /** One Unicode emoji in its fully qualified form. */
   readonly emoji: string;
-  /** of all users */
+  /** Number of users who have reacted with this emoji. */
   readonly count: number;
-  /** the first 20 users; the caller is among them if they have reacted so */
+  /** The first 20 users. The caller is always included if they have reacted with this emoji. */
   readonly user_ids: readonly UserID[];
 }
 
 export interface ReactionsRemoved {
   readonly removed: number;
-  /** there are more that match; ask again */
+  /** Whether more reactions match. Repeat the request to remove them. */
   readonly more: boolean;
 }
 
@@ -439,7 +439,7 @@ export interface MessagePage {
 }
 
 export interface MessageCreation {
-  /** at most 16 KiB of UTF-8, not blank, without control characters except newline and tab. CRLF and CR become LF first */
+  /** At most 16 KiB of UTF-8, not blank, without control characters except newline and tab. CRLF and CR are converted to LF first. */
   readonly body: string;
   readonly reply_to?: NullableEventID;
   readonly client_id?: NullableClientID;
@@ -454,7 +454,7 @@ export interface Ack {
   readonly duplicate: boolean;
 }
 
-/** an event as subscribers get it; docs/websocket.md says which kind has which fields */
+/** An event in the form that subscribers receive. docs/websocket.md lists the fields of each kind. */
 export interface Event {
   readonly type: string;
   readonly channel_id: ChannelID;
