@@ -21,47 +21,47 @@ type refusal struct {
 func (r *refusal) Error() string { return r.err.Error() }
 func (r *refusal) Unwrap() error { return r.err }
 
-// changeOf checks an edit, a deletion or a reaction and returns the event that it asks for. Its error
+// buildChange checks an edit, a deletion or a reaction and returns the event that it asks for. Its error
 // is a *refusal where the message stands in the way.
-func (c *client) changeOf(f *frame.Client) (frame.Event, error) {
+func (c *client) buildChange(f *frame.Client) (frame.Event, error) {
 	e := frame.Event{
 		ID: chat.NewEventID(), ChannelID: *f.ChannelID, ClientID: f.ClientID, MessageID: f.MessageID,
 		SenderID: c.user, SentAt: chat.Now(),
 	}
-	var allowed func(context.Context, *frame.Event) error
+	var authorize func(context.Context, *frame.Event) error
 	switch f.Type {
 	case frame.Edit:
-		e.Type, e.Body, allowed = event.Edit, chat.NormalizeBody(*f.Body), c.mayEdit
+		e.Type, e.Body, authorize = event.Edit, chat.NormalizeBody(*f.Body), c.authorizeEdit
 		if err := c.checkBody(e.Body); err != nil {
 			return e, err
 		}
 	case frame.Delete:
-		e.Type, allowed = event.Delete, c.mayDelete
+		e.Type, authorize = event.Delete, c.authorizeDelete
 	case frame.React:
-		e.Type, e.Emoji, e.Remove, allowed = event.Reaction, *f.Emoji, f.Remove, c.mayReact
+		e.Type, e.Emoji, e.Remove, authorize = event.Reaction, *f.Emoji, f.Remove, c.authorizeReaction
 	default:
 		return e, apierr.New(apierr.BadFrame, "this server does not take %s frames yet", f.Type)
 	}
-	admit := c.who.AdmitPoster
+	admit := c.access.AdmitPoster
 	if f.Type == frame.Delete { // what was said may be taken away
-		admit = c.who.AdmitWriter
+		admit = c.access.AdmitWriter
 	}
 	if err := admit(e.ChannelID); err != nil {
 		return e, &refusal{e, err}
 	}
-	ctx, cancel := c.bounded()
+	ctx, cancel := c.requestContext()
 	defer cancel()
-	if err := allowed(ctx, &e); err != nil {
+	if err := authorize(ctx, &e); err != nil {
 		return e, &refusal{e, err}
 	}
 	e.Mentions = c.mentions(ctx, &e)
 	return e, nil
 }
 
-// mayEdit: the sender, while the edit window is open, as long as the message is not deleted. Two who
+// authorizeEdit: the sender, while the edit window is open, as long as the message is not deleted. Two who
 // edit and delete at the same time may both get through; a deletion absorbs the edit that follows it.
-func (c *client) mayEdit(ctx context.Context, e *frame.Event) error {
-	t, err := c.g.find(ctx, e.ChannelID, *e.MessageID)
+func (c *client) authorizeEdit(ctx context.Context, e *frame.Event) error {
+	t, err := c.g.findMessage(ctx, e.ChannelID, *e.MessageID)
 	switch window := c.g.cfg.EditWindow; {
 	case err != nil:
 		return err
@@ -70,7 +70,7 @@ func (c *client) mayEdit(ctx context.Context, e *frame.Event) error {
 	case window > 0 && time.Since(t.sentAt) > window:
 		return apierr.New(apierr.Forbidden, "a message may be edited for %s", window)
 	}
-	switch deleted, err := c.g.deleted(ctx, e.ChannelID, *e.MessageID, t); {
+	switch deleted, err := c.g.isDeleted(ctx, e.ChannelID, *e.MessageID, t); {
 	case err != nil:
 		return err
 	case deleted:
@@ -79,13 +79,13 @@ func (c *client) mayEdit(ctx context.Context, e *frame.Event) error {
 	return nil
 }
 
-// mayDelete: the sender, and whoever runs the channel. A second deletion changes nothing.
-func (c *client) mayDelete(ctx context.Context, e *frame.Event) error {
-	t, err := c.g.find(ctx, e.ChannelID, *e.MessageID)
+// authorizeDelete: the sender, and whoever runs the channel. A second deletion changes nothing.
+func (c *client) authorizeDelete(ctx context.Context, e *frame.Event) error {
+	t, err := c.g.findMessage(ctx, e.ChannelID, *e.MessageID)
 	if err != nil || t.sender == c.user {
 		return err
 	}
-	role, err := c.who.Role(e.ChannelID)
+	role, err := c.access.Role(e.ChannelID)
 	if err != nil {
 		return err
 	}
@@ -95,23 +95,23 @@ func (c *client) mayDelete(ctx context.Context, e *frame.Event) error {
 	return nil
 }
 
-// mayReact: any member, within the limits of reactions.
-func (c *client) mayReact(ctx context.Context, e *frame.Event) error {
-	if _, err := c.g.find(ctx, e.ChannelID, *e.MessageID); err != nil || e.Remove {
+// authorizeReaction: any member, within the limits of reactions.
+func (c *client) authorizeReaction(ctx context.Context, e *frame.Event) error {
+	if _, err := c.g.findMessage(ctx, e.ChannelID, *e.MessageID); err != nil || e.Remove {
 		return err
 	}
-	return c.g.roomFor(ctx, e)
+	return c.g.checkReactionLimits(ctx, e)
 }
 
-// settled answers what was refused. What went through before keeps its first ack: its sender may have
+// answerRefused answers what was refused. What went through before keeps its first ack: its sender may have
 // left since, its message have been deleted, its window have closed, or PostgreSQL have gone away. So idempotency comes first, and what is not refused costs no read for it: the append itself
 // knows its retries.
-func (c *client) settled(f *frame.Client, err error) error {
+func (c *client) answerRefused(f *frame.Client, err error) error {
 	r, refused := errors.AsType[*refusal](err)
 	if !refused {
 		return err
 	}
-	ctx, cancel := c.bounded()
+	ctx, cancel := c.requestContext()
 	defer cancel()
 	ack, found, err := c.g.cfg.Sender.Recorded(ctx, &r.event)
 	switch {

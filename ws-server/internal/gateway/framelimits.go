@@ -6,14 +6,14 @@ import "parley.chat/shared-contracts/frame"
 type frameLimit string
 
 const (
-	byMessages frameLimit = "the limit of messages" // and that of direct channels, for a send that opens one
-	byMerging  frameLimit = "merged: however many there are, one leaves per interval"
-	byFrames   frameLimit = "FRAME_RATE alone: it changes nothing that others see"
+	limitedByMessageRate frameLimit = "the limit of messages" // and that of direct channels, for a send that opens one
+	limitedByMerging     frameLimit = "merged: however many there are, one leaves per interval"
+	limitedByFrameRate   frameLimit = "FRAME_RATE alone: it changes nothing that others see"
 )
 
 // frameLimits has every type of frame that this server takes: one that is not in it is refused.
 var frameLimits = map[frame.Type]frameLimit{
-	frame.Send: byMessages, frame.Edit: byMessages, frame.Delete: byMessages, frame.React: byMessages,
-	frame.Typing: byMerging, frame.Delivered: byMerging, frame.Read: byMerging,
-	frame.Subscribe: byFrames, frame.Unsubscribe: byFrames, frame.Presence: byFrames, frame.Auth: byFrames, frame.Ping: byFrames,
+	frame.Send: limitedByMessageRate, frame.Edit: limitedByMessageRate, frame.Delete: limitedByMessageRate, frame.React: limitedByMessageRate,
+	frame.Typing: limitedByMerging, frame.Delivered: limitedByMerging, frame.Read: limitedByMerging,
+	frame.Subscribe: limitedByFrameRate, frame.Unsubscribe: limitedByFrameRate, frame.Presence: limitedByFrameRate, frame.Auth: limitedByFrameRate, frame.Ping: limitedByFrameRate,
 }

@@ -10,7 +10,7 @@ import (
 type gate struct {
 	mu     sync.RWMutex // held for reading to enter
 	closed bool
-	inside sync.WaitGroup
+	active sync.WaitGroup
 }
 
 // enter reports whether the gate was open; then leave must follow.
@@ -20,11 +20,11 @@ func (g *gate) enter() bool {
 	if g.closed {
 		return false
 	}
-	g.inside.Add(1)
+	g.active.Add(1)
 	return true
 }
 
-func (g *gate) leave() { g.inside.Done() }
+func (g *gate) leave() { g.active.Done() }
 
 // run runs f in a goroutine; false: the gate is closed and f does not run.
 func (g *gate) run(f func()) bool {
@@ -38,18 +38,18 @@ func (g *gate) run(f func()) bool {
 	return true
 }
 
-// shut closes the gate. What is inside goes on.
-func (g *gate) shut() {
+// close closes the gate. What is inside goes on.
+func (g *gate) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.closed = true
 }
 
-// within waits until nothing is inside, but no longer than d, and reports whether that came.
-func (g *gate) within(d time.Duration) bool {
+// waitTimeout waits until nothing is inside, but no longer than d, and reports whether that came.
+func (g *gate) waitTimeout(d time.Duration) bool {
 	done := make(chan struct{})
 	go func() { // ends with the last inside, which the drain waits for without a bound in the end
-		g.inside.Wait()
+		g.active.Wait()
 		close(done)
 	}()
 	select {

@@ -77,23 +77,23 @@ type Config struct {
 type Gateway struct {
 	cfg      Config
 	upgrader websocket.Upgrader
-	clock    *outage.Log // of tokens that are not valid yet
+	clockLog *outage.Log // of tokens that are not valid yet
 
-	ctx context.Context // of everything that clients cause; ends when Run has drained
-	end context.CancelFunc
+	ctx    context.Context // of everything that clients cause; ends when Run has drained
+	cancel context.CancelFunc
 
 	mu       sync.Mutex
 	clients  map[*client]struct{}
 	byUser   map[chat.UserID][]*client
 	byAddr   map[netip.Addr]int // connections, if addresses are counted
-	entered  int                // connections of the instance, upgrades in progress included
+	admitted int                // connections of the instance, upgrades in progress included
 	draining bool
 
-	typists  *typists
-	cursors  *cursors
-	receipts *receipts
-	tallies  *tallies
-	silences *silences
+	typists         *typists
+	receiptWriter   *receiptWriter
+	receiptFanout   *receiptFanout
+	receiptCounters *receiptCounters
+	presenceFanout  *presenceFanout
 
 	acks struct { // that wait for FlushAcks
 		mu    sync.Mutex
@@ -103,13 +103,13 @@ type Gateway struct {
 
 	authority *authority.Authority
 
-	reads    reads // that those who come at the same time share
-	mentions *mentions
+	sharedReads sharedReads // that those who come at the same time share
+	mentions    *mentions
 
-	inflight gate // appends that still owe an answer
-	readers  gate // the connections' goroutines
-	work     gate // what is done on behalf of connections beside their readers
-	writers  sync.WaitGroup
+	inflight   gate // appends that still owe an answer
+	readers    gate // the connections' goroutines
+	background gate // what is done on behalf of connections beside their readers
+	writers    sync.WaitGroup
 }
 
 // New returns a gateway.
@@ -128,20 +128,20 @@ func New(cfg Config) *Gateway {
 		},
 	}
 	g.upgrader.CheckOrigin = allowAny
-	g.clock = outage.New(cfg.Logger, token.ClockBehind, token.ClockRight)
+	g.clockLog = outage.New(cfg.Logger, token.ClockBehind, token.ClockRight)
 	g.mentions = newMentions(&g.cfg)
 	g.typists = newTypists(cmp.Or(cfg.TypingExpiry, 6*time.Second), g.publishTyping)
-	g.cursors = g.newCursors()
-	g.receipts = &receipts{
-		g: g, wake: make(chan struct{}, 1), heard: make(map[chat.ChannelID]*movedMembers), sizes: make(map[chat.ChannelID]size),
+	g.receiptWriter = g.newReceiptWriter()
+	g.receiptFanout = &receiptFanout{
+		g: g, wake: make(chan struct{}, 1), pending: make(map[chat.ChannelID]*movedReceipts), sizes: make(map[chat.ChannelID]channelSize),
 	}
-	g.tallies = &tallies{
-		g: g, wake: make(chan struct{}, 1), moves: make(map[chat.ChannelID]int64), channels: make(map[chat.ChannelID]*tally),
+	g.receiptCounters = &receiptCounters{
+		g: g, wake: make(chan struct{}, 1), moves: make(map[chat.ChannelID]int64), channels: make(map[chat.ChannelID]*receiptCounter),
 	}
 	cfg.Metrics.limit.Set(float64(cfg.Bounds.Connections))
-	g.silences = &silences{g: g, wake: make(chan struct{}, 1)}
-	g.ctx, g.end = context.WithCancel(context.Background())
-	g.reads = newReads(g.ctx, &g.cfg)
+	g.presenceFanout = &presenceFanout{g: g, wake: make(chan struct{}, 1)}
+	g.ctx, g.cancel = context.WithCancel(context.Background())
+	g.sharedReads = newSharedReads(g.ctx, &g.cfg)
 	g.authority = g.newAuthority()
 	return g
 }
@@ -152,21 +152,21 @@ func (g *Gateway) Run(ctx context.Context) error {
 	var periodic sync.WaitGroup
 	periodic.Go(func() { g.authority.Run(ctx) })
 	periodic.Go(func() { g.typists.run(ctx) })
-	periodic.Go(func() { g.cursors.run(ctx) })
-	periodic.Go(func() { g.receipts.run(ctx) })
-	periodic.Go(func() { g.tallies.run(ctx) })
-	periodic.Go(func() { g.silences.run(ctx) })
+	periodic.Go(func() { g.receiptWriter.run(ctx) })
+	periodic.Go(func() { g.receiptFanout.run(ctx) })
+	periodic.Go(func() { g.receiptCounters.run(ctx) })
+	periodic.Go(func() { g.presenceFanout.run(ctx) })
 	g.heartbeat(ctx)
 	periodic.Wait()
 	g.drain()
-	g.cursors.drain(context.WithoutCancel(ctx))
+	g.receiptWriter.drain(context.WithoutCancel(ctx))
 	return nil
 }
 
 const (
-	drainAcks       = 9 * time.Second // the limiter and the append answer within their own bounds, together less
-	drainClose      = 3 * time.Second // for clients to answer the close frame
-	reconnectWithin = 10_000          // ms, over which the clients of a closing instance spread
+	drainAckTimeout     = 9 * time.Second // the limiter and the append answer within their own bounds, together less
+	drainCloseTimeout   = 3 * time.Second // for clients to answer the close frame
+	maxReconnectDelayMS = 10_000          // ms, over which the clients of a closing instance spread
 )
 
 func (g *Gateway) drain() {
@@ -177,22 +177,22 @@ func (g *Gateway) drain() {
 		all = append(all, c)
 	}
 	g.mu.Unlock()
-	g.inflight.shut()
-	g.inflight.within(drainAcks)
+	g.inflight.close()
+	g.inflight.waitTimeout(drainAckTimeout)
 	for _, c := range all {
 		c.out.Close(connection.CloseRestart, reconnectReason())
 	}
-	if !g.readers.within(drainClose) {
+	if !g.readers.waitTimeout(drainCloseTimeout) {
 		for _, c := range all {
 			c.out.Abort()
 		}
 	}
-	g.end()
-	g.readers.shut() // who was upgraded at the last moment is turned away
-	g.readers.inside.Wait()
-	g.work.shut()
-	g.work.inside.Wait()
-	g.reads.wait()
+	g.cancel()
+	g.readers.close() // who was upgraded at the last moment is turned away
+	g.readers.active.Wait()
+	g.background.close()
+	g.background.active.Wait()
+	g.sharedReads.wait()
 	g.authority.Wait()
 	g.mentions.names.Wait()
 	g.writers.Wait()
@@ -201,17 +201,17 @@ func (g *Gateway) drain() {
 // reconnectReason is the reason of a close that invites the client back after a random time, so that
 // not all come at once.
 func reconnectReason() string {
-	return fmt.Sprintf(`{"reconnect_after_ms":%d}`, rand.IntN(reconnectWithin))
+	return fmt.Sprintf(`{"reconnect_after_ms":%d}`, rand.IntN(maxReconnectDelayMS))
 }
 
-// reason is the JSON reason of a close frame.
-func reason(text string) string {
+// closeReason is the JSON reason of a close frame.
+func closeReason(text string) string {
 	b, _ := json.Marshal(map[string]string{"message": text})
 	return string(b)
 }
 
-// add registers a client; false: the gateway is draining.
-func (g *Gateway) add(c *client) bool {
+// register registers a client; false: the gateway is draining.
+func (g *Gateway) register(c *client) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.draining {
@@ -222,12 +222,12 @@ func (g *Gateway) add(c *client) bool {
 	return true
 }
 
-// index makes an authenticated client known by its user, so that notices reach it; false: the user has
+// addToUser makes an authenticated client known by its user, so that notices reach it; false: the user has
 // too many connections.
-func (g *Gateway) index(c *client) bool {
+func (g *Gateway) addToUser(c *client) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if most := g.cfg.Bounds.ConnectionsPerUser; most > 0 && len(g.byUser[c.user]) >= most {
+	if limit := g.cfg.Bounds.ConnectionsPerUser; limit > 0 && len(g.byUser[c.user]) >= limit {
 		g.cfg.Metrics.refused.WithLabelValues("user").Inc()
 		return false
 	}
@@ -235,11 +235,11 @@ func (g *Gateway) index(c *client) bool {
 	return true
 }
 
-func (g *Gateway) remove(c *client) {
+func (g *Gateway) unregister(c *client) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.clients, c)
-	g.exitLocked(c)
+	g.releaseConnectionLocked(c)
 	g.cfg.Metrics.connections.Set(float64(len(g.clients)))
 	mine := g.byUser[c.user]
 	for i, other := range mine {
@@ -268,7 +268,7 @@ func (g *Gateway) clientsOf(user chat.UserID) []*client {
 // events are shown in their traces.
 func HubConfig(m *Metrics, traces *msgtrace.Tracer) hub.Config {
 	return hub.Config{
-		Delivered: delivered(traces),
+		Delivered: traceDeliveries(traces),
 		Count:     func(n int) { m.deliveries.Add(float64(n)) },
 		Join:      func(frames [][]byte) []byte { return connection.Text(frames...) },
 		Resync: func(c chat.ChannelID, epoch event.Epoch, lastSeq int64) []byte {

@@ -24,19 +24,19 @@ func (c *client) handle(f *frame.Client) error {
 	}
 	switch f.Type {
 	case frame.Send, frame.Edit, frame.Delete, frame.React:
-		return c.settled(f, c.append(f))
+		return c.answerRefused(f, c.appendEvent(f))
 	case frame.Subscribe:
-		return c.subscribeAllOf(f)
+		return c.handleSubscribe(f)
 	case frame.Unsubscribe:
 		return c.unsubscribe(f.Ref, *f.ChannelID)
 	case frame.Auth:
-		return c.renew(f)
+		return c.renewToken(f)
 	case frame.Typing:
-		return c.typing(f)
+		return c.handleTyping(f)
 	case frame.Delivered, frame.Read:
-		return c.cursor(f)
+		return c.handleReceipt(f)
 	case frame.Presence:
-		return c.askPresence(f)
+		return c.handlePresence(f)
 	case frame.Ping:
 		c.send(frame.Pong{Ref: f.Ref})
 		return nil
@@ -44,9 +44,9 @@ func (c *client) handle(f *frame.Client) error {
 	return apierr.New(apierr.BadFrame, "this server does not take %s frames yet", f.Type)
 }
 
-// append sends an event on its way to the log and answers when it is there.
-func (c *client) append(f *frame.Client) error {
-	e, err := c.eventOf(f)
+// appendEvent sends an event on its way to the log and answers when it is there.
+func (c *client) appendEvent(f *frame.Client) error {
+	e, err := c.buildEvent(f)
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (c *client) append(f *frame.Client) error {
 			c.g.inflight.leave()
 		}()
 		if err != nil {
-			c.fail(ref, err)
+			c.sendError(ref, err)
 			return
 		}
 		c.g.cfg.Metrics.acked(began, ack.Duplicate)
@@ -84,15 +84,15 @@ func (c *client) append(f *frame.Client) error {
 // acknowledge sends an ack, which waits for FlushAcks: mostly the message itself is right behind it, and
 // both leave in one write.
 func (c *client) acknowledge(a *frame.Ack) {
-	if c.out.Hold(connection.EndText(a.AppendTo(connection.BeginText(ackRoom)))) {
+	if c.out.Hold(connection.EndText(a.AppendTo(connection.BeginText(ackBufferSize)))) {
 		c.g.acks.mu.Lock()
 		c.g.acks.held = append(c.g.acks.held, &c.out)
 		c.g.acks.mu.Unlock()
 	}
 }
 
-// ackRoom holds an ack and mostly the message that joins it.
-const ackRoom = 1 << 10
+// ackBufferSize holds an ack and mostly the message that joins it.
+const ackBufferSize = 1 << 10
 
 // FlushAcks sends the acks that wait. The appender calls it after each round of outcomes.
 func (g *Gateway) FlushAcks() {
@@ -120,10 +120,10 @@ func (c *client) checkBody(body string) error {
 	return nil
 }
 
-// eventOf checks a frame and returns the event that it asks for.
-func (c *client) eventOf(f *frame.Client) (frame.Event, error) {
+// buildEvent checks a frame and returns the event that it asks for.
+func (c *client) buildEvent(f *frame.Client) (frame.Event, error) {
 	if f.Type != frame.Send {
-		return c.changeOf(f)
+		return c.buildChange(f)
 	}
 	e := frame.Event{
 		Type: event.Message, ID: chat.NewEventID(), ClientID: f.ClientID, SenderID: c.user, SenderName: c.username,
@@ -133,7 +133,7 @@ func (c *client) eventOf(f *frame.Client) (frame.Event, error) {
 		return e, err
 	}
 	if f.ToUserID != nil {
-		id, err := c.direct(f)
+		id, err := c.directChannel(f)
 		if err != nil {
 			return e, err
 		}
@@ -141,11 +141,11 @@ func (c *client) eventOf(f *frame.Client) (frame.Event, error) {
 	} else {
 		e.ChannelID = *f.ChannelID
 	}
-	if err := c.who.AdmitPoster(e.ChannelID); err != nil {
+	if err := c.access.AdmitPoster(e.ChannelID); err != nil {
 		return e, &refusal{e, err}
 	}
 	if e.ReplyTo != nil {
-		if err := c.mayReply(&e); err != nil {
+		if err := c.checkReplyTarget(&e); err != nil {
 			return e, &refusal{e, err}
 		}
 	}
@@ -153,18 +153,18 @@ func (c *client) eventOf(f *frame.Client) (frame.Event, error) {
 	return e, nil
 }
 
-// maxDirects bounds the direct channels whose ids a connection remembers by their user.
-const maxDirects = 1000
+// maxDirectChannels bounds the direct channels whose ids a connection remembers by their user.
+const maxDirectChannels = 1000
 
-// direct returns the direct channel with the user that a send names.
-func (c *client) direct(f *frame.Client) (chat.ChannelID, error) {
+// directChannel returns the direct channel with the user that a send names.
+func (c *client) directChannel(f *frame.Client) (chat.ChannelID, error) {
 	c.mu.Lock()
-	id, known := c.directs[*f.ToUserID]
+	id, known := c.directChannels[*f.ToUserID]
 	c.mu.Unlock()
 	if known {
 		return id, nil
 	}
-	ctx, cancel := c.bounded()
+	ctx, cancel := c.requestContext()
 	defer cancel()
 	if _, err := c.g.cfg.Limiter.Take(ctx, ratelimit.By(ratelimit.Direct, c.user)); err != nil {
 		return id, err
@@ -174,19 +174,19 @@ func (c *client) direct(f *frame.Client) (chat.ChannelID, error) {
 		return id, err
 	}
 	c.mu.Lock()
-	if c.directs == nil {
-		c.directs = make(map[chat.UserID]chat.ChannelID)
+	if c.directChannels == nil {
+		c.directChannels = make(map[chat.UserID]chat.ChannelID)
 	}
-	if len(c.directs) >= maxDirects {
-		clear(c.directs)
+	if len(c.directChannels) >= maxDirectChannels {
+		clear(c.directChannels)
 	}
-	c.directs[*f.ToUserID] = id
+	c.directChannels[*f.ToUserID] = id
 	c.mu.Unlock()
 	return id, nil
 }
 
-// renew takes a new token of the same session in place of the one that the connection has.
-func (c *client) renew(f *frame.Client) error {
+// renewToken takes a new token of the same session in place of the one that the connection has.
+func (c *client) renewToken(f *frame.Client) error {
 	next := &client{}
 	if err := c.g.authenticate(c.g.ctx, next, *f.Token); err != nil {
 		if e := apierr.Of(err); e.Code != apierr.Unavailable {
@@ -197,15 +197,15 @@ func (c *client) renew(f *frame.Client) error {
 	if next.user != c.user || next.session != c.session {
 		return apierr.New(apierr.Forbidden, "the token belongs to another session: open another connection for it")
 	}
-	c.extend(next.expires.Load())
+	c.extendToken(next.expiresAt.Load())
 	c.send(frame.Pong{Ref: f.Ref})
 	return nil
 }
 
-// extend moves the end of the connection's token, never back.
-func (c *client) extend(until int64) {
-	for at := c.expires.Load(); until > at; at = c.expires.Load() {
-		if c.expires.CompareAndSwap(at, until) {
+// extendToken moves the end of the connection's token, never back.
+func (c *client) extendToken(until int64) {
+	for at := c.expiresAt.Load(); until > at; at = c.expiresAt.Load() {
+		if c.expiresAt.CompareAndSwap(at, until) {
 			return
 		}
 	}

@@ -8,8 +8,8 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// silence is how long a client may say nothing, pongs included, before its connection is dropped.
-const silence = 60 * time.Second
+// silenceTimeout is how long a client may say nothing, pongs included, before its connection is dropped.
+const silenceTimeout = 60 * time.Second
 
 // heartbeat pings every connection once in frame.Heartbeat, drops those that have fallen silent, and
 // ends those whose token has run out. One goroutine does it for all, spread over the interval, so that
@@ -27,10 +27,10 @@ func (g *Gateway) heartbeat(ctx context.Context) {
 		}
 		for _, c := range g.all() {
 			switch {
-			case now.Sub(c.out.SilentSince()) > silence:
+			case now.Sub(c.out.SilentSince()) > silenceTimeout:
 				c.out.Abort()
-			case c.expired(now):
-				c.out.Close(apierr.TokenExpired.CloseCode(), reason("the token has expired: refresh it and reconnect"))
+			case c.tokenExpired(now):
+				c.out.Close(apierr.TokenExpired.CloseCode(), closeReason("the token has expired: refresh it and reconnect"))
 			case c.slot%slots == n%slots:
 				c.out.Ping()
 			}

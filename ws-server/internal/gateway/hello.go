@@ -19,63 +19,63 @@ import (
 	"parley.chat/ws-server/internal/store"
 )
 
-// joinsAtOnce bounds how many channels one connection goes live in at the same time.
-const joinsAtOnce = 16
+// maxConcurrentJoins bounds how many channels one connection goes live in at the same time.
+const maxConcurrentJoins = 16
 
 // greet sends hello and subscribes what the client came for. First it follows the user's topic, so that
 // no change of membership falls between reading the channels and hearing of changes.
 func (c *client) greet() bool {
-	c.who = c.g.authority.Enter(revoked.Login{User: c.user, Session: c.session})
-	if !c.g.index(c) {
-		c.out.Close(closeOf(apierr.New(apierr.TooManyConnections, "this user has too many connections")))
+	c.access = c.g.authority.Enter(revoked.Login{User: c.user, Session: c.session})
+	if !c.g.addToUser(c) {
+		c.out.Close(closeParams(apierr.New(apierr.TooManyConnections, "this user has too many connections")))
 		return false
 	}
-	ctx, cancel := c.bounded()
+	ctx, cancel := c.requestContext()
 	defer cancel()
-	if err := c.sayHello(ctx); err != nil {
+	if err := c.sendHello(ctx); err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = apierr.Wrap(err, apierr.Unavailable, "the event log does not answer right now")
 		}
 		if c.g.ctx.Err() == nil {
 			c.g.cfg.Logger.Warn("connection not admitted", "user_id", c.user, "err", err)
 		}
-		c.out.Close(closeOf(err))
+		c.out.Close(closeParams(err))
 		return false
 	}
 	return true
 }
 
-func (c *client) sayHello(ctx context.Context) error {
+func (c *client) sendHello(ctx context.Context) error {
 	c.subscribing.Lock() // a notice of a new channel waits until hello has been said
 	defer c.subscribing.Unlock()
 	c.mu.Lock()
-	c.watched = true
+	c.watching = true
 	c.mu.Unlock()
 	if err := c.g.cfg.Feed.Watch(ctx, c.user); err != nil {
 		return err
 	}
 	// From here on a revocation is told; one before has left its mark.
-	marked, err := c.g.reads.marks.Ask(ctx, revoked.Login{User: c.user, Session: c.session})
+	marked, err := c.g.sharedReads.revoked.Ask(ctx, revoked.Login{User: c.user, Session: c.session})
 	if err != nil {
 		return apierr.Wrap(err, apierr.Unavailable, "the session cannot be checked right now")
 	}
 	if marked {
 		return apierr.New(apierr.SessionRevoked, "the session was ended")
 	}
-	if err := c.who.LoadBlocks(ctx); err != nil {
+	if err := c.access.LoadBlocks(ctx); err != nil {
 		return err
 	}
-	generation := c.who.Generation()
-	list, err := c.comesFor(ctx)
+	generation := c.access.Generation()
+	list, err := c.listMemberships(ctx)
 	if err != nil {
 		return err
 	}
-	c.learn(ctx, generation, list)
-	if err := c.furthest(ctx, list); err != nil {
+	c.cacheMemberships(ctx, generation, list)
+	if err := c.raiseToRedis(ctx, list); err != nil {
 		return err
 	}
-	if c.only == nil && len(list) > c.room() {
-		if err := c.latestFirst(ctx, list); err != nil {
+	if c.onlyChannel == nil && len(list) > c.subscriptionsLeft() {
+		if err := c.sortByActivity(ctx, list); err != nil {
 			return err
 		}
 	}
@@ -83,14 +83,14 @@ func (c *client) sayHello(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	counts, err := c.unread(ctx, list, heads)
+	counts, err := c.countUnread(ctx, list, heads)
 	if err != nil {
 		return err
 	}
-	room := c.room()
+	room := c.subscriptionsLeft()
 	summaries := make([]frame.ChannelSummary, len(list))
 	for i, m := range list {
-		summaries[i] = summary(m, heads[i], counts[i])
+		summaries[i] = channelSummary(m, heads[i], counts[i])
 		summaries[i].NotFollowed = i >= room
 	}
 	first := summaries[:min(frame.HelloChannels, len(summaries))]
@@ -111,7 +111,7 @@ func (c *client) sayHello(ctx context.Context) error {
 	}
 	for i, ch := range live {
 		err := c.subscribeLocked(ctx, ch, heads[i].Seq, func(int64, event.Epoch) bool { return false })
-		if code := apierr.CodeOf(err); c.only == nil && (code == apierr.NotFound || code == apierr.Forbidden) {
+		if code := apierr.CodeOf(err); c.onlyChannel == nil && (code == apierr.NotFound || code == apierr.Forbidden) {
 			continue // removed since the channels were read, which a notice tells the client
 		}
 		if err != nil {
@@ -121,37 +121,37 @@ func (c *client) sayHello(ctx context.Context) error {
 	return nil
 }
 
-// learn notes memberships that were read. What a notice overtook is read again, all in one query; channels that the
+// cacheMemberships notes memberships that were read. What a notice overtook is read again, all in one query; channels that the
 // user is not in any more are left to subscribeLocked.
-func (c *client) learn(ctx context.Context, generation uint64, list []store.Membership) {
+func (c *client) cacheMemberships(ctx context.Context, generation uint64, list []store.Membership) {
 	var overtaken []chat.ChannelID
 	for i := range list {
-		if !c.who.Learn(generation, list[i].ChannelID, list[i].Access()) {
+		if !c.access.Learn(generation, list[i].ChannelID, list[i].Access()) {
 			overtaken = append(overtaken, list[i].ChannelID)
 		}
 	}
 	if len(overtaken) > 0 {
-		c.who.AdmitAll(ctx, overtaken)
+		c.access.AdmitAll(ctx, overtaken)
 	}
 }
 
-// comesFor returns the channels that hello lists.
-func (c *client) comesFor(ctx context.Context) ([]store.Membership, error) {
-	if c.only == nil {
-		list, err := c.g.reads.memberships.Ask(ctx, c.user)
+// listMemberships returns the channels that hello lists.
+func (c *client) listMemberships(ctx context.Context) ([]store.Membership, error) {
+	if c.onlyChannel == nil {
+		list, err := c.g.sharedReads.memberships.Ask(ctx, c.user)
 		return slices.Clone(list), err // another connection of the user may have the same
 	}
-	m, err := c.g.cfg.Store.Membership(ctx, c.user, *c.only)
+	m, err := c.g.cfg.Store.Membership(ctx, c.user, *c.onlyChannel)
 	if err != nil {
 		return nil, err
 	}
 	return []store.Membership{m}, nil
 }
 
-// latestFirst puts the channels in which the user has read something before all others, since nobody but the user
+// sortByActivity puts the channels in which the user has read something before all others, since nobody but the user
 // decides on that, and both in the order of their latest activity, the newest first. It is for a user who has more
 // channels than a connection follows.
-func (c *client) latestFirst(ctx context.Context, list []store.Membership) error {
+func (c *client) sortByActivity(ctx context.Context, list []store.Membership) error {
 	at := make(map[chat.ChannelID]time.Time, len(list))
 	ids := make([]chat.ChannelID, len(list))
 	for i, m := range list {
@@ -191,19 +191,19 @@ func (c *client) latestFirst(ctx context.Context, list []store.Membership) error
 // heads returns how far each channel has come and, if the client subscribes to them, the live channels:
 // the first ones, as many as a connection may have.
 func (c *client) heads(ctx context.Context, list []store.Membership) ([]eventlog.Head, []*hub.Channel, error) {
-	if c.only == nil && !c.subscribeAll {
-		heads, err := c.headsOnly(ctx, list)
+	if c.onlyChannel == nil && !c.subscribeAll {
+		heads, err := c.readHeads(ctx, list)
 		return heads, nil, err
 	}
-	most := min(len(list), c.room())
-	rest, err := c.headsOnly(ctx, list[most:])
+	n := min(len(list), c.subscriptionsLeft())
+	rest, err := c.readHeads(ctx, list[n:])
 	if err != nil {
 		return nil, nil, err
 	}
-	heads, live := append(make([]eventlog.Head, most), rest...), make([]*hub.Channel, most)
+	heads, live := append(make([]eventlog.Head, n), rest...), make([]*hub.Channel, n)
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(joinsAtOnce)
-	for i, m := range list[:most] {
+	g.SetLimit(maxConcurrentJoins)
+	for i, m := range list[:n] {
 		g.Go(func() (err error) {
 			if live[i], err = c.g.cfg.Feed.Join(ctx, m.ChannelID); err == nil {
 				heads[i].Seq, heads[i].Epoch = live[i].Head()
@@ -214,12 +214,12 @@ func (c *client) heads(ctx context.Context, list []store.Membership) ([]eventlog
 	return heads, live, g.Wait()
 }
 
-func (c *client) headsOnly(ctx context.Context, list []store.Membership) ([]eventlog.Head, error) {
+func (c *client) readHeads(ctx context.Context, list []store.Membership) ([]eventlog.Head, error) {
 	ids := make([]chat.ChannelID, len(list))
 	for i, m := range list {
 		ids[i] = m.ChannelID
 	}
-	heads, err := c.g.reads.heads.AskAll(ctx, ids)
+	heads, err := c.g.sharedReads.heads.AskAll(ctx, ids)
 	if err != nil {
 		return nil, apierr.Wrap(err, apierr.Unavailable, "the event log does not answer right now")
 	}
@@ -233,8 +233,8 @@ func (c *client) headsOnly(ctx context.Context, list []store.Membership) ([]even
 	return heads, nil
 }
 
-// unread counts what the user has not read of each channel, up to its head.
-func (c *client) unread(ctx context.Context, list []store.Membership, heads []eventlog.Head) ([]unread.Count, error) {
+// countUnread counts what the user has not read of each channel, up to its head.
+func (c *client) countUnread(ctx context.Context, list []store.Membership, heads []eventlog.Head) ([]unread.Count, error) {
 	counts := make([]unread.Count, len(list))
 	var questions []unread.Question
 	var place []int
@@ -244,7 +244,7 @@ func (c *client) unread(ctx context.Context, list []store.Membership, heads []ev
 			questions, place = append(questions, q), append(place, i)
 		}
 	}
-	answers, err := c.g.reads.unread.AskAll(ctx, questions)
+	answers, err := c.g.sharedReads.unread.AskAll(ctx, questions)
 	if err != nil {
 		return nil, apierr.Wrap(err, apierr.Unavailable, "unread messages cannot be counted right now")
 	}
@@ -254,7 +254,7 @@ func (c *client) unread(ctx context.Context, list []store.Membership, heads []ev
 	return counts, nil
 }
 
-func summary(m store.Membership, h eventlog.Head, n unread.Count) frame.ChannelSummary {
+func channelSummary(m store.Membership, h eventlog.Head, n unread.Count) frame.ChannelSummary {
 	return frame.ChannelSummary{
 		ChannelID: m.ChannelID, Name: m.Name, Kind: m.Kind, LastSeq: h.Seq, Epoch: string(h.Epoch),
 		LastReadSeq: min(m.LastReadSeq, h.Seq), LastDeliveredSeq: min(m.LastDeliveredSeq, h.Seq), Unread: n.Messages, UnreadMentions: n.Mentions,

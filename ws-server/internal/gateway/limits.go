@@ -25,11 +25,11 @@ type Bounds struct {
 
 // errInstanceFull refuses an upgrade because the instance has all the connections that it can hold.
 func errInstanceFull() error {
-	return &apierr.Error{Code: apierr.Unavailable, Message: "this server has as many connections as it can hold", RetryAfter: refusedRetry}
+	return &apierr.Error{Code: apierr.Unavailable, Message: "this server has as many connections as it can hold", RetryAfter: refusedRetryDelay}
 }
 
-// unlessFull refuses upgrades while the instance is full, before they cost a token's verification.
-func (g *Gateway) unlessFull(serve http.HandlerFunc) http.HandlerFunc {
+// rejectWhenFull refuses upgrades while the instance is full, before they cost a token's verification.
+func (g *Gateway) rejectWhenFull(serve http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		g.mu.Lock()
 		full := g.fullLocked()
@@ -44,15 +44,15 @@ func (g *Gateway) unlessFull(serve http.HandlerFunc) http.HandlerFunc {
 }
 
 func (g *Gateway) fullLocked() bool {
-	most := g.cfg.Bounds.Connections
-	return most > 0 && g.entered >= most
+	limit := g.cfg.Bounds.Connections
+	return limit > 0 && g.admitted >= limit
 }
 
-// enter counts a connection for the instance and for its address. It returns why there are too many.
-func (g *Gateway) enter(c *client, r *http.Request) error {
+// reserveConnection counts a connection for the instance and for its address. It returns why there are too many.
+func (g *Gateway) reserveConnection(c *client, r *http.Request) error {
 	var addr netip.Addr // not valid if addresses are not counted, or for a Unix socket
 	if g.cfg.Bounds.ConnectionsPerAddress > 0 {
-		addr = addressOf(r, g.cfg.Bounds.TrustedProxies)
+		addr = clientAddress(r, g.cfg.Bounds.TrustedProxies)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -63,26 +63,26 @@ func (g *Gateway) enter(c *client, r *http.Request) error {
 	if addr.IsValid() {
 		if g.byAddr[addr] >= g.cfg.Bounds.ConnectionsPerAddress {
 			g.cfg.Metrics.refused.WithLabelValues("address").Inc()
-			return &apierr.Error{Code: apierr.TooManyConnections, Message: "too many connections from this address", RetryAfter: refusedRetry}
+			return &apierr.Error{Code: apierr.TooManyConnections, Message: "too many connections from this address", RetryAfter: refusedRetryDelay}
 		}
 		g.byAddr[addr]++
 	}
-	g.entered++
-	c.counts, c.addr = true, addr
+	g.admitted++
+	c.counted, c.addr = true, addr
 	return nil
 }
 
-// exit undoes enter.
-func (g *Gateway) exit(c *client) {
+// releaseConnection undoes enter.
+func (g *Gateway) releaseConnection(c *client) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.exitLocked(c)
+	g.releaseConnectionLocked(c)
 }
 
-func (g *Gateway) exitLocked(c *client) {
-	if c.counts {
-		g.entered--
-		c.counts = false
+func (g *Gateway) releaseConnectionLocked(c *client) {
+	if c.counted {
+		g.admitted--
+		c.counted = false
 	}
 	if !c.addr.IsValid() {
 		return
@@ -93,10 +93,10 @@ func (g *Gateway) exitLocked(c *client) {
 	c.addr = netip.Addr{}
 }
 
-// addressOf returns the address that a request comes from: what trusted proxies say, back to the first
+// clientAddress returns the address that a request comes from: what trusted proxies say, back to the first
 // address that is none of them, since what stands before that was written by the client. An IPv6 address
 // is that of its /64, the least that one customer gets.
-func addressOf(r *http.Request, trusted config.CIDRs) netip.Addr {
+func clientAddress(r *http.Request, trusted config.CIDRs) netip.Addr {
 	addr := parseAddress(r.RemoteAddr)
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for i := len(hops) - 1; i >= 0 && addr.IsValid() && trusted.Contains(addr); i-- {
@@ -126,39 +126,39 @@ func parseAddress(s string) netip.Addr {
 	return addr.Unmap().WithZone("")
 }
 
-// errFull answers a subscribe beyond the bound.
-func (c *client) errFull() error {
+// errTooManySubscriptions answers a subscribe beyond the bound.
+func (c *client) errTooManySubscriptions() error {
 	return apierr.New(apierr.RateLimited, "a connection takes %d subscriptions: end another first, or open another connection",
 		c.g.cfg.Bounds.Subscriptions)
 }
 
-// room returns how many more subscriptions the connection may have.
-func (c *client) room() int {
-	most := c.g.cfg.Bounds.Subscriptions
-	if most == 0 {
+// subscriptionsLeft returns how many more subscriptions the connection may have.
+func (c *client) subscriptionsLeft() int {
+	limit := c.g.cfg.Bounds.Subscriptions
+	if limit == 0 {
 		return math.MaxInt
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return most - c.subs.Len()
+	return limit - c.subs.Len()
 }
 
 // controlRate is how many control frames (pings, pongs) a connection may send, and twice the Count at once.
 // Clients answer a ping every 25 s, and few send a ping of their own more often than once a second.
 var controlRate = config.Rate{Count: 20, Per: 10 * time.Second}
 
-// control counts a control frame, and ends a connection that sends too many: they cost as much as other
+// allowControlFrame counts a control frame, and ends a connection that sends too many: they cost as much as other
 // frames, and nobody has to wait for an answer before sending the next one. It reports whether the frame
 // may be answered.
-func (c *client) control() bool {
+func (c *client) allowControlFrame() bool {
 	if c.out.Closing() {
 		return false
 	}
-	if c.controls.take(controlRate, time.Now(), 1) == 0 {
+	if c.controlBucket.take(controlRate, time.Now(), 1) == 0 {
 		return true
 	}
 	c.g.cfg.Metrics.floods.Inc()
-	c.out.Close(connection.ClosePolicy, reason("too many control frames"))
+	c.out.Close(connection.ClosePolicy, closeReason("too many control frames"))
 	return false
 }
 
@@ -171,29 +171,29 @@ func (c *client) chargeSubscriptions(n int) {
 	if rate.Count == 0 {
 		return
 	}
-	free := min(n, c.free)
-	c.free -= free
+	free := min(n, c.freeSubscriptions)
+	c.freeSubscriptions -= free
 	if n -= max(free, 1); n > 0 {
-		c.bucket.take(rate, time.Now(), float64(n))
+		c.frameBucket.take(rate, time.Now(), float64(n))
 	}
 }
 
-// bucket is how many frames a connection may send now. It is the reader's own.
-type bucket struct {
-	tokens float64
-	at     time.Time
+// tokenBucket is how many frames a connection may send now. It is the reader's own.
+type tokenBucket struct {
+	tokens  float64
+	updated time.Time
 }
 
 // take takes n tokens, which the next frames pay for if there are fewer, and returns how long it is until
 // there were as many.
-func (b *bucket) take(rate config.Rate, now time.Time, n float64) time.Duration {
+func (b *tokenBucket) take(rate config.Rate, now time.Time, n float64) time.Duration {
 	burst, perSecond := float64(2*rate.Count), float64(rate.Count)/rate.Per.Seconds()
-	if b.at.IsZero() {
+	if b.updated.IsZero() {
 		b.tokens = burst
 	} else {
-		b.tokens = min(burst, b.tokens+now.Sub(b.at).Seconds()*perSecond)
+		b.tokens = min(burst, b.tokens+now.Sub(b.updated).Seconds()*perSecond)
 	}
-	b.at = now
+	b.updated = now
 	b.tokens -= n
 	if b.tokens >= 0 {
 		return 0
@@ -208,7 +208,7 @@ func (c *client) pace() {
 	if rate.Count == 0 {
 		return
 	}
-	wait := c.bucket.take(rate, time.Now(), 1)
+	wait := c.frameBucket.take(rate, time.Now(), 1)
 	if wait == 0 {
 		return
 	}

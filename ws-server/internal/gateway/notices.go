@@ -34,77 +34,77 @@ func (g *Gateway) Notice(n notice.Notice) {
 		switch n.Kind {
 		case notice.SessionRevoked:
 			if n.SessionID != nil && c.session == *n.SessionID {
-				c.out.Close(apierr.SessionRevoked.CloseCode(), reason("the session was ended"))
+				c.out.Close(apierr.SessionRevoked.CloseCode(), closeReason("the session was ended"))
 			}
 		case notice.SessionRenewed:
 			if n.SessionID != nil && c.session == *n.SessionID && n.ExpiresAt != nil {
-				c.extend(n.ExpiresAt.Unix())
+				c.extendToken(n.ExpiresAt.Unix())
 			}
 		case notice.EventFailed:
 			if n.ChannelID != nil && n.EventID != nil && n.ClientID != nil {
 				c.send(frame.FailedEvent{ChannelID: *n.ChannelID, ID: *n.EventID, Seq: n.Seq, ClientID: *n.ClientID, Reason: n.Reason})
 			}
 		case notice.GroupChanged:
-			if n.GroupID != nil && c.only == nil {
-				c.send(frame.GroupNotice{GroupID: *n.GroupID, Change: n.Change, By: by(n)})
+			if n.GroupID != nil && c.onlyChannel == nil {
+				c.send(frame.GroupNotice{GroupID: *n.GroupID, Change: n.Change, By: changedBy(n)})
 			}
 		case notice.Invitation:
-			if n.InvitationID != nil && c.only == nil {
-				c.send(frame.InvitationNotice{InvitationID: *n.InvitationID, Change: n.Change, By: by(n)})
+			if n.InvitationID != nil && c.onlyChannel == nil {
+				c.send(frame.InvitationNotice{InvitationID: *n.InvitationID, Change: n.Change, By: changedBy(n)})
 			}
 		case notice.ChannelAdded:
 			if n.ChannelID != nil {
-				g.work.run(func() { c.added(*n.ChannelID, by(n)) })
+				g.background.run(func() { c.channelAdded(*n.ChannelID, changedBy(n)) })
 			}
 		case notice.ChannelRemoved:
 			if n.ChannelID != nil {
-				g.work.run(func() { c.removed(*n.ChannelID, by(n)) })
+				g.background.run(func() { c.channelRemoved(*n.ChannelID, changedBy(n)) })
 			}
 		}
 	}
 }
 
-func by(n notice.Notice) chat.UserID {
+func changedBy(n notice.Notice) chat.UserID {
 	if n.By != nil {
 		return *n.By
 	}
 	return n.UserID
 }
 
-// added tells the client of a channel that its user came into and, if it follows all channels,
+// channelAdded tells the client of a channel that its user came into and, if it follows all channels,
 // subscribes it to what comes after the summary.
-func (c *client) added(id chat.ChannelID, by chat.UserID) {
-	ctx, cancel := c.bounded()
+func (c *client) channelAdded(id chat.ChannelID, by chat.UserID) {
+	ctx, cancel := c.requestContext()
 	defer cancel()
-	if c.only != nil || c.stays(id) {
+	if c.onlyChannel != nil || c.keepsSubscription(id) {
 		return
 	}
-	generation := c.who.Generation()
+	generation := c.access.Generation()
 	m, err := c.g.cfg.Store.Membership(ctx, c.user, id)
 	if err != nil {
 		c.g.cfg.Logger.Warn("new membership not read", "user_id", c.user, "channel_id", id, "err", err)
 		return
 	}
 	m.Arriving = false // the notice follows the event
-	c.who.Learn(generation, id, m.Access())
+	c.access.Learn(generation, id, m.Access())
 	c.subscribing.Lock()
 	defer c.subscribing.Unlock()
 	if c.subscription(id) != nil {
 		return // another notice was faster
 	}
-	if err := c.followLocked(ctx, m, by); err != nil {
+	if err := c.announceChannelLocked(ctx, m, by); err != nil {
 		c.g.cfg.Logger.Warn("new channel not followed", "user_id", c.user, "channel_id", id, "err", err)
 	}
 }
 
-// followLocked sends the summary of a new channel, and follows it from there if the client follows all: a
+// announceChannelLocked sends the summary of a new channel, and follows it from there if the client follows all: a
 // direct channel from the first message that its user's devices do not have, since it was made for that one.
 // Called with subscribing held.
-func (c *client) followLocked(ctx context.Context, m store.Membership, by chat.UserID) error {
+func (c *client) announceChannelLocked(ctx context.Context, m store.Membership, by chat.UserID) error {
 	var live *hub.Channel
 	var head eventlog.Head
 	var err error
-	if c.subscribeAll && c.room() > 0 {
+	if c.subscribeAll && c.subscriptionsLeft() > 0 {
 		if live, err = c.g.cfg.Feed.Join(ctx, m.ChannelID); err == nil {
 			head.Seq, head.Epoch = live.Head()
 		}
@@ -115,32 +115,32 @@ func (c *client) followLocked(ctx context.Context, m store.Membership, by chat.U
 		return err
 	}
 	list := []store.Membership{m}
-	if err := c.furthest(ctx, list); err != nil {
+	if err := c.raiseToRedis(ctx, list); err != nil {
 		return err
 	}
 	if m.Kind == chat.Direct && live != nil {
 		head.Seq = min(head.Seq, list[0].LastDeliveredSeq)
 	}
-	counts, err := c.unread(ctx, list, []eventlog.Head{head})
+	counts, err := c.countUnread(ctx, list, []eventlog.Head{head})
 	if err != nil {
 		return err
 	}
-	s := summary(list[0], head, counts[0])
+	s := channelSummary(list[0], head, counts[0])
 	s.NotFollowed = c.subscribeAll && live == nil
-	told := frame.Membership{ChannelID: m.ChannelID, Change: "added", By: by, Channel: &s}
+	added := frame.Membership{ChannelID: m.ChannelID, Change: "added", By: by, Channel: &s}
 	if live == nil {
-		c.send(told)
+		c.send(added)
 		return nil
 	}
 	return c.subscribeLocked(ctx, live, head.Seq, func(int64, event.Epoch) bool {
-		c.send(told)
+		c.send(added)
 		return false
 	})
 }
 
-// stays reports whether the connection has a subscription to the channel that goes on. Who leaves and
+// keepsSubscription reports whether the connection has a subscription to the channel that goes on. Who leaves and
 // comes back at once is told of the coming before the member_left event has ended the old subscription.
-func (c *client) stays(id chat.ChannelID) bool {
+func (c *client) keepsSubscription(id chat.ChannelID) bool {
 	sub := c.subscription(id)
 	if sub == nil {
 		return false
@@ -155,10 +155,10 @@ func (c *client) stays(id chat.ChannelID) bool {
 // removedGrace is how long the member_left event may take to end the subscription in-band.
 const removedGrace = 500 * time.Millisecond
 
-// removed tells the client of a channel that its user was put out of. The member_left event ends the
+// channelRemoved tells the client of a channel that its user was put out of. The member_left event ends the
 // subscription; when it does not come, the membership is looked up and the subscription ended.
-func (c *client) removed(id chat.ChannelID, by chat.UserID) {
-	if c.only == nil {
+func (c *client) channelRemoved(id chat.ChannelID, by chat.UserID) {
+	if c.onlyChannel == nil {
 		c.send(frame.Membership{ChannelID: id, Change: "removed", By: by})
 	}
 	sub := c.subscription(id)
@@ -173,7 +173,7 @@ func (c *client) removed(id chat.ChannelID, by chat.UserID) {
 	if sub = c.subscription(id); sub == nil {
 		return
 	}
-	ctx, cancel := c.bounded()
+	ctx, cancel := c.requestContext()
 	defer cancel()
 	switch _, err := c.g.cfg.Store.Membership(ctx, c.user, id); apierr.CodeOf(err) {
 	case apierr.NotFound, apierr.Forbidden:

@@ -12,14 +12,14 @@ import (
 // Limits of the reactions to one message. What is on its way to the log at the same time is not counted, so a user who
 // sends many at once may get a few more through, as many as the rate limit lets pass.
 const (
-	maxEmojis        = 50 // different ones that stand
-	maxEmojisOfAUser = 20 // different ones that a user has ever put on it, so that rows are bounded too
+	maxEmojisPerMessage = 50 // different ones that stand
+	maxEmojisPerUser    = 20 // different ones that a user has ever put on it, so that rows are bounded too
 )
 
-// roomFor refuses a reaction that would be one too many on its message.
-func (g *Gateway) roomFor(ctx context.Context, e *frame.Event) error {
-	standing, own := map[string]bool{}, map[string]bool{}
-	items, err := g.cfg.Log.Tail(ctx, e.ChannelID, tailPage)
+// checkReactionLimits refuses a reaction that would be one too many on its message.
+func (g *Gateway) checkReactionLimits(ctx context.Context, e *frame.Event) error {
+	active, own := map[string]bool{}, map[string]bool{}
+	items, err := g.cfg.Log.Tail(ctx, e.ChannelID, tailPageSize)
 	if err != nil {
 		return apierr.Wrap(err, apierr.Unavailable, "the event log does not answer right now")
 	}
@@ -34,7 +34,7 @@ func (g *Gateway) roomFor(ctx context.Context, e *frame.Event) error {
 		if form, ok := text.Emoji(emoji); ok { // earlier releases stored it as it came
 			emoji = form
 		}
-		standing[emoji], own[emoji] = standing[emoji] || r.Active, own[emoji] || r.Own
+		active[emoji], own[emoji] = active[emoji] || r.Active, own[emoji] || r.Own
 	}
 	for _, it := range items {
 		if it.Kind != event.Reaction {
@@ -44,19 +44,19 @@ func (g *Gateway) roomFor(ctx context.Context, e *frame.Event) error {
 		if err != nil || r.MessageID == nil || *r.MessageID != *e.MessageID {
 			continue
 		}
-		standing[r.Emoji] = standing[r.Emoji] || !r.Remove
+		active[r.Emoji] = active[r.Emoji] || !r.Remove
 		own[r.Emoji] = own[r.Emoji] || r.SenderID == e.SenderID
 	}
 	switch {
-	case !standing[e.Emoji] && count(standing) >= maxEmojis:
-		return apierr.New(apierr.Conflict, "this message already has %d different reactions", maxEmojis)
-	case !own[e.Emoji] && count(own) >= maxEmojisOfAUser:
-		return apierr.New(apierr.Conflict, "you have already put %d different reactions on this message", maxEmojisOfAUser)
+	case !active[e.Emoji] && countTrue(active) >= maxEmojisPerMessage:
+		return apierr.New(apierr.Conflict, "this message already has %d different reactions", maxEmojisPerMessage)
+	case !own[e.Emoji] && countTrue(own) >= maxEmojisPerUser:
+		return apierr.New(apierr.Conflict, "you have already put %d different reactions on this message", maxEmojisPerUser)
 	}
 	return nil
 }
 
-func count(set map[string]bool) (n int) {
+func countTrue(set map[string]bool) (n int) {
 	for _, in := range set {
 		if in {
 			n++

@@ -11,19 +11,19 @@ import (
 	"parley.chat/ws-server/internal/store"
 )
 
-// reads are what each connection needs to be admitted, and to write. Those who ask at the same time share
+// sharedReads are what each connection needs to be admitted, and to write. Those who ask at the same time share
 // them.
-type reads struct {
-	marks       *coalesce.Group[revoked.Login, bool] // whether the session was ended
+type sharedReads struct {
+	revoked     *coalesce.Group[revoked.Login, bool] // whether the session was ended
 	memberships *coalesce.Group[chat.UserID, []store.Membership]
 	heads       *coalesce.Group[chat.ChannelID, eventlog.Head]
 	cursors     *coalesce.Group[eventlog.Member, eventlog.Cursor]
 	unread      *coalesce.Group[unread.Question, unread.Count]
 }
 
-func newReads(ctx context.Context, cfg *Config) reads {
-	return reads{
-		marks: coalesce.New(func(ctx context.Context, logins []revoked.Login) ([]bool, error) {
+func newSharedReads(ctx context.Context, cfg *Config) sharedReads {
+	return sharedReads{
+		revoked: coalesce.New(func(ctx context.Context, logins []revoked.Login) ([]bool, error) {
 			marked, err := cfg.Revoked.Revoked(ctx, logins)
 			if err != nil {
 				return nil, err
@@ -38,22 +38,22 @@ func newReads(ctx context.Context, cfg *Config) reads {
 			}
 			return answers, nil
 		}, coalesce.Config{Context: ctx}),
-		memberships: coalesce.New(cfg.Store.Memberships, coalesce.Config{Context: ctx, MaxBatch: membershipsAtOnce}),
+		memberships: coalesce.New(cfg.Store.Memberships, coalesce.Config{Context: ctx, MaxBatch: maxUsersPerMembershipRead}),
 		heads:       coalesce.New(cfg.Log.Heads, coalesce.Config{Context: ctx}),
 		cursors:     coalesce.New(cfg.Log.CursorsAt, coalesce.Config{Context: ctx}),
-		unread:      coalesce.New(cfg.Unread.Count, coalesce.Config{Context: ctx, MaxBatch: countsAtOnce}),
+		unread:      coalesce.New(cfg.Unread.Count, coalesce.Config{Context: ctx, MaxBatch: maxQuestionsPerUnreadRead}),
 	}
 }
 
-// membershipsAtOnce is the most users of one query: each may have hundreds of channels.
-const membershipsAtOnce = 100
+// maxUsersPerMembershipRead is the most users of one query: each may have hundreds of channels.
+const maxUsersPerMembershipRead = 100
 
-// countsAtOnce is the most questions of one count. All about a channel share one read of its tail, so the
+// maxQuestionsPerUnreadRead is the most questions of one count. All about a channel share one read of its tail, so the
 // more at once, the fewer reads.
-const countsAtOnce = 2000
+const maxQuestionsPerUnreadRead = 2000
 
-func (r *reads) wait() {
-	r.marks.Wait()
+func (r *sharedReads) wait() {
+	r.revoked.Wait()
 	r.memberships.Wait()
 	r.heads.Wait()
 	r.cursors.Wait()

@@ -5,13 +5,13 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// mayReply checks that a message replies to a message of its own channel. A deleted one will do: it may have been
+// checkReplyTarget checks that a message replies to a message of its own channel. A deleted one will do: it may have been
 // deleted while the reply was being written, which is no reason to lose the reply. While PostgreSQL does not answer, a
 // reply to a message that is neither in the ring nor in the tail is Unavailable, and the client sends it again.
-func (c *client) mayReply(e *frame.Event) error {
-	ctx, cancel := c.bounded()
+func (c *client) checkReplyTarget(e *frame.Event) error {
+	ctx, cancel := c.requestContext()
 	defer cancel()
-	_, err := c.g.find(ctx, e.ChannelID, *e.ReplyTo)
+	_, err := c.g.findMessage(ctx, e.ChannelID, *e.ReplyTo)
 	if apierr.CodeOf(err) == apierr.NotFound {
 		return apierr.InvalidContent("reply_to", "must be a message of this channel")
 	}

@@ -15,27 +15,27 @@ import (
 )
 
 const (
-	// resumeMost is how many missing events a subscription brings; for more the client pages history.
-	resumeMost = 1000
+	// maxResumeEvents is how many missing events a subscription brings; for more the client pages history.
+	maxResumeEvents = 1000
 )
 
-// errGone is returned when the connection has left meanwhile.
-var errGone = errors.New("the connection has gone")
+// errConnectionClosed is returned when the connection has left meanwhile.
+var errConnectionClosed = errors.New("the connection has gone")
 
-// subscribeAllOf answers a subscribe frame: each of its channels, all within the time of one. The memberships
+// handleSubscribe answers a subscribe frame: each of its channels, all within the time of one. The memberships
 // that are not remembered are read in one query, and the channels go live side by side.
-func (c *client) subscribeAllOf(f *frame.Client) error {
+func (c *client) handleSubscribe(f *frame.Client) error {
 	positions := f.Positions()
 	c.chargeSubscriptions(len(positions))
-	ctx, cancel := c.bounded()
+	ctx, cancel := c.requestContext()
 	defer cancel()
 	ids := make([]chat.ChannelID, len(positions))
 	for i, p := range positions {
 		ids[i] = p.ChannelID
 	}
-	errs := c.who.AdmitAll(ctx, ids)
+	errs := c.access.AdmitAll(ctx, ids)
 	if len(ids) > 1 {
-		c.goLive(ctx, ids, errs)
+		c.joinChannels(ctx, ids, errs)
 	}
 	for i, p := range positions {
 		if c.out.Closing() {
@@ -45,18 +45,18 @@ func (c *client) subscribeAllOf(f *frame.Client) error {
 			errs[i] = c.subscribe(ctx, f.Ref, p)
 		}
 		if errs[i] != nil {
-			c.failIn(f.Ref, &p.ChannelID, errs[i])
+			c.sendChannelError(f.Ref, &p.ChannelID, errs[i])
 		}
 	}
 	return nil
 }
 
-// goLive has this gateway follow the channels that the user was admitted to, as many as the connection may
+// joinChannels has this gateway follow the channels that the user was admitted to, as many as the connection may
 // subscribe to. A channel that fails is tried again, and its error told, by subscribe.
-func (c *client) goLive(ctx context.Context, ids []chat.ChannelID, errs []error) {
+func (c *client) joinChannels(ctx context.Context, ids []chat.ChannelID, errs []error) {
 	var g errgroup.Group
-	g.SetLimit(joinsAtOnce)
-	room := c.room()
+	g.SetLimit(maxConcurrentJoins)
+	room := c.subscriptionsLeft()
 	for i, id := range ids {
 		if errs[i] != nil || c.subscription(id) != nil {
 			continue
@@ -78,15 +78,15 @@ func (c *client) subscribe(ctx context.Context, ref string, want frame.ChannelPo
 	defer c.subscribing.Unlock()
 	sub := c.subscription(want.ChannelID)
 	if sub == nil {
-		if c.room() <= 0 {
-			return c.errFull()
+		if c.subscriptionsLeft() <= 0 {
+			return c.errTooManySubscriptions()
 		}
 	} else if want.LastSeenSeq == nil {
 		head, epoch := sub.Channel().Head()
 		c.send(frame.Subscribed{Ref: ref, ChannelID: want.ChannelID, LastSeq: head, Epoch: string(epoch), Recovered: true})
 		return nil
 	} else {
-		c.forget(want.ChannelID, sub)
+		c.removeSubscription(want.ChannelID, sub)
 		sub.Leave() // nothing of the channel is sent from here to its new `subscribed`
 	}
 	ch, err := c.g.cfg.Feed.Join(ctx, want.ChannelID)
@@ -96,7 +96,7 @@ func (c *client) subscribe(ctx context.Context, ref string, want frame.ChannelPo
 	after, joined := int64(-1), int64(0)
 	if want.LastSeenSeq != nil {
 		after = *want.LastSeenSeq
-		if joined, err = c.who.JoinedSeq(want.ChannelID); err != nil {
+		if joined, err = c.access.JoinedSeq(want.ChannelID); err != nil {
 			return err
 		}
 	}
@@ -112,7 +112,7 @@ func (c *client) subscribe(ctx context.Context, ref string, want frame.ChannelPo
 			return true
 		}
 		// What was said before the user came is read as history, which does not show versions that were replaced by then.
-		more := after >= 0 && (head-after > resumeMost || after < min(joined, head))
+		more := after >= 0 && (head-after > maxResumeEvents || after < min(joined, head))
 		c.send(frame.Subscribed{
 			Ref: ref, ChannelID: want.ChannelID, LastSeq: head, Epoch: string(epoch),
 			Recovered: after >= 0 && !more, HasMore: more,
@@ -128,7 +128,7 @@ func (c *client) subscribeLocked(ctx context.Context, ch *hub.Channel, after int
 	if c.subscription(ch.ID()) != nil {
 		return nil // a notice was faster
 	}
-	if err := c.who.Confirm(ch.ID()); err != nil {
+	if err := c.access.Confirm(ch.ID()); err != nil {
 		return err
 	}
 	var sub *hub.Subscription
@@ -139,21 +139,21 @@ func (c *client) subscribeLocked(ctx context.Context, ch *hub.Channel, after int
 		}
 	}
 	c.mu.Lock()
-	if c.gone {
+	if c.left {
 		c.mu.Unlock()
 		sub.Leave()
-		return errGone
+		return errConnectionClosed
 	}
 	c.subs.Set(ch.ID(), sub)
-	c.entered(ch.ID())
+	c.subscriptionBegan(ch.ID())
 	c.mu.Unlock()
 	if sub.Ended() { // ended before it was noted
-		c.forget(ch.ID(), sub)
+		c.removeSubscription(ch.ID(), sub)
 		return nil
 	}
-	err := c.who.Confirm(ch.ID())
+	err := c.access.Confirm(ch.ID())
 	if err != nil {
-		c.forget(ch.ID(), sub)
+		c.removeSubscription(ch.ID(), sub)
 		sub.Leave()
 	}
 	return err
@@ -166,7 +166,7 @@ func (c *client) unsubscribe(ref string, id chat.ChannelID) error {
 	if sub == nil {
 		return errNotSubscribed
 	}
-	c.forget(id, sub)
+	c.removeSubscription(id, sub)
 	sub.Leave()
 	c.send(frame.Unsubscribed{Ref: ref, ChannelID: id})
 	return nil
@@ -179,13 +179,13 @@ func (c *client) subscription(id chat.ChannelID) *hub.Subscription {
 	return sub
 }
 
-// forget takes sub off the connection's list if it is still the one.
-func (c *client) forget(id chat.ChannelID, sub *hub.Subscription) {
+// removeSubscription takes sub off the connection's list if it is still the one.
+func (c *client) removeSubscription(id chat.ChannelID, sub *hub.Subscription) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if now, _ := c.subs.Get(id); now == sub {
 		c.subs.Delete(id)
-		c.exited(id)
+		c.subscriptionEnded(id)
 	}
 }
 
@@ -203,16 +203,16 @@ func (c *client) DeliverEphemeral(b []byte) { c.out.SendEphemeral(b) }
 
 // Ended implements hub.Connection: the user has left the channel.
 func (c *client) Ended(s *hub.Subscription) {
-	c.forget(s.Channel().ID(), s)
+	c.removeSubscription(s.Channel().ID(), s)
 	c.g.authority.InvalidateMembership(c.user, s.Channel().ID())
-	if c.only != nil {
-		c.out.Close(apierr.Forbidden.CloseCode(), reason("no longer a member of this channel"))
+	if c.onlyChannel != nil {
+		c.out.Close(apierr.Forbidden.CloseCode(), closeReason("no longer a member of this channel"))
 	}
 }
 
 // Resume implements hub.Connection.
 func (c *client) Resume() {
-	c.out.Close(apierr.GapNotHealed.CloseCode(), reason("some events cannot be read right now: resume"))
+	c.out.Close(apierr.GapNotHealed.CloseCode(), closeReason("some events cannot be read right now: resume"))
 }
 
 // Replay implements hub.Connection.
@@ -222,18 +222,18 @@ func (c *client) Replay(s *hub.Subscription) {
 	c.replays = append(c.replays, s)
 	if !c.replaying {
 		c.replaying = true
-		c.g.work.run(c.replay)
+		c.g.background.run(c.replay)
 	}
 }
 
-// replayPatience is how long a replay tries before the client is asked to come again.
-const replayPatience = 15 * time.Second
+// replayTimeout is how long a replay tries before the client is asked to come again.
+const replayTimeout = 15 * time.Second
 
 // replay pulls what the connection's subscriptions lack, page by page, as its queue drains.
 func (c *client) replay() {
 	for {
 		c.mu.Lock()
-		if len(c.replays) == 0 || c.gone {
+		if len(c.replays) == 0 || c.left {
 			c.replays, c.replaying = nil, false
 			c.mu.Unlock()
 			return
@@ -251,7 +251,7 @@ func (c *client) replay() {
 }
 
 func (c *client) replayOne(s *hub.Subscription) error {
-	failing := time.Time{}
+	failingSince := time.Time{}
 	for {
 		select {
 		case <-c.out.Drained():
@@ -264,16 +264,16 @@ func (c *client) replayOne(s *hub.Subscription) error {
 		}
 		events, err := c.g.cfg.Feed.Read(c.g.ctx, s.Channel(), next)
 		if err == nil {
-			failing = time.Time{}
+			failingSince = time.Time{}
 			if !s.DeliverReplay(events) {
 				return nil
 			}
 			continue
 		}
-		if failing.IsZero() {
-			failing = time.Now()
+		if failingSince.IsZero() {
+			failingSince = time.Now()
 		}
-		if time.Since(failing) > replayPatience {
+		if time.Since(failingSince) > replayTimeout {
 			return err
 		}
 		select {

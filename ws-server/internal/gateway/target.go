@@ -22,27 +22,27 @@ type target struct {
 	deleted bool // as far as was looked, see deleted
 
 	// Where it was found, and so where its deletion is to be looked for besides.
-	stored bool  // in PostgreSQL
-	seenTo int64 // in the ring, which goes to this seq
+	stored  bool  // in PostgreSQL
+	ringEnd int64 // in the ring, which goes to this seq
 }
 
 const (
-	tailPage = 500
+	tailPageSize = 500
 	// clockSkew is how far the clocks of gateways and Redis are believed to be apart at most.
 	clockSkew = 10 * time.Minute
 )
 
-// find returns a message of a channel: from the ring, else the tail, else PostgreSQL. In this order
+// findMessage returns a message of a channel: from the ring, else the tail, else PostgreSQL. In this order
 // nothing falls between: the tail is cut only below what is stored.
-func (g *Gateway) find(ctx context.Context, channel chat.ChannelID, id chat.EventID) (target, error) {
+func (g *Gateway) findMessage(ctx context.Context, channel chat.ChannelID, id chat.EventID) (target, error) {
 	s := search{id: id, text: []byte(id.String())}
 	if ch := g.cfg.Feed.Hub.Channel(channel); ch != nil {
 		events := ch.Recent()
 		for i := len(events) - 1; i >= 0 && !s.found; i-- {
-			s.look(events[i].Kind, events[i].Frame)
+			s.visit(events[i].Kind, events[i].Frame)
 		}
 		if s.found {
-			s.seenTo = events[len(events)-1].Seq
+			s.ringEnd = events[len(events)-1].Seq
 		}
 	}
 	if !s.found {
@@ -63,25 +63,25 @@ func (g *Gateway) find(ctx context.Context, channel chat.ChannelID, id chat.Even
 	return target{seq: m.Seq, sender: m.SenderID, sentAt: m.SentAt, deleted: s.target.deleted, stored: true}, nil
 }
 
-// deleted reports whether a message that find has returned is deleted: if the deletion was acknowledged
+// isDeleted reports whether a message that find has returned is deleted: if the deletion was acknowledged
 // before the question was asked, it is seen.
-func (g *Gateway) deleted(ctx context.Context, channel chat.ChannelID, id chat.EventID, t target) (bool, error) {
+func (g *Gateway) isDeleted(ctx context.Context, channel chat.ChannelID, id chat.EventID, t target) (bool, error) {
 	switch {
 	case t.deleted:
 		return true, nil
 	case t.stored:
 		return g.cfg.Store.Deleted(ctx, channel, id)
-	case t.seenTo == 0:
+	case t.ringEnd == 0:
 		return false, nil // the tail was read from its end
 	}
 	// What was appended and is still on its way to the ring.
-	items, err := g.cfg.Log.TailRange(ctx, channel, t.seenTo+1, math.MaxInt64)
+	items, err := g.cfg.Log.TailRange(ctx, channel, t.ringEnd+1, math.MaxInt64)
 	if err != nil {
 		return false, apierr.Wrap(err, apierr.Unavailable, "the event log does not answer right now")
 	}
 	s := search{id: id, text: []byte(id.String())}
 	for _, it := range items {
-		s.look(it.Kind, it.Frame)
+		s.visit(it.Kind, it.Frame)
 	}
 	return s.target.deleted, nil
 }
@@ -89,11 +89,11 @@ func (g *Gateway) deleted(ctx context.Context, channel chat.ChannelID, id chat.E
 // searchTail looks through a channel's tail, the newest first. It has some hundred items unless storing
 // is behind; and it need not be read further back than the message can be.
 func (g *Gateway) searchTail(ctx context.Context, channel chat.ChannelID, s *search) error {
-	oldest := madeAt(s.id).Add(-clockSkew)
-	items, err := g.cfg.Log.Tail(ctx, channel, tailPage)
+	oldest := createdAt(s.id).Add(-clockSkew)
+	items, err := g.cfg.Log.Tail(ctx, channel, tailPageSize)
 	for err == nil && len(items) > 0 {
 		for i := len(items) - 1; i >= 0; i-- {
-			if s.look(items[i].Kind, items[i].Frame); s.found {
+			if s.visit(items[i].Kind, items[i].Frame); s.found {
 				return nil
 			}
 		}
@@ -101,7 +101,7 @@ func (g *Gateway) searchTail(ctx context.Context, channel chat.ChannelID, s *sea
 		if first.Seq <= 1 || appendedAt(first.EntryID).Before(oldest) {
 			return nil
 		}
-		items, err = g.cfg.Log.TailRange(ctx, channel, max(1, first.Seq-tailPage), first.Seq-1)
+		items, err = g.cfg.Log.TailRange(ctx, channel, max(1, first.Seq-tailPageSize), first.Seq-1)
 	}
 	return err
 }
@@ -116,8 +116,8 @@ type search struct {
 	target
 }
 
-// look takes one event.
-func (s *search) look(kind event.Kind, b []byte) {
+// visit takes one event.
+func (s *search) visit(kind event.Kind, b []byte) {
 	if !bytes.Contains(b, s.text) {
 		return
 	}
@@ -134,8 +134,8 @@ func (s *search) look(kind event.Kind, b []byte) {
 	}
 }
 
-// madeAt returns when the id, a UUIDv7, was made; the zero time for any other, which says nothing.
-func madeAt(id chat.EventID) time.Time {
+// createdAt returns when the id, a UUIDv7, was made; the zero time for any other, which says nothing.
+func createdAt(id chat.EventID) time.Time {
 	if id.Version() != 7 {
 		return time.Time{}
 	}

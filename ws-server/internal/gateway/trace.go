@@ -8,8 +8,8 @@ import (
 	"parley.chat/ws-server/internal/hub"
 )
 
-// delivered returns what the hub tells of its deliveries, or nil where nothing is traced: then it need not.
-func delivered(traces *msgtrace.Tracer) func(*hub.Channel, []hub.Event, int, time.Time) {
+// traceDeliveries returns what the hub tells of its deliveries, or nil where nothing is traced: then it need not.
+func traceDeliveries(traces *msgtrace.Tracer) func(*hub.Channel, []hub.Event, int, time.Time) {
 	if traces == nil {
 		return nil
 	}

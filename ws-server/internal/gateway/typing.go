@@ -9,8 +9,8 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// typingEvery is how often a user may begin to type in a channel. What comes sooner is dropped.
-const typingEvery = 2 * time.Second
+// minTypingInterval is how often a user may begin to type in a channel. What comes sooner is dropped.
+const minTypingInterval = 2 * time.Second
 
 // typists remembers who is typing over this gateway. A state is published when it changes and not when
 // it is renewed; one that is not renewed for so long ends by itself. It keeps what has changed within
@@ -30,19 +30,19 @@ type typist struct {
 }
 
 type typingState struct {
-	on    bool
-	by    *client   // whose connection said so last
-	began time.Time // last
-	until time.Time // unless it is renewed
+	typing    bool
+	client    *client   // whose connection said so last
+	startedAt time.Time // last
+	expiresAt time.Time // unless it is renewed
 }
 
 func newTypists(expiry time.Duration, publish func(typist, bool)) *typists {
 	return &typists{expiry: expiry, publish: publish, states: make(map[typist]*typingState)}
 }
 
-// typing takes a typing frame.
-func (c *client) typing(f *frame.Client) error {
-	if err := c.participates(*f.ChannelID); err != nil {
+// handleTyping takes a typing frame.
+func (c *client) handleTyping(f *frame.Client) error {
+	if err := c.checkParticipates(*f.ChannelID); err != nil {
 		return err
 	}
 	who := typist{*f.ChannelID, c.user}
@@ -63,10 +63,10 @@ func (t *typists) begin(who typist, by *client, now time.Time) {
 		t.states[who] = s
 	}
 	switch {
-	case s.on:
-		s.by, s.until = by, now.Add(t.expiry)
-	case now.Sub(s.began) >= typingEvery:
-		*s = typingState{on: true, by: by, began: now, until: now.Add(t.expiry)}
+	case s.typing:
+		s.client, s.expiresAt = by, now.Add(t.expiry)
+	case now.Sub(s.startedAt) >= minTypingInterval:
+		*s = typingState{typing: true, client: by, startedAt: now, expiresAt: now.Add(t.expiry)}
 		t.publish(who, true)
 	}
 }
@@ -74,23 +74,23 @@ func (t *typists) begin(who typist, by *client, now time.Time) {
 func (t *typists) end(who typist) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if s := t.states[who]; s != nil && s.on {
-		t.offLocked(who, s)
+	if s := t.states[who]; s != nil && s.typing {
+		t.stopLocked(who, s)
 	}
 }
 
-// gone ends the typing of a connection whose subscription is over.
-func (t *typists) gone(by *client, channel chat.ChannelID) {
+// connectionLeft ends the typing of a connection whose subscription is over.
+func (t *typists) connectionLeft(by *client, channel chat.ChannelID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	who := typist{channel, by.user}
-	if s := t.states[who]; s != nil && s.on && s.by == by {
-		t.offLocked(who, s)
+	if s := t.states[who]; s != nil && s.typing && s.client == by {
+		t.stopLocked(who, s)
 	}
 }
 
-func (t *typists) offLocked(who typist, s *typingState) {
-	s.on, s.by = false, nil
+func (t *typists) stopLocked(who typist, s *typingState) {
+	s.typing, s.client = false, nil
 	t.publish(who, false)
 }
 
@@ -100,9 +100,9 @@ func (t *typists) sweep(now time.Time) {
 	defer t.mu.Unlock()
 	for who, s := range t.states {
 		switch {
-		case s.on && !now.Before(s.until):
-			t.offLocked(who, s)
-		case !s.on && now.Sub(s.began) >= typingEvery:
+		case s.typing && !now.Before(s.expiresAt):
+			t.stopLocked(who, s)
+		case !s.typing && now.Sub(s.startedAt) >= minTypingInterval:
 			delete(t.states, who)
 		}
 	}

@@ -32,13 +32,13 @@ func TestTypists(t *testing.T) {
 		{"too soon", func(s *typists) { s.begin(who, one, at(0)); s.end(who); s.begin(who, one, at(1.9)) }, []bool{true, false}, 1},
 		{"soon enough", func(s *typists) { s.begin(who, one, at(0)); s.end(who); s.begin(who, one, at(2)) }, []bool{true, false, true}, 1},
 		{"forgotten as soon as it may", func(s *typists) { s.begin(who, one, at(0)); s.end(who); s.sweep(at(1.9)); s.sweep(at(2)) }, []bool{true, false}, 0},
-		{"the connection goes", func(s *typists) { s.begin(who, one, at(0)); s.gone(one, who.channel) }, []bool{true, false}, 1},
+		{"the connection goes", func(s *typists) { s.begin(who, one, at(0)); s.connectionLeft(one, who.channel) }, []bool{true, false}, 1},
 		{"another connection goes", func(s *typists) {
 			s.begin(who, one, at(0))
 			s.begin(who, two, at(1))
-			s.gone(one, who.channel)
+			s.connectionLeft(one, who.channel)
 		}, []bool{true}, 1},
-		{"never began", func(s *typists) { s.end(who); s.gone(one, who.channel) }, nil, 0},
+		{"never began", func(s *typists) { s.end(who); s.connectionLeft(one, who.channel) }, nil, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []bool

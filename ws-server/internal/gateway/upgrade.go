@@ -20,17 +20,17 @@ import (
 )
 
 const (
-	// admissionTimeout bounds what a client waits for before its first frame.
-	admissionTimeout = 5 * time.Second
-	// refusedRetry is when a client should try again after the instance or its address had too many connections.
-	refusedRetry = 10 * time.Second
+	// requestTimeout bounds what a client waits for before its first frame.
+	requestTimeout = 5 * time.Second
+	// refusedRetryDelay is when a client should try again after the instance or its address had too many connections.
+	refusedRetryDelay = 10 * time.Second
 )
 
 // Handler returns the handler of /ws and /ws/{channel_id}.
 func (g *Gateway) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /ws", g.ownHost(g.unlessFull(g.serveAll)))
-	mux.HandleFunc("GET /ws/{channel_id}", g.ownHost(g.unlessFull(g.serveOne)))
+	mux.HandleFunc("GET /ws", g.requireKnownHost(g.rejectWhenFull(g.serveAllChannels)))
+	mux.HandleFunc("GET /ws/{channel_id}", g.requireKnownHost(g.rejectWhenFull(g.serveChannel)))
 	return mux
 }
 
@@ -49,8 +49,8 @@ func (g *Gateway) credentials(r *http.Request) (raw string, err error) {
 	return raw, nil
 }
 
-// ownHost refuses requests for other hosts than ours.
-func (g *Gateway) ownHost(next http.HandlerFunc) http.HandlerFunc {
+// requireKnownHost refuses requests for other hosts than ours.
+func (g *Gateway) requireKnownHost(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !g.cfg.Hosts.Serves(r.Host) {
 			writeProblem(w, apierr.New(apierr.Misdirected, "this host name is not one of ours (PUBLIC_HOSTS)"))
@@ -60,9 +60,9 @@ func (g *Gateway) ownHost(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// serveAll serves /ws: a socket for all the user's channels. A bad token is told after the upgrade,
+// serveAllChannels serves /ws: a socket for all the user's channels. A bad token is told after the upgrade,
 // since a page cannot read the status of one that was refused.
-func (g *Gateway) serveAll(w http.ResponseWriter, r *http.Request) {
+func (g *Gateway) serveAllChannels(w http.ResponseWriter, r *http.Request) {
 	raw, err := g.credentials(r)
 	if apierr.CodeOf(err) == apierr.ForeignOrigin {
 		writeProblem(w, err)
@@ -70,16 +70,16 @@ func (g *Gateway) serveAll(w http.ResponseWriter, r *http.Request) {
 	}
 	c := &client{g: g, subscribeAll: r.URL.Query().Get("subscribe") != "none"}
 	if !c.subscribeAll {
-		c.free = cmp.Or(g.cfg.Bounds.Subscriptions, math.MaxInt)
+		c.freeSubscriptions = cmp.Or(g.cfg.Bounds.Subscriptions, math.MaxInt)
 	}
 	authErr := err
 	if raw != "" {
 		authErr = g.authenticate(r.Context(), c, raw)
 	}
-	g.start(w, r, c, func() bool {
+	g.upgrade(w, r, c, func() bool {
 		switch {
 		case authErr != nil:
-			c.out.Close(closeOf(authErr))
+			c.out.Close(closeParams(authErr))
 			return false
 		case raw == "":
 			return c.awaitAuth() && c.greet()
@@ -88,11 +88,11 @@ func (g *Gateway) serveAll(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// serveOne serves /ws/{channel_id}: a socket for one channel. It answers before the upgrade.
-func (g *Gateway) serveOne(w http.ResponseWriter, r *http.Request) {
+// serveChannel serves /ws/{channel_id}: a socket for one channel. It answers before the upgrade.
+func (g *Gateway) serveChannel(w http.ResponseWriter, r *http.Request) {
 	channel, err := chat.ParseChannelID(r.PathValue("channel_id"))
 	raw, credentialsErr := g.credentials(r)
-	c := &client{g: g, only: &channel}
+	c := &client{g: g, onlyChannel: &channel}
 	switch {
 	case credentialsErr != nil:
 		err = credentialsErr
@@ -104,7 +104,7 @@ func (g *Gateway) serveOne(w http.ResponseWriter, r *http.Request) {
 		} else if err != nil {
 			err = apierr.New(apierr.NotFound, "no such channel")
 		} else {
-			ctx, cancel := context.WithTimeout(r.Context(), admissionTimeout)
+			ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 			defer cancel()
 			_, err = g.cfg.Store.Membership(ctx, c.user, channel)
 		}
@@ -113,19 +113,19 @@ func (g *Gateway) serveOne(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, err)
 		return
 	}
-	g.start(w, r, c, c.greet)
+	g.upgrade(w, r, c, c.greet)
 }
 
 // authenticate fills in who the client is.
 func (g *Gateway) authenticate(ctx context.Context, c *client, raw string) error {
-	ctx, cancel := context.WithTimeout(ctx, admissionTimeout)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	claims, err := g.cfg.Verifier.Verify(ctx, raw)
 	if errors.Is(err, token.ErrNotYet) {
-		g.clock.Failed(ctx, "", err)
+		g.clockLog.Failed(ctx, "", err)
 		return apierr.Wrap(err, apierr.Unavailable, "the token is not valid yet, as the clocks of two servers differ: try again")
 	}
-	g.clock.Worked(ctx, "")
+	g.clockLog.Worked(ctx, "")
 	switch {
 	case errors.Is(err, token.ErrExpired):
 		return apierr.Wrap(err, apierr.TokenExpired, "the token has expired")
@@ -135,14 +135,14 @@ func (g *Gateway) authenticate(ctx context.Context, c *client, raw string) error
 		return apierr.Wrap(err, apierr.Unavailable, "tokens cannot be checked right now")
 	}
 	c.user, c.session, c.username = claims.UserID, claims.SessionID, claims.Username
-	c.expires.Store(claims.ExpiresAt.Unix())
+	c.expiresAt.Store(claims.ExpiresAt.Unix())
 	return nil
 }
 
-// start upgrades and gives the connection its reader, which first runs begin. The handler returns
+// upgrade upgrades and gives the connection its reader, which first runs begin. The handler returns
 // after that, so that the HTTP server's buffers and stack are freed.
-func (g *Gateway) start(w http.ResponseWriter, r *http.Request, c *client, begin func() bool) {
-	if err := g.enter(c, r); err != nil {
+func (g *Gateway) upgrade(w http.ResponseWriter, r *http.Request, c *client, admit func() bool) {
+	if err := g.reserveConnection(c, r); err != nil {
 		writeProblem(w, err)
 		return
 	}
@@ -150,18 +150,18 @@ func (g *Gateway) start(w http.ResponseWriter, r *http.Request, c *client, begin
 	gated := &gatedWriter{ResponseWriter: w}
 	ws, err := g.upgrader.Upgrade(gated, r, nil)
 	if err != nil {
-		g.exit(c)
+		g.releaseConnection(c)
 		g.cfg.Logger.Debug("upgrade refused", "err", err) // gorilla has answered
 		return
 	}
-	c.ws, c.slot = ws, slots.Add(1)
+	c.ws, c.slot = ws, slotCounter.Add(1)
 	c.out.Begin(gated.gate.Conn, &g.writers)
 	gated.gate.Open(&c.out)
-	if !g.add(c) {
+	if !g.register(c) {
 		c.out.Close(connection.CloseRestart, reconnectReason())
 	}
-	if !g.readers.run(func() { c.run(begin) }) {
-		c.leave()
+	if !g.readers.run(func() { c.run(admit) }) {
+		c.cleanup()
 	}
 }
 
@@ -183,8 +183,8 @@ func (w *gatedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 func allowAny(*http.Request) bool { return true }
 
-// closeOf returns the close code and reason of an error that ends a connection.
-func closeOf(err error) (code int, why string) {
+// closeParams returns the close code and reason of an error that ends a connection.
+func closeParams(err error) (code int, why string) {
 	e := apierr.Of(err)
 	if code = e.Code.CloseCode(); code == 0 {
 		code = apierr.Internal.CloseCode()
@@ -192,7 +192,7 @@ func closeOf(err error) (code int, why string) {
 	if code == apierr.Unavailable.CloseCode() {
 		return code, reconnectReason()
 	}
-	return code, reason(e.Message)
+	return code, closeReason(e.Message)
 }
 
 // writeProblem answers a request that was not upgraded (RFC 9457).

@@ -15,18 +15,18 @@ func (g *Gateway) newAuthority() *authority.Authority {
 		Store: g.cfg.Store, Sessions: g.cfg.Revoked, Every: g.cfg.VerifyEvery, Logger: g.cfg.Logger,
 		Expelled: func(user chat.UserID, channel chat.ChannelID) {
 			for _, c := range g.clientsOf(user) {
-				g.work.run(func() { c.expel(channel) })
+				g.background.run(func() { c.expel(channel) })
 			}
 		},
 		Ended: func(l revoked.Login) {
 			for _, c := range g.clientsOf(l.User) {
 				if c.session == l.Session {
-					c.out.Close(apierr.SessionRevoked.CloseCode(), reason("the session was ended"))
+					c.out.Close(apierr.SessionRevoked.CloseCode(), closeReason("the session was ended"))
 				}
 			}
 		},
 		Blocked: func(user chat.UserID, added, lifted []chat.UserID) {
-			g.work.run(func() { g.blocksChanged(user, added, lifted) })
+			g.background.run(func() { g.blocksChanged(user, added, lifted) })
 		},
 	})
 }
@@ -41,7 +41,7 @@ func (c *client) expel(id chat.ChannelID) {
 	}
 	c.g.cfg.Metrics.expelled.Inc()
 	sub.Leave()
-	if c.only == nil {
+	if c.onlyChannel == nil {
 		c.send(frame.Membership{ChannelID: id, Change: "removed", By: c.user})
 	}
 	c.Ended(sub)
