@@ -1,26 +1,28 @@
--- append.lua: appends events to one channel, in the order given, atomically: next seqs, stream
--- entries, idempotency records, removal marks, tail, publish.
+-- append.lua: appends events to one channel atomically, in the given order. For each event it takes
+-- the next seq and writes the stream entry, the idempotency record, the removal mark and the tail
+-- item; then it publishes all of them.
 --
 -- KEYS[1] counter (hash seq, epoch)   KEYS[2] stream   KEYS[3] tail (list)   KEYS[4] topic
--- then two per event: its idempotency record, and the removal mark of its subject
+-- then two keys per event: its idempotency record, and the removal mark of its subject
 -- ARGV[1] entry version   ARGV[2] channel id
 -- ARGV[3] the epoch that the caller knows, or ''   ARGV[4] the highest seq that it knows, or 0
--- then ten per event: kind, id, sender id, client id, digest of the content, the frame before and
--- after the seq, sent_at, how long to keep the record (ms), and what to do with the mark:
--- 'check' (refuse the event if it is set), 'set', 'clear' or '' (nothing)
+-- then ten arguments per event: kind, id, sender id, client id, digest of the content, the frame
+-- before the seq and the frame after it, sent_at, lifetime of the record (ms), and what to do with
+-- the removal mark: 'check' (refuse the event if the mark is set), 'set', 'clear' or '' (nothing)
 --
 -- Returns { epoch, r1, r2, … } with one result per event:
 --   'ok <seq>'                                   appended
 --   'dup <digest> <id> <seq> <sent_at>'          appended before; this was its record
---   'conflict'                                   the client id was used for another content
+--   'conflict'                                   the client id was used for different content
 --   'forbidden'                                  the subject has left the channel
--- or refuses all events with an error, before anything is written:
---   UNSEEDED                 there is no counter; it is never made here (see seed.lua)
---   EPOCH <seq> <epoch>      the counter has another epoch than the caller's
+-- or refuses all events with an error, before it writes anything:
+--   UNSEEDED                 there is no counter; only seed.lua creates it
+--   EPOCH <seq> <epoch>      the counter's epoch is not the caller's
 --   STALE <seq> <epoch>      the counter is below what the caller has seen: Redis has lost writes
 --
--- Scripts do not roll back, so it checks first and writes after, what is durable before what can be
--- healed: tail and publish run protected. Every key is declared and shares the hash tag.
+-- Scripts do not roll back. So this script makes every check before its first write, and writes
+-- durable data before data that can be rebuilt: the tail and the publication run under pcall. Every
+-- key is declared, and all keys share a hash tag.
 local PER_EVENT, FIRST = 10, 4
 
 local head = redis.call('HMGET', KEYS[1], 'seq', 'epoch')
@@ -36,7 +38,7 @@ if seq < tonumber(ARGV[4]) then
 end
 
 local results, accepted = { epoch }, {}
-local records, marks = {}, {} -- what the events before have changed, by key
+local records, marks = {}, {} -- changes made by earlier events of this call, by key
 local count = (#ARGV - FIRST) / PER_EVENT
 for i = 1, count do
   local a = FIRST + (i - 1) * PER_EVENT

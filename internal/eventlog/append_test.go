@@ -39,7 +39,7 @@ func takeBack(l *lane) (waiting []*pending) {
 		waiting = append(waiting, q.waiting...)
 	}
 	l.ready = nil
-	clear(l.lines)
+	clear(l.queues)
 	return waiting
 }
 

@@ -21,38 +21,42 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// IdempotencyWindow is how long a client id protects a retry.
+// IdempotencyWindow is how long a client id makes a retry safe.
 const IdempotencyWindow = 10 * time.Minute
 
-// AppenderConfig configures an Appender. A zero field means its default.
+// AppenderConfig configures an Appender. A zero field selects its default.
 type AppenderConfig struct {
-	// Over are the connections to append over, which somebody else runs: before the Appender, and until it has
-	// ended. Nil: the Appender has some of its own.
+	// Over are the connections to append over. The caller runs them: they start before the Appender
+	// and stop after it. If Over is nil, the Appender creates and runs its own.
 	Over    *Connections
-	Lanes   int           // of its own connections: default 1; always one per partition on a Cluster
-	Timeout time.Duration // default 5s: how long an append waits for Redis before it is unavailable
+	Lanes   int           // number of its own connections: default 1; always one per partition on a Cluster
+	Timeout time.Duration // default 5s: how long an append waits for Redis before it fails as unavailable
 	Logger  *slog.Logger  // default slog.Default()
 
-	// Known returns what the process has seen of a channel, a zero Head for nothing. With it an append
-	// to a Redis that has lost writes is refused there, and Diverged must settle it before it is sent
-	// again: it learns the newer epoch, or repairs the channel. Both nil: appends go by what Redis says.
+	// Known returns what the process has seen of a channel, the zero Head for nothing. With Known
+	// set, a Redis that has lost writes refuses the append. Diverged must then resolve this before
+	// the append is sent again: it learns the newer epoch, or repairs the channel. If both are nil,
+	// appends trust what Redis says.
 	Known    func(chat.ChannelID) Head
 	Diverged func(ctx context.Context, channel chat.ChannelID, found Head) error
-	// Stored, if set, is compared with what Redis says of a channel before the first append to it over a
-	// connection. Where Redis is behind it has lost writes, and the channel continues above what is stored, in
-	// a new epoch. While PostgreSQL gives no answer, appends go by what Redis says.
+	// Stored, if set, is compared with Redis before the first append to a channel over each
+	// connection. If Redis is behind, it has lost writes, and the channel continues above what is
+	// stored, in a new epoch. While PostgreSQL does not answer, appends trust what Redis says.
 	Stored Stored
-	// Flush, if set, is called after each round of outcomes: who gathers what they cause can send it then.
+	// Flush, if set, is called after each round of outcomes, so that what they cause can be sent in
+	// one batch.
 	Flush func()
-	// Budget refuses appends while Redis is full or the backlog too long; nil never does.
+	// Budget refuses appends while Redis is full or the backlog is too long. A nil Budget never
+	// does.
 	Budget *Budget
 }
 
-// Appender appends events to channels. Callers share round trips: what comes while a lane's batch is
-// under way leaves as its next batch, one script call per channel, pipelined. No append waits on a
-// timer. Events of one channel keep the order in which they were submitted.
+// Appender appends events to channels. Callers share round trips: events that arrive while a lane's
+// batch is in flight form its next batch, with one script call per channel, pipelined. No append
+// waits for a timer. Events of one channel keep the order in which they were submitted.
 //
-// A batch whose outcome is unknown is sent again whole: the idempotency records make that harmless.
+// A batch whose outcome is unknown is sent again as a whole; the idempotency records make that
+// harmless.
 type Appender struct {
 	log   *Log
 	conns *Connections
@@ -61,7 +65,8 @@ type Appender struct {
 	lanes []*lane // by connection
 }
 
-// NewAppender returns an Appender. rdb says where Redis is. floor is asked when a channel has no counter.
+// NewAppender returns an Appender for the Redis that rdb is configured for. It calls floor when a
+// channel has no counter.
 func NewAppender(log *Log, rdb redis.UniversalClient, floor Floor, cfg AppenderConfig) *Appender {
 	if cfg.Lanes == 0 {
 		cfg.Lanes = 1
@@ -79,13 +84,13 @@ func NewAppender(log *Log, rdb redis.UniversalClient, floor Floor, cfg AppenderC
 	if a.conns == nil {
 		a.conns = newConnections(log, rdb, min(cfg.Lanes, log.partitions), cfg.Logger)
 	}
-	for _, k := range a.conns.links {
+	for _, k := range a.conns.conns {
 		a.lanes = append(a.lanes, newLane(a, k))
 	}
 	return a
 }
 
-// Run appends until ctx is done, then refuses what comes and finishes what was submitted.
+// Run appends until ctx is done. Then it refuses new events and finishes those already submitted.
 func (a *Appender) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	helping, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -102,7 +107,7 @@ func (a *Appender) Run(ctx context.Context) error {
 	return nil
 }
 
-// expire fails what Redis does not answer in time, until ctx is done.
+// expire fails appends that Redis does not answer in time, until ctx is done.
 func (a *Appender) expire(ctx context.Context) {
 	tick := time.NewTicker(min(a.cfg.Timeout/8, 250*time.Millisecond))
 	defer tick.Stop()
@@ -118,32 +123,33 @@ func (a *Appender) expire(ctx context.Context) {
 	}
 }
 
-// AppendOptions shape one append.
+// AppendOptions configures one append.
 type AppendOptions struct {
-	Retention time.Duration // of the idempotency record; default IdempotencyWindow
-	Trip      *Trip         // if set, gets the round trip of an append that succeeds, before its outcome is told
+	Retention time.Duration // lifetime of the idempotency record; default IdempotencyWindow
+	Batch     *BatchInfo    // if set, filled in when the append succeeds, before its outcome is reported
 }
 
-// Trip is the round trip that an append was part of.
-type Trip struct {
-	SentAt   time.Time // the batch, for the last time
-	Events   int       // in the batch
+// BatchInfo describes the batch that an append was sent in.
+type BatchInfo struct {
+	SentAt   time.Time // of the last attempt
+	Events   int       // number of events in the batch
 	Channels int
 }
 
-// Ack says that an event is durable, and where it stands.
+// Ack reports that an event is appended, and under which seq.
 type Ack struct {
 	ID        chat.EventID
 	Seq       int64
 	Epoch     event.Epoch
 	SentAt    chat.Time
-	Duplicate bool // the client id had been used for the same content: this is that event
+	Duplicate bool // the client id was already used for the same content; this is that event
 }
 
 // Append appends e, whose Seq is ignored, and waits for the outcome. Its error is an *apierr.Error:
-// Forbidden (the sender has left), Conflict (the client id was used for another content), Unavailable
-// (Redis, or PostgreSQL for a channel without a counter, did not answer in time; the event may have
-// been appended all the same, which a retry with the same client id settles), Overloaded (see Budget).
+// Forbidden (the sender has left), Conflict (the client id was used for different content),
+// Overloaded (see Budget) or Unavailable. Unavailable means that Redis did not answer in time, or
+// PostgreSQL for a channel without a counter. The event may have been appended all the same; a
+// retry with the same client id finds out.
 func (a *Appender) Append(ctx context.Context, e frame.Event, o AppendOptions) (Ack, error) {
 	type outcome struct {
 		ack Ack
@@ -161,8 +167,9 @@ func (a *Appender) Append(ctx context.Context, e frame.Event, o AppendOptions) (
 	}
 }
 
-// Submit is Append without the wait. It keeps nothing of e. done is called exactly once, from a goroutine of the Appender,
-// which it must not block. An error means that nothing was submitted and done is never called.
+// Submit is Append without the wait. It does not retain e. It calls done exactly once, from a
+// goroutine of the Appender, which done must not block. An error means that nothing was submitted,
+// and done is never called.
 func (a *Appender) Submit(e *frame.Event, o AppendOptions, done func(Ack, error)) error {
 	if e.ClientID == nil || e.ClientID.IsZero() {
 		return apierr.New(apierr.Internal, "an append needs a client id")
@@ -176,7 +183,7 @@ func (a *Appender) Submit(e *frame.Event, o AppendOptions, done func(Ack, error)
 	}
 	queued := &pending{
 		channel: e.ChannelID, id: e.ID, sentAt: e.SentAt, deadline: time.Now().Add(a.cfg.Timeout), done: done,
-		trip: o.Trip,
+		info: o.Batch,
 	}
 	if err := queued.encode(p, e, o.Retention); err != nil {
 		return apierr.Wrap(err, apierr.Internal, "the event cannot be encoded")
@@ -184,17 +191,17 @@ func (a *Appender) Submit(e *frame.Event, o AppendOptions, done func(Ack, error)
 	return a.lanes[a.conns.Of(p)].submit(queued)
 }
 
-// Flushed ends a round of outcomes of which some did not come from the Appender itself.
+// Flushed marks the end of a round of outcomes some of which the Appender did not produce itself.
 func (a *Appender) Flushed() {
 	if a.cfg.Flush != nil {
 		a.cfg.Flush()
 	}
 }
 
-// scratch holds what must be measured before it is written.
+// scratch holds buffers for values whose length must be known before they are written.
 var scratch = sync.Pool{New: func() any { return new([]byte) }}
 
-// encode notes the words that append.lua takes for an event.
+// encode stores the keys and arguments that append.lua takes for the event.
 func (p *pending) encode(partition int, e *frame.Event, retention time.Duration) error {
 	part := scratch.Get().(*[]byte)
 	defer scratch.Put(part)
@@ -207,7 +214,7 @@ func (p *pending) encode(partition int, e *frame.Event, retention time.Duration)
 	b := make([]byte, 0, 720+len(after))
 	b = appendBulk(b, rediskey.Idempotency(partition, e.ChannelID, e.SenderID, *e.ClientID))
 	b = appendBulk(b, rediskey.Removed(partition, e.ChannelID, subject))
-	p.keys = len(b)
+	p.keysLen = len(b)
 	b = appendBulk(b, string(e.Type))
 	b = appendBulkUUID(b, e.ID.UUID)
 	b = appendBulkUUID(b, e.SenderID.UUID)
@@ -220,13 +227,13 @@ func (p *pending) encode(partition int, e *frame.Event, retention time.Duration)
 	b = append(b, "$24\r\n"...)
 	b = append(e.SentAt.AppendTo(b), "\r\n"...)
 	b = appendBulkInt(b, retention.Milliseconds())
-	p.words = appendBulk(b, mark)
+	p.args = appendBulk(b, mark)
 	return nil
 }
 
-// Recorded returns the ack of an event that was appended before under the same client id; found is
-// false where there is no record of it, or no more. Its error is a Conflict if the client id was used
-// for another content.
+// Recorded returns the ack of an event that was appended earlier under the same client id. found is
+// false if there is no record, or if it has expired. The error is a Conflict if the client id was
+// used for different content.
 func (a *Appender) Recorded(ctx context.Context, e *frame.Event) (ack Ack, found bool, err error) {
 	p := a.log.Partition(e.ChannelID.UUID)
 	record, err := a.log.rdb.Get(ctx, rediskey.Idempotency(p, e.ChannelID, e.SenderID, *e.ClientID)).Result()
@@ -244,7 +251,8 @@ func (a *Appender) Recorded(ctx context.Context, e *frame.Event) (ack Ack, found
 
 var errConflict = apierr.New(apierr.Conflict, "this client_id was already used for a message with different content")
 
-// removalMark says whose mark an event concerns and what it does to it.
+// removalMark returns the user whose removal mark an event concerns, and what the event does to the
+// mark.
 func removalMark(e *frame.Event) (subject chat.UserID, mark string) {
 	subject = e.SenderID
 	switch {
@@ -252,13 +260,14 @@ func removalMark(e *frame.Event) (subject chat.UserID, mark string) {
 		return *e.UserID, "set"
 	case e.Type == event.MemberJoined && e.UserID != nil:
 		return *e.UserID, "clear"
-	case e.Type.FromMember() && e.RemovedBy == nil: // the reaction of a member who has left can be removed
+	case e.Type.FromMember() && e.RemovedBy == nil: // a member's reaction can still be removed after the member has left
 		return subject, "check"
 	}
 	return subject, ""
 }
 
-// digest sums up what the sender asked for, so that a client id used again for something else shows.
+// digest hashes what the sender asked for, to detect a client id that is reused for different
+// content.
 func digest(e *frame.Event) (text [2 * digestBytes]byte) {
 	b := make([]byte, 0, 256+len(e.Body))
 	part := func(s string) {
@@ -288,14 +297,14 @@ const digestBytes = 12
 
 func digestText(e *frame.Event) string { d := digest(e); return string(d[:]) }
 
-// outcomeOf reads one result of the script for p.
+// outcomeOf parses the script's result for p.
 func outcomeOf(p *pending, epoch event.Epoch, result []byte) (Ack, error) {
 	word, rest, _ := bytes.Cut(result, []byte{' '})
 	switch string(word) {
 	case "ok":
 		seq, err := strconv.ParseInt(string(rest), 10, 64)
 		if err != nil {
-			return Ack{}, apierr.Wrap(err, apierr.Internal, "the append answered nonsense")
+			return Ack{}, apierr.Wrap(err, apierr.Internal, "the append returned an invalid seq")
 		}
 		return Ack{ID: p.id, Seq: seq, Epoch: epoch, SentAt: p.sentAt}, nil
 	case "dup":
@@ -303,16 +312,16 @@ func outcomeOf(p *pending, epoch event.Epoch, result []byte) (Ack, error) {
 	case "conflict":
 		return Ack{}, errConflict
 	case "forbidden":
-		return Ack{}, apierr.New(apierr.Forbidden, "not a member of this channel any more")
+		return Ack{}, apierr.New(apierr.Forbidden, "no longer a member of this channel")
 	}
-	return Ack{}, apierr.New(apierr.Internal, "the append answered %.40q", result)
+	return Ack{}, apierr.New(apierr.Internal, "the append returned %.40q", result)
 }
 
-// duplicateOf reads an idempotency record: digest, id, seq, sent_at.
+// duplicateOf parses an idempotency record: digest, id, seq, sent_at.
 func duplicateOf(p *pending, epoch event.Epoch, record string) (Ack, error) {
 	f := strings.Split(record, " ")
 	if len(f) != 4 {
-		return Ack{}, apierr.New(apierr.Internal, "the idempotency record has %d words", len(f))
+		return Ack{}, apierr.New(apierr.Internal, "the idempotency record has %d fields", len(f))
 	}
 	id, errID := chat.ParseEventID(f[1])
 	seq, errSeq := strconv.ParseInt(f[2], 10, 64)
@@ -321,6 +330,6 @@ func duplicateOf(p *pending, epoch event.Epoch, record string) (Ack, error) {
 	if err := errors.Join(errID, errSeq, errTime); err != nil {
 		return Ack{}, apierr.Wrap(err, apierr.Internal, "the idempotency record is damaged")
 	}
-	// A batch that was sent again meets its own records.
+	// A batch that is sent again finds its own records: those are not duplicates.
 	return Ack{ID: id, Seq: seq, Epoch: epoch, SentAt: sentAt, Duplicate: id != p.id}, nil
 }

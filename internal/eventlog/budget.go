@@ -16,49 +16,50 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// BudgetConfig says when appends are refused.
+// BudgetConfig sets the limits past which appends are refused.
 type BudgetConfig struct {
-	Backlog  int64   // entries that are not stored yet, over all partitions; beyond it each has its equal share
-	RefuseAt float64 // share of maxmemory, 0 to 1; without a maxmemory there is no such limit
+	Backlog  int64   // maximum number of unstored entries, over all partitions; past it each partition gets an equal share
+	RefuseAt float64 // share of maxmemory, 0 to 1; not limited if Redis has no maxmemory
 	Logger   *slog.Logger
 }
 
-// Budget refuses appends before Redis is full, which would lose what is on its way. It looks once a
-// second, so that an append pays nothing for it. sync-service or PostgreSQL being down alone refuses
-// nothing until the backlog has grown to its budget.
+// Budget refuses appends before Redis is full, because a full Redis would lose events. It checks
+// once a second, so an append costs nothing extra. If only sync-service or PostgreSQL is down,
+// nothing is refused until the backlog exceeds its limit.
 type Budget struct {
-	log  *Log
-	cfg  BudgetConfig
-	over []atomic.Pointer[string] // by partition: why, nil for "go ahead"
-	warn bool                     // Run's own: it has warned of a missing maxmemory
+	log     *Log
+	cfg     BudgetConfig
+	refused []atomic.Pointer[string] // reason for refusal by partition, nil if appends are accepted
+	warn    bool                     // used only by Run: it has warned that maxmemory is missing
 }
 
-// NewBudget returns a Budget that refuses nothing until Run has looked.
+// NewBudget returns a Budget that refuses nothing until Run has made its first check.
 func NewBudget(log *Log, cfg BudgetConfig) *Budget {
-	return &Budget{log: log, cfg: cfg, over: make([]atomic.Pointer[string], log.partitions)}
+	return &Budget{log: log, cfg: cfg, refused: make([]atomic.Pointer[string], log.partitions)}
 }
 
-// check returns an Overloaded error while partition p takes no appends. A nil Budget takes all.
+// check returns an Overloaded error while partition p accepts no appends. A nil Budget accepts all.
 func (b *Budget) check(p int) error {
 	if b == nil {
 		return nil
 	}
-	if why := b.over[p].Load(); why != nil {
-		return &apierr.Error{Code: apierr.Overloaded, Message: *why, RetryAfter: 2 * time.Second}
+	if reason := b.refused[p].Load(); reason != nil {
+		return &apierr.Error{Code: apierr.Overloaded, Message: *reason, RetryAfter: 2 * time.Second}
 	}
 	return nil
 }
 
 // Refuses reports whether appends to partition p are refused right now.
-func (b *Budget) Refuses(p int) bool { return b != nil && b.over[p].Load() != nil }
+func (b *Budget) Refuses(p int) bool { return b != nil && b.refused[p].Load() != nil }
 
-// Run looks every second until ctx is done. What it saw last stands while Redis does not answer.
+// Run checks every second until ctx is done. While Redis does not answer, the last result remains
+// in effect.
 func (b *Budget) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
-		if err := b.look(ctx); err != nil && ctx.Err() == nil {
-			b.cfg.Logger.Debug("budgets not read", "err", err)
+		if err := b.checkAll(ctx); err != nil && ctx.Err() == nil {
+			b.cfg.Logger.Debug("budget check failed", "err", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -68,7 +69,7 @@ func (b *Budget) Run(ctx context.Context) error {
 	}
 }
 
-func (b *Budget) look(ctx context.Context) error {
+func (b *Budget) checkAll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	full, err := b.fullNode(ctx)
@@ -79,50 +80,51 @@ func (b *Budget) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	refused := short(backlogs, b.cfg.Backlog)
+	reasons := refusals(backlogs, b.cfg.Backlog)
 	for p := range backlogs {
-		var why *string
+		var reason *string
 		switch {
 		case full != "":
-			why = &full
-		case refused[p] != "":
-			why = &refused[p]
+			reason = &full
+		case reasons[p] != "":
+			reason = &reasons[p]
 		}
-		if was := b.over[p].Swap(why); (was == nil) != (why == nil) {
-			if why != nil {
-				b.cfg.Logger.Error("appends are refused", "partition", p, "reason", *why)
+		if was := b.refused[p].Swap(reason); (was == nil) != (reason == nil) {
+			if reason != nil {
+				b.cfg.Logger.Error("appends are refused", "partition", p, "reason", *reason)
 			} else {
-				b.cfg.Logger.Info("appends are taken again", "partition", p)
+				b.cfg.Logger.Info("appends are accepted again", "partition", p)
 			}
 		}
 	}
 	return nil
 }
 
-// short returns, by partition, why no more may be appended, "" for go ahead. While all partitions together are
-// within the budget none is refused, however much waits in one of them. Beyond it those are refused that have
-// more than their equal share, so that a busy channel does not keep the others from sending. So at most twice
-// the budget waits.
-func short(backlogs []int64, budget int64) []string {
-	why := make([]string, len(backlogs))
+// refusals returns, by partition, why appends are refused, "" if they are accepted. While all
+// partitions together are within the budget, none is refused, however long the backlog of one is.
+// Past the budget, partitions with more than an equal share are refused, so that a busy channel
+// does not block the others. The backlog can therefore reach at most twice the budget.
+func refusals(backlogs []int64, budget int64) []string {
+	reasons := make([]string, len(backlogs))
 	var sum int64
 	for _, n := range backlogs {
 		sum += n
 	}
 	if sum <= budget {
-		return why
+		return reasons
 	}
 	share := budget / int64(len(backlogs))
 	for p, n := range backlogs {
 		if n > share {
-			why[p] = fmt.Sprintf("%d events wait to be stored, at most %d may; %d of them in this partition, whose share is %d", sum, budget, n, share)
+			reasons[p] = fmt.Sprintf("%d events are not stored yet, the limit is %d; %d of them are in this partition, whose share is %d", sum, budget, n, share)
 		}
 	}
-	return why
+	return reasons
 }
 
-// backlogs returns, by partition, how many entries wait to be stored. Nothing waits where the stream's last
-// id is the watermark. Otherwise the counts of both say how much, and the stream's length bounds it.
+// backlogs returns, by partition, how many entries are not stored yet: none if the stream's last id
+// is the watermark. Otherwise it is the difference of the two entry counts, at most the stream's
+// length.
 func (l *Log) backlogs(ctx context.Context) ([]int64, error) {
 	infos, marks := make([]*redis.XInfoStreamCmd, l.partitions), make([]*redis.SliceCmd, l.partitions)
 	_, _ = l.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error { // each command has its own error
@@ -149,41 +151,43 @@ func (l *Log) backlogs(ctx context.Context) ([]int64, error) {
 	return n, nil
 }
 
-// waiting returns how many entries of a stream lie above its watermark, the pair {id, count} of the mirror:
-// never too few, and none too many once sync-service has acknowledged what a failover has brought back.
+// waiting returns how many entries of a stream are above its watermark; mark is the pair {id,
+// count} from the mirror. It is never too low. It may be too high only until sync-service has
+// acknowledged entries that a failover brought back.
 func waiting(stream *redis.XInfoStream, mark []any) int64 {
 	id, _ := mark[0].(string)
 	if id == stream.LastGeneratedID {
 		return 0
 	}
 	text, _ := mark[1].(string)
-	added, _ := strconv.ParseInt(text, 10, 64) // nothing: no entry was stored
-	if added > stream.EntriesAdded {           // the count is that of an earlier stream
+	added, _ := strconv.ParseInt(text, 10, 64) // missing: no entry was stored yet
+	if added > stream.EntriesAdded {           // the count belongs to an earlier stream
 		return stream.Length
 	}
 	return min(stream.EntriesAdded-added, stream.Length)
 }
 
-// fullNode returns why no append is taken: a server whose memory is used up to the limit.
+// fullNode returns the reason to refuse all appends: a server that has used up its share of
+// maxmemory. "" if there is none.
 func (b *Budget) fullNode(ctx context.Context) (string, error) {
 	var mu sync.Mutex
 	var full string
-	look := func(ctx context.Context, c *redis.Client) error {
+	checkNode := func(ctx context.Context, c *redis.Client) error {
 		info, err := c.Info(ctx, "memory").Result()
 		if err != nil {
 			return fmt.Errorf("read memory of Redis: %w", err)
 		}
-		used, most := infoNumber(info, "used_memory"), infoNumber(info, "maxmemory")
+		used, limit := infoNumber(info, "used_memory"), infoNumber(info, "maxmemory")
 		mu.Lock()
 		defer mu.Unlock()
-		if most == 0 {
+		if limit == 0 {
 			if !b.warn {
 				b.warn = true
 				b.cfg.Logger.Warn("Redis has no maxmemory: its memory is not watched")
 			}
 			return nil
 		}
-		if share := float64(used) / float64(most); share >= b.cfg.RefuseAt {
+		if share := float64(used) / float64(limit); share >= b.cfg.RefuseAt {
 			full = fmt.Sprintf("the event log is %.0f%% full", 100*share)
 		}
 		return nil
@@ -191,9 +195,9 @@ func (b *Budget) fullNode(ctx context.Context) (string, error) {
 	var err error
 	switch c := b.log.rdb.(type) {
 	case *redis.ClusterClient:
-		err = c.ForEachMaster(ctx, look)
+		err = c.ForEachMaster(ctx, checkNode)
 	case *redis.Client:
-		err = look(ctx, c)
+		err = checkNode(ctx, c)
 	}
 	return full, err
 }

@@ -43,8 +43,8 @@ func TestShort(t *testing.T) {
 		"all have more than theirs": {[]int64{251, 251, 251, 251}, []int{0, 1, 2, 3}},
 	} {
 		var refused []int
-		for p, why := range short(tt.backlogs, 1000) {
-			if why != "" {
+		for p, reason := range refusals(tt.backlogs, 1000) {
+			if reason != "" {
 				refused = append(refused, p)
 			}
 		}

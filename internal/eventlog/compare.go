@@ -9,34 +9,35 @@ import (
 )
 
 const (
-	comparePage    = 500              // channels of one question to PostgreSQL
-	compareTimeout = time.Second      // for the answer: without it appends go by what Redis says
-	compareAgain   = 30 * time.Second // after PostgreSQL gave no answer
-	maxCompared    = 1 << 16          // channels that a lane remembers to have compared
+	comparePage    = 500              // channels per query to PostgreSQL
+	compareTimeout = time.Second      // for that query; without an answer appends trust what Redis says
+	compareAgain   = 30 * time.Second // interval before asking again after PostgreSQL did not answer
+	maxCompared    = 1 << 16          // channels that a lane remembers as compared
 )
 
-// comparison is what a lane has compared with PostgreSQL over its present connection. A Redis that was restored
-// from an older copy, or a replica that was promoted too early, is a new connection. Guarded by the lane's mu.
+// comparison is what a lane has compared with PostgreSQL over its present connection. A Redis that
+// was restored from an older copy, or a replica that was promoted too early, always means a new
+// connection. Guarded by the lane's mu.
 type comparison struct {
-	// seqs are the highest seqs stored of channels. The first append of each is refused by Redis if its counter
-	// is below.
+	// seqs are the highest stored seqs by channel. Redis refuses the first append to a channel if
+	// its counter is below.
 	seqs   map[chat.ChannelID]int64
-	lifted map[int]bool // partitions whose stream gives ids above the watermark
-	unsure bool         // some of these PostgreSQL gave no answer about
+	lifted map[int]bool // partitions whose stream generates ids above the watermark
+	unsure bool         // PostgreSQL did not answer for some of the above
 	since  time.Time    // when unsure became true
 
-	waiting []*line // parked until they are compared
-	running bool    // a goroutine compares
+	waiting []*queue // parked until they are compared
+	running bool     // a goroutine runs compare
 }
 
-// forgetLocked begins anew: the connection is another one.
+// forgetLocked discards everything, because the connection is a new one.
 func (c *comparison) forgetLocked() {
 	c.seqs, c.lifted, c.unsure = map[chat.ChannelID]int64{}, map[int]bool{}, false
 }
 
-// comparedLocked returns the highest seq stored of a line's channel. If it is not known yet, the line is parked
-// until PostgreSQL has been asked, and ok is false.
-func (l *lane) comparedLocked(q *line) (stored int64, ok bool) {
+// storedSeqLocked returns the highest stored seq of a queue's channel. If it is not known yet,
+// storedSeqLocked parks the queue until PostgreSQL has answered, and ok is false.
+func (l *lane) storedSeqLocked(q *queue) (stored int64, ok bool) {
 	if l.a.cfg.Stored == nil {
 		return 0, true
 	}
@@ -44,7 +45,7 @@ func (l *lane) comparedLocked(q *line) (stored int64, ok bool) {
 	if stored, ok = c.seqs[q.channel]; ok {
 		return stored, true
 	}
-	if c.unsure { // PostgreSQL gave no answer a moment ago, so nobody waits for it: see compareAgainLocked
+	if c.unsure { // PostgreSQL did not answer a moment ago, so don't wait for it: see compareAgainLocked
 		return 0, true
 	}
 	q.state = parked
@@ -56,20 +57,20 @@ func (l *lane) comparedLocked(q *line) (stored int64, ok bool) {
 	return 0, false
 }
 
-// compare asks PostgreSQL about the lines that wait for it, as many at a time as there are.
+// compare asks PostgreSQL about the waiting queues, up to comparePage of them per query.
 func (l *lane) compare() {
 	for {
 		l.mu.Lock()
 		c := &l.compared
-		lines := c.waiting[:min(len(c.waiting), comparePage)]
-		if c.waiting = slices.Clone(c.waiting[len(lines):]); len(lines) == 0 {
+		queues := c.waiting[:min(len(c.waiting), comparePage)]
+		if c.waiting = slices.Clone(c.waiting[len(queues):]); len(queues) == 0 {
 			c.running = false
 			l.mu.Unlock()
 			return
 		}
-		turn := l.turn
-		channels, partitions := make([]chat.ChannelID, len(lines)), map[int]bool{}
-		for i, q := range lines {
+		gen := l.gen
+		channels, partitions := make([]chat.ChannelID, len(queues)), map[int]bool{}
+		for i, q := range queues {
 			channels[i] = q.channel
 			if p := l.a.log.Partition(q.channel.UUID); !c.lifted[p] {
 				partitions[p] = true
@@ -79,26 +80,26 @@ func (l *lane) compare() {
 
 		seqs, err := l.a.askStored(channels, partitions)
 		if err != nil {
-			l.a.cfg.Logger.Warn("Redis not compared with PostgreSQL, appends go by what it says", "channels", len(channels), "err", err)
+			l.a.cfg.Logger.Warn("Redis not compared with PostgreSQL, appends trust Redis", "channels", len(channels), "err", err)
 		}
 
 		l.mu.Lock()
-		if turn == l.turn { // else they are asked about again
-			l.noteComparedLocked(channels, partitions, seqs, err)
+		if gen == l.gen { // otherwise the new connection asks again
+			l.recordComparedLocked(channels, partitions, seqs, err)
 		}
-		for _, q := range lines {
-			l.landedLocked(q)
+		for _, q := range queues {
+			l.releaseLocked(q)
 		}
-		mine := l.startLocked()
-		l.leftLocked()
+		mustSend := l.startSendLocked()
+		l.checkEmptyLocked()
 		l.mu.Unlock()
-		if mine {
+		if mustSend {
 			l.send()
 		}
 	}
 }
 
-func (l *lane) noteComparedLocked(channels []chat.ChannelID, partitions map[int]bool, seqs []int64, err error) {
+func (l *lane) recordComparedLocked(channels []chat.ChannelID, partitions map[int]bool, seqs []int64, err error) {
 	c := &l.compared
 	if len(c.seqs)+len(channels) > maxCompared {
 		clear(c.seqs)
@@ -117,14 +118,15 @@ func (l *lane) noteComparedLocked(channels []chat.ChannelID, partitions map[int]
 	}
 }
 
-// compareAgainLocked asks anew, some time after PostgreSQL gave no answer.
+// compareAgainLocked makes the lane ask again, some time after PostgreSQL did not answer.
 func (l *lane) compareAgainLocked(now time.Time) {
 	if c := &l.compared; c.unsure && now.Sub(c.since) > compareAgain {
 		c.forgetLocked()
 	}
 }
 
-// askStored asks PostgreSQL how far channels are stored, and lifts the streams of partitions above their watermarks.
+// askStored reads the highest stored seqs from PostgreSQL, and lifts the streams of partitions
+// above their watermarks.
 func (a *Appender) askStored(channels []chat.ChannelID, partitions map[int]bool) ([]int64, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), min(compareTimeout, a.cfg.Timeout/2))
 	defer cancel()
@@ -144,8 +146,8 @@ func (a *Appender) askStored(channels []chat.ChannelID, partitions map[int]bool)
 	return a.cfg.Stored.Seqs(ctx, channels)
 }
 
-// diverged settles an append that Redis has refused because what it has (found) is not what was seen, or is below
-// what PostgreSQL holds (stored).
+// diverged resolves an append that Redis refused because its head (found) differs from what this
+// process has seen, or is below the highest stored seq (stored).
 func (a *Appender) diverged(ctx context.Context, channel chat.ChannelID, found Head, stored int64) error {
 	if found.Seq < stored {
 		known := Head{Seq: stored, Epoch: found.Epoch}

@@ -20,51 +20,55 @@ var cursorSource string
 
 var cursorScript = redis.NewScript(cursorSource)
 
-// maxNamed is how many moved members a publication names. Of more it says only that there are some: who
-// wants to know reads the cursors.
+// maxNamed is how many moved members a publication may name. If more have moved, it names none, and
+// readers read the receipts from Redis.
 const maxNamed = 100
 
-// Cursor is how far a member has come in a channel. Read never passes Delivered.
+// Cursor is a member's receipt in a channel: the highest delivered and the highest read seq. Read
+// never exceeds Delivered.
 type Cursor struct{ Delivered, Read int64 }
 
-// Max returns the greater of two cursors, part by part.
+// Max returns the greater of two receipts, field by field.
 func (c Cursor) Max(other Cursor) Cursor {
 	return Cursor{max(c.Delivered, other.Delivered), max(c.Read, other.Read)}
 }
 
-// CursorMove asks that a member's cursor stand at least there (0: says nothing).
+// CursorMove asks to move a member's receipt to at least the given positions; 0 leaves a position
+// unchanged.
 type CursorMove struct {
 	Channel chat.ChannelID
 	User    chat.UserID
 	Cursor
-	// IfHeld makes the move only if Redis holds the member's cursor already. Where it does not, PostgreSQL
-	// may know more: a caller who does not know that asks, and moves to the greater.
+	// IfHeld makes the move only if Redis already holds the member's receipt. If it does not,
+	// PostgreSQL may hold a greater one. The caller then reads that and moves to the greater of the
+	// two.
 	IfHeld bool
 }
 
-// MovedCursor is what became of a move.
+// MovedCursor is the result of a move.
 type MovedCursor struct {
-	Cursor       // as it stands after the move; zero where the channel is not seeded
-	Changed bool // the move has moved it
-	Held    bool // false: Redis does not hold the cursor, and the move was to be made only if it does
+	Cursor       // after the move; zero if the channel is not seeded
+	Changed bool // the receipt moved
+	Held    bool // false: Redis does not hold the receipt, and IfHeld was set
 	Seeded  bool // false: Redis has no counter of the channel, so nothing was written; see EnsureHead
-	Said    bool // false: Redis has said nothing of the move, and nothing else here counts
+	Said    bool // false if Redis did not answer; the other fields are then meaningless
 }
 
-// MoveCursors moves cursors forward and returns what became of each move, in their order: one script
-// call per channel, in one pipeline. A move past the channel's last seq is cut to it; read takes
-// delivered along; nothing moves back. What has changed is appended to the receipts stream and
-// published on the channel's topic as an item of event.KindReceipts.
+// MoveCursors moves receipts forward and returns the result of each move, in the given order. It
+// makes one script call per channel, in one pipeline. A move past the channel's last seq is limited
+// to that seq. Moving Read also moves Delivered; nothing moves back. It appends the changes to the
+// receipts stream and publishes them on the channel's topic as an item of event.KindReceipts.
 //
-// A member whom Redis does not hold begins at 0, although PostgreSQL may know more: readers take the
-// greater of both, and a caller who knows what is stored asks for no less (see CursorMove.IfHeld).
+// A receipt that Redis does not hold starts at 0, although PostgreSQL may hold more. Readers use
+// the greater of both, and a caller that knows what is stored asks for at least that (see
+// CursorMove.IfHeld).
 //
-// On an error some channels may have been moved all the same; those that have for sure are Seeded. To try
-// again is harmless.
+// After an error some channels may have been moved all the same. Those with Seeded set certainly
+// have. A retry is harmless.
 func (l *Log) MoveCursors(ctx context.Context, moves []CursorMove) ([]MovedCursor, error) {
 	moved := make([]MovedCursor, len(moves))
 	var errs []error
-	// What the scripts were not loaded for is sent once more.
+	// Calls that found no script are sent once more after it is loaded.
 	for calls, attempt := cursorCalls(moves), 0; len(calls) > 0; attempt++ {
 		var unknown []cursorCall
 		for i, reply := range l.moveCursors(ctx, calls, moves) {
@@ -92,13 +96,13 @@ func (l *Log) MoveCursors(ctx context.Context, moves []CursorMove) ([]MovedCurso
 	return moved, errors.Join(errs...)
 }
 
-// cursorCall is one call of the script: moves of one channel, by their index.
+// cursorCall is one call of the script: moves of one channel, by index.
 type cursorCall struct {
 	channel chat.ChannelID
 	moves   []int
 }
 
-// cursorCalls splits moves into calls, none with more moves than an entry takes.
+// cursorCalls splits moves into calls, none with more moves than a stream entry may hold.
 func cursorCalls(moves []CursorMove) (calls []cursorCall) {
 	callOf := make(map[chat.ChannelID]int)
 	for i, m := range moves {
@@ -113,7 +117,7 @@ func cursorCalls(moves []CursorMove) (calls []cursorCall) {
 	return calls
 }
 
-// moveCursors sends calls in one pipeline. Each reply has its own error.
+// moveCursors sends calls in one pipeline; each reply has its own error.
 func (l *Log) moveCursors(ctx context.Context, calls []cursorCall, moves []CursorMove) []*redis.Cmd {
 	replies := make([]*redis.Cmd, len(calls))
 	_, _ = l.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
@@ -134,7 +138,7 @@ func (l *Log) moveCursors(ctx context.Context, calls []cursorCall, moves []Curso
 	return replies
 }
 
-// settle puts the results of a call where they belong.
+// settle copies the results of a call into moved.
 func (call cursorCall) settle(reply *redis.Cmd, moved []MovedCursor) error {
 	results, err := reply.StringSlice()
 	if err != nil || len(results) == 0 {
@@ -154,8 +158,8 @@ func (call cursorCall) settle(reply *redis.Cmd, moved []MovedCursor) error {
 	return nil
 }
 
-// Cursors returns what Redis holds of the cursors of a channel's members; all of them when users is
-// empty. PostgreSQL may hold more of others, and more of these: readers take the greater.
+// Cursors returns the receipts of a channel's members that Redis holds, of all members if users is
+// empty. PostgreSQL may hold other receipts and greater ones: readers use the greater.
 func (l *Log) Cursors(ctx context.Context, c chat.ChannelID, users ...chat.UserID) (map[chat.UserID]Cursor, error) {
 	key := rediskey.Cursor(l.Partition(c.UUID), c)
 	cursors := make(map[chat.UserID]Cursor)
@@ -201,8 +205,8 @@ type Member struct {
 	User    chat.UserID
 }
 
-// CursorsAt returns what Redis holds of members' cursors, in their order, in one round trip; zero where it
-// holds none.
+// CursorsAt returns the receipts that Redis holds, in the order of members, in one round trip; a
+// receipt that it does not hold is zero.
 func (l *Log) CursorsAt(ctx context.Context, members []Member) ([]Cursor, error) {
 	cursors := make([]Cursor, len(members))
 	if len(members) == 0 {
@@ -244,7 +248,7 @@ func parseCursor(s string) (c Cursor, err error) {
 	return c, nil
 }
 
-// loadScript puts a script into every server that may run it.
+// loadScript loads a script into every server that may run it.
 func loadScript(ctx context.Context, rdb redis.UniversalClient, script *redis.Script) error {
 	load := func(ctx context.Context, c *redis.Client) error { return script.Load(ctx, c).Err() }
 	if c, ok := rdb.(*redis.ClusterClient); ok {

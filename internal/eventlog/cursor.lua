@@ -1,17 +1,18 @@
--- cursor.lua: moves cursors of a channel's members forward, tells the receipts stream what has moved,
--- and publishes it. The greater of what is there and what is asked for stands, so a call may be
--- repeated and overtaken.
+-- cursor.lua: moves receipts (delivered and read positions) of a channel's members forward, appends
+-- what moved to the receipts stream, and publishes it. Positions never move back: the greater of
+-- the stored and the requested one is kept. So calls may be repeated and may arrive out of order.
 --
--- KEYS[1] counter (hash seq, epoch)   KEYS[2] cursors (hash user → "delivered:read")
+-- KEYS[1] counter (hash seq, epoch)   KEYS[2] receipts (hash user → "delivered:read")
 -- KEYS[3] receipts stream   KEYS[4] topic
--- ARGV[1] entry version   ARGV[2] channel id   ARGV[3] the item that tells of moves, up to its frame
--- ARGV[4] the most members whose moves that frame names; of more it says only that there are some
--- then four per move: user, delivered, read, and '1' if it is for a member who is held here alone. There
--- are no more moves than an entry takes.
+-- ARGV[1] entry version   ARGV[2] channel id   ARGV[3] the item to publish, up to its frame
+-- ARGV[4] the most members that the frame may name; if more have moved, the frame is empty
+-- then four arguments per move: user, delivered, read, and '1' if the receipt may be moved only if
+-- Redis already holds it. The caller passes no more moves than one stream entry may hold.
 --
--- Returns one "<what> <delivered>:<read>" per move, as it stands after the move, with what: '1' it has
--- moved, '0' it has not, '-' it was not tried, for the member is not held. Returns nothing at all, and
--- writes nothing, for a channel without a counter.
+-- Returns one "<result> <delivered>:<read>" per move, with the positions after the move. The result
+-- is '1' if the receipt moved, '0' if it did not, and '-' if the move was skipped because Redis
+-- does not hold the receipt. For a channel without a counter it returns an empty list and writes
+-- nothing.
 local FIRST, PER_MOVE = 4, 4
 
 local last = tonumber(redis.call('HGET', KEYS[1], 'seq'))
@@ -24,7 +25,7 @@ for a = FIRST + 1, #ARGV, PER_MOVE do
 end
 local held = redis.call('HMGET', KEYS[2], unpack(users))
 
-local results, changed, now = {}, {}, {} -- now: where the members of this call stand
+local results, changed, now = {}, {}, {} -- now: positions of this call's members, by user
 for n, user in ipairs(users) do
   local a = FIRST + (n - 1) * PER_MOVE
   local at = now[user]
@@ -62,6 +63,6 @@ end
 local text = table.concat(moves, ' ')
 redis.call('XADD', KEYS[3], '*', 'v', ARGV[1], 'channel_id', ARGV[2], 'moves', text)
 redis.call('HSET', KEYS[2], unpack(fields))
-redis.call('PERSIST', KEYS[2]) -- sync-service lets it expire once all of it is stored
+redis.call('PERSIST', KEYS[2]) -- sync-service sets an expiry once all of it is stored
 redis.pcall('SPUBLISH', KEYS[4], ARGV[3] .. (#changed <= tonumber(ARGV[4]) and text or ''))
 return results

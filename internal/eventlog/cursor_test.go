@@ -169,13 +169,13 @@ func TestMoveCursors_anyOrderGivesTheMaximum(t *testing.T) {
 			}
 		}
 	}
-	mine, err := l.Standings(t.Context(), users[0], channels)
+	mine, err := l.Positions(t.Context(), users[0], channels)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, ch := range channels {
 		if mine[i].Cursor != want[member{ch, users[0]}] {
-			t.Errorf("Standings: %+v", mine[i])
+			t.Errorf("Positions: %+v", mine[i])
 		}
 	}
 }
@@ -330,16 +330,16 @@ func TestMoveCursors_cluster(t *testing.T) {
 		channels = append(channels, m.Channel)
 	}
 	channels = append(channels, chat.NewChannelID())
-	at, err := l.Standings(t.Context(), ann, channels)
-	if err != nil || len(at) != 41 || at[0] != at[39] || at[40] != (Standing{}) {
-		t.Fatalf("Standings: %v, %v", at, err)
+	at, err := l.Positions(t.Context(), ann, channels)
+	if err != nil || len(at) != 41 || at[0] != at[39] || at[40] != (Position{}) {
+		t.Fatalf("Positions: %v, %v", at, err)
 	}
 	heads, err := l.Heads(t.Context(), channels[:1])
-	if err != nil || at[0] != (Standing{Seq: heads[0].Seq, Seeded: true, Cursor: Cursor{7, 6}}) || heads[0].Seq == 0 {
-		t.Errorf("Standings: %+v at head %+v, %v", at[0], heads, err)
+	if err != nil || at[0] != (Position{Seq: heads[0].Seq, Seeded: true, Cursor: Cursor{7, 6}}) || heads[0].Seq == 0 {
+		t.Errorf("Positions: %+v at head %+v, %v", at[0], heads, err)
 	}
-	if none, err := l.Standings(t.Context(), ann, nil); err != nil || len(none) != 0 {
-		t.Errorf("Standings nowhere: %v, %v", none, err)
+	if none, err := l.Positions(t.Context(), ann, nil); err != nil || len(none) != 0 {
+		t.Errorf("Positions nowhere: %v, %v", none, err)
 	}
 }
 
@@ -354,7 +354,7 @@ func TestMoveCursors_redisIsAway(t *testing.T) {
 	if _, err := l.Cursors(t.Context(), ch); err == nil {
 		t.Error("Cursors has no error")
 	}
-	if _, err := l.Standings(t.Context(), ann, []chat.ChannelID{ch}); err == nil {
-		t.Error("Standings has no error")
+	if _, err := l.Positions(t.Context(), ann, []chat.ChannelID{ch}); err == nil {
+		t.Error("Positions has no error")
 	}
 }

@@ -17,103 +17,104 @@ import (
 
 const (
 	perEvent   = 10  // arguments of append.lua per event
-	maxPerCall = 256 // events of one script call: bounds how long a call holds Redis up
+	maxPerCall = 256 // events in one script call: bounds how long a call blocks Redis
 	maxBatch   = 2048
 
-	// maxFlights is how many batches may be on their way, so that Redis works on one while we deal with the
-	// replies to another. More would make them smaller for nothing.
-	maxFlights = 4
+	// maxInFlight is how many batches may be in flight, so that Redis works on one while this
+	// process handles the replies to another. More would only make the batches smaller.
+	maxInFlight = 4
 )
 
-// pending is an event on its way to the log.
+// pending is an event that is waiting to be appended, or whose append is in flight.
 type pending struct {
 	channel  chat.ChannelID
 	id       chat.EventID
 	sentAt   chat.Time
-	words    []byte // its two keys and its arguments, as RESP
-	keys     int    // length of the keys
+	args     []byte // its two keys and its arguments, as RESP
+	keysLen  int    // length of the encoded keys in args, in bytes
 	deadline time.Time
 	done     func(Ack, error)
-	trip     *Trip // nil: nobody asks
+	info     *BatchInfo // nil: not wanted
 
-	over bool // done was called, or is about to be; guarded by the lane's mu
-	ack  Ack
-	err  error
+	finished bool // done was called, or is about to be; guarded by the lane's mu
+	ack      Ack
+	err      error
 }
 
-// flight is a batch on its way: a call per channel.
-type flight struct {
+// batch is a set of script calls sent together, one per channel.
+type batch struct {
 	calls   []scriptCall
-	replies int  // so far
-	loads   bool // the reply to loading the script comes before
+	replies int  // received so far
+	loads   bool // the reply to loading the script comes first
 	sentAt  time.Time
 }
 
-// scriptCall is a call of append.lua: events of one channel.
+// scriptCall is one call of append.lua, with events of one channel.
 type scriptCall struct {
-	of     *line
+	queue  *queue
 	events []*pending
-	stored int64 // the highest seq that PostgreSQL holds, as far as that was asked
+	stored int64 // the highest seq that PostgreSQL holds; 0 if it was not asked
 }
 
-// trip tells of a flight who wants to know.
-func (f *flight) trip() Trip {
-	t := Trip{SentAt: f.sentAt, Channels: len(f.calls)}
+// info returns the description of a batch for AppendOptions.
+func (f *batch) info() BatchInfo {
+	t := BatchInfo{SentAt: f.sentAt, Channels: len(f.calls)}
 	for _, c := range f.calls {
 		t.Events += len(c.events)
 	}
 	return t
 }
 
-// line is what waits of a channel, in order.
-type line struct {
+// queue holds the events of one channel that wait to be sent, in order.
+type queue struct {
 	channel chat.ChannelID
 	waiting []*pending
-	state   lineState
+	state   queueState
 }
 
-type lineState byte
+type queueState byte
 
 const (
-	idle   lineState = iota
-	ready            // in the lane's list of those that can leave
-	flying           // a call of it is on its way: what waits stays until that is settled
-	parked           // the channel takes no appends right now
+	idle     queueState = iota
+	ready               // in the lane's ready list
+	inFlight            // a call is in flight; waiting events stay until it is settled
+	parked              // the channel takes no appends for now
 )
 
-// lane sends the appends of some partitions. A channel is in one batch at a time. That alone keeps its
-// order: nothing of it is sent before what was sent earlier is settled.
+// lane sends the appends of some partitions. A channel is in at most one batch at a time, which
+// alone keeps its order: none of its events is sent until the earlier ones are settled.
 //
-// It has no goroutine. A batch leaves from whoever finds the way free: the submitter when it is idle, the
-// link when the last reply of a batch has come. One of them writes at a time, and the others leave to it
-// what they bring, so nobody waits for another's write. Who writes goes on while there is more, until all flights
-// are under way.
+// A lane has no goroutine. The goroutine that finds the lane free sends the batch: the submitter if
+// the lane is idle, the connection's reader when the last reply of a batch has arrived. Only one
+// goroutine writes at a time, and the others leave their events to it, so none waits for another's
+// write. The writer continues while events can leave and fewer than maxInFlight batches are in
+// flight.
 type lane struct {
 	a    *Appender
-	link *link
+	conn *connection
 
 	mu       sync.Mutex
-	lines    map[chat.ChannelID]*line // of channels of which something waits or is on its way
-	ready    []*line                  // those that can leave, the first to come first
-	unused   []*line
-	sending  bool      // somebody writes, and looks for more before it stops
-	flights  []*flight // the oldest first
-	turn     uint64    // of the connection; 0 while there is none
-	attempt  int       // how often in a row something had to be sent again later
-	held     bool      // a timer runs, after which it is
-	reload   bool      // the script must be loaded first
+	queues   map[chat.ChannelID]*queue // of channels with events that are waiting or in flight
+	ready    []*queue                  // queues that can be sent, in order of arrival
+	unused   []*queue
+	sending  bool     // a goroutine is writing; it checks for more before it stops
+	batches  []*batch // in flight, oldest first
+	gen      uint64   // of the connection; 0 while there is none
+	attempt  int      // consecutive times that something had to be sent again later
+	paused   bool     // a timer is running that will clear this
+	reload   bool     // the next batch must load the script first
 	compared comparison
 	closed   bool
-	empty    chan struct{}  // closed when closed and nothing is left
-	settling sync.WaitGroup // what makes parked channels take appends again
+	empty    chan struct{}  // closed once the lane is closed and nothing is left
+	settling sync.WaitGroup // goroutines that make parked channels ready again
 
-	settled []*pending // their outcomes are known, and told when the link has handed on all of a read
-	spare   []*pending // an empty slice for the next
-	telling int        // events whose outcome is being told
+	settled   []*pending // outcomes known, reported once the connection has handled everything that one read returned
+	spare     []*pending // empty slice, reused by the next settleAll
+	reporting int        // number of events whose done is being called
 }
 
-func newLane(a *Appender, k *link) *lane {
-	l := &lane{a: a, link: k, empty: make(chan struct{}), lines: make(map[chat.ChannelID]*line)}
+func newLane(a *Appender, k *connection) *lane {
+	l := &lane{a: a, conn: k, empty: make(chan struct{}), queues: make(map[chat.ChannelID]*queue)}
 	l.compared.forgetLocked()
 	k.lane = l
 	return l
@@ -125,85 +126,86 @@ func (l *lane) submit(p *pending) error {
 		l.mu.Unlock()
 		return apierr.New(apierr.Unavailable, "shutting down")
 	}
-	q, known := l.lines[p.channel]
+	q, known := l.queues[p.channel]
 	if !known {
-		q = l.newLineLocked(p.channel)
+		q = l.newQueueLocked(p.channel)
 	}
 	q.waiting = append(q.waiting, p)
 	if q.state == idle {
 		l.readyLocked(q)
 	}
-	mine := l.startLocked()
+	mustSend := l.startSendLocked()
 	l.mu.Unlock()
-	if mine {
+	if mustSend {
 		l.send()
 	}
 	return nil
 }
 
-func (l *lane) newLineLocked(channel chat.ChannelID) *line {
-	var q *line
+func (l *lane) newQueueLocked(channel chat.ChannelID) *queue {
+	var q *queue
 	if n := len(l.unused); n > 0 {
 		q, l.unused = l.unused[n-1], l.unused[:n-1]
 	} else {
-		q = new(line)
+		q = new(queue)
 	}
 	q.channel = channel
-	l.lines[channel] = q
+	l.queues[channel] = q
 	return q
 }
 
-func (l *lane) readyLocked(q *line) {
+func (l *lane) readyLocked(q *queue) {
 	q.state = ready
 	l.ready = append(l.ready, q)
 }
 
-// maxUnused bounds the lines that are kept for the next channels.
-const maxUnused = 256
+// maxUnusedQueues bounds how many idle queues are kept for reuse.
+const maxUnusedQueues = 256
 
-// landedLocked says that nothing of a channel is on its way any more: what waits can leave.
-func (l *lane) landedLocked(q *line) {
+// releaseLocked marks that no call of a channel is in flight any more. If the channel has waiting
+// events, its queue becomes ready.
+func (l *lane) releaseLocked(q *queue) {
 	if q.state = idle; len(q.waiting) > 0 {
 		l.readyLocked(q)
 		return
 	}
-	delete(l.lines, q.channel)
-	if len(l.unused) < maxUnused && cap(q.waiting) <= maxPerCall {
+	delete(l.queues, q.channel)
+	if len(l.unused) < maxUnusedQueues && cap(q.waiting) <= maxPerCall {
 		l.unused = append(l.unused, q)
 	}
 }
 
-// mayLocked reports whether a batch can leave now.
-func (l *lane) mayLocked() bool {
-	return l.turn != 0 && !l.held && len(l.flights) < maxFlights && len(l.ready) > 0
+// canSendLocked reports whether a batch can be sent now.
+func (l *lane) canSendLocked() bool {
+	return l.gen != 0 && !l.paused && len(l.batches) < maxInFlight && len(l.ready) > 0
 }
 
-// startLocked reports whether the caller must send, once it has let go of mu.
-func (l *lane) startLocked() bool {
-	if l.sending || !l.mayLocked() {
+// startSendLocked reports whether the caller must call send after it has released mu.
+func (l *lane) startSendLocked() bool {
+	if l.sending || !l.canSendLocked() {
 		return false
 	}
 	l.sending = true
 	return true
 }
 
-// send writes batches until there is none that can leave. Called by whom startLocked tells to. If the
-// connection is lost meanwhile, down puts back what was written.
+// send writes batches until none can be sent. Only a caller for which startSendLocked returned true may
+// call it. If the connection is lost while send runs, down requeues what was written.
 func (l *lane) send() {
 	for {
 		l.mu.Lock()
-		turn := l.turn
-		if !l.mayLocked() {
+		gen := l.gen
+		if !l.canSendLocked() {
 			l.sending = false
 			l.mu.Unlock()
 			return
 		}
 		l.mu.Unlock()
-		if l.link.write(turn, ofLane, l.encode) {
+		if l.conn.write(gen, ofLane, l.encode) {
 			continue
 		}
 		l.mu.Lock()
-		lost := l.turn == turn // then up, when there is a connection again, finds nobody sending
+		lost := l.gen == gen // so that the next call of up starts a sender
 		l.sending = !lost
 		l.mu.Unlock()
 		if lost {
@@ -212,15 +214,15 @@ func (l *lane) send() {
 	}
 }
 
-// encode appends the next batch. Called while it alone may write to the connection: replies come in the
-// order of what was written, so flights must be in it.
+// encode appends the next batch to the output. It runs while it has exclusive access to the
+// connection: replies arrive in the order of the writes, so batches must be recorded in that order.
 func (l *lane) encode(to []byte) (_ []byte, replies int) {
 	l.mu.Lock()
-	if !l.mayLocked() { // expired meanwhile, or the connection is gone
+	if !l.canSendLocked() { // the events have expired since, or the connection is gone
 		l.mu.Unlock()
 		return to, 0
 	}
-	f := l.takeLocked()
+	f := l.nextBatchLocked()
 	l.mu.Unlock()
 	if f == nil {
 		return to, 0
@@ -235,24 +237,24 @@ func (l *lane) encode(to []byte) (_ []byte, replies int) {
 	return to, replies + len(f.calls)
 }
 
-// takeLocked builds the next batch of what can leave. It returns nil if all of that has to be compared with
-// PostgreSQL first.
-func (l *lane) takeLocked() *flight {
-	f := &flight{calls: make([]scriptCall, 0, min(len(l.ready), maxBatch)), sentAt: time.Now()}
+// nextBatchLocked builds the next batch from the ready queues. It returns nil if every ready queue
+// must first be compared with PostgreSQL.
+func (l *lane) nextBatchLocked() *batch {
+	f := &batch{calls: make([]scriptCall, 0, min(len(l.ready), maxBatch)), sentAt: time.Now()}
 	taken, seen := 0, 0
 	for _, q := range l.ready {
 		if taken == maxBatch {
 			break
 		}
 		seen++
-		stored, ok := l.comparedLocked(q)
+		stored, ok := l.storedSeqLocked(q)
 		if !ok {
 			continue
 		}
 		n := min(len(q.waiting), maxPerCall, maxBatch-taken)
 		f.calls = append(f.calls, scriptCall{q, q.waiting[:n:n], stored})
 		q.waiting = q.waiting[n:]
-		q.state = flying
+		q.state = inFlight
 		taken += n
 	}
 	l.ready = slices.Delete(l.ready, 0, seen)
@@ -260,7 +262,7 @@ func (l *lane) takeLocked() *flight {
 		return nil
 	}
 	f.loads, l.reload = l.reload, false
-	l.flights = append(l.flights, f)
+	l.batches = append(l.batches, f)
 	return f
 }
 
@@ -282,55 +284,55 @@ func (l *lane) appendCall(b []byte, c scriptCall) []byte {
 	b = appendBulk(b, rediskey.Tail(p, channel))
 	b = appendBulk(b, rediskey.Topic(p, channel))
 	for _, e := range call {
-		b = append(b, e.words[:e.keys]...)
+		b = append(b, e.args[:e.keysLen]...)
 	}
 	b = appendBulkInt(b, event.Version)
 	b = appendBulk(b, channel.String())
 	b = appendBulk(b, string(known.Epoch))
 	b = appendBulkInt(b, max(known.Seq, c.stored))
 	for _, e := range call {
-		b = append(b, e.words[e.keys:]...)
+		b = append(b, e.args[e.keysLen:]...)
 	}
 	return b
 }
 
-// up says that there is a connection.
-func (l *lane) up(turn uint64) {
+// up tells the lane that connection generation gen is open.
+func (l *lane) up(gen uint64) {
 	l.mu.Lock()
-	l.turn = turn
+	l.gen = gen
 	l.compared.forgetLocked()
-	mine := l.startLocked()
+	mustSend := l.startSendLocked()
 	l.mu.Unlock()
-	if mine {
+	if mustSend {
 		l.send()
 	}
 }
 
-// down says that the connection is gone: what it has not answered must be sent again.
+// down tells the lane that the connection is gone. Calls that were not answered are requeued.
 func (l *lane) down() {
-	l.settle()
+	l.settleAll()
 	l.a.Flushed()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.turn, l.reload = 0, false
-	for _, f := range l.flights {
+	l.gen, l.reload = 0, false
+	for _, f := range l.batches {
 		for _, c := range f.calls[f.replies:] {
-			l.againLocked(c)
+			l.requeueLocked(c)
 		}
 	}
-	l.flights = nil
+	l.batches = nil
 }
 
-// replied takes the reply to the next call. An error ends the connection.
+// replied handles the reply to the next call. A returned error ends the connection.
 func (l *lane) replied(v value) error {
 	l.mu.Lock()
-	if len(l.flights) == 0 {
+	if len(l.batches) == 0 {
 		l.mu.Unlock()
 		return errors.New("more replies than calls")
 	}
-	f := l.flights[0]
+	f := l.batches[0]
 	if f.loads {
-		f.loads, l.reload = false, l.reload || v.kind == kindError // then the calls find no script
+		f.loads, l.reload = false, l.reload || v.kind == kindError // if loading failed, the next batch loads the script again
 		l.mu.Unlock()
 		return nil
 	}
@@ -342,20 +344,20 @@ func (l *lane) replied(v value) error {
 	} else {
 		l.answeredLocked(f, c, v.fields)
 	}
-	var mine bool
+	var mustSend bool
 	if f.replies == len(f.calls) {
-		l.flights = append(l.flights[:0], l.flights[1:]...)
-		mine = l.startLocked()
+		l.batches = append(l.batches[:0], l.batches[1:]...)
+		mustSend = l.startSendLocked()
 	}
 	l.mu.Unlock()
-	if mine {
+	if mustSend {
 		l.send()
 	}
 	return lost
 }
 
-// answeredLocked notes the outcome of each event of a call.
-func (l *lane) answeredLocked(f *flight, c scriptCall, results [][]byte) {
+// answeredLocked records the outcome of each event of a call.
+func (l *lane) answeredLocked(f *batch, c scriptCall, results [][]byte) {
 	l.attempt = 0
 	var err error
 	if len(results) != len(c.events)+1 {
@@ -366,32 +368,33 @@ func (l *lane) answeredLocked(f *flight, c scriptCall, results [][]byte) {
 		epoch = event.Epoch(results[0])
 	}
 	for i, p := range c.events {
-		if p.over {
+		if p.finished {
 			continue
 		}
 		if p.err = err; err == nil {
 			p.ack, p.err = outcomeOf(p, epoch, results[i+1])
 		}
-		if p.trip != nil && p.err == nil {
-			*p.trip = f.trip()
+		if p.info != nil && p.err == nil {
+			*p.info = f.info()
 		}
-		p.over = true
+		p.finished = true
 		l.settled = append(l.settled, p)
 	}
-	l.overLocked(c)
+	l.finishLocked(c)
 }
 
-// overLocked says that a call is settled: what it was of is not kept alive by the room of the line.
-func (l *lane) overLocked(c scriptCall) {
+// finishLocked marks a call as settled. It clears the slice, so that the queue's array does not
+// keep the events alive.
+func (l *lane) finishLocked(c scriptCall) {
 	clear(c.events)
-	if len(c.of.waiting) == 0 { // nothing came behind them: their room is free
-		c.of.waiting = c.events[:0]
+	if len(c.queue.waiting) == 0 { // nothing was queued behind them: reuse the array
+		c.queue.waiting = c.events[:0]
 	}
-	l.landedLocked(c.of)
+	l.releaseLocked(c.queue)
 }
 
-// refusedLocked deals with a call that Redis has refused as a whole: nothing of it was appended. Its error
-// says that another connection is needed.
+// refusedLocked handles a call that Redis has refused as a whole: none of its events was appended.
+// A returned error means that the lane needs a new connection.
 func (l *lane) refusedLocked(c scriptCall, err replyError) (lost error) {
 	switch word := err.word(); {
 	case word == "UNSEEDED":
@@ -404,61 +407,61 @@ func (l *lane) refusedLocked(c scriptCall, err replyError) (lost error) {
 			return l.a.diverged(ctx, channel, refusedAt(err), c.stored)
 		})
 	case word == "NOSCRIPT":
-		l.againLocked(c)
+		l.requeueLocked(c)
 		l.reload = true
-	case elsewhere[word]:
-		l.againLocked(c)
+	case wrongServer[word]:
+		l.requeueLocked(c)
 		return err
-	case later[word]:
-		l.againLocked(c)
-		l.holdLocked(err)
+	case temporary[word]:
+		l.requeueLocked(c)
+		l.pauseLocked(err)
 	default:
-		l.a.cfg.Logger.Error("append refused by Redis", "channel_id", c.of.channel, "err", err)
+		l.a.cfg.Logger.Error("append refused by Redis", "channel_id", c.queue.channel, "err", err)
 		for _, p := range c.events {
-			if !p.over {
-				p.over, p.err = true, apierr.Wrap(err, apierr.Internal, "the event log refused the append")
+			if !p.finished {
+				p.finished, p.err = true, apierr.Wrap(err, apierr.Internal, "the event log refused the append")
 				l.settled = append(l.settled, p)
 			}
 		}
-		l.overLocked(c)
+		l.finishLocked(c)
 	}
 	return nil
 }
 
-// againLocked puts a call back in front of what its channel has submitted since, but for what nobody waits
-// for any more.
-func (l *lane) againLocked(c scriptCall) {
-	c.of.waiting = append(slices.DeleteFunc(c.events, over), c.of.waiting...)
-	l.landedLocked(c.of)
+// requeueLocked puts the events of a call back in front of those submitted since, except the events
+// that are already finished.
+func (l *lane) requeueLocked(c scriptCall) {
+	c.queue.waiting = append(slices.DeleteFunc(c.events, finished), c.queue.waiting...)
+	l.releaseLocked(c.queue)
 }
 
-func over(p *pending) bool { return p.over }
+func finished(p *pending) bool { return p.finished }
 
-// holdLocked sends nothing for a while.
-func (l *lane) holdLocked(err error) {
-	if l.held {
+// pauseLocked stops sending for a backoff period.
+func (l *lane) pauseLocked(err error) {
+	if l.paused {
 		return
 	}
-	l.held = true
+	l.paused = true
 	l.a.cfg.Logger.Warn("append refused for now, sending again", "err", err)
 	time.AfterFunc(backoff(l.attempt), func() {
 		l.mu.Lock()
-		l.held = false
-		mine := l.startLocked()
+		l.paused = false
+		mustSend := l.startSendLocked()
 		l.mu.Unlock()
-		if mine {
+		if mustSend {
 			l.send()
 		}
 	})
 	l.attempt++
 }
 
-// settle tells what was settled its outcome. Called by the link alone.
-func (l *lane) settle() {
+// settleAll reports the outcomes of settled events. Only the connection calls it.
+func (l *lane) settleAll() {
 	l.mu.Lock()
 	batch := l.settled
 	l.settled, l.spare = l.spare, nil
-	l.telling += len(batch)
+	l.reporting += len(batch)
 	l.mu.Unlock()
 	for _, p := range batch {
 		p.done(p.ack, p.err)
@@ -468,14 +471,14 @@ func (l *lane) settle() {
 	if cap(batch) <= maxBatch {
 		l.spare = batch[:0]
 	}
-	l.telling -= len(batch)
-	l.leftLocked()
+	l.reporting -= len(batch)
+	l.checkEmptyLocked()
 	l.mu.Unlock()
 }
 
-// leftLocked sees whether the end has come that close has asked for.
-func (l *lane) leftLocked() {
-	if l.closed && len(l.lines)+len(l.flights)+len(l.settled)+l.telling == 0 {
+// checkEmptyLocked closes empty if the lane is closed and nothing is left.
+func (l *lane) checkEmptyLocked() {
+	if l.closed && len(l.queues)+len(l.batches)+len(l.settled)+l.reporting == 0 {
 		select {
 		case <-l.empty:
 		default:
@@ -484,55 +487,55 @@ func (l *lane) leftLocked() {
 	}
 }
 
-// close takes nothing any more, and waits until nothing is left of what was submitted.
+// close refuses new events and waits until everything submitted is settled.
 func (l *lane) close() {
 	l.mu.Lock()
 	l.closed = true
-	l.leftLocked()
+	l.checkEmptyLocked()
 	l.mu.Unlock()
 	<-l.empty
 	l.settling.Wait()
 }
 
-// backoff is 5 ms doubling to 200 ms, with jitter: a dead Redis is not hammered, and one that has
-// failed over is found soon.
+// backoff returns a delay that doubles from 5 ms to 200 ms, with jitter. A Redis that is down is
+// not flooded with attempts, and one that has failed over is found quickly.
 func backoff(attempt int) time.Duration {
 	d := min(5*time.Millisecond<<min(attempt, 6), 200*time.Millisecond)
 	return d/2 + rand.N(d/2+1)
 }
 
-// expire fails what has waited too long. Whether it was appended is unknown. A batch without a reply for
-// that long ends its connection.
+// expire fails events that have waited too long; whether they were appended is unknown. If the
+// oldest batch has had no reply for that long, it ends the connection.
 func (l *lane) expire(now time.Time) {
 	l.mu.Lock()
 	l.compareAgainLocked(now)
 	var late []*pending
 	expired := func(p *pending) bool {
-		if !p.over && now.After(p.deadline) {
-			p.over = true
+		if !p.finished && now.After(p.deadline) {
+			p.finished = true
 			late = append(late, p)
 		}
-		return p.over
+		return p.finished
 	}
-	for _, q := range l.lines {
+	for _, q := range l.queues {
 		q.waiting = slices.DeleteFunc(q.waiting, expired)
 	}
-	l.ready = slices.DeleteFunc(l.ready, func(q *line) bool {
+	l.ready = slices.DeleteFunc(l.ready, func(q *queue) bool {
 		if len(q.waiting) > 0 {
 			return false
 		}
-		l.landedLocked(q)
+		l.releaseLocked(q)
 		return true
 	})
-	for _, f := range l.flights {
-		for _, c := range f.calls[f.replies:] { // they stay: their replies will come
+	for _, f := range l.batches {
+		for _, c := range f.calls[f.replies:] { // the calls stay: their replies will still arrive
 			for _, p := range c.events {
 				expired(p)
 			}
 		}
 	}
-	stuck := len(l.flights) > 0 && now.Sub(l.flights[0].sentAt) > l.a.cfg.Timeout
-	l.telling += len(late)
+	stuck := len(l.batches) > 0 && now.Sub(l.batches[0].sentAt) > l.a.cfg.Timeout
+	l.reporting += len(late)
 	l.mu.Unlock()
 	for _, p := range late {
 		p.done(Ack{}, apierr.New(apierr.Unavailable, "the event log does not answer; retry with the same client_id"))
@@ -541,30 +544,32 @@ func (l *lane) expire(now time.Time) {
 		l.a.Flushed()
 	}
 	if stuck {
-		l.link.drop()
+		l.conn.drop()
 	}
 	l.mu.Lock()
-	l.telling -= len(late)
-	l.leftLocked()
+	l.reporting -= len(late)
+	l.checkEmptyLocked()
 	l.mu.Unlock()
 }
 
-// replyError is an error that Redis itself said.
+// replyError is an error reply from Redis.
 type replyError string
 
-// RedisError marks it as one of go-redis, which has a type of its own for them that cannot be made.
+// RedisError implements redis.Error; the type that go-redis uses for its own errors cannot be
+// constructed here.
 func (replyError) RedisError() {}
 
 func (e replyError) Error() string { return string(e) }
 func (e replyError) word() string  { word, _, _ := strings.Cut(string(e), " "); return word }
 
-// elsewhere are the refusals of a server that is not, or no longer, the one for this partition.
-var elsewhere = map[string]bool{"MOVED": true, "READONLY": true, "MASTERDOWN": true}
+// wrongServer are error codes of a server that does not, or no longer does, serve this partition's
+// writes.
+var wrongServer = map[string]bool{"MOVED": true, "READONLY": true, "MASTERDOWN": true}
 
-// later are the refusals of a server that will be able to soon.
-var later = map[string]bool{"BUSY": true, "LOADING": true, "CLUSTERDOWN": true, "ASK": true, "TRYAGAIN": true, "NOREPLICAS": true, "MISCONF": true, "OOM": true}
+// temporary are error codes of a server that is expected to recover soon.
+var temporary = map[string]bool{"BUSY": true, "LOADING": true, "CLUSTERDOWN": true, "ASK": true, "TRYAGAIN": true, "NOREPLICAS": true, "MISCONF": true, "OOM": true}
 
-// refusedAt reads the pair of a refusal: "EPOCH <seq> <epoch>" or "STALE <seq> <epoch>".
+// refusedAt parses the head from a refusal: "EPOCH <seq> <epoch>" or "STALE <seq> <epoch>".
 func refusedAt(err error) Head {
 	f := strings.Fields(err.Error())
 	if len(f) != 3 {
@@ -574,48 +579,50 @@ func refusedAt(err error) Head {
 	return h
 }
 
-// parkLocked settles beside the lane what keeps a channel from taking appends, so that other channels go
-// on. What the channel submits meanwhile waits behind the call.
+// parkLocked parks a channel and resolves in a separate goroutine what prevents its appends, so
+// that other channels are not blocked. Events submitted to the channel in the meantime queue behind
+// the call.
 func (l *lane) parkLocked(c scriptCall, settle func(context.Context, chat.ChannelID) error) {
-	q := c.of
-	q.waiting = append(slices.DeleteFunc(c.events, over), q.waiting...)
+	q := c.queue
+	q.waiting = append(slices.DeleteFunc(c.events, finished), q.waiting...)
 	q.state = parked
-	l.settling.Go(func() { // is finished whatever ends meanwhile
+	l.settling.Go(func() { // runs to completion even if the connection or the Appender ends
 		ctx, cancel := context.WithTimeout(context.Background(), l.a.cfg.Timeout)
 		defer cancel()
 		l.unpark(q, settle(ctx, q.channel))
 	})
 }
 
-// unpark lets what waited leave or, with an error, fails it: nothing of it was appended.
-func (l *lane) unpark(q *line, err error) {
+// unpark makes a parked queue ready again. If err is set, it fails the waiting events; none of them
+// was appended.
+func (l *lane) unpark(q *queue, err error) {
 	l.mu.Lock()
 	channel := q.channel
 	if err == nil {
-		l.landedLocked(q)
-		mine := l.startLocked()
-		l.leftLocked()
+		l.releaseLocked(q)
+		mustSend := l.startSendLocked()
+		l.checkEmptyLocked()
 		l.mu.Unlock()
-		if mine {
+		if mustSend {
 			l.send()
 		}
 		return
 	}
 	failed := q.waiting
 	for _, p := range failed {
-		p.over = true
+		p.finished = true
 	}
-	l.telling += len(failed)
+	l.reporting += len(failed)
 	q.waiting = nil
-	l.landedLocked(q)
+	l.releaseLocked(q)
 	l.mu.Unlock()
-	l.a.cfg.Logger.Warn("channel's numbering not settled", "channel_id", channel, "err", err)
+	l.a.cfg.Logger.Warn("channel's numbering not resolved", "channel_id", channel, "err", err)
 	for _, p := range failed {
 		p.done(Ack{}, apierr.Wrap(err, apierr.Unavailable, "the channel's numbering cannot be read right now"))
 	}
 	l.a.Flushed()
 	l.mu.Lock()
-	l.telling -= len(failed)
-	l.leftLocked()
+	l.reporting -= len(failed)
+	l.checkEmptyLocked()
 	l.mu.Unlock()
 }

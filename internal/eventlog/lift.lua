@@ -1,14 +1,16 @@
--- lift.lua: makes a stream give ids above a watermark. A stream whose last id lies below it has lost
--- writes, or is a new one, on a Redis whose clock is behind: ids are compared with watermarks.
+-- lift.lua: makes a stream generate ids above a watermark, because ids are compared with
+-- watermarks. A stream whose last id is below the watermark has lost writes, or is a new stream on
+-- a Redis whose clock is behind.
 --
 -- KEYS[1] stream   KEYS[2] mirror of the watermark (hash)   ARGV[1] the watermark
--- Returns { '1', the id that the stream gave last }, '0-0' for no stream, if it was lifted, else { '0', that id }.
--- The mirror gets the time of the loss, in ms, as "lost".
+-- Returns { '1', last } if the stream was lifted, else { '0', last }, where last is the id that the
+-- stream generated last ('0-0' if there is no stream). When it lifts a stream, it sets "lost" in
+-- the mirror to the current time in ms.
 local function less(a, b)
   local ams, aseq = string.match(a, '^(%d+)-(%d+)$')
   local bms, bseq = string.match(b, '^(%d+)-(%d+)$')
   if tonumber(ams) ~= tonumber(bms) then return tonumber(ams) < tonumber(bms) end
-  if #aseq ~= #bseq then return #aseq < #bseq end -- a sequence may not fit a double: it is compared as text
+  if #aseq ~= #bseq then return #aseq < #bseq end -- a sequence may exceed a double's precision, so compare as text
   return aseq < bseq
 end
 
@@ -22,7 +24,7 @@ end
 if not less(last, ARGV[1]) then
   return { '0', last }
 end
-if last == '0-0' then -- XSETID needs a stream: this makes one that is empty
+if last == '0-0' then -- XSETID needs a stream: create an empty one
   redis.call('XADD', KEYS[1], 'MAXLEN', '=', 0, ARGV[1], 'lifted', '1')
 else
   redis.call('XSETID', KEYS[1], ARGV[1])

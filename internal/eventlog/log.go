@@ -1,6 +1,6 @@
-// Package eventlog is Parley's log of events in Redis: the append, the reads of heads and tails, the
-// subscriptions and the users' notices. Whatever touches a key with a partition's tag for one of these
-// stands here; the consumer group belongs to sync-service.
+// Package eventlog is Parley's log of events in Redis: appends, reads of heads and tails,
+// subscriptions to topics and notices to users. All code that uses the partition keys for these is
+// in this package. The consumer group belongs to sync-service.
 package eventlog
 
 import (
@@ -31,13 +31,14 @@ var (
 	appendHash   = appendScript.Hash()
 )
 
-// Log reads and publishes. It is safe for concurrent use and holds no state of its own.
+// Log reads from and publishes to the log. It is safe for concurrent use and holds no state of its
+// own.
 type Log struct {
 	rdb        redis.UniversalClient
 	partitions int
 }
 
-// New returns the log that rdb holds in the given number of partitions.
+// New returns the log stored in rdb, with the given number of partitions.
 func New(rdb redis.UniversalClient, partitions int) *Log {
 	return &Log{rdb: rdb, partitions: partitions}
 }
@@ -48,7 +49,8 @@ func (l *Log) Partitions() int { return l.partitions }
 // Partition returns the partition of a channel's or a user's id.
 func (l *Log) Partition(id uuid.UUID) int { return rediskey.Of(id, l.partitions) }
 
-// Head is how far a channel's numbering has come. Its zero value says that Redis has no counter.
+// Head is the newest seq and the epoch of a channel. The zero value means that Redis has no
+// counter.
 type Head struct {
 	Seq   int64
 	Epoch event.Epoch
@@ -57,7 +59,7 @@ type Head struct {
 // Seeded reports whether Redis has a counter.
 func (h Head) Seeded() bool { return h.Epoch != "" }
 
-// Heads returns the heads of channels, in their order, in one round trip.
+// Heads returns the heads of channels, in the given order, in one round trip.
 func (l *Log) Heads(ctx context.Context, channels []chat.ChannelID) ([]Head, error) {
 	heads := make([]Head, len(channels))
 	if len(channels) == 0 {
@@ -81,7 +83,7 @@ func (l *Log) Heads(ctx context.Context, channels []chat.ChannelID) ([]Head, err
 	return heads, nil
 }
 
-// headOf reads the pair {seq, epoch} of a counter; both nil where there is none.
+// headOf parses the pair {seq, epoch} of a counter; both are nil if there is no counter.
 func headOf(pair []any) (Head, error) {
 	if len(pair) != 2 {
 		return Head{}, fmt.Errorf("counter has %d values", len(pair))
@@ -101,8 +103,8 @@ func headOf(pair []any) (Head, error) {
 // Floor returns the highest seq that PostgreSQL holds of a channel, 0 for none.
 type Floor func(ctx context.Context, channel chat.ChannelID) (int64, error)
 
-// EnsureHead returns the head of a channel. Where Redis has no counter it makes one, above everything
-// that is known of the channel: its rows, its tail, and what the stream has above the watermark.
+// EnsureHead returns the head of a channel. If Redis has no counter, it creates one above every
+// known seq: the channel's rows, its tail, and its stream entries above the watermark.
 func (l *Log) EnsureHead(ctx context.Context, channel chat.ChannelID, floor Floor) (Head, error) {
 	heads, err := l.Heads(ctx, []chat.ChannelID{channel})
 	if err != nil || heads[0].Seeded() {
@@ -126,7 +128,8 @@ func (l *Log) seed(ctx context.Context, channel chat.ChannelID, floor Floor) (He
 	if err := l.Unstored(ctx, channel, raise); err != nil {
 		return Head{}, err
 	}
-	// PostgreSQL last: what sync-service stored and trimmed before the scan got there is in it by now.
+	// PostgreSQL is read last: it then holds whatever sync-service stored and trimmed during the
+	// scan.
 	stored, err := floor(ctx, channel)
 	if err != nil {
 		return Head{}, fmt.Errorf("seed channel %s: %w", channel, err)
@@ -140,8 +143,8 @@ func (l *Log) seed(ctx context.Context, channel chat.ChannelID, floor Floor) (He
 	return headOf(pair)
 }
 
-// Unstored calls visit for each entry of the channel above its partition's watermark. It reads all that waits in
-// the partition.
+// Unstored calls visit for each of the channel's entries above its partition's watermark. It reads
+// every entry of the partition above the watermark.
 func (l *Log) Unstored(ctx context.Context, channel chat.ChannelID, visit func(seq int64, epoch event.Epoch)) error {
 	p := l.Partition(channel.UUID)
 	from, err := l.rdb.HGet(ctx, rediskey.Stored(p), "entry").Result()
@@ -171,13 +174,14 @@ func (l *Log) Unstored(ctx context.Context, channel chat.ChannelID, visit func(s
 	}
 }
 
-// Tail returns the newest n items of a channel's tail, by ascending seq; fewer where it has fewer.
+// Tail returns the newest n items of a channel's tail, in ascending seq order, or all of them if
+// there are fewer.
 func (l *Log) Tail(ctx context.Context, channel chat.ChannelID, n int) ([]event.Item, error) {
 	return l.tail(ctx, channel, int64(-n), -1)
 }
 
-// TailRange returns the items of a channel's tail with from ≤ seq ≤ to, by ascending seq: those that
-// the tail still has. It reads no more of the list than the range takes.
+// TailRange returns the items with from ≤ seq ≤ to that the channel's tail still holds, in
+// ascending seq order. It reads only the needed part of the list.
 func (l *Log) TailRange(ctx context.Context, channel chat.ChannelID, from, to int64) ([]event.Item, error) {
 	for before := int64(0); ; {
 		newest, err := l.Tail(ctx, channel, 1)
@@ -203,13 +207,14 @@ func (l *Log) TailRange(ctx context.Context, channel chat.ChannelID, from, to in
 	}
 }
 
-// tailBelow reads what the tail has of a range, and more, where head was its newest seq just now. slid
-// reports that so much was appended meanwhile that the front of the range was missed.
+// tailBelow reads the part of the tail that covers a range, and possibly more. head is the newest
+// seq as of a moment ago. slid reports that so much was appended since then that the read missed
+// the front of the range.
 func (l *Log) tailBelow(ctx context.Context, channel chat.ChannelID, head, from, to int64) (items []event.Item, slid bool, err error) {
-	// A seq has its place, counted from the end. What is appended between the two reads moves it; slack
-	// keeps the front of the range within the read all the same, most of the time. A tail with a hole,
-	// which only a loss of Redis leaves, has the seqs before the hole nearer to its end: then it is read
-	// up to there.
+	// A list index counted from the end corresponds to each seq. An append between the two reads
+	// shifts it; slack usually keeps the front of the range within the read. A tail has a hole only
+	// after Redis has lost data. The seqs before a hole are closer to the end of the list, so then
+	// the list is read up to its end.
 	const slack = 64
 	start, stop := -(head-from+1)-slack, -(head - to + 1)
 	items, err = l.tail(ctx, channel, start, stop)
@@ -220,7 +225,7 @@ func (l *Log) tailBelow(ctx context.Context, channel chat.ChannelID, head, from,
 	if err != nil {
 		return nil, false, err
 	}
-	full := int64(len(items)) == stop-start+1 // else it goes back to where the tail begins
+	full := int64(len(items)) == stop-start+1 // otherwise the read already reaches the beginning of the tail
 	return items, full && items[0].Seq > from, nil
 }
 
@@ -240,7 +245,7 @@ func (l *Log) tail(ctx context.Context, channel chat.ChannelID, start, stop int6
 	return items, nil
 }
 
-// Notify publishes n to the gateways that hold connections of its user. There may be none.
+// Notify publishes n to the gateways that hold connections of its user; there may be none.
 func (l *Log) Notify(ctx context.Context, n notice.Notice) error {
 	topic := rediskey.UserTopic(l.Partition(n.UserID.UUID), n.UserID)
 	if err := l.rdb.SPublish(ctx, topic, n.Encode()).Err(); err != nil {

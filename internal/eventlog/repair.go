@@ -19,9 +19,10 @@ var repairSource string
 
 var repairScript = redis.NewScript(repairSource)
 
-// Repair begins a new epoch of a channel in which Redis has lost writes: found is what Redis has, known
-// what has been seen. It continues above both and above what PostgreSQL holds, and appends a gap event
-// that names the seqs which may be lost. Where another has repaired the channel meanwhile, that stands.
+// Repair starts a new epoch in a channel in which Redis has lost writes. found is the head in
+// Redis, known is the head that was seen. The new numbering continues above both and above what
+// PostgreSQL holds, and starts with a gap event that names the seqs that may be lost. If another
+// caller has repaired the channel in the meantime, Repair returns that result.
 func (l *Log) Repair(ctx context.Context, channel chat.ChannelID, found, known Head, floor Floor) (Head, error) {
 	stored, err := floor(ctx, channel)
 	if err != nil {
@@ -42,8 +43,8 @@ func (l *Log) Repair(ctx context.Context, channel chat.ChannelID, found, known H
 	return headOf(pair)
 }
 
-// Lost reports whether Redis, in which found was read after known had been seen, has lost writes of a
-// channel: its numbering is behind, or of an epoch that was over.
+// Lost reports whether Redis has lost writes of a channel: found has a lower seq or an older epoch
+// than known. found must have been read after known was seen.
 func (found Head) Lost(known Head) bool {
 	return found.Seeded() && known.Seeded() && (found.Seq < known.Seq || known.Epoch.NewerThan(found.Epoch))
 }

@@ -1,30 +1,33 @@
--- repair.lua: begins a new epoch of a channel whose newest writes Redis has lost, above everything
--- that is known, and says in the channel's own log which seqs may be lost.
+-- repair.lua: starts a new epoch in a channel whose newest writes Redis has lost. The new numbering
+-- starts above everything that is known. A gap event in the channel's log names the seqs that may
+-- be lost.
 --
 -- KEYS[1] counter (hash seq, epoch)   KEYS[2] stream   KEYS[3] tail (list)   KEYS[4] topic
--- KEYS[5] mirror of the watermark (hash), which gets the time of the loss, in ms, as "lost"
+-- KEYS[5] mirror of the watermark (hash); the script sets its "lost" to the current time in ms
 -- ARGV[1] the epoch that the caller found in the counter ('' for none)
--- ARGV[2] the highest seq known of the channel   ARGV[3] the number of the newest epoch known
--- ARGV[4] a random word   ARGV[5] entry version   ARGV[6] channel id   ARGV[7] id of the gap event
--- ARGV[8] sender id of it   ARGV[9] client id of it
--- ARGV[10..13] the frame of the gap event: before its seq, before from, before to, and the rest
+-- ARGV[2] the highest known seq of the channel   ARGV[3] the number of the newest known epoch
+-- ARGV[4] a random string   ARGV[5] entry version   ARGV[6] channel id   ARGV[7] id of the gap
+-- event
+-- ARGV[8] sender id of the gap event   ARGV[9] client id of the gap event
+-- ARGV[10..13] the gap event's frame in four parts; its seq, from and to are inserted between them
 -- ARGV[14] the number of the epoch that the caller has seen, -1 for none
--- Returns { seq, epoch } as they are afterwards: of this repair, or of another that came first.
+-- Returns { seq, epoch }, the counter after the call. If another caller has repaired the channel
+-- first, the script changes nothing and returns that caller's result.
 --
--- The gap entry (from, to) takes the seq behind `to`. A counter below what is known has lost the seqs
--- between; one that is not below has lost nothing, but its epoch is an old one that came back.
+-- The gap entry (from, to) gets the seq after `to`. If the counter is below what is known, the seqs
+-- between the two are lost. If it is not below, no seq is lost, but an old epoch has come back.
 local head = redis.call('HMGET', KEYS[1], 'seq', 'epoch')
 local seq, epoch = tonumber(head[1]) or 0, head[2] or ''
 if epoch ~= ARGV[1] then
   return { string.format('%.0f', seq), epoch }
 end
--- What the caller has seen may have come after it found the counter behind: then nothing is lost.
+-- The counter may have caught up since the caller read it: then nothing is lost.
 local number = tonumber(string.match(epoch, '^(%d+)-') or '-1')
 if head[1] and seq >= tonumber(ARGV[2]) and number >= tonumber(ARGV[14]) then
   return { string.format('%.0f', seq), epoch }
 end
 local to = math.max(seq, tonumber(ARGV[2]))
-local from = math.max(math.min(seq + 1, to), to - 1048575) -- sync-service takes a longer gap for damage
+local from = math.max(math.min(seq + 1, to), to - 1048575) -- sync-service rejects a longer gap as damaged
 local last = string.format('%.0f', to + 1)
 local now = redis.call('TIME')
 local n = math.max(now[1] * 1000 + math.floor(now[2] / 1000), ARGV[3] + 1)

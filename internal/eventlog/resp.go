@@ -12,7 +12,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// What a link writes and reads of RESP3, the protocol of Redis:
+// The parts of RESP3, the Redis protocol, that a connection writes and reads:
 // https://redis.io/docs/latest/develop/reference/protocol-spec/
 
 func appendArray(b []byte, n int) []byte {
@@ -37,22 +37,23 @@ func appendBulkUUID(b []byte, id uuid.UUID) []byte {
 	return append(chat.AppendUUID(b, id), '\r', '\n')
 }
 
-func appendCommand(b []byte, words ...string) []byte {
-	b = appendArray(b, len(words))
-	for _, w := range words {
-		b = appendBulk(b, w)
+func appendCommand(b []byte, args ...string) []byte {
+	b = appendArray(b, len(args))
+	for _, a := range args {
+		b = appendBulk(b, a)
 	}
 	return b
 }
 
-// The kinds of value that a link tells apart, by their first byte.
+// The kinds of value that a connection distinguishes, by their first byte.
 const (
 	kindError = '-'
 	kindPush  = '>'
 )
 
-// value is one reply or push. What it nests is flattened into fields, depth first: all that a link asks
-// for are strings and lists of strings. The fields share the reader's buffer until its next read.
+// value is one reply or push. Nested values are flattened into fields, depth first: every command
+// that a connection sends is answered with strings or lists of strings. The fields share the
+// reader's buffer until its next read.
 type value struct {
 	kind   byte
 	fields [][]byte
@@ -62,19 +63,19 @@ var errProtocol = errors.New("not RESP3")
 
 const (
 	minBuffer  = 16 << 10
-	keepBuffer = 1 << 20 // a larger one is let go of when it is empty
+	keepBuffer = 1 << 20 // a larger buffer is released once it is empty
 	maxDepth   = 8
 )
 
-// reader cuts what a connection sends into values.
+// reader splits the bytes of a connection into values.
 type reader struct {
 	src        io.Reader
 	buf        []byte
-	start, end int // of what was read and not taken
+	start, end int // bounds of the bytes that were read but not yet consumed
 	fields     [][]byte
 }
 
-// buffered returns the next value if it is there whole.
+// buffered returns the next value if it is complete in the buffer.
 func (r *reader) buffered() (v value, ok bool, err error) {
 	b := r.buf[r.start:r.end]
 	if len(b) == 0 {
@@ -89,7 +90,7 @@ func (r *reader) buffered() (v value, ok bool, err error) {
 	return value{kind: b[0], fields: fields}, true, nil
 }
 
-// fill reads more. What earlier values share is void from here on.
+// fill reads more bytes. It invalidates the fields of values returned earlier.
 func (r *reader) fill() error {
 	if r.start == r.end {
 		r.start, r.end = 0, 0
@@ -115,7 +116,8 @@ func (r *reader) fill() error {
 	return err
 }
 
-// parse appends the leaves of the value that b begins with; n is its length, 0 while b lacks some of it.
+// parse appends the leaves of the value that b begins with. n is the value's length, or 0 if b
+// holds only a part of it.
 func parse(b []byte, fields [][]byte, depth int) (_ [][]byte, n int, err error) {
 	line := bytes.IndexByte(b, '\n')
 	if line < 0 {
@@ -124,14 +126,14 @@ func parse(b []byte, fields [][]byte, depth int) (_ [][]byte, n int, err error) 
 	if line < 2 || b[line-1] != '\r' || depth > maxDepth {
 		return fields, 0, fmt.Errorf("%w: %.40q", errProtocol, b)
 	}
-	word, n := b[1:line-1], line+1
+	text, n := b[1:line-1], line+1
 	switch b[0] {
 	case '+', '-', ':', ',', '#', '(':
-		return append(fields, word), n, nil
+		return append(fields, text), n, nil
 	case '_':
 		return append(fields, nil), n, nil
 	}
-	size, err := strconv.Atoi(string(word))
+	size, err := strconv.Atoi(string(text))
 	if err != nil || size < -1 {
 		return fields, 0, fmt.Errorf("%w: %.40q", errProtocol, b)
 	}

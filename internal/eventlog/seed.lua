@@ -1,9 +1,9 @@
--- seed.lua: makes the counter of a channel that has none, and returns what is there then.
+-- seed.lua: creates the counter of a channel that has none, and returns the channel's counter.
 --
 -- KEYS[1] counter (hash seq, epoch)
--- ARGV[1] the highest seq known of the channel   ARGV[2] the number of the newest epoch known, or 0
--- ARGV[3] a random word
--- Returns { seq, epoch }. A counter that is there, from whomever, is left as it is.
+-- ARGV[1] the highest known seq of the channel   ARGV[2] the number of the newest known epoch, or 0
+-- ARGV[3] a random string
+-- Returns { seq, epoch }. An existing counter is left unchanged, whoever created it.
 local head = redis.call('HMGET', KEYS[1], 'seq', 'epoch')
 if head[1] and head[2] then
   return head

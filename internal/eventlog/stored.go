@@ -11,12 +11,13 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// Stored is what PostgreSQL knows of the log. Redis must never be behind it: a Redis that is has lost writes,
-// since it was restored from an older copy, or is a replica that was promoted too early.
+// Stored reads what PostgreSQL knows of the log. Redis must never be behind it. A Redis that is
+// behind has lost writes: it was restored from an older copy, or is a replica that was promoted too
+// early.
 type Stored interface {
-	// Seqs returns the highest seq stored of each channel, in their order, 0 for none.
+	// Seqs returns the highest stored seq of each channel, in the given order, 0 for none.
 	Seqs(ctx context.Context, channels []chat.ChannelID) ([]int64, error)
-	// Watermark returns the entry id up to which a partition is stored, "0-0" for nothing.
+	// Watermark returns the entry id up to which a partition is stored, "0-0" for none.
 	Watermark(ctx context.Context, partition int) (string, error)
 }
 
@@ -25,8 +26,9 @@ var liftSource string
 
 var liftScript = redis.NewScript(liftSource)
 
-// Lift makes a partition's stream give ids above the watermark from now on. lost reports that the stream's last
-// id was below it: Redis has lost what lay between, or has been replaced by a new one.
+// Lift makes a partition's stream generate ids above the watermark from now on. lost reports that
+// the stream's last id was below it. Redis has then lost the entries in between, or was replaced by
+// a new server.
 func (l *Log) Lift(ctx context.Context, partition int, watermark string) (last string, lost bool, err error) {
 	if watermark == "0-0" {
 		return "", false, nil
@@ -36,7 +38,7 @@ func (l *Log) Lift(ctx context.Context, partition int, watermark string) (last s
 		return "", false, fmt.Errorf("compare the stream of partition %d with its watermark: %w", partition, err)
 	}
 	if len(answer) != 2 {
-		return "", false, fmt.Errorf("lift.lua answered %v", answer)
+		return "", false, fmt.Errorf("lift.lua returned %v", answer)
 	}
 	return answer[1], answer[0] == "1", nil
 }

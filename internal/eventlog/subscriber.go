@@ -10,104 +10,107 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// Sink takes what a Subscriber hears. Its methods are called from one goroutine and hold up the
+// Sink receives what a Subscriber reads. Its methods are called from one goroutine and block the
 // subscription while they run.
 type Sink interface {
-	// Received hands on a message. The payload must not be changed.
+	// Received handles a message. It must not modify the payload.
 	Received(topic string, payload []byte)
-	// Confirmed reports that messages of topic arrive from here on: after Subscribe, and again after
-	// each reconnect, when some may have been missed.
+	// Confirmed reports that messages of topic arrive from now on: after Subscribe, and again after
+	// each reconnect, when some messages may have been missed.
 	Confirmed(topic string)
-	// Flush says that what came together has been handed on: nothing more is there right now.
+	// Flush reports that everything that one read returned has been passed on.
 	Flush()
 }
 
-// Subscriber holds the subscriptions to topics over a connection. On a Cluster a connection is bound to
-// one node, so there partitions never share one.
+// Subscriber manages the subscriptions to topics over a connection. On a Cluster a connection is
+// bound to one node, so partitions never share one there.
 type Subscriber struct {
-	link *link
-	own  bool // the link has no other user, and runs in Run
+	conn *connection
+	own  bool // the connection has no other user, and Run runs it
 	home string
 	sink Sink
 
-	// calling is held while the sink is called, and by who makes an end of that.
+	// calling is held while the sink is called, and by Run when it ends the calls.
 	calling sync.Mutex
-	over    bool
+	stopped bool
 
-	// mu guards what follows. It is held for map work alone, never across a write or a dial.
+	// mu guards the fields below. It is held for map operations only, never during a write or a
+	// dial.
 	mu      sync.Mutex
-	topics  map[string]string   // what is wanted; a topic is its own value, for who has its bytes alone
-	changed map[string]struct{} // wanted anew or no longer, and the connection has not been told
-	asked   map[string]int      // what this connection was told and has not answered, by topic
+	topics  map[string]string   // wanted topics; each is its own value, to return the string for a key given as bytes
+	changed map[string]struct{} // topics newly wanted or no longer wanted, not yet sent to the connection
+	asked   map[string]int      // commands of this connection that were not answered yet, by topic
 }
 
-// NewSubscriber returns a Subscriber of the topics of one partition, over a connection of its own.
+// NewSubscriber returns a Subscriber for the topics of one partition, over its own connection.
 func (l *Log) NewSubscriber(partition int, sink Sink, log *slog.Logger) *Subscriber {
-	s := newSubscriber(newLink(l.rdb, partition, log), sink)
+	s := newSubscriber(newConnection(l.rdb, partition, log), sink)
 	s.own = true
 	return s
 }
 
-// Subscribers returns a Subscriber for each connection, each with a sink of its own. Call it once,
-// before anything runs. See Of.
+// Subscribers returns a Subscriber for each connection, each with its own sink. It must be called
+// once, before anything runs. Of returns the index for a partition.
 func (c *Connections) Subscribers(newSink func() Sink) (all []*Subscriber) {
-	for _, k := range c.links {
+	for _, k := range c.conns {
 		all = append(all, newSubscriber(k, newSink()))
 	}
 	return all
 }
 
-// Of returns which of the Subscribers has the topics of a partition.
-func (c *Connections) Of(partition int) int { return partition % len(c.links) }
+// Of returns the index of the connection, and of its Subscriber, that serves a partition.
+func (c *Connections) Of(partition int) int { return partition % len(c.conns) }
 
-func newSubscriber(k *link, sink Sink) *Subscriber {
-	// A topic of the partition that nobody publishes to: with it a connection always has one.
+func newSubscriber(k *connection, sink Sink) *Subscriber {
+	// Nobody publishes to this topic of the partition. It keeps every connection subscribed to at
+	// least one topic.
 	home := rediskey.PartitionTopic(k.partition)
 	s := &Subscriber{
-		link: k, sink: sink, home: home, topics: map[string]string{home: home},
+		conn: k, sink: sink, home: home, topics: map[string]string{home: home},
 		changed: make(map[string]struct{}), asked: make(map[string]int),
 	}
 	k.sub = s
 	return s
 }
 
-// Subscribe asks for a topic. Sink.Confirmed tells when it is heard. It never waits for Redis.
+// Subscribe subscribes to a topic without waiting for Redis. Sink.Confirmed reports when messages
+// arrive.
 func (s *Subscriber) Subscribe(topic string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.topics[topic]; !ok {
 		s.topics[topic] = topic
 		s.changed[topic] = struct{}{}
-		s.link.poke()
+		s.conn.poke()
 	}
 }
 
-// Unsubscribe gives a topic up. A message that was under way may still arrive.
+// Unsubscribe ends the subscription to a topic. A message that is in flight may still arrive.
 func (s *Subscriber) Unsubscribe(topic string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.topics[topic]; ok {
 		delete(s.topics, topic)
 		s.changed[topic] = struct{}{}
-		s.link.poke()
+		s.conn.poke()
 	}
 }
 
-// Run listens until ctx is done; the sink is not called any more when it returns. A connection that is
-// lost is made again.
+// Run receives messages until ctx is done. It does not call the sink after it has returned. A lost
+// connection is opened again.
 func (s *Subscriber) Run(ctx context.Context) error {
 	if s.own {
-		s.link.run(ctx)
+		s.conn.run(ctx)
 		return nil
 	}
 	<-ctx.Done()
 	s.calling.Lock()
-	s.over = true
+	s.stopped = true
 	s.calling.Unlock()
 	return nil
 }
 
-// pushed hands on what the connection has pushed: a message, or the answer to a subscription.
+// pushed handles a push: a message, or the answer to a subscription command.
 func (s *Subscriber) pushed(fields [][]byte) error {
 	s.calling.Lock()
 	defer s.calling.Unlock()
@@ -116,36 +119,36 @@ func (s *Subscriber) pushed(fields [][]byte) error {
 		s.mu.Lock()
 		topic, wanted := s.topics[string(fields[1])]
 		s.mu.Unlock()
-		if wanted && !s.over {
+		if wanted && !s.stopped {
 			s.sink.Received(topic, bytes.Clone(fields[2]))
 		}
 	case "ssubscribe":
 		topic := string(fields[1])
-		s.link.confirmed()
-		// An answer to an earlier Subscribe says nothing about the one after an Unsubscribe.
-		if _, last := s.answered(topic); last && topic != s.home && !s.over {
+		s.conn.subscriptionAnswered()
+		// An answer to an earlier Subscribe does not confirm one that followed an Unsubscribe.
+		if _, last := s.answered(topic); last && topic != s.home && !s.stopped {
 			s.sink.Confirmed(topic)
 		}
 	case "sunsubscribe":
 		if asked, _ := s.answered(string(fields[1])); !asked {
-			// A Cluster moves slots: the node unsubscribes us from what it no longer has.
+			// When a Cluster moves slots, the old node ends our subscriptions.
 			return fmt.Errorf("the node gave up %s", fields[1])
 		}
-		s.link.confirmed()
+		s.conn.subscriptionAnswered()
 	}
 	return nil
 }
 
-// flush tells the sink that it has all of what came together.
+// flush tells the sink that everything that one read returned has been passed on.
 func (s *Subscriber) flush() {
 	s.calling.Lock()
 	defer s.calling.Unlock()
-	if !s.over {
+	if !s.stopped {
 		s.sink.Flush()
 	}
 }
 
-// all returns what a new connection is asked for.
+// all returns the topics to subscribe to on a new connection.
 func (s *Subscriber) all() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -159,7 +162,7 @@ func (s *Subscriber) all() []string {
 	return topics
 }
 
-// changes returns what the connection is to be told now.
+// changes returns the topics to add and to remove now.
 func (s *Subscriber) changes() (join, leave []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -175,7 +178,8 @@ func (s *Subscriber) changes() (join, leave []string) {
 	return join, leave
 }
 
-// answered takes note of an answer, and reports whether we asked and whether this is the last word.
+// answered records an answer. It reports whether we had asked, and whether no further answer is
+// outstanding.
 func (s *Subscriber) answered(topic string) (asked, last bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

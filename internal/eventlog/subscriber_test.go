@@ -343,7 +343,7 @@ func TestSubscriber_silentConnection(t *testing.T) {
 	l, rdb, server := newLog(t)
 	e, w := newEar(), warnings{make(chan string, 10)}
 	s := l.NewSubscriber(0, e, slog.New(w))
-	s.link.ping, s.link.silence = 20*time.Millisecond, 200*time.Millisecond
+	s.conn.ping, s.conn.silence = 20*time.Millisecond, 200*time.Millisecond
 	topic := rediskey.Topic(0, chat.NewChannelID())
 	s.Subscribe(topic)
 	startSubscriber(t, s)
@@ -366,14 +366,14 @@ func TestSubscriber_quietConnection(t *testing.T) {
 	l, rdb, _ := newLog(t)
 	e, w := newEar(), warnings{make(chan string, 10)}
 	s := l.NewSubscriber(0, e, slog.New(w))
-	s.link.ping, s.link.silence = 50*time.Millisecond, time.Second
+	s.conn.ping, s.conn.silence = 50*time.Millisecond, time.Second
 	topic := rediskey.Topic(0, chat.NewChannelID())
 	s.Subscribe(topic)
 	startSubscriber(t, s)
 	e.want(t, "+"+topic)
 	begun := time.Now()
 	testkit.Until(t, testkit.Timeout, func() error {
-		if n := calls(t, rdb, "ping"); n < 5 || time.Since(begun) < 2*s.link.silence {
+		if n := calls(t, rdb, "ping"); n < 5 || time.Since(begun) < 2*s.conn.silence {
 			return fmt.Errorf("%d pings so far", n)
 		}
 		return nil

@@ -11,8 +11,8 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// Newest returns the newest item of each channel's tail, in their order, in one round trip; nil where a
-// channel has no tail, which says that all of it is stored.
+// Newest returns the newest item of each channel's tail, in the given order, in one round trip. The
+// item is nil if the channel has no tail, which means that all of it is stored.
 func (l *Log) Newest(ctx context.Context, channels []chat.ChannelID) ([]*event.Item, error) {
 	newest := make([]*event.Item, len(channels))
 	if len(channels) == 0 {

@@ -101,7 +101,7 @@ func TestTraces_costsNothing(t *testing.T) {
 		if n := testing.AllocsPerRun(100, func() {
 			send := tracer.Send(t.Context(), &e)
 			send.Reserved()
-			if send.Trip() != nil {
+			if send.Batch() != nil {
 				t.Error("the append is to note its trip for nobody")
 			}
 			send.End(outcome(id), nil)

@@ -61,7 +61,7 @@ func TestTrace(t *testing.T) {
 	e := sample()
 	send := tracer.Send(t.Context(), &e)
 	send.Reserved()
-	*send.Trip() = eventlog.Trip{SentAt: time.Now(), Events: 5, Channels: 2}
+	*send.Batch() = eventlog.BatchInfo{SentAt: time.Now(), Events: 5, Channels: 2}
 	send.End(outcome(e.ID), nil)
 	again := e
 	again.ID = chat.NewEventID()

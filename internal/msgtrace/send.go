@@ -20,7 +20,7 @@ type Send struct {
 	caller    trace.SpanContext
 	submitted time.Time
 	reserved  time.Time
-	trip      eventlog.Trip
+	batch     eventlog.BatchInfo
 }
 
 // Send begins to trace e, which has been checked and must not change until End. It returns nil if e is not
@@ -40,11 +40,11 @@ func (s *Send) Reserved() {
 }
 
 // Trip returns where the append notes its round trip, for eventlog.AppendOptions.
-func (s *Send) Trip() *eventlog.Trip {
+func (s *Send) Batch() *eventlog.BatchInfo {
 	if s == nil {
 		return nil
 	}
-	return &s.trip
+	return &s.batch
 }
 
 // End makes the span of a send from the making of the event's id to now, with its steps below it. That of
@@ -80,8 +80,8 @@ func (s *Send) End(ack eventlog.Ack, err error) {
 // append makes the span of the append: what came before its batch left is waiting for one.
 func (s *Send) append(parent trace.SpanContext, from, to time.Time) {
 	span := s.tracer.begin(parent, "append", trace.SpanKindClient, from,
-		attribute.Int("batch_events", s.trip.Events), attribute.Int("batch_channels", s.trip.Channels))
-	span.AddEvent("sent", trace.WithTimestamp(s.trip.SentAt))
+		attribute.Int("batch_events", s.batch.Events), attribute.Int("batch_channels", s.batch.Channels))
+	span.AddEvent("sent", trace.WithTimestamp(s.batch.SentAt))
 	span.End(trace.WithTimestamp(to))
 }
 

@@ -128,7 +128,7 @@ func (s *Sender) Send(ctx context.Context, e frame.Event) (eventlog.Ack, ratelim
 }
 
 func (s *Sender) append(e *frame.Event, trace *msgtrace.Send, done func(eventlog.Ack, error)) {
-	err := s.appender.Submit(e, eventlog.AppendOptions{Trip: trace.Trip()}, func(ack eventlog.Ack, err error) {
+	err := s.appender.Submit(e, eventlog.AppendOptions{Batch: trace.Batch()}, func(ack eventlog.Ack, err error) {
 		if ack.Duplicate {
 			s.limit.Refund(e.SenderID)
 			s.traces.Retried(e, ack.ID)

@@ -204,14 +204,14 @@ func (s *Service) summarise(ctx context.Context, user chat.UserID, rows []listed
 	for i := range rows {
 		ids[i] = rows[i].ID
 	}
-	standings, err := s.standings(ctx, user, ids)
+	positions, err := s.positions(ctx, user, ids)
 	if err != nil {
 		return nil, err
 	}
 	for i := range rows {
-		rows[i].lastSeq = standings[i].Seq
+		rows[i].lastSeq = positions[i].Seq
 		if rows[i].Role != "" {
-			rows[i].LastReadSeq = max(rows[i].LastReadSeq, standings[i].Cursor.Read)
+			rows[i].LastReadSeq = max(rows[i].LastReadSeq, positions[i].Cursor.Read)
 		}
 	}
 	if err := s.unread(ctx, user, rows); err != nil {
@@ -223,27 +223,27 @@ func (s *Service) summarise(ctx context.Context, user chat.UserID, rows []listed
 	return sums, nil
 }
 
-// standings returns how far channels and the user in them have come, as Redis knows it. Where it has no
+// positions returns how far channels and the user in them have come, as Redis knows it. Where it has no
 // counter or does not answer, the head is that of the newest row; and while it does not answer, cursors
 // are those of PostgreSQL alone.
-func (s *Service) standings(ctx context.Context, user chat.UserID, ids []chat.ChannelID) ([]eventlog.Standing, error) {
+func (s *Service) positions(ctx context.Context, user chat.UserID, ids []chat.ChannelID) ([]eventlog.Position, error) {
 	inTime, cancel := context.WithTimeout(ctx, redisPatience)
 	defer cancel()
-	standings, err := s.cfg.Log.Standings(inTime, user, ids)
+	positions, err := s.cfg.Log.Positions(inTime, user, ids)
 	if err != nil {
 		s.cfg.Logger.WarnContext(ctx, "heads and cursors come from PostgreSQL: Redis does not answer", "err", err)
-		standings = make([]eventlog.Standing, len(ids))
+		positions = make([]eventlog.Position, len(ids))
 	}
 	at := map[chat.ChannelID]int{}
 	var missing []chat.ChannelID
 	for i, id := range ids {
-		if !standings[i].Seeded {
+		if !positions[i].Seeded {
 			at[id] = i
 			missing = append(missing, id)
 		}
 	}
 	if len(missing) == 0 {
-		return standings, nil
+		return positions, nil
 	}
 	var stored []struct {
 		ID  chat.ChannelID `bun:"id,type:uuid"`
@@ -256,7 +256,7 @@ func (s *Service) standings(ctx context.Context, user chat.UserID, ids []chat.Ch
 		return nil, fmt.Errorf("read the newest rows of %d channels: %w", len(missing), err)
 	}
 	for _, r := range stored {
-		standings[at[r.ID]].Seq = r.Seq
+		positions[at[r.ID]].Seq = r.Seq
 	}
-	return standings, nil
+	return positions, nil
 }

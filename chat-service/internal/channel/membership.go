@@ -164,7 +164,7 @@ func (s *Service) enter(ctx context.Context, channel chat.ChannelID, group *chat
 		return err
 	}
 	// What came before is not unread. An event between this look and the commit is: none is missed.
-	standings, err := s.standings(ctx, e.subject, []chat.ChannelID{channel})
+	standings, err := s.positions(ctx, e.subject, []chat.ChannelID{channel})
 	if err != nil {
 		return err
 	}

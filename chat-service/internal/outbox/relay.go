@@ -327,7 +327,7 @@ func (r *Relay) append(ctx context.Context, row Row, e frame.Event) error {
 	}
 	e.ClientID, e.SentAt = &chat.ClientID{UUID: row.EventID.UUID}, chat.At(row.CreatedAt)
 	trace := r.cfg.Traces.Send(ctx, &e)
-	ack, err := r.cfg.Appender.Append(ctx, e, eventlog.AppendOptions{Retention: retention, Trip: trace.Trip()})
+	ack, err := r.cfg.Appender.Append(ctx, e, eventlog.AppendOptions{Retention: retention, Batch: trace.Batch()})
 	trace.End(ack, err)
 	if err == nil {
 		r.cfg.Seen.Note(e.ChannelID, ack)

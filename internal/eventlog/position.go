@@ -11,15 +11,15 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// Standing is how far a channel has come, and a member in it.
-type Standing struct {
+// Position is a channel's newest seq together with a member's receipt in it.
+type Position struct {
 	Seq    int64
-	Seeded bool   // Redis has a counter of the channel; else Seq is 0
-	Cursor Cursor // what Redis holds of it; PostgreSQL may hold more
+	Seeded bool   // Redis has a counter of the channel; if not, Seq is 0
+	Cursor Cursor // the receipt that Redis holds; PostgreSQL may hold a greater one
 }
 
-// Standings returns how user stands in channels, in their order and in one round trip.
-func (l *Log) Standings(ctx context.Context, user chat.UserID, channels []chat.ChannelID) ([]Standing, error) {
+// Positions returns the user's positions in channels, in the given order, in one round trip.
+func (l *Log) Positions(ctx context.Context, user chat.UserID, channels []chat.ChannelID) ([]Position, error) {
 	if len(channels) == 0 {
 		return nil, nil
 	}
@@ -34,9 +34,9 @@ func (l *Log) Standings(ctx context.Context, user chat.UserID, channels []chat.C
 		return nil
 	})
 	if err != nil && !errors.Is(err, redis.Nil) {
-		return nil, fmt.Errorf("read how user %s stands in %d channels: %w", user, len(channels), err)
+		return nil, fmt.Errorf("read positions of user %s in %d channels: %w", user, len(channels), err)
 	}
-	found := make([]Standing, len(channels))
+	found := make([]Position, len(channels))
 	for i, c := range channels {
 		if found[i].Seq, err = seqs[i].Int64(); err == nil {
 			found[i].Seeded = true

@@ -18,15 +18,16 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// Connections are a process's ways to the log: one connection to a single server, one per partition on
-// a Cluster, where a connection is bound to a node. Appends and subscriptions share them, so what an
-// append publishes comes back to its own process together with its reply, in one read.
+// Connections holds a process's connections to the log: one to a single server, or one per
+// partition on a Cluster, where a connection is bound to a node. Appends and subscriptions share a
+// connection. So a process receives its own publications in the same read as the replies to its
+// appends.
 type Connections struct {
 	log   *Log
-	links []*link
+	conns []*connection
 }
 
-// Connect returns the connections to the log. They are made in Run.
+// Connect returns the connections to the log. Run opens them.
 func (l *Log) Connect(log *slog.Logger) *Connections {
 	n := 1
 	if _, cluster := l.rdb.(*redis.ClusterClient); cluster {
@@ -38,15 +39,16 @@ func (l *Log) Connect(log *slog.Logger) *Connections {
 func newConnections(l *Log, rdb redis.UniversalClient, n int, log *slog.Logger) *Connections {
 	c := &Connections{log: l}
 	for p := range n {
-		c.links = append(c.links, newLink(rdb, p, log))
+		c.conns = append(c.conns, newConnection(rdb, p, log))
 	}
 	return c
 }
 
-// Run keeps the connections until ctx is done. What was not answered by then never is.
+// Run maintains the connections until ctx is done. Calls that are unanswered at that point never
+// get an answer.
 func (c *Connections) Run(ctx context.Context) error {
 	var all sync.WaitGroup
-	for _, k := range c.links {
+	for _, k := range c.conns {
 		all.Go(func() { k.run(ctx) })
 	}
 	all.Wait()
@@ -54,43 +56,43 @@ func (c *Connections) Run(ctx context.Context) error {
 }
 
 const (
-	linkPing    = 3 * time.Second // a connection that says nothing for this long is asked
-	linkSilence = 8 * time.Second // and given up after this long
-	dialTimeout = 3 * time.Second // for the dial and the handshake, each
+	pingInterval   = 3 * time.Second // a connection that is silent for this long is pinged
+	silenceTimeout = 8 * time.Second // and closed after this long
+	dialTimeout    = 3 * time.Second // for the dial and for the handshake, each
 )
 
-// link is one connection to the server of some partitions, made again when it is lost. A lane appends
-// over it, a Subscriber listens on it; either may be missing. go-redis tells where the server is and
-// dials it. What it would do beyond that, a connection from a pool for each round trip and another for
-// each subscription, costs more than the append itself.
-type link struct {
+// connection is one connection to the server of some partitions; it is opened again when it is
+// lost. A lane appends over it and a Subscriber listens on it; either may be missing. go-redis
+// supplies the server's address and the dialer. Its other features would cost more than the append
+// itself: it takes a pooled connection for each round trip and another one for each subscription.
+type connection struct {
 	rdb           redis.UniversalClient
-	partition     int // whose node it goes to
+	partition     int // partition whose node it connects to
 	log           *slog.Logger
 	ping, silence time.Duration
 
-	// Set before run.
+	// Set before run is called.
 	lane *lane
 	sub  *Subscriber
 
-	addr  string        // of the server; run's own, and its helpers'
-	wake  chan struct{} // holds at most one token: the Subscriber has something to say
-	heard atomic.Int64  // when something last came, in Unix nanoseconds
-	live  atomic.Pointer[net.Conn]
+	addr     string        // of the server; used only by run and its helper goroutines
+	wake     chan struct{} // capacity 1: set when the Subscriber has topics to add or remove
+	lastRead atomic.Int64  // time of the last read, in Unix nanoseconds
+	live     atomic.Pointer[net.Conn]
 
-	// wmu makes one write at a time. It is held across writes to the socket, so who must not wait for
-	// Redis never takes it.
+	// wmu serializes writes. It is held during socket writes, so code that must not wait for Redis
+	// never locks it.
 	wmu  sync.Mutex
 	conn net.Conn // nil while there is none
 	out  socket.Writer
-	turn uint64 // counts connections, from 1: what was meant for an older one is not written
-	buf  []byte // what is written next
+	gen  uint64 // connection number, from 1; a write meant for an older connection is dropped
+	buf  []byte // bytes of the next write
 
-	emu     sync.Mutex // never held across anything
-	expects []expected // replies that are owed, in order
+	emu     sync.Mutex // never held during any other operation
+	expects []expected // outstanding replies, in order
 }
 
-// expected says whose so many next replies are.
+// expected is a run of n outstanding replies that belong to one owner.
 type expected struct {
 	whose owner
 	n     int
@@ -102,33 +104,33 @@ const (
 	ofHandshake owner = iota
 	ofPing
 	ofLane
-	ofSubscriber // its answers are pushes: a reply in its turn is an error
+	ofSubscriber // answered by pushes: a regular reply in its place is an error
 )
 
-func newLink(rdb redis.UniversalClient, partition int, log *slog.Logger) *link {
-	return &link{
+func newConnection(rdb redis.UniversalClient, partition int, log *slog.Logger) *connection {
+	return &connection{
 		rdb: rdb, partition: partition, log: log.With("partition", partition),
-		ping: linkPing, silence: linkSilence, wake: make(chan struct{}, 1),
+		ping: pingInterval, silence: silenceTimeout, wake: make(chan struct{}, 1),
 	}
 }
 
-// poke tells that the Subscriber wants to say something.
-func (k *link) poke() {
+// poke signals that the Subscriber has topics to add or remove.
+func (k *connection) poke() {
 	select {
 	case k.wake <- struct{}{}:
 	default:
 	}
 }
 
-// run keeps the connection until ctx is done.
-func (k *link) run(ctx context.Context) {
+// run maintains the connection until ctx is done.
+func (k *connection) run(ctx context.Context) {
 	for attempt := 0; ; attempt++ {
 		began := time.Now()
 		served, err := k.connect(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		if served && time.Since(began) > time.Second { // a server that takes us and throws us out is not hammered
+		if served && time.Since(began) > time.Second { // keep the backoff for a server that accepts connections and then closes them
 			attempt = 0
 		}
 		level := slog.LevelDebug
@@ -147,8 +149,8 @@ func (k *link) run(ctx context.Context) {
 	}
 }
 
-// options tells where the partition's server is.
-func (k *link) options(ctx context.Context) (*redis.Options, error) {
+// options returns the options to connect to the partition's server, with its address.
+func (k *connection) options(ctx context.Context) (*redis.Options, error) {
 	switch c := k.rdb.(type) {
 	case *redis.Client:
 		return c.Options(), nil
@@ -162,9 +164,9 @@ func (k *link) options(ctx context.Context) (*redis.Options, error) {
 	return nil, fmt.Errorf("connect to the log: unknown client %T", k.rdb)
 }
 
-// connect makes a connection and serves it until it fails or ctx is done. served reports whether the
-// server has taken us.
-func (k *link) connect(ctx context.Context) (served bool, err error) {
+// connect opens a connection and serves it until it fails or ctx is done. served reports whether
+// the server accepted the handshake.
+func (k *connection) connect(ctx context.Context) (served bool, err error) {
 	bounded, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	opt, err := k.options(bounded)
@@ -182,7 +184,7 @@ func (k *link) connect(ctx context.Context) (served bool, err error) {
 	defer func() {
 		stop()
 		k.live.Store(nil)
-		_ = conn.Close() // first: a write that is stuck holds wmu
+		_ = conn.Close() // first, because a blocked write holds wmu
 		k.wmu.Lock()
 		k.conn = nil
 		k.wmu.Unlock()
@@ -191,7 +193,7 @@ func (k *link) connect(ctx context.Context) (served bool, err error) {
 			k.lane.down()
 		}
 	}()
-	helpers.Go(func() { // a blocked read does not see ctx: closing ends it
+	helpers.Go(func() { // closing the connection unblocks a read, which does not watch ctx
 		<-helping.Done()
 		_ = conn.Close()
 	})
@@ -199,22 +201,23 @@ func (k *link) connect(ctx context.Context) (served bool, err error) {
 		return false, err
 	}
 	helpers.Go(func() {
-		k.tend(helping)
+		k.maintain(helping)
 		_ = conn.Close()
 	})
 	return k.serve(&reader{src: socket.NewReader(conn)}, conn)
 }
 
-// open begins a connection: the protocol, who we are, the script, and every topic that is wanted.
-func (k *link) open(conn net.Conn, opt *redis.Options) error {
-	k.heard.Store(time.Now().UnixNano())
+// open starts a connection: it selects the protocol, authenticates, loads the script and subscribes
+// to every wanted topic.
+func (k *connection) open(conn net.Conn, opt *redis.Options) error {
+	k.lastRead.Store(time.Now().UnixNano())
 	if err := conn.SetReadDeadline(time.Now().Add(dialTimeout)); err != nil {
 		return err
 	}
 	k.wmu.Lock()
 	defer k.wmu.Unlock()
 	k.conn, k.out = conn, socket.NewWriter(conn)
-	k.turn++
+	k.gen++
 	hello := []string{"HELLO", "3"}
 	if opt.Password != "" {
 		user := opt.Username
@@ -233,23 +236,23 @@ func (k *link) open(conn net.Conn, opt *redis.Options) error {
 		b = appendCommand(b, "SCRIPT", "LOAD", appendSource)
 		replies++
 	}
-	k.owe(true, ofHandshake, replies)
+	k.expectReplies(true, ofHandshake, replies)
 	if k.sub != nil {
 		topics := k.sub.all()
-		for _, topic := range topics { // a command each: a refusal is for one
+		for _, topic := range topics { // one command per topic, so that a refusal affects only that topic
 			b = appendCommand(b, "SSUBSCRIBE", topic)
 		}
-		k.owe(false, ofSubscriber, len(topics))
+		k.expectReplies(false, ofSubscriber, len(topics))
 	}
 	k.buf = b
 	return k.flushLocked()
 }
 
-// writeTimeout bounds how long a server may take nothing: it hangs, or the way there does.
+// writeTimeout bounds how long one write may take: after that the server or the network hangs.
 const writeTimeout = 3 * time.Second
 
-// flushLocked writes buf.
-func (k *link) flushLocked() error {
+// flushLocked writes buf to the socket.
+func (k *connection) flushLocked() error {
 	n, err := k.out.TryWrite(k.buf)
 	if err == nil && n < len(k.buf) {
 		if err = k.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err == nil {
@@ -268,32 +271,33 @@ func (k *link) flushLocked() error {
 	return err
 }
 
-// write sends what encode appends, which says how many replies it has, if the connection is still that of
-// the given turn, which it reports; 0 means any. A write that fails ends the connection, which is where its
-// owner learns of it.
-func (k *link) write(turn uint64, whose owner, encode func([]byte) (_ []byte, replies int)) (current bool) {
+// write sends the commands that encode appends; encode returns how many replies to expect. It sends
+// nothing and returns false if the connection is no longer generation gen (0 matches any). A failed
+// write closes the connection, and the owner learns of it from down.
+func (k *connection) write(gen uint64, whose owner, encode func([]byte) (_ []byte, replies int)) (current bool) {
 	k.wmu.Lock()
 	defer k.wmu.Unlock()
-	if k.conn == nil || turn != 0 && turn != k.turn {
+	if k.conn == nil || gen != 0 && gen != k.gen {
 		return false
 	}
 	var replies int
 	if k.buf, replies = encode(k.buf[:0]); replies > 0 {
-		k.owe(false, whose, replies)
+		k.expectReplies(false, whose, replies)
 		_ = k.flushLocked()
 	}
 	return true
 }
 
-// drop ends the connection, even while a write to it is stuck.
-func (k *link) drop() {
+// drop closes the connection, even while a write to it is blocked.
+func (k *connection) drop() {
 	if c := k.live.Load(); c != nil {
 		_ = (*c).Close()
 	}
 }
 
-// owe notes replies that will come. Called with wmu held, before what they answer is written.
-func (k *link) owe(first bool, whose owner, n int) {
+// expectReplies records that n replies will arrive. It is called with wmu held, before the commands
+// are written.
+func (k *connection) expectReplies(first bool, whose owner, n int) {
 	k.emu.Lock()
 	defer k.emu.Unlock()
 	if first {
@@ -302,39 +306,39 @@ func (k *link) owe(first bool, whose owner, n int) {
 	k.expects = append(k.expects, expected{whose, n})
 }
 
-// expect returns whose the next reply is.
-func (k *link) expect() (owner, error) {
+// nextOwner returns the owner of the next reply.
+func (k *connection) nextOwner() (owner, error) {
 	k.emu.Lock()
 	defer k.emu.Unlock()
 	if len(k.expects) == 0 {
 		return 0, errors.New("a reply to nothing that was asked")
 	}
 	whose := k.expects[0].whose
-	k.countLocked(0)
+	k.consumeLocked(0)
 	return whose, nil
 }
 
-// confirmed notes an answer to the Subscriber.
-func (k *link) confirmed() {
+// subscriptionAnswered records an answer to one of the Subscriber's commands.
+func (k *connection) subscriptionAnswered() {
 	k.emu.Lock()
 	defer k.emu.Unlock()
 	for i, e := range k.expects {
 		if e.whose == ofSubscriber {
-			k.countLocked(i)
+			k.consumeLocked(i)
 			return
 		}
 	}
 }
 
-func (k *link) countLocked(i int) {
+func (k *connection) consumeLocked(i int) {
 	if k.expects[i].n--; k.expects[i].n == 0 {
 		k.expects = slices.Delete(k.expects, i, i+1)
 	}
 }
 
-// serve hands on what comes until the connection fails. What one read has brought is handed on as a
-// whole: first the next batch is on its way, then come the acks, then the fan-out.
-func (k *link) serve(r *reader, conn net.Conn) (served bool, err error) {
+// serve handles incoming values until the connection fails. Everything that one read returned is
+// handled as a unit: first the next batch is sent, then acks are reported, then the fan-out runs.
+func (k *connection) serve(r *reader, conn net.Conn) (served bool, err error) {
 	for {
 		for {
 			v, ok, err := r.buffered()
@@ -359,14 +363,14 @@ func (k *link) serve(r *reader, conn net.Conn) (served bool, err error) {
 		if err := r.fill(); err != nil {
 			return served, fmt.Errorf("read: %w", err)
 		}
-		k.heard.Store(time.Now().UnixNano())
+		k.lastRead.Store(time.Now().UnixNano())
 	}
 }
 
-// flush ends what one read has brought.
-func (k *link) flush() {
+// flush ends the handling of what one read returned.
+func (k *connection) flush() {
 	if k.lane != nil {
-		k.lane.settle()
+		k.lane.settleAll()
 	}
 	if k.sub != nil {
 		k.sub.flush()
@@ -376,15 +380,15 @@ func (k *link) flush() {
 	}
 }
 
-func (k *link) pushed(fields [][]byte) error {
+func (k *connection) pushed(fields [][]byte) error {
 	if k.sub == nil || len(fields) < 3 {
 		return nil
 	}
 	return k.sub.pushed(fields)
 }
 
-func (k *link) replied(v value, conn net.Conn, served *bool) error {
-	whose, err := k.expect()
+func (k *connection) replied(v value, conn net.Conn, served *bool) error {
+	whose, err := k.nextOwner()
 	if err != nil {
 		return err
 	}
@@ -406,17 +410,18 @@ func (k *link) replied(v value, conn net.Conn, served *bool) error {
 		}
 		if k.lane != nil {
 			k.wmu.Lock()
-			turn := k.turn
+			gen := k.gen
 			k.wmu.Unlock()
-			k.lane.up(turn)
+			k.lane.up(gen)
 		}
 	}
 	return nil
 }
 
-// tend says what the Subscriber wants to say, pings a quiet connection, and returns when it has been
-// silent for too long or ctx is done.
-func (k *link) tend(ctx context.Context) {
+// maintain sends the Subscriber's topic changes and pings a quiet connection. It returns when the
+// connection has been silent for too long, when the partition has moved to another server, or when
+// ctx is done.
+func (k *connection) maintain(ctx context.Context) {
 	tick := time.NewTicker(k.ping)
 	defer tick.Stop()
 	for {
@@ -425,25 +430,25 @@ func (k *link) tend(ctx context.Context) {
 			return
 		case <-k.wake:
 			if k.sub != nil {
-				k.tell()
+				k.sendSubscriptions()
 			}
 			continue
 		case <-tick.C:
 		}
-		quiet := time.Since(time.Unix(0, k.heard.Load()))
-		if quiet > k.silence || k.moved(ctx) {
+		quiet := time.Since(time.Unix(0, k.lastRead.Load()))
+		if quiet > k.silence || k.serverChanged(ctx) {
 			return
 		}
-		if quiet > k.ping/2 && k.wmu.TryLock() { // who holds it is writing, and if that is stuck, waiting for it finds nothing out
+		if quiet > k.ping/2 && k.wmu.TryLock() { // a held lock means a write is in progress; if that is blocked, waiting for it would detect nothing
 			k.wmu.Unlock()
 			k.write(0, ofPing, func(b []byte) ([]byte, int) { return appendCommand(b, "PING"), 1 })
 		}
 	}
 }
 
-// moved reports whether the partition's server is another one now. One that was cut off from the Cluster
-// may go on answering us, and publish nothing any more.
-func (k *link) moved(ctx context.Context) bool {
+// serverChanged reports whether the partition is now on another server. A server that was cut off
+// from the Cluster may continue to answer but publishes nothing any more.
+func (k *connection) serverChanged(ctx context.Context) bool {
 	if _, cluster := k.rdb.(*redis.ClusterClient); !cluster {
 		return false
 	}
@@ -451,7 +456,7 @@ func (k *link) moved(ctx context.Context) bool {
 	return err == nil && opt.Addr != k.addr
 }
 
-func (k *link) tell() {
+func (k *connection) sendSubscriptions() {
 	k.write(0, ofSubscriber, func(b []byte) ([]byte, int) {
 		join, leave := k.sub.changes()
 		for _, t := range join {

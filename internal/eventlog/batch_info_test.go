@@ -14,30 +14,30 @@ func TestSubmit_trip(t *testing.T) {
 	first, second, sender := seeded(t, l), seeded(t, l), chat.NewUserID()
 	a := NewAppender(l, rdb, empty, AppenderConfig{})
 	began := time.Now()
-	var trips [3]Trip
-	done := make(chan error, len(trips))
+	var infos [3]BatchInfo
+	done := make(chan error, len(infos))
 	for i, ch := range []chat.ChannelID{first, first, second} { // before there is a connection: they go together
 		e := message(ch, sender, "x")
-		if err := a.Submit(&e, AppendOptions{Trip: &trips[i]}, func(_ Ack, err error) { done <- err }); err != nil {
+		if err := a.Submit(&e, AppendOptions{Batch: &infos[i]}, func(_ Ack, err error) { done <- err }); err != nil {
 			t.Fatal(err)
 		}
 	}
 	startAppender(t, a)
-	for range trips {
+	for range infos {
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
 	}
-	for i, trip := range trips {
-		if trip.Events != 3 || trip.Channels != 2 || trip.SentAt.Before(began) || trip.SentAt.After(time.Now()) {
-			t.Errorf("trip %d is %+v, begun at %s", i, trip, began)
+	for i, info := range infos {
+		if info.Events != 3 || info.Channels != 2 || info.SentAt.Before(began) || info.SentAt.After(time.Now()) {
+			t.Errorf("info %d is %+v, begun at %s", i, info, began)
 		}
 	}
 
 	e := message(first, sender, "x")
 	e.ClientID = nil
-	var none Trip
-	if err := a.Submit(&e, AppendOptions{Trip: &none}, func(Ack, error) {}); err == nil || none != (Trip{}) {
+	var none BatchInfo
+	if err := a.Submit(&e, AppendOptions{Batch: &none}, func(Ack, error) {}); err == nil || none != (BatchInfo{}) {
 		t.Errorf("a refused append went by %+v, %v", none, err)
 	}
 }
