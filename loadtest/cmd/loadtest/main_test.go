@@ -60,12 +60,12 @@ func TestRun_pictures(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, stderr.String())
 	}
-	for path, want := range map[string]string{page: "| mixed | latency p99 |", filepath.Join(filepath.Dir(page), "img", "latency.svg"): "ingest p99"} {
+	for path, want := range map[string]string{page: "| mixed | latency p99 |", filepath.Join(filepath.Dir(page), "images", "latency.svg"): "ingest p99"} {
 		if text, err := os.ReadFile(path); err != nil || !strings.Contains(string(text), want) {
 			t.Errorf("%s lacks %q: %v", filepath.Base(path), want, err)
 		}
 	}
-	if text, err := os.ReadFile(page); err != nil || !strings.Contains(string(text), "(img/latency.svg)") {
+	if text, err := os.ReadFile(page); err != nil || !strings.Contains(string(text), "(images/latency.svg)") {
 		t.Errorf("the page does not show the curve: %v", err)
 	}
 }

@@ -185,7 +185,7 @@ func (b *Bench) fight(ctx context.Context, s *stage.Stage, say io.Writer, d duel
 }
 
 // latencyPicture is where the curves are drawn, beside the page.
-const latencyPicture = "img/latency.svg"
+const latencyPicture = "images/latency.svg"
 
 // WritePicture writes a picture, and makes its folder.
 func WritePicture(path string, svg []byte) error {
