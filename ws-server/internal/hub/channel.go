@@ -9,56 +9,57 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// Event is an event as the hub handles it: where it stands, and bytes that it does not read.
+// Event is an event as the hub handles it: its position, and the frame, which the hub does not
+// decode.
 type Event struct {
 	Seq   int64
 	Epoch event.Epoch
 	Kind  event.Kind
-	Left  chat.UserID // member_left: who
+	Left  chat.UserID // of a member_left event: the user who left
 	Frame []byte
 }
 
-// Channel is a channel that this gateway is live in.
+// Channel is a channel in which this gateway is live.
 type Channel struct {
 	hub *Hub
 	id  chat.ChannelID
 
 	ready chan struct{} // closed by Begin
 
-	// fanned is the last seq that the fan-out has handed to the live subscriptions. It is written with
-	// subsMu held; who reads it with mu alone may see it a little old.
+	// fanned is the last seq that the fan-out has sent to the live subscriptions. It is written
+	// with subsMu held. A reader that holds only mu may see a value that is slightly out of date.
 	fanned atomic.Int64
 
-	// subsMu guards subs, their cursors and states, and is held during a fan-out. It is taken before
-	// mu, never after it.
+	// subsMu guards subs and each subscription's position and state. It is held during a fan-out.
+	// It is locked before mu, never after it.
 	subsMu sync.Mutex
 	subs   []*Subscription
-	gone   bool // dropped from the hub
+	gone   bool // removed from the hub
 
-	// mu guards what follows. It is held for work on the ring alone.
-	mu        sync.Mutex
-	begun     bool
-	epoch     event.Epoch
-	next      int64 // the seq that must come next
-	ring      []Event
-	ringBytes int
-	unseen    bool            // the ring may have deletions that Redact has not looked at
-	ahead     map[int64]Event // came before what precedes them
-	healing   bool
-	fanning   bool
-	resync    []byte // a new epoch began: to be sent before what follows
-	lastEvent time.Time
-	offers    offers
+	// mu guards the fields below. It is held only for work on the ring.
+	mu         sync.Mutex
+	begun      bool
+	epoch      event.Epoch
+	next       int64 // the seq that must come next
+	ring       []Event
+	ringBytes  int
+	unredacted bool            // the ring may hold deletions that Redact has not processed
+	ahead      map[int64]Event // events that arrived before their predecessors, by seq
+	healing    bool
+	fanning    bool
+	resync     []byte // the frame that announces a new epoch, sent before the events that follow; nil for none
+	lastEvent  time.Time
+	ephemeral  ephemeralQueue
 }
 
 // ID returns the channel's id.
 func (ch *Channel) ID() chat.ChannelID { return ch.id }
 
-// Ready is closed when the channel takes subscriptions.
+// Ready returns a channel that is closed when the channel accepts subscriptions.
 func (ch *Channel) Ready() <-chan struct{} { return ch.ready }
 
-// Begin says how far the channel has come; events up to seq are history. What was published before
-// is kept where it follows. Only the first call counts.
+// Begin sets the channel's current seq and epoch; events up to seq are history. Events that were
+// published before Begin are kept if they follow seq. Only the first call has an effect.
 func (ch *Channel) Begin(seq int64, epoch event.Epoch) {
 	ch.subsMu.Lock()
 	ch.mu.Lock()
@@ -86,28 +87,28 @@ func (ch *Channel) Head() (seq int64, epoch event.Epoch) {
 	return ch.next - 1, ch.epoch
 }
 
-// QuietSince returns when the newest event came.
+// QuietSince returns when the newest event arrived.
 func (ch *Channel) QuietSince() time.Time {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	return ch.lastEvent
 }
 
-// Publish takes events in any order, any number of times, and fans out each seq once, in order.
+// Publish adds events, in any order and any number of times, and fans out each seq once, in order.
 func (ch *Channel) Publish(events []Event) {
 	if ch.Add(events) {
 		ch.hub.fanouts.Go(ch.fanout)
 	}
 }
 
-// Add is Publish without the fan-out. It reports whether the caller owes the channel one, see
-// Hub.FanOut.
+// Add is Publish without the fan-out. It reports whether the caller must run the channel's fan-out;
+// see Hub.FanOut.
 func (ch *Channel) Add(events []Event) (owed bool) {
 	ch.mu.Lock()
 	for _, e := range events {
-		ch.take(e)
+		ch.addLocked(e)
 	}
-	ch.followUp()
+	ch.drainAhead()
 	after, upTo, heal := ch.gapLocked()
 	owed = ch.startFanoutLocked()
 	ch.mu.Unlock()
@@ -117,15 +118,15 @@ func (ch *Channel) Add(events []Event) (owed bool) {
 	return owed
 }
 
-// take puts an event where it belongs. Called with mu held.
-func (ch *Channel) take(e Event) {
+// addLocked adds an event to the ring, sets it aside, or discards it. Called with mu held.
+func (ch *Channel) addLocked(e Event) {
 	switch {
 	case !ch.begun:
 		ch.stash(e)
 	case e.Epoch != ch.epoch && ch.epoch.NewerThan(e.Epoch):
-		// Of a numbering that Redis has lost since.
+		// Discard it: it belongs to a numbering that Redis has lost.
 	case e.Epoch != ch.epoch:
-		ch.turn(e.Epoch, e.Seq)
+		ch.startEpoch(e.Epoch, e.Seq)
 		ch.push(e)
 	case e.Seq == ch.next:
 		ch.push(e)
@@ -134,8 +135,8 @@ func (ch *Channel) take(e Event) {
 	}
 }
 
-// turn begins a new epoch at seq: what was gathered of the old one is void.
-func (ch *Channel) turn(epoch event.Epoch, seq int64) {
+// startEpoch begins a new epoch at seq and discards everything collected for the old epoch.
+func (ch *Channel) startEpoch(epoch event.Epoch, seq int64) {
 	ch.epoch, ch.next = epoch, seq
 	ch.ring, ch.ringBytes, ch.ahead, ch.healing = nil, 0, nil, false
 	ch.resync = ch.hub.cfg.Resync(ch.id, epoch, seq-1)
@@ -144,14 +145,14 @@ func (ch *Channel) turn(epoch event.Epoch, seq int64) {
 func (ch *Channel) push(e Event) {
 	ch.ring = append(ch.ring, e)
 	ch.ringBytes += len(e.Frame)
-	ch.unseen = ch.unseen || e.Kind == event.Delete
+	ch.unredacted = ch.unredacted || e.Kind == event.Delete
 	ch.next = e.Seq + 1
-	delete(ch.ahead, e.Seq) // a heal may bring what has come ahead meanwhile
+	delete(ch.ahead, e.Seq) // a heal may bring an event that had arrived ahead of it
 	ch.lastEvent = time.Now()
 	ch.cutRing()
 }
 
-// cutRing keeps the ring in its bounds, and never cuts what the fan-out has not taken.
+// cutRing keeps the ring within its limits. It never removes events that are not yet fanned out.
 func (ch *Channel) cutRing() {
 	drop := 0
 	for drop < len(ch.ring)-1 && ch.ring[drop].Seq <= ch.fanned.Load() &&
@@ -160,7 +161,7 @@ func (ch *Channel) cutRing() {
 		ch.ring[drop].Frame = nil
 		drop++
 	}
-	ch.ring = ch.ring[drop:] // the next append that finds no room moves it to an array of its size
+	ch.ring = ch.ring[drop:] // a later append that finds no room allocates a new array and frees this one
 }
 
 func (ch *Channel) stash(e Event) {
@@ -172,22 +173,22 @@ func (ch *Channel) stash(e Event) {
 	}
 }
 
-// followUp takes in what came ahead and now follows. Called with mu held.
-func (ch *Channel) followUp() {
+// drainAhead adds the events set aside in ahead that now follow. Called with mu held.
+func (ch *Channel) drainAhead() {
 	for ch.begun && len(ch.ahead) > 0 {
 		e, ok := ch.ahead[ch.next]
 		if !ok {
 			return
 		}
 		delete(ch.ahead, ch.next)
-		ch.take(e)
+		ch.addLocked(e)
 	}
 	if ch.begun && len(ch.ahead) == 0 {
 		ch.healing = false
 	}
 }
 
-// gapLocked reports a gap that nobody is healing yet.
+// gapLocked reports a gap that is not being healed yet, and marks it as being healed.
 func (ch *Channel) gapLocked() (after, upTo int64, found bool) {
 	if !ch.begun || len(ch.ahead) == 0 || ch.healing {
 		return 0, 0, false
@@ -199,8 +200,9 @@ func (ch *Channel) gapLocked() (after, upTo int64, found bool) {
 	return ch.next - 1, upTo, true
 }
 
-// Expect tells that seq exists, as a look at the counter has found: if it never came, it is a gap. It
-// reports whether it was one. An older epoch is ignored; a newer one begins behind seq.
+// Expect handles a seq that was read from the channel's counter. If the event has not arrived,
+// there is a gap, and Expect starts to heal it. It reports whether it found a gap or a new epoch.
+// An older epoch is ignored; a newer epoch begins after seq.
 func (ch *Channel) Expect(seq int64, epoch event.Epoch) bool {
 	ch.mu.Lock()
 	if !ch.begun || ch.epoch.NewerThan(epoch) {
@@ -208,7 +210,7 @@ func (ch *Channel) Expect(seq int64, epoch event.Epoch) bool {
 		return false
 	}
 	if epoch != ch.epoch {
-		ch.turn(epoch, seq+1)
+		ch.startEpoch(epoch, seq+1)
 		start := ch.startFanoutLocked()
 		ch.mu.Unlock()
 		if start {
@@ -227,8 +229,8 @@ func (ch *Channel) Expect(seq int64, epoch event.Epoch) bool {
 	return true
 }
 
-// Missing returns the range that a heal has to bring: the first seq that lacks, and the last before
-// the first that is there, or upTo if that is less.
+// Missing returns the range that a heal has to fetch: from the first missing seq to the last one
+// before the next seq that is present, and not beyond upTo.
 func (ch *Channel) Missing(upTo int64) (from, to int64) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
@@ -241,7 +243,8 @@ func (ch *Channel) Missing(upTo int64) (from, to int64) {
 	return ch.next, to
 }
 
-// HealFailed gives a gap up: everyone's connection is closed, to resume from what the stores hold then.
+// HealFailed gives up on a gap and closes every subscribed connection, so that clients resume from
+// the stores.
 func (ch *Channel) HealFailed() {
 	ch.subsMu.Lock()
 	ch.mu.Lock()
@@ -254,7 +257,8 @@ func (ch *Channel) HealFailed() {
 	}
 }
 
-// HealDone says that a heal has ended, so that the next gap is asked for again.
+// HealDone reports that a heal has ended. If there is another gap, HealDone asks for it to be
+// healed.
 func (ch *Channel) HealDone() {
 	ch.mu.Lock()
 	ch.healing = false

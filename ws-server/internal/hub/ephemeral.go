@@ -6,75 +6,79 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// passing is an ephemeral frame on its way to the live subscriptions, except those of some users.
-type passing struct {
-	frame []byte
-	but   chat.UserID
-	deaf  map[chat.UserID]struct{}
+// ephemeralFrame is an ephemeral frame to be sent to the live subscriptions, except those of some
+// users.
+type ephemeralFrame struct {
+	frame   []byte
+	except  chat.UserID
+	blocked map[chat.UserID]struct{}
 }
 
-// skips reports whether the frame is not for a user.
-func (p *passing) skips(user chat.UserID) bool {
-	if len(p.deaf) > 0 {
-		if _, deaf := p.deaf[user]; deaf {
+// excludes reports whether the frame must not be sent to the user.
+func (p *ephemeralFrame) excludes(user chat.UserID) bool {
+	if len(p.blocked) > 0 {
+		if _, blocked := p.blocked[user]; blocked {
 			return true
 		}
 	}
-	return p.but == user
+	return p.except == user
 }
 
-// offers are the ephemeral frames of a channel. To each subscription a frame of its own costs as much as an
-// event, and they are more. So in a crowd they leave together: with the next event, or when the pace of the
-// channel allows it, which is at once where nothing has left for a while.
-type offers struct {
-	waiting []passing
-	bytes   int           // of waiting
-	pace    time.Duration // least time from round to round; 0 where there is no crowd
-	left    time.Time     // when the last round did
-	timer   *time.Timer   // runs: the next round is due at its end
+// ephemeralQueue holds the ephemeral frames of a channel. Sending one by itself costs as much per
+// subscription as sending an event, and there are more of them than events. So a channel with many
+// subscriptions sends them together: with the next event, or when its pace allows it. If nothing
+// was sent for a while, that is immediately.
+type ephemeralQueue struct {
+	waiting  []ephemeralFrame
+	bytes    int           // of waiting
+	pace     time.Duration // minimum time between two rounds; 0 in a small channel
+	lastSent time.Time     // when the last round was sent
+	timer    *time.Timer   // when it fires, the next round is due; nil while none is scheduled
 }
 
 const (
-	// maxPassing and batchBytes bound the ephemeral frames that wait for the fan-out; more are shed.
-	maxPassing = 64
-	// crowd is from how many subscriptions on ephemeral frames are paced.
-	crowd = 256
-	// eachPaced times the subscriptions is the pace: a round costs each some 8 µs, so that ephemeral frames take
-	// 4% of a core for a channel at most.
-	eachPaced = 200 * time.Microsecond
-	maxPace   = time.Second
+	// maxEphemeral and batchBytes limit the ephemeral frames that wait for the fan-out; frames over
+	// the limit are dropped.
+	maxEphemeral = 64
+	// pacedFrom is the number of subscriptions from which ephemeral frames are paced.
+	pacedFrom = 256
+	// pacePerSubscription is the pace of a channel per subscription. A round costs about 8 µs per
+	// subscription, so ephemeral frames use at most 4% of a core per channel.
+	pacePerSubscription = 200 * time.Microsecond
+	maxPace             = time.Second
 )
 
 func paceFor(subscriptions int) time.Duration {
-	if subscriptions < crowd {
+	if subscriptions < pacedFrom {
 		return 0
 	}
-	return min(time.Duration(subscriptions)*eachPaced, maxPace)
+	return min(time.Duration(subscriptions)*pacePerSubscription, maxPace)
 }
 
-// due reports whether a round may leave by itself.
-func (o *offers) due(now time.Time) bool {
-	return len(o.waiting) > 0 && (o.pace == 0 || now.Sub(o.left) >= o.pace)
+// due reports whether a round may be sent without waiting for an event.
+func (o *ephemeralQueue) due(now time.Time) bool {
+	return len(o.waiting) > 0 && (o.pace == 0 || now.Sub(o.lastSent) >= o.pace)
 }
 
-// take returns the frames of a round.
-func (o *offers) take(now time.Time) []passing {
+// pop removes and returns the frames of a round.
+func (o *ephemeralQueue) pop(now time.Time) []ephemeralFrame {
 	round := o.waiting
-	o.waiting, o.bytes, o.left = nil, 0, now
+	o.waiting, o.bytes, o.lastSent = nil, 0, now
 	return round
 }
 
-// PublishEphemeral hands an ephemeral frame to every live subscription, except those of one user and those of the users in
-// deaf, which must not change any more. It does not wait for them, and neither do they where there is no crowd.
-func (ch *Channel) PublishEphemeral(frame []byte, but chat.UserID, deaf map[chat.UserID]struct{}) {
+// PublishEphemeral queues an ephemeral frame for every live subscription, except those of the user
+// except and of the users in blocked. blocked must not change afterwards. PublishEphemeral does not
+// wait for the delivery. Without pacing, the frame is sent immediately.
+func (ch *Channel) PublishEphemeral(frame []byte, except chat.UserID, blocked map[chat.UserID]struct{}) {
 	ch.mu.Lock()
-	if o := &ch.offers; len(o.waiting) < maxPassing && (o.bytes == 0 || o.bytes+len(frame) <= batchBytes) {
-		o.waiting = append(o.waiting, passing{frame, but, deaf})
+	if o := &ch.ephemeral; len(o.waiting) < maxEphemeral && (o.bytes == 0 || o.bytes+len(frame) <= batchBytes) {
+		o.waiting = append(o.waiting, ephemeralFrame{frame, except, blocked})
 		o.bytes += len(frame)
 	}
 	start := ch.startFanoutLocked()
 	if !start {
-		ch.awaitRoundLocked()
+		ch.scheduleRoundLocked()
 	}
 	ch.mu.Unlock()
 	if start {
@@ -82,20 +86,21 @@ func (ch *Channel) PublishEphemeral(frame []byte, but chat.UserID, deaf map[chat
 	}
 }
 
-// awaitRoundLocked sees to it that what waits leaves in its time. A fan-out that is under way does so itself.
-func (ch *Channel) awaitRoundLocked() {
-	o := &ch.offers
+// scheduleRoundLocked starts a timer for the queued frames if no fan-out is running; a running
+// fan-out schedules them itself.
+func (ch *Channel) scheduleRoundLocked() {
+	o := &ch.ephemeral
 	if o.timer != nil || ch.fanning || !ch.begun || len(o.waiting) == 0 {
 		return
 	}
 	ch.hub.fanouts.Add(1)
-	o.timer = time.AfterFunc(time.Until(o.left.Add(o.pace)), func() {
+	o.timer = time.AfterFunc(time.Until(o.lastSent.Add(o.pace)), func() {
 		defer ch.hub.fanouts.Done()
 		ch.mu.Lock()
 		o.timer = nil
 		start := ch.startFanoutLocked()
 		if !start {
-			ch.awaitRoundLocked()
+			ch.scheduleRoundLocked()
 		}
 		ch.mu.Unlock()
 		if start {
@@ -104,11 +109,11 @@ func (ch *Channel) awaitRoundLocked() {
 	})
 }
 
-// stopOffers lets nothing leave by itself any more.
-func (ch *Channel) stopOffers() {
+// stopEphemeral stops the timer, so that queued frames are no longer sent by themselves.
+func (ch *Channel) stopEphemeral() {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	if o := &ch.offers; o.timer != nil && o.timer.Stop() {
+	if o := &ch.ephemeral; o.timer != nil && o.timer.Stop() {
 		o.timer = nil
 		ch.hub.fanouts.Done()
 	}

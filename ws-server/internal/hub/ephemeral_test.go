@@ -12,7 +12,7 @@ import (
 	"parley.chat/ws-server/internal/hub"
 )
 
-// listener keeps the frames that it was given, as text.
+// listener records the frames that it received, as text.
 type listener struct {
 	nop
 	user chat.UserID
@@ -29,7 +29,7 @@ func (l *listener) Deliver(frame []byte, _ int) {
 }
 func (l *listener) DeliverEphemeral(frame []byte) { l.Deliver(frame, 0) }
 
-func (l *listener) heard() string {
+func (l *listener) received() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return strings.ReplaceAll(strings.Join(l.frames, " | "), "\n", ",")
@@ -47,8 +47,8 @@ func listening(n int) (*hub.Hub, *hub.Channel, []*listener) {
 	return h, ch, all
 }
 
-// Where there is no crowd, an ephemeral frame waits for nothing.
-func TestPublishEphemeral_leavesAtOnce(t *testing.T) {
+// In a small channel, an ephemeral frame does not wait.
+func TestPublishEphemeral_isImmediateInSmallChannels(t *testing.T) {
 	t.Parallel()
 	h, ch, all := listening(20)
 	for n := range 3 {
@@ -57,24 +57,25 @@ func TestPublishEphemeral_leavesAtOnce(t *testing.T) {
 	}
 	for i, l := range all {
 		want := "typing0 | typing1 | typing2"
-		if i == 0 { // it is theirs
+		if i == 0 { // the sender does not get its own frame
 			want = ""
 		}
-		if got := l.heard(); got != want {
-			t.Errorf("listener %d heard %q, want %q", i, got, want)
+		if got := l.received(); got != want {
+			t.Errorf("listener %d received %q, want %q", i, got, want)
 		}
 	}
 }
 
-// In a crowd, what comes within the pace of the first leaves with the next event, each to whom it is for.
-func TestPublishEphemeral_leavesWithTheNextEvent(t *testing.T) {
+// In a large channel, frames published within the pace leave with the next event. Each reaches only
+// its recipients.
+func TestPublishEphemeral_leavesWithTheNextEventInLargeChannels(t *testing.T) {
 	t.Parallel()
-	h, ch, all := listening(5000) // a pace of a second
+	h, ch, all := listening(5000) // the pace is one second
 	ch.PublishEphemeral([]byte("first"), chat.UserID{}, nil)
-	h.Wait() // all have heard it
+	h.Wait() // all have received it
 	ch.PublishEphemeral([]byte("a types"), all[1].user, nil)
 	ch.PublishEphemeral([]byte("b types"), all[2].user, nil)
-	h.Wait() // for what leaves at once: nothing
+	h.Wait() // waits for frames that leave immediately: there are none
 	ch.Publish(span(0, 2))
 	h.Wait()
 	for i, l := range all {
@@ -85,14 +86,14 @@ func TestPublishEphemeral_leavesWithTheNextEvent(t *testing.T) {
 		case 2:
 			want = "first | 1,2,a types"
 		}
-		if got := l.heard(); got != want {
-			t.Fatalf("listener %d heard %q, want %q", i, got, want)
+		if got := l.received(); got != want {
+			t.Fatalf("listener %d received %q, want %q", i, got, want)
 		}
 	}
 }
 
-// Without an event it leaves by itself, all that has gathered in one frame.
-func TestPublishEphemeral_leavesByItself(t *testing.T) {
+// Without an event, the queued frames leave together in one frame when the pace allows it.
+func TestPublishEphemeral_leavesWithoutAnEvent(t *testing.T) {
 	t.Parallel()
 	_, ch, all := listening(5000)
 	for n := range 5 {
@@ -100,16 +101,16 @@ func TestPublishEphemeral_leavesByItself(t *testing.T) {
 	}
 	testkit.Until(t, testkit.Timeout, func() error {
 		for i, l := range all {
-			if got := strings.Count(l.heard(), "|"); !strings.HasSuffix(l.heard(), "4") || got > 2 {
-				return fmt.Errorf("listener %d heard %q", i, l.heard())
+			if got := strings.Count(l.received(), "|"); !strings.HasSuffix(l.received(), "4") || got > 2 {
+				return fmt.Errorf("listener %d received %q", i, l.received())
 			}
 		}
 		return nil
 	})
 }
 
-// Who leaves sees nothing of what follows, ephemeral frames neither.
-func TestPublishEphemeral_notToWhoLeft(t *testing.T) {
+// A member who leaves sees nothing that follows the member_left event, including ephemeral frames.
+func TestPublishEphemeral_notToMembersWhoLeft(t *testing.T) {
 	t.Parallel()
 	h, ch, all := listening(5000)
 	left := ev(1)
@@ -119,12 +120,12 @@ func TestPublishEphemeral_notToWhoLeft(t *testing.T) {
 	ch.PublishEphemeral([]byte("typing"), chat.UserID{}, nil)
 	ch.Publish([]hub.Event{left})
 	testkit.Until(t, testkit.Timeout, func() error {
-		if got := all[1].heard(); !strings.HasSuffix(got, "typing") {
-			return fmt.Errorf("who stays heard %q", got)
+		if got := all[1].received(); !strings.HasSuffix(got, "typing") {
+			return fmt.Errorf("remaining member received %q", got)
 		}
 		return nil
 	})
-	if got := all[0].heard(); strings.Contains(got, "typing") {
-		t.Errorf("who left heard %q", got)
+	if got := all[0].received(); strings.Contains(got, "typing") {
+		t.Errorf("member who left received %q", got)
 	}
 }

@@ -11,24 +11,25 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// startFanoutLocked reports whether a fan-out must be started, and notes that it was.
+// startFanoutLocked reports whether the caller must start a fan-out, and records that it was
+// started.
 func (ch *Channel) startFanoutLocked() bool {
 	if ch.fanning || !ch.begun {
 		return false
 	}
-	if ch.fanned.Load() >= ch.next-1 && ch.resync == nil && !ch.offers.due(time.Now()) {
+	if ch.fanned.Load() >= ch.next-1 && ch.resync == nil && !ch.ephemeral.due(time.Now()) {
 		return false
 	}
 	ch.fanning = true
 	return true
 }
 
-// inlineDeliveries is how many deliveries FanOut makes itself. To wake a goroutine costs about as much
-// as two of them.
+// inlineDeliveries limits the deliveries that FanOut makes in the caller's goroutine. Waking
+// another goroutine costs about as much as two deliveries.
 const inlineDeliveries = 64
 
-// FanOut runs the fan-outs that the channels are owed: small ones right here, the others each in a
-// goroutine. So it is bounded how long the caller is held up.
+// FanOut runs the pending fan-outs of channels: small ones in the caller's goroutine, the others
+// each in a goroutine of its own. So the time for which the caller is held up is bounded.
 func (h *Hub) FanOut(channels []*Channel) {
 	left := inlineDeliveries
 	for _, ch := range channels {
@@ -41,7 +42,7 @@ func (h *Hub) FanOut(channels []*Channel) {
 	}
 }
 
-// fanout delivers batches until there is nothing left. One runs per channel at a time.
+// fanout delivers batches until nothing is left. At most one runs per channel.
 func (ch *Channel) fanout() {
 	for {
 		ch.subsMu.Lock()
@@ -76,20 +77,20 @@ func (ch *Channel) fanout() {
 	}
 }
 
-// round is what leaves for the live subscriptions at once.
+// round is what one pass of the fan-out sends to the live subscriptions.
 type round struct {
-	resync []byte // first, and to all
-	batch  []Event
-	offers []passing // behind the batch
+	resync    []byte // sent first, to all subscriptions; nil for none
+	batch     []Event
+	ephemeral []ephemeralFrame // sent after the batch
 }
 
-// nextRound takes the next run of events that may leave as one frame: at most batchBytes or one event,
-// ended by a member_left, since its subject must not see what follows; and the ephemeral frames that go with
-// it or are due. Called with subsMu held.
+// nextRound removes the next round from the channel's queues: the next events that fit into one
+// frame, and the ephemeral frames that go with them or are due by themselves. A member_left event
+// ends the batch, because its user must not see what follows. Called with subsMu held.
 func (ch *Channel) nextRound() (r round, more bool) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	ch.offers.pace = paceFor(len(ch.subs))
+	ch.ephemeral.pace = paceFor(len(ch.subs))
 	r.resync, ch.resync = ch.resync, nil
 	if r.resync != nil {
 		ch.fanned.Store(ch.firstLocked() - 1)
@@ -97,17 +98,18 @@ func (ch *Channel) nextRound() (r round, more bool) {
 	r.batch = ch.nextBatchLocked()
 	n := len(r.batch)
 	now := time.Now()
-	if n > 0 && r.batch[n-1].Kind != event.MemberLeft || n == 0 && ch.offers.due(now) {
-		r.offers = ch.offers.take(now)
+	if n > 0 && r.batch[n-1].Kind != event.MemberLeft || n == 0 && ch.ephemeral.due(now) {
+		r.ephemeral = ch.ephemeral.pop(now)
 	}
-	ch.fanning = n > 0 || r.resync != nil || len(r.offers) > 0
+	ch.fanning = n > 0 || r.resync != nil || len(r.ephemeral) > 0
 	if !ch.fanning {
-		ch.awaitRoundLocked()
+		ch.scheduleRoundLocked()
 	}
 	return r, ch.fanning
 }
 
-// nextBatchLocked takes the next run of events.
+// nextBatchLocked returns the next events to send: at most batchEvents and batchBytes, but at least
+// one event.
 func (ch *Channel) nextBatchLocked() []Event {
 	if ch.fanned.Load() >= ch.next-1 {
 		return nil
@@ -121,31 +123,31 @@ func (ch *Channel) nextBatchLocked() []Event {
 		}
 		size += len(e.Frame) + 1
 	}
-	// The ring's array may be cut under us, but only below what has been fanned out; the batch is
-	// copied so that this holds even while it is delivered.
+	// cutRing may cut the ring while the batch is delivered, though only below the fanned-out seq.
+	// The copy keeps the batch valid in any case.
 	return append([]Event(nil), ch.ring[i:end]...)
 }
 
-// firstLocked returns the first seq of the ring, or the next one if it is empty.
+// firstLocked returns the first seq in the ring, or the next seq if the ring is empty.
 func (ch *Channel) firstLocked() int64 { return ch.next - int64(len(ch.ring)) }
 
-// A fan-out of two parts or more is shared by the cores, which take piece after piece: when one of them has
-// something else to do, the others do not wait for its half.
+// A large fan-out is shared by several cores, which take it in small pieces (work sharing). When
+// one core is busy with something else, the others do not wait for half of the fan-out.
 const (
-	eachPart  = 1024 // deliveries that are worth a goroutine of their own
-	eachPiece = 128  // that are taken at a time, some 1.5 ms
-	eachLook  = 32   // that are looked at before they are written to
+	partSize      = 1024 // minimum deliveries per goroutine
+	pieceSize     = 128  // deliveries claimed by a goroutine at a time, about 1.5 ms of work
+	prefetchGroup = 32   // connections that are prefetched before they are written to
 )
 
-// deliver hands a round to the live subscriptions, and returns to how many of them events went. Called with
-// subsMu held.
+// deliver sends a round to the live subscriptions and returns how many of them got events. Called
+// with subsMu held.
 func (ch *Channel) deliver(r round) (to int) {
-	if len(r.batch)+len(r.offers) == 0 {
+	if len(r.batch)+len(r.ephemeral) == 0 {
 		return 0
 	}
-	whole := ch.join(r.batch, r.offers, chat.UserID{})
-	var sum tally
-	if parts := min(len(ch.subs)/eachPart, runtime.GOMAXPROCS(0)); parts < 2 {
+	whole := ch.join(r.batch, r.ephemeral, chat.UserID{})
+	var sum deliveryCount
+	if parts := min(len(ch.subs)/partSize, runtime.GOMAXPROCS(0)); parts < 2 {
 		sum = ch.deliverTo(ch.subs, r, whole)
 	} else {
 		var (
@@ -155,14 +157,14 @@ func (ch *Channel) deliver(r round) (to int) {
 		)
 		work := func(worker int) {
 			defer spread.Ended(worker)
-			var mine tally
+			var mine deliveryCount
 			for {
-				from := int(taken.Add(eachPiece)) - eachPiece
+				from := int(taken.Add(pieceSize)) - pieceSize
 				if from >= len(ch.subs) {
 					break
 				}
 				spread.Apart(worker)
-				mine.add(ch.deliverTo(ch.subs[from:min(from+eachPiece, len(ch.subs))], r, whole))
+				mine.add(ch.deliverTo(ch.subs[from:min(from+pieceSize, len(ch.subs))], r, whole))
 			}
 			reached.Add(int64(mine.reached))
 			events.Add(int64(mine.events))
@@ -172,7 +174,7 @@ func (ch *Channel) deliver(r round) (to int) {
 		}
 		work(0)
 		others.Wait()
-		sum = tally{int(reached.Load()), int(events.Load())}
+		sum = deliveryCount{int(reached.Load()), int(events.Load())}
 	}
 	if n := len(r.batch); n > 0 {
 		ch.fanned.Store(r.batch[n-1].Seq)
@@ -181,93 +183,97 @@ func (ch *Channel) deliver(r round) (to int) {
 	return sum.reached
 }
 
-// tally is what a delivery has come to.
-type tally struct {
+// deliveryCount counts the result of a delivery.
+type deliveryCount struct {
 	reached int // subscriptions that got events
-	events  int // that they got together
+	events  int // events sent, summed over the subscriptions
 }
 
-func (t *tally) add(u tally) { t.reached, t.events = t.reached+u.reached, t.events+u.events }
+func (t *deliveryCount) add(u deliveryCount) {
+	t.reached, t.events = t.reached+u.reached, t.events+u.events
+}
 
-// handover is a frame and who gets it.
-type handover struct {
+// delivery is a frame and its recipient.
+type delivery struct {
 	to     Connection
 	frame  []byte
-	events int // in frame; 0: it may be dropped
+	events int // number of events in frame; 0 means that it may be dropped
 }
 
-// deliverTo is deliver to some subscriptions. whole is the round as one frame.
+// deliverTo is deliver to some of the subscriptions. whole is the round as one frame.
 //
-// Of thousands of subscriptions and connections none is in a cache, and a write to a socket ends whatever the
-// processor does ahead. So a few are looked at first, all of them, one miss beside the other, and then written to.
-func (ch *Channel) deliverTo(subs []*Subscription, r round, whole []byte) (sum tally) {
-	var room [eachLook]handover
+// Subscriptions and connections are rarely in the CPU cache, and a socket write stalls prefetching.
+// So deliverTo first touches a small group of them, which lets the cache misses overlap, and then
+// writes to each.
+func (ch *Channel) deliverTo(subs []*Subscription, r round, whole []byte) (sum deliveryCount) {
+	var room [prefetchGroup]delivery
 	for len(subs) > 0 {
-		next := subs[:min(len(subs), eachLook)]
+		next := subs[:min(len(subs), prefetchGroup)]
 		subs = subs[len(next):]
-		look := room[:0]
+		group := room[:0]
 		for _, s := range next {
-			if h := ch.due(s, r, whole); h.frame != nil {
-				look = append(look, h)
+			if h := ch.prepare(s, r, whole); h.frame != nil {
+				group = append(group, h)
 			}
 		}
-		if len(look) > 1 {
-			for _, h := range look {
+		if len(group) > 1 {
+			for _, h := range group {
 				h.to.Prefetch()
 			}
 		}
-		for _, h := range look {
+		for _, h := range group {
 			if h.events == 0 {
 				h.to.DeliverEphemeral(h.frame)
 				continue
 			}
 			h.to.Deliver(h.frame, h.events)
-			sum.add(tally{1, h.events})
+			sum.add(deliveryCount{1, h.events})
 		}
 	}
 	return sum
 }
 
-// due returns what a subscription gets of a round, and puts it behind that. whole is the round as one frame.
-func (ch *Channel) due(s *Subscription, r round, whole []byte) handover {
+// prepare returns what a subscription gets of a round, and advances its position. whole is the
+// round as one frame.
+func (ch *Channel) prepare(s *Subscription, r round, whole []byte) delivery {
 	if s.state != live {
-		return handover{}
+		return delivery{}
 	}
-	lacks := r.batch
-	if n := len(lacks); n > 0 && s.next != lacks[0].Seq { // it has some of the batch already, or all
-		lacks = lacks[min(int(s.next-lacks[0].Seq), n):]
+	missing := r.batch
+	if n := len(missing); n > 0 && s.next != missing[0].Seq { // it already has part of the batch, or all of it
+		missing = missing[min(int(s.next-missing[0].Seq), n):]
 	}
 	frame := whole
-	// To look at who it is costs: mostly there are no ephemeral frames.
-	if len(lacks) < len(r.batch) || len(r.offers) > 0 && concerns(r.offers, s.conn.User()) {
-		frame = ch.join(lacks, r.offers, s.conn.User())
+	// Reading the user touches another cache line, and mostly there are no ephemeral frames.
+	if len(missing) < len(r.batch) || len(r.ephemeral) > 0 && anyExcludes(r.ephemeral, s.conn.User()) {
+		frame = ch.join(missing, r.ephemeral, s.conn.User())
 	}
-	if n := len(lacks); n > 0 {
-		s.next = lacks[n-1].Seq + 1
+	if n := len(missing); n > 0 {
+		s.next = missing[n-1].Seq + 1
 	}
-	return handover{s.conn, frame, len(lacks)}
+	return delivery{s.conn, frame, len(missing)}
 }
 
-// concerns reports whether an ephemeral frame is not for a user.
-func concerns(offers []passing, user chat.UserID) bool {
-	for i := range offers {
-		if offers[i].skips(user) {
+// anyExcludes reports whether any of the ephemeral frames must not be sent to the user.
+func anyExcludes(ephemeral []ephemeralFrame, user chat.UserID) bool {
+	for i := range ephemeral {
+		if ephemeral[i].excludes(user) {
 			return true
 		}
 	}
 	return false
 }
 
-// join makes a frame of events, and of those ephemeral ones that are not of the user. Nil means that nothing
-// is left.
-func (ch *Channel) join(batch []Event, offers []passing, user chat.UserID) []byte {
-	frames := make([][]byte, 0, len(batch)+len(offers))
+// join combines events and the ephemeral frames that the user may get into one frame. A zero user
+// gets them all. It returns nil if there is nothing to send.
+func (ch *Channel) join(batch []Event, ephemeral []ephemeralFrame, user chat.UserID) []byte {
+	frames := make([][]byte, 0, len(batch)+len(ephemeral))
 	for _, e := range batch {
 		frames = append(frames, e.Frame)
 	}
-	for i := range offers {
-		if user.IsZero() || !offers[i].skips(user) {
-			frames = append(frames, offers[i].frame)
+	for i := range ephemeral {
+		if user.IsZero() || !ephemeral[i].excludes(user) {
+			frames = append(frames, ephemeral[i].frame)
 		}
 	}
 	if len(frames) == 0 {
@@ -276,11 +282,11 @@ func (ch *Channel) join(batch []Event, offers []passing, user chat.UserID) []byt
 	return ch.hub.cfg.Join(frames)
 }
 
-// endFor ends the live subscriptions of the member who left with e; one that replays ends when it gets
-// there. Called with subsMu held.
+// endFor ends the live subscriptions of the member who left with e. A replaying subscription ends
+// when its replay reaches e. Called with subsMu held.
 func (ch *Channel) endFor(e Event) (ended []*Subscription) {
 	for i := len(ch.subs) - 1; i >= 0; i-- {
-		if s := ch.subs[i]; s.state == live && s.conn.User() == e.Left && s.next > e.Seq && s.from <= e.Seq {
+		if s := ch.subs[i]; s.state == live && s.conn.User() == e.Left && s.next > e.Seq && s.firstSeq <= e.Seq {
 			ch.removeLocked(s)
 			ended = append(ended, s)
 		}
@@ -288,7 +294,8 @@ func (ch *Channel) endFor(e Event) (ended []*Subscription) {
 	return ended
 }
 
-// resyncAll tells every subscription of the new epoch and puts it at its beginning.
+// resyncAll sends the announcement of the new epoch to every subscription and moves its position to
+// the first seq of the epoch.
 func (ch *Channel) resyncAll(frame []byte) {
 	for _, s := range ch.subs {
 		s.conn.Deliver(frame, 1)

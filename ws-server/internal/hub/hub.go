@@ -1,16 +1,18 @@
-// Package hub fans the events of channels out to the connections of one gateway.
+// Package hub fans out the events of channels to the connections of one gateway.
 //
-// Each channel keeps its newest events in a ring and knows the seq that must come next. Publish puts
-// events into the ring, in order and once each; a fan-out goroutine per channel, alive only while there
-// is something to deliver, hands what has gathered to every subscription as one frame, the same bytes
-// to each. So a batch is as large as what arrived during the last fan-out: one event when it is quiet,
-// ever more under load, and never a timer. Ephemeral frames are another matter, see Channel.PublishEphemeral.
+// Each channel keeps its newest events in a ring and knows the seq that must come next. Publish
+// puts events into the ring, in order and once each. Each channel has a fan-out goroutine, which
+// runs only while there is something to deliver. It sends everything that has accumulated to each
+// subscription as one frame, with the same bytes for all. So a batch holds what arrived during the
+// previous fan-out: one event in a quiet channel, more under load, and no timer is involved.
+// Ephemeral frames are queued separately; see Channel.PublishEphemeral.
 //
-// A subscription has a cursor: the next seq it must see. A live one stands where the fan-out is; one
-// that lags (a resume, a slow page) is replaying, and its connection pulls what it lacks with Read until
-// it has caught up. So nobody sees a seq twice or misses one, whatever happens in between.
+// A subscription has a position: the next seq that it must see. A live subscription is at the
+// position of the fan-out. A subscription that lags (after a resume, or because its client is slow)
+// is replaying: its connection reads the missing events and passes them to DeliverReplay until it
+// has caught up. So no subscription sees a seq twice or misses one.
 //
-// The hub knows no WebSocket and no Redis. When a seq is missing it asks its Healer.
+// The hub knows no WebSocket and no Redis. When a seq is missing, it calls Config.Heal.
 package hub
 
 import (
@@ -24,40 +26,44 @@ import (
 // Connection is the part of a connection that the hub needs. Its methods must not block.
 type Connection interface {
 	User() chat.UserID
-	// Prefetch reads what Deliver and Offer will need, so that it is in the cache then. It changes nothing.
+	// Prefetch loads the memory that Deliver and DeliverEphemeral use first into the CPU cache. It
+	// changes nothing.
 	Prefetch()
-	// Deliver takes a frame, as Config.Join made it, that carries so many events.
+	// Deliver sends a frame made by Config.Join that carries the given number of events.
 	Deliver(frame []byte, events int)
-	// DeliverEphemeral takes a frame, as Config.Join made it, that may be dropped.
+	// DeliverEphemeral sends a frame made by Config.Join that may be dropped.
 	DeliverEphemeral(frame []byte)
-	// Replay asks the connection to pull what a subscription lacks, see Subscription.Read.
+	// Replay asks the connection to read the events that a subscription lacks, and to pass them to
+	// Subscription.DeliverReplay.
 	Replay(*Subscription)
-	// Ended tells that a subscription is over: the user has left the channel, or it is gone.
+	// Ended reports that a subscription is over because the user has left the channel.
 	Ended(*Subscription)
-	// Resume closes the connection so that its client comes again: a gap could not be healed.
+	// Resume closes the connection, because a gap could not be healed. Its client reconnects and
+	// resumes.
 	Resume()
 }
 
-// Config says what the hub needs of its surroundings.
+// Config connects the hub to its surroundings.
 type Config struct {
-	// Join makes one frame of events; the same bytes go to every connection.
+	// Join combines events into one frame. The same bytes go to every connection.
 	Join func(frames [][]byte) []byte
-	// Resync makes the frame that tells of a new epoch.
+	// Resync returns the frame that announces a new epoch.
 	Resync func(c chat.ChannelID, epoch event.Epoch, lastSeq int64) []byte
-	// Heal fetches the events after and up to, and publishes them, in the background. The hub asks
-	// once and again only after Publish or HealFailed.
+	// Heal fetches the events with after < seq ≤ upTo and publishes them, in the background. The
+	// hub calls it again for the same channel only after Publish or HealFailed.
 	Heal func(ch *Channel, after, upTo int64)
-	// Idle tells that a channel has lost its last subscription.
+	// Idle is called when a channel has lost its last subscription.
 	Idle func(ch *Channel)
-	// Delivered, if set, is told of a batch that went to so many live subscriptions, and when that began. It
-	// must not block.
+	// Delivered, if set, is called after a batch was sent to a number of live subscriptions, with
+	// the time at which sending began. It must not block.
 	Delivered func(ch *Channel, batch []Event, to int, began time.Time)
-	// Count, if set, is told how many events, and resyncs, were handed to connections, those of a batch to all
-	// of them at once. It is called with a channel's lock held: it must not block, nor call the hub.
+	// Count, if set, is called with the number of events and resyncs sent to connections, once per
+	// batch for all connections together. The hub holds a channel's lock during the call: Count
+	// must not block, nor call the hub.
 	Count func(deliveries int)
 }
 
-// Bounds of a channel's ring and of one frame.
+// Limits of a channel's ring (ringX) and of one frame (batchX).
 const (
 	ringEvents  = 512
 	ringBytes   = 512 << 10
@@ -65,7 +71,7 @@ const (
 	batchBytes  = 64 << 10
 )
 
-// Hub holds the channels that this gateway is live in. It is safe for concurrent use.
+// Hub holds the channels in which this gateway is live. It is safe for concurrent use.
 type Hub struct {
 	cfg Config
 
@@ -86,23 +92,24 @@ func New(cfg Config) *Hub {
 	return &Hub{cfg: cfg, channels: make(map[chat.ChannelID]*Channel)}
 }
 
-// Wait returns when no fan-out is under way. Nothing may be published meanwhile. Ephemeral frames that wait
-// for company are not waited for.
+// Wait waits until no fan-out is running. Nothing may be published during the call. Wait does not
+// wait for queued ephemeral frames.
 func (h *Hub) Wait() {
 	for _, ch := range h.Channels() {
-		ch.stopOffers()
+		ch.stopEphemeral()
 	}
 	h.fanouts.Wait()
 }
 
-// Channel returns a channel that the gateway is live in, or nil.
+// Channel returns a channel in which this gateway is live, or nil.
 func (h *Hub) Channel(id chat.ChannelID) *Channel {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	return h.channels[id]
 }
 
-// Open returns the channel, made if need be; made reports so. Until Begin it takes no subscriptions.
+// Open returns the channel and creates it if necessary; made reports whether it did. The channel
+// accepts subscriptions only after Begin.
 func (h *Hub) Open(id chat.ChannelID) (ch *Channel, made bool) {
 	h.mu.RLock()
 	ch = h.channels[id]
@@ -120,7 +127,7 @@ func (h *Hub) Open(id chat.ChannelID) (ch *Channel, made bool) {
 	return ch, true
 }
 
-// Forget drops a channel that still has no subscriptions and reports whether it did.
+// Forget removes a channel that still has no subscriptions and reports whether it did.
 func (h *Hub) Forget(ch *Channel) bool {
 	ch.subsMu.Lock()
 	defer ch.subsMu.Unlock()

@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// conn is a connection that keeps the seqs it was given.
+// conn is a connection that records the seqs it received.
 type conn struct {
 	user chat.UserID
 	log  func(after int64, upTo int64) []hub.Event // what its replays read
@@ -136,9 +136,9 @@ func consecutive(t *testing.T, who string, seqs []int64, first, last int64) {
 	}
 }
 
-// Whatever the order in which events arrive, how often, and when subscriptions come with whatever they
-// have seen: each sees every seq from its place on, once, in order.
-func TestEverySubscriptionSeesEverySeqOnce(t *testing.T) {
+// Events arrive in random order and repeatedly, and subscriptions are added at any time, resuming
+// from any seq. Each subscription must see every seq after its starting point once, in order.
+func TestPublish_deliversEverySeqOnceInOrder(t *testing.T) {
 	for seed := range uint64(30) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
@@ -149,7 +149,7 @@ func TestEverySubscriptionSeesEverySeqOnce(t *testing.T) {
 				cfg.Heal = func(ch *hub.Channel, after, upTo int64) {
 					healing.Go(func() {
 						from, _ := ch.Missing(upTo)
-						ch.Publish(span(from-1, upTo)) // with what has come ahead meanwhile
+						ch.Publish(span(from-1, upTo)) // includes events that have arrived ahead
 						ch.HealDone()
 					})
 				}
@@ -157,12 +157,12 @@ func TestEverySubscriptionSeesEverySeqOnce(t *testing.T) {
 			ch, _ := h.Open(chat.NewChannelID())
 			ch.Begin(0, epoch)
 			var replays, joins sync.WaitGroup
-			type place struct {
+			type subscriber struct {
 				c     *conn
 				first int64
 			}
 			var mu sync.Mutex
-			var conns []place
+			var conns []subscriber
 			join := func(after int64) {
 				c := &conn{user: chat.NewUserID(), wg: &replays, log: func(after, upTo int64) []hub.Event { return span(after, upTo) }}
 				var head int64
@@ -171,7 +171,7 @@ func TestEverySubscriptionSeesEverySeqOnce(t *testing.T) {
 					after = head
 				}
 				mu.Lock()
-				conns = append(conns, place{c, after + 1})
+				conns = append(conns, subscriber{c, after + 1})
 				mu.Unlock()
 			}
 			join(-1)
@@ -180,13 +180,13 @@ func TestEverySubscriptionSeesEverySeqOnce(t *testing.T) {
 				batch := span(s-1, s+n-1)
 				s += n
 				switch rng.IntN(6) {
-				case 0: // lost, but for the last: the gap is healed
+				case 0: // all events but the last one are lost; the gap is healed
 					if s <= last {
 						batch = batch[len(batch)-1:]
 					}
 				case 1:
 					rng.Shuffle(len(batch), func(i, j int) { batch[i], batch[j] = batch[j], batch[i] })
-				case 2: // twice
+				case 2: // published twice
 					batch = append(batch, batch...)
 				case 3:
 					after := rng.Int64N(s)
@@ -211,8 +211,8 @@ func TestEverySubscriptionSeesEverySeqOnce(t *testing.T) {
 	}
 }
 
-// What arrives while a fan-out is under way leaves as one frame.
-func TestFanoutIsGroupCommit(t *testing.T) {
+// Events that arrive during a fan-out leave together in one frame.
+func TestFanout_sendsWaitingEventsAsOneFrame(t *testing.T) {
 	h := newHub(nil)
 	ch, _ := h.Open(chat.NewChannelID())
 	ch.Begin(0, epoch)
@@ -241,7 +241,7 @@ func TestFanoutIsGroupCommit(t *testing.T) {
 	h.Wait()
 }
 
-// blocking holds up the fan-out at its first frame.
+// blocking blocks the fan-out at its first frame.
 type blocking struct {
 	conn
 	entered chan struct{}
@@ -254,7 +254,7 @@ func (b *blocking) Deliver(frame []byte, events int) {
 	b.conn.Deliver(frame, events)
 }
 
-func TestMemberLeft_endsTheirSubscriptionInBand(t *testing.T) {
+func TestMemberLeft_endsTheMembersSubscription(t *testing.T) {
 	h := newHub(nil)
 	ch, _ := h.Open(chat.NewChannelID())
 	ch.Begin(0, epoch)
@@ -278,7 +278,7 @@ func TestMemberLeft_endsTheirSubscriptionInBand(t *testing.T) {
 	}
 }
 
-func TestNewEpoch_resyncsAndDropsTheOld(t *testing.T) {
+func TestNewEpoch_resyncsAndDropsOldEvents(t *testing.T) {
 	h := newHub(nil)
 	ch, _ := h.Open(chat.NewChannelID())
 	ch.Begin(0, epoch)
@@ -289,15 +289,16 @@ func TestNewEpoch_resyncsAndDropsTheOld(t *testing.T) {
 	next := ev(7)
 	next.Epoch = "2-b"
 	ch.Publish([]hub.Event{next})
-	ch.Publish(span(3, 4)) // of the old epoch, late
+	ch.Publish(span(3, 4)) // a late event of the old epoch
 	h.Wait()
 	if seen := c.seen(); c.resyncs != 1 || len(seen) == 0 || seen[len(seen)-1] != 7 {
 		t.Errorf("%d resyncs, seen %v", c.resyncs, seen)
 	}
 }
 
-// A heal that brings what has come ahead meanwhile ends the gap: it is not asked for again.
-func TestHeal_overWhatCameAhead(t *testing.T) {
+// A heal may bring events that had arrived ahead. Then the gap is closed, and no second heal is
+// requested.
+func TestHeal_includesEventsThatArrivedAhead(t *testing.T) {
 	asked := 0
 	h := newHub(func(cfg *hub.Config) { cfg.Heal = func(*hub.Channel, int64, int64) { asked++ } })
 	ch, _ := h.Open(chat.NewChannelID())
@@ -311,7 +312,7 @@ func TestHeal_overWhatCameAhead(t *testing.T) {
 	}
 }
 
-func TestUnhealedGap_sendsClientsToResume(t *testing.T) {
+func TestHealFailed_closesConnectionsToResume(t *testing.T) {
 	asked := 0
 	h := newHub(func(cfg *hub.Config) { cfg.Heal = func(*hub.Channel, int64, int64) { asked++ } })
 	ch, _ := h.Open(chat.NewChannelID())
@@ -359,12 +360,12 @@ func (nop) Replay(*hub.Subscription) {}
 func (nop) Ended(*hub.Subscription)  {}
 func (nop) Resume()                  {}
 
-// TestDelivered: whoever wants to know is told how many subscriptions a batch went to, and not of those
-// that nobody got.
-func TestDelivered(t *testing.T) {
+// Config.Delivered is called with the number of subscriptions that got a batch, and not at all for
+// a batch that nobody got.
+func TestDelivered_countsSubscriptions(t *testing.T) {
 	t.Parallel()
 	type delivery struct{ first, events, to int64 }
-	told := make(chan delivery, 10)
+	calls := make(chan delivery, 10)
 	var count atomic.Int64
 	h := newHub(func(cfg *hub.Config) {
 		cfg.Count = func(deliveries int) { count.Add(int64(deliveries)) }
@@ -372,12 +373,12 @@ func TestDelivered(t *testing.T) {
 			if began.IsZero() || began.After(time.Now()) {
 				t.Errorf("began at %s", began)
 			}
-			told <- delivery{batch[0].Seq, int64(len(batch)), int64(to)}
+			calls <- delivery{batch[0].Seq, int64(len(batch)), int64(to)}
 		}
 	})
 	ch, _ := h.Open(chat.NewChannelID())
 	ch.Begin(0, epoch)
-	ch.Publish(span(0, 2)) // to nobody
+	ch.Publish(span(0, 2)) // no subscription gets these
 	h.Wait()
 	var replays sync.WaitGroup
 	for range 3 {
@@ -385,13 +386,13 @@ func TestDelivered(t *testing.T) {
 	}
 	ch.Publish(span(2, 5))
 	h.Wait()
-	close(told)
+	close(calls)
 	var all []delivery
-	for d := range told {
+	for d := range calls {
 		all = append(all, d)
 	}
 	if len(all) != 1 || all[0] != (delivery{3, 3, 3}) {
-		t.Errorf("told of %+v, want 3 events from seq 3 on to 3 subscriptions", all)
+		t.Errorf("Delivered was called with %+v, want 3 events from seq 3 on to 3 subscriptions", all)
 	}
 	if n := count.Load(); n != 9 {
 		t.Errorf("%d deliveries counted, want 9", n)

@@ -1,7 +1,7 @@
 package hub
 
-// Recent returns what the ring holds: the newest events that this gateway has seen of the channel,
-// ascending and without a hole. Its frames must not be changed.
+// Recent returns the events in the ring: the newest that this gateway has seen of the channel, in
+// ascending order without holes. The caller must not change their frames.
 func (ch *Channel) Recent() []Event {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()

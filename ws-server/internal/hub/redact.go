@@ -1,17 +1,18 @@
 package hub
 
-// Redact lets redact replace frames of the ring, which are never changed in place, if there has been
-// something to look at since the last time. What is on its way to connections stays as it is.
+// Redact calls redact to replace frames of the ring if the ring may hold deletions that were not
+// processed yet. Frames are replaced, never changed in place. Frames that are already on their way
+// to connections stay as they are.
 func (ch *Channel) Redact(redact func(events, following []Event)) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	if !ch.unseen {
+	if !ch.unredacted {
 		return
 	}
-	n := 0 // what the fan-out is done with, and alone may be written to
+	n := 0 // number of events that the fan-out has finished; only these may be replaced
 	for fanned := ch.fanned.Load(); n < len(ch.ring) && ch.ring[n].Seq <= fanned; n++ {
 	}
-	ch.unseen = n < len(ch.ring)
+	ch.unredacted = n < len(ch.ring)
 	redact(ch.ring[:n], ch.ring[n:])
 	ch.ringBytes = 0
 	for _, e := range ch.ring {

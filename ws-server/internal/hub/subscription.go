@@ -9,29 +9,30 @@ type state uint8
 
 const (
 	live      state = iota // the fan-out delivers to it
-	replaying              // its connection pulls what it lacks
-	over
+	replaying              // its connection reads the events that it lacks
+	ended
 )
 
-// Subscription is one connection's place in one channel.
+// Subscription is one connection's subscription to one channel.
 type Subscription struct {
 	channel *Channel
 	conn    Connection
 
 	// Guarded by channel.subsMu.
-	next  int64 // the seq that it must see next
-	from  int64 // the seq that it began with: an older member_left is not its end
-	index int   // in channel.subs
-	state state
+	next     int64 // the seq that it must see next
+	firstSeq int64 // the first seq after it was made; a member_left event below this does not end it
+	index    int   // in channel.subs
+	state    state
 }
 
 // Channel returns the channel.
 func (s *Subscription) Channel() *Channel { return s.channel }
 
-// Subscribe adds a subscription of conn. after is the seq that the client has seen, or below 0 for
-// "nothing of the past". It calls answer, with the channel's head, before anything is delivered, and
-// the answer says whether the past is wanted at all: with skip the subscription starts behind the head.
-// answer must not block. It returns nil if the channel was dropped meanwhile: open it again.
+// Subscribe adds a subscription of conn. after is the last seq that the client has seen; a negative
+// value means that it wants no past events. Subscribe calls answer with the channel's head before
+// anything is delivered. If answer returns skip, the subscription starts after the head. answer
+// must not block. Subscribe returns nil if the channel was removed from the hub in the meantime;
+// the caller must open it again.
 func (ch *Channel) Subscribe(conn Connection, after int64, answer func(head int64, epoch event.Epoch) (skip bool)) *Subscription {
 	ch.subsMu.Lock()
 	defer ch.subsMu.Unlock()
@@ -39,7 +40,7 @@ func (ch *Channel) Subscribe(conn Connection, after int64, answer func(head int6
 		return nil
 	}
 	head, epoch := ch.Head()
-	s := &Subscription{channel: ch, conn: conn, next: after + 1, from: head + 1, index: len(ch.subs)}
+	s := &Subscription{channel: ch, conn: conn, next: after + 1, firstSeq: head + 1, index: len(ch.subs)}
 	if skip := answer(head, epoch); skip || after < 0 || after > head {
 		s.next = head + 1
 	}
@@ -63,12 +64,12 @@ func (s *Subscription) Leave() {
 	}
 }
 
-// removeLocked takes s out and reports whether it was in. Called with subsMu held.
+// removeLocked removes s and reports whether it was subscribed. Called with subsMu held.
 func (ch *Channel) removeLocked(s *Subscription) bool {
-	if s.state == over {
+	if s.state == ended {
 		return false
 	}
-	s.state = over
+	s.state = ended
 	last := len(ch.subs) - 1
 	ch.subs[s.index] = ch.subs[last]
 	ch.subs[s.index].index = s.index
@@ -77,14 +78,14 @@ func (ch *Channel) removeLocked(s *Subscription) bool {
 	return true
 }
 
-// Subscribers returns how many subscriptions there are.
+// Subscribers returns the number of subscriptions.
 func (ch *Channel) Subscribers() int {
 	ch.subsMu.Lock()
 	defer ch.subsMu.Unlock()
 	return len(ch.subs)
 }
 
-// Users returns the users who have subscriptions, each once per subscription.
+// Users returns the subscribed users, each once per subscription.
 func (ch *Channel) Users() []chat.UserID {
 	ch.subsMu.Lock()
 	defer ch.subsMu.Unlock()
@@ -95,15 +96,16 @@ func (ch *Channel) Users() []chat.UserID {
 	return users
 }
 
-// Position returns the seq that a replaying subscription needs next; done reports that it replays no more.
+// Position returns the seq that a replaying subscription needs next. done reports that it is not
+// replaying.
 func (s *Subscription) Position() (next int64, done bool) {
 	s.channel.subsMu.Lock()
 	defer s.channel.subsMu.Unlock()
 	return s.next, s.state != replaying
 }
 
-// FromRing returns up to max bytes, or one event, of the events from seq on, as far as the ring has
-// them; ok is false if it does not reach back to seq.
+// FromRing returns events of the ring from seq on, up to maxBytes but at least one. ok is false if
+// the ring does not reach back to seq.
 func (ch *Channel) FromRing(seq int64, maxBytes int) (events []Event, ok bool) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
@@ -121,7 +123,8 @@ func (ch *Channel) FromRing(seq int64, maxBytes int) (events []Event, ok bool) {
 	return events, true
 }
 
-// Prepend puts events that precede the ring before it, as far as they join it and it has room.
+// Prepend adds events before the first event of the ring. They must be contiguous with it and fit
+// the limits; other events are ignored.
 func (ch *Channel) Prepend(events []Event) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
@@ -140,13 +143,13 @@ func (ch *Channel) Prepend(events []Event) {
 		lo--
 		ch.ringBytes += len(events[lo].Frame)
 	}
-	ch.unseen = true
+	ch.unredacted = true
 	ch.ring = append(append(make([]Event, 0, 2*(n-lo+len(ch.ring))), events[lo:n]...), ch.ring...)
 }
 
-// DeliverReplay delivers events that were pulled for a replaying subscription. It reports whether the
-// subscription goes on replaying: not when it has caught up with the fan-out, or is over. Events
-// that do not follow its cursor are passed over.
+// DeliverReplay delivers events that were read for a replaying subscription. It reports whether the
+// subscription is still replaying, which is not the case once it has ended or caught up with the
+// fan-out. Events that do not follow its position are ignored.
 func (s *Subscription) DeliverReplay(events []Event) (more bool) {
 	ch := s.channel
 	ch.subsMu.Lock()
@@ -160,7 +163,7 @@ func (s *Subscription) DeliverReplay(events []Event) (more bool) {
 	var ends bool
 	if len(events) > 0 && events[0].Seq == s.next {
 		for i, e := range events {
-			if e.Kind == event.MemberLeft && e.Left == s.conn.User() && e.Seq >= s.from {
+			if e.Kind == event.MemberLeft && e.Left == s.conn.User() && e.Seq >= s.firstSeq {
 				events, ends = events[:i+1], true
 				break
 			}
@@ -191,5 +194,5 @@ func (s *Subscription) DeliverReplay(events []Event) (more bool) {
 func (s *Subscription) Ended() bool {
 	s.channel.subsMu.Lock()
 	defer s.channel.subsMu.Unlock()
-	return s.state == over
+	return s.state == ended
 }
