@@ -1,22 +1,26 @@
-// Package authority is what one gateway remembers of "who may what": memberships with their roles, blocks
-// between users, and which sessions are open. Nothing else in ws-server remembers any of these.
+// Package authority is the gateway's cache of authorization data: memberships with their roles,
+// blocks between users, and which sessions are open. Nothing else in ws-server caches any of these.
 //
-// There is one User per user who is connected here, shared by the user's connections. An answer is served
-// from memory while it is fresh and read from PostgreSQL otherwise; questions that are asked at the same time
-// share one query. Three things end an answer:
+// There is one User per user who is connected to this gateway, shared by the user's connections. A
+// question is answered from memory while the cached data is fresh, and from PostgreSQL otherwise.
+// Questions that are asked at the same time share one query. Cached data ends in three ways:
 //
-//   - A notice (InvalidateMembership, InvalidateRole, InvalidateBlocks) ends it at once. Each notice raises the user's generation,
-//     and a read that began under an earlier generation is discarded: it cannot bring back what a notice ended.
-//   - Config.Every ends it when notices are lost. What connections hold (see User.Hold) and every block and
-//     session is checked by Run within that time; anything else is read again when it is next needed.
-//   - The last connection of the user ends everything remembered of that user.
+//   - A notice (InvalidateMembership, InvalidateRole, InvalidateBlocks) invalidates it immediately.
+//     Each notice increments the user's generation, and the result of a read that began under an
+//     earlier generation is discarded. So a slow read cannot bring back what a notice has
+//     invalidated.
+//   - It expires after Config.VerifyEvery, in case notices are lost. Run verifies the memberships
+//     that connections hold (see User.Hold), all blocks and all sessions within that time. Other
+//     memberships are read again when they are next needed.
+//   - When the user's last connection ends, everything cached about the user is removed.
 //
-// While PostgreSQL is away, a membership that was known good stays good. A removal that was announced is still
-// refused: by the notice that ended the membership here, and by the mark in Redis that every append checks.
+// While PostgreSQL is down, a cached membership stays valid. An announced removal is still
+// enforced: the notice has invalidated the membership here, and every append checks the mark in
+// Redis.
 //
-// Goroutines: the two of Run, one that verifies and one that reads blocks after notices. There is no timer per
-// connection. Memory is bounded by the connections: one User each at most, with what they hold and up to
-// maxSpare further memberships.
+// Run starts two goroutines: one verifies, one reads blocks after notices. There is no timer per
+// connection. Memory is bounded by the number of connections: at most one User each, with the
+// memberships that connections hold and at most maxUnheld others.
 package authority
 
 import (
@@ -35,14 +39,15 @@ import (
 )
 
 const (
-	// storeAgain is how long PostgreSQL is not asked again, after it did not answer, for what is remembered.
-	storeAgain = 5 * time.Second
-	// admitTimeout bounds what a frame waits for an answer that is not remembered.
+	// storeRetryAfter is how long after a failed read PostgreSQL is not asked again for data that
+	// is cached.
+	storeRetryAfter = 5 * time.Second
+	// admitTimeout bounds how long a frame waits for data that is not cached.
 	admitTimeout = 5 * time.Second
-	// staleTimeout bounds a read that can be done without, because an older answer is remembered.
+	// staleTimeout bounds a read when older cached data can answer instead.
 	staleTimeout = time.Second
-	// maxSpare is how many memberships of a user are remembered without a connection that holds them.
-	maxSpare = 4096
+	// maxUnheld limits the cached memberships of a user that no connection holds.
+	maxUnheld = 4096
 )
 
 // Store reads from PostgreSQL.
@@ -51,60 +56,63 @@ type Store interface {
 	Blocks(context.Context, []chat.UserID) ([][]chat.UserID, error)
 }
 
-// Sessions finds the sessions among some that have been ended.
+// Sessions returns those of the given sessions that have been ended.
 type Sessions interface {
 	Revoked(context.Context, []revoked.Login) ([]revoked.Login, error)
 }
 
-// Config configures an Authority. Only Every, Logger and Blocked may be left out. The functions must not block; they
-// are called without locks.
+// Config configures an Authority. Every field except VerifyEvery, Logger and Blocked is required.
+// The functions must not block; they are called without locks.
 type Config struct {
-	Store    Store
-	Sessions Sessions
-	Every    time.Duration // the longest that a lost notice goes unnoticed; default 30s
-	Logger   *slog.Logger  // default slog.Default()
+	Store       Store
+	Sessions    Sessions
+	VerifyEvery time.Duration // longest time that a lost notice goes unnoticed; default 30s
+	Logger      *slog.Logger  // default slog.Default()
 
-	// Expelled is called when a verification finds that a connection follows a channel that its user is not in.
+	// Expelled is called when a verification finds that a connection is subscribed to a channel of
+	// which its user is not a member.
 	Expelled func(chat.UserID, chat.ChannelID)
-	// Ended is called when a verification finds that a session with connections here has been ended.
+	// Ended is called when a verification finds that a session with connections here has been
+	// ended.
 	Ended func(revoked.Login)
-	// Blocked is called after a user's blocks have changed, with the other users of new and of lifted blocks.
+	// Blocked is called after a user's blocks have changed, with the other users of the added and
+	// of the lifted blocks.
 	Blocked func(user chat.UserID, added, lifted []chat.UserID)
 }
 
 // Authority is the cache of one gateway. It is safe for concurrent use. Construct it, then Run it.
 type Authority struct {
-	cfg       Config
-	ctx       context.Context // of all reads
-	standings *coalesce.Group[store.MemberKey, store.Access]
-	blocks    *coalesce.Group[chat.UserID, []chat.UserID]
-	outages   *outage.Log
-	failed    atomic.Int64 // when PostgreSQL last did not answer, Unix nanoseconds
+	cfg     Config
+	ctx     context.Context // the context of all reads
+	access  *coalesce.Group[store.MemberKey, store.Access]
+	blocks  *coalesce.Group[chat.UserID, []chat.UserID]
+	outages *outage.Log
+	failed  atomic.Int64 // when PostgreSQL last failed to answer, in Unix nanoseconds
 
-	mu    sync.Mutex // guards users and User.sessions; held for map work only
+	mu    sync.Mutex // guards users and User.sessions; held only for map operations
 	users map[chat.UserID]*User
 
-	deaf  deafness
-	dirty struct { // users whose blocks have to be read again
+	blockIndex blocksByOther
+	dirty      struct { // users whose blocks must be read again
 		mu    sync.Mutex
 		users map[*User]struct{}
-		wake  chan struct{} // holds at most one token: users is not empty
+		wake  chan struct{} // holds at most one token, which means that users is not empty
 	}
 }
 
-// New returns an Authority. It does no I/O. All its reads end with ctx.
+// New returns an Authority. It does no I/O. All reads of the Authority end with ctx.
 func New(ctx context.Context, cfg Config) *Authority {
-	cfg.Every, cfg.Logger = cmp.Or(cfg.Every, 30*time.Second), cmp.Or(cfg.Logger, slog.Default())
+	cfg.VerifyEvery, cfg.Logger = cmp.Or(cfg.VerifyEvery, 30*time.Second), cmp.Or(cfg.Logger, slog.Default())
 	a := &Authority{
 		cfg: cfg, ctx: ctx, outages: outage.New(cfg.Logger, "memberships or blocks not verified", "memberships and blocks are verified again"), users: make(map[chat.UserID]*User),
-		standings: coalesce.New(cfg.Store.Access, coalesce.Config{Context: ctx}),
-		blocks:    coalesce.New(cfg.Store.Blocks, coalesce.Config{Context: ctx}),
+		access: coalesce.New(cfg.Store.Access, coalesce.Config{Context: ctx}),
+		blocks: coalesce.New(cfg.Store.Blocks, coalesce.Config{Context: ctx}),
 	}
 	a.dirty.users, a.dirty.wake = make(map[*User]struct{}), make(chan struct{}, 1)
 	return a
 }
 
-// Run verifies what is remembered, and reads blocks after notices, until ctx is done.
+// Run verifies cached data, and reads blocks after notices, until ctx is done.
 func (a *Authority) Run(ctx context.Context) {
 	var both sync.WaitGroup
 	both.Go(func() { a.verifyAll(ctx) })
@@ -112,9 +120,9 @@ func (a *Authority) Run(ctx context.Context) {
 	both.Wait()
 }
 
-// Wait returns when no shared read is under way. Nothing may be asked while it waits.
+// Wait waits until no shared read is running. Nothing may be asked during the call.
 func (a *Authority) Wait() {
-	a.standings.Wait()
+	a.access.Wait()
 	a.blocks.Wait()
 }
 
@@ -146,47 +154,48 @@ func (a *Authority) Leave(u *User, session chat.SessionID) {
 		a.dirty.mu.Lock()
 		delete(a.dirty.users, u)
 		a.dirty.mu.Unlock()
-		u.forgetBlocks()
+		u.clearBlocks()
 	}
 }
 
-// user returns the User of a connected user, nil for any other.
+// user returns the User of a connected user, or nil for any other user.
 func (a *Authority) user(id chat.UserID) *User {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.users[id]
 }
 
-// InvalidateMembership ends what is remembered of a membership: the user came into the channel or was removed from it.
+// InvalidateMembership invalidates the cached membership of a user who has joined a channel or was
+// removed from it.
 func (a *Authority) InvalidateMembership(user chat.UserID, channel chat.ChannelID) {
 	if u := a.user(user); u != nil {
-		u.forget(channel)
+		u.invalidate(channel)
 	}
 }
 
-// InvalidateRole ends what is remembered of the user's role in a channel. The membership itself stays known.
+// InvalidateRole invalidates the cached role of the user in a channel. The membership stays valid.
 func (a *Authority) InvalidateRole(user chat.UserID, channel chat.ChannelID) {
 	if u := a.user(user); u != nil {
-		u.doubtRole(channel)
+		u.invalidateRole(channel)
 	}
 }
 
-// InvalidateBlocks ends what is remembered of the user's blocks, and has them read again.
+// InvalidateBlocks invalidates the cached blocks of the user and schedules a read of them.
 func (a *Authority) InvalidateBlocks(user chat.UserID) {
 	if u := a.user(user); u != nil {
-		u.doubtBlocks()
-		a.readSoon(u)
+		u.invalidateBlocks()
+		a.scheduleRead(u)
 	}
 }
 
-// away reports whether PostgreSQL did not answer a moment ago.
-func (a *Authority) away() bool {
-	return time.Since(time.Unix(0, a.failed.Load())) < storeAgain
+// storeDown reports whether PostgreSQL has failed to answer within the last storeRetryAfter.
+func (a *Authority) storeDown() bool {
+	return time.Since(time.Unix(0, a.failed.Load())) < storeRetryAfter
 }
 
-// read reads standings, all of them in one query.
-func (a *Authority) read(ctx context.Context, places []store.MemberKey) ([]store.Access, error) {
-	found, err := a.standings.AskAll(ctx, places)
+// read reads what users may do in channels, all of them in one query.
+func (a *Authority) read(ctx context.Context, keys []store.MemberKey) ([]store.Access, error) {
+	found, err := a.access.AskAll(ctx, keys)
 	if err != nil {
 		a.failed.Store(time.Now().UnixNano())
 	}

@@ -21,20 +21,20 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// scripted is a store whose answers a test sets, and may hold up.
+// scripted is a store whose answers the test sets and can delay.
 type scripted struct {
 	mu     sync.Mutex
 	member store.Access
 	blocks []chat.UserID
 	err    error
 	reads  [][]store.MemberKey
-	held   chan struct{} // if set, a read has its answer and does not return before it is closed
-	began  chan struct{} // if set, is closed by the first read
+	held   chan struct{} // if set, the next read has its answer but returns only when it is closed
+	began  chan struct{} // if set, the next read closes it
 }
 
-func (s *scripted) Access(_ context.Context, places []store.MemberKey) ([]store.Access, error) {
+func (s *scripted) Access(_ context.Context, keys []store.MemberKey) ([]store.Access, error) {
 	s.mu.Lock()
-	s.reads = append(s.reads, places)
+	s.reads = append(s.reads, keys)
 	answer, err, held, began := s.member, s.err, s.held, s.began
 	s.held, s.began = nil, nil
 	s.mu.Unlock()
@@ -44,7 +44,7 @@ func (s *scripted) Access(_ context.Context, places []store.MemberKey) ([]store.
 	if held != nil {
 		<-held
 	}
-	return slices.Repeat([]store.Access{answer}, len(places)), err
+	return slices.Repeat([]store.Access{answer}, len(keys)), err
 }
 
 func (s *scripted) Blocks(_ context.Context, users []chat.UserID) ([][]chat.UserID, error) {
@@ -67,12 +67,12 @@ var member = store.Access{Role: chat.Member, Announced: true}
 
 var login = revoked.Login{Session: chat.NewSessionID()}
 
-// enter returns a user of an Authority over s that runs until the test ends.
+// enter returns a user of an Authority on s. The Authority runs until the test ends.
 func enter(t *testing.T, s *scripted, change func(*Config)) (*Authority, *User) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	cfg := Config{
-		Store: s, Sessions: s, Every: time.Hour, Logger: slog.New(slog.DiscardHandler),
+		Store: s, Sessions: s, VerifyEvery: time.Hour, Logger: slog.New(slog.DiscardHandler),
 		Expelled: func(chat.UserID, chat.ChannelID) {}, Ended: func(revoked.Login) {},
 	}
 	if change != nil {
@@ -86,7 +86,7 @@ func enter(t *testing.T, s *scripted, change func(*Config)) (*Authority, *User) 
 }
 
 // A read that began before a removal must not bring the membership back.
-func TestForget_outdatesReadsUnderWay(t *testing.T) {
+func TestInvalidateMembership_discardsRunningReads(t *testing.T) {
 	for name, admit := range map[string]func(*User, chat.ChannelID) error{
 		"Admit":    func(u *User, c chat.ChannelID) error { return u.Admit(c) },
 		"AdmitAll": func(u *User, c chat.ChannelID) error { return u.AdmitAll(context.Background(), []chat.ChannelID{c})[0] },
@@ -107,15 +107,15 @@ func outdatedRead(t *testing.T, admit func(*User, chat.ChannelID) error) {
 	a.InvalidateMembership(u.id, c)
 	close(held)
 	if err := <-answer; apierr.CodeOf(err) != apierr.NotFound {
-		t.Errorf("the frame that waited: %v, want not_found", err)
+		t.Errorf("the waiting frame: %v, want not_found", err)
 	}
 	if err := u.Admit(c); apierr.CodeOf(err) != apierr.NotFound {
 		t.Errorf("the next frame: %v, want not_found", err)
 	}
 }
 
-// A removal between the admission and the subscription ends the subscription.
-func TestConfirm(t *testing.T) {
+// Confirm must notice a removal that comes between the admission and the subscription.
+func TestConfirm_readsAgainAfterARemoval(t *testing.T) {
 	s := &scripted{member: member}
 	a, u := enter(t, s, nil)
 	c := chat.NewChannelID()
@@ -124,7 +124,7 @@ func TestConfirm(t *testing.T) {
 	}
 	u.Hold(c)
 	if err := u.Confirm(c); err != nil || len(s.reads) != 1 {
-		t.Errorf("nothing came between: %v, %d reads, want 1", err, len(s.reads))
+		t.Errorf("without a removal: %v, %d reads, want 1", err, len(s.reads))
 	}
 	s.set(func(s *scripted) { s.member = store.Access{} })
 	a.InvalidateMembership(u.id, c)
@@ -134,17 +134,17 @@ func TestConfirm(t *testing.T) {
 	u.Release(c)
 }
 
-func TestDoubtRole_endsTheRoleAndNotTheMembership(t *testing.T) {
+func TestInvalidateRole_keepsTheMembership(t *testing.T) {
 	s := &scripted{member: store.Access{Role: chat.Admin, Announced: true}}
 	a, u := enter(t, s, nil)
 	c := chat.NewChannelID()
 	if role, err := u.Role(c); role != chat.Admin || err != nil {
 		t.Fatalf("role %q, %v", role, err)
 	}
-	s.set(func(s *scripted) { s.err = errors.New("away") })
+	s.set(func(s *scripted) { s.err = errors.New("down") })
 	a.InvalidateRole(u.id, c)
 	if err := u.AdmitWriter(c); err != nil {
-		t.Errorf("a member writes while PostgreSQL is away: %v", err)
+		t.Errorf("a member writes while PostgreSQL is down: %v", err)
 	}
 	if role, err := u.Role(c); apierr.CodeOf(err) != apierr.Unavailable {
 		t.Errorf("role %q, %v; want unavailable: an admin may have been demoted", role, err)
@@ -155,20 +155,20 @@ func TestDoubtRole_endsTheRoleAndNotTheMembership(t *testing.T) {
 	}
 }
 
-func TestOutage_whatWasKnownGoodHolds(t *testing.T) {
+func TestOutage_cachedMembershipsStayValid(t *testing.T) {
 	s := &scripted{member: member}
-	a, u := enter(t, s, func(cfg *Config) { cfg.Every = time.Millisecond })
+	a, u := enter(t, s, func(cfg *Config) { cfg.VerifyEvery = time.Millisecond })
 	c, other := chat.NewChannelID(), chat.NewChannelID()
 	if err := errors.Join(u.Admit(c), u.AdmitWriter(c)); err != nil {
 		t.Fatal(err)
 	}
-	s.set(func(s *scripted) { s.err = errors.New("away") })
-	time.Sleep(2 * time.Millisecond) // older than Every, whatever the clock's grain
+	s.set(func(s *scripted) { s.err = errors.New("down") })
+	time.Sleep(2 * time.Millisecond) // so that the entry has expired, whatever the resolution of the clock
 	if err := errors.Join(append(u.AdmitAll(t.Context(), []chat.ChannelID{c}), u.AdmitWriter(c))...); err != nil {
-		t.Errorf("known before: %v", err)
+		t.Errorf("cached: %v", err)
 	}
 	if err := u.Admit(other); apierr.CodeOf(err) != apierr.Unavailable {
-		t.Errorf("not known: %v, want unavailable", err)
+		t.Errorf("not cached: %v, want unavailable", err)
 	}
 	a.InvalidateMembership(u.id, c)
 	if err := u.Admit(c); apierr.CodeOf(err) != apierr.Unavailable {
@@ -176,7 +176,7 @@ func TestOutage_whatWasKnownGoodHolds(t *testing.T) {
 	}
 }
 
-func TestAdmitAll_isOneRead(t *testing.T) {
+func TestAdmitAll_makesOneRead(t *testing.T) {
 	s := &scripted{}
 	_, u := enter(t, s, nil)
 	ids := make([]chat.ChannelID, 2300)
@@ -209,8 +209,8 @@ func TestBlocks_changeWithNotices(t *testing.T) {
 	if c := <-changes; len(c.added) != 1 || c.added[0] != other || len(c.lifted) > 0 {
 		t.Errorf("after the block: %+v", c)
 	}
-	if _, deaf := a.BlockedWith(other)[u.id]; !deaf || !a.AnyBlocks() || !a.HasBlocks(u.id) || !u.HasBlock(other) {
-		t.Error("the block is not known")
+	if _, blocked := a.BlockedWith(other)[u.id]; !blocked || !a.AnyBlocks() || !a.HasBlocks(u.id) || !u.HasBlock(other) {
+		t.Error("the block is not cached")
 	}
 	s.set(func(s *scripted) { s.blocks = nil })
 	a.InvalidateBlocks(u.id)
@@ -218,22 +218,22 @@ func TestBlocks_changeWithNotices(t *testing.T) {
 		t.Errorf("after it was lifted: %+v", c)
 	}
 	if a.BlockedWith(other) != nil || a.AnyBlocks() {
-		t.Error("the block is still known")
+		t.Error("the block is still cached")
 	}
 }
 
-// What leaves with the last connection leaves nothing behind, and what a connection does not hold is bounded.
-func TestMemory(t *testing.T) {
+// Leave must remove everything that was cached, and unheld memberships are limited.
+func TestCache_isBoundedAndEmptyAfterLeave(t *testing.T) {
 	s := &scripted{member: member, blocks: []chat.UserID{chat.NewUserID()}}
 	a, u := enter(t, s, nil)
 	held := chat.NewChannelID()
 	u.Hold(held)
 	u.Learn(u.Generation(), held, member)
-	for range maxSpare + 500 {
+	for range maxUnheld + 500 {
 		u.Learn(u.Generation(), chat.NewChannelID(), member)
 	}
-	if e, _ := u.channels.Get(held); u.channels.Len() != maxSpare+1 || u.spare != maxSpare || !e.known {
-		t.Errorf("%d memberships, %d of them spare", u.channels.Len(), u.spare)
+	if e, _ := u.channels.Get(held); u.channels.Len() != maxUnheld+1 || u.unheld != maxUnheld || !e.known {
+		t.Errorf("%d memberships, %d of them unheld", u.channels.Len(), u.unheld)
 	}
 	if err := u.LoadBlocks(t.Context()); err != nil || !a.AnyBlocks() {
 		t.Fatalf("blocks: %v", err)
@@ -243,19 +243,19 @@ func TestMemory(t *testing.T) {
 	if len(a.users) != 0 || a.AnyBlocks() {
 		t.Errorf("%d users left, blocks: %v", len(a.users), a.AnyBlocks())
 	}
-	for i := range a.deaf.shards {
-		if len(a.deaf.shards[i].sets) > 0 {
+	for i := range a.blockIndex.shards {
+		if len(a.blockIndex.shards[i].sets) > 0 {
 			t.Error("an index of blocks is left")
 		}
 	}
 }
 
-// A lost notice is made up for by the verification, within Config.Every.
-func TestVerify_expelsAndLearns(t *testing.T) {
+// Verification must find what a lost notice would have announced, within Config.VerifyEvery.
+func TestVerify_expelsAndUpdatesRoles(t *testing.T) {
 	expelled := make(chan chat.ChannelID, 100)
 	s := &scripted{member: store.Access{Role: chat.Admin, Announced: true}}
 	_, u := enter(t, s, func(cfg *Config) {
-		cfg.Every = 20 * time.Millisecond
+		cfg.VerifyEvery = 20 * time.Millisecond
 		cfg.Expelled = func(_ chat.UserID, c chat.ChannelID) {
 			select {
 			case expelled <- c:

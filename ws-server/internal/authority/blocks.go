@@ -10,22 +10,22 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// blocks are the users whom a user has blocked or who have blocked that user.
+// blocks are the users whom a user has blocked, and the users who have blocked that user.
 type blocks struct {
-	with  map[chat.UserID]struct{}
-	known bool // read at least once
-	doubt bool // a notice came since
-	gone  bool // the user's last connection has left: nothing is remembered any more
+	with   map[chat.UserID]struct{}
+	known  bool // they were read at least once
+	stale  bool // a notice arrived since the last read
+	closed bool // the user's last connection has ended, so nothing is cached
 }
 
-// readTries is how often blocks are read when notices keep overtaking the read.
-const readTries = 3
+// maxBlockReads limits the reads of a user's blocks when notices keep arriving during them.
+const maxBlockReads = 3
 
-// LoadBlocks reads the user's blocks unless they are known. It is called once per connection, before it is
-// told anything of others.
+// LoadBlocks reads the user's blocks unless they are cached. A connection calls it once, before it
+// receives anything about other users.
 func (u *User) LoadBlocks(ctx context.Context) error {
 	u.mu.Lock()
-	known := u.blocks.known && !u.blocks.doubt
+	known := u.blocks.known && !u.blocks.stale
 	u.mu.Unlock()
 	if known {
 		return nil
@@ -35,7 +35,7 @@ func (u *User) LoadBlocks(ctx context.Context) error {
 
 // readBlocks reads the user's blocks, and calls Config.Blocked if they have changed.
 func (u *User) readBlocks(ctx context.Context) error {
-	for range readTries {
+	for range maxBlockReads {
 		generation := u.Generation()
 		found, err := u.a.blocks.Ask(ctx, u.id)
 		if err != nil {
@@ -46,11 +46,12 @@ func (u *User) readBlocks(ctx context.Context) error {
 			return nil
 		}
 	}
-	u.a.readSoon(u)
+	u.a.scheduleRead(u)
 	return nil
 }
 
-// learnBlocks notes blocks that were read, unless a notice came since generation.
+// learnBlocks caches blocks that were read. If a notice arrived since generation, it caches nothing
+// and returns false. If the user's last connection has ended, it caches nothing and returns true.
 func (u *User) learnBlocks(generation uint64, found []chat.UserID) bool {
 	var with map[chat.UserID]struct{}
 	if len(found) > 0 {
@@ -60,16 +61,16 @@ func (u *User) learnBlocks(generation uint64, found []chat.UserID) bool {
 		}
 	}
 	u.mu.Lock()
-	if u.generation != generation || u.blocks.gone {
-		gone := u.blocks.gone
+	if u.generation != generation || u.blocks.closed {
+		closed := u.blocks.closed
 		u.mu.Unlock()
-		return gone
+		return closed
 	}
 	first, before := !u.blocks.known, u.blocks.with
 	added, lifted := without(with, before), without(before, with)
 	u.blocks = blocks{with: with, known: true}
-	// Under mu, so that the index follows the blocks in their order.
-	u.a.deaf.change(u.id, added, lifted)
+	// Under mu, so that the index gets a user's changes in order.
+	u.a.blockIndex.update(u.id, added, lifted)
 	u.mu.Unlock()
 	if !first && len(added)+len(lifted) > 0 && u.a.cfg.Blocked != nil {
 		u.a.cfg.Blocked(u.id, added, lifted)
@@ -77,7 +78,7 @@ func (u *User) learnBlocks(generation uint64, found []chat.UserID) bool {
 	return true
 }
 
-// without returns what is in one set and not in the other.
+// without returns the users who are in set but not in other.
 func without(set, other map[chat.UserID]struct{}) (rest []chat.UserID) {
 	for u := range set {
 		if _, both := other[u]; !both {
@@ -87,35 +88,36 @@ func without(set, other map[chat.UserID]struct{}) (rest []chat.UserID) {
 	return rest
 }
 
-func (u *User) doubtBlocks() {
+func (u *User) invalidateBlocks() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.generation++
-	u.blocks.doubt = true
+	u.blocks.stale = true
 }
 
-// forgetBlocks forgets everything: the user has no connection here any more.
-func (u *User) forgetBlocks() {
+// clearBlocks removes the user's blocks from the cache when the last connection has ended.
+func (u *User) clearBlocks() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.a.deaf.change(u.id, nil, without(u.blocks.with, nil))
-	u.blocks = blocks{gone: true}
+	u.a.blockIndex.update(u.id, nil, without(u.blocks.with, nil))
+	u.blocks = blocks{closed: true}
 }
 
-// blockedWith reports whether a block stands between the user and another.
+// blockedWith reports whether one of the two users has blocked the other. It reads blocks that are
+// not up to date.
 func (u *User) blockedWith(other chat.UserID) bool {
 	u.mu.Lock()
-	ask := (!u.blocks.known || u.blocks.doubt) && !u.a.away()
+	ask := (!u.blocks.known || u.blocks.stale) && !u.a.storeDown()
 	u.mu.Unlock()
 	if ask {
 		ctx, cancel := context.WithTimeout(u.a.ctx, staleTimeout)
 		defer cancel()
-		_ = u.readBlocks(ctx) // what was known before holds
+		_ = u.readBlocks(ctx) // on an error, the cached blocks are used
 	}
 	return u.HasBlock(other)
 }
 
-// HasBlock reports whether a block stands between the user and another, as far as is known.
+// HasBlock reports whether the cache has a block between the two users.
 func (u *User) HasBlock(other chat.UserID) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -123,7 +125,7 @@ func (u *User) HasBlock(other chat.UserID) bool {
 	return found
 }
 
-// HasBlocks reports whether a user who is connected here has a block with anybody.
+// HasBlocks reports whether the user is connected to this gateway and has a block with anybody.
 func (a *Authority) HasBlocks(user chat.UserID) bool {
 	u := a.user(user)
 	if u == nil {
@@ -134,11 +136,11 @@ func (a *Authority) HasBlocks(user chat.UserID) bool {
 	return len(u.blocks.with) > 0
 }
 
-// AnyBlocks reports whether anybody who is connected here has a block.
-func (a *Authority) AnyBlocks() bool { return a.deaf.pairs.Load() > 0 }
+// AnyBlocks reports whether any user who is connected to this gateway has a block.
+func (a *Authority) AnyBlocks() bool { return a.blockIndex.pairs.Load() > 0 }
 
-// readSoon has the goroutine of Run read a user's blocks.
-func (a *Authority) readSoon(u *User) {
+// scheduleRead makes the goroutine of Run read a user's blocks.
+func (a *Authority) scheduleRead(u *User) {
 	a.dirty.mu.Lock()
 	a.dirty.users[u] = struct{}{}
 	a.dirty.mu.Unlock()
@@ -148,8 +150,8 @@ func (a *Authority) readSoon(u *User) {
 	}
 }
 
-// readDirty reads blocks after notices until ctx is done. What PostgreSQL does not answer is asked again
-// after a second.
+// readDirty reads blocks after notices until ctx is done. After a failed read it waits for a second
+// and tries again.
 func (a *Authority) readDirty(ctx context.Context) {
 	for {
 		select {
@@ -167,7 +169,7 @@ func (a *Authority) readDirty(ctx context.Context) {
 				return
 			}
 			for u := range users {
-				a.readSoon(u)
+				a.scheduleRead(u)
 			}
 		} else {
 			a.outages.Worked(ctx, "blocks")
@@ -175,9 +177,9 @@ func (a *Authority) readDirty(ctx context.Context) {
 	}
 }
 
-// readBlocksOf reads the blocks of some users in one query per usersAtOnce.
+// readBlocksOf reads the blocks of users, with up to blocksBatch users per query.
 func (a *Authority) readBlocksOf(ctx context.Context, users map[*User]struct{}) error {
-	batch := make([]*User, 0, min(len(users), usersAtOnce))
+	batch := make([]*User, 0, min(len(users), blocksBatch))
 	read := func() error {
 		if len(batch) == 0 {
 			return nil
@@ -196,13 +198,13 @@ func (a *Authority) readBlocksOf(ctx context.Context, users map[*User]struct{}) 
 		}
 		for i, u := range batch {
 			if !u.learnBlocks(generations[i], found[i]) {
-				a.readSoon(u)
+				a.scheduleRead(u)
 			}
 		}
 		return nil
 	}
 	for u := range users {
-		if batch = append(batch, u); len(batch) == usersAtOnce {
+		if batch = append(batch, u); len(batch) == blocksBatch {
 			if err := read(); err != nil {
 				return err
 			}
@@ -211,36 +213,39 @@ func (a *Authority) readBlocksOf(ctx context.Context, users map[*User]struct{}) 
 	return read()
 }
 
-// BlockedWith returns the users connected here who must not learn what another user does: those with whom that user
-// has a block. It is nil for nearly everybody. The set must not be changed.
-func (a *Authority) BlockedWith(to chat.UserID) map[chat.UserID]struct{} { return a.deaf.to(to) }
-
-// deafness indexes the blocks of the users who are connected here by the other user. A set is never changed,
-// only replaced, so that a fan-out may use it without a lock.
-type deafness struct {
-	shards [deafShards]deafShard
-	pairs  atomic.Int64 // users, by each with whom they have a block
+// BlockedWith returns the users connected to this gateway who have a block with the given user.
+// They must not learn what that user does. The result is nil for most users. The caller must not
+// change the set.
+func (a *Authority) BlockedWith(user chat.UserID) map[chat.UserID]struct{} {
+	return a.blockIndex.with(user)
 }
 
-const deafShards = 64
+// blocksByOther indexes the blocks of connected users by the other user of each block. A set is
+// replaced, never changed, so that a fan-out may use it without a lock.
+type blocksByOther struct {
+	shards [indexShards]indexShard
+	pairs  atomic.Int64 // number of (connected user, other user) pairs
+}
 
-type deafShard struct {
-	mu   sync.RWMutex // held for map work only
+const indexShards = 64
+
+type indexShard struct {
+	mu   sync.RWMutex // held only for map operations
 	sets map[chat.UserID]map[chat.UserID]struct{}
 }
 
-// shard returns the shard of a user, whose id is random in its last byte.
-func (d *deafness) shard(u chat.UserID) *deafShard { return &d.shards[u.UUID[15]%deafShards] }
+// shard returns the shard of a user, chosen by the last byte of the id, which is random.
+func (d *blocksByOther) shard(u chat.UserID) *indexShard { return &d.shards[u.UUID[15]%indexShards] }
 
-func (d *deafness) to(other chat.UserID) map[chat.UserID]struct{} {
+func (d *blocksByOther) with(other chat.UserID) map[chat.UserID]struct{} {
 	s := d.shard(other)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.sets[other]
 }
 
-// change notes blocks of a user that were added, and that were lifted.
-func (d *deafness) change(user chat.UserID, added, lifted []chat.UserID) {
+// update records added and lifted blocks of a user.
+func (d *blocksByOther) update(user chat.UserID, added, lifted []chat.UserID) {
 	d.pairs.Add(int64(len(added) - len(lifted)))
 	for _, other := range added {
 		d.shard(other).replace(other, func(set map[chat.UserID]struct{}) { set[user] = struct{}{} })
@@ -250,7 +255,7 @@ func (d *deafness) change(user chat.UserID, added, lifted []chat.UserID) {
 	}
 }
 
-func (s *deafShard) replace(other chat.UserID, edit func(map[chat.UserID]struct{})) {
+func (s *indexShard) replace(other chat.UserID, edit func(map[chat.UserID]struct{})) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	set := make(map[chat.UserID]struct{}, len(s.sets[other])+1)

@@ -12,30 +12,30 @@ import (
 	"parley.chat/ws-server/internal/store"
 )
 
-// User is what is remembered of one user. It is safe for concurrent use.
+// User holds the cached data of one user. It is safe for concurrent use.
 type User struct {
 	a        *Authority
 	id       chat.UserID
-	sessions smallmap.Map[chat.SessionID, int32] // connections of each; guarded by a.mu
+	sessions smallmap.Map[chat.SessionID, int32] // number of connections of each session; guarded by a.mu
 
-	mu         sync.Mutex // held for map work only
-	generation uint64     // raised by every notice
+	mu         sync.Mutex // held only for map operations
+	generation uint64     // incremented by every notice
 	channels   smallmap.Map[chat.ChannelID, entry]
-	spare      int // entries that no connection holds
+	unheld     int // number of entries that no connection holds
 	blocks     blocks
 }
 
-// entry is what is remembered of a membership. Only memberships are remembered: that a user is no member of a
+// entry is a cached membership. Only memberships are cached: that a user is not a member of a
 // channel is read each time.
 type entry struct {
 	store.Access
-	known     bool  // the standing was read; false: a notice ended it, and connections still hold the channel
-	roleKnown bool  // the role was not doubted since
-	until     int64 // when it has to be read again, Unix nanoseconds; Run sees to entries that are held
-	held      int32 // connections that are subscribed
+	known     bool  // Access was read and is valid; false if a notice invalidated it while connections hold the channel
+	roleKnown bool  // the role was not invalidated
+	expires   int64 // when it expires, in Unix nanoseconds; ignored while it is held, since Run verifies held entries
+	held      int32 // number of subscribed connections
 }
 
-// need is how much of an entry a question needs.
+// need is what a question needs to know of an entry.
 type need uint8
 
 const (
@@ -44,24 +44,26 @@ const (
 	announced
 )
 
-// good reports whether the entry answers a question.
-func (e entry) good(n need, now time.Time) bool {
-	return e.usable(n) && (e.held > 0 || now.UnixNano() < e.until)
+// fresh reports whether the entry can answer a question.
+func (e entry) fresh(n need, now time.Time) bool {
+	return e.usable(n) && (e.held > 0 || now.UnixNano() < e.expires)
 }
 
-// usable is good without regard to age: for when PostgreSQL does not answer.
+// usable is fresh without regard to age, for use while PostgreSQL does not answer.
 func (e entry) usable(n need) bool {
 	return e.known && (n != role || e.roleKnown) && (n != announced || e.Announced)
 }
 
-// Generation is handed to Learn, by a caller who reads standings, as it was before the read.
+// Generation returns the current generation. A caller that reads memberships itself must get it
+// before the read and pass it to Learn.
 func (u *User) Generation() uint64 {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.generation
 }
 
-// Learn notes a membership that was read by the caller. It notes nothing if a notice came since generation.
+// Learn caches a membership that the caller has read, unless a notice arrived since generation. It
+// reports whether none has.
 func (u *User) Learn(generation uint64, id chat.ChannelID, st store.Access) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -73,45 +75,45 @@ func (u *User) Learn(generation uint64, id chat.ChannelID, st store.Access) bool
 }
 
 func (u *User) learnLocked(id chat.ChannelID, st store.Access) {
-	e, there := u.channels.Get(id)
+	e, cached := u.channels.Get(id)
 	if st.Role == "" {
-		if there && e.held == 0 {
-			u.spare--
+		if cached && e.held == 0 {
+			u.unheld--
 			u.channels.Delete(id)
-		} else if there {
+		} else if cached {
 			u.channels.Set(id, entry{held: e.held})
 		}
 		return
 	}
-	if !there {
-		u.spare++
+	if !cached {
+		u.unheld++
 		u.makeRoomLocked()
 	}
-	u.channels.Set(id, entry{Access: st, known: true, roleKnown: true, until: time.Now().Add(u.a.cfg.Every).UnixNano(), held: e.held})
+	u.channels.Set(id, entry{Access: st, known: true, roleKnown: true, expires: time.Now().Add(u.a.cfg.VerifyEvery).UnixNano(), held: e.held})
 }
 
-// makeRoomLocked drops a membership that nobody holds when there are too many.
+// makeRoomLocked removes a membership that no connection holds if there are too many.
 func (u *User) makeRoomLocked() {
-	if u.spare <= maxSpare {
+	if u.unheld <= maxUnheld {
 		return
 	}
 	for id, e := range u.channels.All() {
 		if e.held == 0 {
 			u.channels.Delete(id)
-			u.spare--
+			u.unheld--
 			return
 		}
 	}
 }
 
-// Hold notes that a connection is subscribed to a channel, so that the membership is verified. Each Hold
-// needs a Release.
+// Hold records that a connection is subscribed to a channel, so that Run verifies the membership.
+// Each Hold needs a Release.
 func (u *User) Hold(id chat.ChannelID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	e, there := u.channels.Get(id)
-	if there && e.held == 0 {
-		u.spare--
+	e, cached := u.channels.Get(id)
+	if cached && e.held == 0 {
+		u.unheld--
 	}
 	e.held++
 	u.channels.Set(id, e)
@@ -130,30 +132,30 @@ func (u *User) Release(id chat.ChannelID) {
 		u.channels.Delete(id)
 		return
 	}
-	e.held, e.until = 0, time.Now().Add(u.a.cfg.Every).UnixNano()
+	e.held, e.expires = 0, time.Now().Add(u.a.cfg.VerifyEvery).UnixNano()
 	u.channels.Set(id, e)
-	u.spare++
+	u.unheld++
 	u.makeRoomLocked()
 }
 
-func (u *User) forget(id chat.ChannelID) {
+func (u *User) invalidate(id chat.ChannelID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.generation++
-	switch e, there := u.channels.Get(id); {
-	case there && e.held > 0:
+	switch e, cached := u.channels.Get(id); {
+	case cached && e.held > 0:
 		u.channels.Set(id, entry{held: e.held})
-	case there:
-		u.spare--
+	case cached:
+		u.unheld--
 		u.channels.Delete(id)
 	}
 }
 
-func (u *User) doubtRole(id chat.ChannelID) {
+func (u *User) invalidateRole(id chat.ChannelID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.generation++
-	if e, there := u.channels.Get(id); there {
+	if e, cached := u.channels.Get(id); cached {
 		e.roleKnown = false
 		u.channels.Set(id, e)
 	}
@@ -161,12 +163,12 @@ func (u *User) doubtRole(id chat.ChannelID) {
 
 // Admit returns an error unless the user is a member of the channel.
 func (u *User) Admit(id chat.ChannelID) error {
-	_, err := u.standing(id, membership)
+	_, err := u.access(id, membership)
 	return err
 }
 
-// Confirm is Admit of a channel that the user was admitted to a moment ago. It reads only if a notice has ended the
-// membership since.
+// Confirm is Admit for a channel to which the user was admitted a moment ago. It reads only if a
+// notice has invalidated the membership since then.
 func (u *User) Confirm(id chat.ChannelID) error {
 	u.mu.Lock()
 	e, _ := u.channels.Get(id)
@@ -177,20 +179,21 @@ func (u *User) Confirm(id chat.ChannelID) error {
 	return u.Admit(id)
 }
 
-// Role returns the user's role in a channel that they are a member of.
+// Role returns the user's role in a channel. It returns an error if the user is not a member.
 func (u *User) Role(id chat.ChannelID) (chat.Role, error) {
-	st, err := u.standing(id, role)
+	st, err := u.access(id, role)
 	return st.Role, err
 }
 
-// JoinedSeq returns the channel's last seq when the user came. The user must be a member of the channel.
+// JoinedSeq returns the channel's last seq at the time when the user joined. It returns an error if
+// the user is not a member.
 func (u *User) JoinedSeq(id chat.ChannelID) (int64, error) {
-	st, err := u.standing(id, membership)
+	st, err := u.access(id, membership)
 	return st.JoinedSeq, err
 }
 
-// MayCallAll reports whether the user was allowed to call all members of the channel when that was last read:
-// the answer while PostgreSQL does not give one.
+// MayCallAll reports whether the user was allowed to mention all members of the channel when that
+// was last read. It is used while PostgreSQL does not answer.
 func (u *User) MayCallAll(id chat.ChannelID) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -198,17 +201,17 @@ func (u *User) MayCallAll(id chat.ChannelID) bool {
 	return e.usable(role) && e.CallsAll
 }
 
-// AdmitWriter is Admit of a user who is about to add an event. It waits until the channel's log has the
-// user's member_joined event, which takes milliseconds after the user has come and no time later. If it takes
-// longer than admitTimeout, the error is Unavailable.
+// AdmitWriter is Admit for a user who is about to add an event. It also waits until the channel's
+// log has the user's member_joined event, which is the case milliseconds after the user has joined.
+// If that takes longer than admitTimeout, it returns an Unavailable error.
 func (u *User) AdmitWriter(id chat.ChannelID) error {
 	_, err := u.writer(id)
 	return err
 }
 
-// AdmitPoster is AdmitWriter of a user who is about to say something: in a direct channel it also returns an
-// error if a block stands between its two users. While PostgreSQL does not answer, nobody can have blocked
-// anybody, and what was last known holds.
+// AdmitPoster is AdmitWriter for a user who is about to post content. In a direct channel it also
+// returns an error if one of the two users has blocked the other. While PostgreSQL does not answer,
+// the cached blocks are used: nobody can add a block in that time.
 func (u *User) AdmitPoster(id chat.ChannelID) error {
 	st, err := u.writer(id)
 	if err == nil && !st.Peer.IsZero() && u.blockedWith(st.Peer) {
@@ -220,7 +223,7 @@ func (u *User) AdmitPoster(id chat.ChannelID) error {
 func (u *User) writer(id chat.ChannelID) (store.Access, error) {
 	var began time.Time
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 250*time.Millisecond) {
-		st, err := u.standing(id, announced)
+		st, err := u.access(id, announced)
 		if err != nil || st.Announced {
 			return st, err
 		}
@@ -228,58 +231,59 @@ func (u *User) writer(id chat.ChannelID) (store.Access, error) {
 			began = time.Now()
 		}
 		if time.Since(began) > admitTimeout || !lifecycle.Sleep(u.a.ctx, wait) {
-			return st, apierr.New(apierr.Unavailable, "your arrival in this channel has not been announced yet; retry with the same client_id")
+			return st, apierr.New(apierr.Unavailable, "your membership of this channel has not been announced yet; retry with the same client_id")
 		}
 	}
 }
 
-// AdmitAll is Admit of several channels. What is not remembered is read in one query. The errors are in the
-// order of ids.
+// AdmitAll is Admit for several channels. Memberships that are not cached are read in one query.
+// The errors are in the order of ids.
 func (u *User) AdmitAll(ctx context.Context, ids []chat.ChannelID) []error {
 	errs := make([]error, len(ids))
 	now := time.Now()
-	var places []store.MemberKey
+	var keys []store.MemberKey
 	var at []int
-	away := u.a.away()
+	storeDown := u.a.storeDown()
 	u.mu.Lock()
 	generation := u.generation
 	for i, id := range ids {
-		if e, there := u.channels.Get(id); !there || !e.good(membership, now) && !(e.usable(membership) && away) {
-			places, at = append(places, store.MemberKey{Channel: id, User: u.id}), append(at, i)
+		if e, cached := u.channels.Get(id); !cached || !e.fresh(membership, now) && !(e.usable(membership) && storeDown) {
+			keys, at = append(keys, store.MemberKey{Channel: id, User: u.id}), append(at, i)
 		}
 	}
 	u.mu.Unlock()
-	if len(places) == 0 {
+	if len(keys) == 0 {
 		return errs
 	}
-	found, err := u.a.read(ctx, places)
+	found, err := u.a.read(ctx, keys)
 	for n, i := range at {
 		switch {
 		case err != nil:
 			_, errs[i] = u.orStale(ids[i], membership, err)
 		default:
-			if errs[i] = admitted(found[n]); !u.Learn(generation, ids[i], found[n]) {
-				_, errs[i] = u.standing(ids[i], membership) // a notice came meanwhile
+			if errs[i] = checkMember(found[n]); !u.Learn(generation, ids[i], found[n]) {
+				_, errs[i] = u.access(ids[i], membership) // a notice arrived during the read
 			}
 		}
 	}
 	return errs
 }
 
-// standing returns the user's standing in a channel that they are a member of, good enough for a question.
-func (u *User) standing(id chat.ChannelID, n need) (store.Access, error) {
-	const tries = 3 // reads that a notice overtakes are made again
-	for try := 1; ; try++ {
+// access returns the user's access to a channel of which the user is a member, fresh enough for a
+// question.
+func (u *User) access(id chat.ChannelID, n need) (store.Access, error) {
+	const maxReads = 3 // number of reads, if notices keep arriving during them
+	for read := 1; ; read++ {
 		u.mu.Lock()
-		e, there := u.channels.Get(id)
+		e, cached := u.channels.Get(id)
 		generation := u.generation
 		u.mu.Unlock()
 		now := time.Now()
-		if there && (e.good(n, now) || e.usable(n) && u.a.away()) {
+		if cached && (e.fresh(n, now) || e.usable(n) && u.a.storeDown()) {
 			return e.Access, nil
 		}
 		timeout := admitTimeout
-		if there && e.usable(n) {
+		if cached && e.usable(n) {
 			timeout = staleTimeout
 		}
 		ctx, cancel := context.WithTimeout(u.a.ctx, timeout)
@@ -289,26 +293,27 @@ func (u *User) standing(id chat.ChannelID, n need) (store.Access, error) {
 			return u.orStale(id, n, err)
 		}
 		if u.Learn(generation, id, found[0]) {
-			return found[0], admitted(found[0])
+			return found[0], checkMember(found[0])
 		}
-		if try == tries {
+		if read == maxReads {
 			return store.Access{}, apierr.New(apierr.Unavailable, "your memberships are changing right now: retry")
 		}
 	}
 }
 
-// orStale returns what is remembered if that answers a question that PostgreSQL does not, else the error.
+// orStale returns the cached data if it can answer the question that PostgreSQL failed to answer;
+// otherwise the error.
 func (u *User) orStale(id chat.ChannelID, n need, err error) (store.Access, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if e, there := u.channels.Get(id); there && e.usable(n) {
+	if e, cached := u.channels.Get(id); cached && e.usable(n) {
 		return e.Access, nil
 	}
 	return store.Access{}, apierr.Wrap(err, apierr.Unavailable, "the database does not answer right now")
 }
 
-// admitted returns an error unless a standing is that of a member.
-func admitted(st store.Access) error {
+// checkMember returns an error unless st is that of a member.
+func checkMember(st store.Access) error {
 	switch {
 	case st.Role != "":
 		return nil

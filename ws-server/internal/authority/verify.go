@@ -11,34 +11,36 @@ import (
 )
 
 const (
-	// verifyAtOnce is about how many memberships one query verifies.
-	verifyAtOnce = 500
-	// usersAtOnce is the most users whose blocks one query reads.
-	usersAtOnce = 500
+	// verifyBatch is the approximate number of memberships that one query verifies.
+	verifyBatch = 500
+	// blocksBatch limits the users whose blocks one query reads.
+	blocksBatch = 500
 	// verifyTimeout bounds one query.
 	verifyTimeout = 5 * time.Second
-	// removalGrace is how long the member_left event may take to end a subscription in its place among the
-	// other events. What has not ended by then is ended here.
+	// removalGrace is how long a subscription may continue after a removal, so that the member_left
+	// event can end it in order with the other events. A subscription that is still there after
+	// that time is ended here.
 	removalGrace = 500 * time.Millisecond
 )
 
-// verifyAll makes up for notices that were lost: within Config.Every it verifies every membership that a
-// connection holds, every user's blocks and every session. Its queries are spread over the time.
+// verifyAll compensates for lost notices: within Config.VerifyEvery it verifies every membership
+// that a connection holds, the blocks of every user, and every session. Its queries are spread
+// evenly over that time.
 func (a *Authority) verifyAll(ctx context.Context) {
-	// A pass takes half of the interval, so that two looks at one user are never further apart than the
-	// interval, wherever the user comes in either pass.
-	pass := a.cfg.Every / 2
+	// A pass takes half of the interval, so that two checks of a user are never further apart than
+	// the interval, wherever the user comes in each pass.
+	pass := a.cfg.VerifyEvery / 2
 	for ctx.Err() == nil {
 		began := time.Now()
-		users := a.everybody()
+		users := a.connectedUsers()
 		failed := false
 		for i := 0; i < len(users); {
 			var b batch
-			for ; i < len(users) && len(b.places) < verifyAtOnce && len(b.users) < usersAtOnce; i++ {
+			for ; i < len(users) && len(b.keys) < verifyBatch && len(b.users) < blocksBatch; i++ {
 				a.add(&b, users[i])
 			}
 			if err := a.verify(ctx, &b); err != nil && !failed && ctx.Err() == nil {
-				failed = true // logged once per pass: the next pass tries again
+				failed = true // logged once per pass
 				a.outages.Failed(ctx, "memberships", err)
 			}
 			if !lifecycle.Sleep(ctx, time.Until(began.Add(pass*time.Duration(i)/time.Duration(len(users))))) {
@@ -54,8 +56,8 @@ func (a *Authority) verifyAll(ctx context.Context) {
 	}
 }
 
-// everybody returns the users who are connected.
-func (a *Authority) everybody() []*User {
+// connectedUsers returns the users who are connected.
+func (a *Authority) connectedUsers() []*User {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	all := make([]*User, 0, len(a.users))
@@ -65,12 +67,12 @@ func (a *Authority) everybody() []*User {
 	return all
 }
 
-// batch is what one round verifies.
+// batch is what one step verifies.
 type batch struct {
 	users       map[*User]struct{}
-	places      []store.MemberKey
-	owners      []*User  // of places
-	generations []uint64 // of owners, before the read
+	keys        []store.MemberKey
+	owners      []*User  // owners of keys, by index
+	generations []uint64 // generations of owners, before the read
 	logins      []revoked.Login
 }
 
@@ -88,13 +90,14 @@ func (a *Authority) add(b *batch, u *User) {
 	defer u.mu.Unlock()
 	for id, e := range u.channels.All() {
 		if e.held > 0 {
-			b.places = append(b.places, store.MemberKey{Channel: id, User: u.id})
+			b.keys = append(b.keys, store.MemberKey{Channel: id, User: u.id})
 			b.owners, b.generations = append(b.owners, u), append(b.generations, u.generation)
 		}
 	}
 }
 
-// verify reads a batch again and tells of what has ended. Its error is the first of the three reads'.
+// verify reads a batch again and reports what has ended. It returns the first error of its three
+// reads.
 func (a *Authority) verify(ctx context.Context, b *batch) error {
 	marked, err := a.cfg.Sessions.Revoked(ctx, b.logins)
 	for _, l := range marked {
@@ -103,7 +106,7 @@ func (a *Authority) verify(ctx context.Context, b *batch) error {
 	if blockErr := a.readBlocksOf(ctx, b.users); err == nil {
 		err = blockErr
 	}
-	departed, readErr := a.verifyPlaces(ctx, b)
+	departed, readErr := a.verifyMemberships(ctx, b)
 	if len(departed) > 0 && readErr == nil {
 		if !lifecycle.Sleep(ctx, removalGrace) {
 			return nil
@@ -119,36 +122,37 @@ func (a *Authority) verify(ctx context.Context, b *batch) error {
 	return err
 }
 
-// verifyPlaces reads the memberships of a batch again and returns those that are none any more.
-func (a *Authority) verifyPlaces(ctx context.Context, b *batch) (departed []store.MemberKey, err error) {
-	if len(b.places) == 0 {
+// verifyMemberships reads the memberships of a batch again and returns those that no longer exist.
+func (a *Authority) verifyMemberships(ctx context.Context, b *batch) (departed []store.MemberKey, err error) {
+	if len(b.keys) == 0 {
 		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
 	defer cancel()
-	found, err := a.read(ctx, b.places)
+	found, err := a.read(ctx, b.keys)
 	if err != nil {
 		return nil, err
 	}
 	for i, st := range found {
-		b.owners[i].Learn(b.generations[i], b.places[i].Channel, st)
+		b.owners[i].Learn(b.generations[i], b.keys[i].Channel, st)
 		if st.Role == "" {
-			departed = append(departed, b.places[i])
+			departed = append(departed, b.keys[i])
 		}
 	}
 	return departed, nil
 }
 
-// stillDeparted returns those of places that are held although their users are not members.
-func (a *Authority) stillDeparted(ctx context.Context, places []store.MemberKey) ([]store.MemberKey, error) {
+// stillDeparted returns those of keys that connections still hold although the user is not a
+// member.
+func (a *Authority) stillDeparted(ctx context.Context, keys []store.MemberKey) ([]store.MemberKey, error) {
 	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
 	defer cancel()
-	found, err := a.read(ctx, places)
+	found, err := a.read(ctx, keys)
 	if err != nil {
 		return nil, err
 	}
 	var departed []store.MemberKey
-	for i, p := range places {
+	for i, p := range keys {
 		if found[i].Role == "" && a.holds(p.User, p.Channel) {
 			departed = append(departed, p)
 		}

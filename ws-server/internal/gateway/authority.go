@@ -12,7 +12,7 @@ import (
 // would have told is done here as if the notice had come.
 func (g *Gateway) newAuthority() *authority.Authority {
 	return authority.New(g.ctx, authority.Config{
-		Store: g.cfg.Store, Sessions: g.cfg.Revoked, Every: g.cfg.VerifyEvery, Logger: g.cfg.Logger,
+		Store: g.cfg.Store, Sessions: g.cfg.Revoked, VerifyEvery: g.cfg.VerifyEvery, Logger: g.cfg.Logger,
 		Expelled: func(user chat.UserID, channel chat.ChannelID) {
 			for _, c := range g.clientsOf(user) {
 				g.background.run(func() { c.expel(channel) })

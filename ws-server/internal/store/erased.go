@@ -8,8 +8,9 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Erased returns the users whose accounts were deleted after a time, and those whose names are still in rows; and
-// the time of the newest deletion, zero for none.
+// Erased returns the users whose accounts were deleted after since and the users whose names are
+// still in rows. It also returns the time of the newest of these deletions, which is zero if there
+// is none.
 func (s *Store) Erased(ctx context.Context, since time.Time) (users []chat.UserID, newest time.Time, err error) {
 	var rows []struct {
 		UserID   chat.UserID `bun:"user_id,type:uuid"`

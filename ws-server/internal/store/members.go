@@ -9,29 +9,29 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// MemberKey is a user in a channel.
+// MemberKey identifies a user's membership of a channel, which may not exist.
 type MemberKey struct {
 	Channel chat.ChannelID
 	User    chat.UserID
 }
 
-// Access is what a user is in a channel.
+// Access is what a user may do in a channel.
 type Access struct {
-	Role      chat.Role   // "" for a user who is not a member
+	Role      chat.Role   // "" if the user is not a member
 	Peer      chat.UserID // the other user of a direct channel, zero in any other channel
-	Announced bool        // the channel's log has the member_joined event of a member
-	Visible   bool        // a user who is not a member may know that the channel exists
-	CallsAll  bool        // a member who may call all members with @channel
-	JoinedSeq int64       // the channel's last seq when the member came
+	Announced bool        // of a member: the channel's log has the member_joined event
+	Visible   bool        // of a user who is not a member: the user may know that the channel exists
+	CallsAll  bool        // of a member: the user may mention all members with @channel
+	JoinedSeq int64       // of a member: the channel's last seq when the user joined
 }
 
 func callsAll(setting chat.MentionAll, role chat.Role) bool {
 	return setting == chat.MentionAllEveryone || role.May(chat.Moderate)
 }
 
-// standings looks up each place by itself: with a join the planner might read whole tables to verify five
-// hundred places. "limit 1" is what keeps it from a join.
-const standings = `
+// accessQuery looks up each key separately. With a join, the planner might read whole tables to
+// verify five hundred keys. "limit 1" keeps it from using a join.
+const accessQuery = `
 	select w.n, coalesce(x.role, ''), x.peer, not x.arriving, x.visible, x.mention_all, coalesce(x.joined_seq, 0)
 	from unnest($1::uuid[], $2::uuid[]) with ordinality as w(channel_id, user_id, n)
 	cross join lateral (
@@ -44,11 +44,11 @@ const standings = `
 		from channels c left join channel_members m on m.channel_id = c.id and m.user_id = w.user_id
 		where c.id = w.channel_id and c.deleted_at is null limit 1) x`
 
-// Access returns what each user is in each channel, in the order of places. A channel that does not exist
-// is one that nobody is a member of and nobody may know of.
-func (s *Store) Access(ctx context.Context, places []MemberKey) ([]Access, error) {
-	found := make([]Access, len(places))
-	err := database.Prepared(ctx, s.db, standings, columns(places), func(rows pgx.Rows) error {
+// Access returns what each user may do in each channel, in the order of keys. For a channel that
+// does not exist, the user is not a member and may not know of it.
+func (s *Store) Access(ctx context.Context, keys []MemberKey) ([]Access, error) {
+	found := make([]Access, len(keys))
+	err := database.Prepared(ctx, s.db, accessQuery, columns(keys), func(rows pgx.Rows) error {
 		var n int
 		var st Access
 		var peer *[16]byte
@@ -65,23 +65,23 @@ func (s *Store) Access(ctx context.Context, places []MemberKey) ([]Access, error
 		return nil
 	})
 	if err != nil {
-		return nil, unavailable(err, "read %d memberships", len(places))
+		return nil, unavailable(err, "read %d memberships", len(keys))
 	}
 	return found, nil
 }
 
-// Blocks returns, in the order of users, whom each of them has blocked or was blocked by.
+// Blocks returns, in the order of users, the users whom each of them has blocked or was blocked by.
 func (s *Store) Blocks(ctx context.Context, users []chat.UserID) ([][]chat.UserID, error) {
-	ids, place := make([][16]byte, len(users)), make(map[chat.UserID]int, len(users))
+	ids, index := make([][16]byte, len(users)), make(map[chat.UserID]int, len(users))
 	for i, u := range users {
-		ids[i], place[u] = u.UUID, i
+		ids[i], index[u] = u.UUID, i
 	}
 	blocks := make([][]chat.UserID, len(users))
 	err := database.Prepared(ctx, s.db, `select user_id, other_id from blocks_of($1::uuid[])`, []any{ids}, func(rows pgx.Rows) error {
 		var user, other chat.UserID
 		err := rows.Scan((*[16]byte)(&user.UUID), (*[16]byte)(&other.UUID))
 		if err == nil {
-			i := place[user]
+			i := index[user]
 			blocks[i] = append(blocks[i], other)
 		}
 		return err
@@ -92,7 +92,7 @@ func (s *Store) Blocks(ctx context.Context, users []chat.UserID) ([][]chat.UserI
 	return blocks, nil
 }
 
-// Common returns the channels that both users are members of.
+// Common returns the channels of which both users are members.
 func (s *Store) Common(ctx context.Context, one, other chat.UserID) ([]chat.ChannelID, error) {
 	var channels []chat.ChannelID
 	err := database.Prepared(ctx, s.db, `select a.channel_id from channel_members a
@@ -111,10 +111,10 @@ func (s *Store) Common(ctx context.Context, one, other chat.UserID) ([]chat.Chan
 	return channels, nil
 }
 
-// columns returns places as two arguments of a query: the channels, and the users.
-func columns(places []MemberKey) []any {
-	channels, users := make([][16]byte, len(places)), make([][16]byte, len(places))
-	for i, p := range places {
+// columns returns keys as two query arguments: the channels and the users.
+func columns(keys []MemberKey) []any {
+	channels, users := make([][16]byte, len(keys)), make([][16]byte, len(keys))
+	for i, p := range keys {
 		channels[i], users[i] = p.Channel.UUID, p.User.UUID
 	}
 	return []any{channels, users}

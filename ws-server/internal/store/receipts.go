@@ -15,9 +15,9 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// CountMembers returns how many members each of some channels has, in their order, but counts no further than
-// most: a large channel costs no more than one of that size.
-func (s *Store) CountMembers(ctx context.Context, channels []chat.ChannelID, most int) ([]int, error) {
+// CountMembers returns the number of members of each channel, in the order of channels. It stops
+// counting a channel at limit, so a large channel costs no more than one with limit members.
+func (s *Store) CountMembers(ctx context.Context, channels []chat.ChannelID, limit int) ([]int, error) {
 	ids := make([]string, len(channels))
 	for i, c := range channels {
 		ids[i] = c.String()
@@ -27,14 +27,14 @@ func (s *Store) CountMembers(ctx context.Context, channels []chat.ChannelID, mos
 		select (select count(*) from (
 		          select 1 from channel_members m where m.channel_id = w.channel_id limit ?) as counted)
 		from unnest(?::uuid[]) with ordinality as w(channel_id, n) order by w.n`,
-		most, pgdialect.Array(ids)).Scan(ctx, &counts)
+		limit, pgdialect.Array(ids)).Scan(ctx, &counts)
 	if err != nil {
 		return nil, fmt.Errorf("count the members of %d channels: %w", len(channels), err)
 	}
 	return counts, nil
 }
 
-// Receipts returns the stored cursors of all members of a channel.
+// Receipts returns the stored receipts of all members of a channel.
 func (s *Store) Receipts(ctx context.Context, channel chat.ChannelID) (map[chat.UserID]eventlog.Cursor, error) {
 	var rows []struct {
 		UserID           chat.UserID `bun:"user_id"`
@@ -44,42 +44,44 @@ func (s *Store) Receipts(ctx context.Context, channel chat.ChannelID) (map[chat.
 	err := s.db.NewRaw(`select user_id, last_delivered_seq, last_read_seq from channel_members where channel_id = ?`, channel).
 		Scan(ctx, &rows)
 	if err != nil {
-		return nil, fmt.Errorf("read the cursors of channel %s: %w", channel, err)
+		return nil, fmt.Errorf("read the receipts of channel %s: %w", channel, err)
 	}
-	cursors := make(map[chat.UserID]eventlog.Cursor, len(rows))
+	receipts := make(map[chat.UserID]eventlog.Cursor, len(rows))
 	for _, r := range rows {
-		cursors[r.UserID] = eventlog.Cursor{Delivered: r.LastDeliveredSeq, Read: r.LastReadSeq}
+		receipts[r.UserID] = eventlog.Cursor{Delivered: r.LastDeliveredSeq, Read: r.LastReadSeq}
 	}
-	return cursors, nil
+	return receipts, nil
 }
 
-// cursorsAt looks each place up by itself, see departed. The limit is what keeps the planner from a join.
-const cursorsAt = `
+// receiptsOf looks up each key separately, see accessQuery. The limit keeps the planner from using
+// a join.
+const receiptsOf = `
 	select w.n, m.last_delivered_seq, m.last_read_seq
 	from unnest($1::uuid[], $2::uuid[]) with ordinality as w(channel_id, user_id, n)
 	cross join lateral (select last_delivered_seq, last_read_seq from channel_members
 	                    where channel_id = w.channel_id and user_id = w.user_id limit 1) m`
 
-// ReceiptsOf returns the stored cursors of members, in the order of places; zero for who is no member.
-func (s *Store) ReceiptsOf(ctx context.Context, places []MemberKey) ([]eventlog.Cursor, error) {
-	cursors := make([]eventlog.Cursor, len(places))
-	err := database.Prepared(ctx, s.db, cursorsAt, columns(places), func(rows pgx.Rows) error {
+// ReceiptsOf returns the stored receipts of members, in the order of keys. They are zero for a user
+// who is not a member.
+func (s *Store) ReceiptsOf(ctx context.Context, keys []MemberKey) ([]eventlog.Cursor, error) {
+	receipts := make([]eventlog.Cursor, len(keys))
+	err := database.Prepared(ctx, s.db, receiptsOf, columns(keys), func(rows pgx.Rows) error {
 		var n int
 		var at eventlog.Cursor
 		err := rows.Scan(&n, &at.Delivered, &at.Read)
 		if err == nil {
-			cursors[n-1] = at
+			receipts[n-1] = at
 		}
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read %d cursors: %w", len(places), err)
+		return nil, fmt.Errorf("read %d receipts: %w", len(keys), err)
 	}
-	return cursors, nil
+	return receipts, nil
 }
 
-// NewestAt returns when the newest stored event of each channel was sent, in the order of channels; the zero time
-// for a channel without any.
+// NewestAt returns when the newest stored event of each channel was sent, in the order of channels.
+// It is the zero time for a channel without events.
 func (s *Store) NewestAt(ctx context.Context, channels []chat.ChannelID) ([]time.Time, error) {
 	times := make([]time.Time, len(channels))
 	if len(channels) == 0 {
@@ -106,8 +108,8 @@ func (s *Store) NewestAt(ctx context.Context, channels []chat.ChannelID) ([]time
 	return times, nil
 }
 
-// NewestMessage returns the newest stored message of a channel with seq ≤ upTo, as far as a gateway needs
-// to know it; one with seq 0 where there is none.
+// NewestMessage returns the newest stored message of a channel with seq ≤ upTo. Its Seq is 0 if
+// there is none.
 func (s *Store) NewestMessage(ctx context.Context, channel chat.ChannelID, upTo int64) (Message, error) {
 	var m Message
 	err := s.db.NewRaw(`select seq, kind, sender_id, sent_at from messages

@@ -1,6 +1,6 @@
-// Package store is all that a gateway reads from PostgreSQL: who may be in which channel, and the
-// events that have left Redis. It writes nothing; a direct channel is opened by the database's own
-// function.
+// Package store contains all reads of a gateway from PostgreSQL: who may be in which channel, and
+// the events that have left Redis. It writes nothing itself; a function of the database opens
+// direct channels.
 package store
 
 import (
@@ -26,7 +26,7 @@ type Store struct{ db *bun.DB }
 // New returns a Store on db.
 func New(db *bun.DB) *Store { return &Store{db: db} }
 
-// Membership is a channel as one member has it.
+// Membership is a channel with the state of one member in it.
 type Membership struct {
 	ChannelID        chat.ChannelID   `bun:"channel_id"`
 	Kind             chat.ChannelKind `bun:"kind"`
@@ -35,12 +35,12 @@ type Membership struct {
 	JoinedSeq        int64            `bun:"joined_seq"`
 	LastReadSeq      int64            `bun:"last_read_seq"`
 	LastDeliveredSeq int64            `bun:"last_delivered_seq"`
-	PeerID           *chat.UserID     `bun:"peer_id,type:uuid"` // of a direct channel
+	PeerID           *chat.UserID     `bun:"peer_id,type:uuid"` // the other user of a direct channel
 	Arriving         bool             `bun:"arriving"`          // the channel's log does not have the member_joined event yet
 	MentionAll       chat.MentionAll  `bun:"mention_all"`
 }
 
-// Access returns what the membership says of its user.
+// Access returns what the member may do in the channel.
 func (m *Membership) Access() Access {
 	st := Access{Role: m.Role, Announced: !m.Arriving, CallsAll: callsAll(m.MentionAll, m.Role), JoinedSeq: m.JoinedSeq}
 	if m.PeerID != nil {
@@ -49,7 +49,7 @@ func (m *Membership) Access() Access {
 	return st
 }
 
-// selectMembership is read by the columns' names, and by their order.
+// selectMembership is scanned both by column name and by column order: keep both.
 const selectMembership = `
 	select m.user_id, c.id as channel_id, c.kind, c.name, m.role, m.joined_seq, m.last_read_seq, m.last_delivered_seq,
 		case when c.kind = 'direct' then case when c.direct_low = m.user_id then c.direct_high else c.direct_low end end as peer_id,
@@ -58,11 +58,12 @@ const selectMembership = `
 	from channel_members m join channels c on c.id = m.channel_id
 	where c.deleted_at is null`
 
-// Memberships returns every channel of each user, in the users' order, the newest membership first.
+// Memberships returns the memberships of each user, in the order of users, the newest membership
+// first.
 func (s *Store) Memberships(ctx context.Context, users []chat.UserID) ([][]Membership, error) {
-	ids, place := make([][16]byte, len(users)), make(map[chat.UserID]int, len(users))
+	ids, index := make([][16]byte, len(users)), make(map[chat.UserID]int, len(users))
 	for i, u := range users {
-		ids[i], place[u] = u.UUID, i
+		ids[i], index[u] = u.UUID, i
 	}
 	lists := make([][]Membership, len(users))
 	err := database.Prepared(ctx, s.db, selectMembership+` and m.user_id = any($1::uuid[]) order by m.joined_at desc, c.id`, []any{ids},
@@ -76,7 +77,7 @@ func (s *Store) Memberships(ctx context.Context, users []chat.UserID) ([][]Membe
 				if peer != nil {
 					m.PeerID = &chat.UserID{UUID: *peer}
 				}
-				lists[place[user]] = append(lists[place[user]], m)
+				lists[index[user]] = append(lists[index[user]], m)
 			}
 			return err
 		})
@@ -86,8 +87,9 @@ func (s *Store) Memberships(ctx context.Context, users []chat.UserID) ([][]Membe
 	return lists, nil
 }
 
-// Membership returns the channel as user has it. Its error is NotFound for a channel that is not there
-// or hidden from the user, Forbidden for an open one that they have not joined.
+// Membership returns the user's membership of a channel. The error is NotFound for a channel that
+// does not exist or is hidden from the user, and Forbidden for a visible channel that the user has
+// not joined.
 func (s *Store) Membership(ctx context.Context, user chat.UserID, channel chat.ChannelID) (Membership, error) {
 	var m struct {
 		UserID chat.UserID `bun:"user_id"`
@@ -102,7 +104,7 @@ func (s *Store) Membership(ctx context.Context, user chat.UserID, channel chat.C
 	}
 	var c struct {
 		Kind     chat.ChannelKind `bun:"kind"`
-		Outsider bool             `bun:"outsider"` // the channel is open to a group alone, which the user is not in
+		Outsider bool             `bun:"outsider"` // the channel is open only to a group, and the user is not in it
 	}
 	err = s.db.NewRaw(`select kind, group_id is not null and not exists (
 			select 1 from group_members g where g.group_id = c.group_id and g.user_id = ?) as outsider
@@ -116,7 +118,7 @@ func (s *Store) Membership(ctx context.Context, user chat.UserID, channel chat.C
 	return Membership{}, apierr.New(apierr.Forbidden, "not a member of this channel: join it first")
 }
 
-// OpenDirect returns the direct channel of two users, made if need be.
+// OpenDirect returns the direct channel of two users and creates it if necessary.
 func (s *Store) OpenDirect(ctx context.Context, from, to chat.UserID) (chat.ChannelID, error) {
 	var id chat.ChannelID
 	err := s.db.NewRaw(`select channel_id from open_direct_channel(?, ?)`, from, to).Scan(ctx, &id)
@@ -136,7 +138,7 @@ func (s *Store) OpenDirect(ctx context.Context, from, to chat.UserID) (chat.Chan
 	return id, nil
 }
 
-// Range returns the stored events of a channel with from ≤ seq ≤ to, ascending.
+// Range returns the stored events of a channel with from ≤ seq ≤ to, in ascending order.
 func (s *Store) Range(ctx context.Context, channel chat.ChannelID, from, to int64) ([]frame.Event, error) {
 	var rows []eventrow.Row
 	err := s.db.NewSelect().Model(&rows).
@@ -153,7 +155,7 @@ func (s *Store) Range(ctx context.Context, channel chat.ChannelID, from, to int6
 	return events, nil
 }
 
-// MaxSeq returns the highest stored seq of a channel, 0 for none.
+// MaxSeq returns the highest stored seq of a channel, 0 if there is none.
 func (s *Store) MaxSeq(ctx context.Context, channel chat.ChannelID) (int64, error) {
 	var seq int64
 	err := s.db.NewRaw(`select coalesce(max(seq), 0) from messages where channel_id = ?`, channel).Scan(ctx, &seq)
@@ -163,7 +165,7 @@ func (s *Store) MaxSeq(ctx context.Context, channel chat.ChannelID) (int64, erro
 	return seq, nil
 }
 
-// unavailable is what a client sees of a database that does not answer.
+// unavailable wraps a database error in the error that clients get.
 func unavailable(err error, doing string, args ...any) error {
 	return apierr.Wrap(fmt.Errorf(doing+": %w", append(args, err)...), apierr.Unavailable, "the database does not answer right now")
 }

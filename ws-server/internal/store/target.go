@@ -11,7 +11,7 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// Message is what a gateway needs to know of a stored message that a member wants to change.
+// Message is what a gateway needs to know about a stored message that a member wants to change.
 type Message struct {
 	Seq      int64       `bun:"seq"`
 	Kind     event.Kind  `bun:"kind"`
@@ -19,8 +19,8 @@ type Message struct {
 	SentAt   time.Time   `bun:"sent_at"`
 }
 
-// Message returns a stored message of a channel. Its error is NotFound where the channel has no event of
-// that id, or one that is no message.
+// Message returns a stored message of a channel. The error is NotFound if the channel has no event
+// with that id, or if the event is not a message.
 func (s *Store) Message(ctx context.Context, channel chat.ChannelID, id chat.EventID) (Message, error) {
 	var m Message
 	err := s.db.NewRaw(`select seq, kind, sender_id, sent_at from messages where channel_id = ? and id = ?`, channel, id).Scan(ctx, &m)
@@ -33,8 +33,8 @@ func (s *Store) Message(ctx context.Context, channel chat.ChannelID, id chat.Eve
 	return m, nil
 }
 
-// Deleted reports whether a deletion of the message is stored: sync-service notes it together with the
-// event.
+// Deleted reports whether a deletion of the message is stored. sync-service records that in the
+// transaction that stores the deletion event.
 func (s *Store) Deleted(ctx context.Context, channel chat.ChannelID, id chat.EventID) (bool, error) {
 	var deleted bool
 	err := s.db.NewRaw(`select exists (select 1 from message_states
@@ -45,14 +45,14 @@ func (s *Store) Deleted(ctx context.Context, channel chat.ChannelID, id chat.Eve
 	return deleted, nil
 }
 
-// Reaction is an emoji that was put on a message.
+// Reaction is an emoji that users have put on a message.
 type Reaction struct {
 	Emoji  string `bun:"emoji"`
-	Active bool   `bun:"active"` // somebody has not taken it back
-	Own    bool   `bun:"own"`    // the user has put it there, and may have taken it back
+	Active bool   `bun:"active"` // at least one user has not removed it
+	Own    bool   `bun:"own"`    // the given user has put it there, and may have removed it since
 }
 
-// Reactions returns the different emojis that were put on a message, as far as they are stored.
+// Reactions returns the stored emojis of a message, each once.
 func (s *Store) Reactions(ctx context.Context, channel chat.ChannelID, message chat.EventID, user chat.UserID) ([]Reaction, error) {
 	var list []Reaction
 	err := s.db.NewRaw(`select emoji, bool_or(not removed) as active, bool_or(user_id = ?) as own from message_reactions
