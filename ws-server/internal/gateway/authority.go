@@ -8,8 +8,8 @@ import (
 	"parley.chat/ws-server/internal/revoked"
 )
 
-// newAuthority returns what the gateway remembers of who may what. What it finds out later than a notice
-// would have told is done here as if the notice had come.
+// newAuthority returns the gateway's cache of memberships, blocks and sessions. Its callbacks
+// handle changes whose notice was lost, and do what the notice would have done.
 func (g *Gateway) newAuthority() *authority.Authority {
 	return authority.New(g.ctx, authority.Config{
 		Store: g.cfg.Store, Sessions: g.cfg.Revoked, VerifyEvery: g.cfg.VerifyEvery, Logger: g.cfg.Logger,
@@ -31,7 +31,8 @@ func (g *Gateway) newAuthority() *authority.Authority {
 	})
 }
 
-// expel ends the subscription to a channel that the user was found to be no member of.
+// expel ends the subscription to a channel that the user is no longer a member of, when no notice
+// has done so.
 func (c *client) expel(id chat.ChannelID) {
 	c.subscribing.Lock()
 	defer c.subscribing.Unlock()

@@ -23,52 +23,53 @@ import (
 	"parley.chat/ws-server/internal/smallmap"
 )
 
-// maxBadFrames in a row end a connection.
+// maxBadFrames is how many bad frames in a row end a connection.
 const maxBadFrames = 10
 
-// client is one connection and what its user does over it.
+// client is one connection and the state of its user's session on it.
 type client struct {
-	out connection.Conn // first: a fan-out needs the beginning of it, of every connection
+	out connection.Conn // first, because a fan-out prefetches the first cache line of every connection
 
 	g  *Gateway
 	ws *websocket.Conn // the reading side
 
-	// Set before the first frame is taken, and constant from then on.
+	// These fields are set before the first frame is handled and do not change afterwards.
 	user         chat.UserID
 	session      chat.SessionID
 	username     string
-	subscribeAll bool            // /ws without ?subscribe=none
-	onlyChannel  *chat.ChannelID // /ws/{channel_id}
-	slot         uint32          // of the heartbeat
-	access       *authority.User // what is remembered of the user; nil until the connection is greeted
+	subscribeAll bool            // true for /ws without ?subscribe=none
+	onlyChannel  *chat.ChannelID // the channel of /ws/{channel_id}, else nil
+	slot         uint32          // decides in which second of the heartbeat interval the connection is pinged
+	access       *authority.User // cached memberships, roles and blocks of the user; nil until greet
 
-	expiresAt         atomic.Int64 // of the token, Unix seconds; 0 before authentication
-	badFrames         int          // bad frames in a row; the reader's own
-	frameBucket       tokenBucket  // of frames; the reader's own
-	controlBucket     tokenBucket  // of control frames; the reader's own
-	freeSubscriptions int          // subscriptions that are not charged; the reader's own
-	counted           bool         // it counts for the instance; guarded by g.mu
-	addr              netip.Addr   // that it counts for, if addresses are counted; guarded by g.mu
+	expiresAt         atomic.Int64 // expiry of the token, in Unix seconds; 0 before authentication
+	badFrames         int          // bad frames in a row; used only by the reader
+	frameBucket       tokenBucket  // limits all frames; used only by the reader
+	controlBucket     tokenBucket  // limits control frames; used only by the reader
+	freeSubscriptions int          // further subscriptions that are not charged; used only by the reader
+	counted           bool         // counts towards the instance's limit; guarded by g.mu
+	addr              netip.Addr   // the address it is counted for, if addresses are limited; guarded by g.mu
 
-	earlyFrames []decodedFrame // what came with the auth frame; the reader's own
-	inflight    chan struct{}  // bounds the sends that wait for their ack; the reader's own
+	earlyFrames []decodedFrame // objects that arrived in the same frame as auth; used only by the reader
+	inflight    chan struct{}  // limits the sends that wait for their ack; used only by the reader
 
-	// subscribing makes one change of the subscriptions at a time. It is held across reads of the
-	// stores, and taken before mu.
+	// subscribing serializes changes of the subscriptions. It is held while reading from Redis and
+	// PostgreSQL, and is locked before mu.
 	subscribing sync.Mutex
 
 	mu             sync.Mutex
-	left           bool // left: takes no subscriptions any more
-	watching       bool // its user's topic is followed on its behalf
+	left           bool // cleaned up: accepts no more subscriptions
+	watching       bool // the feed follows the user's topic for this connection
 	subs           smallmap.Map[chat.ChannelID, *hub.Subscription]
-	replays        []*hub.Subscription            // that lack something
-	replaying      bool                           // the replay goroutine runs
-	directChannels map[chat.UserID]chat.ChannelID // the ids of direct channels, by the other user
+	replays        []*hub.Subscription            // subscriptions that are missing events
+	replaying      bool                           // the replay goroutine is running
+	directChannels map[chat.UserID]chat.ChannelID // ids of direct channels, by the other user
 }
 
 var slotCounter atomic.Uint32
 
-// run is the connection's goroutine: begin, then one frame after the other, then leave.
+// run is the connection's goroutine. It calls admit, then handles frames until the socket ends,
+// then cleans up.
 func (c *client) run(admit func() bool) {
 	c.ws.SetReadLimit(frame.MaxClientBytes)
 	c.ws.SetPongHandler(func(string) error {
@@ -88,13 +89,13 @@ func (c *client) run(admit func() bool) {
 	if !admit() {
 		loop = c.awaitClosed
 	}
-	// begin has gone deep, into the stores. A goroutine of its own lets go of the stack that this took.
+	// admit needs a deep stack. The rest runs in a new goroutine, so that the grown stack is freed.
 	if !c.g.readers.run(func() { defer c.cleanup(); loop() }) {
 		c.cleanup()
 	}
 }
 
-// readLoop takes one frame after the other until the socket ends.
+// readLoop handles messages one by one until the socket ends.
 func (c *client) readLoop() {
 	for i := range c.earlyFrames {
 		c.handleDecoded(&c.earlyFrames[i].f, c.earlyFrames[i].err)
@@ -111,10 +112,11 @@ func (c *client) readLoop() {
 	}
 }
 
-// frameBuffers holds buffers for what is read. A connection that says nothing has none.
+// frameBuffers holds read buffers, so that an idle connection needs none.
 var frameBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// readMessage takes one WebSocket message. Nothing of its buffer outlives it.
+// readMessage reads and handles one WebSocket message. The buffer is reused afterwards, so handlers
+// must not retain any of its bytes. It returns false if the socket ended.
 func (c *client) readMessage(kind int, r io.Reader) bool {
 	b := frameBuffers.Get().(*bytes.Buffer)
 	defer frameBuffers.Put(b)
@@ -123,13 +125,14 @@ func (c *client) readMessage(kind int, r io.Reader) bool {
 		return false
 	}
 	c.out.Touch(time.Now())
-	if !c.out.Closing() { // else we wait for the client to answer the close frame
+	if !c.out.Closing() { // otherwise the reader only waits for the client to answer the close frame
 		c.handleMessage(kind, b.Bytes())
 	}
 	return true
 }
 
-// awaitClosed reads on after a close frame until the client has answered it or the socket is closed.
+// awaitClosed discards messages after a close frame until the client has answered it or the socket
+// is closed.
 func (c *client) awaitClosed() {
 	for {
 		if _, _, err := c.ws.NextReader(); err != nil {
@@ -142,7 +145,7 @@ func (c *client) awaitClosed() {
 func (c *client) handleMessage(kind int, data []byte) {
 	switch {
 	case kind != websocket.TextMessage:
-		c.rejectFrame("", apierr.New(apierr.BadFrame, "binary frames are not understood"))
+		c.rejectFrame("", apierr.New(apierr.BadFrame, "binary frames are not supported"))
 	case !utf8.Valid(data):
 		c.out.Close(connection.CloseInvalidUTF8, closeReason("not valid UTF-8"))
 	default:
@@ -150,13 +153,13 @@ func (c *client) handleMessage(kind int, data []byte) {
 	}
 }
 
-// decodedFrame is one object of a frame, or what is wrong with it.
+// decodedFrame is one object of a frame, or the error of decoding it.
 type decodedFrame struct {
 	f   frame.Client
 	err error
 }
 
-// handleDecoded does what a client has asked for, or says why not.
+// handleDecoded handles one decoded frame and answers it with an error frame if that fails.
 func (c *client) handleDecoded(f *frame.Client, err error) {
 	c.pace()
 	if c.out.Closing() {
@@ -172,7 +175,7 @@ func (c *client) handleDecoded(f *frame.Client, err error) {
 	}
 }
 
-// rejectFrame answers a bad frame; too many in a row end the connection.
+// rejectFrame answers a bad frame. It closes the connection after maxBadFrames in a row.
 func (c *client) rejectFrame(ref string, err error) {
 	c.sendError(ref, err)
 	if c.badFrames++; c.badFrames >= maxBadFrames {
@@ -183,11 +186,12 @@ func (c *client) rejectFrame(ref string, err error) {
 // sendError answers a frame with an error.
 func (c *client) sendError(ref string, err error) { c.sendChannelError(ref, nil, err) }
 
-// sendChannelError is fail for one of the channels that a frame is about.
+// sendChannelError is like sendError, for an error that concerns one of several channels in a
+// frame.
 func (c *client) sendChannelError(ref string, channel *chat.ChannelID, err error) {
 	e := apierr.Of(err)
 	if e.Code == apierr.Internal {
-		c.g.cfg.Logger.Error("frame not handled", "user_id", c.user, "err", err)
+		c.g.cfg.Logger.Error("failed to handle frame", "user_id", c.user, "err", err)
 	}
 	c.g.cfg.Metrics.errors.WithLabelValues(string(e.Code)).Inc()
 	f := frame.ErrorOf(ref, err)
@@ -197,7 +201,7 @@ func (c *client) sendChannelError(ref string, channel *chat.ChannelID, err error
 
 func (c *client) send(f frame.Server) { c.out.Send(connection.Text(frame.Encode(f)), 1) }
 
-// awaitAuth waits for the auth frame of a client that came without a token.
+// awaitAuth waits for the auth frame of a client that connected without a token.
 func (c *client) awaitAuth() bool {
 	const authTimeout = 5 * time.Second
 	closeWith := func(err error) bool { c.out.Close(closeParams(err)); return false }
@@ -206,7 +210,7 @@ func (c *client) awaitAuth() bool {
 	}
 	kind, data, err := c.ws.ReadMessage()
 	if err != nil {
-		return closeWith(apierr.New(apierr.Unauthenticated, "no auth frame within %s", authTimeout))
+		return closeWith(apierr.New(apierr.Unauthenticated, "no auth frame was received within %s", authTimeout))
 	}
 	if err := c.ws.SetReadDeadline(time.Time{}); err != nil {
 		return false
@@ -217,7 +221,7 @@ func (c *client) awaitAuth() bool {
 		frame.Decode(data, func(f *frame.Client, err error) {
 			switch {
 			case decided:
-				c.earlyFrames = append(c.earlyFrames, decodedFrame{*f, err}) // of the same frame: for after hello
+				c.earlyFrames = append(c.earlyFrames, decodedFrame{*f, err}) // handled after hello
 			case err != nil:
 				authErr, decided = err, true
 			case f.Type != frame.Auth:
@@ -238,13 +242,13 @@ func (c *client) awaitAuth() bool {
 	return true
 }
 
-// tokenExpired reports whether the token has run out.
+// tokenExpired reports whether the connection's token has expired.
 func (c *client) tokenExpired(now time.Time) bool {
 	at := c.expiresAt.Load()
 	return at != 0 && now.Unix() >= at
 }
 
-// cleanup undoes everything that the connection was part of.
+// cleanup removes the connection from everything that refers to it.
 func (c *client) cleanup() {
 	c.out.Abort()
 	c.subscribing.Lock()
@@ -272,7 +276,8 @@ func (c *client) cleanup() {
 	}
 }
 
-// requestContext returns a context for work on behalf of a client.
+// requestContext returns a context for work on behalf of the client, with a deadline of
+// requestTimeout.
 func (c *client) requestContext() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(c.g.ctx, requestTimeout)
 }

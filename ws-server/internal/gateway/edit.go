@@ -11,8 +11,8 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// refusal is why an event was not appended, with the event that it would have
-// been: a retry is known by its record, see settled.
+// refusal is the error for an event that was refused. It holds the event, so that answerRefused can
+// tell whether the frame is a retry of an event that was appended earlier.
 type refusal struct {
 	event frame.Event
 	err   error
@@ -21,8 +21,8 @@ type refusal struct {
 func (r *refusal) Error() string { return r.err.Error() }
 func (r *refusal) Unwrap() error { return r.err }
 
-// buildChange checks an edit, a deletion or a reaction and returns the event that it asks for. Its error
-// is a *refusal where the message stands in the way.
+// buildChange validates an edit, a deletion or a reaction and returns the event that it requests.
+// It returns a *refusal if the user or the state of the message does not permit the change.
 func (c *client) buildChange(f *frame.Client) (frame.Event, error) {
 	e := frame.Event{
 		ID: chat.NewEventID(), ChannelID: *f.ChannelID, ClientID: f.ClientID, MessageID: f.MessageID,
@@ -40,10 +40,10 @@ func (c *client) buildChange(f *frame.Client) (frame.Event, error) {
 	case frame.React:
 		e.Type, e.Emoji, e.Remove, authorize = event.Reaction, *f.Emoji, f.Remove, c.authorizeReaction
 	default:
-		return e, apierr.New(apierr.BadFrame, "this server does not take %s frames yet", f.Type)
+		return e, apierr.New(apierr.BadFrame, "this server does not support %s frames", f.Type)
 	}
 	admit := c.access.AdmitPoster
-	if f.Type == frame.Delete { // what was said may be taken away
+	if f.Type == frame.Delete { // a block between the users of a direct channel does not prevent deletion
 		admit = c.access.AdmitWriter
 	}
 	if err := admit(e.ChannelID); err != nil {
@@ -58,8 +58,9 @@ func (c *client) buildChange(f *frame.Client) (frame.Event, error) {
 	return e, nil
 }
 
-// authorizeEdit: the sender, while the edit window is open, as long as the message is not deleted. Two who
-// edit and delete at the same time may both get through; a deletion absorbs the edit that follows it.
+// authorizeEdit allows the sender to edit a message while the edit window is open and the message
+// is not deleted. If an edit and a deletion arrive at the same time, both may be accepted. Readers
+// then ignore the edit, because a deletion overrides any edit that follows it.
 func (c *client) authorizeEdit(ctx context.Context, e *frame.Event) error {
 	t, err := c.g.findMessage(ctx, e.ChannelID, *e.MessageID)
 	switch window := c.g.cfg.EditWindow; {
@@ -68,7 +69,7 @@ func (c *client) authorizeEdit(ctx context.Context, e *frame.Event) error {
 	case t.sender != c.user:
 		return apierr.New(apierr.Forbidden, "only the sender of a message may edit it")
 	case window > 0 && time.Since(t.sentAt) > window:
-		return apierr.New(apierr.Forbidden, "a message may be edited for %s", window)
+		return apierr.New(apierr.Forbidden, "a message may only be edited within %s after it was sent", window)
 	}
 	switch deleted, err := c.g.isDeleted(ctx, e.ChannelID, *e.MessageID, t); {
 	case err != nil:
@@ -79,7 +80,8 @@ func (c *client) authorizeEdit(ctx context.Context, e *frame.Event) error {
 	return nil
 }
 
-// authorizeDelete: the sender, and whoever runs the channel. A second deletion changes nothing.
+// authorizeDelete allows the sender, owners and admins to delete a message. Deleting it again
+// changes nothing.
 func (c *client) authorizeDelete(ctx context.Context, e *frame.Event) error {
 	t, err := c.g.findMessage(ctx, e.ChannelID, *e.MessageID)
 	if err != nil || t.sender == c.user {
@@ -90,12 +92,12 @@ func (c *client) authorizeDelete(ctx context.Context, e *frame.Event) error {
 		return err
 	}
 	if role != chat.Owner && role != chat.Admin {
-		return apierr.New(apierr.Forbidden, "only the sender of a message and the channel's admins may delete it")
+		return apierr.New(apierr.Forbidden, "only the sender of a message, or an owner or admin of the channel, may delete it")
 	}
 	return nil
 }
 
-// authorizeReaction: any member, within the limits of reactions.
+// authorizeReaction allows any member to react, within the limits of reactions.
 func (c *client) authorizeReaction(ctx context.Context, e *frame.Event) error {
 	if _, err := c.g.findMessage(ctx, e.ChannelID, *e.MessageID); err != nil || e.Remove {
 		return err
@@ -103,9 +105,11 @@ func (c *client) authorizeReaction(ctx context.Context, e *frame.Event) error {
 	return c.g.checkReactionLimits(ctx, e)
 }
 
-// answerRefused answers what was refused. What went through before keeps its first ack: its sender may have
-// left since, its message have been deleted, its window have closed, or PostgreSQL have gone away. So idempotency comes first, and what is not refused costs no read for it: the append itself
-// knows its retries.
+// answerRefused answers a frame that was refused. If the frame is a retry of an event that was
+// appended earlier, the client gets the first ack again. The refusal may be newer than the event:
+// since then, its sender may have left, its message may have been deleted, the edit window may have
+// closed, or PostgreSQL may have become unavailable. Only refused frames need this lookup, because
+// the append itself recognizes retries.
 func (c *client) answerRefused(f *frame.Client, err error) error {
 	r, refused := errors.AsType[*refusal](err)
 	if !refused {
@@ -121,7 +125,7 @@ func (c *client) answerRefused(f *frame.Client, err error) error {
 			ID: ack.ID, Seq: ack.Seq, SentAt: ack.SentAt, Duplicate: true,
 		})
 		return nil
-	case apierr.CodeOf(err) == apierr.Conflict: // the client id was used for something else
+	case apierr.CodeOf(err) == apierr.Conflict: // the client_id was used for different content
 		return err
 	}
 	return r.err

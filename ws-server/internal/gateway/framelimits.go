@@ -2,16 +2,19 @@ package gateway
 
 import "parley.chat/shared-contracts/frame"
 
-// frameLimit says what bounds a type of frame besides FRAME_RATE, which bounds them all.
+// frameLimit describes what limits a type of frame, in addition to FRAME_RATE, which limits all
+// frames.
 type frameLimit string
 
 const (
-	limitedByMessageRate frameLimit = "the limit of messages" // and that of direct channels, for a send that opens one
-	limitedByMerging     frameLimit = "merged: however many there are, one leaves per interval"
-	limitedByFrameRate   frameLimit = "FRAME_RATE alone: it changes nothing that others see"
+	// A send that opens a direct channel is also subject to the limit of direct channels.
+	limitedByMessageRate frameLimit = "the message rate limit"
+	limitedByMerging     frameLimit = "merged: however many arrive, at most one is passed on per interval"
+	limitedByFrameRate   frameLimit = "only FRAME_RATE: the frame changes nothing that other users see"
 )
 
-// frameLimits has every type of frame that this server takes: one that is not in it is refused.
+// frameLimits maps every type of frame that this server supports to its limit. All other types are
+// refused.
 var frameLimits = map[frame.Type]frameLimit{
 	frame.Send: limitedByMessageRate, frame.Edit: limitedByMessageRate, frame.Delete: limitedByMessageRate, frame.React: limitedByMessageRate,
 	frame.Typing: limitedByMerging, frame.Delivered: limitedByMerging, frame.Read: limitedByMerging,

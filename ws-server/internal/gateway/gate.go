@@ -5,15 +5,16 @@ import (
 	"time"
 )
 
-// gate counts what is under way, and can be closed to what would come later. Unlike with a WaitGroup
-// alone, nothing can be added while somebody waits for the rest to end.
+// gate counts running operations and can be closed to new ones. Unlike a plain WaitGroup, it
+// prevents operations from being added while another goroutine waits for the count to reach zero.
 type gate struct {
-	mu     sync.RWMutex // held for reading to enter
+	mu     sync.RWMutex // enter holds it for reading
 	closed bool
 	active sync.WaitGroup
 }
 
-// enter reports whether the gate was open; then leave must follow.
+// enter starts an operation and reports whether the gate is open. If it is, leave must be called
+// afterwards.
 func (g *gate) enter() bool {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
@@ -26,7 +27,7 @@ func (g *gate) enter() bool {
 
 func (g *gate) leave() { g.active.Done() }
 
-// run runs f in a goroutine; false: the gate is closed and f does not run.
+// run runs f in a goroutine. If the gate is closed, it returns false and does not run f.
 func (g *gate) run(f func()) bool {
 	if !g.enter() {
 		return false
@@ -38,17 +39,17 @@ func (g *gate) run(f func()) bool {
 	return true
 }
 
-// close closes the gate. What is inside goes on.
+// close closes the gate. Running operations continue.
 func (g *gate) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.closed = true
 }
 
-// waitTimeout waits until nothing is inside, but no longer than d, and reports whether that came.
+// waitTimeout waits up to d until no operation is running, and reports whether that was reached.
 func (g *gate) waitTimeout(d time.Duration) bool {
 	done := make(chan struct{})
-	go func() { // ends with the last inside, which the drain waits for without a bound in the end
+	go func() { // ends with the last operation; drain waits for that later without a timeout
 		g.active.Wait()
 		close(done)
 	}()

@@ -1,10 +1,12 @@
-// Package gateway is the WebSocket endpoint: it upgrades, authenticates, and answers what clients send.
+// Package gateway implements the WebSocket endpoint. It upgrades HTTP requests, authenticates
+// clients, and answers the frames that they send.
 //
-// Goroutines: one reader per connection; a writer and a replay per connection while there is something
-// to write or to replay; the heartbeat, the sweeper of typing, the two of package authority, and
-// one each that moves cursors, publishes moved cursors, counts those of large channels and hands presence to
-// users with blocks. All belong to the Gateway,
-// and Run waits for them.
+// Each connection has one reader goroutine. It also has a writer while its socket is full, and a
+// replay goroutine while a subscription is missing events. The gateway itself runs one goroutine
+// for each of these: the heartbeat, the expiry of typing states, writing receipts to Redis,
+// publishing receipts, counting the receipts of large channels, and delivering presence to users
+// with blocks. Package authority adds two. The Gateway owns all of these goroutines, and Run waits
+// for them.
 package gateway
 
 import (
@@ -41,7 +43,8 @@ import (
 	"parley.chat/ws-server/internal/store"
 )
 
-// Config says what a gateway works with and what it allows. All but the limits is required.
+// Config holds the dependencies and the limits of a gateway. All fields are required unless noted
+// otherwise.
 type Config struct {
 	Verifier *token.Verifier
 	Store    *store.Store
@@ -58,35 +61,38 @@ type Config struct {
 
 	Presence *presence.Presence
 	Revoked  *revoked.Marks
-	// Refuses reports whether the log takes no more in a partition right now; nil: it never does.
+	// Refuses reports whether the log currently refuses appends to a partition. If nil, the log
+	// refuses nothing.
 	Refuses func(partition int) bool
 
-	Guard  *browser.Guard // of cookies; required
-	Hosts  browser.Hosts  // under which the gateway is reached; none: any
-	Limits frame.Limits
+	Guard  *browser.Guard // checks the origin of requests that authenticate with a cookie
+	Hosts  browser.Hosts  // host names that the gateway serves; if empty, any
+	Limits frame.Limits   // sent to clients in hello
 	Bounds Bounds
-	// TypingExpiry is how long somebody types who does not say so again; default 6s.
+	// TypingExpiry is how long a typing state lasts unless the client renews it. The default is 6
+	// seconds.
 	TypingExpiry time.Duration
-	// VerifyEvery is the longest that a lost notice goes unnoticed; 0: the default of package authority.
+	// VerifyEvery is the longest time for which a lost notice goes undetected. Zero means the
+	// default of package authority.
 	VerifyEvery time.Duration
-	// EditWindow is how long a sender may edit a message; 0: for ever.
+	// EditWindow is how long after sending a message its sender may edit it. Zero means forever.
 	EditWindow time.Duration
 }
 
-// Gateway serves WebSockets. Construct it, Run it, and route /ws and /ws/{channel_id} to it.
+// Gateway serves WebSockets. Call Run, and route /ws and /ws/{channel_id} to its Handler.
 type Gateway struct {
 	cfg      Config
 	upgrader websocket.Upgrader
-	clockLog *outage.Log // of tokens that are not valid yet
+	clockLog *outage.Log // logs tokens that are not valid yet
 
-	ctx    context.Context // of everything that clients cause; ends when Run has drained
+	ctx    context.Context // parent of all work on behalf of clients; canceled when Run has drained
 	cancel context.CancelFunc
 
 	mu       sync.Mutex
 	clients  map[*client]struct{}
 	byUser   map[chat.UserID][]*client
-	byAddr   map[netip.Addr]int // connections, if addresses are counted
-	admitted int                // connections of the instance, upgrades in progress included
+	byAddr   map[netip.Addr]int // number of connections by address; unused unless addresses are limited
+	admitted int                // connections that count towards the instance's limit, including upgrades in progress
 	draining bool
 
 	typists         *typists
@@ -95,36 +101,37 @@ type Gateway struct {
 	receiptCounters *receiptCounters
 	presenceFanout  *presenceFanout
 
-	acks struct { // that wait for FlushAcks
+	acks struct { // connections with acks that wait for FlushAcks
 		mu    sync.Mutex
 		held  []*connection.Conn
-		spare []*connection.Conn // an empty slice for the next
+		spare []*connection.Conn // an empty slice that the next round reuses
 	}
 
 	authority *authority.Authority
 
-	sharedReads sharedReads // that those who come at the same time share
+	sharedReads sharedReads // reads that concurrent callers share
 	mentions    *mentions
 
-	inflight   gate // appends that still owe an answer
-	readers    gate // the connections' goroutines
-	background gate // what is done on behalf of connections beside their readers
+	inflight   gate // appends that have not been answered yet
+	readers    gate // reader goroutines of the connections
+	background gate // other work on behalf of connections
 	writers    sync.WaitGroup
 }
 
-// New returns a gateway.
+// New returns a Gateway. It performs no I/O and starts no goroutine.
 func New(cfg Config) *Gateway {
 	g := &Gateway{
 		cfg: cfg, clients: make(map[*client]struct{}), byUser: make(map[chat.UserID][]*client),
 		byAddr: make(map[netip.Addr]int),
 		upgrader: websocket.Upgrader{
 			HandshakeTimeout: 5 * time.Second,
-			// Small: most frames that people send are, and there is one buffer per connection.
+			// The buffers are small because most frames are, and every connection has a read
+			// buffer.
 			ReadBufferSize:  256,
 			WriteBufferSize: 512,
-			WriteBufferPool: new(sync.Pool), // gorilla itself writes the handshake and control frames only
+			WriteBufferPool: new(sync.Pool), // gorilla writes only the handshake and control frames
 			Subprotocols:    []string{frame.Subprotocol},
-			CheckOrigin:     nil, // set below; the gateway has checked before
+			CheckOrigin:     nil, // set below; the gateway checks origins itself
 		},
 	}
 	g.upgrader.CheckOrigin = allowAny
@@ -146,8 +153,9 @@ func New(cfg Config) *Gateway {
 	return g
 }
 
-// Run keeps the heartbeat and the periodic checks until ctx is done, and then drains: it takes no more connections, lets what
-// was sent be acknowledged, and asks every client to come back elsewhere, each after a time of its own.
+// Run runs the heartbeat and the periodic work until ctx is done, and then drains the gateway. It
+// stops accepting connections, waits for pending appends to be acknowledged, and closes every
+// connection. Each client is asked to reconnect to another instance after its own random delay.
 func (g *Gateway) Run(ctx context.Context) error {
 	var periodic sync.WaitGroup
 	periodic.Go(func() { g.authority.Run(ctx) })
@@ -164,9 +172,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 }
 
 const (
-	drainAckTimeout     = 9 * time.Second // the limiter and the append answer within their own bounds, together less
+	drainAckTimeout     = 9 * time.Second // longer than the timeouts of the rate limiter and the append together
 	drainCloseTimeout   = 3 * time.Second // for clients to answer the close frame
-	maxReconnectDelayMS = 10_000          // ms, over which the clients of a closing instance spread
+	maxReconnectDelayMS = 10_000          // reconnects are spread over this many milliseconds
 )
 
 func (g *Gateway) drain() {
@@ -188,7 +196,7 @@ func (g *Gateway) drain() {
 		}
 	}
 	g.cancel()
-	g.readers.close() // who was upgraded at the last moment is turned away
+	g.readers.close() // connections upgraded from here on are closed
 	g.readers.active.Wait()
 	g.background.close()
 	g.background.active.Wait()
@@ -198,19 +206,19 @@ func (g *Gateway) drain() {
 	g.writers.Wait()
 }
 
-// reconnectReason is the reason of a close that invites the client back after a random time, so that
-// not all come at once.
+// reconnectReason returns a close reason that asks the client to reconnect after a random delay, so
+// that clients do not all reconnect at the same moment.
 func reconnectReason() string {
 	return fmt.Sprintf(`{"reconnect_after_ms":%d}`, rand.IntN(maxReconnectDelayMS))
 }
 
-// closeReason is the JSON reason of a close frame.
+// closeReason returns the JSON reason of a close frame.
 func closeReason(text string) string {
 	b, _ := json.Marshal(map[string]string{"message": text})
 	return string(b)
 }
 
-// register registers a client; false: the gateway is draining.
+// register adds a client to the gateway. It returns false if the gateway is draining.
 func (g *Gateway) register(c *client) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -222,8 +230,8 @@ func (g *Gateway) register(c *client) bool {
 	return true
 }
 
-// addToUser makes an authenticated client known by its user, so that notices reach it; false: the user has
-// too many connections.
+// addToUser indexes an authenticated client by its user, so that notices reach it. It returns false
+// if the user already has the maximum number of connections.
 func (g *Gateway) addToUser(c *client) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -264,8 +272,8 @@ func (g *Gateway) clientsOf(user chat.UserID) []*client {
 	return append([]*client(nil), g.byUser[user]...)
 }
 
-// HubConfig is what the feed's hub needs to know of this package: how frames are made. Deliveries of traced
-// events are shown in their traces.
+// HubConfig returns the configuration of the feed's hub, including how frames are encoded.
+// Deliveries of traced events are recorded in their traces.
 func HubConfig(m *Metrics, traces *msgtrace.Tracer) hub.Config {
 	return hub.Config{
 		Delivered: traceDeliveries(traces),

@@ -13,14 +13,14 @@ import (
 	"parley.chat/ws-server/internal/connection"
 )
 
-// maxInflight bounds the sends of one connection that wait for their ack: beyond it the client's next
-// frames wait in its socket.
+// maxInflight limits the sends of one connection that wait for their ack. Beyond it the reader
+// blocks, and further frames wait in the client's socket.
 const maxInflight = 64
 
-// handle does what a frame asks for. What it returns is answered with an error frame.
+// handle performs what a frame requests. The caller answers a returned error with an error frame.
 func (c *client) handle(f *frame.Client) error {
 	if _, bounded := frameLimits[f.Type]; !bounded {
-		return apierr.New(apierr.BadFrame, "this server does not take %s frames yet", f.Type)
+		return apierr.New(apierr.BadFrame, "this server does not support %s frames", f.Type)
 	}
 	switch f.Type {
 	case frame.Send, frame.Edit, frame.Delete, frame.React:
@@ -41,10 +41,10 @@ func (c *client) handle(f *frame.Client) error {
 		c.send(frame.Pong{Ref: f.Ref})
 		return nil
 	}
-	return apierr.New(apierr.BadFrame, "this server does not take %s frames yet", f.Type)
+	return apierr.New(apierr.BadFrame, "this server does not support %s frames", f.Type)
 }
 
-// appendEvent sends an event on its way to the log and answers when it is there.
+// appendEvent submits an event to the log. The client is answered when the event has been appended.
 func (c *client) appendEvent(f *frame.Client) error {
 	e, err := c.buildEvent(f)
 	if err != nil {
@@ -81,8 +81,8 @@ func (c *client) appendEvent(f *frame.Client) error {
 	return nil
 }
 
-// acknowledge sends an ack, which waits for FlushAcks: mostly the message itself is right behind it, and
-// both leave in one write.
+// acknowledge queues an ack until FlushAcks. The message itself usually follows immediately, and a
+// single write then sends both.
 func (c *client) acknowledge(a *frame.Ack) {
 	if c.out.Hold(connection.EndText(a.AppendTo(connection.BeginText(ackBufferSize)))) {
 		c.g.acks.mu.Lock()
@@ -91,10 +91,11 @@ func (c *client) acknowledge(a *frame.Ack) {
 	}
 }
 
-// ackBufferSize holds an ack and mostly the message that joins it.
+// ackBufferSize is the initial buffer size in bytes: enough for an ack and usually the message that
+// follows it.
 const ackBufferSize = 1 << 10
 
-// FlushAcks sends the acks that wait. The appender calls it after each round of outcomes.
+// FlushAcks sends the queued acks. The appender calls it after each batch of results.
 func (g *Gateway) FlushAcks() {
 	g.acks.mu.Lock()
 	held := g.acks.held
@@ -109,7 +110,7 @@ func (g *Gateway) FlushAcks() {
 	g.acks.mu.Unlock()
 }
 
-// checkBody tells what is wrong with a body that a client sent.
+// checkBody returns an error if the body that a client sent is not valid.
 func (c *client) checkBody(body string) error {
 	switch err := chat.CheckBody(body, c.g.cfg.Limits.MaxBodyBytes); {
 	case errors.Is(err, chat.ErrBodyTooLarge):
@@ -120,7 +121,7 @@ func (c *client) checkBody(body string) error {
 	return nil
 }
 
-// buildEvent checks a frame and returns the event that it asks for.
+// buildEvent validates a frame and returns the event that it requests.
 func (c *client) buildEvent(f *frame.Client) (frame.Event, error) {
 	if f.Type != frame.Send {
 		return c.buildChange(f)
@@ -153,10 +154,11 @@ func (c *client) buildEvent(f *frame.Client) (frame.Event, error) {
 	return e, nil
 }
 
-// maxDirectChannels bounds the direct channels whose ids a connection remembers by their user.
+// maxDirectChannels limits how many ids of direct channels a connection caches.
 const maxDirectChannels = 1000
 
-// directChannel returns the direct channel with the user that a send names.
+// directChannel returns the direct channel with the user that a send frame names. It opens the
+// channel if needed.
 func (c *client) directChannel(f *frame.Client) (chat.ChannelID, error) {
 	c.mu.Lock()
 	id, known := c.directChannels[*f.ToUserID]
@@ -185,7 +187,7 @@ func (c *client) directChannel(f *frame.Client) (chat.ChannelID, error) {
 	return id, nil
 }
 
-// renewToken takes a new token of the same session in place of the one that the connection has.
+// renewToken replaces the connection's token with a newer one of the same session.
 func (c *client) renewToken(f *frame.Client) error {
 	next := &client{}
 	if err := c.g.authenticate(c.g.ctx, next, *f.Token); err != nil {
@@ -202,7 +204,7 @@ func (c *client) renewToken(f *frame.Client) error {
 	return nil
 }
 
-// extendToken moves the end of the connection's token, never back.
+// extendToken raises the expiry of the connection's token; it never lowers it.
 func (c *client) extendToken(until int64) {
 	for at := c.expiresAt.Load(); until > at; at = c.expiresAt.Load() {
 		if c.expiresAt.CompareAndSwap(at, until) {

@@ -8,12 +8,13 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// silenceTimeout is how long a client may say nothing, pongs included, before its connection is dropped.
+// silenceTimeout is how long a client may send nothing, not even pongs, before its connection is
+// dropped.
 const silenceTimeout = 60 * time.Second
 
-// heartbeat pings every connection once in frame.Heartbeat, drops those that have fallen silent, and
-// ends those whose token has run out. One goroutine does it for all, spread over the interval, so that
-// a connection needs no timer of its own.
+// heartbeat pings every connection once per frame.Heartbeat. It also drops connections that have
+// been silent for too long and closes those whose token has expired. One goroutine handles all
+// connections and spreads the pings over the interval, so that a connection needs no timer.
 func (g *Gateway) heartbeat(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

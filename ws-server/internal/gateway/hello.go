@@ -19,11 +19,13 @@ import (
 	"parley.chat/ws-server/internal/store"
 )
 
-// maxConcurrentJoins bounds how many channels one connection goes live in at the same time.
+// maxConcurrentJoins limits how many channels the gateway joins at the same time for one
+// connection.
 const maxConcurrentJoins = 16
 
-// greet sends hello and subscribes what the client came for. First it follows the user's topic, so that
-// no change of membership falls between reading the channels and hearing of changes.
+// greet sends hello and subscribes the connection to its channels. It first subscribes to the
+// user's topic, so that every membership change is seen either in the list of channels or as a
+// notice.
 func (c *client) greet() bool {
 	c.access = c.g.authority.Enter(revoked.Login{User: c.user, Session: c.session})
 	if !c.g.addToUser(c) {
@@ -37,7 +39,7 @@ func (c *client) greet() bool {
 			err = apierr.Wrap(err, apierr.Unavailable, "the event log does not answer right now")
 		}
 		if c.g.ctx.Err() == nil {
-			c.g.cfg.Logger.Warn("connection not admitted", "user_id", c.user, "err", err)
+			c.g.cfg.Logger.Warn("failed to admit connection", "user_id", c.user, "err", err)
 		}
 		c.out.Close(closeParams(err))
 		return false
@@ -46,7 +48,7 @@ func (c *client) greet() bool {
 }
 
 func (c *client) sendHello(ctx context.Context) error {
-	c.subscribing.Lock() // a notice of a new channel waits until hello has been said
+	c.subscribing.Lock() // notices of new channels wait until hello has been sent
 	defer c.subscribing.Unlock()
 	c.mu.Lock()
 	c.watching = true
@@ -54,7 +56,7 @@ func (c *client) sendHello(ctx context.Context) error {
 	if err := c.g.cfg.Feed.Watch(ctx, c.user); err != nil {
 		return err
 	}
-	// From here on a revocation is told; one before has left its mark.
+	// A revocation from now on arrives as a notice. An earlier one has left a mark in Redis.
 	marked, err := c.g.sharedReads.revoked.Ask(ctx, revoked.Login{User: c.user, Session: c.session})
 	if err != nil {
 		return apierr.Wrap(err, apierr.Unavailable, "the session cannot be checked right now")
@@ -100,7 +102,7 @@ func (c *client) sendHello(ctx context.Context) error {
 		NotFollowed: max(0, len(list)-room),
 	})
 	for rest := summaries[len(first):]; len(rest) > 0; {
-		select { // pulled, never queued whole
+		select { // waits for room in the queue, so that the whole list is never queued at once
 		case <-c.out.Drained():
 		case <-c.g.ctx.Done():
 			return c.g.ctx.Err()
@@ -112,7 +114,7 @@ func (c *client) sendHello(ctx context.Context) error {
 	for i, ch := range live {
 		err := c.subscribeLocked(ctx, ch, heads[i].Seq, func(int64, event.Epoch) bool { return false })
 		if code := apierr.CodeOf(err); c.onlyChannel == nil && (code == apierr.NotFound || code == apierr.Forbidden) {
-			continue // removed since the channels were read, which a notice tells the client
+			continue // removed since the channels were read; a notice informs the client
 		}
 		if err != nil {
 			return err
@@ -121,8 +123,9 @@ func (c *client) sendHello(ctx context.Context) error {
 	return nil
 }
 
-// cacheMemberships notes memberships that were read. What a notice overtook is read again, all in one query; channels that the
-// user is not in any more are left to subscribeLocked.
+// cacheMemberships caches memberships that were just read. Memberships for which a notice arrived
+// during the read are read again in one query. Channels that the user has left are handled by
+// subscribeLocked.
 func (c *client) cacheMemberships(ctx context.Context, generation uint64, list []store.Membership) {
 	var overtaken []chat.ChannelID
 	for i := range list {
@@ -135,11 +138,11 @@ func (c *client) cacheMemberships(ctx context.Context, generation uint64, list [
 	}
 }
 
-// listMemberships returns the channels that hello lists.
+// listMemberships returns the memberships of the channels that hello lists.
 func (c *client) listMemberships(ctx context.Context) ([]store.Membership, error) {
 	if c.onlyChannel == nil {
 		list, err := c.g.sharedReads.memberships.Ask(ctx, c.user)
-		return slices.Clone(list), err // another connection of the user may have the same
+		return slices.Clone(list), err // the result may be shared with other connections of the user
 	}
 	m, err := c.g.cfg.Store.Membership(ctx, c.user, *c.onlyChannel)
 	if err != nil {
@@ -148,9 +151,9 @@ func (c *client) listMemberships(ctx context.Context) ([]store.Membership, error
 	return []store.Membership{m}, nil
 }
 
-// sortByActivity puts the channels in which the user has read something before all others, since nobody but the user
-// decides on that, and both in the order of their latest activity, the newest first. It is for a user who has more
-// channels than a connection follows.
+// sortByActivity sorts the channels of a user who has more channels than one connection may
+// subscribe to. Channels in which the user has read something come first, because nobody else can
+// influence that. Within both groups, the channels with the most recent activity come first.
 func (c *client) sortByActivity(ctx context.Context, list []store.Membership) error {
 	at := make(map[chat.ChannelID]time.Time, len(list))
 	ids := make([]chat.ChannelID, len(list))
@@ -161,7 +164,7 @@ func (c *client) sortByActivity(ctx context.Context, list []store.Membership) er
 	if err != nil {
 		return apierr.Wrap(err, apierr.Unavailable, "the event log does not answer right now")
 	}
-	var stored []chat.ChannelID // of which nothing is in Redis any more
+	var stored []chat.ChannelID // channels with no events in Redis
 	for i, id := range ids {
 		if newest[i] != nil {
 			at[id] = appendedAt(newest[i].EntryID)
@@ -188,8 +191,8 @@ func (c *client) sortByActivity(ctx context.Context, list []store.Membership) er
 	return nil
 }
 
-// heads returns how far each channel has come and, if the client subscribes to them, the live channels:
-// the first ones, as many as a connection may have.
+// heads returns the head of each channel. If the client subscribes to its channels, heads also
+// joins as many as the connection may subscribe to, in order, and returns the joined channels.
 func (c *client) heads(ctx context.Context, list []store.Membership) ([]eventlog.Head, []*hub.Channel, error) {
 	if c.onlyChannel == nil && !c.subscribeAll {
 		heads, err := c.readHeads(ctx, list)
@@ -226,14 +229,14 @@ func (c *client) readHeads(ctx context.Context, list []store.Membership) ([]even
 	for i, h := range heads {
 		if !h.Seeded() {
 			if heads[i], err = c.g.cfg.Log.EnsureHead(ctx, ids[i], c.g.cfg.Store.MaxSeq); err != nil {
-				return nil, apierr.Wrap(err, apierr.Unavailable, "a channel's numbering cannot be read right now")
+				return nil, apierr.Wrap(err, apierr.Unavailable, "a channel's sequence number cannot be read right now")
 			}
 		}
 	}
 	return heads, nil
 }
 
-// countUnread counts what the user has not read of each channel, up to its head.
+// countUnread counts, for each channel, the messages up to its head that the user has not read.
 func (c *client) countUnread(ctx context.Context, list []store.Membership, heads []eventlog.Head) ([]unread.Count, error) {
 	counts := make([]unread.Count, len(list))
 	var questions []unread.Question

@@ -12,23 +12,25 @@ import (
 	"parley.chat/ws-server/internal/connection"
 )
 
-// Bounds says how much of this instance one user, one address and one connection may have. A zero field
-// means no bound.
+// Bounds limits the resources that the instance, one user, one address and one connection may use.
+// A zero field means no limit.
 type Bounds struct {
-	Connections           int // of the instance
+	Connections           int // per instance
 	ConnectionsPerUser    int
 	ConnectionsPerAddress int
-	Subscriptions         int         // of one connection
-	Frames                config.Rate // of one connection; twice the Count at once after a pause
+	Subscriptions         int         // per connection
+	Frames                config.Rate // per connection; a burst may have twice the Count
 	TrustedProxies        config.CIDRs
 }
 
-// errInstanceFull refuses an upgrade because the instance has all the connections that it can hold.
+// errInstanceFull returns the error for an upgrade that is refused because the instance has reached
+// its limit of connections.
 func errInstanceFull() error {
-	return &apierr.Error{Code: apierr.Unavailable, Message: "this server has as many connections as it can hold", RetryAfter: refusedRetryDelay}
+	return &apierr.Error{Code: apierr.Unavailable, Message: "this server has reached its connection limit", RetryAfter: refusedRetryDelay}
 }
 
-// rejectWhenFull refuses upgrades while the instance is full, before they cost a token's verification.
+// rejectWhenFull refuses upgrades while the instance is full, before spending time on verifying a
+// token.
 func (g *Gateway) rejectWhenFull(serve http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		g.mu.Lock()
@@ -48,9 +50,10 @@ func (g *Gateway) fullLocked() bool {
 	return limit > 0 && g.admitted >= limit
 }
 
-// reserveConnection counts a connection for the instance and for its address. It returns why there are too many.
+// reserveConnection counts a connection towards the limits of the instance and of its address. It
+// returns an error if either limit has been reached.
 func (g *Gateway) reserveConnection(c *client, r *http.Request) error {
-	var addr netip.Addr // not valid if addresses are not counted, or for a Unix socket
+	var addr netip.Addr // stays invalid if addresses are not limited, or for a Unix socket
 	if g.cfg.Bounds.ConnectionsPerAddress > 0 {
 		addr = clientAddress(r, g.cfg.Bounds.TrustedProxies)
 	}
@@ -72,7 +75,7 @@ func (g *Gateway) reserveConnection(c *client, r *http.Request) error {
 	return nil
 }
 
-// releaseConnection undoes enter.
+// releaseConnection undoes reserveConnection.
 func (g *Gateway) releaseConnection(c *client) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -93,9 +96,10 @@ func (g *Gateway) releaseConnectionLocked(c *client) {
 	c.addr = netip.Addr{}
 }
 
-// clientAddress returns the address that a request comes from: what trusted proxies say, back to the first
-// address that is none of them, since what stands before that was written by the client. An IPv6 address
-// is that of its /64, the least that one customer gets.
+// clientAddress returns the address that a request comes from. It follows X-Forwarded-For from
+// right to left while the addresses are trusted proxies, and returns the first address that is not
+// one: the client may have forged anything before it. For IPv6 it returns the address of the /64
+// network, the smallest network that providers assign to a customer.
 func clientAddress(r *http.Request, trusted config.CIDRs) netip.Addr {
 	addr := parseAddress(r.RemoteAddr)
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
@@ -114,7 +118,8 @@ func clientAddress(r *http.Request, trusted config.CIDRs) netip.Addr {
 	return addr
 }
 
-// parseAddress reads an address with or without a port; its result is not valid if it is neither.
+// parseAddress parses an address with or without a port. It returns an invalid address if s is
+// neither.
 func parseAddress(s string) netip.Addr {
 	if ap, err := netip.ParseAddrPort(s); err == nil {
 		return ap.Addr().Unmap().WithZone("")
@@ -126,9 +131,9 @@ func parseAddress(s string) netip.Addr {
 	return addr.Unmap().WithZone("")
 }
 
-// errTooManySubscriptions answers a subscribe beyond the bound.
+// errTooManySubscriptions returns the error for a subscription beyond the limit.
 func (c *client) errTooManySubscriptions() error {
-	return apierr.New(apierr.RateLimited, "a connection takes %d subscriptions: end another first, or open another connection",
+	return apierr.New(apierr.RateLimited, "a connection may have at most %d subscriptions: unsubscribe from a channel, or open another connection",
 		c.g.cfg.Bounds.Subscriptions)
 }
 
@@ -143,13 +148,14 @@ func (c *client) subscriptionsLeft() int {
 	return limit - c.subs.Len()
 }
 
-// controlRate is how many control frames (pings, pongs) a connection may send, and twice the Count at once.
-// Clients answer a ping every 25 s, and few send a ping of their own more often than once a second.
+// controlRate limits the control frames (pings and pongs) of a connection; a burst may have twice
+// the Count. Clients answer a ping every 25 s and rarely send pings of their own more often than
+// once a second.
 var controlRate = config.Rate{Count: 20, Per: 10 * time.Second}
 
-// allowControlFrame counts a control frame, and ends a connection that sends too many: they cost as much as other
-// frames, and nobody has to wait for an answer before sending the next one. It reports whether the frame
-// may be answered.
+// allowControlFrame counts a control frame and closes a connection that sends too many. Control
+// frames cost as much as other frames, and a client can send them without waiting for answers. It
+// reports whether the frame may be answered.
 func (c *client) allowControlFrame() bool {
 	if c.out.Closing() {
 		return false
@@ -162,10 +168,10 @@ func (c *client) allowControlFrame() bool {
 	return false
 }
 
-// chargeSubscriptions charges the connection for a subscribe frame with n channels: each beyond the first
-// counts as a frame of its own, since each costs about as much. What follows waits, the frame itself does not.
-// A connection that subscribes for itself (?subscribe=none) has as many channels free, once, as any other
-// connection gets with its hello.
+// chargeSubscriptions charges the connection for a subscribe frame with n channels. Each channel
+// beyond the first counts as one more frame, because it costs about as much. The charge delays the
+// frames that follow, not this one. A connection with ?subscribe=none gets as many channels free of
+// charge, once, as hello subscribes other connections to.
 func (c *client) chargeSubscriptions(n int) {
 	rate := c.g.cfg.Bounds.Frames
 	if rate.Count == 0 {
@@ -178,14 +184,14 @@ func (c *client) chargeSubscriptions(n int) {
 	}
 }
 
-// tokenBucket is how many frames a connection may send now. It is the reader's own.
+// tokenBucket limits the rate of frames of one connection. Only the reader goroutine uses it.
 type tokenBucket struct {
 	tokens  float64
 	updated time.Time
 }
 
-// take takes n tokens, which the next frames pay for if there are fewer, and returns how long it is until
-// there were as many.
+// take takes n tokens and returns how long to wait until the bucket is no longer in debt. It
+// returns 0 if there were enough tokens.
 func (b *tokenBucket) take(rate config.Rate, now time.Time, n float64) time.Duration {
 	burst, perSecond := float64(2*rate.Count), float64(rate.Count)/rate.Per.Seconds()
 	if b.updated.IsZero() {
@@ -201,8 +207,8 @@ func (b *tokenBucket) take(rate config.Rate, now time.Time, n float64) time.Dura
 	return time.Duration(-b.tokens / perSecond * float64(time.Second))
 }
 
-// pace lets the reader wait where the client sends too fast: what it has sent waits in its socket, and
-// nothing is lost.
+// pace makes the reader wait if the client sends too fast. The client's next frames wait in its
+// socket, so nothing is lost.
 func (c *client) pace() {
 	rate := c.g.cfg.Bounds.Frames
 	if rate.Count == 0 {
@@ -213,13 +219,13 @@ func (c *client) pace() {
 		return
 	}
 	c.g.cfg.Metrics.paced.Inc()
-	const slice = 250 * time.Millisecond // a connection that has ended does not wait on
+	const slice = 250 * time.Millisecond // between checks whether the connection has ended
 	for ; wait > 0 && !c.out.Closing(); wait -= slice {
 		select {
 		case <-time.After(min(wait, slice)):
 		case <-c.g.ctx.Done():
 			return
 		}
-		c.out.Touch(time.Now()) // it is not silent, we do not listen
+		c.out.Touch(time.Now()) // the client is not silent; the reader is not reading
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// TestFrameLimits: every type of frame that clients send, by the constants of package frame, has something
-// that bounds it.
+// TestFrameLimits checks that every type of frame that clients may send, according to the constants
+// of package frame, has an entry in frameLimits.
 func TestFrameLimits(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "../../../shared-contracts/frame/client.go", nil, 0)
 	if err != nil {

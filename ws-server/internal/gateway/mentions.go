@@ -16,20 +16,20 @@ import (
 )
 
 const (
-	// mentionTimeout is how long a message waits, and the connection's next frames with it, to learn whom
-	// it mentions.
+	// mentionTimeout limits how long a message waits for its mentions to be looked up. The
+	// connection's next frames wait with it.
 	mentionTimeout = time.Second
-	// mentionRetryInterval is how long nobody waits after that was in vain.
+	// mentionRetryInterval is how long mentions are not looked up after a lookup has failed.
 	mentionRetryInterval = 2 * time.Second
 )
 
-// mentions finds whom messages speak to. A body without an @ costs nothing; the names of those that are
-// sent at the same time are looked up together.
+// mentions resolves the mentions in messages. A body without an @ needs no query. Names from
+// messages that are sent at the same time share one query.
 type mentions struct {
 	finder     *mention.Finder
 	mayCallAll mention.MayCallAll
 	names      *coalesce.Group[mention.Name, chat.UserID]
-	failedAt   atomic.Int64 // when PostgreSQL last did not answer, in Unix nanoseconds
+	failedAt   atomic.Int64 // when PostgreSQL last failed, in Unix nanoseconds
 	logger     *slog.Logger
 }
 
@@ -42,12 +42,13 @@ func newMentions(cfg *Config) *mentions {
 	return m
 }
 
-// find returns whom a body mentions. Members go on chatting while PostgreSQL does not answer: what is sent
-// then mentions nobody by name, and calls all if the sender was last known to be allowed to.
+// find returns the users whom a body mentions. While PostgreSQL is down, messages are still sent,
+// but mention nobody by name. They mention all members only if the sender was allowed to when that
+// was last known.
 func (m *mentions) find(ctx context.Context, channel chat.ChannelID, sender chat.UserID, access *authority.User, body string) []chat.UserID {
 	found, err := m.finder.Find(ctx, channel, body)
 	if err != nil && !errors.Is(err, errStoreDown) && ctx.Err() == nil {
-		m.logger.Warn("a message goes without its mentions", "channel_id", channel, "err", err)
+		m.logger.Warn("message sent without its mentions", "channel_id", channel, "err", err)
 	}
 	if len(found) == 0 {
 		return nil
@@ -62,15 +63,15 @@ func (m *mentions) find(ctx context.Context, channel chat.ChannelID, sender chat
 	return found
 }
 
-// errStoreDown says that nobody asked, since there was no answer just now.
-var errStoreDown = errors.New("PostgreSQL did not answer just now")
+// errStoreDown means that PostgreSQL was not queried because it failed a moment ago.
+var errStoreDown = errors.New("PostgreSQL is not queried because it failed a moment ago")
 
 func (m *mentions) lookUp(ctx context.Context, names []mention.Name) ([]chat.UserID, error) {
 	return queryStore(ctx, m, func(ctx context.Context) ([]chat.UserID, error) { return m.names.AskAll(ctx, names) })
 }
 
-// queryStore asks PostgreSQL, for mentionPatience at most. For mentionAgain after an error nobody is asked:
-// the error is errStoreAway then.
+// queryStore queries PostgreSQL with a timeout of mentionTimeout. For mentionRetryInterval after a
+// failure it returns errStoreDown without querying.
 func queryStore[A any](ctx context.Context, m *mentions, query func(context.Context) (A, error)) (answer A, err error) {
 	if time.Since(time.Unix(0, m.failedAt.Load())) < mentionRetryInterval {
 		return answer, errStoreDown
@@ -83,7 +84,8 @@ func queryStore[A any](ctx context.Context, m *mentions, query func(context.Cont
 	return answer, err
 }
 
-// mentions returns whom an event of the client's user mentions: nobody with whom the user has a block.
+// mentions returns the users whom an event mentions, without those who have a block with the
+// sender.
 func (c *client) mentions(ctx context.Context, e *frame.Event) []chat.UserID {
 	found := c.g.mentions.find(ctx, e.ChannelID, c.user, c.access, e.Body)
 	if len(found) == 0 {

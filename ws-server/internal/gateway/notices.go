@@ -14,7 +14,7 @@ import (
 	"parley.chat/ws-server/internal/store"
 )
 
-// Notice takes a notice of a user who is connected here. It is called by the feed and does not block.
+// Notice handles a notice for a user who is connected here. The feed calls it; it does not block.
 func (g *Gateway) Notice(n notice.Notice) {
 	switch n.Kind {
 	case notice.Blocked:
@@ -71,8 +71,8 @@ func changedBy(n notice.Notice) chat.UserID {
 	return n.UserID
 }
 
-// channelAdded tells the client of a channel that its user came into and, if it follows all channels,
-// subscribes it to what comes after the summary.
+// channelAdded informs the client of a channel that its user has joined. If the client subscribes
+// to all channels, it is also subscribed to the events after the summary.
 func (c *client) channelAdded(id chat.ChannelID, by chat.UserID) {
 	ctx, cancel := c.requestContext()
 	defer cancel()
@@ -82,24 +82,25 @@ func (c *client) channelAdded(id chat.ChannelID, by chat.UserID) {
 	generation := c.access.Generation()
 	m, err := c.g.cfg.Store.Membership(ctx, c.user, id)
 	if err != nil {
-		c.g.cfg.Logger.Warn("new membership not read", "user_id", c.user, "channel_id", id, "err", err)
+		c.g.cfg.Logger.Warn("failed to read new membership", "user_id", c.user, "channel_id", id, "err", err)
 		return
 	}
-	m.Arriving = false // the notice follows the event
+	m.Arriving = false // the notice is sent after the member_joined event has been appended
 	c.access.Learn(generation, id, m.Access())
 	c.subscribing.Lock()
 	defer c.subscribing.Unlock()
 	if c.subscription(id) != nil {
-		return // another notice was faster
+		return // another notice was handled first
 	}
 	if err := c.announceChannelLocked(ctx, m, by); err != nil {
-		c.g.cfg.Logger.Warn("new channel not followed", "user_id", c.user, "channel_id", id, "err", err)
+		c.g.cfg.Logger.Warn("failed to subscribe to new channel", "user_id", c.user, "channel_id", id, "err", err)
 	}
 }
 
-// announceChannelLocked sends the summary of a new channel, and follows it from there if the client follows all: a
-// direct channel from the first message that its user's devices do not have, since it was made for that one.
-// Called with subscribing held.
+// announceChannelLocked sends the summary of a new channel. If the client subscribes to all
+// channels, it is subscribed from that point. A direct channel is created by its first message, so
+// its subscription starts at the first message that none of the user's devices has. Called with
+// subscribing held.
 func (c *client) announceChannelLocked(ctx context.Context, m store.Membership, by chat.UserID) error {
 	var live *hub.Channel
 	var head eventlog.Head
@@ -138,8 +139,9 @@ func (c *client) announceChannelLocked(ctx context.Context, m store.Membership, 
 	})
 }
 
-// keepsSubscription reports whether the connection has a subscription to the channel that goes on. Who leaves and
-// comes back at once is told of the coming before the member_left event has ended the old subscription.
+// keepsSubscription reports whether the connection has a subscription to the channel that will
+// continue. A user who leaves and immediately rejoins may get the notice of the rejoin before
+// member_left has ended the old subscription, so it waits for removedGrace and checks again.
 func (c *client) keepsSubscription(id chat.ChannelID) bool {
 	sub := c.subscription(id)
 	if sub == nil {
@@ -152,11 +154,12 @@ func (c *client) keepsSubscription(id chat.ChannelID) bool {
 	return c.subscription(id) == sub && !sub.Ended()
 }
 
-// removedGrace is how long the member_left event may take to end the subscription in-band.
+// removedGrace is how long to wait for the member_left event to end a subscription in order.
 const removedGrace = 500 * time.Millisecond
 
-// channelRemoved tells the client of a channel that its user was put out of. The member_left event ends the
-// subscription; when it does not come, the membership is looked up and the subscription ended.
+// channelRemoved informs the client of a channel that its user was removed from. Normally the
+// member_left event ends the subscription. If that does not happen within removedGrace,
+// channelRemoved checks the membership and ends it.
 func (c *client) channelRemoved(id chat.ChannelID, by chat.UserID) {
 	if c.onlyChannel == nil {
 		c.send(frame.Membership{ChannelID: id, Change: "removed", By: by})

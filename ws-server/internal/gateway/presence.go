@@ -9,20 +9,20 @@ import (
 	"parley.chat/ws-server/internal/presence"
 )
 
-// subscriptionBegan notes that the connection's subscription to a channel has begun. Called with mu held.
+// subscriptionBegan records that the connection has subscribed to a channel. Called with mu held.
 func (c *client) subscriptionBegan(id chat.ChannelID) {
 	c.access.Hold(id)
 	c.g.cfg.Presence.Join(id, c.user)
 }
 
-// subscriptionEnded notes that the connection's subscription to a channel is over.
+// subscriptionEnded records that the connection's subscription to a channel has ended.
 func (c *client) subscriptionEnded(id chat.ChannelID) {
 	c.access.Release(id)
 	c.g.cfg.Presence.Leave(id, c.user)
 	c.g.typists.connectionLeft(c, id)
 }
 
-// handlePresence answers who is online in a channel.
+// handlePresence answers a presence frame with the users who are online in a channel.
 func (c *client) handlePresence(f *frame.Client) error {
 	id := *f.ChannelID
 	if err := c.checkParticipates(id); err != nil {
@@ -42,7 +42,8 @@ func (c *client) handlePresence(f *frame.Client) error {
 	return nil
 }
 
-// checkParticipates returns an error unless the connection is subscribed to a channel that its user is a member of.
+// checkParticipates returns an error unless the user is a member of the channel and the connection
+// is subscribed to it.
 func (c *client) checkParticipates(id chat.ChannelID) error {
 	if c.subscription(id) == nil {
 		return errNotSubscribed

@@ -13,41 +13,42 @@ import (
 	"parley.chat/ws-server/internal/presence"
 )
 
-// Between two users with a block there is silence: neither learns when the other types, reads, comes online or
-// goes. Typing and receipts are left out of what a fan-out hands to such a user (hub.Channel.Offer). Presence
-// cannot be: its count has everybody. So users with blocks get a presence of their own, counted without those
-// whom they may not hear of.
+// Two users with a block between them must not see each other's typing, receipts or presence.
+// Typing and receipts skip such users during the fan-out (see hub.Channel.PublishEphemeral). That
+// does not work for presence frames, because they contain a count of all online users. Users with
+// blocks therefore get presence frames of their own, which neither name nor count the users with
+// whom they have a block.
 
 const (
-	maxQueuedPresence   = 10_000           // presence frames that wait for their count; more are dropped
-	presenceReadTimeout = 5 * time.Second  // for the stores, per channel
-	blockChangeTimeout  = 30 * time.Second // for all common channels of two users
+	maxQueuedPresence   = 10_000           // presence frames in the queue; further frames are dropped
+	presenceReadTimeout = 5 * time.Second  // for reading the online users of one channel
+	blockChangeTimeout  = 30 * time.Second // for updating all channels that two users share
 )
 
-// BlockedWith returns the users connected here who learn nothing of what a user does; nil for nearly everybody.
+// BlockedWith returns the users connected here who have a block with a user. It is nil for nearly
+// every user.
 func (g *Gateway) BlockedWith(to chat.UserID) map[chat.UserID]struct{} {
 	return g.authority.BlockedWith(to)
 }
 
-// presenceFanout hands on presence to users with blocks. One goroutine, run, does so, in the order in which it was
-// published.
+// presenceFanout delivers presence frames, including those for users with blocks. While there are
+// blocks, a single goroutine, run, delivers the frames in the order in which they were published.
 type presenceFanout struct {
 	g    *Gateway
-	wake chan struct{} // holds at most one token: waiting is not empty
+	wake chan struct{} // holds at most one token, which means that queue is not empty
 
-	mu         sync.Mutex // held for work on the queue only
+	mu         sync.Mutex // guards the fields below; no I/O happens while it is held
 	queue      []publishedPresence
-	delivering bool // run hands on what it has taken from waiting
+	delivering bool // run is delivering frames that it has removed from queue
 }
 
-// publishedPresence is a presence frame as it was published in a channel.
+// publishedPresence is a presence frame that was published in a channel.
 type publishedPresence struct {
 	channel chat.ChannelID
 	frame   []byte
 }
 
-// Presence takes what was published of who has come online and gone. It is called by the feed and does not
-// block.
+// Presence handles a published presence frame of a channel. The feed calls it; it does not block.
 func (g *Gateway) Presence(id chat.ChannelID, text []byte) {
 	ch := g.cfg.Feed.Hub.Channel(id)
 	if ch == nil {
@@ -55,7 +56,7 @@ func (g *Gateway) Presence(id chat.ChannelID, text []byte) {
 	}
 	f := g.presenceFanout
 	f.mu.Lock()
-	if !g.authority.AnyBlocks() && !f.delivering && len(f.queue) == 0 { // else it would overtake what waits
+	if !g.authority.AnyBlocks() && !f.delivering && len(f.queue) == 0 { // otherwise the frame would overtake queued ones
 		f.mu.Unlock()
 		ch.PublishEphemeral(text, chat.UserID{}, nil)
 		return
@@ -70,7 +71,7 @@ func (g *Gateway) Presence(id chat.ChannelID, text []byte) {
 	}
 }
 
-// run hands on until ctx is done.
+// run delivers queued frames until ctx is done.
 func (f *presenceFanout) run(ctx context.Context) {
 	for {
 		select {
@@ -89,7 +90,8 @@ func (f *presenceFanout) run(ctx context.Context) {
 	}
 }
 
-// dequeue returns what waits. When that is nothing, frames need not wait any more.
+// dequeue removes and returns all queued frames. If there are none, later frames may bypass the
+// queue.
 func (f *presenceFanout) dequeue() []publishedPresence {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -98,8 +100,9 @@ func (f *presenceFanout) dequeue() []publishedPresence {
 	return waiting
 }
 
-// deliver hands a presence frame to the subscriptions of a channel, and to those of users with blocks one of
-// their own. In a large channel the frame is a count of strangers, the same for all.
+// deliver sends a presence frame to the subscriptions of a channel, except those of users with
+// blocks, who get a frame of their own. In a large channel every user gets the same frame, because
+// it names nobody and only counts.
 func (f *presenceFanout) deliver(ctx context.Context, p publishedPresence) {
 	ch := f.g.cfg.Feed.Hub.Channel(p.channel)
 	if ch == nil {
@@ -107,7 +110,7 @@ func (f *presenceFanout) deliver(ctx context.Context, p publishedPresence) {
 	}
 	var all frame.PresenceNotice
 	if err := json.Unmarshal(p.frame, &all); err != nil {
-		f.g.cfg.Logger.Warn("published presence not understood", "channel_id", p.channel, "err", err)
+		f.g.cfg.Logger.Warn("malformed published presence", "channel_id", p.channel, "err", err)
 		return
 	}
 	blocked := make(map[chat.UserID]struct{})
@@ -126,7 +129,7 @@ func (f *presenceFanout) deliver(ctx context.Context, p publishedPresence) {
 	defer cancel()
 	online, err := f.g.cfg.Presence.Online(ctx, p.channel, "")
 	if err != nil {
-		f.g.cfg.Logger.Debug("presence not handed to users with blocks", "channel_id", p.channel, "err", err)
+		f.g.cfg.Logger.Debug("failed to send presence to users with blocks", "channel_id", p.channel, "err", err)
 		return
 	}
 	for u := range blocked {
@@ -140,7 +143,7 @@ func (f *presenceFanout) deliver(ctx context.Context, p publishedPresence) {
 	}
 }
 
-// withoutBlocked returns the users of a list with whom a user has no block.
+// withoutBlocked returns the given users except those with whom user has a block.
 func (g *Gateway) withoutBlocked(user chat.UserID, users []chat.UserID) []chat.UserID {
 	return slices.DeleteFunc(slices.Clone(users), func(other chat.UserID) bool {
 		_, blocked := g.authority.BlockedWith(other)[user]
@@ -148,13 +151,14 @@ func (g *Gateway) withoutBlocked(user chat.UserID, users []chat.UserID) []chat.U
 	})
 }
 
-// visibleCount returns how many people a user sees online: all but those with whom the user has a block. In a large
-// channel, where nobody is named, it is everybody.
+// visibleCount returns how many online users a user may see: all except those with whom the user
+// has a block. In a large channel, where presence names nobody, it counts all online users.
 func (g *Gateway) visibleCount(user chat.UserID, online presence.Online) int {
 	return online.Count - len(online.Users) + len(g.withoutBlocked(user, online.Users))
 }
 
-// offerToUser offers an ephemeral frame to the connections of a user that are subscribed to a channel.
+// offerToUser sends an ephemeral frame to those connections of a user that are subscribed to a
+// channel.
 func (g *Gateway) offerToUser(user chat.UserID, channel chat.ChannelID, f frame.Server) {
 	text := connection.Text(frame.Encode(f))
 	for _, c := range g.clientsOf(user) {
@@ -164,15 +168,16 @@ func (g *Gateway) offerToUser(user chat.UserID, channel chat.ChannelID, f frame.
 	}
 }
 
-// blocksChanged corrects the presence that a user sees in the channels shared with others: users of a new block
-// appear as gone, and users of a lifted block appear if they are online.
+// blocksChanged updates the presence that a user sees in the channels shared with the other users
+// of added and lifted blocks. For an added block, the other user appears to go offline. For a
+// lifted block, the other user appears if online.
 func (g *Gateway) blocksChanged(user chat.UserID, added, lifted []chat.UserID) {
 	ctx, cancel := context.WithTimeout(g.ctx, blockChangeTimeout)
 	defer cancel()
 	for i, other := range slices.Concat(added, lifted) {
 		channels, err := g.cfg.Store.Common(ctx, user, other)
 		if err != nil {
-			g.cfg.Logger.Warn("presence not changed after a block", "user_id", user, "err", err)
+			g.cfg.Logger.Warn("failed to update presence after a block changed", "user_id", user, "err", err)
 			return
 		}
 		for _, id := range channels {
@@ -181,17 +186,17 @@ func (g *Gateway) blocksChanged(user chat.UserID, added, lifted []chat.UserID) {
 	}
 }
 
-// showPresence shows a user that another one is gone from a channel, or is there.
+// showPresence shows a user that another user has gone offline in a channel, or is online there.
 func (g *Gateway) showPresence(ctx context.Context, user, other chat.UserID, id chat.ChannelID, gone bool) {
 	if !slices.ContainsFunc(g.clientsOf(user), func(c *client) bool { return c.subscription(id) != nil }) {
 		return
 	}
-	if gone { // the end of what they type will not be told
+	if gone { // later typing frames of the other user are not delivered, so end the typing state now
 		g.offerToUser(user, id, frame.TypingNotice{ChannelID: id, UserID: other})
 	}
 	online, err := g.cfg.Presence.Online(ctx, id, "")
 	if err != nil || !slices.Contains(online.Users, other) {
-		return // not online, or in a large channel, where nobody is named
+		return // not online, or the channel is large and its presence names nobody
 	}
 	n := frame.PresenceNotice{ChannelID: id, OnlineCount: g.visibleCount(user, online)}
 	if gone {

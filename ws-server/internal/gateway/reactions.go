@@ -9,29 +9,31 @@ import (
 	"parley.chat/shared-contracts/text"
 )
 
-// Limits of the reactions to one message. What is on its way to the log at the same time is not counted, so a user who
-// sends many at once may get a few more through, as many as the rate limit lets pass.
+// Limits of the reactions to one message. Reactions that are being appended at the same time are
+// not counted. A user who sends several at once may therefore exceed a limit slightly, by at most
+// what the rate limit admits.
 const (
-	maxEmojisPerMessage = 50 // different ones that stand
-	maxEmojisPerUser    = 20 // different ones that a user has ever put on it, so that rows are bounded too
+	maxEmojisPerMessage = 50 // different emojis that a message currently has
+	maxEmojisPerUser    = 20 // different emojis that a user has ever put on a message; this also limits the rows
 )
 
-// checkReactionLimits refuses a reaction that would be one too many on its message.
+// checkReactionLimits returns an error if a reaction would exceed a limit of its message.
 func (g *Gateway) checkReactionLimits(ctx context.Context, e *frame.Event) error {
 	active, own := map[string]bool{}, map[string]bool{}
 	items, err := g.cfg.Log.Tail(ctx, e.ChannelID, tailPageSize)
 	if err != nil {
 		return apierr.Wrap(err, apierr.Unavailable, "the event log does not answer right now")
 	}
-	// The rows come second: what is cut from the tail is stored. Without PostgreSQL the tail is all that counts, since
-	// members go on chatting, and reading a page bounds what is shown.
+	// The rows are read after the tail, because events are stored before they are cut from the
+	// tail. While PostgreSQL is down, only the tail is counted, so that members can still react.
+	// The limits may then be exceeded, but reading a page of history limits what is shown.
 	stored, err := g.cfg.Store.Reactions(ctx, e.ChannelID, *e.MessageID, e.SenderID)
 	if err != nil && apierr.CodeOf(err) != apierr.Unavailable {
 		return err
 	}
 	for _, r := range stored {
 		emoji := r.Emoji
-		if form, ok := text.Emoji(emoji); ok { // earlier releases stored it as it came
+		if form, ok := text.Emoji(emoji); ok { // earlier releases stored emojis without normalizing them
 			emoji = form
 		}
 		active[emoji], own[emoji] = active[emoji] || r.Active, own[emoji] || r.Own

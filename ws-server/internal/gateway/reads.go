@@ -11,10 +11,10 @@ import (
 	"parley.chat/ws-server/internal/store"
 )
 
-// sharedReads are what each connection needs to be admitted, and to write. Those who ask at the same time share
-// them.
+// sharedReads holds the reads that a connection needs when it is admitted. Concurrent reads are
+// coalesced into one query.
 type sharedReads struct {
-	revoked     *coalesce.Group[revoked.Login, bool] // whether the session was ended
+	revoked     *coalesce.Group[revoked.Login, bool] // whether a session has been ended
 	memberships *coalesce.Group[chat.UserID, []store.Membership]
 	heads       *coalesce.Group[chat.ChannelID, eventlog.Head]
 	cursors     *coalesce.Group[eventlog.Member, eventlog.Cursor]
@@ -45,11 +45,11 @@ func newSharedReads(ctx context.Context, cfg *Config) sharedReads {
 	}
 }
 
-// maxUsersPerMembershipRead is the most users of one query: each may have hundreds of channels.
+// maxUsersPerMembershipRead limits the users per query, because each may have hundreds of channels.
 const maxUsersPerMembershipRead = 100
 
-// maxQuestionsPerUnreadRead is the most questions of one count. All about a channel share one read of its tail, so the
-// more at once, the fewer reads.
+// maxQuestionsPerUnreadRead limits the questions per count. Questions about the same channel share
+// one read of its tail, so larger batches need fewer reads.
 const maxQuestionsPerUnreadRead = 2000
 
 func (r *sharedReads) wait() {

@@ -14,49 +14,51 @@ import (
 )
 
 const (
-	minCountInterval       = time.Second      // between two counts of a channel
-	countIntervalPerMember = time.Millisecond // the same per member: the largest channels are counted less often
-	maxCountInterval       = 20 * time.Second // however many there are
-	countTimeout           = 5 * time.Second  // for the stores
-	memberCacheTTL         = time.Minute      // how long a channel's stored cursors are believed
-	minMemberCacheAge      = 5 * time.Second  // the same when somebody unknown has moved
+	minCountInterval       = time.Second      // minimum interval between two counts of a channel
+	countIntervalPerMember = time.Millisecond // lengthens the interval, so that large channels are counted less often
+	maxCountInterval       = 20 * time.Second // limit of the interval in the largest channels
+	countTimeout           = 5 * time.Second  // for one count
+	memberCacheTTL         = time.Minute      // how long the stored receipts of a channel are cached
+	minMemberCacheAge      = 5 * time.Second  // minimum age for reading them again because an unknown member has moved
 )
 
-// receiptCounters tells the sender of the newest message of a large channel, on the connections that they have
-// here, how many of the other members have it. A channel is counted when its cursors have moved, at most
-// once a second, and only while that sender is connected here: what it costs depends neither on how many
-// move nor on how many listen.
+// receiptCounters tells the sender of the newest message in a large channel how many other members
+// have received and read it. A channel is counted after its receipts have moved, at most once a
+// second, and only while that sender is subscribed here. The cost therefore depends neither on how
+// many members move nor on how many are subscribed.
 //
-// A count takes, per member, the greater of what Redis and PostgreSQL have. One goroutine, run, counts.
+// A count uses, for each member, the higher of the positions in Redis and in PostgreSQL. A single
+// goroutine, run, counts.
 type receiptCounters struct {
 	g    *Gateway
-	wake chan struct{} // holds at most one token: a channel was added to moves
+	wake chan struct{} // holds at most one token, which means that moves is not empty
 
-	mu    sync.Mutex // held for map work alone
+	mu    sync.Mutex // guards moves; no I/O happens while it is held
 	moves map[chat.ChannelID]int64
 
-	// The counter's own.
+	// channels is used only by run.
 	channels map[chat.ChannelID]*receiptCounter
 }
 
-// receiptCounter is a large channel in which cursors have moved lately.
+// receiptCounter is the state of a large channel whose receipts have moved recently.
 type receiptCounter struct {
-	moved     bool  // since it was counted
-	maxSeq    int64 // the furthest that somebody has come meanwhile
+	moved     bool  // receipts have moved since the last count
+	maxSeq    int64 // highest position that a member has reached since then
 	nextCount time.Time
-	newest    sentMessage // the newest message that was found
+	newest    sentMessage // the newest message found in PostgreSQL
 
-	members map[chat.UserID]eventlog.Cursor // as they are stored
-	readAt  time.Time                       // when they were read
+	members map[chat.UserID]eventlog.Cursor // receipts read from PostgreSQL
+	readAt  time.Time                       // when members was read
 }
 
-// sentMessage is a message and who sent it.
+// sentMessage is a message's seq and sender.
 type sentMessage struct {
 	seq    int64
 	sender chat.UserID
 }
 
-// noteMoves notes that cursors of a channel have moved, as far as upTo; 0: nobody knows how far.
+// noteMoves records that receipts of a channel have moved, up to maxSeq; 0 means that the position
+// is unknown.
 func (r *receiptCounters) noteMoves(id chat.ChannelID, maxSeq int64) {
 	if maxSeq == 0 {
 		maxSeq = math.MaxInt64
@@ -70,7 +72,7 @@ func (r *receiptCounters) noteMoves(id chat.ChannelID, maxSeq int64) {
 	}
 }
 
-// run counts until ctx is done.
+// run counts channels until ctx is done.
 func (r *receiptCounters) run(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -82,7 +84,7 @@ func (r *receiptCounters) run(ctx context.Context) {
 		case <-timer.C:
 		}
 		r.collectMoves()
-		wait := memberCacheTTL // to forget those at rest
+		wait := memberCacheTTL // the next pass removes idle channels
 		for id, counter := range r.channels {
 			if counter.moved && !counter.nextCount.After(time.Now()) {
 				r.countChannel(ctx, id, counter)
@@ -113,7 +115,8 @@ func (r *receiptCounters) collectMoves() {
 	}
 }
 
-// countChannel counts a channel, and sets when it may be counted again. What fails is tried again then.
+// countChannel counts a channel and sets the time of the next count. A failed count is repeated
+// then.
 func (r *receiptCounters) countChannel(ctx context.Context, id chat.ChannelID, counter *receiptCounter) {
 	bounded, cancel := context.WithTimeout(ctx, countTimeout)
 	defer cancel()
@@ -122,12 +125,12 @@ func (r *receiptCounters) countChannel(ctx context.Context, id chat.ChannelID, c
 	if err == nil {
 		counter.moved, counter.maxSeq = false, 0
 	} else if ctx.Err() == nil {
-		r.g.cfg.Logger.Warn("receipts not counted, trying again", "channel_id", id, "err", err)
+		r.g.cfg.Logger.Warn("failed to count receipts, retrying", "channel_id", id, "err", err)
 	}
 }
 
-// sendCounts tells the sender of the newest message that somebody may have come to, and returns how many members
-// it has counted for that.
+// sendCounts sends the counts of the newest message that a member may have reached to the sender of
+// that message. It returns the number of members counted.
 func (r *receiptCounters) sendCounts(ctx context.Context, id chat.ChannelID, counter *receiptCounter) (members int, err error) {
 	message, err := r.newestMessage(ctx, id, counter)
 	if err != nil || message.seq == 0 {
@@ -153,8 +156,9 @@ func (r *receiptCounters) sendCounts(ctx context.Context, id chat.ChannelID, cou
 	return counts.MemberCount, nil
 }
 
-// newestMessage returns the newest message up to c.upTo, with seq 0 for none: from the ring, which goes to
-// the channel's end, else what was found before, else from PostgreSQL.
+// newestMessage returns the newest message up to counter.maxSeq, or seq 0 if there is none. It
+// searches the ring, which always holds the newest events, then the message found last time, then
+// PostgreSQL.
 func (r *receiptCounters) newestMessage(ctx context.Context, id chat.ChannelID, counter *receiptCounter) (sentMessage, error) {
 	ch := r.g.cfg.Feed.Hub.Channel(id)
 	if ch == nil {
@@ -181,8 +185,8 @@ func (r *receiptCounters) newestMessage(ctx context.Context, id chat.ChannelID, 
 	return sentMessage{m.Seq, m.SenderID}, err
 }
 
-// countMembers counts the members other than the sender of a message, without those connected here with whom the sender
-// has a block.
+// countMembers counts the members of a channel and how many of them have received and read a
+// message. It excludes the sender, and members connected here who have a block with the sender.
 func (r *receiptCounters) countMembers(ctx context.Context, id chat.ChannelID, counter *receiptCounter, message sentMessage) (frame.ReceiptCounts, error) {
 	counts := frame.ReceiptCounts{ChannelID: id, Seq: message.seq}
 	held, err := r.g.cfg.Log.Cursors(ctx, id)
@@ -209,8 +213,9 @@ func (r *receiptCounters) countMembers(ctx context.Context, id chat.ChannelID, c
 	return counts, nil
 }
 
-// refreshMembers reads a channel's members anew when that was long ago, or some while ago and Redis holds
-// somebody who was none then. What was read before is good enough while PostgreSQL is away.
+// refreshMembers reads a channel's stored receipts again if they are older than memberCacheTTL. It
+// also does so after minMemberCacheAge if Redis holds a receipt of an unknown member. While
+// PostgreSQL is down, the old ones are used.
 func (r *receiptCounters) refreshMembers(ctx context.Context, id chat.ChannelID, counter *receiptCounter, held map[chat.UserID]eventlog.Cursor) error {
 	age := time.Since(counter.readAt)
 	stale := age > memberCacheTTL

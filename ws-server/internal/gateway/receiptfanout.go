@@ -14,55 +14,58 @@ import (
 )
 
 const (
-	// maxSmallChannel is the most members of a channel whose receipts go to every subscription. In a larger one
-	// the sender of the newest message is told how many have it, see tallies.
+	// maxSmallChannel is the maximum size of a small channel. In a small channel, receipts go to
+	// every subscription. In a larger one, only the sender of the newest message gets the number of
+	// receipts, see receiptCounters.
 	maxSmallChannel  = 100
-	sizeTTL          = time.Minute             // how long a channel's size is believed
-	estimatedSizeTTL = storeRetryInterval      // the same for one that PostgreSQL could not tell
-	sizeTimeout      = 1500 * time.Millisecond // for PostgreSQL
-	maxSizesPerQuery = 500                     // channels whose size one query tells
+	sizeTTL          = time.Minute             // how long a channel's size is cached
+	estimatedSizeTTL = storeRetryInterval      // how long an estimated size is cached
+	sizeTimeout      = 1500 * time.Millisecond // for reading sizes from PostgreSQL or estimating one
+	maxSizesPerQuery = 500                     // channels per query
 )
 
-// receiptFanout tells the subscribers of a channel how far members have come. What is published is gathered
-// while the goroutine, run, is at work: of several moves of a member the last is told.
+// receiptFanout delivers the receipts of members to the subscribers of their channels. Moves that
+// are published while the goroutine, run, is busy are collected, and only the last move of each
+// member is delivered.
 //
-// A receipt is news of the moment and may be lost: whoever needs to be sure asks over REST.
+// Receipts are ephemeral and may be lost. Clients that need reliable values read them over REST.
 type receiptFanout struct {
 	g    *Gateway
-	wake chan struct{} // holds at most one token: something was heard
+	wake chan struct{} // holds at most one token, which means that pending is not empty
 
-	mu      sync.Mutex // held for map work alone
+	mu      sync.Mutex // guards pending; no I/O happens while it is held
 	pending map[chat.ChannelID]*movedReceipts
 
-	// The teller's own.
+	// These fields are used only by run.
 	sizes         map[chat.ChannelID]channelSize
-	storeFailedAt time.Time // when PostgreSQL did not answer last
+	storeFailedAt time.Time // when PostgreSQL last failed
 }
 
-// movedReceipts are those of a channel whose moves were heard and not told yet.
+// movedReceipts are the receipts of a channel that have moved and have not been delivered yet.
 type movedReceipts struct {
 	positions map[chat.UserID]eventlog.Cursor
-	countOnly bool  // more than a small channel has, or unnamed
-	maxSeq    int64 // the furthest of them; 0 is unknown
+	countOnly bool  // too many moves for a small channel, or moves without names
+	maxSeq    int64 // highest delivered position among them; 0 if unknown
 }
 
-// channelSize is whether a channel is small, and until when that is believed.
+// channelSize records whether a channel is small and how long that remains valid.
 type channelSize struct {
 	small      bool
 	validUntil time.Time
 }
 
-// Receipts takes what was published of moved cursors. It is called by the feed and does not block.
+// Receipts handles published moves of receipts in a channel. The feed calls it; it does not block.
 func (g *Gateway) Receipts(id chat.ChannelID, published []byte) {
 	moves, err := event.DecodeMoves(string(published))
 	if err != nil {
-		g.cfg.Logger.Warn("published receipts not understood", "channel_id", id, "err", err)
+		g.cfg.Logger.Warn("malformed published receipts", "channel_id", id, "err", err)
 		return
 	}
 	g.receiptFanout.add(id, moves)
 }
 
-// add gathers the moves of a channel; none: some members have moved.
+// add collects the moves of a channel. An empty list means that too many members have moved to name
+// them.
 func (r *receiptFanout) add(id chat.ChannelID, moves []event.Receipt) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -79,7 +82,7 @@ func (r *receiptFanout) add(id chat.ChannelID, moves []event.Receipt) {
 		m.maxSeq = 0
 	}
 	if m.countOnly = m.countOnly || len(m.positions) > maxSmallChannel; m.countOnly {
-		m.positions = make(map[chat.UserID]eventlog.Cursor) // nobody will be told of them one by one
+		m.positions = make(map[chat.UserID]eventlog.Cursor) // not needed: receipts are only counted
 	}
 	select {
 	case r.wake <- struct{}{}:
@@ -87,7 +90,7 @@ func (r *receiptFanout) add(id chat.ChannelID, moves []event.Receipt) {
 	}
 }
 
-// run tells until ctx is done.
+// run delivers receipts until ctx is done.
 func (r *receiptFanout) run(ctx context.Context) {
 	tick := time.NewTicker(sizeTTL)
 	defer tick.Stop()
@@ -122,7 +125,7 @@ func (r *receiptFanout) run(ctx context.Context) {
 	}
 }
 
-// refreshSizes sees to it that sizes has every channel of heard of which that matters.
+// refreshSizes updates sizes for the channels in pending whose size is needed and not cached.
 func (r *receiptFanout) refreshSizes(ctx context.Context, pending map[chat.ChannelID]*movedReceipts) {
 	now := time.Now()
 	var unknown []chat.ChannelID
@@ -154,13 +157,13 @@ func (r *receiptFanout) countMembers(ctx context.Context, channels []chat.Channe
 	counts, err := r.g.cfg.Store.CountMembers(ctx, channels, maxSmallChannel+1)
 	if err != nil {
 		r.storeFailedAt = time.Now()
-		r.g.cfg.Logger.Warn("sizes of channels not read, guessing", "channels", len(channels), "err", err)
+		r.g.cfg.Logger.Warn("failed to read channel sizes, estimating them", "channels", len(channels), "err", err)
 	}
 	return counts, err
 }
 
-// estimateSize judges a channel's size without PostgreSQL: by what was last known, else by the cursors that
-// Redis holds, which are fewer than its members or as many.
+// estimateSize estimates a channel's size without PostgreSQL. It uses the last known size, or else
+// the number of receipts in Redis, which is at most the number of members.
 func (r *receiptFanout) estimateSize(ctx context.Context, id chat.ChannelID) channelSize {
 	validUntil := time.Now().Add(estimatedSizeTTL)
 	if known, ok := r.sizes[id]; ok {
@@ -172,8 +175,8 @@ func (r *receiptFanout) estimateSize(ctx context.Context, id chat.ChannelID) cha
 	return channelSize{err == nil && len(held) <= maxSmallChannel, validUntil}
 }
 
-// deliver hands the moves of a small channel to its subscriptions here, as one frame; those of members with blocks
-// each as one of its own, which the users of those blocks do not get.
+// deliver sends the moves of a small channel to its subscriptions here, in one frame. A move of a
+// member with blocks is sent in a frame of its own, which skips the users of those blocks.
 func (r *receiptFanout) deliver(id chat.ChannelID, m *movedReceipts) {
 	ch := r.g.cfg.Feed.Hub.Channel(id)
 	if ch == nil {

@@ -17,55 +17,57 @@ import (
 )
 
 const (
-	receiptMoveInterval  = time.Second           // between two moves of one member's cursor in a channel
-	receiptRoundInterval = 20 * time.Millisecond // between two round trips: what comes meanwhile shares the next
-	maxMovesPerRound     = 2000                  // moves of one round trip
-	receiptMoveTimeout   = 3 * time.Second       // for a round trip
-	storeRetryInterval   = 5 * time.Second       // after PostgreSQL did not answer it is not asked
-	maxReceiptStates     = 100_000               // members whose moves are remembered; those of more are dropped
+	receiptMoveInterval  = time.Second           // minimum interval between two moves of one member's receipt
+	receiptRoundInterval = 20 * time.Millisecond // minimum interval between two rounds, so that moves share round trips
+	maxMovesPerRound     = 2000                  // moves in one round trip
+	receiptMoveTimeout   = 3 * time.Second       // for one round
+	storeRetryInterval   = 5 * time.Second       // PostgreSQL is not queried for this long after it failed
+	maxReceiptStates     = 100_000               // members with pending or recent moves; moves of further members are dropped
 )
 
-// receiptWriter gathers how far the members who are connected here have come, and moves their cursors in
-// Redis: at once, and what follows within a second in one move at its end. A move that Redis does not
-// take is kept and tried again; what is asked for meanwhile is merged into it.
+// receiptWriter collects the receipts (delivered and read positions) of members connected here and
+// writes them to Redis. A member's first move is written immediately. Further moves within a second
+// are merged into one, which is written at the end of that second. A move that fails stays pending
+// and is retried; new requests are merged into it.
 //
-// One goroutine, run, moves. States are made by whoever asks and forgotten a second after they are at rest.
+// A single goroutine, run, writes the moves. A request creates a member's state. The state is
+// removed once a second has passed since its last move without a new request.
 type receiptWriter struct {
 	log         *eventlog.Log
 	store       *store.Store
-	refuses     func(partition int) bool // while the log takes nothing more, moves wait
-	seedChannel func(chat.ChannelID)     // makes a channel's counter; does not block
-	onFailure   func(error)              // Redis or PostgreSQL has begun not to answer
+	refuses     func(partition int) bool // moves wait while the log refuses appends to their partition
+	seedChannel func(chat.ChannelID)     // creates a channel's counter; does not block
+	onFailure   func(error)              // called when Redis or PostgreSQL starts to fail
 	onDropped   func()
 	moves       prometheus.Counter
 
-	wake chan struct{} // holds at most one token: there is something in ready
+	wake chan struct{} // holds at most one token, which means that ready is not empty
 
-	// mu guards what follows and the states. It is held for map work alone.
+	// mu guards the fields below and the states. No I/O happens while it is held.
 	mu      sync.Mutex
 	states  map[store.MemberKey]*receiptState
 	ready   []*receiptState // to be moved now
-	cooling []*receiptState // moved within the last second, the earliest first
+	cooling []*receiptState // moved within the last second, oldest first
 
-	// The mover's own.
+	// These fields are used only by the goroutine that moves receipts.
 	failing       bool
-	storeFailedAt time.Time // when PostgreSQL did not answer last
+	storeFailedAt time.Time // when PostgreSQL last failed
 }
 
-// receiptState is a member whose cursor is to be moved or was a moment ago. It is in ready, in cooling, or
-// in the mover's hands.
+// receiptState is the state of a member with a pending or recent move. It is in ready, in cooling,
+// or in a batch that is being moved.
 type receiptState struct {
 	member     store.MemberKey
-	wanted     eventlog.Cursor // asked for since the last move
-	current    eventlog.Cursor // where the cursor stood after the last move
-	inRedis    bool            // Redis has held the cursor
-	coolsUntil time.Time       // it cools until then
+	wanted     eventlog.Cursor // requested since the last move
+	current    eventlog.Cursor // position after the last move
+	inRedis    bool            // Redis held the receipt at the last move
+	coolsUntil time.Time       // when a state in cooling may move again
 }
 
 func (s *receiptState) needsMove() bool { return s.wanted.Max(s.current) != s.current }
 
-// handleReceipt takes a delivered or read frame. A member needs no subscription: a client may clear what is
-// unread in channels that it does not follow.
+// handleReceipt handles a delivered or read frame. It requires no subscription: a client may mark
+// messages as read in channels that it is not subscribed to.
 func (c *client) handleReceipt(f *frame.Client) error {
 	if err := c.access.Admit(*f.ChannelID); err != nil {
 		return err
@@ -91,15 +93,16 @@ func (g *Gateway) newReceiptWriter() *receiptWriter {
 				ctx, cancel := context.WithTimeout(g.ctx, requestTimeout)
 				defer cancel()
 				if _, err := g.cfg.Log.EnsureHead(ctx, id, g.cfg.Store.MaxSeq); err != nil && g.ctx.Err() == nil {
-					g.cfg.Logger.Warn("channel not seeded", "channel_id", id, "err", err)
+					g.cfg.Logger.Warn("failed to create a channel counter", "channel_id", id, "err", err)
 				}
 			})
 		},
-		onFailure: func(err error) { g.cfg.Logger.Warn("cursors not moved or not read", "err", err) },
+		onFailure: func(err error) { g.cfg.Logger.Warn("failed to move or read receipts", "err", err) },
 	}
 }
 
-// request asks that a member's cursor stand at least at want. It does not wait.
+// request raises a member's receipt to wanted, unless it is already there. It does not wait for the
+// move.
 func (w *receiptWriter) request(member store.MemberKey, wanted eventlog.Cursor) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -120,7 +123,7 @@ func (w *receiptWriter) request(member store.MemberKey, wanted eventlog.Cursor) 
 	s.wanted = s.wanted.Max(wanted)
 }
 
-// run moves cursors until ctx is done. What is left then is for drain.
+// run moves receipts until ctx is done. Pending moves are left to drain.
 func (w *receiptWriter) run(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -141,8 +144,8 @@ func (w *receiptWriter) run(ctx context.Context) {
 	}
 }
 
-// drain moves, once, whatever was asked for and not moved. Called after run, when nothing is asked for
-// any more.
+// drain moves all pending receipts, trying each once. It must be called after run has returned and
+// when no more requests can arrive.
 func (w *receiptWriter) drain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, receiptMoveTimeout)
 	defer cancel()
@@ -160,14 +163,15 @@ func (w *receiptWriter) nextDue() time.Duration {
 	return max(0, time.Until(w.cooling[0].coolsUntil))
 }
 
-// pendingMove is a state in the mover's hands, and what it is moved to. The state is not to be read without
-// the lock.
+// pendingMove is a state in the current batch and its move. The state may be accessed only with mu
+// held.
 type pendingMove struct {
 	state *receiptState
 	move  eventlog.CursorMove
 }
 
-// nextBatch returns what is to be moved at now, at most a page of it, and forgets who is at rest.
+// nextBatch returns the moves that are due at now, at most maxMovesPerRound. It removes states that
+// have no new request when their cooling time ends.
 func (w *receiptWriter) nextBatch(now time.Time) (batch []pendingMove) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -188,12 +192,12 @@ func (w *receiptWriter) nextBatch(now time.Time) (batch []pendingMove) {
 		page[i] = nil
 	}
 	if w.ready = w.ready[len(page):]; len(w.ready) == 0 {
-		w.ready = nil // let go of the array
+		w.ready = nil // releases the array
 	}
 	return batch
 }
 
-// flush moves a batch and lets its states cool. What was not moved is asked for again.
+// flush moves a batch and puts its states into cooling. A move that failed stays pending.
 func (w *receiptWriter) flush(ctx context.Context, batch []pendingMove) {
 	accepted := make([]pendingMove, 0, len(batch))
 	var moves []eventlog.CursorMove
@@ -225,7 +229,7 @@ func (w *receiptWriter) flush(ctx context.Context, batch []pendingMove) {
 	}
 }
 
-// recordResult takes note of what became of a move, and lets its state cool.
+// recordResult stores the result of a move in its state and puts the state into cooling.
 func (w *receiptWriter) recordResult(s pendingMove, moved eventlog.MovedCursor) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -238,8 +242,9 @@ func (w *receiptWriter) recordResult(s pendingMove, moved eventlog.MovedCursor) 
 	w.cooling = append(w.cooling, s.state)
 }
 
-// moveBatch moves cursors, those that Redis does not hold from where they are stored: so that none seems to
-// move back.
+// moveBatch moves receipts in Redis. For a receipt that Redis does not hold, it first reads the
+// position stored in PostgreSQL and writes the greater one, so that the receipt never moves
+// backwards.
 func (w *receiptWriter) moveBatch(ctx context.Context, moves []eventlog.CursorMove) ([]eventlog.MovedCursor, error) {
 	ctx, cancel := context.WithTimeout(ctx, receiptMoveTimeout)
 	defer cancel()
@@ -268,8 +273,8 @@ func (w *receiptWriter) moveBatch(ctx context.Context, moves []eventlog.CursorMo
 	return moved, errors.Join(err, retryErr)
 }
 
-// readStored returns what PostgreSQL has of cursors. While it does not answer that is nothing: members go on
-// without it.
+// readStored returns the receipts stored in PostgreSQL. While PostgreSQL is down it returns zero
+// positions, so that members can carry on without it.
 func (w *receiptWriter) readStored(ctx context.Context, members []store.MemberKey) []eventlog.Cursor {
 	if time.Since(w.storeFailedAt) > storeRetryInterval {
 		ctx, cancel := context.WithTimeout(ctx, receiptMoveTimeout/2)
@@ -284,7 +289,8 @@ func (w *receiptWriter) readStored(ctx context.Context, members []store.MemberKe
 	return make([]eventlog.Cursor, len(members))
 }
 
-// raiseToRedis raises what PostgreSQL has of a user's cursors to what Redis has.
+// raiseToRedis raises the receipts of memberships read from PostgreSQL to the positions in Redis,
+// where those are higher.
 func (c *client) raiseToRedis(ctx context.Context, list []store.Membership) error {
 	members := make([]eventlog.Member, len(list))
 	for i, m := range list {

@@ -15,8 +15,8 @@ import (
 	"parley.chat/ws-server/internal/store"
 )
 
-// newTestReceiptWriter returns cursors on a Redis of the test's own, in which a channel has 100 events and a member
-// whom Redis holds.
+// newTestReceiptWriter returns a receiptWriter on a Redis server of its own. The channel has 100
+// events, and Redis holds a receipt of the returned member.
 func newTestReceiptWriter(t *testing.T) (*receiptWriter, store.MemberKey) {
 	t.Helper()
 	log := eventlog.New(redistest.NewServer(t).Client(t), 4)
@@ -55,7 +55,7 @@ func awaitPosition(t *testing.T, c *receiptWriter, member store.MemberKey, want 
 	})
 }
 
-// While the log takes nothing more, moves wait, merged.
+// Moves must wait, and be merged, while the log refuses appends.
 func TestReceiptWriter_waitsWhileLogRefuses(t *testing.T) {
 	c, member := newTestReceiptWriter(t)
 	var refused atomic.Int32
@@ -75,7 +75,7 @@ func TestReceiptWriter_waitsWhileLogRefuses(t *testing.T) {
 	awaitPosition(t, c, member, eventlog.Cursor{Delivered: 7, Read: 5})
 }
 
-// Who is at rest is forgotten, and who comes when too many are remembered is dropped.
+// A state is removed when it is idle, and a move is dropped when there are too many states.
 func TestReceiptWriter_boundsItsStates(t *testing.T) {
 	c, member := newTestReceiptWriter(t)
 	dropped := 0

@@ -5,9 +5,9 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// checkReplyTarget checks that a message replies to a message of its own channel. A deleted one will do: it may have been
-// deleted while the reply was being written, which is no reason to lose the reply. While PostgreSQL does not answer, a
-// reply to a message that is neither in the ring nor in the tail is Unavailable, and the client sends it again.
+// checkReplyTarget checks that a message replies to a message of the same channel. The target may
+// have been deleted, possibly while the reply was being written. If PostgreSQL is down and the
+// target is in neither the ring nor the tail, the error is Unavailable, and the client retries.
 func (c *client) checkReplyTarget(e *frame.Event) error {
 	ctx, cancel := c.requestContext()
 	defer cancel()

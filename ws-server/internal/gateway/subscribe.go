@@ -15,15 +15,16 @@ import (
 )
 
 const (
-	// maxResumeEvents is how many missing events a subscription brings; for more the client pages history.
+	// maxResumeEvents is how many missed events a subscription replays. A client that missed more
+	// reads history.
 	maxResumeEvents = 1000
 )
 
-// errConnectionClosed is returned when the connection has left meanwhile.
-var errConnectionClosed = errors.New("the connection has gone")
+// errConnectionClosed is returned when the connection has been cleaned up in the meantime.
+var errConnectionClosed = errors.New("the connection is closed")
 
-// handleSubscribe answers a subscribe frame: each of its channels, all within the time of one. The memberships
-// that are not remembered are read in one query, and the channels go live side by side.
+// handleSubscribe handles a subscribe frame. All of its channels share one requestTimeout.
+// Memberships that are not cached are read in one query, and the channels are joined concurrently.
 func (c *client) handleSubscribe(f *frame.Client) error {
 	positions := f.Positions()
 	c.chargeSubscriptions(len(positions))
@@ -51,8 +52,9 @@ func (c *client) handleSubscribe(f *frame.Client) error {
 	return nil
 }
 
-// joinChannels has this gateway follow the channels that the user was admitted to, as many as the connection may
-// subscribe to. A channel that fails is tried again, and its error told, by subscribe.
+// joinChannels makes the gateway join the channels that the user was admitted to, up to the
+// connection's limit of subscriptions. If joining a channel fails, subscribe tries again and
+// reports the error.
 func (c *client) joinChannels(ctx context.Context, ids []chat.ChannelID, errs []error) {
 	var g errgroup.Group
 	g.SetLimit(maxConcurrentJoins)
@@ -72,7 +74,8 @@ func (c *client) joinChannels(ctx context.Context, ids []chat.ChannelID, errs []
 	_ = g.Wait()
 }
 
-// subscribe answers a subscribe frame for one channel, which the user was admitted to.
+// subscribe subscribes the connection to one channel of a subscribe frame. The user must have been
+// admitted to it.
 func (c *client) subscribe(ctx context.Context, ref string, want frame.ChannelPosition) error {
 	c.subscribing.Lock()
 	defer c.subscribing.Unlock()
@@ -87,11 +90,11 @@ func (c *client) subscribe(ctx context.Context, ref string, want frame.ChannelPo
 		return nil
 	} else {
 		c.removeSubscription(want.ChannelID, sub)
-		sub.Leave() // nothing of the channel is sent from here to its new `subscribed`
+		sub.Leave() // no event of the channel may be sent before the new `subscribed` frame
 	}
 	ch, err := c.g.cfg.Feed.Join(ctx, want.ChannelID)
 	if err != nil {
-		return apierr.Wrap(err, apierr.Unavailable, "the channel cannot be followed right now")
+		return apierr.Wrap(err, apierr.Unavailable, "this channel cannot be subscribed to right now")
 	}
 	after, joined := int64(-1), int64(0)
 	if want.LastSeenSeq != nil {
@@ -101,9 +104,9 @@ func (c *client) subscribe(ctx context.Context, ref string, want frame.ChannelPo
 		}
 	}
 	if head, epoch := ch.Head(); after > head || want.Epoch != "" && want.Epoch != string(epoch) {
-		// Another instance may be ahead of this one: the counter knows.
+		// Another instance may have seen newer events than this one; read the channel's counter.
 		if err := c.g.cfg.Feed.CatchUp(ctx, ch); err != nil {
-			return apierr.Wrap(err, apierr.Unavailable, "the channel cannot be followed right now")
+			return apierr.Wrap(err, apierr.Unavailable, "this channel cannot be subscribed to right now")
 		}
 	}
 	return c.subscribeLocked(ctx, ch, after, func(head int64, epoch event.Epoch) (skip bool) {
@@ -111,7 +114,8 @@ func (c *client) subscribe(ctx context.Context, ref string, want frame.ChannelPo
 			c.send(frame.Resync{Ref: ref, ChannelID: want.ChannelID, Epoch: string(epoch), LastSeq: head})
 			return true
 		}
-		// What was said before the user came is read as history, which does not show versions that were replaced by then.
+		// Events from before the user joined must be read as history, which omits versions of
+		// messages that had been replaced before the user joined.
 		more := after >= 0 && (head-after > maxResumeEvents || after < min(joined, head))
 		c.send(frame.Subscribed{
 			Ref: ref, ChannelID: want.ChannelID, LastSeq: head, Epoch: string(epoch),
@@ -121,21 +125,22 @@ func (c *client) subscribe(ctx context.Context, ref string, want frame.ChannelPo
 	})
 }
 
-// subscribeLocked subscribes the connection to a live channel that the user was admitted to. A removal since then is
-// looked for twice: before, so that nothing is delivered, and afterwards, since it may come in between. Its error is
-// that of Confirm then. Called with subscribing held.
+// subscribeLocked subscribes the connection to a joined channel that the user was admitted to. It
+// confirms the membership twice: before subscribing, so that a removed user gets no events, and
+// afterwards, in case the removal happened in between. It returns the error of Confirm. Called with
+// subscribing held.
 func (c *client) subscribeLocked(ctx context.Context, ch *hub.Channel, after int64, answer func(int64, event.Epoch) bool) error {
 	if c.subscription(ch.ID()) != nil {
-		return nil // a notice was faster
+		return nil // a notice was handled first
 	}
 	if err := c.access.Confirm(ch.ID()); err != nil {
 		return err
 	}
 	var sub *hub.Subscription
 	for sub = ch.Subscribe(c, after, answer); sub == nil; sub = ch.Subscribe(c, after, answer) {
-		var err error // the channel was given up as idle just now
+		var err error // the channel has just been dropped as idle
 		if ch, err = c.g.cfg.Feed.Join(ctx, ch.ID()); err != nil {
-			return apierr.Wrap(err, apierr.Unavailable, "the channel cannot be followed right now")
+			return apierr.Wrap(err, apierr.Unavailable, "this channel cannot be subscribed to right now")
 		}
 	}
 	c.mu.Lock()
@@ -147,7 +152,7 @@ func (c *client) subscribeLocked(ctx context.Context, ch *hub.Channel, after int
 	c.subs.Set(ch.ID(), sub)
 	c.subscriptionBegan(ch.ID())
 	c.mu.Unlock()
-	if sub.Ended() { // ended before it was noted
+	if sub.Ended() { // it ended before it was added to c.subs
 		c.removeSubscription(ch.ID(), sub)
 		return nil
 	}
@@ -179,7 +184,7 @@ func (c *client) subscription(id chat.ChannelID) *hub.Subscription {
 	return sub
 }
 
-// removeSubscription takes sub off the connection's list if it is still the one.
+// removeSubscription removes sub from the connection, unless a newer subscription has replaced it.
 func (c *client) removeSubscription(id chat.ChannelID, sub *hub.Subscription) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -198,10 +203,10 @@ func (c *client) Prefetch() { c.out.Prefetch() }
 // Deliver implements hub.Connection.
 func (c *client) Deliver(b []byte, events int) { c.out.Send(b, events) }
 
-// Offer implements hub.Connection.
+// DeliverEphemeral implements hub.Connection.
 func (c *client) DeliverEphemeral(b []byte) { c.out.SendEphemeral(b) }
 
-// Ended implements hub.Connection: the user has left the channel.
+// Ended implements hub.Connection. The hub calls it when the user has left the channel.
 func (c *client) Ended(s *hub.Subscription) {
 	c.removeSubscription(s.Channel().ID(), s)
 	c.g.authority.InvalidateMembership(c.user, s.Channel().ID())
@@ -210,12 +215,13 @@ func (c *client) Ended(s *hub.Subscription) {
 	}
 }
 
-// Resume implements hub.Connection.
+// Resume implements hub.Connection. It closes the connection, so that the client reconnects and
+// resumes.
 func (c *client) Resume() {
-	c.out.Close(apierr.GapNotHealed.CloseCode(), closeReason("some events cannot be read right now: resume"))
+	c.out.Close(apierr.GapNotHealed.CloseCode(), closeReason("some events cannot be read right now: reconnect and resume"))
 }
 
-// Replay implements hub.Connection.
+// Replay implements hub.Connection. It queues s for the replay goroutine.
 func (c *client) Replay(s *hub.Subscription) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -226,10 +232,11 @@ func (c *client) Replay(s *hub.Subscription) {
 	}
 }
 
-// replayTimeout is how long a replay tries before the client is asked to come again.
+// replayTimeout is how long a replay may fail before the client is asked to reconnect and resume.
 const replayTimeout = 15 * time.Second
 
-// replay pulls what the connection's subscriptions lack, page by page, as its queue drains.
+// replay reads the events that the connection's subscriptions are missing, page by page. It reads
+// the next page only when the connection's send queue has drained.
 func (c *client) replay() {
 	for {
 		c.mu.Lock()
@@ -243,7 +250,7 @@ func (c *client) replay() {
 		c.mu.Unlock()
 		if err := c.replayOne(s); err != nil {
 			if c.g.ctx.Err() == nil {
-				c.g.cfg.Logger.Warn("replay given up, the client resumes", "channel_id", s.Channel().ID(), "err", err)
+				c.g.cfg.Logger.Warn("replay failed, asking the client to resume", "channel_id", s.Channel().ID(), "err", err)
 			}
 			c.Resume()
 		}

@@ -14,26 +14,27 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// target is the message that an edit, a deletion or a reaction is about.
+// target is the message that an edit, a deletion, a reaction or a reply refers to.
 type target struct {
 	seq     int64
 	sender  chat.UserID
 	sentAt  time.Time
-	deleted bool // as far as was looked, see deleted
+	deleted bool // a deletion was found in the part that was searched, see isDeleted
 
-	// Where it was found, and so where its deletion is to be looked for besides.
-	stored  bool  // in PostgreSQL
-	ringEnd int64 // in the ring, which goes to this seq
+	// These fields tell isDeleted where else a deletion may be found.
+	stored  bool  // the message was found in PostgreSQL
+	ringEnd int64 // last seq of the ring, if the message was found there
 }
 
 const (
 	tailPageSize = 500
-	// clockSkew is how far the clocks of gateways and Redis are believed to be apart at most.
+	// clockSkew is the largest assumed difference between the clocks of gateways and Redis.
 	clockSkew = 10 * time.Minute
 )
 
-// findMessage returns a message of a channel: from the ring, else the tail, else PostgreSQL. In this order
-// nothing falls between: the tail is cut only below what is stored.
+// findMessage returns a message of a channel. It searches the ring, then the tail, then PostgreSQL.
+// This order misses no message, because events are cut from the tail only after they have been
+// stored.
 func (g *Gateway) findMessage(ctx context.Context, channel chat.ChannelID, id chat.EventID) (target, error) {
 	s := search{id: id, text: []byte(id.String())}
 	if ch := g.cfg.Feed.Hub.Channel(channel); ch != nil {
@@ -63,8 +64,8 @@ func (g *Gateway) findMessage(ctx context.Context, channel chat.ChannelID, id ch
 	return target{seq: m.Seq, sender: m.SenderID, sentAt: m.SentAt, deleted: s.target.deleted, stored: true}, nil
 }
 
-// isDeleted reports whether a message that find has returned is deleted: if the deletion was acknowledged
-// before the question was asked, it is seen.
+// isDeleted reports whether a message that findMessage returned has been deleted. It sees every
+// deletion that was acknowledged before the call.
 func (g *Gateway) isDeleted(ctx context.Context, channel chat.ChannelID, id chat.EventID, t target) (bool, error) {
 	switch {
 	case t.deleted:
@@ -72,9 +73,9 @@ func (g *Gateway) isDeleted(ctx context.Context, channel chat.ChannelID, id chat
 	case t.stored:
 		return g.cfg.Store.Deleted(ctx, channel, id)
 	case t.ringEnd == 0:
-		return false, nil // the tail was read from its end
+		return false, nil // the message was found in the tail, which was searched from its end
 	}
-	// What was appended and is still on its way to the ring.
+	// Search the events that were appended and have not reached the ring yet.
 	items, err := g.cfg.Log.TailRange(ctx, channel, t.ringEnd+1, math.MaxInt64)
 	if err != nil {
 		return false, apierr.Wrap(err, apierr.Unavailable, "the event log does not answer right now")
@@ -86,8 +87,8 @@ func (g *Gateway) isDeleted(ctx context.Context, channel chat.ChannelID, id chat
 	return s.target.deleted, nil
 }
 
-// searchTail looks through a channel's tail, the newest first. It has some hundred items unless storing
-// is behind; and it need not be read further back than the message can be.
+// searchTail searches a channel's tail backwards. The tail has a few hundred items unless
+// sync-service lags behind. The search stops at items that are older than the message can be.
 func (g *Gateway) searchTail(ctx context.Context, channel chat.ChannelID, s *search) error {
 	oldest := createdAt(s.id).Add(-clockSkew)
 	items, err := g.cfg.Log.Tail(ctx, channel, tailPageSize)
@@ -106,24 +107,24 @@ func (g *Gateway) searchTail(ctx context.Context, channel chat.ChannelID, s *sea
 	return err
 }
 
-// search is what is known of a message while its channel is read backwards.
+// search is the state of a backward search for a message and its deletion.
 type search struct {
 	id   chat.EventID
-	text []byte // of id
+	text []byte // textual form of id
 
 	found bool
-	kind  event.Kind // of the event that has the id
+	kind  event.Kind // kind of the event with that id
 	target
 }
 
-// visit takes one event.
+// visit examines one event.
 func (s *search) visit(kind event.Kind, b []byte) {
 	if !bytes.Contains(b, s.text) {
 		return
 	}
 	e, err := frame.DecodeEvent(b)
 	if err != nil {
-		return // what cannot be read is no message that could be changed
+		return // an event that cannot be decoded is not a message that can be changed
 	}
 	switch {
 	case e.ID == s.id:
@@ -134,7 +135,8 @@ func (s *search) visit(kind event.Kind, b []byte) {
 	}
 }
 
-// createdAt returns when the id, a UUIDv7, was made; the zero time for any other, which says nothing.
+// createdAt returns when an id, a UUIDv7, was created. For other UUID versions it returns the zero
+// time, which does not limit a search.
 func createdAt(id chat.EventID) time.Time {
 	if id.Version() != 7 {
 		return time.Time{}
@@ -146,7 +148,8 @@ func createdAt(id chat.EventID) time.Time {
 	return time.UnixMilli(ms)
 }
 
-// appendedAt returns when an entry was appended, by Redis' clock. An id that cannot be read is of now.
+// appendedAt returns when an entry was appended, by the clock of Redis. For a malformed entry id it
+// returns the current time.
 func appendedAt(entryID string) time.Time {
 	ms, _, _ := strings.Cut(entryID, "-")
 	n, err := strconv.ParseInt(ms, 10, 64)

@@ -8,7 +8,8 @@ import (
 	"parley.chat/ws-server/internal/hub"
 )
 
-// traceDeliveries returns what the hub tells of its deliveries, or nil where nothing is traced: then it need not.
+// traceDeliveries returns the hub's callback that records deliveries in traces. It returns nil if
+// tracing is off.
 func traceDeliveries(traces *msgtrace.Tracer) func(*hub.Channel, []hub.Event, int, time.Time) {
 	if traces == nil {
 		return nil

@@ -9,12 +9,13 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// minTypingInterval is how often a user may begin to type in a channel. What comes sooner is dropped.
+// minTypingInterval is the minimum interval between two typing starts of a user in a channel.
+// Earlier ones are ignored.
 const minTypingInterval = 2 * time.Second
 
-// typists remembers who is typing over this gateway. A state is published when it changes and not when
-// it is renewed; one that is not renewed for so long ends by itself. It keeps what has changed within
-// the last seconds and nothing else.
+// typists tracks which users are typing on connections of this gateway. A state is published when
+// it changes, but not when it is renewed. A state that is not renewed within expiry ends. Ended
+// states are forgotten once the user may start typing again.
 type typists struct {
 	expiry  time.Duration
 	publish func(typist, bool) // does not block
@@ -31,16 +32,16 @@ type typist struct {
 
 type typingState struct {
 	typing    bool
-	client    *client   // whose connection said so last
-	startedAt time.Time // last
-	expiresAt time.Time // unless it is renewed
+	client    *client   // connection that last renewed the state
+	startedAt time.Time // when the user last started typing
+	expiresAt time.Time // when the state ends unless it is renewed
 }
 
 func newTypists(expiry time.Duration, publish func(typist, bool)) *typists {
 	return &typists{expiry: expiry, publish: publish, states: make(map[typist]*typingState)}
 }
 
-// handleTyping takes a typing frame.
+// handleTyping handles a typing frame.
 func (c *client) handleTyping(f *frame.Client) error {
 	if err := c.checkParticipates(*f.ChannelID); err != nil {
 		return err
@@ -79,7 +80,8 @@ func (t *typists) end(who typist) {
 	}
 }
 
-// connectionLeft ends the typing of a connection whose subscription is over.
+// connectionLeft ends a typing state that was last renewed on a connection whose subscription has
+// ended.
 func (t *typists) connectionLeft(by *client, channel chat.ChannelID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -94,7 +96,8 @@ func (t *typists) stopLocked(who typist, s *typingState) {
 	t.publish(who, false)
 }
 
-// sweep ends what was not renewed and forgets what is over.
+// sweep ends states that were not renewed in time and removes ended states that are no longer
+// needed.
 func (t *typists) sweep(now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -122,7 +125,7 @@ func (t *typists) run(ctx context.Context) {
 	}
 }
 
-// publishTyping tells a channel that somebody types there, or no more.
+// publishTyping publishes to a channel that a user has started or stopped typing.
 func (g *Gateway) publishTyping(who typist, on bool) {
 	g.cfg.Presence.Publish(who.channel, "typing", who.user,
 		frame.Encode(frame.TypingNotice{ChannelID: who.channel, UserID: who.user, Typing: on}))

@@ -20,9 +20,10 @@ import (
 )
 
 const (
-	// requestTimeout bounds what a client waits for before its first frame.
+	// requestTimeout limits the work for one upgrade, one frame or one notice of a client.
 	requestTimeout = 5 * time.Second
-	// refusedRetryDelay is when a client should try again after the instance or its address had too many connections.
+	// refusedRetryDelay is sent as Retry-After when the instance or an address has too many
+	// connections.
 	refusedRetryDelay = 10 * time.Second
 )
 
@@ -34,12 +35,12 @@ func (g *Gateway) Handler() http.Handler {
 	return mux
 }
 
-// credentials returns the token that a request carries, "" for none. It refuses a page of another site that would use
-// our user's cookie.
+// credentials returns the token in a request, or "" if there is none. It returns an error if a page
+// of another site tries to use the user's cookie.
 func (g *Gateway) credentials(r *http.Request) (raw string, err error) {
 	raw, byCookie, err := browser.AccessToken(r)
 	if err != nil {
-		return "", apierr.Wrap(err, apierr.Unauthenticated, "two cookies of one name were sent")
+		return "", apierr.Wrap(err, apierr.Unauthenticated, "the request has two cookies of the same name")
 	}
 	if byCookie {
 		if err := g.cfg.Guard.CheckUpgrade(r); err != nil {
@@ -49,19 +50,20 @@ func (g *Gateway) credentials(r *http.Request) (raw string, err error) {
 	return raw, nil
 }
 
-// requireKnownHost refuses requests for other hosts than ours.
+// requireKnownHost refuses requests for host names that the gateway does not serve.
 func (g *Gateway) requireKnownHost(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !g.cfg.Hosts.Serves(r.Host) {
-			writeProblem(w, apierr.New(apierr.Misdirected, "this host name is not one of ours (PUBLIC_HOSTS)"))
+			writeProblem(w, apierr.New(apierr.Misdirected, "this server does not serve this host name (see PUBLIC_HOSTS)"))
 			return
 		}
 		next(w, r)
 	}
 }
 
-// serveAllChannels serves /ws: a socket for all the user's channels. A bad token is told after the upgrade,
-// since a page cannot read the status of one that was refused.
+// serveAllChannels serves /ws, a connection for all of the user's channels. An invalid token is
+// reported by a close frame after the upgrade, because a web page cannot read the status of a
+// refused upgrade.
 func (g *Gateway) serveAllChannels(w http.ResponseWriter, r *http.Request) {
 	raw, err := g.credentials(r)
 	if apierr.CodeOf(err) == apierr.ForeignOrigin {
@@ -88,7 +90,8 @@ func (g *Gateway) serveAllChannels(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// serveChannel serves /ws/{channel_id}: a socket for one channel. It answers before the upgrade.
+// serveChannel serves /ws/{channel_id}, a connection for one channel. It reports errors before the
+// upgrade.
 func (g *Gateway) serveChannel(w http.ResponseWriter, r *http.Request) {
 	channel, err := chat.ParseChannelID(r.PathValue("channel_id"))
 	raw, credentialsErr := g.credentials(r)
@@ -97,7 +100,7 @@ func (g *Gateway) serveChannel(w http.ResponseWriter, r *http.Request) {
 	case credentialsErr != nil:
 		err = credentialsErr
 	case raw == "":
-		err = apierr.New(apierr.Unauthenticated, "a token is needed: the session's cookie or the header Authorization")
+		err = apierr.New(apierr.Unauthenticated, "a token is required: send the session cookie or an Authorization header")
 	default:
 		if authErr := g.authenticate(r.Context(), c, raw); authErr != nil {
 			err = authErr
@@ -116,14 +119,14 @@ func (g *Gateway) serveChannel(w http.ResponseWriter, r *http.Request) {
 	g.upgrade(w, r, c, c.greet)
 }
 
-// authenticate fills in who the client is.
+// authenticate verifies a token and sets the client's user, session and expiry.
 func (g *Gateway) authenticate(ctx context.Context, c *client, raw string) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	claims, err := g.cfg.Verifier.Verify(ctx, raw)
 	if errors.Is(err, token.ErrNotYet) {
 		g.clockLog.Failed(ctx, "", err)
-		return apierr.Wrap(err, apierr.Unavailable, "the token is not valid yet, as the clocks of two servers differ: try again")
+		return apierr.Wrap(err, apierr.Unavailable, "the token is not valid yet because the clocks of two servers differ: try again")
 	}
 	g.clockLog.Worked(ctx, "")
 	switch {
@@ -139,19 +142,20 @@ func (g *Gateway) authenticate(ctx context.Context, c *client, raw string) error
 	return nil
 }
 
-// upgrade upgrades and gives the connection its reader, which first runs begin. The handler returns
-// after that, so that the HTTP server's buffers and stack are freed.
+// upgrade upgrades a request and starts the connection's goroutine, which first calls admit. The
+// handler returns immediately afterwards, so that the HTTP server's buffers and stack are freed.
 func (g *Gateway) upgrade(w http.ResponseWriter, r *http.Request, c *client, admit func() bool) {
 	if err := g.reserveConnection(c, r); err != nil {
 		writeProblem(w, err)
 		return
 	}
-	// The request's memory must not stay for as long as the connection does.
+	// Upgrade through a gatedWriter, so that the connection does not keep the memory of the request
+	// alive.
 	gated := &gatedWriter{ResponseWriter: w}
 	ws, err := g.upgrader.Upgrade(gated, r, nil)
 	if err != nil {
 		g.releaseConnection(c)
-		g.cfg.Logger.Debug("upgrade refused", "err", err) // gorilla has answered
+		g.cfg.Logger.Debug("upgrade failed", "err", err) // gorilla has sent the response
 		return
 	}
 	c.ws, c.slot = ws, slotCounter.Add(1)
@@ -165,7 +169,7 @@ func (g *Gateway) upgrade(w http.ResponseWriter, r *http.Request, c *client, adm
 	}
 }
 
-// gatedWriter hands gorilla the Gate in place of the socket.
+// gatedWriter gives gorilla a connection.Gate instead of the socket.
 type gatedWriter struct {
 	http.ResponseWriter
 	gate *connection.Gate
@@ -183,7 +187,7 @@ func (w *gatedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 func allowAny(*http.Request) bool { return true }
 
-// closeParams returns the close code and reason of an error that ends a connection.
+// closeParams returns the close code and reason for an error that ends a connection.
 func closeParams(err error) (code int, why string) {
 	e := apierr.Of(err)
 	if code = e.Code.CloseCode(); code == 0 {
@@ -195,7 +199,7 @@ func closeParams(err error) (code int, why string) {
 	return code, closeReason(e.Message)
 }
 
-// writeProblem answers a request that was not upgraded (RFC 9457).
+// writeProblem answers a request that is not upgraded with a problem document (RFC 9457).
 func writeProblem(w http.ResponseWriter, err error) {
 	e := apierr.Of(err)
 	status := e.Code.HTTPStatus()
@@ -204,5 +208,5 @@ func writeProblem(w http.ResponseWriter, err error) {
 		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(e.RetryAfter.Seconds()))))
 	}
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(e.Problem()) // the client has gone if this fails
+	_ = json.NewEncoder(w).Encode(e.Problem()) // fails only if the client has disconnected
 }
