@@ -43,8 +43,8 @@ func newMentions(cfg *Config) *mentions {
 }
 
 // find returns the users whom a body mentions. While PostgreSQL is down, messages are still sent,
-// but mention nobody by name. They mention all members only if the sender was allowed to when that
-// was last known.
+// but mention nobody by name. A mention of all members is kept only if the sender was last known to
+// be allowed to use it.
 func (m *mentions) find(ctx context.Context, channel chat.ChannelID, sender chat.UserID, access *authority.User, body string) []chat.UserID {
 	found, err := m.finder.Find(ctx, channel, body)
 	if err != nil && !errors.Is(err, errStoreDown) && ctx.Err() == nil {

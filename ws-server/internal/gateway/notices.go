@@ -14,7 +14,8 @@ import (
 	"parley.chat/ws-server/internal/store"
 )
 
-// Notice handles a notice for a user who is connected here. The feed calls it; it does not block.
+// Notice handles a notice for a user who is connected to this gateway. The feed calls it; it does
+// not block.
 func (g *Gateway) Notice(n notice.Notice) {
 	switch n.Kind {
 	case notice.Blocked:
@@ -141,7 +142,8 @@ func (c *client) announceChannelLocked(ctx context.Context, m store.Membership, 
 
 // keepsSubscription reports whether the connection has a subscription to the channel that will
 // continue. A user who leaves and immediately rejoins may get the notice of the rejoin before
-// member_left has ended the old subscription, so it waits for removedGrace and checks again.
+// member_left has ended the old subscription, so keepsSubscription waits for removedGrace and
+// checks again.
 func (c *client) keepsSubscription(id chat.ChannelID) bool {
 	sub := c.subscription(id)
 	if sub == nil {

@@ -25,8 +25,8 @@ const (
 	blockChangeTimeout  = 30 * time.Second // for updating all channels that two users share
 )
 
-// BlockedWith returns the users connected here who have a block with a user. It is nil for nearly
-// every user.
+// BlockedWith returns the users connected to this gateway who have a block with a user. It is nil
+// for nearly every user.
 func (g *Gateway) BlockedWith(to chat.UserID) map[chat.UserID]struct{} {
 	return g.authority.BlockedWith(to)
 }

@@ -24,8 +24,8 @@ const (
 
 // receiptCounters tells the sender of the newest message in a large channel how many other members
 // have received and read it. A channel is counted after its receipts have moved, at most once a
-// second, and only while that sender is subscribed here. The cost therefore depends neither on how
-// many members move nor on how many are subscribed.
+// second, and only while that sender is subscribed through this gateway. The cost therefore depends
+// neither on how many members move nor on how many are subscribed.
 //
 // A count uses, for each member, the higher of the positions in Redis and in PostgreSQL. A single
 // goroutine, run, counts.
@@ -186,7 +186,8 @@ func (r *receiptCounters) newestMessage(ctx context.Context, id chat.ChannelID, 
 }
 
 // countMembers counts the members of a channel and how many of them have received and read a
-// message. It excludes the sender, and members connected here who have a block with the sender.
+// message. It excludes the sender, and members connected to this gateway who have a block with the
+// sender.
 func (r *receiptCounters) countMembers(ctx context.Context, id chat.ChannelID, counter *receiptCounter, message sentMessage) (frame.ReceiptCounts, error) {
 	counts := frame.ReceiptCounts{ChannelID: id, Seq: message.seq}
 	held, err := r.g.cfg.Log.Cursors(ctx, id)

@@ -44,7 +44,7 @@ type receiptFanout struct {
 // movedReceipts are the receipts of a channel that have moved and have not been delivered yet.
 type movedReceipts struct {
 	positions map[chat.UserID]eventlog.Cursor
-	countOnly bool  // too many moves for a small channel, or moves without names
+	countOnly bool  // too many moves for a small channel, or published without user ids
 	maxSeq    int64 // highest delivered position among them; 0 if unknown
 }
 
@@ -64,8 +64,8 @@ func (g *Gateway) Receipts(id chat.ChannelID, published []byte) {
 	g.receiptFanout.add(id, moves)
 }
 
-// add collects the moves of a channel. An empty list means that too many members have moved to name
-// them.
+// add collects the moves of a channel. An empty list means that too many members have moved to list
+// them individually.
 func (r *receiptFanout) add(id chat.ChannelID, moves []event.Receipt) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

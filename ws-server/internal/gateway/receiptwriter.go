@@ -25,10 +25,10 @@ const (
 	maxReceiptStates     = 100_000               // members with pending or recent moves; moves of further members are dropped
 )
 
-// receiptWriter collects the receipts (delivered and read positions) of members connected here and
-// writes them to Redis. A member's first move is written immediately. Further moves within a second
-// are merged into one, which is written at the end of that second. A move that fails stays pending
-// and is retried; new requests are merged into it.
+// receiptWriter collects the receipts (delivered and read positions) of members connected to this
+// gateway and writes them to Redis. A member's first move is written immediately. Further moves
+// within a second are merged into one, which is written at the end of that second. A move that
+// fails stays pending and is retried; new requests are merged into it.
 //
 // A single goroutine, run, writes the moves. A request creates a member's state. The state is
 // removed once a second has passed since its last move without a new request.
