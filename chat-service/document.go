@@ -17,9 +17,9 @@ import (
 	"parley.chat/chat-service/internal/site"
 )
 
-// showFiles registers what is not JSON of the REST surface: the keys, the document and its page, and the
-// web client.
-func (s *Service) showFiles(doc *openapi3.T) error {
+// serveFiles registers the endpoints whose responses are not generated from the API document: the
+// public keys, the document itself and its page, avatars and the web client.
+func (s *Service) serveFiles(doc *openapi3.T) error {
 	page, err := docpage.New(doc)
 	if err != nil {
 		return err
@@ -30,28 +30,29 @@ func (s *Service) showFiles(doc *openapi3.T) error {
 	}
 	web.Register(s.api.Public)
 	s.api.Public(http.MethodGet, httpapi.KeySetPath, func(c echo.Context) error {
-		return show(c, "application/jwk-set+json", token.EncodeJWKS(s.keys.Public()))
+		return sendFile(c, "application/jwk-set+json", token.EncodeJWKS(s.keys.Public()))
 	})
 	s.api.Public(http.MethodGet, "/openapi.yaml", func(c echo.Context) error {
-		return show(c, "application/yaml", api.Document)
+		return sendFile(c, "application/yaml", api.Document)
 	})
-	s.api.Public(http.MethodGet, avatar.Path+":hash", s.showAvatar)
+	s.api.Public(http.MethodGet, avatar.Path+":hash", s.serveAvatar)
 	s.api.Public(http.MethodGet, "/docs", func(c echo.Context) error {
 		c.Response().Header().Set("Content-Security-Policy", page.Policy)
-		return show(c, "text/html; charset=utf-8", page.HTML)
+		return sendFile(c, "text/html; charset=utf-8", page.HTML)
 	})
 	return nil
 }
 
-// showAvatar shows a user's picture. Its address has the hash of the content, so it may be kept for ever; a browser
-// that is led to it shows a picture and nothing else.
-func (s *Service) showAvatar(c echo.Context) error {
+// serveAvatar serves a user's picture. The path contains the hash of the content, so the response
+// can be cached forever. The policy makes sure that a browser that opens the path treats it only as
+// a picture.
+func (s *Service) serveAvatar(c echo.Context) error {
 	picture, found, err := avatar.Find(c.Request().Context(), s.db, c.Param("hash"))
 	if err != nil {
 		return err
 	}
 	if !found {
-		return apierr.New(apierr.NotFound, "no such picture")
+		return apierr.New(apierr.NotFound, "This picture does not exist.")
 	}
 	h := c.Response().Header()
 	h.Set("Cache-Control", "public, max-age=31536000, immutable")
@@ -59,7 +60,7 @@ func (s *Service) showAvatar(c echo.Context) error {
 	return c.Blob(http.StatusOK, picture.Type, picture.Data)
 }
 
-func show(c echo.Context, contentType string, content []byte) error {
+func sendFile(c echo.Context, contentType string, content []byte) error {
 	c.Response().Header().Set("Cache-Control", "public, max-age=60")
 	return c.Blob(http.StatusOK, contentType, content)
 }

@@ -20,8 +20,8 @@ import (
 	"parley.chat/chat-service/internal/seen"
 )
 
-// endpoints is every endpoint of the document, each by the feature that has it. One that no feature has
-// does not compile.
+// endpoints implements every endpoint of the API document by embedding the features. If an endpoint
+// is missing from all features, the program does not compile.
 type endpoints struct {
 	*accounts
 	*channels
@@ -35,7 +35,7 @@ type endpoints struct {
 	*receipts
 }
 
-// The features under names of their own: what is embedded needs one.
+// Aliases for the feature types. Embedded fields need distinct names.
 type (
 	accounts    = account.Service
 	channels    = channel.Service
@@ -49,7 +49,7 @@ type (
 	receipts    = receipt.Service
 )
 
-// pictures returns what fetches the pictures that users name.
+// pictures returns the component that fetches the pictures that users name.
 func (s *Service) pictures() account.Pictures {
 	switch {
 	case s.cfg.Pictures != nil:
@@ -60,7 +60,7 @@ func (s *Service) pictures() account.Pictures {
 	return avatar.None{}
 }
 
-// features makes the features and introduces them to each other.
+// features creates the features and connects them to each other.
 func (s *Service) features(log *eventlog.Log, heads *seen.Heads, marks *revoked.Marks) (e endpoints, err error) {
 	hasher, err := password.New(password.Config{
 		MemoryMiB: s.cfg.Argon2MemoryMiB, Time: s.cfg.Argon2Time, Threads: s.cfg.Argon2Threads,

@@ -1,6 +1,6 @@
-// Package chatservice is chat-service: the REST service of Parley. It owns accounts, sessions, channels
-// and membership in PostgreSQL, tells the gateways what has changed through Redis, reads history from
-// both, and serves the web client.
+// Package chatservice implements chat-service, the REST service of Parley. It manages accounts,
+// sessions, channels and memberships in PostgreSQL, and notifies the gateways of changes through
+// Redis. It reads history from both stores and serves the web client.
 package chatservice
 
 import (
@@ -39,22 +39,25 @@ import (
 )
 
 const (
-	// clockLeeway is added to the life of a revocation's mark: a token may pass that much later.
+	// clockLeeway is added to the lifetime of a revocation mark, because a gateway whose clock is
+	// behind accepts a token that much longer.
 	clockLeeway = time.Minute
-	// keysEvery is how often the folder of keys is read again, and the public ones confirmed in PostgreSQL.
-	keysEvery = time.Minute
-	// keysForget is when a public key that no instance confirms is deleted from PostgreSQL.
-	keysForget = 3 * keysEvery
+	// keyReloadInterval is how often the key folder is read again and the public keys are confirmed
+	// in PostgreSQL.
+	keyReloadInterval = time.Minute
+	// keyRetention is how long PostgreSQL keeps a public key that no instance confirms.
+	keyRetention = 3 * keyReloadInterval
 )
 
-// Service is the service without its listener: standalone mounts Handler on its own.
+// Service is chat-service without its listener. The standalone program mounts Handler on a listener
+// of its own.
 type Service struct {
 	cfg      Config
 	log      *slog.Logger
 	db       *bun.DB
 	rdb      redis.UniversalClient
 	watch    *redisclient.Watch
-	appendDB redis.UniversalClient // does not retry by itself, as the appender demands
+	appendDB redis.UniversalClient // has retries disabled, as the appender requires
 	keys     *token.Keys
 	api      *httpapi.API
 	budget   *eventlog.Budget
@@ -66,8 +69,9 @@ type Service struct {
 	tracing  *tracing.Tracing
 }
 
-// New checks cfg and opens what the service needs. It reads or makes the keys, but connects to nothing.
-// The service's metrics are registered with reg. The caller calls Close in the end.
+// New validates cfg and creates the clients of PostgreSQL and Redis, but does not connect. It reads
+// the signing keys, or creates them. The service's metrics are registered with reg. The caller must
+// call Close when it no longer needs the Service.
 func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (s *Service, err error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -97,7 +101,7 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (s *Service, e
 	return s, s.wire(reg)
 }
 
-// wire makes what stands behind the endpoints, and then these.
+// wire creates the components that the endpoints depend on, and then registers the endpoints.
 func (s *Service) wire(reg prometheus.Registerer) error {
 	log := eventlog.New(s.rdb, s.cfg.Partitions)
 	traces := msgtrace.New(s.tracing, s.cfg.Traces.Ratio)
@@ -128,7 +132,7 @@ func (s *Service) wire(reg prometheus.Registerer) error {
 	if err != nil {
 		return err
 	}
-	if err := s.showFiles(doc); err != nil {
+	if err := s.serveFiles(doc); err != nil {
 		return err
 	}
 	e, err := s.features(log, heads, marks)
@@ -139,7 +143,7 @@ func (s *Service) wire(reg prometheus.Registerer) error {
 	return nil
 }
 
-// Close closes what New opened. Run must have returned.
+// Close releases the clients that New created. It must not be called before Run has returned.
 func (s *Service) Close() error {
 	var errs []error
 	if s.db != nil {
@@ -153,14 +157,15 @@ func (s *Service) Close() error {
 	return errors.Join(errs...)
 }
 
-// Handler serves the REST surface, /v1, /.well-known/jwks.json, /openapi.yaml and /docs, and the web client.
-// Health and metrics are the program's; see Checks.
+// Handler serves the REST API under /v1, the files /.well-known/jwks.json, /openapi.yaml and /docs,
+// and the web client. Health checks and metrics are served by the program; see Checks.
 func (s *Service) Handler() http.Handler { return s.api }
 
-// Keys finds the public keys of the access tokens, for a gateway in the same process.
+// Keys returns the source of the public keys for access tokens. A gateway in the same process uses
+// it.
 func (s *Service) Keys() token.KeySource { return s.keys }
 
-// Checks tells whether the service can do its work.
+// Checks returns the readiness checks of the service.
 func (s *Service) Checks() []telemetry.Check {
 	return []telemetry.Check{
 		{Name: "postgres", Check: func(ctx context.Context) error { return database.Ready(ctx, s.db) }},
@@ -168,9 +173,9 @@ func (s *Service) Checks() []telemetry.Check {
 	}
 }
 
-// Run does what goes on behind the requests, until ctx is done: it relays the outbox, keeps the keys
-// fresh and removes old sessions. Requests are answered without it, but nobody hears of what they
-// change. An error means that the program cannot go on.
+// Run performs the background work until ctx is done. It relays the outbox, reloads the keys and
+// removes old sessions. Without Run, requests are still answered, but no gateway or client is
+// notified of their changes. An error means that the program cannot continue.
 func (s *Service) Run(ctx context.Context) error {
 	if err := redisclient.Await(ctx, s.rdb, s.cfg.Partitions, redisclient.ChatService, s.log); err != nil {
 		if ctx.Err() != nil {
@@ -192,14 +197,14 @@ func (s *Service) Run(ctx context.Context) error {
 	)
 }
 
-// refreshKeys reads keys that were added to the folder, and stores the public ones in PostgreSQL for
-// gateways that start while no chat-service answers.
+// refreshKeys reads keys that were added to the folder and stores the public keys in PostgreSQL.
+// Gateways that start while no chat-service answers read them there.
 func (s *Service) refreshKeys(ctx context.Context) error {
-	tick := time.NewTicker(keysEvery)
+	tick := time.NewTicker(keyReloadInterval)
 	defer tick.Stop()
 	for {
-		if err := keyset.Keep(ctx, s.db, s.keys.Public(), keysForget); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "public keys not stored", "err", err)
+		if err := keyset.Keep(ctx, s.db, s.keys.Public(), keyRetention); err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "cannot store public keys in PostgreSQL", "err", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -207,12 +212,12 @@ func (s *Service) refreshKeys(ctx context.Context) error {
 		case <-tick.C:
 		}
 		if err := s.keys.Reload(); err != nil {
-			s.log.ErrorContext(ctx, "keys not read anew, those of before stay", "err", err)
+			s.log.ErrorContext(ctx, "cannot reload signing keys, keeping the current ones", "err", err)
 		}
 	}
 }
 
-// floor returns the highest seq that PostgreSQL holds of a channel.
+// floor returns the highest seq of a channel that is stored in PostgreSQL.
 func (s *Service) floor(ctx context.Context, channel chat.ChannelID) (int64, error) {
 	var seq int64
 	err := s.db.NewRaw("select coalesce(max(seq), 0) from messages where channel_id = ?", channel).Scan(ctx, &seq)
@@ -222,7 +227,8 @@ func (s *Service) floor(ctx context.Context, channel chat.ChannelID) (int64, err
 	return seq, nil
 }
 
-// Run runs the whole program until ctx is done: the service, its listener, health and metrics.
+// Run runs the whole program until ctx is done: the service, its HTTP listener, health checks and
+// metrics.
 func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	reg := telemetry.NewRegistry("chat-service")
 	cfg.RedisURL = redisclient.Discover(ctx, cfg.RedisURL)

@@ -17,12 +17,12 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-const channelUsage = `  chat-service channel list --archived                     list the channels that nobody is in any more
+const channelUsage = `  chat-service channel list --archived                     list the channels that have no members any more
   chat-service channel restore ID --owner USERNAME [--name NAME]
-                                      give an archived channel an owner, and a new name if its own is taken
+                                      give an archived channel an owner, and a new name if its old name is taken
 `
 
-// channelCommand runs a command on archived channels. It works beside running instances.
+// channelCommand runs a command on archived channels. Instances may be running.
 func channelCommand(ctx context.Context, stdout io.Writer, args []string, cfg chatservice.Config) error {
 	run, err := parseChannel(args)
 	if err != nil {
@@ -44,7 +44,7 @@ func channelCommand(ctx context.Context, stdout io.Writer, args []string, cfg ch
 	})
 }
 
-// channelRun is what the arguments ask for.
+// channelRun holds the parsed arguments.
 type channelRun struct {
 	list        bool
 	id          chat.ChannelID
@@ -52,7 +52,7 @@ type channelRun struct {
 }
 
 func parseChannel(args []string) (run channelRun, err error) {
-	help := errors.New("channel: say list --archived or restore ID --owner USERNAME, see --help")
+	help := errors.New("channel: expected list --archived or restore ID --owner USERNAME [--name NAME], see --help")
 	if len(args) == 2 && args[0] == "list" && args[1] == "--archived" {
 		return channelRun{list: true}, nil
 	}

@@ -11,15 +11,15 @@ import (
 
 const keysUsage = `
 Commands:
-  chat-service keys list     the keys in JWT_KEYS_DIR and what they are good for
-  chat-service keys rotate   add a key; it signs once every instance knows it, the old one goes on verifying
-  chat-service keys prune    delete the keys of which no token is good any more
+  chat-service keys list     list the keys in JWT_KEYS_DIR and their states
+  chat-service keys rotate   add a key; it signs once all instances know it, and the old key still verifies
+  chat-service keys prune    delete the keys whose tokens have all expired
 `
 
-// keys runs a command on the folder of keys. Instances that are running notice by themselves.
+// keys runs a command on the key folder. Running instances notice the change without a restart.
 func keys(stdout io.Writer, args []string, dir string, ttl time.Duration) error {
 	if len(args) != 1 {
-		return fmt.Errorf("keys: say list, rotate or prune, see --help")
+		return fmt.Errorf("keys: expected list, rotate or prune, see --help")
 	}
 	switch args[0] {
 	case "list":
@@ -29,7 +29,7 @@ func keys(stdout io.Writer, args []string, dir string, ttl time.Duration) error 
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(stdout, "%s will sign in %v\n", key.ID, token.Settle)
+		fmt.Fprintf(stdout, "%s will start signing in %v\n", key.ID, token.Settle)
 		return nil
 	case "prune":
 		gone, err := token.Prune(dir, ttl)
@@ -38,7 +38,7 @@ func keys(stdout io.Writer, args []string, dir string, ttl time.Duration) error 
 		}
 		return err
 	}
-	return fmt.Errorf("keys: unknown command %q: say list, rotate or prune", args[0])
+	return fmt.Errorf("keys: unknown command %q, expected list, rotate or prune", args[0])
 }
 
 func listKeys(stdout io.Writer, dir string, ttl time.Duration) error {

@@ -1,5 +1,6 @@
-// Command chat-service serves Parley's REST surface and its page, turns the keys that sign its access
-// tokens, grants the operator role, suspends and restores users, and restores archived channels.
+// Command chat-service serves Parley's REST API and web page. Its subcommands rotate the keys that
+// sign access tokens, grant the operator role, suspend and restore users, and restore archived
+// channels.
 package main
 
 import (
@@ -22,8 +23,8 @@ func main() {
 	})
 }
 
-// collector is how much garbage the program gathers. Little lives between requests, and what answers have
-// left behind was collected so often that it took a sixth of the CPU.
+// collector is the garbage collection policy. Requests leave little live memory behind, so with the
+// default policy the collector ran so often that it used a sixth of the CPU.
 var collector = garbage.Policy{Percent: 100, Room: 48 << 20}
 
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
@@ -34,7 +35,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return nil
 	}
 	if len(args) > 0 && !slices.Contains([]string{"keys", "operator", "user", "channel"}, args[0]) {
-		return fmt.Errorf("unknown argument %q: settings come from the environment, see --help", args[0])
+		return fmt.Errorf("unknown argument %q; settings are read from the environment, see --help", args[0])
 	}
 	if err := config.Load(&cfg, getenv); err != nil {
 		return err

@@ -38,13 +38,13 @@ func TestRun_badSettings(t *testing.T) {
 		}
 	}
 	if err := run(t.Context(), []string{"serve"}, func(string) string { return "" }, io.Discard, io.Discard); err == nil {
-		t.Error("an unknown argument is taken")
+		t.Error("an unknown argument is accepted")
 	}
 }
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// TestRun_channel: an operator finds an archived channel and gives it an owner.
+// TestRun_channel lists the archived channels and restores one of them with a new owner.
 func TestRun_channel(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Open(t)
@@ -79,12 +79,12 @@ func TestRun_channel(t *testing.T) {
 		{"restore", id},
 		{"restore", "x", "--owner", "ann"},
 		{"restore", id, "--owner", "nobody"},
-		{"restore", id, "--owner", "ann"}, // its name is taken
+		{"restore", id, "--owner", "ann"}, // the name is taken
 		{"restore", id, "--owner", "ann", "--name", " "},
 		{"restore", "5b6f0f5e-6a1c-4b54-9d0e-0a4c2f1d7e12", "--owner", "ann"},
 	} {
 		if _, err := channel(args...); err == nil {
-			t.Errorf("channel %v is taken", args)
+			t.Errorf("channel %v is accepted", args)
 		}
 	}
 	if _, err := channel("restore", id, "--owner", "ann", "--name", "old tea"); err != nil {
@@ -111,7 +111,7 @@ func TestRun_keys(t *testing.T) {
 		}, &out, io.Discard)
 		return out.String(), err
 	}
-	if out, err := keys("rotate"); err != nil || !strings.Contains(out, "will sign in 3m0s") {
+	if out, err := keys("rotate"); err != nil || !strings.Contains(out, "will start signing in 3m0s") {
 		t.Errorf("rotate = %q, %v", out, err)
 	}
 	if out, err := keys("list"); err != nil || strings.Count(out, "\n") != 3 || !strings.Contains(out, " signs ") || !strings.Contains(out, " settling ") {
@@ -120,7 +120,7 @@ func TestRun_keys(t *testing.T) {
 	if out, err := keys("prune"); err != nil || out != "" {
 		t.Errorf("prune = %q, %v", out, err)
 	}
-	// A year later the first of them is of no use.
+	// Once the keys are years old, prune deletes the one that no longer signs.
 	files, err := filepath.Glob(filepath.Join(dir, "*.pem"))
 	if err != nil || len(files) != 2 {
 		t.Fatalf("files = %v, %v", files, err)
@@ -135,7 +135,7 @@ func TestRun_keys(t *testing.T) {
 	}
 	for _, args := range [][]string{nil, {"turn"}, {"list", "all"}} {
 		if _, err := keys(args...); err == nil {
-			t.Errorf("keys %v is taken", args)
+			t.Errorf("keys %v is accepted", args)
 		}
 	}
 }

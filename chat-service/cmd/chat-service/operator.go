@@ -14,18 +14,19 @@ import (
 	"parley.chat/internal/database"
 )
 
-const operatorUsage = `  chat-service operator grant NAME    let a user look at the pipeline, at /ops
-  chat-service operator revoke NAME   let them no longer
-  chat-service operator list          who may
+const operatorUsage = `  chat-service operator grant NAME    let a user view the pipeline at /ops
+  chat-service operator revoke NAME   withdraw that permission
+  chat-service operator list          list the operators
 `
 
-// commandTimeout bounds a command that needs PostgreSQL.
+// commandTimeout limits the duration of a command that needs PostgreSQL.
 const commandTimeout = 15 * time.Second
 
-// operator runs a command on who is an operator. It works beside running instances, and at once.
+// operator runs a command that grants, revokes or lists the operator role. Instances may be
+// running; changes take effect immediately.
 func operator(ctx context.Context, stdout io.Writer, args []string, cfg chatservice.Config) error {
 	if !(len(args) == 1 && args[0] == "list" || len(args) == 2 && (args[0] == "grant" || args[0] == "revoke")) {
-		return errors.New("operator: say list, grant NAME or revoke NAME, see --help")
+		return errors.New("operator: expected list, grant NAME or revoke NAME, see --help")
 	}
 	return withDatabase(ctx, cfg, "chat-service operator", func(ctx context.Context, db *bun.DB) error {
 		if args[0] != "list" {
@@ -39,7 +40,7 @@ func operator(ctx context.Context, stdout io.Writer, args []string, cfg chatserv
 	})
 }
 
-// withDatabase calls do with a connection to PostgreSQL that is closed afterwards.
+// withDatabase calls do with a connection to PostgreSQL and closes the connection afterwards.
 func withDatabase(ctx context.Context, cfg chatservice.Config, name string, do func(ctx context.Context, db *bun.DB) error) (err error) {
 	db, err := database.Open(cfg.DatabaseURL, database.Options{
 		Role: cfg.DatabaseRole, MaxConns: 1, StatementTimeout: commandTimeout, ApplicationName: name,

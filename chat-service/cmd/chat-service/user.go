@@ -17,13 +17,13 @@ import (
 
 const userUsage = `  chat-service user suspend NAME [--reason TEXT]   end all sessions of a user and refuse their logins
   chat-service user restore NAME                   let a suspended user log in again
-  chat-service user list                           the suspended users, since when and why
+  chat-service user list                           list the suspended users with dates and reasons
 `
 
-var errUserUsage = errors.New("user: say list, suspend NAME [--reason TEXT] or restore NAME, see --help")
+var errUserUsage = errors.New("user: expected list, suspend NAME [--reason TEXT] or restore NAME, see --help")
 
-// user runs a command that suspends or restores accounts. It needs PostgreSQL only; running instances
-// are notified through it.
+// user runs a command that suspends or restores accounts. It needs only PostgreSQL, through which
+// running instances are notified.
 func user(ctx context.Context, stdout io.Writer, args []string, cfg chatservice.Config) error {
 	command, err := userCommand(args)
 	if err != nil {
@@ -34,7 +34,7 @@ func user(ctx context.Context, stdout io.Writer, args []string, cfg chatservice.
 	})
 }
 
-// userCommand checks the arguments before anything is opened.
+// userCommand parses the arguments before any connection is opened.
 func userCommand(args []string) (func(ctx context.Context, db *bun.DB, stdout io.Writer) error, error) {
 	switch {
 	case len(args) == 1 && args[0] == "list":

@@ -14,7 +14,8 @@ import (
 	"parley.chat/chat-service/internal/api"
 )
 
-// TestGenerated: what is generated is what the document of now gives.
+// TestGenerated checks that the generated code and the embedded document are up to date with
+// docs/openapi.yaml.
 func TestGenerated(t *testing.T) {
 	t.Parallel()
 	source, err := os.ReadFile("../../../docs/openapi.yaml")
@@ -22,7 +23,7 @@ func TestGenerated(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(source, api.Document) {
-		t.Error("openapi.yaml is not docs/openapi.yaml: make generate")
+		t.Error("openapi.yaml differs from docs/openapi.yaml; run make generate")
 	}
 	here, err := os.Getwd()
 	if err != nil {
@@ -42,17 +43,18 @@ func TestGenerated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want = bytes.ReplaceAll(want, []byte("json.NewEncoder(&buf).Encode("), []byte("encode(&buf, ")) // as make generate does
+	want = bytes.ReplaceAll(want, []byte("json.NewEncoder(&buf).Encode("), []byte("encode(&buf, ")) // make generate does the same
 	got, err := os.ReadFile("api.gen.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Error("api.gen.go is stale: make generate")
+		t.Error("api.gen.go is out of date; run make generate")
 	}
 }
 
-// TestProblemCodes: the document names every code that has an HTTP status and is not of sockets alone.
+// TestProblemCodes checks that the document lists exactly the error codes that REST responses can
+// have, without the codes that only WebSockets use.
 func TestProblemCodes(t *testing.T) {
 	t.Parallel()
 	doc, err := api.Load()
@@ -68,7 +70,7 @@ func TestProblemCodes(t *testing.T) {
 	}
 	for _, code := range apierr.Codes() {
 		if slices.Contains(said, string(code)) == slices.Contains(socket, code) {
-			t.Errorf("%s: in the document %v, of sockets alone %v", code, slices.Contains(said, string(code)), slices.Contains(socket, code))
+			t.Errorf("%s: in the document: %v, only for WebSockets: %v", code, slices.Contains(said, string(code)), slices.Contains(socket, code))
 		}
 	}
 	for _, item := range doc.Paths.Map() {
@@ -83,7 +85,8 @@ func TestProblemCodes(t *testing.T) {
 	}
 }
 
-// TestDocument: each operation says what it is, under a tag that the document explains.
+// TestDocument checks that each operation has an id, a summary and one tag that the document
+// describes.
 func TestDocument(t *testing.T) {
 	t.Parallel()
 	doc, err := api.Load()
@@ -93,11 +96,11 @@ func TestDocument(t *testing.T) {
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
 			if op.OperationID == "" || op.Summary == "" || len(op.Tags) != 1 || doc.Tags.Get(op.Tags[0]) == nil {
-				t.Errorf("%s %s lacks an id, a summary or its tag", method, path)
+				t.Errorf("%s %s has no id, no summary or not exactly one known tag", method, path)
 			}
 			for _, p := range append(item.Parameters, op.Parameters...) {
 				if _, ok := p.Value.Extensions["x-noun"].(string); p.Value.In == "path" && !ok {
-					t.Errorf("%s %s: parameter %s does not say what is not found", method, path, p.Value.Name)
+					t.Errorf("%s %s: parameter %s has no x-noun", method, path, p.Value.Name)
 				}
 				if strings.TrimSpace(p.Value.Name) == "" || p.Value.Schema == nil {
 					t.Errorf("%s %s: parameter %q has no schema", method, path, p.Value.Name)

@@ -14,8 +14,8 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// TestEncode_asEncodingJSON: what is written without reflection is what encoding/json writes, whatever the
-// fields hold. A field that is added to the document and not to the writer fails here.
+// TestEncode_asEncodingJSON compares the writers without reflection with encoding/json, for random
+// field values. It fails if a field is added to the document but not to the writer.
 func TestEncode_asEncodingJSON(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))
@@ -43,7 +43,7 @@ func TestEncode_asEncodingJSON(t *testing.T) {
 
 var texts = []string{"", "hi", `a "quoted" \ text`, "<b>&amp;</b>", "tab\tline\nbell\x07", "\u2028 and \u2029", "bad \xff utf-8", "ünï 👍"}
 
-// fill sets v to something, each field of it, with nil and empty ones among them.
+// fill sets v and all its fields to random values, including nil pointers and empty slices.
 func fill(r *rand.Rand, v reflect.Value) {
 	switch v.Interface().(type) {
 	case chat.Time:

@@ -1,6 +1,6 @@
-// Package docpage shows the document of the REST surface as a page for people. The page is made once,
-// is one answer with its style in it, runs no script and fetches nothing: it works offline, and under
-// the strictest policy.
+// Package docpage renders the API document as a web page. The page is rendered once, at startup. It
+// includes its style sheet, runs no script and loads no other resources, so it works offline and
+// under the strictest Content-Security-Policy.
 package docpage
 
 import (
@@ -23,29 +23,29 @@ var (
 	style string
 )
 
-// Page is the page and the policy under which it is to be sent.
+// Page holds the page and the Content-Security-Policy with which to serve it.
 type Page struct {
 	HTML   []byte
-	Policy string // of Content-Security-Policy: the style by its hash, nothing else
+	Policy string // allows only the page's own style sheet, by its hash
 }
 
-// methods is the order in which the operations of a path are shown.
+// methods lists the HTTP methods in the order in which a path's operations are shown.
 var methods = []string{"GET", "POST", "PUT", "PATCH", "DELETE"}
 
-// New makes the page of a document.
+// New renders the page of a document.
 func New(doc *openapi3.T) (Page, error) {
 	t, err := template.New("page").Funcs(template.FuncMap{"text": text}).Parse(pageSource)
 	if err != nil {
-		return Page{}, fmt.Errorf("read the template of the page: %w", err)
+		return Page{}, fmt.Errorf("parse the page template: %w", err)
 	}
 	var out bytes.Buffer
 	err = t.Execute(&out, map[string]any{
 		"Title": doc.Info.Title, "Version": doc.Info.Version, "Description": doc.Info.Description,
-		"Style": template.CSS(style), // ours, not a user's
+		"Style": template.CSS(style), // part of this program, so it needs no escaping
 		"Tags":  sections(doc), "Schemas": schemas(doc),
 	})
 	if err != nil {
-		return Page{}, fmt.Errorf("make the page: %w", err)
+		return Page{}, fmt.Errorf("render the page: %w", err)
 	}
 	sum := sha256.Sum256([]byte(style))
 	return Page{
@@ -55,7 +55,7 @@ func New(doc *openapi3.T) (Page, error) {
 	}, nil
 }
 
-// section is the operations of a tag.
+// section holds the operations of a tag.
 type section struct {
 	Name, Description string
 	Operations        []operation
@@ -68,17 +68,18 @@ type operation struct {
 	BodyType                               kind
 	Answers                                []answer
 	Problems                               []string
-	Limit                                  string // the kind of limit that a write counts against
+	Limit                                  string // the rate limit that a write counts against
 }
 
-// field is a parameter or a property.
+// field describes a parameter or a property.
 type field struct {
 	Name, In, Rules, Description string
 	Type                         kind
 	Required                     bool
 }
 
-// kind is a type by its words, the last of which may be a schema's name to link to.
+// kind describes a type. Words is its description; Schema is the name of a schema to link to, or
+// "".
 type kind struct{ Words, Schema string }
 
 type answer struct {
@@ -157,7 +158,7 @@ func fields(s *openapi3.Schema) []field {
 		ref := s.Properties[name]
 		list = append(list, field{Name: name, Type: typeOf(ref), Required: slices.Contains(s.Required, name), Rules: rules(ref.Value), Description: ref.Value.Description})
 	}
-	// What must be there comes first.
+	// Required fields come first.
 	slices.SortStableFunc(list, func(a, b field) int {
 		switch {
 		case a.Required == b.Required:
@@ -187,7 +188,8 @@ func typeOf(ref *openapi3.SchemaRef) kind {
 	return kind{Words: (*s.Type)[0]}
 }
 
-// rules says what a schema demands, as far as a reader wants to know: patterns have words of their own.
+// rules describes the constraints of a schema. Patterns are left out, because the descriptions
+// explain them in words.
 func rules(s *openapi3.Schema) string {
 	var list []string
 	if len(s.Enum) > 0 {

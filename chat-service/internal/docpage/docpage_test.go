@@ -21,24 +21,24 @@ func TestPage(t *testing.T) {
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
 			if !strings.Contains(html, `<article id="`+op.OperationID+`">`) {
-				t.Errorf("the page lacks %s %s", method, path)
+				t.Errorf("the page does not contain %s %s", method, path)
 			}
 		}
 	}
-	// Every link within the page leads somewhere.
+	// Every link within the page has a target.
 	for _, part := range strings.Split(html, `href="#`)[1:] {
 		id, _, _ := strings.Cut(part, `"`)
 		if !strings.Contains(html, `id="`+id+`"`) {
-			t.Errorf("nothing has the id %s", id)
+			t.Errorf("no element has the id %s", id)
 		}
 	}
 	for _, foreign := range []string{"<script", "src=", "http-equiv", "ZgotmplZ", "@import", "url("} {
 		if strings.Contains(html, foreign) {
-			t.Errorf("the page has %s", foreign)
+			t.Errorf("the page contains %s", foreign)
 		}
 	}
 	if !strings.Contains(html, "<style>"+style+"</style>") {
-		t.Error("the style is not what its hash is of")
+		t.Error("the page does not contain the style sheet whose hash is in the policy")
 	}
 }
 

@@ -11,7 +11,7 @@ var (
 	code   = regexp.MustCompile("`([^`]+)`")
 )
 
-// text shows what the document's descriptions use of Markdown: paragraphs, strong words and code.
+// text converts the Markdown that the document's descriptions use: paragraphs, bold text and code.
 func text(s string) template.HTML {
 	var out strings.Builder
 	for paragraph := range strings.SplitSeq(strings.TrimSpace(s), "\n\n") {

@@ -13,11 +13,12 @@ import (
 
 const userKey = "parley.user"
 
-// UserOf returns who is asking, by the context of the handler of an endpoint that needs a login.
+// UserOf returns the claims of the user who sent the request. ctx is the context of a handler; its
+// endpoint must require a login.
 func UserOf(ctx context.Context) token.Claims {
 	user, ok := userOf(Exchange(ctx))
 	if !ok {
-		panic("httpapi: UserOf at an endpoint that is not private")
+		panic("httpapi: UserOf called at an endpoint that does not require a login")
 	}
 	return user
 }
@@ -27,15 +28,16 @@ func userOf(c echo.Context) (token.Claims, bool) {
 	return user, ok
 }
 
-// Authenticate returns who is asking, or why that cannot be known. The cookie comes before the header,
-// as it does at the gateway; a cookie counts for a write from one of our own pages only.
+// Authenticate returns the claims of the user who sent the request. It prefers the cookie to the
+// Authorization header, as the gateway does. For a write, the cookie is accepted only from one of
+// our own pages.
 func (a *API) Authenticate(c echo.Context) (token.Claims, error) {
 	raw, byCookie, err := browser.AccessToken(c.Request())
 	if err != nil {
 		return token.Claims{}, twoCookies(err)
 	}
 	if raw == "" {
-		return token.Claims{}, apierr.New(apierr.Unauthenticated, "this needs a login: send the access token as cookie or bearer")
+		return token.Claims{}, apierr.New(apierr.Unauthenticated, "This operation requires a login. Send the access token as a cookie or as a bearer token.")
 	}
 	if byCookie {
 		if err := a.CheckOrigin(c); err != nil {
@@ -46,43 +48,43 @@ func (a *API) Authenticate(c echo.Context) (token.Claims, error) {
 	user, err := a.cfg.Verifier.Verify(ctx, raw)
 	if errors.Is(err, token.ErrNotYet) {
 		a.clock.Failed(ctx, "", err)
-		return token.Claims{}, apierr.Wrap(err, apierr.Unavailable, "the access token is not valid yet, as the clocks of two servers differ: try again")
+		return token.Claims{}, apierr.Wrap(err, apierr.Unavailable, "The access token is not valid yet because the clocks of two servers differ. Please try again.")
 	}
 	a.clock.Worked(ctx, "")
 	switch {
 	case errors.Is(err, token.ErrExpired):
-		return token.Claims{}, apierr.Wrap(err, apierr.Unauthenticated, "the access token has expired: refresh it")
+		return token.Claims{}, apierr.Wrap(err, apierr.Unauthenticated, "The access token has expired. Refresh the session.")
 	case errors.Is(err, token.ErrInvalid):
-		return token.Claims{}, apierr.Wrap(err, apierr.Unauthenticated, "the access token is not valid")
+		return token.Claims{}, apierr.Wrap(err, apierr.Unauthenticated, "The access token is not valid.")
 	case err != nil:
-		return token.Claims{}, apierr.Wrap(err, apierr.Unavailable, "the access token cannot be verified now")
+		return token.Claims{}, apierr.Wrap(err, apierr.Unavailable, "The access token cannot be verified at the moment.")
 	}
 	ended, err := a.cfg.Ended(ctx, user.UserID, user.SessionID)
 	switch {
 	case err != nil:
-		return token.Claims{}, apierr.Wrap(err, apierr.Unavailable, "the session cannot be checked now")
+		return token.Claims{}, apierr.Wrap(err, apierr.Unavailable, "The session cannot be checked at the moment.")
 	case ended:
-		return token.Claims{}, apierr.New(apierr.Unauthenticated, "this session has ended")
+		return token.Claims{}, apierr.New(apierr.Unauthenticated, "This session has ended.")
 	}
 	return user, nil
 }
 
-// twoCookies is the answer to a request with two cookies of one name.
+// twoCookies returns the error for a request with two cookies of the same name.
 func twoCookies(err error) error {
-	return apierr.Wrap(err, apierr.Unauthenticated, "two cookies of one name were sent: delete the cookies of this site, then log in")
+	return apierr.Wrap(err, apierr.Unauthenticated, "The request has two cookies of the same name. Delete the cookies of this site and log in again.")
 }
 
-// ByCookie reports whether a request to an endpoint that needs a login shows its access token as a cookie.
+// ByCookie reports whether a request sends its access token as a cookie.
 func ByCookie(c echo.Context) bool {
 	_, byCookie, err := browser.AccessToken(c.Request())
 	return byCookie && err == nil
 }
 
-// CheckOrigin refuses a write that a page of another origin has made a browser send. Requests without
-// Origin and Sec-Fetch-Site come from no browser, and reads pass.
+// CheckOrigin refuses a write that a page of another origin has made a browser send. Reads pass,
+// and so do requests without Origin and Sec-Fetch-Site, which do not come from a browser.
 func (a *API) CheckOrigin(c echo.Context) error {
 	if err := a.guard.CheckRequest(c.Request()); err != nil {
-		return apierr.Wrap(err, apierr.ForeignOrigin, "pages of this origin may not do this")
+		return apierr.Wrap(err, apierr.ForeignOrigin, "Pages of this origin may not use this API.")
 	}
 	return nil
 }

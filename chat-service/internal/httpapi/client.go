@@ -10,16 +10,16 @@ import (
 	"parley.chat/internal/browser"
 )
 
-// Client is where a request came from.
+// Client describes where a request came from.
 type Client struct {
-	Addr netip.Addr // invalid when unknown, as on a Unix socket
-	// Plain says that the request came over plain http to this machine's own loopback address, the one
-	// case in which a cookie that is not Secure does no harm.
+	Addr netip.Addr // invalid if unknown, as on a Unix socket
+	// Plain is true if the request came over plain HTTP to a loopback address of this machine. This
+	// is the only case in which a cookie without Secure is harmless.
 	Plain bool
 }
 
-// Client returns where the request came from. What its headers say counts only when a trusted proxy
-// has written them.
+// Client returns where the request came from. Forwarding headers are used only if a trusted proxy
+// has sent the request.
 func (a *API) Client(c echo.Context) Client {
 	r := c.Request()
 	addr := addrOf(r.RemoteAddr)
@@ -32,13 +32,13 @@ func (a *API) Client(c echo.Context) Client {
 	}
 	return Client{
 		Addr: addr,
-		// A proxy that we do not trust may have taken https off and changed the host.
+		// An untrusted proxy may have terminated TLS and changed the Host header.
 		Plain: !https && browser.Loopback(r.Host) && (trusted || !forwarded),
 	}
 }
 
-// beforeProxies walks the list back to the first address that is not one of our proxies: what stands
-// before it was written by the client and may be anything.
+// beforeProxies walks backwards through the forwarding lists to the first address that is not one
+// of our proxies. Addresses before that one were sent by the client and cannot be trusted.
 func (a *API) beforeProxies(addr netip.Addr, lists []string) netip.Addr {
 	hops := strings.Split(strings.Join(lists, ","), ",")
 	for i := len(hops) - 1; i >= 0 && a.cfg.Proxies.Contains(addr); i-- {
@@ -51,7 +51,7 @@ func (a *API) beforeProxies(addr netip.Addr, lists []string) netip.Addr {
 	return addr
 }
 
-// addrOf reads an address with or without a port.
+// addrOf parses an address with or without a port.
 func addrOf(s string) netip.Addr {
 	if ap, err := netip.ParseAddrPort(s); err == nil {
 		return ap.Addr().Unmap().WithZone("")
@@ -63,7 +63,7 @@ func addrOf(s string) netip.Addr {
 	return addr.Unmap().WithZone("")
 }
 
-// secure reports whether cookies of the answer carry Secure. Over https they always do.
+// secure reports whether the cookies of the response are Secure. Over HTTPS they always are.
 func (a *API) secure(c echo.Context) bool {
 	if browser.OverHTTPS(c.Request()) {
 		return true
@@ -74,27 +74,28 @@ func (a *API) secure(c echo.Context) bool {
 	return !a.Client(c).Plain
 }
 
-// SetCookies hands a session to a browser, each token for as long as it is good.
+// SetCookies sends the tokens of a session as cookies, each with the lifetime of its token.
 func (a *API) SetCookies(c echo.Context, access string, accessSeconds int, refresh string, refreshSeconds int) {
 	secure := a.secure(c)
 	setCookie(c, browser.AccessCookie, secure, access, accessSeconds)
 	setCookie(c, browser.RefreshCookie, secure, refresh, refreshSeconds)
 }
 
-// ClearCookies takes the session from a browser.
+// ClearCookies removes the session cookies from the browser.
 func (a *API) ClearCookies(c echo.Context) {
 	secure := a.secure(c)
 	setCookie(c, browser.AccessCookie, secure, "", -1)
 	setCookie(c, browser.RefreshCookie, secure, "", -1)
 }
 
-// SetDeviceCookie gives a browser the token by which its next login shows that it has logged in before. It
-// outlives the session.
+// SetDeviceCookie sends the device token as a cookie. At the next login it proves that the user has
+// logged in from this browser before. It outlives the session.
 func (a *API) SetDeviceCookie(c echo.Context, device string, seconds int) {
 	setCookie(c, browser.DeviceCookie, a.secure(c), device, seconds)
 }
 
-// DeviceCookie returns the device token that the browser sent, or "". Of two, neither counts.
+// DeviceCookie returns the device token that the browser sent, or "". It also returns "" if there
+// are two such cookies, since one of them may have been planted.
 func DeviceCookie(c echo.Context) string {
 	raw, err := browser.DeviceCookie.Of(c.Request())
 	if err != nil {
@@ -106,7 +107,7 @@ func DeviceCookie(c echo.Context) string {
 func setCookie(c echo.Context, cookie browser.Cookie, secure bool, value string, seconds int) {
 	path := "/"
 	if cookie != browser.AccessCookie && !secure {
-		path = "/v1" // chat-service alone reads it; a name with __Host- needs the path /
+		path = "/v1" // only chat-service reads it; a name with the prefix __Host- requires the path /
 	}
 	c.SetCookie(&http.Cookie{
 		Name: cookie.Name(secure), Value: value, Path: path, MaxAge: seconds,
@@ -114,7 +115,8 @@ func setCookie(c echo.Context, cookie browser.Cookie, secure bool, value string,
 	})
 }
 
-// RefreshCookie returns the refresh token that the browser sent, or "".
+// RefreshCookie returns the refresh token that the browser sent, or "". Two such cookies are an
+// error.
 func RefreshCookie(c echo.Context) (string, error) {
 	raw, err := browser.RefreshCookie.Of(c.Request())
 	if err != nil {

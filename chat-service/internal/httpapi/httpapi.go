@@ -1,9 +1,9 @@
-// Package httpapi is what every endpoint of chat-service has in common: the router, who is asking and
-// from where, how a request is checked, how an error is answered, and what is logged and counted.
+// Package httpapi contains what all endpoints of chat-service have in common: routing,
+// authentication, the client's address, validation, error responses, logging and metrics.
 //
-// Features implement the interface that is generated from the document (package api). What reaches
-// them has been held against the document; their errors become problem details (RFC 9457) in one
-// place. The package starts no goroutines.
+// Features implement the interface that is generated from the API document (see package api).
+// Requests are validated against the document before they reach a feature. Errors are converted to
+// problem details (RFC 9457) in one place. The package starts no goroutines.
 package httpapi
 
 import (
@@ -28,23 +28,24 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Config configures an API. A zero optional field means its default.
+// Config configures an API. Optional fields that are zero have the given default.
 type Config struct {
 	Verifier *token.Verifier // required
-	// Ended reports whether a session has ended before its token. It must not block for long.
+	// Ended reports whether a session has ended although its tokens have not expired. It must not
+	// block for long.
 	Ended func(ctx context.Context, user chat.UserID, session chat.SessionID) (bool, error) // required
 
 	Limits Limits // nil: no limits
 
-	Origins      browser.Origins // of pages besides our own that may call us
-	Hosts        browser.Hosts   // under which we are reached; none: any
-	Proxies      config.CIDRs    // whose word on the client's address and scheme counts
-	CookieSecure *bool           // of answers over plain http; nil: by the request
+	Origins      browser.Origins // additional origins whose pages may use the API
+	Hosts        browser.Hosts   // host names that are served; empty: any
+	Proxies      config.CIDRs    // proxies whose headers about the client's address and scheme are trusted
+	CookieSecure *bool           // whether cookies set over plain HTTP are Secure; nil: decided by the request
 
-	Timeout  time.Duration // default 10s for a request
-	MaxBytes int64         // default 128 KiB of request body
+	Timeout  time.Duration // time limit for a request; default 10s
+	MaxBytes int64         // limit for a request body; default 128 KiB
 	Logger   *slog.Logger  // default slog.Default()
-	Tracer   trace.Tracer  // default: no traces
+	Tracer   trace.Tracer  // default: no tracing
 	Registry prometheus.Registerer
 }
 
@@ -53,11 +54,11 @@ type API struct {
 	cfg     Config
 	echo    *echo.Echo
 	guard   *browser.Guard
-	clock   *outage.Log // of tokens that are not valid yet
+	clock   *outage.Log // reports tokens that are not valid yet, which means that a clock is wrong
 	metrics metrics
 }
 
-// New checks cfg and returns a router without endpoints.
+// New validates cfg and returns an API without endpoints.
 func New(cfg Config) (*API, error) {
 	if cfg.Verifier == nil || cfg.Ended == nil {
 		return nil, errors.New("httpapi: Verifier and Ended are required")
@@ -74,7 +75,7 @@ func New(cfg Config) (*API, error) {
 	a := &API{cfg: cfg, echo: echo.New(), guard: guard, clock: outage.New(cfg.Logger, token.ClockBehind, token.ClockRight)}
 	a.metrics = newMetrics(cfg.Registry)
 	a.echo.HTTPErrorHandler = a.writeError
-	a.echo.Binder = checked{}
+	a.echo.Binder = bodyBinder{}
 	a.echo.Use(a.observe, a.recoverPanic, secureHeaders, a.ownHost)
 	if len(cfg.Origins) > 0 {
 		a.echo.Use(middleware.CORSWithConfig(middleware.CORSConfig{
@@ -88,10 +89,11 @@ func New(cfg Config) (*API, error) {
 	return a, nil
 }
 
-// ServeHTTP answers a request.
+// ServeHTTP handles a request.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.echo.ServeHTTP(w, r) }
 
-// Public registers an endpoint for anybody that is not of JSON, and so none of Serve's. With GET comes HEAD.
+// Public registers an endpoint that needs no login and is not part of the generated interface,
+// because its response is not JSON. Registering GET also registers HEAD.
 func (a *API) Public(method, path string, h echo.HandlerFunc) {
 	if method == http.MethodGet {
 		a.echo.HEAD(path, h)
@@ -99,7 +101,7 @@ func (a *API) Public(method, path string, h echo.HandlerFunc) {
 	a.echo.Add(method, path, h)
 }
 
-// Routes lists what is registered, as "METHOD path".
+// Routes returns the registered routes, as "METHOD path".
 func (a *API) Routes() []string {
 	var routes []string
 	for _, r := range a.echo.Routes() {
@@ -108,11 +110,14 @@ func (a *API) Routes() []string {
 	return routes
 }
 
-// limit bounds what a request may take: bytes and time. A store that hangs costs the time, no more.
+// limit limits the body size and the duration of a request. A store that hangs therefore delays a
+// response at most by the timeout.
 func (a *API) limit(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		whole := c.Request()
-		defer c.SetRequest(whole) // what comes after wants to know whether the client has gone, not whether cancel ran
+		// The outer middleware must see whether the client disconnected, not whether cancel was
+		// called.
+		defer c.SetRequest(whole)
 		ctx, cancel := context.WithTimeout(whole.Context(), a.cfg.Timeout)
 		defer cancel()
 		r := whole.WithContext(ctx)
@@ -129,7 +134,7 @@ func secureHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		h.Set("Cache-Control", "no-store")
-		// Pages of other origins get no reference to our windows, and cannot embed what we serve.
+		// Pages of other origins cannot get a reference to our windows or embed our resources.
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Permissions-Policy", "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()")
@@ -140,30 +145,31 @@ func secureHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// KeySetPath is where the public keys of access tokens are. It is answered under every host: gateways ask for it under
-// a name of the inner network.
+// KeySetPath is the path of the public keys for access tokens. It is served under every host name,
+// because gateways request it under a name of the internal network.
 const KeySetPath = "/.well-known/jwks.json"
 
-// ownHost refuses requests for other hosts than ours.
+// ownHost refuses requests for hosts that are not ours.
 func (a *API) ownHost(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if c.Path() != KeySetPath && !a.cfg.Hosts.Serves(c.Request().Host) {
-			return apierr.New(apierr.Misdirected, "this host name is not one of ours (PUBLIC_HOSTS)")
+			return apierr.New(apierr.Misdirected, "This host name is not served here (see PUBLIC_HOSTS).")
 		}
 		return next(c)
 	}
 }
 
-// recoverPanic turns a panic into an error, so that it is answered, logged and counted like one.
+// recoverPanic converts a panic to an error, so that it is answered, logged and counted like any
+// other error.
 func (a *API) recoverPanic(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) (err error) {
 		defer func() {
 			switch r := recover(); r {
 			case nil:
 			case http.ErrAbortHandler:
-				panic(r) // the server's own way to drop a connection
+				panic(r) // net/http uses this value to drop a connection
 			default:
-				err = apierr.Wrap(panicked(r), apierr.Internal, "something went wrong on our side")
+				err = apierr.Wrap(panicked(r), apierr.Internal, "An internal error occurred.")
 			}
 		}()
 		return next(c)

@@ -40,7 +40,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// rig is an API whose log can be read.
+// rig is an API that logs to a buffer.
 type rig struct {
 	*API
 	key  token.SigningKey
@@ -69,7 +69,7 @@ func newRig(t *testing.T, set func(*Config)) *rig {
 	return r
 }
 
-// private registers an endpoint that needs a login and takes whatever comes.
+// private registers an endpoint that needs a login and has no schema.
 func (r *rig) private(method, path string, h echo.HandlerFunc) {
 	r.echo.Add(method, path, h, r.check(operation{private: true}))
 }
@@ -88,9 +88,9 @@ func TestErrors(t *testing.T) {
 		code  apierr.Code
 		level string
 	}{
-		{"ours", apierr.New(apierr.Conflict, "no"), apierr.Conflict, "INFO"},
-		{"ours, wrapped", fmt.Errorf("load: %w", apierr.New(apierr.NotFound, "no")), apierr.NotFound, "INFO"},
-		{"foreign", errors.New("secret detail"), apierr.Internal, "ERROR"},
+		{"API error", apierr.New(apierr.Conflict, "no"), apierr.Conflict, "INFO"},
+		{"wrapped API error", fmt.Errorf("load: %w", apierr.New(apierr.NotFound, "no")), apierr.NotFound, "INFO"},
+		{"other error", errors.New("secret detail"), apierr.Internal, "ERROR"},
 		{"deadline", fmt.Errorf("load: %w", context.DeadlineExceeded), apierr.Unavailable, "WARN"},
 		{"bad connection", driver.ErrBadConn, apierr.Unavailable, "WARN"},
 		{"refused", &net.OpError{Op: "dial", Err: errors.New("refused")}, apierr.Unavailable, "WARN"},
@@ -117,7 +117,7 @@ func TestErrors(t *testing.T) {
 				t.Errorf("status %d, problem %+v; want %s", w.Code, p, tt.code)
 			}
 			if strings.Contains(w.Body.String(), "secret") {
-				t.Errorf("the client sees %s", w.Body)
+				t.Errorf("the response reveals the internal error: %s", w.Body)
 			}
 			if logs := r.logs.String(); !strings.Contains(logs, `"level":"`+tt.level+`"`) || strings.Count(logs, "\n") != 1 {
 				t.Errorf("log: %s, want one line of level %s", logs, tt.level)
@@ -126,13 +126,13 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-func TestPanicIsAnswered(t *testing.T) {
+func TestPanicBecomesError500(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	r.Public("GET", "/x", func(echo.Context) error { panic("boom") })
 	w := r.do(httptest.NewRequest("GET", "/x", http.NoBody))
 	if w.Code != 500 || strings.Contains(w.Body.String(), "boom") {
-		t.Errorf("answer %d %s", w.Code, w.Body)
+		t.Errorf("status %d %s, want 500 without the panic's text", w.Code, w.Body)
 	}
 	if logs := r.logs.String(); !strings.Contains(logs, "panic: boom") || !strings.Contains(logs, "httpapi_test.go") {
 		t.Errorf("log: %s", logs)
@@ -151,7 +151,7 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-func TestClientWentAway(t *testing.T) {
+func TestClientDisconnects(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	r.Public("GET", "/x", func(c echo.Context) error { return c.Request().Context().Err() })
@@ -159,12 +159,13 @@ func TestClientWentAway(t *testing.T) {
 	cancel()
 	r.do(httptest.NewRequestWithContext(ctx, "GET", "/x", http.NoBody))
 	if logs := r.logs.String(); !strings.Contains(logs, `"status":499`) || !strings.Contains(logs, `"level":"INFO"`) {
-		t.Errorf("log: %s, want 499 and no alarm", logs)
+		t.Errorf("log: %s, want status 499 at level INFO", logs)
 	}
 }
 
-// TestLogKeepsSecrets: a line has who and what, and nothing that lets in.
-func TestLogKeepsSecrets(t *testing.T) {
+// TestLogContainsNoSecrets checks that a log line identifies the user and the request but contains
+// no credentials, bodies or queries.
+func TestLogContainsNoSecrets(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	r.private("POST", "/x/:id", func(c echo.Context) error {
@@ -184,22 +185,22 @@ func TestLogKeepsSecrets(t *testing.T) {
 	w := r.do(req)
 	id, err := uuid.Parse(w.Header().Get("X-Request-Id"))
 	if err != nil {
-		t.Errorf("request id = %q, want one of our own", w.Header().Get("X-Request-Id"))
+		t.Errorf("request id = %q, want one that the server generated", w.Header().Get("X-Request-Id"))
 	}
 	logs := r.logs.String()
 	for _, secret := range []string{raw, raw[:20], "body-text", "query-text", "cookie-text"} {
 		if strings.Contains(logs, secret) {
-			t.Errorf("the log has %q: %s", secret, logs)
+			t.Errorf("the log contains %q: %s", secret, logs)
 		}
 	}
 	for _, want := range []string{user.UserID.String(), user.SessionID.String(), channel, `"request_id":"` + id.String() + `"`, `"client_request_id":"req-1"`, `"route":"/x/:id"`} {
 		if !strings.Contains(logs, want) {
-			t.Errorf("the log lacks %q: %s", want, logs)
+			t.Errorf("the log does not contain %q: %s", want, logs)
 		}
 	}
 }
 
-func TestMetricsAreBounded(t *testing.T) {
+func TestMetricLabelsAreBounded(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	r.Public("GET", "/x/:id", func(c echo.Context) error { return c.NoContent(204) })
@@ -213,7 +214,8 @@ func TestMetricsAreBounded(t *testing.T) {
 	}
 }
 
-// TestRequestID: two requests never have the same id, whatever they say, and the log has only ids that can do no harm.
+// TestRequestID checks that every request gets its own id, and that a client's id is logged only if
+// it is harmless.
 func TestRequestID(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
@@ -247,8 +249,8 @@ func TestClient(t *testing.T) {
 		{"by a proxy", "10.0.0.1:99", "198.51.100.1", "198.51.100.1"},
 		{"by two proxies", "10.0.0.1:99", "198.51.100.1, 10.0.0.2", "198.51.100.1"},
 		{"forged before a proxy", "10.0.0.1:99", "203.0.113.9, 198.51.100.1", "198.51.100.1"},
-		{"a proxy says nothing", "10.0.0.1:99", "", "10.0.0.1"},
-		{"a proxy says nonsense", "10.0.0.1:99", "198.51.100.1, unknown", "10.0.0.1"},
+		{"no header from a proxy", "10.0.0.1:99", "", "10.0.0.1"},
+		{"invalid address from a proxy", "10.0.0.1:99", "198.51.100.1, unknown", "10.0.0.1"},
 		{"IPv6 proxy, with port", "[::1]:99", "[2001:db8::7]:1234", "2001:db8::7"},
 		{"mapped IPv4", "[::ffff:10.0.0.1]:99", "198.51.100.1", "198.51.100.1"},
 		{"unix socket", "@", "198.51.100.1", "invalid IP"},
@@ -266,11 +268,12 @@ func TestClient(t *testing.T) {
 		})
 	}
 	if a := addrOf("fe80::1%eth0"); a != netip.MustParseAddr("fe80::1") {
-		t.Errorf("zone is kept: %v", a)
+		t.Errorf("address = %v, want it without the zone", a)
 	}
 }
 
-// TestAuthenticate_cookieFirst: as the gateway does it.
+// TestAuthenticate_cookieFirst checks that the cookie takes precedence over the header, as at the
+// gateway.
 func TestAuthenticate_cookieFirst(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
@@ -292,11 +295,12 @@ func TestAuthenticate_cookieFirst(t *testing.T) {
 	req.AddCookie(&http.Cookie{Name: "access_token", Value: issue("cookie")})
 	r.do(req)
 	if got != "cookie" {
-		t.Errorf("user = %q, want that of the cookie", got)
+		t.Errorf("user = %q, want the user of the cookie", got)
 	}
 }
 
-// TestAuthenticate_twoCookies: one of the two was set by somebody else.
+// TestAuthenticate_twoCookies checks that two cookies of the same name are refused, because an
+// attacker may have planted one.
 func TestAuthenticate_twoCookies(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
@@ -320,7 +324,8 @@ func TestAuthenticate_twoCookies(t *testing.T) {
 	}
 }
 
-// TestAuthenticate_notYet: a clock that is behind is no reason to log in again.
+// TestAuthenticate_notYet checks that a token from the future gets 503 rather than 401: a wrong
+// clock is no reason to log in again.
 func TestAuthenticate_notYet(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
@@ -345,7 +350,8 @@ func TestAuthenticate_notYet(t *testing.T) {
 	}
 }
 
-// TestHosts: only our own hosts are served, but the public keys under any name. Over https browsers are told to stay there.
+// TestHosts checks that only our own hosts are served, except that the public keys are served under
+// any host name. Over HTTPS, the response has Strict-Transport-Security.
 func TestHosts(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.Hosts = browser.Hosts{"chat.example"} })
@@ -374,7 +380,8 @@ func TestHosts(t *testing.T) {
 	}
 }
 
-// TestTrace: a request's span has its route, not its path, and belongs to the caller's trace.
+// TestTrace checks that the span of a request is named by its route, not its path, and belongs to
+// the caller's trace.
 func TestTrace(t *testing.T) {
 	t.Parallel()
 	spans := tracetest.NewSpanRecorder()
@@ -383,7 +390,7 @@ func TestTrace(t *testing.T) {
 	})
 	r.Public("GET", "/x/:id", func(c echo.Context) error {
 		if !trace.SpanFromContext(c.Request().Context()).IsRecording() {
-			t.Error("a handler has no span")
+			t.Error("the handler's context has no recording span")
 		}
 		return errors.New("fault")
 	})

@@ -12,19 +12,19 @@ import (
 	"parley.chat/internal/ratelimit"
 )
 
-// The fields of draft-ietf-httpapi-ratelimit-headers.
+// The header fields of draft-ietf-httpapi-ratelimit-headers.
 const (
 	headerLimitPolicy = "RateLimit-Policy"
 	headerLimit       = "RateLimit"
 )
 
-// Limits counts writes. It is a *ratelimit.Limiter.
+// Limits enforces the rate limits on writes. *ratelimit.Limiter implements it.
 type Limits interface {
 	Take(ctx context.Context, uses ...ratelimit.Use) ([]ratelimit.State, error)
 }
 
-// count counts a write against the limit of its kind, and against that of its network. Messages are counted
-// where they are sent, so that a retry is free.
+// count counts a write against the limit of its kind and against the limit of the client's network.
+// Messages are counted where they are sent, so that a retry does not count again.
 func (a *API) count(c echo.Context, kind ratelimit.Kind) error {
 	if a.cfg.Limits == nil || kind == "" || kind == ratelimit.Message {
 		return nil
@@ -41,8 +41,8 @@ func (a *API) count(c echo.Context, kind ratelimit.Kind) error {
 	return err
 }
 
-// ShowLimits writes what is left of limits into the answer, by the context of a handler. A state without a
-// rate says nothing.
+// ShowLimits writes the remaining limits to the response that belongs to ctx, the context of a
+// handler. States without a rate are skipped.
 func ShowLimits(ctx context.Context, states ...ratelimit.State) { showLimits(Exchange(ctx), states) }
 
 func showLimits(c echo.Context, states []ratelimit.State) {
@@ -62,5 +62,5 @@ func showLimits(c echo.Context, states []ratelimit.State) {
 	h.Set(headerLimit, strings.Join(left, ", "))
 }
 
-// seconds rounds up, as Retry-After does.
+// seconds returns d in whole seconds, rounded up.
 func seconds(d time.Duration) int { return int(math.Ceil(d.Seconds())) }

@@ -22,7 +22,8 @@ import (
 
 const headerRequestID = "X-Request-Id"
 
-// unmatched stands for the route of a request that no endpoint took: paths are not bounded.
+// unmatched is the route label of requests that match no endpoint. Their paths are not used as
+// labels, because a client can choose any number of paths.
 const unmatched = "unmatched"
 
 type metrics struct {
@@ -35,26 +36,26 @@ func newMetrics(reg prometheus.Registerer) metrics {
 	with := promauto.With(reg)
 	return metrics{
 		requests: with.NewCounterVec(prometheus.CounterOpts{
-			Name: "parley_chat_http_requests_total", Help: "Requests answered.",
+			Name: "parley_chat_http_requests_total", Help: "HTTP requests answered.",
 		}, []string{"method", "route", "code"}),
 		duration: with.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "parley_chat_http_request_duration_seconds", Help: "From the request's head to the answer's end.",
+			Name: "parley_chat_http_request_duration_seconds", Help: "Time from receiving the request's header to the end of the response.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"route"}),
 		inFlight: with.NewGauge(prometheus.GaugeOpts{
-			Name: "parley_chat_http_requests_in_flight", Help: "Requests being answered.",
+			Name: "parley_chat_http_requests_in_flight", Help: "HTTP requests in progress.",
 		}),
 	}
 }
 
-// observe gives the request an id of its own, answers its error, and logs and counts what became of it. It is
-// the outermost middleware: everything below only returns errors.
+// observe assigns the request an id, writes the response to its error, and logs and counts the
+// outcome. It is the outermost middleware; everything below it only returns errors.
 func (a *API) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		start := time.Now()
 		a.metrics.inFlight.Inc()
 		defer a.metrics.inFlight.Dec()
-		id := uuid.NewString() // never the client's: one that it chooses could be that of another request
+		id := uuid.NewString() // never the client's, which could be the id of another request
 		c.Response().Header().Set(headerRequestID, id)
 		route := c.Path()
 		if route == "" {
@@ -75,7 +76,8 @@ func (a *API) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// trace begins the span of a request, within the trace that its caller names, and returns what ends it.
+// trace starts the span of a request within the caller's trace, if there is one. It returns a
+// function that ends the span.
 func (a *API) trace(c echo.Context, route string) (end func(status int)) {
 	r := c.Request()
 	ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
@@ -94,7 +96,8 @@ func (a *API) trace(c echo.Context, route string) (end func(status int)) {
 	}
 }
 
-// log writes one line for the request: never a body, a query, a cookie or a token.
+// log writes one log line for the request. The line never contains a body, a query, a cookie or a
+// token.
 func (a *API) log(c echo.Context, id, route string, status int, took time.Duration, err error) {
 	level := slog.LevelInfo
 	attrs := []slog.Attr{
@@ -128,7 +131,7 @@ func (a *API) log(c echo.Context, id, route string, status int, took time.Durati
 	a.cfg.Logger.LogAttrs(c.Request().Context(), level, "request", attrs...)
 }
 
-// method bounds the label: anybody may send any word.
+// method limits the label to known methods, because a client can send any word as the method.
 func method(r *http.Request) string {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
@@ -137,7 +140,7 @@ func method(r *http.Request) string {
 	return "other"
 }
 
-// plausibleID reports whether the id that a client or a proxy gave a request can stand in the log.
+// plausibleID reports whether an id from the client or a proxy is safe to write to the log.
 func plausibleID(given string) bool {
 	if given == "" || len(given) > 64 {
 		return false

@@ -24,24 +24,24 @@ import (
 	"parley.chat/chat-service/internal/api"
 )
 
-// operation is what the document says of one endpoint, made ready to be held against requests.
+// operation holds what is needed to validate the requests of one endpoint of the API document.
 type operation struct {
-	private bool // takes a valid token only
+	private bool // needs a valid access token
 	params  []*openapi3.Parameter
-	body    *openapi3.Schema // nil when it takes none
-	needs   bool             // the body must not be absent
-	limit   ratelimit.Kind   // "" for an operation that only reads
+	body    *openapi3.Schema // nil if the endpoint has no request body
+	needs   bool             // the body is required
+	limit   ratelimit.Kind   // "" for an operation that does not write
 }
 
-// Serve registers the endpoints of doc, which is api.Load's. Requests that are not as it says never
-// reach h.
+// Serve registers the endpoints of doc, the document that api.Load returns. A request that violates
+// the document never reaches h.
 func (a *API) Serve(doc *openapi3.T, h api.StrictServerInterface) {
 	checks := map[string][]echo.MiddlewareFunc{}
 	for _, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
 			o := newOperation(doc, item, op)
 			if writes := method != http.MethodGet; writes != o.limit.Known() {
-				panic(fmt.Sprintf("httpapi: %s: x-rate-limit must be a kind of limit for every write, and absent for a read: %q", op.OperationID, o.limit))
+				panic(fmt.Sprintf("httpapi: %s: x-rate-limit must be a known kind for every write and absent for every read, got %q", op.OperationID, o.limit))
 			}
 			checks[op.OperationID] = []echo.MiddlewareFunc{a.check(o)}
 		}
@@ -49,11 +49,11 @@ func (a *API) Serve(doc *openapi3.T, h api.StrictServerInterface) {
 	api.RegisterHandlersWithOptions(withHead{a.echo}, api.NewStrictHandler(h, nil), api.RegisterHandlersOptions{OperationMiddlewares: checks})
 }
 
-// withHead answers HEAD wherever there is GET (RFC 9110, 9.3.2), by the same handler: net/http keeps the body
-// to itself.
+// withHead registers HEAD along with every GET (RFC 9110, section 9.3.2), with the same handler.
+// net/http discards the response body.
 type withHead struct{ *echo.Echo }
 
-// GET registers both methods.
+// GET registers h for GET and HEAD.
 func (w withHead) GET(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) *echo.Route {
 	w.HEAD(path, h, m...)
 	return w.Echo.GET(path, h, m...)
@@ -84,8 +84,9 @@ func newOperation(doc *openapi3.T, item *openapi3.PathItem, op *openapi3.Operati
 	return o
 }
 
-// check lets a request through if it is as the document says and its limit is not used up. It checks who asks
-// first, then the path, then the rest, and counts last: a request that is refused here costs no token.
+// check returns the middleware that validates the requests of o. It checks the login first, then
+// the path and the rest of the request, and counts the request last. A request that is refused
+// before the last step does not count against a rate limit.
 func (a *API) check(o operation) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -121,7 +122,8 @@ func (a *API) check(o operation) echo.MiddlewareFunc {
 	}
 }
 
-// admit finds out who asks. Where anybody may, at least no foreign page makes a browser write.
+// admit authenticates a request to a private endpoint. For a public endpoint, it refuses a write
+// that a page of another origin has made a browser send.
 func (a *API) admit(c echo.Context, private bool) error {
 	if !private {
 		return a.CheckOrigin(c)
@@ -134,7 +136,8 @@ func (a *API) admit(c echo.Context, private bool) error {
 	return nil
 }
 
-// checkParameter holds one parameter against its schema. A path that no thing can have is not found.
+// checkParameter validates one parameter against its schema. An invalid path parameter is reported
+// as not found, because no resource can have such an id.
 func checkParameter(c echo.Context, p *openapi3.Parameter, wrong *fields) error {
 	var given []string
 	switch p.In {
@@ -142,7 +145,7 @@ func checkParameter(c echo.Context, p *openapi3.Parameter, wrong *fields) error 
 		var bad fields
 		if bad.visit(p.Name, p.Schema.Value, c.Param(p.Name)); len(bad) > 0 {
 			noun, _ := p.Extensions["x-noun"].(string)
-			return apierr.New(apierr.NotFound, "no such %s", noun)
+			return apierr.New(apierr.NotFound, "This %s does not exist.", noun)
 		}
 		return nil
 	case openapi3.ParameterInQuery:
@@ -156,15 +159,16 @@ func checkParameter(c echo.Context, p *openapi3.Parameter, wrong *fields) error 
 	case len(given) == 1 && !utf8.ValidString(given[0]):
 		wrong.add(p.Name, "is not valid UTF-8")
 	case len(given) == 1:
-		wrong.visit(p.Name, p.Schema.Value, typed(p.Schema.Value, given[0]))
+		wrong.visit(p.Name, p.Schema.Value, parseValue(p.Schema.Value, given[0]))
 	case p.Required:
 		wrong.add(p.Name, "is required")
 	}
 	return nil
 }
 
-// typed returns text as the value that the schema wants, or as it is when it is none.
-func typed(schema *openapi3.Schema, text string) any {
+// parseValue converts text to the type that the schema requires, or returns it unchanged if that is
+// not possible.
+func parseValue(schema *openapi3.Schema, text string) any {
 	switch {
 	case schema.Type.Is(openapi3.TypeInteger):
 		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
@@ -183,25 +187,26 @@ const (
 	bodyKey   = "parley.body"
 )
 
-// readBody returns the JSON object of a request: nil when there is none and none is needed. Texts that Go
-// would read as others than were sent go to wrong.
+// readBody returns the JSON object in the body of a request. It returns nil if there is no body and
+// none is required. Unpaired surrogates, which Go's JSON decoder would replace silently, are added
+// to wrong.
 func readBody(c echo.Context, needed bool, wrong *fields) (any, error) {
 	r := c.Request()
 	if !needed && r.ContentLength == 0 {
 		return nil, nil
 	}
-	// A page of another origin can send JSON only after asking (CORS): this check is part of the
-	// defence against forged logins.
+	// A page of another origin cannot send JSON without a CORS preflight request. This check is
+	// therefore part of the defence against forged logins.
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || mediaType != mediaJSON {
-		return nil, apierr.New(apierr.UnsupportedMedia, "the body must be application/json")
+		return nil, apierr.New(apierr.UnsupportedMedia, "The body must have the content type application/json.")
 	}
 	body, err := io.ReadAll(r.Body)
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, apierr.Wrap(err, apierr.TooLarge, "the body has more than %d bytes", tooLarge.Limit)
+		return nil, apierr.Wrap(err, apierr.TooLarge, "The body has more than %d bytes.", tooLarge.Limit)
 	}
 	if err != nil {
-		return nil, apierr.Wrap(err, apierr.BadFrame, "the body could not be read")
+		return nil, apierr.Wrap(err, apierr.BadFrame, "The body could not be read.")
 	}
 	if body = bytes.TrimSpace(body); len(body) == 0 && !needed {
 		return nil, nil
@@ -218,27 +223,27 @@ func readBody(c echo.Context, needed bool, wrong *fields) (any, error) {
 func parse(body []byte) (any, error) {
 	switch {
 	case len(body) == 0:
-		return nil, apierr.New(apierr.BadFrame, "the request needs a JSON object as its body")
+		return nil, apierr.New(apierr.BadFrame, "The body must be a JSON object, but it is empty.")
 	case !utf8.Valid(body):
-		return nil, apierr.New(apierr.BadFrame, "the body is not valid UTF-8")
+		return nil, apierr.New(apierr.BadFrame, "The body is not valid UTF-8.")
 	case body[0] != '{':
-		return nil, apierr.New(apierr.BadFrame, "the body is not a JSON object")
+		return nil, apierr.New(apierr.BadFrame, "The body is not a JSON object.")
 	}
 	var value any
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber()
 	if err := dec.Decode(&value); err != nil {
-		return nil, apierr.Wrap(err, apierr.BadFrame, "the body is not JSON: %v", err)
+		return nil, apierr.Wrap(err, apierr.BadFrame, "The body is not valid JSON: %v.", err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, apierr.New(apierr.BadFrame, "the body goes on after its JSON object")
+		return nil, apierr.New(apierr.BadFrame, "The body must contain only one JSON object.")
 	}
-	return whole(value), nil
+	return normalizeIntegers(value), nil
 }
 
-// whole writes the whole numbers of a JSON value as such: for JSON 1.0 and 1e2 are some, for Go's
-// integers they are none.
-func whole(value any) any {
+// normalizeIntegers rewrites numbers with an integral value, such as 1.0 and 1e2, in integer form.
+// JSON treats them as integers, but Go refuses to decode them into an integer type.
+func normalizeIntegers(value any) any {
 	switch v := value.(type) {
 	case json.Number:
 		if n, err := v.Float64(); err == nil && n == math.Trunc(n) && math.Abs(n) < 1<<53 {
@@ -246,40 +251,42 @@ func whole(value any) any {
 		}
 	case map[string]any:
 		for name, member := range v {
-			v[name] = whole(member)
+			v[name] = normalizeIntegers(member)
 		}
 	case []any:
 		for i, item := range v {
-			v[i] = whole(item)
+			v[i] = normalizeIntegers(item)
 		}
 	}
 	return value
 }
 
-// checked hands the generated code the very body that was checked: to read its bytes again would let
-// names in other letters, and names that come twice, pass the check.
-type checked struct{}
+// bodyBinder gives the generated code the body that was validated. Decoding the bytes a second time
+// would accept field names in other capitalization and repeated fields, which the validation did
+// not see.
+type bodyBinder struct{}
 
-// Bind sets into to the body of the request.
-func (checked) Bind(into any, c echo.Context) error {
+// Bind copies the body of the request to into.
+func (bodyBinder) Bind(into any, c echo.Context) error {
 	value := c.Get(bodyKey)
 	if value == nil {
-		return io.EOF // what the generated code takes for an absent body
+		return io.EOF // the generated code treats io.EOF as an absent body
 	}
 	if err := runtime.BindJSONValue(value, into); err != nil {
-		return apierr.Wrap(fmt.Errorf("bind body: %w", err), apierr.InvalidRequest, "the body has a value that is out of range")
+		return apierr.Wrap(fmt.Errorf("bind body: %w", err), apierr.InvalidRequest, "The body has a value that is out of range.")
 	}
 	return nil
 }
 
 type exchangeKey struct{}
 
-// Exchange returns the request and response that ctx, the context of a handler, belongs to: for what
-// the document does not hand to handlers, such as cookies and where a request comes from.
+// Exchange returns the request and response that belong to ctx, the context of a handler. Handlers
+// use it for what the generated interface does not pass on, such as cookies and the client's
+// address.
 func Exchange(ctx context.Context) echo.Context {
 	c, ok := ctx.Value(exchangeKey{}).(echo.Context)
 	if !ok {
-		panic("httpapi: this is not the context of an endpoint's handler")
+		panic("httpapi: Exchange called with a context that is not from an endpoint's handler")
 	}
 	return c
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// body is a schema with one field of each kind.
+// body returns a schema with one field of each type.
 func body() *openapi3.Schema {
 	s := openapi3.NewObjectSchema().
 		WithProperty("name", openapi3.NewStringSchema().WithMinLength(2).WithMaxLength(4)).
@@ -22,33 +22,34 @@ func body() *openapi3.Schema {
 	return s
 }
 
-// TestBody: what is wrong is said with its field, all of it at once, and what is sent is not repeated.
+// TestBody sends valid and invalid bodies. The response lists all invalid fields and never repeats
+// the values that were sent.
 func TestBody(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, body, contentType, want string }{
 		{"good", `{"name":"ann"}`, "application/json", "204 "},
 		{"charset", `{"name":"ann"}`, "application/json; charset=utf-8", "204 "},
 		{"unknown field", `{"name":"ann","x":1}`, "application/json", "204 "},
-		{"whole number in another form", `{"name":"ann","count":0.2e1}`, "application/json", "204 2"},
+		{"integer in exponent notation", `{"name":"ann","count":0.2e1}`, "application/json", "204 2"},
 		{"missing", `{}`, "application/json", `422 name "is required"`},
 		{"null", `{"name":null}`, "application/json", `422 name "must not be null"`},
-		{"all at once", `{"name":7,"count":"x","flag":1}`, "application/json", `422 count "must be a whole number" flag "must be true or false" name "must be a string"`},
+		{"several invalid fields", `{"name":7,"count":"x","flag":1}`, "application/json", `422 count "must be a whole number" flag "must be true or false" name "must be a string"`},
 		{"whole surrogate pair", `{"name":"ann","inner":{"deep":"\ud83d\ude00 \\ud800"}}`, "application/json", "204 "},
-		{"half of a surrogate pair", `{"name":"\ud800","kind":"a"}`, "application/json", `422 name "contains half of a surrogate pair, which is not a character"`},
-		{"halves in the wrong order", `{"name":"ann","inner":{"deep":"\uDC00\uD800"}}`, "application/json", `422 inner.deep "contains half of a surrogate pair, which is not a character"`},
-		{"half before a pair, in a list", `{"name":"ann","x":["a",{"y":"\ud800\ud83d\ude00"}]}`, "application/json", `422 x.1.y "contains half of a surrogate pair, which is not a character"`},
-		{"half at the end of a cut body", `{"name":"\ud800\u`, "application/json", "400 "},
-		{"half in the name of a field", `{"name":"ann","\ud800":1}`, "application/json", "204 "},
+		{"unpaired surrogate", `{"name":"\ud800","kind":"a"}`, "application/json", `422 name "contains half of a surrogate pair, which is not a character"`},
+		{"surrogates in the wrong order", `{"name":"ann","inner":{"deep":"\uDC00\uD800"}}`, "application/json", `422 inner.deep "contains half of a surrogate pair, which is not a character"`},
+		{"unpaired surrogate before a pair, in a list", `{"name":"ann","x":["a",{"y":"\ud800\ud83d\ude00"}]}`, "application/json", `422 x.1.y "contains half of a surrogate pair, which is not a character"`},
+		{"unpaired surrogate at the end of a truncated body", `{"name":"\ud800\u`, "application/json", "400 "},
+		{"unpaired surrogate in a field name", `{"name":"ann","\ud800":1}`, "application/json", "204 "},
 		{"short", `{"name":"x"}`, "application/json", `422 name "must have 2 to 4 characters"`},
-		{"range", `{"name":"ann","count":10}`, "application/json", `422 count "must be 0 to 9"`},
+		{"range", `{"name":"ann","count":10}`, "application/json", `422 count "must be between 0 and 9"`},
 		{"enum", `{"name":"ann","kind":"secret"}`, "application/json", `422 kind "must be one of a, b"`},
 		{"nested", `{"name":"ann","inner":{"deep":1}}`, "application/json", `422 inner.deep "must be a string"`},
-		{"another spelling", `{"name":"ann","NAME":"a name that is too long"}`, "application/json", "204 "},
-		{"twice", `{"name":"ann","name":"too long"}`, "application/json", `422 name "must have 2 to 4 characters"`},
+		{"field name in other capitalization", `{"name":"ann","NAME":"a name that is too long"}`, "application/json", "204 "},
+		{"repeated field", `{"name":"ann","name":"too long"}`, "application/json", `422 name "must have 2 to 4 characters"`},
 		{"no body", "", "application/json", "400 "},
 		{"list", `[]`, "application/json", "400 "},
-		{"more", `{"name":"ann"} {}`, "application/json", "400 "},
-		{"half", `{"name":"ann`, "application/json", "400 "},
+		{"data after the object", `{"name":"ann"} {}`, "application/json", "400 "},
+		{"truncated", `{"name":"ann`, "application/json", "400 "},
 		{"not UTF-8", "{\"name\":\"\xff\xff\"}", "application/json", "400 "},
 		{"form", "name=ann", "application/x-www-form-urlencoded", "415 "},
 		{"no type", `{"name":"ann"}`, "", "415 "},
@@ -92,13 +93,13 @@ func TestBody(t *testing.T) {
 				}
 			}
 			if strings.Contains(w.Body.String(), "secret") || strings.Contains(w.Body.String(), "too long") {
-				t.Errorf("the answer repeats what was sent: %s", w.Body)
+				t.Errorf("the response repeats the value that was sent: %s", w.Body)
 			}
 		})
 	}
 }
 
-func TestWords(t *testing.T) {
+func TestDescribe(t *testing.T) {
 	t.Parallel()
 	long, three := uint64(5), 3.0
 	for _, tt := range []struct {
@@ -106,12 +107,12 @@ func TestWords(t *testing.T) {
 		value  any
 		want   string
 	}{
-		{&openapi3.Schema{Type: &openapi3.Types{"string"}, MinLength: 3}, "x", "must have 3 characters or more"},
+		{&openapi3.Schema{Type: &openapi3.Types{"string"}, MinLength: 3}, "x", "must have at least 3 characters"},
 		{&openapi3.Schema{Type: &openapi3.Types{"string"}, MaxLength: &long}, "xxxxxx", "must have at most 5 characters"},
-		{&openapi3.Schema{Type: &openapi3.Types{"integer"}, Min: &three}, 1.0, "must be 3 or more"},
+		{&openapi3.Schema{Type: &openapi3.Types{"integer"}, Min: &three}, 1.0, "must be at least 3"},
 		{&openapi3.Schema{Type: &openapi3.Types{"integer"}, Max: &three}, 4.0, "must be at most 3"},
 		{&openapi3.Schema{Type: &openapi3.Types{"string"}, Format: "uuid", Pattern: "^[0-9a-f]{4}$"}, "x", "must be a UUID"},
-		{&openapi3.Schema{Type: &openapi3.Types{"string"}, Pattern: "^a*$"}, "x", "has a character that is not allowed, such as a control character"},
+		{&openapi3.Schema{Type: &openapi3.Types{"string"}, Pattern: "^a*$"}, "x", "contains a character that is not allowed, such as a control character"},
 		{&openapi3.Schema{Type: &openapi3.Types{"string"}, Pattern: "^a*$", Extensions: map[string]any{"x-rule": "must be of a"}}, "x", "must be of a"},
 		{&openapi3.Schema{Type: &openapi3.Types{"array"}}, "x", "must be a list"},
 		{&openapi3.Schema{Type: &openapi3.Types{"object"}}, "x", "must be an object"},
@@ -122,7 +123,7 @@ func TestWords(t *testing.T) {
 			t.Errorf("%v of %v: %+v, want %s", tt.value, tt.schema, f, tt.want)
 		}
 	}
-	// One of several is wanted: each is named.
+	// If at least one of several fields is required, the error names each of them.
 	s := openapi3.NewObjectSchema().WithProperty("a", openapi3.NewBoolSchema()).WithProperty("b", openapi3.NewBoolSchema())
 	s.MinProps = 1
 	var f fields

@@ -20,16 +20,16 @@ import (
 	"parley.chat/shared-contracts/apierr"
 )
 
-// statusGone is what proxies log for a client that went away before its answer.
+// statusGone is the status that proxies log for a client that disconnected before the response.
 const statusGone = 499
 
-// writeError answers err. It is the one place where an error becomes a response.
+// writeError responds with err. This is the only place where an error becomes a response.
 func (a *API) writeError(err error, c echo.Context) {
 	if c.Response().Committed {
 		return
 	}
 	if errors.Is(c.Request().Context().Err(), context.Canceled) {
-		c.Response().WriteHeader(statusGone) // nobody reads it
+		c.Response().WriteHeader(statusGone) // the client has disconnected, so this only sets the status for the log
 		return
 	}
 	e := problemOf(err)
@@ -45,7 +45,7 @@ func (a *API) writeError(err error, c echo.Context) {
 	c.Response().WriteHeader(status)
 	p := e.Problem()
 	p.RequestID = h.Get(headerRequestID)
-	_ = json.NewEncoder(c.Response()).Encode(p) // the client may have gone
+	_ = json.NewEncoder(c.Response()).Encode(p) // fails if the client has disconnected
 }
 
 func retryAfter(e *apierr.Error) time.Duration {
@@ -55,7 +55,7 @@ func retryAfter(e *apierr.Error) time.Duration {
 	return e.RetryAfter
 }
 
-// problemOf returns err as an error that a client may see.
+// problemOf converts err to an error that is safe to show to a client.
 func problemOf(err error) *apierr.Error {
 	if e, ok := errors.AsType[*apierr.Error](err); ok {
 		return apierr.Of(e)
@@ -63,19 +63,19 @@ func problemOf(err error) *apierr.Error {
 	if he, ok := errors.AsType[*echo.HTTPError](err); ok {
 		switch he.Code {
 		case http.StatusNotFound:
-			return apierr.Wrap(err, apierr.NotFound, "there is nothing at this path")
+			return apierr.Wrap(err, apierr.NotFound, "This path does not exist.")
 		case http.StatusMethodNotAllowed:
-			return apierr.Wrap(err, apierr.MethodNotAllowed, "this path does not take this method")
+			return apierr.Wrap(err, apierr.MethodNotAllowed, "This path does not support this method.")
 		}
 	}
 	if storeIsDown(err) {
-		return apierr.Wrap(err, apierr.Unavailable, "a store does not answer, please try again")
+		return apierr.Wrap(err, apierr.Unavailable, "The database or Redis is not available. Please try again.")
 	}
 	return apierr.Of(err)
 }
 
-// storeIsDown reports whether err is the fault of PostgreSQL or Redis, or of the way there, and not of
-// the request or of our code: the same request may succeed a moment later.
+// storeIsDown reports whether err was caused by PostgreSQL, Redis or the network between, rather
+// than by the request or by a bug. The same request may succeed a moment later.
 func storeIsDown(err error) bool {
 	for _, known := range []error{
 		context.DeadlineExceeded, sql.ErrConnDone, driver.ErrBadConn, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,
@@ -93,11 +93,11 @@ func storeIsDown(err error) bool {
 	}
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch e.Code {
-		case "40001", "40P01", "55P03", "25006": // serialization, deadlock, lock timeout, read-only (a standby)
+		case "40001", "40P01", "55P03", "25006": // serialization failure, deadlock, lock timeout, read-only (a standby)
 			return true
 		}
 		switch e.Code[:2] {
-		case "08", "53", "57", "58": // connection, resources, operator intervention, system
+		case "08", "53", "57", "58": // connection, insufficient resources, operator intervention, system error
 			return true
 		}
 	}

@@ -8,13 +8,14 @@ import (
 	"parley.chat/shared-contracts/apierr"
 )
 
-// defaultLimit is how many items a page has unless the request says; the document says the same.
+// defaultLimit is the number of items on a page if the request does not give a limit. The API
+// document states the same number.
 const defaultLimit = 50
 
-// maxCursorBytes is more than a position in any list takes.
+// maxCursorBytes limits the size of a decoded cursor. No position in a list is longer.
 const maxCursorBytes = 1 << 10
 
-// Limit returns how many items a page may have.
+// Limit returns the maximum number of items on a page.
 func Limit(given *int) int {
 	if given == nil {
 		return defaultLimit
@@ -22,20 +23,21 @@ func Limit(given *int) int {
 	return *given
 }
 
-// Cursor returns v, which says where a list goes on, in a form that a client hands back untouched. list is
-// the operation that it belongs to: no other takes it.
+// Cursor encodes v, a position in a list, as an opaque string that the client sends back unchanged.
+// list is the operation that the cursor belongs to; other operations refuse it.
 func Cursor(list string, v any) *string {
 	b, err := json.Marshal(map[string]any{list: v})
 	if err != nil {
-		panic("httpapi: " + err.Error()) // cursors are structs of strings and numbers
+		panic("httpapi: " + err.Error()) // positions contain only strings and numbers
 	}
 	s := base64.RawURLEncoding.EncodeToString(b)
 	return &s
 }
 
-// DecodeCursor reads the parameter cursor of a list into into, and reports whether there was one. It takes
-// only what Cursor would give out for what it says, so that no field can be missing, unknown or given
-// twice: a cursor that was read as less than it says would begin the list again, without end.
+// DecodeCursor decodes the parameter cursor of a list into into and reports whether there was one.
+// It accepts only the exact string that Cursor returns for the decoded position, so no field can be
+// missing, unknown or repeated. If a damaged cursor were decoded as the zero position, a client
+// would read the list from the start again, in an endless loop.
 func DecodeCursor(list string, given *string, into any) (bool, error) {
 	if given == nil || *given == "" {
 		return false, nil
@@ -51,5 +53,5 @@ func DecodeCursor(list string, given *string, into any) (bool, error) {
 	return true, nil
 }
 
-// ErrCursor is the answer to a cursor that is none of ours.
+// ErrCursor returns the error for a cursor that this list did not issue.
 func ErrCursor() error { return apierr.Invalid("cursor", "is not a cursor of this list") }

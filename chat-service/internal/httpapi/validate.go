@@ -11,8 +11,8 @@ import (
 	"parley.chat/shared-contracts/apierr"
 )
 
-// fields collects what is wrong with a request: of each field the first fault, in the order of names,
-// in words of our own. What was sent is not repeated.
+// fields collects the invalid fields of a request, sorted by name, with the first error of each
+// field. The messages do not repeat the values that the client sent.
 type fields []apierr.Field
 
 func (f *fields) add(name, message string) {
@@ -22,7 +22,7 @@ func (f *fields) add(name, message string) {
 	}
 }
 
-// err returns the error of f, or nil when nothing is wrong.
+// err returns an error that lists the invalid fields, or nil if there are none.
 func (f *fields) err() error {
 	if len(*f) == 0 {
 		return nil
@@ -31,7 +31,8 @@ func (f *fields) err() error {
 	return &apierr.Error{Code: apierr.InvalidRequest, Fields: *f, Message: first.Field + " " + first.Message}
 }
 
-// visit holds value against schema. name is that of a parameter; fields of a body have their own.
+// visit validates value against schema. name is the name of the parameter; errors in a body are
+// reported under the names of its own fields.
 func (f *fields) visit(name string, schema *openapi3.Schema, value any) {
 	f.collect(name, schema.VisitJSON(value, openapi3.MultiErrors(), openapi3.VisitAsRequest()))
 }
@@ -56,15 +57,15 @@ func (f *fields) collect(name string, err error) {
 	}
 	if fault.SchemaField == "minProperties" {
 		for property := range fault.Schema.Properties {
-			f.add(property, "is required, or another of the fields")
+			f.add(property, "is required unless another field is given")
 		}
 		return
 	}
-	f.add(name, words(fault))
+	f.add(name, describe(fault))
 }
 
-// words says for people what a schema demands.
-func words(e *openapi3.SchemaError) string {
+// describe returns a message about the constraint that a value violates.
+func describe(e *openapi3.SchemaError) string {
 	s := e.Schema
 	switch e.SchemaField {
 	case "required":
@@ -86,7 +87,7 @@ func words(e *openapi3.SchemaError) string {
 		if s.Format == "uuid" {
 			return "must be a UUID"
 		}
-		return "has a character that is not allowed, such as a control character"
+		return "contains a character that is not allowed, such as a control character"
 	}
 	return "is not valid"
 }
@@ -116,7 +117,7 @@ func names(values []any) []string {
 func lengthWords(s *openapi3.Schema) string {
 	switch {
 	case s.MaxLength == nil:
-		return fmt.Sprintf("must have %d characters or more", s.MinLength)
+		return fmt.Sprintf("must have at least %d characters", s.MinLength)
 	case s.MinLength == 0:
 		return fmt.Sprintf("must have at most %d characters", *s.MaxLength)
 	}
@@ -126,9 +127,9 @@ func lengthWords(s *openapi3.Schema) string {
 func rangeWords(s *openapi3.Schema) string {
 	switch {
 	case s.Min != nil && s.Max != nil:
-		return fmt.Sprintf("must be %.0f to %.0f", *s.Min, *s.Max)
+		return fmt.Sprintf("must be between %.0f and %.0f", *s.Min, *s.Max)
 	case s.Min != nil:
-		return fmt.Sprintf("must be %.0f or more", *s.Min)
+		return fmt.Sprintf("must be at least %.0f", *s.Min)
 	}
 	return fmt.Sprintf("must be at most %.0f", *s.Max)
 }
