@@ -1,12 +1,14 @@
-// Package connection is one WebSocket: what it still has to send, and how that reaches the socket.
+// Package connection is the sending side of one WebSocket: the frames that are queued, and how they
+// reach the socket.
 //
-// Who has something to send hands over whole WebSocket frames (see Text) and goes on: Send and SendEphemeral
-// never wait for the socket. While the socket takes everything at once, the caller's own goroutine
-// writes, without blocking. Only when the socket is full do frames queue, and a writer goroutine runs
-// until the queue is empty again. A connection that cannot keep up is closed alone, as a slow consumer.
+// Callers pass whole WebSocket frames (see Text). Send and SendEphemeral never wait for the socket.
+// While the socket accepts data, the caller's goroutine writes to it directly, without blocking.
+// Only when the socket's buffer is full are frames queued; then a writer goroutine runs until the
+// queue is empty. A connection that cannot keep up is closed as a slow consumer, without holding up
+// others.
 //
-// The reading side is gorilla/websocket's. Its own replies (pong, close) go through the same queue,
-// since it writes to the Gate that it was upgraded on; so there is one writer at a time.
+// gorilla/websocket reads from the socket. Its own replies (pong, close) go through the same queue,
+// because it was upgraded on a Gate and writes to that. So there is one writer at a time.
 package connection
 
 import (
@@ -18,64 +20,67 @@ import (
 	"parley.chat/internal/socket"
 )
 
-// Bounds of what a connection may have queued.
+// Limits of the queue of a connection.
 const (
 	MaxQueuedBytes  = 1 << 20
-	MaxQueuedFrames = 1024 // events, where a frame holds several
+	MaxQueuedFrames = 1024 // counts the events in frames, since a frame may hold several
 )
 
-// writeWait bounds how long a full socket may take nothing before the connection is given up.
-var writeWait = 20 * time.Second
+// writeTimeout is how long a full socket may accept nothing before the connection is closed.
+var writeTimeout = 20 * time.Second
 
-// Conn is the sending side of a WebSocket, from Begin on. It is safe for concurrent use.
+// Conn is the sending side of a WebSocket, after Begin. It is safe for concurrent use.
 type Conn struct {
-	// What a frame needs that the socket takes at once lies together, in 64 bytes: a fan-out to thousands of
-	// connections finds none of them in a cache.
-	out      socket.Sender // of net. Used with mu held and closed not set; net is closed with mu held, too
+	// The fields up to queue are all that is needed to send a frame that the socket accepts. They
+	// share a cache line of 64 bytes, because a fan-out to thousands of connections finds none of
+	// them in the CPU cache.
+	// writes to net. Used only with mu held and closed not set; net is closed with mu held, too
+	out      socket.Sender
 	mu       sync.Mutex
-	lastRead atomic.Int64 // when the client last sent something, Unix seconds
-	bytes    int32        // of queue
-	events   int32        // of queue
-	writing  bool         // the writer goroutine runs, and alone may write
-	closing  bool         // a close frame is queued or sent: nothing follows it
-	slow     bool         // closing as a slow consumer: the writer drops what it has not begun
+	lastRead atomic.Int64 // when the client last sent something, in Unix seconds
+	bytes    int32        // bytes in queue
+	events   int32        // events in queue
+	writing  bool         // the writer goroutine is running, and only it may write
+	closing  bool         // a close frame is queued or sent, and nothing may follow it
+	slow     bool         // closing as a slow consumer: the writer drops frames that it has not begun
 	closed   bool         // the socket is closed
-	holding  bool         // held has something
-	queue    []chunk      // what the socket has not taken yet
+	holding  bool         // held is not empty
+	queue    []chunk      // what the socket has not accepted yet
 
 	net     net.Conn
-	held    []byte        // frames that wait for the next, or for Flush
-	until   time.Time     // when a closing connection is given up, whatever it still takes
-	drained chan struct{} // closed when the queue has fallen below half; nil while nobody waits
+	held    []byte        // frames that wait for the next frame, or for Flush
+	until   time.Time     // when a closing connection is aborted, even if the socket still accepts data
+	drained chan struct{} // closed when the queue is at most half full; nil while nobody waits for that
 	writers *sync.WaitGroup
 }
 
-// chunk is bytes to send and the number of events in them.
+// chunk is a number of bytes to send, and the number of events in them.
 type chunk struct {
 	b      []byte
 	events int32
 }
 
-// Begin makes c the sending side of a socket, which from now on c alone closes. writers counts its writer
-// goroutines, so that their owner can wait for them. Whoever reads the socket learns of its end by the read
-// that fails.
+// Begin makes c the sending side of a socket. From then on, only c may close the socket. writers
+// counts the writer goroutines of c, so that their owner can wait for them. The goroutine that
+// reads the socket learns from a failed read that the socket was closed.
 func (c *Conn) Begin(conn net.Conn, writers *sync.WaitGroup) {
 	c.net, c.out, c.writers = conn, socket.NewSender(conn), writers
 	c.Touch(time.Now())
 }
 
-// Touch notes that the client was heard.
+// Touch records that the client has sent something.
 func (c *Conn) Touch(now time.Time) { c.lastRead.Store(now.Unix()) }
 
-// Prefetch reads what Send and SendEphemeral begin with. Of connections that are sent to one after the other the
-// processor can have many on their way at once, if it is let know before the first system call.
+// Prefetch reads the first field that Send and SendEphemeral use. Calling it for several
+// connections before the first system call lets their cache misses overlap.
 func (c *Conn) Prefetch() { c.lastRead.Load() }
 
-// SilentSince returns when the client was last heard, to the second.
+// SilentSince returns when the client last sent something, to the second.
 func (c *Conn) SilentSince() time.Time { return time.Unix(c.lastRead.Load(), 0) }
 
-// Send queues a frame that carries so many events (1 for any other frame that must arrive). Its bytes
-// must not change any more. A connection over its bounds is closed as a slow consumer.
+// Send queues a frame that carries the given number of events (1 for any other frame that must
+// arrive). The caller must not change the frame afterwards. A connection that exceeds its limits is
+// closed as a slow consumer.
 func (c *Conn) Send(frame []byte, events int) {
 	c.mu.Lock()
 	full := c.bytes > 0 && int(c.bytes)+len(frame) > MaxQueuedBytes || c.events > 0 && int(c.events)+events > MaxQueuedFrames
@@ -88,8 +93,8 @@ func (c *Conn) Send(frame []byte, events int) {
 	c.mu.Unlock()
 }
 
-// Hold is Send of a frame that may wait a moment for company, to leave in one write with it: held
-// reports that the caller owes the connection a Flush. frame is the connection's own from here on.
+// Hold is Send for a frame that may wait a moment, so that several frames leave in one write. held
+// reports that the caller must call Flush. The frame belongs to the connection afterwards.
 func (c *Conn) Hold(frame []byte) (held bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -100,13 +105,13 @@ func (c *Conn) Hold(frame []byte) (held bool) {
 		c.put(frame, 1)
 		return false
 	}
-	held = !c.holding // else who was told so before still owes it
+	held = !c.holding // otherwise an earlier caller still has to call Flush
 	c.holding = true
 	c.held = append(c.held, frame...)
 	return held
 }
 
-// Flush sends what is held.
+// Flush sends the frames that wait in held.
 func (c *Conn) Flush() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -115,7 +120,8 @@ func (c *Conn) Flush() {
 	}
 }
 
-// SendEphemeral queues a frame that may be shed: it is dropped when the queue is half full.
+// SendEphemeral queues a frame that may be dropped. It drops the frame if the queue is more than
+// half full.
 func (c *Conn) SendEphemeral(frame []byte) {
 	c.mu.Lock()
 	if c.bytes <= MaxQueuedBytes/2 && c.events <= MaxQueuedFrames/2 {
@@ -124,15 +130,16 @@ func (c *Conn) SendEphemeral(frame []byte) {
 	c.mu.Unlock()
 }
 
-// Ping queues a ping, whatever else waits: a client that is slow must not seem silent.
+// Ping queues a ping even if the queue is full, so that a slow client does not seem to be silent.
 func (c *Conn) Ping() {
 	c.mu.Lock()
 	c.put(pingFrame, 0)
 	c.mu.Unlock()
 }
 
-// Close sends a close frame behind what is queued, and then closes the socket. For a slow consumer
-// the queue is dropped first, except a frame that was begun. It does not wait. Only the first counts.
+// Close queues a close frame, and the socket is closed after it was sent. For a slow consumer the
+// queue is dropped first, except a frame that is partly written. Close does not wait. Only the
+// first call has an effect.
 func (c *Conn) Close(code int, reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -143,7 +150,7 @@ func (c *Conn) Close(code int, reason string) {
 		c.dropQueued()
 		c.slow = true
 	}
-	c.until = time.Now().Add(writeWait)
+	c.until = time.Now().Add(writeTimeout)
 	c.put(closeFrame(code, reason), 0)
 	c.closing = true
 	if len(c.queue) == 0 && !c.writing {
@@ -151,22 +158,22 @@ func (c *Conn) Close(code int, reason string) {
 	}
 }
 
-// Abort closes the socket at once.
+// Abort closes the socket immediately.
 func (c *Conn) Abort() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.shut()
 }
 
-// Closing reports whether the connection is about to end.
+// Closing reports whether the connection is closing or closed.
 func (c *Conn) Closing() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.closing || c.closed
 }
 
-// Drained returns a channel that is closed when the queue is below half of its bounds, or the
-// connection is closed. A replay waits for it before it fetches the next page.
+// Drained returns a channel that is closed when the queue is at most half full, or when the
+// connection is closed. A replay waits for it before it reads the next page.
 func (c *Conn) Drained() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -182,7 +189,8 @@ func (c *Conn) Drained() <-chan struct{} {
 
 var alreadyClosed = func() chan struct{} { ch := make(chan struct{}); close(ch); return ch }()
 
-// signalDrained wakes who waits in Drained if the queue allows it. Called with mu held.
+// signalDrained wakes the callers that wait for Drained if the queue allows it. Called with mu
+// held.
 func (c *Conn) signalDrained() {
 	if c.drained != nil && (c.closed || c.closing || c.bytes <= MaxQueuedBytes/2 && c.events <= MaxQueuedFrames/2) {
 		close(c.drained)
@@ -190,7 +198,7 @@ func (c *Conn) signalDrained() {
 	}
 }
 
-// put sends a frame or queues it. Called with mu held.
+// put writes a frame to the socket or queues it. Called with mu held.
 func (c *Conn) put(frame []byte, events int) {
 	if c.closing || c.closed {
 		return
@@ -245,16 +253,17 @@ func (c *Conn) drain() {
 	}
 }
 
-// writeAll writes chunks, blocking, and takes each off the count when it has gone. last says that the close
-// frame is among them.
+// writeAll writes chunks, blocking, and subtracts each from the counts after it was written. last
+// means that the batch contains the close frame.
 func (c *Conn) writeAll(batch []chunk, last bool) error {
 	for i, ch := range batch {
 		c.mu.Lock()
-		until := time.Now().Add(writeWait)
+		until := time.Now().Add(writeTimeout)
 		if c.closing && c.until.Before(until) {
 			until = c.until
 		}
-		if c.slow && !last && i > 0 { // the first may be the rest of a frame that was begun
+		// the first chunk may be the rest of a frame that is partly written
+		if c.slow && !last && i > 0 {
 			for _, rest := range batch[i:] {
 				c.bytes -= int32(len(rest.b))
 				c.events -= rest.events
@@ -278,8 +287,8 @@ func (c *Conn) writeAll(batch []chunk, last bool) error {
 	return nil
 }
 
-// dropQueued forgets what is queued. The first chunk may be the rest of a frame that was begun: then
-// it stays, or the client could not read the close frame. Called with mu held.
+// dropQueued drops the queue. The first chunk may be the rest of a partly written frame. It stays,
+// because otherwise the client could not parse the close frame. Called with mu held.
 func (c *Conn) dropQueued() {
 	if len(c.queue) > 1 {
 		for _, ch := range c.queue[1:] {
@@ -290,21 +299,21 @@ func (c *Conn) dropQueued() {
 	}
 }
 
-// finish closes the socket after the close frame has gone: first the sending half, so that the client
-// reads the frame before it learns of the end; the reader closes the rest when the client answers.
-// Called with mu held.
+// finish closes the sending half of the socket after the close frame was written, so that the
+// client reads the frame before the end of the stream. The reader closes the socket when the client
+// answers. Called with mu held.
 func (c *Conn) finish() {
 	if tcp, ok := c.net.(interface{ CloseWrite() error }); ok {
 		_ = tcp.CloseWrite()
-		_ = c.net.SetReadDeadline(time.Now().Add(closeWait))
+		_ = c.net.SetReadDeadline(time.Now().Add(closeTimeout))
 		c.signalDrained()
 		return
 	}
 	c.shut()
 }
 
-// closeWait is how long a client may take to answer a close frame.
-const closeWait = 2 * time.Second
+// closeTimeout is how long a client may take to answer a close frame.
+const closeTimeout = 2 * time.Second
 
 // shut closes the socket. Called with mu held.
 func (c *Conn) shut() {

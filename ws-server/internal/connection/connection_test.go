@@ -17,15 +17,15 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// What every frame needs is read with one miss of the cache, or nearly.
-func TestConn_whatAFrameNeedsLiesTogether(t *testing.T) {
+// The fields that every frame needs must fit into one cache line.
+func TestConn_sendingFieldsShareACacheLine(t *testing.T) {
 	var c Conn
 	if end := unsafe.Offsetof(c.queue) + unsafe.Sizeof(c.queue); end > 64 {
-		t.Errorf("it takes %d bytes", end)
+		t.Errorf("the fields take %d bytes, want at most 64", end)
 	}
 }
 
-// pair returns the sending side of a socket and its other end.
+// pair returns a Conn on a TCP socket, and the socket's other end.
 func pair(t *testing.T) (*Conn, *net.TCPConn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -77,7 +77,7 @@ func readFrame(t *testing.T, r *bufio.Reader) (op byte, payload []byte) {
 	return head[0] & 0xf, payload
 }
 
-// fill sends until frames queue, and returns how many it sent.
+// fill sends frames until one is queued, and returns how many it sent.
 func fill(t *testing.T, c *Conn, text []byte) (sent int) {
 	t.Helper()
 	for {
@@ -92,12 +92,12 @@ func fill(t *testing.T, c *Conn, text []byte) (sent int) {
 	}
 }
 
-// A connection whose socket was full once goes on for good: the deadline of the writer that drained it
-// does not outlive it.
-func TestFullOnce_goesOn(t *testing.T) {
-	old := writeWait
-	writeWait = 300 * time.Millisecond
-	t.Cleanup(func() { writeWait = old })
+// A connection whose socket was full once must keep working: the write deadline of its writer
+// goroutine must not apply to later writes.
+func TestConn_worksAfterTheSocketWasFull(t *testing.T) {
+	old := writeTimeout
+	writeTimeout = 300 * time.Millisecond
+	t.Cleanup(func() { writeTimeout = old })
 	c, client := pair(t)
 	sent := fill(t, c, bytes.Repeat([]byte("x"), 64<<10))
 	r := bufio.NewReader(client)
@@ -106,7 +106,7 @@ func TestFullOnce_goesOn(t *testing.T) {
 	}
 	drainedAt := time.Now()
 	testkit.Until(t, testkit.Timeout, func() error {
-		if time.Since(drainedAt) < 2*writeWait {
+		if time.Since(drainedAt) < 2*writeTimeout {
 			return io.ErrNoProgress
 		}
 		return nil
@@ -120,7 +120,7 @@ func TestFullOnce_goesOn(t *testing.T) {
 	}
 }
 
-func TestSlowConsumer_getsTheCloseFrameAfterWhatWasBegun(t *testing.T) {
+func TestSlowConsumer_getsWholeFramesThenTheCloseFrame(t *testing.T) {
 	c, client := pair(t)
 	text := bytes.Repeat([]byte("x"), 64<<10)
 	fill(t, c, text)
@@ -143,9 +143,9 @@ func TestSlowConsumer_getsTheCloseFrameAfterWhatWasBegun(t *testing.T) {
 	}
 }
 
-// What the writer has taken and not begun is dropped as well.
-func TestSlowConsumer_writerGivesUp(t *testing.T) {
-	near, far := net.Pipe() // takes nothing that is not read
+// The writer must also drop chunks that it has taken from the queue but not begun.
+func TestSlowConsumer_writerDropsChunksItHasNotBegun(t *testing.T) {
+	near, far := net.Pipe() // it accepts nothing that is not read
 	writers := new(sync.WaitGroup)
 	c := new(Conn)
 	c.Begin(near, writers)
@@ -164,17 +164,17 @@ func TestSlowConsumer_writerGivesUp(t *testing.T) {
 	if _, got := readFrame(t, r); string(got) != "0" {
 		t.Fatalf("got %q", got)
 	}
-	awaitTaken(t, c) // and 1 is begun
+	awaitTaken(t, c) // and has begun to write 1
 	c.Close(CloseSlowConsumer, "")
 	if _, got := readFrame(t, r); string(got) != "1" {
-		t.Errorf("got %q, want what was begun", got)
+		t.Errorf("got %q, want the frame that was begun", got)
 	}
 	if op, got := readFrame(t, r); op != opClose {
-		t.Errorf("got %q behind it, want the close frame", got)
+		t.Errorf("got %q after it, want the close frame", got)
 	}
 }
 
-// awaitTaken waits until the writer has taken all that was queued.
+// awaitTaken waits until the writer has taken everything from the queue.
 func awaitTaken(t *testing.T, c *Conn) {
 	t.Helper()
 	testkit.Until(t, testkit.Timeout, func() error {
@@ -187,7 +187,7 @@ func awaitTaken(t *testing.T, c *Conn) {
 	})
 }
 
-func TestSendEphemeral_isShedWhenHalfFull(t *testing.T) {
+func TestSendEphemeral_isDroppedWhenHalfFull(t *testing.T) {
 	c, client := pair(t)
 	fill(t, c, bytes.Repeat([]byte("x"), 64<<10))
 	for range 10 {
@@ -202,14 +202,14 @@ func TestSendEphemeral_isShedWhenHalfFull(t *testing.T) {
 		op, payload := readFrame(t, r)
 		pinged = pinged || op == opPing
 		if string(payload) == "typing" {
-			t.Fatal("an ephemeral frame was queued behind half a queue")
+			t.Fatal("an ephemeral frame was queued though the queue is more than half full")
 		}
 		if string(payload) == "end" {
 			break
 		}
 	}
 	if !pinged {
-		t.Error("the ping was shed")
+		t.Error("the ping was dropped")
 	}
 }
 
@@ -232,9 +232,9 @@ func TestText_headers(t *testing.T) {
 	}
 }
 
-// A connection writes by the socket's number, which another socket soon has: whoever closes the socket, and be it
-// gorilla, nothing is written to it any more.
-func TestGate_close(t *testing.T) {
+// A connection writes to a file descriptor, whose number is soon reused by another socket. After
+// the socket was closed by anyone, including gorilla, the connection must not write to it.
+func TestGate_nothingIsWrittenAfterClose(t *testing.T) {
 	c, _ := pair(t)
 	gate := NewGate(c.net)
 	gate.Open(c)
@@ -243,7 +243,7 @@ func TestGate_close(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	others := make([]net.Conn, 20) // they wait to be accepted, when the lowest number that is free is given
+	others := make([]net.Conn, 20) // waiting to be accepted; accept then returns the lowest free number
 	for i := range others {
 		if others[i], err = net.Dial("tcp", l.Addr().String()); err != nil {
 			t.Fatal(err)
@@ -265,7 +265,7 @@ func TestGate_close(t *testing.T) {
 		}
 	}
 	if descriptor(t, near) != number {
-		t.Fatalf("no socket got the number %d again", number)
+		t.Fatalf("no socket got the descriptor %d again", number)
 	}
 	c.Send(Text([]byte("stray")), 1)
 	c.SendEphemeral(Text([]byte("stray")))
@@ -274,7 +274,7 @@ func TestGate_close(t *testing.T) {
 	_, _ = near.Write([]byte("its own"))
 	_ = near.Close()
 	if got, err := io.ReadAll(far); string(got) != "its own" || err != nil {
-		t.Errorf("the socket that has the number now carries %q, %v", got, err)
+		t.Errorf("the socket with the reused descriptor carries %q, %v", got, err)
 	}
 }
 

@@ -2,14 +2,14 @@ package connection
 
 import "encoding/binary"
 
-// The close codes that this package and its users send (RFC 6455 7.4, docs/websocket.md).
+// Close codes that this package and its callers send (RFC 6455 7.4, docs/websocket.md).
 const (
 	CloseGoingAway         = 1001
 	CloseInvalidUTF8       = 1007
 	ClosePolicy            = 1008
 	CloseRestart           = 1012
 	CloseSlowConsumer      = 4008
-	maxCloseReason         = 123 // bytes; a longer reason makes the frame invalid
+	maxCloseReason         = 123 // in bytes; a longer reason makes the frame invalid
 	opText, opClose        = 0x1, 0x8
 	opPing                 = 0x9
 	finalFragment     byte = 0x80
@@ -31,13 +31,14 @@ func Text(payloads ...[]byte) []byte {
 	return b
 }
 
-// textRoom is left free for the header of a frame that is built in place.
+// textRoom is the space left free for the header of a frame that is built in place.
 const textRoom = 4
 
-// BeginText returns a buffer to append a text frame's payload to, for EndText.
+// BeginText returns a buffer. The caller appends the payload of a text frame to it and passes it to
+// EndText.
 func BeginText(room int) []byte { return make([]byte, textRoom, textRoom+room) }
 
-// EndText returns the frame whose payload was appended to what BeginText has returned.
+// EndText returns the text frame for a buffer from BeginText.
 func EndText(b []byte) []byte {
 	size := len(b) - textRoom
 	switch {

@@ -8,9 +8,9 @@ import (
 	"parley.chat/internal/socket"
 )
 
-// Gate is the net.Conn that gorilla/websocket is upgraded on. Until Open it writes the handshake
-// straight to the socket; after it, whatever gorilla writes by itself, always one whole frame, goes
-// through the queue of the Conn.
+// Gate is the net.Conn on which gorilla/websocket is upgraded. Until Open it writes the handshake
+// directly to the socket. After Open, frames that gorilla writes by itself go through the queue of
+// the Conn. Each such write is one whole frame.
 type Gate struct {
 	net.Conn
 	in *socket.Reader
@@ -25,14 +25,14 @@ func NewGate(c net.Conn) *Gate { return &Gate{Conn: c, in: socket.NewReader(c)} 
 // Read reads the socket.
 func (g *Gate) Read(b []byte) (int, error) { return g.in.Read(b) }
 
-// Open routes writes to c from now on.
+// Open routes later writes to c.
 func (g *Gate) Open(c *Conn) {
 	g.mu.Lock()
 	g.out = c
 	g.mu.Unlock()
 }
 
-// Write queues b as one frame, or writes it to the socket before Open.
+// Write queues b as one frame. Before Open it writes b to the socket.
 func (g *Gate) Write(b []byte) (int, error) {
 	g.mu.Lock()
 	out := g.out
@@ -44,7 +44,8 @@ func (g *Gate) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Close closes the socket: after Open through its Conn, which must know of it before it writes again.
+// Close closes the socket. After Open it does so through the Conn, which must not write to a closed
+// socket.
 func (g *Gate) Close() error {
 	g.mu.Lock()
 	out := g.out
@@ -56,7 +57,7 @@ func (g *Gate) Close() error {
 	return nil
 }
 
-// SetWriteDeadline does nothing after Open: the queue has its own.
+// SetWriteDeadline does nothing after Open, because the queue sets its own deadlines.
 func (g *Gate) SetWriteDeadline(t time.Time) error {
 	g.mu.Lock()
 	opened := g.out != nil
