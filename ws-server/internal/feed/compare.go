@@ -8,18 +8,19 @@ import (
 )
 
 const (
-	storedTimeout = time.Second      // for PostgreSQL: without an answer the counters of Redis stand
-	storedAgain   = 30 * time.Second // after PostgreSQL gave no answer
+	// bounds a query of PostgreSQL; without an answer the counters of Redis are used
+	storedTimeout    = time.Second
+	storedRetryAfter = 30 * time.Second // delay after PostgreSQL did not answer
 )
 
-// newestRows returns how far channels are stored, or nil if PostgreSQL gives no answer. Then the channels begin by
-// what Redis says, and are compared later.
-func (f *Feed) newestRows(ctx context.Context, ids []chat.ChannelID) []int64 {
+// storedSeqs returns the highest stored seq of each channel, or nil if PostgreSQL does not answer.
+// Then the channels begin with the counters of Redis and are compared later.
+func (f *Feed) storedSeqs(ctx context.Context, ids []chat.ChannelID) []int64 {
 	if f.cfg.Stored == nil {
 		return nil
 	}
 	f.mu.Lock()
-	ask := !time.Now().Before(f.askAgain)
+	ask := !time.Now().Before(f.askStoredAt)
 	f.mu.Unlock()
 	if ask {
 		ctx, cancel := context.WithTimeout(ctx, storedTimeout)
@@ -33,7 +34,7 @@ func (f *Feed) newestRows(ctx context.Context, ids []chat.ChannelID) []int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if ask {
-		f.askAgain = time.Now().Add(storedAgain)
+		f.askStoredAt = time.Now().Add(storedRetryAfter)
 	}
 	for _, id := range ids {
 		f.uncompared[id] = struct{}{}
@@ -41,16 +42,17 @@ func (f *Feed) newestRows(ctx context.Context, ids []chat.ChannelID) []int64 {
 	return nil
 }
 
-// compareAgain has channels looked at that could not be compared, once PostgreSQL may be asked again.
+// compareAgain schedules a check of the channels that could not be compared, once PostgreSQL may be
+// asked again.
 func (f *Feed) compareAgain(now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.uncompared) == 0 || now.Before(f.askAgain) {
+	if len(f.uncompared) == 0 || now.Before(f.askStoredAt) {
 		return
 	}
 	for id := range f.uncompared {
 		f.toCheck[id] = struct{}{}
 	}
 	clear(f.uncompared)
-	f.wakeHeads()
+	f.wakeChecker()
 }

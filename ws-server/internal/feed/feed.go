@@ -1,6 +1,7 @@
-// Package feed brings what Redis publishes to the hub: the events of the channels that this gateway is
-// live in, and the notices of its users. It looks after what pub/sub may lose: a gap is healed from the
-// tail, then PostgreSQL; a lost last event is found by looking at the counters.
+// Package feed passes what Redis publishes to the hub: the events of the channels in which this
+// gateway is live, and the notices for its users. Pub/sub may lose messages, and the feed repairs
+// that. It heals a gap from the tail or from PostgreSQL, and finds a lost last event by reading the
+// channel's counter.
 //
 // It knows no sockets.
 package feed
@@ -27,59 +28,63 @@ import (
 
 // History reads events that have left Redis.
 type History interface {
-	// Range returns the stored events with from ≤ seq ≤ to, ascending; those that there are.
+	// Range returns the stored events with from ≤ seq ≤ to, in ascending order. The result may have
+	// holes.
 	Range(ctx context.Context, channel chat.ChannelID, from, to int64) ([]frame.Event, error)
-	// MaxSeq returns the highest stored seq, 0 for none.
+	// MaxSeq returns the highest stored seq, 0 if there is none.
 	MaxSeq(ctx context.Context, channel chat.ChannelID) (int64, error)
 }
 
-// Config says what the feed works with. All fields are required, except that without Stored nothing is compared.
+// Config configures a Feed. Every field is required except Stored and Lost.
 type Config struct {
 	Log         *eventlog.Log
-	Connections *eventlog.Connections // to subscribe over; somebody else runs them
+	Connections *eventlog.Connections // carry the subscriptions; the caller runs them
 	History     History
-	Stored      eventlog.Stored // what Redis is compared with when the gateway goes live in a channel, or does so anew
-	Hub         hub.Config      // Heal and Idle are the feed's own
-	Notice      func(notice.Notice)
-	// Receipts takes the frame of an item of event.KindReceipts, and Presence that of one of
+	// if set, counters are compared with it when a subscription is confirmed
+	Stored eventlog.Stored
+	Hub    hub.Config // New sets Heal and Idle
+	Notice func(notice.Notice)
+	// Receipts gets the frame of each item of event.KindReceipts, Presence that of each item of
 	// event.KindPresence. They must not block.
 	Receipts, Presence func(chat.ChannelID, []byte)
-	// Lost, if set, is told how many seqs of a channel were found to be in no store.
+	// Lost, if set, is called with the number of seqs of a channel that were found to be in no
+	// store.
 	Lost func(seqs int64)
-	// BlockedWith returns the users to whom ephemeral frames of a sender do not go.
+	// BlockedWith returns the users who must not get the ephemeral frames of a sender.
 	BlockedWith func(sender chat.UserID) map[chat.UserID]struct{}
-	// Erased returns the users whose names are left out of what is read again.
+	// Erased returns the users whose names are removed from events that are read again.
 	Erased func(context.Context) map[chat.UserID]struct{}
 	Logger *slog.Logger
 }
 
-// Feed is the way from Redis to the hub. Construct it, then Run it.
+// Feed passes what Redis publishes to a hub. Construct it, then Run it.
 type Feed struct {
 	cfg  Config
 	Hub  *hub.Hub
-	subs []*eventlog.Subscriber // by connection
-	// flights makes many needs for one range one read.
-	flights singleflight.Group
+	subs []*eventlog.Subscriber // by index of the connection
+	// reads coalesces concurrent reads of the same range (singleflight).
+	reads singleflight.Group
 
-	heads chan struct{} // a token: look at toCheck
-	mu    sync.Mutex
-	// toCheck holds channels whose counter must be looked at: newly confirmed, or confirmed again.
+	wakeCheck chan struct{} // holds at most one token, which means that toCheck may not be empty
+	mu        sync.Mutex
+	// toCheck holds channels whose counter must be read, because their subscription was confirmed.
 	toCheck map[chat.ChannelID]struct{}
-	// uncompared holds channels that PostgreSQL gave no answer about, which is not asked before askAgain.
-	uncompared map[chat.ChannelID]struct{}
-	askAgain   time.Time
-	missed     map[place]time.Time       // when a seq was first found to be in no store
-	holes      map[chat.ChannelID][]hole // that were found
-	holesCount int
-	users      map[string]*watched         // by topic
-	seeding    map[chat.ChannelID]struct{} // channels whose counter is being made
+	// uncompared holds channels that could not be compared because PostgreSQL did not answer.
+	// PostgreSQL is not asked again before askStoredAt.
+	uncompared  map[chat.ChannelID]struct{}
+	askStoredAt time.Time
+	missed      map[channelSeq]time.Time  // when a seq was first found to be in no store
+	holes       map[chat.ChannelID][]hole // the holes that were found
+	holesCount  int
+	users       map[string]*watched         // by topic
+	seeding     map[chat.ChannelID]struct{} // channels whose counter is being created
 
 	heals sync.WaitGroup
-	ctx   context.Context // of Run: what the background work of the hub's calls lives under
+	ctx   context.Context // ended by Run; used by the background work that the hub requests
 	end   context.CancelFunc
 }
 
-// watched is a user whose topic this gateway follows.
+// watched is a user to whose topic this gateway is subscribed.
 type watched struct {
 	count     int
 	confirmed chan struct{}
@@ -89,9 +94,9 @@ type watched struct {
 // New returns a feed and its hub.
 func New(cfg Config) *Feed {
 	f := &Feed{
-		cfg: cfg, heads: make(chan struct{}, 1),
+		cfg: cfg, wakeCheck: make(chan struct{}, 1),
 		toCheck: make(map[chat.ChannelID]struct{}), uncompared: make(map[chat.ChannelID]struct{}),
-		missed: make(map[place]time.Time), holes: make(map[chat.ChannelID][]hole), users: make(map[string]*watched), seeding: make(map[chat.ChannelID]struct{}),
+		missed: make(map[channelSeq]time.Time), holes: make(map[chat.ChannelID][]hole), users: make(map[string]*watched), seeding: make(map[chat.ChannelID]struct{}),
 	}
 	f.ctx, f.end = context.WithCancel(context.Background())
 	cfg.Hub.Heal, cfg.Hub.Idle = f.heal, f.idle
@@ -100,10 +105,10 @@ func New(cfg Config) *Feed {
 	return f
 }
 
-// sub returns the Subscriber of a partition's topics.
+// sub returns the Subscriber for the topics of a partition.
 func (f *Feed) sub(p int) *eventlog.Subscriber { return f.subs[f.cfg.Connections.Of(p)] }
 
-// Run feeds the hub until ctx is done.
+// Run passes messages to the hub until ctx is done.
 func (f *Feed) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	for _, s := range f.subs {
@@ -118,8 +123,8 @@ func (f *Feed) Run(ctx context.Context) error {
 	return err
 }
 
-// Join returns the channel, live: this gateway hears its topic and knows its head. It waits for Redis,
-// and for PostgreSQL where the channel has no counter.
+// Join returns a channel in which this gateway is live: it is subscribed to the channel's topic and
+// knows its head. Join waits for Redis, and for PostgreSQL if the channel has no counter.
 func (f *Feed) Join(ctx context.Context, id chat.ChannelID) (*hub.Channel, error) {
 	ch, made := f.Hub.Open(id)
 	if made {
@@ -139,24 +144,24 @@ func (f *Feed) Join(ctx context.Context, id chat.ChannelID) (*hub.Channel, error
 	}
 }
 
-// idleFor is how long a channel without subscriptions stays live: people reload pages.
-const idleFor = 30 * time.Second
+// idleTimeout is how long a channel without subscriptions stays live, since people reload pages.
+const idleTimeout = 30 * time.Second
 
-// idle gives up a channel that stays without subscriptions.
+// idle unsubscribes from a channel if it still has no subscriptions after idleTimeout.
 func (f *Feed) idle(ch *hub.Channel) {
-	time.AfterFunc(idleFor, func() {
+	time.AfterFunc(idleTimeout, func() {
 		if f.Hub.Forget(ch) {
 			p := f.cfg.Log.Partition(ch.ID().UUID)
 			f.sub(p).Unsubscribe(rediskey.Topic(p, ch.ID()))
-			if f.Hub.Channel(ch.ID()) != nil { // somebody opened it again in between
+			if f.Hub.Channel(ch.ID()) != nil { // it was opened again in the meantime
 				f.sub(p).Subscribe(rediskey.Topic(p, ch.ID()))
 			}
 		}
 	})
 }
 
-// Watch follows a user's topic; when it returns nil, no later notice is missed. Each Watch needs an
-// Unwatch, whatever it returned.
+// Watch subscribes to a user's topic. After it has returned nil, no later notice is missed while
+// the subscription lasts. Each Watch needs an Unwatch, even after an error.
 func (f *Feed) Watch(ctx context.Context, user chat.UserID) error {
 	p := f.cfg.Log.Partition(user.UUID)
 	topic := rediskey.UserTopic(p, user)
@@ -190,14 +195,14 @@ func (f *Feed) Unwatch(user chat.UserID) {
 	}
 }
 
-// sink is the feed as one Subscriber sees it, and what of the Subscriber's last read is not fanned out
-// yet.
+// sink receives the messages of one Subscriber. It holds the channels with events that are not
+// fanned out yet.
 type sink struct {
 	*Feed
-	owed []*hub.Channel
+	pending []*hub.Channel
 }
 
-// Received hands on what was published. Its payload is never changed, only cut into frames.
+// Received passes a published message on. Its payload is never changed; frames are slices of it.
 func (s *sink) Received(topic string, payload []byte) {
 	if id, ok := channelOf(topic); ok {
 		s.received(id, payload)
@@ -205,7 +210,7 @@ func (s *sink) Received(topic string, payload []byte) {
 	}
 	n, err := notice.Decode(payload)
 	if err != nil {
-		s.cfg.Logger.Warn("notice not understood", "topic", topic, "err", err)
+		s.cfg.Logger.Warn("invalid notice received", "topic", topic, "err", err)
 		return
 	}
 	s.cfg.Notice(n)
@@ -234,24 +239,24 @@ func (s *sink) received(id chat.ChannelID, payload []byte) {
 		events = append(events, fromItem(it))
 	})
 	if err != nil {
-		// What is lost by this is a gap, which heals from the stores.
-		s.cfg.Logger.Warn("published item not understood", "channel_id", id, "err", err)
+		// The undecoded events become a gap, which is healed from the stores.
+		s.cfg.Logger.Warn("invalid item received", "channel_id", id, "err", err)
 	}
 	if len(events) > 0 && ch.Add(events) {
-		s.owed = append(s.owed, ch)
+		s.pending = append(s.pending, ch)
 	}
 }
 
-// Flush fans out what came together.
+// Flush fans out the events that were received together.
 func (s *sink) Flush() {
-	if len(s.owed) > 0 {
-		s.Hub.FanOut(s.owed)
-		clear(s.owed)
-		s.owed = s.owed[:0]
+	if len(s.pending) > 0 {
+		s.Hub.FanOut(s.pending)
+		clear(s.pending)
+		s.pending = s.pending[:0]
 	}
 }
 
-// Confirmed notes that a topic is heard from here on.
+// Confirmed records that the subscription to a topic is established.
 func (s *sink) Confirmed(topic string) {
 	f := s.Feed
 	f.mu.Lock()
@@ -262,11 +267,11 @@ func (s *sink) Confirmed(topic string) {
 	}
 	if id, ok := channelOf(topic); ok {
 		f.toCheck[id] = struct{}{}
-		f.wakeHeads()
+		f.wakeChecker()
 	}
 }
 
-// channelOf returns the channel of a channel's topic.
+// channelOf returns the channel of a topic, and whether the topic is that of a channel.
 func channelOf(topic string) (chat.ChannelID, bool) {
 	const id = 36
 	if len(topic) < id || !strings.Contains(topic, "}:topic:") {

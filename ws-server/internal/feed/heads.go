@@ -10,43 +10,43 @@ import (
 	"parley.chat/ws-server/internal/hub"
 )
 
-// headsPage bounds how many counters one round trip reads.
+// headsPage limits the counters that one round trip reads.
 const headsPage = 500
 
-// checkHeads looks at the counters of channels whose topic was confirmed: a new channel begins there,
-// one that was live may have missed something while the subscription was away.
+// checkHeads reads the counters of channels whose subscription was confirmed. A new channel begins
+// at its counter. A live channel may have missed events while the subscription was interrupted.
 func (f *Feed) checkHeads(ctx context.Context) error {
 	for attempt := 0; ; {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-f.heads:
+		case <-f.wakeCheck:
 		}
-		for batch := f.takeToCheck(); len(batch) > 0; batch = f.takeToCheck() {
-			if err := f.look(ctx, batch, f.newestRows(ctx, batch)); err == nil {
+		for batch := f.nextToCheck(); len(batch) > 0; batch = f.nextToCheck() {
+			if err := f.check(ctx, batch, f.storedSeqs(ctx, batch)); err == nil {
 				attempt = 0
 				continue
 			} else if ctx.Err() != nil {
 				return nil
 			} else {
-				f.cfg.Logger.Warn("heads not read, trying again", "channels", len(batch), "err", err)
+				f.cfg.Logger.Warn("counters not read, trying again", "channels", len(batch), "err", err)
 			}
-			f.checkAgain(batch)
+			f.requeue(batch)
 			attempt++
 			select {
 			case <-ctx.Done():
 				return nil
-			case <-time.After(retryAfter(attempt)):
+			case <-time.After(retryDelay(attempt)):
 			}
 		}
 	}
 }
 
-func retryAfter(attempt int) time.Duration {
+func retryDelay(attempt int) time.Duration {
 	return min(50*time.Millisecond<<min(attempt, 5), time.Second)
 }
 
-func (f *Feed) takeToCheck() (batch []chat.ChannelID) {
+func (f *Feed) nextToCheck() (batch []chat.ChannelID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for id := range f.toCheck {
@@ -58,7 +58,7 @@ func (f *Feed) takeToCheck() (batch []chat.ChannelID) {
 	return batch
 }
 
-func (f *Feed) checkAgain(ids []chat.ChannelID) {
+func (f *Feed) requeue(ids []chat.ChannelID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, id := range ids {
@@ -66,12 +66,13 @@ func (f *Feed) checkAgain(ids []chat.ChannelID) {
 	}
 }
 
-// look reads the heads of channels in one round trip and tells the hub. stored are the highest seqs that
-// PostgreSQL had before that, nil for unknown.
-func (f *Feed) look(ctx context.Context, ids []chat.ChannelID, stored []int64) error {
+// check reads the heads of channels in one round trip and passes them to the hub. stored are the
+// highest seqs that PostgreSQL had before, or nil if they are not known.
+func (f *Feed) check(ctx context.Context, ids []chat.ChannelID, stored []int64) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	known := make([]eventlog.Head, len(ids)) // before the read: what comes meanwhile is no loss
+	// read before the heads, so that events that arrive during the read do not count as lost
+	known := make([]eventlog.Head, len(ids))
 	for i, id := range ids {
 		known[i] = f.Known(id)
 	}
@@ -81,7 +82,8 @@ func (f *Feed) look(ctx context.Context, ids []chat.ChannelID, stored []int64) e
 	}
 	for i, id := range ids {
 		ch := f.Hub.Channel(id)
-		if stored != nil && heads[i].Seq < stored[i] { // then it is as if that had been seen
+		// Redis is behind PostgreSQL: treat stored[i] as a seq that was seen
+		if stored != nil && heads[i].Seq < stored[i] {
 			known[i].Seq = max(known[i].Seq, stored[i])
 			if !known[i].Seeded() {
 				known[i].Epoch = heads[i].Epoch
@@ -94,13 +96,14 @@ func (f *Feed) look(ctx context.Context, ids []chat.ChannelID, stored []int64) e
 		case heads[i].Lost(known[i]):
 			f.repair(ch, heads[i], known[i])
 		default:
-			f.tell(ch, heads[i])
+			f.setHead(ch, heads[i])
 		}
 	}
 	return nil
 }
 
-// Known returns what the hub has seen of a channel, a zero Head for one that it is not live in.
+// Known returns the head that the hub has of a channel. It is zero if the gateway is not live in
+// the channel.
 func (f *Feed) Known(id chat.ChannelID) eventlog.Head {
 	ch := f.Hub.Channel(id)
 	if ch == nil {
@@ -115,14 +118,15 @@ func (f *Feed) Known(id chat.ChannelID) eventlog.Head {
 	}
 }
 
-// Diverged settles an append that Redis has refused because what it has (found) is not what the hub has
-// seen: it takes over a newer epoch, or repairs a channel in which Redis has lost writes.
+// Diverged resolves an append that Redis has refused because its head, found, differs from the head
+// that the hub knows. Diverged adopts a newer epoch, or repairs a channel of which Redis has lost
+// writes.
 func (f *Feed) Diverged(ctx context.Context, id chat.ChannelID, found eventlog.Head) error {
-	return f.settle(ctx, id, found, f.Known(id))
+	return f.resolve(ctx, id, found, f.Known(id))
 }
 
-// settle is Diverged for what is known of a channel.
-func (f *Feed) settle(ctx context.Context, id chat.ChannelID, found, known eventlog.Head) error {
+// resolve is Diverged with the known head of the channel.
+func (f *Feed) resolve(ctx context.Context, id chat.ChannelID, found, known eventlog.Head) error {
 	head := found
 	if found.Lost(known) {
 		f.cfg.Logger.Error("Redis has lost writes, a new epoch begins", "channel_id", id,
@@ -133,26 +137,26 @@ func (f *Feed) settle(ctx context.Context, id chat.ChannelID, found, known event
 		}
 	}
 	if ch := f.Hub.Channel(id); ch != nil {
-		f.tell(ch, head)
+		f.setHead(ch, head)
 	}
 	return nil
 }
 
-// repair is Diverged in the background, for a loss that a look at the counters has found.
+// repair runs resolve in the background, for a loss that was found in a counter.
 func (f *Feed) repair(ch *hub.Channel, found, known eventlog.Head) {
 	f.heals.Go(func() {
 		ctx, cancel := context.WithTimeout(f.ctx, 5*time.Second)
 		defer cancel()
-		if err := f.settle(ctx, ch.ID(), found, known); err != nil && f.ctx.Err() == nil {
-			f.cfg.Logger.Warn("channel not repaired, the next look tries again", "channel_id", ch.ID(), "err", err)
+		if err := f.resolve(ctx, ch.ID(), found, known); err != nil && f.ctx.Err() == nil {
+			f.cfg.Logger.Warn("channel not repaired, the next check tries again", "channel_id", ch.ID(), "err", err)
 		}
 	})
 }
 
-// CatchUp brings the hub to where the channel's counter is: what this instance has not heard yet is
-// healed, an epoch that it does not know is taken over.
+// CatchUp waits until the hub has all events up to the channel's current counter. Events that this
+// instance has not received are healed, and a newer epoch is adopted.
 func (f *Feed) CatchUp(ctx context.Context, ch *hub.Channel) error {
-	if err := f.look(ctx, []chat.ChannelID{ch.ID()}, nil); err != nil {
+	if err := f.check(ctx, []chat.ChannelID{ch.ID()}, nil); err != nil {
 		return err
 	}
 	heads, err := f.cfg.Log.Heads(ctx, []chat.ChannelID{ch.ID()})
@@ -173,14 +177,14 @@ func (f *Feed) CatchUp(ctx context.Context, ch *hub.Channel) error {
 	}
 }
 
-func (f *Feed) wakeHeads() {
+func (f *Feed) wakeChecker() {
 	select {
-	case f.heads <- struct{}{}:
+	case f.wakeCheck <- struct{}{}:
 	default:
 	}
 }
 
-func (f *Feed) tell(ch *hub.Channel, h eventlog.Head) {
+func (f *Feed) setHead(ch *hub.Channel, h eventlog.Head) {
 	select {
 	case <-ch.Ready():
 		ch.Expect(h.Seq, h.Epoch)
@@ -189,9 +193,9 @@ func (f *Feed) tell(ch *hub.Channel, h eventlog.Head) {
 	}
 }
 
-// seed makes the counter of a channel that has none, in the background: it needs PostgreSQL, whose
-// outage must not keep other channels from beginning. A channel that cannot be seeded is looked at
-// again while somebody waits for it.
+// seed creates the counter of a channel that has none. It runs in the background because it needs
+// PostgreSQL, and an outage must not keep other channels from starting. A channel that could not be
+// seeded is checked again while it is open.
 func (f *Feed) seed(ch *hub.Channel) {
 	f.mu.Lock()
 	_, already := f.seeding[ch.ID()]
@@ -208,12 +212,12 @@ func (f *Feed) seed(ch *hub.Channel) {
 			f.toCheck[ch.ID()] = struct{}{}
 		}
 		f.mu.Unlock()
-		f.wakeHeads()
+		f.wakeChecker()
 	})
 }
 
-// trySeed reports whether the channel has a counter now, or is not wanted any more. It takes a second to
-// say that it has none.
+// trySeed reports whether the channel has a counter now, or is no longer open. After a failure it
+// waits for one second before it returns.
 func (f *Feed) trySeed(ch *hub.Channel) bool {
 	ctx, cancel := context.WithTimeout(f.ctx, 5*time.Second)
 	defer cancel()
@@ -221,12 +225,12 @@ func (f *Feed) trySeed(ch *hub.Channel) bool {
 	if err == nil && head.Lost(f.Known(ch.ID())) {
 		err = f.Diverged(ctx, ch.ID(), head)
 	} else if err == nil {
-		f.tell(ch, head)
+		f.setHead(ch, head)
 	}
 	if err == nil {
 		return true
 	}
-	f.cfg.Logger.Warn("channel has no counter and none could be made", "channel_id", ch.ID(), "err", err)
+	f.cfg.Logger.Warn("channel has no counter, and creating one failed", "channel_id", ch.ID(), "err", err)
 	select {
 	case <-f.ctx.Done():
 		return true
@@ -235,11 +239,11 @@ func (f *Feed) trySeed(ch *hub.Channel) bool {
 	return f.Hub.Channel(ch.ID()) != ch
 }
 
-// quietMax is the longest that a lost last event of a quiet channel goes unnoticed.
-const quietMax = 60 * time.Second
+// maxQuietInterval is the longest time that a lost last event of a quiet channel goes unnoticed.
+const maxQuietInterval = 60 * time.Second
 
-// checkQuiet finds a lost last event: it looks at the counter of a channel after 1, 2, 4, … 60 s of
-// quiet and every 60 s from then on, all channels that are due in pipelined reads.
+// checkQuiet finds lost last events. It reads the counter of a channel after 1, 2, 4, … 60 s
+// without events and every 60 s after that. The reads of all channels that are due are pipelined.
 func (f *Feed) checkQuiet(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -255,7 +259,7 @@ func (f *Feed) checkQuiet(ctx context.Context) error {
 		for _, ch := range f.Hub.Channels() {
 			if since := ch.QuietSince(); dueBetween(last.Sub(since), now.Sub(since)) {
 				due = append(due, ch.ID())
-				if ch.Subscribers() == 0 { // opened for somebody who did not stay
+				if ch.Subscribers() == 0 { // it was opened for a client that did not subscribe
 					f.idle(ch)
 				}
 			}
@@ -265,21 +269,20 @@ func (f *Feed) checkQuiet(ctx context.Context) error {
 		for len(due) > 0 {
 			page := due[:min(headsPage, len(due))]
 			due = due[len(page):]
-			if err := f.look(ctx, page, nil); err != nil && ctx.Err() == nil {
-				f.cfg.Logger.Warn("heads of quiet channels not read", "channels", len(page), "err", err)
+			if err := f.check(ctx, page, nil); err != nil && ctx.Err() == nil {
+				f.cfg.Logger.Warn("counters of quiet channels not read", "channels", len(page), "err", err)
 				break
 			}
 		}
 	}
 }
 
-// dueBetween reports whether a check falls into the time from before (exclusive) to now (inclusive) of
-// quiet.
+// dueBetween reports whether a check is due at a quiet time in (before, now].
 func dueBetween(before, now time.Duration) bool {
-	for at := time.Second; at < quietMax; at *= 2 {
+	for at := time.Second; at < maxQuietInterval; at *= 2 {
 		if before < at && at <= now {
 			return true
 		}
 	}
-	return now >= quietMax && before/quietMax != now/quietMax
+	return now >= maxQuietInterval && before/maxQuietInterval != now/maxQuietInterval
 }

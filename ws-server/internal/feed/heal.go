@@ -13,16 +13,17 @@ import (
 )
 
 const (
-	healPatience = 20 * time.Second // after which a gap is given up, and clients resume
-	readPage     = 256              // events of one read from the stores
-	warmEvents   = 500              // how far back the ring is filled by one read of the tail
+	healTimeout   = 20 * time.Second // after it a gap is given up, and clients resume
+	maxReadEvents = 256              // maximum number of events per read from the stores
+	// number of events before the head with which one read of the tail fills the ring
+	warmEvents = 500
 )
 
-// heal fetches what a channel lacks and publishes it, in the background.
+// heal fetches the events that a channel lacks and publishes them, in the background.
 func (f *Feed) heal(ch *hub.Channel, after, upTo int64) {
 	f.heals.Go(func() {
 		f.cfg.Logger.Info("healing a gap", "channel_id", ch.ID(), "after", after, "up_to", upTo)
-		ctx, cancel := context.WithTimeout(f.ctx, healPatience)
+		ctx, cancel := context.WithTimeout(f.ctx, healTimeout)
 		defer cancel()
 		for attempt := 0; ; {
 			from, to := ch.Missing(upTo)
@@ -30,17 +31,17 @@ func (f *Feed) heal(ch *hub.Channel, after, upTo int64) {
 				ch.HealDone()
 				return
 			}
-			events, err := f.fetch(ctx, ch.ID(), from, min(to, from+readPage-1))
-			blank(events, nil)
-			events = f.unname(ctx, events)
+			events, err := f.fetch(ctx, ch.ID(), from, min(to, from+maxReadEvents-1))
+			removeDeletedText(events, nil)
+			events = f.removeNames(ctx, events)
 			if err == nil && len(events) > 0 && events[0].Seq == from {
 				ch.Publish(events)
 				attempt = 0
 				continue
 			}
 			if err == nil {
-				if err = f.missing(ctx, ch.ID(), from, min(to, from+readPage-1)); err == nil {
-					continue // and read the tombstones
+				if err = f.confirmMissing(ctx, ch.ID(), from, min(to, from+maxReadEvents-1)); err == nil {
+					continue // read again, now with the tombstones
 				}
 			}
 			attempt++
@@ -51,22 +52,22 @@ func (f *Feed) heal(ch *hub.Channel, after, upTo int64) {
 					ch.HealFailed()
 				}
 				return
-			case <-time.After(retryAfter(attempt)):
+			case <-time.After(retryDelay(attempt)):
 			}
 		}
 	})
 }
 
-// Read returns events of a live channel from seq on, at least one unless seq is past the head: from the
-// ring, else the tail, else PostgreSQL. Many who ask for the same are one read. What the events have of deleted
-// accounts and of deleted messages is left out.
+// Read returns events of a live channel from seq on: from the ring, else the tail, else PostgreSQL.
+// It returns at least one event, unless seq is above the head. Concurrent reads of the same range
+// share one read. The names of deleted accounts and the text of deleted messages are removed.
 func (f *Feed) Read(ctx context.Context, ch *hub.Channel, seq int64) ([]hub.Event, error) {
-	events, err := f.readNamed(ctx, ch, seq)
-	return f.unname(ctx, events), err
+	events, err := f.readWithNames(ctx, ch, seq)
+	return f.removeNames(ctx, events), err
 }
 
-// readNamed is Read with the names.
-func (f *Feed) readNamed(ctx context.Context, ch *hub.Channel, seq int64) ([]hub.Event, error) {
+// readWithNames is Read without the removal of names.
+func (f *Feed) readWithNames(ctx context.Context, ch *hub.Channel, seq int64) ([]hub.Event, error) {
 	head, _ := ch.Head()
 	if seq > head {
 		return nil, nil
@@ -75,8 +76,8 @@ func (f *Feed) readNamed(ctx context.Context, ch *hub.Channel, seq int64) ([]hub
 		return events, nil
 	}
 	if head-seq < warmEvents {
-		// Whoever comes back soon is served from the ring that the first of them has filled.
-		_, err := f.once(ctx, fmt.Sprint("warm ", ch.ID(), head), func(ctx context.Context) ([]hub.Event, error) {
+		// The first client that returns fills the ring, which then serves the clients that follow.
+		_, err := f.share(ctx, fmt.Sprint("warm ", ch.ID(), head), func(ctx context.Context) ([]hub.Event, error) {
 			return nil, f.warm(ctx, ch, head)
 		})
 		if err != nil {
@@ -86,10 +87,10 @@ func (f *Feed) readNamed(ctx context.Context, ch *hub.Channel, seq int64) ([]hub
 			return events, nil
 		}
 	}
-	to := min(seq+readPage-1, head)
+	to := min(seq+maxReadEvents-1, head)
 	events, err := f.page(ctx, ch, seq, to, head)
 	if err == nil && (len(events) == 0 || events[0].Seq != seq) {
-		if err = f.missing(ctx, ch.ID(), seq, to); err == nil {
+		if err = f.confirmMissing(ctx, ch.ID(), seq, to); err == nil {
 			events, err = f.page(ctx, ch, seq, to, head)
 		}
 	}
@@ -99,34 +100,35 @@ func (f *Feed) readNamed(ctx context.Context, ch *hub.Channel, seq int64) ([]hub
 	if len(events) == 0 || events[0].Seq != seq {
 		return nil, fmt.Errorf("channel %s: %w %d", ch.ID(), errHole, seq)
 	}
-	return within(events, frameBytes), nil
+	return truncate(events, frameBytes), nil
 }
 
 // page reads events of a channel from the stores.
 func (f *Feed) page(ctx context.Context, ch *hub.Channel, seq, to, head int64) ([]hub.Event, error) {
-	return f.once(ctx, fmt.Sprint("page ", ch.ID(), seq, to), func(ctx context.Context) ([]hub.Event, error) {
+	return f.share(ctx, fmt.Sprint("page ", ch.ID(), seq, to), func(ctx context.Context) ([]hub.Event, error) {
 		events, err := f.fetch(ctx, ch.ID(), seq, to)
 		if err == nil && to == head {
 			ch.Prepend(events)
 		}
-		blank(events, ch.Recent())
+		removeDeletedText(events, ch.Recent())
 		return events, err
 	})
 }
 
-// frameBytes bounds what is read at once.
+// frameBytes limits the size of one read result.
 const frameBytes = 64 << 10
 
-// fromRing reads the ring, without the text of what is deleted.
+// fromRing reads the ring, without the text of deleted messages.
 func (f *Feed) fromRing(ch *hub.Channel, seq int64) ([]hub.Event, bool) {
-	ch.Redact(blank)
+	ch.Redact(removeDeletedText)
 	return ch.FromRing(seq, frameBytes)
 }
 
-// once makes many concurrent needs under one key one read. It lives under the feed's context, not the
-// first caller's: the others need the answer even if that one goes.
-func (f *Feed) once(ctx context.Context, key string, read func(context.Context) ([]hub.Event, error)) ([]hub.Event, error) {
-	flight := f.flights.DoChan(key, func() (any, error) {
+// share makes concurrent callers with the same key share one read. The read uses the feed's
+// context, not that of the first caller, because the other callers need the result even if the
+// first one gives up.
+func (f *Feed) share(ctx context.Context, key string, read func(context.Context) ([]hub.Event, error)) ([]hub.Event, error) {
+	result := f.reads.DoChan(key, func() (any, error) {
 		ctx, cancel := context.WithTimeout(f.ctx, 5*time.Second)
 		defer cancel()
 		return read(ctx)
@@ -134,7 +136,7 @@ func (f *Feed) once(ctx context.Context, key string, read func(context.Context) 
 	select {
 	case <-ctx.Done():
 		return nil, ctx.Err()
-	case r := <-flight:
+	case r := <-result:
 		events, _ := r.Val.([]hub.Event)
 		return events, r.Err
 	}
@@ -154,12 +156,12 @@ func (f *Feed) warm(ctx context.Context, ch *hub.Channel, head int64) error {
 	return nil
 }
 
-// errHole says that a seq at or below the head is in neither store. It may be that the tail was cut
-// between the two reads; a second try settles that. See Feed.missing.
+// errHole means that neither store holds a seq at or below the head. The reason may be that the
+// tail was cut between the two reads; then a second read finds it. See Feed.confirmMissing.
 var errHole = errors.New("nothing holds seq")
 
-// within returns as many events as fit into maxBytes, or one.
-func within(events []hub.Event, maxBytes int) []hub.Event {
+// truncate returns as many events as fit into maxBytes, but at least one.
+func truncate(events []hub.Event, maxBytes int) []hub.Event {
 	size := 0
 	for i, e := range events {
 		if size += len(e.Frame) + 1; i > 0 && size > maxBytes {
@@ -169,19 +171,19 @@ func within(events []hub.Event, maxBytes int) []hub.Event {
 	return events
 }
 
-// fetch returns the events with from ≤ seq ≤ to that the stores hold without a hole from the first on:
-// the tail first, then PostgreSQL for what comes before it. In this order nothing falls between: the
-// tail is cut only below what is stored.
+// fetch returns the events with from ≤ seq ≤ to that the stores hold, up to the first hole. It
+// reads the tail first, and then PostgreSQL for the events before the tail. In this order no event
+// is missed, because the tail is cut only below what is stored.
 func (f *Feed) fetch(ctx context.Context, id chat.ChannelID, from, to int64) ([]hub.Event, error) {
-	events, err := f.held(ctx, id, from, to)
+	events, err := f.fetchWithHoles(ctx, id, from, to)
 	if err != nil {
 		return nil, err
 	}
-	return f.bridge(ctx, id, from, to, events)
+	return f.fillHoles(ctx, id, from, to, events)
 }
 
-// held is fetch with the holes that there are.
-func (f *Feed) held(ctx context.Context, id chat.ChannelID, from, to int64) ([]hub.Event, error) {
+// fetchWithHoles is fetch without regard to holes.
+func (f *Feed) fetchWithHoles(ctx context.Context, id chat.ChannelID, from, to int64) ([]hub.Event, error) {
 	items, err := f.cfg.Log.TailRange(ctx, id, from, to)
 	if err != nil {
 		return nil, err
@@ -192,7 +194,7 @@ func (f *Feed) held(ctx context.Context, id chat.ChannelID, from, to int64) ([]h
 		stored = items[0].Seq - 1
 	}
 	if from <= stored {
-		if events, err = f.stored(ctx, id, from, stored, events); err != nil {
+		if events, err = f.appendStored(ctx, id, from, stored, events); err != nil {
 			return nil, err
 		}
 	}
@@ -202,44 +204,44 @@ func (f *Feed) held(ctx context.Context, id chat.ChannelID, from, to int64) ([]h
 	return events, nil
 }
 
-// bridge returns events without holes: seqs that a gap event names as lost, and that are not stored as
-// tombstones yet, are filled with such, and so are holes that were found before; at any other hole it ends.
-func (f *Feed) bridge(ctx context.Context, id chat.ChannelID, from, to int64, events []hub.Event) ([]hub.Event, error) {
-	whole := events[:0:0]
+// fillHoles returns events without holes. It fills a hole with tombstones if a gap event names its
+// seqs as lost, or if the hole was found before. At any other hole the result ends.
+func (f *Feed) fillHoles(ctx context.Context, id chat.ChannelID, from, to int64, events []hub.Event) ([]hub.Event, error) {
+	filled := events[:0:0]
 	next := from
 	for _, e := range append(events, hub.Event{Seq: to + 1}) {
 		for next < e.Seq {
-			last, lost, err := f.lossAt(ctx, id, next, events)
-			if err != nil || lost == nil {
-				return whole, err
+			last, tombstoneAt, err := f.lossAt(ctx, id, next, events)
+			if err != nil || tombstoneAt == nil {
+				return filled, err
 			}
 			for ; next < e.Seq && next <= last; next++ {
-				stone := lost(next)
-				b, err := stone.Encode()
+				tombstone := tombstoneAt(next)
+				b, err := tombstone.Encode()
 				if err != nil {
 					return nil, err
 				}
-				whole = append(whole, hub.Event{Seq: next, Epoch: f.Known(id).Epoch, Kind: event.Lost, Frame: b})
+				filled = append(filled, hub.Event{Seq: next, Epoch: f.Known(id).Epoch, Kind: event.Lost, Frame: b})
 			}
 		}
 		if e.Seq > to {
 			break
 		}
 		if e.Seq == next {
-			whole = append(whole, e)
+			filled = append(filled, e)
 			next++
 		}
 	}
-	return whole, nil
+	return filled, nil
 }
 
-// lossAt returns the last seq of the loss that a seq lies in, and the tombstone of each of its seqs; nil where nothing
-// says that the seq is lost.
-func (f *Feed) lossAt(ctx context.Context, id chat.ChannelID, seq int64, events []hub.Event) (last int64, lost func(seq int64) frame.Event, err error) {
+// lossAt returns the last seq of the loss that contains seq, and a function that returns the
+// tombstone of each of its seqs. The function is nil if seq is not known to be lost.
+func (f *Feed) lossAt(ctx context.Context, id chat.ChannelID, seq int64, events []hub.Event) (last int64, tombstoneAt func(seq int64) frame.Event, err error) {
 	if h := f.holeAt(id, seq); h != nil {
-		return h.to, func(seq int64) frame.Event { return h.lost(id, seq) }, nil
+		return h.to, func(seq int64) frame.Event { return h.tombstone(id, seq) }, nil
 	}
-	gap, err := f.gapAround(ctx, id, seq, events)
+	gap, err := f.gapEventAt(ctx, id, seq, events)
 	if err != nil || gap == nil {
 		return 0, nil, err
 	}
@@ -248,10 +250,10 @@ func (f *Feed) lossAt(ctx context.Context, id chat.ChannelID, seq int64, events 
 	}, nil
 }
 
-// gapAround returns the gap event that names seq as lost, nil for none: it is among events, or further
-// up in the tail.
-func (f *Feed) gapAround(ctx context.Context, id chat.ChannelID, seq int64, events []hub.Event) (*frame.Event, error) {
-	look := func(kind event.Kind, b []byte) *frame.Event {
+// gapEventAt returns the gap event that names seq as lost, or nil if there is none. It searches
+// events and then the tail.
+func (f *Feed) gapEventAt(ctx context.Context, id chat.ChannelID, seq int64, events []hub.Event) (*frame.Event, error) {
+	match := func(kind event.Kind, b []byte) *frame.Event {
 		if kind != event.Gap {
 			return nil
 		}
@@ -261,7 +263,7 @@ func (f *Feed) gapAround(ctx context.Context, id chat.ChannelID, seq int64, even
 		return nil
 	}
 	for _, e := range events {
-		if g := look(e.Kind, e.Frame); g != nil {
+		if g := match(e.Kind, e.Frame); g != nil {
 			return g, nil
 		}
 	}
@@ -270,19 +272,19 @@ func (f *Feed) gapAround(ctx context.Context, id chat.ChannelID, seq int64, even
 		return nil, err
 	}
 	for _, it := range items {
-		if g := look(it.Kind, it.Frame); g != nil {
+		if g := match(it.Kind, it.Frame); g != nil {
 			return g, nil
 		}
 	}
 	return nil, nil
 }
 
-func (f *Feed) stored(ctx context.Context, id chat.ChannelID, from, to int64, events []hub.Event) ([]hub.Event, error) {
+func (f *Feed) appendStored(ctx context.Context, id chat.ChannelID, from, to int64, events []hub.Event) ([]hub.Event, error) {
 	rows, err := f.cfg.History.Range(ctx, id, from, to)
 	if err != nil {
 		return nil, err
 	}
-	epoch := f.Known(id).Epoch // rows have none: they are of the numbering that the channel has now
+	epoch := f.Known(id).Epoch // rows have no epoch: they belong to the channel's current one
 	for _, r := range rows {
 		b, err := r.Encode()
 		if err != nil {

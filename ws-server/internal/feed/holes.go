@@ -12,52 +12,56 @@ import (
 )
 
 const (
-	// holeAfter is how long a seq is looked for that nothing seems to hold. It may be on its way from one store to
-	// the other, or PostgreSQL's newest rows may not be visible yet.
-	holeAfter = 3 * time.Second
-	maxHoles  = 10_000 // remembered; beyond it all are forgotten and found again
+	// holeTimeout is how long a seq must be missing from both stores before it counts as lost.
+	// Until then it may be moving from one store to the other, or the newest rows of PostgreSQL may
+	// not be visible yet.
+	holeTimeout = 3 * time.Second
+	// limit of remembered holes and missing seqs; beyond it all are dropped and found again
+	maxHoles = 10_000
 )
 
-// hole is a run of seqs of a channel that no store holds: rows that somebody has deleted, or events that were lost
-// together with Redis. It is shown as tombstones, so that what follows it can be read.
+// hole is a range of seqs of a channel that no store holds: rows were deleted by hand, or Redis
+// lost the events. It is shown as tombstones, so that the events after it can be read.
 type hole struct {
 	from, to int64
 	at       chat.Time // when it was found
 }
 
-// place is a seq of a channel.
-type place struct {
+// channelSeq identifies a seq of a channel.
+type channelSeq struct {
 	channel chat.ChannelID
 	seq     int64
 }
 
-// missing decides about a seq, which both stores have answered not to hold. It returns nil once the seq is known to
-// be lost: a second read gets tombstones up to the next event, or to the given end. Until then it returns errHole.
-func (f *Feed) missing(ctx context.Context, id chat.ChannelID, seq, to int64) error {
+// confirmMissing handles a seq that neither store holds. Once the seq is known to be lost, it
+// returns nil, and a second read gets tombstones up to the next event or to the end of the range.
+// Until then it returns errHole.
+func (f *Feed) confirmMissing(ctx context.Context, id chat.ChannelID, seq, to int64) error {
 	f.mu.Lock()
-	since, noted := f.missed[place{id, seq}]
+	since, noted := f.missed[channelSeq{id, seq}]
 	if !noted {
 		if len(f.missed) >= maxHoles {
 			clear(f.missed)
 		}
 		since = time.Now()
-		f.missed[place{id, seq}] = since
+		f.missed[channelSeq{id, seq}] = since
 	}
 	f.mu.Unlock()
-	if time.Since(since) >= holeAfter {
-		_, err := f.once(ctx, fmt.Sprint("hole ", id, seq), func(ctx context.Context) ([]hub.Event, error) {
-			return nil, f.confirm(ctx, id, seq, to)
+	if time.Since(since) >= holeTimeout {
+		_, err := f.share(ctx, fmt.Sprint("hole ", id, seq), func(ctx context.Context) ([]hub.Event, error) {
+			return nil, f.recordHole(ctx, id, seq, to)
 		})
 		return err
 	}
 	return fmt.Errorf("channel %s: %w %d", id, errHole, seq)
 }
 
-// confirm looks for a seq in the stream, then in the tail, then in the rows: what moves from one to the next
-// meanwhile is found in the next. Where none of them has it, the hole is noted.
-func (f *Feed) confirm(ctx context.Context, id chat.ChannelID, seq, to int64) error {
+// recordHole searches for a seq in the stream, then in the tail, then in the rows. In this order an
+// event that moves from one to the next is found. If none of them holds the seq, recordHole records
+// a hole.
+func (f *Feed) recordHole(ctx context.Context, id chat.ChannelID, seq, to int64) error {
 	if f.holeAt(id, seq) != nil {
-		return nil // another was first
+		return nil // a concurrent call was faster
 	}
 	end := to
 	if err := f.cfg.Log.Unstored(ctx, id, func(s int64, _ event.Epoch) {
@@ -67,7 +71,7 @@ func (f *Feed) confirm(ctx context.Context, id chat.ChannelID, seq, to int64) er
 	}); err != nil {
 		return err
 	}
-	events, err := f.held(ctx, id, seq, to)
+	events, err := f.fetchWithHoles(ctx, id, seq, to)
 	if err != nil {
 		return err
 	}
@@ -75,10 +79,10 @@ func (f *Feed) confirm(ctx context.Context, id chat.ChannelID, seq, to int64) er
 		end = min(end, events[0].Seq-1)
 	}
 	f.mu.Lock()
-	delete(f.missed, place{id, seq})
+	delete(f.missed, channelSeq{id, seq})
 	f.mu.Unlock()
 	if end < seq {
-		return fmt.Errorf("channel %s: %w %d yet", id, errHole, seq) // it was on its way
+		return fmt.Errorf("channel %s: %w %d yet", id, errHole, seq) // it was moving between the stores
 	}
 	f.cfg.Logger.Error("events are lost: no store holds them, clients are shown tombstones", "channel_id", id, "from", seq, "to", end)
 	if f.cfg.Lost != nil {
@@ -94,7 +98,7 @@ func (f *Feed) confirm(ctx context.Context, id chat.ChannelID, seq, to int64) er
 	return nil
 }
 
-// holeAt returns the hole that a seq lies in, nil for none.
+// holeAt returns the hole that contains seq, or nil.
 func (f *Feed) holeAt(id chat.ChannelID, seq int64) *hole {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -106,7 +110,8 @@ func (f *Feed) holeAt(id chat.ChannelID, seq int64) *hole {
 	return nil
 }
 
-// lost returns the event that stands for a seq of a hole: the tombstone that sync-service stores for it.
-func (h *hole) lost(id chat.ChannelID, seq int64) frame.Event {
+// tombstone returns the event for a seq of the hole. It equals the tombstone that sync-service
+// stores for that seq.
+func (h *hole) tombstone(id chat.ChannelID, seq int64) frame.Event {
 	return frame.Event{Type: event.Lost, ChannelID: id, Seq: seq, ID: chat.TombstoneID(id, seq), SentAt: h.at}
 }

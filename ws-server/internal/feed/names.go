@@ -8,9 +8,9 @@ import (
 	"parley.chat/ws-server/internal/hub"
 )
 
-// unname returns events without the names of users whose accounts are deleted. It changes neither the slice
-// nor a frame: others may be sending them.
-func (f *Feed) unname(ctx context.Context, events []hub.Event) []hub.Event {
+// removeNames returns events without the names of users whose accounts are deleted. It changes
+// neither the slice nor a frame, because other goroutines may be sending them.
+func (f *Feed) removeNames(ctx context.Context, events []hub.Event) []hub.Event {
 	if len(events) == 0 {
 		return events
 	}
@@ -29,7 +29,7 @@ func (f *Feed) unname(ctx context.Context, events []hub.Event) []hub.Event {
 		}
 		e, err := frame.DecodeEvent(events[i].Frame)
 		if err != nil {
-			continue // nobody could read the name
+			continue // a client could not decode the name either
 		}
 		e.Unname()
 		b, err := e.Encode()
