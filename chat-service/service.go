@@ -203,7 +203,7 @@ func (s *Service) refreshKeys(ctx context.Context) error {
 	tick := time.NewTicker(keyReloadInterval)
 	defer tick.Stop()
 	for {
-		if err := keyset.Keep(ctx, s.db, s.keys.Public(), keyRetention); err != nil && ctx.Err() == nil {
+		if err := keyset.Store(ctx, s.db, s.keys.Public(), keyRetention); err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "cannot store public keys in PostgreSQL", "err", err)
 		}
 		select {

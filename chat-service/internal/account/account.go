@@ -1,7 +1,9 @@
-// Package account is who uses Parley: signup, login, sessions and their refresh tokens, profiles.
+// Package account implements user accounts: signup, login, sessions with their refresh tokens, and
+// profiles.
 //
-// A session is one login, and the family of all refresh tokens that it ever had. Each of them is good
-// once: one that comes again was copied, so its session ends, whoever has the newer one.
+// A session is one login together with all refresh tokens that it has had. Each refresh token can
+// be used once. A token that is used a second time must have been copied, so its session ends,
+// regardless of who holds the newer token.
 package account
 
 import (
@@ -24,35 +26,36 @@ import (
 	"parley.chat/chat-service/internal/revoked"
 )
 
-// Config configures a Service. A zero optional field means its default.
+// Config configures a Service. Optional fields that are zero have the given default.
 type Config struct {
-	API     *httpapi.API     // required, as are the next seven
+	API     *httpapi.API     // required, like the next seven fields
 	DB      *bun.DB          //
-	Log     *eventlog.Log    // tells gateways of renewed sessions
+	Log     *eventlog.Log    // notifies gateways of renewed sessions
 	Hasher  *password.Hasher //
 	Issuer  *token.Issuer    //
 	Limits  Limits           //
 	Revoked *revoked.Marks   //
-	Poke    func()           // wakes the outbox's relay
+	Poke    func()           // wakes the outbox relay
 
-	Leave           []Leave       // what else a deleted account ends, in the order of the locks: groups, then channels
-	OpsOpen         bool          // everybody is an operator
+	Leave           []Leave       // removes a deleted account from other features, in the locking order: groups, then channels
+	OpsOpen         bool          // every user is an operator
 	FirstOperates   bool          // the first account to sign up becomes an operator
-	RefreshTTL      time.Duration // default 30 days: how long a session lives without a refresh
-	NameReservation time.Duration // how long nobody gets the username of a deleted account; 0: at once
+	RefreshTTL      time.Duration // default 30 days: how long a session lasts without a refresh
+	NameReservation time.Duration // how long the username of a deleted account stays reserved; 0: not at all
 	Pictures        Pictures      // required
 	Logger          *slog.Logger  // default slog.Default()
 }
 
-// Pictures fetches the pictures that users name. Its errors complete a sentence that begins with the field's name.
+// Pictures fetches the pictures that users name. Its error messages complete a sentence that begins
+// with the field's name.
 type Pictures interface {
 	Fetch(ctx context.Context, address string) (avatar.Picture, error)
 }
 
-// Service is the feature. It is safe for concurrent use.
+// Service implements the endpoints for accounts and sessions. It is safe for concurrent use.
 type Service struct{ cfg Config }
 
-// New checks cfg.
+// New validates cfg and returns a Service.
 func New(cfg Config) (*Service, error) {
 	if cfg.API == nil || cfg.DB == nil || cfg.Log == nil || cfg.Hasher == nil || cfg.Issuer == nil ||
 		cfg.Limits == nil || cfg.Revoked == nil || cfg.Poke == nil || cfg.Pictures == nil {
@@ -67,7 +70,7 @@ func New(cfg Config) (*Service, error) {
 	return &Service{cfg: cfg}, nil
 }
 
-// user is a row of users.
+// user is a row of the table users.
 type user struct {
 	bun.BaseModel `bun:"table:users,alias:u"`
 
@@ -91,11 +94,14 @@ func (s *Service) me(u *user) api.Me {
 	}
 }
 
-// errGone is the answer to the valid token of a user who has been deleted.
-func errGone() error { return apierr.New(apierr.Unauthenticated, "this account is gone") }
+// errAccountDeleted returns the error for a valid token of a user who has been deleted.
+func errAccountDeleted() error {
+	return apierr.New(apierr.Unauthenticated, "This account has been deleted.")
+}
 
-// Clean removes, every hour until ctx is done, what no longer matters: refresh tokens that are older than any
-// session lives without a refresh, sessions that ended as long ago, and reservations of usernames that are over.
+// Clean removes data that is no longer needed, every hour until ctx is done. It removes refresh
+// tokens that were used, and sessions that expired, longer ago than RefreshTTL. It also removes
+// devices that are no longer known and expired username reservations.
 func (s *Service) Clean(ctx context.Context) error {
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()
@@ -105,7 +111,7 @@ func (s *Service) Clean(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 			if err := s.clean(ctx); err != nil && ctx.Err() == nil {
-				s.cfg.Logger.WarnContext(ctx, "old sessions not removed", "err", err)
+				s.cfg.Logger.WarnContext(ctx, "cannot remove old sessions", "err", err)
 			}
 		}
 	}

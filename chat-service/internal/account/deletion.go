@@ -10,12 +10,13 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Leave takes a user out of what a feature keeps them in, in the transaction that deletes their account.
-// The user's row is locked.
+// Leave removes a user from everything that a feature stores about memberships, in the transaction
+// that deletes their account. The user's row is locked.
 type Leave func(ctx context.Context, tx bun.Tx, user chat.UserID) error
 
-// delete ends an account. Its row stays, without anything that says whose it was: what the user has
-// written refers to it. Everything else goes in one transaction, so nobody is half gone.
+// delete deletes an account. The row of the user stays without anything that identifies them,
+// because their messages refer to it. Everything else is removed in the same transaction, so no
+// account is ever half deleted.
 func (s *Service) delete(ctx context.Context, by token.Claims, pass string, d device) error {
 	u, err := s.prove(ctx, by, pass, d)
 	if err != nil {
@@ -37,9 +38,9 @@ func (s *Service) delete(ctx context.Context, by token.Claims, pass string, d de
 		return s.erase(ctx, tx, u.ID, u.Username)
 	})
 	if err != nil {
-		return fmt.Errorf("delete account: %w", moved(err))
+		return fmt.Errorf("delete account: %w", userChanged(err))
 	}
 	s.cfg.Poke()
-	s.tellEnded(ctx, u.ID, ended)
+	s.publishEnded(ctx, u.ID, ended)
 	return nil
 }

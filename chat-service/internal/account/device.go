@@ -15,28 +15,31 @@ import (
 	"parley.chat/chat-service/internal/password"
 )
 
-// device is where a request comes from.
+// device describes the device that sent a request.
 type device struct {
 	userAgent string
-	address   netip.Addr // invalid if it is not known
-	proof     []byte     // hash of the device token that came along, or nil
+	address   netip.Addr // invalid if unknown
+	proof     []byte     // hash of the device token in the request, or nil
 }
 
-// source tells the hashing where a password comes from. known says that its user has logged in from there before.
+// source returns where a password comes from, for the queue of password hashes. known means that
+// the user has logged in from this device before.
 func (d device) source(known bool) password.Source {
 	return password.Source{Networks: ratelimit.Networks(d.address), Known: known}
 }
 
-// deviceTTL is how long a device is known after its last login: as long as browsers store a cookie.
+// deviceTTL is how long a device stays known after its last login. It equals the longest time for
+// which browsers store a cookie.
 const deviceTTL = 400 * 24 * time.Hour
 
-// maxDevices bounds the devices that are known of one user. The one that was used longest ago is forgotten.
+// maxDevices limits the known devices of a user. Beyond it, the least recently used device is
+// forgotten.
 const maxDevices = 50
 
-// newDeviceToken makes a device token. The database knows only its hash.
+// newDeviceToken returns a new device token. The database stores only its hash.
 //
-// A device token is no login: it shows that its bearer has logged in as a user before, and so may try
-// passwords while others have used up the limits of that account.
+// A device token does not log anybody in. It proves that the user has logged in from this device
+// before. Such a device may still try passwords after others have used up the limit of the account.
 func newDeviceToken() (raw string, hash []byte) { return newRefresh() }
 
 func hashDevice(raw string) []byte {
@@ -47,20 +50,20 @@ func hashDevice(raw string) []byte {
 	return sum[:]
 }
 
-// knows reports whether u, who may be nil, has logged in from a device before.
-func (s *Service) knows(ctx context.Context, u *user, d device) (known bool, err error) {
+// isKnown reports whether u has logged in from a device before. u may be nil.
+func (s *Service) isKnown(ctx context.Context, u *user, d device) (known bool, err error) {
 	if u == nil || d.proof == nil {
 		return false, nil
 	}
 	err = s.cfg.DB.NewRaw("select exists (select from devices where user_id = ? and token_hash = ? and used_at > ?)",
 		u.ID, d.proof, time.Now().Add(-deviceTTL)).Scan(ctx, &known)
 	if err != nil {
-		return false, fmt.Errorf("look for a known device: %w", err)
+		return false, fmt.Errorf("find known device: %w", err)
 	}
 	return known, nil
 }
 
-// forgetOthers makes a device the only one that is known of a user.
+// forgetOthers removes all known devices of a user except one.
 func forgetOthers(ctx context.Context, tx bun.Tx, id chat.UserID, d device) error {
 	if _, err := tx.NewRaw("delete from devices where user_id = ? and token_hash is distinct from ?", id, d.proof).Exec(ctx); err != nil {
 		return fmt.Errorf("forget other devices: %w", err)
@@ -68,9 +71,10 @@ func forgetOthers(ctx context.Context, tx bun.Tx, id chat.UserID, d device) erro
 	return nil
 }
 
-// meet makes a device known as one of a user and returns its next token. Each login replaces the token, so
-// one that somebody has planted or copied ends at the owner's next login.
-func meet(ctx context.Context, tx bun.Tx, id chat.UserID, d device) (raw string, err error) {
+// registerDevice makes a device known for a user and returns its next token. Each login replaces
+// the token, so a token that somebody has planted or copied becomes worthless at the next login of
+// the owner.
+func registerDevice(ctx context.Context, tx bun.Tx, id chat.UserID, d device) (raw string, err error) {
 	raw, hash := newDeviceToken()
 	if _, err = tx.NewRaw("update devices set token_hash = ? where token_hash = ?", hash, d.proof).Exec(ctx); err != nil {
 		return "", fmt.Errorf("replace device token: %w", err)

@@ -11,13 +11,15 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// places lists where PostgreSQL says who a user was, and what the deletion of an account makes of it; ?0 is the
-// user's id. The rows of users and sessions stay, since messages and tokens refer to them. A table that is not
-// here has ids only, apart from table messages: a trigger notes the user in erasures, which makes readers of the
-// event log leave out the names, and makes sync-service take them out. What other users wrote about the user is
-// theirs, and stays.
-var places = []struct{ where, query string }{
-	// The new username can be nobody's: usernames have no tilde.
+// erasures lists the tables that identify a user, and the statements that erase this data when the
+// account is deleted. ?0 is the user's id. The rows of users and sessions stay, because messages
+// and tokens refer to them.
+//
+// Tables that are not listed contain only ids, except messages. A trigger adds the user to the
+// table erasures. Readers of the event log then leave out the user's names, and sync-service
+// removes them from the stored rows. Text that other users wrote about the user is not changed.
+var erasures = []struct{ table, query string }{
+	// No user can sign up with the new username, because usernames do not contain a tilde.
 	{"users", `update users set username = '~' || replace(id::text, '-', ''), lookalike = null, email = id::text || '@deleted.invalid',
 		password_hash = '', display_name = '', bio = '', avatar_url = '', operator = false, suspension_reason = '',
 		updated_at = now(), deleted_at = now() where id = ?0`},
@@ -29,18 +31,18 @@ var places = []struct{ where, query string }{
 	{"outbox", "update outbox set payload = payload - 'username' where subject_id = ?0 and kind in ('member_joined', 'member_left')"},
 }
 
-// erase removes everything that says who a user was, in the transaction that deletes their account, and
-// reserves their username.
+// erase removes everything that identifies a user, in the transaction that deletes their account,
+// and reserves their username.
 func (s *Service) erase(ctx context.Context, tx bun.Tx, id chat.UserID, username string) error {
-	for _, p := range places {
+	for _, p := range erasures {
 		if _, err := tx.NewRaw(p.query, id).Exec(ctx); err != nil {
-			return fmt.Errorf("erase the user from %s: %w", p.where, err)
+			return fmt.Errorf("erase the user from %s: %w", p.table, err)
 		}
 	}
 	return s.reserve(ctx, tx, username)
 }
 
-// reserve keeps a username from everybody for a while, and all that look like it.
+// reserve blocks a username, and all names that look like it, for the configured time.
 func (s *Service) reserve(ctx context.Context, tx bun.Tx, username string) error {
 	if s.cfg.NameReservation <= 0 {
 		return nil
@@ -53,13 +55,14 @@ func (s *Service) reserve(ctx context.Context, tx bun.Tx, username string) error
 	return nil
 }
 
-// notReserved returns an error if the name of a new user was somebody else's until recently. It asks after the
-// user's row was inserted: the insert waits for the deletion of an account of that name.
+// notReserved returns an error if the name of a new user is still reserved for a deleted account.
+// It must be called after the insert of the user's row, because the insert waits for a concurrent
+// deletion of an account with that name.
 func notReserved(ctx context.Context, tx bun.Tx, username string) error {
 	var reserved bool
 	err := tx.NewRaw("select exists (select from reserved_names where digest = name_digest(?) and until > now())", names.Key(username)).Scan(ctx, &reserved)
 	if err != nil {
-		return fmt.Errorf("look for a reserved username: %w", err)
+		return fmt.Errorf("check for a reserved username: %w", err)
 	}
 	if reserved {
 		return errUsernameTaken(nil)

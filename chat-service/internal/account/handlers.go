@@ -45,23 +45,24 @@ func (s *Service) RefreshSession(ctx context.Context, in api.RefreshSessionReque
 		return nil, err
 	}
 	if raw == "" {
-		return nil, apierr.New(apierr.Unauthenticated, "this needs a refresh token, as cookie or in the body")
+		return nil, apierr.New(apierr.Unauthenticated, "This operation requires a refresh token, as a cookie or in the body.")
 	}
 	t, err := s.refresh(ctx, raw)
 	if err != nil {
 		if !inBody && apierr.CodeOf(err) == apierr.Unauthenticated {
-			s.cfg.API.ClearCookies(c) // they will never be good again
+			s.cfg.API.ClearCookies(c) // they will never be valid again
 		}
 		return nil, err
 	}
 	return s.loggedIn(c, http.StatusOK, nil, t, inBody), nil
 }
 
-// LogOut answers POST /v1/logout. It ends the session of the access token, or else of the refresh token:
-// a page that comes back after an hour can still log out. Cookies are cleared whatever they were worth.
+// LogOut answers POST /v1/logout. It ends the session of the access token or, if that is not valid,
+// of the refresh token, so that a page can still log out after its access token has expired.
+// Cookies are cleared in any case.
 func (s *Service) LogOut(ctx context.Context, in api.LogOutRequestObject) (api.LogOutResponseObject, error) {
 	c := httpapi.Exchange(ctx)
-	raw, _, _ := refreshToken(c, in.Body) // two cookies are as good as none
+	raw, _, _ := refreshToken(c, in.Body) // two cookies of the same name count as none
 	user, authErr := s.cfg.API.Authenticate(c)
 	owner, id := user.UserID, user.SessionID
 	if authErr != nil && raw != "" {
@@ -113,7 +114,7 @@ func (s *Service) RevokeSession(ctx context.Context, in api.RevokeSessionRequest
 		return nil, err
 	}
 	if !found {
-		return nil, apierr.New(apierr.NotFound, "no such session")
+		return nil, apierr.New(apierr.NotFound, "This session does not exist.")
 	}
 	if in.ID == user.SessionID {
 		s.cfg.API.ClearCookies(httpapi.Exchange(ctx))
@@ -159,10 +160,11 @@ func (s *Service) DeleteMe(ctx context.Context, in api.DeleteMeRequestObject) (a
 	return api.DeleteMe204Response{}, nil
 }
 
-// inBody says whether the tokens go into the body rather than into cookies.
+// inBody reports whether the tokens are sent in the body instead of cookies.
 func inBody(mode *api.SessionMode) bool { return mode != nil && *mode == api.SessionModeBearer }
 
-// refreshToken takes the token from the body, which a client without cookies sends, or the cookie.
+// refreshToken returns the refresh token from the body, where clients without cookies send it, or
+// else from the cookie.
 func refreshToken(c echo.Context, body *api.RefreshToken) (raw string, inBody bool, err error) {
 	if body != nil && body.RefreshToken != nil && *body.RefreshToken != "" {
 		return *body.RefreshToken, true, nil
@@ -171,8 +173,8 @@ func refreshToken(c echo.Context, body *api.RefreshToken) (raw string, inBody bo
 	return raw, false, err
 }
 
-// loggedIn hands out a pair of tokens. It is written by hand because the answers that are generated can
-// hold one Set-Cookie alone.
+// loggedIn is a response that carries tokens. It is hand-written because the generated responses
+// support only one Set-Cookie header.
 type loggedIn struct {
 	status int
 	body   api.LoggedIn
@@ -183,7 +185,7 @@ func (s *Service) loggedIn(c echo.Context, status int, u *user, t tokens, inBody
 	if u != nil {
 		out.User = new(s.me(u))
 	}
-	if inBody { // only then: no script of a page can read the tokens of a session in cookies
+	if inBody { // not in cookie sessions: scripts of a page must not be able to read the tokens
 		out.AccessToken, out.RefreshToken = &t.access, &t.refresh
 		if t.device != "" {
 			out.DeviceToken = &t.device
@@ -222,8 +224,9 @@ func (l loggedIn) VisitRefreshSessionResponse(w http.ResponseWriter) error { ret
 
 const maxUserAgentChars = 200
 
-// device returns where a session is begun. proof is the device token of a client without cookies. A user
-// agent can be any text: what PostgreSQL or a page cannot show is removed.
+// device returns the device that sent the request. proof is the device token of a client without
+// cookies. Control characters and invalid UTF-8 are removed from the user agent, because PostgreSQL
+// and pages cannot represent them.
 func (s *Service) device(c echo.Context, proof *string) device {
 	agent := strings.Map(func(r rune) rune {
 		if r < ' ' || r >= 0x7f && r < 0xa0 {

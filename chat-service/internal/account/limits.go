@@ -13,26 +13,27 @@ import (
 	"parley.chat/shared-contracts/apierr"
 )
 
-// notifyTimeout bounds what Redis may cost an answer that does not need it.
+// notifyTimeout limits the time that a request waits for Redis when its response does not depend on
+// Redis.
 const notifyTimeout = time.Second
 
-// Limits counts signups, logins and wrong passwords. It is a *ratelimit.Limiter with Rates.
+// Limits counts signups, logins and wrong passwords. A *ratelimit.Limiter with Rates implements it.
 type Limits interface {
 	Take(ctx context.Context, uses ...ratelimit.Use) ([]ratelimit.State, error)
 	Return(ctx context.Context, uses ...ratelimit.Use)
 	Forget(ctx context.Context, uses ...ratelimit.Use)
 }
 
-// The wider a block of addresses, the more households it may be: it gets this many times the attempts of
-// one network.
+// A wider block of addresses can contain more households, so it gets this many times the attempts
+// of one network.
 const (
 	siteFactor  = 4
 	blockFactor = 16
 )
 
-// Rates returns the limits that a Service needs of its Limits. failures is the limit of wrong passwords for
-// one account from one place, allFailures that from everywhere, attempts that of signups and logins from one
-// network.
+// Rates returns the rates that the Limits of a Service must enforce. failures limits the wrong
+// passwords per account from one place, allFailures the wrong passwords per account from
+// everywhere, and attempts the signups and logins per network.
 func Rates(failures, allFailures, attempts config.Rate) ratelimit.OwnRates {
 	times := func(n int) config.Rate { return config.Rate{Count: n * attempts.Count, Per: attempts.Per} }
 	return ratelimit.OwnRates{
@@ -41,7 +42,8 @@ func Rates(failures, allFailures, attempts config.Rate) ratelimit.OwnRates {
 	}
 }
 
-// attempts are the limits that a signup or login from an address counts against, the narrowest first.
+// attempts returns the limits that a signup or login from an address counts against, narrowest
+// block first.
 func attempts(addr netip.Addr) []ratelimit.Use {
 	var uses []ratelimit.Use
 	for _, network := range ratelimit.Networks(addr) {
@@ -57,14 +59,14 @@ func attempts(addr netip.Addr) []ratelimit.Use {
 	return uses
 }
 
-// countAttempt counts a signup or login from an address. One from a Unix socket is not counted: the proxy
-// on the other side knows who asks.
+// countAttempt counts a signup or login from an address. A request over a Unix socket has no
+// address and is not counted; the proxy in front of the socket has to limit its clients.
 func (s *Service) countAttempt(ctx context.Context, addr netip.Addr) error {
-	return s.takeInTurn(ctx, attempts(addr), "too many signups and logins from this address")
+	return s.takeInTurn(ctx, attempts(addr), "Too many signups and logins from this address. Please try again later.")
 }
 
-// takeInTurn takes a token for each use until one is refused, so that what a narrow limit refuses does not
-// use up the wider ones.
+// takeInTurn counts the uses one after the other until one is refused, and then takes back the
+// earlier ones. A request that a narrow limit refuses therefore does not use up the wider limits.
 func (s *Service) takeInTurn(ctx context.Context, uses []ratelimit.Use, message string) error {
 	for i, use := range uses {
 		_, err := s.cfg.Limits.Take(ctx, use)
@@ -80,29 +82,31 @@ func (s *Service) takeInTurn(ctx context.Context, uses []ratelimit.Use, message 
 	return nil
 }
 
-// guess is a password that has been counted as wrong before it is checked, so that many at the same time
-// cannot outrun the count.
+// guess holds the limits against which a password is counted as wrong before it is checked.
+// Counting first means that many concurrent attempts cannot exceed the limit.
 type guess struct {
-	own ratelimit.Use   // the limit of this place
-	all []ratelimit.Use // the limit of all places, or none
+	own ratelimit.Use   // limit of this device, session or network
+	all []ratelimit.Use // limit of all networks together, or none
 }
 
 // countGuess counts a password as wrong.
 func (s *Service) countGuess(ctx context.Context, g guess) error {
-	return s.takeInTurn(ctx, append([]ratelimit.Use{g.own}, g.all...), "too many wrong passwords, try again later")
+	return s.takeInTurn(ctx, append([]ratelimit.Use{g.own}, g.all...), "Too many wrong passwords. Please try again later.")
 }
 
-// forgive takes a guess back, since the password was right, and forgets the earlier ones from the same place.
+// forgive takes back the count of a password that was right, and resets the count of earlier wrong
+// passwords from the same place.
 func (s *Service) forgive(ctx context.Context, g guess) {
 	s.cfg.Limits.Forget(ctx, g.own)
 	s.cfg.Limits.Return(ctx, g.all...)
 }
 
-// guessAtLogin returns the limits of a password for u, who may be nil, under a login name.
+// guessAtLogin returns the limits for a password of u under a login name. u may be nil.
 //
-// A device that u has logged in from before has a limit of its own, so nobody else can use it up. From
-// elsewhere the limits belong to the name, not to the account: if the username and the email address of an
-// account shared a limit, wrong passwords for one would tell by the other's answer that they belong together.
+// A device that u has logged in from before has its own limit, which nobody else can use up. For
+// other devices the limits belong to the login name, not to the account. If the username and the
+// email address of an account shared a limit, an attacker could use up one and see from the
+// response for the other that both belong to the same account.
 func guessAtLogin(u *user, known bool, name string, d device) guess {
 	if u != nil && known {
 		return guess{own: ratelimit.Use{Kind: ratelimit.Guess, Subject: "device:" + u.ID.String() + ":" + hex.EncodeToString(d.proof)}}
@@ -114,8 +118,8 @@ func guessAtLogin(u *user, known bool, name string, d device) guess {
 	}
 }
 
-// loginSubject names the limits of a login name, however it is written. A name that nobody has is limited
-// like any other.
+// loginSubject returns the subject of a login name's limits, independent of capitalization. Names
+// that do not exist are limited like any other name.
 func loginSubject(u *user, name string) string {
 	switch {
 	case u == nil:

@@ -16,15 +16,16 @@ import (
 	"parley.chat/chat-service/internal/password"
 )
 
-// login begins a session for whoever knows the password. An unknown name costs the same steps and gets
-// the same answer as a wrong password.
+// login starts a session for a user who knows the password. An unknown name takes the same steps
+// and gets the same response as a wrong password.
 func (s *Service) login(ctx context.Context, name, pass string, d device) (*user, tokens, error) {
 	if err := s.countAttempt(ctx, d.address); err != nil {
 		return nil, tokens{}, err
 	}
-	// Twice, because the hash may be renewed by another login of the same user between the two steps.
+	// Two attempts, because another login of the same user may replace the hash between the check
+	// and the lock.
 	for range 2 {
-		u, err := s.know(ctx, name, pass, d)
+		u, err := s.authenticate(ctx, name, pass, d)
 		if err != nil {
 			return nil, tokens{}, err
 		}
@@ -33,7 +34,7 @@ func (s *Service) login(ctx context.Context, name, pass string, d device) (*user
 		}
 		var t tokens
 		err = s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-			if err := hold(ctx, tx, u); err != nil {
+			if err := lockUnchanged(ctx, tx, u); err != nil {
 				return err
 			}
 			t, err = s.begin(ctx, tx, u, d)
@@ -41,22 +42,22 @@ func (s *Service) login(ctx context.Context, name, pass string, d device) (*user
 		})
 		switch {
 		case err == nil:
-			s.tellEnded(ctx, u.ID, t.ended)
+			s.publishEnded(ctx, u.ID, t.ended)
 			return u, t, nil
-		case !errors.Is(err, errMoved):
+		case !errors.Is(err, errUserChanged):
 			return nil, tokens{}, fmt.Errorf("log in: %w", err)
 		}
 	}
-	return nil, tokens{}, apierr.New(apierr.Unavailable, "the account is being changed, please try again")
+	return nil, tokens{}, apierr.New(apierr.Unavailable, "The account was changed at the same time. Please try again.")
 }
 
-// know returns the user of a name whose password is pass.
-func (s *Service) know(ctx context.Context, name, pass string, d device) (*user, error) {
+// authenticate returns the user of a login name if pass is their password.
+func (s *Service) authenticate(ctx context.Context, name, pass string, d device) (*user, error) {
 	u, err := s.find(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	known, err := s.knows(ctx, u, d)
+	known, err := s.isKnown(ctx, u, d)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +76,8 @@ func (s *Service) know(ctx context.Context, name, pass string, d device) (*user,
 	return u, nil
 }
 
-// verify answers InvalidCredentials unless pass is the password of u, who may be nil.
+// verify returns InvalidCredentials unless pass is the password of u, who may be nil. outdated
+// means that the password hash should be replaced.
 func (s *Service) verify(ctx context.Context, u *user, pass string, from password.Source) (outdated bool, err error) {
 	ok := false
 	if u == nil {
@@ -87,15 +89,15 @@ func (s *Service) verify(ctx context.Context, u *user, pass string, from passwor
 		return false, err
 	}
 	if !ok {
-		return false, apierr.New(apierr.InvalidCredentials, "the login or the password is wrong")
+		return false, apierr.New(apierr.InvalidCredentials, "The login or the password is wrong.")
 	}
 	return outdated, nil
 }
 
-// find returns the user of a username or an email address, or nil.
+// find returns the user with a username or email address, or nil.
 func (s *Service) find(ctx context.Context, name string) (*user, error) {
 	if chat.CheckLine(name, maxEmailChars) != nil {
-		return nil, nil // nobody's name, and nothing that PostgreSQL could be asked
+		return nil, nil // not a valid name, and possibly not valid text for PostgreSQL
 	}
 	column := "username"
 	if isEmail(name) {
@@ -113,10 +115,11 @@ func (s *Service) find(ctx context.Context, name string) (*user, error) {
 	return u, nil
 }
 
-// isEmail tells the two kinds of login names apart: no username has an @.
+// isEmail reports whether a login name is an email address. Usernames contain no @.
 func isEmail(name string) bool { return strings.Contains(name, "@") }
 
-// composed returns a login as signups store it. Earlier releases stored what was typed.
+// composed returns a login name in the form in which signup stores email addresses. Earlier
+// releases stored them as typed.
 func composed(login string) string {
 	if address, err := names.Email(login); err == nil {
 		return address
@@ -124,14 +127,14 @@ func composed(login string) string {
 	return login
 }
 
-// renewHash stores a hash made with the parameters of now. The login does not depend on it.
+// renewHash stores a hash with the current parameters. If that fails, the login still succeeds.
 func (s *Service) renewHash(ctx context.Context, u *user, pass string, from password.Source) {
 	hash, err := s.cfg.Hasher.Hash(ctx, from, pass)
 	if err == nil {
 		_, err = s.cfg.DB.NewUpdate().Model(u).Set("password_hash = ?", hash).
 			Where("id = ? and password_hash = ?", u.ID, u.PasswordHash).Returning("password_hash").Exec(ctx)
 	}
-	if err != nil && !errors.Is(err, sql.ErrNoRows) { // another login of theirs may have done it
-		s.cfg.Logger.WarnContext(ctx, "password hash not renewed", "user_id", u.ID.String(), "err", err)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) { // no rows: another login of the user has already done it
+		s.cfg.Logger.WarnContext(ctx, "cannot renew password hash", "user_id", u.ID.String(), "err", err)
 	}
 }

@@ -17,9 +17,9 @@ import (
 	"parley.chat/chat-service/internal/password"
 )
 
-// changePassword gives a user another password, ends all their sessions and begins one for the caller. Whoever
-// knew the old password, or has copied a token, is out: tokens of the session that makes the change, too. Other
-// devices are no longer known.
+// changePassword changes the password of a user, ends all their sessions and starts a new one for
+// the caller. This locks out everybody who knew the old password or has copied a token, including a
+// token of the session that makes the change. Other devices lose their status as known devices.
 func (s *Service) changePassword(ctx context.Context, by token.Claims, old, fresh string, d device) (*user, tokens, error) {
 	u, err := s.prove(ctx, by, old, d)
 	if err != nil {
@@ -35,7 +35,7 @@ func (s *Service) changePassword(ctx context.Context, by token.Claims, old, fres
 	var ended []chat.SessionID
 	var t tokens
 	err = s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		if err := hold(ctx, tx, u); err != nil {
+		if err := lockUnchanged(ctx, tx, u); err != nil {
 			return err
 		}
 		_, err := tx.NewUpdate().Model((*user)(nil)).Set("password_hash = ?", hash).Set("updated_at = now()").Where("id = ?", u.ID).Exec(ctx)
@@ -46,7 +46,7 @@ func (s *Service) changePassword(ctx context.Context, by token.Claims, old, fres
 			return err
 		}
 		if !slices.Contains(ended, by.SessionID) {
-			return errMoved // it was ended since the request was admitted, and must not live on
+			return errUserChanged // the session was ended after the request was authenticated, and must not be replaced
 		}
 		if err := forgetOthers(ctx, tx, u.ID, d); err != nil {
 			return err
@@ -55,14 +55,14 @@ func (s *Service) changePassword(ctx context.Context, by token.Claims, old, fres
 		return err
 	})
 	if err != nil {
-		return nil, tokens{}, fmt.Errorf("change password: %w", moved(err))
+		return nil, tokens{}, fmt.Errorf("change password: %w", userChanged(err))
 	}
-	s.tellEnded(ctx, u.ID, ended)
+	s.publishEnded(ctx, u.ID, ended)
 	return u, t, nil
 }
 
-// prove returns the user of a session if pass is their password. Each session has a limit of its own, which
-// failed logins of others cannot use up.
+// prove returns the user of a session if pass is their password. Each session has its own limit of
+// wrong passwords, so failed logins of others cannot use it up.
 func (s *Service) prove(ctx context.Context, by token.Claims, pass string, d device) (*user, error) {
 	u, err := s.load(ctx, by.UserID)
 	if err != nil {
@@ -78,7 +78,7 @@ func (s *Service) prove(ctx context.Context, by token.Claims, pass string, d dev
 	}
 	if !ok {
 		return nil, &apierr.Error{
-			Code: apierr.InvalidCredentials, Message: "the password is wrong",
+			Code: apierr.InvalidCredentials, Message: "The password is wrong.",
 			Fields: []apierr.Field{{Field: "password", Message: "is wrong"}},
 		}
 	}
@@ -86,13 +86,16 @@ func (s *Service) prove(ctx context.Context, by token.Claims, pass string, d dev
 	return u, nil
 }
 
-// errMoved says that a user's password is another than the one that was checked, or that they are
-// gone or suspended.
-var errMoved = errors.New("the user has changed meanwhile")
+// errUserChanged means that a user's password has changed since it was checked, or that the user
+// has been deleted or suspended.
+var errUserChanged = errors.New("the user has changed in the meantime")
 
-// hold locks a user whose password is still the one that was checked. Without it a login under way would outlive
-// the change of its password. Logins of one user exclude each other, so that each sees the sessions of the other.
-func hold(ctx context.Context, tx bun.Tx, u *user) error { return lock(ctx, tx, u, "no key update") }
+// lockUnchanged locks a user whose password is still the one that was checked. Without this lock, a
+// concurrent login with the old password could survive a password change. Logins of the same user
+// also exclude each other, so that each sees the sessions of the others.
+func lockUnchanged(ctx context.Context, tx bun.Tx, u *user) error {
+	return lock(ctx, tx, u, "no key update")
+}
 
 func lock(ctx context.Context, tx bun.Tx, u *user, how string) error {
 	n, err := tx.NewSelect().Model((*user)(nil)).Where("id = ? and password_hash = ? and deleted_at is null and suspended_at is null", u.ID, u.PasswordHash).
@@ -101,35 +104,39 @@ func lock(ctx context.Context, tx bun.Tx, u *user, how string) error {
 		return fmt.Errorf("lock user: %w", err)
 	}
 	if rows, err := n.RowsAffected(); err != nil || rows == 0 {
-		return errors.Join(errMoved, err)
+		return errors.Join(errUserChanged, err)
 	}
 	return nil
 }
 
-// moved answers one whose account has changed between their proof and the deed.
-func moved(err error) error {
-	if errors.Is(err, errMoved) {
-		return apierr.Wrap(err, apierr.InvalidCredentials, "the account has just been changed elsewhere")
+// userChanged converts errUserChanged to the error that the client sees.
+func userChanged(err error) error {
+	if errors.Is(err, errUserChanged) {
+		return apierr.Wrap(err, apierr.InvalidCredentials, "The account was changed by another request.")
 	}
 	return err
 }
 
-// revocationsPerInsert bounds a statement: a program that logs in for each call has many sessions.
+// revocationsPerInsert limits the rows of one statement. A program that logs in for each call has
+// many sessions.
 const revocationsPerInsert = 1000
 
-// endAll ends the live sessions of a user except one (zero: none is kept), and tells the outbox.
+// endAll ends the active sessions of a user except keep, which may be zero, and adds a revocation
+// for each to the outbox.
 func endAll(ctx context.Context, tx bun.Tx, owner chat.UserID, keep chat.SessionID) ([]chat.SessionID, error) {
 	return endWhere(ctx, tx, owner, "id <> ?", keep)
 }
 
-// endSurplus ends the sessions of a user that are more than maxSessions, those that were used longest ago. The
-// newest is kept, whatever the clocks say. The user's row is locked.
+// endSurplus ends the least recently used sessions of a user beyond maxSessions. It always keeps
+// the newest session, even if the clocks of the servers differ. The caller has locked the user's
+// row.
 func endSurplus(ctx context.Context, tx bun.Tx, owner chat.UserID, newest chat.SessionID) ([]chat.SessionID, error) {
 	return endWhere(ctx, tx, owner, `id in (select id from sessions where user_id = ? and id <> ? and revoked_at is null and expires_at > now()
 		order by last_used_at desc, created_at desc, id offset ?)`, owner, newest, maxSessions-1)
 }
 
-// endWhere ends the live sessions of a user that a condition holds for, and tells the outbox.
+// endWhere ends the active sessions of a user that match a condition, and adds a revocation for
+// each to the outbox.
 func endWhere(ctx context.Context, tx bun.Tx, owner chat.UserID, condition string, args ...any) ([]chat.SessionID, error) {
 	var rows []struct {
 		ID chat.SessionID `bun:"id,type:uuid"`
@@ -140,19 +147,19 @@ func endWhere(ctx context.Context, tx bun.Tx, owner chat.UserID, condition strin
 		return nil, fmt.Errorf("end sessions: %w", err)
 	}
 	ended := make([]chat.SessionID, len(rows))
-	told := make([]outbox.Row, len(rows))
+	revocations := make([]outbox.Row, len(rows))
 	for i, r := range rows {
-		ended[i], told[i] = r.ID, outbox.Revocation(owner, r.ID)
+		ended[i], revocations[i] = r.ID, outbox.Revocation(owner, r.ID)
 	}
-	for some := range slices.Chunk(told, revocationsPerInsert) {
-		if err := outbox.Add(ctx, tx, some...); err != nil {
+	for chunk := range slices.Chunk(revocations, revocationsPerInsert) {
+		if err := outbox.Add(ctx, tx, chunk...); err != nil {
 			return nil, err
 		}
 	}
 	return ended, nil
 }
 
-// endOthers ends every session of a user except the one that asks.
+// endOthers ends all sessions of a user except the session that asks.
 func (s *Service) endOthers(ctx context.Context, by token.Claims) error {
 	var ended []chat.SessionID
 	err := s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) (err error) {
@@ -162,13 +169,13 @@ func (s *Service) endOthers(ctx context.Context, by token.Claims) error {
 	if err != nil {
 		return fmt.Errorf("end other sessions: %w", err)
 	}
-	s.tellEnded(ctx, by.UserID, ended)
+	s.publishEnded(ctx, by.UserID, ended)
 	return nil
 }
 
-// tellEnded makes the end of sessions known once it is committed: to this service at once, to the
-// gateways by the outbox.
-func (s *Service) tellEnded(ctx context.Context, owner chat.UserID, ended []chat.SessionID) {
+// publishEnded announces sessions that have ended, after the commit. This instance refuses their
+// tokens at once; the outbox notifies the gateways.
+func (s *Service) publishEnded(ctx context.Context, owner chat.UserID, ended []chat.SessionID) {
 	if len(ended) == 0 {
 		return
 	}
@@ -176,6 +183,6 @@ func (s *Service) tellEnded(ctx context.Context, owner chat.UserID, ended []chat
 	soon, cancel := context.WithTimeout(ctx, notifyTimeout)
 	defer cancel()
 	if err := s.cfg.Revoked.Set(soon, owner, ended...); err != nil {
-		s.cfg.Logger.WarnContext(ctx, "revocation takes effect when Redis is back", "user_id", owner.String(), "err", err)
+		s.cfg.Logger.WarnContext(ctx, "cannot revoke access tokens now, retrying when Redis is available", "user_id", owner.String(), "err", err)
 	}
 }

@@ -20,7 +20,7 @@ func (s *Service) load(ctx context.Context, id chat.UserID) (*user, error) {
 	u := new(user)
 	err := s.cfg.DB.NewSelect().Model(u).Where("id = ? and deleted_at is null", id).Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, errGone()
+		return nil, errAccountDeleted()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load user: %w", err)
@@ -28,7 +28,8 @@ func (s *Service) load(ctx context.Context, id chat.UserID) (*user, error) {
 	return u, nil
 }
 
-// checkProfile puts names into their one form and finds what the document cannot say of a change. What a nil field is of stays as it is.
+// checkProfile normalizes the names in a profile change and checks the rules that the API document
+// cannot express. Fields that are nil are not changed.
 func checkProfile(p *api.ProfileChange) error {
 	var fields []apierr.Field
 	check := func(field string, text *string, rule func(string) error) {
@@ -39,7 +40,7 @@ func checkProfile(p *api.ProfileChange) error {
 			fields = append(fields, apierr.Field{Field: field, Message: err.Error()})
 		}
 	}
-	if p.DisplayName != nil && *p.DisplayName != "" { // without one people are called by their usernames
+	if p.DisplayName != nil && *p.DisplayName != "" { // without a display name, clients show the username
 		name, err := names.CleanDisplay(*p.DisplayName)
 		check("display_name", p.DisplayName, func(string) error { return err })
 		p.DisplayName = &name
@@ -48,7 +49,7 @@ func checkProfile(p *api.ProfileChange) error {
 	return invalid(fields)
 }
 
-// checkBio refuses one of blanks alone.
+// checkBio refuses a bio that is blank but not empty.
 func checkBio(bio string) error {
 	if bio == "" {
 		return nil
@@ -66,7 +67,7 @@ func (s *Service) update(ctx context.Context, id chat.UserID, p api.ProfileChang
 	if p.AvatarURL == nil {
 		return s.change(ctx, id, p, nil)
 	}
-	// Fetching takes seconds, so it comes before the transaction.
+	// Fetching can take seconds, so it is done before the transaction.
 	picture, err := s.picture(ctx, id, p.AvatarURL)
 	if err != nil {
 		return nil, err
@@ -74,8 +75,8 @@ func (s *Service) update(ctx context.Context, id chat.UserID, p api.ProfileChang
 	return s.change(ctx, id, p, picture)
 }
 
-// picture fetches the picture that a change names. It is nil if there is none to be kept: the change removes the
-// picture, or names the one that the user has, and then changes nothing of it.
+// picture fetches the picture that a change names. It returns nil if there is nothing to fetch: the
+// change removes the picture, or it names the user's current picture.
 func (s *Service) picture(ctx context.Context, id chat.UserID, address *string) (*avatar.Picture, error) {
 	if *address == "" {
 		return nil, nil
@@ -94,7 +95,7 @@ func (s *Service) picture(ctx context.Context, id chat.UserID, address *string) 
 	return &p, nil
 }
 
-// change writes a change of a profile that was checked, with the picture that was fetched for it.
+// change stores a validated profile change, together with the picture that was fetched for it.
 func (s *Service) change(ctx context.Context, id chat.UserID, p api.ProfileChange, picture *avatar.Picture) (*user, error) {
 	err := s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		q := tx.NewUpdate().Model((*user)(nil)).Set("updated_at = now()").Where("id = ? and deleted_at is null", id)
@@ -105,7 +106,7 @@ func (s *Service) change(ctx context.Context, id chat.UserID, p api.ProfileChang
 		}
 		switch {
 		case picture != nil:
-			address, err := avatar.Keep(ctx, tx, id, *picture)
+			address, err := avatar.Store(ctx, tx, id, *picture)
 			if err != nil {
 				return err
 			}
@@ -121,7 +122,7 @@ func (s *Service) change(ctx context.Context, id chat.UserID, p api.ProfileChang
 			return err
 		}
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
-			return errors.Join(err, errGone()) // deleted while the picture was fetched: it is not kept
+			return errors.Join(err, errAccountDeleted()) // the account was deleted while the picture was fetched; the transaction is rolled back
 		}
 		return nil
 	})

@@ -22,20 +22,20 @@ import (
 
 const refreshBytes = 32
 
-// tokens is what a session gives out.
+// tokens holds the tokens that a session issues.
 type tokens struct {
 	session chat.SessionID
 	access  string
-	expires time.Time // of access
+	expires time.Time // of the access token
 	refresh string
-	device  string           // of a login: the next device token
-	ended   []chat.SessionID // of a login: the sessions that it has ended, one too many
+	device  string           // only after a login: the next device token
+	ended   []chat.SessionID // only after a login: the sessions beyond maxSessions that it has ended
 }
 
-// maxSessions bounds the live sessions of a user.
+// maxSessions limits the active sessions of a user.
 const maxSessions = 50
 
-// session is a row of sessions.
+// session is a row of the table sessions.
 type session struct {
 	bun.BaseModel `bun:"table:sessions,alias:s"`
 
@@ -48,7 +48,7 @@ type session struct {
 	ExpiresAt  time.Time      `bun:"expires_at"`
 }
 
-// newRefresh makes a refresh token. The database knows its hash alone.
+// newRefresh returns a new refresh token. The database stores only its hash.
 func newRefresh() (raw string, hash []byte) {
 	b := make([]byte, refreshBytes)
 	_, _ = rand.Read(b) // cannot fail since Go 1.24
@@ -81,11 +81,11 @@ func (s *Service) begin(ctx context.Context, tx bun.Tx, u *user, d device) (toke
 	if t.ended, err = endSurplus(ctx, tx, u.ID, row.ID); err != nil {
 		return tokens{}, err
 	}
-	t.device, err = meet(ctx, tx, u.ID, d)
+	t.device, err = registerDevice(ctx, tx, u.ID, d)
 	return t, err
 }
 
-// issue gives the session its next pair of tokens.
+// issue issues the next access token and refresh token of a session.
 func (s *Service) issue(ctx context.Context, tx bun.Tx, id chat.SessionID, user chat.UserID, username string) (tokens, error) {
 	t := tokens{session: id}
 	var hash []byte
@@ -98,8 +98,8 @@ func (s *Service) issue(ctx context.Context, tx bun.Tx, id chat.SessionID, user 
 	return t, err
 }
 
-// refresh trades a refresh token for a new pair. Exactly one of those who bring the same token gets one;
-// the second to come ends the session for all.
+// refresh exchanges a refresh token for new tokens. If a token is used more than once, only the
+// first request gets new tokens; the second request ends the session for everyone.
 func (s *Service) refresh(ctx context.Context, raw string) (tokens, error) {
 	hash := hashRefresh(raw)
 	var t tokens
@@ -112,7 +112,7 @@ func (s *Service) refresh(ctx context.Context, raw string) (tokens, error) {
 			return err
 		}
 		if id.IsZero() {
-			refused = apierr.New(apierr.Unauthenticated, "this refresh token is not valid")
+			refused = apierr.New(apierr.Unauthenticated, "This refresh token is not valid.")
 			return nil
 		}
 		owner, err = s.renew(ctx, tx, id)
@@ -120,10 +120,10 @@ func (s *Service) refresh(ctx context.Context, raw string) (tokens, error) {
 		case err != nil:
 			return err
 		case owner == nil:
-			refused = apierr.New(apierr.Unauthenticated, "this session has ended")
+			refused = apierr.New(apierr.Unauthenticated, "This session has ended.")
 			return nil
 		case used:
-			refused = apierr.New(apierr.Unauthenticated, "this refresh token was used before: the session has been ended")
+			refused = apierr.New(apierr.Unauthenticated, "This refresh token has already been used, so the session was ended.")
 			return s.end(ctx, tx, owner.ID, id)
 		}
 		t, err = s.issue(ctx, tx, id, owner.ID, owner.Username)
@@ -137,13 +137,13 @@ func (s *Service) refresh(ctx context.Context, raw string) (tokens, error) {
 		s.cfg.Poke() // the session may have ended
 		return tokens{}, refused
 	}
-	s.tellRenewed(ctx, owner.ID, t)
+	s.notifyRenewed(ctx, owner.ID, t)
 	return t, nil
 }
 
-// use marks a refresh token as used and returns its session, and whether it had been used before. It is
-// locked until the transaction ends, so of two that come at once the second sees the first. A token
-// that is unknown has the zero session.
+// use marks a refresh token as used. It returns the token's session and whether the token had been
+// used before. The token stays locked until the transaction ends, so the second of two concurrent
+// requests sees the first. For an unknown token it returns a zero session id.
 func use(ctx context.Context, tx bun.Tx, hash []byte) (id chat.SessionID, used bool, err error) {
 	var row struct {
 		SessionID chat.SessionID `bun:"session_id,type:uuid"`
@@ -165,7 +165,7 @@ func use(ctx context.Context, tx bun.Tx, hash []byte) (id chat.SessionID, used b
 	return row.SessionID, row.Used, nil
 }
 
-// renew lengthens a live session and returns its user; nil when it lives no more.
+// renew extends an active session and returns its user. It returns nil if the session has ended.
 func (s *Service) renew(ctx context.Context, tx bun.Tx, id chat.SessionID) (*user, error) {
 	u := new(user)
 	err := tx.NewRaw(`update sessions s set last_used_at = now(), expires_at = ? from users u
@@ -180,7 +180,7 @@ func (s *Service) renew(ctx context.Context, tx bun.Tx, id chat.SessionID) (*use
 	return u, nil
 }
 
-// end ends a session of user, if it has not ended yet, and tells the outbox.
+// end ends a session of a user, if it has not ended yet, and adds the revocation to the outbox.
 func (s *Service) end(ctx context.Context, tx bun.Tx, owner chat.UserID, id chat.SessionID) error {
 	res, err := tx.NewRaw("update sessions set revoked_at = now() where id = ? and user_id = ? and revoked_at is null", id, owner).Exec(ctx)
 	if err != nil {
@@ -192,8 +192,8 @@ func (s *Service) end(ctx context.Context, tx bun.Tx, owner chat.UserID, id chat
 	return outbox.Add(ctx, tx, outbox.Revocation(owner, id))
 }
 
-// revoke ends a session and returns once no token of it passes here. It reports whether user has such
-// a session, ended or not.
+// revoke ends a session. When it returns, this instance no longer accepts tokens of the session. It
+// reports whether the user has such a session, ended or not.
 func (s *Service) revoke(ctx context.Context, owner chat.UserID, id chat.SessionID) (bool, error) {
 	var found bool
 	err := s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
@@ -209,11 +209,12 @@ func (s *Service) revoke(ctx context.Context, owner chat.UserID, id chat.Session
 	if !found {
 		return false, nil
 	}
-	s.tellEnded(ctx, owner, []chat.SessionID{id})
+	s.publishEnded(ctx, owner, []chat.SessionID{id})
 	return true, nil
 }
 
-// ownerOf returns the user and session of a refresh token, used or not; zero for an unknown one.
+// ownerOf returns the user and session of a refresh token, even if the token has been used. For an
+// unknown token it returns zero ids.
 func (s *Service) ownerOf(ctx context.Context, raw string) (owner chat.UserID, id chat.SessionID, err error) {
 	var row struct {
 		UserID    chat.UserID    `bun:"user_id,type:uuid"`
@@ -227,19 +228,21 @@ func (s *Service) ownerOf(ctx context.Context, raw string) (owner chat.UserID, i
 	return row.UserID, row.SessionID, nil
 }
 
-// tellRenewed lets the session's open connections live on. One that misses it ends with 4001 and comes
-// back with the new token.
-func (s *Service) tellRenewed(ctx context.Context, owner chat.UserID, t tokens) {
+// notifyRenewed tells the gateways the new expiry time, so that the session's open connections stay
+// open. A connection whose gateway misses the notice is closed with 4001, and its client reconnects
+// with the new token.
+func (s *Service) notifyRenewed(ctx context.Context, owner chat.UserID, t tokens) {
 	until := chat.At(t.expires)
 	n := notice.Notice{Kind: notice.SessionRenewed, UserID: owner, SessionID: &t.session, ExpiresAt: &until}
 	soon, cancel := context.WithTimeout(ctx, notifyTimeout)
 	defer cancel()
 	if err := s.cfg.Log.Notify(soon, n); err != nil {
-		s.cfg.Logger.WarnContext(ctx, "gateways not told of a renewed session", "session_id", t.session.String(), "err", err)
+		s.cfg.Logger.WarnContext(ctx, "cannot notify gateways of a renewed session", "session_id", t.session.String(), "err", err)
 	}
 }
 
-// sessions lists the live sessions of a user: the given one first, then the one that was used last.
+// sessions returns the active sessions of a user: the session own first, then the others, most
+// recently used first.
 func (s *Service) sessions(ctx context.Context, owner chat.UserID, own chat.SessionID) ([]session, error) {
 	rows := []session{}
 	err := s.cfg.DB.NewSelect().Model(&rows).Where("user_id = ?", owner).

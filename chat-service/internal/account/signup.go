@@ -21,7 +21,7 @@ import (
 
 const maxEmailChars = 254
 
-// signup makes a user and their first session.
+// signup creates a user and their first session.
 func (s *Service) signup(ctx context.Context, username, email, pass string, d device) (*user, tokens, error) {
 	email, errEmail := names.Email(email)
 	if err := checkSignup(username, email, pass, errEmail); err != nil {
@@ -38,7 +38,7 @@ func (s *Service) signup(ctx context.Context, username, email, pass string, d de
 	var t tokens
 	err = s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		if _, err := tx.NewInsert().Model(u).Exec(ctx); err != nil {
-			return taken(err)
+			return nameConflict(err)
 		}
 		if err := notReserved(ctx, tx, username); err != nil {
 			return err
@@ -57,20 +57,22 @@ func (s *Service) signup(ctx context.Context, username, email, pass string, d de
 	return u, t, nil
 }
 
-// makeFirstOperator makes a new user an operator if nobody has signed up before, deleted users included. The lock
-// keeps two who sign up at the same time from both being the first.
+// makeFirstOperator makes a new user an operator if nobody has signed up before, including users
+// who have been deleted. The lock prevents two users who sign up at the same time from both
+// becoming the first.
 func makeFirstOperator(ctx context.Context, tx bun.Tx, u *user) error {
 	if _, err := tx.NewRaw("select pg_advisory_xact_lock(hashtext('parley: first account'))").Exec(ctx); err != nil {
-		return fmt.Errorf("wait for other sign-ups: %w", err)
+		return fmt.Errorf("wait for concurrent signups: %w", err)
 	}
 	err := tx.NewRaw("update users set operator = not exists (select from users where id <> ?0) where id = ?0 returning operator", u.ID).Scan(ctx, &u.Operator)
 	if err != nil {
-		return fmt.Errorf("look for earlier accounts: %w", err)
+		return fmt.Errorf("check for earlier accounts: %w", err)
 	}
 	return nil
 }
 
-// checkSignup collects what is wrong with every field at once, as a form wants it.
+// checkSignup returns the errors of all invalid fields together, so that a form can show them at
+// the same time.
 func checkSignup(username, email, pass string, errEmail error) error {
 	var fields []apierr.Field
 	check := func(field string, err error) {
@@ -84,7 +86,7 @@ func checkSignup(username, email, pass string, errEmail error) error {
 	return invalid(fields)
 }
 
-// invalid returns the error of fields, or nil when there are none.
+// invalid returns an error with the given fields, or nil if there are none.
 func invalid(fields []apierr.Field) error {
 	if len(fields) == 0 {
 		return nil
@@ -95,7 +97,8 @@ func invalid(fields []apierr.Field) error {
 	}
 }
 
-// checkEmail accepts one bare address. Whether it has a reader, only a message to it could tell.
+// checkEmail accepts a single address without a display name. Whether the address works could only
+// be found out by sending a message to it.
 func checkEmail(email string) error {
 	if err := chat.CheckLine(email, maxEmailChars); err != nil {
 		return err
@@ -110,21 +113,22 @@ func checkEmail(email string) error {
 	return nil
 }
 
-// taken maps the constraints that settle who was first with a name.
-func taken(err error) error {
+// nameConflict converts violations of the unique constraints on names to API errors. The
+// constraints decide which of two concurrent signups was first.
+func nameConflict(err error) error {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "23505" {
 		switch e.ConstraintName {
 		case "users_username_key":
 			return errUsernameTaken(err)
 		case "users_lookalike_key":
 			return &apierr.Error{
-				Code: apierr.UsernameTaken, Message: "this username looks like one that is taken",
-				Fields: []apierr.Field{{Field: "username", Message: "looks like one that is taken"}}, Err: err,
+				Code: apierr.UsernameTaken, Message: "This username looks like one that is already taken.",
+				Fields: []apierr.Field{{Field: "username", Message: "looks like one that is already taken"}}, Err: err,
 			}
 		case "users_email_key":
 			return &apierr.Error{
-				Code: apierr.EmailTaken, Message: "this email address has an account",
-				Fields: []apierr.Field{{Field: "email", Message: "is taken"}}, Err: err,
+				Code: apierr.EmailTaken, Message: "An account with this email address already exists.",
+				Fields: []apierr.Field{{Field: "email", Message: "is already taken"}}, Err: err,
 			}
 		}
 	}
@@ -133,7 +137,7 @@ func taken(err error) error {
 
 func errUsernameTaken(err error) error {
 	return &apierr.Error{
-		Code: apierr.UsernameTaken, Message: "this username is taken",
-		Fields: []apierr.Field{{Field: "username", Message: "is taken"}}, Err: err,
+		Code: apierr.UsernameTaken, Message: "This username is already taken.",
+		Fields: []apierr.Field{{Field: "username", Message: "is already taken"}}, Err: err,
 	}
 }

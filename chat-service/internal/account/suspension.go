@@ -17,7 +17,7 @@ import (
 // ErrNoUser means that no account has the given username.
 var ErrNoUser = errors.New("no such user")
 
-// maxReasonChars is the limit that the table has, too.
+// maxReasonChars matches the limit in the table.
 const maxReasonChars = 500
 
 // Suspension is one suspended account.
@@ -27,16 +27,17 @@ type Suspension struct {
 	Reason   string    `bun:"suspension_reason"`
 }
 
-// Suspend refuses logins of a user from now on and ends all their sessions. It returns how many
-// sessions it ended. Every running chat-service is notified through PostgreSQL and then refuses their
-// tokens; the outbox makes the gateways close their connections. Suspending a suspended user changes
-// only the reason.
+// Suspend refuses further logins of a user and ends all their sessions. It returns the number of
+// ended sessions. Every running chat-service is notified through PostgreSQL and then refuses their
+// tokens. The outbox makes the gateways close their connections. Suspending a suspended user again
+// only changes the reason.
 func Suspend(ctx context.Context, db *bun.DB, username, reason string) (ended int, err error) {
 	if utf8.RuneCountInString(reason) > maxReasonChars || !utf8.ValidString(reason) {
-		return 0, fmt.Errorf("the reason must be UTF-8 of at most %d characters", maxReasonChars)
+		return 0, fmt.Errorf("the reason must be valid UTF-8 with at most %d characters", maxReasonChars)
 	}
 	err = db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		// The update waits for logins that hold the row, so their sessions are among those that end.
+		// The update waits for logins that have locked the row, so the sessions of those logins end
+		// as well.
 		id, err := changeSuspension(ctx, tx, `update users set suspended_at = coalesce(suspended_at, now()), suspension_reason = ?, updated_at = now()
 			where lower(username) = lower(?) and deleted_at is null returning id`, reason, username)
 		if err != nil {
@@ -87,8 +88,8 @@ func Suspensions(ctx context.Context, db bun.IDB) ([]Suspension, error) {
 	return list, nil
 }
 
-// errSuspended answers a suspended user who has proved who they are. Anybody else gets
-// InvalidCredentials, so a stranger cannot find out who is suspended.
+// errSuspended returns the error for a suspended user who has given the right password. Everybody
+// else gets InvalidCredentials, so strangers cannot find out which accounts are suspended.
 func errSuspended() error {
-	return apierr.New(apierr.AccountSuspended, "this account is suspended: ask an administrator")
+	return apierr.New(apierr.AccountSuspended, "This account is suspended. Contact an administrator.")
 }

@@ -14,7 +14,7 @@ import (
 	"parley.chat/chat-service/internal/httpapi"
 )
 
-// other is a user as everybody may see them.
+// other is the public view of a user.
 type other struct {
 	user
 	SortName string `bun:"sort_name"`
@@ -37,7 +37,7 @@ func (s *Service) GetUser(ctx context.Context, in api.GetUserRequestObject) (api
 	var o other
 	err := s.cfg.DB.NewSelect().TableExpr("users u").ColumnExpr(otherColumns).Where("u.id = ?", in.ID).Scan(ctx, &o)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, apierr.New(apierr.NotFound, "no such user")
+		return nil, apierr.New(apierr.NotFound, "This user does not exist.")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load user %s: %w", in.ID, err)
@@ -45,16 +45,16 @@ func (s *Service) GetUser(ctx context.Context, in api.GetUserRequestObject) (api
 	return api.GetUser200JSONResponse(o.profile()), nil
 }
 
-// listUsers is the list that its cursors belong to.
+// listUsers is the operation that the cursors belong to.
 const listUsers = "listUsers"
 
-// place is where a list of users goes on.
-type place struct {
+// position is the last user of a page; the next page begins after it.
+type position struct {
 	Name string      `json:"n"` // in lower case
 	ID   chat.UserID `json:"i"`
 }
 
-// maxSortNameChars is more than a name in lower case can have.
+// maxSortNameChars exceeds the length of any name, because lowercasing can lengthen a name.
 const maxSortNameChars = 4 * chat.MaxUsernameChars
 
 // ListUsers answers GET /v1/users.
@@ -63,7 +63,7 @@ func (s *Service) ListUsers(ctx context.Context, in api.ListUsersRequestObject) 
 	prefix := escapeLike.Replace(in.Params.Query) + "%"
 	q := s.cfg.DB.NewSelect().TableExpr("users u").ColumnExpr(otherColumns).Where("u.deleted_at is null").
 		Where("(lower(u.username) like lower(?) or lower(u.display_name) like lower(?))", prefix, prefix)
-	var after place
+	var after position
 	given, err := httpapi.DecodeCursor(listUsers, in.Params.Cursor, &after)
 	if err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func (s *Service) ListUsers(ctx context.Context, in api.ListUsersRequestObject) 
 	page := api.ListUsers200JSONResponse{Items: []api.User{}}
 	if len(rows) > limit {
 		rows = rows[:limit]
-		page.NextCursor = httpapi.Cursor(listUsers, place{rows[limit-1].SortName, rows[limit-1].ID})
+		page.NextCursor = httpapi.Cursor(listUsers, position{rows[limit-1].SortName, rows[limit-1].ID})
 	}
 	for i := range rows {
 		page.Items = append(page.Items, rows[i].profile())
@@ -89,5 +89,5 @@ func (s *Service) ListUsers(ctx context.Context, in api.ListUsersRequestObject) 
 	return page, nil
 }
 
-// escapeLike takes what LIKE would understand out of a text.
+// escapeLike escapes the special characters of LIKE.
 var escapeLike = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)

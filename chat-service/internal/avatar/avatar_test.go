@@ -20,7 +20,7 @@ import (
 	"testing"
 )
 
-// drawn returns a picture of one colour, with a hole in it if it has alpha.
+// drawn returns a picture in one colour; with alpha, its left half is transparent.
 func drawn(width, height int, alpha bool) image.Image {
 	m := image.NewNRGBA(image.Rect(0, 0, width, height))
 	for y := range height {
@@ -53,7 +53,8 @@ func encoded(t *testing.T, format string, m image.Image) []byte {
 	return out.Bytes()
 }
 
-// TestMake: whatever is read, what is kept is a small square PNG or JPEG without anything that the file held besides.
+// TestMake checks that the result is a small square PNG or JPEG without other data of the original
+// file.
 func TestMake(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -66,7 +67,7 @@ func TestMake(t *testing.T) {
 		{"a wide PNG", encoded(t, "png", drawn(900, 300, false)), 256, "image/jpeg", false},
 		{"a tall JPEG", encoded(t, "jpeg", drawn(300, 700, false)), 256, "image/jpeg", false},
 		{"a small GIF", encoded(t, "gif", drawn(20, 10, false)), 10, "image/jpeg", false},
-		{"something shows through", encoded(t, "png", drawn(300, 300, true)), 256, "image/png", true},
+		{"a transparent PNG", encoded(t, "png", drawn(300, 300, true)), 256, "image/png", true},
 		{"a comment at the end", append(encoded(t, "png", drawn(300, 300, false)), "<script>alert(1)</script>"...), 256, "image/jpeg", false},
 	} {
 		p, err := Make(tt.source)
@@ -83,12 +84,12 @@ func TestMake(t *testing.T) {
 			t.Errorf("%s: at 1, 1 red is %d, alpha %d", tt.name, r, a)
 		}
 		if bytes.Contains(p.Data, []byte("script")) || len(p.Hash) != 64 {
-			t.Errorf("%s: hash %q, or the comment is kept", tt.name, p.Hash)
+			t.Errorf("%s: hash %q, or the result contains the comment", tt.name, p.Hash)
 		}
 	}
 }
 
-// bomb is a PNG of some bytes that says it is huge.
+// bomb returns a decompression bomb: a small PNG that claims to be huge.
 func bomb(t *testing.T) []byte {
 	t.Helper()
 	b := encoded(t, "png", drawn(1, 1, false))
@@ -107,9 +108,9 @@ func TestMake_refuses(t *testing.T) {
 		want   string
 	}{
 		{"nothing", nil, "is not a PNG"},
-		{"a page", []byte("<html><svg onload=alert(1)>"), "is not a PNG"},
+		{"an HTML page", []byte("<html><svg onload=alert(1)>"), "is not a PNG"},
 		{"half a picture", whole[:len(whole)/2], "is not a PNG"},
-		{"a huge one in a small file", bomb(t), "is 60000 × 60000 pixels"},
+		{"a huge one in a small file", bomb(t), "has 60000 × 60000 pixels"},
 	} {
 		if _, err := Make(tt.source); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
@@ -117,7 +118,7 @@ func TestMake_refuses(t *testing.T) {
 	}
 }
 
-// local returns a Fetcher that takes the server of a test for one on the public internet.
+// local returns a Fetcher that treats a test server as a public server.
 func local(t *testing.T, server *httptest.Server) *Fetcher {
 	t.Helper()
 	u, err := url.Parse(server.URL)
@@ -145,7 +146,7 @@ func TestFetch(t *testing.T) {
 	picture := encoded(t, "png", drawn(300, 300, false))
 	mux.HandleFunc("/a.png", func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Cookie") != "" || r.Header.Get("Referer") != "" {
-			t.Errorf("the request says more than it should: %v", r.Header)
+			t.Errorf("the request has headers that it should not have: %v", r.Header)
 		}
 		_, _ = w.Write(picture)
 	})
@@ -173,16 +174,17 @@ func TestFetch(t *testing.T) {
 		}
 	}
 	if n := inside.Load(); n != 0 {
-		t.Errorf("%d requests reached a server inside the network", n)
+		t.Errorf("%d requests reached an internal server", n)
 	}
-	// The name is looked up before the address is judged: one that leads inside is refused.
+	// The host name is resolved before the address is checked, so a name that resolves to an
+	// internal address is refused.
 	if _, err := NewFetcher().Fetch(t.Context(), "https://localhost/a.png"); !errors.Is(err, errAddress) {
 		t.Errorf("localhost: %v, want %v", err, errAddress)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := f.Fetch(ctx, server.URL+"/a.png"); !errors.Is(err, errSilent) {
-		t.Errorf("a request that has ended: %v", err)
+		t.Errorf("with a cancelled context: %v", err)
 	}
 }
 
@@ -199,7 +201,7 @@ func TestPublic(t *testing.T) {
 		"[2002:7f00:1::]:443", "[::ffff:127.0.0.1]:443",
 	} {
 		if public(netip.MustParseAddrPort(a)) {
-			t.Errorf("%s is taken for public", a)
+			t.Errorf("%s is treated as public", a)
 		}
 	}
 }

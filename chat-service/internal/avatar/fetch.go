@@ -1,9 +1,9 @@
-// Package avatar fetches the pictures that users name, once, and keeps small copies of them: nobody who looks at a user
-// calls a server that the user chose.
+// Package avatar fetches the pictures that users name, once each, and stores small copies of them.
+// A client that displays a user therefore never contacts a server that this user has chosen.
 //
-// A fetch is a request that a stranger makes this server send, so it goes to public addresses alone (checked when the
-// connection is made, after the name was looked up), by https, on port 443, with few redirects, little time and few bytes,
-// and what comes back is decoded and encoded anew.
+// A stranger decides where this server sends a request, so fetches are restricted. They connect
+// only to public addresses (checked after the name is resolved), by HTTPS on port 443, and follow
+// few redirects. Time and size are limited, and the result is decoded and re-encoded.
 package avatar
 
 import (
@@ -20,17 +20,19 @@ import (
 )
 
 const (
-	// timeout bounds a fetch, redirects included.
+	// timeout limits a fetch, including redirects.
 	timeout = 8 * time.Second
-	// maxRedirects is how many redirects are followed.
+	// maxRedirects is the number of redirects that are followed.
 	maxRedirects = 3
-	// atOnce is how many pictures are fetched and decoded at the same time. Decoding one takes up to 64 MiB.
-	atOnce = 2
+	// maxConcurrentFetches limits how many pictures are fetched and decoded at the same time.
+	// Decoding one takes up to 64 MiB.
+	maxConcurrentFetches = 2
 )
 
-// What is wrong with an address or a picture. They complete sentences that begin with the field's name.
+// The errors of an address or a picture. Their messages complete a sentence that begins with the
+// field's name.
 var (
-	errAddress = errors.New("is not an https address of a public host, on port 443")
+	errAddress = errors.New("is not the HTTPS address of a public host on port 443")
 	errSilent  = errors.New("does not answer with a picture in time")
 	errFormat  = errors.New("is not a PNG, JPEG, GIF or WebP picture")
 	errTooBig  = fmt.Errorf("is larger than %d MiB", maxBytes>>20)
@@ -46,11 +48,11 @@ type Fetcher struct {
 
 // NewFetcher returns a Fetcher.
 func NewFetcher() *Fetcher {
-	f := &Fetcher{allowed: public, port: "443", slots: make(chan struct{}, atOnce)}
+	f := &Fetcher{allowed: public, port: "443", slots: make(chan struct{}, maxConcurrentFetches)}
 	dialer := &net.Dialer{Timeout: timeout, ControlContext: f.control}
 	f.client = &http.Client{
 		Timeout: timeout,
-		Transport: &http.Transport{ // no proxy: it would look the name up by itself
+		Transport: &http.Transport{ // no proxy, because a proxy would resolve the name itself
 			DialContext: dialer.DialContext, TLSHandshakeTimeout: timeout, ResponseHeaderTimeout: timeout,
 			DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10, ForceAttemptHTTP2: true,
 		},
@@ -65,15 +67,15 @@ func NewFetcher() *Fetcher {
 	return f
 }
 
-// None refuses every picture, for a deployment that fetches none.
+// None is a fetcher that refuses every picture, for deployments that do not fetch pictures.
 type None struct{}
 
 // Fetch returns an error.
 func (None) Fetch(context.Context, string) (Picture, error) {
-	return Picture{}, errors.New("cannot be set: this server fetches no pictures")
+	return Picture{}, errors.New("cannot be set, because this server does not fetch pictures")
 }
 
-// control refuses a connection to an address that is not public.
+// control refuses connections to addresses that are not public.
 func (f *Fetcher) control(_ context.Context, _, address string, _ syscall.RawConn) error {
 	a, err := netip.ParseAddrPort(address)
 	if err != nil || !f.allowed(netip.AddrPortFrom(a.Addr().Unmap(), a.Port())) {
@@ -82,7 +84,7 @@ func (f *Fetcher) control(_ context.Context, _, address string, _ syscall.RawCon
 	return nil
 }
 
-// check looks at an address without looking its name up.
+// check validates a URL without resolving its host name.
 func (f *Fetcher) check(u *url.URL) error {
 	if u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Port() != "" && u.Port() != f.port {
 		return errAddress
@@ -90,8 +92,8 @@ func (f *Fetcher) check(u *url.URL) error {
 	return nil
 }
 
-// Fetch fetches the picture at an address and makes it small. Its error is for the user and names no address: what
-// answers inside a network and what does not must not be found out this way.
+// Fetch fetches the picture at an address and shrinks it. The error is shown to the user and
+// contains no address, and it does not reveal whether an internal server has answered.
 func (f *Fetcher) Fetch(ctx context.Context, address string) (Picture, error) {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -141,8 +143,9 @@ func (f *Fetcher) download(ctx context.Context, u *url.URL) ([]byte, error) {
 	return source, nil
 }
 
-// reserved are the networks that are not on the public internet and that netip does not know as such (RFC 6890 and
-// the registries it set up), and those that stand for an IPv4 address, which is not looked at.
+// reserved lists networks that are not on the public internet and that package netip does not
+// recognize (RFC 6890 and its registries). It includes the IPv6 ranges that embed an IPv4 address,
+// because the embedded address is not checked.
 var reserved = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
 	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("192.88.99.0/24"), netip.MustParsePrefix("198.18.0.0/15"),

@@ -6,41 +6,43 @@ import (
 	"encoding/hex"
 	"fmt"
 	"image"
-	_ "image/gif" // decoders are registered
+	_ "image/gif" // registers the decoder
 	"image/jpeg"
 	"image/png"
 
 	"golang.org/x/image/draw"
-	_ "golang.org/x/image/webp" // as above
+	_ "golang.org/x/image/webp" // registers the decoder
 )
 
 const (
-	// maxBytes bounds what is fetched.
+	// maxBytes limits the size of a downloaded file, in bytes.
 	maxBytes = 2 << 20
-	// maxSide bounds the width and the height of what is decoded, in pixels: a small file can hold a huge picture.
+	// maxSide limits the width and height of a decoded picture, in pixels. A small file can contain
+	// a huge picture.
 	maxSide = 4096
-	// side is the width and the height of what is kept, in pixels, unless the picture is smaller.
+	// side is the width and height of a stored picture, in pixels, unless the original is smaller.
 	side = 256
-	// quality is that of JPEG.
+	// quality is the JPEG quality.
 	quality = 85
 )
 
-// Picture is a small square picture that this server made. What the original file held besides pixels is gone.
+// Picture is a small square picture that this server has encoded. It contains only pixels, without
+// other data of the original file.
 type Picture struct {
-	Hash string // of Bytes: SHA-256 in hexadecimal digits
-	Type string // image/jpeg, or image/png where something shows through
+	Hash string // SHA-256 of Data, in hexadecimal
+	Type string // image/jpeg, or image/png if the picture has transparent parts
 	Data []byte
 }
 
-// Make reads a PNG, JPEG, GIF (its first frame) or WebP picture, cuts out its middle and makes it small. Its error
-// completes the sentence "the picture …".
+// Make decodes a PNG, JPEG, GIF (first frame only) or WebP picture, crops it to its middle square
+// and shrinks it. Its error completes the sentence "the picture …".
 func Make(source []byte) (Picture, error) {
 	config, _, err := image.DecodeConfig(bytes.NewReader(source))
 	if err != nil {
 		return Picture{}, errFormat
 	}
 	if config.Width > maxSide || config.Height > maxSide || config.Width < 1 || config.Height < 1 {
-		return Picture{}, fmt.Errorf("is %d × %d pixels, and at most %d × %d are read", config.Width, config.Height, maxSide, maxSide)
+		return Picture{}, fmt.Errorf("has %d × %d pixels, but at most %d × %d are allowed", config.Width, config.Height, maxSide, maxSide)
 	}
 	original, _, err := image.Decode(bytes.NewReader(source))
 	if err != nil {
@@ -49,7 +51,7 @@ func Make(source []byte) (Picture, error) {
 	return encode(shrink(original))
 }
 
-// shrink returns the middle square of a picture, at most side pixels wide.
+// shrink returns the middle square of a picture, scaled to at most side pixels.
 func shrink(original image.Image) *image.NRGBA {
 	b := original.Bounds()
 	edge := min(b.Dx(), b.Dy())

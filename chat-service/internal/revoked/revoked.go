@@ -1,6 +1,6 @@
-// Package revoked marks sessions that ended before the last access token that they gave out. A mark
-// lives in Redis for as long as such a token could; services that see tokens look for it. While Redis does
-// not answer, PostgreSQL is asked, which knows every session.
+// Package revoked marks sessions that ended before their last access token expired. A mark lives in
+// Redis as long as such a token could still be valid, and services check for it when they verify a
+// token. While Redis does not answer, the package queries PostgreSQL, which stores every session.
 package revoked
 
 import (
@@ -20,29 +20,30 @@ import (
 )
 
 const (
-	// redisTimeout bounds a look for a mark: it stands before every answer.
+	// redisTimeout limits the lookup of a mark, because every authenticated response waits for it.
 	redisTimeout = 250 * time.Millisecond
-	// awayFor is how long PostgreSQL is asked after Redis did not answer. It is longer than the outbox's relay
-	// pauses, so that the sessions that ended during the outage are marked when Redis is asked again.
-	awayFor = 10 * time.Second
+	// redisBackoff is how long only PostgreSQL is queried after Redis failed to answer. It is
+	// longer than the outbox relay's maximum retry delay. Sessions that end during the outage are
+	// therefore marked before Redis is queried again.
+	redisBackoff = 10 * time.Second
 )
 
-// Marks sets marks and finds them. It is safe for concurrent use.
+// Marks stores marks and looks them up. It is safe for concurrent use.
 type Marks struct {
 	rdb        redis.UniversalClient
 	db         *bun.DB
 	partitions int
 	ttl        time.Duration
 	outage     *outage.Log
-	away       atomic.Int64 // when Redis last did not answer, in Unix nanoseconds
+	failedAt   atomic.Int64 // when Redis last failed to answer, in Unix nanoseconds
 }
 
-// New returns the marks in rdb of the sessions in db. ttl is the longest that an access token lives, leeway
-// included.
+// New returns the marks in rdb for the sessions in db. ttl is the maximum lifetime of an access
+// token, including clock leeway.
 func New(rdb redis.UniversalClient, db *bun.DB, partitions int, ttl time.Duration, log *slog.Logger) *Marks {
 	return &Marks{
 		rdb: rdb, db: db, partitions: partitions, ttl: ttl,
-		outage: outage.New(log, "PostgreSQL is asked for ended sessions: Redis does not answer", "Redis is asked for ended sessions again"),
+		outage: outage.New(log, "Redis does not answer, checking ended sessions in PostgreSQL", "checking ended sessions in Redis again"),
 	}
 }
 
@@ -50,7 +51,7 @@ func (m *Marks) key(user chat.UserID, session chat.SessionID) string {
 	return rediskey.UserRevoked(rediskey.Of(user.UUID, m.partitions), user, session)
 }
 
-// Set marks sessions of a user.
+// Set marks sessions of a user as ended.
 func (m *Marks) Set(ctx context.Context, user chat.UserID, sessions ...chat.SessionID) error {
 	_, err := m.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, id := range sessions {
@@ -66,16 +67,16 @@ func (m *Marks) Set(ctx context.Context, user chat.UserID, sessions ...chat.Sess
 
 // Ended reports whether a session has ended. An error means that neither store answered.
 func (m *Marks) Ended(ctx context.Context, user chat.UserID, session chat.SessionID) (bool, error) {
-	if time.Since(time.Unix(0, m.away.Load())) >= awayFor {
+	if time.Since(time.Unix(0, m.failedAt.Load())) >= redisBackoff {
 		marked, err := m.marked(ctx, user, session)
 		if err == nil {
 			m.outage.Worked(ctx, "")
 			return marked, nil
 		}
 		if errors.Is(ctx.Err(), context.Canceled) {
-			return false, err // the client has gone, which says nothing about Redis
+			return false, err // the client has disconnected, which says nothing about Redis
 		}
-		m.away.Store(time.Now().UnixNano())
+		m.failedAt.Store(time.Now().UnixNano())
 		m.outage.Failed(ctx, "", err)
 	}
 	return m.stored(ctx, user, session)
@@ -86,17 +87,18 @@ func (m *Marks) marked(ctx context.Context, user chat.UserID, session chat.Sessi
 	defer cancel()
 	n, err := m.rdb.Exists(ctx, m.key(user, session)).Result()
 	if err != nil {
-		return false, fmt.Errorf("look for the mark of a session: %w", err)
+		return false, fmt.Errorf("look up the mark of a session: %w", err)
 	}
 	return n > 0, nil
 }
 
-// stored reads from PostgreSQL whether a session has ended. One that is not there ended long ago.
+// stored reads from PostgreSQL whether a session has ended. A session without a row has been
+// removed after its end.
 func (m *Marks) stored(ctx context.Context, user chat.UserID, session chat.SessionID) (ended bool, err error) {
 	err = m.db.NewRaw("select not exists (select from sessions where id = ? and user_id = ? and revoked_at is null)", session, user).
 		Scan(ctx, &ended)
 	if err != nil {
-		return false, fmt.Errorf("read whether a session has ended: %w", err)
+		return false, fmt.Errorf("check whether a session has ended: %w", err)
 	}
 	return ended, nil
 }

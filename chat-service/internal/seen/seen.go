@@ -1,6 +1,7 @@
-// Package seen remembers how far channels had come when this process last appended to them, so that an
-// append to a Redis that has lost its newest writes is noticed rather than given a seq for the second time.
-// It is what the hub is to a gateway. It is safe for concurrent use and starts no goroutines.
+// Package seen remembers the last seq and epoch of each channel that this process has appended to.
+// With this knowledge, an append detects that Redis has lost its newest writes, instead of
+// assigning a seq a second time. In a gateway, the hub has the same role. The package is safe for
+// concurrent use and starts no goroutines.
 package seen
 
 import (
@@ -12,10 +13,11 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// most bounds the memory: beyond it some channel is forgotten, which only means that less is noticed.
-const most = 10_000
+// maxHeads limits the number of remembered channels. Beyond it, an arbitrary channel is forgotten,
+// which only means that a loss in that channel may go unnoticed.
+const maxHeads = 10_000
 
-// Heads remembers.
+// Heads remembers the heads of channels.
 type Heads struct {
 	log    *eventlog.Log
 	floor  eventlog.Floor
@@ -25,19 +27,19 @@ type Heads struct {
 	heads map[chat.ChannelID]eventlog.Head
 }
 
-// New returns a Heads that has seen nothing. floor tells what PostgreSQL holds of a channel.
+// New returns an empty Heads. floor returns the highest seq of a channel in PostgreSQL.
 func New(log *eventlog.Log, floor eventlog.Floor, logger *slog.Logger) *Heads {
 	return &Heads{log: log, floor: floor, logger: logger, heads: make(map[chat.ChannelID]eventlog.Head)}
 }
 
-// Known returns what was seen of a channel, a zero Head for nothing.
+// Known returns the remembered head of a channel, or a zero Head.
 func (h *Heads) Known(channel chat.ChannelID) eventlog.Head {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.heads[channel]
 }
 
-// Note takes in where an append has come to.
+// Note records the head that an append has reached.
 func (h *Heads) Note(channel chat.ChannelID, ack eventlog.Ack) {
 	if !ack.Duplicate {
 		h.put(channel, eventlog.Head{Seq: ack.Seq, Epoch: ack.Epoch})
@@ -54,22 +56,23 @@ func (h *Heads) put(channel chat.ChannelID, head eventlog.Head) {
 	if known && (old.Epoch.NewerThan(head.Epoch) || old.Epoch == head.Epoch && old.Seq >= head.Seq) {
 		return
 	}
-	if !known && len(h.heads) >= most {
-		for some := range h.heads {
-			delete(h.heads, some)
+	if !known && len(h.heads) >= maxHeads {
+		for id := range h.heads {
+			delete(h.heads, id)
 			break
 		}
 	}
 	h.heads[channel] = head
 }
 
-// Diverged settles an append that Redis has refused because what it has is not what was seen: it takes
-// over a newer epoch, or repairs a channel in which Redis has lost writes.
+// Diverged handles an append that Redis refused because the channel's head in Redis differs from
+// the remembered one. If Redis has a newer epoch, Diverged adopts it. If Redis has lost writes, it
+// repairs the channel.
 func (h *Heads) Diverged(ctx context.Context, channel chat.ChannelID, found eventlog.Head) error {
 	known := h.Known(channel)
 	head := found
 	if found.Lost(known) {
-		h.logger.ErrorContext(ctx, "Redis has lost writes, a new epoch begins", "channel_id", channel,
+		h.logger.ErrorContext(ctx, "Redis has lost writes, starting a new epoch", "channel_id", channel,
 			"known_seq", known.Seq, "found_seq", found.Seq, "known_epoch", known.Epoch, "found_epoch", found.Epoch)
 		var err error
 		if head, err = h.log.Repair(ctx, channel, found, known, h.floor); err != nil {
