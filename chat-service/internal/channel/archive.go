@@ -15,7 +15,7 @@ import (
 	"parley.chat/chat-service/internal/outbox"
 )
 
-// Archived is a channel that nobody is in.
+// Archived is a channel without members.
 type Archived struct {
 	ID         chat.ChannelID   `bun:"id,type:uuid"`
 	Kind       chat.ChannelKind `bun:"kind"`
@@ -23,10 +23,11 @@ type Archived struct {
 	ArchivedAt time.Time        `bun:"archived_at"`
 }
 
-// ErrNotArchived is the answer to an id that no archived channel has.
+// ErrNotArchived means that no archived channel has the given id.
 var ErrNotArchived = errors.New("no archived channel has this id")
 
-// ListArchived lists the archived channels, the newest first, for those who run the deployment.
+// ListArchived returns the archived channels, most recently archived first, for operators of the
+// deployment.
 func ListArchived(ctx context.Context, db bun.IDB) ([]Archived, error) {
 	var found []Archived
 	err := db.NewRaw(`select id, kind, name, archived_at from channels
@@ -37,8 +38,8 @@ func ListArchived(ctx context.Context, db bun.IDB) ([]Archived, error) {
 	return found, nil
 }
 
-// Restore makes a user the owner, and the one member, of an archived channel. A name other than "" replaces
-// the channel's own, which may have been taken since.
+// Restore makes a user the owner and only member of an archived channel. If name is not "", it
+// replaces the channel's name, which another channel may have taken in the meantime.
 func Restore(ctx context.Context, db *bun.DB, channel chat.ChannelID, owner, name string) error {
 	return db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		var user struct {
@@ -70,11 +71,11 @@ func Restore(ctx context.Context, db *bun.DB, channel chat.ChannelID, owner, nam
 				return fmt.Errorf("rename channel: %w", err)
 			}
 		}
-		// The trigger that counts members takes the channel out of the archive.
+		// The trigger that counts the members unarchives the channel.
 		_, err = tx.NewRaw(`insert into channel_members (channel_id, user_id, role, joined_seq)
 			values (?, ?, 'owner', coalesce((select max(seq) from messages where channel_id = ?), 0))`, channel, user.ID, channel).Exec(ctx)
 		if err != nil {
-			return taken(err)
+			return nameConflict(err)
 		}
 		return outbox.Add(ctx, tx, outbox.Membership(outbox.MemberJoined, channel, user.ID, user.ID, user.Username))
 	})

@@ -22,26 +22,27 @@ const listBans = "listBans"
 
 func errBanSelf() error { return apierr.Invalid("user_id", "must be another user") }
 
-// notBanned returns an error if the user who comes into a channel, which is locked, is banned from it.
+// notBanned returns an error if a user is banned from a channel that they are about to enter. The
+// channel is locked.
 func notBanned(ctx context.Context, tx bun.Tx, channel chat.ChannelID, e entry) error {
 	var banned bool
 	err := tx.NewRaw("select exists (select from channel_bans where channel_id = ? and user_id = ?)", channel, e.subject).Scan(ctx, &banned)
 	switch {
 	case err != nil:
-		return fmt.Errorf("look for a ban: %w", err)
+		return fmt.Errorf("check for a ban: %w", err)
 	case banned && e.actor == e.subject:
-		return apierr.New(apierr.Forbidden, "you are banned from this channel")
+		return apierr.New(apierr.Forbidden, "You are banned from this channel.")
 	case banned:
-		return apierr.New(apierr.Conflict, "this user is banned from the channel: lift the ban first")
+		return apierr.New(apierr.Conflict, "This user is banned from the channel. Lift the ban first.")
 	}
 	return nil
 }
 
-// insertBan bans a user from a channel that is locked, unless the user is banned already.
+// insertBan bans a user from a locked channel, unless the user is already banned.
 func insertBan(ctx context.Context, tx bun.Tx, channel chat.ChannelID, by, other chat.UserID) error {
 	_, err := tx.NewRaw("insert into channel_bans (channel_id, user_id, banned_by) values (?, ?, ?) on conflict do nothing", channel, other, by).Exec(ctx)
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.ConstraintName == "channel_bans_user_id_fkey" {
-		return apierr.New(apierr.NotFound, "no such user")
+		return apierr.New(apierr.NotFound, "This user does not exist.")
 	}
 	if err != nil {
 		return fmt.Errorf("ban user: %w", err)
@@ -49,7 +50,7 @@ func insertBan(ctx context.Context, tx bun.Tx, channel chat.ChannelID, by, other
 	return invitation.FromChannel(ctx, tx, channel, other, by)
 }
 
-// BanUser answers PUT /v1/channels/{id}/bans/{user_id}: the user need not be a member.
+// BanUser answers PUT /v1/channels/{id}/bans/{user_id}. The user does not have to be a member.
 func (s *Service) BanUser(ctx context.Context, in api.BanUserRequestObject) (api.BanUserResponseObject, error) {
 	if err := s.remove(ctx, in.ID, httpapi.UserOf(ctx), in.UserID, true); err != nil {
 		return nil, err
@@ -69,12 +70,12 @@ func (s *Service) UnbanUser(ctx context.Context, in api.UnbanUserRequestObject) 
 	return api.UnbanUser204Response{}, nil
 }
 
-// moderate is change on behalf of a member who may put others out.
+// moderate is change for a member who may remove others.
 func (s *Service) moderate(ctx context.Context, channel chat.ChannelID, by token.Claims, do func(context.Context, bun.Tx) error) error {
 	return s.change(ctx, channel, func(ctx context.Context, tx bun.Tx) error {
-		st, err := Admit(ctx, tx, channel, by.UserID)
+		access, err := Admit(ctx, tx, channel, by.UserID)
 		if err == nil {
-			err = st.Allow(chat.Disinvite)
+			err = access.Allow(chat.Disinvite)
 		}
 		if err != nil {
 			return err
@@ -85,9 +86,9 @@ func (s *Service) moderate(ctx context.Context, channel chat.ChannelID, by token
 
 // ListBans answers GET /v1/channels/{id}/bans.
 func (s *Service) ListBans(ctx context.Context, in api.ListBansRequestObject) (api.ListBansResponseObject, error) {
-	st, err := Admit(ctx, s.cfg.DB, in.ID, httpapi.UserOf(ctx).UserID)
+	access, err := Admit(ctx, s.cfg.DB, in.ID, httpapi.UserOf(ctx).UserID)
 	if err == nil {
-		err = st.Allow(chat.Disinvite)
+		err = access.Allow(chat.Disinvite)
 	}
 	if err != nil {
 		return nil, err

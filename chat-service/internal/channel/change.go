@@ -16,15 +16,16 @@ import (
 	"parley.chat/chat-service/internal/outbox"
 )
 
-// description is what of a channel can be changed, as channel_updated shows it.
-type description struct {
+// settings holds the settings of a channel that can change, as the event channel_updated shows
+// them.
+type settings struct {
 	Name        string           `bun:"name" json:"name"`
 	Description string           `bun:"description" json:"description"`
 	Kind        chat.ChannelKind `bun:"kind" json:"kind"`
 	MentionAll  chat.MentionAll  `bun:"mention_all" json:"mention_all"`
 }
 
-// update changes a channel's name and description. What makes no difference is told nobody.
+// update changes the settings of a channel. If nothing changes, nobody is notified.
 func (s *Service) update(ctx context.Context, channel chat.ChannelID, by token.Claims, in api.ChannelChange) error {
 	if in.Name != nil {
 		name, err := names.Clean(*in.Name)
@@ -34,56 +35,57 @@ func (s *Service) update(ctx context.Context, channel chat.ChannelID, by token.C
 		in.Name = &name
 	}
 	return s.change(ctx, channel, func(ctx context.Context, tx bun.Tx) error {
-		st, err := Admit(ctx, tx, channel, by.UserID)
+		access, err := Admit(ctx, tx, channel, by.UserID)
 		if err != nil {
 			return err
 		}
-		if err := st.Allow(chat.Describe); err != nil {
+		if err := access.Allow(chat.Describe); err != nil {
 			return err
 		}
-		var is description
-		if err := tx.NewRaw("select name, description, kind, mention_all from channels where id = ?", channel).Scan(ctx, &is); err != nil {
+		var current settings
+		if err := tx.NewRaw("select name, description, kind, mention_all from channels where id = ?", channel).Scan(ctx, &current); err != nil {
 			return fmt.Errorf("read channel: %w", err)
 		}
-		will := is
+		updated := current
 		if in.Name != nil {
-			will.Name = *in.Name
+			updated.Name = *in.Name
 		}
 		if in.Description != nil {
-			will.Description = strings.TrimSpace(*in.Description)
+			updated.Description = strings.TrimSpace(*in.Description)
 		}
 		if in.MentionAll != nil {
-			will.MentionAll = *in.MentionAll
+			updated.MentionAll = *in.MentionAll
 		}
-		if will == is {
+		if updated == current {
 			return nil
 		}
 		_, err = tx.NewRaw("update channels set name = ?, lookalike = case when name = ? then lookalike else ? end, description = ?, mention_all = ?, updated_at = now() where id = ?",
-			will.Name, will.Name, names.Key(will.Name), will.Description, will.MentionAll, channel).Exec(ctx)
+			updated.Name, updated.Name, names.Key(updated.Name), updated.Description, updated.MentionAll, channel).Exec(ctx)
 		if err != nil {
-			return taken(err)
+			return nameConflict(err)
 		}
-		return outbox.Add(ctx, tx, outbox.Update(channel, by.UserID, will))
+		return outbox.Add(ctx, tx, outbox.Update(channel, by.UserID, updated))
 	})
 }
 
-// close deletes a channel: its log stays in the database, and nobody can read it any more.
+// close deletes a channel. Its log stays in the database, but nobody can read it any more.
 func (s *Service) close(ctx context.Context, channel chat.ChannelID, by token.Claims) error {
 	return s.change(ctx, channel, func(ctx context.Context, tx bun.Tx) error {
-		st, err := Admit(ctx, tx, channel, by.UserID)
+		access, err := Admit(ctx, tx, channel, by.UserID)
 		if err != nil {
 			return err
 		}
-		if err := st.Allow(chat.Close); err != nil {
+		if err := access.Allow(chat.Close); err != nil {
 			return err
 		}
-		return shut(ctx, tx, channel, by.UserID)
+		return closeLocked(ctx, tx, channel, by.UserID)
 	})
 }
 
-// shut closes a channel that is locked. Its members are told once each, on their own topics, after one
-// event in the channel: an event per member would cost the square of their number.
-func shut(ctx context.Context, tx bun.Tx, channel chat.ChannelID, by chat.UserID) error {
+// closeLocked deletes a locked channel. One event in the channel and one notice per member on the
+// member's own topic announce the deletion. An event per member in the channel would cost the
+// square of the number of members.
+func closeLocked(ctx context.Context, tx bun.Tx, channel chat.ChannelID, by chat.UserID) error {
 	if err := outbox.Add(ctx, tx, outbox.Update(channel, by, map[string]any{"deleted_at": chat.Now()})); err != nil {
 		return err
 	}
@@ -101,7 +103,7 @@ func shut(ctx context.Context, tx bun.Tx, channel chat.ChannelID, by chat.UserID
 	return nil
 }
 
-// CloseGroup closes the channels of a group that is being deleted in the same transaction.
+// CloseGroup deletes the channels of a group that is being deleted in the same transaction.
 func CloseGroup(ctx context.Context, tx bun.Tx, group chat.GroupID, by chat.UserID) error {
 	var channels []idOnly
 	err := tx.NewRaw("select id from channels where group_id = ? and deleted_at is null order by id for no key update", group).Scan(ctx, &channels)
@@ -109,7 +111,7 @@ func CloseGroup(ctx context.Context, tx bun.Tx, group chat.GroupID, by chat.User
 		return fmt.Errorf("lock the group's channels: %w", err)
 	}
 	for _, c := range channels {
-		if err := shut(ctx, tx, c.ID, by); err != nil {
+		if err := closeLocked(ctx, tx, c.ID, by); err != nil {
 			return err
 		}
 	}

@@ -1,8 +1,8 @@
-// Package channel is the places to talk: making and finding them, coming and going.
+// Package channel implements channels: creating, finding, joining and leaving them.
 //
-// Every change of membership is one transaction: the row of the member and a row of the outbox, from
-// which the event in the channel and the notice to the user come. Who was first is settled by
-// constraints and locks, never by a look before.
+// Every change of a membership is one transaction. It changes the row of the member and adds an
+// outbox row, from which the channel's event and the user's notice are published. Constraints and
+// locks, never earlier reads, decide which of two concurrent changes comes first.
 package channel
 
 import (
@@ -23,34 +23,35 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Config configures a Service. Limits, DB, Log and Poke are required.
+// Config configures a Service. DB, Log, Limits and Poke are required.
 type Config struct {
 	DB     *bun.DB
 	Log    *eventlog.Log
 	Limits Limits
-	Poke   func() // wakes the outbox's relay
+	Poke   func() // wakes the outbox relay
 
-	MaxMemberships int  // channels that one user can be in; 0: no limit
-	AskStrangers   bool // users whom the inviter does not know are invited, not added
+	MaxMemberships int  // maximum number of channels per user; 0: no limit
+	AskStrangers   bool // whether users whom the inviter does not know are invited instead of added
 
 	Logger *slog.Logger // default slog.Default()
 }
 
-// Limits counts how often somebody comes into a channel. It is a *ratelimit.Limiter.
+// Limits counts how often users enter a channel. *ratelimit.Limiter implements it.
 type Limits interface {
 	Take(ctx context.Context, uses ...ratelimit.Use) ([]ratelimit.State, error)
 }
 
-// redisPatience bounds what a look into Redis may cost an answer that does without, too.
-const redisPatience = time.Second
+// redisTimeout limits how long a request waits for Redis when it can also be answered without
+// Redis.
+const redisTimeout = time.Second
 
-// Service is the feature. It is safe for concurrent use.
+// Service implements the endpoints for channels and their members. It is safe for concurrent use.
 type Service struct {
 	cfg     Config
 	counter *unread.Counter
 }
 
-// New checks cfg.
+// New validates cfg and returns a Service.
 func New(cfg Config) (*Service, error) {
 	if cfg.DB == nil || cfg.Log == nil || cfg.Limits == nil || cfg.Poke == nil {
 		return nil, errors.New("channel: a required field of Config is missing")
@@ -58,14 +59,14 @@ func New(cfg Config) (*Service, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	counter, err := unread.New(unread.Config{DB: cfg.DB, Log: cfg.Log, Patience: redisPatience, Logger: cfg.Logger})
+	counter, err := unread.New(unread.Config{DB: cfg.DB, Log: cfg.Log, Patience: redisTimeout, Logger: cfg.Logger})
 	if err != nil {
 		return nil, err
 	}
 	return &Service{cfg, counter}, nil
 }
 
-// row is a row of channels.
+// row is a row of the table channels.
 type row struct {
 	bun.BaseModel `bun:"table:channels,alias:c"`
 
@@ -80,7 +81,7 @@ type row struct {
 	MentionAll  chat.MentionAll  `bun:"mention_all"`
 }
 
-// member is a row of channel_members.
+// member is a row of the table channel_members.
 type member struct {
 	bun.BaseModel `bun:"table:channel_members,alias:m"`
 
@@ -91,58 +92,62 @@ type member struct {
 	LastReadSeq int64          `bun:"last_read_seq"`
 }
 
-// Standing is how a user stands to a channel.
-type Standing struct {
+// Access describes what a user may do in a channel.
+type Access struct {
 	Kind    chat.ChannelKind `bun:"kind"`
-	Role    chat.Role        `bun:"role"`               // "" for one who is not a member
-	GroupID *chat.GroupID    `bun:"group_id,type:uuid"` // nil: the channel belongs to no group
-	InGroup bool             `bun:"in_group"`           // the user is a member of the channel's group
+	Role    chat.Role        `bun:"role"`               // "" if the user is not a member
+	GroupID *chat.GroupID    `bun:"group_id,type:uuid"` // nil if the channel does not belong to a group
+	InGroup bool             `bun:"in_group"`           // whether the user is a member of the channel's group
 
-	// Arriving: the user is a member, and the channel's log does not have their member_joined event yet.
+	// Arriving is true if the user is a member, but the channel's log does not contain their
+	// member_joined event yet.
 	Arriving bool `bun:"arriving"`
 }
 
 // Member reports whether the user is a member.
-func (s Standing) Member() bool { return s.Role != "" }
+func (a Access) Member() bool { return a.Role != "" }
 
-// MayJoin reports whether the user may come in without being asked. A group's channel is open to the
-// group alone.
-func (s Standing) MayJoin() bool {
-	return s.Kind.OpenToAll() && (s.GroupID == nil || s.InGroup)
+// MayJoin reports whether the user may join without an invitation. A channel of a group is open
+// only to members of the group.
+func (a Access) MayJoin() bool {
+	return a.Kind.OpenToAll() && (a.GroupID == nil || a.InGroup)
 }
 
 // Hidden reports whether the user must not learn that the channel exists.
-func (s Standing) Hidden() bool { return !s.Member() && !s.MayJoin() }
+func (a Access) Hidden() bool { return !a.Member() && !a.MayJoin() }
 
-// Allow returns an error unless the user may do act in the channel.
-func (s Standing) Allow(act chat.Act) error {
-	if s.Role.MayIn(s.Kind, act) {
+// Allow returns an error unless the user may perform act in the channel.
+func (a Access) Allow(act chat.Act) error {
+	if a.Role.MayIn(a.Kind, act) {
 		return nil
 	}
-	if s.Kind == chat.Direct {
-		return apierr.New(apierr.Forbidden, "a direct channel has its two members and nothing to change")
+	if a.Kind == chat.Direct {
+		return apierr.New(apierr.Forbidden, "A direct channel always has the same two members and cannot be changed.")
 	}
-	return apierr.New(apierr.Forbidden, "your role in this channel (%s) does not allow that", s.Role)
+	return apierr.New(apierr.Forbidden, "Your role in this channel (%s) does not allow this.", a.Role)
 }
 
-// errNoChannel is the one answer for what is not there and for what must stay hidden.
-func errNoChannel() error { return apierr.New(apierr.NotFound, "no such channel") }
+// errNoChannel returns the error for a channel that does not exist or is hidden from the user. The
+// two cases must look the same.
+func errNoChannel() error { return apierr.New(apierr.NotFound, "This channel does not exist.") }
 
-// Admit returns how user stands to a channel if they are a member. Others learn that they are not, or,
-// of a channel that is hidden from them, nothing. Ids in paths are checked with it, never trusted.
-func Admit(ctx context.Context, db bun.IDB, channel chat.ChannelID, user chat.UserID) (Standing, error) {
-	st, err := standing(ctx, db, channel, user)
+// Admit returns the access of a member to a channel, and an error for everybody else. The error
+// does not reveal the existence of a channel that is hidden from the user. Every handler checks the
+// channel id in its path with Admit.
+func Admit(ctx context.Context, db bun.IDB, channel chat.ChannelID, user chat.UserID) (Access, error) {
+	access, err := accessOf(ctx, db, channel, user)
 	if err != nil {
-		return Standing{}, err
+		return Access{}, err
 	}
-	if !st.Member() {
-		return Standing{}, apierr.New(apierr.Forbidden, "you are not a member of this channel: join it first")
+	if !access.Member() {
+		return Access{}, apierr.New(apierr.Forbidden, "You are not a member of this channel. Join it first.")
 	}
-	return st, nil
+	return access, nil
 }
 
-// AdmitReader is Admit for who goes on to read the channel's log: with the watermark of its partition,
-// which is to be read before the tail, and so at the price of nothing.
+// AdmitReader is Admit for a user who wants to read the channel's log. It also returns the
+// watermark of the channel's partition, which must be read before the tail. The same query reads
+// both, so the watermark costs no extra round trip.
 func AdmitReader(ctx context.Context, db bun.IDB, log *eventlog.Log, channel chat.ChannelID, user chat.UserID) (unstored.Mark, error) {
 	var found []struct {
 		Role chat.Role `bun:"role"`
@@ -158,30 +163,31 @@ func AdmitReader(ctx context.Context, db bun.IDB, log *eventlog.Log, channel cha
 	if len(found) > 0 && found[0].Role.May(chat.Read) {
 		return found[0].Mark, nil
 	}
-	if _, err := Admit(ctx, db, channel, user); err != nil { // says why
+	if _, err := Admit(ctx, db, channel, user); err != nil { // returns the reason
 		return unstored.Mark{}, err
 	}
-	return unstored.MarkOf(ctx, db, log.Partition(channel.UUID)) // came in just now
+	return unstored.MarkOf(ctx, db, log.Partition(channel.UUID)) // the user has just joined
 }
 
-// standing returns how user stands to a channel that is not hidden from them.
-func standing(ctx context.Context, db bun.IDB, channel chat.ChannelID, user chat.UserID) (Standing, error) {
-	var st Standing
+// accessOf returns the access of a user to a channel, or errNoChannel if the channel is hidden from
+// the user.
+func accessOf(ctx context.Context, db bun.IDB, channel chat.ChannelID, user chat.UserID) (Access, error) {
+	var access Access
 	err := db.NewRaw(`select c.kind, coalesce(m.role, '') as role, c.group_id, g.user_id is not null as in_group,
 			exists (select from outbox o where coalesce(o.channel_id, o.subject_id) = c.id
 				and o.channel_id = c.id and o.subject_id = m.user_id and o.kind = 'member_joined') as arriving
 		from channels c
 		left join channel_members m on m.channel_id = c.id and m.user_id = ?
 		left join group_members g on g.group_id = c.group_id and g.user_id = ?
-		where c.id = ? and c.deleted_at is null and c.archived_at is null`, user, user, channel).Scan(ctx, &st)
+		where c.id = ? and c.deleted_at is null and c.archived_at is null`, user, user, channel).Scan(ctx, &access)
 	if errors.Is(err, sql.ErrNoRows) {
-		return Standing{}, errNoChannel()
+		return Access{}, errNoChannel()
 	}
 	if err != nil {
-		return Standing{}, fmt.Errorf("find user %s in channel %s: %w", user, channel, err)
+		return Access{}, fmt.Errorf("find user %s in channel %s: %w", user, channel, err)
 	}
-	if st.Hidden() {
-		return Standing{}, errNoChannel()
+	if access.Hidden() {
+		return Access{}, errNoChannel()
 	}
-	return st, nil
+	return access, nil
 }

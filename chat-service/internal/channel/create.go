@@ -20,7 +20,8 @@ import (
 	"parley.chat/chat-service/internal/outbox"
 )
 
-// check puts the name into its one form and finds what the document cannot say of it.
+// check normalizes the name and the description, and checks the rules that the API document cannot
+// express.
 func check(in *api.ChannelCreation) error {
 	name, err := names.Clean(in.Name)
 	if err != nil {
@@ -33,7 +34,7 @@ func check(in *api.ChannelCreation) error {
 	return nil
 }
 
-// create makes a channel with its creator as owner.
+// create creates a channel; the caller becomes its owner.
 func (s *Service) create(ctx context.Context, by token.Claims, in api.ChannelCreation) (api.Channel, error) {
 	if err := check(&in); err != nil {
 		return api.Channel{}, err
@@ -52,7 +53,7 @@ func (s *Service) create(ctx context.Context, by token.Claims, in api.ChannelCre
 		if _, err := LockSelf(ctx, tx, by.UserID); err != nil {
 			return err
 		}
-		if err := s.room(ctx, tx, entry{actor: by.UserID, subject: by.UserID}); err != nil {
+		if err := s.checkLimit(ctx, tx, entry{actor: by.UserID, subject: by.UserID}); err != nil {
 			return err
 		}
 		if in.GroupID != nil {
@@ -61,13 +62,13 @@ func (s *Service) create(ctx context.Context, by token.Claims, in api.ChannelCre
 			}
 		}
 		if _, err := tx.NewInsert().Model(&c).Exec(ctx); err != nil {
-			return taken(err)
+			return nameConflict(err)
 		}
 		owner := member{ChannelID: c.ID, UserID: by.UserID, Role: chat.Owner}
 		if _, err := tx.NewInsert().Model(&owner).Exec(ctx); err != nil {
-			return fmt.Errorf("add the owner: %w", gone(err))
+			return fmt.Errorf("add the owner: %w", accountDeleted(err))
 		}
-		// The creator's own coming is the channel's first event: its log tells its whole story.
+		// The creator's join is the first event, so that the log contains every membership change.
 		return outbox.Add(ctx, tx, outbox.Membership(outbox.MemberJoined, c.ID, by.UserID, by.UserID, by.Username))
 	})
 	if err != nil {
@@ -79,7 +80,8 @@ func (s *Service) create(ctx context.Context, by token.Claims, in api.ChannelCre
 	return sum, nil
 }
 
-// mayAddToGroup locks the group and then the user's membership of it: neither goes while a channel comes.
+// mayAddToGroup returns an error unless the user may create channels in a group. It locks the group
+// and the user's membership, so that neither ends while the channel is created.
 func mayAddToGroup(ctx context.Context, tx bun.Tx, group chat.GroupID, user chat.UserID) error {
 	var one int
 	var role chat.Role
@@ -89,11 +91,11 @@ func mayAddToGroup(ctx context.Context, tx bun.Tx, group chat.GroupID, user chat
 	}
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return apierr.New(apierr.NotFound, "no such group")
+		return apierr.New(apierr.NotFound, "This group does not exist.")
 	case err != nil:
 		return fmt.Errorf("find group: %w", err)
 	case !role.May(chat.Extend):
-		return apierr.New(apierr.Forbidden, "only owners and admins of a group add channels to it")
+		return apierr.New(apierr.Forbidden, "Only owners and admins of the group can create channels in it.")
 	}
 	return nil
 }
@@ -107,33 +109,35 @@ func (s *Service) inGroup(ctx context.Context, group chat.GroupID, user chat.Use
 		return fmt.Errorf("find group: %w", err)
 	}
 	if !in {
-		return apierr.New(apierr.NotFound, "no such group")
+		return apierr.New(apierr.NotFound, "This group does not exist.")
 	}
 	return nil
 }
 
-// taken maps the constraints that settle who was first with a name.
-func taken(err error) error {
+// nameConflict converts violations of the unique constraints on names to API errors. The
+// constraints decide which of two concurrent requests was first.
+func nameConflict(err error) error {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "23505" {
 		switch e.ConstraintName {
 		case "channels_public_name_key", "channels_group_name_key":
-			return nameTaken(err, "a channel of this name exists", "is taken")
+			return nameTaken(err, "A channel with this name already exists.", "is already taken")
 		case "channels_public_lookalike_key", "channels_group_lookalike_key":
-			return nameTaken(err, "a channel of a name that looks like this one exists", "looks like one that is taken")
+			return nameTaken(err, "A channel with a similar-looking name already exists.", "looks like one that is already taken")
 		}
 	}
-	return gone(err)
+	return accountDeleted(err)
 }
 
 func nameTaken(err error, message, field string) error {
 	return &apierr.Error{Code: apierr.NameTaken, Message: message, Fields: []apierr.Field{{Field: "name", Message: field}}, Err: err}
 }
 
-// gone maps the foreign key to users: the bearer of a valid token who has been deleted meanwhile.
-func gone(err error) error {
+// accountDeleted converts violations of the foreign keys to users to API errors. They mean that the
+// caller's account was deleted during the request.
+func accountDeleted(err error) error {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "23503" &&
 		(e.ConstraintName == "channels_created_by_fkey" || e.ConstraintName == "channel_members_user_id_fkey") {
-		return apierr.Wrap(err, apierr.Unauthenticated, "this account is gone")
+		return apierr.Wrap(err, apierr.Unauthenticated, "This account has been deleted.")
 	}
 	return err
 }

@@ -9,8 +9,9 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// LeaveAll takes a user, whose account is being deleted in the same transaction and whose row is locked,
-// out of all their channels, direct ones too. The events do not name them.
+// LeaveAll removes a user from all their channels, including direct channels. The user's account is
+// being deleted in the same transaction, and their row is locked. The events do not contain the
+// user's name.
 func LeaveAll(ctx context.Context, tx bun.Tx, user chat.UserID) error {
 	var channels []struct {
 		ID chat.ChannelID `bun:"id,type:uuid"`
@@ -22,7 +23,7 @@ func LeaveAll(ctx context.Context, tx bun.Tx, user chat.UserID) error {
 		return fmt.Errorf("lock the user's channels: %w", err)
 	}
 	for _, c := range channels {
-		if err := depart(ctx, tx, c.ID, user, user, ""); err != nil {
+		if err := removeMember(ctx, tx, c.ID, user, user, ""); err != nil {
 			return err
 		}
 	}

@@ -16,21 +16,23 @@ import (
 	"parley.chat/chat-service/internal/outbox"
 )
 
-// leave takes a user out of a channel. One who is not in it stays out, and nothing is told.
+// leave ends a user's membership. If the user is not a member, nothing changes and nobody is
+// notified.
 func (s *Service) leave(ctx context.Context, channel chat.ChannelID, by token.Claims) error {
-	st, err := standing(ctx, s.cfg.DB, channel, by.UserID)
-	if err != nil || !st.Member() {
+	access, err := accessOf(ctx, s.cfg.DB, channel, by.UserID)
+	if err != nil || !access.Member() {
 		return err
 	}
-	if err := st.Allow(chat.Leave); err != nil {
+	if err := access.Allow(chat.Leave); err != nil {
 		return err
 	}
 	return s.change(ctx, channel, func(ctx context.Context, tx bun.Tx) error {
-		return depart(ctx, tx, channel, by.UserID, by.UserID, by.Username)
+		return removeMember(ctx, tx, channel, by.UserID, by.UserID, by.Username)
 	})
 }
 
-// remove puts another user out of a channel, and with ban keeps them out; without it, of oneself it is leaving.
+// remove removes another user from a channel; with ban, it also bans them. Removing oneself is the
+// same as leaving.
 func (s *Service) remove(ctx context.Context, channel chat.ChannelID, by token.Claims, other chat.UserID, ban bool) error {
 	switch {
 	case other == by.UserID && ban:
@@ -39,34 +41,34 @@ func (s *Service) remove(ctx context.Context, channel chat.ChannelID, by token.C
 		return s.leave(ctx, channel, by)
 	}
 	return s.change(ctx, channel, func(ctx context.Context, tx bun.Tx) error {
-		role, username, err := s.over(ctx, tx, channel, by, other, chat.Disinvite)
-		if ban && errors.Is(err, errNoMember) { // one can be banned before one comes
+		role, username, err := s.authorize(ctx, tx, channel, by, other, chat.Disinvite)
+		if ban && errors.Is(err, errNoMember) { // users can be banned before they join
 			return insertBan(ctx, tx, channel, by.UserID, other)
 		}
 		if err != nil {
 			return err
 		}
 		if !role.by.MayRemove(role.other) {
-			return apierr.New(apierr.Forbidden, "only owners remove owners and admins")
+			return apierr.New(apierr.Forbidden, "Only owners can remove owners and admins.")
 		}
 		if ban {
 			if err := insertBan(ctx, tx, channel, by.UserID, other); err != nil {
 				return err
 			}
 		}
-		return depart(ctx, tx, channel, by.UserID, other, username)
+		return removeMember(ctx, tx, channel, by.UserID, other, username)
 	})
 }
 
-// setRole gives a member another role.
+// setRole changes the role of a member.
 func (s *Service) setRole(ctx context.Context, channel chat.ChannelID, by token.Claims, other chat.UserID, to chat.Role) (api.Member, error) {
 	err := s.change(ctx, channel, func(ctx context.Context, tx bun.Tx) error {
-		role, _, err := s.over(ctx, tx, channel, by, other, chat.Entitle)
+		role, _, err := s.authorize(ctx, tx, channel, by, other, chat.Entitle)
 		if err != nil {
 			return err
 		}
 		if !role.by.MayGrant(role.other, to) {
-			return apierr.New(apierr.Forbidden, "your role does not allow that")
+			return apierr.New(apierr.Forbidden, "Your role does not allow this.")
 		}
 		if role.other == to {
 			return nil
@@ -79,7 +81,7 @@ func (s *Service) setRole(ctx context.Context, channel chat.ChannelID, by token.
 			return fmt.Errorf("set role: %w", err)
 		}
 		if owners == 0 && to != chat.Owner {
-			return apierr.New(apierr.Conflict, "this is the last owner: make another member an owner first")
+			return apierr.New(apierr.Conflict, "This is the last owner. Make another member an owner first.")
 		}
 		return outbox.Add(ctx, tx, outbox.RoleChange(channel, by.UserID, other, to))
 	})
@@ -89,7 +91,7 @@ func (s *Service) setRole(ctx context.Context, channel chat.ChannelID, by token.
 	return memberOf(ctx, s.cfg.DB, channel, other)
 }
 
-// change runs a transaction that has the channel to itself.
+// change runs a transaction that holds the lock on the channel.
 func (s *Service) change(ctx context.Context, channel chat.ChannelID, do func(context.Context, bun.Tx) error) error {
 	err := s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		if err := lock(ctx, tx, channel); err != nil {
@@ -104,31 +106,33 @@ func (s *Service) change(ctx context.Context, channel chat.ChannelID, do func(co
 	return nil
 }
 
-// pair is the roles of two members, of whom the first acts on the second.
-type pair struct{ by, other chat.Role }
+// roles holds the roles of a member who acts and of the member who is affected.
+type roles struct{ by, other chat.Role }
 
-// over returns the roles of who acts and of a member whom it concerns, with that one's name.
-func (s *Service) over(ctx context.Context, tx bun.Tx, channel chat.ChannelID, by token.Claims, other chat.UserID, act chat.Act) (pair, string, error) {
-	st, err := Admit(ctx, tx, channel, by.UserID)
+// authorize checks that a member may perform act on another member. It returns the roles of both
+// and the name of the other.
+func (s *Service) authorize(ctx context.Context, tx bun.Tx, channel chat.ChannelID, by token.Claims, other chat.UserID, act chat.Act) (roles, string, error) {
+	access, err := Admit(ctx, tx, channel, by.UserID)
 	if err != nil {
-		return pair{}, "", err
+		return roles{}, "", err
 	}
-	if err := st.Allow(act); err != nil {
-		return pair{}, "", err
+	if err := access.Allow(act); err != nil {
+		return roles{}, "", err
 	}
 	var r memberRow
 	err = tx.NewRaw(selectMembers+" and m.user_id = ?", channel, other).Scan(ctx, &r)
 	if errors.Is(err, sql.ErrNoRows) {
-		return pair{}, "", errNoMember
+		return roles{}, "", errNoMember
 	}
 	if err != nil {
-		return pair{}, "", fmt.Errorf("load member: %w", err)
+		return roles{}, "", fmt.Errorf("load member: %w", err)
 	}
-	return pair{st.Role, r.Role}, r.Username, nil
+	return roles{access.Role, r.Role}, r.Username, nil
 }
 
-// depart ends a membership in a channel that is locked, if there is one, and tells of it.
-func depart(ctx context.Context, tx bun.Tx, channel chat.ChannelID, actor, subject chat.UserID, username string) error {
+// removeMember ends a membership in a locked channel, if there is one, and adds the change to the
+// outbox.
+func removeMember(ctx context.Context, tx bun.Tx, channel chat.ChannelID, actor, subject chat.UserID, username string) error {
 	res, err := tx.NewRaw("delete from channel_members where channel_id = ? and user_id = ?", channel, subject).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("remove member: %w", err)
@@ -137,21 +141,21 @@ func depart(ctx context.Context, tx bun.Tx, channel chat.ChannelID, actor, subje
 		return err
 	}
 	rows := []outbox.Row{outbox.Membership(outbox.MemberLeft, channel, actor, subject, username)}
-	heir, err := succeed(ctx, tx, channel)
+	successor, err := replaceOwner(ctx, tx, channel)
 	if err != nil {
 		return err
 	}
-	if heir != nil {
-		rows = append(rows, outbox.RoleChange(channel, actor, *heir, chat.Owner))
+	if successor != nil {
+		rows = append(rows, outbox.RoleChange(channel, actor, *successor, chat.Owner))
 	}
 	return outbox.Add(ctx, tx, rows...)
 }
 
-// succeed gives a channel without an owner the next one: of its admins, else of its members, the one
-// who came first, and returns that member. A channel that nobody is left in is archived by the trigger that counts
-// its members.
-func succeed(ctx context.Context, tx bun.Tx, channel chat.ChannelID) (heir *chat.UserID, err error) {
-	var heirs []struct {
+// replaceOwner gives a channel without an owner a new one and returns that member. It is the
+// longest-standing admin or, without admins, the longest-standing member. A channel without members
+// is archived by the trigger that counts the members.
+func replaceOwner(ctx context.Context, tx bun.Tx, channel chat.ChannelID) (owner *chat.UserID, err error) {
+	var owners []struct {
 		UserID chat.UserID `bun:"user_id,type:uuid"`
 	}
 	err = tx.NewRaw(`update channel_members set role = 'owner'
@@ -160,23 +164,23 @@ func succeed(ctx context.Context, tx bun.Tx, channel chat.ChannelID) (heir *chat
 			order by role = 'admin' desc, joined_at, user_id limit 1)
 		and not exists (select 1 from channel_members where channel_id = ? and role = 'owner')
 		and not exists (select 1 from channels where id = ? and kind = 'direct') returning user_id`,
-		channel, channel, channel, channel).Scan(ctx, &heirs)
+		channel, channel, channel, channel).Scan(ctx, &owners)
 	if err != nil {
 		return nil, fmt.Errorf("find the next owner: %w", err)
 	}
-	for i := range heirs { // one at most
-		heir = &heirs[i].UserID
+	for i := range owners { // at most one
+		owner = &owners[i].UserID
 	}
-	return heir, nil
+	return owner, nil
 }
 
-// idOnly is a row of nothing but an id: bun takes a slice of ids for a slice of models.
+// idOnly is a row that has only an id. bun would treat a slice of plain ids as a slice of models.
 type idOnly struct {
 	ID chat.ChannelID `bun:"id,type:uuid"`
 }
 
-// LeaveGroup takes a user out of the channels of a group, whose membership of the group has ended in the
-// same transaction.
+// LeaveGroup removes a user from the channels of a group. The user's membership of the group has
+// ended in the same transaction.
 func LeaveGroup(ctx context.Context, tx bun.Tx, group chat.GroupID, actor, subject chat.UserID, username string) error {
 	var channels []struct {
 		ID chat.ChannelID `bun:"id,type:uuid"`
@@ -189,7 +193,7 @@ func LeaveGroup(ctx context.Context, tx bun.Tx, group chat.GroupID, actor, subje
 		return fmt.Errorf("lock the group's channels: %w", err)
 	}
 	for _, c := range channels {
-		if err := depart(ctx, tx, c.ID, actor, subject, username); err != nil {
+		if err := removeMember(ctx, tx, c.ID, actor, subject, username); err != nil {
 			return err
 		}
 	}

@@ -18,14 +18,14 @@ func (s *Service) CreateChannel(ctx context.Context, in api.CreateChannelRequest
 	return api.CreateChannel201JSONResponse{ChannelMadeAnswerJSONResponse: Made(sum)}, nil
 }
 
-// Made answers with a new channel.
+// Made returns the response for a new channel.
 func Made(c api.Channel) api.ChannelMadeAnswerJSONResponse {
 	return api.ChannelMadeAnswerJSONResponse{
 		Body: c, Headers: api.ChannelMadeAnswerResponseHeaders{Location: "/v1/channels/" + c.ID.String()},
 	}
 }
 
-// The lists that cursors belong to.
+// The operations that cursors belong to.
 const (
 	listChannels      = "listChannels"
 	listGroupChannels = "listGroupChannels"
@@ -46,7 +46,7 @@ func (s *Service) ListChannels(ctx context.Context, in api.ListChannelsRequestOb
 	return api.ListChannels200JSONResponse{ChannelsAnswerJSONResponse: api.ChannelsAnswerJSONResponse(page)}, nil
 }
 
-// page lists channels from where a cursor says.
+// page returns the page of channels that begins at a cursor.
 func (s *Service) page(ctx context.Context, l listing, cursor *string) (page api.ChannelPage, err error) {
 	list := listChannels
 	if l.group != nil {
@@ -124,7 +124,7 @@ func (s *Service) DeleteChannel(ctx context.Context, in api.DeleteChannelRequest
 	return api.DeleteChannel204Response{}, nil
 }
 
-// memberPosition is where a list of members goes on.
+// memberPosition is the last member of a page; the next page begins after it.
 type memberPosition struct {
 	ID chat.UserID `json:"i"`
 }

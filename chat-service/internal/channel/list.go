@@ -17,7 +17,7 @@ import (
 	"parley.chat/chat-service/internal/api"
 )
 
-// listed is a channel with what a list says of it besides.
+// listed is a channel with the additional data that a list shows.
 type listed struct {
 	row
 	SortName    string // in lower case
@@ -29,7 +29,7 @@ type listed struct {
 	PeerName    string
 	PeerDisplay string
 
-	// What PostgreSQL alone does not know.
+	// Not from the query: these need Redis.
 	lastSeq          int64
 	unread, mentions int
 }
@@ -46,7 +46,7 @@ func (l *listed) summary() api.Channel {
 	sum.MemberCount, sum.LastReadSeq = l.MemberCount, l.LastReadSeq
 	sum.LastSeq, sum.Unread, sum.UnreadMentions = l.lastSeq, l.unread, l.mentions
 	if l.Role != "" {
-		sum.Role = &l.Role // absent for one who is not a member
+		sum.Role = &l.Role // absent if the user is not a member
 	}
 	if l.PeerID != nil {
 		sum.Peer = &api.Peer{UserID: *l.PeerID, Username: l.PeerName, DisplayName: l.PeerDisplay}
@@ -54,20 +54,21 @@ func (l *listed) summary() api.Channel {
 	return sum
 }
 
-// position is where a list goes on.
+// position is the last channel of a page; the next page begins after it.
 type position struct {
 	Name string         `json:"n"` // in lower case
 	ID   chat.ChannelID `json:"i"`
 }
 
-// asking is a query that grows piece by piece. Its texts are few, so that each is prepared once.
-type asking struct {
+// queryBuilder builds a query from parts. Only a few different texts result, so that each is
+// prepared once.
+type queryBuilder struct {
 	text strings.Builder
 	args []any
 }
 
-// where adds a condition, in which ? stands for its arguments in turn.
-func (q *asking) where(condition string, args ...any) {
+// where adds a condition. Each ? stands for one of the arguments, in order.
+func (q *queryBuilder) where(condition string, args ...any) {
 	q.text.WriteString(" and ")
 	for _, arg := range args {
 		before, after, _ := strings.Cut(condition, "?")
@@ -78,10 +79,10 @@ func (q *asking) where(condition string, args ...any) {
 	q.text.WriteString(condition)
 }
 
-// askListed begins the query of every list: channels with the user's membership, of the kind that join
-// says, and the other user of a direct one.
-func askListed(user chat.UserID, join string) *asking {
-	q := &asking{args: []any{[16]byte(user.UUID)}}
+// selectListed begins the query of every list. It selects channels with the user's membership,
+// joined as given by join, and the other user of a direct channel.
+func selectListed(user chat.UserID, join string) *queryBuilder {
+	q := &queryBuilder{args: []any{[16]byte(user.UUID)}}
 	q.text.WriteString(`select c.id, c.kind, c.name, c.description, c.group_id, c.created_by, c.created_at, c.mention_all, lower(c.name),
 		coalesce(m.role, ''), coalesce(m.joined_seq, 0), coalesce(m.last_read_seq, 0), c.member_count, p.id,
 		coalesce(case when p.deleted_at is null then p.username end, ''),
@@ -92,8 +93,8 @@ func askListed(user chat.UserID, join string) *asking {
 	return q
 }
 
-// listed returns what a query finds.
-func (s *Service) listed(ctx context.Context, q *asking) ([]listed, error) {
+// listed returns the channels that a query finds.
+func (s *Service) listed(ctx context.Context, q *queryBuilder) ([]listed, error) {
 	var found []listed
 	err := database.Prepared(ctx, s.cfg.DB, q.text.String(), q.args, func(rows pgx.Rows) error {
 		var l listed
@@ -119,28 +120,29 @@ func (s *Service) listed(ctx context.Context, q *asking) ([]listed, error) {
 	return found, err
 }
 
-// listing says which channels to list.
+// listing describes which channels to list.
 type listing struct {
 	user  chat.UserID
 	mine  bool
-	group *chat.GroupID // of this group
-	query string        // part of the name, without regard to case
+	group *chat.GroupID // only channels of this group
+	query string        // part of the name, ignoring case
 	after *position
 	limit int
 }
 
-// list returns channels by name, and where the next page begins, if there is one. The public list walks
-// the index of public names, that of a group its index.
+// list returns a page of channels, sorted by name, and the position of the next page, if there is
+// one. The public list walks the index of public names; the list of a group walks the index of
+// group names.
 func (s *Service) list(ctx context.Context, l listing) ([]api.Channel, *position, error) {
-	var q *asking
+	var q *queryBuilder
 	switch {
 	case l.group != nil:
-		q = askListed(l.user, "left join")
+		q = selectListed(l.user, "left join")
 		q.where("c.group_id = ? and (c.kind <> 'private' or m.user_id is not null)", [16]byte(l.group.UUID))
 	case l.mine:
-		q = askListed(l.user, "join")
+		q = selectListed(l.user, "join")
 	default:
-		q = askListed(l.user, "left join")
+		q = selectListed(l.user, "left join")
 		q.where("c.kind = 'public' and c.group_id is null")
 	}
 	if l.query != "" {
@@ -165,10 +167,10 @@ func (s *Service) list(ctx context.Context, l listing) ([]api.Channel, *position
 	return sums, next, err
 }
 
-// get returns a channel for its member. Who is none learns what Admit says.
+// get returns a channel to one of its members. Everybody else gets the error of Admit.
 func (s *Service) get(ctx context.Context, channel chat.ChannelID, user chat.UserID) (api.Channel, error) {
-	for range 3 { // the user may come or go between the two looks
-		q := askListed(user, "join")
+	for range 3 { // the user may join or leave between the two queries
+		q := selectListed(user, "join")
 		q.where("c.id = ?", [16]byte(channel.UUID))
 		rows, err := s.listed(ctx, q)
 		if err != nil {
@@ -186,15 +188,15 @@ func (s *Service) get(ctx context.Context, channel chat.ChannelID, user chat.Use
 		}
 		return sums[0], nil
 	}
-	return api.Channel{}, apierr.New(apierr.Unavailable, "your membership keeps changing")
+	return api.Channel{}, apierr.New(apierr.Unavailable, "Your membership is changing. Please try again.")
 }
 
-// Get returns a channel as its member sees it.
+// Get returns a channel as a member sees it.
 func (s *Service) Get(ctx context.Context, channel chat.ChannelID, user chat.UserID) (api.Channel, error) {
 	return s.get(ctx, channel, user)
 }
 
-// summarise adds how far the channels and the user in them have come, and what the user has not read.
+// summarise adds the heads of the channels, the user's read positions and the unread counts.
 func (s *Service) summarise(ctx context.Context, user chat.UserID, rows []listed) ([]api.Channel, error) {
 	sums := make([]api.Channel, len(rows))
 	if len(rows) == 0 {
@@ -223,15 +225,15 @@ func (s *Service) summarise(ctx context.Context, user chat.UserID, rows []listed
 	return sums, nil
 }
 
-// positions returns how far channels and the user in them have come, as Redis knows it. Where it has no
-// counter or does not answer, the head is that of the newest row; and while it does not answer, cursors
-// are those of PostgreSQL alone.
+// positions returns the heads of channels and the user's cursors in them, as Redis knows them. For
+// a channel without a counter, the head is the seq of the newest row. If Redis does not answer, all
+// heads come from rows and only the cursors in PostgreSQL count.
 func (s *Service) positions(ctx context.Context, user chat.UserID, ids []chat.ChannelID) ([]eventlog.Position, error) {
-	inTime, cancel := context.WithTimeout(ctx, redisPatience)
+	inTime, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
 	positions, err := s.cfg.Log.Positions(inTime, user, ids)
 	if err != nil {
-		s.cfg.Logger.WarnContext(ctx, "heads and cursors come from PostgreSQL: Redis does not answer", "err", err)
+		s.cfg.Logger.WarnContext(ctx, "Redis does not answer, using heads and cursors from PostgreSQL", "err", err)
 		positions = make([]eventlog.Position, len(ids))
 	}
 	at := map[chat.ChannelID]int{}

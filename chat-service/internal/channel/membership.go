@@ -21,38 +21,40 @@ import (
 	"parley.chat/chat-service/internal/outbox"
 )
 
-// Whatever changes a membership locks in this order, so that no two wait for each other: the user, the
-// group, the user's membership of the group, the channel. Checks come after the locks.
+// Lock order: the user, the group, the user's membership of the group, the channel. Every change of
+// a membership takes its locks in this order, so that no two changes deadlock. Checks come after
+// the locks.
 
-// join makes a user a member. One who is a member already stays what they are, and nothing is told.
+// join makes a user a member. If the user is already a member, nothing changes and nobody is
+// notified.
 func (s *Service) join(ctx context.Context, channel chat.ChannelID, by token.Claims) error {
-	st, err := standing(ctx, s.cfg.DB, channel, by.UserID)
-	if err != nil || st.Member() {
+	access, err := accessOf(ctx, s.cfg.DB, channel, by.UserID)
+	if err != nil || access.Member() {
 		return err
 	}
-	return s.enter(ctx, channel, st.GroupID, entry{actor: by.UserID, subject: by.UserID}, func(ctx context.Context, tx bun.Tx) error {
-		_, err := standing(ctx, tx, channel, by.UserID) // it may have been hidden meanwhile
+	return s.enter(ctx, channel, access.GroupID, entry{actor: by.UserID, subject: by.UserID}, func(ctx context.Context, tx bun.Tx) error {
+		_, err := accessOf(ctx, tx, channel, by.UserID) // the channel may have been hidden in the meantime
 		return err
 	})
 }
 
-// mayAdd returns an error unless a member may make another user a member with a role.
-func mayAdd(st Standing, role chat.Role) error {
-	if err := st.Allow(chat.Invite); err != nil {
+// mayAdd returns an error unless a member with the given access may add another user with a role.
+func mayAdd(access Access, role chat.Role) error {
+	if err := access.Allow(chat.Invite); err != nil {
 		return err
 	}
-	if role != chat.Member && !st.Role.MayGrant(chat.Member, role) {
-		return apierr.New(apierr.Forbidden, "only owners give a role above member")
+	if role != chat.Member && !access.Role.MayGrant(chat.Member, role) {
+		return apierr.New(apierr.Forbidden, "Only owners can assign a role above member.")
 	}
 	return nil
 }
 
-// add makes another user a member with a role, on behalf of one who may. A stranger to that one is invited
-// instead; the invitation is returned then.
+// add makes another user a member with a role, on behalf of a member who may do so. If the two
+// users do not know each other, the user is invited instead, and add returns the invitation.
 func (s *Service) add(ctx context.Context, channel chat.ChannelID, by token.Claims, other chat.UserID, role chat.Role) (api.Member, *api.Invitation, error) {
-	st, err := Admit(ctx, s.cfg.DB, channel, by.UserID)
+	access, err := Admit(ctx, s.cfg.DB, channel, by.UserID)
 	if err == nil {
-		err = mayAdd(st, role)
+		err = mayAdd(access, role)
 	}
 	if err != nil {
 		return api.Member{}, nil, err
@@ -61,7 +63,7 @@ func (s *Service) add(ctx context.Context, channel chat.ChannelID, by token.Clai
 		return m, nil, nil // already a member
 	}
 	e := entry{by.UserID, other, role}
-	if s.cfg.AskStrangers && st.GroupID == nil && by.UserID != other {
+	if s.cfg.AskStrangers && access.GroupID == nil && by.UserID != other {
 		known, err := invitation.Acquainted(ctx, s.cfg.DB, by.UserID, other)
 		if err != nil {
 			return api.Member{}, nil, err
@@ -71,7 +73,7 @@ func (s *Service) add(ctx context.Context, channel chat.ChannelID, by token.Clai
 			return api.Member{}, &inv, err
 		}
 	}
-	err = s.enter(ctx, channel, st.GroupID, e, func(ctx context.Context, tx bun.Tx) error { return s.mayBeAddedBy(ctx, tx, channel, e) })
+	err = s.enter(ctx, channel, access.GroupID, e, func(ctx context.Context, tx bun.Tx) error { return s.mayBeAddedBy(ctx, tx, channel, e) })
 	if err != nil {
 		return api.Member{}, nil, err
 	}
@@ -79,11 +81,11 @@ func (s *Service) add(ctx context.Context, channel chat.ChannelID, by token.Clai
 	return m, nil, err
 }
 
-// mayBeAddedBy checks an entry by another user in a channel that is locked.
+// mayBeAddedBy checks, after the channel is locked, whether a user may be added by another user.
 func (s *Service) mayBeAddedBy(ctx context.Context, tx bun.Tx, channel chat.ChannelID, e entry) error {
-	st, err := Admit(ctx, tx, channel, e.actor)
+	access, err := Admit(ctx, tx, channel, e.actor)
 	if err == nil {
-		err = mayAdd(st, e.role)
+		err = mayAdd(access, e.role)
 	}
 	if err != nil {
 		return err
@@ -91,7 +93,7 @@ func (s *Service) mayBeAddedBy(ctx context.Context, tx bun.Tx, channel chat.Chan
 	return MayBeAdded(ctx, tx, e.actor, e.subject)
 }
 
-// invite asks a stranger.
+// invite invites a user whom the inviter does not know.
 func (s *Service) invite(ctx context.Context, channel chat.ChannelID, e entry) (api.Invitation, error) {
 	var shown api.Invitation
 	err := s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
@@ -121,7 +123,7 @@ func (s *Service) invite(ctx context.Context, channel chat.ChannelID, e entry) (
 	return shown, nil
 }
 
-// Accept brings an invited user in, if the inviter may still invite.
+// Accept makes an invited user a member, if the inviter may still invite.
 func (s *Service) Accept(ctx context.Context, inv invitation.Invitation) error {
 	channel := *inv.ChannelID
 	e := entry{inv.UserID, inv.UserID, inv.Role}
@@ -130,58 +132,61 @@ func (s *Service) Accept(ctx context.Context, inv invitation.Invitation) error {
 		if err := tx.NewRaw("select exists (select from invitations where id = ? and declined_at is null)", inv.ID).Scan(ctx, &open); err != nil {
 			return fmt.Errorf("find invitation: %w", err)
 		}
-		st, err := standing(ctx, tx, channel, inv.InvitedBy)
+		access, err := accessOf(ctx, tx, channel, inv.InvitedBy)
 		if err == nil {
-			err = mayAdd(st, inv.Role)
+			err = mayAdd(access, inv.Role)
 		}
 		if code := apierr.CodeOf(err); !open || err != nil && (code == apierr.NotFound || code == apierr.Forbidden) {
-			return apierr.New(apierr.NotFound, "no such invitation")
+			return apierr.New(apierr.NotFound, "This invitation does not exist.")
 		}
 		return err
 	})
 }
 
-// MayBeAdded refuses to let those bring somebody anywhere whom they have blocked.
+// MayBeAdded returns an error if other has blocked the user by, who therefore may not add other to
+// anything.
 func MayBeAdded(ctx context.Context, db bun.IDB, by, other chat.UserID) error {
 	blocked, err := contact.Blocks(ctx, db, other, by)
 	if err == nil && blocked {
-		err = apierr.New(apierr.Forbidden, "you cannot add this user")
+		err = apierr.New(apierr.Forbidden, "You cannot add this user.")
 	}
 	return err
 }
 
-// entry says who comes into a channel, by whose act, as what ("" for who joins).
+// entry describes a user who becomes a member: the user who acts, the user who enters, and the new
+// role ("" if the user joins).
 type entry struct {
 	actor, subject chat.UserID
 	role           chat.Role
 }
 
-// enter makes a user a member if allowed, asked under the locks, agrees. Coming into a channel is limited, so
-// that coming and going in turn makes at most one event a minute; going is not, since a member must be able to
-// leave.
+// enter makes a user a member if allowed, which is called with all locks held, returns no error.
+// Entering is rate-limited, so that joining and leaving in turn produces at most one event per
+// minute. Leaving is not limited, because a member must always be able to leave.
 func (s *Service) enter(ctx context.Context, channel chat.ChannelID, group *chat.GroupID, e entry, allowed func(context.Context, bun.Tx) error) error {
 	if _, err := s.cfg.Limits.Take(ctx, ratelimit.Into(channel, e.subject)); err != nil {
 		return err
 	}
-	// What came before is not unread. An event between this look and the commit is: none is missed.
-	standings, err := s.positions(ctx, e.subject, []chat.ChannelID{channel})
+	// Events before the join do not count as unread. An event between this read and the commit
+	// does, so none is missed.
+	positions, err := s.positions(ctx, e.subject, []chat.ChannelID{channel})
 	if err != nil {
 		return err
 	}
-	came := false
+	entered := false
 	err = s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		who := LockUser
+		lockUser := LockUser
 		if e.actor == e.subject {
-			who = LockSelf
+			lockUser = LockSelf
 		}
-		username, err := who(ctx, tx, e.subject)
+		username, err := lockUser(ctx, tx, e.subject)
 		if err != nil {
 			return err
 		}
 		if group != nil {
 			if err := lockInGroup(ctx, tx, *group, e.subject); err != nil {
 				if e.actor == e.subject && apierr.CodeOf(err) == apierr.Forbidden {
-					return errNoChannel() // just put out of the group
+					return errNoChannel() // the user has just been removed from the group
 				}
 				return err
 			}
@@ -195,10 +200,10 @@ func (s *Service) enter(ctx context.Context, channel chat.ChannelID, group *chat
 		if err := notBanned(ctx, tx, channel, e); err != nil {
 			return err
 		}
-		if err := s.room(ctx, tx, e); err != nil {
+		if err := s.checkLimit(ctx, tx, e); err != nil {
 			return err
 		}
-		if came, err = insertMember(ctx, tx, channel, e, standings[0].Seq); err != nil || !came {
+		if entered, err = insertMember(ctx, tx, channel, e, positions[0].Seq); err != nil || !entered {
 			return err
 		}
 		if err := invitation.FromChannel(ctx, tx, channel, e.subject, e.actor); err != nil {
@@ -209,15 +214,15 @@ func (s *Service) enter(ctx context.Context, channel chat.ChannelID, group *chat
 	if err != nil {
 		return fmt.Errorf("enter channel %s: %w", channel, err)
 	}
-	if came {
+	if entered {
 		s.cfg.Poke()
 	}
 	return nil
 }
 
-// room returns an error if a user, whose row is locked, is in as many channels as one can be: a user who was
-// added to more could not follow them all.
-func (s *Service) room(ctx context.Context, tx bun.Tx, e entry) error {
+// checkLimit returns an error if a user, whose row is locked, has reached the maximum number of
+// channels. A client could not follow more channels than that.
+func (s *Service) checkLimit(ctx context.Context, tx bun.Tx, e entry) error {
 	if s.cfg.MaxMemberships == 0 {
 		return nil
 	}
@@ -229,9 +234,9 @@ func (s *Service) room(ctx context.Context, tx bun.Tx, e entry) error {
 	case n < s.cfg.MaxMemberships:
 		return nil
 	case e.actor == e.subject:
-		return apierr.New(apierr.Forbidden, "you are in %d channels, which is the limit: leave one first", n)
+		return apierr.New(apierr.Forbidden, "You have reached the limit of %d channels. Leave one first.", n)
 	}
-	return apierr.New(apierr.Conflict, "this user is in as many channels as one can be")
+	return apierr.New(apierr.Conflict, "This user has reached the maximum number of channels.")
 }
 
 // insertMember writes the row of a member, and reports whether there was none.
@@ -239,18 +244,18 @@ func insertMember(ctx context.Context, tx bun.Tx, channel chat.ChannelID, e entr
 	res, err := tx.NewRaw(`insert into channel_members (channel_id, user_id, joined_seq, role) values (?, ?, ?, ?)
 		on conflict do nothing`, channel, e.subject, head, cmp.Or(e.role, chat.Member)).Exec(ctx)
 	if err != nil {
-		return false, fmt.Errorf("add member: %w", gone(err))
+		return false, fmt.Errorf("add member: %w", accountDeleted(err))
 	}
 	n, err := res.RowsAffected()
 	return n > 0, err
 }
 
-// LockUser locks a user against the deletion of their account, and against coming in elsewhere at the same
-// time, and returns their name.
+// LockUser locks a user and returns their name. The lock prevents the deletion of the account and
+// concurrent additions to other channels.
 func LockUser(ctx context.Context, tx bun.Tx, user chat.UserID) (username string, err error) {
 	err = tx.NewRaw("select username from users where id = ? and deleted_at is null for no key update", user).Scan(ctx, &username)
 	if errors.Is(err, sql.ErrNoRows) {
-		return "", apierr.New(apierr.NotFound, "no such user")
+		return "", apierr.New(apierr.NotFound, "This user does not exist.")
 	}
 	if err != nil {
 		return "", fmt.Errorf("lock user: %w", err)
@@ -258,22 +263,24 @@ func LockUser(ctx context.Context, tx bun.Tx, user chat.UserID) (username string
 	return username, nil
 }
 
-// LockSelf is LockUser for who asks: their token may outlive their account.
+// LockSelf is LockUser for the user who sent the request. Their token may be valid longer than
+// their account exists.
 func LockSelf(ctx context.Context, tx bun.Tx, user chat.UserID) (username string, err error) {
 	username, err = LockUser(ctx, tx, user)
 	if apierr.CodeOf(err) == apierr.NotFound {
-		err = apierr.New(apierr.Unauthenticated, "this account is gone")
+		err = apierr.New(apierr.Unauthenticated, "This account has been deleted.")
 	}
 	return username, err
 }
 
-// lockInGroup locks a user's membership of a group: who is being put out of the group comes into none of
-// its channels any more, and is put out of those that they came into before.
+// lockInGroup locks a user's membership of a group. While a user is being removed from a group,
+// they cannot enter more of its channels. Channels that they entered before are left in the same
+// transaction.
 func lockInGroup(ctx context.Context, tx bun.Tx, group chat.GroupID, user chat.UserID) error {
 	var one int
 	err := tx.NewRaw("select 1 from group_members where group_id = ? and user_id = ? for share", group, user).Scan(ctx, &one)
 	if errors.Is(err, sql.ErrNoRows) {
-		return apierr.New(apierr.Forbidden, "only members of its group can be members of this channel")
+		return apierr.New(apierr.Forbidden, "Only members of the group can be members of this channel.")
 	}
 	if err != nil {
 		return fmt.Errorf("lock membership of group: %w", err)
@@ -281,8 +288,8 @@ func lockInGroup(ctx context.Context, tx bun.Tx, group chat.GroupID, user chat.U
 	return nil
 }
 
-// lock locks a channel that is neither deleted nor archived against everybody else who would change its members.
-// Statements after it see what those did.
+// lock locks a channel that is neither deleted nor archived against all other changes of its
+// members. Later statements of the transaction see the effects of earlier changes.
 func lock(ctx context.Context, tx bun.Tx, channel chat.ChannelID) error {
 	var one int
 	err := tx.NewRaw("select 1 from channels where id = ? and deleted_at is null and archived_at is null for no key update", channel).Scan(ctx, &one)
@@ -311,7 +318,7 @@ func (r *memberRow) member() api.Member {
 const selectMembers = `select m.user_id, u.username, u.display_name, m.role, m.joined_at
 	from channel_members m join users u on u.id = m.user_id where m.channel_id = ?`
 
-var errNoMember = apierr.New(apierr.NotFound, "no such member")
+var errNoMember = apierr.New(apierr.NotFound, "This member does not exist.")
 
 func memberOf(ctx context.Context, db bun.IDB, channel chat.ChannelID, user chat.UserID) (api.Member, error) {
 	var r memberRow
@@ -325,7 +332,8 @@ func memberOf(ctx context.Context, db bun.IDB, channel chat.ChannelID, user chat
 	return r.member(), nil
 }
 
-// members returns a page of a channel's members, one range of the primary key however many there are.
+// members returns a page of a channel's members. It reads one range of the primary key, regardless
+// of the number of members.
 func (s *Service) members(ctx context.Context, channel chat.ChannelID, after chat.UserID, limit int) ([]api.Member, *chat.UserID, error) {
 	var rows []memberRow
 	err := s.cfg.DB.NewRaw(selectMembers+" and m.user_id > ? order by m.user_id limit ?", channel, after, limit+1).Scan(ctx, &rows)

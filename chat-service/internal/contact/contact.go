@@ -1,9 +1,10 @@
-// Package contact is who knows whom, and who wants to hear nothing of whom.
+// Package contact implements contacts, contact requests and blocks.
 //
-// A row of contacts is what one user has said of another: that they ask for contact, or that they block
-// them. Nobody writes what another has said. How two stand to each other follows from both rows alone, so
-// two who ask each other at the same moment are contacts, whatever the order of their commits. Nothing
-// here tells a user that they are blocked.
+// A row of contacts is a statement by one user about another: a contact request or a block. Only
+// its author writes a row, except that a removal or a block deletes requests of both sides. The
+// relation of two users follows from both rows alone. Two users who send each other requests at the
+// same time are therefore contacts, whatever the order of their commits. Nothing here reveals to a
+// user that they are blocked.
 package contact
 
 import (
@@ -22,23 +23,24 @@ import (
 	"parley.chat/chat-service/internal/outbox"
 )
 
-// The states of a row. Older rows may say accepted, which is the same as requested.
+// The states of a row. Rows of earlier releases may have the state accepted, which has the same
+// meaning as requested.
 const (
 	requested = "requested"
 	blocked   = "blocked"
 )
 
-// Service is the feature. It is safe for concurrent use.
+// Service implements the endpoints for contacts. It is safe for concurrent use.
 type Service struct {
 	db   *bun.DB
 	poke func()
 }
 
-// New returns a Service on db. poke wakes the outbox's relay.
+// New returns a Service that uses db. poke wakes the outbox relay.
 func New(db *bun.DB, poke func()) *Service { return &Service{db, poke} }
 
-// relation tells how two users stand to each other, by what each has said of the other ("" for nothing),
-// as the first of them may know it; false: there is nothing between them.
+// relation returns the relation of two users as the first of them may see it. mine and theirs are
+// the states of the two rows, or "" for a missing row. It returns false if there is no relation.
 func relation(mine, theirs string) (api.ContactState, bool) {
 	switch {
 	case mine == blocked:
@@ -53,7 +55,7 @@ func relation(mine, theirs string) (api.ContactState, bool) {
 	return api.ContactStateAccepted, true
 }
 
-// row is another user and what was said on both sides.
+// row is another user with the states of both rows.
 type row struct {
 	UserID      chat.UserID `bun:"user_id,type:uuid"`
 	Username    string      `bun:"username"`
@@ -71,7 +73,7 @@ func (r *row) contact() (api.Contact, bool) {
 	}, any
 }
 
-// both selects the users with whom there is anything, with both sides.
+// both selects all users to whom at least one row refers, with the states of both rows.
 const both = `select u.id as user_id, u.username, u.display_name, lower(u.username) as sort_name,
 		coalesce(k.mine, '') as mine, coalesce(k.theirs, '') as theirs, k.since
 	from (select other, max(mine) as mine, max(theirs) as theirs, max(updated_at) as since from (
@@ -81,7 +83,8 @@ const both = `select u.id as user_id, u.username, u.display_name, lower(u.userna
 		group by other) k
 	join users u on u.id = k.other and u.deleted_at is null`
 
-// find returns how user stands to another one, who must exist. The time is now where nothing was said.
+// find returns another user, who must exist, with the states of both rows. Without rows, the time
+// is the current time.
 func find(ctx context.Context, db bun.IDB, user, other chat.UserID) (row, error) {
 	var r row
 	err := db.NewRaw(`select u.id as user_id, u.username, u.display_name, coalesce(m.state, '') as mine, coalesce(t.state, '') as theirs,
@@ -91,7 +94,7 @@ func find(ctx context.Context, db bun.IDB, user, other chat.UserID) (row, error)
 		left join contacts t on t.user_id = u.id and t.contact_id = ?
 		where u.id = ? and u.deleted_at is null`, user, user, other).Scan(ctx, &r)
 	if errors.Is(err, sql.ErrNoRows) {
-		return row{}, apierr.New(apierr.NotFound, "no such user")
+		return row{}, apierr.New(apierr.NotFound, "This user does not exist.")
 	}
 	if err != nil {
 		return row{}, fmt.Errorf("find contact: %w", err)
@@ -99,7 +102,7 @@ func find(ctx context.Context, db bun.IDB, user, other chat.UserID) (row, error)
 	return r, nil
 }
 
-// other checks that somebody else is meant, who exists.
+// other returns an error unless other exists and is not user.
 func (s *Service) other(ctx context.Context, user, other chat.UserID) error {
 	if user == other {
 		return apierr.Invalid("user_id", "must be another user")
@@ -108,12 +111,12 @@ func (s *Service) other(ctx context.Context, user, other chat.UserID) error {
 	return err
 }
 
-// request says that user wants other as a contact.
+// request records that user wants other as a contact.
 func (s *Service) request(ctx context.Context, user, other chat.UserID) (row, error) {
 	if err := s.other(ctx, user, other); err != nil {
 		return row{}, err
 	}
-	// A block is not lifted by the way, so that it needs to be meant.
+	// A contact request does not lift a block; the user has to lift it explicitly.
 	_, err := s.db.NewRaw(`insert into contacts (user_id, contact_id, state) values (?, ?, ?) on conflict do nothing`,
 		user, other, requested).Exec(ctx)
 	if err != nil {
@@ -121,12 +124,12 @@ func (s *Service) request(ctx context.Context, user, other chat.UserID) (row, er
 	}
 	r, err := find(ctx, s.db, user, other)
 	if err == nil && r.Mine == blocked {
-		return row{}, apierr.New(apierr.Forbidden, "you have blocked this user: lift the block first")
+		return row{}, apierr.New(apierr.Forbidden, "You have blocked this user. Lift the block first.")
 	}
 	return r, err
 }
 
-// remove takes back what was said on both sides but for blocks.
+// remove deletes the rows of both users, except blocks.
 func (s *Service) remove(ctx context.Context, user, other chat.UserID) error {
 	if err := s.other(ctx, user, other); err != nil {
 		return err
@@ -139,8 +142,8 @@ func (s *Service) remove(ctx context.Context, user, other chat.UserID) error {
 	return nil
 }
 
-// block says that user wants to hear nothing of other. What other has said besides a block goes. The
-// gateways are notified, since they remember who may hear of whom.
+// block records that user blocks other, and deletes the row of the other user unless it is a block.
+// The gateways are notified, because they cache blocks.
 func (s *Service) block(ctx context.Context, user, other chat.UserID) error {
 	if err := s.other(ctx, user, other); err != nil {
 		return err
@@ -188,18 +191,18 @@ func Blocks(ctx context.Context, db bun.IDB, user, other chat.UserID) (bool, err
 	var yes bool
 	err := db.NewRaw("select exists (select from contacts where user_id = ? and contact_id = ? and state = ?)", user, other, blocked).Scan(ctx, &yes)
 	if err != nil {
-		return false, fmt.Errorf("look for a block: %w", err)
+		return false, fmt.Errorf("check for a block: %w", err)
 	}
 	return yes, nil
 }
 
-// position is where a list goes on.
+// position is the last user of a page; the next page begins after it.
 type position struct {
 	Name string      `json:"n"` // in lower case
 	ID   chat.UserID `json:"i"`
 }
 
-// inState is relation in SQL, for a list of one state: "" lists all.
+// inState expresses relation in SQL, for lists of one state. The state "" selects all relations.
 var inState = map[api.ContactState]string{
 	"":                        "(mine is not null or theirs <> 'blocked')",
 	api.ContactStateBlocked:   "mine = 'blocked'",
@@ -208,7 +211,7 @@ var inState = map[api.ContactState]string{
 	api.ContactStateAccepted:  "mine <> 'blocked' and theirs <> 'blocked'",
 }
 
-// list returns a page of user's contacts, and where the next begins, if there is one.
+// list returns a page of user's contacts and the position of the next page, if there is one.
 func (s *Service) list(ctx context.Context, user chat.UserID, state api.ContactState, after *position, limit int) ([]row, *position, error) {
 	sql, args := both+" where "+inState[state], []any{user, user}
 	if after != nil {

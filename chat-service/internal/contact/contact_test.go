@@ -6,7 +6,7 @@ import (
 	"parley.chat/chat-service/internal/api"
 )
 
-// TestRelation is the table of how two stand to each other.
+// TestRelation checks the relation for all combinations of states.
 func TestRelation(t *testing.T) {
 	const none = api.ContactState("")
 	for _, tt := range []struct {
@@ -14,7 +14,7 @@ func TestRelation(t *testing.T) {
 		want         api.ContactState
 	}{
 		{"", "", none},
-		{"", "blocked", none}, // who is blocked must not see it
+		{"", "blocked", none}, // a blocked user must not see the block
 		{"", "requested", api.ContactStateReceived},
 		{"", "accepted", api.ContactStateReceived},
 		{"requested", "", api.ContactStateRequested},

@@ -9,7 +9,7 @@ import (
 	"parley.chat/chat-service/internal/httpapi"
 )
 
-// listContacts is the list that its cursors belong to.
+// listContacts is the operation that the cursors belong to.
 const listContacts = "listContacts"
 
 // ListContacts answers GET /v1/contacts.

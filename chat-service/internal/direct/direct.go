@@ -1,5 +1,6 @@
-// Package direct is the channel of two: found or made by the database's own function, which gateways use
-// too, whoever asks first and however many at once.
+// Package direct opens direct channels between two users. A database function, which the gateways
+// use as well, finds or creates the channel. It returns the same channel to both users, even if
+// they ask at the same time.
 package direct
 
 import (
@@ -18,14 +19,14 @@ import (
 	"parley.chat/chat-service/internal/httpapi"
 )
 
-// Service is the feature. It is safe for concurrent use.
+// Service implements the endpoint for direct channels. It is safe for concurrent use.
 type Service struct {
 	db       *bun.DB
 	channels *channel.Service
 	poke     func()
 }
 
-// New returns a Service on db. poke wakes the outbox's relay.
+// New returns a Service that uses db. poke wakes the outbox relay.
 func New(db *bun.DB, channels *channel.Service, poke func()) *Service {
 	return &Service{db, channels, poke}
 }
@@ -59,9 +60,9 @@ func (s *Service) open(ctx context.Context, from, to chat.UserID) (id chat.Chann
 		case "PA400":
 			return id, false, apierr.Invalid("user_id", "must be another user")
 		case "PA403":
-			return id, false, apierr.New(apierr.Forbidden, "you cannot send direct messages to this user")
+			return id, false, apierr.New(apierr.Forbidden, "You cannot send direct messages to this user.")
 		case "PA404":
-			return id, false, apierr.New(apierr.NotFound, "no such user")
+			return id, false, apierr.New(apierr.NotFound, "This user does not exist.")
 		}
 	}
 	if err != nil {

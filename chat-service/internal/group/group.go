@@ -1,8 +1,10 @@
-// Package group is people with channels of their own: groups, who is in them, and what they may do there.
+// Package group implements groups: users with channels of their own, their membership and their
+// roles.
 //
-// A group is hidden from those outside. Who leaves one leaves its channels in the same transaction; who
-// is being put out comes into none of them meanwhile (see package channel for the order of locks). A group
-// has an owner as long as it has members, and ends with the last of them.
+// A group is hidden from users who are not members. A user who leaves a group leaves its channels
+// in the same transaction, and cannot enter any of them while being removed. Package channel
+// defines the lock order. A group has an owner as long as it has members, and is deleted when the
+// last member leaves.
 package group
 
 import (
@@ -25,20 +27,20 @@ import (
 	"parley.chat/chat-service/internal/outbox"
 )
 
-// Service is the feature. It is safe for concurrent use.
+// Service implements the endpoints for groups. It is safe for concurrent use.
 type Service struct {
 	db           *bun.DB
 	poke         func()
 	askStrangers bool
 }
 
-// New returns a Service on db. poke wakes the outbox's relay. With askStrangers, users whom the inviter does not
-// know are invited, not added.
+// New returns a Service that uses db. poke wakes the outbox relay. With askStrangers, users whom
+// the inviter does not know are invited instead of added.
 func New(db *bun.DB, poke func(), askStrangers bool) *Service {
 	return &Service{db, poke, askStrangers}
 }
 
-// What a change is to the users whom a notice tells of it.
+// The changes that a notice about a group can announce.
 const (
 	added   = "added"
 	removed = "removed"
@@ -68,10 +70,11 @@ const selectGroups = `select g.id, g.name, g.description, g.created_by, g.create
 		(select count(*) from group_members n where n.group_id = g.id) as member_count
 	from groups g join group_members m on m.group_id = g.id and m.user_id = ? where g.deleted_at is null`
 
-// errNoGroup is the one answer for what is not there and for what must stay hidden.
-func errNoGroup() error { return apierr.New(apierr.NotFound, "no such group") }
+// errNoGroup returns the error for a group that does not exist or is hidden from the user. The two
+// cases must look the same.
+func errNoGroup() error { return apierr.New(apierr.NotFound, "This group does not exist.") }
 
-// get returns a group for its member.
+// get returns a group to one of its members.
 func (s *Service) get(ctx context.Context, group chat.GroupID, user chat.UserID) (api.Group, error) {
 	var r row
 	err := s.db.NewRaw(selectGroups+" and g.id = ?", user, group).Scan(ctx, &r)
@@ -84,13 +87,14 @@ func (s *Service) get(ctx context.Context, group chat.GroupID, user chat.UserID)
 	return r.group(), nil
 }
 
-// position is where a list of groups goes on.
+// position is the last group of a page; the next page begins after it.
 type position struct {
 	Name string       `json:"n"` // in lower case
 	ID   chat.GroupID `json:"i"`
 }
 
-// list returns a page of the user's groups by name, and where the next begins, if there is one.
+// list returns a page of the user's groups, sorted by name, and the position of the next page, if
+// there is one.
 func (s *Service) list(ctx context.Context, user chat.UserID, after *position, limit int) ([]api.Group, *position, error) {
 	sql, args := selectGroups, []any{user}
 	if after != nil {
@@ -112,7 +116,7 @@ func (s *Service) list(ctx context.Context, user chat.UserID, after *position, l
 	return groups, next, nil
 }
 
-// name returns a group's name in its one form.
+// name returns the normalized form of a group's name.
 func name(given string) (string, error) {
 	clean, err := names.Clean(given)
 	if err != nil {
@@ -121,7 +125,7 @@ func name(given string) (string, error) {
 	return clean, nil
 }
 
-// create makes a group with its creator as owner.
+// create creates a group; the caller becomes its owner.
 func (s *Service) create(ctx context.Context, by token.Claims, in api.GroupCreation) (api.Group, error) {
 	r := row{ID: chat.NewGroupID(), CreatedBy: &by.UserID, CreatedAt: time.Now(), Role: chat.Owner, MemberCount: 1}
 	var err error
@@ -158,7 +162,7 @@ func (s *Service) run(ctx context.Context, doing string, do func(context.Context
 	return nil
 }
 
-// change runs a transaction that has the group to itself, for a member who may do act.
+// change runs a transaction that holds the lock on the group, for a member who may perform act.
 func (s *Service) change(ctx context.Context, group chat.GroupID, by token.Claims, act chat.Act, do func(context.Context, bun.Tx, chat.Role) error) error {
 	return s.run(ctx, "change group "+group.String(), func(ctx context.Context, tx bun.Tx) error {
 		role, err := lock(ctx, tx, group, by.UserID)
@@ -166,13 +170,13 @@ func (s *Service) change(ctx context.Context, group chat.GroupID, by token.Claim
 			return err
 		}
 		if !role.May(act) {
-			return apierr.New(apierr.Forbidden, "your role in this group (%s) does not allow that", role)
+			return apierr.New(apierr.Forbidden, "Your role in this group (%s) does not allow this.", role)
 		}
 		return do(ctx, tx, role)
 	})
 }
 
-// lock locks a group and returns the role of a member of it.
+// lock locks a group and returns the role of one of its members.
 func lock(ctx context.Context, tx bun.Tx, group chat.GroupID, user chat.UserID) (chat.Role, error) {
 	var one int
 	err := tx.NewRaw("select 1 from groups where id = ? and deleted_at is null for no key update", group).Scan(ctx, &one)
@@ -215,14 +219,14 @@ func (s *Service) update(ctx context.Context, group chat.GroupID, by token.Claim
 	})
 }
 
-// remove deletes a group with its channels.
+// remove deletes a group and its channels.
 func (s *Service) remove(ctx context.Context, group chat.GroupID, by token.Claims) error {
 	return s.change(ctx, group, by, chat.Close, func(ctx context.Context, tx bun.Tx, _ chat.Role) error {
 		return end(ctx, tx, group, by.UserID)
 	})
 }
 
-// end deletes a group that is locked.
+// end deletes a locked group.
 func end(ctx context.Context, tx bun.Tx, group chat.GroupID, by chat.UserID) error {
 	if err := outbox.AddGroupChange(ctx, tx, group, by, removed); err != nil {
 		return err

@@ -9,7 +9,7 @@ import (
 	"parley.chat/chat-service/internal/httpapi"
 )
 
-// The lists that cursors belong to.
+// The operations that cursors belong to.
 const (
 	listGroups  = "listGroups"
 	listMembers = "listGroupMembers"
@@ -77,7 +77,7 @@ func (s *Service) DeleteGroup(ctx context.Context, in api.DeleteGroupRequestObje
 	return api.DeleteGroup204Response{}, s.remove(ctx, in.ID, httpapi.UserOf(ctx))
 }
 
-// memberPosition is where a list of members goes on.
+// memberPosition is the last member of a page; the next page begins after it.
 type memberPosition struct {
 	ID chat.UserID `json:"i"`
 }

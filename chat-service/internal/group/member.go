@@ -40,7 +40,7 @@ func member(ctx context.Context, db bun.IDB, group chat.GroupID, user chat.UserI
 	var r memberRow
 	err := db.NewRaw(selectMembers+" and m.user_id = ?", group, user).Scan(ctx, &r)
 	if errors.Is(err, sql.ErrNoRows) {
-		return r, apierr.New(apierr.NotFound, "no such member")
+		return r, apierr.New(apierr.NotFound, "This member does not exist.")
 	}
 	if err != nil {
 		return r, fmt.Errorf("load member of group: %w", err)
@@ -48,7 +48,7 @@ func member(ctx context.Context, db bun.IDB, group chat.GroupID, user chat.UserI
 	return r, nil
 }
 
-// members returns a page of a group's members and the last of them if there are more.
+// members returns a page of a group's members, and the id of the last one if there are more.
 func (s *Service) members(ctx context.Context, group chat.GroupID, after chat.UserID, limit int) ([]api.Member, *chat.UserID, error) {
 	var rows []memberRow
 	err := s.db.NewRaw(selectMembers+" and m.user_id > ? order by m.user_id limit ?", group, after, limit+1).Scan(ctx, &rows)
@@ -67,11 +67,11 @@ func (s *Service) members(ctx context.Context, group chat.GroupID, after chat.Us
 	return members, next, nil
 }
 
-// add makes a user a member with a role. One who is a member already stays what they are. A stranger to the
-// one who adds is invited instead; the invitation is returned then.
+// add makes a user a member with a role. An existing member keeps their role. If the two users do
+// not know each other, the user is invited instead, and add returns the invitation.
 func (s *Service) add(ctx context.Context, group chat.GroupID, by token.Claims, other chat.UserID, role chat.Role) (api.Member, *api.Invitation, error) {
 	if _, err := s.get(ctx, group, by.UserID); err != nil {
-		return api.Member{}, nil, err // before the lock on the user, so that who is outside learns of nobody
+		return api.Member{}, nil, err // checked first, so that a caller outside the group cannot find out which users exist
 	}
 	var invited *api.Invitation
 	err := s.run(ctx, "add to group", func(ctx context.Context, tx bun.Tx) error {
@@ -89,7 +89,7 @@ func (s *Service) add(ctx context.Context, group chat.GroupID, by token.Claims, 
 		if err := channel.MayBeAdded(ctx, tx, by.UserID, other); err != nil {
 			return err
 		}
-		known := true // a member of the group is
+		known := true // without askStrangers, everybody counts as known
 		if s.askStrangers {
 			if known, err = invitation.Acquainted(ctx, tx, by.UserID, other); err != nil {
 				return err
@@ -113,18 +113,18 @@ func (s *Service) add(ctx context.Context, group chat.GroupID, by token.Claims, 
 	return r.member(), nil, err
 }
 
-// mayAdd returns an error unless a member of a role may make another user a member with a role.
+// mayAdd returns an error unless a member with the role mine may add another user with a role.
 func mayAdd(mine, role chat.Role) error {
 	switch {
 	case !mine.May(chat.Invite):
-		return apierr.New(apierr.Forbidden, "only owners and admins add members")
+		return apierr.New(apierr.Forbidden, "Only owners and admins can add members.")
 	case role != chat.Member && !mine.MayGrant(chat.Member, role):
-		return apierr.New(apierr.Forbidden, "only owners give a role above member")
+		return apierr.New(apierr.Forbidden, "Only owners can assign a role above member.")
 	}
 	return nil
 }
 
-// insertMember writes the row of a member of a group that is locked, unless there is one.
+// insertMember adds a member to a locked group, unless the user is already a member.
 func insertMember(ctx context.Context, tx bun.Tx, group chat.GroupID, by, other chat.UserID, role chat.Role) error {
 	res, err := tx.NewRaw("insert into group_members (group_id, user_id, role) values (?, ?, ?) on conflict do nothing", group, other, role).Exec(ctx)
 	if err != nil {
@@ -139,7 +139,7 @@ func insertMember(ctx context.Context, tx bun.Tx, group chat.GroupID, by, other 
 	return outbox.Add(ctx, tx, outbox.GroupChange(group, by, added, other))
 }
 
-// Accept brings an invited user in, if the inviter may still invite.
+// Accept makes an invited user a member, if the inviter may still invite.
 func (s *Service) Accept(ctx context.Context, inv invitation.Invitation) error {
 	return s.run(ctx, "accept an invitation", func(ctx context.Context, tx bun.Tx) error {
 		if _, err := channel.LockSelf(ctx, tx, inv.UserID); err != nil {
@@ -154,7 +154,7 @@ func (s *Service) Accept(ctx context.Context, inv invitation.Invitation) error {
 			err = tx.NewRaw("select exists (select from invitations where id = ? and declined_at is null)", inv.ID).Scan(ctx, &open)
 		}
 		if code := apierr.CodeOf(err); err == nil && !open || code == apierr.NotFound || code == apierr.Forbidden {
-			return apierr.New(apierr.NotFound, "no such invitation")
+			return apierr.New(apierr.NotFound, "This invitation does not exist.")
 		}
 		if err != nil {
 			return err
@@ -163,7 +163,7 @@ func (s *Service) Accept(ctx context.Context, inv invitation.Invitation) error {
 	})
 }
 
-// setRole gives a member another role.
+// setRole changes the role of a member.
 func (s *Service) setRole(ctx context.Context, group chat.GroupID, by token.Claims, other chat.UserID, to chat.Role) (api.Member, error) {
 	var is memberRow
 	err := s.change(ctx, group, by, chat.Entitle, func(ctx context.Context, tx bun.Tx, mine chat.Role) (err error) {
@@ -171,7 +171,7 @@ func (s *Service) setRole(ctx context.Context, group chat.GroupID, by token.Clai
 			return err
 		}
 		if !mine.MayGrant(is.Role, to) {
-			return apierr.New(apierr.Forbidden, "your role does not allow that")
+			return apierr.New(apierr.Forbidden, "Your role does not allow this.")
 		}
 		if is.Role == to {
 			return nil
@@ -185,14 +185,14 @@ func (s *Service) setRole(ctx context.Context, group chat.GroupID, by token.Clai
 			return fmt.Errorf("set role: %w", err)
 		}
 		if owners == 0 && to != chat.Owner {
-			return apierr.New(apierr.Conflict, "this is the last owner: make another member an owner first")
+			return apierr.New(apierr.Conflict, "This is the last owner. Make another member an owner first.")
 		}
 		return outbox.Add(ctx, tx, outbox.GroupChange(group, by.UserID, updated, other))
 	})
 	return is.member(), err
 }
 
-// expel puts a member out of a group and its channels; of oneself it is leaving.
+// expel removes a member from a group and its channels. Removing oneself is the same as leaving.
 func (s *Service) expel(ctx context.Context, group chat.GroupID, by token.Claims, other chat.UserID) error {
 	act := chat.Disinvite
 	if other == by.UserID {
@@ -204,15 +204,16 @@ func (s *Service) expel(ctx context.Context, group chat.GroupID, by token.Claims
 			return err
 		}
 		if other != by.UserID && !mine.MayRemove(is.Role) {
-			return apierr.New(apierr.Forbidden, "only owners remove owners and admins")
+			return apierr.New(apierr.Forbidden, "Only owners can remove owners and admins.")
 		}
-		return depart(ctx, tx, group, by.UserID, other, is.Username)
+		return removeMember(ctx, tx, group, by.UserID, other, is.Username)
 	})
 }
 
-// depart ends a membership of a group that is locked. Its row goes first: who is just coming into one of
-// the channels has locked it, and is found there afterwards.
-func depart(ctx context.Context, tx bun.Tx, group chat.GroupID, actor, subject chat.UserID, username string) error {
+// removeMember ends a membership of a locked group. It deletes the membership row first. A
+// transaction that adds the user to one of the channels holds a lock on that row, so the delete
+// waits for it, and the new channel membership is then found and ended as well.
+func removeMember(ctx context.Context, tx bun.Tx, group chat.GroupID, actor, subject chat.UserID, username string) error {
 	if _, err := tx.NewRaw("delete from group_members where group_id = ? and user_id = ?", group, subject).Exec(ctx); err != nil {
 		return fmt.Errorf("remove member: %w", err)
 	}
@@ -222,12 +223,12 @@ func depart(ctx context.Context, tx bun.Tx, group chat.GroupID, actor, subject c
 	if err := channel.LeaveGroup(ctx, tx, group, actor, subject, username); err != nil {
 		return err
 	}
-	return succeed(ctx, tx, group, actor)
+	return replaceOwner(ctx, tx, group, actor)
 }
 
-// succeed gives a group without an owner the next one: of its admins, else of its members, the one who
-// came first. A group without members ends.
-func succeed(ctx context.Context, tx bun.Tx, group chat.GroupID, by chat.UserID) error {
+// replaceOwner gives a group without an owner a new one: the longest-standing admin or, without
+// admins, the longest-standing member. A group without members is deleted.
+func replaceOwner(ctx context.Context, tx bun.Tx, group chat.GroupID, by chat.UserID) error {
 	_, err := tx.NewRaw(`update group_members set role = 'owner'
 		where group_id = ? and user_id = (
 			select user_id from group_members where group_id = ?
@@ -238,7 +239,7 @@ func succeed(ctx context.Context, tx bun.Tx, group chat.GroupID, by chat.UserID)
 	}
 	var left bool
 	if err := tx.NewRaw("select exists (select from group_members where group_id = ?)", group).Scan(ctx, &left); err != nil {
-		return fmt.Errorf("look for members: %w", err)
+		return fmt.Errorf("check for members: %w", err)
 	}
 	if left {
 		return nil
@@ -246,8 +247,9 @@ func succeed(ctx context.Context, tx bun.Tx, group chat.GroupID, by chat.UserID)
 	return end(ctx, tx, group, by)
 }
 
-// LeaveAll takes a user, whose account is being deleted in the same transaction and whose row is locked,
-// out of every group. The events of the groups' channels do not name them.
+// LeaveAll removes a user from all groups. The user's account is being deleted in the same
+// transaction, and their row is locked. The events in the groups' channels do not contain the
+// user's name.
 func LeaveAll(ctx context.Context, tx bun.Tx, user chat.UserID) error {
 	var groups []struct {
 		ID chat.GroupID `bun:"id,type:uuid"`
@@ -259,7 +261,7 @@ func LeaveAll(ctx context.Context, tx bun.Tx, user chat.UserID) error {
 		return fmt.Errorf("lock groups: %w", err)
 	}
 	for _, g := range groups {
-		if err := depart(ctx, tx, g.ID, user, user, ""); err != nil {
+		if err := removeMember(ctx, tx, g.ID, user, user, ""); err != nil {
 			return err
 		}
 	}

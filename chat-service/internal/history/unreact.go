@@ -27,9 +27,9 @@ const maxRemoved = 100
 // RemoveReactions answers DELETE /v1/channels/{id}/messages/{message_id}/reactions.
 func (s *Service) RemoveReactions(ctx context.Context, in api.RemoveReactionsRequestObject) (api.RemoveReactionsResponseObject, error) {
 	by := httpapi.UserOf(ctx).UserID
-	st, err := channel.Admit(ctx, s.cfg.DB, in.ID, by)
+	access, err := channel.Admit(ctx, s.cfg.DB, in.ID, by)
 	if err == nil {
-		err = st.Allow(chat.Moderate)
+		err = access.Allow(chat.Moderate)
 	}
 	if err != nil {
 		return nil, err

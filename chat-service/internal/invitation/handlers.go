@@ -20,13 +20,14 @@ import (
 // Config configures a Service. Every field is required.
 type Config struct {
 	DB   *bun.DB
-	Poke func() // wakes the outbox's relay
-	// Channel and Group bring an invited user in, if the inviter may still invite. They end the invitation.
+	Poke func() // wakes the outbox relay
+	// Channel and Group make an invited user a member, if the inviter may still invite. They also
+	// end the invitation.
 	Channel func(ctx context.Context, inv Invitation) error
 	Group   func(ctx context.Context, inv Invitation) error
 }
 
-// Service is the feature: what users do with invitations. It is safe for concurrent use.
+// Service implements the endpoints for invitations. It is safe for concurrent use.
 type Service struct{ cfg Config }
 
 // New returns a Service.
@@ -34,12 +35,12 @@ func New(cfg Config) *Service { return &Service{cfg} }
 
 const listInvitations = "listInvitations"
 
-// position is where a list goes on: the newest come first.
+// position is the last invitation of a page; older ones follow on the next page.
 type position struct {
 	ID chat.InvitationID `json:"i"`
 }
 
-// listed is an open invitation with the names that it shows.
+// listed is an open invitation with the names to display.
 type listed struct {
 	Invitation
 	Name     string `bun:"name"`
@@ -63,7 +64,7 @@ const selectOpen = `select i.id, i.channel_id, i.group_id, i.user_id, i.invited_
 	join users b on b.id = i.invited_by and b.deleted_at is null
 	where i.declined_at is null and (c.id is not null or g.id is not null)`
 
-// Show returns an open invitation as the API shows it.
+// Show returns an open invitation in the form of the API.
 func Show(ctx context.Context, db bun.IDB, id chat.InvitationID) (api.Invitation, error) {
 	var l listed
 	if err := db.NewRaw(selectOpen+" and i.id = ?", id).Scan(ctx, &l); err != nil {
@@ -105,7 +106,7 @@ func (s *Service) ListInvitations(ctx context.Context, in api.ListInvitationsReq
 	return api.ListInvitations200JSONResponse(page), nil
 }
 
-func errNone() error { return apierr.New(apierr.NotFound, "no such invitation") }
+func errNoInvitation() error { return apierr.New(apierr.NotFound, "This invitation does not exist.") }
 
 // AcceptInvitation answers POST /v1/invitations/{invitation_id}/accept.
 func (s *Service) AcceptInvitation(ctx context.Context, in api.AcceptInvitationRequestObject) (api.AcceptInvitationResponseObject, error) {
@@ -113,7 +114,7 @@ func (s *Service) AcceptInvitation(ctx context.Context, in api.AcceptInvitationR
 	var l listed
 	err := s.cfg.DB.NewRaw(selectOpen+" and i.id = ? and i.user_id = ?", in.InvitationID, user).Scan(ctx, &l)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, errNone()
+		return nil, errNoInvitation()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load invitation: %w", err)
@@ -137,7 +138,7 @@ func (s *Service) DeclineInvitation(ctx context.Context, in api.DeclineInvitatio
 			return fmt.Errorf("decline invitation: %w", err)
 		}
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
-			return cmp.Or(err, errNone())
+			return cmp.Or(err, errNoInvitation())
 		}
 		return outbox.Add(ctx, tx, outbox.Invite(in.InvitationID, user, user, removed)) // for the user's other devices
 	})
@@ -158,7 +159,7 @@ func (s *Service) WithdrawInvitation(ctx context.Context, in api.WithdrawInvitat
 			return fmt.Errorf("find invitation: %w", err)
 		}
 		if !open {
-			return errNone()
+			return errNoInvitation()
 		}
 		return end(ctx, tx, user, "id = ? and invited_by = ? and declined_at is null", in.InvitationID, user)
 	})

@@ -1,9 +1,9 @@
-// Package invitation is how strangers are brought into channels and groups: they are asked, and come in only
-// if they accept.
+// Package invitation implements invitations. Users whom an inviter does not know are not added to a
+// channel or group; they are asked first and become members only if they accept.
 //
-// An invitation is a row from the moment that an admin adds a stranger until the invited user accepts, or
-// the inviter withdraws it. A declined one stays for a month, so that the same user is not asked again at
-// once. Whether the inviter may still invite is checked when the invitation is accepted.
+// An invitation is a row that exists until the invited user accepts or the inviter withdraws it. A
+// declined invitation is kept for 30 days, during which the user cannot be invited again. Whether
+// the inviter may still invite is checked when the invitation is accepted.
 package invitation
 
 import (
@@ -22,18 +22,18 @@ import (
 )
 
 const (
-	maxOpen       = 100 // open invitations of one user
-	maxOpenByUser = 5   // of those, from one inviter
+	maxOpen       = 100 // maximum number of open invitations to one user
+	maxOpenByUser = 5   // maximum number of these from one inviter
 	declinedFor   = 30 * 24 * time.Hour
 )
 
-// What a notice says of an invitation.
+// The changes that a notice about an invitation can announce.
 const (
 	added   = "added"
 	removed = "removed"
 )
 
-// Invitation is a row: into a channel or into a group.
+// Invitation is a row of the table invitations. It refers to either a channel or a group.
 type Invitation struct {
 	ID        chat.InvitationID `bun:"id,type:uuid"`
 	ChannelID *chat.ChannelID   `bun:"channel_id,type:uuid"`
@@ -44,9 +44,10 @@ type Invitation struct {
 	CreatedAt time.Time         `bun:"created_at"`
 }
 
-// Acquainted reports whether by may bring other somewhere without asking: they are contacts, or are together
-// in a private channel or in a group. A public or unlisted channel in common says nothing, since anybody can
-// join one; nor does a direct channel, which anybody can open.
+// Acquainted reports whether two users know each other, so that one may add the other without an
+// invitation. They do if they are contacts or share a private channel or a group. Public and
+// unlisted channels do not count, since anybody can join them. Direct channels do not count either,
+// since anybody can open one.
 func Acquainted(ctx context.Context, db bun.IDB, by, other chat.UserID) (bool, error) {
 	var yes bool
 	err := db.NewRaw(`select exists (select from contacts a join contacts b on b.user_id = a.contact_id and b.contact_id = a.user_id
@@ -56,12 +57,13 @@ func Acquainted(ctx context.Context, db bun.IDB, by, other chat.UserID) (bool, e
 		or exists (select from group_members a join group_members b on b.group_id = a.group_id and b.user_id = ? where a.user_id = ?)`,
 		by, other, other, by, other, by).Scan(ctx, &yes)
 	if err != nil {
-		return false, fmt.Errorf("ask whether two users know each other: %w", err)
+		return false, fmt.Errorf("check whether two users know each other: %w", err)
 	}
 	return yes, nil
 }
 
-// Add invites a user, whose row is locked, and returns the invitation. If one is open already, it returns that.
+// Add invites a user, whose row is locked, and returns the invitation. If the user already has an
+// open invitation to the same channel or group, Add returns that one.
 func Add(ctx context.Context, tx bun.Tx, inv Invitation) (Invitation, error) {
 	var open struct {
 		All  int `bun:"all"`
@@ -85,14 +87,14 @@ func Add(ctx context.Context, tx bun.Tx, inv Invitation) (Invitation, error) {
 	case found.Declined == nil:
 		return found.Invitation, nil
 	case time.Since(*found.Declined) < declinedFor:
-		return inv, apierr.New(apierr.Conflict, "this user has declined the invitation")
+		return inv, apierr.New(apierr.Conflict, "This user has declined an invitation.")
 	default:
 		if _, err := tx.NewRaw("delete from invitations where id = ?", found.ID).Exec(ctx); err != nil {
 			return inv, fmt.Errorf("delete an old invitation: %w", err)
 		}
 	}
 	if open.All >= maxOpen || open.Mine >= maxOpenByUser {
-		return inv, apierr.New(apierr.Conflict, "this user has too many open invitations")
+		return inv, apierr.New(apierr.Conflict, "This user has too many open invitations.")
 	}
 	inv.ID, inv.CreatedAt = chat.NewInvitationID(), chat.Now().Time
 	_, err = tx.NewRaw(`insert into invitations (id, channel_id, group_id, user_id, invited_by, role, created_at) values (?, ?, ?, ?, ?, ?, ?)`,
@@ -103,22 +105,24 @@ func Add(ctx context.Context, tx bun.Tx, inv Invitation) (Invitation, error) {
 	return inv, outbox.Add(ctx, tx, outbox.Invite(inv.ID, inv.InvitedBy, inv.UserID, added))
 }
 
-// FromChannel ends the invitations of a user into a channel: they came in, or may not.
+// FromChannel ends the invitations of a user to a channel, because the user has become a member or
+// has been banned.
 func FromChannel(ctx context.Context, tx bun.Tx, channel chat.ChannelID, user, by chat.UserID) error {
 	return end(ctx, tx, by, "channel_id = ? and user_id = ?", channel, user)
 }
 
-// FromGroup ends the invitations of a user into a group.
+// FromGroup ends the invitations of a user to a group.
 func FromGroup(ctx context.Context, tx bun.Tx, group chat.GroupID, user, by chat.UserID) error {
 	return end(ctx, tx, by, "group_id = ? and user_id = ?", group, user)
 }
 
-// EndAll ends the invitations from and to a user whose account is being deleted in the same transaction.
+// EndAll ends all invitations sent by or to a user whose account is being deleted in the same
+// transaction.
 func EndAll(ctx context.Context, tx bun.Tx, user chat.UserID) error {
 	return end(ctx, tx, user, "? in (user_id, invited_by)", user)
 }
 
-// end deletes invitations and tells the invited users.
+// end deletes invitations and adds the notices for the invited users to the outbox.
 func end(ctx context.Context, tx bun.Tx, by chat.UserID, which string, args ...any) error {
 	var ended []Invitation
 	err := tx.NewRaw("delete from invitations where "+which+" returning id, channel_id, group_id, user_id, invited_by, role, created_at", args...).Scan(ctx, &ended)

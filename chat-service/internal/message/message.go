@@ -1,5 +1,5 @@
-// Package message sends without a socket: the same checks, the same limits and the same append as at a
-// gateway, through the package that both use.
+// Package message sends messages over REST. It shares the checks, limits and appends with the
+// gateways through package sender.
 package message
 
 import (
@@ -31,20 +31,21 @@ type Config struct {
 	DB       *bun.DB
 	Sender   *sender.Sender
 	Seen     *seen.Heads
-	MaxBytes int // of a body
+	MaxBytes int // maximum size of a message body
 
-	// Find returns an error unless id is a message of the channel: NotFound when it is none.
+	// Find returns an error unless id is a message of the channel: NotFound if there is no such
+	// message.
 	Find func(ctx context.Context, channel chat.ChannelID, id chat.EventID) error
 }
 
-// Service is the feature. It is safe for concurrent use.
+// Service implements the endpoint that sends messages. It is safe for concurrent use.
 type Service struct {
 	cfg      Config
 	mentions *mention.Finder
 	callAll  mention.MayCallAll
 }
 
-// New checks cfg.
+// New validates cfg and returns a Service.
 func New(cfg Config) (*Service, error) {
 	if cfg.DB == nil || cfg.Sender == nil || cfg.Seen == nil || cfg.Find == nil || cfg.MaxBytes <= 0 {
 		return nil, errors.New("message: a required field of Config is missing")
@@ -78,19 +79,19 @@ func (s *Service) SendMessage(ctx context.Context, in api.SendMessageRequestObje
 	return api.SendMessage201JSONResponse(answer), nil
 }
 
-// clientID returns the idempotency key, which a client may give in either place, and else is made.
+// clientID returns the idempotency key from the header or the body, or a new one if neither has it.
 func clientID(header, body *chat.ClientID) (chat.ClientID, error) {
 	field := "client_id"
 	switch {
 	case header != nil && body != nil && *header != *body:
-		return chat.ClientID{}, apierr.Invalid("client_id", "must be the same as the Idempotency-Key header")
+		return chat.ClientID{}, apierr.Invalid("client_id", "must be equal to the Idempotency-Key header")
 	case header != nil:
 		body, field = header, "Idempotency-Key"
 	case body == nil:
 		return chat.NewClientID(), nil
 	}
 	if body.IsZero() {
-		return chat.ClientID{}, apierr.Invalid(field, "must not be the UUID that is all zeros")
+		return chat.ClientID{}, apierr.Invalid(field, "must not be the zero UUID")
 	}
 	return *body, nil
 }
@@ -107,8 +108,8 @@ func (s *Service) checkBody(body string) error {
 	return &apierr.Error{Code: code, Message: "field body " + err.Error(), Fields: []apierr.Field{{Field: "body", Message: err.Error()}}}
 }
 
-// send appends e if its sender may. What went through before keeps its ack, whatever has changed since:
-// its sender may have left, or been blocked.
+// send appends e if its sender may send it. A retry of a message that was appended earlier gets the
+// original acknowledgement, even if the sender has since left or been blocked.
 func (s *Service) send(ctx context.Context, user token.Claims, e frame.Event) (eventlog.Ack, error) {
 	refused := s.admit(ctx, user.UserID, e.ChannelID)
 	if refused == nil && e.ReplyTo != nil {
@@ -144,7 +145,8 @@ func (s *Service) send(ctx context.Context, user token.Claims, e frame.Event) (e
 	return ack, err
 }
 
-// checkReply accepts a reply to a message of the same channel, deleted or not, as the gateways do.
+// checkReply accepts a reply to any message of the same channel, including deleted messages, as the
+// gateways do.
 func (s *Service) checkReply(ctx context.Context, e *frame.Event) error {
 	err := s.cfg.Find(ctx, e.ChannelID, *e.ReplyTo)
 	if apierr.CodeOf(err) == apierr.NotFound {
@@ -153,7 +155,8 @@ func (s *Service) checkReply(ctx context.Context, e *frame.Event) error {
 	return err
 }
 
-// unblocked returns those of users with whom a user has no block.
+// unblocked returns the given users without those who have blocked the user or are blocked by the
+// user.
 func (s *Service) unblocked(ctx context.Context, user chat.UserID, of []chat.UserID) ([]chat.UserID, error) {
 	if len(of) == 0 {
 		return of, nil
@@ -170,42 +173,42 @@ func (s *Service) unblocked(ctx context.Context, user chat.UserID, of []chat.Use
 	return of, nil
 }
 
-// arrivalTimeout bounds how long a send waits for its sender's member_joined event.
+// arrivalTimeout limits how long a send waits for the sender's member_joined event.
 const arrivalTimeout = 5 * time.Second
 
-// admitAnnounced returns how a user stands to a channel whose log has the user's member_joined event. That
-// takes milliseconds after they have come, and nobody waits who came earlier.
-func (s *Service) admitAnnounced(ctx context.Context, user chat.UserID, id chat.ChannelID) (channel.Standing, error) {
+// admitAnnounced returns the access of a user after waiting until the channel's log contains the
+// user's member_joined event. That takes milliseconds after a join; earlier members do not wait.
+func (s *Service) admitAnnounced(ctx context.Context, user chat.UserID, id chat.ChannelID) (channel.Access, error) {
 	ctx, cancel := context.WithTimeout(ctx, arrivalTimeout)
 	defer cancel()
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 250*time.Millisecond) {
-		st, err := channel.Admit(ctx, s.cfg.DB, id, user)
-		if err != nil || !st.Arriving {
-			return st, err
+		access, err := channel.Admit(ctx, s.cfg.DB, id, user)
+		if err != nil || !access.Arriving {
+			return access, err
 		}
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
-			return st, apierr.Wrap(ctx.Err(), apierr.Unavailable, "your arrival in this channel has not been announced yet: retry with the same Idempotency-Key")
+			return access, apierr.Wrap(ctx.Err(), apierr.Unavailable, "Your joining of this channel has not been announced yet. Retry with the same Idempotency-Key.")
 		}
 	}
 }
 
-// admit returns an error unless the user may write into the channel.
+// admit returns an error unless the user may send messages to the channel.
 func (s *Service) admit(ctx context.Context, user chat.UserID, id chat.ChannelID) error {
-	st, err := s.admitAnnounced(ctx, user, id)
+	access, err := s.admitAnnounced(ctx, user, id)
 	if err != nil {
 		return err
 	}
-	if err := st.Allow(chat.Post); err != nil || st.Kind != chat.Direct {
+	if err := access.Allow(chat.Post); err != nil || access.Kind != chat.Direct {
 		return err
 	}
 	var blocked bool
 	if err := s.cfg.DB.NewRaw("select direct_blocked(?)", id).Scan(ctx, &blocked); err != nil {
-		return fmt.Errorf("look for a block: %w", err)
+		return fmt.Errorf("check for a block: %w", err)
 	}
 	if blocked {
-		return apierr.New(apierr.Forbidden, "you cannot send direct messages to this user")
+		return apierr.New(apierr.Forbidden, "You cannot send direct messages to this user.")
 	}
 	return nil
 }
