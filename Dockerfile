@@ -1,15 +1,15 @@
 # syntax=docker/dockerfile:1
-# One file for every program; the target is the program:
+# One Dockerfile for all programs; the build target selects the program:
 #   docker build --target ws-server -t parley/ws-server .
-# The images hold one static binary, the root certificates and a wget for health checks; no shell. They
-# run as uid 65532 and write nowhere but into the volumes that are mounted.
+# An image contains one static binary, the root certificates and a wget for health checks, but no shell. It runs as
+# uid 65532 and writes only to mounted volumes.
 #
-# Behind a mirror or a proxy that inspects TLS, say where modules and packages come from, and which authority signs:
+# Behind a mirror, or a proxy that inspects TLS, set the sources of modules and packages and the certificate authority:
 #   docker build --build-arg GOPROXY=… --build-arg GOSUMDB=off --build-arg NPM_CONFIG_REGISTRY=… \
 #     --secret id=ca,src=authority.pem …
 
 FROM node:24-bookworm-slim AS web
-# The registry that npm asks; empty: its default.
+# The npm registry; empty: the default of npm.
 ARG NPM_CONFIG_REGISTRY
 WORKDIR /src/web-client
 COPY web-client/package.json web-client/package-lock.json ./
@@ -18,18 +18,18 @@ RUN --mount=type=cache,target=/root/.npm --mount=type=secret,id=ca \
     if [ -z "$NPM_CONFIG_REGISTRY" ]; then unset NPM_CONFIG_REGISTRY; fi; \
     npm ci --no-audit --no-fund
 COPY web-client ./
-# The operator's page has a chapter of this with it.
+# The operator's page embeds a chapter of this file.
 COPY docs/operations.md ../docs/
 RUN npm run build && node compress.mjs
 
 FROM golang:1.26-bookworm AS build
 WORKDIR /src
 ENV CGO_ENABLED=0 GOFLAGS=-buildvcs=false
-# Where modules come from, and what their checksums are compared with; the defaults are Go's own.
+# The module proxy and the checksum database; the defaults are those of Go.
 ARG GOPROXY=https://proxy.golang.org,direct
 ARG GOSUMDB=sum.golang.org
-# First what changes rarely, so that modules are downloaded once. A module needs the go.mod of those that
-# it replaces, and of nothing else in the workspace.
+# Copy files that change rarely first, so that the downloaded modules are cached. A module needs only the go.mod files
+# of the modules that it replaces.
 COPY shared-contracts/go.mod shared-contracts/go.sum shared-contracts/
 COPY shared-migrations/go.mod shared-migrations/go.sum shared-migrations/
 COPY internal/go.mod internal/go.sum internal/
@@ -37,14 +37,14 @@ COPY chat-service/go.mod chat-service/go.sum chat-service/
 COPY ws-server/go.mod ws-server/go.sum ws-server/
 COPY sync-service/go.mod sync-service/go.sum sync-service/
 COPY web-client/go.mod web-client/
-# An authority of its own is trusted beside the system's.
+# A custom certificate authority is trusted in addition to the system's.
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=secret,id=ca \
     if [ -e /run/secrets/ca ]; then cat /etc/ssl/certs/ca-certificates.crt /run/secrets/ca >/tmp/ca.pem; export SSL_CERT_FILE=/tmp/ca.pem; fi; \
     for m in chat-service ws-server sync-service shared-migrations; do (cd $m && GOWORK=off go mod download) || exit 1; done
 COPY . .
 COPY --from=web /src/web-client/dist web-client/dist
-# The build context has no git checkout, so the version comes from outside. The two arguments stand here, late: another
-# revision alone builds no layer above anew.
+# The build context has no git checkout, so the version is passed in. The two arguments are declared late, so that a
+# new revision does not invalidate the layers above.
 ARG VERSION=(devel)
 ARG REVISION=unknown
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
@@ -54,8 +54,8 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
       ./shared-migrations/cmd/migrate \
  && mkdir -p /out/keys
 
-# A static wget for the health checks, since the base image has neither a shell nor a client. It is
-# busybox under the one name, so that is all it does.
+# A static wget for the health checks, because the base image has neither a shell nor an HTTP client. It is busybox,
+# which acts only as wget under that name.
 FROM busybox:1.37-musl AS wget
 
 FROM gcr.io/distroless/static-debian12:nonroot AS base
@@ -75,7 +75,7 @@ CMD ["up"]
 
 FROM base AS chat-service
 COPY --from=build /out/chat-service /usr/bin/chat-service
-# A new volume takes over the owner of what it is mounted on.
+# A new volume gets the owner of the directory that it is mounted on.
 COPY --from=build --chown=65532:65532 /out/keys /var/lib/parley/keys
 ENV JWT_KEYS_DIR=/var/lib/parley/keys
 VOLUME /var/lib/parley/keys
