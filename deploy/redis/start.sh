@@ -1,12 +1,12 @@
 #!/bin/sh
-# Starts Redis with the users of users.acl. Its arguments are further settings of redis-server.
+# Starts Redis with the users in users.acl. Arguments are passed to redis-server as further settings.
 #
-# An ACL file holds the SHA-256 of each password. This script fills them in from REDIS_PASSWORD, or from
-# REDIS_CHAT_PASSWORD, REDIS_WS_PASSWORD, REDIS_SYNC_PASSWORD and REDIS_ADMIN_PASSWORD where they are set, so
-# that no password is in a file or in the list of processes.
+# An ACL file contains the SHA-256 of each password. This script computes them from REDIS_PASSWORD or, if they are
+# set, from REDIS_CHAT_PASSWORD, REDIS_WS_PASSWORD, REDIS_SYNC_PASSWORD and REDIS_ADMIN_PASSWORD. So no password
+# is in a file or in the list of processes.
 #
-# With REDIS_TLS_DIR, which holds redis.crt and redis.key, Redis listens with TLS only. Clients need no certificate:
-# they have a password.
+# If REDIS_TLS_DIR is set, Redis accepts only TLS. That directory must contain redis.crt and redis.key. Clients need
+# no certificate, because they have a password.
 set -eu
 : "${REDIS_PASSWORD:?REDIS_PASSWORD is not set}"
 
