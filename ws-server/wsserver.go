@@ -157,7 +157,7 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 	s.watch = redisclient.NewWatch(s.rdb, reg, log)
 	st := store.New(s.db)
 	if keys == nil {
-		s.keys = token.NewRemoteKeys(token.RemoteConfig{URL: cfg.JWKSURL, Kept: st.TokenKeys, Logger: log})
+		s.keys = token.NewRemoteKeys(token.RemoteConfig{URL: cfg.JWKSURL, Fallback: st.TokenKeys, Logger: log})
 		keys = s.keys
 	}
 	events := eventlog.New(s.rdb, cfg.Partitions)

@@ -10,7 +10,7 @@ import (
 	"slices"
 )
 
-// jwk is a public key as RFC 8037 writes it.
+// jwk is a public key in the form of RFC 8037.
 type jwk struct {
 	Type  string `json:"kty"`
 	Curve string `json:"crv"`
@@ -35,12 +35,12 @@ func EncodeJWKS(keys StaticKeys) []byte {
 	}
 	b, err := json.Marshal(set)
 	if err != nil {
-		panic("token: " + err.Error()) // strings alone cannot fail
+		panic("token: " + err.Error()) // marshaling strings cannot fail
 	}
 	return b
 }
 
-// DecodeJWKS reads a JSON Web Key Set. Keys of other types are passed over; a set without any of ours
+// DecodeJWKS reads a JSON Web Key Set. It skips keys of other types; a set without an Ed25519 key
 // is an error.
 func DecodeJWKS(b []byte) (StaticKeys, error) {
 	var set jwks
@@ -54,7 +54,7 @@ func DecodeJWKS(b []byte) (StaticKeys, error) {
 		}
 		x, err := base64.RawURLEncoding.DecodeString(k.X)
 		if err != nil || len(x) != ed25519.PublicKeySize {
-			return nil, fmt.Errorf("decode key set: key %.80q is no Ed25519 key", k.ID)
+			return nil, fmt.Errorf("decode key set: key %.80q is not an Ed25519 key", k.ID)
 		}
 		keys[k.ID] = x
 	}

@@ -18,16 +18,16 @@ import (
 	"time"
 )
 
-// SigningKey is a private key and its id.
+// SigningKey is a private key with its id.
 type SigningKey struct {
 	ID      string
 	Private ed25519.PrivateKey
 }
 
-// kidTime is how a kid begins.
+// kidTime is the layout of the time at the start of a kid.
 const kidTime = "20060102T150405Z"
 
-// NewSigningKey makes a key. Its id begins with the time, so that ids sort by age.
+// NewSigningKey generates a key. Its id starts with the time, so that ids sort by age.
 func NewSigningKey() (SigningKey, error) {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -37,7 +37,7 @@ func NewSigningKey() (SigningKey, error) {
 	return SigningKey{ID: id, Private: private}, nil
 }
 
-// Signing returns the key itself.
+// Signing returns k itself.
 func (k SigningKey) Signing() SigningKey { return k }
 
 // Public returns the public half.
@@ -46,7 +46,7 @@ func (k SigningKey) Public() ed25519.PublicKey { return k.Private.Public().(ed25
 // StaticKeys is a fixed set of public keys by id.
 type StaticKeys map[string]ed25519.PublicKey
 
-// Key finds a key.
+// Key returns the key with id kid.
 func (s StaticKeys) Key(_ context.Context, kid string) (ed25519.PublicKey, error) {
 	if key, ok := s[kid]; ok {
 		return key, nil
@@ -54,30 +54,30 @@ func (s StaticKeys) Key(_ context.Context, kid string) (ed25519.PublicKey, error
 	return nil, ErrUnknownKey
 }
 
-// reloadEvery bounds how often an unknown kid makes Keys look at its folder: a kid costs an attacker
-// nothing.
-const reloadEvery = 2 * time.Second
+// reloadInterval bounds how often an unknown kid makes Keys read its folder, because anyone can
+// invent a kid.
+const reloadInterval = 2 * time.Second
 
-// Settle is how long a new key verifies before it signs: by then every process that reads the folder
-// once a minute shows it, so no gateway meets a token whose key it cannot have.
+// Settle is how long a new key only verifies before it signs. By then every process that reads the
+// folder once a minute publishes the key, so every gateway can get the key of any token it receives.
 const Settle = 3 * time.Minute
 
-// Keys is a folder of private keys, one in each <kid>.pem (PKCS#8). All of them verify. Of those that
-// have settled the one whose name sorts last signs; while none has, the first. So to rotate is to put a
-// newer file there, and to retire a key is to delete its file once the tokens that it signed have ended:
-// Rotate and Prune.
+// Keys is a folder of private keys, each in a file <kid>.pem (PKCS#8). All of them verify. Of the
+// keys that have settled, the one whose name sorts last signs; if none has settled, the first one
+// signs. Rotate adds a newer file. Prune deletes the files of keys once the tokens that they signed
+// have expired.
 type Keys struct {
 	dir string
 	now func() time.Time
 
-	mu     sync.Mutex // guards the rest; held while the folder is read
+	mu     sync.Mutex // guards the fields below; held while the folder is read
 	loaded time.Time
 	all    []SigningKey // by name
 	public StaticKeys
 }
 
-// LoadKeys reads the keys of dir, which is made, with a first key in it, when there is none. Several
-// processes may do so at once: they end up with the same key.
+// LoadKeys reads the keys of dir. If there is no key, it creates dir with a first key. Several
+// processes may call it at the same time: they end up with the same key.
 func LoadKeys(dir string) (*Keys, error) {
 	k := &Keys{dir: dir, now: time.Now}
 	k.mu.Lock()
@@ -94,25 +94,26 @@ func LoadKeys(dir string) (*Keys, error) {
 	return k, nil
 }
 
-// Reload reads the folder again. On an error the keys stay as they were.
+// Reload reads the folder again. On an error the keys are unchanged.
 func (k *Keys) Reload() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.loadLocked()
 }
 
-// Signing returns the key that signs now.
+// Signing returns the key that currently signs.
 func (k *Keys) Signing() SigningKey {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.all[signing(k.all, k.now())]
 }
 
-// Key finds a key. An unknown kid may be that of a file that another process has just added.
+// Key returns the key with id kid. For an unknown kid it reads the folder again, since another
+// process may have just added the file.
 func (k *Keys) Key(ctx context.Context, kid string) (ed25519.PublicKey, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if _, known := k.public[kid]; !known && time.Since(k.loaded) > reloadEvery {
+	if _, known := k.public[kid]; !known && time.Since(k.loaded) > reloadInterval {
 		if err := k.loadLocked(); err != nil {
 			return nil, err
 		}
@@ -177,10 +178,10 @@ func readKey(path string) (ed25519.PrivateKey, error) {
 	return key, nil
 }
 
-// createFirst puts a key into dir unless somebody else has done so meanwhile.
+// createFirst creates a key in dir unless another process has done so in the meantime.
 func createFirst(dir string) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make the folder of keys: %w", err)
+		return fmt.Errorf("create the folder of keys: %w", err)
 	}
 	unlock, err := lock(filepath.Join(dir, ".lock"))
 	if err != nil {
@@ -201,7 +202,7 @@ func createFirst(dir string) (err error) {
 	return WriteKey(dir, key)
 }
 
-// WriteKey puts a key into dir as <kid>.pem, readable by its owner alone, whole or not at all.
+// WriteKey writes a key to dir as <kid>.pem, readable only by its owner. The write is atomic.
 func WriteKey(dir string, key SigningKey) (err error) {
 	der, err := x509.MarshalPKCS8PrivateKey(key.Private)
 	if err != nil {
@@ -211,7 +212,7 @@ func WriteKey(dir string, key SigningKey) (err error) {
 	if err != nil {
 		return fmt.Errorf("write key: %w", err)
 	}
-	defer func() { _ = os.Remove(f.Name()) }() // gone already when all went well
+	defer func() { _ = os.Remove(f.Name()) }() // already renamed on success
 	err = pem.Encode(f, &pem.Block{Type: "PRIVATE KEY", Bytes: der})
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("write key: %w", err)

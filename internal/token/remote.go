@@ -15,32 +15,32 @@ import (
 	"parley.chat/internal/config"
 )
 
-// maxSet bounds the key set that is read.
+// maxSet is the largest key set that is read, in bytes.
 const maxSet = 64 << 10
 
-// RemoteConfig configures RemoteKeys. A zero optional field means its default.
+// RemoteConfig configures RemoteKeys. A zero optional field selects its default.
 type RemoteConfig struct {
-	URL string // required: of the key set
-	// Kept returns the set that the issuer has left where only the issuer can write, for when the URL does not
-	// answer. Nil: there is no such place.
-	Kept    func(context.Context) (StaticKeys, error)
-	Client  *http.Client  // default: one of its own
-	Timeout time.Duration // default 3s, for the fetch and for Kept each
-	Refresh time.Duration // default 5m: how long a key that was retired may live on here
-	Retry   time.Duration // default 2s: an unknown kid makes no two fetches within it
-	Logger  *slog.Logger  // default slog.Default()
+	URL string // required: the address of the key set
+	// Fallback returns a copy of the set for use while the URL does not answer. The issuer has
+	// stored it where only the issuer can write. Nil: there is no copy.
+	Fallback func(context.Context) (StaticKeys, error)
+	Client   *http.Client  // default: one of its own
+	Timeout  time.Duration // default 3s, for the fetch and for Fallback, each
+	Refresh  time.Duration // default 5m: how long a retired key may remain in use here
+	Retry    time.Duration // default 2s: minimum time between two fetches for unknown kids
+	Logger   *slog.Logger  // default slog.Default()
 }
 
-// RemoteKeys is the key set behind a URL. It is fetched at the first need, again when a token names a
-// kid that it lacks (so a rotation needs no restart), and every Refresh while Run runs. While the URL
-// does not answer, the set that Kept returns takes its place.
+// RemoteKeys is the key set behind a URL. It is fetched on first use, again when a token names a
+// kid that is missing (so a rotation needs no restart), and every Refresh while Run runs. While the
+// URL does not answer, the set that Fallback returns is used.
 type RemoteKeys struct {
 	cfg RemoteConfig
-	// turn holds one token, whose taker may fetch, and use tried and failed. It is a channel so that
-	// those who wait for a fetch can give up.
-	turn   chan struct{}
-	tried  time.Time // of the last fetch
-	failed error     // why the last fetch did not reach the URL
+	// fetching holds one token. The goroutine that has received it may fetch, and use tried and
+	// failed. It is a channel so that a goroutine can stop waiting for it.
+	fetching chan struct{}
+	tried    time.Time // of the last fetch
+	failed   error     // why the last fetch from the URL failed, or nil
 
 	set atomic.Pointer[StaticKeys] // stored by fetch
 }
@@ -51,16 +51,16 @@ func NewRemoteKeys(cfg RemoteConfig) *RemoteKeys {
 	cfg.Refresh, cfg.Retry = cmp.Or(cfg.Refresh, 5*time.Minute), cmp.Or(cfg.Retry, 2*time.Second)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
 	if cfg.Client == nil {
-		// Its connections end with the response: one a few minutes is not worth keeping.
+		// No keep-alive: it is not worth it for one request every few minutes.
 		cfg.Client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment}}
 	}
-	r := &RemoteKeys{cfg: cfg, turn: make(chan struct{}, 1)}
-	r.turn <- struct{}{}
+	r := &RemoteKeys{cfg: cfg, fetching: make(chan struct{}, 1)}
+	r.fetching <- struct{}{}
 	return r
 }
 
-// Run keeps the set fresh until ctx is done. Without it keys are fetched all the same, but one that
-// was retired is not forgotten.
+// Run refreshes the set until ctx is done. Without Run, missing keys are still fetched, but a
+// retired key is never forgotten.
 func (r *RemoteKeys) Run(ctx context.Context) error {
 	tick := time.NewTicker(r.cfg.Refresh)
 	defer tick.Stop()
@@ -73,16 +73,17 @@ func (r *RemoteKeys) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-r.turn:
+		case <-r.fetching:
 			if err := r.fetch(ctx); err != nil {
 				r.cfg.Logger.WarnContext(ctx, "key set not refreshed", "err", err)
 			}
-			r.turn <- struct{}{}
+			r.fetching <- struct{}{}
 		}
 	}
 }
 
-// Key finds a key. It blocks for the fetch at most, and then only for a kid that it does not have.
+// Key returns the key with id kid. It blocks only for a fetch, and only for a kid that it does not
+// have.
 func (r *RemoteKeys) Key(ctx context.Context, kid string) (ed25519.PublicKey, error) {
 	if key, ok := r.find(kid); ok {
 		return key, nil
@@ -90,14 +91,14 @@ func (r *RemoteKeys) Key(ctx context.Context, kid string) (ed25519.PublicKey, er
 	select {
 	case <-ctx.Done():
 		return nil, fmt.Errorf("wait for the key set: %w", ctx.Err())
-	case <-r.turn:
+	case <-r.fetching:
 	}
-	defer func() { r.turn <- struct{}{} }()
+	defer func() { r.fetching <- struct{}{} }()
 	if key, ok := r.find(kid); ok {
-		return key, nil // another caller has fetched it meanwhile
+		return key, nil // another caller has fetched it in the meantime
 	}
 	if time.Since(r.tried) >= r.cfg.Retry {
-		// The fetch is for all who wait: it goes on when this caller has gone.
+		// The fetch serves all waiting callers: it continues if this caller's ctx ends.
 		if err := r.fetch(context.WithoutCancel(ctx)); err != nil {
 			return nil, err
 		}
@@ -106,7 +107,7 @@ func (r *RemoteKeys) Key(ctx context.Context, kid string) (ed25519.PublicKey, er
 		}
 	}
 	if r.failed != nil {
-		// The kept set may be older than the kid: nobody can say that there is no such key.
+		// The fallback may be older than the kid, so it cannot prove that the key does not exist.
 		return nil, r.failed
 	}
 	return nil, ErrUnknownKey
@@ -121,7 +122,8 @@ func (r *RemoteKeys) find(kid string) (ed25519.PublicKey, bool) {
 	return key, ok
 }
 
-// fetch gets the set from the URL, else the kept one. The caller has the turn.
+// fetch gets the set from the URL, or from Fallback if that fails. The caller holds the token of
+// fetching.
 func (r *RemoteKeys) fetch(ctx context.Context) error {
 	defer func() { r.tried = time.Now() }()
 	var set StaticKeys
@@ -130,7 +132,7 @@ func (r *RemoteKeys) fetch(ctx context.Context) error {
 		r.set.Store(&set)
 		return nil
 	}
-	set, err := r.kept(ctx)
+	set, err := r.fallback(ctx)
 	if err != nil {
 		return errors.Join(r.failed, err)
 	}
@@ -150,9 +152,9 @@ func (r *RemoteKeys) fetchURL(ctx context.Context) (StaticKeys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fetch key set: %w", config.WithoutURL(err))
 	}
-	defer func() { _ = resp.Body.Close() }() // only read from
+	defer func() { _ = resp.Body.Close() }() // the body was only read
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("fetch key set: %s answers %s", config.PublicURL(r.cfg.URL), resp.Status)
+		return nil, fmt.Errorf("fetch key set: %s returned %s", config.PublicURL(r.cfg.URL), resp.Status)
 	}
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxSet))
 	if err != nil {
@@ -161,11 +163,11 @@ func (r *RemoteKeys) fetchURL(ctx context.Context) (StaticKeys, error) {
 	return DecodeJWKS(raw)
 }
 
-func (r *RemoteKeys) kept(ctx context.Context) (StaticKeys, error) {
-	if r.cfg.Kept == nil {
-		return nil, errors.New("the key set is kept nowhere else")
+func (r *RemoteKeys) fallback(ctx context.Context) (StaticKeys, error) {
+	if r.cfg.Fallback == nil {
+		return nil, errors.New("there is no fallback key set")
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
 	defer cancel()
-	return r.cfg.Kept(ctx)
+	return r.cfg.Fallback(ctx)
 }

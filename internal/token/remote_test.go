@@ -89,7 +89,7 @@ func TestRemoteKeys_kept(t *testing.T) {
 	s := newServer(t, nil)
 	s.set.Store(nil)
 	var away error
-	r := token.NewRemoteKeys(token.RemoteConfig{URL: s.URL, Retry: time.Nanosecond, Kept: func(context.Context) (token.StaticKeys, error) {
+	r := token.NewRemoteKeys(token.RemoteConfig{URL: s.URL, Retry: time.Nanosecond, Fallback: func(context.Context) (token.StaticKeys, error) {
 		return token.StaticKeys{"a": a.Public()}, away
 	}})
 	away = errors.New("connection refused")

@@ -8,30 +8,30 @@ import (
 	"time"
 )
 
-// State is what a key of a folder is good for.
+// State is what a key in the folder is used for.
 type State string
 
-// The states, in the order of a key's life.
+// The states, in the order of a key's lifetime.
 const (
-	Settling State = "settling" // verifies, and will sign after Until
+	Settling State = "settling" // verifies; signs after Until
 	Signs    State = "signs"    // signs and verifies
-	Verifies State = "verifies" // verifies tokens that it signed before, until Until
-	Outlived State = "outlived" // no token that it signed is good any more: Prune takes it
+	Verifies State = "verifies" // verifies tokens that it signed earlier, until Until
+	Outlived State = "outlived" // every token that it signed has expired; Prune deletes it
 )
 
-// noticed is how long a process may go on with a key after the next has settled: it had not read the
-// folder when that one came.
-const noticed = 2 * time.Minute
+// reloadDelay is how long a process may continue to sign with a key after the next one has settled,
+// because it has not read the folder since the next key was added.
+const reloadDelay = 2 * time.Minute
 
-// KeyInfo tells of a key of a folder.
+// KeyInfo describes a key in the folder.
 type KeyInfo struct {
 	ID    string
 	State State
-	Until time.Time // zero when it has no end
+	Until time.Time // zero if not limited
 }
 
-// born returns when a key was made, by its kid; zero for a kid that does not say.
-func born(kid string) time.Time {
+// createdAt returns when a key was created, by its kid; zero if the kid does not contain a time.
+func createdAt(kid string) time.Time {
 	stamp, _, _ := strings.Cut(kid, "-")
 	at, err := time.Parse(kidTime, stamp)
 	if err != nil {
@@ -40,17 +40,18 @@ func born(kid string) time.Time {
 	return at
 }
 
-// signing returns which of keys, of which there is at least one, signs: the last that has settled.
+// signing returns the index of the key that signs: the last one that has settled. keys must not be
+// empty.
 func signing(keys []SigningKey, now time.Time) int {
 	for i := len(keys) - 1; i > 0; i-- {
-		if !born(keys[i].ID).Add(Settle).After(now) {
+		if !createdAt(keys[i].ID).Add(Settle).After(now) {
 			return i
 		}
 	}
 	return 0
 }
 
-// List tells of the keys in dir, the oldest first. ttl is how long access tokens are good for.
+// List describes the keys in dir, oldest first. ttl is the lifetime of access tokens.
 func List(dir string, ttl time.Duration) ([]KeyInfo, error) {
 	keys, err := LoadKeys(dir)
 	if err != nil {
@@ -69,12 +70,12 @@ func (k *Keys) infos(ttl time.Duration) []KeyInfo {
 		list[i] = KeyInfo{ID: key.ID}
 		switch {
 		case i > signs:
-			list[i].State, list[i].Until = Settling, born(key.ID).Add(Settle)
+			list[i].State, list[i].Until = Settling, createdAt(key.ID).Add(Settle)
 		case i == signs:
 			list[i].State = Signs
 		default:
-			// The next key took over once it had settled, at the latest a reading of the folder later.
-			list[i].State, list[i].Until = Verifies, born(k.all[i+1].ID).Add(Settle+noticed+ttl+leeway)
+			// The next key signs once it has settled and each process has read the folder.
+			list[i].State, list[i].Until = Verifies, createdAt(k.all[i+1].ID).Add(Settle+reloadDelay+ttl+leeway)
 			if !list[i].Until.After(now) {
 				list[i].State = Outlived
 			}
@@ -83,7 +84,7 @@ func (k *Keys) infos(ttl time.Duration) []KeyInfo {
 	return list
 }
 
-// Rotate puts a new key into dir, which will sign once it has settled.
+// Rotate adds a new key to dir. It signs once it has settled.
 func Rotate(dir string) (SigningKey, error) {
 	keys, err := LoadKeys(dir) // nothing is added to a folder that cannot be read
 	if err != nil {
@@ -94,8 +95,8 @@ func Rotate(dir string) (SigningKey, error) {
 		return SigningKey{}, err
 	}
 	newest := keys.all[len(keys.all)-1].ID
-	if key.ID <= newest { // made in the same second, or by a clock that is ahead
-		at := born(newest)
+	if key.ID <= newest { // created within the same second, or newest was created by a clock that is ahead
+		at := createdAt(newest)
 		if at.IsZero() {
 			return SigningKey{}, fmt.Errorf("key %s sorts after every new one: rename its file", newest)
 		}
@@ -105,7 +106,7 @@ func Rotate(dir string) (SigningKey, error) {
 	return key, WriteKey(dir, key)
 }
 
-// Prune deletes the keys that are outlived, and returns their ids.
+// Prune deletes the outlived keys and returns their ids.
 func Prune(dir string, ttl time.Duration) ([]string, error) {
 	keys, err := LoadKeys(dir)
 	if err != nil {

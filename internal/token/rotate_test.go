@@ -43,8 +43,8 @@ func TestRotation(t *testing.T) {
 		{0, "signs settling settling"},
 		{Settle - time.Second, "signs settling settling"},
 		{Settle + 3*time.Second, "verifies verifies signs"},
-		{Settle + noticed + ttl, "verifies verifies signs"},
-		{Settle + noticed + ttl + leeway + 3*time.Second, "outlived outlived signs"},
+		{Settle + reloadDelay + ttl, "verifies verifies signs"},
+		{Settle + reloadDelay + ttl + leeway + 3*time.Second, "outlived outlived signs"},
 	} {
 		now = start.Add(step.after)
 		if got := states(); got != step.want {

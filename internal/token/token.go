@@ -1,8 +1,8 @@
 // Package token issues and verifies Parley's access tokens: JSON Web Tokens signed with Ed25519.
 //
-// chat-service issues them with a private key that it alone has; a gateway verifies them with the
-// public keys, which it gets over HTTP or, when chat-service is down, from PostgreSQL. Everything here is
-// safe for concurrent use, and nothing starts a goroutine.
+// chat-service issues them with a private key that only it has. A gateway verifies them with the
+// public keys, which it gets over HTTP or, when chat-service is down, from PostgreSQL. Everything
+// in this package is safe for concurrent use, and nothing starts a goroutine.
 package token
 
 import (
@@ -23,53 +23,55 @@ import (
 const (
 	// Name is the issuer and the audience of every token.
 	Name = "parley"
-	// DefaultTTL is how long a token is good for.
+	// DefaultTTL is the default lifetime of a token.
 	DefaultTTL = 15 * time.Minute
-	// MaxTTL is the longest time between iat and exp of a token that is accepted. It bounds what a token is
-	// worth that was signed by mistake or with a stolen key, and how long an ended session has to be marked.
+	// MaxTTL is the longest accepted time between iat and exp. It bounds the damage of a token that
+	// was signed by mistake or with a stolen key, and how long an ended session must remain marked.
 	MaxTTL = 24 * time.Hour
-	// leeway is how far the clock of a verifier may be behind that of the issuer. It counts for iat and nbf
-	// alone: a token is good until exp by the verifier's clock, and no longer.
+	// leeway is how far a verifier's clock may be behind the issuer's. It applies only to iat and
+	// nbf: a token expires exactly at exp by the verifier's clock.
 	leeway = time.Minute
-	// maxLength bounds what is parsed at all. Our tokens have some 450 bytes.
+	// maxLength is the longest token, in bytes, that is parsed at all. Our tokens have about 450
+	// bytes.
 	maxLength = 4 << 10
 )
 
-// What Verify answers for a token that does not pass. Anything it returns besides these says that the
-// keys could not be had: the token may well be good.
+// Errors of Verify for a token that it rejects. Any other error means that the keys were
+// unavailable; the token may well be valid.
 var (
 	ErrExpired = errors.New("the token has expired")
 	ErrInvalid = errors.New("the token is not valid")
-	// ErrNotYet means that the token will be good: the clock of this machine is behind that of the issuer by more
-	// than a minute. A client that tries again later, or elsewhere, gets in.
+	// ErrNotYet means that the token will become valid: this machine's clock is more than a minute
+	// behind the issuer's. A client that tries again later, or on another machine, succeeds.
 	ErrNotYet = errors.New("the token is not valid yet by the clock of this machine")
 )
 
-// What a service logs when a token is not valid yet, and when one is again.
+// Log messages of a service for a token that is not valid yet, and for the first valid one after
+// that.
 const (
 	ClockBehind = "tokens are not valid yet by the clock of this machine: synchronise the clocks of all machines (NTP)"
 	ClockRight  = "tokens are valid by the clock of this machine again"
 )
 
-// ErrUnknownKey is what a KeySource answers for a kid that no key has.
+// ErrUnknownKey is returned by a KeySource for a kid that no key has.
 var ErrUnknownKey = errors.New("no key of this id")
 
-// Claims is what a token says of its bearer.
+// Claims is what a token states about its bearer.
 type Claims struct {
 	UserID    chat.UserID
 	SessionID chat.SessionID
 	Username  string
-	ExpiresAt time.Time // Issue: zero means now and the issuer's TTL
+	ExpiresAt time.Time // for Issue: zero means now plus the issuer's TTL
 }
 
-// wireClaims is Claims in the names of the JWT registry.
+// wireClaims is Claims under the names of the JWT registry.
 type wireClaims struct {
 	jwt.RegisteredClaims
 	SessionID string `json:"sid"`
 	Username  string `json:"preferred_username"`
 }
 
-// Signer hands out the key that signs now.
+// Signer returns the current signing key.
 type Signer interface{ Signing() SigningKey }
 
 // Issuer issues tokens.
@@ -79,16 +81,16 @@ type Issuer struct {
 	now    func() time.Time
 }
 
-// NewIssuer returns an issuer of tokens that are good for ttl (0: DefaultTTL). A SigningKey is a Signer
-// of its own, which is all that a test or a load generator needs.
+// NewIssuer returns an issuer of tokens with a lifetime of ttl (0: DefaultTTL). A SigningKey is
+// itself a Signer, which is enough for a test or a load generator.
 func NewIssuer(signer Signer, ttl time.Duration) *Issuer {
 	return &Issuer{signer: signer, ttl: cmp.Or(ttl, DefaultTTL), now: time.Now}
 }
 
-// TTL returns how long a token is good for.
+// TTL returns the lifetime of a token.
 func (i *Issuer) TTL() time.Duration { return i.ttl }
 
-// Issue signs a token and returns it with the instant of its end.
+// Issue signs a token and returns it with its expiry time.
 func (i *Issuer) Issue(c Claims) (raw string, expires time.Time, err error) {
 	now := i.now()
 	expires = c.ExpiresAt
@@ -108,11 +110,11 @@ func (i *Issuer) Issue(c Claims) (raw string, expires time.Time, err error) {
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("sign token: %w", err)
 	}
-	return raw, expires.Truncate(time.Second), nil // as the token says it
+	return raw, expires.Truncate(time.Second), nil // as in the token
 }
 
-// KeySource finds public keys by their id. It answers ErrUnknownKey for an id that no key has; any
-// other error means that it could not find out.
+// KeySource finds public keys by id. It returns ErrUnknownKey for an id that no key has; any other
+// error means that it could not find out.
 type KeySource interface {
 	Key(ctx context.Context, kid string) (ed25519.PublicKey, error)
 }
@@ -122,7 +124,7 @@ type Verifier struct {
 	keys   KeySource
 	now    func() time.Time
 	parser *jwt.Parser
-	known  known
+	cache  cache
 }
 
 // NewVerifier returns a verifier of tokens signed with one of keys.
@@ -130,21 +132,22 @@ func NewVerifier(keys KeySource) *Verifier { return newVerifier(keys, time.Now) 
 
 func newVerifier(keys KeySource, now func() time.Time) *Verifier {
 	return &Verifier{keys: keys, now: now, parser: jwt.NewParser(
-		// The method is ours to choose, never the token's: this alone refuses "none" and HS256.
+		// We choose the method, never the token: this alone refuses "none" and HS256.
 		jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}),
 		jwt.WithIssuer(Name), jwt.WithAudience(Name),
 		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(leeway), jwt.WithTimeFunc(now),
 	)}
 }
 
-// Verify returns what raw says. Its error is ErrExpired for a token that was good once, ErrNotYet for one that will
-// be, ErrInvalid for one that never was, and another when the keys could not be had.
+// Verify returns the claims of raw. Its error is ErrExpired for a token that has expired, ErrNotYet
+// for one that is not valid yet, ErrInvalid for one that never was, and any other error if the keys
+// were unavailable.
 func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
 	if len(raw) > maxLength {
 		return Claims{}, fmt.Errorf("%w: %d bytes", ErrInvalid, len(raw))
 	}
 	sum := sha256.Sum256([]byte(raw))
-	if seen, ok := v.known.get(sum); ok && v.now().Before(seen.claims.ExpiresAt) {
+	if seen, ok := v.cache.get(sum); ok && v.now().Before(seen.claims.ExpiresAt) {
 		if key, err := v.keys.Key(ctx, seen.kid); err == nil && key.Equal(seen.key) {
 			return seen.claims, nil
 		}
@@ -178,20 +181,21 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
 	if good.claims, err = claimsOf(wire); err != nil {
 		return Claims{}, err
 	}
-	if !v.now().Before(good.claims.ExpiresAt) { // the parser has allowed for leeway
+	if !v.now().Before(good.claims.ExpiresAt) { // the parser applies leeway to exp, too
 		return Claims{}, ErrExpired
 	}
-	v.known.put(sum, good)
+	v.cache.put(sum, good)
 	return good.claims, nil
 }
 
-// claimFaults are all that can be wrong with the claims of a token whose signature is good.
+// claimFaults lists everything that can be wrong with the claims of a token whose signature is
+// good.
 var claimFaults = []error{
 	jwt.ErrTokenExpired, jwt.ErrTokenNotValidYet, jwt.ErrTokenUsedBeforeIssued, jwt.ErrTokenInvalidAudience,
 	jwt.ErrTokenInvalidIssuer, jwt.ErrTokenRequiredClaimMissing, jwt.ErrTokenInvalidSubject, jwt.ErrTokenInvalidId,
 }
 
-// only reports whether err is about some of the given faults, and about no other.
+// only reports whether err wraps at least one of the given faults and no other claim fault.
 func only(err error, faults ...error) bool {
 	found := false
 	for _, fault := range claimFaults {
@@ -218,7 +222,7 @@ func claimsOf(wire wireClaims) (Claims, error) {
 		return Claims{}, fmt.Errorf("%w: no iat", ErrInvalid)
 	}
 	if life := wire.ExpiresAt.Sub(wire.IssuedAt.Time); life > MaxTTL {
-		return Claims{}, fmt.Errorf("%w: good for %s, which is more than %s", ErrInvalid, life, MaxTTL)
+		return Claims{}, fmt.Errorf("%w: its lifetime is %s, more than %s", ErrInvalid, life, MaxTTL)
 	}
 	if user.IsZero() || session.IsZero() || wire.Username == "" {
 		return Claims{}, fmt.Errorf("%w: sub, sid or preferred_username is empty", ErrInvalid)

@@ -47,21 +47,21 @@ func TestVerify_remembersOnlyTheSignature(t *testing.T) {
 // What is remembered is bounded, and what is in use stays.
 func TestKnown_isBounded(t *testing.T) {
 	t.Parallel()
-	var k known
+	var k cache
 	at := func(n int) (sum [sha256.Size]byte) {
 		binary.BigEndian.PutUint64(sum[:], uint64(n))
 		return sum
 	}
 	k.put(at(0), verified{kid: "in use"})
-	for n := 1; n < 10*knownMost; n++ {
+	for n := 1; n < 10*maxGeneration; n++ {
 		k.put(at(n), verified{})
-		if n%knownMost == 0 {
+		if n%maxGeneration == 0 {
 			if _, ok := k.get(at(0)); !ok {
 				t.Fatalf("forgotten after %d others", n)
 			}
 		}
 	}
-	if n := len(k.newer) + len(k.before); n > 2*knownMost {
+	if n := len(k.newer) + len(k.older); n > 2*maxGeneration {
 		t.Errorf("%d are remembered", n)
 	}
 	if _, ok := k.get(at(1)); ok {
