@@ -21,7 +21,7 @@ func TestPostgres_refused(t *testing.T) {
 	}
 	refused := map[string]string{"encoding is not UTF8": strings.Replace(s.URL, "/parley?", "/latin?", 1)}
 	t.Run("pooler", func(t *testing.T) { // may be skipped
-		everyProgramRefuses(t, "set it to session pooling", s.Pooler(t, "transaction"))
+		everyProgramRefuses(t, "configure session pooling", s.Pooler(t, "transaction"))
 	})
 	for words, url := range refused {
 		everyProgramRefuses(t, words, url)
@@ -71,7 +71,7 @@ func TestReady_schema(t *testing.T) {
 			})
 		}
 	}
-	want("migrate up makes the roles", map[string]int{"chat-service": 503, "sync-service": 503, "ws-server": 200})
+	want("run migrate up to create the roles", map[string]int{"chat-service": 503, "sync-service": 503, "ws-server": 200})
 	migrate := proctest.Start(t, "migrate", []string{"up"}, map[string]string{"DATABASE_URL": s.URL})
 	if code := migrate.Wait(t, testkit.Timeout); code != 0 {
 		t.Fatalf("migrate up: %d %s", code, migrate.Output())

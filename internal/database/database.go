@@ -1,4 +1,4 @@
-// Package database opens the pool that a service has on PostgreSQL, in the service's own role.
+// Package database opens a service's connection pool to PostgreSQL, in the service's own role.
 package database
 
 import (
@@ -14,20 +14,21 @@ import (
 	"parley.chat/internal/pgsession"
 )
 
-// Options shape a pool.
+// Options configures a pool.
 type Options struct {
-	Role             string        // taken after connecting; "" keeps the login's
+	Role             string        // role to set after connecting; "" keeps that of the login
 	MaxConns         int           // default 10
 	StatementTimeout time.Duration // default 15s
 	ApplicationName  string        // as pg_stat_activity shows it
-	// Inline is for services that query through bun alone. bun writes arguments into the text, so every
-	// query is one of its own, and preparing it would fill pgx's cache, and the server's memory, with
-	// statements that never come again.
+	// Inline is for services that query only through bun. bun writes arguments into the query text,
+	// so every text is different. Preparing them would fill pgx's cache and the server's memory
+	// with statements that are never reused.
 	Inline bool
 }
 
-// Open returns a pool on url. It does not connect. Every session of the pool is made and checked by
-// pgsession; one that turns out to be read-only later leaves the pool with the error that says so.
+// Open returns a pool on url without connecting. pgsession sets up and checks every session of the
+// pool. A session that turns out to be read-only later is removed from the pool, and the query
+// returns that error.
 func Open(url string, o Options) (*bun.DB, error) {
 	cfg, err := databaseurl.Parse(url)
 	if err != nil {

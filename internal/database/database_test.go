@@ -91,7 +91,7 @@ func wantService(t *testing.T, db *bun.DB, role string) {
 
 func wantWords(t *testing.T, err error, words string) {
 	t.Helper()
-	if e, ok := errors.AsType[*telemetry.StateError](err); !ok || !strings.Contains(e.Words, words) {
+	if e, ok := errors.AsType[*telemetry.StateError](err); !ok || !strings.Contains(e.Reason, words) {
 		t.Errorf("%v, want the state %q", err, words)
 	}
 }

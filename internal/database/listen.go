@@ -10,8 +10,9 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// Listen calls heard for each NOTIFY on a channel, and once as soon as none can be missed any more. It has a
-// connection of its own, besides those of the pool, and returns with its error: nil only when ctx is done.
+// Listen calls heard for each NOTIFY on a channel, and once as soon as no notification can be
+// missed any more. It uses its own connection, outside the pool. It returns the connection's error,
+// or nil once ctx is done.
 func Listen(ctx context.Context, db *bun.DB, channel string, heard func()) error {
 	cfg, err := configOf(ctx, db)
 	if err != nil {
@@ -24,7 +25,7 @@ func Listen(ctx context.Context, db *bun.DB, channel string, heard func()) error
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
-		_ = conn.Close(ctx) // it is of no more use
+		_ = conn.Close(ctx) // no longer needed
 	}()
 	if _, err := conn.Exec(ctx, "listen "+pgx.Identifier{channel}.Sanitize()); err != nil {
 		return ended(ctx, fmt.Errorf("listen to %s: %w", channel, err))
@@ -37,7 +38,7 @@ func Listen(ctx context.Context, db *bun.DB, channel string, heard func()) error
 	}
 }
 
-// ended drops the error that the end of ctx has made.
+// ended returns nil if ctx is done, else err.
 func ended(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
@@ -45,13 +46,13 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-// configOf returns what a pool connects with.
+// configOf returns the configuration that the pool connects with.
 func configOf(ctx context.Context, db *bun.DB) (cfg *pgx.ConnConfig, err error) {
 	conn, err := db.DB.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = conn.Close() }() // which only hands it back
+	defer func() { _ = conn.Close() }() // only returns the connection to the pool
 	err = conn.Raw(func(driverConn any) error {
 		c, ok := driverConn.(*stdlib.Conn)
 		if !ok {

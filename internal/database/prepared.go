@@ -12,13 +12,13 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// Prepared runs a query whose text is one of few, with arguments as $1, $2, …, and calls each for every
-// row. It is for what is asked more often than all else: PostgreSQL parses and plans the text once per
-// connection, values travel in binary form, and rows are scanned by pgx, without a column's way through
-// database/sql and reflection. Everything else is asked through bun.
+// Prepared runs a query that has one of a few fixed texts, with arguments as $1, $2, …, and calls
+// each for every row. It is for the most frequent queries. PostgreSQL parses and plans the text
+// once per connection, values are sent in binary form, and pgx scans the rows directly, without
+// database/sql and reflection. Use bun for all other queries.
 //
-// each may be called for rows of which the last is followed by an error. A query that the server has not
-// seen for sure is sent again on another connection.
+// Prepared may call each for some rows before it returns an error. It sends a query again, on
+// another connection, only if the server certainly has not received it.
 func Prepared(ctx context.Context, db *bun.DB, query string, args []any, each func(pgx.Rows) error) error {
 	args = append([]any{pgx.QueryExecModeCacheStatement}, args...)
 	for try := 0; ; try++ {
@@ -30,7 +30,7 @@ func Prepared(ctx context.Context, db *bun.DB, query string, args []any, each fu
 	}
 }
 
-// maxTries is what database/sql allows, too, before the error is the caller's.
+// maxTries is the same number of retries as in database/sql.
 const maxTries = 2
 
 func prepared(ctx context.Context, db *bun.DB, query string, args []any, each func(pgx.Rows) error) error {
@@ -38,7 +38,7 @@ func prepared(ctx context.Context, db *bun.DB, query string, args []any, each fu
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close() }() // which only hands it back; one that is broken has gone by now
+	defer func() { _ = conn.Close() }() // only returns the connection to the pool; a broken one is already gone
 	return conn.Raw(func(driverConn any) error {
 		c, ok := driverConn.(*stdlib.Conn)
 		if !ok {

@@ -20,8 +20,9 @@ import (
 	"parley.chat/shared-contracts/schema"
 )
 
-// Ping reports whether the pool has a session, or gets one, that can write and is what it was made to be.
-// Sessions that are not are closed. Its errors fit /readyz.
+// Ping reports whether the pool has or gets a session that can write and whose settings are still
+// as pgsession made them. It closes sessions for which this is not true. Its errors are suitable
+// for /readyz.
 func Ping(ctx context.Context, db *bun.DB) error {
 	for {
 		closed, err := ping(ctx, db)
@@ -29,18 +30,19 @@ func Ping(ctx context.Context, db *bun.DB) error {
 			return nil
 		}
 		if closed && ctx.Err() == nil {
-			continue // the pool may have others; in the end it connects
+			continue // the pool may have other sessions; in the end it opens a new one
 		}
 		err = fmt.Errorf("reach PostgreSQL: %w", err)
 		if e, ok := errors.AsType[*pgsession.Error](err); ok {
-			return &telemetry.StateError{Words: e.Words, Err: err}
+			return &telemetry.StateError{Reason: e.Reason, Err: err}
 		}
 		return err
 	}
 }
 
-// Ready is Ping, and whether the database has the schema that this program was built for. A newer one will
-// do: migrations come before the programs that need them, and break no release before.
+// Ready is Ping plus a check that the database has the schema that this program was built for. A
+// newer schema is accepted: migrations run before the programs that need them, and do not break the
+// previous release.
 func Ready(ctx context.Context, db *bun.DB) error {
 	if err := Ping(ctx, db); err != nil {
 		return err
@@ -50,33 +52,33 @@ func Ready(ctx context.Context, db *bun.DB) error {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch e.Code {
 		case "42P01": // undefined_table
-			return &telemetry.StateError{Words: "has no schema: run migrate up", Err: err}
-		case "42501": // insufficient_privilege: migrations of this release show it
-			return &telemetry.StateError{Words: "has an older schema than this program needs, or lacks its rights: run migrate up", Err: err}
+			return &telemetry.StateError{Reason: "has no schema: run migrate up", Err: err}
+		case "42501": // insufficient_privilege: fixed by the migrations of this release
+			return &telemetry.StateError{Reason: "has an older schema than this program needs, or lacks its privileges: run migrate up", Err: err}
 		}
 	}
 	switch {
 	case errors.Is(err, sql.ErrNoRows) || err == nil && version == 0:
-		return &telemetry.StateError{Words: "has no schema: run migrate up"}
+		return &telemetry.StateError{Reason: "has no schema: run migrate up"}
 	case err != nil:
 		return fmt.Errorf("read the version of the schema: %w", err)
 	case version < schema.Version:
-		return &telemetry.StateError{Words: fmt.Sprintf("has schema version %d, and this program needs %d: run migrate up", version, schema.Version)}
+		return &telemetry.StateError{Reason: fmt.Sprintf("has schema version %d, but this program needs %d: run migrate up", version, schema.Version)}
 	case version > schema.Version:
 		return &telemetry.StateError{
-			Words: fmt.Sprintf("has schema version %d, newer than %d, which this program was built for: upgrade it", version, schema.Version), Degraded: true,
+			Reason: fmt.Sprintf("has schema version %d, but this program was built for %d: upgrade the program", version, schema.Version), Degraded: true,
 		}
 	}
 	return nil
 }
 
-// ping checks one session of the pool. It reports whether it closed it.
+// ping checks one session of the pool, and reports whether it has closed the session.
 func ping(ctx context.Context, db *bun.DB) (closed bool, err error) {
 	conn, err := db.DB.Conn(ctx)
 	if err != nil {
 		return false, err
 	}
-	defer func() { _ = conn.Close() }() // which only hands it back
+	defer func() { _ = conn.Close() }() // only returns the connection to the pool
 	err = conn.Raw(func(driverConn any) error {
 		c, ok := driverConn.(*stdlib.Conn)
 		if !ok {
@@ -92,15 +94,15 @@ func ping(ctx context.Context, db *bun.DB) (closed bool, err error) {
 	return closed, err
 }
 
-// The pauses between two tries of Watch.
+// Pauses between two attempts of Watch.
 const (
 	firstPause = 100 * time.Millisecond
 	lastPause  = 2 * time.Second
 )
 
-// Watch waits for the first session of db, and then for the end of ctx. It is a part for lifecycle.Run.
-// An error says that sessions can never be what the service needs, because of the database or of a
-// pooler: the service should not start. Everything else may be well later, and is logged.
+// Watch waits until db has a session, and then until ctx is done. It is a part for lifecycle.Run.
+// An error means that no session can ever meet the service's needs, because of the database or a
+// pooler: the service should not start. Every other failure may be temporary, and is logged.
 func Watch(ctx context.Context, db *bun.DB, log *slog.Logger) error {
 	waits := outage.New(log, "waiting for PostgreSQL", "PostgreSQL can be used")
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {

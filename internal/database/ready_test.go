@@ -19,7 +19,7 @@ func TestReady_schema(t *testing.T) {
 	s := pgtest.NewServer(t, pgtest.Options{Empty: true})
 	for _, role := range []string{"parley_chat", "parley_ws", "parley_sync"} {
 		db := open(t, s.URL, database.Options{Role: role})
-		wantWords(t, database.Ready(t.Context(), db), "migrate up makes the roles")
+		wantWords(t, database.Ready(t.Context(), db), "run migrate up to create the roles")
 	}
 	migrate := func(version int) {
 		t.Helper()
@@ -43,7 +43,7 @@ func TestReady_schema(t *testing.T) {
 	if err := database.Ready(t.Context(), db); err != nil {
 		t.Errorf("with the schema: %v", err)
 	}
-	for version, words := range map[int]string{schema.Version - 1: "this program needs", schema.Version + 1: "newer than"} {
+	for version, words := range map[int]string{schema.Version - 1: "this program needs", schema.Version + 1: "upgrade the program"} {
 		if _, err := s.Pool(t).Exec(t.Context(), "update parley_schema_version set version = $1", version); err != nil {
 			t.Fatal(err)
 		}

@@ -1,9 +1,9 @@
-// Package pgsession makes every session of PostgreSQL what Parley needs, whatever the defaults of the
-// server, the database and the login are, and checks that it is.
+// Package pgsession gives every PostgreSQL session the settings that Parley needs, whatever the
+// defaults of the server, the database and the login are, and verifies them.
 //
-// Everything is set by statements after connecting and read back by a later statement: a pooler such as
-// PgBouncer refuses or drops startup parameters. A session that cannot be what is needed is closed
-// before anybody uses it, and the next host of DATABASE_URL is tried.
+// It sets everything with statements after connecting, and reads it back with a later statement,
+// because a pooler such as PgBouncer refuses or drops startup parameters. A session that cannot be
+// used is closed before any query runs on it, and the next host of DATABASE_URL is tried.
 package pgsession
 
 import (
@@ -24,27 +24,27 @@ import (
 )
 
 const (
-	// connectWithin bounds a connection to one host, if DATABASE_URL has no connect_timeout.
-	connectWithin = 5 * time.Second
-	// idleWithin bounds how long a transaction may keep its locks while it does nothing, because its client is
+	// connectTimeout limits the connection to one host, if DATABASE_URL has no connect_timeout.
+	connectTimeout = 5 * time.Second
+	// idleTimeout limits how long an idle transaction may hold its locks, in case its client is
 	// gone and the server has not noticed.
-	idleWithin = time.Minute
+	idleTimeout = time.Minute
 )
 
-// Options are what sessions differ in.
+// Options configures sessions.
 type Options struct {
-	Role             string        // "" keeps the login's
+	Role             string        // role to set; "" keeps that of the login
 	StatementTimeout time.Duration // 0: none
 	ApplicationName  string        // as pg_stat_activity shows it
 }
 
-// Prepare makes connections with cfg go through this package. Sessions that cannot write are refused: a
-// target_session_attrs in DATABASE_URL changes nothing.
+// Prepare makes connections with cfg use this package. Sessions that cannot write are refused,
+// whatever target_session_attrs in DATABASE_URL says.
 func Prepare(cfg *pgx.ConnConfig, o Options) {
 	if o.ApplicationName != "" {
 		cfg.RuntimeParams["application_name"] = o.ApplicationName
 	}
-	cfg.ConnectTimeout = cmp.Or(cfg.ConnectTimeout, connectWithin)
+	cfg.ConnectTimeout = cmp.Or(cfg.ConnectTimeout, connectTimeout)
 	m := newMaker(cfg.Config.Copy(), o)
 	cfg.ValidateConnect = m.make
 	closes := cfg.OnPgError
@@ -63,8 +63,9 @@ func Connect(ctx context.Context, url string, o Options) (*pgx.Conn, error) {
 	return pgx.ConnectConfig(ctx, cfg)
 }
 
-// unusable reports errors that tell of the session and not of the statement: it cannot write, or a pooler
-// has put another in its place, whose prepared statements are different ones. Its connection is closed.
+// unusable reports whether an error concerns the session and not the statement. Either the session
+// cannot write, or a pooler has replaced it with another session that has other prepared
+// statements. Its connection is closed.
 func unusable(err *pgconn.PgError) bool {
 	switch err.Code {
 	case "25006", // read_only_sql_transaction
@@ -75,30 +76,32 @@ func unusable(err *pgconn.PgError) bool {
 	return false
 }
 
-// Error says why a session cannot be used.
+// Error is the reason why a session cannot be used.
 type Error struct {
-	Words   string // for everybody: it shows no name, no address and no text of a server
-	Refused bool   // waiting does not help: somebody has to change the database or a pooler
+	Reason  string // public: contains no names, addresses or text of a server
+	Refused bool   // waiting does not help: the database or a pooler must be changed
 	Err     error  // details for the log; may be nil
 }
 
 func (e *Error) Error() string {
 	if e.Err == nil {
-		return "PostgreSQL " + e.Words
+		return "PostgreSQL " + e.Reason
 	}
-	return "PostgreSQL " + e.Words + ": " + e.Err.Error()
+	return "PostgreSQL " + e.Reason + ": " + e.Err.Error()
 }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// ErrReadOnly is the error of a session that cannot write: of a standby, or by its settings.
-var ErrReadOnly = &Error{Words: "is read-only"}
+// ErrReadOnly is the error of a session that cannot write, because the server is a standby or
+// because of its settings.
+var ErrReadOnly = &Error{Reason: "is read-only"}
 
-// setting is a setting with the value that PostgreSQL shows when it is in force.
+// setting is a setting with the value that PostgreSQL shows when it is in effect.
 type setting struct{ name, value string }
 
-// settings are those on which our SQL, or its results, depend. standard_conforming_strings and
-// client_encoding also keep arguments that are written into the text of a statement from ending a string.
+// settings are the ones that our SQL, or its results, depend on. standard_conforming_strings and
+// client_encoding also ensure that an argument that is inlined into a statement cannot end a string
+// literal.
 var settings = []setting{
 	{"standard_conforming_strings", "on"},
 	{"client_encoding", "UTF8"},
@@ -112,16 +115,16 @@ var settings = []setting{
 	{"default_transaction_isolation", "read committed"},
 }
 
-// mark is a setting of ours that names a session. A client that finds one in its new session, or another
-// than its own later, shares the session with others.
+// mark is a custom setting that identifies a session. A client that finds a mark in a new session,
+// or later a different one than its own, shares the session with other clients.
 const mark = "parley.session"
 
-// maker makes sessions of one configuration.
+// maker sets up the sessions of one configuration.
 type maker struct {
 	cfg    *pgconn.Config // connects without a maker
 	role   string
 	setup  string
-	values []string // of setup's parameters; the mark's comes after them
+	values []string // of setup's parameters; the mark's value follows them
 	check  string
 
 	alone atomic.Bool // a pooler was found not to share sessions
@@ -139,7 +142,7 @@ func newMaker(cfg *pgconn.Config, o Options) *maker {
 	}
 	all := append(settings[:len(settings):len(settings)],
 		setting{"statement_timeout", strconv.FormatInt(o.StatementTimeout.Milliseconds(), 10)},
-		setting{"idle_in_transaction_session_timeout", strconv.FormatInt(idleWithin.Milliseconds(), 10)},
+		setting{"idle_in_transaction_session_timeout", strconv.FormatInt(idleTimeout.Milliseconds(), 10)},
 		setting{"idle_session_timeout", "0"}, // the pool closes its idle connections itself
 		setting{"lock_timeout", "0"},         // the statement's timeout bounds it
 	)
@@ -155,14 +158,14 @@ func newMaker(cfg *pgconn.Config, o Options) *maker {
 	return m
 }
 
-// made is what a session was made to be.
+// made records how a session was set up.
 type made struct {
 	by     *maker
 	mark   string
 	values []string // of the settings, as the server shows them
 }
 
-// madeKey is where a connection keeps its made.
+// madeKey is the key of a connection's made in its custom data.
 const madeKey = "parley.chat/internal/pgsession"
 
 // make sets up a new session and checks it.
@@ -176,50 +179,50 @@ func (m *maker) make(ctx context.Context, c *pgconn.PgConn) error {
 		return m.notSetUp(err)
 	}
 	if row[0] != "" {
-		return shared("a new session had the mark of another client")
+		return shared("a new session already had the mark of another client")
 	}
 	s.values = row[1:]
 	for i, want := range settings {
 		if s.values[i] != want.value {
-			return &Error{Words: "does not accept the settings of a session", Refused: true, Err: fmt.Errorf("%s is %q, not %q", want.name, s.values[i], want.value)}
+			return &Error{Reason: "does not accept the settings of a session", Refused: true, Err: fmt.Errorf("%s is %q, not %q", want.name, s.values[i], want.value)}
 		}
 	}
 	c.CustomData()[madeKey] = s
-	pid, err := s.look(ctx, c)
+	pid, err := s.check(ctx, c)
 	if err != nil {
 		return err
 	}
-	// A pooler has a process number of its own invention.
+	// A pooler reports an invented process number.
 	if pid == strconv.FormatUint(uint64(c.PID()), 10) || m.alone.Load() {
 		return nil
 	}
 	return m.proveAlone(ctx, c, s)
 }
 
-// notSetUp is the error of a setup that the server refused.
+// notSetUp returns the error for a setup that the server refused.
 func (m *maker) notSetUp(err error) error {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok && m.role != "" && (e.Code == "22023" || e.Code == "42501") {
 		return &Error{
-			Words: "does not give the service its role: migrate up makes the roles, and the login must be granted them",
-			Err:   fmt.Errorf("set role %s: %w", m.role, err),
+			Reason: "does not give the service its role: run migrate up to create the roles, and grant them to the login",
+			Err:    fmt.Errorf("set role %s: %w", m.role, err),
 		}
 	}
 	return fmt.Errorf("set up the session: %w", err)
 }
 
-// Check reports whether the session of c is still what it was made to be, and can write. It asks the
-// server once.
+// Check reports whether the session of c still has the settings that pgsession made, and can write.
+// It makes one round trip.
 func Check(ctx context.Context, c *pgconn.PgConn) error {
 	s, ok := c.CustomData()[madeKey].(*made)
 	if !ok {
 		return errors.New("the session was not made by pgsession")
 	}
-	_, err := s.look(ctx, c)
+	_, err := s.check(ctx, c)
 	return err
 }
 
-// look is Check; it returns the number of the server's process.
-func (s *made) look(ctx context.Context, c *pgconn.PgConn) (pid string, err error) {
+// check implements Check; it also returns the process number of the server.
+func (s *made) check(ctx context.Context, c *pgconn.PgConn) (pid string, err error) {
 	row, err := ask(ctx, c, s.by.check)
 	if err != nil {
 		return "", fmt.Errorf("check the session: %w", err)
@@ -229,40 +232,40 @@ func (s *made) look(ctx context.Context, c *pgconn.PgConn) (pid string, err erro
 	case encoding != "UTF8":
 		return "", wrongEncoding(encoding)
 	case mark != s.mark:
-		return "", shared("the session is another than before")
+		return "", shared("the session is not the same as before")
 	case s.by.role != "" && user != s.by.role:
-		return "", &Error{Words: "does not keep the role of the service", Err: fmt.Errorf("the user is %s, not %s", user, s.by.role)}
+		return "", &Error{Reason: "does not keep the role of the service", Err: fmt.Errorf("the user is %s, not %s", user, s.by.role)}
 	case readOnly == "t":
 		return "", ErrReadOnly
 	}
 	for i, value := range row[5:] {
 		if value != s.values[i] {
-			return "", &Error{Words: "does not keep the settings of a session", Err: fmt.Errorf("setting %d is %q, not %q", i, value, s.values[i])}
+			return "", &Error{Reason: "does not keep the settings of a session", Err: fmt.Errorf("setting %d is %q, not %q", i, value, s.values[i])}
 		}
 	}
 	return row[0], nil
 }
 
-// proveAlone makes sure that a pooler does not give the session of c to others while c does nothing. It
-// holds a transaction over a second connection: it would get the session of c, which was used last, or c
-// would be moved to another.
+// proveAlone verifies that a pooler does not give the session of c to other clients while c is
+// idle. It opens a transaction on a second connection. A sharing pooler would assign it the session
+// of c, which was used last, or move c to another session.
 func (m *maker) proveAlone(ctx context.Context, c *pgconn.PgConn, s *made) error {
 	probe, err := pgconn.ConnectConfig(ctx, m.cfg)
 	if err != nil {
-		return fmt.Errorf("connect a second time, to learn how the pooler works: %w", err)
+		return fmt.Errorf("connect a second time to test the pooler: %w", err)
 	}
-	defer func() { _ = probe.Close(context.WithoutCancel(ctx)) }() // it is of no more use
+	defer func() { _ = probe.Close(context.WithoutCancel(ctx)) }() // no longer needed
 	if _, err := probe.Exec(ctx, "begin").ReadAll(); err != nil {
 		return shared("begin: " + err.Error())
 	}
 	row, err := ask(ctx, probe, "select current_setting('"+mark+"', true)")
 	if err != nil {
-		return fmt.Errorf("learn how the pooler works: %w", err)
+		return fmt.Errorf("test the pooler: %w", err)
 	}
 	if row[0] != "" {
 		return shared("a second client got a session that is in use")
 	}
-	if _, err := s.look(ctx, c); err != nil {
+	if _, err := s.check(ctx, c); err != nil {
 		return err
 	}
 	m.alone.Store(true)
@@ -271,19 +274,19 @@ func (m *maker) proveAlone(ctx context.Context, c *pgconn.PgConn, s *made) error
 
 func wrongEncoding(encoding string) error {
 	return &Error{
-		Words: "has a database whose encoding is not UTF8: create one with ENCODING 'UTF8'", Refused: true,
+		Reason: "has a database whose encoding is not UTF8: create one with ENCODING 'UTF8'", Refused: true,
 		Err: fmt.Errorf("the encoding is %s", encoding),
 	}
 }
 
 func shared(why string) error {
 	return &Error{
-		Words:   "is behind a pooler that shares sessions between clients: set it to session pooling, with a reset of sessions (DISCARD ALL)",
+		Reason:  "is behind a pooler that shares sessions between clients: configure session pooling with a session reset (DISCARD ALL)",
 		Refused: true, Err: errors.New(why),
 	}
 }
 
-// ask returns the only row of a query, as text; a null is "".
+// ask returns the only row of a query, as text; NULL becomes "".
 func ask(ctx context.Context, c *pgconn.PgConn, query string, args ...string) ([]string, error) {
 	params := make([][]byte, len(args))
 	for i, a := range args {

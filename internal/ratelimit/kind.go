@@ -14,43 +14,44 @@ type Kind string
 const (
 	Message Kind = "message" // send, edit, delete, react; exact, and with a block: see Reserve
 	Create  Kind = "create"  // new channels and groups
-	Join    Kind = "join"    // one's own coming and going, and answers to invitations
-	Rejoin  Kind = "rejoin"  // one user coming into one channel
+	Join    Kind = "join"    // a user joining and leaving, and answering invitations
+	Rejoin  Kind = "rejoin"  // one user joining one channel
 	Members Kind = "members" // adding, inviting, removing and banning others, and changing their roles
 	Direct  Kind = "direct"  // opening direct channels
-	Contact Kind = "contact" // requests and blocks
+	Contact Kind = "contact" // contact requests and blocks
 	Change  Kind = "change"  // changing and deleting channels and groups, and removing reactions of others
-	Profile Kind = "profile" // one's own profile
+	Profile Kind = "profile" // a user's own profile
 	Session Kind = "session" // ending sessions, changing a password, deleting an account
 	Cursor  Kind = "cursor"  // delivered and read positions over REST
-	Network Kind = "network" // everything above but messages and cursors, and writes without a login, of one network
+	Network Kind = "network" // per network: everything above except messages and receipts, and writes without a login
 )
 
-// Kinds that are not among Rates: one service counts them, besides the kind of the operation.
+// Kinds that are not in Rates: one service counts them, in addition to the kind of the operation.
 const (
 	Attempt      Kind = "attempt"       // signups and logins from one network
-	AttemptSite  Kind = "attempt-site"  // the same from one IPv6 /56, which one household gets
-	AttemptBlock Kind = "attempt-block" // the same from one IPv6 /48 or IPv4 /24
+	AttemptSite  Kind = "attempt-site"  // attempts from one IPv6 /56, which one household gets
+	AttemptBlock Kind = "attempt-block" // attempts from one IPv6 /48 or IPv4 /24
 	Guess        Kind = "guess"         // wrong passwords for one account from one network, known device or session
 	GuessAll     Kind = "guess-all"     // wrong passwords for one account from all networks together
 )
 
-// Rates are the limits of a deployment, except that of messages. All services read the same variables.
+// Rates are the limits of a deployment, except the limit of messages. All services read the same
+// variables.
 type Rates struct {
 	Create  config.Rate `env:"RATE_LIMIT_CREATE" envDefault:"60/1h" desc:"channels and groups that one user creates"`
-	Join    config.Rate `env:"RATE_LIMIT_JOIN" envDefault:"120/10m" desc:"times that one user joins or leaves a channel, or answers an invitation"`
-	Rejoin  config.Rate `env:"RATE_LIMIT_REJOIN" envDefault:"2/4m" desc:"times that one user comes into one channel"`
+	Join    config.Rate `env:"RATE_LIMIT_JOIN" envDefault:"120/10m" desc:"how often one user joins or leaves a channel, or answers an invitation"`
+	Rejoin  config.Rate `env:"RATE_LIMIT_REJOIN" envDefault:"2/4m" desc:"how often one user joins the same channel"`
 	Members config.Rate `env:"RATE_LIMIT_MEMBERS" envDefault:"300/1h" desc:"members that one user adds, invites, removes, bans or gives a role"`
 	Direct  config.Rate `env:"RATE_LIMIT_DIRECT" envDefault:"120/10m" desc:"direct channels that one user opens"`
-	Contact config.Rate `env:"RATE_LIMIT_CONTACT" envDefault:"120/10m" desc:"contact requests, removals and blocks of one user"`
-	Change  config.Rate `env:"RATE_LIMIT_CHANGE" envDefault:"120/10m" desc:"changes and deletions of channels and groups by one user, and removals of reactions of others"`
+	Contact config.Rate `env:"RATE_LIMIT_CONTACT" envDefault:"120/10m" desc:"contact requests, contact removals and blocks by one user"`
+	Change  config.Rate `env:"RATE_LIMIT_CHANGE" envDefault:"120/10m" desc:"changes and deletions of channels and groups by one user, and removals of other users' reactions"`
 	Profile config.Rate `env:"RATE_LIMIT_PROFILE" envDefault:"60/10m" desc:"changes that one user makes to their profile"`
 	Session config.Rate `env:"RATE_LIMIT_SESSION" envDefault:"60/10m" desc:"sessions that one user ends, and changes of their password"`
 	Cursor  config.Rate `env:"RATE_LIMIT_CURSOR" envDefault:"600/1m" desc:"delivered and read positions that one user reports over REST"`
 	Network config.Rate `env:"RATE_LIMIT_NETWORK" envDefault:"1200/1m" desc:"writes over REST from one network, except messages and positions"`
 }
 
-// Of returns the limit of a kind. The limit of messages is not among them, and ok is false then.
+// Of returns the limit of a kind. ok is false for Message and for kinds that are not in Rates.
 func (r *Rates) Of(kind Kind) (rate config.Rate, ok bool) {
 	switch kind {
 	case Create:
@@ -79,35 +80,36 @@ func (r *Rates) Of(kind Kind) (rate config.Rate, ok bool) {
 	return config.Rate{}, false
 }
 
-// Known reports whether kind is one of the kinds.
+// Known reports whether kind is Message or in Rates.
 func (k Kind) Known() bool {
 	_, ok := new(Rates).Of(k)
 	return ok || k == Message
 }
 
-// Use is one write that counts against the limit of its kind. Subject says whose limit: a user, a network,
-// or a user in a channel.
+// Use is one write that counts against the limit of its kind. Subject identifies whose limit: a
+// user, a network, or a user in a channel.
 type Use struct {
 	Kind    Kind
 	Subject string
 }
 
-// By returns the use of a user.
+// By returns a use by a user.
 func By(kind Kind, user chat.UserID) Use { return Use{kind, user.String()} }
 
-// Into returns the use of a user who comes into a channel.
+// Into returns the use of a user who joins a channel.
 func Into(channel chat.ChannelID, user chat.UserID) Use {
 	return Use{Rejoin, user.String() + ":" + channel.String()}
 }
 
-// From returns the use of a client's network. ok is false for an address that is not known, as on a Unix socket.
+// From returns the use of a client's network. ok is false if the address is unknown, as on a Unix
+// socket.
 func From(addr netip.Addr) (use Use, ok bool) {
 	name := NetworkOf(addr)
 	return Use{Network, name}, name != ""
 }
 
-// NetworkOf names the network of a client: one IPv4 address or one IPv6 /64, the smallest block that one
-// customer gets. It returns "" for an address that is not known.
+// NetworkOf returns the network of a client as text: one IPv4 address or one IPv6 /64, the smallest
+// block that one customer gets. It returns "" if the address is unknown.
 func NetworkOf(addr netip.Addr) string {
 	all := Networks(addr)
 	switch {
@@ -119,8 +121,9 @@ func NetworkOf(addr netip.Addr) string {
 	return all[0].String()
 }
 
-// Networks returns the blocks of addresses that addr belongs to and that one customer may have, the narrowest
-// first: /64, /56 and /48 for IPv6, /32 and /24 for IPv4. It returns none for an address that is not known.
+// Networks returns the address blocks that contain addr and that one customer may own, narrowest
+// first: /64, /56 and /48 for IPv6, /32 and /24 for IPv4. It returns none if the address is
+// unknown.
 func Networks(addr netip.Addr) []netip.Prefix {
 	if !addr.IsValid() {
 		return nil

@@ -7,14 +7,14 @@ import (
 	"parley.chat/internal/config"
 )
 
-// MaxLocal bounds the uses that one process counts by itself. When that many limits are in use at the same
-// time, further subjects are refused: the memory is bounded, and the limits hold.
+// MaxLocal limits how many uses one process counts locally. When that many limits are in use at the
+// same time, new subjects are refused, so memory is bounded and the limits hold.
 const MaxLocal = 100_000
 
-// local counts while Redis does not answer. It is take.lua in memory.
+// local counts while Redis does not answer. It implements take.lua in memory.
 type local struct {
 	mu    sync.Mutex
-	whole map[Use]time.Time // when each limit is whole again
+	whole map[Use]time.Time // when each limit is full again
 }
 
 func (l *local) take(u Use, rate config.Rate, now time.Time) outcome {
@@ -37,7 +37,7 @@ func (l *local) take(u Use, rate config.Rate, now time.Time) outcome {
 	return outcome{granted: true, left: int((window - used) / each), reset: used}
 }
 
-// giveBack returns one token, which refills in each.
+// giveBack returns one token; a token refills in each.
 func (l *local) giveBack(u Use, each time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -46,14 +46,15 @@ func (l *local) giveBack(u Use, each time.Duration) {
 	}
 }
 
-// forget makes a limit whole again.
+// forget resets a limit to full.
 func (l *local) forget(u Use) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.whole, u)
 }
 
-// roomLocked reports whether one more limit can be counted. It forgets those that are whole again.
+// roomLocked reports whether one more limit can be counted. If there is no room, it first removes
+// limits that are full again.
 func (l *local) roomLocked(now time.Time) bool {
 	if l.whole == nil {
 		l.whole = make(map[Use]time.Time)

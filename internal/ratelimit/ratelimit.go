@@ -1,13 +1,13 @@
-// Package ratelimit limits every write, over all instances, by kind and by user or network. The counts live
-// in Redis.
+// Package ratelimit limits every write, across all instances, by kind and by user or network. The
+// counts are in Redis.
 //
-// Messages are counted exactly: a user has so many sends in any window, and one more blocks the user's sends
-// for a while (Reserve). Callers share round trips as appends do: requests that arrive during a round trip
-// leave with the next one, one script call per user, pipelined. Reserves of one user are answered in their
-// order.
+// Messages are counted exactly: a user may send a fixed number of messages in any window, and
+// exceeding it blocks the user's sends for a while (Reserve). Callers share round trips, as appends
+// do: requests that arrive during a round trip are sent with the next one, one script call per
+// user, pipelined. Reserves of one user are answered in order.
 //
-// Every other kind of write takes a token from a limit that refills evenly (Take). It is one script call per
-// limit, and this process counts by itself while Redis does not answer.
+// Every other kind of write takes a token from a bucket that refills evenly (Take). Take makes one
+// script call per limit. While Redis does not answer, this process counts locally.
 package ratelimit
 
 import (
@@ -33,54 +33,56 @@ var reserveSource string
 
 var reserveScript = redis.NewScript(reserveSource)
 
-// Config is a limit: Count sends in any Window, else no more for Block. A Count of 0 means no limit; it is at most MaxCount.
+// Config is the limit of messages: Count sends in any Window, then none for Block. A Count of 0
+// means no limit; it is at most MaxCount.
 type Config struct {
 	Count      int
 	Window     time.Duration
 	Block      time.Duration
 	Partitions int
 	Timeout    time.Duration // default 3s: how long a reserve waits for Redis
-	Rates      Rates         // of Take
-	Own        OwnRates      // further limits of Take, of kinds that are not among Rates
+	Rates      Rates         // limits of Take
+	Own        OwnRates      // further limits of Take, for kinds that are not in Rates
 	Logger     *slog.Logger  // default slog.Default()
 }
 
-// OwnRates are limits of kinds that one service counts by itself.
+// OwnRates are limits of kinds that only one service counts.
 type OwnRates map[Kind]config.Rate
 
-// MaxCount bounds the limit: the script keeps, and reads, a time for each of so many sends.
+// MaxCount is the highest limit: the script stores and reads a time for each of the last Count
+// sends.
 const MaxCount = 1000
 
-// Limiter reserves sends. Construct it, Run it.
+// Limiter enforces the limits. Reserve needs a running Run.
 type Limiter struct {
 	rdb redis.UniversalClient
 	cfg Config
 
 	local  local
-	outage *outage.Log  // of the Redis that Take asks
-	away   atomic.Int64 // when Redis last did not answer a Take, in Unix nanoseconds
+	outage *outage.Log  // of the Redis that Take uses
+	away   atomic.Int64 // when Redis last failed to answer a Take, in Unix nanoseconds
 
 	mu     sync.Mutex
 	queue  []request
 	closed bool
-	wake   chan struct{} // holds at most one token
+	wake   chan struct{} // capacity 1
 }
 
-// request is a send that waits for its token, or with refund one that gives its token back.
+// request is a send that waits for its token. With refund set, it returns a token instead.
 type request struct {
 	user   chat.UserID
 	refund bool
 	done   func(Verdict, error)
 }
 
-// Verdict answers a reserve.
+// Verdict is the result of a reserve.
 type Verdict struct {
 	Granted bool
-	Blocked time.Duration // how long the user is blocked for; 0 for one who is over the limit just now
+	Blocked time.Duration // how long the user is blocked for; 0 for a user who is only over the limit
 	State   State
 }
 
-// New returns a Limiter on rdb, which may retry by itself: a token too many is no harm.
+// New returns a Limiter on rdb. rdb may retry commands: counting one token too many does no harm.
 func New(rdb redis.UniversalClient, cfg Config) *Limiter {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 3 * time.Second
@@ -90,12 +92,13 @@ func New(rdb redis.UniversalClient, cfg Config) *Limiter {
 	}
 	return &Limiter{
 		rdb: rdb, cfg: cfg, wake: make(chan struct{}, 1),
-		outage: outage.New(cfg.Logger, "limits are counted by this process alone: Redis does not answer", "limits are counted in Redis again"),
+		outage: outage.New(cfg.Logger, "limits are counted locally: Redis does not answer", "limits are counted in Redis again"),
 	}
 }
 
-// Reserve asks for a token for one send of user. done is called exactly once, from the Limiter's
-// goroutine or before Reserve returns, and must not block. Its error is an *apierr.Error.
+// Reserve requests a token for one send of user. It calls done exactly once, from the Limiter's
+// goroutine or before Reserve returns; done must not block. The error passed to done is an
+// *apierr.Error.
 func (l *Limiter) Reserve(user chat.UserID, done func(Verdict, error)) {
 	if l.cfg.Count == 0 {
 		done(Verdict{Granted: true}, nil)
@@ -106,15 +109,15 @@ func (l *Limiter) Reserve(user chat.UserID, done func(Verdict, error)) {
 	}
 }
 
-// Refund gives a token back, for a send that turned out to be a retry. It may be lost.
+// Refund returns a token, for a send that turned out to be a retry. The refund may be lost.
 func (l *Limiter) Refund(user chat.UserID) {
 	if l.cfg.Count > 0 {
 		l.put(request{user: user, refund: true})
 	}
 }
 
-// Block blocks a user whose send was refused and was no retry, and returns for how long: what is left
-// of a block that had begun, which it does not lengthen.
+// Block blocks a user whose send was refused and was not a retry. It returns how long the user is
+// blocked for. It does not extend an existing block, but returns the rest of its duration.
 func (l *Limiter) Block(ctx context.Context, user chat.UserID) (time.Duration, error) {
 	key := rediskey.UserBlocked(rediskey.Of(user.UUID, l.cfg.Partitions), user)
 	set, err := l.rdb.SetNX(ctx, key, "1", l.cfg.Block).Result()
@@ -145,7 +148,7 @@ func (l *Limiter) put(r request) bool {
 	return true
 }
 
-// Run answers reserves until ctx is done, and then those that were asked for before.
+// Run answers reserves until ctx is done, then answers those that were requested before.
 func (l *Limiter) Run(ctx context.Context) error {
 	for {
 		select {
@@ -161,7 +164,7 @@ func (l *Limiter) Run(ctx context.Context) error {
 	}
 }
 
-// maxBatch bounds one round trip.
+// maxBatch limits the number of requests in one round trip.
 const maxBatch = 1024
 
 func (l *Limiter) flush(ctx context.Context) {
@@ -180,8 +183,8 @@ func (l *Limiter) flush(ctx context.Context) {
 	}
 }
 
-// turn is what one round trip does for one user.
-type turn struct {
+// userBatch holds one user's requests of a round trip.
+type userBatch struct {
 	waiting []request
 	refunds int
 	reply   *redis.Cmd
@@ -190,63 +193,64 @@ type turn struct {
 func (l *Limiter) settle(ctx context.Context, batch []request) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.cfg.Timeout)
 	defer cancel()
-	turns := make(map[chat.UserID]*turn, len(batch))
+	batches := make(map[chat.UserID]*userBatch, len(batch))
 	for _, r := range batch {
-		t := turns[r.user]
-		if t == nil {
-			t = &turn{}
-			turns[r.user] = t
+		b := batches[r.user]
+		if b == nil {
+			b = &userBatch{}
+			batches[r.user] = b
 		}
 		if r.refund {
-			t.refunds++
+			b.refunds++
 		} else {
-			t.waiting = append(t.waiting, r)
+			b.waiting = append(b.waiting, r)
 		}
 	}
-	again := l.ask(ctx, turns)
-	if len(again) > 0 { // the server did not know the script
+	again := l.ask(ctx, batches)
+	if len(again) > 0 { // a server did not have the script
 		if err := l.load(ctx); err == nil {
 			again = l.ask(ctx, again)
 		}
 	}
-	for _, t := range again {
-		t.answer(l.rate(), apierr.Wrap(t.reply.Err(), apierr.Unavailable, "the rate limit cannot be checked right now; retry with the same client_id"))
+	for _, b := range again {
+		b.answer(l.rate(), apierr.Wrap(b.reply.Err(), apierr.Unavailable, "the rate limit cannot be checked right now; retry with the same client_id"))
 	}
 }
 
-// ask sends one pipeline, answers what it can, and returns the turns whose script was not known.
-func (l *Limiter) ask(ctx context.Context, turns map[chat.UserID]*turn) (unknown map[chat.UserID]*turn) {
+// ask sends one pipeline and answers the requests. It returns the users' batches for which the
+// server did not have the script.
+func (l *Limiter) ask(ctx context.Context, batches map[chat.UserID]*userBatch) (unknown map[chat.UserID]*userBatch) {
 	_, _ = l.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error { // each reply has its own error
-		for user, t := range turns {
+		for user, b := range batches {
 			p := rediskey.Of(user.UUID, l.cfg.Partitions)
 			rate := rediskey.UserRate(p, user)
-			if t.refunds > 0 {
-				pipe.RPopCount(ctx, rate, t.refunds)
+			if b.refunds > 0 {
+				pipe.RPopCount(ctx, rate, b.refunds)
 			}
-			if len(t.waiting) > 0 {
-				t.reply = reserveScript.EvalSha(ctx, pipe, []string{rate, rediskey.UserBlocked(p, user)},
-					len(t.waiting), l.cfg.Count, l.cfg.Window.Milliseconds())
+			if len(b.waiting) > 0 {
+				b.reply = reserveScript.EvalSha(ctx, pipe, []string{rate, rediskey.UserBlocked(p, user)},
+					len(b.waiting), l.cfg.Count, l.cfg.Window.Milliseconds())
 			}
 		}
 		return nil
 	})
-	for user, t := range turns {
-		t.refunds = 0
-		if t.reply == nil {
+	for user, b := range batches {
+		b.refunds = 0
+		if b.reply == nil {
 			continue
 		}
-		if redis.HasErrorPrefix(t.reply.Err(), "NOSCRIPT") {
+		if redis.HasErrorPrefix(b.reply.Err(), "NOSCRIPT") {
 			if unknown == nil {
-				unknown = make(map[chat.UserID]*turn)
+				unknown = make(map[chat.UserID]*userBatch)
 			}
-			unknown[user] = t
+			unknown[user] = b
 			continue
 		}
 		var err error
-		if t.reply.Err() != nil {
-			err = apierr.Wrap(t.reply.Err(), apierr.Unavailable, "the rate limit cannot be checked right now; retry with the same client_id")
+		if b.reply.Err() != nil {
+			err = apierr.Wrap(b.reply.Err(), apierr.Unavailable, "the rate limit cannot be checked right now; retry with the same client_id")
 		}
-		t.answer(l.rate(), err)
+		b.answer(l.rate(), err)
 	}
 	return unknown
 }
@@ -259,18 +263,18 @@ func (l *Limiter) load(ctx context.Context) error {
 	return reserveScript.Load(ctx, l.rdb).Err()
 }
 
-// rate is the limit of messages.
+// rate returns the limit of messages.
 func (l *Limiter) rate() config.Rate { return config.Rate{Count: l.cfg.Count, Per: l.cfg.Window} }
 
-// answer calls done of the requests that wait, in their order; all get the same err.
-func (t *turn) answer(rate config.Rate, err error) {
+// answer calls done of the waiting requests, in order. If err is set, all of them get it.
+func (b *userBatch) answer(rate config.Rate, err error) {
 	var reply []int64
 	if err == nil {
-		if reply, err = t.reply.Int64Slice(); err == nil && len(reply) != 4 {
-			err = fmt.Errorf("the rate limit answered %v", reply)
+		if reply, err = b.reply.Int64Slice(); err == nil && len(reply) != 4 {
+			err = fmt.Errorf("the rate limit script returned %v", reply)
 		}
 	}
-	for i, r := range t.waiting {
+	for i, r := range b.waiting {
 		if err != nil {
 			r.done(Verdict{}, err)
 			continue

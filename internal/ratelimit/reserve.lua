@@ -1,10 +1,12 @@
--- reserve.lua: takes tokens for sends of one user out of "limit in any window", as far as there are any.
+-- reserve.lua: takes tokens for sends of one user from "limit in any window", as many as are left.
 --
--- KEYS[1] the user's rate (list of times in ms, the newest last)   KEYS[2] the user's block
--- ARGV[1] how many sends wait   ARGV[2] the limit   ARGV[3] the window in ms
--- Returns { granted, block, left, reset }: how many sends may go, for how many ms the user is blocked (0: not
--- blocked), how many more sends the window has room for, and the ms until it is empty or the block ends.
--- The script starts no block: the caller does, once it knows that a refused send is no retry.
+-- KEYS[1] the user's sends (list of times in ms, newest last)   KEYS[2] the user's block
+-- ARGV[1] number of waiting sends   ARGV[2] the limit   ARGV[3] the window in ms
+-- Returns { granted, block, left, reset }: how many sends are granted, the ms until the user's
+-- block ends (0: not blocked), how many more sends fit into the window, and the ms until the window
+-- is empty or the block ends.
+-- The script never starts a block. The caller does, once it knows that a refused send is not a
+-- retry.
 local left = redis.call('PTTL', KEYS[2])
 if left > 0 then
   return { 0, left, 0, left }

@@ -15,8 +15,8 @@ var returnSource string
 
 var returnScript = redis.NewScript(returnSource)
 
-// Return gives back the token that Take took for each use. It blocks for at most a second. A token that
-// cannot be given back, since Redis does not answer, comes back by itself as the limit refills.
+// Return returns the token that Take took for each use. It blocks for at most a second. A token
+// that cannot be returned because Redis does not answer is restored as the limit refills.
 func (l *Limiter) Return(ctx context.Context, uses ...Use) {
 	for _, u := range uses {
 		if rate, ok := l.rateOf(u.Kind); ok && rate.Count > 0 {
@@ -29,7 +29,7 @@ func (l *Limiter) Return(ctx context.Context, uses ...Use) {
 	}
 }
 
-// Forget makes the limit of each use whole again. It blocks for at most a second.
+// Forget resets the limit of each use to full. It blocks for at most a second.
 func (l *Limiter) Forget(ctx context.Context, uses ...Use) {
 	for _, u := range uses {
 		l.local.forget(u)
@@ -39,7 +39,7 @@ func (l *Limiter) Forget(ctx context.Context, uses ...Use) {
 	}
 }
 
-// undo asks Redis, unless it did not answer just now.
+// undo runs ask, unless Redis failed to answer a moment ago.
 func (l *Limiter) undo(ctx context.Context, ask func(context.Context) error) {
 	if l.rdb == nil || time.Since(time.Unix(0, l.away.Load())) < awayFor {
 		return

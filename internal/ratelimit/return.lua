@@ -1,7 +1,7 @@
--- return.lua: gives one token of a limit back that take.lua has taken. Atomic.
+-- return.lua: returns one token that take.lua took from a limit. Atomic.
 --
--- KEYS[1] the time in ms at which the limit is whole again   ARGV[1] ms in which one token refills
--- Returns 1. It does nothing when the limit is whole.
+-- KEYS[1] the time in ms at which the limit is full again   ARGV[1] ms in which one token refills
+-- Returns 1. It changes nothing if the limit is full.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local whole = (tonumber(redis.call('GET', KEYS[1])) or 0) - tonumber(ARGV[1])

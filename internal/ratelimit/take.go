@@ -20,32 +20,33 @@ var takeSource string
 var takeScript = redis.NewScript(takeSource)
 
 const (
-	// takeTimeout bounds what Redis may cost a write that does not need it.
+	// takeTimeout limits how long a write waits for Redis.
 	takeTimeout = time.Second
-	// awayFor is how long this process counts by itself after Redis did not answer.
+	// awayFor is how long this process counts locally after Redis failed to answer.
 	awayFor = 2 * time.Second
 )
 
-// State is what is left of one limit after a write.
+// State is the state of one limit after a write.
 type State struct {
 	Kind  Kind
 	Rate  config.Rate
 	Left  int
-	Reset time.Duration // until the limit is whole again; for a refused write, until the next is allowed
+	Reset time.Duration // until the limit is full again; for a refused write, until the next one is allowed
 }
 
-// Take takes one token for each use, in one round trip to Redis. It returns what is left of each limit, and
-// an *apierr.Error with the code RateLimited if a limit is used up. A use whose limit is off takes nothing.
+// Take takes one token for each use, in one round trip to Redis. It returns the state of each
+// limit, and an *apierr.Error with the code RateLimited if a limit is used up. For a use whose
+// limit is disabled it takes nothing.
 //
-// While Redis does not answer, this process counts by itself with the same limits: a user who reaches n
-// instances then has at most n times the limit. Take blocks for at most a second.
+// While Redis does not answer, this process counts locally with the same limits. A user who reaches
+// n instances then gets at most n times the limit. Take blocks for at most a second.
 func (l *Limiter) Take(ctx context.Context, uses ...Use) ([]State, error) {
 	states := make([]State, 0, len(uses))
 	counted := make([]Use, 0, len(uses))
 	for _, u := range uses {
 		rate, ok := l.rateOf(u.Kind)
 		if !ok {
-			return nil, fmt.Errorf("take a token of %q: not a kind that Take limits", u.Kind)
+			return nil, fmt.Errorf("take a token of %q: Take does not limit this kind", u.Kind)
 		}
 		if rate.Count > 0 {
 			states, counted = append(states, State{Kind: u.Kind, Rate: rate}), append(counted, u)
@@ -57,7 +58,7 @@ func (l *Limiter) Take(ctx context.Context, uses ...Use) ([]State, error) {
 	answers, err := l.askRedis(ctx, counted, states)
 	if err != nil {
 		if errors.Is(ctx.Err(), context.Canceled) {
-			return nil, ctx.Err() // the caller has gone
+			return nil, ctx.Err() // the caller has gone away
 		}
 		answers = l.askLocal(counted, states)
 	}
@@ -89,14 +90,14 @@ func (l *Limiter) rateOf(kind Kind) (config.Rate, bool) {
 	return l.cfg.Rates.Of(kind)
 }
 
-// outcome answers one use.
+// outcome is the result of one use.
 type outcome struct {
 	granted      bool
 	left         int
 	reset, retry time.Duration
 }
 
-var errAway = errors.New("redis did not answer just now")
+var errAway = errors.New("redis did not answer a moment ago")
 
 func (l *Limiter) askRedis(ctx context.Context, uses []Use, states []State) ([]outcome, error) {
 	if l.rdb == nil || time.Since(time.Unix(0, l.away.Load())) < awayFor {
@@ -129,7 +130,7 @@ func (l *Limiter) askRedis(ctx context.Context, uses []Use, states []State) ([]o
 			n, err = reply.Int64Slice()
 		}
 		if err == nil && len(n) != 4 {
-			err = fmt.Errorf("the limit answered %v", n)
+			err = fmt.Errorf("the limit script returned %v", n)
 		}
 		if err != nil {
 			if !errors.Is(ctx.Err(), context.Canceled) {
@@ -143,7 +144,7 @@ func (l *Limiter) askRedis(ctx context.Context, uses []Use, states []State) ([]o
 	return answers, nil
 }
 
-// noteAway makes this process count by itself for a while.
+// noteAway makes this process count locally for a while.
 func (l *Limiter) noteAway(ctx context.Context, err error) {
 	l.away.Store(time.Now().UnixNano())
 	l.outage.Failed(ctx, "", err)

@@ -1,9 +1,9 @@
 -- take.lua: takes one token of a limit that refills evenly (the generic cell rate algorithm, GCRA). Atomic.
 --
--- KEYS[1] the time in ms at which the limit is whole again
--- ARGV[1] how many tokens the whole limit has   ARGV[2] ms in which it refills
--- Returns { granted, left, reset, retry }: 1 or 0, the tokens left, the ms until the limit is whole again,
--- and the ms until there is a token for a caller that got none. A refusal changes nothing.
+-- KEYS[1] the time in ms at which the limit is full again
+-- ARGV[1] number of tokens of a full limit   ARGV[2] ms in which it refills completely
+-- Returns { granted, left, reset, retry }: 1 or 0, the tokens left, the ms until the limit is full
+-- again, and, for a caller that got no token, the ms until there is one. A refusal changes nothing.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local count, window = tonumber(ARGV[1]), tonumber(ARGV[2])

@@ -16,16 +16,16 @@ import (
 	"parley.chat/internal/config"
 )
 
-// clusterOption is the query parameter of REDIS_URL that says that the address leads to a Cluster.
+// clusterOption is the query parameter of REDIS_URL that marks the address as that of a Cluster.
 const clusterOption = "cluster"
 
-// address is what REDIS_URL says.
+// address is the parsed REDIS_URL.
 type address struct {
 	urls    []*redis.Options // one per URL
 	cluster bool
 }
 
-// parseAddress reads REDIS_URL. Its errors quote nothing of the value, which may hold a password.
+// parseAddress parses REDIS_URL. Its errors never quote the value, which may contain a password.
 func parseAddress(urls string) (address, error) {
 	var a address
 	for i, u := range strings.Split(urls, ",") {
@@ -42,7 +42,8 @@ func parseAddress(urls string) (address, error) {
 	return a, a.check()
 }
 
-// check refuses what cannot be meant: the seeds of a Cluster are reached in one way, as one user.
+// check rejects contradictory settings: all seed nodes of a Cluster are reached in the same way and
+// as the same user.
 func (a address) check() error {
 	refuse := func(why string) error { return &config.Error{Name: "REDIS_URL", Err: errors.New(why)} }
 	if !a.cluster {
@@ -52,13 +53,13 @@ func (a address) check() error {
 	for _, o := range a.urls {
 		switch {
 		case o.Network == "unix":
-			return refuse("a Cluster is not reached through a Unix socket")
+			return refuse("a Cluster cannot be reached through a Unix socket")
 		case (o.TLSConfig == nil) != (first.TLSConfig == nil):
-			return refuse("redis:// and rediss:// are mixed: the nodes of a Cluster have all TLS or none")
+			return refuse("redis:// and rediss:// are mixed: either all nodes of a Cluster use TLS or none does")
 		case o.DB != 0:
-			return refuse("a Cluster has no other database than 0")
+			return refuse("a Cluster only has database 0")
 		case o.Password != "" && (o.Password != first.Password || o.Username != first.Username):
-			return refuse("the URLs have different users or passwords: give all of them the same, or only the first one")
+			return refuse("the URLs have different users or passwords: use the same for all, or set them only in the first")
 		}
 	}
 	return nil
@@ -72,13 +73,13 @@ func parseOne(value string) (opt *redis.Options, cluster bool, err error) {
 	query := u.Query()
 	if v := query.Get(clusterOption); v != "" {
 		if cluster, err = strconv.ParseBool(v); err != nil {
-			return nil, false, errors.New("has an option cluster that is neither true nor false")
+			return nil, false, errors.New("has a cluster option that is neither true nor false")
 		}
 	}
 	query.Del(clusterOption)
 	u.RawQuery = query.Encode()
 	if opt, err = redis.ParseURL(u.String()); err != nil {
-		return nil, false, errors.New("is not like redis://[user:password@]host[:port][/database]; rediss:// is with TLS, unix:// for a socket")
+		return nil, false, errors.New("must have the form redis://[user:password@]host[:port][/database], with rediss:// for TLS or unix:// for a socket")
 	}
 	return opt, cluster, nil
 }
@@ -93,7 +94,7 @@ func (a address) client(o Options) redis.UniversalClient {
 	return redis.NewClient(opt)
 }
 
-// clusterClient returns a client of a Cluster that has the URLs as its seeds.
+// clusterClient returns a client of a Cluster, with the URLs as its seed nodes.
 func (a address) clusterClient(o Options) redis.UniversalClient {
 	first := a.urls[0]
 	var addrs []string
@@ -105,13 +106,15 @@ func (a address) clusterClient(o Options) redis.UniversalClient {
 		PoolSize: o.PoolSize, MaxRetries: o.retries(),
 		DialTimeout: dialTimeout, ReadTimeout: ioTimeout, WriteTimeout: ioTimeout,
 		ContextTimeoutEnabled: true, ReadBufferSize: bufferSize, WriteBufferSize: bufferSize,
-		// A dead master says MOVED to nobody: only a look at the cluster tells that its replica took over.
+		// A dead master sends no MOVED, so only a reload of the cluster state reveals that its
+		// replica has taken over.
 		ClusterStateReloadInterval: time.Second,
 	})
 }
 
-// perNode makes a TLS configuration check each node against the host that was dialled, which is what
-// crypto/tls does when no name is set. The one from the URL names the host of the first seed.
+// perNode makes a TLS configuration verify each node against the host that was dialed, as
+// crypto/tls does if ServerName is empty. In the configuration from the URL, ServerName is the host
+// of the first seed node.
 func perNode(c *tls.Config) *tls.Config {
 	if c == nil {
 		return nil
@@ -121,16 +124,16 @@ func perNode(c *tls.Config) *tls.Config {
 	return c
 }
 
-// Discover asks the server behind REDIS_URL whether it is a node of a Cluster, and returns urls, marked as a
-// Cluster if so: a managed Cluster or a Kubernetes service has one address. It takes at most 2 s. When the
-// server does not answer, or the URLs say already that they lead to a Cluster, it returns them as they are;
-// Check finds out later.
+// Discover asks the server at REDIS_URL whether it is a node of a Cluster, and if so returns urls
+// marked as a Cluster. A managed Cluster or a Kubernetes service has only one address. Discover
+// takes at most 2 s. It returns urls unchanged if the server does not answer, or if urls already
+// denotes a Cluster; Check reports a mismatch later.
 func Discover(ctx context.Context, urls string) string {
 	a, err := parseAddress(urls)
 	if err != nil || a.cluster || a.urls[0].Network == "unix" {
 		return urls
 	}
-	beQuiet()
+	silence()
 	rdb := a.client(Options{PoolSize: 1, NoRetry: true})
 	defer func() { _ = rdb.Close() }()
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
@@ -142,7 +145,7 @@ func Discover(ctx context.Context, urls string) string {
 	return AsCluster(urls)
 }
 
-// AsCluster returns the value of a REDIS_URL with one address, marked as that of a Cluster.
+// AsCluster returns a REDIS_URL with one address, marked as that of a Cluster.
 func AsCluster(urls string) string {
 	u, err := url.Parse(strings.TrimSpace(urls))
 	if err != nil {
@@ -154,7 +157,7 @@ func AsCluster(urls string) string {
 	return u.String()
 }
 
-// infoOf reads a reply of INFO.
+// infoOf parses a reply of INFO.
 func infoOf(reply string) map[string]string {
 	fields := map[string]string{}
 	for line := range strings.Lines(reply) {
@@ -165,17 +168,17 @@ func infoOf(reply string) map[string]string {
 	return fields
 }
 
-// eachMaster calls look with a client of each server that takes writes, one after another.
-func eachMaster(ctx context.Context, rdb redis.UniversalClient, look func(*redis.Client) error) error {
+// eachMaster calls f with a client of each server that accepts writes, one after another.
+func eachMaster(ctx context.Context, rdb redis.UniversalClient, f func(*redis.Client) error) error {
 	switch c := rdb.(type) {
 	case *redis.Client:
-		return look(c)
+		return f(c)
 	case *redis.ClusterClient:
 		var mu sync.Mutex
 		return c.ForEachMaster(ctx, func(_ context.Context, m *redis.Client) error {
 			mu.Lock()
 			defer mu.Unlock()
-			return look(m)
+			return f(m)
 		})
 	}
 	return fmt.Errorf("unknown client %T", rdb)

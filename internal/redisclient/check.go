@@ -14,19 +14,20 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// ErrUnsuitable is returned by Check and Await for a Redis that answers and cannot serve: waiting does not help.
+// ErrUnsuitable is returned by Check and Await for a Redis that answers but cannot be used; waiting
+// does not help.
 var ErrUnsuitable = errors.New("this Redis cannot be used")
 
-// ErrCluster is the ErrUnsuitable of a Cluster behind a client of a single server: Redis did not answer when
-// Discover asked. Starting again with AsCluster helps.
+// ErrCluster is the ErrUnsuitable for a Cluster behind a client of a single server. It occurs if
+// Redis did not answer when Discover asked. A restart with AsCluster helps.
 var ErrCluster = errors.New("REDIS_URL leads to a Redis Cluster: add ?cluster=true to it, or give the URLs of several nodes, comma-separated")
 
-// remindEvery is how often Await repeats what it waits for.
-const remindEvery = time.Minute
+// repeatInterval is how often Await logs again what it waits for.
+const repeatInterval = time.Minute
 
-// Await blocks until Redis can serve a deployment of the given number of partitions and lets us run the
-// commands. It logs what it waits for when it begins to wait, when the reason changes, and once a minute. It
-// returns nil, an ErrUnsuitable, or the context's error.
+// Await blocks until Redis can serve a deployment of the given number of partitions and permits the
+// commands. It logs the reason when it starts to wait, when the reason changes, and once a minute.
+// It returns nil, an ErrUnsuitable, or the context's error.
 func Await(ctx context.Context, rdb redis.UniversalClient, partitions int, commands Commands, log *slog.Logger) error {
 	var said string
 	var saidAt time.Time
@@ -42,7 +43,7 @@ func Await(ctx context.Context, rdb redis.UniversalClient, partitions int, comma
 			}
 			return err
 		}
-		if state := Words(err); state != said || time.Since(saidAt) >= remindEvery {
+		if state := Reason(err); state != said || time.Since(saidAt) >= repeatInterval {
 			said, saidAt = state, time.Now()
 			log.WarnContext(ctx, "waiting for Redis", "state", state, "err", err)
 		}
@@ -54,8 +55,8 @@ func Await(ctx context.Context, rdb redis.UniversalClient, partitions int, comma
 	}
 }
 
-// checkAll is Check, and whether the commands may be run. A command that is refused within Check is named
-// together with all the others.
+// checkAll runs Check and verifies that the commands are permitted. If a command is refused within
+// Check, the error names it together with all other refused commands.
 func checkAll(ctx context.Context, rdb redis.UniversalClient, partitions int, commands Commands) error {
 	err := Check(ctx, rdb, partitions)
 	if err != nil && !redis.HasErrorPrefix(err, "NOPERM") {
@@ -67,9 +68,10 @@ func checkAll(ctx context.Context, rdb redis.UniversalClient, partitions int, co
 	return err
 }
 
-// Check verifies that the Redis behind rdb can serve a deployment of the given number of partitions: its
-// version, whether it is a Cluster, whether it takes writes for every partition, and the number of partitions
-// that the deployment was begun with, which the first caller records.
+// Check verifies that the Redis behind rdb can serve a deployment of the given number of
+// partitions. It checks the version, whether the server is a Cluster node, and that every partition
+// accepts writes. It also checks that the deployment was started with the same number of
+// partitions; the first caller records that number.
 func Check(ctx context.Context, rdb redis.UniversalClient, partitions int) error {
 	if partitions < 1 || partitions > 1<<14 {
 		return fmt.Errorf("%w: STREAM_PARTITIONS: %d is not between 1 and 16384", ErrUnsuitable, partitions)
@@ -84,10 +86,11 @@ func Check(ctx context.Context, rdb redis.UniversalClient, partitions int) error
 	return checkWrites(ctx, rdb, partitions)
 }
 
-// reached returns the error of the first command. A client of a Cluster learns from it that there is none.
+// reached wraps the error of the first command. For a client of a Cluster it detects that the
+// server is not one.
 func reached(err error) error {
 	if strings.Contains(err.Error(), "cluster support disabled") {
-		return fmt.Errorf("%w: REDIS_URL says that there is a Cluster, and what answers is a single server: give one URL, without cluster=true", ErrUnsuitable)
+		return fmt.Errorf("%w: REDIS_URL is for a Cluster, but the server is a single one: use one URL, without cluster=true", ErrUnsuitable)
 	}
 	return fmt.Errorf("reach Redis: %w", err)
 }
@@ -95,7 +98,7 @@ func reached(err error) error {
 func checkServer(info map[string]string, rdb redis.UniversalClient) error {
 	version, told := info["redis_version"]
 	if !told {
-		return errors.New("the Redis server does not tell its version")
+		return errors.New("the Redis server does not report its version")
 	}
 	major, _, _ := strings.Cut(version, ".")
 	if n, err := strconv.Atoi(major); err != nil || n < MinVersion {
@@ -107,13 +110,14 @@ func checkServer(info map[string]string, rdb redis.UniversalClient) error {
 	return nil
 }
 
-// checkWrites sees whether each partition's server takes writes. SETRANGE of nothing changes nothing and is
-// refused wherever a write that needs memory would be: by a read-only replica, by a server that loads its
-// data, is out of memory or cannot save, and by a Cluster that has lost a master.
+// checkWrites verifies that each partition's server accepts writes. SETRANGE with an empty value
+// changes nothing, but is refused wherever a write that needs memory is refused. That covers a
+// read-only replica, a server that is loading its data, is out of memory or cannot save, and a
+// Cluster that has lost a master.
 func checkWrites(ctx context.Context, rdb redis.UniversalClient, partitions int) error {
 	var begun *redis.BoolCmd
 	var recorded *redis.StringCmd
-	cmds, _ := rdb.Pipelined(ctx, func(p redis.Pipeliner) error { // its error is the first of the commands'
+	cmds, _ := rdb.Pipelined(ctx, func(p redis.Pipeliner) error { // its error is that of the first failed command
 		begun = p.SetNX(ctx, rediskey.Partitions, partitions, 0)
 		recorded = p.Get(ctx, rediskey.Partitions)
 		for i := range distinct(rdb, partitions) {
@@ -134,7 +138,7 @@ func checkWrites(ctx context.Context, rdb redis.UniversalClient, partitions int)
 		}
 	}
 	if n != partitions {
-		return fmt.Errorf("%w: STREAM_PARTITIONS is %d, but this deployment was begun with %d (%s in Redis); the number is fixed",
+		return fmt.Errorf("%w: STREAM_PARTITIONS is %d, but this deployment was started with %d (%s in Redis); the number is fixed",
 			ErrUnsuitable, partitions, n, rediskey.Partitions)
 	}
 	return nil

@@ -12,12 +12,12 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// Commands are the commands of Redis that a service runs, those within its scripts included, by name:
-// "xadd", "xgroup|create".
+// Commands lists the Redis commands that a service runs, including those inside its scripts, by
+// name: "xadd", "xgroup|create".
 type Commands []string
 
-// common are the commands of every service: of connections, of scripts, and of Check and Watch. cluster|slots
-// is needed on a Cluster only.
+// common are the commands of every service: for connections, for scripts, and for Check and Watch.
+// cluster|slots is needed only on a Cluster.
 var common = Commands{
 	"ping", "select", "client|setname", "info", "multi", "discard", "cluster|slots", "command",
 	"eval", "evalsha", "script|load", "setnx", "get", "set", "setrange",
@@ -28,10 +28,10 @@ var appending = Commands{
 	"del", "exists", "hget", "hmget", "hset", "lrange", "persist", "rpush", "spublish", "time", "xadd", "xinfo|stream", "xrange", "xsetid",
 }
 
-// limiting are the commands of a service that limits how much a user sends.
+// limiting are the commands of a service that enforces rate limits.
 var limiting = Commands{"ltrim", "pexpire", "pttl"}
 
-// What each service runs. deploy/redis/users.acl permits exactly these.
+// The commands of each service. deploy/redis/users.acl permits exactly these.
 var (
 	ChatService = join(common, appending, limiting, Commands{"hgetall", "incr"})
 	WSServer    = join(common, appending, limiting, Commands{
@@ -50,7 +50,7 @@ func join(sets ...Commands) Commands {
 	return slices.Compact(all)
 }
 
-// arguments is a valid call of each command that needs any. K is a key, T a topic.
+// arguments has valid arguments for each command that needs any. K stands for a key, T for a topic.
 var arguments = map[string]string{
 	"select": "0", "client|setname": "x", "info": "server", "eval": "return 0", "evalsha": "x 0", "script|load": "x",
 	"setnx": "K x", "get": "K", "set": "K x", "setrange": "K 0 x", "del": "K", "exists": "K", "hget": "K x", "hmget": "K x", "hset": "K x x",
@@ -63,14 +63,14 @@ var arguments = map[string]string{
 	"xreadgroup": "GROUP x x STREAMS K >", "xtrim": "K MAXLEN 0",
 }
 
-// call returns the words of a valid call of a command.
+// call returns a valid call of a command, name first.
 func call(command, key, topic string) []any {
-	var words []any
+	var args []any
 	for name := range strings.SplitSeq(command, "|") {
-		words = append(words, name)
+		args = append(args, name)
 	}
 	if command == "eval" {
-		return append(words, arguments[command], 0)
+		return append(args, arguments[command], 0)
 	}
 	for word := range strings.FieldsSeq(arguments[command]) {
 		switch word {
@@ -79,17 +79,17 @@ func call(command, key, topic string) []any {
 		case "T":
 			word = topic
 		}
-		words = append(words, word)
+		args = append(args, word)
 	}
-	return words
+	return args
 }
 
-// onlyCluster are the commands that are not needed of a single server.
+// onlyCluster are the commands that are not needed on a single server.
 var onlyCluster = Commands{"cluster|slots", "command"}
 
-// allowed returns an ErrUnsuitable that names the commands that Redis does not permit us. Redis checks a
-// permission when a command is queued in a transaction, so all of them are queued and then discarded: nothing
-// runs. ACL DRYRUN would need a right that lets one look at other users.
+// allowed returns an ErrUnsuitable that names the commands that Redis does not permit us. Redis
+// checks a permission when a command is queued in a transaction. So allowed queues all commands and
+// then discards them: none runs. ACL DRYRUN would require a permission to inspect other users.
 func (c Commands) allowed(ctx context.Context, rdb redis.UniversalClient, partitions int) error {
 	if c == nil {
 		return nil
@@ -124,7 +124,7 @@ func (c Commands) allowed(ctx context.Context, rdb redis.UniversalClient, partit
 		return err
 	})
 	if len(missing) > 0 {
-		return fmt.Errorf("%w: its user may not run %s on keys and topics that begin with parley: (docs/operations.md has the list, deploy/redis/users.acl permits it)",
+		return fmt.Errorf("%w: its user is not permitted to run %s on keys and topics that begin with parley: (docs/operations.md has the list, deploy/redis/users.acl permits it)",
 			ErrUnsuitable, strings.Join(join(missing), ", "))
 	}
 	return err
@@ -134,16 +134,16 @@ func (c Commands) allowed(ctx context.Context, rdb redis.UniversalClient, partit
 func (c Commands) refused(ctx context.Context, node *redis.Client, partition int) (refused Commands, err error) {
 	opt := *node.Options()
 	opt.PoolSize, opt.MinIdleConns, opt.MaxRetries = 1, 0, -1
-	own := redis.NewClient(&opt) // its only connection ends with it, should the transaction stay open
+	own := redis.NewClient(&opt) // closing it also ends a transaction that is still open
 	defer func() { _ = own.Close() }()
-	conn := own.Conn() // one connection for all commands; a pool may use another one for a pipeline
+	conn := own.Conn() // one connection for all commands; a pool could use a different one for a pipeline
 	defer func() { _ = conn.Close() }()
-	// Without a transaction the commands would run: so it comes first, alone.
+	// Without a transaction the commands would run, so MULTI is sent first and alone.
 	switch err := conn.Do(ctx, "multi").Err(); {
 	case redis.HasErrorPrefix(err, "NOPERM"):
 		return Commands{"multi"}, nil
 	case err != nil:
-		return nil, fmt.Errorf("ask for permissions: %w", err)
+		return nil, fmt.Errorf("check permissions: %w", err)
 	}
 	queued := map[string]*redis.Cmd{}
 	_, err = conn.Pipelined(ctx, func(p redis.Pipeliner) error {
@@ -161,12 +161,12 @@ func (c Commands) refused(ctx context.Context, node *redis.Client, partition int
 		}
 	}
 	if refused == nil && err != nil && !isAnswer(err) {
-		return nil, fmt.Errorf("ask for permissions: %w", err)
+		return nil, fmt.Errorf("check permissions: %w", err)
 	}
 	return refused, nil
 }
 
-// isAnswer reports whether err is an answer of Redis: a command that is not known, for one.
+// isAnswer reports whether err is an error reply from Redis, such as one for an unknown command.
 func isAnswer(err error) bool {
 	_, ok := errors.AsType[redis.Error](err)
 	return ok

@@ -11,9 +11,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Words says in words what err means: for /readyz, which anybody may read. It has no addresses and no text of
-// the server; those are in err, for the log.
-func Words(err error) string {
+// Reason describes err for /readyz, which is public. It contains no addresses and no text of the
+// server; those are in err, for the log.
+func Reason(err error) string {
 	if err == nil {
 		return "ok"
 	}
@@ -27,37 +27,37 @@ func Words(err error) string {
 	}
 	switch {
 	case errors.Is(err, ErrUnsuitable):
-		return "cannot be used with these settings; the log says why"
+		return "cannot be used with these settings; see the log"
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
 		return "does not answer in time"
 	}
 	return "cannot be reached"
 }
 
-// answers are what a server refuses with, by the first word of its error.
+// answers are the errors with which a server refuses requests, by the prefix of the message.
 var answers = []struct{ prefix, state string }{
 	{"WRONGPASS", "refuses the user name or the password"},
 	{"NOAUTH", "asks for a password"},
-	{"NOPERM", "does not permit its user a command or a key that is needed; the log names it"},
+	{"NOPERM", "does not permit its user a command or key that Parley needs; see the log"},
 	{"READONLY", "is a read-only replica"},
 	{"MASTERDOWN", "is a replica that has lost its master"},
-	{"LOADING", "loads its data"},
+	{"LOADING", "is loading its data"},
 	{"OOM", "has no memory left for writes"},
 	{"MISCONF", "cannot save its data and refuses writes"},
 	{"NOREPLICAS", "has too few replicas and refuses writes"},
 	{"CLUSTERDOWN", "is a Cluster that is down in part"},
 	{"MOVED", "is one node of a Cluster"},
-	{"ERR AUTH <password> called without any password", "has no password, and one is given"},
-	{"ERR max number of clients reached", "takes no more connections"},
+	{"ERR AUTH <password> called without any password", "has no password, but REDIS_URL contains one"},
+	{"ERR max number of clients reached", "accepts no more connections"},
 	{"ERR invalid password", "refuses the user name or the password"},
 }
 
 func tlsState(err error) string {
 	if v, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return "shows a certificate that is not accepted: " + certificateState(v.Err)
+		return "presents a certificate that is not accepted: " + certificateState(v.Err)
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return "does not speak TLS; REDIS_URL begins with rediss://"
+		return "does not use TLS, but REDIS_URL begins with rediss://"
 	}
 	if _, ok := errors.AsType[tls.AlertError](err); ok || strings.Contains(err.Error(), "remote error: tls") {
 		return "refuses the TLS connection"
@@ -70,12 +70,12 @@ func certificateState(err error) string {
 		return "it has expired or is not valid yet"
 	}
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return "nobody we trust has signed it"
+		return "it is not signed by a trusted authority"
 	}
 	if _, ok := errors.AsType[x509.HostnameError](err); ok {
 		return "it is for another host name"
 	}
-	return "the log says why"
+	return "see the log"
 }
 
 func isTimeout(err error) bool {

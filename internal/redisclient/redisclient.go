@@ -1,8 +1,9 @@
-// Package redisclient is a process's way to the one Redis, or Redis Cluster, that a deployment has: it reads
-// REDIS_URL, opens clients, and checks that what answers can do what Parley needs.
+// Package redisclient connects a process to the Redis server or Redis Cluster of its deployment. It
+// parses REDIS_URL, opens clients, and checks that the server provides what Parley needs.
 //
-// Opening a client does no I/O. Await blocks until the server can serve; Check is asked again for readiness;
-// a Watch looks at the server's settings every minute. No error and no log line of this package shows a
+// Opening a client does no I/O. Await blocks until the server can serve; Check verifies that it
+// still can, for readiness; a Watch reads the server's settings every minute. No error and no log
+// line of this package contains a user name or a password.
 // user name or a password.
 package redisclient
 
@@ -14,24 +15,26 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// MinVersion is the oldest Redis with what Parley needs: sharded pub/sub, and scripts that use it.
+// MinVersion is the oldest major version of Redis that has what Parley needs: sharded pub/sub, also
+// from scripts.
 const MinVersion = 7
 
 const (
-	// bufferSize is of each connection, in and out. A process has some fifty of them, most of the time idle.
+	// bufferSize is the size of each connection's read and write buffer. A process has about fifty
+	// connections, which are idle most of the time.
 	bufferSize = 16 << 10
 
 	dialTimeout = 2 * time.Second // TLS handshake included
-	ioTimeout   = 3 * time.Second // of one read or write
+	ioTimeout   = 3 * time.Second // for one read or write
 )
 
-// Options shape a client.
+// Options configures a client.
 type Options struct {
-	PoolSize int  // connections per node; default 10 per core, as go-redis has it
-	NoRetry  bool // for calls that may not be sent twice behind the caller's back
+	PoolSize int  // connections per node; 0 selects go-redis's default, 10 per core
+	NoRetry  bool // for calls that must not be sent twice without the caller knowing
 }
 
-// retries is MaxRetries as go-redis has it: 0 is its default, -1 none.
+// retries returns the value of go-redis's MaxRetries: 0 selects its default, -1 disables retries.
 func (o Options) retries() int {
 	if o.NoRetry {
 		return -1
@@ -39,17 +42,19 @@ func (o Options) retries() int {
 	return 0
 }
 
-// quiet keeps go-redis from writing to standard error: what goes wrong is an error of some call.
+// quiet stops go-redis from writing to standard error. Every failure is returned as the error of
+// some call.
 type quiet struct{}
 
 func (quiet) Printf(context.Context, string, ...any) {}
 
-var beQuiet = sync.OnceFunc(func() { redis.SetLogger(quiet{}) })
+var silence = sync.OnceFunc(func() { redis.SetLogger(quiet{}) })
 
-// Open returns a client for REDIS_URL: one URL (redis://, rediss://, unix://), one with ?cluster=true for a
-// Cluster with a single address, or several, comma-separated, for the seeds of a Cluster. It does not connect.
+// Open returns a client for REDIS_URL without connecting. The value is one URL (redis://,
+// rediss://, unix://), one with ?cluster=true for a Cluster with a single address, or several,
+// comma-separated, for the seed nodes of a Cluster.
 func Open(urls string, o Options) (redis.UniversalClient, error) {
-	beQuiet()
+	silence()
 	a, err := parseAddress(urls)
 	if err != nil {
 		return nil, err

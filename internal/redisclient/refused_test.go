@@ -62,8 +62,8 @@ func TestAwait_wrongPassword(t *testing.T) {
 		return nil
 	})
 	err := Check(t.Context(), rdb, 16)
-	if words := Words(err); words != "refuses the user name or the password" {
-		t.Errorf("Words(%v) = %q", err, words)
+	if reason := Reason(err); reason != "refuses the user name or the password" {
+		t.Errorf("Reason(%v) = %q", err, reason)
 	}
 	if err := s.Client(t).Do(t.Context(), "acl", "setuser", "parley", ">hunter2").Err(); err != nil {
 		t.Fatal(err)
@@ -177,8 +177,8 @@ func TestCheck_cannotWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := Check(t.Context(), rdb, 16)
-	if words := Words(err); words != "has no memory left for writes" || errors.Is(err, ErrUnsuitable) {
-		t.Errorf("full: %v, %q", err, words)
+	if reason := Reason(err); reason != "has no memory left for writes" || errors.Is(err, ErrUnsuitable) {
+		t.Errorf("full: %v, %q", err, reason)
 	}
 	if err := admin.ConfigSet(t.Context(), "maxmemory", "0").Err(); err != nil {
 		t.Fatal(err)
@@ -189,8 +189,8 @@ func TestCheck_cannotWrite(t *testing.T) {
 	}
 	testkit.Until(t, testkit.Timeout, func() error {
 		err := Check(t.Context(), rdb, 16)
-		if words := Words(err); words != "is a read-only replica" {
-			return fmt.Errorf("%q: %w", words, err)
+		if reason := Reason(err); reason != "is a read-only replica" {
+			return fmt.Errorf("%q: %w", reason, err)
 		}
 		return nil
 	})
@@ -200,7 +200,7 @@ func TestCheck_cannotWrite(t *testing.T) {
 	testkit.Until(t, testkit.Timeout, func() error { return Check(t.Context(), rdb, 16) })
 }
 
-func TestWords(t *testing.T) {
+func TestReason(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewServer(t)
 	for url, want := range map[string]string{
@@ -220,8 +220,8 @@ func TestWords(t *testing.T) {
 			continue
 		}
 		err = Check(t.Context(), rdb, 16)
-		if words := Words(err); want == "" || !strings.HasPrefix(words, want) {
-			t.Errorf("%s: %q (%v), want %q", url, words, err, want)
+		if reason := Reason(err); want == "" || !strings.HasPrefix(reason, want) {
+			t.Errorf("%s: %q (%v), want %q", url, reason, err, want)
 		}
 		_ = rdb.Close()
 	}

@@ -48,19 +48,19 @@ func TestCluster_certificatePerNode(t *testing.T) {
 	}
 	// Every node also listens on 127.0.0.1, which is not in its certificate.
 	err = Check(t.Context(), open(t, fmt.Sprintf("rediss://127.0.0.1:%d", ports[1])), 16)
-	if words := Words(err); !strings.HasSuffix(words, "it is for another host name") {
-		t.Errorf("%q: %v", words, err)
+	if reason := Reason(err); !strings.HasSuffix(reason, "it is for another host name") {
+		t.Errorf("%q: %v", reason, err)
 	}
 }
 
 // A certificate that is not for the host, or that nobody signed, is told apart in words.
-func TestWords_certificates(t *testing.T) {
+func TestReason_certificates(t *testing.T) {
 	t.Parallel()
 	port := freePort(t)
 	redistest.NewServer(t, redistest.Options{Settings: authority.Redis(t, "redis.example.org", port)})
 	err := Check(t.Context(), open(t, fmt.Sprintf("rediss://127.0.0.1:%d", port)), 16)
-	if words := Words(err); !strings.HasSuffix(words, "it is for another host name") {
-		t.Errorf("%q: %v", words, err)
+	if reason := Reason(err); !strings.HasSuffix(reason, "it is for another host name") {
+		t.Errorf("%q: %v", reason, err)
 	}
 	stranger, err := certtest.NewAuthority(t.TempDir())
 	if err != nil {
@@ -69,8 +69,8 @@ func TestWords_certificates(t *testing.T) {
 	port = freePort(t)
 	redistest.NewServer(t, redistest.Options{Settings: stranger.Redis(t, "127.0.0.1", port)})
 	err = Check(t.Context(), open(t, fmt.Sprintf("rediss://127.0.0.1:%d", port)), 16)
-	if words := Words(err); !strings.HasSuffix(words, "nobody we trust has signed it") {
-		t.Errorf("%q: %v", words, err)
+	if reason := Reason(err); !strings.HasSuffix(reason, "it is not signed by a trusted authority") {
+		t.Errorf("%q: %v", reason, err)
 	}
 }
 

@@ -17,23 +17,24 @@ import (
 )
 
 const (
-	watchEvery  = time.Minute
-	watchWithin = 10 * time.Second // bounds one look at all servers
-	repeatEvery = time.Hour        // a warning that still holds is logged again
+	watchInterval = time.Minute
+	watchTimeout  = 10 * time.Second // timeout of one check of all servers
+	warnInterval  = time.Hour        // interval at which a persisting warning is logged again
 )
 
 // risk is a setting of Redis with which it can lose acknowledged messages.
 type risk struct {
-	setting string                              // the label of the metric
-	holds   func(info map[string]string) bool   // for a server with this INFO
-	text    func(info map[string]string) string // for people; it has no addresses
+	setting string                              // label of the metric
+	holds   func(info map[string]string) bool   // reports whether a server with this INFO has the setting
+	text    func(info map[string]string) string // for the reader; contains no addresses
 }
 
 func fixed(text string) func(map[string]string) string {
 	return func(map[string]string) string { return text }
 }
 
-// risks are what a Watch looks for. INFO has all of it, so no permission for CONFIG is needed.
+// risks are the settings that a Watch checks. INFO contains all of them, so no permission for
+// CONFIG is needed.
 var risks = []risk{
 	{
 		"maxmemory-policy",
@@ -47,7 +48,7 @@ var risks = []risk{
 	{
 		"appendonly",
 		func(i map[string]string) bool { return i["aof_enabled"] == "0" },
-		fixed("appendonly is off: when Redis restarts, every message that is not in PostgreSQL yet is lost"),
+		fixed("appendonly is off: when Redis restarts, messages that are not in PostgreSQL yet are lost"),
 	},
 	{
 		"append-only file",
@@ -61,8 +62,9 @@ var risks = []risk{
 	},
 }
 
-// Watch looks at the settings of every server when it starts and once a minute: Redis may have been restarted
-// with another configuration. What it finds is logged, counted in a metric and returned by Warnings.
+// Watch reads the settings of every server when it starts and once a minute, because Redis may have
+// been restarted with another configuration. It logs each risk that it finds, exports it as a
+// metric and returns it from Warnings.
 type Watch struct {
 	rdb    redis.UniversalClient
 	log    *slog.Logger
@@ -72,30 +74,30 @@ type Watch struct {
 	mu       sync.Mutex
 	warnings []string
 
-	said map[string]time.Time // when each warning was logged; look's own
+	loggedAt map[string]time.Time // when each warning was last logged; used only by check
 }
 
-// NewWatch returns a Watch of the servers behind rdb, with its metric at reg.
+// NewWatch returns a Watch of the servers behind rdb and registers its metric with reg.
 func NewWatch(rdb redis.UniversalClient, reg prometheus.Registerer, log *slog.Logger) *Watch {
-	return &Watch{rdb: rdb, log: log, every: watchEvery, said: map[string]time.Time{}, unsafe: promauto.With(reg).NewGaugeVec(prometheus.GaugeOpts{
+	return &Watch{rdb: rdb, log: log, every: watchInterval, loggedAt: map[string]time.Time{}, unsafe: promauto.With(reg).NewGaugeVec(prometheus.GaugeOpts{
 		Name: "parley_redis_unsafe",
-		Help: "1 while a server of Redis has this setting so that it can lose acknowledged messages, else 0.",
+		Help: "1 if a Redis server has a value of this setting with which it can lose acknowledged messages, else 0.",
 	}, []string{"setting"})}
 }
 
-// Warnings returns what the last look has found, in words without addresses.
+// Warnings returns what the last check has found, without addresses.
 func (w *Watch) Warnings() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.warnings)
 }
 
-// Run looks until ctx is done. What was found last stands while Redis does not answer.
+// Run checks until ctx is done. While Redis does not answer, the last result remains in effect.
 func (w *Watch) Run(ctx context.Context) error {
 	tick := time.NewTicker(w.every)
 	defer tick.Stop()
 	for {
-		if err := w.look(ctx); err != nil && ctx.Err() == nil {
+		if err := w.check(ctx); err != nil && ctx.Err() == nil {
 			w.log.DebugContext(ctx, "settings of Redis not read", "err", err)
 		}
 		select {
@@ -106,9 +108,9 @@ func (w *Watch) Run(ctx context.Context) error {
 	}
 }
 
-// look asks every server, replicas included: one of them may be the master tomorrow.
-func (w *Watch) look(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, watchWithin)
+// check reads the settings of every server, including replicas: any replica may become the master.
+func (w *Watch) check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, watchTimeout)
 	defer cancel()
 	found := map[string]string{} // by setting
 	err := eachServer(ctx, w.rdb, func(c *redis.Client) error {
@@ -142,28 +144,28 @@ func (w *Watch) look(ctx context.Context) error {
 }
 
 func (w *Watch) report(ctx context.Context, setting, text string, holds bool) {
-	said, before := w.said[setting]
+	said, before := w.loggedAt[setting]
 	switch {
 	case holds:
 		w.unsafe.WithLabelValues(setting).Set(1)
-		if time.Since(said) >= repeatEvery {
-			w.said[setting] = time.Now()
+		if time.Since(said) >= warnInterval {
+			w.loggedAt[setting] = time.Now()
 			w.log.WarnContext(ctx, "Redis can lose acknowledged messages", "setting", setting, "reason", text)
 		}
 	default:
 		w.unsafe.WithLabelValues(setting).Set(0)
 		if before {
-			delete(w.said, setting)
+			delete(w.loggedAt, setting)
 			w.log.InfoContext(ctx, "setting of Redis is safe again", "setting", setting)
 		}
 	}
 }
 
-// eachServer is eachMaster for the replicas of a Cluster as well.
-func eachServer(ctx context.Context, rdb redis.UniversalClient, look func(*redis.Client) error) error {
+// eachServer is like eachMaster but includes the replicas of a Cluster.
+func eachServer(ctx context.Context, rdb redis.UniversalClient, f func(*redis.Client) error) error {
 	c, ok := rdb.(*redis.ClusterClient)
 	if !ok {
-		return eachMaster(ctx, rdb, look)
+		return eachMaster(ctx, rdb, f)
 	}
 	var mu sync.Mutex
 	var refused []string
@@ -171,7 +173,7 @@ func eachServer(ctx context.Context, rdb redis.UniversalClient, look func(*redis
 	err := c.ForEachShard(ctx, func(_ context.Context, node *redis.Client) error {
 		mu.Lock()
 		defer mu.Unlock()
-		if err := look(node); err != nil {
+		if err := f(node); err != nil {
 			refused = append(refused, err.Error())
 			return nil
 		}
@@ -179,19 +181,20 @@ func eachServer(ctx context.Context, rdb redis.UniversalClient, look func(*redis
 		return nil
 	})
 	if err == nil && reached == 0 {
-		return fmt.Errorf("no node answers: %s", strings.Join(refused, "; "))
+		return fmt.Errorf("no node answered: %s", strings.Join(refused, "; "))
 	}
-	return err // a node that is down has no settings to look at
+	return err // a node that is down has no settings to check
 }
 
-// Ready is a check of readiness: whether Redis can serve a deployment of so many partitions right now. With a
-// setting that can lose messages it can, and the answer says so.
+// Ready is a readiness check: it reports whether Redis can currently serve a deployment of the
+// given number of partitions. If a setting can lose messages, Redis still counts as ready, but the
+// result is marked as degraded.
 func (w *Watch) Ready(ctx context.Context, partitions int) error {
 	if err := Check(ctx, w.rdb, partitions); err != nil {
-		return &telemetry.StateError{Words: Words(err), Err: err}
+		return &telemetry.StateError{Reason: Reason(err), Err: err}
 	}
 	if warnings := w.Warnings(); len(warnings) > 0 {
-		return &telemetry.StateError{Words: strings.Join(warnings, "; "), Degraded: true}
+		return &telemetry.StateError{Reason: strings.Join(warnings, "; "), Degraded: true}
 	}
 	return nil
 }

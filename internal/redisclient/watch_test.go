@@ -103,7 +103,7 @@ func TestWatch_cluster(t *testing.T) {
 	t.Parallel()
 	c := redistest.Cluster(t, 3, 1, redistest.Options{MaxMemory: 64 << 20})
 	w := NewWatch(open(t, c.URL()), prometheus.NewRegistry(), silent)
-	if err := w.look(t.Context()); err != nil || len(w.Warnings()) != 0 {
+	if err := w.check(t.Context()); err != nil || len(w.Warnings()) != 0 {
 		t.Fatalf("%q, %v", w.Warnings(), err)
 	}
 	if err := c.Replicas[2][0].Client(t).ConfigSet(t.Context(), "maxmemory-policy", "allkeys-lru").Err(); err != nil {
@@ -111,7 +111,7 @@ func TestWatch_cluster(t *testing.T) {
 	}
 	c.Replicas[0][0].Kill(t)
 	testkit.Until(t, testkit.Timeout, func() error {
-		err := w.look(t.Context())
+		err := w.check(t.Context())
 		if got := w.Warnings(); err != nil || len(got) != 1 {
 			return fmt.Errorf("%q, %w", got, err)
 		}

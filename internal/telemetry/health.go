@@ -32,16 +32,16 @@ type Check struct {
 
 // StateError is an error of a check that says in words, which anybody may read, what is wrong.
 type StateError struct {
-	Words    string // for /readyz, such as "is read-only"
+	Reason   string // for /readyz, such as "is read-only"
 	Err      error  // for the log; may be nil
 	Degraded bool   // the service can do its work all the same: shown, and /readyz stays 200
 }
 
 func (s *StateError) Error() string {
 	if s.Err == nil {
-		return s.Words
+		return s.Reason
 	}
-	return s.Words + ": " + s.Err.Error()
+	return s.Reason + ": " + s.Err.Error()
 }
 
 func (s *StateError) Unwrap() error { return s.Err }
@@ -129,7 +129,7 @@ func resultOf(c Check, err error) CheckResult {
 	result := CheckResult{Status: statusFailed, Reason: noAnswer}
 	state, ok := errors.AsType[*StateError](err)
 	if ok {
-		result.Reason = state.Words
+		result.Reason = state.Reason
 	}
 	if c.Optional || ok && state.Degraded {
 		result.Status = statusDegraded
@@ -151,10 +151,10 @@ func runAll(ctx context.Context, checks []Check) []error {
 			select {
 			case results[i] = <-done:
 			case <-ctx.Done():
-				results[i] = &StateError{Words: fmt.Sprintf("no answer within %v", checkTimeout), Err: context.DeadlineExceeded}
+				results[i] = &StateError{Reason: fmt.Sprintf("no answer within %v", checkTimeout), Err: context.DeadlineExceeded}
 			}
 			if ctx.Err() != nil && errors.Is(results[i], context.DeadlineExceeded) {
-				results[i] = &StateError{Words: fmt.Sprintf("no answer within %v", checkTimeout), Err: results[i]}
+				results[i] = &StateError{Reason: fmt.Sprintf("no answer within %v", checkTimeout), Err: results[i]}
 			}
 		})
 	}

@@ -68,12 +68,12 @@ func TestHandler(t *testing.T) {
 		{"all is well", nil, nil, nil, 200, `{"status":"ok","checks":{"feed":{"status":"ok"},"postgres":{"status":"ok"},"redis":{"status":"ok"}}}`},
 		{"an error is not shown", secret, nil, nil, 503, `{"status":"unavailable","checks":{"feed":{"status":"ok"},"postgres":{"status":"failed","reason":"does not answer"},"redis":{"status":"ok"}}}`},
 		{
-			"a state is shown in words", fmt.Errorf("ping: %w", &telemetry.StateError{Words: "is read-only", Err: secret}), nil, nil, 503,
+			"a state is shown in words", fmt.Errorf("ping: %w", &telemetry.StateError{Reason: "is read-only", Err: secret}), nil, nil, 503,
 			`{"status":"unavailable","checks":{"feed":{"status":"ok"},"postgres":{"status":"failed","reason":"is read-only"},"redis":{"status":"ok"}}}`,
 		},
 		{"without what is optional", nil, nil, secret, 200, `{"status":"degraded","checks":{"feed":{"status":"degraded","reason":"does not answer"},"postgres":{"status":"ok"},"redis":{"status":"ok"}}}`},
 		{
-			"degraded", nil, &telemetry.StateError{Words: "evicts keys", Degraded: true}, nil, 200,
+			"degraded", nil, &telemetry.StateError{Reason: "evicts keys", Degraded: true}, nil, 200,
 			`{"status":"degraded","checks":{"feed":{"status":"ok"},"postgres":{"status":"ok"},"redis":{"status":"degraded","reason":"evicts keys"}}}`,
 		},
 		{"well again", nil, nil, nil, 200, `{"status":"ok","checks":{"feed":{"status":"ok"},"postgres":{"status":"ok"},"redis":{"status":"ok"}}}`},

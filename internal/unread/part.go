@@ -15,28 +15,30 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// part is what the tail has of a channel. Below split every event is stored; from there on all are here.
+// part holds a channel's messages from the tail. All events below split are stored; all messages
+// from split on are in the part.
 type part struct {
-	after, upTo int64 // the least of all questions about the channel
+	after, upTo int64 // the lowest values of all questions about the channel
 	split       int64
-	said        []said
-	gone        []chat.EventID // messages that are deleted by events from split on
+	messages    []message
+	deleted     []chat.EventID // messages deleted by events from split on
 }
 
-// said is a message that is not deleted by what follows it in the tail.
-type said struct {
+// message is a message that no later event of the tail deletes.
+type message struct {
 	seq      int64
 	sender   chat.UserID
 	mentions []chat.UserID
-	all      bool // mentions everybody
+	all      bool // mentions everyone
 }
 
-// nobody is how a frame says that it mentions nobody. Inside of a text the quotes would be escaped.
-var nobody = []byte(`"mentions":[]`)
+// noMentions is what a frame contains if it mentions noMentions. Inside a text the quotes would be
+// escaped.
+var noMentions = []byte(`"mentions":[]`)
 
-// take sets what the tail has from its first item that may not be stored.
-func (p *part) take(channel chat.ChannelID, items []event.Item) error {
-	var gone []chat.EventID
+// addTail sets the part's contents; items starts with the first item that may not be stored.
+func (p *part) addTail(channel chat.ChannelID, items []event.Item) error {
+	var deleted []chat.EventID
 	for _, it := range items {
 		if it.Kind != event.Delete {
 			continue
@@ -46,49 +48,51 @@ func (p *part) take(channel chat.ChannelID, items []event.Item) error {
 			return fmt.Errorf("read deletion %d of channel %s: %w", it.Seq, channel, err)
 		}
 		if e.MessageID != nil {
-			gone = append(gone, *e.MessageID)
+			deleted = append(deleted, *e.MessageID)
 		}
 	}
 	for _, it := range items {
 		if it.Kind != event.Message {
 			continue
 		}
-		s := said{seq: it.Seq, sender: it.Sender}
-		if len(gone) > 0 || !bytes.Contains(it.Frame, nobody) { // most are counted unread
+		s := message{seq: it.Seq, sender: it.Sender}
+		if len(deleted) > 0 || !bytes.Contains(it.Frame, noMentions) { // most messages are counted without being decoded
 			e, err := frame.DecodeEvent(it.Frame)
-			if err != nil || slices.Contains(gone, e.ID) {
-				continue // what cannot be read is stored as a tombstone
+			if err != nil || slices.Contains(deleted, e.ID) {
+				continue // a frame that cannot be decoded is stored as a tombstone
 			}
 			s.mentions, s.all = e.Mentions, slices.Contains(e.Mentions, mention.All(channel))
 		}
-		p.said = append(p.said, s)
+		p.messages = append(p.messages, s)
 	}
-	p.split, p.gone = items[0].Seq, gone
+	p.split, p.deleted = items[0].Seq, deleted
 	return nil
 }
 
-// count adds what a question has from the split on.
+// count adds the messages from split on that count for a question.
 func (p *part) count(q Question, n *Count, blocked map[pair]bool) {
-	for i := range p.said {
-		s := &p.said[i]
+	for i := range p.messages {
+		s := &p.messages[i]
 		if s.seq <= q.After || s.seq > q.UpTo || s.sender == q.User {
 			continue
 		}
 		n.Messages++
-		if s.calls(q.User) && !blocked[pair{q.User, s.sender}] {
+		if s.mentionsUser(q.User) && !blocked[pair{q.User, s.sender}] {
 			n.Mentions++
 		}
 	}
 }
 
-// calls reports whether a message mentions a user.
-func (s *said) calls(user chat.UserID) bool { return s.all || slices.Contains(s.mentions, user) }
+// mentionsUser reports whether the message mentions a user.
+func (s *message) mentionsUser(user chat.UserID) bool {
+	return s.all || slices.Contains(s.mentions, user)
+}
 
-// pair is a user and the sender of a message that mentions them.
+// pair is a user and the sender of a message that mentions the user.
 type pair struct{ user, sender chat.UserID }
 
-// blocked returns the pairs of a user and a sender with a block between them. It looks at the users of questions, and
-// at the senders of messages in the tails that mention them.
+// blocked returns the pairs of a user and a sender with a block between them. It checks the users
+// of the questions against the senders of messages in the tails that mention them.
 func (c *Counter) blocked(ctx context.Context, questions []Question, channels map[chat.ChannelID]*part) (map[pair]bool, error) {
 	found := make(map[pair]bool)
 	var users, senders [][16]byte
@@ -97,10 +101,10 @@ func (c *Counter) blocked(ctx context.Context, questions []Question, channels ma
 		if p == nil {
 			continue
 		}
-		for i := range p.said {
-			s := &p.said[i]
+		for i := range p.messages {
+			s := &p.messages[i]
 			at := pair{q.User, s.sender}
-			if _, asked := found[at]; !asked && s.sender != q.User && s.calls(q.User) {
+			if _, asked := found[at]; !asked && s.sender != q.User && s.mentionsUser(q.User) {
 				found[at] = false
 				users, senders = append(users, q.User.UUID), append(senders, s.sender.UUID)
 			}
@@ -119,14 +123,15 @@ func (c *Counter) blocked(ctx context.Context, questions []Question, channels ma
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("look for blocks between %d pairs of users: %w", len(users), err)
+		return nil, fmt.Errorf("read blocks between %d pairs of users: %w", len(users), err)
 	}
 	return found, nil
 }
 
-// countSQL counts each of the questions $1 to $4 up to Most, without the messages $5. What is stored and
-// deleted has no body any more, which no other message is without; so the range of the primary key is all
-// that counting takes, and for the mentions an index of their own, which has no other messages.
+// countSQL answers each of the questions $1 to $4, up to MaxCount, ignoring the messages $5. A
+// stored and deleted message has an empty body, and no other message has. So counting scans only a
+// range of the primary key. For mentions it scans an index that contains only messages with
+// mentions.
 var countSQL = fmt.Sprintf(`select k.n,
 		(select count(*) from (select %[1]s limit %[2]d) a),
 		(select count(*) from (select %[1]s and m.data -> 'mentions' is not null
@@ -134,17 +139,17 @@ var countSQL = fmt.Sprintf(`select k.n,
 			and not blocked_between(k.user_id, m.sender_id) limit %[2]d) a)
 	from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[]) with ordinality k (id, user_id, after, before, n)`,
 	`from messages m where m.channel_id = k.id and m.seq > k.after and m.seq < k.before
-			and m.kind = 'message' and m.sender_id <> k.user_id and m.body <> '' and m.id <> all($5::uuid[])`, Most)
+			and m.kind = 'message' and m.sender_id <> k.user_id and m.body <> '' and m.id <> all($5::uuid[])`, MaxCount)
 
-// countStored counts below the split.
+// countStored counts messages below split.
 func (c *Counter) countStored(ctx context.Context, questions []Question, channels map[chat.ChannelID]*part, counts []Count) error {
 	var ids, users [][16]byte
 	var after, before []int64
-	var place []int
-	gone := [][16]byte{} // not null
+	var indexes []int
+	deleted := [][16]byte{} // must not be encoded as null
 	for _, p := range channels {
-		for _, id := range p.gone {
-			gone = append(gone, id.UUID)
+		for _, id := range p.deleted {
+			deleted = append(deleted, id.UUID)
 		}
 	}
 	for i, q := range questions {
@@ -156,24 +161,24 @@ func (c *Counter) countStored(ctx context.Context, questions []Question, channel
 		if q.After+1 >= end {
 			continue
 		}
-		place = append(place, i)
+		indexes = append(indexes, i)
 		ids, users = append(ids, q.Channel.UUID), append(users, q.User.UUID)
 		after, before = append(after, q.After), append(before, end)
 	}
-	if len(place) == 0 {
+	if len(indexes) == 0 {
 		return nil
 	}
-	err := database.Prepared(ctx, c.cfg.DB, countSQL, []any{ids, users, after, before, gone}, func(rows pgx.Rows) error {
+	err := database.Prepared(ctx, c.cfg.DB, countSQL, []any{ids, users, after, before, deleted}, func(rows pgx.Rows) error {
 		var n int
 		var found Count
 		err := rows.Scan(&n, &found.Messages, &found.Mentions)
 		if err == nil {
-			counts[place[n-1]] = found
+			counts[indexes[n-1]] = found
 		}
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("count unread messages at %d places: %w", len(place), err)
+		return fmt.Errorf("count unread messages for %d questions: %w", len(indexes), err)
 	}
 	return nil
 }

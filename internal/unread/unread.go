@@ -1,11 +1,11 @@
-// Package unread counts what members have not read: the messages of others behind their read cursor, or
-// their join, that are not deleted, and those of them that mention the member and whose sender has no block with
-// the member.
+// Package unread counts the messages that a member has not read: messages of others after the
+// member's read position or join that are not deleted. It also counts those that mention the
+// member, except where the sender and the member have blocked each other.
 //
-// Nothing is kept: a count is what the log says when it is asked for, in two parts that meet without
-// overlap. Below the first entry above the watermark everything is stored, and PostgreSQL counts; from
-// there on everything is in the channel's tail, stored by now or not, and the tail counts. Questions that
-// are asked together share the watermarks, the tail of each channel, and one query.
+// Counts are not stored. Each count is computed from the log in two parts that do not overlap.
+// Everything below the first entry above the watermark is stored, and PostgreSQL counts it. From
+// that entry on, everything is in the channel's tail, whether stored by now or not, and is counted
+// there. Questions of one call share the watermarks, the tail of each channel, and one query.
 //
 // A Counter is safe for concurrent use and starts no goroutine that outlives a call.
 package unread
@@ -28,47 +28,49 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// Most is where counting stops: it means "more than 999".
-const Most = 1000
+// MaxCount is where counting stops: it means "more than 999".
+const MaxCount = 1000
 
-// Question asks what User has not read in Channel.
+// Question asks how many messages User has not read in Channel.
 type Question struct {
 	Channel chat.ChannelID
 	User    chat.UserID
-	After   int64 // counting begins behind it: the greater of the read cursor and the join
-	UpTo    int64 // and ends with it: the last seq that the user is told of beside the count
+	After   int64 // count messages with a greater seq; the greater of the read position and the join
+	UpTo    int64 // and up to this seq: the last one that the user sees next to the count
 }
 
-// Count is the answer. Both are at most Most.
+// Count is the answer to a Question. Both values are at most MaxCount.
 type Count struct{ Messages, Mentions int }
 
-// Config configures a Counter. DB, whose role reads messages and sync_watermarks, and Log are required.
+// Config configures a Counter. DB and Log are required; DB's role must be able to read messages and
+// sync_watermarks.
 type Config struct {
-	DB       *bun.DB
-	Log      *eventlog.Log
-	Patience time.Duration // that Redis has; beyond it what is stored is all that is counted; default 1s
-	Logger   *slog.Logger  // default slog.Default()
+	DB           *bun.DB
+	Log          *eventlog.Log
+	RedisTimeout time.Duration // limit for reads from Redis, default 1s; after it only stored messages are counted
+	Logger       *slog.Logger  // default slog.Default()
 }
 
-// Counter counts.
+// Counter counts unread messages.
 type Counter struct {
 	cfg Config
 
-	mu     sync.Mutex // guards the two; not held while they are read anew
+	mu     sync.Mutex // guards marks and marked; not held while watermarks are read
 	marks  map[int]unstored.Mark
 	marked time.Time
 }
 
-// marksLast is how long watermarks are good for. They only rise, so with those of before more of a tail is
-// looked at than had to be, and nothing is missed; who counts often reads them seldom.
-const marksLast = 100 * time.Millisecond
+// marksTTL is how long watermarks are reused. Watermarks only rise. With older ones, a larger part
+// of the tail is read than necessary, but nothing is missed, and frequent counts rarely read the
+// watermarks.
+const marksTTL = 100 * time.Millisecond
 
-// watermarks returns those of now or of just before.
+// watermarks returns the current watermarks, or those read at most marksTTL ago.
 func (c *Counter) watermarks(ctx context.Context) (map[int]unstored.Mark, error) {
 	c.mu.Lock()
 	marks, marked := c.marks, c.marked
 	c.mu.Unlock()
-	if marks != nil && time.Since(marked) < marksLast {
+	if marks != nil && time.Since(marked) < marksTTL {
 		return marks, nil
 	}
 	began := time.Now()
@@ -82,16 +84,17 @@ func (c *Counter) watermarks(ctx context.Context) (map[int]unstored.Mark, error)
 	return marks, nil
 }
 
-// New checks cfg.
+// New returns a Counter; it fails if cfg is incomplete.
 func New(cfg Config) (*Counter, error) {
 	if cfg.DB == nil || cfg.Log == nil {
 		return nil, errors.New("unread: DB and Log are required")
 	}
-	cfg.Patience, cfg.Logger = cmp.Or(cfg.Patience, time.Second), cmp.Or(cfg.Logger, slog.Default())
+	cfg.RedisTimeout, cfg.Logger = cmp.Or(cfg.RedisTimeout, time.Second), cmp.Or(cfg.Logger, slog.Default())
 	return &Counter{cfg: cfg}, nil
 }
 
-// Count answers questions, in their order. While Redis does not answer it counts what is stored.
+// Count answers questions, in the given order. While Redis does not answer, it counts only what is
+// stored.
 func (c *Counter) Count(ctx context.Context, questions []Question) ([]Count, error) {
 	counts := make([]Count, len(questions))
 	channels := make(map[chat.ChannelID]*part)
@@ -123,15 +126,16 @@ func (c *Counter) Count(ctx context.Context, questions []Question) ([]Count, err
 		if p := channels[q.Channel]; p != nil {
 			p.count(q, &counts[i], blocked)
 		}
-		counts[i].Messages, counts[i].Mentions = min(counts[i].Messages, Most), min(counts[i].Mentions, Most)
+		counts[i].Messages, counts[i].Mentions = min(counts[i].Messages, MaxCount), min(counts[i].Mentions, MaxCount)
 	}
 	return counts, nil
 }
 
-// tailsAtOnce bounds the tails that are read side by side.
-const tailsAtOnce = 8
+// maxConcurrentTails limits how many tails are read at the same time.
+const maxConcurrentTails = 8
 
-// split finds what of each channel may not be stored yet: the watermarks first, then the tails above them.
+// split reads the part of each channel that may not be stored yet. It reads the watermarks first
+// and then the tails above them.
 func (c *Counter) split(ctx context.Context, channels map[chat.ChannelID]*part) error {
 	marks, err := c.watermarks(ctx)
 	if err != nil {
@@ -141,15 +145,15 @@ func (c *Counter) split(ctx context.Context, channels map[chat.ChannelID]*part) 
 	for id := range channels {
 		ids = append(ids, id)
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Patience)
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.RedisTimeout)
 	defer cancel()
 	newest, err := c.cfg.Log.Newest(ctx, ids)
 	if err != nil {
-		c.cfg.Logger.WarnContext(ctx, "unread messages not all counted: Redis does not answer", "err", err)
+		c.cfg.Logger.WarnContext(ctx, "unread counts incomplete: Redis does not answer", "err", err)
 		return nil
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(tailsAtOnce)
+	g.SetLimit(maxConcurrentTails)
 	for i, id := range ids {
 		mark, p := marks[c.cfg.Log.Partition(id.UUID)], channels[id]
 		if newest[i] == nil || !mark.Before(newest[i].EntryID) {
@@ -158,19 +162,19 @@ func (c *Counter) split(ctx context.Context, channels map[chat.ChannelID]*part) 
 		g.Go(func() error {
 			items, err := unstored.Above(ctx, c.cfg.Log, id, mark, p.enough)
 			if err == nil && len(items) > 0 {
-				err = p.take(id, items)
+				err = p.addTail(id, items)
 			}
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
-		c.cfg.Logger.WarnContext(ctx, "unread messages not all counted: a tail cannot be read", "err", err)
+		c.cfg.Logger.WarnContext(ctx, "unread counts incomplete: a tail cannot be read", "err", err)
 	}
 	return nil
 }
 
-// enough reports whether no question needs what is older than items: there is nothing to count there, or
-// whoever asks has more than is counted.
+// enough reports whether no question needs entries older than items: either there is nothing older
+// to count, or every asking user already has MaxCount messages.
 func (p *part) enough(items []event.Item) bool {
 	if items[0].Seq <= p.after+1 {
 		return true
@@ -183,5 +187,5 @@ func (p *part) enough(items []event.Item) bool {
 			most = max(most, by[it.Sender])
 		}
 	}
-	return n-most >= Most // whoever it is, so many are others'
+	return n-most >= MaxCount // at least this many are by others, whoever asks
 }

@@ -26,8 +26,8 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// said is a message as the model knows it.
-type said struct {
+// message is a message as the model knows it.
+type message struct {
 	seq      int64
 	sender   chat.UserID
 	mentions []chat.UserID
@@ -36,9 +36,9 @@ type said struct {
 
 // world is a channel, part of which is stored.
 type world struct {
-	channel chat.ChannelID
-	log     []frame.Event
-	said    []said
+	channel  chat.ChannelID
+	log      []frame.Event
+	messages []message
 }
 
 // talk makes n events at random: messages, some with mentions, and deletions.
@@ -56,14 +56,14 @@ func talk(r *rand.Rand, channel chat.ChannelID, people []chat.UserID, n int) *wo
 		case 1:
 			e.Mentions = []chat.UserID{mention.All(channel)}
 		case 2:
-			if len(w.said) > 0 {
-				s := &w.said[r.IntN(len(w.said))]
+			if len(w.messages) > 0 {
+				s := &w.messages[r.IntN(len(w.messages))]
 				s.deleted = true
 				e.Type, e.MessageID, e.Body = event.Delete, &w.log[s.seq-1].ID, ""
 			}
 		}
 		if e.Type == event.Message {
-			w.said = append(w.said, said{seq: seq, sender: e.SenderID, mentions: e.Mentions})
+			w.messages = append(w.messages, message{seq: seq, sender: e.SenderID, mentions: e.Mentions})
 		}
 		w.log = append(w.log, e)
 	}
@@ -113,7 +113,7 @@ func (w *world) settle(t *testing.T, r *rand.Rand, pool *pgxpool.Pool, rdb redis
 
 // answer is what a question should be answered with. A deletion counts wherever it stands.
 func (w *world) answer(q unread.Question) (n unread.Count) {
-	for _, s := range w.said {
+	for _, s := range w.messages {
 		if s.deleted || s.sender == q.User || s.seq <= q.After || s.seq > q.UpTo {
 			continue
 		}

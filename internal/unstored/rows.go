@@ -11,11 +11,11 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Rows tells what PostgreSQL has of the log. It implements eventlog.Stored. Its role reads messages and
-// sync_watermarks.
+// Rows reads from PostgreSQL how far the log is stored. It implements eventlog.Stored. Its role
+// must be able to read messages and sync_watermarks.
 type Rows struct{ DB *bun.DB }
 
-// Seqs returns the highest seq stored of each channel, in their order, 0 for none.
+// Seqs returns the highest stored seq of each channel, in the given order, 0 for none.
 func (r Rows) Seqs(ctx context.Context, channels []chat.ChannelID) ([]int64, error) {
 	ids := make([][16]byte, len(channels))
 	for i, c := range channels {
@@ -35,7 +35,7 @@ func (r Rows) Seqs(ctx context.Context, channels []chat.ChannelID) ([]int64, err
 	return seqs, nil
 }
 
-// Watermark returns the entry id up to which a partition is stored, "0-0" for nothing.
+// Watermark returns the entry id up to which a partition is stored, "0-0" for none.
 func (r Rows) Watermark(ctx context.Context, partition int) (string, error) {
 	m, err := MarkOf(ctx, r.DB, partition)
 	return fmt.Sprintf("%d-%d", m.MS, m.Seq), err

@@ -1,9 +1,9 @@
-// Package unstored reads what is acknowledged and may not be in PostgreSQL yet.
+// Package unstored reads events that are acknowledged but may not be in PostgreSQL yet.
 //
-// The watermark of a partition tells: every entry at or below it is stored. So a reader takes the
-// watermark first, then the tail above it, then the rows. In that order what moves from the tail into
-// the rows meanwhile is seen in both, and never in neither. Who needs but the newest items may take them
-// first of all: see Glance.
+// Every entry at or below a partition's watermark is stored. So a reader reads the watermark first,
+// then the tail above it, then the rows. In this order, an event that moves from the tail to the
+// rows in the meantime is seen in both places, and never in neither. A reader that needs only the
+// newest items may read them before the watermark: see NewestItems.
 package unstored
 
 import (
@@ -23,12 +23,12 @@ import (
 )
 
 const (
-	// patience bounds how long Redis may take: an answer without the tail would have holes, so none is
-	// given then, and the client should know soon.
-	patience = 4 * time.Second
-	// firstLook is how many items of a tail are read at first: with sync-service at work, more than are
-	// ever waiting to be stored in one channel.
-	firstLook = 64
+	// redisTimeout limits reads from Redis. Without the tail an answer would have holes, so the
+	// caller gets an error instead, and should get it soon.
+	redisTimeout = 4 * time.Second
+	// firstPage is how many items of a tail are read at first. While sync-service runs, a channel
+	// never has that many unstored events.
+	firstPage = 64
 )
 
 // Mark is a position in a partition's stream: every entry at or below it is stored.
@@ -37,7 +37,8 @@ type Mark struct {
 	Seq int64 `bun:"entry_seq"`
 }
 
-// Before reports whether an entry lies after the mark. One whose id cannot be read does.
+// Before reports whether an entry is after the mark. It returns true for an id that cannot be
+// parsed.
 func (m Mark) Before(entry string) bool {
 	ms, seq, _ := strings.Cut(entry, "-")
 	at, errMS := strconv.ParseInt(ms, 10, 64)
@@ -48,7 +49,7 @@ func (m Mark) Before(entry string) bool {
 	return at > m.MS || at == m.MS && n > m.Seq
 }
 
-// Marks returns the watermarks of all partitions. One that is missing has stored nothing yet.
+// Marks returns the watermarks of all partitions. A partition without one has stored nothing yet.
 func Marks(ctx context.Context, db *bun.DB) (map[int]Mark, error) {
 	marks := make(map[int]Mark, 16)
 	err := database.Prepared(ctx, db, "select partition, entry_ms, entry_seq from sync_watermarks", nil, func(rows pgx.Rows) error {
@@ -77,12 +78,12 @@ func MarkOf(ctx context.Context, db bun.IDB, partition int) (Mark, error) {
 	return rows[0], nil
 }
 
-// Above returns the items of a channel's tail above mark, by ascending seq, back to where enough says
-// that what it is shown will do, or to the first above the mark.
+// Above returns the items of a channel's tail above mark, in ascending seq order. It reads backward
+// until enough returns true for the items found, or to the first item above the mark.
 func Above(ctx context.Context, log *eventlog.Log, channel chat.ChannelID, mark Mark, enough func([]event.Item) bool) ([]event.Item, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
-	for n := firstLook; ; n *= 4 {
+	for n := firstPage; ; n *= 4 {
 		items, err := log.Tail(ctx, channel, n)
 		if err != nil {
 			return nil, err
@@ -95,35 +96,36 @@ func Above(ctx context.Context, log *eventlog.Log, channel chat.ChannelID, mark 
 	}
 }
 
-// glance is how many items Newest reads: of most channels none is unstored, of a busy one few.
-const glance = 16
+// newestLen is how many items Newest reads. Most channels have no unstored items, and a busy one
+// has only a few.
+const newestLen = 16
 
-// Glance is the newest items of a channel's tail, read before the watermark.
+// NewestItems holds the newest items of a channel's tail, read before the watermark.
 //
-// That order is as good as the other, if mark and rows come from one look at PostgreSQL or the rows from
-// a later one: what is acknowledged and not yet in the tail's newest items, or cut from it, is stored by
-// then. It saves a look at PostgreSQL of its own.
-type Glance struct {
+// That order is as safe as the other one if mark and rows come from the same PostgreSQL snapshot,
+// or the rows from a later one. An acknowledged event that is not among these items, or was trimmed
+// from the tail, is stored by then. It saves a separate query to PostgreSQL.
+type NewestItems struct {
 	items []event.Item
-	whole bool // the tail has no more
+	whole bool // the tail has no other items
 }
 
 // Newest reads the newest items of a channel's tail.
-func Newest(ctx context.Context, log *eventlog.Log, channel chat.ChannelID) (Glance, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+func Newest(ctx context.Context, log *eventlog.Log, channel chat.ChannelID) (NewestItems, error) {
+	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
-	items, err := log.Tail(ctx, channel, glance)
-	return Glance{items, len(items) < glance}, err
+	items, err := log.Tail(ctx, channel, newestLen)
+	return NewestItems{items, len(items) < newestLen}, err
 }
 
-// Above returns the items above mark, and whether they are as many as enough wants or there are: if not,
-// the caller has to read the tail with the function Above, and then the rows again.
-func (g Glance) Above(mark Mark, enough func([]event.Item) bool) ([]event.Item, bool) {
-	above := mark.above(g.items)
-	return above, g.whole || len(above) < len(g.items) || above[0].Seq == 1 || enough(above)
+// Above returns the items above mark. ok is false if enough wants more items than were read. The
+// caller then has to read the tail with the function Above, and then the rows again.
+func (n NewestItems) Above(mark Mark, enough func([]event.Item) bool) (items []event.Item, ok bool) {
+	above := mark.above(n.items)
+	return above, n.whole || len(above) < len(n.items) || above[0].Seq == 1 || enough(above)
 }
 
-// above cuts items, which ascend, to those above the mark.
+// above returns the items above the mark; items are in ascending order.
 func (m Mark) above(items []event.Item) []event.Item {
 	for i := len(items) - 1; i >= 0; i-- {
 		if !m.Before(items[i].EntryID) {

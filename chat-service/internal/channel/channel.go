@@ -59,7 +59,7 @@ func New(cfg Config) (*Service, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	counter, err := unread.New(unread.Config{DB: cfg.DB, Log: cfg.Log, Patience: redisTimeout, Logger: cfg.Logger})
+	counter, err := unread.New(unread.Config{DB: cfg.DB, Log: cfg.Log, RedisTimeout: redisTimeout, Logger: cfg.Logger})
 	if err != nil {
 		return nil, err
 	}
