@@ -32,7 +32,9 @@ ARG GOSUMDB=sum.golang.org
 # of the modules that it replaces.
 COPY shared-contracts/go.mod shared-contracts/go.sum shared-contracts/
 COPY shared-migrations/go.mod shared-migrations/go.sum shared-migrations/
-COPY internal/go.mod internal/go.sum internal/
+COPY internal/devkit/go.mod internal/devkit/go.sum internal/devkit/
+COPY internal/platform/go.mod internal/platform/go.sum internal/platform/
+COPY internal/eventlog/go.mod internal/eventlog/go.sum internal/eventlog/
 COPY chat-service/go.mod chat-service/go.sum chat-service/
 COPY ws-server/go.mod ws-server/go.sum ws-server/
 COPY sync-service/go.mod sync-service/go.sum sync-service/
@@ -48,7 +50,7 @@ COPY --from=web /src/web-client/dist web-client/dist
 ARG VERSION=(devel)
 ARG REVISION=unknown
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
-    telemetry=parley.chat/internal/telemetry \
+    telemetry=parley.chat/internal/platform/telemetry \
  && go build -trimpath -ldflags "-s -w -X $telemetry.linkedVersion=$VERSION -X $telemetry.linkedRevision=$REVISION" -o /out/ \
       ./chat-service/cmd/chat-service ./ws-server/cmd/ws-server ./sync-service/cmd/sync-service \
       ./shared-migrations/cmd/migrate \

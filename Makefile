@@ -195,7 +195,7 @@ deps: $(BUILT)
 		command -v apt-get >/dev/null 2>&1 && [ "$$(id -u)" = 0 ] && \
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends gcc libc6-dev; \
 	} || { echo "The race detector needs a C compiler: install gcc or clang."; exit 1; }
-	@$(GO) run ./internal/localserver/ensure
+	@$(GO) run ./internal/devkit/localserver/ensure
 	@command -v promtool >/dev/null 2>&1 || { \
 		command -v apt-get >/dev/null 2>&1 && [ "$$(id -u)" = 0 ] && \
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends prometheus; \

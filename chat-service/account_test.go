@@ -14,12 +14,12 @@ import (
 	"time"
 
 	chatservice "parley.chat/chat-service"
-	"parley.chat/internal/config"
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/redistest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/internal/platform/config"
 	"parley.chat/shared-contracts/notice"
 	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/shared-migrations/schematest"
 )
 
 func TestSignupLoginRefreshLogout_bearer(t *testing.T) {
@@ -365,7 +365,7 @@ func TestLogin_limitPerAddress(t *testing.T) {
 // TestLogin_renewsOldHashes: a hash made with other parameters is replaced at the next login.
 func TestLogin_renewsOldHashes(t *testing.T) {
 	t.Parallel()
-	db, r := pgtest.Open(t), redistest.NewServer(t)
+	db, r := schematest.Open(t), redistest.NewServer(t)
 	newWorldOn(t, db, r).signup("ann")
 	w := newWorldOn(t, db, r, func(c *chatservice.Config) { c.Argon2Time = 2 })
 	hash := func() (h string) {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"testing"
 
-	"parley.chat/internal/testkit"
+	"parley.chat/internal/devkit/testkit"
 	"parley.chat/shared-contracts/notice"
 	"parley.chat/shared-contracts/rediskey"
 )

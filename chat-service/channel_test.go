@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/eventlog"
-	"parley.chat/internal/testkit"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"

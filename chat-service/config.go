@@ -7,11 +7,11 @@ import (
 	"slices"
 	"time"
 
-	"parley.chat/internal/browser"
-	"parley.chat/internal/config"
-	"parley.chat/internal/ratelimit"
-	"parley.chat/internal/telemetry/tracing"
-	"parley.chat/internal/token"
+	"parley.chat/internal/eventlog/ratelimit"
+	"parley.chat/internal/platform/browser"
+	"parley.chat/internal/platform/config"
+	"parley.chat/internal/platform/telemetry/tracing"
+	"parley.chat/internal/platform/token"
 	"parley.chat/shared-contracts/chat"
 
 	"parley.chat/chat-service/internal/account"

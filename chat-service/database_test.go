@@ -3,14 +3,14 @@ package chatservice_test
 import (
 	"testing"
 
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/redistest"
+	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/shared-migrations/schematest"
 )
 
 // TestDatabase_defaults: no default of the database lets a login run SQL, or breaks what the service reads.
 func TestDatabase_defaults(t *testing.T) {
 	t.Parallel()
-	db := pgtest.Open(t)
+	db := schematest.Open(t)
 	var name string
 	pool := db.Pool(t)
 	if err := pool.QueryRow(t.Context(), "select current_database()").Scan(&name); err != nil {

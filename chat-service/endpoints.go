@@ -2,7 +2,7 @@ package chatservice
 
 import (
 	"parley.chat/internal/eventlog"
-	"parley.chat/internal/token"
+	"parley.chat/internal/platform/token"
 
 	"parley.chat/chat-service/internal/account"
 	"parley.chat/chat-service/internal/avatar"

@@ -11,8 +11,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	chatservice "parley.chat/chat-service"
-	"parley.chat/internal/names"
-	"parley.chat/internal/testkit"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/platform/names"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
 )

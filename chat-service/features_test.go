@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 
+	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/eventlog"
-	"parley.chat/internal/eventrow"
-	"parley.chat/internal/testkit"
+	"parley.chat/internal/eventlog/eventrow"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"

@@ -13,7 +13,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 
 	chatservice "parley.chat/chat-service"
-	"parley.chat/internal/config"
+	"parley.chat/internal/platform/config"
 )
 
 // odd is what people and programs send that nobody expected.

@@ -19,9 +19,6 @@ require (
 	golang.org/x/crypto v0.58.0
 	golang.org/x/image v0.47.0
 	golang.org/x/sync v0.24.0
-	parley.chat/internal v0.0.0
-	parley.chat/shared-contracts v0.0.0
-	parley.chat/web-client v0.0.0
 )
 
 require (
@@ -75,11 +72,21 @@ require (
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/time v0.15.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
-	parley.chat/shared-migrations v0.0.0 // indirect
+)
+
+require (
+	parley.chat/internal/devkit v0.0.0
+	parley.chat/internal/eventlog v0.0.0
+	parley.chat/internal/platform v0.0.0
+	parley.chat/shared-contracts v0.0.0
+	parley.chat/shared-migrations v0.0.0
+	parley.chat/web-client v0.0.0
 )
 
 replace (
-	parley.chat/internal => ../internal
+	parley.chat/internal/devkit => ../internal/devkit
+	parley.chat/internal/eventlog => ../internal/eventlog
+	parley.chat/internal/platform => ../internal/platform
 	parley.chat/shared-contracts => ../shared-contracts
 	parley.chat/shared-migrations => ../shared-migrations
 	parley.chat/web-client => ../web-client

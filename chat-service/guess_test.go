@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"parley.chat/internal/config"
+	"parley.chat/internal/platform/config"
 
 	chatservice "parley.chat/chat-service"
 )

@@ -8,20 +8,20 @@ import (
 	"sync"
 	"testing"
 
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/proctest"
+	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/eventlog"
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/proctest"
-	"parley.chat/internal/testkit/redistest"
 	"parley.chat/shared-contracts/notice"
 	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/shared-migrations/schematest"
 )
 
 // TestOutbox_killedBetweenCommitAndPublish: whatever was changed and not told when the process was killed
 // is told by the next: every kind of change, in order, the events once.
 func TestOutbox_killedBetweenCommitAndPublish(t *testing.T) {
 	t.Parallel()
-	db, r := pgtest.Open(t), redistest.NewServer(t)
+	db, r := schematest.Open(t), redistest.NewServer(t)
 	keys := t.TempDir()
 	w := &world{t: t, client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, db: db.Pool(t), redis: r, rdb: r.Client(t)}
 	w.log = eventlog.New(w.rdb, partitions)

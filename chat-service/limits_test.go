@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"parley.chat/internal/config"
-	"parley.chat/internal/ratelimit"
+	"parley.chat/internal/eventlog/ratelimit"
+	"parley.chat/internal/platform/config"
 	"parley.chat/shared-contracts/chat"
 
 	chatservice "parley.chat/chat-service"

@@ -9,10 +9,10 @@ import (
 	"testing"
 
 	"parley.chat/chat-service/internal/account"
-	"parley.chat/internal/database"
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/redistest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/internal/platform/database"
+	"parley.chat/shared-migrations/schematest"
 )
 
 // The kinds of places in which somebody has a role, and questions about them.
@@ -92,7 +92,7 @@ func TestMatrix_changes(t *testing.T) {
 // TestMatrix_suspended: once the session of a suspended user has ended, no endpoint takes its token.
 func TestMatrix_suspended(t *testing.T) {
 	t.Parallel()
-	db := pgtest.Open(t)
+	db := schematest.Open(t)
 	w := newWorldOn(t, db, redistest.NewServer(t))
 	who := map[string]user{}
 	for _, name := range slices.Concat(everybody, []string{"outsider", "victim"}) {

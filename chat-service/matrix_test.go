@@ -13,7 +13,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"parley.chat/internal/token"
+	"parley.chat/internal/platform/token"
 	"parley.chat/shared-contracts/chat"
 )
 

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	chatservice "parley.chat/chat-service"
-	"parley.chat/internal/config"
+	"parley.chat/internal/platform/config"
 	"parley.chat/shared-contracts/chat"
 )
 

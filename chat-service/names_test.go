@@ -5,9 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"parley.chat/internal/database"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/redistest"
+	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/internal/platform/database"
+	"parley.chat/shared-migrations/schematest"
 
 	"parley.chat/chat-service/internal/lookalike"
 )
@@ -61,7 +61,7 @@ func TestNames_lookAlike(t *testing.T) {
 
 // Names of an earlier release stay when they look alike; new ones cannot look like them.
 func TestNames_ofAnEarlierRelease(t *testing.T) {
-	pg := pgtest.Open(t)
+	pg := schematest.Open(t)
 	w := newWorldOn(t, pg, redistest.NewServer(t))
 	db, err := database.Open(pg.URL, database.Options{Role: "parley_chat", Inline: true})
 	if err != nil {

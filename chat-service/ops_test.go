@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	chatservice "parley.chat/chat-service"
-	"parley.chat/internal/telemetry"
+	"parley.chat/internal/platform/telemetry"
 )
 
 type opsAnswer struct {

@@ -7,16 +7,16 @@ import (
 	"time"
 
 	chatservice "parley.chat/chat-service"
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/redistest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-migrations/schematest"
 )
 
 // TestPostgresDown: everything that needs it is unavailable at once, and works again after.
 func TestPostgresDown(t *testing.T) {
 	t.Parallel()
-	server := pgtest.NewServer(t)
+	server := schematest.NewServer(t)
 	w := newWorldOn(t, &server.DB, redistest.NewServer(t))
 	ann := w.signup("ann")
 	channel := w.create(ann, "general", "public")

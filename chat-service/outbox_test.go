@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/redistest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-migrations/schematest"
 )
 
 // TestOutbox_diesBetweenAppendAndDelete: the event is in the channel, its row is still there. Whoever
@@ -41,7 +41,7 @@ func TestOutbox_diesBetweenAppendAndDelete(t *testing.T) {
 // TestOutbox_manyRelays: several instances on one outbox relay every row once and in order.
 func TestOutbox_manyRelays(t *testing.T) {
 	t.Parallel()
-	db, r := pgtest.Open(t), redistest.NewServer(t)
+	db, r := schematest.Open(t), redistest.NewServer(t)
 	w := newWorldOn(t, db, r)
 	newWorldOn(t, db, r)
 	newWorldOn(t, db, r)

@@ -8,16 +8,16 @@ import (
 	"testing"
 	"time"
 
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/proctest"
-	"parley.chat/internal/testkit/redistest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/proctest"
+	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/shared-migrations/schematest"
 )
 
 // TestProcess runs the program as it is deployed.
 func TestProcess(t *testing.T) {
 	t.Parallel()
-	db, r := pgtest.Open(t), redistest.NewServer(t)
+	db, r := schematest.Open(t), redistest.NewServer(t)
 	addr, metricsAddr := fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t)), fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t))
 	p := proctest.Start(t, "chat-service", nil, map[string]string{
 		"CHAT_ADDR": addr, "CHAT_METRICS_ADDR": metricsAddr, "DATABASE_URL": db.URL, "REDIS_URL": r.URL(), "JWT_KEYS_DIR": t.TempDir(),
@@ -59,7 +59,7 @@ func TestProcess(t *testing.T) {
 // TestProcess_otherPartitions: a deployment's number of partitions is fixed, and the error says so.
 func TestProcess_otherPartitions(t *testing.T) {
 	t.Parallel()
-	db, r := pgtest.Open(t), redistest.NewServer(t)
+	db, r := schematest.Open(t), redistest.NewServer(t)
 	if err := r.Client(t).Set(t.Context(), "parley:partitions", 8, 0).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func TestProcess_otherPartitions(t *testing.T) {
 // TestProcess_operator: the command works beside the service, or without one.
 func TestProcess_operator(t *testing.T) {
 	t.Parallel()
-	db := pgtest.Open(t)
+	db := schematest.Open(t)
 	if _, err := db.Pool(t).Exec(t.Context(), "insert into users (id, username, email, password_hash) values (gen_random_uuid(), 'Ann', 'ann@example.com', '-')"); err != nil {
 		t.Fatal(err)
 	}

@@ -5,17 +5,17 @@ import (
 	"testing"
 
 	"parley.chat/chat-service/internal/account"
-	"parley.chat/internal/database"
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/redistest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/internal/platform/database"
+	"parley.chat/shared-migrations/schematest"
 )
 
 // TestSuspension: a suspended user is refused everywhere, only they are told so, and restoring them
 // gives back the account but no session.
 func TestSuspension(t *testing.T) {
 	t.Parallel()
-	db := pgtest.Open(t)
+	db := schematest.Open(t)
 	w := newWorldOn(t, db, redistest.NewServer(t))
 	ann, bob := w.signup("ann"), w.signup("bob")
 	cli, err := database.Open(db.URL, database.Options{Role: "parley_chat", MaxConns: 1})

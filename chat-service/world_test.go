@@ -20,15 +20,16 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	chatservice "parley.chat/chat-service"
-	"parley.chat/internal/config"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/pgtest"
+	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/eventlog"
-	"parley.chat/internal/ratelimit"
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/redistest"
-	"parley.chat/internal/token"
+	"parley.chat/internal/eventlog/ratelimit"
+	"parley.chat/internal/platform/config"
+	"parley.chat/internal/platform/token"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/frame"
+	"parley.chat/shared-migrations/schematest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -52,7 +53,7 @@ type setting func(*chatservice.Config)
 
 func newWorld(t testing.TB, settings ...setting) *world {
 	t.Helper()
-	return newWorldOn(t, pgtest.Open(t), redistest.NewServer(t), settings...)
+	return newWorldOn(t, schematest.Open(t), redistest.NewServer(t), settings...)
 }
 
 func newWorldOn(t testing.TB, db *pgtest.DB, r *redistest.Server, settings ...setting) *world {

@@ -15,7 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"parley.chat/client"
-	"parley.chat/internal/testkit"
+	"parley.chat/internal/devkit/testkit"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"

@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/proctest"
-	"parley.chat/internal/testkit/wstest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/proctest"
+	"parley.chat/internal/devkit/testkit/wstest"
 	"parley.chat/shared-contracts/chat"
 )
 

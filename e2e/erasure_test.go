@@ -10,9 +10,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/redistest"
-	"parley.chat/internal/testkit/wstest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/internal/devkit/testkit/wstest"
 )
 
 // dump returns where a text is in PostgreSQL and in Redis: the tables and keys.

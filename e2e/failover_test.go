@@ -9,10 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/wstest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/pgtest"
+	"parley.chat/internal/devkit/testkit/wstest"
 	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-migrations/schematest"
 )
 
 // line is a line of a program's log.
@@ -40,7 +41,7 @@ func trouble(t *testing.T, output string, from int) (lines []line) {
 // and not each attempt.
 func TestOutage_log(t *testing.T) {
 	t.Parallel()
-	s := pgtest.NewServer(t)
+	s := schematest.NewServer(t)
 	w := newWorldWith(t, map[string]string{"DATABASE_URL": s.URL})
 	ann := w.signup("ann")
 	channel := ann.createChannel("harbour", "public")
@@ -97,7 +98,7 @@ func send(t *testing.T, conn *wstest.Conn, channel chat.ChannelID, body string) 
 // is back.
 func TestFailover(t *testing.T) {
 	t.Parallel()
-	primary := pgtest.NewServer(t, pgtest.Options{Settings: map[string]string{"wal_level": "replica", "max_wal_senders": "4", "hot_standby": "on"}})
+	primary := schematest.NewServer(t, pgtest.Options{Settings: map[string]string{"wal_level": "replica", "max_wal_senders": "4", "hot_standby": "on"}})
 	standby := primary.Standby(t)
 	gate := primary.Switch(t)
 	w := newWorldWith(t, map[string]string{"DATABASE_URL": gate.URL()})

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"testing"
 
-	"parley.chat/internal/testkit/wstest"
+	"parley.chat/internal/devkit/testkit/wstest"
 )
 
 // TestFlood: a stranger who throws 1,050 channels at a user is refused, or has sent a few invitations, and the

@@ -10,9 +10,6 @@ require (
 	github.com/redis/go-redis/v9 v9.23.0
 	go.uber.org/goleak v1.3.0
 	golang.org/x/sys v0.49.0
-	parley.chat/client v0.0.0
-	parley.chat/internal v0.0.0
-	parley.chat/shared-contracts v0.0.0
 )
 
 require (
@@ -48,12 +45,22 @@ require (
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/text v0.42.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
-	parley.chat/shared-migrations v0.0.0 // indirect
+)
+
+require (
+	parley.chat/client v0.0.0
+	parley.chat/internal/devkit v0.0.0
+	parley.chat/internal/eventlog v0.0.0
+	parley.chat/internal/platform v0.0.0
+	parley.chat/shared-contracts v0.0.0
+	parley.chat/shared-migrations v0.0.0
 )
 
 replace (
 	parley.chat/client => ../client
-	parley.chat/internal => ../internal
+	parley.chat/internal/devkit => ../internal/devkit
+	parley.chat/internal/eventlog => ../internal/eventlog
+	parley.chat/internal/platform => ../internal/platform
 	parley.chat/shared-contracts => ../shared-contracts
 	parley.chat/shared-migrations => ../shared-migrations
 )

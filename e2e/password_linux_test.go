@@ -10,8 +10,8 @@ import (
 	"testing"
 	"unsafe"
 
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/proctest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/proctest"
 )
 
 // keyboard makes a terminal: what is written to person is typed, and comes back from it when it is shown.

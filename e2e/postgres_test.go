@@ -5,17 +5,18 @@ import (
 	"strings"
 	"testing"
 
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/proctest"
-	"parley.chat/internal/testkit/redistest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/pgtest"
+	"parley.chat/internal/devkit/testkit/proctest"
+	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/shared-migrations/schematest"
 )
 
 // TestPostgres_refused: no program starts on a database, or behind a pooler, that can never give the sessions
 // that it needs. Each says in words what to change.
 func TestPostgres_refused(t *testing.T) {
 	t.Parallel()
-	s := pgtest.NewServer(t)
+	s := schematest.NewServer(t)
 	if _, err := s.Pool(t).Exec(t.Context(), "create database latin encoding 'LATIN1' locale 'C' template template0"); err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +50,7 @@ func everyProgramRefuses(t *testing.T, words, databaseURL string) {
 // TestReady_schema: services wait for the schema, and say so. A gateway serves without it.
 func TestReady_schema(t *testing.T) {
 	t.Parallel()
-	s := pgtest.NewServer(t, pgtest.Options{Empty: true})
+	s := pgtest.NewServer(t)
 	r := redistest.NewServer(t)
 	services := map[string]string{}
 	for program, addrVar := range map[string]string{"chat-service": "CHAT_ADDR", "ws-server": "WS_ADDR", "sync-service": "SYNC_ADDR"} {
@@ -82,7 +83,7 @@ func TestReady_schema(t *testing.T) {
 // TestPooler_session: everything works behind PgBouncer with session pooling.
 func TestPooler_session(t *testing.T) {
 	t.Parallel()
-	pooled := pgtest.NewServer(t).Pooler(t, "session")
+	pooled := schematest.NewServer(t).Pooler(t, "session")
 	w := newWorldWith(t, map[string]string{"DATABASE_URL": pooled, "DATABASE_MAX_CONNS": "3"})
 	ann := w.signup("ann")
 	channel := ann.createChannel("harbour", "public")

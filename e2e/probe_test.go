@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/proctest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/proctest"
 )
 
 // probe returns the settings of parley-probe for a deployment.

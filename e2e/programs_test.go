@@ -15,8 +15,8 @@ import (
 	"sync"
 	"testing"
 
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/proctest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/proctest"
 )
 
 // terminal is what a program has printed. mu guards b: the program writes, the test reads.

@@ -18,10 +18,10 @@ import (
 	"testing"
 	"time"
 
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/dnstest"
-	"parley.chat/internal/testkit/proctest"
-	"parley.chat/internal/testkit/wstest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/dnstest"
+	"parley.chat/internal/devkit/testkit/proctest"
+	"parley.chat/internal/devkit/testkit/wstest"
 )
 
 // proxied is a deployment behind the nginx of deploy/nginx/nginx.conf, which is used as it is: on a host of its

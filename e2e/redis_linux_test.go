@@ -18,14 +18,14 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"parley.chat/internal/localserver"
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/certtest"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/proctest"
-	"parley.chat/internal/testkit/redistest"
-	"parley.chat/internal/testkit/wstest"
+	"parley.chat/internal/devkit/localserver"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/certtest"
+	"parley.chat/internal/devkit/testkit/proctest"
+	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/internal/devkit/testkit/wstest"
 	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-migrations/schematest"
 )
 
 const (
@@ -273,7 +273,7 @@ func TestRedis_startScriptWithTLS(t *testing.T) {
 func TestRedis_refusesTheServices(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewServer(t, redistest.Options{Settings: map[string]string{"aclfile": aclFile(t)}})
-	db := pgtest.Open(t)
+	db := schematest.Open(t)
 	for name, addrVar := range map[string]string{"chat-service": "CHAT_ADDR", "ws-server": "WS_ADDR", "sync-service": "SYNC_ADDR"} {
 		addr := fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t))
 		env := map[string]string{"DATABASE_URL": db.URL, addrVar: addr, "JWT_KEYS_DIR": t.TempDir(), "REDIS_URL": "redis://" + redisUsers[name] + ":hunter2@" + s.Addr()}

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/proctest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/proctest"
 )
 
 // malformed are values that no setting takes and that hold a secret, as they come about: a password that was not

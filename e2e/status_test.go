@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"testing"
 
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/wstest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/wstest"
 	"parley.chat/shared-contracts/chat"
 )
 

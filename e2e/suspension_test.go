@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"parley.chat/internal/testkit/proctest"
-	"parley.chat/internal/testkit/wstest"
+	"parley.chat/internal/devkit/testkit/proctest"
+	"parley.chat/internal/devkit/testkit/wstest"
 )
 
 // TestSuspendedUser_connectionsClose: the command closes the user's connections to every gateway and

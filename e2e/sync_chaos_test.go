@@ -8,14 +8,14 @@ import (
 	"strings"
 	"testing"
 
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/proctest"
-	"parley.chat/internal/testkit/redistest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/proctest"
+	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/shared-migrations/schematest"
 )
 
 // chaosEntries is how many entries TestSyncChaos stores: PARLEY_CHAOS_ENTRIES, the full size being 200000.
@@ -47,7 +47,7 @@ var poisons = []struct {
 // SIGKILL again and again, one entry in a thousand poisoned. Afterwards every acknowledged event is in
 // exactly one row or a dead letter with its reason.
 func TestSyncChaos(t *testing.T) {
-	pg, rd := pgtest.NewServer(t), redistest.NewServer(t)
+	pg, rd := schematest.NewServer(t), redistest.NewServer(t)
 	rdb, pool := rd.Client(t), pg.Pool(t)
 	total := chaosEntries(t)
 	addr := fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t))

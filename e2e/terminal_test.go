@@ -12,8 +12,8 @@ import (
 	"strings"
 	"testing"
 
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/proctest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/proctest"
 )
 
 // typist types into a program.

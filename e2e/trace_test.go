@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"parley.chat/internal/testkit/otlptest"
-	"parley.chat/internal/testkit/wstest"
+	"parley.chat/internal/devkit/testkit/otlptest"
+	"parley.chat/internal/devkit/testkit/wstest"
 	"parley.chat/shared-contracts/chat"
 )
 

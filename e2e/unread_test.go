@@ -7,8 +7,8 @@ import (
 	"slices"
 	"testing"
 
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/wstest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/wstest"
 	"parley.chat/shared-contracts/chat"
 )
 

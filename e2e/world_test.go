@@ -15,12 +15,13 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/proctest"
-	"parley.chat/internal/testkit/redistest"
-	"parley.chat/internal/testkit/wstest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/pgtest"
+	"parley.chat/internal/devkit/testkit/proctest"
+	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/internal/devkit/testkit/wstest"
 	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-migrations/schematest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -59,7 +60,7 @@ func newWorldWith(t *testing.T, settings map[string]string) *world {
 // newWorldOn is newWorld on the given Redis, with settings by service. Without a Redis the settings have its URL.
 func newWorldOn(t *testing.T, redis *redistest.Server, settings func(service string) map[string]string) *world {
 	t.Helper()
-	db := pgtest.Open(t)
+	db := schematest.Open(t)
 	w := &world{t: t, pool: db.Pool(t), redis: redis}
 	common := map[string]string{"DATABASE_URL": db.URL, "LOG_LEVEL": "info"}
 	if redis != nil {

@@ -5,13 +5,13 @@ import (
 	"sync"
 	"testing"
 
-	"parley.chat/internal/testkit/pgtest"
+	"parley.chat/shared-migrations/schematest"
 )
 
 // TestMemberCount: the count is that of the rows, however many come and go at once, in however many channels.
 func TestMemberCount(t *testing.T) {
 	t.Parallel()
-	pool := pgtest.Open(t).PoolAs(t, "parley_chat")
+	pool := schematest.Open(t).PoolAs(t, "parley_chat")
 	exec := func(sql string, args ...any) {
 		t.Helper()
 		if _, err := pool.Exec(t.Context(), sql, args...); err != nil {
@@ -47,7 +47,7 @@ func TestMemberCount(t *testing.T) {
 // TestDirectBlocked: the rule for a direct channel that is there, for those who may not read contacts.
 func TestDirectBlocked(t *testing.T) {
 	t.Parallel()
-	db := pgtest.Open(t)
+	db := schematest.Open(t)
 	admin := db.Pool(t)
 	users(t, admin)
 	var channel string

@@ -18,7 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/tern/v2/migrate"
 
-	"parley.chat/internal/pgsession"
+	"parley.chat/internal/platform/pgsession"
 	"parley.chat/shared-contracts/schema"
 )
 

@@ -18,10 +18,11 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"parley.chat/internal/localserver"
-	"parley.chat/internal/testkit/pgtest"
+	"parley.chat/internal/devkit/localserver"
+	"parley.chat/internal/devkit/testkit/pgtest"
 	"parley.chat/shared-contracts/schema"
 	migrations "parley.chat/shared-migrations"
+	"parley.chat/shared-migrations/schematest"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -204,7 +205,7 @@ func TestUp_failureLeavesTheVersionBefore(t *testing.T) {
 
 func TestNewerDatabase(t *testing.T) {
 	t.Parallel()
-	db := pgtest.Open(t)
+	db := schematest.Open(t)
 	if _, err := db.Pool(t).Exec(t.Context(), "update "+migrations.VersionTable+" set version = 9999"); err != nil {
 		t.Fatal(err)
 	}

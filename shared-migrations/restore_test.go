@@ -7,16 +7,17 @@ import (
 	"path/filepath"
 	"testing"
 
-	"parley.chat/internal/localserver"
-	"parley.chat/internal/testkit/pgtest"
+	"parley.chat/internal/devkit/localserver"
+	"parley.chat/internal/devkit/testkit/pgtest"
 	migrations "parley.chat/shared-migrations"
+	"parley.chat/shared-migrations/schematest"
 )
 
 // TestUp_restored is the drill: a dump is restored into a fresh server, which has no roles. migrate status --check
 // tells, and migrate up makes the services able to work.
 func TestUp_restored(t *testing.T) {
 	t.Parallel()
-	old, fresh := pgtest.NewServer(t), pgtest.NewServer(t, pgtest.Options{Empty: true})
+	old, fresh := schematest.NewServer(t), pgtest.NewServer(t)
 	users(t, old.Pool(t))
 	want := dump(t, old.URL)
 	if err := migrations.CheckRights(t.Context(), old.URL); err != nil {
@@ -55,7 +56,7 @@ func TestUp_restored(t *testing.T) {
 // TestUp_restoredOlder: a dump of an older release needs the roles for the migrations that it lacks.
 func TestUp_restoredOlder(t *testing.T) {
 	t.Parallel()
-	old, fresh := pgtest.NewServer(t), pgtest.NewServer(t, pgtest.Options{Empty: true})
+	old, fresh := schematest.NewServer(t), pgtest.NewServer(t)
 	want := dump(t, old.URL)
 	to(t, old.URL, 20)
 	restore(t, old.URL, fresh.URL)

@@ -10,8 +10,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"parley.chat/internal/testkit/pgtest"
 	migrations "parley.chat/shared-migrations"
+	"parley.chat/shared-migrations/schematest"
 )
 
 const (
@@ -67,7 +67,7 @@ func can(t *testing.T, pool *pgxpool.Pool, role, table, privileges string) bool 
 
 func TestRoles_writes(t *testing.T) {
 	t.Parallel()
-	admin := pgtest.Open(t).Pool(t)
+	admin := schematest.Open(t).Pool(t)
 	mayWrite := map[string]string{
 		"parley_ws":   "",
 		"parley_sync": "erasures messages channel_members sync_watermarks",
@@ -95,7 +95,7 @@ func TestRoles_writes(t *testing.T) {
 
 func TestRoles_syncKnowsNoPeople(t *testing.T) {
 	t.Parallel()
-	db := pgtest.Open(t)
+	db := schematest.Open(t)
 	admin, sync := db.Pool(t), db.PoolAs(t, "parley_sync")
 	for _, table := range []string{"users", "sessions", "refresh_tokens", "devices", "contacts", "groups", "group_members", "outbox"} {
 		if can(t, admin, "parley_sync", table, "SELECT,INSERT,UPDATE,DELETE,TRUNCATE") {
@@ -130,7 +130,7 @@ func TestRoles_syncKnowsNoPeople(t *testing.T) {
 // TestRoles_syncAsksWhoIsUnknown: whether a user exists, and nothing else of them.
 func TestRoles_syncAsksWhoIsUnknown(t *testing.T) {
 	t.Parallel()
-	db := pgtest.Open(t)
+	db := schematest.Open(t)
 	users(t, db.Pool(t))
 	const nobody = "00000000-0000-4000-8000-00000000000f"
 	var unknown []string
@@ -148,7 +148,7 @@ func TestRoles_syncAsksWhoIsUnknown(t *testing.T) {
 // TestRoles_projections: sync-service alone writes what events make of messages, and the others read it.
 func TestRoles_projections(t *testing.T) {
 	t.Parallel()
-	admin := pgtest.Open(t).Pool(t)
+	admin := schematest.Open(t).Pool(t)
 	for _, table := range []string{"message_states", "message_reactions"} {
 		for role, want := range map[string]bool{"parley_sync": true, "parley_chat": false, "parley_ws": false} {
 			if !can(t, admin, role, table, "SELECT") || can(t, admin, role, table, "INSERT,UPDATE,DELETE,TRUNCATE") != want {
@@ -160,7 +160,7 @@ func TestRoles_projections(t *testing.T) {
 
 func TestRoles_wsOpensDirectChannels(t *testing.T) {
 	t.Parallel()
-	db := pgtest.Open(t)
+	db := schematest.Open(t)
 	admin, ws := db.Pool(t), db.PoolAs(t, "parley_ws")
 	users(t, admin)
 	open := func(from, to string) (id string, created bool, err error) {
@@ -205,7 +205,7 @@ func TestRoles_wsOpensDirectChannels(t *testing.T) {
 // TestRoles_directChannelOnce: however many ask at once, there is one channel.
 func TestRoles_directChannelOnce(t *testing.T) {
 	t.Parallel()
-	db := pgtest.Open(t)
+	db := schematest.Open(t)
 	users(t, db.Pool(t))
 	ws := db.PoolAs(t, "parley_ws")
 	type result struct {
@@ -241,7 +241,7 @@ func TestRoles_directChannelOnce(t *testing.T) {
 
 func TestRoles_chatDoesItsJob(t *testing.T) {
 	t.Parallel()
-	db := pgtest.Open(t)
+	db := schematest.Open(t)
 	chat := db.PoolAs(t, "parley_chat")
 	users(t, chat)
 	for i, sql := range []string{
@@ -273,7 +273,7 @@ func TestRoles_chatDoesItsJob(t *testing.T) {
 // then take the roles.
 func TestRoles_migratingLogin(t *testing.T) {
 	t.Parallel()
-	s := pgtest.NewServer(t)
+	s := schematest.NewServer(t)
 	admin := s.Pool(t)
 	for _, sql := range []string{"create role deploy login createrole", "create database app owner deploy"} {
 		if _, err := admin.Exec(t.Context(), sql); err != nil {

@@ -12,8 +12,8 @@ import (
 	"text/tabwriter"
 
 	chatservice "parley.chat/chat-service"
-	"parley.chat/internal/browser"
-	"parley.chat/internal/config"
+	"parley.chat/internal/platform/browser"
+	"parley.chat/internal/platform/config"
 	syncservice "parley.chat/sync-service"
 	wsserver "parley.chat/ws-server"
 )

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"syscall"
 
-	"parley.chat/internal/config"
+	"parley.chat/internal/platform/config"
 )
 
 // maxLog is the size from which the log of a private server is set aside when the server starts.

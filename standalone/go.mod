@@ -9,13 +9,6 @@ require (
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/uptrace/bun v1.3.0
 	go.uber.org/goleak v1.3.0
-	parley.chat/chat-service v0.0.0
-	parley.chat/client v0.0.0
-	parley.chat/internal v0.0.0
-	parley.chat/shared-contracts v0.0.0
-	parley.chat/shared-migrations v0.0.0
-	parley.chat/sync-service v0.0.0
-	parley.chat/ws-server v0.0.0
 )
 
 require (
@@ -79,13 +72,27 @@ require (
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/time v0.15.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
+	parley.chat/internal/eventlog v0.0.0 // indirect
 	parley.chat/web-client v0.0.0 // indirect
+)
+
+require (
+	parley.chat/chat-service v0.0.0
+	parley.chat/client v0.0.0
+	parley.chat/internal/devkit v0.0.0
+	parley.chat/internal/platform v0.0.0
+	parley.chat/shared-contracts v0.0.0
+	parley.chat/shared-migrations v0.0.0
+	parley.chat/sync-service v0.0.0
+	parley.chat/ws-server v0.0.0
 )
 
 replace (
 	parley.chat/chat-service => ../chat-service
 	parley.chat/client => ../client
-	parley.chat/internal => ../internal
+	parley.chat/internal/devkit => ../internal/devkit
+	parley.chat/internal/eventlog => ../internal/eventlog
+	parley.chat/internal/platform => ../internal/platform
 	parley.chat/shared-contracts => ../shared-contracts
 	parley.chat/shared-migrations => ../shared-migrations
 	parley.chat/sync-service => ../sync-service

@@ -7,7 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"parley.chat/internal/telemetry"
+	"parley.chat/internal/platform/telemetry"
 )
 
 // TestSubregistry: services that choose the same name neither panic nor spoil the page.

@@ -12,9 +12,9 @@ import (
 	"syscall"
 	"testing"
 
-	"parley.chat/internal/child"
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/proctest"
+	"parley.chat/internal/devkit/subprocess"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/proctest"
 )
 
 // TestProgram_asPlainUser runs the built program as a user who is not root. The other tests run as
@@ -48,7 +48,7 @@ func TestProgram_asPlainUser(t *testing.T) {
 	}
 	url := fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t))
 	said := &testkit.Output{}
-	proc, err := child.Start(child.Spec{
+	proc, err := subprocess.Start(subprocess.Spec{
 		Path: program, Dir: home, Output: said, Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)},
 		Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "ADDR=" + url},
 	})

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"parley.chat/internal/telemetry"
+	"parley.chat/internal/platform/telemetry"
 )
 
 // progress tells a person how the start gets on. It is used from one goroutine at a time.

@@ -12,8 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	chatservice "parley.chat/chat-service"
-	"parley.chat/internal/lifecycle"
-	"parley.chat/internal/telemetry"
+	"parley.chat/internal/platform/lifecycle"
+	"parley.chat/internal/platform/telemetry"
 	syncservice "parley.chat/sync-service"
 	wsserver "parley.chat/ws-server"
 )

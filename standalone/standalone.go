@@ -18,9 +18,9 @@ import (
 	"syscall"
 	"time"
 
-	"parley.chat/internal/config"
-	"parley.chat/internal/lifecycle"
-	"parley.chat/internal/telemetry"
+	"parley.chat/internal/platform/config"
+	"parley.chat/internal/platform/lifecycle"
+	"parley.chat/internal/platform/telemetry"
 )
 
 // drain bounds the stop of everything, the servers included.

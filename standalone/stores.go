@@ -10,11 +10,11 @@ import (
 	"strconv"
 	"time"
 
-	"parley.chat/internal/config"
-	"parley.chat/internal/lifecycle"
-	"parley.chat/internal/localserver"
-	"parley.chat/internal/pgsession"
-	"parley.chat/internal/redisclient"
+	"parley.chat/internal/devkit/localserver"
+	"parley.chat/internal/platform/config"
+	"parley.chat/internal/platform/lifecycle"
+	"parley.chat/internal/platform/pgsession"
+	"parley.chat/internal/platform/redisclient"
 	migrations "parley.chat/shared-migrations"
 )
 

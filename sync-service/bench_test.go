@@ -15,12 +15,12 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/proctest"
-	"parley.chat/internal/testkit/redistest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/proctest"
+	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/shared-migrations/schematest"
 )
 
 // BenchmarkDrain stores a backlog of b.N entries with 200-byte bodies in 1,000 channels by one process or
@@ -41,7 +41,7 @@ func BenchmarkDrain(b *testing.B) {
 }
 
 func benchmarkDrain(b *testing.B, instances int) {
-	pg, rd := pgtest.NewServer(b), redistest.NewServer(b)
+	pg, rd := schematest.NewServer(b), redistest.NewServer(b)
 	rdb, pool := rd.Client(b), pg.Pool(b)
 	fill(b, rdb)
 	proctest.Build(b, "sync-service") // which takes as long as 100,000 entries

@@ -5,16 +5,16 @@ import (
 	"log/slog"
 	"testing"
 
-	"parley.chat/internal/database"
+	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/eventlog"
-	"parley.chat/internal/redisclient"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/redistest"
-	"parley.chat/internal/unstored"
+	"parley.chat/internal/eventlog/unstored"
+	"parley.chat/internal/platform/database"
+	"parley.chat/internal/platform/redisclient"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/shared-migrations/schematest"
 	"parley.chat/sync-service/internal/store"
 )
 
@@ -24,7 +24,7 @@ func TestMover_once(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	rd := redistest.NewServer(t)
-	db, err := database.Open(pgtest.Open(t).URL, database.Options{Role: "parley_sync"})
+	db, err := database.Open(schematest.Open(t).URL, database.Options{Role: "parley_sync"})
 	if err != nil {
 		t.Fatal(err)
 	}

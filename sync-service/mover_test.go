@@ -10,14 +10,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"parley.chat/internal/config"
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/redistest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/internal/platform/config"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/shared-migrations/schematest"
 	syncservice "parley.chat/sync-service"
 )
 
@@ -87,7 +87,7 @@ func serve(t testing.TB, cfg syncservice.Config) (stop func()) {
 // delivered.
 func TestMove_twoEventsAtOneSeq(t *testing.T) {
 	t.Parallel()
-	pg, rd := pgtest.Open(t), redistest.NewServer(t)
+	pg, rd := schematest.Open(t), redistest.NewServer(t)
 	rdb, pool := rd.Client(t), pg.Pool(t)
 	ch := chat.NewChannelID()
 	p := rediskey.Of(ch.UUID, partitions)

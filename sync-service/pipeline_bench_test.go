@@ -11,12 +11,12 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/proctest"
-	"parley.chat/internal/testkit/redistest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/proctest"
+	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/shared-migrations/schematest"
 )
 
 // appended is a batch of appends: of a partition, how many there are with it, and when Redis answered.
@@ -36,7 +36,7 @@ func BenchmarkPipeline(b *testing.B) {
 		return // the trial run
 	}
 	const perSecond = 5000
-	pg, rd := pgtest.NewServer(b), redistest.NewServer(b)
+	pg, rd := schematest.NewServer(b), redistest.NewServer(b)
 	rdb := rd.Client(b)
 	port := proctest.FreePort(b)
 	process := proctest.Start(b, "sync-service", nil, map[string]string{

@@ -13,15 +13,16 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/pgtest"
+	"parley.chat/internal/devkit/testkit/proctest"
+	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/eventlog"
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/proctest"
-	"parley.chat/internal/testkit/redistest"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/shared-migrations/schematest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -33,7 +34,7 @@ const partitions = 4
 // dead instance's may.
 func TestProcess_killedAgainAndAgain(t *testing.T) {
 	t.Parallel()
-	pg, rd := pgtest.Open(t), redistest.NewServer(t)
+	pg, rd := schematest.Open(t), redistest.NewServer(t)
 	rdb, pool := rd.Client(t), pg.Pool(t)
 	ports := [2]int{proctest.FreePort(t), proctest.FreePort(t)}
 	start := func(i int) *proctest.Process {

@@ -9,8 +9,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/uptrace/bun"
 
-	"parley.chat/internal/database"
-	"parley.chat/internal/redisclient"
+	"parley.chat/internal/platform/database"
+	"parley.chat/internal/platform/redisclient"
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/sync-service/internal/store"
 )

@@ -14,15 +14,15 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"parley.chat/internal/config"
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/redistest"
-	"parley.chat/internal/testkit/wstest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/internal/devkit/testkit/wstest"
+	"parley.chat/internal/platform/config"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/notice"
+	"parley.chat/shared-migrations/schematest"
 	wsserver "parley.chat/ws-server"
 )
 
@@ -300,7 +300,7 @@ func TestHello_removedMeanwhile(t *testing.T) {
 // A bot that follows nothing goes on writing where it is a member while PostgreSQL is away, however long; a
 // removal that Redis knows of is refused all the same.
 func TestOutage_membersWithoutSubscriptionsGoOn(t *testing.T) {
-	pg := pgtest.NewServer(t)
+	pg := schematest.NewServer(t)
 	w := &world{t: t, db: &pg.DB, redis: redistest.NewServer(t)}
 	w.pool, w.rdb, w.url = w.db.Pool(t), w.redis.Client(t), w.redis.URL()
 	w.finish()

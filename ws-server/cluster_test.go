@@ -4,17 +4,17 @@ import (
 	"fmt"
 	"testing"
 
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/redistest"
-	"parley.chat/internal/testkit/wstest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/internal/devkit/testkit/wstest"
 	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-migrations/schematest"
 )
 
 func newClusterWorld(t *testing.T, replicas int) (*world, *redistest.ClusterServers) {
 	t.Helper()
 	cluster := redistest.Cluster(t, 3, replicas)
-	w := &world{t: t, db: pgtest.Open(t), rdb: cluster.Client(t), url: cluster.URL()}
+	w := &world{t: t, db: schematest.Open(t), rdb: cluster.Client(t), url: cluster.URL()}
 	w.pool = w.db.Pool(t)
 	w.finish()
 	return w, cluster

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"strings"
 
-	"parley.chat/internal/config"
-	"parley.chat/internal/descriptors"
+	"parley.chat/internal/platform/config"
+	"parley.chat/internal/platform/descriptors"
 )
 
 const (

@@ -3,7 +3,7 @@ package wsserver_test
 import (
 	"testing"
 
-	"parley.chat/internal/testkit/wstest"
+	"parley.chat/internal/devkit/testkit/wstest"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/notice"
 )

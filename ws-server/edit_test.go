@@ -6,14 +6,14 @@ import (
 	"testing"
 	"time"
 
-	"parley.chat/internal/eventrow"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/redistest"
-	"parley.chat/internal/testkit/wstest"
+	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/internal/devkit/testkit/wstest"
+	"parley.chat/internal/eventlog/eventrow"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/shared-migrations/schematest"
 	wsserver "parley.chat/ws-server"
 )
 
@@ -268,7 +268,7 @@ func TestChange_window(t *testing.T) {
 // window and the stores.
 func TestChange_retryGetsTheFirstAck(t *testing.T) {
 	w := newWorld(t)
-	pg := pgtest.NewServer(t)
+	pg := schematest.NewServer(t)
 	w.db, w.pool = &pg.DB, pg.Pool(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)

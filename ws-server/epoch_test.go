@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"testing"
 
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/wstest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/wstest"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/rediskey"
 	wsserver "parley.chat/ws-server"

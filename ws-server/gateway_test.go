@@ -16,10 +16,10 @@ import (
 
 	wsserver "parley.chat/ws-server"
 
-	"parley.chat/internal/browser"
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/wstest"
-	"parley.chat/internal/token"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/wstest"
+	"parley.chat/internal/platform/browser"
+	"parley.chat/internal/platform/token"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/notice"
 )

@@ -12,8 +12,6 @@ require (
 	github.com/uptrace/bun/dialect/pgdialect v1.3.0
 	go.uber.org/goleak v1.3.0
 	golang.org/x/sync v0.24.0
-	parley.chat/internal v0.0.0
-	parley.chat/shared-contracts v0.0.0
 )
 
 require (
@@ -59,11 +57,20 @@ require (
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.42.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
-	parley.chat/shared-migrations v0.0.0 // indirect
+)
+
+require (
+	parley.chat/internal/devkit v0.0.0
+	parley.chat/internal/eventlog v0.0.0
+	parley.chat/internal/platform v0.0.0
+	parley.chat/shared-contracts v0.0.0
+	parley.chat/shared-migrations v0.0.0
 )
 
 replace (
-	parley.chat/internal => ../internal
+	parley.chat/internal/devkit => ../internal/devkit
+	parley.chat/internal/eventlog => ../internal/eventlog
+	parley.chat/internal/platform => ../internal/platform
 	parley.chat/shared-contracts => ../shared-contracts
 	parley.chat/shared-migrations => ../shared-migrations
 )

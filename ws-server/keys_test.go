@@ -6,8 +6,8 @@ import (
 
 	wsserver "parley.chat/ws-server"
 
-	"parley.chat/internal/testkit/wstest"
-	"parley.chat/internal/token"
+	"parley.chat/internal/devkit/testkit/wstest"
+	"parley.chat/internal/platform/token"
 	"parley.chat/shared-contracts/chat"
 )
 

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"parley.chat/internal/config"
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/wstest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/wstest"
+	"parley.chat/internal/platform/config"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/notice"

@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"parley.chat/internal/testkit/wstest"
+	"parley.chat/internal/devkit/testkit/wstest"
 	"parley.chat/shared-contracts/chat"
 	wsserver "parley.chat/ws-server"
 )

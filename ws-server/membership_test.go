@@ -5,12 +5,12 @@ import (
 	"testing"
 	"time"
 
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/redistest"
-	"parley.chat/internal/testkit/wstest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/internal/devkit/testkit/wstest"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/shared-migrations/schematest"
 	wsserver "parley.chat/ws-server"
 )
 
@@ -86,7 +86,7 @@ func TestMembership_lostNoticesAreMadeUpFor(t *testing.T) {
 }
 
 func TestMembership_withoutPostgreSQLNobodyIsRemoved(t *testing.T) {
-	pg := pgtest.NewServer(t)
+	pg := schematest.NewServer(t)
 	w := &world{t: t, db: &pg.DB, redis: redistest.NewServer(t)}
 	w.pool, w.rdb, w.url = w.db.Pool(t), w.redis.Client(t), w.redis.URL()
 	w.finish()

@@ -7,12 +7,12 @@ import (
 	"testing"
 	"time"
 
-	"parley.chat/internal/mention"
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/redistest"
-	"parley.chat/internal/testkit/wstest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/internal/devkit/testkit/wstest"
+	"parley.chat/internal/eventlog/mention"
 	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-migrations/schematest"
 )
 
 // mentionsOf returns whom an event mentions.
@@ -63,7 +63,7 @@ func TestMentions_areFoundBeforeTheAppend(t *testing.T) {
 // What is sent while PostgreSQL is away is delivered, in its order, at once, and mentions nobody by name. Who was
 // allowed to call all still does.
 func TestMentions_withoutPostgreSQL(t *testing.T) {
-	pg := pgtest.NewServer(t)
+	pg := schematest.NewServer(t)
 	w := &world{t: t, db: &pg.DB, redis: redistest.NewServer(t)}
 	w.pool, w.rdb, w.url = w.db.Pool(t), w.redis.Client(t), w.redis.URL()
 	w.finish()

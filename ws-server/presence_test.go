@@ -17,10 +17,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/proctest"
-	"parley.chat/internal/testkit/wstest"
-	"parley.chat/internal/token"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/proctest"
+	"parley.chat/internal/devkit/testkit/wstest"
+	"parley.chat/internal/platform/token"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/rediskey"

@@ -21,17 +21,17 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"parley.chat/internal/config"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/wstest"
 	"parley.chat/internal/eventlog"
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/wstest"
-	accesstoken "parley.chat/internal/token"
+	"parley.chat/internal/platform/config"
+	accesstoken "parley.chat/internal/platform/token"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/shared-migrations/schematest"
 	wsserver "parley.chat/ws-server"
 )
 
@@ -293,7 +293,7 @@ func TestChannelSocket_endsWithTheMembership(t *testing.T) {
 // members who are connected go on.
 func TestPostgresDown_isSaidInFramesAndCloses(t *testing.T) {
 	w := newWorld(t)
-	pg := pgtest.NewServer(t)
+	pg := schematest.NewServer(t)
 	w.db, w.pool = &pg.DB, pg.Pool(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c, other := w.channel(chat.Public, ann), w.channel(chat.Public, ann)

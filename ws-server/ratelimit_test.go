@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"parley.chat/internal/config"
-	"parley.chat/internal/testkit/wstest"
+	"parley.chat/internal/devkit/testkit/wstest"
+	"parley.chat/internal/platform/config"
 	"parley.chat/shared-contracts/chat"
 	wsserver "parley.chat/ws-server"
 )

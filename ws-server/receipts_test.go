@@ -8,15 +8,15 @@ import (
 	"testing"
 	"time"
 
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/internal/devkit/testkit/wstest"
 	"parley.chat/internal/eventlog"
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/redistest"
-	"parley.chat/internal/testkit/wstest"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/shared-migrations/schematest"
 )
 
 // cursorFrame is a delivered or read frame.
@@ -499,7 +499,7 @@ func TestReceipts_seedTheChannel(t *testing.T) {
 
 // Members go on telling each other without PostgreSQL, also those whom Redis does not hold yet.
 func TestReceipts_withoutPostgreSQL(t *testing.T) {
-	pg := pgtest.NewServer(t)
+	pg := schematest.NewServer(t)
 	w := &world{t: t, db: &pg.DB, redis: redistest.NewServer(t)}
 	w.pool, w.rdb, w.url = w.db.Pool(t), w.redis.Client(t), w.redis.URL()
 	w.finish()

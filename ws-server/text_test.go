@@ -7,7 +7,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"parley.chat/internal/testkit/wstest"
+	"parley.chat/internal/devkit/testkit/wstest"
 	"parley.chat/shared-contracts/chat"
 )
 

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"parley.chat/internal/testkit/wstest"
+	"parley.chat/internal/devkit/testkit/wstest"
 	"parley.chat/shared-contracts/chat"
 	wsserver "parley.chat/ws-server"
 )

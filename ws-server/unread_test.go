@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"testing"
 
+	"parley.chat/internal/devkit/testkit/wstest"
 	"parley.chat/internal/eventlog"
-	"parley.chat/internal/testkit/wstest"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/notice"

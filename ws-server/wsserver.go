@@ -17,23 +17,23 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/uptrace/bun"
 
-	"parley.chat/internal/browser"
-	"parley.chat/internal/config"
-	"parley.chat/internal/database"
-	"parley.chat/internal/descriptors"
 	"parley.chat/internal/eventlog"
-	"parley.chat/internal/garbage"
-	"parley.chat/internal/lifecycle"
-	"parley.chat/internal/mention"
-	"parley.chat/internal/msgtrace"
-	"parley.chat/internal/ratelimit"
-	"parley.chat/internal/redisclient"
-	"parley.chat/internal/sender"
-	"parley.chat/internal/telemetry"
-	"parley.chat/internal/telemetry/tracing"
-	"parley.chat/internal/token"
-	"parley.chat/internal/unread"
-	"parley.chat/internal/unstored"
+	"parley.chat/internal/eventlog/mention"
+	"parley.chat/internal/eventlog/msgtrace"
+	"parley.chat/internal/eventlog/ratelimit"
+	"parley.chat/internal/eventlog/sender"
+	"parley.chat/internal/eventlog/unread"
+	"parley.chat/internal/eventlog/unstored"
+	"parley.chat/internal/platform/browser"
+	"parley.chat/internal/platform/config"
+	"parley.chat/internal/platform/database"
+	"parley.chat/internal/platform/descriptors"
+	"parley.chat/internal/platform/gctune"
+	"parley.chat/internal/platform/lifecycle"
+	"parley.chat/internal/platform/redisclient"
+	"parley.chat/internal/platform/telemetry"
+	"parley.chat/internal/platform/telemetry/tracing"
+	"parley.chat/internal/platform/token"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/notice"
@@ -280,7 +280,7 @@ const redisPool = 32
 // memory: a seventh of it saves over 4 KiB per connection. A heap of few connections that says much is
 // the opposite: a share of a few MiB is collected twenty times a second, which is a fifth of the CPU and
 // shows in the slowest hundredth of acks. Room is below what 10,000 connections at rest come to.
-var collector = garbage.Policy{Percent: 15, Room: 96 << 20}
+var collector = gctune.Policy{Percent: 15, Room: 96 << 20}
 
 // Run runs the service as a process of its own until ctx is done.
 func Run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) error {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/chromedp/chromedp/kb"
 
-	"parley.chat/internal/testkit"
+	"parley.chat/internal/devkit/testkit"
 )
 
 // status is a script that says whether the newest message of one's own is at a status.

@@ -19,7 +19,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
-	"parley.chat/internal/testkit"
+	"parley.chat/internal/devkit/testkit"
 )
 
 // person is somebody in front of a window of their own.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"parley.chat/internal/testkit"
+	"parley.chat/internal/devkit/testkit"
 )
 
 // TestWatch: the other tests rely on it that a page's misdeeds are seen. Here are some.

@@ -20,10 +20,11 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/proctest"
-	"parley.chat/internal/testkit/redistest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/pgtest"
+	"parley.chat/internal/devkit/testkit/proctest"
+	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/shared-migrations/schematest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -44,7 +45,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatalf("the page is not built (make web build): %v", err)
 	}
 	// A Redis without maxmemory is an alarm on /ops.
-	db, store := pgtest.Open(t), redistest.NewServer(t, redistest.Options{MaxMemory: 1 << 30})
+	db, store := schematest.Open(t), redistest.NewServer(t, redistest.Options{MaxMemory: 1 << 30})
 	addr := fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t))
 	p := proctest.Start(t, "standalone", nil, map[string]string{
 		"ADDR": addr, "DATA_DIR": t.TempDir(), "DATABASE_URL": db.URL, "REDIS_URL": store.URL(),

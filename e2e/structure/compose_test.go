@@ -12,7 +12,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
-	"parley.chat/internal/testkit/proctest"
+	"parley.chat/internal/devkit/testkit/proctest"
 )
 
 // compose is the part of docker-compose.yml that the tests look at.
@@ -162,12 +162,12 @@ func TestCompose_build(t *testing.T) {
 		}
 	}
 	// The linker is silent about a variable that it does not find.
-	telemetry, err := os.ReadFile(filepath.Join(root(t), "internal", "telemetry", "metrics.go"))
+	telemetry, err := os.ReadFile(filepath.Join(root(t), "internal", "platform", "telemetry", "metrics.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(string(telemetry), "\nvar linkedVersion, linkedRevision string\n") {
-		t.Error("internal/telemetry does not declare the variables that the Dockerfile sets")
+		t.Error("internal/platform/telemetry does not declare the variables that the Dockerfile sets")
 	}
 }
 

@@ -13,8 +13,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"parley.chat/internal/redisclient"
-	"parley.chat/internal/testkit"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/platform/redisclient"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"

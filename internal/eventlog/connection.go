@@ -14,7 +14,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"parley.chat/internal/socket"
+	"parley.chat/internal/platform/socket"
 	"parley.chat/shared-contracts/rediskey"
 )
 

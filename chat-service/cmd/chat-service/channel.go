@@ -13,7 +13,7 @@ import (
 
 	chatservice "parley.chat/chat-service"
 	"parley.chat/chat-service/internal/channel"
-	"parley.chat/internal/names"
+	"parley.chat/internal/platform/names"
 	"parley.chat/shared-contracts/chat"
 )
 

@@ -6,7 +6,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"parley.chat/internal/token"
+	"parley.chat/internal/platform/token"
 )
 
 const keysUsage = `

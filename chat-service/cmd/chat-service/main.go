@@ -11,10 +11,10 @@ import (
 	"slices"
 
 	chatservice "parley.chat/chat-service"
-	"parley.chat/internal/config"
-	"parley.chat/internal/garbage"
-	"parley.chat/internal/lifecycle"
-	"parley.chat/internal/telemetry"
+	"parley.chat/internal/platform/config"
+	"parley.chat/internal/platform/gctune"
+	"parley.chat/internal/platform/lifecycle"
+	"parley.chat/internal/platform/telemetry"
 )
 
 func main() {
@@ -25,7 +25,7 @@ func main() {
 
 // collector is the garbage collection policy. Requests leave little live memory behind, so with the
 // default policy the collector ran so often that it used a sixth of the CPU.
-var collector = garbage.Policy{Percent: 100, Room: 48 << 20}
+var collector = gctune.Policy{Percent: 100, Room: 48 << 20}
 
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
 	var cfg chatservice.Config

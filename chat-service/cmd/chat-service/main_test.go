@@ -8,7 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"parley.chat/internal/testkit/pgtest"
+	"parley.chat/internal/devkit/testkit/pgtest"
+	"parley.chat/shared-migrations/schematest"
 )
 
 func TestRun_help(t *testing.T) {
@@ -47,7 +48,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 // TestRun_channel lists the archived channels and restores one of them with a new owner.
 func TestRun_channel(t *testing.T) {
 	t.Parallel()
-	db := pgtest.Open(t)
+	db := schematest.Open(t)
 	pool := db.Pool(t)
 	const id = "5b6f0f5e-6a1c-4b54-9d0e-0a4c2f1d7e11"
 	for _, sql := range []string{

@@ -11,7 +11,7 @@ import (
 
 	chatservice "parley.chat/chat-service"
 	"parley.chat/chat-service/internal/ops"
-	"parley.chat/internal/database"
+	"parley.chat/internal/platform/database"
 )
 
 const operatorUsage = `  chat-service operator grant NAME    let a user view the pipeline at /ops

@@ -15,7 +15,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"parley.chat/internal/eventlog"
-	"parley.chat/internal/token"
+	"parley.chat/internal/platform/token"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 

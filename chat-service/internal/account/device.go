@@ -9,7 +9,7 @@ import (
 
 	"github.com/uptrace/bun"
 
-	"parley.chat/internal/ratelimit"
+	"parley.chat/internal/eventlog/ratelimit"
 	"parley.chat/shared-contracts/chat"
 
 	"parley.chat/chat-service/internal/password"

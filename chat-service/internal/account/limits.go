@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"parley.chat/internal/config"
-	"parley.chat/internal/ratelimit"
+	"parley.chat/internal/eventlog/ratelimit"
+	"parley.chat/internal/platform/config"
 	"parley.chat/shared-contracts/apierr"
 )
 

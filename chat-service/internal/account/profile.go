@@ -8,7 +8,7 @@ import (
 
 	"github.com/uptrace/bun"
 
-	"parley.chat/internal/names"
+	"parley.chat/internal/platform/names"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 

@@ -12,7 +12,7 @@ import (
 
 	"github.com/uptrace/bun"
 
-	"parley.chat/internal/token"
+	"parley.chat/internal/platform/token"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/notice"

@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/uptrace/bun"
 
-	"parley.chat/internal/names"
+	"parley.chat/internal/platform/names"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 

@@ -16,9 +16,9 @@ import (
 	"github.com/uptrace/bun"
 
 	"parley.chat/internal/eventlog"
-	"parley.chat/internal/ratelimit"
-	"parley.chat/internal/unread"
-	"parley.chat/internal/unstored"
+	"parley.chat/internal/eventlog/ratelimit"
+	"parley.chat/internal/eventlog/unread"
+	"parley.chat/internal/eventlog/unstored"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 )

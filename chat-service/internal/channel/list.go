@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/uptrace/bun"
 
-	"parley.chat/internal/database"
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/platform/database"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 

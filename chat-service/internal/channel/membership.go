@@ -10,8 +10,8 @@ import (
 
 	"github.com/uptrace/bun"
 
-	"parley.chat/internal/ratelimit"
-	"parley.chat/internal/token"
+	"parley.chat/internal/eventlog/ratelimit"
+	"parley.chat/internal/platform/token"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 

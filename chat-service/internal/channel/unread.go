@@ -3,7 +3,7 @@ package channel
 import (
 	"context"
 
-	"parley.chat/internal/unread"
+	"parley.chat/internal/eventlog/unread"
 	"parley.chat/shared-contracts/chat"
 )
 

@@ -17,8 +17,8 @@ import (
 
 	"github.com/uptrace/bun"
 
-	"parley.chat/internal/names"
-	"parley.chat/internal/token"
+	"parley.chat/internal/platform/names"
+	"parley.chat/internal/platform/token"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 

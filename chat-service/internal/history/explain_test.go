@@ -12,10 +12,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"parley.chat/internal/database"
-	"parley.chat/internal/testkit/pgtest"
+	"parley.chat/internal/devkit/testkit/pgtest"
+	"parley.chat/internal/platform/database"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-migrations/schematest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -37,7 +38,7 @@ type plan struct {
 func TestPage_oneIndexRange(t *testing.T) {
 	t.Parallel()
 	const rows, others, limit = 900_000, 100_000, 51
-	pg := pgtest.Open(t)
+	pg := schematest.Open(t)
 	pool := pg.Pool(t)
 	channel, sender := chat.NewChannelID(), chat.NewUserID()
 	n := 0

@@ -18,8 +18,8 @@ import (
 	"github.com/uptrace/bun"
 
 	"parley.chat/internal/eventlog"
-	"parley.chat/internal/eventrow"
-	"parley.chat/internal/unstored"
+	"parley.chat/internal/eventlog/eventrow"
+	"parley.chat/internal/eventlog/unstored"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"

@@ -7,9 +7,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"parley.chat/internal/database"
-	"parley.chat/internal/eventrow"
-	"parley.chat/internal/unstored"
+	"parley.chat/internal/eventlog/eventrow"
+	"parley.chat/internal/eventlog/unstored"
+	"parley.chat/internal/platform/database"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"

@@ -6,8 +6,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"parley.chat/internal/browser"
-	"parley.chat/internal/token"
+	"parley.chat/internal/platform/browser"
+	"parley.chat/internal/platform/token"
 	"parley.chat/shared-contracts/apierr"
 )
 

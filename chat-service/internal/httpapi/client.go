@@ -7,7 +7,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"parley.chat/internal/browser"
+	"parley.chat/internal/platform/browser"
 )
 
 // Client describes where a request came from.

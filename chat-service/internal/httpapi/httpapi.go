@@ -20,10 +20,10 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
-	"parley.chat/internal/browser"
-	"parley.chat/internal/config"
-	"parley.chat/internal/outage"
-	"parley.chat/internal/token"
+	"parley.chat/internal/platform/browser"
+	"parley.chat/internal/platform/config"
+	"parley.chat/internal/platform/outage"
+	"parley.chat/internal/platform/token"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 )

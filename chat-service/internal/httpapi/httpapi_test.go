@@ -30,8 +30,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/goleak"
 
-	"parley.chat/internal/browser"
-	"parley.chat/internal/token"
+	"parley.chat/internal/platform/browser"
+	"parley.chat/internal/platform/token"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 

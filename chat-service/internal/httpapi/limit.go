@@ -9,7 +9,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"parley.chat/internal/ratelimit"
+	"parley.chat/internal/eventlog/ratelimit"
 )
 
 // The header fields of draft-ietf-httpapi-ratelimit-headers.

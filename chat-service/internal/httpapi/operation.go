@@ -17,7 +17,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/oapi-codegen/runtime"
 
-	"parley.chat/internal/ratelimit"
+	"parley.chat/internal/eventlog/ratelimit"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/text"
 

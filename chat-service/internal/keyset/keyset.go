@@ -12,7 +12,7 @@ import (
 
 	"github.com/uptrace/bun"
 
-	"parley.chat/internal/token"
+	"parley.chat/internal/platform/token"
 )
 
 // Store stores keys and deletes the keys that no instance has stored for the given retention time.

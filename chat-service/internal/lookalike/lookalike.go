@@ -14,7 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/uptrace/bun"
 
-	"parley.chat/internal/names"
+	"parley.chat/internal/platform/names"
 )
 
 // interval is how often the package checks for names without a key. An instance of an earlier

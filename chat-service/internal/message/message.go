@@ -12,9 +12,9 @@ import (
 	"github.com/uptrace/bun"
 
 	"parley.chat/internal/eventlog"
-	"parley.chat/internal/mention"
-	"parley.chat/internal/sender"
-	"parley.chat/internal/token"
+	"parley.chat/internal/eventlog/mention"
+	"parley.chat/internal/eventlog/sender"
+	"parley.chat/internal/platform/token"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"

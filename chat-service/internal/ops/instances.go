@@ -7,7 +7,7 @@ import (
 	"slices"
 	"sync"
 
-	"parley.chat/internal/instances"
+	"parley.chat/internal/platform/instances"
 )
 
 // instance is one process whose metrics are read.

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"parley.chat/internal/testkit/dnstest"
+	"parley.chat/internal/devkit/testkit/dnstest"
 )
 
 // TestInstances: a name stands for every address that it has at the moment, so that a service can be scaled without

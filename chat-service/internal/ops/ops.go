@@ -20,7 +20,7 @@ import (
 	"github.com/uptrace/bun"
 	"golang.org/x/sync/singleflight"
 
-	"parley.chat/internal/config"
+	"parley.chat/internal/platform/config"
 	"parley.chat/shared-contracts/apierr"
 
 	"parley.chat/chat-service/internal/api"

@@ -14,10 +14,10 @@ import (
 	"github.com/uptrace/bun"
 	"golang.org/x/sync/errgroup"
 
-	"parley.chat/internal/database"
 	"parley.chat/internal/eventlog"
-	"parley.chat/internal/msgtrace"
-	"parley.chat/internal/outage"
+	"parley.chat/internal/eventlog/msgtrace"
+	"parley.chat/internal/platform/database"
+	"parley.chat/internal/platform/outage"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"

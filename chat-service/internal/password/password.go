@@ -19,7 +19,7 @@ import (
 
 	"golang.org/x/crypto/argon2"
 
-	"parley.chat/internal/names"
+	"parley.chat/internal/platform/names"
 )
 
 const (

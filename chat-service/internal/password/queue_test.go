@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"parley.chat/internal/ratelimit"
-	"parley.chat/internal/testkit"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/eventlog/ratelimit"
 	"parley.chat/shared-contracts/apierr"
 )
 

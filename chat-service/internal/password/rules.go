@@ -7,7 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"parley.chat/internal/names"
+	"parley.chat/internal/platform/names"
 	"parley.chat/shared-contracts/chat"
 )
 

@@ -14,7 +14,7 @@ import (
 	"github.com/uptrace/bun/schema"
 
 	"parley.chat/internal/eventlog"
-	"parley.chat/internal/unstored"
+	"parley.chat/internal/eventlog/unstored"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"

@@ -9,7 +9,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"parley.chat/internal/testkit/proctest"
+	"parley.chat/internal/devkit/testkit/proctest"
 	"parley.chat/loadtest/internal/report"
 )
 

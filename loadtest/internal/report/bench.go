@@ -15,7 +15,7 @@ import (
 	"slices"
 	"strings"
 
-	"parley.chat/internal/localserver"
+	"parley.chat/internal/devkit/localserver"
 	"parley.chat/loadtest/internal/scenario"
 	"parley.chat/loadtest/internal/stage"
 	"parley.chat/loadtest/internal/stats"

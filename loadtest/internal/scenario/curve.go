@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"parley.chat/internal/localserver"
+	"parley.chat/internal/devkit/localserver"
 	"parley.chat/loadtest/internal/plot"
 	"parley.chat/loadtest/internal/stats"
 )

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"parley.chat/internal/localserver"
+	"parley.chat/internal/devkit/localserver"
 )
 
 // Idle is what connections cost that do nothing.

@@ -6,7 +6,7 @@ import (
 	"io"
 	"time"
 
-	"parley.chat/internal/localserver"
+	"parley.chat/internal/devkit/localserver"
 	"parley.chat/loadtest/internal/stage"
 )
 

@@ -8,7 +8,7 @@ import (
 	"os"
 	"time"
 
-	"parley.chat/internal/localserver"
+	"parley.chat/internal/devkit/localserver"
 	"parley.chat/loadtest/internal/flame"
 	"parley.chat/loadtest/internal/stage"
 	"parley.chat/loadtest/internal/stats"

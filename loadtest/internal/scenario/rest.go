@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"parley.chat/internal/localserver"
+	"parley.chat/internal/devkit/localserver"
 	"parley.chat/loadtest/internal/stage"
 	"parley.chat/loadtest/internal/stats"
 	"parley.chat/loadtest/internal/web"

@@ -11,8 +11,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/proctest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/proctest"
 	"parley.chat/loadtest/internal/scenario"
 	"parley.chat/loadtest/internal/stage"
 )

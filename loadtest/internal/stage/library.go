@@ -12,7 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"parley.chat/internal/eventlog"
-	"parley.chat/internal/token"
+	"parley.chat/internal/platform/token"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"

@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"parley.chat/internal/token"
+	"parley.chat/internal/platform/token"
 	"parley.chat/shared-contracts/chat"
 )
 

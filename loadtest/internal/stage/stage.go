@@ -21,9 +21,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"parley.chat/internal/child"
-	"parley.chat/internal/localserver"
-	"parley.chat/internal/token"
+	"parley.chat/internal/devkit/localserver"
+	"parley.chat/internal/devkit/subprocess"
+	"parley.chat/internal/platform/token"
 	migrations "parley.chat/shared-migrations"
 )
 
@@ -203,7 +203,7 @@ func (s *Stage) FsyncTime() (time.Duration, error) {
 type Process struct {
 	Name string
 	Addr string // host:port
-	proc *child.Process
+	proc *subprocess.Process
 
 	metrics  string // host:port
 	profiles string // host:port, empty if it serves none
@@ -288,7 +288,7 @@ func (s *Stage) start(ctx context.Context, path, addrVar, ready string, env map[
 		return nil, err
 	}
 	p := &Process{Name: filepath.Base(path), Addr: "127.0.0.1:" + strconv.Itoa(port)}
-	spec := child.Spec{Path: path, Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, Dir: s.dir, Output: s.Log}
+	spec := subprocess.Spec{Path: path, Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, Dir: s.dir, Output: s.Log}
 	for name, value := range env {
 		spec.Env = append(spec.Env, name+"="+value)
 	}
@@ -300,7 +300,7 @@ func (s *Stage) start(ctx context.Context, path, addrVar, ready string, env map[
 			return nil, err
 		}
 	}
-	if p.proc, err = child.Start(spec); err != nil {
+	if p.proc, err = subprocess.Start(spec); err != nil {
 		return nil, err
 	}
 	s.procs = append(s.procs, p)
@@ -323,7 +323,7 @@ func (s *Stage) start(ctx context.Context, path, addrVar, ready string, env map[
 }
 
 // metricsAddr gives the metrics of a program an address of their own if it has a setting for that.
-func (s *Stage) metricsAddr(addrVar, addr string, spec *child.Spec) (string, error) {
+func (s *Stage) metricsAddr(addrVar, addr string, spec *subprocess.Spec) (string, error) {
 	variable, own := map[string]string{"CHAT_ADDR": "CHAT_METRICS_ADDR", "WS_ADDR": "WS_METRICS_ADDR"}[addrVar]
 	if !own {
 		return addr, nil

@@ -120,7 +120,7 @@ func connected(fd int) error {
 	return nil
 }
 
-// receive reads what a socket has, as far as b has room. It does not wait: see internal/socket.
+// receive reads what a socket has, as far as b has room. It does not wait: see internal/platform/socket.
 func receive(fd int, b []byte) (int, error) {
 	n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),
 		syscall.MSG_DONTWAIT, 0, 0)

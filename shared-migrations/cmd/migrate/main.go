@@ -15,8 +15,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"parley.chat/internal/lifecycle"
-	"parley.chat/internal/telemetry"
+	"parley.chat/internal/platform/lifecycle"
+	"parley.chat/internal/platform/telemetry"
 	migrations "parley.chat/shared-migrations"
 )
 

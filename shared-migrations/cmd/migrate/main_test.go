@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"parley.chat/internal/testkit/pgtest"
+	"parley.chat/internal/devkit/testkit/pgtest"
 	migrations "parley.chat/shared-migrations"
 )
 

@@ -17,7 +17,7 @@ import (
 	"strings"
 	"time"
 
-	"parley.chat/internal/lifecycle"
+	"parley.chat/internal/platform/lifecycle"
 )
 
 const (

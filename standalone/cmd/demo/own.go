@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"parley.chat/internal/telemetry"
+	"parley.chat/internal/platform/telemetry"
 	"parley.chat/standalone"
 )
 

@@ -7,7 +7,7 @@ import (
 	"io"
 	"os"
 
-	"parley.chat/internal/lifecycle"
+	"parley.chat/internal/platform/lifecycle"
 	"parley.chat/standalone/internal/probe"
 )
 

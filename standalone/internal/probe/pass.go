@@ -14,10 +14,10 @@ import (
 	"github.com/uptrace/bun"
 
 	"parley.chat/client"
-	"parley.chat/internal/config"
-	"parley.chat/internal/database"
-	"parley.chat/internal/instances"
-	"parley.chat/internal/lifecycle"
+	"parley.chat/internal/platform/config"
+	"parley.chat/internal/platform/database"
+	"parley.chat/internal/platform/instances"
+	"parley.chat/internal/platform/lifecycle"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 )

@@ -19,9 +19,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"parley.chat/internal/config"
-	"parley.chat/internal/lifecycle"
-	"parley.chat/internal/telemetry"
+	"parley.chat/internal/platform/config"
+	"parley.chat/internal/platform/lifecycle"
+	"parley.chat/internal/platform/telemetry"
 )
 
 // Config is what the environment says.

@@ -9,10 +9,10 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"parley.chat/internal/config"
-	"parley.chat/internal/garbage"
-	"parley.chat/internal/redisclient"
-	"parley.chat/internal/telemetry"
+	"parley.chat/internal/platform/config"
+	"parley.chat/internal/platform/gctune"
+	"parley.chat/internal/platform/redisclient"
+	"parley.chat/internal/platform/telemetry"
 	syncservice "parley.chat/sync-service"
 )
 
@@ -123,7 +123,7 @@ func help(o kong.HelpOptions, ctx *kong.Context) error {
 
 // collector is how much garbage the service gathers. Little lives beside the entries in hand, and decoding
 // them leaves several times their size behind.
-var collector = garbage.Policy{Percent: 100, Room: 64 << 20}
+var collector = gctune.Policy{Percent: 100, Room: 64 << 20}
 
 // Run is the service itself.
 func (runCommand) Run(e *env) error {

@@ -17,14 +17,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
-	"parley.chat/internal/config"
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/redistest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/pgtest"
+	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/internal/platform/config"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/shared-migrations/schematest"
 	syncservice "parley.chat/sync-service"
 	"parley.chat/sync-service/internal/deadletter"
 	"parley.chat/sync-service/internal/replay"
@@ -46,7 +47,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	pg, rd := pgtest.Open(t), redistest.NewServer(t)
+	pg, rd := schematest.Open(t), redistest.NewServer(t)
 	w := &world{t: t, rdb: rd.Client(t), pool: pg.Pool(t), ann: chat.NewUserID()}
 	w.env = map[string]string{
 		"DATABASE_URL": pg.URL, "REDIS_URL": rd.URL(), "STREAM_PARTITIONS": fmt.Sprint(partitions),

@@ -6,7 +6,7 @@ import (
 	"io"
 	"os"
 
-	"parley.chat/internal/lifecycle"
+	"parley.chat/internal/platform/lifecycle"
 )
 
 func main() {

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"testing"
 
-	"parley.chat/internal/testkit"
+	"parley.chat/internal/devkit/testkit"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/rediskey"
 )

@@ -20,8 +20,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"parley.chat/internal/eventlog"
-	"parley.chat/internal/msgtrace"
-	"parley.chat/internal/outage"
+	"parley.chat/internal/eventlog/msgtrace"
+	"parley.chat/internal/platform/outage"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/sync-service/internal/store"
 )

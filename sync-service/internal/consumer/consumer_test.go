@@ -12,12 +12,12 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/redistest"
+	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/notice"
 	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/shared-migrations/schematest"
 	"parley.chat/sync-service/internal/consumer"
 	"parley.chat/sync-service/internal/deadletter"
 	"parley.chat/sync-service/internal/store"
@@ -43,7 +43,7 @@ func TestRun_twoInstancesShareTheWork(t *testing.T) {
 
 func TestRun_onACluster(t *testing.T) {
 	t.Parallel()
-	pg, r := pgtest.Open(t), redistest.Cluster(t, 3, 0)
+	pg, r := schematest.Open(t), redistest.Cluster(t, 3, 0)
 	w := worldOn(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t), 20)
 	w.start("a", nil, nil)
 	w.append(500)
@@ -183,7 +183,7 @@ func TestReap_pendingStay(t *testing.T) {
 
 func TestRun_postgresStopsDuringLoad(t *testing.T) {
 	t.Parallel()
-	pg, r := pgtest.NewServer(t), redistest.NewServer(t)
+	pg, r := schematest.NewServer(t), redistest.NewServer(t)
 	w := worldOn(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t), 10)
 	a := w.start("a", nil, nil)
 	w.append(300)
@@ -213,7 +213,7 @@ func TestRun_postgresStopsDuringLoad(t *testing.T) {
 
 func TestRun_redisDiesDuringLoad(t *testing.T) {
 	t.Parallel()
-	pg, r := pgtest.Open(t), redistest.NewServer(t)
+	pg, r := schematest.Open(t), redistest.NewServer(t)
 	w := worldOn(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t), 10)
 	a := w.start("a", nil, nil)
 	for range 3 {
@@ -621,7 +621,7 @@ func TestTrim_anyBoundHolds(t *testing.T) {
 // many as have to; what is not stored stays however full Redis is.
 func TestTrim_memoryBudget(t *testing.T) {
 	t.Parallel()
-	pg, r := pgtest.Open(t), redistest.NewServer(t)
+	pg, r := schematest.Open(t), redistest.NewServer(t)
 	w := worldOn(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t), 1)
 	ctx := t.Context()
 	p := partition(w.channels[0])

@@ -3,7 +3,7 @@ package consumer
 import (
 	"time"
 
-	"parley.chat/internal/msgtrace"
+	"parley.chat/internal/eventlog/msgtrace"
 	"parley.chat/sync-service/internal/entryid"
 )
 

@@ -13,15 +13,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
-	"parley.chat/internal/database"
-	"parley.chat/internal/redisclient"
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/redistest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/pgtest"
+	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/internal/platform/database"
+	"parley.chat/internal/platform/redisclient"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/shared-migrations/schematest"
 	"parley.chat/sync-service/internal/consumer"
 	"parley.chat/sync-service/internal/store"
 )
@@ -46,7 +47,7 @@ type world struct {
 
 func newWorld(t testing.TB, channels int) *world {
 	t.Helper()
-	pg := pgtest.Open(t)
+	pg := schematest.Open(t)
 	r := redistest.NewServer(t)
 	return worldOn(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t), channels)
 }

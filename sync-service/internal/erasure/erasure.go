@@ -20,7 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/redis/go-redis/v9"
 
-	"parley.chat/internal/outage"
+	"parley.chat/internal/platform/outage"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/sync-service/internal/consumer"
 	"parley.chat/sync-service/internal/deadletter"

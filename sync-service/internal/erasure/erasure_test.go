@@ -14,14 +14,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
-	"parley.chat/internal/database"
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/redistest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/pgtest"
+	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/internal/platform/database"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/shared-migrations/schematest"
 	"parley.chat/sync-service/internal/deadletter"
 	"parley.chat/sync-service/internal/erasure"
 	"parley.chat/sync-service/internal/store"
@@ -41,7 +42,7 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
-	pg := pgtest.Open(t)
+	pg := schematest.Open(t)
 	db, err := database.Open(pg.URL, database.Options{Role: "parley_sync"})
 	if err != nil {
 		t.Fatal(err)

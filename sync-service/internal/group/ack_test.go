@@ -6,7 +6,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"parley.chat/internal/testkit/redistest"
+	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/sync-service/internal/group"
 )

@@ -12,9 +12,9 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
-	"parley.chat/internal/redisclient"
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/redistest"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/internal/platform/redisclient"
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/sync-service/internal/intake"
 )

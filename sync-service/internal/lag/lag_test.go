@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
-	"parley.chat/internal/testkit/redistest"
+	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/sync-service/internal/lag"
 )

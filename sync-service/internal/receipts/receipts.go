@@ -22,7 +22,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"parley.chat/internal/outage"
+	"parley.chat/internal/platform/outage"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/sync-service/internal/deadletter"

@@ -15,15 +15,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
-	"parley.chat/internal/database"
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/pgtest"
+	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/eventlog"
-	"parley.chat/internal/redisclient"
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/redistest"
+	"parley.chat/internal/platform/database"
+	"parley.chat/internal/platform/redisclient"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/shared-migrations/schematest"
 	"parley.chat/sync-service/internal/deadletter"
 	"parley.chat/sync-service/internal/receipts"
 	"parley.chat/sync-service/internal/store"
@@ -211,7 +212,7 @@ func (s *shaky) RaiseCursors(ctx context.Context, cursors []store.Cursor) (int64
 // again and late; what is stored at the end is the maximum.
 func TestRun_maximumIsStored(t *testing.T) {
 	t.Parallel()
-	pg, r := pgtest.Open(t), redistest.NewServer(t)
+	pg, r := schematest.Open(t), redistest.NewServer(t)
 	w := newWorld(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t))
 	wrap := func(s receipts.Store) receipts.Store { return &shaky{Store: s} }
 	w.start("steady", wrap, nil)
@@ -233,7 +234,7 @@ func TestRun_maximumIsStored(t *testing.T) {
 // TestRun_behind: a partition that holds more than a read takes is read to its end, whenever its next turn is.
 func TestRun_behind(t *testing.T) {
 	t.Parallel()
-	pg, r := pgtest.Open(t), redistest.NewServer(t)
+	pg, r := schematest.Open(t), redistest.NewServer(t)
 	w := newWorld(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t))
 	const entries = 200 // four reads, which would be four rounds
 	for i := range entries {
@@ -253,7 +254,7 @@ func TestRun_behind(t *testing.T) {
 
 func TestRun_onACluster(t *testing.T) {
 	t.Parallel()
-	pg, r := pgtest.Open(t), redistest.Cluster(t, 3, 0)
+	pg, r := schematest.Open(t), redistest.Cluster(t, 3, 0)
 	w := newWorld(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t))
 	w.start("a", nil, nil)
 	for range 50 {
@@ -264,7 +265,7 @@ func TestRun_onACluster(t *testing.T) {
 
 func TestRun_storesDie(t *testing.T) {
 	t.Parallel()
-	pg, r := pgtest.NewServer(t), redistest.NewServer(t)
+	pg, r := schematest.NewServer(t), redistest.NewServer(t)
 	w := newWorld(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t))
 	stop := w.start("a", nil, nil)
 	w.move(200)
@@ -289,7 +290,7 @@ func TestRun_storesDie(t *testing.T) {
 // be stored later, and until then the cursors of Redis stay for good.
 func TestRun_whatCannotBeRead(t *testing.T) {
 	t.Parallel()
-	pg, r := pgtest.Open(t), redistest.NewServer(t)
+	pg, r := schematest.Open(t), redistest.NewServer(t)
 	w := newWorld(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t))
 	ctx := t.Context()
 	c := w.channels[0]
@@ -347,7 +348,7 @@ func TestRun_whatCannotBeRead(t *testing.T) {
 // TestSweep_findsForgottenCursors: the instance that stored died before it set the expiry.
 func TestSweep_findsForgottenCursors(t *testing.T) {
 	t.Parallel()
-	pg, r := pgtest.Open(t), redistest.NewServer(t)
+	pg, r := schematest.Open(t), redistest.NewServer(t)
 	w := newWorld(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t))
 	for range 10 {
 		w.move(50)

@@ -8,13 +8,14 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"parley.chat/internal/database"
-	"parley.chat/internal/testkit/pgtest"
-	"parley.chat/internal/testkit/redistest"
+	"parley.chat/internal/devkit/testkit/pgtest"
+	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/internal/platform/database"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/shared-migrations/schematest"
 	"parley.chat/sync-service/internal/entryid"
 	"parley.chat/sync-service/internal/replay"
 	"parley.chat/sync-service/internal/store"
@@ -26,7 +27,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 func TestRun_resumes(t *testing.T) {
 	t.Parallel()
 	const partitions, n = 2, 4500
-	pg, rdb := pgtest.Open(t), redistest.NewServer(t).Client(t)
+	pg, rdb := schematest.Open(t), redistest.NewServer(t).Client(t)
 	db, err := database.Open(pg.URL, database.Options{Role: "parley_sync"})
 	if err != nil {
 		t.Fatal(err)

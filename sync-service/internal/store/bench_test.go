@@ -9,10 +9,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"parley.chat/internal/database"
-	"parley.chat/internal/testkit/pgtest"
+	"parley.chat/internal/platform/database"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/frame"
+	"parley.chat/shared-migrations/schematest"
 	"parley.chat/sync-service/internal/store"
 )
 
@@ -32,7 +32,7 @@ func BenchmarkWrite(b *testing.B) {
 }
 
 func benchWrite(b *testing.B, way string, size, connections int) {
-	pg := pgtest.Open(b)
+	pg := schematest.Open(b)
 	db, err := database.Open(pg.URL, database.Options{Role: "parley_sync"})
 	if err != nil {
 		b.Fatal(err)

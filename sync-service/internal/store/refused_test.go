@@ -13,8 +13,8 @@ import (
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
 
-	"parley.chat/internal/testkit/pgtest"
 	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-migrations/schematest"
 	"parley.chat/sync-service/internal/store"
 )
 
@@ -22,7 +22,7 @@ import (
 // caused, and the next ones work. No row becomes a tombstone.
 func TestStore_connectingIsNoRowsFault(t *testing.T) {
 	t.Parallel()
-	pg := pgtest.Open(t)
+	pg := schematest.Open(t)
 	cfg, err := pgx.ParseConfig(pg.URLAs("parley_sync"))
 	if err != nil {
 		t.Fatal(err)

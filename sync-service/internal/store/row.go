@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"parley.chat/internal/eventrow"
+	"parley.chat/internal/eventlog/eventrow"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"

@@ -5,7 +5,7 @@ import (
 	"reflect"
 	"testing"
 
-	"parley.chat/internal/eventrow"
+	"parley.chat/internal/eventlog/eventrow"
 	"parley.chat/shared-contracts/chat"
 )
 

@@ -10,12 +10,13 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"parley.chat/internal/database"
-	"parley.chat/internal/eventrow"
-	"parley.chat/internal/testkit/pgtest"
+	"parley.chat/internal/devkit/testkit/pgtest"
+	"parley.chat/internal/eventlog/eventrow"
+	"parley.chat/internal/platform/database"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
+	"parley.chat/shared-migrations/schematest"
 	"parley.chat/sync-service/internal/entryid"
 	"parley.chat/sync-service/internal/store"
 )
@@ -24,7 +25,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 func open(t testing.TB) (*store.Store, *pgxpool.Pool) {
 	t.Helper()
-	pg := pgtest.Open(t)
+	pg := schematest.Open(t)
 	db, err := database.Open(pg.URL, database.Options{Role: "parley_sync"})
 	if err != nil {
 		t.Fatal(err)

@@ -2,7 +2,7 @@
 package main
 
 import (
-	"parley.chat/internal/lifecycle"
+	"parley.chat/internal/platform/lifecycle"
 	wsserver "parley.chat/ws-server"
 )
 

@@ -31,7 +31,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"parley.chat/internal/outage"
+	"parley.chat/internal/platform/outage"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/ws-server/internal/coalesce"
 	"parley.chat/ws-server/internal/revoked"

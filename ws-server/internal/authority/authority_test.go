@@ -12,7 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"parley.chat/internal/testkit"
+	"parley.chat/internal/devkit/testkit"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/ws-server/internal/revoked"

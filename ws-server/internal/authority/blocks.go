@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"parley.chat/internal/lifecycle"
+	"parley.chat/internal/platform/lifecycle"
 	"parley.chat/shared-contracts/chat"
 )
 

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"parley.chat/internal/lifecycle"
+	"parley.chat/internal/platform/lifecycle"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/ws-server/internal/smallmap"

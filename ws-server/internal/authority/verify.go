@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"parley.chat/internal/lifecycle"
+	"parley.chat/internal/platform/lifecycle"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/ws-server/internal/revoked"
 	"parley.chat/ws-server/internal/store"

@@ -17,7 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"parley.chat/internal/socket"
+	"parley.chat/internal/platform/socket"
 )
 
 // Limits of the queue of a connection.

@@ -12,7 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"parley.chat/internal/testkit"
+	"parley.chat/internal/devkit/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

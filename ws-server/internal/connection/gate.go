@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"parley.chat/internal/socket"
+	"parley.chat/internal/platform/socket"
 )
 
 // Gate is the net.Conn on which gorilla/websocket is upgraded. Until Open it writes the handshake

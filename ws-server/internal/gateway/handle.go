@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"parley.chat/internal/eventlog"
-	"parley.chat/internal/ratelimit"
+	"parley.chat/internal/eventlog/ratelimit"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"parley.chat/internal/eventlog"
-	"parley.chat/internal/unread"
+	"parley.chat/internal/eventlog/unread"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"parley.chat/internal/config"
+	"parley.chat/internal/platform/config"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/ws-server/internal/connection"
 )

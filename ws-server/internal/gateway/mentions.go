@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"parley.chat/internal/mention"
+	"parley.chat/internal/eventlog/mention"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/ws-server/internal/authority"

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"parley.chat/internal/eventlog"
-	"parley.chat/internal/unread"
+	"parley.chat/internal/eventlog/unread"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/ws-server/internal/coalesce"
 	"parley.chat/ws-server/internal/revoked"

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"parley.chat/internal/eventlog"
-	"parley.chat/internal/lifecycle"
+	"parley.chat/internal/platform/lifecycle"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"

@@ -8,9 +8,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/eventlog"
-	"parley.chat/internal/testkit"
-	"parley.chat/internal/testkit/redistest"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/ws-server/internal/store"
 )

@@ -3,7 +3,7 @@ package gateway
 import (
 	"time"
 
-	"parley.chat/internal/msgtrace"
+	"parley.chat/internal/eventlog/msgtrace"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/ws-server/internal/hub"
 )

@@ -12,8 +12,8 @@ import (
 	"strconv"
 	"time"
 
-	"parley.chat/internal/browser"
-	"parley.chat/internal/token"
+	"parley.chat/internal/platform/browser"
+	"parley.chat/internal/platform/token"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/ws-server/internal/connection"

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"testing"
 
-	"parley.chat/internal/testkit"
+	"parley.chat/internal/devkit/testkit"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/ws-server/internal/hub"

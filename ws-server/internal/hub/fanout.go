@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"parley.chat/internal/cores"
+	"parley.chat/internal/platform/affinity"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 )
@@ -153,7 +153,7 @@ func (ch *Channel) deliver(r round) (to int) {
 		var (
 			others                 sync.WaitGroup
 			taken, reached, events atomic.Int64
-			spread                 = cores.NewSpread(parts)
+			spread                 = affinity.NewSpread(parts)
 		)
 		work := func(worker int) {
 			defer spread.Ended(worker)

@@ -5,7 +5,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"parley.chat/internal/database"
+	"parley.chat/internal/platform/database"
 	"parley.chat/shared-contracts/chat"
 )
 

@@ -10,8 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/uptrace/bun/dialect/pgdialect"
 
-	"parley.chat/internal/database"
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/platform/database"
 	"parley.chat/shared-contracts/chat"
 )
 

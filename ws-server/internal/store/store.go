@@ -13,8 +13,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/uptrace/bun"
 
-	"parley.chat/internal/database"
-	"parley.chat/internal/eventrow"
+	"parley.chat/internal/eventlog/eventrow"
+	"parley.chat/internal/platform/database"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/frame"

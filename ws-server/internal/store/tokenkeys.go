@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"parley.chat/internal/token"
+	"parley.chat/internal/platform/token"
 )
 
 // TokenKeys returns the public keys of access tokens that chat-service has stored. The gateway's

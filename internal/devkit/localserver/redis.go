@@ -1,0 +1,275 @@
+package localserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/internal/devkit/subprocess"
+)
+
+const redisSocket = "redis.sock"
+
+// The values of RedisOptions.AppendFsync.
+const (
+	FsyncAlways   = "always"   // every answered write survives a power cut
+	FsyncEverySec = "everysec" // a crash of the machine may take the last 2 s along
+	NoAOF         = "no-aof"   // nothing is kept: for tests
+)
+
+// FreshPort as RedisOptions.Port means a free loopback port.
+const FreshPort = -1
+
+// RedisOptions configures a private Redis.
+type RedisOptions struct {
+	Bin         string // required: redis-server or valkey-server, from Find
+	Dir         string // required; made on first use. Two servers never share one.
+	AppendFsync string // default FsyncAlways
+	MaxMemory   int64  // bytes; default 0, unbounded. The policy is noeviction.
+	// Port is a loopback TCP port, or FreshPort for a free one. Default 0: a Unix socket only, which
+	// other users cannot open; a port on loopback is open to every user of the machine.
+	Port     int
+	Cluster  bool              // a node of a cluster; needs a Port
+	Settings map[string]string // further settings of redis.conf, they win
+	Log      io.Writer         // the server's own log; default none
+}
+
+// Redis is a private Redis server. It is safe for concurrent use.
+type Redis struct {
+	opts    RedisOptions
+	sockets string // the folder of the socket; empty with a port
+	port    int
+	busPort int // with Cluster
+
+	mu   sync.Mutex // guards proc, and makes Start, Stop and Kill exclude each other
+	proc *subprocess.Process
+}
+
+// StartRedis starts a server on opts.Dir and waits until it has loaded its data and answers. Stop it
+// with Stop, or hand it to Run.
+func StartRedis(ctx context.Context, opts RedisOptions) (*Redis, error) {
+	if opts.Bin == "" || opts.Dir == "" {
+		return nil, errors.New("localserver: Bin and Dir are required")
+	}
+	if opts.Cluster && opts.Port == 0 {
+		return nil, errors.New("localserver: a cluster node needs a Port")
+	}
+	if opts.AppendFsync == "" {
+		opts.AppendFsync = FsyncAlways
+	}
+	dir, err := filepath.Abs(opts.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("start Redis: %w", err)
+	}
+	opts.Dir = dir
+	r := &Redis{opts: opts}
+	for attempt := 1; ; attempt++ {
+		if err := r.address(); err != nil {
+			return nil, fmt.Errorf("start Redis: %w", err)
+		}
+		err := r.Start(ctx)
+		if err == nil {
+			return r, nil
+		}
+		// Another process may have taken the free port meanwhile.
+		if opts.Port != FreshPort || attempt == 5 || !strings.Contains(err.Error(), "Address already in use") {
+			return nil, err
+		}
+	}
+}
+
+// address chooses where the server listens.
+func (r *Redis) address() (err error) {
+	if err := self().own(r.opts.Dir); err != nil {
+		return err
+	}
+	switch r.opts.Port {
+	case 0:
+		r.sockets, err = self().socketDir(r.opts.Dir, redisSocket)
+	case FreshPort:
+		r.port, err = FreePort()
+	default:
+		r.port = r.opts.Port
+	}
+	if err == nil && r.opts.Cluster {
+		r.busPort, err = FreePort()
+	}
+	return err
+}
+
+// Start starts the server again after Stop or Kill, or after it died, at the same address.
+func (r *Redis) Start(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.proc != nil {
+		select {
+		case <-r.proc.Done():
+		default:
+			return errors.New("Redis runs already")
+		}
+	}
+	file, err := lock(ctx, filepath.Join(r.opts.Dir, "parley.lock"))
+	if err != nil {
+		return fmt.Errorf("start Redis: %w", err)
+	}
+	defer file.Close() // the server has its own copy
+	onDeath := syscall.SIGTERM
+	if r.opts.AppendFsync == NoAOF {
+		onDeath = syscall.SIGKILL
+	}
+	proc, err := subprocess.Start(subprocess.Spec{
+		Path: r.opts.Bin, Args: r.args(), Dir: r.opts.Dir,
+		Output: r.opts.Log, Files: []*os.File{file}, OnParentDeath: onDeath,
+	})
+	if err != nil {
+		return fmt.Errorf("start Redis: %w", err)
+	}
+	sign(file, proc.Pid())
+	if err := waitReady(ctx, proc, "Redis", func(ctx context.Context) error { return r.ping(ctx, proc) }); err != nil {
+		return err
+	}
+	r.proc = proc
+	return nil
+}
+
+// ping makes sure that it is our server which answers: on a port it might be somebody else's. Until the
+// append-only file is read, the answer is LOADING.
+func (r *Redis) ping(ctx context.Context, proc *subprocess.Process) error {
+	network := "tcp"
+	if r.sockets != "" {
+		network = "unix"
+	}
+	// Dialled by hand first, because the pool logs what it cannot reach. And a pool is used but once,
+	// because after a failure it waits for a second.
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, network, r.Addr())
+	if err != nil {
+		return err
+	}
+	if err := conn.Close(); err != nil {
+		return err
+	}
+	client := redis.NewClient(&redis.Options{Network: network, Addr: r.Addr(), PoolSize: 1, MaxRetries: -1})
+	defer client.Close()
+	info, err := client.Info(ctx, "server").Result()
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(info, "process_id:"+strconv.Itoa(proc.Pid())+"\r\n") {
+		return fmt.Errorf("another server answers on %s", r.Addr())
+	}
+	return client.Ping(ctx).Err()
+}
+
+// aofRewriteAt is the size from which the append-only file is written anew when it has doubled. Redis'
+// own 64mb comes every few seconds under load, each time with a fork and a copy of everything: some 15% of its
+// CPU. A file of this size is loaded in about four seconds.
+const aofRewriteAt = "512mb"
+
+func (r *Redis) args() []string {
+	settings := map[string]string{
+		"dir": r.opts.Dir, "daemonize": "no", "port": strconv.Itoa(r.port), "bind": "127.0.0.1", "protected-mode": "yes",
+		"save": "", "maxmemory": strconv.FormatInt(r.opts.MaxMemory, 10), "maxmemory-policy": "noeviction",
+		"appendonly": "yes", "appendfsync": r.opts.AppendFsync, "auto-aof-rewrite-min-size": aofRewriteAt,
+	}
+	if r.opts.AppendFsync == NoAOF {
+		settings["appendonly"] = "no"
+		delete(settings, "appendfsync")
+	}
+	if r.sockets != "" {
+		settings["unixsocket"], settings["unixsocketperm"] = r.Addr(), "700"
+	}
+	if r.opts.Cluster {
+		settings["cluster-enabled"], settings["cluster-port"] = "yes", strconv.Itoa(r.busPort)
+	}
+	for name, value := range r.opts.Settings {
+		settings[name] = value
+	}
+	var args []string
+	for name, value := range settings {
+		args = append(args, "--"+name, value)
+	}
+	return args
+}
+
+// Addr returns host:port, or the path of the socket.
+func (r *Redis) Addr() string {
+	if r.sockets != "" {
+		return filepath.Join(r.sockets, redisSocket)
+	}
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(r.port))
+}
+
+// URL returns the address in the form that REDIS_URL and redis.ParseURL take.
+func (r *Redis) URL() string {
+	if r.sockets != "" {
+		return (&url.URL{Scheme: "unix", Path: r.Addr()}).String()
+	}
+	return "redis://" + r.Addr()
+}
+
+// BusPort returns the port of the cluster bus, or 0.
+func (r *Redis) BusPort() int { return r.busPort }
+
+// process returns the process started last.
+func (r *Redis) process() *subprocess.Process {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.proc
+}
+
+// Done is closed when the server that runs now has ended, for whatever reason.
+func (r *Redis) Done() <-chan struct{} { return r.process().Done() }
+
+// Err tells how the server ended: nil while it runs and after a clean stop.
+func (r *Redis) Err() error {
+	proc := r.process()
+	if err := proc.Err(); err != nil {
+		return fmt.Errorf("Redis ended: %w\n%s", err, proc.Tail())
+	}
+	return nil
+}
+
+// Stop shuts the server down; it writes out its append-only file first. When ctx ends before that, the
+// server is killed.
+func (r *Redis) Stop(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.proc.Stop(ctx, syscall.SIGTERM)
+}
+
+// Kill ends the server as a crash would.
+func (r *Redis) Kill() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.proc.Kill()
+}
+
+// Restart stops the server and starts it at the same address.
+func (r *Redis) Restart(ctx context.Context) error {
+	if err := r.Stop(ctx); err != nil {
+		return err
+	}
+	return r.Start(ctx)
+}
+
+// Pause freezes the server, which then neither answers nor closes its connections, until Resume.
+func (r *Redis) Pause() error { return r.process().Signal(syscall.SIGSTOP) }
+
+// Resume ends a Pause.
+func (r *Redis) Resume() error { return r.process().Signal(syscall.SIGCONT) }
+
+// Run keeps the server as a part of a program: it returns nil once ctx has ended and the server is
+// stopped, and an error if the server dies before.
+func (r *Redis) Run(ctx context.Context) error { return run(ctx, "Redis", r.process(), r.Stop) }

@@ -1,0 +1,159 @@
+// Package subprocess runs a program as a child process that does not outlive this one.
+//
+// A child gets a process group of its own, so that Ctrl-C in a terminal reaches only us and we stop
+// the children in order. On Linux the kernel signals it when we die, SIGKILL included. Each child
+// has one goroutine here, locked to its thread, which ends with the child.
+package subprocess
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Spec says what to run. Only Path is required.
+type Spec struct {
+	Path          string
+	Args          []string            // without the program's name
+	Env           []string            // nil: our own environment
+	Dir           string              // empty: our own working directory
+	Output        io.Writer           // receives standard output and error; written from one goroutine
+	Files         []*os.File          // inherited by the child from descriptor 3 on
+	Credential    *syscall.Credential // nil: runs as who we are
+	OnParentDeath syscall.Signal      // default SIGKILL; Linux only
+}
+
+// Process is a running or ended child. It is safe for concurrent use.
+type Process struct {
+	name string
+	cmd  *exec.Cmd
+	tail *tail
+	done chan struct{}
+	err  error // the result of Wait; written before done is closed
+}
+
+// Start runs the program of spec. The caller stops it, or lets it die with this process.
+func Start(spec Spec) (*Process, error) {
+	cmd := exec.Command(spec.Path, spec.Args...)
+	cmd.Env, cmd.Dir, cmd.ExtraFiles = spec.Env, spec.Dir, spec.Files
+	// What a child leaves behind (a backend of a killed postmaster) may hold the pipe for a while.
+	cmd.WaitDelay = 5 * time.Second
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: spec.Credential}
+	dieWithParent(cmd.SysProcAttr, cmp.Or(spec.OnParentDeath, syscall.SIGKILL))
+	p := &Process{name: filepath.Base(spec.Path), cmd: cmd, tail: &tail{to: spec.Output}, done: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = p.tail, p.tail
+
+	started := make(chan error, 1)
+	go func() {
+		// The kernel takes the death of the thread that forked for the death of the parent, so that
+		// thread has to live as long as the child.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err != nil {
+			return
+		}
+		p.err = cmd.Wait()
+		close(p.done)
+	}()
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("start %s: %w", spec.Path, err)
+	}
+	return p, nil
+}
+
+// Pid returns the process id.
+func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
+// Done is closed when the child has ended and its output was read.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Err returns nil while the child runs and after it ended with code 0; else how it ended.
+func (p *Process) Err() error {
+	select {
+	case <-p.done:
+		return p.err
+	default:
+		return nil
+	}
+}
+
+// Tail returns the last output of the child, for error messages.
+func (p *Process) Tail() string { return p.tail.String() }
+
+// Signal sends sig. A child that has ended already is no error.
+func (p *Process) Signal(sig syscall.Signal) error {
+	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("signal %s: %w", p.name, err)
+	}
+	return nil
+}
+
+// Stop sends sig and waits for the end. When ctx ends first it kills the child and says so. The exit
+// code is not judged: see Err.
+func (p *Process) Stop(ctx context.Context, sig syscall.Signal) error {
+	if err := p.Signal(sig); err != nil {
+		return err
+	}
+	select {
+	case <-p.done:
+		return nil
+	case <-ctx.Done():
+	}
+	if err := p.Signal(syscall.SIGKILL); err != nil {
+		return err
+	}
+	<-p.done
+	return fmt.Errorf("%s did not stop on %v and was killed: %w", p.name, sig, context.Cause(ctx))
+}
+
+// Kill sends SIGKILL and waits for the end.
+func (p *Process) Kill() error {
+	if err := p.Signal(syscall.SIGKILL); err != nil {
+		return err
+	}
+	<-p.done
+	return nil
+}
+
+// tailBytes is how much of the output is kept for error messages.
+const tailBytes = 8 << 10
+
+// tail passes output on and remembers the end of it.
+type tail struct {
+	to io.Writer
+
+	mu   sync.Mutex // guards last, which the copying goroutine writes and any goroutine reads
+	last []byte
+}
+
+// Write never fails: a broken log must not stop the child by closing its pipe.
+func (t *tail) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	t.last = append(t.last, b...)
+	if over := len(t.last) - tailBytes; over > 0 {
+		t.last = append(t.last[:0], t.last[over:]...)
+	}
+	t.mu.Unlock()
+	if t.to != nil {
+		_, _ = t.to.Write(b)
+	}
+	return len(b), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.TrimSpace(string(t.last))
+}

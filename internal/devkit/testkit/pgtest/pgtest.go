@@ -1,0 +1,283 @@
+// Package pgtest gives tests real PostgreSQL databases.
+//
+// Empty and Template.Open create a database in the private server that a test process starts on first use.
+// NewServer starts a server for one test, which may stop it. Nothing is shared between processes, so
+// packages may be tested in parallel. Without PostgreSQL on the machine a test fails and says how to
+// install it.
+//
+// The package knows no schema: shared-migrations/schematest gives databases with Parley's.
+package pgtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/goleak"
+
+	"parley.chat/internal/devkit/localserver"
+	"parley.chat/internal/devkit/testkit"
+)
+
+// shared is the server of this process.
+var shared struct {
+	once   sync.Once
+	server *localserver.Postgres
+	dir    string
+	err    error
+
+	last atomic.Int64 // numbers the databases
+}
+
+// Main runs the tests of a package, stops the server, and looks for goroutines that were left behind.
+// Use it in TestMain: func TestMain(m *testing.M) { pgtest.Main(m) }. Without it the server dies with
+// the process all the same (on Linux), and its folder is removed by a later run.
+func Main(m *testing.M, leaks ...goleak.Option) {
+	code := m.Run()
+	if err := stopShared(); err != nil {
+		fmt.Fprintln(os.Stderr, "pgtest:", err)
+		code = max(code, 1)
+	}
+	if code == 0 {
+		if err := goleak.Find(append(leaks, testkit.Redialing())...); err != nil {
+			fmt.Fprintln(os.Stderr, "goleak:", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+func stopShared() error {
+	if shared.server == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
+	defer cancel()
+	return errors.Join(shared.server.Stop(ctx), os.RemoveAll(shared.dir))
+}
+
+// server returns the server of this process.
+func server(ctx context.Context) (*localserver.Postgres, error) {
+	shared.once.Do(func() {
+		sweep()
+		shared.server, shared.dir, shared.err = start(ctx, map[string]string{"max_connections": "500"})
+	})
+	return shared.server, shared.err
+}
+
+// prefix begins the names of our folders in the temporary one.
+const prefix = "parley-pgtest-"
+
+// start starts a server in a folder of its own.
+func start(ctx context.Context, settings map[string]string) (*localserver.Postgres, string, error) {
+	found, err := localserver.Find(ctx)
+	if found.Postgres == "" {
+		return nil, "", err
+	}
+	dir, err := os.MkdirTemp("", prefix)
+	if err != nil {
+		return nil, "", err
+	}
+	// PostgreSQL may run as another user, who must be able to pass through.
+	if err := os.Chmod(dir, 0o711); err != nil {
+		return nil, "", errors.Join(err, os.RemoveAll(dir))
+	}
+	pg, err := localserver.StartPostgres(ctx, localserver.PostgresOptions{Bin: found.Postgres, DataDir: filepath.Join(dir, "data"), Settings: settings})
+	if err != nil {
+		return nil, "", errors.Join(err, os.RemoveAll(dir))
+	}
+	return pg, dir, nil
+}
+
+// sweep removes the folders of test processes that were killed: those whose lock nobody holds. A test
+// that has stopped its server holds none either, hence the age.
+func sweep() {
+	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*")) // the pattern is well formed
+	for _, dir := range dirs {
+		file, err := os.Open(filepath.Join(dir, "data.lock"))
+		if err != nil {
+			continue // not locked yet, or not ours
+		}
+		info, err := file.Stat()
+		if err == nil && time.Since(info.ModTime()) > time.Hour && syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+			_ = os.RemoveAll(dir) // the next run tries again
+		}
+		_ = file.Close()
+	}
+}
+
+// DB is a database of a test.
+type DB struct {
+	URL string // for the superuser
+}
+
+// Empty returns an empty database. It is dropped when the test ends.
+func Empty(t testing.TB) *DB {
+	t.Helper()
+	return clone(t, "template0", nil)
+}
+
+// Template is a database that is prepared once per test process, on first use, and then cloned.
+type Template struct {
+	name    string
+	prepare func(ctx context.Context, url string) error
+
+	once sync.Once
+	err  error
+}
+
+// NewTemplate returns a template that prepare fills. It starts nothing.
+func NewTemplate(name string, prepare func(ctx context.Context, url string) error) *Template {
+	return &Template{name: name, prepare: prepare}
+}
+
+// Open returns a clone of the template. It is dropped when the test ends.
+func (tpl *Template) Open(t testing.TB) *DB {
+	t.Helper()
+	return clone(t, tpl.name, func(ctx context.Context, pg *localserver.Postgres) error {
+		tpl.once.Do(func() {
+			if tpl.err = pg.CreateDatabase(ctx, tpl.name); tpl.err == nil {
+				tpl.err = tpl.prepare(ctx, pg.URL(tpl.name))
+			}
+		})
+		return tpl.err
+	})
+}
+
+// clone returns a copy of the database from. If ready is not nil it makes sure that from exists.
+func clone(t testing.TB, from string, ready func(context.Context, *localserver.Postgres) error) *DB {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
+	defer cancel()
+	pg, err := server(ctx)
+	if err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	if ready != nil {
+		if err := ready(ctx, pg); err != nil {
+			t.Fatalf("pgtest: prepare the database %s: %v", from, err)
+		}
+	}
+	name := fmt.Sprintf("test_%d", shared.last.Add(1))
+	if err := admin(ctx, pg, "CREATE DATABASE "+name+" TEMPLATE "+from); err != nil {
+		t.Fatalf("pgtest: clone database: %v", err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout) // t.Context has ended by now
+		defer cancel()
+		if err := admin(ctx, pg, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+			t.Errorf("pgtest: drop database: %v", err)
+		}
+	})
+	return &DB{URL: pg.URL(name)}
+}
+
+// admin runs one statement outside of the tests' databases.
+func admin(ctx context.Context, pg *localserver.Postgres, sql string) error {
+	conn, err := pgx.Connect(ctx, pg.URL("postgres"))
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, sql)
+	return errors.Join(err, conn.Close(ctx))
+}
+
+// URLAs returns the address of the database with a role taken, as a service takes its own.
+func (db *DB) URLAs(role string) string { return withRole(db.URL, role) }
+
+func withRole(address, role string) string {
+	sep := "?"
+	if strings.Contains(address, "?") {
+		sep = "&"
+	}
+	return address + sep + "role=" + url.QueryEscape(role)
+}
+
+// Pool returns a pool for the superuser. It is closed when the test ends.
+func (db *DB) Pool(t testing.TB) *pgxpool.Pool { t.Helper(); return pool(t, db.URL) }
+
+// PoolAs returns a pool with a role taken. It is closed when the test ends.
+func (db *DB) PoolAs(t testing.TB, role string) *pgxpool.Pool {
+	t.Helper()
+	return pool(t, db.URLAs(role))
+}
+
+func pool(t testing.TB, address string) *pgxpool.Pool {
+	t.Helper()
+	p, err := pgxpool.New(context.Background(), address)
+	if err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	t.Cleanup(p.Close)
+	return p
+}
+
+// Server is a server of one test, which may stop it. Commits survive Kill.
+type Server struct {
+	DB // its database, which is empty at first
+	pg *localserver.Postgres
+}
+
+// Options of a server.
+type Options struct {
+	Settings map[string]string // of postgresql.conf
+}
+
+// NewServer starts a server for this test alone. It is removed when the test ends.
+func NewServer(t testing.TB, options ...Options) *Server {
+	t.Helper()
+	o := Options{}
+	if len(options) > 0 {
+		o = options[0]
+	}
+	settings := map[string]string{"synchronous_commit": "on"}
+	maps.Copy(settings, o.Settings)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
+	defer cancel()
+	pg, dir, err := start(ctx, settings)
+	if err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(pg.Kill(), os.RemoveAll(dir)); err != nil {
+			t.Errorf("pgtest: %v", err)
+		}
+	})
+	if err := pg.CreateDatabase(ctx, "parley"); err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	return &Server{DB: DB{URL: pg.URL("parley")}, pg: pg}
+}
+
+// Stop shuts the server down.
+func (s *Server) Stop(t testing.TB) { t.Helper(); s.do(t, s.pg.Stop) }
+
+// Start starts it again at the same address, after Stop or Kill.
+func (s *Server) Start(t testing.TB) { t.Helper(); s.do(t, s.pg.Start) }
+
+// Kill ends it as a crash would.
+func (s *Server) Kill(t testing.TB) {
+	t.Helper()
+	s.do(t, func(context.Context) error { return s.pg.Kill() })
+}
+
+func (s *Server) do(t testing.TB, f func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
+	defer cancel()
+	if err := f(ctx); err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+}

@@ -1,0 +1,316 @@
+// Package redistest gives tests real Redis servers.
+//
+// Our keys and topics are fixed, and pub/sub knows no logical databases, so every call starts servers
+// of its own, in some 50 ms. They listen on loopback ports and keep their address when a test stops
+// and starts them. Without Redis on the machine a test fails and says how to get it.
+package redistest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/internal/devkit/localserver"
+	"parley.chat/internal/devkit/testkit"
+)
+
+// Options changes a test's server.
+type Options struct {
+	MaxMemory int64             // bytes; default unbounded
+	Settings  map[string]string // further settings of redis.conf
+	// Node returns further settings of the i-th server of a Cluster: the masters come first, in order.
+	Node func(i int) map[string]string
+}
+
+// Server is a Redis of one test. It writes its append-only file at every command (appendfsync always),
+// so what it answered survives Kill and Start.
+type Server struct {
+	redis *localserver.Redis
+	dir   string
+}
+
+// NewServer starts a server. It is removed when the test ends.
+func NewServer(t testing.TB, opts ...Options) *Server {
+	t.Helper()
+	return start(t, localserver.RedisOptions{}, opts...)
+}
+
+func start(t testing.TB, o localserver.RedisOptions, opts ...Options) *Server {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
+	defer cancel()
+	found, err := localserver.Find(ctx)
+	if found.Redis == "" {
+		t.Fatalf("redistest: %v", err)
+	}
+	dir := t.TempDir()
+	o.Bin, o.Dir, o.Port = found.Redis, dir, localserver.FreshPort
+	for _, opt := range opts {
+		o.MaxMemory, o.Settings = opt.MaxMemory, opt.Settings
+	}
+	r, err := localserver.StartRedis(ctx, o)
+	if err != nil {
+		t.Fatalf("redistest: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := r.Kill(); err != nil {
+			t.Errorf("redistest: %v", err)
+		}
+	})
+	return &Server{redis: r, dir: dir}
+}
+
+// URL returns the address in the form of REDIS_URL.
+func (s *Server) URL() string { return s.redis.URL() }
+
+// Addr returns host:port.
+func (s *Server) Addr() string { return s.redis.Addr() }
+
+// Dir returns the folder of its files.
+func (s *Server) Dir() string { return s.dir }
+
+// Client returns a client with default options. It is closed when the test ends.
+func (s *Server) Client(t testing.TB) *redis.Client {
+	t.Helper()
+	client := redis.NewClient(&redis.Options{Addr: s.Addr()})
+	t.Cleanup(func() { _ = client.Close() }) // the test may have closed it itself
+	return client
+}
+
+// Stop shuts the server down in good order.
+func (s *Server) Stop(t testing.TB) { t.Helper(); s.do(t, s.redis.Stop) }
+
+// Start starts it again at the same address with the same data, after Stop or Kill.
+func (s *Server) Start(t testing.TB) { t.Helper(); s.do(t, s.redis.Start) }
+
+// Kill ends it as a crash would.
+func (s *Server) Kill(t testing.TB) {
+	t.Helper()
+	s.do(t, func(context.Context) error { return s.redis.Kill() })
+}
+
+// Pause freezes it: connections stay open and nothing answers, until Resume.
+func (s *Server) Pause(t testing.TB) {
+	t.Helper()
+	s.do(t, func(context.Context) error { return s.redis.Pause() })
+}
+
+// Resume ends a Pause.
+func (s *Server) Resume(t testing.TB) {
+	t.Helper()
+	s.do(t, func(context.Context) error { return s.redis.Resume() })
+}
+
+func (s *Server) do(t testing.TB, f func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
+	defer cancel()
+	if err := f(ctx); err != nil {
+		t.Fatalf("redistest: %v", err)
+	}
+}
+
+// ClusterServers is a Redis Cluster of one test.
+type ClusterServers struct {
+	Masters  []*Server   // as they were at the start
+	Replicas [][]*Server // of each of those masters
+}
+
+// slots is how many hash slots a cluster has.
+const slots = 16384
+
+// Cluster starts a cluster of masters, each with so many replicas, and waits until every node says that
+// it is whole. A master that is gone is replaced by its replica within some seconds.
+func Cluster(t testing.TB, masters, replicas int, opts ...Options) *ClusterServers {
+	t.Helper()
+	o := Options{Settings: map[string]string{}}
+	for _, opt := range opts {
+		o.MaxMemory, o.Node = opt.MaxMemory, opt.Node
+		for name, value := range opt.Settings {
+			o.Settings[name] = value
+		}
+	}
+	for name, value := range map[string]string{"cluster-node-timeout": "2000", "repl-diskless-sync-delay": "0", "cluster-replica-validity-factor": "0"} {
+		if _, set := o.Settings[name]; !set {
+			o.Settings[name] = value
+		}
+	}
+	c := &ClusterServers{}
+	for i := range masters {
+		c.Masters = append(c.Masters, start(t, localserver.RedisOptions{Cluster: true}, o.node(i)))
+		var own []*Server
+		for j := range replicas {
+			own = append(own, start(t, localserver.RedisOptions{Cluster: true}, o.node(masters+i*replicas+j)))
+		}
+		c.Replicas = append(c.Replicas, own)
+	}
+	if err := c.form(t); err != nil {
+		t.Fatalf("redistest: form cluster: %v", err)
+	}
+	return c
+}
+
+// node returns the options of the i-th server.
+func (o Options) node(i int) Options {
+	if o.Node == nil {
+		return o
+	}
+	own := maps.Clone(o.Settings)
+	maps.Copy(own, o.Node(i))
+	o.Settings = own
+	return o
+}
+
+// form makes the nodes known to each other, gives every master its slots and every replica its master.
+func (c *ClusterServers) form(t testing.TB) error {
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
+	defer cancel()
+	for i, m := range c.Masters {
+		client := m.Client(t)
+		// Two nodes with one epoch sort that out by themselves, but slowly.
+		if err := client.Do(ctx, "CLUSTER", "SET-CONFIG-EPOCH", i+1).Err(); err != nil {
+			return err
+		}
+		first, last := i*slots/len(c.Masters), (i+1)*slots/len(c.Masters)-1
+		if err := client.ClusterAddSlotsRange(ctx, first, last).Err(); err != nil {
+			return err
+		}
+	}
+	all := c.all()
+	seed := all[0].Client(t)
+	for _, s := range all[1:] {
+		host, port, err := net.SplitHostPort(s.Addr())
+		if err != nil {
+			return err
+		}
+		if err := seed.Do(ctx, "CLUSTER", "MEET", host, port, strconv.Itoa(s.redis.BusPort())).Err(); err != nil {
+			return err
+		}
+	}
+	c.WaitOK(t)
+	for i, m := range c.Masters {
+		id, err := m.Client(t).Do(ctx, "CLUSTER", "MYID").Text()
+		if err != nil {
+			return err
+		}
+		for _, r := range c.Replicas[i] {
+			if err := r.Client(t).ClusterReplicate(ctx, id).Err(); err != nil {
+				return err
+			}
+		}
+	}
+	for i := range c.Masters {
+		for _, r := range c.Replicas[i] {
+			client := r.Client(t)
+			testkit.Until(t, testkit.Timeout, func() error { return linked(client) })
+		}
+	}
+	// Failover needs the other masters to know who is whose replica, and they hear of it by gossip.
+	for _, s := range c.all() {
+		client := s.Client(t)
+		testkit.Until(t, testkit.Timeout, func() error { return c.roles(client) })
+	}
+	c.WaitOK(t)
+	return nil
+}
+
+// roles returns nil once a node knows all replicas for what they are.
+func (c *ClusterServers) roles(client *redis.Client) error {
+	nodes, err := client.ClusterNodes(context.Background()).Result()
+	if err != nil {
+		return err
+	}
+	want := len(c.all()) - len(c.Masters)
+	if n := strings.Count(nodes, "slave "); n != want {
+		return fmt.Errorf("a node knows of %d replicas, want %d", n, want)
+	}
+	return nil
+}
+
+// linked returns nil once a replica follows its master.
+func linked(client *redis.Client) error {
+	info, err := client.Info(context.Background(), "replication").Result()
+	if err == nil && !strings.Contains(info, "master_link_status:up") {
+		err = errors.New("replica is not in step with its master")
+	}
+	return err
+}
+
+func (c *ClusterServers) all() []*Server {
+	all := append([]*Server(nil), c.Masters...)
+	for _, own := range c.Replicas {
+		all = append(all, own...)
+	}
+	return all
+}
+
+// WaitOK waits until every node that runs says that the cluster is whole and knows all nodes.
+func (c *ClusterServers) WaitOK(t testing.TB) {
+	t.Helper()
+	all := c.all()
+	for _, s := range all {
+		if s.down() {
+			continue
+		}
+		client := s.Client(t)
+		testkit.Until(t, testkit.Timeout, func() error {
+			info, err := client.ClusterInfo(context.Background()).Result()
+			if err != nil {
+				return err
+			}
+			for _, want := range []string{"cluster_state:ok", fmt.Sprintf("cluster_known_nodes:%d", len(all)), fmt.Sprintf("cluster_slots_ok:%d", slots)} {
+				if !strings.Contains(info, want+"\r\n") {
+					return fmt.Errorf("node %s does not say %s", s.Addr(), want)
+				}
+			}
+			return nil
+		})
+	}
+}
+
+// down reports whether the server has ended.
+func (s *Server) down() bool {
+	select {
+	case <-s.redis.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// URLs returns the addresses of the masters and replicas.
+func (c *ClusterServers) URLs() []string {
+	var urls []string
+	for _, s := range c.all() {
+		urls = append(urls, s.URL())
+	}
+	return urls
+}
+
+// URL returns the addresses in the form of REDIS_URL: with commas between them.
+func (c *ClusterServers) URL() string { return strings.Join(c.URLs(), ",") }
+
+// Client returns a client for the cluster. It is closed when the test ends.
+func (c *ClusterServers) Client(t testing.TB) *redis.ClusterClient {
+	t.Helper()
+	var addrs []string
+	for _, s := range c.all() {
+		addrs = append(addrs, s.Addr())
+	}
+	// go-redis finds out about a failover only when it looks, by default once a minute: a dead master
+	// sends no MOVED.
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs, ClusterStateReloadInterval: time.Second})
+	t.Cleanup(func() { _ = client.Close() }) // the test may have closed it itself
+	return client
+}
+
+// KillMaster kills the i-th of Masters as a crash would.
+func (c *ClusterServers) KillMaster(t testing.TB, i int) { t.Helper(); c.Masters[i].Kill(t) }

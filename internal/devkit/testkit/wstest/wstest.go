@@ -1,0 +1,323 @@
+// Package wstest is a WebSocket client for tests: it keeps every frame that came, in order, and waits
+// for those that a test asks for. Every frame that comes is checked against docs/websocket.schema.json:
+// one that is not in it fails the test.
+package wstest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/frame"
+)
+
+// Frame is any frame of the server, as far as tests look at it.
+type Frame struct {
+	Type      string         `json:"type"`
+	Ref       string         `json:"ref"`
+	Code      string         `json:"code"`
+	Message   string         `json:"message"`
+	ChannelID chat.ChannelID `json:"channel_id"`
+	ClientID  chat.ClientID  `json:"client_id"`
+	ID        chat.EventID   `json:"id"`
+	SenderID  chat.UserID    `json:"sender_id"`
+	UserID    chat.UserID    `json:"user_id"`
+	Seq       int64          `json:"seq"`
+	LastSeq   int64          `json:"last_seq"`
+	Epoch     string         `json:"epoch"`
+	Body      string         `json:"body"`
+	MessageID chat.EventID   `json:"message_id"`
+	Emoji     string         `json:"emoji"`
+	Remove    bool           `json:"remove"`
+	Duplicate bool           `json:"duplicate"`
+	Recovered bool           `json:"recovered"`
+	HasMore   bool           `json:"has_more"`
+	Change    string         `json:"change"`
+
+	RetryAfterMS int64                  `json:"retry_after_ms"`
+	Channels     []frame.ChannelSummary `json:"channels"`
+	Raw          json.RawMessage        `json:"-"`
+}
+
+// Event reports whether the frame is an event with a seq.
+func (f Frame) Event() bool {
+	switch f.Type {
+	case "message", "edit", "delete", "reaction", "member_joined", "member_left", "channel_updated", "gap", "lost", "noop":
+		return f.Seq > 0
+	case "failed": // the tombstone; the notice of the same name has a client id
+		return f.Seq > 0 && f.ClientID.IsZero()
+	}
+	return false
+}
+
+// Conn is one connection.
+type Conn struct {
+	ws   *websocket.Conn
+	done chan struct{}
+
+	mu      sync.Mutex
+	frames  []Frame
+	taken   []bool        // by index of frames
+	from    int           // all before it are taken
+	changed chan struct{} // closed and replaced when frames or err change
+	err     error
+	writing sync.Mutex
+}
+
+// Dial connects to url (ws://…), with a bearer token unless it is empty. It is closed when the test ends.
+func Dial(t testing.TB, url, token string) *Conn {
+	t.Helper()
+	c, _, err := TryDial(t, url, http.Header{"Authorization": bearer(token)})
+	if err != nil {
+		t.Fatalf("connect to %s: %v", url, err)
+	}
+	return c
+}
+
+func bearer(token string) []string {
+	if token == "" {
+		return nil
+	}
+	return []string{"Bearer " + token}
+}
+
+// TryDial is Dial with any header, for connections that may be refused: the response tells why.
+func TryDial(t testing.TB, url string, header http.Header) (*Conn, *http.Response, error) {
+	schema, err := LoadSchema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
+	defer cancel()
+	ws, resp, err := (&websocket.Dialer{Subprotocols: []string{frame.Subprotocol}}).DialContext(ctx, url, header)
+	if err != nil {
+		return nil, resp, err
+	}
+	c := &Conn{ws: ws, done: make(chan struct{}), changed: make(chan struct{})}
+	go c.read(t, schema) // ends when the socket is closed, which Close does and waits for
+	t.Cleanup(c.Close)
+	return c, resp, nil
+}
+
+func (c *Conn) read(t testing.TB, schema *Schema) {
+	defer close(c.done)
+	for {
+		_, data, err := c.ws.ReadMessage()
+		c.mu.Lock()
+		if err != nil {
+			c.err = err
+		} else {
+			for line := range strings.SplitSeq(string(data), "\n") {
+				var f Frame
+				if uerr := json.Unmarshal([]byte(line), &f); uerr != nil {
+					c.err = fmt.Errorf("frame %.200q: %w", line, uerr)
+				}
+				if serr := schema.CheckServer([]byte(line)); serr != nil {
+					t.Errorf("%s does not allow the frame\n%.2000s\n%v", schema.Path, line, serr)
+				}
+				f.Raw = json.RawMessage(line)
+				c.frames = append(c.frames, f)
+				c.taken = append(c.taken, false)
+			}
+		}
+		close(c.changed)
+		c.changed = make(chan struct{})
+		c.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+// Done is closed when the connection has ended.
+func (c *Conn) Done() <-chan struct{} { return c.done }
+
+// Close closes the socket and waits for its reader.
+func (c *Conn) Close() {
+	_ = c.ws.Close()
+	<-c.done
+}
+
+// Send sends v as JSON; a string goes as it is.
+func (c *Conn) Send(t testing.TB, v any) {
+	t.Helper()
+	if err := c.TrySend(v); err != nil {
+		t.Fatalf("send: %v", err)
+	}
+}
+
+// TrySend is Send for a connection that may be gone.
+func (c *Conn) TrySend(v any) error {
+	data, raw := v.(string)
+	if !raw {
+		b, err := json.Marshal(v)
+		if err != nil {
+			return err
+		}
+		data = string(b)
+	}
+	return c.Write(websocket.TextMessage, []byte(data))
+}
+
+// Write sends one WebSocket message of any type.
+func (c *Conn) Write(kind int, data []byte) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	return c.ws.WriteMessage(kind, data)
+}
+
+// Say sends a message with a fresh client id, which is its ref too, and returns that.
+func (c *Conn) Say(t testing.TB, channel chat.ChannelID, body string) chat.ClientID {
+	t.Helper()
+	id := chat.NewClientID()
+	c.Send(t, map[string]any{"type": "send", "ref": id.String(), "channel_id": channel, "client_id": id, "body": body})
+	return id
+}
+
+// Await returns the first frame that was not returned before and that match accepts, and fails the test
+// if none comes. what names it in the failure.
+func (c *Conn) Await(t testing.TB, what string, match func(Frame) bool) Frame {
+	t.Helper()
+	f, err := c.TryAwait(testkit.Timeout, match)
+	if err != nil {
+		t.Fatalf("waiting for %s: %v; frames: %s", what, err, c.dump())
+	}
+	return f
+}
+
+// AwaitType is Await for a type.
+func (c *Conn) AwaitType(t testing.TB, kind string) Frame {
+	t.Helper()
+	return c.Await(t, kind, func(f Frame) bool { return f.Type == kind })
+}
+
+// AwaitRef is Await for the answer to ref.
+func (c *Conn) AwaitRef(t testing.TB, ref string) Frame {
+	t.Helper()
+	return c.Await(t, "the answer to "+ref, func(f Frame) bool { return f.Ref == ref })
+}
+
+// TryAwait is Await that returns its failure.
+func (c *Conn) TryAwait(timeout time.Duration, match func(Frame) bool) (Frame, error) {
+	over := time.After(timeout)
+	for {
+		c.mu.Lock()
+		for c.from < len(c.taken) && c.taken[c.from] {
+			c.from++
+		}
+		for i := c.from; i < len(c.frames); i++ {
+			if f := c.frames[i]; !c.taken[i] && match(f) {
+				c.taken[i] = true
+				c.mu.Unlock()
+				return f, nil
+			}
+		}
+		err, changed := c.err, c.changed
+		c.mu.Unlock()
+		if err != nil {
+			return Frame{}, err
+		}
+		select {
+		case <-changed:
+		case <-over:
+			return Frame{}, errors.New("it did not come")
+		}
+	}
+}
+
+// AwaitClose waits for the end of the connection and returns its close code (1006 without one) and reason.
+func (c *Conn) AwaitClose(t testing.TB) (code int, reason string) {
+	t.Helper()
+	select {
+	case <-c.done:
+	case <-time.After(testkit.Timeout):
+		t.Fatalf("the connection was not closed; frames: %s", c.dump())
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ce, ok := errors.AsType[*websocket.CloseError](c.err); ok {
+		return ce.Code, ce.Text
+	}
+	return websocket.CloseAbnormalClosure, c.err.Error()
+}
+
+// Frames returns all frames that came so far.
+func (c *Conn) Frames() []Frame {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]Frame(nil), c.frames...)
+}
+
+// Events returns the events of a channel that came so far, in the order in which they came.
+func (c *Conn) Events(channel chat.ChannelID) []Frame {
+	var events []Frame
+	for _, f := range c.Frames() {
+		if f.Event() && f.ChannelID == channel {
+			events = append(events, f)
+		}
+	}
+	return events
+}
+
+// AwaitSeq waits until the event seq of channel has come and fails the test unless the events of the
+// channel are first … seq (and on), each once, in order.
+func (c *Conn) AwaitSeq(t testing.TB, channel chat.ChannelID, first, seq int64) {
+	t.Helper()
+	deadline := time.Now().Add(testkit.Timeout)
+	for {
+		c.mu.Lock()
+		err, changed := c.err, c.changed
+		c.mu.Unlock()
+		events := c.Events(channel)
+		for i, e := range events {
+			if e.Seq != first+int64(i) {
+				t.Fatalf("event %d of the channel has seq %d, want %d", i, e.Seq, first+int64(i))
+			}
+		}
+		if n := len(events); n > 0 && events[n-1].Seq >= seq {
+			return
+		}
+		if err != nil {
+			t.Fatalf("the connection ended before seq %d: %v", seq, err)
+		}
+		select {
+		case <-changed:
+		case <-time.After(time.Until(deadline)):
+			t.Fatalf("seq %d did not come; %d events did", seq, len(events))
+		}
+	}
+}
+
+func (c *Conn) dump() string {
+	var b strings.Builder
+	frames := c.Frames()
+	if n := len(frames); n > 20 {
+		fmt.Fprintf(&b, "(%d before) ", n-20)
+		frames = frames[n-20:]
+	}
+	for _, f := range frames {
+		fmt.Fprintf(&b, "\n  %.300s", f.Raw)
+	}
+	return b.String()
+}
+
+// Ended reports whether the connection has ended and all its frames were returned.
+func (c *Conn) Ended() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		return false
+	}
+	return !slices.Contains(c.taken[c.from:], false)
+}

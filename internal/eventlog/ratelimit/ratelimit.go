@@ -1,0 +1,291 @@
+// Package ratelimit limits every write, across all instances, by kind and by user or network. The
+// counts are in Redis.
+//
+// Messages are counted exactly: a user may send a fixed number of messages in any window, and
+// exceeding it blocks the user's sends for a while (Reserve). Callers share round trips, as appends
+// do: requests that arrive during a round trip are sent with the next one, one script call per
+// user, pipelined. Reserves of one user are answered in order.
+//
+// Every other kind of write takes a token from a bucket that refills evenly (Take). Take makes one
+// script call per limit. While Redis does not answer, this process counts locally.
+package ratelimit
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/internal/platform/config"
+	"parley.chat/internal/platform/outage"
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/rediskey"
+)
+
+//go:embed reserve.lua
+var reserveSource string
+
+var reserveScript = redis.NewScript(reserveSource)
+
+// Config is the limit of messages: Count sends in any Window, then none for Block. A Count of 0
+// means no limit; it is at most MaxCount.
+type Config struct {
+	Count      int
+	Window     time.Duration
+	Block      time.Duration
+	Partitions int
+	Timeout    time.Duration // default 3s: how long a reserve waits for Redis
+	Rates      Rates         // limits of Take
+	Own        OwnRates      // further limits of Take, for kinds that are not in Rates
+	Logger     *slog.Logger  // default slog.Default()
+}
+
+// OwnRates are limits of kinds that only one service counts.
+type OwnRates map[Kind]config.Rate
+
+// MaxCount is the highest limit: the script stores and reads a time for each of the last Count
+// sends.
+const MaxCount = 1000
+
+// Limiter enforces the limits. Reserve needs a running Run.
+type Limiter struct {
+	rdb redis.UniversalClient
+	cfg Config
+
+	local  local
+	outage *outage.Log  // of the Redis that Take uses
+	away   atomic.Int64 // when Redis last failed to answer a Take, in Unix nanoseconds
+
+	mu     sync.Mutex
+	queue  []request
+	closed bool
+	wake   chan struct{} // capacity 1
+}
+
+// request is a send that waits for its token. With refund set, it returns a token instead.
+type request struct {
+	user   chat.UserID
+	refund bool
+	done   func(Verdict, error)
+}
+
+// Verdict is the result of a reserve.
+type Verdict struct {
+	Granted bool
+	Blocked time.Duration // how long the user is blocked for; 0 for a user who is only over the limit
+	State   State
+}
+
+// New returns a Limiter on rdb. rdb may retry commands: counting one token too many does no harm.
+func New(rdb redis.UniversalClient, cfg Config) *Limiter {
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 3 * time.Second
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	return &Limiter{
+		rdb: rdb, cfg: cfg, wake: make(chan struct{}, 1),
+		outage: outage.New(cfg.Logger, "limits are counted locally: Redis does not answer", "limits are counted in Redis again"),
+	}
+}
+
+// Reserve requests a token for one send of user. It calls done exactly once, from the Limiter's
+// goroutine or before Reserve returns; done must not block. The error passed to done is an
+// *apierr.Error.
+func (l *Limiter) Reserve(user chat.UserID, done func(Verdict, error)) {
+	if l.cfg.Count == 0 {
+		done(Verdict{Granted: true}, nil)
+		return
+	}
+	if !l.put(request{user: user, done: done}) {
+		done(Verdict{}, apierr.New(apierr.Unavailable, "shutting down"))
+	}
+}
+
+// Refund returns a token, for a send that turned out to be a retry. The refund may be lost.
+func (l *Limiter) Refund(user chat.UserID) {
+	if l.cfg.Count > 0 {
+		l.put(request{user: user, refund: true})
+	}
+}
+
+// Block blocks a user whose send was refused and was not a retry. It returns how long the user is
+// blocked for. It does not extend an existing block, but returns the rest of its duration.
+func (l *Limiter) Block(ctx context.Context, user chat.UserID) (time.Duration, error) {
+	key := rediskey.UserBlocked(rediskey.Of(user.UUID, l.cfg.Partitions), user)
+	set, err := l.rdb.SetNX(ctx, key, "1", l.cfg.Block).Result()
+	if err != nil {
+		return 0, fmt.Errorf("block user %s: %w", user, err)
+	}
+	if set {
+		return l.cfg.Block, nil
+	}
+	left, err := l.rdb.PTTL(ctx, key).Result()
+	if err != nil {
+		return 0, fmt.Errorf("block user %s: %w", user, err)
+	}
+	return max(left, time.Millisecond), nil
+}
+
+func (l *Limiter) put(r request) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	l.queue = append(l.queue, r)
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// Run answers reserves until ctx is done, then answers those that were requested before.
+func (l *Limiter) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-l.wake:
+			l.flush(ctx)
+		case <-ctx.Done():
+			l.mu.Lock()
+			l.closed = true
+			l.mu.Unlock()
+			l.flush(ctx)
+			return nil
+		}
+	}
+}
+
+// maxBatch limits the number of requests in one round trip.
+const maxBatch = 1024
+
+func (l *Limiter) flush(ctx context.Context) {
+	for {
+		l.mu.Lock()
+		n := min(len(l.queue), maxBatch)
+		batch := l.queue[:n:n]
+		if l.queue = l.queue[n:]; len(l.queue) == 0 {
+			l.queue = nil
+		}
+		l.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		l.settle(ctx, batch)
+	}
+}
+
+// userBatch holds one user's requests of a round trip.
+type userBatch struct {
+	waiting []request
+	refunds int
+	reply   *redis.Cmd
+}
+
+func (l *Limiter) settle(ctx context.Context, batch []request) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.cfg.Timeout)
+	defer cancel()
+	batches := make(map[chat.UserID]*userBatch, len(batch))
+	for _, r := range batch {
+		b := batches[r.user]
+		if b == nil {
+			b = &userBatch{}
+			batches[r.user] = b
+		}
+		if r.refund {
+			b.refunds++
+		} else {
+			b.waiting = append(b.waiting, r)
+		}
+	}
+	again := l.ask(ctx, batches)
+	if len(again) > 0 { // a server did not have the script
+		if err := l.load(ctx); err == nil {
+			again = l.ask(ctx, again)
+		}
+	}
+	for _, b := range again {
+		b.answer(l.rate(), apierr.Wrap(b.reply.Err(), apierr.Unavailable, "the rate limit cannot be checked right now; retry with the same client_id"))
+	}
+}
+
+// ask sends one pipeline and answers the requests. It returns the users' batches for which the
+// server did not have the script.
+func (l *Limiter) ask(ctx context.Context, batches map[chat.UserID]*userBatch) (unknown map[chat.UserID]*userBatch) {
+	_, _ = l.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error { // each reply has its own error
+		for user, b := range batches {
+			p := rediskey.Of(user.UUID, l.cfg.Partitions)
+			rate := rediskey.UserRate(p, user)
+			if b.refunds > 0 {
+				pipe.RPopCount(ctx, rate, b.refunds)
+			}
+			if len(b.waiting) > 0 {
+				b.reply = reserveScript.EvalSha(ctx, pipe, []string{rate, rediskey.UserBlocked(p, user)},
+					len(b.waiting), l.cfg.Count, l.cfg.Window.Milliseconds())
+			}
+		}
+		return nil
+	})
+	for user, b := range batches {
+		b.refunds = 0
+		if b.reply == nil {
+			continue
+		}
+		if redis.HasErrorPrefix(b.reply.Err(), "NOSCRIPT") {
+			if unknown == nil {
+				unknown = make(map[chat.UserID]*userBatch)
+			}
+			unknown[user] = b
+			continue
+		}
+		var err error
+		if b.reply.Err() != nil {
+			err = apierr.Wrap(b.reply.Err(), apierr.Unavailable, "the rate limit cannot be checked right now; retry with the same client_id")
+		}
+		b.answer(l.rate(), err)
+	}
+	return unknown
+}
+
+func (l *Limiter) load(ctx context.Context) error {
+	load := func(ctx context.Context, c *redis.Client) error { return reserveScript.Load(ctx, c).Err() }
+	if c, ok := l.rdb.(*redis.ClusterClient); ok {
+		return c.ForEachMaster(ctx, load)
+	}
+	return reserveScript.Load(ctx, l.rdb).Err()
+}
+
+// rate returns the limit of messages.
+func (l *Limiter) rate() config.Rate { return config.Rate{Count: l.cfg.Count, Per: l.cfg.Window} }
+
+// answer calls done of the waiting requests, in order. If err is set, all of them get it.
+func (b *userBatch) answer(rate config.Rate, err error) {
+	var reply []int64
+	if err == nil {
+		if reply, err = b.reply.Int64Slice(); err == nil && len(reply) != 4 {
+			err = fmt.Errorf("the rate limit script returned %v", reply)
+		}
+	}
+	for i, r := range b.waiting {
+		if err != nil {
+			r.done(Verdict{}, err)
+			continue
+		}
+		granted, blocked := int64(i) < reply[0], time.Duration(reply[1])*time.Millisecond
+		v := Verdict{Granted: granted, State: State{Kind: Message, Rate: rate, Reset: time.Duration(reply[3]) * time.Millisecond}}
+		if granted {
+			v.State.Left = int(reply[2] + reply[0] - int64(i) - 1)
+		} else {
+			v.Blocked = blocked
+		}
+		r.done(v, nil)
+	}
+}

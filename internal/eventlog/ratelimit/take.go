@@ -1,0 +1,160 @@
+package ratelimit
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/internal/platform/config"
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/rediskey"
+)
+
+//go:embed take.lua
+var takeSource string
+
+var takeScript = redis.NewScript(takeSource)
+
+const (
+	// takeTimeout limits how long a write waits for Redis.
+	takeTimeout = time.Second
+	// awayFor is how long this process counts locally after Redis failed to answer.
+	awayFor = 2 * time.Second
+)
+
+// State is the state of one limit after a write.
+type State struct {
+	Kind  Kind
+	Rate  config.Rate
+	Left  int
+	Reset time.Duration // until the limit is full again; for a refused write, until the next one is allowed
+}
+
+// Take takes one token for each use, in one round trip to Redis. It returns the state of each
+// limit, and an *apierr.Error with the code RateLimited if a limit is used up. For a use whose
+// limit is disabled it takes nothing.
+//
+// While Redis does not answer, this process counts locally with the same limits. A user who reaches
+// n instances then gets at most n times the limit. Take blocks for at most a second.
+func (l *Limiter) Take(ctx context.Context, uses ...Use) ([]State, error) {
+	states := make([]State, 0, len(uses))
+	counted := make([]Use, 0, len(uses))
+	for _, u := range uses {
+		rate, ok := l.rateOf(u.Kind)
+		if !ok {
+			return nil, fmt.Errorf("take a token of %q: Take does not limit this kind", u.Kind)
+		}
+		if rate.Count > 0 {
+			states, counted = append(states, State{Kind: u.Kind, Rate: rate}), append(counted, u)
+		}
+	}
+	if len(counted) == 0 {
+		return nil, nil
+	}
+	answers, err := l.askRedis(ctx, counted, states)
+	if err != nil {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return nil, ctx.Err() // the caller has gone away
+		}
+		answers = l.askLocal(counted, states)
+	}
+	var refused *apierr.Error
+	for i, a := range answers {
+		states[i].Left, states[i].Reset = a.left, a.reset
+		if a.granted {
+			continue
+		}
+		states[i].Reset = a.retry
+		if refused == nil || a.retry > refused.RetryAfter {
+			refused = &apierr.Error{
+				Code: apierr.RateLimited, RetryAfter: a.retry,
+				Message: fmt.Sprintf("the limit %q is used up (%s): wait before the next", states[i].Kind, states[i].Rate),
+			}
+		}
+	}
+	if refused != nil {
+		return states, refused
+	}
+	return states, nil
+}
+
+// rateOf returns the limit of a kind.
+func (l *Limiter) rateOf(kind Kind) (config.Rate, bool) {
+	if rate, ok := l.cfg.Own[kind]; ok {
+		return rate, true
+	}
+	return l.cfg.Rates.Of(kind)
+}
+
+// outcome is the result of one use.
+type outcome struct {
+	granted      bool
+	left         int
+	reset, retry time.Duration
+}
+
+var errAway = errors.New("redis did not answer a moment ago")
+
+func (l *Limiter) askRedis(ctx context.Context, uses []Use, states []State) ([]outcome, error) {
+	if l.rdb == nil || time.Since(time.Unix(0, l.away.Load())) < awayFor {
+		return nil, errAway
+	}
+	ctx, cancel := context.WithTimeout(ctx, takeTimeout)
+	defer cancel()
+	replies := make([]*redis.Cmd, len(uses))
+	send := func(eval func(pipe redis.Pipeliner, key string, args ...any) *redis.Cmd) error {
+		_, err := l.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+			for i, u := range uses {
+				replies[i] = eval(pipe, rediskey.Limit(string(u.Kind), u.Subject), states[i].Rate.Count, states[i].Rate.Per.Milliseconds())
+			}
+			return nil
+		})
+		return err
+	}
+	err := send(func(pipe redis.Pipeliner, key string, args ...any) *redis.Cmd {
+		return takeScript.EvalSha(ctx, pipe, []string{key}, args...)
+	})
+	if redis.HasErrorPrefix(err, "NOSCRIPT") {
+		err = send(func(pipe redis.Pipeliner, key string, args ...any) *redis.Cmd {
+			return takeScript.Eval(ctx, pipe, []string{key}, args...)
+		})
+	}
+	answers := make([]outcome, len(uses))
+	for i, reply := range replies {
+		var n []int64
+		if err == nil {
+			n, err = reply.Int64Slice()
+		}
+		if err == nil && len(n) != 4 {
+			err = fmt.Errorf("the limit script returned %v", n)
+		}
+		if err != nil {
+			if !errors.Is(ctx.Err(), context.Canceled) {
+				l.noteAway(ctx, err)
+			}
+			return nil, err
+		}
+		answers[i] = outcome{n[0] == 1, int(n[1]), time.Duration(n[2]) * time.Millisecond, time.Duration(n[3]) * time.Millisecond}
+	}
+	l.outage.Worked(ctx, "")
+	return answers, nil
+}
+
+// noteAway makes this process count locally for a while.
+func (l *Limiter) noteAway(ctx context.Context, err error) {
+	l.away.Store(time.Now().UnixNano())
+	l.outage.Failed(ctx, "", err)
+}
+
+func (l *Limiter) askLocal(uses []Use, states []State) []outcome {
+	answers := make([]outcome, len(uses))
+	now := time.Now()
+	for i, u := range uses {
+		answers[i] = l.local.take(u, states[i].Rate, now)
+	}
+	return answers
+}

@@ -1,0 +1,191 @@
+// Package unread counts the messages that a member has not read: messages of others after the
+// member's read position or join that are not deleted. It also counts those that mention the
+// member, except where the sender and the member have blocked each other.
+//
+// Counts are not stored. Each count is computed from the log in two parts that do not overlap.
+// Everything below the first entry above the watermark is stored, and PostgreSQL counts it. From
+// that entry on, everything is in the channel's tail, whether stored by now or not, and is counted
+// there. Questions of one call share the watermarks, the tail of each channel, and one query.
+//
+// A Counter is safe for concurrent use and starts no goroutine that outlives a call.
+package unread
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/uptrace/bun"
+	"golang.org/x/sync/errgroup"
+
+	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/unstored"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+)
+
+// MaxCount is where counting stops: it means "more than 999".
+const MaxCount = 1000
+
+// Question asks how many messages User has not read in Channel.
+type Question struct {
+	Channel chat.ChannelID
+	User    chat.UserID
+	After   int64 // count messages with a greater seq; the greater of the read position and the join
+	UpTo    int64 // and up to this seq: the last one that the user sees next to the count
+}
+
+// Count is the answer to a Question. Both values are at most MaxCount.
+type Count struct{ Messages, Mentions int }
+
+// Config configures a Counter. DB and Log are required; DB's role must be able to read messages and
+// sync_watermarks.
+type Config struct {
+	DB           *bun.DB
+	Log          *eventlog.Log
+	RedisTimeout time.Duration // limit for reads from Redis, default 1s; after it only stored messages are counted
+	Logger       *slog.Logger  // default slog.Default()
+}
+
+// Counter counts unread messages.
+type Counter struct {
+	cfg Config
+
+	mu     sync.Mutex // guards marks and marked; not held while watermarks are read
+	marks  map[int]unstored.Mark
+	marked time.Time
+}
+
+// marksTTL is how long watermarks are reused. Watermarks only rise. With older ones, a larger part
+// of the tail is read than necessary, but nothing is missed, and frequent counts rarely read the
+// watermarks.
+const marksTTL = 100 * time.Millisecond
+
+// watermarks returns the current watermarks, or those read at most marksTTL ago.
+func (c *Counter) watermarks(ctx context.Context) (map[int]unstored.Mark, error) {
+	c.mu.Lock()
+	marks, marked := c.marks, c.marked
+	c.mu.Unlock()
+	if marks != nil && time.Since(marked) < marksTTL {
+		return marks, nil
+	}
+	began := time.Now()
+	marks, err := unstored.Marks(ctx, c.cfg.DB)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.marks, c.marked = marks, began
+	return marks, nil
+}
+
+// New returns a Counter; it fails if cfg is incomplete.
+func New(cfg Config) (*Counter, error) {
+	if cfg.DB == nil || cfg.Log == nil {
+		return nil, errors.New("unread: DB and Log are required")
+	}
+	cfg.RedisTimeout, cfg.Logger = cmp.Or(cfg.RedisTimeout, time.Second), cmp.Or(cfg.Logger, slog.Default())
+	return &Counter{cfg: cfg}, nil
+}
+
+// Count answers questions, in the given order. While Redis does not answer, it counts only what is
+// stored.
+func (c *Counter) Count(ctx context.Context, questions []Question) ([]Count, error) {
+	counts := make([]Count, len(questions))
+	channels := make(map[chat.ChannelID]*part)
+	for _, q := range questions {
+		if q.UpTo <= q.After {
+			continue
+		}
+		p, ok := channels[q.Channel]
+		if !ok {
+			p = &part{after: q.After, upTo: q.UpTo, split: math.MaxInt64}
+			channels[q.Channel] = p
+		}
+		p.after, p.upTo = min(p.after, q.After), min(p.upTo, q.UpTo)
+	}
+	if len(channels) == 0 {
+		return counts, nil
+	}
+	if err := c.split(ctx, channels); err != nil {
+		return nil, err
+	}
+	if err := c.countStored(ctx, questions, channels, counts); err != nil {
+		return nil, err
+	}
+	blocked, err := c.blocked(ctx, questions, channels)
+	if err != nil {
+		return nil, err
+	}
+	for i, q := range questions {
+		if p := channels[q.Channel]; p != nil {
+			p.count(q, &counts[i], blocked)
+		}
+		counts[i].Messages, counts[i].Mentions = min(counts[i].Messages, MaxCount), min(counts[i].Mentions, MaxCount)
+	}
+	return counts, nil
+}
+
+// maxConcurrentTails limits how many tails are read at the same time.
+const maxConcurrentTails = 8
+
+// split reads the part of each channel that may not be stored yet. It reads the watermarks first
+// and then the tails above them.
+func (c *Counter) split(ctx context.Context, channels map[chat.ChannelID]*part) error {
+	marks, err := c.watermarks(ctx)
+	if err != nil {
+		return err
+	}
+	ids := make([]chat.ChannelID, 0, len(channels))
+	for id := range channels {
+		ids = append(ids, id)
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.RedisTimeout)
+	defer cancel()
+	newest, err := c.cfg.Log.Newest(ctx, ids)
+	if err != nil {
+		c.cfg.Logger.WarnContext(ctx, "unread counts incomplete: Redis does not answer", "err", err)
+		return nil
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(maxConcurrentTails)
+	for i, id := range ids {
+		mark, p := marks[c.cfg.Log.Partition(id.UUID)], channels[id]
+		if newest[i] == nil || !mark.Before(newest[i].EntryID) {
+			continue
+		}
+		g.Go(func() error {
+			items, err := unstored.Above(ctx, c.cfg.Log, id, mark, p.enough)
+			if err == nil && len(items) > 0 {
+				err = p.addTail(id, items)
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		c.cfg.Logger.WarnContext(ctx, "unread counts incomplete: a tail cannot be read", "err", err)
+	}
+	return nil
+}
+
+// enough reports whether no question needs entries older than items: either there is nothing older
+// to count, or every asking user already has MaxCount messages.
+func (p *part) enough(items []event.Item) bool {
+	if items[0].Seq <= p.after+1 {
+		return true
+	}
+	n, most, by := 0, 0, make(map[chat.UserID]int)
+	for _, it := range items {
+		if it.Kind == event.Message && it.Seq <= p.upTo {
+			n++
+			by[it.Sender]++
+			most = max(most, by[it.Sender])
+		}
+	}
+	return n-most >= MaxCount // at least this many are by others, whoever asks
+}

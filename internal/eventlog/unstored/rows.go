@@ -1,0 +1,42 @@
+package unstored
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/uptrace/bun"
+
+	"parley.chat/internal/platform/database"
+	"parley.chat/shared-contracts/chat"
+)
+
+// Rows reads from PostgreSQL how far the log is stored. It implements eventlog.Stored. Its role
+// must be able to read messages and sync_watermarks.
+type Rows struct{ DB *bun.DB }
+
+// Seqs returns the highest stored seq of each channel, in the given order, 0 for none.
+func (r Rows) Seqs(ctx context.Context, channels []chat.ChannelID) ([]int64, error) {
+	ids := make([][16]byte, len(channels))
+	for i, c := range channels {
+		ids[i] = c.UUID
+	}
+	seqs := make([]int64, 0, len(channels))
+	err := database.Prepared(ctx, r.DB, `select coalesce((select max(seq) from messages where channel_id = c), 0)
+		from unnest($1::uuid[]) with ordinality as r (c, n) order by n`, []any{ids}, func(rows pgx.Rows) error {
+		var seq int64
+		err := rows.Scan(&seq)
+		seqs = append(seqs, seq)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the newest rows of %d channels: %w", len(channels), err)
+	}
+	return seqs, nil
+}
+
+// Watermark returns the entry id up to which a partition is stored, "0-0" for none.
+func (r Rows) Watermark(ctx context.Context, partition int) (string, error) {
+	m, err := MarkOf(ctx, r.DB, partition)
+	return fmt.Sprintf("%d-%d", m.MS, m.Seq), err
+}

@@ -1,0 +1,124 @@
+package affinity
+
+import (
+	"runtime"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// other is a thread that is none of ours.
+const other = 1 << 30
+
+// A worker that finds itself on the core of another one moves, and may run everywhere again afterwards.
+func TestApart_moves(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	before := allowed(t)
+	if before.Count() < 2 {
+		t.Skip("there is one core")
+	}
+	var one unix.CPUSet
+	one.Set(lowest(before))
+	set(t, one) // so that it is known where it is
+	here, ok := current()
+	if !ok {
+		t.Fatal("no telling where this is")
+	}
+	set(t, before)
+	s := NewSpread(2)
+	s.at[0].Store(place{other, here.core}.note())
+	for range 20 { // the kernel may have moved it before it looks
+		s.Apart(1)
+	}
+	if on := noted(s.at[1].Load()).core; on == here.core {
+		t.Errorf("noted on %d, where the other one is", on)
+	}
+	if after := allowed(t); after != before {
+		t.Errorf("may run on %d cores now, before on %d", after.Count(), before.Count())
+	}
+}
+
+// A thread that was bound to some cores on purpose is bound to the same ones afterwards.
+func TestRestore(t *testing.T) {
+	one, free := bind(t)
+	defer free()
+	if !restore(&one) {
+		t.Error("not restored")
+	}
+	if after := allowed(t); after != one {
+		t.Errorf("may run on %d cores, want 1", after.Count())
+	}
+}
+
+// Whoever has a core to itself stays, and whoever comes first, so that not all of them move at once; and so
+// does who has nowhere to go, or finds there what was noted in its own thread.
+func TestApart_stays(t *testing.T) {
+	one, free := bind(t)
+	defer free()
+	core := lowest(one)
+	here, _ := current()
+	elsewhere := place{other, int32(core)}.note()
+	for name, tt := range map[string]struct {
+		worker int
+		notes  [3]int64
+	}{
+		"alone":                {1, [3]int64{}},
+		"first":                {0, [3]int64{0, elsewhere}},
+		"nowhere to go":        {1, [3]int64{elsewhere}},
+		"its thread's own way": {2, [3]int64{here.note(), here.note()}},
+	} {
+		s := NewSpread(3)
+		for i, n := range tt.notes {
+			s.at[i].Store(n)
+		}
+		s.Apart(tt.worker)
+		if got := noted(s.at[tt.worker].Load()); got != here {
+			t.Errorf("%s: noted %+v, want %+v", name, got, here)
+		}
+		if s.Ended(tt.worker); s.at[tt.worker].Load() != 0 {
+			t.Errorf("%s: still noted", name)
+		}
+	}
+	s := NewSpread(3)
+	s.at[0].Store(here.note())
+	s.at[2].Store(elsewhere)
+	if taken := s.taken(1, here.thread); len(taken) != 1 || taken[0] != int32(core) {
+		t.Errorf("taken %v, want only that of the other thread", taken)
+	}
+}
+
+// bind binds the calling goroutine to a thread, and that to one core, until free is called.
+func bind(t *testing.T) (one unix.CPUSet, free func()) {
+	t.Helper()
+	runtime.LockOSThread()
+	before := allowed(t)
+	one.Set(lowest(before))
+	set(t, one)
+	return one, func() {
+		set(t, before)
+		runtime.UnlockOSThread()
+	}
+}
+
+func allowed(t *testing.T) (on unix.CPUSet) {
+	t.Helper()
+	if err := unix.SchedGetaffinity(0, &on); err != nil {
+		t.Fatal(err)
+	}
+	return on
+}
+
+func set(t *testing.T, on unix.CPUSet) {
+	t.Helper()
+	if err := unix.SchedSetaffinity(0, &on); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func lowest(set unix.CPUSet) (core int) {
+	for !set.IsSet(core) {
+		core++
+	}
+	return core
+}

@@ -1,0 +1,49 @@
+// Package database opens a service's connection pool to PostgreSQL, in the service's own role.
+package database
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+
+	"parley.chat/internal/platform/databaseurl"
+	"parley.chat/internal/platform/pgsession"
+)
+
+// Options configures a pool.
+type Options struct {
+	Role             string        // role to set after connecting; "" keeps that of the login
+	MaxConns         int           // default 10
+	StatementTimeout time.Duration // default 15s
+	ApplicationName  string        // as pg_stat_activity shows it
+	// Inline is for services that query only through bun. bun writes arguments into the query text,
+	// so every text is different. Preparing them would fill pgx's cache and the server's memory
+	// with statements that are never reused.
+	Inline bool
+}
+
+// Open returns a pool on url without connecting. pgsession sets up and checks every session of the
+// pool. A session that turns out to be read-only later is removed from the pool, and the query
+// returns that error.
+func Open(url string, o Options) (*bun.DB, error) {
+	cfg, err := databaseurl.Parse(url)
+	if err != nil {
+		return nil, err
+	}
+	pgsession.Prepare(cfg, pgsession.Options{
+		Role: o.Role, StatementTimeout: cmp.Or(o.StatementTimeout, 15*time.Second), ApplicationName: o.ApplicationName,
+	})
+	if o.Inline {
+		cfg.DefaultQueryExecMode = pgx.QueryExecModeExec
+	}
+	maxConns := cmp.Or(o.MaxConns, 10)
+	pool := stdlib.OpenDB(*cfg)
+	pool.SetMaxOpenConns(maxConns)
+	pool.SetMaxIdleConns(maxConns)
+	pool.SetConnMaxIdleTime(5 * time.Minute)
+	return bun.NewDB(pool, pgdialect.New()), nil
+}

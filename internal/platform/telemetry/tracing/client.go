@@ -1,0 +1,224 @@
+package tracing
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"time"
+
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"parley.chat/internal/platform/config"
+)
+
+// Bounds of a batch's way to the collector.
+const (
+	defaultTimeout = 10 * time.Second // what OpenTelemetry says of an attempt
+	firstPause     = 500 * time.Millisecond
+	longestPause   = 5 * time.Second
+	// longestRetryAfter keeps a Retry-After within what a Duration holds; the batch's own time ends long before.
+	longestRetryAfter = time.Hour
+	answerBytes       = 64 << 10 // read of an answer, so that its connection can be used again
+	reasonBytes       = 256      // shown of a refusal
+)
+
+// client posts spans to a collector, as protobuf. It stands for the OpenTelemetry project's own client over
+// HTTP, which needs gRPC for one type of the message's envelope. It is safe for concurrent use and starts no
+// goroutine but those of its connections, which Stop closes.
+type client struct {
+	url     string
+	headers Headers
+	gzip    bool
+	timeout time.Duration // of one attempt
+	http    *http.Client
+}
+
+func newClient(cfg Config) (*client, error) {
+	u, err := config.ParseURL(cfg.Endpoint, "http", "https")
+	if err != nil {
+		return nil, err
+	}
+	headers := cfg.Headers
+	if len(cfg.TracesHeaders) > 0 {
+		headers = cfg.TracesHeaders
+	}
+	return &client{
+		url: u.JoinPath("v1", "traces").String(), headers: headers, gzip: cfg.Compression == "gzip", timeout: cfg.timeout(),
+		http: &http.Client{
+			Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, IdleConnTimeout: 90 * time.Second},
+			// Following one would make a GET of the POST, or show the headers, which hold keys, to another host.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}, nil
+}
+
+// Start does nothing: the first batch connects.
+func (c *client) Start(context.Context) error { return nil }
+
+// Stop closes the connections.
+func (c *client) Stop(context.Context) error {
+	c.http.CloseIdleConnections()
+	return nil
+}
+
+// rejectedError says that the collector has taken a batch but for some spans, or has a complaint (of none).
+type rejectedError struct {
+	spans  int
+	reason string
+}
+
+func (e *rejectedError) Error() string {
+	return fmt.Sprintf("the collector rejected %d spans: %q", e.spans, e.reason)
+}
+
+// UploadTraces posts a batch, and again until it is taken, refused, or ctx ends. An attempt may have arrived
+// although its answer did not: then the collector gets the spans twice, and knows them by their ids. The
+// error is a *rejectedError if only a part was taken.
+func (c *client) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpans) error {
+	body, err := c.encode(spans)
+	if err != nil {
+		return err
+	}
+	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+		again, after, err := c.post(ctx, body)
+		if err == nil || !again {
+			return err
+		}
+		select {
+		case <-time.After(max(after, pause/2+rand.N(pause/2+1))):
+		case <-ctx.Done():
+			return err // says more than that time is over
+		}
+	}
+}
+
+// encode returns the body of a request. ExportTraceServiceRequest has the wire form of TracesData; the
+// package that declares it declares the gRPC service, too.
+func (c *client) encode(spans []*tracepb.ResourceSpans) ([]byte, error) {
+	body, err := proto.Marshal(&tracepb.TracesData{ResourceSpans: spans})
+	if err != nil || !c.gzip {
+		return body, err
+	}
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	if _, err := w.Write(body); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return packed.Bytes(), nil
+}
+
+// post makes one attempt. It reports whether another may help, and how long the collector asks to be left
+// alone before.
+func (c *client) post(ctx context.Context, body []byte) (again bool, after time.Duration, err error) {
+	attempt, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(attempt, http.MethodPost, c.url, bytes.NewReader(body))
+	if err != nil {
+		return false, 0, config.WithoutURL(err)
+	}
+	req.Header.Set("User-Agent", "parley")
+	for name, value := range c.headers {
+		req.Header.Set(name, value)
+	}
+	req.Header.Set("Content-Type", "application/x-protobuf")
+	if c.gzip {
+		req.Header.Set("Content-Encoding", "gzip")
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return ctx.Err() == nil, 0, config.WithoutURL(err) // the collector may be starting
+	}
+	defer resp.Body.Close()
+	answer, _ := io.ReadAll(io.LimitReader(resp.Body, answerBytes)) // for the log; the status is what counts
+	if resp.StatusCode/100 == 2 {
+		return false, 0, rejected(resp.Header, answer)
+	}
+	err = fmt.Errorf("the collector answered %s: %q", resp.Status, answer[:min(len(answer), reasonBytes)])
+	switch resp.StatusCode {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true, retryAfter(resp.Header), err
+	}
+	return false, 0, err
+}
+
+// retryAfter returns how long an answer asks to wait, in seconds or until a date; 0 if it does not say.
+func retryAfter(h http.Header) time.Duration {
+	v := h.Get("Retry-After")
+	if n, err := strconv.ParseInt(v, 10, 64); err == nil {
+		return time.Duration(min(max(n, 0), int64(longestRetryAfter/time.Second))) * time.Second
+	}
+	if at, err := http.ParseTime(v); err == nil {
+		return max(0, time.Until(at))
+	}
+	return 0
+}
+
+// rejected reads ExportTraceServiceResponse: partial_success = 1 { rejected_spans = 1, error_message = 2 }.
+// An answer that it cannot read says nothing.
+func rejected(h http.Header, answer []byte) error {
+	if h.Get("Content-Type") != "application/x-protobuf" {
+		return nil
+	}
+	var e rejectedError
+	for n, f := range fields(answer) {
+		if n != 1 {
+			continue
+		}
+		for n, f := range fields(f.bytes) {
+			switch n {
+			case 1:
+				e.spans = int(f.number)
+			case 2:
+				e.reason = string(f.bytes[:min(len(f.bytes), reasonBytes)])
+			}
+		}
+	}
+	if e == (rejectedError{}) {
+		return nil
+	}
+	return &e
+}
+
+// field is the value of a field: its number or its bytes, whichever it has.
+type field struct {
+	number uint64
+	bytes  []byte
+}
+
+// fields yields the fields of a message, up to one that is broken.
+func fields(message []byte) iter.Seq2[protowire.Number, field] {
+	return func(yield func(protowire.Number, field) bool) {
+		for len(message) > 0 {
+			n, kind, tag := protowire.ConsumeTag(message)
+			if tag < 0 {
+				return
+			}
+			size := protowire.ConsumeFieldValue(n, kind, message[tag:])
+			if size < 0 {
+				return
+			}
+			var f field
+			switch kind {
+			case protowire.VarintType:
+				f.number, _ = protowire.ConsumeVarint(message[tag:])
+			case protowire.BytesType:
+				f.bytes, _ = protowire.ConsumeBytes(message[tag:])
+			}
+			if !yield(n, f) {
+				return
+			}
+			message = message[tag+size:]
+		}
+	}
+}

@@ -1,0 +1,173 @@
+package token
+
+import (
+	"cmp"
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"parley.chat/internal/platform/config"
+)
+
+// maxSet is the largest key set that is read, in bytes.
+const maxSet = 64 << 10
+
+// RemoteConfig configures RemoteKeys. A zero optional field selects its default.
+type RemoteConfig struct {
+	URL string // required: the address of the key set
+	// Fallback returns a copy of the set for use while the URL does not answer. The issuer has
+	// stored it where only the issuer can write. Nil: there is no copy.
+	Fallback func(context.Context) (StaticKeys, error)
+	Client   *http.Client  // default: one of its own
+	Timeout  time.Duration // default 3s, for the fetch and for Fallback, each
+	Refresh  time.Duration // default 5m: how long a retired key may remain in use here
+	Retry    time.Duration // default 2s: minimum time between two fetches for unknown kids
+	Logger   *slog.Logger  // default slog.Default()
+}
+
+// RemoteKeys is the key set behind a URL. It is fetched on first use, again when a token names a
+// kid that is missing (so a rotation needs no restart), and every Refresh while Run runs. While the
+// URL does not answer, the set that Fallback returns is used.
+type RemoteKeys struct {
+	cfg RemoteConfig
+	// fetching holds one token. The goroutine that has received it may fetch, and use tried and
+	// failed. It is a channel so that a goroutine can stop waiting for it.
+	fetching chan struct{}
+	tried    time.Time // of the last fetch
+	failed   error     // why the last fetch from the URL failed, or nil
+
+	set atomic.Pointer[StaticKeys] // stored by fetch
+}
+
+// NewRemoteKeys returns the key set behind cfg.URL. It does no I/O.
+func NewRemoteKeys(cfg RemoteConfig) *RemoteKeys {
+	cfg.Timeout = cmp.Or(cfg.Timeout, 3*time.Second)
+	cfg.Refresh, cfg.Retry = cmp.Or(cfg.Refresh, 5*time.Minute), cmp.Or(cfg.Retry, 2*time.Second)
+	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
+	if cfg.Client == nil {
+		// No keep-alive: it is not worth it for one request every few minutes.
+		cfg.Client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment}}
+	}
+	r := &RemoteKeys{cfg: cfg, fetching: make(chan struct{}, 1)}
+	r.fetching <- struct{}{}
+	return r
+}
+
+// Run refreshes the set until ctx is done. Without Run, missing keys are still fetched, but a
+// retired key is never forgotten.
+func (r *RemoteKeys) Run(ctx context.Context) error {
+	tick := time.NewTicker(r.cfg.Refresh)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.fetching:
+			if err := r.fetch(ctx); err != nil {
+				r.cfg.Logger.WarnContext(ctx, "key set not refreshed", "err", err)
+			}
+			r.fetching <- struct{}{}
+		}
+	}
+}
+
+// Key returns the key with id kid. It blocks only for a fetch, and only for a kid that it does not
+// have.
+func (r *RemoteKeys) Key(ctx context.Context, kid string) (ed25519.PublicKey, error) {
+	if key, ok := r.find(kid); ok {
+		return key, nil
+	}
+	select {
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for the key set: %w", ctx.Err())
+	case <-r.fetching:
+	}
+	defer func() { r.fetching <- struct{}{} }()
+	if key, ok := r.find(kid); ok {
+		return key, nil // another caller has fetched it in the meantime
+	}
+	if time.Since(r.tried) >= r.cfg.Retry {
+		// The fetch serves all waiting callers: it continues if this caller's ctx ends.
+		if err := r.fetch(context.WithoutCancel(ctx)); err != nil {
+			return nil, err
+		}
+		if key, ok := r.find(kid); ok {
+			return key, nil
+		}
+	}
+	if r.failed != nil {
+		// The fallback may be older than the kid, so it cannot prove that the key does not exist.
+		return nil, r.failed
+	}
+	return nil, ErrUnknownKey
+}
+
+func (r *RemoteKeys) find(kid string) (ed25519.PublicKey, bool) {
+	set := r.set.Load()
+	if set == nil {
+		return nil, false
+	}
+	key, ok := (*set)[kid]
+	return key, ok
+}
+
+// fetch gets the set from the URL, or from Fallback if that fails. The caller holds the token of
+// fetching.
+func (r *RemoteKeys) fetch(ctx context.Context) error {
+	defer func() { r.tried = time.Now() }()
+	var set StaticKeys
+	set, r.failed = r.fetchURL(ctx)
+	if r.failed == nil {
+		r.set.Store(&set)
+		return nil
+	}
+	set, err := r.fallback(ctx)
+	if err != nil {
+		return errors.Join(r.failed, err)
+	}
+	r.cfg.Logger.WarnContext(ctx, "key set read from the database", "err", r.failed)
+	r.set.Store(&set)
+	return nil
+}
+
+func (r *RemoteKeys) fetchURL(ctx context.Context) (StaticKeys, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.cfg.URL, nil)
+	if err != nil {
+		return nil, errors.New("JWKS_URL: is not a valid URL") // err quotes it
+	}
+	resp, err := r.cfg.Client.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("fetch key set: %w", config.WithoutURL(err))
+	}
+	defer func() { _ = resp.Body.Close() }() // the body was only read
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("fetch key set: %s returned %s", config.PublicURL(r.cfg.URL), resp.Status)
+	}
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxSet))
+	if err != nil {
+		return nil, fmt.Errorf("fetch key set: %w", err)
+	}
+	return DecodeJWKS(raw)
+}
+
+func (r *RemoteKeys) fallback(ctx context.Context) (StaticKeys, error) {
+	if r.cfg.Fallback == nil {
+		return nil, errors.New("there is no fallback key set")
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
+	defer cancel()
+	return r.cfg.Fallback(ctx)
+}
