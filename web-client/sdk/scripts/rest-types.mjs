@@ -1,5 +1,5 @@
-// Writes src/rest-types.ts from the schemas of docs/openapi.yaml, so that the types are the server's.
-// With --check it writes nothing and fails when the file is not what the document says.
+// Generates src/rest-types.ts from the schemas of docs/openapi.yaml.
+// With --check, writes nothing and fails if the file is out of date.
 import { readFileSync, writeFileSync } from "node:fs";
 import { parse } from "yaml";
 
@@ -31,7 +31,7 @@ function plainTypeOf(schema) {
     case "object":
       return "Record<string, unknown>";
     default:
-      throw new Error(`openapi.yaml has a schema of the type ${schema.type}`);
+      throw new Error(`openapi.yaml has a schema with the unsupported type ${schema.type}`);
   }
 }
 
@@ -56,7 +56,7 @@ const text =
 
 if (process.argv.includes("--check")) {
   if (readFileSync(target, "utf8") !== text) {
-    console.error("src/rest-types.ts is not what docs/openapi.yaml says: run `npm run generate`");
+    console.error("src/rest-types.ts is out of date with docs/openapi.yaml: run `npm run generate`");
     process.exit(1);
   }
 } else {

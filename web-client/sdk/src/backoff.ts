@@ -1,25 +1,30 @@
-/** How long to wait before something is tried again. */
+/** Delays before something is retried: exponential backoff with full jitter. */
 
-/** The most that is waited before the first attempt to connect again. */
+/** FIRST_MS is the longest delay before the first reconnection attempt. */
 const FIRST_MS = 1_000;
-/** The most before any. */
-const LONGEST_MS = 30_000;
+/** MAX_MS is the longest delay before any attempt. */
+const MAX_MS = 30_000;
 
-/** The most that is waited after so many failures in a row. */
+/**
+ * ceiling returns the longest delay in milliseconds after the given number of consecutive failures.
+ */
 export function ceiling(failures: number): number {
-  return Math.min(FIRST_MS * 2 ** Math.min(failures, 5), LONGEST_MS);
+  return Math.min(FIRST_MS * 2 ** Math.min(failures, 5), MAX_MS);
 }
 
-/** Full jitter: anything up to limit, so that clients that were cut off together do not come back together. */
+/**
+ * jitter returns a random delay up to limit, so that clients that were disconnected together do not
+ * return together.
+ */
 export function jitter(limit: number): number {
   return Math.random() * limit;
 }
 
-/** A wait that can be cut short. */
+/** Wait is a delay that can be ended early. */
 export class Wait {
   private end: (() => void) | undefined;
 
-  /** Resolves after ms, or at once with wake(). */
+  /** Resolves after ms milliseconds, or as soon as wake() is called. */
   sleep(ms: number): Promise<void> {
     return new Promise((resolve) => {
       const timer = setTimeout(() => this.wake(), ms);

@@ -1,38 +1,58 @@
-/** One channel, as a page uses it. */
+/** One channel, as applications use it, and the events that refer to it. */
 
-import type { Core } from "./core.js";
 import { Emitter, type Listener, type Off } from "./emitter.js";
-import type { ChannelEvents, Position } from "./events.js";
-import type { ChannelSummary, Outbound } from "./frames.js";
+import type { ClientError } from "./errors.js";
+import type { ChannelEvent, Position } from "./events.js";
+import type { ChannelSummary, Outbound, PresenceNotice, Receipt, ReceiptCounts, TypingNotice } from "./frames.js";
+import type { Outbox } from "./outbox.js";
 import type { Ack, Pending } from "./pending.js";
-import type { Online } from "./presence.js";
-import type { OwnMessage, Reached } from "./reach.js";
+import type { Online, Presence, Typing } from "./presence.js";
+import type { OwnMessage, Reach, Reached } from "./reach.js";
+import type { Receipts } from "./receipts.js";
 import type { Rest } from "./rest.js";
 import type { Message } from "./rest-types.js";
 import { newClientID, normalizeBody, type Send } from "./send.js";
+import type { Subscriptions } from "./subscriptions.js";
+import type { UnreadCounts } from "./unread.js";
 
 export interface SendOptions {
-  /** The id of the message that it answers. */
+  /** The id of the message that this one replies to. */
   readonly replyTo?: string | undefined;
-  /** A UUID. The same one is said once, whoever sends it again within ten minutes. Default: a fresh one. */
+  /**
+   * A UUID. The server posts a message with the same id only once within ten minutes. Default: a
+   * new one.
+   */
   readonly clientID?: string;
 }
 
-/** Where a page of the history begins. Absent: the newest messages. */
+/** Selects a page of the history. Without before, after and around: the newest messages. */
 export interface HistoryQuery {
-  /** The newest before this seq. */
+  /** Return the newest messages before this seq. */
   readonly before?: number;
-  /** The oldest after this seq. */
+  /** Return the oldest messages after this seq. */
   readonly after?: number;
-  /** Half before and with this seq, half after it. */
+  /** Return messages around this seq: half of them up to and including it, half after it. */
   readonly around?: number;
   /** At most 200; default 50. */
   readonly limit?: number;
 }
 
+/** ChannelParts are the parts of a Client that its channels use. Core provides them. */
+export interface ChannelParts {
+  readonly subscriptions: Subscriptions;
+  readonly outbox: Outbox;
+  readonly receipts: Receipts;
+  readonly unread: UnreadCounts;
+  readonly reach: Reach;
+  readonly typing: Typing;
+  readonly presence: Presence;
+  /** Records that the user has read everything up to seq. */
+  markRead(channelID: string, seq: number): void;
+}
+
 /**
- * A Channel is a handle: `client.channel(id)` gives the same one each time, also of a channel that is not
- * followed (yet). Its listeners live as long as the client.
+ * A Channel is a handle to one channel. `client.channel(id)` always returns the same handle for an
+ * id, even if the channel is not (yet) followed. Its listeners live as long as the client.
  */
 export class Channel {
   /** @internal */
@@ -41,7 +61,7 @@ export class Channel {
   /** @internal */
   constructor(
     readonly id: string,
-    private readonly core: Core,
+    private readonly parts: ChannelParts,
     private readonly rest: Rest,
   ) {}
 
@@ -50,150 +70,236 @@ export class Channel {
   }
 
   private get track() {
-    return this.core.subscriptions.tracks.get(this.id);
+    return this.parts.subscriptions.tracks.get(this.id);
   }
 
-  /** What the server has told of it; undefined until then, and when the user is not in it. */
+  /**
+   * The channel as the server last described it; undefined before that and if the user is not a
+   * member.
+   */
   get summary(): ChannelSummary | undefined {
     return this.track?.summary;
   }
 
-  /** Whether the user is in it, as far as the server has told. */
+  /** Whether the user is a member, as far as the server has reported. */
   get followed(): boolean {
     return this.track?.summary !== undefined;
   }
 
-  /** Whether nothing of it comes, because the user is in more channels than a connection follows. See `follow`. */
+  /**
+   * Whether its events are not received because the user has more channels than one connection
+   * follows. See `follow`.
+   */
   get leftOut(): boolean {
-    return this.track?.aside ?? false;
+    return this.track?.leftOut ?? false;
   }
 
   /**
-   * Follows a channel that is left out: what happened meanwhile comes as events, as after any other pause. Where there
-   * is no room the channel in which nothing happened for the longest time is left out in its place.
+   * Follows a channel that is left out. Missed events are delivered as after any other
+   * interruption. If the connection has no room, the channel with the oldest activity is left out
+   * instead.
    */
   follow(): void {
-    this.core.subscriptions.follow(this.id);
+    this.parts.subscriptions.follow(this.id);
   }
 
-  /** Whether all that has happened in it was handed on. */
+  /** Whether every event of the channel so far has been delivered to the listeners. */
   get caughtUp(): boolean {
-    return this.track !== undefined && this.core.subscriptions.caughtUp(this.track);
+    return this.track !== undefined && this.parts.subscriptions.caughtUp(this.track);
   }
 
-  /** The newest event that was handed on: what to keep, and to give to the next Client. */
+  /** The newest event that was delivered. Save it and pass it to the next Client. */
   get position(): Position | undefined {
     return this.track && { seq: this.track.pos, epoch: this.track.epoch };
   }
 
-  /** The newest event that is known of. */
+  /** The highest seq that is known for the channel. */
   get lastSeq(): number {
     return Math.max(this.track?.pos ?? 0, this.track?.summary?.last_seq ?? 0);
   }
 
-  /** How far this user has read. */
+  /** The seq up to which this user has read. */
   get readSeq(): number {
-    return this.core.cursors.read(this.id);
+    return this.parts.receipts.read(this.id);
   }
 
-  /** Others' messages behind `readSeq`: exact up to 999; 1000 means more. */
+  /** The number of messages from others after `readSeq`: exact up to 999; 1000 means more. */
   get unread(): number {
-    return this.core.unread.of(this.id).unread;
+    return this.parts.unread.of(this.id).unread;
   }
 
-  /** Those of them that mention this user, or all. */
+  /** How many of the unread messages mention this user, or everyone. */
   get unreadMentions(): number {
-    return this.core.unread.of(this.id).mentions;
+    return this.parts.unread.of(this.id).mentions;
   }
 
   /**
-   * This user's messages that are not in the log yet, in order: they wait, have failed, or were acknowledged
-   * and their event is on its way. A message leaves the list before its event is told.
+   * This user's messages that are not in the channel's log yet, in order: they are waiting, have
+   * failed, or are acknowledged but their event has not arrived. A message leaves the list before
+   * its event is emitted.
    */
   get pending(): readonly Pending[] {
-    return this.core.outbox.of(this.id);
+    return this.parts.outbox.of(this.id);
   }
 
-  /** Sends a message. It is in `pending` at once, and sent when there is a connection, over however many that takes. */
+  /**
+   * Sends a message. It is in `pending` immediately and is sent as soon as there is a connection,
+   * however often that is lost.
+   */
   send(body: string, options: SendOptions = {}): Pending {
-    this.core.typing.over(this.id);
+    this.parts.typing.messageSent(this.id);
     const { replyTo, clientID } = options;
     return this.append({ type: "send", body: normalizeBody(body), ...(replyTo === undefined ? {} : { reply_to: replyTo }) }, clientID);
   }
 
-  /** Gives a message of the user's another body. */
+  /** Replaces the body of one of the user's messages. */
   edit(messageID: string, body: string): Promise<Ack> {
     return this.append({ type: "edit", message_id: messageID, body: normalizeBody(body) }).settled;
   }
 
-  /** Takes a message away. */
+  /** Deletes a message. */
   delete(messageID: string): Promise<Ack> {
     return this.append({ type: "delete", message_id: messageID }).settled;
   }
 
-  /** Puts an emoji on a message or, with `remove`, takes it back. */
+  /** Adds an emoji to a message or, with `remove`, removes it. */
   react(messageID: string, emoji: string, remove = false): Promise<Ack> {
     return this.append({ type: "react", message_id: messageID, emoji, remove }).settled;
   }
 
   private append(frame: Omit<Outbound, "channel_id" | "client_id">, clientID: string = newClientID()): Send {
-    return this.core.outbox.add({ ...frame, channel_id: this.id, client_id: clientID });
+    return this.parts.outbox.add({ ...frame, channel_id: this.id, client_id: clientID });
   }
 
-  /** Says that the user has seen everything up to seq. It is remembered while there is no connection. */
+  /**
+   * Reports that the user has read everything up to seq. Without a connection, it is reported on
+   * the next one.
+   */
   markRead(seq: number): void {
-    this.core.markRead(this.id, seq);
+    this.parts.markRead(this.id, seq);
   }
 
-  /** Says that everything up to seq has reached this client. The client does so by itself, unless `autoDelivered` is false. */
+  /**
+   * Reports that everything up to seq has reached this client. The client does so itself unless
+   * `autoDelivered` is false.
+   */
   markDelivered(seq: number): void {
-    this.core.cursors.move(this.id, seq, 0);
+    this.parts.receipts.move(this.id, seq, 0);
   }
 
-  /** How far the user's own messages have come. */
+  /** How far the user's own messages have been delivered and read. */
   get reached(): Reached {
-    return this.core.reach.of(this.id);
+    return this.parts.reach.of(this.id);
   }
 
-  /** How far a message of the user's own has come, by its seq. */
+  /** The status of one of the user's own messages, by its seq. */
   statusOf(seq: number): "sent" | "delivered" | "read" {
-    return this.core.reach.statusOf(this.id, seq);
+    return this.parts.reach.statusOf(this.id, seq);
   }
 
-  /** Asks how far messages of the user's own have come, at most ten of the newest: receipts are not replayed. */
+  /**
+   * Requests the status of own messages, at most the ten newest of those given: receipts are not
+   * replayed.
+   */
   askReached(own: readonly OwnMessage[]): Promise<void> {
-    return this.core.reach.ask(this.id, own);
+    return this.parts.reach.ask(this.id, own);
   }
 
-  /** Says that the user types. Call it as often as a key is pressed. */
+  /** Reports that the user is typing. Call it on every keystroke; it limits its own rate. */
   typing(): void {
-    this.core.typing.say(this.id, true);
+    this.parts.typing.set(this.id, true);
   }
 
-  /** Says that the user has stopped typing, without sending. */
+  /** Reports that the user has stopped typing without sending. */
   stopTyping(): void {
-    this.core.typing.say(this.id, false);
+    this.parts.typing.set(this.id, false);
   }
 
-  /** Ids of the members who type. */
+  /** The ids of the members who are typing. */
   get typists(): ReadonlySet<string> {
-    return this.core.typing.of(this.id);
+    return this.parts.typing.of(this.id);
   }
 
-  /** Asks who is online, and keeps it up from then on: see `online` and the event `presence`. */
+  /**
+   * Requests who is online and keeps that up to date from then on: see `online` and the event
+   * `presence`.
+   */
   presence(): Promise<Online> {
-    return this.core.presence.ask(this.id);
+    return this.parts.presence.ask(this.id);
   }
 
-  /** Who is online, once `presence()` was asked. */
+  /** Who is online; undefined until `presence()` was called and has been answered. */
   get online(): Online | undefined {
-    return this.core.presence.of(this.id);
+    return this.parts.presence.of(this.id);
   }
 
-  /** A page of messages, ascending by seq, with edits, deletions and reactions folded in. */
+  /** Returns a page of messages, ascending by seq, with edits, deletions and reactions applied. */
   async history(query: HistoryQuery = {}): Promise<readonly Message[]> {
     const { before, after, around, limit } = query;
     const page = await this.rest.listMessages(this.id, { before_seq: before, after_seq: after, around, limit });
     return page.items;
   }
+}
+
+/**
+ * A channel is followed from now on. The first event is the one after `from`; the history holds
+ * everything before.
+ */
+export interface Joined {
+  readonly channel: Channel;
+  readonly from: Position;
+}
+
+/** A channel is no longer followed. */
+export interface Left {
+  readonly channel: Channel;
+  /** The user who removed this user, if one did. */
+  readonly by?: string;
+  /** The error, if the server refused the subscription. */
+  readonly error?: ClientError;
+}
+
+/**
+ * There is a gap that cannot be closed event by event. Discard what you hold of the channel after
+ * `to.seq` and read the newest page of its history. The next event is the one after `to`.
+ */
+export interface Reset {
+  readonly channel: Channel;
+  readonly from: Position;
+  readonly to: Position;
+  /** True if the server has lost writes; false if more than `maxCatchUp` events were missed. */
+  readonly lost: boolean;
+}
+
+/** The number of unread messages in a channel has changed. */
+export interface UnreadChange {
+  readonly channel: Channel;
+  /** Exact up to 999; 1000 means more. */
+  readonly unread: number;
+  readonly unreadMentions: number;
+}
+
+/**
+ * The furthest of the other members has advanced: this user's messages up to these seqs were
+ * delivered, and read.
+ */
+export interface ReachedChange {
+  readonly channel: Channel;
+  readonly delivered: number;
+  readonly read: number;
+}
+
+/** The events of one Channel, by name. */
+export interface ChannelEvents {
+  event: ChannelEvent;
+  joined: Joined;
+  left: Left;
+  reset: Reset;
+  status: Pending;
+  unread: UnreadChange;
+  reached: ReachedChange;
+  typing: TypingNotice;
+  presence: PresenceNotice;
+  receipt: Receipt;
+  receiptCounts: ReceiptCounts;
 }

@@ -1,26 +1,28 @@
 /**
  * Parley's JavaScript SDK: a chat client that stays connected.
  *
- * A Client keeps one WebSocket. When it is lost, for whatever reason that is not final, the client waits,
- * connects again, resumes every channel from where it was, and sends again what was not acknowledged. What
- * it promises:
+ * A Client keeps one WebSocket open. If the connection is lost for any reason that is not final,
+ * the client waits, reconnects, resumes every channel where it stopped, and resends what was not
+ * acknowledged. It guarantees:
  *
- *   - Every event of a channel comes once, in order, without a hole, over any number of connections. Where
- *     that cannot be (the server has lost writes, or too much was missed) a Reset says so, and what to do.
- *   - Every message that is sent settles once: acknowledged with its one seq, or refused with a reason. It
- *     is not said twice, whatever is lost on the way.
+ *   - Every event of a channel is delivered once, in order and without gaps, across any number of
+ *     connections. If that is impossible (the server lost writes, or too much was missed), the
+ *     event `reset` says so and what to do.
+ *   - Every message settles once: it is acknowledged with its seq, or refused with a reason. It is
+ *     posted only once, whatever is lost on the way.
  *
- * The constructor does no I/O. connect() begins, close() ends; listeners are called one after the other.
+ * The constructor does no I/O. connect() starts the client and close() ends it. Listeners are
+ * called one after the other.
  */
 
 import { Channel } from "./channel.js";
-import type { Surroundings } from "./connection.js";
-import { Core } from "./core.js";
+import type { SocketConstructor } from "./connection.js";
+import type { Environment } from "./connector.js";
+import { Core, type ClientEvents } from "./core.js";
 import type { Listener, Off } from "./emitter.js";
-import type { ClientEvents, ConnectionState, Position } from "./events.js";
+import type { ConnectionState, Position } from "./events.js";
 import type { Limits } from "./frames.js";
 import { Http } from "./http.js";
-import type { SocketConstructor } from "./link.js";
 import { MemoryPendingStore, type Pending, type PendingStore } from "./pending.js";
 import { Rest } from "./rest.js";
 import { BearerTokens, CookieTokens, type BearerAuth, type TokenSource } from "./tokens.js";
@@ -29,35 +31,47 @@ const DEFAULT_MAX_PENDING = 1_000;
 const DEFAULT_MAX_CATCH_UP = 10_000;
 
 export interface ClientConfig {
-  /** http(s)://host, where the REST surface is. Default: the origin of the page. */
+  /** http(s)://host of the REST API. Default: the origin of the page. */
   readonly url?: string;
-  /** The gateways, ws(s)://host/ws. Attempts to connect take them in turn. Default: /ws at url. */
+  /**
+   * The gateways' addresses, ws(s)://host/ws. Connection attempts use them in rotation. Default:
+   * /ws at url.
+   */
   readonly sockets?: readonly string[];
-  /** Where the tokens are: in cookies (the default in a page), or in the program's hands (the default elsewhere). */
+  /**
+   * Where the tokens are: in cookies (the default in a page) or managed by the program (the default
+   * elsewhere).
+   */
   readonly auth?: "cookies" | BearerAuth;
-  /** Who is logged in, where that is known: then kept sends are there before the first connection. */
+  /** The user's id, if known. Saved messages are then available before the first connection. */
   readonly userID?: string;
   /**
-   * Where the caller stands, from the events of an earlier Client. A channel that is not among them is
-   * followed from its newest event on.
+   * Positions saved from an earlier Client. A channel without a position is followed from its
+   * newest event.
    */
   readonly positions?: Readonly<Record<string, Position>>;
-  /** Keeps messages that have not settled. Default: in memory. */
+  /** Stores messages that have not settled. Default: in memory. */
   readonly pendingStore?: PendingStore;
-  /** How many sends may wait for their acknowledgement. Default 1,000. */
+  /** The maximum number of unacknowledged sends. Default: 1,000. */
   readonly maxPending?: number;
-  /** How many missed events of a channel are fetched, 200 per request; what is more ends in a Reset. Default 10,000. */
+  /**
+   * The maximum number of missed events per channel to fetch, 200 per request; beyond that a Reset
+   * follows. Default: 10,000.
+   */
   readonly maxCatchUp?: number;
-  /** Whether events count as delivered by coming here. Default true. */
+  /** Whether events count as delivered as soon as this client receives them. Default: true. */
   readonly autoDelivered?: boolean;
   readonly fetch?: typeof globalThis.fetch;
-  /** Node 20 has none of its own: give it that of the package `ws`. */
+  /** Node 20 has no WebSocket: pass the one from the package `ws`. */
   readonly WebSocket?: SocketConstructor;
 }
 
-/** A Client is one user's connection to Parley. After it has ended, or for another user, make another one. */
+/**
+ * A Client is one user's connection to Parley. Once it has ended, or for another user, create a new
+ * one.
+ */
 export class Client {
-  /** The REST surface, with the client's session. It works without a connection. */
+  /** The REST API, using the client's session. It works without a WebSocket connection. */
   readonly rest: Rest;
   private readonly core: Core;
   private readonly tokens: TokenSource;
@@ -70,7 +84,7 @@ export class Client {
     const auth = config.auth ?? (page ? "cookies" : {});
     const http = new Http(url, config.fetch ?? globalThis.fetch.bind(globalThis), auth === "cookies");
     const WebSocket = config.WebSocket ?? (globalThis.WebSocket as SocketConstructor | undefined);
-    if (!WebSocket) throw new TypeError("there is no WebSocket here: give one, as of the package ws");
+    if (!WebSocket) throw new TypeError("this environment has no WebSocket: pass one, such as that of the package ws");
     this.tokens = auth === "cookies" ? new CookieTokens(http, storage(), globalThis.navigator?.locks) : new BearerTokens(http, auth);
     this.rest = new Rest(http, this.tokens);
     this.core = new Core(
@@ -78,7 +92,7 @@ export class Client {
         sockets: config.sockets ?? [`ws${url.slice("http".length)}/ws`],
         tokens: this.tokens,
         WebSocket,
-        surroundings: page && surroundings,
+        environment: page && browserEnvironment,
         userID: config.userID,
         positions: config.positions ?? {},
         pendingStore: config.pendingStore ?? new MemoryPendingStore(),
@@ -91,9 +105,9 @@ export class Client {
     );
   }
 
-  /** Connects, and keeps the client connected until close(), or until the server says that it is over. */
+  /** Connects and stays connected until close() is called or the server ends the session. */
   connect(): void {
-    this.core.connection.start();
+    this.core.connector.start();
   }
 
   /** Ends the client. Sends that have not settled fail with `closed`; their store keeps them. */
@@ -101,32 +115,32 @@ export class Client {
     this.core.close();
   }
 
-  /** Tries to connect at once, if the client waits. */
+  /** Connects immediately if the client is waiting to reconnect. */
   retryNow(): void {
-    this.core.connection.retryNow();
+    this.core.connector.retryNow();
   }
 
-  /** Resolves when all that has happened was handed on; rejects when the client has ended. */
+  /** Resolves when every event so far has been delivered; rejects if the client has ended. */
   upToDate(): Promise<void> {
     return new Promise((resolve, reject) => {
-      const look = (state: ConnectionState): boolean => {
+      const check = (state: ConnectionState): boolean => {
         if (state.name === "up-to-date") resolve();
         else if (state.name === "ended") reject(state.error ?? new Error(`the client has ended: ${state.reason}`));
         else return false;
         return true;
       };
-      if (look(this.state)) return;
+      if (check(this.state)) return;
       const off = this.on("state", (state) => {
-        if (look(state)) off();
+        if (check(state)) off();
       });
     });
   }
 
   get state(): ConnectionState {
-    return this.core.connection.state;
+    return this.core.connector.state;
   }
 
-  /** Whether there may be a session. False: a request would be refused. */
+  /** Whether there may be a session. If false, any authenticated request would be refused. */
   get hasSession(): boolean {
     return this.tokens.present;
   }
@@ -140,7 +154,7 @@ export class Client {
     return this.core.sessionID;
   }
 
-  /** What the server has told of its limits. The client keeps them by itself. */
+  /** The server's limits, as announced when connecting. The client keeps to them by itself. */
   get limits(): Limits | undefined {
     return this.core.limits;
   }
@@ -149,36 +163,39 @@ export class Client {
     return this.core.emitter.on(name, listener);
   }
 
-  /** The channel of an id, the same object each time. */
+  /** Returns the channel with the id, always the same object. */
   channel(id: string): Channel {
     let channel = this.channelsByID.get(id);
     if (!channel) this.channelsByID.set(id, (channel = new Channel(id, this.core, this.rest)));
     return channel;
   }
 
-  /** The direct channel with a user, which is made once. */
+  /** Returns the direct channel with a user; the server creates it if there is none. */
   async direct(userID: string): Promise<Channel> {
     const { id } = await this.rest.openDirectChannel({ user_id: userID });
     return this.channel(id);
   }
 
-  /** The channels that are followed, in no order. */
+  /** Returns the channels that are followed, in no particular order. */
   channels(): Channel[] {
     return [...this.core.subscriptions.tracks.values()].filter((t) => t.summary).map((t) => this.channel(t.id));
   }
 
-  /** Where the caller stands in each channel: `positions` of the next Client. */
+  /** Returns the current position in each channel, to pass as `positions` to the next Client. */
   positions(): Record<string, Position> {
     return Object.fromEntries([...this.core.subscriptions.tracks.values()].map((t) => [t.id, { seq: t.pos, epoch: t.epoch }]));
   }
 
-  /** All messages that are not in the log yet: they wait, have failed, or their event is on its way. */
+  /**
+   * Returns all messages that are not in the log yet: waiting, failed, or with their event still to
+   * arrive.
+   */
   pending(): readonly Pending[] {
     return this.core.outbox.all();
   }
 }
 
-/** localStorage, where there is one and the page may use it. */
+/** storage returns localStorage if the environment has it and the page may use it. */
 function storage(): Storage | undefined {
   try {
     return globalThis.localStorage;
@@ -187,8 +204,8 @@ function storage(): Storage | undefined {
   }
 }
 
-/** What a page hears of its network. */
-const surroundings: Surroundings = {
+/** browserEnvironment reports the browser's network state and the page's visibility. */
+const browserEnvironment: Environment = {
   offline: () => navigator.onLine === false,
   onChange: (changed) => {
     const shown = (): void => {

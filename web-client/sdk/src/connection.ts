@@ -1,225 +1,142 @@
-/** Staying connected: connect, wait, connect again; and a token that is renewed before it ends. */
+/** One WebSocket connection, from opening to end. */
 
-import { ceiling, jitter, Wait } from "./backoff.js";
-import { ApiError, ClientError, CloseError, retryable } from "./errors.js";
-import type { ConnectionState, EndReason } from "./events.js";
-import type { Hello, ServerFrame } from "./frames.js";
-import { Link, type SocketConstructor } from "./link.js";
-import { renewIn, type Token, type TokenSource } from "./tokens.js";
+import { CloseError } from "./errors.js";
+import { SUBPROTOCOL, type Hello, type ServerFrame } from "./frames.js";
 
-/** A connection that has lasted as long was good. */
-const STEADY_MS = 10_000;
-/** For the answer to a ping, when there is a reason to think that the connection is lost. */
-const PROBE_MS = 4_000;
+/**
+ * The part of the WebSocket interface that the SDK uses. Browsers, Node and the package ws
+ * implement it.
+ */
+export interface SocketLike {
+  readonly readyState: number;
+  send(data: string): void;
+  close(code?: number): void;
+  addEventListener(type: "open" | "message" | "close" | "error", listener: (event: never) => void): void;
+}
+
+export type SocketConstructor = new (url: string, protocols: string[]) => SocketLike;
 
 export interface ConnectionHandlers {
-  state(state: ConnectionState): void;
-  /** Returns why this connection must not be used, if so. */
-  refuses(hello: Hello): EndReason | undefined;
+  /** The server has sent hello. */
   greeted(hello: Hello): void;
+  /** A frame after hello. */
   frame(frame: ServerFrame): void;
-  /** What was on its way is lost. */
-  lost(): void;
 }
 
-/** What the end of a connection means. */
-export interface Verdict {
-  readonly final?: EndReason;
-  /** Another token may help. */
-  readonly token?: boolean;
-  /** How long the server wants us to wait. 0: it has not said. */
-  readonly after: number;
-}
-
-/** Decides what the end of a connection means. What is not known to be final is tried again. */
-export function judge(error: Error): Verdict {
-  if (error instanceof CloseError) {
-    const after = reconnectAfter(error.reason);
-    const { code } = error;
-    if (code === 4001) return { token: true, after };
-    if (code === 4501) return { token: true, final: "unauthenticated", after };
-    if (code === 4509) return { final: "session-revoked", after };
-    if ((code >= 4500 && code < 5000) || code === 1007 || code === 1008 || code === 1009) return { final: "refused", after };
-    return { after };
-  }
-  if (error instanceof ApiError && !retryable(error.code)) {
-    return { final: error.status === 401 ? "unauthenticated" : "refused", after: 0 };
-  }
-  return { after: error instanceof ClientError ? error.retryAfterMs : 0 };
-}
-
-/** Reads the reason of a close. */
-function reconnectAfter(reason: string): number {
-  try {
-    const ms = (JSON.parse(reason) as { reconnect_after_ms?: unknown }).reconnect_after_ms;
-    return typeof ms === "number" ? Math.min(Math.max(0, ms), 60_000) : 0;
-  } catch {
-    return 0;
-  }
-}
-
-/** What a browser says of its network and of the page; absent elsewhere. */
-export interface Surroundings {
-  /** The browser says that there is no network. It may be wrong, of a server on the same machine for one. */
-  readonly offline: () => boolean;
-  /** Calls back when the network comes or goes, or the page is shown again. Returns how to stop. */
-  readonly onChange: (changed: () => void) => () => void;
-}
-
-interface Attempt {
+export interface ConnectionEnd {
   readonly greeted: boolean;
   readonly error: Error;
-  readonly used: Token | undefined;
 }
 
-/** Keeps one Link at a time, until the server says that it is over, or close(). */
+const OPEN = 1;
+/** Timeout for the upgrade and hello. */
+const HELLO_TIMEOUT_MS = 20_000;
+/** Timeout for the answer to a ping. */
+const PONG_TIMEOUT_MS = 10_000;
+const CHECK_INTERVAL_MS = 5_000;
+
+/**
+ * Connection is one WebSocket. A page cannot see the server's pings. So when nothing has arrived
+ * for the server's heartbeat interval, the connection sends a ping of its own and ends if there is
+ * no answer. Otherwise it would not notice a connection that was lost on the way.
+ */
 export class Connection {
-  state: ConnectionState = { name: "offline" };
-  private link: Link | undefined;
-  private running = false;
-  private final: EndReason | undefined;
-  private attempts = 0;
-  private readonly wait = new Wait();
-  private renewal: ReturnType<typeof setTimeout> | undefined;
-  private unlisten: (() => void) | undefined;
+  readonly ended: Promise<ConnectionEnd>;
+  private readonly ws: SocketLike;
+  private finish: (error: Error) => void = () => {};
+  private over = false;
+  private greeted = false;
+  private lastReceivedAt = Date.now();
+  /** Nothing has arrived since the last probe. */
+  private silent = false;
+  private heartbeat = HELLO_TIMEOUT_MS;
+  private deadline: ReturnType<typeof setTimeout> | undefined;
+  private watch: ReturnType<typeof setInterval> | undefined;
 
   constructor(
-    private readonly sockets: readonly string[],
-    private readonly tokens: TokenSource,
-    private readonly WebSocket: SocketConstructor,
-    private readonly surroundings: Surroundings | undefined,
+    WebSocket: SocketConstructor,
+    url: string,
+    accessToken: string | undefined,
     private readonly handlers: ConnectionHandlers,
-  ) {}
-
-  start(): void {
-    if (this.running || this.final) return;
-    this.running = true;
-    this.unlisten = this.surroundings?.onChange(() => {
-      // Whatever has changed, now is the moment to find out how it is.
-      this.link?.probe(PROBE_MS);
-      if (!this.surroundings?.offline()) this.wait.wake();
+  ) {
+    this.ws = new WebSocket(url, [SUBPROTOCOL]);
+    this.ended = new Promise((resolve) => {
+      this.finish = (error) => {
+        if (this.over) return;
+        this.over = true;
+        clearTimeout(this.deadline);
+        clearInterval(this.watch);
+        // close() waits for the other side, which may be gone, so do not wait for its event.
+        this.ws.close(1000);
+        resolve({ greeted: this.greeted, error });
+      };
     });
-    void this.stay();
+    this.deadline = setTimeout(() => this.drop(), HELLO_TIMEOUT_MS);
+    this.ws.addEventListener("open", () => {
+      if (accessToken !== undefined) this.send({ type: "auth", token: accessToken });
+    });
+    this.ws.addEventListener("message", (event: { data: unknown }) => this.receive(event.data));
+    this.ws.addEventListener("close", (event: { code: number; reason: string }) =>
+      this.finish(new CloseError(event.code || 1006, event.reason)),
+    );
+    // The close event follows and has the reason. Without this listener, the package ws would throw
+    // the error.
+    this.ws.addEventListener("error", () => {});
   }
 
-  close(): void {
-    this.end("closed");
-  }
-
-  /** Does not wait any longer. */
-  retryNow(): void {
-    this.wait.wake();
-  }
-
+  /** Whether frames can be sent. */
   get up(): boolean {
-    return this.link?.up ?? false;
+    return !this.over && this.greeted && this.ws.readyState === OPEN;
   }
 
   send(...frames: readonly object[]): void {
-    this.link?.send(...frames);
+    if (!this.over && this.ws.readyState === OPEN) this.ws.send(frames.map((f) => JSON.stringify(f)).join("\n"));
   }
 
-  /** All that was missed was handed on. */
-  caughtUp(): void {
-    if (this.state.name === "catching-up") this.become({ name: "up-to-date" });
+  /** drop ends the connection without giving the server a reason. */
+  drop(): void {
+    this.finish(new CloseError(1006, ""));
   }
 
-  private become(state: ConnectionState): void {
-    this.state = state;
-    this.handlers.state(state);
+  /** probe sends a ping and ends the connection if no frame arrives within the timeout. */
+  probe(timeout: number = PONG_TIMEOUT_MS): void {
+    if (!this.up) return;
+    this.silent = true;
+    this.send({ type: "ping", ref: "alive" });
+    clearTimeout(this.deadline);
+    this.deadline = setTimeout(() => {
+      this.deadline = undefined;
+      if (this.silent) this.drop();
+    }, timeout);
   }
 
-  private end(reason: EndReason, error?: Error): void {
-    if (this.final) return;
-    this.final = reason;
-    this.unlisten?.();
-    this.link?.drop();
-    this.wait.wake();
-    this.become(error ? { name: "ended", reason, error } : { name: "ended", reason });
-  }
-
-  private async stay(): Promise<void> {
-    let failures = 0;
-    let rejected: Token | undefined; // a token that the server did not take
-    let renewed = false; // for that
-    while (!this.final) {
-      this.become({ name: "connecting", attempt: failures });
-      const begun = Date.now();
-      const { greeted, error, used } = await this.connect(rejected);
-      if (this.final) return;
-      const verdict = judge(error);
-      // A change of the password has ended the session and begun another one.
-      if (verdict.final === "session-revoked" && used && (await this.tokens.replaced(used))) {
-        failures = 0;
-        continue;
+  private receive(data: unknown): void {
+    if (this.over) return;
+    this.lastReceivedAt = Date.now();
+    this.silent = false;
+    if (typeof data !== "string") return this.finish(new Error("the server sent a binary frame"));
+    for (const line of data.split("\n")) {
+      if (line.trim() === "" || this.over) continue;
+      let frame: ServerFrame;
+      try {
+        frame = JSON.parse(line) as ServerFrame;
+      } catch (error) {
+        return this.finish(new Error("the server sent invalid JSON", { cause: error }));
       }
-      if (this.final) return;
-      // A token that was not taken gets one successor to try.
-      const another = verdict.token === true && used !== undefined && (greeted || !renewed);
-      if (verdict.token && used) [rejected, renewed] = [used, true];
-      else if (greeted) [rejected, renewed] = [undefined, false];
-      if (verdict.final && !another) return this.end(verdict.final, error);
-      if (greeted && Date.now() - begun > STEADY_MS) failures = 0;
-      const wait = verdict.after > 0 ? verdict.after : jitter(ceiling(failures));
-      failures++;
-      const retryAt = Date.now() + wait;
-      if (this.surroundings?.offline()) this.become({ name: "offline", retryAt });
-      else this.become({ name: "reconnecting", retryAt, attempt: failures, error });
-      await this.wait.sleep(wait);
+      if (frame.type === "hello") this.greet(frame);
+      else if (this.greeted) this.handlers.frame(frame);
+      else if (frame.type !== "error") this.finish(new Error(`the first frame is ${frame.type}, not hello`));
     }
   }
 
-  /** One connection, from the token to its end. */
-  private async connect(rejected: Token | undefined): Promise<Attempt> {
-    let used: Token | undefined;
-    try {
-      const token = await this.tokens.token({ rejected, certain: true });
-      used = token;
-      if (this.final) return { greeted: false, error: new CloseError(1000, ""), used };
-      const address = this.sockets[this.attempts++ % this.sockets.length] ?? "";
-      const separator = address.includes("?") ? "&" : "?";
-      this.link = new Link(this.WebSocket, `${address}${separator}subscribe=none`, token.access, {
-        greeted: (hello) => {
-          const refused = this.handlers.refuses(hello);
-          if (refused) return this.end(refused);
-          this.become({ name: "catching-up" });
-          this.renewBefore(token, (next) => (used = next));
-          this.handlers.greeted(hello);
-        },
-        frame: (frame) => this.handlers.frame(frame),
-      });
-      return { ...(await this.link.ended), used };
-    } catch (error) {
-      return { greeted: false, error: error instanceof Error ? error : new Error(String(error)), used };
-    } finally {
-      clearTimeout(this.renewal);
-      const had = this.link !== undefined;
-      this.link = undefined;
-      if (had) this.handlers.lost();
-    }
-  }
-
-  /** Renews a token before it ends, again and again. A new one in a cookie is told to the gateway by the server. */
-  private renewBefore(token: Token, took: (next: Token) => void, failures = 0): void {
-    const due = renewIn(token, Date.now());
-    if (due === undefined) return;
-    const { link } = this;
-    this.renewal = setTimeout(
-      () => {
-        this.tokens.token({ rejected: token, certain: true }).then(
-          (next) => {
-            if (this.link !== link) return;
-            took(next);
-            if (next.access !== undefined) this.send({ type: "auth", ref: "renew", token: next.access });
-            this.renewBefore(next, took);
-          },
-          (error: unknown) => {
-            // If it is over, the server closes with 4001 when it is time, and then the error comes again.
-            if (this.link === link && error instanceof Error && !judge(error).final) this.renewBefore(token, took, failures + 1);
-          },
-        );
-      },
-      failures > 0 ? jitter(ceiling(failures)) : due,
-    );
+  private greet(hello: Hello): void {
+    this.greeted = true;
+    clearTimeout(this.deadline);
+    this.deadline = undefined;
+    this.heartbeat = Math.max(hello.heartbeat_seconds, 1) * 1000;
+    this.watch = setInterval(() => {
+      if (Date.now() - this.lastReceivedAt >= this.heartbeat && this.deadline === undefined) this.probe();
+    }, Math.min(CHECK_INTERVAL_MS, this.heartbeat));
+    this.handlers.greeted(hello);
   }
 }

@@ -1,33 +1,43 @@
-/** What a Client is made of, put together: who hears of which frame. */
+/** Core connects the parts of a Client and dispatches the server's frames to them. */
 
-import type { Channel } from "./channel.js";
-import { Connection, type Surroundings } from "./connection.js";
-import { Cursors } from "./cursors.js";
+import type { Channel, ChannelEvents, ChannelParts } from "./channel.js";
+import type { SocketConstructor } from "./connection.js";
+import { Connector, type Environment } from "./connector.js";
 import { Emitter } from "./emitter.js";
 import type { ClientError } from "./errors.js";
-import type { ChannelEvents, ClientEvents, EndReason, Position } from "./events.js";
-import type { ChannelSummary, Hello, Limits, ServerFrame, WireEvent } from "./frames.js";
-import type { SocketConstructor } from "./link.js";
+import type { ConnectionState, EndReason, Position } from "./events.js";
+import type { ChannelSummary, GroupNotice, Hello, InvitationNotice, Limits, ServerFrame, WireEvent } from "./frames.js";
 import { Outbox } from "./outbox.js";
 import type { PendingStore } from "./pending.js";
 import { Presence, Typing } from "./presence.js";
 import { Reach } from "./reach.js";
+import { Receipts } from "./receipts.js";
 import type { Rest } from "./rest.js";
 import type { Send } from "./send.js";
 import { Subscriptions, type Track } from "./subscriptions.js";
 import type { TokenSource } from "./tokens.js";
 import { UnreadCounts } from "./unread.js";
 
-/** How many items a request for a page asks for, the most that the server gives. */
+/** PAGE_SIZE is the number of items to request per page: the server's maximum. */
 const PAGE_SIZE = 200;
-/** How long counts that only the server knows wait for a cursor to arrive there. */
-const COUNTS_AFTER_MS = 1_500;
+/**
+ * COUNTS_DELAY_MS is how long to wait for a read position to reach the server before requesting
+ * counts.
+ */
+const COUNTS_DELAY_MS = 1_500;
+
+/** The events of a Client, by name: those of all its channels, and its own. */
+export interface ClientEvents extends ChannelEvents {
+  state: ConnectionState;
+  group: GroupNotice;
+  invitation: InvitationNotice;
+}
 
 export interface CoreConfig {
   readonly sockets: readonly string[];
   readonly tokens: TokenSource;
   readonly WebSocket: SocketConstructor;
-  readonly surroundings: Surroundings | undefined;
+  readonly environment: Environment | undefined;
   readonly userID: string | undefined;
   readonly positions: Readonly<Record<string, Position>>;
   readonly pendingStore: PendingStore;
@@ -36,13 +46,13 @@ export interface CoreConfig {
   readonly autoDelivered: boolean;
 }
 
-/** The parts, and the way of a frame through them. */
-export class Core {
+/** Core owns the parts of one Client and routes each frame to the part that handles it. */
+export class Core implements ChannelParts {
   readonly emitter = new Emitter<ClientEvents>();
-  readonly connection: Connection;
+  readonly connector: Connector;
   readonly subscriptions: Subscriptions;
   readonly outbox: Outbox;
-  readonly cursors: Cursors;
+  readonly receipts: Receipts;
   readonly unread: UnreadCounts;
   readonly reach: Reach;
   readonly typing: Typing;
@@ -50,9 +60,9 @@ export class Core {
   me: string | undefined;
   sessionID: string | undefined;
   limits: Limits | undefined;
-  private greetedBefore = false;
-  /** The connection of now is not the first. */
-  private again = false;
+  private connectedBefore = false;
+  /** Whether the current connection is a reconnection, not the first connection. */
+  private reconnected = false;
   private readonly recounts = new Map<string, ReturnType<typeof setTimeout>>();
 
   constructor(
@@ -61,35 +71,35 @@ export class Core {
     private readonly channel: (id: string) => Channel & { readonly emitter: Emitter<ChannelEvents> },
   ) {
     this.me = config.userID;
-    const up = (): boolean => this.connection.up;
-    const send = (...frames: object[]): void => this.connection.send(...frames);
-    this.connection = new Connection(config.sockets, config.tokens, config.WebSocket, config.surroundings, {
+    const up = (): boolean => this.connector.up;
+    const send = (...frames: object[]): void => this.connector.send(...frames);
+    this.connector = new Connector(config.sockets, config.tokens, config.WebSocket, config.environment, {
       state: (state) => {
         this.emitter.emit("state", state);
         if (state.name === "ended") this.outbox.close();
       },
       refuses: (hello) => this.refuses(hello),
       greeted: (hello) => this.greeted(hello),
-      frame: (frame) => this.take(frame),
+      frame: (frame) => this.handleFrame(frame),
       lost: () => this.lost(),
     });
-    this.cursors = new Cursors(up, send);
+    this.receipts = new Receipts(up, send);
     this.unread = new UnreadCounts(
-      (id) => this.tellUnread(id),
+      (id) => this.notifyUnread(id),
       (id) => this.recount(id),
     );
     this.reach = new Reach(
-      (id, reached) => this.tell(id, "reached", { channel: this.channel(id), ...reached }),
-      (sent) => this.tell(sent.channelID, "status", sent),
+      (id, reached) => this.notify(id, "reached", { channel: this.channel(id), ...reached }),
+      (sent) => this.notify(sent.channelID, "status", sent),
       (channelID, messageID) => rest.listReceipts(channelID, messageID, { limit: 1 }),
     );
-    this.typing = new Typing(send, (notice) => this.tell(notice.channel_id, "typing", notice));
-    this.presence = new Presence(up, send, (notice) => this.tell(notice.channel_id, "presence", notice));
+    this.typing = new Typing(send, (notice) => this.notify(notice.channel_id, "typing", notice));
+    this.presence = new Presence(up, send, (notice) => this.notify(notice.channel_id, "presence", notice));
     this.outbox = new Outbox(config.pendingStore, config.maxPending, {
       up,
       send,
       status: (sent) => this.status(sent),
-      channel: (id) => this.knowledge(id),
+      channel: (id) => this.channelProgress(id),
     });
     this.subscriptions = this.follow(send);
     if (config.userID !== undefined) void this.outbox.open(config.userID);
@@ -100,31 +110,31 @@ export class Core {
       send,
       events: async (id, after) => {
         const page = await this.rest.listEvents(id, { after_seq: after, limit: PAGE_SIZE });
-        return page.items as unknown as readonly WireEvent[]; // openapi.yaml has one type for all kinds
+        return page.items as unknown as readonly WireEvent[]; // openapi.yaml has one type for all kinds of event
       },
       listed: (track) => this.listed(track),
       joined: (track, from) => {
-        this.tell(track.id, "joined", { channel: this.channel(track.id), from });
-        // What is before is in the history: the user's device knows of it.
-        if (this.config.autoDelivered) this.cursors.move(track.id, from.seq, 0);
+        this.notify(track.id, "joined", { channel: this.channel(track.id), from });
+        // The history holds everything up to here, so the user's device has received it.
+        if (this.config.autoDelivered) this.receipts.move(track.id, from.seq, 0);
       },
       left: (track, by, error) => this.left(track, by, error),
       reset: (track, from, lost) => {
-        this.outbox.passed(track.id, track.pos);
+        this.outbox.advancedTo(track.id, track.pos);
         this.recount(track.id);
-        this.tell(track.id, "reset", { channel: this.channel(track.id), from, to: { seq: track.pos, epoch: track.epoch }, lost });
+        this.notify(track.id, "reset", { channel: this.channel(track.id), from, to: { seq: track.pos, epoch: track.epoch }, lost });
       },
       event: (track, event) => this.event(track, event),
       following: (track) => this.presence.following(track.id),
       settled: () => {
         this.outbox.pump();
-        if (this.connection.up && this.subscriptions.allCaughtUp) this.connection.caughtUp();
+        if (this.connector.up && this.subscriptions.allCaughtUp) this.connector.caughtUp();
       },
     });
   }
 
-  /** Tells the listeners of a channel and those of the client. */
-  private tell<K extends keyof ChannelEvents>(channelID: string, name: K, value: ChannelEvents[K] & ClientEvents[K]): void {
+  /** notify calls the listeners of a channel and those of the client. */
+  private notify<K extends keyof ChannelEvents>(channelID: string, name: K, value: ChannelEvents[K] & ClientEvents[K]): void {
     this.channel(channelID).emitter.emit(name, value);
     this.emitter.emit(name, value);
   }
@@ -134,28 +144,28 @@ export class Core {
   }
 
   private greeted(hello: Hello): void {
-    this.again = this.greetedBefore;
-    this.greetedBefore = true;
+    this.reconnected = this.connectedBefore;
+    this.connectedBefore = true;
     this.me = hello.user_id;
     this.sessionID = hello.session_id;
     this.limits = this.outbox.limits = hello.limits;
-    this.subscriptions.greet(hello, this.again);
-    if (this.again) void this.reach.catchUp();
+    this.subscriptions.greet(hello, this.reconnected);
+    if (this.reconnected) void this.reach.catchUp();
     void this.outbox.open(hello.user_id).then(() => this.outbox.pump());
   }
 
   private lost(): void {
     this.subscriptions.lost();
     this.outbox.lost();
-    this.cursors.lost();
+    this.receipts.lost();
     this.typing.lost();
     this.presence.lost();
   }
 
-  private take(frame: ServerFrame): void {
+  private handleFrame(frame: ServerFrame): void {
     switch (frame.type) {
       case "hello_more":
-        return this.subscriptions.list(frame.channels, this.again);
+        return this.subscriptions.list(frame.channels, this.reconnected);
       case "subscribed":
         return this.subscriptions.subscribed(frame);
       case "resync":
@@ -167,32 +177,34 @@ export class Core {
         return;
       case "failed":
         if ("reason" in frame) return this.outbox.notStored(frame, this.reach.drop(frame.client_id));
-        return this.subscriptions.take(frame);
+        return this.subscriptions.handleEvent(frame);
       case "membership":
         if (frame.change === "removed") return this.subscriptions.removed(frame.channel_id, frame.by);
         if (frame.channel && !this.subscriptions.tracks.has(frame.channel_id)) this.subscriptions.list([frame.channel], true);
         return;
       default:
-        return this.takeNews(frame);
+        return this.handleNotice(frame);
     }
   }
 
-  /** Takes what is of the moment, and events. Frames of a later version are passed over. */
-  private takeNews(frame: ServerFrame): void {
+  /**
+   * handleNotice handles ephemeral frames and events. It ignores frames of later protocol versions.
+   */
+  private handleNotice(frame: ServerFrame): void {
     switch (frame.type) {
       case "group":
         return this.emitter.emit("group", frame);
       case "invitation":
         return this.emitter.emit("invitation", frame);
       case "typing":
-        return this.typing.take(frame);
+        return this.typing.handle(frame);
       case "presence":
-        return this.presence.take(frame);
+        return this.presence.handle(frame);
       case "receipt":
         return this.receipt(frame);
       case "receipt_counts":
         this.reach.counts(frame.channel_id, frame);
-        return this.tell(frame.channel_id, "receiptCounts", frame);
+        return this.notify(frame.channel_id, "receiptCounts", frame);
       case "message":
       case "edit":
       case "delete":
@@ -203,34 +215,34 @@ export class Core {
       case "lost":
       case "noop":
       case "gap":
-        return this.subscriptions.take(frame);
+        return this.subscriptions.handleEvent(frame);
     }
   }
 
   private receipt(frame: Extract<ServerFrame, { type: "receipt" }>): void {
     if (frame.user_id === this.me) {
-      // Another device of this user has read it.
-      this.cursors.told(frame.channel_id, { last_delivered_seq: frame.delivered_seq, last_read_seq: frame.read_seq });
+      // Another device of this user has read up to here.
+      this.receipts.fromServer(frame.channel_id, { last_delivered_seq: frame.delivered_seq, last_read_seq: frame.read_seq });
       this.unread.read(frame.channel_id, frame.read_seq);
     } else {
       this.reach.receipt(frame);
     }
-    this.tell(frame.channel_id, "receipt", frame);
+    this.notify(frame.channel_id, "receipt", frame);
   }
 
   private listed(track: Track): void {
     const summary = track.summary;
     if (!summary) return;
-    this.cursors.told(track.id, summary);
-    this.unread.told(track.id, summary, this.cursors.read(track.id));
+    this.receipts.fromServer(track.id, summary);
+    this.unread.fromServer(track.id, summary, this.receipts.read(track.id));
   }
 
   private left(track: Track, by: string | undefined, error: ClientError | undefined): void {
-    this.cursors.forget(track.id);
+    this.receipts.forget(track.id);
     this.unread.forget(track.id);
     this.presence.forget(track.id);
     const channel = this.channel(track.id);
-    this.tell(track.id, "left", { channel, ...(by === undefined ? {} : { by }), ...(error === undefined ? {} : { error }) });
+    this.notify(track.id, "left", { channel, ...(by === undefined ? {} : { by }), ...(error === undefined ? {} : { error }) });
   }
 
   private event(track: Track, wire: WireEvent): void {
@@ -238,55 +250,58 @@ export class Core {
     const mine = sender !== undefined && sender === this.me;
     if (track.summary) track.summary = updated(track.summary, wire);
     if (mine) this.outbox.seen(wire);
-    else if (sender !== undefined) this.typing.spoke(track.id, sender);
-    this.outbox.passed(track.id, wire.seq);
-    this.tell(track.id, "event", { ...wire, epoch: track.epoch, mine });
+    else if (sender !== undefined) this.typing.messageReceived(track.id, sender);
+    this.outbox.advancedTo(track.id, wire.seq);
+    this.notify(track.id, "event", { ...wire, epoch: track.epoch, mine });
     if (this.me !== undefined) this.unread.event(wire, this.me);
-    if (this.config.autoDelivered) this.cursors.move(track.id, wire.seq, 0);
+    if (this.config.autoDelivered) this.receipts.move(track.id, wire.seq, 0);
   }
 
   private status(sent: Send): void {
     if (sent.status === "sent") this.reach.track(sent);
-    this.tell(sent.channelID, "status", sent);
+    this.notify(sent.channelID, "status", sent);
   }
 
-  private tellUnread(id: string): void {
+  private notifyUnread(id: string): void {
     const { unread, mentions } = this.unread.of(id);
-    this.tell(id, "unread", { channel: this.channel(id), unread, unreadMentions: mentions });
+    this.notify(id, "unread", { channel: this.channel(id), unread, unreadMentions: mentions });
   }
 
-  private knowledge(id: string): { since: number; caughtUp: boolean; pos: number } | undefined {
+  private channelProgress(id: string): { since: number; caughtUp: boolean; pos: number } | undefined {
     const track = this.subscriptions.tracks.get(id);
     if (track) return { since: track.since, caughtUp: this.subscriptions.caughtUp(track), pos: track.pos };
-    // Until all are listed, what is not listed may still come.
-    return this.connection.state.name === "up-to-date" ? { since: Infinity, caughtUp: false, pos: 0 } : undefined;
+    // Until hello has listed all channels, one that is not listed may still be added.
+    return this.connector.state.name === "up-to-date" ? { since: Infinity, caughtUp: false, pos: 0 } : undefined;
   }
 
-  /** Says that the user has seen everything up to seq. */
+  /** markRead records that the user has read everything up to seq. */
   markRead(channelID: string, seq: number): void {
-    if (this.cursors.move(channelID, seq, seq)) this.unread.read(channelID, seq);
+    if (this.receipts.move(channelID, seq, seq)) this.unread.read(channelID, seq);
   }
 
-  /** Asks for counts that only the server knows, once the cursor is there. */
+  /**
+   * recount requests the counts that only the server knows, once the read position has arrived
+   * there.
+   */
   private recount(id: string): void {
     clearTimeout(this.recounts.get(id));
-    const ask = async (): Promise<void> => {
+    const request = async (): Promise<void> => {
       this.recounts.delete(id);
-      if (!this.connection.up || !this.subscriptions.tracks.has(id)) return; // hello will tell
+      if (!this.connector.up || !this.subscriptions.tracks.has(id)) return; // the next hello carries the counts
       const details = await this.rest.getChannel(id).catch(() => undefined);
-      if (details && this.subscriptions.tracks.has(id)) this.unread.told(id, details, this.cursors.read(id));
+      if (details && this.subscriptions.tracks.has(id)) this.unread.fromServer(id, details, this.receipts.read(id));
     };
-    this.recounts.set(id, setTimeout(() => void ask(), COUNTS_AFTER_MS));
+    this.recounts.set(id, setTimeout(() => void request(), COUNTS_DELAY_MS));
   }
 
   close(): void {
     for (const timer of this.recounts.values()) clearTimeout(timer);
     this.recounts.clear();
-    this.connection.close();
+    this.connector.close();
   }
 }
 
-/** A channel's summary after an event of it. */
+/** updated returns the channel's summary after the event. */
 function updated(summary: ChannelSummary, event: WireEvent): ChannelSummary {
   const last_seq = Math.max(summary.last_seq, event.seq);
   const name = event.type === "channel_updated" ? event.channel["name"] : undefined;

@@ -1,13 +1,14 @@
-/** Typed listeners. */
+/** An event emitter with typed events. */
 
 export type Listener<T> = (value: T) => void;
 
-/** Stops listening. */
+/** Off removes a listener. */
 export type Off = () => void;
 
 /**
- * Hands values to listeners, in the order in which they came to listen. A listener that throws is reported
- * as an uncaught error and stops nobody: the protocol must not stand still for a mistake of a page.
+ * Emitter calls listeners in the order in which they were added. An error thrown by a listener is
+ * reported as an uncaught error and does not stop the others: a mistake in the page must not stop
+ * the protocol.
  */
 export class Emitter<Events extends object> {
   private readonly listeners = new Map<keyof Events, Set<Listener<never>>>();
@@ -15,7 +16,7 @@ export class Emitter<Events extends object> {
   on<K extends keyof Events>(name: K, listener: Listener<Events[K]>): Off {
     let set = this.listeners.get(name);
     if (!set) this.listeners.set(name, (set = new Set()));
-    // One function may listen twice; each is taken off by its own Off.
+    // The same function may be added twice; each Off removes its own registration.
     const own: Listener<Events[K]> = (value) => listener(value);
     set.add(own);
     return () => set.delete(own);

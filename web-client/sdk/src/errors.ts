@@ -1,29 +1,34 @@
-/** What a caller may want to tell apart. */
+/** The errors that a caller may need to distinguish. */
 
 import type { ProblemCode, ProblemField } from "./rest-types.js";
 
-/** Codes that the SDK gives of itself, besides those of the server. */
+/** The codes of errors that the SDK itself raises, in addition to the server's codes. */
 export type LocalCode =
-  /** close() was called before the answer came: whether it was done is not known. */
+  /**
+   * close() was called before the answer arrived, so it is unknown whether the request was carried
+   * out.
+   */
   | "closed"
   /** Too many sends are waiting (`maxPending`). */
   | "full"
   /**
-   * It cannot be repeated safely: it was sent so long ago that the server does not know it as a repetition
-   * any more, and the channel's events since then were not seen.
+   * It cannot be repeated safely: it was sent so long ago that the server may no longer recognize
+   * it as a repetition, and the channel's events since then were not seen.
    */
   | "unknown"
-  /** It makes sense at once or not at all, and there is no connection. */
+  /** There is no connection, and the request is not queued for the next one. */
   | "offline"
-  /** It was acknowledged and could not be stored after all. */
+  /** It was acknowledged but could not be stored. */
   | "not_stored";
 
-/** The base of what the SDK throws and tells. Branch on `code`; the message is for people. */
+/**
+ * ClientError is the base class of the SDK's errors. Branch on `code`; the message is for people.
+ */
 export class ClientError extends Error {
   constructor(
     readonly code: ProblemCode | LocalCode,
     message: string,
-    /** How long to wait before the same may succeed, where that is known. */
+    /** How many milliseconds to wait before retrying may succeed; 0 if unknown. */
     readonly retryAfterMs: number = 0,
   ) {
     super(message);
@@ -31,13 +36,13 @@ export class ClientError extends Error {
   }
 }
 
-/** What the server answers over REST to what it does not do: a problem document. */
+/** ApiError is a REST request that the server refused, as its problem document describes. */
 export class ApiError extends ClientError {
   constructor(
     readonly status: number,
     override readonly code: ProblemCode,
     readonly detail: string,
-    /** The wrong fields of a request. */
+    /** The invalid fields of the request. */
     readonly errors: readonly ProblemField[] = [],
     retryAfterMs = 0,
     readonly requestID = "",
@@ -47,18 +52,18 @@ export class ApiError extends ClientError {
   }
 }
 
-/** The end of a connection, by the server or on the way (1006). */
+/** CloseError is the end of a connection, closed by the server or lost on the way (1006). */
 export class CloseError extends Error {
   constructor(
     readonly code: number,
     readonly reason: string,
   ) {
-    super(code === 1006 ? "the connection was lost" : `the server has closed the connection with ${code} ${reason}`.trim());
+    super(code === 1006 ? "the connection was lost" : `the server closed the connection with ${code} ${reason}`.trim());
     this.name = "CloseError";
   }
 }
 
-/** Whether the same request may succeed later. */
+/** retryable reports whether the same request may succeed later. */
 export function retryable(code: string): boolean {
   return code === "rate_limited" || code === "overloaded" || code === "unavailable" || code === "internal";
 }

@@ -1,10 +1,10 @@
-/** The frames of docs/websocket.md, with the names that they have on the wire. */
+/** The frames of docs/websocket.md, with their names on the wire. */
 
 import type { ChannelKind } from "./rest-types.js";
 
 export const SUBPROTOCOL = "parley.v1";
 
-/** How many channels hello carries; the rest follow in hello_more. */
+/** HELLO_CHANNELS is how many channels hello carries; the rest follow in hello_more. */
 export const HELLO_CHANNELS = 200;
 
 interface EventBase {
@@ -16,7 +16,7 @@ interface EventBase {
 
 interface Sent extends EventBase {
   readonly sender_id: string;
-  /** Tells you what you have sent yourself. */
+  /** Identifies the events that this client has sent itself. */
   readonly client_id?: string | null;
 }
 
@@ -24,7 +24,7 @@ export interface PostedEvent extends Sent {
   readonly type: "message";
   readonly sender_name: string;
   readonly body: string;
-  /** Members whose @username the body has; the channel's own id stands for @channel. */
+  /** The members whose @username the body contains; the channel's own id stands for @channel. */
   readonly mentions: readonly string[];
   readonly reply_to: string | null;
 }
@@ -46,15 +46,15 @@ export interface ReactionEvent extends Sent {
   readonly message_id: string;
   readonly emoji: string;
   readonly remove: boolean;
-  /** An owner or admin has removed what `sender_id` had put on the message. */
+  /** Set if an owner or admin removed the reaction of `sender_id`. */
   readonly removed_by?: string;
 }
 
 export interface MembershipEvent extends EventBase {
   readonly type: "member_joined" | "member_left";
-  /** Who did it. */
+  /** The user who caused the change. */
   readonly sender_id: string;
-  /** Who came or went. */
+  /** The user who joined or left. */
   readonly user_id: string;
   readonly username: string;
 }
@@ -62,7 +62,7 @@ export interface MembershipEvent extends EventBase {
 export interface ChannelUpdatedEvent extends EventBase {
   readonly type: "channel_updated";
   readonly sender_id: string;
-  /** What the channel is now. */
+  /** The channel's new properties. */
   readonly channel: Readonly<Record<string, unknown>>;
 }
 
@@ -71,14 +71,14 @@ export interface TombstoneEvent extends EventBase {
   readonly type: "failed" | "lost" | "noop";
 }
 
-/** For the seqs `from` to `to` no event may be known. */
+/** The server has no events for the seqs `from` to `to`. */
 export interface GapEvent extends EventBase {
   readonly type: "gap";
   readonly from: number;
   readonly to: number;
 }
 
-/** An event of a channel's log, as it is on the wire. */
+/** An event of a channel's log, as on the wire. */
 export type WireEvent =
   | PostedEvent
   | EditEvent
@@ -109,7 +109,10 @@ export interface ChannelSummary {
   readonly unread: number;
   readonly unread_mentions: number;
   readonly epoch: string;
-  /** The user has more channels than a connection follows, and this one is left out: see Channel.follow. */
+  /**
+   * The user has more channels than a connection follows, and this one is left out: see
+   * Channel.follow.
+   */
   readonly not_followed?: true;
 }
 
@@ -122,7 +125,7 @@ export interface Hello {
   readonly heartbeat_seconds: number;
   readonly limits: Limits;
   readonly channels: readonly ChannelSummary[];
-  /** How many of all channels are left out. Absent: none. */
+  /** How many of all channels are left out; absent if none is. */
   readonly not_followed?: number;
 }
 
@@ -149,7 +152,7 @@ export interface Resync {
   readonly epoch: string;
 }
 
-/** Says that an event is durable, and where it is. */
+/** Confirms that an event is durable, with its id and seq. */
 export interface AckFrame {
   readonly type: "ack";
   readonly channel_id: string;
@@ -165,11 +168,11 @@ export interface ErrorFrame {
   readonly code: string;
   readonly message: string;
   readonly retry_after_ms?: number;
-  /** In answers to `subscribe`: which of its channels. */
+  /** In answers to `subscribe`: the refused channel. */
   readonly channel_id?: string;
 }
 
-/** An event of ours that was acknowledged could not be stored after all. */
+/** An acknowledged event of this user could not be stored. */
 export interface FailedFrame {
   readonly type: "failed";
   readonly channel_id: string;
@@ -187,7 +190,7 @@ export interface Membership {
   readonly channel?: ChannelSummary;
 }
 
-/** You came into a group, were put out of it, or it is other than it was. */
+/** This user was added to a group, removed from it, or the group was changed. */
 export interface GroupNotice {
   readonly type: "group";
   readonly group_id: string;
@@ -195,7 +198,7 @@ export interface GroupNotice {
   readonly by: string;
 }
 
-/** You were invited into a channel or a group, or an invitation is no more. */
+/** This user was invited to a channel or a group, or an invitation no longer exists. */
 export interface InvitationNotice {
   readonly type: "invitation";
   readonly invitation_id: string;
@@ -203,7 +206,7 @@ export interface InvitationNotice {
   readonly by: string;
 }
 
-/** A member types, or has stopped. */
+/** A member is typing, or has stopped. */
 export interface TypingNotice {
   readonly type: "typing";
   readonly channel_id: string;
@@ -211,7 +214,10 @@ export interface TypingNotice {
   readonly typing: boolean;
 }
 
-/** Who has come online and who has gone; channels with many online tell the count alone. */
+/**
+ * Which members have come online and gone offline. In a channel with many online, it has only the
+ * count.
+ */
 export interface PresenceNotice {
   readonly type: "presence";
   readonly ref?: string;
@@ -222,7 +228,7 @@ export interface PresenceNotice {
   readonly next?: string;
 }
 
-/** How far a member of a small channel has come. */
+/** A member's delivered and read positions, in a small channel. */
 export interface Receipt {
   readonly type: "receipt";
   readonly channel_id: string;
@@ -231,7 +237,7 @@ export interface Receipt {
   readonly read_seq: number;
 }
 
-/** How many in a large channel have the newest message of this user. */
+/** In a large channel: how many members have received and read this user's newest message. */
 export interface ReceiptCounts {
   readonly type: "receipt_counts";
   readonly channel_id: string;
@@ -246,7 +252,7 @@ export interface Pong {
   readonly ref?: string;
 }
 
-/** Anything that the server sends, of the types that this client knows. */
+/** Any frame from the server, of the types that this client knows. */
 export type ServerFrame =
   | WireEvent
   | Hello
@@ -265,7 +271,7 @@ export type ServerFrame =
   | ReceiptCounts
   | Pong;
 
-/** What appends an event. Its ref is its client_id. */
+/** A request that appends an event. Its ref is its client_id. */
 export interface Outbound {
   readonly type: "send" | "edit" | "delete" | "react";
   readonly channel_id: string;

@@ -1,17 +1,16 @@
-/** Requests, and the problem documents that answer them. */
+/** HTTP requests, and the problem documents that answer them. */
 
 import { ApiError, ClientError } from "./errors.js";
 import type { Problem, ProblemCode } from "./rest-types.js";
-import type { Token, TokenSource } from "./tokens.js";
 
-const ANSWER_WITHIN_MS = 30_000;
+const RESPONSE_TIMEOUT_MS = 30_000;
 
 export interface RequestOptions {
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
 }
 
-/** One request, as it is sent: with what proves who asks. */
+/** RawRequest is one request as sent, with its credentials. */
 export interface RawRequest extends RequestOptions {
   readonly method: string;
   readonly path: string;
@@ -19,12 +18,12 @@ export interface RawRequest extends RequestOptions {
   readonly accessToken?: string | undefined;
 }
 
-/** Sends requests to one server. It knows nothing of sessions. */
+/** Http sends requests to one server. It knows nothing about sessions. */
 export class Http {
   constructor(
     readonly base: string,
     private readonly fetch: typeof globalThis.fetch,
-    /** Whether the browser's cookies go along, to another origin too. */
+    /** Whether the browser sends its cookies, even to another origin. */
     private readonly cookies: boolean,
   ) {}
 
@@ -35,7 +34,7 @@ export class Http {
     if (request.accessToken) headers["Authorization"] = `Bearer ${request.accessToken}`;
     const deadline = new AbortController();
     const abort = (): void => deadline.abort(request.signal?.reason);
-    const timer = setTimeout(abort, ANSWER_WITHIN_MS);
+    const timer = setTimeout(abort, RESPONSE_TIMEOUT_MS);
     if (request.signal?.aborted) abort();
     request.signal?.addEventListener("abort", abort);
     try {
@@ -52,7 +51,7 @@ export class Http {
     } catch (error) {
       if (error instanceof ClientError) throw error;
       request.signal?.throwIfAborted();
-      throw Object.assign(new ClientError("offline", `${method} ${path}: the server cannot be reached`), { cause: error });
+      throw Object.assign(new ClientError("offline", `${method} ${path}: the server is unreachable`), { cause: error });
     } finally {
       clearTimeout(timer);
       request.signal?.removeEventListener("abort", abort);
@@ -60,25 +59,16 @@ export class Http {
   }
 }
 
-/** Makes requests as the user of a session. A token that was not taken is renewed once. */
-export async function asUser<T>(http: Http, tokens: TokenSource, request: Omit<RawRequest, "accessToken">): Promise<T> {
-  let token: Token = await tokens.token();
-  try {
-    return await http.send<T>({ ...request, accessToken: token.access });
-  } catch (error) {
-    if (!(error instanceof ApiError) || error.code !== "unauthenticated") throw error;
-    token = await tokens.token({ rejected: token });
-    return http.send<T>({ ...request, accessToken: token.access });
-  }
-}
-
-/** Reads a problem document, or makes the best of what a proxy has answered. */
+/**
+ * problem parses a problem document. For any other error response, as from a proxy, it derives the
+ * code from the status.
+ */
 function problem(response: Response, text: string): ApiError {
   let document: Partial<Problem> = {};
   try {
     document = JSON.parse(text) as Partial<Problem>;
   } catch {
-    // What is no problem document has no code.
+    // Not a problem document: the code is derived from the status.
   }
   const seconds = Number(response.headers.get("Retry-After") ?? "");
   return new ApiError(

@@ -1,5 +1,17 @@
 export { Client, type ClientConfig } from "./client.js";
-export { Channel, type HistoryQuery, type SendOptions } from "./channel.js";
+export {
+  Channel,
+  type ChannelEvents,
+  type HistoryQuery,
+  type Joined,
+  type Left,
+  type ReachedChange,
+  type Reset,
+  type SendOptions,
+  type UnreadChange,
+} from "./channel.js";
+export type { SocketConstructor, SocketLike } from "./connection.js";
+export type { ClientEvents } from "./core.js";
 export { ApiError, ClientError, CloseError, type LocalCode } from "./errors.js";
 export type { Listener, Off } from "./emitter.js";
 export type * from "./events.js";
@@ -23,7 +35,6 @@ export type {
   WireEvent,
 } from "./frames.js";
 export type { RequestOptions } from "./http.js";
-export type { SocketConstructor, SocketLike } from "./link.js";
 export {
   LocalStoragePendingStore,
   MemoryPendingStore,

@@ -1,4 +1,7 @@
-/** Every send settles once: acknowledged with its one seq, or refused with a reason; and it is said once. */
+/**
+ * The outbox settles every send once: acknowledged with its seq, or refused with a reason. None is
+ * posted twice.
+ */
 
 import { jitter } from "./backoff.js";
 import { ClientError, retryable } from "./errors.js";
@@ -7,17 +10,25 @@ import { Pace } from "./pace.js";
 import type { Ack, PendingStore, StoredSend } from "./pending.js";
 import { newClientID, Send, type SendOwner } from "./send.js";
 
-/** How many sends are on their way at once. The server takes 64 of a connection. */
-const IN_FLIGHT = 32;
-/** The most that is waited after a refusal that does not say. */
-const REFUSED_MS = 1_000;
+/**
+ * MAX_IN_FLIGHT is how many sends may await their acknowledgement. The server allows 64 per
+ * connection.
+ */
+const MAX_IN_FLIGHT = 32;
+/** MAX_RETRY_DELAY_MS is the longest wait after a refusal that names no delay. */
+const MAX_RETRY_DELAY_MS = 1_000;
 
-/** What the outbox has to know of a channel to repeat what may have been done. */
-export interface ChannelKnowledge {
-  /** All events since then were seen; 0: all that matter. Infinity: the channel is not followed. */
+/**
+ * ChannelProgress is what the outbox must know about a channel before it resends a message that may
+ * have been posted.
+ */
+export interface ChannelProgress {
+  /**
+   * Every event since this time was seen. 0: every event; Infinity: the channel is not followed.
+   */
   readonly since: number;
   readonly caughtUp: boolean;
-  /** The newest event that was handed on. */
+  /** The newest event that was delivered to the listeners. */
   readonly pos: number;
 }
 
@@ -26,17 +37,20 @@ export interface OutboxHandlers {
   up(): boolean;
   send(frame: object): void;
   status(send: Send): void;
-  /** undefined: it is not known yet. */
-  channel(channelID: string): ChannelKnowledge | undefined;
+  /** Returns undefined while it is unknown whether the channel is followed. */
+  channel(channelID: string): ChannelProgress | undefined;
 }
 
-/** Keeps what was sent and has not settled, in order, and what has failed until somebody decides. */
+/** Outbox holds unsettled sends in order, and failed ones until the user decides about them. */
 export class Outbox implements SendOwner {
-  private readonly waiting = new Map<string, Send>(); // by client id, in order
-  /** Messages that are shown as of their own: they wait, have failed, or their event was not handed on yet. */
+  private readonly waiting = new Map<string, Send>(); // by client_id, in order
+  /**
+   * Messages to show apart from the log: waiting, failed, or with their event still to be
+   * delivered.
+   */
   private readonly shown = new Map<string, Send>();
   private readonly pace = new Pace();
-  private flying = 0;
+  private inFlight = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private user = "";
   private loading = false;
@@ -52,7 +66,7 @@ export class Outbox implements SendOwner {
     this.pace.limits = limits;
   }
 
-  /** The messages of a channel that are shown as of their own, in order. */
+  /** of returns the messages of a channel that are shown apart from the log, in order. */
   of(channelID: string): readonly Send[] {
     return this.all().filter((s) => s.channelID === channelID);
   }
@@ -61,14 +75,14 @@ export class Outbox implements SendOwner {
     return [...this.shown.values()].sort((a, b) => a.createdAt - b.createdAt);
   }
 
-  /** Says whose sends these are, and takes up what is kept of them. What is said meanwhile waits. */
+  /** open sets the user and restores the user's saved sends. Sends added while they load wait. */
   async open(userID: string): Promise<void> {
     if (this.user === userID) return;
     this.user = userID;
-    for (const send of this.waiting.values()) this.keep(send);
+    for (const send of this.waiting.values()) this.persist(send);
     this.loading = true;
     try {
-      for (const kept of await this.store.load(userID)) this.take(kept);
+      for (const stored of await this.store.load(userID)) this.restore(stored);
       const inOrder = [...this.waiting].sort(([, a], [, b]) => a.createdAt - b.createdAt);
       this.waiting.clear();
       for (const [id, send] of inOrder) this.waiting.set(id, send);
@@ -78,18 +92,18 @@ export class Outbox implements SendOwner {
     }
   }
 
-  private take(kept: StoredSend): void {
-    if (this.waiting.has(kept.client_id) || this.closed) return;
-    const { client_id, channel_id, body, reply_to, failed } = kept;
+  private restore(stored: StoredSend): void {
+    if (this.waiting.has(stored.client_id) || this.closed) return;
+    const { client_id, channel_id, body, reply_to, failed } = stored;
     const frame: Outbound = { type: "send", channel_id, client_id, body, ...(reply_to === undefined ? {} : { reply_to }) };
-    const send = new Send(frame, this, kept);
+    const send = new Send(frame, this, stored);
     this.shown.set(client_id, send);
     if (failed) send.fail(new ClientError(failed.code, failed.message));
     else this.waiting.set(client_id, send);
     this.handlers.status(send);
   }
 
-  /** Puts a send into the outbox, or returns the one that is there under its client id. */
+  /** add puts a send into the outbox, or returns the one that has the same client_id. */
   add(frame: Outbound): Send {
     const known = this.waiting.get(frame.client_id);
     if (known) return known;
@@ -100,7 +114,7 @@ export class Outbox implements SendOwner {
     }
     this.waiting.set(send.clientID, send);
     if (send.kind === "send") this.shown.set(send.clientID, send);
-    this.keep(send);
+    this.persist(send);
     this.handlers.status(send);
     this.pump();
     return send;
@@ -115,26 +129,26 @@ export class Outbox implements SendOwner {
   discard(send: Send): void {
     if (send.status !== "failed") return;
     this.shown.delete(send.clientID);
-    this.unkeep(send);
+    this.unpersist(send);
     this.handlers.status(send);
   }
 
-  private keep(send: Send): void {
+  private persist(send: Send): void {
     if (this.user !== "" && send.kind === "send") this.store.put(this.user, send.stored());
   }
 
-  private unkeep(send: Send): void {
+  private unpersist(send: Send): void {
     if (this.user !== "" && send.kind === "send") this.store.remove(this.user, send.clientID);
   }
 
-  /** The connection is lost: what was on its way is sent again on the next. */
+  /** lost handles the loss of the connection: whatever was in flight is resent on the next one. */
   lost(): void {
     clearTimeout(this.timer);
-    for (const send of this.waiting.values()) send.flying = false;
-    this.flying = 0;
+    for (const send of this.waiting.values()) send.inFlight = false;
+    this.inFlight = 0;
   }
 
-  /** Nothing is sent any more. What is kept stays kept. */
+  /** close stops sending. Saved messages stay in the store. */
   close(): void {
     this.lost();
     this.closed = true;
@@ -144,7 +158,7 @@ export class Outbox implements SendOwner {
     this.waiting.clear();
   }
 
-  /** Sends what may go. It is called whenever that may have changed. */
+  /** pump sends everything that may be sent now. Call it whenever that may have changed. */
   pump(): void {
     clearTimeout(this.timer);
     if (this.loading || this.closed) return;
@@ -158,58 +172,65 @@ export class Outbox implements SendOwner {
       }
       if (send.first === 0) {
         send.first = now;
-        this.keep(send);
+        this.persist(send);
       }
-      send.flying = true;
-      this.flying++;
-      this.pace.took(now);
+      send.inFlight = true;
+      this.inFlight++;
+      this.pace.recordSend(now);
       this.handlers.send({ ...send.frame, ref: send.clientID });
     }
   }
 
-  /** The send that is next, or how long to wait for one (0: until something changes). What goes to one channel keeps its order. */
+  /**
+   * next returns the next send, or how long to wait for it (0: until something changes). Each
+   * channel keeps its order.
+   */
   private next(now: number): { send?: Send; wait: number } {
     let wait = 0;
-    if (this.flying >= IN_FLIGHT) return { wait };
-    const held = new Set<string>();
+    if (this.inFlight >= MAX_IN_FLIGHT) return { wait };
+    const blocked = new Set<string>();
     for (const send of this.waiting.values()) {
-      if (send.flying || held.has(send.channelID)) continue;
-      const pause = this.pace.held(send.channelID, now);
+      if (send.inFlight || blocked.has(send.channelID)) continue;
+      const pause = this.pace.channelDelay(send.channelID, now);
       if (pause > 0) wait = wait === 0 ? pause : Math.min(wait, pause);
       if (pause > 0 || send.expired(now)) {
-        held.add(send.channelID);
+        blocked.add(send.channelID);
         continue;
       }
-      const breath = this.pace.breath(now);
-      return breath > 0 ? { wait: breath } : { send, wait: 0 };
+      const delay = this.pace.rateDelay(now);
+      return delay > 0 ? { wait: delay } : { send, wait: 0 };
     }
     return { wait };
   }
 
   /**
-   * Decides about sends that the server does not know as repetitions any more: once the channel has shown
-   * all that has happened since, without them, they are sent as new.
+   * expire decides about sends that the server may no longer recognize as repetitions. Once the
+   * channel has delivered all events since the first attempt, and the send is not among them, it is
+   * sent as a new message.
    */
   private expire(now: number): void {
     for (const send of [...this.waiting.values()]) {
-      if (send.flying || !send.expired(now)) continue;
+      if (send.inFlight || !send.expired(now)) continue;
       const channel = this.handlers.channel(send.channelID);
       if (channel && channel.since > send.first) {
-        this.failed(send, new ClientError("unknown", "whether it was sent is not known"));
+        this.fail(send, new ClientError("unknown", "it is unknown whether the message was posted"));
       } else if (channel?.caughtUp) {
         send.first = 0;
       }
     }
   }
 
-  /** Takes an acknowledgement, or nothing of ours. */
+  /** acked handles an acknowledgement. It ignores one for a send that is not waiting. */
   acked(frame: AckFrame): void {
     const send = this.waiting.get(frame.client_id);
     if (send) this.settle(send, { channelID: frame.channel_id, clientID: frame.client_id, id: frame.id, seq: frame.seq, sentAt: frame.sent_at });
     this.pump();
   }
 
-  /** An event of our own is as good as its acknowledgement. The message is shown as the event from now on. */
+  /**
+   * seen settles a send by its own event, which proves as much as an acknowledgement. From now on
+   * the event shows the message.
+   */
   seen(event: WireEvent): void {
     const clientID = "client_id" in event ? event.client_id : undefined;
     if (!clientID) return;
@@ -218,58 +239,63 @@ export class Outbox implements SendOwner {
     if (send) this.settle(send, { channelID: event.channel_id, clientID, id: event.id, seq: event.seq, sentAt: event.sent_at });
   }
 
-  /** All up to a seq was handed on, or will be read from the history. */
-  passed(channelID: string, seq: number): void {
+  /**
+   * advancedTo records that every event up to seq was delivered, or will be read from the history.
+   */
+  advancedTo(channelID: string, seq: number): void {
     for (const [id, send] of this.shown) {
       if (send.channelID === channelID && send.seq !== undefined && send.seq <= seq && send.status !== "failed") this.shown.delete(id);
     }
   }
 
   private settle(send: Send, ack: Ack): void {
-    this.land(send);
-    this.unkeep(send);
+    this.dequeue(send);
+    this.unpersist(send);
     send.acknowledge(ack);
     const channel = this.handlers.channel(send.channelID);
-    const comes = channel !== undefined && channel.since !== Infinity && channel.pos < ack.seq;
-    if (!comes) this.shown.delete(send.clientID); // its event was handed on, or nobody will
+    const eventExpected = channel !== undefined && channel.since !== Infinity && channel.pos < ack.seq;
+    if (!eventExpected) this.shown.delete(send.clientID); // its event was delivered, or never will be
     this.handlers.status(send);
   }
 
-  private land(send: Send): void {
-    if (send.flying) this.flying--;
-    send.flying = false;
+  private dequeue(send: Send): void {
+    if (send.inFlight) this.inFlight--;
+    send.inFlight = false;
     this.waiting.delete(send.clientID);
   }
 
-  private failed(send: Send, error: ClientError): void {
-    this.land(send);
+  private fail(send: Send, error: ClientError): void {
+    this.dequeue(send);
     send.fail(error);
-    this.keep(send);
+    this.persist(send);
     this.handlers.status(send);
   }
 
-  /** Takes an error that answers a send, and says whether it did. */
+  /** refused handles an error frame that answers a send, and returns whether it did. */
   refused(frame: ErrorFrame): boolean {
     const send = this.waiting.get(frame.ref ?? "");
-    if (!send?.flying) return false;
+    if (!send?.inFlight) return false;
     const code = frame.code as ClientError["code"];
     if (retryable(code)) {
-      this.flying--;
-      send.flying = false;
-      const wait = frame.retry_after_ms || jitter(REFUSED_MS);
+      this.inFlight--;
+      send.inFlight = false;
+      const wait = frame.retry_after_ms || jitter(MAX_RETRY_DELAY_MS);
       this.pace.pause(code === "rate_limited" ? undefined : send.channelID, Date.now() + Math.max(wait, 10));
     } else {
-      this.failed(send, new ClientError(code, frame.message, frame.retry_after_ms ?? 0));
+      this.fail(send, new ClientError(code, frame.message, frame.retry_after_ms ?? 0));
     }
     this.pump();
     return true;
   }
 
-  /** An event of ours could not be stored. `acknowledged` is its send, if that has settled; else it waits here. */
+  /**
+   * notStored handles an event that could not be stored. `acknowledged` is its send if it had
+   * settled; otherwise it waits here.
+   */
   notStored(frame: FailedFrame, acknowledged: Send | undefined): void {
     const send = acknowledged ?? this.waiting.get(frame.client_id);
     if (!send) return;
-    if (send.kind === "send") this.shown.set(send.clientID, send); // the user may try it again
-    this.failed(send, new ClientError("not_stored", `could not be stored: ${frame.reason}`));
+    if (send.kind === "send") this.shown.set(send.clientID, send); // the user may retry it
+    this.fail(send, new ClientError("not_stored", `could not be stored: ${frame.reason}`));
   }
 }

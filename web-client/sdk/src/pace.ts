@@ -1,37 +1,42 @@
-/** When sends may go: the server's rate limit, and what it has refused for a while. */
+/** When sends may go: the server's rate limit, and pauses after refusals. */
 
 import type { Limits } from "./frames.js";
 
-/** What the way to the server may differ. */
+/** MARGIN_MS allows for variation of the network's latency. */
 const MARGIN_MS = 100;
 
-/** Holds sends back. Whoever breaks the rate limit is blocked for much longer than whoever keeps it. */
+/**
+ * Pace delays sends to stay within the rate limit: exceeding it blocks the user for much longer
+ * than waiting takes.
+ */
 export class Pace {
   limits: Limits | undefined;
-  private readonly paused = new Map<string, number>(); // by channel; "" is all of them
-  private recent: number[] = []; // when the last sends were made
+  private readonly pausedUntil = new Map<string, number>(); // end of the pause by channel; "" is all channels
+  private recent: number[] = []; // times of the last sends
 
-  /** How long to wait with what goes to a channel. 0: it may go. */
-  held(channelID: string, now: number): number {
+  /**
+   * channelDelay returns how many milliseconds sends to the channel must wait; 0 if they may go.
+   */
+  channelDelay(channelID: string, now: number): number {
     return Math.max(this.pausedFor("", now), this.pausedFor(channelID, now));
   }
 
-  /** Holds back what goes to a channel. A rate limit holds back everything: it is the user's. */
+  /** pause delays sends to a channel, or to all channels after a rate limit, which is per user. */
   pause(channelID: string | undefined, until: number): void {
     const key = channelID ?? "";
-    this.paused.set(key, Math.max(until, this.paused.get(key) ?? 0));
+    this.pausedUntil.set(key, Math.max(until, this.pausedUntil.get(key) ?? 0));
   }
 
-  /** How long to wait so that the rate limit is kept. */
-  breath(now: number): number {
+  /** rateDelay returns how many milliseconds to wait to stay within the rate limit. */
+  rateDelay(now: number): number {
     const { rate_messages: n, rate_seconds: seconds } = this.limits ?? { rate_messages: 0, rate_seconds: 0 };
     const oldest = this.recent[this.recent.length - n];
     if (n <= 0 || oldest === undefined) return 0;
     return Math.max(0, oldest + seconds * 1000 + MARGIN_MS - now);
   }
 
-  /** Something was sent. */
-  took(now: number): void {
+  /** recordSend counts one send towards the rate limit. */
+  recordSend(now: number): void {
     const n = this.limits?.rate_messages ?? 0;
     if (n <= 0) return;
     this.recent.push(now);
@@ -39,8 +44,8 @@ export class Pace {
   }
 
   private pausedFor(key: string, now: number): number {
-    const left = (this.paused.get(key) ?? 0) - now;
-    if (left <= 0) this.paused.delete(key);
+    const left = (this.pausedUntil.get(key) ?? 0) - now;
+    if (left <= 0) this.pausedUntil.delete(key);
     return Math.max(0, left);
   }
 }

@@ -1,9 +1,9 @@
-/** What was sent and has not settled, and where it is kept. */
+/** Sends that have not settled, and where they are stored. */
 
 import type { ClientError } from "./errors.js";
 import type { SendStatus } from "./events.js";
 
-/** Says that an event is durable, and where it is. */
+/** Confirms that an event is durable, with its id and seq. */
 export interface Ack {
   readonly channelID: string;
   readonly clientID: string;
@@ -14,60 +14,63 @@ export interface Ack {
 
 export type SendKind = "send" | "edit" | "delete" | "react";
 
-/** Something that was sent, as it stands now. */
+/** The current state of something that was sent. */
 export interface Pending {
   readonly kind: SendKind;
   readonly clientID: string;
   readonly channelID: string;
-  /** Of a message or an edit. */
+  /** The body of a message or an edit; empty otherwise. */
   readonly body: string;
-  /** The message that it answers, or that an edit, deletion or reaction is of. */
+  /** The message that this one replies to. */
   readonly replyTo: string | undefined;
   readonly messageID: string | undefined;
-  /** When the user has sent it, in milliseconds since 1970. */
+  /** When the user sent it, in milliseconds since 1970. */
   readonly createdAt: number;
   readonly status: SendStatus;
-  /** From `sent` on. */
+  /** Set once the status is `sent` or later. */
   readonly id: string | undefined;
   readonly seq: number | undefined;
   readonly sentAt: string | undefined;
-  /** Of `failed`. */
+  /** Set if the status is `failed`. */
   readonly error: ClientError | undefined;
-  /** Resolves when it is acknowledged and rejects with `error`. It need not be waited for. */
+  /** Resolves when it is acknowledged; rejects with `error`. Ignoring it is safe. */
   readonly settled: Promise<Ack>;
-  /** Sends a failed one as a new one, in its place. */
+  /** Sends a failed message again, as a new one in its place. */
   retry(): Pending;
-  /** Forgets a failed one. */
+  /** Discards a failed send. */
   discard(): void;
 }
 
-/** A message as a PendingStore keeps it. */
+/** A message as a PendingStore stores it. */
 export interface StoredSend {
   readonly client_id: string;
   readonly channel_id: string;
   readonly body: string;
   readonly reply_to?: string;
-  /** When the user has sent it. */
+  /** When the user sent it, in milliseconds since 1970. */
   readonly created_at: number;
-  /** When it was on its way first; 0: not yet. */
+  /** When it was first sent to the server, in milliseconds since 1970; 0: not yet. */
   readonly first: number;
-  /** It has failed; the user may try it again. */
+  /** Set if it has failed; the user may retry it. */
   readonly failed?: { readonly code: ClientError["code"]; readonly message: string };
 }
 
 /**
- * Keeps messages that were accepted from the user and have not settled, so that a program that begins anew
- * still sends them. Sends are kept by user: nobody sends what another has written.
+ * Stores messages that the user has sent and that have not settled, so that a program sends them
+ * even after a restart. Sends are stored by user, so that no user sends what another one wrote.
  */
 export interface PendingStore {
-  /** In the order in which they were sent. */
+  /** Returns the user's sends in the order in which they were added. */
   load(userID: string): readonly StoredSend[] | Promise<readonly StoredSend[]>;
-  /** Adds a send, or replaces the one of the same client_id. It is called before the send is on its way. */
+  /**
+   * Adds a send, or replaces the one with the same client_id. It is called before the send goes
+   * out.
+   */
   put(userID: string, send: StoredSend): void;
   remove(userID: string, clientID: string): void;
 }
 
-/** Keeps nothing for longer than the program runs. The default. */
+/** Stores sends in memory. The default. */
 export class MemoryPendingStore implements PendingStore {
   private readonly sends = new Map<string, Map<string, StoredSend>>();
 
@@ -87,8 +90,9 @@ export class MemoryPendingStore implements PendingStore {
 }
 
 /**
- * Keeps sends in localStorage, one entry each, so that tabs do not write over each other's. A send that
- * another tab has under way may be sent by both: it has one client_id and is said once.
+ * Stores sends in localStorage, each under a key of its own, so that tabs do not overwrite each
+ * other's. Two tabs may both send the same message; it has one client_id, so the server posts it
+ * only once.
  */
 export class LocalStoragePendingStore implements PendingStore {
   constructor(
@@ -108,7 +112,7 @@ export class LocalStoragePendingStore implements PendingStore {
       try {
         sends.push(JSON.parse(this.storage.getItem(key) ?? "") as StoredSend);
       } catch {
-        // Not ours, or half written: what cannot be read cannot be sent.
+        // Not written by this class, or corrupt: it cannot be sent.
       }
     }
     return sends.sort((a, b) => a.created_at - b.created_at);
@@ -118,7 +122,8 @@ export class LocalStoragePendingStore implements PendingStore {
     try {
       this.storage.setItem(this.key(userID, send.client_id), JSON.stringify(send));
     } catch {
-      // It is full: the send goes on, and is lost if the page is closed before it has settled.
+      // The storage is full. The message is still sent, but lost if the page closes before it
+      // settles.
     }
   }
 

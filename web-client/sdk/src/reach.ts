@@ -1,22 +1,25 @@
-/** How far this user's messages have come: delivered to another member, read by one. */
+/** How far this user's messages have got: delivered to another member, read by one. */
 
 import type { Receipt, ReceiptCounts } from "./frames.js";
 import type { Send } from "./send.js";
 
-/** Of how many messages, of those not read yet, it is told how far they have come. */
+/** MAX_TRACKED is how many unread messages of this user have their status tracked. */
 const MAX_TRACKED = 1000;
-/** Receipts are not replayed: of how many channels, and of how many messages each, they are asked for after a reconnect. */
-const ASKED_CHANNELS = 20;
-const ASKED_PER_CHANNEL = 10;
+/**
+ * Receipts are not replayed, so a reconnection requests those of this many channels and messages
+ * per channel.
+ */
+const MAX_CHANNELS_ASKED = 20;
+const MAX_ASKED_PER_CHANNEL = 10;
 
 export interface Reached {
-  /** This user's messages up to here have reached another member. */
+  /** This user's messages up to this seq were delivered to at least one other member. */
   readonly delivered: number;
-  /** Another member has read up to here. */
+  /** At least one other member has read up to this seq. */
   readonly read: number;
 }
 
-/** A message of this user, of which the server can be asked who has it. */
+/** A message of this user whose receipts can be requested from the server. */
 export interface OwnMessage {
   readonly id: string;
   readonly seq: number;
@@ -24,37 +27,39 @@ export interface OwnMessage {
 
 type Counts = Pick<ReceiptCounts, "seq" | "delivered_count" | "read_count">;
 
-const NOWHERE: Reached = { delivered: 0, read: 0 };
+const NONE: Reached = { delivered: 0, read: 0 };
 
-/** Knows, per channel, how far the furthest of the others has come. It never goes back. */
+/**
+ * Reach tracks, per channel, the furthest position of the other members. Positions never go back.
+ */
 export class Reach {
-  private readonly marks = new Map<string, Reached>();
-  private sent: Send[] = []; // acknowledged, and read by nobody that we know of
+  private readonly positions = new Map<string, Reached>();
+  private sent: Send[] = []; // acknowledged, and not known to be read by anyone
 
   constructor(
     private readonly changed: (channelID: string, reached: Reached) => void,
     private readonly status: (send: Send) => void,
-    /** Asks the server who has a message. */
+    /** Requests the receipts of a message. */
     private readonly receipts: (channelID: string, messageID: string) => Promise<Counts>,
   ) {}
 
   of(channelID: string): Reached {
-    return this.marks.get(channelID) ?? NOWHERE;
+    return this.positions.get(channelID) ?? NONE;
   }
 
-  /** How far a message of this user with a seq has come. */
+  /** statusOf returns the status of this user's message with the seq. */
   statusOf(channelID: string, seq: number): "sent" | "delivered" | "read" {
     const { delivered, read } = this.of(channelID);
     if (seq <= read) return "read";
     return seq <= delivered ? "delivered" : "sent";
   }
 
-  /** A message was acknowledged. */
+  /** track starts tracking an acknowledged message. */
   track(send: Send): void {
     if (send.kind !== "send") return;
     if (this.sent.length >= MAX_TRACKED) this.sent.shift();
     this.sent.push(send);
-    this.tell();
+    this.notify();
   }
 
   receipt(frame: Receipt): void {
@@ -65,9 +70,9 @@ export class Reach {
     this.advance(channelID, counts.delivered_count > 0 ? counts.seq : 0, counts.read_count > 0 ? counts.seq : 0);
   }
 
-  /** Asks how far messages of this user have come, the newest first, until one was read. */
+  /** ask requests the receipts of this user's messages, newest first, until one was read. */
   async ask(channelID: string, messages: readonly OwnMessage[]): Promise<void> {
-    const newestFirst = [...messages].sort((a, b) => b.seq - a.seq).slice(0, ASKED_PER_CHANNEL);
+    const newestFirst = [...messages].sort((a, b) => b.seq - a.seq).slice(0, MAX_ASKED_PER_CHANNEL);
     for (const { id, seq } of newestFirst) {
       if (seq <= this.of(channelID).read) return;
       const counts = await this.receipts(channelID, id);
@@ -76,13 +81,13 @@ export class Reach {
     }
   }
 
-  /** Asks what was missed of those that are tracked. */
+  /** catchUp requests the receipts that tracked messages may have missed. */
   async catchUp(): Promise<void> {
-    for (const [id, messages] of [...this.unread()].slice(0, ASKED_CHANNELS)) {
+    for (const [id, messages] of [...this.unread()].slice(0, MAX_CHANNELS_ASKED)) {
       try {
         await this.ask(id, messages);
       } catch {
-        return; // they are news of the moment: whoever needs them asks
+        return; // receipts are ephemeral: callers that need them ask again
       }
     }
   }
@@ -91,30 +96,30 @@ export class Reach {
     const was = this.of(channelID);
     const now = { delivered: Math.max(was.delivered, delivered, read), read: Math.max(was.read, read) };
     if (now.delivered === was.delivered && now.read === was.read) return;
-    this.marks.set(channelID, now);
+    this.positions.set(channelID, now);
     this.changed(channelID, now);
-    this.tell();
+    this.notify();
   }
 
-  /** Says of each tracked message what is new of it. */
-  private tell(): void {
-    const news = this.sent.filter((s) => s.seq !== undefined && this.statusOf(s.channelID, s.seq) !== s.status && s.status !== "read");
-    for (const send of news) {
+  /** notify updates the status of the tracked messages and reports each change. */
+  private notify(): void {
+    const advanced = this.sent.filter((s) => s.seq !== undefined && this.statusOf(s.channelID, s.seq) !== s.status && s.status !== "read");
+    for (const send of advanced) {
       const status = this.statusOf(send.channelID, send.seq ?? 0);
       if (status !== "sent") [send.status] = [status];
     }
     this.sent = this.sent.filter((s) => s.status !== "read");
-    for (const send of news) if (send.status !== "sent") this.status(send);
+    for (const send of advanced) if (send.status !== "sent") this.status(send);
   }
 
-  /** The send of an event that could not be stored after all. */
+  /** drop stops tracking the message of an event that could not be stored, and returns its send. */
   drop(clientID: string): Send | undefined {
     const send = this.sent.find((s) => s.clientID === clientID);
     this.sent = this.sent.filter((s) => s !== send);
     return send;
   }
 
-  /** Messages that nobody is known to have read, by channel. */
+  /** unread returns the messages not known to be read by anyone, by channel. */
   private unread(): Map<string, OwnMessage[]> {
     const channels = new Map<string, OwnMessage[]>();
     for (const { channelID, id, seq } of this.sent) {

@@ -1,21 +1,26 @@
-/** The REST surface, one method for each operation of docs/openapi.yaml, under its operationId. */
+/**
+ * The REST API, with one method for each operation of docs/openapi.yaml, named by its operationId.
+ */
 
 import { ApiError } from "./errors.js";
-import { asUser, type Http, type RequestOptions } from "./http.js";
+import type { Http, RequestOptions } from "./http.js";
 import type * as api from "./rest-types.js";
-import type { TokenSource } from "./tokens.js";
+import { asUser, type TokenSource } from "./tokens.js";
 
 type Query = Readonly<Record<string, string | number | boolean | undefined>>;
 type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
-/** Which part of a list. `cursor` is the next_cursor of the page before. */
+/** Selects one page of a list. `cursor` is the next_cursor of the previous page. */
 export interface Paging {
   readonly cursor?: string | undefined;
   /** At most 200; default 50. */
   readonly limit?: number | undefined;
 }
 
-/** One of them at most says where the page begins. Absent: the newest messages. */
+/**
+ * Selects a page of messages. Set at most one of the three seqs; without one, it is the newest
+ * messages.
+ */
 export interface MessageQuery extends Paging {
   readonly before_seq?: number | undefined;
   readonly after_seq?: number | undefined;
@@ -27,7 +32,9 @@ export interface Page<T> {
   readonly next_cursor: string | null;
 }
 
-/** Reads every page of a list: `allPages((p) => rest.listContacts({ ...p, limit: 200 }))`. */
+/**
+ * allPages reads every page of a list: `allPages((p) => rest.listContacts({ ...p, limit: 200 }))`.
+ */
 export async function allPages<T>(list: (paging: Paging) => Promise<Page<T>>): Promise<T[]> {
   const items: T[] = [];
   for (let paging: Paging = {}; ; ) {
@@ -45,12 +52,15 @@ function withQuery(path: string, query: Query | undefined): string {
   return text === "" ? path : `${path}?${text}`;
 }
 
-/** Makes a path of its parts, ids and all. */
+/** path is a template tag that escapes the ids in a path. */
 function path(parts: TemplateStringsArray, ...ids: string[]): string {
-  return parts.reduce((made, part, i) => made + encodeURIComponent(ids[i - 1] ?? "") + part);
+  return parts.reduce((result, part, i) => result + encodeURIComponent(ids[i - 1] ?? "") + part);
 }
 
-/** Calls throw an ApiError for what the server refuses, and a ClientError `offline` when it cannot be reached. */
+/**
+ * Rest calls the REST API. Its methods throw an ApiError if the server refuses, and a ClientError
+ * `offline` if it is unreachable.
+ */
 export class Rest {
   /** @internal */
   constructor(
@@ -58,7 +68,7 @@ export class Rest {
     private readonly tokens: TokenSource,
   ) {}
 
-  /** Makes any request as the user of the session. */
+  /** Sends any request as the session's user. */
   request<T>(method: Method, path: string, body?: object, options: RequestOptions = {}): Promise<T> {
     return asUser<T>(this.http, this.tokens, { ...options, method, path, ...(body === undefined ? {} : { body }) });
   }
@@ -79,14 +89,14 @@ export class Rest {
     const { mode: session, deviceToken } = this.tokens;
     const known = deviceToken === undefined ? {} : { device_token: deviceToken };
     const answer = await this.http.send<api.LoggedIn>({ method: "POST", path, body: { ...body, session, ...known } });
-    this.tokens.take(answer);
+    this.tokens.accept(answer);
     return answer;
   }
-  /** Renews the tokens. It is not needed: calls and connections do so when it is time. */
+  /** Renews the tokens. This is optional: requests and connections renew them when necessary. */
   async refreshSession(): Promise<void> {
-    await this.tokens.token({ rejected: await this.tokens.token(), certain: true });
+    await this.tokens.token({ rejected: await this.tokens.token(), fresh: true });
   }
-  /** Ends the session; its connections are closed. */
+  /** Ends the session; the server closes its connections. */
   async logOut(): Promise<void> {
     const refresh_token = this.tokens.refreshToken;
     const token = await this.tokens.token().catch(() => undefined); // an expired session can still log out
@@ -94,7 +104,7 @@ export class Rest {
     try {
       await this.http.send({ method: "POST", path: "/v1/logout", accessToken: token?.access, ...body });
     } catch (error) {
-      if (!(error instanceof ApiError) || error.status !== 401) throw error; // it is over already
+      if (!(error instanceof ApiError) || error.status !== 401) throw error; // the session has already ended
     }
     this.tokens.forget();
   }
@@ -118,7 +128,10 @@ export class Rest {
     await this.request("DELETE", "/v1/me", proof);
     this.tokens.forget();
   }
-  /** Ends all sessions of the user. This client goes on with a new one, and so do other tabs of the browser. */
+  /**
+   * Ends all of the user's sessions. This client and other tabs of the browser continue with a new
+   * one.
+   */
   changePassword(change: Omit<api.PasswordChange, "device_token">): Promise<void> {
     return this.tokens.exchange("/v1/me/password", change);
   }
@@ -173,7 +186,7 @@ export class Rest {
   listGroupMembers(id: string, paging: Paging = {}): Promise<Page<api.Member>> {
     return this.get(path`/v1/groups/${id}/members`, paging);
   }
-  /** Adds a user, or invites one whom you do not know. */
+  /** Adds a user, or invites a stranger: no contact, and no private channel or group in common. */
   addGroupMember(id: string, member: api.MemberAddition): Promise<api.Member | api.Invitation> {
     return this.request("POST", path`/v1/groups/${id}/members`, member);
   }
@@ -219,14 +232,14 @@ export class Rest {
   listMembers(id: string, paging: Paging = {}): Promise<Page<api.Member>> {
     return this.get(path`/v1/channels/${id}/members`, paging);
   }
-  /** Adds a user, or invites one whom you do not know. */
+  /** Adds a user, or invites a stranger: no contact, and no private channel or group in common. */
   addMember(id: string, member: api.MemberAddition): Promise<api.Member | api.Invitation> {
     return this.request("POST", path`/v1/channels/${id}/members`, member);
   }
   updateMember(id: string, userID: string, change: api.RoleChange): Promise<api.Member> {
     return this.request("PATCH", path`/v1/channels/${id}/members/${userID}`, change);
   }
-  /** Removes a member; with `ban` they cannot come back until the ban is lifted. */
+  /** Removes a member. With `ban`, they cannot rejoin until the ban is lifted. */
   removeMember(id: string, userID: string, options: { readonly ban?: boolean } = {}): Promise<void> {
     return this.request("DELETE", withQuery(path`/v1/channels/${id}/members/${userID}`, options));
   }
@@ -260,14 +273,17 @@ export class Rest {
   listMessages(id: string, query: MessageQuery = {}): Promise<Page<api.Message>> {
     return this.get(path`/v1/channels/${id}/messages`, query);
   }
-  /** Sends a message without a socket. `channel.send` is what a chat page wants. */
+  /** Sends a message without a WebSocket. A chat page should use `channel.send`. */
   sendMessage(id: string, message: api.MessageCreation): Promise<api.Ack> {
     return this.request("POST", path`/v1/channels/${id}/messages`, message);
   }
   listEvents(id: string, query: Paging & { readonly after_seq?: number } = {}): Promise<Page<api.Event>> {
     return this.get(path`/v1/channels/${id}/events`, query);
   }
-  /** Removes reactions of others, for owners and admins: all, or those that match. At most 100 at a time. */
+  /**
+   * Removes other users' reactions, all or those that match; for owners and admins. At most 100 per
+   * call.
+   */
   removeReactions(id: string, messageID: string, query: { readonly emoji?: string; readonly user_id?: string } = {}): Promise<api.ReactionsRemoved> {
     return this.request("DELETE", withQuery(path`/v1/channels/${id}/messages/${messageID}/reactions`, query));
   }

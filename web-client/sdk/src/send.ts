@@ -1,4 +1,4 @@
-/** One send: what is on the wire, how it stands, and who waits for it. */
+/** One send: its frame, its status, and the promise that callers wait for. */
 
 import type { ClientError } from "./errors.js";
 import type { SendStatus } from "./events.js";
@@ -6,18 +6,21 @@ import type { Outbound } from "./frames.js";
 import type { Ack, Pending, SendKind, StoredSend } from "./pending.js";
 
 /**
- * How long the server surely knows a send as a repetition: its ten minutes, less what clocks and the way
- * may differ.
+ * IDEMPOTENT_MS is how long the server is certain to recognize a repeated send: its ten minutes,
+ * less a margin for clock differences and latency.
  */
 const IDEMPOTENT_MS = 9 * 60_000;
 
-/** What a send asks of the outbox that it is in. */
+/** What a send requests from its outbox. */
 export interface SendOwner {
   retry(send: Send): Pending;
   discard(send: Send): void;
 }
 
-/** A random UUID. `crypto.randomUUID` is missing where a page came over plain http. */
+/**
+ * newClientID returns a random UUID. `crypto.randomUUID` is missing in pages served over plain
+ * HTTP.
+ */
 export function newClientID(): string {
   const b = crypto.getRandomValues(new Uint8Array(16));
   b[6] = (b[6]! & 0x0f) | 0x40;
@@ -26,26 +29,29 @@ export function newClientID(): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 
-/** The body with every line end as `\n`, as the server stores it. */
+/** normalizeBody returns the body with all line endings as `\n`, as the server stores it. */
 export const normalizeBody = (body: string): string => body.replace(/\r\n?/g, "\n");
 
 let lastCreated = 0;
 
-/** The time, and never the same twice: sends are kept in its order. */
+/**
+ * creationTime returns the current time in milliseconds, increased if necessary to be unique: it
+ * orders the sends.
+ */
 function creationTime(): number {
   lastCreated = Math.max(Date.now(), lastCreated + 1);
   return lastCreated;
 }
 
-/** The Pending that callers see. The outbox alone changes it. */
+/** Send is the Pending that callers see. Only the outbox changes it. */
 export class Send implements Pending {
   status: SendStatus = "pending";
   ack: Ack | undefined;
   error: ClientError | undefined;
-  /** When it was on its way first; 0: not yet. */
+  /** When it was first sent to the server, in milliseconds since 1970; 0: not yet. */
   first = 0;
-  /** It is on its way on the connection of now. */
-  flying = false;
+  /** Whether it was sent on the current connection and awaits its acknowledgement. */
+  inFlight = false;
   readonly createdAt: number;
   readonly settled: Promise<Ack>;
   private resolve: (ack: Ack) => void = () => {};
@@ -54,12 +60,12 @@ export class Send implements Pending {
   constructor(
     readonly frame: Outbound,
     private readonly owner: SendOwner,
-    kept?: StoredSend,
+    stored?: StoredSend,
   ) {
-    this.createdAt = kept?.created_at ?? creationTime();
-    this.first = kept?.first ?? 0;
+    this.createdAt = stored?.created_at ?? creationTime();
+    this.first = stored?.first ?? 0;
     this.settled = new Promise((resolve, reject) => ([this.resolve, this.reject] = [resolve, reject]));
-    this.settled.catch(() => {}); // the status says it too: nobody has to wait
+    this.settled.catch(() => {}); // callers may use the status instead of waiting
   }
 
   get kind(): SendKind {
@@ -98,22 +104,22 @@ export class Send implements Pending {
     this.owner.discard(this);
   }
 
-  /** Whether the server may have forgotten that it was sent. */
+  /** expired reports whether the server may no longer recognize this send as a repetition. */
   expired(now: number): boolean {
     return this.first > 0 && now - this.first >= IDEMPOTENT_MS;
   }
 
   acknowledge(ack: Ack): void {
-    [this.status, this.ack, this.flying] = ["sent", ack, false];
+    [this.status, this.ack, this.inFlight] = ["sent", ack, false];
     this.resolve(ack);
   }
 
   fail(error: ClientError): void {
-    [this.status, this.error, this.flying] = ["failed", error, false];
+    [this.status, this.error, this.inFlight] = ["failed", error, false];
     this.reject(error);
   }
 
-  /** As a store keeps it. */
+  /** stored returns the form that a PendingStore stores. */
   stored(): StoredSend {
     const { error } = this;
     return {

@@ -1,69 +1,77 @@
-/** Every event of every channel once, in order, without a hole, over any number of connections. */
+/**
+ * Subscriptions deliver every event of every channel once, in order, without gaps, across any
+ * number of connections.
+ */
 
 import { ceiling, jitter } from "./backoff.js";
 import { ClientError, retryable } from "./errors.js";
 import type { Position } from "./events.js";
 import { HELLO_CHANNELS, type ChannelSummary, type ErrorFrame, type Hello, type Resync, type Subscribed, type WireEvent } from "./frames.js";
 
-/** How many channels are asked for in one frame, which may have 128 KiB. */
-const PER_SUBSCRIBE = 500;
-/** The most that is waited before a channel is asked for again. */
-const ASK_AGAIN_MS = 1_000;
-/** How often a page of missed events is tried before the gateway is asked again. */
-const PAGE_FAILURES = 5;
+/** MAX_PER_SUBSCRIBE is the number of channels in one subscribe frame, whose limit is 128 KiB. */
+const MAX_PER_SUBSCRIBE = 500;
+/** MAX_RETRY_DELAY_MS is the longest wait before a refused subscription is retried. */
+const MAX_RETRY_DELAY_MS = 1_000;
+/**
+ * MAX_PAGE_FAILURES is how often reading a page of missed events is tried before subscribing again.
+ */
+const MAX_PAGE_FAILURES = 5;
 
 /**
- * Where a channel stands on the connection of now. `unanswered`: subscribe is sent; what comes before its
- * answer is of an older subscription. `paging`: events are fetched; those on the socket come again later.
+ * Phase is the state of a channel on the current connection. `unanswered`: a subscribe was sent;
+ * events before its answer belong to an older subscription. `paging`: missed events are being
+ * fetched; those on the socket are dropped, because they arrive again after the next subscribe.
  */
 type Phase = "idle" | "unanswered" | "following" | "paging";
 
-/** What is known of a channel that is followed. */
+/** Track is the state of a followed channel. */
 export interface Track {
   readonly id: string;
-  /** The server has told us of it. */
+  /** The channel as the server last described it; undefined before that. */
   summary: ChannelSummary | undefined;
-  /** The newest event that was handed on. */
+  /** The newest event that was delivered to the listeners. */
   pos: number;
   epoch: string;
-  /** All events since then were seen; 0: all that matter. */
+  /** Every event since this time was seen. 0: every event. */
   since: number;
   phase: Phase;
-  /** Of the subscribe. */
+  /** The ref of the last subscribe. */
   ref: string;
-  /** The newest event at the time of the answer: then we have caught up. */
+  /**
+   * The channel's newest seq when the subscribe was answered. Reaching it means being caught up.
+   */
   target: number;
-  /** Not followed: the connection has no room. */
-  aside: boolean;
-  /** It was asked for by `follow`, and another channel makes room. */
+  /** Not followed, because the connection's limit of subscriptions is reached. */
+  leftOut: boolean;
+  /** `follow` asked for the channel, so another one is left out if there is no room. */
   wanted: boolean;
-  /** When the newest event was handed on, or the channel was subscribed to. */
-  moved: number;
+  /** When the last event was delivered, or the channel was subscribed to. */
+  lastActivity: number;
 }
 
 export interface SubscriptionHandlers {
   send(frame: object): void;
   /** Fetches the events after a seq. */
   events(channelID: string, after: number): Promise<readonly WireEvent[]>;
-  /** The server has told how a channel is. */
+  /** The server has described the channel. */
   listed(track: Track): void;
   joined(track: Track, from: Position): void;
   left(track: Track, by: string | undefined, error: ClientError | undefined): void;
   reset(track: Track, from: Position, lost: boolean): void;
   event(track: Track, event: WireEvent): void;
-  /** Events of a channel come on the socket from now on. */
+  /** From now on the channel's events arrive on the socket. */
   following(track: Track): void;
-  /** A channel has caught up, or has gone: sends that waited for it may go. */
+  /** A channel has caught up or was left, so sends that waited for it may proceed. */
   settled(): void;
 }
 
-/** A subscribe that is not answered wholly. */
+/** Subscriptions tracks every followed channel and keeps each one subscribed and complete. */
 export class Subscriptions {
   readonly tracks = new Map<string, Track>();
-  private connection = 0; // counts: what was begun on an older one is void
+  private generation = 0; // of the connection: anything started on an older one is void
   private lastRef = 0;
   private readonly timers = new Set<ReturnType<typeof setTimeout>>();
-  private jobs: Promise<void> = Promise.resolve();
+  private catchUps: Promise<void> = Promise.resolve();
 
   constructor(
     positions: Readonly<Record<string, Position>>,
@@ -74,51 +82,52 @@ export class Subscriptions {
   }
 
   private track(id: string, pos: number, epoch: string, since: number): Track {
-    return { id, summary: undefined, pos, epoch, since, phase: "idle", ref: "", target: 0, aside: false, wanted: false, moved: 0 };
+    return { id, summary: undefined, pos, epoch, since, phase: "idle", ref: "", target: 0, leftOut: false, wanted: false, lastActivity: 0 };
   }
 
   caughtUp(track: Track): boolean {
     return track.phase === "following" && track.pos >= track.target;
   }
 
-  /** Whether all channels that are followed have caught up. */
+  /** Whether all followed channels have caught up. */
   get allCaughtUp(): boolean {
-    for (const track of this.tracks.values()) if (!track.aside && !this.caughtUp(track)) return false;
+    for (const track of this.tracks.values()) if (!track.leftOut && !this.caughtUp(track)) return false;
     return true;
   }
 
-  /** The connection is lost. */
+  /** lost handles the loss of the connection. */
   lost(): void {
-    this.connection++;
+    this.generation++;
     for (const timer of this.timers) clearTimeout(timer);
     this.timers.clear();
-    this.jobs = Promise.resolve();
-    for (const track of this.tracks.values()) [track.phase, track.ref, track.aside] = ["idle", "", false];
+    this.catchUps = Promise.resolve();
+    for (const track of this.tracks.values()) [track.phase, track.ref, track.leftOut] = ["idle", "", false];
   }
 
-  /** Follows every channel, each from where it was. */
-  greet(hello: Hello, again: boolean): void {
+  /** greet follows every channel, each from its position. */
+  greet(hello: Hello, reconnected: boolean): void {
     const whole = hello.channels.length < HELLO_CHANNELS;
     const listed = new Set(hello.channels.map((s) => s.channel_id));
     for (const track of [...this.tracks.values()]) {
       if (whole && !listed.has(track.id)) this.leave(track);
     }
-    this.list(hello.channels, again);
-    if (!whole) this.ask([...this.tracks.values()].filter((t) => t.phase === "idle")); // what we know of those in hello_more
+    this.list(hello.channels, reconnected);
+    if (!whole) this.subscribe([...this.tracks.values()].filter((t) => t.phase === "idle")); // tracked channels that hello_more will list
     this.handlers.settled();
   }
 
   /**
-   * Takes summaries and subscribes to what is not yet. A channel that is new to us is followed from its
-   * newest event on; a direct one that was made since the first greeting, from the user's delivered cursor,
-   * since it is a first message that makes it.
+   * list records the summaries and subscribes to channels that are not subscribed yet. A channel
+   * that is new to this client is followed from its newest event. A direct channel created since
+   * the first greeting is followed from the user's delivered position, because its first message is
+   * what created it.
    */
-  list(summaries: readonly ChannelSummary[], again: boolean): void {
-    const ask: Track[] = [];
+  list(summaries: readonly ChannelSummary[], reconnected: boolean): void {
+    const unsubscribed: Track[] = [];
     for (const s of summaries) {
       let track = this.tracks.get(s.channel_id);
       if (!track) {
-        const pos = again && s.kind === "direct" ? Math.min(s.last_seq, s.last_delivered_seq) : s.last_seq;
+        const pos = reconnected && s.kind === "direct" ? Math.min(s.last_seq, s.last_delivered_seq) : s.last_seq;
         track = this.track(s.channel_id, pos, s.epoch, Date.now());
         this.tracks.set(track.id, track);
       }
@@ -128,33 +137,37 @@ export class Subscriptions {
       this.handlers.listed(track);
       if (!known) this.handlers.joined(track, { seq: track.pos, epoch: track.epoch });
       if (track.phase !== "idle") continue;
-      if (s.not_followed) this.setAside(track);
-      else ask.push(track);
+      if (s.not_followed) this.leaveOut(track);
+      else unsubscribed.push(track);
     }
-    this.ask(ask);
+    this.subscribe(unsubscribed);
   }
 
   /**
-   * Follows a channel that is left out, since the user has more than a connection follows. Where there is no room
-   * the channel in which nothing happened for the longest time is left out in its place.
+   * follow subscribes to a channel that is left out because the user has more channels than a
+   * connection follows. If there is no room, the channel with the oldest activity is left out
+   * instead.
    */
   follow(channelID: string): void {
     const track = this.tracks.get(channelID);
-    if (!track?.aside) return;
-    [track.aside, track.wanted] = [false, true];
-    this.ask([track]);
+    if (!track?.leftOut) return;
+    [track.leftOut, track.wanted] = [false, true];
+    this.subscribe([track]);
   }
 
-  private setAside(track: Track): void {
-    [track.phase, track.ref, track.aside, track.wanted] = ["idle", "", true, false];
+  private leaveOut(track: Track): void {
+    [track.phase, track.ref, track.leftOut, track.wanted] = ["idle", "", true, false];
   }
 
-  /** Ends the subscription to the channel in which nothing happened for the longest time, and says whether there was one. */
+  /**
+   * makeRoom unsubscribes from the channel with the oldest activity. It returns whether there was
+   * one.
+   */
   private makeRoom(): boolean {
     let oldest: Track | undefined;
-    for (const t of this.tracks.values()) if (t.phase === "following" && (oldest === undefined || t.moved < oldest.moved)) oldest = t;
+    for (const t of this.tracks.values()) if (t.phase === "following" && (oldest === undefined || t.lastActivity < oldest.lastActivity)) oldest = t;
     if (!oldest) return false;
-    this.setAside(oldest);
+    this.leaveOut(oldest);
     this.handlers.send({ type: "unsubscribe", channel_id: oldest.id });
     return true;
   }
@@ -170,10 +183,10 @@ export class Subscriptions {
     this.handlers.settled();
   }
 
-  /** Subscribes to channels, each from where it stands. */
-  private ask(tracks: readonly Track[]): void {
-    for (let i = 0; i < tracks.length; i += PER_SUBSCRIBE) {
-      const part = tracks.slice(i, i + PER_SUBSCRIBE);
+  /** subscribe subscribes to the channels, each from its position. */
+  private subscribe(tracks: readonly Track[]): void {
+    for (let i = 0; i < tracks.length; i += MAX_PER_SUBSCRIBE) {
+      const part = tracks.slice(i, i + MAX_PER_SUBSCRIBE);
       const ref = `sub-${++this.lastRef}`;
       for (const track of part) [track.phase, track.ref] = ["unanswered", ref];
       const channels = part.map((t) => ({ channel_id: t.id, last_seen_seq: t.pos, epoch: t.epoch }));
@@ -181,19 +194,22 @@ export class Subscriptions {
     }
   }
 
-  /** The channel that an answer to a subscribe is of, or undefined when it is out of date. */
-  private answered(ref: string, channelID: string): Track | undefined {
+  /**
+   * awaiting returns the channel that an answer to a subscribe belongs to; undefined if the answer
+   * is out of date.
+   */
+  private awaiting(ref: string, channelID: string): Track | undefined {
     const track = this.tracks.get(channelID);
     return track?.phase === "unanswered" && track.ref === ref ? track : undefined;
   }
 
   subscribed(frame: Subscribed): void {
-    const track = this.answered(frame.ref ?? "", frame.channel_id);
+    const track = this.awaiting(frame.ref ?? "", frame.channel_id);
     if (!track) return;
     const from = { seq: track.pos, epoch: track.epoch };
     track.epoch = frame.epoch;
     track.target = frame.last_seq;
-    [track.wanted, track.moved] = [false, Date.now()];
+    [track.wanted, track.lastActivity] = [false, Date.now()];
     if (!frame.has_more) {
       track.phase = "following";
       this.handlers.following(track);
@@ -202,18 +218,18 @@ export class Subscriptions {
       this.handlers.reset(track, from, false);
     } else {
       track.phase = "paging";
-      const { connection } = this;
-      // One after the other: pages of many channels at once would be a flood.
-      this.jobs = this.jobs.then(() => this.catchUp(track, connection));
+      const { generation } = this;
+      // One channel after the other, to limit the number of concurrent requests.
+      this.catchUps = this.catchUps.then(() => this.catchUp(track, generation));
     }
     this.handlers.settled();
   }
 
-  /** An answer to a subscribe, or unasked. */
+  /** resync handles the loss of a channel's numbering: in answer to a subscribe, or at any time. */
   resync(frame: Resync): void {
     let track = this.tracks.get(frame.channel_id);
-    if (frame.ref) track = this.answered(frame.ref, frame.channel_id);
-    else if (track?.phase !== "following") return; // the answer to the subscribe that is under way says it too
+    if (frame.ref) track = this.awaiting(frame.ref, frame.channel_id);
+    else if (track?.phase !== "following") return; // the pending subscribe will be answered with it too
     if (!track) return;
     const from = { seq: track.pos, epoch: track.epoch };
     this.skip(track, frame.last_seq, frame.epoch);
@@ -229,30 +245,30 @@ export class Subscriptions {
     this.handlers.following(track);
   }
 
-  /** Takes an error if it answers a subscribe, and says whether it did. */
+  /** refused handles an error frame that answers a subscribe, and returns whether it did. */
   refused(frame: ErrorFrame): boolean {
     const asked = [...this.tracks.values()].filter((t) => t.phase === "unanswered" && t.ref === frame.ref);
     const named = asked.find((t) => t.id === frame.channel_id) ?? (asked.length === 1 ? asked[0] : undefined);
-    if (named) this.askRefused(named, frame);
-    else for (const track of asked) this.ask([track]); // the frame as a whole was refused
+    if (named) this.subscribeRefused(named, frame);
+    else for (const track of asked) this.subscribe([track]); // the whole frame was refused
     return asked.length > 0;
   }
 
-  private askRefused(track: Track, frame: ErrorFrame): void {
+  private subscribeRefused(track: Track, frame: ErrorFrame): void {
     const error = new ClientError(frame.code as ClientError["code"], frame.message, frame.retry_after_ms ?? 0);
-    if (frame.code === "rate_limited") { // that would be one subscription too many
-      if (track.wanted && this.makeRoom()) return this.ask([track]);
-      this.setAside(track);
+    if (frame.code === "rate_limited") { // the limit of subscriptions is reached
+      if (track.wanted && this.makeRoom()) return this.subscribe([track]);
+      this.leaveOut(track);
       return this.handlers.settled();
     }
     if (!retryable(frame.code)) return this.leave(track, undefined, error);
     track.phase = "idle";
-    this.later(Math.max(error.retryAfterMs, jitter(ASK_AGAIN_MS)), () => {
-      if (this.tracks.get(track.id) === track && track.phase === "idle") this.ask([track]);
+    this.later(Math.max(error.retryAfterMs, jitter(MAX_RETRY_DELAY_MS)), () => {
+      if (this.tracks.get(track.id) === track && track.phase === "idle") this.subscribe([track]);
     });
   }
 
-  /** Does something after a while, on this connection or not at all. */
+  /** later runs act after a delay, unless the connection is lost first. */
   private later(ms: number, act: () => void): void {
     const timer = setTimeout(() => {
       this.timers.delete(timer);
@@ -261,29 +277,30 @@ export class Subscriptions {
     this.timers.add(timer);
   }
 
-  /** Takes an event from the socket. */
-  take(event: WireEvent): void {
+  /** handleEvent handles an event from the socket. */
+  handleEvent(event: WireEvent): void {
     const track = this.tracks.get(event.channel_id);
-    if (track?.phase !== "following" || event.seq <= track.pos) return; // of a subscription that has ended
-    if (event.seq > track.pos + 1) return this.ask([track]); // against the protocol: a hole is never shown
+    if (track?.phase !== "following" || event.seq <= track.pos) return; // belongs to an ended subscription
+    if (event.seq > track.pos + 1) return this.subscribe([track]); // a gap violates the protocol: subscribe again from pos
     this.advance(track, event);
     if (track.pos === track.target) this.handlers.settled();
   }
 
   private advance(track: Track, event: WireEvent): void {
     if (event.seq !== track.pos + 1) return;
-    [track.pos, track.moved] = [event.seq, Date.now()];
+    [track.pos, track.lastActivity] = [event.seq, Date.now()];
     this.handlers.event(track, event);
   }
 
   /**
-   * Fetches what the socket does not replay, up to where the subscription has begun, and then subscribes
-   * from there: events on the socket were passed over meanwhile.
+   * catchUp fetches the events that the socket does not replay, up to the start of the
+   * subscription, and then subscribes again from there, because events on the socket were dropped
+   * while it was fetching.
    */
-  private async catchUp(track: Track, connection: number): Promise<void> {
-    const wanted = (): boolean => this.connection === connection && this.tracks.get(track.id) === track && track.phase === "paging";
+  private async catchUp(track: Track, generation: number): Promise<void> {
+    const wanted = (): boolean => this.generation === generation && this.tracks.get(track.id) === track && track.phase === "paging";
     for (let failures = 0; wanted(); ) {
-      if (track.pos >= track.target || failures > PAGE_FAILURES) return this.ask([track]); // then the gateway may know more
+      if (track.pos >= track.target || failures > MAX_PAGE_FAILURES) return this.subscribe([track]); // the gateway may replay the rest
       const after = track.pos;
       try {
         const page = await this.handlers.events(track.id, after);

@@ -1,75 +1,104 @@
-/** Who one is: access tokens, and how they are renewed. Each refresh token is good once. */
+/** Access tokens and their renewal. Each refresh token can be used only once. */
 
 import { ApiError, ClientError } from "./errors.js";
-import type { Http } from "./http.js";
+import type { Http, RawRequest } from "./http.js";
 import type { LoggedIn } from "./rest-types.js";
 
-/** An access token, or what is known of the one in a cookie. */
+/** Token is an access token, or what is known about the one in a cookie. */
 export interface Token {
-  /** Absent: it is in a cookie, which only the browser reads. */
+  /** The token; absent if it is in a cookie, which scripts cannot read. */
   readonly access?: string;
-  /** When it ends, in milliseconds since 1970. 0: not known. */
+  /** When it expires, in milliseconds since 1970. 0: unknown. */
   readonly expires: number;
 }
 
-export interface TokenQuestion {
-  /** A token that the server has not taken, or will not take for much longer. */
+export interface TokenRequest {
+  /** A token that the server has refused or that expires soon. */
   readonly rejected?: Token | undefined;
-  /** Renew rather than try a token of which nothing is known. */
-  readonly certain?: boolean;
+  /** Renew rather than use a token of unknown expiry. */
+  readonly fresh?: boolean;
 }
 
-/** Gives tokens. However many ask at once, one renewal serves all. */
+/** TokenSource provides access tokens. Concurrent callers share one renewal. */
 export interface TokenSource {
-  /** An ApiError that no later try can mend means that the session is over. */
-  token(question?: TokenQuestion): Promise<Token>;
-  /** A login or a renewal has brought this. */
-  take(answer: LoggedIn): void;
-  /** Makes a request that ends the session and is answered with the next one. Renewals wait for it, in all tabs. */
+  /** Returns a valid token. A non-retryable ApiError means that the session is over. */
+  token(request?: TokenRequest): Promise<Token>;
+  /** Stores the tokens of a login or a renewal. */
+  accept(answer: LoggedIn): void;
+  /**
+   * Sends a request that ends the session and returns tokens for a new one. Renewals wait for it,
+   * in all tabs.
+   */
   exchange(path: string, body: object): Promise<void>;
-  /** The token of a session that has replaced the one of `than`, whose session has ended; undefined: there is none. */
-  replaced(than: Token): Promise<Token | undefined>;
-  /** The session is over. */
+  /**
+   * Returns the token of the session that has replaced that of ended; undefined if there is none.
+   */
+  replacementFor(ended: Token): Promise<Token | undefined>;
+  /** Discards the session's tokens: the session is over. */
   forget(): void;
   /** Whether there may be a session. */
   readonly present: boolean;
-  /** What a logout names the session with, besides its access token. */
+  /**
+   * The refresh token that a logout sends in addition to the access token; undefined if it is in a
+   * cookie.
+   */
   readonly refreshToken: string | undefined;
-  /** What a login shows, besides the password, that this device has logged in before; cookies go along by themselves. */
+  /**
+   * Proves at login that this device has logged in before. In cookie mode, the browser sends it by
+   * itself.
+   */
   readonly deviceToken: string | undefined;
-  /** How a login says where the tokens go. */
+  /** Where a login should put the tokens. */
   readonly mode: "cookie" | "bearer";
 }
 
-/** What a bearer session is kept as, between runs of a program. The newest is to be kept. */
+/**
+ * What to save of a bearer session between runs of a program. Only the newest credentials are
+ * valid.
+ */
 export interface Credentials {
   readonly accessToken: string;
   readonly expires: number;
   readonly refreshToken: string;
-  /** Shows at the next login that this device has logged in before: wrong passwords from elsewhere do not keep it out. */
+  /**
+   * Proves at the next login that this device has logged in before, so that wrong passwords tried
+   * elsewhere do not lock it out.
+   */
   readonly deviceToken?: string | undefined;
 }
 
-/** A session in the program's own hands, as in Node. Without tokens it begins with `rest.logIn` or `rest.signUp`. */
+/**
+ * A session managed by the program, as in Node. Without tokens, it starts with `rest.logIn` or
+ * `rest.signUp`.
+ */
 export interface BearerAuth {
   readonly accessToken?: string;
-  /** When the access token ends, in milliseconds since 1970. Absent: it is renewed before its first use. */
+  /**
+   * When the access token expires, in milliseconds since 1970. If absent, it is renewed before its
+   * first use.
+   */
   readonly expires?: number;
   readonly refreshToken?: string;
-  /** Of an earlier session, even of one that has ended. */
+  /** The device token of an earlier session, even of one that has ended. */
   readonly deviceToken?: string | undefined;
-  /** Is called with what is to be kept, before it is used. */
+  /** Called with the credentials to save, before they are used. */
   readonly onRenewed?: (kept: Credentials) => void;
 }
 
-/** How long before its end a token is renewed, at most; a short one after two thirds. */
+/**
+ * RENEW_AHEAD_MS is how long before its expiry a token is renewed; a short-lived one after two
+ * thirds of its life.
+ */
 const RENEW_AHEAD_MS = 60_000;
 
-/** How long to wait before a token is renewed; undefined: it is not known when it ends. */
+/**
+ * renewIn returns how many milliseconds to wait before renewing the token; undefined if its expiry
+ * is unknown.
+ */
 export function renewIn(token: Token, now: number): number | undefined {
   if (token.expires === 0) return undefined;
   const left = token.expires - now;
-  // Longer waits than a timer can have do not occur: they are cut.
+  // setTimeout accepts at most 2^31 - 1 ms.
   return Math.min(Math.max(left - Math.min(RENEW_AHEAD_MS, left / 3), 1_000), 2 ** 31 - 1);
 }
 
@@ -79,41 +108,59 @@ function expiresOf(answer: LoggedIn): number {
   return Date.now() + answer.expires_in * 1000;
 }
 
-/** Lets one renewal at a time run; whoever asks meanwhile gets its outcome. */
+/** SingleFlight runs one renewal at a time; concurrent callers share its result. */
 class SingleFlight {
-  private flight: Promise<Token> | undefined;
+  private pending: Promise<Token> | undefined;
 
   run(renew: () => Promise<Token>): Promise<Token> {
-    this.flight ??= renew().finally(() => (this.flight = undefined));
-    return this.flight;
+    this.pending ??= renew().finally(() => (this.pending = undefined));
+    return this.pending;
   }
 }
 
-/** Sends a request as the user of the session; a token that was not taken is renewed once. */
-async function exchanged(http: Http, tokens: TokenSource, path: string, body: object, alone: (send: () => Promise<void>) => Promise<void>): Promise<void> {
+/**
+ * exchangeTokens sends a request as the user and stores the tokens it returns. After a refused
+ * token it renews once.
+ */
+async function exchangeTokens(http: Http, tokens: TokenSource, path: string, body: object, exclusively: (send: () => Promise<void>) => Promise<void>): Promise<void> {
   let token = await tokens.token();
   const { deviceToken: device_token } = tokens;
   const known = device_token === undefined ? body : { ...body, device_token };
   const send = async (): Promise<void> =>
-    tokens.take(await http.send<LoggedIn>({ method: "POST", path, body: known, accessToken: token.access }));
+    tokens.accept(await http.send<LoggedIn>({ method: "POST", path, body: known, accessToken: token.access }));
   try {
-    await alone(send);
+    await exclusively(send);
   } catch (error) {
     if (!(error instanceof ApiError) || error.code !== "unauthenticated") throw error;
     token = await tokens.token({ rejected: token });
-    await alone(send);
+    await exclusively(send);
   }
 }
 
-/** Tokens in the program's own hands. */
+/**
+ * asUser sends a request as the user of the session. After a refused token it renews once and tries
+ * again.
+ */
+export async function asUser<T>(http: Http, tokens: TokenSource, request: Omit<RawRequest, "accessToken">): Promise<T> {
+  let token: Token = await tokens.token();
+  try {
+    return await http.send<T>({ ...request, accessToken: token.access });
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.code !== "unauthenticated") throw error;
+    token = await tokens.token({ rejected: token });
+    return http.send<T>({ ...request, accessToken: token.access });
+  }
+}
+
+/** BearerTokens holds the tokens in the program's memory. */
 export class BearerTokens implements TokenSource {
   readonly mode = "bearer";
   private held: Token;
   private refresh: string | undefined;
   private device: string | undefined;
   private readonly renewal = new SingleFlight();
-  /** One after the other: what gives another refresh token. */
-  private turns: Promise<unknown> = Promise.resolve();
+  /** The chain of requests that consume the refresh token, which run one after the other. */
+  private queue: Promise<unknown> = Promise.resolve();
 
   constructor(
     private readonly http: Http,
@@ -136,43 +183,43 @@ export class BearerTokens implements TokenSource {
     return this.device;
   }
 
-  async token(question: TokenQuestion = {}): Promise<Token> {
+  async token(request: TokenRequest = {}): Promise<Token> {
     const { held } = this;
-    const rejected = question.rejected !== undefined && question.rejected.access === held.access;
-    // Without a refresh token there is only this one, whatever is known of it.
+    const rejected = request.rejected !== undefined && request.rejected.access === held.access;
+    // Without a refresh token this token is the only one, even if its expiry is unknown.
     const good = held.expires > Date.now() || (this.refresh === undefined && held.expires === 0);
     if (held.access !== undefined && !rejected && good) return held;
     if (this.refresh === undefined) throw notLoggedIn();
-    return this.renewal.run(() => this.inTurn(() => this.renew(held)));
+    return this.renewal.run(() => this.serialized(() => this.renew(held)));
   }
 
-  private inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.turns.then(work);
-    this.turns = done.catch(() => undefined);
+  private serialized<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.queue.then(work);
+    this.queue = done.catch(() => undefined);
     return done;
   }
 
   exchange(path: string, body: object): Promise<void> {
-    return exchanged(this.http, this, path, body, (send) => this.inTurn(send));
+    return exchangeTokens(this.http, this, path, body, (send) => this.serialized(send));
   }
 
-  async replaced(than: Token): Promise<Token | undefined> {
-    await this.turns;
-    return this.held.access !== undefined && this.held.access !== than.access ? this.held : undefined;
+  async replacementFor(ended: Token): Promise<Token | undefined> {
+    await this.queue;
+    return this.held.access !== undefined && this.held.access !== ended.access ? this.held : undefined;
   }
 
   private async renew(known: Token): Promise<Token> {
-    if (this.held !== known && this.held.expires > Date.now()) return this.held; // another session has come
-    this.take(await this.http.send<LoggedIn>({ method: "POST", path: "/v1/refresh", body: { refresh_token: this.refresh } }));
+    if (this.held !== known && this.held.expires > Date.now()) return this.held; // replaced while this renewal was queued
+    this.accept(await this.http.send<LoggedIn>({ method: "POST", path: "/v1/refresh", body: { refresh_token: this.refresh } }));
     return this.held;
   }
 
-  take(answer: LoggedIn): void {
+  accept(answer: LoggedIn): void {
     const { access_token: accessToken } = answer;
     if (accessToken === undefined) throw new ClientError("internal", "the answer to a bearer login has no access token");
     const expires = expiresOf(answer);
     this.refresh = answer.refresh_token ?? this.refresh;
-    this.device = answer.device_token ?? this.device; // only a login gives another
+    this.device = answer.device_token ?? this.device; // only a login returns one
     this.auth.onRenewed?.({ accessToken, expires, refreshToken: this.refresh ?? "", deviceToken: this.device });
     this.held = { access: accessToken, expires };
   }
@@ -184,9 +231,10 @@ export class BearerTokens implements TokenSource {
 }
 
 /**
- * Tokens in cookies that no script can read. All tabs share them, and a refresh token that comes twice ends
- * the session: so one tab at a time renews, under a Web Lock, and leaves a note for the others of when the
- * new token ends. The note is all that is stored; it holds no secret.
+ * CookieTokens leaves the tokens in cookies that no script can read. All tabs share them, and using
+ * a refresh token twice ends the session. So only one tab at a time renews, under a Web Lock, and
+ * it saves the new token's expiry for the others. Nothing else is stored, and the expiry is no
+ * secret.
  */
 export class CookieTokens implements TokenSource {
   readonly mode = "cookie";
@@ -194,8 +242,11 @@ export class CookieTokens implements TokenSource {
   readonly deviceToken = undefined;
   private readonly renewal = new SingleFlight();
   private readonly key: string;
-  /** One after the other, where there are no locks: what gives another refresh token. */
-  private turns: Promise<unknown> = Promise.resolve();
+  /**
+   * Without Web Locks: the chain of requests that consume the refresh token, which run one after
+   * the other.
+   */
+  private queue: Promise<unknown> = Promise.resolve();
   private memory: number | undefined;
 
   constructor(
@@ -206,71 +257,74 @@ export class CookieTokens implements TokenSource {
     this.key = `parley.session:${http.base}`;
   }
 
-  /** When the token in the cookie ends. 0: not known; undefined: there was no login here. */
-  private get note(): number | undefined {
+  /**
+   * The expiry of the token in the cookie. 0: unknown; undefined: there was no login in this
+   * browser.
+   */
+  private get storedExpiry(): number | undefined {
     if (!this.storage) return this.memory;
     const text = this.storage.getItem(this.key);
     return text === null ? undefined : Number(text) || 0;
   }
 
-  private set note(expires: number | undefined) {
+  private set storedExpiry(expires: number | undefined) {
     this.memory = expires;
     if (expires === undefined) this.storage?.removeItem(this.key);
     else this.storage?.setItem(this.key, String(expires));
   }
 
   get present(): boolean {
-    return this.note !== undefined || !this.storage;
+    return this.storedExpiry !== undefined || !this.storage;
   }
 
-  async token(question: TokenQuestion = {}): Promise<Token> {
-    const expires = this.note ?? 0;
-    const fresh = this.newer(question.rejected);
-    if (fresh) return fresh;
-    if (!question.rejected && !question.certain && expires === 0) return { expires };
+  async token(request: TokenRequest = {}): Promise<Token> {
+    const expires = this.storedExpiry ?? 0;
+    const newer = this.newerThan(request.rejected);
+    if (newer) return newer;
+    if (!request.rejected && !request.fresh && expires === 0) return { expires };
     return this.renewal.run(() => this.locked(() => this.renew({ expires })));
   }
 
-  /** The token that the note tells of, unless it has ended or is the one that was rejected. */
-  private newer(than: Token | undefined): Token | undefined {
-    const expires = this.note ?? 0;
-    return expires > Date.now() && expires !== than?.expires ? { expires } : undefined;
+  /** newerThan returns the token in the cookie unless it has expired or is the rejected one. */
+  private newerThan(rejected: Token | undefined): Token | undefined {
+    const expires = this.storedExpiry ?? 0;
+    return expires > Date.now() && expires !== rejected?.expires ? { expires } : undefined;
   }
 
   private locked<T>(work: () => Promise<T>): Promise<T> {
     if (this.locks) return this.locks.request(`${this.key}:renew`, work) as Promise<T>;
-    const done = this.turns.then(work);
-    this.turns = done.catch(() => undefined);
+    const done = this.queue.then(work);
+    this.queue = done.catch(() => undefined);
     return done;
   }
 
   exchange(path: string, body: object): Promise<void> {
-    return exchanged(this.http, this, path, body, (send) => this.locked(send));
+    return exchangeTokens(this.http, this, path, body, (send) => this.locked(send));
   }
 
-  replaced(than: Token): Promise<Token | undefined> {
-    return this.locked(() => Promise.resolve(this.newer(than)));
+  replacementFor(ended: Token): Promise<Token | undefined> {
+    return this.locked(() => Promise.resolve(this.newerThan(ended)));
   }
 
   private async renew(known: Token): Promise<Token> {
-    const fresh = this.newer(known); // another tab was faster
-    if (fresh) return fresh;
+    const newer = this.newerThan(known); // another tab has renewed it already
+    if (newer) return newer;
     try {
       const answer = await this.http.send<LoggedIn>({ method: "POST", path: "/v1/refresh" });
-      this.take(answer);
-      return { expires: this.note ?? 0 };
+      this.accept(answer);
+      return { expires: this.storedExpiry ?? 0 };
     } catch (error) {
       if (error instanceof ApiError && error.status === 401) this.forget();
       throw error;
     }
   }
 
-  take(answer: LoggedIn): void {
-    // Tokens are told apart by their ends.
-    this.note = Math.max(expiresOf(answer), (this.note ?? 0) + 1);
+  accept(answer: LoggedIn): void {
+    // Tokens are told apart by their expiry, so it must differ.
+    this.storedExpiry = Math.max(expiresOf(answer), (this.storedExpiry ?? 0) + 1);
   }
 
   forget(): void {
-    this.note = undefined;
+    this.storedExpiry = undefined;
   }
 }

@@ -1,8 +1,8 @@
-/** What is unread, channel by channel, between the counts that the server gives. */
+/** The unread counts of each channel, kept up to date between the server's counts. */
 
 import type { ChannelSummary, WireEvent } from "./frames.js";
 
-/** The server's bound: it means more. */
+/** MANY is the server's maximum; it means "at least this many". */
 const MANY = 1000;
 
 export interface Unread {
@@ -11,26 +11,28 @@ export interface Unread {
 }
 
 interface Counted {
-  /** What the server has counted, up to `through`. */
+  /** The server's counts, covering messages up to `through`. */
   base: number;
   baseMentions: number;
   through: number;
-  /** Messages that came since, by id, with whether they mention this user. */
+  /** Messages received since, by id, and whether they mention this user. */
   since: Map<string, { seq: number; mention: boolean }>;
-  /** Nothing up to here counts. */
+  /** Messages up to this seq are read. */
   read: number;
 }
 
 const NONE: Unread = { unread: 0, mentions: 0 };
 
-/** Counts others' messages behind the read cursor. */
+/** UnreadCounts counts the messages from others after the read position. */
 export class UnreadCounts {
   private readonly channels = new Map<string, Counted>();
 
   constructor(
     private readonly changed: (channelID: string) => void,
-    /** Part of what the server has counted was read: only the server knows how much is left. */
-    private readonly unsure: (channelID: string) => void,
+    /**
+     * Called when part of the counted messages were read, so only the server knows how many remain.
+     */
+    private readonly recount: (channelID: string) => void,
   ) {}
 
   of(channelID: string): Unread {
@@ -43,8 +45,11 @@ export class UnreadCounts {
     };
   }
 
-  /** Takes the server's counts. `read` is how far the user has read, as far as it is known here. */
-  told(id: string, s: Pick<ChannelSummary, "last_seq" | "last_read_seq" | "unread" | "unread_mentions">, read: number): void {
+  /**
+   * fromServer records the server's counts. `read` is how far this user has read, as far as is
+   * known here.
+   */
+  fromServer(id: string, s: Pick<ChannelSummary, "last_seq" | "last_read_seq" | "unread" | "unread_mentions">, read: number): void {
     const was = this.channels.get(id);
     const since = new Map([...(was?.since ?? [])].filter(([, m]) => m.seq > s.last_seq && m.seq > read));
     const c = { base: s.unread, baseMentions: s.unread_mentions, through: s.last_seq, since, read: s.last_read_seq };
@@ -53,7 +58,7 @@ export class UnreadCounts {
     if (read > s.last_read_seq) this.read(id, read);
   }
 
-  /** Takes an event of a channel. `me` is this user. */
+  /** event counts an event of a channel. `me` is this user's id. */
   event(e: WireEvent, me: string): void {
     const c = this.channels.get(e.channel_id);
     if (!c || e.seq <= c.through) return;
@@ -63,7 +68,7 @@ export class UnreadCounts {
     this.changed(e.channel_id);
   }
 
-  /** The user has read up to a seq. */
+  /** read records that the user has read up to seq. */
   read(channelID: string, seq: number): void {
     const c = this.channels.get(channelID);
     if (!c || seq <= c.read) return;
@@ -73,10 +78,10 @@ export class UnreadCounts {
     let changed = c.base !== counted;
     for (const [id, m] of c.since) if (m.seq <= seq) changed = c.since.delete(id) || changed;
     if (changed) this.changed(channelID);
-    if (c.base > 0) this.unsure(channelID);
+    if (c.base > 0) this.recount(channelID);
   }
 
-  /** A hole: what came since is not known. The counts stay until the server gives new ones. */
+  /** forget discards a channel's counts. */
   forget(channelID: string): void {
     this.channels.delete(channelID);
   }

@@ -18,7 +18,7 @@ async function two(): Promise<{ ann: Person; bob: Person; id: string }> {
 }
 
 describe("two people in a channel", () => {
-  it("talk, and see how far their words have come", async () => {
+  it("exchange messages and see their delivery status", async () => {
     const { ann, bob, id } = await two();
     const seen = collect(bob.client, id);
     const channel = ann.client.channel(id);
@@ -28,16 +28,16 @@ describe("two people in a channel", () => {
     expect(said.status).toBe("pending");
     expect(channel.pending).toEqual([said]);
     const ack = await said.settled;
-    await until("bob sees it", () => bodies(seen).includes("hello"));
+    await until("bob receives the message", () => bodies(seen).includes("hello"));
     expect(seen.find((e) => e.type === "message")).toMatchObject({ seq: ack.seq, sender_id: ann.id, mine: false });
-    await until("it leaves pending when its event comes", () => channel.pending.length === 0);
-    await until("delivered, by itself", () => channel.statusOf(ack.seq) === "delivered");
+    await until("the message leaves pending when its event arrives", () => channel.pending.length === 0);
+    await until("delivered is reported automatically", () => channel.statusOf(ack.seq) === "delivered");
     bob.client.channel(id).markRead(ack.seq);
     await until("read", () => said.status === "read");
     expect(statuses).toEqual(["pending", "sent", "delivered", "read"]);
   });
 
-  it("edit, react and delete, and the history folds it in", async () => {
+  it("can edit, react and delete, and the history shows the result", async () => {
     const { ann, bob, id } = await two();
     const seen = collect(bob.client, id);
     const channel = ann.client.channel(id);
@@ -46,7 +46,7 @@ describe("two people in a channel", () => {
     await channel.edit(first.id, "hello");
     await bob.client.channel(id).react(first.id, "👍");
     await channel.delete(second.id);
-    await until("bob sees all", () => seen.some((e) => e.type === "delete"));
+    await until("bob receives all events", () => seen.some((e) => e.type === "delete"));
     const history = await bob.client.channel(id).history({ after: first.seq - 1 });
     expect(history).toMatchObject([
       { id: first.id, body: "hello", reactions: [{ emoji: "👍", count: 1, user_ids: [bob.id] }] },
@@ -56,7 +56,7 @@ describe("two people in a channel", () => {
     await expect(bob.client.channel(id).edit(first.id, "mine now")).rejects.toMatchObject({ code: "forbidden" });
   });
 
-  it("see who types and who is online", async () => {
+  it("see who is typing and who is online", async () => {
     const { ann, bob, id } = await two();
     const channel = ann.client.channel(id);
     const online = await until("both are online", async () => {
@@ -65,15 +65,15 @@ describe("two people in a channel", () => {
     });
     expect([...online.users].sort()).toEqual([ann.id, bob.id].sort());
     bob.client.channel(id).typing();
-    await until("bob types", () => channel.typists.has(bob.id));
+    await until("bob is typing", () => channel.typists.has(bob.id));
     bob.client.channel(id).send("said it");
-    await until("bob has stopped", () => !channel.typists.has(bob.id), 3_000); // not by itself, which takes 6 s
+    await until("bob has stopped", () => !channel.typists.has(bob.id), 3_000); // because of the message: the timeout is 6 s
     bob.client.close();
-    await until("bob is gone", () => channel.online?.users.has(bob.id) === false);
+    await until("bob is offline", () => channel.online?.users.has(bob.id) === false);
     expect(channel.online?.count).toBe(1);
   });
 
-  it("count what is unread, mentions too, and over a partial read", async () => {
+  it("have correct unread and mention counts, also after reading a part", async () => {
     const { ann, bob, id } = await two();
     const mine = bob.client.channel(id);
     const seqs: number[] = [];
@@ -82,19 +82,19 @@ describe("two people in a channel", () => {
     expect(mine.unreadMentions).toBe(1);
     mine.markRead(seqs[1] ?? 0);
     expect([mine.unread, mine.unreadMentions]).toEqual([1, 0]);
-    // A second device is told by the server.
+    // A second device gets the count from the server.
     const other = new Client({ url: inject("server"), WebSocket: NodeWebSocket, auth: {} });
     clients.push(other);
     await other.rest.logIn({ login: bob.name, password: bob.password });
-    await until("the cursor has arrived", async () => (await other.rest.getChannel(id)).unread === 1);
+    await until("the server has the read position", async () => (await other.rest.getChannel(id)).unread === 1);
     other.connect();
     await other.upToDate();
     expect(other.channel(id).unread).toBe(1);
     other.channel(id).markRead(seqs[2] ?? 0);
-    await until("the first device hears of it", () => mine.unread === 0 && mine.readSeq === seqs[2]);
+    await until("the first device is updated", () => mine.unread === 0 && mine.readSeq === seqs[2]);
   });
 
-  it("asks the server when part of what it has counted was read", async () => {
+  it("request the count from the server after reading a part of what it had counted", async () => {
     const { ann, bob, id } = await two();
     bob.client.close();
     const seqs: number[] = [];
@@ -111,18 +111,18 @@ describe("two people in a channel", () => {
 });
 
 describe("channels", () => {
-  it("are followed when one comes into them, and left", async () => {
+  it("are followed after the user is added, and left after the user is removed", async () => {
     const { ann, bob } = await two();
     const news: string[] = [];
     bob.client.on("joined", ({ channel }) => news.push(`joined ${channel.summary?.name}`));
     bob.client.on("left", ({ channel }) => news.push(`left ${channel.id}`));
     const { id } = await ann.client.rest.createChannel({ name: `secret ${ann.name}`, kind: "private" });
     await ann.client.rest.addMember(id, { user_id: bob.id });
-    await until("bob is in", () => bob.client.channel(id).caughtUp);
+    await until("bob is a member", () => bob.client.channel(id).caughtUp);
     await ann.client.rest.updateChannel(id, { name: `no secret ${ann.name}` });
-    await until("its new name", () => bob.client.channel(id).summary?.name === `no secret ${ann.name}`);
+    await until("the new name arrives", () => bob.client.channel(id).summary?.name === `no secret ${ann.name}`);
     await ann.client.rest.removeMember(id, bob.id);
-    await until("bob is out", () => !bob.client.channel(id).followed);
+    await until("bob is no longer a member", () => !bob.client.channel(id).followed);
     expect(news).toEqual([`joined secret ${ann.name}`, `left ${id}`]);
     await expect(bob.client.channel(id).send("still?").settled).rejects.toMatchObject({ code: "not_found" });
     const [failed] = bob.client.pending() as [Pending];
@@ -131,17 +131,17 @@ describe("channels", () => {
     expect(bob.client.pending()).toEqual([]);
   });
 
-  it("bring the first message of a direct channel", async () => {
+  it("deliver the first message of a new direct channel", async () => {
     const { ann, bob } = await two();
     const seen: string[] = [];
     bob.client.on("event", (e) => e.type === "message" && seen.push(e.body));
     const direct = await ann.client.direct(bob.id);
     await direct.send("psst").settled;
-    await until("bob gets it", () => seen.includes("psst"));
+    await until("bob receives it", () => seen.includes("psst"));
     expect(bob.client.channel(direct.id).summary?.kind).toBe("direct");
   });
 
-  it("tell how far own messages have come, after a page load too", async () => {
+  it("report the status of own messages, also after the page is reloaded", async () => {
     const { ann, bob, id } = await two();
     const { id: message, seq } = await ann.client.channel(id).send("hello").settled;
     bob.client.channel(id).markRead(seq);
@@ -166,9 +166,9 @@ describe("sessions", () => {
     const states: string[] = [];
     ann.client.on("state", (s) => states.push(s.name));
     await until("two renewals", () => kept.length >= 3);
-    await until("and a while longer than a token is good for", () => kept.length >= 4);
+    await until("and longer than a token's lifetime", () => kept.length >= 4);
     expect(new Set(kept).size).toBe(kept.length);
-    expect(states).toEqual([]); // the connection has stayed
+    expect(states).toEqual([]); // the connection was not interrupted
     expect((await ann.client.rest.getMe()).username).toBe(ann.name);
   });
 
@@ -180,11 +180,11 @@ describe("sessions", () => {
     const other = new Client({ url: inject("server"), WebSocket: NodeWebSocket, auth: {} });
     await other.rest.logIn({ login: ann.name, password: ann.password });
     await other.rest.revokeSession(ann.client.sessionID ?? "");
-    await until("it has ended", () => ann.client.state.name === "ended");
+    await until("the client has ended", () => ann.client.state.name === "ended");
     expect(ann.client.state).toMatchObject({ reason: "session-revoked" });
   });
 
-  it("go on after a change of the password, which ends the others", async () => {
+  it("continue after a password change, which ends the user's other sessions", async () => {
     const { ann, bob, id } = await two();
     const other = new Client({ url: inject("server"), WebSocket: NodeWebSocket, auth: {} });
     clients.push(other);
@@ -194,19 +194,19 @@ describe("sessions", () => {
     const states: string[] = [];
     ann.client.on("state", (s) => states.push(s.name));
     await ann.client.rest.changePassword({ password: ann.password, new_password: "battery staple horse" });
-    await until("the other has ended", () => other.state.name === "ended");
+    await until("the other client has ended", () => other.state.name === "ended");
     expect(other.state).toMatchObject({ reason: "session-revoked" });
-    await until("ann is back", () => states.includes("connecting") && ann.client.state.name === "up-to-date");
+    await until("ann has reconnected", () => states.includes("connecting") && ann.client.state.name === "up-to-date");
     expect(states).not.toContain("ended");
     const { seq } = await ann.client.channel(id).send("still here").settled;
-    await until("bob gets it", () => bob.client.channel(id).position?.seq === seq);
+    await until("bob receives it", () => bob.client.channel(id).position?.seq === seq);
     const others = await ann.client.rest.listSessions();
     expect(others.items.map((s) => s.current)).toEqual([true]);
     await expect(ann.client.rest.changePassword({ password: "wrong horse", new_password: "battery staple" })).rejects.toMatchObject({ code: "invalid_credentials" });
     expect((await ann.client.rest.getMe()).username).toBe(ann.name);
   });
 
-  it("are needed", async () => {
+  it("are required", async () => {
     const nobody = new Client({ url: inject("server"), WebSocket: NodeWebSocket, auth: {} });
     expect(nobody.hasSession).toBe(false);
     await expect(nobody.rest.getMe()).rejects.toBeInstanceOf(ApiError);
@@ -215,7 +215,7 @@ describe("sessions", () => {
     expect(nobody.state).toMatchObject({ name: "ended", reason: "unauthenticated" });
   });
 
-  it("answer with problem documents", async () => {
+  it("report the server's problem documents", async () => {
     const ann = await person();
     const again = ann.client.rest.signUp({ username: ann.name, email: "x@example.com", password: "correct horse battery" });
     await expect(again).rejects.toMatchObject({ name: "ApiError", status: 409, code: "username_taken" });

@@ -25,7 +25,7 @@ const hello = (channels: object[], user_id = "me"): object => ({
   channels,
 });
 
-/** A client whose server is the test, as it is asked for its first connection. */
+/** connecting returns a client that has opened its first socket. The test plays the server. */
 async function connecting(config: ClientConfig = {}) {
   const client = new Client({ url: "http://x", WebSocket: FakeSocket, auth: { accessToken: "t" }, ...config });
   const states: string[] = [];
@@ -35,7 +35,7 @@ async function connecting(config: ClientConfig = {}) {
   return { client, states, socket: FakeSocket.last };
 }
 
-/** What a socket was asked to subscribe to. */
+/** asked returns the channels and positions that the client subscribed to on the socket. */
 function asked(socket: FakeSocket): [string, number][] {
   return socket.sent
     .filter((f) => f.type === "subscribe")
@@ -44,7 +44,7 @@ function asked(socket: FakeSocket): [string, number][] {
 }
 
 describe("a client", () => {
-  it("follows 500 channels from where they are, those that hello has no room for too", async () => {
+  it("follows 500 channels from their positions, including those listed in hello_more", async () => {
     const { client, socket } = await connecting();
     expect(socket.url).toBe("ws://x/ws?subscribe=none");
     const ids = Array.from({ length: 500 }, (_, i) => `c${i}`);
@@ -63,7 +63,7 @@ describe("a client", () => {
     client.close();
   });
 
-  it("says delivered of what has come, merged", async () => {
+  it("reports what was received as delivered, merging reports", async () => {
     const { client, socket } = await connecting();
     socket.frames(hello([summary("c")]));
     await vi.advanceTimersByTimeAsync(200);
@@ -78,7 +78,7 @@ describe("a client", () => {
       { type: "delivered", channel_id: "c", seq: 50 },
       { type: "read", channel_id: "c", seq: 40 },
     ]);
-    client.channel("c").markRead(50); // what is read is delivered
+    client.channel("c").markRead(50); // read implies delivered
     await vi.advanceTimersByTimeAsync(1000);
     expect(socket.sent.slice(before + 2)).toEqual([{ type: "read", channel_id: "c", seq: 50 }]);
     client.close();
@@ -89,7 +89,7 @@ describe("a client", () => {
     quiet.client.close();
   });
 
-  it("takes its own event for the acknowledgement, and drops the message before it tells the event", async () => {
+  it("accepts its own event as the acknowledgement, and removes the message from pending before it emits the event", async () => {
     const { client, socket } = await connecting();
     socket.frames(hello([summary("c")]));
     const ref = socket.sent.find((f) => f.type === "subscribe")?.["ref"];
@@ -106,10 +106,10 @@ describe("a client", () => {
     client.close();
   });
 
-  it("says what was read while there was no connection", async () => {
+  it("reports what was read while disconnected", async () => {
     const { client, socket } = await connecting();
     socket.frames(hello([summary("c")]));
-    socket.tell("close", { code: 1012, reason: '{"reconnect_after_ms":1000}' });
+    socket.emit("close", { code: 1012, reason: '{"reconnect_after_ms":1000}' });
     client.channel("c").markRead(5);
     await vi.advanceTimersByTimeAsync(1000);
     const next = FakeSocket.last;
@@ -120,10 +120,10 @@ describe("a client", () => {
     client.close();
   });
 
-  it("tries the gateways in turn, and waits as long as it is told", async () => {
+  it("rotates through the gateways and waits as long as the server asks", async () => {
     const { client, states, socket } = await connecting({ sockets: ["ws://one/ws", "ws://two/ws?x=1"] });
     socket.frames(hello([]));
-    socket.tell("close", { code: 1012, reason: '{"reconnect_after_ms":1500}' });
+    socket.emit("close", { code: 1012, reason: '{"reconnect_after_ms":1500}' });
     await vi.advanceTimersByTimeAsync(1499);
     expect(FakeSocket.last).toBe(socket);
     await vi.advanceTimersByTimeAsync(1);
@@ -135,7 +135,7 @@ describe("a client", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it("sends a new token before the old one ends, and tries again when there is none", async () => {
+  it("sends a new token before the old one expires, and retries a failed renewal", async () => {
     vi.spyOn(Math, "random").mockReturnValue(0.5);
     let refreshes = 0;
     const fetch = (async () => {
@@ -146,7 +146,7 @@ describe("a client", () => {
     const { client, socket } = await connecting({ auth, fetch });
     const tokens = (): unknown[] => socket.sent.filter((f) => f.type === "auth").map((f) => f["token"]);
     const pongs = setInterval(() => socket.frames({ type: "pong" }), 5_000);
-    socket.tell("open");
+    socket.emit("open");
     socket.frames(hello([]));
     await vi.advanceTimersByTimeAsync(59_999);
     expect(refreshes).toBe(0);
@@ -162,7 +162,7 @@ describe("a client", () => {
     vi.restoreAllMocks();
   });
 
-  it("asks for the receipts that it has missed", async () => {
+  it("requests the receipts that it missed", async () => {
     const asked: string[] = [];
     const fetch = (async (url: string) => {
       asked.push(new URL(url).pathname);
@@ -174,7 +174,7 @@ describe("a client", () => {
     const said = client.channel("c").send("hello");
     socket.frames({ type: "ack", channel_id: "c", client_id: said.clientID, id: "m", seq: 6, sent_at: "" });
     expect(said.status).toBe("sent");
-    socket.tell("close", { code: 1012, reason: '{"reconnect_after_ms":1}' });
+    socket.emit("close", { code: 1012, reason: '{"reconnect_after_ms":1}' });
     await vi.advanceTimersByTimeAsync(1);
     FakeSocket.last.frames(hello([summary("c")]));
     await vi.advanceTimersByTimeAsync(0);
@@ -192,7 +192,7 @@ describe("a client", () => {
     await expect(mine.settled).rejects.toMatchObject({ code: "closed" });
   });
 
-  it("goes on when a listener throws, and reports it", async () => {
+  it("continues after a listener throws, and reports the error", async () => {
     const { client, socket } = await connecting();
     const reported: unknown[] = [];
     vi.stubGlobal("queueMicrotask", (report: () => void) => {
@@ -217,7 +217,7 @@ describe("a client", () => {
     client.close();
   });
 
-  it("needs an address", () => {
+  it("requires a URL", () => {
     expect(() => new Client({ url: "localhost:8080", WebSocket: FakeSocket })).toThrow(TypeError);
   });
 });

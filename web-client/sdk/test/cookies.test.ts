@@ -6,7 +6,7 @@ import { ACCESS_TOKEN_SECONDS } from "./server.js";
 
 afterEach(() => void vi.unstubAllGlobals());
 
-/** A browser, as far as sessions go: cookies, localStorage and locks that all tabs share. */
+/** browser simulates a browser's sessions: cookies, localStorage and locks that all tabs share. */
 function browser() {
   const cookies = new Map<string, string>();
   const items = new Map<string, string>();
@@ -39,29 +39,29 @@ function browser() {
   return { tab, cookies, refreshes: () => refreshes };
 }
 
-it("a session in cookies is renewed by one tab for all, and their connections stay", async () => {
+it("a cookie session is renewed by one tab for all tabs, and their connections stay open", async () => {
   const { tab, cookies, refreshes } = browser();
   const [first, second] = [tab(), tab()];
   expect(first.hasSession).toBe(false);
   const name = `cookie-${Math.random().toString(36).slice(2)}`;
   const answer = await first.rest.signUp({ username: name, email: `${name}@example.com`, password: "correct horse battery" });
-  expect(JSON.stringify(answer)).not.toContain("_token"); // scripts do not see any
+  expect(JSON.stringify(answer)).not.toContain("_token"); // scripts cannot see tokens
   expect(second.hasSession).toBe(true);
   for (const client of [first, second]) client.connect();
   await Promise.all([first.upToDate(), second.upToDate()]);
   const states: string[] = [];
   for (const client of [first, second]) client.on("state", (s) => states.push(s.name));
   const begun = Date.now();
-  await until("twice as long as a token is good for", () => Date.now() - begun > 2 * ACCESS_TOKEN_SECONDS * 1000);
+  await until("twice the lifetime of a token", () => Date.now() - begun > 2 * ACCESS_TOKEN_SECONDS * 1000);
   expect(states).toEqual([]);
   expect(refreshes()).toBeGreaterThanOrEqual(2);
-  expect(refreshes()).toBeLessThanOrEqual(4); // not one for each tab
-  // A page that is loaded later, with a token that has ended, begins with a renewal.
+  expect(refreshes()).toBeLessThanOrEqual(4); // not one renewal per tab
+  // A page that is loaded later with an expired token renews it first.
   cookies.delete("access_token");
   const third = tab();
   await expect(third.rest.getMe()).resolves.toMatchObject({ username: name });
   await third.rest.logOut();
-  await until("all tabs hear of it", () => [first, second].every((c) => c.state.name === "ended"));
+  await until("all tabs end", () => [first, second].every((c) => c.state.name === "ended"));
   expect(first.hasSession).toBe(false);
-  expect([...cookies.keys()]).toEqual(["device_token"]); // which outlives the session
+  expect([...cookies.keys()]).toEqual(["device_token"]); // the device token outlives the session
 });

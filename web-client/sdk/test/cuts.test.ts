@@ -9,7 +9,7 @@ afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
 });
 
-/** Two people in a channel, each behind a network of their own. */
+/** apart returns two users in a channel, each connected through a proxy of its own. */
 async function apart() {
   const proxies = await Promise.all([Proxy.before(inject("server")), Proxy.before(inject("server"))]);
   const [ann, bob] = await Promise.all([person({ url: proxies[0]!.url }), person({ url: proxies[1]!.url })]);
@@ -21,12 +21,15 @@ async function apart() {
   return { ann, bob, id, proxies: proxies as [Proxy, Proxy] };
 }
 
-/** Whether each seq came once and in order. */
+/** whole reports whether the events have consecutive seqs. */
 function whole(events: readonly ChannelEvent[]): boolean {
   return events.every((e, i) => i === 0 || e.seq === events[i - 1]!.seq + 1);
 }
 
-/** A page around the clients that are made from now on, of which the browser can say that something has changed. */
+/**
+ * page simulates a browser page whose network events the test can fire. It applies to clients
+ * created afterwards.
+ */
 function page(): { window: EventTarget; navigator: { onLine: boolean } } {
   const window = new EventTarget();
   const navigator = { onLine: true };
@@ -38,7 +41,7 @@ function page(): { window: EventTarget; navigator: { onLine: boolean } } {
 }
 
 describe("a network that fails", () => {
-  it("loses, repeats and reorders nothing, wherever it is cut", async () => {
+  it("does not lose, repeat or reorder messages, wherever connections are cut", async () => {
     const { ann, bob, id, proxies } = await apart();
     const seen = [collect(ann.client, id), collect(bob.client, id)];
     const { seed, random } = seeded();
@@ -62,7 +65,7 @@ describe("a network that fails", () => {
       for (const { client } of [ann, bob]) client.retryNow();
     }
     for (const proxy of proxies) proxy.back();
-    await until("all is said and seen", () => {
+    await until("all messages are sent and received", () => {
       for (const { client } of [ann, bob]) client.retryNow();
       return seen.every((events) => bodies(events).length >= said.length) && ann.client.pending().length + bob.client.pending().length === 0;
     }, 40_000);
@@ -71,7 +74,7 @@ describe("a network that fails", () => {
       expect(bodies(events).sort(), `SEED=${seed}`).toEqual([...said].sort());
     }
     expect(losses).toBeGreaterThan(3);
-    // One after the other, as they were said.
+    // Each user's messages arrive in the order in which they were sent.
     for (const name of ["ann", "bob"]) {
       const own = bodies(seen[0]!).filter((b) => b.startsWith(name));
       expect(own).toEqual(said.filter((b) => b.startsWith(name)));
@@ -80,29 +83,29 @@ describe("a network that fails", () => {
     expect(history.map((m) => m.body).sort()).toEqual([...said].sort());
   });
 
-  it("is noticed when it says nothing, as soon as the browser says that something has changed", async () => {
+  it("is noticed, even if it fails silently, when the browser reports a change", async () => {
     const { window, navigator } = page();
     const { ann, bob, id, proxies } = await apart();
     const seen = collect(ann.client, id);
     proxies[0].swallow();
     await bob.client.channel(id).send("are you there?").settled;
-    expect(ann.client.state.name).toBe("up-to-date"); // nobody has told
+    expect(ann.client.state.name).toBe("up-to-date"); // the failure was silent
     navigator.onLine = false;
     window.dispatchEvent(new Event("offline"));
-    await until("the connection is given up", () => ann.client.state.name === "offline");
+    await until("the connection is dropped", () => ann.client.state.name === "offline");
     navigator.onLine = true;
     window.dispatchEvent(new Event("online"));
     await ann.client.upToDate();
     expect(bodies(seen)).toEqual(["are you there?"]);
-    expect(bob.client.state.name).toBe("up-to-date"); // it was asked as well, and its server has answered
+    expect(bob.client.state.name).toBe("up-to-date"); // bob's client sent a ping too, and it was answered
   });
 
-  it("is told of, with when it is tried again", async () => {
+  it("is reported with the time of the next attempt", async () => {
     const { ann, proxies } = await apart();
     const states: string[] = [];
     ann.client.on("state", (s) => states.push(s.name));
     proxies[0].offline();
-    const waiting = await until("it waits", () => ann.client.state.name === "reconnecting" && ann.client.state);
+    const waiting = await until("the client waits to reconnect", () => ann.client.state.name === "reconnecting" && ann.client.state);
     expect(waiting.retryAt).toBeGreaterThan(Date.now() - 5_000);
     expect(waiting.retryAt).toBeLessThan(Date.now() + 30_000);
     proxies[0].back();
@@ -112,7 +115,7 @@ describe("a network that fails", () => {
     expect(states.slice(-3)).toEqual(["connecting", "catching-up", "up-to-date"]);
   });
 
-  it("does not keep a page that begins anew from sending what it took", async () => {
+  it("does not prevent a reloaded page from sending its saved messages", async () => {
     const pendingStore = new MemoryPendingStore();
     const { ann, bob, id, proxies } = await apart();
     ann.client.close();
@@ -129,14 +132,14 @@ describe("a network that fails", () => {
     const second = new Client({ ...through, WebSocket: NodeWebSocket, auth: {}, pendingStore, userID: ann.id });
     closing.push(() => second.close());
     await second.rest.logIn({ login: ann.name, password: ann.password });
-    await until("they are shown before there is a connection", () => second.channel(id).pending.length === 3);
+    await until("the messages are shown before there is a connection", () => second.channel(id).pending.length === 3);
     second.connect();
-    await until("bob has them", () => bodies(seen).length === 3);
+    await until("bob receives them", () => bodies(seen).length === 3);
     expect(bodies(seen)).toEqual(["one", "two", "three"]);
-    await until("nothing is kept", () => pendingStore.load(ann.id).length === 0 && second.pending().length === 0);
+    await until("the store is empty", () => pendingStore.load(ann.id).length === 0 && second.pending().length === 0);
   });
 
-  it("that was away for long is made up for by pages, or by a Reset", async () => {
+  it("that was down for long is followed by pages of missed events, or by a Reset", async () => {
     const { ann, bob, id } = await apart();
     const kept = bob.client.positions();
     bob.client.close();

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Outbound, WireEvent } from "../src/frames.js";
-import { Outbox, type ChannelKnowledge } from "../src/outbox.js";
+import { Outbox, type ChannelProgress } from "../src/outbox.js";
 import { LocalStoragePendingStore, MemoryPendingStore, type PendingStore } from "../src/pending.js";
 import { newClientID, type Send } from "../src/send.js";
 import { seeded } from "./random.js";
@@ -11,16 +11,16 @@ const MINUTE = 60_000;
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-/** An outbox whose server is the test. */
+/** outbox returns an outbox for which the test plays the server. */
 function outbox(store: PendingStore = new MemoryPendingStore(), maxPending = 1000) {
   const net = { up: true };
   const sent: (Outbound & { ref: string })[] = [];
-  const told: [string, string][] = [];
-  const channels = new Map<string, ChannelKnowledge>([["c", { since: 0, caughtUp: true, pos: 0 }]]);
+  const statuses: [string, string][] = [];
+  const channels = new Map<string, ChannelProgress>([["c", { since: 0, caughtUp: true, pos: 0 }]]);
   const box = new Outbox(store, maxPending, {
     up: () => net.up,
     send: (f) => sent.push(f as Outbound & { ref: string }),
-    status: (s) => told.push([s.body, s.status]),
+    status: (s) => statuses.push([s.body, s.status]),
     channel: (id) => channels.get(id),
   });
   const say = (body: string, channel_id = "c"): Send => box.add({ type: "send", channel_id, client_id: newClientID(), body });
@@ -30,47 +30,47 @@ function outbox(store: PendingStore = new MemoryPendingStore(), maxPending = 100
     box.refused({ type: "error", ref: s.clientID, code, message: "no", ...(retry_after_ms ? { retry_after_ms } : {}) });
   const seen = (s: Send): void => box.seen({ type: "message", channel_id: s.channelID, client_id: s.clientID, id: "m", seq: 9, sent_at: "" } as WireEvent);
   const bodies = (): (string | undefined)[] => sent.map((f) => f.body);
-  return { box, net, sent, told, channels, say, ack, refuse, seen, bodies };
+  return { box, net, sent, statuses, channels, say, ack, refuse, seen, bodies };
 }
 
 describe("an outbox", () => {
-  it("sends again what was not acknowledged, the same, in order, and nothing else", () => {
+  it("resends exactly what was not acknowledged, unchanged and in order", () => {
     const { box, sent, say, ack, refuse, bodies } = outbox();
     const [one, two, three] = ["one", "two", "three"].map((b) => say(b)) as [Send, Send, Send];
     ack(two);
     box.lost();
-    expect(refuse(three, "forbidden")).toBe(false); // of a connection that is gone
+    expect(refuse(three, "forbidden")).toBe(false); // belongs to the lost connection
     box.pump();
     expect(bodies()).toEqual(["one", "two", "three", "one", "three"]);
     expect(sent[3]).toEqual(sent[0]);
     box.pump();
     expect(sent).toHaveLength(5);
     ack(one);
-    ack(one); // again: it is settled
+    ack(one); // already settled
     expect([one.status, two.status, three.status]).toEqual(["sent", "sent", "pending"]);
   });
 
-  it("takes the event for the acknowledgement, and shows a message until one of the two", async () => {
-    const { box, told, say, ack, seen } = outbox();
+  it("accepts the event as the acknowledgement, and shows a message until its event arrives", async () => {
+    const { box, statuses, say, ack, seen } = outbox();
     const [one, two] = [say("one"), say("two")];
     seen(one);
     expect(box.of("c")).toEqual([two]);
     ack(one);
     await expect(one.settled).resolves.toMatchObject({ seq: 9 });
     ack(two);
-    expect(box.of("c")).toEqual([two]); // its event is on its way
+    expect(box.of("c")).toEqual([two]); // its event has not arrived
     seen(two);
     expect(box.of("c")).toEqual([]);
-    expect(told.map(([, status]) => status)).toEqual(["pending", "pending", "sent", "sent"]);
+    expect(statuses.map(([, status]) => status)).toEqual(["pending", "pending", "sent", "sent"]);
   });
 
-  it("waits after a refusal for a while, for all when it is a rate limit, and fails otherwise", async () => {
-    const { say, refuse, told, bodies } = outbox();
+  it("waits after a retryable refusal, for all channels after a rate limit, and fails on other errors", async () => {
+    const { say, refuse, statuses, bodies } = outbox();
     const [one, other] = [say("one"), say("other", "d")];
     refuse(one, "unavailable", 500);
     say("two");
     say("else", "e");
-    expect(bodies()).toEqual(["one", "other", "else"]); // two stays behind one
+    expect(bodies()).toEqual(["one", "other", "else"]); // two keeps its place behind one
     await vi.advanceTimersByTimeAsync(500);
     expect(bodies().slice(3)).toEqual(["one", "two"]);
     refuse(other, "rate_limited", 30_000);
@@ -79,11 +79,11 @@ describe("an outbox", () => {
     await vi.advanceTimersByTimeAsync(30_000);
     expect(bodies().slice(5)).toEqual(["other", "three"]);
     refuse(one, "forbidden");
-    expect(told.at(-1)).toEqual(["one", "failed"]);
+    expect(statuses.at(-1)).toEqual(["one", "failed"]);
     await expect(one.settled).rejects.toMatchObject({ code: "forbidden" });
   });
 
-  it("offers a failed message to be tried again as a new one, or to be forgotten", () => {
+  it("allows a failed message to be resent as a new one, or discarded", () => {
     const store = new MemoryPendingStore();
     const { box, say, refuse, sent } = outbox(store);
     void box.open(ME);
@@ -104,7 +104,7 @@ describe("an outbox", () => {
     });
   });
 
-  it("does not repeat what the server may have forgotten, until the channel has shown that it was not done", () => {
+  it("does not resend what the server may have forgotten until the channel shows that it was not posted", () => {
     const { box, net, channels, say, sent } = outbox();
     const one = say("one");
     net.up = false;
@@ -119,7 +119,7 @@ describe("an outbox", () => {
     expect(sent.map((f) => f.body)).toEqual(["one", "one", "two"]);
     box.lost();
     vi.advanceTimersByTime(9 * MINUTE);
-    channels.set("c", { since: Date.now(), caughtUp: true, pos: 0 }); // skipped meanwhile
+    channels.set("c", { since: Date.now(), caughtUp: true, pos: 0 }); // events were skipped
     box.pump();
     expect(one).toMatchObject({ status: "failed", error: { code: "unknown" } });
     expect(sent).toHaveLength(3);
@@ -138,7 +138,7 @@ describe("an outbox", () => {
     expect(sent).toHaveLength(12);
   });
 
-  it("has no more on their way than the server takes", () => {
+  it("has at most 32 sends in flight", () => {
     const { say, ack, sent } = outbox();
     const sends = Array.from({ length: 50 }, (_, i) => say(`${i}`));
     expect(sent).toHaveLength(32);
@@ -146,7 +146,7 @@ describe("an outbox", () => {
     expect(sent).toHaveLength(33);
   });
 
-  it("is bounded, and refuses when it is closed", async () => {
+  it("refuses sends when it is full or closed", async () => {
     const { box, net, say } = outbox(undefined, 1);
     net.up = false;
     const one = say("one");
@@ -156,21 +156,21 @@ describe("an outbox", () => {
     await expect(say("three").settled).rejects.toMatchObject({ code: "closed" });
   });
 
-  it("shows as failed what was acknowledged and not stored", () => {
+  it("shows a message as failed if it was acknowledged but not stored", () => {
     const { box, say, ack } = outbox();
     const one = say("one");
     ack(one);
-    box.passed("c", 1); // the tombstone in its place
+    box.advancedTo("c", 1); // the tombstone with its seq
     expect(box.all()).toEqual([]);
     box.notStored({ type: "failed", channel_id: "c", client_id: one.clientID, id: "m1", seq: 1, reason: "why" }, one);
     expect(one).toMatchObject({ status: "failed", error: { code: "not_stored" } });
     expect(box.all()).toEqual([one]);
   });
 
-  it("settles each send once and says it once, whatever is lost", () => {
+  it("settles and posts each send exactly once, whatever is lost", () => {
     const { seed, random } = seeded();
-    const { box, sent, say, told } = outbox();
-    // A server that does a frame once by its client_id, and whose answers may be lost.
+    const { box, sent, say, statuses } = outbox();
+    // The simulated server posts a client_id once, and its answers may be lost.
     const done = new Map<string, number>();
     const all = Array.from({ length: 80 }, (_, i) => say(`${i}`));
     for (let at = 0, rounds = 0; box.all().some((s) => s.status === "pending") && rounds < 10_000; rounds++) {
@@ -188,16 +188,16 @@ describe("an outbox", () => {
         continue;
       }
       if (!done.has(f.client_id)) done.set(f.client_id, done.size + 1);
-      if (random() < 0.3) continue; // its answer is
+      if (random() < 0.3) continue; // the answer is lost
       box.acked({ type: "ack", channel_id: "c", client_id: f.client_id, id: "m", seq: done.get(f.client_id)!, sent_at: "" });
     }
     expect(done.size, `SEED=${seed}`).toBe(all.length);
     expect(all.every((s) => s.status === "sent" && s.seq === done.get(s.clientID)), `SEED=${seed}`).toBe(true);
-    expect(told.filter(([, status]) => status === "sent"), `SEED=${seed}`).toHaveLength(all.length);
+    expect(statuses.filter(([, status]) => status === "sent"), `SEED=${seed}`).toHaveLength(all.length);
   });
 });
 
-/** localStorage, as far as it is used. */
+/** FakeStorage implements the part of localStorage that the store uses. */
 class FakeStorage {
   private readonly items = new Map<string, string>();
   get length(): number {
@@ -217,8 +217,8 @@ class FakeStorage {
   }
 }
 
-describe("a page that begins anew", () => {
-  it("goes on with what it had taken, in order, of this user alone", async () => {
+describe("a reloaded page", () => {
+  it("sends this user's saved messages, and only those, in order", async () => {
     const storage = new FakeStorage() as unknown as Storage;
     storage.setItem(`parley.pending:${ME}:broken`, "{");
     const first = outbox(new LocalStoragePendingStore(undefined, storage));

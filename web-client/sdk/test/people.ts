@@ -1,4 +1,4 @@
-/** Users of the tests' server, and waiting for what they see. */
+/** Users of the test server, and waiting for conditions. */
 
 import { inject } from "vitest";
 import { WebSocket } from "ws";
@@ -6,7 +6,10 @@ import { Client, type ChannelEvent, type ClientConfig, type SocketConstructor } 
 
 export const NodeWebSocket = WebSocket as unknown as SocketConstructor;
 
-/** Waits until a condition holds; the last answer is in the error when it does not. */
+/**
+ * until waits until the condition holds and returns its value. On a timeout, the error names the
+ * condition.
+ */
 export async function until<T>(what: string, look: () => T | undefined | false | Promise<T | undefined | false>, within = 20_000): Promise<T> {
   for (const begun = Date.now(); ; ) {
     const seen = await look();
@@ -26,17 +29,17 @@ export interface Person {
   readonly id: string;
 }
 
-/** Signs a new user up. */
+/** person signs up a new user. */
 export async function person(config: ClientConfig = {}): Promise<Person> {
   const name = `user-${run}-${process.pid}-${++people}`;
   const password = "correct horse battery";
   const client = new Client({ url: inject("server"), WebSocket: NodeWebSocket, auth: {}, ...config });
   const { user } = await client.rest.signUp({ username: name, email: `${name}@example.com`, password });
-  if (!user) throw new Error("a signup does not say who has signed up");
+  if (!user) throw new Error("the answer to the signup has no user");
   return { client, name, password, id: user.id };
 }
 
-/** All the messages of a client's channel, in the order in which they came. */
+/** collect records the events of a client's channel in the order in which they arrive. */
 export function collect(client: Client, channelID: string): ChannelEvent[] {
   const events: ChannelEvent[] = [];
   client.channel(channelID).on("event", (e) => events.push(e));

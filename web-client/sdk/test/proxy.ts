@@ -1,8 +1,8 @@
-/** A network between client and server that fails when it is told to. */
+/** A TCP proxy between client and server that simulates network failures. */
 
 import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
 
-/** Forwards TCP connections to a server on this machine. */
+/** Proxy forwards TCP connections to a server on this machine. */
 export class Proxy {
   private readonly pairs = new Set<readonly [Socket, Socket]>();
   private away = false;
@@ -23,12 +23,12 @@ export class Proxy {
     return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
   }
 
-  /** Cuts every connection. */
+  /** cut closes every connection. */
   cut(): void {
     for (const pair of this.pairs) for (const socket of pair) socket.destroy();
   }
 
-  /** From now on connections are refused, until back(). */
+  /** offline closes every connection and refuses new ones until back() is called. */
   offline(): void {
     this.away = true;
     this.cut();
@@ -38,7 +38,10 @@ export class Proxy {
     this.away = false;
   }
 
-  /** Lets nothing through any more on the connections of now, and tells nobody: a tunnel, a sleeping router. */
+  /**
+   * swallow discards all further data on the current connections without closing them, as a
+   * sleeping router does.
+   */
   swallow(): void {
     for (const [a, b] of this.pairs) {
       for (const [from, to] of [[a, b], [b, a]] as const) {

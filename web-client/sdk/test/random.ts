@@ -1,12 +1,12 @@
-/** Random numbers that can be had again: a test that fails tells its seed, and SEED=n repeats it. */
+/** Reproducible random numbers: a failing test reports its seed, and SEED=n repeats the run. */
 
 export interface Seeded {
   readonly seed: number;
-  /** A number of 0 to 1. */
+  /** A number from 0 up to, but not including, 1. */
   readonly random: () => number;
 }
 
-/** mulberry32, from SEED or the clock. */
+/** seeded returns a mulberry32 generator, seeded from SEED or the clock. */
 export function seeded(): Seeded {
   const seed = Number(process.env["SEED"] ?? Date.now());
   let a = seed >>> 0;

@@ -11,7 +11,7 @@ it("runs the README's example for Node with the built package", async () => {
   await run(process.execPath, [here("node_modules/typescript/bin/tsc"), "-p", here("tsconfig.build.json")]);
   const readme = readFileSync(here("README.md"), "utf8");
   const example = /## In Node[\s\S]*?```js\n([\s\S]*?)```/.exec(readme)?.[1] ?? "";
-  // Inside the package, so that it finds the package by its name.
+  // The file must be inside the package to import the package by name.
   writeFileSync(here("dist/readme-example.mjs"), example);
   const { stdout } = await run(process.execPath, [here("dist/readme-example.mjs")], {
     env: { ...process.env, PARLEY_URL: inject("server") },

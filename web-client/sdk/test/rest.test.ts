@@ -11,14 +11,14 @@ interface Operation {
   readonly tags: readonly string[];
 }
 
-/** Tags of what no chat page needs. */
+/** The tags of operations that are not for chat clients. */
 const FOR_MACHINES = ["operations"];
 
 const document = parse(readFileSync(new URL("../../../docs/openapi.yaml", import.meta.url), "utf8")) as {
   paths: Record<string, Record<string, Operation>>;
 };
 
-/** Calls each method with ids of its own, and notes what goes out. */
+/** requested calls a method of Rest with the id "ID" and returns the request line that it sends. */
 async function requested(name: string): Promise<string> {
   let line = "";
   const fetch = (async (url: string, init: RequestInit) => {
@@ -33,19 +33,19 @@ async function requested(name: string): Promise<string> {
   return line;
 }
 
-describe("the REST surface", () => {
+describe("the REST API", () => {
   const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.entries(methods)
       .filter(([, op]) => op.operationId !== undefined && !op.tags.some((t) => FOR_MACHINES.includes(t)))
       .map(([method, op]) => [op.operationId, `${method.toUpperCase()} ${path}`] as const),
   );
 
-  it.each(operations)("has %s, which is %s", async (name, line) => {
-    // What comes first may be the body rather than an id: then it is in no path.
+  it.each(operations)("has the method %s, which requests %s", async (name, line) => {
+    // A first argument that is the request's body, not an id, does not appear in the path.
     expect(await requested(name)).toBe(line.replaceAll(/\{\w+\}/g, "ID"));
   });
 
-  it("reads all pages of a list", async () => {
+  it("allPages reads all pages of a list", async () => {
     const { client } = await person();
     const made = await Promise.all(
       Array.from({ length: 7 }, (_, i) => client.rest.createGroup({ name: `group ${i}` })),
@@ -60,7 +60,7 @@ describe("the REST surface", () => {
     expect(pages).toEqual([3, 3, 1]);
   });
 
-  it("says when the server cannot be reached, and when the caller has given up", async () => {
+  it("reports an unreachable server and an aborted request", async () => {
     const unreachable = new Http("http://127.0.0.1:1", fetch, false);
     const call = unreachable.send({ method: "GET", path: "/v1/me" });
     await expect(call).rejects.toMatchObject({ name: "ClientError", code: "offline" });
@@ -70,7 +70,7 @@ describe("the REST surface", () => {
     await expect(given).rejects.toBe(reason);
   });
 
-  it("makes the best of what a proxy has answered", async () => {
+  it("derives an error code from a proxy's answer", async () => {
     const answer = (status: number, headers = {}): Http =>
       new Http("http://x", (async () => new Response("<html>", { status, headers })) as unknown as typeof fetch, false);
     const send = (http: Http): Promise<unknown> => http.send({ method: "GET", path: "/" });

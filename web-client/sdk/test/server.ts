@@ -1,4 +1,4 @@
-/** Starts a real Parley for the tests, all of it in one process on one port, and ends it after them. */
+/** Starts a real Parley for the tests, in one process on one port, and stops it afterwards. */
 
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
@@ -7,16 +7,18 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { TestProject } from "vitest/node";
 
-const READY_WITHIN_MS = 60_000;
+const READY_TIMEOUT_MS = 60_000;
 
 declare module "vitest" {
   export interface ProvidedContext {
-    /** Where the server is. */
+    /** The server's base URL. */
     server: string;
   }
 }
 
-/** How long access tokens of the tests' server are good for: short, so that they are renewed in every longer test. */
+/**
+ * The lifetime of the test server's access tokens, short enough that every longer test renews them.
+ */
 export const ACCESS_TOKEN_SECONDS = 6;
 
 async function freePort(): Promise<number> {
@@ -29,7 +31,7 @@ async function freePort(): Promise<number> {
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const program = resolve(process.env["PARLEY_BIN_DIR"] ?? "../../bin", "standalone");
-  if (!existsSync(program)) throw new Error(`${program} is not there: run make build, or set PARLEY_BIN_DIR`);
+  if (!existsSync(program)) throw new Error(`${program} does not exist: run make build, or set PARLEY_BIN_DIR`);
   const address = `127.0.0.1:${await freePort()}`;
   const data = mkdtempSync(join(tmpdir(), "parley-sdk-"));
   const server = spawn(program, {
@@ -54,7 +56,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   for (const begun = Date.now(); ; ) {
     const ready = await fetch(`${url}/readyz`).then((r) => r.ok, () => false);
     if (ready) break;
-    if (server.exitCode !== null || Date.now() - begun > READY_WITHIN_MS) throw new Error(`standalone does not start:\n${output}`);
+    if (server.exitCode !== null || Date.now() - begun > READY_TIMEOUT_MS) throw new Error(`standalone did not start:\n${output}`);
     await new Promise((done) => setTimeout(done, 50));
   }
   project.provide("server", url);

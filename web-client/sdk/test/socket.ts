@@ -3,7 +3,7 @@ export interface Sent {
   readonly [field: string]: unknown;
 }
 
-/** A socket whose other side is the test. */
+/** FakeSocket is a WebSocket for which the test plays the server. */
 export class FakeSocket {
   static last: FakeSocket;
   readonly sent: Sent[] = [];
@@ -25,10 +25,10 @@ export class FakeSocket {
   addEventListener(type: string, listener: (event: never) => void): void {
     this.listeners.set(type, listener);
   }
-  tell(type: string, event: object = {}): void {
+  emit(type: string, event: object = {}): void {
     this.listeners.get(type)?.(event as never);
   }
   frames(...frames: object[]): void {
-    this.tell("message", { data: frames.map((f) => JSON.stringify(f)).join("\n") });
+    this.emit("message", { data: frames.map((f) => JSON.stringify(f)).join("\n") });
   }
 }

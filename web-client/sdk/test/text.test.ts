@@ -9,6 +9,6 @@ const vectors = JSON.parse(readFileSync(new URL("../../../shared-contracts/text/
   body: string;
 }[];
 
-it.each(vectors)("sends $given with the line ends of the server", ({ given, body }) => {
+it.each(vectors)("sends $given with the server's line endings", ({ given, body }) => {
   expect(normalizeBody(given)).toBe(body);
 });

@@ -1,13 +1,15 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ApiError } from "../src/errors.js";
-import { asUser, Http } from "../src/http.js";
+import { Http } from "../src/http.js";
 import { Rest } from "../src/rest.js";
-import { BearerTokens, CookieTokens, renewIn, type Credentials } from "../src/tokens.js";
+import { asUser, BearerTokens, CookieTokens, renewIn, type Credentials } from "../src/tokens.js";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-/** A server whose tokens are t1, t2, …, each refresh token good once. */
+/**
+ * server simulates a server whose tokens are t1, t2, … and whose refresh tokens can be used once.
+ */
 function server(cookies: boolean) {
   const state = { n: 1, refreshes: 0, ended: false };
   const fetch = (async (url: string, init: RequestInit) => {
@@ -31,7 +33,7 @@ function problem(status: number, code: string): Response {
 }
 
 describe("bearer tokens", () => {
-  it("are renewed once for all who ask, and told before they are used", async () => {
+  it("are renewed once for concurrent callers, and passed to onRenewed before their first use", async () => {
     const { state, http } = server(false);
     const kept: Credentials[] = [];
     const tokens = new BearerTokens(http, { accessToken: "t0", expires: Date.now() + 1000, refreshToken: "r1", onRenewed: (c) => kept.push(c) });
@@ -43,7 +45,7 @@ describe("bearer tokens", () => {
     expect((await tokens.token()).access).toBe("t3");
   });
 
-  it("that cannot be renewed end in an error, after one try", async () => {
+  it("fail after one try if they cannot be renewed", async () => {
     const { state, http } = server(false);
     const tokens = new BearerTokens(http, { accessToken: "t0", refreshToken: "stolen" });
     await expect(asUser(http, tokens, { method: "GET", path: "/v1/me" })).rejects.toBeInstanceOf(ApiError);
@@ -57,7 +59,7 @@ describe("bearer tokens", () => {
 });
 
 describe("device tokens", () => {
-  it("of one login are shown at the next, and kept through renewals", async () => {
+  it("are sent with the next login, and kept through renewals", async () => {
     const bodies: Record<string, unknown>[] = [];
     const fetch = ((url: string, init: RequestInit) => {
       bodies.push(JSON.parse(init.body as string) as Record<string, unknown>);
@@ -70,7 +72,7 @@ describe("device tokens", () => {
     const rest = new Rest(http, tokens);
     await rest.logIn({ login: "ann", password: "secret" });
     await rest.refreshSession();
-    tokens.forget(); // as a logout does
+    tokens.forget(); // a logout does the same
     await rest.logIn({ login: "ann", password: "secret" });
     expect(bodies.map((b) => b["device_token"])).toEqual([undefined, undefined, "d1"]);
     const again = new Rest(http, new BearerTokens(http, { deviceToken: kept?.deviceToken }));
@@ -79,7 +81,7 @@ describe("device tokens", () => {
   });
 });
 
-/** What all tabs of a browser share. */
+/** browser simulates what all tabs of a browser share. */
 function browser() {
   const items = new Map<string, string>();
   const storage = {
@@ -93,11 +95,11 @@ function browser() {
 }
 
 describe("cookie tokens", () => {
-  it("are renewed once when all tabs find the token rejected", async () => {
+  it("are renewed once when all tabs have the token rejected", async () => {
     const { state, http } = server(true);
     const { storage, locks } = browser();
     const tabs = Array.from({ length: 5 }, () => new CookieTokens(http, storage, locks));
-    tabs[0]!.take({ expires_in: 900 });
+    tabs[0]!.accept({ expires_in: 900 });
     const held = await Promise.all(tabs.map((t) => t.token()));
     expect(state.refreshes).toBe(0);
     const next = await Promise.all(tabs.map((t, i) => t.token({ rejected: held[i] })));
@@ -105,36 +107,36 @@ describe("cookie tokens", () => {
     expect(new Set(next.map((t) => t.expires)).size).toBe(1);
     expect(next[0]?.expires).not.toBe(held[0]?.expires);
     vi.advanceTimersByTime(900_001);
-    await Promise.all(tabs.map((t) => t.token({ certain: true })));
+    await Promise.all(tabs.map((t) => t.token({ fresh: true })));
     expect(state.refreshes).toBe(2);
   });
 
-  it("of a session that a change of the password has begun are there for other tabs, which wait for them", async () => {
+  it("of the new session after a password change are available to other tabs, which wait for them", async () => {
     let answer: (response: Response) => void = () => {};
     const fetch = (() => new Promise<Response>((resolve) => (answer = resolve))) as typeof globalThis.fetch;
     const http = new Http("http://x", fetch, true);
     const { storage, locks } = browser();
     const [one, two] = [new CookieTokens(http, storage, locks), new CookieTokens(http, storage, locks)];
-    one.take({ access_token: "t1", expires_in: 900 });
+    one.accept({ access_token: "t1", expires_in: 900 });
     const held = await two.token();
-    expect(await two.replaced(held)).toBeUndefined();
+    expect(await two.replacementFor(held)).toBeUndefined();
     const change = one.exchange("/v1/me/password", {});
-    await vi.advanceTimersByTimeAsync(0); // the request is on its way
-    const replaced = two.replaced(held);
+    await vi.advanceTimersByTimeAsync(0); // the request was sent
+    const replaced = two.replacementFor(held);
     answer(Response.json({ access_token: "t2", expires_in: 900 }));
     await change;
     expect((await replaced)?.expires).not.toBe(held.expires);
     expect(await replaced).toBeDefined();
   });
 
-  it("of which nothing is known are tried by requests, and renewed before a connection", async () => {
+  it("of unknown expiry are used by requests, and renewed before a connection", async () => {
     const { state, http } = server(true);
     const { storage, locks } = browser();
     const tokens = new CookieTokens(http, storage, locks);
     expect(tokens.present).toBe(false);
     expect(await tokens.token()).toEqual({ expires: 0 });
     expect(state.refreshes).toBe(0);
-    expect((await tokens.token({ certain: true })).expires).toBe(Date.now() + 900_000);
+    expect((await tokens.token({ fresh: true })).expires).toBe(Date.now() + 900_000);
     expect(tokens.present).toBe(true);
     state.ended = true;
     vi.advanceTimersByTime(900_000);
@@ -150,9 +152,9 @@ describe("a renewal", () => {
     [6, 4],
     [1, 1],
     [-5, 1],
-  ])("of a token that is good for %i s comes after %i s", (left, wait) => {
+  ])("of a token that expires in %i s happens after %i s", (left, wait) => {
     expect(renewIn({ expires: 1_000_000 + left * 1000 }, 1_000_000)).toBe(wait * 1000);
   });
 
-  it("is not planned when the end is not known", () => expect(renewIn({ expires: 0 }, 1)).toBeUndefined());
+  it("is not scheduled if the expiry is unknown", () => expect(renewIn({ expires: 0 }, 1)).toBeUndefined());
 });

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ceiling, jitter, Wait } from "../src/backoff.js";
-import { judge } from "../src/connection.js";
+import { classify } from "../src/connector.js";
 import { ApiError, ClientError, CloseError } from "../src/errors.js";
 import type { Hello, ServerFrame } from "../src/frames.js";
-import { Link } from "../src/link.js";
+import { Connection } from "../src/connection.js";
 import { FakeSocket } from "./socket.js";
 
 beforeEach(() => void vi.useFakeTimers());
@@ -11,37 +11,37 @@ afterEach(() => void vi.useRealTimers());
 
 const hello = { type: "hello", heartbeat_seconds: 25, channels: [] };
 
-function link(token?: string) {
+function connect(token?: string) {
   const frames: ServerFrame[] = [];
   const greetings: Hello[] = [];
-  const l = new Link(FakeSocket, "ws://x/ws", token, { greeted: (h) => greetings.push(h), frame: (f) => frames.push(f) });
-  return { l, socket: FakeSocket.last, frames, greetings };
+  const connection = new Connection(FakeSocket, "ws://x/ws", token, { greeted: (h) => greetings.push(h), frame: (f) => frames.push(f) });
+  return { connection, socket: FakeSocket.last, frames, greetings };
 }
 
-describe("a link", () => {
-  it("offers the protocol, proves who it is, and splits what it gets", () => {
-    const { l, socket, frames, greetings } = link("secret");
+describe("a connection", () => {
+  it("offers the subprotocol, sends its token, and splits messages into frames", () => {
+    const { connection, socket, frames, greetings } = connect("secret");
     expect(socket.protocols).toEqual(["parley.v1"]);
-    socket.tell("open");
+    socket.emit("open");
     expect(socket.sent).toEqual([{ type: "auth", token: "secret" }]);
-    expect(l.up).toBe(false);
+    expect(connection.up).toBe(false);
     socket.frames(hello, { type: "typing" }, { type: "pong" });
     expect(greetings).toHaveLength(1);
     expect(frames.map((f) => f.type)).toEqual(["typing", "pong"]);
-    expect(l.up).toBe(true);
+    expect(connection.up).toBe(true);
   });
 
-  it("ends when it is not greeted in time", async () => {
-    const { l, socket } = link();
+  it("ends if hello does not arrive in time", async () => {
+    const { connection, socket } = connect();
     await vi.advanceTimersByTimeAsync(20_000);
-    await expect(l.ended).resolves.toMatchObject({ greeted: false, error: { code: 1006 } });
+    await expect(connection.ended).resolves.toMatchObject({ greeted: false, error: { code: 1006 } });
     expect(socket.closed).toBe(true);
   });
 
-  it("asks when it hears nothing, and ends without an answer", async () => {
-    const { l, socket } = link();
+  it("sends a ping when nothing arrives, and ends without an answer", async () => {
+    const { connection, socket } = connect();
     let ended = false;
-    void l.ended.then(() => (ended = true));
+    void connection.ended.then(() => (ended = true));
     socket.frames(hello);
     for (let i = 0; i < 4; i++) {
       await vi.advanceTimersByTimeAsync(30_000);
@@ -51,11 +51,11 @@ describe("a link", () => {
     expect(ended).toBe(false);
     await vi.advanceTimersByTimeAsync(45_000);
     expect(ended).toBe(true);
-    expect(l.up).toBe(false);
+    expect(connection.up).toBe(false);
   });
 
-  it("does not ask while frames come", async () => {
-    const { socket } = link();
+  it("sends no ping while frames arrive", async () => {
+    const { socket } = connect();
     socket.frames(hello);
     for (let i = 0; i < 20; i++) {
       await vi.advanceTimersByTimeAsync(10_000);
@@ -65,13 +65,13 @@ describe("a link", () => {
   });
 
   it.each([
-    ["no JSON", "{"],
+    ["invalid JSON", "{"],
     ["a binary frame", new ArrayBuffer(1)],
-    ["something before the greeting", '{"type":"ack"}'],
+    ["a frame before hello", '{"type":"ack"}'],
   ])("ends with %s", async (_, data) => {
-    const { l, socket } = link();
-    socket.tell("message", { data });
-    await expect(l.ended).resolves.toMatchObject({ greeted: false });
+    const { connection, socket } = connect();
+    socket.emit("message", { data });
+    await expect(connection.ended).resolves.toMatchObject({ greeted: false });
   });
 });
 
@@ -98,12 +98,12 @@ describe("the end of a connection", () => {
     [new ClientError("offline", ""), { after: 0 }],
     [new TypeError("fetch failed"), { after: 0 }],
   ])("%s", (error, verdict) => {
-    expect(judge(error)).toEqual(verdict);
+    expect(classify(error)).toEqual(verdict);
   });
 });
 
-describe("waiting", () => {
-  it("grows from a second to half a minute, at random", () => {
+describe("backoff", () => {
+  it("grows from one second to half a minute, with full jitter", () => {
     expect([0, 1, 2, 3, 4, 5, 60].map(ceiling)).toEqual([1000, 2000, 4000, 8000, 16000, 30000, 30000]);
     const waits = Array.from({ length: 1000 }, () => jitter(1000));
     expect(Math.min(...waits)).toBeGreaterThanOrEqual(0);
@@ -111,7 +111,7 @@ describe("waiting", () => {
     expect(Math.max(...waits) - Math.min(...waits)).toBeGreaterThan(800); // full jitter: the whole range
   });
 
-  it("can be cut short", async () => {
+  it("can be ended early", async () => {
     const wait = new Wait();
     const slept = wait.sleep(30_000);
     wait.wake();

@@ -1,0 +1,99 @@
+/** Reporting this user's receipt positions to the server: delivered, and read. */
+
+import type { ChannelSummary } from "./frames.js";
+
+/** FLUSH_INTERVAL_MS is the time within which position changes are merged. */
+const FLUSH_INTERVAL_MS = 200;
+/**
+ * MAX_PER_FRAME is the number of positions sent in one WebSocket message, whose limit is 128 KiB.
+ */
+const MAX_PER_FRAME = 400;
+
+interface Receipt {
+  delivered: number;
+  read: number;
+  /** The positions as the server last reported them. */
+  serverDelivered: number;
+  serverRead: number;
+}
+
+/** Receipts holds this user's receipt positions and reports them while there is a connection. */
+export class Receipts {
+  private readonly receipts = new Map<string, Receipt>();
+  private readonly moved = new Set<string>();
+  private timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(private readonly up: () => boolean, private readonly send: (...frames: object[]) => void) {}
+
+  private receipt(channelID: string): Receipt {
+    let receipt = this.receipts.get(channelID);
+    if (!receipt) this.receipts.set(channelID, (receipt = { delivered: 0, read: 0, serverDelivered: 0, serverRead: 0 }));
+    return receipt;
+  }
+
+  /** read returns how far this user has read, here or on another device, as far as is known. */
+  read(channelID: string): number {
+    const receipt = this.receipts.get(channelID);
+    return receipt ? Math.max(receipt.read, receipt.serverRead) : 0;
+  }
+
+  /**
+   * move records new positions and schedules their report. It returns false if neither position
+   * advances.
+   */
+  move(channelID: string, delivered: number, read: number): boolean {
+    const receipt = this.receipt(channelID);
+    if (delivered <= receipt.delivered && read <= receipt.read) return false;
+    receipt.delivered = Math.max(receipt.delivered, delivered);
+    receipt.read = Math.max(receipt.read, read);
+    this.moved.add(channelID);
+    this.schedule();
+    return true;
+  }
+
+  /**
+   * fromServer records the positions that the server has, and schedules a report if they are
+   * behind.
+   */
+  fromServer(channelID: string, at: Pick<ChannelSummary, "last_delivered_seq" | "last_read_seq">): void {
+    const receipt = this.receipt(channelID);
+    receipt.serverDelivered = Math.max(receipt.serverDelivered, at.last_delivered_seq);
+    receipt.serverRead = Math.max(receipt.serverRead, at.last_read_seq);
+    if (receipt.delivered > receipt.serverDelivered || receipt.read > receipt.serverRead) {
+      this.moved.add(channelID);
+      this.schedule();
+    }
+  }
+
+  forget(channelID: string): void {
+    this.receipts.delete(channelID);
+    this.moved.delete(channelID);
+  }
+
+  lost(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+  }
+
+  private schedule(): void {
+    this.timer ??= setTimeout(() => {
+      this.timer = undefined;
+      this.flush();
+    }, FLUSH_INTERVAL_MS);
+  }
+
+  private flush(): void {
+    if (!this.up()) return; // fromServer() schedules it on the next connection
+    const frames: object[] = [];
+    for (const id of this.moved) {
+      if (frames.length >= MAX_PER_FRAME) break;
+      this.moved.delete(id);
+      const c = this.receipts.get(id);
+      if (!c) continue;
+      if (c.delivered > Math.max(c.read, c.serverDelivered)) frames.push({ type: "delivered", channel_id: id, seq: c.delivered });
+      if (c.read > c.serverRead) frames.push({ type: "read", channel_id: id, seq: c.read });
+    }
+    if (frames.length > 0) this.send(...frames);
+    if (this.moved.size > 0) this.schedule();
+  }
+}
