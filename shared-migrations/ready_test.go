@@ -22,7 +22,7 @@ func TestReady_schema(t *testing.T) {
 	s := pgtest.NewServer(t)
 	for _, role := range []string{"parley_chat", "parley_ws", "parley_sync"} {
 		db := openAs(t, s.URL, role)
-		wantWords(t, database.Ready(t.Context(), db), "run migrate up to create the roles")
+		wantReason(t, database.Ready(t.Context(), db), "run migrate up to create the roles")
 	}
 	migrate := func(version int) {
 		t.Helper()
@@ -32,11 +32,11 @@ func TestReady_schema(t *testing.T) {
 	}
 	migrate(1)
 	db := openAs(t, s.URL, "parley_chat")
-	wantWords(t, database.Ready(t.Context(), db), "an older schema") // of a release that did not show its version
+	wantReason(t, database.Ready(t.Context(), db), "an older schema") // of a release that did not show its version
 	if _, err := s.Pool(t).Exec(t.Context(), "alter table parley_schema_version rename to elsewhere"); err != nil {
 		t.Fatal(err)
 	}
-	wantWords(t, database.Ready(t.Context(), db), "has no schema")
+	wantReason(t, database.Ready(t.Context(), db), "has no schema")
 	if _, err := s.Pool(t).Exec(t.Context(), "alter table elsewhere rename to parley_schema_version"); err != nil {
 		t.Fatal(err)
 	}
@@ -51,8 +51,8 @@ func TestReady_schema(t *testing.T) {
 			t.Fatal(err)
 		}
 		err := database.Ready(t.Context(), db)
-		wantWords(t, err, fmt.Sprintf("version %d", version))
-		wantWords(t, err, words)
+		wantReason(t, err, fmt.Sprintf("version %d", version))
+		wantReason(t, err, words)
 		if e, ok := errors.AsType[*telemetry.StateError](err); ok && e.Degraded != (version > schema.Version) {
 			t.Errorf("version %d: degraded %v", version, e.Degraded)
 		}
@@ -69,9 +69,9 @@ func openAs(t *testing.T, url, role string) *bun.DB {
 	return db
 }
 
-func wantWords(t *testing.T, err error, words string) {
+func wantReason(t *testing.T, err error, reason string) {
 	t.Helper()
-	if e, ok := errors.AsType[*telemetry.StateError](err); !ok || !strings.Contains(e.Words, words) {
-		t.Errorf("%v, want the state %q", err, words)
+	if e, ok := errors.AsType[*telemetry.StateError](err); !ok || !strings.Contains(e.Reason, reason) {
+		t.Errorf("%v, want the reason %q", err, reason)
 	}
 }
