@@ -9,14 +9,16 @@ import (
 )
 
 const (
-	// spareDescriptors are for standard files, the listener, the poller, key sets, traces and profiles.
+	// spareDescriptors are reserved for standard files, the listener, the poller, key sets, traces
+	// and profiles.
 	spareDescriptors = 32
-	// clusterNodes is for how many nodes of a Redis Cluster descriptors are kept.
+	// clusterNodes is the number of Redis Cluster nodes for which descriptors are reserved.
 	clusterNodes = 8
 )
 
-// connections returns how many WebSockets the instance may hold when the process may have limit descriptors
-// open; 0 means no bound. What the stores, health, metrics and connections that are being made need is kept.
+// connections returns how many WebSockets the instance may hold if the process may open limit
+// descriptors; 0 means no bound. It reserves descriptors for the stores, health, metrics and
+// connections that are being opened.
 func connections(cfg Config, limit int) (int, error) {
 	if limit == 0 {
 		return cfg.MaxConnections, nil
@@ -25,16 +27,16 @@ func connections(cfg Config, limit int) (int, error) {
 	if strings.Contains(cfg.RedisURL, ",") || strings.Contains(cfg.RedisURL, "cluster=true") {
 		stores = cfg.DatabaseMaxConns + 1 + clusterNodes*redisPool + cfg.Partitions
 	}
-	room := limit - spareDescriptors - stores - cfg.OtherDescriptors - descriptors.Plain(limit)
+	available := limit - spareDescriptors - stores - cfg.OtherDescriptors - descriptors.Plain(limit)
 	switch {
-	case room < 1:
-		return 0, fmt.Errorf("the process may open %d files, which leaves none for connections: raise the limit (ulimit -n, LimitNOFILE)", limit)
-	case cfg.MaxConnections > room:
+	case available < 1:
+		return 0, fmt.Errorf("the limit of %d open files leaves no room for connections: raise it (ulimit -n, LimitNOFILE)", limit)
+	case cfg.MaxConnections > available:
 		return 0, &config.Error{Name: "MAX_CONNECTIONS", Err: fmt.Errorf(
-			"%d are more than the %d that fit into the %d files that the process may open: lower it, or raise that limit (ulimit -n, LimitNOFILE)",
-			cfg.MaxConnections, room, limit)}
+			"%d is above %d, which is all that the limit of %d open files leaves room for: lower it, or raise the limit of open files (ulimit -n, LimitNOFILE)",
+			cfg.MaxConnections, available, limit)}
 	case cfg.MaxConnections > 0:
 		return cfg.MaxConnections, nil
 	}
-	return room, nil
+	return available, nil
 }

@@ -14,14 +14,14 @@ func TestConnections(t *testing.T) {
 		want       int
 		err        string
 	}{
-		{"no limit known", 0, 0, "", 0, ""},
-		{"no limit known, one set", 0, 50, "", 50, ""},
+		{"unknown limit", 0, 0, "", 0, ""},
+		{"unknown limit, MAX_CONNECTIONS set", 0, 50, "", 50, ""},
 		{"small", 256, 0, "", 116, ""},
-		{"a usual one", 1024, 0, "", 820, ""},
+		{"usual", 1024, 0, "", 820, ""},
 		{"large", 1 << 20, 0, "", 1<<20 - 76 - 4096, ""},
-		{"set", 1024, 500, "", 500, ""},
-		{"a Cluster needs more", 1024, 0, "redis://a:1,redis://b:1", 1024 - 32 - 11 - 256 - 16 - 128, ""},
-		{"set too high", 1024, 1000, "", 0, "MAX_CONNECTIONS: 1000 are more than the 820"},
+		{"MAX_CONNECTIONS set", 1024, 500, "", 500, ""},
+		{"a Cluster needs more descriptors", 1024, 0, "redis://a:1,redis://b:1", 1024 - 32 - 11 - 256 - 16 - 128, ""},
+		{"MAX_CONNECTIONS too high", 1024, 1000, "", 0, "MAX_CONNECTIONS: 1000 is above 820"},
 		{"too small", 128, 0, "", 0, "ulimit -n"},
 	} {
 		cfg := base

@@ -1,6 +1,6 @@
-// Package wsserver is the service that holds people's connections: it appends what they send to the log
-// in Redis, and hands every connection what any instance has appended. Instances hold no state that
-// another would miss: add them, restart them, take them away.
+// Package wsserver is the service that holds WebSocket connections. It appends what clients send to
+// the log in Redis, and delivers to every connection what any instance has appended. Instances hold
+// no state that other instances need, so they can be added, restarted and removed at any time.
 package wsserver
 
 import (
@@ -47,46 +47,47 @@ import (
 
 // Config is the service's settings.
 type Config struct {
-	Addr             string          `env:"WS_ADDR" envDefault:":8081" desc:"listen address"`
+	Addr             string          `env:"WS_ADDR" envDefault:":8081" desc:"address to listen on"`
 	MetricsAddr      string          `env:"WS_METRICS_ADDR" envDefault:":8091" desc:"listen address of /metrics, which only operators should reach"`
 	DatabaseURL      string          `env:"DATABASE_URL" envDefault:"postgres://localhost:5432/parley" desc:"PostgreSQL"`
-	DatabaseRole     string          `env:"DATABASE_ROLE" envDefault:"parley_ws" desc:"role taken in PostgreSQL"`
-	DatabaseMaxConns int             `env:"DATABASE_MAX_CONNS" envDefault:"10" desc:"most connections to PostgreSQL"`
-	RedisURL         string          `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379" desc:"Redis: one URL, or several, comma-separated, for a Cluster"`
-	JWKSURL          string          `env:"JWKS_URL" envDefault:"http://127.0.0.1:8080/.well-known/jwks.json" desc:"where the public keys of access tokens are"`
-	PublicOrigins    browser.Origins `env:"PUBLIC_ORIGINS" desc:"origins whose pages may connect with a cookie, comma-separated; the own one always may"`
-	PublicHosts      browser.Hosts   `env:"PUBLIC_HOSTS" desc:"host names and addresses under which browsers reach the deployment; others get 421; unset: any"`
-	Partitions       int             `env:"STREAM_PARTITIONS" envDefault:"16" desc:"partitions of the log; fixed for a deployment"`
-	BacklogBudget    int64           `env:"BACKLOG_BUDGET" envDefault:"1000000" desc:"entries that may wait to be stored before sends are refused"`
-	RedisRefuseAt    config.Percent  `env:"REDIS_REFUSE_AT" envDefault:"85%" desc:"share of Redis' maxmemory at which sends are refused"`
-	MaxBodyBytes     int             `env:"MAX_BODY_BYTES" envDefault:"16384" desc:"most bytes of a message's body, up to 16384"`
-	RateLimit        config.Rate     `env:"RATE_LIMIT" envDefault:"20/10s" desc:"sends of one user, over all instances; off for no limit"`
-	RateBlock        time.Duration   `env:"RATE_BLOCK" envDefault:"30s" desc:"how long the sends of a user over the limit are refused"`
-	EditWindow       time.Duration   `env:"EDIT_WINDOW" envDefault:"24h" desc:"how long senders may edit their messages; 0 for ever"`
-	MaxConnections   int             `env:"MAX_CONNECTIONS" envDefault:"0" desc:"most connections to one instance; 0: as many as the limit of open files allows"`
-	UserConnections  int             `env:"MAX_CONNECTIONS_PER_USER" envDefault:"100" desc:"most connections of one user to one instance; 0 for no bound"`
-	AddrConnections  int             `env:"MAX_CONNECTIONS_PER_ADDRESS" envDefault:"0" desc:"most connections from one address to one instance; 0 for no bound"`
-	Proxies          config.CIDRs    `env:"TRUSTED_PROXIES" desc:"networks of proxies whose X-Forwarded-For counts"`
-	MaxSubscriptions int             `env:"MAX_SUBSCRIPTIONS" envDefault:"1000" desc:"most subscriptions of one connection; 0 for no bound"`
-	FrameRate        config.Rate     `env:"FRAME_RATE" envDefault:"100/1s" desc:"frames taken from one connection, twice as many at once; what is over it waits; off for no bound"`
-	ProfileAddr      string          `env:"PPROF_ADDR" desc:"listen address of the process's profiles; without one there are none"`
+	DatabaseRole     string          `env:"DATABASE_ROLE" envDefault:"parley_ws" desc:"database role that the service assumes"`
+	DatabaseMaxConns int             `env:"DATABASE_MAX_CONNS" envDefault:"10" desc:"maximum number of connections to PostgreSQL"`
+	RedisURL         string          `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379" desc:"Redis; for a Cluster, several URLs separated by commas"`
+	JWKSURL          string          `env:"JWKS_URL" envDefault:"http://127.0.0.1:8080/.well-known/jwks.json" desc:"URL of the public keys that verify access tokens"`
+	PublicOrigins    browser.Origins `env:"PUBLIC_ORIGINS" desc:"additional origins whose pages may connect with a cookie, separated by commas"`
+	PublicHosts      browser.Hosts   `env:"PUBLIC_HOSTS" desc:"host names and addresses under which browsers reach the deployment; requests for other hosts get 421; unset: any host"`
+	Partitions       int             `env:"STREAM_PARTITIONS" envDefault:"16" desc:"number of partitions of the log; must never change in a deployment"`
+	BacklogBudget    int64           `env:"BACKLOG_BUDGET" envDefault:"1000000" desc:"number of entries waiting to be stored at which sends are refused"`
+	RedisRefuseAt    config.Percent  `env:"REDIS_REFUSE_AT" envDefault:"85%" desc:"share of Redis's maxmemory at which sends are refused"`
+	MaxBodyBytes     int             `env:"MAX_BODY_BYTES" envDefault:"16384" desc:"maximum size of a message body in bytes, at most 16384"`
+	RateLimit        config.Rate     `env:"RATE_LIMIT" envDefault:"20/10s" desc:"sends per user, counted over all instances; off: no limit"`
+	RateBlock        time.Duration   `env:"RATE_BLOCK" envDefault:"30s" desc:"how long sends are refused after a user exceeds the limit"`
+	EditWindow       time.Duration   `env:"EDIT_WINDOW" envDefault:"24h" desc:"how long senders may edit their messages; 0: forever"`
+	MaxConnections   int             `env:"MAX_CONNECTIONS" envDefault:"0" desc:"maximum number of connections to one instance; 0: as many as the limit of open files allows"`
+	UserConnections  int             `env:"MAX_CONNECTIONS_PER_USER" envDefault:"100" desc:"maximum number of connections of one user to one instance; 0: no limit"`
+	AddrConnections  int             `env:"MAX_CONNECTIONS_PER_ADDRESS" envDefault:"0" desc:"maximum number of connections from one address to one instance; 0: no limit"`
+	Proxies          config.CIDRs    `env:"TRUSTED_PROXIES" desc:"networks of proxies whose X-Forwarded-For header is trusted"`
+	MaxSubscriptions int             `env:"MAX_SUBSCRIPTIONS" envDefault:"1000" desc:"maximum number of subscriptions of one connection; 0: no limit"`
+	FrameRate        config.Rate     `env:"FRAME_RATE" envDefault:"100/1s" desc:"rate at which frames are read from one connection, with bursts of twice as many; frames above it wait; off: no limit"`
+	ProfileAddr      string          `env:"PPROF_ADDR" desc:"listen address of the pprof profiles; unset: no profiles"`
 	LogLevel         slog.Level      `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error"`
 	Traces           tracing.Config
 
 	Limits ratelimit.Rates
 
-	// OtherDescriptors is how many file descriptors the rest of the process may need: 0 when the service has
-	// a process of its own.
+	// OtherDescriptors is the number of file descriptors that the rest of the process may need. It
+	// is 0 if the process runs only this service.
 	OtherDescriptors int
 
-	// For tests: 0 is the default of the package concerned.
-	PresenceLease time.Duration // how long after its last sign of life a gateway's users count as online
-	PresenceGrace time.Duration // for how long a connection that has ended counts as online
-	TypingExpiry  time.Duration // how long somebody types who does not say so again
-	VerifyEvery   time.Duration // the longest that a lost notice of a removal goes unnoticed
+	// The following are for tests. 0 means the default of the package concerned.
+	// PresenceLease is how long a gateway's users count as online after it last renewed its lease
+	PresenceLease time.Duration
+	PresenceGrace time.Duration // how long a user counts as online after a connection has ended
+	TypingExpiry  time.Duration // how long a user counts as typing after the last typing frame
+	VerifyEvery   time.Duration // longest time that a lost notice of a removal goes unnoticed
 }
 
-// LoadConfig reads the settings. An error names the variable.
+// LoadConfig reads the settings. An error contains the name of the variable.
 func LoadConfig(getenv func(string) string) (Config, error) {
 	var cfg Config
 	if err := config.Load(&cfg, getenv); err != nil {
@@ -115,16 +116,16 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 	return cfg, cfg.Traces.Check()
 }
 
-// Server is the service without a listener of its own. Construct it, then run its Parts.
+// Server is the service without a listener. Construct it, then run its Parts.
 type Server struct {
 	cfg  Config
 	log  *slog.Logger
-	keys *token.RemoteKeys // nil when the keys were given
+	keys *token.RemoteKeys // nil if New got the keys
 
 	db          *bun.DB
 	rdb         redis.UniversalClient
 	watch       *redisclient.Watch
-	conns       *eventlog.Connections // appends and subscriptions
+	conns       *eventlog.Connections // for appends and subscriptions
 	budget      *eventlog.Budget
 	appender    *eventlog.Appender
 	limiter     *ratelimit.Limiter
@@ -137,12 +138,12 @@ type Server struct {
 	connections http.Handler
 }
 
-// New returns a Server. keys verify access tokens; nil means the set at cfg.JWKSURL. It opens clients
-// and does no I/O.
+// New returns a Server. keys verify access tokens; if nil, the keys at cfg.JWKSURL are used. New
+// opens clients and does no I/O.
 func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.Logger) (*Server, error) {
 	s := &Server{cfg: cfg, log: log, tracing: tracing.New(cfg.Traces, "ws-server", reg, log)}
 	traces := msgtrace.New(s.tracing, cfg.Traces.Ratio)
-	most, err := connections(cfg, descriptors.Limit())
+	maxConnections, err := connections(cfg, descriptors.Limit())
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +168,7 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 	s.conns = events.Connect(log)
 	s.appender = eventlog.NewAppender(events, s.rdb, st.MaxSeq, eventlog.AppenderConfig{
 		Over: s.conns, Logger: log, Budget: s.budget, Stored: unstored.Rows{DB: s.db},
-		// The feed and the gateway are made below, before anything runs.
+		// The feed and the gateway are constructed below, before anything runs.
 		Flush:    func() { s.gateway.FlushAcks() },
 		Known:    func(c chat.ChannelID) eventlog.Head { return s.feed.Known(c) },
 		Diverged: func(ctx context.Context, c chat.ChannelID, h eventlog.Head) error { return s.feed.Diverged(ctx, c, h) },
@@ -181,7 +182,7 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 	metrics := gateway.NewMetrics(reg)
 	s.feed = feed.New(feed.Config{
 		Log: events, Connections: s.conns, History: st, Stored: unstored.Rows{DB: s.db}, Hub: gateway.HubConfig(metrics, traces), Logger: log,
-		// The gateway is made below, before anything runs.
+		// The gateway is constructed below, before anything runs.
 		Notice:      func(n notice.Notice) { s.gateway.Notice(n) },
 		Receipts:    func(c chat.ChannelID, published []byte) { s.gateway.Receipts(c, published) },
 		Presence:    func(c chat.ChannelID, published []byte) { s.gateway.Presence(c, published) },
@@ -205,7 +206,7 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 		Presence: s.presence, Revoked: revoked.New(s.rdb, cfg.Partitions),
 		TypingExpiry: cfg.TypingExpiry, VerifyEvery: cfg.VerifyEvery,
 		Bounds: gateway.Bounds{
-			Connections:        most,
+			Connections:        maxConnections,
 			ConnectionsPerUser: cfg.UserConnections, ConnectionsPerAddress: cfg.AddrConnections,
 			Subscriptions: cfg.MaxSubscriptions, Frames: cfg.FrameRate, TrustedProxies: cfg.Proxies,
 		},
@@ -224,8 +225,8 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 // Handler serves /ws and /ws/{channel_id}.
 func (s *Server) Handler() http.Handler { return s.connections }
 
-// Checks returns what must hold for the service to be ready. PostgreSQL is shown only: members who are
-// connected go on chatting without it.
+// Checks returns what must hold for the service to be ready. PostgreSQL is reported but not
+// required, because connected members can go on chatting without it.
 func (s *Server) Checks() []telemetry.Check {
 	return []telemetry.Check{
 		{Name: "redis", Check: func(ctx context.Context) error { return s.watch.Ready(ctx, s.cfg.Partitions) }},
@@ -233,8 +234,9 @@ func (s *Server) Checks() []telemetry.Check {
 	}
 }
 
-// Parts returns what has to run, in the order of starting; stopped in reverse order, the gateway drains
-// while what it needs is still there. Its listener, if any, comes behind them.
+// Parts returns the parts of the service in starting order. They are stopped in reverse order, so
+// that the gateway drains while the parts that it needs are still running. A listener, if any, must
+// come after them.
 func (s *Server) Parts() []lifecycle.Part {
 	parts := []lifecycle.Part{
 		{Name: "traces", Run: s.tracing.Run},
@@ -242,7 +244,8 @@ func (s *Server) Parts() []lifecycle.Part {
 		{Name: "redis settings", Run: s.watch.Run},
 		{Name: "budget", Run: s.budget.Run},
 		{Name: "log", Run: s.conns.Run},
-		{Name: "feed", Run: s.feed.Run}, // an append that meets another epoch needs it
+		// Must run before the appender, which needs it when an append meets another epoch
+		{Name: "feed", Run: s.feed.Run},
 		{Name: "appender", Run: s.appender.Run},
 		{Name: "limiter", Run: s.limiter.Run},
 		{Name: "sender", Run: s.sender.Run},
@@ -255,7 +258,7 @@ func (s *Server) Parts() []lifecycle.Part {
 	return parts
 }
 
-// holdClients checks Redis and, when everything else has stopped, closes the clients.
+// holdClients checks Redis. It closes the clients when everything else has stopped.
 func (s *Server) holdClients(ctx context.Context) error {
 	defer func() {
 		s.erased.Wait()
@@ -272,14 +275,16 @@ func (s *Server) holdClients(ctx context.Context) error {
 	return nil
 }
 
-// redisPool is the number of connections for everything but appends and subscriptions.
+// redisPool is the number of Redis connections for everything except appends and subscriptions.
 const redisPool = 32
 
-// collector is how much garbage the program gathers. A heap of many connections lives mostly at rest, and a
-// connection's stack is most of what it costs, so the usual share, as much again as lives, is too much
-// memory: a seventh of it saves over 4 KiB per connection. A heap of few connections that says much is
-// the opposite: a share of a few MiB is collected twenty times a second, which is a fifth of the CPU and
-// shows in the slowest hundredth of acks. Room is below what 10,000 connections at rest come to.
+// collector is the garbage collection policy. With many connections, most of the heap is long-lived
+// and the stacks of the connections dominate it. Go's default lets garbage grow to the size of the
+// live heap, which is too much memory; 15% saves over 4 KiB per connection. With few but busy
+// connections the live heap is small, and a share of a few MiB would be collected twenty times a
+// second. That costs a fifth of the CPU and shows in the 99th percentile of the ack latency. So
+// nothing is collected while less than Room bytes are in use. Room is less than 10,000 idle
+// connections need.
 var collector = gctune.Policy{Percent: 15, Room: 96 << 20}
 
 // Run runs the service as a process of its own until ctx is done.

@@ -1,10 +1,10 @@
-// Package coalesce makes few reads of many: what callers ask for while a read is under way is asked for
-// together by the next. No call waits on a timer, and none waits when nothing is under way. When thousands
-// of clients come back at once, their admissions cost as many queries as fit one after the other, not one
-// each.
+// Package coalesce combines the reads of concurrent callers. Questions that are asked while a read
+// is running wait and share the next read. No call waits for a timer, and no call waits if no read
+// is running. When thousands of clients reconnect at the same time, their admissions cost a few
+// large queries instead of one query each.
 //
-// A read that fails is tried again by each of its callers alone, so that one question that cannot be
-// answered, or a shard that is down, fails those whom it concerns.
+// When a shared read fails, each of its callers repeats its own questions separately. So a question
+// that cannot be answered, or a shard that is down, fails only the callers that need it.
 package coalesce
 
 import (
@@ -15,33 +15,39 @@ import (
 	"time"
 )
 
-// Config shapes a Group. A zero field means its default.
+// Config configures a Group. A zero field means its default.
 type Config struct {
-	MaxReads int           // reads under way at a time; default 2
-	MaxBatch int           // questions of one read, but at least those of one caller; default 500
-	Timeout  time.Duration // of a read; default 5s
-	// Context ends the reads that no caller's own goroutine makes; default context.Background().
+	// MaxReads is the maximum number of reads that run at the same time; default 2.
+	MaxReads int
+	// MaxBatch is the maximum number of questions per read; default 500. Only a single caller with
+	// more questions exceeds it.
+	MaxBatch int
+	// Timeout bounds one read; default 5s.
+	Timeout time.Duration
+	// Context is the context of reads that run in a goroutine of the Group; default
+	// context.Background().
 	Context context.Context
 }
 
-// Group gathers questions of one kind. It is safe for concurrent use. A goroutine runs while somebody
-// waits who did not come first.
+// Group combines questions of one kind. It is safe for concurrent use. It runs a goroutine only
+// while callers wait for a later read.
 type Group[Q comparable, A any] struct {
 	read func(ctx context.Context, questions []Q) ([]A, error)
 	cfg  Config
 
 	mu      sync.Mutex
 	waiting []*call[Q, A]
-	under   int // reads under way
+	running int // reads that are running
 	readers sync.WaitGroup
-	alone   chan struct{} // holds a token for each caller that tries again alone
+	retries chan struct{} // holds a token for each caller that repeats its questions separately
 }
 
-// aloneMost bounds the callers that try again alone at a time: what has failed them is not to be hammered.
-const aloneMost = 8
+// maxRetries limits the callers that repeat their questions at the same time, to spare a store that
+// is failing.
+const maxRetries = 8
 
 type call[Q comparable, A any] struct {
-	ctx       context.Context // the caller's: who has gone is not read for
+	ctx       context.Context // the caller's; once it is done, its questions are not read
 	questions []Q
 	answers   []A
 	err       error
@@ -62,10 +68,10 @@ func New[Q comparable, A any](read func(context.Context, []Q) ([]A, error), cfg 
 	if cfg.Context == nil {
 		cfg.Context = context.Background()
 	}
-	return &Group[Q, A]{read: read, cfg: cfg, alone: make(chan struct{}, aloneMost)}
+	return &Group[Q, A]{read: read, cfg: cfg, retries: make(chan struct{}, maxRetries)}
 }
 
-// Wait returns when no read is under way. Nothing may be asked meanwhile.
+// Wait waits until no read is running. Nothing may be asked during the call.
 func (g *Group[Q, A]) Wait() { g.readers.Wait() }
 
 // Ask returns the answer to one question.
@@ -77,8 +83,8 @@ func (g *Group[Q, A]) Ask(ctx context.Context, question Q) (answer A, err error)
 	return answers[0], nil
 }
 
-// errTogether says that a read failed for several callers at once.
-var errTogether = errors.New("read together failed")
+// errShared means that a read for several callers failed.
+var errShared = errors.New("shared read failed")
 
 // AskAll returns the answers to questions, in their order.
 func (g *Group[Q, A]) AskAll(ctx context.Context, questions []Q) ([]A, error) {
@@ -87,15 +93,15 @@ func (g *Group[Q, A]) AskAll(ctx context.Context, questions []Q) ([]A, error) {
 	}
 	c := &call[Q, A]{ctx: ctx, questions: questions, done: make(chan struct{})}
 	g.mu.Lock()
-	if g.under < g.cfg.MaxReads {
-		g.under++
+	if g.running < g.cfg.MaxReads {
+		g.running++
 		g.mu.Unlock()
 		g.answer(ctx, []*call[Q, A]{c})
 		g.mu.Lock()
 		if len(g.waiting) > 0 {
-			g.readers.Go(g.goOn)
+			g.readers.Go(g.readWaiting)
 		} else {
-			g.under--
+			g.running--
 		}
 		g.mu.Unlock()
 	} else {
@@ -107,27 +113,27 @@ func (g *Group[Q, A]) AskAll(ctx context.Context, questions []Q) ([]A, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if errors.Is(c.err, errTogether) {
+	if errors.Is(c.err, errShared) {
 		select {
-		case g.alone <- struct{}{}:
+		case g.retries <- struct{}{}:
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		defer func() { <-g.alone }()
-		alone := []*call[Q, A]{{ctx: ctx, questions: questions, done: make(chan struct{})}}
-		g.answer(ctx, alone)
-		return alone[0].answers, alone[0].err
+		defer func() { <-g.retries }()
+		retry := []*call[Q, A]{{ctx: ctx, questions: questions, done: make(chan struct{})}}
+		g.answer(ctx, retry)
+		return retry[0].answers, retry[0].err
 	}
 	return c.answers, c.err
 }
 
-// goOn reads for those who wait until nobody does.
-func (g *Group[Q, A]) goOn() {
+// readWaiting reads for the waiting callers until none is left.
+func (g *Group[Q, A]) readWaiting() {
 	for {
 		g.mu.Lock()
 		batch := g.takeLocked()
 		if len(batch) == 0 {
-			g.under--
+			g.running--
 			g.mu.Unlock()
 			return
 		}
@@ -150,32 +156,32 @@ func (g *Group[Q, A]) takeLocked() (batch []*call[Q, A]) {
 	return batch
 }
 
-// answer makes one read for all of batch.
+// answer makes one read for all calls of batch.
 func (g *Group[Q, A]) answer(ctx context.Context, batch []*call[Q, A]) {
 	ctx, cancel := context.WithTimeout(ctx, g.cfg.Timeout)
 	defer cancel()
-	place := make(map[Q]int)
+	index := make(map[Q]int)
 	var distinct []Q
 	for _, c := range batch {
 		for _, q := range c.questions {
-			if _, ok := place[q]; !ok {
-				place[q] = len(distinct)
+			if _, ok := index[q]; !ok {
+				index[q] = len(distinct)
 				distinct = append(distinct, q)
 			}
 		}
 	}
 	answers, err := g.read(ctx, distinct)
 	if err == nil && len(answers) != len(distinct) {
-		err = errors.New("not every question has its answer")
+		err = errors.New("the number of answers differs from the number of questions")
 	}
 	if err != nil && len(batch) > 1 {
-		err = errTogether
+		err = errShared
 	}
 	for _, c := range batch {
 		if c.err = err; err == nil {
 			c.answers = make([]A, len(c.questions))
 			for i, q := range c.questions {
-				c.answers[i] = answers[place[q]]
+				c.answers[i] = answers[index[q]]
 			}
 		}
 		close(c.done)

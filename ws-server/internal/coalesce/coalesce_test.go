@@ -13,8 +13,9 @@ import (
 	"parley.chat/ws-server/internal/coalesce"
 )
 
-// While reads are under way the others gather, and every caller gets the answers to its own questions.
-func TestGroup_gathers(t *testing.T) {
+// While a read is running, callers wait and share the next one. Every caller gets the answers to
+// its own questions.
+func TestGroup_combinesConcurrentCallers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -42,7 +43,7 @@ func TestGroup_gathers(t *testing.T) {
 		}
 		all.Wait()
 		g.Wait()
-		// The first alone, then twenty callers at a time, who share a question.
+		// The first caller alone, then twenty callers per read. They share one question.
 		if want := []int{3, 41, 41, 19}; !slices.Equal(sizes, want) {
 			t.Errorf("reads of %v questions, want %v", sizes, want)
 		}
@@ -51,8 +52,8 @@ func TestGroup_gathers(t *testing.T) {
 
 var errBad = errors.New("bad question")
 
-// One question that cannot be answered fails who asked it, and nobody else.
-func TestGroup_failsAlone(t *testing.T) {
+// A question that cannot be answered fails only the caller that asked it.
+func TestGroup_failsOnlyTheAffectedCaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := coalesce.New(func(_ context.Context, questions []int) ([]int, error) {
@@ -76,14 +77,15 @@ func TestGroup_failsAlone(t *testing.T) {
 	})
 }
 
-// Who gives up does not wait; the others get their answers.
-func TestGroup_callerGivesUp(t *testing.T) {
+// A caller that gives up returns early, and its questions are not read. The others get their
+// answers.
+func TestGroup_callerMayGiveUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := coalesce.New(func(_ context.Context, questions []int) ([]int, error) {
 			time.Sleep(time.Second)
 			if slices.Contains(questions, 2) {
-				t.Error("read for who has gone")
+				t.Error("a read for a caller that has given up")
 			}
 			return questions, nil
 		}, coalesce.Config{MaxReads: 1})

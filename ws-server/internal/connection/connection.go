@@ -34,7 +34,9 @@ type Conn struct {
 	// The fields up to queue are all that is needed to send a frame that the socket accepts. They
 	// share a cache line of 64 bytes, because a fan-out to thousands of connections finds none of
 	// them in the CPU cache.
-	// writes to net. Used only with mu held and closed not set; net is closed with mu held, too
+
+	// out writes to net. It is used only with mu held and closed not set. net is closed with mu
+	// held, too.
 	out      socket.Sender
 	mu       sync.Mutex
 	lastRead atomic.Int64 // when the client last sent something, in Unix seconds
@@ -262,7 +264,7 @@ func (c *Conn) writeAll(batch []chunk, last bool) error {
 		if c.closing && c.until.Before(until) {
 			until = c.until
 		}
-		// the first chunk may be the rest of a frame that is partly written
+		// The first chunk may be the rest of a frame that is partly written.
 		if c.slow && !last && i > 0 {
 			for _, rest := range batch[i:] {
 				c.bytes -= int32(len(rest.b))

@@ -13,11 +13,11 @@ import (
 	"parley.chat/ws-server/internal/erased"
 )
 
-// table is a fake of table erasures.
+// table is a fake of the table erasures.
 type table struct {
 	err   error
 	rows  map[chat.UserID]time.Time
-	since []time.Time // of every read
+	since []time.Time // the argument of each read
 }
 
 func (f *table) read(_ context.Context, since time.Time) (users []chat.UserID, newest time.Time, err error) {
@@ -41,13 +41,14 @@ func has(m map[chat.UserID]struct{}, id chat.UserID) bool {
 	return ok
 }
 
-// TestAll: a deletion shows in the next answer, a known one stays, and a read asks for what is new.
-func TestAll(t *testing.T) {
+// A deletion must be in the next answer, known deletions must stay, and reads must ask only for new
+// ones.
+func TestAll_readsNewDeletions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &table{rows: map[chat.UserID]time.Time{}}
 		u := erased.New(f.read, slog.New(slog.NewTextHandler(io.Discard, nil)))
 		if got := u.All(t.Context()); len(got) != 0 {
-			t.Fatalf("%v are gone, want nobody", got)
+			t.Fatalf("%v are deleted, want nobody", got)
 		}
 		ann := chat.NewUserID()
 		f.rows[ann] = time.Now()
@@ -59,17 +60,18 @@ func TestAll(t *testing.T) {
 		f.rows[bob] = time.Now()
 		for range 2 {
 			if got := u.All(t.Context()); !has(got, ann) || !has(got, bob) {
-				t.Fatalf("%v are gone, want both", got)
+				t.Fatalf("%v are deleted, want both", got)
 			}
 		}
 		if last := f.since[len(f.since)-1]; time.Since(last) > time.Hour {
-			t.Errorf("the last read began %s ago, want what is new only", time.Since(last))
+			t.Errorf("the last read asked for deletions since %s ago, want only new ones", time.Since(last))
 		}
 	})
 }
 
-// TestAll_outage: while PostgreSQL is down the answer is what was known, and it is not asked for each time.
-func TestAll_outage(t *testing.T) {
+// While PostgreSQL is down, All must return the known deletions without asking PostgreSQL each
+// time.
+func TestAll_keepsDeletionsInAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ann := chat.NewUserID()
 		f := &table{rows: map[chat.UserID]time.Time{ann: time.Now()}}
@@ -82,7 +84,7 @@ func TestAll_outage(t *testing.T) {
 		f.err = errors.New("down")
 		for range 100 {
 			if !has(u.All(t.Context()), ann) {
-				t.Fatal("an outage made a deletion forgotten")
+				t.Fatal("a known deletion is missing during the outage")
 			}
 		}
 		if reads != 2 {
@@ -93,7 +95,7 @@ func TestAll_outage(t *testing.T) {
 		f.rows[bob] = time.Now()
 		time.Sleep(10 * time.Second)
 		if !has(u.All(t.Context()), bob) {
-			t.Error("after the outage nothing new is learned")
+			t.Error("a new deletion is missing after the outage")
 		}
 	})
 }

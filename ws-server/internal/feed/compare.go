@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// bounds a query of PostgreSQL; without an answer the counters of Redis are used
+	// storedTimeout bounds a query of PostgreSQL. Without an answer the counters of Redis are used.
 	storedTimeout    = time.Second
 	storedRetryAfter = 30 * time.Second // delay after PostgreSQL did not answer
 )

@@ -40,7 +40,7 @@ type Config struct {
 	Log         *eventlog.Log
 	Connections *eventlog.Connections // carry the subscriptions; the caller runs them
 	History     History
-	// if set, counters are compared with it when a subscription is confirmed
+	// Stored, if set, is compared with the counters of Redis when a subscription is confirmed.
 	Stored eventlog.Stored
 	Hub    hub.Config // New sets Heal and Idle
 	Notice func(notice.Notice)

@@ -71,7 +71,7 @@ func (f *Feed) requeue(ids []chat.ChannelID) {
 func (f *Feed) check(ctx context.Context, ids []chat.ChannelID, stored []int64) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	// read before the heads, so that events that arrive during the read do not count as lost
+	// Read before the heads, so that events that arrive in between do not count as lost.
 	known := make([]eventlog.Head, len(ids))
 	for i, id := range ids {
 		known[i] = f.Known(id)
@@ -82,7 +82,7 @@ func (f *Feed) check(ctx context.Context, ids []chat.ChannelID, stored []int64) 
 	}
 	for i, id := range ids {
 		ch := f.Hub.Channel(id)
-		// Redis is behind PostgreSQL: treat stored[i] as a seq that was seen
+		// Redis is behind PostgreSQL: treat stored[i] as a seq that was seen.
 		if stored != nil && heads[i].Seq < stored[i] {
 			known[i].Seq = max(known[i].Seq, stored[i])
 			if !known[i].Seeded() {

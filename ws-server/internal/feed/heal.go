@@ -15,7 +15,7 @@ import (
 const (
 	healTimeout   = 20 * time.Second // after it a gap is given up, and clients resume
 	maxReadEvents = 256              // maximum number of events per read from the stores
-	// number of events before the head with which one read of the tail fills the ring
+	// warmEvents is how many events before the head one read of the tail adds to the ring.
 	warmEvents = 500
 )
 

@@ -16,7 +16,8 @@ const (
 	// Until then it may be moving from one store to the other, or the newest rows of PostgreSQL may
 	// not be visible yet.
 	holeTimeout = 3 * time.Second
-	// limit of remembered holes and missing seqs; beyond it all are dropped and found again
+	// maxHoles limits the remembered holes and the remembered missing seqs. Beyond it all are
+	// dropped and found again.
 	maxHoles = 10_000
 )
 

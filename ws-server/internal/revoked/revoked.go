@@ -1,5 +1,5 @@
-// Package revoked finds the sessions that have been ended before their tokens have: chat-service leaves
-// a mark in Redis for each. The notice of it may be lost, the mark is not.
+// Package revoked finds sessions that have been ended before their tokens expire. chat-service sets
+// a mark in Redis for each of them. The notice of an ended session may be lost; the mark is not.
 package revoked
 
 import (
@@ -13,13 +13,13 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// Login is a session and whose it is.
+// Login is a session and the user to whom it belongs.
 type Login struct {
 	User    chat.UserID
 	Session chat.SessionID
 }
 
-// Marks looks for marks. It is safe for concurrent use.
+// Marks reads the marks. It is safe for concurrent use.
 type Marks struct {
 	rdb        redis.UniversalClient
 	partitions int
@@ -28,7 +28,7 @@ type Marks struct {
 // New returns the marks in rdb.
 func New(rdb redis.UniversalClient, partitions int) *Marks { return &Marks{rdb, partitions} }
 
-// Revoked returns those of logins that are marked, in one round trip.
+// Revoked returns the logins that are marked, in one round trip.
 func (m *Marks) Revoked(ctx context.Context, logins []Login) ([]Login, error) {
 	if len(logins) == 0 {
 		return nil, nil

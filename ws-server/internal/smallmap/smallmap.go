@@ -1,16 +1,17 @@
-// Package smallmap is a map for what most connections have few of. Up to maxFew entries lie in a slice, which for one
-// entry takes a tenth of what Go's map takes: its smallest has room for eight.
+// Package smallmap provides a map that is compact while it has few entries. Up to maxSmall entries
+// are kept in a slice. With one entry, that uses a tenth of the memory of a Go map, which has room
+// for at least eight.
 package smallmap
 
 import "iter"
 
-// maxFew is how many entries are looked through one by one.
-const maxFew = 8
+// maxSmall is the number of entries up to which a linear search is used.
+const maxSmall = 8
 
 // Map is a map. Its zero value is empty. It is not safe for concurrent use.
 type Map[K comparable, V any] struct {
-	few  []pair[K, V] // while there are up to maxFew
-	many map[K]V
+	small []pair[K, V] // used for up to maxSmall entries
+	large map[K]V
 }
 
 type pair[K comparable, V any] struct {
@@ -19,75 +20,75 @@ type pair[K comparable, V any] struct {
 }
 
 func (m *Map[K, V]) at(key K) int {
-	for i := range m.few {
-		if m.few[i].key == key {
+	for i := range m.small {
+		if m.small[i].key == key {
 			return i
 		}
 	}
 	return -1
 }
 
-// Get returns the value of a key, and whether there is one.
+// Get returns the value of a key and reports whether the key is present.
 func (m *Map[K, V]) Get(key K) (value V, found bool) {
-	if m.many != nil {
-		value, found = m.many[key]
+	if m.large != nil {
+		value, found = m.large[key]
 		return value, found
 	}
 	if i := m.at(key); i >= 0 {
-		return m.few[i].value, true
+		return m.small[i].value, true
 	}
 	return value, false
 }
 
 // Set sets the value of a key.
 func (m *Map[K, V]) Set(key K, value V) {
-	if m.many != nil {
-		m.many[key] = value
+	if m.large != nil {
+		m.large[key] = value
 		return
 	}
 	if i := m.at(key); i >= 0 {
-		m.few[i].value = value
+		m.small[i].value = value
 		return
 	}
-	if len(m.few) < maxFew {
-		m.few = append(m.few, pair[K, V]{key, value})
+	if len(m.small) < maxSmall {
+		m.small = append(m.small, pair[K, V]{key, value})
 		return
 	}
-	m.many = make(map[K]V, 2*maxFew)
-	for _, p := range m.few {
-		m.many[p.key] = p.value
+	m.large = make(map[K]V, 2*maxSmall)
+	for _, p := range m.small {
+		m.large[p.key] = p.value
 	}
-	m.many[key], m.few = value, nil
+	m.large[key], m.small = value, nil
 }
 
-// Delete deletes a key, if it is there.
+// Delete removes a key if it is present.
 func (m *Map[K, V]) Delete(key K) {
-	if m.many != nil {
-		delete(m.many, key)
+	if m.large != nil {
+		delete(m.large, key)
 		return
 	}
 	i := m.at(key)
 	if i < 0 {
 		return
 	}
-	last := len(m.few) - 1
-	m.few[i] = m.few[last]
-	m.few[last] = pair[K, V]{}
-	m.few = m.few[:last]
+	last := len(m.small) - 1
+	m.small[i] = m.small[last]
+	m.small[last] = pair[K, V]{}
+	m.small = m.small[:last]
 }
 
 // Len returns the number of entries.
-func (m *Map[K, V]) Len() int { return len(m.few) + len(m.many) }
+func (m *Map[K, V]) Len() int { return len(m.small) + len(m.large) }
 
-// All yields the entries in no particular order. The map must not be changed before it has ended.
+// All yields the entries in no particular order. The map must not be changed during the iteration.
 func (m *Map[K, V]) All() iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
-		for _, p := range m.few {
+		for _, p := range m.small {
 			if !yield(p.key, p.value) {
 				return
 			}
 		}
-		for k, v := range m.many {
+		for k, v := range m.large {
 			if !yield(k, v) {
 				return
 			}

@@ -6,28 +6,28 @@ import (
 	"testing"
 )
 
-// It does what a map does, across the number of entries at which it becomes one.
+// Map must behave want a Go map below and above the number of entries at which it switches to one.
 func TestMap(t *testing.T) {
 	for range 200 {
 		var m Map[int, int]
-		like := map[int]int{}
-		keys := 1 + rand.IntN(3*maxFew)
+		want := map[int]int{}
+		keys := 1 + rand.IntN(3*maxSmall)
 		for range 200 {
 			k, v := rand.IntN(keys), rand.Int()
 			if rand.IntN(3) == 0 {
 				m.Delete(k)
-				delete(like, k)
+				delete(want, k)
 			} else {
 				m.Set(k, v)
-				like[k] = v
+				want[k] = v
 			}
 			got, found := m.Get(k)
-			if want, there := like[k]; got != want || found != there || m.Len() != len(like) {
-				t.Fatalf("%d = %d, %v, of %d; want %d, %v, of %d", k, got, found, m.Len(), want, there, len(like))
+			if w, ok := want[k]; got != w || found != ok || m.Len() != len(want) {
+				t.Fatalf("%d = %d, %v, of %d; want %d, %v, of %d", k, got, found, m.Len(), w, ok, len(want))
 			}
 		}
-		if got := maps.Collect(m.All()); !maps.Equal(got, like) {
-			t.Fatalf("%v, want %v", got, like)
+		if got := maps.Collect(m.All()); !maps.Equal(got, want) {
+			t.Fatalf("%v, want %v", got, want)
 		}
 	}
 }
