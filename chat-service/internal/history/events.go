@@ -17,9 +17,10 @@ import (
 	"parley.chat/chat-service/internal/api"
 )
 
-// log returns up to limit events after a seq, and whether there are more. They are as subscribers get them,
-// except the bodies of what was deleted since, and of versions that were replaced before the user came.
-func (s *Service) log(ctx context.Context, at place, user chat.UserID, after int64, limit int) ([]frame.Event, bool, error) {
+// log returns up to limit events after a seq, and reports whether there are more. The events are in
+// the form that subscribers receive, with two exceptions: the bodies of deleted messages, and the
+// bodies of versions that were replaced before the user joined, are empty.
+func (s *Service) log(ctx context.Context, at markedChannel, user chat.UserID, after int64, limit int) ([]frame.Event, bool, error) {
 	sp := span{after: after, before: math.MaxInt64, oldest: true}
 	events, items, more, err := s.read(ctx, at, sp, limit)
 	if err != nil {
@@ -53,15 +54,15 @@ func (s *Service) log(ctx context.Context, at place, user chat.UserID, after int
 	if err := s.hideOldVersions(ctx, at.channel, user, events, items); err != nil {
 		return nil, false, err
 	}
-	events = bridge(events, after, gaps)
+	events = fillGaps(events, after, gaps)
 	if len(events) > limit {
 		events, more = events[:limit], true
 	}
 	return events, more, nil
 }
 
-// deleted adds to gone what is stored as deleted of the messages that events of the tail are, or edit. Rows
-// have lost their text with the deletion.
+// deleted adds to gone the ids of deleted messages that appear in the tail, either themselves or
+// through an edit. Rows need no such check, because a deletion removes the text from them.
 func (s *Service) deleted(ctx context.Context, channel chat.ChannelID, events []frame.Event, items []event.Item, gone map[chat.EventID]bool) error {
 	if len(items) == 0 {
 		return nil
@@ -93,15 +94,14 @@ func (s *Service) deleted(ctx context.Context, channel chat.ChannelID, events []
 	return nil
 }
 
-// blank takes the text out of a message that is deleted, and of its edits. What is stored with its
-// deletion has none.
+// blank removes the text of a deleted message and of its edits.
 func blank(e *frame.Event, gone map[chat.EventID]bool) {
 	if e.Type == event.Message && gone[e.ID] || e.Type == event.Edit && e.MessageID != nil && gone[*e.MessageID] {
 		e.Body, e.Mentions = "", nil
 	}
 }
 
-// unname takes the names of users whose accounts are deleted out of events.
+// unname removes the names of users whose accounts are deleted from events.
 func (s *Service) unname(ctx context.Context, events []frame.Event) error {
 	named := map[chat.UserID]bool{}
 	for i := range events {
@@ -117,7 +117,7 @@ func (s *Service) unname(ctx context.Context, events []frame.Event) error {
 	}
 	err := s.cfg.DB.NewRaw("select user_id from erasures where user_id in (?)", bun.List(slices.Collect(maps.Keys(named)))).Scan(ctx, &erased)
 	if err != nil {
-		return fmt.Errorf("ask which of %d accounts are deleted: %w", len(named), err)
+		return fmt.Errorf("check which of %d accounts are deleted: %w", len(named), err)
 	}
 	for _, u := range erased {
 		for i := range events {
@@ -129,9 +129,9 @@ func (s *Service) unname(ctx context.Context, events []frame.Event) error {
 	return nil
 }
 
-// bridge puts tombstones where Redis has lost events, which gap events name and sync-service has not
-// stored as such yet: the log has no holes.
-func bridge(events []frame.Event, after int64, gaps []frame.Event) []frame.Event {
+// fillGaps inserts tombstones for events that Redis has lost. Gap events in the tail name the lost
+// seqs, for which sync-service has not stored tombstones yet. The result has no holes.
+func fillGaps(events []frame.Event, after int64, gaps []frame.Event) []frame.Event {
 	if len(gaps) == 0 || len(events) == 0 {
 		return events
 	}

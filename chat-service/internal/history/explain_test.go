@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// plan is a node of what EXPLAIN says.
+// plan is a node of the output of EXPLAIN.
 type plan struct {
 	Node    string  `json:"Node Type"`
 	Index   string  `json:"Index Name"`
@@ -33,8 +33,9 @@ type plan struct {
 	Plans   []plan  `json:"Plans"`
 }
 
-// TestPage_oneIndexRange: a page of a channel with 900,000 rows, in a table of 1,000,000, wherever it lies,
-// is one range scan of the primary key that reads no more rows than it answers with.
+// TestPage_oneIndexRange reads pages of a channel with 900,000 rows, in a table of 1,000,000 rows.
+// Wherever the page is, the query must be one range scan of the primary key that reads no more rows
+// than the page needs.
 func TestPage_oneIndexRange(t *testing.T) {
 	t.Parallel()
 	const rows, others, limit = 900_000, 100_000, 51
@@ -76,12 +77,12 @@ func TestPage_oneIndexRange(t *testing.T) {
 	t.Cleanup(func() { _ = db.Close() })
 	s := &Service{cfg: Config{DB: db}}
 	for name, sp := range map[string]span{
-		"newest":       {before: math.MaxInt64},
-		"in the midst": {before: rows / 2},
-		"oldest":       {before: math.MaxInt64, oldest: true},
-		"after a seq":  {after: rows / 3, before: math.MaxInt64, oldest: true},
-		"at the end":   {after: rows - 10, before: math.MaxInt64, oldest: true},
-		"the log":      {after: rows / 2, before: math.MaxInt64, oldest: true, kind: ""},
+		"newest":        {before: math.MaxInt64},
+		"in the middle": {before: rows / 2},
+		"oldest":        {before: math.MaxInt64, oldest: true},
+		"after a seq":   {after: rows / 3, before: math.MaxInt64, oldest: true},
+		"at the end":    {after: rows - 10, before: math.MaxInt64, oldest: true},
+		"the log":       {after: rows / 2, before: math.MaxInt64, oldest: true, kind: ""},
 	} {
 		if name != "the log" {
 			sp.kind = event.Message
@@ -102,13 +103,13 @@ func TestPage_oneIndexRange(t *testing.T) {
 		}
 		scan := p.Plans[0]
 		if scan.Node != "Index Scan" || scan.Index != "messages_pkey" || !strings.Contains(scan.Cond, "channel_id") || !strings.Contains(scan.Cond, "seq") {
-			t.Errorf("%s is no range scan of the primary key: %s", name, raw)
+			t.Errorf("%s is not a range scan of the primary key: %s", name, raw)
 		}
 		if scan.Rows > limit || scan.Removed > 0 || p.Hit+p.Read > 20 {
-			t.Errorf("%s reads %v rows, %d in vain, %d pages", name, scan.Rows, scan.Removed, p.Hit+p.Read)
+			t.Errorf("%s reads %v rows and %d filtered rows from %d blocks", name, scan.Rows, scan.Removed, p.Hit+p.Read)
 		}
 	}
-	// The whole page, as it is prepared: planned without knowing the arguments.
+	// The complete page query, with a generic plan, as for a prepared statement.
 	conn, err := pool.Acquire(context.Background())
 	if err != nil {
 		t.Fatal(err)
@@ -118,7 +119,7 @@ func TestPage_oneIndexRange(t *testing.T) {
 		query         string
 		after, before int64
 	}{
-		"newest": {newestSQL, 0, math.MaxInt64}, "in the midst": {newestSQL, 0, rows / 2}, "after a seq": {oldestSQL, rows / 3, math.MaxInt64},
+		"newest": {newestSQL, 0, math.MaxInt64}, "in the middle": {newestSQL, 0, rows / 2}, "after a seq": {oldestSQL, rows / 3, math.MaxInt64},
 	} {
 		for _, prepare := range []string{"set plan_cache_mode = force_generic_plan", "deallocate all", "prepare page (uuid, uuid, int, bigint, bigint, bigint) as " + tt.query} {
 			if _, err := conn.Exec(context.Background(), prepare); err != nil {
@@ -137,12 +138,12 @@ func TestPage_oneIndexRange(t *testing.T) {
 		}
 		scan := explained[0].Plan.find("messages_pkey")
 		if scan == nil || scan.Rows != limit || scan.Removed > 0 || scan.Hit+scan.Read > 20 {
-			t.Errorf("%s is no range scan of the primary key: %s", name, raw)
+			t.Errorf("%s is not a range scan of the primary key: %s", name, raw)
 		}
 	}
 }
 
-// find returns the node that uses an index.
+// find returns the node that uses an index, or nil.
 func (p *plan) find(index string) *plan {
 	if p.Index == index {
 		return p

@@ -18,23 +18,23 @@ import (
 	"parley.chat/chat-service/internal/api"
 )
 
-// folding is messages and what was done to them, by what PostgreSQL has of it and what it has not yet. It
-// comes to the same in whatever order, and however often, it learns of a change.
+// folding computes the current state of messages from the changes that PostgreSQL and the tail
+// contain. The result does not depend on the order in which changes are added, or on how often.
 type folding struct {
-	events []frame.Event
-	fate   map[chat.EventID]*fate
-	nobody map[chat.UserID]bool // senders whose account is deleted
+	events         []frame.Event
+	states         map[chat.EventID]*messageState
+	deletedSenders map[chat.UserID]bool // senders whose accounts are deleted
 }
 
-// fate is what became of one message.
-type fate struct {
-	editSeq   int64 // of the edit that holds, the newest; 0 for none
+// messageState is the accumulated state of one message.
+type messageState struct {
+	editSeq   int64 // of the newest edit, 0 for none
 	editedAt  chat.Time
 	body      string
 	mentions  []chat.UserID
-	deleteSeq int64 // of the first deletion; 0 for none
+	deleteSeq int64 // of the first deletion, 0 for none
 	deletedAt chat.Time
-	reactions map[reaction]standing
+	reactions map[reaction]vote
 }
 
 type reaction struct {
@@ -42,56 +42,57 @@ type reaction struct {
 	user  chat.UserID
 }
 
-// standing is the last word of a user on an emoji.
-type standing struct {
+// vote is the latest statement of a user about an emoji.
+type vote struct {
 	seq     int64
 	removed bool
 }
 
 func newFolding(events []frame.Event) *folding {
-	f := &folding{fate: make(map[chat.EventID]*fate, len(events)), nobody: map[chat.UserID]bool{}}
-	f.set(events)
+	f := &folding{states: make(map[chat.EventID]*messageState, len(events)), deletedSenders: map[chat.UserID]bool{}}
+	f.setEvents(events)
 	return f
 }
 
-// set replaces the messages. Of those that were among them before it is known what became of them.
-func (f *folding) set(events []frame.Event) {
+// setEvents replaces the messages. States that are already known are kept.
+func (f *folding) setEvents(events []frame.Event) {
 	f.events = events
-	fates := make([]fate, len(events))
+	fresh := make([]messageState, len(events))
 	for i := range events {
-		if f.fate[events[i].ID] == nil {
-			f.fate[events[i].ID] = &fates[i]
+		if f.states[events[i].ID] == nil {
+			f.states[events[i].ID] = &fresh[i]
 		}
 	}
 }
 
-func (t *fate) edit(seq int64, at chat.Time, body string, mentions []chat.UserID) {
+func (t *messageState) edit(seq int64, at chat.Time, body string, mentions []chat.UserID) {
 	if seq > t.editSeq {
 		t.editSeq, t.editedAt, t.body, t.mentions = seq, at, body, mentions
 	}
 }
 
-func (t *fate) remove(seq int64, at chat.Time) {
+func (t *messageState) remove(seq int64, at chat.Time) {
 	if t.deleteSeq == 0 || seq < t.deleteSeq {
 		t.deleteSeq, t.deletedAt = seq, at
 	}
 }
 
-// react takes in a reaction. Earlier releases stored an emoji in several forms, and other texts too.
-func (t *fate) react(r reaction, s standing) {
+// react adds a reaction. Earlier releases stored an emoji in several forms, and also texts that are
+// not emojis.
+func (t *messageState) react(r reaction, s vote) {
 	if emoji, ok := text.Emoji(r.emoji); ok {
 		r.emoji = emoji
 	}
 	if t.reactions == nil {
-		t.reactions = map[reaction]standing{}
+		t.reactions = map[reaction]vote{}
 	}
 	if s.seq > t.reactions[r].seq {
 		t.reactions[r] = s
 	}
 }
 
-// items takes in what of the tail concerns the messages.
-func (f *folding) items(items []event.Item) error {
+// addItems adds the changes of the messages that the tail contains.
+func (f *folding) addItems(items []event.Item) error {
 	for _, it := range items {
 		if it.Kind != event.Edit && it.Kind != event.Delete && it.Kind != event.Reaction {
 			continue
@@ -103,7 +104,7 @@ func (f *folding) items(items []event.Item) error {
 		if e.MessageID == nil {
 			continue
 		}
-		t := f.fate[*e.MessageID]
+		t := f.states[*e.MessageID]
 		switch {
 		case t == nil:
 		case it.Kind == event.Edit:
@@ -111,13 +112,13 @@ func (f *folding) items(items []event.Item) error {
 		case it.Kind == event.Delete:
 			t.remove(e.Seq, e.SentAt)
 		default:
-			t.react(reaction{e.Emoji, e.SenderID}, standing{e.Seq, e.Remove})
+			t.react(reaction{e.Emoji, e.SenderID}, vote{e.Seq, e.Remove})
 		}
 	}
 	return nil
 }
 
-// change is a row of message_states, of message_reactions, or a deleted account.
+// change is a row of message_states, a row of message_reactions, or a deleted account.
 type change struct {
 	MessageID *chat.EventID   `bun:"message_id,type:uuid"`
 	Seq       int64           `bun:"seq"`
@@ -131,9 +132,9 @@ type change struct {
 	Removed   bool            `bun:"removed"`
 }
 
-// stored takes in what PostgreSQL knows of the messages, in one read: their states, their reactions, and
-// which of their senders have deleted their accounts.
-func (s *Service) stored(ctx context.Context, channel chat.ChannelID, f *folding) error {
+// addChanges adds what PostgreSQL contains about the messages: their states, their reactions, and
+// which senders have deleted their accounts. It needs one query.
+func (s *Service) addChanges(ctx context.Context, channel chat.ChannelID, f *folding) error {
 	ids := make([]chat.EventID, len(f.events))
 	var senders []chat.UserID
 	for i := range f.events {
@@ -153,49 +154,49 @@ func (s *Service) stored(ctx context.Context, channel chat.ChannelID, f *folding
 		select null, 0, null, null, null, null, null, null, id, false from users where id in (?) and deleted_at is not null`,
 		channel, bun.List(ids), channel, bun.List(ids), bun.List(senders)).Scan(ctx, &changes)
 	if err != nil {
-		return fmt.Errorf("read what became of %d messages of channel %s: %w", len(ids), channel, err)
+		return fmt.Errorf("read changes of %d messages of channel %s: %w", len(ids), channel, err)
 	}
 	for i := range changes {
-		if err := f.change(&changes[i]); err != nil {
+		if err := f.addChange(&changes[i]); err != nil {
 			return fmt.Errorf("message %s: %w", changes[i].MessageID, err)
 		}
 	}
 	return nil
 }
 
-func (f *folding) change(c *change) error {
+func (f *folding) addChange(c *change) error {
 	if c.MessageID == nil {
-		f.nobody[*c.UserID] = true
+		f.deletedSenders[*c.UserID] = true
 		return nil
 	}
-	t := f.fate[*c.MessageID]
+	t := f.states[*c.MessageID]
 	switch {
 	case t == nil:
 	case c.Emoji != nil:
-		t.react(reaction{*c.Emoji, *c.UserID}, standing{c.Seq, c.Removed})
+		t.react(reaction{*c.Emoji, *c.UserID}, vote{c.Seq, c.Removed})
 	default:
-		return t.state(c.Seq, c.At, c.Body, c.Mentions, c.DeleteSeq, c.DeletedAt)
+		return t.addState(c.Seq, c.At, c.Body, c.Mentions, c.DeleteSeq, c.DeletedAt)
 	}
 	return nil
 }
 
-// take takes in what a row of a page says.
-func (f *folding) take(e *frame.Event, b *became) error {
-	if b.senderGone {
-		f.nobody[e.SenderID] = true
+// addStored adds the state of a message that the page query has returned.
+func (f *folding) addStored(e *frame.Event, b *storedState) error {
+	if b.senderDeleted {
+		f.deletedSenders[e.SenderID] = true
 	}
-	t := f.fate[e.ID]
+	t := f.states[e.ID]
 	for i, seq := range b.seqs {
-		t.react(reaction{b.emojis[i], chat.UserID{UUID: b.users[i]}}, standing{seq, b.removed[i]})
+		t.react(reaction{b.emojis[i], chat.UserID{UUID: b.users[i]}}, vote{seq, b.removed[i]})
 	}
-	if b.editSeq == nil { // no row of message_states
+	if b.editSeq == nil { // the message has no row in message_states
 		return nil
 	}
-	return t.state(*b.editSeq, b.editedAt, b.body, b.mentions, b.deleteSeq, b.deletedAt)
+	return t.addState(*b.editSeq, b.editedAt, b.body, b.mentions, b.deleteSeq, b.deletedAt)
 }
 
-// state takes in a row of message_states.
-func (t *fate) state(editSeq int64, editedAt *time.Time, body *string, mentioned json.RawMessage, deleteSeq *int64, deletedAt *time.Time) error {
+// addState adds a row of message_states.
+func (t *messageState) addState(editSeq int64, editedAt *time.Time, body *string, mentioned json.RawMessage, deleteSeq *int64, deletedAt *time.Time) error {
 	if deleteSeq != nil {
 		t.remove(*deleteSeq, chat.At(*deletedAt))
 	}
@@ -211,31 +212,31 @@ func (t *fate) state(editSeq int64, editedAt *time.Time, body *string, mentioned
 	return nil
 }
 
-// messages returns the messages as they are now, for a reader.
+// messages returns the messages in their current state, for a reader.
 func (f *folding) messages(reader chat.UserID) []api.Message {
 	list := make([]api.Message, len(f.events))
 	for i := range f.events {
-		list[i] = messageOf(&f.events[i], f.fate[f.events[i].ID], reader)
-		if f.nobody[list[i].SenderID] {
+		list[i] = messageOf(&f.events[i], f.states[f.events[i].ID], reader)
+		if f.deletedSenders[list[i].SenderID] {
 			list[i].SenderName, list[i].SenderDeleted = "", true
 		}
 	}
 	return list
 }
 
-func messageOf(e *frame.Event, t *fate, reader chat.UserID) api.Message {
+func messageOf(e *frame.Event, t *messageState, reader chat.UserID) api.Message {
 	m := api.Message{
 		ID: e.ID, ChannelID: e.ChannelID, Seq: e.Seq, ClientID: e.ClientID, SenderID: e.SenderID, SenderName: e.SenderName,
 		Body: e.Body, ReplyTo: e.ReplyTo, Mentions: e.Mentions, SentAt: e.SentAt,
 	}
 	switch {
-	case t.deleteSeq > 0: // absorbs whatever else was done to it
+	case t.deleteSeq > 0: // a deletion overrides all other changes
 		m.Body, m.Mentions, m.DeletedAt = "", nil, &t.deletedAt
 	case t.editSeq > 0:
 		m.Body, m.Mentions, m.EditedAt = t.body, t.mentions, &t.editedAt
 		fallthrough
 	default:
-		m.Reactions = t.standing(reader)
+		m.Reactions = t.reactionSummary(reader)
 	}
 	if m.Mentions == nil {
 		m.Mentions = []chat.UserID{}
@@ -246,30 +247,30 @@ func messageOf(e *frame.Event, t *fate, reader chat.UserID) api.Message {
 	return m
 }
 
-// Bounds of the reactions that a page lists of each message.
+// Limits for the reactions that a page lists for each message.
 const (
 	maxEmojis      = 50
-	maxEmojisUsers = 20 // of each emoji; the count is of all
+	maxEmojisUsers = 20 // user ids per emoji; the count includes all users
 )
 
-// standing returns the reactions that were not taken back: the emojis in the order in which they came, and so the
-// users of each. The reader is among the users of what they have put on the message themselves. It takes time in
-// proportion to the reactions, but for sorting them.
-func (t *fate) standing(reader chat.UserID) []api.Reaction {
-	type vote struct {
+// reactionSummary returns the active reactions, grouped by emoji. Emojis are in the order of their
+// first reaction, and users in the order of theirs. If the reader has reacted with an emoji, they
+// are listed among its users. Apart from sorting, the time is linear in the number of reactions.
+func (t *messageState) reactionSummary(reader chat.UserID) []api.Reaction {
+	type orderedReaction struct {
 		reaction
 		seq int64
 	}
-	votes := make([]vote, 0, len(t.reactions))
+	active := make([]orderedReaction, 0, len(t.reactions))
 	for r, s := range t.reactions {
 		if !s.removed {
-			votes = append(votes, vote{r, s.seq})
+			active = append(active, orderedReaction{r, s.seq})
 		}
 	}
-	slices.SortFunc(votes, func(a, b vote) int { return cmp.Compare(a.seq, b.seq) })
+	slices.SortFunc(active, func(a, b orderedReaction) int { return cmp.Compare(a.seq, b.seq) })
 	var list []api.Reaction
 	at := map[string]int{}
-	for _, v := range votes {
+	for _, v := range active {
 		i, known := at[v.emoji]
 		if !known {
 			if len(list) == maxEmojis {

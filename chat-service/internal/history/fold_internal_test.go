@@ -11,14 +11,14 @@ import (
 func TestFold_reactionsAreBounded(t *testing.T) {
 	id, reader := chat.NewEventID(), chat.NewUserID()
 	f := newFolding([]frame.Event{{ID: id}})
-	fate := f.fate[id]
+	state := f.states[id]
 	seq := int64(0)
 	react := func(emoji string, user chat.UserID, removed bool) {
 		seq++
-		fate.react(reaction{emoji, user}, standing{seq, removed})
+		state.react(reaction{emoji, user}, vote{seq, removed})
 	}
 	for range 99 {
-		react("❤", chat.NewUserID(), false) // as an earlier release stored it
+		react("❤", chat.NewUserID(), false) // in the form that an earlier release stored
 	}
 	react("❤️", reader, false)
 	for i := range 1000 {
@@ -31,9 +31,9 @@ func TestFold_reactionsAreBounded(t *testing.T) {
 		t.Fatalf("%d different reactions, want %d", len(list), maxEmojis)
 	}
 	if r := list[0]; r.Emoji != "❤️" || r.Count != 100 || len(r.UserIDs) != maxEmojisUsers || r.UserIDs[maxEmojisUsers-1] != reader {
-		t.Errorf("the first is %s, %d times, by %d users, the last of them the reader: %v", r.Emoji, r.Count, len(r.UserIDs), r.UserIDs[len(r.UserIDs)-1] == reader)
+		t.Errorf("first reaction is %s, count %d, with %d users, the last one is the reader: %v", r.Emoji, r.Count, len(r.UserIDs), r.UserIDs[len(r.UserIDs)-1] == reader)
 	}
 	if list[1].Emoji != "text 0" || list[1].Count != 1 {
-		t.Errorf("the second is %+v", list[1])
+		t.Errorf("second reaction is %+v", list[1])
 	}
 }

@@ -11,19 +11,20 @@ import (
 	"parley.chat/chat-service/internal/httpapi"
 )
 
-// The lists that cursors belong to.
+// The operations that cursors belong to.
 const (
 	listMessages = "listMessages"
 	listEvents   = "listEvents"
 )
 
-// position is where a list goes on, in the direction in which it began.
+// position is where the next page begins. Exactly one field is set, depending on the direction of
+// the list.
 type position struct {
 	Before int64 `json:"b,omitempty"`
 	After  int64 `json:"a,omitempty"`
 }
 
-// request is what of a channel's history is asked for.
+// request describes the requested part of a channel's history.
 type request struct {
 	before, after, around *int64
 	limit                 int
@@ -35,7 +36,7 @@ func (s *Service) ListMessages(ctx context.Context, in api.ListMessagesRequestOb
 	asked, err := requestOf(&in.Params)
 	if err != nil {
 		if _, refused := channel.Admit(ctx, s.cfg.DB, r.channel, r.user); refused != nil {
-			err = refused // comes first: who may not read learns nothing else
+			err = refused // takes precedence: a user who may not read the channel learns nothing else
 		}
 		return nil, err
 	}
@@ -66,7 +67,7 @@ func (s *Service) ListEvents(ctx context.Context, in api.ListEventsRequestObject
 	case !given && in.Params.AfterSeq != nil:
 		pos.After = *in.Params.AfterSeq
 	}
-	events, more, err := s.log(ctx, place{in.ID, mark}, httpapi.UserOf(ctx).UserID, pos.After, httpapi.Limit(in.Params.Limit))
+	events, more, err := s.log(ctx, markedChannel{in.ID, mark}, httpapi.UserOf(ctx).UserID, pos.After, httpapi.Limit(in.Params.Limit))
 	if err != nil {
 		return nil, err
 	}
@@ -87,23 +88,24 @@ func requestOf(p *api.ListMessagesParams) (request, error) {
 	if err != nil {
 		return in, err
 	}
-	said := 0
+	directions := 0
 	for _, seq := range []*int64{in.before, in.after, in.around} {
 		if seq != nil {
-			said++
+			directions++
 		}
 	}
 	switch {
-	case said > 1:
-		return in, apierr.Invalid("before_seq", "cannot be combined with after_seq or around: give one of the three")
+	case directions > 1:
+		return in, apierr.Invalid("before_seq", "cannot be combined with after_seq or around")
 	case !given:
 		return in, nil
 	case (pos.Before > 0) == (pos.After > 0) || pos.Before < 0 || pos.After < 0:
 		return in, httpapi.ErrCursor()
-	case said > 0 && (in.after != nil) != (pos.After > 0):
-		return in, apierr.Invalid("cursor", "is that of a list in the other direction: give it what began its list, or nothing beside")
+	case directions > 0 && (in.after != nil) != (pos.After > 0):
+		return in, apierr.Invalid("cursor", "belongs to a list in the other direction; repeat the parameter that began the list, or leave it out")
 	}
-	// What began the list may come along: the cursor says where it goes on.
+	// A request with a cursor may repeat the parameter that began the list. The cursor determines
+	// the position.
 	in = request{limit: in.limit}
 	if pos.After > 0 {
 		in.after = &pos.After
@@ -113,8 +115,8 @@ func requestOf(p *api.ListMessagesParams) (request, error) {
 	return in, nil
 }
 
-// answer reads the page that is asked for, and where the next one begins, if there is one: further into
-// the past unless after_seq asked for what came since.
+// answer returns the requested page and the position of the next page, if there is one. The next
+// page contains older messages, unless the request has after_seq.
 func (s *Service) answer(ctx context.Context, r reader, in request) ([]api.Message, *position, error) {
 	switch {
 	case in.after != nil:
@@ -124,7 +126,7 @@ func (s *Service) answer(ctx context.Context, r reader, in request) ([]api.Messa
 		}
 		return events, &position{After: events[len(events)-1].Seq}, nil
 	case in.around != nil:
-		// The seq itself is the newest of the older half.
+		// The requested seq itself belongs to the older half.
 		pivot := min(*in.around, math.MaxInt64-1)
 		older, more, err := s.page(ctx, r, span{before: pivot + 1}, in.limit)
 		if err != nil {
@@ -136,7 +138,7 @@ func (s *Service) answer(ctx context.Context, r reader, in request) ([]api.Messa
 				return nil, nil, err
 			}
 		}
-		// Each half fills up what the other leaves, at either end of the channel.
+		// At either end of the channel, one half fills the space that the other leaves.
 		if over := len(older) + len(newer) - in.limit; over > 0 {
 			older, more = older[over:], true
 		}

@@ -1,10 +1,11 @@
-// Package history reads back what was said in a channel, including what is acknowledged and not yet
-// stored, with what became of it: edits, deletions, reactions.
+// Package history reads the messages and events of a channel, including events that are
+// acknowledged but not yet stored in PostgreSQL. Edits, deletions and reactions are applied to the
+// messages.
 //
-// A page is the union of the tail in Redis and the rows in PostgreSQL; package unstored tells which part
-// of the tail it needs. The rows are one range of the primary key, whatever the channel's size. What was
-// done to the messages of a page is read with the rows or after them, so that a deletion that comes between
-// is seen.
+// A page is the union of the tail in Redis and the rows in PostgreSQL. Package unstored determines
+// which part of the tail is needed. The rows are one range of the primary key, regardless of the
+// channel's size. Edits, deletions and reactions are read together with the rows or after them, so
+// a concurrent deletion is never missed.
 package history
 
 import (
@@ -25,18 +26,18 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// Config configures a Service. Every field but Logger is required.
+// Config configures a Service. All fields except Logger are required.
 type Config struct {
 	DB     *bun.DB
 	Log    *eventlog.Log
-	Poke   func()       // wakes the outbox's relay
+	Poke   func()       // wakes the outbox relay
 	Logger *slog.Logger // default slog.Default()
 }
 
-// Service is the feature. It is safe for concurrent use.
+// Service implements the endpoints that read history. It is safe for concurrent use.
 type Service struct{ cfg Config }
 
-// New checks cfg.
+// New validates cfg and returns a Service.
 func New(cfg Config) (*Service, error) {
 	if cfg.DB == nil || cfg.Log == nil || cfg.Poke == nil {
 		return nil, errors.New("history: a required field of Config is missing")
@@ -47,29 +48,30 @@ func New(cfg Config) (*Service, error) {
 	return &Service{cfg: cfg}, nil
 }
 
-// place is a channel and up to where its partition is stored, as it was before anything else was read.
-type place struct {
+// markedChannel is a channel with the watermark of its partition. The watermark was read before
+// anything else.
+type markedChannel struct {
 	channel chat.ChannelID
 	mark    unstored.Mark
 }
 
-// span is a run of seqs, both ends excluded, and which end of it a page takes: the newest events before
-// its end, or the oldest after its start.
+// span is an exclusive range of seqs. A page takes the oldest events of the span if oldest is set,
+// and the newest otherwise.
 type span struct {
 	after, before int64
 	oldest        bool
-	kind          event.Kind // "" for all
+	kind          event.Kind // "" for all kinds
 }
 
-// holds reports whether an event lies in the span.
-func (s span) holds(seq int64, kind event.Kind) bool {
+// contains reports whether an event is in the span.
+func (s span) contains(seq int64, kind event.Kind) bool {
 	return seq > s.after && seq < s.before && (s.kind == "" || s.kind == kind)
 }
 
-// read returns up to limit events of a span, ascending by seq, and whether there are more at the end that
-// it was cut; and the items of the tail that may change them: all that are not stored and newer than the
-// first of them.
-func (s *Service) read(ctx context.Context, at place, sp span, limit int) (events []frame.Event, items []event.Item, more bool, err error) {
+// read returns up to limit events of a span, sorted by ascending seq, and reports whether there are
+// more. It also returns the unstored items of the tail that are newer than the first event, since
+// they may change the returned events.
+func (s *Service) read(ctx context.Context, at markedChannel, sp span, limit int) (events []frame.Event, items []event.Item, more bool, err error) {
 	items, err = unstored.Above(ctx, s.cfg.Log, at.channel, at.mark, func(items []event.Item) bool {
 		return items[0].Seq <= sp.after+1 || !sp.oldest && count(items, sp) > limit
 	})
@@ -96,18 +98,18 @@ func (s *Service) read(ctx context.Context, at place, sp span, limit int) (event
 
 func count(items []event.Item, sp span) (n int) {
 	for _, it := range items {
-		if sp.holds(it.Seq, it.Kind) {
+		if sp.contains(it.Seq, it.Kind) {
 			n++
 		}
 	}
 	return n
 }
 
-// eventsOf decodes those of items that lie in a span.
+// eventsOf decodes the items that are in a span.
 func eventsOf(items []event.Item, sp span) ([]frame.Event, error) {
 	var events []frame.Event
 	for _, it := range items {
-		if !sp.holds(it.Seq, it.Kind) {
+		if !sp.contains(it.Seq, it.Kind) {
 			continue
 		}
 		e, err := frame.DecodeEvent(it.Frame)
@@ -119,15 +121,16 @@ func eventsOf(items []event.Item, sp span) ([]frame.Event, error) {
 	return events, nil
 }
 
-// merge returns the union of two lists by seq. What is in both is the same event, but for what its row
-// has lost since by a deletion: the first list counts.
+// merge returns the union of two lists, sorted by seq. An event in both lists is taken from rows,
+// because a deletion removes the text from the stored row.
 func merge(rows, fresh []frame.Event) []frame.Event {
 	all := slices.Concat(rows, fresh)
 	slices.SortStableFunc(all, func(x, y frame.Event) int { return cmp.Compare(x.Seq, y.Seq) })
 	return slices.CompactFunc(all, func(x, y frame.Event) bool { return x.Seq == y.Seq })
 }
 
-// rows returns up to n events of a span: one range of the primary key, whatever the channel's size.
+// rows returns up to n events of a span. It reads one range of the primary key, regardless of the
+// channel's size.
 func (s *Service) rows(ctx context.Context, channel chat.ChannelID, sp span, n int) ([]frame.Event, error) {
 	var rows []eventrow.Row
 	if err := s.selectRows(channel, sp, n).Scan(ctx, &rows); err != nil {

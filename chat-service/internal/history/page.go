@@ -19,10 +19,11 @@ import (
 	"parley.chat/chat-service/internal/channel"
 )
 
-// pageSQL asks all that a page needs at once: whether the user may read the channel, the watermark of its
-// partition, the rows of one range of the primary key, whatever the channel's size, and what became of
-// each. What comes back is of one moment, so a deletion is in all of it or in nothing. A member of a
-// channel without messages in the range gets one row, whose seq is null.
+// pageSQL returns the query that reads everything for a page. It checks whether the user may read
+// the channel, and reads the watermark of its partition, the rows of one range of the primary key,
+// and their edits, deletions and reactions. The result is a consistent snapshot, so a deletion is
+// either completely visible or not at all. If the range contains no messages, a member gets one row
+// whose seq is null.
 func pageSQL(order string) string {
 	return `select a.role, a.entry_ms, a.entry_seq,
 		m.seq, m.id, m.sender_id, m.client_id, m.body, m.data, m.sent_at, u.deleted_at is not null,
@@ -42,52 +43,53 @@ func pageSQL(order string) string {
 
 var newestSQL, oldestSQL = pageSQL("seq desc"), pageSQL("seq")
 
-// reader is who reads where.
+// reader identifies the channel and the user who reads it.
 type reader struct {
 	channel chat.ChannelID
 	user    chat.UserID
 }
 
-// found is what PostgreSQL has of a page.
-type found struct {
+// storedPage is the part of a page that is in PostgreSQL.
+type storedPage struct {
 	member bool
 	mark   unstored.Mark
 	events []frame.Event // ascending by seq
-	became []became      // of each event
+	states []storedState // of each event
 }
 
-// became is what was done to a stored message, as a row of the page has it.
-type became struct {
-	senderGone bool
-	editSeq    *int64
-	editedAt   *time.Time
-	body       *string
-	mentions   []byte
-	deleteSeq  *int64
-	deletedAt  *time.Time
-	seqs       []int64 // of reactions, as the three below
-	emojis     []string
-	users      [][16]byte
-	removed    []bool
+// storedState holds the edits, deletion and reactions of a stored message, as the page query
+// returns them.
+type storedState struct {
+	senderDeleted bool
+	editSeq       *int64
+	editedAt      *time.Time
+	body          *string
+	mentions      []byte
+	deleteSeq     *int64
+	deletedAt     *time.Time
+	seqs          []int64 // of the reactions, like the three fields below
+	emojis        []string
+	users         [][16]byte
+	removed       []bool
 }
 
-// load reads up to n messages of a span.
-func (s *Service) load(ctx context.Context, r reader, sp span, n int) (found, error) {
+// load reads up to n messages of a span from PostgreSQL.
+func (s *Service) load(ctx context.Context, r reader, sp span, n int) (storedPage, error) {
 	query := newestSQL
 	if sp.oldest {
 		query = oldestSQL
 	}
-	var p found
+	var p storedPage
 	args := []any{[16]byte(r.channel.UUID), [16]byte(r.user.UUID), s.cfg.Log.Partition(r.channel.UUID), sp.after, sp.before, n}
 	err := database.Prepared(ctx, s.cfg.DB, query, args, func(rows pgx.Rows) error { return p.scan(rows, r.channel, n) })
 	if err != nil {
-		return found{}, fmt.Errorf("read history of channel %s: %w", r.channel, err)
+		return storedPage{}, fmt.Errorf("read history of channel %s: %w", r.channel, err)
 	}
 	return p, nil
 }
 
-// scan adds a row.
-func (p *found) scan(rows pgx.Rows, channel chat.ChannelID, n int) error {
+// scan adds a row to the page.
+func (p *storedPage) scan(rows pgx.Rows, channel chat.ChannelID, n int) error {
 	var role string
 	if rows.RawValues()[3] == nil {
 		err := rows.Scan(append([]any{&role, &p.mark.MS, &p.mark.Seq}, make([]any, 18)...)...)
@@ -95,13 +97,13 @@ func (p *found) scan(rows pgx.Rows, channel chat.ChannelID, n int) error {
 		return err
 	}
 	if p.events == nil {
-		p.events, p.became = make([]frame.Event, 0, n), make([]became, 0, n)
+		p.events, p.states = make([]frame.Event, 0, n), make([]storedState, 0, n)
 	}
 	row := eventrow.Row{ChannelID: channel, Kind: event.Message}
-	var b became
+	var b storedState
 	var client *[16]byte
 	if err := rows.Scan(&role, &p.mark.MS, &p.mark.Seq,
-		&row.Seq, (*[16]byte)(&row.ID.UUID), (*[16]byte)(&row.SenderID.UUID), &client, &row.Body, (*[]byte)(&row.Data), &row.SentAt, &b.senderGone,
+		&row.Seq, (*[16]byte)(&row.ID.UUID), (*[16]byte)(&row.SenderID.UUID), &client, &row.Body, (*[]byte)(&row.Data), &row.SentAt, &b.senderDeleted,
 		&b.editSeq, &b.editedAt, &b.body, &b.mentions, &b.deleteSeq, &b.deletedAt, &b.seqs, &b.emojis, &b.users, &b.removed); err != nil {
 		return err
 	}
@@ -113,68 +115,69 @@ func (p *found) scan(rows pgx.Rows, channel chat.ChannelID, n int) error {
 	if err != nil {
 		return err
 	}
-	p.events, p.became = append(p.events, e), append(p.became, b)
+	p.events, p.states = append(p.events, e), append(p.states, b)
 	return nil
 }
 
-// page returns up to limit messages of a span with what became of them, and whether there are more.
+// page returns up to limit messages of a span in their current state, and reports whether there are
+// more.
 func (s *Service) page(ctx context.Context, r reader, sp span, limit int) ([]api.Message, bool, error) {
 	sp.kind = event.Message
-	for range 3 { // the user may come or go between two looks
-		p, items, err := s.look(ctx, r, sp, limit)
+	for range 3 { // the user may join or leave between two queries
+		p, items, err := s.readPage(ctx, r, sp, limit)
 		if err != nil {
 			return nil, false, err
 		}
 		if p.member {
 			return s.fold(ctx, r, sp, limit, p, items)
 		}
-		if _, err := channel.Admit(ctx, s.cfg.DB, r.channel, r.user); err != nil { // says why
+		if _, err := channel.Admit(ctx, s.cfg.DB, r.channel, r.user); err != nil { // returns the reason
 			return nil, false, err
 		}
 	}
-	return nil, false, apierr.New(apierr.Unavailable, "your membership keeps changing")
+	return nil, false, apierr.New(apierr.Unavailable, "Your membership is changing. Please try again.")
 }
 
-// look reads what PostgreSQL has, and what of the tail may not be stored: mostly a glance at the tail and
-// one query.
-func (s *Service) look(ctx context.Context, r reader, sp span, limit int) (found, []event.Item, error) {
+// readPage reads the stored messages of a page and the items of the tail that may not be stored.
+// Usually this takes one read of the newest items of the tail and one query.
+func (s *Service) readPage(ctx context.Context, r reader, sp span, limit int) (storedPage, []event.Item, error) {
 	enough := func(items []event.Item) bool {
 		return items[0].Seq <= sp.after+1 || !sp.oldest && count(items, sp) > limit
 	}
-	glance, err := unstored.Newest(ctx, s.cfg.Log, r.channel)
+	newest, err := unstored.Newest(ctx, s.cfg.Log, r.channel)
 	if err != nil {
-		return found{}, nil, err
+		return storedPage{}, nil, err
 	}
 	p, err := s.load(ctx, r, sp, limit+1)
 	if err != nil || !p.member {
 		return p, nil, err
 	}
-	items, ok := glance.Above(p.mark, enough)
+	items, ok := newest.Above(p.mark, enough)
 	if ok {
 		return p, items, nil
 	}
 	if items, err = unstored.Above(ctx, s.cfg.Log, r.channel, p.mark, enough); err != nil {
-		return found{}, nil, err
+		return storedPage{}, nil, err
 	}
 	p, err = s.load(ctx, r, sp, limit+1)
 	return p, items, err
 }
 
-// fold puts rows and tail together.
-func (s *Service) fold(ctx context.Context, r reader, sp span, limit int, p found, items []event.Item) ([]api.Message, bool, error) {
+// fold combines the rows and the tail into messages in their current state.
+func (s *Service) fold(ctx context.Context, r reader, sp span, limit int, p storedPage, items []event.Item) ([]api.Message, bool, error) {
 	fresh, err := eventsOf(items, sp)
 	if err != nil {
 		return nil, false, fmt.Errorf("read tail of channel %s: %w", r.channel, err)
 	}
 	f := newFolding(p.events)
-	for i := range p.became {
-		if err := f.take(&p.events[i], &p.became[i]); err != nil {
+	for i := range p.states {
+		if err := f.addStored(&p.events[i], &p.states[i]); err != nil {
 			return nil, false, fmt.Errorf("message %s: %w", p.events[i].ID, err)
 		}
 	}
 	more := false
 	if len(fresh) > 0 {
-		f.set(merge(p.events, fresh))
+		f.setEvents(merge(p.events, fresh))
 	}
 	if n := len(f.events) - limit; n > 0 {
 		more = true
@@ -184,11 +187,11 @@ func (s *Service) fold(ctx context.Context, r reader, sp span, limit int, p foun
 			f.events = f.events[n:]
 		}
 	}
-	if err := f.items(items); err != nil {
+	if err := f.addItems(items); err != nil {
 		return nil, false, fmt.Errorf("read tail of channel %s: %w", r.channel, err)
 	}
-	if len(fresh) > 0 { // what was done to a message may be stored before it
-		if err := s.stored(ctx, r.channel, f); err != nil {
+	if len(fresh) > 0 { // a change of a message may be stored before the message itself
+		if err := s.addChanges(ctx, r.channel, f); err != nil {
 			return nil, false, err
 		}
 	}

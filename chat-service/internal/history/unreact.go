@@ -21,7 +21,8 @@ import (
 	"parley.chat/chat-service/internal/outbox"
 )
 
-// maxRemoved bounds the reactions that one request removes: each is an event for every member.
+// maxRemoved limits the reactions that one request removes, because each removal is an event for
+// every member.
 const maxRemoved = 100
 
 // RemoveReactions answers DELETE /v1/channels/{id}/messages/{message_id}/reactions.
@@ -34,18 +35,18 @@ func (s *Service) RemoveReactions(ctx context.Context, in api.RemoveReactionsReq
 	if err != nil {
 		return nil, err
 	}
-	var of chat.UserID // zero: of anybody
+	var of chat.UserID // zero: any user
 	if in.Params.UserID != nil {
 		if of, err = chat.ParseUserID(*in.Params.UserID); err != nil {
 			return nil, apierr.Invalid("user_id", "is not a UUID")
 		}
 	}
-	standing, err := s.reactionsTo(ctx, in.ID, in.MessageID)
+	active, err := s.reactionsTo(ctx, in.ID, in.MessageID)
 	if err != nil {
 		return nil, err
 	}
 	rows := []outbox.Row{}
-	for _, r := range standing {
+	for _, r := range active {
 		if in.Params.UserID != nil && r.user != of || in.Params.Emoji != nil && r.emoji != formOf(*in.Params.Emoji) {
 			continue
 		}
@@ -60,7 +61,7 @@ func (s *Service) RemoveReactions(ctx context.Context, in api.RemoveReactionsReq
 	return api.RemoveReactions200JSONResponse{Removed: len(removed), More: len(rows) > len(removed)}, nil
 }
 
-// formOf returns an emoji as reactions to a message are compared.
+// formOf returns the normalized form of an emoji, in which reactions are compared.
 func formOf(emoji string) string {
 	if form, ok := text.Emoji(emoji); ok {
 		return form
@@ -68,8 +69,8 @@ func formOf(emoji string) string {
 	return emoji
 }
 
-// reactionsTo returns the reactions to a message that were not taken back, in the order in which they came. The
-// tail is read first: what is cut from it is stored.
+// reactionsTo returns the active reactions to a message, oldest first. It reads the tail before the
+// rows, because items are only cut from the tail after they are stored.
 func (s *Service) reactionsTo(ctx context.Context, channel chat.ChannelID, id chat.EventID) ([]reaction, error) {
 	mark, err := unstored.MarkOf(ctx, s.cfg.DB, s.cfg.Log.Partition(channel.UUID))
 	if err != nil {
@@ -84,16 +85,16 @@ func (s *Service) reactionsTo(ctx context.Context, channel chat.ChannelID, id ch
 		return nil, err
 	}
 	if !exists {
-		return nil, apierr.New(apierr.NotFound, "no such message in this channel")
+		return nil, apierr.New(apierr.NotFound, "This message does not exist in this channel.")
 	}
 	f := newFolding([]frame.Event{{ID: id}})
-	if err := f.items(items); err != nil {
+	if err := f.addItems(items); err != nil {
 		return nil, fmt.Errorf("read tail of channel %s: %w", channel, err)
 	}
-	if err := s.stored(ctx, channel, f); err != nil {
+	if err := s.addChanges(ctx, channel, f); err != nil {
 		return nil, err
 	}
-	return f.fate[id].notTakenBack(), nil
+	return f.states[id].activeReactions(), nil
 }
 
 func (s *Service) hasMessage(ctx context.Context, channel chat.ChannelID, id chat.EventID, items []event.Item) (exists bool, err error) {
@@ -112,8 +113,9 @@ func (s *Service) hasMessage(ctx context.Context, channel chat.ChannelID, id cha
 	return exists, nil
 }
 
-// notTakenBack returns the reactions that stand, in the order in which they came. A deleted message has none.
-func (t *fate) notTakenBack() []reaction {
+// activeReactions returns the reactions that were not removed, oldest first. A deleted message has
+// none.
+func (t *messageState) activeReactions() []reaction {
 	var list []reaction
 	for r, s := range t.reactions {
 		if !s.removed && t.deleteSeq == 0 {

@@ -11,9 +11,9 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// hideOldVersions takes the text out of messages and edits that a later edit had replaced before the user came
-// into the channel. A user who was a member at the time has seen them; their sender, and whoever moderates the
-// channel, may read them at any time.
+// hideOldVersions removes the text of messages and edits that a later edit had already replaced
+// when the user joined the channel. Earlier members may have seen these versions. Their sender and
+// the moderators of the channel may always read them.
 func (s *Service) hideOldVersions(ctx context.Context, channel chat.ChannelID, user chat.UserID, events []frame.Event, items []event.Item) error {
 	var me struct {
 		JoinedSeq int64     `bun:"joined_seq"`
@@ -48,7 +48,7 @@ func (s *Service) hideOldVersions(ctx context.Context, channel chat.ChannelID, u
 	return nil
 }
 
-// versionOf returns the message that an event is a version of.
+// versionOf returns the id of the message whose text an event sets, if it sets one.
 func versionOf(e *frame.Event) (chat.EventID, bool) {
 	switch {
 	case e.Type == event.Message:
@@ -59,7 +59,8 @@ func versionOf(e *frame.Event) (chat.EventID, bool) {
 	return chat.EventID{}, false
 }
 
-// newestEdits returns, of each message that was edited up to a seq, the seq of its newest edit up to there.
+// newestEdits returns, for each message, the seq of its newest edit up to the seq upTo. Messages
+// without such an edit are missing from the result.
 func (s *Service) newestEdits(ctx context.Context, channel chat.ChannelID, messages []chat.EventID, upTo int64, items []event.Item) (map[chat.EventID]int64, error) {
 	var rows []struct {
 		Target chat.EventID `bun:"target,type:uuid"`

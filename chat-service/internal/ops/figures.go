@@ -11,8 +11,8 @@ import (
 	"parley.chat/chat-service/internal/api"
 )
 
-// figuresOf takes out of an instance's metrics what it has of these. A metric with labels is not there before
-// it has counted something: of a service that is there, that is nothing yet.
+// figuresOf extracts the figures from an instance's metrics. A metric with labels does not exist
+// until it has counted something, so for an instance of the right service a missing metric means 0.
 func figuresOf(m families) api.OpsFigures {
 	f := api.OpsFigures{
 		Connections: m.sum("parley_ws_connections"),
@@ -32,7 +32,7 @@ func figuresOf(m families) api.OpsFigures {
 	return f
 }
 
-// add adds what an instance has to the totals.
+// add adds the figures of an instance to the totals.
 func add(totals *api.OpsFigures, f api.OpsFigures) {
 	for _, pair := range []struct{ total, of **int64 }{
 		{&totals.Connections, &f.Connections},
@@ -53,8 +53,8 @@ func add(totals *api.OpsFigures, f api.OpsFigures) {
 	}
 }
 
-// sum adds up the series of a metric, or those with a label. It is nil when there is no such metric, and 0
-// when it has no such series yet.
+// sum adds up all series of a metric, or only those with the given label. It returns nil if the
+// metric does not exist, and 0 if it has no matching series yet.
 func (m families) sum(name string, label ...string) *int64 {
 	family := m[name]
 	if family == nil {
@@ -89,12 +89,13 @@ func labelOf(series *dto.Metric, name string) string {
 	return ""
 }
 
-// summary is what sync-services say of the streams. They look at the same ones at nearly the same time, so
-// it is the largest of their figures that counts; only what each has counted itself is added up.
+// summary combines what the sync-services report about the streams. They all measure the same
+// streams at nearly the same time, so for gauges the largest value is used. Counters of individual
+// instances are added up.
 type summary struct {
 	known, overBudget bool
 	vanished          int64
-	unsafe            map[string]bool // settings of Redis, as any service has found them
+	unsafe            map[string]bool // unsafe Redis settings that any service has reported
 	partitions        map[int]*partition
 }
 
@@ -102,7 +103,7 @@ type partition struct {
 	entries, lag, seconds, pending, dead, receipts, receiptsSeconds float64
 }
 
-// gauges are the metrics with a label partition, and where they belong.
+// gauges maps each metric with a label partition to its field.
 var gauges = map[string]func(*partition) *float64{
 	"parley_sync_stream_entries":           func(p *partition) *float64 { return &p.entries },
 	"parley_sync_lag_entries":              func(p *partition) *float64 { return &p.lag },
@@ -113,8 +114,8 @@ var gauges = map[string]func(*partition) *float64{
 	"parley_sync_receipts_lag_seconds":     func(p *partition) *float64 { return &p.receiptsSeconds },
 }
 
-// take takes in what one instance says.
-func (s *summary) take(m families) {
+// add adds the metrics of one instance.
+func (s *summary) add(m families) {
 	if known := m.sum("parley_sync_lag_known"); known != nil && *known > 0 {
 		s.known = true
 	}
@@ -136,7 +137,7 @@ func (s *summary) take(m families) {
 		for _, series := range m[name].GetMetric() {
 			n, err := strconv.Atoi(labelOf(series, "partition"))
 			if err != nil {
-				continue // not of our making
+				continue // not a metric of Parley
 			}
 			if s.partitions == nil {
 				s.partitions = map[int]*partition{}
@@ -150,7 +151,7 @@ func (s *summary) take(m families) {
 	}
 }
 
-// streams returns the sums over the partitions, and of ages the oldest.
+// streams returns the sums over all partitions; for ages, the maximum.
 func (s *summary) streams() api.OpsStreams {
 	out := api.OpsStreams{
 		Known: s.known, MemoryOverBudget: s.overBudget, Vanished: s.vanished, UnsafeSettings: slices.Sorted(maps.Keys(s.unsafe)),

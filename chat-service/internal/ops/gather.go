@@ -21,15 +21,16 @@ import (
 	"parley.chat/chat-service/internal/api"
 )
 
-var errUnknownName = errors.New("the name is not known")
+var errUnknownName = errors.New("the host name cannot be resolved")
 
-// maxBytes bounds what an instance may say: it is ours, but an address may be wrong.
+// maxBytes limits the size of a response, since an address may be misconfigured and lead to
+// something else.
 const maxBytes = 8 << 20
 
-// families are the metrics of one instance, by name.
+// families holds the metrics of one instance, by name.
 type families map[string]*dto.MetricFamily
 
-// gather asks all instances at once and adds up what they say.
+// gather queries all instances concurrently and adds up their metrics.
 func (s *Service) gather(ctx context.Context, now time.Time) api.OpsMetrics {
 	type answer struct {
 		metrics families
@@ -52,7 +53,7 @@ func (s *Service) gather(ctx context.Context, now time.Time) api.OpsMetrics {
 		} else {
 			t.Figures = figuresOf(answers[i].metrics)
 			add(&out.Totals, t.Figures)
-			sum.take(answers[i].metrics)
+			sum.add(answers[i].metrics)
 		}
 		out.Targets = append(out.Targets, t)
 	}
@@ -60,15 +61,15 @@ func (s *Service) gather(ctx context.Context, now time.Time) api.OpsMetrics {
 	return out
 }
 
-// scrape reads the metrics of one instance. Its error is shown to operators, and says no address: that
-// stands beside it.
+// scrape reads the metrics of one instance. Its error is shown to operators next to the address and
+// therefore does not repeat it.
 func (s *Service) scrape(ctx context.Context, from instance) (families, error) {
 	if from.err != nil {
 		return nil, from.err
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from.url, http.NoBody)
 	if err != nil {
-		return nil, fmt.Errorf("make a request: %w", err)
+		return nil, fmt.Errorf("create a request: %w", err)
 	}
 	req.Host = cmp.Or(from.host, req.Host)
 	resp, err := s.client.Do(req)
@@ -77,32 +78,32 @@ func (s *Service) scrape(ctx context.Context, from instance) (families, error) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("answers %s", resp.Status)
+		return nil, fmt.Errorf("responded with status %s", resp.Status)
 	}
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	found, err := parser.TextToMetricFamilies(io.LimitReader(resp.Body, maxBytes))
 	if err != nil {
-		return nil, fmt.Errorf("does not answer with metrics: %w", err)
+		return nil, fmt.Errorf("did not respond with metrics: %w", err)
 	}
 	return found, nil
 }
 
-// reason takes the method and the address out of an error of net/http.
+// reason removes the method and the address from an error of net/http.
 func reason(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		if e.Timeout() {
-			return errors.New("does not answer in time")
+			return errors.New("did not respond in time")
 		}
 		return e.Err
 	}
 	return err
 }
 
-// shown is an address without what only we should know.
+// shown returns an address without credentials and without the path /metrics.
 func shown(target string) string {
 	u, err := url.Parse(target)
 	if err != nil {
-		return "" // New has refused it
+		return "" // cannot happen, because New validates the addresses
 	}
 	u.User = nil
 	return strings.TrimSuffix(u.String(), "/metrics")

@@ -13,7 +13,7 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// serve serves metrics, and counts how often it is asked.
+// serve starts a server for metrics and counts the requests to it.
 func serve(t *testing.T, asked *atomic.Int64, lines ...string) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -41,7 +41,8 @@ func text(n *int64) string {
 	return fmt.Sprint(*n)
 }
 
-// TestGather: counters are added up over instances; of what all see of the streams the largest counts, once.
+// TestGather checks that counters are added up over all instances, and that the largest value of a
+// stream gauge is used once.
 func TestGather(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
@@ -77,12 +78,13 @@ func TestGather(t *testing.T) {
 		}
 	}
 	if second := m.Targets[1].Figures; text(second.Sends) != "0" || text(second.Errors) != "0" || text(second.Inserted) != "-" || text(second.Retries) != "-" {
-		t.Errorf("of the second instance: sends %s, errors %s, inserted %s, retries %s; want 0, 0, nothing, nothing",
+		t.Errorf("second instance: sends %s, errors %s, inserted %s, retries %s; want 0, 0, none, none",
 			text(second.Sends), text(second.Errors), text(second.Inserted), text(second.Retries))
 	}
 }
 
-// TestGather_down: what does not answer as it should is shown as down, and takes nothing from the others.
+// TestGather_down checks that an instance with a failed or invalid response is reported as down and
+// does not affect the other instances.
 func TestGather_down(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
@@ -97,20 +99,20 @@ func TestGather_down(t *testing.T) {
 		slow.URL + "/metrics", gone.URL, empty.URL, serve(t, &asked, "<html>no metrics</html>"), secret,
 	}})
 	m := s.gather(t.Context(), time.Now())
-	for i, want := range []string{"in time", "refused", "404", "does not answer with metrics"} {
+	for i, want := range []string{"in time", "refused", "404", "did not respond with metrics"} {
 		if p := m.Targets[i]; p.Up || p.Problem == nil || !strings.Contains(*p.Problem, want) {
 			t.Errorf("target %d: %+v, want down for %q", i, p, want)
 		}
 	}
 	if last := m.Targets[4]; !last.Up || strings.Contains(last.URL, "secret") {
-		t.Errorf("the one that answers: %+v", last)
+		t.Errorf("instance that responds: %+v", last)
 	}
 	if text(m.Totals.Connections) != "1" || m.Streams.Known || len(m.Partitions) != 0 || m.Partitions == nil {
 		t.Errorf("totals %s, streams %+v, partitions %+v", text(m.Totals.Connections), m.Streams, m.Partitions)
 	}
 }
 
-// TestMetrics: however many look, an instance is asked once in a while.
+// TestMetrics checks that concurrent viewers cause only one query of an instance.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
@@ -128,11 +130,11 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	if n := asked.Load(); n != 1 {
-		t.Errorf("asked %d times for %d looks, want once", n, cap(done))
+		t.Errorf("asked %d times for %d viewers, want once", n, cap(done))
 	}
 	s.cfg.Fresh = 0
 	if _, err := s.metrics(t.Context()); err != nil || asked.Load() != 2 {
-		t.Errorf("an old answer is given again: asked %d times, %v", asked.Load(), err)
+		t.Errorf("an outdated reading was returned: asked %d times, %v", asked.Load(), err)
 	}
 }
 

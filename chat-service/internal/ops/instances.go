@@ -12,13 +12,13 @@ import (
 
 // instance is one process whose metrics are read.
 type instance struct {
-	url  string // where it is asked
-	host string // the name under which it was found, if url has its address instead
-	err  error  // the name could not be looked up
+	url  string // address of its metrics
+	host string // the host name in the target, if url contains an IP address instead
+	err  error  // the host name could not be resolved
 }
 
-// instances returns the processes behind the targets, looked up anew each time: a target's name stands for every
-// address that it has, as the name of a scaled service does.
+// instances returns the instances behind the targets. It resolves the host names on every call. A
+// host name stands for all its IP addresses, like the name of a scaled service in Compose.
 func (s *Service) instances(ctx context.Context) []instance {
 	found := make([][]instance, len(s.cfg.Targets))
 	var wg sync.WaitGroup
@@ -29,7 +29,8 @@ func (s *Service) instances(ctx context.Context) []instance {
 	return slices.Concat(found...)
 }
 
-// behind returns the instances of one target. Over https a target is one instance, since a certificate is for a name.
+// behind returns the instances of one target. A target with HTTPS is one instance, because its
+// certificate is for the host name.
 func (s *Service) behind(ctx context.Context, target string) []instance {
 	u, err := url.Parse(target)
 	if err != nil || u.Scheme != "http" {

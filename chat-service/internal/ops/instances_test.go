@@ -12,8 +12,8 @@ import (
 	"parley.chat/internal/devkit/testkit/dnstest"
 )
 
-// TestInstances: a name stands for every address that it has at the moment, so that a service can be scaled without
-// another setting.
+// TestInstances checks that a host name stands for all addresses that it currently has, so that a
+// service can be scaled without changing a setting.
 func TestInstances(t *testing.T) {
 	t.Parallel()
 	names := dnstest.Local(t)
@@ -54,7 +54,7 @@ func TestInstances(t *testing.T) {
 		for _, target := range m.Targets {
 			if target.Up {
 				up = append(up, target.URL)
-			} else if *target.Problem != "the name is not known" {
+			} else if *target.Problem != "the host name cannot be resolved" {
 				t.Errorf("%s: %s", target.URL, *target.Problem)
 			}
 		}

@@ -1,10 +1,10 @@
-// Package ops shows operators the pipeline: it gathers what the metrics of all instances say at one moment
-// and adds it up, and it knows who is an operator.
+// Package ops implements the pipeline view for operators. It collects the current metrics of all
+// instances and adds them up. It also manages the operator role.
 //
-// The figures are Prometheus's, read from the same pages, so that no second count can differ from the
-// first; nothing is kept from one question to the next, and whoever wants a history has Prometheus.
-// Instances are asked side by side, at most once a second however many look, and one that does not answer
-// costs the others nothing.
+// The figures come from the same endpoints that Prometheus reads, so they always agree with
+// Prometheus. The package keeps no history; Prometheus can provide one. Instances are queried
+// concurrently, at most once a second regardless of the number of viewers. An instance that does
+// not answer does not affect the figures of the others.
 package ops
 
 import (
@@ -27,17 +27,17 @@ import (
 	"parley.chat/chat-service/internal/httpapi"
 )
 
-// Config configures a Service. A zero optional field means its default.
+// Config configures a Service. Optional fields that are zero have the given default.
 type Config struct {
 	DB       *bun.DB       // required
-	Targets  []string      // addresses of metrics; a name stands for every address that it has
-	Open     bool          // everybody is an operator
-	Fresh    time.Duration // default 1s: how old an answer may be
-	Timeout  time.Duration // default 1.5s for an instance to answer, and for a name to be looked up
+	Targets  []string      // addresses of metrics; a host name stands for all its IP addresses
+	Open     bool          // every user is an operator
+	Fresh    time.Duration // maximum age of a reading; default 1s
+	Timeout  time.Duration // time limit for a query of an instance and for a DNS lookup; default 1.5s
 	Resolver *net.Resolver // default net.DefaultResolver
 }
 
-// Service is the feature. It is safe for concurrent use.
+// Service implements the endpoint for operators. It is safe for concurrent use.
 type Service struct {
 	cfg    Config
 	client *http.Client
@@ -47,13 +47,13 @@ type Service struct {
 	last reading
 }
 
-// reading is what was gathered, and when.
+// reading holds metrics and the time at which they were collected.
 type reading struct {
 	at      time.Time
 	metrics api.OpsMetrics
 }
 
-// New checks cfg.
+// New validates cfg and returns a Service.
 func New(cfg Config) (*Service, error) {
 	if cfg.DB == nil {
 		return nil, errors.New("ops: DB is required")
@@ -78,7 +78,7 @@ func (s *Service) GetOpsMetrics(ctx context.Context, _ api.GetOpsMetricsRequestO
 			return nil, err
 		}
 		if !may {
-			return nil, apierr.New(apierr.Forbidden, "this is for operators: chat-service operator grant NAME makes one")
+			return nil, apierr.New(apierr.Forbidden, "This operation is only for operators. Use chat-service operator grant NAME to make a user an operator.")
 		}
 	}
 	metrics, err := s.metrics(ctx)
@@ -88,8 +88,8 @@ func (s *Service) GetOpsMetrics(ctx context.Context, _ api.GetOpsMetricsRequestO
 	return api.GetOpsMetrics200JSONResponse(metrics), nil
 }
 
-// metrics returns a reading that is fresh enough. Those who ask at the same time share one, which does not
-// end because one of them goes away.
+// metrics returns a reading that is at most cfg.Fresh old. Concurrent callers share one query of
+// the instances, which is not cancelled when one of the callers disconnects.
 func (s *Service) metrics(ctx context.Context) (api.OpsMetrics, error) {
 	done := s.flight.DoChan("", func() (any, error) {
 		s.mu.Lock()

@@ -1,13 +1,14 @@
-// Package outbox carries what a transaction has changed to Redis once it has committed: events into
-// their channels, notices to the users whom they concern.
+// Package outbox implements the transactional outbox. It publishes the changes of a transaction to
+// Redis after the commit: events to channels, and notices to users.
 //
-// A feature writes rows with Add in its own transaction. A Relay appends, notifies and then deletes
-// them, those of a channel in the order of their ids; any number of relays in any number of processes
-// may run. What dies between the append and the delete is relayed again, and the row's event id, which
-// is the idempotency key of the append, makes that harmless. A notice may come twice.
+// A feature adds rows with Add in its own transaction. A Relay appends and notifies, and then
+// deletes the rows. It processes the rows of a channel in the order of their ids. Any number of
+// relays in any number of processes may run. If a relay crashes between the append and the delete,
+// the row is relayed again. That is harmless, because the row's event id is the idempotency key of
+// the append. A notice may be sent twice.
 //
-// The rows of a channel keep the order of their transactions only as far as these lock each other out:
-// add a row after the statement that locks what it tells of.
+// The rows of a channel are in the order of their transactions only if these transactions lock each
+// other out. Therefore, add a row after the statement that locks what the row describes.
 package outbox
 
 import (
@@ -22,21 +23,21 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// Kind says what a row tells.
+// Kind is the kind of change that a row describes.
 type Kind string
 
-// The kinds of row.
+// The kinds of rows.
 const (
-	MemberJoined   = Kind(event.MemberJoined)   // subject came into channel, actor did it; payload Member
+	MemberJoined   = Kind(event.MemberJoined)   // subject joined channel, actor did it; payload Member
 	MemberLeft     = Kind(event.MemberLeft)     // subject left channel, actor did it; payload Member
-	Unreacted      = Kind(event.Reaction)       // actor has removed a reaction of subject; payload Reaction
-	ChannelUpdated = Kind(event.ChannelUpdated) // channel is other than it was; payload: what it is now
-	DirectOpened   = Kind("direct_opened")      // channel is new; written by open_direct_channel; payload Direct
-	SessionRevoked = Kind("session_revoked")    // a session of subject has ended; payload Session
-	ChannelClosed  = Kind("channel_closed")     // users have lost channel, which is gone; payload Users
-	GroupChanged   = Kind("group_changed")      // a group, the subject, is other than it was for users; payload Group
-	Invited        = Kind("invited")            // an invitation of subject is open or is no more; payload Invitation
-	Blocked        = Kind("blocked")            // actor has blocked subject, or lifted the block
+	Unreacted      = Kind(event.Reaction)       // actor removed a reaction of subject; payload Reaction
+	ChannelUpdated = Kind(event.ChannelUpdated) // the settings of channel changed; payload: the new settings
+	DirectOpened   = Kind("direct_opened")      // channel was created by open_direct_channel; payload Direct
+	SessionRevoked = Kind("session_revoked")    // a session of subject ended; payload Session
+	ChannelClosed  = Kind("channel_closed")     // channel was deleted and the users lost it; payload Users
+	GroupChanged   = Kind("group_changed")      // the group subject changed for the users; payload Group
+	Invited        = Kind("invited")            // an invitation of subject was created or ended; payload Invitation
+	Blocked        = Kind("blocked")            // actor blocked subject or lifted the block
 )
 
 // The payloads.
@@ -61,12 +62,12 @@ type (
 	// Group is the payload of GroupChanged.
 	Group struct {
 		UserIDs []chat.UserID `json:"user_ids"`
-		Change  string        `json:"change"` // added, removed or updated, as the notice says it
+		Change  string        `json:"change"` // added, removed or updated, as in the notice
 	}
 	// Invitation is the payload of Invited.
 	Invitation struct {
 		InvitationID chat.InvitationID `json:"invitation_id"`
-		Change       string            `json:"change"` // added or removed, as the notice says it
+		Change       string            `json:"change"` // added or removed, as in the notice
 	}
 	// Session is the payload of SessionRevoked.
 	Session struct {
@@ -74,7 +75,7 @@ type (
 	}
 )
 
-// Row is a fact on its way to Redis.
+// Row is a row of the table outbox: a change that has not been published yet.
 type Row struct {
 	bun.BaseModel `bun:"table:outbox,alias:o"`
 
@@ -93,39 +94,40 @@ func Membership(kind Kind, channel chat.ChannelID, actor, subject chat.UserID, u
 	return Row{Kind: kind, ChannelID: &channel, ActorID: &actor, SubjectID: &subject, Payload: payload(Member{username})}
 }
 
-// Unreact returns a row for a reaction of a user that a moderator has removed.
+// Unreact returns a row for a user's reaction that a moderator has removed.
 func Unreact(channel chat.ChannelID, actor, user chat.UserID, r Reaction) Row {
 	return Row{Kind: Unreacted, ChannelID: &channel, ActorID: &actor, SubjectID: &user, Payload: payload(r)}
 }
 
-// role is the part of an Update's payload that tells of a member's new role.
-type role struct {
+// roleChange is the part of an Update's payload that describes a member's new role.
+type roleChange struct {
 	Member *struct {
 		UserID chat.UserID `json:"user_id"`
 		Role   chat.Role   `json:"role"`
 	} `json:"member,omitempty"`
 }
 
-// RoleChange returns a row for a member of a channel who has another role now. The relay also notifies the
-// gateways of that member, which remember roles for a while.
+// RoleChange returns a row for a member of a channel whose role has changed. The relay also
+// notifies the gateways of that member, because they cache roles.
 func RoleChange(channel chat.ChannelID, actor, member chat.UserID, to chat.Role) Row {
 	return Update(channel, actor, map[string]any{"member": map[string]any{"user_id": member, "role": to}})
 }
 
-// Update returns a row for a channel that was changed: what is the object that members are shown.
+// Update returns a row for a channel that has changed. what is the object to show to members.
 func Update(channel chat.ChannelID, actor chat.UserID, what any) Row {
 	return Row{Kind: ChannelUpdated, ChannelID: &channel, ActorID: &actor, Payload: payload(what)}
 }
 
-// GroupChange returns a row for a change of a group that concerns users.
+// GroupChange returns a row for a change of a group that affects the given users.
 func GroupChange(group chat.GroupID, actor chat.UserID, change string, users ...chat.UserID) Row {
 	return Row{Kind: GroupChanged, ActorID: &actor, SubjectID: &chat.UserID{UUID: group.UUID}, Payload: payload(Group{users, change})}
 }
 
-// usersPerRow bounds a row that tells many users: each has its notice, and a row is relayed as a whole.
+// usersPerRow limits the number of users in a row. Each user gets a notice, and a row is relayed as
+// a whole.
 const usersPerRow = 500
 
-// AddClosed writes the rows that tell the members of a channel, as they are now, that it is gone.
+// AddClosed adds the rows that notify the current members of a channel that the channel is deleted.
 func AddClosed(ctx context.Context, tx bun.Tx, channel chat.ChannelID, actor chat.UserID) error {
 	_, err := tx.NewRaw(`insert into outbox (kind, channel_id, actor_id, payload)
 		select ?, ?, ?, jsonb_build_object('user_ids', jsonb_agg(user_id))
@@ -137,7 +139,7 @@ func AddClosed(ctx context.Context, tx bun.Tx, channel chat.ChannelID, actor cha
 	return nil
 }
 
-// AddGroupChange writes the rows that tell the members of a group, as they are now, of a change.
+// AddGroupChange adds the rows that notify the current members of a group of a change.
 func AddGroupChange(ctx context.Context, tx bun.Tx, group chat.GroupID, actor chat.UserID, change string) error {
 	_, err := tx.NewRaw(`insert into outbox (kind, subject_id, actor_id, payload)
 		select ?, ?, ?, jsonb_build_object('change', ?::text, 'user_ids', jsonb_agg(user_id))
@@ -154,13 +156,13 @@ func Revocation(user chat.UserID, session chat.SessionID) Row {
 	return Row{Kind: SessionRevoked, ActorID: &user, SubjectID: &user, Payload: payload(Session{session})}
 }
 
-// Invite returns a row for an invitation of a user that is open (added) or is no more (removed).
+// Invite returns a row for an invitation of a user that was created (added) or has ended (removed).
 func Invite(id chat.InvitationID, actor, subject chat.UserID, change string) Row {
 	return Row{Kind: Invited, ActorID: &actor, SubjectID: &subject, Payload: payload(Invitation{id, change})}
 }
 
-// Block returns a row for a user who has blocked another, or lifted the block: the gateways of both read
-// again how the two stand.
+// Block returns a row for a user who has blocked another or lifted the block. The gateways of both
+// users then read the block again.
 func Block(actor, subject chat.UserID) Row {
 	return Row{Kind: Blocked, ActorID: &actor, SubjectID: &subject, Payload: payload(struct{}{})}
 }
@@ -168,12 +170,12 @@ func Block(actor, subject chat.UserID) Row {
 func payload(v any) json.RawMessage {
 	b, err := json.Marshal(v)
 	if err != nil {
-		panic("outbox: " + err.Error()) // ids and names cannot fail
+		panic("outbox: " + err.Error()) // ids and strings can always be encoded
 	}
 	return b
 }
 
-// Add writes rows in the caller's transaction. The caller pokes a relay after its commit.
+// Add adds rows in the caller's transaction. The caller must poke a relay after the commit.
 func Add(ctx context.Context, tx bun.Tx, rows ...Row) error {
 	if len(rows) == 0 {
 		return nil

@@ -29,18 +29,19 @@ import (
 )
 
 const (
-	pollEvery = time.Second // for the rows of those whose process died, and for ws-server's while nothing is heard
-	maxPause  = 5 * time.Second
-	roundTime = 10 * time.Second // bounds a round, which holds a transaction open
+	pollInterval  = time.Second // for rows of crashed processes, and for rows of ws-server while LISTEN is interrupted
+	maxRetryDelay = 5 * time.Second
+	roundTimeout  = 10 * time.Second // limits a round, which holds a transaction open
 
-	channelsPerRound = 32  // worked on side by side
-	rowsPerChannel   = 100 // in order, in one round
+	channelsPerRound = 32  // relayed concurrently
+	rowsPerChannel   = 100 // relayed in order in one round
 
-	// retention is how long the idempotency record of a relayed event lives: longer than any row waits.
+	// retention is how long the idempotency record of a relayed event is kept. It is longer than
+	// any row waits.
 	retention = 7 * 24 * time.Hour
 )
 
-// Config configures a Relay. Every field but Traces and Registry is required.
+// Config configures a Relay. All fields except Traces and Registry are required.
 type Config struct {
 	DB       *bun.DB
 	Log      *eventlog.Log
@@ -62,30 +63,31 @@ type Relay struct {
 	dropped prometheus.Counter
 }
 
-// NewRelay returns a Relay. It does no I/O and starts nothing.
+// NewRelay returns a Relay. It does no I/O and starts no goroutines.
 func NewRelay(cfg Config) *Relay {
 	with := promauto.With(cfg.Registry)
 	counter := func(name, help string) prometheus.Counter {
 		return with.NewCounter(prometheus.CounterOpts{Name: "parley_chat_outbox_" + name, Help: help})
 	}
 	return &Relay{
-		cfg: cfg, poked: make(chan struct{}, 1), outages: outage.New(cfg.Logger, "outbox waits", "outbox goes on"),
+		cfg: cfg, poked: make(chan struct{}, 1), outages: outage.New(cfg.Logger, "outbox relay is interrupted", "outbox relay has resumed"),
 		relayed: counter("relayed_total", "Outbox rows relayed."),
-		failed:  counter("failures_total", "Attempts to relay an outbox row that will be made again."),
-		dropped: counter("dropped_total", "Outbox rows given up because they can never be relayed."),
+		failed:  counter("failures_total", "Failed attempts to relay an outbox row, which will be retried."),
+		dropped: counter("dropped_total", "Outbox rows dropped because they can never be relayed."),
 	}
 }
 
-// Poke says that there are rows. It does not block; any goroutine may call it.
+// Poke tells the relay that there are new rows. It does not block and may be called from any
+// goroutine.
 func (r *Relay) Poke() {
 	select {
 	case r.poked <- struct{}{}:
-	default: // said already
+	default: // already poked
 	}
 }
 
-// Run relays until ctx is done, and finishes the round in hand. While a store is down it tries again, at
-// growing intervals.
+// Run relays rows until ctx is done, and then finishes the current round. While a store is down, it
+// retries with increasing delays.
 func (r *Relay) Run(ctx context.Context) error {
 	var listening sync.WaitGroup
 	listening.Go(func() { r.listen(ctx) })
@@ -97,7 +99,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	for {
 		poked := r.poked
 		if pause > 0 {
-			poked = nil // a poke does not bring the store back
+			poked = nil // while a store is down, a poke is no reason to retry earlier
 		}
 		select {
 		case <-ctx.Done():
@@ -109,7 +111,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		after = out.last
 		switch {
 		case err != nil && out.relayed == 0:
-			pause = min(max(2*pause, 100*time.Millisecond), maxPause)
+			pause = min(max(2*pause, 100*time.Millisecond), maxRetryDelay)
 			r.outages.Failed(ctx, "relay", err)
 			timer.Reset(pause)
 		case out.more:
@@ -120,12 +122,13 @@ func (r *Relay) Run(ctx context.Context) error {
 				r.outages.Worked(ctx, "relay")
 			}
 			pause = 0
-			timer.Reset(pollEvery)
+			timer.Reset(pollInterval)
 		}
 	}
 }
 
-// listen pokes the relay when PostgreSQL tells of a row of ws-server's. It only spares the wait for the poll.
+// listen pokes the relay when PostgreSQL notifies it of new rows from ws-server. Without it, those
+// rows would wait for the next poll.
 func (r *Relay) listen(ctx context.Context) {
 	for {
 		err := database.Listen(ctx, r.cfg.DB, "outbox", func() {
@@ -139,26 +142,27 @@ func (r *Relay) listen(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(maxPause):
+		case <-time.After(maxRetryDelay):
 		}
 	}
 }
 
-// outcome is what a round did.
+// outcome is the result of a round.
 type outcome struct {
 	relayed int
-	last    int64 // the greatest first row that it saw: the next round goes on from there, so that channels that fail hold up no others
-	more    bool  // there may be more at once
+	last    int64 // id of the last queue head in this round; the next round continues after it, so that failing channels do not delay others
+	more    bool  // whether more rows may be waiting
 }
 
-// round relays rows of the first channels after a row. Whoever has the lock on a channel's first row
-// has the channel: other relays pass over it, and its later rows are nobody's first until the commit.
-// The error is that of the rows that stay; the others are done all the same.
+// round relays rows of the next channels whose first row has an id greater than after. The
+// transaction that locks a channel's first row owns the channel. Other relays skip it, and none of
+// its later rows becomes a first row before the commit. The returned error describes the rows that
+// could not be relayed; the other rows are done regardless.
 func (r *Relay) round(ctx context.Context, after int64) (outcome, error) {
-	ctx, cancel := context.WithTimeout(ctx, roundTime)
+	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
 	var out outcome
-	var stay error
+	var failed error
 	err := r.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		var firsts []Row
 		err := tx.NewRaw(`select o.* from outbox o
@@ -170,16 +174,16 @@ func (r *Relay) round(ctx context.Context, after int64) (outcome, error) {
 			return fmt.Errorf("find outbox rows: %w", err)
 		}
 		if len(firsts) == 0 {
-			out.more = after > 0 // begin again at the front
+			out.more = after > 0 // start again with the first rows
 			return nil
 		}
 		out.last, out.more = firsts[len(firsts)-1].ID, true
-		queues, err := follow(ctx, tx, firsts)
+		queues, err := readQueues(ctx, tx, firsts)
 		if err != nil {
 			return err
 		}
 		var done []int64
-		if done, stay = r.relayAll(ctx, queues); len(done) == 0 {
+		if done, failed = r.relayAll(ctx, queues); len(done) == 0 {
 			return nil
 		}
 		if _, err := tx.NewDelete().Model((*Row)(nil)).Where("id in (?)", bun.List(done)).Exec(ctx); err != nil {
@@ -189,14 +193,14 @@ func (r *Relay) round(ctx context.Context, after int64) (outcome, error) {
 		return nil
 	})
 	if err != nil {
-		return outcome{last: out.last}, fmt.Errorf("relay a round of the outbox: %w", errors.Join(err, stay))
+		return outcome{last: out.last}, fmt.Errorf("relay a round of the outbox: %w", errors.Join(err, failed))
 	}
 	r.relayed.Add(float64(out.relayed))
-	return out, stay
+	return out, failed
 }
 
-// follow returns the rows of each channel whose first row is given, in order.
-func follow(ctx context.Context, tx bun.Tx, firsts []Row) ([][]Row, error) {
+// readQueues returns the rows of each channel whose first row is given, in order.
+func readQueues(ctx context.Context, tx bun.Tx, firsts []Row) ([][]Row, error) {
 	keys := make([]string, len(firsts))
 	at := map[string]int{}
 	for i := range firsts {
@@ -218,7 +222,7 @@ func follow(ctx context.Context, tx bun.Tx, firsts []Row) ([][]Row, error) {
 	return queues, nil
 }
 
-// key says within what rows are in order.
+// key identifies the queue that a row belongs to. Rows with the same key are relayed in order.
 func (row *Row) key() string {
 	if row.ChannelID != nil {
 		return row.ChannelID.String()
@@ -226,7 +230,8 @@ func (row *Row) key() string {
 	return row.SubjectID.String()
 }
 
-// relayAll relays queues side by side, each up to its first failure, and returns what is done.
+// relayAll relays queues concurrently, each up to its first failure. It returns the ids of the
+// relayed rows.
 func (r *Relay) relayAll(ctx context.Context, queues [][]Row) ([]int64, error) {
 	done := make([][]int64, len(queues))
 	errs := make([]error, len(queues))
@@ -251,17 +256,17 @@ func (r *Relay) relayAll(ctx context.Context, queues [][]Row) ([]int64, error) {
 	return all, errors.Join(errs...)
 }
 
-// errMalformed is the error of a row that no relay can ever relay.
+// errMalformed means that a row can never be relayed.
 var errMalformed = errors.New("the row is malformed")
 
-// relay does what row tells. A row that can never be relayed is logged and counts as done: it must not
-// hold up its channel for ever.
+// relay publishes a row. A row that can never be relayed is logged and counts as done, so that it
+// does not block its channel forever.
 func (r *Relay) relay(ctx context.Context, row Row) error {
-	err := r.tell(ctx, row)
+	err := r.publish(ctx, row)
 	code := apierr.CodeOf(err)
 	if err != nil && (errors.Is(err, errMalformed) || code == apierr.Conflict || code == apierr.Forbidden) {
 		r.dropped.Inc()
-		r.cfg.Logger.ErrorContext(ctx, "outbox row dropped", "outbox_id", row.ID, "kind", string(row.Kind),
+		r.cfg.Logger.ErrorContext(ctx, "dropped outbox row", "outbox_id", row.ID, "kind", string(row.Kind),
 			"event_id", row.EventID.String(), "of", row.key(), "payload", string(row.Payload), "err", err)
 		return nil
 	}
@@ -271,7 +276,7 @@ func (r *Relay) relay(ctx context.Context, row Row) error {
 	return nil
 }
 
-func (r *Relay) tell(ctx context.Context, row Row) error {
+func (r *Relay) publish(ctx context.Context, row Row) error {
 	switch row.Kind {
 	case MemberJoined:
 		return r.membership(ctx, row, notice.ChannelAdded)
@@ -308,7 +313,8 @@ func (r *Relay) membership(ctx context.Context, row Row, kind notice.Kind) error
 	return r.cfg.Log.Notify(ctx, notice.Notice{Kind: kind, UserID: *row.SubjectID, ChannelID: row.ChannelID, By: row.ActorID})
 }
 
-// unreacted appends what the user's own taking back would be, with the moderator's id beside it.
+// unreacted appends the same event as if the user had removed the reaction, plus the moderator's
+// id.
 func (r *Relay) unreacted(ctx context.Context, row Row) error {
 	var p Reaction
 	if row.ChannelID == nil || row.ActorID == nil || row.SubjectID == nil || json.Unmarshal(row.Payload, &p) != nil {
@@ -319,7 +325,8 @@ func (r *Relay) unreacted(ctx context.Context, row Row) error {
 	})
 }
 
-// append appends what every event of a row has and what e has besides. Its sender is the actor unless e says another.
+// append appends an event after setting the fields that all events of rows have in common. The
+// sender is the actor unless e has a sender.
 func (r *Relay) append(ctx context.Context, row Row, e frame.Event) error {
 	e.Type, e.ChannelID, e.ID = event.Kind(row.Kind), *row.ChannelID, row.EventID
 	if e.SenderID.IsZero() {
@@ -335,10 +342,10 @@ func (r *Relay) append(ctx context.Context, row Row, e frame.Event) error {
 	return err
 }
 
-// channelUpdated appends the event. A member whose role was changed is known to gateways by their old role,
-// which the notice ends.
+// channelUpdated appends the event. If it changes a member's role, the notice makes gateways drop
+// the cached role.
 func (r *Relay) channelUpdated(ctx context.Context, row Row) error {
-	var p role
+	var p roleChange
 	if row.ChannelID == nil || row.ActorID == nil || json.Unmarshal(row.Payload, &p) != nil {
 		return errMalformed
 	}
@@ -383,7 +390,7 @@ func (r *Relay) invited(ctx context.Context, row Row) error {
 	})
 }
 
-// blocked notifies the gateways of both, which remember whether the two may hear of each other.
+// blocked notifies the gateways of both users, which cache blocks.
 func (r *Relay) blocked(ctx context.Context, row Row) error {
 	if row.SubjectID == nil || row.ActorID == nil {
 		return errMalformed
@@ -391,7 +398,7 @@ func (r *Relay) blocked(ctx context.Context, row Row) error {
 	return r.notifyAll(ctx, []chat.UserID{*row.SubjectID, *row.ActorID}, notice.Notice{Kind: notice.Blocked, By: row.ActorID})
 }
 
-// notifyAll tells each of users the same.
+// notifyAll sends the same notice to each of the users.
 func (r *Relay) notifyAll(ctx context.Context, users []chat.UserID, n notice.Notice) error {
 	for _, n.UserID = range users {
 		if err := r.cfg.Log.Notify(ctx, n); err != nil {

@@ -1,10 +1,12 @@
-// Package password hashes passwords with argon2id and says which are too common to be one.
+// Package password hashes passwords with argon2id and refuses common passwords.
 //
-// A hash costs memory and CPU by design, so a Hasher computes a bounded number at the same time. A bounded number
-// of callers wait, fairly between the networks that they come from, and the rest are refused at once. Hasher is
-// safe for concurrent use and starts no goroutines.
+// A hash is expensive in memory and CPU by design, so a Hasher computes only a limited number at
+// the same time. A limited number of callers wait, with fair scheduling between their networks.
+// Further callers are refused immediately. Hasher is safe for concurrent use and starts no
+// goroutines.
 //
-// Passwords are hashed in one form, however a keyboard has composed their characters: see names.Password.
+// Passwords are normalized before hashing, so it does not matter how a keyboard composes
+// characters; see names.Password.
 package password
 
 import (
@@ -25,18 +27,19 @@ import (
 const (
 	saltBytes = 16
 	keyBytes  = 32
-	// maxMemory and maxTime bound what a stored hash may ask of us: it is data.
+	// maxMemory and maxTime limit the parameters of a stored hash, which come from the database and
+	// must not be trusted.
 	maxMemory = 1 << 20 // KiB
 	maxTime   = 64
 )
 
-// Config shapes a Hasher. A zero field means its default.
+// Config configures a Hasher. Fields that are zero have the given default.
 type Config struct {
 	MemoryMiB   int // default 19
 	Time        int // default 2 passes
 	Threads     int // default 1
-	Concurrency int // default GOMAXPROCS: hashes computed at once
-	Queue       int // default 64: callers that may wait
+	Concurrency int // hashes computed at the same time; default GOMAXPROCS
+	Queue       int // callers that may wait; default 64
 }
 
 type params struct {
@@ -45,14 +48,14 @@ type params struct {
 	threads uint8
 }
 
-// Hasher makes and checks hashes.
+// Hasher computes and verifies password hashes.
 type Hasher struct {
 	params params
 	queue  queue
 	dummy  string
 }
 
-// New returns a Hasher. It computes one hash.
+// New returns a Hasher. It computes one hash, which VerifyNobody uses.
 func New(cfg Config) (*Hasher, error) {
 	def := func(v *int, d int) {
 		if *v == 0 {
@@ -68,7 +71,7 @@ func New(cfg Config) (*Hasher, error) {
 		return nil, fmt.Errorf("argon2 with %d MiB, %d passes, %d threads is out of range", cfg.MemoryMiB, cfg.Time, cfg.Threads)
 	}
 	if cfg.Concurrency < 1 || cfg.Queue < 1 {
-		return nil, fmt.Errorf("%d hashes at once with a queue of %d is out of range", cfg.Concurrency, cfg.Queue)
+		return nil, fmt.Errorf("%d concurrent hashes with a queue of %d is out of range", cfg.Concurrency, cfg.Queue)
 	}
 	h := &Hasher{
 		params: params{memory: uint32(cfg.MemoryMiB) << 10, time: uint32(cfg.Time), threads: uint8(cfg.Threads)},
@@ -79,8 +82,8 @@ func New(cfg Config) (*Hasher, error) {
 	return h, err
 }
 
-// Hash returns the PHC string of password. Its error is Overloaded when too many wait, or the
-// context's.
+// Hash returns the PHC string of password. The error is Overloaded if too many callers are waiting,
+// or the error of ctx.
 func (h *Hasher) Hash(ctx context.Context, from Source, password string) (string, error) {
 	if err := h.queue.enter(ctx, from); err != nil {
 		return "", err
@@ -93,8 +96,8 @@ func (h *Hasher) Hash(ctx context.Context, from Source, password string) (string
 	return encode(p, salt, key), nil
 }
 
-// Verify reports whether password is the one of hash, and whether hash was made with other parameters than those
-// of now or from another form of the password, so that the caller may renew it.
+// Verify reports whether password matches hash. outdated means that hash was made with other
+// parameters or from a password that was not normalized, so that the caller may renew it.
 func (h *Hasher) Verify(ctx context.Context, from Source, password, hash string) (ok, outdated bool, err error) {
 	p, salt, key, err := decode(hash)
 	if err != nil {
@@ -113,7 +116,8 @@ func (h *Hasher) Verify(ctx context.Context, from Source, password, hash string)
 	return false, false, nil
 }
 
-// VerifyNobody takes the time of Verify, for a login that nobody has.
+// VerifyNobody takes as long as Verify. It is called for a login name that does not exist, so that
+// the response time does not reveal this.
 func (h *Hasher) VerifyNobody(ctx context.Context, from Source, password string) error {
 	_, _, err := h.Verify(ctx, from, password, h.dummy)
 	return err

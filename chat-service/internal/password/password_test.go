@@ -62,18 +62,18 @@ func TestVerify_damagedHash(t *testing.T) {
 func TestHasher_isBounded(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, Config{MemoryMiB: 1, Time: 1, Concurrency: 1, Queue: 1})
-	if err := h.queue.enter(t.Context(), Source{}); err != nil { // a hash under way,
+	if err := h.queue.enter(t.Context(), Source{}); err != nil { // one hash is being computed
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	waits := wait(t, &h.queue, func() error { _, err := h.Hash(ctx, Source{}, "waits"); return err }) // one that waits for it,
+	waits := wait(t, &h.queue, func() error { _, err := h.Hash(ctx, Source{}, "waits"); return err }) // one caller waits
 	_, err := h.Hash(t.Context(), Source{}, "one too many")
 	if e := apierr.Of(err); e.Code != apierr.Overloaded || e.RetryAfter == 0 {
-		t.Errorf("Hash = %v, want overloaded with a time to retry", err)
+		t.Errorf("Hash = %v, want Overloaded with RetryAfter", err)
 	}
 	cancel()
 	if err := <-waits; !errors.Is(err, context.Canceled) {
-		t.Errorf("the one that gave up got %v", err)
+		t.Errorf("cancelled caller got %v", err)
 	}
 	h.queue.leave()
 	if _, err := h.Hash(t.Context(), Source{}, "free again"); err != nil {
@@ -81,8 +81,8 @@ func TestHasher_isBounded(t *testing.T) {
 	}
 }
 
-// TestVerify_forms: a password is the same however its characters are composed, and so is one whose hash was made
-// before passwords had one form. Such a hash is outdated.
+// TestVerify_forms checks that the composition of characters does not matter, even for a hash that
+// was made before passwords were normalized. Such a hash is reported as outdated.
 func TestVerify_forms(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, Config{MemoryMiB: 1, Time: 1})
@@ -98,7 +98,7 @@ func TestVerify_forms(t *testing.T) {
 			t.Errorf("%q: %v, %v, %v", typed, ok, outdated, err)
 		}
 		if ok, outdated, err := h.Verify(t.Context(), Source{}, typed, old); !ok || !outdated || err != nil {
-			t.Errorf("%q with a hash of before: %v, %v, %v", typed, ok, outdated, err)
+			t.Errorf("%q with a hash of an earlier release: %v, %v, %v", typed, ok, outdated, err)
 		}
 	}
 	if ok, _, err := h.Verify(t.Context(), Source{}, "cafe au lait", now); ok || err != nil {
@@ -112,7 +112,7 @@ func TestCheck(t *testing.T) {
 		"tr0ub4dor&3":                   true,
 		"пароль-щука":                   true,
 		"ääääääää":                      true,
-		strings.Repeat("e\u0301", 200):  true, // one character each, however it is composed
+		strings.Repeat("e\u0301", 200):  true, // each of them is one character when composed
 		strings.Repeat("e\u0301a", 100): true,
 		strings.Repeat("e\u0301", 7):    false,
 		strings.Repeat("e\u0301", 201):  false,
@@ -134,7 +134,7 @@ func TestCheck(t *testing.T) {
 	}
 	for word := range common {
 		if len([]rune(word)) < 8 || word != strings.ToLower(word) {
-			t.Errorf("%q in common.txt is short or not in lower case", word)
+			t.Errorf("%q in common.txt is too short or not in lower case", word)
 		}
 	}
 }

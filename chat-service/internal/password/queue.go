@@ -12,36 +12,39 @@ import (
 	"parley.chat/shared-contracts/apierr"
 )
 
-// Source is where a password comes from.
+// Source describes where a password comes from.
 type Source struct {
-	// Networks are the blocks of addresses that it comes from, the narrowest first. None: not known.
+	// Networks are the address blocks of the client, narrowest first. Empty if unknown.
 	Networks []netip.Prefix
-	// Known says that it comes from a session, or from a device that its user has logged in from before.
+	// Known is true if the password comes from a session, or from a device that the user has logged
+	// in from before.
 	Known bool
 }
 
-// queue lets a bounded number of callers work at the same time, and a bounded number wait.
+// queue lets a limited number of callers work at the same time and a limited number wait.
 //
-// Waiting is fair between networks: each /48 or /24 that somebody waits from gets its turn, in it each /56, and
-// in that each /64 or address. Known sources come first, except for every fourth turn. When the queue is full,
-// a caller from a network with few waiting callers takes the place of one from the network with the most.
+// Waiting is fair between networks. The turns rotate between the /48 and /24 networks of the
+// waiting callers, within them between /56 networks, and within those between /64 networks or
+// addresses. Known sources go first, except at every fourth turn. If the queue is full, a caller
+// from a network with few waiting callers replaces a caller from the network with the most.
 type queue struct {
 	mu    sync.Mutex
-	free  int // callers that may begin at once; nobody waits while it is above 0
-	room  int // most callers that may wait
+	free  int // callers that may start immediately; 0 if anybody waits
+	room  int // maximum number of waiting callers
 	turns int
 	root  block
 }
 
-// unknownEvery is how often an unknown source comes first, so that known ones cannot keep it out.
+// unknownEvery is the number of turns after which an unknown source goes first, so that known
+// sources cannot starve it.
 const unknownEvery = 4
 
-// block is the callers that wait from one block of addresses. Either within or waiting is used.
+// block holds the waiting callers of one block of addresses. It uses either within or waiting.
 type block struct {
-	size    [2]int                  // by class
-	within  map[netip.Prefix]*block // the narrower blocks that somebody waits from
-	order   []netip.Prefix          // their turns
-	waiting []*waiter               // of the narrowest block
+	size    [2]int                  // number of waiting callers, by class
+	within  map[netip.Prefix]*block // the narrower blocks with waiting callers
+	order   []netip.Prefix          // order in which they get their turns
+	waiting []*waiter               // callers in order of arrival; only in the narrowest blocks
 }
 
 func (b *block) total() int { return b.size[0] + b.size[1] }
@@ -59,7 +62,7 @@ func (s Source) class() int {
 	return unknown
 }
 
-// path returns the blocks of a source, the widest first.
+// path returns the address blocks of a source, widest first.
 func (s Source) path() []netip.Prefix {
 	if len(s.Networks) == 0 {
 		return []netip.Prefix{{}}
@@ -72,10 +75,10 @@ func (s Source) path() []netip.Prefix {
 type waiter struct {
 	path  []netip.Prefix
 	class int
-	turn  chan error // gets nil when it is the waiter's turn, or an error when it has lost its place
+	turn  chan error // receives nil at the waiter's turn, or an error when the waiter is replaced
 }
 
-// enter waits for a turn. Its error is Overloaded when there is no place to wait, or that of ctx.
+// enter waits for a turn. The error is Overloaded if the queue is full, or the error of ctx.
 func (q *queue) enter(ctx context.Context, from Source) error {
 	q.mu.Lock()
 	if q.free > 0 {
@@ -99,13 +102,13 @@ func (q *queue) enter(ctx context.Context, from Source) error {
 	q.mu.Lock()
 	left := q.root.remove(w, w.path)
 	q.mu.Unlock()
-	if !left && <-w.turn == nil { // the turn came at the same time
+	if !left && <-w.turn == nil { // the turn was assigned before the waiter could be removed
 		q.leave()
 	}
 	return fmt.Errorf("wait to hash a password: %w", ctx.Err())
 }
 
-// leave gives the turn of a caller to the next.
+// leave passes the turn of a caller on to the next one.
 func (q *queue) leave() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -123,12 +126,12 @@ func (q *queue) leave() {
 
 func errFull() error {
 	return &apierr.Error{
-		Code: apierr.Overloaded, Message: "too many logins at the moment",
-		RetryAfter: 2 * time.Second, Err: errors.New("queue of password hashes is full"),
+		Code: apierr.Overloaded, Message: "Too many logins at the moment. Please try again.",
+		RetryAfter: 2 * time.Second, Err: errors.New("password hash queue is full"),
 	}
 }
 
-// makeRoomLocked takes the place of another for w, if there is one that has less right to it.
+// makeRoomLocked removes a waiter with lower priority than w, if there is one.
 func (q *queue) makeRoomLocked(w *waiter) bool {
 	victim := q.root.heaviest(w.path)
 	if victim == nil && w.class == known && q.root.size[unknown] > 0 {
@@ -160,7 +163,7 @@ func (b *block) push(w *waiter, path []netip.Prefix) {
 	inner.push(w, path[1:])
 }
 
-// next takes out the waiter of a class whose turn it is. There is one.
+// next removes and returns the next waiter of a class. There must be one.
 func (b *block) next(class int) *waiter {
 	if b.within == nil {
 		i := slices.IndexFunc(b.waiting, func(w *waiter) bool { return w.class == class })
@@ -178,7 +181,7 @@ func (b *block) next(class int) *waiter {
 	return w
 }
 
-// remove takes w out, and reports whether it was there.
+// remove removes w and reports whether it was waiting.
 func (b *block) remove(w *waiter, path []netip.Prefix) bool {
 	if len(path) == 0 {
 		i := slices.Index(b.waiting, w)
@@ -205,8 +208,9 @@ func (b *block) forgetEmpty(name netip.Prefix) {
 	}
 }
 
-// heaviest returns the last waiter of the block with the most waiters, if a newcomer on path belongs to one that
-// would still have fewer with the newcomer in it.
+// heaviest returns the last waiter of the block with the most waiters. It returns nil unless the
+// newcomer's own block would have fewer waiters even with the newcomer in it. path contains the
+// blocks of the newcomer.
 func (b *block) heaviest(path []netip.Prefix) *waiter {
 	if len(path) == 0 || b.within == nil {
 		return nil
@@ -226,7 +230,8 @@ func (b *block) heaviest(path []netip.Prefix) *waiter {
 	return b.within[heavy].worst()
 }
 
-// worst returns the last waiter of the fullest blocks, an unknown one if there is one.
+// worst returns the waiter to replace in a block: the last unknown one, or the last known one if
+// there are no unknown ones.
 func (b *block) worst() *waiter {
 	if b.size[unknown] > 0 {
 		return b.last(unknown)
@@ -234,7 +239,8 @@ func (b *block) worst() *waiter {
 	return b.last(known)
 }
 
-// last returns the last waiter of a class, from the block that has the most of them. There is one.
+// last returns the last waiter of a class, from the narrowest block with the most of them. There
+// must be one.
 func (b *block) last(class int) *waiter {
 	for b.within != nil {
 		name := slices.MaxFunc(b.order, func(x, y netip.Prefix) int { return b.within[x].size[class] - b.within[y].size[class] })

@@ -18,7 +18,7 @@ func from(addr string) Source {
 
 func knownFrom(addr string) Source { return Source{Networks: from(addr).Networks, Known: true} }
 
-// wait starts work, which waits in q, and returns its outcome once there is one.
+// wait starts work, which waits in q, and returns a channel that receives its result.
 func wait(t *testing.T, q *queue, work func() error) <-chan error {
 	t.Helper()
 	total := func() int {
@@ -32,12 +32,13 @@ func wait(t *testing.T, q *queue, work func() error) <-chan error {
 		if total() > before || len(out) > 0 {
 			return nil
 		}
-		return fmt.Errorf("%d wait, as before", before)
+		return fmt.Errorf("still %d waiting callers", before)
 	})
 	return out
 }
 
-// busy returns a queue with one turn, which is taken, and room for so many.
+// busy returns a queue for one caller at a time, whose turn is in use, with the given number of
+// places to wait.
 func busy(t *testing.T, room int) *queue {
 	t.Helper()
 	q := &queue{free: 1, room: room}
@@ -47,8 +48,8 @@ func busy(t *testing.T, room int) *queue {
 	return q
 }
 
-// TestQueue_homeNetwork: 256 networks of one household fill the queue, and bystanders, also of the same /48, get
-// a place and are served next.
+// TestQueue_homeNetwork fills the queue from 256 networks of one household. Other callers, even
+// from the same /48, still get a place and are served next.
 func TestQueue_homeNetwork(t *testing.T) {
 	t.Parallel()
 	q := busy(t, 64)
@@ -63,7 +64,7 @@ func TestQueue_homeNetwork(t *testing.T) {
 				q.mu.Lock()
 				defer q.mu.Unlock()
 				if n := q.root.total(); n <= i {
-					return fmt.Errorf("%d wait", n)
+					return fmt.Errorf("%d waiting callers", n)
 				}
 				return nil
 			})
@@ -72,23 +73,23 @@ func TestQueue_homeNetwork(t *testing.T) {
 		}
 	}
 	if refused != 960 {
-		t.Errorf("%d are refused, want 960", refused)
+		t.Errorf("%d callers were refused, want 960", refused)
 	}
-	bystanders := map[string]<-chan error{}
+	others := map[string]<-chan error{}
 	for _, addr := range []string{"2001:db8:1:200::1", "2001:db8:2::1", "192.0.2.1"} {
-		bystanders[addr] = waitFull(t, q, from(addr))
+		others[addr] = waitFull(t, q, from(addr))
 	}
-	for range 6 { // each has its turn before the household has had four
+	for range 6 { // each of the others gets its turn within these six
 		q.leave()
 	}
-	for addr, out := range bystanders {
+	for addr, out := range others {
 		select {
 		case err := <-out:
 			if err != nil {
 				t.Errorf("%s: %v", addr, err)
 			}
 		case <-time.After(testkit.Timeout):
-			t.Errorf("%s has no turn yet", addr)
+			t.Errorf("%s did not get a turn", addr)
 		}
 	}
 	cancel()
@@ -97,7 +98,8 @@ func TestQueue_homeNetwork(t *testing.T) {
 	}
 }
 
-// waitFull lets a caller take a place in a queue that is full.
+// waitFull starts a caller that takes a place in a full queue, and returns a channel that receives
+// its result.
 func waitFull(t *testing.T, q *queue, source Source) <-chan error {
 	t.Helper()
 	out := make(chan error, 1)
@@ -119,12 +121,13 @@ func waitFull(t *testing.T, q *queue, source Source) <-chan error {
 		if count() > before || len(out) > 0 {
 			return nil
 		}
-		return fmt.Errorf("%d wait from there, as before", before)
+		return fmt.Errorf("still %d waiting callers in its network", before)
 	})
 	return out
 }
 
-// TestQueue_knownFirst: known sources come first, except for every fourth turn, and take the place of unknown ones.
+// TestQueue_knownFirst checks that known sources go first, except at every fourth turn, and replace
+// unknown ones.
 func TestQueue_knownFirst(t *testing.T) {
 	t.Parallel()
 	q := busy(t, 6)
@@ -147,7 +150,7 @@ func TestQueue_knownFirst(t *testing.T) {
 	for i, name := range []string{"k1", "k2", "k3"} {
 		start(name, knownFrom(fmt.Sprintf("198.51.%d.1", i)))
 	}
-	// It is full, each is of another network: one more known takes the place of an unknown.
+	// The queue is full, with one caller per network. Another known caller replaces an unknown one.
 	fourth := waitFull(t, q, knownFrom("203.0.113.1"))
 	lost := 0
 	for name, out := range last {
@@ -160,10 +163,10 @@ func TestQueue_knownFirst(t *testing.T) {
 		}
 	}
 	if lost != 1 {
-		t.Errorf("%d have lost their place, want 1", lost)
+		t.Errorf("%d callers were replaced, want 1", lost)
 	}
 	if err := q.enter(ctx, from("203.0.114.1")); apierr.CodeOf(err) != apierr.Overloaded {
-		t.Errorf("one more unknown: %v", err)
+		t.Errorf("another unknown caller: %v, want Overloaded", err)
 	}
 	var got []byte
 	for range 4 {
@@ -179,7 +182,8 @@ func TestQueue_knownFirst(t *testing.T) {
 	}
 }
 
-// TestQueue_givesUp: a caller that gives up leaves no trace, and a turn that comes at the same time is not lost.
+// TestQueue_givesUp checks that a cancelled caller leaves no trace, and that a turn that is
+// assigned at the same time is not lost.
 func TestQueue_givesUp(t *testing.T) {
 	t.Parallel()
 	q := busy(t, 100)
@@ -190,7 +194,7 @@ func TestQueue_givesUp(t *testing.T) {
 		if i%2 == 0 {
 			q.leave()
 		}
-		if err := <-out; i%2 == 0 && err != nil { // the turn was given to nobody
+		if err := <-out; i%2 == 0 && err != nil { // the caller gave up, so its turn was not used
 			if err := q.enter(t.Context(), Source{}); err != nil {
 				t.Fatal(err)
 			}

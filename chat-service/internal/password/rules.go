@@ -24,8 +24,8 @@ var common = func() map[string]bool {
 	return words
 }()
 
-// Check accepts a password of 8 to 200 characters that is neither among the commonest nor one of its
-// owner's names. Its error is for the user to read.
+// Check returns an error unless password has 8 to 200 characters, is not among the most common ones
+// and is not one of its owner's names. The error message is shown to the user.
 func Check(password string, owner ...string) error {
 	password = names.Password(password)
 	if n := utf8.RuneCountInString(password); n < chat.MinPasswordChars || n > chat.MaxPasswordChars {
@@ -33,11 +33,11 @@ func Check(password string, owner ...string) error {
 	}
 	lower := strings.ToLower(password)
 	if common[lower] || strings.Count(lower, lower[:1]) == len(lower) {
-		return errors.New("is among the commonest passwords")
+		return errors.New("is one of the most common passwords")
 	}
 	for _, name := range owner {
 		if lower == strings.ToLower(name) {
-			return errors.New("must not be your own name or address")
+			return errors.New("must not be your own name or email address")
 		}
 	}
 	return nil

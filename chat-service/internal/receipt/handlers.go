@@ -21,7 +21,7 @@ func (s *Service) MoveCursor(ctx context.Context, in api.MoveCursorRequestObject
 	if in.Body.ReadSeq != nil {
 		to.Read = *in.Body.ReadSeq
 	}
-	to.Delivered = to.Read // what is read is delivered
+	to.Delivered = to.Read // a read message has also been delivered
 	if in.Body.DeliveredSeq != nil {
 		to.Delivered = max(to.Read, *in.Body.DeliveredSeq)
 	}
@@ -32,10 +32,10 @@ func (s *Service) MoveCursor(ctx context.Context, in api.MoveCursorRequestObject
 	return api.MoveCursor200JSONResponse{DeliveredSeq: at.Delivered, ReadSeq: at.Read}, nil
 }
 
-// listReceipts is the list that its cursors belong to.
+// listReceipts is the operation that the cursors belong to.
 const listReceipts = "listReceipts"
 
-// position is where a list of receipts goes on.
+// position is the last member of a page; the next page begins after it.
 type position struct {
 	ID chat.UserID `json:"i"`
 }

@@ -1,6 +1,8 @@
-// Package receipt is who has come how far: moving one's own cursor, and who has a message.
+// Package receipt implements receipts: moving one's own delivered and read positions, and listing
+// which members have received or read a message.
 //
-// Cursors move in Redis and reach PostgreSQL later; whoever reads takes the greater of both.
+// Positions are updated in Redis and stored in PostgreSQL later. Readers use the greater of the two
+// values.
 package receipt
 
 import (
@@ -23,29 +25,30 @@ import (
 	"parley.chat/chat-service/internal/api"
 )
 
-// Service is the feature. It is safe for concurrent use.
+// Service implements the endpoints for receipts. It is safe for concurrent use.
 type Service struct {
 	db    *bun.DB
 	log   *eventlog.Log
 	floor eventlog.Floor
 }
 
-// New returns a Service. floor tells what PostgreSQL holds of a channel.
+// New returns a Service. floor returns the highest seq of a channel that is stored in PostgreSQL.
 func New(db *bun.DB, log *eventlog.Log, floor eventlog.Floor) *Service {
 	return &Service{db, log, floor}
 }
 
-// move moves a member's cursor forward, and returns where it stands.
+// move moves a member's positions forward and returns the resulting positions.
 func (s *Service) move(ctx context.Context, channel chat.ChannelID, user chat.UserID, to eventlog.Cursor) (eventlog.Cursor, error) {
 	var stored struct {
 		Delivered int64 `bun:"last_delivered_seq"`
 		Read      int64 `bun:"last_read_seq"`
 	}
 	err := s.db.NewRaw("select last_delivered_seq, last_read_seq from channel_members where channel_id = ? and user_id = ?", channel, user).Scan(ctx, &stored)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) { // who has left just now moves nothing that anybody reads
+	if err != nil && !errors.Is(err, sql.ErrNoRows) { // if the member has just left, the move has no effect that anybody can see
 		return eventlog.Cursor{}, fmt.Errorf("read cursor: %w", err)
 	}
-	// Redis may hold nothing of this member any more, and takes what it is told for all that there is.
+	// Redis may no longer have the positions of this member and then stores exactly what it is
+	// given. Therefore the stored positions are included in the move.
 	was := eventlog.Cursor{Delivered: stored.Delivered, Read: stored.Read}
 	moves := []eventlog.CursorMove{{Channel: channel, User: user, Cursor: to.Max(was)}}
 	for range 2 {
@@ -60,25 +63,25 @@ func (s *Service) move(ctx context.Context, channel chat.ChannelID, user chat.Us
 			return eventlog.Cursor{}, err
 		}
 	}
-	return eventlog.Cursor{}, apierr.New(apierr.Unavailable, "the channel's numbering cannot be read right now")
+	return eventlog.Cursor{}, apierr.New(apierr.Unavailable, "The state of this channel cannot be read at the moment. Please try again.")
 }
 
-// target is a message that somebody asks about.
+// target is the message that a request is about.
 type target struct {
 	Kind     event.Kind  `bun:"kind"`
 	Seq      int64       `bun:"seq"`
 	SenderID chat.UserID `bun:"sender_id,type:uuid"`
 }
 
-// find returns a message of a channel, stored or not.
+// find returns a message of a channel, even if it is not stored in PostgreSQL yet.
 func (s *Service) find(ctx context.Context, channel chat.ChannelID, id chat.EventID, mark unstored.Mark) (target, error) {
 	text := []byte(id.String())
-	items, err := unstored.Above(ctx, s.log, channel, mark, func(items []event.Item) bool { return among(items, id, text) != nil })
+	items, err := unstored.Above(ctx, s.log, channel, mark, func(items []event.Item) bool { return messageIn(items, id, text) != nil })
 	if err != nil {
 		return target{}, err
 	}
 	t := target{}
-	if found := among(items, id, text); found != nil {
+	if found := messageIn(items, id, text); found != nil {
 		t = target{found.Type, found.Seq, found.SenderID}
 	} else {
 		err := s.db.NewRaw("select kind, seq, sender_id from messages where channel_id = ? and id = ?", channel, id).Scan(ctx, &t)
@@ -87,12 +90,13 @@ func (s *Service) find(ctx context.Context, channel chat.ChannelID, id chat.Even
 		}
 	}
 	if t.Kind != event.Message {
-		return target{}, apierr.New(apierr.NotFound, "no such message in this channel")
+		return target{}, apierr.New(apierr.NotFound, "This message does not exist in this channel.")
 	}
 	return t, nil
 }
 
-// Find returns an error unless id is a message of the channel, stored or not. It is NotFound for anything else.
+// Find returns an error unless id is a message of the channel, which may not be stored yet. For
+// anything else the error is NotFound.
 func (s *Service) Find(ctx context.Context, channel chat.ChannelID, id chat.EventID) error {
 	mark, err := unstored.MarkOf(ctx, s.db, s.log.Partition(channel.UUID))
 	if err == nil {
@@ -101,8 +105,8 @@ func (s *Service) Find(ctx context.Context, channel chat.ChannelID, id chat.Even
 	return err
 }
 
-// among returns the message of an id, nil for none.
-func among(items []event.Item, id chat.EventID, text []byte) *frame.Event {
+// messageIn returns the message with an id from the items of the tail, or nil if there is none.
+func messageIn(items []event.Item, id chat.EventID, text []byte) *frame.Event {
 	for _, it := range items {
 		if it.Kind != event.Message || !bytes.Contains(it.Frame, text) {
 			continue
@@ -114,7 +118,8 @@ func among(items []event.Item, id chat.EventID, text []byte) *frame.Event {
 	return nil
 }
 
-// moved is the members whom Redis knows to have a message: of the others PostgreSQL knows.
+// moved holds the members who have received a message according to Redis, with their positions.
+// PostgreSQL knows the positions of the other members.
 type moved struct {
 	users     []chat.UserID
 	delivered []int64
@@ -135,8 +140,9 @@ func (s *Service) movedPast(ctx context.Context, channel chat.ChannelID, seq int
 	return m, nil
 }
 
-// addressees selects the members, except the sender and those with whom asker has a block, who were in the channel
-// when the message came, each with whether they have it.
+// addressees selects the members who were in the channel when the message was sent, except the
+// sender and members with whom asker has a block. For each it returns whether they have received
+// and read the message.
 func (m moved) addressees(channel chat.ChannelID, t target, asker chat.UserID) schema.QueryWithArgs {
 	return bun.SafeQuery(`select m.user_id, greatest(m.last_delivered_seq, k.delivered) >= ? as delivered, greatest(m.last_read_seq, k.read) >= ? as read
 		from channel_members m
@@ -146,14 +152,15 @@ func (m moved) addressees(channel chat.ChannelID, t target, asker chat.UserID) s
 		t.Seq, t.Seq, bun.List(m.users), bun.List(m.delivered), bun.List(m.read), channel, t.SenderID, t.Seq, asker)
 }
 
-// counts is how many should have a message, have it, and have read it.
+// counts holds how many members a message was sent to, how many have received it and how many have
+// read it.
 type counts struct {
 	Members   int `bun:"members"`
 	Delivered int `bun:"delivered"`
 	Read      int `bun:"read"`
 }
 
-// receipts returns the counts of a message and a page of those who have it.
+// receipts returns the counts of a message and a page of the members who have received it.
 func (s *Service) receipts(ctx context.Context, channel chat.ChannelID, t target, asker, after chat.UserID, limit int) (n counts, list []api.Receipt, next *chat.UserID, err error) {
 	m, err := s.movedPast(ctx, channel, t.Seq)
 	if err != nil {

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// accepts reports whether a header Accept-Encoding takes an encoding. One that names it with q=0 does not.
+// accepts reports whether an Accept-Encoding header accepts an encoding. An encoding with q=0 is
+// not accepted.
 func accepts(header, encoding string) bool {
 	any := false
 	for item := range strings.SplitSeq(header, ",") {
@@ -21,7 +22,7 @@ func accepts(header, encoding string) bool {
 	return any
 }
 
-// weight reads "q=0.5"; without one it is 1.
+// weight returns the value of a parameter like "q=0.5"; the default is 1.
 func weight(params string) float64 {
 	for param := range strings.SplitSeq(params, ";") {
 		key, value, ok := strings.Cut(param, "=")
@@ -37,8 +38,8 @@ func weight(params string) float64 {
 	return 1
 }
 
-// matches reports whether a header If-None-Match names etag. A proxy that packs what it passes on makes
-// tags weak, which is good enough here (RFC 9110, 13.1.2).
+// matches reports whether an If-None-Match header contains etag. A weak tag matches as well (RFC
+// 9110, section 13.1.2), because proxies that compress responses make tags weak.
 func matches(header, etag string) bool {
 	for item := range strings.SplitSeq(header, ",") {
 		item = strings.TrimSpace(item)

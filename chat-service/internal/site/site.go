@@ -1,11 +1,11 @@
-// Package site serves the web client: the pages that Vite built, each at the paths that are its own, and
-// the files that they load.
+// Package site serves the web client: the pages that Vite has built, each at its own paths, and the
+// files that they load.
 //
-// Everything is read and hashed once, at the start. A file goes out as it was compressed when it was
-// built, in the best encoding that the browser takes; what was built uncompressed goes out as it is. A
-// page is asked for anew each time and mostly answered with 304; what has its hash in its name is kept for
-// ever. No path of a page can hide one of the API: each is named here, and whatever else nobody serves is
-// a problem document. Without a build there is one page, which says how to make the others.
+// All files are read and hashed once, at startup. A file is served as it was compressed at build
+// time, in the best encoding that the browser accepts, or uncompressed. Browsers revalidate a page
+// on every request, usually with a 304 response. Files with a hash in their names are cached
+// forever. A page cannot hide a path of the API, because every path of a page is listed here.
+// Without a build, a single page explains how to create one.
 package site
 
 import (
@@ -24,30 +24,30 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// pages are the documents and the paths at which a browser may ask for them. The client's router knows
-// the same paths.
+// pages maps each page to the paths at which it is served. The client's router must use the same
+// paths.
 var pages = map[string][]string{
 	"index.html": {"/", "/c/:id"},
 	"ops.html":   {"/ops"},
 }
 
-// hashed is the folder of files that have a hash of their content in their names.
+// hashed is the folder of files with content hashes in their names.
 const hashed = "assets/"
 
-// policy lets a page run what came with it and talk to where it came from. Nothing comes from elsewhere, and nobody
-// frames it.
+// policy is the Content-Security-Policy of pages. A page may run scripts and connect only to its
+// own origin, and cannot be framed.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
 	"connect-src 'self'; font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 //go:embed unbuilt.html
 var unbuilt []byte
 
-// Site is what is served. It does not change, and is safe for concurrent use.
+// Site holds the files to serve. It is immutable and safe for concurrent use.
 type Site struct {
-	files map[string]*file // by their path in the build
+	files map[string]*file // by path in the build
 }
 
-// New reads the build in files, which may be none at all.
+// New reads the build in files. The build may be missing.
 func New(files fs.FS) (*Site, error) {
 	s := &Site{files: map[string]*file{}}
 	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
@@ -67,7 +67,7 @@ func New(files fs.FS) (*Site, error) {
 	return s, nil
 }
 
-// Register registers all paths with add, for GET and HEAD.
+// Register registers all paths by calling add, for GET and HEAD.
 func (s *Site) Register(add func(method, path string, h echo.HandlerFunc)) {
 	both := func(path string, h echo.HandlerFunc) {
 		add(http.MethodGet, path, h)
@@ -84,7 +84,8 @@ func (s *Site) Register(add func(method, path string, h echo.HandlerFunc)) {
 			both("/"+name, f.serve)
 		}
 	}
-	// One route for all of these: their names change with each release, and routes are labels of metrics.
+	// These files share one route, because their names change with each release and routes are
+	// metric labels.
 	both("/"+hashed+"*", func(c echo.Context) error {
 		f := s.files[hashed+c.Param("*")]
 		if f == nil {
@@ -94,7 +95,7 @@ func (s *Site) Register(add func(method, path string, h echo.HandlerFunc)) {
 	})
 }
 
-// encodings are the ways in which files may have been compressed, the best first.
+// encodings lists the supported compressions, best first.
 var encodings = []struct{ name, suffix string }{{"br", ".br"}, {"gzip", ".gz"}}
 
 func isVariant(name string) bool {
@@ -106,11 +107,11 @@ func isVariant(name string) bool {
 	return false
 }
 
-// file is one file in the encodings that there are.
+// file is a file in all its encodings.
 type file struct {
 	contentType, cacheControl string
 	isPage                    bool
-	variants                  map[string]variant // by Content-Encoding; "" is the file as it is
+	variants                  map[string]variant // by Content-Encoding; "" is the uncompressed file
 }
 
 type variant struct {
@@ -150,7 +151,7 @@ func newFile(name string, variants map[string][]byte) *file {
 	return f
 }
 
-// types are those that the tables of an operating system may lack, or have otherwise.
+// types contains the media types that the operating system's table may lack or define differently.
 var types = map[string]string{
 	".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8",
 	".svg": "image/svg+xml", ".json": "application/json", ".webmanifest": "application/manifest+json", ".map": "application/json",
@@ -168,7 +169,8 @@ func contentType(name string) string {
 	return "application/octet-stream"
 }
 
-// servePage serves a page at a path that is one. The last parameter of a route takes slashes too.
+// servePage serves a page. It refuses paths with additional slashes, which echo includes in the
+// last parameter of a route.
 func (f *file) servePage(c echo.Context) error {
 	for _, value := range c.ParamValues() {
 		if strings.Contains(value, "/") {
@@ -178,7 +180,7 @@ func (f *file) servePage(c echo.Context) error {
 	return f.serve(c)
 }
 
-// serve answers with the file in the best encoding that the request takes.
+// serve sends the file in the best encoding that the request accepts.
 func (f *file) serve(c echo.Context) error {
 	r, h := c.Request(), c.Response().Header()
 	encoding := ""
@@ -210,6 +212,6 @@ func (f *file) serve(c echo.Context) error {
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	_, _ = c.Response().Write(v.content) // the client may have gone
+	_, _ = c.Response().Write(v.content) // fails if the client has disconnected
 	return nil
 }

@@ -24,7 +24,7 @@ func build(files map[string]string) fstest.MapFS {
 var built = build(map[string]string{
 	".gitkeep": "", "index.html": "<!doctype html><title>app</title>", "ops.html": "<!doctype html><title>ops</title>",
 	"favicon.svg": "<svg/>", "assets/app-1a2b.js": strings.Repeat("let a = 1;", 100), "assets/app-1a2b.js.br": "brotli", "assets/app-1a2b.js.gz": "gzipped",
-	"assets/app-3c4d.css": "a{}", "assets/app-3c4d.css.gz": "longer than what it packs",
+	"assets/app-3c4d.css": "a{}", "assets/app-3c4d.css.gz": "longer than the original",
 })
 
 func serve(t *testing.T, files fstest.MapFS) *echo.Echo {
@@ -86,7 +86,7 @@ func TestSite_encodings(t *testing.T) {
 		}
 	}
 	if w := ask(e, "GET", "/assets/app-3c4d.css", "Accept-Encoding", "gzip"); w.Header().Get("Content-Encoding") != "" || w.Body.String() != "a{}" {
-		t.Errorf("what packing makes longer goes out as %q %q", w.Header().Get("Content-Encoding"), w.Body)
+		t.Errorf("file that compression makes longer is served as %q %q, want uncompressed", w.Header().Get("Content-Encoding"), w.Body)
 	}
 }
 
@@ -115,7 +115,7 @@ func TestSite_caches(t *testing.T) {
 	}
 	plain, packed := ask(e, "GET", "/assets/app-1a2b.js"), ask(e, "GET", "/assets/app-1a2b.js", "Accept-Encoding", "gzip")
 	if plain.Header().Get("ETag") == packed.Header().Get("ETag") {
-		t.Error("two encodings share a tag: a cache would mix them up")
+		t.Error("two encodings have the same ETag, so a cache would confuse them")
 	}
 }
 
@@ -130,7 +130,7 @@ func TestSite_policy(t *testing.T) {
 	}
 }
 
-// TestSite_unbuilt: without a build the pages say how to make one.
+// TestSite_unbuilt checks that, without a build, the pages explain how to create one.
 func TestSite_unbuilt(t *testing.T) {
 	t.Parallel()
 	e := serve(t, build(map[string]string{".gitkeep": ""}))
@@ -140,6 +140,6 @@ func TestSite_unbuilt(t *testing.T) {
 		}
 	}
 	if w := ask(e, "GET", "/assets/app.js"); w.Code != 404 {
-		t.Errorf("an asset of no build = %d", w.Code)
+		t.Errorf("asset without a build = %d, want 404", w.Code)
 	}
 }
