@@ -1,4 +1,5 @@
-// A company at work: some speak, most listen, some type, some come and go, some are cut off and resume.
+// A company at work: some users send messages, most only receive, some type, some connect and disconnect, and some lose
+// their connection and resume.
 //
 //   make k6
 import { setInterval, clearInterval, setTimeout } from 'k6/timers';
@@ -24,7 +25,8 @@ export const options = {
   },
 };
 
-// repeat does something on a connection until the time is over, then closes it.
+// repeat performs an action on a connection periodically until the time is over, then closes the
+// connection.
 function repeat(every, what) {
   let repeating;
   const connection = new Connection(me(), {
@@ -39,19 +41,19 @@ function repeat(every, what) {
   setTimeout(() => connection.close(), (seconds + 2) * 1000);
 }
 
-// receive listens, and says now and then how far it has come.
+// receive listens, and reports its read position every two seconds.
 export function receive() {
   repeat(2000, (c) => {
     if (c.last) c.write({ type: 'read', seq: c.last });
   });
 }
 
-// send says something every second, well below the limit of 20 in 10 s.
+// send sends a message every second, well below the limit of 20 in 10 s.
 export function send() {
   repeat(1000, (c) => c.send());
 }
 
-// type begins to type every three seconds, and never says anything.
+// type starts typing every three seconds and never sends a message.
 export function type() {
   let on = false;
   repeat(1500, (c) => {
@@ -60,14 +62,14 @@ export function type() {
   });
 }
 
-// churn comes, stays for two seconds, and goes.
+// churn connects, stays for two seconds, and disconnects.
 export function churn() {
   const connection = new Connection(me());
   setTimeout(() => connection.close(), 2000);
 }
 
-// reconnect is cut off every three seconds, and asks for what it lacks when it is back: whatever it misses
-// or sees twice shows in parley_in_order.
+// reconnect disconnects every three seconds and then resumes. Events that it misses or sees twice
+// fail the metric parley_in_order.
 export function reconnect() {
   const end = Date.now() + seconds * 1000;
   let last = 0;

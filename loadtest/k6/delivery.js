@@ -1,5 +1,5 @@
-// Delivery alone: everybody is connected, the first member of each channel speaks once a second. It fails
-// when too little arrives, or too late.
+// Tests only delivery: all users are connected, and the first member of each channel sends a message every second. It
+// fails if too few messages arrive, or too late.
 //
 //   make k6 K6_SCRIPT=delivery
 import { setInterval, clearInterval, setTimeout } from 'k6/timers';
@@ -18,7 +18,7 @@ export const options = {
   },
 };
 
-// speaks tells whether a user is the first of their channel.
+// speaks returns whether a user is the first of their channel.
 const speaks = (user) => users.find((u) => u.channel_id === user.channel_id).token === user.token;
 
 export default function () {
@@ -33,5 +33,5 @@ export default function () {
     },
   });
   setTimeout(() => clearInterval(talking), seconds * 1000);
-  setTimeout(() => connection.close(), (seconds + 2) * 1000); // what was said last has time to come
+  setTimeout(() => connection.close(), (seconds + 2) * 1000); // lets the last messages arrive
 }

@@ -1,8 +1,8 @@
-// What the scripts share: who they are, how a connection is opened, and what is counted.
+// Shared by the scripts: users, connections and metrics.
 //
 // PARLEY_WS     the gateway, ws://host:port without a path
-// PARLEY_USERS  a file: [{"token": "…", "channel_id": "…"}, …], the members of a channel next to each other;
-//               a token is what POST /v1/login answers to "session":"bearer"
+// PARLEY_USERS  a file: [{"token": "…", "channel_id": "…"}, …], ordered by channel; get a token from
+//               POST /v1/login with "session":"bearer"
 import { WebSocket } from 'k6/websockets';
 import { SharedArray } from 'k6/data';
 import { Counter, Rate, Trend } from 'k6/metrics';
@@ -15,29 +15,30 @@ export const seconds = Number(__ENV.SECONDS || 30);
 export const metrics = {
   opened: new Rate('parley_opened'), // connections that got their hello
   acked: new Rate('parley_acked'), // sends that were acknowledged
-  inOrder: new Rate('parley_in_order'), // events that came when their seq was due
+  inOrder: new Rate('parley_in_order'), // events that arrived in the order of their seqs
   delivery: new Trend('parley_delivery_ms', true), // from send to receipt, by the clock of this machine
   ack: new Trend('parley_ack_ms', true),
   deliveries: new Counter('parley_deliveries'),
 };
 
-// me is the user of this VU.
+// me returns the user of this virtual user (VU).
 export const me = () => users[(exec.vu.idInTest - 1) % users.length];
 
-// Connection is one WebSocket with the bookkeeping of one channel. on may have hello, event and closed.
+// Connection is one WebSocket that checks the events of one channel. on may contain the callbacks
+// hello, event and closed.
 export class Connection {
   constructor(user, on = {}, query = '') {
     this.user = user;
-    this.last = 0; // the seq seen last; 0: none yet
-    this.waiting = new Map(); // when each send was made, by its ref
+    this.last = 0; // the last seen seq; 0: none yet
+    this.waiting = new Map(); // time of each unacknowledged send, by its ref
     this.refs = 0;
-    this.live = Date.now(); // what was said before is caught up on, and has no latency
+    this.live = Date.now(); // earlier messages are replayed and have no latency
     this.open = false;
     this.socket = new WebSocket(`${gateway}/ws${query}`, null, { headers: { Authorization: `Bearer ${user.token}` } });
     this.socket.onmessage = (e) => {
       for (const line of e.data.split('\n')) this.take(JSON.parse(line), on);
     };
-    this.socket.onerror = () => {}; // close follows
+    this.socket.onerror = () => {}; // a close event follows
     this.socket.onclose = () => {
       if (!this.open) metrics.opened.add(false);
       for (const _ of this.waiting.values()) metrics.acked.add(false);
@@ -83,7 +84,7 @@ export class Connection {
     const now = Date.now();
     const ref = String(++this.refs);
     this.waiting.set(ref, now);
-    this.write({ type: 'send', ref, client_id: crypto.randomUUID(), body: `${now} said by k6` });
+    this.write({ type: 'send', ref, client_id: crypto.randomUUID(), body: `${now} sent by k6` });
   }
 
   close() {

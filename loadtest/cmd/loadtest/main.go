@@ -1,5 +1,5 @@
-// Command loadtest measures Parley: it starts what it measures, loads it, and says what came of it. See
-// docs/benchmarks.md.
+// Command loadtest measures Parley. It starts the programs to measure, puts load on them, and
+// reports the results. See docs/benchmarks.md.
 package main
 
 import (
@@ -19,33 +19,33 @@ import (
 	"parley.chat/loadtest/internal/stage"
 )
 
-// common is what every command takes.
+// common contains the flags of all commands.
 type common struct {
-	Bin  string `env:"PARLEY_BIN_DIR" type:"existingdir" help:"Folder with ws-server, sync-service and chat-service. Without it they are built from the workspace."`
-	Logs bool   `help:"Show what the processes say."`
+	Bin  string `env:"PARLEY_BIN_DIR" type:"existingdir" help:"Folder that contains ws-server, sync-service and chat-service. If unset, they are built from the workspace."`
+	Logs bool   `help:"Show the output of the processes."`
 }
 
-// single is what the command of one scenario takes.
+// single contains the flags of a command that runs one scenario.
 type single struct {
-	Target string `default:"parley" enum:"parley,bare" help:"What is measured: parley or bare, the floor."`
-	Runs   int    `default:"1" help:"How many times."`
+	Target string `default:"parley" enum:"parley,bare" help:"Target: parley, or bare (the floor)."`
+	Runs   int    `default:"1" help:"Number of runs."`
 }
 
-// reading is single for the REST scenarios.
+// reading contains the flags of the REST scenarios, like single.
 type reading struct {
-	Target string `default:"parley" enum:"parley,rest" help:"What is measured: parley or rest, the floor."`
-	Runs   int    `default:"1" help:"How many times."`
+	Target string `default:"parley" enum:"parley,rest" help:"Target: parley, or rest (the floor)."`
+	Runs   int    `default:"1" help:"Number of runs."`
 }
 
-// storing is single for the persister.
+// storing contains the flags of the storing scenario, like single.
 type storing struct {
-	Target string `default:"parley" enum:"parley,copy" help:"What is measured: parley or copy, the floor."`
-	Runs   int    `default:"1" help:"How many times."`
+	Target string `default:"parley" enum:"parley,copy" help:"Target: parley, or copy (the floor)."`
+	Runs   int    `default:"1" help:"Number of runs."`
 }
 
-// drawn is what the command of a scenario takes that is run once and makes a picture.
+// drawn contains the flags of a scenario that runs once and can draw a picture.
 type drawn struct {
-	SVG string `name:"svg" help:"A picture of it is written here."`
+	SVG string `name:"svg" help:"File for a picture of the result."`
 }
 
 type cli struct {
@@ -54,11 +54,11 @@ type cli struct {
 	Idle struct {
 		single
 		scenario.Idle
-	} `cmd:"" help:"Connections that do nothing: their memory."`
+	} `cmd:"" help:"Idle connections: their memory."`
 	Fanout struct {
 		single
 		scenario.Fanout
-	} `cmd:"" help:"One large channel: CPU per delivery, latency, the highest sustained rate."`
+	} `cmd:"" help:"One large channel: CPU per delivery, latency, highest sustained rate."`
 	ManyChannels struct {
 		single
 		scenario.ManyChannels
@@ -66,35 +66,35 @@ type cli struct {
 	Ingest struct {
 		single
 		scenario.Ingest
-	} `cmd:"" help:"Publishers as fast as acks allow."`
+	} `cmd:"" help:"Publishers that send as fast as acks allow."`
 	Pipeline struct {
 		single
 		scenario.Pipeline
-	} `cmd:"" help:"Everything at once: publishers, cursors and the persister, down to the rows."`
+	} `cmd:"" help:"All services together: publishers, receipts and sync-service, down to the rows."`
 	Mixed struct {
 		single
 		scenario.Mixed
-	} `cmd:"" help:"A day in a large company: few speak, all read, some come and go."`
+	} `cmd:"" help:"A large company at work: few users send, all read, some reconnect."`
 	Drain struct {
 		storing
 		scenario.Drain
-	} `cmd:"" help:"A backlog in Redis, and persisters that store it."`
+	} `cmd:"" help:"A backlog in Redis that sync-services store."`
 	Curve struct {
 		drawn
 		scenario.Curve
-	} `cmd:"" help:"Latency against load: fan-out and ingest at parts of their highest rates."`
+	} `cmd:"" help:"Latency against load: fan-out and ingest at fractions of their highest rates."`
 	Table struct {
 		drawn
 		scenario.Table
-	} `cmd:"" help:"Insert rate and pages of history against the size of the table of messages, plain and partitioned."`
+	} `cmd:"" help:"Insert rate and pages of history against the size of the table messages, plain and partitioned."`
 	Script struct {
 		single
 		scenario.AppendScript
-	} `cmd:"" help:"The floor of ingest: the append script alone."`
+	} `cmd:"" help:"The floor of ingest: only the append script."`
 	Storm struct {
 		single
 		scenario.Storm
-	} `cmd:"" help:"Clients that come back at once and recover what they lack."`
+	} `cmd:"" help:"Clients that all reconnect at the same time and resume."`
 	History struct {
 		reading
 		scenario.History
@@ -103,8 +103,8 @@ type cli struct {
 		reading
 		scenario.Channels
 	} `cmd:"" help:"REST: lists of channels per second."`
-	K6    scenario.K6  `cmd:"" name:"k6" help:"A script of k6 against all of Parley."`
-	Bench report.Bench `cmd:"" help:"All scenarios beside their floors; writes the tables of docs/benchmarks.md."`
+	K6    scenario.K6  `cmd:"" name:"k6" help:"Run a k6 script against all of Parley."`
+	Bench report.Bench `cmd:"" help:"Run all scenarios and their floors, and write the tables of docs/benchmarks.md."`
 }
 
 func main() {
@@ -117,12 +117,13 @@ func main() {
 	}
 }
 
-// run is main for a test. Results go to stdout as JSON, one a line; progress goes to stderr.
+// run is main without the process: tests call it. It writes results to stdout as JSON, one per
+// line, and progress to stderr.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var c cli
-	parser, err := kong.New(&c, kong.Name("loadtest"), kong.Description("Measure Parley. Everything runs on this machine, over loopback."), kong.UsageOnError())
+	parser, err := kong.New(&c, kong.Name("loadtest"), kong.Description("Measures Parley. Everything runs on this machine, over loopback."), kong.UsageOnError())
 	if err != nil {
-		return fmt.Errorf("read the flags: %w", err)
+		return fmt.Errorf("define the flags: %w", err)
 	}
 	command, err := parser.Parse(args)
 	if err != nil {
@@ -186,7 +187,8 @@ func (c *cli) chosen(command string) (single, scenario.Scenario) {
 	return c.Storm.single, &c.Storm.Storm
 }
 
-// picture returns what draws a result of a command, if that is wanted.
+// picture returns a function that draws a command's result if the flags request that, and does
+// nothing otherwise.
 func (c *cli) picture(command string) func(*scenario.Result) error {
 	switch {
 	case command == "curve" && c.Curve.SVG != "":
@@ -199,11 +201,11 @@ func (c *cli) picture(command string) func(*scenario.Result) error {
 	return func(*scenario.Result) error { return nil }
 }
 
-// onStage builds what is measured, opens a stage, and closes it in the end.
+// onStage builds the programs, opens a stage, calls do, and closes the stage.
 func (c *cli) onStage(ctx context.Context, stderr io.Writer, do func(*stage.Stage) error) (err error) {
 	dir, err := os.MkdirTemp("", "parley-load-bin-")
 	if err != nil {
-		return fmt.Errorf("make a folder for the programs: %w", err)
+		return fmt.Errorf("create a folder for the programs: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	programs, err := stage.Build(ctx, dir, c.Bin)

@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestRun_bench is a bench of one small scenario, from the flags to the page.
+// TestRun_bench runs the benchmark of one small scenario, from the flags to the page.
 func TestRun_bench(t *testing.T) {
 	page := filepath.Join(t.TempDir(), "benchmarks.md")
 	var stdout, stderr strings.Builder
@@ -30,7 +30,7 @@ func TestRun_bench(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"| storm | until all have all |", "| storm-cold | ", "| storm/bare | bare |"} {
+	for _, want := range []string{"| storm | until all clients have all messages |", "| storm-cold | ", "| storm/bare | bare |"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the page lacks %q:\n%s", want, text)
 		}
@@ -48,7 +48,8 @@ func TestRun_bench(t *testing.T) {
 	}
 }
 
-// TestRun_pictures: a bench of the curve draws it beside the page, and a duel without a floor has rows.
+// TestRun_pictures checks that a benchmark of the curve draws it next to the page, and that a
+// comparison without a floor has rows.
 func TestRun_pictures(t *testing.T) {
 	page := filepath.Join(t.TempDir(), "benchmarks.md")
 	var stdout, stderr strings.Builder

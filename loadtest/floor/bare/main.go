@@ -1,10 +1,11 @@
-// Command bare is the floor of the fan-out scenarios: a broadcaster on gorilla/websocket with nothing
-// else. No store, no Redis, no order, no queue, no heartbeat, no authentication. What a client sends
-// goes to every connection of its channel, as one prepared message and one write for each.
+// Command bare is the floor of the fan-out scenarios: a minimal broadcaster on gorilla/websocket.
+// It has no store, no Redis, no order, no queue, no heartbeat and no authentication. It sends each
+// message to every connection of the channel, with one prepared message and one write per
+// connection.
 //
-// It is frozen. Parley's figures are ratios to it, so it is neither tuned nor untuned: 1 KiB buffers
-// each way (the least that takes our messages in one read), and a reader goroutine of its own per
-// connection, so that net/http's memory of the request is freed.
+// It is frozen. Parley's figures are ratios to it, so it is made neither faster nor slower. It uses
+// 1 KiB buffers each way, the smallest that read our messages at once. Each connection has its own
+// reader goroutine, so that net/http can free the memory of the request.
 package main
 
 import (
@@ -16,7 +17,8 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// room is the connections of a channel. mu also makes one writer at a time per connection.
+// room contains the connections of a channel. mu also ensures that each connection has one writer
+// at a time.
 type room struct {
 	mu    sync.Mutex
 	conns map[*websocket.Conn]struct{}
@@ -43,7 +45,7 @@ func main() {
 		mu.Unlock()
 		c, err := up.Upgrade(w, r, nil)
 		if err != nil {
-			return // gorilla has answered
+			return // gorilla has written the response
 		}
 		in.mu.Lock()
 		in.conns[c] = struct{}{}
@@ -53,7 +55,7 @@ func main() {
 	log.Fatal(http.ListenAndServe(os.Args[1], nil))
 }
 
-// read hands on what c sends, until c ends.
+// read broadcasts what c sends, until c ends.
 func (r *room) read(c *websocket.Conn) {
 	defer func() {
 		r.mu.Lock()
@@ -78,6 +80,6 @@ func (r *room) broadcast(data []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for c := range r.conns {
-		_ = c.WritePreparedMessage(message) // the reader of a broken connection takes it out
+		_ = c.WritePreparedMessage(message) // the reader of a broken connection removes it
 	}
 }

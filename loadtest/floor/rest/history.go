@@ -14,7 +14,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// message is one of a page, its fields in the order in which chat-service writes them.
+// message is an item of a page. Its fields are in the order in which chat-service writes them.
 type message struct {
 	Body       string         `json:"body"`
 	ChannelID  chat.ChannelID `json:"channel_id"`
@@ -47,7 +47,7 @@ func cursor(position string) *string {
 	return &s
 }
 
-// historySQL is what chat-service asks for a page, but for who may read it.
+// historySQL is chat-service's query for a page, without the check of who may read it.
 const historySQL = `select m.seq, m.id, m.sender_id, m.client_id, m.body, m.data, m.sent_at, u.deleted_at is not null,
 		s.edit_seq, s.edited_at, s.body, s.mentions, s.delete_seq, s.deleted_at, r.seqs, r.emojis, r.users, r.removed
 	from (select seq, id, sender_id, client_id, body, data, sent_at from messages
@@ -58,7 +58,7 @@ const historySQL = `select m.seq, m.id, m.sender_id, m.client_id, m.body, m.data
 		from message_reactions where channel_id = $1 and message_id = m.id) r on true
 	order by m.seq`
 
-// stored is a row of it.
+// stored is a row of historySQL.
 type stored struct {
 	seq             int64
 	id, sender      uuid.UUID
@@ -115,7 +115,7 @@ func (s *server) history(ctx context.Context, channel chat.ChannelID) (page[mess
 	return p, nil
 }
 
-// message is what has become of a message.
+// message returns the current state of a message, with its edits, deletion and reactions applied.
 func (r *stored) message(channel chat.ChannelID) (message, error) {
 	var data struct {
 		SenderName string   `json:"sender_name"`

@@ -1,9 +1,9 @@
-// Command rest is the floor of the REST scenarios: echo and pgx with nothing else. It answers a page of
-// history and the list of one's channels by the statements that chat-service runs for them, and with the
-// same JSON. No login, no check of what is asked, no Redis, no metrics, no log.
+// Command rest is the floor of the REST scenarios: a minimal server on echo and pgx. It answers a
+// page of history and a user's list of channels with the SQL statements of chat-service and the
+// same JSON. It has no login, no validation, no Redis, no metrics and no log.
 //
-// Who asks says the header X-User. How far channels have come, which chat-service asks Redis for, is read
-// once at the start: nothing is said while it runs.
+// The header X-User names the user. The channels' counters, which chat-service reads from Redis,
+// are read once at startup, because no messages are sent while it runs.
 package main
 
 import (
@@ -24,13 +24,13 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// limit is how many items a page has.
+// limit is the number of items of a page.
 const limit = 50
 
-// server is the two handlers.
+// server contains the state of the two handlers.
 type server struct {
 	db    *pgxpool.Pool
-	heads map[chat.ChannelID]int64 // only read
+	heads map[chat.ChannelID]int64 // read-only
 }
 
 func main() {
@@ -84,10 +84,10 @@ func (s *server) learnHeads(ctx context.Context) error {
 	return nil
 }
 
-// raw is an id as pgx takes it without asking what it can do.
+// raw returns an id in a form that pgx handles without reflection.
 func raw(id *uuid.UUID) *[16]byte { return (*[16]byte)(id) }
 
-// messages answers GET /v1/channels/{id}/messages: the newest page.
+// messages handles GET /v1/channels/{id}/messages: the newest page.
 func (s *server) messages(c echo.Context) error {
 	id, err := chat.ParseChannelID(c.Param("id"))
 	if err != nil {
@@ -100,7 +100,7 @@ func (s *server) messages(c echo.Context) error {
 	return c.JSON(http.StatusOK, page)
 }
 
-// channels answers GET /v1/channels?mine=true: the first page.
+// channels handles GET /v1/channels?mine=true: the first page.
 func (s *server) channels(c echo.Context) error {
 	user, err := chat.ParseUserID(c.Request().Header.Get("X-User"))
 	if err != nil {
@@ -113,7 +113,7 @@ func (s *server) channels(c echo.Context) error {
 	return c.JSON(http.StatusOK, page)
 }
 
-// newest is the range of seqs that the first page looks at.
+// newest is the upper limit of the seqs that the first page reads.
 const newest = int64(math.MaxInt64)
 
 func cursorBefore(seq int64) *string {

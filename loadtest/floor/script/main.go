@@ -1,9 +1,9 @@
-// Command script is the floor of ingest: the whole append script against one Redis, pipelined, with
-// nothing around it. No gateway, no sockets, no acks to anyone, nobody subscribed.
+// Command script is the floor of ingest: it runs the append script against one Redis, pipelined,
+// with nothing else. There is no gateway, no WebSocket, no ack to a client and no subscriber.
 //
-// It has no copy of the script. It lets the appender of internal/eventlog append one event to each
-// channel, watches the commands that it sends, and then sends those again, byte for byte, with fresh
-// event and client ids: one event per call, as many calls on their way as asked for.
+// It contains no copy of the script. It lets the appender of internal/eventlog append one event to
+// each channel and records the commands. Then it sends these commands again, byte for byte, with
+// new event and client ids: one event per call, with the requested number of calls in flight.
 package main
 
 import (
@@ -19,11 +19,11 @@ import (
 )
 
 func main() {
-	url := flag.String("redis", "", "the address of Redis, as REDIS_URL has it")
-	events := flag.Int("events", 200_000, "how many events to append, about")
-	channels := flag.Int("channels", 50, "to how many channels")
-	window := flag.Int("window", 256, "calls on their way at a time")
-	body := flag.Int("body", 100, "bytes of a message's body")
+	url := flag.String("redis", "", "URL of Redis, in the format of REDIS_URL")
+	events := flag.Int("events", 200_000, "number of events to append")
+	channels := flag.Int("channels", 50, "number of channels to append to")
+	window := flag.Int("window", 256, "maximum number of calls in flight")
+	body := flag.Int("body", 100, "size of a message body in bytes")
 	flag.Parse()
 	if err := run(context.Background(), *url, *events, *channels, *window, *body); err != nil {
 		log.Fatal(err)
@@ -48,5 +48,5 @@ func run(ctx context.Context, url string, events, channels, window, body int) er
 	})
 }
 
-// patience bounds a run that hangs.
-const patience = 2 * time.Minute
+// runTimeout limits a run that hangs.
+const runTimeout = 2 * time.Minute

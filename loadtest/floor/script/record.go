@@ -18,14 +18,14 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// call is a command as it goes over the wire, and where its event's ids stand in it.
+// call is a command as it is sent, with the positions of its event's ids.
 type call struct {
 	wire    []byte
 	eventID []int
 	client  []int
 }
 
-// tap keeps the bytes of the last script call that was written.
+// tap records the bytes of the last script call that was written.
 type tap struct {
 	net.Conn
 	seen *recording
@@ -36,7 +36,7 @@ type recording struct {
 	last []byte
 }
 
-// Write implements net.Conn: an append that comes alone is one write.
+// Write implements net.Conn. It relies on a single append being one write.
 func (t tap) Write(b []byte) (int, error) {
 	if bytes.Contains(b, []byte("\r\nEVALSHA\r\n")) {
 		t.seen.mu.Lock()
@@ -46,7 +46,7 @@ func (t tap) Write(b []byte) (int, error) {
 	return t.Conn.Write(b)
 }
 
-// record appends an event to each channel and returns the calls that did it.
+// record appends an event to each channel and returns the calls that did so.
 func record(ctx context.Context, opts *redis.Options, channels, body int) (calls []*call, err error) {
 	plain := *opts
 	plain.MaxRetries = -1
@@ -73,7 +73,7 @@ func record(ctx context.Context, opts *redis.Options, channels, body int) (calls
 			SenderName: "load-0", Body: strings.Repeat("x", body), SentAt: chat.Now(),
 		}
 		if _, err := appender.Append(ctx, e, eventlog.AppendOptions{}); err != nil {
-			return nil, fmt.Errorf("append the event that is recorded: %w", err)
+			return nil, fmt.Errorf("append the event to record: %w", err)
 		}
 		seen.mu.Lock()
 		c, err := callOf(seen.last, e.ID.String(), client.String())
@@ -91,7 +91,7 @@ func callOf(wire []byte, eventID, client string) (*call, error) {
 	c := &call{wire: wire}
 	c.eventID, c.client = find(c.wire, eventID), find(c.wire, client)
 	if len(c.eventID) == 0 || len(c.client) == 0 {
-		return nil, errors.New("the recorded call does not hold its event's ids: this floor no longer fits the script")
+		return nil, errors.New("the recorded call does not contain its event's ids: this floor no longer matches the script")
 	}
 	return c, nil
 }
@@ -107,7 +107,7 @@ func find(b []byte, text string) (at []int) {
 	}
 }
 
-// refresh gives the call an event of its own, the nth.
+// refresh gives the call the ids of event n.
 func (c *call) refresh(n int) []byte {
 	var id [36]byte
 	copy(id[:], "00000000-0000-7000-8000-000000000000")

@@ -14,19 +14,20 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// replay sends events calls over one connection, window of them on their way, and returns how long it
-// took until the last was answered.
+// replay sends events calls over one connection, with up to window of them in flight. It returns
+// how long it took until the last one was answered.
 func replay(ctx context.Context, opts *redis.Options, calls []*call, events, window int) (time.Duration, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, opts.Network, opts.Addr)
 	if err != nil {
 		return 0, fmt.Errorf("connect to Redis: %w", err)
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		return 0, fmt.Errorf("bound the run: %w", err)
+	if err := conn.SetDeadline(time.Now().Add(runTimeout)); err != nil {
+		return 0, fmt.Errorf("set the deadline of the run: %w", err)
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	// Tokens go in steps, so that neither side waits for the other at each call.
+	// Tokens are passed in steps, so that writer and reader do not wait for each other at each
+	// call.
 	step := max(window/8, 1)
 	free := make(chan struct{}, 8)
 	for range cap(free) {
@@ -74,7 +75,7 @@ func replay(ctx context.Context, opts *redis.Options, calls []*call, events, win
 	return time.Since(began), nil
 }
 
-// answer reads the reply to one call: an array, whose second element begins with "ok".
+// answer reads the reply to one call: an array whose second element begins with "ok".
 func answer(in *bufio.Reader) error {
 	line, err := readLine(in)
 	if err != nil {
@@ -107,7 +108,7 @@ func readLine(in *bufio.Reader) (string, error) {
 		return "", err
 	}
 	if len(line) < 2 || line[len(line)-2] != '\r' {
-		return "", errors.New("the answer is no RESP")
+		return "", errors.New("the answer is not valid RESP")
 	}
 	return string(line[:len(line)-2]), nil
 }

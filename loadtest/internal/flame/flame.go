@@ -1,6 +1,7 @@
-// Package flame draws a CPU profile as a flame graph: an SVG that needs no script, in which a box is a
-// function, its width the part of the time that was spent in it and in what it called, and what stands on
-// it is what it called. Boxes of one name at one place are one. The name of a narrow one is in its tooltip.
+// Package flame draws a CPU profile as a flame graph: an SVG without a script. A box is a function.
+// Its width is the share of the time spent in the function and its callees, and the boxes above it
+// are its callees. Boxes with the same name at the same place are merged. The tooltip of a box
+// shows its full name.
 package flame
 
 import (
@@ -15,18 +16,18 @@ import (
 	"github.com/google/pprof/profile"
 )
 
-// The measures of a picture, in pixels.
+// The dimensions of a picture, in pixels.
 const (
 	width   = 1200
 	row     = 17
 	margin  = 8
 	head    = 44
-	letter  = 6.2 // of a character, about
-	least   = 0.9 // narrower boxes are left out
-	charsIn = 3   // fewer characters of a name say nothing
+	letter  = 6.2 // approximate width of a character
+	least   = 0.9 // narrower boxes are omitted
+	charsIn = 3   // shorter labels are omitted
 )
 
-// node is a function at a place of the stack.
+// node is a function at one place of the stack.
 type node struct {
 	name  string
 	value int64
@@ -49,7 +50,7 @@ func (n *node) depth() (d int) {
 	return d + 1
 }
 
-// Draw draws a profile as pprof writes it.
+// Draw draws a profile in the format of pprof.
 func Draw(raw []byte, title string) ([]byte, error) {
 	p, err := profile.ParseData(raw)
 	if err != nil {
@@ -57,7 +58,7 @@ func Draw(raw []byte, title string) ([]byte, error) {
 	}
 	root := &node{name: "all", calls: map[string]*node{}}
 	for _, s := range p.Sample {
-		v := s.Value[len(s.Value)-1] // of a CPU profile it is the time
+		v := s.Value[len(s.Value)-1] // the CPU time, in a CPU profile
 		root.value += v
 		at := root
 		for _, loc := range slices.Backward(s.Location) {
@@ -105,7 +106,7 @@ func picture(root *node, title string, seconds float64) []byte {
 	return b.Bytes()
 }
 
-// sorted returns calls by their names, so that one profile always looks the same.
+// sorted returns calls ordered by name, so that a profile always looks the same.
 func sorted(calls map[string]*node) []*node {
 	list := make([]*node, 0, len(calls))
 	for _, c := range calls {
@@ -115,7 +116,8 @@ func sorted(calls map[string]*node) []*node {
 	return list
 }
 
-// shortened is a function's name without the path of its package, cut to so many characters.
+// shortened returns a function's name without the path of its package, truncated to the given
+// number of characters.
 func shortened(name string, chars int) string {
 	name = name[strings.LastIndexByte(name, '/')+1:]
 	if len(name) > chars {

@@ -13,7 +13,8 @@ import (
 	"parley.chat/loadtest/internal/flame"
 )
 
-// profileOf is a profile of stacks, the outermost function first, each with its seconds.
+// profileOf returns a profile with the given stacks and their seconds. A stack starts with its
+// outermost function.
 func profileOf(t *testing.T, stacks map[string]int64) []byte {
 	t.Helper()
 	p := &profile.Profile{SampleType: []*profile.ValueType{{Type: "samples", Unit: "count"}, {Type: "cpu", Unit: "nanoseconds"}}}

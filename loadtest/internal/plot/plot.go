@@ -1,4 +1,5 @@
-// Package plot draws lines as SVG: small, without a script, readable on a light page and on a dark one.
+// Package plot draws lines as SVG. The pictures are small, contain no script, and are readable on
+// light and dark pages.
 package plot
 
 import (
@@ -10,34 +11,35 @@ import (
 	"strings"
 )
 
-// Line is points that belong together, by their x.
+// Line is a series of points, ordered by x.
 type Line struct {
 	Name   string
 	X, Y   []float64
 	Dashed bool
-	Colour int // lines of one colour belong together, such as two quantiles of one thing
+	Colour int // related lines, such as two quantiles of one figure, have the same colour
 }
 
-// Chart is lines over the same axes.
+// Chart is a set of lines with the same axes.
 type Chart struct {
 	Title  string
-	X, Y   string // what the axes are
-	LogX   bool   // each step along the axis is manifold; it is marked where the first line has points
-	LogY   bool   // each step along the axis is tenfold
+	X, Y   string // labels of the axes
+	LogX   bool   // logarithmic, marked at the x values of the first line
+	LogY   bool   // logarithmic, marked at powers of ten
 	Lines  []Line
 	Notes  []string // below the title
 	ZeroAt bool     // the y axis begins at 0 (not with LogY)
 }
 
-// The measures of a chart, in pixels.
+// The dimensions of a chart, in pixels.
 const (
 	width, height = 720, 400
-	left, right   = 64, 190 // to the right is the legend
+	left, right   = 64, 190 // the legend is on the right
 	top, bottom   = 40, 48
 	noteHeight    = 16
 )
 
-// colours are told apart on both grounds, and by those who do not tell red from green.
+// colours can be distinguished on light and dark backgrounds, and by people who cannot tell red
+// from green.
 var colours = []string{"#3b82d6", "#e07b1f", "#8a5cc7", "#159b78"}
 
 // axis maps values to pixels.
@@ -95,7 +97,7 @@ func (c *Chart) draw(b *bytes.Buffer) {
 	}
 }
 
-// axes returns what the lines need; false if there are none.
+// axes returns the axes that the lines need, and false if there are no lines.
 func (c *Chart) axes(head, foot float64) (x, y axis, ok bool) {
 	x = axis{from: math.Inf(1), to: math.Inf(-1), begin: left, end: width - right, log: c.LogX}
 	y = axis{from: math.Inf(1), to: math.Inf(-1), begin: foot, end: head, log: c.LogY}
@@ -116,7 +118,7 @@ func (c *Chart) axes(head, foot float64) (x, y axis, ok bool) {
 		y.from = 0
 	}
 	for _, a := range []*axis{&x, &y} {
-		if a.from == a.to { // one value
+		if a.from == a.to { // only one value
 			a.from, a.to = a.from/2, a.to*2+1
 		}
 	}
@@ -143,7 +145,7 @@ func (c *Chart) grid(b *bytes.Buffer, x, y axis) {
 	fmt.Fprintf(b, `<text transform="translate(16 %.1f) rotate(-90)" text-anchor="middle">%s</text>`+"\n", (y.begin+y.end)/2, html.EscapeString(c.Y))
 }
 
-// marks are round values of an axis.
+// marks returns round values of an axis.
 func (a axis) marks() (list []float64) {
 	if a.log {
 		for v := a.from; v <= a.to*1.0001; v *= 10 {
@@ -188,7 +190,7 @@ func (c *Chart) line(b *bytes.Buffer, l Line, x, y axis, legend int) {
 		width-right+14, legend-4, colour, dash, width-right+44, legend, html.EscapeString(l.Name))
 }
 
-// Short is a number for people: 1200000 is 1.2 M.
+// Short formats a number for people: 1200000 is 1.2 M.
 func Short(v float64) string {
 	for _, unit := range []struct {
 		of   float64

@@ -1,4 +1,4 @@
-// Package report runs every scenario beside its floor, several times, and writes the tables of
+// Package report runs every scenario and its floor several times, and writes the tables of
 // docs/benchmarks.md.
 package report
 
@@ -21,13 +21,13 @@ import (
 	"parley.chat/loadtest/internal/stats"
 )
 
-// Bench is all scenarios beside their floors. Its fields are flags.
+// Bench runs all scenarios and their floors. Its fields are flags.
 type Bench struct {
-	Runs  int      `default:"3" help:"Runs of each; the tables hold medians."`
-	Noise float64  `default:"0.15" help:"By how much floors may be off their median before that run is repeated."`
-	Again int      `default:"3" help:"How often runs of one scenario are repeated at most."`
-	Only  []string `enum:"idle,fanout,many-channels,ingest,ingest-always,storm,history,channels,pipeline,pipeline-always,drain,mixed,curve" help:"Only these: ${enum}."`
-	Out   string   `default:"docs/benchmarks.md" help:"The page whose tables are written; the results go beside it, as .json."`
+	Runs  int      `default:"3" help:"Runs of each scenario; the tables show medians."`
+	Noise float64  `default:"0.15" help:"Fraction by which a floor may differ from the median before its run is repeated."`
+	Again int      `default:"3" help:"Maximum number of repeated runs per scenario."`
+	Only  []string `enum:"idle,fanout,many-channels,ingest,ingest-always,storm,history,channels,pipeline,pipeline-always,drain,mixed,curve" help:"Run only these scenarios: ${enum}."`
+	Out   string   `default:"docs/benchmarks.md" help:"Page in which to write the tables. The results are written next to it, as .json."`
 
 	Idle         scenario.Idle         `embed:"" prefix:"idle-"`
 	Fanout       scenario.Fanout       `embed:"" prefix:"fanout-"`
@@ -43,26 +43,27 @@ type Bench struct {
 	Curve        scenario.Curve        `embed:"" prefix:"curve-"`
 }
 
-// run is a scenario against a target.
+// run is a scenario with its target.
 type run struct {
 	key    string
 	target string
 	what   scenario.Scenario
 }
 
-// duel is a floor and what is measured beside it, in the same run. Some scenarios have no floor.
-type duel struct {
+// comparison is a floor and the scenarios that are compared with it in the same run. Some scenarios have
+// no floor.
+type comparison struct {
 	name  string
-	floor run                            // without a key there is none
-	noise func(*scenario.Result) float64 // the figure of the floor that tells how quiet the machine was
+	floor run                            // no floor if its key is empty
+	noise func(*scenario.Result) float64 // the figure of the floor that shows how quiet the machine was
 	runs  []run
 }
 
-func (b *Bench) duels() []duel {
+func (b *Bench) comparisons() []comparison {
 	always, alwaysScript, cold, alwaysPipeline := b.Ingest, b.Script, b.Storm, b.Pipeline
 	alwaysPipeline.Fsync = localserver.FsyncAlways
 	always.Fsync, alwaysScript.Fsync, cold.Cold = localserver.FsyncAlways, localserver.FsyncAlways, true
-	return []duel{
+	return []comparison{
 		{"idle", run{"idle/bare", scenario.Bare, &b.Idle}, memory, []run{{"idle", scenario.Parley, &b.Idle}}},
 		{"fanout", run{"fanout/bare", scenario.Bare, &b.Fanout}, perMillion, []run{{"fanout", scenario.Parley, &b.Fanout}}},
 		{"many-channels", run{"many-channels/bare", scenario.Bare, &b.ManyChannels}, perMillion, []run{{"many-channels", scenario.Parley, &b.ManyChannels}}},
@@ -79,16 +80,16 @@ func (b *Bench) duels() []duel {
 	}
 }
 
-// Report is what a bench found.
+// Report contains the results of a benchmark.
 type Report struct {
 	Machine Machine                       `json:"machine"`
 	Rows    []Row                         `json:"rows"`
-	Results map[string][]*scenario.Result `json:"results"` // by scenario, floors with a slash
+	Results map[string][]*scenario.Result `json:"results"` // by scenario; keys of floors contain a slash
 	Noisy   []string                      `json:"noisy,omitempty"`
 }
 
-// Run runs the bench and writes the page, after each scenario: what was measured is not lost when a
-// later one fails. With Only the results of the others stay as they are.
+// Run runs the benchmark. It writes the page after each scenario, so that a later failure loses no
+// results. With Only, the results of the other scenarios do not change.
 func (b *Bench) Run(ctx context.Context, s *stage.Stage, say io.Writer) error {
 	r := &Report{Machine: machine(), Results: map[string][]*scenario.Result{}}
 	if len(b.Only) > 0 {
@@ -96,11 +97,11 @@ func (b *Bench) Run(ctx context.Context, s *stage.Stage, say io.Writer) error {
 			return err
 		}
 	}
-	for _, d := range b.duels() {
+	for _, d := range b.comparisons() {
 		if len(b.Only) > 0 && !slices.Contains(b.Only, d.name) {
 			continue
 		}
-		if err := b.fight(ctx, s, say, d, r); err != nil {
+		if err := b.compare(ctx, s, say, d, r); err != nil {
 			return err
 		}
 		r.Rows = rows(r.Results)
@@ -111,7 +112,7 @@ func (b *Bench) Run(ctx context.Context, s *stage.Stage, say io.Writer) error {
 	return nil
 }
 
-// adopt takes over the results that an earlier bench has left beside the page.
+// adopt loads the results that an earlier benchmark stored next to the page.
 func (r *Report) adopt(page string) error {
 	data, err := os.ReadFile(dataOf(page))
 	if errors.Is(err, os.ErrNotExist) {
@@ -122,7 +123,7 @@ func (r *Report) adopt(page string) error {
 		err = json.Unmarshal(data, old)
 	}
 	if err != nil {
-		return fmt.Errorf("read the results of the last bench: %w", err)
+		return fmt.Errorf("read the results of the previous benchmark: %w", err)
 	}
 	if len(old.Results) > 0 {
 		r.Results, r.Noisy = old.Results, old.Noisy
@@ -132,8 +133,8 @@ func (r *Report) adopt(page string) error {
 
 func dataOf(page string) string { return strings.TrimSuffix(page, filepath.Ext(page)) + ".json" }
 
-// fight runs a duel as often as asked, and again where the machine was not quiet.
-func (b *Bench) fight(ctx context.Context, s *stage.Stage, say io.Writer, d duel, r *Report) error {
+// compare runs a comparison b.Runs times, and repeats the runs in which the machine was not quiet.
+func (b *Bench) compare(ctx context.Context, s *stage.Stage, say io.Writer, d comparison, r *Report) error {
 	all := d.runs
 	if d.floor.key != "" {
 		all = append([]run{d.floor}, d.runs...)
@@ -172,7 +173,7 @@ func (b *Bench) fight(ctx context.Context, s *stage.Stage, say io.Writer, d duel
 		if noisy < 0 {
 			break
 		}
-		fmt.Fprintf(say, "%s: the floor of run %d is off, once more\n", d.name, noisy+1)
+		fmt.Fprintf(say, "%s: the floor of run %d differs from the others; repeating the run\n", d.name, noisy+1)
 		if err := round(noisy); err != nil {
 			return err
 		}
@@ -184,10 +185,10 @@ func (b *Bench) fight(ctx context.Context, s *stage.Stage, say io.Writer, d duel
 	return nil
 }
 
-// latencyPicture is where the curves are drawn, beside the page.
+// latencyPicture is the path of the drawn curves, relative to the page.
 const latencyPicture = "images/latency.svg"
 
-// WritePicture writes a picture, and makes its folder.
+// WritePicture writes a picture, and creates its folder if it is missing.
 func WritePicture(path string, svg []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("write a picture: %w", err)
@@ -198,7 +199,8 @@ func WritePicture(path string, svg []byte) error {
 	return nil
 }
 
-// write writes the results, and the tables into the page, whose other text stays.
+// write stores the results and writes the tables into the page. It does not change the other text
+// of the page.
 func (r *Report) write(page string) error {
 	if err := os.MkdirAll(filepath.Dir(page), 0o755); err != nil {
 		return fmt.Errorf("write the report: %w", err)

@@ -15,32 +15,32 @@ import (
 	"parley.chat/loadtest/internal/stats"
 )
 
-// The part of the page that is written lies between these.
+// These marks delimit the generated part of the page.
 const (
 	begin = "<!-- bench: what follows is written by make bench -->"
 	end   = "<!-- bench: end -->"
 )
 
-// splice puts tables between the marks of a page.
+// splice replaces the text between the marks of a page with tables.
 func splice(page, tables string) (string, error) {
 	before, rest, ok1 := strings.Cut(page, begin)
 	_, after, ok2 := strings.Cut(rest, end)
 	if !ok1 || !ok2 {
-		return "", errors.New("the page lacks the marks between which the tables go")
+		return "", errors.New("the page lacks the marks that delimit the tables")
 	}
 	return before + begin + "\n\n" + tables + "\n" + end + after, nil
 }
 
-// markdown is the tables of a report.
+// markdown returns the tables of a report.
 func (r *Report) markdown() string {
 	var b strings.Builder
 	b.WriteString(r.provenance())
-	b.WriteString("| scenario | figure | floor | Parley | ratio | of the runs | bar | |\n| --- | --- | ---: | ---: | ---: | --- | --- | --- |\n")
+	b.WriteString("| scenario | figure | floor | Parley | ratio | range of the runs | bar | |\n| --- | --- | ---: | ---: | ---: | --- | --- | --- |\n")
 	for _, row := range r.Rows {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", row.Scenario, row.Figure, amount(row.Floor, row.Unit, "–"),
 			amount(row.Value, row.Unit, "0"), amount(row.Ratio, "×", "–"), row.spread(), row.Bar, row.verdict())
 	}
-	b.WriteString("\nWhat each process used: CPU-seconds per million deliveries, of `history` and `channels` per 1,000 requests, for `idle` the KiB per connection by which it has grown, and its memory in the end:\n\n")
+	b.WriteString("\nThe table below shows what each process used: CPU-seconds per million deliveries or, for `history` and `channels`, per 1,000 requests; for `idle` the growth of its memory per connection; and its memory at the end.\n\n")
 	b.WriteString("| scenario | process | CPU-s/M | CPU-s/1,000 | KiB/connection | MiB |\n| --- | --- | ---: | ---: | ---: | ---: |\n")
 	for _, key := range slices.Sorted(maps.Keys(r.Results)) {
 		r.costs(&b, key)
@@ -49,12 +49,12 @@ func (r *Report) markdown() string {
 		fmt.Fprintf(&b, "\n![Latency against load](%s)\n", latencyPicture)
 	}
 	if len(r.Noisy) > 0 {
-		fmt.Fprintf(&b, "\nThe machine was not quiet: the floors of %s stayed apart after all repeats.\n", strings.Join(r.Noisy, ", "))
+		fmt.Fprintf(&b, "\nThe machine was not quiet: the floors of %s still differed after all repetitions.\n", strings.Join(r.Noisy, ", "))
 	}
 	return b.String()
 }
 
-// provenance says where and when the results were measured, and how busy the machine was.
+// provenance describes where and when the results were measured, and how busy the machine was.
 func (r *Report) provenance() string {
 	var first, last time.Time
 	var loads []float64
@@ -78,7 +78,8 @@ func (r *Report) provenance() string {
 	return text + ".\n\n"
 }
 
-// spread is the ratios of the single runs, or their values where there is no floor.
+// spread formats the lowest and highest ratio of the single runs, or of their values if there is no
+// floor.
 func (r Row) spread() string {
 	if len(r.Runs) == 0 || slices.Min(r.Runs) == slices.Max(r.Runs) {
 		return ""
@@ -90,7 +91,7 @@ func (r Row) spread() string {
 	return fmt.Sprintf("%s – %s", amount(slices.Min(r.Runs), "", "0"), amount(slices.Max(r.Runs), unit, "0"))
 }
 
-// verdict says whether the medians hold the bar and, where the runs differ in that, how many do.
+// verdict says whether the medians meet the bar and, if the runs disagree, how many runs meet it.
 func (r Row) verdict() string {
 	if r.Bar == "" {
 		return ""
@@ -118,7 +119,7 @@ func (r *Report) costs(b *strings.Builder, key string) {
 			return stats.Round(stats.MedianOf(values(results, func(r *scenario.Result) float64 { return f(r.Processes[name]) })), 3)
 		}
 		perConnection := 0.0
-		if strings.HasPrefix(key, "idle") { // elsewhere memory grows by other things
+		if strings.HasPrefix(key, "idle") { // in other scenarios memory grows for other reasons
 			perConnection = median(func(c scenario.Cost) float64 { return c.BytesPerConnection / 1024 })
 		}
 		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", key, name,
@@ -128,7 +129,7 @@ func (r *Report) costs(b *strings.Builder, key string) {
 	}
 }
 
-// amount is a number with its unit, or none if it is zero.
+// amount formats a number with its unit. It returns none if the number is zero.
 func amount(v float64, unit, none string) string {
 	if v == 0 {
 		return none
@@ -143,7 +144,7 @@ func amount(v float64, unit, none string) string {
 	return text + " " + unit
 }
 
-// Machine is where the bench ran.
+// Machine describes the machine on which the benchmark ran.
 type Machine struct {
 	Model string `json:"model"`
 	Cores int    `json:"cores"`
@@ -159,18 +160,19 @@ func (m Machine) String() string {
 func machine() Machine {
 	m := Machine{Cores: runtime.NumCPU(), Go: runtime.Version(), OS: "Linux " + word("/proc/sys/kernel/osrelease", 0)}
 	m.Model = after("/proc/cpuinfo", "model name")
-	kib, _ := strconv.Atoi(strings.TrimSuffix(after("/proc/meminfo", "MemTotal"), " kB")) // 0 where it is not told
+	kib, _ := strconv.Atoi(strings.TrimSuffix(after("/proc/meminfo", "MemTotal"), " kB")) // 0 if the kernel does not report it
 	m.RAM = fmt.Sprintf("%.0f GiB", float64(kib)/(1<<20))
 	return m
 }
 
-// loadAverage is how many threads have wanted a core in the last minute, 0 where it is not told.
+// loadAverage returns the average number of runnable threads in the last minute, or 0 if the kernel
+// does not report it.
 func loadAverage() float64 {
 	v, _ := strconv.ParseFloat(word("/proc/loadavg", 0), 64)
 	return v
 }
 
-// word returns a word of a small file, empty if it cannot be read.
+// word returns the nth word of a small file, or "" if the file cannot be read.
 func word(path string, n int) string {
 	b, _ := os.ReadFile(path)
 	if words := strings.Fields(string(b)); n < len(words) {
@@ -179,7 +181,7 @@ func word(path string, n int) string {
 	return ""
 }
 
-// after returns what a file has behind a key and a colon.
+// after returns the text that follows a key and a colon in a file.
 func after(path, key string) string {
 	b, _ := os.ReadFile(path)
 	for line := range strings.Lines(string(b)) {

@@ -10,7 +10,7 @@ import (
 	"parley.chat/loadtest/internal/stats"
 )
 
-// fanout is a result with the given cost and latency.
+// fanout returns a result with the given cost and latency.
 func fanout(target, process string, cpu, p50 float64) *scenario.Result {
 	return &scenario.Result{
 		Scenario: "fanout", Target: target, Connections: 1000, Latency: stats.Quantiles{P50: p50},
@@ -44,7 +44,8 @@ func TestRows(t *testing.T) {
 	}
 }
 
-// TestRows_runsThatDisagree: the verdict is that of the medians, and says that not all runs bear it out.
+// TestRows_runsThatDisagree checks that the verdict is about the medians, and says how many runs
+// agree with it.
 func TestRows_runsThatDisagree(t *testing.T) {
 	for _, row := range rows(map[string][]*scenario.Result{
 		"fanout/bare": {fanout("bare", "bare", 8, 7), fanout("bare", "bare", 8, 5), fanout("bare", "bare", 8, 5)},
@@ -58,7 +59,7 @@ func TestRows_runsThatDisagree(t *testing.T) {
 
 func TestWrite_keepsTheProse(t *testing.T) {
 	page := filepath.Join(t.TempDir(), "docs", "benchmarks.md")
-	r := &Report{Rows: []Row{{Scenario: "storm", Figure: "until all have all", Unit: "s", Floor: .12, Value: .7, Ratio: 5.8, Bar: "≤ 0.5 s"}}}
+	r := &Report{Rows: []Row{{Scenario: "storm", Figure: "until all clients have all messages", Unit: "s", Floor: .12, Value: .7, Ratio: 5.8, Bar: "≤ 0.5 s"}}}
 	if err := r.write(page); err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +78,7 @@ func TestWrite_keepsTheProse(t *testing.T) {
 	if b, err = os.ReadFile(page); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"Before.", "After.", "| storm | until all have all | 0.12 s | 0.4 s | 5.8× |  | ≤ 0.5 s | holds |"} {
+	for _, want := range []string{"Before.", "After.", "| storm | until all clients have all messages | 0.12 s | 0.4 s | 5.8× |  | ≤ 0.5 s | holds |"} {
 		if !strings.Contains(string(b), want) {
 			t.Errorf("the page lacks %q:\n%s", want, b)
 		}

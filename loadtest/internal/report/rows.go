@@ -7,22 +7,22 @@ import (
 	"parley.chat/loadtest/internal/stats"
 )
 
-// Row is a figure beside its floor and its bar.
+// Row is a line of the table: a figure with its floor and its bar.
 type Row struct {
 	Scenario string  `json:"scenario"`
 	Figure   string  `json:"figure"`
 	Unit     string  `json:"unit"`
 	Floor    float64 `json:"floor,omitempty"`
 	Value    float64 `json:"value"`
-	Ratio    float64 `json:"ratio,omitempty"` // of the medians
-	// Runs is the ratio of each run to its own floor, or its value where there is no floor.
+	Ratio    float64 `json:"ratio,omitempty"` // ratio of the medians
+	// Runs contains the ratio of each run to its own floor, or its value if there is no floor.
 	Runs    []float64 `json:"runs,omitempty"`
 	Bar     string    `json:"bar,omitempty"`
-	Met     bool      `json:"met"`               // by the medians; true without a bar
-	Holding int       `json:"holding,omitempty"` // how many of Runs hold the bar
+	Met     bool      `json:"met"`               // for the medians; true without a bar
+	Holding int       `json:"holding,omitempty"` // number of Runs that meet the bar
 }
 
-// values returns a figure of each result.
+// values returns one figure of each result.
 func values(results []*scenario.Result, f func(*scenario.Result) float64) []float64 {
 	all := make([]float64, 0, len(results))
 	for _, r := range results {
@@ -33,7 +33,7 @@ func values(results []*scenario.Result, f func(*scenario.Result) float64) []floa
 	return all
 }
 
-// The figures of a result.
+// These functions return the figures of a result.
 
 func memory(r *scenario.Result) float64     { return r.Server().BytesPerConnection / 1024 }
 func perMillion(r *scenario.Result) float64 { return r.Server().CPUPerMillion }
@@ -50,16 +50,16 @@ func kilo(f func(*scenario.Result) float64) func(*scenario.Result) float64 {
 	return func(r *scenario.Result) float64 { return f(r) / 1e3 }
 }
 
-// faults is what must be none.
+// faults returns the number of faults; there must be none.
 func faults(r *scenario.Result) float64 {
 	return float64(r.Lost+r.Holes+r.Repeats) + r.Figures["clients_without_all"] + r.Figures["not_stored"] + r.Figures["cursors_behind"]
 }
 
-// rule is a row before it is filled in.
+// rule describes a row before it has values.
 type rule struct {
-	scenario, floor  string // keys of results; no floor: none
+	scenario, floor  string // keys of results; floor is empty if there is none
 	figure, unit     string
-	value, floorsOwn func(*scenario.Result) float64 // floorsOwn: nil for the same as value
+	value, floorsOwn func(*scenario.Result) float64 // floorsOwn: nil if it is the same function as value
 	bar              string
 	met              func(value, ratio float64) bool
 }
@@ -76,11 +76,11 @@ func ratioAtLeast(limit float64) func(float64, float64) bool {
 	return func(_, r float64) bool { return r >= limit }
 }
 
-// rules are the bars. A bar stands at the figure that it is about.
+// rules are the rows of the table, with their bars.
 var rules = []rule{
 	{"idle", "idle/bare", "memory per connection", "KiB", memory, nil, "≤ 11 KiB", atMost(11)},
-	{"idle", "", "of it heap", "KiB", func(r *scenario.Result) float64 { return r.Figures["heap_inuse_bytes_per_connection"] / 1024 }, nil, "", nil},
-	{"idle", "", "of it stacks", "KiB", func(r *scenario.Result) float64 { return r.Figures["stack_bytes_per_connection"] / 1024 }, nil, "", nil},
+	{"idle", "", "heap per connection", "KiB", func(r *scenario.Result) float64 { return r.Figures["heap_inuse_bytes_per_connection"] / 1024 }, nil, "", nil},
+	{"idle", "", "stacks per connection", "KiB", func(r *scenario.Result) float64 { return r.Figures["stack_bytes_per_connection"] / 1024 }, nil, "", nil},
 	{"fanout", "fanout/bare", "CPU per million deliveries", "s", perMillion, nil, "≤ 1.25×", ratioAtMost(1.25)},
 	{"fanout", "fanout/bare", "latency p50", "ms", p50, nil, "≤ 1.15×", ratioAtMost(1.15)},
 	{"fanout", "fanout/bare", "latency p99", "ms", p99, nil, "", nil},
@@ -94,8 +94,8 @@ var rules = []rule{
 	{"ingest-always", "ingest-always/script", "acknowledged messages", "k/s", kilo(figure("acks_per_second")), kilo(figure("events_per_second")), "", nil},
 	{"ingest-always", "", "ack p99", "ms", ackP99, nil, "", nil},
 	{"ingest-always", "", "one fsync", "ms", figure("fsync_ms"), nil, "", nil},
-	{"storm", "storm/bare", "until all have all", "s", figure("seconds"), nil, "≤ 0.5 s", atMost(.5)},
-	{"storm-cold", "storm/bare", "until all have all", "s", figure("seconds"), nil, "", nil},
+	{"storm", "storm/bare", "until all clients have all messages", "s", figure("seconds"), nil, "≤ 0.5 s", atMost(.5)},
+	{"storm-cold", "storm/bare", "until all clients have all messages", "s", figure("seconds"), nil, "", nil},
 	{"history", "history/rest", "pages per second", "/s", figure("requests_per_second"), nil, "≥ 0.7×", ratioAtLeast(.7)},
 	{"history", "history/rest", "CPU of all servers per page", "ms", figure("cpu_ms_per_request"), nil, "", nil},
 	{"history", "history/rest", "latency p50", "ms", p50, nil, "", nil},
@@ -109,22 +109,22 @@ var rules = []rule{
 	{"pipeline", "", "ack p99", "ms", ackP99, nil, "", nil},
 	{"pipeline", "", "from ack to row, p50", "ms", figure("row_p50_ms"), nil, "", nil},
 	{"pipeline", "", "from ack to row, p99", "ms", figure("row_p99_ms"), nil, "", nil},
-	{"pipeline", "", "most entries that waited", "k", kilo(figure("lag_max")), nil, "", nil},
-	{"pipeline", "", "they became more and more (1: yes)", "", figure("lag_growing"), nil, "0", atMost(0)},
+	{"pipeline", "", "highest backlog, entries", "k", kilo(figure("lag_max")), nil, "", nil},
+	{"pipeline", "", "backlog grew (1: yes)", "", figure("lag_growing"), nil, "0", atMost(0)},
 	{"pipeline-always", "pipeline-always/script", "acknowledged messages", "k/s", kilo(figure("acks_per_second")), kilo(figure("events_per_second")), "", nil},
 	{"pipeline-always", "", "ack p99", "ms", ackP99, nil, "", nil},
 	{"pipeline-always", "", "from ack to row, p99", "ms", figure("row_p99_ms"), nil, "", nil},
-	{"drain", "drain/copy", "stored entries of a backlog", "k/s", kilo(figure("entries_per_second")), nil, "≥ 0.5×", ratioAtLeast(.5)},
+	{"drain", "drain/copy", "entries stored", "k/s", kilo(figure("entries_per_second")), nil, "≥ 0.5×", ratioAtLeast(.5)},
 	{"drain", "", "CPU of sync-service per entry", "µs", figure("cpu_us_per_entry_sync-service"), nil, "", nil},
 	{"drain", "", "CPU of Redis per entry", "µs", figure("cpu_us_per_entry_redis"), nil, "", nil},
 	{"drain", "", "CPU of PostgreSQL per entry", "µs", figure("cpu_us_per_entry_postgresql"), nil, "", nil},
 	{"mixed", "", "latency p50", "ms", p50, nil, "", nil},
 	{"mixed", "", "latency p99", "ms", p99, nil, "≤ 50 ms", atMost(50)},
 	{"mixed", "", "latency p99.9", "ms", func(r *scenario.Result) float64 { return r.Latency.P999 }, nil, "", nil},
-	{"mixed", "", "a page of history, p99", "ms", figure("history_p99_ms"), nil, "", nil},
+	{"mixed", "", "page of history, p99", "ms", figure("history_p99_ms"), nil, "", nil},
 }
 
-// rows fills the rules in with medians.
+// rows evaluates the rules with the medians of the results.
 func rows(results map[string][]*scenario.Result) (filled []Row) {
 	for _, rule := range rules {
 		got := results[rule.scenario]
@@ -165,7 +165,7 @@ func rows(results map[string][]*scenario.Result) (filled []Row) {
 			for _, v := range values(got, faults) {
 				worst = max(worst, v)
 			}
-			filled = append(filled, Row{Scenario: name, Figure: "lost, repeated or passed over, in the worst run", Value: worst, Bar: "0", Met: worst == 0})
+			filled = append(filled, Row{Scenario: name, Figure: "lost, repeated or skipped events, worst run", Value: worst, Bar: "0", Met: worst == 0})
 		}
 	}
 	return filled

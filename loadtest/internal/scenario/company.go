@@ -5,22 +5,23 @@ import (
 	"slices"
 )
 
-// company is who is in which channel.
+// company describes which user is a member of which channel.
 type company struct {
 	rosters [][]int // members by channel, the largest channels first
-	of      [][]int // channels by person, the largest first
+	of      [][]int // channels by user, the largest first
 }
 
-// found makes a company. Its large channels follow Zipf's law: the first has everybody, the second every
-// second person, the third every third. Each person comes to so many channels in all by being in small
-// ones, of colleagues. The same company comes out each time.
-func found(people, large, each, team int) *company {
-	rng := rand.New(rand.NewPCG(1, 2)) // any
+// newCompany creates a company. The sizes of its large channels follow Zipf's law: all users are in the
+// first, every second user in the second, every third in the third. Each user is then added to
+// small channels of colleagues, until the user is in the given number of channels. The result is
+// the same each time.
+func newCompany(people, large, each, team int) *company {
+	rng := rand.New(rand.NewPCG(1, 2)) // any fixed seed
 	c := &company{of: make([][]int, people)}
 	for k := range large {
 		c.add(rng.Perm(people)[:max(people/(k+1), 1)])
 	}
-	var seats []int // a person once for each small channel that is still to be found
+	var seats []int // each user once per small channel that the user still needs
 	for i := range people {
 		for range each - len(c.of[i]) {
 			seats = append(seats, i)
@@ -41,7 +42,8 @@ func (c *company) add(members []int) {
 	c.rosters = append(c.rosters, slices.Clone(members))
 }
 
-// pick returns one of a person's channels by Zipf's law: the largest most often, the second half as often.
+// pick returns one of a user's channels by Zipf's law: the largest most often, the second half as
+// often.
 func (c *company) pick(rng *rand.Rand, person int) int {
 	list, total := c.of[person], 0.0
 	for rank := range list {

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// TestFound: sizes follow Zipf's law, everybody is in as many channels as they should be, but for whom a
-// small channel would hold twice, and the two lists say the same.
-func TestFound(t *testing.T) {
+// TestNewCompany checks that the sizes follow Zipf's law and that both lists agree. Each user is in the
+// requested number of channels, except users who would be in one small channel twice.
+func TestNewCompany(t *testing.T) {
 	const people, large, each, team = 600, 5, 8, 12
-	c := found(people, large, each, team)
+	c := newCompany(people, large, each, team)
 	for k := range large {
 		if got, want := len(c.rosters[k]), people/(k+1); got != want {
 			t.Errorf("channel %d has %d members, want %d", k, got, want)
@@ -53,9 +53,10 @@ func TestCompanyPick(t *testing.T) {
 	}
 }
 
-// TestDrip: over a period each has one turn, spread evenly, whenever due is called.
-func TestDrip(t *testing.T) {
-	d, turns := drip{every: time.Second, n: 4}, map[int]int{}
+// TestSchedule checks that each element is served once per period, spread evenly, however often due is
+// called.
+func TestSchedule(t *testing.T) {
+	d, turns := schedule{every: time.Second, n: 4}, map[int]int{}
 	for now := int64(1); now <= 1+int64(2*time.Second); now += int64(100 * time.Millisecond) {
 		d.due(now, func(i int) { turns[i]++ })
 		if at := time.Duration(now - 1); at == 500*time.Millisecond && len(turns) != 2 {
@@ -67,7 +68,7 @@ func TestDrip(t *testing.T) {
 			t.Errorf("turns in two periods: %v", turns)
 		}
 	}
-	(&drip{}).due(5, func(int) { t.Error("a drip of nobody has a turn") })
+	(&schedule{}).due(5, func(int) { t.Error("a schedule of nobody has a turn") })
 }
 
 func TestGrowing(t *testing.T) {

@@ -11,31 +11,32 @@ import (
 	"parley.chat/loadtest/internal/stats"
 )
 
-// Curve is latency against load: fan-out and ingest, each at parts of the highest rate that it takes.
+// Curve measures latency against load: fan-out and ingest at several fractions of their highest
+// rates.
 type Curve struct {
-	Members    int           `default:"1000" help:"Members of the one channel of fan-out."`
-	Ramp       float64       `default:"100" help:"Messages per second of the first step of the search for its highest rate."`
-	Step       time.Duration `default:"3s" help:"Length of a step of the search."`
-	Publishers int           `default:"50" help:"Publishers of ingest, each in a channel of 2. Its highest rate is what they get acknowledged when each sends its next message at once."`
-	Hold       time.Duration `default:"6s" help:"How long each rate is held."`
-	Body       int           `default:"100" help:"Bytes of a message's body."`
+	Members    int           `default:"1000" help:"Members of the fan-out channel."`
+	Ramp       float64       `default:"100" help:"Messages per second in the first step of the search for the highest rate."`
+	Step       time.Duration `default:"3s" help:"Duration of a step of the search."`
+	Publishers int           `default:"50" help:"Publishers of ingest, each in a channel of 2. The highest rate is measured with each of them sending its next message immediately after an ack."`
+	Hold       time.Duration `default:"6s" help:"Duration of the measurement at each rate."`
+	Body       int           `default:"100" help:"Size of a message body in bytes."`
 }
 
 // Name implements Scenario.
 func (*Curve) Name() string { return "curve" }
 
-// parts are those of the highest rate that are measured.
+// parts are the measured fractions of the highest rate.
 var parts = []float64{.10, .25, .50, .75, .90, 1}
 
-// Point is a place on a curve.
+// Point is a point of a curve.
 type Point struct {
-	Load float64 `json:"load"` // of curve the part of the highest rate, of table the rows
+	Load float64 `json:"load"` // fraction of the highest rate (curve), or number of rows (table)
 	Rate float64 `json:"rate"` // per second
 	P50  float64 `json:"p50_ms"`
 	P99  float64 `json:"p99_ms"`
 }
 
-// The curves of Curve.
+// Names of the curves of Curve.
 const (
 	fanoutCurve = "fanout"
 	ingestCurve = "ingest"
@@ -54,7 +55,7 @@ func (s *Curve) Run(ctx context.Context, env Env) (*Result, error) {
 }
 
 func (s *Curve) fanout(ctx context.Context, env Env, r *Result) (err error) {
-	c, err := gather(ctx, env, 1, s.Members, s.Body, localserver.FsyncEverySec)
+	c, err := newCrew(ctx, env, 1, s.Members, s.Body, localserver.FsyncEverySec)
 	if err != nil {
 		return err
 	}
@@ -69,7 +70,7 @@ func (s *Curve) fanout(ctx context.Context, env Env, r *Result) (err error) {
 	r.Figures["fanout_highest_deliveries_per_second"] = stats.Round(best.rate*float64(s.Members), 4)
 	for _, part := range parts {
 		if best.rate == 0 {
-			break // none was sustained
+			break // no rate was sustained
 		}
 		one, err := c.try(ctx, part*best.rate, s.Hold)
 		if err != nil {
@@ -83,7 +84,7 @@ func (s *Curve) fanout(ctx context.Context, env Env, r *Result) (err error) {
 }
 
 func (s *Curve) ingest(ctx context.Context, env Env, r *Result) (err error) {
-	c, err := gather(ctx, env, s.Publishers, 2, s.Body, localserver.FsyncEverySec)
+	c, err := newCrew(ctx, env, s.Publishers, 2, s.Body, localserver.FsyncEverySec)
 	if err != nil {
 		return err
 	}
@@ -117,7 +118,7 @@ func (s *Curve) ingest(ctx context.Context, env Env, r *Result) (err error) {
 	return nil
 }
 
-// hold measures one rate of ingest, and waits until everybody has everything.
+// hold measures ingest at one rate, and waits until all clients have all messages.
 func (s *Curve) hold(ctx context.Context, c *crew, t *turns) (*Result, error) {
 	r, err := c.measure(ctx, s, func() error {
 		t.begin(c.loop, int(t.rate*s.Hold.Seconds()))
@@ -133,11 +134,11 @@ func (s *Curve) hold(ctx context.Context, c *crew, t *turns) (*Result, error) {
 	return r, errors.Join(c.settle(ctx, 10*time.Second), c.loop.Run(ctx, time.Second, func() bool { return len(t.idle) == s.Publishers }))
 }
 
-// DrawCurves draws results of Curve, of several the medians.
+// DrawCurves draws the medians of several results of Curve.
 func DrawCurves(results []*Result) []byte {
 	chart := plot.Chart{
 		Title: "Latency against load", X: "% of the highest rate", Y: "ms", LogY: true,
-		Notes: []string{"On two cores that the generator, Redis and PostgreSQL share with the gateway."},
+		Notes: []string{"Measured on two cores that the generator, Redis and PostgreSQL share with the gateway."},
 	}
 	for i, name := range []string{fanoutCurve, ingestCurve} {
 		p50, p99, highest := plot.Line{Colour: i}, plot.Line{Colour: i, Dashed: true}, 0.0
@@ -168,7 +169,7 @@ func DrawCurves(results []*Result) []byte {
 	return plot.SVG(chart)
 }
 
-// pointsAt returns point i of each result's curve of a name.
+// pointsAt returns point i of the named curve of each result.
 func pointsAt(results []*Result, name string, i int) (points []Point) {
 	for _, r := range results {
 		if r != nil && i < len(r.Curves[name]) {

@@ -10,21 +10,21 @@ import (
 	"parley.chat/loadtest/internal/stats"
 )
 
-// Drain is a backlog that waits in Redis, and persisters that come and store it. Its floor stores the same
-// rows by one plain COPY.
+// Drain measures how fast sync-services store a backlog that waits in Redis. Its floor stores the
+// same rows with one plain COPY.
 type Drain struct {
-	Entries   int    `default:"1000000" help:"Entries that wait."`
-	Channels  int    `default:"1000" help:"Of how many channels."`
-	Body      int    `default:"200" help:"Bytes of a message's body."`
-	Instances int    `default:"1" help:"How many sync-services."`
+	Entries   int    `default:"1000000" help:"Number of entries in the backlog."`
+	Channels  int    `default:"1000" help:"Number of channels of the entries."`
+	Body      int    `default:"200" help:"Size of a message body in bytes."`
+	Instances int    `default:"1" help:"Number of sync-services."`
 	Fsync     string `default:"always" enum:"everysec,always" help:"appendfsync of Redis."`
 }
 
 // Name implements Scenario.
 func (*Drain) Name() string { return "drain" }
 
-// drainPatience bounds a drain.
-const drainPatience = 5 * time.Minute
+// drainTimeout limits the duration of a drain.
+const drainTimeout = 5 * time.Minute
 
 // Run implements Scenario.
 func (s *Drain) Run(ctx context.Context, env Env) (_ *Result, err error) {
@@ -46,7 +46,7 @@ func (s *Drain) Run(ctx context.Context, env Env) (_ *Result, err error) {
 	return nil, fmt.Errorf("no target %q", env.Target)
 }
 
-// drain measures from the start of the first process to the last acknowledgement.
+// drain measures the time from the start of the first process to the last acknowledgement.
 func (s *Drain) drain(ctx context.Context, env Env, backlog *stage.Backlog, r *Result) error {
 	if err := env.Stage.StartRedis(ctx, s.Fsync); err != nil {
 		return err
@@ -64,7 +64,7 @@ func (s *Drain) drain(ctx context.Context, env Env, backlog *stage.Backlog, r *R
 			return err
 		}
 	}
-	left, err := env.Stage.AwaitStored(ctx, drainPatience)
+	left, err := env.Stage.AwaitStored(ctx, drainTimeout)
 	if err != nil {
 		return err
 	}

@@ -11,11 +11,11 @@ import (
 	"parley.chat/internal/devkit/localserver"
 )
 
-// Idle is what connections cost that do nothing.
+// Idle measures what idle connections cost.
 type Idle struct {
-	Connections int           `default:"10000" help:"How many connections."`
+	Connections int           `default:"10000" help:"Number of connections."`
 	Members     int           `default:"100" help:"Members of each channel, each with one connection."`
-	Hold        time.Duration `default:"30s" help:"How long they idle before memory is read: more than one heartbeat (25s)."`
+	Hold        time.Duration `default:"30s" help:"Idle time before the memory is read; use more than one heartbeat (25s)."`
 }
 
 // Name implements Scenario.
@@ -23,7 +23,7 @@ func (*Idle) Name() string { return "idle" }
 
 // Run implements Scenario.
 func (s *Idle) Run(ctx context.Context, env Env) (_ *Result, err error) {
-	c, err := gather(ctx, env, max(s.Connections/s.Members, 1), s.Members, 0, localserver.FsyncEverySec)
+	c, err := newCrew(ctx, env, max(s.Connections/s.Members, 1), s.Members, 0, localserver.FsyncEverySec)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +49,7 @@ func (s *Idle) Run(ctx context.Context, env Env) (_ *Result, err error) {
 	return r, nil
 }
 
-// runtimeMemory adds what the gateway's runtime says of its memory, per connection.
+// runtimeMemory adds the gateway's Go runtime memory statistics, per connection.
 func (c *crew) runtimeMemory(ctx context.Context, r *Result) error {
 	page, err := c.server.Metrics(ctx)
 	if err != nil {
@@ -70,7 +70,7 @@ func (c *crew) runtimeMemory(ctx context.Context, r *Result) error {
 	return nil
 }
 
-// metric reads a metric without labels off a page of Prometheus text.
+// metric returns the value of a metric without labels from a page of Prometheus text.
 func metric(page, name string) (float64, error) {
 	for line := range strings.Lines(page) {
 		if value, ok := strings.CutPrefix(line, name+" "); ok {

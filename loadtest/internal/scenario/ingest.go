@@ -10,15 +10,16 @@ import (
 	"parley.chat/loadtest/internal/swarm"
 )
 
-// Ingest is publishers that send the next message when the one before is acknowledged.
+// Ingest measures publishers that each send their next message when the previous one is
+// acknowledged.
 type Ingest struct {
-	Publishers int           `default:"50" help:"How many publishers, each in a channel of its own."`
-	Members    int           `default:"2" help:"Members of each channel, the publisher among them."`
-	Window     int           `default:"1" help:"Messages of a publisher that wait for their ack at a time."`
-	Duration   time.Duration `default:"10s" help:"How long it is measured."`
-	Body       int           `default:"100" help:"Bytes of a message's body."`
+	Publishers int           `default:"50" help:"Number of publishers, each in its own channel."`
+	Members    int           `default:"2" help:"Members of each channel, including the publisher."`
+	Window     int           `default:"1" help:"Maximum number of unacknowledged messages of a publisher."`
+	Duration   time.Duration `default:"10s" help:"Duration of the measurement."`
+	Body       int           `default:"100" help:"Size of a message body in bytes."`
 	Fsync      string        `default:"everysec" enum:"everysec,always" help:"appendfsync of Redis."`
-	WithSync   bool          `help:"Run a sync-service beside it."`
+	WithSync   bool          `help:"Also run a sync-service."`
 }
 
 // Name implements Scenario.
@@ -26,7 +27,7 @@ func (s *Ingest) Name() string { return "ingest" }
 
 // Run implements Scenario.
 func (s *Ingest) Run(ctx context.Context, env Env) (_ *Result, err error) {
-	c, err := gather(ctx, env, s.Publishers, s.Members, s.Body, s.Fsync)
+	c, err := newCrew(ctx, env, s.Publishers, s.Members, s.Body, s.Fsync)
 	if err != nil {
 		return nil, err
 	}
@@ -70,18 +71,18 @@ func (s *Ingest) Run(ctx context.Context, env Env) (_ *Result, err error) {
 	return r, nil
 }
 
-// AppendScript is the floor of Ingest: the append script alone.
+// AppendScript is the floor of Ingest: only the append script.
 type AppendScript struct {
-	Events   int    `default:"200000" help:"Events to append."`
-	Channels int    `default:"50" help:"To how many channels."`
-	Body     int    `default:"100" help:"Bytes of a message's body."`
+	Events   int    `default:"200000" help:"Number of events to append."`
+	Channels int    `default:"50" help:"Number of channels to append to."`
+	Body     int    `default:"100" help:"Size of a message body in bytes."`
 	Fsync    string `default:"everysec" enum:"everysec,always" help:"appendfsync of Redis."`
 }
 
 // Name implements Scenario.
 func (*AppendScript) Name() string { return "script" }
 
-// Run implements Scenario. It has but one target.
+// Run implements Scenario. It has only one target.
 func (s *AppendScript) Run(ctx context.Context, env Env) (_ *Result, err error) {
 	if err := env.Stage.StartRedis(ctx, s.Fsync); err != nil {
 		return nil, err

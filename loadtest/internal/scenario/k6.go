@@ -10,17 +10,17 @@ import (
 	"parley.chat/loadtest/internal/stage"
 )
 
-// K6 runs a script of k6 against all of Parley, for teams whose other tests are k6's. What it measures k6
-// prints.
+// K6 runs a k6 script against all of Parley, for teams that use k6 for other tests. k6 prints the
+// results itself.
 type K6 struct {
-	Program  string        `required:"" help:"The k6 program; make k6 builds it."`
-	Script   string        `arg:"" type:"existingfile" help:"The script, such as loadtest/k6/company.js."`
-	Channels int           `default:"10" help:"How many channels."`
-	Members  int           `default:"20" help:"Members of each. Every one is a user of k6's."`
-	Duration time.Duration `default:"20s" help:"How long it runs."`
+	Program  string        `required:"" help:"Path of the k6 program; make k6 builds it."`
+	Script   string        `arg:"" type:"existingfile" help:"Path of the script, such as loadtest/k6/company.js."`
+	Channels int           `default:"10" help:"Number of channels."`
+	Members  int           `default:"20" help:"Members of each channel. Each is a virtual user of k6."`
+	Duration time.Duration `default:"20s" help:"Duration of the run."`
 }
 
-// Run runs it. An error may be a threshold that was crossed.
+// Run runs the script. It also returns an error if a threshold of the script is crossed.
 func (s *K6) Run(ctx context.Context, st *stage.Stage, out io.Writer) (err error) {
 	defer func() { err = errors.Join(err, st.Clear(), st.Forget(context.WithoutCancel(ctx))) }()
 	if err := st.StartRedis(ctx, localserver.FsyncEverySec); err != nil {

@@ -16,51 +16,51 @@ import (
 	"parley.chat/loadtest/internal/wire"
 )
 
-// Mixed is a day in a large company, an hour of which is as good as another: everybody is connected and
-// in some channels of very different sizes, few speak, all read, some come and go, some look things up.
-// All services run with their defaults, their limits too.
+// Mixed simulates users at work in a large company. All users are connected and are in several
+// channels of very different sizes. A few send messages, all read, some lose their connection and
+// resume, and some read history. All services run with their defaults, including their limits.
 type Mixed struct {
-	People   int           `default:"5000" help:"How many people, each with one connection."`
-	Large    int           `default:"20" help:"Channels whose sizes follow Zipf's law: of everybody, of a half, of a third …"`
-	Each     int           `default:"10" help:"In how many channels everybody is; what the large ones do not give are small ones."`
-	Team     int           `default:"12" help:"Members of a small channel."`
-	Speakers float64       `default:"0.01" help:"Part of the people who speak. Each chooses among their channels by Zipf's law, the largest first."`
-	Say      time.Duration `default:"10s" help:"How often each of them says something. They type for a second before."`
-	Read     time.Duration `default:"10s" help:"How often everybody says what they have got and read."`
-	Churn    float64       `default:"0.01" help:"Part of the connections that are cut each second, but for those of speakers."`
-	Away     time.Duration `default:"2s" help:"After what time they come back and resume."`
-	History  float64       `default:"20" help:"Pages of history that are read over REST per second."`
-	Duration time.Duration `default:"60s" help:"How long it is measured."`
-	Body     int           `default:"100" help:"Bytes of a message's body."`
-	Flame    string        `help:"Where the gateway's CPU goes: a flame graph of half a minute, or the measured time if that is shorter, is written here as SVG."`
+	People   int           `default:"5000" help:"Number of users, each with one connection."`
+	Large    int           `default:"20" help:"Number of large channels, whose sizes follow Zipf's law: all users, a half, a third …"`
+	Each     int           `default:"10" help:"Number of channels of each user. Users who are in fewer large channels are in more small ones."`
+	Team     int           `default:"12" help:"Members of each small channel."`
+	Speakers float64       `default:"0.01" help:"Fraction of the users who send messages. They select one of their channels by Zipf's law, the largest most often."`
+	Say      time.Duration `default:"10s" help:"Interval between the messages of each of them. Each message is preceded by a typing notice."`
+	Read     time.Duration `default:"10s" help:"Interval at which each user reports what they have received and read."`
+	Churn    float64       `default:"0.01" help:"Fraction of the connections that are cut each second, except connections of users who send."`
+	Away     time.Duration `default:"2s" help:"Time after which a cut client reconnects and resumes."`
+	History  float64       `default:"20" help:"Pages of history read over REST per second."`
+	Duration time.Duration `default:"60s" help:"Duration of the measurement."`
+	Body     int           `default:"100" help:"Size of a message body in bytes."`
+	Flame    string        `help:"File for a flame graph (SVG) of the gateway's CPU time, over 30 s or the measured time if that is shorter."`
 }
 
-// underWay is how long what is under way in the end has to come: it counts, too.
+// underWay is how long deliveries that are in flight at the end may take; they are counted too.
 const underWay = 250 * time.Millisecond
 
 // Name implements Scenario.
 func (*Mixed) Name() string { return "mixed" }
 
-// mixed is a Mixed under way.
+// mixed is the state of a running Mixed.
 type mixed struct {
 	*crew
 	s        *Mixed
 	company  *company
 	rng      *rand.Rand
 	speakers []*swarm.Conn
-	others   []*swarm.Conn // in no order
+	others   []*swarm.Conn // in random order
 	acks     int64
 	going    bool
 
-	speech, reading, churn drip
-	next                   map[*swarm.Conn]int // where a speaker who types will speak
+	speech, reading, churn schedule
+	next                   map[*swarm.Conn]int // channel in which a user who is typing will send
 	moved                  map[*swarm.Conn][]int64
-	places                 []swarm.Place // read's own
-	away                   []absence     // who comes back first is first
-	pause                  int64         // cuts and returns
+	places                 []swarm.Place // buffer of read
+	away                   []absence     // ordered by time of return
+	pause                  int64         // number of cuts that were resumed
 }
 
-// absence is a client that was cut off.
+// absence is a client that was disconnected, and the time at which it returns.
 type absence struct {
 	conn *swarm.Conn
 	back int64
@@ -68,8 +68,8 @@ type absence struct {
 
 // Run implements Scenario.
 func (s *Mixed) Run(ctx context.Context, env Env) (_ *Result, err error) {
-	m := &mixed{s: s, company: found(s.People, s.Large, s.Each, s.Team), rng: rand.New(rand.NewPCG(3, 4)), going: true}
-	if err := m.gather(ctx, env); err != nil {
+	m := &mixed{s: s, company: newCompany(s.People, s.Large, s.Each, s.Team), rng: rand.New(rand.NewPCG(3, 4)), going: true}
+	if err := m.setUp(ctx, env); err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, m.close(), env.Stage.Forget(context.WithoutCancel(ctx))) }()
@@ -88,23 +88,23 @@ func (s *Mixed) Run(ctx context.Context, env Env) (_ *Result, err error) {
 		return nil, err
 	}
 	m.pause = 0
-	asides := m.besides(ctx, pages)
+	background := m.startBackground(ctx, pages)
 	r, err := m.measure(ctx, s, func() error {
 		err := m.loop.Run(ctx, s.Duration, m.tick)
 		m.going = false
 		return errors.Join(err, m.loop.Run(ctx, underWay, m.tick))
 	})
-	if err := errors.Join(err, asides.wait()); err != nil {
+	if err := errors.Join(err, background.wait()); err != nil {
 		return nil, err
 	}
 	r.Figures["cut_and_resumed"] = float64(m.pause)
 	r.Figures["channels"] = float64(len(m.people.Channels))
-	asides.report(r)
+	background.report(r)
 	return r, m.finish(ctx, r)
 }
 
-// gather starts the gateway and makes the clients.
-func (m *mixed) gather(ctx context.Context, env Env) (err error) {
+// setUp starts the gateway and creates the clients.
+func (m *mixed) setUp(ctx context.Context, env Env) (err error) {
 	c := &crew{env: env, said: make([]int64, len(m.company.rosters))}
 	m.crew = c
 	defer func() {
@@ -145,7 +145,7 @@ func (m *mixed) gather(ctx context.Context, env Env) (err error) {
 	return err
 }
 
-// begin says who speaks, and what happens when.
+// begin selects the users who send messages and sets up the schedules.
 func (m *mixed) begin() {
 	order := m.rng.Perm(len(m.loop.Conns))
 	speakers := max(int(m.s.Speakers*float64(len(order))), 1)
@@ -156,14 +156,14 @@ func (m *mixed) begin() {
 			continue
 		}
 		m.others = append(m.others, conn)
-		conn.Ask(m.crew.speech.upgrade(m.server.Addr, m.people.People[i], false)) // when they come back
+		conn.Ask(m.crew.speech.upgrade(m.server.Addr, m.people.People[i], false)) // used when they reconnect
 	}
 	m.next, m.moved = map[*swarm.Conn]int{}, map[*swarm.Conn][]int64{}
-	// A turn is half of what a speaker does: to begin to type, and to speak.
-	m.speech = drip{every: m.s.Say / 2, n: len(m.speakers)}
-	m.reading = drip{every: m.s.Read, n: len(m.loop.Conns)}
+	// A speaker acts twice per message: to start typing, and to send. So the period is half of Say.
+	m.speech = schedule{every: m.s.Say / 2, n: len(m.speakers)}
+	m.reading = schedule{every: m.s.Read, n: len(m.loop.Conns)}
 	if n := int(m.s.Churn * float64(len(m.loop.Conns))); n > 0 {
-		m.churn = drip{every: time.Second, n: n}
+		m.churn = schedule{every: time.Second, n: n}
 	}
 	m.loop.OnAck = func(*swarm.Conn, int64) { m.acks++ }
 	m.loop.OnOpen = func(conn *swarm.Conn) {
@@ -172,7 +172,7 @@ func (m *mixed) begin() {
 	}
 }
 
-// tick does what is due; true ends the load.
+// tick performs the actions that are due. It returns true to end the load.
 func (m *mixed) tick() bool {
 	now := m.loop.Now()
 	if m.going {
@@ -191,7 +191,7 @@ func (m *mixed) tick() bool {
 	return m.loop.Tally.Errors > 0
 }
 
-// speak has somebody begin to type, or say what they have typed.
+// speak makes a user start typing, or send the message after typing.
 func (m *mixed) speak(conn *swarm.Conn) {
 	channel, typing := m.next[conn]
 	if !typing {
@@ -206,7 +206,7 @@ func (m *mixed) speak(conn *swarm.Conn) {
 	m.loop.Write(conn, m.crew.speech.typing(channel, false))
 }
 
-// read moves a person's cursors where something has come, with one frame, as the SDK does.
+// read reports a user's new positions in all channels in one frame, as the SDK does.
 func (m *mixed) read(conn *swarm.Conn) {
 	if !conn.Open() {
 		return
@@ -228,7 +228,7 @@ func (m *mixed) read(conn *swarm.Conn) {
 	}
 }
 
-// cut cuts somebody off who is connected.
+// cut disconnects a random connected user.
 func (m *mixed) cut(now int64) {
 	conn := m.others[m.rng.IntN(len(m.others))]
 	if conn.Open() && conn.Greeted {
@@ -237,7 +237,7 @@ func (m *mixed) cut(now int64) {
 	}
 }
 
-// missing is how many events clients do not have.
+// missing returns the number of events that clients have not received.
 func (m *mixed) missing() (n int64) {
 	for _, conn := range m.loop.Conns {
 		for _, p := range conn.Places {
@@ -247,7 +247,8 @@ func (m *mixed) missing() (n int64) {
 	return n
 }
 
-// finish lets everybody come back and get everything, and compares with what is stored.
+// finish waits until all clients have reconnected and received everything, and compares the result
+// with the stored rows.
 func (m *mixed) finish(ctx context.Context, r *Result) error {
 	next := m.loop.Now()
 	err := m.loop.Run(ctx, 20*time.Second, func() bool {
@@ -282,18 +283,19 @@ func (m *mixed) finish(ctx context.Context, r *Result) error {
 	return nil
 }
 
-// asides is what goes on beside the clients.
-type asides struct {
+// background contains the activities that run next to the clients.
+type background struct {
 	stop    context.CancelFunc
-	ended   chan error // one for each
+	ended   chan error // one value per activity
 	running int
 	pages   stats.Histogram
 	failed  int64
 }
 
-// besides has pages of history read, and records the gateway's profile if it is wanted.
-func (m *mixed) besides(ctx context.Context, server *stage.Process) *asides {
-	a := &asides{ended: make(chan error, 2)}
+// startBackground starts reading pages of history, and records the gateway's profile if a flame graph was
+// requested.
+func (m *mixed) startBackground(ctx context.Context, server *stage.Process) *background {
+	a := &background{ended: make(chan error, 2)}
 	readers, cancel := context.WithCancel(ctx)
 	a.stop = cancel
 	if m.s.History > 0 {
@@ -308,7 +310,7 @@ func (m *mixed) besides(ctx context.Context, server *stage.Process) *asides {
 	return a
 }
 
-func (a *asides) wait() error {
+func (a *background) wait() error {
 	var errs []error
 	for range a.running {
 		errs = append(errs, <-a.ended)
@@ -317,7 +319,7 @@ func (a *asides) wait() error {
 	return errors.Join(errs...)
 }
 
-func (a *asides) report(r *Result) {
+func (a *background) report(r *Result) {
 	if a.pages.Count() > 0 {
 		q := a.pages.Quantiles()
 		r.Figures["history_pages"], r.Figures["history_p50_ms"], r.Figures["history_p99_ms"] = float64(a.pages.Count()), q.P50, q.P99
@@ -325,8 +327,9 @@ func (a *asides) report(r *Result) {
 	r.Errors += a.failed
 }
 
-// readPages has somebody read a page of one of their channels now and then, one after the other.
-func (a *asides) readPages(ctx context.Context, m *mixed, server *stage.Process) error {
+// readPages reads pages of history at a fixed rate, one at a time, as random users in random
+// channels of theirs.
+func (a *background) readPages(ctx context.Context, m *mixed, server *stage.Process) error {
 	rng := rand.New(rand.NewPCG(5, 6)) // not the loop's, which another goroutine uses
 	tick := time.NewTicker(time.Duration(float64(time.Second) / m.s.History))
 	defer tick.Stop()
@@ -351,13 +354,13 @@ func (a *asides) readPages(ctx context.Context, m *mixed, server *stage.Process)
 	}
 }
 
-// draw records where the gateway's CPU goes and writes the flame graph.
+// draw records a CPU profile of the gateway and writes the flame graph.
 func (m *mixed) draw(ctx context.Context) error {
 	raw, err := m.server.Profile(ctx, max(min(m.s.Duration, 30*time.Second), time.Second))
 	if err != nil {
 		return err
 	}
-	svg, err := flame.Draw([]byte(raw), fmt.Sprintf("ws-server, %d people as loadtest mixed has them", m.s.People))
+	svg, err := flame.Draw([]byte(raw), fmt.Sprintf("ws-server in loadtest mixed, with %d users", m.s.People))
 	if err != nil {
 		return err
 	}

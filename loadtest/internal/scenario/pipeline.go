@@ -12,40 +12,40 @@ import (
 	"parley.chat/loadtest/internal/swarm"
 )
 
-// Pipeline is everything at once: publishers, subscribers with their cursors, and the persister that
-// stores what is acknowledged.
+// Pipeline measures all services together: publishers, subscribers that report their positions, and
+// the sync-service that stores the acknowledged messages.
 type Pipeline struct {
-	Publishers int           `default:"50" help:"How many publishers, each in a channel of its own."`
-	Members    int           `default:"2" help:"Members of each channel, the publisher among them."`
-	Window     int           `default:"1" help:"Messages of a publisher that wait for their ack at a time."`
-	Rate       float64       `default:"0" help:"Messages per second of all, as far as acks allow; 0: as fast as they allow."`
-	Cursors    time.Duration `default:"1s" help:"How often each subscriber says what it has got and read; 0: never."`
-	Duration   time.Duration `default:"60s" help:"How long it is measured."`
-	Body       int           `default:"100" help:"Bytes of a message's body."`
+	Publishers int           `default:"50" help:"Number of publishers, each in its own channel."`
+	Members    int           `default:"2" help:"Members of each channel, including the publisher."`
+	Window     int           `default:"1" help:"Maximum number of unacknowledged messages of a publisher."`
+	Rate       float64       `default:"0" help:"Total messages per second, if acks allow it; 0: as fast as acks allow."`
+	Cursors    time.Duration `default:"1s" help:"Interval at which each subscriber reports what it has received and read; 0: never."`
+	Duration   time.Duration `default:"60s" help:"Duration of the measurement."`
+	Body       int           `default:"100" help:"Size of a message body in bytes."`
 	Fsync      string        `default:"everysec" enum:"everysec,always" help:"appendfsync of Redis."`
 }
 
 // Name implements Scenario.
 func (*Pipeline) Name() string { return "pipeline" }
 
-// markEvery is how many acks come between two whose rows are looked for.
+// markEvery: of every markEvery acknowledged messages, the time until one has its row is measured.
 const markEvery = 100
 
-// pipeline is a Pipeline under way.
+// pipeline is the state of a running Pipeline.
 type pipeline struct {
 	*crew
 	s       *Pipeline
 	watch   *stage.Watch
-	readers []*swarm.Conn // everybody but the publishers
-	acked   []int64       // by channel: acks of a channel come in the order of its seqs
+	readers []*swarm.Conn // everybody except the publishers
+	acked   []int64       // by channel; acks of a channel arrive in the order of its seqs
 	acks    int64
 	turns   turns
-	cursors drip
+	cursors schedule
 }
 
 // Run implements Scenario.
 func (s *Pipeline) Run(ctx context.Context, env Env) (_ *Result, err error) {
-	c, err := gather(ctx, env, s.Publishers, s.Members, s.Body, s.Fsync)
+	c, err := newCrew(ctx, env, s.Publishers, s.Members, s.Body, s.Fsync)
 	if err != nil {
 		return nil, err
 	}
@@ -68,11 +68,12 @@ func (s *Pipeline) Run(ctx context.Context, env Env) (_ *Result, err error) {
 	return r, p.check(ctx, r)
 }
 
-// load measures and lets everybody get what was said.
+// load puts the load on the services, and waits until all clients have received all messages.
 func (p *pipeline) load(ctx context.Context) (*Result, error) {
 	s := p.s
 	p.loop.OnAck = p.onAck
-	// Not when a turn was due: a publisher that waits for its ack is no part of the server's latency here.
+	// The latency counts from the actual send, not from when the send was due: waiting for an ack
+	// is not part of the server's latency here.
 	p.turns = turns{rate: s.Rate, say: func(conn *swarm.Conn, _ int64) { p.say(conn, p.loop.Now()) }}
 	for i, conn := range p.loop.Conns {
 		conn.Next = 1 // the channels are new
@@ -84,7 +85,7 @@ func (p *pipeline) load(ctx context.Context) (*Result, error) {
 			p.turns.idle = append(p.turns.idle, conn)
 		}
 	}
-	p.cursors = drip{every: s.Cursors, n: len(p.readers)}
+	p.cursors = schedule{every: s.Cursors, n: len(p.readers)}
 	warm := min(2*time.Second, s.Duration)
 	p.turns.begin(p.loop, int(s.Rate*(warm+s.Duration).Seconds()))
 	if err := p.loop.Run(ctx, warm, p.tick); err != nil {
@@ -106,20 +107,21 @@ func (p *pipeline) onAck(conn *swarm.Conn, now int64) {
 	p.turns.acked(conn, now)
 }
 
-// tick sends the cursors whose time has come; true ends the load.
+// tick sends the positions that are due. It returns true to end the load.
 func (p *pipeline) tick() bool {
 	p.cursors.due(p.loop.Now(), func(i int) { p.moveCursor(p.readers[i]) })
 	return p.loop.Tally.Errors > 0
 }
 
-// moveCursor says that a reader has got and read what it has.
+// moveCursor reports that a reader has received and read everything it has.
 func (p *pipeline) moveCursor(conn *swarm.Conn) {
 	if conn.Open() && conn.Next > 1 {
 		p.loop.Write(conn, p.speech.cursors(swarm.Place{Channel: conn.Channel, Next: conn.Next}))
 	}
 }
 
-// lags sums up how far the persister was behind, and for how long a message was not in the database.
+// lags summarises how far sync-service was behind, and how long it took until messages were in
+// PostgreSQL.
 func (p *pipeline) lags(r *Result) {
 	f, third := r.Figures, len(p.watch.Lags)/3
 	f["acks_per_second"] = r.AckThroughput
@@ -142,8 +144,8 @@ func (p *pipeline) lags(r *Result) {
 	}
 }
 
-// growing is 1 if a lag grows: its last third is half as much again as its first, and more than what a
-// second brings, 0 otherwise.
+// growing returns 1 if the lag grows, otherwise 0. It grows if its last third is half as much again
+// as its first, and larger by more than a second's messages.
 func growing(first, last, perSecond float64) float64 {
 	if last > 1.5*first && last-first > perSecond {
 		return 1
@@ -153,7 +155,7 @@ func growing(first, last, perSecond float64) float64 {
 
 func mean(ns []int64) float64 { return float64(sum(ns)) / float64(max(len(ns), 1)) }
 
-// check waits until everything is stored, and compares with what was acknowledged.
+// check waits until everything is stored, and compares it with what was acknowledged.
 func (p *pipeline) check(ctx context.Context, r *Result) error {
 	var wanted []stage.Cursor
 	if p.s.Cursors > 0 {
@@ -181,8 +183,8 @@ func (p *pipeline) check(ctx context.Context, r *Result) error {
 	return p.checkCursors(ctx, r, wanted)
 }
 
-// checkCursors waits until the cursors that were said last are stored: a gateway moves one at most once a
-// second, and the persister folds them.
+// checkCursors waits until the last reported positions are stored. That takes a while, because a
+// gateway moves a position at most once a second and sync-service merges the moves.
 func (p *pipeline) checkCursors(ctx context.Context, r *Result, wanted []stage.Cursor) error {
 	for end := p.loop.Now() + int64(20*time.Second); ; {
 		behind, err := p.env.Stage.CursorsBehind(ctx, wanted)
@@ -194,7 +196,7 @@ func (p *pipeline) checkCursors(ctx context.Context, r *Result, wanted []stage.C
 			return nil
 		}
 		if p.loop.Now() > end {
-			return fmt.Errorf("%d of %d cursors are not stored", behind, len(wanted))
+			return fmt.Errorf("%d of %d receipts are not stored", behind, len(wanted))
 		}
 		if err := p.loop.Run(ctx, 200*time.Millisecond, func() bool { return false }); err != nil {
 			return err
@@ -202,16 +204,16 @@ func (p *pipeline) checkCursors(ctx context.Context, r *Result, wanted []stage.C
 	}
 }
 
-// drip spreads something that each of n does once in a while evenly over that while.
-type drip struct {
+// schedule spreads a periodic action of n elements evenly over the period.
+type schedule struct {
 	every time.Duration
 	n     int
 	began int64
 	done  int64
 }
 
-// due calls do for whoever's turn has come.
-func (d *drip) due(now int64, do func(i int)) {
+// due calls do for each element that is due.
+func (d *schedule) due(now int64, do func(i int)) {
 	if d.every <= 0 || d.n == 0 {
 		return
 	}

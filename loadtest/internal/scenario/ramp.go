@@ -9,14 +9,14 @@ import (
 	"parley.chat/loadtest/internal/swarm"
 )
 
-// A rate is sustained when this part of all deliveries came in time, the slowest of a hundred with
-// them, and nobody was closed.
+// A rate is sustained if this fraction of all deliveries, and their 99th percentile, arrived in
+// time and no connection was closed.
 const (
 	inTimePart = 0.98
 	inTime     = 250 * time.Millisecond
 )
 
-// step is how one rate went.
+// step is the result of one rate.
 type step struct {
 	rate                        float64
 	sustained                   bool
@@ -25,8 +25,8 @@ type step struct {
 	serverCores, generatorCores float64
 }
 
-// highestRate looks for the highest rate that is sustained: it goes up by halves until a step fails,
-// then closes in on the border, and in the end holds what it found for twice as long.
+// highestRate searches for the highest sustained rate. It raises the rate by half until a step
+// fails, then bisects, and finally holds the result for twice as long.
 func (c *crew) highestRate(ctx context.Context, first float64, d time.Duration) (best step, err error) {
 	fails := 0.0
 	for rate := first; fails == 0; rate *= 1.5 {
@@ -62,9 +62,9 @@ func (c *crew) highestRate(ctx context.Context, first float64, d time.Duration) 
 	return step{}, nil
 }
 
-// try loads the channel at a rate.
+// try puts load on the channel at one rate.
 func (c *crew) try(ctx context.Context, rate float64, d time.Duration) (step, error) {
-	if err := c.mend(ctx); err != nil {
+	if err := c.reconnectClosed(ctx); err != nil {
 		return step{}, err
 	}
 	n := max(int(rate*d.Seconds()), 1)
@@ -84,7 +84,7 @@ func (c *crew) try(ctx context.Context, rate float64, d time.Duration) (step, er
 	}
 	came := float64(c.loop.Tally.Latency.Within(inTime)) / float64(expected)
 	s.sustained = came >= inTimePart && r.Latency.P99 <= float64(inTime/time.Millisecond) && len(r.Closes) == 0
-	fmt.Fprintf(c.env.Say, "  %8.0f msg/s: %5.1f%% in time, p99 %.1f ms, %.1f events a frame, server %.2f cores, generator %.2f, closed %v\n",
+	fmt.Fprintf(c.env.Say, "  %8.0f msg/s: %5.1f%% in time, p99 %.1f ms, %.1f events per frame, server %.2f cores, generator %.2f, closed %v\n",
 		rate, came*100, r.Latency.P99, r.EventsPerFrame, s.serverCores, s.generatorCores, r.Closes)
 	if r.Holes+r.Repeats > 0 {
 		return s, fmt.Errorf("%w: %w", errHole, r.Clean())
@@ -92,8 +92,8 @@ func (c *crew) try(ctx context.Context, rate float64, d time.Duration) (step, er
 	return s, c.settle(ctx, 20*time.Second)
 }
 
-// mend connects those again who were closed. They see nothing of what they missed.
-func (c *crew) mend(ctx context.Context) error {
+// reconnectClosed reconnects the clients that were closed. They do not receive what they missed.
+func (c *crew) reconnectClosed(ctx context.Context) error {
 	var gone []*swarm.Conn
 	for _, conn := range c.loop.Conns {
 		if !conn.Open() {

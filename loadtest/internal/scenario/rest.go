@@ -12,22 +12,23 @@ import (
 	"parley.chat/loadtest/internal/web"
 )
 
-// History is clients that read the newest page of a channel, as fast as they are answered.
+// History measures clients that read the newest page of a channel, each as fast as it gets
+// responses.
 type History struct {
-	Clients  int           `default:"16" help:"Clients that ask at the same time."`
-	People   int           `default:"20" help:"Users."`
-	Channels int           `default:"10" help:"Channels, of which all are members."`
-	Messages int           `default:"10000" help:"Stored messages of each channel."`
-	Tail     int           `default:"100" help:"Of them, how many Redis has not cut yet."`
-	Body     int           `default:"100" help:"Bytes of a message's body."`
-	Warm     time.Duration `default:"3s" help:"How long before it is measured."`
-	Duration time.Duration `default:"10s" help:"How long it is measured."`
+	Clients  int           `default:"16" help:"Number of concurrent clients."`
+	People   int           `default:"20" help:"Number of users."`
+	Channels int           `default:"10" help:"Number of channels; every user is a member of all of them."`
+	Messages int           `default:"10000" help:"Stored messages in each channel."`
+	Tail     int           `default:"100" help:"Newest messages per channel that are still in Redis."`
+	Body     int           `default:"100" help:"Size of a message body in bytes."`
+	Warm     time.Duration `default:"3s" help:"Duration of the warm-up."`
+	Duration time.Duration `default:"10s" help:"Duration of the measurement."`
 }
 
 // Name implements Scenario.
 func (*History) Name() string { return "history" }
 
-// pageItems is how many items a page has unless the request says.
+// pageItems is the default number of items of a page.
 const pageItems = 50
 
 // Run implements Scenario.
@@ -44,17 +45,17 @@ func (s *History) Run(ctx context.Context, env Env) (*Result, error) {
 	return read(ctx, env, s, o, s.Clients, s.Warm, s.Duration, requests)
 }
 
-// Channels is clients that list their channels, as fast as they are answered.
+// Channels measures clients that list their channels, each as fast as it gets responses.
 type Channels struct {
-	Clients  int           `default:"16" help:"Clients that ask at the same time."`
-	People   int           `default:"20" help:"Users."`
-	Channels int           `default:"50" help:"Channels, of which all are members."`
-	Messages int           `default:"1000" help:"Stored messages of each channel."`
-	Unread   int           `default:"20" help:"Of them, how many nobody has read in every fifth channel."`
-	Tail     int           `default:"100" help:"Of them, how many Redis has not cut yet."`
-	Body     int           `default:"100" help:"Bytes of a message's body."`
-	Warm     time.Duration `default:"3s" help:"How long before it is measured."`
-	Duration time.Duration `default:"10s" help:"How long it is measured."`
+	Clients  int           `default:"16" help:"Number of concurrent clients."`
+	People   int           `default:"20" help:"Number of users."`
+	Channels int           `default:"50" help:"Number of channels; every user is a member of all of them."`
+	Messages int           `default:"1000" help:"Stored messages in each channel."`
+	Unread   int           `default:"20" help:"Unread messages in every fifth channel."`
+	Tail     int           `default:"100" help:"Newest messages per channel that are still in Redis."`
+	Body     int           `default:"100" help:"Size of a message body in bytes."`
+	Warm     time.Duration `default:"3s" help:"Duration of the warm-up."`
+	Duration time.Duration `default:"10s" help:"Duration of the measurement."`
 }
 
 // Name implements Scenario.
@@ -72,13 +73,14 @@ func (s *Channels) Run(ctx context.Context, env Env) (*Result, error) {
 	return read(ctx, env, s, o, s.Clients, s.Warm, s.Duration, requests)
 }
 
-// get is a request as a program sends it. The floor believes X-User, which chat-service does not read.
+// get returns a request as a program would send it. Only the floor reads X-User; chat-service
+// ignores it.
 func get(addr, path string, p stage.Person, mark string, items int) web.Request {
 	return web.Request{Mark: []byte(mark), Items: items, Bytes: []byte("GET " + path + " HTTP/1.1\r\nHost: " + addr +
 		"\r\nUser-Agent: parley-loadtest\r\nAccept: application/json\r\nAuthorization: Bearer " + p.Token + "\r\nX-User: " + p.ID.String() + "\r\n\r\n")}
 }
 
-// read fills the stage, starts the target, has clients read for a while, and sums up.
+// read fills the stage, starts the target, lets the clients read, and summarises the results.
 func read(ctx context.Context, env Env, s Scenario, o stage.LibraryOptions, clients int, warm, long time.Duration,
 	requests func(addr string, l *stage.Library) []web.Request,
 ) (_ *Result, err error) {
@@ -126,7 +128,7 @@ func read(ctx context.Context, env Env, s Scenario, o stage.LibraryOptions, clie
 	return r, nil
 }
 
-// answered takes in what clients saw and what that has cost.
+// answered adds what the clients saw, and its cost, to the result.
 func (r *Result) answered(t *web.Tally, from, to stage.Snapshot) {
 	r.Sent, r.Errors, r.FirstError, r.Latency = t.Requests+t.Errors, t.Errors, t.FirstError, t.Latency.Quantiles()
 	n := float64(max(t.Requests, 1))

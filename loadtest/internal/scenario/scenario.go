@@ -1,5 +1,5 @@
-// Package scenario is what is measured: each scenario fills a stage, loads a gateway or its floor the
-// same way, and sums up what came of it. A scenario's fields are its flags.
+// Package scenario defines what is measured. Each scenario fills a stage, puts the same load on a
+// gateway or its floor, and summarises the results. The fields of a scenario are its flags.
 package scenario
 
 import (
@@ -14,44 +14,44 @@ import (
 	"parley.chat/loadtest/internal/swarm"
 )
 
-// What a scenario is run against.
+// Targets of a scenario.
 const (
 	Parley = "parley"
 	Bare   = "bare" // the floor of fan-out
 	Script = "script"
 	Rest   = "rest" // the floor of REST
-	Copy   = "copy" // the floor of the persister
+	Copy   = "copy" // the floor of sync-service
 )
 
-// Env is where a scenario runs.
+// Env is the environment of a scenario.
 type Env struct {
 	Stage  *stage.Stage
 	Target string    // Parley, or a floor
-	Say    io.Writer // progress, for people
+	Say    io.Writer // progress messages for people
 }
 
-// Scenario is one of this package's.
+// Scenario is implemented by the scenarios of this package.
 type Scenario interface {
 	Name() string
 	Run(ctx context.Context, env Env) (*Result, error)
 }
 
-// Cost is what a process used while the scenario was measured.
+// Cost is what a process used during the measurement.
 type Cost struct {
 	CPUSeconds         float64 `json:"cpu_seconds"`
 	CPUPerMillion      float64 `json:"cpu_seconds_per_million_deliveries,omitempty"`
 	CPUPerThousand     float64 `json:"cpu_seconds_per_thousand_requests,omitempty"`
 	RSSBytes           int64   `json:"rss_bytes"`
-	BytesPerConnection float64 `json:"bytes_per_connection,omitempty"` // by which RSS has grown since before the first
+	BytesPerConnection float64 `json:"bytes_per_connection,omitempty"` // growth of RSS since before the first connection
 }
 
-// Result is what a scenario found.
+// Result contains the figures of one run of a scenario.
 type Result struct {
 	Scenario string    `json:"scenario"`
 	Target   string    `json:"target"`
 	Started  time.Time `json:"started"`
 	Settings any       `json:"settings"`
-	Load     float64   `json:"load_average,omitempty"` // of the machine, before: whoever runs a bench notes it
+	Load     float64   `json:"load_average,omitempty"` // of the machine, before the run; set by report.Bench
 
 	Connections int     `json:"connections"`
 	Seconds     float64 `json:"seconds"`
@@ -59,9 +59,9 @@ type Result struct {
 	Sent       int64       `json:"sent"`
 	Deliveries int64       `json:"deliveries"`
 	Throughput float64     `json:"deliveries_per_second"`
-	Lost       int64       `json:"lost"`    // never came
-	Repeats    int64       `json:"repeats"` // came again
-	Holes      int64       `json:"holes"`   // were passed over
+	Lost       int64       `json:"lost"`    // events that never arrived
+	Repeats    int64       `json:"repeats"` // events that arrived again
+	Holes      int64       `json:"holes"`   // events that were skipped
 	Errors     int64       `json:"errors"`
 	FirstError string      `json:"first_error,omitempty"`
 	Closes     map[int]int `json:"closes,omitempty"`
@@ -73,11 +73,12 @@ type Result struct {
 	AckLatency     stats.Quantiles `json:"ack_latency,omitzero"`
 
 	Processes map[string]Cost    `json:"processes"`
-	Figures   map[string]float64 `json:"figures,omitempty"` // what this scenario is about
-	Curves    map[string][]Point `json:"curves,omitempty"`  // the same where it is more than a figure
+	Figures   map[string]float64 `json:"figures,omitempty"` // figures specific to the scenario
+	Curves    map[string][]Point `json:"curves,omitempty"`  // figures of the scenario that are curves
 }
 
-// Clean says what was wrong with what clients saw: loss, holes, repeats, errors and closes.
+// Clean returns an error that lists what clients must not see: losses, holes, repeats, errors and
+// closes.
 func (r *Result) Clean() error {
 	if r.Lost == 0 && r.Holes == 0 && r.Repeats == 0 && r.Errors == 0 && len(r.Closes) == 0 {
 		return nil
@@ -86,7 +87,7 @@ func (r *Result) Clean() error {
 		r.Scenario, r.Target, r.Lost, r.Holes, r.Repeats, r.Errors, r.FirstError, r.Closes)
 }
 
-// crew is the clients of a scenario and the server that they talk to.
+// crew contains the clients of a scenario and the server that they talk to.
 type crew struct {
 	env    Env
 	loop   *swarm.Loop
@@ -94,11 +95,12 @@ type crew struct {
 	people *stage.Population
 	speech *speech
 	before stage.Snapshot // before the first connection
-	said   []int64        // messages by channel
+	said   []int64        // messages sent, by channel
 }
 
-// gather starts the target and makes clients: the people of so many channels, none connected yet.
-func gather(ctx context.Context, env Env, channels, members, body int, fsync string) (c *crew, err error) {
+// newCrew starts the target and creates the members of the given number of channels as clients,
+// without connecting them.
+func newCrew(ctx context.Context, env Env, channels, members, body int, fsync string) (c *crew, err error) {
 	c = &crew{env: env, said: make([]int64, channels)}
 	defer func() {
 		if err != nil {
@@ -137,7 +139,7 @@ func gather(ctx context.Context, env Env, channels, members, body int, fsync str
 	return c, err
 }
 
-// close ends the clients and what was started for them.
+// close disconnects the clients and stops what was started for them.
 func (c *crew) close() error {
 	var err error
 	if c.loop != nil {
@@ -146,13 +148,13 @@ func (c *crew) close() error {
 	return errors.Join(err, c.env.Stage.Clear())
 }
 
-// join connects everybody.
+// join connects the given clients.
 func (c *crew) join(ctx context.Context, conns []*swarm.Conn) error {
 	const atOnce, each = 128, 10 * time.Millisecond
 	return c.loop.DialAll(ctx, conns, atOnce, c.env.Target == Parley, 30*time.Second+time.Duration(len(conns))*each)
 }
 
-// say has a client send a message to its channel.
+// say makes a client send a message to its channel.
 func (c *crew) say(conn *swarm.Conn, stamp int64) {
 	if !conn.Open() {
 		return
@@ -161,8 +163,9 @@ func (c *crew) say(conn *swarm.Conn, stamp int64) {
 	c.loop.Write(conn, c.speech.message(conn.Channel, c.said[conn.Channel], stamp))
 }
 
-// stampOf is the time that a paced message carries: when it is sent or, if the generator is late by
-// more than a timer's error, when it was due, so that its own delay does not hide the server's.
+// stampOf returns the time stamp of a paced message: when it is sent or, if the generator is late
+// by more than a timer's error, when it was due. So a delay of the generator does not hide one of
+// the server.
 func (c *crew) stampOf(due int64) int64 {
 	if now := c.loop.Now(); now-due < int64(time.Millisecond) {
 		return now
@@ -170,7 +173,7 @@ func (c *crew) stampOf(due int64) int64 {
 	return due
 }
 
-// lost is how many events did not come to the clients for which they were said.
+// lost returns the number of events that did not reach a client that should have received them.
 func (c *crew) lost() (n int64) {
 	for _, conn := range c.loop.Conns {
 		n += c.said[conn.Channel] - conn.Got
@@ -178,8 +181,8 @@ func (c *crew) lost() (n int64) {
 	return n
 }
 
-// owed is how many events may still come: those of the clients that are open.
-func (c *crew) owed() (n int64) {
+// outstanding returns the number of events that may still arrive, at clients that are connected.
+func (c *crew) outstanding() (n int64) {
 	for _, conn := range c.loop.Conns {
 		if conn.Open() {
 			n += c.said[conn.Channel] - conn.Got
@@ -188,19 +191,20 @@ func (c *crew) owed() (n int64) {
 	return n
 }
 
-// settle waits until everybody has everything, but no longer than patience.
-func (c *crew) settle(ctx context.Context, patience time.Duration) error {
-	next := c.loop.Now() // counting takes longer than a round of the loop
-	return c.loop.Run(ctx, patience, func() bool {
+// settle waits until all clients have all events, but at most for timeout.
+func (c *crew) settle(ctx context.Context, timeout time.Duration) error {
+	next := c.loop.Now() // counting takes longer than one iteration of the loop
+	return c.loop.Run(ctx, timeout, func() bool {
 		if now := c.loop.Now(); now >= next {
 			next = now + int64(time.Millisecond)
-			return c.owed() <= 0
+			return c.outstanding() <= 0
 		}
 		return false
 	})
 }
 
-// measure runs what is to be measured and sums up. Settings are the scenario's own.
+// measure calls run and summarises what happened. The Settings of the result are the scenario
+// itself.
 func (c *crew) measure(ctx context.Context, s Scenario, run func() error) (*Result, error) {
 	said := sum(c.said)
 	from, err := c.env.Stage.Snapshot(ctx)
@@ -251,7 +255,7 @@ func (c *crew) costs(from, to stage.Snapshot, deliveries int64, connections int)
 	return costs
 }
 
-// server is the name of the process that holds the connections.
+// server returns the name of the process that holds the connections.
 func (r *Result) server() string {
 	if r.Target == Bare {
 		return "bare"
@@ -269,5 +273,5 @@ func sum(ns []int64) (total int64) {
 	return total
 }
 
-// errHole is told when clients saw what must never be.
+// errHole reports that clients saw what must never happen.
 var errHole = errors.New("clients saw holes or repeats")

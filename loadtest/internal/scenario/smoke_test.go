@@ -19,8 +19,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestScenarios runs each for a moment with few clients, against the real programs: not to measure,
-// but to see that it still works and that clients see every message once.
+// TestScenarios runs each scenario briefly with few clients against the real programs. It does not
+// measure; it checks that the scenario works and that clients see every message once.
 func TestScenarios(t *testing.T) {
 	bin := proctest.Build(t, "ws-server", "sync-service", "chat-service")
 	programs, err := stage.Build(t.Context(), t.TempDir(), bin)
@@ -41,11 +41,11 @@ func TestScenarios(t *testing.T) {
 		}
 	})
 	second, flame := time.Second, filepath.Join(t.TempDir(), "flame.svg")
-	bytesOf := map[string]float64{} // of an answer, by scenario
+	bytesOf := map[string]float64{} // size of a response, by scenario
 	for _, tt := range []struct {
 		name, target string
 		what         scenario.Scenario
-		figure       string // that must not be 0
+		figure       string // must not be 0
 		sends        bool
 	}{
 		{"idle", scenario.Parley, &scenario.Idle{Connections: 20, Members: 10, Hold: second / 2}, "goroutines_per_connection", false},
@@ -88,14 +88,14 @@ func TestScenarios(t *testing.T) {
 				t.Errorf("no %s in %v", tt.figure, r.Figures)
 			}
 			if r.Figures["not_stored"]+r.Figures["cursors_behind"]+r.Figures["lag_growing"] > 0 {
-				t.Errorf("not all is stored: %v", r.Figures)
+				t.Errorf("not everything is stored: %v", r.Figures)
 			}
 			if svg, err := os.ReadFile(flame); tt.name == "mixed" && (err != nil || !strings.Contains(string(svg), "parley.chat/ws-server")) {
 				t.Errorf("the flame graph: %v, %d bytes", err, len(svg))
 			}
 			size := r.Figures["bytes_per_answer"]
 			if floor := bytesOf[tt.name]; floor != 0 && size != floor {
-				t.Errorf("an answer has %v bytes, that of the floor %v: they do not do the same", size, floor)
+				t.Errorf("a response has %v bytes, that of the floor %v: they do not return the same", size, floor)
 			}
 			bytesOf[tt.name] = size
 		})

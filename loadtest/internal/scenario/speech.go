@@ -11,19 +11,19 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// speech makes what clients say. Its buffers are used again by the next call.
+// speech builds the frames that clients send. The next call reuses its buffers.
 type speech struct {
 	target   string
 	channels []string
 	padding  string
-	sender   string // of the bare messages
-	run      string // the first half of the client ids, this run's own
+	sender   string // sender of the messages to the bare broadcaster
+	run      string // the first half of all client ids of this run
 	payload  []byte
 	frame    []byte
 	n        int64
 }
 
-// stampDigits is how many digits the time in a message has.
+// stampDigits is the number of digits of the time stamp in a message.
 const stampDigits = 19
 
 func newSpeech(target string, channels []chat.ChannelID, body int) *speech {
@@ -37,7 +37,8 @@ func newSpeech(target string, channels []chat.ChannelID, body int) *speech {
 	return s
 }
 
-// upgrade returns the request that opens a person's socket. Without all it subscribes to nothing.
+// upgrade returns the request that opens a user's WebSocket. Unless all is set, it subscribes to
+// nothing.
 func (s *speech) upgrade(host string, p stage.Person, all bool) []byte {
 	switch {
 	case s.target == Bare:
@@ -48,9 +49,9 @@ func (s *speech) upgrade(host string, p stage.Person, all bool) []byte {
 	return wire.Upgrade(host, "/ws?subscribe=none", p.Token)
 }
 
-// message returns the frame that says something in a channel. To Parley it is a send. The bare
-// broadcaster hands on what it gets, so it gets the message as Parley would make it: as large, and
-// with its seq.
+// message returns the frame that sends a message to a channel. For Parley it is a send frame. The
+// bare broadcaster passes on what it receives, so it gets the message as Parley would encode it: of
+// the same size, and with its seq.
 func (s *speech) message(channel int, seq, stamp int64) []byte {
 	s.n++
 	b := s.payload[:0]
@@ -84,13 +85,13 @@ func (s *speech) appendBody(b []byte, stamp int64) []byte {
 	return append(append(append(b, ' '), s.padding...), '"')
 }
 
-// resume returns the frame that subscribes to a channel from behind a seq.
+// resume returns the frame that subscribes to a channel from after a seq.
 func (s *speech) resume(channel int, lastSeen int64) []byte {
 	return wire.AppendFrame(nil, wire.Text, fmt.Appendf(nil,
 		`{"type":"subscribe","ref":"1","channel_id":%q,"last_seen_seq":%d}`, s.channels[channel], lastSeen))
 }
 
-// cursors returns the frame of someone who has got and read channels up to where they are.
+// cursors returns the frame that reports channels as received and read up to the given places.
 func (s *speech) cursors(at ...swarm.Place) []byte {
 	b := s.payload[:0]
 	for _, p := range at {
@@ -108,12 +109,12 @@ func (s *speech) cursors(at ...swarm.Place) []byte {
 	return s.frame
 }
 
-// typing returns the frame of someone who begins to type, or stops.
+// typing returns the frame of a user who starts or stops typing.
 func (s *speech) typing(channel int, on bool) []byte {
 	return wire.AppendFrame(nil, wire.Text, fmt.Appendf(nil, `{"type":"typing","channel_id":%q,"typing":%t}`, s.channels[channel], on))
 }
 
-// resumeAll returns the frame that subscribes to all channels of a client from where it is.
+// resumeAll returns the frame that subscribes to all channels of a client from its current places.
 func (s *speech) resumeAll(places []swarm.Place) []byte {
 	b := append(s.payload[:0], `{"type":"subscribe","ref":"1","channels":[`...)
 	for i, p := range places {

@@ -10,15 +10,15 @@ import (
 	"parley.chat/loadtest/internal/swarm"
 )
 
-// Fanout is one large channel: what a delivery costs at a quiet rate, and the highest rate that is
-// sustained.
+// Fanout measures one large channel: what a delivery costs at a low rate, and the highest sustained
+// rate.
 type Fanout struct {
 	Members  int           `default:"1000" help:"Members of the channel, each with one connection."`
-	Rate     float64       `default:"20" help:"Messages per second."`
-	Duration time.Duration `default:"15s" help:"How long that rate is measured."`
-	Body     int           `default:"100" help:"Bytes of a message's body."`
-	Ramp     float64       `default:"100" help:"Messages per second of the first step of the search for the highest rate; 0: no search."`
-	Step     time.Duration `default:"3s" help:"Length of a step of the search."`
+	Rate     float64       `default:"20" help:"Messages per second in the steady part."`
+	Duration time.Duration `default:"15s" help:"Duration of the steady part."`
+	Body     int           `default:"100" help:"Size of a message body in bytes."`
+	Ramp     float64       `default:"100" help:"Messages per second in the first step of the search for the highest rate; 0: no search."`
+	Step     time.Duration `default:"3s" help:"Duration of a step of the search."`
 }
 
 // Name implements Scenario.
@@ -26,7 +26,7 @@ func (*Fanout) Name() string { return "fanout" }
 
 // Run implements Scenario.
 func (s *Fanout) Run(ctx context.Context, env Env) (_ *Result, err error) {
-	c, err := gather(ctx, env, 1, s.Members, s.Body, localserver.FsyncEverySec)
+	c, err := newCrew(ctx, env, 1, s.Members, s.Body, localserver.FsyncEverySec)
 	if err != nil {
 		return nil, err
 	}
@@ -51,13 +51,13 @@ func (s *Fanout) Run(ctx context.Context, env Env) (_ *Result, err error) {
 	return r, nil
 }
 
-// ManyChannels is many small channels at a steady rate.
+// ManyChannels measures many small channels at a steady rate.
 type ManyChannels struct {
-	Channels int           `default:"200" help:"How many channels."`
-	Members  int           `default:"20" help:"Members of each, each with one connection."`
-	Rate     float64       `default:"5" help:"Messages per second in each."`
-	Duration time.Duration `default:"15s" help:"How long it is measured."`
-	Body     int           `default:"100" help:"Bytes of a message's body."`
+	Channels int           `default:"200" help:"Number of channels."`
+	Members  int           `default:"20" help:"Members of each channel, each with one connection."`
+	Rate     float64       `default:"5" help:"Messages per second in each channel."`
+	Duration time.Duration `default:"15s" help:"Duration of the measurement."`
+	Body     int           `default:"100" help:"Size of a message body in bytes."`
 }
 
 // Name implements Scenario.
@@ -65,7 +65,7 @@ func (*ManyChannels) Name() string { return "many-channels" }
 
 // Run implements Scenario.
 func (s *ManyChannels) Run(ctx context.Context, env Env) (_ *Result, err error) {
-	c, err := gather(ctx, env, s.Channels, s.Members, s.Body, localserver.FsyncEverySec)
+	c, err := newCrew(ctx, env, s.Channels, s.Members, s.Body, localserver.FsyncEverySec)
 	if err != nil {
 		return nil, err
 	}
@@ -76,8 +76,8 @@ func (s *ManyChannels) Run(ctx context.Context, env Env) (_ *Result, err error) 
 	return c.steady(ctx, s, s.Rate*float64(s.Channels), s.Duration)
 }
 
-// speaker returns who says message i: the channels take turns, and in a channel its first members, or
-// one alone where the server keeps no order between two.
+// speaker returns the client that sends message i. The channels take turns, and within a channel
+// its first members. If the server keeps no order between senders, only the first member sends.
 func (c *crew) speaker(i int) *swarm.Conn {
 	voices := 16
 	if c.env.Target == Bare {
@@ -88,20 +88,20 @@ func (c *crew) speaker(i int) *swarm.Conn {
 	return c.loop.Conns[i%channels*members+i/channels%min(voices, members)]
 }
 
-// pace has n messages said at a rate.
+// pace schedules n messages at a rate.
 func (c *crew) pace(n int, rate float64) {
 	c.loop.Pace(n, time.Duration(float64(time.Second)/rate), func(i int, due int64) {
 		c.say(c.speaker(i), c.stampOf(due))
 	})
 }
 
-// run says n messages at a rate and returns when the last was sent.
+// run sends n messages at a rate and returns when the last one was sent.
 func (c *crew) run(ctx context.Context, n int, rate float64) error {
 	c.pace(n, rate)
 	return c.loop.Run(ctx, time.Duration(float64(n)/rate*float64(time.Second))+10*time.Second, func() bool { return c.loop.Unsent() == 0 })
 }
 
-// steady measures a fixed rate, after a second of warming up.
+// steady measures a fixed rate, after warming up for a second.
 func (c *crew) steady(ctx context.Context, s Scenario, rate float64, d time.Duration) (*Result, error) {
 	if err := c.run(ctx, max(int(rate), len(c.people.Channels)), max(rate, float64(len(c.people.Channels)))); err != nil {
 		return nil, err

@@ -11,15 +11,15 @@ import (
 	"parley.chat/loadtest/internal/swarm"
 )
 
-// Storm is clients that all come back at once, and each lacks messages. Against the bare broadcaster,
-// which keeps none, it is the coming back alone.
+// Storm measures clients that all reconnect at the same time and have missed messages. The bare
+// broadcaster keeps no messages, so for it only the reconnections are measured.
 type Storm struct {
-	Clients  int           `default:"2000" help:"How many clients."`
-	Channels int           `default:"20" help:"In how many channels they are, each in one."`
-	Lacking  int           `default:"50" help:"Messages that each lacks."`
-	Body     int           `default:"100" help:"Bytes of a message's body."`
-	Cold     bool          `help:"They come to another gateway, which has just started and knows nothing."`
-	Patience time.Duration `default:"30s" help:"How long they may take."`
+	Clients  int           `default:"2000" help:"Number of clients."`
+	Channels int           `default:"20" help:"Number of channels; each client is in one."`
+	Lacking  int           `default:"50" help:"Number of messages that each client misses."`
+	Body     int           `default:"100" help:"Size of a message body in bytes."`
+	Cold     bool          `help:"Reconnect to another gateway that has just started and has nothing cached."`
+	Patience time.Duration `default:"30s" help:"Maximum time until all clients have all messages."`
 }
 
 // Name implements Scenario.
@@ -32,8 +32,8 @@ func (s *Storm) Name() string {
 
 // Run implements Scenario.
 func (s *Storm) Run(ctx context.Context, env Env) (_ *Result, err error) {
-	members := s.Clients/s.Channels + 1 // and one who stays, and talks
-	c, err := gather(ctx, env, s.Channels, members, s.Body, localserver.FsyncEverySec)
+	members := s.Clients/s.Channels + 1 // plus one member who stays connected and sends
+	c, err := newCrew(ctx, env, s.Channels, members, s.Body, localserver.FsyncEverySec)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func (s *Storm) Run(ctx context.Context, env Env) (_ *Result, err error) {
 		back = append(back, conn)
 	}
 	if env.Target == Parley {
-		if err := s.talk(ctx, c, members); err != nil {
+		if err := s.sendMissed(ctx, c, members); err != nil {
 			return nil, err
 		}
 		if s.Cold {
@@ -60,11 +60,11 @@ func (s *Storm) Run(ctx context.Context, env Env) (_ *Result, err error) {
 			}
 		}
 	}
-	return s.comeBack(ctx, c, back)
+	return s.reconnectAll(ctx, c, back)
 }
 
-// talk says what the others will lack.
-func (s *Storm) talk(ctx context.Context, c *crew, members int) error {
+// sendMissed sends the messages that the others will miss.
+func (s *Storm) sendMissed(ctx context.Context, c *crew, members int) error {
 	for range s.Lacking {
 		for i := 0; i < len(c.loop.Conns); i += members {
 			c.say(c.loop.Conns[i], c.loop.Now())
@@ -74,7 +74,7 @@ func (s *Storm) talk(ctx context.Context, c *crew, members int) error {
 	return c.loop.Run(ctx, 20*time.Second, func() bool { return c.loop.Tally.Deliveries >= want })
 }
 
-// move aims the clients at a gateway that has just started.
+// move points the clients to a gateway that has just started.
 func (s *Storm) move(ctx context.Context, c *crew, members int) error {
 	second, err := c.env.Stage.Gateway(ctx)
 	if err != nil {
@@ -88,8 +88,9 @@ func (s *Storm) move(ctx context.Context, c *crew, members int) error {
 	return c.loop.Aim(second.Addr)
 }
 
-// comeBack dials all at once and measures until the last has all that it lacks.
-func (s *Storm) comeBack(ctx context.Context, c *crew, back []*swarm.Conn) (*Result, error) {
+// reconnectAll dials all clients at the same time, and measures until the last one has everything that
+// it missed.
+func (s *Storm) reconnectAll(ctx context.Context, c *crew, back []*swarm.Conn) (*Result, error) {
 	missing := len(back)
 	c.loop.OnOpen = func(conn *swarm.Conn) {
 		if c.env.Target == Bare {
@@ -123,10 +124,10 @@ func (s *Storm) comeBack(ctx context.Context, c *crew, back []*swarm.Conn) (*Res
 	if err != nil {
 		return nil, err
 	}
-	r.Latency = stats.Quantiles{} // of messages that were said long before
+	r.Latency = stats.Quantiles{} // the messages were sent long before
 	r.Figures["seconds"], r.Figures["opened_seconds"] = r.Seconds, opened.Seconds()
 	r.Figures["clients_without_all"] = float64(missing)
-	// Whoever gets something twice gets it within a moment.
+	// Wait briefly for repeats: they would arrive within a moment.
 	if err := c.loop.Run(ctx, 500*time.Millisecond, func() bool { return false }); err != nil {
 		return nil, err
 	}
@@ -135,7 +136,7 @@ func (s *Storm) comeBack(ctx context.Context, c *crew, back []*swarm.Conn) (*Res
 		r.Lost = c.lost()
 	}
 	if missing > 0 {
-		return r, fmt.Errorf("%d clients do not have all after %v: %w", missing, s.Patience, errors.Join(errHole, r.Clean()))
+		return r, fmt.Errorf("%d clients do not have all messages after %v: %w", missing, s.Patience, errors.Join(errHole, r.Clean()))
 	}
 	return r, nil
 }

@@ -12,28 +12,28 @@ import (
 	"parley.chat/loadtest/internal/stats"
 )
 
-// Table is what the persister and a reader of history notice of the size of the table of messages: as it
-// is, and partitioned by the hash of the channel.
+// Table measures how the size of the table messages affects inserts and reads of history, for the
+// table as it is and for one that is partitioned by the hash of the channel.
 type Table struct {
-	Sizes    []int64       `default:"1000000,2000000,5000000,10000000,20000000,50000000" help:"Rows at which is measured."`
-	Limit    time.Duration `default:"10m" help:"How long it may take. Each of the two tables has half of it, and grows no more when its half is over."`
-	Hashed   int           `default:"16" help:"Partitions of the second table."`
-	Channels int           `default:"20000" help:"How many channels; how much is said in each follows Zipf's law."`
-	Body     int           `default:"100" help:"Bytes of a message's body."`
-	Insert   int64         `default:"250000" help:"Rows that are inserted to measure the rate, in transactions of 5,000."`
-	Pages    int           `default:"1000" help:"Pages of history that are read."`
+	Sizes    []int64       `default:"1000000,2000000,5000000,10000000,20000000,50000000" help:"Table sizes (in rows) at which to measure."`
+	Limit    time.Duration `default:"10m" help:"Maximum duration. Each of the two tables gets half of it and stops growing when its half is over."`
+	Hashed   int           `default:"16" help:"Number of partitions of the second table."`
+	Channels int           `default:"20000" help:"Number of channels; the number of messages per channel follows Zipf's law."`
+	Body     int           `default:"100" help:"Size of a message body in bytes."`
+	Insert   int64         `default:"250000" help:"Number of rows to insert for measuring the rate, in transactions of 5,000."`
+	Pages    int           `default:"1000" help:"Number of pages of history to read."`
 }
 
 // Name implements Scenario.
 func (*Table) Name() string { return "table" }
 
-// The curves of Table.
+// Names of the curves of Table.
 const (
 	plainCurve  = "plain"
 	hashedCurve = "hashed"
 )
 
-// Run implements Scenario. It has but one target.
+// Run implements Scenario. It has only one target.
 func (s *Table) Run(ctx context.Context, env Env) (*Result, error) {
 	r := &Result{
 		Scenario: s.Name(), Target: env.Target, Started: time.Now().UTC().Round(time.Second), Settings: s,
@@ -51,7 +51,7 @@ func (s *Table) Run(ctx context.Context, env Env) (*Result, error) {
 	return r, nil
 }
 
-// grow fills one table step by step and measures at each.
+// grow fills one table step by step and measures at each size.
 func (s *Table) grow(ctx context.Context, env Env, r *Result, name string, partitions int) (err error) {
 	t, err := env.Stage.MakeTable(ctx, partitions, s.Channels, s.Body)
 	if err != nil {
@@ -59,15 +59,15 @@ func (s *Table) grow(ctx context.Context, env Env, r *Result, name string, parti
 	}
 	defer func() { err = errors.Join(err, t.Drop()) }()
 	end := time.Now().Add(s.Limit / 2)
-	perRow, pace := int64(512), 0.0 // a guess, and what was seen
+	perRow, pace := int64(512), 0.0 // a guess, replaced by measured values
 	for _, size := range s.Sizes {
 		missing := max(size-t.Rows, 0)
 		if room, err := t.Room(); err != nil || room/2 < missing*perRow {
-			fmt.Fprintf(env.Say, "  %s: no room on the disk for %d rows\n", name, size)
+			fmt.Fprintf(env.Say, "  %s: not enough disk space for %d rows\n", name, size)
 			return err
 		}
 		if pace > 0 && time.Duration(float64(missing)/pace*1.3*float64(time.Second)) > time.Until(end) {
-			fmt.Fprintf(env.Say, "  %s: no time for %d rows\n", name, size)
+			fmt.Fprintf(env.Say, "  %s: not enough time for %d rows\n", name, size)
 			return nil
 		}
 		began := time.Now()
@@ -87,12 +87,12 @@ func (s *Table) grow(ctx context.Context, env Env, r *Result, name string, parti
 		perRow = all / t.Rows
 		r.Figures["bytes_per_row_"+name] = float64(perRow)
 		r.Figures["bytes_of_indexes_per_row_"+name] = float64(indexes / t.Rows)
-		fmt.Fprintf(env.Say, "  %s, %d rows: %.0f rows/s, a page p50 %.3f ms, p99 %.3f ms, %d bytes a row\n", name, t.Rows, point.Rate, point.P50, point.P99, perRow)
+		fmt.Fprintf(env.Say, "  %s, %d rows: %.0f rows/s, page p50 %.3f ms, p99 %.3f ms, %d bytes per row\n", name, t.Rows, point.Rate, point.P50, point.P99, perRow)
 	}
 	return nil
 }
 
-// measure brings the table to its size by what is measured, and reads pages of it.
+// measure fills the table up to its size, measuring the inserts, and then reads pages of it.
 func (s *Table) measure(ctx context.Context, t *stage.Table) (Point, error) {
 	if err := t.Settle(ctx); err != nil {
 		return Point{}, err
@@ -114,8 +114,8 @@ func (s *Table) measure(ctx context.Context, t *stage.Table) (Point, error) {
 
 // DrawTable draws a result of Table.
 func DrawTable(r *Result) []byte {
-	rates := plot.Chart{Title: "Insert rate against the size of the table", X: "rows", Y: "rows/s", LogX: true, ZeroAt: true, Notes: []string{"COPY, 5,000 rows a transaction, one connection"}}
-	pages := plot.Chart{Title: "A page of history against the size of the table", X: "rows", Y: "ms", LogX: true, LogY: true, Notes: []string{"50 messages from anywhere in a channel"}}
+	rates := plot.Chart{Title: "Insert rate against the size of the table", X: "rows", Y: "rows/s", LogX: true, ZeroAt: true, Notes: []string{"COPY, 5,000 rows per transaction, one connection"}}
+	pages := plot.Chart{Title: "A page of history against the size of the table", X: "rows", Y: "ms", LogX: true, LogY: true, Notes: []string{"50 messages from a random position in a channel"}}
 	for i, name := range []string{plainCurve, hashedCurve} {
 		points := slices.Clone(r.Curves[name])
 		if len(points) == 0 {

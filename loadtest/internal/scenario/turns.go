@@ -6,17 +6,18 @@ import (
 	"parley.chat/loadtest/internal/swarm"
 )
 
-// turns gives publishers, each of whom waits for its acks, their turns at a rate: who is idle speaks, and
-// a turn that comes while nobody is waits for the next who is. Without a rate whoever is idle speaks.
+// turns lets publishers, each of whom waits for its acks, send at a given rate. An idle publisher
+// sends next; if none is idle, the send waits for the next one that is. Without a rate, every idle
+// publisher sends immediately.
 type turns struct {
 	rate  float64
 	idle  []*swarm.Conn
-	owed  []int64 // when the turns that wait were due
+	owed  []int64 // when the waiting sends were due
 	going bool
 	say   func(conn *swarm.Conn, due int64)
 }
 
-// begin hands out n turns from now on; without a rate, a turn to everybody who is idle.
+// begin schedules n sends from now on. Without a rate, every idle publisher sends.
 func (t *turns) begin(loop *swarm.Loop, n int) {
 	t.going = true
 	if t.rate > 0 {
@@ -41,7 +42,7 @@ func (t *turns) next(due int64) {
 	t.say(conn, due)
 }
 
-// acked says that a publisher may speak again.
+// acked reports that a publisher may send again.
 func (t *turns) acked(conn *swarm.Conn, now int64) {
 	switch {
 	case t.going && t.rate == 0:
@@ -55,5 +56,5 @@ func (t *turns) acked(conn *swarm.Conn, now int64) {
 	}
 }
 
-// end gives no more turns.
+// end stops scheduling sends.
 func (t *turns) end() { t.going, t.owed = false, nil }

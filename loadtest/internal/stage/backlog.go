@@ -17,7 +17,7 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// Backlog is messages of many channels, these in turn.
+// Backlog describes messages that are spread over many channels in turn.
 type Backlog struct {
 	Channels []chat.ChannelID
 	Entries  int
@@ -25,7 +25,7 @@ type Backlog struct {
 	sender   Person
 }
 
-// NewBacklog returns so many messages for so many channels that nobody has.
+// NewBacklog returns a backlog of new channels without members.
 func NewBacklog(entries, channels, body int) *Backlog {
 	b := &Backlog{Entries: entries, body: strings.Repeat("x", body), sender: Person{ID: chat.NewUserID()}}
 	for range channels {
@@ -43,8 +43,8 @@ func (b *Backlog) event(i int) frame.Event {
 	}
 }
 
-// Append appends a backlog to the streams as gateways do, but past the append script, and waits until Redis
-// has rewritten its file, if it does so.
+// Append appends a backlog to the streams in the format of the gateways, but without the append
+// script. It then waits until Redis has rewritten its append-only file.
 func (s *Stage) Append(ctx context.Context, b *Backlog) error {
 	opts, err := redis.ParseURL(s.RedisURL())
 	if err != nil {
@@ -71,24 +71,25 @@ func (s *Stage) Append(ctx context.Context, b *Backlog) error {
 			}
 		}
 	}
-	// What the filling has left to Redis is not the drain's: its file is rewritten now, not at some time later.
+	// Filling Redis leaves work behind that is not part of the drain. So make Redis rewrite its
+	// file now, not during the drain.
 	if err := calm(ctx, rdb); err != nil {
 		return err
 	}
 	if err := rdb.BgRewriteAOF(ctx).Err(); err != nil {
-		return fmt.Errorf("have Redis rewrite its file: %w", err)
+		return fmt.Errorf("make Redis rewrite its file: %w", err)
 	}
 	return calm(ctx, rdb)
 }
 
-// calm waits while Redis rewrites its file.
+// calm waits until Redis is not rewriting its append-only file.
 func calm(ctx context.Context, rdb *redis.Client) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		info, err := rdb.InfoMap(ctx, "persistence").Result()
 		if err != nil {
-			return fmt.Errorf("ask whether Redis rewrites its file: %w", err)
+			return fmt.Errorf("check whether Redis rewrites its file: %w", err)
 		}
 		if state := info["Persistence"]; state["aof_rewrite_in_progress"] == "0" && state["aof_rewrite_scheduled"] == "0" {
 			return nil
@@ -101,10 +102,10 @@ func calm(ctx context.Context, rdb *redis.Client) error {
 	}
 }
 
-// messageColumns are those that sync-service fills.
+// messageColumns are the columns that sync-service fills.
 const messageColumns = "channel_id seq id kind sender_id client_id body data sent_at"
 
-// row is the event's values of messageColumns.
+// row returns the event's values for messageColumns.
 func row(e *frame.Event) []any {
 	return []any{
 		[16]byte(e.ChannelID.UUID), e.Seq, [16]byte(e.ID.UUID), string(e.Type), [16]byte(e.SenderID.UUID), [16]byte(e.ClientID.UUID),
@@ -112,12 +113,12 @@ func row(e *frame.Event) []any {
 	}
 }
 
-// CopyPlainly stores a backlog by one COPY of rows that are encoded already, the fastest way in that
-// PostgreSQL has, and returns how long that took.
+// CopyPlainly stores a backlog with one COPY of rows that are already encoded, which is the fastest
+// way into PostgreSQL, and returns how long that took.
 func (s *Stage) CopyPlainly(ctx context.Context, b *Backlog) (took time.Duration, err error) {
 	err = s.withDatabase(ctx, func(db *pgx.Conn) error {
 		i := 0
-		// The server encodes them: it is to read what it writes itself.
+		// Let the server encode the rows, so that it reads exactly its own format.
 		_, err := db.CopyFrom(ctx, pgx.Identifier{"messages"}, strings.Fields(messageColumns), pgx.CopyFromFunc(func() ([]any, error) {
 			if i == b.Entries {
 				return nil, nil

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// K6 runs a script of k6 with the people of a population against a gateway. What k6 prints goes to out. It
-// fails when the script's thresholds are crossed.
+// K6 runs a k6 script with the users of a population against a gateway. The output of k6 goes to
+// out. It fails if a threshold of the script is crossed.
 func (s *Stage) K6(ctx context.Context, program, script string, gateway *Process, p *Population, long time.Duration, out io.Writer) (err error) {
 	type user struct {
 		Token     string `json:"token"`
@@ -28,7 +28,7 @@ func (s *Stage) K6(ctx context.Context, program, script string, gateway *Process
 	if err != nil {
 		return fmt.Errorf("list the users for k6: %w", err)
 	}
-	list := filepath.Join(s.dir, "k6-users.json") // it holds tokens
+	list := filepath.Join(s.dir, "k6-users.json") // the file contains tokens
 	if err := os.WriteFile(list, b, 0o600); err != nil {
 		return fmt.Errorf("list the users for k6: %w", err)
 	}

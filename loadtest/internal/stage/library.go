@@ -19,27 +19,27 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// partitions is what the services have by default.
+// partitions is the services' default number of partitions.
 const partitions = 16
 
-// Library is channels with a past, and people who are members of all of them. Everything is stored.
+// Library contains channels with stored messages, and users who are members of all of them.
 type Library struct {
 	Channels []chat.ChannelID
-	People   []Person // whose Channel says nothing
+	People   []Person // their field Channel is not used
 }
 
-// LibraryOptions say how large a Library is.
+// LibraryOptions describes the size of a Library.
 type LibraryOptions struct {
 	Channels, People, Messages int // messages per channel
-	Body                       int // bytes of a message
-	Unread                     int // messages that everybody has not read in every fifth channel
-	Tail                       int // newest messages that Redis still has of a channel
+	Body                       int // size of a message, in bytes
+	Unread                     int // messages that nobody has read, in every fifth channel
+	Tail                       int // newest messages of a channel that Redis still has
 }
 
-// Of the messages one in reactedEvery has two reactions, one in editedEvery is edited.
+// One in reactedEvery messages has two reactions, and one in editedEvery is edited.
 const reactedEvery, editedEvery = 10, 20
 
-// Fill makes a Library in the database and, if there is one, in Redis.
+// Fill creates a Library in the database and, if one is running, in Redis.
 func (s *Stage) Fill(ctx context.Context, o LibraryOptions) (*Library, error) {
 	l := &Library{}
 	issuer := token.NewIssuer(s.key, 2*time.Hour)
@@ -71,7 +71,8 @@ func (s *Stage) Fill(ctx context.Context, o LibraryOptions) (*Library, error) {
 
 func (p Person) name() string { return "load-" + p.ID.String() }
 
-// store writes the library by COPY, and watermarks above all that is in Redis.
+// store writes the library with COPY, and sets watermarks above the entry ids of everything in
+// Redis.
 func (l *Library) store(ctx context.Context, db *pgx.Conn, o LibraryOptions) error {
 	var users, rooms, memberships [][]any
 	for _, p := range l.People {
@@ -106,13 +107,13 @@ func (l *Library) store(ctx context.Context, db *pgx.Conn, o LibraryOptions) err
 	_, err := db.Exec(ctx, fmt.Sprintf(`insert into sync_watermarks (partition, entry_ms) select p, 1 from generate_series(0, %d) p
 		on conflict (partition) do update set entry_ms = greatest(sync_watermarks.entry_ms, 1)`, partitions-1))
 	if err == nil {
-		// As autovacuum leaves a database in which nothing happens.
+		// This is what autovacuum would do in an idle database.
 		_, err = db.Exec(ctx, "vacuum analyze users, channels, channel_members, messages, message_states, message_reactions")
 	}
 	return err
 }
 
-// event returns a channel's message at a seq; the same at each call but for its ids.
+// event returns a channel's message with the given seq. Only its ids differ between calls.
 func (l *Library) event(channel int, seq int64, body string) frame.Event {
 	client, by := chat.NewClientID(), l.People[seq%int64(len(l.People))]
 	return frame.Event{
@@ -121,7 +122,7 @@ func (l *Library) event(channel int, seq int64, body string) frame.Event {
 	}
 }
 
-// rows are those of messages, and of what was done to them.
+// rows returns the rows of the messages, of their edits and of their reactions.
 func (l *Library) rows(o LibraryOptions) (messages, states, reactions pgx.CopyFromSource) {
 	body := strings.Repeat("x", o.Body)
 	type done struct {
@@ -146,7 +147,7 @@ func (l *Library) rows(o LibraryOptions) (messages, states, reactions pgx.CopyFr
 		data, err := json.Marshal(map[string]string{"sender_name": e.SenderName})
 		return []any{e.ChannelID.UUID, e.Seq, e.ID.UUID, string(e.Type), e.SenderID.UUID, e.ClientID.UUID, e.Body, data, e.SentAt.Time}, err
 	})
-	i, k := 0, 0 // the lists are whole when they are asked for
+	i, k := 0, 0 // these lists are complete before they are read
 	states = pgx.CopyFromFunc(func() ([]any, error) {
 		if i == len(edited) {
 			return nil, nil
@@ -166,7 +167,8 @@ func (l *Library) rows(o LibraryOptions) (messages, states, reactions pgx.CopyFr
 	return messages, states, reactions
 }
 
-// fillRedis makes the counters and, of each channel, the tail: stored, and not cut yet.
+// fillRedis creates the counters and, for each channel, a tail of stored messages that has not been
+// trimmed yet.
 func (s *Stage) fillRedis(ctx context.Context, l *Library, o LibraryOptions) error {
 	opts, err := redis.ParseURL(s.RedisURL())
 	if err != nil {

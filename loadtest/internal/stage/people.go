@@ -11,20 +11,20 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Person is a user with a login, who is a member of one channel.
+// Person is a user with a session who is a member of one channel.
 type Person struct {
 	ID      chat.UserID
 	Token   string
 	Channel int
 }
 
-// Population is channels with their members, those of a channel next to each other.
+// Population contains channels and their members, ordered by channel.
 type Population struct {
 	Channels []chat.ChannelID
 	People   []Person
 }
 
-// Populate puts channels with so many members each into the database.
+// Populate creates channels in the database with the given number of members each.
 func (s *Stage) Populate(ctx context.Context, channels, members int) (*Population, error) {
 	rosters := make([][]int, channels)
 	for i := range rosters {
@@ -42,8 +42,8 @@ func (s *Stage) Populate(ctx context.Context, channels, members int) (*Populatio
 	return p, nil
 }
 
-// Company puts people into the database and, for each roster, a channel whose members it lists. Of a
-// Person the Channel says nothing.
+// Company creates users in the database and, for each roster, a channel with the listed members.
+// The field Channel of each Person is not used.
 func (s *Stage) Company(ctx context.Context, people int, rosters [][]int) (*Population, error) {
 	issuer := token.NewIssuer(s.key, 2*time.Hour)
 	p := &Population{}
@@ -88,7 +88,7 @@ func (s *Stage) Company(ctx context.Context, people int, rosters [][]int) (*Popu
 	return p, nil
 }
 
-// Crowd is a Population that no database knows of, for a floor that asks none.
+// Crowd returns a Population that is in no database, for a floor that uses none.
 func Crowd(channels, members int) *Population {
 	p := &Population{}
 	for i := range channels {

@@ -9,21 +9,22 @@ import (
 	"strings"
 )
 
-// ticks is the unit of CPU time in /proc: USER_HZ, which is 100 on every Linux that Go runs on.
+// ticks is the number of clock ticks per second of CPU times in /proc: USER_HZ, which is 100 on
+// every Linux that Go runs on.
 const ticks = 100
 
-// Usage is what a process, with the children that it has had, has used.
+// Usage is what a process has used, possibly including its children.
 type Usage struct {
 	CPUSeconds float64 `json:"cpu_seconds"`
 	RSSBytes   int64   `json:"rss_bytes"`
 }
 
-// stat is the part of /proc/PID/stat that is wanted.
+// stat contains some fields of /proc/PID/stat.
 type stat struct {
 	pid      int
 	ppid     int
-	own      int64 // ticks
-	children int64 // ticks, of those that were waited for
+	own      int64 // in ticks
+	children int64 // in ticks, of children that ended and were waited for
 	rssPages int64
 }
 
@@ -35,20 +36,21 @@ func readStat(pid int) (stat, error) {
 	return parseStat(b)
 }
 
-// parseStat reads a line of /proc/PID/stat. The second field is a name that may hold anything.
+// parseStat parses a line of /proc/PID/stat. The second field is a name, which may contain any
+// character.
 func parseStat(b []byte) (s stat, err error) {
 	_, after, ok := bytes.Cut(b[max(bytes.LastIndexByte(b, ')'), 0):], []byte(") "))
 	f := strings.Fields(string(after))
 	if !ok || len(f) < 22 {
 		return s, fmt.Errorf("read usage: %q is no stat line", b)
 	}
-	number := func(field int) (n int64) { // numbered as proc(5) does
+	number := func(field int) (n int64) { // numbered as in proc(5)
 		if err == nil {
 			n, err = strconv.ParseInt(f[field-3], 10, 64)
 		}
 		return n
 	}
-	s.pid, _ = strconv.Atoi(string(bytes.TrimSpace(b[:max(bytes.IndexByte(b, '('), 0)]))) // 0 is nobody
+	s.pid, _ = strconv.Atoi(string(bytes.TrimSpace(b[:max(bytes.IndexByte(b, '('), 0)]))) // 0 is no process
 	s.ppid = int(number(4))
 	s.own = number(14) + number(15)
 	s.children = number(16) + number(17)
@@ -59,7 +61,7 @@ func parseStat(b []byte) (s stat, err error) {
 	return s, nil
 }
 
-// UsageOf returns what pid uses.
+// UsageOf returns the usage of pid.
 func UsageOf(pid int) (Usage, error) {
 	s, err := readStat(pid)
 	if err != nil {
@@ -68,19 +70,20 @@ func UsageOf(pid int) (Usage, error) {
 	return Usage{float64(s.own) / ticks, s.rssPages * int64(os.Getpagesize())}, nil
 }
 
-// FamilyUsageOf returns what pid and its children use: a database's backends, a Redis that rewrites its
-// file. The CPU time of children that have ended is in it. Memory that they share is counted once.
+// FamilyUsageOf returns the usage of pid and its children, such as PostgreSQL's backends or a Redis
+// child that rewrites the append-only file. It includes the CPU time of children that have ended,
+// and counts shared memory once.
 func FamilyUsageOf(pid int) (Usage, error) {
 	s, err := readStat(pid)
 	if err != nil {
 		return Usage{}, err
 	}
 	total, memory := s.own+s.children, proportional(pid, s)
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is well formed
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is valid
 	for _, path := range stats {
 		b, err := os.ReadFile(path)
 		if err != nil {
-			continue // it has ended just now
+			continue // the process has just ended
 		}
 		if child, err := parseStat(b); err == nil && child.ppid == pid {
 			total += child.own + child.children
@@ -90,8 +93,8 @@ func FamilyUsageOf(pid int) (Usage, error) {
 	return Usage{float64(total) / ticks, memory}, nil
 }
 
-// proportional returns a process's memory in bytes, of what it shares its part; all of it where the
-// kernel does not tell us.
+// proportional returns a process's memory in bytes, with its share of shared memory (PSS). If the
+// kernel does not report that, it returns the whole RSS.
 func proportional(pid int, s stat) int64 {
 	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	for line := range strings.Lines(string(b)) {

@@ -11,14 +11,14 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Stored is what PostgreSQL has of a channel's messages.
+// Stored describes the stored messages of a channel.
 type Stored struct {
 	Rows     int64
-	Last     int64 // the greatest seq; with Rows of them there is no hole
-	Distinct int64 // client ids: fewer than Rows if a message was stored under two seqs
+	Last     int64 // the highest seq; equal to Rows if there is no hole
+	Distinct int64 // distinct client ids; fewer than Rows if a message was stored under two seqs
 }
 
-// withDatabase runs do on a connection of its own.
+// withDatabase calls do with a new connection.
 func (s *Stage) withDatabase(ctx context.Context, do func(*pgx.Conn) error) error {
 	db, err := pgx.Connect(ctx, s.DatabaseURL())
 	if err != nil {
@@ -27,7 +27,7 @@ func (s *Stage) withDatabase(ctx context.Context, do func(*pgx.Conn) error) erro
 	return errors.Join(do(db), db.Close(ctx))
 }
 
-// StoredOf returns what is stored of each channel, in their order.
+// StoredOf returns what is stored of each channel, in the order of channels.
 func (s *Stage) StoredOf(ctx context.Context, channels []chat.ChannelID) ([]Stored, error) {
 	all, place := make([]Stored, len(channels)), make(map[uuid.UUID]int, len(channels))
 	ids := make([]uuid.UUID, len(channels))
@@ -54,14 +54,14 @@ func (s *Stage) StoredOf(ctx context.Context, channels []chat.ChannelID) ([]Stor
 	return all, nil
 }
 
-// Cursor is how far a person has read a channel.
+// Cursor is a user's read position in a channel.
 type Cursor struct {
 	Channel chat.ChannelID
 	User    chat.UserID
 	Seq     int64
 }
 
-// CursorsBehind returns how many of the cursors PostgreSQL has not, or has behind.
+// CursorsBehind returns how many of the cursors are missing or lower in PostgreSQL.
 func (s *Stage) CursorsBehind(ctx context.Context, cursors []Cursor) (n int64, err error) {
 	channels, users, seqs := make([]uuid.UUID, len(cursors)), make([]uuid.UUID, len(cursors)), make([]int64, len(cursors))
 	for i, c := range cursors {
@@ -77,7 +77,7 @@ func (s *Stage) CursorsBehind(ctx context.Context, cursors []Cursor) (n int64, e
 	return n, nil
 }
 
-// Forget empties the log in the database, so that a scenario that stores much leaves the next one nothing.
+// Forget empties the event log in the database, so that a scenario does not affect the next one.
 func (s *Stage) Forget(ctx context.Context) error {
 	err := s.withDatabase(ctx, func(db *pgx.Conn) error {
 		_, err := db.Exec(ctx, "truncate messages, message_states, message_reactions")

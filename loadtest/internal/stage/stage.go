@@ -1,6 +1,6 @@
-// Package stage starts what a load test measures, each as a process of its own: PostgreSQL, Redis, the
-// services as they are built for users, and the floors. It fills the database, mints tokens, serves the
-// keys that verify them, and tells what each process uses.
+// Package stage starts what a load test measures, each as a separate process: PostgreSQL, Redis,
+// the released services, and the floors. It fills the database, issues tokens, serves the keys that
+// verify them, and reports the CPU time and memory of each process.
 package stage
 
 import (
@@ -27,17 +27,17 @@ import (
 	migrations "parley.chat/shared-migrations"
 )
 
-// patience bounds what a server may take to start or to stop, on a busy machine.
-const patience = 60 * time.Second
+// startTimeout limits how long a server may take to start or stop, on a busy machine.
+const startTimeout = 60 * time.Second
 
-// Programs are the paths of what is run.
+// Programs contains the paths of the programs to run.
 type Programs struct {
 	WSServer, SyncService, ChatService string
 	Bare, Script, Rest                 string // the floors
 }
 
-// Build builds the programs into dir from the workspace that the working directory is in. Services
-// that are in bin already are taken from there; the floors are always built.
+// Build builds the programs into dir, from the workspace that contains the working directory. If
+// bin is set, the services are taken from there. The floors are always built.
 func Build(ctx context.Context, dir, bin string) (Programs, error) {
 	services := bin
 	targets := []string{"parley.chat/loadtest/floor/bare", "parley.chat/loadtest/floor/script", "parley.chat/loadtest/floor/rest"}
@@ -47,7 +47,7 @@ func Build(ctx context.Context, dir, bin string) (Programs, error) {
 	}
 	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-o", dir + string(filepath.Separator)}, targets...)...)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return Programs{}, fmt.Errorf("build what is measured: %w\n%s", err, out)
+		return Programs{}, fmt.Errorf("build the programs: %w\n%s", err, out)
 	}
 	p := Programs{
 		WSServer: filepath.Join(services, "ws-server"), SyncService: filepath.Join(services, "sync-service"),
@@ -62,10 +62,10 @@ func Build(ctx context.Context, dir, bin string) (Programs, error) {
 	return p, nil
 }
 
-// Stage is a PostgreSQL, a Redis and a key set, and what was started on them.
+// Stage contains a PostgreSQL, a Redis, a key set, and the processes that use them.
 type Stage struct {
 	Programs Programs
-	Log      io.Writer // what the processes say
+	Log      io.Writer // output of the processes
 
 	dir   string
 	found localserver.Binaries
@@ -78,7 +78,8 @@ type Stage struct {
 	runs  int
 }
 
-// Open starts PostgreSQL, migrated, and serves the keys. Close the Stage in the end.
+// Open starts PostgreSQL, applies the migrations, and serves the keys. The caller must close the
+// Stage.
 func Open(ctx context.Context, p Programs, log io.Writer) (s *Stage, err error) {
 	if err := raiseFiles(); err != nil {
 		return nil, err
@@ -93,7 +94,7 @@ func Open(ctx context.Context, p Programs, log io.Writer) (s *Stage, err error) 
 		return s, err
 	}
 	if s.dir, err = os.MkdirTemp("", "parley-load-"); err != nil {
-		return s, fmt.Errorf("make a folder for the servers: %w", err)
+		return s, fmt.Errorf("create a folder for the servers: %w", err)
 	}
 	if err := os.Chmod(s.dir, 0o711); err != nil { // PostgreSQL may run as another user
 		return s, fmt.Errorf("open the folder of the servers: %w", err)
@@ -103,13 +104,13 @@ func Open(ctx context.Context, p Programs, log io.Writer) (s *Stage, err error) 
 	}
 	set := token.EncodeJWKS(token.StaticKeys{s.key.ID: s.key.Public()})
 	s.keys = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write(set) // a gateway that has gone does not need it
+		_, _ = w.Write(set) // a gateway that has exited does not need the response
 	}))
 	return s, s.startPostgres(ctx)
 }
 
 func (s *Stage) startPostgres(ctx context.Context) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	s.pg, err = localserver.StartPostgres(ctx, localserver.PostgresOptions{
 		Bin: s.found.Postgres, DataDir: filepath.Join(s.dir, "pg"), Durable: true,
@@ -131,18 +132,18 @@ func (s *Stage) startPostgres(ctx context.Context) (err error) {
 	return migrations.Up(ctx, s.DatabaseURL(), nil)
 }
 
-// DatabaseURL is where the migrated database is.
+// DatabaseURL returns the address of the migrated database.
 func (s *Stage) DatabaseURL() string { return s.pg.URL("parley") }
 
-// StartRedis starts an empty Redis in place of the one before.
+// StartRedis starts an empty Redis and stops the previous one.
 func (s *Stage) StartRedis(ctx context.Context, fsync string) error {
 	if err := s.stopRedis(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	s.runs++
-	// Over TCP, as between machines: a Unix socket would flatter.
+	// Use TCP, as between machines: a Unix socket would be unrealistically fast.
 	r, err := localserver.StartRedis(ctx, localserver.RedisOptions{
 		Bin: s.found.Redis, Dir: s.redisDir(), AppendFsync: fsync, Port: localserver.FreshPort,
 	})
@@ -155,20 +156,20 @@ func (s *Stage) StartRedis(ctx context.Context, fsync string) error {
 
 func (s *Stage) redisDir() string { return filepath.Join(s.dir, "redis-"+strconv.Itoa(s.runs)) }
 
-// RedisURL is where the Redis is that was started last.
+// RedisURL returns the address of the Redis that was started last.
 func (s *Stage) RedisURL() string { return s.redis.URL() }
 
 func (s *Stage) stopRedis() error {
 	if s.redis == nil {
 		return nil
 	}
-	// Nothing in it is wanted any more, and writing it out would only take time.
+	// Kill it, because its data is no longer needed and writing it out would only take time.
 	err := errors.Join(s.redis.Kill(), os.RemoveAll(s.redisDir()))
 	s.redis = nil
 	return err
 }
 
-// redisPid asks Redis who it is.
+// redisPid asks Redis for its process id.
 func (s *Stage) redisPid(ctx context.Context) (int, error) {
 	opts, err := redis.ParseURL(s.RedisURL())
 	if err != nil {
@@ -187,8 +188,8 @@ func (s *Stage) redisPid(ctx context.Context) (int, error) {
 	return pid, nil
 }
 
-// FsyncTime measures what one small append with fdatasync takes where Redis keeps its file: the median
-// of many.
+// FsyncTime measures a small append with fdatasync in the folder where Redis keeps its file. It
+// returns the median of many.
 func (s *Stage) FsyncTime() (time.Duration, error) {
 	file, err := os.CreateTemp(s.dir, "fsync-")
 	if err != nil {
@@ -199,31 +200,31 @@ func (s *Stage) FsyncTime() (time.Duration, error) {
 	return fsyncTime(file)
 }
 
-// Process is a program of ours.
+// Process is a running program of Parley or a floor.
 type Process struct {
 	Name string
 	Addr string // host:port
 	proc *subprocess.Process
 
 	metrics  string // host:port
-	profiles string // host:port, empty if it serves none
+	profiles string // host:port, empty if it serves no profiles
 }
 
 // Pid returns the process id.
 func (p *Process) Pid() int { return p.proc.Pid() }
 
-// Err tells how the process ended, nil while it runs.
+// Err returns an error if the process has ended, and nil while it runs.
 func (p *Process) Err() error {
 	select {
 	case <-p.proc.Done():
-		return fmt.Errorf("%s ended: %w\n%s", p.Name, errors.Join(errors.New("it was not told to"), p.proc.Err()), p.proc.Tail())
+		return fmt.Errorf("%s ended: %w\n%s", p.Name, errors.Join(errors.New("without being stopped"), p.proc.Err()), p.proc.Tail())
 	default:
 		return nil
 	}
 }
 
-// Gateway starts a ws-server on the stage, with no limit on what one user may send, nor on what waits to
-// be stored: most scenarios have nobody who stores.
+// Gateway starts a ws-server without limits on a user's sends and on the backlog, because most
+// scenarios run no sync-service.
 func (s *Stage) Gateway(ctx context.Context) (*Process, error) {
 	return s.gateway(ctx, map[string]string{"RATE_LIMIT": "off", "FRAME_RATE": "off", "BACKLOG_BUDGET": "1000000000"})
 }
@@ -256,11 +257,11 @@ func (s *Stage) SyncService(ctx context.Context) (*Process, error) {
 	})
 }
 
-// ChatService starts a chat-service on the stage, whose tokens are signed by the stage's key.
+// ChatService starts a chat-service that signs its tokens with the stage's key.
 func (s *Stage) ChatService(ctx context.Context) (*Process, error) {
 	dir := filepath.Join(s.dir, "jwt")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make a folder for the key: %w", err)
+		return nil, fmt.Errorf("create a folder for the key: %w", err)
 	}
 	if err := token.WriteKey(dir, s.key); err != nil {
 		return nil, err
@@ -270,7 +271,7 @@ func (s *Stage) ChatService(ctx context.Context) (*Process, error) {
 	})
 }
 
-// Rest starts the bare REST server.
+// Rest starts the floor of REST.
 func (s *Stage) Rest(ctx context.Context) (*Process, error) {
 	return s.start(ctx, s.Programs.Rest, "", "/ready", map[string]string{"DATABASE_URL": s.DatabaseURL()})
 }
@@ -280,8 +281,8 @@ func (s *Stage) Bare(ctx context.Context) (*Process, error) {
 	return s.start(ctx, s.Programs.Bare, "", "/ready", nil)
 }
 
-// start starts a program and waits until it is ready. Without the name of a variable the address is
-// its argument.
+// start starts a program and waits until it is ready. The program gets its address in the
+// environment variable addrVar or, if that is empty, as its argument.
 func (s *Stage) start(ctx context.Context, path, addrVar, ready string, env map[string]string) (*Process, error) {
 	port, err := localserver.FreePort()
 	if err != nil {
@@ -304,7 +305,7 @@ func (s *Stage) start(ctx context.Context, path, addrVar, ready string, env map[
 		return nil, err
 	}
 	s.procs = append(s.procs, p)
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for {
 		_, err := get(ctx, "http://"+p.Addr+ready)
@@ -322,7 +323,7 @@ func (s *Stage) start(ctx context.Context, path, addrVar, ready string, env map[
 	}
 }
 
-// metricsAddr gives the metrics of a program an address of their own if it has a setting for that.
+// metricsAddr gives a program a separate address for its metrics, if it has a setting for that.
 func (s *Stage) metricsAddr(addrVar, addr string, spec *subprocess.Spec) (string, error) {
 	variable, own := map[string]string{"CHAT_ADDR": "CHAT_METRICS_ADDR", "WS_ADDR": "WS_METRICS_ADDR"}[addrVar]
 	if !own {
@@ -337,15 +338,15 @@ func (s *Stage) metricsAddr(addrVar, addr string, spec *subprocess.Spec) (string
 	return addr, nil
 }
 
-// Metrics reads the metrics of the process.
+// Metrics returns the metrics page of the process.
 func (p *Process) Metrics(ctx context.Context) (string, error) {
 	return get(ctx, "http://"+p.metrics+"/metrics")
 }
 
-// asking is the connections of Ask.
+// asking holds the connections of Ask.
 var asking = &http.Client{Timeout: 10 * time.Second}
 
-// Ask gets a page over REST as somebody, over a connection that stays, and throws it away.
+// Ask sends a REST request as a user over a persistent connection, and discards the response.
 func (p *Process) Ask(ctx context.Context, path, token string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.Addr+path, nil)
 	if err != nil {
@@ -354,7 +355,7 @@ func (p *Process) Ask(ctx context.Context, path, token string) error {
 	req.Header.Set("Authorization", "Bearer "+token)
 	resp, err := asking.Do(req)
 	if err != nil {
-		return err // names the URL
+		return err // the error names the URL
 	}
 	defer resp.Body.Close()
 	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
@@ -366,7 +367,8 @@ func (p *Process) Ask(ctx context.Context, path, token string) error {
 	return nil
 }
 
-// Profile records where the process spends its CPU for so long, and returns it as pprof writes it.
+// Profile records a CPU profile of the process for the given time, and returns it in the format of
+// pprof.
 func (p *Process) Profile(ctx context.Context, long time.Duration) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, long+10*time.Second)
 	defer cancel()
@@ -379,7 +381,7 @@ func get(ctx context.Context, url string) (string, error) {
 	return getWithin(ctx, url)
 }
 
-// getWithin is get, bounded by ctx alone.
+// getWithin is like get, but only ctx limits its duration.
 func getWithin(ctx context.Context, url string) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -388,7 +390,7 @@ func getWithin(ctx context.Context, url string) (string, error) {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(req)
 	if err != nil {
-		return "", err // names the URL
+		return "", err // the error names the URL
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
@@ -398,7 +400,7 @@ func getWithin(ctx context.Context, url string) (string, error) {
 	return string(b), err
 }
 
-// Script runs the floor of ingest and returns what it prints.
+// Script runs the floor of ingest and returns its output.
 func (s *Stage) Script(ctx context.Context, events, channels, body int) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, s.Programs.Script, "--redis", s.RedisURL(), "--events", strconv.Itoa(events),
 		"--channels", strconv.Itoa(channels), "--body", strconv.Itoa(body))
@@ -410,17 +412,17 @@ func (s *Stage) Script(ctx context.Context, events, channels, body int) ([]byte,
 	return out, nil
 }
 
-// Snapshot is what each process has used so far.
+// Snapshot contains what each process has used so far.
 type Snapshot map[string]Usage
 
-// Names of processes in a Snapshot, beside those of our programs.
+// Names of processes in a Snapshot, in addition to the names of our programs.
 const (
 	Redis     = "redis"
 	Postgres  = "postgresql"
 	Generator = "generator"
 )
 
-// Snapshot looks at every process.
+// Snapshot reads the usage of every process.
 func (s *Stage) Snapshot(ctx context.Context) (Snapshot, error) {
 	snap := Snapshot{}
 	var err error
@@ -453,7 +455,7 @@ func (s *Stage) Snapshot(ctx context.Context) (Snapshot, error) {
 	return snap, nil
 }
 
-// Clear stops our programs and Redis. PostgreSQL stays.
+// Clear stops our programs and Redis, but not PostgreSQL.
 func (s *Stage) Clear() error {
 	var errs []error
 	asking.CloseIdleConnections()
@@ -464,14 +466,14 @@ func (s *Stage) Clear() error {
 	return errors.Join(append(errs, s.stopRedis())...)
 }
 
-// Close stops everything and removes what it left.
+// Close stops everything and removes its files.
 func (s *Stage) Close() error {
 	err := s.Clear()
 	if s.keys != nil {
 		s.keys.Close()
 	}
 	if s.pg != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 		defer cancel()
 		err = errors.Join(err, s.pg.Stop(ctx))
 	}
@@ -481,8 +483,8 @@ func (s *Stage) Close() error {
 	return err
 }
 
-// raiseFiles lets this process, and by inheritance those it starts, open as many files as the system
-// allows.
+// raiseFiles raises the limit of open files of this process, and so of the processes it starts, to
+// the system's maximum.
 func raiseFiles() error {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {

@@ -18,14 +18,14 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// Table is a table like messages, which is filled as sync-service fills that: by transactions of one COPY
-// each, of messages of many channels. How much is said in a channel follows Zipf's law.
+// Table is a table like messages, filled as sync-service fills that one: in transactions of one
+// COPY each, with messages of many channels. The number of messages per channel follows Zipf's law.
 type Table struct {
 	Rows int64
 
 	name string
 	db   *pgx.Conn
-	dir  string // where its data is
+	dir  string // directory of its data
 	ids  []chat.ChannelID
 	seqs []int64
 	rng  *rand.Rand
@@ -34,11 +34,11 @@ type Table struct {
 	by   Person
 }
 
-// batch is what sync-service stores in one transaction at most.
+// batch is the maximum number of rows that sync-service stores in one transaction.
 const batch = 5000
 
-// MakeTable makes an empty table with the columns, constraints and indexes of messages; partitioned by
-// HASH (channel_id) if partitions is above 0. Drop it in the end.
+// MakeTable creates an empty table with the columns, constraints and indexes of messages. If
+// partitions is above 0, it is partitioned by HASH (channel_id). The caller must call Drop.
 func (s *Stage) MakeTable(ctx context.Context, partitions, channels, body int) (*Table, error) {
 	rng := rand.New(rand.NewPCG(7, 8)) // the same rows for each table
 	t := &Table{
@@ -57,11 +57,11 @@ func (s *Stage) MakeTable(ctx context.Context, partitions, channels, body int) (
 	}
 	var err error
 	if t.db, err = pgx.Connect(ctx, s.DatabaseURL()); err != nil {
-		return nil, fmt.Errorf("make a table: %w", err)
+		return nil, fmt.Errorf("create a table: %w", err)
 	}
 	for _, statement := range statements {
 		if _, err := t.db.Exec(ctx, statement); err != nil {
-			return nil, errors.Join(fmt.Errorf("make a table: %w", err), t.db.Close(ctx))
+			return nil, errors.Join(fmt.Errorf("create a table: %w", err), t.db.Close(ctx))
 		}
 	}
 	return t, nil
@@ -69,14 +69,14 @@ func (s *Stage) MakeTable(ctx context.Context, partitions, channels, body int) (
 
 // Drop removes the table.
 func (t *Table) Drop() error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	_, err := t.db.Exec(ctx, "drop table sized")
 	return errors.Join(err, t.db.Close(ctx))
 }
 
-// Fill stores n rows more, and returns how long its transactions took in all. Rows are made while others
-// are stored.
+// Fill stores n more rows, and returns the total duration of its transactions. It builds the next
+// rows while the previous ones are being stored.
 func (t *Table) Fill(ctx context.Context, n int64) (took time.Duration, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -90,7 +90,7 @@ func (t *Table) Fill(ctx context.Context, n int64) (took time.Duration, err erro
 		})
 		if err != nil {
 			cancel()
-			for range batches { // until the maker has ended
+			for range batches { // until make has ended
 			}
 			return took, fmt.Errorf("fill a table: %w", err)
 		}
@@ -100,7 +100,7 @@ func (t *Table) Fill(ctx context.Context, n int64) (took time.Duration, err erro
 	return took, ctx.Err()
 }
 
-// make makes n rows, so many at a time as a transaction takes.
+// make builds n rows, in batches of one transaction.
 func (t *Table) make(ctx context.Context, n int64, batches chan<- [][]any) {
 	defer close(batches)
 	for n > 0 && ctx.Err() == nil {
@@ -116,7 +116,7 @@ func (t *Table) make(ctx context.Context, n int64, batches chan<- [][]any) {
 	}
 }
 
-// row is the next message of some channel.
+// row returns the next message of a random channel.
 func (t *Table) row() []any {
 	i, client := t.zipf.Uint64(), chat.NewClientID()
 	t.seqs[i]++
@@ -126,8 +126,8 @@ func (t *Table) row() []any {
 	})
 }
 
-// Pages reads n pages of 50 messages from anywhere in the history of a channel, the channels as likely as
-// messages are, and returns how long each took.
+// Pages reads n pages of 50 messages from random positions in the history of channels, and returns
+// how long each took. Channels are selected with the same probability as for messages.
 func (t *Table) Pages(ctx context.Context, n int) (took stats.Histogram, err error) {
 	for range n {
 		i := t.zipf.Uint64()
@@ -148,7 +148,7 @@ func (t *Table) Pages(ctx context.Context, n int) (took stats.Histogram, err err
 			return nil
 		})
 		if want := min(before-1, t.seqs[i], 51); err == nil && got != want {
-			err = fmt.Errorf("it has %d messages and not %d", got, want)
+			err = fmt.Errorf("it has %d messages, want %d", got, want)
 		}
 		if err != nil {
 			return took, fmt.Errorf("read a page: %w", err)
@@ -158,10 +158,11 @@ func (t *Table) Pages(ctx context.Context, n int) (took stats.Histogram, err err
 	return took, nil
 }
 
-// raw is an id as pgx takes it without asking what it can do.
+// raw returns an id in a form that pgx handles without reflection.
 func raw(id *uuid.UUID) *[16]byte { return (*[16]byte)(id) }
 
-// Settle has PostgreSQL do what it would do by itself in time, so that it does not do it while we measure.
+// Settle makes PostgreSQL vacuum and write a checkpoint now, so that it does not do so during the
+// measurement.
 func (t *Table) Settle(ctx context.Context) error {
 	for _, statement := range []string{"vacuum analyze sized", "checkpoint"} {
 		if _, err := t.db.Exec(ctx, statement); err != nil {
@@ -171,7 +172,7 @@ func (t *Table) Settle(ctx context.Context) error {
 	return nil
 }
 
-// Bytes returns what the table takes with its indexes, and the indexes alone.
+// Bytes returns the size of the table with its indexes, and the size of the indexes.
 func (t *Table) Bytes(ctx context.Context) (all, indexes int64, err error) {
 	err = t.db.QueryRow(ctx, `select coalesce(sum(pg_total_relation_size(relid)), 0)::bigint, coalesce(sum(pg_indexes_size(relid)), 0)::bigint
 		from pg_partition_tree('sized') where isleaf`).Scan(&all, &indexes)
@@ -179,16 +180,16 @@ func (t *Table) Bytes(ctx context.Context) (all, indexes int64, err error) {
 		err = t.db.QueryRow(ctx, "select pg_total_relation_size('sized'), pg_indexes_size('sized')").Scan(&all, &indexes)
 	}
 	if err != nil {
-		return 0, 0, fmt.Errorf("size of a table: %w", err)
+		return 0, 0, fmt.Errorf("read the size of a table: %w", err)
 	}
 	return all, indexes, nil
 }
 
-// Room returns how many bytes are free where the table is.
+// Room returns the free disk space in bytes where the table is.
 func (t *Table) Room() (int64, error) {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(t.dir, &s); err != nil {
-		return 0, fmt.Errorf("room on the disk: %w", err)
+		return 0, fmt.Errorf("read the free disk space: %w", err)
 	}
-	return int64(s.Bavail) * int64(s.Bsize), nil //nolint:unconvert // it is of another type on other systems
+	return int64(s.Bavail) * int64(s.Bsize), nil //nolint:unconvert // the type differs on other systems
 }

@@ -16,28 +16,29 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// How often a Watch looks.
+// Intervals at which a Watch polls.
 const (
 	lagEvery = time.Second
 	rowEvery = 10 * time.Millisecond
 )
 
-// Mark is a message that was acknowledged, of which a Watch finds out when its row is there.
+// Mark is an acknowledged message for which a Watch measures when its row appears.
 type Mark struct {
 	Channel chat.ChannelID
 	Seq     int64
 	Acked   time.Time
 }
 
-// Watch looks at what the persister does, beside a load. Once a second it asks Redis how many entries
-// wait to be stored, and every 10 ms PostgreSQL which of the marked messages other sessions can see: so a
-// time from ack to row is up to 10 ms, and a query, too long.
+// Watch observes sync-service while a load runs. Once a second it asks Redis how many entries are
+// waiting to be stored. Every 10 ms it asks PostgreSQL which of the marked messages another session
+// can see. So a measured time from ack to row is too long by up to 10 ms plus a query.
 //
-// Watching is one goroutine's; Mark may be called meanwhile. The figures are read when it has ended.
+// One goroutine does the watching; Mark may be called at the same time. Read the results only after
+// Stop.
 type Watch struct {
-	Lags    []int64         // entries of the streams of events that were not stored, each second
+	Lags    []int64         // entries of the event streams that were not stored, each second
 	Stored  stats.Histogram // from ack to row
-	Skipped int64           // marks that came faster than they were looked at
+	Skipped int64           // marks that were dropped because they came too fast
 
 	rdb   *redis.Client
 	db    *pgx.Conn
@@ -47,18 +48,18 @@ type Watch struct {
 	ended chan error
 }
 
-// maxMarks bounds what waits to be looked at.
+// maxMarks limits the queue of marks.
 const maxMarks = 4096
 
-// Watch begins to look. Stop ends it.
+// Watch starts watching. The caller must call Stop.
 func (s *Stage) Watch(ctx context.Context) (*Watch, error) {
 	opts, err := redis.ParseURL(s.RedisURL())
 	if err != nil {
-		return nil, fmt.Errorf("watch the persister: %w", err)
+		return nil, fmt.Errorf("watch sync-service: %w", err)
 	}
 	db, err := pgx.Connect(ctx, s.DatabaseURL())
 	if err != nil {
-		return nil, fmt.Errorf("watch the persister: %w", err)
+		return nil, fmt.Errorf("watch sync-service: %w", err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	w := &Watch{rdb: redis.NewClient(opts), db: db, marks: make(chan Mark, maxMarks), end: cancel, ended: make(chan error, 1)}
@@ -66,7 +67,7 @@ func (s *Stage) Watch(ctx context.Context) (*Watch, error) {
 	return w, nil
 }
 
-// Mark asks for the time of a message's row. It does not block.
+// Mark requests the time of a message's row. It does not block.
 func (w *Watch) Mark(m Mark) {
 	select {
 	case w.marks <- m:
@@ -118,7 +119,8 @@ func (w *Watch) look(ctx context.Context) error {
 	for i, m := range w.open {
 		channels[i], seqs[i] = m.Channel.UUID, m.Seq
 	}
-	// Each by itself: a join of a table that has grown faster than its statistics reads all of it.
+	// Look up each row separately. A join would read the whole table, because it grows faster than
+	// its statistics.
 	rows, err := w.db.Query(ctx, `select k.n from unnest($1::uuid[], $2::bigint[]) with ordinality k (channel, seq, n)
 		where (select true from messages m where m.channel_id = k.channel and m.seq = k.seq)`, channels, seqs)
 	if err != nil {
@@ -143,8 +145,8 @@ func (w *Watch) look(ctx context.Context) error {
 	return nil
 }
 
-// waiting returns how many entries of the partitions' streams are not stored: those that were added less
-// those that the group has read, and those that it has read and not acknowledged.
+// waiting returns how many entries of the partitions' streams are not stored: those added minus
+// those read by the group, plus those read and not acknowledged.
 func waiting(ctx context.Context, rdb *redis.Client, stream func(int) string) (n int64, err error) {
 	pipe := rdb.Pipeline()
 	infos, groups := make([]*redis.XInfoStreamCmd, partitions), make([]*redis.XInfoGroupsCmd, partitions)
@@ -157,7 +159,7 @@ func waiting(ctx context.Context, rdb *redis.Client, stream func(int) string) (n
 			if strings.Contains(err.Error(), "no such key") {
 				continue // nothing was added
 			}
-			return 0, fmt.Errorf("ask how much waits to be stored: %w", err)
+			return 0, fmt.Errorf("read the backlog: %w", err)
 		}
 		n += infos[p].Val().EntriesAdded
 		for _, g := range groups[p].Val() {
@@ -169,18 +171,18 @@ func waiting(ctx context.Context, rdb *redis.Client, stream func(int) string) (n
 	return n, nil
 }
 
-// AwaitStored waits until everything that Redis has is stored, receipts too, but no longer than patience.
-// It returns how many entries are not.
-func (s *Stage) AwaitStored(ctx context.Context, patience time.Duration) (left int64, err error) {
+// AwaitStored waits until everything in Redis is stored, including receipts, but at most for
+// timeout. It returns how many entries are not stored.
+func (s *Stage) AwaitStored(ctx context.Context, timeout time.Duration) (left int64, err error) {
 	opts, err := redis.ParseURL(s.RedisURL())
 	if err != nil {
-		return 0, fmt.Errorf("wait for the persister: %w", err)
+		return 0, fmt.Errorf("wait for sync-service: %w", err)
 	}
 	rdb := redis.NewClient(opts)
 	defer rdb.Close()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(patience); ; {
+	for end := time.Now().Add(timeout); ; {
 		events, err := waiting(ctx, rdb, rediskey.Stream)
 		if err != nil {
 			return 0, err
@@ -191,7 +193,7 @@ func (s *Stage) AwaitStored(ctx context.Context, patience time.Duration) (left i
 		}
 		select {
 		case <-ctx.Done():
-			return left, fmt.Errorf("wait for the persister: %w", ctx.Err())
+			return left, fmt.Errorf("wait for sync-service: %w", ctx.Err())
 		case <-tick.C:
 		}
 	}

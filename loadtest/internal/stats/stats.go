@@ -1,4 +1,4 @@
-// Package stats sums up what a run measured.
+// Package stats summarises measurements.
 package stats
 
 import (
@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Of each power of two the histogram tells 64 steps apart: its error is below 1.6%.
+// The histogram has 64 buckets per power of two, so its error is below 1.6%.
 const (
 	stepBits = 6
 	steps    = 1 << stepBits
@@ -23,7 +23,7 @@ type Histogram struct {
 	max    int64
 }
 
-// Add counts a duration in nanoseconds; below zero is zero.
+// Add counts a duration in nanoseconds. A negative duration counts as zero.
 func (h *Histogram) Add(ns int64) {
 	ns = max(ns, 0)
 	h.counts[bucketOf(ns)]++
@@ -43,7 +43,7 @@ func middle(bucket int) int64 {
 	return low + (1<<exp)/2
 }
 
-// Merge adds what other has counted.
+// Merge adds the counts of other to h.
 func (h *Histogram) Merge(other *Histogram) {
 	for i, c := range other.counts {
 		h.counts[i] += c
@@ -55,10 +55,11 @@ func (h *Histogram) Merge(other *Histogram) {
 // Count returns how many durations were counted.
 func (h *Histogram) Count() int64 { return h.n }
 
-// Max returns the longest.
+// Max returns the longest duration.
 func (h *Histogram) Max() time.Duration { return time.Duration(h.max) }
 
-// Quantile returns the duration that the fraction q of all does not exceed, 0 if there are none.
+// Quantile returns the duration that the fraction q of all durations does not exceed, or 0 if there
+// are none.
 func (h *Histogram) Quantile(q float64) time.Duration {
 	if h.n == 0 {
 		return 0
@@ -72,7 +73,7 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 	return h.Max()
 }
 
-// Within returns how many durations are at most d, to the precision of the histogram.
+// Within returns the number of durations up to d, to the precision of the histogram.
 func (h *Histogram) Within(d time.Duration) (n int64) {
 	for _, c := range h.counts[:bucketOf(int64(d))+1] {
 		n += int64(c)
@@ -80,7 +81,7 @@ func (h *Histogram) Within(d time.Duration) (n int64) {
 	return n
 }
 
-// Quantiles is a distribution in milliseconds, as reports have it.
+// Quantiles describes a distribution in milliseconds, as used in reports.
 type Quantiles struct {
 	P50  float64 `json:"p50_ms"`
 	P99  float64 `json:"p99_ms"`
@@ -88,13 +89,14 @@ type Quantiles struct {
 	Max  float64 `json:"max_ms"`
 }
 
-// Quantiles sums h up.
+// Quantiles returns the quantiles of h.
 func (h *Histogram) Quantiles() Quantiles {
 	ms := func(d time.Duration) float64 { return Round(float64(d)/float64(time.Millisecond), 4) }
 	return Quantiles{ms(h.Quantile(.5)), ms(h.Quantile(.99)), ms(h.Quantile(.999)), ms(h.Max())}
 }
 
-// Median returns the median of values, of an even number the mean of the middle two, 0 of none.
+// Median returns the median of values. If their number is even, it returns the mean of the middle
+// two; if there are none, the zero value.
 func Median[T cmp.Ordered](values []T, mean func(a, b T) T) (m T) {
 	if len(values) == 0 {
 		return m
@@ -107,13 +109,13 @@ func Median[T cmp.Ordered](values []T, mean func(a, b T) T) (m T) {
 	return mean(sorted[half-1], sorted[half])
 }
 
-// MedianOf is Median of numbers.
+// MedianOf returns the median of numbers.
 func MedianOf(values []float64) float64 {
 	return Median(values, func(a, b float64) float64 { return (a + b) / 2 })
 }
 
-// Outlier returns the index of the value that is farthest from the median, if it is off by more than
-// the given part of it; else -1.
+// Outlier returns the index of the value that is farthest from the median, or -1 if all values are
+// within the given fraction of the median.
 func Outlier(values []float64, part float64) int {
 	m, at, worst := MedianOf(values), -1, part
 	for i, v := range values {
@@ -127,7 +129,7 @@ func Outlier(values []float64, part float64) int {
 	return at
 }
 
-// Round rounds v to so many significant digits.
+// Round rounds v to the given number of significant digits.
 func Round(v float64, digits int) float64 {
 	if v == 0 || math.IsInf(v, 0) || math.IsNaN(v) {
 		return v

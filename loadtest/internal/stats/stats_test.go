@@ -15,7 +15,7 @@ func TestHistogram_quantilesAreWithinTheStep(t *testing.T) {
 	var h stats.Histogram
 	values := make([]int64, 50_000)
 	for i := range values {
-		values[i] = int64(math.Exp(rng.Float64() * 24)) // from 1 ns to some 26 s
+		values[i] = int64(math.Exp(rng.Float64() * 24)) // from 1 ns to about 26 s
 		h.Add(values[i])
 	}
 	slices.Sort(values)

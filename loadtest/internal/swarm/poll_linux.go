@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// poller waits for sockets and for one timer. It tells of a socket once when something has come, not for as
-// long as it is there: the kernel then looks at each socket once and not twice.
+// poller waits for sockets and for one timer. It is edge-triggered: it reports a socket once when
+// new data arrives, not for as long as data is there. So the kernel checks each socket once instead
+// of twice.
 type poller struct {
 	fd, timer int
 	events    [128]unix.EpollEvent
@@ -42,14 +43,14 @@ func newPoller() (*poller, error) {
 
 func (p *poller) close() error { return errors.Join(unix.Close(p.timer), unix.Close(p.fd)) }
 
-// wake makes wait return after d, once.
+// wake makes wait return once, after d.
 func (p *poller) wake(d time.Duration) error {
 	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(max(int64(d), 1))}
 	return unix.TimerfdSettime(p.timer, 0, &spec, nil)
 }
 
-// wait calls ready for each connection with something to do, by its id. Of one that has ended (end) it does
-// not tell again: it is to be read to its end.
+// wait calls ready with the id of each connection that has something to do. If the connection has
+// ended (end), it is not reported again, so it must be read to its end.
 func (p *poller) wait(timeout time.Duration, ready func(id int, in, end, out bool)) error {
 	n, err := unix.EpollWait(p.fd, p.events[:], int(timeout/time.Millisecond))
 	if errors.Is(err, unix.EINTR) {
@@ -62,7 +63,7 @@ func (p *poller) wait(timeout time.Duration, ready func(id int, in, end, out boo
 		e := &p.events[i]
 		if e.Fd == timerID {
 			var expirations [8]byte
-			_, _ = unix.Read(p.timer, expirations[:]) // only to clear it
+			_, _ = unix.Read(p.timer, expirations[:]) // only to clear the timer
 			continue
 		}
 		ready(int(e.Fd), e.Events&readable != 0, e.Events&ended != 0, e.Events&writable != 0)
@@ -73,7 +74,7 @@ func (p *poller) wait(timeout time.Duration, ready func(id int, in, end, out boo
 // add watches fd under id.
 func (p *poller) add(fd, id int, out bool) error { return p.control(unix.EPOLL_CTL_ADD, fd, id, out) }
 
-// change says whether fd is also waited for to take more.
+// change sets whether wait also reports when fd can be written.
 func (p *poller) change(fd, id int, out bool) error {
 	return p.control(unix.EPOLL_CTL_MOD, fd, id, out)
 }
@@ -86,7 +87,7 @@ func (p *poller) control(op, fd, id int, out bool) error {
 	return unix.EpollCtl(p.fd, op, fd, &e)
 }
 
-// connect begins to connect a new socket; it is connected when it can be written.
+// connect begins to connect a new socket. It is connected when it can be written.
 func connect(to [4]byte, port int) (fd int, err error) {
 	fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -94,7 +95,7 @@ func connect(to [4]byte, port int) (fd int, err error) {
 	}
 	err = errors.Join(
 		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1),
-		// Closing resets: no thousands of ports in TIME_WAIT after a run.
+		// Reset on close, so that a run leaves no thousands of ports in TIME_WAIT.
 		unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}),
 	)
 	if err == nil {
@@ -108,7 +109,7 @@ func connect(to [4]byte, port int) (fd int, err error) {
 	return fd, nil
 }
 
-// connected returns how connecting ended.
+// connected returns the result of connecting.
 func connected(fd int) error {
 	code, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
 	if err == nil && code != 0 {
@@ -120,7 +121,7 @@ func connected(fd int) error {
 	return nil
 }
 
-// receive reads what a socket has, as far as b has room. It does not wait: see internal/platform/socket.
+// receive reads the available data of a socket into b without blocking: see package socket.
 func receive(fd int, b []byte) (int, error) {
 	n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),
 		syscall.MSG_DONTWAIT, 0, 0)

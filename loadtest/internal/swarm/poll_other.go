@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// poller exists on Linux alone: the load test reads /proc as well.
+// poller exists only on Linux; the load test reads /proc as well.
 type poller struct{}
 
 var errLinuxOnly = fmt.Errorf("the load test runs on Linux: %w", errors.ErrUnsupported)

@@ -1,9 +1,9 @@
-// Package swarm is thousands of WebSocket clients on one thread.
+// Package swarm runs thousands of WebSocket clients on one thread.
 //
-// All of it runs in the goroutine that calls Run: sockets are read into one shared buffer as epoll
-// reports them, frames are parsed where they lie, and what is received is counted at once. A
-// connection costs some hundred bytes and no goroutine, so that the generator takes little of the
-// machine that it shares with what it measures. Sends are paced by a timer in the same loop.
+// Everything runs in the goroutine that calls Run. Sockets are read into one shared buffer when
+// epoll reports them, frames are parsed in place, and events are counted immediately. A connection
+// costs a few hundred bytes and no goroutine, so the generator uses little of the machine that it
+// shares with the measured programs. A timer in the same loop paces the sends.
 package swarm
 
 import (
@@ -32,42 +32,42 @@ const (
 // Conn is one client.
 type Conn struct {
 	ID      int
-	Channel int   // what it is about is the scenario's business
-	Next    int64 // the seq that must come next; 0: whatever comes first is right
+	Channel int   // its meaning is defined by the scenario
+	Next    int64 // the seq that must come next; 0: accept any seq
 	Got     int64 // events received since it was dialled
-	Greeted bool  // hello has come
-	Live    int64 // when it was subscribed last: what was said before is caught up on, and has no latency
+	Greeted bool  // hello has arrived
+	Live    int64 // time of the last subscription; earlier messages are replayed and have no latency
 
-	// Places are the channels of a client that is in many; see Loop.Index.
+	// Places are the channels of a client that is in several channels; see Loop.Index.
 	Places []Place
 
 	request []byte
-	rest    []byte // of a frame that is not whole yet
-	out     []byte // what the socket has not taken
+	rest    []byte // beginning of an incomplete frame
+	out     []byte // data that the socket has not accepted yet
 	fd      int
 	state   state
 }
 
-// Place is a client's place in one of many channels.
+// Place is a client's position in one of several channels.
 type Place struct {
-	Channel int   // as Loop.Index has it
+	Channel int   // index, as in Loop.Index
 	Next    int64 // the seq that must come next
 }
 
 // Open reports whether the WebSocket is open.
 func (c *Conn) Open() bool { return c.state == open }
 
-// Tally is what the clients have seen since it was reset.
+// Tally counts what the clients have seen since the last Reset.
 type Tally struct {
-	Deliveries int64 // events, each once per connection
+	Deliveries int64 // events, counted once per connection
 	Frames     int64 // WebSocket messages
 	Bytes      int64
-	Holes      int64 // seqs passed over
-	Repeats    int64 // seqs seen again
+	Holes      int64 // skipped seqs
+	Repeats    int64 // repeated seqs
 	Acks       int64
 	Errors     int64 // error frames, broken streams, failed connections
 	FirstError string
-	Closes     map[int]int // by close code; 0: without one
+	Closes     map[int]int // by close code; 0: no code
 	Latency    stats.Histogram
 	AckLatency stats.Histogram
 }
@@ -77,14 +77,14 @@ type Loop struct {
 	Conns []*Conn
 	Tally Tally
 
-	// Index, if it is set, is the channels by their ids: each client is in many and has its Places. Next
-	// and Got of a client mean nothing then.
+	// Index maps channel ids to channels. If it is set, each client is in several channels and uses
+	// its Places; its Next and Got are not used.
 	Index map[wire.ChannelID]int
 
-	// What a scenario wants to hear of. now is the time as Now has it. They may send.
+	// Callbacks of a scenario, which may send. now is a time as returned by Now.
 	OnOpen  func(c *Conn)
 	OnAck   func(c *Conn, now int64)
-	OnEvent func(c *Conn) // after the events of a frame were counted
+	OnEvent func(c *Conn) // called after the events of a frame were counted
 
 	poll   *poller
 	base   time.Time
@@ -93,12 +93,12 @@ type Loop struct {
 	buf    []byte
 	cache  wire.Cache
 	pace   pace
-	opened int   // connections that are open now
+	opened int   // number of open connections
 	since  int64 // when the tally began
-	sick   error
+	err    error
 }
 
-// pace is a series of sends, each at its time.
+// pace is a series of sends, each at a fixed time.
 type pace struct {
 	next, every int64
 	left        int
@@ -117,7 +117,7 @@ func New() (*Loop, error) {
 	return l, nil
 }
 
-// Aim sets the server that is dialled from now on.
+// Aim sets the server for later dials.
 func (l *Loop) Aim(addr string) error {
 	a, err := netip.ParseAddrPort(addr)
 	if err != nil || !a.Addr().Is4() {
@@ -135,24 +135,25 @@ func (l *Loop) Close() error {
 	return l.poll.close()
 }
 
-// Reset begins a new tally. What was said before and comes later is counted, but its latency is not: who
-// resets may have kept the loop waiting.
+// Reset begins a new tally. Messages that were sent earlier and arrive later are counted, but their
+// latency is not, because the caller may have delayed the loop.
 func (l *Loop) Reset() { l.Tally, l.since = Tally{Closes: map[int]int{}}, l.Now() }
 
-// Now is the time in nanoseconds since 1970, by the monotonic clock. It has 19 digits.
+// Now returns the time in nanoseconds since 1970, measured with the monotonic clock. It has 19
+// digits.
 func (l *Loop) Now() int64 { return l.base.UnixNano() + int64(time.Since(l.base)) }
 
-// Add makes a client that will open with the given request. It does not dial.
+// Add creates a client that will open with the given request. It does not dial.
 func (l *Loop) Add(channel int, request []byte) *Conn {
 	c := &Conn{ID: len(l.Conns), Channel: channel, request: request, fd: -1}
 	l.Conns = append(l.Conns, c)
 	return c
 }
 
-// Ask replaces the request that c opens with when it is dialled next.
+// Ask replaces the request that c sends at the next dial.
 func (c *Conn) Ask(request []byte) { c.request = request }
 
-// Dial begins to open c, anew if it is open.
+// Dial begins to open c. If c is open, it is closed first.
 func (l *Loop) Dial(c *Conn) error {
 	l.Drop(c)
 	fd, err := connect(l.addr, l.port)
@@ -166,10 +167,10 @@ func (l *Loop) Dial(c *Conn) error {
 	return nil
 }
 
-// Opened returns how many connections are open.
+// Opened returns the number of open connections.
 func (l *Loop) Opened() int { return l.opened }
 
-// Drop closes c at once, from our side; the tally does not count it.
+// Drop closes c immediately from our side. The tally does not count that.
 func (l *Loop) Drop(c *Conn) {
 	if c.state == closed {
 		return
@@ -177,18 +178,18 @@ func (l *Loop) Drop(c *Conn) {
 	if c.state == open {
 		l.opened--
 	}
-	_ = syscall.Close(c.fd) // nothing is left to be lost
+	_ = syscall.Close(c.fd) // no data can be lost any more
 	c.state, c.fd, c.rest, c.out = closed, -1, nil, nil
 }
 
-// DialAll opens the connections, so many at a time, and waits until each is ready: greeted, or open
-// where the server says no hello.
-func (l *Loop) DialAll(ctx context.Context, conns []*Conn, atOnce int, greeted bool, patience time.Duration) error {
+// DialAll opens the connections, atOnce at a time, and waits until each is ready. A connection is
+// ready when it is greeted or, if the server sends no hello, when it is open.
+func (l *Loop) DialAll(ctx context.Context, conns []*Conn, atOnce int, greeted bool, timeout time.Duration) error {
 	faults := l.Tally.Errors
 	ready := func(c *Conn) bool { return c.state == open && (c.Greeted || !greeted) }
 	next, waiting := 0, []*Conn(nil)
 	var dialErr error
-	err := l.Run(ctx, patience, func() bool {
+	err := l.Run(ctx, timeout, func() bool {
 		still := waiting[:0]
 		for _, c := range waiting {
 			if !ready(c) {
@@ -210,19 +211,19 @@ func (l *Loop) DialAll(ctx context.Context, conns []*Conn, atOnce int, greeted b
 	case l.Tally.Errors > faults:
 		return fmt.Errorf("open %d connections: %s", len(conns), l.Tally.FirstError)
 	case next < len(conns) || len(waiting) > 0:
-		return fmt.Errorf("open %d connections: %d are not ready after %v", len(conns), len(conns)-next+len(waiting), patience)
+		return fmt.Errorf("open %d connections: %d are not ready after %v", len(conns), len(conns)-next+len(waiting), timeout)
 	}
 	return nil
 }
 
-// Pace sends n times at a fixed rate from now on, whatever comes back. send is given the time at which
-// it was due. A pace that was under way ends.
+// Pace schedules n sends at a fixed rate from now on, whatever the server answers. send gets the
+// time at which it was due. A previous pace ends.
 func (l *Loop) Pace(n int, every time.Duration, send func(i int, due int64)) {
 	l.pace = pace{next: l.Now() + int64(every), every: int64(every), left: n, send: send}
 	l.arm()
 }
 
-// Unsent returns how many sends the pace has left.
+// Unsent returns how many sends of the pace are left.
 func (l *Loop) Unsent() int { return l.pace.left }
 
 func (l *Loop) arm() {
@@ -231,7 +232,7 @@ func (l *Loop) arm() {
 	}
 }
 
-// sendDue makes the sends whose time has come.
+// sendDue performs the sends that are due.
 func (l *Loop) sendDue(now int64) {
 	p := &l.pace
 	if p.left == 0 || now < p.next {
@@ -247,17 +248,18 @@ func (l *Loop) sendDue(now int64) {
 	l.arm()
 }
 
-// fail notes the first fault of the loop itself; Run returns it.
+// fail records the first fault of the loop itself; Run returns it.
 func (l *Loop) fail(err error) {
-	if err != nil && l.sick == nil {
-		l.sick = err
+	if err != nil && l.err == nil {
+		l.err = err
 	}
 }
 
-// Run handles what comes until done reports true, time is over, or ctx ends, which is an error.
-func (l *Loop) Run(ctx context.Context, atMost time.Duration, done func() bool) error {
-	end := l.Now() + int64(atMost)
-	for l.sick == nil {
+// Run handles what arrives until done returns true or the time is over. It returns an error if ctx
+// ends.
+func (l *Loop) Run(ctx context.Context, maxDuration time.Duration, done func() bool) error {
+	end := l.Now() + int64(maxDuration)
+	for l.err == nil {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("load interrupted: %w", err)
 		}
@@ -273,7 +275,7 @@ func (l *Loop) Run(ctx context.Context, atMost time.Duration, done func() bool) 
 		}
 		l.sendDue(l.Now())
 	}
-	return l.sick
+	return l.err
 }
 
 // ready handles one connection that the poller reports.
@@ -297,7 +299,7 @@ func (l *Loop) ready(id int, in, end, out bool) {
 	}
 }
 
-// lost notes that a connection has ended from the other side.
+// lost records that the other side has ended a connection.
 func (l *Loop) lost(c *Conn, code int, err error) {
 	l.Drop(c)
 	l.Tally.Closes[code]++
@@ -313,7 +315,7 @@ func (l *Loop) fault(text string) {
 	}
 }
 
-// Write sends b, now or when the socket takes it.
+// Write sends b, immediately or when the socket accepts it.
 func (l *Loop) Write(c *Conn, b []byte) {
 	if c.state == closed {
 		return
@@ -345,8 +347,9 @@ func (l *Loop) flush(c *Conn) {
 	}
 }
 
-// read takes what the socket has and reports whether there may be more, of which the poller does not tell
-// again: if the buffer was filled, or if the socket has ended (end), until its end is read.
+// read reads the available data of the socket. It reports whether there may be more, which the
+// poller does not report again: if the buffer was filled, or if the socket has ended (end) and was
+// not read to its end.
 func (l *Loop) read(c *Conn, end bool) (more bool) {
 	had := copy(l.buf, c.rest)
 	if had == len(l.buf) {
@@ -390,7 +393,8 @@ func errIf(cond bool, text string) error {
 	return nil
 }
 
-// upgraded takes the answer to the upgrade off b; nil while it is not whole, or not what we want.
+// upgraded removes the response to the upgrade from b. It returns nil if the response is incomplete
+// or refuses the upgrade.
 func (l *Loop) upgraded(c *Conn, b []byte) []byte {
 	end := bytes.Index(b, []byte("\r\n\r\n"))
 	switch {
@@ -410,7 +414,7 @@ func (l *Loop) upgraded(c *Conn, b []byte) []byte {
 	return b[end+4:]
 }
 
-// frames handles the whole frames at the front of b and returns the rest.
+// frames handles the complete frames at the front of b and returns the rest.
 func (l *Loop) frames(c *Conn, b []byte, now int64) []byte {
 	for c.state == open {
 		f, size, err := wire.Parse(b)
@@ -476,7 +480,7 @@ func (l *Loop) text(c *Conn, payload []byte, now int64) {
 	}
 }
 
-// events counts a run of events.
+// events counts a sequence of events.
 func (l *Loop) events(c *Conn, first int64, stamps []int64, now int64) {
 	t := &l.Tally
 	switch {
@@ -492,7 +496,7 @@ func (l *Loop) events(c *Conn, first int64, stamps []int64, now int64) {
 	c.Got += int64(len(stamps))
 	t.Deliveries += int64(len(stamps))
 	for _, s := range stamps {
-		if s > l.since { // one of ours
+		if s > l.since { // sent during this tally
 			t.Latency.Add(now - s)
 		}
 	}
@@ -501,7 +505,7 @@ func (l *Loop) events(c *Conn, first int64, stamps []int64, now int64) {
 	}
 }
 
-// placed counts an event of one of a client's many channels.
+// placed counts an event for a client that is in several channels.
 func (l *Loop) placed(c *Conn, object []byte, stamp, now int64) {
 	id, _ := wire.Channel(object)
 	channel, known := l.Index[id]

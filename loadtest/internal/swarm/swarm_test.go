@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// serve answers each connection with do, and returns the address.
+// serve starts a server that handles each connection with do, and returns its address.
 func serve(t *testing.T, do func(*websocket.Conn)) string {
 	t.Helper()
 	var up websocket.Upgrader
@@ -29,7 +29,7 @@ func serve(t *testing.T, do func(*websocket.Conn)) string {
 		}
 		defer c.Close()
 		do(c)
-		_, _, _ = c.ReadMessage() // until the client goes
+		_, _, _ = c.ReadMessage() // until the client disconnects
 	}))
 	t.Cleanup(server.Close)
 	return strings.TrimPrefix(server.URL, "http://")
@@ -85,7 +85,7 @@ func TestLoop_countsWhatComes(t *testing.T) {
 	if err := l.DialAll(context.Background(), l.Conns, 3, false, 10*time.Second); err != nil && l.Tally.Errors == 0 {
 		t.Fatal(err)
 	}
-	for _, c := range l.Conns { // an error frame ends DialAll: open the rest
+	for _, c := range l.Conns { // an error frame ends DialAll, so dial the rest
 		if !c.Open() {
 			_ = l.Dial(c)
 		}
@@ -144,8 +144,8 @@ func TestLoop_paceKeepsItsRate(t *testing.T) {
 	}
 }
 
-// TestLoop_manyChannels: a client of many channels has a place in each, and what it catches up on after
-// it came back has no latency.
+// TestLoop_manyChannels checks a client that is in several channels: it has a place in each, and
+// events that it replays after a reconnection have no latency.
 func TestLoop_manyChannels(t *testing.T) {
 	const a, b = "0b5ae5a4-9d1c-4a4e-9f0e-3a1c7a2f9c11", "1b5ae5a4-9d1c-4a4e-9f0e-3a1c7a2f9c11"
 	said := func(channel string, seq int) string {
@@ -156,9 +156,9 @@ func TestLoop_manyChannels(t *testing.T) {
 		missed := said(a, 1)
 		say(missed + "\n" + `{"type":"subscribed"}`)
 		say(missed)                         // a repeat
-		say(said(a, 2) + "\n" + said(b, 3)) // of b two were passed over
-		say(said("2"+a[1:], 1))             // a channel it is not in
-		say(`{"type":"ack","ref":"1"}`)     // the last
+		say(said(a, 2) + "\n" + said(b, 3)) // two events of b were skipped
+		say(said("2"+a[1:], 1))             // a channel that the client is not in
+		say(`{"type":"ack","ref":"1"}`)     // the last frame
 		_, _, _ = c.ReadMessage()
 	})
 	l := newLoop(t, addr, 1)

@@ -1,9 +1,10 @@
-// Package web is clients that read pages over HTTP/1.1, each on a connection that it keeps.
+// Package web runs clients that read pages over HTTP/1.1, each on a persistent connection.
 //
-// A request is bytes that were made before, and of an answer no more is read than tells whether it is
-// whole and right: its head, its length, how many items it has and whether it is what the same request
-// got before. So the generator takes little of the machine that it shares with what it measures. A client
-// sends its next request when it has the answer to the one before.
+// Requests are prepared bytes. Of a response, a client reads only what it needs to check that it is
+// complete and right: the status, the length, the number of items, and whether it equals the
+// previous response to the same request. So the generator uses little of the machine that it shares
+// with the measured programs. A client sends its next request when it has the response to the
+// previous one.
 package web
 
 import (
@@ -21,27 +22,27 @@ import (
 	"parley.chat/loadtest/internal/stats"
 )
 
-// Request is one that is sent again and again.
+// Request is a request that is sent repeatedly.
 type Request struct {
 	Bytes []byte
-	Mark  []byte // what an answer has once per item
-	Items int    // how many times
+	Mark  []byte // text that a response contains once per item
+	Items int    // number of items
 }
 
-// Tally is what clients have seen.
+// Tally counts what the clients have seen.
 type Tally struct {
-	Requests   int64 // answered as they should be
-	Bytes      int64 // of bodies
+	Requests   int64 // requests with a correct response
+	Bytes      int64 // size of the bodies
 	Errors     int64
 	FirstError string
 	Latency    stats.Histogram
 }
 
-// Clients is so many clients of one server. Run must not be called twice at the same time.
+// Clients are the clients of one server. Run must not be called concurrently.
 type Clients struct {
 	addr     string
 	requests []Request
-	seen     []atomic.Uint64 // the digest of each request's answer, 0 before the first
+	seen     []atomic.Uint64 // digest of the first response to each request, 0 before it
 	seed     maphash.Seed
 	clients  []*client
 }
@@ -49,16 +50,17 @@ type Clients struct {
 // client is one connection.
 type client struct {
 	all  *Clients
-	next int // request
+	next int // index of the next request
 	conn net.Conn
-	buf  []byte // what was read
-	body []byte // of a chunked answer, put together
+	buf  []byte // data read so far
+	body []byte // decoded body of a chunked response
 }
 
-// patience bounds an answer.
-const patience = 10 * time.Second
+// answerTimeout limits how long a response may take.
+const answerTimeout = 10 * time.Second
 
-// New returns n clients of the server at addr. They go round the requests, each from its own place on.
+// New returns n clients of the server at addr. They cycle through the requests, each from a
+// different starting point.
 func New(addr string, n int, requests []Request) *Clients {
 	c := &Clients{addr: addr, requests: requests, seen: make([]atomic.Uint64, len(requests)), seed: maphash.MakeSeed()}
 	for i := range n {
@@ -67,10 +69,11 @@ func New(addr string, n int, requests []Request) *Clients {
 	return c
 }
 
-// Run has all clients ask for so long and sums up what they saw. The first fault of a client ends it.
-func (c *Clients) Run(ctx context.Context, long time.Duration) (*Tally, error) {
+// Run lets all clients send requests for the given time and returns the sum of what they saw. A
+// client stops at its first fault.
+func (c *Clients) Run(ctx context.Context, duration time.Duration) (*Tally, error) {
 	tallies := make([]Tally, len(c.clients))
-	end := time.Now().Add(long)
+	end := time.Now().Add(duration)
 	var running sync.WaitGroup
 	for i, one := range c.clients {
 		running.Go(func() { one.run(ctx, end, &tallies[i]) })
@@ -120,16 +123,16 @@ func (c *client) run(ctx context.Context, end time.Time, t *Tally) {
 	}
 }
 
-// ask sends a request and checks its answer, whose length it returns.
+// ask sends a request, checks its response, and returns the length of the body.
 func (c *client) ask(ctx context.Context, i int) (int, error) {
 	if c.conn == nil {
 		var err error
-		if c.conn, err = (&net.Dialer{Timeout: patience}).DialContext(ctx, "tcp", c.all.addr); err != nil {
+		if c.conn, err = (&net.Dialer{Timeout: answerTimeout}).DialContext(ctx, "tcp", c.all.addr); err != nil {
 			return 0, err
 		}
 	}
-	if err := c.conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		return 0, fmt.Errorf("bound a request: %w", err)
+	if err := c.conn.SetDeadline(time.Now().Add(answerTimeout)); err != nil {
+		return 0, fmt.Errorf("set the deadline of a request: %w", err)
 	}
 	request := &c.all.requests[i]
 	if _, err := c.conn.Write(request.Bytes); err != nil {
@@ -144,7 +147,7 @@ func (c *client) ask(ctx context.Context, i int) (int, error) {
 	}
 	digest := maphash.Bytes(c.all.seed, body) | 1
 	if !c.all.seen[i].CompareAndSwap(0, digest) && c.all.seen[i].Load() != digest {
-		return 0, fmt.Errorf("request %d: the answer is not that of before", i)
+		return 0, fmt.Errorf("request %d: the answer differs from the first one", i)
 	}
 	return len(body), nil
 }
@@ -157,7 +160,7 @@ var (
 	chunked = []byte("\r\nTransfer-Encoding: chunked\r\n")
 )
 
-// answer reads one answer and returns its body, which is good until the next.
+// answer reads one response and returns its body, which is valid until the next call.
 func (c *client) answer() ([]byte, error) {
 	c.buf = c.buf[:0]
 	end, err := c.until(0, headEnd)
@@ -175,7 +178,7 @@ func (c *client) answer() ([]byte, error) {
 	digits, _, _ := bytes.Cut(rest, lineEnd)
 	n, err := strconv.Atoi(string(digits))
 	if !ok || err != nil || n < 0 {
-		return nil, fmt.Errorf("an answer of unknown length: %.200s", head)
+		return nil, fmt.Errorf("the length of an answer is unknown: %.200s", head)
 	}
 	if err := c.have(end + n); err != nil {
 		return nil, err
@@ -186,7 +189,7 @@ func (c *client) answer() ([]byte, error) {
 	return c.buf[end:], nil
 }
 
-// chunks reads a chunked body that begins at a place of buf.
+// chunks reads a chunked body that begins at position at of buf.
 func (c *client) chunks(at int) ([]byte, error) {
 	c.body = c.body[:0]
 	for {
@@ -196,7 +199,7 @@ func (c *client) chunks(at int) ([]byte, error) {
 		}
 		n, err := strconv.ParseUint(string(c.buf[at:end-len(lineEnd)]), 16, 31)
 		if err != nil {
-			return nil, fmt.Errorf("a chunk of unknown length: %w", err)
+			return nil, fmt.Errorf("the length of a chunk is unknown: %w", err)
 		}
 		at = end + int(n) + len(lineEnd)
 		if err := c.have(at); err != nil {
@@ -209,7 +212,7 @@ func (c *client) chunks(at int) ([]byte, error) {
 	}
 }
 
-// until reads until buf has what is looked for from a place on, and returns where it ends.
+// until reads until buf contains what at or after from, and returns the position after it.
 func (c *client) until(from int, what []byte) (int, error) {
 	for {
 		if i := bytes.Index(c.buf[from:], what); i >= 0 {
@@ -221,11 +224,11 @@ func (c *client) until(from int, what []byte) (int, error) {
 	}
 }
 
-// have reads until buf has n bytes, or more.
+// have reads until buf has at least n bytes.
 func (c *client) have(n int) error {
 	for len(c.buf) < n {
 		if n > cap(c.buf) {
-			return fmt.Errorf("an answer is over %d bytes", cap(c.buf))
+			return fmt.Errorf("an answer is larger than %d bytes", cap(c.buf))
 		}
 		got, err := c.conn.Read(c.buf[len(c.buf):cap(c.buf)])
 		if err != nil {

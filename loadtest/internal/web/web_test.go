@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const items = `{"seq":1},{"seq":2},{"seq":3}`
 
-// ask has four clients ask a server for a moment.
+// ask lets four clients send requests to a server for a moment.
 func ask(t *testing.T, handler http.HandlerFunc) *web.Tally {
 	t.Helper()
 	server := httptest.NewServer(handler)
@@ -40,7 +40,7 @@ func ask(t *testing.T, handler http.HandlerFunc) *web.Tally {
 	return tally
 }
 
-// TestRun_framings: an answer with a length, one in a chunk, one in many, and a long one.
+// TestRun_framings checks responses with a length, in one chunk, in many chunks, and a long one.
 func TestRun_framings(t *testing.T) {
 	long := strings.Repeat("x", 100_000)
 	for name, write := range map[string]func(w http.ResponseWriter){
@@ -61,7 +61,7 @@ func TestRun_framings(t *testing.T) {
 			var asked atomic.Int64
 			tally := ask(t, func(w http.ResponseWriter, r *http.Request) {
 				asked.Add(1)
-				_, _ = w.Write([]byte(r.URL.Path)) // each request has an answer of its own
+				_, _ = w.Write([]byte(r.URL.Path)) // each request has a different response
 				write(w)
 			})
 			size := int64(len("/a") + len(items))
@@ -78,7 +78,7 @@ func TestRun_framings(t *testing.T) {
 	}
 }
 
-// TestRun_faults: what is not a right answer is counted and ends the client.
+// TestRun_faults checks that an incorrect response is counted and ends the client.
 func TestRun_faults(t *testing.T) {
 	var n atomic.Int64
 	for _, tt := range []struct {
@@ -87,7 +87,7 @@ func TestRun_faults(t *testing.T) {
 	}{
 		{"status", "429", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, items, http.StatusTooManyRequests) }},
 		{"too few", "has 2 items, want 3", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(items[:20])) }},
-		{"another than before", "not that of before", func(w http.ResponseWriter, _ *http.Request) {
+		{"different from the first", "differs from the first one", func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write([]byte(items + strings.Repeat(" ", int(n.Add(1)))))
 		}},
 		{"broken off", "read an answer", func(w http.ResponseWriter, _ *http.Request) {

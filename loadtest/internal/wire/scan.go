@@ -4,7 +4,7 @@ import (
 	"bytes"
 )
 
-// Kind is what a server's object is, as far as a load generator cares.
+// Kind is the type of an object from the server, as far as the load generator distinguishes them.
 type Kind uint8
 
 // The kinds of objects.
@@ -28,7 +28,7 @@ var kinds = []struct {
 	{[]byte(`{"type":"error"`), Error},
 }
 
-// KindOf tells what an object is by its beginning.
+// KindOf determines the kind of an object from its beginning.
 func KindOf(object []byte) Kind {
 	for i := range kinds {
 		if bytes.HasPrefix(object, kinds[i].prefix) {
@@ -44,13 +44,13 @@ var (
 	refMark  = []byte(`"ref":"`)
 )
 
-// channelAt is where the channel of a message stands: right behind its type.
+// channelAt is the position of the channel id in a message, directly after its type.
 const channelAt = len(`{"type":"message","channel_id":"`)
 
 // ChannelID is the text of a channel's id.
 type ChannelID [36]byte
 
-// Channel returns the channel of a message; ok is false if the object is too short to have one.
+// Channel returns the channel of a message; ok is false if the object is too short to contain one.
 func Channel(object []byte) (id ChannelID, ok bool) {
 	if len(object) < channelAt+len(id) {
 		return id, false
@@ -58,14 +58,14 @@ func Channel(object []byte) (id ChannelID, ok bool) {
 	return ChannelID(object[channelAt:]), true
 }
 
-// Seq returns the seq of an object, 0 if it has none. A mark inside a body cannot be taken for one: its
-// quotes are escaped.
+// Seq returns the seq of an object, or 0 if it has none. A body cannot be mistaken for it, because
+// quotes in a body are escaped.
 func Seq(object []byte) int64 { return number(object, seqMark) }
 
-// Stamp returns the digits that an object's body begins with, 0 if it begins with none.
+// Stamp returns the digits at the beginning of an object's body, or 0 if there are none.
 func Stamp(object []byte) int64 { return number(object, bodyMark) }
 
-// Ref returns the digits that an object's ref begins with, 0 if it begins with none.
+// Ref returns the digits at the beginning of an object's ref, or 0 if there are none.
 func Ref(object []byte) int64 { return number(object, refMark) }
 
 func number(object, mark []byte) (n int64) {
@@ -82,7 +82,7 @@ func number(object, mark []byte) (n int64) {
 	return n
 }
 
-// Next cuts the first object off a text frame's payload; objects are joined by newlines.
+// Next splits the first object off a text frame's payload. Objects are joined by newlines.
 func Next(payload []byte) (object, rest []byte) {
 	if i := bytes.IndexByte(payload, '\n'); i >= 0 {
 		return payload[:i], payload[i+1:]
@@ -90,15 +90,15 @@ func Next(payload []byte) (object, rest []byte) {
 	return payload, nil
 }
 
-// Run is the messages of one payload: a run of seqs, and the stamp of each.
+// Run contains the messages of one payload: the first seq, and the time stamp of each.
 type Run struct {
 	First  int64
 	Stamps []int64
-	// Whole reports that the payload is nothing but messages with consecutive seqs.
+	// Whole reports that the payload contains only messages, with consecutive seqs.
 	Whole bool
 }
 
-// ParseRun reads a payload of messages into r, whose memory it uses again.
+// ParseRun parses a payload of messages into r and reuses the memory of r.
 func ParseRun(payload []byte, r *Run) {
 	r.First, r.Stamps, r.Whole = 0, r.Stamps[:0], true
 	for len(payload) > 0 {
@@ -121,8 +121,8 @@ func ParseRun(payload []byte, r *Run) {
 	r.Whole = len(r.Stamps) > 0
 }
 
-// Cache remembers the runs of payloads seen lately. A message goes to many connections as the same
-// bytes: comparing them is several times cheaper than scanning them again.
+// Cache stores the parsed runs of recent payloads. A message goes to many connections as the same
+// bytes, and comparing them is several times cheaper than parsing them again.
 type Cache struct {
 	slots [256]cached
 }
@@ -132,7 +132,7 @@ type cached struct {
 	run     Run
 }
 
-// Run returns the run of a payload that begins with a message. It holds until the next call.
+// Run returns the run of a payload that begins with a message. It is valid until the next call.
 func (c *Cache) Run(payload []byte) *Run {
 	head, _ := Next(payload)
 	s := &c.slots[uint(Seq(head))%uint(len(c.slots))]

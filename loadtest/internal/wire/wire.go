@@ -1,6 +1,6 @@
-// Package wire is as much of WebSocket and of Parley's frames as a load generator needs: it builds the
-// frames of a client, takes those of a server apart, and finds seqs and time stamps in them by looking
-// for bytes, without decoding JSON.
+// Package wire implements the parts of WebSocket and of Parley's frames that a load generator
+// needs. It builds a client's frames, splits a server's frames, and finds seqs and time stamps in
+// them by searching for bytes, without decoding JSON.
 package wire
 
 import (
@@ -19,24 +19,24 @@ const (
 	Pong         = 0xA
 )
 
-// maxPayload bounds a server's frame: more is a broken stream, not a frame.
+// maxPayload limits the size of a server's frame. A larger one means that the stream is broken.
 const maxPayload = 16 << 20
 
-// The faults of a stream that Parse reports.
+// Errors that Parse returns.
 var (
 	ErrMasked   = errors.New("wire: the server masks its frames")
 	ErrReserved = errors.New("wire: reserved bits are set")
 	ErrTooLarge = errors.New("wire: the frame is too large")
 )
 
-// Frame is a server's frame. Payload points into what was parsed.
+// Frame is a server's frame. Payload refers to the parsed buffer.
 type Frame struct {
 	Op      byte
 	Fin     bool
 	Payload []byte
 }
 
-// Parse takes the first frame off b. size is what it takes of b, 0 while it is not whole.
+// Parse parses the first frame of b. size is its length in b, or 0 if the frame is incomplete.
 func Parse(b []byte) (f Frame, size int, err error) {
 	if len(b) < 2 {
 		return Frame{}, 0, nil
@@ -70,8 +70,8 @@ func Parse(b []byte) (f Frame, size int, err error) {
 	return Frame{Op: b[0] & 0xF, Fin: b[0]&0x80 != 0, Payload: b[head:size:size]}, size, nil
 }
 
-// AppendFrame appends a client's frame. Its masking key is zero, which a server must take and which
-// leaves the payload as it is: a real client must not do that.
+// AppendFrame appends a client's frame. Its masking key is zero: a server must accept that, and the
+// payload stays unchanged. A real client must not do that.
 func AppendFrame(dst []byte, op byte, payload []byte) []byte {
 	dst = append(dst, 0x80|op)
 	switch n := len(payload); {
@@ -85,7 +85,7 @@ func AppendFrame(dst []byte, op byte, payload []byte) []byte {
 	return append(append(dst, 0, 0, 0, 0), payload...)
 }
 
-// Upgrade returns the request that opens a WebSocket. Without a token it carries none.
+// Upgrade returns the request that opens a WebSocket. It carries a token unless token is empty.
 func Upgrade(host, path, token string) []byte {
 	b := "GET " + path + " HTTP/1.1\r\nHost: " + host +
 		"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: cGFybGV5LWxvYWQtdGVzdA==\r\n"
@@ -95,7 +95,7 @@ func Upgrade(host, path, token string) []byte {
 	return []byte(b + "\r\n")
 }
 
-// CloseCode returns the code of a close frame's payload, 1005 where it has none.
+// CloseCode returns the code in the payload of a close frame, or 1005 if it has none.
 func CloseCode(payload []byte) int {
 	if len(payload) < 2 {
 		return 1005
@@ -103,7 +103,7 @@ func CloseCode(payload []byte) int {
 	return int(binary.BigEndian.Uint16(payload))
 }
 
-// AppendPadded appends n in decimal, with zeros before it up to width digits.
+// AppendPadded appends n in decimal, padded with zeros to width digits.
 func AppendPadded(dst []byte, n int64, width int) []byte {
 	var digits [20]byte
 	d := strconv.AppendInt(digits[:0], n, 10)

@@ -45,7 +45,8 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// TestAppendFrame_gorillaReadsIt: what we write is what the server's library takes.
+// TestAppendFrame_gorillaReadsIt checks that the server's library reads the frames that this
+// package writes.
 func TestAppendFrame_gorillaReadsIt(t *testing.T) {
 	var up websocket.Upgrader
 	got := make(chan []byte, 3)
@@ -136,7 +137,7 @@ func TestAppendPadded(t *testing.T) {
 	}
 }
 
-// FuzzParse: no input panics, and a frame that is found lies within the input.
+// FuzzParse checks that no input panics, and that a parsed frame lies within the input.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("\x81\x02hi"))
 	f.Add([]byte("\x81\x7e\x00\x05hello\x89\x00"))
