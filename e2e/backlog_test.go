@@ -15,15 +15,16 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// smallBudget is a BACKLOG_BUDGET that a count which is wrong by staleBy passes soon.
+// smallBudget is a BACKLOG_BUDGET so low that a count that is too high by staleBy exceeds it.
 const (
 	smallBudget = 500
 	staleBy     = 1500
 )
 
-// TestBacklog_failover: a replica that was attached after the group had read is promoted under load. Redis does
-// not replicate how much the group has read, so the new master shows entries as waiting that are stored. No
-// send is refused for it, and nothing is shown as waiting.
+// TestBacklog_failover promotes a replica under load that was attached after the consumer group had
+// read. Redis does not replicate how much the group has read, so the new master shows stored
+// entries as waiting. The test checks that no send is refused because of that, and that no entries
+// are reported as waiting.
 func TestBacklog_failover(t *testing.T) {
 	t.Parallel()
 	old, next := redistest.NewServer(t), redistest.NewServer(t)
@@ -47,7 +48,7 @@ func TestBacklog_failover(t *testing.T) {
 	}
 	testkit.Until(t, testkit.Timeout, func() error { return sameEnd(t, old.Client(t), next.Client(t), channel) })
 	if lag := groupOf(t, next.Client(t), channel).Lag; lag < staleBy {
-		t.Fatalf("the replica shows a lag of %d: it knows what the group has read, and nothing is tested", lag)
+		t.Fatalf("the replica shows a lag of %d: it knows how much the group has read, so the test shows nothing", lag)
 	}
 	if err := next.Client(t).Do(t.Context(), "replicaof", "no", "one").Err(); err != nil {
 		t.Fatal(err)
@@ -58,8 +59,8 @@ func TestBacklog_failover(t *testing.T) {
 	w.afterBacklog(next.Client(t), conn, channel)
 }
 
-// TestBacklog_rewrittenLog: a rewritten append-only file has how much the group had read by then, and what it
-// reads afterwards is not in the file.
+// TestBacklog_rewrittenLog restarts Redis from a rewritten append-only file. That file contains how
+// much the group had read when it was rewritten, but not what the group read afterwards.
 func TestBacklog_rewrittenLog(t *testing.T) {
 	t.Parallel()
 	w := newWorldWith(t, map[string]string{"BACKLOG_BUDGET": fmt.Sprint(smallBudget)})
@@ -89,8 +90,8 @@ func TestBacklog_rewrittenLog(t *testing.T) {
 	w.afterBacklog(rdb, conn, channel)
 }
 
-// afterBacklog sends more than the budget for longer than a gateway remembers what it has seen of the backlog,
-// and checks that nothing is refused and that Redis knows again what the group has read.
+// afterBacklog sends more than the budget, for longer than a gateway caches the backlog. It checks
+// that nothing is refused and that Redis knows again how much the group has read.
 func (w *world) afterBacklog(rdb *redis.Client, conn *wstest.Conn, channel chat.ChannelID) {
 	t := w.t
 	t.Helper()
@@ -98,7 +99,7 @@ func (w *world) afterBacklog(rdb *redis.Client, conn *wstest.Conn, channel chat.
 	for began, n := time.Now(), 0; n < 2*staleBy || time.Since(began) < 4*time.Second; {
 		sayMany(t, conn, channel, 100)
 		n += 100
-		w.awaitRows(channel, before+n) // what does wait stays below the budget, however slow the machine is
+		w.awaitRows(channel, before+n) // keeps the real backlog below the budget, however slow the machine is
 	}
 	testkit.Until(t, testkit.Timeout, func() error {
 		p := rediskey.Of(channel.UUID, rediskey.DefaultPartitions)
@@ -122,7 +123,7 @@ func (w *world) afterBacklog(rdb *redis.Client, conn *wstest.Conn, channel chat.
 	}
 }
 
-// sayMany sends n messages at once and awaits their acks. A refusal fails the test.
+// sayMany sends n messages without waiting and then awaits their acks. A refusal fails the test.
 func sayMany(t *testing.T, conn *wstest.Conn, channel chat.ChannelID, n int) {
 	t.Helper()
 	ids := make([]chat.ClientID, n)
@@ -137,7 +138,7 @@ func sayMany(t *testing.T, conn *wstest.Conn, channel chat.ChannelID, n int) {
 	}
 }
 
-// sayUntilTaken sends one message again until it is acknowledged, as a client does while Redis is away.
+// sayUntilTaken repeats one message until it is acknowledged, as a client does while Redis is down.
 func sayUntilTaken(t *testing.T, conn *wstest.Conn, channel chat.ChannelID) {
 	t.Helper()
 	id := chat.NewClientID()
@@ -161,7 +162,7 @@ func groupOf(t *testing.T, rdb *redis.Client, channel chat.ChannelID) redis.XInf
 	return groups[0]
 }
 
-// linkedTo returns nil once a replica has all that its master had.
+// linkedTo returns nil if a replica has received everything from its master.
 func linkedTo(t *testing.T, replica *redis.Client) error {
 	t.Helper()
 	info, err := replica.Info(t.Context(), "replication").Result()
@@ -171,7 +172,8 @@ func linkedTo(t *testing.T, replica *redis.Client) error {
 	return err
 }
 
-// sameEnd returns nil once a replica's stream of the channel's partition ends where the master's does, all of it delivered.
+// sameEnd returns nil if the stream of the channel's partition ends at the same entry on the
+// replica and on the master, and all its entries were delivered.
 func sameEnd(t *testing.T, master, replica *redis.Client, channel chat.ChannelID) error {
 	t.Helper()
 	want, got := groupOf(t, master, channel), groupOf(t, replica, channel)

@@ -22,22 +22,22 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// These tests use Parley through the SDK, and hold the SDK against the real services. They count by
-// themselves what comes: what the SDK promises is not taken on its word.
+// These tests use Parley through the SDK and check the SDK against the real services. They count
+// the events themselves and do not rely on the SDK's own checks.
 
-// user is somebody with the SDK, who writes down all that comes.
+// user is a user of the SDK that records all events.
 type user struct {
 	*client.Client
 	t     *testing.T
-	calls atomic.Int64 // requests over REST
+	calls atomic.Int64 // REST requests
 	stop  func() error // ends Run and returns its error
 
 	mu       sync.Mutex
 	events   map[chat.ChannelID][]client.ChannelEvent
 	statuses map[chat.ClientID][]client.Status
 	resets   []client.Reset
-	online   int           // how often a server has greeted us
-	gate     chan struct{} // nil: what comes is taken at once; else one at a time
+	online   int           // number of greetings from servers
+	gate     chan struct{} // nil: events are read immediately; otherwise one event per value
 }
 
 // countedCalls is a transport that counts requests.
@@ -51,7 +51,7 @@ func (c countedCalls) RoundTrip(r *http.Request) (*http.Response, error) {
 	return c.RoundTripper.RoundTrip(r)
 }
 
-// begin starts a client, first at a gateway of its own, for an account.
+// begin starts a client for an account. It connects to gateway first before the other one.
 func (a account) begin(first int, change func(*client.Config)) *user {
 	t := a.w.t
 	t.Helper()
@@ -124,7 +124,8 @@ func (u *user) awaitOnline(n int) {
 	})
 }
 
-// awaitSeq waits until an event has come, and checks that the events are all from first on, once each.
+// awaitSeq waits until an event has arrived, and checks that all events from first on arrived once
+// each.
 func (u *user) awaitSeq(c chat.ChannelID, first, last int64) []client.ChannelEvent {
 	u.t.Helper()
 	var events []client.ChannelEvent
@@ -133,7 +134,7 @@ func (u *user) awaitSeq(c chat.ChannelID, first, last int64) []client.ChannelEve
 		defer u.mu.Unlock()
 		events = u.events[c]
 		if n := len(events); n == 0 || events[n-1].Seq < last {
-			return fmt.Errorf("%d events have come, want up to seq %d", n, last)
+			return fmt.Errorf("%d events have arrived, want up to seq %d", n, last)
 		}
 		return nil
 	})
@@ -145,7 +146,7 @@ func (u *user) awaitSeq(c chat.ChannelID, first, last int64) []client.ChannelEve
 	return events
 }
 
-// states returns the states that a message has passed.
+// states returns the states that a message has gone through.
 func (u *user) states(id chat.ClientID) string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -197,7 +198,7 @@ func (u *user) sayAll(c chat.ChannelID, n int) {
 	})
 }
 
-// pair is two people who have a channel.
+// pair is two users who share a channel.
 func (w *world) pair() (ann, bob account, c chat.ChannelID) {
 	ann, bob = w.signup("ann"), w.signup("bob")
 	c = ann.createChannel("lobby", "unlisted")
@@ -205,7 +206,7 @@ func (w *world) pair() (ann, bob account, c chat.ChannelID) {
 	return ann, bob, c
 }
 
-// TestClient_journey: all that one does with the SDK, once.
+// TestClient_journey uses every function of the SDK once.
 func TestClient_journey(t *testing.T) {
 	w := newWorld(t)
 	ctx := t.Context()
@@ -214,7 +215,7 @@ func TestClient_journey(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := client.SignUp(ctx, w.chat.base, "ANN", "x@example.test", "correct horse battery"); apierr.CodeOf(err) != apierr.UsernameTaken {
-		t.Errorf("a taken name: %v", err)
+		t.Errorf("signup with a taken name: %v", err)
 	}
 	ann := account{w: w, Token: session.Credentials().Access}.begin(0, func(c *client.Config) { c.Tokens = session })
 	bobs := w.signup("bob")
@@ -280,7 +281,7 @@ func TestClient_journey(t *testing.T) {
 	}
 }
 
-// firstOf returns the seq of the first event that came of a channel.
+// firstOf returns the seq of the first event of a channel that arrived.
 func (u *user) firstOf(c chat.ChannelID) int64 {
 	u.t.Helper()
 	var first int64
@@ -296,8 +297,8 @@ func (u *user) firstOf(c chat.ChannelID) int64 {
 	return first
 }
 
-// TestClient_killedGateways kills both gateways in turn under load: each send settles once, with a seq of
-// its own, and the other sees each of them once, in order.
+// TestClient_killedGateways kills both gateways in turn under load. Each send settles once, with
+// its own seq, and the other user sees each message once, in order.
 func TestClient_killedGateways(t *testing.T) {
 	w := newWorld(t)
 	anns, bobs, c := w.pair()
@@ -343,7 +344,7 @@ func TestClient_killedGateways(t *testing.T) {
 	bySeq := map[int64]chat.ClientID{}
 	for a := range acks {
 		if other, taken := bySeq[a.Seq]; taken {
-			t.Errorf("seq %d was given to %s and %s", a.Seq, other, a.ClientID)
+			t.Errorf("seq %d was assigned to %s and %s", a.Seq, other, a.ClientID)
 		}
 		bySeq[a.Seq] = a.ClientID
 	}
@@ -354,24 +355,25 @@ func TestClient_killedGateways(t *testing.T) {
 	events := bob.awaitSeq(c, bob.firstOf(c), last)
 	for _, e := range events[len(events)-senders*each:] {
 		if e.ClientID == nil || bySeq[e.Seq] != *e.ClientID {
-			t.Errorf("seq %d is not what was acknowledged as such", e.Seq)
+			t.Errorf("seq %d is not the event that was acknowledged with it", e.Seq)
 		}
 	}
 	if n := events[len(events)-1].Seq; n != last {
-		t.Errorf("the last seq is %d, want %d: something was said twice", n, last)
+		t.Errorf("the last seq is %d, want %d: a message was appended twice", n, last)
 	}
 	for _, id := range bySeq {
 		if got := ann.states(id); strings.Count(got, "sent") != 1 || strings.Contains(got, "failed") {
-			t.Errorf("%s has passed %q", id, got)
+			t.Errorf("%s went through the states %q", id, got)
 		}
 	}
 	if ann.online+bob.online < 4 {
-		t.Errorf("greeted %d and %d times: nobody was cut off, the test shows nothing", ann.online, bob.online)
+		t.Errorf("greeted %d and %d times: no client was disconnected, so the test shows nothing", ann.online, bob.online)
 	}
 }
 
-// TestClient_away: 3,000 and then 10,000 events are missed; all come, in order, in a bounded number of
-// requests. Who is away for longer than they want to catch up gets a Reset, and no request is made.
+// TestClient_away misses 3,000 and then 10,000 events. All of them arrive, in order, in a limited
+// number of requests. A client that has missed more than its limit gets a Reset and makes no
+// requests.
 func TestClient_away(t *testing.T) {
 	w := newWorldWith(t, map[string]string{"FRAME_RATE": "off"})
 	anns, bobs, c := w.pair()
@@ -397,7 +399,7 @@ func TestClient_away(t *testing.T) {
 		begun := time.Now()
 		events := bob.awaitSeq(c, from+1, head)
 		bob.awaitOnline(1)
-		// One more when the last page does not end where the subscription had begun.
+		// One request more, if the last page does not end where the subscription began.
 		if calls, most := bob.calls.Load(), int64(missed/client.PageSize+1); calls > most {
 			t.Errorf("%d missed: %d requests, at most %d", missed, calls, most)
 		}
@@ -405,7 +407,7 @@ func TestClient_away(t *testing.T) {
 			t.Errorf("%d connections, want one", bob.online)
 		}
 		t.Logf("%d events in %d requests and %v", missed, bob.calls.Load(), time.Since(begun))
-		// What comes now follows on.
+		// Later events follow without a gap.
 		if _, err := ann.Send(t.Context(), client.ToChannel(c), "now"); err != nil {
 			t.Fatal(err)
 		}
@@ -438,7 +440,8 @@ func TestClient_away(t *testing.T) {
 	}
 }
 
-// TestClient_slowCaller: a caller who does not read loses nothing, and is not told twice.
+// TestClient_slowCaller checks that a caller that does not read loses no events and gets none
+// twice.
 func TestClient_slowCaller(t *testing.T) {
 	w := newWorldWith(t, map[string]string{"FRAME_RATE": "off"})
 	anns, bobs, c := w.pair()
@@ -456,7 +459,7 @@ func TestClient_slowCaller(t *testing.T) {
 		t.Fatal(err)
 	}
 	const n = 3000
-	for range n { // 24 MB: more than sockets and queues hold
+	for range n { // 24 MB: more than the sockets and queues hold
 		testkit.Until(t, testkit.Timeout, func() error {
 			_, err := ann.Post(client.ToChannel(c), strings.Repeat("x", 8000))
 			return err
@@ -466,17 +469,17 @@ func TestClient_slowCaller(t *testing.T) {
 	bob.mu.Lock()
 	got := len(bob.events[c])
 	bob.mu.Unlock()
-	if got > before+1 { // the one that waits at the gate
-		t.Errorf("%d events have passed the gate", got-before)
+	if got > before+1 { // one event may already be waiting to be read
+		t.Errorf("%d events were read, want at most one", got-before)
 	}
 	close(gate)
 	bob.awaitSeq(c, bob.firstOf(c), first.Seq+n)
 	if bob.online < 2 {
-		t.Error("the gateway has held everything: the test shows nothing")
+		t.Error("the gateway has buffered everything, so the test shows nothing")
 	}
 }
 
-// TestClient_renewsItsToken: a connection outlives its access tokens.
+// TestClient_renewsItsToken checks that a connection outlives its access tokens.
 func TestClient_renewsItsToken(t *testing.T) {
 	w := newWorldWith(t, map[string]string{"ACCESS_TOKEN_TTL": "3s"})
 	session, err := client.SignUp(t.Context(), w.chat.base, "ann", "ann@example.test", "correct horse battery")
@@ -488,7 +491,7 @@ func TestClient_renewsItsToken(t *testing.T) {
 	ann := account{w: w}.begin(0, func(c *client.Config) { c.Tokens = session })
 	ann.awaitOnline(1)
 	testkit.Until(t, testkit.Timeout, func() error {
-		if n := renewed.Load(); n < 4 { // more than two lives of a token
+		if n := renewed.Load(); n < 4 { // more than two lifetimes of a token
 			return fmt.Errorf("renewed %d times", n)
 		}
 		return nil
@@ -496,7 +499,7 @@ func TestClient_renewsItsToken(t *testing.T) {
 	if ann.online != 1 {
 		t.Errorf("%d connections, want one: tokens are renewed in place", ann.online)
 	}
-	// A gateway that is new does not know the session; it takes the token of now.
+	// A restarted gateway does not know the session; it accepts the current token.
 	w.ws[0].proc.Kill(t)
 	w.ws[0].restart()
 	ann.awaitOnline(2)
@@ -506,14 +509,14 @@ func TestClient_renewsItsToken(t *testing.T) {
 	select {
 	case <-ann.ended(t):
 	case <-time.After(testkit.Timeout):
-		t.Fatal("Run goes on after the session has ended")
+		t.Fatal("Run continues after the session has ended")
 	}
 	if _, err := ann.Send(t.Context(), client.ToChannel(chat.NewChannelID()), "x"); !errors.Is(err, client.ErrClosed) {
 		t.Errorf("send after the end: %v", err)
 	}
 }
 
-// ended is closed when the client has ended by itself, with an error that says so.
+// ended is closed when the client has stopped by itself with an error.
 func (u *user) ended(t *testing.T) <-chan struct{} {
 	t.Helper()
 	done := make(chan struct{})
@@ -533,7 +536,8 @@ func (u *user) ended(t *testing.T) <-chan struct{} {
 	return done
 }
 
-// TestClient_resync: Redis loses its newest writes; the caller learns what to forget, and goes on.
+// TestClient_resync makes Redis lose its newest writes. The caller learns what to discard, and
+// continues.
 func TestClient_resync(t *testing.T) {
 	w := newWorld(t)
 	anns, bobs, c := w.pair()
@@ -579,7 +583,8 @@ func TestClient_resync(t *testing.T) {
 	})
 }
 
-// TestClient_statusesWhileAway: receipts are not replayed; who comes back learns them all the same.
+// TestClient_statusesWhileAway checks that a client learns of receipts after it reconnects,
+// although receipts are not replayed.
 func TestClient_statusesWhileAway(t *testing.T) {
 	w := newWorld(t)
 	anns, bobs, c := w.pair()
@@ -592,7 +597,7 @@ func TestClient_statusesWhileAway(t *testing.T) {
 	for _, ws := range w.ws {
 		ws.proc.Kill(t)
 	}
-	// bob reads it without a socket, while there are none.
+	// bob reads the message over REST, because no gateway is running.
 	w.call(http.MethodPut, "/v1/channels/"+c.String()+"/cursor", bobs.Token, map[string]int64{"read_seq": ack.Seq}, http.StatusOK, nil)
 	for _, ws := range w.ws {
 		ws.restart()
@@ -600,7 +605,8 @@ func TestClient_statusesWhileAway(t *testing.T) {
 	ann.awaitStates(ack.ClientID, "pending sent read")
 }
 
-// TestClient_leavesNothing: when Run has ended no goroutine is left, however it has ended.
+// TestClient_leavesNothing checks that no goroutine is left after Run has returned, for whatever
+// reason.
 func TestClient_leavesNothing(t *testing.T) {
 	w := newWorld(t)
 	ann := w.signup("ann")
@@ -612,7 +618,7 @@ func TestClient_leavesNothing(t *testing.T) {
 	}
 	w.ws[0].proc.Kill(t)
 	w.ws[1].proc.Kill(t)
-	u = ann.begin(0, nil) // it never gets a connection
+	u = ann.begin(0, nil) // this client never gets a connection
 	if err := u.stop(); err != nil {
 		t.Errorf("Run = %v", err)
 	}

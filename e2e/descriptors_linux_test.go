@@ -15,9 +15,9 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// A gateway that may open few files is filled with WebSockets and with connections that send nothing: health
-// and metrics answer, further upgrades are refused with 503 and told when to come again, the stores are
-// reconnected to, and there is room again when clients leave.
+// This test fills a gateway that may open few files with WebSockets and with connections that send
+// nothing. Health checks and metrics still answer, further upgrades get 503 with Retry-After, the
+// gateway can reconnect to the stores, and there is room again when clients leave.
 func TestGateway_fewDescriptors(t *testing.T) {
 	t.Parallel()
 	w := newWorldWith(t, map[string]string{"MAX_CONNECTIONS_PER_USER": "0"})
@@ -42,17 +42,17 @@ func TestGateway_fewDescriptors(t *testing.T) {
 		case resp != nil && resp.StatusCode == http.StatusServiceUnavailable:
 			refused = true
 			if resp.Header.Get("Retry-After") == "" {
-				t.Error("a refusal does not say when to come again")
+				t.Error("a refusal has no Retry-After")
 			}
 		default:
 			t.Fatalf("after %d connections: %v", len(open), err)
 		}
 	}
 	if !refused || len(open) < 50 {
-		t.Fatalf("%d connections are held, refused: %v", len(open), refused)
+		t.Fatalf("%d connections are open, refused: %v", len(open), refused)
 	}
 	addr := strings.TrimPrefix(gw.base, "http://")
-	for range 300 { // those beyond the bound wait in the kernel
+	for range 300 { // connections above the limit wait in the kernel
 		raw, err := (&net.Dialer{Timeout: time.Minute}).DialContext(t.Context(), "tcp", addr)
 		if err != nil {
 			t.Fatal(err)
@@ -67,14 +67,14 @@ func TestGateway_fewDescriptors(t *testing.T) {
 			}
 			if url != gw.base+"/readyz" && (!strings.Contains(body, `parley_ws_refused_connections_total{bound="instance"}`) ||
 				!strings.Contains(body, fmt.Sprintf("parley_ws_connections_limit %d\n", len(open)))) {
-				return fmt.Errorf("the metrics do not say that the instance is full")
+				return fmt.Errorf("the metrics do not show that the instance is full")
 			}
 		}
 		return nil
 	}
 	testkit.Until(t, testkit.Timeout, answers)
 
-	// The stores have descriptors of their own.
+	// Descriptors are reserved for the stores.
 	w.redis.Kill(t)
 	w.redis.Start(t)
 	id := chat.NewClientID()

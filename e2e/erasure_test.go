@@ -15,7 +15,7 @@ import (
 	"parley.chat/internal/devkit/testkit/wstest"
 )
 
-// dump returns where a text is in PostgreSQL and in Redis: the tables and keys.
+// dump returns the tables in PostgreSQL and the keys in Redis that contain a text.
 func (w *world) dump(text string) (found []string) {
 	w.t.Helper()
 	ctx := context.Background()
@@ -66,15 +66,15 @@ func (w *world) dump(text string) (found []string) {
 	return found
 }
 
-// TestErasure: after an account is deleted its user's name is in no answer and no replay at once, and soon in no
-// row and no key.
+// TestErasure deletes an account. Immediately afterwards no response and no replay contains its
+// user's name, and soon no row and no key does.
 func TestErasure(t *testing.T) {
 	w := newWorldOn(t, redistest.NewServer(t), func(string) map[string]string { return map[string]string{"STREAM_RETENTION": "1s"} })
 	vera, bob := w.signup("qzxvera"), w.signup("bobby")
 	c := vera.createChannel("shared", "public")
 	bob.join(c)
 	head := w.heads()
-	testkit.Until(t, testkit.Timeout, func() error { // both arrivals are in the log
+	testkit.Until(t, testkit.Timeout, func() error { // the log contains both member_joined events
 		if n := head(c); n < 2 {
 			return fmt.Errorf("the channel is at seq %d", n)
 		}
@@ -84,14 +84,14 @@ func TestErasure(t *testing.T) {
 	for i := range 20 {
 		v.Say(t, c, fmt.Sprint("hello ", i))
 	}
-	var joined int64 // a replay does not go back before it
+	var joined int64 // a replay does not start before this seq
 	if err := w.pool.QueryRow(t.Context(), `select joined_seq from channel_members where channel_id = $1 and user_id = $2`, c.UUID, bob.ID.UUID).Scan(&joined); err != nil {
 		t.Fatal(err)
 	}
 	v.AwaitSeq(t, c, 3, 22)
 	b.AwaitSeq(t, c, 3, 22)
 	if found := w.dump("qzx"); len(found) < 3 {
-		t.Fatalf("before the deletion the name is only in %v", found)
+		t.Fatalf("before the deletion, only %v contain the name", found)
 	}
 	w.call(http.MethodDelete, "/v1/me", vera.Token, map[string]string{"password": "correct horse qzxvera"}, http.StatusNoContent, nil)
 	named := func(when string) {
@@ -118,7 +118,7 @@ func TestErasure(t *testing.T) {
 	named("at once")
 	testkit.Until(t, testkit.Timeout, func() error {
 		if found := w.dump("qzx"); len(found) > 0 {
-			return fmt.Errorf("the name is in %v", found)
+			return fmt.Errorf("%v contain the name", found)
 		}
 		return nil
 	})

@@ -22,13 +22,14 @@ type line struct {
 	Failures   int
 }
 
-// trouble returns the lines of a log from from on that tell of trouble or of its end, but for those of requests.
+// trouble returns the lines of a log, starting at from, that report problems or their end, except
+// lines of requests.
 func trouble(t *testing.T, output string, from int) (lines []line) {
 	t.Helper()
 	for scan := bufio.NewScanner(strings.NewReader(output[from:])); scan.Scan(); {
 		var l line
 		if err := json.Unmarshal(scan.Bytes(), &l); err != nil {
-			t.Errorf("no line of a log: %s", scan.Text())
+			t.Errorf("not a log line: %s", scan.Text())
 		}
 		if l.Msg != "request" && (l.Level != "INFO" || l.Failures > 0) {
 			lines = append(lines, l)
@@ -37,8 +38,8 @@ func trouble(t *testing.T, output string, from int) (lines []line) {
 	return lines
 }
 
-// TestOutage_log: while PostgreSQL is down a program logs that it began, and how often it has tried when it is over,
-// and not each attempt.
+// TestOutage_log stops PostgreSQL. A program logs the beginning of the outage and, at its end, the
+// number of attempts, but not each attempt.
 func TestOutage_log(t *testing.T) {
 	t.Parallel()
 	s := schematest.NewServer(t)
@@ -46,14 +47,14 @@ func TestOutage_log(t *testing.T) {
 	ann := w.signup("ann")
 	channel := ann.createChannel("harbour", "public")
 	conn := ann.connect(w.ws[0])
-	send(t, conn, channel, "before") // the gateway compares a channel's numbering with PostgreSQL when it first appends
+	send(t, conn, channel, "before") // the gateway compares a channel's numbering with PostgreSQL at its first append
 	before := map[*instance]int{}
 	for _, i := range w.all() {
 		before[i] = len(i.proc.Output())
 	}
 	s.Kill(t)
 	began := time.Now()
-	for time.Since(began) < 8*time.Second { // an outage; what is sent keeps sync-service trying
+	for time.Since(began) < 8*time.Second { // during the outage; these messages keep sync-service trying
 		send(t, conn, channel, "during the outage")
 		time.Sleep(500 * time.Millisecond)
 	}
@@ -73,14 +74,14 @@ func TestOutage_log(t *testing.T) {
 			times[l.Msg]++
 			counted = max(counted, l.Failures)
 		}
-		allowed := 1 + int(time.Since(began)/time.Minute) // a slow machine makes the outage longer than a minute
+		allowed := 1 + int(time.Since(began)/time.Minute) // on a slow machine the outage lasts longer than a minute
 		for msg, n := range times {
 			if n > allowed {
 				t.Errorf("%s logs %d times %q: %v", i.name, n, msg, lines)
 			}
 		}
 		if i.name == "sync-service" && (times["storing is interrupted"] != 1 || times["storing goes on"] != 1 || counted < 2) {
-			t.Errorf("%s: %v; want a line when it began, and a count when it is over", i.name, lines)
+			t.Errorf("%s: %v; want one line at the beginning, and one with a count at the end", i.name, lines)
 		}
 	}
 }
@@ -93,9 +94,9 @@ func send(t *testing.T, conn *wstest.Conn, channel chat.ChannelID, body string) 
 	conn.Await(t, "an ack", func(f wstest.Frame) bool { return f.ClientID == id && f.Type == "ack" })
 }
 
-// TestFailover: the address of the database leads to a hot standby for some seconds, under load, and to the primary
-// again. /readyz tells of it, nothing that was acknowledged is lost, and what waits is stored as soon as the primary
-// is back.
+// TestFailover makes the address of the database lead to a hot standby for some seconds, under
+// load, and then to the primary again. /readyz reports that, no acknowledged message is lost, and
+// waiting messages are stored as soon as the primary is back.
 func TestFailover(t *testing.T) {
 	t.Parallel()
 	primary := schematest.NewServer(t, pgtest.Options{Settings: map[string]string{"wal_level": "replica", "max_wal_senders": "4", "hot_standby": "on"}})
@@ -130,14 +131,14 @@ func TestFailover(t *testing.T) {
 	}
 	load(time.Second)
 
-	gate.Lead(t, standby) // and every open connection is cut, as when a primary ends
+	gate.Lead(t, standby) // also cuts every open connection, as the end of a primary does
 	load(3 * time.Second)
 	for _, i := range []*instance{w.chat, w.sync[0], w.sync[1]} {
 		ready(i, http.StatusServiceUnavailable, "is read-only")
 	}
 	ready(w.ws[0], http.StatusOK, "is read-only")
 	if got := acked - stored(); got <= 0 {
-		t.Errorf("%d messages wait while there is no primary", got)
+		t.Errorf("%d messages are waiting while there is no primary", got)
 	}
 
 	gate.Lead(t, primary)
@@ -145,7 +146,7 @@ func TestFailover(t *testing.T) {
 	waiting := stored()
 	testkit.Until(t, testkit.Timeout, func() error {
 		if n := stored(); n == waiting {
-			return fmt.Errorf("%d rows, as before", n)
+			return fmt.Errorf("still %d rows", n)
 		}
 		return nil
 	})
@@ -160,5 +161,5 @@ func TestFailover(t *testing.T) {
 		}
 		return nil
 	})
-	w.signup("bob") // chat-service writes, too
+	w.signup("bob") // chat-service needs to write too
 }

@@ -8,8 +8,8 @@ import (
 	"parley.chat/internal/devkit/testkit/wstest"
 )
 
-// TestFlood: a stranger who throws 1,050 channels at a user is refused, or has sent a few invitations, and the
-// user's own channels keep arriving.
+// TestFlood lets a stranger try to add a user to 1,050 channels. The stranger is refused after a
+// few invitations, and the user still receives events of their own channels.
 func TestFlood(t *testing.T) {
 	w := newWorldWith(t, map[string]string{"ADD_WITHOUT_INVITATION": "known"})
 	ann, bob, eve := w.signup("ann"), w.signup("bob"), w.signup("eve")
@@ -26,15 +26,15 @@ func TestFlood(t *testing.T) {
 			status, body = w.request("POST", w.chat.base+"/v1/channels/"+made.ID+"/members", eve.Token, map[string]string{"user_id": ann.ID.String()})
 		}
 		if status != 202 && status != 409 && status != 429 {
-			t.Errorf("trap %d: %d %s", i, status, body)
+			t.Errorf("channel %d: %d %s", i, status, body)
 		}
 		outcomes[status]++
 	}
 	if n := outcomes[202]; n != 5 {
-		t.Errorf("%d invitations, want 5 at most from one user", n)
+		t.Errorf("%d invitations, want at most 5 from one user", n)
 	}
 	if n := outcomes[429]; n < 900 {
-		t.Errorf("%d of 1,050 refused by a limit: too few", n)
+		t.Errorf("only %d of 1,050 were refused by a limit", n)
 	}
 	a, b := ann.connect(w.ws[0]), bob.connect(w.ws[1])
 	b.Say(t, own, "are you there?")

@@ -13,8 +13,9 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// TestHole: rows are gone that nothing else holds. Whoever reads over the hole is shown tombstones, the first reader of
-// a gateway after some tries, and comes to what follows. `verify` knows the hole, and with --repair it is none any more.
+// TestHole deletes rows that no other store holds. Readers get tombstones for the missing seqs, the
+// first reader of a gateway after some attempts, and then the later events. `verify` reports the
+// hole, and with --repair fills it with tombstones.
 func TestHole(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -31,7 +32,7 @@ func TestHole(t *testing.T) {
 		t.Fatal(err)
 	}
 	metrics := map[*instance]string{}
-	for _, i := range w.ws { // they still remember the events
+	for _, i := range w.ws { // running gateways still have the events in memory
 		i.proc.Kill(t)
 		metrics[i] = fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t))
 		i.env["WS_METRICS_ADDR"] = metrics[i]
@@ -74,10 +75,10 @@ func TestHole(t *testing.T) {
 		}
 		Lost int64
 	}
-	w.awaitRows(channel, 21) // 17 of before, and what was said since
+	w.awaitRows(channel, 21) // 17 old rows, and the new messages
 	syncTool(t, w.sync[0].env, 1, &audit, "verify")
 	if got := fmt.Sprint(audit.Problems); got != "[{hole 5 7}]" {
-		t.Errorf("verify finds %s", got)
+		t.Errorf("verify reports %s", got)
 	}
 	syncTool(t, w.sync[0].env, 0, &audit, "verify", "--repair")
 	if audit.Lost != 3 {
@@ -86,7 +87,7 @@ func TestHole(t *testing.T) {
 	testkit.Until(t, testkit.Timeout, func() error {
 		for _, r := range w.rows(channel) {
 			if id, ok := stones[r.Seq]; ok && (r.Kind != "lost" || r.ID != id.String()) {
-				return fmt.Errorf("seq %d is a %s %s, shown was %s", r.Seq, r.Kind, r.ID, id)
+				return fmt.Errorf("seq %d is a %s %s, but %s was shown", r.Seq, r.Kind, r.ID, id)
 			}
 		}
 		return nil

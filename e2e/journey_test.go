@@ -10,8 +10,8 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// TestJourney is the main job: sign up, create a channel, join by its UUID, talk over two gateways, find
-// it all in PostgreSQL and in the history.
+// TestJourney covers the main use: sign up, create a channel, join it by its UUID, talk over two
+// gateways, and find all messages in PostgreSQL and in the history.
 func TestJourney(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.signup("ann"), w.signup("bob")
@@ -32,7 +32,7 @@ func TestJourney(t *testing.T) {
 		conn.Await(t, "the last message", func(f wstest.Frame) bool { return f.Type == "message" && f.ChannelID == c && f.Seq == last })
 	}
 
-	// At once, whether stored or not.
+	// The history contains the messages immediately, whether stored or not.
 	history := ann.history(c)
 	if len(history) != 2*n {
 		t.Fatalf("history has %d messages, want %d", len(history), 2*n)
@@ -54,7 +54,7 @@ func TestJourney(t *testing.T) {
 			t.Fatalf("row %d has seq %d", i, r.Seq)
 		}
 		if r.Kind == "message" && heard[r.Seq] != r.Body {
-			t.Errorf("seq %d: stored %q, heard %q", r.Seq, r.Body, heard[r.Seq])
+			t.Errorf("seq %d: stored %q, received %q", r.Seq, r.Body, heard[r.Seq])
 		}
 	}
 	after := ann.history(c)
@@ -65,7 +65,7 @@ func TestJourney(t *testing.T) {
 	}
 }
 
-// TestBadInput_overREST is the part of bad input that REST sees; the gateway's tests have the socket's.
+// TestBadInput_overREST checks bad input over REST; the gateway's tests cover the WebSocket.
 func TestBadInput_overREST(t *testing.T) {
 	w := newWorld(t)
 	ann, eve := w.signup("ann"), w.signup("eve")
@@ -92,6 +92,6 @@ func TestBadInput_overREST(t *testing.T) {
 		}
 	}
 	if status, _ := w.request(http.MethodGet, w.ws[0].base+"/ws/"+hidden.String(), ann.Token, nil); status != 404 {
-		t.Errorf("socket of a hidden channel: %d", status)
+		t.Errorf("WebSocket of a hidden channel: status %d", status)
 	}
 }

@@ -15,22 +15,22 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// talker is a client that sends all the time and, when its connection ends, comes back at the other
-// gateway with what it has seen.
+// talker is a client that sends continuously. When its connection ends, it reconnects to the other
+// gateway and resumes from the last seq it has seen.
 type talker struct {
 	account
 	world   *world
 	channel chat.ChannelID
 
-	from    int64                   // the channel's last seq when the talker came: what is older is history
-	seen    []int64                 // the seqs that came, in the order in which they came
+	from    int64                   // the channel's last seq when the talker joined: earlier events are history
+	seen    []int64                 // received seqs, in the order of arrival
 	acked   map[chat.ClientID]int64 // seq by client id
 	ids     map[chat.ClientID]string
-	pending []chat.ClientID // sent, not acknowledged
+	pending []chat.ClientID // sent but not acknowledged
 	resumes int
 }
 
-// run talks until ctx is done, and then until everything it has sent is acknowledged and seen.
+// run sends until ctx is done, and then waits until all its messages are acknowledged and seen.
 func (k *talker) run(ctx context.Context, at int) error {
 	for {
 		err := k.connected(ctx, k.world.ws[at%2])
@@ -42,7 +42,7 @@ func (k *talker) run(ctx context.Context, at int) error {
 		if k.resumes > 500 {
 			return fmt.Errorf("%s cannot stay connected: %w", k.Name, err)
 		}
-		<-time.After(time.Duration(20+rand.IntN(60)) * time.Millisecond) // the jitter of a client that reconnects
+		<-time.After(time.Duration(20+rand.IntN(60)) * time.Millisecond) // the jitter of a reconnecting client
 	}
 }
 
@@ -55,8 +55,8 @@ func (k *talker) last() int64 {
 	return k.seen[len(k.seen)-1]
 }
 
-// connected is one connection: it resumes, sends again what is pending, goes on talking. It returns nil
-// when the talker is done.
+// connected runs one connection: it resumes, repeats the pending sends, and sends further messages.
+// It returns nil when the talker is done.
 func (k *talker) connected(ctx context.Context, ws *instance) error {
 	conn, _, err := wstest.TryDial(k.world.t, ws.wsURL()+"/ws?subscribe=none", http.Header{"Authorization": {"Bearer " + k.Token}})
 	if err != nil {
@@ -109,7 +109,7 @@ func (k *talker) talk(ctx context.Context, conn *wstest.Conn) error {
 				return errDisconnected
 			}
 			if time.Since(quiet) > 20*time.Second {
-				return fmt.Errorf("nothing comes, %d pending", len(k.pending))
+				return fmt.Errorf("nothing arrives, %d pending", len(k.pending))
 			}
 			continue
 		}
@@ -121,7 +121,7 @@ func (k *talker) talk(ctx context.Context, conn *wstest.Conn) error {
 			k.seen = append(k.seen, f.Seq)
 		case f.Type == "error" && f.Code != "unavailable":
 			return fmt.Errorf("unexpected: %s", f.Raw)
-		case f.Type == "error": // what is pending is sent again over the next connection
+		case f.Type == "error": // pending messages are sent again over the next connection
 			return errDisconnected
 		}
 	}
@@ -137,7 +137,7 @@ func (k *talker) ack(f wstest.Frame) {
 	}
 }
 
-// crowd is people who talk all the time in a few channels.
+// crowd is a number of talkers in a few channels.
 type crowd struct {
 	w       *world
 	talkers []*talker
@@ -177,7 +177,7 @@ func newCrowd(w *world, people, channels int) *crowd {
 	return c
 }
 
-// finish lets everybody end what they have begun, and checks what each channel holds and what each has
+// finish lets all talkers finish, and checks what each channel contains and what each talker has
 // seen.
 func (c *crowd) finish() {
 	c.w.t.Helper()
@@ -193,22 +193,23 @@ func (c *crowd) finish() {
 	}
 }
 
-// TestKill kills each service in turn with SIGKILL while 20 clients send. Every acknowledged message is
-// in PostgreSQL exactly once, seqs have no hole, and every client has seen every seq once, in order.
+// TestKill kills each service in turn with SIGKILL while 20 clients send. Every acknowledged
+// message is in PostgreSQL once, seqs have no holes, and every client has seen every seq once, in
+// order.
 func TestKill(t *testing.T) {
 	w := newWorld(t)
 	c := newCrowd(w, 20, 4)
 	for _, victim := range append(w.all(), w.ws[0], w.sync[0]) {
 		w.awaitProgress(c.open[0])
 		victim.proc.Kill(t)
-		w.awaitProgress(c.open[0]) // the others go on
+		w.awaitProgress(c.open[0]) // the other instances keep working
 		victim.restart()
 	}
 	c.finish()
 }
 
-// TestRollingRestart stops both gateways in good order, one after the other, under load: no acknowledged
-// message is lost and nobody sees a hole.
+// TestRollingRestart stops both gateways with SIGTERM, one after the other, under load. No
+// acknowledged message is lost and no client sees a hole.
 func TestRollingRestart(t *testing.T) {
 	w := newWorld(t)
 	c := newCrowd(w, 20, 4)
@@ -223,7 +224,7 @@ func TestRollingRestart(t *testing.T) {
 	c.finish()
 }
 
-// heads returns a look at how far a channel's numbering has come in Redis, 0 where it has none.
+// heads returns a function that reads a channel's counter from Redis, or 0 if there is none.
 func (w *world) heads() func(chat.ChannelID) int64 {
 	w.t.Helper()
 	rdb := w.redis.Client(w.t)
@@ -237,14 +238,14 @@ func (w *world) heads() func(chat.ChannelID) int64 {
 	}
 }
 
-// awaitProgress waits until a channel's numbering has moved on by 20.
+// awaitProgress waits until a channel's counter has grown by 20.
 func (w *world) awaitProgress(c chat.ChannelID) {
 	w.t.Helper()
 	head := w.heads()
 	from := head(c)
 	testkit.Until(w.t, testkit.Timeout, func() error {
 		if now := head(c); now < from+20 {
-			return fmt.Errorf("channel %s stands at %d, was %d", c, now, from)
+			return fmt.Errorf("channel %s is at %d, was %d", c, now, from)
 		}
 		return nil
 	})
@@ -269,7 +270,7 @@ func (w *world) checkChannel(c chat.ChannelID, talkers []*talker) {
 		}
 	}
 	var rows []row
-	testkit.Until(t, testkit.Timeout, func() error { // what a killed sync-service held is claimed by the other
+	testkit.Until(t, testkit.Timeout, func() error { // the other sync-service claims the entries of a killed one
 		if rows = w.rows(c); int64(len(rows)) < head {
 			return fmt.Errorf("%d of %d events stored", len(rows), head)
 		}
@@ -287,7 +288,7 @@ func (w *world) checkChannel(c chat.ChannelID, talkers []*talker) {
 	}
 	for seq, body := range acked {
 		if seq > int64(len(rows)) || rows[seq-1].Body != body {
-			t.Errorf("channel %s: seq %d was acknowledged as %q and is not stored so", c, seq, body)
+			t.Errorf("channel %s: seq %d was acknowledged as %q, but is not stored as that", c, seq, body)
 		}
 	}
 	for _, k := range talkers {
@@ -305,6 +306,6 @@ func (w *world) checkChannel(c chat.ChannelID, talkers []*talker) {
 	}
 	t.Logf("channel %s: %d events, %d acknowledged, %d reconnects", c, len(rows), len(acked), resumes)
 	if len(acked) == 0 || resumes == 0 {
-		t.Error("nothing was sent or nobody was cut off: the test shows nothing")
+		t.Error("nothing was sent or no client was disconnected, so the test shows nothing")
 	}
 }

@@ -14,14 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// network is a host of its own: a network namespace, in which a program may listen on fixed ports and in which
-// the test opens sockets. It needs root and the program ip.
+// network simulates a host with a network namespace. A program may listen on fixed ports in it, and
+// the test can open sockets in it. It needs root and the program ip.
 type network struct {
 	t    *testing.T
 	name string
 }
 
-// newNetwork makes a namespace with a loopback device; it goes when the test ends.
+// newNetwork creates a namespace with a loopback device and removes it when the test ends.
 func newNetwork(t *testing.T, role string) *network {
 	t.Helper()
 	n := &network{t: t, name: fmt.Sprintf("parley-%s-%d", role, os.Getpid())}
@@ -31,7 +31,7 @@ func newNetwork(t *testing.T, role string) *network {
 	return n
 }
 
-// cable connects two hosts; each gets the address, with its prefix length, on its end.
+// cable connects two hosts. Each gets the given address, with its prefix length, on its end.
 func cable(a, b *network, addressA, addressB string) {
 	a.t.Helper()
 	a.run("ip", "link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", b.name)
@@ -41,7 +41,7 @@ func cable(a, b *network, addressA, addressB string) {
 	}
 }
 
-// run runs a command of the machine on this host.
+// run runs a command of this machine on the simulated host.
 func (n *network) run(args ...string) {
 	n.t.Helper()
 	run(n.t, append([]string{"ip", "netns", "exec", n.name}, args...)...)
@@ -54,8 +54,8 @@ func run(t *testing.T, args ...string) {
 	}
 }
 
-// within calls f on a thread that is in the namespace: a socket belongs to the namespace it was made in. The
-// thread ends with the goroutine, since nothing unlocks it.
+// within calls f on a thread that is in the namespace, because a socket belongs to the namespace in
+// which it was created. The thread ends with the goroutine, because it is never unlocked.
 func (n *network) within(f func() error) error {
 	done := make(chan error)
 	go func() {
@@ -95,7 +95,8 @@ func (n *network) dial(address string) (c net.Conn, err error) {
 	return c, err
 }
 
-// forward passes connections of l on to dial, both ways, until close is called, which waits for them all.
+// forward forwards connections of l to dial, in both directions, until close is called. close waits
+// for all connections to end.
 func forward(l net.Listener, dial func() (net.Conn, error)) (closeAll func()) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -145,7 +146,7 @@ func forward(l net.Listener, dial func() (net.Conn, error)) (closeAll func()) {
 	}
 }
 
-// splice copies from one connection to the other until either ends, and then ends both.
+// splice copies between two connections until either ends, and then closes both.
 func splice(to, from net.Conn) {
 	_, _ = io.Copy(to, from)
 	_, _ = to.Close(), from.Close()

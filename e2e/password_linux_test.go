@@ -14,7 +14,8 @@ import (
 	"parley.chat/internal/devkit/testkit/proctest"
 )
 
-// keyboard makes a terminal: what is written to person is typed, and comes back from it when it is shown.
+// keyboard creates a terminal. Text written to person is typed, and can be read from person if the
+// terminal echoes it.
 func keyboard(t *testing.T) (person, program *os.File) {
 	t.Helper()
 	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
@@ -33,10 +34,10 @@ func keyboard(t *testing.T) (person, program *os.File) {
 	return person, program
 }
 
-// control asks something of a terminal.
+// control runs an ioctl on a terminal.
 func control(t *testing.T, f *os.File, request uintptr, argument unsafe.Pointer) {
 	t.Helper()
-	conn, err := f.SyscallConn() // Fd would make its reads block for good
+	conn, err := f.SyscallConn() // Fd would switch the file to blocking mode
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +50,7 @@ func control(t *testing.T, f *os.File, request uintptr, argument unsafe.Pointer)
 	}
 }
 
-// shows reports whether a terminal shows what is typed.
+// shows reports whether a terminal echoes what is typed.
 func shows(t *testing.T, f *os.File) bool {
 	t.Helper()
 	var settings syscall.Termios
@@ -57,7 +58,8 @@ func shows(t *testing.T, f *os.File) bool {
 	return settings.Lflag&syscall.ECHO != 0
 }
 
-// TestTerminal_password: a password is not shown as it is typed, and what follows it is.
+// TestTerminal_password checks that a password is not shown while it is typed, and that later input
+// is.
 func TestTerminal_password(t *testing.T) {
 	w := newWorld(t)
 	w.signup("ann")
@@ -77,7 +79,7 @@ func TestTerminal_password(t *testing.T) {
 			if err != nil {
 				return
 			}
-			_, _ = shown.Write(b[:n]) // into memory
+			_, _ = shown.Write(b[:n]) // writes to memory do not fail
 		}
 	}()
 	printed.await(t, "password of ann: ")

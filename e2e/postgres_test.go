@@ -12,8 +12,8 @@ import (
 	"parley.chat/shared-migrations/schematest"
 )
 
-// TestPostgres_refused: no program starts on a database, or behind a pooler, that can never give the sessions
-// that it needs. Each says in words what to change.
+// TestPostgres_refused checks that no program starts on a database, or behind a pooler, that cannot
+// provide the sessions it needs. Each program says what to change.
 func TestPostgres_refused(t *testing.T) {
 	t.Parallel()
 	s := schematest.NewServer(t)
@@ -21,7 +21,7 @@ func TestPostgres_refused(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused := map[string]string{"encoding is not UTF8": strings.Replace(s.URL, "/parley?", "/latin?", 1)}
-	t.Run("pooler", func(t *testing.T) { // may be skipped
+	t.Run("pooler", func(t *testing.T) { // may skip the test
 		everyProgramRefuses(t, "configure session pooling", s.Pooler(t, "transaction"))
 	})
 	for words, url := range refused {
@@ -42,12 +42,13 @@ func everyProgramRefuses(t *testing.T, words, databaseURL string) {
 		}
 		p := proctest.Start(t, program, args, env)
 		if code := p.Wait(t, testkit.Timeout); code != 1 || !strings.Contains(p.Output(), words) {
-			t.Errorf("%s ends with %d, want 1 and %q:\n%s", program, code, words, p.Output())
+			t.Errorf("%s exits with %d, want 1 and %q:\n%s", program, code, words, p.Output())
 		}
 	}
 }
 
-// TestReady_schema: services wait for the schema, and say so. A gateway serves without it.
+// TestReady_schema checks that services wait for the schema and report that. A gateway serves
+// without it.
 func TestReady_schema(t *testing.T) {
 	t.Parallel()
 	s := pgtest.NewServer(t)
@@ -80,7 +81,7 @@ func TestReady_schema(t *testing.T) {
 	want(`"status":"ok"`, map[string]int{"chat-service": 200, "sync-service": 200, "ws-server": 200})
 }
 
-// TestPooler_session: everything works behind PgBouncer with session pooling.
+// TestPooler_session checks that everything works behind PgBouncer with session pooling.
 func TestPooler_session(t *testing.T) {
 	t.Parallel()
 	pooled := schematest.NewServer(t).Pooler(t, "session")

@@ -22,7 +22,7 @@ func (w *world) probe() map[string]string {
 	}
 }
 
-// probeOnce makes one pass and returns the exit code and what was printed.
+// probeOnce makes one pass and returns the exit code and the output.
 func probeOnce(t *testing.T, settings map[string]string) (code int, out string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), filepath.Join(proctest.Build(t, "parley-probe"), "parley-probe"), "once")
@@ -36,14 +36,15 @@ func probeOnce(t *testing.T, settings map[string]string) (code int, out string) 
 	return cmd.ProcessState.ExitCode(), string(b)
 }
 
-// TestProbe: the probe finds a healthy deployment healthy, and names the step and the gateway that fail.
+// TestProbe checks that the probe reports a healthy deployment as healthy, and otherwise names the
+// failing step and gateway.
 func TestProbe(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	patient, hasty := w.probe(), w.probe()
 	patient["PROBE_TIMEOUT"], hasty["PROBE_TIMEOUT"] = testkit.Timeout.String(), "10s"
 
-	for range 2 { // the second finds the account and the channel
+	for range 2 { // the second pass finds the account and the channel
 		code, out := probeOnce(t, patient)
 		var r map[string]any
 		if err := json.Unmarshal([]byte(out), &r); err != nil || code != 0 || r["ok"] != true || r["gateways"] != 2.0 || r["store_ms"] == nil {

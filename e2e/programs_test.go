@@ -19,7 +19,8 @@ import (
 	"parley.chat/internal/devkit/testkit/proctest"
 )
 
-// terminal is what a program has printed. mu guards b: the program writes, the test reads.
+// terminal collects the output of a program. mu guards b: the program writes it and the test reads
+// it.
 type terminal struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -31,7 +32,7 @@ func (o *terminal) Write(p []byte) (int, error) {
 	return o.b.Write(p)
 }
 
-// await waits for a text and returns what the pattern's group has caught.
+// await waits for a text and returns the match of the pattern's group.
 func (o *terminal) await(t *testing.T, pattern string) string {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
@@ -49,7 +50,7 @@ func (o *terminal) await(t *testing.T, pattern string) string {
 	return caught
 }
 
-// person runs parley-chat as a person would, and returns where to type and what is printed.
+// person runs parley-chat interactively. It returns a function that types a line, and the output.
 func person(t *testing.T, args ...string) (io.Writer, *terminal) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), filepath.Join(proctest.Build(t, "parley-chat"), "parley-chat"), args...)
@@ -63,13 +64,13 @@ func person(t *testing.T, args ...string) (io.Writer, *terminal) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = in.Close() // the end of the input ends it
+		_ = in.Close() // the end of the input ends the program
 		_ = cmd.Wait()
 	})
 	return in, out
 }
 
-// TestPrograms: the terminal chat and the bot that come with the SDK, with one another.
+// TestPrograms lets the terminal client and the bot of the SDK talk to each other.
 func TestPrograms(t *testing.T) {
 	w := newWorld(t)
 	front := w.front()
@@ -91,21 +92,22 @@ func TestPrograms(t *testing.T) {
 	out.await(t, `tea: echo joined`)
 	typed("!echo good morning")
 	out.await(t, `\[tea\] \d\d:\d\d echo: good morning\n`)
-	out.await(t, `✓✓ \d+ read`) // the bot says so
+	out.await(t, `✓✓ \d+ read`) // the bot reports that
 	typed("/who")
-	out.await(t, `· [12] online`) // who has just come is counted a little later
+	out.await(t, `· [12] online`) // a user who has just connected is counted a little later
 	typed("/edit !echo good evening")
 	out.await(t, `ann: !echo good evening \(edited\)`)
 	typed("/dm echo just us")
 	out.await(t, `\[@echo\] \d\d:\d\d echo: just us\n`)
 	typed("/quit")
 
-	// The session was kept.
+	// The session was stored.
 	_, again := person(t, "-url", front, "-session", file)
 	again.await(t, `echo: (good morning|just us)\n`)
 }
 
-// front is one address for all of it, as nginx is: /ws goes to a gateway and anything else to chat-service.
+// front serves everything at one address, like nginx: /ws goes to a gateway and everything else to
+// chat-service.
 func (w *world) front() string {
 	w.t.Helper()
 	proxy := func(base string) *httputil.ReverseProxy {

@@ -24,24 +24,25 @@ import (
 	"parley.chat/internal/devkit/testkit/wstest"
 )
 
-// proxied is a deployment behind the nginx of deploy/nginx/nginx.conf, which is used as it is: on a host of its
-// own it listens on its own port, asks its own resolver, and finds the services under the names and ports that it
-// knows. The services themselves run where they always do; the second host passes their ports on.
+// proxied is a deployment behind nginx with the unmodified deploy/nginx/nginx.conf. nginx runs on a
+// simulated host, where it can use its fixed port and its resolver, and finds the services by the
+// names and ports of the configuration. The services run on this machine as usual; a second
+// simulated host forwards their ports.
 type proxied struct {
 	*world
 	nginx *proctest.Process
 	names *dnstest.Server
 	hosts *network
-	url   string // of nginx, for clients on this machine
+	url   string // address of nginx, for clients on this machine
 
 	mu   sync.Mutex
-	open map[*instance]func() // closes what forwards to an instance that runs
+	open map[*instance]func() // stops forwarding to a running instance
 }
 
-// proxyLimit bounds every wait for the deployment behind nginx, on a machine that may be very busy.
+// proxyLimit limits every wait for the deployment behind nginx, on a very busy machine.
 const proxyLimit = 2 * time.Minute
 
-// Addresses on the cable between the two hosts.
+// Addresses of the link between the two hosts.
 const (
 	proxyAddress   = "10.213.7.1"
 	clientAddress  = "10.213.7.2"
@@ -88,8 +89,8 @@ func newProxied(t *testing.T) *proxied {
 	return p
 }
 
-// attach lets nginx reach an instance at an address. As in a container that has stopped, a connection to an
-// instance without it is refused.
+// attach lets nginx reach an instance at an address. Without it, connections to the instance are
+// refused, as with a container that has stopped.
 func (p *proxied) attach(i *instance, address string) {
 	p.t.Helper()
 	stop := forward(p.hosts.listen(address), func() (net.Conn, error) { return net.Dial("tcp", strings.TrimPrefix(i.base, "http://")) })
@@ -110,11 +111,11 @@ func (p *proxied) detach(i *instance) {
 
 func (p *proxied) wsURL() string { return "ws" + strings.TrimPrefix(p.url, "http") + "/ws" }
 
-// nginxProgram returns an nginx that understands the configuration, or skips the test.
+// nginxProgram returns an nginx that supports the configuration, or skips the test.
 func nginxProgram(t *testing.T) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("the test of the shipped nginx configuration needs root: it makes network namespaces")
+		t.Skip("the test of the shipped nginx configuration needs root: it creates network namespaces")
 	}
 	if _, err := exec.LookPath("ip"); err != nil {
 		t.Skip("the test of the shipped nginx configuration needs the program ip (Debian: iproute2)")
@@ -127,11 +128,11 @@ func nginxProgram(t *testing.T) string {
 			return candidate
 		}
 	}
-	t.Skip("no nginx 1.27.3 or newer here (tools/nginx gets one on Debian): the shipped configuration is not tested")
+	t.Skip("no nginx 1.27.3 or newer found (tools/nginx installs one on Debian): the shipped configuration is not tested")
 	return ""
 }
 
-// repository returns the root of the source.
+// repository returns the root of the source tree.
 func repository(t *testing.T) string {
 	t.Helper()
 	out, err := exec.Command("go", "env", "GOWORK").Output()
@@ -141,9 +142,10 @@ func repository(t *testing.T) string {
 	return filepath.Dir(strings.TrimSpace(string(out)))
 }
 
-// TestProxy: what a client meets at the shipped nginx. The parts follow on one another, for one deployment.
+// TestProxy tests the nginx configuration from a client's point of view. Its parts run one after
+// the other on one deployment.
 func TestProxy(t *testing.T) {
-	t.Parallel() // more than a minute of it is a wait
+	t.Parallel() // it waits for more than a minute
 	p := newProxied(t)
 	ann := p.signup("ann")
 	t.Run("client address", func(t *testing.T) { p.testClientAddress(t) })
@@ -154,7 +156,8 @@ func TestProxy(t *testing.T) {
 	t.Run("stop with open sockets", func(t *testing.T) { p.testStop(t, ann) })
 }
 
-// testClientAddress: the services see the address of the client, whatever it claims.
+// testClientAddress checks that the services see the address of the client, whatever the client
+// claims.
 func (p *proxied) testClientAddress(t *testing.T) {
 	body, err := json.Marshal(map[string]string{
 		"username": "zoe", "email": "zoe@example.test", "password": "correct horse zoe", "session": "bearer",
@@ -220,21 +223,23 @@ func (p *proxied) testErrors(t *testing.T, ann account) {
 	p.attach(p.chat, chatAddress+":8080")
 }
 
-// testQuiet: the gateway's heartbeat comes before any time limit of nginx. Nothing is sent meanwhile.
+// testQuiet checks that the gateway's heartbeat comes before any timeout of nginx, although no
+// other data is sent.
 func (p *proxied) testQuiet(t *testing.T, ann account) {
 	c := wstest.Dial(t, p.wsURL(), ann.Token)
 	c.AwaitType(t, "hello")
 	select {
 	case <-c.Done():
 		t.Fatal("the connection ended")
-	case <-time.After(65 * time.Second): // the rule is about a time: no answer within 60 s ends a request of nginx
+	case <-time.After(65 * time.Second): // nginx closes a connection without data after 60 s
 	}
 	channel := ann.createChannel("tea", "private")
 	c.Await(t, "news after a minute", func(f wstest.Frame) bool { return f.ChannelID == channel })
 }
 
-// testRollingRestart: while both gateways are restarted, one after the other, 40 clients connect again and again
-// as their connections end. Once both are up, no handshake is refused, and all are connected.
+// testRollingRestart restarts both gateways, one after the other, while 40 clients reconnect
+// whenever their connections end. Once both gateways are up, no handshake is refused and all
+// clients are connected.
 func (p *proxied) testRollingRestart(t *testing.T, ann account) {
 	const clients = 40
 	ctx, cancel := context.WithCancel(t.Context())
@@ -275,7 +280,8 @@ func (p *proxied) testRollingRestart(t *testing.T, ann account) {
 	}
 }
 
-// stayConnected keeps one connection until ctx ends: it connects, waits for the end of the connection, and starts over.
+// stayConnected keeps a client connected until ctx ends: whenever the connection ends, it connects
+// again.
 func (p *proxied) stayConnected(ctx context.Context, t *testing.T, ann account, connected, refused *atomic.Int64) {
 	for ctx.Err() == nil {
 		c, err := p.dial(t, ann)
@@ -283,7 +289,7 @@ func (p *proxied) stayConnected(ctx context.Context, t *testing.T, ann account, 
 			refused.Add(1)
 			select {
 			case <-ctx.Done():
-			case <-time.After(100 * time.Millisecond): // as a client waits between its tries
+			case <-time.After(100 * time.Millisecond): // the delay of a client between attempts
 			}
 			continue
 		}
@@ -305,7 +311,7 @@ func (p *proxied) dial(t *testing.T, ann account) (*wstest.Conn, error) {
 	return c, err
 }
 
-// testMoved: a gateway that was made anew has another address, which nginx learns within seconds.
+// testMoved checks that nginx finds a recreated gateway at its new address within seconds.
 func (p *proxied) testMoved(t *testing.T, ann account) {
 	p.detach(p.ws[0])
 	p.detach(p.ws[1])
@@ -320,15 +326,16 @@ func (p *proxied) testMoved(t *testing.T, ann account) {
 	})
 }
 
-// testStop: nginx ends by itself although sockets are open; their clients are told by the end of the connection.
+// testStop checks that nginx stops although WebSockets are open. Their clients notice it by the end
+// of the connection.
 func (p *proxied) testStop(t *testing.T, ann account) {
 	c := wstest.Dial(t, p.wsURL(), ann.Token)
 	c.AwaitType(t, "hello")
 	began := time.Now()
 	p.nginx.Signal(t, syscall.SIGQUIT)
 	if code := p.nginx.Wait(t, proxyLimit); code != 0 {
-		t.Errorf("nginx ended with %d", code)
+		t.Errorf("nginx exited with %d", code)
 	}
-	t.Logf("nginx stopped after %v with an open socket", time.Since(began).Round(10*time.Millisecond))
+	t.Logf("nginx stopped after %v with an open WebSocket", time.Since(began).Round(10*time.Millisecond))
 	<-c.Done()
 }

@@ -33,7 +33,7 @@ const (
 	redisEscaped  = "p%40ss%2Fw%25rd"
 )
 
-// aclFile returns deploy/redis/users.acl with the password filled in, as start.sh does it.
+// aclFile returns deploy/redis/users.acl with the password filled in, as start.sh does.
 func aclFile(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "deploy", "redis", "users.acl"))
@@ -45,7 +45,7 @@ func aclFile(t *testing.T) string {
 	for _, who := range []string{"ADMIN", "CHAT", "WS", "SYNC"} {
 		filled = strings.ReplaceAll(filled, who+"_PASSWORD_SHA256", hash)
 	}
-	// The test itself looks at the servers without a password.
+	// The test itself connects to the servers without a password.
 	filled = strings.Replace(filled, "user default on nopass resetkeys resetchannels -@all +ping", "user default on nopass ~* &* +@all", 1)
 	file := filepath.Join(t.TempDir(), "users.acl")
 	if err := os.WriteFile(file, []byte(filled), 0o600); err != nil {
@@ -54,7 +54,7 @@ func aclFile(t *testing.T) string {
 	return file
 }
 
-// denied returns what a server has refused to users for want of a permission.
+// denied returns what a server has refused to its users for lack of permission.
 func denied(t *testing.T, s *redistest.Server) []string {
 	t.Helper()
 	entries, err := s.Client(t).ACLLog(t.Context(), 100).Result()
@@ -63,21 +63,22 @@ func denied(t *testing.T, s *redistest.Server) []string {
 	}
 	var list []string
 	for _, e := range entries {
-		if e.Object != "client|setinfo" && e.Object != "client|maint_notifications" { // which go-redis does without
+		if e.Object != "client|setinfo" && e.Object != "client|maint_notifications" { // go-redis works without these
 			list = append(list, e.Username+": "+e.Reason+" "+e.Object)
 		}
 	}
 	return list
 }
 
-// userURL returns REDIS_URL of a service: with the user of deploy/redis/users.acl.
+// userURL returns the REDIS_URL of a service, with its user in deploy/redis/users.acl.
 func userURL(scheme, service, addr string) string {
 	return fmt.Sprintf("%s://%s:%s@%s", scheme, service, redisEscaped, addr)
 }
 
 var redisUsers = map[string]string{"chat-service": "parley-chat", "ws-server": "parley-ws", "sync-service": "parley-sync"}
 
-// journey signs two people up, lets them chat over two gateways, and waits until it is in PostgreSQL.
+// journey signs two users up, lets them chat over two gateways, and waits until the messages are in
+// PostgreSQL.
 func (w *world) journey() {
 	w.t.Helper()
 	ann, bob := w.signup("ann"), w.signup("bob")
@@ -115,7 +116,8 @@ func (w *world) journey() {
 	w.call(http.MethodPost, "/v1/logout", ann.Token, nil, 0, nil)
 }
 
-// The services work with the rights that deploy/redis/users.acl gives them, and Redis refuses them nothing.
+// This test checks that the services work with the rights in deploy/redis/users.acl, and that Redis
+// refuses them nothing.
 func TestRedis_leastRights(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewServer(t, redistest.Options{Settings: map[string]string{"aclfile": aclFile(t)}})
@@ -140,8 +142,9 @@ func TestRedis_leastRights(t *testing.T) {
 	}
 }
 
-// One URL leads to a Cluster whose nodes have TLS, certificates of their own and users: clients, the log's own
-// connections and the persister's reads all find and check every node.
+// This test uses one URL that leads to a Cluster whose nodes have TLS, separate certificates and
+// users. Clients, the event log's connections and sync-service's reads must find and verify every
+// node.
 func TestRedis_clusterWithCertificatesPerNode(t *testing.T) {
 	t.Parallel()
 	authority, err := certtest.NewAuthority(t.TempDir())
@@ -149,7 +152,7 @@ func TestRedis_clusterWithCertificatesPerNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	acl := aclFile(t)
-	host := func(i int) string { return fmt.Sprintf("127.0.0.%d", i+2) } // Linux has all of 127.0.0.0/8
+	host := func(i int) string { return fmt.Sprintf("127.0.0.%d", i+2) } // Linux routes all of 127.0.0.0/8 to loopback
 	ports := []int{proctest.FreePort(t), proctest.FreePort(t), proctest.FreePort(t)}
 	c := redistest.Cluster(t, 3, 0, redistest.Options{Node: func(i int) map[string]string {
 		s := authority.Redis(t, host(i), ports[i])
@@ -179,7 +182,7 @@ func TestRedis_clusterWithCertificatesPerNode(t *testing.T) {
 	}
 }
 
-// start.sh fills the passwords in, so that no file and no command line has them.
+// start.sh must fill in the passwords so that they are in no file and on no command line.
 func TestRedis_startScript(t *testing.T) {
 	t.Parallel()
 	found, err := localserver.Find(t.Context())
@@ -209,11 +212,11 @@ func TestRedis_startScript(t *testing.T) {
 		return nil
 	})
 	if err := ask("parley-sync", "another/one"); !errors.Is(err, redis.Nil) {
-		t.Errorf("a password of its own: %v", err)
+		t.Errorf("with its own password: %v", err)
 	}
 	for user, password := range map[string]string{"parley-ws": "wrong", "": ""} {
 		if err := ask(user, password); err == nil || errors.Is(err, redis.Nil) {
-			t.Errorf("user %q gets in", user)
+			t.Errorf("user %q can log in", user)
 		}
 	}
 	if text, err := os.ReadFile(users); err != nil || strings.Contains(string(text), redisPassword) || strings.Contains(string(text), "SHA256") {
@@ -221,7 +224,7 @@ func TestRedis_startScript(t *testing.T) {
 	}
 }
 
-// With REDIS_TLS_DIR Redis speaks TLS and nothing else.
+// With REDIS_TLS_DIR, Redis must accept only TLS.
 func TestRedis_startScriptWithTLS(t *testing.T) {
 	t.Parallel()
 	found, err := localserver.Find(t.Context())
@@ -268,8 +271,9 @@ func TestRedis_startScriptWithTLS(t *testing.T) {
 	}
 }
 
-// A wrong password and a missing permission are one line in each service's log, the first also a reason at
-// /readyz; nobody waits in silence, and nothing shows the password.
+// A wrong password and a missing permission must each be one line in each service's log; the first
+// must also be a reason at /readyz. No service may wait silently, and no output may contain the
+// password.
 func TestRedis_refusesTheServices(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewServer(t, redistest.Options{Settings: map[string]string{"aclfile": aclFile(t)}})
@@ -280,7 +284,7 @@ func TestRedis_refusesTheServices(t *testing.T) {
 		p := proctest.Start(t, name, nil, env)
 		testkit.Until(t, testkit.Timeout, func() error {
 			if !strings.Contains(p.Output(), "refuses the user name or the password") {
-				return fmt.Errorf("%s does not say why it waits: %s", name, p.Output())
+				return fmt.Errorf("%s does not give the reason for waiting: %s", name, p.Output())
 			}
 			status, body, err := get("http://" + addr + "/readyz")
 			if err != nil {
@@ -295,7 +299,8 @@ func TestRedis_refusesTheServices(t *testing.T) {
 		if n := strings.Count(p.Output(), "waiting for Redis"); n != 1 || strings.Contains(p.Output(), "hunter2") {
 			t.Errorf("%s: %d lines, or the password is shown:\n%s", name, n, p.Output())
 		}
-		// The user of another service lacks commands: the program ends and names them.
+		// With the user of another service, commands are missing: the program must exit and name
+		// them.
 		other := map[string]string{"chat-service": "parley-sync", "ws-server": "parley-chat", "sync-service": "parley-ws"}[name]
 		env["REDIS_URL"] = userURL("redis", other, s.Addr())
 		p = proctest.Start(t, name, nil, env)
@@ -309,7 +314,7 @@ func TestRedis_refusesTheServices(t *testing.T) {
 	}
 }
 
-// A demoted master that its clients still reach is left: what is written goes to the new one.
+// Services must leave a demoted master that they can still reach, and write to the new one.
 func TestRedis_demotedMaster(t *testing.T) {
 	t.Parallel()
 	old, next := redistest.NewServer(t), redistest.NewServer(t)
@@ -328,7 +333,7 @@ func TestRedis_demotedMaster(t *testing.T) {
 	send := func(body string) {
 		t.Helper()
 		id := chat.NewClientID()
-		testkit.Until(t, testkit.Timeout, func() error { // a send that is refused meanwhile is sent again, as clients do
+		testkit.Until(t, testkit.Timeout, func() error { // repeats a refused send, as clients do
 			conn.Send(t, map[string]any{"type": "send", "channel_id": channel, "client_id": id, "body": body})
 			f := conn.Await(t, "an answer", func(f wstest.Frame) bool { return f.ClientID == id && (f.Type == "ack" || f.Type == "error") })
 			if f.Type == "error" {
@@ -339,14 +344,14 @@ func TestRedis_demotedMaster(t *testing.T) {
 	}
 	send("before")
 	testkit.Until(t, testkit.Timeout, func() error { return inStep(t, old.Client(t), next.Client(t)) })
-	// The switch leads new connections to the new master; those that are open stay at the old one.
+	// The gate leads new connections to the new master; open connections stay at the old one.
 	if err := next.Client(t).Do(t.Context(), "replicaof", "no", "one").Err(); err != nil {
 		t.Fatal(err)
 	}
 	gate.Lead(next.Addr())
 	replicate(old, next)
 	send("after")
-	bob := w.signup("bob") // chat-service and its pools
+	bob := w.signup("bob") // chat-service and its connection pools
 	bob.join(channel)
 	testkit.Until(t, testkit.Timeout, func() error {
 		for _, i := range w.all() {
@@ -378,7 +383,7 @@ func inStep(t *testing.T, master, replica *redis.Client) error {
 	return err
 }
 
-// get returns the answer of a GET.
+// get returns the response to a GET request.
 func get(url string) (status int, body string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
 	defer cancel()

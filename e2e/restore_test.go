@@ -14,9 +14,9 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// TestRestore_olderRedis: Redis is restored from an older copy of its files, and no process remembers how far the
-// channels had come. Whichever way a channel is used first, it goes on above what PostgreSQL holds, in a new
-// epoch: nobody is shown a seq with two events.
+// TestRestore_olderRedis restores Redis from an older copy of its files, with no process left that
+// remembers how far the channels had come. However a channel is used first, it continues above the
+// rows in PostgreSQL, in a new epoch, and no client sees one seq with two events.
 func TestRestore_olderRedis(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -43,10 +43,10 @@ func TestRestore_olderRedis(t *testing.T) {
 		epochs[c.ChannelID], heads[c.ChannelID] = c.Epoch, c.LastSeq
 	}
 	for _, c := range channels {
-		reader.AwaitSeq(t, c, 3, heads[c]) // from the arrivals on
+		reader.AwaitSeq(t, c, 3, heads[c]) // from the member_joined events on
 		w.awaitRows(c, 70)
 	}
-	testkit.Until(t, testkit.Timeout, func() error { // the last of them, too
+	testkit.Until(t, testkit.Timeout, func() error { // including the last message of each
 		for _, c := range channels {
 			if rows := w.rows(c); int64(len(rows)) != heads[c] {
 				return fmt.Errorf("%d of %d rows", len(rows), heads[c])
@@ -140,7 +140,7 @@ func TestRestore_olderRedis(t *testing.T) {
 	syncTool(t, w.sync[0].env, 0, &audit, "verify")
 }
 
-// copyOf returns a copy of the server's files. It is stopped for that, and started again.
+// copyOf returns a copy of the server's files. It stops the server for that and starts it again.
 func copyOf(t *testing.T, s *redistest.Server) (dir string) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "copy")
@@ -152,7 +152,7 @@ func copyOf(t *testing.T, s *redistest.Server) (dir string) {
 	return dir
 }
 
-// restore puts a copy in the place of the files of a server that does not run.
+// restore replaces the files of a stopped server with a copy.
 func restore(t *testing.T, s *redistest.Server, files string) {
 	t.Helper()
 	old, err := os.ReadDir(s.Dir())

@@ -11,16 +11,18 @@ import (
 	"parley.chat/internal/devkit/testkit/proctest"
 )
 
-// malformed are values that no setting takes and that hold a secret, as they come about: a password that was not
-// percent-encoded, a URL without its scheme, the value of another setting.
+// malformed are invalid values that contain a secret, as they occur in practice: a password that
+// was not percent-encoded, a URL without its scheme, the value of another setting.
 var malformed = []string{
 	"redis://user:p%zzhunter2@host", "https://:hunter2/x@host:y", "host=localhost password='hunter2 port=x", "hunter2",
 }
 
-// plainSettings are those that hold no secret, origins among them: an error may quote what was written.
+// plainSettings are settings that contain no secret, including origins: an error may quote their
+// value.
 var plainSettings = regexp.MustCompile(`(_ADDR|^ADDR|_DIR|_ROLE|_NAME|LOG_LEVEL|OPS_FOR|TRUSTED_PROXIES|PUBLIC_ORIGINS|PUBLIC_HOSTS|ADD_WITHOUT_INVITATION|_COMPRESSION)$`)
 
-// No program shows the value of a setting that may hold a secret, whatever is wrong with it.
+// No program may show the value of a setting that can contain a secret, whatever is wrong with the
+// value.
 func TestSettings_areNotShown(t *testing.T) {
 	t.Parallel()
 	list := regexp.MustCompile(`(?m)^\s+([A-Z][A-Z0-9_]{2,})\s+(string|list)\s`)
@@ -56,12 +58,12 @@ func TestSettings_areNotShown(t *testing.T) {
 					p := proctest.Start(t, program, args, env)
 					testkit.Until(t, testkit.Timeout, func() error {
 						select {
-						case <-p.Done(): // it has refused the value
+						case <-p.Done(): // the program has refused the value
 							return nil
 						default:
 						}
-						if !strings.Contains(p.Output(), "waiting for Redis") && !strings.Contains(p.Output(), "the pass failed") { // it takes the value, and goes on
-							return fmt.Errorf("%s=%q: %s neither ends nor goes on: %s", setting, value, program, p.Output())
+						if !strings.Contains(p.Output(), "waiting for Redis") && !strings.Contains(p.Output(), "the pass failed") { // the program accepts the value and starts
+							return fmt.Errorf("%s=%q: %s neither exits nor starts: %s", setting, value, program, p.Output())
 						}
 						return nil
 					})

@@ -10,7 +10,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// restartAll kills every service with SIGKILL, all at once, and starts them again.
+// restartAll kills every service with SIGKILL, all at the same time, and starts them again.
 func (w *world) restartAll() {
 	w.t.Helper()
 	for _, i := range w.all() {
@@ -24,7 +24,7 @@ func (w *world) restartAll() {
 	}
 }
 
-// status is what becomes of a message, as REST tells its sender.
+// status is the state of a message as REST reports it to the sender.
 type status struct {
 	Seq       int64
 	Delivered int `json:"delivered_count"`
@@ -37,8 +37,9 @@ func (a account) statusOf(c chat.ChannelID, id chat.EventID) (s status) {
 	return s
 }
 
-// TestStatus is the life of a direct message as its sender sees it: pending, sent, delivered, read. Sender
-// and receiver are on two gateways, and after each step every service is killed: what was reached stays.
+// TestStatus follows a direct message from its sender's point of view: pending, sent, delivered,
+// read. Sender and receiver are on two gateways. After each step every service is killed, and the
+// reached state must remain.
 func TestStatus(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.signup("ann"), w.signup("bob")
@@ -46,10 +47,10 @@ func TestStatus(t *testing.T) {
 	send := func(conn *wstest.Conn, client chat.ClientID, ref string) {
 		conn.Send(t, map[string]any{"type": "send", "ref": ref, "to_user_id": bob.ID, "client_id": client, "body": "hi"})
 	}
-	send(a, chat.NewClientID(), "first") // makes the channel
+	send(a, chat.NewClientID(), "first") // creates the direct channel
 	c := a.AwaitRef(t, "first").ChannelID
 
-	// Pending: nobody knows whether it was taken. The same frame again settles it.
+	// Pending: the outcome is unknown. Sending the same frame again settles it.
 	client := chat.NewClientID()
 	w.redis.Pause(t)
 	send(a, client, "pending")
@@ -90,8 +91,8 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-// TestStatus_failed: what was acknowledged and cannot be stored is told to its sender, over every gateway,
-// and is a tombstone from then on.
+// TestStatus_failed checks that the sender of an acknowledged message that cannot be stored is
+// notified, over every gateway, and that the message is a tombstone from then on.
 func TestStatus_failed(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.signup("ann"), w.signup("bob")
@@ -103,7 +104,7 @@ func TestStatus_failed(t *testing.T) {
 	for _, conn := range []*wstest.Conn{phone, laptop} {
 		f := conn.Await(t, "the failure", func(f wstest.Frame) bool { return f.Type == "failed" && !f.ClientID.IsZero() })
 		if f.ClientID != poison || f.ChannelID != c || f.Seq == 0 {
-			t.Errorf("told %s, want of %s", f.Raw, poison)
+			t.Errorf("got %s, want it about %s", f.Raw, poison)
 		}
 		seq = f.Seq
 	}
@@ -115,11 +116,12 @@ func TestStatus_failed(t *testing.T) {
 	})
 	for _, f := range b.Frames() {
 		if f.Type == "failed" && !f.ClientID.IsZero() {
-			t.Errorf("bob was told %s", f.Raw)
+			t.Errorf("bob got %s", f.Raw)
 		}
 	}
 	w.restartAll()
-	// The tail has it until the watermark has passed it, at the latest when the next message is stored.
+	// The tail contains the message until the watermark has passed it, at the latest when the next
+	// message is stored.
 	conn := ann.connect(w.ws[0])
 	conn.AwaitRef(t, conn.Say(t, c, "and one more").String())
 	testkit.Until(t, testkit.Timeout, func() error {
@@ -140,7 +142,7 @@ func (a account) connectFor(ws *instance) wstest.Frame {
 	return conn.AwaitType(a.w.t, "hello")
 }
 
-// unreadIn returns what hello counts in a channel.
+// unreadIn returns the unread count of a channel in hello.
 func unreadIn(t *testing.T, hello wstest.Frame, c chat.ChannelID) counts {
 	t.Helper()
 	for _, s := range hello.Channels {

@@ -9,8 +9,8 @@ import (
 	"parley.chat/internal/devkit/testkit/wstest"
 )
 
-// TestSuspendedUser_connectionsClose: the command closes the user's connections to every gateway and
-// ends their REST sessions; others stay connected.
+// TestSuspendedUser_connectionsClose checks that the command closes the user's connections to every
+// gateway and ends their REST sessions, and that other users stay connected.
 func TestSuspendedUser_connectionsClose(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.signup("ann"), w.signup("bob")

@@ -18,7 +18,8 @@ import (
 	"parley.chat/shared-migrations/schematest"
 )
 
-// chaosEntries is how many entries TestSyncChaos stores: PARLEY_CHAOS_ENTRIES, the full size being 200000.
+// chaosEntries returns the number of entries that TestSyncChaos stores: PARLEY_CHAOS_ENTRIES. The
+// full size is 200000.
 func chaosEntries(t *testing.T) int {
 	t.Helper()
 	text := os.Getenv("PARLEY_CHAOS_ENTRIES")
@@ -27,12 +28,13 @@ func chaosEntries(t *testing.T) int {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1000 {
-		t.Fatalf("PARLEY_CHAOS_ENTRIES: %q is no number from 1000", text)
+		t.Fatalf("PARLEY_CHAOS_ENTRIES: %q is not a number from 1000", text)
 	}
 	return n
 }
 
-// poisons are ways in which one entry in a thousand is broken, each with what its reason says.
+// poisons are ways to damage an entry, each with a part of the dead letter's reason. One entry in a
+// thousand is damaged.
 var poisons = []struct {
 	reason string
 	apply  func(payload string) string
@@ -43,9 +45,9 @@ var poisons = []struct {
 	{"seq is", func(p string) string { return strings.Replace(p, `"seq":`, `"seq":1`, 1) }},
 }
 
-// TestSyncChaos: a backlog, more coming in, PostgreSQL stopped and started, sync-service killed with
-// SIGKILL again and again, one entry in a thousand poisoned. Afterwards every acknowledged event is in
-// exactly one row or a dead letter with its reason.
+// TestSyncChaos stores a backlog while more entries arrive, PostgreSQL is stopped and started,
+// sync-service is killed repeatedly with SIGKILL, and one entry in a thousand is damaged.
+// Afterwards every acknowledged event is in one row or is a dead letter with its reason.
 func TestSyncChaos(t *testing.T) {
 	pg, rd := schematest.NewServer(t), redistest.NewServer(t)
 	rdb, pool := rd.Client(t), pg.Pool(t)
@@ -53,13 +55,13 @@ func TestSyncChaos(t *testing.T) {
 	addr := fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t))
 	env := map[string]string{
 		"SYNC_ADDR": addr, "DATABASE_URL": pg.URL, "REDIS_URL": rd.URL(), "CLAIM_IDLE": "1s", "LOG_LEVEL": "error",
-		"BATCH_MAX": "500", "SYNC_WRITERS": "1", // small steps, so that a kill meets something half done
+		"BATCH_MAX": "500", "SYNC_WRITERS": "1", // small batches, so that a kill interrupts one
 	}
 	channels := make([]chat.ChannelID, 50)
 	for i := range channels {
 		channels[i] = chat.NewChannelID()
 	}
-	poisoned := map[string]string{} // channel and seq → what its reason says
+	poisoned := map[string]string{} // channel and seq → part of the reason
 	next := 0
 	add := func(n int) {
 		t.Helper()
@@ -115,14 +117,14 @@ func TestSyncChaos(t *testing.T) {
 		})
 	}
 
-	add(total / 2) // nobody stores yet: this is the backlog
+	add(total / 2) // no sync-service runs yet: these entries are the backlog
 	const kills = 8
 	service := start()
 	for i := range kills {
 		if i == kills/2 {
 			pg.Stop(t)
 			add(total / 2 / kills)
-			service.Kill(t) // and again while PostgreSQL is away
+			service.Kill(t) // and again while PostgreSQL is down
 			service = start()
 			pg.Start(t)
 		} else {

@@ -25,7 +25,8 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// syncTool runs a command of sync-service with -o json, checks its exit code and decodes what it prints.
+// syncTool runs a command of sync-service with -o json, checks its exit code and decodes its
+// output.
 func syncTool(t *testing.T, env map[string]string, code int, out any, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), filepath.Join(proctest.Build(t, "sync-service"), "sync-service"), append(args, "-o", "json")...)
@@ -50,7 +51,7 @@ func syncTool(t *testing.T, env map[string]string, code int, out any, args ...st
 	}
 }
 
-// postgresTool runs a program of PostgreSQL's.
+// postgresTool runs a program of PostgreSQL.
 func postgresTool(t *testing.T, name string, args ...string) {
 	t.Helper()
 	found, err := localserver.Find(t.Context())
@@ -63,7 +64,7 @@ func postgresTool(t *testing.T, name string, args ...string) {
 	}
 }
 
-// appendMany appends n messages by the real append, as a gateway does.
+// appendMany appends n messages with the real appender, as a gateway does.
 func (w *world) appendMany(c chat.ChannelID, sender chat.UserID, n int) {
 	w.t.Helper()
 	bodies := make([]string, n)
@@ -73,7 +74,7 @@ func (w *world) appendMany(c chat.ChannelID, sender chat.UserID, n int) {
 	w.appendBodies(c, sender, bodies...)
 }
 
-// appendBodies appends messages, whatever their bodies are, and returns their client ids.
+// appendBodies appends messages with any bodies and returns their client ids.
 func (w *world) appendBodies(c chat.ChannelID, sender chat.UserID, bodies ...string) []chat.ClientID {
 	w.t.Helper()
 	var name string
@@ -114,8 +115,9 @@ func (w *world) appendBodies(c chat.ChannelID, sender chat.UserID, bodies ...str
 	return clients
 }
 
-// TestBackupStory: PostgreSQL is restored from a dump while everything runs, and one command brings back
-// every event since. Who signed up since is listed: accounts are not in the streams.
+// TestBackupStory restores PostgreSQL from a dump while everything runs. One command restores all
+// later events, and lists the users who have signed up since, because accounts are not in the
+// streams.
 func TestBackupStory(t *testing.T) {
 	w := newWorld(t)
 	ann := w.signup("ann")
@@ -125,7 +127,7 @@ func TestBackupStory(t *testing.T) {
 	for i := range 20 {
 		conn.Say(t, c, fmt.Sprint("before the backup ", i))
 	}
-	// Nothing of the time before is needed: what is stored is in the dump.
+	// Trim the older entries: the dump contains them.
 	w.awaitRows(c, 20)
 
 	began := time.Now().UTC().Format(time.RFC3339Nano)
@@ -143,13 +145,13 @@ func TestBackupStory(t *testing.T) {
 
 	postgresTool(t, "psql", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", "--file="+dump, "--dbname="+w.sync[0].env["DATABASE_URL"])
 	if got := len(w.rows(c)); got >= n {
-		t.Fatalf("%d rows after the restore: it has restored nothing", got)
+		t.Fatalf("%d rows after the restore: nothing was restored", got)
 	}
 
 	var audit struct{ Problems []struct{ Kind string } }
 	syncTool(t, w.sync[0].env, 1, &audit, "verify")
 	if len(audit.Problems) == 0 {
-		t.Error("verify finds nothing wrong after the restore")
+		t.Error("verify reports no problem after the restore")
 	}
 	var r struct {
 		Read, Inserted int64
@@ -163,7 +165,7 @@ func TestBackupStory(t *testing.T) {
 			Events  int
 		} `json:"unknown_channels"`
 	}
-	// Who has to be told is known before anything is stored, and afterwards.
+	// The users to notify are listed both before anything is stored and afterwards.
 	unknown := func(args ...string) {
 		t.Helper()
 		syncTool(t, w.sync[0].env, 0, &r, append([]string{"replay", "--since", began}, args...)...)
@@ -185,15 +187,15 @@ func TestBackupStory(t *testing.T) {
 	syncTool(t, w.sync[0].env, 0, &audit, "verify")
 	for i, channel := range []chat.ChannelID{c, later} {
 		if got := w.rows(channel); fmt.Sprint(got) != fmt.Sprint(before[i]) {
-			t.Errorf("channel %d: %d rows, and they are not the %d of before", i, len(got), len(before[i]))
+			t.Errorf("channel %d: %d rows, which differ from the %d before", i, len(got), len(before[i]))
 		}
 	}
-	// Life goes on above it all.
+	// New messages get higher seqs.
 	conn.Say(t, c, "after the replay")
 	w.awaitRows(c, n+21)
 }
 
-// awaitRows waits until a channel has so many messages.
+// awaitRows waits until a channel has the given number of messages.
 func (w *world) awaitRows(c chat.ChannelID, want int) {
 	w.t.Helper()
 	testkit.Until(w.t, testkit.Timeout, func() error {

@@ -37,7 +37,8 @@ func pipe(t *testing.T, input string, args ...string) (printed string, err error
 	return string(out), err
 }
 
-// TestTerminal_piped: what comes from a pipe is sent before the program ends, or it says what was not.
+// TestTerminal_piped checks that piped input is sent before the program exits, or that the program
+// reports what was not sent.
 func TestTerminal_piped(t *testing.T) {
 	w := newWorld(t)
 	front := w.front()
@@ -59,7 +60,7 @@ func TestTerminal_piped(t *testing.T) {
 	}
 
 	if out, err := pipe(t, "correct horse bob\nto nobody\n", append(args, ann.createChannel("cellar", "private").String())...); err == nil {
-		t.Errorf("into a channel of others: no error\n%s", out)
+		t.Errorf("piping into another user's channel: no error\n%s", out)
 	}
 	if out, err := pipe(t, "correct horse bob\n"+strings.Repeat("x", 20_000)+"\n", append(args, tea.String())...); err == nil || !strings.Contains(out, "✗ not sent: xxx") {
 		t.Errorf("too long: %v\n%.300s", err, out)
@@ -70,7 +71,8 @@ func TestTerminal_piped(t *testing.T) {
 	}
 }
 
-// TestTerminal_sessions: users have a session each, and programs of one user share it over renewals.
+// TestTerminal_sessions checks that each user has a separate session, and that programs of one user
+// share a session across renewals.
 func TestTerminal_sessions(t *testing.T) {
 	w := newWorldWith(t, map[string]string{"ACCESS_TOKEN_TTL": "6s"})
 	front := w.front()
@@ -113,7 +115,7 @@ func TestTerminal_sessions(t *testing.T) {
 			p.await(t, line)
 		}
 		if p.has("session") || p.has("offline") {
-			t.Errorf("%s was cut off:\n%s", name, p)
+			t.Errorf("%s was disconnected:\n%s", name, p)
 		}
 	}
 }
@@ -133,8 +135,8 @@ func refreshToken(t *testing.T, file string) string {
 	return kept.Refresh
 }
 
-// TestTerminal_channels: one turns to a direct channel by the name of who it is with; what cannot be
-// turned to leaves none; reactions and mentions look like what they are.
+// TestTerminal_channels checks that a direct channel is selected by the other user's name, that a
+// failed selection leaves no channel selected, and that reactions and mentions are shown as such.
 func TestTerminal_channels(t *testing.T) {
 	w := newWorld(t)
 	front := w.front()
@@ -178,7 +180,7 @@ func TestTerminal_channels(t *testing.T) {
 	bobTyped("so do I")
 	ann.await(t, `\[@bob\] \d\d:\d\d bob: so do I\n`)
 	if ann.has("deleted a message") || bob.has("deleted a message") || bob.has("to nobody") {
-		t.Errorf("what was typed nowhere went somewhere:\n%s", bob)
+		t.Errorf("text typed without a channel was sent:\n%s", bob)
 	}
 }
 

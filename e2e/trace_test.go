@@ -11,7 +11,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// spansOf waits until the trace of an event has the named spans, and returns them under those names.
+// spansOf waits until the trace of an event contains the named spans, and returns them by name.
 func spansOf(t *testing.T, c *otlptest.Collector, id chat.EventID, names ...string) map[string][]otlptest.Span {
 	t.Helper()
 	byName := map[string][]otlptest.Span{}
@@ -23,12 +23,13 @@ func spansOf(t *testing.T, c *otlptest.Collector, id chat.EventID, names ...stri
 	slices.Sort(got)
 	slices.Sort(names)
 	if !slices.Equal(got, names) {
-		t.Errorf("the trace of %s has %q, want %q", id, got, names)
+		t.Errorf("the trace of %s has the spans %q, want %q", id, got, names)
 	}
 	return byName
 }
 
-// TestTrace follows messages from a socket, and from a request, to their rows, by nothing but their ids.
+// TestTrace follows messages from a WebSocket, and from a request, to their rows, using only their
+// ids.
 func TestTrace(t *testing.T) {
 	collector := otlptest.New(t)
 	w := newWorldWith(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": collector.URL, "TRACE_RATIO": "1"})
@@ -79,7 +80,7 @@ func TestTrace(t *testing.T) {
 		}
 	}
 
-	if again := send(b, client); again.Duplicate { // another sender's key is another message
+	if again := send(b, client); again.Duplicate { // the same key of another sender is a different message
 		t.Errorf("%s", again.Raw)
 	}
 	if again := send(a, client); !again.Duplicate || again.ID != ack.ID {

@@ -12,36 +12,36 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// spoken is a message as the model of TestUnread_model knows it.
+// spoken is a message in the model of TestUnread_model.
 type spoken struct {
 	id      chat.EventID
 	seq     int64
 	by      int
-	calls   []int // whom it mentions
+	calls   []int // the mentioned users
 	deleted bool
 }
 
-// counts is what somebody has not read.
+// counts are the unread counts of a user.
 type counts struct {
 	Unread   int `json:"unread"`
 	Mentions int `json:"unread_mentions"`
 }
 
-// unreadWorld is a channel, and what a model that only counts knows of it.
+// unreadWorld is a channel and a simple counting model of it.
 type unreadWorld struct {
 	*world
 	r        *rand.Rand
 	people   []account
 	channel  chat.ChannelID
 	messages []spoken
-	read     []int64 // by person: the seq of their cursor or of their join; -1: no member
+	read     []int64 // by user: the seq of the read position or of the join; -1: not a member
 	dead     []*instance
 	heads    func(chat.ChannelID) int64
 }
 
-// TestUnread_model: after any sequence of messages, edits, deletions, reads, comings and goings, with
-// services killed in between and away for a while, hello at both gateways and the list over REST count
-// what the model counts, whatever of it is stored.
+// TestUnread_model performs random messages, edits, deletions, reads, joins and leaves, while
+// services are killed and stay down for a while. The counts in hello at both gateways and in the
+// list over REST must equal the model, however much is stored.
 func TestUnread_model(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -70,7 +70,7 @@ func TestUnread_model(t *testing.T) {
 	w.check(91)
 }
 
-// step does one thing.
+// step performs one random action.
 func (w *unreadWorld) step() {
 	by := w.r.IntN(3)
 	if w.read[by] < 0 {
@@ -100,7 +100,7 @@ func (w *unreadWorld) step() {
 // live reports whether an instance runs.
 func (w *unreadWorld) live(i *instance) bool { return !slices.Contains(w.dead, i) }
 
-// revive starts what was killed.
+// revive starts the instances that were killed.
 func (w *unreadWorld) revive() {
 	for _, i := range w.dead {
 		i.restart()
@@ -108,7 +108,7 @@ func (w *unreadWorld) revive() {
 	w.dead = nil
 }
 
-// gateway returns one that runs.
+// gateway returns a running gateway.
 func (w *unreadWorld) gateway() *instance {
 	ws := slices.DeleteFunc([]*instance{w.ws[0], w.ws[1]}, func(i *instance) bool { return !w.live(i) })
 	if len(ws) == 0 {
@@ -118,7 +118,7 @@ func (w *unreadWorld) gateway() *instance {
 	return ws[w.r.IntN(len(ws))]
 }
 
-// do sends a frame over a connection of its own and awaits the ack.
+// do sends a frame over a new connection and awaits the ack.
 func (w *unreadWorld) do(by int, f map[string]any) wstest.Frame {
 	w.t.Helper()
 	conn := w.people[by].connect(w.gateway())
@@ -145,7 +145,7 @@ func (w *unreadWorld) say(by int) {
 	w.messages = append(w.messages, m)
 }
 
-// change edits or deletes one of somebody's messages.
+// change edits or deletes one of a user's messages.
 func (w *unreadWorld) change(by int, kind string) {
 	for i := range w.messages {
 		m := &w.messages[(i*7+w.r.IntN(50))%len(w.messages)]
@@ -162,7 +162,8 @@ func (w *unreadWorld) change(by int, kind string) {
 	}
 }
 
-// reads moves somebody's cursor, perhaps to where it was before, and awaits that it is moved.
+// reads reports a read position of a user, perhaps a lower one than before, and waits until it is
+// stored.
 func (w *unreadWorld) reads(by int) {
 	to := 1 + w.r.Int64N(w.head())
 	conn := w.people[by].connect(w.gateway())
@@ -170,14 +171,14 @@ func (w *unreadWorld) reads(by int) {
 	conn.Send(w.t, map[string]any{"type": "read", "channel_id": w.channel, "seq": to})
 	testkit.Until(w.t, testkit.Timeout, func() error {
 		if at := w.hello(by, w.gateway()).LastReadSeq; at < to {
-			return fmt.Errorf("%s has read up to %d, not %d", w.people[by].Name, at, to)
+			return fmt.Errorf("%s has read up to %d, want %d", w.people[by].Name, at, to)
 		}
 		return nil
 	})
 	w.read[by] = max(w.read[by], to)
 }
 
-// comeOrGo has the third come into the channel, or leave it.
+// comeOrGo lets the third user join or leave the channel.
 func (w *unreadWorld) comeOrGo() {
 	if !w.live(w.chat) {
 		return
@@ -194,23 +195,23 @@ func (w *unreadWorld) comeOrGo() {
 	w.read[2] = w.head()
 }
 
-// moves does something that appends an event by way of the outbox, and awaits that.
+// moves performs an action that appends an event through the outbox, and waits for the event.
 func (w *unreadWorld) moves(do func()) {
 	w.t.Helper()
 	from := w.head()
 	do()
 	testkit.Until(w.t, testkit.Timeout, func() error {
 		if now := w.head(); now <= from {
-			return fmt.Errorf("the channel stands at %d", now)
+			return fmt.Errorf("the channel is at %d", now)
 		}
 		return nil
 	})
 }
 
-// head returns how far the channel has come.
+// head returns the channel's last seq.
 func (w *unreadWorld) head() int64 { return w.heads(w.channel) }
 
-// summary is what hello says of the channel.
+// summary returns the channel's summary in hello.
 type summary struct {
 	ChannelID   chat.ChannelID `json:"channel_id"`
 	LastReadSeq int64          `json:"last_read_seq"`
@@ -230,7 +231,7 @@ func (w *unreadWorld) hello(by int, ws *instance) summary {
 	return summary{}
 }
 
-// check compares what each is told with the model.
+// check compares the counts that each user gets with the model.
 func (w *unreadWorld) check(step int) {
 	w.t.Helper()
 	for i, p := range w.people {

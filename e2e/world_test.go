@@ -1,5 +1,5 @@
-// Package e2e runs the built binaries as separate processes, on real stores, and uses them as people
-// and operators do.
+// Package e2e runs the built binaries as separate processes with real stores, and uses them as
+// users and operators do.
 package e2e_test
 
 import (
@@ -51,13 +51,14 @@ func newWorld(t *testing.T) *world {
 	return newWorldWith(t, nil)
 }
 
-// newWorldWith is newWorld with other settings than those of the other tests, for all services.
+// newWorldWith is like newWorld, with additional settings for all services.
 func newWorldWith(t *testing.T, settings map[string]string) *world {
 	t.Helper()
 	return newWorldOn(t, redistest.NewServer(t), func(string) map[string]string { return settings })
 }
 
-// newWorldOn is newWorld on the given Redis, with settings by service. Without a Redis the settings have its URL.
+// newWorldOn is like newWorld, with the given Redis and additional settings by service. If redis is
+// nil, the settings must contain its URL.
 func newWorldOn(t *testing.T, redis *redistest.Server, settings func(service string) map[string]string) *world {
 	t.Helper()
 	db := schematest.Open(t)
@@ -114,7 +115,7 @@ func (i *instance) restart() {
 
 func (i *instance) wsURL() string { return "ws" + strings.TrimPrefix(i.base, "http") }
 
-// account is a user who is logged in, by a bearer token.
+// account is a user with a bearer token.
 type account struct {
 	w     *world
 	ID    chat.UserID
@@ -177,7 +178,8 @@ func (a account) connect(ws *instance) *wstest.Conn {
 	return c
 }
 
-// call makes a request and decodes the answer into out, unless that is nil. status 0 means any success.
+// call makes a request and decodes the response into out, unless out is nil. status 0 accepts any
+// success.
 func (w *world) call(method, path, token string, in any, status int, out any) {
 	w.t.Helper()
 	got, body := w.request(method, w.chat.base+path, token, in)
@@ -225,7 +227,7 @@ func (w *world) request(method, url, token string, in any) (status int, body []b
 	return resp.StatusCode, body
 }
 
-// row is what PostgreSQL holds of an event.
+// row is an event in PostgreSQL.
 type row struct {
 	Seq  int64
 	ID   string

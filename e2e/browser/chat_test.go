@@ -11,12 +11,12 @@ import (
 	"parley.chat/internal/devkit/testkit"
 )
 
-// status is a script that says whether the newest message of one's own is at a status.
+// status returns a script that checks the status of the user's own newest message.
 func status(name string) string {
 	return fmt.Sprintf(`[...document.querySelectorAll('[data-testid="tick"]')].at(-1)?.dataset.status === %s`, quote(name))
 }
 
-// TestChat: two people who have never been here meet by a link and talk.
+// TestChat lets two new users meet through a link and talk.
 func TestChat(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
@@ -35,10 +35,11 @@ func TestChat(t *testing.T) {
 	ann.reads("@ann yes, here I am.")
 	bob.until(status("read"))
 	if got := value[string](ann, `document.querySelector('[data-testid="message-body"] strong')?.textContent ?? ""`); got != "here" {
-		t.Errorf("what was to be strong is %q", got)
+		t.Errorf("the strong text is %q", got)
 	}
 
-	// While one types the other sees it, until it is sent; also soon after a message.
+	// While a user types, the other one sees it until the message is sent, and also shortly after a
+	// message.
 	bob.fill(find("composer"), "I am writing ")
 	testkit.Until(t, testkit.Timeout, func() error {
 		bob.press("…")
@@ -50,7 +51,7 @@ func TestChat(t *testing.T) {
 	bob.press(kb.Enter)
 	ann.until(`!document.querySelector('[data-testid="typing"]')?.textContent.includes("bob")`)
 
-	// Edit, react, reply and delete, with the mouse.
+	// Edit, react, reply and delete with the mouse.
 	bob.until(status("read"))
 	own := value[int64](bob, `Number([...document.querySelectorAll('[data-testid="message"][data-mine][data-seq]')].at(-1).dataset.seq)`)
 	bob.hover(message(own))
@@ -74,7 +75,8 @@ func TestChat(t *testing.T) {
 	ann.until(fmt.Sprintf(`document.querySelector(%s)?.textContent.includes("deleted") === true`, quote(message(own))))
 }
 
-// TestBadges: who is elsewhere sees how much waits, and what calls them.
+// TestBadges checks that a user in another channel sees the number of unread messages and of
+// mentions.
 func TestBadges(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.account("ann"), w.account("bob")
@@ -103,8 +105,8 @@ func TestBadges(t *testing.T) {
 	p.until(status("sent"))
 }
 
-// TestHostile: whatever somebody writes or is called, it is text: no script runs, no link leads into one,
-// and nothing is fetched from elsewhere.
+// TestHostile checks that whatever users write or are called is shown as text: no script runs, no
+// link leads to a script, and nothing is loaded from other hosts.
 func TestHostile(t *testing.T) {
 	w := newWorld(t)
 	mallory, ann := w.account("mallory"), w.account("ann")
@@ -140,7 +142,7 @@ func TestHostile(t *testing.T) {
 	if want := int64(len(hostile)); last < want {
 		t.Errorf("the newest message is %d, want %d and more", last, want)
 	}
-	for back := range int64(6) { // looked at and pointed at, too
+	for back := range int64(6) { // also when selected and hovered
 		p.hover(message(last - back))
 	}
 	p.click(find("toggle-members"))

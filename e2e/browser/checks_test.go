@@ -10,7 +10,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// axe is the checker of accessibility, from the packages that the page was built with.
+// axe is the source of the accessibility checker, from the packages of the page's build.
 func axe(t *testing.T) string {
 	t.Helper()
 	source, err := os.ReadFile(filepath.Join(root(t), "web-client", "node_modules", "axe-core", "axe.min.js"))
@@ -20,7 +20,7 @@ func axe(t *testing.T) string {
 	return string(source)
 }
 
-// violation is a rule that the page breaks, and where.
+// violation is an accessibility rule that the page breaks, and where.
 type violation struct {
 	ID    string
 	Help  string
@@ -30,7 +30,7 @@ type violation struct {
 	}
 }
 
-// accessible holds what is on the screen against all rules of axe, light and dark.
+// accessible checks the screen against all rules of axe, in the light and the dark scheme.
 func (p *person) accessible(screen string) {
 	p.t.Helper()
 	source := axe(p.t)
@@ -41,7 +41,7 @@ func (p *person) accessible(screen string) {
 		}
 		const run = `axe.run().then(r => r.violations)`
 		found := value[[]violation](p, run)
-		if len(found) > 0 { // one look may fall into a change of colours: what stays is a violation
+		if len(found) > 0 { // a check may run during a colour transition, so only lasting violations count
 			p.drawn()
 			found = value[[]violation](p, run)
 		}
@@ -56,7 +56,7 @@ func (p *person) accessible(screen string) {
 	p.scheme("light")
 }
 
-// narrowEnough checks that nothing makes the page scroll sideways.
+// narrowEnough checks that the page does not scroll sideways.
 func (p *person) narrowEnough(screen string) {
 	p.t.Helper()
 	if over := value[int](p, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
@@ -64,7 +64,7 @@ func (p *person) narrowEnough(screen string) {
 	}
 }
 
-// shot writes a picture of the window into screenshots/.
+// shot writes a screenshot of the window into screenshots/.
 func (p *person) shot(name string) {
 	p.drawn()
 	png, err := try(p, chromedp.CaptureScreenshot())

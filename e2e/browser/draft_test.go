@@ -7,14 +7,14 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// drafts waits until the composer has a text.
+// drafts waits until the composer contains a text.
 func (p *person) drafts(text string) {
 	p.t.Helper()
 	p.until(fmt.Sprintf(`document.querySelector('[data-testid="composer"]')?.value === %s`, quote(text)))
 }
 
-// TestDrafts: each tab and channel keeps what was typed, until the session ends, wherever that happens: who logs in
-// next in the same browser finds nothing.
+// TestDrafts checks that each tab and channel keeps its draft until the session ends, wherever that
+// happens, and that the next user of the same browser finds no draft.
 func TestDrafts(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.account("ann"), w.account("bob")
@@ -37,7 +37,7 @@ func TestDrafts(t *testing.T) {
 	one.drafts("for tea, longer")
 	two.drafts("for work")
 
-	one.meant(true) // to be refused
+	one.meant(true) // must be refused
 	two.meant(true)
 	var sessions struct {
 		Items []struct {
@@ -63,8 +63,9 @@ func TestDrafts(t *testing.T) {
 	one.drafts("")
 }
 
-// TestInputMethod: the Enter that confirms a conversion sends nothing, as Safari reports it either: the composition has
-// ended, and only the code of the key tells.
+// TestInputMethod checks that the Enter key that confirms an input method conversion sends nothing,
+// even in Safari. There the composition has already ended, and only the key code shows what
+// happened.
 func TestInputMethod(t *testing.T) {
 	w := newWorld(t)
 	ann := w.account("ann")

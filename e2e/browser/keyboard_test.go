@@ -14,7 +14,7 @@ var (
 	shift = input.DispatchKeyEventParams{Modifiers: int64(chromedp.ModifierShift)}
 )
 
-// TestKeyboard: all of it without a mouse, by the keys that the page tells of.
+// TestKeyboard uses the page without a mouse, with the keys that the page documents.
 func TestKeyboard(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.account("ann"), w.account("bob")
@@ -30,7 +30,7 @@ func TestKeyboard(t *testing.T) {
 	p.press("bob" + kb.Tab + password + kb.Enter)
 	p.connected()
 
-	// Switch the channel by its name.
+	// Switch to a channel by its name.
 	p.press("k", ctrl)
 	p.await(find("switcher-field"))
 	p.press("wor")
@@ -39,7 +39,7 @@ func TestKeyboard(t *testing.T) {
 	p.until(fmt.Sprintf(`location.pathname === %s`, quote("/c/"+work)))
 	p.reads("hello from ann")
 
-	// Write where the focus is, and mend it with the arrow.
+	// Write where the focus is, and edit the message with the arrow key.
 	p.until(`document.activeElement?.dataset.testid === "composer"`)
 	p.press("one" + kb.Enter)
 	p.reads("one")
@@ -55,7 +55,7 @@ func TestKeyboard(t *testing.T) {
 	p.press("mended" + kb.Enter)
 	p.until(`[...document.querySelectorAll('[data-testid="message-body"]')].some(e => e.textContent.includes("mended"))`)
 
-	// Back to a message, and react to it.
+	// Go back to a message and react to it.
 	p.until(`document.activeElement?.dataset.testid === "composer"`)
 	p.back(find("message"))
 	newest := value[string](p, `document.activeElement.dataset.seq`)
@@ -68,12 +68,13 @@ func TestKeyboard(t *testing.T) {
 	p.press("🧉" + kb.Enter)
 	p.until(fmt.Sprintf(`document.querySelector(%s)?.textContent.includes("🧉") === true`, quote(message(seq)+" "+find("reaction"))))
 
-	// A dialog keeps the focus, and Escape gives it back.
+	// A dialog keeps the focus, and Escape returns it.
 	p.press("k", ctrl)
 	p.await(find("switcher-field"))
 	for range 12 {
 		p.press(kb.Tab)
-		// The body stands for the browser's own bars, which come after the last control.
+		// After the last control, the focus would move to the browser's own bars. Here it moves to
+		// the body.
 		if !value[bool](p, `document.activeElement === document.body || document.activeElement.closest('[data-testid="dialog"]') !== null`) {
 			t.Fatal("Tab leaves the dialog")
 		}
@@ -81,14 +82,14 @@ func TestKeyboard(t *testing.T) {
 	p.press(kb.Escape)
 	p.gone(find("dialog"))
 	if value[bool](p, `document.activeElement === document.body`) {
-		t.Error("after the dialog the focus is nowhere")
+		t.Error("after the dialog nothing has the focus")
 	}
 }
 
-// tabTo presses Tab until the focus is there.
+// tabTo presses Tab until the element has the focus.
 func (p *person) tabTo(selector string) { p.t.Helper(); p.walk(selector) }
 
-// back presses Shift+Tab until the focus is there.
+// back presses Shift+Tab until the element has the focus.
 func (p *person) back(selector string) { p.t.Helper(); p.walk(selector, shift) }
 
 func (p *person) walk(selector string, how ...input.DispatchKeyEventParams) {
@@ -96,7 +97,7 @@ func (p *person) walk(selector string, how ...input.DispatchKeyEventParams) {
 	for range 60 {
 		if value[bool](p, fmt.Sprintf(`document.activeElement?.matches(%s) === true`, quote(selector))) {
 			if !value[bool](p, `(() => { const s = getComputedStyle(document.activeElement); return s.outlineStyle !== "none" || s.boxShadow !== "none" })()`) {
-				p.t.Errorf("%s has the focus, and nothing shows it", selector)
+				p.t.Errorf("%s has the focus, but the page does not show it", selector)
 			}
 			return
 		}

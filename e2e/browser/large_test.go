@@ -6,10 +6,11 @@ import (
 	"testing"
 )
 
-// mostRows bounds the messages in the document, however many a channel has.
-const mostRows = 150
+// maxRows limits the messages in the document, however many a channel has.
+const maxRows = 150
 
-// TestManyMessages: a channel of 10,000 messages is as quick as one of ten, in both directions.
+// TestManyMessages checks that a channel of 10,000 messages is as fast as one of ten, in both
+// directions.
 func TestManyMessages(t *testing.T) {
 	w := newWorld(t)
 	ann := w.account("ann")
@@ -20,13 +21,13 @@ func TestManyMessages(t *testing.T) {
 	p.reads(fmt.Sprintf("message %d", many))
 	bounded := func(where string) {
 		t.Helper()
-		if n := value[int](p, `document.querySelectorAll('[data-testid="message"]').length`); n == 0 || n > mostRows {
-			t.Errorf("%s: %d rows in the document, want at most %d", where, n, mostRows)
+		if n := value[int](p, `document.querySelectorAll('[data-testid="message"]').length`); n == 0 || n > maxRows {
+			t.Errorf("%s: %d rows in the document, want at most %d", where, n, maxRows)
 		}
 	}
 	bounded("at the newest")
 
-	// Up, page by page: each page comes, without a jump and without a hole.
+	// Scroll up page by page: each page must appear without a jump and without a hole.
 	for range 12 {
 		before := p.oldest()
 		p.scroll(`list.scrollTop = 0`)
@@ -34,7 +35,7 @@ func TestManyMessages(t *testing.T) {
 		bounded("on the way up")
 		p.contiguous()
 	}
-	// Far, by a link, and down from there.
+	// Jump far back through a link, and scroll down from there.
 	p.open("/c/" + tea + "?m=5000")
 	p.connected()
 	p.until(fmt.Sprintf(`(() => { const r = document.querySelector(%s)?.getBoundingClientRect(); return r !== undefined && r.top >= 0 && r.bottom <= innerHeight })()`, quote(message(5000))))
@@ -66,7 +67,7 @@ func (p *person) scroll(how string) {
 		%s; list.dispatchEvent(new Event("scroll")); return null })()`, how))
 }
 
-// contiguous checks that the rows in the document have consecutive seqs, in their order from top to bottom.
+// contiguous checks that the rows in the document have consecutive seqs from top to bottom.
 func (p *person) contiguous() {
 	p.t.Helper()
 	p.until(`(() => {
@@ -74,7 +75,8 @@ func (p *person) contiguous() {
 		return rows.length > 0 && rows.every((e, i) => i === 0 || Number(e.dataset.seq) === Number(rows[i - 1].dataset.seq) + 1) })()`)
 }
 
-// TestManyChannels: with 500 channels the page comes up and switches as ever.
+// TestManyChannels checks that the page loads and switches channels as fast as usual with 500
+// channels.
 func TestManyChannels(t *testing.T) {
 	w := newWorld(t)
 	ann := w.account("ann")
@@ -90,7 +92,7 @@ func TestManyChannels(t *testing.T) {
 	p.until(fmt.Sprintf(`location.pathname === %s`, quote("/c/"+ids[499])))
 	p.say("here as anywhere")
 	p.until(status("sent"))
-	// A message elsewhere is no reason to draw 500 rows: a frame stays a frame.
+	// A message in another channel must not render 500 rows: an animation frame must stay short.
 	slow := value[float64](p, `(async () => {
 		const links = [...document.querySelectorAll('[data-testid="channel-link"]')].slice(0, 5);
 		let worst = 0;
@@ -102,13 +104,13 @@ func TestManyChannels(t *testing.T) {
 		}
 		return worst })()`)
 	if slow > 1000 {
-		t.Errorf("to switch the channel takes %.0f ms", slow)
+		t.Errorf("switching the channel takes %.0f ms", slow)
 	}
 	t.Logf("the slowest switch took %.0f ms", slow)
 }
 
-// filledChannel is a channel with messages that sync-service stored long ago. Redis has never heard of it: had
-// it a counter there, the next message would get a seq of one of these.
+// filledChannel creates a channel with stored messages of which Redis knows nothing. With a counter
+// in Redis, the next message would get the seq of one of them.
 func (w *world) filledChannel(by account, count int) string {
 	w.t.Helper()
 	channel := w.fillChannels(by, 1)[0]

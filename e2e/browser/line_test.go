@@ -9,14 +9,14 @@ import (
 	"testing"
 )
 
-// line is the way from the browser to the server. While it is cut nothing gets through: what is open
-// breaks, and what is new is refused.
+// line is a proxy between the browser and the server. While it is cut, open connections break and
+// new ones are refused.
 type line struct {
 	listener net.Listener
 	to       string
 	wg       sync.WaitGroup
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	cut   bool
 	conns map[net.Conn]struct{}
 }
@@ -39,7 +39,7 @@ func newLine(t *testing.T, to string) *line {
 
 func (l *line) url() string { return "http://" + l.listener.Addr().String() }
 
-// sever cuts the line until mend.
+// sever cuts the line until mend is called.
 func (l *line) sever() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -56,7 +56,7 @@ func (l *line) mend() {
 	l.cut = false
 }
 
-// keep takes a connection up among those that a cut closes, and reports false while the line is cut.
+// keep records a connection that a cut must close. It returns false while the line is cut.
 func (l *line) keep(c net.Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -85,7 +85,7 @@ func (l *line) accept() {
 	}
 }
 
-// carry takes bytes both ways until either side has ended.
+// carry copies bytes in both directions until either side ends.
 func (l *line) carry(c net.Conn) {
 	defer l.forget(c)
 	if !l.keep(c) {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestOffline: what was said while one was away is there when one comes back, in its place, once; and what
-// one said meanwhile is sent.
+// TestOffline checks that messages sent while a user was offline appear once, in their place, when
+// the user is back online, and that the user's own messages from that time are sent.
 func TestOffline(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.account("ann"), w.account("bob")
@@ -37,9 +37,9 @@ func TestOffline(t *testing.T) {
 		p.until(status("pending"))
 		first := 10*(round+1) + 1
 		say(first, first+7)
-		want = append(want, mine) // it gets its place when it is sent, after those
+		want = append(want, mine) // it gets its place when it is sent, after the others
 		w.line.mend()
-		// Unless the client has come back by itself meanwhile, and the button has gone.
+		// The button may already be gone if the client has reconnected by itself.
 		p.until(fmt.Sprintf(`(document.querySelector(%q)?.click(), true)`, find("retry-now")))
 		p.connected()
 		p.until(status("sent"))

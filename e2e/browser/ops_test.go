@@ -9,7 +9,8 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// TestOps: the operator's page has figures that move, says what is down, and is accessible.
+// TestOps checks that the operator's page shows live figures, reports instances that are down, and
+// is accessible.
 func TestOps(t *testing.T) {
 	w := newWorld(t)
 	ann := w.account("ann")
@@ -39,9 +40,9 @@ func TestOps(t *testing.T) {
 		p.shot(fmt.Sprintf("ops-%d", width))
 	}
 
-	// What is above its limit is red, with the command beside it.
+	// A figure above its limit is red, with the command next to it.
 	if value[bool](p, `document.querySelector(".ops-alarm") !== null`) {
-		t.Error("an alarm, and nothing is wrong")
+		t.Error("there is an alarm although nothing is wrong")
 	}
 	if err := w.redis.XAdd(t.Context(), &redis.XAddArgs{Stream: rediskey.Dead(3), Values: []string{"kind", "test"}}).Err(); err != nil {
 		t.Fatal(err)
@@ -49,7 +50,7 @@ func TestOps(t *testing.T) {
 	p.await(find("ops-dead", `[data-value="1"].ops-alarm`))
 	p.until(`document.querySelector('[data-testid="ops-troubles"]').textContent.includes("Dead letters")`)
 	if !value[bool](p, `[...document.querySelectorAll('[data-testid="ops-dead"] code')].some(e => e.textContent === "sync-service dead list")`) {
-		t.Error("nothing says what to do about a dead letter")
+		t.Error("there is no command for the dead letter")
 	}
 	p.accessible("/ops with an alarm")
 	p.shot("ops-alarm")

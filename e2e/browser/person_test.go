@@ -22,27 +22,27 @@ import (
 	"parley.chat/internal/devkit/testkit"
 )
 
-// person is somebody in front of a window of their own.
+// person is a user in front of a browser window.
 type person struct {
 	w    *world
 	t    *testing.T
 	name string
 	tab  context.Context
 
-	mu       sync.Mutex // guards what follows: Chromium tells, the test reads
-	offline  bool       // what fails now is meant to
+	mu       sync.Mutex // guards the fields below: Chromium's goroutine writes, the test reads
+	offline  bool       // failures are expected now
 	trouble  []string
-	bytes    map[network.RequestID]float64 // transferred, by request
+	bytes    map[network.RequestID]float64 // transferred bytes, by request
 	requests int
 }
 
-// person opens a window, 1280 pixels wide, with nothing in it yet.
+// person opens an empty window, 1280 pixels wide.
 func (w *world) person(name string) *person {
 	w.t.Helper()
 	return w.window(w.chrome, name, chromedp.WithNewBrowserContext())
 }
 
-// another opens another tab of the same browser: it has the same cookies and the same storage.
+// another opens another tab of the same browser, with the same cookies and the same storage.
 func (p *person) another() *person {
 	p.t.Helper()
 	return p.w.window(p.tab, p.name)
@@ -53,7 +53,7 @@ func (w *world) window(in context.Context, name string, options ...chromedp.Cont
 	p := &person{w: w, t: w.t, name: name, bytes: map[network.RequestID]float64{}}
 	tab, end := chromedp.NewContext(in, append(options, chromedp.WithListener(p.watch))...)
 	p.tab = tab
-	// The first call makes the tab, which lives as long as the context that it is given.
+	// The first call creates the tab, which lives as long as the context that it is given.
 	if err := chromedp.Do(tab); err != nil {
 		w.t.Fatalf("%s: open a window: %v", name, err)
 	}
@@ -61,7 +61,7 @@ func (w *world) window(in context.Context, name string, options ...chromedp.Cont
 	command(p, log.Enable, cdp.Empty{})
 	command(p, runtime.Enable, cdp.Empty{})
 	command(p, page.Enable, page.EnableParams{})
-	command(p, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}) // two people look at once
+	command(p, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}) // the page renders in both windows
 	p.wide(1280, 800)
 	w.t.Cleanup(func() {
 		if w.t.Failed() {
@@ -77,7 +77,7 @@ func (w *world) window(in context.Context, name string, options ...chromedp.Cont
 	return p
 }
 
-// watch writes down what a page must not do. It is called from Chromium's goroutine.
+// watch records what a page must not do. Chromium's goroutine calls it.
 func (p *person) watch(event any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -131,14 +131,14 @@ func texts(args []*runtime.RemoteObject) string {
 	return strings.Join(list, " ")
 }
 
-// meant says whether what fails from now on is meant to fail.
+// meant sets whether failures are expected from now on.
 func (p *person) meant(offline bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.offline = offline
 }
 
-// transferred returns the bytes that came for all requests so far, heads included.
+// transferred returns the number of bytes received for all requests so far, including headers.
 func (p *person) transferred() (total float64, requests int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -148,14 +148,14 @@ func (p *person) transferred() (total float64, requests int) {
 	return total, p.requests
 }
 
-// try does something in the window, and gives up when that takes too long.
+// try runs an action in the window, with a timeout.
 func try[T any](p *person, action chromedp.Action[T]) (T, error) {
 	ctx, cancel := context.WithTimeout(p.tab, testkit.Timeout)
 	defer cancel()
 	return chromedp.Run(ctx, action)
 }
 
-// command gives an order of the protocol.
+// command sends a command of the DevTools protocol.
 func command[P, R any](p *person, cmd cdp.Command[P, R], params P) R {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.tab, testkit.Timeout)
@@ -174,25 +174,25 @@ func (p *person) do(what string, action chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// open goes to a path of the page.
+// open navigates to a path of the page.
 func (p *person) open(path string) {
 	p.t.Helper()
 	p.do("open "+path, chromedp.Navigate(p.w.line.url()+path))
 }
 
-// find is the selector of a control.
+// find returns the selector of a control.
 func find(testid string, more ...string) string {
 	return fmt.Sprintf(`[data-testid="%s"]%s`, testid, strings.Join(more, ""))
 }
 
-// click presses the first control that the selector finds, once it is there.
+// click waits for a control and clicks the first one that the selector matches.
 func (p *person) click(selector string) {
 	p.t.Helper()
 	p.await(selector)
 	p.do("click "+selector, chromedp.Click(chromedp.CSS(selector)))
 }
 
-// fill types a text into a field, whose end is where the cursor is.
+// fill replaces the text of a field and puts the cursor at its end.
 func (p *person) fill(selector, text string) {
 	p.t.Helper()
 	p.await(selector)
@@ -200,7 +200,7 @@ func (p *person) fill(selector, text string) {
 	p.press(text)
 }
 
-// press presses keys, wherever the focus is: characters, and what kb names.
+// press presses keys in the focused element: characters, and keys named in kb.
 func (p *person) press(keys string, modifiers ...input.DispatchKeyEventParams) {
 	p.t.Helper()
 	for _, r := range keys {
@@ -209,7 +209,7 @@ func (p *person) press(keys string, modifiers ...input.DispatchKeyEventParams) {
 			event.Modifiers |= m.Modifiers
 		}
 		if event.Modifiers&^int64(chromedp.ModifierShift) != 0 {
-			event.Text = "" // a command writes nothing
+			event.Text = "" // a shortcut types no character
 		}
 		command(p, input.DispatchKeyEvent, event)
 		event.Type, event.Text = input.DispatchKeyEventTypeKeyUp, ""
@@ -217,8 +217,8 @@ func (p *person) press(keys string, modifiers ...input.DispatchKeyEventParams) {
 	}
 }
 
-// keyOf is a key going down. Its character comes with it, as from a keyboard: a page that takes the key for
-// something else gets no character.
+// keyOf returns the event of a key going down. As with a real keyboard, it includes the character,
+// which the page does not get if it handles the key itself.
 func keyOf(r rune) input.DispatchKeyEventParams {
 	event := input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: string(r), Text: string(r)}
 	k, known := kb.Keys[r]
@@ -233,13 +233,13 @@ func keyOf(r rune) input.DispatchKeyEventParams {
 	return event
 }
 
-// await waits until the selector finds something that can be seen.
+// await waits until the selector matches a visible element.
 func (p *person) await(selector string) {
 	p.t.Helper()
 	p.until(fmt.Sprintf(`(() => { const e = document.querySelector(%s); return e !== null && e.getClientRects().length > 0 })()`, quote(selector)))
 }
 
-// gone waits until the selector finds nothing.
+// gone waits until the selector matches nothing.
 func (p *person) gone(selector string) {
 	p.t.Helper()
 	p.until(fmt.Sprintf(`document.querySelector(%s) === null`, quote(selector)))
@@ -254,13 +254,13 @@ func (p *person) until(script string) {
 			return err
 		}
 		if !is {
-			return fmt.Errorf("%s: not so: %s", p.name, script)
+			return fmt.Errorf("%s: the condition is still false: %s", p.name, script)
 		}
 		return nil
 	})
 }
 
-// value returns what a script yields; a promise is waited for.
+// value returns the value of a script; it waits for a promise.
 func value[T any](p *person, script string) T {
 	p.t.Helper()
 	v, err := try(p, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
@@ -270,22 +270,22 @@ func value[T any](p *person, script string) T {
 	return v
 }
 
-// quote makes a literal of a script of a text.
+// quote returns a text as a JavaScript string literal.
 func quote(text string) string {
 	b, err := json.Marshal(text)
 	if err != nil {
-		panic(err) // a string always encodes
+		panic(err) // encoding a string cannot fail
 	}
 	return string(b)
 }
 
-// wide makes the window as wide and high.
+// wide sets the width and height of the window.
 func (p *person) wide(width, height int64) {
 	p.t.Helper()
 	command(p, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: height, DeviceScaleFactor: 1, Mobile: width < 500})
 }
 
-// scheme makes the system light or dark.
+// scheme sets the system's light or dark colour scheme.
 func (p *person) scheme(name string) {
 	p.t.Helper()
 	command(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
@@ -294,7 +294,7 @@ func (p *person) scheme(name string) {
 	p.drawn()
 }
 
-// hover points at something.
+// hover moves the pointer over an element.
 func (p *person) hover(selector string) {
 	p.t.Helper()
 	p.await(selector)
@@ -302,7 +302,7 @@ func (p *person) hover(selector string) {
 	p.do("point at "+selector, chromedp.MouseEvent(chromedp.MouseMoved, at[0], at[1]))
 }
 
-// drawn waits until the window shows what the document is.
+// drawn waits until the window shows the current document.
 func (p *person) drawn() {
 	p.t.Helper()
 	value[any](p, `new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => done(null), 50))))`)

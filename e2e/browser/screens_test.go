@@ -7,10 +7,10 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// mostBytes bounds what the first page may transfer.
-const mostBytes = 150_000
+// maxBytes limits what the first page may transfer.
+const maxBytes = 150_000
 
-// TestFirstLoad: what a new visitor loads, and what one who is logged in loads, cold.
+// TestFirstLoad measures what a new visitor and a logged-in user load with an empty cache.
 func TestFirstLoad(t *testing.T) {
 	w := newWorld(t)
 	ann := w.account("ann")
@@ -19,27 +19,28 @@ func TestFirstLoad(t *testing.T) {
 	p.open("/")
 	p.await(find("submit"))
 	total, requests := p.transferred()
-	t.Logf("the door: %.0f bytes in %d requests", total, requests)
-	if total > mostBytes || requests < 3 {
-		t.Errorf("the first page takes %.0f bytes in %d requests, want at most %d", total, requests, mostBytes)
+	t.Logf("the login screen: %.0f bytes in %d requests", total, requests)
+	if total > maxBytes || requests < 3 {
+		t.Errorf("the first page transfers %.0f bytes in %d requests, want at most %d", total, requests, maxBytes)
 	}
 	p.logIn("/c/" + tea)
 	p.reads("message 200")
 	total, requests = p.transferred()
 	t.Logf("with the chat: %.0f bytes in %d requests", total, requests)
-	if total > mostBytes {
-		t.Errorf("up to the chat it takes %.0f bytes in %d requests, want at most %d", total, requests, mostBytes)
+	if total > maxBytes {
+		t.Errorf("the chat transfers %.0f bytes in %d requests, want at most %d", total, requests, maxBytes)
 	}
 }
 
-// screen is one of the page, and the way there.
+// screen is a screen of the page, with the steps that lead to it.
 type screen struct {
 	name      string
-	inChannel bool // it begins in a channel; on a phone the others begin at the list of channels
+	inChannel bool // shown in a channel; on a phone, the other screens start at the list of channels
 	show      func(p *person)
 }
 
-// opens is the way to a dialog by a control, and what shows that it is there.
+// opens returns the steps to open a dialog with a control, and the selector that shows that it is
+// open.
 func opens(control, sign string) func(p *person) {
 	return func(p *person) { p.click(find(control)); p.await(find(sign)) }
 }
@@ -58,8 +59,8 @@ var screens = []screen{
 	{"settings", false, opens("open-settings", "display-name")},
 }
 
-// TestScreens: every screen is accessible, light and dark, and fits the narrow and the wide. The pictures
-// go into screenshots/.
+// TestScreens checks that every screen is accessible in light and dark and fits narrow and wide
+// windows. The screenshots are written to screenshots/.
 func TestScreens(t *testing.T) {
 	w := newWorld(t)
 	tea := w.scene()
@@ -90,7 +91,7 @@ func TestScreens(t *testing.T) {
 	}
 }
 
-// look checks what is on the screen, and takes its picture, light and dark.
+// look checks the screen and takes a screenshot, in light and dark.
 func (p *person) look(name string, width int64) {
 	p.t.Helper()
 	where := fmt.Sprintf("%s at %d px", name, width)
@@ -102,7 +103,7 @@ func (p *person) look(name string, width int64) {
 	p.scheme("light")
 }
 
-// scene is a channel in which something is going on.
+// scene creates a channel with some activity.
 func (w *world) scene() (tea string) {
 	w.t.Helper()
 	ann, bob, cleo := w.account("ann"), w.account("bob"), w.account("cleo")

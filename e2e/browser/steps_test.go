@@ -7,16 +7,16 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// What people do on the page, in words.
+// These functions are the steps of users on the page.
 
-// signUp makes an account at the door.
+// signUp opens the page and creates an account.
 func (p *person) signUp() {
 	p.t.Helper()
 	p.open("/")
 	p.enter()
 }
 
-// enter makes an account at the door that is open.
+// enter creates an account on the login screen that is open.
 func (p *person) enter() {
 	p.t.Helper()
 	p.click(find("mode-switch"))
@@ -27,7 +27,7 @@ func (p *person) enter() {
 	p.connected()
 }
 
-// logIn comes in with an account that there is.
+// logIn logs in with an existing account.
 func (p *person) logIn(path string) {
 	p.t.Helper()
 	p.open(path)
@@ -37,13 +37,13 @@ func (p *person) logIn(path string) {
 	p.connected()
 }
 
-// connected waits until the page says that it is up to date.
+// connected waits until the page reports that it is up to date.
 func (p *person) connected() {
 	p.t.Helper()
 	p.await(find("connection", `[data-state="up-to-date"]`))
 }
 
-// create makes a channel and returns its id.
+// create creates a channel and returns its id.
 func (p *person) create(name, kind string) string {
 	p.t.Helper()
 	p.click(find("create-channel"))
@@ -55,7 +55,7 @@ func (p *person) create(name, kind string) string {
 	return strings.TrimPrefix(value[string](p, "location.pathname"), "/c/")
 }
 
-// say writes a message into the channel that is open.
+// say sends a message to the open channel.
 func (p *person) say(text string) {
 	p.t.Helper()
 	p.fill(find("composer"), text)
@@ -64,7 +64,7 @@ func (p *person) say(text string) {
 	p.until(`document.querySelector('[data-testid="composer"]').value === ""`)
 }
 
-// message is the selector of the row of a message that can be seen.
+// message returns the selector of a visible message row.
 func message(seq int64) string { return find("message", fmt.Sprintf(`[data-seq="%d"]`, seq)) }
 
 // reads waits until a message with this text is on the page.
@@ -73,7 +73,7 @@ func (p *person) reads(text string) {
 	p.until(fmt.Sprintf(`[...document.querySelectorAll('[data-testid="message-body"]')].some(e => e.textContent.trim() === %s)`, quote(text)))
 }
 
-// bodies returns the texts of all messages in the document, in their order.
+// bodies returns the texts of all messages in the document, in order.
 func (p *person) bodies() []string {
 	p.t.Helper()
 	return value[[]string](p, `[...document.querySelectorAll('[data-testid="message-body"]')].map(e => e.textContent.trim())`)

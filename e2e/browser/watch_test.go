@@ -9,7 +9,8 @@ import (
 	"parley.chat/internal/devkit/testkit"
 )
 
-// TestWatch: the other tests rely on it that a page's misdeeds are seen. Here are some.
+// TestWatch checks that the watcher, on which the other tests rely, notices what a page must not
+// do.
 func TestWatch(t *testing.T) {
 	w := newWorld(t)
 	p := w.person("ann")
@@ -27,13 +28,13 @@ func TestWatch(t *testing.T) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			if !slices.ContainsFunc(p.trouble, func(s string) bool { return strings.Contains(s, want) }) {
-				return fmt.Errorf("nobody complains of %q in %q", want, p.trouble)
+				return fmt.Errorf("%q was not noticed in %q", want, p.trouble)
 			}
 			return nil
 		})
 	}
 	if value[bool](p, `"inline" in window`) {
-		t.Error("the policy lets a script within the page run")
+		t.Error("the policy allows an inline script")
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

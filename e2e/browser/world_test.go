@@ -1,6 +1,6 @@
-// Package browser_test drives the page in Chromium as people do: by what they see and press. Two people
-// are two browser contexts, with cookies of their own. Whatever a test does, every page is watched: an
-// error in the console, a request that fails or one to another host fails the test.
+// Package browser_test drives the page in Chromium as users do, by what they see and press. Two
+// users are two browser contexts with separate cookies. Every page is watched: an error in the
+// console, a failed request, or a request to another host fails the test.
 package browser_test
 
 import (
@@ -29,7 +29,7 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// world is all of Parley in one process, a line to it that can be cut, and a Chromium.
+// world is all of Parley in one process, a proxy to it that can be cut, and a Chromium.
 type world struct {
 	t      *testing.T
 	direct string // http://host:port of the server itself
@@ -44,7 +44,7 @@ func newWorld(t *testing.T) *world {
 	if _, err := os.Stat(filepath.Join(root(t), "web-client", "dist", "index.html")); err != nil {
 		t.Fatalf("the page is not built (make web build): %v", err)
 	}
-	// A Redis without maxmemory is an alarm on /ops.
+	// A Redis without maxmemory raises an alarm on /ops.
 	db, store := schematest.Open(t), redistest.NewServer(t, redistest.Options{MaxMemory: 1 << 30})
 	addr := fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t))
 	p := proctest.Start(t, "standalone", nil, map[string]string{
@@ -57,14 +57,14 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// startChromium starts a browser with a profile of its own.
+// startChromium starts a browser with a new profile.
 func (w *world) startChromium() context.Context {
 	t := w.t
 	t.Helper()
 	opts := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(chromium(t)), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()),
 		chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
-		// A machine with a mouse, which a headless browser does not take itself for.
+		// Simulate a machine with a mouse, because a headless browser reports none.
 		chromedp.Flag("blink-settings", "primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4"),
 	)
 	alloc, stop := chromedp.NewExecAllocator(context.Background(), opts...)
@@ -79,7 +79,7 @@ func (w *world) startChromium() context.Context {
 	return ctx
 }
 
-// chromium finds the browser.
+// chromium returns the path of the browser.
 func chromium(t *testing.T) string {
 	t.Helper()
 	candidates := []string{
@@ -91,7 +91,7 @@ func chromium(t *testing.T) string {
 			return path
 		}
 	}
-	t.Fatal("no Chromium found: apt-get install chromium, or say with CHROMIUM where it is")
+	t.Fatal("no Chromium found: apt-get install chromium, or set CHROMIUM to its path")
 	return ""
 }
 
@@ -105,7 +105,7 @@ func root(t *testing.T) string {
 	return dir
 }
 
-// account is somebody who has signed up over REST, for what is only the ground of a test.
+// account is a user who has signed up over REST, to prepare a test.
 type account struct{ ID, Name, Token string }
 
 const password = "correct horse battery"
@@ -137,7 +137,7 @@ func (w *world) say(who account, channel, body string) {
 	w.call("POST", "/v1/channels/"+channel+"/messages", who.Token, map[string]any{"body": body}, nil)
 }
 
-// call makes a request to the server itself, past the line, and expects a success.
+// call sends a request directly to the server, not through the line, and expects success.
 func (w *world) call(method, path, token string, in, out any) {
 	w.t.Helper()
 	var body io.Reader = http.NoBody
@@ -171,5 +171,5 @@ func (w *world) call(method, path, token string, in, out any) {
 	}
 }
 
-// host is that of the page.
+// host returns the host of the page.
 func (w *world) host() string { return strings.TrimPrefix(w.line.url(), "http://") }

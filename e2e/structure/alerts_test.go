@@ -24,8 +24,9 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
-// TestAlerts_metricsExist: an alert on a metric that no program has never fires. A name may be composed of a
-// prefix and a rest, each of which is a string in the source.
+// TestAlerts_metricsExist checks that alerts use existing metrics, because an alert on a missing
+// metric never fires. The source may compose a name from a prefix and a suffix, each of which is a
+// string.
 func TestAlerts_metricsExist(t *testing.T) {
 	rules, err := os.ReadFile(filepath.Join(root(t), "deploy", "prometheus", "parley.rules.yml"))
 	if err != nil {
@@ -42,16 +43,17 @@ func TestAlerts_metricsExist(t *testing.T) {
 	})
 	names := regexp.MustCompile(`parley_[a-z_]+`).FindAllString(string(rules), -1)
 	if len(names) < 10 {
-		t.Fatalf("the rules name %d metrics", len(names))
+		t.Fatalf("the rules name only %d metrics", len(names))
 	}
 	for _, name := range names {
 		if !composed(known, name) {
-			t.Errorf("a rule asks for %s, which no program has", name)
+			t.Errorf("a rule uses %s, which no program exports", name)
 		}
 	}
 }
 
-// composed reports whether name is one of the strings, or a prefix among them that ends in "_" and a rest among them.
+// composed reports whether name is one of the known strings, or consists of a known prefix that
+// ends in "_" and a known suffix.
 func composed(known map[string]bool, name string) bool {
 	if known[name] {
 		return true

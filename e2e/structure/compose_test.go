@@ -15,7 +15,7 @@ import (
 	"parley.chat/internal/devkit/testkit/proctest"
 )
 
-// compose is the part of docker-compose.yml that the tests look at.
+// compose is the part of docker-compose.yml that the tests use.
 type compose struct {
 	Services map[string]service `yaml:"services"`
 	Volumes  map[string]any     `yaml:"volumes"`
@@ -61,8 +61,8 @@ func loadComposeFile(t *testing.T, name string) compose {
 	return c
 }
 
-// TestCompose_redisTLS: the addition for TLS changes the scheme of every REDIS_URL and nothing else of it, and
-// every client checks the certificate.
+// TestCompose_redisTLS checks that the addition for TLS changes only the scheme of every REDIS_URL,
+// and that every client checks the certificate.
 func TestCompose_redisTLS(t *testing.T) {
 	base, tls := loadCompose(t), loadComposeFile(t, "deploy/redis/tls.compose.yml")
 	for name, s := range base.Services {
@@ -85,7 +85,7 @@ func TestCompose_redisTLS(t *testing.T) {
 	}
 }
 
-// ours returns the names of the services that run a program of ours.
+// ours returns the names of the services that run a program of Parley.
 func (c compose) ours() []string {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(c.Services)), func(name string) bool {
 		return c.Services[name].Build.Target == ""
@@ -135,8 +135,8 @@ func TestCompose_services(t *testing.T) {
 	}
 }
 
-// TestCompose_build: every argument that is passed on is declared in the Dockerfile, where it would have no effect
-// otherwise, and the images know which revision they are of.
+// TestCompose_build checks that the Dockerfile declares every build argument, because an undeclared
+// one has no effect, and that the images record their revision.
 func TestCompose_build(t *testing.T) {
 	dockerfile, err := os.ReadFile(filepath.Join(root(t), "Dockerfile"))
 	if err != nil {
@@ -161,7 +161,7 @@ func TestCompose_build(t *testing.T) {
 			t.Errorf("the Dockerfile lacks %s", want)
 		}
 	}
-	// The linker is silent about a variable that it does not find.
+	// The linker ignores a variable that does not exist.
 	telemetry, err := os.ReadFile(filepath.Join(root(t), "internal", "platform", "telemetry", "metrics.go"))
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +171,8 @@ func TestCompose_build(t *testing.T) {
 	}
 }
 
-// TestCompose_variables: a misspelt variable is ignored by the program, silently; here it is not.
+// TestCompose_variables checks the names of variables, because a program silently ignores a
+// misspelt one.
 func TestCompose_variables(t *testing.T) {
 	c := loadCompose(t)
 	for _, name := range c.ours() {
@@ -179,16 +180,16 @@ func TestCompose_variables(t *testing.T) {
 		known := variables(t, s.Build.Target)
 		for variable, value := range s.Environment {
 			if !known[variable] {
-				t.Errorf("%s sets %s, which %s --help does not know", name, variable, s.Build.Target)
+				t.Errorf("%s sets %s, which %s --help does not list", name, variable, s.Build.Target)
 			}
 			if strings.Contains(value, "$") && !regexp.MustCompile(`\$\{[A-Z_]+:-[^}]*\}`).MatchString(value) {
 				t.Errorf("%s: %s = %q has no default for local use", name, variable, value)
 			}
 		}
 	}
-	// The host name of a container is its own.
+	// The host name of a container is unique.
 	if name := c.Services["sync-service"].Environment["CONSUMER_NAME"]; name != "" {
-		t.Errorf("sync-service: CONSUMER_NAME = %q for all instances: they would take each other's pending entries", name)
+		t.Errorf("sync-service: CONSUMER_NAME = %q for all instances: they would claim each other's pending entries", name)
 	}
 }
 
@@ -199,11 +200,11 @@ func TestCompose_order(t *testing.T) {
 			other, ok := c.Services[on]
 			switch {
 			case !ok:
-				t.Errorf("%s depends on %s, which is not there", name, on)
+				t.Errorf("%s depends on %s, which does not exist", name, on)
 			case dep.Condition == healthy && len(other.Healthcheck.Test) == 0:
 				t.Errorf("%s waits for %s to be healthy, which has no health check", name, on)
 			case dep.Condition != healthy && dep.Condition != completed:
-				t.Errorf("%s depends on %s with condition %q: that it was started says nothing", name, on, dep.Condition)
+				t.Errorf("%s depends on %s with condition %q, which does not mean that it is ready", name, on, dep.Condition)
 			}
 		}
 	}
@@ -217,12 +218,13 @@ func TestCompose_order(t *testing.T) {
 		c.needs(t, name, "redis", healthy)
 		c.needs(t, "nginx", name, healthy)
 		if !slices.ContainsFunc(s.Healthcheck.Test, func(arg string) bool { return strings.HasSuffix(arg, "/readyz") }) {
-			t.Errorf("%s: the health check %q does not ask whether it is ready", name, s.Healthcheck.Test)
+			t.Errorf("%s: the health check %q does not check readiness", name, s.Healthcheck.Test)
 		}
 	}
 }
 
-// TestCompose_metrics: the operator's page looks at every instance, on the port it listens on.
+// TestCompose_metrics checks that the operator's page reads every service on the port on which it
+// listens.
 func TestCompose_metrics(t *testing.T) {
 	c := loadCompose(t)
 	targets := strings.Split(c.Services["chat-service"].Environment["METRICS_TARGETS"], ",")
@@ -238,7 +240,7 @@ func TestCompose_metrics(t *testing.T) {
 		}
 	}
 	if len(targets) > 0 {
-		t.Errorf("METRICS_TARGETS names %q, which docker-compose.yml does not have", targets)
+		t.Errorf("METRICS_TARGETS names %q, which is not in docker-compose.yml", targets)
 	}
 }
 
@@ -255,15 +257,15 @@ func TestCompose_hardened(t *testing.T) {
 		if !s.ReadOnly {
 			t.Errorf("%s: its root is not read-only", name)
 		}
-		// The entrypoint of postgres needs root for a moment, and drops it.
+		// The entrypoint of postgres starts as root and then drops its rights.
 		if name != "postgres" && (s.User == "" || strings.HasPrefix(s.User, "0") || s.User == "root" || len(s.CapAdd) > 0) {
-			t.Errorf("%s: runs as %q with the capabilities %q, want another user than root and none", name, s.User, s.CapAdd)
+			t.Errorf("%s: runs as %q with the capabilities %q, want a user other than root, and no capabilities", name, s.User, s.CapAdd)
 		}
 		if !slices.Contains(s.CapDrop, "ALL") || slices.Contains(s.CapAdd, "ALL") {
 			t.Errorf("%s: drops the capabilities %q and adds %q, want ALL dropped", name, s.CapDrop, s.CapAdd)
 		}
 		if name != "nginx" && len(s.Ports) > 0 {
-			t.Errorf("%s publishes %q: nginx alone is reachable from outside", name, s.Ports)
+			t.Errorf("%s publishes %q: only nginx may be reachable from outside", name, s.Ports)
 		}
 		for _, v := range s.Volumes {
 			if volume, _, _ := strings.Cut(v, ":"); !strings.HasPrefix(volume, ".") {
@@ -275,7 +277,7 @@ func TestCompose_hardened(t *testing.T) {
 	}
 }
 
-// TestCompose_durable: what is acknowledged is on a disk.
+// TestCompose_durable checks that acknowledged messages are on a disk.
 func TestCompose_durable(t *testing.T) {
 	redis := loadCompose(t).Services["redis"]
 	flags := strings.Join(redis.Command, " ")
@@ -289,8 +291,8 @@ func TestCompose_durable(t *testing.T) {
 	}
 }
 
-// TestNginx: every service that nginx names is there, on the port it listens on, and no gateway is left
-// out.
+// TestNginx checks that every service in the nginx configuration exists and listens on the named
+// port, and that no gateway is left out.
 func TestNginx(t *testing.T) {
 	c := loadCompose(t)
 	conf, err := os.ReadFile(filepath.Join(root(t), "deploy", "nginx", "nginx.conf"))
@@ -309,12 +311,12 @@ func TestNginx(t *testing.T) {
 			continue
 		}
 		if want := strings.TrimPrefix(s.Environment[variable], ":"); upstream[name] != want {
-			t.Errorf("nginx passes to %s on port %q, which listens on %q", name, upstream[name], want)
+			t.Errorf("nginx forwards to %s on port %q, but it listens on %q", name, upstream[name], want)
 		}
 		delete(upstream, name)
 	}
 	for name := range upstream {
-		t.Errorf("nginx passes to %s, which docker-compose.yml does not have", name)
+		t.Errorf("nginx forwards to %s, which is not in docker-compose.yml", name)
 	}
 	for _, want := range []string{`proxy_set_header Upgrade \$http_upgrade;`, `location ~ \^/ws\(/\|\$\)`, `proxy_pass http://gateways;`} {
 		if !regexp.MustCompile(want).Match(conf) {
@@ -322,6 +324,6 @@ func TestNginx(t *testing.T) {
 		}
 	}
 	if regexp.MustCompile(`(?m)^\s*(ip_hash|hash|sticky)\b`).Match(conf) {
-		t.Error("nginx.conf is sticky: any gateway serves any client")
+		t.Error("nginx.conf configures stickiness, but any gateway can serve any client")
 	}
 }

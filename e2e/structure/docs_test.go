@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// TestOperations: the page for operators names every variable of every program.
+// TestOperations checks that docs/operations.md names every variable of every program.
 func TestOperations(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join(root(t), "docs", "operations.md"))
 	if err != nil {
@@ -26,7 +26,7 @@ func TestOperations(t *testing.T) {
 	}
 }
 
-// TestDependencies: the page names every direct dependency and the version that is used.
+// TestDependencies checks that docs/dependencies.md names every direct dependency with its version.
 func TestDependencies(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join(root(t), "docs", "dependencies.md"))
 	if err != nil {
@@ -48,7 +48,8 @@ func TestDependencies(t *testing.T) {
 	})
 }
 
-// TestDependencies_page: the packages of the page and the SDK are pinned, and the same page names each.
+// TestDependencies_page checks that the packages of the web page and of the JavaScript SDK are
+// pinned and are in docs/dependencies.md.
 func TestDependencies_page(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join(root(t), "docs", "dependencies.md"))
 	if err != nil {

@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// TestErrorTexts: what clients are told is plain English. No text repeats a word, as in "the body body is blank", or
-// begins with a pronoun in the place of a noun, as in "only who sent a message". And one place alone writes problem
-// documents, so that they have one scheme of types.
+// TestErrorTexts checks that errors for clients are plain English. A text must not repeat a word,
+// as in "the body body is blank", or begin with a pronoun instead of a noun, as in "only who sent a
+// message". Only one file writes problem documents, so that all have one scheme of types.
 func TestErrorTexts(t *testing.T) {
 	texts, problems := 0, 0
 	eachFile(t, func(path string, source []byte) {
@@ -25,7 +25,7 @@ func TestErrorTexts(t *testing.T) {
 		ast.Inspect(file, func(n ast.Node) bool {
 			if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING && (strings.Contains(lit.Value, "about:blank") || strings.Contains(lit.Value, "urn:parley:problem")) {
 				if problems++; !strings.HasSuffix(path, "apierr/problem.go") {
-					t.Errorf("%s writes a problem document of its own: %s", path, lit.Value)
+					t.Errorf("%s writes its own problem document: %s", path, lit.Value)
 				}
 			}
 			call, ok := n.(*ast.CallExpr)
@@ -50,7 +50,7 @@ func TestErrorTexts(t *testing.T) {
 		})
 	})
 	if texts < 80 || problems == 0 {
-		t.Errorf("found %d texts and %d problem types: this test does not look in the right places", texts, problems)
+		t.Errorf("found %d texts and %d problem types: this test does not search the right places", texts, problems)
 	}
 }
 
@@ -64,7 +64,7 @@ func checkText(t *testing.T, path, text string) {
 	}
 	for _, opening := range []string{"only who ", "who ", "whoever ", "what "} {
 		if strings.HasPrefix(strings.ToLower(text), opening) {
-			t.Errorf("%s: %q begins with a pronoun in the place of a noun", path, text)
+			t.Errorf("%s: %q begins with a pronoun instead of a noun", path, text)
 		}
 	}
 }

@@ -1,5 +1,5 @@
-// Package structure checks what no single module can see of itself: who imports whom, where keys and SQL
-// stand, and that the deployment files agree with the programs.
+// Package structure checks what no single module can check for itself: import rules, where Redis
+// keys and SQL are, and that the deployment files match the programs.
 package structure_test
 
 import (
@@ -19,23 +19,23 @@ import (
 	"testing"
 )
 
-// pkg is a package of ours, as the go command describes it.
+// pkg is a package of Parley, as reported by the go command.
 type pkg struct {
 	ImportPath                string
-	Imports                   []string // of its production files
-	TestImports, XTestImports []string // of its tests
-	Deps                      []string // all that its production files need, however far away
+	Imports                   []string // imports of its production files
+	TestImports, XTestImports []string // imports of its tests
+	Deps                      []string // all dependencies of its production files, including indirect ones
 }
 
-// rule forbids some packages something. A pattern is an import path, or with /... at its end all paths
-// below it as well.
+// rule forbids imports to some packages. A pattern is an import path or, if it ends in /..., all
+// paths with that prefix.
 type rule struct {
 	name   string
-	of     []string // whom it binds
+	of     []string // packages that the rule applies to
 	except []string
-	never  []string // what they may not import
-	only   []string // or: all that they may import, beside the standard library
-	direct bool     // the imports alone; otherwise everything they need, however far away
+	never  []string // packages that they must not import
+	only   []string // or: the only packages that they may import, in addition to the standard library
+	direct bool     // checks only imports; otherwise all dependencies
 	reason string
 }
 
@@ -166,13 +166,13 @@ func TestImports(t *testing.T) {
 				}
 			}
 			if bound == 0 {
-				t.Errorf("no package matches %q: the rule has lost its object", r.of)
+				t.Errorf("no package matches %q: the rule applies to nothing", r.of)
 			}
 		})
 	}
 }
 
-// TestImports_e2e looks at the tests themselves: e2e is all tests.
+// TestImports_e2e checks the imports of test files, because e2e consists of tests.
 func TestImports_e2e(t *testing.T) {
 	services := []string{module("chat-service"), module("ws-server"), module("sync-service"), module("standalone")}
 	bound := 0
@@ -183,20 +183,20 @@ func TestImports_e2e(t *testing.T) {
 		bound++
 		for _, i := range slices.Concat(p.Imports, p.TestImports, p.XTestImports) {
 			if matches(i, services) {
-				t.Errorf("%s imports %s: e2e sees what a user sees, the built programs", p.ImportPath, i)
+				t.Errorf("%s imports %s: e2e tests only what users have: the built programs", p.ImportPath, i)
 			}
 		}
 	}
 	if bound == 0 {
-		t.Error("e2e has no package: the rule has lost its object")
+		t.Error("e2e has no package: the rule applies to nothing")
 	}
 }
 
-// forbids reports whether the rule, which binds a package, forbids it to need path.
+// forbids reports whether the rule, which applies to a package, forbids it to depend on path.
 func (r rule) forbids(path string) bool {
 	if r.only != nil {
 		first, _, _ := strings.Cut(path, "/")
-		return strings.Contains(first, ".") && !matches(path, r.only) // the standard library has no dot
+		return strings.Contains(first, ".") && !matches(path, r.only) // paths of the standard library have no dot
 	}
 	return matches(path, r.never) && !matches(path, r.of)
 }
@@ -243,8 +243,8 @@ func root(t *testing.T) string {
 	return dir
 }
 
-// TestKeys: names in Redis are built by package rediskey alone, so that one place says which partition
-// and which hash tag a key has.
+// TestKeys checks that only package rediskey builds names in Redis, so that one place decides the
+// partition and the hash tag of a key.
 func TestKeys(t *testing.T) {
 	eachFile(t, func(path string, source []byte) {
 		switch {
@@ -252,21 +252,21 @@ func TestKeys(t *testing.T) {
 		case strings.HasSuffix(path, ".go"):
 			for _, literal := range literals(t, path, source) {
 				if strings.HasPrefix(literal, "parley:") {
-					t.Errorf("%s builds the key %q: package rediskey does that", path, literal)
+					t.Errorf("%s builds the key %q: only package rediskey may do that", path, literal)
 				}
 			}
 		case strings.HasSuffix(path, ".lua"):
 			for line := range strings.Lines(string(source)) {
 				code, _, _ := strings.Cut(line, "--")
 				if strings.Contains(code, "parley:") {
-					t.Errorf("%s builds a key: every key is handed in\n\t%s", path, line)
+					t.Errorf("%s builds a key, but keys must be passed in\n\t%s", path, line)
 				}
 			}
 		}
 	})
 }
 
-// literals returns the strings of a Go file.
+// literals returns the string literals of a Go file.
 func literals(t *testing.T, path string, source []byte) (found []string) {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), path, source, parser.SkipObjectResolution)
@@ -297,7 +297,7 @@ func eachFile(t *testing.T, visit func(path string, source []byte)) {
 	for _, m := range modules {
 		err := filepath.WalkDir(filepath.Dir(m), func(path string, d fs.DirEntry, err error) error {
 			if err == nil && d.IsDir() && (d.Name() == "node_modules" || d.Name() == "dist") {
-				return fs.SkipDir // not ours, or made of what is
+				return fs.SkipDir // third-party or generated files
 			}
 			if err != nil || d.IsDir() {
 				return err

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestMake_testDoesNotExplore: `make test` gives the same answer twice, so it repeats the known inputs of the
-// fuzz targets and leaves the search for new ones to `make fuzz`.
+// TestMake_testDoesNotExplore checks that `make test` is repeatable: it runs fuzz targets only on
+// known inputs, and leaves the search for new ones to `make fuzz`.
 func TestMake_testDoesNotExplore(t *testing.T) {
 	dryRun := func(target string) string {
 		t.Helper()
@@ -18,7 +18,7 @@ func TestMake_testDoesNotExplore(t *testing.T) {
 		return string(out)
 	}
 	if !strings.Contains(dryRun("fuzz"), "-fuzz ") {
-		t.Fatal("this test looks for the wrong flag: make fuzz does not have it")
+		t.Fatal("this test looks for the wrong flag: make fuzz does not use it")
 	}
 	for line := range strings.Lines(dryRun("test")) {
 		if strings.Contains(line, "-fuzz ") {
