@@ -1,18 +1,19 @@
--- change.lua: writes who of a channel has come to a gateway and who has gone from it, and publishes what
--- that changes for the channel. Atomic, and harmless to repeat.
--- KEYS[1] topic of the channel          KEYS[2] its remembered count, see count.lua
--- KEYS[3] the gateway's online set      KEYS[4] the set of channels in which it has users
--- KEYS[5…] the online sets of the other gateways that are alive
--- ARGV[1] channel id   ARGV[2] header of the published item   ARGV[3] the frame up to the count
--- ARGV[4] digest of the gateways that are alive, this one included if it is
--- ARGV[5] 'change', or 'drop': the gateway is gone, all its users with it
--- ARGV[6] how many users came; then they, then those who went
+-- change.lua: adds the users who have come to a gateway, removes those who have left it, and
+-- publishes what that changes for the channel. It is atomic and may be repeated.
+--  KEYS[1] topic of the channel          KEYS[2] cached count of the channel, see count.lua
+--  KEYS[3] the gateway's online set      KEYS[4] the set of channels in which it has users
+--  KEYS[5…] the online sets of the other live gateways
+--  ARGV[1] channel id   ARGV[2] header of the published item   ARGV[3] the frame up to the count
+--  ARGV[4] digest of the live gateways, including this one if it is live
+--  ARGV[5] 'change', or 'drop': the gateway is gone, with all its users
+--  ARGV[6] number of users who came, followed by these users and then by the users who left
 --
--- Up to LARGE users online, who came and went is told by name. Beyond it only the count, over all gateways at
--- most once in COUNT_EVERY ms, or in LITTLE_EVERY ms when it has changed by less than 2%: in a large channel somebody
--- comes or goes all the time, and to tell thousands of it costs more than all they say to each other. What may
--- not be told yet is told by calling again, without users.
--- Returns { users in the gateway's set, users online, ms after which to call again (0: the count was told) }.
+-- With up to LARGE users online, the names of the users who came and left are published. Above that
+-- only the count over all gateways is published, at most once in COUNT_EVERY ms, or once in
+-- LITTLE_EVERY ms if it has changed by less than 2%. In a large channel somebody comes or leaves
+-- all the time, and publishing that to thousands of users would cost more than their messages. To
+-- publish a count later, the caller calls again, without users.
+-- Returns { users in the gateway's set, users online, ms after which to call again (0: nothing is pending) }.
 local COUNT_EVERY, LITTLE_EVERY = 1000, 10000
 local topic, cache, own, places = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local others, sum = {}, 0
@@ -23,7 +24,7 @@ for i = 5, #KEYS do
   end
 end
 
--- pick returns the users for whom being in the set key is as wanted (1 or 0).
+-- pick returns the users whose membership of the set key equals wanted (1 or 0).
 local function pick(users, key, wanted)
   local picked = {}
   if #users == 0 then return picked end
@@ -33,7 +34,7 @@ local function pick(users, key, wanted)
   return picked
 end
 
--- online nowhere else: what is left of users.
+-- alone returns the users who are in none of the other gateways' sets.
 local function alone(users)
   for _, key in ipairs(others) do users = pick(users, key, 0) end
   return users
@@ -76,12 +77,12 @@ local function publish(names_joined, names_left)
 end
 
 if n > LARGE then
-  local told = redis.call('HMGET', cache, 'told', 'told_at')
-  local before = tonumber(told[1] or 0)
+  local published = redis.call('HMGET', cache, 'told', 'told_at')
+  local before = tonumber(published[1] or 0)
   if before == n then return { size, n, 0 } end
   local every = math.abs(n - before) * 50 < n and LITTLE_EVERY or COUNT_EVERY
-  if ARGV[5] == 'drop' then every = 0 end -- who calls may be on its way out, and not call again
-  local wait = every - (now - (told[2] or 0))
+  if ARGV[5] == 'drop' then every = 0 end -- the caller may be shutting down and not call again
+  local wait = every - (now - (published[2] or 0))
   if wait > 0 then return { size, n, math.min(wait, COUNT_EVERY) } end
   redis.call('HSET', cache, 'told', n, 'told_at', string.format('%.0f', now))
   publish({}, {})

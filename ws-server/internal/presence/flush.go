@@ -15,19 +15,20 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// usersAtOnce bounds the users of one script call.
-const usersAtOnce = 500
+// maxUsersPerCall limits the users of one script call.
+const maxUsersPerCall = 500
 
-// change is what one script call writes of a channel.
+// change is what one script call writes for a channel.
 type change struct {
 	ch         *channel
 	came, went []chat.UserID
 	call
 }
 
-// flush writes what is due, as much as one round trip takes, and reports whether there is more.
+// flush writes the channels that are due, as many as fit into one round trip. It reports whether
+// there are more.
 func (p *Presence) flush(ctx context.Context) (more bool) {
-	batch, more := p.take(time.Now())
+	batch, more := p.takeDue(time.Now())
 	if len(batch) == 0 {
 		return more
 	}
@@ -45,15 +46,15 @@ func (p *Presence) flush(ctx context.Context) (more bool) {
 		}
 		err = p.run(ctx, calls)
 	}
-	doubtful := p.settle(batch)
+	diverged := p.recordResults(batch)
 	p.failed(err)
-	for _, ch := range doubtful {
+	for _, ch := range diverged {
 		p.repair(ctx, ch)
 	}
 	return more && err == nil
 }
 
-// failed logs that Redis does not answer, once, and that it answers again.
+// failed logs when Redis stops answering and when it answers again.
 func (p *Presence) failed(err error) {
 	if err != nil && !p.failing {
 		p.cfg.Logger.Warn("presence not written, trying again", "err", err)
@@ -63,43 +64,43 @@ func (p *Presence) failed(err error) {
 	p.failing = err != nil
 }
 
-// take takes off the queue what is due.
-func (p *Presence) take(now time.Time) (batch []*change, more bool) {
+// takeDue removes the channels that are due from the queue.
+func (p *Presence) takeDue(now time.Time) (batch []*change, more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	kept := p.dirty[:0]
+	remaining := p.dirty[:0]
 	for _, ch := range p.dirty {
 		if ch.due.After(now) {
-			kept = append(kept, ch)
+			remaining = append(remaining, ch)
 			continue
 		}
-		if len(batch) == callsAtOnce {
-			kept, more = append(kept, ch), true
+		if len(batch) == maxCallsPerTrip {
+			remaining, more = append(remaining, ch), true
 			continue
 		}
 		c := ch.takeLocked()
 		if len(ch.changed) > 0 {
-			kept, more = append(kept, ch), true // the rest goes with the next round trip
+			remaining, more = append(remaining, ch), true // the rest follows in the next round trip
 		} else {
-			// What changes from here on is written after a while, also while this write is under way.
-			ch.queued, ch.due = false, now.Add(spacing)
+			// Later changes are written after writeInterval, even if this write is still running.
+			ch.queued, ch.due = false, now.Add(writeInterval)
 		}
-		if len(c.came)+len(c.went) > 0 || ch.tell {
+		if len(c.came)+len(c.went) > 0 || ch.publishCount {
 			batch = append(batch, c)
 		} else {
 			p.dropLocked(ch)
 		}
 	}
-	clear(p.dirty[len(kept):])
-	p.dirty = kept
+	clear(p.dirty[len(remaining):])
+	p.dirty = remaining
 	return batch, more
 }
 
-// takeLocked takes what differs from what Redis has.
+// takeLocked removes and returns the users whose state differs from that in Redis.
 func (ch *channel) takeLocked() *change {
 	c := &change{ch: ch}
 	for u := range ch.changed {
-		if len(c.came)+len(c.went) == usersAtOnce {
+		if len(c.came)+len(c.went) == maxUsersPerCall {
 			return c
 		}
 		delete(ch.changed, u)
@@ -116,16 +117,16 @@ func (ch *channel) takeLocked() *change {
 	return c
 }
 
-// dropLocked forgets a channel of which nothing is left to say.
+// dropLocked removes a channel for which nothing is left to write.
 func (p *Presence) dropLocked(ch *channel) {
-	if len(ch.users) == 0 && len(ch.changed) == 0 && !ch.tell && !ch.queued {
+	if len(ch.users) == 0 && len(ch.changed) == 0 && !ch.publishCount && !ch.queued {
 		delete(p.channels, ch.id)
 	}
 }
 
-// settle notes what was written, has the rest written again, and returns the channels of which Redis has
-// something else than it should.
-func (p *Presence) settle(batch []*change) (doubtful []*channel) {
+// recordResults records what was written and schedules failed writes again. It returns the channels
+// whose set in Redis differs from what was written.
+func (p *Presence) recordResults(batch []*change) (diverged []*channel) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range batch {
@@ -135,8 +136,8 @@ func (p *Presence) settle(batch []*change) (doubtful []*channel) {
 			for _, u := range slices.Concat(c.came, c.went) {
 				p.changedLocked(ch, u)
 			}
-			ch.due = time.Now().Add(tryAgain)
-			p.queueLocked(ch, tryAgain)
+			ch.due = time.Now().Add(retryDelay)
+			p.queueLocked(ch, retryDelay)
 			continue
 		}
 		for _, u := range c.came {
@@ -146,24 +147,24 @@ func (p *Presence) settle(batch []*change) (doubtful []*channel) {
 		}
 		for _, u := range c.went {
 			if pl := ch.users[u]; pl.connections > 0 {
-				ch.users[u] = place{connections: pl.connections}
+				ch.users[u] = userState{connections: pl.connections}
 			} else {
 				delete(ch.users, u)
 			}
 		}
 		ch.written += len(c.came) - len(c.went)
 		if size != int64(ch.written) {
-			doubtful = append(doubtful, ch)
+			diverged = append(diverged, ch)
 		}
-		if ch.tell = wait > 0; ch.tell {
+		if ch.publishCount = wait > 0; ch.publishCount {
 			p.queueLocked(ch, time.Duration(wait)*time.Millisecond)
 		}
 		p.dropLocked(ch)
 	}
-	return doubtful
+	return diverged
 }
 
-// result reads the answer of the change script.
+// result parses the reply of the change script.
 func (c *call) result() (size, wait int64, err error) {
 	if c.reply == nil {
 		return 0, 0, fmt.Errorf("not sent")
@@ -178,14 +179,14 @@ func (c *call) result() (size, wait int64, err error) {
 	return n[0], n[2], nil
 }
 
-// repair compares a channel's set with what it should be, after Redis has lost writes, and has the
-// difference written.
+// repair compares a channel's set in Redis with the expected one, after Redis has lost writes, and
+// schedules a write of the difference.
 func (p *Presence) repair(ctx context.Context, ch *channel) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
 	members, err := p.cfg.Redis.SMembersMap(ctx, rediskey.Online(p.partition(ch.id), ch.id, p.id)).Result()
 	if err != nil {
-		return // the next change of the channel finds it out again
+		return // the next change of the channel detects it again
 	}
 	p.cfg.Logger.Warn("presence in Redis is not what was written, repairing", "channel_id", ch.id)
 	p.mu.Lock()
@@ -203,17 +204,17 @@ func (p *Presence) repair(ctx context.Context, ch *channel) {
 	for text := range members {
 		u, err := chat.ParseUserID(text)
 		if _, known := ch.users[u]; err == nil && !known {
-			ch.users[u] = place{written: true}
+			ch.users[u] = userState{written: true}
 			p.changedLocked(ch, u)
 		}
 	}
 	ch.written = len(members)
 }
 
-// gateways are the ids of those with a live lease, in order.
+// gateways are the ids of the gateways with a live lease, in ascending order.
 type gateways []string
 
-// digest names this set of gateways in a few bytes.
+// digest returns a short hash that identifies the set of gateways.
 func (g gateways) digest() string {
 	h := fnv.New64a()
 	for _, id := range g {
@@ -222,14 +223,14 @@ func (g gateways) digest() string {
 	return strconv.FormatUint(h.Sum64(), 36)
 }
 
-// alive returns the gateways that count.
+// alive returns the gateways whose leases have not expired.
 func (p *Presence) alive(ctx context.Context) (gateways, error) {
 	p.mu.Lock()
 	now := p.clock.now()
 	p.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
-	ids, err := p.cfg.Redis.ZRangeByScore(ctx, rediskey.Gateways, after(now)).Result()
+	ids, err := p.cfg.Redis.ZRangeByScore(ctx, rediskey.Gateways, leasesAfter(now)).Result()
 	if err != nil {
 		return nil, fmt.Errorf("read the live gateways: %w", err)
 	}
@@ -237,7 +238,7 @@ func (p *Presence) alive(ctx context.Context) (gateways, error) {
 	return ids, nil
 }
 
-// Of a published change: what stands before the count.
+// The parts of a published item before the count: the header, and the beginning of the frame.
 var (
 	itemHeader  = string(event.Item{Kind: event.KindPresence}.Encode())
 	beforeCount = func(id chat.ChannelID) string {
@@ -246,7 +247,7 @@ var (
 	}
 )
 
-// changeCall makes a call of the change script on a gateway's part of a channel.
+// changeCall returns a call of the change script for the users of one gateway in a channel.
 func (p *Presence) changeCall(id chat.ChannelID, gateway string, alive gateways, rest []any) call {
 	part := p.partition(id)
 	keys := make([]string, 0, 4+len(alive))

@@ -13,12 +13,12 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// after is the range of the leases that end later than now.
-func after(now int64) *redis.ZRangeBy {
+// leasesAfter returns the range of the leases that end later than now.
+func leasesAfter(now int64) *redis.ZRangeBy {
 	return &redis.ZRangeBy{Min: "(" + strconv.FormatInt(max(now, 0), 10), Max: "+inf"}
 }
 
-// renew renews the lease, or takes one, and starts clearing away who is dead.
+// renew renews the lease or acquires one. It also starts to remove what dead gateways have left.
 func (p *Presence) renew(ctx context.Context) {
 	mode := "new"
 	if p.leased {
@@ -27,26 +27,28 @@ func (p *Presence) renew(ctx context.Context) {
 	began := time.Now()
 	now, ok, next, dead, err := p.lease(ctx, mode)
 	if err != nil {
-		p.renewAt = time.Now().Add(tryAgain)
+		p.renewAt = time.Now().Add(retryDelay)
 		p.failed(err)
 		return
 	}
 	p.mu.Lock()
-	p.clock = clock{now, began} // a little ahead: a lease is never believed for longer than it lasts
+	// The clock may be slightly ahead of Redis, so that a lease is never considered live after its end.
+	p.clock = clock{now, began}
 	p.mu.Unlock()
 	if !ok {
-		p.cfg.Logger.Warn("presence lease had ended, writing everything again")
-		p.startAnew()
+		p.cfg.Logger.Warn("presence lease has expired, writing all users again")
+		p.restart()
 		return
 	}
 	p.leased = true
 	p.failed(nil)
 	p.renewAt = began.Add(p.cfg.Lease / 3)
-	if next >= 0 { // look again when the first lease ends: normally it is renewed by then
+	// Check again when the first lease of another gateway ends. Normally it is renewed by then.
+	if next >= 0 {
 		p.renewAt = earlier(p.renewAt, began.Add(next+20*time.Millisecond))
 	}
 	for _, id := range dead {
-		p.clearing.Go(func() { p.clear(context.WithoutCancel(ctx), id) })
+		p.cleanups.Go(func() { p.cleanUp(context.WithoutCancel(ctx), id) })
 	}
 }
 
@@ -60,7 +62,7 @@ func earlier(a, b time.Time) time.Time {
 // lease calls the lease script for this gateway.
 func (p *Presence) lease(ctx context.Context, mode string) (now int64, ok bool, next time.Duration, dead []string, err error) {
 	c := &call{script: leaseScript, keys: []string{rediskey.Gateways}, args: []any{
-		p.id, p.cfg.Lease.Milliseconds(), mode, clearAgain.Milliseconds(),
+		p.id, p.cfg.Lease.Milliseconds(), mode, cleanupRetryAfter.Milliseconds(),
 	}}
 	if err = p.run(ctx, []*call{c}); err != nil {
 		return 0, false, 0, nil, fmt.Errorf("lease of gateway %s: %w", p.id, err)
@@ -87,9 +89,9 @@ func (p *Presence) lease(ctx context.Context, mode string) (now int64, ok bool, 
 	return now, text(1) == "1", time.Duration(ms) * time.Millisecond, dead, nil
 }
 
-// startAnew takes a new id, under which nothing is written yet: the sets of the old one are cleared away
-// by whoever has condemned it, or are lost.
-func (p *Presence) startAnew() {
+// restart gives this gateway a new id, under which nothing is written yet. The sets of the old id
+// are removed by the gateway that declared it dead, or are already lost.
+func (p *Presence) restart() {
 	p.leased, p.renewAt = false, time.Time{}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -101,46 +103,46 @@ func (p *Presence) startAnew() {
 				delete(ch.users, u)
 				continue
 			}
-			ch.users[u] = place{connections: pl.connections}
+			ch.users[u] = userState{connections: pl.connections}
 			p.changedLocked(ch, u)
 		}
 	}
 }
 
-// leave takes this gateway away: from here on nobody counts it.
+// leave ends the lease of this gateway, so that its users no longer count, and removes its sets.
 func (p *Presence) leave(ctx context.Context) {
 	if !p.leased {
 		return
 	}
 	if _, _, _, _, err := p.lease(ctx, "leave"); err != nil {
-		p.cfg.Logger.Warn("presence not taken away, the lease ends by itself", "err", err)
+		p.cfg.Logger.Warn("presence not removed, its lease will expire", "err", err)
 		return
 	}
-	p.clear(ctx, p.id)
+	p.cleanUp(ctx, p.id)
 }
 
-// clear removes all that a dead gateway has written and publishes who has left by that. If it fails,
-// some gateway does it again.
-func (p *Presence) clear(ctx context.Context, gateway string) {
+// cleanUp removes everything that a dead gateway has written, and publishes which users have left
+// as a result. If it fails, a gateway tries again later.
+func (p *Presence) cleanUp(ctx context.Context, gateway string) {
 	channels, err := p.channelsOf(ctx, gateway)
 	if err == nil {
 		err = p.dropAll(ctx, gateway, channels)
 	}
 	if err == nil {
-		ctx, cancel := context.WithTimeout(ctx, patience)
+		ctx, cancel := context.WithTimeout(ctx, redisTimeout)
 		defer cancel()
 		err = p.cfg.Redis.ZRem(ctx, rediskey.Gateways, gateway).Err()
 	}
 	if err != nil {
-		p.cfg.Logger.Warn("presence of a dead gateway not cleared away", "gateway", gateway, "err", err)
+		p.cfg.Logger.Warn("presence of a dead gateway not removed", "gateway", gateway, "err", err)
 		return
 	}
-	p.cfg.Logger.Info("presence of a gateway cleared away", "gateway", gateway, "channels", len(channels))
+	p.cfg.Logger.Info("presence of a gateway removed", "gateway", gateway, "channels", len(channels))
 }
 
 // channelsOf returns the channels in which a gateway has users.
 func (p *Presence) channelsOf(ctx context.Context, gateway string) ([]chat.ChannelID, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
 	replies := make([]*redis.StringSliceCmd, p.cfg.Partitions)
 	_, err := p.cfg.Redis.Pipelined(ctx, func(pipe redis.Pipeliner) error {
@@ -164,7 +166,7 @@ func (p *Presence) channelsOf(ctx context.Context, gateway string) ([]chat.Chann
 }
 
 func (p *Presence) dropAll(ctx context.Context, gateway string, channels []chat.ChannelID) error {
-	for page := range slices.Chunk(channels, callsAtOnce) {
+	for page := range slices.Chunk(channels, maxCallsPerTrip) {
 		alive, err := p.alive(ctx)
 		if err != nil {
 			return err
@@ -175,22 +177,22 @@ func (p *Presence) dropAll(ctx context.Context, gateway string, channels []chat.
 			calls[i] = &c
 		}
 		if err := p.run(ctx, calls); err != nil {
-			return fmt.Errorf("clear %d channels: %w", len(page), err)
+			return fmt.Errorf("remove the gateway from %d channels: %w", len(page), err)
 		}
 		for i, id := range page {
 			if _, wait, err := calls[i].result(); err == nil && wait > 0 {
-				p.tellIn(id, time.Duration(wait)*time.Millisecond)
+				p.publishCountAfter(id, time.Duration(wait)*time.Millisecond)
 			}
 		}
 	}
 	return nil
 }
 
-// tellIn has the count of a channel told after a while.
-func (p *Presence) tellIn(id chat.ChannelID, wait time.Duration) {
+// publishCountAfter schedules the publication of a channel's count.
+func (p *Presence) publishCountAfter(id chat.ChannelID, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	ch := p.channelLocked(id)
-	ch.tell = true
+	ch.publishCount = true
 	p.queueLocked(ch, wait)
 }

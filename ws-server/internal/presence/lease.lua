@@ -1,15 +1,17 @@
--- lease.lua: renews a gateway's lease, and tells which gateways are alive and which this one must
--- clear away. Times are Redis' own. Atomic.
--- KEYS[1] parley:gateways: gateway id -> end of its lease in ms; a condemned one -> minus when it was
--- ARGV[1] the gateway's id   ARGV[2] length of a lease, ms   ARGV[3] 'new', 'renew' or 'leave'
--- ARGV[4] how long clearing away may take before another gateway does it again, ms
+-- lease.lua: renews a gateway's lease. It returns which dead gateways the caller must clean up.
+-- Times are those of Redis. The script is atomic.
+--  KEYS[1] parley:gateways: gateway id -> end of its lease in ms; for a gateway declared dead,
+--    minus the time in ms of the last declaration
+--  ARGV[1] the gateway's id   ARGV[2] duration of a lease in ms   ARGV[3] 'new', 'renew' or 'leave'
+--  ARGV[4] ms after which another gateway repeats an unfinished cleanup
 --
--- Returns { now, "1" or "0", ms until the next lease of another ends (-1: none), { ids to clear away } }.
--- "0": there is nothing to renew, the gateway was condemned or forgotten; it must take a new id.
+-- Returns { now, "1" or "0", ms until the next lease of another gateway ends (-1: none), { ids to clean up } }.
+-- "0" means that there is no lease to renew, because the gateway was declared dead or removed. It
+-- must take a new id.
 --
--- A gateway whose lease has ended is condemned by the first that sees it: it cannot be renewed from then
--- on, so what it had may be removed without looking back. Who has just been away itself condemns nobody:
--- after an outage of Redis the others get the time to renew.
+-- A gateway whose lease has expired is declared dead by the first gateway that notices. It can no
+-- longer renew that lease, so its sets can be removed safely. A gateway whose own lease had expired
+-- declares no gateway dead: after an outage of Redis, the others get time to renew.
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local function ms(n) return string.format('%.0f', n) end
@@ -30,7 +32,7 @@ if ARGV[3] == 'renew' and score > now then
     redis.call('ZADD', KEYS[1], ms(-now), id)
     dead[#dead + 1] = id
   end
-  -- Condemned before, and still here: who was to clear it away has died, too.
+  -- Declared dead earlier and still here: the gateway that was to clean up has died, too.
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], ms(-(now - ARGV[4])), '(0')) do
     redis.call('ZADD', KEYS[1], ms(-now), id)
     dead[#dead + 1] = id

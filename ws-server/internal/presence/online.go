@@ -12,22 +12,23 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// pageUsers is about how many users a page of a large channel has.
+// pageUsers is the approximate number of users in a page of a large channel.
 const pageUsers = 100
 
-// ErrCursor is returned for a cursor that no answer has carried.
+// ErrCursor is returned for a cursor that did not come from an earlier answer.
 var ErrCursor = errors.New("not a cursor of a presence answer")
 
-// Online says who is online in a channel.
+// Online is the answer to a question who is online in a channel.
 type Online struct {
 	Count int
-	Users []chat.UserID // all; in a large channel those of one page
-	Next  string        // asks for the next page; "" for none
+	Users []chat.UserID // all users; in a large channel, the users of one page
+	Next  string        // cursor of the next page; "" if there is none
 }
 
-// Online returns who is online. In a large channel it returns the count, and a cursor: asked with that
-// as after, it returns the users page by page. Pages are not a snapshot: who is online throughout comes
-// at least once, maybe more than once; who comes or goes meanwhile may or may not.
+// Online returns who is online. In a large channel it returns only the count and a cursor. A call
+// with that cursor returns the first page of users and the cursor of the next page. The pages are
+// not a snapshot: a user who stays online appears at least once, and a user who comes or leaves
+// during the listing may be missing.
 func (p *Presence) Online(ctx context.Context, id chat.ChannelID, cursor string) (Online, error) {
 	at, err := parsePosition(cursor)
 	if err != nil {
@@ -42,7 +43,7 @@ func (p *Presence) Online(ctx context.Context, id chat.ChannelID, cursor string)
 	for _, gateway := range alive {
 		keys = append(keys, rediskey.Online(part, id, gateway))
 	}
-	c := &call{script: whoScript, keys: keys, args: []any{alive.digest()}}
+	c := &call{script: onlineScript, keys: keys, args: []any{alive.digest()}}
 	if err := p.run(ctx, []*call{c}); err != nil {
 		return Online{}, fmt.Errorf("read who is online in channel %s: %w", id, err)
 	}
@@ -69,14 +70,14 @@ func (p *Presence) Online(ctx context.Context, id chat.ChannelID, cursor string)
 	return o, nil
 }
 
-// page scans the sets of the gateways from a position on.
+// page scans the sets of the gateways, beginning at a position.
 func (p *Presence) page(ctx context.Context, id chat.ChannelID, alive gateways, at position) (users []chat.UserID, next string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
 	seen := make(map[chat.UserID]struct{}, pageUsers)
 	i, found := slices.BinarySearch(alive, at.gateway)
 	if !found {
-		at.scan = 0 // that gateway has gone, on with the one behind it
+		at.scan = 0 // that gateway is gone: continue with the one after it
 	}
 	for ; i < len(alive); i++ {
 		set := rediskey.Online(p.partition(id), id, alive[i])
@@ -107,7 +108,7 @@ func (p *Presence) page(ctx context.Context, id chat.ChannelID, alive gateways, 
 	return users, "", nil
 }
 
-// position is how far a listing has come: the gateway, and the place in its set.
+// position is the progress of a listing: a gateway, and the SSCAN cursor in its set.
 type position struct {
 	gateway string
 	scan    uint64

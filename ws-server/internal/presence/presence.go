@@ -1,19 +1,21 @@
-// Package presence is who is online in which channel, over all gateways.
+// Package presence tracks which users are online in which channel, over all gateways.
 //
-// Redis holds, per channel and gateway, the set of users who are connected there. It is written when the
-// first connection of a user in a channel comes or the last goes, and by nothing else: neither heartbeats
-// nor further connections cost anything. Who is online is the union over the gateways whose lease is
-// live, so a gateway that dies takes its users along when its lease ends. The others then clear its
-// sets away and publish who has left.
+// For each channel and gateway, Redis holds the set of users who are connected there. A set is
+// written when a user's first connection in the channel comes or the last one goes; heartbeats and
+// further connections cost nothing. The users online in a channel are the union of the sets of all
+// gateways whose lease is live. So the users of a gateway that dies are no longer online when its
+// lease ends. Another gateway then removes its sets and publishes which users have left.
 //
-// A connection that ends still counts for some seconds: most come again at once, and nobody needs to hear of it.
+// A connection that has ended still counts for a few seconds. Most clients reconnect within that
+// time, and then nothing needs to be published.
 //
-// Join and Leave do map work under a lock. What has changed is gathered for some milliseconds and then
-// written, many users per call and many channels per round trip; a channel that changes all the time is
-// written a few times a second. Redis being away delays this and stops nobody.
+// Join and Leave are map operations under a lock. Changes are collected for some milliseconds and
+// then written, many users per script call and many channels per round trip. A channel that changes
+// all the time is written a few times a second. An outage of Redis delays the writes and blocks
+// nobody.
 //
-// Goroutines: one that keeps the lease and writes, one that publishes, and one for each dead gateway
-// that is being cleared away. Run starts them and waits for them.
+// Run starts one goroutine that renews the lease and writes, one that publishes, and one for each
+// dead gateway whose sets are being removed. It waits for all of them.
 package presence
 
 import (
@@ -32,83 +34,89 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// LargeChannel is the number of users online above which a channel's changes are told as a count alone, and
-// publications (typing) are not made. The scripts have the same number.
+// LargeChannel is the number of users online above which only the count of a channel is published,
+// and Publish does nothing. The scripts use the same number.
 const LargeChannel = 200
 
 const (
-	gather     = 25 * time.Millisecond  // how long a first change waits for company
-	spacing    = 250 * time.Millisecond // between two writes of one channel
-	clearAgain = 15 * time.Second       // after which another gateway takes over clearing a dead one away
-	patience   = 3 * time.Second        // for one round trip
-	tryAgain   = time.Second            // after Redis did not answer
+	batchDelay    = 25 * time.Millisecond  // how long the first change waits for further ones
+	writeInterval = 250 * time.Millisecond // minimum time between two writes of a channel
+	// cleanupRetryAfter is when another gateway repeats an unfinished removal of a dead gateway.
+	cleanupRetryAfter = 15 * time.Second
+	redisTimeout      = 3 * time.Second // bounds a round trip
+	retryDelay        = time.Second     // delay after Redis did not answer
 )
 
 // Config configures a Presence. A zero optional field means its default.
 type Config struct {
 	Redis      redis.UniversalClient // required
 	Partitions int                   // required
-	Lease      time.Duration         // default 15s; renewed three times in that time
-	Grace      time.Duration         // default 5s; for so long a connection that has ended counts
+	Lease      time.Duration         // default 15s; renewed three times within that time
+	Grace      time.Duration         // how long a connection counts after it has ended; default 5s
 	Logger     *slog.Logger          // default slog.Default()
 }
 
-// Presence is this gateway's part of it. It is safe for concurrent use. Construct it, then Run it.
+// Presence tracks the users of this gateway and reads those of all gateways. It is safe for
+// concurrent use. Construct it, then Run it.
 type Presence struct {
 	cfg Config
 
-	// mu guards what follows, and is held for map work alone. Callers may hold locks of their own.
-	mu       sync.Mutex
-	channels map[chat.ChannelID]*channel
-	dirty    []*channel // those that are queued
-	parted   []parting  // the first to end first
-	news     []item     // to be published
-	clock    clock
-	id       string // of this gateway as long as its lease lasts; a new one after that. Written by the keeper.
+	// mu guards the fields below and is held only for map operations. Callers of this package may
+	// hold their own locks.
+	mu         sync.Mutex
+	channels   map[chat.ChannelID]*channel
+	dirty      []*channel  // the queued channels
+	departures []departure // in the order of their time
+	queue      []item      // items to be published
+	clock      clock
+	// id identifies this gateway. It is replaced when the lease has expired. It is written only by
+	// the goroutine of maintain.
+	id string
 
-	wake, wakeNews chan struct{} // each holds at most one token
+	wake, wakePublisher chan struct{} // each holds at most one token
 
-	// The keeper goroutine's own.
+	// Used only by the goroutine of maintain.
 	leased  bool
 	renewAt time.Time
 	failing bool // Redis does not answer, and that was logged
 
-	clearing sync.WaitGroup
+	cleanups sync.WaitGroup
 }
 
-// channel is a channel in which this gateway has users, or had a moment ago.
+// channel is a channel in which this gateway has users, or had users a moment ago.
 type channel struct {
-	id      chat.ChannelID
-	users   map[chat.UserID]place
-	changed map[chat.UserID]struct{} // whose place may not be what Redis has
-	written int                      // how many places are
-	tell    bool                     // the count must be told
-	queued  bool                     // in dirty
-	due     time.Time                // when it may be written; after the last write, when it may be again
+	id           chat.ChannelID
+	users        map[chat.UserID]userState
+	changed      map[chat.UserID]struct{} // users whose state may differ from that in Redis
+	written      int                      // number of users with written set
+	publishCount bool                     // the count must be published
+	queued       bool                     // in dirty
+	// due is the time of the next write. If the channel is not queued, it is the earliest time.
+	due time.Time
 }
 
-// place is a user in a channel on this gateway.
-type place struct {
+// userState is the state of a user in a channel on this gateway.
+type userState struct {
 	connections int32
-	written     bool // Redis has it
+	written     bool // the user is in the set in Redis
 }
 
-// parting is a connection that has ended and still counts.
-type parting struct {
+// departure is a connection that has ended but still counts.
+type departure struct {
 	until    time.Time
 	user     chat.UserID
 	channels []chat.ChannelID
 }
 
-// item is an ephemeral item on its way to a channel's topic.
+// item is an ephemeral item to be published to a channel's topic.
 type item struct {
 	channel chat.ChannelID
 	bytes   []byte
 }
 
-// clock tells Redis' time, by which leases end.
+// clock returns the time of Redis, which decides when leases end.
 type clock struct {
-	redis int64 // ms, at local
+	redis int64 // in milliseconds, at local
 	local time.Time
 }
 
@@ -125,11 +133,11 @@ func New(cfg Config) *Presence {
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
 	return &Presence{
 		cfg: cfg, channels: make(map[chat.ChannelID]*channel), id: newID(),
-		wake: make(chan struct{}, 1), wakeNews: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), wakePublisher: make(chan struct{}, 1),
 	}
 }
 
-// newID returns a gateway id: no two incarnations share one.
+// newID returns a new random gateway id.
 func newID() string { return strings.ToLower(rand.Text()[:16]) }
 
 // Join counts a connection of user in a channel.
@@ -152,28 +160,29 @@ func (p *Presence) Leave(id chat.ChannelID, user chat.UserID) {
 	p.leaveLocked(id, user)
 }
 
-// Disconnect undoes the Joins of a connection that has ended, after the grace. It keeps channels.
+// Disconnect undoes the Joins of an ended connection after the grace period. It takes ownership of
+// channels.
 func (p *Presence) Disconnect(user chat.UserID, channels []chat.ChannelID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.parted = append(p.parted, parting{time.Now().Add(p.cfg.Grace), user, channels})
-	if len(p.parted) == 1 {
-		poke(p.wake)
+	p.departures = append(p.departures, departure{time.Now().Add(p.cfg.Grace), user, channels})
+	if len(p.departures) == 1 {
+		signal(p.wake)
 	}
 }
 
-// release undoes the Joins of connections whose grace is over by then. It lets others at the map between
-// one connection and the next: after an outage thousands are due together.
-func (p *Presence) release(by time.Time) {
+// endDepartures undoes the Joins of connections whose grace period has ended at the given time. It
+// unlocks mu between two connections, because after an outage thousands may be due together.
+func (p *Presence) endDepartures(by time.Time) {
 	one := func() (more bool) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if len(p.parted) == 0 || p.parted[0].until.After(by) {
+		if len(p.departures) == 0 || p.departures[0].until.After(by) {
 			return false
 		}
-		next := p.parted[0]
-		p.parted[0] = parting{}
-		p.parted = p.parted[1:]
+		next := p.departures[0]
+		p.departures[0] = departure{}
+		p.departures = p.departures[1:]
 		for _, id := range next.channels {
 			p.leaveLocked(id, next.user)
 		}
@@ -199,7 +208,7 @@ func (p *Presence) leaveLocked(id chat.ChannelID, user chat.UserID) {
 func (p *Presence) channelLocked(id chat.ChannelID) *channel {
 	ch := p.channels[id]
 	if ch == nil {
-		ch = &channel{id: id, users: make(map[chat.UserID]place, 1)}
+		ch = &channel{id: id, users: make(map[chat.UserID]userState, 1)}
 		p.channels[id] = ch
 	}
 	return ch
@@ -210,11 +219,11 @@ func (p *Presence) changedLocked(ch *channel, user chat.UserID) {
 		ch.changed = make(map[chat.UserID]struct{}, 1)
 	}
 	ch.changed[user] = struct{}{}
-	p.queueLocked(ch, gather)
+	p.queueLocked(ch, batchDelay)
 }
 
-// queueLocked has a channel written after the given time, or when it may be written again if that is
-// later.
+// queueLocked schedules a write of a channel after the given delay, or when the channel may be
+// written again if that is later.
 func (p *Presence) queueLocked(ch *channel, after time.Duration) {
 	if ch.queued {
 		return
@@ -224,44 +233,47 @@ func (p *Presence) queueLocked(ch *channel, after time.Duration) {
 	}
 	ch.queued = true
 	p.dirty = append(p.dirty, ch)
-	poke(p.wake)
+	signal(p.wake)
 }
 
-func poke(wake chan struct{}) {
+func signal(wake chan struct{}) {
 	select {
 	case wake <- struct{}{}:
 	default:
 	}
 }
 
-// maxNews bounds the queue of publications. What is over it is dropped: it is news of the moment.
-const maxNews = 10_000
+// maxQueuedItems limits the queue of publications. Further ones are dropped, since they are only of
+// momentary interest.
+const maxQueuedItems = 10_000
 
-// Publish publishes an ephemeral frame to the subscribers of a channel on all gateways, those of sender
-// excepted, unless the channel is large. It does not wait; frames are published in order, and may be lost.
+// Publish publishes an ephemeral frame to the subscribers of a channel on all gateways, except
+// those of sender. It does nothing in a large channel. It does not wait. Frames are published in
+// order and may be lost.
 func (p *Presence) Publish(id chat.ChannelID, kind event.Kind, sender chat.UserID, frame []byte) {
 	b := event.Item{Kind: kind, Sender: sender, Frame: frame}.Encode()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.news) < maxNews {
-		p.news = append(p.news, item{id, b})
-		poke(p.wakeNews)
+	if len(p.queue) < maxQueuedItems {
+		p.queue = append(p.queue, item{id, b})
+		signal(p.wakePublisher)
 	}
 }
 
-// Run keeps this gateway's part until ctx is done, and then takes it away.
+// Run runs the tracking of this gateway's users until ctx is done, and then removes them from
+// Redis.
 func (p *Presence) Run(ctx context.Context) error {
 	var publisher sync.WaitGroup
 	publisher.Go(func() { p.publish(ctx) })
-	p.keep(ctx)
+	p.maintain(ctx)
 	publisher.Wait()
 	p.leave(context.WithoutCancel(ctx))
-	p.clearing.Wait()
+	p.cleanups.Wait()
 	return nil
 }
 
-// keep renews the lease and writes what is due until ctx is done.
-func (p *Presence) keep(ctx context.Context) {
+// maintain renews the lease and writes the channels that are due, until ctx is done.
+func (p *Presence) maintain(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -271,7 +283,7 @@ func (p *Presence) keep(ctx context.Context) {
 		case <-p.wake:
 		case <-timer.C:
 		}
-		p.release(time.Now())
+		p.endDepartures(time.Now())
 		for more := true; more && ctx.Err() == nil; {
 			if !time.Now().Before(p.renewAt) {
 				p.renew(ctx)
@@ -282,16 +294,16 @@ func (p *Presence) keep(ctx context.Context) {
 	}
 }
 
-// nextDue returns how long until a channel is due, or a connection's grace is over.
+// nextDue returns the time until a channel is due or the grace period of a connection ends.
 func (p *Presence) nextDue() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	next := time.Hour
-	if len(p.parted) > 0 {
-		next = time.Until(p.parted[0].until)
+	if len(p.departures) > 0 {
+		next = time.Until(p.departures[0].until)
 	}
 	if !p.leased {
-		return next // the renewal comes first
+		return next // nothing can be written before the lease is renewed
 	}
 	for _, ch := range p.dirty {
 		next = min(next, time.Until(ch.due))
@@ -299,20 +311,20 @@ func (p *Presence) nextDue() time.Duration {
 	return next
 }
 
-// publish makes the publications, all that wait in one round trip.
+// publish publishes the queued items, all that wait in one round trip.
 func (p *Presence) publish(ctx context.Context) {
 	for {
 		select {
-		case <-p.wakeNews:
+		case <-p.wakePublisher:
 		case <-ctx.Done():
 		}
 		p.mu.Lock()
-		news := p.news
-		p.news = nil
+		queue := p.queue
+		p.queue = nil
 		p.mu.Unlock()
-		for len(news) > 0 {
-			page := news[:min(len(news), callsAtOnce)]
-			news = news[len(page):]
+		for len(queue) > 0 {
+			page := queue[:min(len(queue), maxCallsPerTrip)]
+			queue = queue[len(page):]
 			calls := make([]*call, len(page))
 			for i, n := range page {
 				part := p.partition(n.channel)

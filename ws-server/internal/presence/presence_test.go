@@ -29,7 +29,7 @@ const (
 	lease      = 1500 * time.Millisecond
 )
 
-// gateway is one instance's presence, running.
+// gateway is the running presence of one instance.
 type gateway struct {
 	*Presence
 	rdb  redis.UniversalClient
@@ -52,7 +52,7 @@ func startOn(t *testing.T, rdb redis.UniversalClient) *gateway {
 	})}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- g.Run(ctx) }() // stop waits for it
+	go func() { done <- g.Run(ctx) }() // stop waits for the goroutine
 	g.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -63,7 +63,7 @@ func startOn(t *testing.T, rdb redis.UniversalClient) *gateway {
 	return g
 }
 
-// crash stops an instance without its farewell.
+// crash stops an instance without letting it remove its users.
 func (g *gateway) crash() {
 	_ = g.rdb.Close()
 	g.stop()
@@ -92,7 +92,7 @@ func sorted(users []chat.UserID) []string {
 	return texts
 }
 
-// listen returns the frames that are published to a channel.
+// listen returns the frames published to a channel so far.
 func listen(t *testing.T, s *redistest.Server, c chat.ChannelID) (frames func() []string) {
 	t.Helper()
 	sub := s.Client(t).SSubscribe(context.Background(), rediskey.Topic(rediskey.Of(c.UUID, partitions), c))
@@ -102,7 +102,7 @@ func listen(t *testing.T, s *redistest.Server, c chat.ChannelID) (frames func() 
 	var mu sync.Mutex
 	var got []string
 	done := make(chan struct{})
-	go func() { // ends when the subscription is closed, which the cleanup does and waits for
+	go func() { // ends when the cleanup closes the subscription; the cleanup waits for it
 		defer close(done)
 		for m := range sub.Channel() {
 			it, err := event.DecodeItem([]byte(m.Payload))
@@ -128,7 +128,7 @@ func awaitFrame(t *testing.T, frames func() []string, want string) {
 	})
 }
 
-func told(c chat.ChannelID, count int, joined, left string) string {
+func presenceFrame(c chat.ChannelID, count int, joined, left string) string {
 	quote := func(s string) string {
 		if s == "" {
 			return "[]"
@@ -138,7 +138,7 @@ func told(c chat.ChannelID, count int, joined, left string) string {
 	return fmt.Sprintf(`{"type":"presence","channel_id":"%s","online_count":%d,"joined":%s,"left":%s}`, c, count, quote(joined), quote(left))
 }
 
-// leftovers are the keys of gateways other than these.
+// leftovers returns an error if Redis has keys or leases of other gateways than these.
 func leftovers(rdb redis.UniversalClient, alive ...*gateway) error {
 	keys, err := rdb.Keys(context.Background(), "*").Result()
 	if err != nil {
@@ -149,7 +149,7 @@ func leftovers(rdb redis.UniversalClient, alive ...*gateway) error {
 			continue
 		}
 		if !slices.ContainsFunc(alive, func(g *gateway) bool { return strings.Contains(k, g.current()) }) {
-			return fmt.Errorf("%s is left over", k)
+			return fmt.Errorf("the key %s is left over", k)
 		}
 	}
 	n, err := rdb.ZCard(context.Background(), rediskey.Gateways).Result()
@@ -166,7 +166,7 @@ func (g *gateway) current() string {
 	return g.id
 }
 
-func TestCrash_theOthersClearItAway(t *testing.T) {
+func TestCrash_othersRemoveItsUsers(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewServer(t)
 	ann, bob := chat.NewUserID(), chat.NewUserID()
@@ -182,7 +182,7 @@ func TestCrash_theOthersClearItAway(t *testing.T) {
 	two.crash()
 	one.await(t, both, ann)
 	one.await(t, alone)
-	awaitFrame(t, frames, told(both, 1, "", bob.String()))
+	awaitFrame(t, frames, presenceFrame(both, 1, "", bob.String()))
 	testkit.Until(t, testkit.Timeout, func() error { return leftovers(one.rdb, one, three) })
 	n := 0
 	for _, f := range frames() {
@@ -191,11 +191,11 @@ func TestCrash_theOthersClearItAway(t *testing.T) {
 		}
 	}
 	if n != 1 {
-		t.Errorf("%d notices of leaving, want one for all gateways: %q", n, frames())
+		t.Errorf("%d leave notices, want one from all gateways together: %q", n, frames())
 	}
 }
 
-func TestCrash_ofTheOneThatClearsAway(t *testing.T) {
+func TestCrash_duringACleanup(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewServer(t)
 	rdb := s.Client(t)
@@ -205,7 +205,7 @@ func TestCrash_ofTheOneThatClearsAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	condemned := func(id string, ago time.Duration) {
+	declareDead := func(id string, ago time.Duration) {
 		for _, err := range []error{
 			rdb.ZAdd(t.Context(), rediskey.Gateways, redis.Z{Score: -float64(now.Add(-ago).UnixMilli()), Member: id}).Err(),
 			rdb.SAdd(t.Context(), rediskey.Online(p, c, id), bob.String()).Err(),
@@ -216,23 +216,23 @@ func TestCrash_ofTheOneThatClearsAway(t *testing.T) {
 			}
 		}
 	}
-	condemned("longago", clearAgain+time.Second)
-	condemned("justnow", -time.Hour) // somebody is at it
+	declareDead("longago", cleanupRetryAfter+time.Second)
+	declareDead("justnow", -time.Hour) // another gateway is cleaning it up
 	one := start(t, s)
 	testkit.Until(t, testkit.Timeout, func() error {
 		n, err := rdb.Exists(context.Background(), rediskey.Online(p, c, "longago"), rediskey.GatewayChannels(p, "longago")).Result()
 		if err == nil && n != 0 {
-			err = fmt.Errorf("%d keys of it", n)
+			err = fmt.Errorf("%d keys are left", n)
 		}
 		return err
 	})
 	one.await(t, c)
 	if n, err := rdb.Exists(t.Context(), rediskey.Online(p, c, "justnow")).Result(); err != nil || n != 1 {
-		t.Errorf("what another gateway is at was taken from it: %d, %v", n, err)
+		t.Errorf("removed what another gateway is cleaning up: %d, %v", n, err)
 	}
 }
 
-func TestRedisGone_everythingIsWrittenAgain(t *testing.T) {
+func TestRedisDataLost_usersAreWrittenAgain(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewServer(t)
 	one := start(t, s)
@@ -246,7 +246,7 @@ func TestRedisGone_everythingIsWrittenAgain(t *testing.T) {
 	}
 	one.await(t, c, ann, bob)
 
-	// Only a part is lost, and the gateway finds out when the channel changes.
+	// Only some of the writes are lost. The gateway notices when the channel changes.
 	eve, ghost := chat.NewUserID(), chat.NewUserID()
 	set := rediskey.Online(rediskey.Of(c.UUID, partitions), c, one.current())
 	if err := one.rdb.SRem(t.Context(), set, ann.String(), bob.String()).Err(); err != nil {
@@ -264,7 +264,7 @@ func TestRedisGone_everythingIsWrittenAgain(t *testing.T) {
 	testkit.Until(t, testkit.Timeout, func() error { return leftovers(one.rdb, one) })
 }
 
-func TestRedisAway_nobodyIsCondemned(t *testing.T) {
+func TestOutage_noGatewayIsDeclaredDead(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewServer(t)
 	one, two := start(t, s), start(t, s)
@@ -273,24 +273,24 @@ func TestRedisAway_nobodyIsCondemned(t *testing.T) {
 	two.Join(c, bob)
 	one.await(t, c, ann, bob)
 	ids := []string{one.current(), two.current()}
-	// All leases end while nobody can renew.
-	past := func(id string) redis.Z {
+	// All leases expire while no gateway can renew them.
+	expired := func(id string) redis.Z {
 		now, err := one.rdb.Time(t.Context()).Result()
 		if err != nil {
 			t.Fatal(err)
 		}
 		return redis.Z{Score: float64(now.Add(-time.Second).UnixMilli()), Member: id}
 	}
-	if err := one.rdb.ZAdd(t.Context(), rediskey.Gateways, past(ids[0]), past(ids[1])).Err(); err != nil {
+	if err := one.rdb.ZAdd(t.Context(), rediskey.Gateways, expired(ids[0]), expired(ids[1])).Err(); err != nil {
 		t.Fatal(err)
 	}
 	one.await(t, c, ann, bob)
 	if now := []string{one.current(), two.current()}; !slices.Equal(now, ids) {
-		t.Errorf("gateways %v, want those from before: %v", now, ids)
+		t.Errorf("gateways %v, want the same as before: %v", now, ids)
 	}
 }
 
-func TestBurst_isOneWrite(t *testing.T) {
+func TestBurst_makesOneWrite(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewServer(t)
 	one := start(t, s)
@@ -316,7 +316,7 @@ func TestBurst_isOneWrite(t *testing.T) {
 	for _, u := range users {
 		one.Leave(c, u)
 	}
-	one.await(t, c, users...) // a connection each is left
+	one.await(t, c, users...) // each user still has one connection
 	for _, u := range users {
 		one.Leave(c, u)
 	}
@@ -324,23 +324,23 @@ func TestBurst_isOneWrite(t *testing.T) {
 	testkit.Until(t, testkit.Timeout, func() error { return leftoversOf(one, c) })
 }
 
-// leftoversOf reports what the gateway's memory has of a channel.
+// leftoversOf returns an error if the gateway still has the channel in memory.
 func leftoversOf(g *gateway, c chat.ChannelID) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if ch := g.channels[c]; ch != nil {
-		return fmt.Errorf("the channel is kept with %d users", len(ch.users))
+		return fmt.Errorf("the channel is still in memory with %d users", len(ch.users))
 	}
 	return nil
 }
 
-func TestCluster(t *testing.T) {
+func TestCluster_tracksUsersOfAllPartitions(t *testing.T) {
 	t.Parallel()
 	s := redistest.Cluster(t, 3, 0)
 	one, two := startOn(t, s.Client(t)), startOn(t, s.Client(t))
 	ann, bob := chat.NewUserID(), chat.NewUserID()
 	var channels []chat.ChannelID
-	for range 20 { // all over the partitions
+	for range 20 { // spread over the partitions
 		c := chat.NewChannelID()
 		channels = append(channels, c)
 		one.Join(c, ann)
@@ -358,10 +358,10 @@ func TestCluster(t *testing.T) {
 	one.await(t, channels[0])
 }
 
-func TestCursor(t *testing.T) {
+func TestCursor_parses(t *testing.T) {
 	for _, bad := range []string{"x", ".", "a.", "a.-1", "a.!", strings.Repeat("x", 17) + ".1"} {
 		if _, err := parsePosition(bad); err == nil {
-			t.Errorf("%q was taken", bad)
+			t.Errorf("%q was accepted", bad)
 		}
 	}
 	want := position{"gw", 1 << 40}
@@ -370,13 +370,13 @@ func TestCursor(t *testing.T) {
 	}
 }
 
-// Who comes back within the grace was never gone: nobody is told, and Redis is not asked. Who does not is
-// told to have left.
-func TestPart(t *testing.T) {
+// If a user reconnects within the grace period, nothing is published and Redis is not written. If a
+// user does not, their leaving is published after it.
+func TestDisconnect_countsForTheGracePeriod(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewServer(t)
 	one := startOn(t, s.Client(t))
-	one.cfg.Grace = 2 * time.Second // before anything has parted
+	one.cfg.Grace = 2 * time.Second // set before anything has disconnected
 	c := chat.NewChannelID()
 	ann, bob := chat.NewUserID(), chat.NewUserID()
 	frames := listen(t, s, c)
@@ -385,16 +385,16 @@ func TestPart(t *testing.T) {
 	one.await(t, c, ann, bob)
 	one.Disconnect(bob, []chat.ChannelID{c})
 	one.Disconnect(ann, []chat.ChannelID{c})
-	one.Join(c, bob) // again
-	gone := time.Now()
-	awaitFrame(t, frames, told(c, 1, "", ann.String()))
-	if waited := time.Since(gone); waited < time.Second {
-		t.Errorf("that ann has gone was told after %v", waited)
+	one.Join(c, bob) // reconnects
+	disconnected := time.Now()
+	awaitFrame(t, frames, presenceFrame(c, 1, "", ann.String()))
+	if waited := time.Since(disconnected); waited < time.Second {
+		t.Errorf("ann's leaving was published after %v", waited)
 	}
 	one.await(t, c, bob)
 	for _, f := range frames() {
 		if strings.Contains(f, `"left":["`+bob.String()) {
-			t.Errorf("who came back was told to have left: %s", f)
+			t.Errorf("a user who came back was published as having left: %s", f)
 		}
 	}
 }

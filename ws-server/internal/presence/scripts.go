@@ -15,19 +15,19 @@ var (
 	countSource string
 	//go:embed change.lua
 	changeSource string
-	//go:embed who.lua
-	whoSource string
+	//go:embed online.lua
+	onlineSource string
 	//go:embed publish.lua
 	publishSource string
 
 	leaseScript   = redis.NewScript(leaseSource)
 	changeScript  = redis.NewScript(countSource + changeSource)
-	whoScript     = redis.NewScript(countSource + whoSource)
+	onlineScript  = redis.NewScript(countSource + onlineSource)
 	publishScript = redis.NewScript(publishSource)
 )
 
-// callsAtOnce bounds the script calls of one round trip.
-const callsAtOnce = 128
+// maxCallsPerTrip limits the script calls of one round trip.
+const maxCallsPerTrip = 128
 
 // call is one call of a script.
 type call struct {
@@ -37,10 +37,11 @@ type call struct {
 	reply  *redis.Cmd
 }
 
-// run makes calls in one round trip, and those again whose script the server did not know. Each has its
-// own reply; the error is the first of theirs. What was begun is finished even if ctx ends.
+// run makes calls in one round trip. It loads scripts that the server does not know and repeats
+// their calls. Each call has its own reply; run returns the first error. Once begun, the calls
+// finish even if ctx ends.
 func (p *Presence) run(ctx context.Context, calls []*call) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), redisTimeout)
 	defer cancel()
 	p.try(ctx, calls)
 	var unknown []*call
@@ -72,7 +73,7 @@ func (p *Presence) try(ctx context.Context, calls []*call) {
 	})
 }
 
-// load puts the scripts of calls into every server that may run them.
+// load loads the scripts of calls into every server that may run them.
 func (p *Presence) load(ctx context.Context, calls []*call) error {
 	loaded := make(map[string]bool, 1)
 	for _, c := range calls {

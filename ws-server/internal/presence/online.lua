@@ -1,7 +1,7 @@
--- who.lua: tells who is online in a channel. Behind count.lua.
--- KEYS[1] the channel's remembered count   KEYS[2…] the online sets of the gateways that are alive
--- ARGV[1] digest of those gateways
--- Returns { users online, { their ids; none if they are more than LARGE } }.
+-- online.lua: returns who is online in a channel. count.lua is prepended.
+--  KEYS[1] the channel's cached count   KEYS[2…] the online sets of the live gateways
+--  ARGV[1] digest of the live gateways
+-- Returns { users online, { their ids; none if there are more than LARGE users } }.
 local sets, sum = {}, 0
 for i = 2, #KEYS do
   local n = redis.call('SCARD', KEYS[i])
