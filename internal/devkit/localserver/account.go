@@ -13,19 +13,19 @@ import (
 	"syscall"
 )
 
-// account is the user a server runs as. credential is nil when that is who we are.
+// account is the user that a server runs as. credential is nil if that is the user of this process.
 type account struct {
 	uid, gid   int
 	name       string
 	credential *syscall.Credential
 }
 
-// self is the account of this process.
+// self returns the account of this process.
 func self() account {
 	return account{uid: os.Geteuid(), gid: os.Getegid(), name: "uid " + strconv.Itoa(os.Geteuid())}
 }
 
-// as returns the account to drop to.
+// as returns the account with the given ids.
 func as(uid, gid int, name string) account {
 	if uid == os.Geteuid() {
 		return self()
@@ -33,7 +33,7 @@ func as(uid, gid int, name string) account {
 	return account{uid: uid, gid: gid, name: name, credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
 }
 
-// lookup finds the first of the named users that exists and is not root.
+// lookup returns the first of the named users that exists and is not root.
 func lookup(names ...string) (account, error) {
 	var errs []error
 	for _, name := range names {
@@ -51,7 +51,7 @@ func lookup(names ...string) (account, error) {
 	return account{}, fmt.Errorf("PostgreSQL refuses to run as root, and there is no user to run it as: %w", errors.Join(errs...))
 }
 
-// canReach reports whether the account may pass through every folder above path that exists.
+// canReach reports whether the account may traverse every existing folder above path.
 func (a account) canReach(path string) bool {
 	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
 		info, err := os.Stat(dir)
@@ -64,7 +64,8 @@ func (a account) canReach(path string) bool {
 	}
 }
 
-// may reports whether the permission bits (4 read, 2 write, 1 pass) allow the account what it wants.
+// may reports whether the permission bits (4 read, 2 write, 1 traverse) grant the account what it
+// wants.
 func (a account) may(info fs.FileInfo, want fs.FileMode) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || a.uid == 0 {
@@ -80,7 +81,7 @@ func (a account) may(info fs.FileInfo, want fs.FileMode) bool {
 	return mode&want == want
 }
 
-// own creates dir, for the account alone, if it does not exist.
+// own creates dir, accessible only to the account, if it does not exist.
 func (a account) own(dir string) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
@@ -97,7 +98,7 @@ func (a account) own(dir string) error {
 	return nil
 }
 
-// owns reports whether dir is a folder of the account that nobody else may enter.
+// owns reports whether dir is a folder of the account that no other user may enter.
 func (a account) owns(dir string) bool {
 	info, err := os.Lstat(dir)
 	if err != nil || !info.IsDir() || info.Mode().Perm()&0o077 != 0 {
@@ -107,12 +108,13 @@ func (a account) owns(dir string) bool {
 	return ok && int(stat.Uid) == a.uid
 }
 
-// maxSocketPath is what fits into sun_path on every system (104 bytes on macOS), with its final NUL.
+// maxSocketPath is the longest path that fits into sun_path on every system (104 bytes on macOS,
+// including the final NUL).
 const maxSocketPath = 103
 
-// socketDir returns a folder, closed to other users, in which a socket called name can be made: dir
-// itself if its path is short enough, else one under the temporary folder, whose name is the same for
-// the same dir.
+// socketDir returns a folder, closed to other users, for a socket called name. It returns dir
+// itself if the path is short enough, else a folder under the temporary directory, always the same
+// for the same dir.
 func (a account) socketDir(dir, name string) (string, error) {
 	if len(filepath.Join(dir, name)) <= maxSocketPath && a.owns(dir) {
 		return dir, nil
@@ -123,10 +125,10 @@ func (a account) socketDir(dir, name string) (string, error) {
 		short = filepath.Join("/tmp", filepath.Base(short))
 	}
 	if err := a.own(short); err != nil {
-		return "", fmt.Errorf("make a folder for the socket: %w", err)
+		return "", fmt.Errorf("create a folder for the socket: %w", err)
 	}
 	if !a.owns(short) {
-		return "", fmt.Errorf("%s is not ours alone: remove it, or set TMPDIR to another folder", short)
+		return "", fmt.Errorf("%s belongs to another user or is accessible to others: remove it, or set TMPDIR to another folder", short)
 	}
 	return short, nil
 }

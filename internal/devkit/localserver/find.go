@@ -1,9 +1,9 @@
-// Package localserver finds, installs and runs a private PostgreSQL and a private Redis: for the
-// standalone product, and for tests.
+// Package localserver finds, installs and runs a private PostgreSQL and a private Redis, for the
+// standalone product and for tests.
 //
-// A server listens where only this machine, and by default only this user, can reach it. It is a child
-// of this process and does not outlive it (on Linux not even when we are killed). Its data directory
-// is locked for as long as the server lives, so no second one can be started on it.
+// A server is reachable only from this machine, and by default only by this user. It is a child of
+// this process and does not outlive it (on Linux not even if this process is killed). Its data
+// directory is locked while the server lives, so no second server can be started on it.
 package localserver
 
 import (
@@ -20,7 +20,7 @@ import (
 	"strings"
 )
 
-// The oldest servers we work with.
+// The oldest supported server versions.
 const (
 	MinPostgres = 15
 	MinRedis    = 7
@@ -28,16 +28,16 @@ const (
 
 // Binaries are the servers found on this machine.
 type Binaries struct {
-	Postgres        string // the folder with postgres and initdb
+	Postgres        string // folder that contains postgres and initdb
 	PostgresVersion string
 	Redis           string // redis-server or valkey-server
 	RedisVersion    string
 }
 
-// MissingError says which servers were not found, and how to get them.
+// MissingError names the servers that were not found, and how to get them.
 type MissingError struct {
 	Postgres, Redis bool
-	TooOld          []string // what was found and is too old
+	TooOld          []string // servers that were found but are too old
 }
 
 func (e *MissingError) Error() string {
@@ -56,11 +56,11 @@ func (e *MissingError) Error() string {
 	b.WriteString("; there are three ways:" +
 		"\n  1. install them: apt-get install postgresql redis-server, or brew install postgresql@17 redis" +
 		"\n  2. run them in containers: docker compose up" +
-		"\n  3. point DATABASE_URL and REDIS_URL to servers that run already")
+		"\n  3. set DATABASE_URL and REDIS_URL to servers that are already running")
 	return b.String()
 }
 
-// Where package managers put servers that are not on PATH.
+// Folders where package managers put servers that are not on PATH.
 var (
 	postgresDirs = []string{
 		"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin",
@@ -72,8 +72,8 @@ var (
 	redisNames = []string{"redis-server", "valkey-server"}
 )
 
-// Find looks for the servers on PATH, then in the usual places, the newest first. What it found is
-// returned even with the error, which is a *MissingError unless ctx ended.
+// Find searches for the servers on PATH, then in the usual places, newest first. It returns what it
+// found even with an error, which is a *MissingError unless ctx is done.
 func Find(ctx context.Context) (Binaries, error) { return find(ctx, postgresDirs, redisDirs) }
 
 func find(ctx context.Context, pgDirs, rdDirs []string) (Binaries, error) {
@@ -82,7 +82,7 @@ func find(ctx context.Context, pgDirs, rdDirs []string) (Binaries, error) {
 	for _, dir := range postgresCandidates(pgDirs) {
 		v, err := version(ctx, filepath.Join(dir, "postgres"))
 		if err != nil {
-			continue // not a server after all; MissingError tells when none is
+			continue // not a server; MissingError reports it if there is none
 		}
 		if v.major() < MinPostgres {
 			missing.TooOld = append(missing.TooOld, "PostgreSQL "+v.text+" in "+dir)
@@ -113,17 +113,17 @@ func find(ctx context.Context, pgDirs, rdDirs []string) (Binaries, error) {
 	return found, nil
 }
 
-// postgresCandidates returns folders that hold both postgres and initdb.
+// postgresCandidates returns folders that contain both postgres and initdb.
 func postgresCandidates(dirs []string) []string {
 	var candidates []string
 	if path, err := exec.LookPath("postgres"); err == nil {
 		if real, err := filepath.EvalSymlinks(path); err == nil {
-			path = real // initdb looks for its files relative to where it really lies
+			path = real // initdb searches for its files relative to its real location
 		}
 		candidates = append(candidates, filepath.Dir(path))
 	}
 	for _, pattern := range dirs {
-		matches, _ := filepath.Glob(pattern) // the patterns are ours and well formed
+		matches, _ := filepath.Glob(pattern) // the patterns are constant and well formed
 		slices.SortFunc(matches, func(a, b string) int { return cmp.Compare(dirVersion(b), dirVersion(a)) })
 		candidates = append(candidates, matches...)
 	}
@@ -132,7 +132,7 @@ func postgresCandidates(dirs []string) []string {
 	})
 }
 
-// dirVersion takes 17 out of /usr/lib/postgresql/17/bin or …/postgresql@17/bin.
+// dirVersion returns 17 for /usr/lib/postgresql/17/bin and …/postgresql@17/bin.
 func dirVersion(bin string) int { return firstNumber(filepath.Base(filepath.Dir(bin))) }
 
 func redisCandidates(dirs []string) []string {
@@ -162,18 +162,18 @@ type serverVersion struct{ text string }
 
 func (v serverVersion) major() int { return firstNumber(v.text) }
 
-// versionPattern takes the version out of "postgres (PostgreSQL) 15.18 (Debian …)" and of "Redis
+// versionPattern matches the version in "postgres (PostgreSQL) 15.18 (Debian …)" and in "Redis
 // server v=7.0.15 sha=…" or "Valkey server v=8.0.1 …".
 var versionPattern = regexp.MustCompile(`(?:\(PostgreSQL\) |server v=)(\d[0-9A-Za-z.]*)`)
 
 func version(ctx context.Context, path string) (serverVersion, error) {
 	out, err := exec.CommandContext(ctx, path, "--version").Output()
 	if err != nil {
-		return serverVersion{}, fmt.Errorf("ask %s for its version: %w", path, err)
+		return serverVersion{}, fmt.Errorf("get the version of %s: %w", path, err)
 	}
 	m := versionPattern.FindSubmatch(out)
 	if m == nil {
-		return serverVersion{}, errors.New(path + " does not tell its version")
+		return serverVersion{}, errors.New(path + " does not report its version")
 	}
 	return serverVersion{text: string(m[1])}, nil
 }
@@ -182,6 +182,6 @@ var digits = regexp.MustCompile(`\d+`)
 
 // firstNumber returns the first number in s, or 0.
 func firstNumber(s string) int {
-	n, _ := strconv.Atoi(digits.FindString(s)) // digits only; out of range sorts last
+	n, _ := strconv.Atoi(digits.FindString(s)) // digits only; a number out of range sorts last
 	return n
 }

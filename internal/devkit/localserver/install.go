@@ -10,7 +10,8 @@ import (
 	"path/filepath"
 )
 
-// Ensure finds the servers, and installs what is missing where it can. It says on stderr what it does.
+// Ensure finds the servers and, where it can, installs missing ones. It reports on stderr what it
+// does.
 func Ensure(ctx context.Context, stderr io.Writer) (Binaries, error) {
 	found, err := Find(ctx)
 	if err == nil {
@@ -25,17 +26,17 @@ func Ensure(ctx context.Context, stderr io.Writer) (Binaries, error) {
 	return Find(ctx)
 }
 
-// Install installs the servers that Find misses: with apt-get as root on Debian and its relatives, or
-// with brew. It starts no system service and creates no database cluster. Where neither way is open
-// the error is Find's, which names the ways that are.
+// Install installs the servers that Find does not find: with apt-get as root on Debian and its
+// derivatives, or with brew. It starts no system service and creates no database cluster. If
+// neither is possible, it returns Find's error, which lists the alternatives.
 func Install(ctx context.Context, stderr io.Writer) error {
 	return installer{stderr: stderr, root: "/", uid: os.Geteuid(), find: Find}.run(ctx)
 }
 
-// installer is Install with what a test replaces.
+// installer implements Install with parts that a test replaces.
 type installer struct {
 	stderr io.Writer
-	root   string // where /usr and /etc are
+	root   string // the folder that contains usr and etc
 	uid    int
 	find   func(context.Context) (Binaries, error)
 }
@@ -85,9 +86,9 @@ func (i installer) apt(ctx context.Context, apt string, missing *MissingError) e
 	return i.command(ctx, apt, append([]string{"install", "-q", "-y", "--no-install-recommends"}, packages...)...)
 }
 
-// keepQuiet tells the package scripts, for as long as the installation runs, to start no service
-// (policy-rc.d is Debian's switch for that; one that exists is somebody's decision and stays) and to
-// create no cluster.
+// keepQuiet prevents the package scripts from starting services and creating a cluster while the
+// installation runs. policy-rc.d is Debian's switch for that; an existing one was put there on
+// purpose and is kept.
 func (i installer) keepQuiet() (cleanup func(), err error) {
 	var made []string
 	cleanup = func() {

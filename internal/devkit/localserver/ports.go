@@ -13,17 +13,17 @@ import (
 	"time"
 )
 
-// Ports are handed out from below the range from which systems take those of outgoing connections, so
-// that a server that is stopped and started again finds its own free. They are cut into blocks: a process
-// owns those that it has locked, and no two processes of a machine ever choose the same port, which a
-// choice at random did once in a hundred runs of all tests.
+// Ports are allocated below the range that systems use for outgoing connections, so that a server
+// that is stopped and started again finds its port free. They are divided into blocks. A process
+// owns the blocks that it has locked, so no two processes on a machine ever choose the same port. A
+// random choice collided once in a hundred runs of all tests.
 const (
 	firstPort  = 10000
 	blockPorts = 100
 	portBlocks = 220
 )
 
-// ports are those that this process may still hand out.
+// ports are those that this process may still allocate.
 var ports struct {
 	sync.Mutex
 	left []int
@@ -31,8 +31,8 @@ var ports struct {
 	locks []*os.File
 }
 
-// FreePort returns a loopback TCP port that nobody listens on and that no process has been given by
-// FreePort before, as long as this one lives.
+// FreePort returns a loopback TCP port that nobody listens on and that FreePort has given to no
+// other living process.
 func FreePort() (int, error) {
 	ports.Lock()
 	defer ports.Unlock()
@@ -50,11 +50,11 @@ func FreePort() (int, error) {
 	}
 }
 
-// claimPorts takes a block that no living process owns. ports is locked.
+// claimPorts locks a block that no living process owns. The caller holds the lock of ports.
 func claimPorts() error {
-	err := errors.New("every port of 127.0.0.1 that is set aside for this is taken")
+	err := errors.New("all ports of 127.0.0.1 that are reserved for this are in use")
 	for _, n := range rand.Perm(portBlocks) {
-		// One user's locks are closed to another, who goes on to the next block.
+		// Another user's lock files cannot be opened; then try the next block.
 		file, unopened := os.OpenFile(filepath.Join(os.TempDir(), fmt.Sprintf("parley-ports-%d.lock", n)), os.O_RDWR|os.O_CREATE, 0o600)
 		if unopened != nil {
 			err = unopened
@@ -73,8 +73,9 @@ func claimPorts() error {
 	return err
 }
 
-// listened tells whether somebody answers at the port. It asks by a connection: a listener of our own,
-// even closed at once, lives on in a program that is being forked at that moment.
+// listened reports whether a server accepts connections at the port. It tries to connect instead of
+// to listen: a listening socket, even if closed immediately, may be inherited by a process that is
+// being forked at that moment.
 func listened(port int) bool {
 	conn, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), time.Second)
 	if err != nil {

@@ -27,40 +27,40 @@ import (
 
 const (
 	postgresSocket = ".s.PGSQL.5432"
-	postgresUser   = "postgres" // the superuser that initdb makes
-	// stopWithin bounds the stop of a server that Run ends.
-	stopWithin = 30 * time.Second
+	postgresUser   = "postgres" // the superuser that initdb creates
+	// stopTimeout bounds the stop of a server at the end of Run.
+	stopTimeout = 30 * time.Second
 )
 
 // PostgresOptions configures a private PostgreSQL.
 type PostgresOptions struct {
 	Bin     string // required: the folder of postgres and initdb, from Find
-	DataDir string // required; made on first use. Two servers never share one.
-	// RunAs is the user to drop to when we are root, which PostgreSQL refuses. Default: the owner of
-	// an existing data directory, else postgres, else nobody.
+	DataDir string // required; created on first use. Two servers never share one.
+	// RunAs is the user to run the server as if we are root, because PostgreSQL refuses to run as
+	// root. Default: the owner of an existing data directory, else postgres, else nobody.
 	RunAs string
-	// Durable keeps the data safe against a power cut. Without it a crash of the machine, though not
-	// of a process, may destroy the database: for tests.
+	// Durable makes the data survive a power failure. Without it a crash of the machine, though not
+	// of a process, may destroy the database: only for tests.
 	Durable  bool
-	Settings map[string]string // further server settings, they win
+	Settings map[string]string // further server settings; they take precedence
 	Log      io.Writer         // the server's own log; default none
-	Logger   *slog.Logger      // what we decide for the server; default slog.Default()
+	Logger   *slog.Logger      // logs decisions made for the server; default slog.Default()
 }
 
-// Postgres is a private PostgreSQL server, reached through a Unix socket that only this user (and root)
-// can open. It is safe for concurrent use.
+// Postgres is a private PostgreSQL server, with a Unix socket that only this user (and root) can
+// open. It is safe for concurrent use.
 type Postgres struct {
 	opts    PostgresOptions
 	account account
-	dataDir string // where the data really is
+	dataDir string // the actual data directory
 	sockets string
 
-	mu   sync.Mutex // guards proc, and makes Start, Stop and Kill exclude each other
+	mu   sync.Mutex // guards proc, and serializes Start, Stop and Kill
 	proc *subprocess.Process
 }
 
-// StartPostgres starts a server on opts.DataDir, which it initialises on first use, and waits until it
-// answers. It recovers from a server that was killed. Stop it with Stop, or hand it to Run.
+// StartPostgres starts a server on opts.DataDir, which it initializes on first use, and waits until
+// it answers. It recovers the data of a server that was killed. The caller must call Stop or Run.
 func StartPostgres(ctx context.Context, opts PostgresOptions) (*Postgres, error) {
 	if opts.Bin == "" || opts.DataDir == "" {
 		return nil, errors.New("localserver: Bin and DataDir are required")
@@ -78,7 +78,7 @@ func StartPostgres(ctx context.Context, opts PostgresOptions) (*Postgres, error)
 	return p, nil
 }
 
-// place decides who runs the server and where its data is.
+// place determines the user that runs the server and the location of its data.
 func (p *Postgres) place(ctx context.Context) error {
 	dir, err := filepath.Abs(p.opts.DataDir)
 	if err != nil {
@@ -91,14 +91,15 @@ func (p *Postgres) place(ctx context.Context) error {
 	if p.account.credential == nil {
 		return nil
 	}
-	// A user we drop to may not pass through a folder like /root. What was once put elsewhere stays.
+	// The server's user may be unable to enter a folder like /root. Data that is already elsewhere
+	// stays there.
 	elsewhere := filepath.Join("/var/lib/parley", shortHash(dir))
 	if initialised(elsewhere) && !initialised(dir) || !p.account.canReach(dir) {
-		p.opts.Logger.InfoContext(ctx, "postgresql data kept elsewhere: its user cannot reach DATA_DIR",
+		p.opts.Logger.InfoContext(ctx, "postgresql data stored elsewhere: its user cannot access DATA_DIR",
 			"data_dir", dir, "kept_in", elsewhere, "user", p.account.name)
 		p.dataDir = elsewhere
 		if !p.account.canReach(elsewhere) {
-			return fmt.Errorf("user %s can reach neither %s nor %s; set DATA_DIR to a folder it can reach", p.account.name, dir, elsewhere)
+			return fmt.Errorf("user %s can access neither %s nor %s; set DATA_DIR to a folder that this user can access", p.account.name, dir, elsewhere)
 		}
 	}
 	return nil
@@ -119,7 +120,7 @@ func (p *Postgres) chooseAccount(dir string) (account, error) {
 	return lookup("postgres", "nobody")
 }
 
-// initialised reports whether dir holds a database cluster.
+// initialised reports whether dir contains a database cluster.
 func initialised(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, "PG_VERSION"))
 	return err == nil
@@ -133,7 +134,7 @@ func (p *Postgres) Start(ctx context.Context) error {
 		select {
 		case <-p.proc.Done():
 		default:
-			return errors.New("PostgreSQL runs already")
+			return errors.New("PostgreSQL is already running")
 		}
 	}
 	if err := os.MkdirAll(filepath.Dir(p.dataDir), 0o755); err != nil {
@@ -147,9 +148,9 @@ func (p *Postgres) Start(ctx context.Context) error {
 	if err := p.prepare(ctx); err != nil {
 		return fmt.Errorf("start PostgreSQL: %w", err)
 	}
-	onDeath := syscall.SIGINT // fast shutdown: nothing to recover at the next start
+	onDeath := syscall.SIGINT // fast shutdown: no recovery at the next start
 	if !p.opts.Durable {
-		onDeath = syscall.SIGQUIT // at once
+		onDeath = syscall.SIGQUIT // immediate shutdown
 	}
 	proc, err := subprocess.Start(subprocess.Spec{
 		Path: filepath.Join(p.opts.Bin, "postgres"), Args: p.args(), Dir: "/", Env: environment(),
@@ -166,7 +167,8 @@ func (p *Postgres) Start(ctx context.Context) error {
 	return nil
 }
 
-// prepare makes the cluster if there is none and removes what a killed server left. The lock is held.
+// prepare creates the cluster if there is none, and removes the remains of a killed server. The
+// lock is held.
 func (p *Postgres) prepare(ctx context.Context) error {
 	if !initialised(p.dataDir) {
 		if err := p.initdb(ctx); err != nil {
@@ -184,7 +186,8 @@ func (p *Postgres) prepare(ctx context.Context) error {
 	return err
 }
 
-// initdb makes the cluster beside its place and renames it, so that one cut short is not taken for whole.
+// initdb creates the cluster in a temporary folder and renames it, so that an interrupted initdb
+// leaves nothing that looks complete.
 func (p *Postgres) initdb(ctx context.Context) error {
 	if entries, err := os.ReadDir(p.dataDir); err == nil && len(entries) > 0 {
 		return fmt.Errorf("%s is neither empty nor a PostgreSQL data directory; set DATA_DIR to another folder", p.dataDir)
@@ -208,7 +211,7 @@ func (p *Postgres) initdb(ctx context.Context) error {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: p.account.credential}
 		return cmd.CombinedOutput()
 	}
-	// Order by bytes, the same everywhere; but know the letters of Unicode.
+	// Sort by bytes, the same everywhere, but know Unicode's letters.
 	ctype := "C.UTF-8"
 	if runtime.GOOS == "darwin" {
 		ctype = "en_US.UTF-8"
@@ -227,7 +230,7 @@ func (p *Postgres) initdb(ctx context.Context) error {
 	return os.Rename(dir, p.dataDir)
 }
 
-// matchVersion turns to another installed PostgreSQL if the data was written by that one.
+// matchVersion switches to another installed PostgreSQL if that version wrote the data.
 func (p *Postgres) matchVersion(ctx context.Context) error {
 	written, err := os.ReadFile(filepath.Join(p.dataDir, "PG_VERSION"))
 	if err != nil {
@@ -246,7 +249,7 @@ func (p *Postgres) matchVersion(ctx context.Context) error {
 	}
 	for _, dir := range postgresCandidates(postgresDirs) {
 		if v, err := version(ctx, filepath.Join(dir, "postgres")); err == nil && v.major() == want {
-			p.opts.Logger.InfoContext(ctx, "postgresql chosen by its data", "bin", dir, "version", v.text)
+			p.opts.Logger.InfoContext(ctx, "postgresql version chosen to match the data", "bin", dir, "version", v.text)
 			p.opts.Bin = dir
 			return nil
 		}
@@ -254,9 +257,9 @@ func (p *Postgres) matchVersion(ctx context.Context) error {
 	return fmt.Errorf("the data in %s was written by PostgreSQL %d, and only %s is installed; install %d too, or move the data with pg_dump", p.dataDir, want, have.text, want)
 }
 
-// clearPidFile removes a postmaster.pid that a killed server left. PostgreSQL takes any live process
-// that got the same pid since (common in containers) for its old self. The lock tells that none of ours
-// lives; one that was started by hand is asked for.
+// clearPidFile removes a postmaster.pid that a killed server left behind. PostgreSQL mistakes any
+// live process that has since got the same pid (common in containers) for its former self. Our lock
+// proves that no server of ours is alive; a server that was started by hand is checked for.
 func (p *Postgres) clearPidFile(ctx context.Context) error {
 	path := filepath.Join(p.dataDir, "postmaster.pid")
 	content, err := os.ReadFile(path)
@@ -307,12 +310,13 @@ func (p *Postgres) args() []string {
 	return args
 }
 
-// environment is ours without what would change the tools' minds (PGDATA, PGPORT, PGOPTIONS, …).
+// environment returns our environment without the variables that change the tools' behavior
+// (PGDATA, PGPORT, PGOPTIONS, …).
 func environment() []string {
 	return slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "PG") })
 }
 
-// ping connects once.
+// ping opens one connection.
 func (p *Postgres) ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -323,16 +327,18 @@ func (p *Postgres) ping(ctx context.Context) error {
 	return conn.Close(ctx)
 }
 
-// URL returns the address of a database of the server, for the superuser, in the form pgx reads.
+// URL returns the address of a database of the server, for the superuser, in the form that pgx
+// parses.
 func (p *Postgres) URL(database string) string {
 	q := url.Values{"host": {p.sockets}, "port": {"5432"}, "user": {postgresUser}, "sslmode": {"disable"}}
 	return (&url.URL{Scheme: "postgres", Path: "/" + database, RawQuery: q.Encode()}).String()
 }
 
-// DataDir returns where the data really is, which may not be where it was asked to be: see StartPostgres.
+// DataDir returns the actual data directory, which may differ from the requested one: see
+// StartPostgres.
 func (p *Postgres) DataDir() string { return p.dataDir }
 
-// CreateDatabase creates a database unless it exists.
+// CreateDatabase creates a database if it does not exist.
 func (p *Postgres) CreateDatabase(ctx context.Context, name string) error {
 	conn, err := pgx.Connect(ctx, p.URL("postgres"))
 	if err != nil {
@@ -350,17 +356,17 @@ func (p *Postgres) CreateDatabase(ctx context.Context, name string) error {
 	return nil
 }
 
-// process returns the process started last.
+// process returns the process that was started last.
 func (p *Postgres) process() *subprocess.Process {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.proc
 }
 
-// Done is closed when the server that runs now has ended, for whatever reason.
+// Done is closed when the current server has ended, for whatever reason.
 func (p *Postgres) Done() <-chan struct{} { return p.process().Done() }
 
-// Err tells how the server ended: nil while it runs and after a clean stop.
+// Err returns how the server ended: nil while it runs and after a clean stop.
 func (p *Postgres) Err() error {
 	proc := p.process()
 	if err := proc.Err(); err != nil {
@@ -369,8 +375,8 @@ func (p *Postgres) Err() error {
 	return nil
 }
 
-// Stop shuts the server down, ending its sessions ("fast"). When ctx ends first, the server is killed
-// and recovers at the next start.
+// Stop shuts the server down and ends its sessions ("fast" shutdown). If ctx is done first, it
+// kills the server, which then recovers at the next start.
 func (p *Postgres) Stop(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -384,17 +390,17 @@ func (p *Postgres) Kill() error {
 	return p.proc.Kill()
 }
 
-// Run keeps the server as a part of a program: it returns nil once ctx has ended and the server is
-// stopped, and an error if the server dies before.
+// Run runs the server as a part of a program. It returns nil once ctx is done and the server is
+// stopped, and an error if the server dies first.
 func (p *Postgres) Run(ctx context.Context) error { return run(ctx, "PostgreSQL", p.process(), p.Stop) }
 
 func run(ctx context.Context, what string, proc *subprocess.Process, stop func(context.Context) error) error {
 	select {
 	case <-proc.Done():
-		return fmt.Errorf("%s ended: %w\n%s", what, errors.Join(errors.New("it was not told to"), proc.Err()), proc.Tail())
+		return fmt.Errorf("%s ended: %w\n%s", what, errors.Join(errors.New("unexpectedly"), proc.Err()), proc.Tail())
 	case <-ctx.Done():
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	return stop(ctx)
 }

@@ -14,22 +14,23 @@ import (
 	"parley.chat/internal/devkit/subprocess"
 )
 
-// pollEvery is how often a condition of another process is looked at: whether it answers, or has let
-// go of its lock. There is nothing to wait on instead.
-const pollEvery = 10 * time.Millisecond
+// pollInterval is how often the state of another process is checked: whether it answers, or has
+// released its lock. There is no event to wait for instead.
+const pollInterval = 10 * time.Millisecond
 
-// handover is how long a server whose parent died may take to let go of its data.
-const handover = 15 * time.Second
+// lockTimeout is how long a server whose parent died may take to release its data.
+const lockTimeout = 15 * time.Second
 
-// lock takes the lock file of a data directory. The server inherits the descriptor, so the lock is
-// held until the server and the last of its own children are gone, even if we die first: whoever gets
-// it knows that nobody uses the data. A server that is just stopping is waited for.
+// lock locks the lock file of a data directory. The server inherits the descriptor, so the lock is
+// held until the server and the last of its children are gone, even if this process dies first. The
+// holder of the lock knows that nobody else uses the data. lock waits for a server that is
+// stopping.
 func lock(ctx context.Context, path string) (*os.File, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock data directory: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, handover)
+	ctx, cancel := context.WithTimeout(ctx, lockTimeout)
 	defer cancel()
 	for {
 		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
@@ -42,27 +43,27 @@ func lock(ctx context.Context, path string) (*os.File, error) {
 		select {
 		case <-ctx.Done():
 			owner := make([]byte, 32)
-			n, _ := file.ReadAt(owner, 0) // the pid is a courtesy; without it the message still holds
+			n, _ := file.ReadAt(owner, 0) // the pid is optional in the message
 			who := "another process"
 			if pid := strings.TrimSpace(string(owner[:n])); pid != "" {
 				who = "process " + pid
 			}
-			return nil, errors.Join(fmt.Errorf("the data beside %s is in use by %s; stop it, or set DATA_DIR to another folder", path, who), file.Close())
-		case <-time.After(pollEvery):
+			return nil, errors.Join(fmt.Errorf("the data next to %s is in use by %s; stop it, or set DATA_DIR to another folder", path, who), file.Close())
+		case <-time.After(pollInterval):
 		}
 	}
 }
 
-// sign writes the server's pid into the lock file, for the message above.
+// sign writes the server's pid into the lock file, for lock's error message.
 func sign(file *os.File, pid int) {
-	_ = file.Truncate(0) // a courtesy, see lock
+	_ = file.Truncate(0) // an error only affects that message
 	_, _ = file.WriteAt([]byte(strconv.Itoa(pid)+"\n"), 0)
 }
 
-// errExited stands for a clean exit where none was wanted.
+// errExited reports a clean exit where none was expected.
 var errExited = errors.New("exit code 0")
 
-// waitReady asks ready until it returns nil. It gives up when the process ends or ctx does.
+// waitReady calls ready until it returns nil. It fails if the process ends or ctx is done.
 func waitReady(ctx context.Context, p *subprocess.Process, what string, ready func(context.Context) error) error {
 	for {
 		err := ready(ctx)
@@ -74,7 +75,7 @@ func waitReady(ctx context.Context, p *subprocess.Process, what string, ready fu
 			return fmt.Errorf("%s ended while starting: %w\n%s", what, cmp.Or(p.Err(), errExited), p.Tail())
 		case <-ctx.Done():
 			return errors.Join(fmt.Errorf("wait for %s: %w (last: %w)\n%s", what, context.Cause(ctx), err, p.Tail()), p.Kill())
-		case <-time.After(pollEvery):
+		case <-time.After(pollInterval):
 		}
 	}
 }

@@ -25,40 +25,40 @@ const redisSocket = "redis.sock"
 // The values of RedisOptions.AppendFsync.
 const (
 	FsyncAlways   = "always"   // every answered write survives a power cut
-	FsyncEverySec = "everysec" // a crash of the machine may take the last 2 s along
-	NoAOF         = "no-aof"   // nothing is kept: for tests
+	FsyncEverySec = "everysec" // a crash of the machine may lose the last 2 s
+	NoAOF         = "no-aof"   // nothing is written to disk: for tests
 )
 
-// FreshPort as RedisOptions.Port means a free loopback port.
+// FreshPort as RedisOptions.Port selects a free loopback port.
 const FreshPort = -1
 
 // RedisOptions configures a private Redis.
 type RedisOptions struct {
 	Bin         string // required: redis-server or valkey-server, from Find
-	Dir         string // required; made on first use. Two servers never share one.
+	Dir         string // required; created on first use. Two servers never share one.
 	AppendFsync string // default FsyncAlways
-	MaxMemory   int64  // bytes; default 0, unbounded. The policy is noeviction.
-	// Port is a loopback TCP port, or FreshPort for a free one. Default 0: a Unix socket only, which
-	// other users cannot open; a port on loopback is open to every user of the machine.
+	MaxMemory   int64  // bytes; default 0, unlimited. The policy is noeviction.
+	// Port is a loopback TCP port, or FreshPort for a free one. Default 0: only a Unix socket,
+	// which other users cannot open. A loopback port is open to every user of the machine.
 	Port     int
 	Cluster  bool              // a node of a cluster; needs a Port
-	Settings map[string]string // further settings of redis.conf, they win
+	Settings map[string]string // further settings of redis.conf; they take precedence
 	Log      io.Writer         // the server's own log; default none
 }
 
 // Redis is a private Redis server. It is safe for concurrent use.
 type Redis struct {
 	opts    RedisOptions
-	sockets string // the folder of the socket; empty with a port
+	sockets string // folder of the socket; empty with a port
 	port    int
-	busPort int // with Cluster
+	busPort int // only with Cluster
 
-	mu   sync.Mutex // guards proc, and makes Start, Stop and Kill exclude each other
+	mu   sync.Mutex // guards proc, and serializes Start, Stop and Kill
 	proc *subprocess.Process
 }
 
-// StartRedis starts a server on opts.Dir and waits until it has loaded its data and answers. Stop it
-// with Stop, or hand it to Run.
+// StartRedis starts a server on opts.Dir and waits until it has loaded its data and answers. The
+// caller must call Stop or Run.
 func StartRedis(ctx context.Context, opts RedisOptions) (*Redis, error) {
 	if opts.Bin == "" || opts.Dir == "" {
 		return nil, errors.New("localserver: Bin and Dir are required")
@@ -83,14 +83,14 @@ func StartRedis(ctx context.Context, opts RedisOptions) (*Redis, error) {
 		if err == nil {
 			return r, nil
 		}
-		// Another process may have taken the free port meanwhile.
+		// Another process may have taken the free port in the meantime.
 		if opts.Port != FreshPort || attempt == 5 || !strings.Contains(err.Error(), "Address already in use") {
 			return nil, err
 		}
 	}
 }
 
-// address chooses where the server listens.
+// address determines where the server listens.
 func (r *Redis) address() (err error) {
 	if err := self().own(r.opts.Dir); err != nil {
 		return err
@@ -117,7 +117,7 @@ func (r *Redis) Start(ctx context.Context) error {
 		select {
 		case <-r.proc.Done():
 		default:
-			return errors.New("Redis runs already")
+			return errors.New("Redis is already running")
 		}
 	}
 	file, err := lock(ctx, filepath.Join(r.opts.Dir, "parley.lock"))
@@ -144,15 +144,15 @@ func (r *Redis) Start(ctx context.Context) error {
 	return nil
 }
 
-// ping makes sure that it is our server which answers: on a port it might be somebody else's. Until the
-// append-only file is read, the answer is LOADING.
+// ping verifies that our own server answers, because on a port it might be another process. Until
+// the append-only file is loaded, the answer is LOADING.
 func (r *Redis) ping(ctx context.Context, proc *subprocess.Process) error {
 	network := "tcp"
 	if r.sockets != "" {
 		network = "unix"
 	}
-	// Dialled by hand first, because the pool logs what it cannot reach. And a pool is used but once,
-	// because after a failure it waits for a second.
+	// Dial first without the client, because its pool logs what it cannot reach. And use a pool
+	// only once, because after a failure it waits for a second.
 	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, network, r.Addr())
 	if err != nil {
 		return err
@@ -172,9 +172,10 @@ func (r *Redis) ping(ctx context.Context, proc *subprocess.Process) error {
 	return client.Ping(ctx).Err()
 }
 
-// aofRewriteAt is the size from which the append-only file is written anew when it has doubled. Redis'
-// own 64mb comes every few seconds under load, each time with a fork and a copy of everything: some 15% of its
-// CPU. A file of this size is loaded in about four seconds.
+// aofRewriteAt is the size from which the append-only file is rewritten when it has doubled.
+// Redis's default of 64mb would be reached every few seconds under load. Each rewrite forks and
+// copies everything, which takes about 15% of its CPU time. A file of this size is loaded in about
+// four seconds.
 const aofRewriteAt = "512mb"
 
 func (r *Redis) args() []string {
@@ -211,7 +212,7 @@ func (r *Redis) Addr() string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(r.port))
 }
 
-// URL returns the address in the form that REDIS_URL and redis.ParseURL take.
+// URL returns the address in the form that REDIS_URL and redis.ParseURL accept.
 func (r *Redis) URL() string {
 	if r.sockets != "" {
 		return (&url.URL{Scheme: "unix", Path: r.Addr()}).String()
@@ -222,17 +223,17 @@ func (r *Redis) URL() string {
 // BusPort returns the port of the cluster bus, or 0.
 func (r *Redis) BusPort() int { return r.busPort }
 
-// process returns the process started last.
+// process returns the process that was started last.
 func (r *Redis) process() *subprocess.Process {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.proc
 }
 
-// Done is closed when the server that runs now has ended, for whatever reason.
+// Done is closed when the current server has ended, for whatever reason.
 func (r *Redis) Done() <-chan struct{} { return r.process().Done() }
 
-// Err tells how the server ended: nil while it runs and after a clean stop.
+// Err returns how the server ended: nil while it runs and after a clean stop.
 func (r *Redis) Err() error {
 	proc := r.process()
 	if err := proc.Err(); err != nil {
@@ -241,8 +242,8 @@ func (r *Redis) Err() error {
 	return nil
 }
 
-// Stop shuts the server down; it writes out its append-only file first. When ctx ends before that, the
-// server is killed.
+// Stop shuts the server down after it has written its append-only file. If ctx is done first, it
+// kills the server.
 func (r *Redis) Stop(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -264,12 +265,12 @@ func (r *Redis) Restart(ctx context.Context) error {
 	return r.Start(ctx)
 }
 
-// Pause freezes the server, which then neither answers nor closes its connections, until Resume.
+// Pause freezes the server until Resume: it neither answers nor closes its connections.
 func (r *Redis) Pause() error { return r.process().Signal(syscall.SIGSTOP) }
 
 // Resume ends a Pause.
 func (r *Redis) Resume() error { return r.process().Signal(syscall.SIGCONT) }
 
-// Run keeps the server as a part of a program: it returns nil once ctx has ended and the server is
-// stopped, and an error if the server dies before.
+// Run runs the server as a part of a program. It returns nil once ctx is done and the server is
+// stopped, and an error if the server dies first.
 func (r *Redis) Run(ctx context.Context) error { return run(ctx, "Redis", r.process(), r.Stop) }

@@ -1,8 +1,8 @@
 // Package subprocess runs a program as a child process that does not outlive this one.
 //
-// A child gets a process group of its own, so that Ctrl-C in a terminal reaches only us and we stop
-// the children in order. On Linux the kernel signals it when we die, SIGKILL included. Each child
-// has one goroutine here, locked to its thread, which ends with the child.
+// A child has its own process group. So Ctrl-C in a terminal reaches only this process, which then
+// stops the children in order. On Linux the kernel signals the child when this process dies, even
+// by SIGKILL. Each child has one goroutine here, locked to its thread, which ends with the child.
 package subprocess
 
 import (
@@ -21,15 +21,15 @@ import (
 	"time"
 )
 
-// Spec says what to run. Only Path is required.
+// Spec describes what to run. Only Path is required.
 type Spec struct {
 	Path          string
 	Args          []string            // without the program's name
-	Env           []string            // nil: our own environment
-	Dir           string              // empty: our own working directory
+	Env           []string            // nil: the environment of this process
+	Dir           string              // empty: the working directory of this process
 	Output        io.Writer           // receives standard output and error; written from one goroutine
 	Files         []*os.File          // inherited by the child from descriptor 3 on
-	Credential    *syscall.Credential // nil: runs as who we are
+	Credential    *syscall.Credential // nil: the user of this process
 	OnParentDeath syscall.Signal      // default SIGKILL; Linux only
 }
 
@@ -42,11 +42,12 @@ type Process struct {
 	err  error // the result of Wait; written before done is closed
 }
 
-// Start runs the program of spec. The caller stops it, or lets it die with this process.
+// Start runs the program of spec. The caller must stop it, or let it die with this process.
 func Start(spec Spec) (*Process, error) {
 	cmd := exec.Command(spec.Path, spec.Args...)
 	cmd.Env, cmd.Dir, cmd.ExtraFiles = spec.Env, spec.Dir, spec.Files
-	// What a child leaves behind (a backend of a killed postmaster) may hold the pipe for a while.
+	// A process that outlives the child (a backend of a killed postmaster) may hold the pipe for a
+	// while.
 	cmd.WaitDelay = 5 * time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: spec.Credential}
 	dieWithParent(cmd.SysProcAttr, cmp.Or(spec.OnParentDeath, syscall.SIGKILL))
@@ -55,8 +56,8 @@ func Start(spec Spec) (*Process, error) {
 
 	started := make(chan error, 1)
 	go func() {
-		// The kernel takes the death of the thread that forked for the death of the parent, so that
-		// thread has to live as long as the child.
+		// The kernel treats the death of the thread that forked as the death of the parent. So that
+		// thread must live as long as the child.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
@@ -76,10 +77,10 @@ func Start(spec Spec) (*Process, error) {
 // Pid returns the process id.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
-// Done is closed when the child has ended and its output was read.
+// Done is closed when the child has ended and its output has been read.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Err returns nil while the child runs and after it ended with code 0; else how it ended.
+// Err returns nil while the child runs and after it exited with code 0; otherwise how it ended.
 func (p *Process) Err() error {
 	select {
 	case <-p.done:
@@ -92,7 +93,7 @@ func (p *Process) Err() error {
 // Tail returns the last output of the child, for error messages.
 func (p *Process) Tail() string { return p.tail.String() }
 
-// Signal sends sig. A child that has ended already is no error.
+// Signal sends sig. It is not an error if the child has already ended.
 func (p *Process) Signal(sig syscall.Signal) error {
 	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("signal %s: %w", p.name, err)
@@ -100,8 +101,8 @@ func (p *Process) Signal(sig syscall.Signal) error {
 	return nil
 }
 
-// Stop sends sig and waits for the end. When ctx ends first it kills the child and says so. The exit
-// code is not judged: see Err.
+// Stop sends sig and waits until the child ends. If ctx is done first, it kills the child and
+// returns an error. It ignores the exit code: see Err.
 func (p *Process) Stop(ctx context.Context, sig syscall.Signal) error {
 	if err := p.Signal(sig); err != nil {
 		return err
@@ -118,7 +119,7 @@ func (p *Process) Stop(ctx context.Context, sig syscall.Signal) error {
 	return fmt.Errorf("%s did not stop on %v and was killed: %w", p.name, sig, context.Cause(ctx))
 }
 
-// Kill sends SIGKILL and waits for the end.
+// Kill sends SIGKILL and waits until the child ends.
 func (p *Process) Kill() error {
 	if err := p.Signal(syscall.SIGKILL); err != nil {
 		return err
@@ -130,15 +131,15 @@ func (p *Process) Kill() error {
 // tailBytes is how much of the output is kept for error messages.
 const tailBytes = 8 << 10
 
-// tail passes output on and remembers the end of it.
+// tail forwards output and remembers the last part of it.
 type tail struct {
 	to io.Writer
 
-	mu   sync.Mutex // guards last, which the copying goroutine writes and any goroutine reads
+	mu   sync.Mutex // guards last, which is written by the copying goroutine and read by any
 	last []byte
 }
 
-// Write never fails: a broken log must not stop the child by closing its pipe.
+// Write never fails: a failing log must not close the child's pipe and so stop the child.
 func (t *tail) Write(b []byte) (int, error) {
 	t.mu.Lock()
 	t.last = append(t.last, b...)

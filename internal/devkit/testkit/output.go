@@ -5,7 +5,8 @@ import (
 	"sync"
 )
 
-// Output collects what a program or a logger writes. A test may read it while it is written. Its zero value is empty.
+// Output collects what a program or a logger writes. A test may read it during the writes. The zero
+// value is empty.
 type Output struct {
 	mu sync.Mutex
 	b  bytes.Buffer

@@ -1,4 +1,5 @@
-// Package testkit holds what tests of all modules share. Its packages start the real servers.
+// Package testkit contains helpers for the tests of all modules. Its subpackages start real
+// servers.
 package testkit
 
 import (
@@ -6,12 +7,14 @@ import (
 	"time"
 )
 
-// Timeout bounds every wait of a test for a condition that has to come true. It is much longer than any of them takes
-// on a quiet machine: a test on a busy one must not fail for being slow, and a test that waits in vain fails all the same.
+// Timeout bounds every wait of a test for a condition that must become true. It is much longer than
+// any wait takes on an idle machine: a test must not fail because the machine is busy, and a test
+// that waits in vain still fails.
 const Timeout = 2 * time.Minute
 
-// Until calls check again and again until it returns nil, and fails the test with its last error after
-// timeout. It is for conditions in other processes: where there is a channel to wait on, wait on that.
+// Until calls check repeatedly until it returns nil. After timeout it fails the test with check's
+// last error. It is for conditions in other processes; if there is a channel to wait on, wait on
+// that instead.
 func Until(t testing.TB, timeout time.Duration, check func() error) {
 	t.Helper()
 	deadline := time.Now().Add(timeout)
@@ -21,7 +24,7 @@ func Until(t testing.TB, timeout time.Duration, check func() error) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("not after %v: %v", timeout, err)
+			t.Fatalf("still failing after %v: %v", timeout, err)
 		}
 		time.Sleep(pause)
 	}

@@ -1,5 +1,5 @@
-// Package eventrow is how an event lies in table messages, and how it is read back. sync-service writes
-// rows; chat-service and ws-server read them.
+// Package eventrow defines how an event is stored in the table messages, and how it is read back.
+// sync-service writes the rows; chat-service and ws-server read them.
 package eventrow
 
 import (
@@ -17,7 +17,7 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// Row is one row of the event log as readers select it.
+// Row is a row of messages, with the columns that readers select.
 type Row struct {
 	bun.BaseModel `bun:"table:messages"`
 
@@ -33,7 +33,8 @@ type Row struct {
 	SentAt    time.Time       `bun:"sent_at"`
 }
 
-// Data is what column data holds: all that has no column of its own. An empty one is stored as null.
+// Data is the content of the column data: everything without a column of its own. Empty Data is
+// stored as null.
 type Data struct {
 	SenderName string          `json:"sender_name,omitempty"`
 	Username   string          `json:"username,omitempty"`
@@ -47,7 +48,7 @@ type Data struct {
 	To         int64           `json:"to,omitempty"`
 
 	Reason  string `json:"reason,omitempty"`  // of a tombstone
-	Dropped bool   `json:"dropped,omitempty"` // a failed one that the operator has given up: nothing replaces it
+	Dropped bool   `json:"dropped,omitempty"` // a failed entry that the operator has discarded: nothing replaces it
 }
 
 // Empty reports whether there is nothing to store.
@@ -56,7 +57,7 @@ func (d *Data) Empty() bool {
 		!d.Remove && d.RemovedBy == nil && d.Channel == nil && d.From == 0 && d.To == 0 && d.Reason == "" && !d.Dropped
 }
 
-// Event returns the event that the row holds; encoded, it is the frame that subscribers were sent.
+// Event returns the event stored in the row. Encoded, it is the frame that was sent to subscribers.
 func (r *Row) Event() (frame.Event, error) {
 	d, err := r.data()
 	if err != nil {
@@ -81,8 +82,9 @@ func (r *Row) Event() (frame.Event, error) {
 	return e, nil
 }
 
-// data reads the column. Of most messages it has the sender's name and nothing else, as PostgreSQL writes
-// it: that is read without reflection, which would cost more than all else about a row.
+// data decodes the column. For most messages it contains only the sender's name, in PostgreSQL's
+// formatting. That case is decoded without reflection, which would cost more than everything else
+// about a row.
 func (r *Row) data() (d Data, err error) {
 	if len(r.Data) == 0 || string(r.Data) == "null" {
 		return d, nil
@@ -96,7 +98,7 @@ func (r *Row) data() (d Data, err error) {
 	return d, json.Unmarshal(r.Data, &d)
 }
 
-// plain reports whether the inside of a JSON string stands for itself.
+// plain reports whether the content of a JSON string needs no unescaping.
 func plain(text []byte) bool {
 	for _, c := range text {
 		if c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {

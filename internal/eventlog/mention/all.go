@@ -11,11 +11,12 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// MayCallAll reports whether a user may call all members of a channel. It is asked only for a message that
-// does.
+// MayCallAll reports whether a user may mention all members of a channel. It is called only for a
+// message that does so.
 type MayCallAll func(ctx context.Context, channel chat.ChannelID, user chat.UserID) (bool, error)
 
-// AllByRole asks PostgreSQL, whose role reads channels and channel_members.
+// AllByRole reads the answer from PostgreSQL; db's role must be able to read channels and
+// channel_members.
 func AllByRole(db bun.IDB) MayCallAll {
 	return func(ctx context.Context, channel chat.ChannelID, user chat.UserID) (bool, error) {
 		var found struct {
@@ -28,14 +29,15 @@ func AllByRole(db bun.IDB) MayCallAll {
 			return false, nil
 		}
 		if err != nil {
-			return false, fmt.Errorf("ask who may call all of channel %s: %w", channel, err)
+			return false, fmt.Errorf("read who may mention all members of channel %s: %w", channel, err)
 		}
 		return found.Setting == chat.MentionAllEveryone || found.Role.May(chat.Moderate), nil
 	}
 }
 
-// Only returns what Find has found without the call of all members, unless may allows it to the sender. With
-// an error the call is left out too: then @channel is plain text.
+// Only returns the mentions that Find has found, but removes the mention of all members unless the
+// sender is allowed to use it. On an error it removes that mention, too: @channel is then plain
+// text.
 func (may MayCallAll) Only(ctx context.Context, channel chat.ChannelID, sender chat.UserID, found []chat.UserID) ([]chat.UserID, error) {
 	if len(found) == 0 || found[0] != All(channel) {
 		return found, nil

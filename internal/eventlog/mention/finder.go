@@ -19,21 +19,24 @@ type Name struct {
 	Name    string
 }
 
-// Lookup returns the members behind names, in their order; the zero id where no member has the name.
+// Lookup returns the members with the given names, in the same order; the zero id if no member has
+// the name.
 type Lookup func(ctx context.Context, names []Name) ([]chat.UserID, error)
 
 // Finder finds whom a body mentions.
 type Finder struct{ look Lookup }
 
-// NewFinder returns a Finder on db, whose role reads channel_members and the names of users.
+// NewFinder returns a Finder on db, whose role must be able to read channel_members and the names
+// of users.
 func NewFinder(db bun.IDB) *Finder { return &Finder{look: Members(db)} }
 
-// FinderBy returns a Finder that looks names up with look.
+// FinderBy returns a Finder that resolves names with look.
 func FinderBy(look Lookup) *Finder { return &Finder{look: look} }
 
-// Find returns whom a body mentions: members of the channel, in the order in which they are named, each
-// once. For @channel the list begins with the channel's own id. Names that no member has mention nobody.
-// A body without an @ costs no read. With an error comes what is known without one: @channel.
+// Find returns whom a body mentions: members of the channel, in the order in which they are named,
+// without duplicates. For @channel the list begins with the channel's own id. Names that no member
+// has are ignored. A body without an @ needs no query. On an error, Find returns what needs no
+// query: @channel.
 func (f *Finder) Find(ctx context.Context, channel chat.ChannelID, body string) ([]chat.UserID, error) {
 	if strings.IndexByte(body, '@') < 0 {
 		return nil, nil
@@ -68,10 +71,10 @@ func (f *Finder) Find(ctx context.Context, channel chat.ChannelID, body string) 
 	return found, nil
 }
 
-// All is how @channel stands in a list of mentions: the channel's id in the place of a user's.
+// All returns the id that represents @channel in a list of mentions: the channel's id as a user id.
 func All(channel chat.ChannelID) chat.UserID { return chat.UserID{UUID: channel.UUID} }
 
-// Members looks names up in PostgreSQL, all in one query.
+// Members returns a Lookup that resolves names in PostgreSQL, with a single query.
 func Members(db bun.IDB) Lookup {
 	return func(ctx context.Context, names []Name) ([]chat.UserID, error) {
 		channels, wanted := make([]string, len(names)), make([]string, len(names))
@@ -87,7 +90,7 @@ func Members(db bun.IDB) Lookup {
 			where exists (select 1 from channel_members m where m.channel_id = w.channel_id and m.user_id = u.id)`,
 			pgdialect.Array(channels), pgdialect.Array(wanted)).Scan(ctx, &rows)
 		if err != nil {
-			return nil, fmt.Errorf("look %d names up: %w", len(names), err)
+			return nil, fmt.Errorf("resolve %d names: %w", len(names), err)
 		}
 		ids := make([]chat.UserID, len(names))
 		for _, r := range rows {

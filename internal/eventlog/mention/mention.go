@@ -1,7 +1,7 @@
-// Package mention finds whom a message speaks to: the members whose @username it has, and with @channel
-// all of them. The gateway and the REST service use it before the append, so that what was mentioned is
-// part of the event and the same for everybody.
+// Package mention finds whom a message mentions: the members whose @username it contains, and with
+// @channel all members. The gateway and the REST service use it before the append, so that the
+// mentions are part of the event and the same for everyone.
 //
-// Which names a body has is for package text to say. A Finder asks PostgreSQL which of the names are members' names; it
-// is safe for concurrent use and starts no goroutines.
+// Package text determines the names in a body. A Finder reads from PostgreSQL which of them are
+// members' names. It is safe for concurrent use and starts no goroutines.
 package mention

@@ -1,12 +1,14 @@
-// Package msgtrace traces events on their way from a socket, or a request, through the stream to their
-// rows. The id of an event's trace is the event's id. So nothing of a trace crosses the stream, every
-// service adds its spans by what it knows anyway, and who has a message's id can look its way up.
+// Package msgtrace traces events from a WebSocket or a request, through the stream, to their rows.
+// The id of an event's trace is the event's id. So the stream carries no trace data, every service
+// adds its spans by an id that it knows anyway, and a message's trace can be found by the message's
+// id.
 //
-// Which events are traced is decided by the random bits of their ids, alike in every service with the same
-// ratio. Spans are made when they are over, so an event that is not traced costs a comparison, and none
-// costs anything where nothing is traced: a nil Tracer, which New returns then, is ready for use.
+// The random bits of its id decide whether an event is traced, so every service with the same ratio
+// decides alike. Spans are created when they end, so an event that is not traced costs one
+// comparison. If nothing is traced, New returns a nil Tracer, which is ready for use and costs
+// nothing.
 //
-// Nothing here blocks, fails or starts goroutines. All of it is safe for concurrent use.
+// Nothing in this package blocks, fails or starts goroutines. All of it is safe for concurrent use.
 package msgtrace
 
 import (
@@ -24,15 +26,16 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// Tracer makes the spans of events. A nil one makes none.
+// Tracer creates the spans of events. A nil Tracer creates none.
 type Tracer struct {
 	tracer    trace.Tracer
-	threshold uint64 // the chance from which an event is traced
+	threshold uint64 // lowest chance of a traced event
 }
 
-// New returns a Tracer of that share of all events, or nil when t has no collector or the ratio is 0.
+// New returns a Tracer for the given share of all events, or nil if t has no collector or the ratio
+// is 0.
 func New(t *tracing.Tracing, ratio float64) *Tracer {
-	// The decision is ours, by the id: what OTEL_TRACES_SAMPLER says is for requests.
+	// The ids decide here; OTEL_TRACES_SAMPLER applies only to requests.
 	p := t.Provider(sdktrace.WithIDGenerator(ids{}), sdktrace.WithSampler(sdktrace.AlwaysSample()))
 	if p == nil || ratio <= 0 {
 		return nil
@@ -45,14 +48,15 @@ func (t *Tracer) Traces(id chat.EventID) bool {
 	return t != nil && chance(id) >= t.threshold && isV7(id.UUID)
 }
 
-// Link links the span of a request, if ctx has one, to the trace of the event that the request has caused.
+// Link links the span of a request, if ctx has one, to the trace of the event that the request
+// created.
 func (t *Tracer) Link(ctx context.Context, id chat.EventID) {
 	if t.Traces(id) {
 		trace.SpanFromContext(ctx).AddLink(trace.Link{SpanContext: Root(id)})
 	}
 }
 
-// Storing is a row on its way from the stream into PostgreSQL.
+// Storing describes a row that was read from the stream and stored in PostgreSQL.
 type Storing struct {
 	ID        chat.EventID
 	Channel   chat.ChannelID
@@ -60,15 +64,15 @@ type Storing struct {
 	Kind      event.Kind
 	Partition int
 	EntryID   string
-	Added     time.Time // to the stream, by the clock of Redis
-	Gathered  time.Time // into a batch
+	Added     time.Time // to the stream, by Redis's clock
+	Gathered  time.Time // added to a batch
 	Committed time.Time
-	Rows      int  // of the batch
-	Copied    bool // by COPY
+	Rows      int  // rows in the batch
+	Copied    bool // with COPY, not INSERT
 	Failed    string
 }
 
-// Stored makes the span of a row that is committed, or of its tombstone.
+// Stored creates the span of a row, or tombstone, that was committed.
 func (t *Tracer) Stored(s Storing) {
 	if !t.Traces(s.ID) {
 		return
@@ -78,7 +82,7 @@ func (t *Tracer) Stored(s Storing) {
 		path = "copy"
 	}
 	added := s.Added
-	if added.After(s.Committed) { // clocks differ
+	if added.After(s.Committed) { // clocks differ between machines
 		added = s.Committed
 	}
 	span := t.begin(Root(s.ID), "store", trace.SpanKindConsumer, added,
@@ -92,16 +96,16 @@ func (t *Tracer) Stored(s Storing) {
 	span.End(trace.WithTimestamp(s.Committed))
 }
 
-// Delivery is a fan-out of events to the connections of one gateway.
+// Delivery describes a fan-out of events to the connections of one gateway.
 type Delivery struct {
 	Channel    chat.ChannelID
 	Began      time.Time
 	Ended      time.Time
-	Events     int // that went together
+	Events     int // events in the fan-out
 	Recipients int // connections
 }
 
-// Delivered makes the span of an event of a delivery.
+// Delivered creates the span of one event of a delivery.
 func (t *Tracer) Delivered(id chat.EventID, seq int64, d Delivery) {
 	if !t.Traces(id) {
 		return
@@ -111,19 +115,19 @@ func (t *Tracer) Delivered(id chat.EventID, seq int64, d Delivery) {
 		attribute.Int("recipients", d.Recipients), attribute.Int("batch_events", d.Events)).End(trace.WithTimestamp(d.Ended))
 }
 
-// begin begins a span below parent.
+// begin starts a span below parent.
 func (t *Tracer) begin(parent trace.SpanContext, name string, kind trace.SpanKind, at time.Time, attrs ...attribute.KeyValue) trace.Span {
 	_, span := t.tracer.Start(trace.ContextWithSpanContext(context.Background(), parent), name,
 		trace.WithSpanKind(kind), trace.WithTimestamp(at), trace.WithAttributes(attrs...))
 	return span
 }
 
-// root begins the first span of an event's trace.
+// root starts the root span of an event's trace.
 func (t *Tracer) root(id chat.EventID, name string, kind trace.SpanKind, attrs []attribute.KeyValue, links ...trace.Link) trace.Span {
 	_, span := t.tracer.Start(context.WithValue(context.Background(), rootKey{}, id), name, trace.WithNewRoot(),
 		trace.WithSpanKind(kind), trace.WithTimestamp(madeAt(id)), trace.WithAttributes(attrs...), trace.WithLinks(links...))
 	return span
 }
 
-// fail notes why a span has failed: the code alone, as clients see it.
+// fail records why a span has failed: only the error code, as clients see it.
 func fail(span trace.Span, err error) { span.SetStatus(codes.Error, string(apierr.CodeOf(err))) }

@@ -12,8 +12,8 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// Send is an event on its way into the stream, one that is traced. A nil Send, that of any other event,
-// notes nothing.
+// Send traces an event that is being sent. For an event that is not traced it is nil, and its
+// methods do nothing.
 type Send struct {
 	tracer    *Tracer
 	event     *frame.Event
@@ -23,8 +23,8 @@ type Send struct {
 	batch     eventlog.BatchInfo
 }
 
-// Send begins to trace e, which has been checked and must not change until End. It returns nil if e is not
-// traced. The span of a request in ctx is linked.
+// Send starts the trace of e, which has been validated and must not change until End. It returns
+// nil if e is not traced. If ctx has a request's span, the trace is linked to it.
 func (t *Tracer) Send(ctx context.Context, e *frame.Event) *Send {
 	if !t.Traces(e.ID) {
 		return nil
@@ -32,14 +32,14 @@ func (t *Tracer) Send(ctx context.Context, e *frame.Event) *Send {
 	return &Send{tracer: t, event: e, caller: trace.SpanContextFromContext(ctx), submitted: time.Now()}
 }
 
-// Reserved notes that the rate limit has given its answer.
+// Reserved records that the rate limit has answered.
 func (s *Send) Reserved() {
 	if s != nil {
 		s.reserved = time.Now()
 	}
 }
 
-// Trip returns where the append notes its round trip, for eventlog.AppendOptions.
+// Batch returns where the append stores its batch, for eventlog.AppendOptions.
 func (s *Send) Batch() *eventlog.BatchInfo {
 	if s == nil {
 		return nil
@@ -47,8 +47,8 @@ func (s *Send) Batch() *eventlog.BatchInfo {
 	return &s.batch
 }
 
-// End makes the span of a send from the making of the event's id to now, with its steps below it. That of
-// a retry is not made here, see Retried.
+// End creates the span of a send, from the creation of the event's id until now, with child spans
+// for its steps. For a retry it does nothing; see Retried.
 func (s *Send) End(ack eventlog.Ack, err error) {
 	if s == nil || ack.Duplicate {
 		return
@@ -71,13 +71,14 @@ func (s *Send) End(ack eventlog.Ack, err error) {
 	}
 	if err != nil {
 		fail(span, err)
-	} else { // else somebody may still note the trip
+	} else { // after an error the append may still be writing to batch
 		s.append(span.SpanContext(), waited, now)
 	}
 	span.End(trace.WithTimestamp(now))
 }
 
-// append makes the span of the append: what came before its batch left is waiting for one.
+// append creates the span of the append. The time until the "sent" event was spent waiting for a
+// batch.
 func (s *Send) append(parent trace.SpanContext, from, to time.Time) {
 	span := s.tracer.begin(parent, "append", trace.SpanKindClient, from,
 		attribute.Int("batch_events", s.batch.Events), attribute.Int("batch_channels", s.batch.Channels))
@@ -85,14 +86,15 @@ func (s *Send) append(parent trace.SpanContext, from, to time.Time) {
 	span.End(trace.WithTimestamp(to))
 }
 
-// Retried makes the span of a send that turned out to have been sent before, in the trace of the first.
+// Retried creates the span of a retry, in the trace of the first send.
 func (t *Tracer) Retried(e *frame.Event, first chat.EventID) {
 	if t.Traces(first) {
 		t.begin(Root(first), "send", trace.SpanKindProducer, madeAt(e.ID), append(attributes(e), attribute.Bool("duplicate", true))...).End()
 	}
 }
 
-// attributes are what a trace says of an event: where and whose it is, never what it says.
+// attributes returns what a trace reveals about an event: its channel and its sender, never its
+// content.
 func attributes(e *frame.Event) []attribute.KeyValue {
 	return []attribute.KeyValue{
 		attribute.String("kind", string(e.Type)), attribute.String("channel_id", e.ChannelID.String()),

@@ -7,8 +7,9 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// Recorded returns the first ack of an event that may be a retry; see eventlog.Appender.Recorded. It is
-// for who refuses an event before it is sent, since a retry keeps its ack whatever has changed meanwhile.
+// Recorded returns the first ack of an event that may be a retry; see eventlog.Appender.Recorded.
+// It is for callers that refuse an event before sending it: a retry still gets its ack, whatever
+// has changed since.
 func (s *Sender) Recorded(ctx context.Context, e *frame.Event) (ack eventlog.Ack, found bool, err error) {
 	ack, found, err = s.appender.Recorded(ctx, e)
 	if found && err == nil {

@@ -1,6 +1,6 @@
-// Package sender is the way of a user's event to the log, whatever it came by: the rate limit, then the
-// append. The gateway and the REST service send through it, so that both keep the same rules, and show the
-// same in a trace.
+// Package sender sends a user's event to the log: first the rate limit, then the append. The
+// gateway and the REST service both use it, so that they enforce the same rules and produce the
+// same traces.
 package sender
 
 import (
@@ -16,30 +16,32 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// Sender sends. Construct it, Run it; the Limiter and the Appender run beside it and stop after it.
+// Sender sends events. The Limiter and the Appender must run as long as the Sender's Run, and stop
+// after it.
 type Sender struct {
 	limit    *ratelimit.Limiter
 	appender *eventlog.Appender
 	traces   *msgtrace.Tracer
 
-	ctx     context.Context // of the refusals, which look into Redis beside the limiter's goroutine
+	ctx     context.Context // of goroutines that handle refused sends, outside the limiter's goroutine
 	end     context.CancelFunc
 	mu      sync.Mutex
-	closed  bool // takes no refusals any more
+	closed  bool // no more refused sends are handled
 	refused sync.WaitGroup
 }
 
-// refusalTimeout bounds what a refused send costs.
+// refusalTimeout bounds the handling of a refused send.
 const refusalTimeout = 3 * time.Second
 
-// New returns a Sender. With a nil Tracer nothing is traced.
+// New returns a Sender. With a nil Tracer it traces nothing.
 func New(limit *ratelimit.Limiter, appender *eventlog.Appender, traces *msgtrace.Tracer) *Sender {
 	s := &Sender{limit: limit, appender: appender, traces: traces}
 	s.ctx, s.end = context.WithCancel(context.Background())
 	return s
 }
 
-// Run waits for ctx and then for the refusals that are under way. Nothing may be sent after it.
+// Run waits until ctx is done, and then for refused sends that are being handled. Nothing may be
+// sent after it returns.
 func (s *Sender) Run(ctx context.Context) error {
 	<-ctx.Done()
 	s.mu.Lock()
@@ -50,8 +52,8 @@ func (s *Sender) Run(ctx context.Context) error {
 	return nil
 }
 
-// beside runs f in a goroutine that Run waits for, and reports false if it waits no more.
-func (s *Sender) beside(f func()) bool {
+// start runs f in a goroutine that Run waits for. It returns false if Run no longer waits.
+func (s *Sender) start(f func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.closed {
@@ -60,10 +62,10 @@ func (s *Sender) beside(f func()) bool {
 	return !s.closed
 }
 
-// Submit sends e, which must not change until done, on behalf of its sender. done is called exactly once, possibly before Submit returns,
-// and must not block. Its error is an *apierr.Error: what the append may answer, and RateLimited. A
-// retry of what was appended before gets its first ack, however many sends its user has left: it takes
-// no token, and starts no block.
+// Submit sends e on behalf of its sender; e must not change until done is called. It calls done
+// exactly once, possibly before Submit returns; done must not block. The error is an *apierr.Error:
+// RateLimited, or any error of the append. A retry of an event that was appended earlier gets its
+// first ack, however many sends its user has left. It takes no token and starts no block.
 func (s *Sender) Submit(e *frame.Event, done func(eventlog.Ack, error)) {
 	if trace := s.traces.Send(context.Background(), e); trace != nil {
 		s.submitTraced(e, trace, nil, done)
@@ -72,7 +74,7 @@ func (s *Sender) Submit(e *frame.Event, done func(eventlog.Ack, error)) {
 	s.submit(e, nil, nil, done)
 }
 
-// submitTraced is submit with the trace of e ended before done is called.
+// submitTraced is submit, but ends the trace of e before it calls done.
 func (s *Sender) submitTraced(e *frame.Event, trace *msgtrace.Send, left *ratelimit.State, done func(eventlog.Ack, error)) {
 	s.submit(e, trace, left, func(ack eventlog.Ack, err error) {
 		trace.End(ack, err)
@@ -80,7 +82,7 @@ func (s *Sender) submitTraced(e *frame.Event, trace *msgtrace.Send, left *rateli
 	})
 }
 
-// submit sends e. It sets left, unless that is nil, before it calls done.
+// submit sends e. Before it calls done, it sets *left, unless left is nil.
 func (s *Sender) submit(e *frame.Event, trace *msgtrace.Send, left *ratelimit.State, done func(eventlog.Ack, error)) {
 	s.limit.Reserve(e.SenderID, func(v ratelimit.Verdict, err error) {
 		trace.Reserved()
@@ -93,7 +95,7 @@ func (s *Sender) submit(e *frame.Event, trace *msgtrace.Send, left *ratelimit.St
 		case v.Granted:
 			s.append(e, trace, done)
 		default:
-			if !s.beside(func() {
+			if !s.start(func() {
 				done(s.refuse(e, v.Blocked))
 				s.appender.Flushed()
 			}) {
@@ -103,9 +105,9 @@ func (s *Sender) submit(e *frame.Event, trace *msgtrace.Send, left *ratelimit.St
 	})
 }
 
-// Send is Submit that waits, and also returns what is left of the sender's limit; its rate is zero if the
-// limit is off or could not be checked. The span of a request in ctx is linked to the trace of e, if it has one, and to
-// that of the first for a retry.
+// Send is Submit that waits for the outcome. It also returns the state of the sender's limit; its
+// Rate is zero if the limit is off or could not be checked. If e is traced, its trace and the
+// request's span in ctx are linked; a retry is linked to the trace of the first send.
 func (s *Sender) Send(ctx context.Context, e frame.Event) (eventlog.Ack, ratelimit.State, error) {
 	type outcome struct {
 		ack eventlog.Ack
@@ -140,7 +142,7 @@ func (s *Sender) append(e *frame.Event, trace *msgtrace.Send, done func(eventlog
 	}
 }
 
-// refuse answers a send that got no token: with its first ack if it is a retry, else the user is
+// refuse handles a send that got no token. A retry gets its first ack; otherwise the user is
 // blocked.
 func (s *Sender) refuse(e *frame.Event, left time.Duration) (eventlog.Ack, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, refusalTimeout)

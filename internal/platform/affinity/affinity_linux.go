@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// current returns the calling thread and the core that it is on.
+// current returns the calling thread and the core that it runs on.
 func current() (here place, ok bool) {
 	thread, _, _ := syscall.RawSyscall(unix.SYS_GETTID, 0, 0, 0)
 	var core uint32
@@ -18,10 +18,10 @@ func current() (here place, ok bool) {
 	return place{int32(thread), int32(core)}, true
 }
 
-// move moves the calling thread off some cores, and returns where it is then: not if there is no other core
-// that it may run on, or nothing can be said of them.
+// move moves the calling thread to a core that is not in off, and returns its new place. ok is
+// false if it may run on no other core, or if a system call fails.
 func move(off []int32) (here place, ok bool) {
-	runtime.LockOSThread() // what is set is the thread's
+	runtime.LockOSThread() // affinity is per thread
 	var all unix.CPUSet
 	if unix.SchedGetaffinity(0, &all) != nil {
 		runtime.UnlockOSThread()
@@ -38,13 +38,13 @@ func move(off []int32) (here place, ok bool) {
 	here, ok = current()
 	if restore(&all) {
 		runtime.UnlockOSThread()
-	} // else the thread is not to be another goroutine's: it ends with this one
+	} // otherwise no other goroutine may use the thread: it ends with this goroutine
 	return here, ok
 }
 
-// restore lets the calling thread run where it could before. What was set is kept beside the cores that the
-// process is given, and would bound it still if it were given more of them later. So no bound is set, unless
-// there was one beside that (taskset).
+// restore resets the CPU affinity of the calling thread. The kernel keeps an affinity mask
+// separately from the process's cpuset, and a mask would still apply if the cpuset grew later. So
+// restore removes the mask, unless the process had one before (taskset).
 func restore(all *unix.CPUSet) bool {
 	var every, got unix.CPUSet
 	every.Fill()

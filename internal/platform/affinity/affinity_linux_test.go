@@ -27,12 +27,12 @@ func TestApart_moves(t *testing.T) {
 	}
 	set(t, before)
 	s := NewSpread(2)
-	s.at[0].Store(place{other, here.core}.note())
+	s.at[0].Store(place{other, here.core}.pack())
 	for range 20 { // the kernel may have moved it before it looks
 		s.Apart(1)
 	}
-	if on := noted(s.at[1].Load()).core; on == here.core {
-		t.Errorf("noted on %d, where the other one is", on)
+	if on := unpackPlace(s.at[1].Load()).core; on == here.core {
+		t.Errorf("unpackPlace on %d, where the other one is", on)
 	}
 	if after := allowed(t); after != before {
 		t.Errorf("may run on %d cores now, before on %d", after.Count(), before.Count())
@@ -52,13 +52,13 @@ func TestRestore(t *testing.T) {
 }
 
 // Whoever has a core to itself stays, and whoever comes first, so that not all of them move at once; and so
-// does who has nowhere to go, or finds there what was noted in its own thread.
+// does who has nowhere to go, or finds there what was unpackPlace in its own thread.
 func TestApart_stays(t *testing.T) {
 	one, free := bind(t)
 	defer free()
 	core := lowest(one)
 	here, _ := current()
-	elsewhere := place{other, int32(core)}.note()
+	elsewhere := place{other, int32(core)}.pack()
 	for name, tt := range map[string]struct {
 		worker int
 		notes  [3]int64
@@ -66,22 +66,22 @@ func TestApart_stays(t *testing.T) {
 		"alone":                {1, [3]int64{}},
 		"first":                {0, [3]int64{0, elsewhere}},
 		"nowhere to go":        {1, [3]int64{elsewhere}},
-		"its thread's own way": {2, [3]int64{here.note(), here.note()}},
+		"its thread's own way": {2, [3]int64{here.pack(), here.pack()}},
 	} {
 		s := NewSpread(3)
 		for i, n := range tt.notes {
 			s.at[i].Store(n)
 		}
 		s.Apart(tt.worker)
-		if got := noted(s.at[tt.worker].Load()); got != here {
-			t.Errorf("%s: noted %+v, want %+v", name, got, here)
+		if got := unpackPlace(s.at[tt.worker].Load()); got != here {
+			t.Errorf("%s: unpackPlace %+v, want %+v", name, got, here)
 		}
 		if s.Ended(tt.worker); s.at[tt.worker].Load() != 0 {
-			t.Errorf("%s: still noted", name)
+			t.Errorf("%s: still unpackPlace", name)
 		}
 	}
 	s := NewSpread(3)
-	s.at[0].Store(here.note())
+	s.at[0].Store(here.pack())
 	s.at[2].Store(elsewhere)
 	if taken := s.taken(1, here.thread); len(taken) != 1 || taken[0] != int32(core) {
 		t.Errorf("taken %v, want only that of the other thread", taken)

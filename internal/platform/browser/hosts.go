@@ -11,12 +11,13 @@ import (
 	"parley.chat/internal/platform/config"
 )
 
-// Hosts are the names under which browsers reach a deployment: the setting PUBLIC_HOSTS. A request for another host is
-// refused, because a page of a name that an attacker lets point here (DNS rebinding) has that name as its origin. No
-// names mean that every host is served.
+// Hosts are the names under which browsers reach a deployment: the setting PUBLIC_HOSTS. Requests
+// for other hosts are refused. Otherwise a page under an attacker's name that resolves to this
+// server (DNS rebinding) would have that name as its origin. An empty list serves every host.
 type Hosts []string
 
-// UnmarshalText reads "chat.example.com, 192.0.2.7, localhost". Ports are not compared, and none may be given.
+// UnmarshalText parses "chat.example.com, 192.0.2.7, localhost". Ports are not compared and must
+// not be given.
 func (h *Hosts) UnmarshalText(text []byte) error {
 	var items config.List
 	if err := items.UnmarshalText(text); err != nil {
@@ -38,10 +39,10 @@ func (h *Hosts) UnmarshalText(text []byte) error {
 // String returns the hosts with commas between them.
 func (h Hosts) String() string { return strings.Join(h, ",") }
 
-// Serves reports whether a request with this header Host is for one of the hosts.
+// Serves reports whether the Host header is one of the hosts.
 func (h Hosts) Serves(host string) bool { return len(h) == 0 || slices.Contains(h, hostname(host)) }
 
-// hostname returns a header Host without its port, in lower case.
+// hostname returns a Host header without its port, in lower case.
 func hostname(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -53,7 +54,7 @@ func hostname(host string) string {
 	return host
 }
 
-// Loopback reports whether a header Host names this machine itself.
+// Loopback reports whether a Host header denotes this machine.
 func Loopback(host string) bool {
 	host = hostname(host)
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {

@@ -14,11 +14,13 @@ import (
 	"parley.chat/internal/platform/config"
 )
 
-// Origins are the origins of pages, besides our own, that may use our users' cookies: the setting PUBLIC_ORIGINS.
-// Each is written as browsers write it: scheme and host in lower case, without the default port.
+// Origins are the origins, in addition to our own, whose pages may use our users' cookies: the
+// setting PUBLIC_ORIGINS. Each is in the form that browsers send: scheme and host in lower case,
+// without the default port.
 type Origins []string
 
-// UnmarshalText reads "https://app.example.com, http://localhost:5173". It refuses what no browser's Origin can equal.
+// UnmarshalText parses "https://app.example.com, http://localhost:5173". It rejects values that no
+// browser's Origin can equal.
 func (o *Origins) UnmarshalText(text []byte) error {
 	var items config.List
 	if err := items.UnmarshalText(text); err != nil {
@@ -40,24 +42,24 @@ func (o *Origins) UnmarshalText(text []byte) error {
 // String returns the origins with commas between them.
 func (o Origins) String() string { return strings.Join(o, ",") }
 
-// parseOrigin returns an origin as browsers write it.
+// parseOrigin returns an origin in the form that browsers send.
 func parseOrigin(s string) (string, error) {
 	if strings.Contains(s, "*") {
-		return "", errors.New("has a *: name each origin, since its pages act for the users who visit them")
+		return "", errors.New("contains a *: list each origin, because its pages can act for the users who visit them")
 	}
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return "", errors.New("is not an origin like https://app.example.com")
 	}
 	if u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(s, "#") || u.User != nil {
-		return "", errors.New("is not an origin: it has more than scheme, host and port")
+		return "", errors.New("is not an origin: it contains more than scheme, host and port")
 	}
 	host, err := parseHost(u.Hostname())
 	if err != nil {
 		return "", err
 	}
 	if strings.HasSuffix(u.Host, ":") {
-		return "", errors.New("has a colon and no port")
+		return "", errors.New("has a colon but no port")
 	}
 	if port := u.Port(); port != "" {
 		n, err := strconv.ParseUint(port, 10, 16)
@@ -84,7 +86,7 @@ func parseHost(host string) (string, error) {
 			return "", errors.New("has a host that is not ASCII: write the name as browsers send it (xn--…)")
 		}
 		if r != '-' && r != '.' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') {
-			return "", errors.New("has a host that no browser can name")
+			return "", errors.New("has a host that no browser can send")
 		}
 	}
 	if host == "" {
@@ -106,7 +108,7 @@ type Guard struct {
 	protection *http.CrossOriginProtection
 }
 
-// NewGuard returns a Guard that lets pages of the given origins pass, besides our own.
+// NewGuard returns a Guard that accepts pages of our own origin and of the given origins.
 func NewGuard(origins Origins) (*Guard, error) {
 	g := &Guard{origins: origins, protection: http.NewCrossOriginProtection()}
 	for _, o := range origins {
@@ -117,10 +119,10 @@ func NewGuard(origins Origins) (*Guard, error) {
 	return g, nil
 }
 
-var errForeign = errors.New("the page has another origin")
+var errForeign = errors.New("the page is from another origin")
 
-// CheckRequest checks a request over REST. Requests without Origin and Sec-Fetch-Site come from no browser, and reads
-// pass: a page cannot see their answers.
+// CheckRequest checks a REST request. It accepts requests without Origin and Sec-Fetch-Site, which
+// do not come from a browser. It also accepts reads: a page cannot see their responses.
 func (g *Guard) CheckRequest(r *http.Request) error {
 	if err := g.protection.Check(r); err != nil {
 		return err
@@ -129,21 +131,22 @@ func (g *Guard) CheckRequest(r *http.Request) error {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
 		return nil
 	}
-	// Of an Origin the standard library compares the host alone.
+	// The standard library compares only the host of an Origin.
 	if origin := r.Header.Get("Origin"); !slices.Contains(g.origins, origin) && OverHTTPS(r) && strings.HasPrefix(origin, "http:") {
 		return errForeign
 	}
 	return nil
 }
 
-// CheckUpgrade checks a request for a WebSocket, whose answers a page can see.
+// CheckUpgrade checks a WebSocket request, whose responses a page can see.
 func (g *Guard) CheckUpgrade(r *http.Request) error {
 	origin := r.Header.Get("Origin")
 	if origin == "" || slices.Contains(g.origins, origin) {
 		return nil
 	}
 	u, err := url.Parse(origin)
-	// A page over https may reach us over http: a proxy may have taken https off without a word.
+	// A page over https may reach us over http: a proxy may have terminated https without adding a
+	// header.
 	if err != nil || u.Host == "" || OverHTTPS(r) && u.Scheme != "https" {
 		return errForeign
 	}

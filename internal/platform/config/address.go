@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// ParseURL parses a setting that is a URL with one of the schemes. A URL may hold a password, and the errors
-// of net/url quote what they could not parse. So the error of ParseURL says what is wrong in its own words
-// and never quotes the value.
+// ParseURL parses a setting that is a URL with one of the schemes. A URL may contain a password,
+// and the errors of net/url quote their input. So the error of ParseURL describes the problem in
+// its own words and never quotes the value.
 func ParseURL(value string, schemes ...string) (*url.URL, error) {
 	u, err := url.Parse(value)
 	if err != nil {
@@ -22,7 +22,8 @@ func ParseURL(value string, schemes ...string) (*url.URL, error) {
 	return u, nil
 }
 
-// CheckHTTP refuses a setting that is not an http or https URL with a host. Its error quotes nothing of it.
+// CheckHTTP returns an error unless value is an http or https URL with a host. The error quotes
+// nothing of the value.
 func CheckHTTP(value string) error {
 	u, err := ParseURL(value, "http", "https")
 	if err == nil && u.Host == "" {
@@ -31,7 +32,7 @@ func CheckHTTP(value string) error {
 	return err
 }
 
-// hint names the reason of a parse error without quoting anything of the input.
+// hint returns the reason of a parse error, without quoting the input.
 func hint(err error) string {
 	if _, ok := errors.AsType[url.EscapeError](err); ok {
 		return ": it has an invalid percent escape"
@@ -47,8 +48,8 @@ func hint(err error) string {
 	return ""
 }
 
-// PublicURL returns the scheme, host and path of a URL, for logs: user name, password, query and fragment may
-// be secrets. A value that cannot be parsed is not shown at all.
+// PublicURL returns the scheme, host and path of a URL, for logs; user name, password, query and
+// fragment may be secret. A value that cannot be parsed is hidden entirely.
 func PublicURL(value string) string {
 	u, err := url.Parse(value)
 	if err != nil || u.Host == "" {
@@ -57,7 +58,8 @@ func PublicURL(value string) string {
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
 
-// WithoutURL takes the URL out of an error of net/http, whose text has it with its user name and its query.
+// WithoutURL strips the URL from an error of net/http, whose text includes the user name and the
+// query.
 func WithoutURL(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err

@@ -1,9 +1,10 @@
 // Package config fills a program's typed settings from environment variables.
 //
 // A setting is a field with the tags `env:"CHAT_ADDR" envDefault:":8080" desc:"listen address"`.
-// Fields of nested structs count too; `envPrefix:"…"` on the struct goes before their names. A
-// variable that is unset or empty takes the default. Load reports every bad variable at once, by its
-// name. The package reads nothing by itself: the caller passes os.Getenv, or a map in a test.
+// Fields of nested structs count too; `envPrefix:"…"` on the struct field is a prefix of their
+// names. An unset or empty variable takes its default. Load reports every invalid variable, by
+// name. The package reads no environment itself: the caller passes os.Getenv, or a map lookup in a
+// test.
 package config
 
 import (
@@ -19,11 +20,11 @@ import (
 type Var struct {
 	Name    string // the environment variable
 	Default string // as written in the tag; empty means the zero value
-	Desc    string // what it sets
-	Type    string // a word for --help: "duration", "percent", "list", …
+	Desc    string // what it configures
+	Type    string // as shown in --help: "duration", "percent", "list", …
 }
 
-// Error says which variable is bad and why. Load joins one for each.
+// Error names an invalid variable and the reason. Load joins one for each.
 type Error struct {
 	Name string
 	Err  error
@@ -32,9 +33,9 @@ type Error struct {
 func (e *Error) Error() string { return e.Name + ": " + e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
-// Load fills cfg, a pointer to a struct, from getenv. Fields without an env tag are left as they
-// are. The error joins one *Error for each bad variable, in the order of the fields; the fields that
-// could be read are filled even then.
+// Load fills cfg, a pointer to a struct, from getenv. It leaves fields without an env tag
+// unchanged. The error joins one *Error for each invalid variable, in field order. Even then, the
+// valid fields are set.
 func Load(cfg any, getenv func(string) string) error {
 	v := reflect.ValueOf(cfg)
 	if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct {
@@ -49,8 +50,8 @@ func Load(cfg any, getenv func(string) string) error {
 	return errors.Join(errs...)
 }
 
-// loadField hands the library a struct of this one field, because its errors name the Go field and
-// not the variable, and two nested structs may both have a field called Addr.
+// loadField passes the library a struct with only this field. The library's errors name the Go
+// field and not the variable, and two nested structs may both have a field called Addr.
 func loadField(dst reflect.Value, name string, f reflect.StructField, getenv func(string) string) error {
 	tagName, _, _ := strings.Cut(f.Tag.Get("env"), ",")
 	environment := map[string]string{}
@@ -66,7 +67,7 @@ func loadField(dst reflect.Value, name string, f reflect.StructField, getenv fun
 	return nil
 }
 
-// plain takes the reason out of the library's wrapping, which names Go fields and types.
+// plain extracts the reason from the library's errors, which name Go fields and types.
 func plain(err error) error {
 	if p, ok := errors.AsType[env.ParseError](err); ok {
 		return p.Err
@@ -89,13 +90,14 @@ func Vars(cfg any) []Var {
 	var vars []Var
 	walk(t, "", nil, func(name string, _ []int, f reflect.StructField) {
 		vars = append(vars, Var{
-			Name: name, Default: f.Tag.Get("envDefault"), Desc: f.Tag.Get("desc"), Type: typeWord(f.Type),
+			Name: name, Default: f.Tag.Get("envDefault"), Desc: f.Tag.Get("desc"), Type: typeName(f.Type),
 		})
 	})
 	return vars
 }
 
-// walk calls visit for every exported field of t that has an env tag, nested structs included.
+// walk calls visit for every exported field of t that has an env tag, including those of nested
+// structs.
 func walk(t reflect.Type, prefix string, index []int, visit func(name string, index []int, f reflect.StructField)) {
 	for i := range t.NumField() {
 		f := t.Field(i)

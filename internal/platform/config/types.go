@@ -11,22 +11,22 @@ import (
 	"time"
 )
 
-// Percent is a share between 0 and 100, written "50%". The sign is required, so that nobody writes
-// 0.5 and gets half a percent.
+// Percent is a share between 0 and 100, written "50%". The sign is required, so that 0.5 is not
+// read as half a percent.
 type Percent float64
 
-// UnmarshalText reads "50%" or "12.5%".
+// UnmarshalText parses "50%" or "12.5%".
 func (p *Percent) UnmarshalText(text []byte) error {
 	digits, ok := strings.CutSuffix(strings.TrimSpace(string(text)), "%")
 	n, err := strconv.ParseFloat(digits, 64)
-	if !ok || err != nil || !(n >= 0 && n <= 100) { // written so that NaN fails
+	if !ok || err != nil || !(n >= 0 && n <= 100) { // also rejects NaN
 		return fmt.Errorf("%q is not a percentage from 0%% to 100%%", text)
 	}
 	*p = Percent(n)
 	return nil
 }
 
-// MarshalText writes what UnmarshalText reads.
+// MarshalText returns text that UnmarshalText can parse.
 func (p Percent) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
 // String returns "50%".
@@ -35,13 +35,14 @@ func (p Percent) String() string { return strconv.FormatFloat(float64(p), 'f', -
 // Of returns this share of whole, rounded down.
 func (p Percent) Of(whole int64) int64 { return int64(float64(whole) * float64(p) / 100) }
 
-// Rate allows Count actions in any stretch of Per, written "20/10s". "off" is a Count of 0: no limit.
+// Rate allows Count actions in any interval of length Per, written "20/10s". "off" is a Count of 0:
+// no limit.
 type Rate struct {
 	Count int
 	Per   time.Duration
 }
 
-// UnmarshalText reads "20/10s" or "off".
+// UnmarshalText parses "20/10s" or "off".
 func (r *Rate) UnmarshalText(text []byte) error {
 	if string(text) == "off" {
 		*r = Rate{}
@@ -51,13 +52,13 @@ func (r *Rate) UnmarshalText(text []byte) error {
 	n, errCount := strconv.Atoi(strings.TrimSpace(count))
 	d, errPer := time.ParseDuration(strings.TrimSpace(per))
 	if !ok || errCount != nil || errPer != nil || n < 1 || d <= 0 {
-		return fmt.Errorf("%q is not a rate like 20/10s, nor off", text)
+		return fmt.Errorf("%q is neither a rate like 20/10s nor off", text)
 	}
 	*r = Rate{Count: n, Per: d}
 	return nil
 }
 
-// MarshalText writes what UnmarshalText reads.
+// MarshalText returns text that UnmarshalText can parse.
 func (r Rate) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
 // String returns "20/10s" or "off".
@@ -68,10 +69,10 @@ func (r Rate) String() string {
 	return strconv.Itoa(r.Count) + "/" + r.Per.String()
 }
 
-// List is a comma-separated list of strings. Blanks around an item and empty items are dropped.
+// List is a comma-separated list of strings. Spaces around items and empty items are ignored.
 type List []string
 
-// UnmarshalText reads "a, b,c".
+// UnmarshalText parses "a, b,c".
 func (l *List) UnmarshalText(text []byte) error {
 	*l = nil
 	for item := range strings.SplitSeq(string(text), ",") {
@@ -85,10 +86,10 @@ func (l *List) UnmarshalText(text []byte) error {
 // String returns the items with commas between them.
 func (l List) String() string { return strings.Join(l, ",") }
 
-// CIDRs is a comma-separated list of networks; a bare address means that address alone.
+// CIDRs is a comma-separated list of networks; a bare address is a network of one address.
 type CIDRs []netip.Prefix
 
-// UnmarshalText reads "10.0.0.0/8, fd00::/8, 192.0.2.7".
+// UnmarshalText parses "10.0.0.0/8, fd00::/8, 192.0.2.7".
 func (c *CIDRs) UnmarshalText(text []byte) error {
 	var items List
 	if err := items.UnmarshalText(text); err != nil {
@@ -116,8 +117,8 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	return prefix.Masked(), err
 }
 
-// Contains reports whether addr lies in one of the networks. An IPv4 address that arrived mapped into
-// IPv6 counts as the IPv4 address it is.
+// Contains reports whether addr is in one of the networks. An IPv4-mapped IPv6 address is treated
+// as the IPv4 address.
 func (c CIDRs) Contains(addr netip.Addr) bool {
 	addr = addr.Unmap().WithZone("")
 	for _, prefix := range c {
@@ -137,8 +138,8 @@ func (c CIDRs) String() string {
 	return items.String()
 }
 
-// typeWord names t for somebody who reads --help and no Go.
-func typeWord(t reflect.Type) string {
+// typeName returns the name of t in --help, for readers who do not know Go.
+func typeName(t reflect.Type) string {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}

@@ -6,8 +6,8 @@ import (
 	"text/tabwriter"
 )
 
-// Usage writes the --help of a program whose settings are cfg: one line a variable. A variable that
-// several of the structs share is listed once.
+// Usage writes the --help of a program whose settings are cfg, with one line per variable. A
+// variable that several of the structs share is listed once.
 func Usage(w io.Writer, program string, cfg ...any) {
 	fmt.Fprintf(w, "Usage: %s\n\nSettings are environment variables:\n\n", program)
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -25,5 +25,5 @@ func Usage(w io.Writer, program string, cfg ...any) {
 			fmt.Fprintf(tw, "  %s\t%s\t%s\n", v.Name, v.Type, desc)
 		}
 	}
-	_ = tw.Flush() // a failed write to a terminal has nobody to tell
+	_ = tw.Flush() // nothing can be done about a failed write to the terminal
 }

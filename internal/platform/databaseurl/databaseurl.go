@@ -1,4 +1,4 @@
-// Package databaseurl reads DATABASE_URL without ever showing it.
+// Package databaseurl parses DATABASE_URL without ever showing it.
 package databaseurl
 
 import (
@@ -10,14 +10,14 @@ import (
 	"parley.chat/internal/platform/config"
 )
 
-// Parse reads the value of DATABASE_URL. pgx quotes the value in its error and hides the password only if it
-// recognizes it, so the error of Parse has words of its own.
+// Parse parses the value of DATABASE_URL. pgx's error quotes the value and hides the password only
+// if pgx recognizes it. So the error of Parse describes the problem in its own words.
 func Parse(value string) (*pgx.ConnConfig, error) {
 	cfg, err := pgx.ParseConfig(value)
 	if err == nil {
 		return cfg, nil
 	}
-	reason := errors.New("is not like postgres://user:password@host:5432/database?sslmode=…, or has an option that is not valid")
+	reason := errors.New("does not have the form postgres://user:password@host:5432/database?sslmode=…, or has an invalid option")
 	if strings.Contains(value, "://") {
 		if _, malformed := config.ParseURL(value, "postgres", "postgresql"); malformed != nil {
 			reason = malformed

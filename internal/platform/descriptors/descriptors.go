@@ -1,10 +1,11 @@
-// Package descriptors shares out the file descriptors that a process may open, so that a flood of connections
-// leaves enough of them for health, metrics and the stores.
+// Package descriptors divides the file descriptors that a process may open, so that a flood of
+// connections leaves enough of them for health checks, metrics and the stores.
 //
-// A connection is plain from its accept until a handler takes it over (a WebSocket) or it ends. A Listener
-// bounds the plain connections; the handler bounds those that it takes over. When the bound is reached, a new
-// connection waits in the kernel's backlog until another one ends. One that has made no progress for a
-// second while no handler works for it, such as a client that never sends its request, is closed instead.
+// A connection is plain from its accept until a handler hijacks it (a WebSocket) or it ends. A
+// Listener limits the plain connections; the handler limits those that it hijacks. When the limit is
+// reached, a new connection waits in the kernel's backlog until another one ends. A plain connection
+// that has made no progress for a second, and that no handler works on, is closed instead. A client
+// that never sends its request has such a connection.
 package descriptors
 
 import (
@@ -20,18 +21,19 @@ import (
 )
 
 const (
-	// idleGrace is how long a plain connection may make no progress when its place is wanted.
+	// idleGrace is how long a plain connection may make no progress when its slot is needed.
 	idleGrace = time.Second
-	// retryPause is between two accepts while the process or the machine has no descriptor left.
+	// retryPause is the pause between two accepts while the process or the machine has no free
+	// descriptor.
 	retryPause = 100 * time.Millisecond
-	// remindEvery is how often a lack of descriptors that lasts is logged again.
-	remindEvery = time.Minute
+	// repeatInterval is how often a continuing lack of descriptors is logged.
+	repeatInterval = time.Minute
 
 	minPlain, maxPlain = 64, 4096
 )
 
-// Plain returns how many plain connections a server may have that may open limit descriptors: an eighth of
-// them, but no fewer than 64 and no more than 4096. A limit of 0 means unknown.
+// Plain returns how many plain connections a server with the given descriptor limit may have: an
+// eighth of the limit, but at least 64 and at most 4096. A limit of 0 means unknown.
 func Plain(limit int) int {
 	if limit == 0 {
 		return maxPlain
@@ -39,9 +41,9 @@ func Plain(limit int) int {
 	return min(max(limit/8, minPlain), maxPlain)
 }
 
-// Listener bounds the plain connections of an HTTP server, and takes a lack of descriptors with one line in
-// the log. Its State has to be the server's ConnState, and Serving has to wrap its handler. It is safe for
-// concurrent use and starts no goroutine.
+// Listener limits the plain connections of an HTTP server, and logs a lack of descriptors with a
+// few lines. State must be the server's ConnState, and Serving must wrap its handler. It is safe
+// for concurrent use and starts no goroutine.
 type Listener struct {
 	net.Listener
 	max    int
@@ -49,14 +51,14 @@ type Listener struct {
 	closed chan struct{}
 	close  func() error
 
-	// changed holds at most one token: a plain connection has ended.
+	// changed has capacity 1: a plain connection has ended.
 	changed chan struct{}
 
-	mu    sync.Mutex // guards what follows; nothing blocks under it
-	order *list.List // of *plain; the one that has made no progress for longest is in front
+	mu    sync.Mutex // guards the fields below; nothing blocks while it is held
+	order *list.List // of *plain, the one longest without progress first
 	at    map[net.Conn]*list.Element
 
-	failing  time.Time // when accepts began to fail; Accept's own, as are the two below
+	failing  time.Time // when accepts began to fail; used only by Accept, as are the two below
 	reminded time.Time
 	failures int
 }
@@ -65,13 +67,13 @@ type Listener struct {
 type plain struct {
 	conn    net.Conn
 	moved   time.Time // when it last made progress
-	serving bool      // a handler works for it
+	serving bool      // a handler works on it
 }
 
-// Listen returns a Listener on l for at most so many plain connections.
-func Listen(l net.Listener, most int, log *slog.Logger) *Listener {
+// Listen returns a Listener on l for at most maxConns plain connections.
+func Listen(l net.Listener, maxConns int, log *slog.Logger) *Listener {
 	d := &Listener{
-		Listener: l, max: most, log: log, closed: make(chan struct{}), changed: make(chan struct{}, 1),
+		Listener: l, max: maxConns, log: log, closed: make(chan struct{}), changed: make(chan struct{}, 1),
 		order: list.New(), at: make(map[net.Conn]*list.Element),
 	}
 	d.close = sync.OnceValue(func() error {
@@ -81,7 +83,7 @@ func Listen(l net.Listener, most int, log *slog.Logger) *Listener {
 	return d
 }
 
-// Close closes the listener and ends an Accept that waits.
+// Close closes the listener and unblocks Accept.
 func (l *Listener) Close() error { return l.close() }
 
 // Accept returns the next connection once there is room for it.
@@ -92,7 +94,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		}
 		conn, err := l.Listener.Accept()
 		if exhausted(err) {
-			l.lacking(err)
+			l.handleExhausted(err)
 			continue
 		}
 		if err == nil {
@@ -103,19 +105,19 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// exhausted reports whether an accept failed because there is no descriptor or no memory for one.
+// exhausted reports whether an accept failed for lack of a descriptor or of memory.
 func exhausted(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
 }
 
-// lacking logs a lack of descriptors when it begins and once a minute, and waits. It closes the connection
-// that has made no progress for longest, if any.
-func (l *Listener) lacking(err error) {
+// handleExhausted logs a lack of descriptors when it begins and once a minute, and then pauses. It
+// also closes the connection that has made no progress for the longest time, if there is one.
+func (l *Listener) handleExhausted(err error) {
 	now := time.Now()
 	if l.failures++; l.failing.IsZero() {
 		l.failing = now
 	}
-	if now.Sub(l.reminded) >= remindEvery {
+	if now.Sub(l.reminded) >= repeatInterval {
 		l.reminded = now
 		l.log.Error("no connection can be accepted: no file descriptor is left", "failures", l.failures, "err", err)
 	}
@@ -137,7 +139,7 @@ func (l *Listener) recovered() {
 	l.failing, l.failures = time.Time{}, 0
 }
 
-// room waits until fewer plain connections than the bound are left.
+// room waits until there are fewer plain connections than the limit.
 func (l *Listener) room() error {
 	for {
 		select {
@@ -154,13 +156,13 @@ func (l *Listener) room() error {
 		select {
 		case <-l.closed:
 		case <-l.changed:
-		case <-time.After(retryPause): // then one of them may have been idle for long enough
+		case <-time.After(retryPause): // by then a connection may have been idle for long enough
 		}
 	}
 }
 
-// evictLocked closes the connection that has made no progress for longest, if that is long enough and no
-// handler works for it.
+// evictLocked closes the connection that has made no progress for the longest time, if it has
+// exceeded idleGrace and no handler works on it.
 func (l *Listener) evictLocked(now time.Time) bool {
 	for e := l.order.Front(); e != nil; e = e.Next() {
 		p := e.Value.(*plain)
@@ -196,7 +198,7 @@ func (l *Listener) State(conn net.Conn, state http.ConnState) {
 		default:
 		}
 	case http.StateNew:
-		if l.at[conn] == nil { // Accept has counted it already
+		if l.at[conn] == nil { // otherwise Accept has already counted it
 			l.at[conn] = l.order.PushBack(&plain{conn: conn, moved: time.Now()})
 		}
 	default:
@@ -219,7 +221,7 @@ func (l *Listener) Context(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, conn)
 }
 
-// Serving returns a handler that marks a request's connection while h works for it.
+// Serving returns a handler that marks a request's connection as in use while h runs.
 func (l *Listener) Serving(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, ok := r.Context().Value(connKey{}).(net.Conn)

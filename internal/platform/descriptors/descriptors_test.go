@@ -23,10 +23,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const within = time.Minute
 
-// serve serves h on l with a bound of most plain connections, and returns the address.
-func serve(t *testing.T, l net.Listener, most int, h http.Handler, log *testkit.Output) string {
+// serve serves h on l with at most maxConns plain connections, and returns the address.
+func serve(t *testing.T, l net.Listener, maxConns int, h http.Handler, log *testkit.Output) string {
 	t.Helper()
-	d := descriptors.Listen(l, most, slog.New(slog.NewTextHandler(log, nil)))
+	d := descriptors.Listen(l, maxConns, slog.New(slog.NewTextHandler(log, nil)))
 	s := &http.Server{
 		Handler: d.Serving(h), ConnState: d.State, ConnContext: d.Context, ReadHeaderTimeout: time.Hour,
 		ErrorLog: slog.NewLogLogger(slog.NewTextHandler(log, nil), slog.LevelWarn),

@@ -1,8 +1,10 @@
-// Package gctune says how much garbage a process may gather before Go collects it: a share of what
-// lives, and whatever a small heap has room for. The share alone, which is what GOGC says, makes a small heap
-// that says much be collected many times a second, which can be a sixth of the CPU.
+// Package gctune sets how much garbage a process may accumulate before Go collects it: a
+// percentage of the live memory, but at least as much as fits into a fixed amount. The percentage
+// alone, which is what GOGC sets, makes a small heap with a high allocation rate be collected many
+// times a second. That can take a sixth of the CPU time.
 //
-// It is for programs, once, and never for one that shares its process: the collector is the process's.
+// It is for programs, which call it once. Libraries must not use it, because the collector is
+// shared by the whole process.
 package gctune
 
 import (
@@ -11,17 +13,17 @@ import (
 	"runtime/metrics"
 )
 
-// Policy is how much garbage may gather.
+// Policy sets how much garbage may accumulate.
 type Policy struct {
-	Percent int    // of what lives
-	Room    uint64 // bytes, what lives on the heap and the stacks included, that are used before anything is collected
+	Percent int    // of the live memory
+	Room    uint64 // bytes of heap and stacks, live memory included, that may be in use before anything is collected
 }
 
-// most bounds the share, in percent, of a heap in which next to nothing lives.
-const most = 1000
+// maxPercent bounds the percentage for a heap with almost no live memory.
+const maxPercent = 1000
 
-// Keep keeps to the policy from now on. It looks after each collection, in the runtime's own goroutine for
-// finalizers, so that it is never behind.
+// Keep applies the policy from now on. It adjusts the percentage after each collection, in the
+// runtime's finalizer goroutine.
 func (p Policy) Keep() {
 	k := &keeper{policy: p}
 	k.adjust()
@@ -30,10 +32,10 @@ func (p Policy) Keep() {
 
 type keeper struct {
 	policy  Policy
-	percent int // as set last; 0 before
+	percent int // the value set last; 0 if none was set
 }
 
-// marker dies in every collection.
+// marker becomes unreachable immediately, so every collection runs its finalizer.
 type marker struct{ _ [16]byte }
 
 func (k *keeper) afterNext() {
@@ -44,24 +46,24 @@ func (k *keeper) afterNext() {
 }
 
 func (k *keeper) adjust() {
-	// The collector's share is of stacks, too.
+	// The percentage applies to stacks, too.
 	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
 	metrics.Read(samples)
 	percent := k.policy.percentFor(samples[0].Value.Uint64() + samples[1].Value.Uint64())
-	// Setting it stops the world for a moment: not for nothing.
+	// Setting it stops the world briefly, so set it only if it changes noticeably.
 	if k.percent == 0 || percent > k.percent+k.percent/8 || percent < k.percent-k.percent/8 {
 		k.percent = percent
 		debug.SetGCPercent(percent)
 	}
 }
 
-// percentFor returns the share where so many bytes live, stacks included.
+// percentFor returns the percentage for the given live memory in bytes, stacks included.
 func (p Policy) percentFor(live uint64) int {
 	if live >= p.Room {
 		return p.Percent
 	}
 	if live == 0 {
-		return most
+		return maxPercent
 	}
-	return max(p.Percent, int(min(most, (p.Room-live)*100/live)))
+	return max(p.Percent, int(min(maxPercent, (p.Room-live)*100/live)))
 }

@@ -16,7 +16,7 @@ func TestPercentFor(t *testing.T) {
 		live uint64
 		want int
 	}{
-		{0, most}, {1, most}, {8 << 20, 800}, {36 << 20, 100}, {48 << 20, 50}, {60 << 20, 40}, {72 << 20, 40}, {1 << 40, 40},
+		{0, maxPercent}, {1, maxPercent}, {8 << 20, 800}, {36 << 20, 100}, {48 << 20, 50}, {60 << 20, 40}, {72 << 20, 40}, {1 << 40, 40},
 	} {
 		if got := p.percentFor(tt.live); got != tt.want {
 			t.Errorf("%d live: %d%%, want %d%%", tt.live, got, tt.want)

@@ -1,4 +1,4 @@
-// Package instances finds the instances of a service behind one name in DNS.
+// Package instances finds the instances of a service behind one DNS name.
 package instances
 
 import (
@@ -9,8 +9,9 @@ import (
 	"slices"
 )
 
-// Addresses returns the addresses of a name in order, each once: those of IPv4 if it has any, since an instance with an
-// address of each kind is one instance. An address is its own name.
+// Addresses returns the addresses of a name, sorted and without duplicates. It returns the IPv4
+// addresses if there are any, because an instance with both kinds of address must be counted once.
+// If name is an address, it returns that address.
 func Addresses(ctx context.Context, resolver *net.Resolver, name string) ([]netip.Addr, error) {
 	if a, err := netip.ParseAddr(name); err == nil {
 		return []netip.Addr{a}, nil
@@ -18,7 +19,7 @@ func Addresses(ctx context.Context, resolver *net.Resolver, name string) ([]neti
 	found, err := resolver.LookupNetIP(ctx, "ip4", name)
 	if err != nil || len(found) == 0 {
 		if found, err = resolver.LookupNetIP(ctx, "ip6", name); err != nil {
-			return nil, fmt.Errorf("look up %s: %w", name, err)
+			return nil, fmt.Errorf("resolve %s: %w", name, err)
 		}
 	}
 	for i, a := range found {

@@ -1,8 +1,9 @@
 // Package lifecycle runs the parts of a program together and stops them in order.
 //
-// Parts start in the order given and stop in the reverse order, one after another: a part may rely on
-// those before it for as long as it runs, its own drain included. A part gets a context of its own,
-// which ends when its turn has come and not when the program is told to stop.
+// Parts start in the given order and stop in reverse order, one after another. So a part may rely
+// on the parts before it for as long as it runs, even while it drains. Each part has its own
+// context, which is canceled when it is that part's turn to stop, not when the program is told to
+// stop.
 package lifecycle
 
 import (
@@ -15,37 +16,37 @@ import (
 )
 
 const (
-	// defaultDrain is the drain deadline when none is given.
+	// defaultDrain is the drain deadline if none is given.
 	defaultDrain = 30 * time.Second
-	// lastCall is what all parts still running at the drain deadline get together, so that one part
-	// that hangs does not keep those below it (a private database, say) from a clean end.
+	// lastCall is the total time for all parts that still run at the drain deadline. So one part
+	// that hangs does not prevent a clean end of the parts below it, such as a private database.
 	lastCall = time.Second
 )
 
 // ErrStoppedByItself is the error of a part that returned nil before it was told to stop.
 var ErrStoppedByItself = errors.New("stopped by itself")
 
-// Part is a piece of a program. Run works until ctx ends, finishes what it has in hand, and returns;
-// an error means that the program cannot go on. Run owns the goroutines it starts.
+// Part is a piece of a program. Run works until ctx is done, finishes its current work, and
+// returns. An error means that the program cannot continue. Run owns the goroutines it starts.
 type Part struct {
 	Name string
 	Run  func(ctx context.Context) error
 }
 
-// running is a part that was started. done gets its result once.
+// running is a started part. Its result is sent to done once.
 type running struct {
 	name string
 	stop context.CancelFunc
 	done chan error
 }
 
-// Run starts the parts and blocks until all of them have returned. They are stopped when ctx ends or
-// when one of them returns. It gives back the first error, with the part's name, or nil after a clean
-// stop. Stopping has to be done within drain (zero: 30 s): a part that takes longer is named in the
-// error, and its goroutine left behind, so the program should exit.
+// Run starts the parts and blocks until all of them have returned. It stops them when ctx is done
+// or when one of them returns. It returns the first error, with the part's name, or nil after a
+// clean stop. Stopping must finish within drain (zero: 30 s). A part that takes longer is named in
+// the error and its goroutine is abandoned, so the program should exit.
 func Run(ctx context.Context, log *slog.Logger, drain time.Duration, parts ...Part) error {
 	all := make([]*running, 0, len(parts))
-	first := make(chan error, len(parts)) // the parts that end, in the order in which they do
+	first := make(chan error, len(parts)) // results of parts that ended by themselves, in order
 	for _, part := range parts {
 		all = append(all, start(ctx, part, first))
 	}
@@ -68,7 +69,7 @@ func Run(ctx context.Context, log *slog.Logger, drain time.Duration, parts ...Pa
 			expired = true
 			deadline.Reset(lastCall)
 		} else if errors.Is(err, errTooLate) {
-			deadline.Reset(0) // keep it expired: the parts that are left get the chance to have ended already
+			deadline.Reset(0) // keep it expired: the remaining parts only succeed if they have already ended
 		}
 		switch {
 		case err == nil:
@@ -82,7 +83,7 @@ func Run(ctx context.Context, log *slog.Logger, drain time.Duration, parts ...Pa
 	return failure
 }
 
-// start runs part in a goroutine of its own, which ends when part.Run returns.
+// start runs part in a new goroutine, which ends when part.Run returns.
 func start(ctx context.Context, part Part, first chan<- error) *running {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	p := &running{name: part.Name, stop: stop, done: make(chan error, 1)}
@@ -91,7 +92,7 @@ func start(ctx context.Context, part Part, first chan<- error) *running {
 		told := ctx.Err() != nil
 		switch {
 		case told && errors.Is(err, context.Canceled):
-			err = nil // the only news in it is that we cancelled
+			err = nil // it only reports our own cancellation
 		case !told && err == nil:
 			err = ErrStoppedByItself
 		}
@@ -108,7 +109,8 @@ func start(ctx context.Context, part Part, first chan<- error) *running {
 
 var errTooLate = errors.New("did not stop within the drain deadline")
 
-// wait returns the result of the part, or errTooLate at the deadline. A part that has ended wins.
+// wait returns the result of the part, or errTooLate at the deadline. If the part has ended by
+// then, its result wins.
 func (p *running) wait(deadline *time.Timer) error {
 	select {
 	case err := <-p.done:

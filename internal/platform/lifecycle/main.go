@@ -12,15 +12,15 @@ import (
 	"syscall"
 )
 
-// ExitCoder is an error that chooses the exit code of the program.
+// ExitCoder is an error that determines the exit code of the program.
 type ExitCoder interface {
 	error
 	ExitCode() int
 }
 
-// Main is the whole of a main function: it calls run with a context that ends on SIGINT or SIGTERM,
-// prints its error to standard error, and exits with 1 (or with the code that an ExitCoder chooses). A
-// second signal kills the process at once.
+// Main is the body of a main function. It calls run with a context that is canceled on SIGINT or
+// SIGTERM, and prints its error to standard error. On an error it exits with 1, or with the code of
+// an ExitCoder. A second signal kills the process immediately.
 func Main(run func(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // restores the default action, so the next signal ends the process
@@ -30,7 +30,7 @@ func Main(run func(ctx context.Context, args []string, getenv func(string) strin
 		return
 	}
 	code := 1
-	// The end of a child process happens to look like an ExitCoder; its code is not ours.
+	// An *exec.ExitError of a child process also implements ExitCoder, but its code is not ours.
 	_, child := errors.AsType[*exec.ExitError](err)
 	if e, ok := errors.AsType[ExitCoder](err); ok && !child {
 		code = e.ExitCode()

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Sleep waits for d, or until ctx is done, and reports whether ctx lasted. If d is not above 0 it does not wait.
+// Sleep waits for d, or until ctx is done. It reports whether ctx is still active. If d is not
+// positive, it does not wait.
 func Sleep(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return ctx.Err() == nil

@@ -15,7 +15,7 @@ import (
 //go:embed confusables.txt
 var confusablesTable string
 
-// prototypes has what each confusable character is compared as.
+// prototypes maps each confusable character to the text that it is compared as.
 var prototypes = sync.OnceValue(func() map[rune]string {
 	all := make(map[rune]string, 8192)
 	for line := range strings.Lines(confusablesTable) {
@@ -32,21 +32,21 @@ var prototypes = sync.OnceValue(func() map[rune]string {
 	return all
 })
 
-// runeOf returns the character of a code in hexadecimal.
+// runeOf returns the character with a hexadecimal code point.
 func runeOf(code string) rune {
 	n, err := strconv.ParseUint(code, 16, 32)
 	if err != nil {
-		panic("names: confusables.txt: " + err.Error()) // the file is part of the program
+		panic("names: confusables.txt: " + err.Error()) // the file is embedded in the program
 	}
 	return rune(n)
 }
 
-// maxKeyBytes bounds a key, since one character may stand for 18 and PostgreSQL indexes at most 2,704 bytes. A longer key
-// is replaced by its hash.
+// maxKeyBytes is the maximum length of a key, because one character may expand to 18 and PostgreSQL
+// indexes at most 2,704 bytes. A longer key is replaced by its hash.
 const maxKeyBytes = 512
 
-// Key returns what is equal for names that look alike: the skeleton of UTS 39 without regard to case, blanks and
-// invisible characters. It is for comparing, not for showing.
+// Key returns a text that is equal for names that look alike: the skeleton of UTS 39, ignoring
+// case, blanks and invisible characters. It is for comparison, not for display.
 func Key(name string) string {
 	seen := strings.Map(func(r rune) rune {
 		if isInvisible(r) {
@@ -69,12 +69,13 @@ func Key(name string) string {
 	return key
 }
 
-// together are the scripts that one word may mix: those of Japanese, of Chinese and of Korean, each with Latin.
+// together lists the scripts that one word may mix: those of Japanese, of Chinese and of Korean,
+// each with Latin.
 var together = [][]string{
 	{"Latin", "Han", "Hiragana", "Katakana"}, {"Latin", "Han", "Bopomofo"}, {"Latin", "Han", "Hangul"},
 }
 
-// mixed reports whether a word has characters of scripts that no word mixes.
+// mixed reports whether a word mixes scripts that must not be mixed.
 func mixed(word string) bool {
 	scripts := map[string]bool{}
 	for _, r := range word {
@@ -99,7 +100,7 @@ func mixed(word string) bool {
 	return true
 }
 
-// scriptOf returns the script of a character, or "" for one that belongs to all of them.
+// scriptOf returns the script of a character, or "" for one that belongs to every script.
 func scriptOf(r rune) string {
 	if r < 0x80 {
 		if unicode.IsLetter(r) {
@@ -118,7 +119,7 @@ func scriptOf(r rune) string {
 	return ""
 }
 
-// words returns the parts of a name between characters that are neither letters, marks nor digits.
+// words returns the parts of a name, split at characters that are not letters, marks or digits.
 func words(name string) []string {
 	return strings.FieldsFunc(name, func(r rune) bool { return !unicode.In(r, unicode.L, unicode.M, unicode.N) })
 }

@@ -1,8 +1,9 @@
-// Package names has the rules for what people call themselves and their channels: one form for one name, and a key
-// that is equal for names that look alike.
+// Package names defines the rules for names of people and channels: a canonical form of each name,
+// and a key that is equal for names that look alike.
 //
-// The rules are those of Unicode's security mechanisms (UTS 39): skeletons of confusable characters, and the
-// restriction level "highly restrictive" for each word of a name. Every function is pure and safe for concurrent use.
+// The rules are those of Unicode's security mechanisms (UTS 39): skeletons of confusable
+// characters, and the restriction level "highly restrictive" for each word of a name. Every
+// function is pure and safe for concurrent use.
 package names
 
 import (
@@ -16,9 +17,10 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Clean returns a name in the form in which it is stored: composed (NFC), without invisible characters, with single
-// spaces between words and none around them. It refuses names that are blank, that change the direction of text, or
-// that mix scripts within a word. Different words may be of different scripts, as in "команда backend".
+// Clean returns a name in the form in which it is stored: composed (NFC), without invisible
+// characters, with single spaces between words and none around them. It rejects names that are
+// blank, change the direction of text, or mix scripts within a word. Different words may use
+// different scripts, as in "команда backend".
 func Clean(name string) (string, error) {
 	if err := chat.CheckName(name); err != nil {
 		return "", err
@@ -32,7 +34,7 @@ func Clean(name string) (string, error) {
 	return name, nil
 }
 
-// CleanDisplay is Clean for the name of a person, which must not be a reserved one.
+// CleanDisplay is Clean for the name of a person, and also rejects reserved names.
 func CleanDisplay(name string) (string, error) {
 	name, err := Clean(name)
 	if err == nil && IsReserved(name) {
@@ -41,7 +43,7 @@ func CleanDisplay(name string) (string, error) {
 	return name, err
 }
 
-// CheckUsername is chat.CheckUsername, and refuses reserved names.
+// CheckUsername is chat.CheckUsername, and also rejects reserved names.
 func CheckUsername(name string) error {
 	if err := chat.CheckUsername(name); err != nil {
 		return err
@@ -52,7 +54,8 @@ func CheckUsername(name string) error {
 	return nil
 }
 
-// reservedKeys has the names of nobody, by their keys: they would make others believe that their bearer runs the server.
+// reservedKeys are the keys of names that no user may have, because their owner would seem to run
+// the server.
 var reservedKeys = sync.OnceValue(func() map[string]bool {
 	keys := map[string]bool{}
 	for _, name := range []string{
@@ -64,9 +67,9 @@ var reservedKeys = sync.OnceValue(func() map[string]bool {
 	return keys
 })
 
-// IsReserved reports whether a name is, or looks like, one that nobody may have.
+// IsReserved reports whether a name is reserved, or looks like a reserved one.
 func IsReserved(name string) bool {
-	for _, form := range []string{name, strings.ToLower(name)} { // a capital I looks like l, and is an i too
+	for _, form := range []string{name, strings.ToLower(name)} { // a capital I looks like l, but is also an i
 		if reservedKeys()[strings.Trim(Key(form), " _.-")] {
 			return true
 		}
@@ -74,8 +77,8 @@ func IsReserved(name string) bool {
 	return false
 }
 
-// Email returns an email address in the form in which it is stored (NFC), and refuses one with blanks or invisible
-// characters. Case is kept and makes no difference.
+// Email returns an email address in the form in which it is stored (NFC), and rejects one with
+// blanks or invisible characters. Case is preserved but ignored in comparisons.
 func Email(address string) (string, error) {
 	address = norm.NFC.String(address)
 	if strings.ContainsFunc(address, func(r rune) bool { return isBlank(r) || isInvisible(r) }) {
@@ -84,8 +87,8 @@ func Email(address string) (string, error) {
 	return address, nil
 }
 
-// visible removes invisible characters. Those stay that an emoji or a script needs to be drawn: joiners and selectors
-// behind an emoji, and joiners within Arabic and Indic words.
+// visible removes invisible characters, except those needed to draw an emoji or a script: joiners
+// and selectors after an emoji, and joiners within Arabic and Indic words.
 func visible(name string) string {
 	var b strings.Builder
 	var last rune
@@ -99,14 +102,14 @@ func visible(name string) string {
 	return b.String()
 }
 
-// isPictorial reports whether r is an emoji, or belongs to one.
+// isPictorial reports whether r is an emoji or part of one.
 func isPictorial(r rune) bool {
 	return r >= 0x1f000 && r <= 0x1faff || r >= 0x2190 && r <= 0x2bff && r != 0x2800 || r == 0xfe0f || r >= 0xe0020 && r <= 0xe007f
 }
 
 func isJoiner(r rune) bool { return r == 0x200c || r == 0x200d }
 
-// isInvisible reports whether r has no width or no ink.
+// isInvisible reports whether r has no width or no visible shape.
 func isInvisible(r rune) bool {
 	return r == 0x2800 || unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
 }

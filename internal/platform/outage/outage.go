@@ -1,5 +1,5 @@
-// Package outage logs trouble that lasts with a few lines: one when it begins, one a minute while it
-// lasts, and one when it ends, instead of one per failed attempt.
+// Package outage logs a lasting failure with a few lines instead of one per failed attempt: one
+// when it begins, one a minute while it lasts, and one when it ends.
 package outage
 
 import (
@@ -12,35 +12,36 @@ import (
 	"time"
 )
 
-// interval is the time between two lines about trouble that lasts.
+// interval is the time between two lines about a lasting failure.
 const interval = time.Minute
 
-// Log logs one kind of trouble, such as a store that cannot be reached. The trouble may show in several
-// parts of a program's work. It begins with the first part that fails and ends when every part that
-// failed has worked again. A Log starts no goroutine: lines are written by the calls that report
-// failures. It is safe for concurrent use.
+// Log logs one kind of outage, such as a store that cannot be reached. An outage may show in
+// several parts of a program's work. It begins when the first part fails and ends when every part
+// that failed has worked again. A Log starts no goroutine: the calls that report attempts write the
+// lines. It is safe for concurrent use.
 type Log struct {
 	log          *slog.Logger
 	begins, ends string
 
-	failing atomic.Int32 // len(parts), so that Worked costs nothing while all is well
+	failing atomic.Int32 // len(parts), so that Worked is cheap while nothing fails
 
-	mu       sync.Mutex          // guards what follows; held while a line is written, so lines keep their order
-	parts    map[string]struct{} // parts that failed last
-	failures int                 // since the trouble began
-	began    time.Time           // of the trouble that was logged or counted first
+	mu       sync.Mutex          // guards the fields below; held while a line is written, so that lines stay in order
+	parts    map[string]struct{} // parts whose last attempt failed
+	failures int                 // since the outage began
+	began    time.Time           // when the outage began, whether logged or only counted
 	logged   time.Time           // when the last line about a failure was written
-	shown    bool                // a line tells of this trouble, so one has to tell of its end
+	shown    bool                // the outage was logged, so its end must be logged
 }
 
-// New returns a Log that writes to log. begins is the message while the trouble lasts, ends the message
+// New returns a Log that writes to log. begins is the message during an outage, ends the message
 // when it is over.
 func New(log *slog.Logger, begins, ends string) *Log {
 	return &Log{log: log, begins: begins, ends: ends, parts: map[string]struct{}{}}
 }
 
-// Failed records that an attempt of part failed with err. Part names one of few steps; it may be empty.
-// Trouble that returns within a minute of its last line is counted, and logged when the minute is over.
+// Failed records that an attempt of part failed with err. part names one of a few steps and may be
+// empty. If an outage returns within a minute of the last line, it is counted, and logged after
+// that minute.
 func (l *Log) Failed(ctx context.Context, part string, err error, attrs ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -78,7 +79,7 @@ func (l *Log) Worked(ctx context.Context, part string) {
 	l.log.InfoContext(ctx, l.ends, attrs...) //nolint:sloglint // the messages given to New are constants
 }
 
-// attrs returns what every line says. The lock is held.
+// attrs returns the attributes of every line. The lock must be held.
 func (l *Log) attrs(now time.Time) []any {
 	attrs := []any{"failures", l.failures, "lasting", now.Sub(l.began).Round(time.Millisecond)}
 	if steps := slices.Sorted(maps.Keys(l.parts)); len(steps) > 1 || steps[0] != "" {

@@ -1,10 +1,11 @@
-// Package socket reads and writes sockets at the least cost that Go's netpoller allows.
+// Package socket reads and writes sockets at the lowest cost that Go's netpoller allows.
 //
-// The sockets of package net never block, so a read or a write of one is a short system call. Package
-// syscall announces it to the scheduler all the same, as one that may take long, which wakes the runtime's
-// monitor thread whenever the process was idle before: for a server that does a little a thousand times a
-// second that is a sixth of its CPU. The calls made here are not announced. Where that is not to be had
-// (not Linux, TLS), reads and writes are those of the net.Conn, and TryWrite takes nothing.
+// The sockets of package net are non-blocking, so reading or writing one is a short system call.
+// Package syscall still announces it to the scheduler as one that may block. That wakes the
+// runtime's monitor thread whenever the process was idle before. For a server that does a little
+// work a thousand times a second, this is a sixth of its CPU time. The calls made here are not
+// announced. Where that is not possible (not Linux, or TLS), reads and writes use the net.Conn, and
+// TryWrite writes nothing.
 //
 // The package starts no goroutines.
 package socket
@@ -16,7 +17,7 @@ import (
 	"syscall"
 )
 
-// Side is one direction of a socket. It is used by one goroutine at a time.
+// Side is one direction of a socket. Only one goroutine may use it at a time.
 type Side struct {
 	conn net.Conn
 	raw  syscall.RawConn // nil: use conn
@@ -24,7 +25,7 @@ type Side struct {
 	b   []byte
 	n   int
 	err syscall.Errno
-	try func(fd uintptr) bool // made once: a closure per call would be an allocation per call
+	try func(fd uintptr) bool // created once: a closure per call would be an allocation per call
 }
 
 func newSide(c net.Conn) Side {
@@ -43,7 +44,7 @@ type Reader struct{ side Side }
 // NewReader returns the reading side of c.
 func NewReader(c net.Conn) *Reader { return &Reader{newSide(c)} }
 
-// Read implements io.Reader. Deadlines and Close of the net.Conn hold for it.
+// Read implements io.Reader. It observes the deadlines and the Close of the net.Conn.
 func (r *Reader) Read(b []byte) (int, error) {
 	s := &r.side
 	if s.raw == nil || len(b) == 0 {
@@ -52,7 +53,7 @@ func (r *Reader) Read(b []byte) (int, error) {
 	if s.try == nil {
 		s.try = func(fd uintptr) bool {
 			s.n, s.err = read(fd, s.b)
-			return s.err != syscall.EAGAIN // else wait until there is something
+			return s.err != syscall.EAGAIN // otherwise wait until data arrives
 		}
 	}
 	s.b = b
@@ -72,10 +73,10 @@ func (r *Reader) Read(b []byte) (int, error) {
 // Writer writes a socket.
 type Writer struct{ side Side }
 
-// NewWriter returns the writing side of c. It is a value: there is one per connection.
+// NewWriter returns the writing side of c. It is a value, to avoid an allocation per connection.
 func NewWriter(c net.Conn) Writer { return Writer{newSide(c)} }
 
-// TryWrite writes as much as the socket takes right now, which may be nothing. It never waits.
+// TryWrite writes as much as the socket accepts without blocking, possibly nothing.
 func (w *Writer) TryWrite(b []byte) (int, error) {
 	s := &w.side
 	if s.raw == nil {
@@ -101,7 +102,7 @@ func (w *Writer) TryWrite(b []byte) (int, error) {
 	return s.n, nil
 }
 
-// Write implements io.Writer: what the socket does not take at once is waited for.
+// Write implements io.Writer. It blocks for what the socket does not accept immediately.
 func (w *Writer) Write(b []byte) (int, error) {
 	n, err := w.TryWrite(b)
 	if err != nil || n == len(b) {
@@ -111,25 +112,26 @@ func (w *Writer) Write(b []byte) (int, error) {
 	return n + m, err
 }
 
-// Sender writes a socket that its user alone closes, and is not used after that: it keeps the descriptor, and
-// passes by the locks with which the net.Conn guards it against being closed meanwhile. With thousands of
-// connections that are written to now and then, each lock is memory that is in no cache.
+// Sender writes to a socket that only its user closes, and must not be used after that. It holds
+// the descriptor and so bypasses the locks that protect a net.Conn against a concurrent Close. With
+// thousands of connections that are rarely written to, each lock would be a cache miss.
 //
-// Whoever has a Sender keeps the net.Conn as well: one that nobody has is closed when it is collected.
-type Sender struct{ after int } // the descriptor and one: the zero Sender has none
+// The owner of a Sender must keep the net.Conn as well: an unreachable net.Conn is closed by the
+// garbage collector.
+type Sender struct{ after int } // descriptor plus one; 0 means none
 
-// NewSender returns the writing side of c. It is a value: there is one per connection.
+// NewSender returns the writing side of c. It is a value, to avoid an allocation per connection.
 func NewSender(c net.Conn) Sender {
 	var s Sender
 	if sc, ok := c.(syscall.Conn); ok && direct {
 		if raw, err := sc.SyscallConn(); err == nil {
-			_ = raw.Control(func(fd uintptr) { s.after = int(fd) + 1 }) // of one that is closed there is none
+			_ = raw.Control(func(fd uintptr) { s.after = int(fd) + 1 }) // fails for a closed connection, which leaves the Sender empty
 		}
 	}
 	return s
 }
 
-// TryWrite is that of Writer. It must be over before the socket is closed.
+// TryWrite is like Writer.TryWrite. It must have returned before the socket is closed.
 func (s Sender) TryWrite(b []byte) (int, error) {
 	if s.after == 0 {
 		return 0, nil

@@ -31,7 +31,8 @@ func pair(t *testing.T) (near, far net.Conn) {
 	return near, far
 }
 
-// What one side writes the other reads, however much and whether or not the socket has room for it.
+// All data written on one side is read on the other, whether or not the socket buffer has room for
+// it.
 func TestSocket_carries(t *testing.T) {
 	t.Parallel()
 	near, far := pair(t)
@@ -58,7 +59,7 @@ func TestSocket_carries(t *testing.T) {
 	}
 }
 
-// A full socket takes nothing, and that is no error.
+// Writing to a full socket writes nothing, and is not an error.
 func TestTryWrite_neverWaits(t *testing.T) {
 	t.Parallel()
 	for name, try := range map[string]func(net.Conn) func([]byte) (int, error){
@@ -82,7 +83,7 @@ func TestTryWrite_neverWaits(t *testing.T) {
 	}
 }
 
-// A sender says when the other side has gone, and of what is no socket that it takes nothing.
+// A Sender reports that the peer has gone. For a connection that is not a socket it writes nothing.
 func TestSender_end(t *testing.T) {
 	t.Parallel()
 	near, far := pair(t)
@@ -94,14 +95,14 @@ func TestSender_end(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = far.Close()
-	_, _ = near.Read(make([]byte, 1)) // until the reset is here
+	_, _ = near.Read(make([]byte, 1)) // until the reset has arrived
 	var gone *net.OpError
 	if _, err := s.TryWrite([]byte("hello")); !errors.As(err, &gone) {
-		t.Errorf("write to who has gone: %v", err)
+		t.Errorf("write to a closed peer: %v", err)
 	}
 	pipe, _ := net.Pipe()
 	if n, err := socket.NewSender(pipe).TryWrite([]byte("x")); n != 0 || err != nil {
-		t.Errorf("%d, %v: a pipe takes nothing without waiting", n, err)
+		t.Errorf("%d, %v: a pipe accepts nothing without blocking", n, err)
 	}
 }
 
@@ -135,13 +136,13 @@ func TestSocket_ends(t *testing.T) {
 	}
 }
 
-// What is no socket is read and written all the same.
+// A connection that is not a socket can be read and written, too.
 func TestSocket_pipe(t *testing.T) {
 	t.Parallel()
 	near, far := net.Pipe()
 	w := socket.NewWriter(near)
 	if n, err := w.TryWrite([]byte("x")); n != 0 || err != nil {
-		t.Errorf("%d, %v: a pipe takes nothing without waiting", n, err)
+		t.Errorf("%d, %v: a pipe accepts nothing without blocking", n, err)
 	}
 	go func() { _, _ = w.Write([]byte("hello")); _ = near.Close() }()
 	if got, err := io.ReadAll(socket.NewReader(far)); string(got) != "hello" || err != nil {

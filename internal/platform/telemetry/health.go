@@ -15,26 +15,27 @@ import (
 	"parley.chat/internal/platform/outage"
 )
 
-// checkTimeout bounds each check of readiness.
+// checkTimeout bounds each readiness check.
 const checkTimeout = 2 * time.Second
 
-// Check is one condition of readiness: something without which the service cannot do its work. It gets
-// a context that ends after 2 s. It may be called by several requests at the same time.
+// Check is one condition of readiness: something without which the service cannot do its work. Its
+// context expires after 2 s. Several requests may run it at the same time.
 //
-// /readyz can be read by anybody, so it shows the words of a *StateError and nothing else of an error: no
-// address, no name, no text of a server. The log has the rest.
+// Anyone can read /readyz, so it shows only the Reason of a *StateError and nothing else of an
+// error: no address, no name, no text of a server. The log has the full error.
 type Check struct {
 	Name  string
 	Check func(ctx context.Context) error
-	// Optional says that the service does its work without it: a failure is shown, and /readyz stays 200.
+	// Optional marks a check that the service can do without: a failure is shown, and /readyz still
+	// returns 200.
 	Optional bool
 }
 
-// StateError is an error of a check that says in words, which anybody may read, what is wrong.
+// StateError is an error of a check with a description that is safe to publish.
 type StateError struct {
 	Reason   string // for /readyz, such as "is read-only"
 	Err      error  // for the log; may be nil
-	Degraded bool   // the service can do its work all the same: shown, and /readyz stays 200
+	Degraded bool   // the service can still do its work: shown, and /readyz still returns 200
 }
 
 func (s *StateError) Error() string {
@@ -46,10 +47,10 @@ func (s *StateError) Error() string {
 
 func (s *StateError) Unwrap() error { return s.Err }
 
-// noAnswer is shown for an error that is no StateError.
+// noAnswer is shown for an error that is not a StateError.
 const noAnswer = "does not answer"
 
-// Handler serves /healthz, /readyz and /metrics, for an address that the world does not reach.
+// Handler serves /healthz, /readyz and /metrics, for an address that is not public.
 func Handler(reg *prometheus.Registry, log *slog.Logger, checks ...Check) http.Handler {
 	mux := http.NewServeMux()
 	Probes(mux, log, checks...)
@@ -63,37 +64,37 @@ func Probes(mux *http.ServeMux, log *slog.Logger, checks ...Check) {
 	mux.Handle("GET /readyz", ReadyHandler(log, checks...))
 }
 
-// HealthHandler answers 200 as long as the process serves: it looks at no other service, so that no
-// orchestrator restarts us because of somebody else's trouble.
+// HealthHandler returns 200 as long as the process serves. It checks no other service, so that no
+// orchestrator restarts this one because another service is down.
 func HealthHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 	})
 }
 
-// The states of a check, and of the whole.
+// The states of a check and of the whole response.
 const (
 	statusOK          = "ok"
 	statusDegraded    = "degraded"
 	statusFailed      = "failed"      // of a check
-	statusUnavailable = "unavailable" // of the whole
+	statusUnavailable = "unavailable" // of the whole response
 )
 
-// Readiness is the answer of ReadyHandler.
+// Readiness is the response of ReadyHandler.
 type Readiness struct {
-	Status string                 `json:"status"` // ok, degraded (ready, with something to mend) or unavailable
+	Status string                 `json:"status"` // ok, degraded (ready, but something needs repair) or unavailable
 	Checks map[string]CheckResult `json:"checks"`
 }
 
 // CheckResult is the state of one check.
 type CheckResult struct {
-	Status string `json:"status"`           // ok, degraded or failed
-	Reason string `json:"reason,omitempty"` // in words
+	Status string `json:"status"` // ok, degraded or failed
+	Reason string `json:"reason,omitempty"`
 }
 
-// ReadyHandler runs the checks side by side and answers 200 if every check passes that is not optional,
-// else 503. The answer shows the state of each. A check that fails is logged when that begins, once a
-// minute while it is asked for, and when it passes again.
+// ReadyHandler runs the checks concurrently. It returns 200 if every check that is not optional
+// passes, else 503. The response shows the state of each check. A failing check is logged when it
+// starts to fail, once a minute while it is requested, and when it passes again.
 func ReadyHandler(log *slog.Logger, checks ...Check) http.Handler {
 	failures := outage.New(log, "not ready", "ready again")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -110,7 +111,7 @@ func ReadyHandler(log *slog.Logger, checks ...Check) http.Handler {
 				}
 			}
 			if r.Context().Err() != nil {
-				continue // the client went away, which says nothing about the check
+				continue // the client has disconnected, which says nothing about the check
 			}
 			if err != nil {
 				failures.Failed(r.Context(), checks[i].Name, err, "check", checks[i].Name)
@@ -137,8 +138,8 @@ func resultOf(c Check, err error) CheckResult {
 	return result
 }
 
-// runAll runs the checks side by side. One that does not heed its context is given up at the timeout; its
-// goroutine ends when it does.
+// runAll runs the checks concurrently. It stops waiting for a check at the timeout, even if the
+// check ignores its context; the check's goroutine then ends when the check returns.
 func runAll(ctx context.Context, checks []Check) []error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
@@ -166,5 +167,5 @@ func writeJSON(w http.ResponseWriter, code int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(v) // the client went away: nobody is left to tell
+	_ = json.NewEncoder(w).Encode(v) // an error means that the client has disconnected
 }

@@ -1,4 +1,5 @@
-// Package telemetry holds what every service shows of itself: its log, its metrics and its health.
+// Package telemetry provides what every service exposes about itself: its log, its metrics and its
+// health.
 package telemetry
 
 import (
@@ -7,11 +8,11 @@ import (
 	"time"
 )
 
-// timeForm is RFC 3339 with milliseconds, of fixed width, so that lines sort as text.
+// timeForm is RFC 3339 with milliseconds and a fixed width, so that lines sort as text.
 const timeForm = "2006-01-02T15:04:05.000Z07:00"
 
-// NewLogger returns a logger that writes one JSON object a line, with the time in UTC and the service's
-// name.
+// NewLogger returns a logger that writes one JSON object per line, with the time in UTC and the
+// service's name.
 func NewLogger(w io.Writer, service string, level slog.Level) *slog.Logger {
 	h := slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 		if len(groups) == 0 && a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime {

@@ -13,13 +13,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// NewRegistry returns a registry with the metrics of the Go runtime and of the process, and one that
-// tells which build of the service runs. Nothing is registered globally.
+// NewRegistry returns a registry with metrics of the Go runtime, of the process, and of the build
+// of the service. It registers nothing globally.
 func NewRegistry(service string) *prometheus.Registry {
 	reg := prometheus.NewRegistry()
 	version, revision := build()
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "parley_build_info", Help: "1; the labels tell which build runs.",
+		Name: "parley_build_info", Help: "Always 1; the labels identify the running build.",
 		ConstLabels: prometheus.Labels{"service": service, "version": version, "revision": revision, "go_version": runtime.Version()},
 	})
 	info.Set(1)
@@ -27,11 +27,11 @@ func NewRegistry(service string) *prometheus.Registry {
 	return reg
 }
 
-// linkedVersion and linkedRevision are set by the linker (-X) where the source is built without its git checkout,
-// as in an image.
+// linkedVersion and linkedRevision are set by the linker (-X) if the source is built outside a git
+// checkout, as in an image.
 var linkedVersion, linkedRevision string
 
-// build returns the version and the revision that the linker was given, or else those that the Go tool found.
+// build returns the version and revision set by the linker, or else those recorded by the Go tool.
 func build() (version, revision string) {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		version = info.Main.Version
@@ -44,7 +44,7 @@ func build() (version, revision string) {
 	return cmp.Or(linkedVersion, version, "unknown"), cmp.Or(linkedRevision, revision, "unknown")
 }
 
-// ServeMetrics is Serve of /metrics alone: they are for operators, and have an address of their own.
+// ServeMetrics serves only /metrics on addr: metrics are for operators and have a separate address.
 func ServeMetrics(ctx context.Context, addr string, reg *prometheus.Registry, log *slog.Logger) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", MetricsHandler(reg))

@@ -7,9 +7,9 @@ import (
 	"net/http/pprof"
 )
 
-// ProfileHandler serves the profiles of the process under /debug/pprof/, as go tool pprof reads them.
-// Whoever can ask for them can slow the process down and sees what it was started with: it belongs on an
-// address that only operators reach.
+// ProfileHandler serves the profiles of the process under /debug/pprof/, for go tool pprof. A
+// client that can request them can slow the process down and can see its command line. So serve it
+// only on an address for operators.
 func ProfileHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
@@ -20,8 +20,8 @@ func ProfileHandler() http.Handler {
 	return mux
 }
 
-// ServeProfiles serves ProfileHandler on addr until ctx ends. It is a part for lifecycle.Run. Without an
-// addr it serves nothing.
+// ServeProfiles serves ProfileHandler on addr until ctx is done. It is a part for lifecycle.Run. If
+// addr is empty, it serves nothing.
 func ServeProfiles(ctx context.Context, addr string, log *slog.Logger) error {
 	if addr == "" {
 		<-ctx.Done()

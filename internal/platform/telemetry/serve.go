@@ -12,21 +12,21 @@ import (
 	"parley.chat/internal/platform/descriptors"
 )
 
-// The bounds of a server. There is none for writing: a WebSocket or a large answer takes its time, and
-// handlers bound themselves.
+// Limits of a server. There is none for writing, because WebSockets and large responses take long,
+// and handlers have their own timeouts.
 const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 30 * time.Second
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 32 << 10
-	// shutdownWithin bounds how long requests in hand may take at the end. The drain deadline of
-	// lifecycle may be shorter.
-	shutdownWithin = 20 * time.Second
+	// shutdownTimeout bounds how long active requests may take during a shutdown. The drain
+	// deadline of lifecycle may be shorter.
+	shutdownTimeout = 20 * time.Second
 )
 
-// Serve serves handler on addr until ctx ends, lets the requests in hand finish, and returns nil. It
-// is a part for lifecycle.Run. Connections that a handler has taken over (WebSockets) are not waited
-// for.
+// Serve serves handler on addr until ctx is done, lets active requests finish, and returns nil. It
+// is a part for lifecycle.Run. It does not wait for connections that a handler has hijacked
+// (WebSockets).
 func Serve(ctx context.Context, addr string, handler http.Handler, log *slog.Logger) error {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
@@ -35,8 +35,9 @@ func Serve(ctx context.Context, addr string, handler http.Handler, log *slog.Log
 	return ServeListener(ctx, l, handler, log)
 }
 
-// ServeListener is Serve on a listener of the caller's, which it closes. Connections that no handler has taken
-// over are bounded, so that clients which send nothing cannot use up the process's file descriptors.
+// ServeListener is like Serve but uses l, which it closes. It limits the number of connections that
+// no handler has hijacked. So clients that send nothing cannot use up the process's file
+// descriptors.
 func ServeListener(ctx context.Context, l net.Listener, handler http.Handler, log *slog.Logger) error {
 	bounded := descriptors.Listen(l, descriptors.Plain(descriptors.Limit()), log)
 	server := &http.Server{
@@ -51,12 +52,12 @@ func ServeListener(ctx context.Context, l net.Listener, handler http.Handler, lo
 		return fmt.Errorf("serve %s: %w", l.Addr(), err)
 	case <-ctx.Done():
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownWithin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	err := server.Shutdown(ctx)
 	if err != nil {
 		err = fmt.Errorf("finish requests on %s: %w", l.Addr(), errors.Join(err, server.Close()))
 	}
-	<-served // http.ErrServerClosed by now
+	<-served // it returns http.ErrServerClosed
 	return err
 }

@@ -1,5 +1,5 @@
-// Command ensure installs PostgreSQL and Redis where they are missing and it may. `make test` runs it
-// first, so that the tests find the servers that they start.
+// Command ensure installs PostgreSQL and Redis if they are missing and can be installed. `make
+// test` runs it first, so that the tests find the servers that they start.
 package main
 
 import (
@@ -20,5 +20,5 @@ func main() {
 		fmt.Fprintln(os.Stderr, "ensure:", err)
 		os.Exit(1)
 	}
-	fmt.Fprintf(os.Stderr, "PostgreSQL %s and Redis %s are there.\n", found.PostgresVersion, found.RedisVersion)
+	fmt.Fprintf(os.Stderr, "PostgreSQL %s and Redis %s are installed.\n", found.PostgresVersion, found.RedisVersion)
 }

@@ -1,4 +1,4 @@
-// Package certtest makes certificates for servers in tests.
+// Package certtest creates certificates for servers in tests.
 package certtest
 
 import (
@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// Authority signs certificates. A process trusts it when SSL_CERT_FILE names File before it first verifies a
-// certificate.
+// Authority signs certificates. A process trusts it if SSL_CERT_FILE names File before the process
+// first verifies a certificate.
 type Authority struct {
 	File string
 
@@ -26,7 +26,7 @@ type Authority struct {
 	key  *ecdsa.PrivateKey
 }
 
-// NewAuthority returns an authority whose own certificate is in dir.
+// NewAuthority returns an authority whose own certificate is stored in dir.
 func NewAuthority(dir string) (*Authority, error) {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"}, IsCA: true, BasicConstraintsValid: true,
@@ -48,8 +48,8 @@ func NewAuthority(dir string) (*Authority, error) {
 	return a, writePEM(a.File, "CERTIFICATE", der)
 }
 
-// Server makes a certificate for a host name or an IP address. It returns the files of the certificate and of
-// its key.
+// Server creates a certificate for a host name or an IP address. It returns the files of the
+// certificate and of its key.
 func (a *Authority) Server(t testing.TB, name string) (certFile, keyFile string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -93,7 +93,8 @@ func writePEM(file, kind string, der []byte) error {
 	return os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600)
 }
 
-// Redis returns the settings of a Redis that takes TLS connections on a port and shows a certificate for name.
+// Redis returns the settings of a Redis that accepts TLS connections on a port, with a certificate
+// for name.
 func (a *Authority) Redis(t testing.TB, name string, port int) map[string]string {
 	t.Helper()
 	cert, key := a.Server(t, name)

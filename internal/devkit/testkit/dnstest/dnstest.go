@@ -1,5 +1,5 @@
-// Package dnstest is a small DNS server for tests: it answers questions for IPv4 addresses, as the resolver of a
-// container engine does.
+// Package dnstest is a small DNS server for tests: it answers questions for IPv4 addresses, as the
+// resolver of a container engine does.
 package dnstest
 
 import (
@@ -43,7 +43,7 @@ func Local(t testing.TB) *Server {
 	return New(t, conn)
 }
 
-// Set gives a name its addresses, which have to be IPv4; without any, the name does not exist.
+// Set sets the addresses of a name, which must be IPv4; without any, the name does not exist.
 func (s *Server) Set(name string, addresses ...string) {
 	parsed := make([]netip.Addr, len(addresses))
 	for i, a := range addresses {
@@ -54,7 +54,7 @@ func (s *Server) Set(name string, addresses ...string) {
 	s.names[name+"."] = parsed
 }
 
-// Resolver returns a resolver that asks the server and nothing else.
+// Resolver returns a resolver that asks only this server.
 func (s *Server) Resolver() *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "udp", s.conn.LocalAddr().String())

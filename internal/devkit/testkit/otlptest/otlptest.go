@@ -1,5 +1,5 @@
-// Package otlptest is a collector of OpenTelemetry for tests: it takes spans over OTLP/HTTP, as protobuf,
-// and keeps them.
+// Package otlptest is an OpenTelemetry collector for tests: it receives spans over OTLP/HTTP as
+// protobuf, and stores them.
 package otlptest
 
 import (
@@ -34,7 +34,7 @@ type Span struct {
 	Ended      time.Time
 }
 
-// Collector keeps what it gets.
+// Collector stores the spans that it receives.
 type Collector struct {
 	URL string // for OTEL_EXPORTER_OTLP_ENDPOINT
 
@@ -42,12 +42,12 @@ type Collector struct {
 	spans []Span
 }
 
-// New starts a collector that ends with the test.
+// New starts a collector that is closed when the test ends.
 func New(t testing.TB) *Collector {
 	t.Helper()
 	c := &Collector{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := c.take(r); err != nil {
+		if err := c.receive(r); err != nil {
 			t.Errorf("collector: %v", err)
 			w.WriteHeader(http.StatusBadRequest)
 		}
@@ -57,7 +57,7 @@ func New(t testing.TB) *Collector {
 	return c
 }
 
-func (c *Collector) take(r *http.Request) error {
+func (c *Collector) receive(r *http.Request) error {
 	if r.URL.Path != "/v1/traces" || r.Header.Get("Content-Type") != "application/x-protobuf" {
 		return fmt.Errorf("%s of %s", r.URL.Path, r.Header.Get("Content-Type"))
 	}
@@ -73,7 +73,7 @@ func (c *Collector) take(r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("read: %w", err)
 	}
-	var data tracepb.TracesData // on the wire the same as the request that holds it
+	var data tracepb.TracesData // has the same wire format as the request
 	if err := proto.Unmarshal(b, &data); err != nil {
 		return fmt.Errorf("decode: %w", err)
 	}
@@ -120,19 +120,19 @@ func spanOf(service string, s *tracepb.Span) Span {
 	return out
 }
 
-// Spans returns what has come so far, by when it began.
+// Spans returns the spans received so far, ordered by start time.
 func (c *Collector) Spans() []Span {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.SortedStableFunc(slices.Values(c.spans), func(a, b Span) int { return a.Began.Compare(b.Began) })
 }
 
-// Trace returns what has come of a trace.
+// Trace returns the spans received so far of one trace.
 func (c *Collector) Trace(id string) []Span {
 	return slices.DeleteFunc(c.Spans(), func(s Span) bool { return s.Trace != id })
 }
 
-// Await waits until a trace has so many spans, and returns them.
+// Await waits until a trace has n spans, and returns them.
 func (c *Collector) Await(t testing.TB, id string, n int) (spans []Span) {
 	t.Helper()
 	testkit.Until(t, testkit.Timeout, func() error {

@@ -1,11 +1,12 @@
 // Package pgtest gives tests real PostgreSQL databases.
 //
-// Empty and Template.Open create a database in the private server that a test process starts on first use.
-// NewServer starts a server for one test, which may stop it. Nothing is shared between processes, so
-// packages may be tested in parallel. Without PostgreSQL on the machine a test fails and says how to
-// install it.
+// Empty and Template.Open create a database in the private server that a test process starts on
+// first use. NewServer starts a server for one test, which may stop it. Processes share nothing, so
+// packages can be tested in parallel. If PostgreSQL is not installed, a test fails and explains how
+// to install it.
 //
-// The package knows no schema: shared-migrations/schematest gives databases with Parley's.
+// The package knows no schema: shared-migrations/schematest provides databases with Parley's
+// schema.
 package pgtest
 
 import (
@@ -41,9 +42,9 @@ var shared struct {
 	last atomic.Int64 // numbers the databases
 }
 
-// Main runs the tests of a package, stops the server, and looks for goroutines that were left behind.
-// Use it in TestMain: func TestMain(m *testing.M) { pgtest.Main(m) }. Without it the server dies with
-// the process all the same (on Linux), and its folder is removed by a later run.
+// Main runs the tests of a package, stops the server, and checks for leaked goroutines. Use it in
+// TestMain: func TestMain(m *testing.M) { pgtest.Main(m) }. Without it the server still dies with
+// the process (on Linux), and a later run removes its folder.
 func Main(m *testing.M, leaks ...goleak.Option) {
 	code := m.Run()
 	if err := stopShared(); err != nil {
@@ -77,10 +78,10 @@ func server(ctx context.Context) (*localserver.Postgres, error) {
 	return shared.server, shared.err
 }
 
-// prefix begins the names of our folders in the temporary one.
+// prefix is the prefix of our folders in the temporary directory.
 const prefix = "parley-pgtest-"
 
-// start starts a server in a folder of its own.
+// start starts a server in a new folder.
 func start(ctx context.Context, settings map[string]string) (*localserver.Postgres, string, error) {
 	found, err := localserver.Find(ctx)
 	if found.Postgres == "" {
@@ -90,7 +91,7 @@ func start(ctx context.Context, settings map[string]string) (*localserver.Postgr
 	if err != nil {
 		return nil, "", err
 	}
-	// PostgreSQL may run as another user, who must be able to pass through.
+	// PostgreSQL may run as another user, who must be able to enter the folder.
 	if err := os.Chmod(dir, 0o711); err != nil {
 		return nil, "", errors.Join(err, os.RemoveAll(dir))
 	}
@@ -101,14 +102,14 @@ func start(ctx context.Context, settings map[string]string) (*localserver.Postgr
 	return pg, dir, nil
 }
 
-// sweep removes the folders of test processes that were killed: those whose lock nobody holds. A test
-// that has stopped its server holds none either, hence the age.
+// sweep removes the folders of test processes that were killed: those whose lock nobody holds. A
+// test that has stopped its server does not hold the lock either, so sweep also checks the age.
 func sweep() {
 	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*")) // the pattern is well formed
 	for _, dir := range dirs {
 		file, err := os.Open(filepath.Join(dir, "data.lock"))
 		if err != nil {
-			continue // not locked yet, or not ours
+			continue // not locked yet, or owned by another user
 		}
 		info, err := file.Stat()
 		if err == nil && time.Since(info.ModTime()) > time.Hour && syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
@@ -118,7 +119,7 @@ func sweep() {
 	}
 }
 
-// DB is a database of a test.
+// DB is a database for a test.
 type DB struct {
 	URL string // for the superuser
 }
@@ -156,7 +157,7 @@ func (tpl *Template) Open(t testing.TB) *DB {
 	})
 }
 
-// clone returns a copy of the database from. If ready is not nil it makes sure that from exists.
+// clone returns a copy of the database from. If ready is not nil, it ensures that from exists.
 func clone(t testing.TB, from string, ready func(context.Context, *localserver.Postgres) error) *DB {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
@@ -175,7 +176,7 @@ func clone(t testing.TB, from string, ready func(context.Context, *localserver.P
 		t.Fatalf("pgtest: clone database: %v", err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout) // t.Context has ended by now
+		ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout) // t.Context is already canceled
 		defer cancel()
 		if err := admin(ctx, pg, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
 			t.Errorf("pgtest: drop database: %v", err)
@@ -184,7 +185,7 @@ func clone(t testing.TB, from string, ready func(context.Context, *localserver.P
 	return &DB{URL: pg.URL(name)}
 }
 
-// admin runs one statement outside of the tests' databases.
+// admin runs one statement outside the tests' databases.
 func admin(ctx context.Context, pg *localserver.Postgres, sql string) error {
 	conn, err := pgx.Connect(ctx, pg.URL("postgres"))
 	if err != nil {
@@ -194,7 +195,7 @@ func admin(ctx context.Context, pg *localserver.Postgres, sql string) error {
 	return errors.Join(err, conn.Close(ctx))
 }
 
-// URLAs returns the address of the database with a role taken, as a service takes its own.
+// URLAs returns the address of the database with the given role set, as a service sets its own.
 func (db *DB) URLAs(role string) string { return withRole(db.URL, role) }
 
 func withRole(address, role string) string {
@@ -208,7 +209,7 @@ func withRole(address, role string) string {
 // Pool returns a pool for the superuser. It is closed when the test ends.
 func (db *DB) Pool(t testing.TB) *pgxpool.Pool { t.Helper(); return pool(t, db.URL) }
 
-// PoolAs returns a pool with a role taken. It is closed when the test ends.
+// PoolAs returns a pool with the given role set. It is closed when the test ends.
 func (db *DB) PoolAs(t testing.TB, role string) *pgxpool.Pool {
 	t.Helper()
 	return pool(t, db.URLAs(role))
@@ -224,18 +225,18 @@ func pool(t testing.TB, address string) *pgxpool.Pool {
 	return p
 }
 
-// Server is a server of one test, which may stop it. Commits survive Kill.
+// Server is a server for one test, which may stop it. Committed data survives Kill.
 type Server struct {
 	DB // its database, which is empty at first
 	pg *localserver.Postgres
 }
 
-// Options of a server.
+// Options configures a server.
 type Options struct {
 	Settings map[string]string // of postgresql.conf
 }
 
-// NewServer starts a server for this test alone. It is removed when the test ends.
+// NewServer starts a server for this test only. It is removed when the test ends.
 func NewServer(t testing.TB, options ...Options) *Server {
 	t.Helper()
 	o := Options{}
@@ -264,10 +265,10 @@ func NewServer(t testing.TB, options ...Options) *Server {
 // Stop shuts the server down.
 func (s *Server) Stop(t testing.TB) { t.Helper(); s.do(t, s.pg.Stop) }
 
-// Start starts it again at the same address, after Stop or Kill.
+// Start starts the server again at the same address, after Stop or Kill.
 func (s *Server) Start(t testing.TB) { t.Helper(); s.do(t, s.pg.Start) }
 
-// Kill ends it as a crash would.
+// Kill ends the server as a crash would.
 func (s *Server) Kill(t testing.TB) {
 	t.Helper()
 	s.do(t, func(context.Context) error { return s.pg.Kill() })

@@ -16,9 +16,9 @@ import (
 	"parley.chat/internal/devkit/testkit"
 )
 
-// Pooler starts a PgBouncer in front of the server and returns the address of the database behind it. The
-// mode is session, transaction or statement; everything else is as PgBouncer has it by default. Without a
-// PgBouncer on the machine the test is skipped.
+// Pooler starts a PgBouncer in front of the server and returns the address of the database behind
+// it. mode is session, transaction or statement; all other settings are PgBouncer's defaults. If
+// PgBouncer is not installed, the test is skipped.
 func (s *Server) Pooler(t testing.TB, mode string) string {
 	t.Helper()
 	path, err := exec.LookPath("pgbouncer")
@@ -49,7 +49,8 @@ pool_mode = %s
 	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
-	// It has to run as the user of the server, who alone can open the server's socket, and never as root.
+	// It must run as the server's user, because only that user can open the server's socket, and
+	// PgBouncer refuses to run as root.
 	credential := s.owner(t, dir)
 	proc, err := subprocess.Start(subprocess.Spec{Path: path, Args: []string{file}, Dir: "/", Credential: credential})
 	if err != nil {

@@ -19,7 +19,8 @@ import (
 	"parley.chat/internal/devkit/testkit"
 )
 
-// Standby starts a hot standby that replicates the server, which needs wal_level replica and max_wal_senders.
+// Standby starts a hot standby that replicates the server. The server needs wal_level replica and
+// max_wal_senders.
 func (s *Server) Standby(t testing.TB) *Server {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
@@ -40,7 +41,7 @@ func (s *Server) Standby(t testing.TB) *Server {
 	if out, err := backup.CombinedOutput(); err != nil {
 		t.Fatalf("pgtest: pg_basebackup: %v\n%s", err, out)
 	}
-	for _, left := range []string{".s.PGSQL.5432", ".s.PGSQL.5432.lock"} { // of the server, whose sockets may be beside its data
+	for _, left := range []string{".s.PGSQL.5432", ".s.PGSQL.5432.lock"} { // left by the server, whose sockets may be in its data directory
 		if err := os.Remove(filepath.Join(data, left)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			t.Fatalf("pgtest: %v", err)
 		}
@@ -58,7 +59,8 @@ func (s *Server) Standby(t testing.TB) *Server {
 	return &Server{DB: DB{URL: pg.URL("parley")}, pg: pg}
 }
 
-// owner gives dir to the user that the server runs as, and returns who that is: nil when it is us.
+// owner makes the server's user the owner of dir, and returns that user's credential: nil if it is
+// our own user.
 func (s *Server) owner(t testing.TB, dir string) *syscall.Credential {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -75,17 +77,18 @@ func (s *Server) owner(t testing.TB, dir string) *syscall.Credential {
 	return &syscall.Credential{Uid: owner.Uid, Gid: owner.Gid}
 }
 
-// Switch is an address that leads to one server or another, as a host name or a load balancer does.
+// Switch is an address that forwards to one server or another, as a host name or a load balancer
+// does.
 type Switch struct {
 	listener net.Listener
 	all      sync.WaitGroup
 
-	mu    sync.Mutex // guards what follows
-	to    string     // the socket of the server; "" after the end of the test
+	mu    sync.Mutex // guards the fields below
+	to    string     // the server's socket; "" after the end of the test
 	conns map[net.Conn]struct{}
 }
 
-// Switch returns a Switch that leads to the server. It is closed when the test ends.
+// Switch returns a Switch that forwards to the server. It is closed when the test ends.
 func (s *Server) Switch(t testing.TB) *Switch {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
@@ -117,7 +120,7 @@ func (g *Switch) URL() string {
 	return "postgres://postgres@" + g.listener.Addr().String() + "/parley?sslmode=disable"
 }
 
-// Lead cuts all connections, and makes new ones lead to another server.
+// Lead closes all connections, and makes new ones go to another server.
 func (g *Switch) Lead(t testing.TB, to *Server) { t.Helper(); g.lead(to.socket(t)) }
 
 func (g *Switch) lead(to string) {
@@ -140,7 +143,8 @@ func (g *Switch) accept() {
 	}
 }
 
-// connect leads a client to the server. The lock keeps Lead from missing its connection.
+// connect connects a client to the server. It holds the lock, so that Lead cannot miss the
+// connection.
 func (g *Switch) connect(client net.Conn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -155,7 +159,7 @@ func (g *Switch) connect(client net.Conn) {
 }
 
 func (g *Switch) copy(to, from net.Conn) {
-	_, _ = io.Copy(to, from) // its end is the end of the connection
+	_, _ = io.Copy(to, from) // the error only marks the end of the connection
 	_ = to.Close()
 	_ = from.Close()
 	g.mu.Lock()

@@ -25,7 +25,7 @@ import (
 	"parley.chat/internal/devkit/testkit"
 )
 
-// built remembers what this process has built.
+// built records what this process has built.
 var built = struct {
 	sync.Mutex
 	dir  string
@@ -33,8 +33,8 @@ var built = struct {
 }{done: map[string]error{}}
 
 // Build builds programs of the workspace by name ("chat-service", "migrate", …), each once per test
-// process, and returns the folder that holds them. With PARLEY_BIN_DIR set, those built already are
-// used.
+// process, and returns the folder that contains them. If PARLEY_BIN_DIR is set, it uses the
+// programs that are already built there.
 func Build(t testing.TB, names ...string) string {
 	t.Helper()
 	if dir := os.Getenv("PARLEY_BIN_DIR"); dir != "" {
@@ -60,9 +60,9 @@ func Build(t testing.TB, names ...string) string {
 	return built.dir
 }
 
-// build puts a program into a folder that all runs share: the Go tool builds it anew anyway, and a
-// folder for each run would have nobody to remove it. The rename lets packages build at the same time,
-// and leaves those be that run the file now.
+// build builds a program into a folder that all runs share: the Go tool rebuilds it anyway, and a
+// folder per run would never be removed. The rename allows packages to build at the same time, and
+// does not affect processes that are running the old file.
 func build(name string) error {
 	root, err := goTool("env", "GOWORK")
 	if err != nil {
@@ -81,7 +81,7 @@ func build(name string) error {
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		cache = os.TempDir() // without HOME
+		cache = os.TempDir() // HOME is not set
 	}
 	dir := filepath.Join(cache, "parley-proctest", strings.ReplaceAll(filepath.Dir(root), string(filepath.Separator), "_"))
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -106,19 +106,19 @@ func goTool(args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// Process is a program of ours that a test has started.
+// Process is one of our programs, started by a test.
 type Process struct {
 	Name string
 	proc *subprocess.Process
 	logs *buffer
 }
 
-// freeAddresses are settings of our programs with a port of their own by default, where tests start several. They
-// hold unless a test sets them.
+// freeAddresses are settings with a fixed default port, which would collide if a test starts
+// several programs. They get a free port unless the test sets them.
 var freeAddresses = []string{"CHAT_METRICS_ADDR", "WS_METRICS_ADDR"}
 
-// Start builds the program if need be and starts it with env as its environment, beside PATH and HOME.
-// When the test ends it is killed, and its output shown if the test failed.
+// Start builds the program if necessary and starts it with env, PATH and HOME as its environment.
+// When the test ends, it kills the program, and shows its output if the test failed.
 func Start(t testing.TB, name string, args []string, env map[string]string) *Process {
 	t.Helper()
 	return StartPath(t, filepath.Join(Build(t, name), name), args, env)
@@ -159,7 +159,7 @@ func (p *Process) Pid() int { return p.proc.Pid() }
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.proc.Done() }
 
-// Output returns what the program has written so far, to standard output and error.
+// Output returns what the program has written so far to standard output and standard error.
 func (p *Process) Output() string { return p.logs.String() }
 
 // Kill ends the process with SIGKILL and waits for its end.
@@ -170,7 +170,7 @@ func (p *Process) Kill(t testing.TB) {
 	}
 }
 
-// Signal sends sig: SIGSTOP and SIGCONT freeze and thaw.
+// Signal sends sig; SIGSTOP and SIGCONT pause and resume the process.
 func (p *Process) Signal(t testing.TB, sig syscall.Signal) {
 	t.Helper()
 	if err := p.proc.Signal(sig); err != nil {
@@ -178,7 +178,7 @@ func (p *Process) Signal(t testing.TB, sig syscall.Signal) {
 	}
 }
 
-// Term asks the process to stop with SIGTERM and waits for a clean end.
+// Term stops the process with SIGTERM and waits for a clean exit.
 func (p *Process) Term(t testing.TB) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
@@ -202,7 +202,7 @@ func (p *Process) Wait(t testing.TB, timeout time.Duration) int {
 	return 0
 }
 
-// WaitReady waits until a GET of url answers 200, and fails the test if the process ends before.
+// WaitReady waits until a GET of url returns 200. It fails the test if the process ends first.
 func (p *Process) WaitReady(t testing.TB, url string) {
 	t.Helper()
 	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
@@ -235,7 +235,7 @@ func FreePort(t testing.TB) int {
 	return port
 }
 
-// buffer collects output. mu guards b: the process writes, the test reads.
+// buffer collects output. mu guards b, which the process writes and the test reads.
 type buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer

@@ -1,8 +1,8 @@
 // Package redistest gives tests real Redis servers.
 //
-// Our keys and topics are fixed, and pub/sub knows no logical databases, so every call starts servers
-// of its own, in some 50 ms. They listen on loopback ports and keep their address when a test stops
-// and starts them. Without Redis on the machine a test fails and says how to get it.
+// Our keys and topics are fixed, and pub/sub ignores logical databases. So every call starts its
+// own servers, in about 50 ms. They listen on loopback ports and keep their address when a test
+// stops and starts them. If Redis is not installed, the test fails and explains how to get it.
 package redistest
 
 import (
@@ -24,14 +24,15 @@ import (
 
 // Options changes a test's server.
 type Options struct {
-	MaxMemory int64             // bytes; default unbounded
+	MaxMemory int64             // bytes; default unlimited
 	Settings  map[string]string // further settings of redis.conf
-	// Node returns further settings of the i-th server of a Cluster: the masters come first, in order.
+	// Node returns further settings of the i-th server of a Cluster; the masters come first, in
+	// order.
 	Node func(i int) map[string]string
 }
 
-// Server is a Redis of one test. It writes its append-only file at every command (appendfsync always),
-// so what it answered survives Kill and Start.
+// Server is a Redis of one test. It syncs its append-only file at every command (appendfsync
+// always), so everything that it has answered survives Kill and Start.
 type Server struct {
 	redis *localserver.Redis
 	dir   string
@@ -81,23 +82,23 @@ func (s *Server) Dir() string { return s.dir }
 func (s *Server) Client(t testing.TB) *redis.Client {
 	t.Helper()
 	client := redis.NewClient(&redis.Options{Addr: s.Addr()})
-	t.Cleanup(func() { _ = client.Close() }) // the test may have closed it itself
+	t.Cleanup(func() { _ = client.Close() }) // the test may have closed it already
 	return client
 }
 
-// Stop shuts the server down in good order.
+// Stop shuts the server down cleanly.
 func (s *Server) Stop(t testing.TB) { t.Helper(); s.do(t, s.redis.Stop) }
 
-// Start starts it again at the same address with the same data, after Stop or Kill.
+// Start starts the server again at the same address with the same data, after Stop or Kill.
 func (s *Server) Start(t testing.TB) { t.Helper(); s.do(t, s.redis.Start) }
 
-// Kill ends it as a crash would.
+// Kill ends the server as a crash would.
 func (s *Server) Kill(t testing.TB) {
 	t.Helper()
 	s.do(t, func(context.Context) error { return s.redis.Kill() })
 }
 
-// Pause freezes it: connections stay open and nothing answers, until Resume.
+// Pause freezes the server until Resume: connections stay open and nothing answers.
 func (s *Server) Pause(t testing.TB) {
 	t.Helper()
 	s.do(t, func(context.Context) error { return s.redis.Pause() })
@@ -121,14 +122,15 @@ func (s *Server) do(t testing.TB, f func(context.Context) error) {
 // ClusterServers is a Redis Cluster of one test.
 type ClusterServers struct {
 	Masters  []*Server   // as they were at the start
-	Replicas [][]*Server // of each of those masters
+	Replicas [][]*Server // the replicas of each of those masters
 }
 
-// slots is how many hash slots a cluster has.
+// slots is the number of hash slots of a cluster.
 const slots = 16384
 
-// Cluster starts a cluster of masters, each with so many replicas, and waits until every node says that
-// it is whole. A master that is gone is replaced by its replica within some seconds.
+// Cluster starts a cluster of masters, each with the given number of replicas, and waits until
+// every node reports that the cluster is complete. A dead master is replaced by its replica within
+// some seconds.
 func Cluster(t testing.TB, masters, replicas int, opts ...Options) *ClusterServers {
 	t.Helper()
 	o := Options{Settings: map[string]string{}}
@@ -169,13 +171,14 @@ func (o Options) node(i int) Options {
 	return o
 }
 
-// form makes the nodes known to each other, gives every master its slots and every replica its master.
+// form makes the nodes known to each other, and assigns slots to every master and a master to every
+// replica.
 func (c *ClusterServers) form(t testing.TB) error {
 	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
 	defer cancel()
 	for i, m := range c.Masters {
 		client := m.Client(t)
-		// Two nodes with one epoch sort that out by themselves, but slowly.
+		// Two nodes with the same epoch resolve that by themselves, but slowly.
 		if err := client.Do(ctx, "CLUSTER", "SET-CONFIG-EPOCH", i+1).Err(); err != nil {
 			return err
 		}
@@ -213,7 +216,8 @@ func (c *ClusterServers) form(t testing.TB) error {
 			testkit.Until(t, testkit.Timeout, func() error { return linked(client) })
 		}
 	}
-	// Failover needs the other masters to know who is whose replica, and they hear of it by gossip.
+	// A failover requires that the other masters know each replica's master, which they learn by
+	// gossip.
 	for _, s := range c.all() {
 		client := s.Client(t)
 		testkit.Until(t, testkit.Timeout, func() error { return c.roles(client) })
@@ -222,7 +226,7 @@ func (c *ClusterServers) form(t testing.TB) error {
 	return nil
 }
 
-// roles returns nil once a node knows all replicas for what they are.
+// roles returns nil once a node knows the role of every replica.
 func (c *ClusterServers) roles(client *redis.Client) error {
 	nodes, err := client.ClusterNodes(context.Background()).Result()
 	if err != nil {
@@ -239,7 +243,7 @@ func (c *ClusterServers) roles(client *redis.Client) error {
 func linked(client *redis.Client) error {
 	info, err := client.Info(context.Background(), "replication").Result()
 	if err == nil && !strings.Contains(info, "master_link_status:up") {
-		err = errors.New("replica is not in step with its master")
+		err = errors.New("replica is not in sync with its master")
 	}
 	return err
 }
@@ -252,7 +256,7 @@ func (c *ClusterServers) all() []*Server {
 	return all
 }
 
-// WaitOK waits until every node that runs says that the cluster is whole and knows all nodes.
+// WaitOK waits until every running node reports that the cluster is complete and knows all nodes.
 func (c *ClusterServers) WaitOK(t testing.TB) {
 	t.Helper()
 	all := c.all()
@@ -268,7 +272,7 @@ func (c *ClusterServers) WaitOK(t testing.TB) {
 			}
 			for _, want := range []string{"cluster_state:ok", fmt.Sprintf("cluster_known_nodes:%d", len(all)), fmt.Sprintf("cluster_slots_ok:%d", slots)} {
 				if !strings.Contains(info, want+"\r\n") {
-					return fmt.Errorf("node %s does not say %s", s.Addr(), want)
+					return fmt.Errorf("node %s does not report %s", s.Addr(), want)
 				}
 			}
 			return nil
@@ -295,7 +299,7 @@ func (c *ClusterServers) URLs() []string {
 	return urls
 }
 
-// URL returns the addresses in the form of REDIS_URL: with commas between them.
+// URL returns the addresses in the form of REDIS_URL, separated by commas.
 func (c *ClusterServers) URL() string { return strings.Join(c.URLs(), ",") }
 
 // Client returns a client for the cluster. It is closed when the test ends.
@@ -305,10 +309,10 @@ func (c *ClusterServers) Client(t testing.TB) *redis.ClusterClient {
 	for _, s := range c.all() {
 		addrs = append(addrs, s.Addr())
 	}
-	// go-redis finds out about a failover only when it looks, by default once a minute: a dead master
-	// sends no MOVED.
+	// By default go-redis discovers a failover only once a minute, because a dead master sends no
+	// MOVED.
 	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs, ClusterStateReloadInterval: time.Second})
-	t.Cleanup(func() { _ = client.Close() }) // the test may have closed it itself
+	t.Cleanup(func() { _ = client.Close() }) // the test may have closed it already
 	return client
 }
 

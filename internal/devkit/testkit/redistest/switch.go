@@ -8,18 +8,18 @@ import (
 	"testing"
 )
 
-// Switch is an address that leads to one server or another, as a host name or a load balancer does: a
-// connection stays with the server that it was made to.
+// Switch is an address that forwards to one server or another, as a host name or a load balancer
+// does. A connection stays with the server that it was opened to.
 type Switch struct {
 	listener net.Listener
 	all      sync.WaitGroup
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	to    string
 	conns map[net.Conn]struct{}
 }
 
-// NewSwitch returns a Switch that leads to the server at addr. It is closed when the test ends.
+// NewSwitch returns a Switch that forwards to the server at addr. It is closed when the test ends.
 func NewSwitch(t testing.TB, addr string) *Switch {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
@@ -44,7 +44,7 @@ func NewSwitch(t testing.TB, addr string) *Switch {
 // Addr returns the address of the Switch.
 func (s *Switch) Addr() string { return s.listener.Addr().String() }
 
-// Lead makes new connections lead to the server at addr. Those that are open stay where they are.
+// Lead makes new connections go to the server at addr. Open connections are unchanged.
 func (s *Switch) Lead(addr string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,7 +72,8 @@ func (s *Switch) accept() {
 	}
 }
 
-// keep makes the end of the test close c; false: it has come already.
+// keep registers c to be closed at the end of the test. It returns false if the test has already
+// ended.
 func (s *Switch) keep(c net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,7 +86,7 @@ func (s *Switch) keep(c net.Conn) bool {
 }
 
 func (s *Switch) copy(to, from net.Conn) {
-	_, _ = io.Copy(to, from) // its end is the end of the connection
+	_, _ = io.Copy(to, from) // the error only marks the end of the connection
 	_ = to.Close()
 	_ = from.Close()
 	s.mu.Lock()

@@ -13,14 +13,14 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// Schema is docs/websocket.schema.json, compiled: what the frames of either side may be.
+// Schema is the compiled docs/websocket.schema.json: it defines the frames of both sides.
 type Schema struct {
 	Path   string
 	server map[string]*jsonschema.Schema // by type
 	client map[string]*jsonschema.Schema
 
 	mu   sync.Mutex
-	seen map[string]struct{} // frames that were found right: a fan-out brings the same one to many
+	seen map[string]struct{} // valid frames seen before: a fan-out sends the same one to many
 }
 
 // LoadSchema returns the schema, which it reads and compiles once.
@@ -69,15 +69,15 @@ func loadSchema() (*Schema, error) {
 	return s, nil
 }
 
-// findSchema looks for the schema in the folder docs of the workspace: upwards from where the test runs,
-// which is its package, then from where this file was compiled.
+// findSchema searches for the schema in the folder docs of the workspace: upward from the working
+// directory, which is the test's package, then from where this file was compiled.
 func findSchema() (string, error) {
 	const name = "docs/websocket.schema.json"
 	var from []string
 	if dir, err := os.Getwd(); err == nil {
 		from = append(from, dir)
 	}
-	if _, file, _, ok := runtime.Caller(0); ok && filepath.IsAbs(file) { // not with -trimpath
+	if _, file, _, ok := runtime.Caller(0); ok && filepath.IsAbs(file) { // not absolute with -trimpath
 		from = append(from, filepath.Dir(file))
 	}
 	for _, dir := range from {
@@ -94,7 +94,7 @@ func findSchema() (string, error) {
 	return "", fmt.Errorf("wstest: no %s above %s", name, strings.Join(from, " or "))
 }
 
-// Types returns the types of frame that the schema defines for a side, "server" or "client".
+// Types returns the frame types that the schema defines for a side, "server" or "client".
 func (s *Schema) Types(side string) []string {
 	defs := s.server
 	if side == "client" {
@@ -107,7 +107,7 @@ func (s *Schema) Types(side string) []string {
 	return types
 }
 
-// CheckServer tells what is wrong with a frame of the server, nil for nothing.
+// CheckServer returns what is wrong with a frame of the server, or nil.
 func (s *Schema) CheckServer(frame []byte) error {
 	const remembered = 1 << 16
 	s.mu.Lock()
@@ -128,7 +128,7 @@ func (s *Schema) CheckServer(frame []byte) error {
 	return nil
 }
 
-// CheckClient tells what is wrong with a frame of a client, nil for nothing.
+// CheckClient returns what is wrong with a frame of a client, or nil.
 func (s *Schema) CheckClient(frame []byte) error { return check(s.client, frame) }
 
 func check(defs map[string]*jsonschema.Schema, frame []byte) error {

@@ -1,6 +1,6 @@
-// Package wstest is a WebSocket client for tests: it keeps every frame that came, in order, and waits
-// for those that a test asks for. Every frame that comes is checked against docs/websocket.schema.json:
-// one that is not in it fails the test.
+// Package wstest is a WebSocket client for tests. It stores every received frame, in order, and
+// waits for the frames that a test asks for. It checks every received frame against
+// docs/websocket.schema.json, and fails the test if a frame does not match.
 package wstest
 
 import (
@@ -22,7 +22,7 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// Frame is any frame of the server, as far as tests look at it.
+// Frame is any frame of the server, with the fields that tests use.
 type Frame struct {
 	Type      string         `json:"type"`
 	Ref       string         `json:"ref"`
@@ -66,16 +66,17 @@ type Conn struct {
 	ws   *websocket.Conn
 	done chan struct{}
 
-	mu      sync.Mutex
-	frames  []Frame
-	taken   []bool        // by index of frames
-	from    int           // all before it are taken
-	changed chan struct{} // closed and replaced when frames or err change
-	err     error
-	writing sync.Mutex
+	mu       sync.Mutex
+	frames   []Frame
+	returned []bool        // already returned by Await, by index of frames
+	from     int           // all frames before this index were returned
+	changed  chan struct{} // closed and replaced when frames or err change
+	err      error
+	writing  sync.Mutex
 }
 
-// Dial connects to url (ws://…), with a bearer token unless it is empty. It is closed when the test ends.
+// Dial connects to url (ws://…), with a bearer token unless it is empty. The connection is closed
+// when the test ends.
 func Dial(t testing.TB, url, token string) *Conn {
 	t.Helper()
 	c, _, err := TryDial(t, url, http.Header{"Authorization": bearer(token)})
@@ -92,7 +93,8 @@ func bearer(token string) []string {
 	return []string{"Bearer " + token}
 }
 
-// TryDial is Dial with any header, for connections that may be refused: the response tells why.
+// TryDial is Dial with any header, for connections that may be refused; the response contains the
+// reason.
 func TryDial(t testing.TB, url string, header http.Header) (*Conn, *http.Response, error) {
 	schema, err := LoadSchema()
 	if err != nil {
@@ -105,7 +107,7 @@ func TryDial(t testing.TB, url string, header http.Header) (*Conn, *http.Respons
 		return nil, resp, err
 	}
 	c := &Conn{ws: ws, done: make(chan struct{}), changed: make(chan struct{})}
-	go c.read(t, schema) // ends when the socket is closed, which Close does and waits for
+	go c.read(t, schema) // ends when the socket is closed; Close does that and waits
 	t.Cleanup(c.Close)
 	return c, resp, nil
 }
@@ -128,7 +130,7 @@ func (c *Conn) read(t testing.TB, schema *Schema) {
 				}
 				f.Raw = json.RawMessage(line)
 				c.frames = append(c.frames, f)
-				c.taken = append(c.taken, false)
+				c.returned = append(c.returned, false)
 			}
 		}
 		close(c.changed)
@@ -149,7 +151,7 @@ func (c *Conn) Close() {
 	<-c.done
 }
 
-// Send sends v as JSON; a string goes as it is.
+// Send sends v as JSON; it sends a string unchanged.
 func (c *Conn) Send(t testing.TB, v any) {
 	t.Helper()
 	if err := c.TrySend(v); err != nil {
@@ -157,7 +159,7 @@ func (c *Conn) Send(t testing.TB, v any) {
 	}
 }
 
-// TrySend is Send for a connection that may be gone.
+// TrySend is Send for a connection that may be closed.
 func (c *Conn) TrySend(v any) error {
 	data, raw := v.(string)
 	if !raw {
@@ -177,7 +179,7 @@ func (c *Conn) Write(kind int, data []byte) error {
 	return c.ws.WriteMessage(kind, data)
 }
 
-// Say sends a message with a fresh client id, which is its ref too, and returns that.
+// Say sends a message with a new client id, which is also its ref, and returns the id.
 func (c *Conn) Say(t testing.TB, channel chat.ChannelID, body string) chat.ClientID {
 	t.Helper()
 	id := chat.NewClientID()
@@ -185,8 +187,8 @@ func (c *Conn) Say(t testing.TB, channel chat.ChannelID, body string) chat.Clien
 	return id
 }
 
-// Await returns the first frame that was not returned before and that match accepts, and fails the test
-// if none comes. what names it in the failure.
+// Await returns the first frame that match accepts and that was not returned before. It fails the
+// test if none arrives; what describes the frame in the failure.
 func (c *Conn) Await(t testing.TB, what string, match func(Frame) bool) Frame {
 	t.Helper()
 	f, err := c.TryAwait(testkit.Timeout, match)
@@ -196,7 +198,7 @@ func (c *Conn) Await(t testing.TB, what string, match func(Frame) bool) Frame {
 	return f
 }
 
-// AwaitType is Await for a type.
+// AwaitType is Await for a frame type.
 func (c *Conn) AwaitType(t testing.TB, kind string) Frame {
 	t.Helper()
 	return c.Await(t, kind, func(f Frame) bool { return f.Type == kind })
@@ -208,17 +210,17 @@ func (c *Conn) AwaitRef(t testing.TB, ref string) Frame {
 	return c.Await(t, "the answer to "+ref, func(f Frame) bool { return f.Ref == ref })
 }
 
-// TryAwait is Await that returns its failure.
+// TryAwait is Await that returns an error instead of failing the test.
 func (c *Conn) TryAwait(timeout time.Duration, match func(Frame) bool) (Frame, error) {
 	over := time.After(timeout)
 	for {
 		c.mu.Lock()
-		for c.from < len(c.taken) && c.taken[c.from] {
+		for c.from < len(c.returned) && c.returned[c.from] {
 			c.from++
 		}
 		for i := c.from; i < len(c.frames); i++ {
-			if f := c.frames[i]; !c.taken[i] && match(f) {
-				c.taken[i] = true
+			if f := c.frames[i]; !c.returned[i] && match(f) {
+				c.returned[i] = true
 				c.mu.Unlock()
 				return f, nil
 			}
@@ -231,12 +233,13 @@ func (c *Conn) TryAwait(timeout time.Duration, match func(Frame) bool) (Frame, e
 		select {
 		case <-changed:
 		case <-over:
-			return Frame{}, errors.New("it did not come")
+			return Frame{}, errors.New("it did not arrive")
 		}
 	}
 }
 
-// AwaitClose waits for the end of the connection and returns its close code (1006 without one) and reason.
+// AwaitClose waits for the end of the connection and returns its close code (1006 if there is none)
+// and reason.
 func (c *Conn) AwaitClose(t testing.TB) (code int, reason string) {
 	t.Helper()
 	select {
@@ -252,14 +255,14 @@ func (c *Conn) AwaitClose(t testing.TB) (code int, reason string) {
 	return websocket.CloseAbnormalClosure, c.err.Error()
 }
 
-// Frames returns all frames that came so far.
+// Frames returns all frames received so far.
 func (c *Conn) Frames() []Frame {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]Frame(nil), c.frames...)
 }
 
-// Events returns the events of a channel that came so far, in the order in which they came.
+// Events returns the events of a channel received so far, in order of arrival.
 func (c *Conn) Events(channel chat.ChannelID) []Frame {
 	var events []Frame
 	for _, f := range c.Frames() {
@@ -270,8 +273,8 @@ func (c *Conn) Events(channel chat.ChannelID) []Frame {
 	return events
 }
 
-// AwaitSeq waits until the event seq of channel has come and fails the test unless the events of the
-// channel are first … seq (and on), each once, in order.
+// AwaitSeq waits until the event seq of channel has arrived. It fails the test unless the channel's
+// events are first, first+1, … without gaps or duplicates.
 func (c *Conn) AwaitSeq(t testing.TB, channel chat.ChannelID, first, seq int64) {
 	t.Helper()
 	deadline := time.Now().Add(testkit.Timeout)
@@ -294,7 +297,7 @@ func (c *Conn) AwaitSeq(t testing.TB, channel chat.ChannelID, first, seq int64) 
 		select {
 		case <-changed:
 		case <-time.After(time.Until(deadline)):
-			t.Fatalf("seq %d did not come; %d events did", seq, len(events))
+			t.Fatalf("seq %d did not arrive; %d events did", seq, len(events))
 		}
 	}
 }
@@ -312,12 +315,12 @@ func (c *Conn) dump() string {
 	return b.String()
 }
 
-// Ended reports whether the connection has ended and all its frames were returned.
+// Ended reports whether the connection has ended and Await has returned all its frames.
 func (c *Conn) Ended() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err == nil {
 		return false
 	}
-	return !slices.Contains(c.taken[c.from:], false)
+	return !slices.Contains(c.returned[c.from:], false)
 }

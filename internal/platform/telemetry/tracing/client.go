@@ -19,20 +19,21 @@ import (
 	"parley.chat/internal/platform/config"
 )
 
-// Bounds of a batch's way to the collector.
+// Limits for sending a batch to the collector.
 const (
-	defaultTimeout = 10 * time.Second // what OpenTelemetry says of an attempt
+	defaultTimeout = 10 * time.Second // default of one attempt in the OpenTelemetry specification
 	firstPause     = 500 * time.Millisecond
-	longestPause   = 5 * time.Second
-	// longestRetryAfter keeps a Retry-After within what a Duration holds; the batch's own time ends long before.
-	longestRetryAfter = time.Hour
-	answerBytes       = 64 << 10 // read of an answer, so that its connection can be used again
-	reasonBytes       = 256      // shown of a refusal
+	maxPause       = 5 * time.Second
+	// maxRetryAfter keeps a Retry-After within the range of a Duration; the batch's own timeout is
+	// much shorter.
+	maxRetryAfter = time.Hour
+	answerBytes   = 64 << 10 // bytes read of a response, so that its connection can be reused
+	reasonBytes   = 256      // bytes shown of a refusal
 )
 
-// client posts spans to a collector, as protobuf. It stands for the OpenTelemetry project's own client over
-// HTTP, which needs gRPC for one type of the message's envelope. It is safe for concurrent use and starts no
-// goroutine but those of its connections, which Stop closes.
+// client posts spans to a collector as protobuf. It replaces the OpenTelemetry project's client,
+// which needs gRPC for one type of the message's envelope. It is safe for concurrent use and starts
+// only the goroutines of its connections, which Stop closes.
 type client struct {
 	url     string
 	headers Headers
@@ -54,13 +55,14 @@ func newClient(cfg Config) (*client, error) {
 		url: u.JoinPath("v1", "traces").String(), headers: headers, gzip: cfg.Compression == "gzip", timeout: cfg.timeout(),
 		http: &http.Client{
 			Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, IdleConnTimeout: 90 * time.Second},
-			// Following one would make a GET of the POST, or show the headers, which hold keys, to another host.
+			// A redirect would turn the POST into a GET, or send the headers, which contain keys,
+			// to another host.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}, nil
 }
 
-// Start does nothing: the first batch connects.
+// Start does nothing: the first batch opens a connection.
 func (c *client) Start(context.Context) error { return nil }
 
 // Stop closes the connections.
@@ -69,7 +71,8 @@ func (c *client) Stop(context.Context) error {
 	return nil
 }
 
-// rejectedError says that the collector has taken a batch but for some spans, or has a complaint (of none).
+// rejectedError means that the collector rejected some spans of a batch. With 0 spans it is only a
+// warning.
 type rejectedError struct {
 	spans  int
 	reason string
@@ -79,15 +82,16 @@ func (e *rejectedError) Error() string {
 	return fmt.Sprintf("the collector rejected %d spans: %q", e.spans, e.reason)
 }
 
-// UploadTraces posts a batch, and again until it is taken, refused, or ctx ends. An attempt may have arrived
-// although its answer did not: then the collector gets the spans twice, and knows them by their ids. The
-// error is a *rejectedError if only a part was taken.
+// UploadTraces posts a batch and retries until the batch is accepted or refused, or ctx is done. An
+// attempt may have arrived even though the response did not. Then the collector gets the spans
+// twice, and recognizes them by their ids. The error is a *rejectedError if only a part was
+// accepted.
 func (c *client) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpans) error {
 	body, err := c.encode(spans)
 	if err != nil {
 		return err
 	}
-	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+	for pause := firstPause; ; pause = min(2*pause, maxPause) {
 		again, after, err := c.post(ctx, body)
 		if err == nil || !again {
 			return err
@@ -95,13 +99,13 @@ func (c *client) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpan
 		select {
 		case <-time.After(max(after, pause/2+rand.N(pause/2+1))):
 		case <-ctx.Done():
-			return err // says more than that time is over
+			return err // more informative than ctx.Err()
 		}
 	}
 }
 
-// encode returns the body of a request. ExportTraceServiceRequest has the wire form of TracesData; the
-// package that declares it declares the gRPC service, too.
+// encode returns the body of a request. ExportTraceServiceRequest has the same wire format as
+// TracesData, but the package that declares it also declares the gRPC service.
 func (c *client) encode(spans []*tracepb.ResourceSpans) ([]byte, error) {
 	body, err := proto.Marshal(&tracepb.TracesData{ResourceSpans: spans})
 	if err != nil || !c.gzip {
@@ -118,8 +122,8 @@ func (c *client) encode(spans []*tracepb.ResourceSpans) ([]byte, error) {
 	return packed.Bytes(), nil
 }
 
-// post makes one attempt. It reports whether another may help, and how long the collector asks to be left
-// alone before.
+// post makes one attempt. It reports whether a retry may succeed, and how long the collector asks
+// us to wait.
 func (c *client) post(ctx context.Context, body []byte) (again bool, after time.Duration, err error) {
 	attempt, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -137,14 +141,14 @@ func (c *client) post(ctx context.Context, body []byte) (again bool, after time.
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return ctx.Err() == nil, 0, config.WithoutURL(err) // the collector may be starting
+		return ctx.Err() == nil, 0, config.WithoutURL(err) // the collector may be starting up
 	}
 	defer resp.Body.Close()
-	answer, _ := io.ReadAll(io.LimitReader(resp.Body, answerBytes)) // for the log; the status is what counts
+	answer, _ := io.ReadAll(io.LimitReader(resp.Body, answerBytes)) // for the log; only the status matters
 	if resp.StatusCode/100 == 2 {
 		return false, 0, rejected(resp.Header, answer)
 	}
-	err = fmt.Errorf("the collector answered %s: %q", resp.Status, answer[:min(len(answer), reasonBytes)])
+	err = fmt.Errorf("the collector returned %s: %q", resp.Status, answer[:min(len(answer), reasonBytes)])
 	switch resp.StatusCode {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true, retryAfter(resp.Header), err
@@ -152,11 +156,12 @@ func (c *client) post(ctx context.Context, body []byte) (again bool, after time.
 	return false, 0, err
 }
 
-// retryAfter returns how long an answer asks to wait, in seconds or until a date; 0 if it does not say.
+// retryAfter returns the wait that a response asks for, in seconds or as a date; 0 if it specifies
+// none.
 func retryAfter(h http.Header) time.Duration {
 	v := h.Get("Retry-After")
 	if n, err := strconv.ParseInt(v, 10, 64); err == nil {
-		return time.Duration(min(max(n, 0), int64(longestRetryAfter/time.Second))) * time.Second
+		return time.Duration(min(max(n, 0), int64(maxRetryAfter/time.Second))) * time.Second
 	}
 	if at, err := http.ParseTime(v); err == nil {
 		return max(0, time.Until(at))
@@ -164,8 +169,8 @@ func retryAfter(h http.Header) time.Duration {
 	return 0
 }
 
-// rejected reads ExportTraceServiceResponse: partial_success = 1 { rejected_spans = 1, error_message = 2 }.
-// An answer that it cannot read says nothing.
+// rejected parses ExportTraceServiceResponse: partial_success = 1 { rejected_spans = 1,
+// error_message = 2 }. It returns nil for a response that it cannot parse.
 func rejected(h http.Header, answer []byte) error {
 	if h.Get("Content-Type") != "application/x-protobuf" {
 		return nil
@@ -190,13 +195,13 @@ func rejected(h http.Header, answer []byte) error {
 	return &e
 }
 
-// field is the value of a field: its number or its bytes, whichever it has.
+// field is the value of a field: a number or bytes, depending on its type.
 type field struct {
 	number uint64
 	bytes  []byte
 }
 
-// fields yields the fields of a message, up to one that is broken.
+// fields yields the fields of a message, up to the first malformed one.
 func fields(message []byte) iter.Seq2[protowire.Number, field] {
 	return func(yield func(protowire.Number, field) bool) {
 		for len(message) > 0 {

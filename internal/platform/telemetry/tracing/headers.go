@@ -8,10 +8,11 @@ import (
 	"unicode"
 )
 
-// Headers are sent to the collector. Their values are keys, more often than not: no error shows one.
+// Headers are sent to the collector. Their values are usually keys, so no error shows one.
 type Headers map[string]string
 
-// UnmarshalText reads "name=value,name=value", with the values percent-encoded, as OpenTelemetry has it.
+// UnmarshalText parses "name=value,name=value" with percent-encoded values, as specified by
+// OpenTelemetry.
 func (h *Headers) UnmarshalText(text []byte) error {
 	*h = Headers{}
 	for pair := range strings.SplitSeq(string(text), ",") {
@@ -32,7 +33,7 @@ func (h *Headers) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// isToken reports whether a header may have this name.
+// isToken reports whether name is a valid header name.
 func isToken(name string) bool {
 	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
 		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("!#$%&'*+-.^_`|~", r))

@@ -9,8 +9,8 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// queue holds spans that have ended. It is a processor of our own because the SDK's keeps to itself how
-// many spans it drops, and starts its goroutine when it is made.
+// queue holds ended spans. It replaces the SDK's processor, which does not report how many spans it
+// drops and starts its goroutine in its constructor.
 type queue struct {
 	spans                 chan sdktrace.ReadOnlySpan
 	sent, failed, dropped prometheus.Counter
@@ -19,7 +19,7 @@ type queue struct {
 func newQueue(reg prometheus.Registerer) *queue {
 	spans := promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
 		Name: "parley_trace_spans_total",
-		Help: "Spans by what became of them: sent; failed, which the collector did not take; dropped, since too many waited.",
+		Help: "Spans by outcome: sent; failed (not accepted by the collector); dropped (the queue was full).",
 	}, []string{"outcome"})
 	return &queue{
 		spans: make(chan sdktrace.ReadOnlySpan, queueSpans),
@@ -27,10 +27,10 @@ func newQueue(reg prometheus.Registerer) *queue {
 	}
 }
 
-// OnStart is called when a span begins.
+// OnStart is called when a span starts.
 func (q *queue) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
 
-// OnEnd takes a span, or drops it: it never waits.
+// OnEnd queues a span, or drops it if the queue is full. It never blocks.
 func (q *queue) OnEnd(s sdktrace.ReadOnlySpan) {
 	if !s.SpanContext().IsSampled() {
 		return
@@ -42,15 +42,15 @@ func (q *queue) OnEnd(s sdktrace.ReadOnlySpan) {
 	}
 }
 
-// Shutdown does nothing: it is Run that sends, and what is left at its end with it.
+// Shutdown does nothing: Run sends the remaining spans.
 func (q *queue) Shutdown(context.Context) error { return nil }
 
 // ForceFlush does nothing; see Shutdown.
 func (q *queue) ForceFlush(context.Context) error { return nil }
 
-// take waits for a span and then a little for others. After ctx has ended it returns what is there, and in
-// the end nothing.
-func (q *queue) take(ctx context.Context) []sdktrace.ReadOnlySpan {
+// next waits for a span, and then briefly for more. After ctx is done it returns the queued spans,
+// and finally an empty batch.
+func (q *queue) next(ctx context.Context) []sdktrace.ReadOnlySpan {
 	var batch []sdktrace.ReadOnlySpan
 	select {
 	case s := <-q.spans:
@@ -73,7 +73,7 @@ func (q *queue) take(ctx context.Context) []sdktrace.ReadOnlySpan {
 	return batch
 }
 
-// rest adds to a batch what is there.
+// rest adds queued spans to a batch, without waiting.
 func (q *queue) rest(batch []sdktrace.ReadOnlySpan) []sdktrace.ReadOnlySpan {
 	for len(batch) < batchSpans {
 		select {

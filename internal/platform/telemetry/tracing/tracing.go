@@ -1,8 +1,8 @@
-// Package tracing sends spans to a collector of OpenTelemetry, over OTLP/HTTP, when there is one. Nothing
-// is registered globally; without a collector nothing is made and nothing sent.
+// Package tracing sends spans to an OpenTelemetry collector over OTLP/HTTP, if one is configured.
+// It registers nothing globally. Without a collector it creates and sends nothing.
 //
-// A span that has ended waits in a bounded queue. Who ends one is never held up: where the queue is full
-// the span is dropped and counted, as are those that the collector does not take.
+// Ended spans wait in a bounded queue. Ending a span never blocks: if the queue is full, the span
+// is dropped and counted. Spans that the collector does not accept are counted, too.
 package tracing
 
 import (
@@ -25,19 +25,19 @@ import (
 	"parley.chat/internal/platform/config"
 )
 
-// Config is what a service's settings say of traces.
+// Config holds a service's tracing settings.
 type Config struct {
 	Endpoint      string  `env:"OTEL_EXPORTER_OTLP_ENDPOINT" desc:"collector of traces, such as http://localhost:4318; empty: none"`
-	Headers       Headers `env:"OTEL_EXPORTER_OTLP_HEADERS" desc:"headers for the collector, such as a key: name=value,…, the values percent-encoded"`
-	TracesHeaders Headers `env:"OTEL_EXPORTER_OTLP_TRACES_HEADERS" desc:"in their place for traces"`
-	// Timeout is in milliseconds, as OpenTelemetry has it; 0 means the default.
-	Timeout     int    `env:"OTEL_EXPORTER_OTLP_TIMEOUT" envDefault:"10000" desc:"milliseconds for an attempt to send a batch of spans; its retries have as many again"`
-	Compression string `env:"OTEL_EXPORTER_OTLP_COMPRESSION" envDefault:"none" desc:"of what is sent to the collector: none or gzip"`
+	Headers       Headers `env:"OTEL_EXPORTER_OTLP_HEADERS" desc:"headers for the collector, such as a key: name=value,… with percent-encoded values"`
+	TracesHeaders Headers `env:"OTEL_EXPORTER_OTLP_TRACES_HEADERS" desc:"used instead of OTEL_EXPORTER_OTLP_HEADERS, for traces"`
+	// Timeout is in milliseconds, as specified by OpenTelemetry; 0 means the default.
+	Timeout     int    `env:"OTEL_EXPORTER_OTLP_TIMEOUT" envDefault:"10000" desc:"timeout in milliseconds for one attempt to send a batch of spans; its retries may take as long again"`
+	Compression string `env:"OTEL_EXPORTER_OTLP_COMPRESSION" envDefault:"none" desc:"compression of data sent to the collector: none or gzip"`
 
-	Ratio float64 `env:"TRACE_RATIO" envDefault:"0.01" desc:"share of messages whose way is traced, from 0 to 1; the same for all services"`
+	Ratio float64 `env:"TRACE_RATIO" envDefault:"0.01" desc:"share of messages that are traced, from 0 to 1; the same for all services"`
 }
 
-// Check tells what is wrong with the settings, by variable.
+// Check returns an error that names the first invalid variable.
 func (c Config) Check() error {
 	if c.Endpoint != "" {
 		if err := config.CheckHTTP(c.Endpoint); err != nil {
@@ -50,31 +50,32 @@ func (c Config) Check() error {
 	if c.Compression != "" && c.Compression != "none" && c.Compression != "gzip" {
 		return &config.Error{Name: "OTEL_EXPORTER_OTLP_COMPRESSION", Err: fmt.Errorf("%q is neither none nor gzip", c.Compression)}
 	}
-	if !(c.Ratio >= 0 && c.Ratio <= 1) { // nor NaN
+	if !(c.Ratio >= 0 && c.Ratio <= 1) { // also rejects NaN
 		return &config.Error{Name: "TRACE_RATIO", Err: fmt.Errorf("%v is not between 0 and 1", c.Ratio)}
 	}
 	return nil
 }
 
-// timeout bounds an attempt to send a batch.
+// timeout returns the limit of one attempt to send a batch.
 func (c Config) timeout() time.Duration {
 	return cmp.Or(time.Duration(c.Timeout)*time.Millisecond, defaultTimeout)
 }
 
-// Bounds of what waits to be sent, and of sending it.
+// Limits for queueing and sending spans.
 const (
 	queueSpans = 4096
 	batchSpans = 512
 	batchWait  = time.Second
-	// attempts says how many timeouts a batch may take, its retries and the pauses between them included.
+	// attempts is how many timeouts a batch may take in total, including retries and the pauses
+	// between them.
 	attempts = 2
-	// maxMilliseconds is an hour: more is a mistake.
+	// maxMilliseconds is one hour: a larger value is a mistake.
 	maxMilliseconds = 3_600_000
-	// flushPatience bounds what a collector may cost a program that stops.
-	flushPatience = 3 * time.Second
+	// flushTimeout bounds how long a collector may delay the end of the program.
+	flushTimeout = 3 * time.Second
 )
 
-// Tracing makes spans. Construct it, Run it. It is safe for concurrent use.
+// Tracing creates spans and, while Run runs, sends them. It is safe for concurrent use.
 type Tracing struct {
 	cfg   Config
 	log   *slog.Logger
@@ -82,20 +83,20 @@ type Tracing struct {
 	queue *queue // nil without a collector
 }
 
-// New returns a Tracing of a service, with its metrics at reg. It starts nothing, and checks nothing: see
-// Config.Check.
+// New returns a Tracing for a service and registers its metrics with reg. It starts nothing and
+// does not validate cfg: see Config.Check.
 func New(cfg Config, service string, reg prometheus.Registerer, log *slog.Logger) *Tracing {
 	t := &Tracing{cfg: cfg, log: log}
 	if cfg.Endpoint != "" {
-		host, _ := os.Hostname() // tells instances apart; one without a name is told by OTEL_RESOURCE_ATTRIBUTES
+		host, _ := os.Hostname() // distinguishes instances; without a host name, set OTEL_RESOURCE_ATTRIBUTES
 		t.own = resource.NewSchemaless(attribute.String("service.name", service), attribute.String("host.name", cmp.Or(host, "unknown")))
 		t.queue = newQueue(reg)
 	}
 	return t
 }
 
-// Tracer returns what makes spans of requests. Its sampler is that of OTEL_TRACES_SAMPLER: by default
-// every one, unless the caller's trace is not sampled.
+// Tracer returns a tracer for requests. OTEL_TRACES_SAMPLER selects the sampler: by default every
+// request is sampled, unless the caller's trace is not.
 func (t *Tracing) Tracer(name string) trace.Tracer {
 	p := t.Provider()
 	if p == nil {
@@ -104,7 +105,8 @@ func (t *Tracing) Tracer(name string) trace.Tracer {
 	return p.Tracer(name)
 }
 
-// Provider returns what makes tracers whose spans go to the collector, or nil without one.
+// Provider returns a provider of tracers whose spans go to the collector, or nil without a
+// collector.
 func (t *Tracing) Provider(options ...sdktrace.TracerProviderOption) trace.TracerProvider {
 	if t.queue == nil {
 		return nil
@@ -112,8 +114,8 @@ func (t *Tracing) Provider(options ...sdktrace.TracerProviderOption) trace.Trace
 	return sdktrace.NewTracerProvider(append(options, sdktrace.WithResource(t.own), sdktrace.WithSpanProcessor(t.queue))...)
 }
 
-// Run sends spans until ctx is done, and then what is left, as far as the collector takes it in 3 s. What
-// ended before Run is sent as well.
+// Run sends spans until ctx is done. It then sends the remaining ones, for at most 3 s. It also
+// sends spans that ended before Run was called.
 func (t *Tracing) Run(ctx context.Context) error {
 	if t.queue == nil {
 		<-ctx.Done()
@@ -121,30 +123,30 @@ func (t *Tracing) Run(ctx context.Context) error {
 	}
 	sending, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer giveUp()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(flushPatience, giveUp) })()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(flushTimeout, giveUp) })()
 	client, err := newClient(t.cfg)
 	if err != nil {
 		return &config.Error{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Err: err}
 	}
 	exporter, err := otlptrace.New(sending, client)
 	if err != nil {
-		return fmt.Errorf("start the exporter of traces: %w", err)
+		return fmt.Errorf("start the trace exporter: %w", err)
 	}
 	for failing := false; ; {
-		batch := t.queue.take(ctx)
+		batch := t.queue.next(ctx)
 		if len(batch) == 0 {
-			break // told to stop, and nothing is left
+			break // ctx is done, and nothing is left
 		}
 		failing = t.send(sending, exporter, batch, failing)
 	}
 	if err := exporter.Shutdown(sending); err != nil {
-		t.log.WarnContext(ctx, "collector of traces not closed", "err", err)
+		t.log.WarnContext(ctx, "trace exporter not closed", "err", err)
 	}
 	return nil
 }
 
-// send hands a batch to the collector, counts what became of it, and reports whether it failed. Only the
-// first failure in a row is logged.
+// send sends a batch to the collector, counts the results, and reports whether spans were lost.
+// Only the first of consecutive failures is logged.
 func (t *Tracing) send(ctx context.Context, to sdktrace.SpanExporter, batch []sdktrace.ReadOnlySpan, failing bool) (failed bool) {
 	ctx, cancel := context.WithTimeout(ctx, attempts*t.cfg.timeout())
 	defer cancel()
@@ -157,7 +159,7 @@ func (t *Tracing) send(ctx context.Context, to sdktrace.SpanExporter, batch []sd
 	t.queue.sent.Add(float64(len(batch) - lost))
 	t.queue.failed.Add(float64(lost))
 	if err != nil && !failing {
-		t.log.WarnContext(ctx, "traces not sent", "spans", lost, "err", err) // the work itself was done all the same
+		t.log.WarnContext(ctx, "traces not sent", "spans", lost, "err", err) // only the trace is lost; the traced work was done
 	}
-	return lost > 0 // a collector that merely complains hides no failure to come
+	return lost > 0 // a mere warning of the collector must not hide the next failure
 }
