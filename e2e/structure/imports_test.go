@@ -141,6 +141,11 @@ var rules = []rule{
 		reason: "the way from Redis to the hub is read, tested and replaced alone",
 	},
 	{
+		name: "typing knows only users and channels", of: []string{"parley.chat/ws-server/internal/typing/..."},
+		only:   []string{module("shared-contracts"), "github.com/google/uuid"},
+		reason: "who is typing is decided without any I/O; the gateway publishes it",
+	},
+	{
 		name: "SQL stands in stores", of: []string{"parley.chat/ws-server/internal/...", "parley.chat/sync-service/internal/..."}, direct: true,
 		except: []string{"parley.chat/ws-server/internal/store/...", "parley.chat/sync-service/internal/store/..."}, never: sql,
 		reason: "queries are found, and their plans checked, in one place per service",

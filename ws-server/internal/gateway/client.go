@@ -21,6 +21,7 @@ import (
 	"parley.chat/ws-server/internal/connection"
 	"parley.chat/ws-server/internal/hub"
 	"parley.chat/ws-server/internal/smallmap"
+	"parley.chat/ws-server/internal/typing"
 )
 
 // maxBadFrames is how many bad frames in a row end a connection.
@@ -261,7 +262,7 @@ func (c *client) cleanup() {
 	for id, s := range subs.All() {
 		s.Leave()
 		c.access.Release(id)
-		c.g.typists.connectionLeft(c, id)
+		c.g.typing.Unsubscribed(typing.Typist{Channel: id, User: c.user}, c)
 		channels = append(channels, id)
 	}
 	if len(channels) > 0 {

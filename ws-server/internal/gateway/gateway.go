@@ -3,14 +3,12 @@
 //
 // Each connection has one reader goroutine. It also has a writer while its socket is full, and a
 // replay goroutine while a subscription is missing events. The gateway itself runs one goroutine
-// for each of these: the heartbeat, the expiry of typing states, writing receipts to Redis,
-// publishing receipts, counting the receipts of large channels, and delivering presence to users
-// with blocks. Package authority adds two. The Gateway owns all of these goroutines, and Run waits
-// for them.
+// for each of these: the heartbeat, writing receipts to Redis, publishing receipts, counting the
+// receipts of large channels, and delivering presence to users with blocks. Package authority adds
+// two, and package typing one. The Gateway owns all of these goroutines, and Run waits for them.
 package gateway
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -41,6 +39,7 @@ import (
 	"parley.chat/ws-server/internal/presence"
 	"parley.chat/ws-server/internal/revoked"
 	"parley.chat/ws-server/internal/store"
+	"parley.chat/ws-server/internal/typing"
 )
 
 // Config holds the dependencies and the limits of a gateway. All fields are required unless noted
@@ -69,8 +68,8 @@ type Config struct {
 	Hosts  browser.Hosts  // host names that the gateway serves; if empty, any
 	Limits frame.Limits   // sent to clients in hello
 	Bounds Bounds
-	// TypingExpiry is how long a typing state lasts unless the client renews it. The default is 6
-	// seconds.
+	// TypingExpiry is how long a typing state lasts unless the client renews it. Zero means the
+	// default of package typing.
 	TypingExpiry time.Duration
 	// VerifyEvery is the longest time for which a lost notice goes undetected. Zero means the
 	// default of package authority.
@@ -95,7 +94,7 @@ type Gateway struct {
 	admitted int                // connections that count towards the instance's limit, including upgrades in progress
 	draining bool
 
-	typists         *typists
+	typing          *typing.Tracker
 	receiptWriter   *receiptWriter
 	receiptFanout   *receiptFanout
 	receiptCounters *receiptCounters
@@ -137,7 +136,7 @@ func New(cfg Config) *Gateway {
 	g.upgrader.CheckOrigin = allowAny
 	g.clockLog = outage.New(cfg.Logger, token.ClockBehind, token.ClockRight)
 	g.mentions = newMentions(&g.cfg)
-	g.typists = newTypists(cmp.Or(cfg.TypingExpiry, 6*time.Second), g.publishTyping)
+	g.typing = typing.New(typing.Config{Publish: g.publishTyping, Expiry: cfg.TypingExpiry})
 	g.receiptWriter = g.newReceiptWriter()
 	g.receiptFanout = &receiptFanout{
 		g: g, wake: make(chan struct{}, 1), pending: make(map[chat.ChannelID]*movedReceipts), sizes: make(map[chat.ChannelID]channelSize),
@@ -159,7 +158,7 @@ func New(cfg Config) *Gateway {
 func (g *Gateway) Run(ctx context.Context) error {
 	var periodic sync.WaitGroup
 	periodic.Go(func() { g.authority.Run(ctx) })
-	periodic.Go(func() { g.typists.run(ctx) })
+	periodic.Go(func() { g.typing.Run(ctx) })
 	periodic.Go(func() { g.receiptWriter.run(ctx) })
 	periodic.Go(func() { g.receiptFanout.run(ctx) })
 	periodic.Go(func() { g.receiptCounters.run(ctx) })

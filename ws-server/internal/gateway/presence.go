@@ -7,6 +7,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/ws-server/internal/presence"
+	"parley.chat/ws-server/internal/typing"
 )
 
 // subscriptionBegan records that the connection has subscribed to a channel. Called with mu held.
@@ -19,7 +20,27 @@ func (c *client) subscriptionBegan(id chat.ChannelID) {
 func (c *client) subscriptionEnded(id chat.ChannelID) {
 	c.access.Release(id)
 	c.g.cfg.Presence.Leave(id, c.user)
-	c.g.typists.connectionLeft(c, id)
+	c.g.typing.Unsubscribed(typing.Typist{Channel: id, User: c.user}, c)
+}
+
+// handleTyping handles a typing frame.
+func (c *client) handleTyping(f *frame.Client) error {
+	if err := c.checkParticipates(*f.ChannelID); err != nil {
+		return err
+	}
+	who := typing.Typist{Channel: *f.ChannelID, User: c.user}
+	if *f.Typing {
+		c.g.typing.Start(who, c)
+	} else {
+		c.g.typing.Stop(who)
+	}
+	return nil
+}
+
+// publishTyping publishes to a channel that a user has started or stopped typing.
+func (g *Gateway) publishTyping(who typing.Typist, on bool) {
+	g.cfg.Presence.Publish(who.Channel, "typing", who.User,
+		frame.Encode(frame.TypingNotice{ChannelID: who.Channel, UserID: who.User, Typing: on}))
 }
 
 // handlePresence answers a presence frame with the users who are online in a channel.
