@@ -61,7 +61,7 @@ func TestOutage_log(t *testing.T) {
 	s.Start(t)
 	testkit.Until(t, testkit.Timeout, func() error {
 		for _, i := range w.sync {
-			if !strings.Contains(i.proc.Output()[before[i]:], `"storing goes on"`) {
+			if !strings.Contains(i.proc.Output()[before[i]:], `"storing resumed"`) {
 				return fmt.Errorf("%s: %v", i.name, trouble(t, i.proc.Output(), before[i]))
 			}
 		}
@@ -80,7 +80,7 @@ func TestOutage_log(t *testing.T) {
 				t.Errorf("%s logs %d times %q: %v", i.name, n, msg, lines)
 			}
 		}
-		if i.name == "sync-service" && (times["storing is interrupted"] != 1 || times["storing goes on"] != 1 || counted < 2) {
+		if i.name == "sync-service" && (times["storing is interrupted"] != 1 || times["storing resumed"] != 1 || counted < 2) {
 			t.Errorf("%s: %v; want one line at the beginning, and one with a count at the end", i.name, lines)
 		}
 	}

@@ -18,22 +18,26 @@ import (
 	"parley.chat/sync-service/internal/store"
 )
 
-// mover appends events again whose seq another event holds.
+// mover appends an event again, under a new seq, when another event holds its seq.
 type mover struct{ appender *eventlog.Appender }
 
-// newMover returns a mover. rdb must not retry by itself.
+// newMover returns a mover. The client rdb must not retry commands by itself.
 func newMover(log *eventlog.Log, rdb redis.UniversalClient, s *store.Store, stored eventlog.Stored, logger *slog.Logger) *mover {
 	return &mover{appender: eventlog.NewAppender(log, rdb, s.Head, eventlog.AppenderConfig{Stored: stored, Logger: logger})}
 }
 
-// movedFor is for how long an entry that is delivered again is not appended again. After it a row with
-// the event's id tells.
+// movedFor is how long the idempotency record of a moved event is kept, so that an entry that is
+// delivered again is not appended again. After that, the stored row with the event's id prevents a
+// duplicate.
 const movedFor = 7 * 24 * time.Hour
 
-// move appends the event of an entry under a new seq, and once however often it is called: the client id
-// is made of the place that the event claimed, and becomes the event's own. What the channel itself says
-// (who came and went, a gap) is not said a second time; nor can the append be made for a sender who has
-// left within the last two minutes. Those become dead letters.
+// move appends the event of an entry under a new seq. It may be called repeatedly but appends only
+// once: it derives the event's new client id, the idempotency key, from the epoch and seq that the
+// entry claimed.
+//
+// move returns false if the event must become a dead letter instead. That applies to events that no
+// member sent (joins, leaves, gaps), and to events whose sender left the channel within the last
+// two minutes, because the append refuses them.
 func (m *mover) move(ctx context.Context, e event.Entry) (bool, error) {
 	if !e.Kind.FromMember() {
 		return false, nil

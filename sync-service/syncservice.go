@@ -1,5 +1,5 @@
-// Package syncservice is the persister: it stores in PostgreSQL what the gateways append to the streams
-// of Redis, events and receipts. Any number of instances share the work.
+// Package syncservice is the persister: it stores the events and receipts that the gateways append
+// to the Redis streams in PostgreSQL. Any number of instances share the work.
 package syncservice
 
 import (
@@ -34,27 +34,28 @@ import (
 	"parley.chat/sync-service/internal/store"
 )
 
-// Config is the service's settings. Package config fills it from the environment.
+// Config holds the service's settings. Package config reads it from the environment.
 type Config struct {
-	Addr            string         `env:"SYNC_ADDR" envDefault:":8082" desc:"listen address of health and metrics"`
-	DatabaseURL     string         `env:"DATABASE_URL" envDefault:"postgres://localhost:5432/parley" desc:"PostgreSQL"`
-	DatabaseRole    string         `env:"DATABASE_ROLE" envDefault:"parley_sync" desc:"role taken after login"`
-	RedisURL        string         `env:"REDIS_URL" envDefault:"redis://localhost:6379" desc:"Redis; several, comma-separated, for a Cluster"`
-	Partitions      int            `env:"STREAM_PARTITIONS" envDefault:"16" desc:"number of streams; fixed for a deployment"`
-	StreamRetention time.Duration  `env:"STREAM_RETENTION" envDefault:"72h" desc:"how long stored entries stay in the streams"`
-	TrimAt          config.Percent `env:"REDIS_TRIM_AT" envDefault:"50%" desc:"share of Redis' maxmemory past which stored entries go before that, the oldest first"`
-	ClaimIdle       time.Duration  `env:"CLAIM_IDLE" envDefault:"10s" desc:"after which the entries of a silent instance are taken over"`
-	BatchMax        int            `env:"BATCH_MAX" envDefault:"5000" desc:"entries from which a transaction waits for no more"`
+	Addr            string         `env:"SYNC_ADDR" envDefault:":8082" desc:"listen address for health checks and metrics"`
+	DatabaseURL     string         `env:"DATABASE_URL" envDefault:"postgres://localhost:5432/parley" desc:"PostgreSQL connection URL"`
+	DatabaseRole    string         `env:"DATABASE_ROLE" envDefault:"parley_sync" desc:"role to assume after login (SET ROLE)"`
+	RedisURL        string         `env:"REDIS_URL" envDefault:"redis://localhost:6379" desc:"Redis URL; a comma-separated list for a Cluster"`
+	Partitions      int            `env:"STREAM_PARTITIONS" envDefault:"16" desc:"number of streams; must not change during the life of a deployment"`
+	StreamRetention time.Duration  `env:"STREAM_RETENTION" envDefault:"72h" desc:"how long stored entries stay in the streams before they are trimmed"`
+	TrimAt          config.Percent `env:"REDIS_TRIM_AT" envDefault:"50%" desc:"share of Redis' maxmemory above which stored entries are trimmed before their retention ends, oldest first"`
+	ClaimIdle       time.Duration  `env:"CLAIM_IDLE" envDefault:"10s" desc:"idle time after which other instances claim the pending entries of an instance"`
+	BatchMax        int            `env:"BATCH_MAX" envDefault:"5000" desc:"a transaction with this many entries does not wait for more"`
 	BatchWait       time.Duration  `env:"BATCH_WAIT" envDefault:"40ms" desc:"how long a transaction waits for more entries"`
-	Writers         int            `env:"SYNC_WRITERS" envDefault:"2" desc:"transactions at a time"`
-	ConsumerName    string         `env:"CONSUMER_NAME" desc:"name in the consumer group, unlike any other instance's and the same after a restart (default <host name>-<port of SYNC_ADDR>)"`
-	ProfileAddr     string         `env:"PPROF_ADDR" desc:"listen address of the process's profiles; without one there are none"`
+	Writers         int            `env:"SYNC_WRITERS" envDefault:"2" desc:"maximum number of concurrent transactions"`
+	ConsumerName    string         `env:"CONSUMER_NAME" desc:"name in the consumer group; unique among the instances and stable across restarts (default <host name>-<port of SYNC_ADDR>)"`
+	ProfileAddr     string         `env:"PPROF_ADDR" desc:"listen address for pprof profiles; empty disables them"`
 	LogLevel        slog.Level     `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error"`
 	Traces          tracing.Config
 }
 
-// drain bounds the stop: a blocked read of a second, and the batch in hand.
-const drain = 20 * time.Second
+// drainTimeout bounds the shutdown: a blocked read takes up to one second, and then the current
+// batch is stored.
+const drainTimeout = 20 * time.Second
 
 func (c *Config) check() error {
 	var errs []error
@@ -86,8 +87,8 @@ type Service struct {
 	tracing    *tracing.Tracing
 }
 
-// New checks cfg and opens the clients without connecting. Run closes them. The service's metrics are
-// registered with reg.
+// New checks cfg and creates the clients without connecting; Run closes them. It registers the
+// service's metrics with reg.
 func New(cfg Config, log *slog.Logger, reg *prometheus.Registry) (*Service, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -100,7 +101,8 @@ func New(cfg Config, log *slog.Logger, reg *prometheus.Registry) (*Service, erro
 		return nil, err
 	}
 	s.store = store.New(s.db)
-	// A reply that is lost must be noticed, not asked for again: its entries are pending then.
+	// These clients must not retry a read by themselves: entries in a lost reply are already
+	// pending, and a second read would skip them.
 	s.reads, err = redisclient.Open(cfg.RedisURL, redisclient.Options{PoolSize: cfg.Partitions + 4, NoRetry: true})
 	if err == nil {
 		s.rdb, err = redisclient.Open(cfg.RedisURL, redisclient.Options{})
@@ -123,7 +125,7 @@ func (s *Service) close() error {
 	return errors.Join(errs...)
 }
 
-// Checks are the conditions of readiness.
+// Checks returns the conditions of readiness.
 func (s *Service) Checks() []telemetry.Check {
 	return []telemetry.Check{
 		{Name: "postgresql", Check: func(ctx context.Context) error { return database.Ready(ctx, s.db) }},
@@ -134,9 +136,9 @@ func (s *Service) Checks() []telemetry.Check {
 // Handler serves /healthz, /readyz and /metrics.
 func (s *Service) Handler() http.Handler { return telemetry.Handler(s.reg, s.log, s.Checks()...) }
 
-// Run stores events until ctx is done and finishes what it has in hand. Outages of Redis and PostgreSQL
-// are waited out; an error means that the settings cannot work. Without an Addr it does not listen. Run
-// is called once.
+// Run stores events until ctx is done, and then finishes the current batch. It waits out outages of
+// Redis and PostgreSQL; it returns an error only if the service cannot work with its settings. If
+// Addr is empty, it does not listen. Call Run only once.
 func (s *Service) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, s.close()) }()
 	var listener net.Listener
@@ -153,7 +155,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	outages := outage.New(s.log.With("consumer", name), "storing is interrupted", "storing goes on")
+	outages := outage.New(s.log.With("consumer", name), "storing is interrupted", "storing resumed")
 	c, err := consumer.New(s.reads, s.rdb, s.store, consumer.Config{
 		Name: name, Partitions: s.cfg.Partitions, BatchMax: s.cfg.BatchMax, BatchWait: s.cfg.BatchWait,
 		Writers: s.cfg.Writers, ClaimIdle: s.cfg.ClaimIdle, Retention: s.cfg.StreamRetention, TrimAt: float64(s.cfg.TrimAt) / 100,
@@ -162,7 +164,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	cursors, err := receipts.New(s.reads, s.rdb, s.store, receipts.Config{
+	receiptConsumer, err := receipts.New(s.reads, s.rdb, s.store, receipts.Config{
 		Name: name, Partitions: s.cfg.Partitions, ClaimIdle: s.cfg.ClaimIdle,
 		Metrics: receiptMetrics, Logger: s.log.With("consumer", name), Outages: outages,
 	})
@@ -196,10 +198,10 @@ func (s *Service) Run(ctx context.Context) (err error) {
 		case <-ctx.Done():
 			return nil
 		}
-		// The mover outlives the consumer, which may need it for what it has in hand.
-		moving, stop := context.WithCancel(context.WithoutCancel(ctx))
+		// The mover must outlive the consumer, which may need it for its last batch.
+		moverCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 		done := make(chan error, 1)
-		go func() { done <- s.mover.appender.Run(moving) }()
+		go func() { done <- s.mover.appender.Run(moverCtx) }()
 		err := c.Run(ctx)
 		stop()
 		return errors.Join(err, <-done)
@@ -209,7 +211,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 		case <-ctx.Done():
 			return nil
 		}
-		return cursors.Run(ctx)
+		return receiptConsumer.Run(ctx)
 	}}, lifecycle.Part{Name: "erasure", Run: func(ctx context.Context) error {
 		select {
 		case <-ready:
@@ -218,17 +220,18 @@ func (s *Service) Run(ctx context.Context) (err error) {
 		}
 		return scrubber.Run(ctx)
 	}})
-	return lifecycle.Run(ctx, s.log, drain, parts...)
+	return lifecycle.Run(ctx, s.log, drainTimeout, parts...)
 }
 
-// name returns the consumer's name. Instances on one host have different ports, and keep them.
+// name returns the consumer's name. The default includes the port, which distinguishes the
+// instances on one host and survives a restart.
 func (s *Service) name(l net.Listener) (string, error) {
 	if s.cfg.ConsumerName != "" {
 		return s.cfg.ConsumerName, nil
 	}
 	host, err := os.Hostname()
 	if err != nil {
-		return "", fmt.Errorf("CONSUMER_NAME is not set, and the host has no name: %w", err)
+		return "", fmt.Errorf("CONSUMER_NAME is not set, and the host name is unknown: %w", err)
 	}
 	if l == nil {
 		return host, nil

@@ -15,7 +15,8 @@ import (
 	"parley.chat/sync-service/internal/store"
 )
 
-// Tools are what the operator's commands work with. They work beside running instances and start nothing.
+// Tools holds what the operator's commands need. The commands run alongside running instances and
+// start nothing in the background.
 type Tools struct {
 	Config Config
 	Redis  redis.UniversalClient
@@ -24,8 +25,8 @@ type Tools struct {
 	db *bun.DB
 }
 
-// OpenTools opens the clients and checks that Redis is the deployment's: with another number of
-// partitions a command would look for channels where they are not.
+// OpenTools opens the clients and checks that STREAM_PARTITIONS matches the deployment. With
+// another number of partitions, a command would look for channels in the wrong streams.
 func OpenTools(ctx context.Context, cfg Config) (*Tools, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -44,12 +45,12 @@ func OpenTools(ctx context.Context, cfg Config) (*Tools, error) {
 	t := &Tools{Config: cfg, Redis: rdb, Store: store.New(db), db: db}
 	recorded, err := rdb.Get(ctx, rediskey.Partitions).Int()
 	switch {
-	case errors.Is(err, redis.Nil): // nobody has begun yet
+	case errors.Is(err, redis.Nil): // no service has started on this Redis yet
 		return t, nil
 	case err != nil:
 		err = fmt.Errorf("reach Redis: %w", err)
 	case recorded != cfg.Partitions:
-		err = fmt.Errorf("STREAM_PARTITIONS is %d, but this deployment was begun with %d", cfg.Partitions, recorded)
+		err = fmt.Errorf("STREAM_PARTITIONS is %d, but this deployment was created with %d", cfg.Partitions, recorded)
 	default:
 		return t, nil
 	}

@@ -16,35 +16,36 @@ import (
 	syncservice "parley.chat/sync-service"
 )
 
-// commands are the program's. Their methods get what run has bound.
+// commands defines the commands of the program. Kong calls their Run methods with the env that run
+// creates.
 type commands struct {
 	Run     runCommand     `cmd:"" default:"1" help:"Store events until told to stop (the default)."`
-	Status  statusCommand  `cmd:"" help:"Show how far each partition has come: length, lag, pending, consumers, watermark, memory."`
-	Backlog backlogCommand `cmd:"" help:"Show what waits to be stored, by channel and by age."`
-	Replay  replayCommand  `cmd:"" help:"Store again what the streams retain, after PostgreSQL was restored from a backup."`
-	Verify  verifyCommand  `cmd:"" help:"Check on the live system that every acknowledged event is stored."`
+	Status  statusCommand  `cmd:"" help:"Show the progress of each partition: length, lag, pending entries, consumers, watermark, memory."`
+	Backlog backlogCommand `cmd:"" help:"Show the entries that are not stored yet, by channel and by age."`
+	Replay  replayCommand  `cmd:"" help:"Store the entries that the streams still contain again, after PostgreSQL was restored from a backup."`
+	Verify  verifyCommand  `cmd:"" help:"Check, on the live system, that every acknowledged event is stored."`
 	Dead    struct {
 		List  deadListCommand  `cmd:"" help:"List the dead letters: events that could not be stored."`
-		Show  deadShowCommand  `cmd:"" help:"Show dead letters whole, payload included."`
-		Retry deadRetryCommand `cmd:"" help:"Store dead letters now, in the place of their tombstones."`
-		Drop  deadDropCommand  `cmd:"" help:"Give dead letters up; their tombstones stay for good."`
-	} `cmd:"" help:"List, show, retry or drop what could not be stored."`
+		Show  deadShowCommand  `cmd:"" help:"Show dead letters in full, including the payload."`
+		Retry deadRetryCommand `cmd:"" help:"Try again to store dead letters; each replaces its tombstone."`
+		Drop  deadDropCommand  `cmd:"" help:"Discard dead letters; their tombstones stay permanently."`
+	} `cmd:"" help:"List, show, retry or drop events that could not be stored."`
 	Tail            tailCommand            `cmd:"" help:"Follow live events."`
-	Trim            trimCommand            `cmd:"" help:"Remove from the streams what is stored and may go, as the service does by itself."`
-	Repair          repairCommand          `cmd:"" help:"Put right what a failover or a loss of writes leaves behind: groups, counters, events."`
-	RebuildCounters rebuildCountersCommand `cmd:"" help:"Raise the counters of the channels to what PostgreSQL, streams and tails know, after Redis has lost writes."`
+	Trim            trimCommand            `cmd:"" help:"Trim stored entries that are past their retention, as the service does by itself."`
+	Repair          repairCommand          `cmd:"" help:"Repair the damage of a failover or of lost writes: consumer groups, counters, events."`
+	RebuildCounters rebuildCountersCommand `cmd:"" help:"Raise the channel counters to the highest seq in PostgreSQL, streams and tails, after Redis has lost writes."`
 }
 
 type (
 	runCommand    struct{}
 	statusCommand struct{ output }
-	// output is how a command prints its result.
+	// output selects how a command prints its result.
 	output struct {
-		Output string `short:"o" enum:"table,json" default:"table" help:"table or json."`
+		Output string `short:"o" enum:"table,json" default:"table" help:"Output format: table or json."`
 	}
 )
 
-// env is what a command works with.
+// env is the environment in which a command runs.
 type env struct {
 	ctx            context.Context
 	getenv         func(string) string
@@ -55,13 +56,13 @@ type env struct {
 const exitCodes = `
 Exit codes:
 
-  0  done; verify: clean
-  1  failed; verify: it has found problems; repair: something is left; dead retry: some letters stay
-  2  the command line or a setting is wrong; verify, repair: could not check
-  3  interrupted; it says how to go on
+  0  success; verify: no problems found
+  1  failure; verify: problems found; repair: problems remain; dead retry: some dead letters remain
+  2  invalid command line or setting; verify, repair: could not check
+  3  interrupted; the message says how to resume
 `
 
-// codedError chooses the exit code.
+// codedError is an error that determines the exit code.
 type codedError struct {
 	error
 	code int
@@ -70,12 +71,12 @@ type codedError struct {
 func (e codedError) ExitCode() int { return e.code }
 func (e codedError) Unwrap() error { return e.error }
 
-// usageError makes the exit code 2, as for any command that was asked for wrongly.
+// usageError exits with code 2, as does any invalid command line.
 type usageError struct{ error }
 
 func (usageError) ExitCode() int { return 2 }
 
-// errHelp unwinds kong, which would exit after it has printed the help.
+// errHelp unwinds kong, which would otherwise exit the process after it has printed the help.
 var errHelp = errors.New("help printed")
 
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) (err error) {
@@ -87,7 +88,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	}()
 	var cmds commands
 	parser, err := kong.New(
-		&cmds, kong.Name("sync-service"), kong.Description("Stores in PostgreSQL what the gateways append to Redis."),
+		&cmds, kong.Name("sync-service"), kong.Description("Stores the events that the gateways append to Redis in PostgreSQL."),
 		kong.Writers(stdout, stderr), kong.Exit(func(int) { panic(errHelp) }), kong.Help(help),
 	)
 	if err != nil {
@@ -104,7 +105,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	return parsed.Run(e)
 }
 
-// help adds the variables to kong's help.
+// help prints kong's help, followed by the exit codes and the environment variables.
 func help(o kong.HelpOptions, ctx *kong.Context) error {
 	if err := kong.DefaultHelpPrinter(o, ctx); err != nil {
 		return err
@@ -121,14 +122,14 @@ func help(o kong.HelpOptions, ctx *kong.Context) error {
 	return w.Flush()
 }
 
-// collector is how much garbage the service gathers. Little lives beside the entries in hand, and decoding
-// them leaves several times their size behind.
-var collector = gctune.Policy{Percent: 100, Room: 64 << 20}
+// gcPolicy tunes the garbage collector. The service keeps little live memory apart from the current
+// entries, but decoding them leaves several times their size in garbage.
+var gcPolicy = gctune.Policy{Percent: 100, Room: 64 << 20}
 
-// Run is the service itself.
+// Run runs the service.
 func (runCommand) Run(e *env) error {
 	if e.getenv("GOGC") == "" {
-		collector.Keep()
+		gcPolicy.Keep()
 	}
 	log := telemetry.NewLogger(e.stderr, "sync-service", e.cfg.LogLevel)
 	e.cfg.RedisURL = redisclient.Discover(e.ctx, e.cfg.RedisURL)

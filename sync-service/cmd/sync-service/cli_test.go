@@ -692,7 +692,7 @@ func TestBarLine(t *testing.T) {
 		t.Errorf("the bar is %q, want %q", got, want)
 	}
 	var out bytes.Buffer
-	b := newBar(&out) // no terminal
+	b := newProgressBar(&out) // no terminal
 	b.set("entries", 1, 0.5)
 	b.end()
 	if out.Len() != 0 {

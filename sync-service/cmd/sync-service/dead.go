@@ -18,19 +18,19 @@ import (
 	"parley.chat/sync-service/internal/scan"
 )
 
-// letterFilter chooses dead letters.
-type letterFilter struct {
-	IDs     []letterName    `arg:"" optional:"" name:"letter" help:"Letters by the name that dead list shows: <partition>/<id>."`
-	Channel *chat.ChannelID `help:"Only letters of this channel."`
-	Reason  string          `help:"Only letters with this text in their reason."`
-	Since   *moment         `help:"Only letters that died at this time or later; UTC unless a zone is given."`
-	Until   *moment         `help:"Only letters that died before this time; UTC unless a zone is given."`
+// deadLetterFilter selects dead letters.
+type deadLetterFilter struct {
+	IDs     []deadLetterName `arg:"" optional:"" name:"letter" help:"Dead letters, named <partition>/<id> as in dead list."`
+	Channel *chat.ChannelID  `help:"Only dead letters of this channel."`
+	Reason  string           `help:"Only dead letters whose reason contains this text."`
+	Since   *moment          `help:"Only dead letters created at this time or later; UTC unless a zone is given."`
+	Until   *moment          `help:"Only dead letters created before this time; UTC unless a zone is given."`
 }
 
-// Validate is called by kong: an error is one of the command line.
-func (f letterFilter) Validate() error { return checkSpan(f.Since, f.Until) }
+// Validate implements kong's validation: its error is reported as a command-line error.
+func (f deadLetterFilter) Validate() error { return checkSpan(f.Since, f.Until) }
 
-func (f letterFilter) filter() deadletter.Filter {
+func (f deadLetterFilter) filter() deadletter.Filter {
 	d := deadletter.Filter{Channel: f.Channel, Reason: f.Reason}
 	for _, id := range f.IDs {
 		d.IDs = append(d.IDs, id.String())
@@ -44,33 +44,33 @@ func (f letterFilter) filter() deadletter.Filter {
 	return d
 }
 
-func (f letterFilter) empty() bool {
+func (f deadLetterFilter) empty() bool {
 	return len(f.IDs) == 0 && f.Channel == nil && f.Reason == "" && f.Since == nil && f.Until == nil
 }
 
 type (
 	deadListCommand struct {
 		output
-		letterFilter
+		deadLetterFilter
 	}
 	deadShowCommand struct {
 		output
-		letterFilter
+		deadLetterFilter
 	}
 	deadRetryCommand struct {
 		output
-		letterFilter
-		All bool `help:"All letters."`
+		deadLetterFilter
+		All bool `help:"All dead letters."`
 	}
 	deadDropCommand struct {
 		output
-		letterFilter
-		All bool `help:"All letters."`
+		deadLetterFilter
+		All bool `help:"All dead letters."`
 	}
 )
 
-// letter is how a letter is printed.
-type letter struct {
+// deadLetter is a dead letter as it is printed.
+type deadLetter struct {
 	Letter   string         `json:"letter"`
 	Entry    string         `json:"entry_id"`
 	Channel  chat.ChannelID `json:"channel_id"`
@@ -84,21 +84,22 @@ type letter struct {
 	Fields   map[string]any `json:"fields,omitempty"`
 }
 
-func letterOf(l deadletter.Letter) letter {
+func printable(l deadletter.Letter) deadLetter {
 	if l.Source == deadletter.Receipts {
-		l.Event.Kind = event.KindReceipts // it has the channel, and no event
+		l.Event.Kind = event.KindReceipts // a receipts entry has a channel but no event
 	}
-	return letter{
+	return deadLetter{
 		Letter: l.Name(), Entry: l.Entry, Channel: l.Event.Channel, Seq: l.Event.Seq, Kind: string(l.Event.Kind),
 		EventID: l.Event.ID, Sender: l.Event.Sender, Reason: l.Reason, Attempts: l.Attempts, At: l.At.Format("2006-01-02T15:04:05.000Z"),
 	}
 }
 
-// letters returns the letters that f chooses. A letter that is named and not there is an error.
-func (f letterFilter) letters(e *env, t *syncservice.Tools) ([]deadletter.Letter, error) {
+// letters returns the dead letters that f selects. It returns an error if a letter in f.IDs does
+// not exist.
+func (f deadLetterFilter) letters(e *env, t *syncservice.Tools) ([]deadletter.Letter, error) {
 	for _, id := range f.IDs {
 		if err := checkPartitions([]int{id.partition}, e.cfg.Partitions); err != nil {
-			return nil, usageError{fmt.Errorf("letter %s: %w", id, err)}
+			return nil, usageError{fmt.Errorf("dead letter %s: %w", id, err)}
 		}
 	}
 	list, err := deadletter.List(e.ctx, t.Redis, e.cfg.Partitions, f.filter())
@@ -107,7 +108,7 @@ func (f letterFilter) letters(e *env, t *syncservice.Tools) ([]deadletter.Letter
 	}
 	for _, id := range f.IDs {
 		if !slices.ContainsFunc(list, func(l deadletter.Letter) bool { return l.Name() == id.String() }) {
-			return nil, fmt.Errorf("there is no letter %s that matches", id)
+			return nil, fmt.Errorf("there is no dead letter %s that matches", id)
 		}
 	}
 	return list, nil
@@ -122,19 +123,19 @@ func (deadListCommand) Help() string {
 `
 }
 
-// Run lists letters.
+// Run lists dead letters.
 func (c deadListCommand) Run(e *env) error {
 	return e.withTools(func(t *syncservice.Tools) error {
 		list, err := c.letters(e, t)
 		if err != nil {
 			return err
 		}
-		printed := make([]letter, len(list))
+		printed := make([]deadLetter, len(list))
 		for i, l := range list {
-			printed[i] = letterOf(l)
+			printed[i] = printable(l)
 		}
 		return c.print(e.stdout, map[string]any{"letters": printed}, func(w *tabwriter.Writer) {
-			fmt.Fprintln(w, "letter\tchannel\tseq\tkind\tattempts\tdied\treason\t")
+			fmt.Fprintln(w, "letter\tchannel\tseq\tkind\tattempts\tcreated\treason\t")
 			for _, l := range printed {
 				fmt.Fprintf(w, "%s\t%s\t%d\t%.20q\t%d\t%s\t%.80q\t\n", l.Letter, l.Channel, l.Seq, l.Kind, l.Attempts, l.At, l.Reason)
 			}
@@ -144,7 +145,7 @@ func (c deadListCommand) Run(e *env) error {
 
 // Help implements kong.HelpProvider.
 func (deadShowCommand) Help() string {
-	return `Shows what people wrote, too.
+	return `Also shows what people wrote.
 
 Examples:
 
@@ -153,21 +154,21 @@ Examples:
 `
 }
 
-// Run shows letters whole.
+// Run shows dead letters in full.
 func (c deadShowCommand) Run(e *env) error {
 	return e.withTools(func(t *syncservice.Tools) error {
 		list, err := c.letters(e, t)
 		if err != nil {
 			return err
 		}
-		printed := make([]letter, len(list))
+		printed := make([]deadLetter, len(list))
 		for i, l := range list {
-			printed[i] = letterOf(l)
+			printed[i] = printable(l)
 			printed[i].Fields = l.Fields
 		}
 		return c.print(e.stdout, map[string]any{"letters": printed}, func(w *tabwriter.Writer) {
 			for _, l := range printed {
-				fmt.Fprintf(w, "letter\t%s\nentry\t%s\ndied\t%s\nattempts\t%d\nreason\t%q\n", l.Letter, l.Entry, l.At, l.Attempts, l.Reason)
+				fmt.Fprintf(w, "letter\t%s\nentry\t%s\ncreated\t%s\nattempts\t%d\nreason\t%q\n", l.Letter, l.Entry, l.At, l.Attempts, l.Reason)
 				for name, value := range l.Fields {
 					fmt.Fprintf(w, "%.40q\t%q\n", name, value)
 				}
@@ -177,17 +178,17 @@ func (c deadShowCommand) Run(e *env) error {
 	})
 }
 
-// outcome is what became of a letter.
+// outcome is the result of retrying or dropping one dead letter.
 type outcome struct {
 	Letter string `json:"letter"`
 	Done   bool   `json:"done"`
 	Err    string `json:"err,omitempty"`
 }
 
-// each does something with the letters chosen and prints what became of them.
-func (f letterFilter) each(e *env, o output, all bool, done string, do func(*syncservice.Tools, deadletter.Letter) error) error {
+// each calls do with each selected dead letter and prints the outcomes.
+func (f deadLetterFilter) each(e *env, o output, all bool, done string, do func(*syncservice.Tools, deadletter.Letter) error) error {
 	if f.empty() && !all {
-		return usageError{errors.New("say which letters, or --all")}
+		return usageError{errors.New("specify which dead letters, or --all")}
 	}
 	return e.withTools(func(t *syncservice.Tools) error {
 		list, err := f.letters(e, t)
@@ -195,10 +196,10 @@ func (f letterFilter) each(e *env, o output, all bool, done string, do func(*syn
 			return err
 		}
 		outcomes, stay := make([]outcome, 0, len(list)), 0
-		b := newBar(e.stderr)
+		b := newProgressBar(e.stderr)
 		for i, l := range list {
 			err := do(t, l)
-			if err != nil && !errors.Is(err, deadletter.ErrStays) {
+			if err != nil && !errors.Is(err, deadletter.ErrRemains) {
 				b.end()
 				return err
 			}
@@ -212,7 +213,7 @@ func (f letterFilter) each(e *env, o output, all bool, done string, do func(*syn
 		}
 		b.end()
 		if err := o.print(e.stdout, map[string]any{"letters": outcomes}, func(w *tabwriter.Writer) {
-			fmt.Fprintf(w, "%d %s, %d stay\n", len(list)-stay, done, stay)
+			fmt.Fprintf(w, "%d %s, %d remain\n", len(list)-stay, done, stay)
 			for _, out := range outcomes {
 				if !out.Done {
 					fmt.Fprintf(w, "%s\t%.200q\n", out.Letter, out.Err)
@@ -222,7 +223,7 @@ func (f letterFilter) each(e *env, o output, all bool, done string, do func(*syn
 			return err
 		}
 		if stay > 0 {
-			return codedError{fmt.Errorf("%d letters stay", stay), 1}
+			return codedError{fmt.Errorf("%d dead letters remain", stay), 1}
 		}
 		return nil
 	})
@@ -230,10 +231,11 @@ func (f letterFilter) each(e *env, o output, all bool, done string, do func(*syn
 
 // Help implements kong.HelpProvider.
 func (deadRetryCommand) Help() string {
-	return `Stores the event under the seq that it was acknowledged with, in the place of its tombstone, and removes
-the letter. Nothing is published: the seq is old, and who is connected has had its tombstone. Clients see
-the event when they read the history again. A letter that cannot be stored now either stays, and the exit
-code is 1. A letter of cursor moves raises the cursors. To put right what a bug of sync-service has killed: upgrade it, then retry.
+	return `Stores each event under the seq with which it was acknowledged, in place of its tombstone, and removes the
+dead letter. Nothing is published, because the seq is old and connected clients have already received the
+tombstone. Clients see the event when they read the history again. If an event still cannot be stored, its
+dead letter remains and the exit code is 1. Retrying a dead letter with receipts raises the stored receipts.
+If a bug of sync-service created the dead letters, upgrade it and then retry.
 
 Examples:
 
@@ -243,7 +245,7 @@ Examples:
 `
 }
 
-// Run retries letters.
+// Run retries dead letters.
 func (c deadRetryCommand) Run(e *env) error {
 	return c.each(e, c.output, c.All, "stored", func(t *syncservice.Tools, l deadletter.Letter) error {
 		return deadletter.Retry(e.ctx, t.Redis, t.Store, e.cfg.Partitions, l)
@@ -252,7 +254,7 @@ func (c deadRetryCommand) Run(e *env) error {
 
 // Help implements kong.HelpProvider.
 func (deadDropCommand) Help() string {
-	return `Removes the letters for good. Their tombstones stay and are replaced by nothing any more.
+	return `Removes the dead letters permanently. Nothing replaces their tombstones any more.
 
 Examples:
 
@@ -261,7 +263,7 @@ Examples:
 `
 }
 
-// Run drops letters.
+// Run drops dead letters.
 func (c deadDropCommand) Run(e *env) error {
 	return c.each(e, c.output, c.All, "dropped", func(t *syncservice.Tools, l deadletter.Letter) error {
 		return deadletter.Drop(e.ctx, t.Redis, t.Store, l)
@@ -270,12 +272,12 @@ func (c deadDropCommand) Run(e *env) error {
 
 type trimCommand struct {
 	output
-	DryRun bool `help:"Only say what may go."`
+	DryRun bool `help:"Only show what would be trimmed."`
 }
 
 // Help implements kong.HelpProvider.
 func (trimCommand) Help() string {
-	return `Only what is stored goes: what is older than STREAM_RETENTION, or anything while Redis uses more memory
+	return `Removes only stored entries: those older than STREAM_RETENTION, or any of them while Redis uses more memory
 than REDIS_TRIM_AT. The service does the same every ten seconds.
 
 Examples:
@@ -285,15 +287,15 @@ Examples:
 `
 }
 
-// trimmed is what may go, or went, of a partition.
+// trimmed is what was trimmed from a partition or, in a dry run, what would be.
 type trimmed struct {
 	Partition int    `json:"partition"`
 	Entries   int64  `json:"entries"`
-	Below     string `json:"below"` // an entry id
+	Below     string `json:"below"` // an entry id; only older entries are trimmed
 	Over      bool   `json:"memory_over_budget"`
 }
 
-// Run trims.
+// Run trims the streams.
 func (c trimCommand) Run(e *env) error {
 	return e.withTools(func(t *syncservice.Tools) error {
 		var list []trimmed
@@ -307,7 +309,7 @@ func (c trimCommand) Run(e *env) error {
 		return c.print(e.stdout, map[string]any{"dry_run": c.DryRun, "partitions": list}, func(w *tabwriter.Writer) {
 			verb := "removed"
 			if c.DryRun {
-				verb = "may go"
+				verb = "would be removed"
 			}
 			fmt.Fprintf(w, "partition\t%s\tbelow\tmemory over budget\t\n", verb)
 			for _, x := range list {

@@ -10,7 +10,8 @@ import (
 	"parley.chat/sync-service/internal/entryid"
 )
 
-// moment is a point in time on the command line: RFC 3339, a date and time in UTC, or how long ago.
+// moment is a point in time on the command line: RFC 3339, a date with or without a time in UTC, or
+// a duration before now.
 type moment struct{ time.Time }
 
 // UnmarshalText reads "2026-01-31T12:00:00Z", "2026-01-31 12:00", "2026-01-31" or "36h". A time without a zone is in
@@ -30,7 +31,7 @@ func (m *moment) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%q is neither a time like 2026-01-31T12:00:00Z (UTC without a zone) nor a duration like 36h", s)
 }
 
-// entryFlag is the id of an entry on the command line.
+// entryFlag is an entry id on the command line.
 type entryFlag struct{ entryid.ID }
 
 // UnmarshalText reads "<ms>-<seq>" or "<ms>".
@@ -39,31 +40,32 @@ func (f *entryFlag) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// letterName names a dead letter on the command line: "<partition>/<entry id>", as dead list prints it.
-type letterName struct {
+// deadLetterName identifies a dead letter on the command line: "<partition>/<entry id>", as "dead
+// list" prints it.
+type deadLetterName struct {
 	partition int
 	id        entryid.ID
 }
 
 // UnmarshalText reads "3/1769828400000-0".
-func (n *letterName) UnmarshalText(text []byte) error {
+func (n *deadLetterName) UnmarshalText(text []byte) error {
 	partition, id, found := strings.Cut(string(text), "/")
 	var err error
 	if n.partition, err = strconv.Atoi(partition); !found || err != nil || n.partition < 0 {
-		return fmt.Errorf("%.60q is not a letter like 3/1769828400000-0", text)
+		return fmt.Errorf("%.60q is not a dead letter like 3/1769828400000-0", text)
 	}
 	if n.id, err = entryid.Parse(id); err != nil {
-		return fmt.Errorf("%.60q is not a letter like 3/1769828400000-0: %w", text, err)
+		return fmt.Errorf("%.60q is not a dead letter like 3/1769828400000-0: %w", text, err)
 	}
 	return nil
 }
 
-func (n letterName) String() string { return fmt.Sprintf("%d/%s", n.partition, n.id) }
+func (n deadLetterName) String() string { return fmt.Sprintf("%d/%s", n.partition, n.id) }
 
-// kindFlag is a kind of event on the command line.
+// kindFlag is an event kind on the command line.
 type kindFlag event.Kind
 
-// UnmarshalText reads "message" and the other kinds that the streams hold.
+// UnmarshalText accepts the kinds of events that the streams contain, such as "message".
 func (k *kindFlag) UnmarshalText(text []byte) error {
 	if !event.Kind(text).Known() {
 		return fmt.Errorf("%.40q is not a kind of event, such as message, edit, delete, reaction or member_joined", text)
@@ -72,7 +74,7 @@ func (k *kindFlag) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// checkSpan refuses a span of time that can hold nothing.
+// checkSpan rejects an empty time span.
 func checkSpan(since, until *moment) error {
 	if since != nil && until != nil && !since.Before(until.Time) {
 		return fmt.Errorf("--since %s is not before --until %s", since.UTC().Format(time.RFC3339), until.UTC().Format(time.RFC3339))
@@ -80,11 +82,11 @@ func checkSpan(since, until *moment) error {
 	return nil
 }
 
-// checkPartitions refuses a partition that the deployment does not have.
+// checkPartitions rejects a partition that the deployment does not have.
 func checkPartitions(chosen []int, partitions int) error {
 	for _, p := range chosen {
 		if p < 0 || p >= partitions {
-			return fmt.Errorf("there is no partition %d: there are 0 to %d", p, partitions-1)
+			return fmt.Errorf("there is no partition %d: the partitions are 0 to %d", p, partitions-1)
 		}
 	}
 	return nil

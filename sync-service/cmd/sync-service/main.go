@@ -1,4 +1,4 @@
-// Command sync-service stores in PostgreSQL what the gateways append to Redis.
+// Command sync-service stores the events that the gateways append to Redis in PostgreSQL.
 package main
 
 import (

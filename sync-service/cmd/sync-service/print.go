@@ -11,7 +11,7 @@ import (
 	syncservice "parley.chat/sync-service"
 )
 
-// withTools runs f with the clients open.
+// withTools opens the clients, runs f and closes them.
 func (e *env) withTools(f func(*syncservice.Tools) error) (err error) {
 	t, err := syncservice.OpenTools(e.ctx, e.cfg)
 	if err != nil {
@@ -25,7 +25,7 @@ func (e *env) withTools(f func(*syncservice.Tools) error) (err error) {
 	return f(t)
 }
 
-// print writes v as JSON, or what table writes.
+// print writes v as JSON or as a table, depending on the output flag.
 func (o output) print(w io.Writer, v any, table func(*tabwriter.Writer)) error {
 	if o.Output == "json" {
 		enc := json.NewEncoder(w)
@@ -37,29 +37,29 @@ func (o output) print(w io.Writer, v any, table func(*tabwriter.Writer)) error {
 	return tw.Flush()
 }
 
-// bar shows how far something long has come, on a terminal and nowhere else.
-type bar struct {
+// progressBar shows the progress of a long operation. It prints only to a terminal.
+type progressBar struct {
 	w     io.Writer
 	began time.Time
 	last  time.Time
 	shown bool
 }
 
-// newBar returns a bar on w, which shows nothing if w is no terminal.
-func newBar(w io.Writer) *bar {
+// newProgressBar returns a progress bar on w. The bar prints nothing if w is not a terminal.
+func newProgressBar(w io.Writer) *progressBar {
 	file, ok := w.(*os.File)
 	if ok {
 		info, err := file.Stat()
 		ok = err == nil && info.Mode()&os.ModeCharDevice != 0
 	}
 	if !ok {
-		return &bar{}
+		return &progressBar{}
 	}
-	return &bar{w: w, began: time.Now()}
+	return &progressBar{w: w, began: time.Now()}
 }
 
-// set shows what is done: a number of things, of which the share (0 to 1) is behind it.
-func (b *bar) set(what string, n int64, done float64) {
+// set shows that n items are done, which is the share done (0 to 1) of the whole.
+func (b *progressBar) set(what string, n int64, done float64) {
 	if b.w == nil || time.Since(b.last) < 200*time.Millisecond {
 		return
 	}
@@ -89,8 +89,8 @@ func barLine(what string, n int64, done float64, took time.Duration) string {
 	return line
 }
 
-// end takes the bar away.
-func (b *bar) end() {
+// end erases the bar.
+func (b *progressBar) end() {
 	if b.shown {
 		fmt.Fprint(b.w, "\r\x1b[K")
 	}

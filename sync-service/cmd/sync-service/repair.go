@@ -17,26 +17,25 @@ import (
 
 type repairCommand struct {
 	output
-	DryRun bool          `help:"Only say what would be done."`
-	Wait   time.Duration `default:"30s" help:"How long the consumer group may take to store what is there now."`
+	DryRun bool          `help:"Only show what would be done."`
+	Wait   time.Duration `default:"30s" help:"How long to wait for the consumer group to store the current entries."`
 }
 
-// Validate is called by kong: an error is one of the command line.
+// Validate implements kong's validation: its error is reported as a command-line error.
 func (c repairCommand) Validate() error { return verifyCommand{Wait: c.Wait}.Validate() }
 
 // Help implements kong.HelpProvider.
 func (repairCommand) Help() string {
-	return `Puts right what a failover, a restored store or a loss of writes leaves behind, on the live system and in
-this order:
+	return `Repairs the damage of a failover, a restored store or lost writes, on the live system and in this order:
 
-  groups    what the consumer group has read of each stream, which a promoted replica does not know
+  groups    the consumer group's count of entries read per stream, which a promoted replica lacks
   counters  as rebuild-counters does
   events    as verify --repair does
 
-Each part is done by the services themselves where they can; this does all of it at once and says what it did.
+The services repair each part by themselves where they can; this command does everything now and reports it.
 
-Exits with 0 when nothing is left to do, 1 when something is (a dry run: when there is something to do), 2
-when it could not check.
+Exits with 0 if no problem remains, with 1 if one does (in a dry run: if there is something to repair), and
+with 2 if it could not check.
 
 Examples:
 
@@ -45,22 +44,22 @@ Examples:
 `
 }
 
-// repairReport is what was put right, or would be.
+// repairReport is what was repaired or, in a dry run, what would be.
 type repairReport struct {
-	DryRun   bool              `json:"dry_run"`
-	Groups   []group.Wrong     `json:"groups"`
-	Counters []counters.Raised `json:"counters"`
-	Stored   int64             `json:"stored"` // rows that streams and tails still had
-	Lost     int64             `json:"lost"`   // seqs that nothing holds: each has a tombstone
-	Holes    []holes.Filled    `json:"holes"`  // of a dry run: what would become of each hole
-	Problems []audit.Problem   `json:"problems"`
+	DryRun   bool               `json:"dry_run"`
+	Groups   []group.WrongCount `json:"groups"`
+	Counters []counters.Raised  `json:"counters"`
+	Stored   int64              `json:"stored"` // rows stored from streams and tails
+	Lost     int64              `json:"lost"`   // seqs found nowhere: each got a tombstone
+	Holes    []holes.Filled     `json:"holes"`  // dry run only: what would be stored in each hole
+	Problems []audit.Problem    `json:"problems"`
 }
 
 func (r *repairReport) done() bool {
 	return len(r.Problems) == 0 && (!r.DryRun || len(r.Groups)+len(r.Counters) == 0)
 }
 
-// Run repairs.
+// Run repairs the deployment.
 func (c repairCommand) Run(e *env) error {
 	err := e.withTools(func(t *syncservice.Tools) error {
 		r, err := c.repair(e, t)
@@ -123,7 +122,7 @@ func repairTable(w *tabwriter.Writer, r repairReport) {
 	if r.DryRun {
 		verb = "would be "
 	}
-	fmt.Fprintf(w, "groups %sput right\t%d\n", verb, len(r.Groups))
+	fmt.Fprintf(w, "groups %srepaired\t%d\n", verb, len(r.Groups))
 	for _, g := range r.Groups {
 		fmt.Fprintf(w, "  %s\t%d -> %d\n", g.Stream, g.Read, g.Right)
 	}
@@ -132,10 +131,10 @@ func repairTable(w *tabwriter.Writer, r repairReport) {
 		fmt.Fprintf(w, "  %s\t%d -> %d\n", x.Channel, x.From, x.To)
 	}
 	if !r.DryRun {
-		fmt.Fprintf(w, "stored from streams and tails\t%d\nlost, now with tombstones\t%d\n", r.Stored, r.Lost)
+		fmt.Fprintf(w, "stored from streams and tails\t%d\nlost, replaced by tombstones\t%d\n", r.Stored, r.Lost)
 	}
 	for _, h := range r.Holes {
-		fmt.Fprintf(w, "hole %s %d-%d\twould be filled: %d from the tail, %d with tombstones\n", h.Channel, h.From, h.To, h.Found, h.Lost)
+		fmt.Fprintf(w, "hole %s %d-%d\twould be filled: %d events from the tail, %d tombstones\n", h.Channel, h.From, h.To, h.Found, h.Lost)
 	}
 	fmt.Fprintf(w, "problems\t%d\n", len(r.Problems))
 	for _, p := range r.Problems {

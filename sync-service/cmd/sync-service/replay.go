@@ -16,28 +16,28 @@ import (
 
 type replayCommand struct {
 	output
-	All       bool            `help:"Everything that the streams retain." xor:"from"`
-	Since     *moment         `help:"Entries appended at this time or later: a time (UTC unless a zone is given), or so long ago, by the clock of Redis." xor:"from"`
-	FromID    *entryFlag      `help:"From this entry id on." xor:"from"`
-	Until     *moment         `help:"Entries appended before this time; UTC unless a zone is given." xor:"to"`
-	ToID      *entryFlag      `help:"Up to this entry id, included." xor:"to"`
+	All       bool            `help:"Replay everything that the streams contain." xor:"from"`
+	Since     *moment         `help:"Replay entries appended at this time or later: a time (UTC unless a zone is given) or a duration before now. Entry times are by the clock of Redis." xor:"from"`
+	FromID    *entryFlag      `help:"Replay from this entry id, inclusive." xor:"from"`
+	Until     *moment         `help:"Replay only entries appended before this time; UTC unless a zone is given." xor:"to"`
+	ToID      *entryFlag      `help:"Replay up to this entry id, inclusive." xor:"to"`
 	Partition []int           `help:"Only these partitions."`
 	Channel   *chat.ChannelID `help:"Only this channel."`
-	DryRun    bool            `help:"Only say how many rows would be inserted."`
-	Report    bool            `help:"Store nothing, and list whom and what the database does not know, with the names that the events have."`
-	Rate      int             `help:"At most so many entries per second; 0 for no bound."`
-	Resume    string          `help:"Go on where an interrupted replay said that it stood."`
+	DryRun    bool            `help:"Only report how many rows would be inserted."`
+	Report    bool            `help:"Store nothing; list the users and channels that are not in the database, with the names that the events contain."`
+	Rate      int             `help:"Maximum number of entries per second; 0 means no limit."`
+	Resume    string          `help:"Resume at the position that an interrupted replay printed."`
 }
 
 // Help implements kong.HelpProvider.
 func (replayCommand) Help() string {
-	return `Reads the streams from outside the consumer group, which goes on undisturbed, and stores what
-PostgreSQL lacks. What is there already stays as it is, so it may be run again, and over more than is
-needed: take a --since well before the backup.
+	return `Reads the streams outside the consumer group, which continues undisturbed, and stores what PostgreSQL
+lacks. Existing rows do not change, so a replay may be repeated and may cover more than necessary: choose a
+--since well before the backup.
 
-After Ctrl-C it says how to go on, and exits with 3. At the end it lists the users and channels that the
-events name and the database does not know, with usernames, counts and times: accounts are not in the
-streams, only PITR brings them back. With --report it does only that.
+After Ctrl-C it prints how to resume and exits with code 3. At the end it lists the users and channels of the
+events that are not in the database, with usernames, counts and times. The streams do not contain accounts;
+only point-in-time recovery (PITR) of PostgreSQL restores them. With --report it prints only this list.
 
 Examples:
 
@@ -60,7 +60,7 @@ func (c replayCommand) options(e *env) (replay.Options, error) {
 	case c.FromID != nil:
 		o.From = c.FromID.ID
 	case !c.All:
-		return o, errors.New("say what to replay: --all, --since or --from-id")
+		return o, errors.New("specify what to replay: --all, --since or --from-id")
 	}
 	switch {
 	case c.Until != nil:
@@ -69,7 +69,7 @@ func (c replayCommand) options(e *env) (replay.Options, error) {
 		o.To = c.ToID.ID
 	}
 	if o.To != (entryid.ID{}) && o.To.Less(o.From) {
-		return o, fmt.Errorf("nothing lies between %s and %s", o.From, o.To)
+		return o, fmt.Errorf("the range from %s to %s is empty", o.From, o.To)
 	}
 	if err := checkPartitions(c.Partition, e.cfg.Partitions); err != nil {
 		return o, fmt.Errorf("--partition: %w", err)
@@ -86,14 +86,14 @@ func (c replayCommand) options(e *env) (replay.Options, error) {
 	return o, nil
 }
 
-// Run replays.
+// Run replays the streams.
 func (c replayCommand) Run(e *env) error {
 	o, err := c.options(e)
 	if err != nil {
 		return usageError{err}
 	}
 	return e.withTools(func(t *syncservice.Tools) error {
-		b := newBar(e.stderr)
+		b := newProgressBar(e.stderr)
 		o.Progress = func(r replay.Report, done float64) { b.set("entries", r.Read, done) }
 		r, err := replay.Run(e.ctx, t.Redis, t.Store, o)
 		b.end()
@@ -101,7 +101,7 @@ func (c replayCommand) Run(e *env) error {
 			return printing
 		}
 		if err != nil && e.ctx.Err() != nil {
-			return codedError{fmt.Errorf("interrupted; to go on, give the same options and --resume %s", r.Resume), 3}
+			return codedError{fmt.Errorf("interrupted; to resume, run it with the same options and --resume %s", r.Resume), 3}
 		}
 		return err
 	})
@@ -113,16 +113,16 @@ func (c replayCommand) table(w *tabwriter.Writer, r replay.Report) {
 		if r.DryRun {
 			verb = "would be inserted"
 		}
-		fmt.Fprintf(w, "entries read\t%d\n%s\t%d\nstored before\t%d\nconflicts\t%d\nleft to the consumer group\t%d\nseconds\t%.1f\n\n",
+		fmt.Fprintf(w, "entries read\t%d\n%s\t%d\nalready stored\t%d\nconflicts\t%d\nleft to the consumer group\t%d\nseconds\t%.1f\n\n",
 			r.Read, verb, r.Inserted, r.Stored, r.Conflicts, r.Unread, r.Seconds)
 	}
 	if len(r.UnknownChannels)+len(r.UnknownUsers) == 0 {
 		if c.Report {
-			fmt.Fprintf(w, "The database knows all users and channels of the %d events.\n", r.Read)
+			fmt.Fprintf(w, "All users and channels of the %d events are in the database.\n", r.Read)
 		}
 		return
 	}
-	fmt.Fprintf(w, "The database does not know %d users and %d channels of these events:\n\n", len(r.UnknownUsers), len(r.UnknownChannels))
+	fmt.Fprintf(w, "%d users and %d channels of these events are not in the database:\n\n", len(r.UnknownUsers), len(r.UnknownChannels))
 	fmt.Fprint(w, "\tid\tname\tevents\tfirst\tlast\n")
 	for _, u := range r.UnknownUsers {
 		fmt.Fprintf(w, "user\t%s\t%s\t%d\t%s\t%s\n", u.ID, cmp.Or(u.Name, "-"), u.Events, at(u.First), at(u.Last))
@@ -134,7 +134,7 @@ func (c replayCommand) table(w *tabwriter.Writer, r replay.Report) {
 
 func at(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// some returns the first names of a list, and how many there are besides.
+// some returns the first few names of a list, and how many more there are.
 func some(names []string) string {
 	const shown = 5
 	if len(names) <= shown {

@@ -16,11 +16,11 @@ import (
 
 type verifyCommand struct {
 	output
-	Wait   time.Duration `default:"30s" help:"How long the consumer group may take to store what is there now."`
-	Repair bool          `help:"Store what the streams and tails still hold of what is lacking, put a tombstone at each seq that nothing holds, and look again."`
+	Wait   time.Duration `default:"30s" help:"How long to wait for the consumer group to store the current entries."`
+	Repair bool          `help:"Store missing events that the streams and tails still contain, store a tombstone at each seq that is lost, and check again."`
 }
 
-// Validate is called by kong: an error is one of the command line.
+// Validate implements kong's validation: its error is reported as a command-line error.
 func (c verifyCommand) Validate() error {
 	if c.Wait < 0 {
 		return fmt.Errorf("--wait %s is negative", c.Wait)
@@ -30,15 +30,16 @@ func (c verifyCommand) Validate() error {
 
 // Help implements kong.HelpProvider.
 func (verifyCommand) Help() string {
-	return `Works on a live system: it notes the counters of all channels and the ends of the streams, waits until
-the consumer group is past them, and then compares counters, streams and rows up to there. Of what is
-trimmed from the streams it can only tell that every seq has one row; tombstones are counted.
+	return `Works on a live system. It records the counters of all channels and the ends of the streams, waits until the
+consumer group has passed them, and then compares counters, streams and rows up to there. For entries that
+are trimmed from the streams it can only verify that every seq has one row; it counts the tombstones.
 
-With --repair what the streams and tails still hold is stored. A seq that nothing holds gets a tombstone, which says
-that an event was lost there; if the event turns up later, a replay puts it in the tombstone's place.
+With --repair, it stores what the streams and tails still contain. A seq that is found nowhere gets a
+tombstone, which says that an event was lost there. If the event turns up later, a replay replaces the
+tombstone.
 
-Exits with 0 when every acknowledged event is stored or a dead letter, 1 when it has found problems, 2 when
-it could not check: a store is down, or the consumer group does not come on.
+Exits with 0 if every acknowledged event is stored or a dead letter, with 1 if it found problems, and with 2 if
+it could not check: a store is down, or the consumer group does not advance.
 
 Examples:
 
@@ -47,10 +48,10 @@ Examples:
 `
 }
 
-// errProblems makes the exit code 1 without a message: the problems are printed.
+// errProblems sets the exit code to 1. Its message adds nothing to the printed problems.
 var errProblems = codedError{errors.New("problems found"), 1}
 
-// Run audits.
+// Run audits the streams and the rows.
 func (c verifyCommand) Run(e *env) error {
 	err := e.withTools(func(t *syncservice.Tools) error {
 		r, err := c.audit(e, t)
@@ -77,7 +78,7 @@ func (c verifyCommand) Run(e *env) error {
 }
 
 func (c verifyCommand) audit(e *env, t *syncservice.Tools) (audit.Report, error) {
-	b := newBar(e.stderr)
+	b := newProgressBar(e.stderr)
 	defer b.end()
 	return audit.Run(e.ctx, t.Redis, t.Store, audit.Options{
 		Partitions: e.cfg.Partitions, Wait: c.Wait,
@@ -85,7 +86,8 @@ func (c verifyCommand) audit(e *env, t *syncservice.Tools) (audit.Report, error)
 	})
 }
 
-// repair puts back what is lacking in the order of how much is known of it, and returns what is found then.
+// repair restores missing events, starting with the most complete source: streams first, then
+// tails, then tombstones. It returns the result of the last audit.
 func (c verifyCommand) repair(e *env, t *syncservice.Tools, r audit.Report) (audit.Report, error) {
 	repaired, err := replayBroken(e, t, r)
 	if err != nil {
@@ -111,7 +113,7 @@ func (c verifyCommand) repair(e *env, t *syncservice.Tools, r audit.Report) (aud
 	return r, nil
 }
 
-// replayBroken replays the streams for the channels that lack something.
+// replayBroken replays the streams for the channels that have missing events.
 func replayBroken(e *env, t *syncservice.Tools, r audit.Report) (repaired int64, err error) {
 	for _, channel := range r.Broken() {
 		done, err := replay.Run(e.ctx, t.Redis, t.Store, replay.Options{Partitions: e.cfg.Partitions, Channel: &channel})
@@ -124,16 +126,16 @@ func replayBroken(e *env, t *syncservice.Tools, r audit.Report) (repaired int64,
 }
 
 func verifyTable(w *tabwriter.Writer, r audit.Report) {
-	fmt.Fprintf(w, "channels\t%d\nrows\t%d\ntombstones among them\t%d\nentries compared\t%d\ndead letters\t%d\n",
-		r.Channels, r.Rows, r.Stones, r.Entries, r.Dead)
+	fmt.Fprintf(w, "channels\t%d\nrows\t%d\nof which tombstones\t%d\nentries compared\t%d\ndead letters\t%d\n",
+		r.Channels, r.Rows, r.Tombstones, r.Entries, r.Dead)
 	if r.Rows > r.Entries {
-		fmt.Fprintf(w, "known to PostgreSQL alone\tabout %d, whose entries are trimmed: each seq has one row\n", r.Rows-r.Entries)
+		fmt.Fprintf(w, "only in PostgreSQL\tabout %d, whose entries are trimmed: each seq has one row\n", r.Rows-r.Entries)
 	}
 	if r.Repaired > 0 {
 		fmt.Fprintf(w, "repaired\t%d\n", r.Repaired)
 	}
 	if r.Lost > 0 {
-		fmt.Fprintf(w, "lost, now with tombstones\t%d\n", r.Lost)
+		fmt.Fprintf(w, "lost, replaced by tombstones\t%d\n", r.Lost)
 	}
 	fmt.Fprintf(w, "problems\t%d\n", len(r.Problems))
 	if r.Clean() {
@@ -151,16 +153,16 @@ func verifyTable(w *tabwriter.Writer, r audit.Report) {
 
 type rebuildCountersCommand struct {
 	output
-	DryRun bool `help:"Only say which would be raised."`
+	DryRun bool `help:"Only show which counters would be raised."`
 }
 
 // Help implements kong.HelpProvider.
 func (rebuildCountersCommand) Help() string {
-	return `Raises each counter that is below the highest seq of PostgreSQL, stream and tail, and makes those that
-are missing, in a new epoch, so that gateways and clients notice. Never lowers one. A counter that was
-below has lost writes: the channel gets a gap event behind them, and sync-service fills with tombstones
-what of them is not stored. The service and the gateways may run; a gateway that finds a counter behind
-does the same by itself.
+	return `Raises each counter that is below the highest seq in PostgreSQL, stream and tail, and creates missing
+counters, each in a new epoch so that gateways and clients notice. It never lowers a counter. A counter that
+is too low has lost writes: the channel gets a gap event above them, and sync-service stores tombstones at
+their seqs that have no row. The service and the gateways may run; a gateway that finds such a counter does
+the same by itself.
 
 Examples:
 
@@ -169,7 +171,7 @@ Examples:
 `
 }
 
-// Run rebuilds.
+// Run raises the counters.
 func (c rebuildCountersCommand) Run(e *env) error {
 	return e.withTools(func(t *syncservice.Tools) error {
 		r, err := counters.Rebuild(e.ctx, t.Redis, t.Store, e.cfg.Partitions, c.DryRun)

@@ -1,13 +1,15 @@
 // Package audit answers one question on a live system: is every acknowledged event stored?
 //
-// It notes the counters of all channels, then the end of every stream, so whatever was acknowledged up to
-// a counter lies below that end. It waits until the consumer group has stored and acknowledged all up to
-// those ends. Then it compares: each channel has a row for each seq up to its counter, and each entry that
-// the stream retains has its row, or a tombstone whose dead letter is there.
+// It reads the counters of all channels and then the end of every stream, so all events
+// acknowledged up to a counter are below that end. It waits until the consumer group has stored and
+// acknowledged all entries up to those ends. Then it compares: each channel must have a row for
+// each seq up to its counter. Each entry that is still in a stream must have its row, or a
+// tombstone with a dead letter.
 //
-// Of an event whose entry is trimmed only PostgreSQL knows. What it can prove is that no seq from 1 to the
-// counter is without a row, and, by its keys, that no seq and no event id has two. How many of the rows are
-// tombstones is counted; whether a row says what its entry said cannot be asked any more.
+// Events whose entries are trimmed are known only to PostgreSQL. For them the audit proves that
+// every seq from 1 to the counter has a row; unique keys ensure that no seq and no event id has two
+// rows. It counts the tombstones among the rows. It can no longer check that a row has the contents
+// of its entry.
 package audit
 
 import (
@@ -33,18 +35,18 @@ import (
 	"parley.chat/sync-service/internal/store"
 )
 
-// The kinds of problem.
+// The kinds of problems.
 const (
-	Hole       = "hole"           // no row, though the counter says that there was an event
-	Missing    = "missing"        // an entry of the stream that has no row: a replay brings it back
-	Conflict   = "conflict"       // another event, or a tombstone, holds the seq of an entry whose event is stored nowhere
-	Duplicate  = "duplicate"      // one client id of one sender was given two seqs within the idempotency window
-	NoLetter   = "no_dead_letter" // a tombstone says "failed", and neither a dead letter nor an operator knows why
-	Behind     = "counter_behind" // PostgreSQL holds seqs above the counter: Redis has lost writes
-	MostRanges = 1000             // of one channel's holes that are listed
+	Hole         = "hole"           // a seq up to the counter without a row
+	Missing      = "missing"        // an entry of a stream without a row; a replay restores it
+	Conflict     = "conflict"       // another event or a tombstone holds the seq of an entry whose event is not stored
+	Duplicate    = "duplicate"      // one client id of one sender has two seqs within the idempotency window
+	NoDeadLetter = "no_dead_letter" // a "failed" tombstone without a dead letter that no operator has dropped
+	Behind       = "counter_behind" // PostgreSQL has seqs above the counter: Redis has lost writes
+	MaxHoles     = 1000             // maximum number of holes reported per channel
 )
 
-// Problem is a finding about a run of seqs of one channel.
+// Problem is a problem with a range of seqs of one channel.
 type Problem struct {
 	Kind    string         `json:"kind"`
 	Channel chat.ChannelID `json:"channel_id"`
@@ -52,55 +54,55 @@ type Problem struct {
 	Note string `json:"note,omitempty"`
 }
 
-// Report is what an audit has found.
+// Report is the result of an audit.
 type Report struct {
-	Channels int       `json:"channels"`   // looked at
-	Rows     int64     `json:"rows"`       // counted, up to the counters
-	Stones   int64     `json:"tombstones"` // among the rows: seqs without an event
-	Entries  int64     `json:"entries"`    // of the streams, compared one by one
-	Dead     int64     `json:"dead"`       // dead letters
-	Problems []Problem `json:"problems"`
-	Repaired int64     `json:"repaired"` // rows that --repair has put back
-	Lost     int64     `json:"lost"`     // tombstones that --repair has put where nothing holds the seq
+	Channels   int       `json:"channels"`   // audited channels
+	Rows       int64     `json:"rows"`       // rows up to the counters
+	Tombstones int64     `json:"tombstones"` // rows without an event
+	Entries    int64     `json:"entries"`    // stream entries, each compared with its row
+	Dead       int64     `json:"dead"`       // dead letters
+	Problems   []Problem `json:"problems"`
+	Repaired   int64     `json:"repaired"` // rows stored by --repair
+	Lost       int64     `json:"lost"`     // tombstones stored by --repair for seqs that were found nowhere
 }
 
-// Clean reports whether nothing is wrong.
+// Clean reports whether the audit found no problems.
 func (r *Report) Clean() bool { return len(r.Problems) == 0 }
 
-// ErrUnsettled is returned when the consumer group did not come to where the audit begins.
-var ErrUnsettled = errors.New("the consumer group has not stored what was there when the audit began")
+// ErrGroupBehind is returned if the consumer group did not reach the recorded ends in time.
+var ErrGroupBehind = errors.New("the consumer group has not stored the entries that existed when the audit began")
 
 // Options configure an audit.
 type Options struct {
 	Partitions int
-	Wait       time.Duration // for the consumer group; default 30s
+	Wait       time.Duration // how long to wait for the consumer group; default 30s
 	Progress   func(what string, done float64)
 }
 
 // Store is the part of store.Store that an audit needs.
 type Store interface {
-	Look(ctx context.Context, places []store.Place) ([]store.Found, error)
+	Lookup(ctx context.Context, refs []store.EventRef) ([]store.Found, error)
 	Channels(ctx context.Context, after chat.ChannelID, limit int) ([]store.ChannelRows, error)
 	Counts(ctx context.Context, channel chat.ChannelID, upTo int64) (store.ChannelRows, error)
 	Holes(ctx context.Context, channel chat.ChannelID, upTo int64, limit int) ([]store.Range, error)
 }
 
 type audit struct {
-	rdb     redis.UniversalClient
-	log     *eventlog.Log
-	store   Store
-	o       Options
-	heads   map[chat.ChannelID]int64
-	letters map[place]struct{}
-	report  Report
+	rdb         redis.UniversalClient
+	log         *eventlog.Log
+	store       Store
+	o           Options
+	heads       map[chat.ChannelID]int64
+	deadLetters map[channelSeq]struct{}
+	report      Report
 }
 
-type place struct {
+type channelSeq struct {
 	channel chat.ChannelID
 	seq     int64
 }
 
-// Run audits. An error means that the question could not be answered.
+// Run runs an audit. An error means that it could not be completed.
 func Run(ctx context.Context, rdb redis.UniversalClient, s Store, o Options) (Report, error) {
 	if o.Wait == 0 {
 		o.Wait = 30 * time.Second
@@ -110,20 +112,20 @@ func Run(ctx context.Context, rdb redis.UniversalClient, s Store, o Options) (Re
 	}
 	a := &audit{
 		rdb: rdb, log: eventlog.New(rdb, o.Partitions), store: s, o: o,
-		heads: map[chat.ChannelID]int64{}, letters: map[place]struct{}{},
+		heads: map[chat.ChannelID]int64{}, deadLetters: map[channelSeq]struct{}{},
 	}
 	a.report.Problems = []Problem{}
-	if err := a.noteHeads(ctx); err != nil {
+	if err := a.readCounters(ctx); err != nil {
 		return a.report, err
 	}
 	ends, err := scan.Ends(ctx, rdb, o.Partitions)
 	if err != nil {
 		return a.report, err
 	}
-	if err := a.settle(ctx, ends); err != nil {
+	if err := a.awaitGroup(ctx, ends); err != nil {
 		return a.report, err
 	}
-	if err := a.noteLetters(ctx); err != nil {
+	if err := a.readDeadLetters(ctx); err != nil {
 		return a.report, err
 	}
 	if err := a.channels(ctx); err != nil {
@@ -141,10 +143,10 @@ func Run(ctx context.Context, rdb redis.UniversalClient, s Store, o Options) (Re
 	return a.report, nil
 }
 
-// noteHeads reads the counter of every channel that has one.
-func (a *audit) noteHeads(ctx context.Context) error {
+// readCounters reads the counter of every channel that has one.
+func (a *audit) readCounters(ctx context.Context) error {
 	var channels []chat.ChannelID
-	var mu sync.Mutex // of a Cluster, several servers are asked at once
+	var mu sync.Mutex // a Cluster scans several nodes at the same time
 	if err := scan.Channels(ctx, a.rdb, a.o.Partitions, rediskey.Counter, func(_ int, c chat.ChannelID) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -164,8 +166,8 @@ func (a *audit) noteHeads(ctx context.Context) error {
 	return nil
 }
 
-// settle waits until the group has done with everything up to the ends.
-func (a *audit) settle(ctx context.Context, ends []entryid.ID) error {
+// awaitGroup waits until the consumer group has stored and acknowledged all entries up to the ends.
+func (a *audit) awaitGroup(ctx context.Context, ends []entryid.ID) error {
 	deadline := time.Now().Add(a.o.Wait)
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
@@ -185,7 +187,7 @@ func (a *audit) settle(ctx context.Context, ends []entryid.ID) error {
 		}
 		a.o.Progress("waiting for the consumer group", 1-float64(len(behind))/float64(len(states)))
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%w within %v: %s", ErrUnsettled, a.o.Wait, strings.Join(behind, "; "))
+			return fmt.Errorf("%w within %v: %s", ErrGroupBehind, a.o.Wait, strings.Join(behind, "; "))
 		}
 		select {
 		case <-ctx.Done():
@@ -195,7 +197,7 @@ func (a *audit) settle(ctx context.Context, ends []entryid.ID) error {
 	}
 }
 
-// unsettled says what of a partition is not stored and acknowledged up to end.
+// unsettled returns why a partition is not stored and acknowledged up to end, or "" if it is.
 func unsettled(s lag.Partition, end entryid.ID) string {
 	if s.Length == 0 && s.Pending == 0 {
 		return ""
@@ -211,10 +213,10 @@ func unsettled(s lag.Partition, end entryid.ID) string {
 	return ""
 }
 
-func (a *audit) noteLetters(ctx context.Context) error {
+func (a *audit) readDeadLetters(ctx context.Context) error {
 	return deadletter.Each(ctx, a.rdb, a.o.Partitions, func(l deadletter.Letter) error {
 		a.report.Dead++
-		a.letters[place{l.Event.Channel, l.Event.Seq}] = struct{}{}
+		a.deadLetters[channelSeq{l.Event.Channel, l.Event.Seq}] = struct{}{}
 		return nil
 	})
 }
@@ -241,7 +243,7 @@ func (a *audit) channels(ctx context.Context) error {
 		after = page[len(page)-1].Channel
 		a.o.Progress("comparing channels", float64(after.UUID[0])/256)
 	}
-	for c, head := range a.heads { // those without any row
+	for c, head := range a.heads { // channels without rows
 		if _, ok := seen[c]; !ok && head > 0 {
 			a.report.Channels++
 			a.add(Hole, c, 1, head, "")
@@ -252,7 +254,7 @@ func (a *audit) channels(ctx context.Context) error {
 
 func (a *audit) channel(ctx context.Context, c store.ChannelRows, head int64, counted bool) error {
 	a.report.Channels++
-	if counted && c.Last > head { // by now, or is the counter behind?
+	if counted && c.Last > head { // the channel has advanced since, or the counter is behind
 		now, err := a.log.Heads(ctx, []chat.ChannelID{c.Channel})
 		if err != nil {
 			return err
@@ -272,11 +274,11 @@ func (a *audit) channel(ctx context.Context, c store.ChannelRows, head int64, co
 		}
 	}
 	a.report.Rows += counts.Rows
-	a.report.Stones += counts.Stones
+	a.report.Tombstones += counts.Tombstones
 	if counts.Rows == upTo {
 		return nil
 	}
-	holes, err := a.store.Holes(ctx, c.Channel, upTo, MostRanges)
+	holes, err := a.store.Holes(ctx, c.Channel, upTo, MaxHoles)
 	for _, h := range holes {
 		a.add(Hole, c.Channel, h.From, h.To, "")
 	}
@@ -287,15 +289,16 @@ func (a *audit) add(kind string, c chat.ChannelID, from, to int64, note string) 
 	a.report.Problems = append(a.report.Problems, Problem{Kind: kind, Channel: c, Range: store.Range{From: from, To: to}, Note: note})
 }
 
-// window remembers what was sent within the idempotency window, by the time of the stream.
+// window records the seqs sent within the idempotency window, by the entry times of the stream. It
+// keeps two maps, each for half a window.
 type window struct {
 	seed     maphash.Seed
 	now, old map[uint64]int64 // digest of channel, sender and client id → seq
 	since    int64            // ms
 }
 
-// twice returns the seq that another event of the same client id was given.
-func (w *window) twice(e event.Entry, ms int64) (int64, bool) {
+// duplicate returns the seq of an earlier event with the same client id, if there is one.
+func (w *window) duplicate(e event.Entry, ms int64) (int64, bool) {
 	if e.ClientID.IsZero() || !e.Kind.FromMember() {
 		return 0, false
 	}
@@ -311,7 +314,7 @@ func (w *window) twice(e event.Entry, ms int64) (int64, bool) {
 	return seq, ok && seq != e.Seq
 }
 
-// streams compares what the streams retain with the rows.
+// streams compares the entries that are still in the streams with the rows.
 func (a *audit) streams(ctx context.Context, ends []entryid.ID) error {
 	for p, end := range ends {
 		w := &window{seed: maphash.MakeSeed(), now: map[uint64]int64{}}
@@ -326,44 +329,44 @@ func (a *audit) streams(ctx context.Context, ends []entryid.ID) error {
 }
 
 func (a *audit) page(ctx context.Context, p int, page []redis.XMessage, w *window) error {
-	places := make([]store.Place, 0, len(page))
+	refs := make([]store.EventRef, 0, len(page))
 	for _, m := range page {
 		a.report.Entries++
-		e, _ := event.DecodeEntry(m.Values) // as far as it can be read
+		e, _ := event.DecodeEntry(m.Values) // as far as it can be decoded
 		if e.Channel.IsZero() || e.Seq < 1 || e.ID.IsZero() || a.log.Partition(e.Channel.UUID) != p {
-			continue // a dead letter without a place
+			continue // a dead letter without a channel and seq
 		}
-		places = append(places, store.Place{Channel: e.Channel, Seq: e.Seq, ID: e.ID})
-		id, _ := entryid.Parse(m.ID) // Redis wrote it
-		if seq, twice := w.twice(e, id.Ms); twice {
+		refs = append(refs, store.EventRef{Channel: e.Channel, Seq: e.Seq, ID: e.ID})
+		id, _ := entryid.Parse(m.ID) // generated by Redis, so it is valid
+		if seq, ok := w.duplicate(e, id.Ms); ok {
 			a.add(Duplicate, e.Channel, e.Seq, e.Seq, fmt.Sprintf("seq %d has the same sender and client_id", seq))
 		}
 	}
-	found, err := a.store.Look(ctx, places)
+	found, err := a.store.Lookup(ctx, refs)
 	if err != nil {
 		return err
 	}
 	for i, f := range found {
-		a.compare(places[i], f)
+		a.compare(refs[i], f)
 	}
 	return nil
 }
 
-func (a *audit) compare(p store.Place, f store.Found) {
-	_, dead := a.letters[place{p.Channel, p.Seq}]
+func (a *audit) compare(p store.EventRef, f store.Found) {
+	_, dead := a.deadLetters[channelSeq{p.Channel, p.Seq}]
 	switch {
 	case f.Stored(p):
 	case !f.Held:
-		a.add(Missing, p.Channel, p.Seq, p.Seq, "the stream has it: --repair, or replay")
+		a.add(Missing, p.Channel, p.Seq, p.Seq, "in the stream; run verify --repair or replay")
 	case f.Dropped || dead:
 	case f.Kind == event.Failed:
-		a.add(NoLetter, p.Channel, p.Seq, p.Seq, "the stream has it: --repair, or replay")
+		a.add(NoDeadLetter, p.Channel, p.Seq, p.Seq, "in the stream; run verify --repair or replay")
 	default:
-		a.add(Conflict, p.Channel, p.Seq, p.Seq, fmt.Sprintf("the row is the %s %s, the entry the event %s", f.Kind, f.ID, p.ID))
+		a.add(Conflict, p.Channel, p.Seq, p.Seq, fmt.Sprintf("the row contains the %s %s, the entry the event %s", f.Kind, f.ID, p.ID))
 	}
 }
 
-// Broken returns the channels for which the streams may hold what the rows lack.
+// Broken returns the channels that lack rows which the streams may contain.
 func (r *Report) Broken() []chat.ChannelID {
 	seen := map[chat.ChannelID]struct{}{}
 	var list []chat.ChannelID

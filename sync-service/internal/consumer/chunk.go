@@ -12,34 +12,35 @@ import (
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/sync-service/internal/entryid"
-	"parley.chat/sync-service/internal/intake"
 	"parley.chat/sync-service/internal/store"
+	"parley.chat/sync-service/internal/streamreader"
 )
 
-// chunk is what a reader has read of its partition and a writer stores. The reader waits on done.
+// chunk is a batch of entries that a reader has read from its partition and a writer stores. The
+// reader waits on done.
 type chunk struct {
-	partition int
-	entries   []entry
-	rows      []store.Row
-	seen      bool // may have been stored before: it was pending, or claimed
-	bytes     int
-	done      chan error // gets nil when every entry is acknowledged or left pending on purpose
+	partition   int
+	entries     []entry
+	rows        []store.Row
+	maybeStored bool // may be stored already, because its entries were pending or claimed
+	bytes       int
+	done        chan error // receives nil when every entry is acknowledged or deliberately left pending
 }
 
 // entry is one entry of a chunk. It is acknowledged once its row, if it has one, is stored.
 type entry struct {
-	id     string
-	row    int    // its index in rows, -1 for none
-	failed string // why it becomes a dead letter, in words; its row is then a tombstone
-	detail string // more of it, for operators
-	stored bool   // though a dead letter: the event itself is stored, under another seq
-	taken  bool   // another event holds its seq: it is to be moved, and a dead letter only if it cannot
+	id              string
+	row             int    // its index in rows, -1 for none
+	failed          string // why it becomes a dead letter, shown to the sender; its row is then a tombstone
+	detail          string // more about the reason, for operators
+	storedElsewhere bool   // the event itself is stored under another seq, although the entry is a dead letter
+	seqTaken        bool   // another event holds its seq: append it again, or else it becomes a dead letter
 
-	// What could be read of one that never became a row of an event; see chunk.origin.
-	unread *event.Entry
+	// The readable part of an entry that never became the row of an event; see chunk.origin.
+	partial *event.Entry
 }
 
-// origin is whose event an entry holds and where, as far as it is known.
+// origin identifies the event of an entry and its sender, as far as known.
 type origin struct {
 	channel  chat.ChannelID
 	seq      int64
@@ -49,7 +50,7 @@ type origin struct {
 }
 
 func (ch *chunk) origin(e *entry) origin {
-	if u := e.unread; u != nil {
+	if u := e.partial; u != nil {
 		return origin{u.Channel, u.Seq, u.ID, u.Sender, uuid.NullUUID{UUID: u.ClientID.UUID, Valid: !u.ClientID.IsZero()}}
 	}
 	if e.row < 0 {
@@ -59,10 +60,11 @@ func (ch *chunk) origin(e *entry) origin {
 	return origin{r.Channel, r.Seq, r.ID, r.Sender, r.ClientID}
 }
 
-// add takes an entry in. One of a newer version is left pending: whoever is upgraded will store it.
-func (c *Consumer) add(ch *chunk, in intake.Entry) {
+// add adds an entry to a chunk. An entry of a newer version stays pending until an upgraded
+// instance stores it.
+func (c *Consumer) add(ch *chunk, in streamreader.Entry) {
 	id := in.ID
-	if in.Pairs == nil { // pending, but somebody has removed it from the stream
+	if in.Pairs == nil { // pending, but deleted from the stream
 		c.m.vanished.Inc()
 		c.cfg.Logger.Error("pending entry is not in the stream", "partition", ch.partition, "entry_id", id)
 		ch.entries = append(ch.entries, entry{id: id, row: -1})
@@ -81,7 +83,8 @@ func (c *Consumer) add(ch *chunk, in intake.Entry) {
 	var row store.Row
 	if err == nil {
 		if p := rediskey.Of(e.Channel.UUID, c.cfg.Partitions); p != ch.partition {
-			// Its seq is another stream's business, under another lock: no tombstone.
+			// No tombstone: its seq belongs to a channel of another stream, which is guarded by
+			// another lock.
 			ch.fail(id, event.Entry{ID: e.ID, Sender: e.Sender}, store.ReasonMisplaced, fmt.Sprintf("belongs to partition %d", p))
 			return
 		}
@@ -98,46 +101,46 @@ func (c *Consumer) add(ch *chunk, in intake.Entry) {
 	ch.rows = append(ch.rows, row)
 }
 
-// fail takes in an entry that becomes a dead letter, with a tombstone if its seq is known.
+// fail adds an entry that becomes a dead letter, with a tombstone if its seq is known.
 func (ch *chunk) fail(id string, e event.Entry, reason, detail string) {
 	e.Payload = nil
 	row := -1
 	at, _ := entryid.Parse(id) // Redis wrote it
-	if stone, ok := store.FailedRow(e, reason, at.Time()); ok {
+	if tombstone, ok := store.FailedRow(e, reason, at.Time()); ok {
 		row = len(ch.rows)
-		ch.rows = append(ch.rows, stone)
+		ch.rows = append(ch.rows, tombstone)
 	}
-	ch.entries = append(ch.entries, entry{id: id, row: row, failed: reason, detail: detail, unread: &e})
+	ch.entries = append(ch.entries, entry{id: id, row: row, failed: reason, detail: detail, partial: &e})
 }
 
-// why returns what a dead letter says of the entry.
+// why returns the reason for the dead letter, with details for operators.
 func (e *entry) why() string { return store.Rejected{Reason: e.failed, Detail: e.detail}.Why() }
 
-// full reports whether the reader may have left entries behind.
-func (ch *chunk) full() bool { return len(ch.entries) >= chunkMax || ch.bytes >= chunkBytes }
+// full reports whether the chunk has reached a limit, so that the stream may have more entries.
+func (ch *chunk) full() bool { return len(ch.entries) >= maxChunkEntries || ch.bytes >= maxChunkBytes }
 
-// room returns how many entries more the chunk may take, which is not full.
+// room returns how many more entries to read into a chunk that is not full.
 func (ch *chunk) room() int {
-	n := chunkMax - len(ch.entries)
+	n := maxChunkEntries - len(ch.entries)
 	if weight := ch.bytes / max(1, len(ch.entries)); weight > 0 {
-		n = min(n, (chunkBytes-ch.bytes)/weight)
+		n = min(n, (maxChunkBytes-ch.bytes)/weight)
 	}
 	return max(1, n)
 }
 
-// grow makes room for n entries more.
+// grow allocates space for n more entries.
 func (ch *chunk) grow(n int) {
 	ch.entries, ch.rows = slices.Grow(ch.entries, n), slices.Grow(ch.rows, n)
 }
 
-// channels adds to the set the channels whose tails the chunk concerns.
+// channels adds the channels of the chunk's rows to set.
 func (ch *chunk) channels(set map[channelID]struct{}) {
 	for i := range ch.rows {
 		set[ch.rows[i].Channel] = struct{}{}
 	}
 }
 
-// merge returns the rows of several chunks, and where each chunk's begin.
+// merge returns the rows of several chunks and the index at which each chunk's rows start.
 func merge(chunks []*chunk) (b store.Batch, starts []int) {
 	partitions := make(map[int]struct{}, len(chunks))
 	total := 0
@@ -154,7 +157,7 @@ func merge(chunks []*chunk) (b store.Batch, starts []int) {
 		} else {
 			b.Rows = append(b.Rows, ch.rows...)
 		}
-		b.Seen = b.Seen || ch.seen
+		b.MaybeStored = b.MaybeStored || ch.maybeStored
 		partitions[ch.partition] = struct{}{}
 	}
 	b.Partitions = slices.Sorted(maps.Keys(partitions))

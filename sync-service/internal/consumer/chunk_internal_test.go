@@ -6,7 +6,7 @@ import "testing"
 func TestChunk_room(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ entries, weight, want int }{
-		{readMax, 100, chunkMax - readMax}, {readMax, 1024, 1024 - readMax}, {100, 10_000, 4}, {1, chunkBytes - 1, 1},
+		{maxRead, 100, maxChunkEntries - maxRead}, {maxRead, 1024, 1024 - maxRead}, {100, 10_000, 4}, {1, maxChunkBytes - 1, 1},
 	} {
 		ch := &chunk{entries: make([]entry, tt.entries), bytes: tt.entries * tt.weight}
 		if ch.full() {

@@ -1,12 +1,13 @@
 // Package consumer moves events from the streams of Redis into PostgreSQL.
 //
-// Each partition has one reader, which has one chunk of entries out at a time; writers gather the chunks
-// of several partitions into one transaction, and acknowledge after its commit. So an entry is either
-// pending or stored, memory is bounded by the number of partitions, and while PostgreSQL is down the
-// readers simply wait. A keeper raises the watermarks, cuts the tails, trims the streams and removes
-// consumers that are gone.
+// Each partition has one reader, which has at most one chunk of entries in progress. Writers
+// combine the chunks of several partitions into one transaction and acknowledge the entries after
+// its commit. So every entry is either pending or stored, the number of partitions bounds the
+// memory, and the readers simply wait while PostgreSQL is down. Housekeeping raises the watermarks,
+// trims the tails and streams, and removes dead consumers.
 //
-// Goroutines: Run owns them all, one reader per partition, Config.Writers writers, one keeper.
+// Goroutines: Run owns them all: one reader per partition, Config.Writers writers, one for
+// housekeeping.
 package consumer
 
 import (
@@ -28,41 +29,42 @@ import (
 
 // Config configures a Consumer. A zero optional field means its default.
 type Config struct {
-	// Name is this consumer's in the group: required, unlike that of any other instance, and the same
-	// after a restart, so that it finds what is pending on it.
+	// Name is the name of this consumer in the group. It is required, unique among the instances,
+	// and the same after a restart so that the consumer finds its pending entries.
 	Name       string
 	Partitions int // required
 
-	BatchMax  int           // default 5000: entries from which a transaction waits for no more
-	BatchWait time.Duration // default 40ms: how long the first chunk of a transaction waits for others, and from read to read
-	Writers   int           // default 2: transactions at a time
+	BatchMax  int           // default 5000: a transaction with this many entries does not wait for more
+	BatchWait time.Duration // default 40ms: how long a transaction's first chunk waits for others; also the minimum time between reads
+	Writers   int           // default 2: maximum number of concurrent transactions
 
-	Block      time.Duration // default 1s; bounds the shutdown: go-redis does not interrupt a blocked read
-	ClaimIdle  time.Duration // default 10s before entries of a silent consumer are claimed
-	ClaimEvery time.Duration // default a fifth of ClaimIdle
-	GoneAfter  time.Duration // default 5m before a silent consumer with nothing pending is removed
+	ReadBlock      time.Duration // default 1s: timeout of a blocking read; it delays the shutdown, because a blocked read is not interrupted
+	ClaimIdle      time.Duration // default 10s: idle time after which another consumer's pending entries are claimed
+	ClaimInterval  time.Duration // default a fifth of ClaimIdle
+	ConsumerExpiry time.Duration // default 5m: idle time after which a consumer without pending entries is removed
 
-	SettleEvery time.Duration // default 500ms: watermarks
-	AskEvery    time.Duration // default 10s: watermarks that another instance has left behind
-	TailEvery   time.Duration // default 2s: tails
-	SweepEvery  time.Duration // default 1h: tails that another instance has left behind
-	TrimEvery   time.Duration // default 10s: streams
-	Retention   time.Duration // default 72h
-	TrimAt      float64       // default 1: never; the share of maxmemory past which the retention does not count
-	TailKeep    int           // default 500 items
-	TailExpiry  time.Duration // default 1h: after which stored items leave a tail; at most twice that
+	WatermarkInterval      time.Duration // default 500ms: how often watermarks are raised
+	WatermarkCheckInterval time.Duration // default 10s: how often to look for watermarks that another instance failed to raise
+	TailTrimInterval       time.Duration // default 2s: how often tails are trimmed
+	SweepInterval          time.Duration // default 1h: how often to look for tails that another instance failed to trim
+	TrimInterval           time.Duration // default 10s: how often streams are trimmed
+	Retention              time.Duration // default 72h: how long stored entries stay in the streams
+	TrimAt                 float64       // default 1 (never): share of maxmemory above which the retention is ignored
+	TailLength             int           // default 500: number of items that a tail keeps
+	TailExpiry             time.Duration // default 1h: age at which stored items leave a tail; it may take up to twice as long
 
-	RetryMin, RetryMax time.Duration // default 100ms, 5s: the bounds of the backoff
+	RetryMin, RetryMax time.Duration // default 100ms, 5s: limits of the retry backoff
 
-	// Move appends an event again, under a new seq, since another event holds its seq: Redis has lost
-	// writes and numbered anew. It may be called again for the same entry. moved is false for an event
-	// that has to become a dead letter instead, as all have to where Move is nil.
+	// Move appends an event again under a new seq when another event holds its seq, because Redis
+	// lost writes and reused seqs. It may be called again for the same entry. It returns moved =
+	// false if the event must become a dead letter instead. If Move is nil, all such events become
+	// dead letters.
 	Move func(ctx context.Context, e event.Entry) (moved bool, err error)
 
-	Traces  *msgtrace.Tracer // nil: nothing is traced
+	Traces  *msgtrace.Tracer // nil disables tracing
 	Metrics *Metrics         // required
 	Logger  *slog.Logger
-	Outages *outage.Log // default: one of its own, with Logger. A program has one for all its steps.
+	Outages *outage.Log // default: a new one that uses Logger; a program shares one among all its steps
 }
 
 const defaultTailExpiry = time.Hour
@@ -70,32 +72,32 @@ const defaultTailExpiry = time.Hour
 func (c *Config) setDefaults() {
 	c.BatchMax, c.Writers = cmp.Or(c.BatchMax, 5000), cmp.Or(c.Writers, 2)
 	c.BatchWait = cmp.Or(c.BatchWait, 40*time.Millisecond)
-	c.Block, c.ClaimIdle = cmp.Or(c.Block, time.Second), cmp.Or(c.ClaimIdle, 10*time.Second)
-	c.ClaimEvery, c.GoneAfter = cmp.Or(c.ClaimEvery, c.ClaimIdle/5), cmp.Or(c.GoneAfter, 5*time.Minute)
-	c.SettleEvery, c.TailEvery = cmp.Or(c.SettleEvery, 500*time.Millisecond), cmp.Or(c.TailEvery, 2*time.Second)
-	c.AskEvery = cmp.Or(c.AskEvery, 10*time.Second)
-	c.SweepEvery, c.TrimEvery = cmp.Or(c.SweepEvery, time.Hour), cmp.Or(c.TrimEvery, 10*time.Second)
+	c.ReadBlock, c.ClaimIdle = cmp.Or(c.ReadBlock, time.Second), cmp.Or(c.ClaimIdle, 10*time.Second)
+	c.ClaimInterval, c.ConsumerExpiry = cmp.Or(c.ClaimInterval, c.ClaimIdle/5), cmp.Or(c.ConsumerExpiry, 5*time.Minute)
+	c.WatermarkInterval, c.TailTrimInterval = cmp.Or(c.WatermarkInterval, 500*time.Millisecond), cmp.Or(c.TailTrimInterval, 2*time.Second)
+	c.WatermarkCheckInterval = cmp.Or(c.WatermarkCheckInterval, 10*time.Second)
+	c.SweepInterval, c.TrimInterval = cmp.Or(c.SweepInterval, time.Hour), cmp.Or(c.TrimInterval, 10*time.Second)
 	c.Retention = cmp.Or(c.Retention, 72*time.Hour)
 	c.TrimAt = cmp.Or(c.TrimAt, 1)
-	c.TailKeep, c.TailExpiry = cmp.Or(c.TailKeep, 500), cmp.Or(c.TailExpiry, defaultTailExpiry)
+	c.TailLength, c.TailExpiry = cmp.Or(c.TailLength, 500), cmp.Or(c.TailExpiry, defaultTailExpiry)
 	c.RetryMin, c.RetryMax = cmp.Or(c.RetryMin, 100*time.Millisecond), cmp.Or(c.RetryMax, 5*time.Second)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
-	c.Outages = cmp.Or(c.Outages, outage.New(c.Logger, "storing is interrupted", "storing goes on"))
+	c.Outages = cmp.Or(c.Outages, outage.New(c.Logger, "storing is interrupted", "storing resumed"))
 }
 
 // Consumer is one member of the consumer group.
 type Consumer struct {
-	reads redis.UniversalClient // blocked reads hold its connections: a pool of Partitions + 4 or more
+	reads redis.UniversalClient // blocking reads hold its connections, so its pool has at least Partitions + 4
 	rdb   redis.UniversalClient // everything else
 	log   *eventlog.Log
 	store Store
 	cfg   Config
 	m     *Metrics
 
-	chunks    chan *chunk // from readers to writers; closed when the readers are done
-	gathering sync.Mutex  // held by the one writer that takes chunks
+	chunks     chan *chunk // from readers to writers; closed when the readers are done
+	collecting sync.Mutex  // held by the writer that is collecting chunks
 
-	// mu guards what writers learn and the keeper uses, by partition.
+	// mu guards what the writers record for housekeeping, by partition.
 	mu       sync.Mutex
 	progress []progress
 }
@@ -106,8 +108,8 @@ type Store interface {
 	watermarks
 }
 
-// New checks cfg and applies its defaults. It does no I/O and starts nothing. The clients and the store
-// stay the caller's.
+// New checks cfg and applies its defaults. It does no I/O and starts no goroutines. The caller
+// keeps ownership of the clients and the store.
 func New(reads, rdb redis.UniversalClient, s Store, cfg Config) (*Consumer, error) {
 	if cfg.Name == "" || cfg.Partitions < 1 || cfg.Metrics == nil {
 		return nil, errors.New("consumer: Name, Partitions and Metrics are required")
@@ -119,23 +121,24 @@ func New(reads, rdb redis.UniversalClient, s Store, cfg Config) (*Consumer, erro
 	}, nil
 }
 
-// Run consumes until ctx is done, finishes what it has in hand, and returns nil. Outages of Redis and of
-// PostgreSQL are waited out. While PostgreSQL is down, what was in hand at the end stays pending.
+// Run consumes until ctx is done, finishes the current chunks, and returns nil. It waits out
+// outages of Redis and PostgreSQL. If PostgreSQL is down when ctx ends, the current entries stay
+// pending.
 func (c *Consumer) Run(ctx context.Context) error {
-	var readers, writers, keeper sync.WaitGroup
+	var readers, writers, housekeeper sync.WaitGroup
 	for range c.cfg.Writers {
 		writers.Go(func() { c.write(ctx) })
 	}
-	keeping, stopKeeper := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopKeeper()
-	keeper.Go(func() { c.keep(keeping) })
+	housekeepingCtx, stopHousekeeping := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopHousekeeping()
+	housekeeper.Go(func() { c.housekeeping(housekeepingCtx) })
 	for p := range c.cfg.Partitions {
 		readers.Go(func() { c.read(ctx, p) })
 	}
 	readers.Wait()
 	close(c.chunks)
 	writers.Wait()
-	stopKeeper() // it raises the watermarks once more, now that nothing moves
-	keeper.Wait()
+	stopHousekeeping() // raises the watermarks once more, now that all writers are done
+	housekeeper.Wait()
 	return nil
 }

@@ -129,7 +129,7 @@ func TestRun_takesOverAndCleansUp(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w.start("a", nil, func(c *consumer.Config) { c.GoneAfter = 500 * time.Millisecond })
+	w.start("a", nil, func(c *consumer.Config) { c.ConsumerExpiry = 500 * time.Millisecond })
 	w.until(func() error {
 		for p := range partitions {
 			for _, m := range w.rdb.XInfoConsumers(ctx, rediskey.Stream(p), rediskey.ConsumerGroup).Val() {
@@ -165,7 +165,7 @@ func TestReap_pendingStay(t *testing.T) {
 	w.rdb.XGroupCreate(ctx, stream, rediskey.ConsumerGroup, "0")
 	w.rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: rediskey.ConsumerGroup, Consumer: "ghost", Streams: []string{stream, ">"}, Block: -1})
 	w.rdb.XGroupCreateConsumer(ctx, stream, rediskey.ConsumerGroup, "empty")
-	w.start("a", nil, func(c *consumer.Config) { c.ClaimIdle, c.GoneAfter = time.Hour, time.Millisecond })
+	w.start("a", nil, func(c *consumer.Config) { c.ClaimIdle, c.ConsumerExpiry = time.Hour, time.Millisecond })
 	w.until(func() error {
 		names := map[string]int64{}
 		for _, m := range w.rdb.XInfoConsumers(ctx, stream, rediskey.ConsumerGroup).Val() {
@@ -232,7 +232,7 @@ func TestRun_redisDiesDuringLoad(t *testing.T) {
 	w.settled()
 }
 
-// TestRun_groupVanishes: it is made again where the watermark is, neither at the end nor at the start.
+// TestRun_groupVanishes: it is created again where the watermark is, neither at the end nor at the start.
 func TestRun_groupVanishes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 10)
@@ -395,7 +395,7 @@ func TestTails_nothingIsEverMissing(t *testing.T) {
 	w := newWorld(t, 3)
 	ctx := t.Context()
 	wrap := func(s consumer.Store) consumer.Store { return &shaky{inner: s} }
-	short := func(c *consumer.Config) { c.TailKeep, c.Retention = 5, time.Millisecond }
+	short := func(c *consumer.Config) { c.TailLength, c.Retention = 5, time.Millisecond }
 	w.start("steady", wrap, short)
 	for round := range 8 {
 		in := w.start(fmt.Sprint("passing", round%2), wrap, short)
@@ -479,7 +479,7 @@ func TestSweep_findsForgottenTails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
 	ctx := t.Context()
-	a := w.start("a", nil, func(c *consumer.Config) { c.TailKeep = 1 })
+	a := w.start("a", nil, func(c *consumer.Config) { c.TailLength = 1 })
 	w.append(20)
 	w.settled()
 	a.stop()
@@ -566,7 +566,7 @@ func TestWatermark_leftBehind(t *testing.T) {
 		w.rdb.XAck(ctx, stream, rediskey.ConsumerGroup, m.ID)
 		last = m.ID
 	}
-	w.start("a", nil, func(c *consumer.Config) { c.AskEvery = 20 * time.Millisecond })
+	w.start("a", nil, func(c *consumer.Config) { c.WatermarkCheckInterval = 20 * time.Millisecond })
 	w.until(func() error {
 		if mark := w.rdb.HGetAll(ctx, rediskey.Stored(p)).Val(); mark["entry"] != last || mark["added"] != "20" {
 			return fmt.Errorf("the mirror says %v; want %s and 20", mark, last)
@@ -606,7 +606,7 @@ func TestTrim_anyBoundHolds(t *testing.T) {
 				w.rdb.XAck(ctx, stream, rediskey.ConsumerGroup, m.ID)
 			}
 			w.start("a", nil, func(c *consumer.Config) {
-				c.Retention, c.ClaimIdle, c.GoneAfter = time.Nanosecond, time.Hour, time.Millisecond
+				c.Retention, c.ClaimIdle, c.ConsumerExpiry = time.Nanosecond, time.Hour, time.Millisecond
 			})
 			w.passes(p)
 			first := read[0].Messages[1000-tt.kept].ID
@@ -627,7 +627,7 @@ func TestTrim_memoryBudget(t *testing.T) {
 	p := partition(w.channels[0])
 	stream := rediskey.Stream(p)
 	w.append(4000)
-	in := w.start("a", nil, func(c *consumer.Config) { c.TrimAt, c.GoneAfter = 0.5, time.Nanosecond })
+	in := w.start("a", nil, func(c *consumer.Config) { c.TrimAt, c.ConsumerExpiry = 0.5, time.Nanosecond })
 	w.settled()
 	w.passes(p)
 	if n := w.rdb.XLen(ctx, stream).Val(); n != 4000 {
@@ -665,7 +665,7 @@ func TestTrim_memoryBudget(t *testing.T) {
 	if err := w.rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: rediskey.ConsumerGroup, Consumer: "other", Streams: []string{stream, ">"}, Count: 300, Block: -1}).Err(); err != nil {
 		t.Fatal(err)
 	}
-	w.start("b", func(s consumer.Store) consumer.Store { return refusing{underlying: s} }, func(c *consumer.Config) { c.TrimAt, c.ClaimIdle, c.GoneAfter = 0.01, time.Hour, time.Nanosecond })
+	w.start("b", func(s consumer.Store) consumer.Store { return refusing{underlying: s} }, func(c *consumer.Config) { c.TrimAt, c.ClaimIdle, c.ConsumerExpiry = 0.01, time.Hour, time.Nanosecond })
 	w.passes(p)
 	if n := w.rdb.XLen(ctx, stream).Val(); n < 600 {
 		t.Errorf("%d entries are left of 600 that are not stored", n)

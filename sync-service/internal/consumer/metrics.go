@@ -9,7 +9,7 @@ import (
 	"parley.chat/sync-service/internal/store"
 )
 
-// Metrics are those of the way from the stream to the row.
+// Metrics holds the metrics of storing entries.
 type Metrics struct {
 	batchEntries  prometheus.Histogram
 	batchDuration prometheus.Histogram
@@ -42,22 +42,22 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Buckets: prometheus.ExponentialBuckets(1, 4, 8),
 		}),
 		batchDuration: f.NewHistogram(prometheus.HistogramOpts{
-			Name: "parley_sync_batch_duration_seconds", Help: "From a gathered batch to its commit, retries included.",
+			Name: "parley_sync_batch_duration_seconds", Help: "Time from the collection of a batch to its commit, including retries.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
 		}),
 		inserted:  counter("inserted_total", "Rows inserted."),
-		batches:   vec("batches_total", "Transactions by the path they took.", "path"),
-		conflicts: vec("conflicts_total", "Rows that were not inserted: stored before, or their seq or id taken.", "reason"),
+		batches:   vec("batches_total", "Transactions by path (copy or insert).", "path"),
+		conflicts: vec("conflicts_total", "Rows that were not inserted, by reason: already stored, seq or id taken, refused.", "reason"),
 		dead:      counter("dead_total", "Entries moved to the dead letters."),
-		newer:     counter("newer_total", "Deliveries of entries of a newer version, which stay pending."),
-		vanished:  counter("vanished_total", "Pending entries that were not in the stream any more."),
+		newer:     counter("newer_total", "Deliveries of entries of a newer version; the entries stay pending."),
+		vanished:  counter("vanished_total", "Pending entries that were no longer in the stream."),
 		moved:     counter("moved_total", "Events appended again because another event holds their seq."),
-		claimed:   counter("claimed_total", "Entries claimed after their consumer fell silent."),
-		reaped:    counter("consumers_removed_total", "Consumers removed as gone."),
-		retries:   vec("retries_total", "Steps that failed and are done again.", "step"),
+		claimed:   counter("claimed_total", "Entries claimed from idle consumers."),
+		reaped:    counter("consumers_removed_total", "Idle consumers removed from the group."),
+		retries:   vec("retries_total", "Failed attempts of steps that are retried.", "step"),
 		trimmed:   counter("trimmed_total", "Entries trimmed from the streams."),
 		overBudget: f.NewGauge(prometheus.GaugeOpts{
-			Name: "parley_sync_memory_over_budget", Help: "1 if after the last trimming Redis used more memory than REDIS_TRIM_AT, else 0.",
+			Name: "parley_sync_memory_over_budget", Help: "1 if Redis still used more memory than REDIS_TRIM_AT after the last trim, else 0.",
 		}),
 	}
 }

@@ -9,25 +9,28 @@ import (
 
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/sync-service/internal/group"
-	"parley.chat/sync-service/internal/intake"
 	"parley.chat/sync-service/internal/store"
+	"parley.chat/sync-service/internal/streamreader"
 )
 
-// Bounds of a chunk. Its first read takes at most readMax entries, so one of large bodies stays bounded
-// too; it is read on by up to three times as many, by what those have shown an entry to weigh, until it has
-// chunkMax entries or chunkBytes. Each read costs Redis a write to its log, which nobody passes while the disk takes it.
+// Limits of a chunk. The first read returns at most maxRead entries, which bounds its memory even
+// if their bodies are large. Further reads fetch up to three times as many as the one before, sized
+// by the average entry so far, until the chunk has maxChunkEntries entries or maxChunkBytes bytes.
+// Larger reads matter because each read makes Redis append to its log (AOF), and Redis serves no
+// other command while that write waits for the disk.
 const (
-	readMax    = 256
-	chunkMax   = 2048
-	chunkBytes = 1 << 20
+	maxRead         = 256
+	maxChunkEntries = 2048
+	maxChunkBytes   = 1 << 20
 )
 
 const readStep = "read"
 
-// read is the reader of one partition. It returns when ctx is done and its last chunk is stored.
+// read is the loop of one partition's reader. It returns when ctx is done and its last chunk is
+// stored.
 func (c *Consumer) read(ctx context.Context, p int) {
 	retry := c.backoff()
-	stream := intake.Open(c.reads, rediskey.Stream(p), c.cfg.Name)
+	stream := streamreader.New(c.reads, rediskey.Stream(p), c.cfg.Name)
 	defer stream.Close()
 	for ctx.Err() == nil {
 		err := c.consume(ctx, p, stream, retry)
@@ -36,7 +39,7 @@ func (c *Consumer) read(ctx context.Context, p int) {
 		}
 		c.m.retries.WithLabelValues("read").Inc()
 		if redis.HasErrorPrefix(err, "NOGROUP") {
-			if err = c.makeGroup(ctx, p); err == nil {
+			if err = c.createGroup(ctx, p); err == nil {
 				continue
 			}
 		}
@@ -47,17 +50,18 @@ func (c *Consumer) read(ctx context.Context, p int) {
 	}
 }
 
-// consume reads what is pending on this consumer, then what is new and, now and then, what is pending on
-// others for too long. It begins anew after any error: a reply may have been lost, and with it entries
-// that only the pending list still knows.
-func (c *Consumer) consume(ctx context.Context, p int, stream *intake.Stream, retry *group.Backoff) error {
-	if err := c.compare(ctx, p); err != nil {
+// consume reads the entries pending on this consumer, then new entries and, at intervals, entries
+// that have been pending on others for too long. After any error the caller starts it again from
+// the pending entries: a lost reply may have contained entries that only the pending list still
+// knows.
+func (c *Consumer) consume(ctx context.Context, p int, stream *streamreader.Reader, retry *group.Backoff) error {
+	if err := c.checkForLostWrites(ctx, p); err != nil {
 		return err
 	}
 	for from := "0"; ctx.Err() == nil; {
-		ch := newChunk(p, readMax)
-		ch.seen = true
-		n, err := stream.Read(ctx, from, readMax, -1, func(e intake.Entry) {
+		ch := newChunk(p, maxRead)
+		ch.maybeStored = true
+		n, err := stream.Read(ctx, from, maxRead, -1, func(e streamreader.Entry) {
 			from = e.ID
 			c.add(ch, e)
 		})
@@ -67,7 +71,7 @@ func (c *Consumer) consume(ctx context.Context, p int, stream *intake.Stream, re
 		if n == 0 {
 			break
 		}
-		if err := c.hand(ch); err != nil {
+		if err := c.submit(ch); err != nil {
 			return err
 		}
 	}
@@ -75,7 +79,7 @@ func (c *Consumer) consume(ctx context.Context, p int, stream *intake.Stream, re
 	c.cfg.Outages.Worked(ctx, readStep)
 	var claimed time.Time
 	for ctx.Err() == nil {
-		if time.Since(claimed) >= c.cfg.ClaimEvery {
+		if time.Since(claimed) >= c.cfg.ClaimInterval {
 			if err := c.claim(ctx, p); err != nil {
 				return err
 			}
@@ -87,16 +91,17 @@ func (c *Consumer) consume(ctx context.Context, p int, stream *intake.Stream, re
 			return err
 		}
 		if !more {
-			c.rest(ctx, began.Add(c.cfg.BatchWait))
+			c.pause(ctx, began.Add(c.cfg.BatchWait))
 		}
 	}
 	return nil
 }
 
-// compare looks whether Redis has lost writes of a partition: its stream ends below what is stored. Then new
-// entries get ids above that, and what was known of the old stream's end no longer counts. The channels are
-// repaired by those who use them.
-func (c *Consumer) compare(ctx context.Context, p int) error {
+// checkForLostWrites checks whether Redis has lost writes of a partition, which shows when its
+// stream ends below the watermark. In that case new entries get ids above the watermark, and the
+// progress recorded for the old stream is discarded. Components that use a channel repair its
+// counter.
+func (c *Consumer) checkForLostWrites(ctx context.Context, p int) error {
 	watermark, err := c.store.Watermark(ctx, p)
 	if err != nil {
 		return err
@@ -105,17 +110,17 @@ func (c *Consumer) compare(ctx context.Context, p int) error {
 	if err != nil || !lost {
 		return err
 	}
-	c.cfg.Logger.Error("Redis has lost writes: its stream ends below what is stored", "partition", p, "last_id", last, "watermark", watermark.String())
+	c.cfg.Logger.Error("Redis has lost writes: the stream ends below the watermark", "partition", p, "last_id", last, "watermark", watermark.String())
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.progress[p].latest, c.progress[p].moved = group.Snapshot{}, false
+	c.progress[p].latest, c.progress[p].dirty = group.Snapshot{}, false
 	return nil
 }
 
-// rest waits until then, or for ctx. A reader that has read all there was does not begin again before
-// BatchWait is over: entries gather in the stream meanwhile, and a read and a transaction have more of
-// them. Where little comes in, the blocked read takes longer anyway.
-func (c *Consumer) rest(ctx context.Context, until time.Time) {
+// pause waits until the given time or until ctx is done. A reader that has emptied the stream
+// pauses until BatchWait is over, so that the next read and transaction handle more entries. With
+// little traffic, the blocking read takes longer than that anyway.
+func (c *Consumer) pause(ctx context.Context, until time.Time) {
 	d := time.Until(until)
 	if d <= 0 {
 		return
@@ -128,44 +133,45 @@ func (c *Consumer) rest(ctx context.Context, until time.Time) {
 	}
 }
 
-// consumeNew waits for new entries and has one chunk of them stored; more says that there may be others.
-// Entries that were read are stored even if ctx ends meanwhile.
-func (c *Consumer) consumeNew(ctx context.Context, p int, stream *intake.Stream) (more bool, err error) {
-	ch := newChunk(p, readMax)
-	take := func(e intake.Entry) { c.add(ch, e) }
-	asked := readMax
-	n, err := stream.Read(ctx, ">", asked, c.cfg.Block, take)
+// consumeNew waits for new entries and has one chunk of them stored. It returns more = true if
+// there may be further entries. Entries that it has read are stored even if ctx ends in the
+// meantime.
+func (c *Consumer) consumeNew(ctx context.Context, p int, stream *streamreader.Reader) (more bool, err error) {
+	ch := newChunk(p, maxRead)
+	handle := func(e streamreader.Entry) { c.add(ch, e) }
+	asked := maxRead
+	n, err := stream.Read(ctx, ">", asked, c.cfg.ReadBlock, handle)
 	for err == nil && n == asked && !ch.full() && ctx.Err() == nil {
-		asked = min(ch.room(), 3*asked) // what these weigh may be another matter
+		asked = min(ch.room(), 3*asked) // the next entries may be larger
 		ch.grow(asked)
-		n, err = stream.Read(ctx, ">", asked, -1, take)
+		n, err = stream.Read(ctx, ">", asked, -1, handle)
 	}
-	return n == asked, errors.Join(c.hand(ch), err) // what was read before an error is stored first
+	return n == asked, errors.Join(c.submit(ch), err) // what was read before an error is stored first
 }
 
-// claim takes over entries that are pending for too long on anyone, this consumer included, and has them
-// stored. It is done by the reader, which has nothing else in hand, so it never takes what this very
-// process is storing.
+// claim claims entries that have been pending for too long on any consumer, including this one, and
+// has them stored. The reader calls it when it has no other chunk, so it never claims entries that
+// this process is storing.
 func (c *Consumer) claim(ctx context.Context, p int) error {
-	return group.Claim(ctx, c.rdb, rediskey.Stream(p), c.cfg.Name, c.cfg.ClaimIdle, readMax, func(messages []redis.XMessage) error {
+	return group.Claim(ctx, c.rdb, rediskey.Stream(p), c.cfg.Name, c.cfg.ClaimIdle, maxRead, func(messages []redis.XMessage) error {
 		c.m.claimed.Add(float64(len(messages)))
 		ch := newChunk(p, len(messages))
-		ch.seen = true
+		ch.maybeStored = true
 		for _, m := range messages {
 			c.add(ch, entryOf(m))
 		}
-		return c.hand(ch)
+		return c.submit(ch)
 	})
 }
 
-// entryOf is what go-redis has read as a Stream would have read it.
-func entryOf(m redis.XMessage) intake.Entry {
-	e := intake.Entry{ID: m.ID}
+// entryOf converts an entry read by go-redis to the form that a streamreader.Reader returns.
+func entryOf(m redis.XMessage) streamreader.Entry {
+	e := streamreader.Entry{ID: m.ID}
 	if m.Values != nil {
 		e.Pairs = make([]string, 0, 2*len(m.Values))
 	}
 	for name, value := range m.Values {
-		s, _ := value.(string) // all are, in a stream
+		s, _ := value.(string) // all values in a stream are strings
 		e.Pairs = append(e.Pairs, name, s)
 	}
 	return e
@@ -178,24 +184,24 @@ func newChunk(p, room int) *chunk {
 	}
 }
 
-// hand gives a chunk to the writers and waits until it is stored.
-func (c *Consumer) hand(ch *chunk) error {
+// submit passes a chunk to the writers and waits until it is stored.
+func (c *Consumer) submit(ch *chunk) error {
 	if len(ch.entries) == 0 {
 		return nil
 	}
-	c.chunks <- ch // has room for one of each partition, and a reader has one out at a time
+	c.chunks <- ch // never blocks: the channel has room for one chunk per partition
 	return <-ch.done
 }
 
-// makeGroup makes the consumer group where it is not, at the watermark.
-func (c *Consumer) makeGroup(ctx context.Context, p int) error {
+// createGroup creates the consumer group at the watermark if it does not exist.
+func (c *Consumer) createGroup(ctx context.Context, p int) error {
 	start, err := c.store.Watermark(ctx, p)
 	if err != nil {
 		return err
 	}
-	made, err := group.Make(ctx, c.rdb, rediskey.Stream(p), start)
-	if made {
-		c.cfg.Logger.Info("consumer group made", "partition", p, "entry_id", start.String())
+	created, err := group.Create(ctx, c.rdb, rediskey.Stream(p), start)
+	if created {
+		c.cfg.Logger.Info("consumer group created", "partition", p, "entry_id", start.String())
 	}
 	return err
 }

@@ -8,8 +8,9 @@ import (
 	"parley.chat/sync-service/internal/group"
 )
 
-// trim removes from every stream what is stored and older than the retention, or, past the memory budget,
-// what is stored. It goes round the partitions in small steps, so that the oldest entries of all go first.
+// trim removes stored entries that are older than the retention from every stream; above the memory
+// budget it removes stored entries of any age. It trims all partitions in turn in small steps, so
+// that the oldest entries of all partitions go first.
 func (c *Consumer) trim(ctx context.Context) error {
 	marks := make([]entryid.ID, c.cfg.Partitions)
 	for p := range marks {
@@ -38,10 +39,10 @@ func (c *Consumer) trim(ctx context.Context) error {
 	return nil
 }
 
-// reap removes consumers that have been silent for long and have nothing pending.
+// reap removes consumers that have been idle for ConsumerExpiry and have no pending entries.
 func (c *Consumer) reap(ctx context.Context) error {
 	for p := range c.cfg.Partitions {
-		names, err := group.Reap(ctx, c.rdb, rediskey.Stream(p), c.cfg.Name, c.cfg.GoneAfter)
+		names, err := group.Reap(ctx, c.rdb, rediskey.Stream(p), c.cfg.Name, c.cfg.ConsumerExpiry)
 		if err != nil {
 			return err
 		}

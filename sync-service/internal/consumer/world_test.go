@@ -142,9 +142,9 @@ func (w *world) start(name string, wrap func(consumer.Store) consumer.Store, cha
 	}
 	in := &instance{reg: prometheus.NewRegistry(), done: make(chan error, 1)}
 	cfg := consumer.Config{
-		Name: name, Partitions: partitions, BatchWait: 5 * time.Millisecond, Block: 50 * time.Millisecond,
-		AskEvery: time.Hour, ClaimIdle: 300 * time.Millisecond, SettleEvery: 20 * time.Millisecond, TailEvery: 20 * time.Millisecond,
-		TrimEvery: 50 * time.Millisecond, RetryMin: 5 * time.Millisecond, RetryMax: 100 * time.Millisecond,
+		Name: name, Partitions: partitions, BatchWait: 5 * time.Millisecond, ReadBlock: 50 * time.Millisecond,
+		WatermarkCheckInterval: time.Hour, ClaimIdle: 300 * time.Millisecond, WatermarkInterval: 20 * time.Millisecond, TailTrimInterval: 20 * time.Millisecond,
+		TrimInterval: 50 * time.Millisecond, RetryMin: 5 * time.Millisecond, RetryMax: 100 * time.Millisecond,
 		Metrics: consumer.NewMetrics(in.reg), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 	if change != nil {

@@ -18,13 +18,13 @@ import (
 
 type channelID = chat.ChannelID
 
-// errStopped tells a reader that its chunk stays pending, because the program ends.
+// errStopped means that a chunk stays pending because the program is shutting down.
 var errStopped = errors.New("stopped while the store could not be reached")
 
-// write is a writer. It returns when the readers are done.
+// write is the loop of one writer. It returns when the readers are done.
 func (c *Consumer) write(ctx context.Context) {
 	for {
-		chunks := c.gather(ctx)
+		chunks := c.collectChunks(ctx)
 		if len(chunks) == 0 {
 			return
 		}
@@ -35,16 +35,17 @@ func (c *Consumer) write(ctx context.Context) {
 	}
 }
 
-// fullWait is for how long a full chunk waits for others: there is a backlog, and they are at hand or the
-// other writers have them.
-const fullWait = 2 * time.Millisecond
+// fullChunkWait is how long a full chunk waits for others. A full chunk means that there is a
+// backlog: further chunks are ready now, or the other writers already have them.
+const fullChunkWait = 2 * time.Millisecond
 
-// gather waits for a chunk and then a little for those of other partitions: fewer, larger transactions.
-// It does not wait for more than a transaction should hold, or once every reader has handed in what it
-// has. One writer gathers at a time, while the others store. No chunks mean that the readers are done.
-func (c *Consumer) gather(ctx context.Context) []*chunk {
-	c.gathering.Lock()
-	defer c.gathering.Unlock()
+// collectChunks waits for a chunk and then briefly for chunks of other partitions, so that
+// transactions are fewer and larger. It stops waiting when the transaction is large enough or when
+// every reader has submitted its chunk. One writer collects at a time while the others store. It
+// returns no chunks when the readers are done.
+func (c *Consumer) collectChunks(ctx context.Context) []*chunk {
+	c.collecting.Lock()
+	defer c.collecting.Unlock()
 	first, ok := <-c.chunks
 	if !ok {
 		return nil
@@ -54,7 +55,7 @@ func (c *Consumer) gather(ctx context.Context) []*chunk {
 	defer timer.Stop()
 	for total < c.cfg.BatchMax && len(chunks) < c.cfg.Partitions {
 		if chunks[len(chunks)-1].full() {
-			timer.Reset(min(c.cfg.BatchWait, fullWait))
+			timer.Reset(min(c.cfg.BatchWait, fullChunkWait))
 		}
 		select {
 		case ch, ok := <-c.chunks:
@@ -71,15 +72,15 @@ func (c *Consumer) gather(ctx context.Context) []*chunk {
 	return chunks
 }
 
-// persist stores the chunks and then acknowledges their entries, trying again until both are done or,
-// after ctx ended, a try has failed.
+// persist stores the chunks and then acknowledges their entries. It retries until both succeed or,
+// once ctx has ended, until an attempt fails.
 func (c *Consumer) persist(ctx context.Context, chunks []*chunk) error {
 	began := time.Now()
 	batch, starts := merge(chunks)
 	var res store.Result
-	if err := c.insist(ctx, "store", func(ctx context.Context) (err error) {
+	if err := c.retry(ctx, "store", func(ctx context.Context) (err error) {
 		res, err = c.store.Store(ctx, batch)
-		batch.Seen = true // whatever the error, the commit may have come through
+		batch.MaybeStored = true // even after an error the commit may have succeeded
 		return err
 	}); err != nil {
 		return err
@@ -88,15 +89,15 @@ func (c *Consumer) persist(ctx context.Context, chunks []*chunk) error {
 	c.m.stored(batch, res, committed.Sub(began))
 	c.markRejected(chunks, starts, res)
 	c.trace(chunks, began, committed, len(batch.Rows), res.Copied)
-	if err := c.insist(ctx, "ack", func(ctx context.Context) error { return c.finish(ctx, chunks) }); err != nil {
+	if err := c.retry(ctx, "ack", func(ctx context.Context) error { return c.finish(ctx, chunks) }); err != nil {
 		return err
 	}
 	return nil
 }
 
-// insist tries f until it succeeds. After ctx has ended it tries once.
-func (c *Consumer) insist(ctx context.Context, what string, f func(context.Context) error) error {
-	if err := c.backoff().Insist(ctx, f, func(tries int, err error) {
+// retry calls f until it succeeds. Once ctx has ended, it does not retry after a failure.
+func (c *Consumer) retry(ctx context.Context, what string, f func(context.Context) error) error {
+	if err := c.backoff().Retry(ctx, f, func(tries int, err error) {
 		c.m.retries.WithLabelValues(what).Inc()
 		c.cfg.Outages.Failed(ctx, what, err, "tries", tries)
 	}); err != nil {
@@ -106,34 +107,34 @@ func (c *Consumer) insist(ctx context.Context, what string, f func(context.Conte
 	return nil
 }
 
-// markRejected makes dead letters of the entries whose rows the store rejected.
+// markRejected marks the entries whose rows the store rejected as dead letters.
 func (c *Consumer) markRejected(chunks []*chunk, starts []int, res store.Result) {
 	for _, r := range res.Rejected {
 		k, found := slices.BinarySearch(starts, r.Row)
 		if !found {
 			k--
 		}
-		for k+1 < len(starts) && starts[k+1] <= r.Row { // chunks without rows begin where the next does
+		for k+1 < len(starts) && starts[k+1] <= r.Row { // a chunk without rows starts at the same index as the next
 			k++
 		}
 		for i := range chunks[k].entries {
 			e := &chunks[k].entries[i]
 			if e.row == r.Row-starts[k] && e.failed == "" {
 				e.failed, e.detail = r.Reason, r.Detail
-				e.stored, e.taken = r.Elsewhere, r.Reason == store.ReasonSeqTaken
+				e.storedElsewhere, e.seqTaken = r.Elsewhere, r.Reason == store.ReasonSeqTaken
 			}
 		}
 	}
 }
 
-// finish acknowledges what is stored, in one round trip, and moves the rest to the dead letters. It may
-// be repeated.
+// finish moves rejected entries to the dead letters and acknowledges the stored ones in one round
+// trip. It may be repeated.
 func (c *Consumer) finish(ctx context.Context, chunks []*chunk) error {
 	for _, ch := range chunks {
-		if err := c.move(ctx, ch); err != nil {
+		if err := c.appendAgain(ctx, ch); err != nil {
 			return err
 		}
-		if err := c.bury(ctx, ch); err != nil {
+		if err := c.moveToDeadLetters(ctx, ch); err != nil {
 			return err
 		}
 	}
@@ -152,16 +153,17 @@ func (c *Consumer) finish(ctx context.Context, chunks []*chunk) error {
 		return err
 	}
 	for i, ch := range chunks {
-		c.note(ch, snapshots[i])
+		c.recordAck(ch, snapshots[i])
 	}
 	return nil
 }
 
-// move has the events of a chunk whose seq another event holds appended again, so that both are kept.
-func (c *Consumer) move(ctx context.Context, ch *chunk) error {
+// appendAgain appends the events whose seq another event holds under new seqs, so that both events
+// are kept.
+func (c *Consumer) appendAgain(ctx context.Context, ch *chunk) error {
 	for i := range ch.entries {
 		e := &ch.entries[i]
-		if !e.taken || c.cfg.Move == nil {
+		if !e.seqTaken || c.cfg.Move == nil {
 			continue
 		}
 		found, err := c.rdb.XRangeN(ctx, rediskey.Stream(ch.partition), e.id, e.id, 1).Result()
@@ -173,7 +175,7 @@ func (c *Consumer) move(ctx context.Context, ch *chunk) error {
 		}
 		whole, err := event.DecodeEntry(found[0].Values)
 		if err != nil {
-			continue // what is in the stream does not change; it is a dead letter with a reason all the same
+			continue // an entry never changes, so retrying is useless; it becomes a dead letter
 		}
 		o := ch.origin(e)
 		moved, err := c.cfg.Move(ctx, whole)
@@ -184,15 +186,16 @@ func (c *Consumer) move(ctx context.Context, ch *chunk) error {
 			continue
 		}
 		c.m.moved.Inc()
-		c.cfg.Logger.WarnContext(ctx, "event appended again: another holds its seq", "partition", ch.partition,
+		c.cfg.Logger.WarnContext(ctx, "event appended again under a new seq: another event holds its seq", "partition", ch.partition,
 			"entry_id", e.id, "channel_id", o.channel, "seq", o.seq, "event_id", o.id)
-		e.failed, e.detail, e.taken = "", "", false
+		e.failed, e.detail, e.seqTaken = "", "", false
 	}
 	return nil
 }
 
-// bury moves the failed entries of a chunk to the dead letters and tells their senders.
-func (c *Consumer) bury(ctx context.Context, ch *chunk) error {
+// moveToDeadLetters moves the failed entries of a chunk to the dead letters and notifies their
+// senders.
+func (c *Consumer) moveToDeadLetters(ctx context.Context, ch *chunk) error {
 	for i := range ch.entries {
 		e := &ch.entries[i]
 		if e.failed == "" {
@@ -203,23 +206,23 @@ func (c *Consumer) bury(ctx context.Context, ch *chunk) error {
 			return err
 		}
 		if !moved {
-			continue // by a try before, or by another consumer
+			continue // an earlier attempt or another consumer has moved it
 		}
 		o := ch.origin(e)
 		c.m.dead.Inc()
 		c.cfg.Logger.WarnContext(ctx, "entry moved to the dead letters", "partition", ch.partition,
 			"entry_id", e.id, "channel_id", o.channel, "seq", o.seq, "event_id", o.id, "reason", e.why())
-		if e.stored || o.sender.IsZero() || o.channel.IsZero() {
+		if e.storedElsewhere || o.sender.IsZero() || o.channel.IsZero() {
 			continue
 		}
-		c.tell(ctx, o, e.failed)
+		c.notifySender(ctx, o, e.failed)
 	}
 	return nil
 }
 
-// tell lets the sender's connections know that an acknowledged event has failed. A sender who is not
-// connected learns it from the tombstone.
-func (c *Consumer) tell(ctx context.Context, o origin, reason string) {
+// notifySender tells the sender's connections that an acknowledged event could not be stored. A
+// sender who is not connected learns it from the tombstone.
+func (c *Consumer) notifySender(ctx context.Context, o origin, reason string) {
 	n := notice.Notice{
 		Kind: notice.EventFailed, UserID: o.sender, ChannelID: &o.channel, EventID: &o.id, Seq: o.seq, Reason: reason,
 	}
@@ -228,6 +231,6 @@ func (c *Consumer) tell(ctx context.Context, o origin, reason string) {
 	}
 	topic := rediskey.UserTopic(rediskey.Of(o.sender.UUID, c.cfg.Partitions), o.sender)
 	if err := c.rdb.SPublish(ctx, topic, n.Encode()).Err(); err != nil {
-		c.cfg.Logger.WarnContext(ctx, "sender not told of a failed event", "user_id", o.sender, "event_id", o.id, "err", err)
+		c.cfg.Logger.WarnContext(ctx, "could not notify the sender of a failed event", "user_id", o.sender, "event_id", o.id, "err", err)
 	}
 }

@@ -1,7 +1,7 @@
-// Package counters puts the counters of the channels right after Redis has lost them or their newest
-// state: each comes to stand above the highest seq that PostgreSQL, the stream or the tail knows, in a new
-// epoch. A counter that was behind has lost writes, which the channel is told by a gap event, as when a
-// gateway finds it out; one that is missing is seeded. None is lowered.
+// Package counters repairs the channel counters after Redis has lost them or their latest values.
+// It raises each counter above the highest seq in PostgreSQL, the stream or the tail, in a new
+// epoch. If a counter was behind, writes were lost, and the channel gets a gap event, as when a
+// gateway discovers it. A missing counter is created without one. No counter is ever lowered.
 package counters
 
 import (
@@ -21,17 +21,17 @@ import (
 	"parley.chat/sync-service/internal/store"
 )
 
-// Raised is a counter that was missing or behind what is known.
+// Raised is a counter that was missing or behind.
 type Raised struct {
 	Channel chat.ChannelID `json:"channel_id"`
-	From    int64          `json:"from"` // -1: there was none
+	From    int64          `json:"from"` // -1 if the counter was missing
 	To      int64          `json:"to"`
-	Gap     bool           `json:"gap"` // writes were lost: To is the seq of the event that says so
+	Gap     bool           `json:"gap"` // writes were lost; To is the seq of the gap event
 }
 
-// Report is what a rebuild has done.
+// Report is the result of a rebuild.
 type Report struct {
-	Channels int      `json:"channels"` // looked at
+	Channels int      `json:"channels"` // channels checked
 	Raised   []Raised `json:"raised"`
 	DryRun   bool     `json:"dry_run"`
 }
@@ -41,12 +41,12 @@ type Store interface {
 	Channels(ctx context.Context, after chat.ChannelID, limit int) ([]store.ChannelRows, error)
 }
 
-// Rebuild puts right every counter that is behind, and makes those that are missing. Gateways may be at
-// work: they learn of the new epoch by the gap event, or at their next append.
+// Rebuild raises every counter that is behind and creates missing ones. Gateways may be running:
+// they learn about the new epoch from the gap event or at their next append.
 func Rebuild(ctx context.Context, rdb redis.UniversalClient, s Store, partitions int, dryRun bool) (Report, error) {
 	all := map[chat.ChannelID]eventlog.Head{}
 	raise := func(c chat.ChannelID, seq int64, epoch event.Epoch) {
-		all[c] = above(all[c], seq, epoch)
+		all[c] = maxHead(all[c], seq, epoch)
 	}
 	for p := range partitions {
 		if err := scan.Stream(ctx, rdb, rediskey.Stream(p), entryid.ID{}, scan.Last, func(page []redis.XMessage) error {
@@ -60,7 +60,8 @@ func Rebuild(ctx context.Context, rdb redis.UniversalClient, s Store, partitions
 			return Report{}, err
 		}
 	}
-	// PostgreSQL after the streams: what was stored and trimmed meanwhile is in it.
+	// Read PostgreSQL after the streams: it includes entries that were stored and trimmed in the
+	// meantime.
 	for after := (chat.ChannelID{}); ; {
 		page, err := s.Channels(ctx, after, 500)
 		if err != nil {
@@ -77,8 +78,8 @@ func Rebuild(ctx context.Context, rdb redis.UniversalClient, s Store, partitions
 	log := eventlog.New(rdb, partitions)
 	report := Report{Channels: len(all), Raised: []Raised{}, DryRun: dryRun}
 	for some := range slices.Chunk(slices.Collect(maps.Keys(all)), scan.Page) {
-		// The counters last. They rise before anything else shows an event, so while people write none of them is
-		// below what was read before it.
+		// Read the counters last. A counter rises before its event is visible anywhere else, so a
+		// healthy counter is never below the values read before it.
 		newest, err := log.Newest(ctx, some)
 		if err != nil {
 			return report, err
@@ -91,7 +92,7 @@ func Rebuild(ctx context.Context, rdb redis.UniversalClient, s Store, partitions
 			if it := newest[i]; it != nil {
 				raise(c, it.Seq, it.Epoch)
 			}
-			r, err := one(ctx, log, c, heads[i], all[c], dryRun)
+			r, err := repairCounter(ctx, log, c, heads[i], all[c], dryRun)
 			if err != nil {
 				return report, err
 			}
@@ -104,8 +105,8 @@ func Rebuild(ctx context.Context, rdb redis.UniversalClient, s Store, partitions
 	return report, nil
 }
 
-// above returns the greater of a head and a seq of an epoch, part by part.
-func above(h eventlog.Head, seq int64, epoch event.Epoch) eventlog.Head {
+// maxHead returns the maximum of a head and a seq and epoch, each part separately.
+func maxHead(h eventlog.Head, seq int64, epoch event.Epoch) eventlog.Head {
 	h.Seq = max(h.Seq, seq)
 	if epoch.Number() > h.Epoch.Number() {
 		h.Epoch = epoch
@@ -113,8 +114,9 @@ func above(h eventlog.Head, seq int64, epoch event.Epoch) eventlog.Head {
 	return h
 }
 
-// one puts right the counter of one channel, of which found is there and known what is known elsewhere.
-func one(ctx context.Context, log *eventlog.Log, c chat.ChannelID, found, known eventlog.Head, dryRun bool) (Raised, error) {
+// repairCounter repairs the counter of one channel. found is the counter in Redis, known is what
+// the other sources contain.
+func repairCounter(ctx context.Context, log *eventlog.Log, c chat.ChannelID, found, known eventlog.Head, dryRun bool) (Raised, error) {
 	floor := func(context.Context, chat.ChannelID) (int64, error) { return known.Seq, nil }
 	r := Raised{Channel: c, From: found.Seq, To: found.Seq}
 	switch {
@@ -135,6 +137,6 @@ func one(ctx context.Context, log *eventlog.Log, c chat.ChannelID, found, known 
 	} else {
 		head, err = log.EnsureHead(ctx, c, floor)
 	}
-	r.To = head.Seq // more than expected, if a gateway was first
+	r.To = head.Seq // higher than expected if a gateway was faster
 	return r, err
 }

@@ -1,5 +1,6 @@
-// Package deadletter keeps the entries that cannot be stored: as they were, with the reason, in a stream
-// of their partition. Nothing removes a letter but the operator.
+// Package deadletter stores the entries that cannot be stored in PostgreSQL. Each dead letter is in
+// a stream of its partition, with its original fields and the reason. Only the operator removes
+// dead letters.
 package deadletter
 
 import (
@@ -23,7 +24,7 @@ var moveSource string
 
 var moveScript = redis.NewScript(moveSource)
 
-// Source is the stream that an entry came from.
+// Source is the stream from which an entry came.
 type Source string
 
 // The streams whose entries may become dead letters.
@@ -43,16 +44,16 @@ func (s Source) key(partition int) string {
 type Letter struct {
 	Source    Source
 	Partition int
-	ID        string         // in the stream of dead letters
-	Entry     string         // the id that the entry had
-	Fields    map[string]any // the entry as it was
+	ID        string         // id in the stream of dead letters
+	Entry     string         // original entry id
+	Fields    map[string]any // original fields of the entry
 	Reason    string
 	Attempts  int64
 	At        time.Time
-	Event     event.Entry // as far as it can be read
+	Event     event.Entry // as far as it can be decoded
 }
 
-// The names of the fields that a letter adds to the entry's.
+// Names of the fields that a dead letter has in addition to the fields of the entry.
 const (
 	fieldPrefix   = "dead_"
 	fieldPacked   = fieldPrefix + "packed"
@@ -63,8 +64,8 @@ const (
 	fieldAt       = fieldPrefix + "at"
 )
 
-// Move moves a pending entry of a partition's stream to the dead letters and acknowledges it, in one step.
-// moved is false when the entry was not pending.
+// Move moves a pending entry of a partition's stream to the dead letters and acknowledges it,
+// atomically. moved is false if the entry was not pending.
 func Move(ctx context.Context, rdb redis.UniversalClient, from Source, partition int, entry, reason string) (moved bool, err error) {
 	keys := []string{from.key(partition), rediskey.Dead(partition)}
 	letter, err := moveScript.Run(ctx, rdb, keys, rediskey.ConsumerGroup, entry, reason, string(from)).Text()
@@ -74,7 +75,8 @@ func Move(ctx context.Context, rdb redis.UniversalClient, from Source, partition
 	return letter != "", nil
 }
 
-// Decode reads a letter. What an operator may have put there by hand is read as far as it goes.
+// Decode parses a dead letter. It parses as much as possible, because an operator may have added or
+// changed the entry by hand.
 func Decode(m redis.XMessage) Letter {
 	text := func(name string) string { s, _ := m.Values[name].(string); return s }
 	l := Letter{Source: Events, ID: m.ID, Entry: text(fieldEntry), Reason: text(fieldReason), Fields: maps.Clone(m.Values)}
@@ -89,15 +91,15 @@ func Decode(m redis.XMessage) Letter {
 	if packed, ok := m.Values[fieldPacked].(string); ok {
 		unpack([]byte(packed), l.Fields)
 	}
-	l.Event, _ = event.DecodeEntry(l.Fields) // the error is, most of the time, the reason
+	l.Event, _ = event.DecodeEntry(l.Fields) // usually it cannot be decoded, which is why it is a dead letter
 	return l
 }
 
-// unpack adds to fields those that move.lua has packed, as far as they can be read.
+// unpack adds the fields that move.lua has packed to fields, as far as they can be decoded.
 func unpack(packed []byte, fields map[string]any) {
 	var flat []string
 	if err := msgpack.Unmarshal(packed, &flat); err != nil {
-		return // the letter shows what is left
+		return // show the remaining fields
 	}
 	for i := 0; i+1 < len(flat); i += 2 {
 		fields[flat[i]] = flat[i+1]

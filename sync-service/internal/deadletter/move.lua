@@ -1,13 +1,14 @@
--- move.lua: moves one pending entry of a stream to the dead letters. Atomic: an entry is acknowledged
--- if and only if its letter is written, and written once however often it is asked for.
+-- move.lua: moves one pending entry of a stream to the dead letters. It is atomic: an entry is
+-- acknowledged if and only if its dead letter is written, and only one is written even if the
+-- script runs again.
 -- KEYS[1] stream   parley:{P}:stream, parley:{P}:receipts    KEYS[2] dead letters   parley:{P}:dead
--- ARGV[1] group    ARGV[2] entry id     ARGV[3] reason    ARGV[4] name of the stream in the letter
--- returns the id of the letter, or '' when the entry is not pending (somebody else has done with it)
+-- ARGV[1] group    ARGV[2] entry id     ARGV[3] reason    ARGV[4] name of the stream for dead_stream
+-- returns the id of the dead letter, or '' if the entry is not pending (already handled)
 --
--- The letter has the fields of the entry as they were and then dead_stream, dead_entry (its id),
--- dead_reason, dead_attempts (how often it was delivered) and dead_at (ms). Of an entry with more fields
--- than a command can be given, dead_packed has them all, in MessagePack; of one that is not in the stream
--- any more nothing but these is left.
+-- A dead letter has the original fields of the entry, followed by dead_stream, dead_entry (the
+-- entry id), dead_reason, dead_attempts (number of deliveries) and dead_at (ms). If the entry has
+-- more fields than a command can take, dead_packed contains them all in MessagePack. If the entry
+-- is no longer in the stream, its dead letter has only the dead_ fields.
 local pending = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[2], ARGV[2], 1)
 if #pending == 0 then return '' end
 local found = redis.call('XRANGE', KEYS[1], ARGV[2], ARGV[2])

@@ -1,10 +1,10 @@
-// Package erasure takes the names of users who have deleted their accounts out of what sync-service has written:
-// the rows of the event log, the dead letters, and the tails of the channels. Readers leave the names out in the
-// time until then.
+// Package erasure removes the names of users who have deleted their accounts from the data that
+// sync-service has written: the rows of the event log, the dead letters, and the tails of the
+// channels. Until then, readers omit the names.
 //
-// It works in small batches and keeps no position: a row without a name is not found again, so it may be
-// interrupted at any time, and any number of instances may run. What is stored after a deletion, because it waited in a stream or
-// was a dead letter, is found by looking again.
+// It works in small batches and keeps no position: a row without a name is not found again. So it
+// may be interrupted at any time, and any number of instances may run. Events that are stored after
+// a deletion, because they waited in a stream or were dead letters, are found by later passes.
 package erasure
 
 import (
@@ -28,60 +28,61 @@ import (
 
 // Config configures a Scrubber. A zero optional field means its default.
 type Config struct {
-	Redis      redis.UniversalClient // required, as are the next three
+	Redis      redis.UniversalClient // required, like the next three fields
 	Store      Store
 	Partitions int
 	Registry   prometheus.Registerer
 
-	Every     time.Duration // default 5s: from look to look for the names of accounts that were deleted lately
-	AllEvery  time.Duration // default 1h: from look to look for all names, and through the dead letters
-	Retention time.Duration // default 72h: for how long entries of a deleted account may wait in the streams
-	Batch     int           // default 500: rows of one transaction
-	Logger    *slog.Logger  // default slog.Default()
+	Interval     time.Duration // default 5s: how often to look for names of recently deleted accounts
+	FullInterval time.Duration // default 1h: how often to look for all names and search all dead letters
+	Retention    time.Duration // default 72h: how long entries of a deleted account may stay in the streams
+	Batch        int           // default 500: maximum number of rows per transaction
+	Logger       *slog.Logger  // default slog.Default()
 }
 
 // Store is the part of store.Store that a Scrubber needs.
 type Store interface {
-	Named(ctx context.Context, since time.Time, limit int) ([]chat.UserID, error)
+	UsersToScrub(ctx context.Context, since time.Time, limit int) ([]chat.UserID, error)
 	Erased(ctx context.Context, users []chat.UserID) ([]chat.UserID, error)
-	Unname(ctx context.Context, user chat.UserID, limit int) (channels []chat.ChannelID, err error)
-	Waiting(ctx context.Context) (int, error)
-	Scrubbed(ctx context.Context) (remaining int, err error)
+	RemoveName(ctx context.Context, user chat.UserID, limit int) (channels []chat.ChannelID, err error)
+	CountUnscrubbed(ctx context.Context) (int, error)
+	MarkScrubbed(ctx context.Context) (remaining int, err error)
 	consumer.Watermarks
 }
 
 const (
-	usersPerLook = 100
-	// batchPause lets other work go first.
+	usersPerQuery = 100
+	// batchPause is the pause between batches, which lets other work proceed.
 	batchPause = 20 * time.Millisecond
-	// passTimeout bounds a pass; what it has not done the next one does.
+	// passTimeout bounds one pass. The next pass does the rest.
 	passTimeout = 5 * time.Minute
 )
 
-// Scrubber scrubs. Construct it, then Run it.
+// Scrubber removes names. Create it with New, then call Run.
 type Scrubber struct {
 	cfg     Config
 	outage  *outage.Log
 	rows    prometheus.Counter
 	letters prometheus.Counter
 	waiting prometheus.Gauge
-	allAt   time.Time // when the last pass over everything began
-	// tails are the channels whose tails have to be cut, one pass after their rows: what was just stored cannot be
-	// cut yet. A tail that is forgotten, by a restart, loses its old items by itself.
+	allAt   time.Time // when the last full pass began
+	// tails holds the channels whose tails must be trimmed. That happens one pass after their rows
+	// were changed, because entries stored just now are not yet below the watermark. If a restart
+	// forgets a tail, its old items expire by themselves.
 	tails map[chat.ChannelID]struct{}
 }
 
-// New checks cfg. It does no I/O and starts nothing.
+// New checks cfg. It does no I/O and starts no goroutines.
 func New(cfg Config) (*Scrubber, error) {
 	if cfg.Redis == nil || cfg.Store == nil || cfg.Partitions < 1 || cfg.Registry == nil {
 		return nil, errors.New("erasure: a required field of Config is missing")
 	}
-	cfg.Every, cfg.AllEvery = cmp.Or(cfg.Every, 5*time.Second), cmp.Or(cfg.AllEvery, time.Hour)
+	cfg.Interval, cfg.FullInterval = cmp.Or(cfg.Interval, 5*time.Second), cmp.Or(cfg.FullInterval, time.Hour)
 	cfg.Retention, cfg.Batch = cmp.Or(cfg.Retention, 72*time.Hour), cmp.Or(cfg.Batch, 500)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
 	with := promauto.With(cfg.Registry)
 	return &Scrubber{
-		cfg: cfg, tails: map[chat.ChannelID]struct{}{}, outage: outage.New(cfg.Logger, "names of deleted accounts wait to be removed", "names of deleted accounts are removed again"),
+		cfg: cfg, tails: map[chat.ChannelID]struct{}{}, outage: outage.New(cfg.Logger, "removal of deleted accounts' names interrupted", "removal of deleted accounts' names resumed"),
 		rows: with.NewCounter(prometheus.CounterOpts{
 			Name: "parley_sync_names_removed_rows_total", Help: "Rows of the event log from which the name of a deleted account was removed.",
 		}),
@@ -94,9 +95,9 @@ func New(cfg Config) (*Scrubber, error) {
 	}, nil
 }
 
-// Run scrubs until ctx is done. Outages of PostgreSQL and Redis are waited out.
+// Run removes names until ctx is done. It waits out outages of PostgreSQL and Redis.
 func (s *Scrubber) Run(ctx context.Context) error {
-	tick := time.NewTicker(s.cfg.Every)
+	tick := time.NewTicker(s.cfg.Interval)
 	defer tick.Stop()
 	for {
 		if err := s.pass(ctx); err == nil {
@@ -112,30 +113,30 @@ func (s *Scrubber) Run(ctx context.Context) error {
 	}
 }
 
-// pass removes what it finds. Most passes find nothing, which costs two reads of an index.
+// pass removes the names that it finds. Most passes find none, which costs two index reads.
 func (s *Scrubber) pass(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, passTimeout)
 	defer cancel()
 	began := time.Now()
-	since, all := began.Add(-s.cfg.Retention-time.Hour), began.Sub(s.allAt) >= s.cfg.AllEvery
+	since, all := began.Add(-s.cfg.Retention-time.Hour), began.Sub(s.allAt) >= s.cfg.FullInterval
 	if all {
 		since = time.Time{}
 	}
-	if err := s.cutTails(ctx); err != nil {
+	if err := s.trimTails(ctx); err != nil {
 		return err
 	}
 	if err := s.scrubRows(ctx, since); err != nil {
 		return err
 	}
-	waiting, err := s.cfg.Store.Waiting(ctx)
+	waiting, err := s.cfg.Store.CountUnscrubbed(ctx)
 	if err != nil {
 		return err
 	}
 	if all || waiting > 0 {
-		if err := s.scrubLetters(ctx); err != nil {
+		if err := s.scrubDeadLetters(ctx); err != nil {
 			return err
 		}
-		if waiting, err = s.cfg.Store.Scrubbed(ctx); err != nil {
+		if waiting, err = s.cfg.Store.MarkScrubbed(ctx); err != nil {
 			return err
 		}
 	}
@@ -146,17 +147,18 @@ func (s *Scrubber) pass(ctx context.Context) error {
 	return nil
 }
 
-// scrubRows removes the names of users whose accounts were deleted after a time, and of all that still wait.
+// scrubRows removes the names of users whose accounts were deleted after since or are not yet
+// marked as scrubbed.
 func (s *Scrubber) scrubRows(ctx context.Context, since time.Time) error {
 	for {
-		users, err := s.cfg.Store.Named(ctx, since, usersPerLook)
+		users, err := s.cfg.Store.UsersToScrub(ctx, since, usersPerQuery)
 		if err != nil {
 			return err
 		}
 		removed := 0
 		for _, user := range users {
 			for {
-				channels, err := s.cfg.Store.Unname(ctx, user, s.cfg.Batch)
+				channels, err := s.cfg.Store.RemoveName(ctx, user, s.cfg.Batch)
 				for _, ch := range channels {
 					s.tails[ch] = struct{}{}
 				}
@@ -167,30 +169,30 @@ func (s *Scrubber) scrubRows(ctx context.Context, since time.Time) error {
 				if removed += len(channels); len(channels) == 0 {
 					break
 				}
-				if err := rest(ctx); err != nil {
+				if err := pause(ctx); err != nil {
 					return err
 				}
 			}
 		}
-		if removed == 0 { // nothing is left, or others have it locked
+		if removed == 0 { // none left, or the rows are locked by others
 			return nil
 		}
 	}
 }
 
-// cutTails removes what is stored from the tails of the channels in which names were removed from rows.
-func (s *Scrubber) cutTails(ctx context.Context) error {
+// trimTails removes the stored items from the tails of the channels whose rows were changed.
+func (s *Scrubber) trimTails(ctx context.Context) error {
 	if len(s.tails) == 0 {
 		return nil
 	}
-	if err := consumer.CutTails(ctx, s.cfg.Redis, s.cfg.Store, s.cfg.Partitions, slices.Collect(maps.Keys(s.tails))); err != nil {
+	if err := consumer.TrimTails(ctx, s.cfg.Redis, s.cfg.Store, s.cfg.Partitions, slices.Collect(maps.Keys(s.tails))); err != nil {
 		return err
 	}
 	clear(s.tails)
 	return nil
 }
 
-func rest(ctx context.Context) error {
+func pause(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
@@ -199,10 +201,10 @@ func rest(ctx context.Context) error {
 	}
 }
 
-// scrubLetters removes names from the dead letters.
-func (s *Scrubber) scrubLetters(ctx context.Context) error {
+// scrubDeadLetters removes names from the dead letters.
+func (s *Scrubber) scrubDeadLetters(ctx context.Context) error {
 	letters := map[chat.UserID][]deadletter.Letter{}
-	some := func() error {
+	flush := func() error {
 		users := make([]chat.UserID, 0, len(letters))
 		for user := range letters {
 			users = append(users, user)
@@ -213,7 +215,7 @@ func (s *Scrubber) scrubLetters(ctx context.Context) error {
 		}
 		for _, user := range erased {
 			for _, l := range letters[user] {
-				done, err := deadletter.Unname(ctx, s.cfg.Redis, l)
+				done, err := deadletter.RemoveName(ctx, s.cfg.Redis, l)
 				if err != nil {
 					return err
 				}
@@ -227,21 +229,21 @@ func (s *Scrubber) scrubLetters(ctx context.Context) error {
 	}
 	n := 0
 	err := deadletter.Each(ctx, s.cfg.Redis, s.cfg.Partitions, func(l deadletter.Letter) error {
-		user, ok := l.Named()
+		user, ok := l.NamedUser()
 		if !ok {
 			return nil
 		}
 		letters[user] = append(letters[user], l)
-		if n++; n%lettersPerLook != 0 {
+		if n++; n%deadLettersPerBatch != 0 {
 			return nil
 		}
-		return some()
+		return flush()
 	})
 	if err != nil || len(letters) == 0 {
 		return err
 	}
-	return some()
+	return flush()
 }
 
-// lettersPerLook bounds the letters in memory.
-const lettersPerLook = 500
+// deadLettersPerBatch bounds the number of dead letters in memory.
+const deadLettersPerBatch = 500

@@ -55,7 +55,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) start(s erasure.Store, change func(*erasure.Config)) {
 	w.t.Helper()
 	cfg := erasure.Config{
-		Redis: w.rdb, Store: s, Partitions: partitions, Registry: prometheus.NewRegistry(), Every: 10 * time.Millisecond,
+		Redis: w.rdb, Store: s, Partitions: partitions, Registry: prometheus.NewRegistry(), Interval: 10 * time.Millisecond,
 		Batch: 3, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 	if change != nil {
@@ -260,7 +260,7 @@ func TestScrubber_storedMuchLater(t *testing.T) {
 	w.exec("update erasures set erased_at = now() - interval '1 year', scrubbed_at = now() - interval '1 year'")
 	w.put(life(vera, bob, "qzxvera")...)
 	w.letter(w.entry(frame.Event{Type: event.Message, SenderID: vera, SenderName: "qzxvera", Body: "dead"}))
-	w.start(w.store, func(c *erasure.Config) { c.AllEvery = 50 * time.Millisecond })
+	w.start(w.store, func(c *erasure.Config) { c.FullInterval = 50 * time.Millisecond })
 	w.await("names remain", func() bool { return w.naming("qzxvera") == 0 })
 }
 
@@ -270,11 +270,11 @@ type failing struct {
 	calls int
 }
 
-func (f *failing) Unname(ctx context.Context, user chat.UserID, limit int) ([]chat.ChannelID, error) {
+func (f *failing) RemoveName(ctx context.Context, user chat.UserID, limit int) ([]chat.ChannelID, error) {
 	if f.calls++; f.calls%2 == 1 {
 		return nil, errors.New("down")
 	}
-	return f.Store.Unname(ctx, user, limit)
+	return f.Store.RemoveName(ctx, user, limit)
 }
 
 // TestScrubber_interrupted: it goes on after every error where it was, and never waits for a row that is locked.

@@ -1,22 +1,23 @@
--- ack.lua: acknowledges stored entries and says how far the group has come. Atomic, so the answer holds
--- for the moment of the acknowledgement: whatever is delivered later has a higher id.
+-- ack.lua: acknowledges stored entries and returns the group's progress. It is atomic, so the
+-- answer is exact at the moment of the acknowledgement: entries delivered later have higher ids.
 -- KEYS[1] stream   parley:{P}:stream, parley:{P}:receipts   KEYS[2] mirror   parley:{P}:stored, or none
--- ARGV[1] group    ARGV[2..] entry ids, none to ask only
--- returns { acknowledged, pending, lowest pending id or '', last delivered id, entries added up to the
--- watermark or -1, 1 if entries-read was wrong and is right now else 0 }, or { 0 } when the stream or the
--- group is gone
+-- ARGV[1] group    ARGV[2..] entry ids; without ids it only reports the progress
+-- returns { acknowledged, pending, lowest pending id or '', last delivered id, entries added up to
+-- the watermark or -1, 1 if it corrected entries-read else 0 }, or { 0 } if the stream or the group
+-- does not exist
 local acked = 0
 for from = 2, #ARGV, 1000 do
   acked = acked + redis.call('XACK', KEYS[1], ARGV[1], unpack(ARGV, from, math.min(from + 999, #ARGV)))
 end
 local group = group_of(KEYS[1], ARGV[1])
 if not group then return { 0 } end
-local read = right_read(KEYS[1], group, KEYS[2])
-local rebased = 0
+local read = correct_read(KEYS[1], group, KEYS[2])
+local corrected = 0
 if read and read ~= group.read then
   redis.call('XGROUP', 'SETID', KEYS[1], ARGV[1], group.delivered, 'ENTRIESREAD', read)
-  if group.read then rebased = 1 end -- else Redis did not know
+  if group.read then corrected = 1 end -- otherwise Redis did not know the count
 end
--- entries-read counts the pending ones too. Those acknowledged above the lowest pending one are counted
--- as stored: at most what the consumers have in hand.
-return { acked, group.pending, group.lowest or '', group.delivered, read and read - group.pending or -1, rebased }
+-- entries-read includes the pending entries. Acknowledged entries above the lowest pending one
+-- count as stored although the watermark is below them; their number is bounded by what the
+-- consumers are processing.
+return { acked, group.pending, group.lowest or '', group.delivered, read and read - group.pending or -1, corrected }

@@ -58,7 +58,7 @@ func TestAck_rebases(t *testing.T) {
 	for name, tt := range map[string]struct {
 		stale
 		added, read int64
-		rebased     bool
+		corrected   bool
 	}{
 		"right":                       {stale{10, 6, 2, 6, 4}, 4, 6, false},
 		"all delivered":               {stale{10, 10, 0, 3, -1}, 10, 10, true},
@@ -69,7 +69,7 @@ func TestAck_rebases(t *testing.T) {
 	} {
 		tt.build(t, rdb, stream, mirror)
 		wrong, err := group.Check(t.Context(), rdb, []group.Acks{{Stream: stream, Mirror: mirror}})
-		if err != nil || tt.rebased != (len(wrong) == 1) || tt.rebased && (wrong[0].Read != int64(tt.stale.read) || wrong[0].Right != tt.read) {
+		if err != nil || tt.corrected != (len(wrong) == 1) || tt.corrected && (wrong[0].Read != int64(tt.stale.read) || wrong[0].Right != tt.read) {
 			t.Errorf("%s: Check = %+v, %v", name, wrong, err)
 		}
 		got, err := group.Ack(t.Context(), rdb, []group.Acks{{Stream: stream, Mirror: mirror}})
@@ -77,7 +77,7 @@ func TestAck_rebases(t *testing.T) {
 			t.Fatal(err)
 		}
 		info := rdb.XInfoGroups(t.Context(), stream).Val()
-		if got[0].Added != tt.added || got[0].Rebased != tt.rebased || info[0].EntriesRead != tt.read || info[0].LastDeliveredID != fmt.Sprintf("%d-0", tt.delivered) {
+		if got[0].Added != tt.added || got[0].Corrected != tt.corrected || info[0].EntriesRead != tt.read || info[0].LastDeliveredID != fmt.Sprintf("%d-0", tt.delivered) {
 			t.Errorf("%s: %+v, entries-read %d, delivered %s; want %+v", name, got[0], info[0].EntriesRead, info[0].LastDeliveredID, tt)
 		}
 	}

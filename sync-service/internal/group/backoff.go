@@ -6,13 +6,14 @@ import (
 	"time"
 )
 
-// Backoff waits ever longer between tries, with jitter, so that instances do not come back in step.
+// Backoff waits exponentially longer between attempts, with jitter so that instances do not retry
+// in lockstep.
 type Backoff struct {
 	Min, Max time.Duration
-	Tries    int // since the last success
+	Tries    int // failed attempts since the last success
 }
 
-// Wait sleeps and reports whether to try again: false when ctx has ended.
+// Wait sleeps before the next attempt. It returns false if ctx has ended.
 func (b *Backoff) Wait(ctx context.Context) bool {
 	d := min(b.Max, b.Min<<min(b.Tries, 16))
 	b.Tries++
@@ -26,15 +27,16 @@ func (b *Backoff) Wait(ctx context.Context) bool {
 	}
 }
 
-// Reset begins anew after a success.
+// Reset restarts the backoff after a success.
 func (b *Backoff) Reset() { b.Tries = 0 }
 
-// attemptTimeout bounds one try, ctx ended or not.
+// attemptTimeout bounds one attempt, even after ctx has ended.
 const attemptTimeout = 30 * time.Second
 
-// Insist tries f until it succeeds, and tells failed of every try that has not. A try is finished even
-// when ctx ends meanwhile; once it has ended there is no other, and the last error is returned.
-func (b *Backoff) Insist(ctx context.Context, f func(context.Context) error, failed func(tries int, err error)) error {
+// Retry calls f until it succeeds, and calls failed after each failed attempt. An attempt continues
+// even if ctx ends. Once ctx has ended, Retry does not start another attempt and returns the last
+// error.
+func (b *Backoff) Retry(ctx context.Context, f func(context.Context) error, failed func(tries int, err error)) error {
 	for {
 		attempt, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTimeout)
 		err := f(attempt)

@@ -17,16 +17,16 @@ var (
 	checkScript = Script(checkSource)
 )
 
-// Wrong is a stream whose group has an entries-read that is not what was read.
-type Wrong struct {
+// WrongCount is a stream whose group has a wrong entries-read.
+type WrongCount struct {
 	Stream string `json:"stream"`
 	Read   int64  `json:"read"`
-	Right  int64  `json:"right"` // what it should be; Ack sets it
+	Right  int64  `json:"right"` // the correct value; Ack sets it
 }
 
-// Check returns the streams among acks whose group has a wrong entries-read; one that Redis does not know is not wrong.
-// It changes nothing and does not use the IDs.
-func Check(ctx context.Context, rdb redis.UniversalClient, acks []Acks) ([]Wrong, error) {
+// Check returns the streams among acks whose group has a wrong entries-read. A count that Redis
+// does not know is not wrong. Check changes nothing and ignores the IDs.
+func Check(ctx context.Context, rdb redis.UniversalClient, acks []Acks) ([]WrongCount, error) {
 	calls := make([]Call, len(acks))
 	for i, a := range acks {
 		calls[i] = Call{[]string{a.Stream}, []any{rediskey.ConsumerGroup}}
@@ -36,9 +36,9 @@ func Check(ctx context.Context, rdb redis.UniversalClient, acks []Acks) ([]Wrong
 	}
 	answers, err := RunAll(ctx, rdb, checkScript, calls)
 	if err != nil {
-		return nil, fmt.Errorf("check what groups have read: %w", err)
+		return nil, fmt.Errorf("check entries-read of the consumer groups: %w", err)
 	}
-	wrong := []Wrong{}
+	wrong := []WrongCount{}
 	for i, answer := range answers {
 		pair, ok := answer.([]any)
 		if ok && len(pair) == 0 {
@@ -53,7 +53,7 @@ func Check(ctx context.Context, rdb redis.UniversalClient, acks []Acks) ([]Wrong
 			return nil, fmt.Errorf("check.lua answered %v", answer)
 		}
 		if read >= 0 && right >= 0 && read != right {
-			wrong = append(wrong, Wrong{acks[i].Stream, read, right})
+			wrong = append(wrong, WrongCount{acks[i].Stream, read, right})
 		}
 	}
 	return wrong, nil

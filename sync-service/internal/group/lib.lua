@@ -1,6 +1,8 @@
--- lib.lua goes before each script here and in package consumer: ids of stream entries, and what a group has done.
+-- lib.lua: common functions, prepended to each script here and in the packages consumer and
+-- receipts. They compare entry ids and read the progress of a consumer group.
 
--- less orders two entry ids. Milliseconds fit a double; a sequence may not, so it is compared as text.
+-- less reports whether entry id a is below b. The milliseconds fit into a double. The sequence may
+-- not, so it is compared as text.
 local function less(a, b)
   local ams, aseq = string.match(a, '^(%d+)-?(%d*)$')
   local bms, bseq = string.match(b, '^(%d+)-?(%d*)$')
@@ -11,9 +13,9 @@ local function less(a, b)
   return aseq < bseq
 end
 
--- group_of returns what a group has of a stream, or nil when either is gone: delivered (the last id
--- delivered), read (entries-read, false when Redis does not know), pending (a count) and lowest (the
--- lowest id pending for any consumer, false for none).
+-- group_of returns the state of a consumer group, or nil if the group or the stream does not exist:
+-- delivered (the last delivered id), read (entries-read, false if Redis does not know it), pending
+-- (a count) and lowest (the lowest id pending for any consumer, false for none).
 local function group_of(stream, name)
   if redis.call('EXISTS', stream) == 0 then return nil end
   for _, flat in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
@@ -30,41 +32,43 @@ local function group_of(stream, name)
   return nil
 end
 
--- count_waiting returns how many entries of a stream the group was never given, or nil for more than most.
-local function count_waiting(stream, group, most)
+-- count_undelivered returns the number of entries that were never delivered to the group, or nil if
+-- there are more than limit.
+local function count_undelivered(stream, group, limit)
   local from, count = group.delivered, 0
   while true do
-    local page = redis.call('XRANGE', stream, '(' .. from, '+', 'COUNT', math.min(1000, most + 1 - count))
+    local page = redis.call('XRANGE', stream, '(' .. from, '+', 'COUNT', math.min(1000, limit + 1 - count))
     count = count + #page
-    if count > most then return nil end
+    if count > limit then return nil end
     if #page < 1000 then return count end
     from = page[#page][1]
   end
 end
 
--- added_of returns how many entries were ever added to a stream, and the id that it gave last.
+-- added_of returns how many entries were ever added to a stream, and the last id that it generated.
 local function added_of(stream)
   local info, flat = {}, redis.call('XINFO', 'STREAM', stream)
   for i = 1, #flat, 2 do info[flat[i]] = flat[i + 1] end
   return info['entries-added'], info['last-generated-id']
 end
 
--- right_read returns what entries-read of a group should be, false when that is not known. mirror is the key that
--- mirrors the stream's watermark, nil for none.
+-- correct_read returns the correct value of a group's entries-read, or false if it is not known.
+-- mirror is the key that mirrors the stream's watermark, or nil.
 --
--- Redis neither replicates entries-read nor writes it to its log of commands: a promoted replica, or a
--- Redis that restarted after BGREWRITEAOF, has the one of an earlier time. It is wrong for sure when
--- nothing waits and it is not entries-added, and when it is below what the mirror has had. Then what waits
--- is counted. A count that would take too long is left for a later call.
-local COUNT_AT_MOST = 10000
-local function right_read(stream, group, mirror)
+-- Redis neither replicates entries-read nor writes it to the append-only file. A promoted replica,
+-- or a Redis that restarted after BGREWRITEAOF, has an outdated value. The value is certainly wrong
+-- in two cases: all entries are delivered but it differs from entries-added, or it is below the
+-- count in the mirror. Then the undelivered entries are counted; a count that would take too long
+-- is left for a later call.
+local MAX_UNDELIVERED = 10000
+local function correct_read(stream, group, mirror)
   local total, last = added_of(stream)
   local read, mirrored = group.read, -1
   if mirror then mirrored = tonumber(redis.call('HGET', mirror, 'added') or '-1') end
   if group.delivered == last or #redis.call('XRANGE', stream, '(' .. group.delivered, '+', 'COUNT', 1) == 0 then
     return total
   elseif not read or read - group.pending < mirrored then
-    local waiting = count_waiting(stream, group, COUNT_AT_MOST)
+    local waiting = count_undelivered(stream, group, MAX_UNDELIVERED)
     return waiting and total - waiting
   end
   return read

@@ -1,8 +1,8 @@
--- reap.lua: removes consumers that are gone. Removing a consumer drops what is pending on it, so only
--- one with nothing pending goes, and the check and the removal are one step.
+-- reap.lua: removes idle consumers. Removing a consumer discards its pending entries, so the script
+-- removes only consumers without any, and checks and removes in one step.
 -- KEYS[1] stream   parley:{P}:stream, parley:{P}:receipts
--- ARGV[1] group    ARGV[2] a consumer to keep    ARGV[3] idle time from which one is gone, ms
--- returns the names of those removed
+-- ARGV[1] group    ARGV[2] a consumer to keep    ARGV[3] minimum idle time, ms
+-- returns the names of the removed consumers
 if not group_of(KEYS[1], ARGV[1]) then return {} end
 local removed = {}
 for _, flat in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do

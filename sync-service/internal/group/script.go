@@ -27,18 +27,18 @@ var (
 	reapScript = Script(reapSource)
 )
 
-// Script returns a script that has the functions of lib.lua before it.
+// Script returns a script that can use the functions of lib.lua.
 func Script(source string) *redis.Script { return redis.NewScript(libSource + source) }
 
-// Call is one call of a script.
+// Call holds the keys and arguments of one script call.
 type Call struct {
 	Keys []string
 	Args []any
 }
 
-// RunAll calls a script for each of calls in one round trip (per node of a cluster) and returns the
-// answers in order. A node that does not know the script is given it, and the calls it has not done are
-// made again, so the script must bear that. The error is that of the first call that failed.
+// RunAll runs a script once per call in one round trip (per node of a cluster) and returns the
+// answers in order. If a node does not know the script, RunAll loads it and repeats the calls that
+// failed. The error is that of the first call that failed.
 func RunAll(ctx context.Context, rdb redis.UniversalClient, script *redis.Script, calls []Call) ([]any, error) {
 	if len(calls) == 0 {
 		return nil, nil
@@ -62,15 +62,15 @@ func RunAll(ctx context.Context, rdb redis.UniversalClient, script *redis.Script
 	return answers, nil
 }
 
-// Acks are entries of a stream to be acknowledged, none to ask for the Snapshot only.
+// Acks holds the entries of a stream to acknowledge. Without IDs, it only asks for the Snapshot.
 type Acks struct {
 	Stream string
 	Mirror string // the key that mirrors the stream's watermark, "" for none
 	IDs    []string
 }
 
-// Ack acknowledges entries of several streams in one round trip and returns how far the group has come
-// with each.
+// Ack acknowledges entries of several streams in one round trip and returns the group's progress in
+// each stream.
 func Ack(ctx context.Context, rdb redis.UniversalClient, acks []Acks) ([]Snapshot, error) {
 	calls := make([]Call, len(acks))
 	for i, a := range acks {
@@ -97,16 +97,17 @@ func Ack(ctx context.Context, rdb redis.UniversalClient, acks []Acks) ([]Snapsho
 	return snapshots, nil
 }
 
-// Snapshot is how far the group has come with a stream.
+// Snapshot is the group's progress in one stream.
 type Snapshot struct {
-	Known bool       // false when the stream or the group is gone
+	Known bool       // false if the stream or the group does not exist
 	Bound entryid.ID // every entry at or below it is stored and acknowledged
-	Added int64      // how many entries were added up to it, -1 for unknown
-	// Rebased says that the group's entries-read was wrong, as after a failover, and was set right.
-	Rebased bool
+	Added int64      // number of entries added up to Bound, -1 if unknown
+	// Corrected is true if the group's entries-read was wrong, as after a failover, and has been
+	// corrected.
+	Corrected bool
 }
 
-// parseSnapshot reads the answer of ack.lua.
+// parseSnapshot parses the answer of ack.lua.
 func parseSnapshot(answer any) (Snapshot, error) {
 	a, ok := answer.([]any)
 	if !ok || len(a) != 1 && len(a) != 6 {
@@ -118,11 +119,11 @@ func parseSnapshot(answer any) (Snapshot, error) {
 	lowest, ok1 := a[2].(string)
 	delivered, ok2 := a[3].(string)
 	added, ok3 := a[4].(int64)
-	rebased, ok4 := a[5].(int64)
+	corrected, ok4 := a[5].(int64)
 	if !ok1 || !ok2 || !ok3 || !ok4 {
 		return Snapshot{}, fmt.Errorf("ack.lua answered %v", answer)
 	}
-	s := Snapshot{Known: true, Added: added, Rebased: rebased == 1}
+	s := Snapshot{Known: true, Added: added, Corrected: corrected == 1}
 	var err error
 	if s.Bound, err = entryid.Parse(delivered); lowest != "" && err == nil {
 		var low entryid.ID
@@ -130,7 +131,7 @@ func parseSnapshot(answer any) (Snapshot, error) {
 		s.Bound = low.Prev()
 	}
 	if err != nil {
-		return Snapshot{}, errors.Join(errors.New("ack.lua answered no entry id"), err)
+		return Snapshot{}, errors.Join(errors.New("ack.lua answered with an invalid entry id"), err)
 	}
 	return s, nil
 }

@@ -1,5 +1,6 @@
-// Package holes fills the holes that an audit has found: seqs without a row, of which the streams have no entry. What a
-// tail still holds is stored from there; of the rest nothing is known, and each gets a tombstone.
+// Package holes fills the holes that an audit has found: seqs without a row and without an entry in
+// the streams. It stores events that a tail still contains. The others are lost, and each gets a
+// tombstone.
 package holes
 
 import (
@@ -14,21 +15,21 @@ import (
 	"parley.chat/sync-service/internal/store"
 )
 
-// Filled is a hole and what became of its seqs.
+// Filled is a hole and how it was filled.
 type Filled struct {
 	Channel chat.ChannelID `json:"channel_id"`
 	store.Range
 	Found int64 `json:"found"` // stored from the tail
-	Lost  int64 `json:"lost"`  // got tombstones
+	Lost  int64 `json:"lost"`  // replaced by tombstones
 }
 
-// Store is the part of store.Store that is needed.
+// Store is the part of store.Store that Fill needs.
 type Store interface {
 	Store(ctx context.Context, b store.Batch) (store.Result, error)
-	Lose(ctx context.Context, partition int, channel chat.ChannelID, lost store.Range) error
+	StoreTombstones(ctx context.Context, partition int, channel chat.ChannelID, lost store.Range) error
 }
 
-// Fill fills the holes among problems. A dry run only says what would be done.
+// Fill fills the holes among problems. A dry run only returns what it would do.
 func Fill(ctx context.Context, log *eventlog.Log, s Store, problems []audit.Problem, dryRun bool) ([]Filled, error) {
 	filled := []Filled{}
 	for _, p := range problems {
@@ -50,7 +51,7 @@ func fill(ctx context.Context, log *eventlog.Log, s Store, p audit.Problem, dryR
 	if err != nil {
 		return f, err
 	}
-	b := store.Batch{Partitions: []int{log.Partition(p.Channel.UUID)}, Seen: true}
+	b := store.Batch{Partitions: []int{log.Partition(p.Channel.UUID)}, MaybeStored: true}
 	for _, it := range items {
 		row, err := rowOf(p.Channel, it)
 		if err != nil {
@@ -64,12 +65,12 @@ func fill(ctx context.Context, log *eventlog.Log, s Store, p audit.Problem, dryR
 		return f, nil
 	}
 	if _, err := s.Store(ctx, b); err != nil {
-		return f, fmt.Errorf("store what the tail of channel %s holds: %w", p.Channel, err)
+		return f, fmt.Errorf("store the tail of channel %s: %w", p.Channel, err)
 	}
-	return f, s.Lose(ctx, b.Partitions[0], p.Channel, p.Range)
+	return f, s.StoreTombstones(ctx, b.Partitions[0], p.Channel, p.Range)
 }
 
-// rowOf returns the row of an item, as its entry would have made it.
+// rowOf returns the row of a tail item, the same as the row of its entry.
 func rowOf(c chat.ChannelID, it event.Item) (store.Row, error) {
 	f, err := frame.DecodeEvent(it.Frame)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// collector asks Redis when it is scraped, so it needs no goroutine and never shows an old state.
+// collector queries Redis on each scrape, so it needs no goroutine and never shows outdated values.
 type collector struct {
 	rdb                                                redis.UniversalClient
 	partitions                                         int
@@ -17,8 +17,8 @@ type collector struct {
 	receipts, receiptsSeconds, lost                    *prometheus.Desc
 }
 
-// NewCollector returns the lag of every partition as metrics. Instances show the same figures: alert on
-// the maximum over them.
+// NewCollector returns a collector of the lag of every partition. All instances show the same
+// values, so alerts should use the maximum.
 func NewCollector(rdb redis.UniversalClient, partitions int) prometheus.Collector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("parley_sync_"+name, help, labels, nil)
@@ -28,13 +28,13 @@ func NewCollector(rdb redis.UniversalClient, partitions int) prometheus.Collecto
 		lag:             desc("lag_entries", "Entries not yet delivered to the consumer group.", "partition"),
 		pending:         desc("pending_entries", "Entries delivered and not acknowledged.", "partition"),
 		seconds:         desc("lag_seconds", "Age of the oldest entry that is not stored.", "partition"),
-		length:          desc("stream_entries", "Entries in the stream, stored ones included.", "partition"),
+		length:          desc("stream_entries", "Entries in the stream, including stored ones.", "partition"),
 		dead:            desc("dead_entries", "Dead letters waiting for the operator.", "partition"),
 		consumers:       desc("consumers", "Consumers in the group.", "partition"),
-		receipts:        desc("receipts_waiting_entries", "Entries of cursor moves that are not stored.", "partition"),
-		receiptsSeconds: desc("receipts_lag_seconds", "Age of the oldest cursor moves that are not stored.", "partition"),
-		lost:            desc("lost_writes_timestamp_seconds", "When Redis was last found to have lost writes that were stored or seen.", "partition"),
-		up:              desc("lag_known", "1 if the figures about the streams could be read, else 0."),
+		receipts:        desc("receipts_waiting_entries", "Entries of the receipts stream that are not stored.", "partition"),
+		receiptsSeconds: desc("receipts_lag_seconds", "Age of the oldest receipts entry that is not stored.", "partition"),
+		lost:            desc("lost_writes_timestamp_seconds", "When Redis was last found to have lost writes.", "partition"),
+		up:              desc("lag_known", "1 if the state of the streams could be read, else 0."),
 	}
 }
 

@@ -1,15 +1,16 @@
--- expire.lua: lets the cursors of channels expire of which every move is stored: the group has delivered
--- and acknowledged all of them. The next move takes the expiry away again. One that has an expiry
--- keeps it, so it counts from the last move.
--- KEYS[1] receipts   parley:{P}:receipts    KEYS[2..] cursors   parley:{P}:cursor:<channel>
--- ARGV[1] group    ARGV[2] expiry, ms    ARGV[3] most waiting entries to look at
--- ARGV[4..] the channels' ids, in the order of their keys
--- returns per channel 1 when it is done with, else 0: ask again
+-- expire.lua: sets an expiry on the receipts of channels whose receipts are all stored, which means
+-- that the group has delivered and acknowledged all their entries. The next receipt removes the
+-- expiry again. A key that already has an expiry keeps it, so the expiry counts from the last
+-- receipt.
+-- KEYS[1] receipts   parley:{P}:receipts    KEYS[2..] channels' receipts   parley:{P}:cursor:<channel>
+-- ARGV[1] group    ARGV[2] expiry, ms    ARGV[3] maximum number of waiting entries to read
+-- ARGV[4..] the ids of the channels, in the order of KEYS[2..]
+-- returns, per channel, 1 if the expiry is set, else 0: call again later
 local answers, moving = {}, {}
 local group = group_of(KEYS[1], ARGV[1])
 local known = group ~= nil
 if known then
-  -- From the lowest pending entry on some may be acknowledged: they only put the expiry off.
+  -- Entries above the lowest pending one may be acknowledged already; they only delay the expiry.
   local from = group.lowest or ('(' .. group.delivered)
   local waiting = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', ARGV[3])
   known = #waiting < tonumber(ARGV[3])

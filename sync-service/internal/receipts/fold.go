@@ -14,38 +14,38 @@ import (
 	"parley.chat/sync-service/internal/store"
 )
 
-// member is a user in a channel.
+// member identifies a user in a channel.
 type member struct {
 	channel chat.ChannelID
 	user    chat.UserID
 }
 
-// fold is what some entries say: how far each member has come at most.
+// fold accumulates the receipts of several entries, keeping the maximum per member.
 type fold struct {
-	partitions int // of the deployment
-	cursors    map[member]store.Cursor
-	done       map[int][]string // by partition: the entries that are acknowledged once the cursors are stored
+	partitions int // number of partitions of the deployment
+	receipts   map[member]store.Receipt
+	done       map[int][]string // by partition: entries to acknowledge once the receipts are stored
 	channels   map[int]map[chat.ChannelID]struct{}
-	dead       []letter
-	moves      int // before they were folded
-	newer      int // entries left pending: who is upgraded will store them
-	vanished   int // entries that were pending and are not in the stream
+	dead       []deadEntry
+	read       int // number of receipts before folding
+	newer      int // entries of a newer version, left pending for an upgraded instance
+	vanished   int // pending entries that are no longer in the stream
 }
 
-// letter is an entry that cannot be read.
-type letter struct {
+// deadEntry is an entry that cannot be decoded.
+type deadEntry struct {
 	partition  int
 	id, reason string
 }
 
 func newFold(partitions int) *fold {
 	return &fold{
-		partitions: partitions, cursors: map[member]store.Cursor{}, done: map[int][]string{},
+		partitions: partitions, receipts: map[member]store.Receipt{}, done: map[int][]string{},
 		channels: map[int]map[chat.ChannelID]struct{}{},
 	}
 }
 
-// add takes an entry in. The order does not matter, nor how often an entry comes.
+// add adds an entry. Entries may be added in any order and repeatedly.
 func (f *fold) add(partition int, m redis.XMessage) {
 	if m.Values == nil {
 		f.vanished++
@@ -58,17 +58,17 @@ func (f *fold) add(partition int, m redis.XMessage) {
 		return
 	}
 	if err != nil {
-		f.dead = append(f.dead, letter{partition, m.ID, "cannot be decoded: " + err.Error()})
+		f.dead = append(f.dead, deadEntry{partition, m.ID, "cannot be decoded: " + err.Error()})
 		return
 	}
 	if p := rediskey.Of(r.Channel.UUID, f.partitions); p != partition {
-		f.dead = append(f.dead, letter{partition, m.ID, fmt.Sprintf("belongs to partition %d", p)})
+		f.dead = append(f.dead, deadEntry{partition, m.ID, fmt.Sprintf("belongs to partition %d", p)})
 		return
 	}
-	for _, c := range store.CursorsOf(r) {
+	for _, c := range store.ReceiptsOf(r) {
 		f.raise(c)
 	}
-	f.moves += len(r.Moves)
+	f.read += len(r.Moves)
 	f.done[partition] = append(f.done[partition], m.ID)
 	if f.channels[partition] == nil {
 		f.channels[partition] = map[chat.ChannelID]struct{}{}
@@ -76,15 +76,15 @@ func (f *fold) add(partition int, m redis.XMessage) {
 	f.channels[partition][r.Channel] = struct{}{}
 }
 
-func (f *fold) raise(c store.Cursor) {
+func (f *fold) raise(c store.Receipt) {
 	key := member{c.Channel, c.User}
-	old := f.cursors[key]
+	old := f.receipts[key]
 	c.Delivered, c.Read = max(c.Delivered, old.Delivered), max(c.Read, old.Read)
-	f.cursors[key] = c
+	f.receipts[key] = c
 }
 
-// list returns the folded cursors, each member once.
-func (f *fold) list() []store.Cursor { return slices.Collect(maps.Values(f.cursors)) }
+// list returns the folded receipts, one per member.
+func (f *fold) list() []store.Receipt { return slices.Collect(maps.Values(f.receipts)) }
 
-// empty reports whether nothing was taken in that has to be written somewhere.
+// empty reports whether there is nothing to store, acknowledge or move to the dead letters.
 func (f *fold) empty() bool { return len(f.done) == 0 && len(f.dead) == 0 }

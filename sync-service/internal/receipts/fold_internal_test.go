@@ -29,7 +29,7 @@ func TestFold_maximum(t *testing.T) {
 	t.Parallel()
 	const partitions = 3
 	for range 200 {
-		want := map[member]store.Cursor{}
+		want := map[member]store.Receipt{}
 		var entries []redis.XMessage
 		partitionOf := map[string]int{}
 		channels, users := []chat.ChannelID{chat.NewChannelID(), chat.NewChannelID()}, []chat.UserID{chat.NewUserID(), chat.NewUserID()}
@@ -41,7 +41,7 @@ func TestFold_maximum(t *testing.T) {
 				r.Moves = append(r.Moves, mv)
 				key := member{r.Channel, mv.User}
 				w := want[key]
-				want[key] = store.Cursor{
+				want[key] = store.Receipt{
 					Channel: r.Channel, User: mv.User, Delivered: max(w.Delivered, mv.Delivered), Read: max(w.Read, mv.Read),
 				}
 			}
@@ -56,8 +56,8 @@ func TestFold_maximum(t *testing.T) {
 		for _, m := range entries {
 			f.add(partitionOf[m.ID], m)
 		}
-		if !maps.Equal(f.cursors, want) || len(f.dead) > 0 {
-			t.Fatalf("folded to %v, dead %v; want %v", f.cursors, f.dead, want)
+		if !maps.Equal(f.receipts, want) || len(f.dead) > 0 {
+			t.Fatalf("folded to %v, dead %v; want %v", f.receipts, f.dead, want)
 		}
 	}
 }
@@ -74,7 +74,7 @@ func TestFold_whatIsNotStored(t *testing.T) {
 	f.add(1-p, message(3, good))
 	f.add(p, redis.XMessage{ID: "4-0"})
 	f.add(p, message(5, good))
-	if f.newer != 1 || f.vanished != 1 || len(f.dead) != 2 || len(f.cursors) != 1 || fmt.Sprint(f.done[p]) != "[4-0 5-0]" || len(f.done[1-p]) != 0 {
+	if f.newer != 1 || f.vanished != 1 || len(f.dead) != 2 || len(f.receipts) != 1 || fmt.Sprint(f.done[p]) != "[4-0 5-0]" || len(f.done[1-p]) != 0 {
 		t.Errorf("%+v", f)
 	}
 }

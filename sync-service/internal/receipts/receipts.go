@@ -1,14 +1,16 @@
-// Package receipts moves members' cursors from the receipts streams of Redis into PostgreSQL.
+// Package receipts stores members' receipts (delivered and read positions) from the receipts
+// streams of Redis in PostgreSQL.
 //
-// Nobody waits for it, since readers take the greater of Redis and PostgreSQL: so one goroutine goes round
-// the partitions once a second, without a blocked read, folds what it finds to the maximum per member,
-// stores that, and only then acknowledges. It takes some partitions at a time, evenly over the second: all at
-// once would be a load of tens of milliseconds on PostgreSQL, which messages have to wait for. Entries may be
-// stored again and in any order; any number of instances share the work. While a store is down it waits, with
-// one read of all partitions in hand at most.
+// Nobody waits for this, because readers use the greater of the receipts in Redis and PostgreSQL.
+// So one goroutine reads all partitions once a second, without blocking reads. It folds the
+// receipts to the maximum per member, stores them, and only then acknowledges the entries. It reads
+// a few partitions at a time, spread evenly over the second: reading all at once would load
+// PostgreSQL for tens of milliseconds, which delays messages. Entries may be stored again and in
+// any order, and any number of instances share the work. While a store is down it waits, holding at
+// most one read of all partitions in memory.
 //
-// It trims what is acknowledged, whatever its age, and gives the cursors that Redis holds of a channel an
-// expiry once all of them are stored.
+// It trims all acknowledged entries, whatever their age. Once all receipts of a channel are stored,
+// it sets an expiry on the copy in Redis.
 package receipts
 
 import (
@@ -33,39 +35,39 @@ import (
 
 // Config configures a Consumer. A zero optional field means its default.
 type Config struct {
-	// Name is this consumer's in the group: required, unlike that of any other instance, and the same
-	// after a restart, so that it finds what is pending on it.
+	// Name is the name of this consumer in the group. It is required, unique among the instances,
+	// and the same after a restart so that the consumer finds its pending entries.
 	Name       string
 	Partitions int // required
 
-	Every      time.Duration // default 1s: a round of all partitions, while there is no more than a read takes
-	ClaimIdle  time.Duration // default 10s before entries of a silent consumer are claimed
-	ClaimEvery time.Duration // default a fifth of ClaimIdle
-	GoneAfter  time.Duration // default 5m before a silent consumer with nothing pending is removed
-	KeepEvery  time.Duration // default 10s: streams are trimmed and cursors given their expiry
-	SweepEvery time.Duration // default 1h: cursors whose expiry another instance has not come to set
-	Expiry     time.Duration // default 7 days, of cursors of which all is stored
+	Interval             time.Duration // default 1s: how often all partitions are read; a partition with a backlog is read without a pause
+	ClaimIdle            time.Duration // default 10s: idle time after which another consumer's pending entries are claimed
+	ClaimInterval        time.Duration // default a fifth of ClaimIdle
+	ConsumerExpiry       time.Duration // default 5m: idle time after which a consumer without pending entries is removed
+	HousekeepingInterval time.Duration // default 10s: how often streams are trimmed and expiries set
+	SweepInterval        time.Duration // default 1h: how often to look for receipts whose expiry another instance failed to set
+	Expiry               time.Duration // default 7 days: how long Redis keeps the receipts of a channel after all are stored
 
-	RetryMin, RetryMax time.Duration // default 100ms, 5s: the bounds of the backoff
+	RetryMin, RetryMax time.Duration // default 100ms, 5s: limits of the retry backoff
 
 	Metrics *Metrics // required
 	Logger  *slog.Logger
-	Outages *outage.Log // default: one of its own, with Logger. A program has one for all its steps.
+	Outages *outage.Log // default: a new one that uses Logger; a program shares one among all its steps
 }
 
 func (c *Config) setDefaults() {
-	c.Every, c.ClaimIdle = cmp.Or(c.Every, time.Second), cmp.Or(c.ClaimIdle, 10*time.Second)
-	c.ClaimEvery, c.GoneAfter = cmp.Or(c.ClaimEvery, c.ClaimIdle/5), cmp.Or(c.GoneAfter, 5*time.Minute)
-	c.KeepEvery, c.SweepEvery = cmp.Or(c.KeepEvery, 10*time.Second), cmp.Or(c.SweepEvery, time.Hour)
+	c.Interval, c.ClaimIdle = cmp.Or(c.Interval, time.Second), cmp.Or(c.ClaimIdle, 10*time.Second)
+	c.ClaimInterval, c.ConsumerExpiry = cmp.Or(c.ClaimInterval, c.ClaimIdle/5), cmp.Or(c.ConsumerExpiry, 5*time.Minute)
+	c.HousekeepingInterval, c.SweepInterval = cmp.Or(c.HousekeepingInterval, 10*time.Second), cmp.Or(c.SweepInterval, time.Hour)
 	c.Expiry = cmp.Or(c.Expiry, 7*24*time.Hour)
 	c.RetryMin, c.RetryMax = cmp.Or(c.RetryMin, 100*time.Millisecond), cmp.Or(c.RetryMax, 5*time.Second)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
-	c.Outages = cmp.Or(c.Outages, outage.New(c.Logger, "storing is interrupted", "storing goes on"))
+	c.Outages = cmp.Or(c.Outages, outage.New(c.Logger, "storing is interrupted", "storing resumed"))
 }
 
 // Store is the part of store.Store that a Consumer needs.
 type Store interface {
-	RaiseCursors(ctx context.Context, cursors []store.Cursor) (int64, error)
+	RaiseReceipts(ctx context.Context, cursors []store.Receipt) (int64, error)
 }
 
 // Consumer is one member of the consumer group of the receipts streams.
@@ -75,34 +77,36 @@ type Consumer struct {
 	cfg        Config
 	m          *Metrics
 
-	// settling are the channels, by partition, whose cursors have no expiry yet.
-	settling []map[chat.ChannelID]struct{}
-	// turn is whose turn it is in the round. It outlives errors: else those that come last might never be read.
-	turn int
-	// When the duties were done last.
-	claimed, kept, swept time.Time
+	// unexpired holds the channels, by partition, whose receipts in Redis have no expiry yet.
+	unexpired []map[chat.ChannelID]struct{}
+	// slot is the group of partitions to read next. It survives errors; otherwise a repeated error
+	// could keep the last groups from ever being read.
+	slot int
+	// When the periodic tasks last ran.
+	claimed, housekept, swept time.Time
 }
 
-// New checks cfg and applies its defaults. It does no I/O and starts nothing. The clients and the store
-// stay the caller's; reads must not retry by itself, since what it reads is not there a second time.
+// New checks cfg and applies its defaults. It does no I/O and starts no goroutines. The caller
+// keeps ownership of the clients and the store. The client reads must not retry by itself: entries
+// in a lost reply are already pending, and a second read would skip them.
 func New(reads, rdb redis.UniversalClient, s Store, cfg Config) (*Consumer, error) {
 	if cfg.Name == "" || cfg.Partitions < 1 || cfg.Metrics == nil {
 		return nil, errors.New("receipts: Name, Partitions and Metrics are required")
 	}
 	cfg.setDefaults()
 	c := &Consumer{reads: reads, rdb: rdb, store: s, cfg: cfg, m: cfg.Metrics}
-	c.settling = make([]map[chat.ChannelID]struct{}, cfg.Partitions)
-	for p := range c.settling {
-		c.settling[p] = map[chat.ChannelID]struct{}{}
+	c.unexpired = make([]map[chat.ChannelID]struct{}, cfg.Partitions)
+	for p := range c.unexpired {
+		c.unexpired[p] = map[chat.ChannelID]struct{}{}
 	}
 	return c, nil
 }
 
-// errStopped says that what is in hand stays pending, because the program ends.
+// errStopped means that the current entries stay pending because the program is shutting down.
 var errStopped = errors.New("stopped while a store could not be reached")
 
-// Run consumes until ctx is done, finishes the read in hand, and returns nil. Outages of Redis and of
-// PostgreSQL are waited out.
+// Run consumes until ctx is done, finishes the current read, and returns nil. It waits out outages
+// of Redis and PostgreSQL.
 func (c *Consumer) Run(ctx context.Context) error {
 	retry := c.backoff()
 	for ctx.Err() == nil {
@@ -116,7 +120,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	c.try(last, "expire", c.expire) // what this instance has noted, nobody else knows before the next sweep
+	c.runTask(last, "expire", c.expire) // no other instance knows these channels before its next sweep
 	return nil
 }
 
@@ -124,13 +128,14 @@ func (c *Consumer) backoff() *group.Backoff {
 	return &group.Backoff{Min: c.cfg.RetryMin, Max: c.cfg.RetryMax}
 }
 
-// turnsMax bounds in how many turns a round goes: each costs three round trips.
-const turnsMax = 8
+// maxSlots bounds the number of slots in a round. Each slot costs three round trips.
+const maxSlots = 8
 
-// consume reads what is pending on this consumer, and then what is new, turn by turn. It begins anew
-// after any error: a reply may have been lost, and with it entries that only the pending list still knows.
+// consume reads the entries pending on this consumer and then new entries, one slot of partitions
+// at a time. After any error the caller starts it again from the pending entries: a lost reply may
+// have contained entries that only the pending list still knows.
 func (c *Consumer) consume(ctx context.Context, retry *group.Backoff) error {
-	from := c.everywhere("0-0")
+	from := c.allPartitions("0-0")
 	for ctx.Err() == nil && len(from) > 0 {
 		var err error
 		if from, err = c.read(ctx, from); err != nil {
@@ -139,25 +144,25 @@ func (c *Consumer) consume(ctx context.Context, retry *group.Backoff) error {
 	}
 	retry.Reset()
 	c.cfg.Outages.Worked(ctx, "receipts read")
-	turns := min(c.cfg.Partitions, turnsMax)
-	tick := time.NewTicker(max(c.cfg.Every/time.Duration(turns), time.Millisecond))
+	slots := min(c.cfg.Partitions, maxSlots)
+	tick := time.NewTicker(max(c.cfg.Interval/time.Duration(slots), time.Millisecond))
 	defer tick.Stop()
-	var behind map[int]string // read again at every turn, without a rest
-	for ; ctx.Err() == nil; c.turn = (c.turn + 1) % turns {
+	var behind map[int]string // partitions with a backlog: read again immediately
+	for ; ctx.Err() == nil; c.slot = (c.slot + 1) % slots {
 		from := map[int]string{}
-		for p := c.turn; p < c.cfg.Partitions; p += turns {
+		for p := c.slot; p < c.cfg.Partitions; p += slots {
 			from[p] = ">"
 		}
 		maps.Copy(from, behind)
 		var err error
 		behind, err = c.read(ctx, from)
-		if err == nil && due(&c.claimed, c.cfg.ClaimEvery) {
+		if err == nil && due(&c.claimed, c.cfg.ClaimInterval) {
 			err = c.claim(ctx)
 		}
 		if err != nil {
 			return err
 		}
-		c.keep(ctx)
+		c.housekeeping(ctx)
 		if len(behind) > 0 {
 			continue
 		}
@@ -177,8 +182,8 @@ func due(last *time.Time, every time.Duration) bool {
 	return true
 }
 
-// everywhere is the position of a read in all partitions.
-func (c *Consumer) everywhere(position string) map[int]string {
+// allPartitions returns the same position for every partition.
+func (c *Consumer) allPartitions(position string) map[int]string {
 	from := make(map[int]string, c.cfg.Partitions)
 	for p := range c.cfg.Partitions {
 		from[p] = position
@@ -186,19 +191,20 @@ func (c *Consumer) everywhere(position string) map[int]string {
 	return from
 }
 
-// readMax bounds what a read takes of a partition: an entry has up to 500 moves, so a read of all
-// partitions holds some tens of MB at the worst.
-const readMax = 64
+// maxRead bounds how many entries one read returns per partition. An entry contains up to 500
+// receipts, so a read of all partitions needs at most some tens of MB.
+const maxRead = 64
 
-// read reads in one round trip, after the positions given by partition, and stores what it has read. It
-// returns where to read on: those partitions of which there may be more.
+// read reads all partitions in from, each after its position, in one round trip, and stores the
+// entries. It returns the partitions that may have more entries, with the positions to continue
+// from.
 func (c *Consumer) read(ctx context.Context, from map[int]string) (map[int]string, error) {
 	pipe := c.reads.Pipeline()
 	replies := make(map[int]*redis.XStreamSliceCmd, len(from))
 	for p, position := range from {
 		replies[p] = pipe.XReadGroup(ctx, &redis.XReadGroupArgs{
 			Group: rediskey.ConsumerGroup, Consumer: c.cfg.Name,
-			Streams: []string{rediskey.Receipts(p), position}, Count: readMax, Block: -1,
+			Streams: []string{rediskey.Receipts(p), position}, Count: maxRead, Block: -1,
 		})
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
@@ -208,7 +214,7 @@ func (c *Consumer) read(ctx context.Context, from map[int]string) (map[int]strin
 		streams, err := reply.Result()
 		switch {
 		case redis.HasErrorPrefix(err, "NOGROUP"):
-			errs = append(errs, c.makeGroup(ctx, p))
+			errs = append(errs, c.createGroup(ctx, p))
 			more[p] = from[p]
 		case err != nil && !errors.Is(err, redis.Nil):
 			errs = append(errs, fmt.Errorf("read the receipts of partition %d: %w", p, err))
@@ -217,37 +223,39 @@ func (c *Consumer) read(ctx context.Context, from map[int]string) (map[int]strin
 			for _, m := range messages {
 				f.add(p, m)
 			}
-			if n := len(messages); n == readMax {
+			if n := len(messages); n == maxRead {
 				if more[p] = from[p]; from[p] != ">" {
 					more[p] = messages[n-1].ID
 				}
 			}
 		}
 	}
-	// What was read is stored first, even if ctx has ended or another partition has failed.
+	// Store the entries that were read first, even if ctx has ended or another partition has
+	// failed.
 	return more, errors.Join(append(errs, c.persist(ctx, f))...)
 }
 
-func (c *Consumer) makeGroup(ctx context.Context, p int) error {
-	// From the start: what is stored and not trimmed yet is stored again, which changes nothing.
-	made, err := group.Make(ctx, c.rdb, rediskey.Receipts(p), entryid.ID{})
-	if made {
-		c.cfg.Logger.Info("consumer group of receipts made", "partition", p)
+func (c *Consumer) createGroup(ctx context.Context, p int) error {
+	// The group begins at the start of the stream. Entries that are already stored are stored
+	// again, which has no effect.
+	created, err := group.Create(ctx, c.rdb, rediskey.Receipts(p), entryid.ID{})
+	if created {
+		c.cfg.Logger.Info("consumer group of receipts created", "partition", p)
 	}
 	return err
 }
 
-// claim stores what has been pending for too long on anyone, this consumer included.
+// claim stores entries that have been pending for too long on any consumer, including this one.
 func (c *Consumer) claim(ctx context.Context) error {
 	for p := range c.cfg.Partitions {
-		if err := group.Claim(ctx, c.rdb, rediskey.Receipts(p), c.cfg.Name, c.cfg.ClaimIdle, readMax, func(messages []redis.XMessage) error {
+		if err := group.Claim(ctx, c.rdb, rediskey.Receipts(p), c.cfg.Name, c.cfg.ClaimIdle, maxRead, func(messages []redis.XMessage) error {
 			f := newFold(c.cfg.Partitions)
 			for _, m := range messages {
 				f.add(p, m)
 			}
 			return c.persist(ctx, f)
 		}); redis.HasErrorPrefix(err, "NOGROUP") {
-			if err := c.makeGroup(ctx, p); err != nil {
+			if err := c.createGroup(ctx, p); err != nil {
 				return err
 			}
 		} else if err != nil {
@@ -257,8 +265,9 @@ func (c *Consumer) claim(ctx context.Context) error {
 	return nil
 }
 
-// persist stores a fold and then acknowledges its entries, trying again until both are done or, after
-// ctx ended, a try has failed. Nothing in a cursor is such that PostgreSQL could refuse it.
+// persist stores the folded receipts and then acknowledges their entries. It retries until both
+// succeed or, once ctx has ended, until an attempt fails. PostgreSQL has no reason to refuse a
+// receipt, so nothing is rejected here.
 func (c *Consumer) persist(ctx context.Context, f *fold) error {
 	c.m.newer.Add(float64(f.newer))
 	if f.newer > 0 {
@@ -271,26 +280,26 @@ func (c *Consumer) persist(ctx context.Context, f *fold) error {
 		return nil
 	}
 	began, raised := time.Now(), int64(0)
-	if err := c.insist(ctx, "store", func(ctx context.Context) (err error) {
-		raised, err = c.store.RaiseCursors(ctx, f.list())
+	if err := c.retry(ctx, "store", func(ctx context.Context) (err error) {
+		raised, err = c.store.RaiseReceipts(ctx, f.list())
 		return err
 	}); err != nil {
 		return err
 	}
 	c.m.stored(f, raised, time.Since(began))
-	if err := c.insist(ctx, "ack", func(ctx context.Context) error { return c.finish(ctx, f) }); err != nil {
+	if err := c.retry(ctx, "ack", func(ctx context.Context) error { return c.finish(ctx, f) }); err != nil {
 		return err
 	}
 	for p, channels := range f.channels {
 		for ch := range channels {
-			c.settling[p][ch] = struct{}{}
+			c.unexpired[p][ch] = struct{}{}
 		}
 	}
 	return nil
 }
 
-func (c *Consumer) insist(ctx context.Context, what string, f func(context.Context) error) error {
-	if err := c.backoff().Insist(ctx, f, func(tries int, err error) {
+func (c *Consumer) retry(ctx context.Context, what string, f func(context.Context) error) error {
+	if err := c.backoff().Retry(ctx, f, func(tries int, err error) {
 		c.m.retries.WithLabelValues(what).Inc()
 		c.cfg.Outages.Failed(ctx, "receipts "+what, err, "tries", tries)
 	}); err != nil {
@@ -300,14 +309,15 @@ func (c *Consumer) insist(ctx context.Context, what string, f func(context.Conte
 	return nil
 }
 
-// finish acknowledges what is stored and moves what cannot be read to the dead letters. It may be repeated.
+// finish moves undecodable entries to the dead letters and acknowledges the stored ones. It may be
+// repeated.
 func (c *Consumer) finish(ctx context.Context, f *fold) error {
 	for _, l := range f.dead {
 		moved, err := deadletter.Move(ctx, c.rdb, deadletter.Receipts, l.partition, l.id, l.reason)
 		if err != nil {
 			return err
 		}
-		if moved { // else by a try before, or by another consumer
+		if moved { // otherwise an earlier attempt or another consumer has moved it
 			c.m.dead.Inc()
 			c.cfg.Logger.WarnContext(ctx, "receipts moved to the dead letters", "partition", l.partition, "entry_id", l.id, "reason", l.reason)
 		}

@@ -108,8 +108,8 @@ func (w *world) start(name string, wrap func(receipts.Store) receipts.Store, cha
 		t.Fatal(err)
 	}
 	cfg := receipts.Config{
-		Name: name, Partitions: partitions, Every: 5 * time.Millisecond, ClaimIdle: 200 * time.Millisecond,
-		KeepEvery: 20 * time.Millisecond, SweepEvery: 100 * time.Millisecond, RetryMin: 5 * time.Millisecond, RetryMax: 50 * time.Millisecond,
+		Name: name, Partitions: partitions, Interval: 5 * time.Millisecond, ClaimIdle: 200 * time.Millisecond,
+		HousekeepingInterval: 20 * time.Millisecond, SweepInterval: 100 * time.Millisecond, RetryMin: 5 * time.Millisecond, RetryMax: 50 * time.Millisecond,
 		Metrics: receipts.NewMetrics(prometheus.NewRegistry()), Logger: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {
@@ -196,12 +196,12 @@ type shaky struct {
 	n atomic.Int64
 }
 
-func (s *shaky) RaiseCursors(ctx context.Context, cursors []store.Cursor) (int64, error) {
+func (s *shaky) RaiseReceipts(ctx context.Context, cursors []store.Receipt) (int64, error) {
 	n := s.n.Add(1)
 	if n%5 == 1 {
 		return 0, errors.New("down")
 	}
-	raised, err := s.Store.RaiseCursors(ctx, cursors)
+	raised, err := s.Store.RaiseReceipts(ctx, cursors)
 	if n%5 == 3 {
 		return 0, errors.Join(errors.New("no answer"), err)
 	}
@@ -245,7 +245,7 @@ func TestRun_behind(t *testing.T) {
 	}
 	const every = 4 * time.Second
 	began := time.Now()
-	w.start("rested", nil, func(cfg *receipts.Config) { cfg.Every = every })
+	w.start("rested", nil, func(cfg *receipts.Config) { cfg.Interval = every })
 	testkit.Until(t, testkit.Timeout, w.stored)
 	if took := time.Since(began); took > 3*every {
 		t.Errorf("stored after %v", took)
@@ -329,7 +329,7 @@ func TestRun_whatCannotBeRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	if err := deadletter.Retry(ctx, w.rdb, store.New(db), partitions, letters[0]); !errors.Is(err, deadletter.ErrStays) {
+	if err := deadletter.Retry(ctx, w.rdb, store.New(db), partitions, letters[0]); !errors.Is(err, deadletter.ErrRemains) {
 		t.Errorf("retry of what cannot be read = %v", err)
 	}
 	letters[0].Fields["moves"] = w.users[0].String() + ":8:8" // as an upgraded program reads it

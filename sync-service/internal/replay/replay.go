@@ -1,6 +1,6 @@
-// Package replay stores again what the streams retain, for a database that was restored from a backup.
-// It reads from outside the consumer group and does not move it; storing is idempotent, so it may run at
-// any time, over any range, and again.
+// Package replay stores the entries that the streams still contain again, for a database that was
+// restored from a backup. It reads outside the consumer group and does not affect it. Storing is
+// idempotent, so a replay may run at any time, over any range, and repeatedly.
 package replay
 
 import (
@@ -20,8 +20,8 @@ import (
 	"parley.chat/sync-service/internal/store"
 )
 
-// Position is where a replay stands: all partitions before this one are done, and of this one the
-// entries up to After.
+// Position is the progress of a replay: all partitions before Partition are done, and in Partition
+// all entries up to After.
 type Position struct {
 	Partition int
 	After     entryid.ID
@@ -30,47 +30,47 @@ type Position struct {
 // String returns "<partition>/<entry id>".
 func (p Position) String() string { return strconv.Itoa(p.Partition) + "/" + p.After.String() }
 
-// ParsePosition reads what String returns.
+// ParsePosition parses the result of String.
 func ParsePosition(s string) (Position, error) {
 	partition, id, found := strings.Cut(s, "/")
 	n, err := strconv.Atoi(partition)
 	if !found || err != nil || n < 0 {
-		return Position{}, fmt.Errorf("%q is no position like 3/1767225600000-0", s)
+		return Position{}, fmt.Errorf("%q is not a position like 3/1767225600000-0", s)
 	}
 	after, err := entryid.Parse(id)
 	return Position{n, after}, err
 }
 
-// Options say what is replayed.
+// Options select what to replay.
 type Options struct {
-	Partitions int // of the deployment
+	Partitions int // number of partitions of the deployment
 
-	From, To entryid.ID      // both included; a zero To is the end of each stream as it is now
+	From, To entryid.ID      // both included; a zero To means the current end of each stream
 	Only     []int           // partitions; nil for all
 	Channel  *chat.ChannelID // nil for all
-	Resume   Position        // what was done before
-	DryRun   bool            // only count
-	Rate     int             // entries per second, 0 for as fast as it goes
+	Resume   Position        // start after this position
+	DryRun   bool            // only count, store nothing
+	Rate     int             // entries per second, 0 for no limit
 
-	// Progress is called after each page. Done goes from 0 to 1.
+	// Progress is called after each page. done increases from 0 to 1.
 	Progress func(r Report, done float64)
 }
 
-// Report is what a replay has done. It is right after an error too.
+// Report is the result of a replay. It is accurate after an error too.
 type Report struct {
 	Read      int64         `json:"read"`      // entries of the range
-	Inserted  int64         `json:"inserted"`  // rows; of a dry run, those that would be
-	Stored    int64         `json:"stored"`    // were there already
+	Inserted  int64         `json:"inserted"`  // rows inserted or, in a dry run, to be inserted
+	Stored    int64         `json:"stored"`    // rows that were already stored
 	Conflicts int64         `json:"conflicts"` // another event holds the seq, or PostgreSQL refused the row
-	Unread    int64         `json:"unread"`    // entries without a place, or of a newer version: left to the consumer group
+	Unread    int64         `json:"unread"`    // entries without a channel and seq, or of a newer version: left to the consumer group
 	DryRun    bool          `json:"dry_run"`   // nothing was written
-	Position  Position      `json:"-"`         // how far it has come
-	Resume    string        `json:"resume"`    // the same, for --resume; empty when it is finished
-	Seconds   float64       `json:"seconds"`   // how long it took
+	Position  Position      `json:"-"`         // progress
+	Resume    string        `json:"resume"`    // Position as text, for --resume; empty if the replay has finished
+	Seconds   float64       `json:"seconds"`   // duration
 	Elapsed   time.Duration `json:"-"`
 
-	UnknownUsers    []UnknownUser    `json:"unknown_users"`    // named by the events and not in the database
-	UnknownChannels []UnknownChannel `json:"unknown_channels"` // likewise
+	UnknownUsers    []UnknownUser    `json:"unknown_users"`    // users of the events that are not in the database
+	UnknownChannels []UnknownChannel `json:"unknown_channels"` // channels of the events that are not in the database
 }
 
 // Store is the part of store.Store that a replay needs.
@@ -80,21 +80,21 @@ type Store interface {
 	Unknown(ctx context.Context, users []chat.UserID, channels []chat.ChannelID) ([]chat.UserID, []chat.ChannelID, error)
 }
 
-// replay is one run.
+// replay is the state of one run.
 type replay struct {
-	rdb    redis.UniversalClient
-	store  Store
-	o      Options
-	began  time.Time
-	report Report
-	seen   bool // the rows of the page before were stored already
-	named  *named
+	rdb         redis.UniversalClient
+	store       Store
+	o           Options
+	began       time.Time
+	report      Report
+	maybeStored bool // rows of the previous page were already stored
+	refs        *references
 }
 
-// Run replays until it is through or ctx is done. The report says how far it came.
+// Run replays until it has finished or ctx is done. The report contains its progress.
 func Run(ctx context.Context, rdb redis.UniversalClient, s Store, o Options) (Report, error) {
 	r := &replay{
-		rdb: rdb, store: s, o: o, began: time.Now(), seen: true, named: newNamed(),
+		rdb: rdb, store: s, o: o, began: time.Now(), maybeStored: true, refs: newReferences(),
 	}
 	r.report.DryRun, r.report.Position = o.DryRun, o.Resume
 	err := r.run(ctx)
@@ -104,7 +104,7 @@ func Run(ctx context.Context, rdb redis.UniversalClient, s Store, o Options) (Re
 		r.report.Resume = r.report.Position.String()
 		return r.report, err
 	}
-	r.report.UnknownUsers, r.report.UnknownChannels, err = r.named.unknown(ctx, s)
+	r.report.UnknownUsers, r.report.UnknownChannels, err = r.refs.unknown(ctx, s)
 	return r.report, err
 }
 
@@ -151,9 +151,9 @@ func (r *replay) page(ctx context.Context, p int, from, to entryid.ID, page []re
 			continue
 		}
 		rows = append(rows, row)
-		r.named.note(&row)
+		r.refs.add(&row)
 	}
-	if err := r.put(ctx, p, rows); err != nil {
+	if err := r.storeRows(ctx, p, rows); err != nil {
 		return err
 	}
 	last, err := entryid.Parse(page[len(page)-1].ID)
@@ -171,7 +171,7 @@ func (r *replay) page(ctx context.Context, p int, from, to entryid.ID, page []re
 	return r.pace(ctx)
 }
 
-func (r *replay) put(ctx context.Context, p int, rows []store.Row) error {
+func (r *replay) storeRows(ctx context.Context, p int, rows []store.Row) error {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -181,11 +181,11 @@ func (r *replay) put(ctx context.Context, p int, rows []store.Row) error {
 		r.report.Stored += int64(len(rows) - n)
 		return err
 	}
-	res, err := r.store.Store(ctx, store.Batch{Partitions: []int{p}, Rows: rows, Seen: r.seen})
+	res, err := r.store.Store(ctx, store.Batch{Partitions: []int{p}, Rows: rows, MaybeStored: r.maybeStored})
 	if err != nil {
 		return err
 	}
-	r.seen = res.Inserted < len(rows)
+	r.maybeStored = res.Inserted < len(rows)
 	r.report.Inserted += int64(res.Inserted)
 	conflicts := 0
 	for _, j := range res.Rejected {
@@ -198,7 +198,7 @@ func (r *replay) put(ctx context.Context, p int, rows []store.Row) error {
 	return nil
 }
 
-// pace waits while the replay is ahead of its rate.
+// pace waits if the replay is faster than its rate.
 func (r *replay) pace(ctx context.Context) error {
 	if r.o.Rate <= 0 {
 		return ctx.Err()

@@ -13,22 +13,23 @@ import (
 	"parley.chat/sync-service/internal/store"
 )
 
-// UnknownUser is a user of some events whom the database does not know: the account was made after the backup.
+// UnknownUser is a user of some events who is not in the database: the account was created after
+// the backup.
 type UnknownUser struct {
 	ID   chat.UserID `json:"id"`
-	Name string      `json:"name"` // the username, as the newest event that has one says it; "" if none has
+	Name string      `json:"name"` // the username in the newest event that contains one, or ""
 	span
 }
 
-// UnknownChannel is a channel of some events that the database does not know.
+// UnknownChannel is a channel of some events that is not in the database.
 type UnknownChannel struct {
 	ID chat.ChannelID `json:"id"`
-	// Members are the usernames of those who have joined it or written to it, in order.
+	// Members lists the usernames of users who have joined the channel or written to it, sorted.
 	Members []string `json:"members"`
 	span
 }
 
-// span is how many events there are of something, and from when.
+// span is the number of events of a user or channel, and the time of the first and the last.
 type span struct {
 	Events int64     `json:"events"`
 	First  time.Time `json:"first"`
@@ -45,33 +46,33 @@ func (s *span) add(at time.Time) {
 	}
 }
 
-// named is what a replay notes of the users and channels of its events.
-type named struct {
+// references collects the users and channels of the replayed events.
+type references struct {
 	users    map[chat.UserID]*UnknownUser
-	channels map[chat.ChannelID]*channelNote
+	channels map[chat.ChannelID]*channelUsers
 }
 
-type channelNote struct {
+type channelUsers struct {
 	span
 	users map[chat.UserID]struct{}
 }
 
-func newNamed() *named {
-	return &named{users: map[chat.UserID]*UnknownUser{}, channels: map[chat.ChannelID]*channelNote{}}
+func newReferences() *references {
+	return &references{users: map[chat.UserID]*UnknownUser{}, channels: map[chat.ChannelID]*channelUsers{}}
 }
 
-// note takes in the event of a row.
-func (n *named) note(row *store.Row) {
+// add records the users and the channel of a row.
+func (n *references) add(row *store.Row) {
 	var names struct {
 		Sender string `json:"sender_name"`
 		User   string `json:"username"`
 	}
 	if len(row.Data) > 0 {
-		_ = json.Unmarshal(row.Data, &names) // without a name there is an id
+		_ = json.Unmarshal(row.Data, &names) // without names, only the ids are reported
 	}
 	c := n.channels[row.Channel]
 	if c == nil {
-		c = &channelNote{users: map[chat.UserID]struct{}{}}
+		c = &channelUsers{users: map[chat.UserID]struct{}{}}
 		n.channels[row.Channel] = c
 	}
 	c.add(row.SentAt)
@@ -86,7 +87,7 @@ func (n *named) note(row *store.Row) {
 	}
 }
 
-func (n *named) user(id chat.UserID, name string, at time.Time) {
+func (n *references) user(id chat.UserID, name string, at time.Time) {
 	u := n.users[id]
 	if u == nil {
 		u = &UnknownUser{ID: id}
@@ -98,8 +99,8 @@ func (n *named) user(id chat.UserID, name string, at time.Time) {
 	u.add(at)
 }
 
-// unknown returns whom and what the database does not know, in the order of names and of ids.
-func (n *named) unknown(ctx context.Context, s Store) ([]UnknownUser, []UnknownChannel, error) {
+// unknown returns the users and channels that are not in the database, sorted by name and by id.
+func (n *references) unknown(ctx context.Context, s Store) ([]UnknownUser, []UnknownChannel, error) {
 	users, channels := make([]chat.UserID, 0, len(n.users)), make([]chat.ChannelID, 0, len(n.channels))
 	for u := range n.users {
 		users = append(users, u)
@@ -109,7 +110,7 @@ func (n *named) unknown(ctx context.Context, s Store) ([]UnknownUser, []UnknownC
 	}
 	users, channels, err := s.Unknown(ctx, users, channels)
 	if err != nil {
-		return nil, nil, errors.Join(errors.New("who is missing in the database could not be read; everything else is done"), err)
+		return nil, nil, errors.Join(errors.New("could not list the users and channels that are not in the database; everything else is done"), err)
 	}
 	missing, rooms := make([]UnknownUser, len(users)), make([]UnknownChannel, len(channels))
 	for i, id := range users {

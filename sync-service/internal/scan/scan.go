@@ -1,5 +1,5 @@
-// Package scan reads the streams from outside the consumer group: it disturbs nobody, and what it reads
-// may be stored already or not yet.
+// Package scan reads the streams outside the consumer group. It does not affect the group, and the
+// entries that it reads may or may not be stored.
 package scan
 
 import (
@@ -18,14 +18,14 @@ import (
 	"parley.chat/sync-service/internal/store"
 )
 
-// Page is how many entries are read at a time.
+// Page is the number of entries read at a time.
 const Page = 1000
 
-// Last is above every entry.
+// Last is an id above every entry.
 var Last = entryid.ID{Ms: math.MaxInt64, Seq: math.MaxInt64}
 
-// Stream calls page for the entries of a stream from one id to another, both included, a page at a time,
-// until there are no more or page returns an error.
+// Stream calls page with the entries of a stream between from and to, both included, one page at a
+// time. It stops at the end or when page returns an error.
 func Stream(ctx context.Context, rdb redis.UniversalClient, stream string, from, to entryid.ID, page func([]redis.XMessage) error) error {
 	start := from.String()
 	for {
@@ -46,7 +46,8 @@ func Stream(ctx context.Context, rdb redis.UniversalClient, stream string, from,
 	}
 }
 
-// Ends returns the id of the last entry in the stream of each partition, the zero ID for none.
+// Ends returns the id of the last entry in each partition's stream, or the zero ID for an empty
+// stream.
 func Ends(ctx context.Context, rdb redis.UniversalClient, partitions int) ([]entryid.ID, error) {
 	ends := make([]entryid.ID, partitions)
 	for p := range ends {
@@ -55,21 +56,21 @@ func Ends(ctx context.Context, rdb redis.UniversalClient, partitions int) ([]ent
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("look at stream %d: %w", p, err)
+			return nil, fmt.Errorf("inspect stream %d: %w", p, err)
 		}
 		if info.Length == 0 {
 			continue
 		}
 		if ends[p], err = entryid.Parse(info.LastEntry.ID); err != nil {
-			return nil, fmt.Errorf("look at stream %d: %w", p, err)
+			return nil, fmt.Errorf("inspect stream %d: %w", p, err)
 		}
 	}
 	return ends, nil
 }
 
-// Row returns what the consumer group would store of an entry, as far as it would: ok is false for an
-// entry of a newer version, of another partition, or of which not even the place can be read. An entry
-// that cannot be decoded becomes a tombstone.
+// Row returns the row that the consumer group would store for an entry. An entry that cannot be
+// decoded becomes a tombstone. ok is false for an entry of a newer version, of another partition,
+// or without a readable channel and seq.
 func Row(m redis.XMessage, partition, partitions int) (row store.Row, e event.Entry, ok bool) {
 	e, err := event.DecodeEntry(m.Values)
 	if e.Channel.IsZero() || e.Version > event.Version || rediskey.Of(e.Channel.UUID, partitions) != partition {
@@ -89,18 +90,19 @@ func Row(m redis.XMessage, partition, partitions int) (row store.Row, e event.En
 	return row, e, ok
 }
 
-// Channels calls visit for every channel that has a key of the given kind, as rediskey names it. A key
-// that comes or goes meanwhile may be missed, and one may be visited twice. On a Cluster visit is called
-// from several goroutines.
+// Channels calls visit for every channel that has a key of the given kind; key is the function of
+// package rediskey that builds its name. A key that is created or deleted during the scan may be
+// missed, and a channel may be visited twice. On a Cluster, visit is called from several
+// goroutines.
 func Channels(ctx context.Context, rdb redis.UniversalClient, partitions int, key func(int, chat.ChannelID) string, visit func(p int, c chat.ChannelID)) error {
 	prefix := strings.TrimSuffix(key(0, chat.ChannelID{}), chat.ChannelID{}.String())
 	pattern := strings.Replace(prefix, "{0}", "{*}", 1) + "*"
-	look := func(ctx context.Context, node redis.Cmdable) error {
+	scanNode := func(ctx context.Context, node redis.Cmdable) error {
 		found := node.Scan(ctx, 0, pattern, Page).Iterator()
 		for found.Next(ctx) {
 			id, err := chat.ParseChannelID(found.Val()[strings.LastIndexByte(found.Val(), ':')+1:])
 			if err != nil {
-				continue // none of ours
+				continue // not one of our keys
 			}
 			if p := rediskey.Of(id.UUID, partitions); found.Val() == key(p, id) {
 				visit(p, id)
@@ -110,12 +112,12 @@ func Channels(ctx context.Context, rdb redis.UniversalClient, partitions int, ke
 	}
 	var err error
 	if cluster, ok := rdb.(*redis.ClusterClient); ok {
-		err = cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return look(ctx, node) })
+		err = cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return scanNode(ctx, node) })
 	} else {
-		err = look(ctx, rdb)
+		err = scanNode(ctx, rdb)
 	}
 	if err != nil {
-		return fmt.Errorf("look for %s: %w", pattern, err)
+		return fmt.Errorf("scan for keys %s: %w", pattern, err)
 	}
 	return nil
 }

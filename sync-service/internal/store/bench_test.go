@@ -49,7 +49,7 @@ func benchWrite(b *testing.B, way string, size, connections int) {
 	for c := range connections {
 		wg.Go(func() {
 			for i := c; i < len(batches); i += connections {
-				batch := store.Batch{Partitions: []int{c}, Rows: batches[i], Seen: way == "unnest"}
+				batch := store.Batch{Partitions: []int{c}, Rows: batches[i], MaybeStored: way == "unnest"}
 				if way == "copy" || way == "unnest" {
 					if _, err := s.Store(b.Context(), batch); err != nil {
 						b.Error(err)

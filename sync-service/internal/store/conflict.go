@@ -13,7 +13,7 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// Reasons of rejection. They are shown to senders.
+// Reasons for rejecting a row. They are shown to senders.
 const (
 	ReasonSeqTaken   = "another event holds its seq"
 	ReasonElsewhere  = "its id is stored under another seq"
@@ -22,7 +22,7 @@ const (
 	ReasonMisplaced  = "it is in the stream of another channel"
 )
 
-// holder is what a stored row says of itself.
+// holder is the existing row at a seq or with an event id.
 type holder struct {
 	seq     int64
 	id      uuid.UUID
@@ -30,9 +30,9 @@ type holder struct {
 	dropped bool
 }
 
-// gives reports whether the holder of a seq gives way to r. Without this order among tombstones the rows
-// would depend on what came first.
-func (h holder) gives(r *Row) bool {
+// yieldsTo reports whether r replaces the row h at its seq. The order among tombstones makes the
+// result independent of the order in which they are stored.
+func (h holder) yieldsTo(r *Row) bool {
 	if h.dropped || rank(h.kind) == rankEvent {
 		return false
 	}
@@ -44,8 +44,8 @@ func (h holder) gives(r *Row) bool {
 
 const rankEvent = 3
 
-// rank says how much is known of a seq: nothing; that its event has another seq; that its event is a
-// dead letter; the event.
+// rank orders rows by how much is known about a seq, from lowest to highest: nothing, that its
+// event has another seq, that its event is a dead letter, the event itself.
 func rank(k event.Kind) int {
 	switch k {
 	case event.Lost:
@@ -58,54 +58,56 @@ func rank(k event.Kind) int {
 	return rankEvent
 }
 
-// settleRest decides about rows that could not be inserted. Nearly always they were stored before, which
-// one read tells of all of them; the few others are decided one by one, each by what it finds then.
-func settleRest(ctx context.Context, tx pgx.Tx, rows []Row, at []int, res *Result) error {
+// resolveConflicts handles rows that could not be inserted. Nearly all of them were stored before,
+// which one query finds out for all rows. The remaining few are resolved one by one.
+func resolveConflicts(ctx context.Context, tx pgx.Tx, rows []Row, at []int, res *Result) error {
 	stored, err := holders(ctx, tx, rows, at)
 	if err != nil {
 		return err
 	}
 	for _, i := range at {
 		r := &rows[i]
-		if h, ok := stored[place{channel: r.Channel.UUID, seq: r.Seq}]; ok && h.id == r.ID.UUID && !h.gives(r) {
+		if h, ok := stored[rowKey{channel: r.Channel.UUID, seq: r.Seq}]; ok && h.id == r.ID.UUID && !h.yieldsTo(r) {
 			continue
 		}
-		if err := settleOne(ctx, tx, i, r, res); err != nil {
+		if err := resolveConflict(ctx, tx, i, r, res); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// holders reads what holds the rows' seqs. The keys have no id.
-func holders(ctx context.Context, tx pgx.Tx, rows []Row, at []int) (map[place]holder, error) {
+// holders reads the existing rows at the seqs of the given rows. The keys of the result have only
+// channel and seq.
+func holders(ctx context.Context, tx pgx.Tx, rows []Row, at []int) (map[rowKey]holder, error) {
 	channels, seqs := make([]pgtype.UUID, len(at)), make([]int64, len(at))
 	for k, i := range at {
 		channels[k], seqs[k] = pgtype.UUID{Bytes: rows[i].Channel.UUID, Valid: true}, rows[i].Seq
 	}
-	// Each is looked up by itself, for which the limit is: a join of a table that has grown faster than its
-	// statistics reads all of it.
+	// The lateral join with its limit makes PostgreSQL look up each row by index. A plain join may
+	// scan the whole table if the table has grown faster than its statistics.
 	result, err := tx.Query(ctx, `select m.channel_id, m.seq, m.id, m.kind, coalesce((m.data->'dropped')::boolean, false)
 		from unnest($1::uuid[], $2::bigint[]) as r (channel_id, seq)
 		cross join lateral (select * from messages where channel_id = r.channel_id and seq = r.seq limit 1) m`, channels, seqs)
 	if err != nil {
-		return nil, fmt.Errorf("read what holds %d seqs: %w", len(at), err)
+		return nil, fmt.Errorf("read the rows at %d seqs: %w", len(at), err)
 	}
-	found := make(map[place]holder, len(at))
-	var p place
+	found := make(map[rowKey]holder, len(at))
+	var p rowKey
 	var h holder
 	if _, err := pgx.ForEachRow(result, []any{(*[16]byte)(&p.channel), &p.seq, (*[16]byte)(&h.id), &h.kind, &h.dropped}, func() error {
 		found[p] = h
 		return nil
 	}); err != nil {
-		return nil, fmt.Errorf("read what holds %d seqs: %w", len(at), err)
+		return nil, fmt.Errorf("read the rows at %d seqs: %w", len(at), err)
 	}
 	return found, nil
 }
 
-// settleOne stores a row whose seq or id is taken: an event replaces a tombstone, a tombstone replaces at
-// most another, and of two events that claim one seq, or two seqs of one event, the later is rejected.
-func settleOne(ctx context.Context, tx pgx.Tx, i int, r *Row, res *Result) error {
+// resolveConflict stores a row whose seq or id is taken. An event replaces a tombstone; a tombstone
+// replaces at most another tombstone. Of two events that claim one seq, or two seqs that claim one
+// event, the later one is rejected.
+func resolveConflict(ctx context.Context, tx pgx.Tx, i int, r *Row, res *Result) error {
 	at, err := find(ctx, tx, "seq = $2", r.Channel.UUID, r.Seq)
 	if err != nil {
 		return err
@@ -116,31 +118,31 @@ func settleOne(ctx context.Context, tx pgx.Tx, i int, r *Row, res *Result) error
 	}
 	elsewhere := same != nil && same.seq != r.Seq
 	switch {
-	case at == nil && !elsewhere: // another row of this batch was in its way and has gone elsewhere
-		return put(ctx, tx, r, res)
+	case at == nil && !elsewhere: // the conflict was with a row of this batch, which has been resolved since
+		return insertOne(ctx, tx, r, res)
 	case elsewhere && at != nil && rank(at.kind) == rankEvent:
-		// Another event holds the seq, and this one was moved to a seq of its own.
-	case elsewhere: // this seq must not stay empty
+		// Another event holds the seq, and this event was appended again under a new seq.
+	case elsewhere: // the seq must not stay without a row
 		noop := tombstoneAt(event.Noop, r.Channel, r.Seq, r.SentAt)
 		var err error
 		if at == nil {
-			err = put(ctx, tx, &noop, &Result{})
-		} else if at.gives(&noop) {
+			err = insertOne(ctx, tx, &noop, &Result{})
+		} else if at.yieldsTo(&noop) {
 			err = replace(ctx, tx, &noop, &Result{})
 		}
 		res.reject(i, r, Rejected{Reason: ReasonElsewhere, Elsewhere: true})
 		return err
-	case at.gives(r):
+	case at.yieldsTo(r):
 		return replace(ctx, tx, r, res)
 	case at.id == r.ID.UUID || r.Tombstone():
-		// Stored before, or a tombstone for a seq that is kept already.
+		// Stored before, or a tombstone for a seq that already has a row.
 	default:
 		res.reject(i, r, Rejected{Reason: ReasonSeqTaken})
 	}
 	return nil
 }
 
-// reject notes a rejected event. A tombstone is nobody's event.
+// reject records a rejected event. A rejected tombstone is ignored, because it represents no event.
 func (res *Result) reject(i int, r *Row, why Rejected) {
 	if r.Tombstone() {
 		return
@@ -163,7 +165,7 @@ func find(ctx context.Context, tx pgx.Tx, where string, channel, arg any) (*hold
 	return &h, nil
 }
 
-func put(ctx context.Context, tx pgx.Tx, r *Row, res *Result) error {
+func insertOne(ctx context.Context, tx pgx.Tx, r *Row, res *Result) error {
 	one := []Row{*r}
 	inserted, err := insertNew(ctx, tx, one, []int{0})
 	res.Inserted += len(inserted)
@@ -173,10 +175,10 @@ func put(ctx context.Context, tx pgx.Tx, r *Row, res *Result) error {
 	return project(ctx, tx, one, []int{0})
 }
 
-// replace puts a row in the place of a tombstone.
+// replace puts a row in rowKey of a tombstone.
 func replace(ctx context.Context, tx pgx.Tx, r *Row, res *Result) error {
 	if _, err := tx.Exec(ctx, `delete from messages where channel_id = $1 and seq = $2`, r.Channel.UUID, r.Seq); err != nil {
 		return fmt.Errorf("replace a tombstone: %w", err)
 	}
-	return put(ctx, tx, r, res)
+	return insertOne(ctx, tx, r, res)
 }

@@ -13,10 +13,10 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// copyRows stores rows by COPY, the fastest way PostgreSQL has. It knows no ON CONFLICT: a row that is
-// there already fails the transaction with SQLSTATE 23505. That happens only after a crash, a claim or
-// a replay. The rows are encoded here rather than by pgx, which spends several times as much on each
-// (see testdata/bench.txt).
+// copyRows stores rows with COPY, the fastest way in PostgreSQL. COPY does not support ON CONFLICT,
+// so a row that already exists fails the transaction with SQLSTATE 23505. That happens only after a
+// crash, a claim or a replay. The rows are encoded here instead of by pgx, which needs several
+// times as long per row (see testdata/bench.txt).
 func copyRows(ctx context.Context, tx pgx.Tx, rows []Row) error {
 	src := &copySource{rows: rows}
 	tag, err := tx.Conn().PgConn().CopyFrom(ctx, src, "copy messages ("+columns+") from stdin (format binary)")
@@ -38,17 +38,17 @@ func copyRows(ctx context.Context, tx pgx.Tx, rows []Row) error {
 	return project(ctx, tx, rows, all)
 }
 
-// copySource yields the binary form of COPY a buffer at a time, so its memory does not grow with the
-// batch.
+// copySource is a reader of the binary COPY format. It encodes one buffer at a time, so that its
+// memory does not grow with the batch.
 type copySource struct {
 	rows []Row
 	next int
 	buf  []byte // encoded and not yet read
-	mem  []byte // what buf lies in
+	mem  []byte // the allocation that backs buf
 	done bool
 }
 
-// copyHeader is the signature, no flags and no extension.
+// copyHeader consists of the signature, no flags and no header extension.
 var copyHeader = append([]byte("PGCOPY\n\xff\r\n\x00"), make([]byte, 8)...)
 
 const copyBuffer = 64 << 10
@@ -78,16 +78,16 @@ func (s *copySource) fill() {
 		s.next++
 	}
 	if s.next == len(s.rows) {
-		b = append(b, 0xff, 0xff) // the trailer
+		b = append(b, 0xff, 0xff) // trailer
 		s.done = true
 	}
 	s.mem, s.buf = b, b
 }
 
-// pgEpoch is PostgreSQL's: its timestamps count microseconds from there.
+// pgEpoch is the epoch of PostgreSQL timestamps, which count microseconds since then.
 var pgEpoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
 
-// appendRow appends the row's columns in the order of columnNames.
+// appendRow appends the columns of a row in the order of columnNames.
 func appendRow(b []byte, r *Row) []byte {
 	b = binary.BigEndian.AppendUint16(b, uint16(len(columnNames)))
 	b = appendField(b, r.Channel.UUID[:])
@@ -101,7 +101,7 @@ func appendRow(b []byte, r *Row) []byte {
 	if r.Data == nil {
 		b = appendLength(b, -1)
 	} else {
-		b = append(appendLength(b, len(r.Data)+1), 1) // jsonb's version
+		b = append(appendLength(b, len(r.Data)+1), 1) // jsonb format version
 		b = append(b, r.Data...)
 	}
 	return binary.BigEndian.AppendUint64(appendLength(b, 8), uint64(r.SentAt.UnixMicro()-pgEpoch))

@@ -12,30 +12,32 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// insert adds rows that conflict with none. The arrays are the columns.
+// insert inserts the rows that do not conflict with existing rows. Its arguments are arrays, one
+// per column.
 var insert = `insert into messages (` + columns + `)
 	select c, s, i, k, u, n, t, b, d::jsonb, a
 	from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[], $7::uuid[], $8::text[], $9::text[], $10::timestamptz[])
 		as r (c, s, i, k, u, n, t, b, d, a)
 	on conflict do nothing returning channel_id, seq, id, kind`
 
-// place is a row by all that is unique of it. The kind tells an event from its tombstone.
-type place struct {
+// rowKey identifies a row by all its unique columns. The kind distinguishes an event from its
+// tombstone.
+type rowKey struct {
 	channel uuid.UUID
 	seq     int64
 	id      uuid.UUID
 	kind    event.Kind
 }
 
-func placeOf(r *Row) place { return place{r.Channel.UUID, r.Seq, r.ID.UUID, r.Kind} }
+func keyOf(r *Row) rowKey { return rowKey{r.Channel.UUID, r.Seq, r.ID.UUID, r.Kind} }
 
-// insertRows stores the rows at the given indexes, whether they, or others at their seqs, are there
-// already or not.
+// insertRows stores the rows at the given indexes. It works even if they, or other rows with the
+// same seqs, are stored already.
 func insertRows(ctx context.Context, tx pgx.Tx, rows []Row, at []int, res *Result) error {
-	unique := make(map[place]struct{}, len(at))
-	first := make([]int, 0, len(at)) // of each place: one statement may not meet a row of its own
+	unique := make(map[rowKey]struct{}, len(at))
+	first := make([]int, 0, len(at)) // first row per key: one statement must not conflict with itself
 	for _, i := range at {
-		p := placeOf(&rows[i])
+		p := keyOf(&rows[i])
 		if _, twice := unique[p]; !twice {
 			unique[p] = struct{}{}
 			first = append(first, i)
@@ -48,7 +50,7 @@ func insertRows(ctx context.Context, tx pgx.Tx, rows []Row, at []int, res *Resul
 	res.Inserted += len(inserted)
 	added, rest := make([]int, 0, len(inserted)), make([]int, 0, len(first)-len(inserted))
 	for _, i := range first {
-		if _, ok := inserted[placeOf(&rows[i])]; ok {
+		if _, ok := inserted[keyOf(&rows[i])]; ok {
 			added = append(added, i)
 		} else {
 			rest = append(rest, i)
@@ -58,7 +60,7 @@ func insertRows(ctx context.Context, tx pgx.Tx, rows []Row, at []int, res *Resul
 		return err
 	}
 	if len(rest) > 0 {
-		if err := settleRest(ctx, tx, rows, rest, res); err != nil {
+		if err := resolveConflicts(ctx, tx, rows, rest, res); err != nil {
 			return err
 		}
 	}
@@ -72,14 +74,14 @@ func insertRows(ctx context.Context, tx pgx.Tx, rows []Row, at []int, res *Resul
 	return nil
 }
 
-// insertNew adds the rows that conflict with none and returns which.
-func insertNew(ctx context.Context, tx pgx.Tx, rows []Row, at []int) (map[place]struct{}, error) {
+// insertNew inserts the rows that do not conflict with existing rows, and returns their keys.
+func insertNew(ctx context.Context, tx pgx.Tx, rows []Row, at []int) (map[rowKey]struct{}, error) {
 	result, err := tx.Query(ctx, insert, arrays(rows, at)...)
 	if err != nil {
 		return nil, err
 	}
-	inserted := make(map[place]struct{}, len(at))
-	var p place
+	inserted := make(map[rowKey]struct{}, len(at))
+	var p rowKey
 	if _, err := pgx.ForEachRow(result, []any{(*[16]byte)(&p.channel), &p.seq, (*[16]byte)(&p.id), &p.kind}, func() error {
 		inserted[p] = struct{}{}
 		return nil
@@ -89,7 +91,7 @@ func insertNew(ctx context.Context, tx pgx.Tx, rows []Row, at []int) (map[place]
 	return inserted, nil
 }
 
-// arrays returns the columns of the rows at the given indexes.
+// arrays returns the columns of the rows at the given indexes, as arguments for insert.
 func arrays(rows []Row, at []int) []any {
 	n := len(at)
 	var (
@@ -113,22 +115,22 @@ func arrays(rows []Row, at []int) []any {
 	return []any{channels, seqs, ids, kinds, senders, clients, targets, bodies, datas, sent}
 }
 
-// gapChunk bounds the arrays of one statement.
+// gapChunk bounds the size of the arrays of one statement.
 const gapChunk = 5000
 
-// fillGap puts a tombstone at each seq of the gap's range that has no row. An event that turns up after
-// all takes the tombstone's place.
+// fillGap stores a tombstone at each seq of the gap's range that has no row. An event that turns up
+// later replaces its tombstone.
 func fillGap(ctx context.Context, tx pgx.Tx, gap *Row) error {
 	for from := gap.from; from <= gap.to; from += gapChunk {
 		n := int(min(gapChunk, gap.to-from+1))
-		stones, at := make([]Row, 0, n), make([]int, 0, n)
+		tombstones, at := make([]Row, 0, n), make([]int, 0, n)
 		for i := range n {
 			if seq := from + int64(i); seq != gap.Seq {
-				at = append(at, len(stones))
-				stones = append(stones, tombstoneAt(event.Lost, gap.Channel, seq, gap.SentAt))
+				at = append(at, len(tombstones))
+				tombstones = append(tombstones, tombstoneAt(event.Lost, gap.Channel, seq, gap.SentAt))
 			}
 		}
-		if _, err := insertNew(ctx, tx, stones, at); err != nil {
+		if _, err := insertNew(ctx, tx, tombstones, at); err != nil {
 			return fmt.Errorf("fill a gap of %d seqs: %w", gap.to-gap.from+1, err)
 		}
 	}

@@ -13,23 +13,24 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// message names a message by its channel and id.
+// message identifies a message by its channel and id.
 type message struct{ channel, id uuid.UUID }
 
-// reaction is what one user says of a message with one emoji.
+// reaction identifies one user's reaction to a message with one emoji.
 type reaction struct {
 	message
 	user  uuid.UUID
 	emoji string
 }
 
-// changes is what rows that were just inserted do to messages, folded so that no statement meets a row
-// twice: the edit with the highest seq, the first deletion, the last word of each user and emoji.
+// changes holds the effects of newly inserted rows on messages, merged so that no statement updates
+// a row twice: the edit with the highest seq, the first deletion, and the last reaction per user
+// and emoji.
 type changes struct {
 	edits     map[message]*Row
 	deletes   map[message]*Row
 	reactions map[reaction]*Row
-	messages  bool // there are messages among the rows
+	messages  bool // some of the rows are messages
 }
 
 func changesOf(rows []Row, at []int) changes {
@@ -67,10 +68,10 @@ func changesOf(rows []Row, at []int) changes {
 	return c
 }
 
-// The projections came with migration 010, which does not fill them from rows stored before it: no
-// version without them was released, so there is no such row outside of a developer's database.
+// Migration 010 created the projections without filling them from older rows. No version without
+// projections was released, so such rows exist only in developers' databases.
 
-// project folds rows that were just inserted, those at the given indexes, into what is known of their
+// project applies the newly inserted rows at the given indexes to the projected state of their
 // messages. Each statement only moves a row towards its final state, so the order does not matter.
 func project(ctx context.Context, tx pgx.Tx, rows []Row, at []int) error {
 	c := changesOf(rows, at)
@@ -85,18 +86,19 @@ func project(ctx context.Context, tx pgx.Tx, rows []Row, at []int) error {
 	}
 	if len(c.edits) > 0 || len(c.deletes) > 0 {
 		if err := blank(ctx, tx, c); err != nil {
-			return fmt.Errorf("blank what is deleted: %w", err)
+			return fmt.Errorf("blank deleted messages: %w", err)
 		}
 	}
 	if c.messages {
-		if err := settleWaiting(ctx, tx, rows, at); err != nil {
+		if err := blankWaiting(ctx, tx, rows, at); err != nil {
 			return fmt.Errorf("blank messages that were deleted before they were stored: %w", err)
 		}
 	}
 	return nil
 }
 
-// columnsOf returns the columns that edits and deletions share: channel, message, seq, time.
+// columnsOf returns the columns that edits and deletions have in common: channel, message, seq,
+// time.
 func columnsOf(changed map[message]*Row) (channels, messages []pgtype.UUID, seqs []int64, times []time.Time, rows []*Row) {
 	for m, r := range changed {
 		channels, messages = append(channels, known(m.channel)), append(messages, known(m.id))
@@ -173,8 +175,8 @@ func projectReactions(ctx context.Context, tx pgx.Tx, reactions map[reaction]*Ro
 	return err
 }
 
-// blank takes the text out of the log of the messages that are deleted and were changed just now: that
-// of the message and that of its edits.
+// blank removes the text of deleted messages and of their edits from the event log, for the
+// messages changed just now.
 func blank(ctx context.Context, tx pgx.Tx, c changes) error {
 	var channels, messages []pgtype.UUID
 	for _, changed := range []map[message]*Row{c.edits, c.deletes} {
@@ -196,9 +198,9 @@ func blankDeleted(ctx context.Context, tx pgx.Tx, channels, messages []pgtype.UU
 	return nil
 }
 
-// settleWaiting blanks the messages among the rows that were deleted before they were stored. There are
-// hardly ever any, which one look at an empty index tells.
-func settleWaiting(ctx context.Context, tx pgx.Tx, rows []Row, at []int) error {
+// blankWaiting blanks the messages among the rows that were deleted before they were stored. There
+// are hardly ever any, so it first checks an index that is usually empty.
+func blankWaiting(ctx context.Context, tx pgx.Tx, rows []Row, at []int) error {
 	var any bool
 	if err := tx.QueryRow(ctx, `select exists (select from message_states where waiting)`).Scan(&any); err != nil || !any {
 		return err

@@ -41,8 +41,8 @@ func randomHistory(t testing.TB, rng *rand.Rand, ch chat.ChannelID, length int) 
 			e.Emoji, e.Remove = []string{"👍", "🎉"}[rng.IntN(2)], rng.IntN(3) == 0
 		}
 		if rng.IntN(15) == 0 {
-			stone, _ := store.FailedRow(entryOf(t, e), "broken", e.SentAt.Time)
-			rows = append(rows, stone)
+			tombstone, _ := store.FailedRow(entryOf(t, e), "broken", e.SentAt.Time)
+			rows = append(rows, tombstone)
 			if rng.IntN(2) == 0 {
 				continue // it stays dead
 			}
@@ -200,7 +200,7 @@ func TestStore_projectionsAreOrderFree(t *testing.T) {
 			seen := rng.IntN(2) == 0
 			wg.Go(func() {
 				for _, n := range sizes {
-					if _, err := s.Store(t.Context(), store.Batch{Partitions: []int{2}, Rows: mine[:n], Seen: seen}); err != nil {
+					if _, err := s.Store(t.Context(), store.Batch{Partitions: []int{2}, Rows: mine[:n], MaybeStored: seen}); err != nil {
 						errs[half] = err
 						return
 					}

@@ -52,7 +52,7 @@ func TestStore_connectingIsNoRowsFault(t *testing.T) {
 			if tries > n {
 				t.Fatalf("%d refusals: %v", n, err)
 			}
-			batch.Seen = true // as its caller does
+			batch.MaybeStored = true // as its caller does
 		}
 		if got := log(t, pg.Pool(t), ch); !slices.Equal(got, []string{"1 message x", "2 message y"}) {
 			t.Errorf("%d refusals: the log reads %q", n, got)

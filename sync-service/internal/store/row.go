@@ -17,7 +17,7 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// Row is one row of the event log to be written. Package eventrow says how it is read back.
+// Row is one row of the event log to write. Package eventrow reads it back.
 type Row struct {
 	Channel  chat.ChannelID
 	Seq      int64
@@ -30,25 +30,26 @@ type Row struct {
 	Data     []byte // JSON, nil for none
 	SentAt   time.Time
 
-	from, to int64         // gap: the seqs that may hold nothing; this and what follows is in Data too
+	from, to int64         // gap: the range of lost seqs; this and the fields below are also in Data
 	mentions []chat.UserID // edit
 	emoji    string        // reaction
 	remove   bool          // reaction
 }
 
-// Tombstone reports whether the row only keeps a seq.
+// Tombstone reports whether the row is a tombstone, which only keeps a seq.
 func (r *Row) Tombstone() bool { return tombstone(r.Kind) }
 
 func tombstone(k event.Kind) bool {
 	return k == event.Failed || k == event.Lost || k == event.Noop
 }
 
-// maxGap bounds what one gap entry may turn into tombstones. A range beyond it is damage, not loss.
+// maxGap bounds how many tombstones one gap entry may create. A larger range indicates a corrupt
+// entry, not lost writes.
 const maxGap = 1 << 20
 
 // RowOf returns the row of an entry. An error means that the entry can never be stored.
 func RowOf(e event.Entry) (Row, error) {
-	if !utf8.Valid(e.Payload) { // the JSON decoder would quietly put U+FFFD
+	if !utf8.Valid(e.Payload) { // the JSON decoder would silently replace it with U+FFFD
 		return Row{}, errors.New("payload is not valid UTF-8")
 	}
 	f, err := frame.DecodeEvent(e.Payload)
@@ -93,7 +94,7 @@ func RowOf(e event.Entry) (Row, error) {
 	return r, r.setData(d)
 }
 
-// agree checks that the frame is that of the entry. A gap's frame names no sender.
+// agree checks that the frame matches its entry. The frame of a gap names no sender.
 func agree(e event.Entry, f *frame.Event) error {
 	switch {
 	case f.Type != e.Kind:
@@ -116,7 +117,7 @@ func (r *Row) setData(d eventrow.Data) error {
 	if d.Empty() {
 		return nil
 	}
-	if other := d; isPlain(d.SenderName) { // nearly every row's, and all of it
+	if other := d; isPlain(d.SenderName) { // fast path: most rows have only this field
 		if other.SenderName = ""; other.Empty() {
 			r.Data = append(append(append(make([]byte, 0, 20+len(d.SenderName)), `{"sender_name":"`...), d.SenderName...), `"}`...)
 			return nil
@@ -132,7 +133,7 @@ func (r *Row) setData(d eventrow.Data) error {
 	return nil
 }
 
-// isPlain reports whether s needs no escapes in JSON.
+// isPlain reports whether s needs no escaping in JSON.
 func isPlain(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c > '~' {
@@ -142,8 +143,9 @@ func isPlain(s string) bool {
 	return true
 }
 
-// FailedRow is the tombstone of a dead-lettered entry, which was read as far as e says. ok is false
-// when not even its place is known. The reason is shown to the sender.
+// FailedRow returns the tombstone of a dead-lettered entry; e contains the fields that could be
+// decoded. ok is false if not even the channel and the seq are known. The reason is shown to the
+// sender.
 func FailedRow(e event.Entry, reason string, at time.Time) (r Row, ok bool) {
 	if e.Channel.IsZero() || e.Seq < 1 {
 		return Row{}, false
@@ -158,19 +160,19 @@ func FailedRow(e event.Entry, reason string, at time.Time) (r Row, ok bool) {
 	return r, r.setData(eventrow.Data{Reason: plainText(reason)}) == nil
 }
 
-// failed is the tombstone of a row that PostgreSQL refused.
+// failed returns the tombstone of a row that PostgreSQL refused.
 func (r *Row) failed(reason string) Row {
 	t := Row{Channel: r.Channel, Seq: r.Seq, ID: r.ID, Kind: event.Failed, Sender: r.Sender, ClientID: r.ClientID, SentAt: r.SentAt}
 	_ = t.setData(eventrow.Data{Reason: plainText(reason)}) // a string always encodes
 	return t
 }
 
-// tombstoneAt keeps a seq for no event that is known.
+// tombstoneAt returns a tombstone for a seq whose event is unknown.
 func tombstoneAt(kind event.Kind, ch chat.ChannelID, seq int64, at time.Time) Row {
 	return Row{Channel: ch, Seq: seq, ID: chat.TombstoneID(ch, seq), Kind: kind, SentAt: at}
 }
 
-// plainText makes of any text one that PostgreSQL takes, of bounded length.
+// plainText converts any text to a string of bounded length that PostgreSQL can store.
 func plainText(s string) string {
 	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "?")
 	if len(s) > 500 {

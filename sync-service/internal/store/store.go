@@ -1,12 +1,12 @@
-// Package store writes events to PostgreSQL in batches.
+// Package store stores events in PostgreSQL in batches.
 //
-// Storing is idempotent and free of order: the rows after storing any set of events are the same
-// however often and in whatever order they are stored. Every transaction that stores first locks the
-// sync_watermarks rows of the partitions it touches, in their order, so two of them never decide about
-// one channel at once and never deadlock.
+// Storing is idempotent and independent of order: the resulting rows depend only on the set of
+// events, not on how often or in which order they are stored. Each storing transaction first locks
+// the sync_watermarks rows of its partitions in ascending order. So two transactions never work on
+// the same channel at the same time and never deadlock.
 //
-// The package starts no goroutines and never retries: an error other than a refused row means that
-// nothing is known about the batch, and the caller stores it again.
+// The package starts no goroutines and never retries. After an error, other than a refused row, the
+// caller must store the batch again, because any part of it may have been stored.
 package store
 
 import (
@@ -30,37 +30,37 @@ import (
 // Store is safe for concurrent use.
 type Store struct{ db *bun.DB }
 
-// New returns a Store on db, which stays the caller's.
+// New returns a Store on db. The caller keeps ownership of db.
 func New(db *bun.DB) *Store { return &Store{db: db} }
 
-// Batch is what one call stores.
+// Batch is the input of one call of Store.
 type Batch struct {
-	Partitions []int // ascending; those that the rows' channels belong to
+	Partitions []int // the partitions of the rows' channels, ascending
 	Rows       []Row
-	// Seen says that rows of the batch may be stored already, so that trying the fast path first would
-	// only cost time.
-	Seen bool
+	// MaybeStored is true if some rows may be stored already. The fast path would then fail, so
+	// Store skips it.
+	MaybeStored bool
 }
 
-// Result says what became of a batch. The rows that are neither inserted nor rejected were stored
+// Result is the outcome of storing a batch. Rows that are neither inserted nor rejected were stored
 // before.
 type Result struct {
 	Inserted int
-	Copied   bool // by the fast path
+	Copied   bool // by the fast path (COPY)
 	Rejected []Rejected
 }
 
-// Rejected is a row that cannot be stored as it is. A row, a tombstone where there was none, keeps its
-// seq.
+// Rejected is a row that cannot be stored as it is. Its seq is nevertheless kept by another row, if
+// necessary a tombstone.
 type Rejected struct {
-	Row    int    // its index in the batch
-	Reason string // in words, for the sender
-	Detail string // for operators: may be the text of an error, and empty
-	// Elsewhere says that the event itself is stored, under another seq.
+	Row    int    // index in the batch
+	Reason string // shown to the sender
+	Detail string // for operators, such as an error text; may be empty
+	// Elsewhere is true if the event itself is stored under another seq.
 	Elsewhere bool
 }
 
-// Why returns the reason with its detail, for operators.
+// Why returns the reason and its detail, for operators.
 func (r Rejected) Why() string {
 	if r.Detail == "" {
 		return r.Reason
@@ -68,9 +68,9 @@ func (r Rejected) Why() string {
 	return r.Reason + ": " + r.Detail
 }
 
-// Store stores b. When PostgreSQL refuses it for what it holds, it is split until the rows to blame
-// stand alone: those are rejected and leave a tombstone, the rest is stored. With an error, part of the
-// batch may have been stored.
+// Store stores b. If PostgreSQL refuses the contents of the batch, Store splits it until each
+// offending row is alone. It rejects those rows, storing tombstones in their rowKey, and stores all
+// others. After an error, part of the batch may have been stored.
 func (s *Store) Store(ctx context.Context, b Batch) (Result, error) {
 	if len(b.Rows) == 0 {
 		return Result{}, nil
@@ -80,7 +80,7 @@ func (s *Store) Store(ctx context.Context, b Batch) (Result, error) {
 		all[i] = i
 	}
 	var res Result
-	if !b.Seen {
+	if !b.MaybeStored {
 		err := s.transaction(ctx, b.Partitions, func(ctx context.Context, tx pgx.Tx) error {
 			return copyRows(ctx, tx, b.Rows)
 		})
@@ -97,7 +97,8 @@ func (s *Store) Store(ctx context.Context, b Batch) (Result, error) {
 	return res, nil
 }
 
-// split stores the rows at the given indexes by the idempotent path.
+// split stores the rows at the given indexes with the idempotent statement, splitting them if
+// PostgreSQL refuses them.
 func (s *Store) split(ctx context.Context, b Batch, at []int, res *Result) error {
 	var part Result
 	err := s.transaction(ctx, b.Partitions, func(ctx context.Context, tx pgx.Tx) error {
@@ -118,9 +119,9 @@ func (s *Store) split(ctx context.Context, b Batch, at []int, res *Result) error
 		return s.split(ctx, b, at[len(at)/2:], res)
 	}
 	row := &b.Rows[at[0]]
-	stone := []Row{row.failed(ReasonRefused)}
+	tombstone := []Row{row.failed(ReasonRefused)}
 	if err := s.transaction(ctx, b.Partitions, func(ctx context.Context, tx pgx.Tx) error {
-		return insertRows(ctx, tx, stone, []int{0}, &Result{})
+		return insertRows(ctx, tx, tombstone, []int{0}, &Result{})
 	}); err != nil {
 		return fmt.Errorf("insert the tombstone of a refused row: %w", err)
 	}
@@ -128,17 +129,18 @@ func (s *Store) split(ctx context.Context, b Batch, at []int, res *Result) error
 	return nil
 }
 
-// errNoWatermarkRow is met once per partition and database.
+// errNoWatermarkRow occurs once per partition and database, before Prepare has created the row.
 var errNoWatermarkRow = errors.New("a partition has no sync_watermarks row")
 
-// transaction runs f in a transaction that holds the locks of the partitions.
+// transaction runs f in a transaction that holds the locks of the given partitions.
 func (s *Store) transaction(ctx context.Context, partitions []int, f func(context.Context, pgx.Tx) error) error {
 	run := func(conn *pgx.Conn) error {
 		tx, err := conn.Begin(ctx)
 		if err != nil {
 			return fmt.Errorf("begin: %w", err)
 		}
-		// After a commit this does nothing; after an error there is no better news than that error.
+		// Rollback has no effect after a commit. After an error, the first error is the one to
+		// report.
 		defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 		if err := lock(ctx, tx, partitions); err != nil {
 			return err
@@ -157,13 +159,14 @@ func (s *Store) transaction(ctx context.Context, partitions []int, f func(contex
 	return err
 }
 
-// onConn lends f a connection of the pool as pgx has it: database/sql knows no COPY and no pipelining.
+// onConn calls f with a pgx connection from the pool, because database/sql supports neither COPY
+// nor pipelining.
 func (s *Store) onConn(ctx context.Context, f func(*pgx.Conn) error) error {
 	conn, err := s.db.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	// A connection that f has broken is found out by the pool itself.
+	// The pool detects by itself that f has broken a connection.
 	defer func() { _ = conn.Close() }()
 	return conn.Raw(func(driver any) error { return f(driver.(*stdlib.Conn).Conn()) })
 }
@@ -179,7 +182,7 @@ func lock(ctx context.Context, tx pgx.Tx, partitions []int) error {
 	return nil
 }
 
-// Prepare makes the rows that storing locks.
+// Prepare creates the sync_watermarks rows that storing locks.
 func (s *Store) Prepare(ctx context.Context, partitions []int) error {
 	return s.onConn(ctx, func(conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, `insert into sync_watermarks (partition)
@@ -202,12 +205,12 @@ func (s *Store) Watermark(ctx context.Context, partition int) (entryid.ID, error
 	return id, nil
 }
 
-// Raise raises the watermarks of the partitions. One that is higher already stays.
+// Raise raises the watermarks of the given partitions. It does not lower a watermark.
 func (s *Store) Raise(ctx context.Context, marks map[int]entryid.ID) error {
 	if len(marks) == 0 {
 		return nil
 	}
-	partitions := slices.Sorted(maps.Keys(marks)) // ascending, as every lock of these rows
+	partitions := slices.Sorted(maps.Keys(marks)) // these rows are always locked in ascending order
 	ms, seqs := make([]int64, len(partitions)), make([]int64, len(partitions))
 	for i, p := range partitions {
 		ms[i], seqs[i] = marks[p].Ms, marks[p].Seq
@@ -224,7 +227,7 @@ func (s *Store) Raise(ctx context.Context, marks map[int]entryid.ID) error {
 	})
 }
 
-// Head returns the highest seq that is stored of a channel, 0 for none.
+// Head returns the highest stored seq of a channel, or 0 if there is none.
 func (s *Store) Head(ctx context.Context, channel chat.ChannelID) (seq int64, err error) {
 	err = s.db.NewRaw(`select coalesce(max(seq), 0) from messages where channel_id = ?`, channel).Scan(ctx, &seq)
 	if err != nil {
@@ -233,14 +236,15 @@ func (s *Store) Head(ctx context.Context, channel chat.ChannelID) (seq int64, er
 	return seq, nil
 }
 
-// rowsError is an error of the statements that store rows. SQLSTATE alone does not tell whose fault an
-// error is: a login whose role does not exist is refused with the class of data exceptions.
+// rowsError is an error of a statement that stores rows. The SQLSTATE alone does not show whether
+// the rows caused an error: a login with a role that does not exist fails with the class of data
+// exceptions.
 type rowsError struct{ error }
 
 func (e *rowsError) Unwrap() error { return e.error }
 
-// ofRows returns the error with which PostgreSQL answered a statement that stores rows. A fatal one is of
-// the connection.
+// ofRows returns the PostgreSQL error of a statement that stores rows. A fatal error concerns the
+// connection and is not returned.
 func ofRows(err error) (*pgconn.PgError, bool) {
 	rows, ok := errors.AsType[*rowsError](err)
 	if !ok {
@@ -250,14 +254,15 @@ func ofRows(err error) (*pgconn.PgError, bool) {
 	return pg, ok && pg.SeverityUnlocalized == "ERROR"
 }
 
-// isDuplicate reports a unique violation, which says nothing against the rows.
+// isDuplicate reports whether err is a unique violation. The rows themselves are valid then.
 func isDuplicate(err error) bool {
 	pg, ok := ofRows(err)
 	return ok && pg.Code == "23505"
 }
 
-// isRefused reports that PostgreSQL refused what the rows hold: data exceptions, constraints, limits.
-// Everything else (connections, resources, shutdown, a schema not yet migrated) may be well later.
+// isRefused reports whether PostgreSQL refused the contents of the rows: data exceptions,
+// constraints, limits. All other errors (connections, resources, shutdown, a schema that is not
+// migrated yet) may be temporary.
 func isRefused(err error) bool {
 	pg, ok := ofRows(err)
 	if !ok {

@@ -125,7 +125,7 @@ func log(t testing.TB, pool *pgxpool.Pool, ch chat.ChannelID) []string {
 
 func mustStore(t testing.TB, s *store.Store, seen bool, rows ...store.Row) store.Result {
 	t.Helper()
-	res, err := s.Store(t.Context(), store.Batch{Partitions: []int{0}, Rows: rows, Seen: seen})
+	res, err := s.Store(t.Context(), store.Batch{Partitions: []int{0}, Rows: rows, MaybeStored: seen})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,8 +284,8 @@ func TestStore_droppedTombstoneStays(t *testing.T) {
 	t.Parallel()
 	s, pool := open(t)
 	x := message(chat.NewChannelID(), 1, "x")
-	stone, _ := store.FailedRow(entryOf(t, x), "broken", time.Now())
-	mustStore(t, s, false, stone)
+	tombstone, _ := store.FailedRow(entryOf(t, x), "broken", time.Now())
+	mustStore(t, s, false, tombstone)
 	if _, err := pool.Exec(t.Context(), `update messages set data = data || '{"dropped": true}'`); err != nil {
 		t.Fatal(err)
 	}
@@ -309,8 +309,8 @@ func TestStore_orderFree(t *testing.T) {
 		case seq == 12 || seq == 13: // lost
 		case seq%7 == 0:
 			e := message(channel, seq, "bad")
-			stone, _ := store.FailedRow(entryOf(t, e), "broken", e.SentAt.Time)
-			history = append(history, stone)
+			tombstone, _ := store.FailedRow(entryOf(t, e), "broken", e.SentAt.Time)
+			history = append(history, tombstone)
 		default:
 			history = append(history, rowOf(t, message(channel, seq, fmt.Sprint(seq))))
 		}

@@ -1,4 +1,4 @@
-package intake_test
+package streamreader_test
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/platform/redisclient"
 	"parley.chat/shared-contracts/rediskey"
-	"parley.chat/sync-service/internal/intake"
+	"parley.chat/sync-service/internal/streamreader"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.Redialing()) }
@@ -24,7 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.Redialing()) }
 const key = "parley:{3}:stream"
 
 // open returns a client for the URL and a stream of it whose group is there.
-func open(t *testing.T, url string) (redis.UniversalClient, *intake.Stream) {
+func open(t *testing.T, url string) (redis.UniversalClient, *streamreader.Reader) {
 	t.Helper()
 	rdb, err := redisclient.Open(url, redisclient.Options{NoRetry: true})
 	if err != nil {
@@ -34,7 +34,7 @@ func open(t *testing.T, url string) (redis.UniversalClient, *intake.Stream) {
 	if err := rdb.XGroupCreateMkStream(t.Context(), key, rediskey.ConsumerGroup, "0").Err(); err != nil {
 		t.Fatal(err)
 	}
-	s := intake.Open(rdb, key, "c1")
+	s := streamreader.New(rdb, key, "c1")
 	t.Cleanup(s.Close)
 	return rdb, s
 }
@@ -49,9 +49,9 @@ func add(t *testing.T, rdb redis.UniversalClient, pairs ...string) string {
 }
 
 // read returns what a read brings, as text.
-func read(t *testing.T, s *intake.Stream, from string, count int) (got []string) {
+func read(t *testing.T, s *streamreader.Reader, from string, count int) (got []string) {
 	t.Helper()
-	n, err := s.Read(t.Context(), from, count, -1, func(e intake.Entry) {
+	n, err := s.Read(t.Context(), from, count, -1, func(e streamreader.Entry) {
 		got = append(got, fmt.Sprintf("%s %q", e.ID, e.Pairs))
 		if e.Pairs == nil {
 			got[len(got)-1] = e.ID + " gone"
@@ -95,12 +95,12 @@ func TestRead(t *testing.T) {
 func TestRead_blocks(t *testing.T) {
 	t.Parallel()
 	rdb, s := open(t, redistest.NewServer(t).URL())
-	if n, err := s.Read(t.Context(), ">", 10, 10*time.Millisecond, func(intake.Entry) {}); n != 0 || err != nil {
+	if n, err := s.Read(t.Context(), ">", 10, 10*time.Millisecond, func(streamreader.Entry) {}); n != 0 || err != nil {
 		t.Fatalf("got %d, %v", n, err)
 	}
 	came := make(chan string, 1)
 	go func() {
-		_, err := s.Read(context.WithoutCancel(t.Context()), ">", 10, 2*time.Second, func(e intake.Entry) { came <- e.ID })
+		_, err := s.Read(context.WithoutCancel(t.Context()), ">", 10, 2*time.Second, func(e streamreader.Entry) { came <- e.ID })
 		if err != nil {
 			t.Error(err)
 		}
@@ -127,7 +127,7 @@ func TestRead_noGroup(t *testing.T) {
 	if err := rdb.Del(t.Context(), key).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Read(t.Context(), ">", 1, -1, func(intake.Entry) {}); !redis.HasErrorPrefix(err, "NOGROUP") {
+	if _, err := s.Read(t.Context(), ">", 1, -1, func(streamreader.Entry) {}); !redis.HasErrorPrefix(err, "NOGROUP") {
 		t.Fatalf("got %v", err)
 	}
 	if err := rdb.XGroupCreateMkStream(t.Context(), key, rediskey.ConsumerGroup, "0").Err(); err != nil {
@@ -151,7 +151,7 @@ func TestRead_reconnects(t *testing.T) {
 	}
 	rd.Kill(t)
 	for range 2 { // the connection, then the dial
-		if _, err := s.Read(t.Context(), ">", 1, -1, func(intake.Entry) {}); err == nil {
+		if _, err := s.Read(t.Context(), ">", 1, -1, func(streamreader.Entry) {}); err == nil {
 			t.Fatal("a dead Redis has answered")
 		}
 	}
@@ -188,7 +188,7 @@ func TestRead_login(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer rdb.Close()
-	if _, err := intake.Open(rdb, key, "c1").Read(t.Context(), ">", 1, -1, func(intake.Entry) {}); !redis.HasErrorPrefix(err, "WRONGPASS") {
+	if _, err := streamreader.New(rdb, key, "c1").Read(t.Context(), ">", 1, -1, func(streamreader.Entry) {}); !redis.HasErrorPrefix(err, "WRONGPASS") {
 		t.Fatalf("a wrong password: %v", err)
 	}
 }

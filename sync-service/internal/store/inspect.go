@@ -13,29 +13,29 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// Place is where an entry says that its event stands.
-type Place struct {
+// EventRef identifies an event by the channel, seq and id in its entry.
+type EventRef struct {
 	Channel chat.ChannelID
 	Seq     int64
 	ID      chat.EventID
 }
 
-// Found is what PostgreSQL knows of a Place.
+// Found is the stored state of an EventRef.
 type Found struct {
-	Held      bool // there is a row at the seq
+	Held      bool // the seq has a row
 	ID        chat.EventID
 	Kind      event.Kind
 	Dropped   bool
-	Elsewhere bool // the event itself is stored under another seq
+	Elsewhere bool // the event is stored under another seq
 }
 
-// Stored reports whether the event of the place is stored as an event, there or elsewhere.
-func (f Found) Stored(p Place) bool {
+// Stored reports whether the event is stored as an event, at its seq or at another one.
+func (f Found) Stored(p EventRef) bool {
 	return f.Elsewhere || f.Held && f.ID == p.ID && !tombstone(f.Kind)
 }
 
-// Look tells what PostgreSQL has of places, in their order. It locks nothing.
-func (s *Store) Look(ctx context.Context, places []Place) ([]Found, error) {
+// Lookup returns the stored state of each event, in order. It locks nothing.
+func (s *Store) Lookup(ctx context.Context, places []EventRef) ([]Found, error) {
 	channels, ids := make([]pgtype.UUID, len(places)), make([]pgtype.UUID, len(places))
 	seqs := make([]int64, len(places))
 	for i, p := range places {
@@ -61,48 +61,49 @@ func (s *Store) Look(ctx context.Context, places []Place) ([]Found, error) {
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("look for %d events: %w", len(places), err)
+		return nil, fmt.Errorf("look up %d events: %w", len(places), err)
 	}
 	return found, nil
 }
 
-// Missing counts the rows that storing would add or put in the place of a tombstone. It changes nothing.
+// Missing counts the rows that storing would insert or put in rowKey of a tombstone. It changes
+// nothing.
 func (s *Store) Missing(ctx context.Context, rows []Row) (n int, err error) {
-	places := make([]Place, len(rows))
+	places := make([]EventRef, len(rows))
 	for i := range rows {
-		places[i] = Place{rows[i].Channel, rows[i].Seq, rows[i].ID}
+		places[i] = EventRef{rows[i].Channel, rows[i].Seq, rows[i].ID}
 	}
-	found, err := s.Look(ctx, places)
+	found, err := s.Lookup(ctx, places)
 	if err != nil {
 		return 0, err
 	}
 	for i, f := range found {
 		h := holder{seq: rows[i].Seq, id: f.ID.UUID, kind: f.Kind, dropped: f.Dropped}
-		if !f.Elsewhere && (!f.Held || h.gives(&rows[i])) {
+		if !f.Elsewhere && (!f.Held || h.yieldsTo(&rows[i])) {
 			n++
 		}
 	}
 	return n, nil
 }
 
-// ChannelRows sums up the rows of a channel.
+// ChannelRows summarizes the rows of a channel.
 type ChannelRows struct {
-	Channel chat.ChannelID
-	Rows    int64 // with a seq up to the bound, or all
-	Last    int64 // the highest seq
-	Stones  int64 // tombstones among the rows
+	Channel    chat.ChannelID
+	Rows       int64 // number of rows, for Counts only those up to the given seq
+	Last       int64 // the highest seq
+	Tombstones int64 // number of tombstones among the rows
 }
 
 const sumUp = `select channel_id, count(*), max(seq), count(*) filter (where kind in ('failed', 'lost', 'noop')) from messages`
 
-// Channels returns a page of the channels that have rows, those after the given one in the order of
-// their ids. Rows counts all of them.
+// Channels returns one page of the channels that have rows, in the order of their ids, starting
+// after the given one. It counts all their rows.
 func (s *Store) Channels(ctx context.Context, after chat.ChannelID, limit int) ([]ChannelRows, error) {
 	return s.channelRows(ctx, sumUp+` where channel_id > $1
 		group by channel_id order by channel_id limit $2`, after.UUID, limit)
 }
 
-// Counts sums up the rows of one channel up to a seq.
+// Counts summarizes the rows of one channel up to a seq.
 func (s *Store) Counts(ctx context.Context, channel chat.ChannelID, upTo int64) (ChannelRows, error) {
 	list, err := s.channelRows(ctx, sumUp+` where channel_id = $1 and seq <= $2 group by channel_id`, channel.UUID, upTo)
 	if err != nil || len(list) == 0 {
@@ -118,7 +119,7 @@ func (s *Store) channelRows(ctx context.Context, sql string, args ...any) (list 
 			return err
 		}
 		var c ChannelRows
-		_, err = pgx.ForEachRow(rows, []any{(*[16]byte)(&c.Channel.UUID), &c.Rows, &c.Last, &c.Stones}, func() error {
+		_, err = pgx.ForEachRow(rows, []any{(*[16]byte)(&c.Channel.UUID), &c.Rows, &c.Last, &c.Tombstones}, func() error {
 			list = append(list, c)
 			return nil
 		})
@@ -130,13 +131,13 @@ func (s *Store) channelRows(ctx context.Context, sql string, args ...any) (list 
 	return list, nil
 }
 
-// Range is a run of seqs, both ends included.
+// Range is a range of seqs, both ends included.
 type Range struct {
 	From int64 `json:"from"`
 	To   int64 `json:"to"`
 }
 
-// Holes returns the runs of seqs from 1 to upTo that have no row, at most limit of them.
+// Holes returns the ranges of seqs from 1 to upTo that have no row, at most limit ranges.
 func (s *Store) Holes(ctx context.Context, channel chat.ChannelID, upTo int64, limit int) (holes []Range, err error) {
 	err = s.onConn(ctx, func(conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, `select seq + 1, next - 1 from (
@@ -154,17 +155,18 @@ func (s *Store) Holes(ctx context.Context, channel chat.ChannelID, upTo int64, l
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("look for holes in channel %s: %w", channel, err)
+		return nil, fmt.Errorf("find holes in channel %s: %w", channel, err)
 	}
 	return holes, nil
 }
 
-// Lose stores a tombstone for each seq of a run that has no row, as for events that Redis has lost. What is there stays,
-// and an event that turns up later takes the place of its tombstone.
-func (s *Store) Lose(ctx context.Context, partition int, channel chat.ChannelID, lost Range) error {
+// StoreTombstones stores a tombstone for each seq of a range that has no row, as for events that
+// Redis has lost. Existing rows do not change, and an event that turns up later replaces its
+// tombstone.
+func (s *Store) StoreTombstones(ctx context.Context, partition int, channel chat.ChannelID, lost Range) error {
 	const page = 1000
 	for from := lost.From; from <= lost.To; from += page {
-		b := Batch{Partitions: []int{partition}, Seen: true}
+		b := Batch{Partitions: []int{partition}, MaybeStored: true}
 		for seq := from; seq <= min(from+page-1, lost.To); seq++ {
 			b.Rows = append(b.Rows, tombstoneAt(event.Lost, channel, seq, time.Now()))
 		}
@@ -175,8 +177,8 @@ func (s *Store) Lose(ctx context.Context, partition int, channel chat.ChannelID,
 	return nil
 }
 
-// Drop gives a dead letter's tombstone up for good: nothing replaces it any more. It reports whether
-// there was one.
+// Drop marks the tombstone of a dead letter as permanent: nothing replaces it any more. It reports
+// whether there was one.
 func (s *Store) Drop(ctx context.Context, partition int, channel chat.ChannelID, seq int64) (dropped bool, err error) {
 	err = s.transaction(ctx, []int{partition}, func(ctx context.Context, tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `update messages set data = coalesce(data, '{}') || '{"dropped": true}'
@@ -190,7 +192,7 @@ func (s *Store) Drop(ctx context.Context, partition int, channel chat.ChannelID,
 	return dropped, nil
 }
 
-// Unknown returns which of the users and channels the database does not know.
+// Unknown returns the given users and channels that are not in the database.
 func (s *Store) Unknown(ctx context.Context, users []chat.UserID, channels []chat.ChannelID) (u []chat.UserID, c []chat.ChannelID, err error) {
 	err = s.onConn(ctx, func(conn *pgx.Conn) error {
 		ids := make([]pgtype.UUID, len(users))
@@ -208,7 +210,7 @@ func (s *Store) Unknown(ctx context.Context, users []chat.UserID, channels []cha
 			func(id uuid.UUID) { c = append(c, chat.ChannelID{UUID: id}) })
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("look for %d users and %d channels: %w", len(users), len(channels), err)
+		return nil, nil, fmt.Errorf("look up %d users and %d channels: %w", len(users), len(channels), err)
 	}
 	return u, c, nil
 }

@@ -20,11 +20,12 @@ var replaceSource string
 
 var replaceScript = redis.NewScript(replaceSource)
 
-// fieldPayload is the field of an entry that has its frame.
+// fieldPayload is the field of an entry that contains its frame.
 const fieldPayload = "payload"
 
-// Named returns the user whom the letter names. A payload that cannot be read may have the name of its sender.
-func (l Letter) Named() (user chat.UserID, ok bool) {
+// NamedUser returns the user whose name the dead letter contains. A payload that cannot be decoded
+// may contain the name of its sender.
+func (l Letter) NamedUser() (user chat.UserID, ok bool) {
 	payload, _ := l.Fields[fieldPayload].(string)
 	if l.Source != Events || payload == "" {
 		return chat.UserID{}, false
@@ -38,9 +39,10 @@ func (l Letter) Named() (user chat.UserID, ok bool) {
 	return l.Event.Sender, !l.Event.Sender.IsZero()
 }
 
-// Unname replaces the letter by one without the name. A payload that cannot be read becomes empty. It may be
-// repeated; done is false if somebody else removed or replaced the letter.
-func Unname(ctx context.Context, rdb redis.UniversalClient, l Letter) (done bool, err error) {
+// RemoveName replaces the dead letter with one that does not contain the user's name. If the
+// payload cannot be decoded, it becomes empty. RemoveName may be repeated; done is false if the
+// dead letter was already removed or replaced.
+func RemoveName(ctx context.Context, rdb redis.UniversalClient, l Letter) (done bool, err error) {
 	fields := maps.Clone(l.Fields)
 	fields[fieldPayload] = ""
 	payload, _ := l.Fields[fieldPayload].(string)
@@ -52,16 +54,16 @@ func Unname(ctx context.Context, rdb redis.UniversalClient, l Letter) (done bool
 	}
 	args, err := l.values(fields)
 	if err != nil {
-		return false, fmt.Errorf("letter %s: %w", l.Name(), err)
+		return false, fmt.Errorf("encode dead letter %s: %w", l.Name(), err)
 	}
 	id, err := replaceScript.Run(ctx, rdb, []string{rediskey.Dead(l.Partition)}, append([]any{l.ID}, args...)...).Text()
 	if err != nil {
-		return false, fmt.Errorf("replace letter %s: %w", l.Name(), err)
+		return false, fmt.Errorf("replace dead letter %s: %w", l.Name(), err)
 	}
 	return id != "", nil
 }
 
-// values returns the letter with other fields of its entry, as move.lua writes a letter.
+// values returns the dead letter, with the given entry fields, in the form that move.lua writes.
 func (l Letter) values(fields map[string]any) ([]any, error) {
 	var flat []any
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
@@ -78,5 +80,5 @@ func (l Letter) values(fields map[string]any) ([]any, error) {
 		fieldAttempts, l.Attempts, fieldAt, l.At.UnixMilli()), nil
 }
 
-// maxFields is from how many names and values on move.lua packs them.
+// maxFields is the maximum number of names and values that move.lua writes without packing them.
 const maxFields = 4000

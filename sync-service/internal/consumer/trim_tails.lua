@@ -1,14 +1,16 @@
--- settle.lua: cuts tails to their newest items, and removes what is older than the expiry; a tail of which every
--- item is stored expires as a whole. So nothing that is stored stays for longer than twice the expiry.
--- Only an item that is stored and acknowledged is cut: its entry id is at or below the watermark, and
--- delivered, and not pending. An item that cannot be read counts as not stored.
+-- trim_tails.lua: trims tails to their newest items and removes stored items that are older than
+-- the expiry. A tail whose items are all stored expires as a whole. So no stored item stays longer
+-- than twice the expiry.
+--
+-- Only stored and acknowledged items are removed: their entry id is at or below the watermark,
+-- delivered, and not pending. An item that cannot be parsed counts as not stored.
 -- KEYS[1] stream   parley:{P}:stream    KEYS[2..] tails   parley:{P}:tail:<channel>
 -- ARGV[1] group    ARGV[2] watermark    ARGV[3] items to keep    ARGV[4] expiry, ms
--- returns per tail 1 when all of it is stored, else 0: ask again
+-- returns, per tail, 1 if all its items are stored, else 0: call again later
 local group = group_of(KEYS[1], ARGV[1])
 local keep = tonumber(ARGV[3])
 local now = redis.call('TIME')
-local old = now[1] * 1000 + math.floor(now[2] / 1000) - ARGV[4] -- entries up to here are past their expiry
+local old = now[1] * 1000 + math.floor(now[2] / 1000) - ARGV[4] -- entries up to this time have expired
 
 local function entry_of(item)
   return item and string.match(item, '^1 %S+ %d+ (%d+-%d+) %S+ %S+\n')
@@ -24,7 +26,8 @@ local function expired(item)
   return stored(item) and tonumber(string.match(entry_of(item), '^%d+')) <= old
 end
 
--- Items are in the order of their entries: finds how many of the oldest are so, from low to high.
+-- Items are in the order of their entries. Binary search: returns how many of the oldest items
+-- satisfy the predicate is, which must be between low and high.
 local function oldest(tail, low, high, is)
   while low < high do
     local middle = math.ceil((low + high) / 2)

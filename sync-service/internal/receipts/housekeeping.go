@@ -20,48 +20,50 @@ var expireSource string
 
 var expireScript = group.Script(expireSource)
 
-// Bounds of one call of the script, and so of the time for which it holds up Redis.
+// Limits of one call of expire.lua, and so of the time for which it blocks Redis.
 const (
 	channelsPerCall = 100
 	waitingPerCall  = 200
 )
 
-// keep does what is due beside storing. What fails is done when its turn comes again.
-func (c *Consumer) keep(ctx context.Context) {
-	if !due(&c.kept, c.cfg.KeepEvery) {
+// housekeeping runs the periodic tasks that are due. A task that fails runs again at its next
+// interval.
+func (c *Consumer) housekeeping(ctx context.Context) {
+	if !due(&c.housekept, c.cfg.HousekeepingInterval) {
 		return
 	}
-	if due(&c.swept, c.cfg.SweepEvery) {
-		c.try(ctx, sweepStep, c.sweep)
+	if due(&c.swept, c.cfg.SweepInterval) {
+		c.runTask(ctx, sweepStep, c.sweep)
 	}
-	c.try(ctx, "expire", c.expire)
-	c.try(ctx, "trim", c.trim)
-	c.try(ctx, "reap", c.reap)
+	c.runTask(ctx, "expire", c.expire)
+	c.runTask(ctx, "trim", c.trim)
+	c.runTask(ctx, "reap", c.reap)
 }
 
 const sweepStep = "sweep"
 
-func (c *Consumer) try(ctx context.Context, what string, duty func(context.Context) error) {
+func (c *Consumer) runTask(ctx context.Context, what string, task func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	err := duty(ctx)
+	err := task(ctx)
 	switch {
 	case err == nil:
 		c.cfg.Outages.Worked(ctx, "receipts "+what)
 	case ctx.Err() == nil:
 		c.m.retries.WithLabelValues(what).Inc()
-		if what == sweepStep { // its turn comes in an hour, long after the end of an outage
-			c.cfg.Logger.WarnContext(ctx, "cursors not swept", "err", err)
+		if what == sweepStep { // it runs again in an hour, so it cannot report the end of an outage
+			c.cfg.Logger.WarnContext(ctx, "sweep of receipts failed", "err", err)
 			return
 		}
 		c.cfg.Outages.Failed(ctx, "receipts "+what, err)
 	}
 }
 
-// expire gives the cursors of the channels noted their expiry. A channel with moves that wait stays noted.
+// expire sets the expiry of the recorded channels' receipts in Redis. A channel whose receipts are
+// not all stored stays recorded.
 func (c *Consumer) expire(ctx context.Context) error {
-	for p, noted := range c.settling {
-		channels := slices.Collect(maps.Keys(noted))
+	for p, recorded := range c.unexpired {
+		channels := slices.Collect(maps.Keys(recorded))
 		var calls []group.Call
 		for some := range slices.Chunk(channels, channelsPerCall) {
 			keys := append(make([]string, 0, len(some)+1), rediskey.Receipts(p))
@@ -73,13 +75,13 @@ func (c *Consumer) expire(ctx context.Context) error {
 		}
 		answers, err := group.RunAll(ctx, c.rdb, expireScript, calls)
 		if err != nil {
-			return fmt.Errorf("let cursors of partition %d expire: %w", p, err)
+			return fmt.Errorf("set the expiry of receipts of partition %d: %w", p, err)
 		}
 		next := 0
 		for _, answer := range answers {
 			for _, done := range answer.([]any) {
 				if done == int64(1) {
-					delete(noted, channels[next])
+					delete(recorded, channels[next])
 				}
 				next++
 			}
@@ -88,24 +90,24 @@ func (c *Consumer) expire(ctx context.Context) error {
 	return nil
 }
 
-// sweep notes all channels that have cursors: those of an instance that has died between storing and
-// expiring would stay for ever.
+// sweep records all channels that have receipts in Redis. Otherwise the receipts of an instance
+// that died between storing them and setting the expiry would stay forever.
 func (c *Consumer) sweep(ctx context.Context) error {
-	var mu sync.Mutex // of a Cluster, several servers are asked at once
+	var mu sync.Mutex // a Cluster scans several nodes at the same time
 	return scan.Channels(ctx, c.rdb, c.cfg.Partitions, rediskey.Cursor, func(p int, ch chat.ChannelID) {
 		mu.Lock()
 		defer mu.Unlock()
-		c.settling[p][ch] = struct{}{}
+		c.unexpired[p][ch] = struct{}{}
 	})
 }
 
-// trim removes what is acknowledged, whatever its age: what was read is in PostgreSQL, and there is no
-// use for it again.
+// trim removes all acknowledged entries, whatever their age: PostgreSQL has their receipts, and
+// nothing reads them again.
 func (c *Consumer) trim(ctx context.Context) error {
 	for p := range c.cfg.Partitions {
 		for {
-			// The state of the group alone is the bound: when Redis loses it, it loses the acknowledgements,
-			// and what is left of the stream is stored again.
+			// The bound depends only on the state of the group. If Redis loses that state, it loses
+			// the acknowledgements too, and the entries that remain are stored again.
 			step, err := group.Trim(ctx, c.rdb, rediskey.Receipts(p), scan.Last, group.Limits{At: 1}, false)
 			if err != nil {
 				return err
@@ -121,12 +123,12 @@ func (c *Consumer) trim(ctx context.Context) error {
 
 func (c *Consumer) reap(ctx context.Context) error {
 	for p := range c.cfg.Partitions {
-		names, err := group.Reap(ctx, c.rdb, rediskey.Receipts(p), c.cfg.Name, c.cfg.GoneAfter)
+		names, err := group.Reap(ctx, c.rdb, rediskey.Receipts(p), c.cfg.Name, c.cfg.ConsumerExpiry)
 		if err != nil {
 			return err
 		}
 		for _, name := range names {
-			c.cfg.Logger.InfoContext(ctx, "consumer of receipts removed", "partition", p, "consumer", name)
+			c.cfg.Logger.InfoContext(ctx, "receipts consumer removed", "partition", p, "consumer", name)
 		}
 	}
 	return nil

@@ -22,8 +22,8 @@ import (
 
 // Help implements kong.HelpProvider.
 func (statusCommand) Help() string {
-	return `Needs Redis alone and changes nothing. Under receipts stand the entries of cursor moves that wait; -o json
-has of them what it has of the events.
+	return `Needs only Redis and changes nothing. The column "receipts" counts the entries with receipts that are not
+stored yet; -o json shows the same figures for receipts as for events.
 
 Examples:
 
@@ -64,10 +64,10 @@ func (c statusCommand) Run(e *env) error {
 
 type backlogCommand struct {
 	output
-	Limit int `default:"20" help:"Channels to show, those with most waiting first; 0 for all."`
+	Limit int `default:"20" help:"Maximum number of channels to show, largest backlog first; 0 shows all."`
 }
 
-// Validate is called by kong: an error is one of the command line.
+// Validate implements kong's validation: its error is reported as a command-line error.
 func (c backlogCommand) Validate() error {
 	if c.Limit < 0 {
 		return fmt.Errorf("--limit %d is negative", c.Limit)
@@ -77,7 +77,7 @@ func (c backlogCommand) Validate() error {
 
 // Help implements kong.HelpProvider.
 func (backlogCommand) Help() string {
-	return `Reads all that waits, so it takes a while when much does. Changes nothing.
+	return `Reads every entry that is not stored yet, so it takes a while if the backlog is large. Changes nothing.
 
 Examples:
 
@@ -86,7 +86,7 @@ Examples:
 `
 }
 
-// Run prints what waits.
+// Run prints the backlog.
 func (c backlogCommand) Run(e *env) error {
 	return e.withTools(func(t *syncservice.Tools) error {
 		r, err := backlog.Read(e.ctx, t.Redis, e.cfg.Partitions)
@@ -98,13 +98,13 @@ func (c backlogCommand) Run(e *env) error {
 			r.Channels = r.Channels[:c.Limit]
 		}
 		return c.print(e.stdout, r, func(w *tabwriter.Writer) {
-			fmt.Fprintf(w, "%d entries wait: %d not delivered, %d pending, of %d channels\n", r.Undelivered+r.Pending, r.Undelivered, r.Pending, total)
-			fmt.Fprintf(w, "%d entries of receipts wait, the oldest for %.1f s\n", r.Receipts, r.ReceiptsSeconds)
+			fmt.Fprintf(w, "%d entries not stored: %d not delivered, %d pending, in %d channels\n", r.Undelivered+r.Pending, r.Undelivered, r.Pending, total)
+			fmt.Fprintf(w, "%d receipt entries not stored, the oldest for %.1f s\n", r.Receipts, r.ReceiptsSeconds)
 			fmt.Fprint(w, "\nyounger than\tentries\t\n")
 			for _, b := range r.Ages {
 				fmt.Fprintf(w, "%s\t%d\t\n", b.Below, b.Entries)
 			}
-			fmt.Fprint(w, "\nchannel\tpartition\twaiting\tpending\toldest s\t\n")
+			fmt.Fprint(w, "\nchannel\tpartition\tnot stored\tpending\toldest s\t\n")
 			for _, ch := range r.Channels {
 				name := ch.Channel
 				if name == "" {
@@ -118,17 +118,17 @@ func (c backlogCommand) Run(e *env) error {
 
 type tailCommand struct {
 	output
-	Channel   *chat.ChannelID `help:"Only of this channel."`
-	Sender    *chat.UserID    `help:"Only of this user."`
+	Channel   *chat.ChannelID `help:"Only events of this channel."`
+	Sender    *chat.UserID    `help:"Only events sent by this user."`
 	Kind      []kindFlag      `help:"Only events of these kinds, e.g. message,edit."`
 	Partition []int           `help:"Only events of these partitions."`
-	Since     *moment         `help:"Begin at a time (UTC unless a zone is given), or so long ago. Default: with the next event."`
-	Bodies    bool            `help:"Show what people wrote, too."`
+	Since     *moment         `help:"Start at this time (UTC unless a zone is given) or this long ago. Default: now."`
+	Bodies    bool            `help:"Also show what people wrote."`
 }
 
 // Help implements kong.HelpProvider.
 func (tailCommand) Help() string {
-	return `Reads next to the consumer group, until Ctrl-C. Times are in UTC. With -o json each event is one line.
+	return `Reads outside the consumer group, until Ctrl-C. Times are in UTC. With -o json, each event is one line.
 
 Examples:
 
@@ -137,10 +137,10 @@ Examples:
 `
 }
 
-// tailEvery is how often the streams are looked at.
-const tailEvery = 250 * time.Millisecond
+// tailInterval is how often the streams are read.
+const tailInterval = 250 * time.Millisecond
 
-// Run prints events as they come.
+// Run prints events as they are appended.
 func (c tailCommand) Run(e *env) error {
 	if err := checkPartitions(c.Partition, e.cfg.Partitions); err != nil {
 		return usageError{err}
@@ -155,7 +155,7 @@ func (c tailCommand) Run(e *env) error {
 				from[p] = entryid.At(c.Since.Time).Prev()
 			}
 		}
-		tick := time.NewTicker(tailEvery)
+		tick := time.NewTicker(tailInterval)
 		defer tick.Stop()
 		for {
 			for p := range from {
@@ -201,9 +201,9 @@ func (c tailCommand) show(e *env, p int, m redis.XMessage) {
 		} else if c.Bodies {
 			line["payload"] = json.RawMessage(ev.Payload)
 		}
-		if json.NewEncoder(e.stdout).Encode(line) != nil { // a payload that is no JSON
+		if json.NewEncoder(e.stdout).Encode(line) != nil { // the payload is not valid JSON
 			delete(line, "payload")
-			_ = json.NewEncoder(e.stdout).Encode(line) // a terminal that is gone has nobody to tell
+			_ = json.NewEncoder(e.stdout).Encode(line) // if stdout is closed, there is nowhere to report it
 		}
 		return
 	}

@@ -1,4 +1,4 @@
-package intake
+package streamreader
 
 import (
 	"bufio"
@@ -29,7 +29,7 @@ func encode(entries []Entry) []byte {
 }
 
 func decode(reply []byte) (got []Entry, err error) {
-	s := &Stream{in: bufio.NewReaderSize(bytes.NewReader(reply), 32)}
+	s := &Reader{in: bufio.NewReaderSize(bytes.NewReader(reply), 32)}
 	n, err := s.reply(func(e Entry) {
 		if e.Pairs != nil {
 			e.Pairs = append([]string{}, e.Pairs...)

@@ -18,18 +18,18 @@ import (
 	"parley.chat/sync-service/internal/store"
 )
 
-// Filter chooses letters. Its zero value chooses all.
+// Filter selects dead letters. The zero value selects all.
 type Filter struct {
-	IDs          []string // "<partition>/<letter id>", as Name returns
+	IDs          []string // "<partition>/<dead letter id>", as returned by Name
 	Channel      *chat.ChannelID
-	Reason       string    // a part of it
-	Since, Until time.Time // when it died
+	Reason       string    // a substring of the reason
+	Since, Until time.Time // when the entry became a dead letter
 }
 
-// Name names a letter for people: "<partition>/<letter id>".
+// Name returns the name that operators use for a dead letter: "<partition>/<dead letter id>".
 func (l Letter) Name() string { return fmt.Sprintf("%d/%s", l.Partition, l.ID) }
 
-// Match reports whether the filter chooses l.
+// Match reports whether the filter selects l.
 func (f Filter) Match(l Letter) bool {
 	return (len(f.IDs) == 0 || slices.Contains(f.IDs, l.Name())) &&
 		(f.Channel == nil || l.Event.Channel == *f.Channel) &&
@@ -37,7 +37,7 @@ func (f Filter) Match(l Letter) bool {
 		(f.Since.IsZero() || !l.At.Before(f.Since)) && (f.Until.IsZero() || l.At.Before(f.Until))
 }
 
-// Each calls visit for every letter, partition by partition, the oldest first.
+// Each calls visit for every dead letter, partition by partition, oldest first.
 func Each(ctx context.Context, rdb redis.UniversalClient, partitions int, visit func(Letter) error) error {
 	for p := range partitions {
 		if err := scan.Stream(ctx, rdb, rediskey.Dead(p), entryid.ID{}, scan.Last, func(page []redis.XMessage) error {
@@ -56,7 +56,7 @@ func Each(ctx context.Context, rdb redis.UniversalClient, partitions int, visit 
 	return nil
 }
 
-// List returns the letters that f chooses.
+// List returns the dead letters that f selects.
 func List(ctx context.Context, rdb redis.UniversalClient, partitions int, f Filter) ([]Letter, error) {
 	var list []Letter
 	err := Each(ctx, rdb, partitions, func(l Letter) error {
@@ -68,18 +68,18 @@ func List(ctx context.Context, rdb redis.UniversalClient, partitions int, f Filt
 	return list, err
 }
 
-// Store is the part of store.Store that retry and drop need.
+// Store is the part of store.Store that Retry and Drop need.
 type Store interface {
 	Store(ctx context.Context, b store.Batch) (store.Result, error)
-	RaiseCursors(ctx context.Context, cursors []store.Cursor) (int64, error)
+	RaiseReceipts(ctx context.Context, cursors []store.Receipt) (int64, error)
 	Drop(ctx context.Context, partition int, channel chat.ChannelID, seq int64) (bool, error)
 }
 
-// ErrStays is wrapped when a letter cannot be stored now either, and stays.
-var ErrStays = errors.New("stays a dead letter")
+// ErrRemains is wrapped by the error for a dead letter that still cannot be stored and so remains.
+var ErrRemains = errors.New("remains a dead letter")
 
-// Retry stores what the letter says and removes it: an event under its original seq, in the place of its
-// tombstone; cursor moves where they lead forward. It may be repeated.
+// Retry stores the contents of a dead letter and removes it. An event is stored under its original
+// seq and replaces its tombstone; receipts are raised, never lowered. Retry may be repeated.
 func Retry(ctx context.Context, rdb redis.UniversalClient, s Store, partitions int, l Letter) error {
 	retry := retryEvent
 	if l.Source == Receipts {
@@ -94,13 +94,13 @@ func Retry(ctx context.Context, rdb redis.UniversalClient, s Store, partitions i
 func retryReceipts(ctx context.Context, s Store, partitions int, l Letter) error {
 	r, err := event.DecodeReceipts(l.Fields)
 	if err != nil {
-		return fmt.Errorf("letter %s %w: %w", l.Name(), ErrStays, err)
+		return fmt.Errorf("%s %w: %w", l.Name(), ErrRemains, err)
 	}
 	if p := rediskey.Of(r.Channel.UUID, partitions); p != l.Partition {
-		return fmt.Errorf("letter %s %w: it belongs to partition %d", l.Name(), ErrStays, p)
+		return fmt.Errorf("%s %w: it belongs to partition %d", l.Name(), ErrRemains, p)
 	}
-	if _, err := s.RaiseCursors(ctx, store.CursorsOf(r)); err != nil {
-		return fmt.Errorf("store letter %s: %w", l.Name(), err)
+	if _, err := s.RaiseReceipts(ctx, store.ReceiptsOf(r)); err != nil {
+		return fmt.Errorf("store dead letter %s: %w", l.Name(), err)
 	}
 	return nil
 }
@@ -108,28 +108,29 @@ func retryReceipts(ctx context.Context, s Store, partitions int, l Letter) error
 func retryEvent(ctx context.Context, s Store, partitions int, l Letter) error {
 	e, err := event.DecodeEntry(l.Fields)
 	if err != nil {
-		return fmt.Errorf("letter %s %w: %w", l.Name(), ErrStays, err)
+		return fmt.Errorf("%s %w: %w", l.Name(), ErrRemains, err)
 	}
 	if p := rediskey.Of(e.Channel.UUID, partitions); p != l.Partition {
-		return fmt.Errorf("letter %s %w: it belongs to partition %d", l.Name(), ErrStays, p)
+		return fmt.Errorf("%s %w: it belongs to partition %d", l.Name(), ErrRemains, p)
 	}
 	row, err := store.RowOf(e)
 	if err != nil {
-		return fmt.Errorf("letter %s %w: %w", l.Name(), ErrStays, err)
+		return fmt.Errorf("%s %w: %w", l.Name(), ErrRemains, err)
 	}
-	res, err := s.Store(ctx, store.Batch{Partitions: []int{l.Partition}, Rows: []store.Row{row}, Seen: true})
+	res, err := s.Store(ctx, store.Batch{Partitions: []int{l.Partition}, Rows: []store.Row{row}, MaybeStored: true})
 	if err != nil {
-		return fmt.Errorf("store letter %s: %w", l.Name(), err)
+		return fmt.Errorf("store dead letter %s: %w", l.Name(), err)
 	}
 	for _, r := range res.Rejected {
 		if !r.Elsewhere {
-			return fmt.Errorf("letter %s %w: %s", l.Name(), ErrStays, r.Why())
+			return fmt.Errorf("%s %w: %s", l.Name(), ErrRemains, r.Why())
 		}
 	}
 	return nil
 }
 
-// Drop gives the letter up: its tombstone stays for good, and the letter is removed. It may be repeated.
+// Drop discards a dead letter: it marks its tombstone as permanent and removes the dead letter.
+// Drop may be repeated.
 func Drop(ctx context.Context, rdb redis.UniversalClient, s Store, l Letter) error {
 	if l.Source == Events && !l.Event.Channel.IsZero() && l.Event.Seq > 0 {
 		if _, err := s.Drop(ctx, l.Partition, l.Event.Channel, l.Event.Seq); err != nil {
@@ -141,7 +142,7 @@ func Drop(ctx context.Context, rdb redis.UniversalClient, s Store, l Letter) err
 
 func remove(ctx context.Context, rdb redis.UniversalClient, l Letter) error {
 	if err := rdb.XDel(ctx, rediskey.Dead(l.Partition), l.ID).Err(); err != nil {
-		return fmt.Errorf("remove letter %s: %w", l.Name(), err)
+		return fmt.Errorf("remove dead letter %s: %w", l.Name(), err)
 	}
 	return nil
 }

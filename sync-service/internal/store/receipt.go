@@ -12,29 +12,30 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// Cursor is where a member of a channel stands at least. Read is never past Delivered.
-type Cursor struct {
+// Receipt is a lower bound of a member's delivered and read positions in a channel. Read is never
+// greater than Delivered.
+type Receipt struct {
 	Channel         chat.ChannelID
 	User            chat.UserID
 	Delivered, Read int64
 }
 
-// CursorsOf returns the cursors that a record of the receipts stream names.
-func CursorsOf(r event.Receipts) []Cursor {
-	cursors := make([]Cursor, len(r.Moves))
+// ReceiptsOf returns the receipts in an entry of a receipts stream.
+func ReceiptsOf(r event.Receipts) []Receipt {
+	receipts := make([]Receipt, len(r.Moves))
 	for i, m := range r.Moves {
-		cursors[i] = Cursor{r.Channel, m.User, m.Delivered, m.Read}
+		receipts[i] = Receipt{r.Channel, m.User, m.Delivered, m.Read}
 	}
-	return cursors
+	return receipts
 }
 
-// cursorChunk bounds the arrays of one statement, and how many rows it locks.
-const cursorChunk = 5000
+// receiptChunk bounds the size of the arrays of one statement, and how many rows it locks.
+const receiptChunk = 5000
 
-// raiseCursors locks the rows in one order, so that instances which raise the same ones at once wait for
-// each other rather than deadlock. A member whom the database does not know is passed over, and so is one
-// who stands there already: most repeated moves write nothing.
-const raiseCursors = `with move as (
+// raiseReceipts locks the rows in a fixed order, so that instances that raise the same receipts at
+// the same time wait for each other instead of deadlocking. It skips members that are not in the
+// database, and receipts that are already stored: most repeated receipts write nothing.
+const raiseReceipts = `with move as (
 		select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[]) as r (channel, member, delivered, seen)
 	), behind as (
 		select m.channel_id, m.user_id, r.delivered, r.seen
@@ -46,21 +47,21 @@ const raiseCursors = `with move as (
 		last_read_seq = greatest(m.last_read_seq, b.seen)
 	from behind b where m.channel_id = b.channel_id and m.user_id = b.user_id`
 
-// RaiseCursors raises the stored cursors of members to those given and returns how many it has raised.
-// None is lowered. No member may be named twice; it may be repeated, and overtaken by other calls.
-func (s *Store) RaiseCursors(ctx context.Context, cursors []Cursor) (raised int64, err error) {
-	for some := range slices.Chunk(cursors, cursorChunk) {
+// RaiseReceipts raises the stored receipts of members and returns how many rows it has raised. It
+// never lowers a receipt. Each member may appear only once. Calls may be repeated and reordered.
+func (s *Store) RaiseReceipts(ctx context.Context, receipts []Receipt) (raised int64, err error) {
+	for some := range slices.Chunk(receipts, receiptChunk) {
 		channels, users := make([]pgtype.UUID, len(some)), make([]pgtype.UUID, len(some))
 		delivered, read := make([]int64, len(some)), make([]int64, len(some))
 		for i, c := range some {
 			channels[i], users[i], delivered[i], read[i] = known(c.Channel.UUID), known(c.User.UUID), c.Delivered, c.Read
 		}
 		if err := s.onConn(ctx, func(conn *pgx.Conn) error {
-			tag, err := conn.Exec(ctx, raiseCursors, channels, users, delivered, read)
+			tag, err := conn.Exec(ctx, raiseReceipts, channels, users, delivered, read)
 			raised += tag.RowsAffected()
 			return err
 		}); err != nil {
-			return raised, fmt.Errorf("raise %d cursors: %w", len(some), err)
+			return raised, fmt.Errorf("raise %d receipts: %w", len(some), err)
 		}
 	}
 	return raised, nil

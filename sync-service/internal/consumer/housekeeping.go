@@ -1,0 +1,325 @@
+package consumer
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/rediskey"
+	"parley.chat/sync-service/internal/entryid"
+	"parley.chat/sync-service/internal/group"
+	"parley.chat/sync-service/internal/scan"
+)
+
+var (
+	//go:embed mirror.lua
+	mirrorSource string
+	//go:embed trim_tails.lua
+	trimTailsSource string
+
+	mirrorScript    = group.Script(mirrorSource)
+	trimTailsScript = group.Script(trimTailsSource)
+)
+
+// watermarks is the part of the store that housekeeping needs.
+type watermarks interface {
+	Watermarks
+	Raise(ctx context.Context, marks map[int]entryid.ID) error
+}
+
+// progress tracks a partition since its watermark was last raised.
+type progress struct {
+	latest group.Snapshot // of the last acknowledgement
+	dirty  bool           // latest is not written yet
+	// written is the watermark in PostgreSQL, as far as this process knows. Trimming of streams and
+	// tails relies only on this value, never on one that is not written yet.
+	written entryid.ID
+	// tails holds the channels with events stored since their tail was last trimmed.
+	tails map[channelID]struct{}
+}
+
+// recordAck records what a writer learned by acknowledging a chunk.
+func (c *Consumer) recordAck(ch *chunk, snap group.Snapshot) {
+	c.recordSnapshot(ch.partition, snap)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	pr := &c.progress[ch.partition]
+	if pr.tails == nil {
+		pr.tails = make(map[channelID]struct{})
+	}
+	ch.channels(pr.tails)
+}
+
+func (c *Consumer) recordSnapshot(p int, snap group.Snapshot) {
+	if snap.Corrected {
+		snap.Corrected = false
+		c.cfg.Logger.Warn("corrected the consumer group's count of entries read: Redis had an older one", "partition", p, "entries", snap.Added)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	pr := &c.progress[p]
+	if snap.Known && snap != pr.latest && !snap.Bound.Less(pr.latest.Bound) {
+		pr.latest, pr.dirty = snap, true
+	}
+}
+
+// refreshWatermarks asks for the group's progress in all partitions, even if this process has
+// acknowledged nothing there. An instance that dies between its last acknowledgement and the
+// watermark leaves the watermark to others, and its partition may be quiet from then on.
+func (c *Consumer) refreshWatermarks(ctx context.Context) error {
+	acks := make([]group.Acks, c.cfg.Partitions)
+	for p := range acks {
+		acks[p] = group.Acks{Stream: rediskey.Stream(p), Mirror: rediskey.Stored(p)}
+	}
+	snapshots, err := group.Ack(ctx, c.rdb, acks)
+	if err != nil {
+		return err
+	}
+	for p, snap := range snapshots {
+		c.recordSnapshot(p, snap)
+	}
+	return nil
+}
+
+// housekeeping runs the periodic tasks until ctx is done, and then raises the watermarks once more.
+func (c *Consumer) housekeeping(ctx context.Context) {
+	ticker := time.NewTicker(c.cfg.WatermarkInterval)
+	defer ticker.Stop()
+	due := func(last *time.Time, every time.Duration) bool {
+		if time.Since(*last) < every {
+			return false
+		}
+		*last = time.Now()
+		return true
+	}
+	var tails, swept, trimmed time.Time
+	asked := time.Now() // no need to ask at the start: acknowledgements bring newer state
+	for {
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			c.runTask(last, "watermark", c.raiseWatermarks)
+			c.runTask(last, "tail", c.trimTails)
+			return
+		case <-ticker.C:
+		}
+		if due(&asked, c.cfg.WatermarkCheckInterval) {
+			c.runTask(ctx, "ask", c.refreshWatermarks)
+		}
+		c.runTask(ctx, "watermark", c.raiseWatermarks)
+		if due(&swept, c.cfg.SweepInterval) {
+			c.runTask(ctx, sweepStep, c.sweepTails)
+		}
+		if due(&tails, c.cfg.TailTrimInterval) {
+			c.runTask(ctx, "tail", c.trimTails)
+		}
+		if due(&trimmed, c.cfg.TrimInterval) {
+			c.runTask(ctx, "trim", c.trim)
+			c.runTask(ctx, "reap", c.reap)
+		}
+	}
+}
+
+// taskTimeout bounds one run of a housekeeping task.
+const taskTimeout = 30 * time.Second
+
+const sweepStep = "sweep"
+
+// runTask runs one housekeeping task. A task that fails runs again at its next interval.
+func (c *Consumer) runTask(ctx context.Context, what string, task func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(ctx, taskTimeout)
+	defer cancel()
+	err := task(ctx)
+	switch {
+	case err == nil:
+		c.cfg.Outages.Worked(ctx, what)
+	case ctx.Err() == nil:
+		c.m.retries.WithLabelValues(what).Inc()
+		if what == sweepStep { // it runs again in an hour, so it cannot report the end of an outage
+			c.cfg.Logger.WarnContext(ctx, "sweep of tails failed", "err", err)
+			return
+		}
+		c.cfg.Outages.Failed(ctx, what, err)
+	}
+}
+
+// raiseWatermarks writes the watermarks that have advanced, first to PostgreSQL and then to the
+// mirror in Redis.
+func (c *Consumer) raiseWatermarks(ctx context.Context) error {
+	moved := c.unwrittenSnapshots()
+	if len(moved) == 0 {
+		return nil
+	}
+	marks := make(map[int]entryid.ID, len(moved))
+	for p, s := range moved {
+		marks[p] = s.Bound
+	}
+	if err := c.store.Raise(ctx, marks); err != nil {
+		return err
+	}
+	partitions := slices.Sorted(maps.Keys(moved))
+	calls := make([]group.Call, 0, len(partitions))
+	for _, p := range partitions {
+		calls = append(calls, group.Call{Keys: []string{rediskey.Stored(p)}, Args: []any{moved[p].Bound.String(), moved[p].Added}})
+	}
+	c.mu.Lock()
+	for p, s := range moved {
+		c.progress[p].written = s.Bound
+	}
+	c.mu.Unlock()
+	if _, err := group.RunAll(ctx, c.rdb, mirrorScript, calls); err != nil {
+		return fmt.Errorf("write the mirrored watermarks: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for p, s := range moved {
+		if c.progress[p].latest == s {
+			c.progress[p].dirty = false
+		}
+	}
+	return nil
+}
+
+// unwrittenSnapshots returns the snapshots that are not written yet, by partition.
+func (c *Consumer) unwrittenSnapshots() map[int]group.Snapshot {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	moved := make(map[int]group.Snapshot)
+	for p := range c.progress {
+		if c.progress[p].dirty {
+			moved[p] = c.progress[p].latest
+		}
+	}
+	return moved
+}
+
+// watermark returns the partition's written watermark. It reads the watermark from PostgreSQL if
+// this process has not written one.
+func (c *Consumer) watermark(ctx context.Context, p int) (entryid.ID, error) {
+	c.mu.Lock()
+	id := c.progress[p].written
+	c.mu.Unlock()
+	if id != (entryid.ID{}) {
+		return id, nil
+	}
+	return c.store.Watermark(ctx, p)
+}
+
+// tailsPerCall bounds how many tails one script call handles, and so how long it blocks Redis.
+const tailsPerCall = 100
+
+// trimTails trims the tails of channels whose events were stored. A channel stays recorded until
+// all items of its tail are stored.
+func (c *Consumer) trimTails(ctx context.Context) error {
+	for p := range c.cfg.Partitions {
+		c.mu.Lock()
+		channels := slices.Collect(maps.Keys(c.progress[p].tails))
+		c.progress[p].tails = nil // channels recorded from now on are handled next time
+		c.mu.Unlock()
+		if len(channels) == 0 {
+			continue
+		}
+		unsettled, err := c.trimPartitionTails(ctx, p, channels)
+		if err != nil {
+			unsettled = channels
+		}
+		c.recordTails(p, unsettled)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Consumer) recordTails(p int, channels []channelID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	pr := &c.progress[p]
+	if pr.tails == nil {
+		pr.tails = make(map[channelID]struct{}, len(channels))
+	}
+	for _, ch := range channels {
+		pr.tails[ch] = struct{}{}
+	}
+}
+
+// trimPartitionTails trims tails of one partition and returns the channels whose tail still has
+// items that are not stored.
+func (c *Consumer) trimPartitionTails(ctx context.Context, p int, channels []channelID) ([]channelID, error) {
+	mark, err := c.watermark(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	answers, err := callTrimTails(ctx, c.rdb, p, mark, channels, c.cfg.TailLength, c.cfg.TailExpiry)
+	if err != nil {
+		return nil, err
+	}
+	var unsettled []channelID
+	next := 0
+	for _, answer := range answers {
+		for _, done := range answer.([]any) {
+			if done != int64(1) {
+				unsettled = append(unsettled, channels[next])
+			}
+			next++
+		}
+	}
+	return unsettled, nil
+}
+
+// callTrimTails calls the script for tails of one partition.
+func callTrimTails(ctx context.Context, rdb redis.UniversalClient, p int, mark entryid.ID, channels []channelID, keep int, expiry time.Duration) ([]any, error) {
+	var calls []group.Call
+	for some := range slices.Chunk(channels, tailsPerCall) {
+		keys := append(make([]string, 0, len(some)+1), rediskey.Stream(p))
+		for _, ch := range some {
+			keys = append(keys, rediskey.Tail(p, ch))
+		}
+		calls = append(calls, group.Call{Keys: keys, Args: []any{rediskey.ConsumerGroup, mark.String(), keep, expiry.Milliseconds()}})
+	}
+	answers, err := group.RunAll(ctx, rdb, trimTailsScript, calls)
+	if err != nil {
+		return nil, fmt.Errorf("trim tails of partition %d: %w", p, err)
+	}
+	return answers, nil
+}
+
+// TrimTails removes all stored items from the tails of channels. Readers get those events from
+// PostgreSQL.
+func TrimTails(ctx context.Context, rdb redis.UniversalClient, marks Watermarks, partitions int, channels []chat.ChannelID) error {
+	byPartition := make(map[int][]channelID)
+	for _, ch := range channels {
+		p := rediskey.Of(ch.UUID, partitions)
+		byPartition[p] = append(byPartition[p], ch)
+	}
+	for p, some := range byPartition {
+		mark, err := marks.Watermark(ctx, p)
+		if err != nil {
+			return err
+		}
+		if _, err := callTrimTails(ctx, rdb, p, mark, some, 0, defaultTailExpiry); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Watermarks returns the watermarks of partitions: the entry ids up to which everything is stored.
+type Watermarks interface {
+	Watermark(ctx context.Context, partition int) (entryid.ID, error)
+}
+
+// sweepTails records every existing tail for trimming. Otherwise the tails of an instance that died
+// between storing and trimming would stay forever.
+func (c *Consumer) sweepTails(ctx context.Context) error {
+	return scan.Channels(ctx, c.rdb, c.cfg.Partitions, rediskey.Tail, func(p int, ch channelID) {
+		c.recordTails(p, []channelID{ch})
+	})
+}
