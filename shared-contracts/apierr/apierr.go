@@ -1,5 +1,5 @@
-// Package apierr names every error that a client may see, and holds the one table from such an error
-// to its HTTP status, its WebSocket error code and its WebSocket close code.
+// Package apierr defines every error that a client may see. One table maps each error to its HTTP
+// status, its WebSocket error code and its WebSocket close code.
 package apierr
 
 import (
@@ -8,35 +8,35 @@ import (
 	"time"
 )
 
-// Code is stable: clients branch on it.
+// Code identifies an error. Codes are stable, because clients branch on them.
 type Code string
 
-// The codes. The first group is shared by both transports.
+// The codes. Both transports use the first group.
 const (
-	BadFrame        Code = "bad_frame"       // not JSON, an unknown type, a missing or mistyped field
+	BadFrame        Code = "bad_frame"       // invalid JSON, an unknown type, a missing or mistyped field
 	TooLarge        Code = "too_large"       // a body or request over its limit
-	InvalidBody     Code = "invalid_body"    // a message body that breaks the rules
+	InvalidBody     Code = "invalid_body"    // a message body that violates the rules
 	Unauthenticated Code = "unauthenticated" // no valid token
-	Forbidden       Code = "forbidden"       // known, but not allowed
-	NotFound        Code = "not_found"       // no such thing, or hidden from the caller
+	Forbidden       Code = "forbidden"       // authenticated, but not allowed
+	NotFound        Code = "not_found"       // does not exist, or hidden from the caller
 	NotSubscribed   Code = "not_subscribed"  // the connection has no subscription to the channel
-	Conflict        Code = "conflict"        // contradicts what is there
-	RateLimited     Code = "rate_limited"    // too many, come back after RetryAfter
-	Overloaded      Code = "overloaded"      // the backlog is at its budget
-	Unavailable     Code = "unavailable"     // a store does not answer; a retry is harmless
-	Internal        Code = "internal"        // a fault of ours
+	Conflict        Code = "conflict"        // conflicts with the current state
+	RateLimited     Code = "rate_limited"    // too many requests, retry after RetryAfter
+	Overloaded      Code = "overloaded"      // the backlog has reached its budget
+	Unavailable     Code = "unavailable"     // a store does not respond; a retry is safe
+	Internal        Code = "internal"        // an error of the server
 
 	// HTTP only.
 	InvalidRequest     Code = "invalid_request"
 	InvalidCredentials Code = "invalid_credentials"
-	AccountSuspended   Code = "account_suspended" // the password is right, but an administrator has suspended the account
+	AccountSuspended   Code = "account_suspended" // the password is correct, but an administrator has suspended the account
 	UsernameTaken      Code = "username_taken"
 	EmailTaken         Code = "email_taken"
 	NameTaken          Code = "name_taken"
 	ForeignOrigin      Code = "foreign_origin"
 	MethodNotAllowed   Code = "method_not_allowed"
 	UnsupportedMedia   Code = "unsupported_media_type"
-	Misdirected        Code = "misdirected" // the request is for a host that is not ours
+	Misdirected        Code = "misdirected" // the request is for another host
 
 	// WebSocket close only.
 	TokenExpired       Code = "token_expired"
@@ -46,16 +46,17 @@ const (
 	SessionRevoked     Code = "session_revoked"
 )
 
-// Error is an error that a client may see. Message and Fields are safe to show; Err is for the log.
+// Error is an error that a client may see. Message and Fields are safe to show; Err is only for the
+// log.
 type Error struct {
 	Code       Code
 	Message    string
 	Fields     []Field       // which fields of a request are wrong
-	RetryAfter time.Duration // zero: not said
+	RetryAfter time.Duration // zero if unknown
 	Err        error
 }
 
-// Field says what is wrong with one field of a request.
+// Field describes the error in one field of a request.
 type Field struct {
 	Field   string `json:"field"`
 	Message string `json:"message"`
@@ -66,18 +67,18 @@ func New(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// Wrap is New with the cause, which only the log sees.
+// Wrap returns an error like New, with a cause that is only logged.
 func Wrap(err error, code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...), Err: err}
 }
 
-// Invalid returns an InvalidRequest that names one field.
+// Invalid returns an InvalidRequest error for one field.
 func Invalid(field, format string, args ...any) *Error {
 	m := fmt.Sprintf(format, args...)
 	return &Error{Code: InvalidRequest, Message: field + " " + m, Fields: []Field{{field, m}}}
 }
 
-// InvalidContent returns an InvalidBody that names one field of a message.
+// InvalidContent returns an InvalidBody error for one field of a message.
 func InvalidContent(field, format string, args ...any) *Error {
 	m := fmt.Sprintf(format, args...)
 	return &Error{Code: InvalidBody, Message: "field " + field + " " + m, Fields: []Field{{field, m}}}
@@ -92,8 +93,8 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// wire alone maps a code to the transports. Close codes 4000–4499 invite the client to reconnect and
-// resume; 4500–4999 are final. Zero: the code does not close a connection.
+// wire maps each code to its HTTP status and close code. After close codes 4000–4499 the client may
+// reconnect and resume; 4500–4999 are final. Zero means that the code does not close a connection.
 var wire = map[Code]struct{ http, close int }{
 	BadFrame:           {400, 1008},
 	TooLarge:           {413, 1009},
@@ -124,7 +125,8 @@ var wire = map[Code]struct{ http, close int }{
 	SessionRevoked:     {401, 4509},
 }
 
-// Of returns err as an Error; any foreign error becomes Internal and keeps its text private.
+// Of returns err as an Error. Any other error becomes Internal, and its text is not shown to the
+// client.
 func Of(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		if _, known := wire[e.Code]; known {
@@ -134,13 +136,13 @@ func Of(err error) *Error {
 	return &Error{Code: Internal, Message: "something went wrong on our side", Err: err}
 }
 
-// CodeOf returns the code that err carries, or Internal for any other error.
+// CodeOf returns the code of err, or Internal for any other error.
 func CodeOf(err error) Code { return Of(err).Code }
 
-// HTTPStatus returns the status of a response that carries the code.
+// HTTPStatus returns the HTTP status of a response with this code.
 func (c Code) HTTPStatus() int { return wire[c].http }
 
-// CloseCode returns the WebSocket close code, or 0 when the code does not close a connection.
+// CloseCode returns the WebSocket close code, or 0 if the code does not close a connection.
 func (c Code) CloseCode() int { return wire[c].close }
 
 // Codes returns every known code.

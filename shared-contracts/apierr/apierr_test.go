@@ -11,8 +11,8 @@ import (
 	"parley.chat/shared-contracts/apierr"
 )
 
-// The table as websocket.md and rest.md have it. A code that is missing here is a code that nobody has
-// thought about.
+// table is the table of error codes in websocket.md and rest.md. A new code must be added here,
+// with its statuses.
 var table = map[apierr.Code]struct{ http, close int }{
 	"bad_frame": {400, 1008}, "too_large": {413, 1009}, "invalid_body": {422, 0},
 	"unauthenticated": {401, 4501}, "forbidden": {403, 4503}, "not_found": {404, 0},
@@ -45,8 +45,9 @@ func TestCodes(t *testing.T) {
 	}
 }
 
-// A client decides by the number alone whether it comes back.
-func TestCloseCodes_sayIfToReconnect(t *testing.T) {
+// TestCloseCodes_tellWhetherToReconnect checks the ranges of close codes, because a client decides
+// by the number alone whether to reconnect.
+func TestCloseCodes_tellWhetherToReconnect(t *testing.T) {
 	comeBack := map[apierr.Code]bool{
 		"internal": true, "unavailable": true, "token_expired": true, "slow_consumer": true,
 		"gap_not_healed": true, "too_many_connections": true,
@@ -57,7 +58,7 @@ func TestCloseCodes_sayIfToReconnect(t *testing.T) {
 			continue
 		}
 		if n != 1008 && n != 1009 && (n < 4000 || n > 4999) {
-			t.Errorf("%s closes with %d, which is not ours", c, n)
+			t.Errorf("%s closes with %d, which is outside our range", c, n)
 		}
 		if got := n >= 4000 && n <= 4499; got != comeBack[c] {
 			t.Errorf("%s closes with %d: reconnect is %v, want %v", c, n, got, comeBack[c])
@@ -90,16 +91,16 @@ func TestOf(t *testing.T) {
 				t.Errorf("message %q, want %q", e.Message, tt.text)
 			}
 			if e.Message == "" || strings.Contains(e.Message, "10.0.0.7") {
-				t.Errorf("message %q tells too much or nothing", e.Message)
+				t.Errorf("message %q is empty or reveals internal details", e.Message)
 			}
 			if tt.text == "" && !errors.Is(e, tt.err) {
-				t.Error("the log has lost the cause")
+				t.Error("the cause is not available to the log")
 			}
 		})
 	}
 }
 
-func TestWrap_keepsTheCauseFromTheClient(t *testing.T) {
+func TestWrap_hidesTheCauseFromTheClient(t *testing.T) {
 	e := apierr.Wrap(io.ErrUnexpectedEOF, apierr.Unavailable, "try %s", "later")
 	if !errors.Is(e, io.ErrUnexpectedEOF) || e.Message != "try later" || e.Error() != "unavailable: try later: unexpected EOF" {
 		t.Errorf("%q, %q", e.Message, e.Error())

@@ -5,7 +5,7 @@ import "strings"
 // ContentType is the media type of a Problem.
 const ContentType = "application/problem+json"
 
-// Problem is an error as the body of an HTTP response (RFC 9457). Every service answers with it.
+// Problem is an error in the body of an HTTP response (RFC 9457). All services use it.
 type Problem struct {
 	Type      string  `json:"type"` // a URN that ends in the code
 	Title     string  `json:"title"`
@@ -24,7 +24,7 @@ func (e *Error) Problem() Problem {
 	}
 }
 
-// title returns the code in words for people.
+// title returns the code as readable words.
 func (c Code) title() string {
 	words := strings.ReplaceAll(string(c), "_", " ")
 	if words == "" {

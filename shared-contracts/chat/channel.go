@@ -1,17 +1,17 @@
 package chat
 
-// ChannelKind says who may find and join a channel.
+// ChannelKind determines who may find and join a channel.
 type ChannelKind string
 
-// The kinds of channel.
+// The kinds of channels.
 const (
 	Public   ChannelKind = "public"   // listed, anyone may join
 	Unlisted ChannelKind = "unlisted" // anyone who knows the UUID may join
 	Private  ChannelKind = "private"  // by invitation; hidden from others
-	Direct   ChannelKind = "direct"   // of two users; hidden from others
+	Direct   ChannelKind = "direct"   // between two users; hidden from others
 )
 
-// MentionAll says which members of a channel may call all of them with @channel.
+// MentionAll determines which members of a channel may mention all members with @channel.
 type MentionAll string
 
 // The values of MentionAll.
@@ -25,7 +25,7 @@ func (k ChannelKind) Valid() bool {
 	return k == Public || k == Unlisted || k == Private || k == Direct
 }
 
-// Hidden reports whether those outside must not learn that the channel exists.
+// Hidden reports whether the existence of the channel is hidden from non-members.
 func (k ChannelKind) Hidden() bool { return k == Private || k == Direct }
 
 // OpenToAll reports whether anyone who knows the id may join.

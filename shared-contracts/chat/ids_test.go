@@ -46,12 +46,13 @@ func TestNewIDs(t *testing.T) {
 	if v := chat.NewEventID().Version(); v != 7 {
 		t.Errorf("an event id is UUIDv%d, want 7", v)
 	}
-	// To know the id of an unlisted channel is to be invited: no clock may tell it.
+	// A user who knows the id of an unlisted channel may join it, so the id must not be
+	// predictable from a clock.
 	if v := chat.NewChannelID().Version(); v != 4 {
 		t.Errorf("a channel id is UUIDv%d, want 4", v)
 	}
 	if chat.NewClientID().Version() != 4 || chat.NewSessionID().Version() != 4 {
-		t.Error("client and session ids are random")
+		t.Error("client and session ids must be random")
 	}
 	if chat.NewUserID().IsZero() || !(chat.UserID{}).IsZero() || chat.NewClientID().IsZero() || !(chat.ClientID{}).IsZero() ||
 		!(chat.ChannelID{}).IsZero() || !(chat.EventID{}).IsZero() || !(chat.SessionID{}).IsZero() ||
@@ -80,7 +81,7 @@ func TestIDs_json(t *testing.T) {
 	}
 }
 
-// FuzzParseID: what is accepted is 36 characters and means the same in lower case.
+// FuzzParseID checks that every accepted input has 36 characters and equals its id in lower case.
 func FuzzParseID(f *testing.F) {
 	f.Add(text)
 	f.Add("{" + text + "}")
@@ -90,7 +91,7 @@ func FuzzParseID(f *testing.F) {
 			return
 		}
 		if !strings.EqualFold(id.String(), s) {
-			t.Errorf("%q was read as %s", s, id)
+			t.Errorf("%q was parsed as %s", s, id)
 		}
 	})
 }

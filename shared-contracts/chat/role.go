@@ -1,10 +1,10 @@
 package chat
 
-// Role is a member's standing in a channel or group. The empty Role is that of one who is no member: it
-// may do nothing.
+// Role is the role of a member in a channel or group. The empty Role means that the user is not a
+// member and may do nothing.
 type Role string
 
-// The roles, the mightiest first.
+// The roles, from most to least powerful.
 const (
 	Owner  Role = "owner"
 	Admin  Role = "admin"
@@ -14,31 +14,32 @@ const (
 // Valid reports whether r is a known role.
 func (r Role) Valid() bool { return r == Owner || r == Admin || r == Member }
 
-// Act is what somebody does in a channel or group.
+// Act is an action in a channel or group.
 type Act string
 
-// The acts. What concerns another member's standing is MayRemove and MayGrant.
+// The actions. MayRemove and MayGrant apply further rules to actions on other members.
 const (
 	Read      Act = "read"      // history, members, presence, receipts
-	Post      Act = "post"      // messages and reactions, and changes of one's own messages
-	Leave     Act = "leave"     // go
-	Invite    Act = "invite"    // make others members
-	Describe  Act = "describe"  // name and description
-	Moderate  Act = "moderate"  // delete messages of others, and remove their reactions
+	Post      Act = "post"      // send messages and reactions, change one's own messages
+	Leave     Act = "leave"     // leave the channel or group
+	Invite    Act = "invite"    // invite or add members
+	Describe  Act = "describe"  // change name and description
+	Moderate  Act = "moderate"  // delete other members' messages and reactions
 	Extend    Act = "extend"    // add channels to a group
 	Close     Act = "close"     // delete the channel or group
-	Entitle   Act = "entitle"   // change the roles of others
-	Disinvite Act = "disinvite" // put others out: whom, says MayRemove
+	Entitle   Act = "entitle"   // change the roles of other members
+	Disinvite Act = "disinvite" // remove other members; MayRemove decides whom
 )
 
-// least is the lowest role that may do an act: the one place where that is said.
-var least = map[Act]Role{
+// minRole is the lowest role that may perform each action. This is the only place where permissions
+// are defined.
+var minRole = map[Act]Role{
 	Read: Member, Post: Member, Leave: Member,
 	Invite: Admin, Describe: Admin, Moderate: Admin, Extend: Admin, Disinvite: Admin,
 	Close: Owner, Entitle: Owner,
 }
 
-// rank orders the roles: 0 for who is no member.
+// rank orders the roles; it is 0 for a non-member.
 func (r Role) rank() int {
 	switch r {
 	case Owner:
@@ -51,14 +52,15 @@ func (r Role) rank() int {
 	return 0
 }
 
-// May reports whether a member of this role may do a in a channel that is not direct, or in a group.
+// May reports whether a member with this role may perform a in a group or in a channel that is not
+// direct.
 func (r Role) May(a Act) bool {
-	least, known := least[a]
-	return known && r.rank() >= least.rank()
+	lowest, known := minRole[a]
+	return known && r.rank() >= lowest.rank()
 }
 
-// MayIn is May in a channel of a kind: in a direct channel both read and write, and nothing can be
-// changed of it.
+// MayIn reports whether a member with this role may perform a in a channel of the given kind. In a
+// direct channel, both members may read and post, and nothing else.
 func (r Role) MayIn(kind ChannelKind, a Act) bool {
 	if kind == Direct && a != Read && a != Post {
 		return false
@@ -66,14 +68,14 @@ func (r Role) MayIn(kind ChannelKind, a Act) bool {
 	return r.May(a)
 }
 
-// MayRemove reports whether a member of this role may put out one of the other: owners anybody, admins
-// those below them.
+// MayRemove reports whether a member with this role may remove a member with role other. Owners may
+// remove anybody; admins may remove members with a lower role.
 func (r Role) MayRemove(other Role) bool {
 	return r.May(Disinvite) && (r == Owner || r.rank() > other.rank())
 }
 
-// MayGrant reports whether a member of this role may make one who has the role from one who has the role
-// to. What makes no difference is allowed to whom it could be told.
+// MayGrant reports whether a member with this role may change another member's role from from to
+// to. A change to the same role is allowed under the same rules.
 func (r Role) MayGrant(from, to Role) bool {
 	return from.Valid() && to.Valid() && r.May(Entitle)
 }

@@ -9,7 +9,7 @@ import (
 
 var roles = []chat.Role{"", chat.Member, chat.Admin, chat.Owner, "emperor"}
 
-// TestRole_May is the table of who may do what.
+// TestRole_May contains the table of all permissions.
 func TestRole_May(t *testing.T) {
 	for act, allowed := range map[chat.Act]string{
 		chat.Read:      "member admin owner",
@@ -46,7 +46,7 @@ func TestRole_MayRemove(t *testing.T) {
 	may := map[[2]chat.Role]bool{
 		{chat.Owner, chat.Owner}: true, {chat.Owner, chat.Admin}: true, {chat.Owner, chat.Member}: true,
 		{chat.Admin, chat.Member}: true,
-		{chat.Owner, ""}:          true, {chat.Admin, ""}: true, // nobody is hurt
+		{chat.Owner, ""}:          true, {chat.Admin, ""}: true, // harmless: the other user is not a member
 		{chat.Owner, "emperor"}: true, {chat.Admin, "emperor"}: true,
 	}
 	for _, by := range roles {

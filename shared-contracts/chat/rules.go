@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// Limits on what people type, in bytes or characters.
+// Limits on text that people type, in bytes or characters.
 const (
 	MaxBodyBytes        = 16 << 10 // of UTF-8
 	MaxChannelNameChars = 80
@@ -21,11 +21,12 @@ const (
 	MaxPasswordChars    = 200
 )
 
-// ErrBodyTooLarge is returned for a body over the limit; other faults of a body are plain errors.
+// ErrBodyTooLarge is returned for a body over the limit. All other violations are returned as plain
+// errors.
 var ErrBodyTooLarge = errors.New("is too large")
 
-// CheckBody accepts a message body: 1 to limit bytes of valid UTF-8, not blank, and without control
-// characters other than newline and tab. limit ≤ 0 means MaxBodyBytes.
+// CheckBody checks a message body: 1 to limit bytes of valid UTF-8, not blank, and without control
+// characters except newline and tab. A limit of 0 or less means MaxBodyBytes.
 func CheckBody(body string, limit int) error {
 	if limit <= 0 {
 		limit = MaxBodyBytes
@@ -42,11 +43,11 @@ func CheckBody(body string, limit int) error {
 	return nil
 }
 
-// lineEnds turns the line ends of Windows and of old Macs into newlines.
+// lineEnds converts CRLF and lone CR (Windows and old Mac line ends) to newlines.
 var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
-// NormalizeBody returns a body with every line end as \n: CRLF and a lone CR become LF. It comes before CheckBody and
-// before anything that compares bodies.
+// NormalizeBody converts all line ends of a body to \n. Call it before CheckBody and before
+// comparing bodies.
 func NormalizeBody(body string) string {
 	if strings.IndexByte(body, '\r') < 0 {
 		return body
@@ -54,20 +55,20 @@ func NormalizeBody(body string) string {
 	return lineEnds.Replace(body)
 }
 
-// IsBlank reports whether nothing of a text can be seen: it is empty, or has spaces and invisible characters
-// only, such as U+200B or U+FEFF.
+// IsBlank reports whether a text has no visible characters: it is empty or consists only of spaces
+// and invisible characters such as U+200B and U+FEFF.
 func IsBlank(text string) bool {
 	return strings.IndexFunc(text, func(r rune) bool { return !unicode.IsSpace(r) && !isInvisible(r) }) < 0
 }
 
-// isInvisible reports whether r has no width, or no ink: what Unicode has programs ignore that do not know it,
-// and the blank of Braille.
+// isInvisible reports whether r has no width or no ink: the default-ignorable characters of
+// Unicode, and the blank Braille pattern.
 func isInvisible(r rune) bool {
 	return r == 0x2800 || r >= utf8.RuneSelf && unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
 }
 
-// CheckName accepts what people call themselves and their channels: not blank, and without characters that
-// change the direction of the text around it, which could make it look like another name. CheckLine tells the rest.
+// CheckName checks a name of a user or channel: not blank, and without characters that change the
+// text direction, which could make it look like another name. CheckLine checks the other rules.
 func CheckName(name string) error {
 	if IsBlank(name) {
 		return errors.New("must not be blank")
@@ -80,7 +81,7 @@ func CheckName(name string) error {
 	return nil
 }
 
-// CheckLine accepts a text on one line, such as a name: valid UTF-8 without control characters, at
+// CheckLine checks a single-line text, such as a name: valid UTF-8 without control characters, at
 // most limit characters. It may be empty.
 func CheckLine(text string, limit int) error {
 	if err := checkText(text, ""); err != nil {
@@ -97,7 +98,7 @@ func checkText(text, allowed string) error {
 		return errors.New("is not valid UTF-8")
 	}
 	for i, r := range text {
-		// C0, DEL and C1. NUL is among them: PostgreSQL cannot store it.
+		// C0, DEL and C1. They include NUL, which PostgreSQL cannot store.
 		if (r < 0x20 || r >= 0x7f && r < 0xa0) && !strings.ContainsRune(allowed, r) {
 			return fmt.Errorf("has the control character U+%04X at byte %d", r, i)
 		}
@@ -107,16 +108,17 @@ func checkText(text, allowed string) error {
 
 var usernamePattern = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 
-// collective are the names that stand, or look as if they stood, for every member of a channel. No user has one.
+// collective lists the names that mean, or seem to mean, all members of a channel. No user may have
+// one.
 var collective = []string{"channel", "here", "all", "everyone"}
 
-// IsCollective reports whether a name stands for everybody, in any case and with any punctuation around it.
+// IsCollective reports whether a name means everybody, ignoring case and surrounding punctuation.
 func IsCollective(name string) bool {
 	return slices.Contains(collective, strings.ToLower(strings.Trim(name, "_.-")))
 }
 
-// CheckUsername accepts 3–50 of letters, digits, '_', '.' and '-', except reserved names. Case is kept and
-// makes no difference.
+// CheckUsername checks a username: 3 to 50 letters, digits, '_', '.' and '-', and not reserved.
+// Case is preserved but not significant.
 func CheckUsername(name string) error {
 	if n := len(name); n < MinUsernameChars || n > MaxUsernameChars {
 		return fmt.Errorf("must have %d to %d characters", MinUsernameChars, MaxUsernameChars)

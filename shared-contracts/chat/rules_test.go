@@ -52,7 +52,7 @@ func TestCheckBody(t *testing.T) {
 	}
 }
 
-func TestCheckBody_tooLargeIsTold(t *testing.T) {
+func TestCheckBody_errBodyTooLarge(t *testing.T) {
 	if err := chat.CheckBody(strings.Repeat("x", chat.MaxBodyBytes+1), 0); !errors.Is(err, chat.ErrBodyTooLarge) {
 		t.Errorf("over the limit: %v, want ErrBodyTooLarge", err)
 	}
@@ -93,7 +93,7 @@ func TestCheckName(t *testing.T) {
 		{"Ann", true},
 		{"Ann 👩‍💻", true},
 		{"אנה", true},
-		{"a\u200eb", true}, // a mark turns nothing around
+		{"a\u200eb", true}, // a mark does not reverse text
 		{"", false},
 		{" \u200b\ufeff", false},
 		{"a\u202eb", false},
@@ -138,7 +138,7 @@ func TestCheckUsername(t *testing.T) {
 	}
 }
 
-// FuzzCheckBody: what is accepted can be stored, sent and seen.
+// FuzzCheckBody checks that every accepted body can be stored and sent, and is visible.
 func FuzzCheckBody(f *testing.F) {
 	for _, s := range []string{"hi", "a\nb", "\x00", "\xff", " ", "\u0085", "<&>"} {
 		f.Add(s)

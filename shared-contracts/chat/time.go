@@ -5,33 +5,34 @@ import (
 	"time"
 )
 
-// TimeLayout is how Parley writes an instant: RFC 3339, UTC, milliseconds.
+// TimeLayout is the format of all times in Parley: RFC 3339, UTC, milliseconds.
 const TimeLayout = "2006-01-02T15:04:05.000Z"
 
-// Time is an instant as it crosses a process boundary.
+// Time is a time in the form in which processes exchange it.
 type Time struct{ time.Time }
 
-// Now returns the current instant, cut to milliseconds so that it reads back as it was.
+// Now returns the current time, truncated to milliseconds so that encoding and decoding preserve
+// it.
 func Now() Time { return At(time.Now()) }
 
-// At returns t in UTC, cut to milliseconds.
+// At returns t in UTC, truncated to milliseconds.
 func At(t time.Time) Time { return Time{t.UTC().Truncate(time.Millisecond)} }
 
-// String returns the instant in TimeLayout.
+// String formats the time in TimeLayout.
 func (t Time) String() string { return t.UTC().Format(TimeLayout) }
 
-// AppendTo appends the instant in TimeLayout, 24 characters.
+// AppendTo appends the time in TimeLayout, 24 characters.
 func (t Time) AppendTo(b []byte) []byte { return t.UTC().AppendFormat(b, TimeLayout) }
 
-// MarshalText writes the instant in TimeLayout.
+// MarshalText formats the time in TimeLayout.
 func (t Time) MarshalText() ([]byte, error) { return t.UTC().AppendFormat(nil, TimeLayout), nil }
 
-// MarshalJSON writes the instant in TimeLayout.
+// MarshalJSON formats the time in TimeLayout.
 func (t Time) MarshalJSON() ([]byte, error) {
 	return t.UTC().AppendFormat(nil, `"`+TimeLayout+`"`), nil
 }
 
-// UnmarshalText reads any RFC 3339 instant.
+// UnmarshalText parses any RFC 3339 time.
 func (t *Time) UnmarshalText(b []byte) error {
 	at, err := time.Parse(time.RFC3339Nano, string(b))
 	if err != nil {
@@ -41,7 +42,7 @@ func (t *Time) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// UnmarshalJSON reads any RFC 3339 instant, or null for none.
+// UnmarshalJSON parses any RFC 3339 time; null is the zero time.
 func (t *Time) UnmarshalJSON(b []byte) error {
 	if string(b) == "null" {
 		*t = Time{}

@@ -29,12 +29,13 @@ func TestTime_wire(t *testing.T) {
 		}
 		var back chat.Time
 		if err := json.Unmarshal([]byte(`"`+tt.want+`"`), &back); err != nil || back != at {
-			t.Errorf("%s reads as %v, %v; want %v", tt.want, back, err, at)
+			t.Errorf("%s is parsed as %v, %v; want %v", tt.want, back, err, at)
 		}
 	}
 }
 
-// Now must equal itself after a trip over the wire, or an ack and its duplicate would differ.
+// TestNow_survivesTheWire checks that Now is unchanged after encoding and decoding. Otherwise an
+// ack and its duplicate would differ.
 func TestNow_survivesTheWire(t *testing.T) {
 	now := chat.Now()
 	var back chat.Time
@@ -43,7 +44,7 @@ func TestNow_survivesTheWire(t *testing.T) {
 	}
 }
 
-func TestTime_reads(t *testing.T) {
+func TestTime_unmarshal(t *testing.T) {
 	want := chat.At(time.Date(2026, 1, 2, 3, 4, 5, 123e6, time.UTC))
 	for _, s := range []string{`"2026-01-02T03:04:05.123Z"`, `"2026-01-02T05:04:05.1239+02:00"`, `"2026-01-02T03:04:05.123456789Z"`} {
 		var got chat.Time
@@ -57,7 +58,7 @@ func TestTime_reads(t *testing.T) {
 	}
 	for _, s := range []string{`1767225600`, `""`, `"yesterday"`, `"2026-01-02"`, `"2026-01-02 03:04:05"`, `{}`, `true`} {
 		if err := json.Unmarshal([]byte(s), &got); err == nil {
-			t.Errorf("%s was read as %v", s, got)
+			t.Errorf("%s was parsed as %v", s, got)
 		}
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Epoch names a run of a channel's numbering: "<n>-<random>". A greater n is newer. A new one begins
-// when Redis has lost writes, so that a client can tell an old seq from a new one.
+// Epoch identifies one run of a channel's numbering: "<n>-<random>". A greater n is newer. A new
+// epoch begins when Redis has lost writes, so that a client can tell an old seq from a new one.
 type Epoch string
 
 // ParseEpoch checks the form of an epoch.
@@ -18,12 +18,12 @@ func ParseEpoch(s string) (Epoch, error) {
 		return "", fmt.Errorf("epoch %.80q is not <n>-<random>", s)
 	}
 	if v, err := strconv.ParseInt(n, 10, 64); err != nil || v < 0 {
-		return "", errors.New("an epoch begins with a number")
+		return "", errors.New("an epoch must begin with a number")
 	}
 	return Epoch(s), nil
 }
 
-// Number returns n, or -1 for what is no epoch.
+// Number returns n, or -1 if e is not an epoch.
 func (e Epoch) Number() int64 {
 	n, _, _ := strings.Cut(string(e), "-")
 	v, err := strconv.ParseInt(n, 10, 64)
@@ -33,5 +33,5 @@ func (e Epoch) Number() int64 {
 	return v
 }
 
-// NewerThan reports whether e began after other.
+// NewerThan reports whether e is newer than other.
 func (e Epoch) NewerThan(other Epoch) bool { return e.Number() > other.Number() }

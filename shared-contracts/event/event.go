@@ -1,8 +1,9 @@
-// Package event is the durable form of what happens in a channel: the stream entry that a gateway
-// appends and sync-service stores, and the item that Redis publishes and keeps in a channel's tail.
+// Package event defines the durable form of the events in a channel: the stream entry that a
+// gateway appends and sync-service stores, and the item that Redis publishes and keeps in the
+// channel's tail.
 //
-// The payload of an entry is the frame that subscribers get (package frame): one encoding serves the
-// socket, the tail, the log and the row.
+// The payload of an entry is the frame that subscribers receive (package frame). The WebSocket, the
+// tail, the log and the row all use this one encoding.
 package event
 
 import (
@@ -13,13 +14,14 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Version is the version of entries and items that this code writes, and the newest that it reads.
+// Version is the version of the entries and items that this code writes, and the newest that it can
+// decode.
 const Version = 1
 
-// Kind says what happened.
+// Kind is the kind of an event.
 type Kind string
 
-// The kinds that have a seq.
+// The kinds of events that have a seq.
 const (
 	Message        Kind = "message"
 	Edit           Kind = "edit"
@@ -29,19 +31,19 @@ const (
 	MemberLeft     Kind = "member_left"
 	ChannelUpdated Kind = "channel_updated"
 
-	// Gap is written by the repair of a channel whose newest writes Redis has lost: a range of seqs
-	// that may hold no event.
+	// Gap is appended when a channel is repaired after Redis has lost writes: a range of seqs that
+	// may have no events.
 	Gap Kind = "gap"
 )
 
-// The kinds of tombstone: rows that keep a seq which holds no event.
+// The kinds of tombstones: rows that keep a seq which has no event.
 const (
 	Failed Kind = "failed" // dead-lettered
 	Lost   Kind = "lost"   // lost by Redis before it was stored
 	Noop   Kind = "noop"   // the event has another seq
 )
 
-// Known reports whether k is a kind of entry that this version stores.
+// Known reports whether k is a kind of entry that this version can store.
 func (k Kind) Known() bool {
 	switch k {
 	case Message, Edit, Delete, Reaction, MemberJoined, MemberLeft, ChannelUpdated, Gap:
@@ -50,12 +52,13 @@ func (k Kind) Known() bool {
 	return false
 }
 
-// FromMember reports whether k is an act of a member, which a removal mark refuses.
+// FromMember reports whether k is an action of a member. A removal mark in Redis refuses such
+// events.
 func (k Kind) FromMember() bool {
 	return k == Message || k == Edit || k == Delete || k == Reaction
 }
 
-// Entry is one record of a partition's stream.
+// Entry is one entry of a partition's stream.
 type Entry struct {
 	Version  int
 	Channel  chat.ChannelID
@@ -68,7 +71,7 @@ type Entry struct {
 	Payload  []byte // the frame
 }
 
-// The names of an entry's fields.
+// The field names of an entry.
 const (
 	fieldVersion  = "v"
 	fieldChannel  = "channel_id"
@@ -81,11 +84,12 @@ const (
 	fieldPayload  = "payload"
 )
 
-// ErrNewer is returned for an entry or item of a version that this code does not know: it was not
-// damaged, the reader is too old.
+// ErrNewer is returned for an entry or item of a newer version. It is not corrupt; this code is too
+// old to decode it.
 var ErrNewer = errors.New("written by a newer version")
 
-// Fields returns the entry as XADD takes it. The append script writes the same names in this order.
+// Fields returns the fields of the entry for XADD. The append script writes the same names in the
+// same order.
 func (e Entry) Fields() []any {
 	return []any{
 		fieldVersion, e.Version,
@@ -100,8 +104,9 @@ func (e Entry) Fields() []any {
 	}
 }
 
-// DecodeEntry reads the fields of a stream entry. An error names the field. The entry is returned
-// as far as it was read, so that a dead letter can say whose it was.
+// DecodeEntry decodes the fields of a stream entry. An error names the field. The entry is returned
+// even with an error, with all fields that could be decoded, so that a dead letter can identify its
+// event.
 func DecodeEntry(fields map[string]any) (Entry, error) {
 	return decode(func(name string) (string, bool) {
 		s, ok := fields[name].(string)
@@ -109,8 +114,8 @@ func DecodeEntry(fields map[string]any) (Entry, error) {
 	})
 }
 
-// DecodePairs is DecodeEntry for fields as Redis sends them: a name, its value, the next name. Of a name
-// that comes twice the last value counts.
+// DecodePairs is like DecodeEntry for fields in the form that Redis sends: alternating names and
+// values. If a name occurs twice, the last value is used.
 func DecodePairs(pairs []string) (Entry, error) {
 	return decode(func(name string) (string, bool) {
 		for i := len(pairs)&^1 - 2; i >= 0; i -= 2 {
@@ -143,7 +148,7 @@ func decode(field func(name string) (string, bool)) (Entry, error) {
 	if err == nil && e.Version > Version {
 		errs = append(errs, fmt.Errorf("entry version %d, known up to %d: %w", e.Version, Version, ErrNewer))
 	} else if err == nil && e.Version < 1 {
-		errs = append(errs, fmt.Errorf("%s: %d is no version", fieldVersion, e.Version))
+		errs = append(errs, fmt.Errorf("%s: %d is not a version", fieldVersion, e.Version))
 	}
 	e.Channel, err = chat.ParseChannelID(text(fieldChannel))
 	check(fieldChannel, err)

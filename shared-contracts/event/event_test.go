@@ -35,7 +35,7 @@ func sample() event.Entry {
 	}
 }
 
-// golden compares with a file of testdata: the wire format changes only on purpose.
+// golden compares got with a file in testdata, so that the wire format changes only on purpose.
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
 	path := filepath.Join("testdata", name)
@@ -104,7 +104,7 @@ func TestDecodeEntry_namesTheField(t *testing.T) {
 	}
 }
 
-func TestDecodeEntry_newerIsNotDamage(t *testing.T) {
+func TestDecodeEntry_newerVersion(t *testing.T) {
 	m := asRead(sample())
 	m["v"], m["kind"] = "2", "poll_opened"
 	if e, err := event.DecodeEntry(m); !errors.Is(err, event.ErrNewer) || e.Seq != 43 {
@@ -130,7 +130,7 @@ func TestItem_goldenAndRoundTrip(t *testing.T) {
 	}
 }
 
-// FuzzDecodeItem: no input panics, and what is accepted encodes to a stable form.
+// FuzzDecodeItem checks that no input causes a panic and that accepted input has a stable encoding.
 func FuzzDecodeItem(f *testing.F) {
 	f.Add([]byte("1 1-a 43 1-1 message 019b7d5c-0000-7000-8000-0000000000aa\n{}"))
 	f.Add([]byte("1 - 0 - typing 019b7d5c-0000-7000-8000-0000000000aa\n"))
@@ -147,7 +147,8 @@ func FuzzDecodeItem(f *testing.F) {
 	})
 }
 
-// FuzzDecodeEntry: no fields panic, and what is accepted survives a round trip.
+// FuzzDecodeEntry checks that no fields cause a panic and that accepted fields survive a round
+// trip.
 func FuzzDecodeEntry(f *testing.F) {
 	m := asRead(sample())
 	text := func(name string) string { return m[name].(string) }
@@ -160,7 +161,7 @@ func FuzzDecodeEntry(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// Pairs say the same, and of a name that comes twice the last value.
+		// DecodePairs returns the same entry. If a name occurs twice, the last value is used.
 		pairs := []string{"seq", "7", "payload", "?"}
 		for name, value := range asRead(e) {
 			pairs = append(pairs, name, value.(string))
@@ -182,6 +183,6 @@ func TestEpoch(t *testing.T) {
 		}
 	}
 	if !event.Epoch("10-a").NewerThan("9-z") || event.Epoch("9-z").NewerThan("9-a") {
-		t.Error("epochs compare by their number alone")
+		t.Error("epochs must be compared only by their number")
 	}
 }

@@ -9,15 +9,15 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Item is what a topic publishes and what a tail keeps: a header that a gateway needs for its work,
-// and the frame, which it hands on without reading it.
+// Item is the unit that a topic publishes and a tail stores: a header for the gateway, and the
+// frame, which the gateway passes on without decoding it.
 //
-// Its bytes are "<version> <epoch> <seq> <entry id> <kind> <sender>\n" and then the frame. The append
-// script writes the same.
+// Its encoding is "<version> <epoch> <seq> <entry id> <kind> <sender>\n", followed by the frame.
+// The append script writes the same form.
 type Item struct {
 	Epoch   Epoch
-	Seq     int64  // 0 for an ephemeral event, which has no epoch and no entry id either
-	EntryID string // in the stream of the channel's partition
+	Seq     int64  // 0 for an ephemeral event, which also has no epoch and no entry id
+	EntryID string // id in the stream of the channel's partition
 	Kind    Kind
 	Sender  chat.UserID
 	Frame   []byte
@@ -26,7 +26,7 @@ type Item struct {
 // Ephemeral reports whether the item is an event without a seq.
 func (it Item) Ephemeral() bool { return it.Seq == 0 }
 
-// Encode returns the bytes of the item.
+// Encode returns the encoding of the item.
 func (it Item) Encode() []byte {
 	b := make([]byte, 0, 128+len(it.Frame))
 	b = strconv.AppendInt(b, Version, 10)
@@ -46,7 +46,7 @@ func orDash(s string) string {
 	return s
 }
 
-// DecodeItem reads an item. The frame shares b's memory.
+// DecodeItem decodes an item. The frame shares the memory of b.
 func DecodeItem(b []byte) (Item, error) {
 	end := bytes.IndexByte(b, '\n')
 	if end < 0 {
@@ -57,7 +57,7 @@ func DecodeItem(b []byte) (Item, error) {
 	for i := range f {
 		word, more, found := bytes.Cut(rest, []byte{' '})
 		if len(word) == 0 || found != (i < len(f)-1) {
-			return Item{}, fmt.Errorf("item header %.120q has not 6 words", b[:end])
+			return Item{}, fmt.Errorf("item header %.120q does not have 6 words", b[:end])
 		}
 		f[i], rest = word, more
 	}
@@ -85,8 +85,9 @@ func DecodeItem(b []byte) (Item, error) {
 	return it, nil
 }
 
-// DecodeItems reads what a topic publishes: one item, or several of one append joined by newlines (a
-// frame has none inside). It stops at the first that is damaged; those before it have been handed on.
+// DecodeItems decodes a message published on a topic: one item, or several items of one append
+// separated by newlines (frames contain none). It stops at the first corrupt item, after it has
+// passed on the items before it.
 func DecodeItems(b []byte, each func(Item)) error {
 	for len(b) > 0 {
 		header := bytes.IndexByte(b, '\n')

@@ -24,7 +24,7 @@ func items(n int) []event.Item {
 	return all
 }
 
-// join is what the append script does with the items of one call.
+// join joins items like the append script does for one call.
 func join(all []event.Item) []byte {
 	var encoded [][]byte
 	for _, it := range all {
@@ -48,7 +48,8 @@ func TestDecodeItems(t *testing.T) {
 	}
 }
 
-// Frames share memory with what was received: one that is appended to must not run into the next.
+// TestDecodeItems_framesAreApart checks that appending to a frame does not overwrite the next one,
+// because frames share the memory of the received message.
 func TestDecodeItems_framesAreApart(t *testing.T) {
 	b := join(items(2))
 	before := slices.Clone(b)
@@ -62,8 +63,9 @@ func TestDecodeItems_framesAreApart(t *testing.T) {
 	}
 }
 
-// The items before a damaged one are good: what is missing behind them is a gap, which heals.
-func TestDecodeItems_damaged(t *testing.T) {
+// TestDecodeItems_corrupt checks that the items before a corrupt one are passed on. The missing
+// ones behind it are a gap, which is repaired.
+func TestDecodeItems_corrupt(t *testing.T) {
 	good := items(2)
 	for name, bad := range map[string]string{
 		"no header":      "garbage",
@@ -84,10 +86,10 @@ func TestDecodeItems_damaged(t *testing.T) {
 			b = append(append(b, '\n'), items(1)[0].Encode()...)
 			got, err := decodeItems(b)
 			if err == nil || !reflect.DeepEqual(got, good) {
-				t.Errorf("got %d items, %v; want the 2 before the damage and an error", len(got), err)
+				t.Errorf("got %d items, %v; want the 2 items before the corrupt one and an error", len(got), err)
 			}
 			if errors.Is(err, event.ErrNewer) {
-				t.Error("damage is not a newer version")
+				t.Error("a corrupt item must not be reported as a newer version")
 			}
 		})
 	}
@@ -100,11 +102,12 @@ func TestDecodeItems_damaged(t *testing.T) {
 func TestItem_ephemeral(t *testing.T) {
 	it := event.Item{Kind: "typing", Sender: sample().Sender, Frame: []byte("{}")}
 	if !it.Ephemeral() || items(1)[0].Ephemeral() {
-		t.Error("an item without a seq is ephemeral, and no other")
+		t.Error("exactly the items without a seq must be ephemeral")
 	}
 }
 
-// FuzzDecodeItems: no input panics; what was handed on encodes to what reads back the same.
+// FuzzDecodeItems checks that no input causes a panic, and that decoded items are equal after
+// encoding and decoding.
 func FuzzDecodeItems(f *testing.F) {
 	f.Add(join(items(3)))
 	f.Add([]byte("1 - 0 - typing 019b7d5c-0000-7000-8000-0000000000aa\n{}\n1 - 0 - typing 019b7d5c-0000-7000-8000-0000000000aa\n"))
@@ -114,7 +117,7 @@ func FuzzDecodeItems(f *testing.F) {
 		got, _ := decodeItems(b)
 		again, err := decodeItems(join(got))
 		if err != nil && len(got) > 0 {
-			t.Fatalf("what was accepted is refused: %v", err)
+			t.Fatalf("an accepted item is rejected after encoding: %v", err)
 		}
 		if !bytes.Equal(join(again), join(got)) {
 			t.Fatalf("%q then %q", join(got), join(again))
@@ -122,7 +125,8 @@ func FuzzDecodeItems(f *testing.F) {
 	})
 }
 
-// FuzzItems_join: items whose frames have no newline are told apart, whatever else is in them.
+// FuzzItems_join checks that joined items are separated again, whatever their frames contain except
+// newlines.
 func FuzzItems_join(f *testing.F) {
 	f.Add("{}", `{"body":"1 1-a 45 1-1 message"}`)
 	f.Add("", "")

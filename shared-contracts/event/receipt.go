@@ -9,24 +9,27 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// KindReceipts is the kind of the ephemeral item that tells the gateways of moved cursors. Its frame is
-// no client's frame but the moves as EncodeMoves writes them, or nothing where too many moved to name.
+// KindReceipts is the kind of the ephemeral item that tells the gateways about new receipts. Its
+// frame is not sent to clients: it contains the receipts as EncodeMoves writes them, or nothing if
+// there are too many.
 const KindReceipts Kind = "receipts"
 
-// KindPresence is the kind of the ephemeral item that says who has come online in a channel and who has gone.
+// KindPresence is the kind of the ephemeral item that says who has come online or gone offline in a
+// channel.
 const KindPresence Kind = "presence"
 
-// MaxMoves is how many moves an entry of the receipts stream holds.
+// MaxMoves is the maximum number of receipts in one entry of the receipts stream.
 const MaxMoves = 500
 
-// Receipt is how far a member has come in a channel. Read is never past Delivered.
+// Receipt is a member's delivered and read position in a channel. Read is never greater than
+// Delivered.
 type Receipt struct {
 	User            chat.UserID
 	Delivered, Read int64
 }
 
-// Receipts is one record of a partition's receipts stream: members of a channel who have come further,
-// and where they stand now. The cursor script writes the same.
+// Receipts is one entry of a partition's receipts stream: the new positions of some members of a
+// channel. The script that records receipts writes the same form.
 type Receipts struct {
 	Channel chat.ChannelID
 	Moves   []Receipt
@@ -34,12 +37,12 @@ type Receipts struct {
 
 const fieldMoves = "moves"
 
-// Fields returns the record as XADD takes it.
+// Fields returns the fields of the entry for XADD.
 func (r Receipts) Fields() []any {
 	return []any{fieldVersion, Version, fieldChannel, r.Channel.String(), fieldMoves, string(EncodeMoves(r.Moves))}
 }
 
-// EncodeMoves returns the text of moves: "<user>:<delivered>:<read>", joined by spaces.
+// EncodeMoves returns receipts as text: "<user>:<delivered>:<read>", separated by spaces.
 func EncodeMoves(moves []Receipt) []byte {
 	b := make([]byte, 0, len(moves)*48)
 	for i, m := range moves {
@@ -53,7 +56,8 @@ func EncodeMoves(moves []Receipt) []byte {
 	return b
 }
 
-// DecodeReceipts reads the fields of a record. An error names the field; ErrNewer as with an entry.
+// DecodeReceipts decodes the fields of an entry. An error names the field. For an entry of a newer
+// version it wraps ErrNewer, as DecodeEntry does.
 func DecodeReceipts(fields map[string]any) (Receipts, error) {
 	var r Receipts
 	var errs []error
@@ -74,25 +78,25 @@ func DecodeReceipts(fields map[string]any) (Receipts, error) {
 	if err == nil && version > Version {
 		errs = append(errs, fmt.Errorf("receipts version %d, known up to %d: %w", version, Version, ErrNewer))
 	} else if err == nil && version < 1 {
-		errs = append(errs, fmt.Errorf("%s: %d is no version", fieldVersion, version))
+		errs = append(errs, fmt.Errorf("%s: %d is not a version", fieldVersion, version))
 	}
 	r.Channel, err = chat.ParseChannelID(text(fieldChannel))
 	check(fieldChannel, err)
 	r.Moves, err = DecodeMoves(text(fieldMoves))
 	check(fieldMoves, err)
 	if err == nil && len(r.Moves) == 0 {
-		errs = append(errs, fmt.Errorf("%s: there is none", fieldMoves))
+		errs = append(errs, fmt.Errorf("%s: empty", fieldMoves))
 	}
 	return r, errors.Join(errs...)
 }
 
-// DecodeMoves reads what EncodeMoves wrote.
+// DecodeMoves decodes the result of EncodeMoves.
 func DecodeMoves(text string) ([]Receipt, error) {
 	if text == "" {
 		return nil, nil
 	}
 	if n := strings.Count(text, " ") + 1; n > MaxMoves {
-		return nil, fmt.Errorf("%d moves, at most %d may be", n, MaxMoves)
+		return nil, fmt.Errorf("%d moves, the maximum is %d", n, MaxMoves)
 	}
 	var moves []Receipt
 	for word := range strings.SplitSeq(text, " ") {
@@ -123,7 +127,7 @@ func decodeMove(word string) (Receipt, error) {
 		return Receipt{}, fmt.Errorf("move %.90q: %w", word, err)
 	}
 	if m.Read < 0 || m.Delivered < m.Read {
-		return Receipt{}, fmt.Errorf("move %.90q: read is below 0 or past delivered", word)
+		return Receipt{}, fmt.Errorf("move %.90q: read is below 0 or above delivered", word)
 	}
 	return m, nil
 }

@@ -40,7 +40,7 @@ func TestReceipts_goldenAndRoundTrip(t *testing.T) {
 	}
 }
 
-func TestReceipts_roundTripOfAny(t *testing.T) {
+func TestReceipts_randomRoundTrip(t *testing.T) {
 	for range 200 {
 		r := event.Receipts{Channel: chat.NewChannelID()}
 		for range 1 + rand.IntN(event.MaxMoves) {
@@ -83,7 +83,7 @@ func TestDecodeReceipts_namesTheField(t *testing.T) {
 	}
 }
 
-func TestDecodeReceipts_newerIsNotDamage(t *testing.T) {
+func TestDecodeReceipts_newerVersion(t *testing.T) {
 	m := receiptsAsRead(receipts())
 	m["v"] = "2"
 	if r, err := event.DecodeReceipts(m); !errors.Is(err, event.ErrNewer) || r.Channel != sample().Channel {
@@ -91,7 +91,8 @@ func TestDecodeReceipts_newerIsNotDamage(t *testing.T) {
 	}
 }
 
-// FuzzDecodeReceipts: no fields panic, and what is accepted survives a round trip.
+// FuzzDecodeReceipts checks that no fields cause a panic and that accepted fields survive a round
+// trip.
 func FuzzDecodeReceipts(f *testing.F) {
 	m := receiptsAsRead(receipts())
 	f.Add(m["v"].(string), m["channel_id"].(string), m["moves"].(string))

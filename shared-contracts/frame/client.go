@@ -1,5 +1,5 @@
-// Package frame is the WebSocket protocol, version 1: what clients send, what the server answers.
-// A frame holds one JSON object, or several separated by newlines.
+// Package frame defines the WebSocket protocol, version 1: the frames that clients send and the
+// server answers. A frame contains one JSON object, or several separated by newlines.
 package frame
 
 import (
@@ -15,20 +15,21 @@ import (
 	"parley.chat/shared-contracts/text"
 )
 
-// Subprotocol is offered by clients and echoed. A client that offers none speaks version 1.
+// Subprotocol is offered by clients and echoed by the server. A client that offers none uses
+// version 1.
 const Subprotocol = "parley.v1"
 
-// Limits of what a client sends, in bytes.
+// Limits on what a client sends, in bytes.
 const (
-	MaxClientBytes = 128 << 10 // a frame
+	MaxClientBytes = 128 << 10 // one frame
 	MaxRefBytes    = 64
 	MaxEmojiBytes  = 64
 )
 
-// Type names what a frame is.
+// Type is the type of a frame.
 type Type string
 
-// What clients send.
+// Types of frames that clients send.
 const (
 	Send        Type = "send"
 	Edit        Type = "edit"
@@ -44,7 +45,7 @@ const (
 	Ping        Type = "ping"
 )
 
-// Client is anything that a client sends. A nil field was absent.
+// Client is any frame that a client sends. A nil field was absent.
 type Client struct {
 	Type      Type            `json:"type"`
 	Ref       string          `json:"ref"`
@@ -59,14 +60,15 @@ type Client struct {
 	Typing    *bool           `json:"typing"`
 	Seq       *int64          `json:"seq"`
 	Token     *string         `json:"token"`
-	After     string          `json:"after,omitempty"` // presence: the next of an answer
+	After     string          `json:"after,omitempty"` // presence: the value of next in the previous answer
 
 	LastSeenSeq *int64            `json:"last_seen_seq"`
 	Epoch       string            `json:"epoch"`
 	Channels    []ChannelPosition `json:"channels"`
 }
 
-// ChannelPosition is one channel of a subscribe, and how much of it the client has.
+// ChannelPosition is one channel of a subscribe frame, and the position up to which the client has
+// its events.
 type ChannelPosition struct {
 	ChannelID   chat.ChannelID `json:"channel_id"`
 	LastSeenSeq *int64         `json:"last_seen_seq"`
@@ -75,17 +77,18 @@ type ChannelPosition struct {
 
 var clients = sync.Pool{New: func() any { return new(Client) }}
 
-// Decode reads the objects of one frame and hands each to each, in order. A bad object is handed on
-// with an *apierr.Error that says what is wrong and where, and with its ref as far as that could be
-// read; an object that is no JSON ends the frame, since nobody knows where the next one begins.
+// Decode decodes the objects of one frame and calls each with every one, in order. For a bad
+// object, err is an *apierr.Error that says what is wrong and where, and c has the ref if that
+// could be decoded. An object that is not valid JSON ends the frame, because the start of the next
+// object is unknown.
 //
-// *c is used again once each has returned; what its fields point to is not.
+// Decode reuses *c after each has returned, but not the values that its fields point to.
 func Decode(data []byte, each func(c *Client, err error)) {
-	// It is handed on by address, and not from function to function as a copy: connections wait in stacks as
-	// large as the largest frame that they ever took has made them.
+	// The Client is passed by pointer rather than copied from function to function: the stacks of
+	// waiting goroutines stay as large as the largest frame has ever made them.
 	c := clients.Get().(*Client)
 	defer func() {
-		*c = Client{} // or the pool would keep what it points to
+		*c = Client{} // otherwise the pool would keep the referenced values alive
 		clients.Put(c)
 	}()
 	p := plain{data: data}
@@ -102,7 +105,8 @@ func Decode(data []byte, each func(c *Client, err error)) {
 	}
 }
 
-// decodeAny is Decode of data[from:]. What comes before are whole objects; errors count bytes from the frame's start.
+// decodeAny decodes data[from:] with encoding/json. The data before from is complete objects; byte
+// offsets in errors count from the start of the frame.
 func decodeAny(data []byte, from int, c *Client, each func(c *Client, err error)) {
 	rest := data[from:]
 	dec := json.NewDecoder(bytes.NewReader(rest))
@@ -122,11 +126,12 @@ func decodeAny(data []byte, from int, c *Client, each func(c *Client, err error)
 				return
 			}
 			if errors.Is(err, io.ErrUnexpectedEOF) {
-				each(c, apierr.New(apierr.BadFrame, "the JSON ends too soon, at byte %d", len(data)))
+				each(c, apierr.New(apierr.BadFrame, "unexpected end of JSON at byte %d", len(data)))
 				return
 			}
-			// A field's own UnmarshalText refused it: an id that is no UUID. The decoder stands
-			// behind the object, so the frame goes on; what follows the field was not read.
+			// UnmarshalText of a field rejected its value, such as an id that is not a UUID. The
+			// decoder is past the object, so decoding continues with the next one. The fields after
+			// the rejected one were not decoded.
 			object := rest[start:dec.InputOffset()]
 			var known struct{ Ref string }
 			if json.Unmarshal(object, &known) == nil && len(known.Ref) <= MaxRefBytes {
@@ -137,15 +142,15 @@ func decodeAny(data []byte, from int, c *Client, each func(c *Client, err error)
 		}
 		if len(c.Ref) > MaxRefBytes {
 			c.Ref = ""
-			each(c, apierr.New(apierr.BadFrame, "ref is over %d bytes", MaxRefBytes))
+			each(c, apierr.New(apierr.BadFrame, "ref is longer than %d bytes", MaxRefBytes))
 			continue
 		}
 		if mistyped, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			if mistyped.Field == "" {
-				each(c, apierr.New(apierr.BadFrame, "want an object, got %s", mistyped.Value))
+				each(c, apierr.New(apierr.BadFrame, "expected an object, got %s", mistyped.Value))
 				continue
 			}
-			each(c, apierr.New(apierr.BadFrame, "field %s: %s is not of its type", mistyped.Field, mistyped.Value))
+			each(c, apierr.New(apierr.BadFrame, "field %s: unexpected type %s", mistyped.Field, mistyped.Value))
 			continue
 		}
 		if halves := text.Halves(rest[start:dec.InputOffset()]); halves != nil {
@@ -156,7 +161,8 @@ func decodeAny(data []byte, from int, c *Client, each func(c *Client, err error)
 	}
 }
 
-// half returns the error for a field that holds half of a surrogate pair, and forgets a ref that does.
+// half returns the error for a field that contains half of a surrogate pair. It clears the ref if
+// that is the field.
 func (c *Client) half(field string) error {
 	switch field {
 	case "body":
@@ -167,12 +173,13 @@ func (c *Client) half(field string) error {
 	return apierr.New(apierr.BadFrame, "field %s %s", field, text.HalfMessage)
 }
 
-// badID names the field of an object whose id is no UUID: the decoder does not say which it was.
+// badID returns the name of the field whose id is not a UUID, because the decoder does not report
+// it.
 func badID(object []byte) string {
 	var fields map[string]json.RawMessage
-	_ = json.Unmarshal(object, &fields) // it was read before
+	_ = json.Unmarshal(object, &fields) // cannot fail: it was decoded before
 	for _, name := range []string{"channel_id", "to_user_id", "client_id", "message_id", "reply_to"} {
-		var id chat.EventID // any of the ids
+		var id chat.EventID // all id types have the same form
 		if raw, ok := fields[name]; ok && json.Unmarshal(raw, &id) != nil {
 			return name
 		}
@@ -180,7 +187,8 @@ func badID(object []byte) string {
 	return "channels.channel_id"
 }
 
-// check tests that the fields that the type needs are there. It returns nil or an *apierr.Error.
+// check verifies that the frame has all fields that its type requires. It returns nil or an
+// *apierr.Error.
 func (c *Client) check() error {
 	missing := func(field string) error {
 		return apierr.New(apierr.BadFrame, "%s needs the field %s", c.Type, field)
@@ -227,7 +235,7 @@ func (c *Client) check() error {
 				return missing(fmt.Sprintf("channels[%d].channel_id", i))
 			}
 			if p.LastSeenSeq != nil && *p.LastSeenSeq < 0 {
-				return apierr.New(apierr.BadFrame, "field last_seen_seq: below 0")
+				return apierr.New(apierr.BadFrame, "field last_seen_seq: must not be below 0")
 			}
 		}
 	case Unsubscribe, Presence:
@@ -239,7 +247,7 @@ func (c *Client) check() error {
 		err = needs(c.ChannelID != nil, "channel_id", err)
 		err = needs(c.Seq != nil, "seq", err)
 		if err == nil && *c.Seq < 0 {
-			return apierr.New(apierr.BadFrame, "field seq: below 0")
+			return apierr.New(apierr.BadFrame, "field seq: must not be below 0")
 		}
 	case Auth:
 		err = needs(c.Token != nil, "token", err)
@@ -252,7 +260,8 @@ func (c *Client) check() error {
 	return err
 }
 
-// checkEmoji puts the emoji into its one form. What is taken back may be a text that an earlier release let pass.
+// checkEmoji replaces the emoji by its fully qualified form. A reaction to be removed may be other
+// text that an earlier release accepted.
 func (c *Client) checkEmoji() error {
 	if emoji, ok := text.Emoji(*c.Emoji); ok {
 		c.Emoji = &emoji
@@ -261,12 +270,12 @@ func (c *Client) checkEmoji() error {
 	if c.Remove && len(*c.Emoji) <= MaxEmojiBytes && !chat.IsBlank(*c.Emoji) && chat.CheckLine(*c.Emoji, MaxEmojiBytes) == nil {
 		return nil
 	}
-	return apierr.New(apierr.BadFrame, "field emoji must be one emoji of Unicode")
+	return apierr.New(apierr.BadFrame, "field emoji must be exactly one Unicode emoji")
 }
 
 func (c *Client) hasClientID() bool { return c.ClientID != nil && !c.ClientID.IsZero() }
 
-// Positions returns the channels of a subscribe in either of its two forms.
+// Positions returns the channels of a subscribe frame in either of its two forms.
 func (c *Client) Positions() []ChannelPosition {
 	if c.ChannelID != nil {
 		return []ChannelPosition{{*c.ChannelID, c.LastSeenSeq, c.Epoch}}

@@ -12,7 +12,7 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// decoded is one call of Decode's each.
+// decoded holds the arguments of one callback of Decode.
 type decoded struct {
 	c   frame.Client
 	err error
@@ -23,7 +23,8 @@ func decode(data string) (all []decoded) {
 	return all
 }
 
-// testdata/client.jsonl has the frames of websocket.md; client.golden says what each is read as.
+// TestDecode_golden decodes the frames of websocket.md in testdata/client.jsonl. The expected
+// results are in client.golden.
 func TestDecode_golden(t *testing.T) {
 	file, err := os.ReadFile("testdata/client.jsonl")
 	if err != nil {
@@ -45,7 +46,7 @@ func TestDecode_golden(t *testing.T) {
 			t.Errorf("no frame of type %s", want)
 		}
 	}
-	// A frame may hold all of them, however they are laid out.
+	// A frame may contain all of them, with any whitespace between them.
 	whole := decode(string(file))
 	var pretty bytes.Buffer
 	for line := range bytes.Lines(file) {
@@ -66,7 +67,8 @@ func TestDecode_golden(t *testing.T) {
 	}
 }
 
-// present writes the fields of c that are there: a pointer to zero is, a plain zero is not.
+// present returns the set fields of c as text: non-nil pointers, even to zero values, and non-zero
+// values.
 func present(t *testing.T, c frame.Client) []byte {
 	t.Helper()
 	var parts []string
@@ -96,13 +98,13 @@ func TestDecode_errors(t *testing.T) {
 	for _, tt := range []struct {
 		name, data string
 		wantRef    string
-		want       []string // what the message names
+		want       []string // parts of the message
 	}{
 		{"empty", "", "", []string{"empty"}},
 		{"only space", " \n\t ", "", []string{"empty"}},
 		{"not JSON", "hello", "", []string{"not JSON", "byte 1"}},
 		{"not JSON within", `{"type":"ping",}`, "", []string{"not JSON", "byte 16"}},
-		{"cut off", `{"type":"ping","ref":"9"`, "", []string{"too soon", "byte 24"}},
+		{"cut off", `{"type":"ping","ref":"9"`, "", []string{"unexpected end", "byte 24"}},
 		{"no object", `42`, "", []string{"object", "number"}},
 		{"a list", `[{"type":"ping"}]`, "", []string{"object", "array"}},
 		{"a string", `"ping"`, "", []string{"object", "string"}},
@@ -186,8 +188,9 @@ func TestDecode_errors(t *testing.T) {
 	}
 }
 
-// Whatever is wrong with one object, those after it are read, as long as it was JSON.
-func TestDecode_goesOnBehindABadObject(t *testing.T) {
+// TestDecode_continuesAfterABadObject checks that the objects after a bad one are decoded, as long
+// as the bad one is valid JSON.
+func TestDecode_continuesAfterABadObject(t *testing.T) {
 	for _, bad := range []string{
 		`{"type":"dance","ref":"1"}`, `{"type":"send","ref":"1"}`, `{"type":"read","ref":"1","seq":"x"}`,
 		`{"type":"unsubscribe","ref":"1","channel_id":"x"}`, `{"type":"ping","ref":"` + strings.Repeat("r", 65) + `"}`, `7`, `[]`, `null`,
@@ -199,8 +202,9 @@ func TestDecode_goesOnBehindABadObject(t *testing.T) {
 	}
 }
 
-// Nobody knows where the next object begins: it ends the frame, but not what came before.
-func TestDecode_endsAtWhatIsNoJSON(t *testing.T) {
+// TestDecode_endsAtInvalidJSON checks that invalid JSON ends the frame, because the start of the
+// next object is unknown. The objects before it are decoded.
+func TestDecode_endsAtInvalidJSON(t *testing.T) {
 	for bad, want := range map[string]string{`oops`: "byte 27", `{"type":"ping"`: "byte 40", `}`: "byte 27"} {
 		got := decode(`{"type":"ping","ref":"0"}` + "\n" + bad)
 		if len(got) != 2 || got[0].err != nil || apierr.CodeOf(got[1].err) != apierr.BadFrame || !strings.Contains(got[1].err.Error(), want) {
@@ -208,7 +212,7 @@ func TestDecode_endsAtWhatIsNoJSON(t *testing.T) {
 		}
 	}
 	if got := decode("x\n" + `{"type":"ping"}`); len(got) != 1 || got[0].err == nil {
-		t.Errorf("went on behind what is no JSON: %+v", got)
+		t.Errorf("continued after invalid JSON: %+v", got)
 	}
 }
 
@@ -230,12 +234,12 @@ func TestPositions(t *testing.T) {
 	}
 	many := decode(`{"type":"subscribe","channels":[{` + chID + `},{` + chID + `,"last_seen_seq":0}]}`)[0].c.Positions()
 	if len(many) != 2 || many[0].LastSeenSeq != nil || *many[1].LastSeenSeq != 0 {
-		t.Errorf("%+v: absent and 0 differ", many)
+		t.Errorf("%+v: absent and 0 must differ", many)
 	}
 }
 
-// FuzzDecode: no input panics, every call has a good frame or a bad_frame, and a good frame has what
-// its type needs.
+// FuzzDecode checks that no input causes a panic, that every call has a valid frame or an error,
+// and that a valid frame has the fields that its type requires.
 func FuzzDecode(f *testing.F) {
 	if file, err := os.ReadFile("testdata/client.jsonl"); err == nil {
 		f.Add(file)
@@ -251,11 +255,11 @@ func FuzzDecode(f *testing.F) {
 		frame.Decode(data, func(c *frame.Client, err error) {
 			calls++
 			if len(c.Ref) > frame.MaxRefBytes {
-				t.Errorf("a ref of %d bytes came through", len(c.Ref))
+				t.Errorf("a ref of %d bytes was accepted", len(c.Ref))
 			}
 			if err != nil {
 				if code := apierr.CodeOf(err); code != apierr.BadFrame && code != apierr.InvalidBody {
-					t.Errorf("%v is no bad_frame and no invalid_body", err)
+					t.Errorf("%v is neither bad_frame nor invalid_body", err)
 				}
 				return
 			}
@@ -286,7 +290,7 @@ func FuzzDecode(f *testing.F) {
 			}
 		})
 		if calls == 0 {
-			t.Error("a frame was swallowed")
+			t.Error("Decode made no call for a frame")
 		}
 	})
 }

@@ -9,19 +9,19 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// Event is any event with a seq, as subscribers get it and as the log keeps it. Each kind uses some
-// of the fields; docs/websocket.md says which.
+// Event is any event with a seq, in the form that subscribers receive and the log stores. Each kind
+// uses some of the fields; see docs/websocket.md.
 type Event struct {
 	Type      event.Kind      `json:"type"`
 	ChannelID chat.ChannelID  `json:"channel_id"`
 	Seq       int64           `json:"seq"`
 	ID        chat.EventID    `json:"id"`
 	ClientID  *chat.ClientID  `json:"client_id,omitempty"`
-	MessageID *chat.EventID   `json:"message_id,omitempty"` // edit, delete, reaction: of what
+	MessageID *chat.EventID   `json:"message_id,omitempty"` // edit, delete, reaction: the target message
 	SenderID  chat.UserID     `json:"sender_id"`
-	UserID    *chat.UserID    `json:"user_id,omitempty"` // member_joined, member_left: who
+	UserID    *chat.UserID    `json:"user_id,omitempty"` // member_joined, member_left: the member
 	Username  string          `json:"username,omitempty"`
-	Channel   json.RawMessage `json:"channel,omitempty"` // channel_updated: what it is now
+	Channel   json.RawMessage `json:"channel,omitempty"` // channel_updated: the new state of the channel
 
 	SenderName string        `json:"sender_name,omitempty"`
 	Body       string        `json:"body,omitempty"`
@@ -29,13 +29,13 @@ type Event struct {
 	ReplyTo    *chat.EventID `json:"reply_to,omitempty"`
 	Emoji      string        `json:"emoji,omitempty"`
 	Remove     bool          `json:"remove,omitempty"`
-	RemovedBy  *chat.UserID  `json:"removed_by,omitempty"` // reaction: the moderator who has taken back the sender's
+	RemovedBy  *chat.UserID  `json:"removed_by,omitempty"` // reaction: the moderator who removed the sender's reaction
 	From       int64         `json:"from,omitempty"`       // gap: the first and the last seq that may be lost
 	To         int64         `json:"to,omitempty"`
 	SentAt     chat.Time     `json:"sent_at"`
 }
 
-// What each kind carries behind type, channel_id and seq, in the order of the wire.
+// The fields of each kind after type, channel_id and seq, in the order of the wire format.
 type (
 	editFields struct {
 		ID        chat.EventID   `json:"id"`
@@ -65,7 +65,7 @@ type (
 	}
 	memberFields struct {
 		ID       chat.EventID `json:"id"`
-		SenderID chat.UserID  `json:"sender_id"` // who did it: the member, or who added or removed them
+		SenderID chat.UserID  `json:"sender_id"` // the member, or the user who added or removed them
 		UserID   *chat.UserID `json:"user_id"`
 		Username string       `json:"username"`
 		SentAt   chat.Time    `json:"sent_at"`
@@ -88,15 +88,15 @@ type (
 	}
 )
 
-// EncodeAround returns the frame of e in two parts, to be joined by the decimal digits of its seq,
-// which only the append script knows.
+// EncodeAround returns the frame of e in two parts. The decimal digits of its seq go between them,
+// because only the append script knows the seq.
 func (e *Event) EncodeAround() (before, after []byte, err error) {
 	before = e.AppendBefore(make([]byte, 0, 96))
 	after, err = e.AppendAfter(make([]byte, 0, 512+len(e.Body)))
 	return before, after, err
 }
 
-// encodeAfter returns the part behind the seq of anything but a message.
+// encodeAfter returns the part after the seq for all kinds except messages.
 func (e *Event) encodeAfter() ([]byte, error) {
 	var fields any
 	switch e.Type {
@@ -121,12 +121,12 @@ func (e *Event) encodeAfter() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode %s event: %w", e.Type, err)
 	}
-	b[0] = ',' // in place of the opening brace
+	b[0] = ',' // replaces the opening brace
 	return b, nil
 }
 
-// GapParts returns the frame of a gap event in four parts: seq, from and to, which only the repair
-// script knows, go between them.
+// GapParts returns the frame of a gap event in four parts. The values of seq, from and to go
+// between them, because only the repair script knows them.
 func GapParts(channel chat.ChannelID, id chat.EventID, at chat.Time) [4][]byte {
 	return [4][]byte{
 		[]byte(`{"type":"` + string(event.Gap) + `","channel_id":"` + channel.String() + `","seq":`),
@@ -145,7 +145,7 @@ func (e *Event) Encode() ([]byte, error) {
 	return Join(before, e.Seq, after), nil
 }
 
-// DecodeEvent reads the frame of an event.
+// DecodeEvent decodes the frame of an event.
 func DecodeEvent(b []byte) (Event, error) {
 	if e, ok := scanMessage(b); ok {
 		return e, nil
@@ -157,7 +157,7 @@ func DecodeEvent(b []byte) (Event, error) {
 	return e, nil
 }
 
-// encode is JSON without HTML escapes and without a newline at the end.
+// encode returns v as JSON without HTML escapes and without a trailing newline.
 func encode(v any) ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)

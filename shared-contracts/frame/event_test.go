@@ -14,7 +14,8 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// events holds one event of every kind, and of the messages one with all and one with the least.
+// events has one event of every kind, and two messages: one with all fields and one with only the
+// required fields.
 func events() []frame.Event {
 	return []frame.Event{
 		{
@@ -78,7 +79,7 @@ func TestEvent_roundTrip(t *testing.T) {
 		if got, err := frame.DecodeEvent(whole); err != nil || !reflect.DeepEqual(got, e) {
 			t.Errorf("%s:\n got %+v, %v\nwant %+v", e.Type, got, err, e)
 		}
-		// The append script joins them by itself.
+		// The append script joins the parts in Lua, with the same result.
 		if lua := string(before) + strconv.FormatInt(e.Seq, 10) + string(after); lua != string(whole) || !json.Valid(whole) {
 			t.Errorf("%s: %s", e.Type, lua)
 		}
@@ -92,7 +93,7 @@ func TestEvent_listsAreNeverNull(t *testing.T) {
 	}
 }
 
-// The repair script writes gap events by itself, from these parts.
+// TestGapParts checks the parts from which the repair script builds gap events.
 func TestGapParts(t *testing.T) {
 	e := frame.Event{Type: event.Gap, ChannelID: channel, Seq: 51, ID: id, From: 40, To: 42, SentAt: sentAt}
 	want, err := e.Encode()
@@ -111,7 +112,7 @@ func TestEvent_refusesUnknownKinds(t *testing.T) {
 	}
 	bad := frame.Event{Type: event.ChannelUpdated, Channel: json.RawMessage("{broken"), SentAt: sentAt}
 	if b, err := bad.Encode(); err == nil {
-		t.Errorf("a channel that is no JSON was encoded: %s", b)
+		t.Errorf("a channel that is not valid JSON was encoded: %s", b)
 	}
 	for _, b := range []string{"", "{", "[]", `{"seq":"1"}`, `{"id":"x"}`} {
 		if e, err := frame.DecodeEvent([]byte(b)); err == nil || !reflect.DeepEqual(e, frame.Event{}) {
@@ -120,12 +121,12 @@ func TestEvent_refusesUnknownKinds(t *testing.T) {
 	}
 }
 
-// onOneLine checks what the tails and topics depend on (items are joined by newlines), and that HTML
-// is not escaped.
+// onOneLine checks that a frame has no newlines, because tails and topics join items with newlines,
+// and that HTML is not escaped.
 func onOneLine(t *testing.T, b []byte) {
 	t.Helper()
 	if bytes.ContainsAny(b, "\n\r") {
-		t.Errorf("a raw newline within a frame: %q", b)
+		t.Errorf("a frame contains a newline: %q", b)
 	}
 	for _, escape := range []string{`\u003c`, `\u003e`, `\u0026`} {
 		if bytes.Contains(b, []byte(escape)) {
@@ -149,7 +150,8 @@ func TestEvent_isOnOneLine(t *testing.T) {
 	}
 }
 
-// FuzzEvent: whatever is in an event, its frame is one line of JSON that reads back the same.
+// FuzzEvent checks that the frame of any event is one line of JSON, and is decoded to an equal
+// event.
 func FuzzEvent(f *testing.F) {
 	f.Add(0, int64(1), hostile, "Ann", "👍", `{"name":"x"}`, true)
 	f.Add(8, int64(1), "", "", "", "{\n\"name\":\t\"<&>\u2028\"}\n", true)
@@ -178,11 +180,11 @@ func FuzzEvent(f *testing.F) {
 		}
 		back, err := frame.DecodeEvent(first)
 		if err != nil || back.Seq != seq || back.Type != e.Type || back.ID != e.ID || back.SentAt != e.SentAt {
-			t.Fatalf("%s reads as %+v, %v", first, back, err)
+			t.Fatalf("%s is decoded as %+v, %v", first, back, err)
 		}
-		// Each byte that is no UTF-8 becomes U+FFFD, once.
+		// Each byte of invalid UTF-8 becomes one U+FFFD.
 		if e.Type == event.Message && back.Body != string([]rune(body)) {
-			t.Fatalf("body %q reads as %q", body, back.Body)
+			t.Fatalf("body %q is decoded as %q", body, back.Body)
 		}
 		second, err := back.Encode()
 		if err != nil {

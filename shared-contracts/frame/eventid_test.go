@@ -8,8 +8,8 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// TestEventID: what is found without decoding is what decoding finds, in a frame of every kind, whatever
-// the body says.
+// TestEventID checks that EventID returns the same id as decoding, for a frame of every kind and
+// with any body.
 func TestEventID(t *testing.T) {
 	client, other, user := chat.NewClientID(), chat.NewEventID(), chat.NewUserID()
 	for _, kind := range []event.Kind{

@@ -16,7 +16,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// golden compares lines with a file of testdata: the wire format changes only on purpose.
+// golden compares lines with a file in testdata, so that the wire format changes only on purpose.
 func golden(t *testing.T, name string, lines [][]byte) {
 	t.Helper()
 	path := filepath.Join("testdata", name)
@@ -43,7 +43,7 @@ func golden(t *testing.T, name string, lines [][]byte) {
 	}
 }
 
-// What the samples are made of.
+// Values of the sample frames.
 var (
 	channel = chat.ChannelID{UUID: uuid.MustParse("0b0e7a52-6d0a-4c0f-9d58-3f8f6a1d2c11")}
 	ann     = chat.UserID{UUID: uuid.MustParse("019b7d5c-0000-7000-8000-0000000000aa")}
@@ -57,6 +57,6 @@ var (
 
 const epoch = "1767225600000-x7f3"
 
-// hostile is what a body may hold and a careless encoder spoils: newlines, what HTML escapes, the line
-// separators of JavaScript, quotes.
+// hostile is a body with characters that a careless encoder corrupts: newlines, characters that are
+// escaped in HTML, the line separators of JavaScript, and quotes.
 const hostile = "<b>&\"\\</b>\n\ttwo\u2028three\u2029 👍"

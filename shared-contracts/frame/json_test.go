@@ -10,7 +10,7 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// The frames as encoding/json writes them, in the order of the wire.
+// The frames in the form that encoding/json encodes, with fields in the order of the wire format.
 type (
 	messageForm struct {
 		Type       event.Kind     `json:"type"`
@@ -91,8 +91,8 @@ func FuzzAck(f *testing.F) {
 	})
 }
 
-// FuzzDecodePlain: what the short way takes, the long way reads the same, and where it takes over nothing is
-// read twice or passed over.
+// FuzzDecodePlain checks that the plain decoder and encoding/json decode the same objects, and that
+// none is decoded twice or skipped where one takes over from the other.
 func FuzzDecodePlain(f *testing.F) {
 	const id = `"6f2c8f0e-4a5b-4c3d-9e1f-0a1b2c3d4e5f"`
 	plain := `{"type":"send","ref":"1","channel_id":` + id + `,"client_id":` + id + `,"body":"hello"}`
@@ -141,7 +141,7 @@ func FuzzDecodePlain(f *testing.F) {
 	})
 }
 
-// The hot path costs what it costs: one more allocation per message shows up at once.
+// TestHotPath_allocations bounds the allocations per frame, so that an additional one is noticed.
 func TestHotPath_allocations(t *testing.T) {
 	client := chat.NewClientID()
 	e := Event{
@@ -154,10 +154,10 @@ func TestHotPath_allocations(t *testing.T) {
 		most float64
 		do   func()
 	}{
-		"decode a send":    {3, func() { Decode(send, func(*Client, error) {}) }}, // its fields, its ref, its body
+		"decode a send":    {3, func() { Decode(send, func(*Client, error) {}) }}, // the fields, the ref, the body
 		"decode a cursor":  {1, func() { Decode(read, func(*Client, error) {}) }},
 		"encode a message": {2, func() { _, _, _ = e.EncodeAround() }},
-		"encode an ack":    {2, func() { Encode(Ack{Ref: "17", ChannelID: e.ChannelID, ClientID: client, ID: e.ID, SentAt: e.SentAt}) }}, // and the interface
+		"encode an ack":    {2, func() { Encode(Ack{Ref: "17", ChannelID: e.ChannelID, ClientID: client, ID: e.ID, SentAt: e.SentAt}) }}, // the frame and the interface value
 	} {
 		if got := testing.AllocsPerRun(100, tt.do); got > tt.most {
 			t.Errorf("%s: %v allocations, want at most %v", name, got, tt.most)

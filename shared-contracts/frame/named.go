@@ -7,8 +7,8 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// Named returns the user whose name the event has: the sender of a message, or the member who came or left.
-// ok is false for an event without a name.
+// Named returns the user whose name the event contains: the sender of a message, or the member who
+// joined or left. ok is false for an event without a name.
 func (e *Event) Named() (user chat.UserID, ok bool) {
 	switch {
 	case e.SenderName != "":
@@ -19,11 +19,11 @@ func (e *Event) Named() (user chat.UserID, ok bool) {
 	return chat.UserID{}, false
 }
 
-// Unname takes the name out of the event. It is for an account that is deleted.
+// Unname removes the name from the event, because the account was deleted.
 func (e *Event) Unname() { e.SenderName, e.Username = "", "" }
 
-// NamedIn is Named for a frame of the given kind, without decoding it. It may also return the user of an event
-// whose name is empty.
+// NamedIn returns the result of Named for a frame of the given kind, without decoding the frame. It
+// may also return the user of an event whose name is empty.
 func NamedIn(kind event.Kind, b []byte) (user chat.UserID, ok bool) {
 	field := `"sender_id":"`
 	switch kind {
@@ -33,7 +33,7 @@ func NamedIn(kind event.Kind, b []byte) (user chat.UserID, ok bool) {
 	default:
 		return chat.UserID{}, false
 	}
-	// A quote inside a string is escaped, so the first match is the field.
+	// Quotes inside strings are escaped, so the first match is the field itself.
 	at := bytes.Index(b, []byte(field))
 	if at < 0 {
 		return chat.UserID{}, false

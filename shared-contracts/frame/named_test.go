@@ -8,7 +8,8 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// TestNamedIn: the user that a frame names is found in its bytes, whatever its texts say.
+// TestNamedIn checks that NamedIn finds the user in the bytes of a frame, whatever its texts
+// contain.
 func TestNamedIn(t *testing.T) {
 	ann, bob, id := chat.NewUserID(), chat.NewUserID(), chat.NewEventID()
 	trick := `","sender_id":"` + bob.String() + `","user_id":"` + bob.String()
@@ -40,7 +41,7 @@ func TestNamedIn(t *testing.T) {
 	}
 }
 
-func TestNamedIn_damaged(t *testing.T) {
+func TestNamedIn_corrupt(t *testing.T) {
 	for _, b := range []string{``, `{}`, `{"sender_id":"`, `{"sender_id":"x"}`} {
 		if user, ok := frame.NamedIn(event.Message, []byte(b)); ok {
 			t.Errorf("%q names %s", b, user)

@@ -13,9 +13,10 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// scanMessage reads the frame of a message as Encode writes it, letter by letter, which takes a fraction
-// of what encoding/json needs: sync-service and the gateways read nothing more often. ok is false for
-// anything else, valid or not: encoding/json decides about that.
+// scanMessage decodes the frame of a message in exactly the form that Encode writes, which takes a
+// fraction of the time that encoding/json needs. No other frame is decoded more often by
+// sync-service and the gateways. ok is false for anything else, valid or not; encoding/json then
+// decodes it.
 func scanMessage(b []byte) (e Event, ok bool) {
 	s := scanner{rest: b}
 	e.Type = event.Message
@@ -54,19 +55,19 @@ func scanMessage(b []byte) (e Event, ok bool) {
 	return e, true
 }
 
-// scanner reads from the front of rest. After something that it does not know it has failed, and what it
-// returns means nothing.
+// scanner consumes input from the front of rest. After unexpected input, failed is true and all
+// results are meaningless.
 type scanner struct {
 	rest   []byte
 	failed bool
 }
 
-// skip takes a word off the front, if it is there.
-func (s *scanner) skip(word string) bool {
-	if len(s.rest) < len(word) || string(s.rest[:len(word)]) != word {
+// skip consumes word if rest starts with it.
+func (s *scanner) skip(prefix string) bool {
+	if len(s.rest) < len(prefix) || string(s.rest[:len(prefix)]) != prefix {
 		return false
 	}
-	s.rest = s.rest[len(word):]
+	s.rest = s.rest[len(prefix):]
 	return true
 }
 
@@ -76,7 +77,7 @@ func (s *scanner) literal(word string) {
 	}
 }
 
-// take returns the next n bytes, or nil.
+// take consumes and returns the next n bytes, or returns nil.
 func (s *scanner) take(n int) []byte {
 	if s.failed || len(s.rest) < n {
 		s.failed = true
@@ -108,7 +109,7 @@ func (s *scanner) users() []chat.UserID {
 	return ids
 }
 
-// integer reads a positive number without sign, leading zero, fraction or exponent.
+// integer consumes a positive number without sign, leading zero, fraction or exponent.
 func (s *scanner) integer() int64 {
 	n := 0
 	for n < len(s.rest) && s.rest[n] >= '0' && s.rest[n] <= '9' {
@@ -126,7 +127,8 @@ func (s *scanner) integer() int64 {
 	return v
 }
 
-// text reads up to the quote that ends a string. One with escapes is left to encoding/json, alone.
+// text consumes the rest of a string including its closing quote. Only a string with escapes is
+// decoded by encoding/json.
 func (s *scanner) text() string {
 	if s.failed {
 		return ""
@@ -163,14 +165,14 @@ func (s *scanner) unquote(b []byte) (text string) {
 	return text
 }
 
-// time reads an instant as chat.Time writes it.
+// time consumes an instant in the format of chat.Time.
 func (s *scanner) time() chat.Time {
 	end := bytes.IndexByte(s.rest, '"')
 	if s.failed || end != len(chat.TimeLayout) {
 		s.failed = true
 		return chat.Time{}
 	}
-	at, err := time.Parse(time.RFC3339, string(s.take(end))) // it has a path of its own, which is fast
+	at, err := time.Parse(time.RFC3339, string(s.take(end))) // time.Parse has a fast path for RFC3339
 	if err != nil {
 		s.failed = true
 	}

@@ -17,8 +17,9 @@ func goldenEvents(t testing.TB) [][]byte {
 	return bytes.Split(bytes.TrimSpace(b), []byte("\n"))
 }
 
-// TestScanMessage_takesWhatEncodeWrites: a message frame that is not scanned is right and slow.
-func TestScanMessage_takesWhatEncodeWrites(t *testing.T) {
+// TestScanMessage_acceptsWhatEncodeWrites checks that the fast path handles every encoded message.
+// A frame that it rejects would still be decoded, but slowly.
+func TestScanMessage_acceptsWhatEncodeWrites(t *testing.T) {
 	t.Parallel()
 	for _, b := range goldenEvents(t) {
 		if _, ok := scanMessage(b); ok != bytes.HasPrefix(b, []byte(`{"type":"message"`)) {
@@ -27,7 +28,7 @@ func TestScanMessage_takesWhatEncodeWrites(t *testing.T) {
 	}
 }
 
-// FuzzScanMessage: what is scanned is what encoding/json reads.
+// FuzzScanMessage checks that scanned frames equal the result of encoding/json.
 func FuzzScanMessage(f *testing.F) {
 	for _, b := range goldenEvents(f) {
 		f.Add(b)
@@ -39,7 +40,7 @@ func FuzzScanMessage(f *testing.F) {
 		}
 		var want Event
 		if err := json.Unmarshal(b, &want); err != nil {
-			t.Fatalf("scanned %q, which is no JSON: %v", b, err)
+			t.Fatalf("scanned %q, which is not valid JSON: %v", b, err)
 		}
 		if !reflect.DeepEqual(got, want) {
 			t.Fatalf("scanned %+v, want %+v", got, want)

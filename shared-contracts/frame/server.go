@@ -8,10 +8,10 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Heartbeat is the interval of the server's pings.
+// Heartbeat is the interval at which the server sends pings.
 const Heartbeat = 25 * time.Second
 
-// What the server sends besides events. Each has its own Type, set by Encode.
+// Frames that the server sends, in addition to events. Encode adds the type of each.
 type (
 	// Hello is the first frame after authentication.
 	Hello struct {
@@ -22,17 +22,18 @@ type (
 		HeartbeatSeconds int              `json:"heartbeat_seconds"`
 		Limits           Limits           `json:"limits"`
 		Channels         []ChannelSummary `json:"channels"`
-		// NotFollowed is how many channels, of all, the connection does not follow because they are too many.
+		// NotFollowed is the number of the user's channels that the connection does not follow
+		// because there are too many.
 		NotFollowed int `json:"not_followed,omitempty"`
 	}
-	// Limits are those that a client should know of.
+	// Limits are the limits that a client should know.
 	Limits struct {
 		MaxBodyBytes     int `json:"max_body_bytes"`
 		RateMessages     int `json:"rate_messages"`
 		RateSeconds      int `json:"rate_seconds"`
 		RateBlockSeconds int `json:"rate_block_seconds"`
 	}
-	// ChannelSummary is a channel as its member sees it.
+	// ChannelSummary describes a channel to one of its members.
 	ChannelSummary struct {
 		ChannelID        chat.ChannelID   `json:"channel_id"`
 		Name             string           `json:"name"`
@@ -43,9 +44,9 @@ type (
 		Unread           int              `json:"unread"`
 		UnreadMentions   int              `json:"unread_mentions"`
 		Epoch            string           `json:"epoch"`
-		NotFollowed      bool             `json:"not_followed,omitempty"` // too many channels: subscribe to it when it is needed
+		NotFollowed      bool             `json:"not_followed,omitempty"` // too many channels: the client must subscribe to it when needed
 	}
-	// HelloMore carries the channels after the first HelloChannels.
+	// HelloMore contains the channels after the first HelloChannels.
 	HelloMore struct {
 		Channels []ChannelSummary `json:"channels"`
 	}
@@ -63,7 +64,7 @@ type (
 		Ref       string         `json:"ref,omitempty"`
 		ChannelID chat.ChannelID `json:"channel_id"`
 	}
-	// Ack answers whatever appends an event: it is durable now.
+	// Ack answers every frame that appends an event: the event is now durable.
 	Ack struct {
 		Ref       string         `json:"ref,omitempty"`
 		ChannelID chat.ChannelID `json:"channel_id"`
@@ -73,13 +74,13 @@ type (
 		SentAt    chat.Time      `json:"sent_at"`
 		Duplicate bool           `json:"duplicate"`
 	}
-	// Error answers what could not be done.
+	// Error answers a frame that could not be processed.
 	Error struct {
 		Ref          string      `json:"ref,omitempty"`
 		Code         apierr.Code `json:"code"`
 		Message      string      `json:"message"`
 		RetryAfterMS int64       `json:"retry_after_ms,omitempty"`
-		// ChannelID is set in answers to subscribe, which may ask for several.
+		// ChannelID is set in answers to subscribe, which may name several channels.
 		ChannelID *chat.ChannelID `json:"channel_id,omitempty"`
 	}
 	// FailedEvent tells a sender that an acknowledged event could not be stored.
@@ -90,55 +91,59 @@ type (
 		ClientID  chat.ClientID  `json:"client_id"`
 		Reason    string         `json:"reason"`
 	}
-	// Membership tells a user of a channel that they came into or left.
+	// Membership tells a user that they have joined or left a channel.
 	Membership struct {
 		ChannelID chat.ChannelID  `json:"channel_id"`
 		Change    string          `json:"change"` // added or removed
 		By        chat.UserID     `json:"by"`
 		Channel   *ChannelSummary `json:"channel,omitempty"`
 	}
-	// InvitationNotice tells a user that an invitation is open (added) or is no more (removed).
+	// InvitationNotice tells a user that an invitation is open (added) or no longer open (removed).
 	InvitationNotice struct {
 		InvitationID chat.InvitationID `json:"invitation_id"`
 		Change       string            `json:"change"`
 		By           chat.UserID       `json:"by"`
 	}
-	// GroupNotice tells a user of a group that they came into or left, or that is other than it was.
+	// GroupNotice tells a user that they have joined or left a group, or that the group has
+	// changed.
 	GroupNotice struct {
 		GroupID chat.GroupID `json:"group_id"`
 		Change  string       `json:"change"` // added, removed or updated
 		By      chat.UserID  `json:"by"`
 	}
-	// Resync tells a subscriber that the numbering has begun anew: what it has seen may be void.
+	// Resync tells a subscriber that the numbering has restarted: the events that it has seen may
+	// no longer exist.
 	Resync struct {
 		Ref       string         `json:"ref,omitempty"`
 		ChannelID chat.ChannelID `json:"channel_id"`
 		Epoch     string         `json:"epoch"`
 		LastSeq   int64          `json:"last_seq"`
 	}
-	// TypingNotice tells that a member is typing, or has stopped.
+	// TypingNotice tells subscribers that a member is typing or has stopped.
 	TypingNotice struct {
 		ChannelID chat.ChannelID `json:"channel_id"`
 		UserID    chat.UserID    `json:"user_id"`
 		Typing    bool           `json:"typing"`
 	}
-	// PresenceNotice tells who has come and gone, or answers Presence.
+	// PresenceNotice tells subscribers which users have come online or gone offline, or answers
+	// Presence.
 	PresenceNotice struct {
 		ChannelID   chat.ChannelID `json:"channel_id"`
 		OnlineCount int            `json:"online_count"`
 		Joined      []chat.UserID  `json:"joined"`
 		Left        []chat.UserID  `json:"left"`
-		Next        string         `json:"next,omitempty"` // of an answer: asks for the next page of a large channel
+		Next        string         `json:"next,omitempty"` // in an answer: cursor for the next page of a large channel
 		Ref         string         `json:"ref,omitempty"`
 	}
-	// Receipt tells how far a member has come.
+	// Receipt tells subscribers up to which seq a member has received and read a channel.
 	Receipt struct {
 		ChannelID    chat.ChannelID `json:"channel_id"`
 		UserID       chat.UserID    `json:"user_id"`
 		DeliveredSeq int64          `json:"delivered_seq"`
 		ReadSeq      int64          `json:"read_seq"`
 	}
-	// ReceiptCounts tells the sender of seq, in a large channel, how many of the other members have it.
+	// ReceiptCounts tells the sender of seq, in a large channel, how many of the other members have
+	// received and read it.
 	ReceiptCounts struct {
 		ChannelID      chat.ChannelID `json:"channel_id"`
 		Seq            int64          `json:"seq"`
@@ -152,10 +157,10 @@ type (
 	}
 )
 
-// HelloChannels is how many channels hello carries; the rest follow in hello_more.
+// HelloChannels is the maximum number of channels in hello; the rest follow in hello_more.
 const HelloChannels = 200
 
-// Server is any of the above.
+// Server is any of the frames above.
 type Server interface{ frameType() string }
 
 func (Hello) frameType() string            { return "hello" }
@@ -175,9 +180,10 @@ func (Receipt) frameType() string          { return "receipt" }
 func (ReceiptCounts) frameType() string    { return "receipt_counts" }
 func (Pong) frameType() string             { return "pong" }
 
-// Encode returns the frame. It panics on what JSON cannot express, which none of these types can hold.
+// Encode returns the encoded frame. It panics if f cannot be encoded as JSON, which none of these
+// types allows.
 func Encode(f Server) []byte {
-	switch v := f.(type) { // an empty list is [], never null
+	switch v := f.(type) { // encode an empty list as [], never as null
 	case Ack:
 		return v.AppendTo(make([]byte, 0, 320+len(v.Ref)))
 	case Hello:
@@ -203,7 +209,7 @@ func Encode(f Server) []byte {
 	return append(out, b[1:]...)
 }
 
-// listed returns s, or an empty slice for none.
+// listed returns s, or an empty slice if s is nil.
 func listed[T any](s []T) []T {
 	if s == nil {
 		return []T{}
@@ -211,13 +217,13 @@ func listed[T any](s []T) []T {
 	return s
 }
 
-// ErrorOf returns the error frame of err, which answers ref.
+// ErrorOf returns the error frame for err that answers ref.
 func ErrorOf(ref string, err error) Error {
 	e := apierr.Of(err)
 	return Error{Ref: ref, Code: e.Code, Message: e.Message, RetryAfterMS: e.RetryAfter.Milliseconds()}
 }
 
-// Join puts seq between the two parts of an event's frame.
+// Join inserts seq between the two parts of an event's frame.
 func Join(before []byte, seq int64, after []byte) []byte {
 	b := make([]byte, 0, len(before)+20+len(after))
 	b = append(b, before...)

@@ -70,11 +70,12 @@ func TestServer_golden(t *testing.T) {
 		delete(types, want)
 	}
 	if len(types) > 0 {
-		t.Errorf("types that websocket.md does not know: %v", types)
+		t.Errorf("types that are not in websocket.md: %v", types)
 	}
 }
 
-// A client reads a list's length without a look: an empty one is [], never null.
+// TestServer_listsAreNeverNull checks that an empty list is encoded as [], because clients read the
+// length of a list without checking for null.
 func TestServer_listsAreNeverNull(t *testing.T) {
 	for _, f := range []frame.Server{
 		frame.Hello{}, frame.HelloMore{}, frame.PresenceNotice{}, frame.PresenceNotice{Joined: []chat.UserID{ann}},
@@ -100,12 +101,12 @@ func TestErrorOf(t *testing.T) {
 	}
 }
 
-func TestServer_escapesWhatItQuotes(t *testing.T) {
+func TestServer_escapesText(t *testing.T) {
 	f := frame.Error{Ref: hostile, Code: apierr.BadFrame, Message: hostile}
 	b := frame.Encode(f)
 	onOneLine(t, b)
 	var back frame.Error
 	if err := json.Unmarshal(b, &back); err != nil || back != f {
-		t.Errorf("%s reads as %+v, %v", b, back, err)
+		t.Errorf("%s is decoded as %+v, %v", b, back, err)
 	}
 }

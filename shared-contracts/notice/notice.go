@@ -1,6 +1,6 @@
-// Package notice is what the services tell the gateways of one user, over the user's topic: facts
-// about membership and sessions that must take effect on open connections. A notice that is lost is
-// made up for by the gateways' periodic check.
+// Package notice defines the notices that the services send to the gateways over a user's topic:
+// changes of memberships and sessions that must take effect on open connections. The gateways'
+// periodic check compensates for lost notices.
 package notice
 
 import (
@@ -10,23 +10,23 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Kind says what a Notice tells.
+// Kind is the kind of a Notice.
 type Kind string
 
-// The kinds of notice. A gateway ignores a kind that it does not know.
+// The kinds of notices. A gateway ignores a kind that it does not know.
 const (
-	ChannelAdded   Kind = "channel_added"   // the user is a member of ChannelID now
-	ChannelRemoved Kind = "channel_removed" // and now no longer
-	SessionRevoked Kind = "session_revoked" // SessionID has ended: its connections close
-	SessionRenewed Kind = "session_renewed" // SessionID's token was renewed until ExpiresAt
+	ChannelAdded   Kind = "channel_added"   // the user has become a member of ChannelID
+	ChannelRemoved Kind = "channel_removed" // the user is no longer a member of ChannelID
+	SessionRevoked Kind = "session_revoked" // SessionID has ended; its connections are closed
+	SessionRenewed Kind = "session_renewed" // the token of SessionID was renewed until ExpiresAt
 	EventFailed    Kind = "event_failed"    // an acknowledged event of the user could not be stored
-	GroupChanged   Kind = "group_changed"   // GroupID is other than it was for the user: Change says how
-	Invitation     Kind = "invitation"      // InvitationID is open for the user (Change added), or is no more (removed)
-	Blocked        Kind = "blocked"         // By has blocked somebody or lifted a block, and either of the two is the user; no client is told
-	RoleChanged    Kind = "role_changed"    // the user has another role in ChannelID than before; no client is told
+	GroupChanged   Kind = "group_changed"   // GroupID or the user's membership in it has changed, see Change
+	Invitation     Kind = "invitation"      // InvitationID is open for the user (Change is added) or no longer open (removed)
+	Blocked        Kind = "blocked"         // By has blocked or unblocked somebody; the user is one of the two. Not sent to clients
+	RoleChanged    Kind = "role_changed"    // the user's role in ChannelID has changed. Not sent to clients
 )
 
-// Notice is one message of a user's topic. Which fields are set depends on its kind.
+// Notice is one message on a user's topic. Its kind determines which fields are set.
 type Notice struct {
 	Kind      Kind            `json:"kind"`
 	UserID    chat.UserID     `json:"user_id"`
@@ -45,16 +45,16 @@ type Notice struct {
 	Reason    string          `json:"reason,omitempty"`
 }
 
-// Encode returns the bytes of n.
+// Encode returns the JSON encoding of n.
 func (n Notice) Encode() []byte {
 	b, err := json.Marshal(n)
 	if err != nil {
-		panic("notice: " + err.Error()) // none of its types can fail
+		panic("notice: " + err.Error()) // all field types can be encoded
 	}
 	return b
 }
 
-// Decode reads a notice.
+// Decode decodes a notice.
 func Decode(b []byte) (Notice, error) {
 	var n Notice
 	if err := json.Unmarshal(b, &n); err != nil {

@@ -64,7 +64,7 @@ func TestNotice_roundTrip(t *testing.T) {
 			t.Errorf("%q: %+v, %v; want an error", bad, n, err)
 		}
 	}
-	// A newer service may tell more.
+	// A newer service may send additional fields and kinds.
 	if n, err := notice.Decode([]byte(`{"kind":"muted","user_id":"` + u.String() + `","until":5}`)); err != nil || n.Kind != "muted" {
 		t.Errorf("newer notice: %+v, %v", n, err)
 	}

@@ -1,6 +1,6 @@
-// Package rediskey builds every key, stream and topic name that Parley has in Redis. Nothing else
-// builds one. All names of a partition carry its number as hash tag, so they live on one shard of a
-// cluster and one script may touch them together.
+// Package rediskey builds the names of all keys, streams and topics that Parley uses in Redis; no
+// other code may build one. All names of a partition contain its number as hash tag, so they are on
+// the same shard of a Cluster and one script may access them together.
 package rediskey
 
 import (
@@ -11,24 +11,24 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// DefaultPartitions is the number of partitions of a deployment that names none.
+// DefaultPartitions is the number of partitions of a deployment that does not configure it.
 const DefaultPartitions = 16
 
-// Partitions names the key that records a deployment's number of partitions, which is fixed.
+// Partitions is the key that records the deployment's number of partitions, which never changes.
 const Partitions = "parley:partitions"
 
-// Gateways names the sorted set of gateway ids by the end of their lease.
+// Gateways is the sorted set of gateway ids, ordered by the end of their lease.
 const Gateways = "parley:gateways"
 
-// Probe names a key of a partition that never exists: a write that changes nothing asks for it whether the
-// partition's server takes writes.
+// Probe returns a key of a partition that never exists. Deleting it changes nothing, but shows
+// whether the partition's server accepts writes.
 func Probe(p int) string { return tag(p) + "probe" }
 
 // ConsumerGroup is the group that reads every stream.
 const ConsumerGroup = "sync"
 
-// Of returns the partition of a channel or a user among n: CRC-16/XMODEM (the sum that Redis Cluster
-// uses) of the lower-case text of the UUID, modulo n.
+// Of returns the partition of a channel or user among n: the CRC-16/XMODEM checksum (used by Redis
+// Cluster) of the UUID's lower-case text, modulo n.
 func Of(id uuid.UUID, n int) int {
 	var text [36]byte
 	b, _ := id.MarshalText() // cannot fail
@@ -36,7 +36,7 @@ func Of(id uuid.UUID, n int) int {
 	return int(crc16(text[:])) % n
 }
 
-// crc16 is CRC-16/XMODEM: polynomial 0x1021, initial 0, not reflected.
+// crc16 computes CRC-16/XMODEM: polynomial 0x1021, initial value 0, not reflected.
 func crc16(b []byte) (crc uint16) {
 	for _, c := range b {
 		crc = crc<<8 ^ crc16Table[byte(crc>>8)^c]
@@ -59,10 +59,11 @@ var crc16Table = func() (table [256]uint16) {
 	return table
 }()
 
-// Limit counts the writes of one kind by one user or network. It belongs to no partition.
+// Limit returns the counter of writes of one kind by one user or network. It belongs to no
+// partition.
 func Limit(kind, subject string) string { return "parley:limit:" + kind + ":" + subject }
 
-// key joins the parts of a key with one allocation: an append has five keys.
+// key joins the parts of a key with one allocation, because an append uses five keys.
 func key(p int, kind string, ids ...uuid.UUID) string {
 	var room [160]byte
 	b := append(strconv.AppendInt(append(room[:0], "parley:{"...), int64(p), 10), "}:"...)
@@ -78,74 +79,76 @@ func key(p int, kind string, ids ...uuid.UUID) string {
 
 func tag(p int) string { return "parley:{" + strconv.Itoa(p) + "}:" }
 
-// Stream is the log of a partition, which the consumer group reads.
+// Stream returns the stream of a partition's events, which the consumer group reads.
 func Stream(p int) string { return tag(p) + "stream" }
 
-// Receipts is the stream of a partition's cursor moves.
+// Receipts returns the stream of a partition's receipts.
 func Receipts(p int) string { return tag(p) + "receipts" }
 
-// Dead is the stream of a partition's dead letters.
+// Dead returns the stream of a partition's dead letters.
 func Dead(p int) string { return tag(p) + "dead" }
 
-// Stored is the hash that mirrors a partition's watermark: "entry" (an entry id) and "added" (how many
-// entries were added to the stream up to it). "lost" is when Redis was last found to have lost writes, in ms.
+// Stored returns the hash that mirrors a partition's watermark: "entry" (an entry id) and "added"
+// (number of entries added to the stream up to it). "lost" is the time, in ms, when Redis was last
+// found to have lost writes.
 func Stored(p int) string { return tag(p) + "stored" }
 
-// Counter is the hash of a channel's last seq ("seq") and epoch ("epoch").
+// Counter returns the hash with a channel's last seq ("seq") and epoch ("epoch").
 func Counter(p int, c chat.ChannelID) string { return key(p, "seq:", c.UUID) }
 
-// Tail is the list of a channel's newest events, as they were published.
+// Tail returns the list of a channel's newest events, as they were published.
 func Tail(p int, c chat.ChannelID) string { return key(p, "tail:", c.UUID) }
 
-// Idempotency is the record of the first ack of (channel, sender, client id).
+// Idempotency returns the key that records the first ack of (channel, sender, client id).
 func Idempotency(p int, c chat.ChannelID, sender chat.UserID, id chat.ClientID) string {
 	return key(p, "idem:", c.UUID, sender.UUID, id.UUID)
 }
 
-// Cursor is the hash of a channel's delivered and read positions by member.
+// Cursor returns the hash with a channel's receipts by member.
 func Cursor(p int, c chat.ChannelID) string { return tag(p) + "cursor:" + c.String() }
 
-// Removed is the mark that refuses events of a member who left.
+// Removed returns the mark that refuses events of a member who has left.
 func Removed(p int, c chat.ChannelID, u chat.UserID) string {
 	return key(p, "removed:", c.UUID, u.UUID)
 }
 
-// Topic is the sharded pub/sub channel of a chat channel.
+// Topic returns the sharded pub/sub channel of a chat channel.
 func Topic(p int, c chat.ChannelID) string { return key(p, "topic:", c.UUID) }
 
-// TopicPrefix is what the topics of a partition's channels begin with.
+// TopicPrefix returns the common prefix of the topics of a partition's channels.
 func TopicPrefix(p int) string { return tag(p) + "topic:" }
 
-// PartitionTopic is a sharded pub/sub channel that every gateway holds, so that its subscription
-// connection of the partition always has a topic to be bound by.
+// PartitionTopic returns a sharded pub/sub channel that every gateway subscribes to. It keeps the
+// gateway's connection to the partition subscribed even without other topics.
 func PartitionTopic(p int) string { return tag(p) + "topic:-" }
 
-// UserTopic is the sharded pub/sub channel of a user's notices; p is the user's partition.
+// UserTopic returns the sharded pub/sub channel of a user's notices; p is the user's partition.
 func UserTopic(p int, u chat.UserID) string { return UserTopicPrefix(p) + u.String() + ":topic" }
 
-// UserTopicPrefix is what the names of a partition's users begin with.
+// UserTopicPrefix returns the common prefix of the names of a partition's users.
 func UserTopicPrefix(p int) string { return tag(p) + "user:" }
 
-// UserRate is the list of when a user's newest sends were reserved; p is the user's partition.
+// UserRate returns the list with the times of a user's latest reserved sends; p is the user's
+// partition.
 func UserRate(p int, u chat.UserID) string { return UserTopicPrefix(p) + u.String() + ":rate" }
 
-// UserBlocked is the mark that refuses a user's sends for a while; p is the user's partition.
+// UserBlocked returns the mark that temporarily refuses a user's sends; p is the user's partition.
 func UserBlocked(p int, u chat.UserID) string { return UserTopicPrefix(p) + u.String() + ":blocked" }
 
-// UserRevoked is the mark of a revoked session; p is the user's partition.
+// UserRevoked returns the mark of a revoked session; p is the user's partition.
 func UserRevoked(p int, u chat.UserID, s chat.SessionID) string {
 	return UserTopicPrefix(p) + u.String() + ":revoked:" + s.String()
 }
 
-// Online is the set of a channel's users who are connected to one gateway.
+// Online returns the set of a channel's users who are connected to one gateway.
 func Online(p int, c chat.ChannelID, gateway string) string {
 	return tag(p) + "online:" + c.String() + ":" + gateway
 }
 
-// OnlineCount is the hash in which the count of a channel with many users online is remembered.
+// OnlineCount returns the hash that caches the online count of a channel with many users online.
 func OnlineCount(p int, c chat.ChannelID) string { return tag(p) + "online-count:" + c.String() }
 
-// GatewayChannels is the set of channels in which a gateway has users, per partition.
+// GatewayChannels returns the set of a partition's channels in which a gateway has users.
 func GatewayChannels(p int, gateway string) string {
 	return tag(p) + "gateway:" + gateway + ":channels"
 }

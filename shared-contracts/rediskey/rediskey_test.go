@@ -14,7 +14,8 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// The check value of CRC-16/XMODEM. Redis Cluster documents the same.
+// TestCRC16_checkValue checks the check value of CRC-16/XMODEM, which Redis Cluster documents as
+// well.
 func TestCRC16_checkValue(t *testing.T) {
 	if got := crc16([]byte("123456789")); got != 0x31C3 {
 		t.Errorf("crc16 = %#04x, want 0x31c3", got)
@@ -24,8 +25,8 @@ func TestCRC16_checkValue(t *testing.T) {
 	}
 }
 
-// Where a channel lies is fixed for good: a service that computes it otherwise writes to other keys.
-// The vectors are from Python's binascii.crc_hqx.
+// TestOf_golden fixes the partition of a channel: a service that computes it differently would
+// write to other keys. The vectors are from Python's binascii.crc_hqx.
 func TestOf_golden(t *testing.T) {
 	for _, tt := range []struct {
 		id      string
@@ -51,7 +52,7 @@ func TestOf_golden(t *testing.T) {
 	}
 }
 
-// names returns what every builder of partition p makes, by the builder.
+// names returns the name that every builder builds for partition p, by builder.
 func names(p int) map[string]string {
 	c := chat.ChannelID{UUID: uuid.MustParse("0b0e7a52-6d0a-4c0f-9d58-3f8f6a1d2c11")}
 	u := chat.UserID{UUID: uuid.MustParse("019b7d5c-0000-7000-8000-0000000000aa")}
@@ -88,12 +89,12 @@ func TestNames_golden(t *testing.T) {
 		t.Errorf("%d builders, %d golden names", len(got), len(want))
 	}
 	if !strings.HasPrefix(got["Topic"], TopicPrefix(7)) || !strings.HasPrefix(got["UserTopic"], UserTopicPrefix(7)) {
-		t.Error("a topic does not begin with its prefix")
+		t.Error("a topic does not start with its prefix")
 	}
 }
 
-// A builder of a partition (its first parameter is p) that is missing above is one that nobody has
-// looked at.
+// TestNames_areAll checks that every builder of a partition's name (its first parameter is p) is in
+// names, so that the other tests cover it.
 func TestNames_areAll(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "rediskey.go", nil, 0)
 	if err != nil {
@@ -111,7 +112,8 @@ func TestNames_areAll(t *testing.T) {
 	}
 }
 
-// One tag, and the first brace is its own: so a script may touch all of a partition's keys.
+// TestNames_haveOneTag checks that every name has exactly one hash tag, which contains the first
+// brace. So a script may access all keys of a partition.
 func TestNames_haveOneTag(t *testing.T) {
 	tags := regexp.MustCompile(`\{[^}]*\}`)
 	for _, p := range []int{0, 7, 15, 16383} {

@@ -1,8 +1,9 @@
-// Package schema says which version of the database's schema the programs of this release are built for.
+// Package schema defines the database schema version that the programs of this release require.
 package schema
 
-// Version is that of the newest migration; a test of shared-migrations compares them.
+// Version is the version of the newest migration. A test of shared-migrations compares them.
 const Version = 33
 
-// VersionTable has one row, whose column version is the version of the database.
+// VersionTable is the table that stores the schema version of the database: one row with the column
+// version.
 const VersionTable = "public.parley_schema_version"

@@ -1,6 +1,8 @@
-// Package text has the rules for what people type, apart from the size and form of bodies and names (package
-// chat): which names a body mentions, what an emoji is, and which JSON texts hold half of a surrogate pair.
+// Package text defines rules for text that people type: which names a body mentions, what an emoji
+// is, and which JSON strings contain half of a surrogate pair. Rules for the size and form of
+// bodies and names are in package chat.
 //
-// Every function is pure and safe for concurrent use. The folder vectors holds inputs with their results, as
-// JSON. The tests of this package and those of the page run the same files, so that Go and TypeScript agree.
+// Every function is pure and safe for concurrent use. The vectors folder contains inputs with their
+// expected results as JSON. The tests of this package and of the web page use the same files, so Go
+// and TypeScript agree.
 package text

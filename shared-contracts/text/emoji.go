@@ -9,7 +9,7 @@ import (
 //go:embed emoji.txt
 var emojiList string
 
-// emojis has the fully qualified form of every emoji by its text without variation selectors.
+// emojis maps every emoji without variation selectors to its fully qualified form.
 var emojis = sync.OnceValue(func() map[string]string {
 	forms := make(map[string]string, 4096)
 	for line := range strings.Lines(emojiList) {
@@ -20,13 +20,13 @@ var emojis = sync.OnceValue(func() map[string]string {
 	return forms
 })
 
-// withoutSelectors removes U+FE0E and U+FE0F, which ask for an emoji in black and white or in colour.
+// withoutSelectors removes U+FE0E and U+FE0F, which select the text or the emoji presentation.
 var withoutSelectors = strings.NewReplacer("\ufe0e", "", "\ufe0f", "")
 
-// Emoji returns an emoji in its one form, the fully qualified one, whatever variation selectors and blanks it came
-// with. ok is false for anything else than exactly one emoji of Unicode.
+// Emoji returns the fully qualified form of an emoji, whatever variation selectors and surrounding
+// blanks it was given with. ok is false unless given is exactly one Unicode emoji.
 func Emoji(given string) (emoji string, ok bool) {
-	const maxBytes = 128 // more than any emoji with blanks around it needs
+	const maxBytes = 128 // longer than any emoji with surrounding blanks
 	if len(given) > maxBytes {
 		return "", false
 	}

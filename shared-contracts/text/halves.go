@@ -7,12 +7,13 @@ import (
 	"strconv"
 )
 
-// HalfMessage says what is wrong with a field that Halves returns.
+// HalfMessage is the error message for a field that Halves returns.
 const HalfMessage = "contains half of a surrogate pair, which is not a character"
 
-// Halves returns the fields of a JSON document that hold an escape for half of a surrogate pair, as paths with
-// dots, sorted. No text can hold such a half: encoding/json would replace it by U+FFFD without a word, and what
-// is stored would differ from what was sent. A document without backslashes costs one scan.
+// Halves returns the fields of a JSON document that contain an escape for half of a surrogate pair,
+// as sorted paths with dots. Such a half is not valid text: encoding/json silently replaces it with
+// U+FFFD, so the stored text would differ from what was sent. A document without backslashes costs
+// only one scan.
 func Halves(document []byte) []string {
 	marked := markHalves(document)
 	if marked == nil {
@@ -21,14 +22,14 @@ func Halves(document []byte) []string {
 	value, errValue := decode(document)
 	other, errOther := decode(marked)
 	if errValue != nil || errOther != nil {
-		return nil // not JSON, which is for the caller to say
+		return nil // not JSON; the caller reports that
 	}
 	paths := differing(nil, "", value, other)
 	slices.Sort(paths)
 	return paths
 }
 
-// decode reads the first value of a document, with numbers of any size.
+// decode decodes the first value of a document, keeping numbers of any size exact.
 func decode(document []byte) (value any, err error) {
 	dec := json.NewDecoder(bytes.NewReader(document))
 	dec.UseNumber()
@@ -36,7 +37,7 @@ func decode(document []byte) (value any, err error) {
 	return value, err
 }
 
-// differing appends the paths of the texts in which two values of one form differ.
+// differing appends the paths of the strings that differ between two values of the same structure.
 func differing(paths []string, path string, value, other any) []string {
 	switch v := value.(type) {
 	case string:
@@ -46,7 +47,7 @@ func differing(paths []string, path string, value, other any) []string {
 	case map[string]any:
 		others, _ := other.(map[string]any)
 		for name, member := range v {
-			if o, ok := others[name]; ok { // or the name itself holds a half, and is not a known field
+			if o, ok := others[name]; ok { // missing if the name itself contains a half; then it is not a known field
 				paths = differing(paths, join(path, name), member, o)
 			}
 		}
@@ -66,7 +67,8 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-// markHalves returns document with another escape for each half of a surrogate pair, or nil when it has none.
+// markHalves returns a copy of document with each half of a surrogate pair replaced by another
+// escape, or nil if it contains none.
 func markHalves(document []byte) (marked []byte) {
 	for i := 0; i < len(document); {
 		next := bytes.IndexByte(document[i:], '\\')
@@ -93,7 +95,7 @@ func markHalves(document []byte) (marked []byte) {
 
 func isLow(unit int64) bool { return unit >= 0xdc00 && unit < 0xe000 }
 
-// escaped returns the code unit of the \u escape that b begins with, or -1.
+// escaped returns the code unit of the \u escape at the start of b, or -1.
 func escaped(b []byte) int64 {
 	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
 		return -1

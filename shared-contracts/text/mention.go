@@ -9,16 +9,16 @@ import (
 )
 
 const (
-	// Everyone is the name that stands for all members of a channel.
+	// Everyone is the name that mentions all members of a channel.
 	Everyone = "channel"
-	// MaxNames is how many different names of one message count: the first ones.
+	// MaxNames is the maximum number of distinct names per message; further names are ignored.
 	MaxNames = 50
 )
 
-// Mentions is what a body mentions, by name.
+// Mentions holds the mentions of a body, by name.
 type Mentions struct {
-	// Names has one list per mention: the usernames that it may mean, in lower case, the longest first. "@bob." is
-	// bob. or, at the end of a sentence, bob.
+	// Names has one list per mention: the usernames that it may mean, in lower case, longest first.
+	// For example, "@bob." may mean "bob." or, at the end of a sentence, "bob".
 	Names    [][]string
 	Everyone bool
 }
@@ -26,9 +26,10 @@ type Mentions struct {
 // None reports whether the body mentions nobody.
 func (m *Mentions) None() bool { return len(m.Names) == 0 && !m.Everyone }
 
-// ParseMentions finds the mentions of a body. A mention is an @, and behind it the characters of a username. The @
-// must not follow a letter, a digit, or another part of a name, so that an email address mentions nobody. Scripts
-// that put no spaces between words, such as Japanese, may touch a mention on either side. Code mentions nobody.
+// ParseMentions finds the mentions in a body. A mention is an @ followed by the characters of a
+// username. The @ must not follow a letter, a digit, or another character of a name, so an email
+// address is not a mention. In scripts without spaces between words, such as Japanese, text may
+// touch a mention on either side. Code contains no mentions.
 func ParseMentions(body string) Mentions {
 	var m Mentions
 	seen := map[string]bool{}
@@ -57,7 +58,7 @@ func (m *Mentions) parse(body string, seen map[string]bool) {
 	}
 }
 
-// add adds what the text behind an @ may mean.
+// add adds the names that the text after an @ may mean.
 func (m *Mentions) add(text string) {
 	var names []string
 	for {
@@ -83,8 +84,8 @@ func (m *Mentions) add(text string) {
 
 const fence = "```"
 
-// prose returns the parts of a body that are not code. Code is what stands between two fences of three backticks,
-// and elsewhere between two backticks with something between them.
+// prose returns the parts of a body that are not code. Code is text between two fences of three
+// backticks and, elsewhere, non-empty text between two single backticks.
 func prose(body string) []string {
 	if strings.IndexByte(body, '`') < 0 {
 		return []string{body}
@@ -104,8 +105,8 @@ func prose(body string) []string {
 	}
 }
 
-// withoutInlineCode appends the parts of text outside of inline code. A part keeps the backtick next to it, so that
-// what precedes and follows a mention is known.
+// withoutInlineCode appends the parts of text outside inline code. A part includes the adjacent
+// backtick, so that the characters before and after a mention are known.
 func withoutInlineCode(parts []string, text string) []string {
 	start := 0
 	for at := 0; at < len(text); {
@@ -129,12 +130,12 @@ func withoutInlineCode(parts []string, text string) []string {
 	return append(parts, text[start:])
 }
 
-// inName reports whether a username may have c.
+// inName reports whether c may occur in a username.
 func inName(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '.' || c == '-'
 }
 
-// startsHere reports whether the @ at a place of body may begin a mention.
+// startsHere reports whether the @ at offset at in body may start a mention.
 func startsHere(body string, at int) bool {
 	if at == 0 {
 		return true
@@ -144,7 +145,7 @@ func startsHere(body string, at int) bool {
 		before >= utf8.RuneSelf && !joins(before)
 }
 
-// endsHere reports whether a name may end at a place of body.
+// endsHere reports whether a name may end at offset end in body.
 func endsHere(body string, end int) bool {
 	if end == len(body) {
 		return true
@@ -153,13 +154,14 @@ func endsHere(body string, end int) bool {
 	return after != '@' && !joins(after)
 }
 
-// joins reports whether a rune outside ASCII next to a mention belongs to the same word.
+// joins reports whether a non-ASCII rune next to a mention belongs to the same word.
 func joins(r rune) bool {
 	return r >= utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsMark(r) || unicode.IsDigit(r)) && !unspaced(r)
 }
 
-// unspaced reports whether r belongs to a script that puts no spaces between words, or none before a particle: Thai
-// and Lao, Myanmar, Khmer, and those of China, Japan and Korea. The page has the same ranges.
+// unspaced reports whether r belongs to a script that writes no spaces between words or before
+// particles: Thai, Lao, Myanmar, Khmer, and the scripts of China, Japan and Korea. The web page
+// uses the same ranges.
 func unspaced(r rune) bool {
 	return r >= 0x0e00 && r <= 0x0eff || r >= 0x1000 && r <= 0x109f || r >= 0x1100 && r <= 0x11ff ||
 		r >= 0x1780 && r <= 0x17ff || r >= 0x2e80 && r <= 0x9fff || r >= 0xac00 && r <= 0xd7ff ||

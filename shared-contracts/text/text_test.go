@@ -14,7 +14,7 @@ import (
 	"parley.chat/shared-contracts/text"
 )
 
-// vectors reads a file of inputs and results that the page's tests read too.
+// vectors reads a file of inputs and results that the web page's tests use too.
 func vectors[T any](t testing.TB, name string) (all []T) {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join("vectors", name+".json"))
@@ -52,7 +52,8 @@ func TestParseMentions_bounded(t *testing.T) {
 	}
 }
 
-// FuzzParseMentions: every meaning is a valid username in lower case that the body has behind an @.
+// FuzzParseMentions checks that every name is a valid username in lower case that follows an @ in
+// the body.
 func FuzzParseMentions(f *testing.F) {
 	for _, v := range vectors[mentionVector](f, "mentions") {
 		f.Add(v.Body)
@@ -88,7 +89,7 @@ func TestEmoji(t *testing.T) {
 	}
 }
 
-// FuzzEmoji: the one form of an emoji is its own form, and fits what a frame allows.
+// FuzzEmoji checks that the form of an emoji is stable and fits into a frame.
 func FuzzEmoji(f *testing.F) {
 	for _, seed := range []string{"👍", "❤", "❤️", " 👍", "👩‍💻", "1⃣", "#", "\xff"} {
 		f.Add(seed)
@@ -99,7 +100,7 @@ func FuzzEmoji(f *testing.F) {
 			return
 		}
 		if again, ok := text.Emoji(emoji); !ok || again != emoji || len(emoji) > 64 {
-			t.Fatalf("Emoji(%+q) = %+q, and that of it %+q, %v", given, emoji, again, ok)
+			t.Fatalf("Emoji(%+q) = %+q, and Emoji of the result = %+q, %v", given, emoji, again, ok)
 		}
 	})
 }
