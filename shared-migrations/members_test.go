@@ -8,7 +8,8 @@ import (
 	"parley.chat/shared-migrations/schematest"
 )
 
-// TestMemberCount: the count is that of the rows, however many come and go at once, in however many channels.
+// TestMemberCount checks that the count equals the number of rows, even if members join and leave
+// several channels concurrently.
 func TestMemberCount(t *testing.T) {
 	t.Parallel()
 	pool := schematest.Open(t).PoolAs(t, "parley_chat")
@@ -28,7 +29,7 @@ func TestMemberCount(t *testing.T) {
 				who := fmt.Sprint("user-", i*5+j%5+1)
 				exec(`insert into channel_members (channel_id, user_id) select c.id, u.id from channels c, users u where u.username = $1
 					on conflict do nothing`, who)
-				if j%3 == 0 { // the channels in another order
+				if j%3 == 0 { // use another order of the channels
 					exec(`delete from channel_members m using users u where u.id = m.user_id and u.username = $1`, who)
 				}
 			}
@@ -44,7 +45,8 @@ func TestMemberCount(t *testing.T) {
 	exec("delete from channels")
 }
 
-// TestDirectBlocked: the rule for a direct channel that is there, for those who may not read contacts.
+// TestDirectBlocked checks the function for existing direct channels, for services that may not
+// read contacts.
 func TestDirectBlocked(t *testing.T) {
 	t.Parallel()
 	db := schematest.Open(t)
@@ -75,6 +77,6 @@ func TestDirectBlocked(t *testing.T) {
 		}
 	}
 	if _, err := db.PoolAs(t, "parley_sync").Exec(t.Context(), "select direct_blocked($1)", channel); sqlState(err) != insufficientPrivilege {
-		t.Errorf("parley_sync: %v, want it refused", err)
+		t.Errorf("parley_sync: %v, want permission denied", err)
 	}
 }

@@ -1,8 +1,9 @@
-// Package migrations owns the database schema: the migrations, and what applies them.
+// Package migrations contains the database schema: the migrations, and the code that applies them.
 //
-// Any number of processes may call Up at once; one of them migrates and the others wait for it. Each
-// migration runs in a transaction unless it says `---- tern: disable-tx ----`, so one that fails
-// leaves the database at the version before. Merged files never change.
+// Several processes may call Up at the same time; one of them migrates and the others wait. Each
+// migration runs in a transaction unless it contains `---- tern: disable-tx ----`, so a failed
+// migration leaves the database at the previous version. The statements of a merged migration never
+// change.
 package migrations
 
 import (
@@ -26,25 +27,26 @@ import (
 var files embed.FS
 
 const (
-	// versionTable is in public, as is everything of ours, whatever the search_path of the login.
+	// versionTable is in the schema public, like all our tables, whatever the search_path of the
+	// login.
 	versionTable = schema.VersionTable
 	// lockKey is the advisory lock of a migrating session ("parley" in ASCII).
 	lockKey = int64(0x7061726c6579)
-	// lockPoll is how often a session that waits for its turn asks again.
+	// lockPoll is how often a waiting session tries to get the lock.
 	lockPoll = 50 * time.Millisecond
 )
 
-// NewerError says that the database was migrated by a later release than this one.
+// NewerError means that a later release has migrated the database.
 type NewerError struct{ Database, Known int }
 
 func (e *NewerError) Error() string {
-	return fmt.Sprintf("the database has schema version %d and this program knows versions up to %d: use a newer release, or migrate down with the one that went up", e.Database, e.Known)
+	return fmt.Sprintf("the database has schema version %d, but this program supports versions up to %d: use a newer release, or migrate down with the release that migrated up", e.Database, e.Known)
 }
 
 // Migration is one step of the schema.
 type Migration struct {
 	Version int    `json:"version"`
-	Name    string `json:"name"` // the file's name
+	Name    string `json:"name"` // file name
 	Applied bool   `json:"applied"`
 }
 
@@ -52,17 +54,17 @@ type Migration struct {
 func Latest() int {
 	names, err := migrate.FindMigrations(source())
 	if err != nil {
-		panic(err) // the embedded files are wrong: no build that passed the tests has this
+		panic(err) // the embedded files are invalid, which the tests exclude
 	}
 	return len(names)
 }
 
-// Up applies what is missing: migrations, the roles of the services, and their rights. It is safe to call
-// from many processes at once. log may be nil.
+// Up applies the missing migrations, and creates missing roles of the services and their rights.
+// Several processes may call it at the same time. log may be nil.
 func Up(ctx context.Context, url string, log *slog.Logger) error {
 	log = cmp.Or(log, slog.New(slog.DiscardHandler))
 	return open(ctx, url, source(), log, func(conn *pgx.Conn, m *migrate.Migrator, _ int32) error {
-		if err := makeRoles(ctx, conn); err != nil {
+		if err := createRoles(ctx, conn); err != nil {
 			return err
 		}
 		if err := m.MigrateTo(ctx, int32(len(m.Migrations))); err != nil {
@@ -70,20 +72,20 @@ func Up(ctx context.Context, url string, log *slog.Logger) error {
 		}
 		granted, err := grantRights(ctx, conn, true)
 		if granted && err == nil {
-			log.InfoContext(ctx, "rights granted that were missing")
+			log.InfoContext(ctx, "granted missing rights")
 		}
 		return err
 	})
 }
 
-// To migrates up or down to version.
+// To migrates up or down to the given version.
 func To(ctx context.Context, url string, version int, log *slog.Logger) error {
 	return open(ctx, url, source(), log, func(_ *pgx.Conn, m *migrate.Migrator, _ int32) error {
 		return m.MigrateTo(ctx, int32(version))
 	})
 }
 
-// Down takes back the newest migrations, as many as steps. Data goes with the tables.
+// Down reverts the newest migrations, as many as steps. The data in the removed tables is lost.
 func Down(ctx context.Context, url string, steps int, log *slog.Logger) error {
 	if steps < 1 {
 		return fmt.Errorf("migrate down: %d is not a number of steps", steps)
@@ -96,7 +98,8 @@ func Down(ctx context.Context, url string, steps int, log *slog.Logger) error {
 	})
 }
 
-// Status lists the migrations that this program knows, and says which are applied. It changes nothing.
+// Status lists the migrations that this program knows and whether they are applied. It changes
+// nothing.
 func Status(ctx context.Context, url string) ([]Migration, error) {
 	names, err := migrate.FindMigrations(source())
 	if err != nil {
@@ -121,7 +124,7 @@ func Status(ctx context.Context, url string) ([]Migration, error) {
 	return list, nil
 }
 
-// version returns the version of the database, 0 without a schema.
+// version returns the schema version of the database, or 0 if it has no schema.
 func version(ctx context.Context, conn *pgx.Conn) (current int, err error) {
 	var exists bool
 	if err := conn.QueryRow(ctx, "select to_regclass($1) is not null", versionTable).Scan(&exists); err != nil {
@@ -144,20 +147,22 @@ func source() fs.FS {
 	return sub
 }
 
-// connect opens a session like those of the services, so that the schema does not depend on the server's
-// defaults. A migration takes as long as it takes.
+// connect opens a session with the same settings as the services, so that the schema does not
+// depend on the server's defaults. The session has no statement timeout, because a migration may
+// take long.
 func connect(ctx context.Context, url string) (*pgx.Conn, error) {
 	return pgsession.Connect(ctx, url, pgsession.Options{ApplicationName: "migrate"})
 }
 
-// open connects, takes the lock, and hands do the connection, a migrator and the current version.
+// open connects, acquires the lock, and calls do with the connection, a migrator and the current
+// version.
 func open(ctx context.Context, url string, source fs.FS, log *slog.Logger, do func(conn *pgx.Conn, m *migrate.Migrator, current int32) error) error {
 	log = cmp.Or(log, slog.New(slog.DiscardHandler))
 	conn, err := connect(ctx, url)
 	if err != nil {
 		return fmt.Errorf("connect to migrate: %w", err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) // gives the lock back, too
+	defer conn.Close(context.WithoutCancel(ctx)) // also releases the lock
 	if err := lock(ctx, conn, log); err != nil {
 		return fmt.Errorf("lock to migrate: %w", err)
 	}
@@ -184,7 +189,7 @@ func open(ctx context.Context, url string, source fs.FS, log *slog.Logger, do fu
 	return nil
 }
 
-// describe adds to an error of PostgreSQL what helps to mend it.
+// describe adds the detail of a PostgreSQL error, which helps to fix its cause.
 func describe(err error) error {
 	pgErr, ok := errors.AsType[migrate.MigrationPgError](err)
 	if !ok || pgErr.Detail == "" {
@@ -193,9 +198,10 @@ func describe(err error) error {
 	return fmt.Errorf("migrate: %w (%s)", err, pgErr.Detail)
 }
 
-// lock waits for its turn to migrate. tern locks as well, but by waiting inside a statement, and a
-// session that waits so holds a snapshot for which CREATE INDEX CONCURRENTLY in the session with the
-// lock would wait: a deadlock. So the waiting is done between statements, before tern sees the session.
+// lock acquires the migration lock. tern has a lock too, but waits for it inside a statement. A
+// session that waits in a statement holds a snapshot, and CREATE INDEX CONCURRENTLY in the session
+// that has the lock would wait for that snapshot: a deadlock. So this function polls between
+// statements, before tern uses the session.
 func lock(ctx context.Context, conn *pgx.Conn, log *slog.Logger) error {
 	for first := true; ; first = false {
 		var got bool

@@ -13,8 +13,8 @@ import (
 	"parley.chat/shared-migrations/schematest"
 )
 
-// TestUp_restored is the drill: a dump is restored into a fresh server, which has no roles. migrate status --check
-// tells, and migrate up makes the services able to work.
+// TestUp_restored restores a dump into a new server, which has no roles. migrate status --check
+// reports that, and migrate up creates the roles and rights so that the services can work.
 func TestUp_restored(t *testing.T) {
 	t.Parallel()
 	old, fresh := schematest.NewServer(t), pgtest.NewServer(t)
@@ -41,7 +41,7 @@ func TestUp_restored(t *testing.T) {
 		t.Errorf("after migrate up: %v", err)
 	}
 
-	// The roles are there, and one right is not.
+	// Now the roles exist, but one right is missing.
 	if _, err := fresh.Pool(t).Exec(t.Context(), "revoke insert on messages from parley_sync"); err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,8 @@ func TestUp_restored(t *testing.T) {
 	}
 }
 
-// TestUp_restoredOlder: a dump of an older release needs the roles for the migrations that it lacks.
+// TestUp_restoredOlder checks that the roles are created before the migrations that a dump of an
+// older release lacks.
 func TestUp_restoredOlder(t *testing.T) {
 	t.Parallel()
 	old, fresh := schematest.NewServer(t), pgtest.NewServer(t)
@@ -68,8 +69,8 @@ func TestUp_restoredOlder(t *testing.T) {
 	}
 }
 
-// restore copies a database as docs/operations.md says. Rights of roles that are not there are errors of psql, which
-// goes on.
+// restore copies a database as described in docs/operations.md. Grants to missing roles are errors
+// for psql, which continues after them.
 func restore(t *testing.T, from, to string) {
 	t.Helper()
 	found, err := localserver.Find(t.Context())

@@ -11,17 +11,19 @@ import (
 	"parley.chat/shared-contracts/schema"
 )
 
-// Roles belong to a server and not to a database: a dump that is restored into a fresh server has neither
-// them nor the rights that were granted to them. So they are made whatever the schema's version is.
+// Roles belong to a server, not to a database. A dump that is restored into a new server contains
+// neither the roles nor the rights granted to them. So Up creates them whatever the version of the
+// schema is.
 var (
 	//go:embed roles.sql
 	rolesSQL string
-	// grantsSQL is what the migrations grant and revoke in sum; a test compares.
+	// grantsSQL is the net result of all grants and revokes in the migrations. A test compares
+	// them.
 	//go:embed grants.sql
 	grantsSQL string
 )
 
-// aclSQL shows all rights in the schema, in a fixed order.
+// aclSQL lists all rights in the schema, in a fixed order.
 const aclSQL = `select coalesce(string_agg(entry, e'\n' order by entry), '') from (
 	select 'relation ' || relname || ' ' || relacl::text from pg_class where relnamespace = 'public'::regnamespace
 	union all
@@ -30,25 +32,25 @@ const aclSQL = `select coalesce(string_agg(entry, e'\n' order by entry), '') fro
 	select 'function ' || p.oid::regprocedure || ' ' || proacl::text from pg_proc p where pronamespace = 'public'::regnamespace
 ) rights (entry)`
 
-// ErrRights says that roles or rights are missing, though the schema is complete.
-var ErrRights = errors.New("roles or their rights are missing, as after a restore into a fresh server: run migrate up")
+// ErrRights means that roles or rights are missing although the schema is complete.
+var ErrRights = errors.New("roles or their rights are missing, as after a restore into a new server: run migrate up")
 
-// makeRoles makes the roles that are missing.
-func makeRoles(ctx context.Context, conn *pgx.Conn) error {
+// createRoles creates the missing roles.
+func createRoles(ctx context.Context, conn *pgx.Conn) error {
 	if _, err := conn.Exec(ctx, rolesSQL); err != nil {
-		return fmt.Errorf("make the roles of the services: %w", err)
+		return fmt.Errorf("create the roles of the services: %w", err)
 	}
 	return nil
 }
 
-// grantRights grants what is missing, and reports whether there was anything. With keep false it changes
-// nothing. The schema has to be of the version that this program knows.
-func grantRights(ctx context.Context, conn *pgx.Conn, keep bool) (missing bool, err error) {
+// grantRights grants the missing rights and reports whether any were missing. If apply is false, it
+// changes nothing. The schema must have the version that this program knows.
+func grantRights(ctx context.Context, conn *pgx.Conn, apply bool) (missing bool, err error) {
 	tx, err := conn.Begin(ctx)
 	if err != nil {
 		return false, fmt.Errorf("grant rights: %w", err)
 	}
-	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // after a commit it does nothing
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // has no effect after a commit
 	var before, after string
 	if err := tx.QueryRow(ctx, aclSQL).Scan(&before); err != nil {
 		return false, fmt.Errorf("read rights: %w", err)
@@ -59,7 +61,7 @@ func grantRights(ctx context.Context, conn *pgx.Conn, keep bool) (missing bool, 
 	if err := tx.QueryRow(ctx, aclSQL).Scan(&after); err != nil {
 		return false, fmt.Errorf("read rights: %w", err)
 	}
-	if before == after || !keep {
+	if before == after || !apply {
 		return before != after, nil
 	}
 	if err := tx.Commit(ctx); err != nil {
@@ -68,8 +70,8 @@ func grantRights(ctx context.Context, conn *pgx.Conn, keep bool) (missing bool, 
 	return true, nil
 }
 
-// CheckRights returns ErrRights if the roles of the services or their rights are missing. It changes
-// nothing. A schema of another version is not checked: see Status.
+// CheckRights returns ErrRights if the roles of the services or their rights are missing. It
+// changes nothing. It does not check a schema of another version; Status reports that.
 func CheckRights(ctx context.Context, url string) error {
 	conn, err := connect(ctx, url)
 	if err != nil {

@@ -1,4 +1,5 @@
--- The roles of the services, as the first migration makes them. A dump of a database has none of them.
+-- The roles of the services, as the first migration creates them. A dump of a database does not
+-- contain them.
 do $$
 declare
   name text;
@@ -8,7 +9,7 @@ begin
       begin
         execute format('create role %I nologin', name);
       exception when duplicate_object or unique_violation then
-        null; -- another database of this server has made it at this very moment
+        null; -- another database of this server has created it at the same time
       end;
     end if;
     if not pg_has_role(current_user, name, 'member') then

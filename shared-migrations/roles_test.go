@@ -20,7 +20,7 @@ const (
 	eve = "00000000-0000-4000-8000-00000000000e"
 )
 
-// sqlState returns the SQLSTATE of err, or "" for none.
+// sqlState returns the SQLSTATE of err, or "" if it has none.
 func sqlState(err error) string {
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pgErr.Code
@@ -42,7 +42,7 @@ func tables(t *testing.T, pool *pgxpool.Pool) []string {
 	return names
 }
 
-// users makes three people.
+// users creates three users.
 func users(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
 	_, err := pool.Exec(t.Context(), `insert into users (id, username, email, password_hash)
@@ -52,7 +52,7 @@ func users(t *testing.T, pool *pgxpool.Pool) {
 	}
 }
 
-// can asks the server whether the role has any of the privileges on the table, or on a column of it.
+// can reports whether the role has any of the privileges on the table or on one of its columns.
 func can(t *testing.T, pool *pgxpool.Pool, role, table, privileges string) bool {
 	t.Helper()
 	var yes bool
@@ -75,7 +75,8 @@ func TestRoles_writes(t *testing.T) {
 	}
 	for role, allowed := range mayWrite {
 		for _, table := range tables(t, admin) {
-			// What is stored of events (projections come and go) is sync-service's alone.
+			// The list of parley_sync is incomplete, because projections are added and removed. So
+			// it is only checked below.
 			got := can(t, admin, role, table, "INSERT,UPDATE,DELETE,TRUNCATE")
 			if want := strings.Contains(" "+allowed+" ", " "+table+" "); role != "parley_sync" && got != want {
 				t.Errorf("%s writes %s: %v, want %v", role, table, got, want)
@@ -93,7 +94,7 @@ func TestRoles_writes(t *testing.T) {
 	}
 }
 
-func TestRoles_syncKnowsNoPeople(t *testing.T) {
+func TestRoles_syncCannotReadUsers(t *testing.T) {
 	t.Parallel()
 	db := schematest.Open(t)
 	admin, sync := db.Pool(t), db.PoolAs(t, "parley_sync")
@@ -118,7 +119,7 @@ func TestRoles_syncKnowsNoPeople(t *testing.T) {
 		}
 	}
 	if _, err := sync.Exec(t.Context(), "update channel_members set role = 'owner'"); sqlState(err) != insufficientPrivilege {
-		t.Errorf("parley_sync makes owners: %v", err)
+		t.Errorf("parley_sync makes members owners: %v", err)
 	}
 	var id string
 	err := sync.QueryRow(t.Context(), "select channel_id from open_direct_channel($1, $2)", ann, bob).Scan(&id)
@@ -127,7 +128,8 @@ func TestRoles_syncKnowsNoPeople(t *testing.T) {
 	}
 }
 
-// TestRoles_syncAsksWhoIsUnknown: whether a user exists, and nothing else of them.
+// TestRoles_syncAsksWhoIsUnknown checks that sync-service can find out whether a user exists, and
+// nothing else about users.
 func TestRoles_syncAsksWhoIsUnknown(t *testing.T) {
 	t.Parallel()
 	db := schematest.Open(t)
@@ -136,23 +138,24 @@ func TestRoles_syncAsksWhoIsUnknown(t *testing.T) {
 	var unknown []string
 	err := db.PoolAs(t, "parley_sync").QueryRow(t.Context(), "select array_agg(u::text) from unknown_users($1) u", []string{ann, nobody}).Scan(&unknown)
 	if err != nil || len(unknown) != 1 || unknown[0] != nobody {
-		t.Errorf("unknown = %v, %v; want %s alone", unknown, err, nobody)
+		t.Errorf("unknown = %v, %v; want only %s", unknown, err, nobody)
 	}
 	for _, role := range []string{"parley_chat", "parley_ws"} {
 		if _, err := db.PoolAs(t, role).Exec(t.Context(), "select unknown_users('{}')"); sqlState(err) != insufficientPrivilege {
-			t.Errorf("%s: %v, want it refused", role, err)
+			t.Errorf("%s: %v, want permission denied", role, err)
 		}
 	}
 }
 
-// TestRoles_projections: sync-service alone writes what events make of messages, and the others read it.
+// TestRoles_projections checks that only sync-service writes the projections of messages, and the
+// other services read them.
 func TestRoles_projections(t *testing.T) {
 	t.Parallel()
 	admin := schematest.Open(t).Pool(t)
 	for _, table := range []string{"message_states", "message_reactions"} {
 		for role, want := range map[string]bool{"parley_sync": true, "parley_chat": false, "parley_ws": false} {
 			if !can(t, admin, role, table, "SELECT") || can(t, admin, role, table, "INSERT,UPDATE,DELETE,TRUNCATE") != want {
-				t.Errorf("%s has not the rights on %s that it should have", role, table)
+				t.Errorf("%s lacks rights on %s", role, table)
 			}
 		}
 	}
@@ -172,7 +175,7 @@ func TestRoles_wsOpensDirectChannels(t *testing.T) {
 		t.Fatalf("first call = %v, %v; want it created", created, err)
 	}
 	if again, created, err := open(bob, ann); err != nil || created || again != first {
-		t.Errorf("second call, the other way round = %s, %v, %v; want %s, found", again, created, err, first)
+		t.Errorf("second call, with the users swapped = %s, %v, %v; want %s, found", again, created, err, first)
 	}
 	var members, notices int
 	err = admin.QueryRow(t.Context(), `select (select count(*) from channel_members where channel_id = $1),
@@ -192,7 +195,7 @@ func TestRoles_wsOpensDirectChannels(t *testing.T) {
 	}
 	for _, sql := range []string{"select password_hash from users", "select email from users", "select * from users", "select * from sessions", "select * from contacts"} {
 		if _, err := ws.Exec(t.Context(), sql); sqlState(err) != insufficientPrivilege {
-			t.Errorf("parley_ws: %s: %v, want it refused", sql, err)
+			t.Errorf("parley_ws: %s: %v, want permission denied", sql, err)
 		}
 	}
 	for _, sql := range []string{"select id, username, display_name from users", "select * from channels, channel_members", "select * from messages", "select * from sync_watermarks"} {
@@ -202,7 +205,8 @@ func TestRoles_wsOpensDirectChannels(t *testing.T) {
 	}
 }
 
-// TestRoles_directChannelOnce: however many ask at once, there is one channel.
+// TestRoles_directChannelOnce checks that concurrent calls for the same two users create only one
+// channel.
 func TestRoles_directChannelOnce(t *testing.T) {
 	t.Parallel()
 	db := schematest.Open(t)
@@ -239,7 +243,7 @@ func TestRoles_directChannelOnce(t *testing.T) {
 	}
 }
 
-func TestRoles_chatDoesItsJob(t *testing.T) {
+func TestRoles_chatCanDoItsJob(t *testing.T) {
 	t.Parallel()
 	db := schematest.Open(t)
 	chat := db.PoolAs(t, "parley_chat")
@@ -269,8 +273,8 @@ func TestRoles_chatDoesItsJob(t *testing.T) {
 	}
 }
 
-// TestRoles_migratingLogin: a login that is no superuser and no owner of the server can migrate, and
-// then take the roles.
+// TestRoles_migratingLogin checks that a login that is neither superuser nor owner of the server
+// can migrate, and can then assume the roles.
 func TestRoles_migratingLogin(t *testing.T) {
 	t.Parallel()
 	s := schematest.NewServer(t)
@@ -280,7 +284,7 @@ func TestRoles_migratingLogin(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// Another database of the server has made the roles already, which is the harder case.
+	// Another database of the server has created the roles already, which is the harder case.
 	url := strings.Replace(strings.Replace(s.URL, "/parley?", "/app?", 1), "user=postgres", "user=deploy", 1)
 	err := migrations.Up(t.Context(), url, nil)
 	if err != nil {

@@ -1,6 +1,6 @@
--- One role per service, with the least rights it needs. The roles cannot log in: a service connects
--- with its own login and takes its role as the runtime parameter `role`. Roles belong to the whole
--- server, so another database may have made them already, perhaps at this very moment.
+-- One role per service, with the least rights that it needs. The roles cannot log in: a service
+-- connects with its own login and sets its role with the runtime parameter `role`. Roles belong to
+-- the whole server, so another database may have created them already, perhaps at this very moment.
 do $$
 declare
   name text;
@@ -11,7 +11,7 @@ begin
     exception when duplicate_object or unique_violation then
       null;
     end;
-    -- The migrating login may become each of them. A superuser may anyway.
+    -- The migrating login may assume each of the roles. A superuser may do so anyway.
     if not pg_has_role(current_user, name, 'member') then
       execute format('grant %I to current_user', name);
     end if;

@@ -13,7 +13,8 @@ create table users (
 create unique index users_username_key on users (lower(username));
 create unique index users_email_key on users (lower(email));
 
--- One row per login. All refresh tokens of a login are one family: they live and die together.
+-- One row per login. All refresh tokens of a login form one family: they are valid or revoked
+-- together.
 create table sessions (
   id           uuid primary key,
   user_id      uuid not null references users on delete cascade,
@@ -26,8 +27,8 @@ create table sessions (
 );
 create index sessions_user_id_idx on sessions (user_id, created_at desc);
 
--- Every refresh token that a session ever had, by its SHA-256. used_at is set by the rotation; one
--- that comes again after that was stolen from, or by, somebody: the session is revoked.
+-- Every refresh token that a session ever had, as its SHA-256. Rotation sets used_at. A token that
+-- is used again after that was stolen, so the session is revoked.
 create table refresh_tokens (
   token_hash bytea primary key,
   session_id uuid not null references sessions on delete cascade,

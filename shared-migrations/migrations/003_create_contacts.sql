@@ -1,5 +1,5 @@
--- What user_id has said of contact_id: asked for contact, accepted, or blocked. The two directions
--- are two rows, so a block survives whatever the other side does.
+-- The state of contact_id from the view of user_id: requested, accepted, or blocked. The two
+-- directions are separate rows, so a block persists whatever the other user does.
 create table contacts (
   user_id    uuid not null references users on delete cascade,
   contact_id uuid not null references users on delete cascade,

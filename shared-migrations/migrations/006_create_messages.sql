@@ -1,8 +1,9 @@
--- The event log: one row per seq of a channel, whatever happened at it. No foreign keys to users or
--- channels: a backlog can be replayed into a restored database that does not know them yet.
--- kind is one of the event kinds (message, edit, delete, reaction, member_joined, member_left,
--- channel_updated) or a tombstone, which keeps a seq that holds no event:
--- failed (dead-lettered), lost (Redis lost it before it was stored), noop (the id has another seq).
+-- The event log: one row per seq of a channel. There are no foreign keys to users or channels,
+-- because a backlog can be replayed into a restored database that does not contain them yet.
+--
+-- kind is an event kind (message, edit, delete, reaction, member_joined, member_left,
+-- channel_updated, gap) or a tombstone, which keeps a seq that has no event: failed
+-- (dead-lettered), lost (Redis lost it before it was stored), noop (the event has another seq).
 create table messages (
   channel_id uuid        not null,
   seq        bigint      not null check (seq > 0),
@@ -12,7 +13,7 @@ create table messages (
   client_id  uuid,
   target     uuid,                     -- edit, delete, reaction: the message; member_*: the member
   body       text        not null default '',
-  data       jsonb,                    -- what only this kind has: reply_to, mentions, emoji, …
+  data       jsonb,                    -- fields of this kind only: reply_to, mentions, emoji, …
   sent_at    timestamptz not null,
   stored_at  timestamptz not null default now(),
   primary key (channel_id, seq),

@@ -1,5 +1,6 @@
--- Per partition of the stream: every entry with an id at or below (entry_ms, entry_seq) is stored
--- and acknowledged. Raised, never lowered. Each storing transaction locks its partition's row first.
+-- The watermark of each partition: every entry with an id at or below (entry_ms, entry_seq) is
+-- stored and acknowledged. It is never lowered. Each transaction that stores events first locks its
+-- partition's row.
 create table sync_watermarks (
   partition  integer     primary key check (partition >= 0),
   entry_ms   bigint      not null default 0,

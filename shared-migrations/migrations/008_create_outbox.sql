@@ -1,6 +1,7 @@
--- What must reach Redis once its transaction has committed: written in that transaction, relayed and
--- deleted by chat-service, in the order of id within a channel (or, without one, within a user).
--- event_id is the idempotency key of the event that the row becomes, so relaying twice is harmless.
+-- Changes that must reach Redis once their transaction has committed. The transaction writes the
+-- row; chat-service relays and deletes it, in the order of id within a channel (or within a user if
+-- there is no channel). event_id is the idempotency key of the resulting event, so relaying twice
+-- is harmless.
 create table outbox (
   id         bigint generated always as identity primary key,
   kind       text        not null,

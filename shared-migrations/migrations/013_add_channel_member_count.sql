@@ -1,13 +1,13 @@
--- How many members a channel has, kept by the rows of channel_members themselves: lists show it, and to
--- count a large channel's members each time would cost a read of them all. Whoever changes the members of a
--- channel changes its row, so two such transactions wait for each other, which the order of a channel's
--- outbox rows needs anyway.
+-- The number of members of a channel, maintained by triggers on channel_members. Lists show it, and
+-- counting the members of a large channel each time would be expensive. Changing the members of a
+-- channel thus updates its row, so two such transactions wait for each other; the order of a
+-- channel's outbox rows requires that anyway.
 alter table channels add column member_count integer not null default 0 check (member_count >= 0);
 
 create function count_channel_members() returns trigger
 language plpgsql set search_path = public, pg_temp as $$
 begin
-  -- In one order, so that two statements about several channels do not lock each other out.
+  -- Lock in a fixed order, so that two statements about several channels do not deadlock.
   perform from channels where id in (select channel_id from changed) order by id for no key update;
   update channels c set member_count = c.member_count + case tg_op when 'INSERT' then k.n else -k.n end
     from (select channel_id, count(*) as n from changed group by channel_id) k

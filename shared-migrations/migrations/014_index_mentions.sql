@@ -1,6 +1,6 @@
 ---- tern: disable-tx ----
--- Messages that mention somebody, in the order of their channel: unread mentions are counted in it,
--- however many messages lie between them.
+-- Messages with mentions, in the order of their channel, to count unread mentions without reading
+-- the messages between them.
 create index concurrently messages_mentions_idx on messages (channel_id, seq)
   where kind = 'message' and data -> 'mentions' is not null;
 

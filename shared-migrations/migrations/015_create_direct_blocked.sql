@@ -1,6 +1,7 @@
--- Whether one of the two users of a direct channel has blocked the other: then nobody writes into it. The
--- rule of open_direct_channel for a channel that is there already. False for any other channel. It runs with
--- the owner's rights, since ws-server may not read contacts.
+-- Returns whether one of the two users of a direct channel has blocked the other; then neither may
+-- write to it. This applies the rule of open_direct_channel to an existing channel. It returns
+-- false for any other channel. The function runs with the owner's rights, because ws-server may not
+-- read contacts.
 create function direct_blocked(channel uuid) returns boolean
 language sql stable security definer set search_path = public, pg_temp
 as $$

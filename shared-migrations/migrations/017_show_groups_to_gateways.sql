@@ -1,5 +1,5 @@
--- A group's channel is hidden from who is not in the group: a gateway answers like the REST service, and
--- has to know.
+-- A group's channel is hidden from users outside the group. A gateway must answer like the REST
+-- service, so it needs to know the members of a group.
 grant select (group_id, user_id) on group_members to parley_ws;
 
 ---- create above / drop below ----

@@ -1,5 +1,6 @@
--- Tells chat-service of the rows that are not its own, those of open_direct_channel for ws-server, as they
--- commit: the rest of the outbox its writers say themselves. It is a hint: who misses it polls.
+-- Notifies chat-service of the outbox rows that other services write, on commit: those that
+-- open_direct_channel writes for ws-server. chat-service knows about its own rows. The notification
+-- is only a hint: chat-service also polls.
 create function notify_outbox() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

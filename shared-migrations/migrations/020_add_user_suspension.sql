@@ -1,4 +1,5 @@
--- Who may not log in for now: chat-service user suspend NAME. The reason is for administrators only.
+-- Users who may not log in for now (chat-service user suspend NAME). Only administrators see the
+-- reason.
 alter table users
   add column suspended_at timestamptz,
   add column suspension_reason text not null default '' check (char_length(suspension_reason) <= 500);

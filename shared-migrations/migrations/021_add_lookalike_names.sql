@@ -1,6 +1,7 @@
--- What names are compared by, so that no two look alike: chat-service makes it of the name (package internal/platform/names). Null
--- for a name that an earlier release wrote, until chat-service has gone over it. Of names that looked alike before,
--- the oldest has the key, and the others have it with their own id behind it, so that all of them stay.
+-- The key by which names are compared, so that no two names look alike. chat-service derives it
+-- from the name (package internal/names). It is null for a name that an earlier release wrote,
+-- until chat-service has processed it. Among existing names that look alike, the oldest gets the
+-- key; the others get the key with their own id appended, so that all of them stay valid.
 alter table users add column lookalike text;
 alter table channels add column lookalike text;
 

@@ -1,12 +1,13 @@
--- A channel that its last member leaves is archived: nobody can find or join it, its name is free, and its
--- history stays. An operator can restore it (chat-service channel restore). The triggers that count members
--- archive, so every way out of a channel does. A direct channel is never archived: it has its two users.
+-- A channel is archived when its last member leaves: nobody can find or join it, its name becomes
+-- free, and its history stays. An operator can restore it (chat-service channel restore). The
+-- triggers that count members archive the channel, whichever way the member leaves. A direct
+-- channel always has its two users and is never archived.
 alter table channels add column archived_at timestamptz;
 
 create or replace function count_channel_members() returns trigger
 language plpgsql set search_path = public, pg_temp as $$
 begin
-  -- In one order, so that two statements about several channels do not lock each other out.
+  -- Lock in a fixed order, so that two statements about several channels do not deadlock.
   perform from channels where id in (select channel_id from changed) order by id for no key update;
   update channels c set member_count = c.member_count + k.n,
       archived_at = case when c.kind = 'direct' or c.member_count + k.n > 0 then null else coalesce(c.archived_at, now()) end
@@ -33,7 +34,7 @@ create unique index channels_group_lookalike_key on channels (group_id, lookalik
 
 ---- create above / drop below ----
 
--- Whoever joined an archived channel would own it again: close them instead.
+-- A user who joins an archived channel would become its owner; delete these channels instead.
 update channels set deleted_at = archived_at where archived_at is not null and deleted_at is null;
 drop index channels_public_lookalike_key;
 create unique index channels_public_lookalike_key on channels (lookalike)
@@ -51,7 +52,7 @@ create unique index channels_public_name_key on channels (lower(name))
 create or replace function count_channel_members() returns trigger
 language plpgsql set search_path = public, pg_temp as $$
 begin
-  -- In one order, so that two statements about several channels do not lock each other out.
+  -- Lock in a fixed order, so that two statements about several channels do not deadlock.
   perform from channels where id in (select channel_id from changed) order by id for no key update;
   update channels c set member_count = c.member_count + case tg_op when 'INSERT' then k.n else -k.n end
     from (select channel_id, count(*) as n from changed group by channel_id) k

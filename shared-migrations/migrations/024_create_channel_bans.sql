@@ -1,4 +1,4 @@
--- Users who may not come into a channel, however they try, until the ban is lifted.
+-- Users who may not enter a channel in any way until the ban is lifted.
 create table channel_bans (
   channel_id uuid not null references channels on delete cascade,
   user_id    uuid not null references users on delete cascade,

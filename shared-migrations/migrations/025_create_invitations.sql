@@ -1,5 +1,5 @@
--- Who was invited into a channel or a group and has not answered yet. A declined invitation stays for a while,
--- so that the same one is not sent again at once.
+-- Users who were invited into a channel or a group and have not answered yet. A declined invitation
+-- is kept for a while, so that it is not repeated immediately.
 create table invitations (
   id          uuid primary key,
   channel_id  uuid references channels on delete cascade,

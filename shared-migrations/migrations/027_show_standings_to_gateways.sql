@@ -1,8 +1,8 @@
--- What a gateway needs to know of its users besides their memberships: between whom a block stands, and
--- whether an arrival has been announced in the channel yet. The functions run with the owner's rights, since
--- gateways may not read contacts.
+-- Further data that a gateway needs about its users: the blocks between users, and whether a new
+-- member's arrival has been announced in the channel. The functions run with the owner's rights,
+-- because gateways may not read contacts.
 
--- Everybody with whom each of the users has a block, whichever of the two made it.
+-- Returns, for each given user, every user with whom a block exists in either direction.
 create function blocks_of(users uuid[]) returns table (user_id uuid, other_id uuid)
 language sql stable security definer set search_path = public, pg_temp
 as $$
@@ -14,7 +14,7 @@ $$;
 revoke all on function blocks_of(uuid[]) from public;
 grant execute on function blocks_of(uuid[]) to parley_chat, parley_ws;
 
--- Whether one of two users has blocked the other.
+-- Returns whether one of two users has blocked the other.
 create function blocked_between(one uuid, other uuid) returns boolean
 language sql stable security definer set search_path = public, pg_temp
 as $$

@@ -1,5 +1,6 @@
--- The public keys of access tokens, for a gateway that starts while chat-service does not answer. chat-service
--- alone writes them; a row that no instance has confirmed for some minutes is a key that was retired.
+-- The public keys for access tokens, for a gateway that starts while chat-service does not respond.
+-- Only chat-service writes them. A row that no instance has confirmed for some minutes is a retired
+-- key.
 create table token_keys (
   kid          text primary key,
   public_key   bytea not null check (octet_length(public_key) = 32),

@@ -1,5 +1,6 @@
--- Devices that a user has logged in from, by the SHA-256 of a token that each of them stores. A known device
--- may try passwords while others have used up the limits of the account. Several users may share a device.
+-- Devices from which a user has logged in, identified by the SHA-256 of a token that the device
+-- stores. A known device may try passwords even when others have used up the limits of the account.
+-- Several users may share a device.
 create table devices (
   user_id    uuid not null references users on delete cascade,
   token_hash bytea not null,

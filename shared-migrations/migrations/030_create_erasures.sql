@@ -1,5 +1,5 @@
--- Users whose accounts were deleted. Readers of the event log leave out their names from the moment that a row
--- is here; sync-service then takes the names out of the rows and sets scrubbed_at.
+-- Users whose accounts were deleted. As soon as a row exists, readers of the event log omit the
+-- user's name. sync-service then removes the name from the rows and sets scrubbed_at.
 create table erasures (
   user_id     uuid primary key references users on delete cascade,
   erased_at   timestamptz not null default now(),
@@ -12,7 +12,8 @@ grant select, insert on erasures to parley_chat;
 grant select on erasures to parley_ws;
 grant select, update (scrubbed_at) on erasures to parley_sync;
 
--- However an account is deleted, also by a chat-service of the release before.
+-- A trigger, so that every deletion of an account is recorded, including those by a chat-service of
+-- the previous release.
 create function note_erasure() returns trigger
 language plpgsql set search_path = public, pg_temp
 as $$
@@ -27,8 +28,9 @@ create trigger users_erased after update of deleted_at on users
 
 insert into erasures (user_id, erased_at) select id, deleted_at from users where deleted_at is not null;
 
--- The names of deleted accounts, which nobody else can have for a while. A name is kept as a digest of its
--- look-alike key and a secret that only the function reads, so the table does not show who had an account.
+-- The names of deleted accounts, which nobody else may use for a while. A name is stored as a
+-- digest of its look-alike key and a secret that only the function reads, so the table does not
+-- reveal who had an account.
 create table reserved_names (
   digest bytea primary key,
   until  timestamptz not null

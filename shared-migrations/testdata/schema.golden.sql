@@ -20,7 +20,7 @@ CREATE FUNCTION public.count_channel_members() RETURNS trigger
     SET search_path TO 'public', 'pg_temp'
     AS $$
 begin
-  -- In one order, so that two statements about several channels do not lock each other out.
+  -- Lock in a fixed order, so that two statements about several channels do not deadlock.
   perform from channels where id in (select channel_id from changed) order by id for no key update;
   update channels c set member_count = c.member_count + k.n,
       archived_at = case when c.kind = 'direct' or c.member_count + k.n > 0 then null else coalesce(c.archived_at, now()) end

@@ -24,12 +24,12 @@ const description = `Applies the migrations of the Parley database.
 
 Examples:
   DATABASE_URL=postgres://localhost/parley migrate up
-  migrate status -o json     what is applied
-  migrate down 1             take the newest back; its data is lost
-  migrate to 7               up or down to version 7
+  migrate status -o json     show which migrations are applied
+  migrate down 1             revert the newest migration; its data is lost
+  migrate to 7               migrate up or down to version 7
   migrate new add_user_locale
 
-Exit codes: 0 done; 1 it failed; 2 wrong usage; 3 (status --check) migrations, roles or
+Exit codes: 0 success; 1 failure; 2 invalid usage; 3 (status --check) migrations, roles or
 their rights are missing.`
 
 const (
@@ -37,16 +37,16 @@ const (
 	exitPending = 3
 )
 
-// exit is an error with an exit code of its own.
-type exit struct {
+// exitError is an error that determines the exit code.
+type exitError struct {
 	error
 	code int
 }
 
-func (e exit) ExitCode() int { return e.code }
-func (e exit) Unwrap() error { return e.error }
+func (e exitError) ExitCode() int { return e.code }
+func (e exitError) Unwrap() error { return e.error }
 
-// env is what a command gets from the program.
+// env is the environment in which a command runs.
 type env struct {
 	ctx    context.Context
 	stdout io.Writer
@@ -56,16 +56,16 @@ type env struct {
 
 func (e env) database() (string, error) {
 	if e.url == "" {
-		return "", exit{errors.New("DATABASE_URL: must be set, for example to postgres://localhost/parley"), exitUsage}
+		return "", exitError{errors.New("DATABASE_URL: must be set, for example to postgres://localhost/parley"), exitUsage}
 	}
 	return e.url, nil
 }
 
 type cli struct {
-	Up     upCmd     `cmd:"" help:"Apply what is missing: migrations, roles and their rights."`
-	Down   downCmd   `cmd:"" help:"Take back the newest migrations. Their data is lost."`
+	Up     upCmd     `cmd:"" help:"Apply the missing migrations, and create missing roles and rights."`
+	Down   downCmd   `cmd:"" help:"Revert the newest migrations. Their data is lost."`
 	To     toCmd     `cmd:"" help:"Migrate up or down to a version."`
-	Status statusCmd `cmd:"" help:"List the migrations and say which are applied."`
+	Status statusCmd `cmd:"" help:"List the migrations and whether they are applied."`
 	New    newCmd    `cmd:"" help:"Create the file of a new migration."`
 }
 
@@ -80,7 +80,7 @@ func (upCmd) Run(e env) error {
 }
 
 type downCmd struct {
-	Steps int `arg:"" help:"How many."`
+	Steps int `arg:"" help:"Number of migrations to revert."`
 }
 
 func (c downCmd) Run(e env) error {
@@ -92,7 +92,7 @@ func (c downCmd) Run(e env) error {
 }
 
 type toCmd struct {
-	Version int `arg:"" help:"The version; 0 is the empty database."`
+	Version int `arg:"" help:"Target version; 0 is the empty database."`
 }
 
 func (c toCmd) Run(e env) error {
@@ -104,8 +104,8 @@ func (c toCmd) Run(e env) error {
 }
 
 type statusCmd struct {
-	Output string `short:"o" enum:"text,json" default:"text" help:"text or json."`
-	Check  bool   `help:"Exit with 3 when migrations, roles or their rights are missing."`
+	Output string `short:"o" enum:"text,json" default:"text" help:"Output format: text or json."`
+	Check  bool   `help:"Exit with code 3 if migrations, roles or their rights are missing."`
 }
 
 func (c statusCmd) Run(e env) error {
@@ -137,27 +137,27 @@ func (c statusCmd) Run(e env) error {
 		}
 	}
 	if c.Check && len(list) > 0 && !list[len(list)-1].Applied {
-		return exit{errors.New("migrations are missing"), exitPending}
+		return exitError{errors.New("migrations are missing"), exitPending}
 	}
 	if c.Check {
 		err = migrations.CheckRights(e.ctx, url)
 		if errors.Is(err, migrations.ErrRights) {
-			return exit{err, exitPending}
+			return exitError{err, exitPending}
 		}
 	}
 	return err
 }
 
 type newCmd struct {
-	Name string `arg:"" help:"Verb and object, like add_user_locale."`
-	Dir  string `help:"Where the migrations are. Default: migrations, or shared-migrations/migrations." placeholder:"DIR"`
+	Name string `arg:"" help:"Verb and object, such as add_user_locale."`
+	Dir  string `help:"Directory of the migrations. Default: migrations or shared-migrations/migrations." placeholder:"DIR"`
 }
 
 var nameForm = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)+$`)
 
 func (c newCmd) Run(e env) error {
 	if !nameForm.MatchString(c.Name) {
-		return exit{fmt.Errorf("%q is not a name like add_user_locale", c.Name), exitUsage}
+		return exitError{fmt.Errorf("%q is not a name such as add_user_locale", c.Name), exitUsage}
 	}
 	dirs := []string{c.Dir}
 	if c.Dir == "" {
@@ -172,10 +172,10 @@ func (c newCmd) Run(e env) error {
 			return err
 		}
 	}
-	return fmt.Errorf("no folder %v here; run it in the source tree or pass --dir", dirs)
+	return fmt.Errorf("found none of the directories %v; run migrate in the source tree or use --dir", dirs)
 }
 
-// create makes the file with the next number.
+// create creates the file of a migration with the next number.
 func create(dir, name string) (string, error) {
 	existing, err := filepath.Glob(filepath.Join(dir, "[0-9]*_*.sql"))
 	if err != nil {
@@ -196,14 +196,14 @@ func main() {
 	})
 }
 
-// run is the program, without the process around it.
+// run runs the program; main only connects it to the process.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
 	var c cli
 	helped := false
 	parser, err := kong.New(&c, kong.Name("migrate"), kong.Description(description), kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { helped = true }), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {
-		return fmt.Errorf("build the command line: %w", err)
+		return fmt.Errorf("define the command line: %w", err)
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
@@ -213,7 +213,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return nil
 	}
 	if err != nil {
-		return exit{fmt.Errorf("%w (see migrate --help)", err), exitUsage}
+		return exitError{fmt.Errorf("%w (see migrate --help)", err), exitUsage}
 	}
 	return parsed.Run(env{
 		ctx: ctx, stdout: stdout, url: getenv("DATABASE_URL"),

@@ -24,7 +24,7 @@ func migrate(t *testing.T, url string, args ...string) (code int, stdout, stderr
 		return 0, out.String(), log.String()
 	}
 	code = 1
-	if e, ok := errors.AsType[exit](err); ok {
+	if e, ok := errors.AsType[exitError](err); ok {
 		code = e.ExitCode()
 	}
 	return code, out.String(), log.String() + err.Error()
@@ -37,7 +37,7 @@ func TestMigrate(t *testing.T) {
 	for _, tt := range []struct {
 		args   []string
 		code   int
-		output string // part of standard output or error
+		output string // part of standard output or standard error
 	}{
 		{[]string{"status", "--check"}, 3, "001_create_roles.sql"},
 		{[]string{"up"}, 0, `"direction":"up"`},
@@ -60,7 +60,7 @@ func TestMigrate(t *testing.T) {
 		}
 	}
 
-	// The log is JSON lines, as that of every program.
+	// The log consists of JSON lines, as in every program.
 	migrate(t, url, "down", "1")
 	_, _, stderr := migrate(t, url, "up")
 	for line := range strings.Lines(stderr) {
