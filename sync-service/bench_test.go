@@ -23,17 +23,17 @@ import (
 	"parley.chat/shared-migrations/schematest"
 )
 
-// BenchmarkDrain stores a backlog of b.N entries with 200-byte bodies in 1,000 channels by one process or
-// two with their default settings, checks that each has its row, and then stores the same rows into the
-// same table, emptied, by one plain COPY. Beside the rates it reports a process's peak memory and what an
-// entry costs in processor time, which other work on the machine changes less. The figures are in
-// testdata/bench.txt:
+// BenchmarkDrain stores a backlog of b.N entries with 200-byte bodies in 1,000 channels. It uses
+// one or two processes with their default settings, and checks that each entry has its row. Then it
+// stores the same rows in the same, emptied table with a plain COPY. Besides the rates it reports
+// the peak memory of a process and the processor time per entry, which depends less on other work
+// on the machine. The figures are in testdata/bench.txt:
 //
 //	go test . -run '^$' -bench Drain -benchtime 1000000x
 func BenchmarkDrain(b *testing.B) {
 	for _, instances := range []int{1, 2} {
 		b.Run(fmt.Sprint("instances=", instances), func(b *testing.B) {
-			if b.N > 1 { // not the trial run
+			if b.N > 1 { // skip the trial run
 				benchmarkDrain(b, instances)
 			}
 		})
@@ -44,7 +44,7 @@ func benchmarkDrain(b *testing.B, instances int) {
 	pg, rd := schematest.NewServer(b), redistest.NewServer(b)
 	rdb, pool := rd.Client(b), pg.Pool(b)
 	fill(b, rdb)
-	proctest.Build(b, "sync-service") // which takes as long as 100,000 entries
+	proctest.Build(b, "sync-service") // takes as long as storing 100,000 entries
 	awaitCalm(b, rdb)
 	if err := rdb.BgRewriteAOF(b.Context()).Err(); err != nil {
 		b.Fatal(err)
@@ -84,7 +84,7 @@ func benchmarkDrain(b *testing.B, instances int) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// fill appends b.N messages, the channels in turn.
+// fill appends b.N messages to the channels in turn.
 func fill(b *testing.B, rdb *redis.Client) {
 	b.Helper()
 	body := strings.Repeat("The quick brown fox. ", 10)[:200]
@@ -104,7 +104,8 @@ func fill(b *testing.B, rdb *redis.Client) {
 	}
 }
 
-// awaitCalm waits while Redis rewrites its log. After one that was asked for, nothing is left to do of the filling.
+// awaitCalm waits while Redis rewrites its append-only file, so that no work of the filling
+// remains.
 func awaitCalm(b *testing.B, rdb *redis.Client) {
 	b.Helper()
 	testkit.Until(b, time.Minute, func() error {
@@ -116,7 +117,7 @@ func awaitCalm(b *testing.B, rdb *redis.Client) {
 	})
 }
 
-// awaitStored waits until all b.N entries are acknowledged, and so stored.
+// awaitStored waits until all b.N entries are acknowledged, which means that they are stored.
 func awaitStored(b *testing.B, rdb *redis.Client) {
 	b.Helper()
 	poll := time.NewTicker(50 * time.Millisecond)
@@ -124,7 +125,7 @@ func awaitStored(b *testing.B, rdb *redis.Client) {
 	for deadline := time.Now().Add(5 * time.Minute); ; <-poll.C {
 		n := int64(0)
 		groups := make([]*redis.XInfoGroupsCmd, rediskey.DefaultPartitions)
-		_, _ = rdb.Pipelined(b.Context(), func(pipe redis.Pipeliner) error { // there may be no group yet
+		_, _ = rdb.Pipelined(b.Context(), func(pipe redis.Pipeliner) error { // the group may not exist yet
 			for p := range groups {
 				groups[p] = pipe.XInfoGroups(b.Context(), rediskey.Stream(p))
 			}
@@ -144,8 +145,7 @@ func awaitStored(b *testing.B, rdb *redis.Client) {
 	}
 }
 
-// checkRows checks that every channel has each of its seqs: nothing is lost, and by the key nothing there
-// twice.
+// checkRows checks that every channel has each of its seqs. The primary key excludes duplicates.
 func checkRows(b *testing.B, pool *pgxpool.Pool) {
 	b.Helper()
 	var n, holes int
@@ -158,8 +158,8 @@ func checkRows(b *testing.B, pool *pgxpool.Pool) {
 	}
 }
 
-// plainCopy stores the rows that are there once more into the same table, emptied, and returns how long
-// that took.
+// plainCopy stores the existing rows again in the same, emptied table and returns how long that
+// took.
 func plainCopy(b *testing.B, pool *pgxpool.Pool) time.Duration {
 	b.Helper()
 	conn, err := pool.Acquire(b.Context())
@@ -195,7 +195,7 @@ func redisPid(b *testing.B, rdb *redis.Client) int {
 	return pid
 }
 
-// postgresTime returns the processor time of all of the server's processes that are still there.
+// postgresTime returns the processor time of all server processes that still exist.
 func postgresTime(b *testing.B, pool *pgxpool.Pool) (sum time.Duration) {
 	b.Helper()
 	var backend int
@@ -211,7 +211,7 @@ func postgresTime(b *testing.B, pool *pgxpool.Pool) (sum time.Duration) {
 		pid, _ := strconv.Atoi(filepath.Base(dir))
 		stat, err := os.ReadFile(dir + "/stat")
 		if err != nil {
-			continue // it has ended
+			continue // the process has ended
 		}
 		if fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:])); fields[1] == parent {
 			sum += cpuTime(b, pid)
@@ -220,7 +220,7 @@ func postgresTime(b *testing.B, pool *pgxpool.Pool) (sum time.Duration) {
 	return sum
 }
 
-// peakMiB returns the most memory that a process has had resident.
+// peakMiB returns the peak resident memory of a process.
 func peakMiB(b *testing.B, pid int) float64 {
 	b.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

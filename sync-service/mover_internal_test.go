@@ -18,8 +18,8 @@ import (
 	"parley.chat/sync-service/internal/store"
 )
 
-// TestMover_once: however often an entry is moved, the event is appended once; and one whose sender has
-// left is not appended at all.
+// TestMover_once checks that an event is appended only once however often its entry is moved, and
+// not at all if its sender has left.
 func TestMover_once(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -63,11 +63,11 @@ func TestMover_once(t *testing.T) {
 	}
 	f.UserID = &f.SenderID
 	if moved, err := m.move(ctx, entry(event.MemberLeft)); err != nil || moved {
-		t.Errorf("member_left: move = %v, %v; want it left alone", moved, err)
+		t.Errorf("member_left: move = %v, %v; want false", moved, err)
 	}
 	rdb.Set(ctx, rediskey.Removed(p, f.ChannelID, f.SenderID), "1", 0)
 	f.ID = chat.NewEventID()
 	if moved, err := m.move(ctx, entry(event.Message)); err != nil || moved {
-		t.Errorf("of a sender who has left: move = %v, %v; want false", moved, err)
+		t.Errorf("sender has left: move = %v, %v; want false", moved, err)
 	}
 }

@@ -21,7 +21,7 @@ import (
 	syncservice "parley.chat/sync-service"
 )
 
-// entryOf is a message as its gateway appends it.
+// entryOf builds the entry of a message, as a gateway does.
 func entryOf(t testing.TB, ch chat.ChannelID, seq int64, body string) event.Entry {
 	t.Helper()
 	client := chat.NewClientID()
@@ -39,7 +39,7 @@ func entryOf(t testing.TB, ch chat.ChannelID, seq int64, body string) event.Entr
 	}
 }
 
-// put appends an entry as it is.
+// put appends an entry unchanged.
 func put(t testing.TB, rdb *redis.Client, e event.Entry) string {
 	t.Helper()
 	id, err := rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: rediskey.Stream(rediskey.Of(e.Channel.UUID, partitions)), Values: e.Fields()}).Result()
@@ -49,7 +49,7 @@ func put(t testing.TB, rdb *redis.Client, e event.Entry) string {
 	return id
 }
 
-// settings are those of a service on the given stores.
+// settings returns the settings of a service on the given stores.
 func settings(t testing.TB, pgURL, redisURL string) syncservice.Config {
 	t.Helper()
 	env := map[string]string{
@@ -63,7 +63,7 @@ func settings(t testing.TB, pgURL, redisURL string) syncservice.Config {
 	return cfg
 }
 
-// serve runs the service until the test ends or the function that it returns is called.
+// serve runs the service until the test ends or the returned function is called.
 func serve(t testing.TB, cfg syncservice.Config) (stop func()) {
 	t.Helper()
 	s, err := syncservice.New(cfg, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
@@ -83,8 +83,8 @@ func serve(t testing.TB, cfg syncservice.Config) (stop func()) {
 	return stop
 }
 
-// TestMove_twoEventsAtOneSeq: both are kept, the second under a new seq, however often its entry is
-// delivered.
+// TestMove_twoEventsAtOneSeq checks that both events are kept, the second one under a new seq,
+// however often its entry is delivered.
 func TestMove_twoEventsAtOneSeq(t *testing.T) {
 	t.Parallel()
 	pg, rd := schematest.Open(t), redistest.NewServer(t)
@@ -94,7 +94,7 @@ func TestMove_twoEventsAtOneSeq(t *testing.T) {
 	first, second := entryOf(t, ch, 1, "first"), entryOf(t, ch, 1, "second")
 	put(t, rdb, first)
 	put(t, rdb, second)
-	put(t, rdb, second) // as if a crash had come between the move and the acknowledgement
+	put(t, rdb, second) // as after a crash between the append and the acknowledgement
 	if err := rdb.HSet(t.Context(), rediskey.Counter(p, ch), "seq", 1, "epoch", "1-a").Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -118,6 +118,6 @@ func TestMove_twoEventsAtOneSeq(t *testing.T) {
 		t.Errorf("%d dead letters, want none", n)
 	}
 	if n := rdb.XLen(t.Context(), rediskey.Stream(p)).Val(); n != 4 {
-		t.Errorf("%d entries, want 4: it is appended again once", n)
+		t.Errorf("%d entries, want 4: the event is appended again only once", n)
 	}
 }

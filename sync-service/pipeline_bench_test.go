@@ -19,21 +19,22 @@ import (
 	"parley.chat/shared-migrations/schematest"
 )
 
-// appended is a batch of appends: of a partition, how many there are with it, and when Redis answered.
+// appended records a batch of appends: its partition, how many entries the partition then had, and
+// when Redis replied.
 type appended struct {
 	upTo int64
 	at   time.Time
 }
 
-// BenchmarkPipeline appends 5,000 messages a second, b.N in all, beside one process with its default
-// settings, and reports the time from the answer of Redis to the acknowledgement by the consumer group,
-// which comes after the commit, and the processor time of sync-service. The figures are in
-// testdata/bench.txt:
+// BenchmarkPipeline appends 5,000 messages a second, b.N in all, while one process runs with its
+// default settings. It reports the time from the reply of Redis to the acknowledgement by the
+// consumer group, which follows the commit, and the processor time of sync-service. The figures are
+// in testdata/bench.txt:
 //
 //	go test . -run '^$' -bench Pipeline -benchtime 300000x
 func BenchmarkPipeline(b *testing.B) {
 	if b.N == 1 {
-		return // the trial run
+		return // skip the trial run
 	}
 	const perSecond = 5000
 	pg, rd := schematest.NewServer(b), redistest.NewServer(b)
@@ -50,7 +51,7 @@ func BenchmarkPipeline(b *testing.B) {
 	}
 	body := strings.Repeat("The quick brown fox. ", 10)[:200]
 
-	seen := make(chan []int64, 1024) // how many each partition had acknowledged, with when, see watch
+	seen := make(chan []int64, 1024) // acknowledged entries per partition and the time, see watch
 	times := make(chan time.Time, 1024)
 	stop := make(chan struct{})
 	go watch(b, rdb, seen, times, stop)
@@ -73,7 +74,7 @@ func BenchmarkPipeline(b *testing.B) {
 	cpu := cpuTime(b, process.Pid())
 	b.ResetTimer()
 	for i, began := 0, time.Now(); i < b.N; {
-		take() // which paces the loop
+		take() // this paces the loop
 		due := min(b.N, int(time.Since(began).Seconds()*perSecond)) - i
 		if due == 0 {
 			continue
@@ -128,7 +129,7 @@ func groups(b *testing.B, rdb *redis.Client) {
 	})
 }
 
-// watch tells again and again how many entries each partition has acknowledged.
+// watch repeatedly reports how many entries each partition has acknowledged.
 func watch(b *testing.B, rdb *redis.Client, seen chan<- []int64, times chan<- time.Time, stop <-chan struct{}) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -166,7 +167,7 @@ func cpuTime(b *testing.B, pid int) time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
-// readStat returns what follows the name in the process's line of proc(5).
+// readStat returns the fields after the name in the process's line of proc(5).
 func readStat(b *testing.B, pid int) string {
 	b.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

@@ -29,10 +29,10 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 const partitions = 4
 
-// TestProcess_killedAgainAndAgain runs two instances as processes and kills one or the other with SIGKILL
-// while entries come in. Nothing is lost, nothing is stored twice, and no entry waits for longer than a
-// dead instance's may.
-func TestProcess_killedAgainAndAgain(t *testing.T) {
+// TestProcess_repeatedKills runs two instances as processes and kills one or the other with SIGKILL
+// while entries are appended. No entry may be lost or stored twice, and no entry may wait longer
+// than CLAIM_IDLE allows for a dead instance.
+func TestProcess_repeatedKills(t *testing.T) {
 	t.Parallel()
 	pg, rd := schematest.Open(t), redistest.NewServer(t)
 	rdb, pool := rd.Client(t), pg.Pool(t)
@@ -57,16 +57,16 @@ func TestProcess_killedAgainAndAgain(t *testing.T) {
 		victim := rand.IntN(2)
 		for part := range 2 {
 			add(t, rdb, channels, &seq, perRound/2)
-			moveCursors(t, rdb, channels, members)
+			recordReceipts(t, rdb, channels, members)
 			if part == 0 {
 				running[victim].Kill(t)
 			}
 		}
 		running[victim] = start(victim)
 	}
-	// One stays dead, so that what it had in hand must be taken over.
+	// One instance stays dead, so the other must claim its pending entries.
 	add(t, rdb, channels, &seq, perRound)
-	moveCursors(t, rdb, channels, members)
+	recordReceipts(t, rdb, channels, members)
 	running[0].Kill(t)
 	testkit.Until(t, testkit.Timeout, func() error {
 		var n int
@@ -80,12 +80,12 @@ func TestProcess_killedAgainAndAgain(t *testing.T) {
 		(select from messages group by channel_id having max(seq) <> count(*) or min(seq) <> 1) c`).Scan(&bad); err != nil || bad != 0 {
 		t.Errorf("%d channels with holes, %v", bad, err)
 	}
-	testkit.Until(t, testkit.Timeout, func() error { return cursorsStored(t, pool, rdb, channels) })
+	testkit.Until(t, testkit.Timeout, func() error { return receiptsStored(t, pool, rdb, channels) })
 	checkStatus(t, proctest.Build(t, "sync-service"), rd.URL())
 	running[1].Term(t)
 }
 
-// join makes five members of each channel, whose counter says that it has 1,000 events.
+// join gives each channel five members, and a counter that says it has 1,000 events.
 func join(t *testing.T, pool *pgxpool.Pool, rdb *redis.Client, channels []chat.ChannelID) (members []chat.UserID) {
 	t.Helper()
 	exec := func(sql string, args ...any) {
@@ -109,8 +109,8 @@ func join(t *testing.T, pool *pgxpool.Pool, rdb *redis.Client, channels []chat.C
 	return members
 }
 
-// moveCursors moves each member's cursor in each channel to somewhere.
-func moveCursors(t *testing.T, rdb *redis.Client, channels []chat.ChannelID, members []chat.UserID) {
+// recordReceipts records new positions of each member in each channel.
+func recordReceipts(t *testing.T, rdb *redis.Client, channels []chat.ChannelID, members []chat.UserID) {
 	t.Helper()
 	var moves []eventlog.CursorMove
 	for _, c := range channels {
@@ -124,8 +124,8 @@ func moveCursors(t *testing.T, rdb *redis.Client, channels []chat.ChannelID, mem
 	}
 }
 
-// cursorsStored checks that the members' rows have what Redis has.
-func cursorsStored(t *testing.T, pool *pgxpool.Pool, rdb *redis.Client, channels []chat.ChannelID) error {
+// receiptsStored checks that the members' rows have the positions in Redis.
+func receiptsStored(t *testing.T, pool *pgxpool.Pool, rdb *redis.Client, channels []chat.ChannelID) error {
 	t.Helper()
 	for _, c := range channels {
 		cursors, err := eventlog.New(rdb, partitions).Cursors(t.Context(), c)
@@ -170,7 +170,7 @@ func add(t *testing.T, rdb *redis.Client, channels []chat.ChannelID, seq *int, n
 	}
 }
 
-// checkStatus runs the status command in both its forms.
+// checkStatus runs the status command with both output formats.
 func checkStatus(t *testing.T, bin, redisURL string) {
 	t.Helper()
 	run := func(args ...string) []byte {
@@ -195,7 +195,7 @@ func checkStatus(t *testing.T, bin, redisURL string) {
 	for _, p := range status.Partitions {
 		length += p.Length
 		if len(p.Consumers) != 2 || p.Lag != 0 {
-			t.Errorf("partition %+v; want two consumers, each with the name it had before, and no lag", p)
+			t.Errorf("partition %+v; want two consumers with unchanged names, and no lag", p)
 		}
 	}
 	if len(status.Partitions) != partitions || length != 7000 {

@@ -56,7 +56,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// serve starts the service; stop ends it.
+// serve starts the service. The field stop stops it.
 func (w *world) serve() {
 	w.t.Helper()
 	var cfg syncservice.Config
@@ -80,7 +80,7 @@ func (w *world) serve() {
 	w.t.Cleanup(w.stop)
 }
 
-// cli runs a command and returns what it printed and its exit code.
+// cli runs a command and returns its output and exit code.
 func (w *world) cli(args ...string) (stdout string, code int) {
 	w.t.Helper()
 	return w.cliUntil(w.t.Context(), &bytes.Buffer{}, args...)
@@ -107,7 +107,7 @@ func (w *world) cliUntil(ctx context.Context, out printed, args ...string) (stdo
 	return out.String(), 0
 }
 
-// must runs a command that has to end with a code, and decodes its JSON into out.
+// must runs a command that has to exit with code, and decodes its JSON into out.
 func (w *world) must(code int, out any, args ...string) {
 	w.t.Helper()
 	text, got := w.cli(append(args, "-o", "json")...)
@@ -151,7 +151,7 @@ func (w *world) say(c chat.ChannelID, n int, change func(*event.Entry)) {
 	}
 }
 
-// stored waits until a channel has so many rows.
+// stored waits until a channel has want rows.
 func (w *world) stored(c chat.ChannelID, want int) {
 	w.t.Helper()
 	testkit.Until(w.t, testkit.Timeout, func() error {
@@ -202,7 +202,7 @@ func TestVerify_findsAndRepairs(t *testing.T) {
 	w.say(c, 100, nil)
 	w.say(other, 10, nil)
 
-	// Nobody stores: it cannot be told.
+	// No service is storing, so verify cannot check.
 	if text, code := w.cli("verify", "--wait", "300ms"); code != 2 || !strings.Contains(text, "could not check") {
 		t.Fatalf("without a service: exit code %d, want 2:\n%s", code, text)
 	}
@@ -231,14 +231,14 @@ func TestVerify_findsAndRepairs(t *testing.T) {
 	if text, code := w.cli("verify"); code != 1 || !strings.Contains(text, "50") || !strings.Contains(text, "conflict") {
 		t.Errorf("the table, exit code %d:\n%s", code, text)
 	}
-	// What the stream has comes back; the conflict is for people.
+	// The repair restores what the stream contains; the conflict remains for the operator.
 	w.must(1, &r, "verify", "--repair")
 	if got := r.kinds(); !slices.Equal(got, []string{"conflict 7-7"}) || r.Repaired != 6 {
 		t.Errorf("after the repair: %q, %d repaired; want the conflict, 6", got, r.Repaired)
 	}
 }
 
-func TestVerify_knowsDeadLetters(t *testing.T) {
+func TestVerify_acceptsDeadLettersAndFindsLostOnes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	c := chat.NewChannelID()
@@ -252,13 +252,13 @@ func TestVerify_knowsDeadLetters(t *testing.T) {
 	if r.Dead != 1 {
 		t.Errorf("verify: %+v, want a dead letter", r)
 	}
-	// A letter that somebody has removed is missed.
+	// A dead letter that was deleted by hand is reported.
 	w.rdb.Del(t.Context(), rediskey.Dead(p(c)))
 	w.must(1, &r, "verify")
 	if got := r.kinds(); !slices.Equal(got, []string{"no_dead_letter 6-6"}) {
 		t.Errorf("verify finds %q", got)
 	}
-	// Two of one client id, and a counter that Redis has lost.
+	// Two events with one client id, and a counter that has lost writes.
 	twice := chat.NewClientID()
 	w.say(c, 2, func(e *event.Entry) { e.ClientID = twice })
 	w.stored(c, 13)
@@ -304,7 +304,7 @@ func TestVerify_knowsDeadLetters(t *testing.T) {
 	}
 }
 
-// TestVerify_live: while events come in all the time, an audit finds nothing.
+// TestVerify_live checks that an audit finds no problems while events are appended all the time.
 func TestVerify_live(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -323,7 +323,7 @@ func TestVerify_live(t *testing.T) {
 			}
 			payload, _ := f.Encode()
 			e := event.Entry{Version: event.Version, Channel: c, Seq: seq, Epoch: "1-a", Kind: f.Type, ID: f.ID, Sender: f.SenderID, Payload: payload}
-			// In one step, as the append script does.
+			// Both in one step, as the append script does.
 			if _, err := w.rdb.TxPipelined(t.Context(), func(pipe redis.Pipeliner) error {
 				pipe.XAdd(ctx, &redis.XAddArgs{Stream: rediskey.Stream(p(c)), Values: e.Fields()})
 				pipe.HSet(ctx, rediskey.Counter(p(c), c), "seq", seq)
@@ -340,13 +340,13 @@ func TestVerify_live(t *testing.T) {
 	for range 5 {
 		w.must(0, &r, "verify")
 		if r.Rows <= last {
-			t.Errorf("%d rows, as many as before", r.Rows)
+			t.Errorf("%d rows, no more than before", r.Rows)
 		}
 		last = r.Rows
 	}
 	cancel()
 	if n := <-ended; n <= last {
-		t.Errorf("%d events, %d were audited: nothing came in meanwhile", n, last)
+		t.Errorf("%d events, %d were audited: none were appended in the meantime", n, last)
 	}
 }
 
@@ -360,13 +360,13 @@ func TestReplay(t *testing.T) {
 	w.stored(c, 1501)
 	before := w.kinds(c)
 	var group []redis.XInfoGroup
-	testkit.Until(t, testkit.Timeout, func() error { // a row is there before its entry is acknowledged
+	testkit.Until(t, testkit.Timeout, func() error { // a row exists before its entry is acknowledged
 		if group = w.rdb.XInfoGroups(t.Context(), rediskey.Stream(p(c))).Val(); len(group) != 1 || group[0].Pending > 0 {
 			return fmt.Errorf("the group: %+v", group)
 		}
 		return nil
 	})
-	w.exec(`delete from messages where seq > 100`) // as a restore of an older backup
+	w.exec(`delete from messages where seq > 100`) // like a restore of an older backup
 	type report struct {
 		Read, Inserted, Stored int64
 		UnknownUsers           []replay.UnknownUser    `json:"unknown_users"`
@@ -380,7 +380,8 @@ func TestReplay(t *testing.T) {
 	if n := len(w.kinds(c)); n != 100 {
 		t.Fatalf("the dry run has left %d rows", n)
 	}
-	// Ctrl-C in the middle, once the first page is stored and the rate makes it wait; then on from there.
+	// Interrupt after the first page is stored, while the rate makes the replay wait. Then resume
+	// from there.
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	type ended struct {
@@ -406,12 +407,12 @@ func TestReplay(t *testing.T) {
 	}
 	n := len(w.kinds(c))
 	w.must(0, &r, "replay", "--all", "--resume", resume)
-	// Where the commit went through and its answer did not, the page is read once more.
+	// If the page was committed but the reply was lost, it is read again.
 	if n != 1000 || r.Read != 501 && r.Read != 1501 || len(w.kinds(c)) != 1501 {
 		t.Errorf("%d rows after the interruption; then read %d, %d rows; want 1000, 501, 1501", n, r.Read, len(w.kinds(c)))
 	}
 	if got := w.kinds(c); !slices.Equal(got, before) {
-		t.Error("the rows are not those of before")
+		t.Error("the rows differ from those before the restore")
 	}
 	if len(r.UnknownUsers) != 1 || r.UnknownUsers[0].ID != w.ann || len(r.UnknownChannels) != 1 || r.UnknownChannels[0].ID != c || r.UnknownChannels[0].Events == 0 {
 		t.Errorf("unknown: %v, %v; want ann and the channel", r.UnknownUsers, r.UnknownChannels)
@@ -444,7 +445,7 @@ func TestDead(t *testing.T) {
 	w.say(c, 3, nil)
 	w.serve()
 	w.stored(c, 3)
-	// What PostgreSQL refuses for a while: a constraint that is to go.
+	// A constraint that PostgreSQL enforces only temporarily.
 	w.exec(`alter table messages add constraint moody check (body <> 'message 5' and body <> 'message 6')`)
 	w.say(c, 3, nil)
 	w.say(c, 1, func(e *event.Entry) { e.Payload = []byte("{") })
@@ -473,7 +474,7 @@ func TestDead(t *testing.T) {
 	if len(list.Letters) != 1 || !strings.Contains(fmt.Sprint(list.Letters[0].Fields["payload"]), "message 5") {
 		t.Errorf("dead show: %+v", list)
 	}
-	w.must(1, &list, "dead", "retry", five) // not yet
+	w.must(1, &list, "dead", "retry", five) // the constraint still exists
 	if len(list.Letters) != 1 || list.Letters[0].Done || !strings.Contains(list.Letters[0].Err, "moody") {
 		t.Errorf("dead retry: %+v", list)
 	}
@@ -500,7 +501,8 @@ func TestDead(t *testing.T) {
 	}
 }
 
-// TestDead_packed: an entry with more fields than a command can be given is kept whole, and can be stored.
+// TestDead_packed checks that a dead letter keeps all fields of an entry with more fields than a
+// command can take, and can be stored.
 func TestDead_packed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -565,7 +567,7 @@ func TestBacklogAndTrim(t *testing.T) {
 	w.serve()
 	w.stored(c, 20)
 	w.stored(other, 3)
-	w.stop() // raises the watermarks
+	w.stop() // this raises the watermarks
 	w.env["STREAM_RETENTION"] = "1ns"
 	var trims struct{ Partitions []struct{ Entries int64 } }
 	w.must(0, &trims, "trim", "--dry-run")
@@ -574,12 +576,12 @@ func TestBacklogAndTrim(t *testing.T) {
 		may += x.Entries
 	}
 	if left := w.rdb.XLen(t.Context(), stream).Val(); may < 20 || left < 20 {
-		t.Errorf("trim --dry-run: %d may go, %d are left; want all but the newest of each stream, and all", may, left)
+		t.Errorf("trim --dry-run: %d would be removed, %d remain; want all except the newest of each stream, and all", may, left)
 	}
 	w.must(0, &trims, "trim")
 }
 
-// buffer may be read while it is written to.
+// buffer is a bytes.Buffer that may be read and written at the same time.
 type buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -633,7 +635,8 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// TestCommandLine: an option that can match nothing is an error that names it, not an empty result or an endless wait.
+// TestCommandLine checks that an option that can match nothing is an error that names it, rather
+// than an empty result or an endless wait.
 func TestCommandLine(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -664,7 +667,7 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
-// TestMoment: a time without a zone is in UTC, wherever the operator is.
+// TestMoment checks that a time without a zone is in UTC, whatever the operator's time zone.
 func TestMoment(t *testing.T) {
 	var m moment
 	if err := m.UnmarshalText([]byte("2026-01-01 10:00")); err != nil || !m.Equal(time.Date(2026, 1, 1, 10, 0, 0, 0, time.UTC)) {
@@ -692,7 +695,7 @@ func TestBarLine(t *testing.T) {
 		t.Errorf("the bar is %q, want %q", got, want)
 	}
 	var out bytes.Buffer
-	b := newProgressBar(&out) // no terminal
+	b := newProgressBar(&out) // not a terminal
 	b.set("entries", 1, 0.5)
 	b.end()
 	if out.Len() != 0 {

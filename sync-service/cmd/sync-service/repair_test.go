@@ -9,8 +9,8 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// TestRepair: a group that a promoted replica knows too little of, a counter that is behind and rows that are gone are
-// named by a dry run, which changes nothing, and put right by the command.
+// TestRepair damages the count of a consumer group, as on a promoted replica, and deletes rows and
+// a tail. A dry run reports the damage without changing anything, and the command repairs it.
 func TestRepair(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -39,7 +39,7 @@ func TestRepair(t *testing.T) {
 		}
 		return nil
 	})
-	w.stop() // sync-service would put the group right by itself
+	w.stop() // a running sync-service would repair the group by itself
 
 	last := w.rdb.XInfoStream(t.Context(), stream).Val().LastGeneratedID
 	w.rdb.Do(t.Context(), "xgroup", "setid", stream, rediskey.ConsumerGroup, last, "entriesread", 4)

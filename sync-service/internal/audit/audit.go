@@ -294,7 +294,7 @@ func (a *audit) add(kind string, c chat.ChannelID, from, to int64, note string) 
 type window struct {
 	seed     maphash.Seed
 	now, old map[uint64]int64 // digest of channel, sender and client id → seq
-	since    int64            // ms
+	since    int64            // entry time in ms at which now began
 }
 
 // duplicate returns the seq of an earlier event with the same client id, if there is one.

@@ -11,8 +11,8 @@ import (
 	"parley.chat/sync-service/internal/consumer"
 )
 
-// BenchmarkDrain stores a backlog of b.N entries with 200-byte bodies in 1,000 channels, by one instance
-// with its default settings. The figures are in testdata/bench.txt.
+// BenchmarkDrain stores a backlog of b.N entries with 200-byte bodies in 1,000 channels, with one
+// instance and its default settings. The figures are in testdata/bench.txt.
 func BenchmarkDrain(b *testing.B) {
 	w := newWorld(b, 1000)
 	body := strings.Repeat("The quick brown fox. ", 10)[:200]

@@ -2,7 +2,8 @@ package consumer
 
 import "testing"
 
-// TestChunk_room: what a chunk is read on by keeps it near its bounds, by what its entries weigh.
+// TestChunk_room checks that further reads keep a chunk near its limits, given the size of its
+// entries so far.
 func TestChunk_room(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ entries, weight, want int }{

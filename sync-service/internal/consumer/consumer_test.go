@@ -31,7 +31,7 @@ func TestRun_twoInstancesShareTheWork(t *testing.T) {
 	w.settled()
 	na, nb := a.metric(t, "inserted_total", ""), b.metric(t, "inserted_total", "")
 	if na+nb != 2000 || na == 0 || nb == 0 {
-		t.Errorf("inserted %v + %v, want 2000 and each some", na, nb)
+		t.Errorf("inserted %v + %v, want 2000 in total, and some from each instance", na, nb)
 	}
 	for _, in := range []*instance{a, b} {
 		in.stop()
@@ -63,11 +63,11 @@ func TestRun_onACluster(t *testing.T) {
 	})
 }
 
-// inner is the real store inside of one that fails.
+// inner is the real store inside a failing one.
 type inner = consumer.Store
 
-// crash is a store that commits one batch, never tells, and then fails for ever: what is left of a process
-// that died at that instant.
+// crash is a store that commits one batch without returning success, and then always fails. It
+// simulates a process that died right after a commit.
 type crash struct {
 	inner
 	crashed chan struct{}
@@ -85,8 +85,8 @@ func (c *crash) Store(ctx context.Context, b store.Batch) (store.Result, error) 
 	return store.Result{}, errors.Join(errCrashed, err)
 }
 
-func TestRun_diesBetweenCommitAndAck(t *testing.T) {
-	for _, heir := range []string{"a", "b"} { // it comes back, or another takes over
+func TestRun_crashBetweenCommitAndAck(t *testing.T) {
+	for _, heir := range []string{"a", "b"} { // the same instance restarts, or another one takes over
 		t.Run("heir="+heir, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, 8)
@@ -105,9 +105,9 @@ func TestRun_diesBetweenCommitAndAck(t *testing.T) {
 	}
 }
 
-// TestRun_takesOverAndCleansUp: entries of a consumer that died with them are claimed, and it is removed;
-// one that has something pending is not.
-func TestRun_takesOverAndCleansUp(t *testing.T) {
+// TestRun_claimsAndRemovesDeadConsumers checks that the entries of a dead consumer are claimed and
+// the consumer is then removed. A consumer with pending entries is not removed.
+func TestRun_claimsAndRemovesDeadConsumers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 8)
 	ctx := t.Context()
@@ -125,7 +125,7 @@ func TestRun_takesOverAndCleansUp(t *testing.T) {
 		}
 		if err := w.rdb.XReadGroup(ctx, &redis.XReadGroupArgs{
 			Group: rediskey.ConsumerGroup, Consumer: "ghost", Streams: []string{stream, ">"}, Block: -1,
-		}).Err(); err != nil && !errors.Is(err, redis.Nil) { // a partition may have no channel
+		}).Err(); err != nil && !errors.Is(err, redis.Nil) { // a partition may have no channels and thus no entries
 			t.Fatal(err)
 		}
 	}
@@ -140,7 +140,7 @@ func TestRun_takesOverAndCleansUp(t *testing.T) {
 		}
 		return nil
 	})
-	w.until(func() error { // what was the ghost's may still be in hand
+	w.until(func() error { // claimed entries may still be in progress
 		if pending, _ := w.waiting(); pending != 1 {
 			return fmt.Errorf("%d pending, want the one of a newer version", pending)
 		}
@@ -149,9 +149,9 @@ func TestRun_takesOverAndCleansUp(t *testing.T) {
 	w.complete()
 }
 
-// TestReap_pendingStay: complaint 16 of the peers page. The script is asked to remove a consumer that
-// has something pending.
-func TestReap_pendingStay(t *testing.T) {
+// TestReap_keepsPendingEntries asks the script to remove a consumer that has a pending entry.
+// Removing it would lose the entry.
+func TestReap_keepsPendingEntries(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	ctx := t.Context()
@@ -160,7 +160,7 @@ func TestReap_pendingStay(t *testing.T) {
 	if _, err := w.put(ctx, newer); err != nil {
 		t.Fatal(err)
 	}
-	// Claims are off: the entry stays with the ghost.
+	// Claims are disabled, so the entry stays pending on the ghost.
 	stream := rediskey.Stream(partition(w.channels[0]))
 	w.rdb.XGroupCreate(ctx, stream, rediskey.ConsumerGroup, "0")
 	w.rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: rediskey.ConsumerGroup, Consumer: "ghost", Streams: []string{stream, ">"}, Block: -1})
@@ -196,15 +196,15 @@ func TestRun_postgresStopsDuringLoad(t *testing.T) {
 		return nil
 	})
 	if pending, undelivered := w.waiting(); pending+undelivered < 300 {
-		t.Errorf("%d pending, %d not delivered: something is acknowledged that is not stored", pending, undelivered)
+		t.Errorf("%d pending, %d not delivered: an entry was acknowledged but not stored", pending, undelivered)
 	}
 	pg.Start(t)
-	w.pool.Reset() // the test's own connections died too
+	w.pool.Reset() // the connections of the test are broken too
 	w.append(300)
 	w.settled()
 	pg.Stop(t)
 	w.append(50)
-	a.stop() // with PostgreSQL down: what it has in hand stays pending
+	a.stop() // PostgreSQL is down, so its current entries stay pending
 	pg.Start(t)
 	w.pool.Reset()
 	w.start("a", nil, nil)
@@ -232,7 +232,8 @@ func TestRun_redisDiesDuringLoad(t *testing.T) {
 	w.settled()
 }
 
-// TestRun_groupVanishes: it is created again where the watermark is, neither at the end nor at the start.
+// TestRun_groupVanishes checks that a deleted group is created again at the watermark, neither at
+// the start nor at the end of the stream.
 func TestRun_groupVanishes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 10)
@@ -240,7 +241,7 @@ func TestRun_groupVanishes(t *testing.T) {
 	a := w.start("a", nil, nil)
 	w.append(1000)
 	w.settled()
-	a.stop() // raises the watermarks
+	a.stop() // this raises the watermarks
 	for p := range partitions {
 		if err := w.rdb.XGroupDestroy(ctx, rediskey.Stream(p), rediskey.ConsumerGroup).Err(); err != nil {
 			t.Fatal(err)
@@ -255,16 +256,17 @@ func TestRun_groupVanishes(t *testing.T) {
 		return nil
 	})
 	if again := b.metric(t, "conflicts_total", "stored_before"); again != 0 {
-		t.Errorf("%v rows came again, so the group did not begin at the watermark", again)
+		t.Errorf("%v rows were stored again, so the group did not begin at the watermark", again)
 	}
-	for p := range partitions { // and under its feet
+	for p := range partitions { // and again while the consumer is running
 		w.rdb.XGroupDestroy(ctx, rediskey.Stream(p), rediskey.ConsumerGroup)
 	}
 	w.append(100)
 	w.settled()
 }
 
-// TestRun_redisLosesItsNewestEntries: the ids of later ones may lie below the watermark.
+// TestRun_redisLosesItsNewestEntries checks that entries are stored even if their ids are below the
+// watermark.
 func TestRun_redisLosesItsNewestEntries(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
@@ -276,13 +278,13 @@ func TestRun_redisLosesItsNewestEntries(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.append(10)
-	w.rdb.XGroupCreate(ctx, rediskey.Stream(p), rediskey.ConsumerGroup, "0") // as a restore would have left it
+	w.rdb.XGroupCreate(ctx, rediskey.Stream(p), rediskey.ConsumerGroup, "0") // as after a restore
 	w.append(10)
 	w.start("a", nil, func(c *consumer.Config) { c.Retention = time.Millisecond })
 	w.settled()
 }
 
-func TestRun_poisonStandsAlone(t *testing.T) {
+func TestRun_badEntriesBecomeDeadLetters(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 3)
 	ctx := t.Context()
@@ -293,7 +295,7 @@ func TestRun_poisonStandsAlone(t *testing.T) {
 	}
 	ch := w.channels[0]
 	p := partition(ch)
-	letters := map[string]string{} // entry id → what its reason says
+	letters := map[string]string{} // entry id → part of its reason
 	bad := func(reason string, change func(*event.Entry)) {
 		e := w.next(ch, "x")
 		change(&e)
@@ -337,17 +339,17 @@ func TestRun_poisonStandsAlone(t *testing.T) {
 		}
 		entry := w.rdb.XRange(ctx, rediskey.Stream(p), l.Entry, l.Entry).Val()
 		if len(entry) != 1 || fmt.Sprint(entry[0].Values) != fmt.Sprint(l.Fields) {
-			t.Errorf("the letter has not the entry as it was:\n%v\n%v", l.Fields, entry)
+			t.Errorf("the dead letter differs from its entry:\n%v\n%v", l.Fields, entry)
 		}
 	}
 	inWords := map[string]bool{store.ReasonUnreadable: true, store.ReasonSeqTaken: true, store.ReasonRefused: true}
-	for range 5 { // all but the one without a sender
+	for range 5 { // all except the one without a sender
 		m, err := told.ReceiveMessage(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if n, err := notice.Decode([]byte(m.Payload)); err != nil || n.Kind != notice.EventFailed || n.Seq == 0 || !inWords[n.Reason] || n.ClientID == nil {
-			t.Errorf("told %s, %v", m.Payload, err)
+			t.Errorf("notice %s, %v", m.Payload, err)
 		}
 	}
 }
@@ -371,7 +373,7 @@ func TestRun_gapBecomesTombstones(t *testing.T) {
 	}
 }
 
-// shaky is a store that fails now and then, before or after it has committed.
+// shaky is a store that sometimes fails, before or after the commit.
 type shaky struct {
 	inner
 	n atomic.Int64
@@ -388,9 +390,9 @@ func (s *shaky) Store(ctx context.Context, b store.Batch) (store.Result, error) 
 	return s.inner.Store(ctx, b)
 }
 
-// TestTails_nothingIsEverMissing: at all times PostgreSQL and the tail together have every seq of a
-// channel from 1 to its head, while instances come and go and the store fails.
-func TestTails_nothingIsEverMissing(t *testing.T) {
+// TestTails_everySeqIsReadable checks that at any time PostgreSQL and the tail together have every
+// seq of a channel from 1 to its head, while instances start and stop and the store fails.
+func TestTails_everySeqIsReadable(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 3)
 	ctx := t.Context()
@@ -419,7 +421,8 @@ func TestTails_nothingIsEverMissing(t *testing.T) {
 	})
 }
 
-// covered checks one channel as readers do: the tail first, then PostgreSQL.
+// covered checks one channel in the order in which readers read it: first the tail, then
+// PostgreSQL.
 func (w *world) covered(ctx context.Context, ch chat.ChannelID) {
 	w.t.Helper()
 	have := map[int64]bool{}
@@ -450,8 +453,8 @@ func (w *world) covered(ctx context.Context, ch chat.ChannelID) {
 	}
 }
 
-// TestTails_forgetWhatIsOld: an item does not stay in the tail of a busy channel for ever.
-func TestTails_forgetWhatIsOld(t *testing.T) {
+// TestTails_expireOldItems checks that an item does not stay in the tail of a busy channel forever.
+func TestTails_expireOldItems(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	const expiry = 2 * time.Second
@@ -460,7 +463,7 @@ func TestTails_forgetWhatIsOld(t *testing.T) {
 	w.append(1)
 	tail := rediskey.Tail(partition(w.channels[0]), w.channels[0])
 	w.until(func() error {
-		w.append(1) // the tail as a whole never expires
+		w.append(1) // new items keep the tail as a whole from expiring
 		raw := w.rdb.LIndex(t.Context(), tail, 0).Val()
 		it, err := event.DecodeItem([]byte(raw))
 		if err == nil && it.Seq == 1 {
@@ -468,13 +471,14 @@ func TestTails_forgetWhatIsOld(t *testing.T) {
 		}
 		return err
 	})
-	if took := time.Since(began); took < expiry-time.Millisecond { // an entry id has whole milliseconds
-		t.Errorf("it left after %s, before its expiry", took)
+	if took := time.Since(began); took < expiry-time.Millisecond { // entry ids have a resolution of one millisecond
+		t.Errorf("the item was removed after %s, before its expiry", took)
 	}
 	w.covered(t.Context(), w.channels[0])
 }
 
-// TestSweep_findsForgottenTails: the instance that stored died before it settled the tail.
+// TestSweep_findsForgottenTails checks that a tail is trimmed although the instance that stored its
+// events died before it trimmed the tail.
 func TestSweep_findsForgottenTails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
@@ -497,8 +501,9 @@ func TestSweep_findsForgottenTails(t *testing.T) {
 	})
 }
 
-// TestTrim_keepsWhatIsNotStored: with no retention at all, pending and undelivered entries stay.
-func TestTrim_keepsWhatIsNotStored(t *testing.T) {
+// TestTrim_keepsUnstoredEntries checks that pending and undelivered entries stay even without any
+// retention.
+func TestTrim_keepsUnstoredEntries(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	ctx := t.Context()
@@ -506,7 +511,7 @@ func TestTrim_keepsWhatIsNotStored(t *testing.T) {
 	stream := rediskey.Stream(p)
 	w.append(1000)
 	w.rdb.XGroupCreate(ctx, stream, rediskey.ConsumerGroup, "0")
-	// Somebody has the entries 501 to 700 in hand; the store is down after the first 500.
+	// Entries 501 to 700 are pending on another consumer. The store fails after the first 500.
 	first, err := w.rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: rediskey.ConsumerGroup, Consumer: "other", Streams: []string{stream, ">"}, Count: 700, Block: -1}).Result()
 	if err != nil {
 		t.Fatal(err)
@@ -527,7 +532,7 @@ func TestTrim_keepsWhatIsNotStored(t *testing.T) {
 		return nil
 	})
 	if got := w.rdb.XRange(ctx, stream, first[0].Messages[500].ID, "+").Val(); len(got) != 500 {
-		t.Errorf("%d entries from the lowest pending one on, want 500", len(got))
+		t.Errorf("%d entries starting at the lowest pending one, want 500", len(got))
 	}
 	lowest := first[0].Messages[500].ID
 	w.until(func() error {
@@ -542,14 +547,14 @@ func TestTrim_keepsWhatIsNotStored(t *testing.T) {
 			return fmt.Errorf("watermark %s, mirror %v; want just below %s", entry, mark, lowest)
 		}
 		if mark["added"] != "800" {
-			return fmt.Errorf("added = %s; want 800: 500 below the mark, and the 300 above that are stored", mark["added"])
+			return fmt.Errorf("added = %s; want 800: 500 below the watermark, and the 300 above it that are stored", mark["added"])
 		}
 		return nil
 	})
 }
 
-// TestWatermark_leftBehind: an instance that died between its last acknowledgement and the watermark has left
-// that to the others, though its partition is quiet from then on.
+// TestWatermark_leftBehind checks that other instances raise the watermark of an instance that died
+// between its last acknowledgement and the watermark, even if its partition is quiet from then on.
 func TestWatermark_leftBehind(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
@@ -569,20 +574,21 @@ func TestWatermark_leftBehind(t *testing.T) {
 	w.start("a", nil, func(c *consumer.Config) { c.WatermarkCheckInterval = 20 * time.Millisecond })
 	w.until(func() error {
 		if mark := w.rdb.HGetAll(ctx, rediskey.Stored(p)).Val(); mark["entry"] != last || mark["added"] != "20" {
-			return fmt.Errorf("the mirror says %v; want %s and 20", mark, last)
+			return fmt.Errorf("the mirror is %v; want %s and 20", mark, last)
 		}
 		return nil
 	})
 }
 
-// TestTrim_anyBoundHolds: the watermark alone, or the state of the group alone, keeps an entry.
-func TestTrim_anyBoundHolds(t *testing.T) {
+// TestTrim_eachBoundIsRespected checks that the watermark alone, or the state of the group alone,
+// is enough to keep an entry.
+func TestTrim_eachBoundIsRespected(t *testing.T) {
 	t.Parallel()
 	future := time.Now().Add(time.Hour).UnixMilli()
 	for _, tt := range []struct {
 		name      string
 		watermark int64
-		ack, kept int // of 1000 delivered to another
+		ack, kept int // out of 1000 entries delivered to another consumer
 	}{
 		{"the watermark, when all is acknowledged", 0, 1000, 1000},
 		{"the pending, when the watermark is too high", future, 500, 500},
@@ -611,14 +617,14 @@ func TestTrim_anyBoundHolds(t *testing.T) {
 			w.passes(p)
 			first := read[0].Messages[1000-tt.kept].ID
 			if got := w.rdb.XRange(ctx, stream, first, "+").Val(); len(got) != tt.kept {
-				t.Errorf("%d entries are left from %s on, want %d", len(got), first, tt.kept)
+				t.Errorf("%d entries remain starting at %s, want %d", len(got), first, tt.kept)
 			}
 		})
 	}
 }
 
-// TestTrim_memoryBudget: past the budget stored entries go before their age, the oldest first, and only as
-// many as have to; what is not stored stays however full Redis is.
+// TestTrim_memoryBudget checks that above the memory budget stored entries are trimmed early,
+// oldest first and no more than necessary. Entries that are not stored stay however full Redis is.
 func TestTrim_memoryBudget(t *testing.T) {
 	t.Parallel()
 	pg, r := schematest.Open(t), redistest.NewServer(t)
@@ -641,7 +647,7 @@ func TestTrim_memoryBudget(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A little less than what is used is the budget.
+	// The budget is slightly below the current memory use.
 	if err := w.rdb.ConfigSet(ctx, "maxmemory", fmt.Sprint(2*(now-300_000))).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -653,11 +659,11 @@ func TestTrim_memoryBudget(t *testing.T) {
 	})
 	w.passes(p)
 	if n := w.rdb.XLen(ctx, stream).Val(); n == 0 {
-		t.Error("all is trimmed, though the budget asked for a little")
+		t.Error("everything was trimmed, although a little was enough for the budget")
 	}
 	in.stop()
 
-	// Now the budget is far below what is used, and a part is not stored.
+	// Now the budget is far below the memory use, and some entries are not stored.
 	if err := w.rdb.ConfigSet(ctx, "maxmemory", fmt.Sprint(4*now)).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -668,11 +674,11 @@ func TestTrim_memoryBudget(t *testing.T) {
 	w.start("b", func(s consumer.Store) consumer.Store { return refusing{underlying: s} }, func(c *consumer.Config) { c.TrimAt, c.ClaimIdle, c.ConsumerExpiry = 0.01, time.Hour, time.Nanosecond })
 	w.passes(p)
 	if n := w.rdb.XLen(ctx, stream).Val(); n < 600 {
-		t.Errorf("%d entries are left of 600 that are not stored", n)
+		t.Errorf("%d of the 600 entries that are not stored remain", n)
 	}
 }
 
-// refusing stores nothing.
+// refusing is a store that stores nothing.
 type refusing struct{ underlying }
 
 type underlying = consumer.Store

@@ -65,7 +65,8 @@ func worldOn(t testing.TB, pgURL string, pool *pgxpool.Pool, redisURL string, rd
 
 func partition(ch chat.ChannelID) int { return rediskey.Of(ch.UUID, partitions) }
 
-// appendScript does for one event what the gateways' append does: stream and tail in one step.
+// appendScript does what the append of the gateways does for one event: it writes the stream entry
+// and the tail item in one step.
 var appendScript = redis.NewScript(`
 local fields = {}
 for i = 2, #ARGV do fields[#fields + 1] = ARGV[i] end
@@ -75,7 +76,7 @@ redis.call('RPUSH', KEYS[2], item)
 redis.call('PERSIST', KEYS[2])
 return id`)
 
-// next makes the channel's next event.
+// next creates the next event of a channel.
 func (w *world) next(ch chat.ChannelID, body string) event.Entry {
 	w.heads[ch]++
 	client := chat.NewClientID()
@@ -109,7 +110,7 @@ func (w *world) put(ctx context.Context, e event.Entry) (string, error) {
 	return appendScript.Run(ctx, w.rdb, keys, append([]any{item.Encode()}, e.Fields()...)...).Text()
 }
 
-// append appends n messages, round the channels.
+// append appends n messages to the channels in turn.
 func (w *world) append(n int) {
 	w.t.Helper()
 	for i := range n {
@@ -169,7 +170,7 @@ func (w *world) start(name string, wrap func(consumer.Store) consumer.Store, cha
 	return in
 }
 
-// metric sums a counter of the instance over its labels, or over those with the given value.
+// metric returns the sum of a counter of the instance over all label values, or over the given one.
 func (in *instance) metric(t testing.TB, name, label string) (sum float64) {
 	t.Helper()
 	families, err := in.reg.Gather()
@@ -191,7 +192,7 @@ func (in *instance) metric(t testing.TB, name, label string) (sum float64) {
 
 func (w *world) until(check func() error) { w.t.Helper(); testkit.Until(w.t, testkit.Timeout, check) }
 
-// rows returns how many rows there are of a kind, "" for all.
+// rows returns the number of rows of a kind, or of all kinds for "".
 func (w *world) rows(kind string) (n int) {
 	w.t.Helper()
 	if err := w.pool.QueryRow(w.t.Context(), `select count(*) from messages where $1 = '' or kind = $1`, kind).Scan(&n); err != nil {
@@ -200,8 +201,8 @@ func (w *world) rows(kind string) (n int) {
 	return n
 }
 
-// waiting returns how many entries are delivered and not acknowledged, and how many not delivered at all.
-// It looks at those first: an entry goes from one state to the other and not back.
+// waiting returns how many entries are pending and how many are undelivered. It counts the
+// undelivered ones first: an entry becomes pending after it was undelivered, never the reverse.
 func (w *world) waiting() (pending, undelivered int64) {
 	w.t.Helper()
 	ctx := w.t.Context()
@@ -219,7 +220,8 @@ func (w *world) waiting() (pending, undelivered int64) {
 	return pending, undelivered
 }
 
-// settled waits until nothing waits, and checks that every channel has each seq in exactly one row.
+// settled waits until no entry is undelivered or pending, and checks that every channel has exactly
+// one row per seq.
 func (w *world) settled() {
 	w.t.Helper()
 	w.until(func() error {
@@ -231,7 +233,8 @@ func (w *world) settled() {
 	w.complete()
 }
 
-// complete checks that PostgreSQL has the seqs 1 … head of every channel. Rows are unique by key.
+// complete checks that PostgreSQL has the seqs 1 to head of every channel. The primary key excludes
+// duplicates.
 func (w *world) complete() {
 	w.t.Helper()
 	for ch, head := range w.heads {
@@ -246,13 +249,13 @@ func (w *world) complete() {
 	}
 }
 
-// gapFrame makes of an entry's place the event of a gap.
+// gapFrame returns a gap event at the seq of an entry.
 func gapFrame(ch chat.ChannelID, e event.Entry, from, to int64) frame.Event {
 	return frame.Event{Type: event.Gap, ChannelID: ch, Seq: e.Seq, ID: e.ID, SenderID: e.Sender, From: from, To: to, SentAt: chat.Now()}
 }
 
-// passes waits until trimming has been over all partitions twice since now. A pass ends with the
-// removal of consumers that are gone, by which it is seen.
+// passes waits until all partitions have been trimmed twice from now on. A pass ends by removing
+// dead consumers, so the test watches for the removal of one.
 func (w *world) passes(p int) {
 	w.t.Helper()
 	ctx := w.t.Context()

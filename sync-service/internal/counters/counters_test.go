@@ -16,14 +16,14 @@ import (
 	"parley.chat/sync-service/internal/store"
 )
 
-// nothing is a PostgreSQL without rows.
+// nothing is a store without rows.
 type nothing struct{}
 
 func (nothing) Channels(context.Context, chat.ChannelID, int) ([]store.ChannelRows, error) {
 	return nil, nil
 }
 
-// While people write no counter is behind, and a rebuild finds none.
+// TestRebuild_live checks that a rebuild finds no counter behind while members write.
 func TestRebuild_live(t *testing.T) {
 	t.Parallel()
 	const partitions = 4
@@ -73,7 +73,7 @@ func TestRebuild_live(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(r.Raised) > 0 {
-			t.Fatalf("on a healthy system, try %d: %+v", n, r.Raised)
+			t.Fatalf("on a healthy system, attempt %d: %+v", n, r.Raised)
 		}
 	}
 	enough()

@@ -1,5 +1,5 @@
-// Package entryid is the id of a stream entry, "<ms>-<seq>", as a value that can be compared and kept
-// in two columns of PostgreSQL.
+// Package entryid represents the id of a stream entry, "<ms>-<seq>", as a value that can be compared
+// and stored in two columns of PostgreSQL.
 package entryid
 
 import (
@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// ID is the id of a stream entry. The zero ID lies before every entry.
+// ID is the id of a stream entry. The zero ID is below the id of every entry.
 type ID struct{ Ms, Seq int64 }
 
-// Parse reads "<ms>-<seq>", or "<ms>" for "<ms>-0".
+// Parse parses "<ms>-<seq>", or "<ms>" as an abbreviation of "<ms>-0".
 func Parse(s string) (ID, error) {
 	ms, seq, found := strings.Cut(s, "-")
 	if !found {
@@ -41,10 +41,10 @@ func (id ID) Compare(other ID) int {
 	return cmp.Or(cmp.Compare(id.Ms, other.Ms), cmp.Compare(id.Seq, other.Seq))
 }
 
-// Less reports whether id lies before other.
+// Less reports whether id is below other.
 func (id ID) Less(other ID) bool { return id.Compare(other) < 0 }
 
-// Prev returns the id just below.
+// Prev returns the highest id below id.
 func (id ID) Prev() ID {
 	switch {
 	case id.Seq > 0:
@@ -55,7 +55,7 @@ func (id ID) Prev() ID {
 	return ID{}
 }
 
-// Next returns the id just above.
+// Next returns the lowest id above id.
 func (id ID) Next() ID {
 	if id.Seq == math.MaxInt64 {
 		return ID{id.Ms + 1, 0}
@@ -63,8 +63,8 @@ func (id ID) Next() ID {
 	return ID{id.Ms, id.Seq + 1}
 }
 
-// At returns the first id of a time.
+// At returns the lowest id of an entry that is added at time t.
 func At(t time.Time) ID { return ID{Ms: max(0, t.UnixMilli())} }
 
-// Time returns when the entry was added, by the clock of Redis.
+// Time returns the time at which the entry was added, by the clock of Redis.
 func (id ID) Time() time.Time { return time.UnixMilli(id.Ms).UTC() }

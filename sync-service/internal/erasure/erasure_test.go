@@ -127,7 +127,7 @@ func (w *world) put(events ...frame.Event) {
 	}
 }
 
-// life is what a user leaves behind.
+// life returns the events that a user leaves behind.
 func life(id, other chat.UserID, name string) []frame.Event {
 	events := []frame.Event{{Type: event.MemberJoined, SenderID: other, UserID: &id, Username: name}}
 	target := chat.NewEventID()
@@ -169,12 +169,12 @@ func (w *world) await(what string, check func() bool) {
 	})
 }
 
-// letter writes a dead letter of an entry.
+// letter creates a dead letter from an entry.
 func (w *world) letter(e event.Entry) {
 	w.t.Helper()
 	p := rediskey.Of(w.channel.UUID, partitions)
 	ctx, stream := w.t.Context(), rediskey.Stream(p)
-	_ = w.rdb.XGroupCreateMkStream(ctx, stream, rediskey.ConsumerGroup, "0").Err() // it may be there
+	_ = w.rdb.XGroupCreateMkStream(ctx, stream, rediskey.ConsumerGroup, "0").Err() // it may exist already
 	id, err := w.rdb.XAdd(ctx, &redis.XAddArgs{Stream: stream, Values: e.Fields()}).Result()
 	if err != nil {
 		w.t.Fatal(err)
@@ -196,7 +196,8 @@ func (w *world) letters() (list []deadletter.Letter) {
 	return list
 }
 
-// TestScrubber: the name of a deleted account leaves the rows and the dead letters, and nothing else does.
+// TestScrubber checks that the name of a deleted account is removed from the rows and the dead
+// letters, and nothing else is.
 func TestScrubber(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -220,18 +221,18 @@ func TestScrubber(t *testing.T) {
 		return w.naming("qzxvera") == 0 && w.count("select count(*) from erasures where scrubbed_at is null") == 0
 	})
 	if n := w.naming("bobby"); n != others {
-		t.Errorf("the other user was named %d times, now %d", others, n)
+		t.Errorf("the other user's name occurred %d times, now %d", others, n)
 	}
 	if n := w.count("select count(*) from messages where sender_id = $1 and body like 'h%' and (data is null or data ? 'reply_to' and data ? 'mentions')", vera.UUID); n != 20 {
-		t.Errorf("%d messages are as they were apart from the name, want 20", n)
+		t.Errorf("%d messages are unchanged apart from the name, want 20", n)
 	}
 	after := w.letters()
 	if len(after) != len(before) {
-		t.Fatalf("%d letters, want %d", len(after), len(before))
+		t.Fatalf("%d dead letters, want %d", len(after), len(before))
 	}
 	for _, l := range after {
 		if l.Reason != "for a test" || l.Attempts != 1 || l.At.IsZero() || l.Event.Channel != w.channel || l.Entry == "" {
-			t.Errorf("letter changed: %+v", l)
+			t.Errorf("dead letter changed: %+v", l)
 		}
 		if e, err := frame.DecodeEvent(l.Event.Payload); err == nil && e.SenderID == vera && (e.Body != "dead" || e.SenderName != "") {
 			t.Errorf("payload: %+v", e)
@@ -239,7 +240,8 @@ func TestScrubber(t *testing.T) {
 	}
 }
 
-// TestScrubber_storedLater: what is stored after its user's account was deleted loses the name too.
+// TestScrubber_storedLater checks that the name is also removed from rows that are stored after the
+// deletion of the account.
 func TestScrubber_storedLater(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -251,7 +253,8 @@ func TestScrubber_storedLater(t *testing.T) {
 	w.await("names remain", func() bool { return w.naming("qzxvera") == 0 })
 }
 
-// TestScrubber_storedMuchLater: a dead letter that is stored long after the deletion is found by the look at everything.
+// TestScrubber_storedMuchLater checks that a full pass finds a dead letter that is stored long
+// after the deletion.
 func TestScrubber_storedMuchLater(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -264,7 +267,7 @@ func TestScrubber_storedMuchLater(t *testing.T) {
 	w.await("names remain", func() bool { return w.naming("qzxvera") == 0 })
 }
 
-// failing is a store that fails at times.
+// failing is a store that sometimes fails.
 type failing struct {
 	*store.Store
 	calls int
@@ -277,7 +280,8 @@ func (f *failing) RemoveName(ctx context.Context, user chat.UserID, limit int) (
 	return f.Store.RemoveName(ctx, user, limit)
 }
 
-// TestScrubber_interrupted: it goes on after every error where it was, and never waits for a row that is locked.
+// TestScrubber_interrupted checks that the Scrubber continues after every error and never waits for
+// a locked row.
 func TestScrubber_interrupted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -295,7 +299,7 @@ func TestScrubber_interrupted(t *testing.T) {
 	w.start(&failing{Store: w.store}, nil)
 	w.await("names remain", func() bool { return w.naming("qzxvera") == 1 })
 	if n := w.count("select count(*) from erasures where scrubbed_at is null"); n != 1 {
-		t.Error("the account is done although a row names it")
+		t.Error("the account is marked as scrubbed although a row contains its name")
 	}
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)

@@ -11,12 +11,12 @@ import (
 	"parley.chat/sync-service/internal/group"
 )
 
-// stale is a stream of which the group was given and has acknowledged some entries, with an entries-read as a
-// promoted replica has it.
+// stale is a stream with delivered and acknowledged entries, whose group has an outdated
+// entries-read, as on a promoted replica.
 type stale struct {
 	total, delivered, pending int
-	read                      int   // as Redis has it
-	mirrored                  int64 // as the mirror has it, -1 for no mirror
+	read                      int   // entries-read in Redis
+	mirrored                  int64 // count in the mirror, -1 for no mirror
 }
 
 func (s stale) build(t *testing.T, rdb *redis.Client, stream, mirror string) {
@@ -50,8 +50,9 @@ func (s stale) build(t *testing.T, rdb *redis.Client, stream, mirror string) {
 	}
 }
 
-// An entries-read that is wrong is set right by what is in the stream; one that is right is left alone.
-func TestAck_rebases(t *testing.T) {
+// TestAck_correctsEntriesRead checks that a wrong entries-read is corrected from the contents of
+// the stream, and a correct one is not changed.
+func TestAck_correctsEntriesRead(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.NewServer(t).Client(t)
 	stream, mirror := rediskey.Stream(0), rediskey.Stored(0)

@@ -23,7 +23,7 @@ func TestRead(t *testing.T) {
 		}
 	}
 	for _, id := range []string{"1000-0", "2000-0", "3000-0"} {
-		add(1, id) // no group yet
+		add(1, id) // the group does not exist yet
 		add(2, id)
 		add(3, id)
 	}
@@ -36,7 +36,7 @@ func TestRead(t *testing.T) {
 		}
 	}
 	rdb.XAck(ctx, rediskey.Stream(2), rediskey.ConsumerGroup, "1000-0")
-	rdb.XDel(ctx, rediskey.Stream(3), "3000-0") // now Redis may not know the lag
+	rdb.XDel(ctx, rediskey.Stream(3), "3000-0") // after a deletion Redis may not know the lag
 	if err := rdb.XAdd(ctx, &redis.XAddArgs{Stream: rediskey.Receipts(1), ID: "1000-0", Values: []any{"a", "b"}}).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,8 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// The lag that Redis tells after a failover is too high: its count of what the group has read is an old one.
+// TestRead_afterAFailover checks that Read corrects the lag of Redis, which is too high after a
+// failover because its count of entries read is outdated.
 func TestRead_afterAFailover(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.NewServer(t).Client(t)

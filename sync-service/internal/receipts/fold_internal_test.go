@@ -23,8 +23,8 @@ func message(id int, r event.Receipts) redis.XMessage {
 	return m
 }
 
-// TestFold_maximum: whatever the order, and however often an entry comes, a member's greatest positions
-// are left, the delivered and the read one each.
+// TestFold_maximum checks that folding keeps each member's greatest delivered and read positions,
+// independent of the order and repetition of entries.
 func TestFold_maximum(t *testing.T) {
 	t.Parallel()
 	const partitions = 3
@@ -62,7 +62,7 @@ func TestFold_maximum(t *testing.T) {
 	}
 }
 
-func TestFold_whatIsNotStored(t *testing.T) {
+func TestFold_entriesThatAreNotStored(t *testing.T) {
 	t.Parallel()
 	good := event.Receipts{Channel: chat.NewChannelID(), Moves: []event.Receipt{{User: chat.NewUserID(), Delivered: 2, Read: 1}}}
 	p := rediskey.Of(good.Channel.UUID, 2)

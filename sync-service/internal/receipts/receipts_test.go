@@ -34,7 +34,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 const (
 	partitions = 4
-	head       = 1000 // of every channel
+	head       = 1000 // last seq of every channel
 )
 
 // world is a deployment with channels and members, and without services.
@@ -78,7 +78,7 @@ func (w *world) exec(sql string, args ...any) {
 	}
 }
 
-// move moves cursors of random members, some of them backwards and some of nobody.
+// move records receipts of random members, some with lower positions and some of unknown users.
 func (w *world) move(n int) {
 	w.t.Helper()
 	moves := make([]eventlog.CursorMove, n)
@@ -137,7 +137,7 @@ func (w *world) start(name string, wrap func(receipts.Store) receipts.Store, cha
 	return stop
 }
 
-// stored checks that PostgreSQL has every member's cursor as Redis has it.
+// stored checks that PostgreSQL has the same receipts as Redis for every member.
 func (w *world) stored() error {
 	ctx := w.t.Context()
 	rows, err := w.pool.Query(ctx, `select channel_id, user_id, last_delivered_seq, last_read_seq from channel_members`)
@@ -165,8 +165,8 @@ func (w *world) stored() error {
 	return rows.Err()
 }
 
-// settled waits until nothing waits, every cursor is stored, all streams are cut and all cursors of Redis
-// have their expiry.
+// settled waits until no entry is pending or undelivered, every receipt is stored, all streams are
+// trimmed and all receipts in Redis have their expiry.
 func (w *world) settled() {
 	w.t.Helper()
 	ctx := w.t.Context()
@@ -176,21 +176,21 @@ func (w *world) settled() {
 			if err != nil || sum.Count > 0 {
 				return fmt.Errorf("partition %d: %+v pending, %w", p, sum, err)
 			}
-			// A node of a stream, of 100 entries, goes whole or not at all.
+			// Redis trims only whole nodes of a stream, which have 100 entries.
 			if n := w.rdb.XLen(ctx, rediskey.Receipts(p)).Val(); n > 100 {
-				return fmt.Errorf("partition %d: %d entries are left", p, n)
+				return fmt.Errorf("partition %d: %d entries remain", p, n)
 			}
 		}
 		for _, c := range w.channels {
 			if d := w.rdb.TTL(ctx, rediskey.Cursor(w.log.Partition(c.UUID), c)).Val(); d <= 6*24*time.Hour {
-				return fmt.Errorf("cursors of %s expire in %v", c, d)
+				return fmt.Errorf("receipts of %s expire in %v", c, d)
 			}
 		}
 		return w.stored()
 	})
 }
 
-// shaky is a store that fails now and then, before or after it has committed.
+// shaky is a store that sometimes fails, before or after the commit.
 type shaky struct {
 	receipts.Store
 	n atomic.Int64
@@ -208,8 +208,8 @@ func (s *shaky) RaiseReceipts(ctx context.Context, cursors []store.Receipt) (int
 	return raised, err
 }
 
-// TestRun_maximumIsStored: two instances, one coming and going, a store that fails, entries that come
-// again and late; what is stored at the end is the maximum.
+// TestRun_maximumIsStored checks that the maximum is stored in the end, with two instances, one of
+// which stops and restarts, a failing store, and entries that are repeated and late.
 func TestRun_maximumIsStored(t *testing.T) {
 	t.Parallel()
 	pg, r := schematest.Open(t), redistest.NewServer(t)
@@ -221,7 +221,7 @@ func TestRun_maximumIsStored(t *testing.T) {
 		for range 100 {
 			w.move(20)
 		}
-		// What was stored long ago comes again, as after a claim.
+		// Deliver old, stored entries again, as after a claim.
 		old := event.Receipts{Channel: w.channels[0], Moves: []event.Receipt{{User: w.users[0], Delivered: 1, Read: 1}}}
 		if err := w.rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: rediskey.Receipts(w.log.Partition(old.Channel.UUID)), Values: old.Fields()}).Err(); err != nil {
 			t.Fatal(err)
@@ -231,12 +231,13 @@ func TestRun_maximumIsStored(t *testing.T) {
 	w.settled()
 }
 
-// TestRun_behind: a partition that holds more than a read takes is read to its end, whenever its next turn is.
+// TestRun_behind checks that a partition with more entries than one read returns is read to its
+// end, without waiting for its next slot.
 func TestRun_behind(t *testing.T) {
 	t.Parallel()
 	pg, r := schematest.Open(t), redistest.NewServer(t)
 	w := newWorld(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t))
-	const entries = 200 // four reads, which would be four rounds
+	const entries = 200 // four reads, which would take four rounds
 	for i := range entries {
 		move := eventlog.CursorMove{Channel: w.channels[0], User: w.users[0], Cursor: eventlog.Cursor{Delivered: int64(i + 1)}}
 		if _, err := w.log.MoveCursors(t.Context(), []eventlog.CursorMove{move}); err != nil {
@@ -273,7 +274,7 @@ func TestRun_storesDie(t *testing.T) {
 	for range 20 {
 		w.move(200)
 	}
-	stop() // with PostgreSQL down: what it has in hand stays pending
+	stop() // PostgreSQL is down, so its current entries stay pending
 	w.start("a", nil, func(c *receipts.Config) { c.ClaimIdle = time.Hour })
 	pg.Start(t)
 	w.pool.Reset()
@@ -286,9 +287,10 @@ func TestRun_storesDie(t *testing.T) {
 	w.settled()
 }
 
-// TestRun_whatCannotBeRead: a broken entry becomes a dead letter, one of a newer version waits. Both can
-// be stored later, and until then the cursors of Redis stay for good.
-func TestRun_whatCannotBeRead(t *testing.T) {
+// TestRun_undecodableEntries checks that a corrupt entry becomes a dead letter and an entry of a
+// newer version stays pending. Both can be stored later; until then the receipts in Redis do not
+// expire.
+func TestRun_undecodableEntries(t *testing.T) {
 	t.Parallel()
 	pg, r := schematest.Open(t), redistest.NewServer(t)
 	w := newWorld(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t))
@@ -313,7 +315,7 @@ func TestRun_whatCannotBeRead(t *testing.T) {
 	testkit.Until(t, testkit.Timeout, func() error {
 		sum, err := w.rdb.XPending(ctx, rediskey.Receipts(p), rediskey.ConsumerGroup).Result()
 		if err != nil || sum.Count != 1 || sum.Lower != waiting {
-			return fmt.Errorf("pending %+v, %w; want %s alone", sum, err, waiting)
+			return fmt.Errorf("pending %+v, %w; want only %s", sum, err, waiting)
 		}
 		return w.stored()
 	})
@@ -322,7 +324,7 @@ func TestRun_whatCannotBeRead(t *testing.T) {
 		t.Fatalf("letters %+v, %v", letters, err)
 	}
 	if d := w.rdb.TTL(ctx, rediskey.Cursor(p, c)).Val(); d >= 0 {
-		t.Errorf("the cursors expire in %v though a move waits", d)
+		t.Errorf("the receipts expire in %v although an entry is pending", d)
 	}
 	db, err := database.Open(w.pgURL, database.Options{Role: "parley_sync"})
 	if err != nil {
@@ -330,9 +332,9 @@ func TestRun_whatCannotBeRead(t *testing.T) {
 	}
 	defer func() { _ = db.Close() }()
 	if err := deadletter.Retry(ctx, w.rdb, store.New(db), partitions, letters[0]); !errors.Is(err, deadletter.ErrRemains) {
-		t.Errorf("retry of what cannot be read = %v", err)
+		t.Errorf("retry of an undecodable entry = %v", err)
 	}
-	letters[0].Fields["moves"] = w.users[0].String() + ":8:8" // as an upgraded program reads it
+	letters[0].Fields["moves"] = w.users[0].String() + ":8:8" // as an upgraded program decodes it
 	if err := deadletter.Retry(ctx, w.rdb, store.New(db), partitions, letters[0]); err != nil {
 		t.Fatal(err)
 	}
@@ -341,12 +343,13 @@ func TestRun_whatCannotBeRead(t *testing.T) {
 		t.Errorf("read up to %d, %v; want 8", seq, err)
 	}
 	if left = w.rdb.XLen(ctx, rediskey.Dead(p)).Val(); left != 0 {
-		t.Errorf("%d letters are left", left)
+		t.Errorf("%d dead letters remain", left)
 	}
 }
 
-// TestSweep_findsForgottenCursors: the instance that stored died before it set the expiry.
-func TestSweep_findsForgottenCursors(t *testing.T) {
+// TestSweep_findsForgottenReceipts checks that receipts get their expiry although the instance that
+// stored them died before it set it.
+func TestSweep_findsForgottenReceipts(t *testing.T) {
 	t.Parallel()
 	pg, r := schematest.Open(t), redistest.NewServer(t)
 	w := newWorld(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t))

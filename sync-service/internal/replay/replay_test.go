@@ -23,7 +23,8 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// TestRun_resumes: a replay that is interrupted again and again, after each page, reads each entry once.
+// TestRun_resumes checks that a replay that is interrupted after each page reads each entry only
+// once.
 func TestRun_resumes(t *testing.T) {
 	t.Parallel()
 	const partitions, n = 2, 4500

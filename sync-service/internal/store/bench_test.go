@@ -16,9 +16,9 @@ import (
 	"parley.chat/sync-service/internal/store"
 )
 
-// BenchmarkWrite compares the ways to write a batch, as the service would: one transaction that locks its
-// partition, table messages with its keys, 200-byte bodies, 1,000 channels. The figures are in
-// testdata/bench.txt.
+// BenchmarkWrite compares ways to write a batch as the service does: one transaction that locks its
+// partition, the table messages with its indexes, 200-byte bodies, 1,000 channels. The figures are
+// in testdata/bench.txt.
 func BenchmarkWrite(b *testing.B) {
 	for _, connections := range []int{1, 2} {
 		for _, size := range []int{100, 1000, 5000} {
@@ -99,10 +99,10 @@ func values(r *store.Row) []any {
 	return []any{r.Channel.UUID, r.Seq, r.ID.UUID, string(r.Kind), r.Sender.UUID, r.ClientID, r.Target, r.Body, data, r.SentAt}
 }
 
-// others are the ways that were not chosen.
+// others lists the ways that were not chosen.
 var others = map[string]func(context.Context, pgx.Tx, []store.Row) error{
 	"values": func(ctx context.Context, tx pgx.Tx, rows []store.Row) error {
-		for len(rows) > 0 { // a statement takes 65,535 arguments
+		for len(rows) > 0 { // a statement takes at most 65,535 arguments
 			n := min(len(rows), 5000)
 			var sql strings.Builder
 			sql.WriteString("insert into messages (" + strings.Join(names, ", ") + ") values ")

@@ -19,8 +19,8 @@ import (
 	"parley.chat/sync-service/internal/store"
 )
 
-// randomHistory is a channel in which people say, edit, delete and react at random, now and then to what
-// is not there, with tombstones among it.
+// randomHistory returns the events of a channel in which people randomly send, edit, delete and
+// react. Some events refer to messages that do not exist, and some are tombstones.
 func randomHistory(t testing.TB, rng *rand.Rand, ch chat.ChannelID, length int) (history []frame.Event, rows []store.Row) {
 	t.Helper()
 	users := []chat.UserID{chat.NewUserID(), chat.NewUserID()}
@@ -44,7 +44,7 @@ func randomHistory(t testing.TB, rng *rand.Rand, ch chat.ChannelID, length int) 
 			tombstone, _ := store.FailedRow(entryOf(t, e), "broken", e.SentAt.Time)
 			rows = append(rows, tombstone)
 			if rng.IntN(2) == 0 {
-				continue // it stays dead
+				continue // it stays deleted
 			}
 		}
 		history = append(history, e)
@@ -53,7 +53,7 @@ func randomHistory(t testing.TB, rng *rand.Rand, ch chat.ChannelID, length int) 
 	return history, rows
 }
 
-// model says what the projections and the log must hold, by going through the history in its order.
+// model computes the expected projections and log by processing the history in order.
 func model(history []frame.Event) []string {
 	type state struct {
 		edit, deletion *frame.Event
@@ -121,7 +121,7 @@ func model(history []frame.Event) []string {
 	return lines
 }
 
-// projected reads the same from PostgreSQL.
+// projected reads the actual projections and log from PostgreSQL.
 func projected(t testing.TB, pool *pgxpool.Pool, ch chat.ChannelID) []string {
 	t.Helper()
 	var lines []string
@@ -177,9 +177,9 @@ func projected(t testing.TB, pool *pgxpool.Pool, ch chat.ChannelID) []string {
 	return lines
 }
 
-// TestStore_projectionsAreOrderFree stores random histories in random orders, repeated, by two storing
-// transactions at a time, and compares what is projected with a simple model.
-func TestStore_projectionsAreOrderFree(t *testing.T) {
+// TestStore_projectionsDoNotDependOnOrder stores random histories in random orders, with
+// repetitions, by two concurrent transactions, and compares the projections with a simple model.
+func TestStore_projectionsDoNotDependOnOrder(t *testing.T) {
 	t.Parallel()
 	s, pool := open(t)
 	for round := range 60 {
@@ -189,7 +189,8 @@ func TestStore_projectionsAreOrderFree(t *testing.T) {
 		history, rows := randomHistory(t, rng, ch, 5+rng.IntN(40))
 		var wg sync.WaitGroup
 		errs := make([]error, 2)
-		// Both store some of it, in any order, some of it twice; together they store all of it.
+		// Each of the two stores a random part in random order, some of it twice; together they
+		// store everything.
 		for half := range 2 {
 			mine := slices.Clone(rows)
 			rng.Shuffle(len(mine), func(i, j int) { mine[i], mine[j] = mine[j], mine[i] })
@@ -233,11 +234,12 @@ func compare(t testing.TB, what string, got, want []string) {
 	for _, l := range slices.Sorted(maps.Keys(count)) {
 		fmt.Fprintf(&diff, "%+d %s\n", count[l], l)
 	}
-	t.Fatalf("%s: (+ too much, - lacking)\n%s", what, diff.String())
+	t.Fatalf("%s: (+ unexpected, - missing)\n%s", what, diff.String())
 }
 
-// TestStore_deletionTakesTheText: whichever comes first, in one batch or in several, by either path.
-func TestStore_deletionTakesTheText(t *testing.T) {
+// TestStore_deletionRemovesText checks that a deletion removes the text of a message in any order
+// of storing, in one batch or several, and by either path.
+func TestStore_deletionRemovesText(t *testing.T) {
 	t.Parallel()
 	s, pool := open(t)
 	for _, seen := range []bool{false, true} {

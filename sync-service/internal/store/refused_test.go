@@ -18,9 +18,9 @@ import (
 	"parley.chat/sync-service/internal/store"
 )
 
-// TestStore_connectingIsNoRowsFault: some new connections are refused, with a SQLSTATE that a row could have
-// caused, and the next ones work. No row becomes a tombstone.
-func TestStore_connectingIsNoRowsFault(t *testing.T) {
+// TestStore_failedConnectionRejectsNoRow checks that no row becomes a tombstone if some new
+// connections fail with a SQLSTATE that a row could have caused.
+func TestStore_failedConnectionRejectsNoRow(t *testing.T) {
 	t.Parallel()
 	pg := schematest.Open(t)
 	cfg, err := pgx.ParseConfig(pg.URLAs("parley_sync"))
@@ -34,7 +34,7 @@ func TestStore_connectingIsNoRowsFault(t *testing.T) {
 		}
 		return nil
 	}))
-	pool.SetMaxIdleConns(-1) // every transaction connects
+	pool.SetMaxIdleConns(-1) // every transaction opens a connection
 	t.Cleanup(func() { _ = pool.Close() })
 	s := store.New(bun.NewDB(pool, pgdialect.New()))
 	for n := range int64(6) {
@@ -52,7 +52,7 @@ func TestStore_connectingIsNoRowsFault(t *testing.T) {
 			if tries > n {
 				t.Fatalf("%d refusals: %v", n, err)
 			}
-			batch.MaybeStored = true // as its caller does
+			batch.MaybeStored = true // as the consumer does
 		}
 		if got := log(t, pg.Pool(t), ch); !slices.Equal(got, []string{"1 message x", "2 message y"}) {
 			t.Errorf("%d refusals: the log reads %q", n, got)

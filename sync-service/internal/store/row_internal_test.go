@@ -9,7 +9,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// TestSetData_shortcut: what is not written by encoding/json says the same.
+// TestSetData_shortcut checks that the fast path produces the same data as encoding/json.
 func TestSetData_shortcut(t *testing.T) {
 	t.Parallel()
 	for _, want := range []eventrow.Data{

@@ -34,7 +34,7 @@ func open(t testing.TB) (*store.Store, *pgxpool.Pool) {
 	return store.New(db), pg.Pool(t)
 }
 
-// entryOf wraps an event as its gateway does.
+// entryOf builds the entry of an event, as a gateway does.
 func entryOf(t testing.TB, f frame.Event) event.Entry {
 	t.Helper()
 	payload, err := f.Encode()
@@ -75,7 +75,7 @@ func gap(ch chat.ChannelID, seq, from, to int64) frame.Event {
 // every returns one event of each kind.
 func every(ch chat.ChannelID) []frame.Event {
 	client, target, user := chat.NewClientID(), chat.NewEventID(), chat.NewUserID()
-	gone := chat.NewEventID() // what is deleted has no text to come back
+	gone := chat.NewEventID() // a deleted message has no text to compare
 	base := frame.Event{ChannelID: ch, SenderID: chat.NewUserID(), SentAt: chat.Now()}
 	var all []frame.Event
 	add := func(kind event.Kind, set func(*frame.Event)) {
@@ -104,7 +104,7 @@ func every(ch chat.ChannelID) []frame.Event {
 	return all
 }
 
-// log reads a channel back as "seq kind body" lines.
+// log reads a channel as "seq kind body" lines.
 func log(t testing.TB, pool *pgxpool.Pool, ch chat.ChannelID) []string {
 	t.Helper()
 	rows, err := pool.Query(t.Context(), `select seq || ' ' || kind || ' ' || body from messages where channel_id = $1 order by seq`, ch.UUID)
@@ -157,7 +157,7 @@ func TestStore_rowDecodesBackToTheFrame(t *testing.T) {
 				t.Fatal(err)
 			}
 			gotFrame, wantFrame := entryOf(t, got).Payload, entryOf(t, want).Payload
-			if want.Type == event.ChannelUpdated { // jsonb keeps no blanks of its own
+			if want.Type == event.ChannelUpdated { // jsonb does not preserve whitespace
 				gotFrame, wantFrame = []byte(strings.ReplaceAll(string(gotFrame), " ", "")), []byte(strings.ReplaceAll(string(wantFrame), " ", ""))
 			}
 			if string(gotFrame) != string(wantFrame) {
@@ -167,7 +167,7 @@ func TestStore_rowDecodesBackToTheFrame(t *testing.T) {
 	}
 }
 
-func TestStore_again(t *testing.T) {
+func TestStore_overlappingBatches(t *testing.T) {
 	t.Parallel()
 	s, pool := open(t)
 	ch := chat.NewChannelID()
@@ -185,7 +185,7 @@ func TestStore_again(t *testing.T) {
 	}
 }
 
-func TestStore_refusedRowsStandAlone(t *testing.T) {
+func TestStore_rejectsOnlyRefusedRows(t *testing.T) {
 	t.Parallel()
 	s, pool := open(t)
 	ch := chat.NewChannelID()
@@ -195,7 +195,7 @@ func TestStore_refusedRowsStandAlone(t *testing.T) {
 		r := rowOf(t, message(ch, int64(i+1), "x"))
 		switch i {
 		case 17:
-			r.Body = "a\x00b" // as if the check before had missed it
+			r.Body = "a\x00b" // as if RowOf had not rejected it
 		case 50:
 			r.Data = []byte(`{"channel": "\u0000"}`)
 		case 99:
@@ -220,7 +220,7 @@ func TestStore_refusedRowsStandAlone(t *testing.T) {
 	}
 	var texts int
 	if err := pool.QueryRow(t.Context(), "select count(*) from messages where kind = 'failed' and data->>'reason' <> $1", store.ReasonRefused).Scan(&texts); err != nil || texts != 0 {
-		t.Errorf("%d tombstones show the text of an error to clients, %v", texts, err)
+		t.Errorf("%d tombstones show an error text to clients, %v", texts, err)
 	}
 	lines := log(t, pool, ch)
 	if len(lines) != 100 || lines[17] != "18 failed" || lines[50] != "51 failed" || lines[99] != "100 failed" || lines[0] != "1 message x" {
@@ -295,9 +295,9 @@ func TestStore_droppedTombstoneStays(t *testing.T) {
 	}
 }
 
-// TestStore_orderFree stores a history in random orders, in random batches, repeated, and by two at a
-// time: the rows must be the same every time.
-func TestStore_orderFree(t *testing.T) {
+// TestStore_doesNotDependOnOrder stores a history in random orders and random batches, with
+// repetitions and concurrently: the rows must be the same every time.
+func TestStore_doesNotDependOnOrder(t *testing.T) {
 	t.Parallel()
 	s, pool := open(t)
 	channel := chat.NewChannelID()

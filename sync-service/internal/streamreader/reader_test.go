@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.Redialing()) }
 
 const key = "parley:{3}:stream"
 
-// open returns a client for the URL and a stream of it whose group is there.
+// open returns a client for the URL and a reader of a stream that has a group.
 func open(t *testing.T, url string) (redis.UniversalClient, *streamreader.Reader) {
 	t.Helper()
 	rdb, err := redisclient.Open(url, redisclient.Options{NoRetry: true})
@@ -48,7 +48,7 @@ func add(t *testing.T, rdb redis.UniversalClient, pairs ...string) string {
 	return id
 }
 
-// read returns what a read brings, as text.
+// read returns the entries of one read as text.
 func read(t *testing.T, s *streamreader.Reader, from string, count int) (got []string) {
 	t.Helper()
 	n, err := s.Read(t.Context(), from, count, -1, func(e streamreader.Entry) {
@@ -58,7 +58,7 @@ func read(t *testing.T, s *streamreader.Reader, from string, count int) (got []s
 		}
 	})
 	if err != nil || n != len(got) {
-		t.Fatalf("read %d, took %d: %v", n, len(got), err)
+		t.Fatalf("Read returned %d, handled %d entries: %v", n, len(got), err)
 	}
 	return got
 }
@@ -91,7 +91,8 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// A read that waits gets what comes meanwhile, and nothing when its time is over.
+// TestRead_blocks checks that a blocking read returns an entry that is added while it waits, and
+// nothing after its timeout.
 func TestRead_blocks(t *testing.T) {
 	t.Parallel()
 	rdb, s := open(t, redistest.NewServer(t).URL())
@@ -108,7 +109,7 @@ func TestRead_blocks(t *testing.T) {
 	}()
 	testkit.Until(t, testkit.Timeout, func() error {
 		if info, err := rdb.Info(t.Context(), "clients").Result(); err != nil || !strings.Contains(info, "blocked_clients:1") {
-			return fmt.Errorf("nobody waits: %w", err)
+			return fmt.Errorf("no client is blocked: %w", err)
 		}
 		return nil
 	})
@@ -119,7 +120,8 @@ func TestRead_blocks(t *testing.T) {
 	<-came
 }
 
-// A stream without a group is an error that go-redis' own test for it knows, and no reason to reconnect.
+// TestRead_noGroup checks that a missing group is an error that redis.HasErrorPrefix recognizes,
+// and does not close the connection.
 func TestRead_noGroup(t *testing.T) {
 	t.Parallel()
 	rdb, s := open(t, redistest.NewServer(t).URL())
@@ -140,7 +142,7 @@ func TestRead_noGroup(t *testing.T) {
 	}
 }
 
-// What breaks the connection is told once; the next read has another.
+// TestRead_reconnects checks that a broken connection fails one read, and the next read reconnects.
 func TestRead_reconnects(t *testing.T) {
 	t.Parallel()
 	rd := redistest.NewServer(t)
@@ -150,9 +152,9 @@ func TestRead_reconnects(t *testing.T) {
 		t.Fatalf("got %q", got)
 	}
 	rd.Kill(t)
-	for range 2 { // the connection, then the dial
+	for range 2 { // first the connection fails, then the dial
 		if _, err := s.Read(t.Context(), ">", 1, -1, func(streamreader.Entry) {}); err == nil {
-			t.Fatal("a dead Redis has answered")
+			t.Fatal("a read succeeded although Redis is down")
 		}
 	}
 	rd.Start(t)
@@ -161,7 +163,7 @@ func TestRead_reconnects(t *testing.T) {
 	}
 }
 
-// The URL's login and database hold here too.
+// TestRead_login checks that the login and the database of the URL are used.
 func TestRead_login(t *testing.T) {
 	t.Parallel()
 	rd := redistest.NewServer(t)
@@ -193,7 +195,7 @@ func TestRead_login(t *testing.T) {
 	}
 }
 
-// In a Cluster the stream's own node is asked.
+// TestRead_cluster checks that in a Cluster the reader connects to the stream's node.
 func TestRead_cluster(t *testing.T) {
 	t.Parallel()
 	rdb, s := open(t, redistest.Cluster(t, 3, 0).URL())

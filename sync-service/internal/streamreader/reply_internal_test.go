@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// encode writes entries as XREADGROUP answers them.
+// encode encodes entries like a reply to XREADGROUP.
 func encode(entries []Entry) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "*1\r\n*2\r\n$1\r\ns\r\n*%d\r\n", len(entries))
@@ -37,12 +37,12 @@ func decode(reply []byte) (got []Entry, err error) {
 		got = append(got, e)
 	})
 	if n != len(got) {
-		return nil, fmt.Errorf("says %d, took %d", n, len(got))
+		return nil, fmt.Errorf("returned %d, handled %d entries", n, len(got))
 	}
 	return got, err
 }
 
-func TestReply_damaged(t *testing.T) {
+func TestReply_corrupt(t *testing.T) {
 	for _, bad := range []string{
 		"", "*", "*1\n", ":1\r\n", "+OK\r\n", "*1\r\n*3\r\n", "*1\r\n*2\r\n$1\r\ns\r\n*1\r\n*2\r\n$9999999\r\nx", "*1\r\n*2\r\n$-1\r\n",
 		"*1\r\n*2\r\n$1\r\nsss\r\n", "*x\r\n", "*-2\r\n", "*99999999999\r\n", strings.Repeat("*", 100),
@@ -59,8 +59,8 @@ func TestReply_damaged(t *testing.T) {
 	}
 }
 
-// FuzzReply: no bytes panic; entries come back as they were written, and a reply that is cut short gives
-// those before the cut and an error.
+// FuzzReply checks that no input causes a panic, that entries are decoded as they were encoded, and
+// that a truncated reply returns the entries before the cut and an error.
 func FuzzReply(f *testing.F) {
 	f.Add([]byte("*1\r\n*2\r\n$1\r\ns\r\n*0\r\n"), "1-1", "k", "v", 30)
 	f.Add([]byte("*-1\r\n"), "1767225600123-0", "", "\r\n$3\r\n", 70)
