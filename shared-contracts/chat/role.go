@@ -14,29 +14,29 @@ const (
 // Valid reports whether r is a known role.
 func (r Role) Valid() bool { return r == Owner || r == Admin || r == Member }
 
-// Act is an action in a channel or group.
-type Act string
+// Action is an action in a channel or group.
+type Action string
 
 // The actions. MayRemove and MayGrant apply further rules to actions on other members.
 const (
-	Read      Act = "read"      // history, members, presence, receipts
-	Post      Act = "post"      // send messages and reactions, change one's own messages
-	Leave     Act = "leave"     // leave the channel or group
-	Invite    Act = "invite"    // invite or add members
-	Describe  Act = "describe"  // change name and description
-	Moderate  Act = "moderate"  // delete other members' messages and reactions
-	Extend    Act = "extend"    // add channels to a group
-	Close     Act = "close"     // delete the channel or group
-	Entitle   Act = "entitle"   // change the roles of other members
-	Disinvite Act = "disinvite" // remove other members; MayRemove decides whom
+	Read          Action = "read"           // history, members, presence, receipts
+	Post          Action = "post"           // send messages and reactions, change one's own messages
+	Leave         Action = "leave"          // leave the channel or group
+	Invite        Action = "invite"         // invite or add members
+	Describe      Action = "describe"       // change name and description
+	Moderate      Action = "moderate"       // delete other members' messages and reactions
+	AddChannels   Action = "add_channels"   // add channels to a group
+	Close         Action = "close"          // delete the channel or group
+	ChangeRoles   Action = "change_roles"   // change the roles of other members
+	RemoveMembers Action = "remove_members" // remove other members; MayRemove decides whom
 )
 
 // minRole is the lowest role that may perform each action. This is the only place where permissions
 // are defined.
-var minRole = map[Act]Role{
+var minRole = map[Action]Role{
 	Read: Member, Post: Member, Leave: Member,
-	Invite: Admin, Describe: Admin, Moderate: Admin, Extend: Admin, Disinvite: Admin,
-	Close: Owner, Entitle: Owner,
+	Invite: Admin, Describe: Admin, Moderate: Admin, AddChannels: Admin, RemoveMembers: Admin,
+	Close: Owner, ChangeRoles: Owner,
 }
 
 // rank orders the roles; it is 0 for a non-member.
@@ -54,14 +54,14 @@ func (r Role) rank() int {
 
 // May reports whether a member with this role may perform a in a group or in a channel that is not
 // direct.
-func (r Role) May(a Act) bool {
+func (r Role) May(a Action) bool {
 	lowest, known := minRole[a]
 	return known && r.rank() >= lowest.rank()
 }
 
 // MayIn reports whether a member with this role may perform a in a channel of the given kind. In a
 // direct channel, both members may read and post, and nothing else.
-func (r Role) MayIn(kind ChannelKind, a Act) bool {
+func (r Role) MayIn(kind ChannelKind, a Action) bool {
 	if kind == Direct && a != Read && a != Post {
 		return false
 	}
@@ -71,11 +71,11 @@ func (r Role) MayIn(kind ChannelKind, a Act) bool {
 // MayRemove reports whether a member with this role may remove a member with role other. Owners may
 // remove anybody; admins may remove members with a lower role.
 func (r Role) MayRemove(other Role) bool {
-	return r.May(Disinvite) && (r == Owner || r.rank() > other.rank())
+	return r.May(RemoveMembers) && (r == Owner || r.rank() > other.rank())
 }
 
 // MayGrant reports whether a member with this role may change another member's role from from to
 // to. A change to the same role is allowed under the same rules.
 func (r Role) MayGrant(from, to Role) bool {
-	return from.Valid() && to.Valid() && r.May(Entitle)
+	return from.Valid() && to.Valid() && r.May(ChangeRoles)
 }

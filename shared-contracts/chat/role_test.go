@@ -11,32 +11,32 @@ var roles = []chat.Role{"", chat.Member, chat.Admin, chat.Owner, "emperor"}
 
 // TestRole_May contains the table of all permissions.
 func TestRole_May(t *testing.T) {
-	for act, allowed := range map[chat.Act]string{
-		chat.Read:      "member admin owner",
-		chat.Post:      "member admin owner",
-		chat.Leave:     "member admin owner",
-		chat.Invite:    "admin owner",
-		chat.Describe:  "admin owner",
-		chat.Moderate:  "admin owner",
-		chat.Extend:    "admin owner",
-		chat.Disinvite: "admin owner",
-		chat.Close:     "owner",
-		chat.Entitle:   "owner",
-		"conquer":      "",
+	for action, allowed := range map[chat.Action]string{
+		chat.Read:          "member admin owner",
+		chat.Post:          "member admin owner",
+		chat.Leave:         "member admin owner",
+		chat.Invite:        "admin owner",
+		chat.Describe:      "admin owner",
+		chat.Moderate:      "admin owner",
+		chat.AddChannels:   "admin owner",
+		chat.RemoveMembers: "admin owner",
+		chat.Close:         "owner",
+		chat.ChangeRoles:   "owner",
+		"conquer":          "",
 	} {
 		for _, role := range roles {
 			want := role != "" && strings.Contains(" "+allowed+" ", " "+string(role)+" ")
-			if got := role.May(act); got != want {
-				t.Errorf("%q.May(%s) = %v, want %v", role, act, got, want)
+			if got := role.May(action); got != want {
+				t.Errorf("%q.May(%s) = %v, want %v", role, action, got, want)
 			}
 			for _, kind := range []chat.ChannelKind{chat.Public, chat.Unlisted, chat.Private} {
-				if got := role.MayIn(kind, act); got != want {
-					t.Errorf("%q.MayIn(%s, %s) = %v, want %v", role, kind, act, got, want)
+				if got := role.MayIn(kind, action); got != want {
+					t.Errorf("%q.MayIn(%s, %s) = %v, want %v", role, kind, action, got, want)
 				}
 			}
-			wantDirect := want && (act == chat.Read || act == chat.Post)
-			if got := role.MayIn(chat.Direct, act); got != wantDirect {
-				t.Errorf("%q.MayIn(direct, %s) = %v, want %v", role, act, got, wantDirect)
+			wantDirect := want && (action == chat.Read || action == chat.Post)
+			if got := role.MayIn(chat.Direct, action); got != wantDirect {
+				t.Errorf("%q.MayIn(direct, %s) = %v, want %v", role, action, got, wantDirect)
 			}
 		}
 	}

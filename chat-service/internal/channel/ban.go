@@ -75,7 +75,7 @@ func (s *Service) moderate(ctx context.Context, channel chat.ChannelID, by token
 	return s.change(ctx, channel, func(ctx context.Context, tx bun.Tx) error {
 		access, err := Admit(ctx, tx, channel, by.UserID)
 		if err == nil {
-			err = access.Allow(chat.Disinvite)
+			err = access.Allow(chat.RemoveMembers)
 		}
 		if err != nil {
 			return err
@@ -88,7 +88,7 @@ func (s *Service) moderate(ctx context.Context, channel chat.ChannelID, by token
 func (s *Service) ListBans(ctx context.Context, in api.ListBansRequestObject) (api.ListBansResponseObject, error) {
 	access, err := Admit(ctx, s.cfg.DB, in.ID, httpapi.UserOf(ctx).UserID)
 	if err == nil {
-		err = access.Allow(chat.Disinvite)
+		err = access.Allow(chat.RemoveMembers)
 	}
 	if err != nil {
 		return nil, err

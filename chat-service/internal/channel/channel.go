@@ -117,7 +117,7 @@ func (a Access) MayJoin() bool {
 func (a Access) Hidden() bool { return !a.Member() && !a.MayJoin() }
 
 // Allow returns an error unless the user may perform act in the channel.
-func (a Access) Allow(act chat.Act) error {
+func (a Access) Allow(act chat.Action) error {
 	if a.Role.MayIn(a.Kind, act) {
 		return nil
 	}

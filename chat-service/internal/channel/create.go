@@ -94,7 +94,7 @@ func mayAddToGroup(ctx context.Context, tx bun.Tx, group chat.GroupID, user chat
 		return apierr.New(apierr.NotFound, "This group does not exist.")
 	case err != nil:
 		return fmt.Errorf("find group: %w", err)
-	case !role.May(chat.Extend):
+	case !role.May(chat.AddChannels):
 		return apierr.New(apierr.Forbidden, "Only owners and admins of the group can create channels in it.")
 	}
 	return nil

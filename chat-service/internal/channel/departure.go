@@ -41,7 +41,7 @@ func (s *Service) remove(ctx context.Context, channel chat.ChannelID, by token.C
 		return s.leave(ctx, channel, by)
 	}
 	return s.change(ctx, channel, func(ctx context.Context, tx bun.Tx) error {
-		role, username, err := s.authorize(ctx, tx, channel, by, other, chat.Disinvite)
+		role, username, err := s.authorize(ctx, tx, channel, by, other, chat.RemoveMembers)
 		if ban && errors.Is(err, errNoMember) { // users can be banned before they join
 			return insertBan(ctx, tx, channel, by.UserID, other)
 		}
@@ -63,7 +63,7 @@ func (s *Service) remove(ctx context.Context, channel chat.ChannelID, by token.C
 // setRole changes the role of a member.
 func (s *Service) setRole(ctx context.Context, channel chat.ChannelID, by token.Claims, other chat.UserID, to chat.Role) (api.Member, error) {
 	err := s.change(ctx, channel, func(ctx context.Context, tx bun.Tx) error {
-		role, _, err := s.authorize(ctx, tx, channel, by, other, chat.Entitle)
+		role, _, err := s.authorize(ctx, tx, channel, by, other, chat.ChangeRoles)
 		if err != nil {
 			return err
 		}
@@ -111,7 +111,7 @@ type roles struct{ by, other chat.Role }
 
 // authorize checks that a member may perform act on another member. It returns the roles of both
 // and the name of the other.
-func (s *Service) authorize(ctx context.Context, tx bun.Tx, channel chat.ChannelID, by token.Claims, other chat.UserID, act chat.Act) (roles, string, error) {
+func (s *Service) authorize(ctx context.Context, tx bun.Tx, channel chat.ChannelID, by token.Claims, other chat.UserID, act chat.Action) (roles, string, error) {
 	access, err := Admit(ctx, tx, channel, by.UserID)
 	if err != nil {
 		return roles{}, "", err

@@ -163,7 +163,7 @@ func (s *Service) run(ctx context.Context, doing string, do func(context.Context
 }
 
 // change runs a transaction that holds the lock on the group, for a member who may perform act.
-func (s *Service) change(ctx context.Context, group chat.GroupID, by token.Claims, act chat.Act, do func(context.Context, bun.Tx, chat.Role) error) error {
+func (s *Service) change(ctx context.Context, group chat.GroupID, by token.Claims, act chat.Action, do func(context.Context, bun.Tx, chat.Role) error) error {
 	return s.run(ctx, "change group "+group.String(), func(ctx context.Context, tx bun.Tx) error {
 		role, err := lock(ctx, tx, group, by.UserID)
 		if err != nil {

@@ -166,7 +166,7 @@ func (s *Service) Accept(ctx context.Context, inv invitation.Invitation) error {
 // setRole changes the role of a member.
 func (s *Service) setRole(ctx context.Context, group chat.GroupID, by token.Claims, other chat.UserID, to chat.Role) (api.Member, error) {
 	var is memberRow
-	err := s.change(ctx, group, by, chat.Entitle, func(ctx context.Context, tx bun.Tx, mine chat.Role) (err error) {
+	err := s.change(ctx, group, by, chat.ChangeRoles, func(ctx context.Context, tx bun.Tx, mine chat.Role) (err error) {
 		if is, err = member(ctx, tx, group, other); err != nil {
 			return err
 		}
@@ -194,7 +194,7 @@ func (s *Service) setRole(ctx context.Context, group chat.GroupID, by token.Clai
 
 // expel removes a member from a group and its channels. Removing oneself is the same as leaving.
 func (s *Service) expel(ctx context.Context, group chat.GroupID, by token.Claims, other chat.UserID) error {
-	act := chat.Disinvite
+	act := chat.RemoveMembers
 	if other == by.UserID {
 		act = chat.Leave
 	}
