@@ -7,9 +7,9 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// Named returns the user whose name the event contains: the sender of a message, or the member who
-// joined or left. ok is false for an event without a name.
-func (e *Event) Named() (user chat.UserID, ok bool) {
+// NamedUser returns the user whose name the event contains: the sender of a message, or the member
+// who joined or left. ok is false for an event without a name.
+func (e *Event) NamedUser() (user chat.UserID, ok bool) {
 	switch {
 	case e.SenderName != "":
 		return e.SenderID, true
@@ -19,12 +19,12 @@ func (e *Event) Named() (user chat.UserID, ok bool) {
 	return chat.UserID{}, false
 }
 
-// Unname removes the name from the event, because the account was deleted.
-func (e *Event) Unname() { e.SenderName, e.Username = "", "" }
+// RemoveName removes the name from the event, because the account was deleted.
+func (e *Event) RemoveName() { e.SenderName, e.Username = "", "" }
 
-// NamedIn returns the result of Named for a frame of the given kind, without decoding the frame. It
-// may also return the user of an event whose name is empty.
-func NamedIn(kind event.Kind, b []byte) (user chat.UserID, ok bool) {
+// NamedUserIn returns the result of NamedUser for a frame of the given kind, without decoding the
+// frame. It may also return the user of an event whose name is empty.
+func NamedUserIn(kind event.Kind, b []byte) (user chat.UserID, ok bool) {
 	field := `"sender_id":"`
 	switch kind {
 	case event.Message:

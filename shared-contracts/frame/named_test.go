@@ -8,9 +8,9 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// TestNamedIn checks that NamedIn finds the user in the bytes of a frame, whatever its texts
-// contain.
-func TestNamedIn(t *testing.T) {
+// TestNamedUserIn checks that NamedUserIn finds the user in the bytes of a frame, whatever its
+// texts contain.
+func TestNamedUserIn(t *testing.T) {
 	ann, bob, id := chat.NewUserID(), chat.NewUserID(), chat.NewEventID()
 	trick := `","sender_id":"` + bob.String() + `","user_id":"` + bob.String()
 	for _, tt := range []struct {
@@ -29,21 +29,21 @@ func TestNamedIn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, ok := frame.NamedIn(tt.e.Type, b)
-		named, has := tt.e.Named()
+		got, ok := frame.NamedUserIn(tt.e.Type, b)
+		named, has := tt.e.NamedUser()
 		if got != tt.want || ok != !tt.want.IsZero() || has != ok || named != got {
-			t.Errorf("%s names %s (%v), want %s; Named says %s", b, got, ok, tt.want, named)
+			t.Errorf("%s names %s (%v), want %s; NamedUser returns %s", b, got, ok, tt.want, named)
 		}
-		tt.e.Unname()
-		if _, has := tt.e.Named(); has {
+		tt.e.RemoveName()
+		if _, has := tt.e.NamedUser(); has {
 			t.Errorf("%s still has a name", b)
 		}
 	}
 }
 
-func TestNamedIn_corrupt(t *testing.T) {
+func TestNamedUserIn_corrupt(t *testing.T) {
 	for _, b := range []string{``, `{}`, `{"sender_id":"`, `{"sender_id":"x"}`} {
-		if user, ok := frame.NamedIn(event.Message, []byte(b)); ok {
+		if user, ok := frame.NamedUserIn(event.Message, []byte(b)); ok {
 			t.Errorf("%q names %s", b, user)
 		}
 	}

@@ -105,7 +105,7 @@ func blank(e *frame.Event, gone map[chat.EventID]bool) {
 func (s *Service) unname(ctx context.Context, events []frame.Event) error {
 	named := map[chat.UserID]bool{}
 	for i := range events {
-		if id, ok := events[i].Named(); ok {
+		if id, ok := events[i].NamedUser(); ok {
 			named[id] = true
 		}
 	}
@@ -121,8 +121,8 @@ func (s *Service) unname(ctx context.Context, events []frame.Event) error {
 	}
 	for _, u := range erased {
 		for i := range events {
-			if id, ok := events[i].Named(); ok && id == u.ID {
-				events[i].Unname()
+			if id, ok := events[i].NamedUser(); ok && id == u.ID {
+				events[i].RemoveName()
 			}
 		}
 	}

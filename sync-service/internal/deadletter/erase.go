@@ -31,9 +31,9 @@ func (l Letter) NamedUser() (user chat.UserID, ok bool) {
 		return chat.UserID{}, false
 	}
 	if e, err := frame.DecodeEvent([]byte(payload)); err == nil {
-		return e.Named()
+		return e.NamedUser()
 	}
-	if user, ok := frame.NamedIn(l.Event.Kind, []byte(payload)); ok {
+	if user, ok := frame.NamedUserIn(l.Event.Kind, []byte(payload)); ok {
 		return user, true
 	}
 	return l.Event.Sender, !l.Event.Sender.IsZero()
@@ -47,7 +47,7 @@ func RemoveName(ctx context.Context, rdb redis.UniversalClient, l Letter) (done 
 	fields[fieldPayload] = ""
 	payload, _ := l.Fields[fieldPayload].(string)
 	if e, err := frame.DecodeEvent([]byte(payload)); err == nil {
-		e.Unname()
+		e.RemoveName()
 		if b, err := e.Encode(); err == nil {
 			fields[fieldPayload] = string(b)
 		}

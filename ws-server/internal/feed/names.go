@@ -20,7 +20,7 @@ func (f *Feed) removeNames(ctx context.Context, events []hub.Event) []hub.Event 
 	}
 	shared := true
 	for i := range events {
-		user, ok := frame.NamedIn(events[i].Kind, events[i].Frame)
+		user, ok := frame.NamedUserIn(events[i].Kind, events[i].Frame)
 		if !ok {
 			continue
 		}
@@ -31,7 +31,7 @@ func (f *Feed) removeNames(ctx context.Context, events []hub.Event) []hub.Event 
 		if err != nil {
 			continue // a client could not decode the name either
 		}
-		e.Unname()
+		e.RemoveName()
 		b, err := e.Encode()
 		if err != nil {
 			continue
