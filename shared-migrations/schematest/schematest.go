@@ -1,5 +1,5 @@
-// Package schematest gives tests real PostgreSQL databases that have Parley's schema. It is package pgtest
-// with the migrations applied.
+// Package schematest provides tests with PostgreSQL databases that contain Parley's schema: those of
+// package pgtest with the migrations applied.
 package schematest
 
 import (
@@ -15,13 +15,14 @@ var template = pgtest.NewTemplate("parley_template", migrate)
 
 func migrate(ctx context.Context, url string) error { return migrations.Up(ctx, url, nil) }
 
-// Open returns a migrated database. It is dropped when the test ends.
+// Open returns a migrated database, which is dropped when the test ends.
 func Open(t testing.TB) *pgtest.DB {
 	t.Helper()
 	return template.Open(t)
 }
 
-// NewServer starts a server for one test, with a migrated database. It is removed when the test ends.
+// NewServer starts a server with a migrated database for one test. The server is removed when the test
+// ends.
 func NewServer(t testing.TB, options ...pgtest.Options) *pgtest.Server {
 	t.Helper()
 	s := pgtest.NewServer(t, options...)
