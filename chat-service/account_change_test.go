@@ -53,13 +53,13 @@ func TestPassword(t *testing.T) {
 	if a := w.get("/v1/me", renewed.Token); a.status != 200 || renewed.Session == ann.Session || next.User.ID != ann.ID {
 		t.Errorf("the new session: %d %s, %+v", a.status, a.body, renewed)
 	}
-	// Copies of any token of before are worth nothing, be they of the session that made the change.
+	// All earlier tokens are invalid, including those of the session that made the change.
 	for _, old := range []user{other, ann} {
 		w.get("/v1/me", old.Token).want(t, 401, "unauthenticated")
 		w.post("/v1/refresh", "", object{"refresh_token": old.Refresh}).want(t, 401, "unauthenticated")
 	}
 	gone := map[chat.SessionID]bool{}
-	for len(gone) < 2 { // gateways are told of both
+	for len(gone) < 2 { // the gateways are notified of both sessions
 		n := notices()
 		if n.Kind != notice.SessionRevoked || n.SessionID == nil || *n.SessionID == renewed.Session {
 			t.Fatalf("notice = %+v", n)
@@ -69,14 +69,15 @@ func TestPassword(t *testing.T) {
 	var again loginAnswer
 	w.post("/v1/refresh", "", object{"refresh_token": renewed.Refresh}).into(t, 200, &again)
 	if a := w.get("/v1/me", bob.Token); a.status != 200 {
-		t.Errorf("somebody else is logged out: %d", a.status)
+		t.Errorf("another user was logged out: %d", a.status)
 	}
 	w.login("ann", goodPassword).want(t, 401, "invalid_credentials")
 	w.login("ann", otherPassword).into(t, 200, &in)
 	w.settled()
 }
 
-// TestPassword_cookies: the page gets its new session as cookies, no script does.
+// TestPassword_cookies checks that a page gets its new session as cookies, and that the body
+// contains no tokens.
 func TestPassword_cookies(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -100,7 +101,7 @@ func TestPassword_cookies(t *testing.T) {
 	after := cookies()
 	for name, value := range before {
 		if after[name] == value || after[name] == "" {
-			t.Errorf("cookie %s is the one of before", name)
+			t.Errorf("cookie %s was not replaced", name)
 		}
 	}
 	for _, path := range []string{"/v1/me", "/v1/sessions"} {
@@ -113,7 +114,8 @@ func TestPassword_cookies(t *testing.T) {
 	}
 }
 
-// TestPassword_forgetsDevices: whoever has logged in with the old password is no known device any more.
+// TestPassword_forgetsDevices checks that a password change forgets the devices that logged in with
+// the old password.
 func TestPassword_forgetsDevices(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -125,12 +127,12 @@ func TestPassword_forgetsDevices(t *testing.T) {
 	w.login("ann", goodPassword).into(t, 200, &in)
 	w.post("/v1/me/password", in.AccessToken, object{"password": goodPassword, "new_password": otherPassword, "device_token": in.Device}).into(t, 200, &in)
 	if n := w.count("select count(*) from devices"); n != 1 || in.Device == "" {
-		t.Errorf("%d devices are known, want the one that made the change", n)
+		t.Errorf("%d known devices, want only the device that made the change", n)
 	}
 }
 
-// TestPassword_composed: a password is the same from every keyboard, and one that an earlier release has hashed as
-// it came is hashed again.
+// TestPassword_composed checks that the composition of characters in a password does not matter.
+// The hash of a password that an earlier release did not normalize is replaced at the next login.
 func TestPassword_composed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -147,13 +149,14 @@ func TestPassword_composed(t *testing.T) {
 		w.login("ann", "Zurich cafe 1").want(t, 401, "invalid_credentials")
 		w.login("ann", composed).into(t, 200, &loginAnswer{})
 		if n := w.count("select count(*) from users where password_hash like '%' || $1 || '%'", b64(salt)); n != i {
-			t.Errorf("%d hashes of before are left of %q, want %d", n, old, i)
+			t.Errorf("%d old hashes of %q are left, want %d", n, old, i)
 		}
 		w.login("ann", decomposed).into(t, 200, &loginAnswer{})
 	}
 }
 
-// TestSessions_bounded: the session that was used longest ago ends for the 51st, and the list begins with one's own.
+// TestSessions_bounded checks that the 51st login ends the least recently used session, and that
+// the list begins with the caller's own session.
 func TestSessions_bounded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *chatservice.Config) { c.LoginFailures.Count = 1000 })
@@ -163,12 +166,12 @@ func TestSessions_bounded(t *testing.T) {
 	for range 48 {
 		w.login("ann", goodPassword).into(t, 200, &loginAnswer{})
 	}
-	w.post("/v1/refresh", "", object{"refresh_token": ann.Refresh}).into(t, 200, &loginAnswer{}) // the first one is used again
+	w.post("/v1/refresh", "", object{"refresh_token": ann.Refresh}).into(t, 200, &loginAnswer{}) // makes the first session the most recently used one
 	if a := w.get("/v1/me", phone.AccessToken); a.status != 200 {
-		t.Fatalf("one of 50 has ended: %d", a.status)
+		t.Fatalf("one of the 50 sessions has ended: %d", a.status)
 	}
 	var wg sync.WaitGroup
-	for range 4 { // at the same time
+	for range 4 { // concurrently
 		wg.Go(func() {
 			if a, err := w.try(request{method: "POST", path: "/v1/login", body: object{"login": "ann", "password": goodPassword}}); err != nil || a.status != 200 {
 				t.Errorf("login = %d %s, %v", a.status, a.body, err)
@@ -186,10 +189,10 @@ func TestSessions_bounded(t *testing.T) {
 	}
 	w.get("/v1/sessions", ann.Token).into(t, 200, &list)
 	if len(list.Items) != 50 || list.Items[0].ID != ann.Session || !list.Items[0].Current {
-		t.Errorf("%d sessions, the first is %+v", len(list.Items), list.Items[0])
+		t.Errorf("%d sessions, the first one is %+v", len(list.Items), list.Items[0])
 	}
 	if n := w.count("select count(*) from sessions where user_id = $1 and revoked_at is null", ann.ID.String()); n != 50 {
-		t.Errorf("%d sessions live, want 50", n)
+		t.Errorf("%d active sessions, want 50", n)
 	}
 
 	if a := w.delete("/v1/sessions", ann.Token, nil); a.status != 204 {
@@ -197,15 +200,15 @@ func TestSessions_bounded(t *testing.T) {
 	}
 	w.get("/v1/sessions", ann.Token).into(t, 200, &list)
 	if len(list.Items) != 1 || list.Items[0].ID != ann.Session {
-		t.Errorf("%d sessions are left, want this one", len(list.Items))
+		t.Errorf("%d sessions are left, want only this one", len(list.Items))
 	}
 	if a := w.get("/v1/me", bob.Token); a.status != 200 {
-		t.Errorf("somebody else is logged out: %d", a.status)
+		t.Errorf("another user was logged out: %d", a.status)
 	}
 	w.settled()
 }
 
-// TestPassword_guessesAreLimited: a stolen session is no oracle.
+// TestPassword_guessesAreLimited checks that a stolen session cannot be used to guess the password.
 func TestPassword_guessesAreLimited(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -217,8 +220,9 @@ func TestPassword_guessesAreLimited(t *testing.T) {
 	w.delete("/v1/me", ann.Token, object{"password": goodPassword}).want(t, 429, "rate_limited")
 }
 
-// TestPassword_loginAtTheSameTime: whatever the order, no session of the old password outlives the change.
-func TestPassword_loginAtTheSameTime(t *testing.T) {
+// TestPassword_concurrentLogins checks that no session from a concurrent login with the old
+// password survives the change.
+func TestPassword_concurrentLogins(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *chatservice.Config) { c.LoginFailures.Count = 1000 })
 	ann := w.signup("ann")
@@ -236,7 +240,7 @@ func TestPassword_loginAtTheSameTime(t *testing.T) {
 		t.Fatalf("change = %d %s", change.status, change.body)
 	}
 	if n := w.count("select count(*) from sessions where user_id = $1 and revoked_at is null", ann.ID.String()); n != 1 {
-		t.Errorf("%d sessions live on, want that of the change", n)
+		t.Errorf("%d active sessions, want only the one of the change", n)
 	}
 	for _, a := range logins {
 		if a.status != 200 && a.status != 401 {
@@ -276,7 +280,7 @@ func TestDeleteMe(t *testing.T) {
 		t.Errorf("profile = %+v", gone)
 	}
 	if n := w.count("select count(*) from users where concat(username, email, display_name, bio, password_hash) ilike '%ann%'"); n != 0 {
-		t.Error("the row still tells who it was")
+		t.Error("the row still identifies the user")
 	}
 	if n := w.count("select count(*) from channel_members where user_id = $1", ann.ID.String()); n != 0 {
 		t.Errorf("%d memberships are left", n)
@@ -284,7 +288,7 @@ func TestDeleteMe(t *testing.T) {
 	if n := w.count("select count(*) from contacts"); n != 0 {
 		t.Errorf("%d contacts are left", n)
 	}
-	// The channel goes to its admin, though bob came first; gateways learn by the outbox.
+	// The admin becomes owner, although bob joined earlier. The outbox notifies the gateways.
 	var s summary
 	w.get("/v1/channels/"+shared.ID.String(), eve.Token).into(t, 200, &s)
 	if s.Role != "owner" || s.MemberCount != 2 {
@@ -299,18 +303,19 @@ func TestDeleteMe(t *testing.T) {
 		t.Errorf("team = %+v", g)
 	}
 	w.settled()
-	if story := w.story(shared.ID); !strings.Contains(story, "member_left, ") || !strings.HasSuffix(story, "channel_updated") {
-		t.Errorf("story = %s", story)
+	if got := w.eventLog(shared.ID); !strings.Contains(got, "member_left, ") || !strings.HasSuffix(got, "channel_updated") {
+		t.Errorf("events of the shared channel: %s", got)
 	}
-	if story := w.story(alone.ID); !strings.HasSuffix(story, "member_left") {
-		t.Errorf("story of the other = %s", story)
+	if got := w.eventLog(alone.ID); !strings.HasSuffix(got, "member_left") {
+		t.Errorf("events of the other channel: %s", got)
 	}
-	// The address is free.
+	// The email address can be used again.
 	w.post("/v1/signup", "", object{"username": "anna", "email": "ann@example.com", "password": goodPassword}).must(t, 201)
 }
 
-// TestDeleteMe_joinAtTheSameTime: nobody is left in a channel without an account.
-func TestDeleteMe_joinAtTheSameTime(t *testing.T) {
+// TestDeleteMe_concurrentJoins checks that a deleted account is not left as a member of a channel
+// that it joined at the same time.
+func TestDeleteMe_concurrentJoins(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	owner := w.signup("owner")
@@ -327,7 +332,7 @@ func TestDeleteMe_joinAtTheSameTime(t *testing.T) {
 		wg.Wait()
 	}
 	if n := w.count("select count(*) from channel_members m join users u on u.id = m.user_id where u.deleted_at is not null"); n != 0 {
-		t.Errorf("%d members have no account", n)
+		t.Errorf("%d members whose accounts are deleted", n)
 	}
 	w.settled()
 }

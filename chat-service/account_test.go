@@ -69,7 +69,7 @@ func TestCookies(t *testing.T) {
 				t.Errorf("cookie without %s: %s", want, cookie)
 			}
 		}
-		// httptest listens on 127.0.0.1, by plain http.
+		// httptest listens on 127.0.0.1 over plain HTTP.
 		if strings.Contains(cookie, "Secure") {
 			t.Errorf("cookie is Secure: %s", cookie)
 		}
@@ -104,7 +104,7 @@ func TestCookies(t *testing.T) {
 		t.Fatalf("logout = %d %s", a.status, a.body)
 	}
 	if refresh() != "" {
-		t.Error("logout leaves the refresh cookie")
+		t.Error("the refresh cookie is still set after logout")
 	}
 	w.send(request{method: "GET", path: "/v1/me", client: page}).want(t, 401, "unauthenticated")
 }
@@ -123,10 +123,10 @@ func TestCookies_secure(t *testing.T) {
 		{name: "loopback", host: "127.0.0.1:8080"},
 		{name: "localhost", host: "localhost"},
 		{name: "another host", host: "chat.example.com", want: true},
-		{name: "address of the network", host: "192.168.1.5:8080", want: true},
+		{name: "private network address", host: "192.168.1.5:8080", want: true},
 		{name: "https by a trusted proxy", host: "localhost", proxy: true, header: map[string]string{"X-Forwarded-Proto": "https"}, want: true},
 		{name: "http by a trusted proxy", host: "localhost", proxy: true, header: map[string]string{"X-Forwarded-Proto": "http", "X-Forwarded-For": "127.0.0.1"}},
-		{name: "a proxy that nobody trusts", host: "localhost", header: map[string]string{"X-Forwarded-Proto": "http"}, want: true},
+		{name: "untrusted proxy", host: "localhost", header: map[string]string{"X-Forwarded-Proto": "http"}, want: true},
 		{name: "forced off", secure: &no, host: "chat.example.com"},
 		{name: "forced off, over https", secure: &no, host: "chat.example.com", header: map[string]string{"X-Forwarded-Proto": "https"}, want: true},
 		{name: "forced on", secure: &yes, host: "localhost", want: true},
@@ -190,13 +190,13 @@ func TestOrigin(t *testing.T) {
 		want(t, 403, "foreign_origin")
 	a := from("https://app.example.com", request{method: "POST", path: "/v1/channels", body: channel})
 	if a.status != 201 || a.header.Get("Access-Control-Allow-Origin") != "https://app.example.com" {
-		t.Errorf("from a page that may: %d %s, %v", a.status, a.body, a.header)
+		t.Errorf("from an allowed page: %d %s, %v", a.status, a.body, a.header)
 	}
-	// curl sends cookies, and no Origin.
+	// Programs such as curl send cookies without an Origin header.
 	if a := w.send(request{method: "POST", path: "/v1/channels", client: page, body: object{"name": "second", "kind": "public"}}); a.status != 201 {
 		t.Errorf("without Origin: %d %s", a.status, a.body)
 	}
-	// A bearer token is sent by nobody's page but one that has it.
+	// Browsers do not attach bearer tokens automatically, so the origin does not matter.
 	bob := w.signup("bob")
 	if a := w.send(request{
 		method: "POST", path: "/v1/channels", token: bob.Token, body: object{"name": "third", "kind": "public"},
@@ -218,18 +218,18 @@ func TestSignup_refuses(t *testing.T) {
 	}{
 		{"username in use", "Taken", "new@example.com", goodPassword, 409, "username_taken", "username"},
 		{"email in use", "fresh", "TAKEN@example.com", goodPassword, 409, "email_taken", "email"},
-		{"username short", "ab", "x@example.com", goodPassword, 422, "invalid_request", "username"},
+		{"short username", "ab", "x@example.com", goodPassword, 422, "invalid_request", "username"},
 		{"username with blank", "a b c", "x@example.com", goodPassword, 422, "invalid_request", "username"},
 		{"reserved username", "Everyone", "x@example.com", goodPassword, 422, "invalid_request", "username"},
-		{"username is a number", 7, "x@example.com", goodPassword, 422, "invalid_request", "username"},
+		{"numeric username", 7, "x@example.com", goodPassword, 422, "invalid_request", "username"},
 		{"no username", nil, "x@example.com", goodPassword, 422, "invalid_request", "username"},
 		{"email without @", "fresh", "example.com", goodPassword, 422, "invalid_request", "email"},
-		{"email with a name", "fresh", "Ann <a@example.com>", goodPassword, 422, "invalid_request", "email"},
+		{"email with a display name", "fresh", "Ann <a@example.com>", goodPassword, 422, "invalid_request", "email"},
 		{"email with NUL", "fresh", "a\x00@example.com", goodPassword, 422, "invalid_request", "email"},
-		{"password short", "fresh", "x@example.com", "seven77", 422, "invalid_request", "password"},
-		{"password long", "fresh", "x@example.com", strings.Repeat("x1", 101), 422, "invalid_request", "password"},
-		{"password common", "fresh", "x@example.com", "Password123", 422, "invalid_request", "password"},
-		{"password is the name", "fresh-name", "x@example.com", "fresh-name", 422, "invalid_request", "password"},
+		{"short password", "fresh", "x@example.com", "seven77", 422, "invalid_request", "password"},
+		{"long password", "fresh", "x@example.com", strings.Repeat("x1", 101), 422, "invalid_request", "password"},
+		{"common password", "fresh", "x@example.com", "Password123", 422, "invalid_request", "password"},
+		{"password equal to the username", "fresh-name", "x@example.com", "fresh-name", 422, "invalid_request", "password"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a := w.post("/v1/signup", "", object{"username": tt.username, "email": tt.email, "password": tt.password})
@@ -239,13 +239,13 @@ func TestSignup_refuses(t *testing.T) {
 		})
 	}
 	if p := w.post("/v1/signup", "", object{}).want(t, 422, "invalid_request"); len(p.Errors) != 3 {
-		t.Errorf("an empty form is told of %d fields, want 3", len(p.Errors))
+		t.Errorf("the response to an empty form lists %d fields, want 3", len(p.Errors))
 	}
 	w.post("/v1/signup", "", object{"username": "fresh", "email": "x@example.com", "password": goodPassword, "session": "magic"}).
 		want(t, 422, "invalid_request")
 }
 
-func TestSignup_raceForAName(t *testing.T) {
+func TestSignup_concurrentSameName(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	const n = 8
@@ -276,11 +276,11 @@ func TestSignup_raceForAName(t *testing.T) {
 		}
 	}
 	if users := w.count("select count(*) from users"); won != 1 || users != 1 {
-		t.Errorf("%d won, %d users; want 1 and 1: %v", won, users, statuses)
+		t.Errorf("%d signups succeeded, %d users; want 1 and 1: %v", won, users, statuses)
 	}
 }
 
-func TestLogin_wrongIsAlike(t *testing.T) {
+func TestLogin_failuresLookAlike(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.signup("ann")
@@ -296,8 +296,9 @@ func TestLogin_wrongIsAlike(t *testing.T) {
 	w.post("/v1/login", "", object{"login": "ann"}).want(t, 422, "invalid_request")
 }
 
-// TestLogin_successForgives: typing a password wrong a few times has no consequence after a login.
-func TestLogin_successForgives(t *testing.T) {
+// TestLogin_successResetsFailures checks that a successful login resets the count of wrong
+// passwords.
+func TestLogin_successResetsFailures(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *chatservice.Config) { c.LoginFailuresAll.Count = 1000 })
 	w.signup("bob")
@@ -311,7 +312,7 @@ func TestLogin_successForgives(t *testing.T) {
 	}
 }
 
-func TestLogin_manyAtOnceCannotOutrunTheLimit(t *testing.T) {
+func TestLogin_concurrentGuessesAreLimited(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.signup("ann")
@@ -332,7 +333,7 @@ func TestLogin_manyAtOnceCannotOutrunTheLimit(t *testing.T) {
 	}
 	wg.Wait()
 	if got[401] != 10 || got[429] != 30 {
-		t.Errorf("statuses = %v, want 10 times 401 and 30 times 429", got)
+		t.Errorf("statuses = %v, want 401 ten times and 429 thirty times", got)
 	}
 }
 
@@ -351,7 +352,7 @@ func TestLogin_limitPerAddress(t *testing.T) {
 		})
 	}
 	for i := range 30 {
-		// What stands before the address that the proxy saw is the client's invention.
+		// Addresses before the one that the proxy saw are forged by the client.
 		from("192.0.2."+string(rune('0'+i%10))+", 198.51.100.7, 10.1.1.1").want(t, 401, "invalid_credentials")
 		if i == 0 {
 			from("198.51.100.8").want(t, 401, "invalid_credentials")
@@ -362,7 +363,8 @@ func TestLogin_limitPerAddress(t *testing.T) {
 	w.post("/v1/login", "", object{"login": "x", "password": "wrong horse"}).want(t, 401, "invalid_credentials")
 }
 
-// TestLogin_renewsOldHashes: a hash made with other parameters is replaced at the next login.
+// TestLogin_renewsOldHashes checks that a login replaces a hash that was made with other
+// parameters.
 func TestLogin_renewsOldHashes(t *testing.T) {
 	t.Parallel()
 	db, r := schematest.Open(t), redistest.NewServer(t)
@@ -387,7 +389,7 @@ func TestLogin_renewsOldHashes(t *testing.T) {
 	}
 }
 
-func TestRefresh_reuseEndsTheFamily(t *testing.T) {
+func TestRefresh_reuseEndsTheSession(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann := w.signup("ann")
@@ -400,9 +402,9 @@ func TestRefresh_reuseEndsTheFamily(t *testing.T) {
 	w.post("/v1/refresh", "", object{"refresh_token": second.RefreshToken}).into(t, 200, &third)
 	w.post("/v1/refresh", "", object{"refresh_token": ann.Refresh}).want(t, 401, "unauthenticated")
 	w.post("/v1/refresh", "", object{"refresh_token": third.RefreshToken}).want(t, 401, "unauthenticated")
-	w.settled() // the mark is set by the relay
+	w.settled() // the relay sets the revocation mark
 	w.get("/v1/me", third.AccessToken).want(t, 401, "unauthenticated")
-	// Another login of the same user is another family.
+	// Another session of the same user is not affected.
 	if a := w.get("/v1/me", elsewhere.AccessToken); a.status != 200 {
 		t.Errorf("the other session: %d %s", a.status, a.body)
 	}
@@ -411,14 +413,14 @@ func TestRefresh_reuseEndsTheFamily(t *testing.T) {
 	w.post("/v1/refresh", "", nil).want(t, 401, "unauthenticated")
 }
 
-// TestRefresh_race: of many who bring the same token one gets a pair, which the others have made
-// worthless: whoever copied the token is out.
+// TestRefresh_race sends the same refresh token in several concurrent requests. One of them gets
+// new tokens, which the other requests invalidate, so a copied token is useless.
 func TestRefresh_race(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann := w.signup("ann")
 	const n = 8
-	// The row is held until all of them are at it.
+	// The row stays locked until all requests are waiting for it.
 	tx, err := w.db.Begin(context.Background())
 	if err != nil {
 		t.Fatal(err)
@@ -439,7 +441,7 @@ func TestRefresh_race(t *testing.T) {
 	testkit.Until(t, testkit.Timeout, func() error {
 		waiting := w.count("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
 		if waiting < n {
-			return fmt.Errorf("%d wait for the row", waiting)
+			return fmt.Errorf("%d requests are waiting for the row", waiting)
 		}
 		return nil
 	})
@@ -459,7 +461,7 @@ func TestRefresh_race(t *testing.T) {
 		}
 	}
 	if won != 1 {
-		t.Errorf("%d got a pair, want 1", won)
+		t.Errorf("%d requests got new tokens, want 1", won)
 	}
 }
 
@@ -489,7 +491,7 @@ func TestSessions(t *testing.T) {
 	path := "/v1/sessions/" + phone.Session.String()
 	w.send(request{method: "DELETE", path: path, token: bob.Token}).want(t, 404, "not_found")
 	if a := w.get("/v1/me", phone.Token); a.status != 200 {
-		t.Fatalf("a stranger ended the session: %d", a.status)
+		t.Fatalf("another user ended the session: %d", a.status)
 	}
 	topic := rediskey.UserTopic(rediskey.Of(ann.ID.UUID, partitions), ann.ID)
 	sub := w.rdb.SSubscribe(t.Context(), topic)
@@ -497,14 +499,14 @@ func TestSessions(t *testing.T) {
 	if _, err := sub.Receive(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // again is no error
+	for range 2 { // repeating it is not an error
 		if a := w.send(request{method: "DELETE", path: path, token: ann.Token}); a.status != 204 {
 			t.Fatalf("revoke = %d %s", a.status, a.body)
 		}
 	}
 	w.get("/v1/me", phone.Token).want(t, 401, "unauthenticated")
 	if a := w.get("/v1/me", ann.Token); a.status != 200 {
-		t.Errorf("the session that revoked: %d", a.status)
+		t.Errorf("the session that made the request: %d", a.status)
 	}
 	msg, err := sub.ReceiveMessage(t.Context())
 	if err != nil {
@@ -516,7 +518,7 @@ func TestSessions(t *testing.T) {
 	}
 }
 
-func TestRefresh_tellsTheGateways(t *testing.T) {
+func TestRefresh_notifiesGateways(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann := w.signup("ann")
@@ -538,7 +540,7 @@ func TestRefresh_tellsTheGateways(t *testing.T) {
 	}
 }
 
-func TestLogout_withTheRefreshTokenAlone(t *testing.T) {
+func TestLogout_onlyRefreshToken(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann := w.signup("ann")
@@ -611,11 +613,11 @@ func TestKeys(t *testing.T) {
 		t.Errorf("key set = %s", set.Keys)
 	}
 	var stored string
-	testkit.Until(t, testkit.Timeout, func() error { // the service has just started
+	testkit.Until(t, testkit.Timeout, func() error { // the service may still be starting
 		return w.db.QueryRow(t.Context(), "select kid from token_keys").Scan(&stored)
 	})
 	if stored+".pem" != filepath.Base(files[0]) {
-		t.Errorf("stored key %s, want that of %s", stored, files[0])
+		t.Errorf("stored key %s, want the key of %s", stored, files[0])
 	}
 	if a := w.get("/v1/me", ann.Token); a.status != 200 {
 		t.Errorf("me = %d", a.status)

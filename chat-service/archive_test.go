@@ -6,8 +6,8 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// TestArchive: a channel that its last member has left belongs to nobody, whatever its kind and however they
-// went, and its history goes to no stranger.
+// TestArchive checks that a channel of any kind is archived when its last member leaves or deletes
+// their account. Nobody can join it or read its history afterwards.
 func TestArchive(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -45,5 +45,5 @@ func TestArchive(t *testing.T) {
 			t.Errorf("%s lists %v", list, page.Items)
 		}
 	}
-	w.create(eve, "public", "public") // the name is free
+	w.create(eve, "public", "public") // the name can be used again
 }

@@ -14,7 +14,7 @@ import (
 	"parley.chat/chat-service/internal/avatar"
 )
 
-// album is the pictures that a test has instead of the internet, by their addresses.
+// album maps addresses to the pictures that a test serves instead of the internet.
 type album map[string][]byte
 
 // Fetch implements account.Pictures.
@@ -37,7 +37,8 @@ func onePixel(t *testing.T, c color.Color) []byte {
 	return out.Bytes()
 }
 
-// TestAvatar: what a user names is shown to nobody; this server's copy is, until the user takes it away.
+// TestAvatar checks that other users see only this server's copy of a picture, never the address
+// that its owner gave, until the owner removes the picture.
 func TestAvatar(t *testing.T) {
 	t.Parallel()
 	const red, blue = "https://pictures.test/red.png", "https://pictures.test/blue.png"
@@ -56,22 +57,22 @@ func TestAvatar(t *testing.T) {
 	if !strings.HasPrefix(first, "/v1/avatars/") {
 		t.Fatalf("avatar_url = %q", first)
 	}
-	picture := w.get(first, "") // an <img> of another origin has no token
+	picture := w.get(first, "") // an <img> element sends no token
 	if picture.status != 200 || picture.header.Get("Content-Type") != "image/jpeg" || picture.header.Get("X-Content-Type-Options") != "nosniff" ||
 		!strings.Contains(picture.header.Get("Cache-Control"), "immutable") || !strings.Contains(picture.header.Get("Content-Security-Policy"), "sandbox") {
-		t.Errorf("the picture: %d %v", picture.status, picture.header)
+		t.Errorf("picture: %d %v", picture.status, picture.header)
 	}
 	var seen struct {
 		AvatarURL string `json:"avatar_url"`
 	}
 	w.get("/v1/users/"+ann.ID.String(), bob.Token).into(t, 200, &seen)
 	if seen.AvatarURL != first {
-		t.Errorf("others see %q", seen.AvatarURL)
+		t.Errorf("other users see %q", seen.AvatarURL)
 	}
-	patch(ann, first).into(t, 200, &me) // a form that sends back what it was given
+	patch(ann, first).into(t, 200, &me) // a form may send the current value back
 	patch(ann, nil).into(t, 200, &me)
 	if me.AvatarURL != first {
-		t.Errorf("after no change: %q", me.AvatarURL)
+		t.Errorf("after an empty change: %q", me.AvatarURL)
 	}
 	for _, bad := range []string{"https://pictures.test/nothing", "https://pictures.test/page", "http://pictures.test/red.png", "javascript:alert(1)", "/v1/avatars/x"} {
 		if p := patch(ann, bad).want(t, 422, "invalid_request"); p.Errors[0].Field != "avatar_url" {
@@ -81,7 +82,7 @@ func TestAvatar(t *testing.T) {
 	patch(bob, red).into(t, 200, &me)
 	patch(ann, blue).into(t, 200, &me)
 	if me.AvatarURL == first || w.get(first, "").status != 200 || w.count("select count(*) from avatars") != 2 {
-		t.Errorf("another picture of ann, and bob's: %q, %d kept", me.AvatarURL, w.count("select count(*) from avatars"))
+		t.Errorf("after ann changed her picture: %q, %d pictures stored", me.AvatarURL, w.count("select count(*) from avatars"))
 	}
 	patch(bob, "").into(t, 200, &me)
 	w.get(first, "").want(t, 404, "not_found")

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestBan: whoever is banned comes back by no way until the ban is lifted.
+// TestBan checks that a banned user cannot enter a channel in any way until the ban is lifted.
 func TestBan(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -25,7 +25,7 @@ func TestBan(t *testing.T) {
 
 		want := map[bool]int{false: 403, true: 404}[kind == "private"]
 		if a := w.do("POST", path(c.ID)+"/join", bob, nil); a.status != want {
-			t.Errorf("%s: the banned user joins: %d %s, want %d", kind, a.status, a.body, want)
+			t.Errorf("%s: join by the banned user: %d %s, want %d", kind, a.status, a.body, want)
 		}
 		w.do("POST", path(c.ID)+"/members", ann, object{"user_id": bob.ID}).want(t, 409, "conflict")
 		if n := w.count("select count(*) from channel_members where channel_id = $1 and user_id = $2", c.ID.String(), bob.ID.String()); n != 0 {
@@ -44,7 +44,7 @@ func TestBan(t *testing.T) {
 		w.do("DELETE", path(c.ID)+"/bans/"+bob.ID.String(), ann, nil).must(t, 204)
 		w.do("POST", path(c.ID)+"/members", ann, object{"user_id": bob.ID}).must(t, 200)
 	}
-	// One who is no member can be banned; removal without a ban bans nobody.
+	// A user who is not a member can be banned. A removal without ban=true bans nobody.
 	c := w.create(ann, "general", "public")
 	w.do("PUT", path(c.ID)+"/bans/"+cyd.ID.String(), ann, nil).must(t, 204)
 	w.do("PUT", path(c.ID)+"/bans/"+cyd.ID.String(), ann, nil).must(t, 204)

@@ -9,8 +9,9 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// TestContact_blockIsToldToTheGateways: those of both sides, since neither writes to the other from now on.
-func TestContact_blockIsToldToTheGateways(t *testing.T) {
+// TestContact_blockNotifiesGateways checks that the gateways of both users are notified, because
+// neither user may write to the other from then on.
+func TestContact_blockNotifiesGateways(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.signup("ann"), w.signup("bob")
@@ -30,12 +31,12 @@ func TestContact_blockIsToldToTheGateways(t *testing.T) {
 			}
 			n, err := notice.Decode([]byte(msg.Payload))
 			if err != nil || n.Kind != notice.Blocked || n.UserID != u.ID || n.By == nil || *n.By != bob.ID {
-				t.Errorf("%s was told %s, %v", u.Name, msg.Payload, err)
+				t.Errorf("%s received %s, %v", u.Name, msg.Payload, err)
 			}
 		})
 	}
 	w.do("POST", "/v1/contacts/"+ann.ID.String()+"/block", bob, nil).must(t, 204)
-	for _, told := range waiting {
-		told()
+	for _, wait := range waiting {
+		wait()
 	}
 }

@@ -44,8 +44,8 @@ func TestChannel_createJoinLeave(t *testing.T) {
 		}
 	}
 	w.settled()
-	if story := w.story(made.ID); story != "1 member_joined ann, 2 member_joined bob" {
-		t.Errorf("events: %s", story)
+	if got := w.eventLog(made.ID); got != "1 member_joined ann, 2 member_joined bob" {
+		t.Errorf("events: %s", got)
 	}
 	joined := w.events(made.ID)[1]
 	if joined.SenderID != bob.ID || joined.UserID == nil || *joined.UserID != bob.ID || joined.ChannelID != made.ID || time.Since(joined.SentAt.Time) > time.Minute {
@@ -64,8 +64,8 @@ func TestChannel_createJoinLeave(t *testing.T) {
 	w.get(path, bob.Token).want(t, 403, "forbidden")
 	w.join(bob, made.ID)
 	w.settled()
-	if story := w.story(made.ID); story != "1 member_joined ann, 2 member_joined bob, 3 member_left bob, 4 member_joined bob" {
-		t.Errorf("events: %s", story)
+	if got := w.eventLog(made.ID); got != "1 member_joined ann, 2 member_joined bob, 3 member_left bob, 4 member_joined bob" {
+		t.Errorf("events: %s", got)
 	}
 }
 
@@ -88,7 +88,7 @@ func TestChannel_createRefuses(t *testing.T) {
 		{"no name", object{"kind": "public"}, 422, "invalid_request", "name"},
 		{"blank name", object{"name": " \t ", "kind": "public"}, 422, "invalid_request", "name"},
 		{"invisible name", object{"name": "\u200b", "kind": "public"}, 422, "invalid_request", "name"},
-		{"name that turns text around", object{"name": "a\u202eb", "kind": "public"}, 422, "invalid_request", "name"},
+		{"name with a direction override", object{"name": "a\u202eb", "kind": "public"}, 422, "invalid_request", "name"},
 		{"long name", object{"name": strings.Repeat("ü", 81), "kind": "public"}, 422, "invalid_request", "name"},
 		{"NUL in name", object{"name": "a\x00b", "kind": "public"}, 422, "invalid_request", "name"},
 		{"mistyped name", object{"name": []int{1}, "kind": "public"}, 422, "invalid_request", "name"},
@@ -96,9 +96,9 @@ func TestChannel_createRefuses(t *testing.T) {
 		{"unknown kind", object{"name": "x", "kind": "secret"}, 422, "invalid_request", "kind"},
 		{"direct", object{"name": "x", "kind": "direct"}, 422, "invalid_request", "kind"},
 		{"long description", object{"name": "x", "kind": "public", "description": strings.Repeat("x", 501)}, 422, "invalid_request", "description"},
-		{"group is no id", object{"name": "x", "kind": "public", "group_id": "x"}, 422, "invalid_request", "group_id"},
+		{"malformed group id", object{"name": "x", "kind": "public", "group_id": "x"}, 422, "invalid_request", "group_id"},
 		{"unknown group", object{"name": "x", "kind": "public", "group_id": chat.NewChannelID().String()}, 404, "not_found", ""},
-		{"group of others", object{"name": "x", "kind": "public", "group_id": group}, 404, "not_found", ""},
+		{"group of other users", object{"name": "x", "kind": "public", "group_id": group}, 404, "not_found", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := w.post("/v1/channels", ann.Token, tt.body).want(t, tt.status, tt.code)
@@ -108,7 +108,7 @@ func TestChannel_createRefuses(t *testing.T) {
 		})
 	}
 	w.post("/v1/channels", bob.Token, object{"name": "x", "kind": "public", "group_id": group}).want(t, 403, "forbidden")
-	// Only public names are unique.
+	// Only the names of public channels must be unique.
 	w.create(ann, "General", "unlisted")
 	w.create(bob, "General", "private")
 }
@@ -138,11 +138,12 @@ func TestChannel_hidden(t *testing.T) {
 		}
 	}
 	if len(bodies) != 1 {
-		t.Errorf("the answers tell hidden from unknown: %v", bodies)
+		t.Errorf("the responses distinguish hidden channels from unknown ones: %v", bodies)
 	}
 	w.get("/v1/channels/nonsense", eve.Token).want(t, 404, "not_found")
 	w.post("/v1/channels/"+direct.String()+"/leave", ann.Token, nil).want(t, 403, "forbidden")
-	// A member of a private channel joins without effect, and once out is out.
+	// For a member of a private channel, a join has no effect. After leaving, the user cannot join
+	// again.
 	w.join(ann, private.ID)
 	if a := w.post("/v1/channels/"+private.ID.String()+"/leave", ann.Token, nil); a.status != 204 {
 		t.Fatalf("leave = %d %s", a.status, a.body)
@@ -156,7 +157,7 @@ type textID struct{ id *chat.ChannelID }
 func (s textID) Scan(src any) (err error) {
 	text, ok := src.(string)
 	if !ok {
-		return fmt.Errorf("%T is no text", src)
+		return fmt.Errorf("%T is not text", src)
 	}
 	*s.id, err = chat.ParseChannelID(text)
 	return err
@@ -218,7 +219,7 @@ func TestChannel_list(t *testing.T) {
 	}
 }
 
-func TestChannel_raceForAName(t *testing.T) {
+func TestChannel_concurrentSameName(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann := w.signup("ann")
@@ -243,8 +244,9 @@ func TestChannel_raceForAName(t *testing.T) {
 	}
 }
 
-// TestChannel_racesOfMembership: many who come and go at once leave events that agree with the rows.
-func TestChannel_racesOfMembership(t *testing.T) {
+// TestChannel_concurrentJoinsAndLeaves checks that the events agree with the membership rows after
+// many concurrent joins and leaves.
+func TestChannel_concurrentJoinsAndLeaves(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann := w.signup("ann")
@@ -256,7 +258,8 @@ func TestChannel_racesOfMembership(t *testing.T) {
 			for j := range 6 {
 				action := []string{"/join", "/leave"}[(i+j)%2]
 				a, err := w.try(request{method: "POST", path: "/v1/channels/" + channel.ID.String() + action, token: u.Token})
-				// A join answers with the channel, from which another request may have taken them again.
+				// A join returns the channel, which another request may have made the user leave
+				// again.
 				if err != nil || a.status >= 500 || a.status == 404 {
 					t.Errorf("%s = %d %s, %v", action, a.status, a.body, err)
 				}
@@ -268,17 +271,17 @@ func TestChannel_racesOfMembership(t *testing.T) {
 	in := map[string]bool{}
 	for i, e := range w.events(channel.ID) {
 		if e.Seq != int64(i+1) {
-			t.Fatalf("seq %d at place %d", e.Seq, i+1)
+			t.Fatalf("seq %d at position %d", e.Seq, i+1)
 		}
 		if was := in[e.Username]; was == (e.Type == event.MemberJoined) {
-			t.Fatalf("event %d: %s %s, who was in: %v", e.Seq, e.Username, e.Type, was)
+			t.Fatalf("event %d: %s %s, was a member before: %v", e.Seq, e.Username, e.Type, was)
 		}
 		in[e.Username] = e.Type == event.MemberJoined
 	}
 	for _, u := range users {
 		n := w.count("select count(*) from channel_members where channel_id = $1 and user_id = $2", channel.ID.String(), u.ID.String())
 		if (n == 1) != in[u.Name] {
-			t.Errorf("%s: %d rows, but the events say in = %v", u.Name, n, in[u.Name])
+			t.Errorf("%s: %d rows, but according to the events a member: %v", u.Name, n, in[u.Name])
 		}
 	}
 }
@@ -309,12 +312,12 @@ func TestChannel_ownership(t *testing.T) {
 	}
 	leave(cyd)
 	if role(bob) != "owner" {
-		t.Errorf("the last one left is %s", role(bob))
+		t.Errorf("the role of the last member is %s", role(bob))
 	}
 }
 
-// TestChannel_lastOwnersLeaveAtOnce: a channel with members always has an owner.
-func TestChannel_lastOwnersLeaveAtOnce(t *testing.T) {
+// TestChannel_lastOwnersLeaveConcurrently checks that a channel with members always has an owner.
+func TestChannel_lastOwnersLeaveConcurrently(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann, bob, cyd := w.signup("ann"), w.signup("bob"), w.signup("cyd")
@@ -338,7 +341,7 @@ func TestChannel_lastOwnersLeaveAtOnce(t *testing.T) {
 	}
 }
 
-func TestChannel_noticesToTheUser(t *testing.T) {
+func TestChannel_userNotices(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.signup("ann"), w.signup("bob")
@@ -370,7 +373,7 @@ func TestChannel_noticesToTheUser(t *testing.T) {
 	if n := next(); n.Kind != notice.ChannelRemoved || n.ChannelID == nil || *n.ChannelID != channel.ID {
 		t.Errorf("notice = %+v", n)
 	}
-	// A row that another service has written, without a poke.
+	// Another service has written this row, without poking the relay.
 	w.exec("select open_direct_channel($1, $2)", ann.ID.String(), bob.ID.String())
 	if n := next(); n.Kind != notice.ChannelAdded || n.ChannelID == nil || *n.ChannelID == channel.ID || *n.By != ann.ID {
 		t.Errorf("notice = %+v", n)
@@ -431,20 +434,20 @@ func TestChannel_unread(t *testing.T) {
 		}
 	}
 	check(3, 8)
-	for _, e := range stored { // seqs 5 and 6: as sync-service would
+	for _, e := range stored { // seqs 5 and 6, stored as sync-service would
 		w.store(e)
 	}
 	check(3, 8)
 	w.exec("update channel_members set last_read_seq = 5 where user_id = $1", bob.ID.String())
 	check(2, 8)
 	w.redis.Stop(t)
-	check(1, 6) // what PostgreSQL knows
+	check(1, 6) // according to PostgreSQL
 	w.redis.Start(t)
 	testkit.Until(t, testkit.Timeout, func() error { return w.rdb.Ping(context.Background()).Err() })
 	check(2, 8)
 }
 
-// store writes the row of a message.
+// store inserts the row of a message.
 func (w *world) store(e frame.Event) {
 	w.t.Helper()
 	w.exec(`insert into messages (channel_id, seq, id, kind, sender_id, client_id, body, data, sent_at)

@@ -15,7 +15,7 @@ type contact struct {
 	State    string      `json:"state"`
 }
 
-// contacts tells a user's contacts in short.
+// contacts returns a user's contacts in short form.
 func (w *world) contacts(u user, query string) string {
 	w.t.Helper()
 	var page struct{ Items []contact }
@@ -27,7 +27,7 @@ func (w *world) contacts(u user, query string) string {
 	return strings.Join(list, ", ")
 }
 
-func TestContact_life(t *testing.T) {
+func TestContact_requestAcceptBlock(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.signup("ann"), w.signup("bob")
@@ -45,28 +45,28 @@ func TestContact_life(t *testing.T) {
 		}
 	}
 	if s := ask(ann, bob); s != "requested" {
-		t.Errorf("first to ask: %s", s)
+		t.Errorf("state after the first request: %s", s)
 	}
 	see("bob requested", "ann received")
 	ask(ann, bob)
 	if s := ask(bob, ann); s != "accepted" {
-		t.Errorf("second to ask: %s", s)
+		t.Errorf("state after the second request: %s", s)
 	}
 	see("bob accepted", "ann accepted")
 	w.do("POST", of(ann)+"/block", bob, nil).must(t, 204)
 	see("", "ann blocked")
-	if s := ask(ann, bob); s != "requested" { // the blocked learn nothing of it
-		t.Errorf("the blocked ask: %s", s)
+	if s := ask(ann, bob); s != "requested" { // the blocked user cannot see the block
+		t.Errorf("state after a request of the blocked user: %s", s)
 	}
 	see("bob requested", "ann blocked")
 	w.do("POST", "/v1/contacts", bob, object{"user_id": ann.ID}).want(t, 403, "forbidden")
-	w.do("DELETE", of(ann), bob, nil).must(t, 204) // takes no block away
+	w.do("DELETE", of(ann), bob, nil).must(t, 204) // does not lift the block
 	see("", "ann blocked")
 	w.do("DELETE", of(ann)+"/block", bob, nil).must(t, 204)
 	w.do("DELETE", of(ann)+"/block", bob, nil).must(t, 204)
 	see("", "")
 	ask(ann, bob)
-	w.do("DELETE", of(ann), bob, nil).must(t, 204) // refused
+	w.do("DELETE", of(ann), bob, nil).must(t, 204) // refuses the request
 	see("", "")
 	for _, r := range []request{
 		{method: "POST", path: "/v1/contacts", body: object{"user_id": chat.NewUserID()}},
@@ -80,8 +80,9 @@ func TestContact_life(t *testing.T) {
 	w.do("POST", of(ann)+"/block", ann, nil).want(t, 422, "invalid_request")
 }
 
-// TestContact_askAtOnce: two who ask each other at the same moment are contacts.
-func TestContact_askAtOnce(t *testing.T) {
+// TestContact_concurrentRequests checks that two users who send each other requests at the same
+// time become contacts.
+func TestContact_concurrentRequests(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann := w.signup("ann")

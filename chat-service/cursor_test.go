@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// TestCursors: each list of the document takes its own cursors, and none of another list, nor one of its own
-// with a field that is missing, unknown, twice or of another type: what was taken for less than it says
-// would begin the list again.
+// TestCursors checks that every list accepts its own cursors and refuses those of other lists. It
+// also refuses its own cursors if a field is missing, unknown, repeated or of another type. If a
+// list accepted such a cursor, it would start again from the beginning.
 func TestCursors(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -46,7 +46,7 @@ func TestCursors(t *testing.T) {
 	for _, u := range []user{bob, cid} {
 		w.send(request{method: "PUT", path: "/v1/channels/" + channel + "/cursor", token: u.Token, body: object{"read_seq": receipted.Seq}}).must(t, 200)
 	}
-	lists := map[string]string{ // by operation
+	lists := map[string]string{ // by operation id
 		"listUsers": "/v1/users?query=u", "listContacts": "/v1/contacts?", "listGroups": "/v1/groups?",
 		"listGroupMembers": "/v1/groups/" + group.ID + "/members?", "listGroupChannels": "/v1/groups/" + group.ID + "/channels?",
 		"listChannels": "/v1/channels?", "listMembers": "/v1/channels/" + channel + "/members?",
@@ -59,7 +59,7 @@ func TestCursors(t *testing.T) {
 	for name, path := range lists {
 		first := w.listed(t, path+"&limit=1", ann)
 		if first.Next == nil {
-			t.Fatalf("%s has one page: %s", name, first.Items)
+			t.Fatalf("%s has only one page: %s", name, first.Items)
 		}
 		cursors[name] = *first.Next
 		second := w.listed(t, path+"&limit=1&cursor="+*first.Next, ann)
@@ -78,7 +78,7 @@ func TestCursors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, changed := range spoilt(name, string(own)) {
+		for _, changed := range malformed(name, string(own)) {
 			foreign = append(foreign, base64.RawURLEncoding.EncodeToString([]byte(changed)))
 		}
 		for _, cursor := range foreign {
@@ -93,7 +93,7 @@ func TestCursors(t *testing.T) {
 	}
 }
 
-// everyList fails for a list of the document that is not among those tried.
+// everyList fails the test if it does not cover a list of the document.
 func everyList(t *testing.T, tried map[string]string) {
 	t.Helper()
 	doc, err := spec()
@@ -103,7 +103,7 @@ func everyList(t *testing.T, tried map[string]string) {
 	for _, item := range doc.Paths.Map() {
 		for _, op := range item.Operations() {
 			if op.Parameters.GetByInAndName("query", "cursor") != nil && tried[op.OperationID] == "" {
-				t.Errorf("nobody tries %s", op.OperationID)
+				t.Errorf("no request for %s", op.OperationID)
 			}
 		}
 	}
@@ -120,7 +120,8 @@ func (w *world) listed(t *testing.T, path string, by user) (p listPage) {
 	return p
 }
 
-// relabelled is what a cursor says, forged as one of another list: own, if that says the same fields.
+// relabelled returns the position of a cursor of another list as a forged cursor of list. If both
+// positions have the same fields, it returns own.
 func relabelled(t *testing.T, cursor, list, own string) string {
 	t.Helper()
 	foreign, mine := fieldsOf(t, cursor), fieldsOf(t, own)
@@ -138,7 +139,7 @@ func encoded(v any) string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// fieldsOf returns the fields of a cursor.
+// fieldsOf returns the fields of a cursor's position.
 func fieldsOf(t *testing.T, cursor string) map[string]json.RawMessage {
 	t.Helper()
 	raw, err := base64.RawURLEncoding.DecodeString(cursor)
@@ -152,8 +153,8 @@ func fieldsOf(t *testing.T, cursor string) map[string]json.RawMessage {
 	return nil
 }
 
-// spoilt are ways to say a cursor wrongly.
-func spoilt(list, own string) []string {
+// malformed returns malformed variants of a cursor.
+func malformed(list, own string) []string {
 	inner := strings.TrimSuffix(strings.TrimPrefix(own, `{"`+list+`":`), "}")
 	return []string{
 		`{"` + list + `":{}}`, `{"` + list + `":null}`, `{"` + list + `":[]}`, `{"` + list + `":1}`, `{"` + list + `":{"x":1}}`,

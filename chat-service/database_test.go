@@ -7,7 +7,8 @@ import (
 	"parley.chat/shared-migrations/schematest"
 )
 
-// TestDatabase_defaults: no default of the database lets a login run SQL, or breaks what the service reads.
+// TestDatabase_defaults checks that unusual defaults of the database neither allow SQL injection
+// nor break reads.
 func TestDatabase_defaults(t *testing.T) {
 	t.Parallel()
 	db := schematest.Open(t)
@@ -26,10 +27,11 @@ func TestDatabase_defaults(t *testing.T) {
 	if a := w.get("/v1/me", ann.Token); a.status != 200 {
 		t.Errorf("/v1/me = %d %s", a.status, a.body)
 	}
-	// With such strings the backslash takes the quote that ends the argument along.
+	// Without standard-conforming strings, a backslash would escape the quote that ends the
+	// argument.
 	w.login(`\`, goodPassword).want(t, 401, "invalid_credentials")
 	w.login(`\' or true; update users set display_name = $$injected$$; --`, goodPassword).want(t, 401, "invalid_credentials")
 	if n := w.count("select count(*) from users where display_name = 'injected'"); n != 0 {
-		t.Error("a login has run SQL")
+		t.Error("a login executed injected SQL")
 	}
 }

@@ -22,7 +22,7 @@ func TestDirect_open(t *testing.T) {
 	a := w.do("POST", "/v1/dms", ann, object{"user_id": bob.ID})
 	a.into(t, 201, &c)
 	if c.Kind != "direct" || c.MemberCount != 2 || c.Peer.UserID != bob.ID || c.Peer.Username != "bob" || a.header.Get("Location") != path(c.ID) {
-		t.Errorf("made %s", a.body)
+		t.Errorf("created %s", a.body)
 	}
 	if n := next(); n.Kind != notice.ChannelAdded || *n.ChannelID != c.ID || *n.By != ann.ID {
 		t.Errorf("notice = %+v", n)
@@ -30,7 +30,7 @@ func TestDirect_open(t *testing.T) {
 	first := c.ID
 	w.do("POST", "/v1/dms", bob, object{"user_id": ann.ID}).into(t, 200, &c)
 	if c.ID != first || c.Peer.UserID != ann.ID {
-		t.Errorf("the other way: %+v", c)
+		t.Errorf("opened by the other user: %+v", c)
 	}
 	w.do("POST", "/v1/dms", ann, object{"user_id": ann.ID}).want(t, 422, "invalid_request")
 	w.do("POST", "/v1/dms", ann, object{"user_id": chat.NewUserID()}).want(t, 404, "not_found")
@@ -57,19 +57,20 @@ func TestDirect_blocked(t *testing.T) {
 	w.do("POST", "/v1/dms", ann, object{"user_id": bob.ID}).into(t, 201, &c)
 	w.do("POST", path(c.ID)+"/messages", ann, object{"body": "hi"}).must(t, 201)
 	w.do("POST", "/v1/contacts/"+ann.ID.String()+"/block", bob, nil).must(t, 204)
-	for _, u := range []user{ann, bob} { // neither way
+	for _, u := range []user{ann, bob} { // in both directions
 		w.do("POST", path(c.ID)+"/messages", u, object{"body": "hi"}).want(t, 403, "forbidden")
 	}
 	w.do("POST", "/v1/dms", ann, object{"user_id": bob.ID}).want(t, 403, "forbidden")
 	w.do("POST", "/v1/contacts/"+eve.ID.String()+"/block", ann, nil).must(t, 204)
 	w.do("POST", "/v1/dms", eve, object{"user_id": ann.ID}).want(t, 403, "forbidden")
-	w.get(path(c.ID)+"/messages", ann.Token).must(t, 200) // what was said stays
+	w.get(path(c.ID)+"/messages", ann.Token).must(t, 200) // earlier messages stay readable
 	w.do("DELETE", "/v1/contacts/"+ann.ID.String()+"/block", bob, nil).must(t, 204)
 	w.do("POST", path(c.ID)+"/messages", ann, object{"body": "hi"}).must(t, 201)
 }
 
-// TestDirect_openAtOnce: one channel for a pair, whoever asks.
-func TestDirect_openAtOnce(t *testing.T) {
+// TestDirect_concurrentOpen checks that two users have only one direct channel, even if both open
+// it at the same time.
+func TestDirect_concurrentOpen(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.signup("ann"), w.signup("bob")
@@ -86,6 +87,6 @@ func TestDirect_openAtOnce(t *testing.T) {
 		}
 	}
 	if n := w.count("select count(*) from channels where kind = 'direct'"); n != 1 || made != 1 {
-		t.Errorf("%d direct channels, made %d times", n, made)
+		t.Errorf("%d direct channels, created %d times", n, made)
 	}
 }

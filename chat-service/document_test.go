@@ -22,14 +22,15 @@ func TestDocument(t *testing.T) {
 	if a.status != 200 || !strings.Contains(string(a.body), `id="sendMessage"`) {
 		t.Errorf("/docs = %d %.200s", a.status, a.body)
 	}
-	// The policy lets the page's own style through and nothing else: no script, nothing from elsewhere.
+	// The policy allows only the page's own style sheet: no scripts and no other resources.
 	policy := a.header.Get("Content-Security-Policy")
 	if !regexp.MustCompile(`^default-src 'none'; style-src 'sha256-[^']+'; `).MatchString(policy) || strings.Contains(policy, "unsafe") {
 		t.Errorf("policy = %s", policy)
 	}
 }
 
-// TestPage: the web client is served, whether it was built into this program or not, and hides nothing.
+// TestPage checks that the web client is served with its security headers, whether or not it was
+// built into this program, and that it does not hide other paths.
 func TestPage(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

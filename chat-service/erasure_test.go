@@ -17,7 +17,7 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// tablesWith returns the tables with a row that contains a text.
+// tablesWith returns the tables that have a row containing text.
 func (w *world) tablesWith(text string) (found []string) {
 	w.t.Helper()
 	rows, err := w.db.Query(context.Background(), "select tablename from pg_tables where schemaname = 'public' order by 1")
@@ -41,7 +41,7 @@ func (w *world) tablesWith(text string) (found []string) {
 	return found
 }
 
-// keysWith returns the keys of Redis whose name or value contains a text.
+// keysWith returns the Redis keys whose name or value contains text.
 func (w *world) keysWith(text string) (found []string) {
 	w.t.Helper()
 	ctx := context.Background()
@@ -65,7 +65,7 @@ func (w *world) keysWith(text string) (found []string) {
 			value, err = w.rdb.ZRangeWithScores(ctx, key, 0, -1).Result()
 		case "stream":
 			value, err = w.rdb.XRange(ctx, key, "-", "+").Result()
-		case "none": // expired
+		case "none": // the key has expired
 		default:
 			w.t.Fatalf("key %s: a dump of a %s is missing", key, kind)
 		}
@@ -79,12 +79,13 @@ func (w *world) keysWith(text string) (found []string) {
 	return found
 }
 
-// TestErasure: once an account is deleted, nothing that chat-service has says who its user was, and no answer
-// names them, although the rows of the event log still do: sync-service sees to those.
+// TestErasure checks that, after an account is deleted, no data of chat-service identifies its user
+// and no response contains their name. The rows of the event log still do until sync-service
+// removes the names.
 func TestErasure(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, asking)
-	const mark = "qzx" // in everything that is the user's own, and nowhere else
+	const mark = "qzx" // part of all data of the user, and of nothing else
 	vera, bob := w.signup("qzxvera"), w.signup("bob")
 	w.do("PATCH", "/v1/me", vera, object{"display_name": "Qzx Vera", "bio": "I am qzx"}).must(t, 200)
 	w.send(request{
@@ -113,7 +114,7 @@ func TestErasure(t *testing.T) {
 			e := say(frame.Event{Type: event.Message, ChannelID: c.ID, SenderID: vera.ID, SenderName: vera.Name, Body: fmt.Sprint("hello ", i)})
 			say(frame.Event{Type: event.Edit, ChannelID: c.ID, SenderID: vera.ID, MessageID: &e.ID, Body: fmt.Sprint("hello again ", i)})
 		}
-		for _, e := range w.events(c.ID) { // rows and tail have them
+		for _, e := range w.events(c.ID) { // stored, and still in the tail
 			if e.Seq < 8 {
 				w.persist(e)
 			}
@@ -139,40 +140,40 @@ func TestErasure(t *testing.T) {
 		return naming
 	}
 	if before := asked(); len(before) < 8 {
-		t.Fatalf("only these answers name the user before: %q", before)
+		t.Fatalf("before the deletion only these responses contain the name: %q", before)
 	}
 
-	// A change that nobody has heard of yet waits in the outbox.
+	// A change that is not published yet is still in the outbox.
 	w.redis.Stop(t)
 	w.do("POST", path(shared.ID)+"/leave", vera, nil).must(t, 204)
 	w.delete("/v1/me", vera.Token, object{"password": goodPassword}).must(t, 204)
 	for _, table := range w.tablesWith(mark) {
 		if !strings.HasPrefix(table, "messages ") {
-			t.Errorf("table %s names the user", table)
+			t.Errorf("table %s contains the name", table)
 		}
 	}
 	w.redis.Start(t)
 	w.settled()
 	if naming := asked(); len(naming) > 0 {
-		t.Errorf("answers name the user: %s", strings.Join(naming, "\n"))
+		t.Errorf("responses contain the name: %s", strings.Join(naming, "\n"))
 	}
 	if n := w.count("select count(*) from erasures where user_id = $1 and scrubbed_at is null", vera.ID.String()); n != 1 {
-		t.Error("sync-service is not told")
+		t.Error("the erasure is not recorded for sync-service")
 	}
-	for _, key := range w.keysWith(mark) { // what expires, or leaves with the retention of the streams
+	for _, key := range w.keysWith(mark) { // keys that expire soon or disappear with the retention of the streams
 		if !strings.Contains(key, ":tail:") && !strings.HasSuffix(key, ":stream") {
-			t.Errorf("key %s names the user", key)
+			t.Errorf("key %s contains the name", key)
 		}
 	}
 	for _, e := range w.events(shared.ID) {
 		if e.Type == event.MemberLeft && e.Username != "" {
-			t.Errorf("an event that was relayed after the deletion names the user: %+v", e)
+			t.Errorf("an event that was relayed after the deletion contains the name: %+v", e)
 		}
 	}
 }
 
-// TestErasure_nameIsReserved: nobody gets the name of a deleted account, nor one that looks like it, for as long
-// as the setting says; and nothing in the database tells the name.
+// TestErasure_nameIsReserved checks that nobody can sign up with the name of a deleted account, or
+// a lookalike, for the configured time. The database does not contain the name itself.
 func TestErasure_nameIsReserved(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -181,13 +182,13 @@ func TestErasure_nameIsReserved(t *testing.T) {
 	try := func(name string) answer {
 		return w.post("/v1/signup", "", object{"username": name, "email": name + "2@example.com", "password": goodPassword, "session": "bearer"})
 	}
-	for _, name := range []string{"qzxann", "QzxAnn", "qzxаnn"} { // the last one has a Cyrillic letter
+	for _, name := range []string{"qzxann", "QzxAnn", "qzxаnn"} { // the last name has a Cyrillic letter
 		if a := try(name); a.status != 409 && a.status != 422 {
 			t.Errorf("signup as %s: %d %s", name, a.status, a.body)
 		}
 	}
 	if found := w.tablesWith("qzxann"); len(found) > 0 {
-		t.Errorf("%v tell the name", found)
+		t.Errorf("%v contain the name", found)
 	}
 	var left time.Duration
 	var until time.Time
@@ -203,20 +204,21 @@ func TestErasure_nameIsReserved(t *testing.T) {
 	}
 }
 
-// TestErasure_notReserved: without the setting a name is free at once.
+// TestErasure_notReserved checks that the name can be used again immediately if the reservation is
+// turned off.
 func TestErasure_notReserved(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *chatservice.Config) { c.NameReservation = 0 })
 	ann := w.signup("ann")
 	w.delete("/v1/me", ann.Token, object{"password": goodPassword}).must(t, 204)
 	if again := w.signup("ann"); again.ID == ann.ID {
-		t.Error("the account is back")
+		t.Error("signup returned the deleted account")
 	}
 }
 
-// TestErasure_signupAtTheSameTime: a signup that waits for the deletion of an account of the same name does not
-// get the name.
-func TestErasure_signupAtTheSameTime(t *testing.T) {
+// TestErasure_concurrentSignup checks that a signup that waits for the deletion of an account with
+// the same name does not get the name.
+func TestErasure_concurrentSignup(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann := w.signup("ann")
@@ -225,7 +227,7 @@ func TestErasure_signupAtTheSameTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(context.Background()) }()
-	// As the deletion does, which is not committed yet.
+	// The same statements as the deletion, not committed yet.
 	for _, sql := range []string{
 		"update users set username = '~gone', lookalike = null, email = 'x@deleted.invalid', deleted_at = now() where id = '" + ann.ID.String() + "'",
 		"insert into reserved_names values (name_digest('" + names.Key("ann") + "'), now() + interval '1 day')",
@@ -241,7 +243,7 @@ func TestErasure_signupAtTheSameTime(t *testing.T) {
 	}()
 	testkit.Until(t, testkit.Timeout, func() error {
 		if n := w.count("select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"); n == 0 {
-			return fmt.Errorf("the signup does not wait")
+			return fmt.Errorf("the signup is not waiting for the lock")
 		}
 		return nil
 	})

@@ -15,7 +15,7 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// notices follows a user's topic, and returns what reads the next notice.
+// notices subscribes to a user's topic and returns a function that reads the next notice.
 func (w *world) notices(u user) func() notice.Notice {
 	w.t.Helper()
 	sub := w.rdb.SSubscribe(context.Background(), rediskey.UserTopic(rediskey.Of(u.ID.UUID, partitions), u.ID))
@@ -39,7 +39,8 @@ func (w *world) notices(u user) func() notice.Notice {
 	}
 }
 
-// gateway returns what appends events as a gateway would, and returns them with their seq.
+// gateway returns a function that appends an event as a gateway would, and returns the event with
+// its seq.
 func (w *world) gateway() func(frame.Event) frame.Event {
 	w.t.Helper()
 	floor := func(context.Context, chat.ChannelID) (int64, error) {
@@ -68,7 +69,8 @@ func (w *world) gateway() func(frame.Event) frame.Event {
 	}
 }
 
-// persist stores an event with what it does to messages, in whatever order, as sync-service does.
+// persist stores an event and its effect on messages, as sync-service does. Events may be stored in
+// any order.
 func (w *world) persist(e frame.Event) {
 	w.t.Helper()
 	d := eventrow.Data{
@@ -115,14 +117,15 @@ func (w *world) persist(e frame.Event) {
 		and (m.id = s.message_id and m.kind = 'message' or m.target = s.message_id and m.kind = 'edit')`, e.ChannelID.String())
 }
 
-// mark raises the watermark of a channel's partition to the entry of a seq, and cuts the tail there.
+// mark raises the watermark of a channel's partition to the entry with a seq and, with cut, trims
+// the tail up to it.
 func (w *world) mark(channel chat.ChannelID, seq int64, cut bool) {
 	w.t.Helper()
-	k := &talk{world: w, channel: summary{ID: channel}}
+	k := &historyFixture{world: w, channel: summary{ID: channel}}
 	k.mark(seq, cut)
 }
 
-// forgetCursors lets Redis forget a channel's cursors, as it does once they are stored.
+// forgetCursors deletes a channel's cursors from Redis, as happens after they are stored.
 func (w *world) forgetCursors(channel chat.ChannelID) {
 	w.t.Helper()
 	if err := w.rdb.Del(context.Background(), rediskey.Cursor(rediskey.Of(channel.UUID, partitions), channel)).Err(); err != nil {
@@ -130,7 +133,7 @@ func (w *world) forgetCursors(channel chat.ChannelID) {
 	}
 }
 
-// setHead sets a channel's counter, and takes away its tail: all of it is stored.
+// setHead sets a channel's counter and deletes its tail, as if everything were stored.
 func (w *world) setHead(channel chat.ChannelID, seq int) {
 	w.t.Helper()
 	p := rediskey.Of(channel.UUID, partitions)
@@ -142,7 +145,7 @@ func (w *world) setHead(channel chat.ChannelID, seq int) {
 	}
 }
 
-// slow makes every change of a table's rows take its time, so that requests that are sent together meet.
+// slow delays every change of a table's rows, so that concurrent requests overlap.
 func (w *world) slow(table string) {
 	w.t.Helper()
 	w.exec("create function dawdle() returns trigger language plpgsql as $$ begin perform pg_sleep(0.05); return coalesce(new, old); end $$")

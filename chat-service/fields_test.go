@@ -16,7 +16,7 @@ import (
 	"parley.chat/internal/platform/config"
 )
 
-// odd is what people and programs send that nobody expected.
+// odd contains unusual values that clients may send.
 var odd = []any{
 	nil, true, 0.0, -1.0, 1.5, 1e300, 9007199254740993.0,
 	[]any{},
@@ -32,12 +32,12 @@ var odd = []any{
 	"ffffffff-ffff-ffff-ffff-ffffffffffff", "FFFFFFFF-FFFF-4FFF-BFFF-FFFFFFFFFFFF", "eyJuIjoiXHUwMDAwIn0", "bnVsbA", "e30", "W10",
 }
 
-// rawOdd is JSON that no value encodes to.
+// rawOdd contains JSON values that encoding/json never produces.
 var rawOdd = []string{`"\ud800"`, `"\udc00\ud800"`, `1e999`, `-0`, `99999999999999999999999`, `1.0`, `1e2`}
 
-// TestEveryField sends each field, parameter and path of each request everything odd: never a fault of
-// ours, and what the document forbids is answered with the name of the field. New endpoints are covered
-// by being in the document.
+// TestEveryField sends unusual values in every field, parameter and path of every request. The
+// service must never fail, and an invalid value must be reported with the name of its field. New
+// endpoints are covered as soon as they are in the document.
 func TestEveryField(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *chatservice.Config) {
@@ -57,7 +57,7 @@ func TestEveryField(t *testing.T) {
 		}
 	}
 	if f.sent < 2000 {
-		t.Errorf("%d requests: the document has more fields than that", f.sent)
+		t.Errorf("only %d requests; the document has more fields", f.sent)
 	}
 }
 
@@ -65,7 +65,7 @@ type fieldFuzz struct {
 	*world
 	t     *testing.T
 	user  user
-	nouns map[string]string // an id of each kind of thing that a path may name
+	nouns map[string]string // an existing id for each kind of resource in a path
 	sent  int
 }
 
@@ -80,10 +80,10 @@ func newFieldFuzz(t *testing.T, w *world) *fieldFuzz {
 	}}
 }
 
-// plain returns a value that a schema takes.
+// plain returns a value that is valid for a schema.
 func (f *fieldFuzz) plain(s *openapi3.Schema) any {
 	if s.Format == "password" {
-		return "not the one of ann" // nor a username, which no password may be
+		return "not the one of ann" // and not a username, which is not allowed as a password
 	}
 	candidates := append([]any{"valid-text", "valid@example.com", "https://example.com/", f.nouns["user"], 1.0, true}, s.Enum...)
 	for _, v := range candidates {
@@ -91,7 +91,7 @@ func (f *fieldFuzz) plain(s *openapi3.Schema) any {
 			return v
 		}
 	}
-	f.t.Fatalf("no plain value for %v", s)
+	f.t.Fatalf("no valid value for %v", s)
 	return nil
 }
 
@@ -132,7 +132,7 @@ func (f *fieldFuzz) operation(method, path string, item *openapi3.PathItem, op *
 	}
 }
 
-// field puts odd values into one field of a body.
+// field sends unusual values in one field of the body.
 func (f *fieldFuzz) field(r request, name string, body map[string]any, s *openapi3.Schema) {
 	values := make([][]byte, 0, len(odd)+len(rawOdd))
 	for _, v := range odd {
@@ -160,7 +160,7 @@ func (f *fieldFuzz) field(r request, name string, body map[string]any, s *openap
 	}
 }
 
-// parameter puts odd values into one parameter. template is the path with its names in braces.
+// parameter sends unusual values in one parameter. template is the path with its placeholders.
 func (f *fieldFuzz) parameter(r request, template string, query url.Values, p *openapi3.Parameter) {
 	given := r.path
 	for _, v := range odd {
@@ -172,10 +172,10 @@ func (f *fieldFuzz) parameter(r request, template string, query url.Values, p *o
 		switch p.In {
 		case "path":
 			if text == "" || p.Schema.Value.VisitJSON(text) == nil {
-				continue // another path, or an id that names nothing
+				continue // another path, or the valid id of a missing resource
 			}
 			r.path = strings.ReplaceAll(template, "{"+p.Name+"}", url.PathEscape(text))
-			id := f.nouns["channel"] // whatever the others name, this one is looked at
+			id := f.nouns["channel"] // the other parameters are valid; only this one is tested
 			r.path = strings.NewReplacer("{id}", id, "{user_id}", id, "{message_id}", id).Replace(r.path)
 			f.notFound(r, text)
 			continue
@@ -190,7 +190,7 @@ func (f *fieldFuzz) parameter(r request, template string, query url.Values, p *o
 		case "header":
 			r.path = given + "?" + query.Encode()
 			if strings.ContainsAny(text, "\x00\x01\x1b\x7f\r\n") {
-				continue // no client can send it
+				continue // HTTP clients cannot send such a header
 			}
 			header[p.Name] = strings.TrimSpace(text)
 			text = header[p.Name]
@@ -200,7 +200,8 @@ func (f *fieldFuzz) parameter(r request, template string, query url.Values, p *o
 	}
 }
 
-// parameterIsWrong says by other means than the service whether text is what a schema wants.
+// parameterIsWrong reports whether text violates a schema, independently of the service's own
+// check.
 func parameterIsWrong(s *openapi3.Schema, text string) bool {
 	switch {
 	case s.Type.Is("integer"):
@@ -222,7 +223,8 @@ func (f *fieldFuzz) notFound(r request, text string) {
 	}
 }
 
-// expect sends r, whose field name has a value that is wrong or only odd.
+// expect sends r, in which the field name has an unusual value. If wrong is set, the value is
+// invalid.
 func (f *fieldFuzz) expect(r request, name, value string, wrong bool) {
 	f.sent++
 	a := f.send(r)
@@ -241,6 +243,6 @@ func (f *fieldFuzz) expect(r request, name, value string, wrong bool) {
 				return
 			}
 		}
-		f.t.Errorf("%s %.80s with %s = %.80q: errors %+v do not name it", r.method, r.path, name, value, p.Errors)
+		f.t.Errorf("%s %.80s with %s = %.80q: errors %+v do not contain it", r.method, r.path, name, value, p.Errors)
 	}
 }

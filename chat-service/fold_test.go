@@ -14,17 +14,17 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// tale is a channel in which everything has happened that can happen to a message.
-type tale struct {
+// foldFixture is a channel whose log contains every kind of change to messages.
+type foldFixture struct {
 	*world
 	ann, bob, eve user
 	channel       chat.ChannelID
-	log           []frame.Event // all of it; log[i] has seq i+1
+	log           []frame.Event // the complete log; log[i] has seq i+1
 }
 
-func newTale(t *testing.T) *tale {
+func newFoldFixture(t *testing.T) *foldFixture {
 	w := newWorld(t)
-	a := &tale{world: w, ann: w.signup("ann"), bob: w.signup("bob"), eve: w.signup("eve")}
+	a := &foldFixture{world: w, ann: w.signup("ann"), bob: w.signup("bob"), eve: w.signup("eve")}
 	a.channel = w.create(a.ann, "general", "public").ID
 	w.join(a.bob, a.channel)
 	w.join(a.eve, a.channel)
@@ -66,8 +66,8 @@ func newTale(t *testing.T) *tale {
 	return a
 }
 
-// page tells the messages of a channel with what became of them.
-func (a *tale) page(query string) string {
+// page returns the messages of a channel in their current state, in short form.
+func (a *foldFixture) page(query string) string {
 	a.t.Helper()
 	var page struct {
 		Items []struct {
@@ -106,14 +106,14 @@ func (a *tale) page(query string) string {
 }
 
 const (
-	wholeTale = `4 "one!!" edited by 13; 5 "two" 👍1 eve 🎉1 bob; 11 "" deleted by 12; 16 "four"`
-	endOfTale = `11 "" deleted by 12; 16 "four"`
+	fullHistory  = `4 "one!!" edited by 13; 5 "two" 👍1 eve 🎉1 bob; 11 "" deleted by 12; 16 "four"`
+	endOfHistory = `11 "" deleted by 12; 16 "four"`
 )
 
-func (a *tale) check(when string) {
+func (a *foldFixture) check(when string) {
 	a.t.Helper()
 	for query, want := range map[string]string{
-		"": wholeTale, "limit=2": endOfTale, "after_seq=10": endOfTale,
+		"": fullHistory, "limit=2": endOfHistory, "after_seq=10": endOfHistory,
 		"before_seq=11&limit=1": `5 "two" 👍1 eve 🎉1 bob`, "around=4&limit=1": `4 "one!!" edited by 13`,
 		"around=5&limit=3": `4 "one!!" edited by 13; 5 "two" 👍1 eve 🎉1 bob; 11 "" deleted by 12`,
 	} {
@@ -124,8 +124,8 @@ func (a *tale) check(when string) {
 	a.checkLog(when)
 }
 
-// checkLog: the raw log has every seq once, in order, and no text of what is deleted.
-func (a *tale) checkLog(when string) {
+// checkLog checks that the raw log has every seq once, in order, and no text of deleted messages.
+func (a *foldFixture) checkLog(when string) {
 	a.t.Helper()
 	var events []frame.Event
 	for next := ""; ; {
@@ -151,7 +151,7 @@ func (a *tale) checkLog(when string) {
 	}
 	for i, e := range events {
 		want := a.log[i]
-		if want.Seq == 11 || want.Seq == 15 { // deleted, and an edit of what is
+		if want.Seq == 11 || want.Seq == 15 { // a deleted message, and a later edit of it
 			want.Body = ""
 		}
 		got, err1 := e.Encode()
@@ -162,10 +162,10 @@ func (a *tale) checkLog(when string) {
 	}
 }
 
-// TestHistory_folds tells the same tale, however much of it is stored.
+// TestHistory_folds checks that pages are the same, no matter how much of the log is stored.
 func TestHistory_folds(t *testing.T) {
 	t.Parallel()
-	a := newTale(t)
+	a := newFoldFixture(t)
 	a.check("nothing stored")
 	for i, e := range a.log {
 		a.persist(e)
@@ -176,10 +176,10 @@ func TestHistory_folds(t *testing.T) {
 	a.check("tail gone")
 }
 
-// TestHistory_foldsOutOfTurn: stored in any order, without a watermark.
-func TestHistory_foldsOutOfTurn(t *testing.T) {
+// TestHistory_foldsInAnyOrder stores the events in random order, without a watermark.
+func TestHistory_foldsInAnyOrder(t *testing.T) {
 	t.Parallel()
-	a := newTale(t)
+	a := newFoldFixture(t)
 	seed := rand.Uint64()
 	for _, i := range rand.New(rand.NewPCG(seed, 0)).Perm(len(a.log)) {
 		a.persist(a.log[i])
@@ -187,10 +187,10 @@ func TestHistory_foldsOutOfTurn(t *testing.T) {
 	}
 }
 
-// TestHistory_deletedAccount: what somebody said stays when they go, without their name.
+// TestHistory_deletedAccount checks that the messages of a deleted account stay, without its name.
 func TestHistory_deletedAccount(t *testing.T) {
 	t.Parallel()
-	a := newTale(t)
+	a := newFoldFixture(t)
 	a.exec("update users set deleted_at = now() where id = $1", a.ann.ID.String())
 	var page struct {
 		Items []struct {
@@ -204,7 +204,8 @@ func TestHistory_deletedAccount(t *testing.T) {
 	}
 }
 
-// TestHistory_lostEvents: what Redis has lost is a tombstone before anybody has stored one.
+// TestHistory_lostEvents checks that events that Redis has lost are shown as tombstones even before
+// tombstones are stored.
 func TestHistory_lostEvents(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

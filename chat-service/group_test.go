@@ -27,7 +27,7 @@ func (w *world) group(by user, name string, members map[user]string) group {
 	return g
 }
 
-// channelIn makes a channel in a group.
+// channelIn creates a channel in a group.
 func (w *world) channelIn(by user, g group, name, kind string) summary {
 	w.t.Helper()
 	var s summary
@@ -35,7 +35,7 @@ func (w *world) channelIn(by user, g group, name, kind string) summary {
 	return s
 }
 
-func TestGroup_life(t *testing.T) {
+func TestGroup_lifecycle(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann, bob, cyd, eve := w.signup("ann"), w.signup("bob"), w.signup("cyd"), w.signup("eve")
@@ -46,7 +46,7 @@ func TestGroup_life(t *testing.T) {
 	a.into(t, 201, &g)
 	at := "/v1/groups/" + g.ID.String()
 	if g.Name != "Team" || g.Role != "owner" || g.MemberCount != 1 || a.header.Get("Location") != at {
-		t.Errorf("made %s at %s", a.body, a.header.Get("Location"))
+		t.Errorf("created %s at %s", a.body, a.header.Get("Location"))
 	}
 	for _, blank := range []string{"  ", "\u200b\ufeff"} {
 		w.do("POST", "/v1/groups", ann, object{"name": blank}).want(t, 422, "invalid_request")
@@ -80,7 +80,7 @@ func TestGroup_life(t *testing.T) {
 	}
 	general := w.channelIn(ann, g, "general", "public")
 	w.join(bob, general.ID)
-	// When the owner goes, the oldest admin follows, there and in the channel.
+	// When the owner leaves, the longest-standing admin becomes owner of the group and its channel.
 	w.do("DELETE", at+"/members/"+ann.ID.String(), ann, nil).must(t, 204)
 	w.do("GET", at, bob, nil).into(t, 200, &g)
 	if g.Role != "owner" || w.roles(bob, general.ID) != "bob owner" {
@@ -120,7 +120,7 @@ func TestGroup_lists(t *testing.T) {
 	}
 }
 
-// TestGroup_channels is who sees and joins which of a group's channels.
+// TestGroup_channels checks who can see and join the channels of a group.
 func TestGroup_channels(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -157,21 +157,22 @@ func TestGroup_channels(t *testing.T) {
 	}
 	w.join(bob, public.ID)
 	w.join(bob, unlisted.ID)
-	w.do("POST", path(private.ID)+"/join", bob, nil).want(t, 404, "not_found") // by invitation, in a group too
+	w.do("POST", path(private.ID)+"/join", bob, nil).want(t, 404, "not_found") // private channels need an invitation, even in a group
 	w.do("POST", path(private.ID)+"/members", ann, object{"user_id": eve.ID}).want(t, 403, "forbidden")
 	w.add(ann, private.ID, bob, "member")
-	// Out of the group is out of its channels.
+	// A user who is removed from the group is also removed from its channels.
 	w.do("DELETE", "/v1/groups/"+g.ID.String()+"/members/"+bob.ID.String(), ann, nil).must(t, 204)
 	for _, c := range []summary{public, unlisted, private} {
 		w.get(path(c.ID), bob.Token).want(t, 404, "not_found")
 	}
 	w.settled()
-	if got := w.story(private.ID); got != "1 member_joined ann, 2 member_joined bob, 3 member_left bob" {
+	if got := w.eventLog(private.ID); got != "1 member_joined ann, 2 member_joined bob, 3 member_left bob" {
 		t.Errorf("events: %s", got)
 	}
 }
 
-// TestGroup_joinWhileBeingRemoved: nobody is left in a channel of a group that they are not in.
+// TestGroup_joinWhileBeingRemoved checks that a user who is removed from a group is not left in one
+// of its channels.
 func TestGroup_joinWhileBeingRemoved(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -187,13 +188,14 @@ func TestGroup_joinWhileBeingRemoved(t *testing.T) {
 			request{method: "DELETE", path: at + "/" + bob.ID.String(), token: ann.Token},
 		)
 		if n := w.count("select count(*) from channel_members where user_id = $1", bob.ID.String()); n != 0 {
-			t.Fatalf("round %d: %v leave somebody in a channel of a group that they are not in", i, got)
+			t.Fatalf("round %d: after %v the user is still in a channel of the group", i, got)
 		}
 	}
 }
 
-// TestGroup_lastOwnersLeaveAtOnce: a group has an owner, or has ended.
-func TestGroup_lastOwnersLeaveAtOnce(t *testing.T) {
+// TestGroup_lastOwnersLeaveConcurrently checks that a group with members has an owner and a group
+// without members is deleted.
+func TestGroup_lastOwnersLeaveConcurrently(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann, bob, cyd := w.signup("ann"), w.signup("bob"), w.signup("cyd")
@@ -212,12 +214,12 @@ func TestGroup_lastOwnersLeaveAtOnce(t *testing.T) {
 		owners := w.count("select count(*) from group_members where group_id = $1 and role = 'owner'", g.ID.String())
 		ended := w.count("select count(*) from groups where id = $1 and deleted_at is not null", g.ID.String())
 		if i%2 == 0 && (owners != 1 || ended != 0) || i%2 == 1 && (owners != 0 || ended != 1) {
-			t.Fatalf("round %d: %v, %d owners, ended %d", i, got, owners, ended)
+			t.Fatalf("round %d: %v, %d owners, %d deleted groups", i, got, owners, ended)
 		}
 	}
 }
 
-// TestGroup_channelWhileBeingDeleted: a deleted group has no channel left.
+// TestGroup_channelWhileBeingDeleted checks that a deleted group has no channels left.
 func TestGroup_channelWhileBeingDeleted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -232,7 +234,7 @@ func TestGroup_channelWhileBeingDeleted(t *testing.T) {
 			request{method: "DELETE", path: at, token: ann.Token},
 		)
 		if n := w.count("select count(*) from channels where group_id = $1 and deleted_at is null", g.ID.String()); n != 0 {
-			t.Fatalf("round %d: %v leave %d channels", i, got, n)
+			t.Fatalf("round %d: after %v, %d channels are left", i, got, n)
 		}
 	}
 }

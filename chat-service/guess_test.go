@@ -13,12 +13,13 @@ import (
 	chatservice "parley.chat/chat-service"
 )
 
-// behindProxy makes X-Forwarded-For count, so that a test can come from any address.
+// behindProxy makes the service trust X-Forwarded-For, so that a test can send requests from any
+// address.
 func behindProxy(c *chatservice.Config) {
 	c.Proxies = config.CIDRs{netip.MustParsePrefix("127.0.0.0/8")}
 }
 
-// loginFrom logs in from an address, with a device token or none.
+// loginFrom sends a login from an address, with a device token unless device is "".
 func (w *world) loginFrom(address, name, pass, device string) answer {
 	w.t.Helper()
 	body := object{"login": name, "password": pass, "session": "bearer"}
@@ -28,7 +29,7 @@ func (w *world) loginFrom(address, name, pass, device string) answer {
 	return w.send(request{method: "POST", path: "/v1/login", body: body, header: map[string]string{"X-Forwarded-For": address}})
 }
 
-// guesses sends wrong passwords for a login name from n addresses, 10 from each.
+// guesses sends wrong passwords for a login name, 10 from each of n addresses.
 func (w *world) guesses(name string, n int) {
 	w.t.Helper()
 	for i := range n {
@@ -38,9 +39,10 @@ func (w *world) guesses(name string, n int) {
 	}
 }
 
-// TestLogin_guessesOfOthers: wrong passwords from one network lock out that network only, and those from many
-// networks do not lock out a device that the owner has used, nor a session.
-func TestLogin_guessesOfOthers(t *testing.T) {
+// TestLogin_guessesFromOtherNetworks checks that wrong passwords from one network lock out only
+// that network. Wrong passwords from many networks lock out neither a known device of the owner nor
+// an existing session.
+func TestLogin_guessesFromOtherNetworks(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, behindProxy, func(c *chatservice.Config) { c.LoginFailuresAll = config.Rate{Count: 30, Per: time.Hour} })
 	ann := w.signup("ann")
@@ -56,26 +58,26 @@ func TestLogin_guessesOfOthers(t *testing.T) {
 	w.loginFrom("192.0.2.1", "ann", goodPassword, "").into(t, 200, &in)
 	known := in.Device
 
-	for i := range 20 { // the first network has used 10 of 30
+	for i := range 20 { // the first network has already used 10 of the 30
 		w.loginFrom(fmt.Sprintf("203.0.113.%d", i), "ann", "wrong horse", "").want(t, 401, "invalid_credentials")
 	}
 	w.loginFrom("192.0.2.1", "ann", goodPassword, "").want(t, 429, "rate_limited")
 	w.loginFrom("192.0.2.1", "ann", goodPassword, "made-up").want(t, 429, "rate_limited")
 	w.loginFrom("198.51.100.1", "ann", goodPassword, known).into(t, 200, &in)
 	if in.Device == known || in.Device == "" {
-		t.Errorf("the device token is %q after %q, want another", in.Device, known)
+		t.Errorf("the device token is %q after %q, want a new one", in.Device, known)
 	}
-	w.loginFrom("192.0.2.1", "ann", goodPassword, known).want(t, 429, "rate_limited") // it was replaced
+	w.loginFrom("192.0.2.1", "ann", goodPassword, known).want(t, 429, "rate_limited") // the token was replaced
 
-	// The session of before can change the password and delete the account.
+	// The earlier session can still change the password and delete the account.
 	fresh := "another horse battery"
 	if a := w.post("/v1/me/password", ann.Token, object{"password": goodPassword, "new_password": fresh}); a.status >= 300 {
 		t.Errorf("change = %d %s", a.status, a.body)
 	}
 }
 
-// TestLogin_guessesOfADevice: a device token is no way around the limits.
-func TestLogin_guessesOfADevice(t *testing.T) {
+// TestLogin_guessesFromKnownDevice checks that a device token does not circumvent the limits.
+func TestLogin_guessesFromKnownDevice(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, behindProxy)
 	w.signup("ann")
@@ -91,14 +93,14 @@ func TestLogin_guessesOfADevice(t *testing.T) {
 	if a := w.loginFrom("192.0.2.1", "ann", goodPassword, ""); a.status != 200 {
 		t.Errorf("another device: %d %s", a.status, a.body)
 	}
-	// For bob it is a device like any other, until he has logged in with it.
+	// For bob the device is unknown until he has logged in from it.
 	for range 10 {
 		w.loginFrom("192.0.2.1", "bob", "wrong horse", in.Device).want(t, 401, "invalid_credentials")
 	}
 	w.loginFrom("192.0.2.1", "bob", goodPassword, in.Device).want(t, 429, "rate_limited")
 }
 
-// TestLogin_knownBrowser: a browser keeps its device token through a logout.
+// TestLogin_knownBrowser checks that a browser keeps its device token after a logout.
 func TestLogin_knownBrowser(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, behindProxy, func(c *chatservice.Config) { c.LoginFailuresAll = config.Rate{Count: 20, Per: time.Hour} })
@@ -116,13 +118,14 @@ func TestLogin_knownBrowser(t *testing.T) {
 	w.login("ann", goodPassword).want(t, 429, "rate_limited")
 	login("wrong horse").want(t, 401, "invalid_credentials")
 	if a := login(goodPassword); a.status != 200 || strings.Contains(string(a.body), "device_token") {
-		t.Errorf("the browser that signed up: %d %s", a.status, a.body)
+		t.Errorf("login from the browser that signed up: %d %s", a.status, a.body)
 	}
 }
 
-// TestLogin_limitsLinkNoNames: whoever uses up the limits of a username learns nothing of an email address,
-// and the other way round: the answer is the same for the address of the account and for any other.
-func TestLogin_limitsLinkNoNames(t *testing.T) {
+// TestLogin_limitsDoNotLinkNames checks that using up the limits of a username reveals nothing
+// about an email address, and vice versa. The response is the same for the account's own address
+// and for any other address.
+func TestLogin_limitsDoNotLinkNames(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, behindProxy, func(c *chatservice.Config) { c.LoginFailuresAll = config.Rate{Count: 20, Per: time.Hour} })
 	for _, name := range []string{"ann", "bob", "eve"} {
@@ -140,13 +143,14 @@ func TestLogin_limitsLinkNoNames(t *testing.T) {
 	for _, name := range []string{"eve", "bob", "nobody"} {
 		w.loginFrom("198.51.100.1", name, "wrong horse", "").want(t, 401, "invalid_credentials")
 	}
-	// What nobody is called is limited alike.
+	// Names that do not exist have the same limits.
 	w.guesses("ghost", 1)
 	w.loginFrom("198.51.100.1", "Ghost", "wrong horse", "").want(t, 429, "rate_limited")
 }
 
-// TestLogin_limitPerBlock: the networks of one household have a common limit, and those of one IPv6 /48 or
-// IPv4 /24, too. What a narrow limit refuses does not use up the wider ones.
+// TestLogin_limitPerBlock checks that the networks of one household share a limit, and so do the
+// networks of one IPv6 /48 or IPv4 /24. A request that a narrow limit refuses does not count
+// against the wider ones.
 func TestLogin_limitPerBlock(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, behindProxy, func(c *chatservice.Config) { c.LoginAttempts = config.Rate{Count: 2, Per: time.Hour} })
@@ -174,11 +178,11 @@ func TestLogin_limitPerBlock(t *testing.T) {
 		t.Errorf("an IPv4 /24: %d, want 32", n)
 	}
 	if n := until(one("2001:db8:2::1"), 1); n != 1 {
-		t.Error("another network is refused")
+		t.Error("a request from another network was refused")
 	}
 }
 
-// TestLogin_limitsWithoutRedis: wrong passwords are counted while Redis is away.
+// TestLogin_limitsWithoutRedis checks that wrong passwords are counted while Redis is down.
 func TestLogin_limitsWithoutRedis(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -28,7 +28,7 @@ type messagePage struct {
 	Next  *string   `json:"next_cursor"`
 }
 
-// seqs tells a page in short.
+// seqs returns the seqs of a page, separated by spaces.
 func (p messagePage) seqs() string {
 	var parts []string
 	for _, m := range p.Items {
@@ -37,17 +37,17 @@ func (p messagePage) seqs() string {
 	return strings.Join(parts, " ")
 }
 
-// talk is a channel with 40 messages, of which a test may store any.
-type talk struct {
+// historyFixture is a channel with 40 messages, none of which is stored initially.
+type historyFixture struct {
 	*world
 	ann     user
 	channel summary
 	said    []frame.Event // seqs 2 to 41
 }
 
-func newTalk(t *testing.T) *talk {
+func newHistoryFixture(t *testing.T) *historyFixture {
 	w := newWorld(t)
-	k := &talk{world: w, ann: w.signup("ann")}
+	k := &historyFixture{world: w, ann: w.signup("ann")}
 	k.channel = w.create(k.ann, "general", "public")
 	w.settled() // seq 1
 	bodies := make([]string, 40)
@@ -58,14 +58,15 @@ func newTalk(t *testing.T) *talk {
 	return k
 }
 
-func (k *talk) page(query string) (p messagePage) {
+func (k *historyFixture) page(query string) (p messagePage) {
 	k.t.Helper()
 	k.get("/v1/channels/"+k.channel.ID.String()+"/messages?"+query, k.ann.Token).into(k.t, 200, &p)
 	return p
 }
 
-// mark raises the watermark of the channel's partition to the entry of a seq, and cuts the tail there.
-func (k *talk) mark(seq int64, cut bool) {
+// mark raises the watermark of the channel's partition to the entry with a seq and, with cut, trims
+// the tail up to it.
+func (k *historyFixture) mark(seq int64, cut bool) {
 	k.t.Helper()
 	p := rediskey.Of(k.channel.ID.UUID, partitions)
 	items, err := k.log.Tail(context.Background(), k.channel.ID, 1000)
@@ -92,29 +93,29 @@ func (k *talk) mark(seq int64, cut bool) {
 	k.t.Fatalf("seq %d is not in the tail", seq)
 }
 
-// TestHistory_pages asks the same questions while more and more of the channel is stored: nobody can
-// tell where a message lies.
+// TestHistory_pages requests the same pages while different parts of the channel are stored. The
+// result must not depend on where a message is.
 func TestHistory_pages(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name  string
-		store func(k *talk)
+		store func(k *historyFixture)
 	}{
-		{"nothing stored", func(*talk) {}},
-		{"some stored, no watermark", func(k *talk) {
+		{"nothing stored", func(*historyFixture) {}},
+		{"some stored, no watermark", func(k *historyFixture) {
 			for i, e := range k.said {
 				if i%3 == 0 {
 					k.store(e)
 				}
 			}
 		}},
-		{"half stored, watermark", func(k *talk) {
+		{"half stored, watermark", func(k *historyFixture) {
 			for _, e := range k.said[:20] {
 				k.store(e)
 			}
 			k.mark(21, false)
 		}},
-		{"half stored, tail cut, some more stored out of turn", func(k *talk) {
+		{"half stored, tail trimmed, some later ones stored", func(k *historyFixture) {
 			for i, e := range k.said {
 				if i < 20 || i%5 == 0 {
 					k.store(e)
@@ -122,7 +123,7 @@ func TestHistory_pages(t *testing.T) {
 			}
 			k.mark(21, true)
 		}},
-		{"all stored, tail gone", func(k *talk) {
+		{"all stored, empty tail", func(k *historyFixture) {
 			for _, e := range k.said {
 				k.store(e)
 			}
@@ -131,7 +132,7 @@ func TestHistory_pages(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			k := newTalk(t)
+			k := newHistoryFixture(t)
 			tt.store(k)
 			for query, want := range map[string]string{
 				"limit=3":                "39 40 41",
@@ -174,7 +175,7 @@ func TestHistory_pages(t *testing.T) {
 						alone := k.page(limit + "&cursor=" + *page.Next)
 						page = k.page(query + "&cursor=" + *page.Next)
 						if alone.seqs() != page.seqs() {
-							t.Errorf("%s, page %d: %s alone, but beside its list's parameters %s", query, i+2, alone.seqs(), page.seqs())
+							t.Errorf("%s, page %d: %s with only the cursor, but %s with the list's parameters", query, i+2, alone.seqs(), page.seqs())
 						}
 					}
 				}
@@ -186,18 +187,19 @@ func TestHistory_pages(t *testing.T) {
 			got, want := page.Items[0], k.said[28]
 			if got.ID != want.ID || got.Body != "message 30" || got.SenderID != k.ann.ID || got.SenderName != "ann" ||
 				got.ClientID == nil || *got.ClientID != *want.ClientID || !got.SentAt.Equal(want.SentAt.Time) || got.Mentions == nil || got.Reactions == nil {
-				t.Errorf("message = %+v, want that of %+v", got, want)
+				t.Errorf("message = %+v, want the message of %+v", got, want)
 			}
 		})
 	}
 }
 
-// TestHistory_longBacklog: with sync-service down, pages far below the head are read from the tail.
+// TestHistory_longBacklog checks that pages far below the head are read from the tail while
+// sync-service is down.
 func TestHistory_longBacklog(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann := w.signup("ann")
-	k := &talk{world: w, ann: ann, channel: w.create(ann, "general", "public")}
+	k := &historyFixture{world: w, ann: ann, channel: w.create(ann, "general", "public")}
 	w.settled()
 	bodies := make([]string, 700)
 	for i := range bodies {
@@ -223,13 +225,13 @@ func TestHistory_longBacklog(t *testing.T) {
 		page = k.page("limit=200&cursor=" + *page.Next)
 	}
 	if seen != 700 {
-		t.Errorf("%d messages over all pages, want 700", seen)
+		t.Errorf("%d messages on all pages, want 700", seen)
 	}
 }
 
 func TestHistory_refuses(t *testing.T) {
 	t.Parallel()
-	k := newTalk(t)
+	k := newHistoryFixture(t)
 	path := "/v1/channels/" + k.channel.ID.String() + "/messages?"
 	past := *k.page("limit=1").Next
 	for query, field := range map[string]string{
@@ -245,8 +247,8 @@ func TestHistory_refuses(t *testing.T) {
 	}
 }
 
-// TestHistory_newRedisBehindTheWatermark: the clock of a new Redis is behind what was stored from the old one, and
-// nobody stores. What waits is not taken for stored.
+// TestHistory_newRedisBehindTheWatermark starts a new Redis whose clock is behind the watermark of
+// the old one, while sync-service is down. Waiting entries must not be mistaken for stored ones.
 func TestHistory_newRedisBehindTheWatermark(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -254,10 +256,10 @@ func TestHistory_newRedisBehindTheWatermark(t *testing.T) {
 		w.exec("insert into sync_watermarks (partition, entry_ms, entry_seq) values ($1, 9000000000000, 5)", p)
 	}
 	ann := w.signup("ann")
-	k := &talk{world: w, ann: ann, channel: w.create(ann, "general", "public")}
+	k := &historyFixture{world: w, ann: ann, channel: w.create(ann, "general", "public")}
 	w.settled()
 	w.do("POST", path(k.channel.ID)+"/messages", ann, object{"body": "hello"}).must(t, 201)
 	if got := k.page("limit=10"); got.seqs() != "2" {
-		t.Errorf("history has the seqs %q, want 2", got.seqs())
+		t.Errorf("history contains the seqs %q, want 2", got.seqs())
 	}
 }

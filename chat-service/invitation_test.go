@@ -9,7 +9,7 @@ import (
 	chatservice "parley.chat/chat-service"
 )
 
-// invited is an invitation as the API shows it.
+// invited is an invitation in the form of the API.
 type invited struct {
 	ID        string         `json:"id"`
 	ChannelID chat.ChannelID `json:"channel_id"`
@@ -32,7 +32,7 @@ func (w *world) isMember(channel chat.ChannelID, u user) bool {
 	return w.count("select count(*) from channel_members where channel_id = $1 and user_id = $2", channel.String(), u.ID.String()) == 1
 }
 
-// TestInvitation: a stranger is asked; a user who is known is added.
+// TestInvitation checks that a stranger is invited while a known user is added directly.
 func TestInvitation(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, asking)
@@ -49,29 +49,29 @@ func TestInvitation(t *testing.T) {
 		t.Fatalf("invitations of bob: %+v, want %+v", got, inv)
 	}
 	if w.isMember(c.ID, bob) {
-		t.Error("bob was not asked")
+		t.Error("bob was added without being asked")
 	}
-	// An invitation is its user's.
+	// Only the invited user can accept or decline, and only the sender can withdraw.
 	w.do("POST", "/v1/invitations/"+inv.ID+"/accept", cyd, nil).want(t, 404, "not_found")
 	w.do("POST", "/v1/invitations/"+inv.ID+"/decline", ann, nil).want(t, 404, "not_found")
 	w.do("DELETE", "/v1/invitations/"+inv.ID, bob, nil).want(t, 404, "not_found")
 	w.do("POST", "/v1/invitations/"+inv.ID+"/accept", bob, nil).must(t, 204)
 	w.do("POST", "/v1/invitations/"+inv.ID+"/accept", bob, nil).want(t, 404, "not_found")
 	if !w.isMember(c.ID, bob) || len(w.invitations(bob)) != 0 {
-		t.Error("bob has accepted and is no member")
+		t.Error("bob has accepted but is not a member")
 	}
 	w.settled()
-	if got := w.story(c.ID); got != "1 member_joined ann, 2 member_joined bob" {
+	if got := w.eventLog(c.ID); got != "1 member_joined ann, 2 member_joined bob" {
 		t.Errorf("events: %s", got)
 	}
-	// A private channel in common makes two users known to each other; a public one does not.
+	// Users who share a private channel know each other; a public channel does not count.
 	d := w.create(ann, "more plans", "private")
 	add(d.ID, bob).must(t, 200)
 	square := w.create(cyd, "square", "public")
 	w.join(ann, square.ID)
 	add(d.ID, cyd).into(t, 202, &inv)
 
-	// Declined is declined; withdrawn is gone.
+	// A declined invitation cannot be repeated, and a withdrawn one cannot be accepted.
 	w.do("POST", "/v1/invitations/"+inv.ID+"/decline", cyd, nil).must(t, 204)
 	add(d.ID, cyd).want(t, 409, "conflict")
 	add(c.ID, cyd).into(t, 202, &inv)
@@ -83,21 +83,21 @@ func TestInvitation(t *testing.T) {
 	w.do("DELETE", "/v1/invitations/"+inv.ID, ann, nil).must(t, 204)
 	w.do("POST", "/v1/invitations/"+inv.ID+"/accept", cyd, nil).want(t, 404, "not_found")
 
-	// A user who may not invite any more has invited nobody, and a ban ends an invitation.
+	// An invitation becomes void when its sender may no longer invite, and a ban ends it.
 	add(c.ID, cyd).into(t, 202, &inv)
 	w.exec("update channel_members set role = case when user_id = $1 then 'owner' else 'member' end where channel_id = $2", bob.ID.String(), c.ID.String())
 	w.do("POST", "/v1/invitations/"+inv.ID+"/accept", cyd, nil).want(t, 404, "not_found")
 	w.do("PUT", path(c.ID)+"/bans/"+cyd.ID.String(), bob, nil).must(t, 204)
 	if got := w.invitations(cyd); len(got) != 0 {
-		t.Errorf("a banned user has %+v", got)
+		t.Errorf("a banned user has the invitations %+v", got)
 	}
-	// Contacts know each other.
+	// Contacts know each other, so they are added directly.
 	w.do("POST", "/v1/contacts", ann, object{"user_id": cyd.ID}).must(t, 200)
 	w.do("POST", "/v1/contacts", cyd, object{"user_id": ann.ID}).must(t, 200)
 	add(w.create(ann, "third", "private").ID, cyd).must(t, 200)
 }
 
-// TestInvitation_group: the same for groups, whose members know each other.
+// TestInvitation_group checks the same for groups. The members of a group know each other.
 func TestInvitation_group(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, asking)
@@ -121,7 +121,7 @@ func TestInvitation_group(t *testing.T) {
 	w.do("POST", path(c.ID)+"/members", ann, object{"user_id": bob.ID}).must(t, 200)
 }
 
-// TestMemberships: nobody is in more channels than one can follow, and nobody is flooded with invitations.
+// TestMemberships checks the limits on the channels of a user and on open invitations to a user.
 func TestMemberships(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, asking, func(c *chatservice.Config) { c.MaxMemberships = 3 })
@@ -135,16 +135,16 @@ func TestMemberships(t *testing.T) {
 	refused := 0
 	for i := range 8 {
 		w.exec("delete from channel_members where user_id = $1", ann.ID.String())
-		c := w.create(ann, fmt.Sprint("trap ", i), "private")
+		c := w.create(ann, fmt.Sprint("channel ", i), "private")
 		a := w.do("POST", path(c.ID)+"/members", ann, object{"user_id": bob.ID})
 		if a.status == 409 {
 			refused++
 		} else if a.status != 202 {
-			t.Errorf("trap %d: %d %s", i, a.status, a.body)
+			t.Errorf("invitation %d: %d %s", i, a.status, a.body)
 		}
 	}
 	if refused != 3 {
-		t.Errorf("%d of 8 invitations refused, want 3", refused)
+		t.Errorf("%d of 8 invitations were refused, want 3", refused)
 	}
 	w.do("POST", "/v1/contacts", eve, object{"user_id": bob.ID}).must(t, 200)
 	w.do("POST", "/v1/contacts", bob, object{"user_id": eve.ID}).must(t, 200)

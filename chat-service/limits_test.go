@@ -17,8 +17,8 @@ import (
 	chatservice "parley.chat/chat-service"
 )
 
-// bodies are bodies that the document takes, for each write that needs one. What they name does not exist:
-// a write counts whether it succeeds or not.
+// bodies maps each write with a body to a body that is valid according to the document. The
+// resources in it do not exist; a write counts against its limit whether or not it succeeds.
 var bodies = map[string]object{
 	"signUp":             {"username": "nobody", "email": "nobody@example.com", "password": goodPassword},
 	"logIn":              {"login": "nobody", "password": "wrong password"},
@@ -40,21 +40,21 @@ var bodies = map[string]object{
 	"openDirectChannel":  {"user_id": chat.NewUserID()},
 }
 
-// limitField is one limit of the field RateLimit-Policy or RateLimit.
+// limitField matches one limit in the header fields RateLimit-Policy and RateLimit.
 var limitField = regexp.MustCompile(`^"([a-z]+)";[qr]=(\d+);[wt]=(\d+)$`)
 
-// TestLimits_everyWrite floods every operation of the document that writes. Each is limited, by user or
-// else by network, and says so in its answer.
+// TestLimits_everyWrite exceeds the limit of every write operation in the document. Each is limited
+// by user or by network, and its responses report the limit.
 func TestLimits_everyWrite(t *testing.T) {
 	t.Parallel()
-	const most = 2
+	const limit = 2
 	w := newWorld(t, func(c *chatservice.Config) {
 		rates := reflect.ValueOf(&c.Limits).Elem()
 		for i := range rates.NumField() {
-			rates.Field(i).Set(reflect.ValueOf(config.Rate{Count: most, Per: time.Hour}))
+			rates.Field(i).Set(reflect.ValueOf(config.Rate{Count: limit, Per: time.Hour}))
 		}
-		c.Limits.Network.Count = most + 2
-		c.RateLimit, c.RateBlock = config.Rate{Count: most, Per: time.Hour}, time.Hour
+		c.Limits.Network.Count = limit + 2
+		c.RateLimit, c.RateBlock = config.Rate{Count: limit, Per: time.Hour}, time.Hour
 		c.Proxies = config.CIDRs{netip.MustParsePrefix("127.0.0.0/8")}
 	})
 	doc, err := spec()
@@ -78,16 +78,16 @@ func TestLimits_everyWrite(t *testing.T) {
 			r := request{method: method, header: from, path: regexp.MustCompile(`\{[a-z_]+\}`).ReplaceAllString(path, chat.NewUserID().String())}
 			if op.RequestBody != nil {
 				if bodies[op.OperationID] == nil && op.RequestBody.Value.Required {
-					t.Errorf("this test has no body for %s", op.OperationID)
+					t.Errorf("bodies has no entry for %s", op.OperationID)
 					continue
 				}
 				if body := bodies[op.OperationID]; body != nil {
 					r.body = body
 				}
 			}
-			want := most
+			want := limit
 			if kind == string(ratelimit.Network) {
-				want = most + 2
+				want = limit + 2
 			} else {
 				who = w.signupFrom("user-"+strings.ToLower(op.OperationID), from)
 				r.token = who.Token
@@ -101,7 +101,7 @@ func TestLimits_everyWrite(t *testing.T) {
 			for i := range want {
 				a := w.send(r)
 				if a.status == http.StatusTooManyRequests {
-					t.Errorf("%s: request %d of %d is refused: %s", op.OperationID, i+1, want, a.body)
+					t.Errorf("%s: request %d of %d was refused: %s", op.OperationID, i+1, want, a.body)
 				}
 				checkLimitFields(t, op.OperationID, kind, a, want-i-1)
 			}
@@ -113,11 +113,11 @@ func TestLimits_everyWrite(t *testing.T) {
 		}
 	}
 	if networks < 30 {
-		t.Errorf("the document has %d writes only", networks)
+		t.Errorf("the document has only %d writes", networks)
 	}
 }
 
-// signupFrom is signup from another address.
+// signupFrom is like signup, but with the given headers.
 func (w *world) signupFrom(name string, header map[string]string) user {
 	w.t.Helper()
 	var in loginAnswer
@@ -127,7 +127,8 @@ func (w *world) signupFrom(name string, header map[string]string) user {
 	return w.userOf(in)
 }
 
-// checkLimitFields holds the fields of an answer against what is left of the limit of its kind.
+// checkLimitFields checks that the response reports the limit of the given kind, with left requests
+// remaining.
 func checkLimitFields(t *testing.T, operation, kind string, a answer, left int) {
 	t.Helper()
 	for field, want := range map[string]string{"RateLimit-Policy": "", "RateLimit": fmt.Sprint(left)} {
@@ -146,8 +147,8 @@ func checkLimitFields(t *testing.T, operation, kind string, a answer, left int) 
 	}
 }
 
-// TestLimits_flapping: joining and leaving in turn makes at most four events, and one a minute after that.
-// Whoever wants to leave can.
+// TestLimits_flapping checks that joining and leaving in turn is limited. With the test's rate it
+// produces four events, and leaving is always allowed.
 func TestLimits_flapping(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *chatservice.Config) { c.Limits.Rejoin = config.Rate{Count: 2, Per: 4 * time.Hour} })
@@ -155,7 +156,7 @@ func TestLimits_flapping(t *testing.T) {
 	c := w.create(ann, "general", "public")
 	for range 2 {
 		w.do("POST", path(c.ID)+"/join", bob, nil).must(t, 200)
-		w.do("POST", path(c.ID)+"/join", bob, nil).must(t, 200) // already a member: no event, and no token
+		w.do("POST", path(c.ID)+"/join", bob, nil).must(t, 200) // already a member: neither an event nor counted
 		w.do("POST", path(c.ID)+"/leave", bob, nil).must(t, 204)
 	}
 	for range 3 {
@@ -165,7 +166,7 @@ func TestLimits_flapping(t *testing.T) {
 	}
 	w.settled()
 	if got := len(w.events(c.ID)); got != 5 {
-		t.Errorf("%d events, want 5: %s", got, w.story(c.ID))
+		t.Errorf("%d events, want 5: %s", got, w.eventLog(c.ID))
 	}
 	d := w.create(ann, "another", "public")
 	w.do("POST", path(d.ID)+"/join", bob, nil).must(t, 200)

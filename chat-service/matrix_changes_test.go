@@ -15,14 +15,14 @@ import (
 	"parley.chat/shared-migrations/schematest"
 )
 
-// The kinds of places in which somebody has a role, and questions about them.
+// The kinds of channels, and patterns for the requests that a change affects.
 var (
-	channelKinds  = []string{"public", "unlisted", "private", "groups public", "groups private"}
-	aboutAPlace   = regexp.MustCompile(`\{(public|unlisted|private|groups public|groups private|group)\}`)
-	aboutTheOther = regexp.MustCompile(`\{direct\}|/v1/dms`)
+	channelKinds = []string{"public", "unlisted", "private", "groups public", "groups private"}
+	aboutRoles   = regexp.MustCompile(`\{(public|unlisted|private|groups public|groups private|group)\}`)
+	aboutBlocks  = regexp.MustCompile(`\{direct\}|/v1/dms`)
 )
 
-// status returns what a row of the matrix says for one of everybody.
+// status returns the expected status of a request for a user of the matrix.
 func (e endpoint) status(t *testing.T, who string) int {
 	t.Helper()
 	n, err := strconv.Atoi(strings.Fields(e.want)[slices.Index(everybody, who)])
@@ -32,8 +32,9 @@ func (e endpoint) status(t *testing.T, who string) int {
 	return n
 }
 
-// TestMatrix_changes: a user with a session is demoted, removed or blocked, and every endpoint answers the next request
-// as it answers anybody of that standing. Nothing but the request's own transaction is asked, so nothing is waited for.
+// TestMatrix_changes demotes, removes or blocks a user who has a session. The very next request
+// must get the response for the new role, because each request reads the role in its own
+// transaction. The test therefore never waits.
 func TestMatrix_changes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -52,19 +53,19 @@ func TestMatrix_changes(t *testing.T) {
 		do("/v1/groups/" + ids["group"] + "/members/")
 	}
 	for _, change := range []struct {
-		name, from, to string // columns of the matrix: who asks, and whose answers they get afterwards
+		name, from, to string // columns of the matrix: the user who sends the request, and the user whose responses they must get afterwards
 		about          *regexp.Regexp
 		make           func(u user, ids map[string]string) (undo func())
 	}{
-		{"demoted", "admin", "member", aboutAPlace, func(u user, ids map[string]string) func() {
+		{"demoted", "admin", "member", aboutRoles, func(u user, ids map[string]string) func() {
 			everywhere(ids, func(path string) { w.do("PATCH", path+u.ID.String(), owner, object{"role": "member"}).must(t, 200) })
 			return func() {}
 		}},
-		{"removed", "member", "stranger", aboutAPlace, func(u user, ids map[string]string) func() {
+		{"removed", "member", "stranger", aboutRoles, func(u user, ids map[string]string) func() {
 			everywhere(ids, func(path string) { w.do("DELETE", path+u.ID.String(), owner, nil).must(t, 204) })
 			return func() {}
 		}},
-		{"blocked", "member", "blocked", aboutTheOther, func(u user, _ map[string]string) func() {
+		{"blocked", "member", "blocked", aboutBlocks, func(u user, _ map[string]string) func() {
 			block := "/v1/contacts/" + u.ID.String() + "/block"
 			w.do("POST", block, owner, nil).must(t, 204)
 			return func() { w.do("DELETE", block, owner, nil).must(t, 204) }
@@ -84,12 +85,13 @@ func TestMatrix_changes(t *testing.T) {
 			asked++
 		}
 		if asked < 10 {
-			t.Errorf("%s: only %d questions were asked", change.name, asked)
+			t.Errorf("%s: only %d requests were sent", change.name, asked)
 		}
 	}
 }
 
-// TestMatrix_suspended: once the session of a suspended user has ended, no endpoint takes its token.
+// TestMatrix_suspended checks that no endpoint accepts the token of a suspended user after their
+// session has ended.
 func TestMatrix_suspended(t *testing.T) {
 	t.Parallel()
 	db := schematest.Open(t)

@@ -17,13 +17,13 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// everybody is who asks, in the order of the table's columns: a stranger; one whom the owner has blocked, and
-// who has an old direct channel with them; a member of the group alone; a member, an admin and an owner of
-// the group and of the channels.
+// everybody lists the users of the matrix, in the order of its columns. "blocked" is blocked by the
+// owner and has an old direct channel with them. "grouped" is a member of the group only. "member",
+// "admin" and "owner" have that role in the group and in the channels.
 var everybody = []string{"stranger", "blocked", "grouped", "member", "admin", "owner"}
 
-// endpoint is a row of the table: what is asked, and the status for each of everybody. Who brings no valid
-// token gets 401, but for an open endpoint.
+// endpoint is a row of the matrix: a request, and the expected status for each user in everybody.
+// Requests without a valid token must get 401, except on open endpoints.
 type endpoint struct {
 	ask    string
 	body   object
@@ -159,20 +159,20 @@ var matrix = []endpoint{
 	{"PUT /v1/channels/{public}/cursor", object{"read_seq": 1}, "403 403 403 200 200 200", false},
 	{"PUT /v1/channels/{private}/cursor", object{"read_seq": 1}, "404 404 404 200 200 200", false},
 
-	{"GET /v1/ops/metrics", nil, "403 403 403 403 403 403", false}, // an owner of channels is no operator
+	{"GET /v1/ops/metrics", nil, "403 403 403 403 403 403", false}, // owners of channels are not operators
 
-	// Ends the session, so it comes last.
+	// Comes last because it ends the session.
 	{"POST /v1/logout", nil, "204 204 204 204 204 204", false},
 }
 
-// TestMatrix asks every endpoint as everybody. Each question is asked of a group and channels of its own,
-// so that no answer depends on another.
+// TestMatrix sends every request of the matrix as every user. Each request gets its own group and
+// channels, so that the results are independent.
 func TestMatrix(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	who := map[string]user{}
 	for _, name := range slices.Concat(everybody, []string{"outsider", "victim"}) {
-		who[name] = w.signup("the-" + name) // some of the bare names are reserved
+		who[name] = w.signup("the-" + name) // some names without the prefix are reserved
 	}
 	w.do("POST", "/v1/dms", who["owner"], object{"user_id": who["blocked"].ID}).must(t, 201)
 	w.do("POST", "/v1/contacts/"+who["blocked"].ID.String()+"/block", who["owner"], nil).must(t, 204)
@@ -195,20 +195,20 @@ func TestMatrix(t *testing.T) {
 			stage := w.stage(who, name)
 			a := w.ask(e, name, who[name].Token, stage, status)
 			if status == 404 && !strings.Contains(e.ask, "{unknown}") && e.body["user_id"] != "{unknown}" {
-				// What is hidden is answered as what is not there.
+				// Hidden resources must get the same response as missing ones.
 				for _, hidden := range []string{"private", "groups public", "groups private", "direct", "group"} {
 					stage[hidden] = chat.NewChannelID().String()
 				}
-				if b := w.ask(e, name+" of nothing", who[name].Token, stage, 404); a.problem(t).Detail != b.problem(t).Detail {
-					t.Errorf("%s as %s tells what is hidden: %s, but of nothing: %s", e.ask, name, a.body, b.body)
+				if b := w.ask(e, name+" for a missing resource", who[name].Token, stage, 404); a.problem(t).Detail != b.problem(t).Detail {
+					t.Errorf("%s as %s reveals a hidden resource: %s, but for a missing one: %s", e.ask, name, a.body, b.body)
 				}
 			}
 		}
 	}
 }
 
-// TestMatrix_whole: every operation of the document is asked.
-func TestMatrix_whole(t *testing.T) {
+// TestMatrix_coversAllOperations checks that the matrix contains every operation of the document.
+func TestMatrix_coversAllOperations(t *testing.T) {
 	t.Parallel()
 	doc, err := spec()
 	if err != nil {
@@ -224,14 +224,15 @@ func TestMatrix_whole(t *testing.T) {
 	}
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
-			if !asked[op.OperationID] && path != "/healthz" && path != "/readyz" && path != "/metrics" { // the program's
-				t.Errorf("nobody asks %s %s", method, path)
+			if !asked[op.OperationID] && path != "/healthz" && path != "/readyz" && path != "/metrics" { // these belong to the program, not to the service
+				t.Errorf("the matrix does not contain %s %s", method, path)
 			}
 		}
 	}
 }
 
-// stage makes a group and channels of every kind, and returns the ids of all that a question may name.
+// stage creates a group and channels of every kind, and returns the ids for the placeholders of a
+// request.
 func (w *world) stage(who map[string]user, asking string) map[string]string {
 	w.t.Helper()
 	ids := map[string]string{"unknown": chat.NewChannelID().String(), "group": chat.NewGroupID().String(), "message": chat.NewEventID().String()}
@@ -264,7 +265,7 @@ func (w *world) stage(who map[string]user, asking string) map[string]string {
 	return ids
 }
 
-// headers tells the headers of an answer but for those that differ from request to request.
+// headers returns the headers of a response, except those that differ between requests.
 func headers(a answer) string {
 	h := a.header.Clone()
 	for _, name := range []string{"Date", "X-Request-Id"} {
@@ -273,7 +274,7 @@ func headers(a answer) string {
 	return fmt.Sprint(h)
 }
 
-// ptr scans into a map.
+// ptr returns a Scanner that stores a value in a map.
 func ptr(m map[string]string, key string) sql.Scanner { return into{m, key} }
 
 type into struct {
@@ -284,13 +285,13 @@ type into struct {
 func (i into) Scan(src any) error {
 	text, ok := src.(string)
 	if !ok {
-		return fmt.Errorf("%T is no text", src)
+		return fmt.Errorf("%T is not text", src)
 	}
 	i.m[i.key] = text
 	return nil
 }
 
-// ask asks one question and checks what every answer has.
+// ask sends a request of the matrix and checks the properties that all responses have in common.
 func (w *world) ask(e endpoint, name, tok string, ids map[string]string, status int) answer {
 	t := w.t
 	t.Helper()
@@ -334,7 +335,7 @@ func (w *world) ask(e endpoint, name, tok string, ids map[string]string, status 
 	return a
 }
 
-// mint signs a token of a user with the service's own key.
+// mint signs a token for a user with the service's own key.
 func (w *world) mint(u user, left time.Duration) string {
 	w.t.Helper()
 	keys, err := token.LoadKeys(w.keys)
@@ -348,7 +349,7 @@ func (w *world) mint(u user, left time.Duration) string {
 	return raw
 }
 
-// foreign signs a token with another key of the same id.
+// foreign signs a token with a different key that has the same key id.
 func foreign(t *testing.T, w *world, u user) string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(w.keys, "*.pem"))
@@ -379,7 +380,8 @@ func algNone(t *testing.T, u user) string {
 	return raw
 }
 
-// TestBadBodies: what is no JSON, no object, or too much of it, at every endpoint that reads one.
+// TestBadBodies sends bodies that are not JSON, not an object or too large to every endpoint that
+// reads a body.
 func TestBadBodies(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -416,7 +418,7 @@ func TestBadBodies(t *testing.T) {
 	}
 }
 
-// TestHostileFields puts everything that ever broke a server into each field of each request.
+// TestHostileFields sends values that are known to break servers in each field of each request.
 func TestHostileFields(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -475,7 +477,8 @@ func TestHostileFields(t *testing.T) {
 	}
 }
 
-// FuzzBodies: whatever is sent is answered, with no fault of ours, and an error is a problem.
+// FuzzBodies checks that the service never fails, whatever the body, and that every error is a
+// problem document.
 func FuzzBodies(f *testing.F) {
 	w := newWorld(f)
 	ann := w.signup("ann")

@@ -28,7 +28,7 @@ func (w *world) do(method, path string, by user, body any) answer {
 	return w.send(request{method: method, path: path, token: by.Token, body: body})
 }
 
-// must fails the test unless the answer has the status.
+// must fails the test unless the response has the given status.
 func (a answer) must(t testing.TB, status int) answer {
 	t.Helper()
 	if a.status != status {
@@ -45,7 +45,7 @@ func (w *world) add(by user, channel chat.ChannelID, other user, role string) {
 	w.do("POST", path(channel)+"/members", by, object{"user_id": other.ID, "role": role}).must(w.t, 200)
 }
 
-// roles tells who is what in a channel.
+// roles returns the members of a channel with their roles, in short form.
 func (w *world) roles(by user, channel chat.ChannelID) string {
 	w.t.Helper()
 	var page memberPage
@@ -58,7 +58,7 @@ func (w *world) roles(by user, channel chat.ChannelID) string {
 	return strings.Join(list, ", ")
 }
 
-func TestMembers_addIntoPrivate(t *testing.T) {
+func TestMembers_addToPrivateChannel(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann, bob, cyd, dan := w.signup("ann"), w.signup("bob"), w.signup("cyd"), w.signup("dan")
@@ -70,13 +70,13 @@ func TestMembers_addIntoPrivate(t *testing.T) {
 	w.add(bob, c.ID, cyd, "member")
 	w.do("POST", members, bob, object{"user_id": dan.ID, "role": "admin"}).want(t, 403, "forbidden")
 	w.do("POST", members, cyd, object{"user_id": dan.ID}).want(t, 403, "forbidden")
-	// A member stays what they are.
+	// Adding an existing member does not change their role.
 	var m member
 	w.do("POST", members, ann, object{"user_id": cyd.ID, "role": "owner"}).into(t, 200, &m)
 	if m.Role != "member" || m.Username != "cyd" {
 		t.Errorf("added twice: %+v", m)
 	}
-	// Nobody is brought anywhere by whom they have blocked.
+	// A user cannot be added by somebody whom they have blocked.
 	w.do("POST", "/v1/contacts/"+bob.ID.String()+"/block", dan, nil).must(t, 204)
 	w.do("POST", members, bob, object{"user_id": dan.ID}).want(t, 403, "forbidden")
 	w.add(ann, c.ID, dan, "member")
@@ -84,11 +84,11 @@ func TestMembers_addIntoPrivate(t *testing.T) {
 		t.Errorf("members: %s", got)
 	}
 	w.settled()
-	if got := w.story(c.ID); got != "1 member_joined ann, 2 member_joined bob, 3 member_joined cyd, 4 member_joined dan" {
+	if got := w.eventLog(c.ID); got != "1 member_joined ann, 2 member_joined bob, 3 member_joined cyd, 4 member_joined dan" {
 		t.Errorf("events: %s", got)
 	}
 	if e := w.events(c.ID)[2]; e.SenderID != bob.ID || *e.UserID != cyd.ID {
-		t.Errorf("event = %+v, want cyd's, by bob", e)
+		t.Errorf("event = %+v, want the join of cyd by bob", e)
 	}
 }
 
@@ -114,11 +114,11 @@ func TestMembers_removeAndRoles(t *testing.T) {
 	var m member
 	w.do("PATCH", at(bob), ann, object{"role": "owner"}).into(t, 200, &m)
 	if m.Role != "owner" {
-		t.Errorf("made an owner: %+v", m)
+		t.Errorf("after the promotion: %+v", m)
 	}
 	w.do("PATCH", at(ann), ann, object{"role": "admin"}).must(t, 200)
 	w.do("DELETE", at(cyd), bob, nil).must(t, 204)
-	w.do("DELETE", at(bob), bob, nil).must(t, 204) // of oneself it is leaving
+	w.do("DELETE", at(bob), bob, nil).must(t, 204) // removing oneself is leaving
 	if got := w.roles(ann, c.ID); got != "ann owner" {
 		t.Errorf("members: %s", got)
 	}
@@ -158,11 +158,12 @@ func TestMembers_pages(t *testing.T) {
 	var s summary
 	w.get(path(c.ID), ann.Token).into(t, 200, &s)
 	if len(seen) != 251 || s.MemberCount != 251 {
-		t.Errorf("%d members on the pages, member_count %d, want 251", len(seen), s.MemberCount)
+		t.Errorf("%d members on all pages, member_count %d, want 251", len(seen), s.MemberCount)
 	}
 }
 
-// TestMembers_lastOwners: owners who demote each other, or leave, at the same time leave one.
+// TestMembers_lastOwners checks that one owner remains when two owners demote each other at the
+// same time.
 func TestMembers_lastOwners(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -181,7 +182,7 @@ func TestMembers_lastOwners(t *testing.T) {
 	}
 }
 
-// together sends requests at the same time and returns their statuses in order.
+// together sends requests concurrently and returns their statuses in the order of the requests.
 func (w *world) together(requests ...request) []int {
 	w.t.Helper()
 	statuses := make([]int, len(requests))
@@ -199,8 +200,9 @@ func (w *world) together(requests ...request) []int {
 	return statuses
 }
 
-// TestMembers_comingAndGoingAtOnce: whoever wins, the events end as the rows do.
-func TestMembers_comingAndGoingAtOnce(t *testing.T) {
+// TestMembers_concurrentChanges checks that the events agree with the membership rows after
+// concurrent joins and removals.
+func TestMembers_concurrentChanges(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.signup("ann"), w.signup("bob")
@@ -217,12 +219,12 @@ func TestMembers_comingAndGoingAtOnce(t *testing.T) {
 	in := false
 	for _, e := range w.events(c.ID)[1:] {
 		if joined := e.Type == event.MemberJoined; joined == in {
-			t.Fatalf("event %d: %s, who was in: %v", e.Seq, e.Type, in)
+			t.Fatalf("event %d: %s, was a member before: %v", e.Seq, e.Type, in)
 		}
 		in = !in
 	}
 	if n := w.count("select count(*) from channel_members where user_id = $1", bob.ID.String()); (n == 1) != in {
-		t.Errorf("%d rows, but the events say in = %v", n, in)
+		t.Errorf("%d rows, but according to the events a member: %v", n, in)
 	}
 	if n := w.count("select member_count from channels where id = $1", c.ID.String()); n != 1+w.count("select count(*) from channel_members where user_id = $1", bob.ID.String()) {
 		t.Errorf("member_count = %d", n)
@@ -241,7 +243,7 @@ func TestChannel_update(t *testing.T) {
 	if p := w.do("PATCH", path(c.ID), ann, object{"name": " "}).want(t, 422, "invalid_request"); p.Errors[0].Field != "name" {
 		t.Errorf("errors: %+v", p.Errors)
 	}
-	w.do("PATCH", path(c.ID), ann, object{"name": "general"}).must(t, 200) // no difference, no event
+	w.do("PATCH", path(c.ID), ann, object{"name": "general"}).must(t, 200) // no change, so no event
 	var s summary
 	w.do("PATCH", path(c.ID), ann, object{"name": "Tea", "description": nil}).into(t, 200, &s)
 	if s.Name != "Tea" {
@@ -251,7 +253,7 @@ func TestChannel_update(t *testing.T) {
 	events := w.events(c.ID)
 	last := events[len(events)-1]
 	if len(events) != 3 || last.Type != event.ChannelUpdated || !strings.Contains(string(last.Channel), `"name":"Tea"`) {
-		t.Errorf("%d events, the last %+v", len(events), last)
+		t.Errorf("%d events, the last one is %+v", len(events), last)
 	}
 }
 
@@ -270,13 +272,13 @@ func TestChannel_delete(t *testing.T) {
 		w.get(path(c.ID)+"/messages", u.Token).want(t, 404, "not_found")
 		w.do("POST", path(c.ID)+"/join", u, nil).want(t, 404, "not_found")
 	}
-	w.create(bob, "general", "public") // the name is free
+	w.create(bob, "general", "public") // the name can be used again
 	if n := next(); n.Kind != "channel_removed" || *n.ChannelID != c.ID || *n.By != ann.ID {
 		t.Errorf("notice = %+v", n)
 	}
 	w.settled()
 	events := w.events(c.ID)
 	if last := events[len(events)-1]; len(events) != 3 || !strings.Contains(string(last.Channel), `"deleted_at"`) {
-		t.Errorf("%d events, the last %s", len(events), last.Channel)
+		t.Errorf("%d events, the last one is %s", len(events), last.Channel)
 	}
 }

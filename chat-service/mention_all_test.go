@@ -2,14 +2,15 @@ package chatservice_test
 
 import "testing"
 
-// TestMentionAll: where only admins may call all, @channel of a member calls nobody, and others are called as ever.
+// TestMentionAll checks that, if only admins may mention all members, @channel from a plain member
+// mentions nobody, while @username works as usual.
 func TestMentionAll(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.signup("ann"), w.signup("bob")
 	c := w.create(ann, "general", "public")
 	w.join(bob, c.ID)
-	called := func(by user) string {
+	mentioned := func(by user) string {
 		t.Helper()
 		w.do("POST", path(c.ID)+"/messages", by, object{"body": "@channel and @ann"}).must(t, 201)
 		events := w.events(c.ID)
@@ -24,8 +25,8 @@ func TestMentionAll(t *testing.T) {
 		}
 		return names
 	}
-	if got := called(bob); got != "all ann " {
-		t.Errorf("everyone may call all: bob called %q", got)
+	if got := mentioned(bob); got != "all ann " {
+		t.Errorf("everyone may mention all: bob mentioned %q", got)
 	}
 	w.do("PATCH", path(c.ID), bob, object{"mention_all": "admins"}).want(t, 403, "forbidden")
 	var got struct {
@@ -35,11 +36,11 @@ func TestMentionAll(t *testing.T) {
 	if got.MentionAll != "admins" {
 		t.Errorf("mention_all is %q", got.MentionAll)
 	}
-	if got := called(bob); got != "ann " {
-		t.Errorf("only admins may call all: bob called %q", got)
+	if got := mentioned(bob); got != "ann " {
+		t.Errorf("only admins may mention all: bob mentioned %q", got)
 	}
-	if got := called(ann); got != "all ann " {
-		t.Errorf("only admins may call all: ann called %q", got)
+	if got := mentioned(ann); got != "all ann " {
+		t.Errorf("only admins may mention all: ann mentioned %q", got)
 	}
 	w.do("POST", "/v1/channels", bob, object{"name": "mine", "kind": "public", "mention_all": "nobody"}).want(t, 422, "invalid_request")
 }

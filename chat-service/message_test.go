@@ -56,9 +56,9 @@ func TestMessage_send(t *testing.T) {
 	elsewhere := w.create(ann, "elsewhere", "public")
 	var there ack
 	w.do("POST", path(elsewhere.ID)+"/messages", ann, object{"body": "there"}).into(t, 201, &there)
-	for what, id := range map[string]any{"nothing": chat.NewEventID(), "another channel's": there.ID, "an event that is no message": w.events(c.ID)[0].ID} {
+	for what, id := range map[string]any{"a missing message": chat.NewEventID(), "a message of another channel": there.ID, "an event that is not a message": w.events(c.ID)[0].ID} {
 		if p := w.do("POST", messages, ann, object{"body": "x", "reply_to": id}).want(t, 422, "invalid_body"); len(p.Errors) != 1 || p.Errors[0].Field != "reply_to" {
-			t.Errorf("a reply to %s: %+v", what, p)
+			t.Errorf("reply to %s: %+v", what, p)
 		}
 	}
 	crlf := chat.NewClientID()
@@ -66,7 +66,7 @@ func TestMessage_send(t *testing.T) {
 	w.do("POST", messages, ann, object{"body": "a\r\nb", "client_id": crlf}).into(t, 201, &windows)
 	w.do("POST", messages, ann, object{"body": "a\nb", "client_id": crlf}).into(t, 200, &unix)
 	if all := w.events(c.ID); unix.ID != windows.ID || all[len(all)-1].Body != "a\nb" {
-		t.Errorf("line ends: %+v, then %+v, stored %q", windows, unix, all[len(all)-1].Body)
+		t.Errorf("line endings: %+v, then %+v, stored %q", windows, unix, all[len(all)-1].Body)
 	}
 	w.send(request{
 		method: "POST", path: messages, token: ann.Token, body: object{"body": "x", "client_id": chat.NewClientID()},
@@ -83,7 +83,8 @@ func TestMessage_send(t *testing.T) {
 			t.Errorf("%.10q: errors = %+v", body, p.Errors)
 		}
 	}
-	// A retry keeps its ack, whatever has changed since; a new message does not pass.
+	// A retry gets the original acknowledgement even after the sender has left. A new message is
+	// refused.
 	w.do("POST", path(c.ID)+"/leave", ann, nil).must(t, 204)
 	send("hi <b> @bob, @nobody and @channel").into(t, 200, &again)
 	if again.ID != first.ID {
@@ -92,8 +93,8 @@ func TestMessage_send(t *testing.T) {
 	w.do("POST", messages, ann, object{"body": "x"}).want(t, 403, "forbidden")
 }
 
-// TestMessage_sendAtOnce: many retries at the same time are one message.
-func TestMessage_sendAtOnce(t *testing.T) {
+// TestMessage_concurrentRetries checks that concurrent retries create only one message.
+func TestMessage_concurrentRetries(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann := w.signup("ann")
@@ -117,12 +118,13 @@ func TestMessage_sendAtOnce(t *testing.T) {
 			break
 		}
 	}
-	if got := w.story(c.ID); got != "1 member_joined ann, 2 message once" {
+	if got := w.eventLog(c.ID); got != "1 member_joined ann, 2 message once" {
 		t.Errorf("events: %s", got)
 	}
 }
 
-// TestMessage_rateLimit: the limit of the gateways, which retries do not touch.
+// TestMessage_rateLimit checks that REST shares the limit of the gateways and that retries do not
+// count.
 func TestMessage_rateLimit(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *chatservice.Config) {
@@ -146,7 +148,7 @@ func TestMessage_rateLimit(t *testing.T) {
 	send(0).must(t, 200)
 }
 
-// TestMessage_redisHasLostWrites: no seq that was acknowledged is given to another message.
+// TestMessage_redisHasLostWrites checks that no acknowledged seq is assigned to another message.
 func TestMessage_redisHasLostWrites(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -157,9 +159,9 @@ func TestMessage_redisHasLostWrites(t *testing.T) {
 	for range 3 {
 		w.do("POST", path(c.ID)+"/messages", ann, object{"body": "x"}).into(t, 201, &first)
 	}
-	w.setHead(c.ID, 2) // as after a failover to a replica that lags
+	w.setHead(c.ID, 2) // as after a failover to a lagging replica
 	w.do("POST", path(c.ID)+"/messages", ann, object{"body": "y"}).into(t, 201, &second)
-	if second.Seq <= first.Seq+1 { // a gap event comes between
+	if second.Seq <= first.Seq+1 { // a gap event has the seq in between
 		t.Errorf("seq %d after %d", second.Seq, first.Seq)
 	}
 }

@@ -12,7 +12,8 @@ import (
 	"parley.chat/chat-service/internal/lookalike"
 )
 
-// Names that look alike are one name where names are unique, whatever characters they are written with.
+// TestNames_lookAlike checks that lookalike names count as equal where names must be unique,
+// regardless of the characters they use.
 func TestNames_lookAlike(t *testing.T) {
 	w := newWorld(t)
 	ann := w.signup("ann")
@@ -23,15 +24,15 @@ func TestNames_lookAlike(t *testing.T) {
 			t.Errorf("%+q: %+v", name, p.Errors)
 		}
 	}
-	for _, name := range []string{"my tеam", "\u200b", "\u202eteam"} { // the first with a Cyrillic letter
+	for _, name := range []string{"my tеam", "\u200b", "\u202eteam"} { // the first name has a Cyrillic letter
 		if p := w.post("/v1/channels", ann.Token, object{"name": name, "kind": "public"}).want(t, 422, "invalid_request"); len(p.Errors) != 1 || p.Errors[0].Field != "name" {
 			t.Errorf("%+q: %+v", name, p.Errors)
 		}
 	}
 	if c := w.create(ann, "cafe\u0301 \u00a0two\u200b", "private"); c.Name != "caf\u00e9 two" {
-		t.Errorf("made as %+q", c.Name)
+		t.Errorf("created with the name %+q", c.Name)
 	}
-	w.create(ann, strings.Repeat("ﷺ", 80), "public") // whose skeleton is too long for an index
+	w.create(ann, strings.Repeat("ﷺ", 80), "public") // its lookalike key is too long for an index
 	other := w.create(ann, "other", "public")
 	w.do("PATCH", path(other.ID), ann, object{"name": "my\u2003team"}).want(t, 409, "name_taken")
 	w.do("PATCH", path(other.ID), ann, object{"description": "the name stays"}).must(t, 200)
@@ -59,8 +60,9 @@ func TestNames_lookAlike(t *testing.T) {
 	}
 }
 
-// Names of an earlier release stay when they look alike; new ones cannot look like them.
-func TestNames_ofAnEarlierRelease(t *testing.T) {
+// TestNames_fromEarlierRelease checks that lookalike names from an earlier release are kept, but
+// new names cannot look like them.
+func TestNames_fromEarlierRelease(t *testing.T) {
 	pg := schematest.Open(t)
 	w := newWorldOn(t, pg, redistest.NewServer(t))
 	db, err := database.Open(pg.URL, database.Options{Role: "parley_chat", Inline: true})

@@ -21,7 +21,8 @@ type opsAnswer struct {
 	Streams struct{ Known bool }
 }
 
-// TestOps: operators see what instances say, at once after they have become ones, and nobody else does.
+// TestOps checks that operators see the metrics of all instances, that the role takes effect
+// immediately, and that other users are refused.
 func TestOps(t *testing.T) {
 	t.Parallel()
 	reg := prometheus.NewRegistry()
@@ -65,12 +66,12 @@ func TestOps_everybody(t *testing.T) {
 	var got opsAnswer
 	w.get("/v1/ops/metrics", ann.Token).into(t, 200, &got)
 	if !me.Operator {
-		t.Error("the page is not told")
+		t.Error("/v1/me does not report the user as an operator")
 	}
 	w.get("/v1/ops/metrics", "").want(t, 401, "unauthenticated")
 }
 
-// TestOps_firstAccount: one account becomes an operator, the first, however many sign up at the same time.
+// TestOps_firstAccount checks that only one of several concurrent signups becomes an operator.
 func TestOps_firstAccount(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *chatservice.Config) { c.OpsFor, c.MetricsTargets = "first-account", nil })
@@ -89,7 +90,7 @@ func TestOps_firstAccount(t *testing.T) {
 	if all, operators := w.count("select count(*) from users"), w.count("select count(*) from users where operator"); all != 8 || operators != 1 {
 		t.Errorf("%d of %d users are operators, want 1 of 8", operators, all)
 	}
-	// Not who comes after the first has gone.
+	// A later signup does not become an operator, even if there is no operator any more.
 	w.exec("update users set operator = false")
 	ann := w.signup("ann")
 	w.get("/v1/ops/metrics", ann.Token).want(t, 403, "forbidden")

@@ -13,7 +13,8 @@ import (
 	"parley.chat/shared-migrations/schematest"
 )
 
-// TestPostgresDown: everything that needs it is unavailable at once, and works again after.
+// TestPostgresDown checks that requests that need PostgreSQL get 503 quickly while it is down, and
+// work again afterwards.
 func TestPostgresDown(t *testing.T) {
 	t.Parallel()
 	server := schematest.NewServer(t)
@@ -42,9 +43,9 @@ func TestPostgresDown(t *testing.T) {
 		}
 	}
 	if took := time.Since(start); took > 15*time.Second {
-		t.Errorf("the answers took %v", took)
+		t.Errorf("the responses took %v", took)
 	}
-	w.get("/v1/me", "garbage").want(t, 401, "unauthenticated") // who asks is known without it
+	w.get("/v1/me", "garbage").want(t, 401, "unauthenticated") // tokens are verified without PostgreSQL
 	server.Start(t)
 	testkit.Until(t, testkit.Timeout, func() error {
 		if a, err := w.try(request{method: "GET", path: path, token: ann.Token}); err != nil || a.status != 200 {
@@ -54,11 +55,11 @@ func TestPostgresDown(t *testing.T) {
 	})
 }
 
-// TestRedisDown: ended sessions are those of PostgreSQL, lists come from PostgreSQL, history does not answer,
-// since it could hold back what is acknowledged.
+// TestRedisDown checks that ended sessions and lists are read from PostgreSQL while Redis is down.
+// History is unavailable, because it might lack acknowledged messages.
 func TestRedisDown(t *testing.T) {
 	t.Parallel()
-	for name, take := range map[string]struct {
+	for name, server := range map[string]struct {
 		down, up func(*redistest.Server, testing.TB)
 	}{
 		"dead":  {(*redistest.Server).Kill, (*redistest.Server).Start},
@@ -84,7 +85,7 @@ func TestRedisDown(t *testing.T) {
 				}
 			}
 			end(early.Session)
-			take.down(w.redis, t)
+			server.down(w.redis, t)
 			end(stolen.Session)
 			for name, raw := range map[string]string{"before": early.Token, "during": stolen.Token} {
 				if a := w.get("/v1/me", raw); a.status != http.StatusUnauthorized {
@@ -102,7 +103,7 @@ func TestRedisDown(t *testing.T) {
 				}
 			}
 			w.get(path+"/messages", ann.Token).want(t, http.StatusServiceUnavailable, "unavailable")
-			take.up(w.redis, t)
+			server.up(w.redis, t)
 			testkit.Until(t, testkit.Timeout, func() error {
 				if a, err := w.try(request{method: "GET", path: path + "/messages", token: ann.Token}); err != nil || a.status != 200 {
 					return fmt.Errorf("%d %s, %w", a.status, a.body, err)
@@ -114,7 +115,7 @@ func TestRedisDown(t *testing.T) {
 	}
 }
 
-// TestHashQueue: a flood of logins is refused, not queued without end.
+// TestHashQueue checks that excess logins are refused instead of queued without limit.
 func TestHashQueue(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *chatservice.Config) {
@@ -145,6 +146,6 @@ func TestHashQueue(t *testing.T) {
 		}
 	}
 	if refused == 0 || refused > n-2 {
-		t.Errorf("%d of %d refused", refused, n)
+		t.Errorf("%d of %d logins were refused", refused, n)
 	}
 }

@@ -13,9 +13,9 @@ import (
 	"parley.chat/shared-migrations/schematest"
 )
 
-// TestOutbox_diesBetweenAppendAndDelete: the event is in the channel, its row is still there. Whoever
-// relays it again changes nothing.
-func TestOutbox_diesBetweenAppendAndDelete(t *testing.T) {
+// TestOutbox_crashBetweenAppendAndDelete makes the delete of a row fail after the event was
+// appended. Relaying the row again must not append a second event.
+func TestOutbox_crashBetweenAppendAndDelete(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann := w.signup("ann")
@@ -23,7 +23,7 @@ func TestOutbox_diesBetweenAppendAndDelete(t *testing.T) {
 	w.exec(`create trigger die before delete on outbox for each statement execute function refuse()`)
 	channel := w.create(ann, "general", "public")
 	testkit.Until(t, testkit.Timeout, func() error {
-		if got := w.story(channel.ID); got != "1 member_joined ann" {
+		if got := w.eventLog(channel.ID); got != "1 member_joined ann" {
 			return fmt.Errorf("events: %q", got)
 		}
 		return nil
@@ -33,12 +33,12 @@ func TestOutbox_diesBetweenAppendAndDelete(t *testing.T) {
 	}
 	w.exec("drop trigger die on outbox")
 	w.settled()
-	if got := w.story(channel.ID); got != "1 member_joined ann" {
-		t.Errorf("events: %s, want the one", got)
+	if got := w.eventLog(channel.ID); got != "1 member_joined ann" {
+		t.Errorf("events: %s, want one event", got)
 	}
 }
 
-// TestOutbox_manyRelays: several instances on one outbox relay every row once and in order.
+// TestOutbox_manyRelays checks that several instances relay every row exactly once and in order.
 func TestOutbox_manyRelays(t *testing.T) {
 	t.Parallel()
 	db, r := schematest.Open(t), redistest.NewServer(t)
@@ -51,7 +51,7 @@ func TestOutbox_manyRelays(t *testing.T) {
 		channels = append(channels, w.create(ann, fmt.Sprint("room ", i), "public").ID)
 	}
 	w.settled()
-	const n = 250 // more than a round takes of a channel
+	const n = 250 // more than one round relays per channel
 	tx, err := w.db.Begin(context.Background())
 	if err != nil {
 		t.Fatal(err)
@@ -76,13 +76,14 @@ func TestOutbox_manyRelays(t *testing.T) {
 		}
 		for i, e := range events[1:] {
 			if e.Username != fmt.Sprint("user-", i) {
-				t.Fatalf("event %d is of %s: out of order", e.Seq, e.Username)
+				t.Fatalf("event %d is for %s, which is out of order", e.Seq, e.Username)
 			}
 		}
 	}
 }
 
-// TestOutbox_directChannelOfGateway: what ws-server opens in PostgreSQL is told at once, not with the next poll.
+// TestOutbox_directChannelOfGateway checks that a direct channel that ws-server creates in
+// PostgreSQL is published immediately, not at the next poll.
 func TestOutbox_directChannelOfGateway(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -93,22 +94,23 @@ func TestOutbox_directChannelOfGateway(t *testing.T) {
 	}
 	testkit.Until(t, testkit.Timeout, func() error {
 		if w.count("select count(*) from pg_stat_activity where datname = current_database() and query like 'listen%'") == 0 {
-			return errors.New("nobody listens")
+			return errors.New("no connection listens yet")
 		}
 		return nil
 	})
 	w.settled()
 	start := time.Now()
-	for _, p := range peers { // one after the other: a poll would be due once a second
+	for _, p := range peers { // one after the other; with polling, each would take up to a second
 		w.exec("select open_direct_channel($1, $2)", ann.ID.String(), p.ID.String())
 		w.settled()
 	}
 	if took := time.Since(start); took > 2500*time.Millisecond {
-		t.Errorf("%d direct channels told in %v", len(peers), took)
+		t.Errorf("publishing %d direct channels took %v", len(peers), took)
 	}
 }
 
-// TestOutbox_redisDown: what happens meanwhile is told when Redis is back, in order.
+// TestOutbox_redisDown checks that changes made while Redis is down are published in order
+// afterwards.
 func TestOutbox_redisDown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -122,13 +124,13 @@ func TestOutbox_redisDown(t *testing.T) {
 	}
 	w.redis.Start(t)
 	w.settled()
-	if got := w.story(channel.ID); got != "1 member_joined ann, 2 member_joined bob, 3 member_left bob" {
+	if got := w.eventLog(channel.ID); got != "1 member_joined ann, 2 member_joined bob, 3 member_left bob" {
 		t.Errorf("events: %s", got)
 	}
 }
 
-// TestOutbox_malformedRowsHoldUpNobody: a row that nobody can relay is given up.
-func TestOutbox_malformedRowsHoldUpNobody(t *testing.T) {
+// TestOutbox_malformedRowsDoNotBlock checks that rows that can never be relayed are dropped.
+func TestOutbox_malformedRowsDoNotBlock(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.signup("ann"), w.signup("bob")
@@ -148,7 +150,7 @@ func TestOutbox_malformedRowsHoldUpNobody(t *testing.T) {
 	}
 	w.join(bob, channel.ID)
 	w.settled()
-	if got := w.story(channel.ID); got != "1 member_joined ann, 2 member_joined bob" {
+	if got := w.eventLog(channel.ID); got != "1 member_joined ann, 2 member_joined bob" {
 		t.Errorf("events: %s", got)
 	}
 }

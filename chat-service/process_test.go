@@ -14,7 +14,7 @@ import (
 	"parley.chat/shared-migrations/schematest"
 )
 
-// TestProcess runs the program as it is deployed.
+// TestProcess runs the program as in a deployment.
 func TestProcess(t *testing.T) {
 	t.Parallel()
 	db, r := schematest.Open(t), redistest.NewServer(t)
@@ -47,7 +47,7 @@ func TestProcess(t *testing.T) {
 		{metricsAddr + "/metrics", `parley_chat_http_requests_total{code="401",method="GET",route="/v1/me"} 1`},
 	} {
 		if body := get(tt.path); !strings.Contains(body, tt.want) {
-			t.Errorf("%s = %s, want %s in it", tt.path, body, tt.want)
+			t.Errorf("%s = %s, want it to contain %s", tt.path, body, tt.want)
 		}
 	}
 	p.Term(t)
@@ -56,7 +56,8 @@ func TestProcess(t *testing.T) {
 	}
 }
 
-// TestProcess_otherPartitions: a deployment's number of partitions is fixed, and the error says so.
+// TestProcess_otherPartitions checks that the program refuses to start with a different number of
+// partitions and names the setting.
 func TestProcess_otherPartitions(t *testing.T) {
 	t.Parallel()
 	db, r := schematest.Open(t), redistest.NewServer(t)
@@ -72,7 +73,7 @@ func TestProcess_otherPartitions(t *testing.T) {
 	}
 }
 
-// TestProcess_operator: the command works beside the service, or without one.
+// TestProcess_operator checks that the operator command works without a running service.
 func TestProcess_operator(t *testing.T) {
 	t.Parallel()
 	db := schematest.Open(t)
@@ -104,11 +105,12 @@ func TestProcess_operator(t *testing.T) {
 	}
 }
 
-// TestProcess_refusesSettings: a value that cannot work ends the program, which names the variable.
+// TestProcess_refusesSettings checks that an invalid setting ends the program with an error that
+// names the variable.
 func TestProcess_refusesSettings(t *testing.T) {
 	t.Parallel()
 	for name, value := range map[string]string{
-		"ACCESS_TOKEN_TTL": "25h", // no service would accept such a token
+		"ACCESS_TOKEN_TTL": "25h", // exceeds the maximum lifetime of a token
 	} {
 		p := proctest.Start(t, "chat-service", nil, map[string]string{
 			"CHAT_ADDR": fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t)), "JWT_KEYS_DIR": t.TempDir(), name: value,

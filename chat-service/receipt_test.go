@@ -36,12 +36,12 @@ func TestCursor_move(t *testing.T) {
 	move(object{"read_seq": 5}, memberCursor{5, 5})
 	move(object{"read_seq": 2, "delivered_seq": 1}, memberCursor{5, 5})
 	move(object{"read_seq": 99}, memberCursor{6, 6})
-	// What is stored counts when Redis has forgotten, and a Redis without a counter is given one.
+	// Stored positions count if Redis has lost them, and a missing counter in Redis is recreated.
 	w.exec("update channel_members set last_delivered_seq = 6, last_read_seq = 5 where user_id = $1", bob.ID.String())
 	w.forgetCursors(c.ID)
 	move(object{"read_seq": 1, "delivered_seq": nil}, memberCursor{6, 5})
 	if held, err := w.log.Cursors(t.Context(), c.ID, bob.ID); err != nil || held[bob.ID].Read != 5 || held[bob.ID].Delivered != 6 {
-		t.Errorf("Redis holds %+v, %v: others are told that the cursor has moved back", held, err)
+		t.Errorf("Redis has %+v, %v: other members would see the position move backwards", held, err)
 	}
 	w.forgetCursors(c.ID)
 	if err := w.rdb.Del(t.Context(), rediskey.Counter(rediskey.Of(c.ID.UUID, partitions), c.ID)).Err(); err != nil {
@@ -88,9 +88,9 @@ func TestReceipts(t *testing.T) {
 	move(others[0], object{"delivered_seq": m.Seq - 1})
 	move(others[1], object{"delivered_seq": m.Seq})
 	move(others[2], object{"read_seq": m.Seq})
-	move(late, object{"read_seq": m.Seq + 1})                                                                                // it was not for them
-	move(ann, object{"read_seq": m.Seq})                                                                                     // the sender has it anyway
-	w.exec("update channel_members set last_delivered_seq = 6, last_read_seq = 6 where user_id = $1", others[3].ID.String()) // stored, and forgotten by Redis
+	move(late, object{"read_seq": m.Seq + 1})                                                                                // the user joined after the message
+	move(ann, object{"read_seq": m.Seq})                                                                                     // the sender does not count
+	w.exec("update channel_members set last_delivered_seq = 6, last_read_seq = 6 where user_id = $1", others[3].ID.String()) // stored, but not in Redis
 	check := func(when string) {
 		t.Helper()
 		var got receipts

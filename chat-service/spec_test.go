@@ -15,7 +15,8 @@ import (
 	"parley.chat/chat-service/internal/api"
 )
 
-// spec is the document, with every object closed: an answer must not say more than it promises.
+// spec returns the API document with additional properties forbidden, so that tests detect
+// undocumented fields in responses.
 var spec = sync.OnceValues(func() (*openapi3.T, error) {
 	doc, err := api.Load()
 	if err != nil {
@@ -29,13 +30,13 @@ var spec = sync.OnceValues(func() (*openapi3.T, error) {
 	return doc, nil
 })
 
-// commonProblems are the codes that any operation may answer with.
+// commonProblems lists the codes that any operation may return.
 var commonProblems = []string{
 	"bad_frame", "unsupported_media_type", "too_large", "invalid_request", "unavailable", "overloaded", "internal",
 	"unauthenticated", "foreign_origin", "rate_limited", "misdirected",
 }
 
-// checkAnswer holds an answer against the document.
+// checkAnswer checks a response against the document.
 func checkAnswer(method, path string, a answer) error {
 	doc, err := spec()
 	if err != nil {
@@ -46,7 +47,7 @@ func checkAnswer(method, path string, a answer) error {
 		if len(a.body) > 0 {
 			return fmt.Errorf("HEAD has a body: %s", a.body)
 		}
-		return nil // TestMatrix compares the rest with what GET answers
+		return nil // TestMatrix compares the headers with those of GET
 	}
 	item, op := operationOf(doc, method, path)
 	switch {
@@ -70,7 +71,7 @@ func checkAnswer(method, path string, a answer) error {
 	}
 	for name, h := range response.Value.Headers {
 		if h.Value.Required && a.header.Get(name) == "" {
-			return fmt.Errorf("%s: %d lacks the header %s", op.OperationID, a.status, name)
+			return fmt.Errorf("%s: %d does not have the header %s", op.OperationID, a.status, name)
 		}
 	}
 	mediaType, _, err := mime.ParseMediaType(a.header.Get("Content-Type"))
@@ -90,7 +91,8 @@ func checkAnswer(method, path string, a answer) error {
 	return problemAllowed(op, a)
 }
 
-// problemAllowed reports a code that the operation does not list.
+// problemAllowed returns an error if the document does not list the response's code for the
+// operation.
 func problemAllowed(op *openapi3.Operation, a answer) error {
 	if a.status < 400 {
 		return nil
@@ -101,21 +103,22 @@ func problemAllowed(op *openapi3.Operation, a answer) error {
 	}
 	listed, _ := op.Extensions["x-problems"].([]any)
 	if !slices.Contains(listed, any(p.Code)) && !slices.Contains(commonProblems, p.Code) {
-		return fmt.Errorf("%s: %s is not among its problems %v", op.OperationID, p.Code, listed)
+		return fmt.Errorf("%s: %s is not one of its documented problems %v", op.OperationID, p.Code, listed)
 	}
 	return nil
 }
 
-// unknownPath: what no operation takes is answered with a problem, too. Nobody's login matters there.
+// unknownPath checks the response to a request that matches no operation. It must be a problem
+// document, and does not depend on the login.
 func unknownPath(a answer, status int, code string) error {
 	var p problem
 	if err := json.Unmarshal(a.body, &p); err != nil || a.status != status || p.Code != code {
-		return fmt.Errorf("not in the document, answered with %d %s", a.status, a.body)
+		return fmt.Errorf("request is not in the document, response was %d %s", a.status, a.body)
 	}
 	return nil
 }
 
-// operationOf finds the operation of a request: nil, nil for an unknown path.
+// operationOf returns the path item and operation of a request. Both are nil for an unknown path.
 func operationOf(doc *openapi3.T, method, path string) (*openapi3.PathItem, *openapi3.Operation) {
 	segments := strings.Split(path, "/")
 	for _, template := range doc.Paths.InMatchingOrder() {

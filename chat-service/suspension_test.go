@@ -11,8 +11,9 @@ import (
 	"parley.chat/shared-migrations/schematest"
 )
 
-// TestSuspension: a suspended user is refused everywhere, only they are told so, and restoring them
-// gives back the account but no session.
+// TestSuspension checks that a suspended user is refused everywhere, and that only a login with the
+// right password reveals the suspension. Restoring the user restores the account but not its
+// sessions.
 func TestSuspension(t *testing.T) {
 	t.Parallel()
 	db := schematest.Open(t)
@@ -44,7 +45,7 @@ func TestSuspension(t *testing.T) {
 	}
 
 	if _, err := account.Suspend(t.Context(), cli, "ann", "spam, again"); err != nil {
-		t.Errorf("to suspend again: %v", err)
+		t.Errorf("suspending again: %v", err)
 	}
 	list, err := account.Suspensions(t.Context(), cli)
 	if err != nil || len(list) != 1 || list[0].Username != "ann" || list[0].Reason != "spam, again" || list[0].Since.IsZero() {
@@ -61,6 +62,6 @@ func TestSuspension(t *testing.T) {
 		t.Errorf("Suspensions after the restore = %+v, %v", list, err)
 	}
 	if err := account.Restore(t.Context(), cli, "nobody"); err == nil {
-		t.Error("restoring nobody succeeds")
+		t.Error("restoring an unknown user succeeded")
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// TestRemoveReactions: those who run a channel remove reactions of others, stored or not, also of members who have
-// left, and everybody gets an event that says who did it.
+// TestRemoveReactions checks that an owner can remove reactions of others, whether stored or not,
+// including those of former members. Every removal is an event that names the remover.
 func TestRemoveReactions(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -29,8 +29,8 @@ func TestRemoveReactions(t *testing.T) {
 		return say(frame.Event{Type: event.Reaction, ChannelID: c.ID, SenderID: u.ID, MessageID: &m.ID, Emoji: emoji})
 	}
 	w.persist(m)
-	w.persist(react(ann, "👍")) // stored
-	react(bob, "👍")            // in the tail only
+	w.persist(react(ann, "👍")) // this reaction is stored
+	react(bob, "👍")            // this one is only in the tail
 	react(bob, "🎉")
 	react(ann, "🍕")
 	if a := w.post("/v1/channels/"+c.ID.String()+"/leave", bob.Token, nil); a.status != 204 {
@@ -52,7 +52,7 @@ func TestRemoveReactions(t *testing.T) {
 		}
 		w.settled()
 	}
-	stand := func(want string) {
+	expect := func(want string) {
 		t.Helper()
 		testkit.Until(t, testkit.Timeout, func() error {
 			var page struct {
@@ -70,17 +70,17 @@ func TestRemoveReactions(t *testing.T) {
 			return nil
 		})
 	}
-	stand("[{👍 2} {🎉 1} {🍕 1}]")
+	expect("[{👍 2} {🎉 1} {🍕 1}]")
 	remove(url.Values{"emoji": {"👍"}, "user_id": {chat.NewUserID().String()}}, 0)
 	remove(url.Values{"emoji": {"👍"}, "user_id": {ann.ID.String()}}, 1)
-	stand("[{👍 1} {🎉 1} {🍕 1}]")
-	remove(url.Values{"user_id": {bob.ID.String()}}, 2) // who has left
-	stand("[{🍕 1}]")
-	react(ann, "👍") // nobody is kept from reacting again
+	expect("[{👍 1} {🎉 1} {🍕 1}]")
+	remove(url.Values{"user_id": {bob.ID.String()}}, 2) // bob is no longer a member
+	expect("[{🍕 1}]")
+	react(ann, "👍") // users may react again
 	remove(url.Values{"emoji": {"👍"}}, 1)
 	remove(nil, 1)
 	remove(nil, 0)
-	stand("[]")
+	expect("[]")
 
 	gone := slices.DeleteFunc(w.events(c.ID), func(e frame.Event) bool { return e.Type != event.Reaction || !e.Remove })
 	if len(gone) != 5 {
@@ -94,7 +94,8 @@ func TestRemoveReactions(t *testing.T) {
 	w.delete("/v1/channels/"+c.ID.String()+"/messages/"+gone[0].ID.String()+"/reactions", owner.Token, nil).want(t, 404, "not_found")
 }
 
-// TestRemoveReactions_many: a request removes 100, and says that there are more.
+// TestRemoveReactions_many checks that one request removes at most 100 reactions and reports that
+// there are more.
 func TestRemoveReactions_many(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -11,8 +11,8 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// said is a message as the model of the next test knows it.
-type said struct {
+// modelMessage is a message in the model of TestUnread_model.
+type modelMessage struct {
 	id       chat.EventID
 	seq      int64
 	by       int
@@ -20,8 +20,8 @@ type said struct {
 	deleted  bool
 }
 
-// TestUnread_model: after any mix of sends, deletions, reads, joins and storing, in any order, the counts
-// are those of a model that only counts.
+// TestUnread_model compares the unread counts with a simple model after a random sequence of sends,
+// deletions, reads, joins and storing.
 func TestUnread_model(t *testing.T) {
 	t.Parallel()
 	for range 3 {
@@ -41,9 +41,9 @@ func unreadModel(t *testing.T, r *rand.Rand) {
 	w.settled()
 	appendEvent := w.gateway()
 	log := w.events(c.ID)
-	read := []int64{0, 0, -1} // -1: no member yet
-	read[1] = 1               // what was before the join; the joins of members are no messages
-	var messages []said
+	read := []int64{0, 0, -1} // -1: not a member yet
+	read[1] = 1               // nothing before the join is unread, and join events are not messages
+	var messages []modelMessage
 	stored := 0
 	check := func(step int) {
 		t.Helper()
@@ -73,8 +73,8 @@ func unreadModel(t *testing.T, r *rand.Rand) {
 	}
 	for step := range 120 {
 		switch by := r.IntN(2); r.IntN(10) {
-		default: // somebody says something
-			m := said{by: by, mentions: map[int]bool{}}
+		default: // a user sends a message
+			m := modelMessage{by: by, mentions: map[int]bool{}}
 			e := frame.Event{Type: event.Message, ChannelID: c.ID, SenderID: users[by].ID, SenderName: users[by].Name, Body: "hello"}
 			if who := r.IntN(6); who < len(users) {
 				m.mentions[who] = true
@@ -86,40 +86,40 @@ func unreadModel(t *testing.T, r *rand.Rand) {
 			e = appendEvent(e)
 			m.id, m.seq = e.ID, e.Seq
 			log, messages = append(log, e), append(messages, m)
-		case 0, 1: // a message is deleted, perhaps for the second time
+		case 0, 1: // a message is deleted, possibly a second time
 			if len(messages) > 0 {
 				m := &messages[r.IntN(len(messages))]
 				m.deleted = true
 				log = append(log, appendEvent(frame.Event{Type: event.Delete, ChannelID: c.ID, SenderID: users[m.by].ID, MessageID: &m.id}))
 			}
-		case 2: // an edit counts for nothing
+		case 2: // an edit, which does not change the counts
 			if len(messages) > 0 {
 				m := messages[r.IntN(len(messages))]
 				log = append(log, appendEvent(frame.Event{Type: event.Edit, ChannelID: c.ID, SenderID: users[m.by].ID, MessageID: &m.id, Body: "hello!"}))
 			}
-		case 3: // somebody reads, perhaps less than before
+		case 3: // a user reads, possibly less than before
 			to := r.Int64N(int64(len(log))) + 1
 			w.do("PUT", path(c.ID)+"/cursor", users[by], object{"read_seq": to}).must(t, 200)
 			read[by] = max(read[by], to)
-		case 4, 5: // some more is stored, with or without the watermark, with or without a cut
+		case 4, 5: // more events are stored, with or without the watermark, with or without trimming the tail
 			for end := min(len(log), stored+1+r.IntN(10)); stored < end; stored++ {
 				w.persist(log[stored])
 			}
 			if stored > 0 && r.IntN(2) == 0 && log[stored-1].Seq > w.tailBegins(c.ID) {
 				w.mark(c.ID, log[stored-1].Seq, r.IntN(2) == 0)
 			}
-		case 6: // one beyond is stored out of turn
+		case 6: // a later event is stored out of order
 			if i := stored + r.IntN(len(log)-stored+1); i < len(log) {
 				w.persist(log[i])
 			}
-		case 7: // Redis forgets what is stored of the cursors
+		case 7: // Redis loses the cursors that are already stored
 			w.exec("update channel_members set last_read_seq = greatest(last_read_seq, $1) where user_id = $2", max(read[by], 0), users[by].ID.String())
 			if read[1-by] <= 0 {
 				continue
 			}
 			w.exec("update channel_members set last_read_seq = greatest(last_read_seq, $1) where user_id = $2", read[1-by], users[1-by].ID.String())
 			w.forgetCursors(c.ID)
-		case 8: // the third comes in late
+		case 8: // the third user joins late
 			if read[2] < 0 {
 				w.join(users[2], c.ID)
 				w.settled()
@@ -131,7 +131,8 @@ func unreadModel(t *testing.T, r *rand.Rand) {
 	}
 }
 
-// tailBegins returns the seq before the first that a channel's tail has.
+// tailBegins returns the seq of the first event in a channel's tail, or a huge seq if the tail is
+// empty.
 func (w *world) tailBegins(channel chat.ChannelID) int64 {
 	w.t.Helper()
 	events := w.events(channel)
@@ -141,7 +142,7 @@ func (w *world) tailBegins(channel chat.ChannelID) int64 {
 	return events[0].Seq
 }
 
-// TestUnread_bounds: exact up to 999, then 1000, stored or not.
+// TestUnread_bounds checks that counts are exact up to 999 and then 1000.
 func TestUnread_bounds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

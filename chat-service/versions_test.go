@@ -8,8 +8,9 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// TestEvents_oldVersions: what was replaced before a member came is read by those who were there, by its sender
-// and by admins, not by that member. It makes no difference what of it is stored.
+// TestEvents_oldVersions checks that a member cannot read versions that were replaced before they
+// joined. Earlier members, the sender and admins can. The result must not depend on which versions
+// are stored.
 func TestEvents_oldVersions(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

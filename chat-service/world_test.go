@@ -36,16 +36,16 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 const partitions = 16
 
-// world is a chat-service in this process, on a real database and a real Redis.
+// world is a chat-service that runs in the test process, with a real PostgreSQL and a real Redis.
 type world struct {
 	t      testing.TB
 	url    string
 	client *http.Client
-	db     *pgxpool.Pool // as superuser
+	db     *pgxpool.Pool // connected as superuser
 	redis  *redistest.Server
 	rdb    *redis.Client
 	log    *eventlog.Log
-	keys   string // folder
+	keys   string // the key folder
 }
 
 // setting changes the configuration of a world.
@@ -65,9 +65,9 @@ func newWorldOn(t testing.TB, db *pgtest.DB, r *redistest.Server, settings ...se
 	w := &world{t: t, redis: r, rdb: r.Client(t), db: db.Pool(t), keys: t.TempDir()}
 	w.log = eventlog.New(w.rdb, partitions)
 	cfg.DatabaseURL, cfg.RedisURL, cfg.KeysDir, cfg.Partitions = db.URL, r.URL(), w.keys, partitions
-	cfg.Argon2MemoryMiB, cfg.Argon2Time, cfg.HashQueue = 1, 1, 10_000 // what is tested here is not the hash
+	cfg.Argon2MemoryMiB, cfg.Argon2Time, cfg.HashQueue = 1, 1, 10_000 // cheap hashes, since these tests are not about hashing
 	cfg.LoginAttempts = config.Rate{Count: 1_000_000, Per: time.Minute}
-	cfg.Limits, cfg.MaxMemberships, cfg.AddUninvited = ratelimit.Rates{}, 0, "anyone" // tests write faster than people, who know each other
+	cfg.Limits, cfg.MaxMemberships, cfg.AddUninvited = ratelimit.Rates{}, 0, "anyone" // tests exceed the limits for people, and add users who do not know each other
 	cfg.Pictures = album{}
 	for _, set := range settings {
 		set(&cfg)
@@ -91,14 +91,14 @@ func newWorldOn(t testing.TB, db *pgtest.DB, r *redistest.Server, settings ...se
 	return w
 }
 
-// answer is a response that was read.
+// answer is a response whose body has been read.
 type answer struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// problem is what an error answer says.
+// problem is the body of an error response.
 type problem struct {
 	Type, Title, Detail, Code string
 	Status                    int
@@ -110,7 +110,7 @@ func (a answer) problem(t testing.TB) problem {
 	t.Helper()
 	var p problem
 	if ct := a.header.Get("Content-Type"); ct != "application/problem+json" {
-		t.Fatalf("content type %q of %d %s, want a problem", ct, a.status, a.body)
+		t.Fatalf("content type %q of %d %s, want a problem document", ct, a.status, a.body)
 	}
 	if err := json.Unmarshal(a.body, &p); err != nil {
 		t.Fatalf("%v in %s", err, a.body)
@@ -121,7 +121,7 @@ func (a answer) problem(t testing.TB) problem {
 	return p
 }
 
-// into reads the body of a success.
+// into decodes the body of a response with the given status.
 func (a answer) into(t testing.TB, status int, v any) {
 	t.Helper()
 	if a.status != status {
@@ -132,7 +132,7 @@ func (a answer) into(t testing.TB, status int, v any) {
 	}
 }
 
-// want fails the test unless the answer is the problem of a code.
+// want fails the test unless the response is a problem with the given status and code.
 func (a answer) want(t testing.TB, status int, code string) problem {
 	t.Helper()
 	if a.status != status {
@@ -145,11 +145,11 @@ func (a answer) want(t testing.TB, status int, code string) problem {
 	return p
 }
 
-// request is one to be sent.
+// request describes a request to send.
 type request struct {
 	method, path string
-	token        string // bearer
-	body         any    // []byte goes as it is
+	token        string // bearer token
+	body         any    // []byte is sent unchanged, other values as JSON
 	header       map[string]string
 	client       *http.Client
 }
@@ -222,7 +222,7 @@ type object map[string]any
 
 const goodPassword = "correct horse battery"
 
-// user is somebody who has signed up with a bearer session.
+// user is a user who has signed up, with a bearer session.
 type user struct {
 	ID      chat.UserID
 	Name    string
@@ -257,7 +257,7 @@ func (w *world) userOf(in loginAnswer) user {
 	return user{claims.UserID, claims.Username, in.AccessToken, in.RefreshToken, claims.SessionID}
 }
 
-// verify checks a token with the public keys that the service shows.
+// verify verifies a token with the public keys that the service serves.
 func (w *world) verify(raw string) token.Claims {
 	w.t.Helper()
 	keys, err := token.DecodeJWKS(w.get("/.well-known/jwks.json", "").body)
@@ -271,7 +271,7 @@ func (w *world) verify(raw string) token.Claims {
 	return claims
 }
 
-// browser returns a client with cookies.
+// browser returns a client with a cookie jar.
 func (w *world) browser() *http.Client {
 	w.t.Helper()
 	jar, err := cookiejar.New(nil)
@@ -317,7 +317,7 @@ func (w *world) settled() {
 	})
 }
 
-// events returns what a channel's tail holds.
+// events returns the events in a channel's tail.
 func (w *world) events(channel chat.ChannelID) []frame.Event {
 	w.t.Helper()
 	items, err := w.log.Tail(context.Background(), channel, 1000)
@@ -333,8 +333,8 @@ func (w *world) events(channel chat.ChannelID) []frame.Event {
 	return events
 }
 
-// story tells a channel's events in short: "1 member_joined ann, 2 message hi".
-func (w *world) story(channel chat.ChannelID) string {
+// eventLog returns a channel's events in short form: "1 member_joined ann, 2 message hi".
+func (w *world) eventLog(channel chat.ChannelID) string {
 	w.t.Helper()
 	var parts []string
 	for _, e := range w.events(channel) {

@@ -17,8 +17,9 @@ import (
 	"parley.chat/shared-migrations/schematest"
 )
 
-// TestOutbox_killedBetweenCommitAndPublish: whatever was changed and not told when the process was killed
-// is told by the next: every kind of change, in order, the events once.
+// TestOutbox_killedBetweenCommitAndPublish kills the process after changes are committed but before
+// they are published. The next process publishes every kind of change in order, and every event
+// exactly once.
 func TestOutbox_killedBetweenCommitAndPublish(t *testing.T) {
 	t.Parallel()
 	db, r := schematest.Open(t), redistest.NewServer(t)
@@ -42,7 +43,7 @@ func TestOutbox_killedBetweenCommitAndPublish(t *testing.T) {
 	w.join(bob, theirs.ID)
 	w.settled()
 
-	r.Kill(t) // what follows is committed and cannot be published
+	r.Kill(t) // the following changes are committed but cannot be published
 	w.join(bob, general.ID)
 	w.add(ann, general.ID, cyd, "member")
 	w.do("PATCH", path(general.ID)+"/members/"+cyd.ID.String(), ann, object{"role": "admin"}).must(t, 200)
@@ -60,13 +61,13 @@ func TestOutbox_killedBetweenCommitAndPublish(t *testing.T) {
 	heard := w.listen(bob, cyd)
 	start()
 	w.settled()
-	if got := w.story(general.ID); got != "1 member_joined ann, 2 member_joined bob, 3 member_joined cyd, 4 channel_updated, 5 channel_updated, 6 member_left cyd" {
+	if got := w.eventLog(general.ID); got != "1 member_joined ann, 2 member_joined bob, 3 member_joined cyd, 4 channel_updated, 5 channel_updated, 6 member_left cyd" {
 		t.Errorf("events: %s", got)
 	}
-	if got := w.story(doomed.ID); got != "1 member_joined ann, 2 member_joined bob, 3 channel_updated" {
+	if got := w.eventLog(doomed.ID); got != "1 member_joined ann, 2 member_joined bob, 3 channel_updated" {
 		t.Errorf("events: %s", got)
 	}
-	if got := w.story(theirs.ID); got != "1 member_joined ann, 2 member_joined bob, 3 member_left bob" {
+	if got := w.eventLog(theirs.ID); got != "1 member_joined ann, 2 member_joined bob, 3 member_left bob" {
 		t.Errorf("events: %s", got)
 	}
 	want := []string{
@@ -78,14 +79,15 @@ func TestOutbox_killedBetweenCommitAndPublish(t *testing.T) {
 		got := heard()
 		for _, n := range want {
 			if !slices.Contains(got, n) {
-				return fmt.Errorf("%s is missing among\n%s", n, strings.Join(got, "\n"))
+				return fmt.Errorf("%s is missing in\n%s", n, strings.Join(got, "\n"))
 			}
 		}
 		return nil
 	})
 }
 
-// listen follows the topics of users, and returns what tells in short what has been heard.
+// listen subscribes to the topics of users. It returns a function that returns the notices received
+// so far, in short form.
 func (w *world) listen(users ...user) func() []string {
 	w.t.Helper()
 	var mu sync.Mutex

@@ -11,7 +11,7 @@ import (
 	"parley.chat/shared-contracts/notice"
 )
 
-// nextOf reads notices until one of a kind comes.
+// nextOf reads notices until one has the given kind.
 func nextOf(t *testing.T, read func() notice.Notice, kind notice.Kind) notice.Notice {
 	t.Helper()
 	for {
@@ -21,8 +21,9 @@ func nextOf(t *testing.T, read func() notice.Notice, kind notice.Kind) notice.No
 	}
 }
 
-// Every change of a role reaches the gateways of the member concerned: by an owner's act, and by succession.
-func TestRole_changesAreTold(t *testing.T) {
+// TestRole_changesNotifyGateways checks that every role change notifies the gateways of the member,
+// whether an owner makes it or the member succeeds the last owner.
+func TestRole_changesNotifyGateways(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.signup("ann"), w.signup("bob")
@@ -34,12 +35,12 @@ func TestRole_changesAreTold(t *testing.T) {
 	for _, role := range []string{"admin", "member", "owner", "member"} {
 		w.do("PATCH", at, ann, object{"role": role}).must(t, 200)
 		if n := nextOf(t, heard, notice.RoleChanged); n.UserID != bob.ID || n.ChannelID == nil || *n.ChannelID != c.ID || *n.By != ann.ID {
-			t.Errorf("made %s: %+v", role, n)
+			t.Errorf("notice for the role %s: %+v", role, n)
 		}
 	}
 	w.post(path(c.ID)+"/leave", ann.Token, nil).must(t, 204)
 	if n := nextOf(t, heard, notice.RoleChanged); n.UserID != bob.ID || *n.ChannelID != c.ID {
-		t.Errorf("the heir of the last owner: %+v", n)
+		t.Errorf("notice for the new owner: %+v", n)
 	}
 	w.settled()
 	events := w.events(c.ID)
@@ -51,11 +52,11 @@ func TestRole_changesAreTold(t *testing.T) {
 	}
 	last := events[len(events)-1]
 	if err := json.Unmarshal(last.Channel, &shown); err != nil || last.Type != event.ChannelUpdated || shown.Member.UserID != bob.ID || shown.Member.Role != "owner" {
-		t.Errorf("the members see %s %s, %v", last.Type, last.Channel, err)
+		t.Errorf("last event is %s %s, %v", last.Type, last.Channel, err)
 	}
 }
 
-func TestContact_unblockIsToldToTheGateways(t *testing.T) {
+func TestContact_unblockNotifiesGateways(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.signup("ann"), w.signup("bob")
@@ -70,14 +71,15 @@ func TestContact_unblockIsToldToTheGateways(t *testing.T) {
 		}
 	}
 	w.settled()
-	w.do("DELETE", block, bob, nil).must(t, 204) // there is none any more, and nothing is told
+	w.do("DELETE", block, bob, nil).must(t, 204) // the block is already lifted, so nobody is notified
 	if n := w.count("select count(*) from outbox"); n != 0 {
 		t.Errorf("%d rows in the outbox", n)
 	}
 }
 
-// However fast a member writes after they have come, their arrival comes first in the log.
-func TestArrival_comesBeforeTheFirstMessage(t *testing.T) {
+// TestJoin_eventPrecedesFirstMessage checks that the log contains a member's join before their
+// first message, no matter how soon they write.
+func TestJoin_eventPrecedesFirstMessage(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.signup("ann"), w.signup("bob")
@@ -88,7 +90,7 @@ func TestArrival_comesBeforeTheFirstMessage(t *testing.T) {
 			w.do("POST", path(c.ID)+"/messages", ann, object{"body": "first"}).must(t, 201)
 			w.join(bob, c.ID)
 			w.do("POST", path(c.ID)+"/messages", bob, object{"body": "second"}).must(t, 201)
-			if got := w.story(c.ID); got != "1 member_joined ann, 2 message first, 3 member_joined bob, 4 message second" {
+			if got := w.eventLog(c.ID); got != "1 member_joined ann, 2 message first, 3 member_joined bob, 4 message second" {
 				t.Errorf("room %d: %s", i, got)
 			}
 		})
@@ -96,8 +98,9 @@ func TestArrival_comesBeforeTheFirstMessage(t *testing.T) {
 	wg.Wait()
 }
 
-// Between two with a block there are no receipts, and no mentions that count.
-func TestBlock_isSilenceOverREST(t *testing.T) {
+// TestBlock_hidesReceiptsAndMentions checks that a block hides receipts, and mentions by the
+// blocked user do not count.
+func TestBlock_hidesReceiptsAndMentions(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann, bob, cyd := w.signup("ann"), w.signup("bob"), w.signup("cyd")
