@@ -7,24 +7,24 @@ import (
 )
 
 const (
-	firstWait = time.Second      // the most that is waited before the first attempt to connect again
-	longest   = 30 * time.Second // before any
-	steady    = 10 * time.Second // a connection that has lasted as long was good
+	firstWait        = time.Second      // maximum wait before the first reconnect
+	maxReconnectWait = 30 * time.Second // maximum wait before any reconnect
+	stableAfter      = 10 * time.Second // a connection that lasted this long counts as successful
 )
 
-// ceiling is the most that is waited after so many failures in a row.
-func ceiling(failures int) time.Duration {
+// maxWait returns the maximum wait after a number of consecutive failures.
+func maxWait(failures int) time.Duration {
 	if failures >= 5 {
-		return longest
+		return maxReconnectWait
 	}
-	return min(firstWait<<failures, longest)
+	return min(firstWait<<failures, maxReconnectWait)
 }
 
-// upTo is full jitter: anything up to limit, so that clients that were cut off together do not come back
-// together.
+// upTo returns a random duration below limit (full jitter), so that clients that were disconnected
+// together do not reconnect together.
 func upTo(limit time.Duration) time.Duration { return rand.N(limit) }
 
-// sleep reports whether d has passed, and not ctx ended.
+// sleep waits for d and returns true, or returns false once ctx is done.
 func sleep(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return ctx.Err() == nil

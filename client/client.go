@@ -1,17 +1,19 @@
 // Package client is Parley's Go SDK: a chat client that stays connected.
 //
-// A Client keeps one WebSocket. When it is lost, for whatever reason that is not final, the client waits,
-// connects to the next gateway, resumes every channel from where it was, and sends again what was not
-// acknowledged. What it promises:
+// A Client maintains one WebSocket. When the connection is lost, for any reason that is not final,
+// the client waits, connects to the next gateway, resumes every channel from its position, and
+// resends what was not acknowledged. It guarantees:
 //
-//   - Every event of a channel comes once, in order, without a hole, over any number of connections. Where
-//     that cannot be (the server has lost writes, or too much was missed) a Reset says so, and what to do.
-//   - Every message that is sent settles once: acknowledged with its one seq, or refused with a reason. It
-//     is not said twice, whatever is lost on the way.
-//   - A caller that reads slowly slows the socket down. Nothing is dropped, and memory stays bounded.
+//   - Every event of a channel is delivered once, in order and without gaps, over any number of
+//     connections. Where that is impossible (the server has lost writes, or too many events were
+//     missed), a Reset says so and what to do.
+//   - Every send is settled once: acknowledged with its seq, or refused with a reason. A message is
+//     never posted twice, whatever is lost on the way.
+//   - A caller that reads slowly slows down the reading from the WebSocket. Nothing is dropped, and
+//     memory stays bounded.
 //
-// New does no I/O and starts nothing. Run owns every goroutine and ends when its context does. The other
-// methods may be called from any goroutine, before, during and after Run.
+// New does no I/O and starts nothing. Run owns every goroutine and returns when its context is
+// done. The other methods may be called from any goroutine, before, during and after Run.
 package client
 
 import (
@@ -38,32 +40,33 @@ const (
 	DefaultBuffer     = 256
 )
 
-// Config configures a Client. A zero optional field means its default.
+// Config configures a Client. A zero optional field selects its default.
 type Config struct {
-	URL    string      // required: http(s)://host, where the REST surface is
-	Tokens TokenSource // required: a Session, or what the caller makes
+	URL    string      // required: http(s)://host of the REST API
+	Tokens TokenSource // required: a Session, or the caller's own implementation
 
-	// Sockets are the gateways, ws(s)://host/ws. Attempts to connect take them in turn. Default: /ws at URL.
+	// Sockets are the gateways, ws(s)://host/ws, used in turn by attempts to connect. Default: /ws
+	// at URL.
 	Sockets []string
-	// Positions are where the caller stands, from the events of an earlier Client. A channel that is not
-	// among them is followed from its newest event on.
+	// Positions are the caller's positions, from the events of an earlier Client. A channel without
+	// one is followed from its newest event on.
 	Positions map[chat.ChannelID]Position
 
-	MaxPending int // how many sends may wait for their acknowledgement; default 1,000
-	// MaxCatchUp bounds how many missed events of a channel are fetched, 200 per request; what is more ends
-	// in a Reset. Default 10,000.
+	MaxPending int // maximum number of sends that wait for their acknowledgement; default 1,000
+	// MaxCatchUp is the maximum number of missed events of a channel that are fetched, 200 per
+	// request. If more were missed, the caller gets a Reset. Default 10,000.
 	MaxCatchUp int64
 	Buffer     int               // events that are read ahead of the caller; default 256
-	HTTP       *http.Client      // default: one of its own, with a timeout
+	HTTP       *http.Client      // default: a client with a timeout
 	Dialer     *websocket.Dialer // default: one with a timeout, and the proxy of the environment
 	Logger     *slog.Logger      // default: none
 
-	// The random part of what the client waits before it connects again; default math/rand. For tests.
+	// The random part of the wait before a reconnect; default math/rand. For tests.
 	jitter func(time.Duration) time.Duration
 	now    func() time.Time
 }
 
-// Position is how much of a channel the caller has.
+// Position is how far the caller has read a channel.
 type Position struct {
 	Seq   int64  `json:"seq"`
 	Epoch string `json:"epoch"`
@@ -71,26 +74,27 @@ type Position struct {
 
 // Client is one user's connection to Parley.
 type Client struct {
-	cfg  Config
-	api  *API
-	log  *slog.Logger
-	out  chan Event    // to the caller; only the pump sends
-	in   chan Event    // to the pump, from whoever reads the socket or the history
-	said chan struct{} // notes has something
+	cfg        Config
+	api        *API
+	log        *slog.Logger
+	out        chan Event    // to the caller; only pump sends
+	in         chan Event    // to pump, from the goroutines that read the WebSocket or the history
+	notesReady chan struct{} // capacity 1: notes is not empty
 
-	// mu guards what follows. Nothing that blocks is done under it: events are handed on after it.
+	// mu guards the fields below. Nothing that blocks runs under it; events are delivered after it
+	// is released.
 	mu       sync.Mutex
 	started  bool
 	me       chat.UserID
 	limits   frame.Limits
-	link     *link // the connection, once it was greeted
+	conn     *conn // the connection, once it has received hello
 	channels map[chat.ChannelID]*channel
 	outbox   outbox
-	notes    []Event // of callers who must not wait; at most as many as may be pending
+	notes    []Event // events from callers that must not wait; about as many as sends may be pending
 	sent     tracker
 }
 
-// New checks cfg and applies its defaults.
+// New returns a Client. It fails if cfg is invalid.
 func New(cfg Config) (*Client, error) {
 	if cfg.Tokens == nil {
 		return nil, errors.New("client: Tokens is required")
@@ -104,7 +108,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	for _, s := range cfg.Sockets {
 		if u, err := url.Parse(s); err != nil || u.Scheme != "ws" && u.Scheme != "wss" || u.Host == "" {
-			return nil, errors.New("client: Sockets has something that is not a URL like ws://localhost:8080/ws")
+			return nil, errors.New("client: Sockets contains a value that is not a URL like ws://localhost:8080/ws")
 		}
 	}
 	if cfg.MaxPending <= 0 {
@@ -117,7 +121,7 @@ func New(cfg Config) (*Client, error) {
 		cfg.Buffer = DefaultBuffer
 	}
 	if cfg.Dialer == nil {
-		cfg.Dialer = &websocket.Dialer{Proxy: http.ProxyFromEnvironment, HandshakeTimeout: answerWithin}
+		cfg.Dialer = &websocket.Dialer{Proxy: http.ProxyFromEnvironment, HandshakeTimeout: responseTimeout}
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -130,7 +134,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	c := &Client{
 		cfg: cfg, api: api, log: cfg.Logger,
-		out: make(chan Event), in: make(chan Event, cfg.Buffer), said: make(chan struct{}, 1),
+		out: make(chan Event), in: make(chan Event, cfg.Buffer), notesReady: make(chan struct{}, 1),
 		channels: make(map[chat.ChannelID]*channel),
 	}
 	for id, p := range cfg.Positions {
@@ -139,7 +143,7 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// API returns the REST surface, with the client's session.
+// API returns the REST API, with the client's session.
 func (c *Client) API() *API { return c.api }
 
 // Me returns the user, or zero before the first connection.
@@ -149,15 +153,15 @@ func (c *Client) Me() chat.UserID {
 	return c.me
 }
 
-// Limits returns what the server has told of its limits; zero before the first connection. The client
-// keeps them by itself.
+// Limits returns the limits that the server has announced; zero before the first connection. The
+// client observes them by itself.
 func (c *Client) Limits() frame.Limits {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.limits
 }
 
-// Channels returns what the client knows of its channels, in no order.
+// Channels returns what the client knows about its channels, in no particular order.
 func (c *Client) Channels() []frame.ChannelSummary {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -170,19 +174,19 @@ func (c *Client) Channels() []frame.ChannelSummary {
 	return list
 }
 
-// Events returns the channel on which everything comes; it is closed when Run has ended. A caller that
-// does not read stops the client's reading, acknowledgements included: call Post, not Send, in the
-// goroutine that reads.
+// Events returns the channel that delivers all events; it is closed when Run returns. A caller that
+// does not receive blocks the client's reading, including acknowledgements. So the goroutine that
+// receives must call Post, not Send.
 func (c *Client) Events() <-chan Event { return c.out }
 
-// Run connects, and keeps the client connected until ctx ends, which is no error, or the server says
-// that it is over: a *CloseError, or an *Error of the token source. It is called once. Sends that have
-// not settled by then are answered with ErrClosed.
+// Run connects and keeps the client connected. It returns nil once ctx is done. It returns an error
+// if the server ends the session for good: a *CloseError, or an *Error of the token source. It must
+// be called only once. Sends that are not settled when it returns fail with ErrClosed.
 func (c *Client) Run(ctx context.Context) error {
 	c.mu.Lock()
 	if c.started {
 		c.mu.Unlock()
-		return errors.New("client: Run was called before")
+		return errors.New("client: Run was already called")
 	}
 	c.started = true
 	c.mu.Unlock()
@@ -203,11 +207,11 @@ func (c *Client) Run(ctx context.Context) error {
 	return err
 }
 
-// stay connects again and again.
+// stay connects repeatedly, until ctx is done or an error is final.
 func (c *Client) stay(ctx context.Context) error {
 	failures := 0
-	var rejected string // a token that the server did not take
-	renewed := false    // for that
+	var rejected string // a token that the server did not accept
+	renewed := false    // the source was asked for another token
 	for n := 0; ; n++ {
 		c.tell(ctx, Connection{State: Connecting, Attempt: failures})
 		begun := c.cfg.now()
@@ -222,7 +226,7 @@ func (c *Client) stay(ctx context.Context) error {
 		}
 		switch {
 		case end.token:
-			end.final = end.final && renewed && !greeted // another token gets one try
+			end.final = end.final && renewed && !greeted // another token gets one attempt
 			rejected, renewed = used, true
 		case greeted:
 			rejected, renewed = "", false
@@ -230,12 +234,12 @@ func (c *Client) stay(ctx context.Context) error {
 		if end.final {
 			return err
 		}
-		if greeted && c.cfg.now().Sub(begun) > steady {
+		if greeted && c.cfg.now().Sub(begun) > stableAfter {
 			failures = 0
 		}
 		wait := end.after
 		if wait == 0 {
-			wait = c.cfg.jitter(ceiling(failures))
+			wait = c.cfg.jitter(maxWait(failures))
 		}
 		failures++
 		c.log.InfoContext(ctx, "connection lost", "err", err, "wait", wait)
@@ -246,8 +250,8 @@ func (c *Client) stay(ctx context.Context) error {
 	}
 }
 
-// replaced reports whether the session of a token has ended, by err, and the source has the token of another one:
-// a change of the password has begun it.
+// replaced reports whether err means that the session of a token has ended, while the source
+// already has the token of another session, which a change of the password has started.
 func (c *Client) replaced(ctx context.Context, err error, used string) bool {
 	e, ok := errors.AsType[*CloseError](err)
 	if !ok || e.Code != closeRevoked || used == "" {
@@ -257,8 +261,8 @@ func (c *Client) replaced(ctx context.Context, err error, used string) bool {
 	return err == nil && next.Access != used
 }
 
-// tell hands an event to the caller. It waits for a caller who is slow, which is what slows the socket
-// down, and gives up only when Run ends.
+// tell delivers events to the caller. It waits for a slow caller, which slows down the reading from
+// the WebSocket, and gives up only when Run ends.
 func (c *Client) tell(ctx context.Context, events ...Event) {
 	for _, e := range events {
 		select {
@@ -269,19 +273,19 @@ func (c *Client) tell(ctx context.Context, events ...Event) {
 	}
 }
 
-// noteLocked hands an event on without waiting. c.mu is held.
+// noteLocked delivers an event without waiting. c.mu must be held.
 func (c *Client) noteLocked(e Event) {
 	c.notes = append(c.notes, e)
-	signal(c.said)
+	signal(c.notesReady)
 }
 
-// pump brings what comes to the caller. A note is handed on before anything that came after it.
+// pump delivers events to the caller. It delivers notes before events that arrived after them.
 func (c *Client) pump(ctx context.Context) {
 	for {
 		var next Event
 		select {
 		case next = <-c.in:
-		case <-c.said:
+		case <-c.notesReady:
 		case <-ctx.Done():
 			return
 		}
@@ -302,7 +306,7 @@ func (c *Client) pump(ctx context.Context) {
 	}
 }
 
-// signal wakes whoever waits on a channel of capacity 1.
+// signal wakes the receiver of a channel of capacity 1.
 func signal(ch chan<- struct{}) {
 	select {
 	case ch <- struct{}{}:

@@ -73,7 +73,7 @@ func TestBackoff(t *testing.T) {
 	t.Parallel()
 	before := time.Duration(0)
 	for failures := range 100 {
-		c := client.Ceiling(failures)
+		c := client.MaxWait(failures)
 		if c < before || c < time.Second || c > 30*time.Second {
 			t.Errorf("after %d failures at most %v, was %v", failures, c, before)
 		}

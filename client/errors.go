@@ -12,24 +12,26 @@ import (
 	"parley.chat/shared-contracts/apierr"
 )
 
-// Error is what the server answers to what it does not do, over REST and over the socket: Code to branch
-// on, Message for people, RetryAfter where that is known, Fields for the wrong fields of a request.
+// Error is a refusal by the server, over REST or the WebSocket: Code is for programs, Message for
+// people, RetryAfter is set if known, and Fields lists the invalid fields of a request.
 type Error = apierr.Error
 
-// What a caller may want to tell apart besides the server's codes.
+// Errors that a caller may want to distinguish, in addition to the server's codes.
 var (
-	// ErrClosed answers sends that Run has left behind: whether they were done is not known.
+	// ErrClosed is the result of sends that were unsettled when Run returned; whether they
+	// succeeded is unknown.
 	ErrClosed = errors.New("client: closed before the answer came")
-	// ErrFull refuses a send while MaxPending wait.
+	// ErrFull refuses a send while MaxPending sends are waiting.
 	ErrFull = errors.New("client: too many sends are waiting")
-	// ErrUnknown ends a send that cannot be repeated safely: it was sent so long ago that the server does
-	// not know it as a repetition any more, and the channel's events since then were not seen.
-	ErrUnknown = errors.New("client: whether it was sent is not known")
-	// ErrOffline refuses what makes sense at once or not at all.
+	// ErrUnknown is the result of a send that cannot be repeated safely. It was sent so long ago
+	// that the server no longer recognizes a retry, and the channel's events since then were not
+	// seen.
+	ErrUnknown = errors.New("client: whether it was sent is unknown")
+	// ErrOffline refuses operations that are only useful immediately.
 	ErrOffline = errors.New("client: not connected")
 )
 
-// CloseError is the server's end of a connection.
+// CloseError reports that the server has closed the connection.
 type CloseError struct {
 	Code   int
 	Reason string
@@ -42,7 +44,7 @@ func (e *CloseError) Error() string {
 	return fmt.Sprintf("the server has closed the connection with %d %s", e.Code, e.Reason)
 }
 
-// Close codes that mean more than their range says.
+// Close codes that mean more than their range does.
 const (
 	closeExpired         = 4001
 	closeFinal           = 4500 // and above
@@ -50,7 +52,7 @@ const (
 	closeRevoked         = 4509
 )
 
-// DialError is an answer to the upgrade that is no WebSocket.
+// DialError is a response to the upgrade request that is not a WebSocket.
 type DialError struct {
 	URL    string
 	Status int
@@ -66,10 +68,11 @@ func (e *DialError) Error() string {
 type verdict struct {
 	final bool
 	token bool          // another token may help
-	after time.Duration // how long the server wants us to wait; 0: it has not said
+	after time.Duration // wait that the server asks for; 0 if it did not specify one
 }
 
-// judge decides what the end of a connection means. What is not known to be final is tried again.
+// judge determines what the end of a connection means. An error that is not known to be final is
+// retried.
 func judge(err error) verdict {
 	if e, ok := errors.AsType[*CloseError](err); ok {
 		v := verdict{after: reconnectAfter(e.Reason)}
@@ -95,13 +98,13 @@ func judge(err error) verdict {
 		}
 		return v
 	}
-	if e, ok := errors.AsType[*Error](err); ok { // of the token source
+	if e, ok := errors.AsType[*Error](err); ok { // from the token source
 		return verdict{final: !retryable(e.Code), after: e.RetryAfter}
 	}
 	return verdict{}
 }
 
-// reconnectAfter reads the reason of a close.
+// reconnectAfter parses the reason of a close frame.
 func reconnectAfter(reason string) time.Duration {
 	var r struct {
 		MS int64 `json:"reconnect_after_ms"`
@@ -117,7 +120,7 @@ func retryable(code apierr.Code) bool {
 	return code == apierr.RateLimited || code == apierr.Overloaded || code == apierr.Unavailable || code == apierr.Internal
 }
 
-// closed makes a *CloseError of gorilla's, and leaves other errors as they are.
+// closed converts gorilla's close error to a *CloseError, and returns other errors unchanged.
 func closed(err error) error {
 	if e, ok := errors.AsType[*websocket.CloseError](err); ok && e.Code != websocket.CloseAbnormalClosure {
 		return &CloseError{Code: e.Code, Reason: e.Text}

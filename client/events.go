@@ -8,63 +8,65 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// Event is anything that comes to the caller: one of the types of this file.
+// Event is anything that is delivered to the caller: one of the types in this file.
 type Event interface{ clientEvent() }
 
-// The types of Event. Those of the server that have no seq are news of the moment, and may be missed.
+// The types of Event. Server events without a seq are ephemeral and may be missed.
 type (
-	// ChannelEvent is an event of a channel's log: a message, an edit, a reaction, somebody's coming. Each
-	// seq of a channel comes once, in order. Seq and Epoch are a Position to keep.
+	// ChannelEvent is an event of a channel's log: a message, an edit, a reaction, a member
+	// joining. Each seq of a channel is delivered once, in order. Seq and Epoch form a Position
+	// that the caller can store.
 	ChannelEvent struct {
 		frame.Event
 		Epoch string
-		Mine  bool // this user has done it, here or elsewhere
+		Mine  bool // done by this user, in this client or elsewhere
 	}
-	// Joined says that a channel is followed from now on. The first event is the one after From; what is
-	// before is in the history.
+	// Joined reports that a channel is followed from now on. The first event is the one after From;
+	// earlier ones are in the history.
 	Joined struct {
 		Channel frame.ChannelSummary
 		From    Position
 	}
-	// Left says that a channel is not followed any more.
+	// Left reports that a channel is no longer followed.
 	Left struct {
 		ChannelID chat.ChannelID
-		By        chat.UserID // who has put us out, if somebody has
-		Err       error       // why, if the server has refused the subscription
+		By        chat.UserID // the user who removed us, if any
+		Err       error       // set if the server has refused the subscription
 	}
-	// Reset says that there is a hole, which cannot be closed event by event: forget what you hold of the
-	// channel beyond To.Seq, read the newest page of its history, and go on. The next event is the one
-	// after To.
+	// Reset reports a gap that cannot be filled event by event. The caller should discard what it
+	// holds of the channel beyond To.Seq and read the newest page of its history. The next event is
+	// the one after To.
 	Reset struct {
 		ChannelID chat.ChannelID
 		From, To  Position
 		Lost      bool // the server has lost writes; otherwise more than MaxCatchUp events were missed
 	}
-	// Status says how far something has come that was sent with Send, Post, Edit and the like.
+	// Status reports the progress of an event sent with Send, Post, Edit and similar methods.
 	Status struct {
 		ClientID  chat.ClientID
 		ChannelID chat.ChannelID // zero while a direct message is Pending
 		Kind      event.Kind
 		State     State
-		ID        chat.EventID // from Sent on
+		ID        chat.EventID // set from Sent on
 		Seq       int64
 		SentAt    chat.Time
-		Err       error // of Failed: an *Error, ErrUnknown, ErrClosed or a *StoreError
+		Err       error // for Failed: an *Error, ErrUnknown, ErrClosed or a *StoreError
 	}
-	// Connection says how it is with the connection.
+	// Connection reports the state of the connection.
 	Connection struct {
 		State   ConnectionState
-		Attempt int           // how many have failed in a row
-		Wait    time.Duration // until the next, when Offline
-		Err     error         // why, when Offline
+		Attempt int           // number of consecutive failures
+		Wait    time.Duration // until the next attempt, when Offline
+		Err     error         // the reason, when Offline
 	}
-	// Typing says that a member types, or has stopped.
+	// Typing reports that a member is typing, or has stopped.
 	Typing struct{ frame.TypingNotice }
-	// Presence says who has come online and who has gone.
+	// Presence reports members who came online or went offline.
 	Presence struct{ frame.PresenceNotice }
-	// Receipt says how far a member of a small channel has come.
+	// Receipt reports the receipt of a member of a small channel.
 	Receipt struct{ frame.Receipt }
-	// ReceiptCounts says how many in a large channel have the newest message of this user.
+	// ReceiptCounts reports how many members of a large channel have received and read the newest
+	// message of this user.
 	ReceiptCounts struct{ frame.ReceiptCounts }
 )
 
@@ -79,41 +81,41 @@ func (Presence) clientEvent()      {}
 func (Receipt) clientEvent()       {}
 func (ReceiptCounts) clientEvent() {}
 
-// Position returns where the caller stands once it has the event.
+// Position returns the caller's position after the event.
 func (e ChannelEvent) Position() Position { return Position{Seq: e.Seq, Epoch: e.Epoch} }
 
-// State is how far a message has come.
+// State is the progress of a message.
 type State int
 
-// The states, in the order in which a message passes them. It may skip some; it ends Read or Failed, or
-// where its receipts end.
+// The states, in the order in which a message passes through them. It may skip some. The last one
+// is Read or Failed, unless its receipts stop earlier.
 const (
-	Pending   State = iota + 1 // it waits for its acknowledgement
-	Sent                       // it is durable and has its seq
-	Delivered                  // it has reached another member
-	Read                       // another member has read it
-	Failed                     // it was refused, or could not be stored after all
+	Pending   State = iota + 1 // waiting for its acknowledgement
+	Sent                       // durable, and its seq is known
+	Delivered                  // received by another member
+	Read                       // read by another member
+	Failed                     // refused, or could not be stored
 )
 
 func (s State) String() string {
 	return [...]string{"unknown", "pending", "sent", "delivered", "read", "failed"}[min(max(s, 0), Failed)]
 }
 
-// ConnectionState is how it is with the connection.
+// ConnectionState is the state of the connection.
 type ConnectionState int
 
 // The states of the connection.
 const (
 	Connecting ConnectionState = iota + 1
-	Online                     // the server has greeted us; what was missed is on its way
-	Offline                    // lost, or not to be had; tried again after Wait
+	Online                     // the server has accepted the connection; missed events are being fetched
+	Offline                    // lost or not established; retried after Wait
 )
 
 func (s ConnectionState) String() string {
 	return [...]string{"unknown", "connecting", "online", "offline"}[min(max(s, 0), Offline)]
 }
 
-// StoreError says that an event which was acknowledged could not be stored after all.
+// StoreError reports that an acknowledged event could not be stored.
 type StoreError struct{ Reason string }
 
 func (e *StoreError) Error() string { return "could not be stored: " + e.Reason }

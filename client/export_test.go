@@ -2,7 +2,8 @@ package client
 
 import "time"
 
-// WithClock gives a configuration another clock, and waits before connecting again that a test bears.
+// WithClock returns cfg with another clock, and with waits before a reconnect that are short enough
+// for tests.
 func WithClock(cfg Config, now func() time.Time) Config {
 	cfg.now = now
 	cfg.jitter = func(limit time.Duration) time.Duration {
@@ -11,14 +12,14 @@ func WithClock(cfg Config, now func() time.Time) Config {
 	return cfg
 }
 
-// Judge is what the end of a connection means.
+// Judge returns what the end of a connection means.
 func Judge(err error) (final, token bool, after time.Duration) {
 	v := judge(err)
 	return v.final, v.token, v.after
 }
 
 var (
-	Ceiling = ceiling
+	MaxWait = maxWait
 	UpTo    = upTo
 	RenewIn = renewIn
 )

@@ -5,9 +5,10 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// Follow follows a channel whose summary says NotFollowed: its user has more channels than a connection follows.
-// Where there is no room the channel in which nothing happened for the longest time is not followed any more. What
-// happened meanwhile comes as events, as after any other pause. It does nothing for any other channel.
+// Follow follows a channel whose summary says NotFollowed, because its user has more channels than
+// a connection can follow. If there is no room, the channel that has been inactive for the longest
+// time is no longer followed. Missed events are delivered as after any other interruption. For any
+// other channel it does nothing.
 func (c *Client) Follow(id chat.ChannelID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -17,22 +18,22 @@ func (c *Client) Follow(id chat.ChannelID) {
 }
 
 func (c *Client) followLocked(ch *channel) {
-	if ch.aside && c.link != nil && c.link.greeted {
+	if ch.aside && c.conn != nil && c.conn.greeted {
 		ch.aside, ch.wanted = false, true
-		c.askLocked(c.link, ch)
-		signal(c.link.wake)
+		c.askLocked(c.conn, ch)
+		signal(c.conn.wake)
 	}
 }
 
-// setAsideLocked notes that a channel is not followed, for want of room. c.mu is held.
+// setAsideLocked marks a channel as not followed for lack of room. c.mu must be held.
 func (ch *channel) setAsideLocked() {
 	ch.phase, ch.ref, ch.aside, ch.wanted = idle, "", true, false
 	ch.summary.NotFollowed = true
 }
 
-// makeRoomLocked ends the subscription to the channel in which nothing happened for the longest time, and
-// reports whether there was one. c.mu is held.
-func (c *Client) makeRoomLocked(l *link) bool {
+// makeRoomLocked ends the subscription to the channel that has been inactive for the longest time,
+// and reports whether there was one. c.mu must be held.
+func (c *Client) makeRoomLocked(l *conn) bool {
 	var oldest *channel
 	for _, ch := range c.channels {
 		if ch.phase == following && (oldest == nil || ch.moved.Before(oldest.moved)) {

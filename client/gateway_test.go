@@ -53,7 +53,7 @@ type gateway struct {
 
 func newGateway(t *testing.T, channels ...chat.ChannelID) *gateway {
 	t.Helper()
-	g := begin(channels...)
+	g := startGateway(channels...)
 	g.t = t
 	t.Cleanup(g.close)
 	return g
@@ -62,10 +62,10 @@ func newGateway(t *testing.T, channels ...chat.ChannelID) *gateway {
 // exampleGateway is a gateway for an example.
 func exampleGateway() (*gateway, chat.ChannelID) {
 	c := chat.NewChannelID()
-	return begin(c), c
+	return startGateway(c), c
 }
 
-func begin(channels ...chat.ChannelID) *gateway {
+func startGateway(channels ...chat.ChannelID) *gateway {
 	g := &gateway{
 		epoch: "1-a", log: map[chat.ChannelID][]frame.Event{}, acks: map[chat.ClientID]frame.Ack{},
 		conns: map[*websocket.Conn]map[chat.ChannelID]bool{}, replay: 1000,

@@ -11,14 +11,14 @@ import (
 )
 
 const (
-	// idempotent is how long the server surely knows a send as a repetition: its ten minutes, less what
-	// clocks and the way may differ.
+	// idempotent is how long the server certainly recognizes a retry of a send: its ten minutes,
+	// minus a margin for clocks and latency.
 	idempotent = 9 * time.Minute
-	// inFlight is how many sends are on their way at once. The server takes 64 of a connection.
-	inFlight = 32
+	// maxInFlight is how many sends may be in flight. The server accepts 64 per connection.
+	maxInFlight = 32
 )
 
-// Ack says that an event is durable, and where it is.
+// Ack reports that an event is durable, and its seq.
 type Ack struct {
 	ClientID  chat.ClientID
 	ChannelID chat.ChannelID
@@ -27,7 +27,7 @@ type Ack struct {
 	SentAt    chat.Time
 }
 
-// outbound is the frame of something that appends an event. Its ref is its client id.
+// outbound is the frame of a command that appends an event. Its ref is its client id.
 type outbound struct {
 	Type      frame.Type      `json:"type"`
 	Ref       string          `json:"ref"`
@@ -53,7 +53,7 @@ func (o *outbound) kind() event.Kind {
 	return event.Message
 }
 
-// target is what refusals for a while count for: a channel, or a user to be written to.
+// target is what a temporary refusal applies to: a channel, or a user who is written to.
 type target struct {
 	channel chat.ChannelID
 	user    chat.UserID
@@ -66,25 +66,25 @@ func (o *outbound) target() target {
 	return target{channel: *o.ChannelID}
 }
 
-// item is a send that has not settled.
+// item is a send that is not settled.
 type item struct {
 	outbound
-	first     time.Time // when it was sent first; zero: not yet
-	resolving *link     // the connection on which the channel of a direct message is looked for
-	on        *link     // the connection that it was sent on last; nil after a refusal for a while
+	first     time.Time // time of the first attempt; zero: not sent yet
+	resolving *conn     // connection on which the channel of a direct message is being determined
+	on        *conn     // connection of the last attempt; nil after a temporary refusal
 	settled   chan struct{}
 	ack       Ack
 	err       error
 }
 
-// outbox keeps what was sent and has not settled, in order. Client.mu guards it.
+// outbox holds the unsettled sends, in order. Client.mu guards it.
 type outbox struct {
-	items  []*item
-	byID   map[chat.ClientID]*item
-	flying int                  // items whose on is the connection of now
-	paused map[target]time.Time // refused for a while; the zero target is all of them
-	recent []time.Time          // when the last sends were made, for the rate limit
-	closed bool
+	items    []*item
+	byID     map[chat.ClientID]*item
+	inFlight int                  // number of items in flight on the current connection
+	paused   map[target]time.Time // end of a temporary refusal; the zero target covers all targets
+	recent   []time.Time          // times of the latest sends, for the rate limit
+	closed   bool
 }
 
 func (b *outbox) all() []*item { return append([]*item(nil), b.items...) }
@@ -97,7 +97,7 @@ func (b *outbox) add(it *item) {
 	b.byID[it.ClientID] = it
 }
 
-// settle ends an item; those who wait for it go on.
+// settle removes an item and wakes the callers that wait for it.
 func (b *outbox) settle(it *item, ack Ack, err error) {
 	delete(b.byID, it.ClientID)
 	for i := range b.items {
@@ -106,28 +106,29 @@ func (b *outbox) settle(it *item, ack Ack, err error) {
 			break
 		}
 	}
-	b.land(it)
+	b.landed(it)
 	it.ack, it.err = ack, err
 	close(it.settled)
 }
 
-// land notes that an item is not on its way any more.
-func (b *outbox) land(it *item) {
+// landed marks an item as no longer in flight.
+func (b *outbox) landed(it *item) {
 	if it.on != nil {
 		it.on = nil
-		b.flying--
+		b.inFlight--
 	}
 }
 
-// grounded notes that a connection has ended.
-func (b *outbox) grounded() {
+// disconnected marks all items as no longer in flight.
+func (b *outbox) disconnected() {
 	for _, it := range b.items {
 		it.on = nil
 	}
-	b.flying = 0
+	b.inFlight = 0
 }
 
-// pause holds back what goes to a target. Everything of one user is limited together.
+// pause holds back items for a target until a time. The zero target stands for everything: the rate
+// limit applies to all sends of a user together.
 func (b *outbox) pause(t target, until time.Time) {
 	if until.After(b.paused[t]) {
 		b.paused[t] = until
@@ -146,11 +147,11 @@ func (b *outbox) pausedUntil(t target, now time.Time) time.Time {
 	return until
 }
 
-// next returns the item to send now, or how long to wait for one (0: until something changes). ready says
-// whether an item that is out of its idempotency window may be sent; what goes to one target keeps its
-// order.
+// next returns the item to send now, or how long to wait for one (0: until something changes).
+// ready reports whether an item that is past its idempotency window may be sent. Items for one
+// target stay in order.
 func (b *outbox) next(now time.Time, limits frame.Limits, ready func(*item) bool) (*item, time.Duration) {
-	if b.flying >= inFlight {
+	if b.inFlight >= maxInFlight {
 		return nil, 0
 	}
 	wait := time.Duration(0)
@@ -174,7 +175,7 @@ func (b *outbox) next(now time.Time, limits frame.Limits, ready func(*item) bool
 			held[t] = true
 			continue
 		}
-		if d := b.breath(now, limits); d > 0 {
+		if d := b.rateDelay(now, limits); d > 0 {
 			return nil, d
 		}
 		return it, 0
@@ -182,23 +183,24 @@ func (b *outbox) next(now time.Time, limits frame.Limits, ready func(*item) bool
 	return nil, wait
 }
 
-// breath is how long to wait so that the rate limit is kept: who breaks it is blocked for much longer.
-func (b *outbox) breath(now time.Time, limits frame.Limits) time.Duration {
+// rateDelay returns how long to wait to stay within the rate limit; a user who exceeds it is
+// blocked for much longer.
+func (b *outbox) rateDelay(now time.Time, limits frame.Limits) time.Duration {
 	n, within := limits.RateMessages, time.Duration(limits.RateSeconds)*time.Second
 	if n <= 0 || len(b.recent) < n {
 		return 0
 	}
-	const margin = 100 * time.Millisecond // what the way to the server may differ
+	const margin = 100 * time.Millisecond // variation of the latency to the server
 	return b.recent[len(b.recent)-n].Add(within + margin).Sub(now)
 }
 
-// took notes that an item was sent on a connection.
-func (b *outbox) took(it *item, on *link, now time.Time, limits frame.Limits) {
+// sent records that an item was sent on a connection.
+func (b *outbox) sent(it *item, on *conn, now time.Time, limits frame.Limits) {
 	if it.first.IsZero() {
 		it.first = now
 	}
 	it.on = on
-	b.flying++
+	b.inFlight++
 	if n := limits.RateMessages; n > 0 {
 		b.recent = append(b.recent, now)
 		if len(b.recent) > 2*n {
@@ -207,9 +209,9 @@ func (b *outbox) took(it *item, on *link, now time.Time, limits frame.Limits) {
 	}
 }
 
-// refused notes that an item is to be sent again after a while.
+// refused records that an item must be sent again later.
 func (b *outbox) refused(it *item, all bool, until time.Time) {
-	b.land(it)
+	b.landed(it)
 	t := it.target()
 	if all {
 		t = target{}
@@ -220,7 +222,7 @@ func (b *outbox) refused(it *item, all bool, until time.Time) {
 func (it *item) encode() []byte {
 	b, err := json.Marshal(it.outbound)
 	if err != nil {
-		panic(fmt.Sprintf("client: %v", err)) // ids, text and flags can all be expressed
+		panic(fmt.Sprintf("client: %v", err)) // ids, text and flags can always be encoded
 	}
 	return b
 }

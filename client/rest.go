@@ -19,33 +19,35 @@ import (
 )
 
 const (
-	callWithin = 30 * time.Second
-	maxAnswer  = 32 << 20 // a page of 200 of the longest messages, escaped
-	// PageSize is how many items a request for a page asks for, the most that the server gives.
+	requestTimeout = 30 * time.Second
+	maxResponse    = 32 << 20 // a page of 200 of the longest messages, escaped
+	// PageSize is the number of items that a page request asks for, the maximum that the server
+	// allows.
 	PageSize = 200
 )
 
-// API is the REST surface, as far as chat clients need it. Its methods return an *Error for what the
-// server refuses. It is safe for concurrent use.
+// API is the part of the REST API that chat clients need. Its methods return an *Error if the
+// server refuses the request. It is safe for concurrent use.
 type API struct {
 	base   string
 	tokens TokenSource // nil: none
 	http   *http.Client
 }
 
-// NewAPI returns the REST surface of a server, http(s)://host. A nil httpClient means one of its own.
+// NewAPI returns the REST API of a server, http(s)://host. If httpClient is nil, NewAPI creates
+// one.
 func NewAPI(server string, tokens TokenSource, httpClient *http.Client) (*API, error) {
 	u, err := url.Parse(server)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, errors.New("client: the server is not a URL like http://localhost:8080")
 	}
 	if httpClient == nil {
-		httpClient = &http.Client{Timeout: callWithin}
+		httpClient = &http.Client{Timeout: requestTimeout}
 	}
 	return &API{base: strings.TrimSuffix(server, "/"), tokens: tokens, http: httpClient}, nil
 }
 
-// call makes a request; body and answer may be nil. A token that was not taken is renewed once.
+// call makes a request; body and answer may be nil. If the token is refused, it is renewed once.
 func (a *API) call(ctx context.Context, method, path string, body, answer any) error {
 	var payload []byte
 	if body != nil {
@@ -89,7 +91,7 @@ func (a *API) once(ctx context.Context, method, path, token string, payload []by
 		return fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse))
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", method, path, err)
 	}
@@ -105,14 +107,14 @@ func (a *API) once(ctx context.Context, method, path, token string, payload []by
 	return nil
 }
 
-// problem reads a problem document, or makes the best of what a proxy has answered.
+// problem parses a problem document, or derives an error from the response of a proxy.
 func problem(resp *http.Response, body []byte) *Error {
 	var p struct {
 		Code   apierr.Code    `json:"code"`
 		Detail string         `json:"detail"`
 		Errors []apierr.Field `json:"errors"`
 	}
-	_ = json.Unmarshal(body, &p) // what is no problem document has no code
+	_ = json.Unmarshal(body, &p) // on failure the code is empty
 	e := &Error{Code: p.Code, Message: p.Detail, Fields: p.Errors}
 	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
 		e.RetryAfter = time.Duration(s) * time.Second
@@ -134,7 +136,7 @@ func problem(resp *http.Response, body []byte) *Error {
 	return e
 }
 
-// Channel is a channel as its member sees it.
+// Channel is a channel as a member sees it.
 type Channel struct {
 	ID       chat.ChannelID   `json:"id"`
 	Name     string           `json:"name"`
@@ -147,10 +149,10 @@ type Channel struct {
 	Peer     *struct {
 		UserID   chat.UserID `json:"user_id"`
 		Username string      `json:"username"`
-	} `json:"peer"` // the other, of a direct channel
+	} `json:"peer"` // the other user of a direct channel
 }
 
-// Message is a message as it is now, with its edits, its deletion and its reactions.
+// Message is the current state of a message, with edits, deletion and reactions applied.
 type Message struct {
 	ID         chat.EventID   `json:"id"`
 	ChannelID  chat.ChannelID `json:"channel_id"`
@@ -171,13 +173,13 @@ type Message struct {
 	} `json:"reactions"`
 }
 
-// page is a list of the server.
+// page is one page of a list.
 type page[T any] struct {
 	Items []T     `json:"items"`
 	Next  *string `json:"next_cursor"`
 }
 
-// all reads every page of a list.
+// all reads all pages of a list.
 func all[T any](ctx context.Context, a *API, path string) ([]T, error) {
 	var items []T
 	for query := ""; ; {
@@ -193,14 +195,14 @@ func all[T any](ctx context.Context, a *API, path string) ([]T, error) {
 	}
 }
 
-// CreateChannel makes a channel and joins it as its owner.
+// CreateChannel creates a channel; the user becomes its owner.
 func (a *API) CreateChannel(ctx context.Context, name string, kind chat.ChannelKind) (Channel, error) {
 	var ch Channel
 	err := a.call(ctx, http.MethodPost, "/v1/channels", map[string]any{"name": name, "kind": kind}, &ch)
 	return ch, err
 }
 
-// JoinChannel comes into a channel that is open to all who know its id.
+// JoinChannel joins a channel that is open to everyone who knows its id.
 func (a *API) JoinChannel(ctx context.Context, id chat.ChannelID) (Channel, error) {
 	var ch Channel
 	err := a.call(ctx, http.MethodPost, "/v1/channels/"+id.String()+"/join", nil, &ch)
@@ -212,7 +214,7 @@ func (a *API) LeaveChannel(ctx context.Context, id chat.ChannelID) error {
 	return a.call(ctx, http.MethodPost, "/v1/channels/"+id.String()+"/leave", nil, nil)
 }
 
-// Invitation is an open invitation of the user, into a channel or a group.
+// Invitation is an open invitation for the user, to a channel or a group.
 type Invitation struct {
 	ID        chat.InvitationID `json:"id"`
 	ChannelID *chat.ChannelID   `json:"channel_id"`
@@ -222,7 +224,7 @@ type Invitation struct {
 	ByName    string            `json:"invited_by_name"`
 }
 
-// Invitations returns the invitations of the user that are open, the newest first.
+// Invitations returns the user's open invitations, newest first.
 func (a *API) Invitations(ctx context.Context) ([]Invitation, error) {
 	return all[Invitation](ctx, a, "/v1/invitations?limit="+strconv.Itoa(PageSize))
 }
@@ -237,36 +239,36 @@ func (a *API) DeclineInvitation(ctx context.Context, id chat.InvitationID) error
 	return a.call(ctx, http.MethodPost, "/v1/invitations/"+id.String()+"/decline", nil, nil)
 }
 
-// MyChannels returns the channels that the user is in, with what is unread.
+// MyChannels returns the user's channels with their unread counts.
 func (a *API) MyChannels(ctx context.Context) ([]Channel, error) {
 	return all[Channel](ctx, a, "/v1/channels?mine=true&limit="+strconv.Itoa(PageSize))
 }
 
-// OpenDirect returns the direct channel with a user, which is made once.
+// OpenDirect returns the direct channel with a user, and creates it if necessary.
 func (a *API) OpenDirect(ctx context.Context, with chat.UserID) (Channel, error) {
 	var ch Channel
 	err := a.call(ctx, http.MethodPost, "/v1/dms", map[string]any{"user_id": with}, &ch)
 	return ch, err
 }
 
-// FindUsers returns the first users whose name begins so.
+// FindUsers returns the first users whose name begins with prefix.
 func (a *API) FindUsers(ctx context.Context, prefix string) ([]User, error) {
 	var p page[User]
 	err := a.call(ctx, http.MethodGet, "/v1/users?query="+url.QueryEscape(prefix), nil, &p)
 	return p.Items, err
 }
 
-// Newest returns the newest messages of a channel, the oldest of them first; at most PageSize.
+// Newest returns the newest messages of a channel, oldest first; at most PageSize.
 func (a *API) Newest(ctx context.Context, id chat.ChannelID, limit int) ([]Message, error) {
 	return a.messages(ctx, id, "limit="+strconv.Itoa(limit))
 }
 
-// Before returns the messages before a seq, the oldest first; at most PageSize.
+// Before returns the messages before a seq, oldest first; at most PageSize.
 func (a *API) Before(ctx context.Context, id chat.ChannelID, seq int64, limit int) ([]Message, error) {
 	return a.messages(ctx, id, fmt.Sprintf("before_seq=%d&limit=%d", seq, limit))
 }
 
-// After returns the messages after a seq, the oldest first; at most PageSize.
+// After returns the messages after a seq, oldest first; at most PageSize.
 func (a *API) After(ctx context.Context, id chat.ChannelID, seq int64, limit int) ([]Message, error) {
 	return a.messages(ctx, id, fmt.Sprintf("after_seq=%d&limit=%d", seq, limit))
 }
@@ -277,8 +279,9 @@ func (a *API) messages(ctx context.Context, id chat.ChannelID, query string) ([]
 	return p.Items, err
 }
 
-// RemoveReactions removes reactions of others to a message, for owners and admins of the channel: those with an
-// emoji ("" for any) of a user (zero for any). more says that there are further ones: a request removes 100.
+// RemoveReactions removes other users' reactions to a message; only owners and admins of the
+// channel may do so. emoji and user restrict the removal ("" and zero for any). A request removes
+// up to 100 reactions; more reports that others are left.
 func (a *API) RemoveReactions(ctx context.Context, id chat.ChannelID, message chat.EventID, emoji string, user chat.UserID) (removed int, more bool, err error) {
 	query := url.Values{}
 	if emoji != "" {
@@ -302,7 +305,7 @@ func (a *API) Events(ctx context.Context, id chat.ChannelID, after int64) ([]fra
 	return p.Items, err
 }
 
-// Receipts says how many of the others have a message, and have read it.
+// Receipts returns how many of the other members have received a message, and have read it.
 func (a *API) Receipts(ctx context.Context, id chat.ChannelID, message chat.EventID) (delivered, read, members int, err error) {
 	var r struct {
 		Members   int `json:"member_count"`

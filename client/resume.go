@@ -10,46 +10,46 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// perSubscribe is how many channels are asked for in one frame, which may have 128 KiB.
+// perSubscribe is how many channels one subscribe frame contains; a frame may have 128 KiB.
 const perSubscribe = 500
 
-// phase is where a channel stands on the connection of now.
+// phase is the state of a channel on the current connection.
 type phase int
 
 const (
 	idle       phase = iota // not subscribed
-	unanswered              // subscribe is sent; what comes before its answer is of an older subscription
-	following               // events come on the socket
-	paging                  // events are fetched; those on the socket come again later
+	unanswered              // subscribe was sent; until its answer, events belong to an older subscription
+	following               // events arrive over the WebSocket
+	paging                  // events are fetched over REST; those on the WebSocket are ignored and replayed later
 )
 
-// channel is what the client knows of one. Client.mu guards it.
+// channel is the client's state of a channel. Client.mu guards it.
 type channel struct {
 	id      chat.ChannelID
 	summary frame.ChannelSummary
-	known   bool      // the server has told us of it
-	since   time.Time // all events since then were seen; zero: all that matter
-	pos     int64     // the newest event that was handed on
+	known   bool      // the server has told us about it
+	since   time.Time // all events since then were seen; zero: all since the channel's creation
+	pos     int64     // seq of the newest event that was delivered
 	epoch   string
 
 	phase  phase
-	ref    string // of the subscribe
-	target int64  // the newest event at the time of the answer: then we have caught up
+	ref    string // of the subscribe frame
+	target int64  // newest seq at the time of the answer; reaching it completes the catch-up
 
-	aside  bool      // not followed: the connection has no room
-	wanted bool      // it was asked for by Follow, and another channel makes room
-	moved  time.Time // when the newest event was handed on, or the channel was subscribed to
+	aside  bool      // not followed, because the connection has no room
+	wanted bool      // requested by Follow: another channel makes room
+	moved  time.Time // when the newest event was delivered, or the channel was subscribed to
 
-	delivered, read int64 // what the caller has said
+	delivered, read int64 // reported by the caller
 }
 
 func (ch *channel) caughtUp() bool { return ch.phase == following && ch.pos >= ch.target }
 
-// greetLocked takes hello: it follows every channel, each from where it was. c.mu is held.
-func (c *Client) greetLocked(l *link, h frame.Hello) []Event {
+// greetLocked handles hello: it follows every channel, each from its position. c.mu must be held.
+func (c *Client) greetLocked(l *conn, h frame.Hello) []Event {
 	l.again, l.beat = !c.me.IsZero(), time.Duration(h.HeartbeatSeconds)*time.Second
 	c.me, c.limits = h.UserID, h.Limits
-	c.link, l.greeted = l, true
+	c.conn, l.greeted = l, true
 	news := []Event{Connection{State: Online}}
 	listed := make(map[chat.ChannelID]bool)
 	for _, s := range h.Channels {
@@ -57,14 +57,14 @@ func (c *Client) greetLocked(l *link, h frame.Hello) []Event {
 	}
 	for id, ch := range c.channels {
 		ch.phase, ch.ref, ch.aside = idle, "", false
-		if !listed[id] && len(h.Channels) < frame.HelloChannels { // the list is whole
+		if !listed[id] && len(h.Channels) < frame.HelloChannels { // the list is complete
 			delete(c.channels, id)
 			news = append(news, Left{ChannelID: id})
 		}
 	}
 	news = append(news, c.listLocked(l, h.Channels, l.again)...)
 	if len(h.Channels) >= frame.HelloChannels {
-		c.askLocked(l, c.idleLocked()...) // of what is in hello_more, what we know
+		c.askLocked(l, c.idleLocked()...) // of the channels that hello_more lists, those we know already
 	}
 	if l.again {
 		l.jobLocked(func(ctx context.Context) { c.catchUpReceipts(ctx, l) })
@@ -73,10 +73,11 @@ func (c *Client) greetLocked(l *link, h frame.Hello) []Event {
 	return news
 }
 
-// listLocked takes summaries and subscribes to what is not yet. A channel that is new to the client is
-// followed from its newest event on; a direct one that was made since the first greeting, from the user's
-// delivered cursor, since it is a first message that makes it. c.mu is held.
-func (c *Client) listLocked(l *link, list []frame.ChannelSummary, since bool) []Event {
+// listLocked handles channel summaries and subscribes to channels that are not subscribed yet. A
+// channel that is new to the client is followed from its newest event on. The exception is a direct
+// channel created after the first hello: its first message created it, so it is followed from the
+// user's delivered position. c.mu must be held.
+func (c *Client) listLocked(l *conn, list []frame.ChannelSummary, since bool) []Event {
 	var news []Event
 	var ask []*channel
 	for _, s := range list {
@@ -120,8 +121,8 @@ func (c *Client) idleLocked() (idles []*channel) {
 	return idles
 }
 
-// askLocked subscribes to channels, each from where it stands. c.mu is held.
-func (c *Client) askLocked(l *link, channels ...*channel) {
+// askLocked subscribes to channels, each from its position. c.mu must be held.
+func (c *Client) askLocked(l *conn, channels ...*channel) {
 	for len(channels) > 0 {
 		n := min(len(channels), perSubscribe)
 		ref := l.refLocked("sub-")
@@ -136,7 +137,8 @@ func (c *Client) askLocked(l *link, channels ...*channel) {
 	}
 }
 
-// answeredLocked returns the channel that an answer to a subscribe is of, or nil when it is out of date.
+// answeredLocked returns the channel that an answer to a subscribe belongs to, or nil if the answer
+// is outdated.
 func (c *Client) answeredLocked(ref string, id chat.ChannelID) *channel {
 	ch := c.channels[id]
 	if ch == nil || ch.phase != unanswered || ch.ref != ref {
@@ -145,8 +147,8 @@ func (c *Client) answeredLocked(ref string, id chat.ChannelID) *channel {
 	return ch
 }
 
-// subscribedLocked takes the answer to a subscribe. c.mu is held.
-func (c *Client) subscribedLocked(l *link, f frame.Subscribed) []Event {
+// subscribedLocked handles the answer to a subscribe. c.mu must be held.
+func (c *Client) subscribedLocked(l *conn, f frame.Subscribed) []Event {
 	ch := c.answeredLocked(f.Ref, f.ChannelID)
 	if ch == nil {
 		return nil
@@ -169,13 +171,13 @@ func (c *Client) subscribedLocked(l *link, f frame.Subscribed) []Event {
 	return nil
 }
 
-// resyncLocked takes a resync, asked for or not. c.mu is held.
-func (c *Client) resyncLocked(l *link, f frame.Resync) []Event {
+// resyncLocked handles a resync, whether it answers a subscribe or not. c.mu must be held.
+func (c *Client) resyncLocked(l *conn, f frame.Resync) []Event {
 	ch := c.channels[f.ChannelID]
 	if f.Ref != "" {
 		ch = c.answeredLocked(f.Ref, f.ChannelID)
 	} else if ch != nil && ch.phase != following {
-		return nil // the answer to the subscribe that is under way says it too
+		return nil // the pending subscribe will get the same answer
 	}
 	if ch == nil {
 		return nil
@@ -186,8 +188,9 @@ func (c *Client) resyncLocked(l *link, f frame.Resync) []Event {
 	return []Event{Reset{ChannelID: ch.id, From: from, To: Position{Seq: ch.pos, Epoch: ch.epoch}, Lost: true}}
 }
 
-// askRefusedLocked takes an error that may answer a subscribe, and says whether it does. c.mu is held.
-func (c *Client) askRefusedLocked(l *link, f frame.Error, e *Error) (_ []Event, asked bool) {
+// askRefusedLocked handles an error that may answer a subscribe, and reports whether it does. c.mu
+// must be held.
+func (c *Client) askRefusedLocked(l *conn, f frame.Error, e *Error) (_ []Event, asked bool) {
 	var waiting []*channel
 	for _, ch := range c.channels {
 		if ch.phase != unanswered || ch.ref != f.Ref {
@@ -207,8 +210,8 @@ func (c *Client) askRefusedLocked(l *link, f frame.Error, e *Error) (_ []Event, 
 	return nil, len(waiting) > 0
 }
 
-func (c *Client) channelRefusedLocked(l *link, ch *channel, e *Error) []Event {
-	if e.Code == apierr.RateLimited { // that would be one subscription too many
+func (c *Client) channelRefusedLocked(l *conn, ch *channel, e *Error) []Event {
+	if e.Code == apierr.RateLimited { // the connection has no room for another subscription
 		if ch.wanted && c.makeRoomLocked(l) {
 			c.askLocked(l, ch)
 		} else {
@@ -225,8 +228,8 @@ func (c *Client) channelRefusedLocked(l *link, ch *channel, e *Error) []Event {
 	return c.leaveLocked(ch, chat.UserID{}, e)
 }
 
-// askLater subscribes again after a while.
-func (c *Client) askLater(ctx context.Context, l *link, ch *channel, wait time.Duration) {
+// askLater subscribes again after a wait.
+func (c *Client) askLater(ctx context.Context, l *conn, ch *channel, wait time.Duration) {
 	if !sleep(ctx, wait) {
 		return
 	}
@@ -242,9 +245,10 @@ func (c *Client) leaveLocked(ch *channel, by chat.UserID, err error) []Event {
 	return []Event{Left{ChannelID: ch.id, By: by, Err: err}}
 }
 
-// catchUp fetches what the socket does not replay, up to where the subscription has begun, and then
-// subscribes from there: events on the socket were passed over meanwhile.
-func (c *Client) catchUp(ctx context.Context, l *link, ch *channel) {
+// catchUp fetches the events that the WebSocket does not replay, up to the start of the
+// subscription. Then it subscribes from there, because events on the WebSocket were ignored in the
+// meantime.
+func (c *Client) catchUp(ctx context.Context, l *conn, ch *channel) {
 	for failures := 0; ; {
 		c.mu.Lock()
 		after, target := ch.pos, ch.target
@@ -252,7 +256,7 @@ func (c *Client) catchUp(ctx context.Context, l *link, ch *channel) {
 			c.mu.Unlock()
 			return
 		}
-		if after >= target || failures > 5 { // then the gateway may know more
+		if after >= target || failures > 5 { // the gateway may have more by now
 			c.askLocked(l, ch)
 			c.mu.Unlock()
 			return
@@ -281,14 +285,14 @@ func (c *Client) catchUp(ctx context.Context, l *link, ch *channel) {
 			continue
 		}
 		failures++
-		c.log.InfoContext(ctx, "catching up", "channel_id", ch.id.String(), "after_seq", after, "err", err)
-		if !sleep(ctx, c.cfg.jitter(ceiling(failures))) {
+		c.log.InfoContext(ctx, "catching up failed", "channel_id", ch.id.String(), "after_seq", after, "err", err)
+		if !sleep(ctx, c.cfg.jitter(maxWait(failures))) {
 			return
 		}
 	}
 }
 
-// advanceLocked hands on the event that is next in a channel, and nothing else. c.mu is held.
+// advanceLocked delivers an event if it is the next one of its channel. c.mu must be held.
 func (c *Client) advanceLocked(ch *channel, e *frame.Event) []Event {
 	if e.Seq != ch.pos+1 {
 		return nil
@@ -299,15 +303,15 @@ func (c *Client) advanceLocked(ch *channel, e *frame.Event) []Event {
 	if e.SenderID != c.me || e.ClientID == nil {
 		return news
 	}
-	if it := c.outbox.byID[*e.ClientID]; it != nil { // its acknowledgement was lost, or comes later
+	if it := c.outbox.byID[*e.ClientID]; it != nil { // its acknowledgement was lost, or arrives later
 		news = append(news, c.ackedLocked(it, Ack{ClientID: it.ClientID, ChannelID: ch.id, ID: e.ID, Seq: e.Seq, SentAt: e.SentAt})...)
 	}
 	return news
 }
 
-// catchUpReceipts asks how far the user's own messages have come: receipts are not replayed.
-func (c *Client) catchUpReceipts(ctx context.Context, l *link) {
-	const channels, perChannel = 20, 10 // requests; who wants to know more asks for it
+// catchUpReceipts reads the receipts of the user's own messages, because receipts are not replayed.
+func (c *Client) catchUpReceipts(ctx context.Context, l *conn) {
+	const channels, perChannel = 20, 10 // limits of the number of requests; the caller can ask for more
 	c.mu.Lock()
 	newest := c.sent.newest()
 	c.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// To is where a message goes: ToChannel or ToUser.
+// To is the destination of a message: ToChannel or ToUser.
 type To struct {
 	channel chat.ChannelID
 	user    chat.UserID
@@ -18,53 +18,54 @@ type To struct {
 // ToChannel addresses a channel.
 func ToChannel(id chat.ChannelID) To { return To{channel: id} }
 
-// ToUser addresses the direct channel with a user, which is made if there is none.
+// ToUser addresses the direct channel with a user, which is created if there is none.
 func ToUser(id chat.UserID) To { return To{user: id} }
 
 // Draft is a message to be sent.
 type Draft struct {
 	To       To
 	Body     string
-	ReplyTo  chat.EventID  // zero: to none
-	ClientID chat.ClientID // zero: a fresh one. The same one is said once, whoever sends it again within ten minutes
+	ReplyTo  chat.EventID  // zero: not a reply
+	ClientID chat.ClientID // zero: a new one. Within ten minutes a message with the same id is posted only once
 }
 
-// Send sends a message and returns when it is acknowledged, over however many connections that takes; or
-// with the server's *Error when it is refused for good. ctx bounds the waiting alone: after it has ended
-// the message is still on its way, and its Status will say how it went.
+// Send sends a message and returns when it is acknowledged, however many connections that takes, or
+// with the server's *Error if it is refused for good. ctx bounds only the waiting: after it is
+// done, the message is still being sent, and a Status reports the result.
 func (c *Client) Send(ctx context.Context, to To, body string) (Ack, error) {
 	return c.wait(ctx, c.draft(Draft{To: to, Body: body}))
 }
 
-// SendDraft is Send with all that a message may have.
+// SendDraft is Send with all fields of a message.
 func (c *Client) SendDraft(ctx context.Context, d Draft) (Ack, error) {
 	return c.wait(ctx, c.draft(d))
 }
 
-// Post is Send that does not wait: Status events with the client id that it returns say how it goes. It
-// is refused with ErrFull or ErrClosed alone.
+// Post is Send without waiting: Status events with the returned client id report the progress. It
+// fails only with ErrFull or ErrClosed.
 func (c *Client) Post(to To, body string) (chat.ClientID, error) {
 	it, err := c.post(c.draft(Draft{To: to, Body: body}))
 	return it.ClientID, err
 }
 
-// PostDraft is Post with all that a message may have. A draft that is to be told apart needs a ClientID.
+// PostDraft is Post with all fields of a message. Set ClientID to identify the draft in Status
+// events.
 func (c *Client) PostDraft(d Draft) error {
 	_, err := c.post(c.draft(d))
 	return err
 }
 
-// Edit gives a message of the user's another body.
+// Edit replaces the body of one of the user's messages.
 func (c *Client) Edit(ctx context.Context, channel chat.ChannelID, message chat.EventID, body string) (Ack, error) {
 	return c.wait(ctx, newItem(outbound{Type: frame.Edit, ChannelID: &channel, MessageID: &message, Body: new(chat.NormalizeBody(body))}))
 }
 
-// Delete takes a message away.
+// Delete deletes a message.
 func (c *Client) Delete(ctx context.Context, channel chat.ChannelID, message chat.EventID) (Ack, error) {
 	return c.wait(ctx, newItem(outbound{Type: frame.Delete, ChannelID: &channel, MessageID: &message}))
 }
 
-// React puts an emoji on a message, or takes it back.
+// React adds an emoji to a message, or removes it.
 func (c *Client) React(ctx context.Context, channel chat.ChannelID, message chat.EventID, emoji string, remove bool) (Ack, error) {
 	return c.wait(ctx, newItem(outbound{Type: frame.React, ChannelID: &channel, MessageID: &message, Emoji: emoji, Remove: remove}))
 }
@@ -90,7 +91,8 @@ func newItem(o outbound) *item {
 	return &item{outbound: o, settled: make(chan struct{})}
 }
 
-// post puts an item into the outbox, and returns it or the one that is there under its client id.
+// post adds an item to the outbox. It returns the item, or the existing one with the same client
+// id.
 func (c *Client) post(it *item) (*item, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -104,8 +106,8 @@ func (c *Client) post(it *item) (*item, error) {
 	}
 	c.outbox.add(it)
 	c.noteLocked(statusOf(it, Pending))
-	if c.link != nil {
-		signal(c.link.wake)
+	if c.conn != nil {
+		signal(c.conn.wake)
 	}
 	return it, nil
 }
@@ -131,7 +133,7 @@ func statusOf(it *item, state State) Status {
 	return s
 }
 
-// ackedLocked settles an item as done and returns what the caller is told. c.mu is held.
+// ackedLocked settles an item as sent and returns the events for the caller. c.mu must be held.
 func (c *Client) ackedLocked(it *item, ack Ack) []Event {
 	c.outbox.settle(it, ack, nil)
 	s := Status{
@@ -142,7 +144,7 @@ func (c *Client) ackedLocked(it *item, ack Ack) []Event {
 	return []Event{s}
 }
 
-// failedLocked settles an item as not done, or not known. c.mu is held.
+// failedLocked settles an item as failed, or as unknown. c.mu must be held.
 func (c *Client) failedLocked(it *item, err error) []Event {
 	c.outbox.settle(it, Ack{ClientID: it.ClientID}, err)
 	s := statusOf(it, Failed)
@@ -150,7 +152,7 @@ func (c *Client) failedLocked(it *item, err error) []Event {
 	return []Event{s}
 }
 
-// refusedLocked takes an error that answers an item. c.mu is held.
+// refusedLocked handles an error that answers an item. c.mu must be held.
 func (c *Client) refusedLocked(it *item, e *Error) []Event {
 	if !retryable(e.Code) {
 		return c.failedLocked(it, e)

@@ -11,35 +11,37 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Token is an access token. Expires may be zero: not known.
+// Token is an access token. A zero Expires means unknown.
 type Token struct {
 	Access  string
 	Expires time.Time
 }
 
-// TokenSource gives access tokens. It is called from several goroutines.
+// TokenSource provides access tokens. It is called from several goroutines.
 type TokenSource interface {
-	// Token returns a token that is good for a while, but not rejected, which the server has not taken or
-	// will not take for much longer. An *Error that no later try can mend ends Run.
+	// Token returns a token that remains valid for a while, and that is not rejected. rejected is a
+	// token that the server has refused or will soon refuse. If the returned *Error is not
+	// retryable, Run ends with it.
 	Token(ctx context.Context, rejected string) (Token, error)
 }
 
-// StaticToken is an access token that nobody renews.
+// StaticToken is an access token that is never renewed.
 type StaticToken string
 
 // Token implements TokenSource.
 func (t StaticToken) Token(_ context.Context, rejected string) (Token, error) {
 	if string(t) == rejected {
-		return Token{}, apierr.New(apierr.Unauthenticated, "the token has expired, and there is no other")
+		return Token{}, apierr.New(apierr.Unauthenticated, "the token has expired and cannot be renewed")
 	}
 	return Token{Access: string(t)}, nil
 }
 
-// renewAhead is how long before its end a token is renewed, at most; a short one after two thirds.
+// renewAhead is how long before its expiry a token is renewed, at most; a short-lived one is
+// renewed after two thirds of its lifetime.
 const renewAhead = time.Minute
 
-// Credentials are those of a session, to be kept between runs of a program. Each refresh token is good
-// once, so the newest is to be kept.
+// Credentials are the tokens of a session, for storage between runs of a program. Each refresh
+// token can be used once, so store the newest.
 type Credentials struct {
 	Access  string    `json:"access_token"`
 	Expires time.Time `json:"expires"`
@@ -50,15 +52,15 @@ type Credentials struct {
 // Session is one login. It is a TokenSource that renews its access token with the refresh token.
 type Session struct {
 	api *API // without tokens
-	// Renewed, if not nil, is called with what is to be kept, before it is used. Set it before the Session
-	// is used.
+	// Renewed, if not nil, is called with the new credentials before they are used, so that they
+	// can be stored. Set it before using the Session.
 	Renewed func(Credentials)
 
-	mu   sync.Mutex // held while renewing, so that one refresh serves all who wait
+	mu   sync.Mutex // held during a renewal, so that one refresh serves all waiting callers
 	now  func() time.Time
 	user User
 	held Credentials
-	got  time.Time // when the access token came
+	got  time.Time // when the access token was received
 }
 
 // User is an account.
@@ -75,23 +77,23 @@ type loggedIn struct {
 	Seconds int    `json:"expires_in"`
 }
 
-// SignUp makes an account at a server, http(s)://host, and logs in.
+// SignUp creates an account at a server, http(s)://host, and logs in.
 func SignUp(ctx context.Context, server, username, email, password string) (*Session, error) {
-	return begin(ctx, server, "/v1/signup", map[string]string{"username": username, "email": email, "password": password, "session": "bearer"})
+	return startSession(ctx, server, "/v1/signup", map[string]string{"username": username, "email": email, "password": password, "session": "bearer"})
 }
 
-// LogIn begins a session of an account. login is the username or the address.
+// LogIn starts a session of an account. login is the username or the email address.
 func LogIn(ctx context.Context, server, login, password string) (*Session, error) {
-	return begin(ctx, server, "/v1/login", map[string]string{"login": login, "password": password, "session": "bearer"})
+	return startSession(ctx, server, "/v1/login", map[string]string{"login": login, "password": password, "session": "bearer"})
 }
 
-// LogInAgain is LogIn on a device that has logged in before: wrong passwords from elsewhere do not keep it
-// out. kept are the Credentials of an earlier session, even of one that has ended.
+// LogInAgain is LogIn on a device that has logged in before, so that wrong passwords from elsewhere
+// do not lock it out. kept are the Credentials of an earlier session, even of one that has ended.
 func LogInAgain(ctx context.Context, server, login, password string, kept Credentials) (*Session, error) {
-	return begin(ctx, server, "/v1/login", map[string]string{"login": login, "password": password, "session": "bearer", "device_token": kept.Device})
+	return startSession(ctx, server, "/v1/login", map[string]string{"login": login, "password": password, "session": "bearer", "device_token": kept.Device})
 }
 
-// Resume goes on with a session that was kept.
+// Resume continues a stored session.
 func Resume(server string, kept Credentials) (*Session, error) {
 	api, err := NewAPI(server, nil, nil)
 	if err != nil {
@@ -100,7 +102,7 @@ func Resume(server string, kept Credentials) (*Session, error) {
 	return &Session{api: api, now: time.Now, held: kept}, nil
 }
 
-func begin(ctx context.Context, server, path string, body any) (*Session, error) {
+func startSession(ctx context.Context, server, path string, body any) (*Session, error) {
 	s, err := Resume(server, Credentials{})
 	if err != nil {
 		return nil, err
@@ -109,29 +111,29 @@ func begin(ctx context.Context, server, path string, body any) (*Session, error)
 	if err := s.api.call(ctx, http.MethodPost, path, body, &in); err != nil {
 		return nil, err
 	}
-	s.take(in)
+	s.store(in)
 	return s, nil
 }
 
-func (s *Session) take(in loggedIn) {
+func (s *Session) store(in loggedIn) {
 	s.got = s.now()
 	s.held = Credentials{
 		Access: in.Access, Refresh: in.Refresh, Expires: s.got.Add(time.Duration(in.Seconds) * time.Second),
-		Device: cmp.Or(in.Device, s.held.Device), // only a login gives another
+		Device: cmp.Or(in.Device, s.held.Device), // only a login returns a new one
 	}
 	if in.User != nil {
 		s.user = *in.User
 	}
 }
 
-// User returns who has logged in; zero after Resume, until the first renewal says so.
+// User returns the account that has logged in; zero after Resume, until the first renewal.
 func (s *Session) User() User {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.user
 }
 
-// Credentials returns what is to be kept.
+// Credentials returns the credentials to store.
 func (s *Session) Credentials() Credentials {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -149,20 +151,20 @@ func (s *Session) Token(ctx context.Context, rejected string) (Token, error) {
 	if err := s.api.call(ctx, http.MethodPost, "/v1/refresh", map[string]string{"refresh_token": s.held.Refresh}, &in); err != nil {
 		return Token{}, err
 	}
-	s.take(in)
+	s.store(in)
 	if s.Renewed != nil {
 		s.Renewed(s.held)
 	}
 	return Token{Access: s.held.Access, Expires: s.held.Expires}, nil
 }
 
-// ChangePassword ends all sessions of the user and goes on with a new one, whose tokens the Session has then. A
-// Client connects again with them.
+// ChangePassword ends all sessions of the user and continues with a new one, whose tokens the
+// Session then has. A Client reconnects with them.
 func (s *Session) ChangePassword(ctx context.Context, password, fresh string) error {
 	if _, err := s.Token(ctx, ""); err != nil {
 		return err
 	}
-	s.mu.Lock() // renewals wait
+	s.mu.Lock() // blocks renewals
 	defer s.mu.Unlock()
 	api := &API{base: s.api.base, http: s.api.http, tokens: StaticToken(s.held.Access)}
 	body := map[string]string{"password": password, "new_password": fresh, "device_token": s.held.Device}
@@ -170,7 +172,7 @@ func (s *Session) ChangePassword(ctx context.Context, password, fresh string) er
 	if err := api.call(ctx, http.MethodPost, "/v1/me/password", body, &in); err != nil {
 		return err
 	}
-	s.take(in)
+	s.store(in)
 	if s.Renewed != nil {
 		s.Renewed(s.held)
 	}
@@ -183,14 +185,14 @@ func (s *Session) EndOtherSessions(ctx context.Context) error {
 	return api.call(ctx, http.MethodDelete, "/v1/sessions", nil, nil)
 }
 
-// LogOut ends the session; its sockets are closed.
+// LogOut ends the session; its WebSockets are closed.
 func (s *Session) LogOut(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.api.call(ctx, http.MethodPost, "/v1/logout", map[string]string{"refresh_token": s.held.Refresh}, nil)
 }
 
-// renewIn is how long to wait before a token is renewed. Zero: it is not known when it ends.
+// renewIn returns how long to wait before renewing a token; zero if its expiry is unknown.
 func renewIn(t Token, now time.Time) time.Duration {
 	if t.Expires.IsZero() {
 		return 0

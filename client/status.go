@@ -5,11 +5,11 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// maxTracked is of how many messages, of those not read yet, the client tells how far they have come.
+// maxTracked is the maximum number of unread messages whose receipts the client tracks.
 const maxTracked = 1000
 
-// tracker knows the user's own messages that were acknowledged and that nobody has read yet, in the order
-// in which they were acknowledged. Client.mu guards it.
+// tracker holds the user's own messages that are acknowledged and not yet read by anyone, in order
+// of acknowledgement. Client.mu guards it.
 type tracker struct {
 	sent []Status
 }
@@ -24,7 +24,8 @@ func (t *tracker) add(s Status) {
 	t.sent = append(t.sent, s)
 }
 
-// reached takes the news that another member has come so far in a channel, and returns what has changed.
+// reached applies another member's receipt in a channel, and returns the messages whose state has
+// changed.
 func (t *tracker) reached(channel chat.ChannelID, delivered, read int64) []Event {
 	var news []Event
 	keep := t.sent[:0]
@@ -47,7 +48,7 @@ func (t *tracker) reached(channel chat.ChannelID, delivered, read int64) []Event
 	return news
 }
 
-// failed takes the news that an acknowledged event could not be stored.
+// failed removes an acknowledged event that could not be stored.
 func (t *tracker) failed(s Status) Status {
 	for i, known := range t.sent {
 		if known.ClientID == s.ClientID {
@@ -59,7 +60,7 @@ func (t *tracker) failed(s Status) Status {
 	return s
 }
 
-// newest returns, of each channel, the newest message that nobody is known to have read.
+// newest returns, for each channel, the newest message that nobody is known to have read.
 func (t *tracker) newest() map[chat.ChannelID]Status {
 	newest := make(map[chat.ChannelID]Status)
 	for _, s := range t.sent {

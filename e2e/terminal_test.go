@@ -162,7 +162,7 @@ func TestTerminal_channels(t *testing.T) {
 	ann.await(t, `· tea: bob takes back 🍵 from “good morning @bob”\n`)
 
 	typed("/to nowhere")
-	ann.await(t, `/to: no channel "nowhere" of yours`)
+	ann.await(t, `/to: you have no channel "nowhere"`)
 	typed("/delete")
 	ann.await(t, `/delete: no channel`)
 	typed("to nobody")

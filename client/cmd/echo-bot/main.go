@@ -1,9 +1,9 @@
-// Command echo-bot says again what it is asked to: in every channel that it is in, a message that begins
-// with !echo, or names it with @, and what is written to it directly.
+// Command echo-bot repeats messages. In every channel that it is in, it answers messages that begin
+// with !echo or mention it with @, and in direct channels every message.
 //
-// It is an example of the SDK. It signs up when it does not exist yet, follows new channels by itself, and
-// answers each message once: what it has answered is marked as read, and the answer's client id is made of
-// the message's id, so that an answer given twice is said once.
+// It is an example of the SDK. It signs up on first use, follows new channels by itself, and
+// answers each message once. It marks answered messages as read, and derives the answer's client id
+// from the message's id, so that a repeated answer is posted only once.
 package main
 
 import (
@@ -34,7 +34,7 @@ func main() {
 	}
 }
 
-// run is the program.
+// run runs the program.
 func run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) error {
 	flags := flag.NewFlagSet("echo-bot", flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -49,7 +49,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	}
 	password := getenv("ECHO_PASSWORD")
 	if password == "" {
-		return errors.New("say the bot's password with ECHO_PASSWORD")
+		return errors.New("set ECHO_PASSWORD to the bot's password")
 	}
 	session, err := client.LogIn(ctx, *server, *name, password)
 	if apierr.CodeOf(err) == apierr.InvalidCredentials {
@@ -78,14 +78,14 @@ type bot struct {
 	c      *client.Client
 	name   string
 	log    io.Writer
-	direct map[chat.ChannelID]bool // the channels that are direct
+	direct map[chat.ChannelID]bool // which channels are direct
 }
 
 func (b *bot) run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	ended := make(chan error, 1)
 	wg.Go(func() { ended <- b.c.Run(ctx) })
-	for e := range b.c.Events() { // until Run has ended
+	for e := range b.c.Events() { // closed when Run returns
 		switch e := e.(type) {
 		case client.Joined:
 			b.direct[e.Channel.ChannelID] = e.Channel.Kind == chat.Direct
@@ -106,26 +106,27 @@ func (b *bot) run(ctx context.Context) error {
 	return <-ended
 }
 
-// answerUnread answers what was said while the bot was away: of the channel's newest page, what is unread.
+// answerUnread answers messages that arrived while the bot was away: the unread ones in the
+// channel's newest page.
 func (b *bot) answerUnread(ctx context.Context, e client.Joined) {
 	if e.Channel.Unread == 0 {
 		return
 	}
 	page, err := b.c.API().Newest(ctx, e.Channel.ChannelID, client.PageSize)
 	if err != nil {
-		fmt.Fprintln(b.log, "read what was missed:", err)
+		fmt.Fprintln(b.log, "read missed messages:", err)
 		return
 	}
 	page = slices.DeleteFunc(page, func(m client.Message) bool {
-		return m.SenderID == b.c.Me() || !m.DeletedAt.IsZero() || m.Seq <= e.Channel.LastReadSeq || m.Seq > e.From.Seq // those come as events
+		return m.SenderID == b.c.Me() || !m.DeletedAt.IsZero() || m.Seq <= e.Channel.LastReadSeq || m.Seq > e.From.Seq // newer messages arrive as events
 	})
 	for _, m := range page[max(0, len(page)-e.Channel.Unread):] {
 		b.answer(m)
 	}
 }
 
-// answer says a message again, if it is meant for the bot. It must not wait: it is called where events are
-// taken.
+// answer repeats a message if it is meant for the bot. It must not block, because it runs in the
+// goroutine that receives events.
 func (b *bot) answer(e client.Message) {
 	b.c.Read(e.ChannelID, e.Seq)
 	text, asked := strings.CutPrefix(e.Body, "!echo ")

@@ -11,28 +11,28 @@ import (
 )
 
 const commands = `Commands:
-  /create NAME       make a channel that whoever knows its id may join
-  /join ID           come into a channel
-  /to NAME           turn to another channel of yours, or to the one with a user
-  /list              your channels
-  /dm USER [TEXT]    write to a user; without a text, turn to the channel with that user
-  /edit TEXT         give your last message another text
-  /delete            take your last message away
-  /react EMOJI       on the last message
-  /unreact EMOJI     take it back
-  /who               who is online here
-  /history           the newest messages
+  /create NAME       create a channel that anyone who knows its id may join
+  /join ID           join a channel
+  /to NAME           switch to another of your channels, or to the direct channel with a user
+  /list              list your channels
+  /dm USER [TEXT]    write to a user; without TEXT, switch to the direct channel with that user
+  /edit TEXT         replace the text of your last message
+  /delete            delete your last message
+  /react EMOJI       react to the last message
+  /unreact EMOJI     remove your reaction
+  /who               show who is online here
+  /history           show the newest messages
   /leave             leave the channel
   /quit
 `
 
 var (
 	errNoChannel = errors.New("no channel: /to NAME, /create NAME, /join ID or /dm USER TEXT")
-	errNoMessage = errors.New("there is no message to do that with")
-	errNoText    = errors.New("with what? /help")
+	errNoMessage = errors.New("there is no message to apply that to")
+	errNoText    = errors.New("missing argument: /help")
 )
 
-// typed sends a line, or does what it says. It reports false when the user wants to go.
+// typed sends a line, or runs it as a command. It returns false if the user wants to quit.
 func (s *screen) typed(ctx context.Context, line string) bool {
 	line = strings.TrimSpace(line)
 	switch {
@@ -93,22 +93,22 @@ func (s *screen) obey(ctx context.Context, name, rest string) error {
 	return s.here(ctx, name, rest)
 }
 
-// turn turns to a channel. When it cannot, what is typed next is not for the channel of before: nothing
-// gets it.
+// turn switches to a channel. If that fails, no channel is current, so that the next input does not
+// go to the previous channel.
 func (s *screen) turn(ctx context.Context, id chat.ChannelID, err error) error {
 	if err == nil {
 		s.turnTo(ctx, id)
 		return nil
 	}
 	if !s.current.IsZero() {
-		s.note("not talking in %s any more", s.name(s.current))
+		s.note("no longer talking in %s", s.name(s.current))
 	}
 	s.at(chat.ChannelID{})
 	return err
 }
 
-// find returns the channel that is called so, or has that id, or else the direct one with a user of that
-// name.
+// find returns the channel with the given name or id, or else the direct channel with a user of
+// that name.
 func (s *screen) find(name string) (chat.ChannelID, error) {
 	var called, with []chat.ChannelID
 	for id := range s.channels {
@@ -126,15 +126,15 @@ func (s *screen) find(name string) (chat.ChannelID, error) {
 	}
 	switch len(called) {
 	case 0:
-		return chat.ChannelID{}, fmt.Errorf("no channel %q of yours: /list", name)
+		return chat.ChannelID{}, fmt.Errorf("you have no channel %q: /list", name)
 	case 1:
 		return called[0], nil
 	}
-	return chat.ChannelID{}, fmt.Errorf("%d channels of yours are called %q: /list has their ids", len(called), name)
+	return chat.ChannelID{}, fmt.Errorf("you have %d channels called %q: /list shows their ids", len(called), name)
 }
 
-// here is what is done in the current channel. What waits for an answer of the socket must not do so in
-// the goroutine that takes events.
+// here runs a command on the current channel. A command that waits for an answer over the WebSocket
+// runs in another goroutine, because this one receives the events.
 func (s *screen) here(ctx context.Context, name, rest string) error {
 	if s.current.IsZero() {
 		return errNoChannel
@@ -145,7 +145,7 @@ func (s *screen) here(ctx context.Context, name, rest string) error {
 			return errNoMessage
 		}
 		s.start(ctx, name, func() (string, error) {
-			_, err := do() // its event says what it has done
+			_, err := do() // its event shows the result
 			return "", err
 		})
 		return nil
@@ -167,7 +167,7 @@ func (s *screen) here(ctx context.Context, name, rest string) error {
 		s.at(chat.ChannelID{})
 		return s.c.API().LeaveChannel(ctx, id)
 	case "/who":
-		s.start(ctx, name, func() (string, error) { // its answer is a frame, too
+		s.start(ctx, name, func() (string, error) { // the answer arrives as a frame, too
 			online, err := s.c.WhoIsOnline(ctx, id)
 			return fmt.Sprintf("%d online", len(online)), err
 		})
@@ -176,7 +176,7 @@ func (s *screen) here(ctx context.Context, name, rest string) error {
 	return errors.New("no such command: /help")
 }
 
-// direct writes to a user by name, or turns to the channel with that user.
+// direct writes to a user by name, or switches to the channel with that user.
 func (s *screen) direct(ctx context.Context, rest string) error {
 	name, text, _ := strings.Cut(rest, " ")
 	name, text = strings.TrimPrefix(name, "@"), strings.TrimSpace(text)

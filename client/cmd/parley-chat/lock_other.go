@@ -4,6 +4,6 @@ package main
 
 import "os"
 
-// tryLock does without a lock, which the standard library has no way to take here: two programs that renew
-// in the same moment may end the session.
-func tryLock(*os.File) (taken bool, err error) { return true, nil }
+// tryLock does nothing, because the standard library cannot lock files on this system. Two programs
+// that renew at the same moment may end the session.
+func tryLock(*os.File) (locked bool, err error) { return true, nil }

@@ -8,8 +8,9 @@ import (
 	"syscall"
 )
 
-// tryLock takes the lock of an open file, unless another has it. Closing the file gives it back.
-func tryLock(f *os.File) (taken bool, err error) {
+// tryLock locks an open file, unless another program has locked it. Closing the file releases the
+// lock.
+func tryLock(f *os.File) (locked bool, err error) {
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, syscall.EINTR) {
 		return false, nil

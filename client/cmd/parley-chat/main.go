@@ -1,8 +1,9 @@
-// Command parley-chat is a chat client for the terminal: history, live messages, how far one's own have
-// come, who types, and how it is with the connection. What is typed is sent; lines with / are commands.
+// Command parley-chat is a chat client for the terminal. It shows the history, live messages, the
+// delivery state of the user's own messages, who is typing, and the state of the connection. It
+// sends what is typed; lines that begin with / are commands.
 //
-// Lines may come from a pipe, too. It ends when the server has what was typed; otherwise it says what the
-// server does not have, and its exit status is not zero.
+// The input may also be a pipe. The program ends when the server has acknowledged all input.
+// Otherwise it reports what the server does not have, and exits with a nonzero status.
 package main
 
 import (
@@ -22,14 +23,15 @@ import (
 
 const usage = `Usage: parley-chat [-url URL] [-as NAME] [-signup EMAIL] [-kept NAME] [-session FILE] [channel id]
 
-Logs in as NAME, or signs NAME up, and asks for the password on standard input. The session is kept in
-FILE, or in a file per server and user in your configuration folder, so that the next time none of this
-is needed. Where several are kept, -kept says whose to go on with; as many programs as you like may go on
-with one at the same time. With a channel's id, joins it.
+Logs in as NAME, or signs NAME up, and reads the password from standard input. The session is stored in
+FILE, or in a file per server and user in your configuration folder, so that next time you need no options.
+If several sessions are stored, select one with -kept. Any number of programs may use one session at the
+same time. If a channel id is given, joins that channel.
 
 `
 
-// maxLine is the longest line that can be typed: more than the server takes, so that the server says so.
+// maxLine is the longest line that can be typed, in bytes. It is more than the server accepts, so
+// that the server reports the error.
 const maxLine = 1 << 20
 
 func main() {
@@ -41,19 +43,19 @@ func main() {
 	}
 }
 
-// login is what the flags say about it.
+// login holds the values of the login flags.
 type login struct{ server, name, email, kept, file string }
 
-// run is the program.
+// run runs the program.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	var l login
 	flags := flag.NewFlagSet("parley-chat", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&l.server, "url", "http://localhost:8080", "the server")
-	flags.StringVar(&l.name, "as", "", "username to log in as")
-	flags.StringVar(&l.email, "signup", "", "sign up, with this address")
-	flags.StringVar(&l.kept, "kept", "", "username whose kept session to go on with")
-	flags.StringVar(&l.file, "session", "", "where the session is kept (default: in your configuration folder)")
+	flags.StringVar(&l.name, "as", "", "username to log in with")
+	flags.StringVar(&l.email, "signup", "", "sign up with this email address")
+	flags.StringVar(&l.kept, "kept", "", "username whose stored session to use")
+	flags.StringVar(&l.file, "session", "", "file of the session (default: in your configuration folder)")
 	flags.Usage = func() {
 		fmt.Fprint(stderr, usage)
 		flags.PrintDefaults()
@@ -81,7 +83,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return s.run(ctx, lines, flags.Arg(0))
 }
 
-// open logs in, or goes on with the session that was kept.
+// open logs in, or resumes the stored session.
 func (l login) open(ctx context.Context, keyboard *os.File, lines *bufio.Scanner, prompt io.Writer) (*kept, error) {
 	if l.name == "" {
 		file, err := l.find()
@@ -113,7 +115,7 @@ func (l login) open(ctx context.Context, keyboard *os.File, lines *bufio.Scanner
 	return keep(ctx, l.server, file, session, prompt), nil
 }
 
-// describe says in words what the server has refused.
+// describe returns an error with a readable description of a server's refusal.
 func describe(err error) error {
 	e, ok := errors.AsType[*client.Error](err)
 	switch {

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/term"
 )
 
-// keyboardOf returns the terminal that the input is, or nil.
+// keyboardOf returns the input if it is a terminal, or nil.
 func keyboardOf(input io.Reader) *os.File {
 	if f, ok := input.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		return f
@@ -20,8 +20,8 @@ func keyboardOf(input io.Reader) *os.File {
 	return nil
 }
 
-// readPassword reads a line. A terminal does not show it, and shows again what is typed after it, also
-// when ctx ends first.
+// readPassword reads a line. On a terminal it turns the echo off, and restores it afterward, even
+// if ctx is done first.
 func readPassword(ctx context.Context, keyboard *os.File, lines *bufio.Scanner, prompt io.Writer) (string, error) {
 	if keyboard == nil {
 		if !lines.Scan() {
@@ -39,11 +39,11 @@ func readPassword(ctx context.Context, keyboard *os.File, lines *bufio.Scanner, 
 		err      error
 	}
 	typed := make(chan answer, 1)
-	go func() { // a read of a terminal cannot be interrupted; when ctx ends, so does the program
+	go func() { // a read from a terminal cannot be interrupted; when ctx is done, the program ends
 		password, err := term.ReadPassword(fd)
 		typed <- answer{password, err}
 	}()
-	defer fmt.Fprintln(prompt) // the line's end was not shown either
+	defer fmt.Fprintln(prompt) // the newline was not echoed, either
 	select {
 	case a := <-typed:
 		if a.err != nil {
@@ -51,7 +51,7 @@ func readPassword(ctx context.Context, keyboard *os.File, lines *bufio.Scanner, 
 		}
 		return string(a.password), nil
 	case <-ctx.Done():
-		_ = term.Restore(fd, before) // the program ends, with or without it
+		_ = term.Restore(fd, before) // the program ends in any case
 		return "", context.Cause(ctx)
 	}
 }

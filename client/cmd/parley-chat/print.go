@@ -21,13 +21,13 @@ func (s *screen) show(ctx context.Context, e client.Event) {
 	case client.Joined:
 		s.joined(ctx, e)
 	case client.Left:
-		s.note("not in %s any more", s.name(e.ChannelID))
+		s.note("no longer in %s", s.name(e.ChannelID))
 		delete(s.channels, e.ChannelID)
 		if e.ChannelID == s.current {
 			s.at(chat.ChannelID{})
 		}
 	case client.Reset:
-		s.note("something is missing in %s; this is its newest", s.name(e.ChannelID))
+		s.note("some messages of %s were missed; these are the newest", s.name(e.ChannelID))
 		s.history(ctx, e.ChannelID, 0)
 	case client.Status:
 		s.status(e)
@@ -48,11 +48,11 @@ func (s *screen) connection(e client.Connection) {
 	case client.Online:
 		s.note("online")
 	case client.Offline:
-		s.note("offline, again in %v (%v)", e.Wait.Round(1e8), e.Err)
+		s.note("offline, retrying in %v (%v)", e.Wait.Round(1e8), e.Err)
 	}
 }
 
-// joined takes a channel that is followed from now on.
+// joined handles a channel that is followed from now on.
 func (s *screen) joined(ctx context.Context, e client.Joined) {
 	ch := e.Channel
 	s.channels[ch.ChannelID] = ch
@@ -61,23 +61,24 @@ func (s *screen) joined(ctx context.Context, e client.Joined) {
 	}
 	mentions := ""
 	if ch.UnreadMentions > 0 {
-		mentions = fmt.Sprintf(" (%d with your name)", ch.UnreadMentions)
+		mentions = fmt.Sprintf(" (%d mention you)", ch.UnreadMentions)
 	}
 	s.note("in %s, %d unread%s; %s", s.name(ch.ChannelID), ch.Unread, mentions, ch.ChannelID)
 	switch {
 	case s.current.IsZero() && !s.turned:
 		s.turnTo(ctx, ch.ChannelID)
 	case s.current == ch.ChannelID && ch.LastSeq > s.shown:
-		// Said after its history was read, and before the channel is followed.
+		// These were sent after the history was read and before the channel was followed.
 		s.history(ctx, ch.ChannelID, s.shown)
 	}
 }
 
-// learnPeers asks whom the direct channels are with: the socket does not say it.
+// learnPeers reads the other users of direct channels over REST: the WebSocket does not report
+// them.
 func (s *screen) learnPeers(ctx context.Context) {
 	mine, err := s.c.API().MyChannels(ctx)
 	if err != nil {
-		s.note("no names of direct channels: %v", describe(err))
+		s.note("cannot read the names of direct channels: %v", describe(err))
 	}
 	for _, ch := range mine {
 		s.peer(ch)
@@ -90,7 +91,7 @@ func (s *screen) peer(ch client.Channel) {
 	}
 }
 
-// meet takes a channel that REST has told of. The socket, which tells more, may come later.
+// meet adds a channel that REST has returned. The WebSocket may report it later, in more detail.
 func (s *screen) meet(ch client.Channel) {
 	s.peer(ch)
 	if _, known := s.channels[ch.ID]; !known {
@@ -98,9 +99,9 @@ func (s *screen) meet(ch client.Channel) {
 	}
 }
 
-// status prints how far a message has come: ✓ is durable, ✓✓ has arrived.
+// status prints the progress of a message: ✓ is stored in the log, ✓✓ has been delivered.
 func (s *screen) status(e client.Status) {
-	if e.Kind != event.Message { // whoever began it says how it went
+	if e.Kind != event.Message { // the command that sent it reports the result
 		return
 	}
 	switch e.State {
@@ -116,10 +117,10 @@ func (s *screen) status(e client.Status) {
 	}
 }
 
-// event prints an event of a channel, and says that it has arrived and been seen.
+// event prints an event of a channel, and reports it as delivered or read.
 func (s *screen) event(e client.ChannelEvent) {
 	here := e.ChannelID == s.current
-	if here && e.Type == event.Message && e.Seq <= s.shown { // the history had it already
+	if here && e.Type == event.Message && e.Seq <= s.shown { // already shown with the history
 		s.c.Read(e.ChannelID, e.Seq)
 		return
 	}
@@ -160,8 +161,8 @@ func (s *screen) event(e client.ChannelEvent) {
 	}
 }
 
-// called says whether a message of another names the user, or everyone: the channel's own id stands for
-// @channel.
+// called returns a note if another user's message mentions this user, or everyone: the channel's
+// own id stands for @channel.
 func (s *screen) called(channel chat.ChannelID, sender chat.UserID, mentions []chat.UserID) string {
 	me, everyone := s.c.Me(), chat.UserID{UUID: channel.UUID}
 	if sender != me && (slices.Contains(mentions, me) || slices.Contains(mentions, everyone)) {
@@ -177,7 +178,7 @@ func (s *screen) remember(id chat.EventID, mine bool) {
 	}
 }
 
-// forget takes care that nothing is done with a message that is gone.
+// forget ensures that no command applies to a deleted message.
 func (s *screen) forget(id chat.EventID) {
 	if s.last == id {
 		s.last = chat.EventID{}
@@ -187,24 +188,24 @@ func (s *screen) forget(id chat.EventID) {
 	}
 }
 
-// at makes a channel the one that gets what is typed, or none. What was said in another is not what /edit
-// and /delete mean.
+// at sets the channel that receives the input, possibly none. /edit and /delete do not apply to
+// messages in another channel.
 func (s *screen) at(id chat.ChannelID) {
 	s.current, s.shown, s.turned, s.last, s.lastMine = id, 0, true, chat.EventID{}, chat.EventID{}
 }
 
-// turnTo makes a channel the one that gets what is typed, and shows what was said there.
+// turnTo switches to a channel and shows its newest messages.
 func (s *screen) turnTo(ctx context.Context, id chat.ChannelID) {
 	s.at(id)
 	s.note("talking in %s", s.name(id))
 	s.history(ctx, id, 0)
 }
 
-// history prints the newest messages of a channel, as far as they come after a seq.
+// history prints those of the newest messages of a channel that come after a seq.
 func (s *screen) history(ctx context.Context, id chat.ChannelID, after int64) {
 	messages, err := s.c.API().Newest(ctx, id, historyLines)
 	if err != nil {
-		s.note("no history: %v", describe(err))
+		s.note("cannot read the history: %v", describe(err))
 		return
 	}
 	for _, m := range messages {
@@ -236,7 +237,7 @@ func (s *screen) history(ctx context.Context, id chat.ChannelID, after int64) {
 	}
 }
 
-// line prints what somebody has said, with what there is to say about it; empty marks do not count.
+// line prints a message, with its notes; empty marks are ignored.
 func (s *screen) line(id chat.ChannelID, at chat.Time, who, body string, marks ...string) {
 	mark := strings.Join(slices.DeleteFunc(marks, func(m string) bool { return m == "" }), ", ")
 	if mark != "" {
@@ -249,7 +250,7 @@ func (s *screen) note(format string, args ...any) { fmt.Fprintf(s.out, "  · "+f
 
 func (s *screen) who(id chat.UserID) string { return cmp.Or(s.names[id], "somebody") }
 
-// name is what a channel is called here: a direct one after whom it is with.
+// name returns the displayed name of a channel; a direct channel is named after its other user.
 func (s *screen) name(id chat.ChannelID) string {
 	ch := s.channels[id]
 	switch {
@@ -263,10 +264,10 @@ func (s *screen) name(id chat.ChannelID) string {
 	return id.String()[:8]
 }
 
-// snippets are the beginnings of the newest messages, to say which one something is about.
+// snippets holds the beginnings of the newest messages, to show which one an event is about.
 type snippets struct {
 	text map[chat.EventID]string
-	ids  []chat.EventID // the oldest first
+	ids  []chat.EventID // oldest first
 }
 
 func (sn *snippets) add(id chat.EventID, body string) {

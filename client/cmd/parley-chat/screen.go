@@ -16,47 +16,47 @@ import (
 )
 
 const (
-	// historyLines is how much of a channel is shown when one turns to it.
+	// historyLines is how many messages are shown when the user switches to a channel.
 	historyLines = 15
-	// flushWithin is how long one waits at the end for an acknowledgement, beyond what the server's rate
-	// limit takes.
-	flushWithin = 10 * time.Second
+	// flushTimeout is how long to wait for an acknowledgement at the end, in addition to the time
+	// that the server's rate limit takes.
+	flushTimeout = 10 * time.Second
 	// maxUnsent is how many lines of a pipe are read ahead of their acknowledgements.
 	maxUnsent = 100
 )
 
-// screen prints what comes and sends what is typed. Only the goroutine of run uses it.
+// screen prints events and sends the input. Only the goroutine of run uses it.
 type screen struct {
 	c     *client.Client
 	out   io.Writer
-	piped bool // nobody sees at once what was not sent, so the end says it
+	piped bool // no user is watching, so failed sends are reported at the end
 
 	names    map[chat.UserID]string
-	peers    map[chat.ChannelID]string // whom a direct channel is with
+	peers    map[chat.ChannelID]string // the other user of each direct channel
 	channels map[chat.ChannelID]frame.ChannelSummary
 	said     snippets
 	typing   map[chat.UserID]bool
 
 	current  chat.ChannelID
-	shown    int64        // how far the current channel has been shown
-	turned   bool         // the user has been in a channel: none is turned to unasked
-	lastMine chat.EventID // in the current channel
+	shown    int64        // seq up to which the current channel has been shown
+	turned   bool         // the user has chosen a channel, so none is chosen automatically
+	lastMine chat.EventID // the user's last message in the current channel
 	last     chat.EventID
 
-	unsent  []draft // what was typed and is not acknowledged, in order
-	refused int     // how much of what was typed was not sent
-	busy    int     // how many tasks are under way
+	unsent  []draft // input that is not acknowledged yet, in order
+	refused int     // number of inputs that were not sent
+	busy    int     // number of running tasks
 	tasks   sync.WaitGroup
-	later   chan done // their ends
+	later   chan done // results of tasks
 }
 
-// draft is something that was typed and is on its way.
+// draft is an input that is being sent.
 type draft struct {
 	id   chat.ClientID
 	text string
 }
 
-// done is the end of what waits for an answer that comes as an event.
+// done is the result of a task that waited for an answer.
 type done struct {
 	what, text string
 	err        error
@@ -69,8 +69,8 @@ func newScreen(c *client.Client, out io.Writer) *screen {
 	}
 }
 
-// run talks until ctx ends, the server says that it is over, or the input ends and what was typed is sent.
-// join is a channel's id, or empty.
+// run runs until ctx is done, the server ends the session, or the input has ended and is sent. join
+// is a channel id, or empty.
 func (s *screen) run(ctx context.Context, input *bufio.Scanner, join string) error {
 	ctx, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
@@ -79,20 +79,20 @@ func (s *screen) run(ctx context.Context, input *bufio.Scanner, join string) err
 	defer stop()
 	if join != "" {
 		if err := s.obey(ctx, "/join", join); err != nil {
-			return fmt.Errorf("join %s: %w", join, describe(err)) // what is typed must not go elsewhere
+			return fmt.Errorf("join %s: %w", join, describe(err)) // the input must not go to another channel
 		}
 	}
 	lines := readLines(ctx, input)
-	var read error                // why the input has ended
-	var patience <-chan time.Time // from its end on
+	var read error                // error of the input
+	var deadline <-chan time.Time // set once the input has ended
 	for waited := 0; ; {
 		left := len(s.unsent) + s.busy
 		next := lines
 		switch {
-		case patience != nil && left == 0:
+		case deadline != nil && left == 0:
 			return s.result(read)
-		case patience != nil && left != waited:
-			patience = time.After(s.flushWithin())
+		case deadline != nil && left != waited:
+			deadline = time.After(s.flushTimeout())
 		case s.piped && left >= maxUnsent:
 			next = nil
 		}
@@ -112,11 +112,11 @@ func (s *screen) run(ctx context.Context, input *bufio.Scanner, join string) err
 				read = input.Err()
 			}
 			if !ok || !s.typed(ctx, line) {
-				lines, patience = nil, time.After(s.flushWithin())
+				lines, deadline = nil, time.After(s.flushTimeout())
 			}
 		case d := <-s.later:
 			s.done(d)
-		case <-patience:
+		case <-deadline:
 			s.abandon()
 			return s.result(read)
 		case <-ctx.Done():
@@ -125,32 +125,32 @@ func (s *screen) run(ctx context.Context, input *bufio.Scanner, join string) err
 	}
 }
 
-// abandon says what is given up.
+// abandon reports the inputs that are given up.
 func (s *screen) abandon() {
 	for _, d := range s.unsent {
 		s.refuse(d.text, errors.New("the server has not acknowledged it"))
 	}
 	s.refused += s.busy
-	s.piped = true // whoever typed it does not see what becomes of it
+	s.piped = true // the user cannot see the result any more
 }
 
-func (s *screen) flushWithin() time.Duration {
-	return flushWithin + time.Duration(s.c.Limits().RateSeconds)*time.Second
+func (s *screen) flushTimeout() time.Duration {
+	return flushTimeout + time.Duration(s.c.Limits().RateSeconds)*time.Second
 }
 
-// result is what the end of the input ends with.
+// result returns run's error after the end of the input.
 func (s *screen) result(read error) error {
 	switch {
 	case read != nil:
-		return fmt.Errorf("read what is typed: %w", read)
+		return fmt.Errorf("read the input: %w", read)
 	case s.piped && s.refused > 0:
-		return fmt.Errorf("not sent: %d of what was typed", s.refused)
+		return fmt.Errorf("%d inputs were not sent", s.refused)
 	}
 	return nil
 }
 
-// readLines starts the reader of lines. A read of a terminal cannot be interrupted: the goroutine ends
-// with the input, or at the next line after ctx has ended.
+// readLines starts a goroutine that reads lines. A read from a terminal cannot be interrupted: the
+// goroutine ends with the input, or at the next line after ctx is done.
 func readLines(ctx context.Context, input *bufio.Scanner) <-chan string {
 	lines := make(chan string)
 	go func() {
@@ -166,7 +166,7 @@ func readLines(ctx context.Context, input *bufio.Scanner) <-chan string {
 	return lines
 }
 
-// refuse says that something is not sent, and remembers that.
+// refuse reports that an input was not sent, and counts it.
 func (s *screen) refuse(what string, err error) {
 	s.refused++
 	s.note("✗ not sent: %s: %v", what, describe(err))
@@ -182,7 +182,7 @@ func (s *screen) post(to client.To, text string) {
 	s.unsent = append(s.unsent, draft{id: id, text: text})
 }
 
-// settle takes what has been acknowledged, or refused, from what is on its way.
+// settle removes an acknowledged or refused message from the unsent ones, and returns its text.
 func (s *screen) settle(id chat.ClientID) (text string) {
 	i := slices.IndexFunc(s.unsent, func(d draft) bool { return d.id == id })
 	if i < 0 {
@@ -193,7 +193,8 @@ func (s *screen) settle(id chat.ClientID) (text string) {
 	return text
 }
 
-// start begins what waits for an answer that comes as an event: the goroutine that takes events must not.
+// start runs do in another goroutine, because the goroutine that receives events must not wait for
+// an answer.
 func (s *screen) start(ctx context.Context, what string, do func() (text string, err error)) {
 	s.busy++
 	s.tasks.Go(func() {

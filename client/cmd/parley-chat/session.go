@@ -19,30 +19,32 @@ import (
 	"parley.chat/client"
 )
 
-// renewWithin bounds a renewal, which is not given up when the program is to end: the answer that nobody
-// waits for has the one good token.
-const renewWithin = 10 * time.Second
+// renewTimeout bounds a renewal. A renewal is not interrupted when the program ends, because its
+// answer has the only valid refresh token.
+const renewTimeout = 10 * time.Second
 
-// kept is a session in a file that any number of programs share; it is their source of tokens.
+// kept is a session in a file that any number of programs share; it is their TokenSource.
 //
-// A refresh token is good once, and the server ends the session of who shows one twice. So a token is
-// renewed under a lock beside the file, and only when no other program has renewed it meanwhile.
+// A refresh token can be used once, and the server ends a session whose refresh token is used
+// twice. So a token is renewed only while holding a lock on a file next to the session file, and
+// only if no other program has renewed it in the meantime.
 type kept struct {
 	server, file string
 	warn         io.Writer
 
-	mu   sync.Mutex // held while renewing
+	mu   sync.Mutex // held during a renewal
 	held record
-	lost bool // the file is of another login by now: it is neither read nor written any more
+	lost bool // the file now belongs to another login: it is no longer read or written
 }
 
-// record is the file. Login tells the tokens of one login from those of the next, maybe another user's.
+// record is the content of the file. Login distinguishes the tokens of one login from those of the
+// next, which may be another user's.
 type record struct {
 	Login string `json:"login"`
 	client.Credentials
 }
 
-// sessionFile returns where a user's session at a server is kept.
+// sessionFile returns the file of a user's session at a server.
 func sessionFile(server, name string) (string, error) {
 	dir, err := sessionDir(server)
 	return filepath.Join(dir, url.QueryEscape(strings.ToLower(name))+".json"), err
@@ -51,7 +53,7 @@ func sessionFile(server, name string) (string, error) {
 func sessionDir(server string) (string, error) {
 	dir, err := os.UserConfigDir()
 	if err != nil {
-		return "", fmt.Errorf("where to keep the session (say it with -session): %w", err)
+		return "", fmt.Errorf("find the configuration folder (or use -session): %w", err)
 	}
 	at := server
 	if u, err := url.Parse(server); err == nil {
@@ -60,7 +62,7 @@ func sessionDir(server string) (string, error) {
 	return filepath.Join(dir, "parley", url.QueryEscape(strings.TrimSuffix(at, "/"))), nil
 }
 
-// find returns the file of the session to go on with: the one that the flags say, or the only one.
+// find returns the file of the session to resume: the one selected by the flags, or the only one.
 func (l login) find() (string, error) {
 	if l.file != "" {
 		return l.file, nil
@@ -74,7 +76,7 @@ func (l login) find() (string, error) {
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("look for kept sessions: %w", err)
+		return "", fmt.Errorf("list stored sessions: %w", err)
 	}
 	var names []string
 	for _, e := range entries {
@@ -88,12 +90,12 @@ func (l login) find() (string, error) {
 	case 1:
 		return filepath.Join(dir, names[0]+".json"), nil
 	}
-	return "", fmt.Errorf("sessions are kept of %s: say with -kept whose to go on with", strings.Join(names, ", "))
+	return "", fmt.Errorf("there are stored sessions of %s: select one with -kept", strings.Join(names, ", "))
 }
 
 var errNoSession = errors.New("log in with -as NAME, or sign up with -as NAME -signup EMAIL")
 
-// before returns what an earlier login of the same name has left, or nothing.
+// before returns the credentials that an earlier login with the same name has stored, or none.
 func (l login) before() client.Credentials {
 	k := &kept{file: l.file}
 	if k.file == "" {
@@ -109,7 +111,7 @@ func (l login) before() client.Credentials {
 	return last.Credentials
 }
 
-// keep keeps a session that has begun.
+// keep stores a new session.
 func keep(ctx context.Context, server, file string, session *client.Session, warn io.Writer) *kept {
 	k := &kept{server: server, file: file, warn: warn, held: record{Login: rand.Text(), Credentials: session.Credentials()}}
 	defer k.lock(ctx)()
@@ -117,7 +119,7 @@ func keep(ctx context.Context, server, file string, session *client.Session, war
 	return k
 }
 
-// resume goes on with the session in a file.
+// resume resumes the session in a file.
 func resume(server, file string, warn io.Writer) (*kept, error) {
 	k := &kept{server: server, file: file, warn: warn}
 	err := k.read(&k.held)
@@ -149,7 +151,7 @@ func (k *kept) Token(ctx context.Context, rejected string) (client.Token, error)
 	if err != nil {
 		return client.Token{}, err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewWithin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewTimeout)
 	defer cancel()
 	t, err := session.Token(ctx, rejected)
 	if err != nil {
@@ -160,22 +162,22 @@ func (k *kept) Token(ctx context.Context, rejected string) (client.Token, error)
 	return t, nil
 }
 
-// good returns the token that is held, unless it has ended or was rejected. k.mu is held, as in what
-// follows.
+// good returns the current token, unless it has expired or was rejected. k.mu must be held, as for
+// the methods below.
 func (k *kept) good(rejected string) (client.Token, bool) {
 	t := client.Token{Access: k.held.Access, Expires: k.held.Expires}
 	return t, t.Access != "" && t.Access != rejected && time.Now().Before(t.Expires)
 }
 
-// reload takes over what another program has renewed. The lock is held.
+// reload reads the tokens that another program may have renewed. The file lock must be held.
 func (k *kept) reload() {
 	var now record
-	if k.lost || k.read(&now) != nil { // without the file, what is held is the newest
+	if k.lost || k.read(&now) != nil { // if the file is missing, the tokens in memory are the newest
 		return
 	}
 	if now.Login != k.held.Login {
 		k.lost = true
-		fmt.Fprintln(k.warn, "parley-chat: the session is not kept any more: another login is, in", k.file)
+		fmt.Fprintln(k.warn, "parley-chat: the session is no longer stored: the file has another login:", k.file)
 		return
 	}
 	k.held = now
@@ -192,7 +194,8 @@ func (k *kept) read(into *record) error {
 	return nil
 }
 
-// write puts what is held where only the user can read it. The file is replaced whole. The lock is held.
+// write writes the tokens to a file that only the user can read. It replaces the file atomically.
+// The file lock must be held.
 func (k *kept) write() {
 	if k.lost {
 		return
@@ -205,12 +208,13 @@ func (k *kept) write() {
 		err = os.Rename(k.file+".new", k.file)
 	}
 	if err != nil {
-		fmt.Fprintln(k.warn, "parley-chat: the session is not kept:", err)
+		fmt.Fprintln(k.warn, "parley-chat: the session is not stored:", err)
 	}
 }
 
-// lock keeps other programs from renewing until what it returns is called. Where a file cannot be locked
-// no other program shares the session either: one says so, and goes on alone.
+// lock prevents other programs from renewing until the returned function is called. If a file
+// cannot be locked, no other program can share the session either: lock warns, and the program
+// continues alone.
 func (k *kept) lock(ctx context.Context) (unlock func()) {
 	err := os.MkdirAll(filepath.Dir(k.file), 0o700)
 	if err == nil {
@@ -225,23 +229,23 @@ func (k *kept) lock(ctx context.Context) (unlock func()) {
 	return unlock
 }
 
-// lockAgain is how often one asks for a lock that another has.
-const lockAgain = 20 * time.Millisecond
+// lockPollInterval is the interval between attempts to get a lock that another program holds.
+const lockPollInterval = 20 * time.Millisecond
 
-// lockFile waits until this program alone has a file's lock, or ctx ends.
+// lockFile waits until this program holds a file's lock, or ctx is done.
 func lockFile(ctx context.Context, file string) (unlock func(), err error) {
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
 	for {
-		taken, err := tryLock(f)
-		if taken {
-			return func() { _ = f.Close() }, nil // which gives the lock back, as the program's end does
+		locked, err := tryLock(f)
+		if locked {
+			return func() { _ = f.Close() }, nil // closing the file releases the lock, as does the end of the program
 		}
 		if err == nil {
 			select {
-			case <-time.After(lockAgain):
+			case <-time.After(lockPollInterval):
 				continue
 			case <-ctx.Done():
 			}

@@ -10,11 +10,11 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// Delivered says that everything up to seq has reached this client. It is remembered while there is no
-// connection, and said at once otherwise, merged with what else is said about the channel.
+// Delivered reports that everything up to seq has reached this client. Without a connection it is
+// stored and sent later; otherwise it is sent soon, merged with other reports about the channel.
 func (c *Client) Delivered(channel chat.ChannelID, seq int64) { c.moved(channel, seq, 0) }
 
-// Read says that the user has seen everything up to seq.
+// Read reports that the user has seen everything up to seq.
 func (c *Client) Read(channel chat.ChannelID, seq int64) { c.moved(channel, seq, seq) }
 
 func (c *Client) moved(id chat.ChannelID, delivered, read int64) {
@@ -25,15 +25,16 @@ func (c *Client) moved(id chat.ChannelID, delivered, read int64) {
 		return
 	}
 	ch.delivered, ch.read = max(ch.delivered, delivered), max(ch.read, read)
-	if c.link != nil {
-		c.link.moved[id] = true
-		signal(c.link.wake)
+	if c.conn != nil {
+		c.conn.moved[id] = true
+		signal(c.conn.wake)
 	}
 }
 
-// cursorsLocked encodes the cursors that have moved into one frame; empty: the server knows them. c.mu is held.
-func (c *Client) cursorsLocked(l *link) []byte {
-	type cursor struct {
+// receiptsLocked encodes the receipts that have moved into one frame. It returns nothing if the
+// server already knows them. c.mu must be held.
+func (c *Client) receiptsLocked(l *conn) []byte {
+	type receipt struct {
 		Type      frame.Type     `json:"type"`
 		ChannelID chat.ChannelID `json:"channel_id"`
 		Seq       int64          `json:"seq"`
@@ -50,26 +51,27 @@ func (c *Client) cursorsLocked(l *link) []byte {
 			continue
 		}
 		if ch.delivered > max(ch.read, ch.summary.LastDeliveredSeq) {
-			_ = enc.Encode(cursor{frame.Delivered, id, ch.delivered}) // into memory
+			_ = enc.Encode(receipt{frame.Delivered, id, ch.delivered}) // cannot fail: writes to memory
 		}
 		if ch.read > ch.summary.LastReadSeq {
-			_ = enc.Encode(cursor{frame.Read, id, ch.read}) // likewise
+			_ = enc.Encode(receipt{frame.Read, id, ch.read}) // cannot fail, either
 		}
 	}
 	return b.Bytes()
 }
 
-// Typing says that the user types, or has stopped. It is lost while there is no connection, and ends by
-// itself after 6 s: say it again every few.
+// Typing reports that the user is typing, or has stopped. It is dropped while there is no
+// connection. Typing ends by itself after 6 s, so call it again every few seconds.
 func (c *Client) Typing(channel chat.ChannelID, typing bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.link != nil && len(c.link.control) < maxControl {
-		c.link.queueLocked(map[string]any{"type": frame.Typing, "channel_id": channel, "typing": typing})
+	if c.conn != nil && len(c.conn.control) < maxControl {
+		c.conn.queueLocked(map[string]any{"type": frame.Typing, "channel_id": channel, "typing": typing})
 	}
 }
 
-// WhoIsOnline asks who is online in a channel. It fails with ErrOffline without a connection.
+// WhoIsOnline returns who is online in a channel. It fails with ErrOffline if there is no
+// connection.
 func (c *Client) WhoIsOnline(ctx context.Context, channel chat.ChannelID) ([]chat.UserID, error) {
 	var online []chat.UserID
 	for after := ""; ; {
@@ -87,7 +89,7 @@ func (c *Client) WhoIsOnline(ctx context.Context, channel chat.ChannelID) ([]cha
 func (c *Client) askPresence(ctx context.Context, channel chat.ChannelID, after string) (frame.PresenceNotice, error) {
 	answer := make(chan frame.PresenceNotice, 1)
 	c.mu.Lock()
-	l := c.link
+	l := c.conn
 	if l == nil {
 		c.mu.Unlock()
 		return frame.PresenceNotice{}, ErrOffline
@@ -119,9 +121,10 @@ func (it *item) expired(now time.Time) bool {
 	return !it.first.IsZero() && now.Sub(it.first) >= idempotent
 }
 
-// expireLocked decides about sends that the server does not know as repetitions any more: once the channel
-// has shown all that has happened since, without them, they are sent as new. c.mu is held.
-func (c *Client) expireLocked(l *link, now time.Time) []Event {
+// expireLocked handles sends that the server may no longer recognize as retries. Once the channel
+// has shown all events since the first attempt, without the item, the item is sent as a new one.
+// c.mu must be held.
+func (c *Client) expireLocked(l *conn, now time.Time) []Event {
 	var news []Event
 	for _, it := range c.outbox.all() {
 		if it.on != nil || !it.expired(now) {
@@ -137,15 +140,15 @@ func (c *Client) expireLocked(l *link, now time.Time) []Event {
 			news = append(news, c.failedLocked(it, ErrUnknown)...)
 		case ch.caughtUp():
 			it.first = time.Time{}
-		case ch.aside: // what happened in it decides
+		case ch.aside: // events of the channel will decide
 			c.followLocked(ch)
 		}
 	}
 	return news
 }
 
-// resolveLocked finds out which channel a direct message would be in. c.mu is held.
-func (c *Client) resolveLocked(l *link, it *item) {
+// resolveLocked determines the channel of a direct message. c.mu must be held.
+func (c *Client) resolveLocked(l *conn, it *item) {
 	if it.resolving == l {
 		return
 	}
@@ -154,12 +157,12 @@ func (c *Client) resolveLocked(l *link, it *item) {
 		direct, err := c.api.OpenDirect(ctx, *it.ToUserID)
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if err != nil { // asked again on the next connection; sent again, a refusal would tell as well
-			c.log.InfoContext(ctx, "find a direct channel", "err", err)
+		if err != nil { // retried on the next connection; a refusal would also result from resending
+			c.log.InfoContext(ctx, "direct channel not found", "err", err)
 			return
 		}
 		it.ToUserID, it.ChannelID = nil, &direct.ID
-		if direct.LastSeq == 0 { // nothing was ever said there
+		if direct.LastSeq == 0 { // nothing was ever sent there
 			it.first = time.Time{}
 		}
 		signal(l.wake)

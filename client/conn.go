@@ -19,34 +19,35 @@ import (
 )
 
 const (
-	answerWithin = 20 * time.Second // for the upgrade, the greeting and each write
-	maxRead      = 32 << 20         // a frame of the server
-	cursorEvery  = 200 * time.Millisecond
-	maxControl   = 4096
-	readerKnows  = 2 * time.Second // what a failed write waits for the server's reason, which the reader gets
+	responseTimeout    = 20 * time.Second       // for the upgrade, for hello and for each write
+	maxRead            = 32 << 20               // longest frame from the server, in bytes
+	receiptInterval    = 200 * time.Millisecond // minimum interval between two receipt frames
+	maxControl         = 4096
+	closeReasonTimeout = 2 * time.Second // how long a failed write waits for the server's close reason, which the reader receives
 )
 
-// link is one connection. Client.mu guards all but ws, wake, work and run.
-type link struct {
+// conn is one connection. Client.mu guards all fields except ws, wake, work and run.
+type conn struct {
 	ws    *websocket.Conn
-	run   context.Context // of Run: what is handed to the caller outlives the connection
+	run   context.Context // of Run: delivery to the caller may outlive the connection
 	token Token
-	wake  chan struct{} // the writer has something to do
-	work  chan struct{} // the fetcher has
+	wake  chan struct{} // capacity 1: the writer has something to do
+	work  chan struct{} // capacity 1: the fetcher has something to do
 
-	greeted  bool                    // set by the reader alone
-	again    bool                    // it is not the first of the client
-	beat     time.Duration           // how often the server pings; for the reader
-	control  [][]byte                // frames to be sent before anything else
-	jobs     []func(context.Context) // for the fetcher: what takes requests
-	presence map[string]chan frame.PresenceNotice
-	lastRef  int
-	moved    map[chat.ChannelID]bool // channels whose cursors are to be sent
-	cursorAt time.Time               // not before
+	greeted       bool                    // written only by the reader
+	again         bool                    // not the client's first connection
+	beat          time.Duration           // ping interval of the server; used by the reader
+	control       [][]byte                // frames to send before anything else
+	jobs          []func(context.Context) // work for the fetcher: REST requests
+	presence      map[string]chan frame.PresenceNotice
+	lastRef       int
+	moved         map[chat.ChannelID]bool // channels with receipts to send
+	receiptsAfter time.Time               // earliest time of the next receipt frame
 }
 
-// connect is one connection, from the token to its end. It returns the token that was used, whether the
-// server has greeted us, and why it has ended. No goroutine of it is left then.
+// connect runs one connection, from getting a token to its end. It returns the token that was used,
+// whether the server sent hello, and why the connection ended. All its goroutines have ended by
+// then.
 func (c *Client) connect(ctx context.Context, address, rejected string) (used string, greeted bool, err error) {
 	token, err := c.cfg.Tokens.Token(ctx, rejected)
 	if err != nil {
@@ -56,7 +57,7 @@ func (c *Client) connect(ctx context.Context, address, rejected string) (used st
 	if err != nil {
 		return token.Access, false, err
 	}
-	l := &link{
+	l := &conn{
 		ws: ws, run: ctx, token: token, wake: make(chan struct{}, 1), work: make(chan struct{}, 1),
 		presence: make(map[string]chan frame.PresenceNotice), moved: make(map[chat.ChannelID]bool),
 	}
@@ -75,8 +76,8 @@ func (c *Client) connect(ctx context.Context, address, rejected string) (used st
 	wg.Wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.link = nil
-	c.outbox.grounded()
+	c.conn = nil
+	c.outbox.disconnected()
 	for ref, answer := range l.presence {
 		delete(l.presence, ref)
 		close(answer)
@@ -91,7 +92,7 @@ func (c *Client) dial(ctx context.Context, address, token string) (*websocket.Co
 	if strings.Contains(address, "?") {
 		separator = "&"
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	ctx, cancel := context.WithTimeout(ctx, responseTimeout)
 	defer cancel()
 	ws, resp, err := d.DialContext(ctx, address+separator+"subscribe=none", http.Header{"Authorization": {"Bearer " + token}}) //nolint:bodyclose // gorilla: it need not be closed
 	if err == nil {
@@ -101,7 +102,7 @@ func (c *Client) dial(ctx context.Context, address, token string) (*websocket.Co
 	if resp == nil {
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
-	b, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // what there is of it
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // an error leaves a shorter detail
 	e := &DialError{URL: address, Status: resp.StatusCode, Detail: strings.TrimSpace(string(b))}
 	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
 		e.after = time.Duration(s) * time.Second
@@ -109,13 +110,13 @@ func (c *Client) dial(ctx context.Context, address, token string) (*websocket.Co
 	return nil, e
 }
 
-// read takes in frames until the connection ends. A caller who does not take events holds it up.
-func (c *Client) read(l *link) error {
-	patience := answerWithin
-	extend := func() { _ = l.ws.SetReadDeadline(time.Now().Add(patience)) } // a broken socket tells at the read
+// read handles frames until the connection ends. A caller that does not receive events blocks it.
+func (c *Client) read(l *conn) error {
+	readTimeout := responseTimeout
+	extend := func() { _ = l.ws.SetReadDeadline(time.Now().Add(readTimeout)) } // a broken connection is reported by the read
 	l.ws.SetPingHandler(func(data string) error {
 		extend()
-		_ = l.ws.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(answerWithin)) // likewise
+		_ = l.ws.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(responseTimeout)) // a broken connection is reported by the read
 		return nil
 	})
 	for {
@@ -128,27 +129,27 @@ func (c *Client) read(l *link) error {
 			if line = bytes.TrimSpace(line); len(line) == 0 {
 				continue
 			}
-			news, err := c.take(l, line)
+			news, err := c.handle(l, line)
 			c.tell(l.run, news...)
 			if err != nil {
 				return err
 			}
 		}
 		if l.beat > 0 {
-			patience = 2*l.beat + answerWithin
+			readTimeout = 2*l.beat + responseTimeout
 		}
 	}
 }
 
-// write sends what there is to send, until the connection ends.
-func (c *Client) write(ctx context.Context, l *link) error {
+// write sends pending frames until the connection ends.
+func (c *Client) write(ctx context.Context, l *conn) error {
 	for {
 		data, news, wait := c.next(l)
 		c.tell(l.run, news...)
 		if data != nil {
-			_ = l.ws.SetWriteDeadline(time.Now().Add(answerWithin)) // a broken socket tells at the write
+			_ = l.ws.SetWriteDeadline(time.Now().Add(responseTimeout)) // a broken connection is reported by the write
 			if err := l.ws.WriteMessage(websocket.TextMessage, data); err != nil {
-				sleep(ctx, readerKnows)
+				sleep(ctx, closeReasonTimeout)
 				return err
 			}
 			continue
@@ -166,9 +167,9 @@ func (c *Client) write(ctx context.Context, l *link) error {
 	}
 }
 
-// next returns the next frame to send, or how long to wait for one (0: until the writer is woken), and
-// what the caller is to be told.
-func (c *Client) next(l *link) (data []byte, news []Event, wait time.Duration) {
+// next returns the next frame to send, or how long to wait for one (0: until the writer is woken),
+// and events for the caller.
+func (c *Client) next(l *conn) (data []byte, news []Event, wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !l.greeted {
@@ -181,9 +182,9 @@ func (c *Client) next(l *link) (data []byte, news []Event, wait time.Duration) {
 	}
 	now := c.cfg.now()
 	if len(l.moved) > 0 {
-		if wait = l.cursorAt.Sub(now); wait <= 0 {
-			l.cursorAt = now.Add(cursorEvery)
-			if data = c.cursorsLocked(l); len(data) > 0 {
+		if wait = l.receiptsAfter.Sub(now); wait <= 0 {
+			l.receiptsAfter = now.Add(receiptInterval)
+			if data = c.receiptsLocked(l); len(data) > 0 {
 				return data, nil, 0
 			}
 		}
@@ -196,33 +197,33 @@ func (c *Client) next(l *link) (data []byte, news []Event, wait time.Duration) {
 		}
 		return nil, news, wait
 	}
-	c.outbox.took(it, l, now, c.limits)
+	c.outbox.sent(it, l, now, c.limits)
 	return it.encode(), news, 0
 }
 
-// queueLocked puts a frame before what waits in the outbox. c.mu is held.
-func (l *link) queueLocked(v any) {
+// queueLocked queues a frame ahead of the outbox. c.mu must be held.
+func (l *conn) queueLocked(v any) {
 	b, err := json.Marshal(v)
 	if err != nil {
-		panic(fmt.Sprintf("client: %v", err)) // ids, numbers and text can all be expressed
+		panic(fmt.Sprintf("client: %v", err)) // ids, numbers and text can always be encoded
 	}
 	l.control = append(l.control, b)
 	signal(l.wake)
 }
 
-// jobLocked gives the fetcher something to do. c.mu is held.
-func (l *link) jobLocked(job func(context.Context)) {
+// jobLocked gives the fetcher a job. c.mu must be held.
+func (l *conn) jobLocked(job func(context.Context)) {
 	l.jobs = append(l.jobs, job)
 	signal(l.work)
 }
 
-func (l *link) refLocked(kind string) string {
+func (l *conn) refLocked(kind string) string {
 	l.lastRef++
 	return kind + strconv.Itoa(l.lastRef)
 }
 
-// fetch does what takes requests, one after the other, beside the reading.
-func (c *Client) fetch(ctx context.Context, l *link) {
+// fetch runs the jobs that make requests, one after another, concurrently with the reader.
+func (c *Client) fetch(ctx context.Context, l *conn) {
 	for {
 		c.mu.Lock()
 		var job func(context.Context)
@@ -242,8 +243,8 @@ func (c *Client) fetch(ctx context.Context, l *link) {
 	}
 }
 
-// renew sends a new token in place before the old one expires.
-func (c *Client) renew(ctx context.Context, l *link) {
+// renew sends a new token over the connection before the old one expires.
+func (c *Client) renew(ctx context.Context, l *conn) {
 	c.mu.Lock()
 	token := l.token
 	c.mu.Unlock()
@@ -253,7 +254,7 @@ func (c *Client) renew(ctx context.Context, l *link) {
 			return
 		}
 		if failures > 0 {
-			wait = c.cfg.jitter(ceiling(failures))
+			wait = c.cfg.jitter(maxWait(failures))
 		}
 		if !sleep(ctx, wait) {
 			return
@@ -262,7 +263,7 @@ func (c *Client) renew(ctx context.Context, l *link) {
 		if err != nil {
 			failures++
 			if judge(err).final {
-				return // the server closes with 4001 when it is time, and then Run ends with this error
+				return // the server will close with 4001, and then Run returns this error
 			}
 			continue
 		}

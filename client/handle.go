@@ -14,11 +14,11 @@ import (
 
 var messageHead = []byte(`{"type":"message",`)
 
-// take looks at one object that the server has sent, and returns what the caller is to be told. An error
+// handle processes one JSON object from the server, and returns the events for the caller. An error
 // ends the connection.
-func (c *Client) take(l *link, data []byte) ([]Event, error) {
+func (c *Client) handle(l *conn, data []byte) ([]Event, error) {
 	if bytes.HasPrefix(data, messageHead) {
-		return c.takeEvent(l, data)
+		return c.handleEvent(l, data)
 	}
 	var head struct {
 		Type     string         `json:"type"`
@@ -33,8 +33,8 @@ func (c *Client) take(l *link, data []byte) ([]Event, error) {
 	case "error":
 		return read(c, data, func(f frame.Error) []Event { return c.errorLocked(l, f) })
 	}
-	if !l.greeted { // the reader alone sets it
-		return nil, fmt.Errorf("the server begins with %s", head.Type)
+	if !l.greeted { // written only by the reader
+		return nil, fmt.Errorf("the server sent %s before hello", head.Type)
 	}
 	switch head.Type {
 	case "hello_more":
@@ -54,11 +54,11 @@ func (c *Client) take(l *link, data []byte) ([]Event, error) {
 			return read(c, data, func(f frame.FailedEvent) []Event { return c.notStoredLocked(f) })
 		}
 	}
-	return c.takeNews(l, head.Type, data)
+	return c.handleNews(l, head.Type, data)
 }
 
-// takeNews looks at what is of the moment, and at events but messages.
-func (c *Client) takeNews(l *link, kind string, data []byte) ([]Event, error) {
+// handleNews processes ephemeral frames, and events other than messages.
+func (c *Client) handleNews(l *conn, kind string, data []byte) ([]Event, error) {
 	switch kind {
 	case "typing":
 		return read(c, data, func(f frame.TypingNotice) []Event { return []Event{Typing{f}} })
@@ -81,24 +81,24 @@ func (c *Client) takeNews(l *link, kind string, data []byte) ([]Event, error) {
 		})
 	}
 	if k := event.Kind(kind); k.Known() || k == event.Failed || k == event.Lost || k == event.Noop {
-		return c.takeEvent(l, data)
+		return c.handleEvent(l, data)
 	}
-	return nil, nil // of a later version
+	return nil, nil // from a later version of the protocol
 }
 
-// read decodes a frame and hands it on, with c.mu held.
-func read[F any](c *Client, data []byte, take func(F) []Event) ([]Event, error) {
+// read decodes a frame and passes it to apply, with c.mu held.
+func read[F any](c *Client, data []byte, apply func(F) []Event) ([]Event, error) {
 	var f F
 	if err := json.Unmarshal(data, &f); err != nil {
 		return nil, fmt.Errorf("read a frame: %w", err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return take(f), nil
+	return apply(f), nil
 }
 
-// takeEvent looks at an event of a channel.
-func (c *Client) takeEvent(l *link, data []byte) ([]Event, error) {
+// handleEvent processes an event of a channel.
+func (c *Client) handleEvent(l *conn, data []byte) ([]Event, error) {
 	e, err := frame.DecodeEvent(data)
 	if err != nil {
 		return nil, err
@@ -107,21 +107,21 @@ func (c *Client) takeEvent(l *link, data []byte) ([]Event, error) {
 	defer c.mu.Unlock()
 	ch := c.channels[e.ChannelID]
 	if ch == nil || ch.phase != following || e.Seq <= ch.pos {
-		return nil, nil // of a subscription that has ended
+		return nil, nil // belongs to a subscription that has ended
 	}
-	if e.Seq > ch.pos+1 { // against the protocol: a hole is never shown to the caller
+	if e.Seq > ch.pos+1 { // a protocol violation: the caller must never see a gap
 		c.askLocked(l, ch)
 		return nil, nil
 	}
 	news := c.advanceLocked(ch, &e)
 	if ch.pos == ch.target {
-		signal(l.wake) // what waits for it may be sent
+		signal(l.wake) // sends that wait for the channel to catch up may now be possible
 	}
 	return news, nil
 }
 
-// ackLocked takes an acknowledgement. c.mu is held.
-func (c *Client) ackLocked(l *link, f frame.Ack) []Event {
+// ackLocked handles an acknowledgement. c.mu must be held.
+func (c *Client) ackLocked(l *conn, f frame.Ack) []Event {
 	signal(l.wake)
 	it := c.outbox.byID[f.ClientID]
 	if it == nil {
@@ -130,8 +130,8 @@ func (c *Client) ackLocked(l *link, f frame.Ack) []Event {
 	return c.ackedLocked(it, Ack{ClientID: f.ClientID, ChannelID: f.ChannelID, ID: f.ID, Seq: f.Seq, SentAt: f.SentAt})
 }
 
-// errorLocked takes a refusal. c.mu is held.
-func (c *Client) errorLocked(l *link, f frame.Error) []Event {
+// errorLocked handles a refusal. c.mu must be held.
+func (c *Client) errorLocked(l *conn, f frame.Error) []Event {
 	e := &Error{Code: f.Code, Message: f.Message, RetryAfter: time.Duration(f.RetryAfterMS) * time.Millisecond}
 	if told, asked := c.askRefusedLocked(l, f, e); asked {
 		return told
@@ -150,8 +150,9 @@ func (c *Client) errorLocked(l *link, f frame.Error) []Event {
 	return nil
 }
 
-// membershipLocked takes the news of having come into a channel or having been put out. c.mu is held.
-func (c *Client) membershipLocked(l *link, f frame.Membership) []Event {
+// membershipLocked handles the notice that this user was added to a channel or removed. c.mu must
+// be held.
+func (c *Client) membershipLocked(l *conn, f frame.Membership) []Event {
 	ch := c.channels[f.ChannelID]
 	switch {
 	case f.Change == "removed" && ch != nil:
@@ -162,7 +163,8 @@ func (c *Client) membershipLocked(l *link, f frame.Membership) []Event {
 	return nil
 }
 
-// notStoredLocked takes the news that an acknowledged event of ours was not stored. c.mu is held.
+// notStoredLocked handles the notice that an acknowledged event of this user was not stored. c.mu
+// must be held.
 func (c *Client) notStoredLocked(f frame.FailedEvent) []Event {
 	err := &StoreError{Reason: f.Reason}
 	if it := c.outbox.byID[f.ClientID]; it != nil { // its acknowledgement was lost
@@ -173,14 +175,14 @@ func (c *Client) notStoredLocked(f frame.FailedEvent) []Event {
 	})}
 }
 
-func (c *Client) presenceLocked(l *link, f frame.PresenceNotice) []Event {
+func (c *Client) presenceLocked(l *conn, f frame.PresenceNotice) []Event {
 	if answer := l.presence[f.Ref]; f.Ref != "" && answer != nil {
 		delete(l.presence, f.Ref)
-		answer <- f // it has room for the one answer
+		answer <- f // the channel has room for the one answer
 		return nil
 	}
 	return []Event{Presence{f}}
 }
 
-// errNoPresence is what a question after presence ends with that gets no answer.
-var errNoPresence = errors.New("client: the server does not say who is online")
+// errNoPresence is the result of a presence request that gets no answer.
+var errNoPresence = errors.New("client: the server did not report who is online")
