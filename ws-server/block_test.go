@@ -11,7 +11,7 @@ import (
 	"parley.chat/shared-contracts/notice"
 )
 
-// sayTo sends a message to a user and returns the answer. client is the zero id for a fresh one.
+// sayTo sends a message to a user and returns the answer. With a zero client id it uses a new one.
 func sayTo(t testing.TB, conn *wstest.Conn, to chat.UserID, client chat.ClientID) wstest.Frame {
 	t.Helper()
 	if client.IsZero() {
@@ -22,18 +22,18 @@ func sayTo(t testing.TB, conn *wstest.Conn, to chat.UserID, client chat.ClientID
 	return conn.AwaitRef(t, ref)
 }
 
-// block has one person block another, as chat-service does.
-func (w *world) block(who, whom person, tell bool) {
+// block makes one person block another, as chat-service does.
+func (w *world) block(who, whom person, notify bool) {
 	w.t.Helper()
 	w.exec(`insert into contacts (user_id, contact_id, state) values ($1, $2, 'blocked')`, who.ID.UUID, whom.ID.UUID)
-	if tell {
+	if notify {
 		for _, p := range []person{who, whom} {
 			w.notify(notice.Notice{Kind: notice.Blocked, UserID: p.ID, By: &who.ID})
 		}
 	}
 }
 
-func TestBlock_endsWritingOnOpenConnections(t *testing.T) {
+func TestBlock_refusesWritesOnOpenConnections(t *testing.T) {
 	w := newWorld(t)
 	ann, bob, eve := w.person("ann"), w.person("bob"), w.person("eve")
 	url, _ := w.gateway()
@@ -42,39 +42,40 @@ func TestBlock_endsWritingOnOpenConnections(t *testing.T) {
 	first := sayTo(t, a, bob.ID, sent)
 	other := sayTo(t, a, eve.ID, chat.ClientID{})
 	c := first.ChannelID
-	b, _ := w.connect(url, bob) // hello has the channel
+	b, _ := w.connect(url, bob) // hello contains the channel
 	e := wstest.Dial(t, url+"/ws?subscribe=none", eve.Token)
 	e.AwaitType(t, "hello")
 	say(t, b, c, "hi")
-	say(t, e, other.ChannelID, "hi") // by a membership without a subscription
+	say(t, e, other.ChannelID, "hi") // a member without a subscription
 	w.block(bob, ann, true)
 	w.block(ann, eve, true)
-	// A user's notices come in order: what is told behind the block shows that it has come.
+	// A user's notices arrive in order, so the block has arrived when the notice that follows it
+	// has.
 	for p, conn := range map[*person]*wstest.Conn{&ann: a, &bob: b, &eve: e} {
 		w.notify(notice.Notice{Kind: notice.GroupChanged, UserID: p.ID, GroupID: &chat.GroupID{UUID: c.UUID}, Change: "updated"})
 		conn.AwaitType(t, "group")
 	}
 
-	wantCode(t, "by user", sayTo(t, a, bob.ID, chat.ClientID{}), "forbidden")
-	wantCode(t, "by channel", a.AwaitRef(t, a.Say(t, c, "hello?").String()), "forbidden")
-	wantCode(t, "who has blocked", b.AwaitRef(t, b.Say(t, c, "hello?").String()), "forbidden")
+	wantCode(t, "to the user", sayTo(t, a, bob.ID, chat.ClientID{}), "forbidden")
+	wantCode(t, "to the channel", a.AwaitRef(t, a.Say(t, c, "hello?").String()), "forbidden")
+	wantCode(t, "by the user who has blocked", b.AwaitRef(t, b.Say(t, c, "hello?").String()), "forbidden")
 	wantCode(t, "without a subscription", e.AwaitRef(t, e.Say(t, other.ChannelID, "hello?").String()), "forbidden")
 	wantCode(t, "an edit", edit(t, a, c, first.ID, "hello??"), "forbidden")
 	wantCode(t, "a reaction", change(t, b, "react", c, first.ID, chat.ClientID{}, map[string]any{"emoji": "👍"}), "forbidden")
 	if again := sayTo(t, a, bob.ID, sent); again.Type != "ack" || !again.Duplicate || again.Seq != first.Seq {
-		t.Errorf("a retry of what went through: %s", again.Raw)
+		t.Errorf("a retry of an accepted message: %s", again.Raw)
 	}
 	wantAck(t, "a deletion", remove(t, a, c, first.ID), 3)
 	w.unblock(bob, ann)
 	testkit.Until(t, 60*time.Second, func() error {
 		if f := a.AwaitRef(t, a.Say(t, c, "hello!").String()); f.Type != "ack" {
-			return fmt.Errorf("when it is lifted: %s", f.Raw)
+			return fmt.Errorf("after the block was lifted: %s", f.Raw)
 		}
 		return nil
 	})
 }
 
-// No notice came, and nothing was remembered yet.
+// Neither a notice nor cached data tells the gateway of the block.
 func TestBlock_isReadBeforeTheFirstMessage(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
@@ -85,7 +86,7 @@ func TestBlock_isReadBeforeTheFirstMessage(t *testing.T) {
 	w.block(ann, bob, false)
 	b, _ := w.connect(two, bob)
 	wantCode(t, "the first message of a connection", b.AwaitRef(t, b.Say(t, c, "hi").String()), "forbidden")
-	wantCode(t, "and by user", sayTo(t, b, ann.ID, chat.ClientID{}), "forbidden")
+	wantCode(t, "a message to the user", sayTo(t, b, ann.ID, chat.ClientID{}), "forbidden")
 }
 
 func TestGroup_channelIsHiddenFromOutsiders(t *testing.T) {
@@ -104,7 +105,7 @@ func TestGroup_channelIsHiddenFromOutsiders(t *testing.T) {
 	}
 }
 
-func TestGroup_changesAreTold(t *testing.T) {
+func TestGroup_changesReachItsMembers(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann)

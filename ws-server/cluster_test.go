@@ -20,11 +20,11 @@ func newClusterWorld(t *testing.T, replicas int) (*world, *redistest.ClusterServ
 	return w, cluster
 }
 
-func TestCluster_manyChannelsOverTwoGateways(t *testing.T) {
+func TestCluster_deliversChannelsOfAllShards(t *testing.T) {
 	w, _ := newClusterWorld(t, 0)
 	ann, bob := w.person("ann"), w.person("bob")
 	var channels []chat.ChannelID
-	for range 12 { // over all shards
+	for range 12 { // enough to cover all shards
 		channels = append(channels, w.channel(chat.Public, ann, bob))
 	}
 	one, _ := w.gateway()
@@ -44,9 +44,9 @@ func TestCluster_manyChannelsOverTwoGateways(t *testing.T) {
 	}
 }
 
-// A master is killed and its replica takes over: sends are refused or wait, then go on; no seq is given
-// twice, and both subscribers see what is sent afterwards.
-func TestCluster_masterDies(t *testing.T) {
+// A master is killed and its replica takes over. Sends wait or are refused, and then work again. No
+// seq is assigned twice, and both subscribers see the later messages.
+func TestCluster_survivesTheDeathOfAMaster(t *testing.T) {
 	w, cluster := newClusterWorld(t, 1)
 	ann, bob := w.person("ann"), w.person("bob")
 	var channels []chat.ChannelID
@@ -69,7 +69,7 @@ func TestCluster_masterDies(t *testing.T) {
 				return fmt.Errorf("%s", f.Raw)
 			}
 			if f.Seq <= last[c] {
-				t.Fatalf("seq %d was given again: %s", last[c], f.Raw)
+				t.Fatalf("seq %d was assigned again: %s", last[c], f.Raw)
 			}
 			last[c] = f.Seq
 			return nil

@@ -8,9 +8,9 @@ import (
 	"parley.chat/shared-contracts/notice"
 )
 
-// The message for which a direct channel was made reaches every connection of the two, as a message: the
-// notice of the channel comes when it is there already.
-func TestDirect_firstMessage(t *testing.T) {
+// The message that creates a direct channel must reach every connection of both users as a message,
+// although the notice of the channel comes after it.
+func TestDirect_firstMessageReachesEveryConnection(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	url, _ := w.gateway()
@@ -26,7 +26,7 @@ func TestDirect_firstMessage(t *testing.T) {
 		w.notify(notice.Notice{Kind: notice.ChannelAdded, UserID: p.ID, ChannelID: &ack.ChannelID, By: &ann.ID})
 	}
 	for name, c := range map[string]*wstest.Conn{"the sender": a, "the sender's other device": a2, "the receiver": b} {
-		if f := c.Await(t, "the channel", func(f wstest.Frame) bool { return f.Type == "membership" }); f.ChannelID != ack.ChannelID {
+		if f := c.Await(t, "the membership frame", func(f wstest.Frame) bool { return f.Type == "membership" }); f.ChannelID != ack.ChannelID {
 			t.Errorf("%s: %s", name, f.Raw)
 		}
 		c.AwaitSeq(t, ack.ChannelID, 1, 1)
@@ -36,7 +36,7 @@ func TestDirect_firstMessage(t *testing.T) {
 	}
 	say(t, b, ack.ChannelID, "and back")
 	a.AwaitSeq(t, ack.ChannelID, 1, 2)
-	// Who has it already is not told again.
+	// A connection that has the channel already does not get the message again.
 	w.notify(notice.Notice{Kind: notice.ChannelAdded, UserID: ann.ID, ChannelID: &ack.ChannelID, By: &ann.ID})
 	say(t, b, ack.ChannelID, "still")
 	a.AwaitSeq(t, ack.ChannelID, 1, 3)

@@ -17,8 +17,8 @@ import (
 	wsserver "parley.chat/ws-server"
 )
 
-// change sends an edit, a deletion or a reaction and returns the answer. client is the zero id for a
-// fresh one.
+// change sends an edit, a deletion or a reaction and returns the answer. With a zero client id it
+// uses a new one.
 func change(t testing.TB, conn *wstest.Conn, kind string, c chat.ChannelID, of chat.EventID, client chat.ClientID, more map[string]any) wstest.Frame {
 	t.Helper()
 	if client.IsZero() {
@@ -66,9 +66,9 @@ func wantAck(t testing.TB, what string, f wstest.Frame, seq int64) {
 	}
 }
 
-// store puts what the channel's tail holds into PostgreSQL, as sync-service would; forget then takes the
-// tail away.
-func (w *world) store(c chat.ChannelID, forget bool) {
+// store copies the events in the channel's tail to PostgreSQL, as sync-service does. With dropTail
+// it then deletes the tail.
+func (w *world) store(c chat.ChannelID, dropTail bool) {
 	w.t.Helper()
 	items, err := w.log.Tail(w.t.Context(), c, 10_000)
 	if err != nil {
@@ -98,12 +98,12 @@ func (w *world) store(c chat.ChannelID, forget bool) {
 			w.exec(`update messages set body = '' where channel_id = $1 and id = $2`, c.UUID, target)
 		}
 	}
-	if forget {
-		w.forgetTail(c)
+	if dropTail {
+		w.deleteTail(c)
 	}
 }
 
-func (w *world) forgetTail(c chat.ChannelID) {
+func (w *world) deleteTail(c chat.ChannelID) {
 	w.t.Helper()
 	if err := w.rdb.Del(w.t.Context(), rediskey.Tail(rediskey.Of(c.UUID, 16), c)).Err(); err != nil {
 		w.t.Fatal(err)
@@ -115,7 +115,7 @@ func (w *world) setRole(c chat.ChannelID, p person, role chat.Role) {
 	w.exec(`update channel_members set role = $1 where channel_id = $2 and user_id = $3`, string(role), c.UUID, p.ID.UUID)
 }
 
-func TestChange_isAnEventForEverySubscriber(t *testing.T) {
+func TestChange_reachesEverySubscriberAsAnEvent(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
@@ -162,11 +162,11 @@ func TestChange_isAnEventForEverySubscriber(t *testing.T) {
 	if e := b.Events(c)[2]; e.ID != react.ID || e.ClientID != react.ClientID {
 		t.Errorf("the event %s is not that of the ack %s", e.Raw, react.Raw)
 	}
-	r := w.resume(one, bob, c, 1) // who was away learns of all of it
+	r := w.resume(one, bob, c, 1) // a client that was offline gets all of these events
 	r.AwaitSeq(t, c, 2, 7)
 }
 
-func TestChange_rights(t *testing.T) {
+func TestChange_permissions(t *testing.T) {
 	w := newWorld(t)
 	ann, bob, eve := w.person("ann"), w.person("bob"), w.person("eve")
 	c := w.channel(chat.Public, ann, bob)
@@ -184,34 +184,35 @@ func TestChange_rights(t *testing.T) {
 	for _, kind := range []string{"edit", "delete", "react"} {
 		more := map[string]any{"body": "x", "emoji": "👍"}
 		wantCode(t, kind+" of nothing", change(t, a, kind, c, chat.NewEventID(), chat.ClientID{}, more), "not_found")
-		wantCode(t, kind+" of an id that is no UUIDv7", change(t, a, kind, c, chat.EventID(chat.NewClientID()), chat.ClientID{}, more), "not_found")
+		wantCode(t, kind+" of an id that is not a UUIDv7", change(t, a, kind, c, chat.EventID(chat.NewClientID()), chat.ClientID{}, more), "not_found")
 		wantCode(t, kind+" of an edit", change(t, a, kind, c, edited.ID, chat.ClientID{}, more), "not_found")
 		wantCode(t, kind+" of a message of another channel", change(t, a, kind, c, elsewhere.ID, chat.ClientID{}, more), "not_found")
-		wantCode(t, kind+" by who is no member", change(t, e, kind, c, m.ID, chat.ClientID{}, more), "forbidden")
+		wantCode(t, kind+" by a user who is not a member", change(t, e, kind, c, m.ID, chat.ClientID{}, more), "forbidden")
 	}
 	wantCode(t, "blank edit", edit(t, a, c, m.ID, " "), "invalid_body")
 	wantCode(t, "emoji on two lines", change(t, a, "react", c, m.ID, chat.ClientID{}, map[string]any{"emoji": "a\nb"}), "bad_frame")
 
 	w.setRole(c, bob, chat.Admin)
-	b2, _ := w.connect(url, bob) // b's connection believes what it has read for 30 s
-	wantCode(t, "an admin edits nobody else's", edit(t, b2, c, m.ID, "mine"), "forbidden")
+	b2, _ := w.connect(url, bob) // bob's first connection caches the old role for 30 s
+	wantCode(t, "an admin edits another's message", edit(t, b2, c, m.ID, "mine"), "forbidden")
 	wantAck(t, "an admin deletes", remove(t, b2, c, m.ID), 3)
 	wantCode(t, "edit of a deleted message", edit(t, a, c, m.ID, "again"), "conflict")
 	m2 := say(t, a, c, "more")
 	w.setRole(c, bob, chat.Owner)
 	b3, _ := w.connect(url, bob)
 	wantAck(t, "an owner deletes", remove(t, b3, c, m2.ID), m2.Seq+1)
-	b.AwaitSeq(t, c, 1, 5) // what was refused took no seq
+	b.AwaitSeq(t, c, 1, 5) // refused frames took no seq
 }
 
-// A message is found in the ring, far back in the tail, and in PostgreSQL; and so is its deletion.
-func TestChange_findsItsMessage(t *testing.T) {
+// The gateway must find the message of a change, and its deletion, in the ring, in older parts of
+// the tail and in PostgreSQL.
+func TestChange_findsTheMessageInEveryStore(t *testing.T) {
 	w := newWorld(t)
 	ann := w.person("ann")
 	c := w.channel(chat.Public, ann)
 	one, _ := w.gateway()
 	a, _ := w.connect(one, ann)
-	const n = 1200 // the ring holds 512, a page of the tail 500
+	const n = 1200 // the ring holds 512 events, a page of the tail 500
 	var first, gone wstest.Frame
 	for i := range n {
 		f := a.Say(t, c, body(i))
@@ -225,7 +226,7 @@ func TestChange_findsItsMessage(t *testing.T) {
 	a.AwaitSeq(t, c, 1, n)
 	wantAck(t, "delete", remove(t, a, c, gone.ID), n+1)
 
-	two, _ := w.gateway() // which has no ring of the channel
+	two, _ := w.gateway() // has no ring of the channel
 	b := wstest.Dial(t, two+"/ws?subscribe=none", ann.Token)
 	b.AwaitType(t, "hello")
 	for i, conn := range []*wstest.Conn{a, b} {
@@ -240,7 +241,7 @@ func TestChange_findsItsMessage(t *testing.T) {
 	}
 }
 
-func TestChange_window(t *testing.T) {
+func TestChange_editWindow(t *testing.T) {
 	w := newWorld(t)
 	ann := w.person("ann")
 	c := w.channel(chat.Public, ann)
@@ -255,8 +256,8 @@ func TestChange_window(t *testing.T) {
 	}
 	late, _ := w.connect(closed, ann)
 	wantCode(t, "after the window", edit(t, late, c, m.ID, "hello?"), "forbidden")
-	wantAck(t, "reactions have none", change(t, late, "react", c, m.ID, chat.ClientID{}, map[string]any{"emoji": "👍"}), 4)
-	wantAck(t, "deletions have none", remove(t, late, c, m.ID), 5)
+	wantAck(t, "a reaction after the window", change(t, late, "react", c, m.ID, chat.ClientID{}, map[string]any{"emoji": "👍"}), 4)
+	wantAck(t, "a deletion after the window", remove(t, late, c, m.ID), 5)
 
 	old := chat.NewEventID()
 	w.exec(`insert into messages (channel_id, seq, id, kind, sender_id, body, sent_at) values ($1, 1000, $2, $3, $4, 'x', now() - interval '25 hours')`,
@@ -264,8 +265,8 @@ func TestChange_window(t *testing.T) {
 	wantCode(t, "a day and an hour old", edit(t, a, c, old, "x"), "forbidden")
 }
 
-// Idempotency comes first: whoever had an ack gets it again, whatever has become of the message, the
-// window and the stores.
+// Idempotency is checked first: a retry of an acknowledged frame gets the same ack, whatever has
+// happened to the message, to the edit window and to the stores since.
 func TestChange_retryGetsTheFirstAck(t *testing.T) {
 	w := newWorld(t)
 	pg := schematest.NewServer(t)
@@ -289,7 +290,7 @@ func TestChange_retryGetsTheFirstAck(t *testing.T) {
 			t.Errorf("%s: %s after %s", what, f.Raw, first.Raw)
 		}
 	}
-	same("at once", a)
+	same("immediately", a)
 	same("window closed", a2)
 	wantAck(t, "delete", remove(t, a, c, m.ID), 3)
 	a.AwaitSeq(t, c, 1, 3)
@@ -305,14 +306,14 @@ func TestChange_retryGetsTheFirstAck(t *testing.T) {
 	wantCode(t, "admitted", edit(t, a3, c, m.ID, "hello?"), "conflict")
 	pg.Kill(t)
 	same("in neither ring nor tail, PostgreSQL down", a3)
-	wantCode(t, "no retry, PostgreSQL down", edit(t, a3, c, m.ID, "hello?"), "unavailable")
-	wantCode(t, "a role that is remembered, PostgreSQL down", remove(t, b, c, m.ID), "forbidden")
+	wantCode(t, "a new edit, PostgreSQL down", edit(t, a3, c, m.ID, "hello?"), "unavailable")
+	wantCode(t, "a cached role, PostgreSQL down", remove(t, b, c, m.ID), "forbidden")
 	n := say(t, a, c, "still chatting")
 	wantAck(t, "in the ring, PostgreSQL down", edit(t, a, c, n.ID, "still editing"), n.Seq+1)
 }
 
-// While Redis does not answer, an edit is unavailable, and nothing of it happens twice.
-func TestChange_redisPaused(t *testing.T) {
+// While Redis does not answer, an edit gets "unavailable". Its retry is applied only once.
+func TestChange_isAppliedOnceAfterARedisPause(t *testing.T) {
 	w := newWorld(t)
 	w.redis = redistest.NewServer(t)
 	w.rdb, w.url = w.redis.Client(t), w.redis.URL()
@@ -328,13 +329,13 @@ func TestChange_redisPaused(t *testing.T) {
 	w.redis.Resume(t)
 	f := change(t, a, "edit", c, m.ID, key, text)
 	if f.Type != "ack" || f.Seq != 2 {
-		t.Errorf("after it: %s", f.Raw)
+		t.Errorf("after the pause: %s", f.Raw)
 	}
 	a.AwaitSeq(t, c, 1, 2)
 }
 
-// A deletion that was acknowledged is seen by every edit after it, on any instance, also while it is on
-// its way to that instance's ring.
+// Every edit after an acknowledged deletion must be refused on every instance, even while the
+// deletion is still on its way to that instance's ring.
 func TestChange_seesTheAcknowledgedDeletion(t *testing.T) {
 	w := newWorld(t)
 	ann := w.person("ann")
@@ -349,7 +350,7 @@ func TestChange_seesTheAcknowledgedDeletion(t *testing.T) {
 	}
 	b.AwaitSeq(t, c, 1, 100)
 	for _, id := range ids {
-		// Both instances are kept busy while the question is asked.
+		// Keep both instances busy during the deletion and the edit.
 		for range 3 {
 			a.Say(t, c, "noise")
 		}
@@ -360,9 +361,9 @@ func TestChange_seesTheAcknowledgedDeletion(t *testing.T) {
 	}
 }
 
-// Who comes after a deletion does not read what was deleted: not from the gateway that has it in memory, and
-// not from one that reads the tail; and gets every seq all the same.
-func TestReplay_withoutDeletedText(t *testing.T) {
+// A client that connects after a deletion must not get the deleted text, neither from a gateway
+// that has it in memory nor from one that reads the tail. It gets every seq all the same.
+func TestReplay_hasNoDeletedText(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
@@ -380,7 +381,7 @@ func TestReplay_withoutDeletedText(t *testing.T) {
 	fresh, _ := w.gateway()
 	for name, url := range map[string]string{"in memory": url, "from the tail": fresh} {
 		t.Run(name, func(t *testing.T) {
-			for range 2 { // what was read once is served again
+			for range 2 { // the second read is served from memory
 				b := w.resume(url, bob, c, 0)
 				b.AwaitSeq(t, c, 1, last.Seq)
 				for _, f := range b.Events(c) {
@@ -388,7 +389,7 @@ func TestReplay_withoutDeletedText(t *testing.T) {
 						t.Errorf("seq %d: %s", f.Seq, f.Raw)
 					}
 					if f.Seq == kept.Seq && f.Body != "kept" {
-						t.Errorf("what was not deleted: %s", f.Raw)
+						t.Errorf("a message that was not deleted: %s", f.Raw)
 					}
 				}
 			}

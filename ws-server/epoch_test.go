@@ -12,7 +12,8 @@ import (
 	wsserver "parley.chat/ws-server"
 )
 
-// lose makes Redis forget the newest n events of a channel, as a failover to a replica would.
+// lose removes the newest n events of a channel from Redis, as a failover to a lagging replica
+// does.
 func (w *world) lose(c chat.ChannelID, n int) {
 	w.t.Helper()
 	ctx := context.Background()
@@ -45,14 +46,14 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-func TestRedisLosesItsNewestWrites(t *testing.T) {
+func TestRedis_losesItsNewestWrites(t *testing.T) {
 	for name, trigger := range map[string]func(t *testing.T, a *wstest.Conn, c chat.ChannelID){
 		"found by a send": func(t *testing.T, a *wstest.Conn, c chat.ChannelID) {
 			if ack := a.AwaitRef(t, a.Say(t, c, "after the loss").String()); ack.Seq != 12 {
-				t.Errorf("the seq continues above what was seen and the gap event: %s", ack.Raw)
+				t.Errorf("the seq must be above those that were seen and the gap event: %s", ack.Raw)
 			}
 		},
-		"found by a look at the counter": func(*testing.T, *wstest.Conn, chat.ChannelID) {},
+		"found by a check of the counter": func(*testing.T, *wstest.Conn, chat.ChannelID) {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -77,11 +78,11 @@ func TestRedisLosesItsNewestWrites(t *testing.T) {
 			}
 			ack := a.AwaitRef(t, a.Say(t, c, "on we go").String())
 			if ack.Seq < 12 {
-				t.Errorf("a seq was given twice: %s", ack.Raw)
+				t.Errorf("a seq was assigned twice: %s", ack.Raw)
 			}
-			b.Await(t, "what follows", func(f wstest.Frame) bool { return f.Type == "message" && f.Body == "on we go" })
+			b.Await(t, "the next message", func(f wstest.Frame) bool { return f.Type == "message" && f.Body == "on we go" })
 
-			// Who comes later sees every seq once; the lost ones as tombstones.
+			// A client that connects later sees every seq once, with tombstones for the lost ones.
 			late := w.resume(two, bob, c, 0)
 			late.AwaitSeq(t, c, 1, ack.Seq)
 			for _, e := range late.Events(c) {
@@ -103,7 +104,7 @@ func TestRedisLosesItsNewestWrites(t *testing.T) {
 	}
 }
 
-func TestRedisLosesEverything(t *testing.T) {
+func TestRedis_losesEverything(t *testing.T) {
 	w := newWorld(t)
 	ann := w.person("ann")
 	c := w.channel(chat.Public, ann)
@@ -133,7 +134,8 @@ func TestOverloaded_atTheBacklogBudget(t *testing.T) {
 	url, _ := w.gateway(func(cfg *wsserver.Config) { cfg.BacklogBudget = 16 * 10 })
 	a, _ := w.connect(url, ann)
 	var refused wstest.Frame
-	testkit.Until(t, testkit.Timeout, func() error { // nobody stores: the budget is looked at each second
+	// Nothing is stored, and the budget is checked every second.
+	testkit.Until(t, testkit.Timeout, func() error {
 		if refused = a.AwaitRef(t, a.Say(t, c, "more").String()); refused.Code != "overloaded" {
 			return fmt.Errorf("%s", refused.Raw)
 		}
@@ -158,7 +160,7 @@ func TestOverloaded_atTheBacklogBudget(t *testing.T) {
 	})
 }
 
-func TestRedisDown_isUnavailableAndARetrySettles(t *testing.T) {
+func TestRedisDown_sendsFailAndRetriesSucceed(t *testing.T) {
 	w := newWorld(t)
 	ann := w.person("ann")
 	c := w.channel(chat.Public, ann)
@@ -166,14 +168,14 @@ func TestRedisDown_isUnavailableAndARetrySettles(t *testing.T) {
 	a, _ := w.connect(url, ann)
 	a.AwaitRef(t, a.Say(t, c, "before").String())
 	w.redis.Kill(t)
-	id := a.Say(t, c, "meanwhile")
+	id := a.Say(t, c, "during the outage")
 	if f := a.AwaitRef(t, id.String()); f.Code != "unavailable" {
 		t.Fatalf("%s", f.Raw)
 	}
 	w.redis.Start(t)
 	var ack wstest.Frame
 	testkit.Until(t, testkit.Timeout, func() error {
-		a.Send(t, map[string]any{"type": "send", "ref": "retry", "channel_id": c, "client_id": id, "body": "meanwhile"})
+		a.Send(t, map[string]any{"type": "send", "ref": "retry", "channel_id": c, "client_id": id, "body": "during the outage"})
 		if ack = a.AwaitRef(t, "retry"); ack.Type != "ack" {
 			return fmt.Errorf("%s", ack.Raw)
 		}

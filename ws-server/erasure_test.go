@@ -10,9 +10,9 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// TestReplay_deletedAccount: from the moment that an account is deleted no replay names its user, whether it comes
-// from the ring of a gateway, from the tail or from rows.
-func TestReplay_deletedAccount(t *testing.T) {
+// Once an account is deleted, no replay may contain the user's name, whether it is served from the
+// ring of a gateway, from the tail or from rows.
+func TestReplay_hasNoNamesOfDeletedAccounts(t *testing.T) {
 	w := newWorld(t)
 	vera, bob := w.person("qzxvera"), w.person("bob")
 	c := w.channel(chat.Public, vera, bob)

@@ -83,11 +83,11 @@ func TestSend_retryGetsTheFirstAckOnAnyInstance(t *testing.T) {
 		t.Errorf("other content: %s", other.Raw)
 	}
 	if next := a.AwaitRef(t, a.Say(t, c, "next").String()); next.Seq != 2 {
-		t.Errorf("neither took a seq: %s", next.Raw)
+		t.Errorf("the retry or the conflict took a seq: %s", next.Raw)
 	}
 }
 
-func TestBadInput_getsAClearErrorAndNothingIsLost(t *testing.T) {
+func TestBadInput_getsAClearErrorAndTheConnectionGoesOn(t *testing.T) {
 	w := newWorld(t)
 	ann, eve := w.person("ann"), w.person("eve")
 	mine := w.channel(chat.Public, ann)
@@ -103,39 +103,39 @@ func TestBadInput_getsAClearErrorAndNothingIsLost(t *testing.T) {
 		{"body too large", fmt.Sprintf(`{"type":"send","ref":"x","channel_id":%q,"client_id":%q,"body":%q}`, mine, id, strings.Repeat("x", 16<<10+1)), "too_large", "16384"},
 		{"no body", fmt.Sprintf(`{"type":"send","ref":"x","channel_id":%q,"client_id":%q}`, mine, id), "bad_frame", "body"},
 		{"no client id", fmt.Sprintf(`{"type":"send","ref":"x","channel_id":%q,"body":"a"}`, mine), "bad_frame", "client_id"},
-		{"id that is none", `{"type":"send","ref":"x","channel_id":"nope","client_id":"1","body":"a"}`, "bad_frame", "UUID"},
-		{"mistyped", fmt.Sprintf(`{"type":"send","ref":"x","channel_id":%q,"client_id":%q,"body":7}`, mine, id), "bad_frame", "body"},
+		{"invalid id", `{"type":"send","ref":"x","channel_id":"nope","client_id":"1","body":"a"}`, "bad_frame", "UUID"},
+		{"wrong type", fmt.Sprintf(`{"type":"send","ref":"x","channel_id":%q,"client_id":%q,"body":7}`, mine, id), "bad_frame", "body"},
 		{"unknown type", `{"type":"dance","ref":"x"}`, "bad_frame", "dance"},
 		{"unknown channel", fmt.Sprintf(`{"type":"send","ref":"x","channel_id":%q,"client_id":%q,"body":"a"}`, chat.NewChannelID(), id), "not_found", "channel"},
 		{"not a member", fmt.Sprintf(`{"type":"send","ref":"x","channel_id":%q,"client_id":%q,"body":"a"}`, open, id), "forbidden", "member"},
 		{"hidden", fmt.Sprintf(`{"type":"send","ref":"x","channel_id":%q,"client_id":%q,"body":"a"}`, hidden, id), "not_found", "channel"},
-		{"subscribe to a hidden one", fmt.Sprintf(`{"type":"subscribe","ref":"x","channel_id":%q}`, hidden), "not_found", "channel"},
+		{"subscribe to a hidden channel", fmt.Sprintf(`{"type":"subscribe","ref":"x","channel_id":%q}`, hidden), "not_found", "channel"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a.Send(t, tt.frame)
 			f := a.AwaitType(t, "error")
 			if f.Code != tt.code || !strings.Contains(f.Message, tt.says) {
-				t.Errorf("got %s, want %s naming %q", f.Raw, tt.code, tt.says)
+				t.Errorf("got %s, want %s with %q in its message", f.Raw, tt.code, tt.says)
 			}
 			if strings.Contains(tt.frame, `"ref":"x"`) && f.Ref != "x" {
-				t.Errorf("the ref is lost: %s", f.Raw)
+				t.Errorf("the ref is missing: %s", f.Raw)
 			}
-			a.Send(t, `{"type":"ping","ref":"p"}`) // ends a run of bad frames
+			a.Send(t, `{"type":"ping","ref":"p"}`) // a valid frame resets the count of bad frames
 			a.AwaitRef(t, "p")
 		})
 	}
-	// Of several channels the one that is refused is named.
+	// When one of several channels is refused, the error names it.
 	a.Send(t, fmt.Sprintf(`{"type":"subscribe","ref":"s","channels":[{"channel_id":%q},{"channel_id":%q}]}`, hidden, mine))
 	if f := a.AwaitType(t, "error"); f.Code != "not_found" || f.Ref != "s" || f.ChannelID != hidden {
-		t.Errorf("subscribe to a hidden one among others: %s", f.Raw)
+		t.Errorf("subscribe to a hidden channel and another: %s", f.Raw)
 	}
 	a.AwaitType(t, "subscribed")
 	if ack := a.AwaitRef(t, a.Say(t, mine, "still here").String()); ack.Type != "ack" || ack.Seq != 1 {
-		t.Errorf("after all that: %s", ack.Raw)
+		t.Errorf("after the errors: %s", ack.Raw)
 	}
 }
 
-func TestFaultyStream_closesWithItsCode(t *testing.T) {
+func TestProtocolViolation_closesWithItsCode(t *testing.T) {
 	w := newWorld(t)
 	ann := w.person("ann")
 	w.channel(chat.Public, ann)
@@ -170,7 +170,7 @@ func TestFaultyStream_closesWithItsCode(t *testing.T) {
 	}
 }
 
-func TestTokens(t *testing.T) {
+func TestTokens_areVerified(t *testing.T) {
 	w := newWorld(t)
 	ann := w.person("ann")
 	c := w.channel(chat.Public, ann)
@@ -187,7 +187,7 @@ func TestTokens(t *testing.T) {
 		}
 		return raw
 	}
-	// As chat-service signs it while the clock of this gateway is that much behind.
+	// A token as chat-service signs it while its clock is ahead of this gateway's clock.
 	ahead := func(by time.Duration) string {
 		at := time.Now().Add(by)
 		part := func(claims map[string]any) string {
@@ -225,11 +225,11 @@ func TestTokens(t *testing.T) {
 			}
 		})
 	}
-	t.Run("a clock that is behind", func(t *testing.T) {
+	t.Run("a token from the future", func(t *testing.T) {
 		wstest.Dial(t, url+"/ws", ahead(8*time.Second)).AwaitType(t, "hello")
 		conn := wstest.Dial(t, url+"/ws", ahead(3*time.Minute))
 		if code, why := conn.AwaitClose(t); code != 4000 {
-			t.Errorf("/ws: closed with %d %q, want 4000, which invites to come again", code, why)
+			t.Errorf("/ws: closed with %d %q, want 4000, after which the client retries", code, why)
 		}
 		_, resp, err := wstest.TryDial(t, url+"/ws/"+c.String(), header("Authorization", "Bearer "+ahead(3*time.Minute)))
 		if err == nil || resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
@@ -268,7 +268,7 @@ func TestTokens(t *testing.T) {
 		conn.AwaitType(t, "hello")
 		_, resp, err = wstest.TryDial(t, url+"/ws", header(append(secure, "http://"+host)...))
 		if err == nil || resp.StatusCode != http.StatusForbidden {
-			t.Errorf("our origin with http, over https: %v %v, want 403", resp, err)
+			t.Errorf("our host over http, for a page over https: %v %v, want 403", resp, err)
 		}
 	})
 	t.Run("two cookies", func(t *testing.T) {
@@ -305,7 +305,7 @@ func TestTokens(t *testing.T) {
 	})
 }
 
-func TestChannelSocket_answersBeforeTheUpgrade(t *testing.T) {
+func TestChannelSocket_refusesBeforeTheUpgrade(t *testing.T) {
 	w := newWorld(t)
 	ann, eve := w.person("ann"), w.person("eve")
 	mine, open, hidden := w.channel(chat.Public, ann), w.channel(chat.Unlisted, eve), w.channel(chat.Private, eve)
@@ -337,7 +337,7 @@ func TestChannelSocket_answersBeforeTheUpgrade(t *testing.T) {
 	conn.AwaitSeq(t, mine, 1, 1)
 }
 
-func TestResume_bringsWhatWasMissedOnce(t *testing.T) {
+func TestResume_deliversMissedEventsOnce(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
@@ -352,8 +352,8 @@ func TestResume_bringsWhatWasMissedOnce(t *testing.T) {
 	say(900)
 	a.AwaitSeq(t, c, 1, 900)
 
-	b := w.resume(two, bob, c, 40) // from the tail: the instance was not live in the channel
-	say(100)                       // while it replays
+	b := w.resume(two, bob, c, 40) // from the tail, since the instance was not live in the channel
+	say(100)                       // during the replay
 	if f := b.AwaitRef(t, "r"); f.Type != "subscribed" || !f.Recovered || f.HasMore || f.LastSeq < 900 {
 		t.Fatalf("answer: %s", f.Raw)
 	}
@@ -362,24 +362,24 @@ func TestResume_bringsWhatWasMissedOnce(t *testing.T) {
 	b2 := w.resume(two, bob, c, 990) // from the ring
 	b2.AwaitSeq(t, c, 991, 1000)
 
-	again := w.resume(two, bob, c, 5) // still 995
+	again := w.resume(two, bob, c, 5) // 995 missed events are still replayed
 	again.AwaitSeq(t, c, 6, 1000)
 	say(10)
 	a.AwaitSeq(t, c, 1, 1010)
 	late := w.resume(two, bob, c, 5)
 	if f := late.AwaitRef(t, "r"); !f.HasMore || f.Recovered || f.LastSeq != 1010 {
-		t.Fatalf("over a thousand: %s", f.Raw)
+		t.Fatalf("more than a thousand missed: %s", f.Raw)
 	}
 	say(1)
 	late.AwaitSeq(t, c, 1011, 1011)
 
 	ahead := w.resume(two, bob, c, 5000)
 	if f := ahead.AwaitRef(t, "r"); f.Type != "resync" || f.LastSeq != 1011 {
-		t.Fatalf("from the future: %s", f.Raw)
+		t.Fatalf("from a seq in the future: %s", f.Raw)
 	}
 }
 
-func TestResubscribe_startsAnewWithoutRepeats(t *testing.T) {
+func TestResubscribe_startsAgainWithoutRepeats(t *testing.T) {
 	w := newWorld(t)
 	ann := w.person("ann")
 	c := w.channel(chat.Public, ann)
@@ -417,7 +417,7 @@ func TestResubscribe_startsAnewWithoutRepeats(t *testing.T) {
 	}
 }
 
-func TestLostPublications_healBeforeWhatFollows(t *testing.T) {
+func TestLostPublications_areHealedInOrder(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
@@ -449,7 +449,7 @@ func TestLostPublications_healBeforeWhatFollows(t *testing.T) {
 	b.AwaitSeq(t, c, 1, n)
 }
 
-func TestNotices(t *testing.T) {
+func TestNotices_reachTheUsersConnections(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Private, ann)
@@ -468,7 +468,8 @@ func TestNotices(t *testing.T) {
 	w.exec(`delete from channel_members where user_id = $1`, bob.ID.UUID)
 	w.notify(notice.Notice{Kind: notice.ChannelRemoved, UserID: bob.ID, ChannelID: &c, By: &ann.ID})
 	b.Await(t, "removal", func(f wstest.Frame) bool { return f.Type == "membership" && f.Change == "removed" })
-	testkit.Until(t, testkit.Timeout, func() error { // the subscription ends although no member_left came
+	// The subscription ends even without a member_left event.
+	testkit.Until(t, testkit.Timeout, func() error {
 		seen := len(b.Events(c))
 		ack := a.AwaitRef(t, a.Say(t, c, "between us").String())
 		a.AwaitSeq(t, c, 1, ack.Seq)
@@ -492,7 +493,7 @@ func TestNotices(t *testing.T) {
 	a2.AwaitRef(t, "p")
 }
 
-func TestSlowConsumer_isClosedAlone(t *testing.T) {
+func TestSlowConsumer_isClosedWithoutAffectingOthers(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
@@ -504,11 +505,11 @@ func TestSlowConsumer_isClosedAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer slow.Close()
-	if _, _, err := slow.ReadMessage(); err != nil { // hello, and then nothing any more
+	if _, _, err := slow.ReadMessage(); err != nil { // reads hello, and then nothing more until the end
 		t.Fatal(err)
 	}
 	text := strings.Repeat("x", 16<<10)
-	const n = 1000 // 16 MB: more than the socket's buffers and the queue hold
+	const n = 1000 // 16 MB, more than the socket's buffers and the queue hold
 	for i := range n {
 		a.Say(t, c, text)
 		if i%32 == 31 {
@@ -522,13 +523,13 @@ func TestSlowConsumer_isClosedAlone(t *testing.T) {
 			continue
 		}
 		if !websocket.IsCloseError(err, 4008) {
-			t.Errorf("the slow one: %v, want 4008", err)
+			t.Errorf("the slow connection: %v, want 4008", err)
 		}
 		break
 	}
 }
 
-func TestDrain_losesNoAckAndInvitesBack(t *testing.T) {
+func TestDrain_losesNoAckAndAsksToReconnect(t *testing.T) {
 	w := newWorld(t)
 	ann := w.person("ann")
 	c := w.channel(chat.Public, ann)

@@ -11,9 +11,9 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// A gateway that cannot reach chat-service knows the keys that chat-service has stored in PostgreSQL. It believes no
-// key that lies in Redis, and no token that is good for years.
-func TestKeys_whileChatServiceIsAway(t *testing.T) {
+// A gateway that cannot reach chat-service uses the public keys stored in PostgreSQL. It trusts no
+// keys in Redis, and no token that is valid for years.
+func TestKeys_areReadFromPostgreSQLWithoutChatService(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann := w.person("ann")
@@ -36,7 +36,7 @@ func TestKeys_whileChatServiceIsAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Not 4501: chat-service may have a newer key than those that it has stored.
+	// Not 4501, because chat-service may have a newer key than the stored ones.
 	if code, why := wstest.Dial(t, url+"/ws", raw).AwaitClose(t); code != 4000 {
 		t.Errorf("a token of the key in Redis: closed with %d %q, want 4000", code, why)
 	}

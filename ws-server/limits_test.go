@@ -34,7 +34,7 @@ func TestLimit_connectionsPerUser(t *testing.T) {
 	second.Send(t, `{"type":"ping","ref":"p"}`)
 	second.AwaitRef(t, "p")
 	second.Close()
-	testkit.Until(t, testkit.Timeout, func() error { // the gateway learns of the end
+	testkit.Until(t, testkit.Timeout, func() error { // until the gateway has noticed the close
 		conn := wstest.Dial(t, url+"/ws", ann.Token)
 		_, err := conn.TryAwait(testkit.Timeout, func(f wstest.Frame) bool { return f.Type == "hello" })
 		return err
@@ -77,16 +77,16 @@ func TestLimit_connectionsPerAddress(t *testing.T) {
 	}{
 		{"the second", url, "192.0.2.7", 101},
 		{"the third", url, "192.0.2.7", 429},
-		{"what the client made up stands before it", url, "203.0.113.9, 192.0.2.7", 429},
+		{"a forged entry before it", url, "203.0.113.9, 192.0.2.7", 429},
 		{"through two proxies", url, "192.0.2.7, 10.1.2.3", 429},
 		{"another address", url, "192.0.2.8", 101},
 		{"IPv6", url, "2001:db8:1:2::1", 101},
 		{"the same network", url, "2001:db8:1:2:ffff::2", 101},
 		{"and again", url, "[2001:db8:1:2::3]:4711", 429},
 		{"another network", url, "2001:db8:1:3::1", 101},
-		{"nobody trusts the peer", direct, "192.0.2.100", 101},
-		{"so its own address counts", direct, "192.0.2.101", 101},
-		{"whatever it says", direct, "192.0.2.102", 429},
+		{"an untrusted peer", direct, "192.0.2.100", 101},
+		{"the same peer with another header", direct, "192.0.2.101", 101},
+		{"and again with another header", direct, "192.0.2.102", 429},
 	} {
 		if _, got := dial(tt.url, tt.from); got != tt.want {
 			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
@@ -95,7 +95,7 @@ func TestLimit_connectionsPerAddress(t *testing.T) {
 	first.Close()
 	testkit.Until(t, testkit.Timeout, func() error {
 		if _, got := dial(url, "192.0.2.7"); got != http.StatusSwitchingProtocols {
-			return fmt.Errorf("%d after one has gone", got)
+			return fmt.Errorf("%d after one connection was closed", got)
 		}
 		return nil
 	})
@@ -122,13 +122,13 @@ func TestLimit_subscriptions(t *testing.T) {
 	}
 	conn.Send(t, map[string]any{"type": "subscribe", "ref": "again", "channel_id": channels[0]})
 	if f := conn.AwaitRef(t, "again"); f.Type != "subscribed" {
-		t.Errorf("one that it has: %s", f.Raw)
+		t.Errorf("an existing subscription: %s", f.Raw)
 	}
 	conn.Send(t, map[string]any{"type": "unsubscribe", "ref": "u", "channel_id": channels[0]})
 	conn.AwaitRef(t, "u")
 	conn.Send(t, map[string]any{"type": "subscribe", "ref": "room", "channel_id": channels[3]})
 	if f := conn.AwaitRef(t, "room"); f.Type != "subscribed" {
-		t.Errorf("after one has ended: %s", f.Raw)
+		t.Errorf("after an unsubscribe: %s", f.Raw)
 	}
 
 	all, hello := w.connect(url, ann)
@@ -137,7 +137,7 @@ func TestLimit_subscriptions(t *testing.T) {
 	}
 	var said frame.Hello
 	if err := json.Unmarshal(hello.Raw, &said); err != nil || said.NotFollowed != 1 || !said.Channels[3].NotFollowed || said.Channels[2].NotFollowed {
-		t.Errorf("of 4 only 3 are subscribed, and that is said: %s", hello.Raw)
+		t.Errorf("only 3 of 4 channels are subscribed, and hello must say so: %s", hello.Raw)
 	}
 	fifth := w.channel(chat.Public, ann)
 	w.notify(notice.Notice{Kind: notice.ChannelAdded, UserID: ann.ID, ChannelID: &fifth, By: &ann.ID})
@@ -146,13 +146,14 @@ func TestLimit_subscriptions(t *testing.T) {
 	}
 	all.Send(t, map[string]any{"type": "presence", "ref": "p", "channel_id": fifth})
 	if f := all.AwaitRef(t, "p"); f.Code != "not_subscribed" {
-		t.Errorf("subscribed beyond the bound: %s", f.Raw)
+		t.Errorf("subscribed beyond the limit: %s", f.Raw)
 	}
 }
 
-// A connection that cannot follow all channels follows those that the user has read in, and within these and within
-// the rest the most recently active ones. So being added to many channels silences none of one's own.
-func TestLimit_followsByLatestActivity(t *testing.T) {
+// A connection that cannot be subscribed to all channels prefers those in which the user has read,
+// and among equals the most recently active ones. So a user who is added to many channels still
+// gets the events of their own.
+func TestLimit_subscribesToTheMostActiveChannels(t *testing.T) {
 	w := newWorld(t)
 	ann, eve := w.person("ann"), w.person("eve")
 	mine, busy, quiet := w.channel(chat.Private, ann, eve), w.channel(chat.Private, ann, eve), w.channel(chat.Private, ann, eve)
@@ -161,13 +162,13 @@ func TestLimit_followsByLatestActivity(t *testing.T) {
 	e.AwaitType(t, "hello")
 	read := say(t, e, mine, "long ago").Seq
 	w.moveAll(mine, []chat.UserID{ann.ID}, cursorAt(read, read))
-	w.store(mine, true) // only PostgreSQL has it
+	w.store(mine, true) // and deletes the tail, so that only PostgreSQL has it
 	say(t, e, quiet, "before")
-	for range 50 { // longer than a millisecond, by which Redis tells what came last
+	for range 50 { // longer than a millisecond, the resolution of activity times in Redis
 		say(t, e, busy, "after")
 	}
 	for range 5 {
-		w.channel(chat.Private, ann, eve) // thrown at ann, without a word
+		w.channel(chat.Private, ann, eve) // channels without a message, to which ann was added
 	}
 	conn, hello := w.connect(url, ann)
 	var got []chat.ChannelID
@@ -183,13 +184,14 @@ func TestLimit_followsByLatestActivity(t *testing.T) {
 	conn.Await(t, "it", func(f wstest.Frame) bool { return f.Body == "still there?" })
 	conn.Send(t, map[string]any{"type": "unsubscribe", "ref": "u", "channel_id": busy})
 	conn.AwaitRef(t, "u")
-	conn.Send(t, map[string]any{"type": "subscribe", "ref": "s", "channel_id": quiet}) // when it is needed
+	// The client subscribes on demand.
+	conn.Send(t, map[string]any{"type": "subscribe", "ref": "s", "channel_id": quiet})
 	if f := conn.AwaitRef(t, "s"); f.Type != "subscribed" {
 		t.Errorf("on demand: %s", f.Raw)
 	}
 }
 
-func TestLimit_framesWaitAndNoneIsLost(t *testing.T) {
+func TestLimit_framesOverTheRateWait(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
@@ -205,14 +207,14 @@ func TestLimit_framesWaitAndNoneIsLost(t *testing.T) {
 	for i := range 50 {
 		a.Say(t, c, body(i))
 	}
-	b.Send(t, `{"type":"ping","ref":"at once"}`) // others do not wait
+	b.Send(t, `{"type":"ping","ref":"at once"}`) // other connections do not wait
 	b.AwaitRef(t, "at once")
 	if took := time.Since(began); took > 900*time.Millisecond {
 		t.Logf("a slow machine: %v", took)
 	}
 	a.AwaitSeq(t, c, 1, 50)
 	if took := time.Since(began); took < 900*time.Millisecond {
-		t.Errorf("150 frames took %v; 100 may come at once, the rest 50 a second", took)
+		t.Errorf("150 frames took %v; a burst of 100 is allowed, then 50 a second", took)
 	}
 	next := 0
 	for _, f := range a.Frames() {
@@ -240,7 +242,7 @@ func TestLimits_badSettingsNameTheirVariable(t *testing.T) {
 			return ""
 		})
 		if err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("%s=%s: %v, want an error that names it", name, value, err)
+			t.Errorf("%s=%s: %v, want an error that names the variable", name, value, err)
 		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 	wsserver "parley.chat/ws-server"
 )
 
-// lossyProxy stands before Redis and drops published messages at random.
+// lossyProxy is a proxy in front of Redis that drops published messages at random.
 type lossyProxy struct {
 	listener net.Listener
 	target   string
@@ -81,7 +81,7 @@ func (p *lossyProxy) serve(client net.Conn) {
 	}
 }
 
-// readReply reads one RESP value, of version 2 or 3, as its bytes.
+// readReply reads the bytes of one RESP2 or RESP3 value.
 func readReply(r *bufio.Reader) ([]byte, error) {
 	line, err := r.ReadBytes('\n')
 	if err != nil {
@@ -112,7 +112,7 @@ func readReply(r *bufio.Reader) ([]byte, error) {
 	return line, nil
 }
 
-func TestMessagesDroppedAtRandom_areSeenOnceInOrder(t *testing.T) {
+func TestDroppedPublications_areDeliveredOnceInOrder(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
@@ -124,13 +124,13 @@ func TestMessagesDroppedAtRandom_areSeenOnceInOrder(t *testing.T) {
 	const n = 500
 	for i := range n {
 		ack := a.AwaitRef(t, a.Say(t, c, body(i)).String())
-		if i%100 == 0 { // let it arrive, or be lost, on its own
-			b.Await(t, "an event of its own", func(f wstest.Frame) bool { return f.Type == "message" && f.Seq == ack.Seq })
+		if i%100 == 0 { // wait, so that this message is delivered or lost alone
+			b.Await(t, "the event", func(f wstest.Frame) bool { return f.Type == "message" && f.Seq == ack.Seq })
 		}
 	}
 	b.AwaitSeq(t, c, 1, n)
 	if proxy.dropped.Load() == 0 {
-		t.Error("nothing was dropped: the test shows nothing")
+		t.Error("nothing was dropped, so the test proves nothing")
 	}
 	t.Logf("%d of %d messages dropped", proxy.dropped.Load(), n)
 }

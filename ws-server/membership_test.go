@@ -16,7 +16,7 @@ import (
 
 func verifyOften(cfg *wsserver.Config) { cfg.VerifyEvery = time.Second }
 
-// alive fails the test unless the connection answers.
+// alive fails the test if the connection does not answer a ping.
 func alive(t testing.TB, c *wstest.Conn) {
 	t.Helper()
 	ref := chat.NewClientID().String()
@@ -39,10 +39,10 @@ func awaitRemoved(t testing.TB, conn *wstest.Conn, c chat.ChannelID) {
 	})
 }
 
-func TestMembership_lostNoticesAreMadeUpFor(t *testing.T) {
+func TestMembership_isVerifiedWhenNoticesAreLost(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
-	c, doomed, kept := w.channel(chat.Public, ann, bob), w.channel(chat.Public, ann, bob), w.channel(chat.Public, ann, bob)
+	c, deleted, kept := w.channel(chat.Public, ann, bob), w.channel(chat.Public, ann, bob), w.channel(chat.Public, ann, bob)
 	url, _ := w.gateway(verifyOften)
 	a, _ := w.connect(url, ann)
 	b, _ := w.connect(url, bob)
@@ -52,7 +52,7 @@ func TestMembership_lostNoticesAreMadeUpFor(t *testing.T) {
 	w.exec(`delete from channel_members where channel_id = $1 and user_id = $2`, c.UUID, bob.ID.UUID)
 	awaitRemoved(t, b, c)
 	if code, _ := only.AwaitClose(t); code != 4503 {
-		t.Errorf("the channel's own socket: closed with %d, want 4503", code)
+		t.Errorf("the socket of one channel: closed with %d, want 4503", code)
 	}
 	seen := len(b.Events(c))
 	a.AwaitRef(t, a.Say(t, c, "between us").String())
@@ -63,12 +63,12 @@ func TestMembership_lostNoticesAreMadeUpFor(t *testing.T) {
 	}
 	b.Send(t, map[string]any{"type": "subscribe", "ref": "s", "channel_id": c})
 	if f := b.AwaitRef(t, "s"); f.Code != "forbidden" {
-		t.Errorf("coming back: %s", f.Raw)
+		t.Errorf("subscribing again: %s", f.Raw)
 	}
 
-	w.exec(`update channels set deleted_at = now() where id = $1`, doomed.UUID)
-	awaitRemoved(t, a, doomed)
-	awaitRemoved(t, b, doomed)
+	w.exec(`update channels set deleted_at = now() where id = $1`, deleted.UUID)
+	awaitRemoved(t, a, deleted)
+	awaitRemoved(t, b, deleted)
 
 	other := bob
 	other.Session = chat.NewSessionID()
@@ -85,7 +85,7 @@ func TestMembership_lostNoticesAreMadeUpFor(t *testing.T) {
 	alive(t, a)
 }
 
-func TestMembership_withoutPostgreSQLNobodyIsRemoved(t *testing.T) {
+func TestMembership_staysWhilePostgreSQLIsDown(t *testing.T) {
 	pg := schematest.NewServer(t)
 	w := &world{t: t, db: &pg.DB, redis: redistest.NewServer(t)}
 	w.pool, w.rdb, w.url = w.db.Pool(t), w.redis.Client(t), w.redis.URL()
@@ -96,10 +96,10 @@ func TestMembership_withoutPostgreSQLNobodyIsRemoved(t *testing.T) {
 	a, _ := w.connect(url, ann)
 	b, _ := w.connect(url, bob)
 	pg.Stop(t)
-	looks := w.commands()["exists"] // each pass looks for marks of revoked sessions, too
+	checks := w.commands()["exists"] // each verification checks the marks of revoked sessions, too
 	testkit.Until(t, testkit.Timeout, func() error {
-		if n := w.commands()["exists"] - looks; n < 3*2 {
-			return fmt.Errorf("%d sessions looked for, want those of 3 passes", n)
+		if n := w.commands()["exists"] - checks; n < 3*2 {
+			return fmt.Errorf("%d session checks, want those of 3 verifications", n)
 		}
 		return nil
 	})
@@ -115,9 +115,10 @@ func TestMembership_withoutPostgreSQLNobodyIsRemoved(t *testing.T) {
 	alive(t, a)
 }
 
-// TestSubscribe_beforeTheUserCame: a socket replays nothing of the time before its user came, which may hold versions
-// of messages that were replaced by then. The client reads history instead, and what comes afterwards is live.
-func TestSubscribe_beforeTheUserCame(t *testing.T) {
+// A connection replays nothing from before its user joined, since that may contain messages that
+// were edited or deleted before. The client reads history over REST instead, and later events are
+// live.
+func TestSubscribe_replaysNothingFromBeforeTheJoin(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann)

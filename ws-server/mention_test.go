@@ -15,7 +15,7 @@ import (
 	"parley.chat/shared-migrations/schematest"
 )
 
-// mentionsOf returns whom an event mentions.
+// mentionsOf returns the users whom an event mentions.
 func mentionsOf(t testing.TB, f wstest.Frame) (ids []chat.UserID) {
 	t.Helper()
 	var m struct {
@@ -27,7 +27,7 @@ func mentionsOf(t testing.TB, f wstest.Frame) (ids []chat.UserID) {
 	return m.Mentions
 }
 
-func TestMentions_areFoundBeforeTheAppend(t *testing.T) {
+func TestMentions_areResolvedBeforeTheAppend(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	w.person("eve")
@@ -60,8 +60,8 @@ func TestMentions_areFoundBeforeTheAppend(t *testing.T) {
 	}
 }
 
-// What is sent while PostgreSQL is away is delivered, in its order, at once, and mentions nobody by name. Who was
-// allowed to call all still does.
+// Messages that are sent during an outage of PostgreSQL are delivered immediately and in order.
+// They mention nobody by name, but a user who was allowed to mention everybody still can.
 func TestMentions_withoutPostgreSQL(t *testing.T) {
 	pg := schematest.NewServer(t)
 	w := &world{t: t, db: &pg.DB, redis: redistest.NewServer(t)}
@@ -97,8 +97,9 @@ func TestMentions_withoutPostgreSQL(t *testing.T) {
 	})
 }
 
-// TestMention_all: where only admins may call all, @channel of a member is plain text, in messages and edits.
-func TestMention_all(t *testing.T) {
+// Where only admins may mention everybody, @channel from a member is plain text, in messages and in
+// edits.
+func TestMentions_ofAllMembersNeedPermission(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)

@@ -26,7 +26,7 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// presenceOf reads a presence frame.
+// presenceOf decodes a presence frame.
 func presenceOf(t testing.TB, f wstest.Frame) frame.PresenceNotice {
 	t.Helper()
 	var n frame.PresenceNotice
@@ -48,7 +48,7 @@ func whoIs(t testing.TB, conn *wstest.Conn, c chat.ChannelID, after string) fram
 	return presenceOf(t, f)
 }
 
-// awaitOnline waits until exactly these people are online.
+// awaitOnline waits until exactly the given people are online.
 func awaitOnline(t testing.TB, within time.Duration, conn *wstest.Conn, c chat.ChannelID, people ...person) {
 	t.Helper()
 	var want []string
@@ -89,7 +89,7 @@ func awaitJoined(t testing.TB, conn *wstest.Conn, p person) frame.PresenceNotice
 	}))
 }
 
-func TestPresence_aUserCountsOnceOverConnectionsAndInstances(t *testing.T) {
+func TestPresence_countsAUserOnce(t *testing.T) {
 	w := newWorld(t)
 	ann, bob, eve := w.person("ann"), w.person("bob"), w.person("eve")
 	c, other := w.channel(chat.Public, ann, bob), w.channel(chat.Public, eve)
@@ -100,24 +100,24 @@ func TestPresence_aUserCountsOnceOverConnectionsAndInstances(t *testing.T) {
 
 	b1, _ := w.connect(one, bob)
 	if n := awaitJoined(t, a, bob); n.OnlineCount != 2 || len(n.Left) != 0 {
-		t.Errorf("bob came: %+v", n)
+		t.Errorf("after bob's arrival: %+v", n)
 	}
 	b2, _ := w.connect(two, bob)
 	b3, _ := w.connect(two, bob)
 	awaitOnline(t, testkit.Timeout, b2, c, ann, bob)
 	b1.Close()
 	b2.Close()
-	e, _ := w.connect(two, eve) // after the two in every queue
+	e, _ := w.connect(two, eve) // queued behind bob's two closed connections everywhere
 	awaitOnline(t, testkit.Timeout, e, other, eve)
 	awaitOnline(t, testkit.Timeout, a, c, ann, bob)
 	for _, f := range a.Frames() {
 		if f.Type == "presence" && f.Ref == "" && len(presenceOf(t, f).Left) > 0 {
-			t.Errorf("bob is still there by one connection: %s", f.Raw)
+			t.Errorf("bob has left though he still has a connection: %s", f.Raw)
 		}
 	}
 	b3.Close()
 	if n := awaitLeft(t, testkit.Timeout, a, bob); n.OnlineCount != 1 || len(n.Joined) != 0 {
-		t.Errorf("bob has gone: %+v", n)
+		t.Errorf("after bob's leaving: %+v", n)
 	}
 	awaitOnline(t, testkit.Timeout, a, c, ann)
 
@@ -129,16 +129,16 @@ func TestPresence_aUserCountsOnceOverConnectionsAndInstances(t *testing.T) {
 	}
 	a.Send(t, map[string]any{"type": "presence", "ref": "y", "channel_id": c, "after": "nonsense"})
 	if f := a.AwaitRef(t, "y"); f.Code != "bad_frame" {
-		t.Errorf("a cursor that is none: %s", f.Raw)
+		t.Errorf("an invalid cursor: %s", f.Raw)
 	}
 	for _, f := range e.Frames() {
 		if f.ChannelID == c {
-			t.Errorf("a stranger hears of the channel: %s", f.Raw)
+			t.Errorf("a user who is not a member gets presence of the channel: %s", f.Raw)
 		}
 	}
 }
 
-func TestPresence_unsubscribedIsNotOnline(t *testing.T) {
+func TestPresence_countsOnlySubscribers(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
@@ -155,7 +155,7 @@ func TestPresence_unsubscribedIsNotOnline(t *testing.T) {
 	awaitOnline(t, testkit.Timeout, a, c, ann, bob)
 }
 
-func TestPresence_aDrainedGatewayIsGoneAtOnce(t *testing.T) {
+func TestPresence_usersOfADrainedGatewayLeaveImmediately(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
@@ -174,11 +174,11 @@ func TestPresence_aDrainedGatewayIsGoneAtOnce(t *testing.T) {
 	}
 	keys, err := w.rdb.Keys(t.Context(), "parley:*online*").Result()
 	if err != nil || len(keys) != 1 {
-		t.Errorf("keys %q, %v; want those of one gateway", keys, err)
+		t.Errorf("keys %q, %v; want the keys of one gateway", keys, err)
 	}
 }
 
-func TestPresence_aKilledGatewayStopsCountingWithin20s(t *testing.T) {
+func TestPresence_usersOfAKilledGatewayLeave(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
@@ -214,14 +214,14 @@ func TestPresence_aKilledGatewayStopsCountingWithin20s(t *testing.T) {
 			}
 		}
 		if err == nil && n != 2 {
-			err = fmt.Errorf("%d presence keys in %q, want the 2 of the gateway that lives", n, leftover)
+			err = fmt.Errorf("%d presence keys in %q, want the 2 of the live gateway", n, leftover)
 		}
 		return err
 	})
 }
 
-// crowd makes n users who are members of a new channel.
-func (w *world) crowd(n int) (chat.ChannelID, []person) {
+// largeChannel creates n users who are members of a new channel.
+func (w *world) largeChannel(n int) (chat.ChannelID, []person) {
 	w.t.Helper()
 	c := w.channel(chat.Public)
 	people := make([]person, n)
@@ -237,7 +237,7 @@ func (w *world) crowd(n int) (chat.ChannelID, []person) {
 	return c, people
 }
 
-// commands returns how often each command was called, by command.
+// commands returns the number of calls of each Redis command.
 func (w *world) commands() map[string]int {
 	w.t.Helper()
 	info, err := w.rdb.Info(w.t.Context(), "commandstats").Result()
@@ -251,10 +251,10 @@ func (w *world) commands() map[string]int {
 	return calls
 }
 
-func TestPresence_aCrowdCostsLittleAndIsACount(t *testing.T) {
+func TestPresence_ofALargeChannelIsACheapCount(t *testing.T) {
 	w := newWorld(t)
 	const n = 500
-	c, people := w.crowd(n + 1)
+	c, people := w.largeChannel(n + 1)
 	one, _ := w.gateway()
 	two, _ := w.gateway()
 	watcher, _ := w.connect(one, people[n])
@@ -291,25 +291,25 @@ func TestPresence_aCrowdCostsLittleAndIsACount(t *testing.T) {
 				return nil
 			}
 		}
-		return errors.New("the whole count was not told")
+		return errors.New("the full count was not published")
 	})
 	took := time.Since(began)
 	after := w.commands()
 	delta := func(name string) int { return after[name] - before[name] }
-	// Each gateway writes the channel at most four times a second, and beside that renews its lease.
-	most := 2 * (6*int(took/time.Second) + 10)
+	// Each gateway writes the channel at most four times a second, and also renews its lease.
+	maxCalls := 2 * (6*int(took/time.Second) + 10)
 	t.Logf("%d connections in %v: evalsha %d, sadd %d, zrangebyscore %d, spublish %d", n, took.Round(time.Millisecond),
 		delta("evalsha"), delta("sadd"), delta("zrangebyscore"), delta("spublish"))
 	for _, name := range []string{"evalsha", "zrangebyscore", "spublish"} {
-		if delta(name) > most {
-			t.Errorf("%d × %s for %d connections in %v, want at most %d", delta(name), name, n, took, most)
+		if delta(name) > maxCalls {
+			t.Errorf("%d × %s for %d connections in %v, want at most %d", delta(name), name, n, took, maxCalls)
 		}
 	}
-	if delta("sadd") > 2*most {
-		t.Errorf("%d × sadd, want at most %d", delta("sadd"), 2*most)
+	if delta("sadd") > 2*maxCalls {
+		t.Errorf("%d × sadd, want at most %d", delta("sadd"), 2*maxCalls)
 	}
 
-	// Beyond 200 only counts are told, at most one a second.
+	// Above 200 users only the count is published, at most once a second.
 	counts := 0
 	for _, f := range watcher.Frames() {
 		if f.Type != "presence" || f.Ref != "" {
@@ -326,7 +326,7 @@ func TestPresence_aCrowdCostsLittleAndIsACount(t *testing.T) {
 		t.Errorf("%d counts in %v, want at most %d", counts, took, allowed)
 	}
 
-	// All of them, by pages.
+	// All users can be listed page by page.
 	answer := whoIs(t, watcher, c, "")
 	if answer.OnlineCount != n+1 || len(answer.Joined) != 0 || answer.Next == "" {
 		t.Fatalf("asked in a large channel: %+v", answer)
@@ -347,7 +347,7 @@ func TestPresence_aCrowdCostsLittleAndIsACount(t *testing.T) {
 		t.Errorf("%d of %d listed on %d pages", len(listed), n+1, pages)
 	}
 
-	// One more or less in a crowd can wait.
+	// In a large channel, a small change of the count may be published later.
 	soFar, quiet := len(watcher.Frames()), time.Now()
 	conns[n-1].Close()
 	testkit.Until(t, testkit.Timeout, func() error {
@@ -356,18 +356,18 @@ func TestPresence_aCrowdCostsLittleAndIsACount(t *testing.T) {
 				return nil
 			}
 		}
-		return errors.New("that one has gone was not told")
+		return errors.New("the count after one has left was not published")
 	})
 	if waited := time.Since(quiet); waited < 3*time.Second {
-		t.Errorf("a change of one in %d was told %v after the count before", n, waited)
+		t.Errorf("a change of one in %d was published %v after the previous count", n, waited)
 	}
 	conns = conns[:n-1]
 
-	// Nobody is told of typing in a crowd.
+	// Typing is not published in a large channel.
 	conns[0].Send(t, map[string]any{"type": "typing", "channel_id": c, "typing": true})
 	conns[0].Send(t, map[string]any{"type": "typing", "channel_id": c, "typing": false})
 
-	// Down to a few, and names again.
+	// When only a few users are left, names are published again.
 	for _, conn := range conns[2:] {
 		conn.Close()
 	}
@@ -382,7 +382,7 @@ func TestPresence_aCrowdCostsLittleAndIsACount(t *testing.T) {
 	testkit.Until(t, testkit.Timeout, func() error {
 		for _, f := range watcher.Frames() {
 			if f.Type == "typing" {
-				t.Fatalf("typing in a crowd: %s", f.Raw)
+				t.Fatalf("typing in a large channel: %s", f.Raw)
 			}
 			if f.Type == "presence" && f.Ref == "" {
 				if p := presenceOf(t, f); p.OnlineCount == 1 && len(p.Left) > 0 {
@@ -390,6 +390,6 @@ func TestPresence_aCrowdCostsLittleAndIsACount(t *testing.T) {
 				}
 			}
 		}
-		return errors.New("the last were not told to have left by name")
+		return errors.New("the names of the last users who left were not published")
 	})
 }

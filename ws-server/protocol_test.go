@@ -35,51 +35,52 @@ import (
 	wsserver "parley.chat/ws-server"
 )
 
-// testsOf says which test makes the server say each code. TestCodes_haveTests compares it with the
-// schema, the page and the tests.
+// testsOf holds, for each code, the test in which the server sends it. TestCodes_haveTests compares
+// it with the schema, the documentation and the tests.
 var testsOf = map[string]string{
-	"bad_frame":       "TestBadInput_getsAClearErrorAndNothingIsLost",
-	"too_large":       "TestBadInput_getsAClearErrorAndNothingIsLost",
-	"invalid_body":    "TestBadInput_getsAClearErrorAndNothingIsLost",
-	"forbidden":       "TestBadInput_getsAClearErrorAndNothingIsLost",
-	"not_found":       "TestBadInput_getsAClearErrorAndNothingIsLost",
+	"bad_frame":       "TestBadInput_getsAClearErrorAndTheConnectionGoesOn",
+	"too_large":       "TestBadInput_getsAClearErrorAndTheConnectionGoesOn",
+	"invalid_body":    "TestBadInput_getsAClearErrorAndTheConnectionGoesOn",
+	"forbidden":       "TestBadInput_getsAClearErrorAndTheConnectionGoesOn",
+	"not_found":       "TestBadInput_getsAClearErrorAndTheConnectionGoesOn",
 	"conflict":        "TestSend_retryGetsTheFirstAckOnAnyInstance",
-	"not_subscribed":  "TestResubscribe_startsAnewWithoutRepeats",
-	"unauthenticated": "TestAuth_renewsInPlace",
-	"rate_limited":    "TestRateLimit_overAllInstances",
+	"not_subscribed":  "TestResubscribe_startsAgainWithoutRepeats",
+	"unauthenticated": "TestAuth_renewsTheTokenOfAnOpenConnection",
+	"rate_limited":    "TestRateLimit_countsOverAllInstances",
 	"overloaded":      "TestOverloaded_atTheBacklogBudget",
-	"unavailable":     "TestPostgresDown_isSaidInFramesAndCloses",
-	"internal":        "TestInternal_keepsItsCausePrivate",
+	"unavailable":     "TestPostgresDown_isReportedInFramesAndCloses",
+	"internal":        "TestInternal_hidesTheCause",
 
-	"1007": "TestFaultyStream_closesWithItsCode",
-	"1008": "TestFaultyStream_closesWithItsCode",
-	"1009": "TestFaultyStream_closesWithItsCode",
-	"1012": "TestDrain_losesNoAckAndInvitesBack",
-	"4000": "TestPostgresDown_isSaidInFramesAndCloses",
-	"4001": "TestAuth_renewsInPlace",
-	"4008": "TestSlowConsumer_isClosedAlone",
-	"4010": "TestGapThatNothingHolds_closesToResume",
-	"4029": "TestTooManyConnections",
-	"4501": "TestTokens",
-	"4503": "TestChannelSocket_endsWithTheMembership",
-	"4509": "TestNotices",
+	"1007": "TestProtocolViolation_closesWithItsCode",
+	"1008": "TestProtocolViolation_closesWithItsCode",
+	"1009": "TestProtocolViolation_closesWithItsCode",
+	"1012": "TestDrain_losesNoAckAndAsksToReconnect",
+	"4000": "TestPostgresDown_isReportedInFramesAndCloses",
+	"4001": "TestAuth_renewsTheTokenOfAnOpenConnection",
+	"4008": "TestSlowConsumer_isClosedWithoutAffectingOthers",
+	"4010": "TestGapThatNoStoreFills_closesToResume",
+	"4029": "TestTooManyConnections_areClosed",
+	"4501": "TestTokens_areVerified",
+	"4503": "TestChannelSocket_closesWhenTheMembershipEnds",
+	"4509": "TestNotices_reachTheUsersConnections",
 }
 
-// notOurs are close codes that a proxy may send in the gateway's place.
-var notOurs = []string{"1001"}
+// proxyCodes are close codes that only a proxy in front of the gateway sends.
+var proxyCodes = []string{"1001"}
 
-// Every error code of the schema and every close code of the page is said by the server in some test.
+// There must be a test for every error code of the schema and every close code of the
+// documentation.
 func TestCodes_haveTests(t *testing.T) {
 	want := schemaCodes(t)
 	page := docsPage(t)
 	_, section, _ := strings.Cut(page, "## Close codes")
 	closes := regexp.MustCompile("(?m)^\\| `([0-9]{4})` \\|").FindAllStringSubmatch(section, -1)
 	for _, m := range closes {
-		if !slices.Contains(notOurs, m[1]) {
+		if !slices.Contains(proxyCodes, m[1]) {
 			want = append(want, m[1])
 		}
 	}
-	for _, c := range apierr.Codes() { // which says the same in code
+	for _, c := range apierr.Codes() { // package apierr has the same codes
 		if n := c.CloseCode(); n != 0 && !slices.Contains(want, strconv.Itoa(n)) {
 			t.Errorf("close code %d of %s is not in docs/websocket.md", n, c)
 		}
@@ -91,19 +92,19 @@ func TestCodes_haveTests(t *testing.T) {
 		case !ok:
 			t.Errorf("no test for %s", code)
 		case source == "":
-			t.Errorf("%s: there is no %s", code, name)
+			t.Errorf("%s: there is no test %s", code, name)
 		case !strings.Contains(source, code):
-			t.Errorf("%s: %s does not look for it", code, name)
+			t.Errorf("%s: test %s does not contain the code", code, name)
 		}
 	}
 	for code := range testsOf {
 		if !slices.Contains(want, code) {
-			t.Errorf("%s is in neither schema nor page", code)
+			t.Errorf("%s is in neither the schema nor the documentation", code)
 		}
 	}
 }
 
-// testSources returns the text of every test function of the package.
+// testSources returns the source text of every test function of the package.
 func testSources(t *testing.T) map[string]string {
 	t.Helper()
 	files, err := filepath.Glob("*_test.go")
@@ -167,8 +168,8 @@ func docsPage(t *testing.T) string {
 	return string(b)
 }
 
-// The page for users names every code, and has an example of every type of frame; all its examples are
-// what the schema says.
+// docs/websocket.md must have a row for every code and an example of every frame type, and all its
+// examples must conform to the schema.
 func TestDocs_agreeWithTheSchema(t *testing.T) {
 	schema, page := theSchema(t), docsPage(t)
 	for _, code := range schemaCodes(t) {
@@ -203,8 +204,8 @@ func TestDocs_agreeWithTheSchema(t *testing.T) {
 	}
 }
 
-// The schema takes what package frame encodes, also what no gateway sends as yet.
-func TestSchema_takesEveryEvent(t *testing.T) {
+// The schema must accept what package frame encodes, including events that no gateway sends yet.
+func TestSchema_acceptsEveryEvent(t *testing.T) {
 	schema := theSchema(t)
 	id, user, c := chat.NewEventID(), chat.NewUserID(), chat.NewChannelID()
 	for _, kind := range []event.Kind{
@@ -229,12 +230,12 @@ func TestSchema_takesEveryEvent(t *testing.T) {
 		`{"type":"membership","channel_id":"` + c.String() + `","change":"added","by":"` + user.String() + `"}`,
 	} {
 		if schema.CheckServer([]byte(wrong)) == nil {
-			t.Errorf("the schema takes %s", wrong)
+			t.Errorf("the schema accepts %s", wrong)
 		}
 	}
 }
 
-func TestAuth_renewsInPlace(t *testing.T) {
+func TestAuth_renewsTheTokenOfAnOpenConnection(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	url, _ := w.gateway()
@@ -269,7 +270,7 @@ func TestAuth_renewsInPlace(t *testing.T) {
 	renewed.AwaitRef(t, "p")
 }
 
-func TestChannelSocket_endsWithTheMembership(t *testing.T) {
+func TestChannelSocket_closesWhenTheMembershipEnds(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
@@ -284,14 +285,14 @@ func TestChannelSocket_endsWithTheMembership(t *testing.T) {
 		t.Errorf("closed with %d %q", code, why)
 	}
 	b.Await(t, "the event that ended it", func(f wstest.Frame) bool { return f.Type == "member_left" && f.UserID == bob.ID })
-	all.AwaitType(t, "member_left") // a socket for all channels stays
+	all.AwaitType(t, "member_left") // a socket for all channels stays open
 	all.Send(t, `{"type":"ping","ref":"p"}`)
 	all.AwaitRef(t, "p")
 }
 
-// With PostgreSQL down, new connections are invited to come again, what needs it is unavailable, and
-// members who are connected go on.
-func TestPostgresDown_isSaidInFramesAndCloses(t *testing.T) {
+// While PostgreSQL is down, new connections are asked to come back later, and frames that need
+// PostgreSQL get "unavailable". Connected members go on chatting.
+func TestPostgresDown_isReportedInFramesAndCloses(t *testing.T) {
 	w := newWorld(t)
 	pg := schematest.NewServer(t)
 	w.db, w.pool = &pg.DB, pg.Pool(t)
@@ -303,9 +304,9 @@ func TestPostgresDown_isSaidInFramesAndCloses(t *testing.T) {
 	a.AwaitRef(t, "u")
 	pg.Kill(t)
 	for _, tt := range []struct{ name, frame string }{
-		{"subscribe to what is not admitted", fmt.Sprintf(`{"type":"subscribe","ref":"x","channel_id":%q}`, chat.NewChannelID())},
+		{"subscribe without a cached membership", fmt.Sprintf(`{"type":"subscribe","ref":"x","channel_id":%q}`, chat.NewChannelID())},
 		{"direct message", fmt.Sprintf(`{"type":"send","ref":"x","to_user_id":%q,"client_id":%q,"body":"hi"}`, bob.ID, chat.NewClientID())},
-		{"edit of what is in neither ring nor tail", fmt.Sprintf(`{"type":"edit","ref":"x","channel_id":%q,"client_id":%q,"message_id":%q,"body":"hi"}`, c, chat.NewClientID(), chat.NewEventID())},
+		{"edit of a message in neither ring nor tail", fmt.Sprintf(`{"type":"edit","ref":"x","channel_id":%q,"client_id":%q,"message_id":%q,"body":"hi"}`, c, chat.NewClientID(), chat.NewEventID())},
 	} {
 		a.Send(t, tt.frame)
 		if f := a.AwaitRef(t, "x"); f.Code != "unavailable" {
@@ -325,13 +326,13 @@ func TestPostgresDown_isSaidInFramesAndCloses(t *testing.T) {
 	}
 }
 
-func TestInternal_keepsItsCausePrivate(t *testing.T) {
+func TestInternal_hidesTheCause(t *testing.T) {
 	w := newWorld(t)
 	ann := w.person("ann")
 	c := w.channel(chat.Public, ann)
 	url, _ := w.gateway()
 	a, _ := w.connect(url, ann)
-	// A stream that is no stream: nobody's doing but an operator's.
+	// The stream key holds another type, as only an operator could cause.
 	if err := w.rdb.Set(t.Context(), rediskey.Stream(rediskey.Of(c.UUID, 16)), "x", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -341,10 +342,10 @@ func TestInternal_keepsItsCausePrivate(t *testing.T) {
 	}
 }
 
-// What no store holds any more cannot be brought: the client is asked to come again rather than shown a
-// hole.
-func TestGapThatNothingHolds_closesToResume(t *testing.T) {
-	t.Parallel() // it waits for the patience of a replay
+// If no store holds a missed event, the connection is closed, so that the client resumes. It must
+// not see a hole.
+func TestGapThatNoStoreFills_closesToResume(t *testing.T) {
+	t.Parallel() // it waits until the replay times out
 	w := newWorld(t)
 	ann := w.person("ann")
 	c := w.channel(chat.Public, ann)
@@ -353,7 +354,7 @@ func TestGapThatNothingHolds_closesToResume(t *testing.T) {
 	a, _ := w.connect(one, ann)
 	say(t, a, c, "one")
 	say(t, a, c, "two")
-	w.forgetTail(c)
+	w.deleteTail(c)
 	b := w.resume(two, ann, c, 0)
 	if f := b.AwaitRef(t, "r"); f.Type != "subscribed" {
 		t.Fatalf("%s", f.Raw)
@@ -368,11 +369,11 @@ func TestGapThatNothingHolds_closesToResume(t *testing.T) {
 		t.Errorf("closed with %d %q", code, why)
 	}
 	if events := b.Events(c); len(events) > 0 {
-		t.Errorf("it was shown %s", events[0].Raw)
+		t.Errorf("the client got %s", events[0].Raw)
 	}
 }
 
-func TestTooManyConnections(t *testing.T) {
+func TestTooManyConnections_areClosed(t *testing.T) {
 	w := newWorld(t)
 	ann := w.person("ann")
 	url, _ := w.gateway(func(cfg *wsserver.Config) { cfg.UserConnections = 1 })
@@ -384,19 +385,19 @@ func TestTooManyConnections(t *testing.T) {
 	a.AwaitRef(t, "p")
 }
 
-// object is one object of a client, and what the server owes for it.
+// object is one object sent by a client, with the number of answers that the server owes.
 type object struct {
-	text       string
-	ref        string // "" where none can come back
-	valid      bool   // in the eyes of the schema
-	least, top int    // answers with the ref
+	text                   string
+	ref                    string // "" if no answer can have it
+	valid                  bool   // according to the schema
+	minAnswers, maxAnswers int    // minimum and maximum number of answers with the ref
 }
 
-// objects makes random ones, right and wrong.
+// objects generates random objects, valid and invalid.
 type objects struct {
 	*rand.Rand
 	n        int
-	channels []chat.ChannelID // some of the user's, some not
+	channels []chat.ChannelID // with and without membership of the user
 	messages []chat.EventID
 	users    []chat.UserID
 	token    string
@@ -404,11 +405,11 @@ type objects struct {
 
 func pick[T any](r *rand.Rand, of []T) T { return of[r.IntN(len(of))] }
 
-// valid returns an object of any type, as fields.
-func (o *objects) valid() (fields map[string]any, least, top int) {
+// valid returns the fields of an object of a random type.
+func (o *objects) valid() (fields map[string]any, minAnswers, maxAnswers int) {
 	c := pick(o.Rand, o.channels)
 	f := map[string]any{"channel_id": c}
-	least, top = 1, 1
+	minAnswers, maxAnswers = 1, 1
 	f["type"] = pick(o.Rand, []string{
 		"send", "send", "edit", "delete", "react", "subscribe", "unsubscribe", "typing", "delivered", "read", "presence", "auth", "ping",
 	})
@@ -435,14 +436,14 @@ func (o *objects) valid() (fields map[string]any, least, top int) {
 		case 1:
 			delete(f, "channel_id")
 			f["channels"] = []any{map[string]any{"channel_id": c}, map[string]any{"channel_id": pick(o.Rand, o.channels), "last_seen_seq": o.IntN(3), "epoch": "1-x"}}
-			least, top = 2, 2
+			minAnswers, maxAnswers = 2, 2
 		}
 	case "typing":
 		f["typing"] = o.IntN(2) == 0
-		least = 0
+		minAnswers = 0
 	case "delivered", "read":
 		f["seq"] = o.IntN(10)
-		least = 0
+		minAnswers = 0
 	case "auth":
 		delete(f, "channel_id")
 		f["token"] = pick(o.Rand, []string{o.token, "garbage"})
@@ -452,17 +453,17 @@ func (o *objects) valid() (fields map[string]any, least, top int) {
 	if o.IntN(5) == 0 {
 		f["of_a_newer_version"] = map[string]any{"type": "ping"}
 	}
-	return f, least, top
+	return f, minAnswers, maxAnswers
 }
 
-// next returns an object, right or wrong.
+// next returns a valid or an invalid object.
 func (o *objects) next() object {
 	o.n++
-	f, least, top := o.valid()
-	out := object{ref: fmt.Sprintf("r%d", o.n), valid: true, least: least, top: top}
+	f, minAnswers, maxAnswers := o.valid()
+	out := object{ref: fmt.Sprintf("r%d", o.n), valid: true, minAnswers: minAnswers, maxAnswers: maxAnswers}
 	f["ref"] = out.ref
 	if o.IntN(3) == 0 && o.spoil(f) {
-		out.valid, out.least, out.top = false, 1, 1
+		out.valid, out.minAnswers, out.maxAnswers = false, 1, 1
 	}
 	b, err := json.Marshal(f)
 	if err != nil {
@@ -472,7 +473,7 @@ func (o *objects) next() object {
 	return out
 }
 
-// spoil makes one thing wrong and reports whether it found one to.
+// spoil makes one field invalid. It returns false if it found nothing to change.
 func (o *objects) spoil(f map[string]any) bool {
 	needed := map[string][]string{
 		"send": {"client_id", "body"}, "edit": {"channel_id", "client_id", "message_id", "body"},
@@ -527,9 +528,10 @@ func (o *objects) spoil(f map[string]any) bool {
 	return true
 }
 
-// Whatever clients send, right and wrong, in frames of one object or several: each object with a ref
-// gets exactly one answer with it (a subscribe one per channel; typing and receipts only when refused),
-// each answer is what the schema says, and nobody else notices.
+// Clients send frames with one or several random objects, valid and invalid. Each object with a ref
+// must get exactly one answer with it: subscribe gets one per channel, typing and receipts get one
+// only if they are refused. Each answer must conform to the schema, and other clients must not be
+// affected.
 func TestRandomFrames_eachRefIsAnsweredOnce(t *testing.T) {
 	w := newWorld(t)
 	ann, bob, eve := w.person("ann"), w.person("bob"), w.person("eve")
@@ -554,7 +556,7 @@ func TestRandomFrames_eachRefIsAnsweredOnce(t *testing.T) {
 			for range 1 + o.IntN(4) {
 				next := o.next()
 				if err := schema.CheckClient([]byte(next.text)); (err == nil) != next.valid {
-					t.Errorf("seed %d: the schema says %v of %s", seed, err, next.text)
+					t.Errorf("seed %d: the schema returns %v for %s", seed, err, next.text)
 				}
 				sent = append(sent, next)
 				batch = append(batch, next.text)
@@ -572,7 +574,8 @@ func TestRandomFrames_eachRefIsAnsweredOnce(t *testing.T) {
 				t.Errorf("seed %d: %v", seed, err)
 				return
 			}
-			if err := conn.TrySend(`{"type":"ping"}`); err != nil { // ends a run of bad frames
+			// A valid frame resets the count of bad frames.
+			if err := conn.TrySend(`{"type":"ping"}`); err != nil {
 				t.Errorf("seed %d: %v", seed, err)
 				return
 			}
@@ -588,7 +591,7 @@ func TestRandomFrames_eachRefIsAnsweredOnce(t *testing.T) {
 		}
 		deadline := time.Now().Add(30 * time.Second)
 		for ping := 0; ; ping++ {
-			// The reader takes frames in order: when it has answered this, only acks are outstanding.
+			// The gateway handles frames in order. After this answer only acks are outstanding.
 			ref := fmt.Sprintf("p%d", ping)
 			err := conn.TrySend(map[string]any{"type": "ping", "ref": ref})
 			if err == nil {
@@ -600,10 +603,10 @@ func TestRandomFrames_eachRefIsAnsweredOnce(t *testing.T) {
 			}
 			got, missing := answers(), ""
 			for _, s := range sent {
-				if got[s.ref] < s.least {
+				if got[s.ref] < s.minAnswers {
 					missing = s.text
 				}
-				if got[s.ref] > s.top {
+				if got[s.ref] > s.maxAnswers {
 					t.Errorf("seed %d: %d answers to %s", seed, got[s.ref], s.text)
 				}
 			}
@@ -624,8 +627,8 @@ func TestRandomFrames_eachRefIsAnsweredOnce(t *testing.T) {
 	bystander.AwaitSeq(t, c, 1, last.Seq)
 }
 
-// FuzzGateway sends anything as one frame to a real gateway: it answers or closes as the page says, and
-// goes on.
+// FuzzGateway sends arbitrary bytes as one frame to a real gateway. The gateway must answer it, or
+// close the connection as documented, and go on.
 func FuzzGateway(f *testing.F) {
 	w := newWorld(f)
 	ann := w.person("ann")
@@ -651,12 +654,12 @@ func FuzzGateway(f *testing.F) {
 			want = 1009
 		case !utf8.Valid(b):
 			want = 1007
-		case len(b) >= 10 && err != nil: // room for ten bad objects, which may follow each other closely
+		case len(b) >= 10 && err != nil: // enough bytes for ten bad objects, which need few bytes each
 			want = 1008
 		}
 		switch {
 		case err == nil && want != 0:
-			t.Errorf("it was taken: %.200q", b)
+			t.Errorf("the frame was accepted: %.200q", b)
 		case err != nil:
 			if code, why := conn.AwaitClose(t); code != want {
 				t.Errorf("closed with %d %q by %.200q", code, why, b)
@@ -673,7 +676,7 @@ func (w *world) appendEvent(e frame.Event) {
 	a := eventlog.NewAppender(w.log, w.rdb, nil, eventlog.AppenderConfig{})
 	ctx, cancel := context.WithCancel(w.t.Context())
 	var running sync.WaitGroup
-	running.Go(func() { _ = a.Run(ctx) }) // ends with ctx alone
+	running.Go(func() { _ = a.Run(ctx) }) // it ends only with ctx
 	defer running.Wait()
 	defer cancel()
 	if _, err := a.Append(ctx, e, eventlog.AppendOptions{}); err != nil {

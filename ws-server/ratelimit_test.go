@@ -16,9 +16,9 @@ func limited(cfg *wsserver.Config) {
 	cfg.RateBlock = 30 * time.Second
 }
 
-// The 21st send over all instances blocks the user. A retry of what was sent before still gets its ack,
-// takes no token and starts no block; a refused send takes no seq.
-func TestRateLimit_overAllInstances(t *testing.T) {
+// The 21st send, counted over all instances, blocks the user. A retry of an earlier send still gets
+// its ack. The retry consumes no token and starts no block, and a refused send takes no seq.
+func TestRateLimit_countsOverAllInstances(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
@@ -62,9 +62,9 @@ func TestRateLimit_overAllInstances(t *testing.T) {
 	}
 }
 
-// TestRateLimit_everyWrite: each frame that appends counts against the limit of messages, and a send that opens
-// a direct channel counts against that of direct channels.
-func TestRateLimit_everyWrite(t *testing.T) {
+// Each frame that appends an event counts against the message limit. A send that opens a direct
+// channel also counts against the limit of direct channels.
+func TestRateLimit_countsEveryWrite(t *testing.T) {
 	w := newWorld(t)
 	url, _ := w.gateway(func(cfg *wsserver.Config) {
 		cfg.RateLimit, cfg.RateBlock = config.Rate{Count: 3, Per: time.Hour}, time.Hour
@@ -83,7 +83,7 @@ func TestRateLimit_everyWrite(t *testing.T) {
 			ref := strconv.Itoa(i)
 			f := map[string]any{"type": kind, "ref": ref, "channel_id": c, "client_id": chat.NewClientID(), "message_id": first.ID, "body": "x", "emoji": "👍"}
 			if kind == "delete" && i > 0 {
-				f["remove"] = true // a deletion of what is deleted is no error
+				f["remove"] = true // deleting a deleted message is no error
 			}
 			conn.Send(t, f)
 			if got := conn.AwaitRef(t, ref); got.Code != want || want != "" && got.RetryAfterMS <= 0 {

@@ -19,12 +19,12 @@ import (
 	"parley.chat/shared-migrations/schematest"
 )
 
-// cursorFrame is a delivered or read frame.
+// cursorFrame returns a delivered or read frame.
 func cursorFrame(kind string, c chat.ChannelID, seq int64) map[string]any {
 	return map[string]any{"type": kind, "channel_id": c, "seq": seq}
 }
 
-// receiptsIn returns the receipts of p that came over conn, in order.
+// receiptsIn returns the receipts of p that conn received, in order.
 func receiptsIn(t *testing.T, conn *wstest.Conn, p person) (all []eventlog.Cursor) {
 	t.Helper()
 	for _, f := range conn.Frames() {
@@ -40,7 +40,7 @@ func receiptsIn(t *testing.T, conn *wstest.Conn, p person) (all []eventlog.Curso
 	return all
 }
 
-// awaitReceipt waits until the last receipt of p over conn says that p stands there.
+// awaitReceipt waits until the last receipt of p that conn received is want.
 func awaitReceipt(t *testing.T, conn *wstest.Conn, p person, want eventlog.Cursor) {
 	t.Helper()
 	testkit.Until(t, testkit.Timeout, func() error {
@@ -52,7 +52,7 @@ func awaitReceipt(t *testing.T, conn *wstest.Conn, p person, want eventlog.Curso
 	})
 }
 
-// moves returns the moves of p in a channel that the receipts stream has.
+// moves returns the moves of p in a channel from the receipts stream.
 func (w *world) moves(c chat.ChannelID, p person) (all []event.Receipt) {
 	w.t.Helper()
 	raw, err := w.rdb.XRange(context.Background(), rediskey.Receipts(w.log.Partition(c.UUID)), "-", "+").Result()
@@ -73,7 +73,7 @@ func (w *world) moves(c chat.ChannelID, p person) (all []event.Receipt) {
 	return all
 }
 
-// awaitCursor waits until Redis has p's cursor there.
+// awaitCursor waits until Redis has the given cursor of p.
 func (w *world) awaitCursor(c chat.ChannelID, p person, want eventlog.Cursor) {
 	w.t.Helper()
 	testkit.Until(w.t, testkit.Timeout, func() error {
@@ -85,7 +85,7 @@ func (w *world) awaitCursor(c chat.ChannelID, p person, want eventlog.Cursor) {
 	})
 }
 
-// speak has conn send n messages and waits for their acks.
+// speak sends n messages over conn and waits for their acks.
 func speak(t *testing.T, conn *wstest.Conn, c chat.ChannelID, n int) {
 	t.Helper()
 	for range n {
@@ -93,7 +93,7 @@ func speak(t *testing.T, conn *wstest.Conn, c chat.ChannelID, n int) {
 	}
 }
 
-func TestReceipts_reachEverybodyOnEveryGateway(t *testing.T) {
+func TestReceipts_reachMembersOnEveryGateway(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
@@ -120,7 +120,8 @@ func TestReceipts_reachEverybodyOnEveryGateway(t *testing.T) {
 			awaitReceipt(t, conn, bob, step.want)
 		}
 	}
-	// Back it goes neither here nor over the other gateway; a move that is told behind them proves it.
+	// A receipt never moves back, neither on this gateway nor on the other. A later move shows that
+	// these were processed.
 	b.Send(t, cursorFrame("read", c, 1))
 	phone.Send(t, cursorFrame("delivered", c, 2))
 	speak(t, a, c, 1)
@@ -142,12 +143,12 @@ func TestReceipts_reachEverybodyOnEveryGateway(t *testing.T) {
 			last = at
 		}
 		if all := receiptsIn(t, conn, ann); len(all) > 0 {
-			t.Errorf("sending has moved the sender's cursor: %+v", all)
+			t.Errorf("sending a message has moved the sender's cursor: %+v", all)
 		}
 	}
 }
 
-func TestReceipts_aBurstIsTwoMoves(t *testing.T) {
+func TestReceipts_aBurstMakesTwoMoves(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
@@ -158,21 +159,22 @@ func TestReceipts_aBurstIsTwoMoves(t *testing.T) {
 	began := time.Now()
 	for seq := int64(1); seq <= 100; seq++ {
 		b.Send(t, cursorFrame("read", c, seq))
-		b.Send(t, map[string]any{"type": "ping", "ref": fmt.Sprint(seq)}) // so that they do not come at once
+		// So that the moves do not arrive at the same time.
+		b.Send(t, map[string]any{"type": "ping", "ref": fmt.Sprint(seq)})
 		b.AwaitRef(t, fmt.Sprint(seq))
 	}
 	awaitReceipt(t, a, bob, eventlog.Cursor{Delivered: 100, Read: 100})
-	most := 1 + int(time.Since(began)/time.Second) // two, unless this took long
-	if moves := w.moves(c, bob); len(moves) > most {
+	maxFrames := 1 + int(time.Since(began)/time.Second) // two, unless this took long
+	if moves := w.moves(c, bob); len(moves) > maxFrames {
 		t.Errorf("%d moves: %+v", len(moves), moves)
 	}
-	if all := receiptsIn(t, a, bob); len(all) > most {
+	if all := receiptsIn(t, a, bob); len(all) > maxFrames {
 		t.Errorf("%d receipts: %+v", len(all), all)
 	}
 }
 
-// A member may say so without a subscription; nobody else may.
-func TestReceipts_membersOnly(t *testing.T) {
+// A member may send receipts without a subscription. A user who is not a member may not.
+func TestReceipts_areAcceptedFromMembersOnly(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c, open, hidden := w.channel(chat.Public, ann, bob), w.channel(chat.Public, ann), w.channel(chat.Private, ann)
@@ -200,13 +202,13 @@ func TestReceipts_membersOnly(t *testing.T) {
 	awaitReceipt(t, a, bob, eventlog.Cursor{Delivered: 2, Read: 2})
 	for _, id := range []chat.ChannelID{open, hidden} {
 		if moves := w.moves(id, bob); len(moves) > 0 {
-			t.Errorf("a stranger has moved: %+v", moves)
+			t.Errorf("moves of a user who is not a member: %+v", moves)
 		}
 	}
 }
 
-// throng makes a channel of p and n others, who are not connected.
-func (w *world) throng(n int, p person) (c chat.ChannelID, others []chat.UserID) {
+// largeChannelOf creates a channel with p and n other members, who are not connected.
+func (w *world) largeChannelOf(n int, p person) (c chat.ChannelID, others []chat.UserID) {
 	w.t.Helper()
 	c = w.channel(chat.Public, p)
 	ids := make([]string, n)
@@ -232,7 +234,7 @@ func (w *world) moveAll(c chat.ChannelID, users []chat.UserID, at eventlog.Curso
 	}
 }
 
-// countsIn returns the receipt_counts that came over conn.
+// countsIn returns the receipt_counts frames that conn received.
 func countsIn(t *testing.T, conn *wstest.Conn) (all []frame.ReceiptCounts) {
 	t.Helper()
 	for _, f := range conn.Frames() {
@@ -258,14 +260,14 @@ func awaitCounts(t *testing.T, conn *wstest.Conn, want frame.ReceiptCounts) {
 	})
 }
 
-// In a large channel nobody gets receipts; who sent the newest message gets counts, wherever they are,
-// and nobody else does.
-func TestReceipts_largeChannel(t *testing.T) {
+// In a large channel nobody gets receipts. The sender of the newest message gets counts on every
+// connection, and nobody else does.
+func TestReceipts_ofLargeChannelsAreCounts(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
-	c, others := w.throng(298, ann)
+	c, others := w.largeChannelOf(298, ann)
 	w.join(c, bob)
-	// What is stored counts too: of 20 members, 5 of whom will have moved since.
+	// Stored receipts count, too. They are those of 20 members, 5 of whom move later.
 	w.exec(`update channel_members set last_delivered_seq = 3, last_read_seq = 3 where channel_id = $1 and user_id = any($2)`,
 		c.UUID, uuids(others[:20]))
 	one, _ := w.gateway()
@@ -276,11 +278,11 @@ func TestReceipts_largeChannel(t *testing.T) {
 	speak(t, b, c, 2)
 	speak(t, a, c, 1)
 
-	w.moveAll(c, others[15:40], eventlog.Cursor{Delivered: 3}) // named one by one
+	w.moveAll(c, others[15:40], eventlog.Cursor{Delivered: 3}) // few enough to publish by name
 	want := frame.ReceiptCounts{ChannelID: c, Seq: 3, DeliveredCount: 40, ReadCount: 20, MemberCount: 299}
 	awaitCounts(t, a, want)
 	awaitCounts(t, laptop, want)
-	w.moveAll(c, others[30:240], eventlog.Cursor{Delivered: 3, Read: 3}) // too many to name
+	w.moveAll(c, others[30:240], eventlog.Cursor{Delivered: 3, Read: 3}) // too many to publish by name
 	want.DeliveredCount, want.ReadCount = 240, 230
 	awaitCounts(t, a, want)
 	awaitCounts(t, laptop, want)
@@ -291,7 +293,7 @@ func TestReceipts_largeChannel(t *testing.T) {
 	if got := countsIn(t, b); len(got) > 0 {
 		t.Errorf("counts of another's message: %+v", got)
 	}
-	// Now the newest is bob's; his own cursor does not count.
+	// Now bob's message is the newest. His own cursor does not count.
 	speak(t, b, c, 1)
 	w.moveAll(c, others[:1], eventlog.Cursor{Delivered: 4, Read: 4})
 	awaitCounts(t, b, frame.ReceiptCounts{ChannelID: c, Seq: 4, DeliveredCount: 1, ReadCount: 1, MemberCount: 299})
@@ -315,12 +317,12 @@ func uuids(users []chat.UserID) []string {
 	return all
 }
 
-// Messages and the moves of 5,000 members: what is sent because of them stays bounded by time, however
-// many move and listen.
-func TestReceipts_hugeChannelIsBounded(t *testing.T) {
+// Messages and moves in a channel with 5,000 members. The number of frames sent because of them is
+// bounded by the time, however many members move or are connected.
+func TestReceipts_framesAreBoundedByTime(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
-	c, others := w.throng(4998, ann)
+	c, others := w.largeChannelOf(4998, ann)
 	w.join(c, bob)
 	url, _ := w.gateway()
 	a, _ := w.connect(url, ann)
@@ -334,8 +336,8 @@ func TestReceipts_hugeChannelIsBounded(t *testing.T) {
 		}
 	}
 	awaitCounts(t, a, frame.ReceiptCounts{ChannelID: c, Seq: messages, DeliveredCount: 4998, ReadCount: 0, MemberCount: 4999})
-	most := int(time.Since(began)/time.Second) + 2
-	if n := len(countsIn(t, a)); n > most {
+	maxFrames := int(time.Since(began)/time.Second) + 2
+	if n := len(countsIn(t, a)); n > maxFrames {
 		t.Errorf("%d counts in %s", n, time.Since(began))
 	}
 	for _, f := range b.Frames() {
@@ -345,13 +347,14 @@ func TestReceipts_hugeChannelIsBounded(t *testing.T) {
 	}
 }
 
-// All 5,000 members of a channel read a message at once, some of them over connections to two gateways and
-// the rest elsewhere. Members send no receipt to each other: nobody but the sender is told, each of its
-// connections once a second at most, however many members there are and however many are connected.
-func TestReceipts_allReadAtOnce(t *testing.T) {
+// All 5,000 members of a channel read a message at the same time, some over connections to two
+// gateways and the rest elsewhere. Members get no receipts of each other. Only the sender gets
+// counts, at most once a second per connection, however many members there are and however many are
+// connected.
+func TestReceipts_allMembersReadAtTheSameTime(t *testing.T) {
 	w := newWorld(t)
 	ann := w.person("ann")
-	c, others := w.throng(4960, ann)
+	c, others := w.largeChannelOf(4960, ann)
 	one, _ := w.gateway()
 	two, _ := w.gateway()
 	senders := make([]*wstest.Conn, 2)
@@ -377,10 +380,10 @@ func TestReceipts_allReadAtOnce(t *testing.T) {
 	for _, conn := range readers {
 		alive(t, conn)
 	}
-	most := int(time.Since(began)/time.Second) + 2
+	maxFrames := int(time.Since(began)/time.Second) + 2
 	for _, conn := range senders {
-		if n := len(countsIn(t, conn)); n > most {
-			t.Errorf("the sender's connection got %d frames in %s, want %d at most", n, time.Since(began), most)
+		if n := len(countsIn(t, conn)); n > maxFrames {
+			t.Errorf("the sender's connection got %d frames in %s, want at most %d", n, time.Since(began), maxFrames)
 		}
 	}
 	for _, conn := range append(readers, senders...) {
@@ -393,8 +396,9 @@ func TestReceipts_allReadAtOnce(t *testing.T) {
 	}
 }
 
-// hello says the greater of what Redis and PostgreSQL have, and unread goes by that.
-func TestReceipts_helloTakesTheGreater(t *testing.T) {
+// hello contains the greater one of the cursors in Redis and PostgreSQL, and counts unread messages
+// after it.
+func TestReceipts_helloHasTheGreaterCursor(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	behind, ahead, done := w.channel(chat.Public, ann, bob), w.channel(chat.Public, ann, bob), w.channel(chat.Public, ann, bob)
@@ -405,7 +409,7 @@ func TestReceipts_helloTakesTheGreater(t *testing.T) {
 		w.exec(`insert into messages (channel_id, seq, id, client_id, kind, sender_id, body, sent_at)
 			select $1, n, gen_random_uuid(), gen_random_uuid(), 'message', case when n = 6 then $2::uuid else $3::uuid end, 'hello', now()
 			from generate_series(1, 6) as n`, c.UUID, bob.ID.UUID, ann.ID.UUID)
-		w.forgetTail(c) // which says otherwise
+		w.deleteTail(c) // so that only the rows count
 	}
 	w.exec(`update channel_members set last_delivered_seq = 4, last_read_seq = 2 where user_id = $1`, bob.ID.UUID)
 	w.moveAll(behind, []chat.UserID{bob.ID}, eventlog.Cursor{Delivered: 5, Read: 1})
@@ -420,8 +424,8 @@ func TestReceipts_helloTakesTheGreater(t *testing.T) {
 	}
 }
 
-// What sync-service has stored may have expired in Redis: a move that is behind it takes nothing back.
-func TestReceipts_storedCursorsAreTheFloor(t *testing.T) {
+// A stored cursor may have expired in Redis. A move below it takes nothing back.
+func TestReceipts_neverMoveBelowStoredCursors(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
@@ -439,8 +443,9 @@ func TestReceipts_storedCursorsAreTheFloor(t *testing.T) {
 	}
 }
 
-// What a client said before the gateway stopped is moved, within a second of the move before or not.
-func TestReceipts_stoppingMovesWhatWasSaid(t *testing.T) {
+// Receipts that a client sent before the gateway stopped are moved, even less than a second after
+// the previous move.
+func TestReceipts_areMovedBeforeTheGatewayStops(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
@@ -457,13 +462,13 @@ func TestReceipts_stoppingMovesWhatWasSaid(t *testing.T) {
 	stop()
 	at, err := w.log.Cursors(t.Context(), c, bob.ID)
 	if err != nil || at[bob.ID].Read != 5 {
-		t.Errorf("bob stands at %+v, %v", at[bob.ID], err)
+		t.Errorf("bob's cursor is %+v, %v", at[bob.ID], err)
 	}
 	awaitReceipt(t, a, bob, eventlog.Cursor{Delivered: 5, Read: 5})
 }
 
-// A move that Redis does not take is made when it does.
-func TestReceipts_surviveRedis(t *testing.T) {
+// A move that Redis does not accept is repeated until it does.
+func TestReceipts_surviveAnOutageOfRedis(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
@@ -480,8 +485,9 @@ func TestReceipts_surviveRedis(t *testing.T) {
 	w.awaitCursor(c, bob, eventlog.Cursor{Delivered: 5, Read: 5})
 }
 
-// Nobody looks at the counter of a channel that nobody follows: a move finds out that it is gone.
-func TestReceipts_seedTheChannel(t *testing.T) {
+// Nobody checks the counter of a channel without subscriptions, so the move must detect that it is
+// gone.
+func TestReceipts_recreateAMissingCounter(t *testing.T) {
 	w := newWorld(t)
 	bob := w.person("bob")
 	c := w.channel(chat.Public, bob)
@@ -497,8 +503,8 @@ func TestReceipts_seedTheChannel(t *testing.T) {
 	w.awaitCursor(c, bob, eventlog.Cursor{Delivered: 5, Read: 5})
 }
 
-// Members go on telling each other without PostgreSQL, also those whom Redis does not hold yet.
-func TestReceipts_withoutPostgreSQL(t *testing.T) {
+// Receipts keep working without PostgreSQL, even those of members whose cursor is not in Redis yet.
+func TestReceipts_workWithoutPostgreSQL(t *testing.T) {
 	pg := schematest.NewServer(t)
 	w := &world{t: t, db: &pg.DB, redis: redistest.NewServer(t)}
 	w.pool, w.rdb, w.url = w.db.Pool(t), w.redis.Client(t), w.redis.URL()
@@ -516,11 +522,12 @@ func TestReceipts_withoutPostgreSQL(t *testing.T) {
 	awaitReceipt(t, b, ann, eventlog.Cursor{Delivered: 3})
 }
 
-// A gateway that has seen no message of the channel finds the newest among those that are stored.
-func TestReceipts_largeChannelAfterARestart(t *testing.T) {
+// A gateway that has not seen a message of the channel finds the newest one among the stored
+// messages.
+func TestReceipts_ofLargeChannelsWorkAfterARestart(t *testing.T) {
 	w := newWorld(t)
 	ann := w.person("ann")
-	c, others := w.throng(150, ann)
+	c, others := w.largeChannelOf(150, ann)
 	for seq := 1; seq <= 4; seq++ {
 		w.exec(`insert into messages (channel_id, seq, id, client_id, kind, sender_id, body, sent_at)
 			values ($1, $2, gen_random_uuid(), gen_random_uuid(), $3, $4, 'hello', now())`,

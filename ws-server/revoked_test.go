@@ -11,7 +11,8 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// A token outlives its session by minutes: who comes back with one is turned away.
+// A token is valid for minutes after its session has ended. A client that reconnects with one must
+// be refused.
 func TestRevokedSession_cannotReconnect(t *testing.T) {
 	w := newWorld(t)
 	ann := w.person("ann")
@@ -26,8 +27,8 @@ func TestRevokedSession_cannotReconnect(t *testing.T) {
 	}
 }
 
-// Who leaves and comes back at once is subscribed afterwards, whatever comes first: the notices or the
-// events.
+// A user who leaves a channel and immediately rejoins it must be subscribed afterwards, whatever
+// the order of notices and events.
 func TestLeaveAndRejoin_staysSubscribed(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
@@ -39,7 +40,7 @@ func TestLeaveAndRejoin_staysSubscribed(t *testing.T) {
 	w.notify(notice.Notice{Kind: notice.ChannelAdded, UserID: bob.ID, ChannelID: &c})
 	b.Await(t, "the removal", func(f wstest.Frame) bool { return f.Type == "membership" && f.Change == "removed" })
 	w.appendEvent(frame.Event{Type: "member_left", ID: chat.NewEventID(), SentAt: chat.Now(), ChannelID: c, SenderID: bob.ID, UserID: &bob.ID, Username: "bob"})
-	b.Await(t, "the coming back", func(f wstest.Frame) bool { return f.Type == "membership" && f.Change == "added" })
+	b.Await(t, "the rejoin", func(f wstest.Frame) bool { return f.Type == "membership" && f.Change == "added" })
 	ack := a.AwaitRef(t, a.Say(t, c, "welcome back").String())
 	b.Await(t, "a message", func(f wstest.Frame) bool { return f.Type == "message" && f.Seq == ack.Seq })
 }

@@ -11,8 +11,9 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Half of a surrogate pair is refused wherever a client may send text: stored, it would be another text.
-func TestText_halfOfASurrogatePair(t *testing.T) {
+// An unpaired surrogate is refused wherever a client may send text, because it would be stored as
+// different text.
+func TestText_unpairedSurrogatesAreRefused(t *testing.T) {
 	w := newWorld(t)
 	ann := w.person("ann")
 	c := w.channel(chat.Public, ann)
@@ -41,7 +42,7 @@ func TestText_halfOfASurrogatePair(t *testing.T) {
 	wantAck(t, "a whole pair", say(t, a, c, "😀 \ufffd"), 2)
 }
 
-func TestText_lineEnds(t *testing.T) {
+func TestText_lineEndsAreNormalized(t *testing.T) {
 	w := newWorld(t)
 	ann := w.person("ann")
 	c := w.channel(chat.Public, ann)
@@ -56,7 +57,7 @@ func TestText_lineEnds(t *testing.T) {
 	first := send("one\r\ntwo\rthree")
 	wantAck(t, "Windows line ends", first, 1)
 	if again := send("one\ntwo\nthree"); !again.Duplicate || again.ID != first.ID {
-		t.Errorf("the same with other line ends: %s", again.Raw)
+		t.Errorf("the same text with other line ends: %s", again.Raw)
 	}
 	wantAck(t, "edit", edit(t, a, c, first.ID, "a\r\nb"), 2)
 	a.AwaitSeq(t, c, 1, 2)
@@ -65,10 +66,10 @@ func TestText_lineEnds(t *testing.T) {
 			t.Errorf("event %d has %q, want %q", i+1, got, want)
 		}
 	}
-	wantCode(t, "line ends alone", edit(t, a, c, first.ID, "\r\n\r"), "invalid_body")
+	wantCode(t, "only line ends", edit(t, a, c, first.ID, "\r\n\r"), "invalid_body")
 }
 
-func TestReply_toAMessageOfTheChannel(t *testing.T) {
+func TestReply_mustBeToAMessageOfTheChannel(t *testing.T) {
 	w := newWorld(t)
 	ann := w.person("ann")
 	c, other := w.channel(chat.Public, ann), w.channel(chat.Public, ann)
@@ -99,7 +100,7 @@ func TestReply_toAMessageOfTheChannel(t *testing.T) {
 	wantAck(t, "a reply to a stored message", reply(m.ID), 6)
 }
 
-func TestReact_oneFormAndLimits(t *testing.T) {
+func TestReact_normalizesEmojiAndHasLimits(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
@@ -109,7 +110,7 @@ func TestReact_oneFormAndLimits(t *testing.T) {
 	react := func(emoji string, remove bool) wstest.Frame {
 		return change(t, a, "react", c, m.ID, chat.ClientID{}, map[string]any{"emoji": emoji, "remove": remove})
 	}
-	wantAck(t, "without its selector, with blanks", react(" ❤ ", false), 2)
+	wantAck(t, "without variation selector, with spaces", react(" ❤ ", false), 2)
 	a.AwaitSeq(t, c, 1, 2)
 	if got := a.Events(c)[1].Emoji; got != "❤️" {
 		t.Errorf("emoji %+q, want the fully qualified form", got)
@@ -117,20 +118,20 @@ func TestReact_oneFormAndLimits(t *testing.T) {
 	for _, text := range []string{"lol", "👍👍", "a", "1", ":+1:", "\u200b"} {
 		wantCode(t, text, react(text, false), "bad_frame")
 	}
-	wantAck(t, "what an earlier release let pass is taken back", react("lol", true), 3)
+	wantAck(t, "removing a text that an earlier release allowed", react("lol", true), 3)
 
 	put := func(who person, from, to int, removed bool) {
-		for i := from; i < to; i++ { // flags: two letters each
+		for i := from; i < to; i++ { // a flag consists of two regional indicator symbols
 			flag := string([]rune{0x1f1e6 + rune(i/26), 0x1f1e6 + rune(i%26)})
 			w.exec(`insert into message_reactions (channel_id, message_id, user_id, emoji, seq, removed, reacted_at)
 				values ($1, $2, $3, $4, 1, $5, now())`, c.UUID, m.ID.UUID, who.ID.UUID, flag, removed)
 		}
 	}
-	put(ann, 0, 18, true) // with ❤️ and the text above: 20
+	put(ann, 0, 18, true) // 20 with ❤️ and the text above
 	wantCode(t, "the 21st of a user", react("👍", false), "conflict")
 	wantAck(t, "one of the 20 again", react("❤", false), 4)
 	b, _ := w.connect(url, bob)
-	put(bob, 100, 149, false) // with ❤️: 50
+	put(bob, 100, 149, false) // 50 with ❤️
 	more := func(emoji string) wstest.Frame {
 		return change(t, b, "react", c, m.ID, chat.ClientID{}, map[string]any{"emoji": emoji})
 	}

@@ -9,7 +9,7 @@ import (
 	wsserver "parley.chat/ws-server"
 )
 
-// isTyping matches a typing frame of p.
+// isTyping matches the typing frames of p that have typing set to on.
 func isTyping(p person, on bool) func(wstest.Frame) bool {
 	want := `"typing":false`
 	if on {
@@ -20,11 +20,11 @@ func isTyping(p person, on bool) func(wstest.Frame) bool {
 	}
 }
 
-func TestTyping_reachesTheOthersAndEndsByItself(t *testing.T) {
+func TestTyping_reachesOthersAndExpires(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c, foreign := w.channel(chat.Public, ann, bob), w.channel(chat.Public, bob)
-	const expiry = 2200 * time.Millisecond // by then one may begin again
+	const expiry = 2200 * time.Millisecond // longer than the pause after which a user may begin again
 	one, _ := w.gateway(func(cfg *wsserver.Config) { cfg.TypingExpiry = expiry })
 	two, _ := w.gateway(func(cfg *wsserver.Config) { cfg.TypingExpiry = time.Hour })
 	a, _ := w.connect(one, ann)
@@ -43,7 +43,7 @@ func TestTyping_reachesTheOthersAndEndsByItself(t *testing.T) {
 		return n
 	}
 
-	// Left alone.
+	// The typing expires.
 	began := time.Now()
 	for range 5 {
 		type_(a, c, true)
@@ -51,13 +51,13 @@ func TestTyping_reachesTheOthersAndEndsByItself(t *testing.T) {
 	b.Await(t, "ann typing", isTyping(ann, true))
 	b.Await(t, "the end of ann's typing", isTyping(ann, false))
 	if lasted := time.Since(began); lasted < expiry {
-		t.Errorf("it ended after %v", lasted)
+		t.Errorf("the typing expired after %v", lasted)
 	}
 	if n := count(b); n != 2 {
 		t.Errorf("%d typing frames, want one for each change", n)
 	}
 
-	// Ended by the typist, and what comes too soon after that is dropped.
+	// The user ends the typing. A frame that follows too soon is dropped.
 	type_(a, c, true)
 	b.Await(t, "ann typing", isTyping(ann, true))
 	type_(a, c, false)
@@ -68,7 +68,7 @@ func TestTyping_reachesTheOthersAndEndsByItself(t *testing.T) {
 	a.Send(t, `{"type":"ping","ref":"p"}`)
 	a.AwaitRef(t, "p")
 
-	// Ended with the connection.
+	// The connection ends.
 	type_(b, c, true)
 	a.Await(t, "bob typing", isTyping(bob, true))
 	b.Close()
@@ -76,7 +76,7 @@ func TestTyping_reachesTheOthersAndEndsByItself(t *testing.T) {
 		conn.Await(t, "the end of bob's typing", isTyping(bob, false))
 	}
 	if n := count(b); n != 4 {
-		t.Errorf("%d typing frames, want 4: what came too soon is dropped", n)
+		t.Errorf("%d typing frames, want 4, since frames that come too soon are dropped", n)
 	}
 	if n := count(mine); n != 2 {
 		t.Errorf("ann's other connection has %d typing frames, want bob's 2", n)
@@ -84,6 +84,6 @@ func TestTyping_reachesTheOthersAndEndsByItself(t *testing.T) {
 
 	type_(a, foreign, true)
 	if f := a.AwaitRef(t, "t"); f.Code != "not_subscribed" {
-		t.Errorf("typing elsewhere: %s", f.Raw)
+		t.Errorf("typing in another channel: %s", f.Raw)
 	}
 }

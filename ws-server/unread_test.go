@@ -12,9 +12,10 @@ import (
 	"parley.chat/shared-contracts/notice"
 )
 
-// TestUnread_helloIsExact: of a channel part of which is stored and part is not, hello counts the messages
-// of others behind the cursor, or the join, that are not deleted, and who is mentioned.
-func TestUnread_helloIsExact(t *testing.T) {
+// hello must count exactly, even if only part of a channel is stored: the messages of others after
+// the user's read position, or after the join, without deleted ones, and how many of them mention
+// the user.
+func TestUnread_helloCountsExactly(t *testing.T) {
 	w := newWorld(t)
 	ann, bob, eve := w.person("ann"), w.person("bob"), w.person("eve")
 	c := w.channel(chat.Public, ann, bob)
@@ -26,13 +27,13 @@ func TestUnread_helloIsExact(t *testing.T) {
 		acks = append(acks, say(t, a, c, body))
 	}
 	say(t, b, c, "6, my own")
-	remove(t, a, c, acks[2].ID) // 7
-	w.store(c, false)           // and there is no watermark: the tail counts all the same
+	remove(t, a, c, acks[2].ID) // this is seq 7
+	w.store(c, false)           // there is no watermark, but the tail is counted all the same
 	for _, body := range []string{"8 @bob", "9", "10 @bob"} {
 		acks = append(acks, say(t, a, c, body))
 	}
-	remove(t, a, c, acks[4].ID) // 11, of one that is stored
-	remove(t, a, c, acks[7].ID) // 12, of one that is not
+	remove(t, a, c, acks[4].ID) // seq 11, deletes a stored message
+	remove(t, a, c, acks[7].ID) // seq 12, deletes a message that is not stored
 	wantAck(t, "an edit", edit(t, a, c, acks[0].ID, "@bob, you are not called"), 13)
 	w.join(c, eve)
 	w.exec(`update channel_members set joined_seq = 8 where user_id = $1`, eve.ID.UUID)
@@ -47,9 +48,10 @@ func TestUnread_helloIsExact(t *testing.T) {
 			}
 		}
 	}
-	// Bob: 1, 2, 4, 8, 9. Eve: 9. Ann: bob's.
+	// Unread are, for bob, 1, 2, 4, 8 and 9; for eve, 9; for ann, bob's message.
 	check("in the tail", map[person]string{bob: "13 5 3", eve: "13 1 0", ann: "13 1 0"})
-	w.exec(`update messages set body = '' where seq = 5`) // as sync-service does with the deletion
+	// As sync-service does when it stores the deletion.
+	w.exec(`update messages set body = '' where seq = 5`)
 	w.store(c, true)
 	check("stored", map[person]string{bob: "13 5 3", eve: "13 1 0", ann: "13 1 0"})
 	b.Send(t, cursorFrame("read", c, 4))
@@ -57,9 +59,9 @@ func TestUnread_helloIsExact(t *testing.T) {
 	check("read", map[person]string{bob: "13 2 1"})
 }
 
-// TestUnread_newChannel: the summary that tells of a channel counts, too; where its messages follow by
-// themselves, they are not counted twice.
-func TestUnread_newChannel(t *testing.T) {
+// The channel summary in a membership frame has counts, too. Messages that the connection is about
+// to receive are not counted in it.
+func TestUnread_ofANewChannel(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	url, _ := w.gateway()
@@ -80,12 +82,12 @@ func TestUnread_newChannel(t *testing.T) {
 	b.AwaitSeq(t, c, 1, 3)
 }
 
-// cursorAt is a cursor.
+// cursorAt returns a cursor.
 func cursorAt(delivered, read int64) eventlog.Cursor {
 	return eventlog.Cursor{Delivered: delivered, Read: read}
 }
 
-// summaryIn returns the summary that a membership frame has.
+// summaryIn returns the channel summary in a membership frame.
 func summaryIn(t testing.TB, f wstest.Frame) frame.ChannelSummary {
 	t.Helper()
 	var m frame.Membership

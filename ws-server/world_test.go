@@ -31,7 +31,7 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// world is a deployment of gateways on real stores, without the other two services.
+// world is a deployment of gateways with real stores, but without the other two services.
 type world struct {
 	t      testing.TB
 	db     *pgtest.DB
@@ -41,7 +41,7 @@ type world struct {
 	url    string // REDIS_URL
 	key    token.SigningKey
 	issuer *token.Issuer
-	keys   token.KeySource // of the gateways; nil: they fetch them from JWKS_URL
+	keys   token.KeySource // of the gateways; nil: they fetch the keys from JWKS_URL
 	log    *eventlog.Log
 }
 
@@ -64,8 +64,8 @@ func (w *world) finish() {
 	w.log = eventlog.New(w.rdb, 16)
 }
 
-// gateway starts an instance and returns its address (ws://host:port) and the function that stops it,
-// which may be called early.
+// gateway starts an instance. It returns the address (ws://host:port) and a function that stops the
+// instance, which may be called before the test ends.
 func (w *world) gateway(change ...func(*wsserver.Config)) (url string, stop func()) {
 	w.t.Helper()
 	cfg, err := wsserver.LoadConfig(func(name string) string {
@@ -93,7 +93,7 @@ func (w *world) gateway(change ...func(*wsserver.Config)) (url string, stop func
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { // stop waits for it
+	go func() { // stop waits for the goroutine
 		done <- lifecycle.Run(ctx, log, 20*time.Second, append(s.Parts(), lifecycle.Part{
 			Name: "listener", Run: func(ctx context.Context) error { return telemetry.ServeListener(ctx, l, s.Handler(), log) },
 		})...)
@@ -114,7 +114,7 @@ func (w *world) gateway(change ...func(*wsserver.Config)) (url string, stop func
 	return "ws://" + l.Addr().String(), stop
 }
 
-// person is a user with a login.
+// person is a user with a session and an access token.
 type person struct {
 	ID      chat.UserID
 	Session chat.SessionID
@@ -175,7 +175,7 @@ func (w *world) connect(url string, p person) (*wstest.Conn, wstest.Frame) {
 	return c, c.AwaitType(w.t, "hello")
 }
 
-// resume opens /ws without subscriptions and subscribes one channel from what was seen.
+// resume opens /ws without subscriptions and subscribes to one channel from lastSeen.
 func (w *world) resume(url string, p person, c chat.ChannelID, lastSeen int64) *wstest.Conn {
 	w.t.Helper()
 	conn := wstest.Dial(w.t, url+"/ws?subscribe=none", p.Token)
