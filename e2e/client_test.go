@@ -114,7 +114,7 @@ func (u *user) take(e client.Event) {
 
 func (u *user) awaitOnline(n int) {
 	u.t.Helper()
-	testkit.Until(u.t, 20*time.Second, func() error {
+	testkit.Until(u.t, testkit.Timeout, func() error {
 		u.mu.Lock()
 		defer u.mu.Unlock()
 		if u.online < n {
@@ -129,7 +129,7 @@ func (u *user) awaitOnline(n int) {
 func (u *user) awaitSeq(c chat.ChannelID, first, last int64) []client.ChannelEvent {
 	u.t.Helper()
 	var events []client.ChannelEvent
-	testkit.Until(u.t, 60*time.Second, func() error {
+	testkit.Until(u.t, testkit.Timeout, func() error {
 		u.mu.Lock()
 		defer u.mu.Unlock()
 		events = u.events[c]
@@ -159,7 +159,7 @@ func (u *user) states(id chat.ClientID) string {
 
 func (u *user) awaitStates(id chat.ClientID, want string) {
 	u.t.Helper()
-	testkit.Until(u.t, 20*time.Second, func() error {
+	testkit.Until(u.t, testkit.Timeout, func() error {
 		if got := u.states(id); got != want {
 			return fmt.Errorf("states %q, want %q", got, want)
 		}
@@ -170,7 +170,7 @@ func (u *user) awaitStates(id chat.ClientID, want string) {
 // follow waits until the client follows a channel.
 func (u *user) follow(c chat.ChannelID) {
 	u.t.Helper()
-	testkit.Until(u.t, 20*time.Second, func() error {
+	testkit.Until(u.t, testkit.Timeout, func() error {
 		for _, s := range u.Channels() {
 			if s.ChannelID == c {
 				return nil
@@ -185,12 +185,12 @@ func (u *user) sayAll(c chat.ChannelID, n int) {
 	u.t.Helper()
 	var last chat.ClientID
 	for i := range n {
-		testkit.Until(u.t, 30*time.Second, func() (err error) {
+		testkit.Until(u.t, testkit.Timeout, func() (err error) {
 			last, err = u.Post(client.ToChannel(c), fmt.Sprintf("message %d", i))
 			return err
 		})
 	}
-	testkit.Until(u.t, 60*time.Second, func() error {
+	testkit.Until(u.t, testkit.Timeout, func() error {
 		if s := u.states(last); !strings.Contains(s, "sent") {
 			return fmt.Errorf("the last message is %q", s)
 		}
@@ -285,7 +285,7 @@ func TestClient_journey(t *testing.T) {
 func (u *user) firstOf(c chat.ChannelID) int64 {
 	u.t.Helper()
 	var first int64
-	testkit.Until(u.t, 20*time.Second, func() error {
+	testkit.Until(u.t, testkit.Timeout, func() error {
 		u.mu.Lock()
 		defer u.mu.Unlock()
 		if len(u.events[c]) == 0 {
@@ -362,9 +362,13 @@ func TestClient_killedGateways(t *testing.T) {
 		t.Errorf("the last seq is %d, want %d: a message was appended twice", n, last)
 	}
 	for _, id := range bySeq {
-		if got := ann.states(id); strings.Count(got, "sent") != 1 || strings.Contains(got, "failed") {
-			t.Errorf("%s went through the states %q", id, got)
-		}
+		// Send may return before the reader of Events has recorded the message as sent.
+		testkit.Until(t, testkit.Timeout, func() error {
+			if got := ann.states(id); strings.Count(got, "sent") != 1 || strings.Contains(got, "failed") {
+				return fmt.Errorf("%s went through the states %q", id, got)
+			}
+			return nil
+		})
 	}
 	if ann.online+bob.online < 4 {
 		t.Errorf("greeted %d and %d times: no client was disconnected, so the test shows nothing", ann.online, bob.online)
