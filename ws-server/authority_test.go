@@ -228,7 +228,7 @@ func TestAccess_changesTakeEffectOnOpenConnections(t *testing.T) {
 			began := time.Now()
 			change.make(s)
 			for p, conn := range conns {
-				testkit.Until(t, 60*time.Second, func() error {
+				testkit.Until(t, testkit.Timeout, func() error {
 					if got := ask(t, conn, s.frame(p.kind, c)); got != change.want(p.kind) {
 						return fmt.Errorf("%s on %s, %s: %s, want %s", p.kind, p.name, change.name, got, change.want(p.kind))
 					}
@@ -326,7 +326,7 @@ func TestOutage_membersWithoutSubscriptionsKeepWriting(t *testing.T) {
 	wantCode(t, "in the channel from which the bot was removed", b.AwaitRef(t, b.Say(t, removed, "hello?").String()), "forbidden")
 	pg.Start(t)
 	w.exec(`delete from channel_members where channel_id = $1 and user_id = $2`, c.UUID, bot.ID.UUID)
-	testkit.Until(t, 60*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if f := b.AwaitRef(t, b.Say(t, c, "and now?").String()); f.Code != "not_found" {
 			return fmt.Errorf("after the outage: %s", f.Raw)
 		}
@@ -451,7 +451,7 @@ func TestBlock_mentionsDoNotCount(t *testing.T) {
 	w.block(ann, bob, true)
 	tries := 0
 	// The name of a user who has a block with the sender is plain text.
-	testkit.Until(t, 60*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		tries++
 		text := fmt.Sprint("@ann @cyd ", tries)
 		say(t, b, c, text)

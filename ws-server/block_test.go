@@ -67,7 +67,7 @@ func TestBlock_refusesWritesOnOpenConnections(t *testing.T) {
 	}
 	wantAck(t, "a deletion", remove(t, a, c, first.ID), 3)
 	w.unblock(bob, ann)
-	testkit.Until(t, 60*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if f := a.AwaitRef(t, a.Say(t, c, "hello!").String()); f.Type != "ack" {
 			return fmt.Errorf("after the block was lifted: %s", f.Raw)
 		}

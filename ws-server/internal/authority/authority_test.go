@@ -269,7 +269,7 @@ func TestVerify_expelsAndUpdatesRoles(t *testing.T) {
 	}
 	u.Hold(c)
 	s.set(func(s *scripted) { s.member.Role = chat.Member })
-	testkit.Until(t, 20*time.Second, func() error {
+	testkit.Until(t, testkit.Timeout, func() error {
 		if role, err := u.Role(c); role != chat.Member || err != nil {
 			return fmt.Errorf("role %q, %v", role, err)
 		}
