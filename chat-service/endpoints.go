@@ -2,6 +2,7 @@ package chatservice
 
 import (
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/unstored"
 	"parley.chat/internal/platform/token"
 
 	"parley.chat/chat-service/internal/account"
@@ -87,7 +88,7 @@ func (s *Service) features(log *eventlog.Log, heads *seen.Heads, marks *revoked.
 	if e.histories, err = history.New(history.Config{DB: s.db, Log: log, Poke: s.relay.Poke, Logger: s.log}); err != nil {
 		return e, err
 	}
-	e.receipts = receipt.New(s.db, log, s.floor)
+	e.receipts = receipt.New(s.db, log, unstored.Rows{DB: s.db}.MaxSeq)
 	if e.messages, err = message.New(message.Config{
 		DB: s.db, Sender: s.sender, Seen: heads, MaxBytes: s.cfg.MaxBodyBytes, Find: e.receipts.Find,
 	}); err != nil {

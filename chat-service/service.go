@@ -26,7 +26,6 @@ import (
 	"parley.chat/internal/platform/telemetry"
 	"parley.chat/internal/platform/telemetry/tracing"
 	"parley.chat/internal/platform/token"
-	"parley.chat/shared-contracts/chat"
 
 	"parley.chat/chat-service/internal/account"
 	"parley.chat/chat-service/internal/api"
@@ -105,11 +104,11 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (s *Service, e
 func (s *Service) wire(reg prometheus.Registerer) error {
 	log := eventlog.New(s.rdb, s.cfg.Partitions)
 	traces := msgtrace.New(s.tracing, s.cfg.Traces.Ratio)
-	heads := seen.New(log, s.floor, s.log)
+	heads := seen.New(log, unstored.Rows{DB: s.db}.MaxSeq, s.log)
 	s.budget = eventlog.NewBudget(log, eventlog.BudgetConfig{
 		Backlog: s.cfg.BacklogBudget, RefuseAt: float64(s.cfg.RedisRefuseAt) / 100, Logger: s.log,
 	})
-	s.appender = eventlog.NewAppender(log, s.appendDB, s.floor, eventlog.AppenderConfig{
+	s.appender = eventlog.NewAppender(log, s.appendDB, unstored.Rows{DB: s.db}.MaxSeq, eventlog.AppenderConfig{
 		Logger: s.log, Budget: s.budget, Known: heads.Known, Diverged: heads.Diverged, Stored: unstored.Rows{DB: s.db},
 	})
 	s.limiter = ratelimit.New(s.rdb, ratelimit.Config{
@@ -215,16 +214,6 @@ func (s *Service) refreshKeys(ctx context.Context) error {
 			s.log.ErrorContext(ctx, "cannot reload signing keys, keeping the current ones", "err", err)
 		}
 	}
-}
-
-// floor returns the highest seq of a channel that is stored in PostgreSQL.
-func (s *Service) floor(ctx context.Context, channel chat.ChannelID) (int64, error) {
-	var seq int64
-	err := s.db.NewRaw("select coalesce(max(seq), 0) from messages where channel_id = ?", channel).Scan(ctx, &seq)
-	if err != nil {
-		return 0, fmt.Errorf("read the newest row of channel %s: %w", channel, err)
-	}
-	return seq, nil
 }
 
 // Run runs the whole program until ctx is done: the service, its HTTP listener, health checks and

@@ -11,19 +11,19 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/unstored"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
-	"parley.chat/sync-service/internal/store"
 )
 
 // mover appends an event again, under a new seq, when another event holds its seq.
 type mover struct{ appender *eventlog.Appender }
 
 // newMover returns a mover. The client rdb must not retry commands by itself.
-func newMover(log *eventlog.Log, rdb redis.UniversalClient, s *store.Store, stored eventlog.Stored, logger *slog.Logger) *mover {
-	return &mover{appender: eventlog.NewAppender(log, rdb, s.Head, eventlog.AppenderConfig{Stored: stored, Logger: logger})}
+func newMover(log *eventlog.Log, rdb redis.UniversalClient, stored unstored.Rows, logger *slog.Logger) *mover {
+	return &mover{appender: eventlog.NewAppender(log, rdb, stored.MaxSeq, eventlog.AppenderConfig{Stored: stored, Logger: logger})}
 }
 
 // movedFor is how long the idempotency record of a moved event is kept, so that an entry that is

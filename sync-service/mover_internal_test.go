@@ -34,7 +34,7 @@ func TestMover_once(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = rdb.Close() }()
-	m := newMover(eventlog.New(rdb, 4), rdb, store.New(db), unstored.Rows{DB: db}, slog.New(slog.DiscardHandler))
+	m := newMover(eventlog.New(rdb, 4), rdb, unstored.Rows{DB: db}, slog.New(slog.DiscardHandler))
 	running, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- m.appender.Run(running) }()

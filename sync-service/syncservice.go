@@ -111,7 +111,7 @@ func New(cfg Config, log *slog.Logger, reg *prometheus.Registry) (*Service, erro
 		return nil, errors.Join(err, s.close())
 	}
 	s.watch = redisclient.NewWatch(s.rdb, reg, log)
-	s.mover = newMover(eventlog.New(s.rdb, cfg.Partitions), s.reads, s.store, unstored.Rows{DB: s.db}, log)
+	s.mover = newMover(eventlog.New(s.rdb, cfg.Partitions), s.reads, unstored.Rows{DB: s.db}, log)
 	return s, nil
 }
 

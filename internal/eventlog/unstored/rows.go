@@ -35,6 +35,15 @@ func (r Rows) Seqs(ctx context.Context, channels []chat.ChannelID) ([]int64, err
 	return seqs, nil
 }
 
+// MaxSeq returns the highest stored seq of a channel, 0 for none.
+func (r Rows) MaxSeq(ctx context.Context, channel chat.ChannelID) (int64, error) {
+	seqs, err := r.Seqs(ctx, []chat.ChannelID{channel})
+	if err != nil {
+		return 0, err
+	}
+	return seqs[0], nil
+}
+
 // Watermark returns the entry id up to which a partition is stored, "0-0" for none.
 func (r Rows) Watermark(ctx context.Context, partition int) (string, error) {
 	m, err := MarkOf(ctx, r.DB, partition)

@@ -23,7 +23,6 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/uptrace/bun"
 
-	"parley.chat/shared-contracts/chat"
 	"parley.chat/sync-service/internal/entryid"
 )
 
@@ -225,15 +224,6 @@ func (s *Store) Raise(ctx context.Context, marks map[int]entryid.ID) error {
 		}
 		return nil
 	})
-}
-
-// Head returns the highest stored seq of a channel, or 0 if there is none.
-func (s *Store) Head(ctx context.Context, channel chat.ChannelID) (seq int64, err error) {
-	err = s.db.NewRaw(`select coalesce(max(seq), 0) from messages where channel_id = ?`, channel).Scan(ctx, &seq)
-	if err != nil {
-		return 0, fmt.Errorf("read the head of channel %s: %w", channel, err)
-	}
-	return seq, nil
 }
 
 // rowsError is an error of a statement that stores rows. The SQLSTATE alone does not show whether

@@ -14,6 +14,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"parley.chat/internal/eventlog/eventrow"
+	"parley.chat/internal/eventlog/unstored"
 	"parley.chat/internal/platform/database"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
@@ -157,12 +158,7 @@ func (s *Store) Range(ctx context.Context, channel chat.ChannelID, from, to int6
 
 // MaxSeq returns the highest stored seq of a channel, 0 if there is none.
 func (s *Store) MaxSeq(ctx context.Context, channel chat.ChannelID) (int64, error) {
-	var seq int64
-	err := s.db.NewRaw(`select coalesce(max(seq), 0) from messages where channel_id = ?`, channel).Scan(ctx, &seq)
-	if err != nil {
-		return 0, fmt.Errorf("read the last stored seq of channel %s: %w", channel, err)
-	}
-	return seq, nil
+	return unstored.Rows{DB: s.db}.MaxSeq(ctx, channel)
 }
 
 // unavailable wraps a database error in the error that clients get.
