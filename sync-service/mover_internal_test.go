@@ -15,7 +15,6 @@ import (
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/shared-migrations/schematest"
-	"parley.chat/sync-service/internal/store"
 )
 
 // TestMover_once checks that an event is appended only once however often its entry is moved, and

@@ -3,7 +3,6 @@ package wsserver_test
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/devkit/testkit/wstest"

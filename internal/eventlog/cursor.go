@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"parley.chat/internal/platform/redisscript"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/rediskey"
@@ -68,29 +69,19 @@ type MovedCursor struct {
 func (l *Log) MoveCursors(ctx context.Context, moves []CursorMove) ([]MovedCursor, error) {
 	moved := make([]MovedCursor, len(moves))
 	var errs []error
-	// Calls that found no script are sent once more after it is loaded.
-	for calls, attempt := cursorCalls(moves), 0; len(calls) > 0; attempt++ {
-		var unknown []cursorCall
-		for i, reply := range l.moveCursors(ctx, calls, moves) {
-			err := reply.Err()
-			if redis.HasErrorPrefix(err, "NOSCRIPT") && attempt == 0 {
-				unknown = append(unknown, calls[i])
-				continue
-			}
-			if err == nil {
-				err = calls[i].settle(reply, moved)
-			}
-			for _, n := range calls[i].moves {
-				moved[n].Said = err == nil
-			}
-			if err != nil {
-				errs = append(errs, fmt.Errorf("move %d cursors of channel %s: %w", len(calls[i].moves), calls[i].channel, err))
-			}
+	batches := cursorCalls(moves)
+	calls := l.cursorScripts(batches, moves)
+	_ = redisscript.Run(ctx, l.rdb, calls) // each call has its own error
+	for i, batch := range batches {
+		err := calls[i].Reply.Err()
+		if err == nil {
+			err = batch.settle(calls[i].Reply, moved)
 		}
-		if calls = unknown; len(calls) > 0 {
-			if err := loadScript(ctx, l.rdb, cursorScript); err != nil {
-				return moved, fmt.Errorf("move cursors: load the script: %w", err)
-			}
+		for _, n := range batch.moves {
+			moved[n].Said = err == nil
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("move %d cursors of channel %s: %w", len(batch.moves), batch.channel, err))
 		}
 	}
 	return moved, errors.Join(errs...)
@@ -117,25 +108,22 @@ func cursorCalls(moves []CursorMove) (calls []cursorCall) {
 	return calls
 }
 
-// moveCursors sends calls in one pipeline; each reply has its own error.
-func (l *Log) moveCursors(ctx context.Context, calls []cursorCall, moves []CursorMove) []*redis.Cmd {
-	replies := make([]*redis.Cmd, len(calls))
-	_, _ = l.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-		for i, call := range calls {
-			p := l.Partition(call.channel.UUID)
-			keys := []string{
-				rediskey.Counter(p, call.channel), rediskey.Cursor(p, call.channel), rediskey.Receipts(p), rediskey.Topic(p, call.channel),
-			}
-			args := make([]any, 0, 4+4*len(call.moves))
-			args = append(args, event.Version, call.channel.String(), event.Item{Kind: event.KindReceipts}.Encode(), maxNamed)
-			for _, m := range call.moves {
-				args = append(args, moves[m].User.String(), moves[m].Delivered, moves[m].Read, moves[m].IfHeld)
-			}
-			replies[i] = cursorScript.EvalSha(ctx, pipe, keys, args...)
+// cursorScripts builds one script call for each of batches.
+func (l *Log) cursorScripts(batches []cursorCall, moves []CursorMove) []*redisscript.Call {
+	calls := make([]*redisscript.Call, len(batches))
+	for i, call := range batches {
+		p := l.Partition(call.channel.UUID)
+		keys := []string{
+			rediskey.Counter(p, call.channel), rediskey.Cursor(p, call.channel), rediskey.Receipts(p), rediskey.Topic(p, call.channel),
 		}
-		return nil
-	})
-	return replies
+		args := make([]any, 0, 4+4*len(call.moves))
+		args = append(args, event.Version, call.channel.String(), event.Item{Kind: event.KindReceipts}.Encode(), maxNamed)
+		for _, m := range call.moves {
+			args = append(args, moves[m].User.String(), moves[m].Delivered, moves[m].Read, moves[m].IfHeld)
+		}
+		calls[i] = &redisscript.Call{Script: cursorScript, Keys: keys, Args: args}
+	}
+	return calls
 }
 
 // settle copies the results of a call into moved.
@@ -246,13 +234,4 @@ func parseCursor(s string) (c Cursor, err error) {
 		return Cursor{}, fmt.Errorf("cursor %.60q: %w", s, err)
 	}
 	return c, nil
-}
-
-// loadScript loads a script into every server that may run it.
-func loadScript(ctx context.Context, rdb redis.UniversalClient, script *redis.Script) error {
-	load := func(ctx context.Context, c *redis.Client) error { return script.Load(ctx, c).Err() }
-	if c, ok := rdb.(*redis.ClusterClient); ok {
-		return c.ForEachMaster(ctx, load)
-	}
-	return script.Load(ctx, rdb).Err()
 }

@@ -23,6 +23,7 @@ import (
 
 	"parley.chat/internal/platform/config"
 	"parley.chat/internal/platform/outage"
+	"parley.chat/internal/platform/redisscript"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/rediskey"
@@ -187,7 +188,7 @@ func (l *Limiter) flush(ctx context.Context) {
 type userBatch struct {
 	waiting []request
 	refunds int
-	reply   *redis.Cmd
+	call    redisscript.Call
 }
 
 func (l *Limiter) settle(ctx context.Context, batch []request) {
@@ -206,61 +207,41 @@ func (l *Limiter) settle(ctx context.Context, batch []request) {
 			b.waiting = append(b.waiting, r)
 		}
 	}
-	again := l.ask(ctx, batches)
-	if len(again) > 0 { // a server did not have the script
-		if err := l.load(ctx); err == nil {
-			again = l.ask(ctx, again)
-		}
-	}
-	for _, b := range again {
-		b.answer(l.rate(), apierr.Wrap(b.reply.Err(), apierr.Unavailable, "the rate limit cannot be checked right now; retry with the same client_id"))
-	}
+	l.reserve(ctx, batches)
 }
 
-// ask sends one pipeline and answers the requests. It returns the users' batches for which the
-// server did not have the script.
-func (l *Limiter) ask(ctx context.Context, batches map[chat.UserID]*userBatch) (unknown map[chat.UserID]*userBatch) {
-	_, _ = l.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error { // each reply has its own error
-		for user, b := range batches {
-			p := rediskey.Of(user.UUID, l.cfg.Partitions)
-			rate := rediskey.UserRate(p, user)
-			if b.refunds > 0 {
-				pipe.RPopCount(ctx, rate, b.refunds)
-			}
-			if len(b.waiting) > 0 {
-				b.reply = reserveScript.EvalSha(ctx, pipe, []string{rate, rediskey.UserBlocked(p, user)},
-					len(b.waiting), l.cfg.Count, l.cfg.Window.Milliseconds())
-			}
-		}
-		return nil
-	})
+// reserve takes and returns tokens in one pipeline and answers the requests.
+func (l *Limiter) reserve(ctx context.Context, batches map[chat.UserID]*userBatch) {
+	calls := make([]*redisscript.Call, 0, len(batches))
 	for user, b := range batches {
-		b.refunds = 0
-		if b.reply == nil {
+		if len(b.waiting) == 0 {
 			continue
 		}
-		if redis.HasErrorPrefix(b.reply.Err(), "NOSCRIPT") {
-			if unknown == nil {
-				unknown = make(map[chat.UserID]*userBatch)
+		p := rediskey.Of(user.UUID, l.cfg.Partitions)
+		b.call = redisscript.Call{
+			Script: reserveScript, Keys: []string{rediskey.UserRate(p, user), rediskey.UserBlocked(p, user)},
+			Args: []any{len(b.waiting), l.cfg.Count, l.cfg.Window.Milliseconds()},
+		}
+		calls = append(calls, &b.call)
+	}
+	// Each call has its own error. A refund that fails costs its user a token until the window ends.
+	_ = redisscript.Run(ctx, l.rdb, calls, func(pipe redis.Pipeliner) {
+		for user, b := range batches {
+			if b.refunds > 0 {
+				pipe.RPopCount(ctx, rediskey.UserRate(rediskey.Of(user.UUID, l.cfg.Partitions), user), b.refunds)
 			}
-			unknown[user] = b
+		}
+	})
+	for _, b := range batches {
+		if len(b.waiting) == 0 {
 			continue
 		}
-		var err error
-		if b.reply.Err() != nil {
-			err = apierr.Wrap(b.reply.Err(), apierr.Unavailable, "the rate limit cannot be checked right now; retry with the same client_id")
+		err := b.call.Reply.Err()
+		if err != nil {
+			err = apierr.Wrap(err, apierr.Unavailable, "the rate limit cannot be checked right now; retry with the same client_id")
 		}
 		b.answer(l.rate(), err)
 	}
-	return unknown
-}
-
-func (l *Limiter) load(ctx context.Context) error {
-	load := func(ctx context.Context, c *redis.Client) error { return reserveScript.Load(ctx, c).Err() }
-	if c, ok := l.rdb.(*redis.ClusterClient); ok {
-		return c.ForEachMaster(ctx, load)
-	}
-	return reserveScript.Load(ctx, l.rdb).Err()
 }
 
 // rate returns the limit of messages.
@@ -270,7 +251,7 @@ func (l *Limiter) rate() config.Rate { return config.Rate{Count: l.cfg.Count, Pe
 func (b *userBatch) answer(rate config.Rate, err error) {
 	var reply []int64
 	if err == nil {
-		if reply, err = b.reply.Int64Slice(); err == nil && len(reply) != 4 {
+		if reply, err = b.call.Reply.Int64Slice(); err == nil && len(reply) != 4 {
 			err = fmt.Errorf("the rate limit script returned %v", reply)
 		}
 	}

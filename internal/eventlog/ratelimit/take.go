@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"parley.chat/internal/platform/config"
+	"parley.chat/internal/platform/redisscript"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/rediskey"
 )
@@ -105,29 +106,19 @@ func (l *Limiter) askRedis(ctx context.Context, uses []Use, states []State) ([]o
 	}
 	ctx, cancel := context.WithTimeout(ctx, takeTimeout)
 	defer cancel()
-	replies := make([]*redis.Cmd, len(uses))
-	send := func(eval func(pipe redis.Pipeliner, key string, args ...any) *redis.Cmd) error {
-		_, err := l.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-			for i, u := range uses {
-				replies[i] = eval(pipe, rediskey.Limit(string(u.Kind), u.Subject), states[i].Rate.Count, states[i].Rate.Per.Milliseconds())
-			}
-			return nil
-		})
-		return err
+	calls := make([]*redisscript.Call, len(uses))
+	for i, u := range uses {
+		calls[i] = &redisscript.Call{
+			Script: takeScript, Keys: []string{rediskey.Limit(string(u.Kind), u.Subject)},
+			Args: []any{states[i].Rate.Count, states[i].Rate.Per.Milliseconds()},
+		}
 	}
-	err := send(func(pipe redis.Pipeliner, key string, args ...any) *redis.Cmd {
-		return takeScript.EvalSha(ctx, pipe, []string{key}, args...)
-	})
-	if redis.HasErrorPrefix(err, "NOSCRIPT") {
-		err = send(func(pipe redis.Pipeliner, key string, args ...any) *redis.Cmd {
-			return takeScript.Eval(ctx, pipe, []string{key}, args...)
-		})
-	}
+	err := redisscript.Run(ctx, l.rdb, calls)
 	answers := make([]outcome, len(uses))
-	for i, reply := range replies {
+	for i, call := range calls {
 		var n []int64
 		if err == nil {
-			n, err = reply.Int64Slice()
+			n, err = call.Reply.Int64Slice()
 		}
 		if err == nil && len(n) != 4 {
 			err = fmt.Errorf("the limit script returned %v", n)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"parley.chat/internal/platform/redisscript"
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/sync-service/internal/entryid"
 )
@@ -43,21 +44,16 @@ func RunAll(ctx context.Context, rdb redis.UniversalClient, script *redis.Script
 	if len(calls) == 0 {
 		return nil, nil
 	}
-	pipe := rdb.Pipeline()
-	cmds := make([]*redis.Cmd, len(calls))
+	all := make([]*redisscript.Call, len(calls))
 	for i, c := range calls {
-		cmds[i] = script.EvalSha(ctx, pipe, c.Keys, c.Args...)
+		all[i] = &redisscript.Call{Script: script, Keys: c.Keys, Args: c.Args}
 	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
+	if err := redisscript.Run(ctx, rdb, all); err != nil {
+		return nil, err
+	}
 	answers := make([]any, len(calls))
-	for i, cmd := range cmds {
-		if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
-			cmd = script.Eval(ctx, rdb, calls[i].Keys, calls[i].Args...)
-		}
-		if err := cmd.Err(); err != nil {
-			return nil, err
-		}
-		answers[i] = cmd.Val()
+	for i, c := range all {
+		answers[i] = c.Reply.Val()
 	}
 	return answers, nil
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"parley.chat/internal/platform/redisscript"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
@@ -22,7 +23,7 @@ const maxUsersPerCall = 500
 type change struct {
 	ch         *channel
 	came, went []chat.UserID
-	call
+	redisscript.Call
 }
 
 // flush writes the channels that are due, as many as fit into one round trip. It reports whether
@@ -34,15 +35,15 @@ func (p *Presence) flush(ctx context.Context) (more bool) {
 	}
 	alive, err := p.alive(ctx)
 	if err == nil {
-		calls := make([]*call, len(batch))
+		calls := make([]*redisscript.Call, len(batch))
 		for i, c := range batch {
 			args := make([]any, 0, 2+len(c.came)+len(c.went))
 			args = append(args, "change", len(c.came))
 			for _, u := range slices.Concat(c.came, c.went) {
 				args = append(args, u.String())
 			}
-			c.call = p.changeCall(c.ch.id, p.id, alive, args)
-			calls[i] = &c.call
+			c.Call = p.changeCall(c.ch.id, p.id, alive, args)
+			calls[i] = &c.Call
 		}
 		err = p.run(ctx, calls)
 	}
@@ -131,7 +132,7 @@ func (p *Presence) recordResults(batch []*change) (diverged []*channel) {
 	defer p.mu.Unlock()
 	for _, c := range batch {
 		ch := c.ch
-		size, wait, err := c.result()
+		size, wait, err := result(&c.Call)
 		if err != nil {
 			for _, u := range slices.Concat(c.came, c.went) {
 				p.changedLocked(ch, u)
@@ -165,11 +166,11 @@ func (p *Presence) recordResults(batch []*change) (diverged []*channel) {
 }
 
 // result parses the reply of the change script.
-func (c *call) result() (size, wait int64, err error) {
-	if c.reply == nil {
+func result(c *redisscript.Call) (size, wait int64, err error) {
+	if c.Reply == nil {
 		return 0, 0, fmt.Errorf("not sent")
 	}
-	n, err := c.reply.Int64Slice()
+	n, err := c.Reply.Int64Slice()
 	if err == nil && len(n) != 3 {
 		err = fmt.Errorf("presence script answered %d values", len(n))
 	}
@@ -248,7 +249,7 @@ var (
 )
 
 // changeCall returns a call of the change script for the users of one gateway in a channel.
-func (p *Presence) changeCall(id chat.ChannelID, gateway string, alive gateways, rest []any) call {
+func (p *Presence) changeCall(id chat.ChannelID, gateway string, alive gateways, rest []any) redisscript.Call {
 	part := p.partition(id)
 	keys := make([]string, 0, 4+len(alive))
 	keys = append(keys, rediskey.Topic(part, id), rediskey.OnlineCount(part, id),
@@ -258,8 +259,8 @@ func (p *Presence) changeCall(id chat.ChannelID, gateway string, alive gateways,
 			keys = append(keys, rediskey.Online(part, id, other))
 		}
 	}
-	return call{
-		script: changeScript, keys: keys,
-		args: append([]any{id.String(), itemHeader, beforeCount(id), alive.digest()}, rest...),
+	return redisscript.Call{
+		Script: changeScript, Keys: keys,
+		Args: append([]any{id.String(), itemHeader, beforeCount(id), alive.digest()}, rest...),
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"parley.chat/internal/platform/redisscript"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/rediskey"
 )
@@ -61,13 +62,13 @@ func earlier(a, b time.Time) time.Time {
 
 // lease calls the lease script for this gateway.
 func (p *Presence) lease(ctx context.Context, mode string) (now int64, ok bool, next time.Duration, dead []string, err error) {
-	c := &call{script: leaseScript, keys: []string{rediskey.Gateways}, args: []any{
+	c := &redisscript.Call{Script: leaseScript, Keys: []string{rediskey.Gateways}, Args: []any{
 		p.id, p.cfg.Lease.Milliseconds(), mode, cleanupRetryAfter.Milliseconds(),
 	}}
-	if err = p.run(ctx, []*call{c}); err != nil {
+	if err = p.run(ctx, []*redisscript.Call{c}); err != nil {
 		return 0, false, 0, nil, fmt.Errorf("lease of gateway %s: %w", p.id, err)
 	}
-	reply, err := c.reply.Slice()
+	reply, err := c.Reply.Slice()
 	if err != nil || len(reply) != 4 {
 		return 0, false, 0, nil, fmt.Errorf("lease script answered %v: %w", reply, err)
 	}
@@ -171,7 +172,7 @@ func (p *Presence) dropAll(ctx context.Context, gateway string, channels []chat.
 		if err != nil {
 			return err
 		}
-		calls := make([]*call, len(page))
+		calls := make([]*redisscript.Call, len(page))
 		for i, id := range page {
 			c := p.changeCall(id, gateway, alive, []any{"drop", 0})
 			calls[i] = &c
@@ -180,7 +181,7 @@ func (p *Presence) dropAll(ctx context.Context, gateway string, channels []chat.
 			return fmt.Errorf("remove the gateway from %d channels: %w", len(page), err)
 		}
 		for i, id := range page {
-			if _, wait, err := calls[i].result(); err == nil && wait > 0 {
+			if _, wait, err := result(calls[i]); err == nil && wait > 0 {
 				p.publishCountAfter(id, time.Duration(wait)*time.Millisecond)
 			}
 		}

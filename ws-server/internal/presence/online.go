@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"parley.chat/internal/platform/redisscript"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/rediskey"
 )
@@ -43,11 +44,11 @@ func (p *Presence) Online(ctx context.Context, id chat.ChannelID, cursor string)
 	for _, gateway := range alive {
 		keys = append(keys, rediskey.Online(part, id, gateway))
 	}
-	c := &call{script: onlineScript, keys: keys, args: []any{alive.digest()}}
-	if err := p.run(ctx, []*call{c}); err != nil {
+	c := &redisscript.Call{Script: onlineScript, Keys: keys, Args: []any{alive.digest()}}
+	if err := p.run(ctx, []*redisscript.Call{c}); err != nil {
 		return Online{}, fmt.Errorf("read who is online in channel %s: %w", id, err)
 	}
-	reply, err := c.reply.Slice()
+	reply, err := c.Reply.Slice()
 	if err != nil || len(reply) != 2 {
 		return Online{}, fmt.Errorf("presence script answered %v: %w", reply, err)
 	}

@@ -29,6 +29,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"parley.chat/internal/platform/redisscript"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/rediskey"
@@ -325,12 +326,12 @@ func (p *Presence) publish(ctx context.Context) {
 		for len(queue) > 0 {
 			page := queue[:min(len(queue), maxCallsPerTrip)]
 			queue = queue[len(page):]
-			calls := make([]*call, len(page))
+			calls := make([]*redisscript.Call, len(page))
 			for i, n := range page {
 				part := p.partition(n.channel)
-				calls[i] = &call{
-					script: publishScript, args: []any{n.bytes},
-					keys: []string{rediskey.Topic(part, n.channel), rediskey.OnlineCount(part, n.channel)},
+				calls[i] = &redisscript.Call{
+					Script: publishScript, Args: []any{n.bytes},
+					Keys: []string{rediskey.Topic(part, n.channel), rediskey.OnlineCount(part, n.channel)},
 				}
 			}
 			if err := p.run(ctx, calls); err != nil {
