@@ -1,6 +1,7 @@
 package redisclient
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"parley.chat/internal/devkit/localserver"
+	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/devkit/testkit/certtest"
 	"parley.chat/internal/devkit/testkit/redistest"
 )
@@ -35,8 +37,10 @@ func TestCluster_certificatePerNode(t *testing.T) {
 	if _, ok := rdb.(*redis.ClusterClient); !ok {
 		t.Fatalf("a %T", rdb)
 	}
-	if err := Await(t.Context(), rdb, 16, WSServer, slog.New(slog.NewTextHandler(t.Output(), nil))); err != nil {
-		t.Fatal(err)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Timeout)
+	defer cancel()
+	if err := Await(ctx, rdb, 16, WSServer, slog.New(slog.NewTextHandler(t.Output(), nil))); err != nil {
+		t.Fatalf("%v; Redis %s", err, Reason(Check(t.Context(), rdb, 16)))
 	}
 	asked := map[string]bool{}
 	err := eachMaster(t.Context(), rdb, func(c *redis.Client) error {
