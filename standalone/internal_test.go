@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"parley.chat/internal/platform/browser"
 	"parley.chat/internal/platform/telemetry"
 )
 
@@ -34,6 +35,24 @@ func TestSubregistry(t *testing.T) {
 		}
 	}
 	t.Error("parley_same_total is not there once for each service")
+}
+
+// Without settings only this machine reaches a standalone, and only the first account is an operator.
+func TestLoadConfig_defaults(t *testing.T) {
+	t.Parallel()
+	cfg, err := LoadConfig(func(string) string { return "" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.chat.OpsFor != "first-account" {
+		t.Errorf("OPS_FOR is %q, want first-account", cfg.chat.OpsFor)
+	}
+	for name, addr := range map[string]string{"ADDR": cfg.Addr, "METRICS_ADDR": cfg.MetricsAddr} {
+		host, _, err := net.SplitHostPort(addr)
+		if err != nil || !browser.Loopback(host) {
+			t.Errorf("%s is %q, want a loopback address", name, addr)
+		}
+	}
 }
 
 func TestLoadConfig_hosts(t *testing.T) {
