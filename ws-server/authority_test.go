@@ -2,7 +2,6 @@ package wsserver_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -268,23 +267,9 @@ func TestHello_userIsRemovedDuringIt(t *testing.T) {
 	w.store(left, true)
 	first, _ := w.connect(url, eve)
 
-	lock, err := w.pool.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = lock.Rollback(context.Background()) }() // returns an error if it was committed
-	if _, err := lock.Exec(t.Context(), "lock table messages in access exclusive mode"); err != nil {
-		t.Fatal(err)
-	}
+	lock := w.lock("messages")
 	conn := wstest.Dial(t, url+"/ws", eve.Token)
-	testkit.Until(t, testkit.Timeout, func() error {
-		var waiting int
-		err := w.pool.QueryRow(t.Context(), "select count(*) from pg_locks where not granted and relation = 'messages'::regclass").Scan(&waiting)
-		if err == nil && waiting == 0 {
-			err = errors.New("hello does not wait for the count of unread messages")
-		}
-		return err
-	})
+	testkit.Until(t, testkit.Timeout, func() error { return w.blocked("messages") }) // hello counts unread messages
 	w.expel(left, eve)
 	secret := say(t, a, left, "not for eve")
 	first.Await(t, "the notice", func(f wstest.Frame) bool { return f.Type == "membership" && f.ChannelID == left })
@@ -342,25 +327,38 @@ func TestJoin_isAnnouncedBeforeTheFirstMessage(t *testing.T) {
 	for i := range urls {
 		urls[i], _ = w.gateway(neverVerify)
 	}
-	for i := range 10 {
+	for i, url := range urls {
 		ann := w.person(fmt.Sprint("ann-", i))
-		conn, _ := w.connect(urls[i%2], ann)
+		conn, _ := w.connect(url, ann)
 		c := w.channel(chat.Public, ann)
 		w.exec(`insert into outbox (kind, channel_id, actor_id, subject_id) values ('member_joined', $1, $2, $2)`, c.UUID, ann.ID.UUID)
 		floor := func(context.Context, chat.ChannelID) (int64, error) { return 0, nil }
 		if _, err := w.log.EnsureHead(t.Context(), c, floor); err != nil {
 			t.Fatal(err)
 		}
-		first := conn.Say(t, c, "first")
-		err := conn.TrySend(map[string]any{"type": "ping", "ref": "p"}) // waits behind the message
-		if err != nil {
+		lock := w.lock("outbox")
+		first := conn.Say(t, c, "first").String()
+		testkit.Until(t, testkit.Timeout, func() error { return w.blocked("outbox") })
+		if err := lock.Commit(t.Context()); err != nil { // the gateway reads that the arrival has not been announced
 			t.Fatal(err)
 		}
+		lock = w.lock("outbox")
+		testkit.Until(t, testkit.Timeout, func() error { // it reads again, or has not waited and answers
+			if slices.ContainsFunc(conn.Frames(), func(f wstest.Frame) bool { return f.Ref == first }) {
+				return nil
+			}
+			return w.blocked("outbox")
+		})
 		w.appendEvent(frame.Event{
 			Type: event.MemberJoined, ChannelID: c, ID: chat.NewEventID(), SenderID: ann.ID, UserID: &ann.ID, Username: ann.Name, SentAt: chat.Now(),
 		})
-		w.exec(`delete from outbox where channel_id = $1`, c.UUID)
-		wantAck(t, "the first message", conn.AwaitRef(t, first.String()), 2)
+		if _, err := lock.Exec(t.Context(), "delete from outbox where channel_id = $1", c.UUID); err != nil {
+			t.Fatal(err)
+		}
+		if err := lock.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantAck(t, "the first message", conn.AwaitRef(t, first), 2)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
@@ -159,6 +160,30 @@ func (w *world) exec(sql string, args ...any) {
 	if _, err := w.pool.Exec(context.Background(), sql, args...); err != nil {
 		w.t.Fatalf("%s: %v", sql, err)
 	}
+}
+
+// lock locks a table against all other sessions until the returned transaction or the test ends.
+func (w *world) lock(table string) pgx.Tx {
+	w.t.Helper()
+	tx, err := w.pool.Begin(w.t.Context())
+	if err == nil {
+		w.t.Cleanup(func() { _ = tx.Rollback(context.Background()) }) // the transaction may have been committed
+		_, err = tx.Exec(w.t.Context(), "lock table "+table+" in access exclusive mode")
+	}
+	if err != nil {
+		w.t.Fatalf("lock %s: %v", table, err)
+	}
+	return tx
+}
+
+// blocked returns an error unless a session waits for a lock on a table.
+func (w *world) blocked(table string) error {
+	var waiting int
+	err := w.pool.QueryRow(w.t.Context(), "select count(*) from pg_locks where not granted and relation = $1::regclass", table).Scan(&waiting)
+	if err == nil && waiting == 0 {
+		err = fmt.Errorf("no session waits for %s", table)
+	}
+	return err
 }
 
 func (w *world) notify(n notice.Notice) {
