@@ -669,6 +669,9 @@ func TestCommandLine(t *testing.T) {
 
 // TestMoment checks that a time without a zone is in UTC, whatever the operator's time zone.
 func TestMoment(t *testing.T) {
+	local := time.Local
+	time.Local = time.FixedZone("the operator's", 5*60*60)
+	t.Cleanup(func() { time.Local = local })
 	var m moment
 	if err := m.UnmarshalText([]byte("2026-01-01 10:00")); err != nil || !m.Equal(time.Date(2026, 1, 1, 10, 0, 0, 0, time.UTC)) {
 		t.Errorf("2026-01-01 10:00 is %v, %v", m.Time, err)

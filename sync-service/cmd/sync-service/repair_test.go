@@ -58,4 +58,18 @@ func TestRepair(t *testing.T) {
 		t.Errorf("repaired: %+v; the group %+v, rows %v", r, g, w.kinds(c))
 	}
 	w.must(0, &r, "repair", "--dry-run")
+
+	w.serve() // it stores the gap event of the raised counter
+	counter := rediskey.Counter(p(c), c)
+	w.rdb.HSet(t.Context(), counter, "seq", 5)
+	w.must(1, &r, "repair", "--dry-run")
+	if seq := w.rdb.HGet(t.Context(), counter, "seq").Val(); len(r.Counters) != 1 || r.Counters[0].From != 5 || r.Counters[0].To != 11 || seq != "5" {
+		t.Errorf("the dry run: %+v; the counter is %s", r, seq)
+	}
+	w.must(0, &r, "repair")
+	if seq := w.rdb.HGet(t.Context(), counter, "seq").Val(); seq != "11" {
+		t.Errorf("the counter is %s, want 11", seq)
+	}
+	w.stored(c, 11)
+	w.must(0, &r, "repair", "--dry-run")
 }
