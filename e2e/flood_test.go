@@ -38,5 +38,5 @@ func TestFlood(t *testing.T) {
 	}
 	a, b := ann.connect(w.ws[0]), bob.connect(w.ws[1])
 	b.Say(t, own, "are you there?")
-	a.Await(t, "the message in the own channel", func(f wstest.Frame) bool { return f.Type == "message" && f.ChannelID == own })
+	a.Await(t, "the message in the user's own channel", func(f wstest.Frame) bool { return f.Type == "message" && f.ChannelID == own })
 }

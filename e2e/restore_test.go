@@ -132,7 +132,7 @@ func TestRestore_olderRedis(t *testing.T) {
 	testkit.Until(t, testkit.Timeout, func() error {
 		_, body, err := get(w.sync[0].base + "/metrics")
 		if err == nil && !regexp.MustCompile(`(?m)^parley_sync_lost_writes_timestamp_seconds\{.*\} [1-9]`).MatchString(body) {
-			err = fmt.Errorf("no metric of the loss")
+			err = fmt.Errorf("no metric reports the loss")
 		}
 		return err
 	})

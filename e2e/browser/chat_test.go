@@ -148,11 +148,11 @@ func TestHostile(t *testing.T) {
 	p.click(find("toggle-members"))
 	p.await(find("member"))
 	checks := map[string]string{
-		"a script ran":               `"owned" in window`,
-		"a message became HTML":      `document.querySelector('[data-testid="message-body"] :is(img, script, svg, iframe, style, b, i):not([class])') !== null`,
-		"a link leads into a script": `[...document.links].some(a => !["http:", "https:"].includes(a.protocol))`,
-		"an attribute is a script":   `[...document.querySelectorAll("*")].some(e => [...e.attributes].some(a => a.name.startsWith("on")))`,
-		"links know who sent one":    `[...document.querySelectorAll('[data-testid="message-body"] a')].some(a => !a.rel.includes("noopener"))`,
+		"a script ran":                 `"owned" in window`,
+		"a message became HTML":        `document.querySelector('[data-testid="message-body"] :is(img, script, svg, iframe, style, b, i):not([class])') !== null`,
+		"a link leads to a script":     `[...document.links].some(a => !["http:", "https:"].includes(a.protocol))`,
+		"an attribute is a script":     `[...document.querySelectorAll("*")].some(e => [...e.attributes].some(a => a.name.startsWith("on")))`,
+		"links give away their opener": `[...document.querySelectorAll('[data-testid="message-body"] a')].some(a => !a.rel.includes("noopener"))`,
 	}
 	for name, script := range checks {
 		if value[bool](p, script) {

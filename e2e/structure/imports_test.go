@@ -50,16 +50,16 @@ func module(name string) string { return "parley.chat/" + name + "/..." }
 
 var rules = []rule{
 	{
-		name: "chat-service is alone", of: []string{module("chat-service")}, never: []string{module("ws-server"), module("sync-service"), module("standalone")},
-		reason: "a service never imports a service: they are built, deployed and restarted alone",
+		name: "chat-service imports no service", of: []string{module("chat-service")}, never: []string{module("ws-server"), module("sync-service"), module("standalone")},
+		reason: "a service never imports another service: each is built, deployed and restarted on its own",
 	},
 	{
-		name: "ws-server is alone", of: []string{module("ws-server")}, never: []string{module("chat-service"), module("sync-service"), module("standalone")},
-		reason: "a service never imports a service: they are built, deployed and restarted alone",
+		name: "ws-server imports no service", of: []string{module("ws-server")}, never: []string{module("chat-service"), module("sync-service"), module("standalone")},
+		reason: "a service never imports another service: each is built, deployed and restarted on its own",
 	},
 	{
-		name: "sync-service is alone", of: []string{module("sync-service")}, never: []string{module("chat-service"), module("ws-server"), module("standalone")},
-		reason: "a service never imports a service: they are built, deployed and restarted alone",
+		name: "sync-service imports no service", of: []string{module("sync-service")}, never: []string{module("chat-service"), module("ws-server"), module("standalone")},
+		reason: "a service never imports another service: each is built, deployed and restarted on its own",
 	},
 	{
 		name: "contracts are data", of: []string{module("shared-contracts")}, only: []string{module("shared-contracts"), "github.com/google/uuid"},
@@ -67,88 +67,88 @@ var rules = []rule{
 	},
 	{
 		name: "the SDK stands alone", of: []string{"parley.chat/client"}, only: []string{module("client"), module("shared-contracts"), webSocket, "github.com/google/uuid"},
-		reason: "it is built into other people's programs: no plumbing of ours, no service, as little else as can be",
+		reason: "it is built into other people's programs, so it must not contain internal packages or services, and as little else as possible",
 	},
 	{
-		name: "its programs are examples", of: []string{"parley.chat/client/cmd/..."},
+		name: "the programs of the SDK are examples", of: []string{"parley.chat/client/cmd/..."},
 		only:   []string{module("client"), module("shared-contracts"), webSocket, "github.com/google/uuid", "golang.org/x/term/...", "golang.org/x/sys/..."},
-		reason: "what they do, others can do with the SDK; a terminal is all that they need besides",
+		reason: "users of the SDK can write them too, so they need only the SDK and a terminal",
 	},
 	{
 		name: "the page is files", of: []string{module("web-client")}, only: []string{module("web-client")},
-		reason: "web-client holds what was built, and no opinion on how it is served",
+		reason: "web-client contains only the built files, not the code that serves them",
 	},
 	{
 		name: "one service serves the page", of: []string{module("ws-server"), module("sync-service"), module("internal"), module("shared-contracts"), module("shared-migrations"), module("client"), module("loadtest")},
 		never:  []string{module("web-client")},
-		reason: "chat-service serves it; another program would be as large as it for nothing",
+		reason: "chat-service serves the page; in other programs it would only take space",
 	},
 	{
-		name: "plumbing knows no service", of: []string{module("internal"), module("shared-migrations")},
+		name: "shared code imports no service", of: []string{module("internal"), module("shared-migrations")},
 		never:  []string{module("chat-service"), module("ws-server"), module("sync-service"), module("standalone")},
-		reason: "what services share knows none of them",
+		reason: "code that services share must not import a service",
 	},
 	{
 		name: "devkit stands alone", of: []string{module("internal/devkit")},
 		never:  []string{module("internal/platform"), module("internal/eventlog"), module("shared-migrations")},
-		reason: "it is imported by the tests of all other modules, so an import of theirs would be a cycle",
+		reason: "the tests of all other modules import it, so importing one of them would be a cycle",
 	},
 	{
-		name: "platform knows no chat", of: []string{module("internal/platform")},
+		name: "platform does not depend on chat", of: []string{module("internal/platform")},
 		never: []string{
 			module("internal/eventlog"), module("internal/devkit"), module("shared-migrations"), module("shared-contracts/event"),
 			module("shared-contracts/frame"), module("shared-contracts/notice"),
 		},
-		reason: "platform would serve any product: the event log stands on it",
+		reason: "platform must be usable by any product, so it must not depend on the event log",
 	},
 	{
-		name: "the event log needs no tests", of: []string{module("internal/eventlog")}, never: []string{module("internal/devkit"), module("shared-migrations")},
-		reason: "the three services are built from it",
+		name: "the event log contains no test code", of: []string{module("internal/eventlog")}, never: []string{module("internal/devkit"), module("shared-migrations")},
+		reason: "it is part of all three services",
 	},
 	{
 		name: "no test code in production", of: []string{module("chat-service"), module("ws-server"), module("sync-service")},
 		never:  []string{module("internal/devkit"), "testing"},
-		reason: "testkit is for tests, and a service is given its servers",
+		reason: "devkit is for tests, and a service gets its servers from its settings",
 	},
 	{
 		name: "no gRPC", of: []string{module("chat-service"), module("ws-server"), module("sync-service"), module("standalone"), module("internal")},
 		never:  []string{"google.golang.org/grpc/..."},
-		reason: "it makes ws-server larger by half, for nothing (decision 0020)",
+		reason: "it makes ws-server half as large again without being used (decision 0020)",
 	},
 	{
 		name: "only the migrator migrates", of: []string{module("chat-service"), module("ws-server"), module("sync-service")},
 		never:  []string{module("shared-migrations")},
-		reason: "a service that changed the schema would do so once per instance",
+		reason: "otherwise every instance of a service would change the schema",
 	},
 	{
-		name: "the hub knows no transport", of: []string{"parley.chat/ws-server/internal/hub/...", "parley.chat/internal/platform/affinity"},
+		name: "the hub does not depend on transports", of: []string{"parley.chat/ws-server/internal/hub/...", "parley.chat/internal/platform/affinity"},
 		never:  []string{webSocket, redisClient, module("internal"), module("ws-server")},
-		reason: "the fan-out is read, tested and replaced alone",
+		reason: "the fan-out can be read, tested and replaced on its own",
 	},
 	{
-		name: "a connection knows no store", of: []string{"parley.chat/ws-server/internal/connection/...", "parley.chat/internal/platform/socket"},
+		name: "a connection does not depend on stores", of: []string{"parley.chat/ws-server/internal/connection/...", "parley.chat/internal/platform/socket"},
 		never:  slices.Concat([]string{redisClient, module("internal"), module("ws-server")}, sql),
-		reason: "one WebSocket is read, tested and replaced alone",
+		reason: "connection can be read, tested and replaced on its own",
 	},
 	{
-		name: "the feed knows no sockets", of: []string{"parley.chat/ws-server/internal/feed/..."},
+		name: "the feed does not depend on sockets", of: []string{"parley.chat/ws-server/internal/feed/..."},
 		never:  []string{webSocket, "parley.chat/ws-server/internal/connection/...", "parley.chat/ws-server/internal/gateway/..."},
-		reason: "the way from Redis to the hub is read, tested and replaced alone",
+		reason: "the feed can be read, tested and replaced on its own",
 	},
 	{
 		name: "the feed opens no sockets", of: []string{"parley.chat/ws-server/internal/feed/..."}, direct: true,
 		never:  []string{"net", "net/http/..."},
-		reason: "the way from Redis to the hub is read, tested and replaced alone",
+		reason: "the feed can be read, tested and replaced on its own",
 	},
 	{
-		name: "typing knows only users and channels", of: []string{"parley.chat/ws-server/internal/typing/..."},
+		name: "typing depends only on the contracts", of: []string{"parley.chat/ws-server/internal/typing/..."},
 		only:   []string{module("shared-contracts"), "github.com/google/uuid"},
-		reason: "who is typing is decided without any I/O; the gateway publishes it",
+		reason: "typing notices are computed without I/O; the gateway publishes them",
 	},
 	{
-		name: "SQL stands in stores", of: []string{"parley.chat/ws-server/internal/...", "parley.chat/sync-service/internal/..."}, direct: true,
+		name: "SQL is only in stores", of: []string{"parley.chat/ws-server/internal/...", "parley.chat/sync-service/internal/..."}, direct: true,
 		except: []string{"parley.chat/ws-server/internal/store/...", "parley.chat/sync-service/internal/store/..."}, never: sql,
-		reason: "queries are found, and their plans checked, in one place per service",
+		reason: "each service has one place to find queries and to check their plans",
 	},
 }
 

@@ -67,7 +67,7 @@ func TestDraw(t *testing.T) {
 func TestDraw_notAProfile(t *testing.T) {
 	for name, raw := range map[string][]byte{"text": []byte("no"), "no samples": profileOf(t, nil)} {
 		if _, err := flame.Draw(raw, ""); err == nil {
-			t.Errorf("Draw of %s does not fail", name)
+			t.Errorf("Draw(%s) does not fail", name)
 		}
 	}
 }

@@ -32,7 +32,7 @@ func TestSVG(t *testing.T) {
 		}
 	}
 	if strings.Contains(string(svg), "NaN") || strings.Contains(string(svg), "Inf") {
-		t.Errorf("a point is nowhere:\n%s", svg)
+		t.Errorf("a point has no coordinates:\n%s", svg)
 	}
 }
 

@@ -20,11 +20,11 @@ func TestNewCompany(t *testing.T) {
 	places := 0
 	for i, of := range c.of {
 		if !slices.IsSorted(of) || len(of) > each || len(of) < each-2 {
-			t.Errorf("person %d is in %v", i, of)
+			t.Errorf("user %d is in %v", i, of)
 		}
 		for _, channel := range of {
 			if !slices.Contains(c.rosters[channel], i) {
-				t.Errorf("person %d is not among the members of channel %d", i, channel)
+				t.Errorf("user %d is not a member of channel %d", i, channel)
 			}
 		}
 		places += len(of)
@@ -36,7 +36,7 @@ func TestNewCompany(t *testing.T) {
 		}
 	}
 	if places != 0 {
-		t.Errorf("people are in %d channels more than channels have people", places)
+		t.Errorf("the two lists differ by %d memberships", places)
 	}
 }
 
@@ -68,7 +68,7 @@ func TestSchedule(t *testing.T) {
 			t.Errorf("turns in two periods: %v", turns)
 		}
 	}
-	(&schedule{}).due(5, func(int) { t.Error("a schedule of nobody has a turn") })
+	(&schedule{}).due(5, func(int) { t.Error("a schedule without elements calls do") })
 }
 
 func TestGrowing(t *testing.T) {

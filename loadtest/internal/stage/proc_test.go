@@ -13,7 +13,7 @@ func TestParseStat(t *testing.T) {
 	}
 	for _, bad := range []string{"", "42 (x) S", "42 x S 7 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1"} {
 		if _, err := parseStat([]byte(bad)); err == nil {
-			t.Errorf("parseStat(%q) took it", bad)
+			t.Errorf("parseStat(%q) does not fail", bad)
 		}
 	}
 }

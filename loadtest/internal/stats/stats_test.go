@@ -50,7 +50,7 @@ func TestHistogram_merge(t *testing.T) {
 func TestHistogram_edges(t *testing.T) {
 	var h stats.Histogram
 	if h.Quantile(.5) != 0 {
-		t.Error("quantile of nothing")
+		t.Error("the quantile of an empty histogram is not 0")
 	}
 	h.Add(-5)
 	h.Add(math.MaxInt64)

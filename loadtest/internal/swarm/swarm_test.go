@@ -177,6 +177,6 @@ func TestLoop_manyChannels(t *testing.T) {
 		t.Errorf("places: %+v", c.Places)
 	}
 	if n := l.Tally.Latency.Count(); n > 2 {
-		t.Errorf("%d latencies: what was caught up on has none", n)
+		t.Errorf("%d latencies: replayed events must have none", n)
 	}
 }

@@ -184,7 +184,7 @@ func (c *client) answer() ([]byte, error) {
 		return nil, err
 	}
 	if len(c.buf) > end+n {
-		return nil, errors.New("an answer is longer than it says")
+		return nil, errors.New("an answer is longer than its Content-Length")
 	}
 	return c.buf[end:], nil
 }

@@ -99,7 +99,7 @@ func TestScan(t *testing.T) {
 		t.Errorf("Ref = %d", wire.Ref(ack))
 	}
 	if wire.KindOf([]byte(`{"type":"presence"}`)) != wire.Other || wire.Seq([]byte(`{}`)) != 0 {
-		t.Error("something was found in nothing")
+		t.Error("found something in an empty payload")
 	}
 }
 
@@ -174,6 +174,6 @@ func TestChannel(t *testing.T) {
 		t.Errorf("Channel = %s, %v", got[:], ok)
 	}
 	if _, ok := wire.Channel([]byte(`{"type":"message","channel_id":"short"}`)); ok {
-		t.Error("an object without a whole id has a channel")
+		t.Error("Channel accepts an object with an incomplete id")
 	}
 }
