@@ -25,26 +25,26 @@ type common struct {
 	Logs bool   `help:"Show the output of the processes."`
 }
 
-// single contains the flags of a command that runs one scenario.
-type single struct {
+// runFlags contains the flags of a command that runs one scenario.
+type runFlags struct {
 	Target string `default:"parley" enum:"parley,bare" help:"Target: parley, or bare (the floor)."`
 	Runs   int    `default:"1" help:"Number of runs."`
 }
 
-// reading contains the flags of the REST scenarios, like single.
-type reading struct {
+// restFlags contains the flags of the REST scenarios, like runFlags.
+type restFlags struct {
 	Target string `default:"parley" enum:"parley,rest" help:"Target: parley, or rest (the floor)."`
 	Runs   int    `default:"1" help:"Number of runs."`
 }
 
-// storing contains the flags of the storing scenario, like single.
-type storing struct {
+// drainFlags contains the flags of the drain scenario, like runFlags.
+type drainFlags struct {
 	Target string `default:"parley" enum:"parley,copy" help:"Target: parley, or copy (the floor)."`
 	Runs   int    `default:"1" help:"Number of runs."`
 }
 
-// drawn contains the flags of a scenario that runs once and can draw a picture.
-type drawn struct {
+// pictureFlags contains the flags of a scenario that runs once and can draw a picture.
+type pictureFlags struct {
 	SVG string `name:"svg" help:"File for a picture of the result."`
 }
 
@@ -52,55 +52,55 @@ type cli struct {
 	common
 
 	Idle struct {
-		single
+		runFlags
 		scenario.Idle
 	} `cmd:"" help:"Idle connections: their memory."`
 	Fanout struct {
-		single
+		runFlags
 		scenario.Fanout
 	} `cmd:"" help:"One large channel: CPU per delivery, latency, highest sustained rate."`
 	ManyChannels struct {
-		single
+		runFlags
 		scenario.ManyChannels
 	} `cmd:"" help:"Many small channels: CPU per delivery, latency."`
 	Ingest struct {
-		single
+		runFlags
 		scenario.Ingest
 	} `cmd:"" help:"Publishers that send as fast as acks allow."`
 	Pipeline struct {
-		single
+		runFlags
 		scenario.Pipeline
 	} `cmd:"" help:"All services together: publishers, receipts and sync-service, down to the rows."`
 	Mixed struct {
-		single
+		runFlags
 		scenario.Mixed
 	} `cmd:"" help:"A large company at work: few users send, all read, some reconnect."`
 	Drain struct {
-		storing
+		drainFlags
 		scenario.Drain
 	} `cmd:"" help:"A backlog in Redis that sync-services store."`
 	Curve struct {
-		drawn
+		pictureFlags
 		scenario.Curve
 	} `cmd:"" help:"Latency against load: fan-out and ingest at fractions of their highest rates."`
 	Table struct {
-		drawn
+		pictureFlags
 		scenario.Table
 	} `cmd:"" help:"Insert rate and pages of history against the size of the table messages, plain and partitioned."`
 	Script struct {
-		single
+		runFlags
 		scenario.AppendScript
 	} `cmd:"" help:"The floor of ingest: only the append script."`
 	Storm struct {
-		single
+		runFlags
 		scenario.Storm
 	} `cmd:"" help:"Clients that all reconnect at the same time and resume."`
 	History struct {
-		reading
+		restFlags
 		scenario.History
 	} `cmd:"" help:"REST: pages of history per second."`
 	Channels struct {
-		reading
+		restFlags
 		scenario.Channels
 	} `cmd:"" help:"REST: lists of channels per second."`
 	K6    scenario.K6  `cmd:"" name:"k6" help:"Run a k6 script against all of Parley."`
@@ -157,34 +157,34 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	})
 }
 
-func (c *cli) chosen(command string) (single, scenario.Scenario) {
+func (c *cli) chosen(command string) (runFlags, scenario.Scenario) {
 	switch command {
 	case "idle":
-		return c.Idle.single, &c.Idle.Idle
+		return c.Idle.runFlags, &c.Idle.Idle
 	case "fanout":
-		return c.Fanout.single, &c.Fanout.Fanout
+		return c.Fanout.runFlags, &c.Fanout.Fanout
 	case "many-channels":
-		return c.ManyChannels.single, &c.ManyChannels.ManyChannels
+		return c.ManyChannels.runFlags, &c.ManyChannels.ManyChannels
 	case "ingest":
-		return c.Ingest.single, &c.Ingest.Ingest
+		return c.Ingest.runFlags, &c.Ingest.Ingest
 	case "pipeline":
-		return c.Pipeline.single, &c.Pipeline.Pipeline
+		return c.Pipeline.runFlags, &c.Pipeline.Pipeline
 	case "mixed":
-		return c.Mixed.single, &c.Mixed.Mixed
+		return c.Mixed.runFlags, &c.Mixed.Mixed
 	case "drain":
-		return single(c.Drain.storing), &c.Drain.Drain
+		return runFlags(c.Drain.drainFlags), &c.Drain.Drain
 	case "curve":
-		return single{Target: scenario.Parley, Runs: 1}, &c.Curve.Curve
+		return runFlags{Target: scenario.Parley, Runs: 1}, &c.Curve.Curve
 	case "table":
-		return single{Target: scenario.Parley, Runs: 1}, &c.Table.Table
+		return runFlags{Target: scenario.Parley, Runs: 1}, &c.Table.Table
 	case "script":
-		return c.Script.single, &c.Script.AppendScript
+		return c.Script.runFlags, &c.Script.AppendScript
 	case "history":
-		return single(c.History.reading), &c.History.History
+		return runFlags(c.History.restFlags), &c.History.History
 	case "channels":
-		return single(c.Channels.reading), &c.Channels.Channels
+		return runFlags(c.Channels.restFlags), &c.Channels.Channels
 	}
-	return c.Storm.single, &c.Storm.Storm
+	return c.Storm.runFlags, &c.Storm.Storm
 }
 
 // picture returns a function that draws a command's result if the flags request that, and does

@@ -52,12 +52,12 @@ type mixed struct {
 	acks     int64
 	going    bool
 
-	speech, reading, churn schedule
-	next                   map[*swarm.Conn]int // channel in which a user who is typing will send
-	moved                  map[*swarm.Conn][]int64
-	places                 []swarm.Place // buffer of read
-	away                   []absence     // ordered by time of return
-	pause                  int64         // number of cuts that were resumed
+	sending, reading, churn schedule
+	next                    map[*swarm.Conn]int // channel in which a user who is typing will send
+	moved                   map[*swarm.Conn][]int64
+	positions               []swarm.Position // buffer of read
+	away                    []absence        // ordered by time of return
+	pause                   int64            // number of cuts that were resumed
 }
 
 // absence is a client that was disconnected, and the time at which it returns.
@@ -124,7 +124,7 @@ func (m *mixed) setUp(ctx context.Context, env Env) (err error) {
 	if c.server, err = env.Stage.GatewayAsShipped(ctx); err != nil {
 		return err
 	}
-	c.speech = newSpeech(Parley, c.people.Channels, m.s.Body)
+	c.frames = newFrameBuilder(Parley, c.people.Channels, m.s.Body)
 	if c.loop, err = swarm.New(); err != nil {
 		return err
 	}
@@ -132,13 +132,13 @@ func (m *mixed) setUp(ctx context.Context, env Env) (err error) {
 		return err
 	}
 	c.loop.Index = map[wire.ChannelID]int{}
-	for i, name := range c.speech.channels {
+	for i, name := range c.frames.channels {
 		c.loop.Index[wire.ChannelID([]byte(name))] = i
 	}
 	for i, p := range c.people.People {
-		conn := c.loop.Add(-1, c.speech.upgrade(c.server.Addr, p, true))
+		conn := c.loop.Add(-1, c.frames.upgrade(c.server.Addr, p, true))
 		for _, channel := range m.company.of[i] {
-			conn.Places = append(conn.Places, swarm.Place{Channel: channel, Next: 1}) // the channels are new
+			conn.Positions = append(conn.Positions, swarm.Position{Channel: channel, Next: 1}) // the channels are new
 		}
 	}
 	c.before, err = env.Stage.Snapshot(ctx)
@@ -156,11 +156,11 @@ func (m *mixed) begin() {
 			continue
 		}
 		m.others = append(m.others, conn)
-		conn.Ask(m.crew.speech.upgrade(m.server.Addr, m.people.People[i], false)) // used when they reconnect
+		conn.Ask(m.frames.upgrade(m.server.Addr, m.people.People[i], false)) // used when they reconnect
 	}
 	m.next, m.moved = map[*swarm.Conn]int{}, map[*swarm.Conn][]int64{}
 	// A speaker acts twice per message: to start typing, and to send. So the period is half of Say.
-	m.speech = schedule{every: m.s.Say / 2, n: len(m.speakers)}
+	m.sending = schedule{every: m.s.Say / 2, n: len(m.speakers)}
 	m.reading = schedule{every: m.s.Read, n: len(m.loop.Conns)}
 	if n := int(m.s.Churn * float64(len(m.loop.Conns))); n > 0 {
 		m.churn = schedule{every: time.Second, n: n}
@@ -168,7 +168,7 @@ func (m *mixed) begin() {
 	m.loop.OnAck = func(*swarm.Conn, int64) { m.acks++ }
 	m.loop.OnOpen = func(conn *swarm.Conn) {
 		conn.Live = m.loop.Now()
-		m.loop.Write(conn, m.crew.speech.resumeAll(conn.Places))
+		m.loop.Write(conn, m.frames.resumeAll(conn.Positions))
 	}
 }
 
@@ -176,7 +176,7 @@ func (m *mixed) begin() {
 func (m *mixed) tick() bool {
 	now := m.loop.Now()
 	if m.going {
-		m.speech.due(now, func(i int) { m.speak(m.speakers[i]) })
+		m.sending.due(now, func(i int) { m.speak(m.speakers[i]) })
 		m.reading.due(now, func(i int) { m.read(m.loop.Conns[i]) })
 		m.churn.due(now, func(int) { m.cut(now) })
 	}
@@ -197,13 +197,13 @@ func (m *mixed) speak(conn *swarm.Conn) {
 	if !typing {
 		channel = m.company.pick(m.rng, conn.ID)
 		m.next[conn] = channel
-		m.loop.Write(conn, m.crew.speech.typing(channel, true))
+		m.loop.Write(conn, m.frames.typing(channel, true))
 		return
 	}
 	delete(m.next, conn)
 	m.said[channel]++
-	m.loop.Write(conn, m.crew.speech.message(channel, m.said[channel], m.loop.Now()))
-	m.loop.Write(conn, m.crew.speech.typing(channel, false))
+	m.loop.Write(conn, m.frames.message(channel, m.said[channel], m.loop.Now()))
+	m.loop.Write(conn, m.frames.typing(channel, false))
 }
 
 // read reports a user's new positions in all channels in one frame, as the SDK does.
@@ -213,18 +213,18 @@ func (m *mixed) read(conn *swarm.Conn) {
 	}
 	at := m.moved[conn]
 	if at == nil {
-		at = make([]int64, len(conn.Places))
+		at = make([]int64, len(conn.Positions))
 		m.moved[conn] = at
 	}
-	m.places = m.places[:0]
-	for i, p := range conn.Places {
+	m.positions = m.positions[:0]
+	for i, p := range conn.Positions {
 		if p.Next-1 > at[i] {
 			at[i] = p.Next - 1
-			m.places = append(m.places, p)
+			m.positions = append(m.positions, p)
 		}
 	}
-	if len(m.places) > 0 {
-		m.loop.Write(conn, m.crew.speech.cursors(m.places...))
+	if len(m.positions) > 0 {
+		m.loop.Write(conn, m.frames.cursors(m.positions...))
 	}
 }
 
@@ -240,7 +240,7 @@ func (m *mixed) cut(now int64) {
 // missing returns the number of events that clients have not received.
 func (m *mixed) missing() (n int64) {
 	for _, conn := range m.loop.Conns {
-		for _, p := range conn.Places {
+		for _, p := range conn.Positions {
 			n += m.said[p.Channel] - (p.Next - 1)
 		}
 	}
@@ -340,7 +340,7 @@ func (a *background) readPages(ctx context.Context, m *mixed, server *stage.Proc
 		case <-tick.C:
 		}
 		i := rng.IntN(len(m.people.People))
-		path := "/v1/channels/" + m.crew.speech.channels[m.company.pick(rng, i)] + "/messages"
+		path := "/v1/channels/" + m.frames.channels[m.company.pick(rng, i)] + "/messages"
 		began := time.Now()
 		if err := server.Ask(ctx, path, m.people.People[i].Token); err != nil {
 			if ctx.Err() != nil {

@@ -116,7 +116,7 @@ func (p *pipeline) tick() bool {
 // moveCursor reports that a reader has received and read everything it has.
 func (p *pipeline) moveCursor(conn *swarm.Conn) {
 	if conn.Open() && conn.Next > 1 {
-		p.loop.Write(conn, p.speech.cursors(swarm.Place{Channel: conn.Channel, Next: conn.Next}))
+		p.loop.Write(conn, p.frames.cursors(swarm.Position{Channel: conn.Channel, Next: conn.Next}))
 	}
 }
 

@@ -93,7 +93,7 @@ type crew struct {
 	loop   *swarm.Loop
 	server *stage.Process
 	people *stage.Population
-	speech *speech
+	frames *frameBuilder
 	before stage.Snapshot // before the first connection
 	said   []int64        // messages sent, by channel
 }
@@ -125,7 +125,7 @@ func newCrew(ctx context.Context, env Env, channels, members, body int, fsync st
 	if err != nil {
 		return c, err
 	}
-	c.speech = newSpeech(env.Target, c.people.Channels, body)
+	c.frames = newFrameBuilder(env.Target, c.people.Channels, body)
 	if c.loop, err = swarm.New(); err != nil {
 		return c, err
 	}
@@ -133,7 +133,7 @@ func newCrew(ctx context.Context, env Env, channels, members, body int, fsync st
 		return c, err
 	}
 	for _, p := range c.people.People {
-		c.loop.Add(p.Channel, c.speech.upgrade(c.server.Addr, p, true))
+		c.loop.Add(p.Channel, c.frames.upgrade(c.server.Addr, p, true))
 	}
 	c.before, err = env.Stage.Snapshot(ctx)
 	return c, err
@@ -160,7 +160,7 @@ func (c *crew) say(conn *swarm.Conn, stamp int64) {
 		return
 	}
 	c.said[conn.Channel]++
-	c.loop.Write(conn, c.speech.message(conn.Channel, c.said[conn.Channel], stamp))
+	c.loop.Write(conn, c.frames.message(conn.Channel, c.said[conn.Channel], stamp))
 }
 
 // stampOf returns the time stamp of a paced message: when it is sent or, if the generator is late

@@ -47,7 +47,7 @@ func (s *Storm) Run(ctx context.Context, env Env) (_ *Result, err error) {
 			continue
 		}
 		c.loop.Drop(conn)
-		conn.Ask(c.speech.upgrade(c.server.Addr, c.people.People[i], false))
+		conn.Ask(c.frames.upgrade(c.server.Addr, c.people.People[i], false))
 		back = append(back, conn)
 	}
 	if env.Target == Parley {
@@ -82,7 +82,7 @@ func (s *Storm) move(ctx context.Context, c *crew, members int) error {
 	}
 	for i, conn := range c.loop.Conns {
 		if i%members != 0 {
-			conn.Ask(c.speech.upgrade(second.Addr, c.people.People[i], false))
+			conn.Ask(c.frames.upgrade(second.Addr, c.people.People[i], false))
 		}
 	}
 	return c.loop.Aim(second.Addr)
@@ -98,7 +98,7 @@ func (s *Storm) reconnectAll(ctx context.Context, c *crew, back []*swarm.Conn) (
 			return
 		}
 		conn.Next = 1
-		c.loop.Write(conn, c.speech.resume(conn.Channel, 0))
+		c.loop.Write(conn, c.frames.resume(conn.Channel, 0))
 	}
 	c.loop.OnEvent = func(conn *swarm.Conn) {
 		if conn.Next == int64(s.Lacking)+1 && conn.Got == int64(s.Lacking) {

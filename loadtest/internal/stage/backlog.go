@@ -73,17 +73,17 @@ func (s *Stage) Append(ctx context.Context, b *Backlog) error {
 	}
 	// Filling Redis leaves work behind that is not part of the drain. So make Redis rewrite its
 	// file now, not during the drain.
-	if err := calm(ctx, rdb); err != nil {
+	if err := awaitRewrite(ctx, rdb); err != nil {
 		return err
 	}
 	if err := rdb.BgRewriteAOF(ctx).Err(); err != nil {
 		return fmt.Errorf("make Redis rewrite its file: %w", err)
 	}
-	return calm(ctx, rdb)
+	return awaitRewrite(ctx, rdb)
 }
 
-// calm waits until Redis is not rewriting its append-only file.
-func calm(ctx context.Context, rdb *redis.Client) error {
+// awaitRewrite waits until Redis is not rewriting its append-only file.
+func awaitRewrite(ctx context.Context, rdb *redis.Client) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -343,8 +343,8 @@ func (p *Process) Metrics(ctx context.Context) (string, error) {
 	return get(ctx, "http://"+p.metrics+"/metrics")
 }
 
-// asking holds the connections of Ask.
-var asking = &http.Client{Timeout: 10 * time.Second}
+// askClient holds the connections of Ask.
+var askClient = &http.Client{Timeout: 10 * time.Second}
 
 // Ask sends a REST request as a user over a persistent connection, and discards the response.
 func (p *Process) Ask(ctx context.Context, path, token string) error {
@@ -353,7 +353,7 @@ func (p *Process) Ask(ctx context.Context, path, token string) error {
 		return fmt.Errorf("ask: %w", err)
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
-	resp, err := asking.Do(req)
+	resp, err := askClient.Do(req)
 	if err != nil {
 		return err // the error names the URL
 	}
@@ -458,7 +458,7 @@ func (s *Stage) Snapshot(ctx context.Context) (Snapshot, error) {
 // Clear stops our programs and Redis, but not PostgreSQL.
 func (s *Stage) Clear() error {
 	var errs []error
-	asking.CloseIdleConnections()
+	askClient.CloseIdleConnections()
 	for _, p := range s.procs {
 		errs = append(errs, p.proc.Kill())
 	}

@@ -103,15 +103,15 @@ func (w *Watch) run(ctx context.Context) error {
 		case m := <-w.marks:
 			w.open = append(w.open, m)
 		case <-rows.C:
-			if err := w.look(ctx); err != nil {
+			if err := w.poll(ctx); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// look asks which of the open marks have their row.
-func (w *Watch) look(ctx context.Context) error {
+// poll asks which of the open marks have their row.
+func (w *Watch) poll(ctx context.Context) error {
 	if len(w.open) == 0 {
 		return nil
 	}

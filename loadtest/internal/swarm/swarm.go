@@ -38,8 +38,8 @@ type Conn struct {
 	Greeted bool  // hello has arrived
 	Live    int64 // time of the last subscription; earlier messages are replayed and have no latency
 
-	// Places are the channels of a client that is in several channels; see Loop.Index.
-	Places []Place
+	// Positions are the channels of a client that is in several channels; see Loop.Index.
+	Positions []Position
 
 	request []byte
 	rest    []byte // beginning of an incomplete frame
@@ -48,8 +48,8 @@ type Conn struct {
 	state   state
 }
 
-// Place is a client's position in one of several channels.
-type Place struct {
+// Position is a client's position in one of several channels.
+type Position struct {
 	Channel int   // index, as in Loop.Index
 	Next    int64 // the seq that must come next
 }
@@ -78,7 +78,7 @@ type Loop struct {
 	Tally Tally
 
 	// Index maps channel ids to channels. If it is set, each client is in several channels and uses
-	// its Places; its Next and Got are not used.
+	// its Positions; its Next and Got are not used.
 	Index map[wire.ChannelID]int
 
 	// Callbacks of a scenario, which may send. now is a time as returned by Now.
@@ -458,7 +458,7 @@ func (l *Loop) text(c *Conn, payload []byte, now int64) {
 		switch wire.KindOf(object) {
 		case wire.Message:
 			if stamp[0] = wire.Stamp(object); l.Index != nil {
-				l.placed(c, object, stamp[0], now)
+				l.eventInChannel(c, object, stamp[0], now)
 				continue
 			}
 			l.events(c, wire.Seq(object), stamp[:], now)
@@ -505,16 +505,16 @@ func (l *Loop) events(c *Conn, first int64, stamps []int64, now int64) {
 	}
 }
 
-// placed counts an event for a client that is in several channels.
-func (l *Loop) placed(c *Conn, object []byte, stamp, now int64) {
+// eventInChannel counts an event for a client that is in several channels.
+func (l *Loop) eventInChannel(c *Conn, object []byte, stamp, now int64) {
 	id, _ := wire.Channel(object)
 	channel, known := l.Index[id]
-	at := slices.IndexFunc(c.Places, func(p Place) bool { return p.Channel == channel })
+	at := slices.IndexFunc(c.Positions, func(p Position) bool { return p.Channel == channel })
 	if !known || at < 0 {
 		l.fault(fmt.Sprintf("connection %d is not in channel %s", c.ID, id[:]))
 		return
 	}
-	p, t, seq := &c.Places[at], &l.Tally, wire.Seq(object)
+	p, t, seq := &c.Positions[at], &l.Tally, wire.Seq(object)
 	if seq < p.Next {
 		t.Repeats++
 		return

@@ -164,7 +164,7 @@ func TestLoop_manyChannels(t *testing.T) {
 	l := newLoop(t, addr, 1)
 	l.Index = map[wire.ChannelID]int{wire.ChannelID([]byte(a)): 0, wire.ChannelID([]byte(b)): 7}
 	c := l.Conns[0]
-	c.Places = []swarm.Place{{Channel: 0, Next: 1}, {Channel: 7, Next: 1}}
+	c.Positions = []swarm.Position{{Channel: 0, Next: 1}, {Channel: 7, Next: 1}}
 	c.Live = l.Now() + int64(time.Hour) // until it is subscribed
 	if err := l.Dial(c); err != nil {
 		t.Fatal(err)
@@ -173,8 +173,8 @@ func TestLoop_manyChannels(t *testing.T) {
 	if tally := &l.Tally; tally.Deliveries != 3 || tally.Repeats != 1 || tally.Holes != 2 || tally.Errors != 1 {
 		t.Errorf("deliveries %d, repeats %d, holes %d, errors %d (%s)", tally.Deliveries, tally.Repeats, tally.Holes, tally.Errors, tally.FirstError)
 	}
-	if c.Places[0].Next != 3 || c.Places[1].Next != 4 {
-		t.Errorf("places: %+v", c.Places)
+	if c.Positions[0].Next != 3 || c.Positions[1].Next != 4 {
+		t.Errorf("positions: %+v", c.Positions)
 	}
 	if n := l.Tally.Latency.Count(); n > 2 {
 		t.Errorf("%d latencies: replayed events must have none", n)

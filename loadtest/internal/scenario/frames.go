@@ -11,8 +11,8 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// speech builds the frames that clients send. The next call reuses its buffers.
-type speech struct {
+// frameBuilder builds the frames that clients send. The next call reuses its buffers.
+type frameBuilder struct {
 	target   string
 	channels []string
 	padding  string
@@ -26,8 +26,8 @@ type speech struct {
 // stampDigits is the number of digits of the time stamp in a message.
 const stampDigits = 19
 
-func newSpeech(target string, channels []chat.ChannelID, body int) *speech {
-	s := &speech{
+func newFrameBuilder(target string, channels []chat.ChannelID, body int) *frameBuilder {
+	s := &frameBuilder{
 		target: target, padding: strings.Repeat("x", max(body-stampDigits-1, 0)),
 		sender: chat.NewUserID().String(), run: chat.NewClientID().String()[:24],
 	}
@@ -39,7 +39,7 @@ func newSpeech(target string, channels []chat.ChannelID, body int) *speech {
 
 // upgrade returns the request that opens a user's WebSocket. Unless all is set, it subscribes to
 // nothing.
-func (s *speech) upgrade(host string, p stage.Person, all bool) []byte {
+func (s *frameBuilder) upgrade(host string, p stage.Person, all bool) []byte {
 	switch {
 	case s.target == Bare:
 		return wire.Upgrade(host, "/ws?channel="+strconv.Itoa(p.Channel), "")
@@ -52,7 +52,7 @@ func (s *speech) upgrade(host string, p stage.Person, all bool) []byte {
 // message returns the frame that sends a message to a channel. For Parley it is a send frame. The
 // bare broadcaster passes on what it receives, so it gets the message as Parley would encode it: of
 // the same size, and with its seq.
-func (s *speech) message(channel int, seq, stamp int64) []byte {
+func (s *frameBuilder) message(channel int, seq, stamp int64) []byte {
 	s.n++
 	b := s.payload[:0]
 	if s.target == Bare {
@@ -76,23 +76,23 @@ func (s *speech) message(channel int, seq, stamp int64) []byte {
 }
 
 // appendID appends a UUID that was not used before.
-func (s *speech) appendID(b []byte) []byte {
+func (s *frameBuilder) appendID(b []byte) []byte {
 	return wire.AppendPadded(append(b, s.run...), s.n, 12)
 }
 
-func (s *speech) appendBody(b []byte, stamp int64) []byte {
+func (s *frameBuilder) appendBody(b []byte, stamp int64) []byte {
 	b = wire.AppendPadded(append(b, `"body":"`...), stamp, stampDigits)
 	return append(append(append(b, ' '), s.padding...), '"')
 }
 
 // resume returns the frame that subscribes to a channel from after a seq.
-func (s *speech) resume(channel int, lastSeen int64) []byte {
+func (s *frameBuilder) resume(channel int, lastSeen int64) []byte {
 	return wire.AppendFrame(nil, wire.Text, fmt.Appendf(nil,
 		`{"type":"subscribe","ref":"1","channel_id":%q,"last_seen_seq":%d}`, s.channels[channel], lastSeen))
 }
 
-// cursors returns the frame that reports channels as received and read up to the given places.
-func (s *speech) cursors(at ...swarm.Place) []byte {
+// cursors returns the frame that reports channels as received and read up to the given positions.
+func (s *frameBuilder) cursors(at ...swarm.Position) []byte {
 	b := s.payload[:0]
 	for _, p := range at {
 		for _, kind := range []string{"delivered", "read"} {
@@ -110,14 +110,14 @@ func (s *speech) cursors(at ...swarm.Place) []byte {
 }
 
 // typing returns the frame of a user who starts or stops typing.
-func (s *speech) typing(channel int, on bool) []byte {
+func (s *frameBuilder) typing(channel int, on bool) []byte {
 	return wire.AppendFrame(nil, wire.Text, fmt.Appendf(nil, `{"type":"typing","channel_id":%q,"typing":%t}`, s.channels[channel], on))
 }
 
-// resumeAll returns the frame that subscribes to all channels of a client from its current places.
-func (s *speech) resumeAll(places []swarm.Place) []byte {
+// resumeAll returns the frame that subscribes to all channels of a client from its current positions.
+func (s *frameBuilder) resumeAll(positions []swarm.Position) []byte {
 	b := append(s.payload[:0], `{"type":"subscribe","ref":"1","channels":[`...)
-	for i, p := range places {
+	for i, p := range positions {
 		if i > 0 {
 			b = append(b, ',')
 		}
