@@ -39,8 +39,8 @@ import (
 )
 
 const (
-	// storeRetryAfter is how long after a failed read PostgreSQL is not asked again for data that
-	// is cached.
+	// storeRetryAfter is the delay after a failed read in which PostgreSQL is not asked again for
+	// data that is cached.
 	storeRetryAfter = 5 * time.Second
 	// admitTimeout bounds how long a frame waits for data that is not cached.
 	admitTimeout = 5 * time.Second
@@ -56,7 +56,7 @@ type Store interface {
 	Blocks(context.Context, []chat.UserID) ([][]chat.UserID, error)
 }
 
-// Sessions returns those of the given sessions that have been ended.
+// Sessions finds out which sessions have been ended.
 type Sessions interface {
 	Revoked(context.Context, []revoked.Login) ([]revoked.Login, error)
 }
@@ -75,8 +75,8 @@ type Config struct {
 	// Ended is called when a verification finds that a session with connections here has been
 	// ended.
 	Ended func(revoked.Login)
-	// Blocked is called after a user's blocks have changed, with the other users of the added and
-	// of the lifted blocks.
+	// Blocked is called after a user's blocks have changed. added and lifted are the other users of
+	// the new and of the lifted blocks.
 	Blocked func(user chat.UserID, added, lifted []chat.UserID)
 }
 
@@ -193,7 +193,7 @@ func (a *Authority) storeDown() bool {
 	return time.Since(time.Unix(0, a.failed.Load())) < storeRetryAfter
 }
 
-// read reads what users may do in channels, all of them in one query.
+// read reads all keys in one query.
 func (a *Authority) read(ctx context.Context, keys []store.MemberKey) ([]store.Access, error) {
 	found, err := a.access.AskAll(ctx, keys)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// blocks are the users whom a user has blocked, and the users who have blocked that user.
+// blocks holds the users whom a user has blocked and the users who have blocked that user.
 type blocks struct {
 	with   map[chat.UserID]struct{}
 	known  bool // they were read at least once
@@ -103,8 +103,8 @@ func (u *User) clearBlocks() {
 	u.blocks = blocks{closed: true}
 }
 
-// blockedWith reports whether one of the two users has blocked the other. It reads blocks that are
-// not up to date.
+// blockedWith reports whether one of the two users has blocked the other. It first reads the user's
+// blocks if the cache may be out of date.
 func (u *User) blockedWith(other chat.UserID) bool {
 	u.mu.Lock()
 	ask := (!u.blocks.known || u.blocks.stale) && !u.a.storeDown()
@@ -139,7 +139,7 @@ func (a *Authority) HasBlocks(user chat.UserID) bool {
 // AnyBlocks reports whether any user who is connected to this gateway has a block.
 func (a *Authority) AnyBlocks() bool { return a.blockIndex.pairs.Load() > 0 }
 
-// scheduleRead makes the goroutine of Run read a user's blocks.
+// scheduleRead queues the user's blocks to be read by Run.
 func (a *Authority) scheduleRead(u *User) {
 	a.dirty.mu.Lock()
 	a.dirty.users[u] = struct{}{}

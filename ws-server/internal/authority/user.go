@@ -25,8 +25,8 @@ type User struct {
 	blocks     blocks
 }
 
-// entry is a cached membership. Only memberships are cached: that a user is not a member of a
-// channel is read each time.
+// entry is a cached membership. Only memberships are cached. For a channel of which the user is not
+// a member, PostgreSQL is asked each time.
 type entry struct {
 	store.Access
 	known     bool  // Access was read and is valid; false if a notice invalidated it while connections hold the channel
@@ -35,7 +35,7 @@ type entry struct {
 	held      int32 // number of subscribed connections
 }
 
-// need is what a question needs to know of an entry.
+// need is the part of an entry that a question needs.
 type need uint8
 
 const (
@@ -44,12 +44,13 @@ const (
 	announced
 )
 
-// fresh reports whether the entry can answer a question.
+// fresh reports whether the entry can answer a question and has not expired.
 func (e entry) fresh(n need, now time.Time) bool {
 	return e.usable(n) && (e.held > 0 || now.UnixNano() < e.expires)
 }
 
-// usable is fresh without regard to age, for use while PostgreSQL does not answer.
+// usable reports whether the entry can answer a question, even if it has expired. It is used while
+// PostgreSQL does not answer.
 func (e entry) usable(n need) bool {
 	return e.known && (n != role || e.roleKnown) && (n != announced || e.Announced)
 }
@@ -62,8 +63,8 @@ func (u *User) Generation() uint64 {
 	return u.generation
 }
 
-// Learn caches a membership that the caller has read, unless a notice arrived since generation. It
-// reports whether none has.
+// Learn caches a membership that the caller has read. If a notice arrived since generation, it
+// caches nothing and returns false.
 func (u *User) Learn(generation uint64, id chat.ChannelID, st store.Access) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -192,8 +193,8 @@ func (u *User) JoinedSeq(id chat.ChannelID) (int64, error) {
 	return st.JoinedSeq, err
 }
 
-// MayCallAll reports whether the user was allowed to mention all members of the channel when that
-// was last read. It is used while PostgreSQL does not answer.
+// MayCallAll reports whether the user was allowed to mention all members of the channel when their
+// access was last read. It is used while PostgreSQL does not answer.
 func (u *User) MayCallAll(id chat.ChannelID) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -269,8 +270,8 @@ func (u *User) AdmitAll(ctx context.Context, ids []chat.ChannelID) []error {
 	return errs
 }
 
-// access returns the user's access to a channel of which the user is a member, fresh enough for a
-// question.
+// access returns the user's access to a channel, from the cache if that can answer the question. It
+// returns an error if the user is not a member.
 func (u *User) access(id chat.ChannelID, n need) (store.Access, error) {
 	const maxReads = 3 // number of reads, if notices keep arriving during them
 	for read := 1; ; read++ {
@@ -301,8 +302,8 @@ func (u *User) access(id chat.ChannelID, n need) (store.Access, error) {
 	}
 }
 
-// orStale returns the cached data if it can answer the question that PostgreSQL failed to answer;
-// otherwise the error.
+// orStale returns the cached access if it can answer the question, and err otherwise. It is used
+// after a failed read.
 func (u *User) orStale(id chat.ChannelID, n need, err error) (store.Access, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -312,7 +313,7 @@ func (u *User) orStale(id chat.ChannelID, n need, err error) (store.Access, erro
 	return store.Access{}, apierr.Wrap(err, apierr.Unavailable, "the database does not answer right now")
 }
 
-// checkMember returns an error unless st is that of a member.
+// checkMember returns an error unless st belongs to a member.
 func checkMember(st store.Access) error {
 	switch {
 	case st.Role != "":

@@ -27,8 +27,8 @@ const (
 // that a connection holds, the blocks of every user, and every session. Its queries are spread
 // evenly over that time.
 func (a *Authority) verifyAll(ctx context.Context) {
-	// A pass takes half of the interval, so that two checks of a user are never further apart than
-	// the interval, wherever the user comes in each pass.
+	// A pass takes half of the interval. So two checks of a user are never further apart than the
+	// interval, even if the user is checked early in one pass and late in the next.
 	pass := a.cfg.VerifyEvery / 2
 	for ctx.Err() == nil {
 		began := time.Now()
@@ -142,8 +142,7 @@ func (a *Authority) verifyMemberships(ctx context.Context, b *batch) (departed [
 	return departed, nil
 }
 
-// stillDeparted returns those of keys that connections still hold although the user is not a
-// member.
+// stillDeparted returns the keys that connections still hold although the user is not a member.
 func (a *Authority) stillDeparted(ctx context.Context, keys []store.MemberKey) ([]store.MemberKey, error) {
 	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
 	defer cancel()

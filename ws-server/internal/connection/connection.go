@@ -33,7 +33,7 @@ var writeTimeout = 20 * time.Second
 type Conn struct {
 	// The fields up to queue are all that is needed to send a frame that the socket accepts. They
 	// share a cache line of 64 bytes, because a fan-out to thousands of connections finds none of
-	// them in the CPU cache.
+	// their memory in the CPU cache.
 
 	// out writes to net. It is used only with mu held and closed not set. net is closed with mu
 	// held, too.
@@ -56,7 +56,7 @@ type Conn struct {
 	writers *sync.WaitGroup
 }
 
-// chunk is a number of bytes to send, and the number of events in them.
+// chunk is a run of bytes to send, with the number of events in it.
 type chunk struct {
 	b      []byte
 	events int32
@@ -95,8 +95,8 @@ func (c *Conn) Send(frame []byte, events int) {
 	c.mu.Unlock()
 }
 
-// Hold is Send for a frame that may wait a moment, so that several frames leave in one write. held
-// reports that the caller must call Flush. The frame belongs to the connection afterwards.
+// Hold queues a frame like Send, but may delay it so that several frames leave in one write. If
+// held is true, the caller must call Flush. The connection owns the frame afterwards.
 func (c *Conn) Hold(frame []byte) (held bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -255,8 +255,8 @@ func (c *Conn) drain() {
 	}
 }
 
-// writeAll writes chunks, blocking, and subtracts each from the counts after it was written. last
-// means that the batch contains the close frame.
+// writeAll writes chunks, blocking, and subtracts each chunk from the counts after it was written.
+// last means that the batch contains the close frame.
 func (c *Conn) writeAll(batch []chunk, last bool) error {
 	for i, ch := range batch {
 		c.mu.Lock()

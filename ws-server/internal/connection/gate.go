@@ -8,9 +8,9 @@ import (
 	"parley.chat/internal/platform/socket"
 )
 
-// Gate is the net.Conn on which gorilla/websocket is upgraded. Until Open it writes the handshake
-// directly to the socket. After Open, frames that gorilla writes by itself go through the queue of
-// the Conn. Each such write is one whole frame.
+// Gate is the net.Conn that gorilla/websocket uses. Until Open it writes the handshake directly to
+// the socket. After Open, frames that gorilla writes by itself go through the queue of the Conn.
+// Each such write is one whole frame.
 type Gate struct {
 	net.Conn
 	in *socket.Reader

@@ -26,11 +26,11 @@ const (
 	// after which Redis holds no older names. Older deletions whose names are still in rows are
 	// read as well.
 	horizon = 30 * 24 * time.Hour
-	// overlap is how far every later read goes back before the newest known deletion. It bounds the
-	// duration of the transaction that deletes an account.
+	// overlap is how far before the newest known deletion every later read begins. It must exceed
+	// the duration of the transaction that deletes an account.
 	overlap = 5 * time.Minute
-	// After a read has failed or exceeded readTimeout, PostgreSQL is not asked for retryAfter. This
-	// bounds the delay that an outage adds to replays.
+	// After a read has failed or exceeded readTimeout, PostgreSQL is not asked again for the
+	// duration retryAfter. This bounds the delay that an outage adds to replays.
 	readTimeout = time.Second
 	retryAfter  = 5 * time.Second
 	// interval is the minimum time between the beginnings of two reads.
@@ -90,7 +90,7 @@ func (u *Users) update(ctx context.Context) {
 	defer u.mu.Unlock()
 	time.Sleep(interval - time.Since(u.last))
 	u.last = time.Now()
-	// Not the context of one caller, since others may wait for the result.
+	// Do not use the context of one caller, since others may wait for the result.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
 	defer cancel()
 	users, newest, err := u.read(ctx, u.since)

@@ -3,7 +3,7 @@
 // that. It heals a gap from the tail or from PostgreSQL, and finds a lost last event by reading the
 // channel's counter.
 //
-// It knows no sockets.
+// The package does not deal with sockets.
 package feed
 
 import (

@@ -125,7 +125,7 @@ func (f *Feed) Diverged(ctx context.Context, id chat.ChannelID, found eventlog.H
 	return f.resolve(ctx, id, found, f.Known(id))
 }
 
-// resolve is Diverged with the known head of the channel.
+// resolve is Diverged for the given known head.
 func (f *Feed) resolve(ctx context.Context, id chat.ChannelID, found, known eventlog.Head) error {
 	head := found
 	if found.Lost(known) {
@@ -142,7 +142,7 @@ func (f *Feed) resolve(ctx context.Context, id chat.ChannelID, found, known even
 	return nil
 }
 
-// repair runs resolve in the background, for a loss that was found in a counter.
+// repair resolves, in the background, a loss that a check of the counters has found.
 func (f *Feed) repair(ch *hub.Channel, found, known eventlog.Head) {
 	f.heals.Go(func() {
 		ctx, cancel := context.WithTimeout(f.ctx, 5*time.Second)
@@ -242,8 +242,8 @@ func (f *Feed) trySeed(ch *hub.Channel) bool {
 // maxQuietInterval is the longest time that a lost last event of a quiet channel goes unnoticed.
 const maxQuietInterval = 60 * time.Second
 
-// checkQuiet finds lost last events. It reads the counter of a channel after 1, 2, 4, … 60 s
-// without events and every 60 s after that. The reads of all channels that are due are pipelined.
+// checkQuiet finds lost last events. It reads the counter of a channel after 1, 2, 4, … and 60 s
+// without events, and then every 60 s. The reads of all channels that are due are pipelined.
 func (f *Feed) checkQuiet(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -277,7 +277,8 @@ func (f *Feed) checkQuiet(ctx context.Context) error {
 	}
 }
 
-// dueBetween reports whether a check is due at a quiet time in (before, now].
+// dueBetween reports whether a check becomes due while the quiet time of a channel grows from
+// before (exclusive) to now (inclusive).
 func dueBetween(before, now time.Duration) bool {
 	for at := time.Second; at < maxQuietInterval; at *= 2 {
 		if before < at && at <= now {

@@ -66,7 +66,7 @@ func (f *Feed) Read(ctx context.Context, ch *hub.Channel, seq int64) ([]hub.Even
 	return f.removeNames(ctx, events), err
 }
 
-// readWithNames is Read without the removal of names.
+// readWithNames is Read, except that it does not remove names.
 func (f *Feed) readWithNames(ctx context.Context, ch *hub.Channel, seq int64) ([]hub.Event, error) {
 	head, _ := ch.Head()
 	if seq > head {
@@ -156,8 +156,8 @@ func (f *Feed) warm(ctx context.Context, ch *hub.Channel, head int64) error {
 	return nil
 }
 
-// errHole means that neither store holds a seq at or below the head. The reason may be that the
-// tail was cut between the two reads; then a second read finds it. See Feed.confirmMissing.
+// errHole means that neither store holds a seq at or below the head. The tail may have been cut
+// between the two reads; then a second read finds the event. See Feed.confirmMissing.
 var errHole = errors.New("nothing holds seq")
 
 // truncate returns as many events as fit into maxBytes, but at least one.

@@ -16,8 +16,8 @@ const (
 	// Until then it may be moving from one store to the other, or the newest rows of PostgreSQL may
 	// not be visible yet.
 	holeTimeout = 3 * time.Second
-	// maxHoles limits the remembered holes and the remembered missing seqs. Beyond it all are
-	// dropped and found again.
+	// maxHoles limits the remembered holes and the remembered missing seqs. When the limit is
+	// exceeded, all are dropped; those that are needed are found again.
 	maxHoles = 10_000
 )
 

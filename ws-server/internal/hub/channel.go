@@ -124,7 +124,7 @@ func (ch *Channel) addLocked(e Event) {
 	case !ch.begun:
 		ch.stash(e)
 	case e.Epoch != ch.epoch && ch.epoch.NewerThan(e.Epoch):
-		// Discard it: it belongs to a numbering that Redis has lost.
+		// Discard the event: it belongs to a numbering that Redis has lost.
 	case e.Epoch != ch.epoch:
 		ch.startEpoch(e.Epoch, e.Seq)
 		ch.push(e)
@@ -135,7 +135,7 @@ func (ch *Channel) addLocked(e Event) {
 	}
 }
 
-// startEpoch begins a new epoch at seq and discards everything collected for the old epoch.
+// startEpoch begins a new epoch at seq and discards all events of the old epoch.
 func (ch *Channel) startEpoch(epoch event.Epoch, seq int64) {
 	ch.epoch, ch.next = epoch, seq
 	ch.ring, ch.ringBytes, ch.ahead, ch.healing = nil, 0, nil, false
@@ -173,7 +173,7 @@ func (ch *Channel) stash(e Event) {
 	}
 }
 
-// drainAhead adds the events set aside in ahead that now follow. Called with mu held.
+// drainAhead adds events from ahead while they follow the ring. Called with mu held.
 func (ch *Channel) drainAhead() {
 	for ch.begun && len(ch.ahead) > 0 {
 		e, ok := ch.ahead[ch.next]

@@ -40,10 +40,11 @@ const (
 	// maxEphemeral and batchBytes limit the ephemeral frames that wait for the fan-out; frames over
 	// the limit are dropped.
 	maxEphemeral = 64
-	// pacedFrom is the number of subscriptions from which ephemeral frames are paced.
+	// pacedFrom is the number of subscriptions at which pacing of ephemeral frames begins.
 	pacedFrom = 256
-	// pacePerSubscription is the pace of a channel per subscription. A round costs about 8 µs per
-	// subscription, so ephemeral frames use at most 4% of a core per channel.
+	// pacePerSubscription times the number of subscriptions is the minimum time between two rounds.
+	// A round costs about 8 µs per subscription, so ephemeral frames use at most 4% of a core per
+	// channel.
 	pacePerSubscription = 200 * time.Microsecond
 	maxPace             = time.Second
 )
@@ -67,9 +68,9 @@ func (o *ephemeralQueue) pop(now time.Time) []ephemeralFrame {
 	return round
 }
 
-// PublishEphemeral queues an ephemeral frame for every live subscription, except those of the user
-// except and of the users in blocked. blocked must not change afterwards. PublishEphemeral does not
-// wait for the delivery. Without pacing, the frame is sent immediately.
+// PublishEphemeral queues an ephemeral frame for every live subscription, except those of one user
+// and of the users in blocked. blocked must not change afterwards. PublishEphemeral does not wait
+// for the delivery. Without pacing, the frame is sent immediately.
 func (ch *Channel) PublishEphemeral(frame []byte, except chat.UserID, blocked map[chat.UserID]struct{}) {
 	ch.mu.Lock()
 	if o := &ch.ephemeral; len(o.waiting) < maxEphemeral && (o.bytes == 0 || o.bytes+len(frame) <= batchBytes) {
@@ -109,7 +110,7 @@ func (ch *Channel) scheduleRoundLocked() {
 	})
 }
 
-// stopEphemeral stops the timer, so that queued frames are no longer sent by themselves.
+// stopEphemeral stops the timer. Queued frames then leave only with the next event.
 func (ch *Channel) stopEphemeral() {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()

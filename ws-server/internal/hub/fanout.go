@@ -28,8 +28,8 @@ func (ch *Channel) startFanoutLocked() bool {
 // another goroutine costs about as much as two deliveries.
 const inlineDeliveries = 64
 
-// FanOut runs the pending fan-outs of channels: small ones in the caller's goroutine, the others
-// each in a goroutine of its own. So the time for which the caller is held up is bounded.
+// FanOut runs the pending fan-outs of channels: small ones in the caller's goroutine, each of the
+// others in a goroutine of its own. This bounds the time for which FanOut delays the caller.
 func (h *Hub) FanOut(channels []*Channel) {
 	left := inlineDeliveries
 	for _, ch := range channels {
@@ -200,7 +200,7 @@ type delivery struct {
 	events int // number of events in frame; 0 means that it may be dropped
 }
 
-// deliverTo is deliver to some of the subscriptions. whole is the round as one frame.
+// deliverTo is deliver for a part of the subscriptions. whole is the round as one frame.
 //
 // Subscriptions and connections are rarely in the CPU cache, and a socket write stalls prefetching.
 // So deliverTo first touches a small group of them, which lets the cache misses overlap, and then
@@ -233,8 +233,8 @@ func (ch *Channel) deliverTo(subs []*Subscription, r round, whole []byte) (sum d
 	return sum
 }
 
-// prepare returns what a subscription gets of a round, and advances its position. whole is the
-// round as one frame.
+// prepare returns the part of a round that a subscription gets, and advances its position. whole is
+// the round as one frame.
 func (ch *Channel) prepare(s *Subscription, r round, whole []byte) delivery {
 	if s.state != live {
 		return delivery{}
@@ -282,7 +282,7 @@ func (ch *Channel) join(batch []Event, ephemeral []ephemeralFrame, user chat.Use
 	return ch.hub.cfg.Join(frames)
 }
 
-// endFor ends the live subscriptions of the member who left with e. A replaying subscription ends
+// endFor ends the live subscriptions of the user who left with e. A replaying subscription ends
 // when its replay reaches e. Called with subsMu held.
 func (ch *Channel) endFor(e Event) (ended []*Subscription) {
 	for i := len(ch.subs) - 1; i >= 0; i-- {

@@ -12,7 +12,7 @@
 // is replaying: its connection reads the missing events and passes them to DeliverReplay until it
 // has caught up. So no subscription sees a seq twice or misses one.
 //
-// The hub knows no WebSocket and no Redis. When a seq is missing, it calls Config.Heal.
+// The package depends on neither WebSockets nor Redis. When a seq is missing, it calls Config.Heal.
 package hub
 
 import (

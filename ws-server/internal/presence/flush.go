@@ -180,8 +180,8 @@ func result(c *redisscript.Call) (size, wait int64, err error) {
 	return n[0], n[2], nil
 }
 
-// repair compares a channel's set in Redis with the expected one, after Redis has lost writes, and
-// schedules a write of the difference.
+// repair compares a channel's set in Redis with the users that were written, after Redis has lost
+// writes. It schedules a write of the difference.
 func (p *Presence) repair(ctx context.Context, ch *channel) {
 	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
@@ -239,7 +239,7 @@ func (p *Presence) alive(ctx context.Context) (gateways, error) {
 	return ids, nil
 }
 
-// The parts of a published item before the count: the header, and the beginning of the frame.
+// The first parts of a published item, up to the count: its header, and the beginning of the frame.
 var (
 	itemHeader  = string(event.Item{Kind: event.KindPresence}.Encode())
 	beforeCount = func(id chat.ChannelID) string {

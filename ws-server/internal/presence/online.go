@@ -19,7 +19,7 @@ const pageUsers = 100
 // ErrCursor is returned for a cursor that did not come from an earlier answer.
 var ErrCursor = errors.New("not a cursor of a presence answer")
 
-// Online is the answer to a question who is online in a channel.
+// Online is the answer to the question who is online in a channel.
 type Online struct {
 	Count int
 	Users []chat.UserID // all users; in a large channel, the users of one page

@@ -42,7 +42,8 @@ const LargeChannel = 200
 const (
 	batchDelay    = 25 * time.Millisecond  // how long the first change waits for further ones
 	writeInterval = 250 * time.Millisecond // minimum time between two writes of a channel
-	// cleanupRetryAfter is when another gateway repeats an unfinished removal of a dead gateway.
+	// cleanupRetryAfter is the time after which another gateway repeats an unfinished removal of a
+	// dead gateway.
 	cleanupRetryAfter = 15 * time.Second
 	redisTimeout      = 3 * time.Second // bounds a round trip
 	retryDelay        = time.Second     // delay after Redis did not answer
@@ -92,7 +93,8 @@ type channel struct {
 	written      int                      // number of users with written set
 	publishCount bool                     // the count must be published
 	queued       bool                     // in dirty
-	// due is the time of the next write. If the channel is not queued, it is the earliest time.
+	// due is the time of the next write. While the channel is not queued, it is the earliest time
+	// at which a write may happen.
 	due time.Time
 }
 
@@ -115,7 +117,7 @@ type item struct {
 	bytes   []byte
 }
 
-// clock returns the time of Redis, which decides when leases end.
+// clock computes the time of Redis, which decides when leases end.
 type clock struct {
 	redis int64 // in milliseconds, at local
 	local time.Time
@@ -312,7 +314,8 @@ func (p *Presence) nextDue() time.Duration {
 	return next
 }
 
-// publish publishes the queued items, all that wait in one round trip.
+// publish publishes the queued items. All that are queued leave in one round trip, up to
+// maxCallsPerTrip.
 func (p *Presence) publish(ctx context.Context) {
 	for {
 		select {

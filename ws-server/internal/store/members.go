@@ -9,7 +9,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// MemberKey identifies a user's membership of a channel, which may not exist.
+// MemberKey is a user and a channel. The user need not be a member.
 type MemberKey struct {
 	Channel chat.ChannelID
 	User    chat.UserID
@@ -70,7 +70,8 @@ func (s *Store) Access(ctx context.Context, keys []MemberKey) ([]Access, error) 
 	return found, nil
 }
 
-// Blocks returns, in the order of users, the users whom each of them has blocked or was blocked by.
+// Blocks returns, for each user in the order of users, the users whom that user has blocked or was
+// blocked by.
 func (s *Store) Blocks(ctx context.Context, users []chat.UserID) ([][]chat.UserID, error) {
 	ids, index := make([][16]byte, len(users)), make(map[chat.UserID]int, len(users))
 	for i, u := range users {

@@ -1,6 +1,6 @@
-// Package store contains all reads of a gateway from PostgreSQL: who may be in which channel, and
-// the events that have left Redis. It writes nothing itself; a function of the database opens
-// direct channels.
+// Package store reads what a gateway needs from PostgreSQL: who may be in which channel, and the
+// events that have left Redis. It writes nothing itself; a function of the database opens direct
+// channels.
 package store
 
 import (
@@ -50,7 +50,8 @@ func (m *Membership) Access() Access {
 	return st
 }
 
-// selectMembership is scanned both by column name and by column order: keep both.
+// selectMembership is scanned by column name in one place and by column order in another. Keep both
+// in step.
 const selectMembership = `
 	select m.user_id, c.id as channel_id, c.kind, c.name, m.role, m.joined_seq, m.last_read_seq, m.last_delivered_seq,
 		case when c.kind = 'direct' then case when c.direct_low = m.user_id then c.direct_high else c.direct_low end end as peer_id,
