@@ -15,8 +15,9 @@ import (
 	migrations "parley.chat/shared-migrations"
 )
 
-// TestReady_schema: a database without the schema, with an older and with a newer one are told apart. The newer
-// one serves: it is there before the programs that need it.
+// TestReady_schema checks that Ready distinguishes a missing, an older and a newer schema. A newer
+// schema is only a degraded state, because a release migrates the database before its programs
+// start.
 func TestReady_schema(t *testing.T) {
 	t.Parallel()
 	s := pgtest.NewServer(t)
@@ -32,7 +33,7 @@ func TestReady_schema(t *testing.T) {
 	}
 	migrate(1)
 	db := openAs(t, s.URL, "parley_chat")
-	wantReason(t, database.Ready(t.Context(), db), "an older schema") // of a release that did not show its version
+	wantReason(t, database.Ready(t.Context(), db), "an older schema") // this version does not let the services read the schema version
 	if _, err := s.Pool(t).Exec(t.Context(), "alter table parley_schema_version rename to elsewhere"); err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// KindReceipts is the kind of the ephemeral item that tells the gateways about new receipts. Its
+// KindReceipts is the kind of the ephemeral item that informs the gateways about new receipts. Its
 // frame is not sent to clients: it contains the receipts as EncodeMoves writes them, or nothing if
 // there are too many.
 const KindReceipts Kind = "receipts"

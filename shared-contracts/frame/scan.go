@@ -62,7 +62,7 @@ type scanner struct {
 	failed bool
 }
 
-// skip consumes word if rest starts with it.
+// skip consumes prefix if rest starts with it.
 func (s *scanner) skip(prefix string) bool {
 	if len(s.rest) < len(prefix) || string(s.rest[:len(prefix)]) != prefix {
 		return false

@@ -20,8 +20,8 @@ const Partitions = "parley:partitions"
 // Gateways is the sorted set of gateway ids, ordered by the end of their lease.
 const Gateways = "parley:gateways"
 
-// Probe returns a key of a partition that never exists. An empty write to it changes nothing, but shows
-// whether the partition's server accepts writes.
+// Probe returns a key of a partition that never exists. An empty write to it changes nothing, but
+// shows whether the partition's server accepts writes.
 func Probe(p int) string { return tag(p) + "probe" }
 
 // ConsumerGroup is the group that reads every stream.

@@ -1,5 +1,5 @@
-// Package schematest provides tests with PostgreSQL databases that contain Parley's schema: those of
-// package pgtest with the migrations applied.
+// Package schematest provides tests with PostgreSQL databases that contain Parley's schema: those
+// of package pgtest with the migrations applied.
 package schematest
 
 import (
@@ -21,8 +21,8 @@ func Open(t testing.TB) *pgtest.DB {
 	return template.Open(t)
 }
 
-// NewServer starts a server with a migrated database for one test. The server is removed when the test
-// ends.
+// NewServer starts a server with a migrated database for one test. The server is removed when the
+// test ends.
 func NewServer(t testing.TB, options ...pgtest.Options) *pgtest.Server {
 	t.Helper()
 	s := pgtest.NewServer(t, options...)

@@ -14,8 +14,8 @@ import (
 // a duration before now.
 type moment struct{ time.Time }
 
-// UnmarshalText reads "2026-01-31T12:00:00Z", "2026-01-31 12:00", "2026-01-31" or "36h". A time without a zone is in
-// UTC, so that it means the same on every machine.
+// UnmarshalText parses "2026-01-31T12:00:00Z", "2026-01-31 12:00", "2026-01-31" or "36h". A time
+// without a zone is in UTC, so that it means the same on every machine.
 func (m *moment) UnmarshalText(text []byte) error {
 	s := string(text)
 	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
@@ -34,7 +34,7 @@ func (m *moment) UnmarshalText(text []byte) error {
 // entryFlag is an entry id on the command line.
 type entryFlag struct{ entryid.ID }
 
-// UnmarshalText reads "<ms>-<seq>" or "<ms>".
+// UnmarshalText parses "<ms>-<seq>" or "<ms>".
 func (f *entryFlag) UnmarshalText(text []byte) (err error) {
 	f.ID, err = entryid.Parse(string(text))
 	return err
@@ -47,7 +47,7 @@ type deadLetterName struct {
 	id        entryid.ID
 }
 
-// UnmarshalText reads "3/1769828400000-0".
+// UnmarshalText parses "3/1769828400000-0".
 func (n *deadLetterName) UnmarshalText(text []byte) error {
 	partition, id, found := strings.Cut(string(text), "/")
 	var err error

@@ -1,7 +1,8 @@
 // Package counters repairs the channel counters after Redis has lost them or their latest values.
 // It raises each counter above the highest seq in PostgreSQL, the stream or the tail, in a new
 // epoch. If a counter was behind, writes were lost, and the channel gets a gap event, as when a
-// gateway discovers it. A missing counter is created without one. No counter is ever lowered.
+// gateway discovers it. A missing counter is created without a gap event. No counter is ever
+// lowered.
 package counters
 
 import (

@@ -1,5 +1,5 @@
-// Package entryid represents the id of a stream entry, "<ms>-<seq>", as a value that can be compared
-// and stored in two columns of PostgreSQL.
+// Package entryid represents the id of a stream entry, "<ms>-<seq>", as a value that can be
+// compared and stored in two columns of PostgreSQL.
 package entryid
 
 import (

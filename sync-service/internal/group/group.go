@@ -50,7 +50,7 @@ func Create(ctx context.Context, rdb redis.UniversalClient, stream string, start
 // Claim claims entries that have been pending for at least idle on any consumer, and calls handle
 // with one page of them at a time.
 func Claim(ctx context.Context, rdb redis.UniversalClient, stream, consumer string, idle time.Duration, page int64, handle func([]redis.XMessage) error) error {
-	// An empty page does not mean the end; only the cursor tells.
+	// An empty page is not the end of the list: only the cursor "0-0" is.
 	for cursor := "0-0"; ctx.Err() == nil; {
 		messages, next, err := rdb.XAutoClaim(ctx, &redis.XAutoClaimArgs{
 			Stream: stream, Group: rediskey.ConsumerGroup, Consumer: consumer, MinIdle: idle, Start: cursor, Count: page,

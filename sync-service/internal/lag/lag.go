@@ -158,7 +158,7 @@ func (c *commands) parse(s *Stream) error {
 
 // correctLag corrects the lag that Redis derives from the group's entries-read. That count is
 // neither replicated nor in the append-only file, so after a failover or a restart it may be too
-// low, but never too high. undelivered tells whether there is an undelivered entry.
+// low, but never too high. undelivered is true if there is an undelivered entry.
 func (c *commands) correctLag(s *Stream, undelivered bool) {
 	if s.Lag == nil || !s.Group {
 		return

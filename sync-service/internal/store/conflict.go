@@ -175,7 +175,7 @@ func insertOne(ctx context.Context, tx pgx.Tx, r *Row, res *Result) error {
 	return project(ctx, tx, one, []int{0})
 }
 
-// replace puts a row in rowKey of a tombstone.
+// replace replaces a tombstone with a row.
 func replace(ctx context.Context, tx pgx.Tx, r *Row, res *Result) error {
 	if _, err := tx.Exec(ctx, `delete from messages where channel_id = $1 and seq = $2`, r.Channel.UUID, r.Seq); err != nil {
 		return fmt.Errorf("replace a tombstone: %w", err)

@@ -35,13 +35,13 @@ func (f Found) Stored(p EventRef) bool {
 }
 
 // Lookup returns the stored state of each event, in order. It locks nothing.
-func (s *Store) Lookup(ctx context.Context, places []EventRef) ([]Found, error) {
-	channels, ids := make([]pgtype.UUID, len(places)), make([]pgtype.UUID, len(places))
-	seqs := make([]int64, len(places))
-	for i, p := range places {
+func (s *Store) Lookup(ctx context.Context, refs []EventRef) ([]Found, error) {
+	channels, ids := make([]pgtype.UUID, len(refs)), make([]pgtype.UUID, len(refs))
+	seqs := make([]int64, len(refs))
+	for i, p := range refs {
 		channels[i], ids[i], seqs[i] = known(p.Channel.UUID), known(p.ID.UUID), p.Seq
 	}
-	found := make([]Found, 0, len(places))
+	found := make([]Found, 0, len(refs))
 	err := s.onConn(ctx, func(conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, `select m.seq is not null, m.id, coalesce(m.kind, ''), coalesce((m.data->'dropped')::boolean, false),
 				exists (select from messages e where e.channel_id = r.c and e.id = r.i and e.seq <> r.s and e.kind not in ('failed', 'lost', 'noop'))
@@ -61,19 +61,19 @@ func (s *Store) Lookup(ctx context.Context, places []EventRef) ([]Found, error) 
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("look up %d events: %w", len(places), err)
+		return nil, fmt.Errorf("look up %d events: %w", len(refs), err)
 	}
 	return found, nil
 }
 
-// Missing counts the rows that storing would insert or put in rowKey of a tombstone. It changes
+// Missing counts the rows that storing would insert or put in place of a tombstone. It changes
 // nothing.
 func (s *Store) Missing(ctx context.Context, rows []Row) (n int, err error) {
-	places := make([]EventRef, len(rows))
+	refs := make([]EventRef, len(rows))
 	for i := range rows {
-		places[i] = EventRef{rows[i].Channel, rows[i].Seq, rows[i].ID}
+		refs[i] = EventRef{rows[i].Channel, rows[i].Seq, rows[i].ID}
 	}
-	found, err := s.Lookup(ctx, places)
+	found, err := s.Lookup(ctx, refs)
 	if err != nil {
 		return 0, err
 	}

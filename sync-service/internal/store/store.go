@@ -68,7 +68,7 @@ func (r Rejected) Why() string {
 }
 
 // Store stores b. If PostgreSQL refuses the contents of the batch, Store splits it until each
-// offending row is alone. It rejects those rows, storing tombstones in their rowKey, and stores all
+// offending row is alone. It rejects those rows, storing tombstones in their place, and stores all
 // others. After an error, part of the batch may have been stored.
 func (s *Store) Store(ctx context.Context, b Batch) (Result, error) {
 	if len(b.Rows) == 0 {
