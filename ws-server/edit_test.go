@@ -129,7 +129,7 @@ func TestChange_reachesEverySubscriberAsAnEvent(t *testing.T) {
 	react := change(t, b, "react", c, m.ID, chat.ClientID{}, map[string]any{"emoji": "👍"})
 	wantAck(t, "react", react, 3)
 	wantAck(t, "the same reaction again takes a seq", change(t, b, "react", c, m.ID, chat.ClientID{}, map[string]any{"emoji": "👍"}), 4)
-	wantAck(t, "take it back", change(t, b, "react", c, m.ID, chat.ClientID{}, map[string]any{"emoji": "👍", "remove": true}), 5)
+	wantAck(t, "remove the reaction", change(t, b, "react", c, m.ID, chat.ClientID{}, map[string]any{"emoji": "👍", "remove": true}), 5)
 	wantAck(t, "delete", remove(t, a, c, m.ID), 6)
 	wantAck(t, "a second deletion changes nothing", remove(t, a, c, m.ID), 7)
 
@@ -237,7 +237,7 @@ func TestChange_findsTheMessageInEveryStore(t *testing.T) {
 	for i, conn := range []*wstest.Conn{a, b} {
 		wantAck(t, "from PostgreSQL", edit(t, conn, c, first.ID, fmt.Sprint(2+i)), int64(n+4+i))
 		wantCode(t, "deleted, by ring or PostgreSQL", edit(t, conn, c, gone.ID, "x"), "conflict")
-		wantCode(t, "unknown to all", edit(t, conn, c, chat.NewEventID(), "x"), "not_found")
+		wantCode(t, "in no store", edit(t, conn, c, chat.NewEventID(), "x"), "not_found")
 	}
 }
 

@@ -178,7 +178,7 @@ func TestLimit_subscribesToTheMostActiveChannels(t *testing.T) {
 		}
 	}
 	if want := []chat.ChannelID{mine, busy}; !slices.Equal(got, want) {
-		t.Errorf("follows %v, want %v", got, want)
+		t.Errorf("subscribed to %v, want %v", got, want)
 	}
 	say(t, e, mine, "still there?")
 	conn.Await(t, "it", func(f wstest.Frame) bool { return f.Body == "still there?" })
@@ -187,7 +187,7 @@ func TestLimit_subscribesToTheMostActiveChannels(t *testing.T) {
 	// The client subscribes on demand.
 	conn.Send(t, map[string]any{"type": "subscribe", "ref": "s", "channel_id": quiet})
 	if f := conn.AwaitRef(t, "s"); f.Type != "subscribed" {
-		t.Errorf("on demand: %s", f.Raw)
+		t.Errorf("subscribe on demand: %s", f.Raw)
 	}
 }
 

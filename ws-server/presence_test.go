@@ -124,7 +124,7 @@ func TestPresence_countsAUserOnce(t *testing.T) {
 	for _, id := range []chat.ChannelID{other, chat.NewChannelID()} {
 		a.Send(t, map[string]any{"type": "presence", "ref": "x", "channel_id": id})
 		if f := a.AwaitRef(t, "x"); f.Code != "not_subscribed" {
-			t.Errorf("presence of a channel of others: %s", f.Raw)
+			t.Errorf("presence of a channel without a subscription: %s", f.Raw)
 		}
 	}
 	a.Send(t, map[string]any{"type": "presence", "ref": "y", "channel_id": c, "after": "nonsense"})
@@ -336,7 +336,7 @@ func TestPresence_ofALargeChannelIsACheapCount(t *testing.T) {
 	for next := answer.Next; next != ""; pages++ {
 		page := whoIs(t, watcher, c, next)
 		if len(page.Joined) > 250 || pages > 50 {
-			t.Fatalf("page %d has %d", pages, len(page.Joined))
+			t.Fatalf("page %d has %d users", pages, len(page.Joined))
 		}
 		for _, u := range page.Joined {
 			listed[u] = true
@@ -344,7 +344,7 @@ func TestPresence_ofALargeChannelIsACheapCount(t *testing.T) {
 		next = page.Next
 	}
 	if len(listed) != n+1 || pages < 3 {
-		t.Errorf("%d of %d listed on %d pages", len(listed), n+1, pages)
+		t.Errorf("%d of %d users listed on %d pages", len(listed), n+1, pages)
 	}
 
 	// In a large channel, a small change of the count may be published later.

@@ -79,7 +79,7 @@ func (w *world) awaitCursor(c chat.ChannelID, p person, want eventlog.Cursor) {
 	testkit.Until(w.t, testkit.Timeout, func() error {
 		at, err := w.log.Cursors(context.Background(), c, p.ID)
 		if err == nil && at[p.ID] != want {
-			err = fmt.Errorf("%s stands at %+v, want %+v", p.Name, at[p.ID], want)
+			err = fmt.Errorf("the cursor of %s is %+v, want %+v", p.Name, at[p.ID], want)
 		}
 		return err
 	})

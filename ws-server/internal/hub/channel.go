@@ -15,7 +15,7 @@ type Event struct {
 	Seq   int64
 	Epoch event.Epoch
 	Kind  event.Kind
-	Left  chat.UserID // of a member_left event: the user who left
+	Left  chat.UserID // the user who left, if Kind is event.MemberLeft
 	Frame []byte
 }
 

@@ -19,10 +19,10 @@ type MemberKey struct {
 type Access struct {
 	Role      chat.Role   // "" if the user is not a member
 	Peer      chat.UserID // the other user of a direct channel, zero in any other channel
-	Announced bool        // of a member: the channel's log has the member_joined event
-	Visible   bool        // of a user who is not a member: the user may know that the channel exists
-	CallsAll  bool        // of a member: the user may mention all members with @channel
-	JoinedSeq int64       // of a member: the channel's last seq when the user joined
+	Announced bool        // members only: the channel's log has the user's member_joined event
+	Visible   bool        // other users only: the user may know that the channel exists
+	CallsAll  bool        // members only: the user may mention all members with @channel
+	JoinedSeq int64       // members only: the channel's last seq when the user joined
 }
 
 func callsAll(setting chat.MentionAll, role chat.Role) bool {
