@@ -18,14 +18,14 @@ import (
 	wsserver "parley.chat/ws-server"
 )
 
-// Config is the settings of the whole: its own, and the services', each under its usual name.
+// Config holds all settings: its own, and those of the services under their usual names.
 type Config struct {
-	Addr        string     `env:"ADDR" envDefault:"localhost:8080" desc:"listen address of everything; :8080 opens it to the network"`
-	MetricsAddr string     `env:"METRICS_ADDR" envDefault:"127.0.0.1:0" desc:"listen address of /metrics; by default a free port of this machine, for the operator's page"`
-	DataDir     string     `env:"DATA_DIR" envDefault:"./.data" desc:"where the data is kept; made if need be, never deleted"`
-	DatabaseURL string     `env:"DATABASE_URL" desc:"a PostgreSQL of yours, 15 or newer; empty: a private one is started"`
-	RedisURL    string     `env:"REDIS_URL" desc:"a Redis of yours, 7.0 or newer, or several URLs, comma-separated, for a Cluster; empty: a private one is started"`
-	KeysDir     string     `env:"JWT_KEYS_DIR" desc:"keys that sign access tokens, made if need be; empty: keys in DATA_DIR"`
+	Addr        string     `env:"ADDR" envDefault:"localhost:8080" desc:"listen address for everything; :8080 makes it reachable from the network"`
+	MetricsAddr string     `env:"METRICS_ADDR" envDefault:"127.0.0.1:0" desc:"listen address of /metrics; by default a free loopback port, for the operator's page"`
+	DataDir     string     `env:"DATA_DIR" envDefault:"./.data" desc:"folder of the data; created if necessary, never deleted"`
+	DatabaseURL string     `env:"DATABASE_URL" desc:"your own PostgreSQL, 15 or newer; empty: start a private one"`
+	RedisURL    string     `env:"REDIS_URL" desc:"your own Redis, 7.0 or newer, or several URLs, comma-separated, for a Cluster; empty: start a private one"`
+	KeysDir     string     `env:"JWT_KEYS_DIR" desc:"folder of the keys that sign access tokens, created if necessary; empty: keys in DATA_DIR"`
 	LogLevel    slog.Level `env:"LOG_LEVEL" envDefault:"warn" desc:"debug, info, warn or error"`
 
 	chat chatservice.Config
@@ -33,23 +33,24 @@ type Config struct {
 	sync syncservice.Config
 }
 
-// replaced are settings of the services that have no meaning in one process on one port: what they set
-// is given directly.
+// replaced are settings of the services that are meaningless in one process on one port: this
+// package sets their values directly.
 var replaced = []string{"CHAT_ADDR", "WS_ADDR", "SYNC_ADDR", "JWKS_URL", "DATABASE_ROLE", "METRICS_TARGETS", "CHAT_METRICS_ADDR", "WS_METRICS_ADDR"}
 
-// otherwise are the settings of the services with another default here. The first account is that of the person who
-// runs all of it, on an address that only this machine reaches; and a collector of traces that is set up there is meant
-// to see the message just sent.
-var otherwise = map[string]string{"OPS_FOR": "first-account", "TRACE_RATIO": "1"}
+// otherDefaults are settings of the services with a different default here. The first account
+// belongs to the person who runs everything, on an address that only this machine can reach. And a
+// trace collector that is configured here is meant to show the message that was just sent.
+var otherDefaults = map[string]string{"OPS_FOR": "first-account", "TRACE_RATIO": "1"}
 
-// LoadConfig reads the settings, the services' included. An error names each bad variable.
+// LoadConfig reads the settings, including those of the services. The error names each invalid
+// variable.
 func LoadConfig(getenv func(string) string) (Config, error) {
 	var cfg Config
 	services := func(name string) string {
 		if slices.Contains(replaced, name) {
 			return ""
 		}
-		return cmp.Or(getenv(name), otherwise[name])
+		return cmp.Or(getenv(name), otherDefaults[name])
 	}
 	errs := []error{config.Load(&cfg, getenv), config.Load(&cfg.chat, services), config.Load(&cfg.sync, services)}
 	var err error
@@ -70,9 +71,10 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 	return cfg, nil
 }
 
-// ownHosts returns the hosts that are served at addr when PUBLIC_HOSTS is not set. On a loopback address these are the
-// names of this machine: a foreign page that lets its own name point here (DNS rebinding) is refused. On any other
-// address every host is served, since nobody knows its names.
+// ownHosts returns the hosts that are served at addr if PUBLIC_HOSTS is not set. On a loopback
+// address these are the names of this machine. This refuses a foreign page whose own name resolves
+// to this machine (DNS rebinding). On any other address every host is served, because its names are
+// unknown.
 func ownHosts(addr string) browser.Hosts {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil || !browser.Loopback(host) {
@@ -85,8 +87,8 @@ func ownHosts(addr string) browser.Hosts {
 	return hosts
 }
 
-// distinct joins errors, which may be joined themselves. A variable that several services read is
-// complained of once.
+// distinct joins errors, which may be joined themselves. It reports a variable that several
+// services read only once.
 func distinct(errs []error) error {
 	var kept []error
 	seen := map[string]bool{}
@@ -122,7 +124,7 @@ Settings are environment variables:
 
 `
 
-// usage writes the help.
+// usage writes the help text.
 func usage(w io.Writer) {
 	fmt.Fprint(w, intro)
 	seen := slices.Clone(replaced)
@@ -134,19 +136,19 @@ func usage(w io.Writer) {
 			}
 			seen = append(seen, v.Name)
 			desc := v.Desc
-			if def := cmp.Or(otherwise[v.Name], v.Default); def != "" {
+			if def := cmp.Or(otherDefaults[v.Name], v.Default); def != "" {
 				desc += " (default " + def + ")"
 			}
 			fmt.Fprintf(tw, "  %s\t%s\t%s\n", v.Name, v.Type, desc)
 		}
-		_ = tw.Flush() // a failed write to a terminal has nobody to tell
+		_ = tw.Flush() // nothing can be done about a failed write to the terminal
 	}
 	list(Config{})
 	for _, s := range []struct {
 		name string
 		cfg  any
 	}{{"chat-service", chatservice.Config{}}, {"ws-server", wsserver.Config{}}, {"sync-service", syncservice.Config{}}} {
-		fmt.Fprintf(w, "\nand those of %s:\n\n", s.name)
+		fmt.Fprintf(w, "\nSettings of %s:\n\n", s.name)
 		list(s.cfg)
 	}
 }

@@ -11,17 +11,18 @@ import (
 	"parley.chat/internal/platform/config"
 )
 
-// maxLog is the size from which the log of a private server is set aside when the server starts.
+// maxLog is the size in bytes from which the log of a private server is renamed when the server
+// starts.
 const maxLog = 8 << 20
 
-// dataDir is the folder of an instance, locked against a second one.
+// dataDir is the folder of an instance, locked against a second instance.
 type dataDir struct {
 	path string
-	lock *os.File // closed by the kernel at the latest, which lets go of the lock
+	lock *os.File // the kernel closes it, at the latest, when the process ends, which releases the lock
 	logs []*os.File
 }
 
-// openDataDir makes the folder if need be and locks it.
+// openDataDir creates the folder if necessary, and locks it.
 func openDataDir(path string) (_ *dataDir, err error) {
 	defer func() {
 		if err != nil {
@@ -29,7 +30,7 @@ func openDataDir(path string) (_ *dataDir, err error) {
 		}
 	}()
 	if err := os.MkdirAll(path, 0o755); err != nil {
-		return nil, fmt.Errorf("make the folder: %w", err)
+		return nil, fmt.Errorf("create the folder: %w", err)
 	}
 	lock, err := os.OpenFile(filepath.Join(path, "standalone.lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if errors.Is(err, os.ErrPermission) {
@@ -40,9 +41,9 @@ func openDataDir(path string) (_ *dataDir, err error) {
 	}
 	err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		owner, _ := os.ReadFile(lock.Name()) // a courtesy; without it the message still holds
+		owner, _ := os.ReadFile(lock.Name()) // optional in the message
 		_ = lock.Close()
-		return nil, fmt.Errorf("%s is in use by another standalone%s; stop it, or give this one a folder and a port of its own, for example DATA_DIR=./.data2 ADDR=:8090",
+		return nil, fmt.Errorf("%s is in use by another standalone%s; stop it, or use another folder and port for this one, for example DATA_DIR=./.data2 ADDR=:8090",
 			path, describeOwner(string(owner)))
 	}
 	if err != nil {
@@ -51,9 +52,9 @@ func openDataDir(path string) (_ *dataDir, err error) {
 	return &dataDir{path: path, lock: lock}, nil
 }
 
-// sign writes into the lock who holds it, for the message that a second instance prints.
+// sign writes the owner of the lock into the lock file, for the error message of a second instance.
 func (d *dataDir) sign(url string) {
-	_ = d.lock.Truncate(0) // a courtesy, see openDataDir
+	_ = d.lock.Truncate(0) // an error only affects that message
 	_, _ = d.lock.WriteAt(fmt.Appendf(nil, "%d %s\n", os.Getpid(), url), 0)
 }
 
@@ -65,12 +66,12 @@ func describeOwner(signature string) string {
 	return " (process " + pid + ", " + url + ")"
 }
 
-// serverLog opens the log of a private server, to append to it.
+// serverLog opens the log of a private server for appending.
 func (d *dataDir) serverLog(name string) (*os.File, error) {
 	path := filepath.Join(d.path, name)
 	if info, err := os.Stat(path); err == nil && info.Size() > maxLog {
 		if err := os.Rename(path, path+".old"); err != nil {
-			return nil, fmt.Errorf("set %s aside: %w", name, err)
+			return nil, fmt.Errorf("rename %s: %w", name, err)
 		}
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)

@@ -15,13 +15,13 @@ import (
 	"parley.chat/internal/platform/telemetry"
 )
 
-// progress tells a person how the start gets on. It is used from one goroutine at a time.
+// progress shows the user how the start proceeds. Only one goroutine at a time uses it.
 type progress struct {
 	w     io.Writer
-	first time.Time // of the whole
-	since time.Time // of the step in hand
-	open  bool      // a line waits for its end
-	shown bool      // something was said
+	first time.Time // start of the program
+	since time.Time // start of the current step
+	open  bool      // the current line is incomplete
+	shown bool      // something was printed
 }
 
 func newProgress(w io.Writer) *progress {
@@ -36,7 +36,7 @@ func (p *progress) title(format string, args ...any) {
 	fmt.Fprintf(p.w, format+"\n", args...)
 }
 
-// begin names a step and what it works with; done or end finishes its line.
+// begin prints the name of a step and what it works with; done or end completes the line.
 func (p *progress) begin(what, format string, args ...any) {
 	p.since, p.open = time.Now(), true
 	fmt.Fprintf(p.w, "  %-12s%s … ", what, fmt.Sprintf(format, args...))
@@ -51,7 +51,7 @@ func (p *progress) note(format string, args ...any) {
 	fmt.Fprintf(p.w, "  %-12s%s\n", "", fmt.Sprintf(format, args...))
 }
 
-// end is the last word.
+// end prints the last message.
 func (p *progress) end(err error, dir string) {
 	if p.open {
 		p.open = false
@@ -64,19 +64,19 @@ func (p *progress) end(err error, dir string) {
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
 
-// slowStart is when a person begins to wonder what is being waited for.
+// slowStart is when the user is told what the program is waiting for.
 const slowStart = 5 * time.Second
 
-// herald says when everything answers, and how to try it.
-type herald struct {
+// announcer reports when everything is ready, and how to try it.
+type announcer struct {
 	progress *progress
 	checks   []telemetry.Check
 	run      Running
 	opts     Options
 }
 
-// announce is the last part: it is the first to hear of the stop.
-func (h *herald) announce(ctx context.Context) error {
+// announce is the last part, so it is the first to stop.
+func (h *announcer) announce(ctx context.Context) error {
 	p := h.progress
 	p.begin("Services", "chat-service, ws-server, sync-service")
 	if !h.await(ctx) {
@@ -95,8 +95,8 @@ func (h *herald) announce(ctx context.Context) error {
 	return nil
 }
 
-// await waits until every check passes, and reports false when ctx ends before.
-func (h *herald) await(ctx context.Context) bool {
+// await waits until every check passes. It returns false if ctx is done first.
+func (h *announcer) await(ctx context.Context) bool {
 	told := false
 	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		name, err := h.failing(ctx)
@@ -115,12 +115,12 @@ func (h *herald) await(ctx context.Context) bool {
 	}
 }
 
-// failing returns the first check that does not pass.
-func (h *herald) failing(ctx context.Context) (string, error) {
+// failing returns the first check that does not pass, with its error.
+func (h *announcer) failing(ctx context.Context) (string, error) {
 	for _, c := range h.checks {
 		err := c.Check(ctx)
 		if state, ok := errors.AsType[*telemetry.StateError](err); c.Optional || ok && state.Degraded {
-			continue // it is ready all the same
+			continue // it counts as ready
 		}
 		if err != nil {
 			return c.Name, err
@@ -129,11 +129,11 @@ func (h *herald) failing(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// command returns how to call this program from here, for the lines to copy.
+// command returns how to run this program from the current directory, for the printed commands.
 func command() string {
 	path := cmp.Or(os.Args[0], "standalone")
 	if strings.HasPrefix(path, filepath.Join(os.TempDir(), "go-build")) {
-		return "go run parley.chat/standalone/cmd/standalone" // whose binary is gone when it ends
+		return "go run parley.chat/standalone/cmd/standalone" // the binary of go run is deleted when it ends
 	}
 	here, err := os.Getwd()
 	if err != nil || !filepath.IsAbs(path) {
@@ -145,7 +145,8 @@ func command() string {
 	return path
 }
 
-// hints returns lines to paste. The names are new at each start, since names are taken only once.
+// hints returns commands to paste. The names differ at each start, because a name can be used only
+// once.
 func hints(url, command string) string {
 	n := 1000 + rand.IntN(9000)
 	ws := "ws" + strings.TrimPrefix(url, "http") + "/ws"
@@ -157,7 +158,7 @@ Open it in a browser, or try it in another terminal: sign up, create a channel, 
   curl -b parley.cookies %[1]s/v1/channels %[2]s '{"name":"tea-%[3]d","kind":"public"}'
   %[4]s talk -b parley.cookies %[5]s
 
-Any WebSocket client will do for the last:
+Any WebSocket client works for the last step:
 
   npx -y wscat -c %[5]s -H "Cookie: $(awk '$6=="access_token"{print $6"="$7}' parley.cookies)"
 

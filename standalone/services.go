@@ -18,17 +18,18 @@ import (
 	wsserver "parley.chat/ws-server"
 )
 
-// services are the three, wired to the stores and to each other.
+// services are the three services, connected to the stores and to each other.
 type services struct {
 	api, gateway http.Handler
 	checks       []telemetry.Check
-	parts        []lifecycle.Part // in the order of starting
+	parts        []lifecycle.Part // in start order
 }
 
-// otherDescriptors is how many file descriptors the services besides ws-server may need together.
+// otherDescriptors is how many file descriptors all services except ws-server may need together.
 const otherDescriptors = 256
 
-// newServices makes the services, whose metrics will be at metricsURL. It starts nothing and connects to nothing.
+// newServices creates the services, whose metrics will be served at metricsURL. It starts nothing
+// and connects to nothing.
 func newServices(cfg Config, st *stores, metricsURL string, reg *prometheus.Registry, logs func(service string) *slog.Logger) (_ *services, err error) {
 	cfg.ws.OtherDescriptors = otherDescriptors
 	cfg.chat.Addr, cfg.ws.Addr, cfg.sync.Addr = "", "", ""
@@ -85,7 +86,7 @@ func (s *services) check(service string, checks []telemetry.Check) {
 	}
 }
 
-// handler shares the one port out.
+// handler routes the requests of the one port to the services.
 func (s *services) handler(log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", s.api)
@@ -95,15 +96,15 @@ func (s *services) handler(log *slog.Logger) http.Handler {
 	return mux
 }
 
-// consumerName names the persister. A Redis of our own has no other one; in one that is shared the name
-// tells instances apart, and stays the same after a restart.
+// consumerName returns the persister's consumer name. A private Redis has only this persister. In a
+// shared Redis, the name distinguishes instances and must stay the same after a restart.
 func consumerName(cfg Config) (string, error) {
 	if cfg.RedisURL == "" {
 		return "standalone", nil
 	}
 	host, err := os.Hostname()
 	if err != nil {
-		return "", fmt.Errorf("CONSUMER_NAME is not set, and the host has no name: %w", err)
+		return "", fmt.Errorf("CONSUMER_NAME is not set, and the host name is unknown: %w", err)
 	}
 	_, port, err := net.SplitHostPort(cfg.Addr)
 	if err != nil {
@@ -112,8 +113,8 @@ func consumerName(cfg Config) (string, error) {
 	return host + "-standalone-" + port, nil
 }
 
-// subregistry returns a registry of a service's own. Its metrics appear in reg with the label service, so
-// that two services may use one name.
+// subregistry returns a separate registry for a service. Its metrics appear in reg with the label
+// service, so that two services may use the same metric name.
 func subregistry(reg *prometheus.Registry, service string) (*prometheus.Registry, error) {
 	sub := prometheus.NewRegistry()
 	labelled := prometheus.WrapRegistererWith(prometheus.Labels{"service": service}, reg)
@@ -123,7 +124,8 @@ func subregistry(reg *prometheus.Registry, service string) (*prometheus.Registry
 	return sub, nil
 }
 
-// unchecked collects from a registry that fills later: what it will hold cannot be described yet.
+// unchecked collects from a registry that is filled later, so its metrics cannot be described in
+// advance.
 type unchecked struct{ reg *prometheus.Registry }
 
 func (unchecked) Describe(chan<- *prometheus.Desc) {}

@@ -1,11 +1,13 @@
-// Package standalone runs the whole of Parley in one process on one port, on a machine with nothing
-// else: it finds or installs PostgreSQL and Redis, starts private ones, migrates, and serves.
+// Package standalone runs all of Parley in one process on one port, on a machine with nothing else
+// installed. It finds or installs PostgreSQL and Redis, starts private servers, migrates the
+// schema, and serves.
 //
-// Everything starts in the order stores, persister, API, gateway, listener, and stops in the reverse
-// order, so that what is in hand is finished while the stores are still there. The port and the data
-// directory are taken first: a second instance fails before it has started anything. When a private
-// server dies, the process stops with an error. Acknowledged messages survive a power cut, since Redis
-// writes its append-only file at every command and PostgreSQL syncs its commits.
+// It starts the stores, the persister, the API, the gateway and the listener, in this order, and
+// stops them in reverse. So current work is finished while the stores are still running. It
+// acquires the port and the data directory first: a second instance fails before it has started
+// anything. If a private server dies, the process stops with an error. Acknowledged messages
+// survive a power failure, because Redis syncs its append-only file at every command and PostgreSQL
+// syncs its commits.
 package standalone
 
 import (
@@ -23,10 +25,10 @@ import (
 	"parley.chat/internal/platform/telemetry"
 )
 
-// drain bounds the stop of everything, the servers included.
+// drain bounds the time to stop everything, including the servers.
 const drain = 40 * time.Second
 
-// Run is the program: it reads the settings from getenv, tells on stderr how it gets on, and serves
+// Run runs the program: it reads the settings from getenv, reports progress on stderr, and serves
 // until ctx is done.
 func Run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) error {
 	if len(args) > 0 {
@@ -44,15 +46,15 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	return Serve(ctx, cfg, Options{Progress: stderr, Log: stderr, Hints: true})
 }
 
-// Options are what Serve takes besides the settings.
+// Options configures Serve, in addition to the settings.
 type Options struct {
-	Progress io.Writer     // is told how the start and the stop get on; default nobody
-	Log      io.Writer     // receives the log, and what an installation says; default nobody
-	Hints    bool          // tell Progress what to try
-	Ready    func(Running) // called once, when everything answers; default nothing
+	Progress io.Writer     // receives progress messages about the start and the stop; default none
+	Log      io.Writer     // receives the log and the output of an installation; default none
+	Hints    bool          // also write to Progress what to try
+	Ready    func(Running) // called once, when everything is ready; default none
 }
 
-// Running tells where the parts of a running system are.
+// Running holds the addresses of a running system.
 type Running struct {
 	URL         string // of the API and the page; the gateway is at /ws
 	MetricsURL  string
@@ -83,8 +85,8 @@ func Serve(ctx context.Context, cfg Config, opts Options) error {
 	return err
 }
 
-// start takes the port, makes the stores ready, and returns what has to run. After an error nothing is
-// left running.
+// start opens the port, prepares the stores, and returns the parts to run. After an error nothing
+// is left running.
 func start(ctx context.Context, cfg Config, opts Options, dir *dataDir, p *progress, log *slog.Logger) (_ []lifecycle.Part, err error) {
 	listener, err := listen(ctx, "ADDR", cfg.Addr)
 	if err != nil {
@@ -115,7 +117,7 @@ func start(ctx context.Context, cfg Config, opts Options, dir *dataDir, p *progr
 	if err != nil {
 		return nil, errors.Join(err, st.stop(ctx))
 	}
-	h := herald{progress: p, checks: sv.checks, run: run, opts: opts}
+	h := announcer{progress: p, checks: sv.checks, run: run, opts: opts}
 	return append(
 		append(st.parts(), sv.parts...),
 		lifecycle.Part{Name: "metrics", Run: func(ctx context.Context) error {
@@ -128,7 +130,7 @@ func start(ctx context.Context, cfg Config, opts Options, dir *dataDir, p *progr
 	), nil
 }
 
-// listen takes the port. Whoever connects before the services are there waits in the backlog.
+// listen opens the port. Clients that connect before the services are ready wait in the backlog.
 func listen(ctx context.Context, setting, addr string) (net.Listener, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	switch {
@@ -137,12 +139,12 @@ func listen(ctx context.Context, setting, addr string) (net.Listener, error) {
 	case errors.Is(err, syscall.EADDRINUSE):
 		err = fmt.Errorf("%s is in use by another program; stop it, or choose another port, for example %s=localhost:8070", addr, setting)
 	case errors.Is(err, syscall.EACCES):
-		err = fmt.Errorf("%s needs more rights than we have; choose a port from 1024 up, for example %s=localhost:8080", addr, setting)
+		err = fmt.Errorf("permission denied for %s; choose a port of 1024 or higher, for example %s=localhost:8080", addr, setting)
 	}
 	return nil, &config.Error{Name: setting, Err: err}
 }
 
-// baseURL returns the address to type into a browser on this machine.
+// baseURL returns the address to open in a browser on this machine.
 func baseURL(addr string, bound net.Addr) string {
 	host, _, err := net.SplitHostPort(addr)
 	if ip := net.ParseIP(host); err != nil || host == "" || ip != nil && ip.IsUnspecified() {

@@ -19,17 +19,18 @@ import (
 )
 
 const (
-	// databaseName is that of the private PostgreSQL.
+	// databaseName is the name of the database in the private PostgreSQL.
 	databaseName = "parley"
-	// redisMemory bounds the private Redis.
+	// redisMemory is the memory limit of the private Redis, in bytes.
 	redisMemory = 1 << 30
-	// reachWithin is how long a server that the settings name may take to answer.
-	reachWithin = 5 * time.Second
-	// stopWithin bounds the stop of the servers when something later could not be started.
-	stopWithin = 15 * time.Second
+	// connectTimeout is how long a server named by the settings may take to answer.
+	connectTimeout = 5 * time.Second
+	// stopTimeout bounds the stop of the servers if a later step of the start fails.
+	stopTimeout = 15 * time.Second
 )
 
-// stores are PostgreSQL and Redis, checked and migrated. Those that we have started are not nil.
+// stores are PostgreSQL and Redis, checked and migrated. postgres and redis are set only for
+// servers that we have started.
 type stores struct {
 	databaseURL, redisURL string
 	postgres              *localserver.Postgres
@@ -37,7 +38,8 @@ type stores struct {
 }
 
 // openStores starts the servers that the settings do not name, checks those that they do, and
-// migrates. output receives what an installation says. After an error nothing is left running.
+// migrates the schema. output receives the output of an installation. After an error nothing is
+// left running.
 func openStores(ctx context.Context, cfg Config, dir *dataDir, p *progress, output io.Writer, log *slog.Logger) (*stores, error) {
 	s := &stores{databaseURL: cfg.DatabaseURL, redisURL: cfg.RedisURL}
 	if err := s.open(ctx, cfg, dir, p, output, log); err != nil {
@@ -47,7 +49,7 @@ func openStores(ctx context.Context, cfg Config, dir *dataDir, p *progress, outp
 }
 
 func (s *stores) open(ctx context.Context, cfg Config, dir *dataDir, p *progress, output io.Writer, log *slog.Logger) error {
-	// What we were told of comes first: to be told that it is wrong takes no servers.
+	// Check the named servers first: if one is wrong, no private server needs to start.
 	if s.databaseURL != "" {
 		if err := checkPostgres(ctx, s.databaseURL, p); err != nil {
 			return err
@@ -87,8 +89,8 @@ func (s *stores) open(ctx context.Context, cfg Config, dir *dataDir, p *progress
 	return migrate(ctx, s.databaseURL, p, log)
 }
 
-// find finds the servers that are wanted, and installs what is missing if it can. A server that nobody
-// wants may be missing.
+// find finds the required servers, and installs missing ones if it can. A server that is not
+// required may be missing.
 func find(ctx context.Context, postgres, redis bool, output io.Writer) (localserver.Binaries, error) {
 	found, err := localserver.Find(ctx)
 	if missing, ok := errors.AsType[*localserver.MissingError](err); ok {
@@ -119,7 +121,7 @@ func (s *stores) startPostgres(ctx context.Context, found localserver.Binaries, 
 	s.databaseURL = s.postgres.URL(databaseName)
 	p.done("started")
 	if kept := s.postgres.DataDir(); kept != data {
-		p.note("its data is in %s: its user cannot reach %s", kept, dir.path)
+		p.note("its data is in %s because its user cannot access %s", kept, dir.path)
 	}
 	return nil
 }
@@ -141,10 +143,10 @@ func (s *stores) startRedis(ctx context.Context, found localserver.Binaries, dir
 	return nil
 }
 
-// checkPostgres makes sure that the user's server answers and is new enough.
+// checkPostgres verifies that the user's server answers and is new enough.
 func checkPostgres(ctx context.Context, url string, p *progress) error {
 	p.begin("PostgreSQL", "at DATABASE_URL")
-	ctx, cancel := context.WithTimeout(ctx, reachWithin)
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	conn, err := pgsession.Connect(ctx, url, pgsession.Options{ApplicationName: "standalone"})
 	if _, named := errors.AsType[*config.Error](err); named {
@@ -157,7 +159,7 @@ func checkPostgres(ctx context.Context, url string, p *progress) error {
 	version := conn.PgConn().ParameterStatus("server_version")
 	var number string
 	if err := conn.QueryRow(ctx, "show server_version_num").Scan(&number); err != nil {
-		return &config.Error{Name: "DATABASE_URL", Err: fmt.Errorf("ask for the version: %w", err)}
+		return &config.Error{Name: "DATABASE_URL", Err: fmt.Errorf("read the version: %w", err)}
 	}
 	if n, err := strconv.Atoi(number); err != nil || n < localserver.MinPostgres*10000 {
 		return &config.Error{Name: "DATABASE_URL", Err: fmt.Errorf("the PostgreSQL server is version %s, Parley needs %d or newer", version, localserver.MinPostgres)}
@@ -166,9 +168,9 @@ func checkPostgres(ctx context.Context, url string, p *progress) error {
 	return nil
 }
 
-// checkRedis makes sure that a server answers, is new enough, and was begun with the same settings.
+// checkRedis verifies that a server answers, is new enough, and was started with the same settings.
 func checkRedis(ctx context.Context, url string, partitions int) error {
-	ctx, cancel := context.WithTimeout(ctx, reachWithin)
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	rdb, err := redisclient.Open(url, redisclient.Options{})
 	if err != nil {
@@ -191,7 +193,7 @@ func migrate(ctx context.Context, url string, p *progress, log *slog.Logger) err
 		}
 	}
 	if missing == 0 {
-		p.done("there")
+		p.done("up to date")
 		return nil
 	}
 	if err := migrations.Up(ctx, url, log); err != nil {
@@ -201,7 +203,7 @@ func migrate(ctx context.Context, url string, p *progress, log *slog.Logger) err
 	return nil
 }
 
-// parts keeps the servers that are ours. They stop last, Redis before PostgreSQL.
+// parts returns the parts that run our private servers. They stop last, Redis before PostgreSQL.
 func (s *stores) parts() []lifecycle.Part {
 	var parts []lifecycle.Part
 	if s.postgres != nil {
@@ -213,9 +215,9 @@ func (s *stores) parts() []lifecycle.Part {
 	return parts
 }
 
-// stop stops what was started, for when no part of the lifecycle will.
+// stop stops the started servers. It is for a failed start, when lifecycle does not run the parts.
 func (s *stores) stop(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	var errs []error
 	if s.redis != nil {

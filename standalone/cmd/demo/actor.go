@@ -13,32 +13,33 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// patience bounds every single thing that is waited for.
-const patience = 30 * time.Second
+// waitTimeout bounds every single wait.
+const waitTimeout = 30 * time.Second
 
-// line is a message with its place in the channel.
+// line is a message with its seq.
 type line struct {
 	seq  int64
 	body string
 }
 
-// actor is one of the two users, with the SDK. What it promises is checked here by other means.
+// actor is one of the two users, connected through the SDK. The demo verifies the SDK's guarantees
+// independently.
 type actor struct {
 	base, name string
 	client     *client.Client
 
 	stop   context.CancelFunc
-	ended  chan error // of the client's Run
+	ended  chan error // result of the client's Run
 	limits frame.Limits
 	seen   int64  // seq of the newest event
-	heard  []line // the messages, in the order in which they came
-	hole   error  // the first event that did not follow on the one before
+	heard  []line // received messages, in order of arrival
+	hole   error  // the first event that did not follow its predecessor
 	sends  []time.Time
 }
 
 func newActor(base, name string) *actor { return &actor{base: base, name: name} }
 
-// signUp makes the account.
+// signUp creates the account.
 func (a *actor) signUp(ctx context.Context) error {
 	session, err := client.SignUp(ctx, a.base, a.name, a.name+"@example.com", rand.Text())
 	if err == nil {
@@ -83,7 +84,7 @@ func (a *actor) connect(ctx context.Context, channel chat.ChannelID) error {
 	running, a.stop = context.WithCancel(ctx)
 	a.ended = make(chan error, 1)
 	go func() { a.ended <- a.client.Run(running) }()
-	timeout := time.After(patience)
+	timeout := time.After(waitTimeout)
 	for {
 		select {
 		case e, ok := <-a.client.Events():
@@ -95,12 +96,12 @@ func (a *actor) connect(ctx context.Context, channel chat.ChannelID) error {
 				return nil
 			}
 		case <-timeout:
-			return fmt.Errorf("connect %s: channel %s is not there after %v", a.name, channel, patience)
+			return fmt.Errorf("connect %s: channel %s is not followed after %v", a.name, channel, waitTimeout)
 		}
 	}
 }
 
-// lost is why the client has ended.
+// lost returns why the client has ended.
 func (a *actor) lost(ctx context.Context) error {
 	err := <-a.ended
 	a.ended <- err // for disconnect
@@ -119,13 +120,13 @@ func (a *actor) disconnect() {
 		return
 	}
 	a.stop()
-	for range a.client.Events() { // until it has ended
+	for range a.client.Events() { // closed when Run returns
 		continue
 	}
 	<-a.ended
 }
 
-// note takes in an event of the channel, message or not.
+// note records an event of the channel, whether a message or not.
 func (a *actor) note(e client.ChannelEvent) {
 	if e.Seq != a.seen+1 && a.hole == nil {
 		a.hole = fmt.Errorf("%s got seq %d after %d", a.name, e.Seq, a.seen)

@@ -15,30 +15,31 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// storedPoll is how often PostgreSQL is asked whether the last rows have come.
-const storedPoll = 20 * time.Millisecond
+// pollInterval is how often PostgreSQL is checked for the last rows.
+const pollInterval = 20 * time.Millisecond
 
-// stored reads the messages of a channel from PostgreSQL itself, once there are as many as wanted.
+// stored reads the messages of a channel directly from PostgreSQL, once there are as many as
+// wanted.
 func stored(ctx context.Context, databaseURL string, channel chat.ChannelID, want int) ([]line, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, waitTimeout)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, databaseURL)
 	if err != nil {
-		return nil, fmt.Errorf("look into PostgreSQL: %w", err)
+		return nil, fmt.Errorf("connect to PostgreSQL: %w", err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	for count := 0; count < want; {
 		err := conn.QueryRow(ctx, "select count(*) from messages where channel_id = $1 and kind = 'message'", channel).Scan(&count)
 		if err != nil {
-			return nil, fmt.Errorf("count rows (%d of %d were there): %w", count, want, err)
+			return nil, fmt.Errorf("count rows (%d of %d found): %w", count, want, err)
 		}
 		if count >= want {
 			break
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("PostgreSQL holds %d of %d messages after %v", count, want, patience)
-		case <-time.After(storedPoll):
+			return nil, fmt.Errorf("PostgreSQL holds %d of %d messages after %v", count, want, waitTimeout)
+		case <-time.After(pollInterval):
 		}
 	}
 	rows, err := conn.Query(ctx, "select seq, body from messages where channel_id = $1 and kind = 'message' order by seq", channel)
@@ -51,20 +52,20 @@ func stored(ctx context.Context, databaseURL string, channel chat.ChannelID, wan
 	})
 }
 
-// report is the messages as one party has them. The first of several is the one to compare with.
+// report holds the messages as one party has seen them. The first report is the reference.
 type report struct {
 	who   string
 	lines []line
-	hole  error // an event that did not follow on the one before, if there was one
+	hole  error // the first event that did not follow its predecessor, if any
 }
 
-// What a demo ends with that has shown a fault.
+// Errors of a demo that has found a fault.
 var (
 	errDisagree = errors.New("they do not agree")
 	errOrder    = errors.New("not in order")
 )
 
-// compare prints a line for each report and checks that all are the same, word for word.
+// compare prints a line for each report and verifies that all are identical.
 func compare(out io.Writer, reports []report) error {
 	fmt.Fprintf(out, "\n  %-24s %9s %9s %9s   %s\n", "", "messages", "first seq", "last seq", "in order")
 	var faults []error
@@ -103,7 +104,7 @@ func differ(want, got []line) error {
 	return nil
 }
 
-// latency returns a quantile of the way from one user to the other.
+// latency returns a quantile of the latency from one user to the other.
 func (s *stage) latency(quantile float64) time.Duration {
 	sorted := slices.Sorted(slices.Values(s.latencies))
 	return sorted[min(int(quantile*float64(len(sorted))), len(sorted)-1)]
@@ -112,7 +113,7 @@ func (s *stage) latency(quantile float64) time.Duration {
 func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
 func millis(d time.Duration) string  { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }
 
-// thousands writes 1,000.
+// thousands formats n with thousands separators.
 func thousands(n int) string {
 	s := strconv.Itoa(n)
 	for i := len(s) - 3; i > 0; i -= 3 {

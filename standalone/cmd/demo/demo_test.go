@@ -162,15 +162,15 @@ func TestBreath(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	a := &actor{limits: frame.Limits{RateMessages: 2, RateSeconds: 10}}
-	if got := a.breath(now); got != 0 {
+	if got := a.rateDelay(now); got != 0 {
 		t.Errorf("nothing sent: %v, want 0", got)
 	}
 	a.sends = []time.Time{now.Add(-20 * time.Second), now.Add(-4 * time.Second), now.Add(-time.Second)}
-	if got := a.breath(now); got < 6*time.Second || got > 7*time.Second {
+	if got := a.rateDelay(now); got < 6*time.Second || got > 7*time.Second {
 		t.Errorf("two sent in the last 4 s: %v, want a little over 6 s", got)
 	}
 	a.sends = a.sends[:2]
-	if got := a.breath(now); got != 0 {
+	if got := a.rateDelay(now); got != 0 {
 		t.Errorf("one sent in the last 10 s: %v, want 0", got)
 	}
 }

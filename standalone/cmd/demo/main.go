@@ -1,8 +1,9 @@
-// Command demo plays a conversation of a thousand messages between two users of a Parley, and compares
-// what was said with what each of them received, what the history tells and what PostgreSQL holds.
+// Command demo plays a conversation of a thousand messages between two users of a Parley instance.
+// It compares what was sent with what each user received, what the history returns and what
+// PostgreSQL contains.
 //
-// It talks to the instance at PARLEY_URL; without one it starts its own, in a folder of its own that it
-// removes in the end.
+// It uses the instance at PARLEY_URL. If there is none, it starts its own instance in a temporary
+// folder and removes the folder at the end.
 package main
 
 import (
@@ -31,10 +32,10 @@ func main() {
 	})
 }
 
-// options are what the command line and the environment say.
+// options holds the settings from the command line and the environment.
 type options struct {
 	url         string
-	explicit    bool // the URL was given, so nothing else will do
+	explicit    bool // the URL was given, so do not start an instance if it does not answer
 	own         bool
 	count       int
 	databaseURL string
@@ -44,10 +45,10 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (options
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	var o options
-	flags.StringVar(&o.url, "url", getenv("PARLEY_URL"), "the instance to talk to, also PARLEY_URL (default "+defaultURL+" if it answers, else an instance of its own)")
-	flags.BoolVar(&o.own, "own", false, "start an instance of its own whatever runs")
-	flags.IntVar(&o.count, "n", defaultCount, "how many messages")
-	flags.StringVar(&o.databaseURL, "database", getenv("DATABASE_URL"), "PostgreSQL of the instance, to look into it as well, also DATABASE_URL")
+	flags.StringVar(&o.url, "url", getenv("PARLEY_URL"), "the instance to talk to, also PARLEY_URL (default "+defaultURL+" if it answers, else a private instance)")
+	flags.BoolVar(&o.own, "own", false, "start a private instance even if another one is running")
+	flags.IntVar(&o.count, "n", defaultCount, "number of messages")
+	flags.StringVar(&o.databaseURL, "database", getenv("DATABASE_URL"), "PostgreSQL of the instance, to compare its rows, too; also DATABASE_URL")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -59,7 +60,7 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (options
 	return o, nil
 }
 
-// run is the program.
+// run runs the program.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
 	o, err := parse(args, getenv, stderr)
 	if errors.Is(err, flag.ErrHelp) {
@@ -73,7 +74,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	switch {
 	case o.own, err != nil && !o.explicit:
 		err = withOwn(ctx, getenv, stderr, func(ctx context.Context, url, databaseURL string) error {
-			fmt.Fprintf(stdout, "Parley demo on an instance of its own, %s (started in %s)\n", url, seconds(time.Since(begun)))
+			fmt.Fprintf(stdout, "Parley demo on a private instance, %s (started in %s)\n", url, seconds(time.Since(begun)))
 			return play(ctx, url, databaseURL, o.count, stdout)
 		})
 	case err == nil:
@@ -87,7 +88,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	return nil
 }
 
-// play is the demo on a running instance. databaseURL may be empty.
+// play runs the demo on a running instance. databaseURL may be empty.
 func play(ctx context.Context, url, databaseURL string, count int, out io.Writer) error {
 	script, err := readScript(count)
 	if err != nil {

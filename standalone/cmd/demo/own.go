@@ -15,7 +15,7 @@ import (
 	"parley.chat/standalone"
 )
 
-// answers returns nil if a Parley that is ready answers at url.
+// answers returns nil if a ready Parley instance answers at url.
 func answers(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
@@ -30,7 +30,7 @@ func answers(ctx context.Context, url string) error {
 	defer resp.Body.Close()
 	var ready telemetry.Readiness
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&ready); err != nil || ready.Checks == nil {
-		return fmt.Errorf("what answers at %s is no Parley: %s", url, resp.Status)
+		return fmt.Errorf("the server at %s is not Parley: %s", url, resp.Status)
 	}
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("the Parley at %s is not ready: %s", url, resp.Status)
@@ -38,20 +38,21 @@ func answers(ctx context.Context, url string) error {
 	return nil
 }
 
-// withOwn runs do against an instance of our own, which lives as long as do and leaves nothing behind.
+// withOwn runs do against a private instance, which runs only as long as do and leaves nothing
+// behind.
 func withOwn(ctx context.Context, getenv func(string) string, stderr io.Writer, do func(ctx context.Context, url, databaseURL string) error) (err error) {
 	dir, err := os.MkdirTemp("", "parley-demo-")
 	if err != nil {
 		return fmt.Errorf("make a folder for the demo: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	// When we are root, PostgreSQL runs as another user, who has to get to its data.
+	// If we are root, PostgreSQL runs as another user, who must be able to access its data.
 	if err := os.Chmod(dir, 0o711); err != nil {
 		return fmt.Errorf("make a folder for the demo: %w", err)
 	}
 	settings := map[string]string{
 		"ADDR": "127.0.0.1:0", "DATA_DIR": filepath.Join(dir, "data"), "LOG_LEVEL": getenv("LOG_LEVEL"),
-		// The point is to see a thousand messages, not to wait for them.
+		// The demo should not be slowed down.
 		"RATE_LIMIT": "off", "FRAME_RATE": "off",
 	}
 	cfg, err := standalone.LoadConfig(func(name string) string { return settings[name] })

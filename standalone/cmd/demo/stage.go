@@ -13,19 +13,19 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// rateBlock is how long who has broken the rate limit may have to wait.
+// rateBlock is how long a user who has exceeded the rate limit may have to wait.
 const rateBlock = 30 * time.Second
 
 //go:embed conversation.txt
 var conversation string
 
-// cue is a line of the script and who speaks it: 0 or 1.
+// cue is a line of the script and its speaker: 0 or 1.
 type cue struct {
 	speaker int
 	body    string
 }
 
-// readScript returns the conversation, from the top again until it has count lines.
+// readScript returns the conversation, repeated until it has count lines.
 func readScript(count int) ([]cue, error) {
 	var once []cue
 	for text := range strings.Lines(conversation) {
@@ -47,15 +47,15 @@ func readScript(count int) ([]cue, error) {
 	return script, nil
 }
 
-// stage is where the two talk. One goroutine uses it.
+// stage runs the conversation of the two users. Only one goroutine uses it.
 type stage struct {
 	actors    [2]*actor
 	channel   chat.ChannelID
 	out       io.Writer
-	slow      bool // the rate limit sets the pace
+	slow      bool // the rate limit determines the speed
 	latencies []time.Duration
 
-	// The line in hand: what its speaker got for it, and when the other heard it.
+	// The current line: its acknowledgement, and when the other user received it.
 	speaker *actor
 	current chat.ClientID
 	acked   int64 // seq, or 0
@@ -81,7 +81,7 @@ func (s *stage) close() {
 	}
 }
 
-// pace says how long it will take if the rate limit is what it takes.
+// pace returns a note about the expected duration if the rate limit slows the demo down, else "".
 func (s *stage) pace(count int) string {
 	l := s.actors[0].limits
 	each := (count + 1) / 2
@@ -96,13 +96,13 @@ func (s *stage) pace(count int) string {
 		"  demo -n 40, or start the instance with RATE_LIMIT=off.", l.RateMessages, l.RateSeconds, took)
 }
 
-// perform plays the script: a line is said when the other has heard the one before. It returns what was
-// acknowledged, in order.
+// perform plays the script: a line is sent when the other user has received the previous one. It
+// returns the acknowledged lines, in order.
 func (s *stage) perform(ctx context.Context, script []cue) ([]line, error) {
 	said := make([]line, 0, len(script))
 	for i, c := range script {
 		speaker := s.actors[c.speaker]
-		if err := s.wait(ctx, speaker.breath(time.Now()), nil); err != nil {
+		if err := s.wait(ctx, speaker.rateDelay(time.Now()), nil); err != nil {
 			return nil, err
 		}
 		s.speaker, s.acked, s.heard = speaker, 0, time.Time{}
@@ -112,8 +112,9 @@ func (s *stage) perform(ctx context.Context, script []cue) ([]line, error) {
 		if s.current, err = speaker.client.Post(client.ToChannel(s.channel), c.body); err != nil {
 			return nil, fmt.Errorf("%s sends: %w", speaker.name, err)
 		}
-		// A refusal by the rate limit, which other programs of the user may have used up, is waited for.
-		if err := s.wait(ctx, patience+rateBlock, func() bool { return s.acked > 0 && !s.heard.IsZero() }); err != nil {
+		// The timeout allows for a refusal by the rate limit, which other programs of the user may
+		// have exhausted.
+		if err := s.wait(ctx, waitTimeout+rateBlock, func() bool { return s.acked > 0 && !s.heard.IsZero() }); err != nil {
 			return nil, err
 		}
 		s.latencies = append(s.latencies, s.heard.Sub(began))
@@ -122,15 +123,15 @@ func (s *stage) perform(ctx context.Context, script []cue) ([]line, error) {
 			fmt.Fprintf(s.out, "\r  %s of %s …\r", thousands(i+1), thousands(len(script)))
 		}
 	}
-	err := s.wait(ctx, patience, func() bool {
+	err := s.wait(ctx, waitTimeout, func() bool {
 		return len(s.actors[0].heard) >= len(script) && len(s.actors[1].heard) >= len(script)
 	})
 	return said, err
 }
 
-// breath is how long the actor has to wait to stay within the rate limit.
-func (a *actor) breath(now time.Time) time.Duration {
-	const margin = 100 * time.Millisecond // what the way to the server may differ
+// rateDelay returns how long the actor must wait to stay within the rate limit.
+func (a *actor) rateDelay(now time.Time) time.Duration {
+	const margin = 100 * time.Millisecond // variation of the latency to the server
 	n := a.limits.RateMessages
 	if n <= 0 || len(a.sends) < n {
 		return 0
@@ -139,7 +140,7 @@ func (a *actor) breath(now time.Time) time.Duration {
 	return max(0, oldest.Add(time.Duration(a.limits.RateSeconds)*time.Second+margin).Sub(now))
 }
 
-// wait takes in events until the condition holds, or, without one, for as long as it is told.
+// wait handles events until the condition holds, or, if until is nil, until timeout.
 func (s *stage) wait(ctx context.Context, timeout time.Duration, until func() bool) error {
 	if timeout <= 0 && until == nil {
 		return nil
@@ -166,15 +167,15 @@ func (s *stage) wait(ctx context.Context, timeout time.Duration, until func() bo
 		if !ok {
 			return fmt.Errorf("%s lost the connection: %w", s.actors[who].name, s.actors[who].lost(ctx))
 		}
-		if err := s.take(s.actors[who], e); err != nil {
+		if err := s.handle(s.actors[who], e); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// take looks at one event that an actor got.
-func (s *stage) take(a *actor, e client.Event) error {
+// handle processes one event that an actor received.
+func (s *stage) handle(a *actor, e client.Event) error {
 	switch e := e.(type) {
 	case client.Status:
 		switch {

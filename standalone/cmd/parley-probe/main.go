@@ -1,5 +1,5 @@
-// Command parley-probe checks a deployment from end to end, as a user would: it logs in, sends a message, hears it on every
-// gateway and finds its row.
+// Command parley-probe checks a deployment end to end, as a user would: it logs in, sends a
+// message, receives it from every gateway and finds its row.
 package main
 
 import (

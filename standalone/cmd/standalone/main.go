@@ -1,5 +1,5 @@
-// Command standalone runs all of Parley in one process, with a PostgreSQL and a Redis of its own. See
-// --help for its settings.
+// Command standalone runs all of Parley in one process, with a private PostgreSQL and a private
+// Redis. See --help for its settings.
 package main
 
 import (
@@ -14,7 +14,7 @@ import (
 	"parley.chat/standalone/internal/talk"
 )
 
-// quiet keeps go-redis from writing to the terminal, past our log, what it returns as errors as well.
+// quiet stops go-redis from writing to the terminal what it also returns as errors.
 type quiet struct{}
 
 func (quiet) Printf(context.Context, string, ...any) {}

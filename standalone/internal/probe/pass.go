@@ -22,15 +22,15 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Step is a part of a pass.
+// Step is a step of a pass.
 type Step string
 
-// The steps, in their order.
+// The steps, in order.
 const (
-	Login   Step = "login"   // the session is good, or begun, and the probe's channel is there
-	Connect Step = "connect" // every gateway has greeted the probe and follows its channel
+	Login   Step = "login"   // the session is valid or has been started, and the probe's channel exists
+	Connect Step = "connect" // every gateway has accepted the probe and follows its channel
 	Send    Step = "send"    // the message is acknowledged
-	Hear    Step = "hear"    // the message has come from every gateway
+	Hear    Step = "hear"    // the message has arrived from every gateway
 	Store   Step = "store"   // the message's row is in PostgreSQL
 )
 
@@ -39,7 +39,7 @@ var steps = []Step{Login, Connect, Send, Hear, Store}
 // channelName is the name of the channel that the probe writes to.
 const channelName = "parley-probe"
 
-// StepError says which step of a pass failed, and at which gateway if it is about one.
+// StepError reports which step of a pass failed, and at which gateway if it concerns one.
 type StepError struct {
 	Step    Step
 	Gateway string
@@ -55,13 +55,13 @@ func (e *StepError) Error() string {
 
 func (e *StepError) Unwrap() error { return e.Err }
 
-// result is how long each step took, and of how many gateways.
+// result holds the duration of each step and the number of gateways.
 type result struct {
 	took     map[Step]time.Duration
 	gateways int
 }
 
-// summary is a result as it is printed.
+// summary returns the result in the form that is printed.
 func (r result) summary() map[string]any {
 	out := map[string]any{"ok": true, "gateways": r.gateways}
 	for s, took := range r.took {
@@ -70,10 +70,10 @@ func (r result) summary() map[string]any {
 	return out
 }
 
-// probe is one account, which it keeps logged in. It is used by one goroutine.
+// probe is one account, which stays logged in. Only one goroutine uses it.
 type probe struct {
 	cfg     Config
-	db      *bun.DB // nil: rows are not looked for
+	db      *bun.DB // nil: rows are not checked
 	session *client.Session
 	channel chat.ChannelID
 	passes  int
@@ -111,7 +111,7 @@ func (p *probe) logOut(ctx context.Context) error {
 	return nil
 }
 
-// pass makes one pass. Its error is a *StepError; the result then has the steps before.
+// pass runs one pass. Its error is a *StepError; the result then contains the earlier steps.
 func (p *probe) pass(ctx context.Context) (result, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
 	defer cancel()
@@ -125,10 +125,10 @@ func (p *probe) pass(ctx context.Context) (result, error) {
 		}
 		return &StepError{Step: step, Err: err}
 	}
-	var ears []*ear
+	var listeners []*listener
 	defer func() {
 		cancel()
-		for _, e := range ears {
+		for _, e := range listeners {
 			<-e.done
 		}
 	}()
@@ -136,13 +136,13 @@ func (p *probe) pass(ctx context.Context) (result, error) {
 	err := timed(Login, func() error { return p.login(ctx) })
 	if err == nil {
 		err = timed(Connect, func() (err error) {
-			ears, err = p.connect(ctx)
-			r.gateways = len(ears)
+			listeners, err = p.connect(ctx)
+			r.gateways = len(listeners)
 			return err
 		})
 	}
 	if err == nil {
-		speaker := ears[p.passes%len(ears)] // each gateway takes its turn
+		speaker := listeners[p.passes%len(listeners)] // the gateways take turns as the sender's
 		err = timed(Send, func() (err error) {
 			ack, err = speaker.client.Send(ctx, client.ToChannel(p.channel), "probe "+time.Now().UTC().Format(time.RFC3339))
 			return at(Send, speaker.gateway, err)
@@ -150,7 +150,7 @@ func (p *probe) pass(ctx context.Context) (result, error) {
 	}
 	if err == nil {
 		err = timed(Hear, func() error {
-			for _, e := range ears {
+			for _, e := range listeners {
 				if err := e.hear(ctx, ack.ID); err != nil {
 					return err
 				}
@@ -176,7 +176,7 @@ func at(step Step, gateway string, err error) error {
 	return &StepError{Step: step, Gateway: gateway, Err: err}
 }
 
-// login begins a session unless there is one that is good, and finds or creates the probe's channel.
+// login starts a session unless there is a valid one, and finds or creates the probe's channel.
 func (p *probe) login(ctx context.Context) error {
 	if p.session != nil {
 		if _, err := p.session.Token(ctx, ""); err == nil {
@@ -232,50 +232,51 @@ func (p *probe) stored(ctx context.Context, ack client.Ack) error {
 	}
 }
 
-// ear is a connection to one gateway.
-type ear struct {
+// listener is a connection to one gateway.
+type listener struct {
 	gateway string
 	client  *client.Client
 	joined  chan struct{}          // closed once the gateway follows the channel
-	heard   chan chat.EventID      // what has come
-	err     error                  // why it ended; to be read after done
+	heard   chan chat.EventID      // received events
+	err     error                  // why it ended; read only after done is closed
 	done    chan struct{}          // closed when the client and its reader have ended
 	offline chan client.Connection // the newest reason for being offline
 }
 
-// connect connects to every gateway and waits until each follows the channel. The connections end with ctx.
-func (p *probe) connect(ctx context.Context) ([]*ear, error) {
+// connect connects to every gateway and waits until each follows the channel. The connections end
+// when ctx is done.
+func (p *probe) connect(ctx context.Context) ([]*listener, error) {
 	gateways, err := p.gateways(ctx)
 	if err != nil {
 		return nil, err
 	}
-	ears := make([]*ear, 0, len(gateways))
+	listeners := make([]*listener, 0, len(gateways))
 	for _, g := range gateways {
 		c, err := client.New(client.Config{URL: p.cfg.URL, Tokens: p.session, Sockets: []string{g.url}, Dialer: g.dialer()})
 		if err != nil {
-			return ears, at(Connect, g.name(), err)
+			return listeners, at(Connect, g.name(), err)
 		}
-		e := &ear{
+		e := &listener{
 			gateway: g.name(), client: c, joined: make(chan struct{}), heard: make(chan chat.EventID, 64), done: make(chan struct{}),
 			offline: make(chan client.Connection, 1),
 		}
-		ears = append(ears, e)
+		listeners = append(listeners, e)
 		go e.run(ctx, p.channel)
 	}
-	for _, e := range ears {
+	for _, e := range listeners {
 		select {
 		case <-e.joined:
 		case <-e.done:
-			return ears, at(Connect, e.gateway, e.why(ctx))
+			return listeners, at(Connect, e.gateway, e.why(ctx))
 		case <-ctx.Done():
-			return ears, at(Connect, e.gateway, e.why(ctx))
+			return listeners, at(Connect, e.gateway, e.why(ctx))
 		}
 	}
-	return ears, nil
+	return listeners, nil
 }
 
-// run reads the connection until ctx is done.
-func (e *ear) run(ctx context.Context, channel chat.ChannelID) {
+// run receives events until ctx is done.
+func (e *listener) run(ctx context.Context, channel chat.ChannelID) {
 	defer close(e.done)
 	ended := make(chan error, 1)
 	go func() { ended <- e.client.Run(ctx) }()
@@ -306,7 +307,7 @@ func (e *ear) run(ctx context.Context, channel chat.ChannelID) {
 }
 
 // hear waits for an event.
-func (e *ear) hear(ctx context.Context, id chat.EventID) error {
+func (e *listener) hear(ctx context.Context, id chat.EventID) error {
 	for {
 		select {
 		case got := <-e.heard:
@@ -321,8 +322,8 @@ func (e *ear) hear(ctx context.Context, id chat.EventID) error {
 	}
 }
 
-// why returns why nothing came: what ended the connection, or what went wrong with it last.
-func (e *ear) why(ctx context.Context) error {
+// why returns why nothing arrived: the error that ended the connection, or its last error.
+func (e *listener) why(ctx context.Context) error {
 	select {
 	case <-e.done:
 		if e.err != nil {
@@ -334,11 +335,11 @@ func (e *ear) why(ctx context.Context) error {
 	case c := <-e.offline:
 		return c.Err
 	default:
-		return fmt.Errorf("nothing came in time: %w", context.Cause(ctx))
+		return fmt.Errorf("nothing arrived in time: %w", context.Cause(ctx))
 	}
 }
 
-// gateway is one gateway: an address, and where it is dialled if the address has a name of several.
+// gateway is one gateway: its URL, and the address to dial if the URL's name has several addresses.
 type gateway struct{ url, dial string }
 
 func (g gateway) name() string {
@@ -360,7 +361,7 @@ func (g gateway) dialer() *websocket.Dialer {
 	return d
 }
 
-// gateways returns every gateway behind the addresses of the settings.
+// gateways returns every gateway behind the configured addresses.
 func (p *probe) gateways(ctx context.Context) ([]gateway, error) {
 	if len(p.cfg.Gateways) == 0 {
 		u, err := url.Parse(p.cfg.URL)

@@ -1,8 +1,9 @@
-// Package probe checks a deployment from end to end, again and again or once.
+// Package probe checks a deployment end to end, repeatedly or once.
 //
-// A pass logs in, connects to every gateway, sends one message, waits for its acknowledgement, hears it on every gateway and
-// finds its row in PostgreSQL. It fails at the first step that does not succeed within the time of the pass. The message
-// stays in a private channel of the probe's own account, which nobody else is in.
+// A pass logs in, connects to every gateway, sends one message, waits for its acknowledgement,
+// receives it from every gateway and finds its row in PostgreSQL. It fails at the first step that
+// does not succeed within the timeout of the pass. The message stays in a private channel of the
+// probe's own account, which has no other members.
 package probe
 
 import (
@@ -24,18 +25,18 @@ import (
 	"parley.chat/internal/platform/telemetry"
 )
 
-// Config is what the environment says.
+// Config holds the settings from the environment.
 type Config struct {
-	URL          string        `env:"PROBE_URL" envDefault:"http://localhost:8080" desc:"where REST is"`
-	Gateways     config.List   `env:"PROBE_GATEWAYS" desc:"addresses of the gateways (ws://host:port/ws); a name stands for every address that it has. Default: /ws at PROBE_URL"`
-	User         string        `env:"PROBE_USER" envDefault:"parley-probe" desc:"username of the account that the probe uses, and nobody else"`
+	URL          string        `env:"PROBE_URL" envDefault:"http://localhost:8080" desc:"address of the REST API"`
+	Gateways     config.List   `env:"PROBE_GATEWAYS" desc:"addresses of the gateways (ws://host:port/ws); a name stands for all of its addresses. Default: /ws at PROBE_URL"`
+	User         string        `env:"PROBE_USER" envDefault:"parley-probe" desc:"username of an account that only the probe uses"`
 	Password     string        `env:"PROBE_PASSWORD" desc:"password of the account (required)"`
-	Email        string        `env:"PROBE_EMAIL" desc:"when set, the probe signs up with this address if there is no such account"`
-	DatabaseURL  string        `env:"DATABASE_URL" desc:"where the row is looked for; unset: the row is not looked for"`
-	DatabaseRole string        `env:"DATABASE_ROLE" envDefault:"parley_ws" desc:"role that is taken after login"`
+	Email        string        `env:"PROBE_EMAIL" desc:"if set, the probe signs up with this email address when the account does not exist"`
+	DatabaseURL  string        `env:"DATABASE_URL" desc:"database to check for the message's row; unset: the row is not checked"`
+	DatabaseRole string        `env:"DATABASE_ROLE" envDefault:"parley_ws" desc:"role to set after login"`
 	Every        time.Duration `env:"PROBE_EVERY" envDefault:"30s" desc:"time from one pass to the next"`
-	Timeout      time.Duration `env:"PROBE_TIMEOUT" envDefault:"10s" desc:"longest that a pass may take"`
-	Addr         string        `env:"PROBE_ADDR" envDefault:":8083" desc:"address of /metrics and /healthz"`
+	Timeout      time.Duration `env:"PROBE_TIMEOUT" envDefault:"10s" desc:"timeout of a pass"`
+	Addr         string        `env:"PROBE_ADDR" envDefault:":8083" desc:"listen address of /metrics and /healthz"`
 	LogLevel     slog.Level    `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error"`
 }
 
@@ -54,17 +55,17 @@ func (c *Config) check() error {
 		bad("PROBE_PASSWORD", "is required")
 	}
 	if c.Every <= 0 {
-		bad("PROBE_EVERY", "has to be more than 0")
+		bad("PROBE_EVERY", "must be greater than 0")
 	}
 	if c.Timeout <= 0 {
-		bad("PROBE_TIMEOUT", "has to be more than 0")
+		bad("PROBE_TIMEOUT", "must be greater than 0")
 	}
 	return errors.Join(errs...)
 }
 
 const usage = `
-parley-probe        makes a pass every PROBE_EVERY and shows the results at /metrics
-parley-probe once   makes one pass, prints its result and exits with 1 if it failed
+parley-probe        runs a pass every PROBE_EVERY and serves the results at /metrics
+parley-probe once   runs one pass, prints its result and exits with 1 if it failed
 `
 
 // Main runs the program.
@@ -93,7 +94,7 @@ func Main(ctx context.Context, args []string, getenv func(string) string, stdout
 	return p.serve(ctx, telemetry.NewLogger(stderr, "parley-probe", cfg.LogLevel))
 }
 
-// once makes one pass and prints what it measured.
+// once runs one pass and prints its measurements.
 func (p *probe) once(ctx context.Context, stdout io.Writer) error {
 	r, err := p.pass(ctx)
 	if err != nil {
@@ -105,7 +106,7 @@ func (p *probe) once(ctx context.Context, stdout io.Writer) error {
 	return p.logOut(ctx)
 }
 
-// serve makes passes and serves their results until ctx is done.
+// serve runs passes and serves their results until ctx is done.
 func (p *probe) serve(ctx context.Context, log *slog.Logger) error {
 	reg := telemetry.NewRegistry("parley-probe")
 	m := newMetrics(reg)
@@ -135,7 +136,7 @@ func (p *probe) serve(ctx context.Context, log *slog.Logger) error {
 		}})
 }
 
-// metrics are what an alert looks at.
+// metrics are the metrics that alerts use.
 type metrics struct {
 	up      prometheus.Gauge
 	passes  *prometheus.CounterVec
@@ -146,10 +147,10 @@ func newMetrics(reg *prometheus.Registry) *metrics {
 	m := &metrics{
 		up: prometheus.NewGauge(prometheus.GaugeOpts{Name: "parley_probe_up", Help: "1 if the last pass succeeded, else 0."}),
 		passes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "parley_probe_passes_total", Help: "Passes by the step at which they failed; empty if they succeeded.",
+			Name: "parley_probe_passes_total", Help: "Passes by the step that failed; empty if they succeeded.",
 		}, []string{"failed"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "parley_probe_step_seconds", Help: "Time that a step of a pass took.",
+			Name: "parley_probe_step_seconds", Help: "Duration of each step of a pass.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"step"}),
 	}

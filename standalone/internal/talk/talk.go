@@ -1,7 +1,8 @@
-// Package talk is a WebSocket client for the terminal, for trying Parley out with nothing installed.
+// Package talk is a WebSocket client for the terminal, to try Parley without installing anything.
 //
-// Each frame that comes is printed as it is. A line typed that begins with { is sent as it is; any other
-// line is sent as a message. Run owns the two goroutines that read the socket and the lines.
+// It prints each received frame unchanged. A typed line that begins with { is sent unchanged; any
+// other line is sent as a message. Run owns the two goroutines that read from the WebSocket and the
+// input.
 package talk
 
 import (
@@ -28,27 +29,28 @@ import (
 )
 
 const (
-	defaultURL = "ws://localhost:8080/ws"
-	defaultJar = "parley.cookies"
-	dialWithin = 10 * time.Second
-	// goodbye is how long the last answers may take after the end of the input.
-	goodbye = time.Second
+	defaultURL  = "ws://localhost:8080/ws"
+	defaultJar  = "parley.cookies"
+	dialTimeout = 10 * time.Second
+	// closeTimeout is how long the last answers may take after the end of the input.
+	closeTimeout = time.Second
 )
 
 const intro = `Usage: standalone talk [-b cookie jar] [-c channel id] [URL]
 
-Connects to Parley's WebSocket with the session that curl -c has saved (sign up or log in first). Frames
-are printed as they come. What you type is sent as a message to the channel, unless it begins with {:
-then it is sent as it is. The end of the input (Ctrl-D) ends it.
+Connects to Parley's WebSocket with the session that curl -c has saved (sign up or log in first). Prints
+received frames unchanged. Sends what you type as a message to the channel; a line that begins with { is
+sent unchanged. Ends at the end of the input (Ctrl-D).
 
 `
 
-// Run connects and talks until the input or ctx ends, or the server hangs up.
+// Run connects, and prints and sends frames until the input ends, ctx is done, or the server closes
+// the connection.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("talk", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	jar := flags.String("b", defaultJar, "cookie jar, as curl -c writes it")
-	to := flags.String("c", "", "id of the channel that gets the messages (default the newest)")
+	jar := flags.String("b", defaultJar, "cookie jar in the format of curl -c")
+	to := flags.String("c", "", "id of the channel to send messages to (default: the newest)")
 	flags.Usage = func() {
 		fmt.Fprint(stderr, intro)
 		flags.PrintDefaults()
@@ -83,23 +85,23 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 }
 
 func dial(ctx context.Context, address, cookies string) (*websocket.Conn, error) {
-	d := websocket.Dialer{HandshakeTimeout: dialWithin, Subprotocols: []string{frame.Subprotocol}, Proxy: http.ProxyFromEnvironment}
+	d := websocket.Dialer{HandshakeTimeout: dialTimeout, Subprotocols: []string{frame.Subprotocol}, Proxy: http.ProxyFromEnvironment}
 	conn, resp, err := d.DialContext(ctx, address, http.Header{"Cookie": {cookies}}) //nolint:bodyclose // gorilla: it need not be closed
 	if err == nil {
 		return conn, nil
 	}
 	if resp != nil {
-		problem, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // what there is of it
+		problem, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // an error leaves a shorter text
 		return nil, fmt.Errorf("connect to %s: %s %s", address, resp.Status, strings.TrimSpace(string(problem)))
 	}
 	return nil, fmt.Errorf("connect to %s: %w", address, err)
 }
 
-// talker is one conversation. Only the goroutine of talk writes to conn and knows channel.
+// talker is one session. Only the goroutine of talk writes to conn and uses channel.
 type talker struct {
 	conn      *websocket.Conn
 	out, note io.Writer
-	channel   chat.ChannelID // gets the messages
+	channel   chat.ChannelID // receives the messages
 	fixed     bool           // chosen by the user
 	sent      int
 }
@@ -108,14 +110,14 @@ type talker struct {
 func (t *talker) talk(ctx context.Context, stdin io.Reader) error {
 	frames, hungUp := t.receive()
 	defer func() {
-		_ = t.conn.Close() // ends the reading
+		_ = t.conn.Close() // ends the reader
 		for range frames { // until the reader has ended
 			continue
 		}
 	}()
 	greeted := false
-	var lines <-chan line // from the first frame on, which tells the channels
-	var failed error      // of the input; reported once the answers to what was sent have come
+	var lines <-chan line // set after the first frame, which lists the channels
+	var failed error      // error of the input; reported after the answers to what was sent have arrived
 	stop := ctx.Done()
 	var left <-chan time.Time
 	for {
@@ -138,20 +140,20 @@ func (t *talker) talk(ctx context.Context, stdin io.Reader) error {
 				}
 				continue
 			}
-			failed, lines, left = l.err, nil, time.After(goodbye)
+			failed, lines, left = l.err, nil, time.After(closeTimeout)
 		case <-left:
 			stop = nil
 			t.close()
 		case <-stop:
-			stop, lines, left = nil, nil, time.After(goodbye)
+			stop, lines, left = nil, nil, time.After(closeTimeout)
 			t.close()
 		}
 	}
 }
 
-// close says goodbye; the server's answer ends the reading.
+// close sends a close frame; the server's answer ends the reader.
 func (t *talker) close() {
-	deadline := time.Now().Add(goodbye)
+	deadline := time.Now().Add(closeTimeout)
 	_ = t.conn.SetReadDeadline(deadline) // for a server that does not answer
 	_ = t.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), deadline)
 }
@@ -160,20 +162,20 @@ func closedByUs(err error) bool {
 	return websocket.IsCloseError(err, websocket.CloseNormalClosure) || errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// describe says in words why the server has hung up.
+// describe returns a readable reason why the server has closed the connection.
 func describe(err error) error {
 	const expired, unauthenticated = 4001, 4501
 	switch e, _ := errors.AsType[*websocket.CloseError](err); {
 	case e == nil:
 		return fmt.Errorf("the connection is lost: %w", err)
 	case e.Code == expired, e.Code == unauthenticated:
-		return fmt.Errorf("the server wants a fresh login (code %d): run the curl line of signup again, or log in", e.Code)
+		return fmt.Errorf("the server requires a new login (code %d): run the curl command for signup again, or log in", e.Code)
 	default:
-		return fmt.Errorf("the server has hung up with code %d %s", e.Code, e.Text)
+		return fmt.Errorf("the server has closed the connection with code %d %s", e.Code, e.Text)
 	}
 }
 
-// receive starts the reader. It ends when the connection does; hungUp then gets the reason.
+// receive starts the reader. It ends when the connection does; hungUp then receives the reason.
 func (t *talker) receive() (frames <-chan []byte, hungUp <-chan error) {
 	data, reason := make(chan []byte), make(chan error, 1)
 	go func() {
@@ -190,17 +192,18 @@ func (t *talker) receive() (frames <-chan []byte, hungUp <-chan error) {
 	return data, reason
 }
 
-// maxLine bounds a line of the input, in bytes. It is well above the largest frame that a server accepts.
+// maxLine is the longest line of the input, in bytes. It is well above the largest frame that a
+// server accepts.
 const maxLine = 1 << 20
 
-// line is a line of the input, or the reason why there are no more.
+// line is a line of the input, or the error that ended the input.
 type line struct {
 	text string
 	err  error
 }
 
-// readLines starts the reader of lines. A read of a terminal cannot be interrupted: the goroutine ends
-// with the input, or at the next line after ctx has ended.
+// readLines starts a goroutine that reads lines. A read from a terminal cannot be interrupted: the
+// goroutine ends with the input, or at the next line after ctx is done.
 func readLines(ctx context.Context, r io.Reader) <-chan line {
 	lines := make(chan line)
 	go func() {
@@ -228,7 +231,7 @@ func readLines(ctx context.Context, r io.Reader) <-chan line {
 	return lines
 }
 
-// show prints what came, and learns which channels there are.
+// show prints a frame, and chooses the channel from it.
 func (t *talker) show(data []byte) {
 	for line := range strings.Lines(string(data)) {
 		line = strings.TrimSpace(line)
@@ -258,7 +261,7 @@ func (t *talker) show(data []byte) {
 
 func (t *talker) choose(c frame.ChannelSummary) {
 	t.channel = c.ChannelID
-	fmt.Fprintf(t.note, "# what you type goes to channel %s (%s); Ctrl-D ends\n", c.Name, c.ChannelID)
+	fmt.Fprintf(t.note, "# sending to channel %s (%s); Ctrl-D ends\n", c.Name, c.ChannelID)
 }
 
 // say sends a line.
@@ -269,7 +272,7 @@ func (t *talker) say(line string) error {
 	}
 	if !strings.HasPrefix(line, "{") {
 		if t.channel.IsZero() {
-			fmt.Fprintln(t.note, "# no channel to send this to: name one with -c, or write a whole frame in JSON")
+			fmt.Fprintln(t.note, "# no channel to send this to: choose one with -c, or type a complete JSON frame")
 			return nil
 		}
 		t.sent++
@@ -287,7 +290,8 @@ func (t *talker) say(line string) error {
 	return nil
 }
 
-// readJar returns the access token for host in a cookie jar of Netscape's form, as a Cookie header.
+// readJar returns the access token for host from a cookie jar in Netscape's format, as a Cookie
+// header.
 func readJar(path, host string) (string, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -296,7 +300,7 @@ func readJar(path, host string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read cookie jar: %w", err)
 	}
-	const name = "access_token" // over https, with a prefix
+	const name = "access_token" // over https the name has a prefix
 	for line := range strings.Lines(string(data)) {
 		fields := strings.Split(strings.TrimSpace(strings.TrimPrefix(line, "#HttpOnly_")), "\t")
 		if len(fields) != 7 || strings.TrimPrefix(fields[5], "__Host-") != name || !sameHost(strings.TrimPrefix(fields[0], "."), host) {
@@ -310,7 +314,8 @@ func readJar(path, host string) (string, error) {
 	return "", fmt.Errorf("no cookie %s for %s in %s: sign up or log in first, with curl -c %s", name, host, path, path)
 }
 
-// sameHost treats the names of this machine as one: the cookie was given by the same server.
+// sameHost treats all names of this machine as the same host, because the same server has set the
+// cookie.
 func sameHost(a, b string) bool {
 	local := func(s string) bool {
 		ip := net.ParseIP(s)
