@@ -1,5 +1,6 @@
-// Packs what was built, beside itself: chat-service sends a file in the best of these encodings that a
-// browser takes. Once here at the highest level, rather than in each program at each start.
+// Compresses the built files, next to the originals. chat-service sends a file in the best of these
+// encodings that the browser accepts. Compressing here once, at the highest level, is cheaper than
+// in each program at each start.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -7,7 +8,7 @@ import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 
 const dist = fileURLToPath(new URL("./dist/", import.meta.url));
 const packable = /\.(html|js|css|svg|json|webmanifest|txt|map)$/;
-const worthIt = 512; // bytes; less fits into the packet with the head anyway
+const worthIt = 512; // bytes; a smaller file fits into one packet with the headers anyway
 
 for (const entry of readdirSync(dist, { recursive: true, withFileTypes: true })) {
   if (!entry.isFile() || !packable.test(entry.name)) continue;

@@ -1,5 +1,5 @@
-// Package webclient is the page of Parley as it was built into this program: what Vite puts into dist
-// (make web). The folder is empty in a clean checkout, and the package compiles all the same.
+// Package webclient embeds the page as built by Vite into dist (make web). In a clean checkout dist
+// is empty; the package compiles nevertheless.
 package webclient
 
 import (
@@ -7,12 +7,13 @@ import (
 	"io/fs"
 )
 
-// dist holds at least .gitkeep, without which there would be nothing to embed.
+// dist contains at least .gitkeep, because go:embed needs a file.
 //
 //go:embed all:dist
 var dist embed.FS
 
-// Files returns what was built: index.html at its root, or nothing at all.
+// Files returns the built page with index.html at its root, or only .gitkeep if the page was not
+// built.
 func Files() fs.FS {
 	files, err := fs.Sub(dist, "dist")
 	if err != nil {
@@ -21,7 +22,7 @@ func Files() fs.FS {
 	return files
 }
 
-// Built reports whether the page was built before the program was.
+// Built reports whether the page was built before the program.
 func Built() bool {
 	_, err := fs.Stat(Files(), "index.html")
 	return err == nil

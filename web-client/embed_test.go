@@ -9,7 +9,8 @@ import (
 	webclient "parley.chat/web-client"
 )
 
-// TestFiles: what lies in dist is what is embedded, whether the page was built or not.
+// TestFiles checks that exactly the contents of dist are embedded, whether or not the page was
+// built.
 func TestFiles(t *testing.T) {
 	t.Parallel()
 	_, err := os.Stat("dist/index.html")

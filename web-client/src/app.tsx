@@ -1,4 +1,4 @@
-/** The page: the door, or the chat. */
+/** The page: the sign-in screen or the chat. */
 
 import type { JSX } from "preact";
 
@@ -6,7 +6,8 @@ import { Button } from "./components/button";
 import { LiveLog, Toasts } from "./components/toasts";
 import { Chat } from "./screens/chat";
 import { SignIn } from "./screens/sign-in";
-import { resumeSession, session } from "./state/session";
+import { session } from "./state/me";
+import { resumeSession } from "./state/session";
 
 export function App(): JSX.Element {
   return (
@@ -28,8 +29,8 @@ function Screen(): JSX.Element {
       return (
         <main id="main" class="door">
           <div class="door-card">
-            <h1>The server cannot be reached</h1>
-            <p>Check your connection, then try again.</p>
+            <h1>Can't reach the server</h1>
+            <p>Check your connection and try again.</p>
             <Button tone="primary" onClick={() => void resumeSession()}>
               Try again
             </Button>

@@ -1,11 +1,12 @@
 /**
- * The data-testid of each control that the browser tests use. They are the page's promise to the tests: texts and
- * classes may change without them.
+ * The data-testid of each control that the browser tests use. They are the page's contract with the
+ * tests: texts and classes may change, these may not.
  *
- * Some carry more: `channel-link` has data-channel-id and, where there is something unread, data-unread and
- * data-mentions; `message` has data-seq, data-message-id and data-mine; `tick` has data-status (pending, sent,
- * delivered, read, failed); `connection` has data-state (the SDK's name of the state); `message-list` has data-rows,
- * how many rows there are beyond those in the document.
+ * Some elements have further attributes: `channel-link` has data-channel-id and, if there are
+ * unread messages, data-unread and data-mentions; `message` has data-seq, data-message-id and
+ * data-mine; `tick` has data-status (pending, sent, delivered, read, failed); `connection` has
+ * data-state (the SDK's name of the state); `message-list` has data-rows, the number of rows
+ * including those that are not in the document.
  */
 export const testids = {
   // Signing in
@@ -18,7 +19,7 @@ export const testids = {
   submit: "submit",
   formError: "form-error",
 
-  // The frame of the chat
+  // The frame around the chat
   sidebar: "sidebar",
   channelLink: "channel-link",
   invitation: "invitation",

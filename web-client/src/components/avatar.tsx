@@ -1,30 +1,31 @@
-/** Somebody's picture, or their initials on their colour. */
+/** A user's picture, or initials on the user's colour. */
 
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 
 import { hueOf, initialsOf } from "../lib/identity";
-import { nameOf, person, wantProfile } from "../state/people";
+import { nameOf, person, requestProfile } from "../state/people";
 
 interface AvatarProps {
   readonly userID: string;
   readonly name?: string;
   readonly size?: "small" | "normal" | "large";
-  /** Undefined: it is not known, or not worth a dot. */
+  /** undefined if it is unknown or should not be shown. */
   readonly online?: boolean | undefined;
 }
 
 export function Avatar({ userID, name, size = "normal", online }: AvatarProps): JSX.Element {
   const known = person(userID).value;
   const [broken, setBroken] = useState("");
-  useEffect(() => wantProfile(userID), [userID]);
-  // The server has a copy of every picture. Anything else would tell another server who is looked at.
+  useEffect(() => requestProfile(userID), [userID]);
+  // The server keeps a copy of every picture. Loading another URL would tell its server who is
+  // viewed.
   const picture = known.avatarURL.startsWith("/v1/avatars/") && known.avatarURL !== broken ? known.avatarURL : undefined;
   return (
     <span
       class={`avatar avatar-${size} hue-${hueOf(userID)}`}
       aria-hidden="true"
-      // Drawn by the style sheet: initials are a picture, not words to be read out or copied.
+      // Drawn by the style sheet, so that the initials are neither read out nor copied.
       data-initials={picture === undefined ? initialsOf(nameOf(known, name)) : undefined}
     >
       {picture !== undefined && <img src={picture} alt="" loading="lazy" decoding="async" referrerpolicy="no-referrer" onError={() => setBroken(picture)} />}

@@ -1,4 +1,4 @@
-/** What stands above the first message of a channel. */
+/** What is shown above the first message of a channel. */
 
 import type { JSX } from "preact";
 
@@ -17,7 +17,7 @@ interface BeginningProps {
 export function Beginning({ state, rowKey }: BeginningProps): JSX.Element {
   const details = state.details.value;
   const title = state.title.value;
-  const since = details === undefined ? "" : ` since ${dateLabel(Date.parse(details.created_at))}`;
+  const since = details === undefined ? "" : `, created on ${dateLabel(Date.parse(details.created_at))}`;
   return (
     <div role="listitem" data-row={rowKey} class="row-beginning">
       <div class="beginning-mark">
@@ -25,14 +25,14 @@ export function Beginning({ state, rowKey }: BeginningProps): JSX.Element {
       </div>
       <h2>{state.kind === "direct" ? title : `#${title}`}</h2>
       {state.kind === "direct" ? (
-        <p>This is the beginning of your conversation. Only the two of you can read it.</p>
+        <p>This is the start of your conversation. Only the two of you can see it.</p>
       ) : (
         <>
           <p>
-            This is the beginning of the channel{since}. {details?.description}
+            This is the start of the channel{since}. {details?.description}
           </p>
           <div class="beginning-actions">
-            {state.kind !== "private" && <Button onClick={() => void copyLink(state.id)}>Copy the link to share</Button>}
+            {state.kind !== "private" && <Button onClick={() => void copyLink(state.id)}>Copy link</Button>}
             {state.manages && <Button onClick={() => openDialog({ name: "add-member", channelID: state.id })}>Add people</Button>}
           </div>
         </>

@@ -1,4 +1,4 @@
-/** Buttons: with words, or with a picture and a name that is spoken and shown on hover. */
+/** Buttons: with a text, or with an icon whose label is read out and shown on hover. */
 
 import type { ComponentChildren, JSX } from "preact";
 
@@ -26,7 +26,7 @@ export function Button({ children, onClick, testid, disabled, tone = "plain", su
 
 interface IconButtonProps extends Common {
   readonly icon: IconName;
-  /** What it does: there are no words on it. */
+  /** The accessible name, because the button has no text. */
   readonly label: string;
   readonly pressed?: boolean;
   readonly tabIndex?: number;

@@ -1,4 +1,7 @@
-/** One channel in the list. It follows its own signals: a message in one channel draws one row. */
+/**
+ * One channel in the list. It reads only its own signals, so a message in one channel renders only
+ * one row.
+ */
 
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
@@ -20,20 +23,20 @@ interface ChannelLinkProps {
 }
 
 export function ChannelLink({ state, first }: ChannelLinkProps): JSX.Element {
-  // Which one is open concerns two rows, not all of them.
+  // A change of the open channel renders only the two rows concerned.
   const current = useComputed(() => openState.value === state).value;
   const elsewhere = useComputed(() => (openState.value?.kind === "direct") !== (state.kind === "direct") || openState.value === undefined).value;
   const unread = state.unread.value;
   const calls = state.kind === "direct" ? unread : state.mentions.value;
   const link = useRef<HTMLAnchorElement>(null);
   useEffect(() => {
-    // The keyboard opens channels that are out of sight.
+    // Keyboard shortcuts can open channels that are scrolled out of view.
     if (current) {
       link.current?.scrollIntoView({ block: "nearest" });
     }
   }, [current]);
   const to = { name: "channel", channelID: state.id } as const;
-  // One stop for Tab in each list: the open channel, or the first.
+  // Each list has one tab stop: the open channel, or the first one.
   const stop = current || (first && elsewhere);
   return (
     <li>
@@ -71,7 +74,7 @@ export function ChannelLink({ state, first }: ChannelLinkProps): JSX.Element {
 
 const count = (n: number): string => (n > 999 ? "999+" : String(n));
 
-/** What kind of channel it is: a picture, or the other user's face. */
+/** ChannelMark is a channel's icon, or the other user's picture. */
 export function ChannelMark({ state }: { readonly state: ChannelState }): JSX.Element {
   const peer = state.details.value?.peer;
   if (peer !== undefined) {

@@ -1,4 +1,4 @@
-/** Where one types. It grows with what is typed, keeps a draft per channel, completes @names. */
+/** The message field. It grows with its text, keeps a draft per channel, and completes @names. */
 
 import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
@@ -9,18 +9,18 @@ import { candidates, complete, mentionAt, type MentionQuery } from "../lib/menti
 import type { ChannelState } from "../state/channel-state";
 import { loadMembers } from "../state/channels";
 import { sdk } from "../state/client";
-import { composerFocus, edit, lastOwn, leavePlace, replyingTo, toNewest } from "../state/compose";
+import { composerFocus, edit, lastOwn, returnToNewest, replyingTo, toNewest } from "../state/compose";
 import { draftOf, keepDraft } from "../state/drafts";
 import { openNewest } from "../state/history";
 import { nameOf, person } from "../state/people";
-import { myID } from "../state/session";
+import { myID } from "../state/me";
 import { toast } from "../state/toasts";
 import { testids } from "../testids";
 import { IconButton } from "./button";
 import { fitHeight } from "./fit-height";
-import { MentionList } from "./mention-list";
+import { MentionList, type Suggestion } from "./mention-list";
 
-const MOST_NAMES = 6;
+const MAX_SUGGESTIONS = 6;
 const encoder = new TextEncoder();
 
 export function Composer({ state }: { readonly state: ChannelState }): JSX.Element {
@@ -28,11 +28,11 @@ export function Composer({ state }: { readonly state: ChannelState }): JSX.Eleme
   const [query, setQuery] = useState<MentionQuery | undefined>(undefined);
   const [chosen, setChosen] = useState(0);
   const field = useRef<HTMLTextAreaElement>(null);
-  const names = query === undefined ? [] : namesFor(state, query.text);
+  const names = query === undefined ? [] : suggestionsFor(state, query.text);
   useLayoutEffect(() => fitHeight(field.current), [body]);
   const focus = composerFocus.value;
   useEffect(() => {
-    // A phone's keyboard would cover what one came to read.
+    // On a phone, the on-screen keyboard would cover the messages.
     if (focus > 0 || matchMedia("(hover: hover)").matches) {
       field.current?.focus();
     }
@@ -46,7 +46,7 @@ export function Composer({ state }: { readonly state: ChannelState }): JSX.Eleme
     setQuery(typed);
     setChosen(0);
     if (typed !== undefined && state.members.peek() === undefined && state.kind !== "direct") {
-      // Without the members there is nothing to complete; that is worth no complaint.
+      // Without members there are no completions, which is not worth an error message.
       loadMembers(state).catch(() => undefined);
     }
     if (text.trim() === "") {
@@ -126,19 +126,22 @@ export function Composer({ state }: { readonly state: ChannelState }): JSX.Eleme
   );
 }
 
-/** Hands a message to the SDK, which keeps it until it is sent. */
+/**
+ * sendBody passes a message to the SDK, which stores it until it is sent. It returns false if
+ * nothing was sent.
+ */
 function sendBody(state: ChannelState, typed: string): boolean {
   const body = typed.trim();
   if (body === "") {
     return false;
   }
-  const most = sdk().limits?.max_body_bytes ?? 16384;
-  if (encoder.encode(body).length > most) {
-    toast(`A message has at most ${Math.floor(most / 1024)} KiB. Send it in parts.`, "error");
+  const max = sdk().limits?.max_body_bytes ?? 16384;
+  if (encoder.encode(body).length > max) {
+    toast(`This message is too long (${Math.floor(max / 1024)} KB max).`, "error");
     return false;
   }
   const replyTo = replyingTo.value?.id;
-  // Its fate is told by its row.
+  // The message's row shows a failure.
   state.handle.send(body, replyTo === undefined ? {} : { replyTo }).settled.catch(() => undefined);
   state.pending.value = state.handle.pending.filter((p) => p.kind === "send");
   replyingTo.value = undefined;
@@ -146,25 +149,20 @@ function sendBody(state: ChannelState, typed: string): boolean {
   if (state.log.peek()?.atNewest === true) {
     toNewest();
   } else {
-    leavePlace(state);
+    returnToNewest(state);
     void openNewest(state);
   }
   return true;
 }
 
-export interface Name {
-  readonly name: string;
-  readonly about: string;
-}
-
-function namesFor(state: ChannelState, text: string): readonly Name[] {
+function suggestionsFor(state: ChannelState, text: string): readonly Suggestion[] {
   const peer = state.details.value?.peer;
   const members = state.members.value ?? (peer === undefined ? [] : [peer]);
-  const found = candidates(members, text, MOST_NAMES).map((m) => ({ name: m.username, about: m.display_name }));
-  return "channel".startsWith(text.toLowerCase()) && state.kind !== "direct" ? [...found, { name: "channel", about: "everybody in the channel" }] : found;
+  const found = candidates(members, text, MAX_SUGGESTIONS).map((m) => ({ name: m.username, about: m.display_name }));
+  return "channel".startsWith(text.toLowerCase()) && state.kind !== "direct" ? [...found, { name: "channel", about: "Everyone in this channel" }] : found;
 }
 
-/** Steers the list of names with the keyboard, and says whether the key was for it. */
+/** steer handles keys for the list of names, and returns whether the key was handled. */
 function steer(event: KeyboardEvent, count: number, chosen: number, choose: (index: number) => void, pick: () => void, close: () => void): boolean {
   switch (event.key) {
     case "ArrowDown":
@@ -199,7 +197,7 @@ function ReplyPreview(): JSX.Element | null {
       </span>
       <IconButton
         icon="close"
-        label="Do not reply"
+        label="Cancel reply"
         size={16}
         onClick={() => {
           replyingTo.value = undefined;

@@ -1,13 +1,13 @@
-/** How it is with the connection: always in sight. */
+/** The state of the connection, always visible. */
 
 import type { JSX } from "preact";
 
 import { sdk } from "../state/client";
-import { connection, connectionWords } from "../state/connection";
+import { connection, connectionText } from "../state/connection";
 import { testids } from "../testids";
 
 export function ConnectionStatus(): JSX.Element {
-  const { tone, text, waiting } = connectionWords.value;
+  const { tone, text, waiting } = connectionText.value;
   return (
     <div class={`connection connection-${tone}`} data-testid={testids.connection} data-state={connection.value.name}>
       <span class="connection-dot" aria-hidden="true" />

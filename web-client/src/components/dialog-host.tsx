@@ -1,4 +1,4 @@
-/** Shows the dialog that is asked for. Each is a part of the page of its own, fetched when it is first needed. */
+/** Shows the open dialog. Each dialog is a chunk of its own, loaded when it is first opened. */
 
 import type { JSX } from "preact";
 

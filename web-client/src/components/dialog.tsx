@@ -1,6 +1,6 @@
 /**
- * A modal dialog. It is the browser's own: while it is open the rest of the page is inert, Tab stays within, Escape
- * closes it, and the focus goes back to where it was.
+ * A modal dialog, using the browser's own element. While it is open, the rest of the page is inert,
+ * Tab stays inside, Escape closes it, and then the focus returns to where it was.
  */
 
 import type { ComponentChildren, JSX } from "preact";
@@ -22,7 +22,7 @@ export function Dialog({ title, children, size = "normal" }: DialogProps): JSX.E
   useLayoutEffect(() => {
     const shown = element.current;
     shown?.showModal();
-    // What should have the focus says so; otherwise it would be the button that closes.
+    // Without data-autofocus, the browser would focus the close button.
     shown?.querySelector<HTMLElement>("[data-autofocus]")?.focus();
     return () => shown?.close();
   }, []);
@@ -37,7 +37,7 @@ export function Dialog({ title, children, size = "normal" }: DialogProps): JSX.E
         closeDialog();
       }}
       onMouseDown={(event) => {
-        // On the backdrop the target is the dialog itself; within it, a part of it.
+        // A click on the backdrop has the dialog itself as its target; a click inside has a child.
         if (event.target === element.current) {
           closeDialog();
         }

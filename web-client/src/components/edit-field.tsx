@@ -1,4 +1,4 @@
-/** Edits a message in its place. */
+/** Edits a message in place. */
 
 import type { JSX } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
@@ -38,7 +38,7 @@ export function EditField({ state, message }: EditFieldProps): JSX.Element {
       return;
     }
     setBusy(true);
-    // While the server does not answer the field stays: what was typed is not lost.
+    // The field stays until the server answers, so that no text is lost.
     if ((await attempt(() => state.handle.edit(message.id, text))) !== undefined) {
       close();
     }

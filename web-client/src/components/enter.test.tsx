@@ -66,7 +66,10 @@ async function press(testid: string, key: string, how: { readonly isComposing?: 
   });
 }
 
-/** How browsers report the Enter that confirms a conversion: most while composing, Safari afterwards. */
+/**
+ * How browsers report the Enter that confirms a conversion: most during the composition, Safari
+ * after it.
+ */
 const confirmations = [
   { isComposing: true, keyCode: 229 },
   { isComposing: true, keyCode: 13 },
@@ -85,7 +88,7 @@ describe("Enter that confirms a conversion", () => {
     expect(handle.send).toHaveBeenCalledOnce();
   });
 
-  it("never saves an edit, nor does Escape leave it", async () => {
+  it("never saves an edit, and Escape never cancels it", async () => {
     await act(() => render(<EditField state={state} message={message as never} />, root));
     await type(testids.editField, "にほん");
     for (const how of confirmations) {
@@ -98,7 +101,7 @@ describe("Enter that confirms a conversion", () => {
     expect(handle.edit).toHaveBeenCalledOnce();
   });
 
-  it("never goes to a channel", async () => {
+  it("never opens a channel", async () => {
     state.details.value = { id: "c", kind: "public", name: "日本語" } as never;
     channels.value = new Map([["c", state]]);
     await act(() => render(<Switcher />, root));

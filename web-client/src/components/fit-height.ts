@@ -1,4 +1,4 @@
-/** Makes a text area as high as what is in it; the style sheet says how high at most. */
+/** fitHeight adjusts a text area's height to its content; the style sheet limits it. */
 export function fitHeight(field: HTMLTextAreaElement | null): void {
   if (field !== null) {
     field.style.height = "auto";

@@ -1,22 +1,25 @@
-/** Forms: labelled fields, what is wrong with each, and one submission at a time. */
+/** Forms: labelled fields with their errors, and one submission at a time. */
 
 import { ApiError } from "@parley/client";
 import type { ComponentChildren, JSX } from "preact";
 import { useId, useState } from "preact/hooks";
 
-import { wordsOf } from "../state/toasts";
+import { errorText } from "../state/toasts";
 import { testids } from "../testids";
 
 export interface Submission {
   readonly busy: boolean;
-  /** What is wrong as a whole; empty when fields say it. */
+  /** The error of the whole form; empty if there is none. */
   readonly message: string;
-  /** What is wrong with a field, by the name that the server has for it. */
+  /** The errors of single fields, by the server's names of the fields. */
   readonly fields: ReadonlyMap<string, string>;
   readonly submit: (event: Event) => void;
 }
 
-/** Runs work when the form is submitted, and keeps what the server said against it. */
+/**
+ * useSubmission runs work when the form is submitted, and keeps the errors that the server
+ * returned.
+ */
 export function useSubmission(work: () => Promise<void>): Submission {
   const [busy, setBusy] = useState(false);
   const [message, setMessage] = useState("");
@@ -30,7 +33,7 @@ export function useSubmission(work: () => Promise<void>): Submission {
     } catch (error) {
       const wrong = error instanceof ApiError ? error.errors : [];
       setFields(new Map(wrong.map((f) => [f.field, f.message])));
-      setMessage(wordsOf(error));
+      setMessage(errorText(error));
     } finally {
       setBusy(false);
     }
@@ -79,7 +82,7 @@ export function Field(props: FieldProps): JSX.Element {
     <div class="field">
       <label for={id}>{props.label}</label>
       {props.rows === undefined ? (
-        // The types of Preact want each kind of input apart; these take the same attributes.
+        // Preact's types separate the kinds of input; all of these accept the same attributes.
         <input {...common} type={(props.type ?? "text") as "text"} autocomplete={props.autocomplete ?? "off"} onInput={(e) => props.onInput(e.currentTarget.value)} />
       ) : (
         <textarea {...common} rows={props.rows} onInput={(e) => props.onInput(e.currentTarget.value)} />
@@ -101,7 +104,7 @@ interface ChoiceProps<T extends string> {
   readonly testid?: string;
 }
 
-/** One of a few: radio buttons. */
+/** Choice is a group of radio buttons. */
 export function Choice<T extends string>({ legend, value, options, onChange, testid }: ChoiceProps<T>): JSX.Element {
   const name = useId();
   return (

@@ -1,4 +1,4 @@
-/** The pictures on controls. They say nothing to a screen reader: the control has a name. */
+/** The icons of controls. Screen readers skip them: the control has a name. */
 
 import type { JSX } from "preact";
 

@@ -1,4 +1,4 @@
-/** What one was invited to: asked for an answer at the top of the sidebar. */
+/** Open invitations, at the top of the sidebar. */
 
 import type { Invitation } from "@parley/client";
 import type { JSX } from "preact";
@@ -32,7 +32,7 @@ function Row({ invitation }: { readonly invitation: Invitation }): JSX.Element {
       <span class="member-names">
         <span class="member-name">{name}</span>
         <span class="member-username">
-          {invitation.group_id === null ? "channel" : "group"}, from @{invitation.invited_by_name}
+          {invitation.group_id === null ? "Channel" : "Group"} · invited by @{invitation.invited_by_name}
         </span>
       </span>
       <span class="result-actions">

@@ -1,4 +1,7 @@
-/** A component that is fetched when it is first shown: dialogs are not part of the first page. */
+/**
+ * lazy wraps a component that is loaded when it is first shown. Dialogs are not part of the first
+ * page load.
+ */
 
 import { type ComponentType, h, type JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
@@ -20,9 +23,9 @@ export function lazy<P extends object>(load: () => Promise<{ readonly default: C
           setReady(true);
         },
         () => {
-          // Offline, or the server has a newer page whose parts have other names.
+          // Offline, or the server has a newer build of the page whose chunks have other names.
           closeDialog();
-          toast("This part of the page could not be loaded. Reload the page when you are online.", "error");
+          toast("Couldn't load this part of the page. Check your connection and reload.", "error");
         },
       );
     }, []);

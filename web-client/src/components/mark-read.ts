@@ -1,11 +1,14 @@
-/** Says that the channel is read: when its newest message is in sight, of a page that somebody looks at. */
+/**
+ * useMarkRead marks the channel as read while its newest message is in view and the page has the
+ * focus.
+ */
 
 import { useEffect } from "preact/hooks";
 
 import type { ChannelState } from "../state/channel-state";
 import { placing } from "../state/compose";
 
-const looked = (): boolean => document.visibilityState === "visible" && document.hasFocus();
+const pageFocused = (): boolean => document.visibilityState === "visible" && document.hasFocus();
 
 export function useMarkRead(state: ChannelState, newestInSight: boolean): void {
   const log = state.log.value;
@@ -17,8 +20,8 @@ export function useMarkRead(state: ChannelState, newestInSight: boolean): void {
     }
     const mark = (): void => {
       const seq = state.handle.position?.seq ?? 0;
-      // Asked anew: the list may have been drawn before it was told to go elsewhere.
-      if (!placing.peek() && looked() && state.handle.followed && seq > state.handle.readSeq) {
+      // Check again: the list may have been rendered before it was asked to show another position.
+      if (!placing.peek() && pageFocused() && state.handle.followed && seq > state.handle.readSeq) {
         state.handle.markRead(seq);
       }
     };

@@ -1,30 +1,30 @@
-/** Who is in a channel: beside the messages, on a phone in their place. */
+/** The members of a channel: beside the messages, or in their place on a phone. */
 
 import type { Member, Role } from "@parley/client";
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 
-import { type ChannelState, MOST_MEMBERS } from "../state/channel-state";
+import { type ChannelState, MAX_MEMBERS } from "../state/channel-state";
 import { loadMembers } from "../state/channels";
 import { sdk } from "../state/client";
 import { openDialog } from "../state/dialog";
 import { nameOf, person } from "../state/people";
 import { membersShown } from "../state/preferences";
-import { myID } from "../state/session";
-import { attempt, complain } from "../state/toasts";
+import { myID } from "../state/me";
+import { attempt, showError } from "../state/toasts";
 import { testids } from "../testids";
 import { Avatar } from "./avatar";
 import { Button, IconButton } from "./button";
 
 const rank: Record<Role, number> = { owner: 0, admin: 1, member: 2 };
-/** So many rows at once; more on demand. */
-const SHOWN = 200;
+/** PAGE_SIZE is how many members are shown initially and added by "Show more". */
+const PAGE_SIZE = 200;
 
 export function Members({ state }: { readonly state: ChannelState }): JSX.Element {
-  const [shown, setShown] = useState(SHOWN);
+  const [shown, setShown] = useState(PAGE_SIZE);
   const [filter, setFilter] = useState("");
   useEffect(() => {
-    loadMembers(state).catch(complain);
+    loadMembers(state).catch(showError);
   }, [state]);
   const members = state.members.value;
   const online = state.online.value.users;
@@ -36,7 +36,7 @@ export function Members({ state }: { readonly state: ChannelState }): JSX.Elemen
         {state.manages && <IconButton icon="plus" label="Add people" onClick={() => openDialog({ name: "add-member", channelID: state.id })} testid={testids.addMember} />}
         <IconButton
           icon="close"
-          label="Close the members"
+          label="Close members"
           onClick={() => {
             membersShown.value = false;
           }}
@@ -52,13 +52,13 @@ export function Members({ state }: { readonly state: ChannelState }): JSX.Elemen
           <MemberRow key={m.user_id} state={state} member={m} online={online.has(m.user_id)} />
         ))}
       </ul>
-      {found.length > shown && <Button onClick={() => setShown(shown + SHOWN)}>Show more</Button>}
-      {(members?.length ?? 0) >= MOST_MEMBERS && <p class="section-empty">Only the first {MOST_MEMBERS} are listed.</p>}
+      {found.length > shown && <Button onClick={() => setShown(shown + PAGE_SIZE)}>Show more</Button>}
+      {(members?.length ?? 0) >= MAX_MEMBERS && <p class="section-empty">Only the first {MAX_MEMBERS} members are listed.</p>}
     </aside>
   );
 }
 
-/** Those who are online first, then by role, then by name. */
+/** sorted orders members by online status, then role, then name. */
 function sorted(members: readonly Member[], online: ReadonlySet<string>): readonly Member[] {
   const here = (m: Member): number => (online.has(m.user_id) ? 0 : 1);
   return [...members].sort((a, b) => here(a) - here(b) || rank[a.role] - rank[b.role] || a.username.localeCompare(b.username));
@@ -99,9 +99,9 @@ function MemberRow({ state, member, online }: MemberRowProps): JSX.Element {
           onChange={(e) => void setRole(e.currentTarget.value as Role)}
           data-testid={testids.memberRole}
         >
-          <option value="owner">owner</option>
-          <option value="admin">admin</option>
-          <option value="member">member</option>
+          <option value="owner">Owner</option>
+          <option value="admin">Admin</option>
+          <option value="member">Member</option>
         </select>
       ) : (
         member.role !== "member" && <span class="role">{member.role}</span>

@@ -1,11 +1,17 @@
-/** The names that complete what is typed behind an @. The composer has the focus and steers it. */
+/**
+ * The names that complete what is typed after an @. The composer keeps the focus and handles the
+ * keys.
+ */
 
 import type { JSX } from "preact";
 
-import type { Name } from "./composer";
+export interface Suggestion {
+  readonly name: string;
+  readonly about: string;
+}
 
 interface MentionListProps {
-  readonly names: readonly Name[];
+  readonly names: readonly Suggestion[];
   readonly chosen: number;
   readonly onPick: (name: string) => void;
 }
@@ -20,7 +26,7 @@ export function MentionList({ names, chosen, onPick }: MentionListProps): JSX.El
           role="option"
           aria-selected={i === chosen}
           onMouseDown={(event) => {
-            // The composer keeps the focus.
+            // Prevents the composer from losing the focus.
             event.preventDefault();
             onPick(name);
           }}

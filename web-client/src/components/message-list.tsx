@@ -1,4 +1,4 @@
-/** The messages of the open channel: windowed, in both directions without an end. */
+/** The messages of the open channel, in a windowed list that loads pages in both directions. */
 
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef } from "preact/hooks";
@@ -7,9 +7,9 @@ import { useComputed, useSignal } from "@preact/signals";
 import { dayLabel } from "../lib/dates";
 import { estimate, NEW_ROW, type Row, rowsOf } from "../lib/rows";
 import type { ChannelState } from "../state/channel-state";
-import { focusComposer, leavePlace, placing, target } from "../state/compose";
+import { focusComposer, returnToNewest, placing, target } from "../state/compose";
 import { openNewest, reading, readNewer, readOlder } from "../state/history";
-import { myID } from "../state/session";
+import { myID } from "../state/me";
 import { testids } from "../testids";
 import { Beginning } from "./beginning";
 import { Icon } from "./icon";
@@ -18,7 +18,7 @@ import { PendingRow } from "./pending-row";
 import { useMarkRead } from "./mark-read";
 import { useWindow } from "./windowed";
 
-/** Nearer than this to an end, the next page is read. */
+/** READ_AHEAD is the distance in pixels from an end at which the next page is read. */
 const READ_AHEAD = 1200;
 
 export function MessageList({ state }: { readonly state: ChannelState }): JSX.Element {
@@ -35,7 +35,7 @@ export function MessageList({ state }: { readonly state: ChannelState }): JSX.El
   useMarkRead(state, list.atEnd && atNewest);
   usePages(state, list, log);
 
-  // One row is a stop for Tab; the arrows go on from it.
+  // One row is a tab stop; the arrow keys move from there.
   const active = useSignal("");
   const focusNext = useRef<string | undefined>(undefined);
   const stop = useComputed(() => active.value);
@@ -112,19 +112,19 @@ export function MessageList({ state }: { readonly state: ChannelState }): JSX.El
           class="jump"
           data-testid={testids.jumpToNewest}
           onClick={() => {
-            leavePlace(state);
+            returnToNewest(state);
             void openNewest(state);
           }}
         >
           <Icon name="down" size={16} />
-          {state.unread.value > 0 ? `${state.unread.value} new` : "Newest"}
+          {state.unread.value > 0 ? `${state.unread.value} new` : "Jump to newest"}
         </button>
       )}
     </div>
   );
 }
 
-/** Reads the next page when the view comes near an end of what is held. */
+/** usePages reads the next page when the view comes near an end of the loaded messages. */
 function usePages(state: ChannelState, list: ReturnType<typeof useWindow>, log: ChannelState["log"]["value"]): void {
   const busy = reading(state).size > 0;
   useEffect(() => {
@@ -139,7 +139,7 @@ function usePages(state: ChannelState, list: ReturnType<typeof useWindow>, log: 
   });
 }
 
-/** Goes where somebody has asked to go, once the row is there. */
+/** useTarget scrolls to the requested row once it exists. */
 function useTarget(
   rows: readonly Row[],
   list: ReturnType<typeof useWindow>,
@@ -176,7 +176,10 @@ function useTarget(
   }, [flashed]);
 }
 
-/** The message that a key leads to from a row. */
+/**
+ * stepFrom returns the key of the message that an arrow, Home or End leads to; undefined if there
+ * is none.
+ */
 function stepFrom(rows: readonly Row[], at: number, key: string): string | undefined {
   const step = key === "ArrowDown" ? 1 : key === "ArrowUp" ? -1 : 0;
   const isStop = (row: Row | undefined): boolean => row?.kind === "message" || row?.kind === "pending";

@@ -1,4 +1,4 @@
-/** One message: who, when, what, and what can be done with it. */
+/** One message: author, time, text, reactions and actions. */
 
 import type { JSX } from "preact";
 
@@ -9,8 +9,8 @@ import type { Row } from "../lib/rows";
 import type { ChannelState } from "../state/channel-state";
 import { edit, editing, reply } from "../state/compose";
 import { openDialog } from "../state/dialog";
-import { callsOf, hasNamesake, nameOf, person } from "../state/people";
-import { myID } from "../state/session";
+import { mentionedNames, hasNamesake, nameOf, person } from "../state/people";
+import { myID } from "../state/me";
 import { testids } from "../testids";
 import { Avatar } from "./avatar";
 import { EditField } from "./edit-field";
@@ -27,7 +27,7 @@ export interface MessageActions {
 interface MessageRowProps {
   readonly row: Row & { readonly kind: "message" };
   readonly actions: MessageActions;
-  /** Whether Tab stops here. */
+  /** Whether this row is the list's tab stop. */
   readonly stop: boolean;
   readonly flash: boolean;
 }
@@ -38,10 +38,10 @@ export function MessageRow({ row, actions, stop, flash }: MessageRowProps): JSX.
   const mine = message.sender_id === myID();
   const author = person(message.sender_id).value;
   const name = nameOf(author, message.sender_name === "" ? "deleted account" : message.sender_name);
-  const gone = message.deleted_at !== null;
-  const called = !mine && (message.mentions.includes(myID()) || message.mentions.includes(state.id));
-  const classes = ["row", head ? "row-head" : "", flash ? "row-flash" : "", called ? "row-called" : ""].join(" ");
-  const calls = callsOf(message);
+  const deleted = message.deleted_at !== null;
+  const mentionsUser = !mine && (message.mentions.includes(myID()) || message.mentions.includes(state.id));
+  const classes = ["row", head ? "row-head" : "", flash ? "row-flash" : "", mentionsUser ? "row-mention" : ""].join(" ");
+  const mentioned = mentionedNames(message);
   return (
     <div
       role="listitem"
@@ -52,7 +52,7 @@ export function MessageRow({ row, actions, stop, flash }: MessageRowProps): JSX.
       data-message-id={message.id}
       data-mine={mine ? "" : undefined}
       tabIndex={stop ? 0 : -1}
-      aria-label={`${name}, ${timeLabel(ms)}: ${gone ? "deleted message" : clip(message.body, 300)}`}
+      aria-label={`${name}, ${timeLabel(ms)}: ${deleted ? "deleted message" : clip(message.body, 300)}`}
       onKeyDown={(event) => onKey(event, row, state, mine)}
     >
       <div class="row-side">
@@ -67,7 +67,7 @@ export function MessageRow({ row, actions, stop, flash }: MessageRowProps): JSX.
         )}
       </div>
       <div class="row-main">
-        {message.reply_to !== null && !gone && <Quote state={state} id={message.reply_to} />}
+        {message.reply_to !== null && !deleted && <Quote state={state} id={message.reply_to} />}
         {head && (
           <div class="row-who">
             <span class={`row-name ink-${hueOf(message.sender_id) % HUES}`}>{name}</span>
@@ -77,13 +77,13 @@ export function MessageRow({ row, actions, stop, flash }: MessageRowProps): JSX.
             </time>
           </div>
         )}
-        {editing.value === message.id && !gone ? (
+        {editing.value === message.id && !deleted ? (
           <EditField state={state} message={message} />
-        ) : gone ? (
-          <p class="row-gone">This message was deleted.</p>
+        ) : deleted ? (
+          <p class="row-deleted">This message was deleted.</p>
         ) : (
           <div class="row-body" data-testid={testids.messageBody}>
-            <MessageText body={message.body} calls={calls} />
+            <MessageText body={message.body} mentioned={mentioned} />
             {message.edited_at !== null && (
               <span class="row-edited" title={fullLabel(Date.parse(message.edited_at))}>
                 (edited)
@@ -91,10 +91,10 @@ export function MessageRow({ row, actions, stop, flash }: MessageRowProps): JSX.
             )}
           </div>
         )}
-        {message.reactions.length > 0 && !gone && <Reactions state={state} message={message} reachable={stop} />}
+        {message.reactions.length > 0 && !deleted && <Reactions state={state} message={message} reachable={stop} />}
       </div>
-      <div class="row-end">{mine && !gone && <OwnTick state={state} seq={message.seq} />}</div>
-      {!gone && editing.value !== message.id && <MessageToolbar state={state} message={message} mine={mine} reachable={stop} />}
+      <div class="row-end">{mine && !deleted && <OwnTick state={state} seq={message.seq} />}</div>
+      {!deleted && editing.value !== message.id && <MessageToolbar state={state} message={message} mine={mine} reachable={stop} />}
     </div>
   );
 }
@@ -104,7 +104,7 @@ function OwnTick({ state, seq }: { readonly state: ChannelState; readonly seq: n
   return <Tick status={seq <= read ? "read" : seq <= delivered ? "delivered" : "sent"} />;
 }
 
-/** What the keys of a focused message do; the arrows are the list's. */
+/** onKey handles the keys of a focused message. The list handles the arrow keys. */
 function onKey(event: KeyboardEvent, row: Row & { readonly kind: "message" }, state: ChannelState, mine: boolean): void {
   if (event.target !== event.currentTarget || event.ctrlKey || event.metaKey || event.altKey || row.message.deleted_at !== null) {
     return;

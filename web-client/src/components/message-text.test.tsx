@@ -6,7 +6,7 @@ import { MessageText } from "./message-text";
 
 const draw = (body: string): HTMLElement => {
   const root = document.createElement("div");
-  render(<MessageText body={body} calls={new Map([["ann", true], ["bob", false]])} />, root);
+  render(<MessageText body={body} mentioned={new Map([["ann", true], ["bob", false]])} />, root);
   return root;
 };
 
@@ -23,13 +23,13 @@ it.each([
   expect(root.querySelector("img, script, svg, [onerror], [onload], [onmouseover], a[href^='javascript'], a[href^='data']")).toBeNull();
 });
 
-it("makes links that tell the other side nothing", () => {
+it("adds rel attributes to links that hide the opener and the referrer", () => {
   const link = draw("see https://a.example/x").querySelector("a");
   expect(link?.getAttribute("href")).toBe("https://a.example/x");
   expect(link?.getAttribute("rel")).toBe("noopener noreferrer nofollow");
 });
 
-it("marks whom a mention calls", () => {
+it("highlights mentions of the reader", () => {
   const root = draw("@ann and @bob, not @nobody nor `@bob`");
   expect([...root.querySelectorAll(".mention")].map((m) => m.classList.contains("mention-me"))).toEqual([true, false]);
 });

@@ -1,29 +1,29 @@
-/** A body as elements. Whatever it holds, it reaches the document as text. */
+/** Renders a message body. Whatever it contains reaches the document as text. */
 
 import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
 
-import { type Calls, type Inline, parseBody } from "../lib/markup";
+import { type MentionedNames, type Inline, parseBody } from "../lib/markup";
 
 interface MessageTextProps {
   readonly body: string;
-  /** Whom the message mentions. */
-  readonly calls: Calls;
+  /** The names that the message mentions. */
+  readonly mentioned: MentionedNames;
 }
 
-export function MessageText({ body, calls }: MessageTextProps): JSX.Element {
-  const blocks = useMemo(() => parseBody(body, calls), [body, [...calls.keys()].join(" ")]);
+export function MessageText({ body, mentioned }: MessageTextProps): JSX.Element {
+  const blocks = useMemo(() => parseBody(body, mentioned), [body, [...mentioned.keys()].join(" ")]);
   return (
     <>
       {blocks.map((block, i) =>
         block.kind === "code" ? (
-          // A long line scrolls: whoever has no mouse needs to get there too.
+          // A long line scrolls, so the block must be focusable for the keyboard.
           <pre key={i} class="code-block" tabIndex={0} aria-label={block.language === "" ? "code" : `${block.language} code`} role="region">
             <code>{block.text}</code>
           </pre>
         ) : (
           <p key={i} dir="auto">
-            {block.children.map((node, j) => inline(node, j, calls))}
+            {block.children.map((node, j) => inline(node, j, mentioned))}
           </p>
         ),
       )}
@@ -31,7 +31,7 @@ export function MessageText({ body, calls }: MessageTextProps): JSX.Element {
   );
 }
 
-function inline(node: Inline, key: number, calls: Calls): JSX.Element | string {
+function inline(node: Inline, key: number, mentioned: MentionedNames): JSX.Element | string {
   switch (node.kind) {
     case "text":
       return node.text;
@@ -45,13 +45,13 @@ function inline(node: Inline, key: number, calls: Calls): JSX.Element | string {
       );
     case "mention":
       return (
-        <span key={key} class={calls.get(node.name.toLowerCase()) === true ? "mention mention-me" : "mention"}>
+        <span key={key} class={mentioned.get(node.name.toLowerCase()) === true ? "mention mention-me" : "mention"}>
           @{node.name}
         </span>
       );
     case "strong":
-      return <strong key={key}>{node.children.map((n, i) => inline(n, i, calls))}</strong>;
+      return <strong key={key}>{node.children.map((n, i) => inline(n, i, mentioned))}</strong>;
     case "emphasis":
-      return <em key={key}>{node.children.map((n, i) => inline(n, i, calls))}</em>;
+      return <em key={key}>{node.children.map((n, i) => inline(n, i, mentioned))}</em>;
   }
 }

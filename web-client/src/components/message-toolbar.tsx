@@ -1,4 +1,4 @@
-/** What can be done with a message: shown while it is pointed at, or has the focus. */
+/** The actions of a message, shown on hover and on focus. */
 
 import type { JSX } from "preact";
 
@@ -17,14 +17,14 @@ interface MessageToolbarProps {
   readonly state: ChannelState;
   readonly message: LoggedMessage;
   readonly mine: boolean;
-  /** Whether Tab reaches the buttons: those of the message that Tab stops at. */
+  /** Whether Tab reaches the buttons: only those of the message that is the list's tab stop. */
   readonly reachable: boolean;
 }
 
 export function MessageToolbar({ state, message, mine, reachable }: MessageToolbarProps): JSX.Element {
   const tabIndex = reachable ? 0 : -1;
   return (
-    <div class="toolbar" role="toolbar" aria-label="What to do with this message">
+    <div class="toolbar" role="toolbar" aria-label="Message actions">
       {QUICK.map((emoji) => (
         <button
           key={emoji}
@@ -42,9 +42,9 @@ export function MessageToolbar({ state, message, mine, reachable }: MessageToolb
       <IconButton icon="smile" label="React" tabIndex={tabIndex} onClick={() => openDialog({ name: "react", message })} testid={testids.react} />
       <IconButton icon="reply" label="Reply" tabIndex={tabIndex} onClick={() => reply(message)} testid={testids.reply} />
       {mine && <IconButton icon="pencil" label="Edit" tabIndex={tabIndex} onClick={() => edit(message)} testid={testids.edit} />}
-      <IconButton icon="link" label="Copy a link to this message" tabIndex={tabIndex} onClick={() => void copyLink(state.id, message.seq)} testid={testids.copyLink} />
+      <IconButton icon="link" label="Copy link to message" tabIndex={tabIndex} onClick={() => void copyLink(state.id, message.seq)} testid={testids.copyLink} />
       {mine && (
-        <IconButton icon="eye" label="Who has read this" tabIndex={tabIndex} onClick={() => openDialog({ name: "receipts", message })} testid={testids.receipts} />
+        <IconButton icon="eye" label="Read receipts" tabIndex={tabIndex} onClick={() => openDialog({ name: "receipts", message })} testid={testids.receipts} />
       )}
       {(mine || state.manages) && (
         <IconButton icon="trash" label="Delete" tabIndex={tabIndex} onClick={() => openDialog({ name: "delete-message", message })} testid={testids.remove} />

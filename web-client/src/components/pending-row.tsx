@@ -1,22 +1,22 @@
-/** A message that waits to be sent, or that could not be. */
+/** A message that waits to be sent, or that could not be sent. */
 
 import type { JSX } from "preact";
 
 import { clip } from "../lib/clusters";
 import { timeLabel } from "../lib/dates";
-import type { Calls } from "../lib/markup";
+import type { MentionedNames } from "../lib/markup";
 import type { Row } from "../lib/rows";
 import { nameOf, person } from "../state/people";
-import { myID } from "../state/session";
-import { wordsOf } from "../state/toasts";
+import { myID } from "../state/me";
+import { errorText } from "../state/toasts";
 import { testids } from "../testids";
 import { Avatar } from "./avatar";
 import { MessageText } from "./message-text";
 import { Tick } from "./tick";
 import { hueOf } from "../lib/identity";
 
-/** Whom a message mentions, the server says when it has it. */
-const NOT_YET_KNOWN: Calls = new Map();
+/** Mentions are known only once the server has stored the message. */
+const NOT_YET_KNOWN: MentionedNames = new Map();
 
 interface PendingRowProps {
   readonly row: Row & { readonly kind: "pending" };
@@ -46,13 +46,13 @@ export function PendingRow({ row, stop }: PendingRowProps): JSX.Element {
           </div>
         )}
         <div class="row-body" data-testid={testids.messageBody}>
-          <MessageText body={pending.body} calls={NOT_YET_KNOWN} />
+          <MessageText body={pending.body} mentioned={NOT_YET_KNOWN} />
         </div>
         {failed && (
           <div class="row-failure" role="alert">
-            <span>Not sent. {pending.error === undefined ? "" : wordsOf(pending.error)}</span>
+            <span>Not sent. {pending.error === undefined ? "" : errorText(pending.error)}</span>
             <button type="button" class="link-button" onClick={() => void pending.retry()} data-testid={testids.retrySend}>
-              Try again
+              Retry
             </button>
             <button type="button" class="link-button" onClick={() => pending.discard()} data-testid={testids.discardSend}>
               Discard

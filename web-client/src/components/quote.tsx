@@ -1,4 +1,4 @@
-/** The message that another one answers, in a line that leads to it. */
+/** One line with the message that another one replies to, linking to it. */
 
 import type { JSX } from "preact";
 import { useComputed } from "@preact/signals";
@@ -16,10 +16,10 @@ interface QuoteProps {
 }
 
 export function Quote({ state, id }: QuoteProps): JSX.Element {
-  // Only what concerns the quoted message draws this anew, not every message of the channel.
+  // Only changes of the quoted message render this again, not every message of the channel.
   const quoted = useComputed(() => state.log.value?.messages.find((m) => m.id === id)).value;
   const name = quoted === undefined ? "" : nameOf(person(quoted.sender_id).value, quoted.sender_name);
-  const text = quoted === undefined ? "an earlier message" : quoted.deleted_at !== null ? "a deleted message" : plainText(quoted.body, 120);
+  const text = quoted === undefined ? "Earlier message" : quoted.deleted_at !== null ? "Deleted message" : plainText(quoted.body, 120);
   return (
     <button type="button" class="quote" tabIndex={-1} onClick={() => void showMessage(state, id)} data-testid={testids.quote}>
       <Icon name="reply" size={13} />

@@ -1,4 +1,4 @@
-/** The emoji on a message, with their counts; a click puts or takes back one's own. */
+/** The reactions to a message with their counts. A click adds or removes the user's own. */
 
 import type { JSX } from "preact";
 

@@ -1,4 +1,4 @@
-/** The list of channels and direct messages, and who one is. */
+/** The sidebar: invitations, channels, direct messages and the user's account. */
 
 import type { JSX } from "preact";
 import { useRef } from "preact/hooks";
@@ -8,9 +8,9 @@ import type { ChannelState } from "../state/channel-state";
 import { channelsLoaded, directChannels, namedChannels, openState } from "../state/channels";
 import { openDialog } from "../state/dialog";
 import { nameOf, person } from "../state/people";
-import { folded } from "../state/preferences";
+import { collapsedSections } from "../state/preferences";
 import { route } from "../state/route";
-import { myID } from "../state/session";
+import { myID } from "../state/me";
 import { narrow } from "../state/viewport";
 import { testids } from "../testids";
 import { Avatar } from "./avatar";
@@ -26,20 +26,20 @@ export function Sidebar(): JSX.Element {
       <div class="sidebar-head">
         <button type="button" class="switcher-button" onClick={() => openDialog({ name: "switcher" })} data-testid={testids.openSwitcher}>
           <Icon name="search" size={16} />
-          <span>Go to…</span>
+          <span>Jump to…</span>
           <kbd aria-hidden="true">Ctrl K</kbd>
         </button>
         {narrow.value && route.value.name === "home" && <ConnectionStatus />}
       </div>
       <div class="sidebar-lists">
         <Invitations />
-        <Section title="Channels" channels={namedChannels.value} empty="You are in no channel yet.">
-          <IconButton icon="search" label="Browse public channels" onClick={() => openDialog({ name: "browse" })} testid={testids.browseChannels} size={16} />
-          <IconButton icon="link" label="Join by link or id" onClick={() => openDialog({ name: "join" })} testid={testids.joinChannel} size={16} />
+        <Section title="Channels" channels={namedChannels.value} empty="You haven't joined any channels.">
+          <IconButton icon="search" label="Browse channels" onClick={() => openDialog({ name: "browse" })} testid={testids.browseChannels} size={16} />
+          <IconButton icon="link" label="Join with a link or ID" onClick={() => openDialog({ name: "join" })} testid={testids.joinChannel} size={16} />
           <IconButton icon="plus" label="Create a channel" onClick={() => openDialog({ name: "create-channel" })} testid={testids.createChannel} size={16} />
         </Section>
-        <Section title="Direct messages" channels={directChannels.value} empty="Nobody yet.">
-          <IconButton icon="plus" label="New direct message" onClick={() => openDialog({ name: "new-direct" })} testid={testids.newDirect} size={16} />
+        <Section title="Direct messages" channels={directChannels.value} empty="No direct messages yet.">
+          <IconButton icon="plus" label="New message" onClick={() => openDialog({ name: "new-direct" })} testid={testids.newDirect} size={16} />
         </Section>
       </div>
       <Account />
@@ -56,10 +56,10 @@ interface SectionProps {
 
 function Section({ title, channels, empty, children }: SectionProps): JSX.Element {
   const list = useRef<HTMLUListElement>(null);
-  const shut = useComputed(() => folded.value.includes(title)).value;
-  const shown = shut ? channels.filter((c) => c.unread.value > 0 || c === openState.value) : channels;
+  const collapsed = useComputed(() => collapsedSections.value.includes(title)).value;
+  const shown = collapsed ? channels.filter((c) => c.unread.value > 0 || c === openState.value) : channels;
   const toggle = (): void => {
-    folded.value = shut ? folded.value.filter((t) => t !== title) : [...folded.value, title];
+    collapsedSections.value = collapsed ? collapsedSections.value.filter((t) => t !== title) : [...collapsedSections.value, title];
   };
   return (
     <section class="sidebar-section">
@@ -68,8 +68,8 @@ function Section({ title, channels, empty, children }: SectionProps): JSX.Elemen
           <button
             type="button"
             class="section-toggle"
-            aria-expanded={!shut}
-            title={shut ? "Show all" : "Show only what is unread"}
+            aria-expanded={!collapsed}
+            title={collapsed ? "Show all" : "Show only unread"}
             onClick={toggle}
             data-testid={testids.foldSection}
           >
@@ -82,7 +82,7 @@ function Section({ title, channels, empty, children }: SectionProps): JSX.Elemen
       {channels.length === 0 ? (
         <p class="section-empty">{channelsLoaded.value ? empty : "Loading…"}</p>
       ) : shown.length === 0 ? (
-        <p class="section-empty">Nothing unread.</p>
+        <p class="section-empty">No unread messages.</p>
       ) : (
         <ul ref={list} class="channel-list" onKeyDown={(event) => moveFocus(event, list.current)}>
           {shown.map((state, i) => (
@@ -94,7 +94,10 @@ function Section({ title, channels, empty, children }: SectionProps): JSX.Elemen
   );
 }
 
-/** The arrows go through the list; Tab goes past it. Five hundred channels are not five hundred stops. */
+/**
+ * moveFocus moves the focus within the list with the arrow keys. Tab leaves the list, so 500
+ * channels are one tab stop.
+ */
 function moveFocus(event: KeyboardEvent, list: HTMLUListElement | null): void {
   const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
   const ends = event.key === "Home" || event.key === "End";

@@ -1,19 +1,22 @@
-/** How far a message of ours has come. */
+/** The status of the user's own message. */
 
 import type { SendStatus } from "@parley/client";
 import type { JSX } from "preact";
 
 import { testids } from "../testids";
 
-const names: Record<SendStatus, string> = {
-  pending: "waiting to be sent",
-  sent: "sent",
-  delivered: "delivered",
-  read: "read",
-  failed: "not sent",
+const labels: Record<SendStatus, string> = {
+  pending: "Waiting to be sent",
+  sent: "Sent",
+  delivered: "Delivered",
+  read: "Read",
+  failed: "Not sent",
 };
 
-/** A path per status: a clock, one check, two, two on a filled ground, an exclamation mark. */
+/**
+ * One path per status: a clock, one check mark, two, two on a filled background, an exclamation
+ * mark.
+ */
 const paths: Record<SendStatus, string> = {
   pending: "M10 2.500a5.500 5.500 0 1 0 0 11 5.500 5.500 0 0 0 0-11zM10 5v3l2 1.500",
   sent: "M5 8.500l3.500 3.500L15 5",
@@ -24,7 +27,7 @@ const paths: Record<SendStatus, string> = {
 
 export function Tick({ status }: { readonly status: SendStatus }): JSX.Element {
   return (
-    <span class={`tick tick-${status}`} role="img" aria-label={names[status]} title={names[status]} data-testid={testids.tick} data-status={status}>
+    <span class={`tick tick-${status}`} role="img" aria-label={labels[status]} title={labels[status]} data-testid={testids.tick} data-status={status}>
       <svg viewBox="0 0 20 16" width="19" height="15" aria-hidden="true" focusable="false">
         {status === "read" && <rect x="0" y="1" width="19" height="14.500" rx="7" class="tick-fill" />}
         <path d={paths[status]} />

@@ -1,9 +1,9 @@
-/** What has happened, at the edge of the page, and what is told to screen readers alone. */
+/** Short messages at the edge of the page, and announcements for screen readers. */
 
 import type { JSX } from "preact";
 
 import { announcements } from "../state/announcements";
-import { connection, connectionWords } from "../state/connection";
+import { connection, connectionText } from "../state/connection";
 import { dismiss, toasts } from "../state/toasts";
 import { testids } from "../testids";
 import { IconButton } from "./button";
@@ -21,7 +21,10 @@ export function Toasts(): JSX.Element {
   );
 }
 
-/** The list of messages is windowed: what is new is said here, not by rows that come and go. */
+/**
+ * The message list is windowed, so new messages are announced here and not by rows that come and go
+ * with scrolling.
+ */
 export function LiveLog(): JSX.Element {
   const { name } = connection.value;
   return (
@@ -32,8 +35,8 @@ export function LiveLog(): JSX.Element {
         ))}
       </div>
       <div class="visually-hidden" role="status">
-        {/* Not the seconds: nobody wants to hear a countdown. */}
-        {name === "reconnecting" ? "Connection lost, reconnecting" : connectionWords.value.text}
+        {/* Without the seconds, so that screen readers do not read out a countdown. */}
+        {name === "reconnecting" ? "Connection lost. Reconnecting…" : connectionText.value.text}
       </div>
     </>
   );

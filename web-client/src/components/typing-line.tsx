@@ -1,4 +1,4 @@
-/** Who types in the channel now. */
+/** The members who are typing in the channel. */
 
 import type { JSX } from "preact";
 

@@ -1,4 +1,4 @@
-/** Finds users by the beginning of their name. */
+/** A search for users by the beginning of their username or display name. */
 
 import type { User } from "@parley/client";
 import type { ComponentChildren, JSX } from "preact";
@@ -6,17 +6,17 @@ import { useEffect, useState } from "preact/hooks";
 
 import { sdk } from "../state/client";
 import { learnUser, nameOf, person } from "../state/people";
-import { complain } from "../state/toasts";
+import { showError } from "../state/toasts";
 import { testids } from "../testids";
 import { Avatar } from "./avatar";
 import { Field } from "./form";
 
-/** Time for a second letter: a request per letter would be one too many. */
-const PAUSE_MS = 200;
+/** SEARCH_DELAY_MS waits for further letters, to avoid a request per letter. */
+const SEARCH_DELAY_MS = 200;
 
 interface UserSearchProps {
   readonly label: string;
-  /** What can be done with each who was found. */
+  /** Renders the actions for a found user. */
   readonly children: (user: User) => ComponentChildren;
 }
 
@@ -38,8 +38,8 @@ export function UserSearch({ label, children }: UserSearchProps): JSX.Element {
             items.forEach(learnUser);
             setFound(items);
           }
-        }, complain);
-    }, PAUSE_MS);
+        }, showError);
+    }, SEARCH_DELAY_MS);
     return () => {
       current = false;
       clearTimeout(timer);
@@ -47,8 +47,8 @@ export function UserSearch({ label, children }: UserSearchProps): JSX.Element {
   }, [query]);
   return (
     <>
-      <Field label={label} type="search" value={query} onInput={setQuery} hint="The beginning of a username or a name." autofocus testid={testids.userSearch} />
-      {found?.length === 0 && <p class="section-empty">Nobody is called that.</p>}
+      <Field label={label} type="search" value={query} onInput={setQuery} hint="Enter the beginning of a name or username." autofocus testid={testids.userSearch} />
+      {found?.length === 0 && <p class="section-empty">No people found</p>}
       <ul class="results">
         {found?.map((user) => (
           <li key={user.id} class="result" data-testid={testids.userResult} data-username={user.username}>

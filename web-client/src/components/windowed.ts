@@ -1,7 +1,7 @@
 /**
- * Windowed scrolling: of a long list of rows only those around the view are elements. Heights are measured when a row
- * is shown, and guessed before; whatever comes, goes or turns out to be higher, the row that the user looks at stays
- * where it is. At the end, the list stays at the end.
+ * A windowed list: only the rows around the view are elements. Heights are measured when a row is
+ * shown and estimated before. When rows are added, removed or change their height, the row at the
+ * top of the view stays in place. At the end, the list stays at the end.
  */
 
 import { type RefObject } from "preact";
@@ -9,10 +9,10 @@ import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 
 import { type Anchor, anchorAt, offsetsOf, type Range, rangeOf, topFor, topToReveal } from "../lib/window";
 
-/** More rows than this are never in the document, whatever the size of the screen. */
-const MOST_ROWS = 100;
-const OVERSCAN = 500;
-/** This near to the end is at the end. */
+/** MAX_ROWS limits the rows in the document, whatever the size of the screen. */
+const MAX_ROWS = 100;
+const OVERSCAN = 500; // pixels rendered above and below the view
+/** Within this many pixels of the end, the view counts as being at the end. */
 const END_SLACK = 32;
 
 interface Item {
@@ -22,15 +22,15 @@ interface Item {
 export interface Windowed {
   readonly scroller: RefObject<HTMLDivElement | null>;
   readonly range: Range;
-  /** Where the first row that is shown begins, and how high the whole list is. */
+  /** The top of the first rendered row and the height of the whole list, in pixels. */
   readonly top: number;
   readonly total: number;
   readonly atEnd: boolean;
   readonly onScroll: () => void;
-  /** Brings a row into sight: in the middle, or by no more than is needed. */
+  /** Scrolls a row into view: to a third of its height, or by the smallest distance. */
   readonly reveal: (key: string, how: "centre" | "nearest") => void;
   readonly toEnd: () => void;
-  /** Pixels above and below the view. */
+  /** The number of pixels above and below the view. */
   readonly above: () => number;
   readonly below: () => number;
 }
@@ -38,13 +38,13 @@ export interface Windowed {
 interface Position {
   anchor: Anchor | undefined;
   /** The view is at the end and stays there. */
-  stuck: boolean;
+  stuckToEnd: boolean;
 }
 
 export function useWindow<T extends Item>(rows: readonly T[], estimate: (row: T) => number): Windowed {
   const scroller = useRef<HTMLDivElement>(null);
   const heights = useRef(new Map<string, number>());
-  const position = useRef<Position>({ anchor: undefined, stuck: true });
+  const position = useRef<Position>({ anchor: undefined, stuckToEnd: true });
   const [measured, setMeasured] = useState(0);
   const [view, setView] = useState({ top: Number.MAX_SAFE_INTEGER, height: 800, atEnd: true });
 
@@ -57,10 +57,10 @@ export function useWindow<T extends Item>(rows: readonly T[], estimate: (row: T)
     [rows, measured],
   );
   const indexes = useMemo(() => new Map(rows.map((row, i) => [row.key, i])), [rows]);
-  const range = rangeOf(offsets, view.top, view.height, OVERSCAN, MOST_ROWS);
+  const range = rangeOf(offsets, view.top, view.height, OVERSCAN, MAX_ROWS);
   const total = offsets.at(-1) ?? 0;
 
-  const look = (): void => {
+  const updateView = (): void => {
     const element = scroller.current;
     if (element !== null) {
       const { scrollTop, clientHeight } = element;
@@ -69,15 +69,15 @@ export function useWindow<T extends Item>(rows: readonly T[], estimate: (row: T)
     }
   };
 
-  /** Puts the view where it belongs after rows or heights have changed. */
+  /** settle corrects the scroll position after rows or heights have changed. */
   const settle = (): void => {
     const element = scroller.current;
     if (element === null) {
       return;
     }
-    const { anchor, stuck } = position.current;
+    const { anchor, stuckToEnd } = position.current;
     const index = anchor === undefined ? undefined : indexes.get(anchor.key);
-    const wanted = stuck
+    const wanted = stuckToEnd
       ? total - element.clientHeight
       : anchor === undefined || index === undefined
         ? element.scrollTop
@@ -85,7 +85,7 @@ export function useWindow<T extends Item>(rows: readonly T[], estimate: (row: T)
     if (Math.abs(element.scrollTop - wanted) >= 1) {
       element.scrollTop = wanted;
     }
-    look();
+    updateView();
   };
 
   const measure = (): void => {
@@ -103,13 +103,13 @@ export function useWindow<T extends Item>(rows: readonly T[], estimate: (row: T)
     }
   };
 
-  // After every drawing: what was shown is measured, and the view is put right before anybody sees it.
+  // After every rendering, measure the rows and correct the position before the browser paints.
   useLayoutEffect(() => {
     settle();
     measure();
   });
 
-  // Rows grow without being drawn anew (an edit field, a font), and the view changes its size.
+  // Rows may grow without a rendering (an edit field, a font), and the view may be resized.
   const onResize = useRef<() => void>(() => undefined);
   onResize.current = () => {
     measure();
@@ -124,7 +124,7 @@ export function useWindow<T extends Item>(rows: readonly T[], estimate: (row: T)
     let width = element.clientWidth;
     const observer = new ResizeObserver(() => {
       if (element.clientWidth !== width) {
-        // Everything wraps anew: what was measured is worth no more than a guess.
+        // All text wraps differently, so the measured heights are no better than estimates.
         width = element.clientWidth;
         heights.current.clear();
         setMeasured((n) => n + 1);
@@ -141,9 +141,9 @@ export function useWindow<T extends Item>(rows: readonly T[], estimate: (row: T)
     if (element === null) {
       return;
     }
-    const stuck = element.scrollTop + element.clientHeight >= total - END_SLACK;
-    position.current = { stuck, anchor: anchorAt(offsets, element.scrollTop, (i) => rows[i]?.key) };
-    look();
+    const stuckToEnd = element.scrollTop + element.clientHeight >= total - END_SLACK;
+    position.current = { stuckToEnd, anchor: anchorAt(offsets, element.scrollTop, (i) => rows[i]?.key) };
+    updateView();
   };
 
   const reveal = (key: string, how: "centre" | "nearest"): void => {
@@ -154,12 +154,12 @@ export function useWindow<T extends Item>(rows: readonly T[], estimate: (row: T)
     }
     const begin = offsets[index] ?? 0;
     const top = how === "centre" ? begin - element.clientHeight / 3 : topToReveal(offsets, index, element.scrollTop, element.clientHeight);
-    position.current = { stuck: false, anchor: { key, offset: begin - top } };
+    position.current = { stuckToEnd: false, anchor: { key, offset: begin - top } };
     settle();
   };
 
   const toEnd = (): void => {
-    position.current = { stuck: true, anchor: undefined };
+    position.current = { stuckToEnd: true, anchor: undefined };
     settle();
   };
 

@@ -27,12 +27,12 @@ export default function AddMember({ channelID }: { readonly channelID: string })
   };
   return (
     <Dialog title={`Add people to #${state?.title.value ?? ""}`} size="small">
-      <UserSearch label="Whom?">
+      <UserSearch label="Name or username">
         {(user) =>
           added.has(user.id) ? (
-            <span class="role">in the channel</span>
+            <span class="role">Already added</span>
           ) : invited.has(user.id) ? (
-            <span class="role">invited</span>
+            <span class="role">Invited</span>
           ) : (
             <Button onClick={() => void add(user.id)}>
               Add<span class="visually-hidden"> {user.username}</span>

@@ -1,4 +1,4 @@
-/** The public channels: to look around, and to join. */
+/** Lists the public channels, to open or join them. */
 
 import type { ChannelDetails } from "@parley/client";
 import type { JSX } from "preact";
@@ -12,11 +12,11 @@ import { addChannel, channels } from "../state/channels";
 import { sdk } from "../state/client";
 import { closeDialog } from "../state/dialog";
 import { openChannel } from "../state/route";
-import { attempt, complain } from "../state/toasts";
+import { attempt, showError } from "../state/toasts";
 import { testids } from "../testids";
 
-const PAGE = 50;
-const PAUSE_MS = 200;
+const PAGE_SIZE = 50;
+const SEARCH_DELAY_MS = 200;
 
 export default function Browse(): JSX.Element {
   const [query, setQuery] = useState("");
@@ -27,15 +27,15 @@ export default function Browse(): JSX.Element {
     const timer = setTimeout(
       () => {
         sdk()
-          .rest.listChannels({ limit: PAGE, ...(query.trim() === "" ? {} : { query: query.trim() }) })
+          .rest.listChannels({ limit: PAGE_SIZE, ...(query.trim() === "" ? {} : { query: query.trim() }) })
           .then((page) => {
             if (current) {
               setFound(page.items);
               setCursor(page.next_cursor);
             }
-          }, complain);
+          }, showError);
       },
-      found === undefined ? 0 : PAUSE_MS,
+      found === undefined ? 0 : SEARCH_DELAY_MS,
     );
     return () => {
       current = false;
@@ -43,7 +43,7 @@ export default function Browse(): JSX.Element {
     };
   }, [query]);
   const more = async (): Promise<void> => {
-    const page = await attempt(() => sdk().rest.listChannels({ limit: PAGE, cursor: cursor ?? "", ...(query.trim() === "" ? {} : { query: query.trim() }) }));
+    const page = await attempt(() => sdk().rest.listChannels({ limit: PAGE_SIZE, cursor: cursor ?? "", ...(query.trim() === "" ? {} : { query: query.trim() }) }));
     if (page !== undefined) {
       setFound([...(found ?? []), ...page.items]);
       setCursor(page.next_cursor);
@@ -51,8 +51,8 @@ export default function Browse(): JSX.Element {
   };
   return (
     <Dialog title="Public channels">
-      <Field label="Find a channel" type="search" value={query} onInput={setQuery} autofocus testid={testids.browseSearch} />
-      {found?.length === 0 && <p class="section-empty">{query === "" ? "There is no public channel yet: create the first." : "No public channel is called that."}</p>}
+      <Field label="Search channels" type="search" value={query} onInput={setQuery} autofocus testid={testids.browseSearch} />
+      {found?.length === 0 && <p class="section-empty">{query === "" ? "No public channels yet. Create the first one." : "No channels found"}</p>}
       <ul class="results">
         {found?.map((channel) => (
           <Result key={channel.id} channel={channel} />

@@ -1,4 +1,7 @@
-/** What a channel is; for those who may, to change it; and the way out. */
+/**
+ * A channel's details, a form to change them for owners and admins, and the actions to leave or
+ * delete it.
+ */
 
 import type { MentionAll } from "@parley/client";
 import type { JSX } from "preact";
@@ -19,9 +22,9 @@ import { attempt, toast } from "../state/toasts";
 import { testids } from "../testids";
 
 const kinds: Record<string, string> = {
-  public: "Public: everybody can find it and join.",
-  unlisted: "Unlisted: whoever has the link can join.",
-  private: "Private: only those who were added can see it.",
+  public: "Public: anyone can find and join it.",
+  unlisted: "Unlisted: anyone with the link can join.",
+  private: "Private: only people who are added can see it.",
 };
 
 export default function ChannelDialog({ channelID }: { readonly channelID: string }): JSX.Element {
@@ -38,15 +41,15 @@ export default function ChannelDialog({ channelID }: { readonly channelID: strin
         <>
           <p>{kinds[details.kind] ?? ""}</p>
           <p class="hint">
-            {details.member_count} {details.member_count === 1 ? "member" : "members"} · created {dateLabel(Date.parse(details.created_at))} · you are {state.role}
+            {details.member_count} {details.member_count === 1 ? "member" : "members"} · created on {dateLabel(Date.parse(details.created_at))} · your role: {state.role}
           </p>
           <div class="share">
             <code>{linkTo(channelID)}</code>
             <Button onClick={() => void copyLink(channelID)}>Copy link</Button>
           </div>
-          {!state.manages && details.mention_all === "admins" && <p class="hint">Only owners and admins may call all members with @channel.</p>}
+          {!state.manages && details.mention_all === "admins" && <p class="hint">Only owners and admins can notify everyone with @channel.</p>}
           {state.manages && <ChangeForm key={`${details.name}/${details.description}/${details.mention_all}`} state={state} />}
-          <Leaving state={state} />
+          <LeaveActions state={state} />
         </>
       )}
     </Dialog>
@@ -57,20 +60,20 @@ function ChangeForm({ state }: { readonly state: ChannelState }): JSX.Element {
   const details = state.details.peek();
   const [name, setName] = useState(details?.name ?? "");
   const [topic, setTopic] = useState(details?.description ?? "");
-  const [callers, setCallers] = useState<MentionAll>(details?.mention_all ?? "everyone");
+  const [mentionAll, setMentionAll] = useState<MentionAll>(details?.mention_all ?? "everyone");
   const form = useSubmission(async () => {
-    state.setDetails(await sdk().rest.updateChannel(state.id, { name: name.trim(), description: topic.trim(), mention_all: callers }));
-    toast("The channel is changed.");
+    state.setDetails(await sdk().rest.updateChannel(state.id, { name: name.trim(), description: topic.trim(), mention_all: mentionAll }));
+    toast("Channel updated");
   });
   return (
     <form class="form" onSubmit={form.submit}>
       <Field label="Name" value={name} onInput={setName} error={form.fields.get("name")} required maxLength={80} testid={testids.channelName} />
       <Field label="Topic" value={topic} onInput={setTopic} error={form.fields.get("description")} maxLength={500} testid={testids.channelTopic} />
       <label class="field">
-        <span>Who may call all members with @channel</span>
-        <select value={callers} onChange={(e) => setCallers(e.currentTarget.value as MentionAll)} data-testid={testids.mentionAll}>
-          <option value="everyone">everyone</option>
-          <option value="admins">owners and admins</option>
+        <span>Who can notify everyone with @channel</span>
+        <select value={mentionAll} onChange={(e) => setMentionAll(e.currentTarget.value as MentionAll)} data-testid={testids.mentionAll}>
+          <option value="everyone">Everyone</option>
+          <option value="admins">Owners and admins</option>
         </select>
       </label>
       <FormError message={form.message} />
@@ -83,8 +86,8 @@ function ChangeForm({ state }: { readonly state: ChannelState }): JSX.Element {
   );
 }
 
-function Leaving({ state }: { readonly state: ChannelState }): JSX.Element {
-  const [sure, setSure] = useState(false);
+function LeaveActions({ state }: { readonly state: ChannelState }): JSX.Element {
+  const [confirming, setConfirming] = useState(false);
   const go = async (work: () => Promise<unknown>): Promise<void> => {
     const done = await attempt(async () => {
       await quit(state.id, work);
@@ -97,20 +100,20 @@ function Leaving({ state }: { readonly state: ChannelState }): JSX.Element {
   };
   return (
     <section>
-      <h3>Leaving</h3>
+      <h3>Leave or delete</h3>
       <Actions>
         {state.role === "owner" &&
-          (sure ? (
+          (confirming ? (
             <Button tone="danger" onClick={() => void go(() => sdk().rest.deleteChannel(state.id))} testid={testids.confirmDelete}>
-              Delete it for everybody
+              Delete for everyone
             </Button>
           ) : (
-            <Button tone="quiet" onClick={() => setSure(true)} testid={testids.deleteChannel}>
-              Delete the channel…
+            <Button tone="quiet" onClick={() => setConfirming(true)} testid={testids.deleteChannel}>
+              Delete channel…
             </Button>
           ))}
         <Button onClick={() => void go(() => sdk().rest.leaveChannel(state.id))} testid={testids.leaveChannel}>
-          Leave the channel
+          Leave channel
         </Button>
       </Actions>
     </section>

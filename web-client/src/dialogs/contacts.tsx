@@ -1,4 +1,4 @@
-/** Contacts, requests and blocks. */
+/** Contacts, contact requests and blocked users. */
 
 import { allPages, type Contact, type ContactState } from "@parley/client";
 import type { JSX } from "preact";
@@ -10,13 +10,13 @@ import { PersonLine, UserSearch } from "../components/user-search";
 import { sdk } from "../state/client";
 import { openDirect } from "../state/direct";
 import { learnMember } from "../state/people";
-import { myID } from "../state/session";
-import { attempt, complain } from "../state/toasts";
+import { myID } from "../state/me";
+import { attempt, showError } from "../state/toasts";
 
 const sections: readonly { readonly state: ContactState; readonly title: string }[] = [
-  { state: "received", title: "Ask you for contact" },
+  { state: "received", title: "Requests" },
   { state: "accepted", title: "Contacts" },
-  { state: "requested", title: "Asked by you" },
+  { state: "requested", title: "Sent" },
   { state: "blocked", title: "Blocked" },
 ];
 
@@ -28,7 +28,7 @@ export default function Contacts(): JSX.Element {
     setContacts(all);
   };
   useEffect(() => {
-    read().catch(complain);
+    read().catch(showError);
   }, []);
   const change = (work: () => Promise<unknown>): void => {
     void attempt(async () => {
@@ -42,15 +42,15 @@ export default function Contacts(): JSX.Element {
       <UserSearch label="Add a contact">
         {(user) =>
           known.has(user.id) || user.id === myID() ? (
-            <span class="role">{user.id === myID() ? "you" : "known"}</span>
+            <span class="role">{user.id === myID() ? "You" : "Already added"}</span>
           ) : (
             <Button onClick={() => change(() => sdk().rest.requestContact({ user_id: user.id }))}>
-              Ask<span class="visually-hidden"> {user.username}</span>
+              Add<span class="visually-hidden"> {user.username}</span>
             </Button>
           )
         }
       </UserSearch>
-      {contacts?.length === 0 && <p class="section-empty">Nobody yet. Find somebody above and ask them.</p>}
+      {contacts?.length === 0 && <p class="section-empty">No contacts yet. Search for people above to add them.</p>}
       {sections.map(({ state, title }) => {
         const those = contacts?.filter((c) => c.state === state) ?? [];
         return (
@@ -87,7 +87,7 @@ function ContactActions({ contact: { user_id, username, state }, change }: Conta
       return (
         <>
           <Button tone="quiet" onClick={() => change(() => sdk().rest.removeContact(user_id))}>
-            Refuse{whom}
+            Decline{whom}
           </Button>
           <Button tone="primary" onClick={() => change(() => sdk().rest.requestContact({ user_id }))}>
             Accept{whom}
@@ -100,11 +100,11 @@ function ContactActions({ contact: { user_id, username, state }, change }: Conta
           <Button tone="quiet" onClick={() => change(() => sdk().rest.removeContact(user_id))}>
             Remove{whom}
           </Button>
-          <Button onClick={() => void openDirect(user_id)}>Write{whom}</Button>
+          <Button onClick={() => void openDirect(user_id)}>Message{whom}</Button>
         </>
       );
     case "requested":
-      return <Button onClick={() => change(() => sdk().rest.removeContact(user_id))}>Take back{whom}</Button>;
+      return <Button onClick={() => change(() => sdk().rest.removeContact(user_id))}>Cancel request{whom}</Button>;
     case "blocked":
       return <Button onClick={() => change(() => sdk().rest.unblockUser(user_id))}>Unblock{whom}</Button>;
   }

@@ -1,4 +1,4 @@
-/** Makes a channel, of oneself or of a group. */
+/** Creates a channel, optionally in a group. */
 
 import type { ChannelKind, Group } from "@parley/client";
 import { allPages } from "@parley/client";
@@ -17,9 +17,9 @@ import { testids } from "../testids";
 type NewChannelKind = Exclude<ChannelKind, "direct">;
 
 const kinds: readonly { readonly value: NewChannelKind; readonly label: string; readonly hint: string }[] = [
-  { value: "public", label: "Public", hint: "Everybody can find it and join." },
-  { value: "unlisted", label: "Unlisted", hint: "Whoever has the link can join." },
-  { value: "private", label: "Private", hint: "Only those whom you add can see it." },
+  { value: "public", label: "Public", hint: "Anyone can find and join it." },
+  { value: "unlisted", label: "Unlisted", hint: "Anyone with the link can join." },
+  { value: "private", label: "Private", hint: "Only people you add can see it." },
 ];
 
 export default function CreateChannel({ groupID }: { readonly groupID: string | undefined }): JSX.Element {
@@ -38,7 +38,7 @@ export default function CreateChannel({ groupID }: { readonly groupID: string | 
       <form class="form" onSubmit={form.submit}>
         <Field label="Name" value={name} onInput={setName} error={form.fields.get("name")} required maxLength={80} autofocus testid={testids.channelName} />
         <Field label="Topic (optional)" value={topic} onInput={setTopic} error={form.fields.get("description")} maxLength={500} testid={testids.channelTopic} />
-        <Choice legend="Who may come in" value={kind} options={kinds} onChange={setKind} testid={testids.channelKind} />
+        <Choice legend="Who can join" value={kind} options={kinds} onChange={setKind} testid={testids.channelKind} />
         <GroupChoice value={group} onChange={setGroup} />
         <FormError message={form.message} />
         <Actions>
@@ -52,12 +52,15 @@ export default function CreateChannel({ groupID }: { readonly groupID: string | 
   );
 }
 
-/** The groups in which one may make channels, if there are any. */
+/**
+ * GroupChoice selects one of the groups in which the user may create channels. It is hidden if
+ * there are none.
+ */
 function GroupChoice({ value, onChange }: { readonly value: string; readonly onChange: (group: string) => void }): JSX.Element | null {
   const id = useId();
   const [groups, setGroups] = useState<readonly Group[]>([]);
   useEffect(() => {
-    // Without the list the channel is simply of no group.
+    // Without the list, the channel is created outside any group.
     allPages((at) => sdk().rest.listGroups({ limit: 200, ...at })).then(
       (all) => setGroups(all.filter((g) => g.role !== "member")),
       () => undefined,

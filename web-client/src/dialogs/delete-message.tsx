@@ -1,4 +1,4 @@
-/** Asks before a message is deleted: it is for everybody, and for good. */
+/** Asks for confirmation before a message is deleted for everyone. */
 
 import type { JSX } from "preact";
 
@@ -9,20 +9,20 @@ import type { LoggedMessage } from "../lib/log";
 import { plainText } from "../lib/markup";
 import { closeDialog } from "../state/dialog";
 import { channelOf } from "../state/react";
-import { complain } from "../state/toasts";
+import { showError } from "../state/toasts";
 import { testids } from "../testids";
 
 export default function DeleteMessage({ message }: { readonly message: LoggedMessage }): JSX.Element {
   const remove = (): void => {
     closeDialog();
-    channelOf(message)?.handle.delete(message.id).catch(complain);
+    channelOf(message)?.handle.delete(message.id).catch(showError);
   };
   return (
     <Dialog title="Delete this message?" size="small">
       <blockquote class="preview">{plainText(message.body, 200)}</blockquote>
-      <p>It is deleted for everybody, and cannot be brought back.</p>
+      <p>It will be deleted for everyone. This can't be undone.</p>
       <Actions>
-        <Button onClick={closeDialog}>Keep it</Button>
+        <Button onClick={closeDialog}>Cancel</Button>
         <button type="button" class="button button-danger" onClick={remove} data-autofocus="" data-testid={testids.confirmDelete}>
           Delete
         </button>

@@ -1,4 +1,4 @@
-/** One group: its channels and its members. */
+/** One group: its channels and members. */
 
 import { allPages, type ChannelDetails, type Group, type Member, type Role } from "@parley/client";
 import type { JSX } from "preact";
@@ -11,8 +11,8 @@ import { sdk } from "../state/client";
 import { closeDialog, openDialog } from "../state/dialog";
 import { learnMember } from "../state/people";
 import { openChannel } from "../state/route";
-import { myID } from "../state/session";
-import { attempt, complain } from "../state/toasts";
+import { myID } from "../state/me";
+import { attempt, showError } from "../state/toasts";
 
 interface GroupViewProps {
   readonly group: Group;
@@ -29,7 +29,7 @@ export function GroupView({ group, onBack }: GroupViewProps): JSX.Element {
     setMembers(all);
   };
   useEffect(() => {
-    read().catch(complain);
+    read().catch(showError);
   }, [group.id, version]);
   const change = (work: () => Promise<unknown>): void => {
     void attempt(async () => {
@@ -59,10 +59,10 @@ export function GroupView({ group, onBack }: GroupViewProps): JSX.Element {
         ))}
       </ul>
       {adding && (
-        <UserSearch label="Add somebody">
+        <UserSearch label="Add people">
           {(user) =>
             known.has(user.id) ? (
-              <span class="role">in the group</span>
+              <span class="role">Already added</span>
             ) : (
               <Button onClick={() => change(() => sdk().rest.addGroupMember(group.id, { user_id: user.id }))}>
                 Add<span class="visually-hidden"> {user.username}</span>
@@ -85,7 +85,7 @@ export function GroupView({ group, onBack }: GroupViewProps): JSX.Element {
 function GroupChannels({ group, manages }: { readonly group: Group; readonly manages: boolean }): JSX.Element {
   const [list, setList] = useState<readonly ChannelDetails[]>([]);
   useEffect(() => {
-    allPages((at) => sdk().rest.listGroupChannels(group.id, { limit: 200, ...at })).then(setList, complain);
+    allPages((at) => sdk().rest.listGroupChannels(group.id, { limit: 200, ...at })).then(setList, showError);
   }, [group.id]);
   const open = async (channel: ChannelDetails): Promise<void> => {
     const joined = channels.value.has(channel.id);
@@ -101,7 +101,7 @@ function GroupChannels({ group, manages }: { readonly group: Group; readonly man
   return (
     <>
       <h3>Channels</h3>
-      {list.length === 0 && <p class="section-empty">None yet.</p>}
+      {list.length === 0 && <p class="section-empty">No channels yet.</p>}
       <ul class="results">
         {list.map((c) => (
           <li key={c.id} class="result">
@@ -115,7 +115,7 @@ function GroupChannels({ group, manages }: { readonly group: Group; readonly man
           </li>
         ))}
       </ul>
-      {manages && <Button onClick={() => openDialog({ name: "create-channel", groupID: group.id })}>New channel in this group</Button>}
+      {manages && <Button onClick={() => openDialog({ name: "create-channel", groupID: group.id })}>Create a channel in this group</Button>}
     </>
   );
 }
@@ -142,9 +142,9 @@ function GroupMember({ group, member, change }: GroupMemberProps): JSX.Element {
               change(() => sdk().rest.updateGroupMember(group.id, member.user_id, { role }));
             }}
           >
-            <option value="owner">owner</option>
-            <option value="admin">admin</option>
-            <option value="member">member</option>
+            <option value="owner">Owner</option>
+            <option value="admin">Admin</option>
+            <option value="member">Member</option>
           </select>
         ) : (
           <span class="role">{member.role}</span>

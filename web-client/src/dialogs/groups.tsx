@@ -1,4 +1,4 @@
-/** The groups that one is in: people with channels of their own. */
+/** The user's groups. A group has members and channels of its own. */
 
 import { allPages, type Group } from "@parley/client";
 import type { JSX } from "preact";
@@ -9,14 +9,14 @@ import { Dialog } from "../components/dialog";
 import { Actions, Field, FormError, useSubmission } from "../components/form";
 import { groupsVersion } from "../state/channels";
 import { sdk } from "../state/client";
-import { complain } from "../state/toasts";
+import { showError } from "../state/toasts";
 import { GroupView } from "./group-view";
 
 export default function Groups(): JSX.Element {
   const [groups, setGroups] = useState<readonly Group[] | undefined>(undefined);
   const [open, setOpen] = useState<string | undefined>(undefined);
   const version = groupsVersion.value;
-  const read = (): Promise<void> => allPages((at) => sdk().rest.listGroups({ limit: 200, ...at })).then(setGroups, complain);
+  const read = (): Promise<void> => allPages((at) => sdk().rest.listGroups({ limit: 200, ...at })).then(setGroups, showError);
   useEffect(() => void read(), [version]);
   const group = groups?.find((g) => g.id === open);
   if (group !== undefined) {
@@ -35,15 +35,15 @@ export default function Groups(): JSX.Element {
   }
   return (
     <Dialog title="Groups">
-      <p class="hint">A group has members and channels: whoever is in the group may join them.</p>
-      {groups?.length === 0 && <p class="section-empty">You are in no group yet.</p>}
+      <p class="hint">A group has members and channels. Its members can join its channels.</p>
+      {groups?.length === 0 && <p class="section-empty">You haven't joined any groups.</p>}
       <ul class="results">
         {groups?.map((g) => (
           <li key={g.id} class="result">
             <span class="member-names">
               <span class="member-name">{g.name}</span>
               <span class="member-username">
-                {g.member_count} {g.member_count === 1 ? "member" : "members"} · you are {g.role}
+                {g.member_count} {g.member_count === 1 ? "member" : "members"} · your role: {g.role}
               </span>
             </span>
             <span class="result-actions">

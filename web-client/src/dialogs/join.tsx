@@ -1,4 +1,4 @@
-/** Goes to a channel of which one has the link or the id. */
+/** Opens a channel by its link or ID. */
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
@@ -27,10 +27,10 @@ export default function Join(): JSX.Element {
     <Dialog title="Join a channel" size="small">
       <form class="form" onSubmit={go}>
         <Field
-          label="Link or id of the channel"
+          label="Channel link or ID"
           value={input}
           onInput={setInput}
-          error={wrong ? "This is neither a link to a channel nor the id of one." : undefined}
+          error={wrong ? "This isn't a channel link or ID." : undefined}
           required
           autofocus
           testid={testids.joinField}

@@ -1,4 +1,4 @@
-/** Writes to somebody. */
+/** Starts a direct conversation. */
 
 import type { JSX } from "preact";
 
@@ -6,18 +6,18 @@ import { Button } from "../components/button";
 import { Dialog } from "../components/dialog";
 import { UserSearch } from "../components/user-search";
 import { openDirect } from "../state/direct";
-import { myID } from "../state/session";
+import { myID } from "../state/me";
 
 export default function NewDirect(): JSX.Element {
   return (
-    <Dialog title="Write to somebody" size="small">
-      <UserSearch label="Whom?">
+    <Dialog title="New message" size="small">
+      <UserSearch label="To:">
         {(user) =>
           user.id === myID() ? (
-            <span class="role">you</span>
+            <span class="role">You</span>
           ) : (
             <Button onClick={() => void openDirect(user.id)}>
-              Write<span class="visually-hidden"> to {user.username}</span>
+              Message<span class="visually-hidden"> {user.username}</span>
             </Button>
           )
         }

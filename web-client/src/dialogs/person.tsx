@@ -1,4 +1,4 @@
-/** Somebody's profile, and how one stands with them. */
+/** A user's profile, and the contact with them. */
 
 import { allPages, type Contact, type User } from "@parley/client";
 import type { JSX } from "preact";
@@ -13,8 +13,8 @@ import { sdk } from "../state/client";
 import { openDirect } from "../state/direct";
 import { openDialog } from "../state/dialog";
 import { learnUser, nameOf, person } from "../state/people";
-import { myID } from "../state/session";
-import { attempt, complain } from "../state/toasts";
+import { myID } from "../state/me";
+import { attempt, showError } from "../state/toasts";
 
 export default function PersonDialog({ userID }: { readonly userID: string }): JSX.Element {
   const [user, setUser] = useState<User | undefined>(undefined);
@@ -29,7 +29,7 @@ export default function PersonDialog({ userID }: { readonly userID: string }): J
       .then((found) => {
         learnUser(found);
         setUser(found);
-      }, complain);
+      }, showError);
     readContact().catch(() => undefined);
   }, [userID]);
   const change = async (work: () => Promise<unknown>): Promise<void> => {
@@ -51,17 +51,17 @@ export default function PersonDialog({ userID }: { readonly userID: string }): J
               {user.bio}
             </p>
           )}
-          {user !== undefined && <p class="hint">Here since {dateLabel(Date.parse(user.created_at))}</p>}
+          {user !== undefined && <p class="hint">Joined on {dateLabel(Date.parse(user.created_at))}</p>}
         </div>
       </div>
       {userID === myID() ? (
         <Actions>
-          <Button onClick={() => openDialog({ name: "settings" })}>Edit my profile</Button>
+          <Button onClick={() => openDialog({ name: "settings" })}>Edit profile</Button>
         </Actions>
       ) : (
         user?.deleted === false && (
           <>
-            <p class="hint">{standing(state)}</p>
+            <p class="hint">{contactStatus(state)}</p>
             <Actions>
               {state === "blocked" ? (
                 <Button onClick={() => void change(() => sdk().rest.unblockUser(userID))}>Unblock</Button>
@@ -71,12 +71,12 @@ export default function PersonDialog({ userID }: { readonly userID: string }): J
                     Block
                   </Button>
                   {state === "accepted" || state === "requested" ? (
-                    <Button onClick={() => void change(() => sdk().rest.removeContact(userID))}>{state === "accepted" ? "Remove contact" : "Take back request"}</Button>
+                    <Button onClick={() => void change(() => sdk().rest.removeContact(userID))}>{state === "accepted" ? "Remove contact" : "Cancel request"}</Button>
                   ) : (
-                    <Button onClick={() => void change(() => sdk().rest.requestContact({ user_id: userID }))}>{state === "received" ? "Accept contact" : "Add contact"}</Button>
+                    <Button onClick={() => void change(() => sdk().rest.requestContact({ user_id: userID }))}>{state === "received" ? "Accept request" : "Add contact"}</Button>
                   )}
                   <Button tone="primary" onClick={() => void openDirect(userID)}>
-                    Write
+                    Message
                   </Button>
                 </>
               )}
@@ -88,16 +88,16 @@ export default function PersonDialog({ userID }: { readonly userID: string }): J
   );
 }
 
-function standing(state: Contact["state"] | undefined): string {
+function contactStatus(state: Contact["state"] | undefined): string {
   switch (state) {
     case "accepted":
-      return "One of your contacts.";
+      return "In your contacts.";
     case "requested":
-      return "You have asked for contact.";
+      return "Contact request sent.";
     case "received":
-      return "Asks you for contact.";
+      return "Wants to add you as a contact.";
     case "blocked":
-      return "Blocked by you: they cannot write to you.";
+      return "You blocked this person. They can't message you.";
     case undefined:
       return "";
   }

@@ -1,4 +1,4 @@
-/** Puts an emoji on a message: one of a few, or any that is typed. */
+/** Adds a reaction to a message: a common emoji, or any that is typed. */
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
@@ -42,7 +42,7 @@ export default function React({ message }: { readonly message: LoggedMessage }):
           }
         }}
       >
-        <Field label="Any other" value={typed} onInput={setTyped} maxLength={16} testid={testids.emojiField} />
+        <Field label="Other emoji" value={typed} onInput={setTyped} maxLength={16} testid={testids.emojiField} />
         <Actions>
           <Button tone="primary" submit disabled={typed.trim() === ""}>
             React

@@ -1,4 +1,4 @@
-/** Who has a message, and who has read it. */
+/** Who has received and read a message. */
 
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
@@ -7,25 +7,24 @@ import { Dialog } from "../components/dialog";
 import { PersonLine } from "../components/user-search";
 import type { LoggedMessage } from "../lib/log";
 import { sdk } from "../state/client";
-import { person, wantProfile } from "../state/people";
-import { complain } from "../state/toasts";
+import { person, requestProfile } from "../state/people";
+import { showError } from "../state/toasts";
 
 type Receipts = Awaited<ReturnType<ReturnType<typeof sdk>["rest"]["listReceipts"]>>;
 
 export default function ReceiptsDialog({ message }: { readonly message: LoggedMessage }): JSX.Element {
   const [receipts, setReceipts] = useState<Receipts | undefined>(undefined);
   useEffect(() => {
-    sdk().rest.listReceipts(message.channel_id, message.id, { limit: 200 }).then(setReceipts, complain);
+    sdk().rest.listReceipts(message.channel_id, message.id, { limit: 200 }).then(setReceipts, showError);
   }, [message.id]);
   return (
-    <Dialog title="Who has read this" size="small">
+    <Dialog title="Read receipts" size="small">
       {receipts === undefined ? (
         <p class="section-empty">Loading…</p>
       ) : (
         <>
           <p>
-            Of {receipts.member_count} {receipts.member_count === 1 ? "other member" : "other members"}, {receipts.delivered_count} {receipts.delivered_count === 1 ? "has" : "have"} got it and{" "}
-            {receipts.read_count} {receipts.read_count === 1 ? "has" : "have"} read it.
+            Delivered to {receipts.delivered_count}, read by {receipts.read_count} of {receipts.member_count}
           </p>
           <ul class="results">
             {receipts.items.map((r) => (
@@ -39,11 +38,11 @@ export default function ReceiptsDialog({ message }: { readonly message: LoggedMe
 }
 
 function Reader({ userID, read }: { readonly userID: string; readonly read: boolean }): JSX.Element {
-  useEffect(() => wantProfile(userID), [userID]);
+  useEffect(() => requestProfile(userID), [userID]);
   return (
     <li class="result">
       <PersonLine userID={userID} username={person(userID).value.username} />
-      <span class="role">{read ? "has read it" : "has got it"}</span>
+      <span class="role">{read ? "Read" : "Delivered"}</span>
     </li>
   );
 }

@@ -1,4 +1,4 @@
-/** Asks before a member is removed from a channel, and whether they may come back. */
+/** Asks for confirmation before a member is removed from a channel, and whether to ban them. */
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
@@ -32,7 +32,7 @@ export default function RemoveMember({ channelID, userID, username }: Props): JS
     <Dialog title={`Remove @${username}?`} size="small">
       <label class="check">
         <input type="checkbox" checked={ban} onChange={(e) => setBan(e.currentTarget.checked)} data-testid={testids.alsoBan} />
-        Also ban: they cannot come back until an admin lifts the ban
+        Also ban them. They can't rejoin until an admin lifts the ban.
       </label>
       <Actions>
         <Button onClick={closeDialog}>Cancel</Button>

@@ -1,4 +1,4 @@
-/** Password, and the end of an account. */
+/** Changing the password and deleting the account. */
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
@@ -6,7 +6,8 @@ import { useState } from "preact/hooks";
 import { Button } from "../components/button";
 import { Actions, Field, FormError, useSubmission } from "../components/form";
 import { sdk } from "../state/client";
-import { leave, me } from "../state/session";
+import { me } from "../state/me";
+import { leave } from "../state/session";
 import { toast } from "../state/toasts";
 
 export function AccountSettings(): JSX.Element {
@@ -14,7 +15,7 @@ export function AccountSettings(): JSX.Element {
     <>
       {me()?.operator === true && (
         <p>
-          You are an operator: <a href="/ops">see how the services are</a>.
+          You are an operator. <a href="/ops">View the status of the services</a>
         </p>
       )}
       <PasswordForm />
@@ -30,19 +31,19 @@ function PasswordForm(): JSX.Element {
     await sdk().rest.changePassword({ password: old, new_password: next });
     setOld("");
     setNext("");
-    toast("Your password is changed; your other sessions have ended.");
+    toast("Password changed. You were signed out on your other devices.");
   });
   return (
     <form class="form" onSubmit={form.submit}>
-      <h3>Change your password</h3>
-      <Field label="Password of now" type="password" value={old} onInput={setOld} autocomplete="current-password" error={form.fields.get("password")} required />
+      <h3>Change password</h3>
+      <Field label="Current password" type="password" value={old} onInput={setOld} autocomplete="current-password" error={form.fields.get("password")} required />
       <Field
         label="New password"
         type="password"
         value={next}
         onInput={setNext}
         autocomplete="new-password"
-        hint="At least 8 characters. Every other session of yours ends."
+        hint="At least 8 characters. You will be signed out on your other devices."
         error={form.fields.get("new_password")}
         minLength={8}
         required
@@ -61,13 +62,13 @@ function DeleteForm(): JSX.Element {
   const [password, setPassword] = useState("");
   const form = useSubmission(async () => {
     await sdk().rest.deleteMe({ password });
-    leave("Your account is deleted.");
+    leave("Your account was deleted.");
   });
   return (
     <form class="form" onSubmit={form.submit}>
-      <h3>Delete your account</h3>
-      <p class="hint">For good: you leave every channel, and your profile is emptied. Your messages stay, as those of a deleted account.</p>
-      <Field label="Password, to confirm" type="password" value={password} onInput={setPassword} autocomplete="current-password" required />
+      <h3>Delete account</h3>
+      <p class="hint">Permanent. You leave all channels and your profile is erased. Your messages stay, shown as from a deleted account.</p>
+      <Field label="Confirm with your password" type="password" value={password} onInput={setPassword} autocomplete="current-password" required />
       <FormError message={form.message} />
       <Actions>
         <Button tone="danger" submit disabled={form.busy || password === ""}>

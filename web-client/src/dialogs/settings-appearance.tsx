@@ -1,22 +1,22 @@
-/** What is of this device alone: how the page looks, and when it calls. */
+/** Settings of this device: colours and notifications. */
 
 import type { JSX } from "preact";
 
 import { Button } from "../components/button";
 import { Choice } from "../components/form";
 import { openDialog } from "../state/dialog";
-import { askPermission, permission } from "../state/notifications";
-import { notifyOf, theme } from "../state/preferences";
+import { requestPermission, permission } from "../state/notifications";
+import { notificationLevel, theme } from "../state/preferences";
 import { testids } from "../testids";
 
 export function AppearanceSettings(): JSX.Element {
   return (
     <div class="form">
       <Choice
-        legend="Colours"
+        legend="Theme"
         value={theme.value}
         options={[
-          { value: "system", label: "As the system" },
+          { value: "system", label: "Use system setting" },
           { value: "light", label: "Light" },
           { value: "dark", label: "Dark" },
         ]}
@@ -26,19 +26,19 @@ export function AppearanceSettings(): JSX.Element {
         testid={testids.theme}
       />
       <Choice
-        legend="Notifications while the page is hidden"
-        value={notifyOf.value}
+        legend="Notify me when Parley is in the background"
+        value={notificationLevel.value}
         options={[
-          { value: "all", label: "Of every message" },
-          { value: "mentions", label: "Of mentions and direct messages" },
-          { value: "none", label: "None" },
+          { value: "all", label: "All messages" },
+          { value: "mentions", label: "Mentions and direct messages" },
+          { value: "none", label: "Nothing" },
         ]}
         onChange={(value) => {
-          notifyOf.value = value;
+          notificationLevel.value = value;
         }}
       />
       <Permission />
-      <Button onClick={() => openDialog({ name: "shortcuts" })}>Show the keys</Button>
+      <Button onClick={() => openDialog({ name: "shortcuts" })}>Keyboard shortcuts</Button>
     </div>
   );
 }
@@ -46,14 +46,14 @@ export function AppearanceSettings(): JSX.Element {
 function Permission(): JSX.Element {
   switch (permission.value) {
     case "granted":
-      return <p class="hint">The browser shows notifications of this page.</p>;
+      return <p class="hint">Notifications are allowed in this browser.</p>;
     case "denied":
-      return <p class="hint">The browser refuses notifications of this page; its settings say so.</p>;
+      return <p class="hint">Notifications are blocked in your browser's settings.</p>;
     case "unsupported":
-      return <p class="hint">This browser knows no notifications.</p>;
+      return <p class="hint">This browser doesn't support notifications.</p>;
     case "default":
       return (
-        <Button onClick={() => void askPermission()} testid={testids.allowNotifications}>
+        <Button onClick={() => void requestPermission()} testid={testids.allowNotifications}>
           Allow notifications
         </Button>
       );

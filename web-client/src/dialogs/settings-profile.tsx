@@ -1,4 +1,4 @@
-/** What others see of one. */
+/** The user's profile, as other users see it. */
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
@@ -7,7 +7,8 @@ import { Avatar } from "../components/avatar";
 import { Button } from "../components/button";
 import { Actions, Field, FormError, useSubmission } from "../components/form";
 import { sdk } from "../state/client";
-import { me, setMe } from "../state/session";
+import { me } from "../state/me";
+import { setMe } from "../state/session";
 import { toast } from "../state/toasts";
 import { testids } from "../testids";
 
@@ -22,7 +23,7 @@ export function ProfileSettings(): JSX.Element {
     setMe(await sdk().rest.updateMe({ display_name: name.trim(), bio: bio.trim(), ...change }));
     setPicture("");
     setRemoved(false);
-    toast("Your profile is saved.");
+    toast("Profile saved");
   });
   return (
     <form class="form" onSubmit={form.submit}>
@@ -33,20 +34,20 @@ export function ProfileSettings(): JSX.Element {
           <p class="hint">{was?.email}</p>
         </div>
       </div>
-      <Field label="Name" value={name} onInput={setName} hint="Shown in the place of your username." error={form.fields.get("display_name")} maxLength={80} autocomplete="name" testid={testids.displayName} />
+      <Field label="Display name" value={name} onInput={setName} hint="Shown instead of your username." error={form.fields.get("display_name")} maxLength={80} autocomplete="name" testid={testids.displayName} />
       <Field label="About you" value={bio} onInput={setBio} error={form.fields.get("bio")} maxLength={500} rows={3} />
       <Field
-        label="Picture"
+        label="Picture URL"
         type="url"
         value={picture}
         onInput={setPicture}
-        hint="The https address of a picture. Parley fetches it once and keeps a small copy."
+        hint="The https address of an image. Parley fetches it once and keeps a small copy."
         error={form.fields.get("avatar_url")}
         maxLength={500}
       />
       {was?.avatar_url !== "" && (
         <label class="check">
-          <input type="checkbox" checked={removed} onChange={(e) => setRemoved(e.currentTarget.checked)} /> Remove my picture
+          <input type="checkbox" checked={removed} onChange={(e) => setRemoved(e.currentTarget.checked)} /> Remove picture
         </label>
       )}
       <FormError message={form.fields.size > 0 ? "" : form.message} />

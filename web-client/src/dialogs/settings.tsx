@@ -1,4 +1,4 @@
-/** Profile, sessions, how the page looks, and the account. */
+/** The settings: profile, this device, sessions and account. */
 
 import type { JSX } from "preact";
 import { useRef, useState } from "preact/hooks";

@@ -1,4 +1,4 @@
-/** The keys that do something. */
+/** Lists the keyboard shortcuts. */
 
 import type { JSX } from "preact";
 
@@ -7,7 +7,7 @@ import { shortcuts } from "../state/shortcuts";
 
 export default function Shortcuts(): JSX.Element {
   return (
-    <Dialog title="Keys">
+    <Dialog title="Keyboard shortcuts">
       <dl class="shortcuts">
         {shortcuts.map(({ keys, does }) => (
           <div key={keys}>

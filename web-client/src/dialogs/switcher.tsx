@@ -1,4 +1,4 @@
-/** Goes to any channel by a few letters of its name. */
+/** Opens a channel by a few letters of its name. */
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
@@ -12,7 +12,7 @@ import { closeDialog } from "../state/dialog";
 import { openChannel } from "../state/route";
 import { testids } from "../testids";
 
-const SHOWN = 12;
+const MAX_RESULTS = 12;
 
 export default function Switcher(): JSX.Element {
   const [query, setQuery] = useState("");
@@ -20,8 +20,8 @@ export default function Switcher(): JSX.Element {
   const all = [...namedChannels.value, ...directChannels.value];
   const found =
     query.trim() === ""
-      ? [...all].sort((a, b) => b.unread.value - a.unread.value || b.activeAt.value - a.activeAt.value).slice(0, SHOWN)
-      : rankTitles(all, (c) => c.title.value, query, SHOWN);
+      ? [...all].sort((a, b) => b.unread.value - a.unread.value || b.activeAt.value - a.activeAt.value).slice(0, MAX_RESULTS)
+      : rankTitles(all, (c) => c.title.value, query, MAX_RESULTS);
   const go = (index: number): void => {
     const state = found[index];
     if (state !== undefined) {
@@ -43,7 +43,7 @@ export default function Switcher(): JSX.Element {
     }
   };
   return (
-    <Dialog title="Go to…" size="small">
+    <Dialog title="Jump to…" size="small">
       <input
         class="switcher-field"
         type="text"
@@ -81,7 +81,7 @@ export default function Switcher(): JSX.Element {
           </li>
         ))}
       </ul>
-      {found.length === 0 && <p class="section-empty">None of your channels is called that.</p>}
+      {found.length === 0 && <p class="section-empty">No results</p>}
     </Dialog>
   );
 }

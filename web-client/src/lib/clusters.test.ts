@@ -4,7 +4,10 @@ import { clip, firstCluster } from "./clusters";
 import { initialsOf } from "./identity";
 import { plainText } from "./markup";
 
-/** A family (seven code points), a flag, a thumb with a skin tone, e with two accents, a Hangul syllable in parts. */
+/**
+ * A family (seven code points), a flag, a thumb with a skin tone, e with two accents, a decomposed
+ * Hangul syllable.
+ */
 const clusters = ["👨‍👩‍👧‍👦", "🇨🇭", "👍🏽", "e\u0301\u0323", "\u1112\u1161\u11ab", "😀", "a"];
 
 describe("clip", () => {

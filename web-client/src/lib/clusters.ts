@@ -1,11 +1,13 @@
 /**
- * Cuts text between grapheme clusters: what a reader sees as one character, such as an emoji of several code points, or a letter
- * with its accents, stays whole or goes.
+ * Cuts text between grapheme clusters, so that what a reader sees as one character (an emoji of
+ * several code points, a letter with accents) stays whole or is removed.
  */
 
 const segmenter = typeof Intl === "object" && "Segmenter" in Intl ? new Intl.Segmenter(undefined, { granularity: "grapheme" }) : undefined;
 
-/** The clusters of a text, one after the other. An old browser without Intl.Segmenter gets code points. */
+/**
+ * clusters yields a text's grapheme clusters; code points in old browsers without Intl.Segmenter.
+ */
 function* clusters(text: string): Generator<string> {
   if (segmenter === undefined) {
     yield* text;
@@ -16,7 +18,10 @@ function* clusters(text: string): Generator<string> {
   }
 }
 
-/** The beginning of a text in at most length UTF-16 units, with an ellipsis in place of the rest. */
+/**
+ * clip returns the beginning of a text in at most length UTF-16 units, with an ellipsis in place of
+ * the rest.
+ */
 export function clip(text: string, length: number): string {
   if (text.length <= length) {
     return text;
@@ -31,7 +36,7 @@ export function clip(text: string, length: number): string {
   return text.slice(0, end).trimEnd() + "…";
 }
 
-/** The first cluster of a text; empty for an empty text. */
+/** firstCluster returns the first cluster of a text; empty for an empty text. */
 export function firstCluster(text: string): string {
   for (const cluster of clusters(text)) {
     return cluster;

@@ -1,17 +1,17 @@
-/** Times as people say them, in the browser's language and time zone. */
+/** Dates and times for display, in the browser's language and time zone. */
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const weekday = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
 const withYear = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "long", year: "numeric" });
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
 
-/** Of a time, the day as a number that two times of one day share. */
+/** dayOf returns a number that identifies the local day of a time. */
 export function dayOf(ms: number): number {
   const d = new Date(ms);
   return d.getFullYear() * 10000 + (d.getMonth() + 1) * 100 + d.getDate();
 }
 
-/** Of a day separator: Today, Yesterday, a weekday, or the date. */
+/** dayLabel returns the text of a day separator: Today, Yesterday, a weekday, or the date. */
 export function dayLabel(ms: number, now: number): string {
   if (dayOf(ms) === dayOf(now)) {
     return "Today";
@@ -35,7 +35,7 @@ const steps: readonly [number, Intl.RelativeTimeFormatUnit][] = [
 ];
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 
-/** How long ago something was: for sessions. */
+/** agoLabel returns how long ago a time was, for the list of sessions. */
 export function agoLabel(ms: number, now: number): string {
   for (const [length, unit] of steps) {
     if (now - ms >= length) {

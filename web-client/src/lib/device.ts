@@ -1,4 +1,6 @@
-/** A user agent in words: the browser and the system, as far as they can be told. */
+/**
+ * Describes a user agent: the browser and the operating system, as far as they can be recognized.
+ */
 
 import { clip } from "./clusters";
 
@@ -26,7 +28,7 @@ export function deviceOf(userAgent: string): string {
   const browser = find(browsers);
   const system = find(systems);
   if (browser === undefined) {
-    return system ?? (userAgent === "" ? "an unknown device" : clip(userAgent, 40));
+    return system ?? (userAgent === "" ? "Unknown device" : clip(userAgent, 40));
   }
   return system === undefined ? browser : `${browser} on ${system}`;
 }

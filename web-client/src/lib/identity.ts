@@ -1,10 +1,12 @@
-/** What stands for somebody who has no picture: initials on a colour that stays theirs. */
+/**
+ * The placeholder for a user without a picture: initials on a colour that depends on the user's id.
+ */
 
 import { firstCluster } from "./clusters";
 
 export const HUES = 10;
 
-/** One of HUES classes, the same for an id on every device. */
+/** hueOf returns one of HUES colour classes, the same for an id on every device. */
 export function hueOf(id: string): number {
   let hash = 2166136261;
   for (let i = 0; i < id.length; i++) {
@@ -13,7 +15,7 @@ export function hueOf(id: string): number {
   return (hash >>> 0) % HUES;
 }
 
-/** The first letters of the first and the last word. */
+/** initialsOf returns the first letters of the first and the last word. */
 export function initialsOf(name: string): string {
   const words = name.split(/[\s_.-]+/u).filter((w) => w !== "");
   const first = firstCluster(words[0] ?? "?");

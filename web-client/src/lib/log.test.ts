@@ -22,25 +22,25 @@ const seqs = (log: MessageLog): number[] => log.messages.map((m) => m.seq);
 const fold = (log: MessageLog, ...events: ChannelEvent[]): MessageLog => events.reduce(apply, log);
 
 describe("apply", () => {
-  it("appends a message once, and only to a log that reaches the newest", () => {
+  it("appends a message once, and only to a log that reaches the newest message", () => {
     expect(seqs(fold(live, posted(3), posted(3), posted(2)))).toEqual([1, 2, 3]);
     const far = { ...live, atNewest: false };
     expect(apply(far, posted(3))).toBe(far);
   });
 
-  it("keeps the edit with the higher seq, whatever the order", () => {
+  it("keeps the edit with the higher seq, in any order", () => {
     for (const events of [[edit(3, 1, "a"), edit(4, 1, "b")], [edit(4, 1, "b"), edit(3, 1, "a")]]) {
       expect(fold(live, ...events).messages[0]).toMatchObject({ body: "b", edit_seq: 4 });
     }
   });
 
-  it("lets a deletion win over all", () => {
+  it("lets a deletion win over edits and reactions", () => {
     for (const events of [[gone(3, 1), edit(4, 1, "b"), reaction(5, 1, "x")], [edit(4, 1, "b"), reaction(5, 1, "x"), gone(3, 1)]]) {
       expect(fold(live, ...events).messages[0]).toMatchObject({ body: "", reactions: [], deleted_at: "2026-01-02T03:04:06.006Z" });
     }
   });
 
-  it("counts the users of a reaction that a page did not list", () => {
+  it("counts users of a reaction whom the page did not list", () => {
     const users = Array.from({ length: 20 }, (_, i) => `user${i}`);
     const log: MessageLog = { ...live, messages: [{ ...message(1), reactions: [{ emoji: "👍", count: 30, user_ids: users }] }] };
     const counts = (...events: ChannelEvent[]): number | undefined => fold(log, ...events).messages[0]?.reactions[0]?.count;
@@ -55,13 +55,13 @@ describe("apply", () => {
     expect(fold(twice, reaction(6, 2, "👍", true), reaction(7, 2, "👍", true)).messages[1]?.reactions).toHaveLength(1);
   });
 
-  it("gives the same log for what it does not hold", () => {
+  it("returns the same log for messages that it does not contain", () => {
     expect(fold(live, edit(9, 7, "x"), gone(9, 7), reaction(9, 7, "x"))).toBe(live);
   });
 });
 
 describe("pages", () => {
-  it("come before and after, without repeats", () => {
+  it("are added before and after, without duplicates", () => {
     const middle: MessageLog = { messages: [message(5), message(6)], atOldest: false, atNewest: false };
     const grown = extend(prepend(middle, [message(4), message(5)], 2), [message(6), message(7), message(8)], 4);
     expect(seqs(grown)).toEqual([4, 5, 6, 7, 8]);
@@ -69,7 +69,7 @@ describe("pages", () => {
     expect(prepend(EMPTY, [message(1)], 2)).toMatchObject({ atOldest: true });
   });
 
-  it("are cut where the server has lost what followed", () => {
+  it("are cut at the seq after which the server has lost events", () => {
     expect(seqs(cutAfter(live, 1))).toEqual([1]);
     expect(cutAfter(live, 2)).toBe(live);
     expect(seqs(cutAfter(live, 0))).toEqual([]);

@@ -1,19 +1,23 @@
 /**
- * The messages that the page holds of a channel: one contiguous run of its history, and the fold of the channel's
- * events into it. Every function takes a log and gives another; a log that is not concerned comes back as it was.
+ * The messages of a channel that the page holds: one contiguous run of its history, and the
+ * application of the channel's events to it. Every function returns a new log, or the same object
+ * if nothing changes.
  */
 
 import type { ChannelEvent, Message } from "@parley/client";
 
-/** A message, and the seq of the edit that it shows, where an event told it. */
+/**
+ * LoggedMessage is a message, and the seq of the edit that it shows, if an event delivered that
+ * edit.
+ */
 export type LoggedMessage = Message & { readonly edit_seq?: number };
 
 export interface MessageLog {
   /** Ascending by seq. */
   readonly messages: readonly LoggedMessage[];
-  /** Nothing comes before the first. */
+  /** There are no messages before the first one. */
   readonly atOldest: boolean;
-  /** Nothing comes after the last: what happens now is appended. */
+  /** There are no messages after the last one, so new messages are appended. */
   readonly atNewest: boolean;
 }
 
@@ -22,7 +26,7 @@ export const EMPTY: MessageLog = { messages: [], atOldest: false, atNewest: fals
 export const firstSeq = (log: MessageLog): number => log.messages[0]?.seq ?? 0;
 export const lastSeq = (log: MessageLog): number => log.messages.at(-1)?.seq ?? 0;
 
-/** Where the message with this seq is, or the one where it would be. */
+/** indexOfSeq returns the index of the message with the seq, or where it would be inserted. */
 export function indexOfSeq(messages: readonly LoggedMessage[], seq: number): number {
   let low = 0;
   let high = messages.length;
@@ -37,26 +41,29 @@ export function indexOfSeq(messages: readonly LoggedMessage[], seq: number): num
   return low;
 }
 
-/** A page of what was before the log's first message. A short page is the last one. */
+/**
+ * prepend adds a page of messages from before the log's first one. A page shorter than limit is the
+ * first of the channel.
+ */
 export function prepend(log: MessageLog, page: readonly Message[], limit: number): MessageLog {
   const first = firstSeq(log);
   const older = log.messages.length === 0 ? page : page.filter((m) => m.seq < first);
   return { ...log, messages: [...older, ...log.messages], atOldest: page.length < limit };
 }
 
-/** A page of what was after the log's last message. */
+/** extend adds a page of messages from after the log's last one. */
 export function extend(log: MessageLog, page: readonly Message[], limit: number): MessageLog {
   const last = lastSeq(log);
   const newer = page.filter((m) => m.seq > last);
   return { ...log, messages: [...log.messages, ...newer], atNewest: page.length < limit };
 }
 
-/** What is left when the server has lost what came after seq. */
+/** cutAfter removes the messages after seq, which the server has lost. */
 export function cutAfter(log: MessageLog, seq: number): MessageLog {
   return lastSeq(log) <= seq ? log : { ...log, messages: log.messages.slice(0, indexOfSeq(log.messages, seq + 1)) };
 }
 
-/** Folds an event into the log. */
+/** apply applies an event to the log. */
 export function apply(log: MessageLog, event: ChannelEvent): MessageLog {
   switch (event.type) {
     case "message":
@@ -98,7 +105,7 @@ function messageOf(event: ChannelEvent & { readonly type: "message" }): LoggedMe
 }
 
 function change(log: MessageLog, id: string, to: (message: LoggedMessage) => LoggedMessage): MessageLog {
-  // Most edits and reactions are of the newest messages: look from the end.
+  // Most edits and reactions concern recent messages, so search from the end.
   const index = log.messages.findLastIndex((m) => m.id === id);
   const message = log.messages[index];
   if (message === undefined) {
@@ -111,7 +118,8 @@ function change(log: MessageLog, id: string, to: (message: LoggedMessage) => Log
 function react(message: LoggedMessage, emoji: string, userID: string, remove: boolean): LoggedMessage {
   const reaction = message.reactions.find((r) => r.emoji === emoji);
   const has = reaction?.user_ids.includes(userID) ?? false;
-  // A page of history lists the first users only: of the others it is taken as said that the event changes something.
+  // A page of history lists only the first users of a reaction. If it lists fewer than it counts,
+  // assume that the event changes the count.
   const listed = reaction === undefined || reaction.user_ids.length === reaction.count;
   if (has !== remove && (listed || !remove)) {
     return message;

@@ -50,7 +50,7 @@ describe("parseBody", () => {
     expect(parseBody("``` never closed")).toEqual<Block[]>([{ kind: "paragraph", children: [text("``` never closed")] }]);
   });
 
-  it("loses no text, whatever is typed", () => {
+  it("loses no text, for any input", () => {
     const words = ["*", "**", "`", "```", "@", "@ann", "h", "https://", "http://a.example/(", ")", "\n", " ", "x", "é", "👍"];
     let seed = 7;
     for (let round = 0; round < 3000; round++) {
@@ -67,7 +67,9 @@ describe("parseBody", () => {
     }
   });
 
-  /** How many characters a run of f looks at: through regular expressions, searches and the reading of addresses. */
+  /**
+   * steps counts the characters that f examines: in regular expressions, searches and URL parsing.
+   */
   function steps(f: () => void): number {
     let count = 0;
     const exec = RegExp.prototype.exec;
@@ -97,13 +99,13 @@ describe("parseBody", () => {
   it.each([
     ["*"], ["**a"], ["`"], ["```"], ["@"], ["https://"], ["https://[("], ["Https://%zz"], ["https://[*"], ["("], ["http://a/("], ["*a* "],
     ["\n*"], ["*`*`"], ["**`*`*a"], ["@ann"], ["@a."],
-  ])("takes time in proportion to a body of %j", (word) => {
+  ])("takes linear time for a body of %j", (word) => {
     const of = (size: number): number => steps(() => parseBody(word.repeat(Math.floor(size / word.length)), ANN));
     expect(of(64 << 10) / of(4 << 10)).toBeLessThan(2 * 16); // quadratic time would give 256
   });
 });
 
-describe("the vectors that the server runs too", () => {
+describe("the test vectors shared with the server", () => {
   const flat = (nodes: readonly Inline[]): readonly Inline[] => nodes.flatMap((n) => ("children" in n ? flat(n.children) : [n]));
   const read = (body: string, names: readonly string[]): readonly Inline[] =>
     parseBody(body, new Map(names.map((n) => [n, false]))).flatMap((block) => (block.kind === "code" ? [] : flat(block.children)));
@@ -129,7 +131,7 @@ describe("webAddress", () => {
 });
 
 describe("plainText", () => {
-  it("is one line of the wanted length", () => {
+  it("returns one line of at most the given length", () => {
     expect(plainText("a\n\n **b** ```c```\n@ann", 20)).toBe("a b c @ann");
     expect(plainText("abcdefghij", 5)).toBe("abcd…");
   });

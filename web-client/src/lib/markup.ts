@@ -1,7 +1,8 @@
 /**
- * What a body says, as a tree. A body is text and stays text: nothing here makes HTML, and the page turns the tree
- * into elements of its own. Known are ``` blocks, `code`, **bold**, *italic*, links and @mentions; whatever does not
- * close is shown as it was typed. Reading takes time in proportion to the body, whatever is in it.
+ * Parses a message body into a tree. A body is text and stays text: nothing here produces HTML, and
+ * the page renders the tree with elements of its own. Supported are ``` blocks, `code`, **bold**,
+ * *italic*, links and @mentions; unclosed marks are shown as typed. Parsing takes linear time for
+ * any body.
  */
 
 import { clip } from "./clusters";
@@ -18,18 +19,24 @@ export type Block =
   | { readonly kind: "paragraph"; readonly children: readonly Inline[] }
   | { readonly kind: "code"; readonly language: string; readonly text: string };
 
-/** Marks within marks, at most: a body cannot make the page recurse as deep as it likes. */
+/** MAX_DEPTH limits nested marks, so that a body cannot cause unbounded recursion. */
 const MAX_DEPTH = 4;
 
 const FENCE = "```";
 
-/** The names that a message mentions, in lower case, and whether each calls the reader. */
-export type Calls = ReadonlyMap<string, boolean>;
+/**
+ * MentionedNames maps each name that a message mentions, in lower case, to whether it refers to the
+ * reader.
+ */
+export type MentionedNames = ReadonlyMap<string, boolean>;
 
-const NOBODY: Calls = new Map();
+const NONE: MentionedNames = new Map();
 
-/** Reads a body. Only the names in `calls` are mentions: who is mentioned, the server decides. */
-export function parseBody(body: string, calls: Calls = NOBODY): readonly Block[] {
+/**
+ * parseBody parses a body. Only the names in `mentioned` become mentions, because the server
+ * decides who is mentioned.
+ */
+export function parseBody(body: string, mentioned: MentionedNames = NONE): readonly Block[] {
   const blocks: Block[] = [];
   let at = 0;
   while (at < body.length) {
@@ -38,21 +45,21 @@ export function parseBody(body: string, calls: Calls = NOBODY): readonly Block[]
     if (close < 0) {
       break;
     }
-    addParagraph(blocks, body.slice(at, open), calls);
+    addParagraph(blocks, body.slice(at, open), mentioned);
     blocks.push(codeBlock(body.slice(open + FENCE.length, close)));
     at = close + FENCE.length;
     if (body[at] === "\n") {
       at++;
     }
   }
-  addParagraph(blocks, body.slice(at), calls);
+  addParagraph(blocks, body.slice(at), mentioned);
   return blocks;
 }
 
-function addParagraph(blocks: Block[], text: string, calls: Calls): void {
+function addParagraph(blocks: Block[], text: string, mentioned: MentionedNames): void {
   const trimmed = text.replace(/\n$/, "");
   if (trimmed !== "") {
-    blocks.push({ kind: "paragraph", children: parseInline(trimmed, 0, calls) });
+    blocks.push({ kind: "paragraph", children: parseInline(trimmed, 0, mentioned) });
   }
 }
 
@@ -62,11 +69,11 @@ function codeBlock(inside: string): Block {
   return { kind: "code", language: line?.[1] ?? "", text: text.replace(/\n$/, "") };
 }
 
-/** An address ends at a blank, at quotes and angle brackets, and at the punctuation of scripts that write it in full width. */
+/** An address ends at white space, quotes, angle brackets, and full-width punctuation. */
 const LINK = /https?:\/\/[^\s<>"'`\u2018-\u201f\u2026\u3001-\u3003\u3008-\u3011\u3014-\u301f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]+/iy;
 const PLAIN = /[^`*@hH]+/y;
 
-function parseInline(text: string, depth: number, calls: Calls): readonly Inline[] {
+function parseInline(text: string, depth: number, mentioned: MentionedNames): readonly Inline[] {
   const out: Inline[] = [];
   let plain = "";
   let at = 0;
@@ -84,7 +91,7 @@ function parseInline(text: string, depth: number, calls: Calls): readonly Inline
       at += run[0].length;
       continue;
     }
-    const found = token(text, at, depth, calls);
+    const found = token(text, at, depth, mentioned);
     if (found === undefined) {
       plain += text[at] ?? "";
       at++;
@@ -107,14 +114,14 @@ interface Token {
   readonly end: number;
 }
 
-function token(text: string, at: number, depth: number, calls: Calls): Token | undefined {
+function token(text: string, at: number, depth: number, mentioned: MentionedNames): Token | undefined {
   switch (text[at]) {
     case "`":
       return code(text, at);
     case "*":
-      return text[at + 1] === "*" ? marked("strong", "**", text, at, depth, calls) : marked("emphasis", "*", text, at, depth, calls);
+      return text[at + 1] === "*" ? marked("strong", "**", text, at, depth, mentioned) : marked("emphasis", "*", text, at, depth, mentioned);
     case "@":
-      return mention(text, at, calls);
+      return mention(text, at, mentioned);
     default:
       return link(text, at);
   }
@@ -134,7 +141,7 @@ function marked(
   text: string,
   at: number,
   depth: number,
-  calls: Calls,
+  mentioned: MentionedNames,
 ): Token | undefined {
   const from = at + mark.length;
   const close = depth < MAX_DEPTH ? outsideCode(text, mark, from) : -1;
@@ -142,30 +149,30 @@ function marked(
     return undefined;
   }
   const inside = text.slice(from, close);
-  // "2 * 3 * 4" is arithmetic: a mark touches what it marks. And no mark reaches over a line.
+  // A mark must touch the text that it marks ("2 * 3 * 4" is arithmetic) and cannot span lines.
   if (/^\s|\s$|\n/.test(inside)) {
     return undefined;
   }
-  return { inline: { kind, children: parseInline(inside, depth + 1, calls) }, end: close + mark.length };
+  return { inline: { kind, children: parseInline(inside, depth + 1, mentioned) }, end: close + mark.length };
 }
 
-/** Where a mark comes next that is not in code, or -1. */
+/** outsideCode returns the next position of a mark that is not inside code, or -1. */
 function outsideCode(text: string, mark: string, from: number): number {
   let close = text.indexOf(mark, from);
   for (let at = from; close >= 0; ) {
-    const open = at + text.slice(at, close).indexOf("`"); // no further: it may be that no backtick follows at all
+    const open = at + text.slice(at, close).indexOf("`"); // search only up to close: searching all the text each time would be quadratic
     const end = open < at ? -1 : text.indexOf("`", open + 1);
     if (end < 0) {
       return close;
     }
-    at = end === open + 1 ? end : end + 1; // two backticks in a row are not code, and the second may open some
+    at = end === open + 1 ? end : end + 1; // two adjacent backticks are not code, and the second one may start some
     close = close < at ? text.indexOf(mark, at) : close;
   }
   return -1;
 }
 
-function mention(text: string, at: number, calls: Calls): Token | undefined {
-  const name = meaningsAt(text, at).find((n) => calls.has(n));
+function mention(text: string, at: number, mentioned: MentionedNames): Token | undefined {
+  const name = meaningsAt(text, at).find((n) => mentioned.has(n));
   if (name === undefined) {
     return undefined;
   }
@@ -184,13 +191,17 @@ function link(text: string, at: number): Token | undefined {
   }
   const address = withoutTrailingPunctuation(found);
   const href = webAddress(address);
-  // What is no address is passed over whole: looking for another one within it would take quadratic time.
+  // Skip an invalid address as a whole: searching for another one within it would take quadratic
+  // time.
   return href === undefined
     ? { inline: { kind: "text", text: found }, end: at + found.length }
     : { inline: { kind: "link", href, text: address }, end: at + address.length };
 }
 
-/** What ends a sentence is not of the address, nor is a bracket that was opened before it. */
+/**
+ * withoutTrailingPunctuation removes punctuation that ends the sentence, and a bracket that was
+ * opened before the address.
+ */
 function withoutTrailingPunctuation(address: string): string {
   let end = address.length;
   let open = 0;
@@ -208,7 +219,10 @@ function withoutTrailingPunctuation(address: string): string {
   return address.slice(0, end);
 }
 
-/** The address as the browser reads it, if it is one of the web: nothing else may become a link. */
+/**
+ * webAddress returns the address normalized by the browser if it is an http or https URL. Nothing
+ * else may become a link.
+ */
 export function webAddress(address: string): string | undefined {
   if (!URL.canParse(address)) {
     return undefined;
@@ -217,7 +231,7 @@ export function webAddress(address: string): string | undefined {
   return (url.protocol === "https:" || url.protocol === "http:") && url.hostname !== "" ? url.href : undefined;
 }
 
-/** A body in one line, without marks: for previews and notifications. */
+/** plainText returns a body as one line without marks, for previews and notifications. */
 export function plainText(body: string, length: number): string {
   const words = parseBody(body).map((block) => (block.kind === "code" ? block.text : textOf(block.children)));
   const line = words.join(" ").replace(/\s+/g, " ").trim();

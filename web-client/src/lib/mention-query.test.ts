@@ -17,12 +17,12 @@ describe("mentionAt", () => {
   });
 });
 
-it("completes a name in its place", () => {
+it("completes a name in place", () => {
   expect(complete("hi @an!", { at: 3, text: "an" }, "ann")).toEqual({ body: "hi @ann !", cursor: 8 });
   expect(complete("hi @an you", { at: 3, text: "an" }, "ann")).toEqual({ body: "hi @ann you", cursor: 8 });
 });
 
-it("finds by either name, without regard to case", () => {
+it("finds members by either name, ignoring case", () => {
   const members = [{ username: "ann", display_name: "Zoe" }, { username: "Bob", display_name: "" }];
   expect(candidates(members, "zO", 5)).toEqual([members[0]]);
   expect(candidates(members, "", 1)).toHaveLength(1);

@@ -1,14 +1,14 @@
-/** Completing @names while somebody types. */
+/** Completion of @names while typing. */
 
 import { startsMention } from "./mention";
 
 export interface MentionQuery {
-  /** Where the @ is. */
+  /** The index of the @. */
   readonly at: number;
   readonly text: string;
 }
 
-/** The @name that the cursor is in, if it is in one. */
+/** mentionAt returns the @name that the cursor is in, if any. */
 export function mentionAt(body: string, cursor: number): MentionQuery | undefined {
   const text = /@([A-Za-z0-9_.-]{0,50})$/.exec(body.slice(Math.max(0, cursor - 51), cursor))?.[1];
   if (text === undefined) {
@@ -18,7 +18,7 @@ export function mentionAt(body: string, cursor: number): MentionQuery | undefine
   return startsMention(body, at) ? { at, text } : undefined;
 }
 
-/** The body with the name in the place of what was typed, and where the cursor comes to stand. */
+/** complete replaces the typed part with the name, and returns the new position of the cursor. */
 export function complete(body: string, query: MentionQuery, name: string): { readonly body: string; readonly cursor: number } {
   const rest = body.slice(query.at + 1 + query.text.length);
   const before = `${body.slice(0, query.at)}@${name}${rest.startsWith(" ") ? "" : " "}`;
@@ -30,9 +30,12 @@ interface Named {
   readonly display_name: string;
 }
 
-/** Those whose name begins with what was typed, at most `most`. */
-export function candidates<T extends Named>(members: readonly T[], text: string, most: number): readonly T[] {
+/**
+ * candidates returns the members whose username or display name starts with the typed text, at most
+ * `max`.
+ */
+export function candidates<T extends Named>(members: readonly T[], text: string, max: number): readonly T[] {
   const wanted = text.toLowerCase();
   const begins = (m: T): boolean => m.username.toLowerCase().startsWith(wanted) || m.display_name.toLowerCase().startsWith(wanted);
-  return members.filter(begins).slice(0, most);
+  return members.filter(begins).slice(0, max);
 }

@@ -1,9 +1,10 @@
 /**
- * Which names a text may mention: the rule of the server's package shared-contracts/text. Both run the vectors in its
- * folder. Whom a message mentions, its event says; the rule only finds the place in the text.
+ * Which names a text may mention, by the same rule as the server's package shared-contracts/text.
+ * Both run the test vectors in its folder. The event says who is mentioned; this only finds the
+ * position in the text.
  */
 
-/** The name that stands for all members. */
+/** EVERYONE is the name that stands for all members. */
 export const EVERYONE = "channel";
 
 const COLLECTIVE: ReadonlySet<string> = new Set([EVERYONE, "here", "all", "everyone"]);
@@ -12,20 +13,26 @@ const MAX_NAME = 50;
 
 const NAME = /@([A-Za-z0-9_.-]*)/y;
 
-/** Scripts that put no spaces between words, or none before a particle: such a character may touch a mention. */
+/**
+ * Scripts without spaces between words, or before a particle: such a character may be adjacent to a
+ * mention.
+ */
 const UNSPACED =
   /[\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\uff66-\uffdc\u{20000}-\u{3ffff}]/u;
 const WORDY = /[\p{L}\p{M}\p{Nd}]/u;
 
 const joins = (c: string): boolean => c > "\u007f" && WORDY.test(c) && !UNSPACED.test(c);
 
-/** Whether an @ at this place may begin a mention. */
+/** startsMention reports whether an @ at this index may start a mention. */
 export function startsMention(text: string, at: number): boolean {
   const before = Array.from(text.slice(Math.max(0, at - 2), at)).at(-1);
   return before === undefined || !(/[A-Za-z0-9_.@/-]/.test(before) || joins(before));
 }
 
-/** What the @ at a place of a text may mention: names in lower case, the longest first, `channel` for everybody. */
+/**
+ * meaningsAt returns what the @ at an index may mention: names in lower case, the longest first, or
+ * `channel` for everyone.
+ */
 export function meaningsAt(text: string, at: number): readonly string[] {
   NAME.lastIndex = at;
   const typed = NAME.exec(text)?.[1] ?? "";

@@ -1,12 +1,15 @@
-/** Finds by a few letters: those whose title begins with them first, then a word of it, then any part, then the letters in their order. */
+/**
+ * Ranks titles by a query: titles that start with it come first, then those with a word that starts
+ * with it, then those that contain it, then those that contain its letters in order.
+ */
 
-export function rankTitles<T>(items: readonly T[], titleOf: (item: T) => string, query: string, most: number): readonly T[] {
+export function rankTitles<T>(items: readonly T[], titleOf: (item: T) => string, query: string, max: number): readonly T[] {
   const wanted = query.trim().toLowerCase();
   return items
     .map((item) => ({ item, score: scoreOf(titleOf(item).toLowerCase(), wanted) }))
     .filter(({ score }) => score < Infinity)
     .sort((a, b) => a.score - b.score)
-    .slice(0, most)
+    .slice(0, max)
     .map(({ item }) => item);
 }
 

@@ -1,4 +1,6 @@
-/** The page's addresses: `/`, `/c/<channel>` and `/c/<channel>?m=<seq>`, which is a link to a message. */
+/**
+ * The page's addresses: `/`, `/c/<channel>`, and `/c/<channel>?m=<seq>` for a link to a message.
+ */
 
 export type Route =
   | { readonly name: "home" }
@@ -31,7 +33,7 @@ export function pathOf(route: Route): string {
   }
 }
 
-/** The channel that somebody means who pastes a link, a path or an id. */
+/** channelIn returns the channel id in a pasted link, path or id. */
 export function channelIn(input: string): string | undefined {
   const text = input.trim();
   const bare = text.toLowerCase();

@@ -18,30 +18,30 @@ describe("rowsOf", () => {
   it("groups an author's messages within five minutes", () => {
     expect(shape(rows([message(1, "a", 0), message(2, "a", 4), message(3, "a", 10), message(4, "b", 10), message(5, "a", 11)]))).toBe("bdMmMMM");
   });
-  it("begins a group with a reply", () => {
+  it("starts a group with a reply", () => {
     expect(shape(rows([message(1, "a", 0), message(2, "a", 1, { reply_to: "id1" }), message(3, "a", 1)]))).toBe("bdMMm");
   });
   it("separates days", () => {
     expect(shape(rows([message(1, "a", 0), message(2, "a", 24 * 60)]))).toBe("bdMdM");
   });
-  it("draws the line before the first unread message of others", () => {
+  it("draws the line before the first unread message from others", () => {
     expect(shape(rows([message(1, "a", 0), message(2, "me", 1), message(3, "a", 2), message(4, "a", 2)], 1))).toBe("bdMMnMm");
     expect(shape(rows([message(1, "a", 0), message(2, "me", 1)], 1))).toBe("bdMM");
   });
-  it("keeps the key of a send when it becomes a message", () => {
+  it("keeps the key of a pending message when it becomes a message", () => {
     expect(rows([message(1, "me", 0), message(2, "a", 0)]).map((r) => r.key).slice(2)).toEqual(["k1", "id2"]);
   });
-  it("says that there is more below", () => {
+  it("adds a loading row if there are newer messages", () => {
     expect(shape(rows([message(1, "a", 0)], undefined, false))).toBe("bdMl");
   });
-  it("gives every row a key of its own", () => {
+  it("gives every row a unique key", () => {
     const keys = rows(Array.from({ length: 500 }, (_, i) => message(i, i % 3 === 0 ? "me" : "a", i * 17)), 7).map((r) => r.key);
     expect(new Set(keys).size).toBe(keys.length);
   });
 });
 
 describe("dayLabel", () => {
-  it("says today and yesterday", () => {
+  it("returns Today and Yesterday", () => {
     expect(dayLabel(at, at)).toBe("Today");
     expect(dayLabel(at - 86_400_000, at)).toBe("Yesterday");
     expect(dayLabel(at - 400 * 86_400_000, at)).toContain("2025");
@@ -49,7 +49,7 @@ describe("dayLabel", () => {
 });
 
 describe("identity", () => {
-  it("is stable and spread over the colours", () => {
+  it("is stable and uses all colours", () => {
     expect(hueOf("0198f3b2-7c00-7a10-8000-0000000000a1")).toBe(hueOf("0198f3b2-7c00-7a10-8000-0000000000a1"));
     expect(new Set(Array.from({ length: 200 }, (_, i) => hueOf(`user-${i}`))).size).toBe(HUES);
   });

@@ -1,11 +1,16 @@
-/** The rows of a message list: messages grouped by author, days, the line before what is new. */
+/**
+ * The rows of a message list: messages grouped by author, day separators, and the line "New
+ * messages".
+ */
 
 import type { Pending } from "@parley/client";
 
 import { dayOf } from "./dates";
 import type { LoggedMessage, MessageLog } from "./log";
 
-/** Messages of one author within this are one group: only the first shows who it is. */
+/**
+ * Messages of one author within this time form a group, of which only the first shows the author.
+ */
 const GROUP_MS = 5 * 60_000;
 
 export type Row =
@@ -16,12 +21,15 @@ export type Row =
   | { readonly kind: "message"; readonly key: string; readonly message: LoggedMessage; readonly ms: number; readonly head: boolean }
   | { readonly kind: "pending"; readonly key: string; readonly pending: Pending; readonly ms: number; readonly head: boolean };
 
-/** The key of the line before what is new: there is one at most. */
+/** The key of the line "New messages"; there is at most one. */
 export const NEW_ROW = "new";
 
 const times = new WeakMap<LoggedMessage, number>();
 
-/** When a message was sent. Parsed once: a list of 10,000 is walked on every event. */
+/**
+ * sentMs returns when a message was sent. The result is cached because every event walks a list of
+ * up to 10,000.
+ */
 export function sentMs(message: LoggedMessage): number {
   let ms = times.get(message);
   if (ms === undefined) {
@@ -32,8 +40,8 @@ export function sentMs(message: LoggedMessage): number {
 }
 
 /**
- * A key that a message of ours keeps when it becomes a message from a send that waited, so that its row stays
- * the same element.
+ * keyOf returns the key of a message. A pending message keeps its key when it becomes a message in
+ * the log, so its row stays the same element.
  */
 export function keyOf(message: LoggedMessage, me: string): string {
   return message.sender_id === me && message.client_id !== null ? message.client_id : message.id;
@@ -43,7 +51,10 @@ export interface RowsInput {
   readonly log: MessageLog;
   readonly pending: readonly Pending[];
   readonly me: string;
-  /** The line before what is new comes before the first message of others after this seq; undefined: no line. */
+  /**
+   * The line "New messages" is drawn before the first message from others after this seq;
+   * undefined: no line.
+   */
   readonly readSeq: number | undefined;
 }
 
@@ -53,10 +64,13 @@ export function rowsOf({ log, pending, me, readSeq }: RowsInput): readonly Row[]
   let author = "";
   let last = 0;
   let line = readSeq === undefined;
-  /** Puts a day's separator where one begins, and says whether what follows begins a group. */
+  /**
+   * begin adds a day separator where a new day starts, and returns whether the next row starts a
+   * group.
+   */
   const begin = (ms: number, by: string, alone: boolean): boolean => {
     const today = dayOf(ms);
-    // Clocks differ: a day that is over does not come back.
+    // Clocks differ: do not go back to an earlier day.
     if (today > day) {
       day = today;
       author = "";
@@ -89,7 +103,7 @@ export function rowsOf({ log, pending, me, readSeq }: RowsInput): readonly Row[]
   return rows;
 }
 
-/** How high a row probably is, before it was measured. */
+/** estimate returns the estimated height of a row that has not been measured, in pixels. */
 export function estimate(row: Row): number {
   switch (row.kind) {
     case "beginning":

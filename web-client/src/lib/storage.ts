@@ -1,4 +1,7 @@
-/** What the page keeps in the browser. A browser that keeps nothing (private windows, full disks) costs the memory, nothing else. */
+/**
+ * Values stored in the browser. If the browser stores nothing (private windows, full disks), values
+ * are lost on reload.
+ */
 
 const PREFIX = "parley.";
 
@@ -19,11 +22,11 @@ export function store(key: string, value: unknown): void {
       localStorage.setItem(PREFIX + key, JSON.stringify(value));
     }
   } catch {
-    // Full or forbidden: it is kept as long as the page is open.
+    // Storage is full or forbidden: the value lasts until the page is closed.
   }
 }
 
-/** The keys of all that is stored. */
+/** storedKeys returns the keys of all stored values. */
 export function storedKeys(): readonly string[] {
   try {
     const keys = Array.from({ length: localStorage.length }, (_, i) => localStorage.key(i) ?? "");

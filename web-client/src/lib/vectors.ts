@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
 
-/** Inputs and results that the server's tests read too. For tests. */
+/** vectors returns test vectors that the server's tests use too. */
 export const vectors = <T>(name: string): T[] =>
   JSON.parse(readFileSync(new URL(`../../../shared-contracts/text/vectors/${name}.json`, import.meta.url), "utf8")) as T[];

@@ -6,7 +6,7 @@ const heights = (n: number): number[] => Array.from({ length: n }, (_, i) => 20 
 const offsets = (h: readonly number[]): Float64Array => offsetsOf(h.length, (i) => h[i] ?? 0);
 
 describe("rowAt", () => {
-  it("is the row that covers the height, at every height", () => {
+  it("returns the row at every height", () => {
     const h = heights(200);
     const o = offsets(h);
     for (let y = 0; y < (o.at(-1) ?? 0); y += 7) {
@@ -20,7 +20,7 @@ describe("rowAt", () => {
 });
 
 describe("rangeOf", () => {
-  it("covers the view wherever it is, and is bounded", () => {
+  it("covers the view at every position, with a bounded number of rows", () => {
     const o = offsets(heights(10_000));
     const total = o.at(-1) ?? 0;
     for (let top = 0; top <= total - 800; top += 9973) {
@@ -31,13 +31,13 @@ describe("rangeOf", () => {
     }
   });
 
-  it("shows the last rows when the list has become shorter than where the view was", () => {
+  it("returns the last rows when the list has become shorter than the scroll position", () => {
     const o = offsets(heights(30));
     expect(rangeOf(o, 1e6, 300, 0, 100).end).toBe(30);
     expect(rangeOf(offsets([]), 0, 300, 0, 100)).toEqual({ first: 0, end: 0 });
   });
 
-  it("is bounded even if a thousand rows are in sight", () => {
+  it("is bounded even if a thousand rows are visible", () => {
     const o = offsetsOf(5000, () => 1);
     const { first, end } = rangeOf(o, 2000, 1000, 400, 100);
     expect(end - first).toBe(100);
@@ -46,7 +46,7 @@ describe("rangeOf", () => {
 });
 
 describe("anchors", () => {
-  it("keep the view when rows come before it", () => {
+  it("keep the view in place when rows are added before it", () => {
     const h = heights(50);
     const key = (i: number): string => `r${i}`;
     const before = offsets(h);
@@ -66,7 +66,7 @@ describe("anchors", () => {
 });
 
 describe("topToReveal", () => {
-  it("moves no more than needed", () => {
+  it("scrolls by the smallest distance", () => {
     const o = offsetsOf(100, () => 10);
     expect(topToReveal(o, 50, 480, 100)).toBe(480);
     expect(topToReveal(o, 50, 600, 100)).toBe(500);

@@ -1,9 +1,9 @@
 /**
- * The arithmetic of a windowed list: rows of unlike heights, most of them never measured, of which only those in
- * sight are elements. Nothing here touches the document.
+ * The arithmetic of a windowed list: rows have different heights, most of which were never
+ * measured, and only the visible rows are elements. Nothing here touches the document.
  */
 
-/** Where each row begins, and at the end where the list ends. */
+/** offsetsOf returns the top of each row, and finally the bottom of the list, in pixels. */
 export function offsetsOf(count: number, heightOf: (index: number) => number): Float64Array {
   const offsets = new Float64Array(count + 1);
   for (let i = 0; i < count; i++) {
@@ -12,7 +12,7 @@ export function offsetsOf(count: number, heightOf: (index: number) => number): F
   return offsets;
 }
 
-/** The row at a height: the last one that begins at or above it. */
+/** rowAt returns the row at a height: the last one that starts at or above it. */
 export function rowAt(offsets: Float64Array, y: number): number {
   let low = 0;
   let high = offsets.length - 1;
@@ -29,12 +29,15 @@ export function rowAt(offsets: Float64Array, y: number): number {
 
 export interface Range {
   readonly first: number;
-  /** The one after the last. */
+  /** The index after the last row. */
   readonly end: number;
 }
 
-/** The rows to show: those in sight and `overscan` pixels around them, never more than `most`. */
-export function rangeOf(offsets: Float64Array, top: number, height: number, overscan: number, most: number): Range {
+/**
+ * rangeOf returns the rows to render: those in view and within `overscan` pixels of it, at most
+ * `max`.
+ */
+export function rangeOf(offsets: Float64Array, top: number, height: number, overscan: number, max: number): Range {
   const count = offsets.length - 1;
   if (count <= 0) {
     return { first: 0, end: 0 };
@@ -43,18 +46,21 @@ export function rangeOf(offsets: Float64Array, top: number, height: number, over
   const visibleTop = Math.max(0, Math.min(top, total - height));
   let first = rowAt(offsets, visibleTop - overscan);
   let end = rowAt(offsets, visibleTop + height + overscan) + 1;
-  if (end - first > most) {
+  if (end - first > max) {
     const middle = rowAt(offsets, visibleTop + height / 2);
-    first = Math.max(first, Math.min(middle - Math.floor(most / 2), end - most));
-    end = Math.min(end, first + most);
+    first = Math.max(first, Math.min(middle - Math.floor(max / 2), end - max));
+    end = Math.min(end, first + max);
   }
   return { first, end };
 }
 
-/** What must stay where it is while the list changes around it: a row, and how far its begin is from the top of the view. */
+/** Anchor is the row that must keep its position in the view while the list changes around it. */
 export interface Anchor {
   readonly key: string;
-  /** Pixels from the top of the view to the row's begin; negative when that is above it. */
+  /**
+   * Pixels from the top of the view to the top of the row; negative if the row starts above the
+   * view.
+   */
   readonly offset: number;
 }
 
@@ -64,13 +70,13 @@ export function anchorAt(offsets: Float64Array, top: number, keyOf: (index: numb
   return key === undefined ? undefined : { key, offset: (offsets[index] ?? 0) - top };
 }
 
-/** How far to scroll so that the anchor is where it was. */
+/** topFor returns the scroll position at which the anchor is where it was. */
 export function topFor(offsets: Float64Array, index: number, anchor: Anchor, height: number): number {
-  const most = Math.max(0, (offsets.at(-1) ?? 0) - height);
-  return Math.max(0, Math.min(most, (offsets[index] ?? 0) - anchor.offset));
+  const lowest = Math.max(0, (offsets.at(-1) ?? 0) - height);
+  return Math.max(0, Math.min(lowest, (offsets[index] ?? 0) - anchor.offset));
 }
 
-/** How far to scroll so that a row is wholly in sight, moving no more than needed. */
+/** topToReveal returns the nearest scroll position at which the row is fully visible. */
 export function topToReveal(offsets: Float64Array, index: number, top: number, height: number): number {
   const begin = offsets[index] ?? 0;
   const end = offsets[index + 1] ?? begin;

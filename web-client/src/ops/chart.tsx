@@ -1,4 +1,4 @@
-/** A line over the last ten minutes. It says in words what it shows: now, and at most. */
+/** A line chart of the last ten minutes. Its label states the current and the highest value. */
 
 import type { JSX } from "preact";
 
@@ -13,7 +13,10 @@ interface Point {
   readonly value: number;
 }
 
-/** The runs of samples that have the figure; where nobody could say it, the line has a gap. */
+/**
+ * runsOf returns the runs of consecutive samples that have the figure. Where it is unknown, the
+ * line has a gap.
+ */
 export function runsOf(samples: readonly Sample[], key: Key, until: number): readonly (readonly Point[])[] {
   const runs: Point[][] = [];
   let open: Point[] | undefined;
@@ -37,7 +40,7 @@ export function peakOf(samples: readonly Sample[], key: Key): number | undefined
   return values.length === 0 ? undefined : Math.max(...values);
 }
 
-/** Points as SVG wants them. A run of one is drawn as a short dash. */
+/** pathOf returns an SVG path through the points. A run of one point becomes a short dash. */
 export function pathOf(run: readonly Point[], top: number): string {
   const y = (value: number): string => (HEIGHT - 1 - (HEIGHT - 3) * (value / top)).toFixed(1);
   const points = run.map((p) => `${p.x.toFixed(1)},${y(p.value)}`);
@@ -51,11 +54,11 @@ export function pathOf(run: readonly Point[], top: number): string {
 export function Chart({ figure, samples }: { readonly figure: Figure; readonly samples: readonly Sample[] }): JSX.Element {
   const newest = samples.at(-1);
   const peak = peakOf(samples, figure.key);
-  // The limit is drawn where the figure has come near it: else it would flatten everything.
+  // Draw the limit only if the figure has come near it: otherwise the scale would flatten the line.
   const limit = figure.alert?.above ?? 0;
   const limitShown = limit > 0 && peak !== undefined && peak > limit / 2;
   const top = Math.max(peak ?? 0, limitShown ? limit : 0) || 1;
-  const label = `${figure.title} over the last ten minutes: now ${shown(newest?.values[figure.key])}, at most ${shown(peak)} ${figure.unit}`;
+  const label = `${figure.title} over the last ten minutes: current ${shown(newest?.values[figure.key])}, maximum ${shown(peak)} ${figure.unit}`;
   return (
     <svg class="chart" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label={label.trim()}>
       <path class="chart-floor" d={`M0,${HEIGHT - 1}H${WIDTH}`} />

@@ -1,4 +1,4 @@
-/** A command line to copy, with a link to what the manual says of it. */
+/** A command line to copy, with a link to its entry in the manual. */
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
@@ -8,7 +8,7 @@ import { anchorOf } from "./manual";
 export function Command({ line }: { readonly line: string }): JSX.Element {
   const [copied, setCopied] = useState<"no" | "yes" | "failed">("no");
   const copy = (): void => {
-    // Without https there is no clipboard but on this machine: then the line can still be selected.
+    // Without HTTPS there is no clipboard, except on localhost. The line can still be selected.
     Promise.resolve(navigator.clipboard?.writeText(line) ?? Promise.reject(new Error("no clipboard"))).then(
       () => setCopied("yes"),
       () => setCopied("failed"),
@@ -18,7 +18,7 @@ export function Command({ line }: { readonly line: string }): JSX.Element {
     <li class="ops-command">
       <code>{line}</code>
       <button type="button" class="ops-copy" aria-label={`Copy ${line}`} onClick={copy} onBlur={() => setCopied("no")} data-testid="ops-copy">
-        {copied === "yes" ? "Copied" : copied === "failed" ? "Select it" : "Copy"}
+        {copied === "yes" ? "Copied" : copied === "failed" ? "Select and copy" : "Copy"}
       </button>
       <a href={anchorOf(line)} aria-label={`Manual: ${line}`}>
         Manual

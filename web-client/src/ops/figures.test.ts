@@ -9,7 +9,7 @@ import { SPAN_MS } from "./samples";
 
 const read = (path: string): string => readFileSync(new URL(`../../../${path}`, import.meta.url), "utf8");
 
-test("the limits are those of the alert rules", () => {
+test("the limits match the alert rules", () => {
   const rules = read("deploy/prometheus/parley.rules.yml");
   for (const { alert } of figures) {
     if (alert === undefined) {
@@ -20,12 +20,12 @@ test("the limits are those of the alert rules", () => {
   }
 });
 
-test("the limit itself is no alarm, nor what nobody knows", () => {
+test("a value at its limit or an unknown value is no alarm", () => {
   const lag = figures.find((f) => f.key === "lagSeconds");
   expect(lag && [alarming(lag, 60), alarming(lag, 60.1), alarming(lag, undefined)]).toEqual([false, true, false]);
 });
 
-test("the manual tells of every command that the page names", () => {
+test("the manual describes every command that the page names", () => {
   const manual = readManual(read("docs/operations.md"));
   for (const line of figures.flatMap((f) => f.commands)) {
     expect(manual.tools.map((t) => `#tool-${t.name}`)).toContain(anchorOf(line));
@@ -33,11 +33,11 @@ test("the manual tells of every command that the page names", () => {
   expect(manual.advice.join("\n\n")).toContain("```\nsync-service replay --since");
 });
 
-test("numbers are short", () => {
+test("numbers are formatted briefly", () => {
   expect([undefined, 0, 0.123, 12.34, 123.4, 1234, 1_234_567].map(shown)).toEqual(["–", "0", "0.12", "12.3", "123", "1,234", "1.2M"]);
 });
 
-test("a line has a gap where nobody could say the figure", () => {
+test("a line has a gap where the figure is unknown", () => {
   const samples = [1, undefined, 3, 5].map((n, i) => ({ at: i * 1000, values: n === undefined ? {} : { sends: n } }));
   const runs = runsOf(samples, "sends", 3000);
   expect(runs.map((run) => run.map((p) => p.value))).toEqual([[1], [3, 5]]);

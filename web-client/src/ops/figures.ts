@@ -1,6 +1,7 @@
 /**
- * The figures of the page: what they are, from where on they are an alarm, and what one does then. The limits are
- * those of the alerts in deploy/prometheus/parley.rules.yml, which a test compares.
+ * The figures of the page: what they measure, the limit at which they are an alarm, and the
+ * commands to run then. The limits are those of the alerts in deploy/prometheus/parley.rules.yml; a
+ * test compares them.
  */
 
 import type { Key } from "./samples";
@@ -8,25 +9,25 @@ import type { Key } from "./samples";
 export interface Figure {
   readonly key: Key;
   readonly title: string;
-  /** What is counted, behind the number. */
+  /** The unit, shown after the number. */
   readonly unit: string;
   readonly about: string;
-  /** Above `above` the alert of this name would fire, there after some minutes. */
+  /** If the value exceeds `above` for some minutes, the alert with this name fires. */
   readonly alert?: { readonly name: string; readonly above: number };
-  /** What an operator runs to look closer or to mend it. */
+  /** Commands for an operator to investigate or to fix the problem. */
   readonly commands: readonly string[];
 }
 
 export const figures: readonly Figure[] = [
-  { key: "connections", title: "Sockets", unit: "open", about: "Open WebSockets on all gateways.", commands: [] },
+  { key: "connections", title: "Connections", unit: "open", about: "Open WebSocket connections on all gateways.", commands: [] },
   { key: "sends", title: "Sends", unit: "/s", about: "Events acknowledged to their senders.", commands: ["sync-service tail"] },
-  { key: "deliveries", title: "Deliveries", unit: "/s", about: "Events handed to sockets.", commands: [] },
+  { key: "deliveries", title: "Deliveries", unit: "/s", about: "Events written to connections.", commands: [] },
   { key: "inserted", title: "Inserts", unit: "rows/s", about: "Rows stored in PostgreSQL.", commands: ["sync-service verify"] },
   {
     key: "lagSeconds",
     title: "Lag",
     unit: "s",
-    about: "Age of the oldest event that is acknowledged and not stored yet.",
+    about: "Age of the oldest event that is acknowledged but not yet stored.",
     alert: { name: "ParleyStoringLags", above: 60 },
     commands: ["sync-service status", "sync-service backlog"],
   },
@@ -34,16 +35,16 @@ export const figures: readonly Figure[] = [
     key: "waiting",
     title: "Backlog",
     unit: "entries",
-    about: "Acknowledged and not stored yet. At BACKLOG_BUDGET sends are refused.",
+    about: "Acknowledged but not yet stored. At BACKLOG_BUDGET, sends are refused.",
     alert: { name: "ParleyBacklogGrows", above: 500_000 },
     commands: ["sync-service backlog", "sync-service status"],
   },
-  { key: "pending", title: "Pending", unit: "entries", about: "Read by a sync-service and not stored yet.", commands: ["sync-service status"] },
+  { key: "pending", title: "Pending", unit: "entries", about: "Read by a sync-service but not yet stored.", commands: ["sync-service status"] },
   {
     key: "entries",
     title: "Stream length",
     unit: "entries",
-    about: "Entries in the streams, stored ones included. They stay for STREAM_RETENTION, so that they can be stored again.",
+    about: "Entries in the streams, including stored ones, which are kept for STREAM_RETENTION so that they can be replayed.",
     commands: ["sync-service trim --dry-run", "sync-service replay --all --dry-run"],
   },
   {
@@ -58,7 +59,7 @@ export const figures: readonly Figure[] = [
     key: "vanished",
     title: "Vanished",
     unit: "entries",
-    about: "Entries that somebody removed from Redis before they were stored. They are lost.",
+    about: "Entries that were removed from Redis before they were stored. They are lost.",
     alert: { name: "ParleyEntriesVanished", above: 0 },
     commands: ["sync-service verify"],
   },
@@ -66,15 +67,15 @@ export const figures: readonly Figure[] = [
     key: "retries",
     title: "Retries",
     unit: "/s",
-    about: "Steps of storing that failed and are done again.",
+    about: "Failed attempts to store events, which are repeated.",
     alert: { name: "ParleyStoresInTrouble", above: 0.2 },
     commands: ["sync-service status"],
   },
   {
     key: "receiptsSeconds",
-    title: "Receipts' lag",
+    title: "Receipt lag",
     unit: "s",
-    about: "Age of the oldest read or delivered position that is not stored yet.",
+    about: "Age of the oldest read or delivered position that is not yet stored.",
     alert: { name: "ParleyReceiptsLag", above: 300 },
     commands: ["sync-service status"],
   },
@@ -82,7 +83,7 @@ export const figures: readonly Figure[] = [
     key: "overBudget",
     title: "Memory over budget",
     unit: "",
-    about: "1 while Redis uses more than REDIS_TRIM_AT though nothing stored is left to trim. At REDIS_REFUSE_AT sends are refused.",
+    about: "1 while Redis uses more than REDIS_TRIM_AT although all stored entries are trimmed. At REDIS_REFUSE_AT, sends are refused.",
     alert: { name: "ParleyMemoryOverBudget", above: 0 },
     commands: ["sync-service status", "sync-service trim"],
   },
@@ -90,20 +91,20 @@ export const figures: readonly Figure[] = [
     key: "unsafeSettings",
     title: "Unsafe settings",
     unit: "",
-    about: "Settings of Redis with which it can lose acknowledged messages: an eviction policy, no append-only file, no maxmemory.",
+    about: "Redis settings that can lose acknowledged messages: an eviction policy, no append-only file, no maxmemory.",
     alert: { name: "ParleyRedisUnsafe", above: 0 },
     commands: [],
   },
-  { key: "errors", title: "Errors", unit: "/s", about: "Error frames that gateways send to clients.", commands: [] },
-  { key: "requests", title: "Requests", unit: "/s", about: "REST requests answered, this page's own included.", commands: [] },
+  { key: "errors", title: "Errors", unit: "/s", about: "Error frames sent by gateways to clients.", commands: [] },
+  { key: "requests", title: "Requests", unit: "/s", about: "Answered REST requests, including this page's own.", commands: [] },
 ];
 
-/** Whether a value is an alarm. */
+/** alarming reports whether a value exceeds the figure's limit. */
 export function alarming(figure: Figure, value: number | undefined): boolean {
   return figure.alert !== undefined && value !== undefined && value > figure.alert.above;
 }
 
-/** A number to be read at a glance: 1,234 or 12.3 or 1.2M. */
+/** shown formats a number for reading at a glance: 1,234 or 12.3 or 1.2M. */
 export function shown(value: number | undefined): string {
   if (value === undefined) {
     return "–";

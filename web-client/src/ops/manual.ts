@@ -1,9 +1,12 @@
-/** The chapter on the operator's tools, of docs/operations.md: the page has it with it, so that it is there when all else is down. */
+/**
+ * The chapter on the operator's tools from docs/operations.md. It is built into the page, so it is
+ * available when the services are down.
+ */
 
 import source from "../../../docs/operations.md?raw";
 
 export interface Tool {
-  /** The first word of the command, an anchor on this page. */
+  /** The subcommand, which is also the anchor on this page. */
   readonly name: string;
   readonly command: string;
   readonly does: string;
@@ -11,7 +14,7 @@ export interface Tool {
 
 export interface Manual {
   readonly tools: readonly Tool[];
-  /** What one does when something has happened. */
+  /** Paragraphs on what to do after an incident. */
   readonly advice: readonly string[];
 }
 
@@ -28,7 +31,7 @@ export function readManual(markdown: string): Manual {
   return { tools, advice };
 }
 
-/** Lines of a paragraph joined; what is indented is code. */
+/** unwrapped joins the lines of each paragraph and turns indented blocks into code. */
 function unwrapped(part: string): string {
   return part
     .split(/\n\n/)
@@ -38,5 +41,8 @@ function unwrapped(part: string): string {
 
 export const manual = readManual(source);
 
-/** The anchor of the tool that a command line calls: "sync-service dead list" is told of at #tool-dead. */
+/**
+ * anchorOf returns the anchor of the manual entry for a command: "sync-service dead list" is at
+ * #tool-dead.
+ */
 export const anchorOf = (command: string): string => `#tool-${command.split(" ")[1] ?? ""}`;

@@ -1,4 +1,4 @@
-/** One figure: its name, its value now, its line, and what to do about it. */
+/** One figure: its name, current value, chart, and the commands for it. */
 
 import type { JSX } from "preact";
 

@@ -1,17 +1,17 @@
-/** Asks for the pipeline every two seconds, for as long as the page is open. */
+/** Requests the pipeline's figures every two seconds while the page is open. */
 
 import { ApiError, Client, type OpsMetrics } from "@parley/client";
 import { signal } from "@preact/signals";
 
 import { extended, type Sample, sampleOf } from "./samples";
 
-export const EVERY_MS = 2_000;
+export const INTERVAL_MS = 2_000;
 
 export type View =
   | { readonly name: "loading" }
   | { readonly name: "signed-out" }
   | { readonly name: "forbidden"; readonly detail: string }
-  /** `trouble` says why the newest could not be had. */
+  /** `trouble` is the reason why the last request failed. */
   | { readonly name: "live"; readonly metrics: OpsMetrics; readonly samples: readonly Sample[]; readonly trouble?: string }
   | { readonly name: "unreachable"; readonly trouble: string };
 
@@ -23,13 +23,13 @@ export function start(): void {
     view.value = { name: "signed-out" };
     return;
   }
-  void round(client);
+  void poll(client);
 }
 
-async function round(client: Client): Promise<void> {
+async function poll(client: Client): Promise<void> {
   const began = performance.now();
   try {
-    take(await client.rest.getOpsMetrics());
+    show(await client.rest.getOpsMetrics());
   } catch (error) {
     if (error instanceof ApiError && error.status === 401) {
       view.value = { name: "signed-out" };
@@ -39,18 +39,18 @@ async function round(client: Client): Promise<void> {
       view.value = { name: "forbidden", detail: error.detail };
       return;
     }
-    trouble(error instanceof ApiError ? error.detail : "chat-service cannot be reached");
+    trouble(error instanceof ApiError ? error.detail : "Can't reach chat-service");
   }
-  window.setTimeout(() => void round(client), Math.max(0, EVERY_MS - (performance.now() - began)));
+  window.setTimeout(() => void poll(client), Math.max(0, INTERVAL_MS - (performance.now() - began)));
 }
 
-function take(metrics: OpsMetrics): void {
+function show(metrics: OpsMetrics): void {
   const last = view.value;
   const before = last.name === "live" ? last : undefined;
   view.value = { name: "live", metrics, samples: extended(before?.samples ?? [], sampleOf(metrics, before?.metrics)) };
 }
 
-/** What was known stays, with the reason why it is old. */
+/** trouble keeps the last known figures and records why they are out of date. */
 function trouble(why: string): void {
   const last = view.value;
   if (last.name === "live") {

@@ -27,31 +27,31 @@ function metrics(second: number, sends: readonly (number | null)[], known = true
   };
 }
 
-test("a rate is the growth of all instances by the time between", () => {
+test("a rate is the growth over all instances divided by the time between the readings", () => {
   expect(sampleOf(metrics(12, [30, 5]), metrics(10, [10, 5])).values.sends).toBe(10);
 });
 
-test("an instance that began anew has grown from nothing, and takes nothing from the others", () => {
+test("an instance that restarted has grown from zero, without reducing the total", () => {
   expect(sampleOf(metrics(12, [30, 4]), metrics(10, [10, 1000])).values.sends).toBe(12);
 });
 
-test("an instance that was down, or is, tells nothing", () => {
+test("an instance without both readings is ignored", () => {
   expect(sampleOf(metrics(12, [30, 1000]), metrics(10, [10, null])).values.sends).toBe(10);
   expect(sampleOf(metrics(12, [null]), metrics(10, [10])).values.sends).toBeUndefined();
 });
 
-test("there is no rate of one reading, nor of the same twice", () => {
+test("one reading, or two at the same time, yield no rate", () => {
   expect(sampleOf(metrics(12, [30])).values.sends).toBeUndefined();
   expect(sampleOf(metrics(12, [30]), metrics(12, [10])).values.sends).toBeUndefined();
 });
 
-test("gauges are as they are; those of streams that nobody knows are absent", () => {
+test("gauges are copied, except those of streams in an unknown state", () => {
   const { values } = sampleOf(metrics(12, []));
   expect(values).toMatchObject({ connections: 7, entries: 9, waiting: 5, lagSeconds: 1.5, overBudget: 1, unsafeSettings: 1 });
   expect(sampleOf(metrics(12, [], false)).values).toEqual({ connections: 7 });
 });
 
-test("samples older than ten minutes go, and the order is that of time", () => {
+test("samples older than ten minutes are removed, and samples are in order of time", () => {
   const at = (t: number): { at: number; values: object } => ({ at: t, values: {} });
   expect(extended([at(0), at(5)], at(SPAN_MS + 1))).toEqual([at(5), at(SPAN_MS + 1)]);
   expect(extended([at(5)], at(5))).toEqual([at(5)]);

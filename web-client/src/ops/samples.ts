@@ -1,13 +1,13 @@
 /**
- * What the charts show: a sample of each figure for each time that the services were asked, over ten minutes.
+ * The data of the charts: one sample of each figure per request, for ten minutes.
  *
- * Counters become rates here. They are compared instance by instance, since the sum over all falls when one begins
- * anew; an instance that is seen for the first time tells nothing yet.
+ * Counters become rates here. Counters are compared per instance, because the sum falls when an
+ * instance restarts. The first reading of an instance yields no rate.
  */
 
 import type { OpsFigures, OpsMetrics } from "@parley/client";
 
-/** How far back the charts go. */
+/** SPAN_MS is the time range of the charts. */
 export const SPAN_MS = 10 * 60_000;
 
 export type Key =
@@ -29,15 +29,18 @@ export type Key =
   | "requests";
 
 export interface Sample {
-  /** When the services were asked, in ms since 1970. */
+  /** When the services were asked, in milliseconds since 1970. */
   readonly at: number;
-  /** What nobody could say is absent. */
+  /** Unknown figures are absent. */
   readonly values: Readonly<Partial<Record<Key, number>>>;
 }
 
 type Counter = Exclude<keyof OpsFigures, "connections">;
 
-/** How much a counter has grown on all instances together; undefined when none has it on both sides. */
+/**
+ * growth returns how much a counter has grown on all instances together; undefined if no instance
+ * has both readings.
+ */
 function growth(counter: Counter, before: OpsMetrics, now: OpsMetrics): number | undefined {
   let total: number | undefined;
   for (const target of now.targets) {
@@ -50,7 +53,7 @@ function growth(counter: Counter, before: OpsMetrics, now: OpsMetrics): number |
   return total;
 }
 
-/** The figures at one time; with what was there before, the rates too. */
+/** sampleOf returns the figures of one reading and, given the previous reading, the rates. */
 export function sampleOf(now: OpsMetrics, before?: OpsMetrics): Sample {
   const values: Partial<Record<Key, number>> = {};
   const set = (key: Key, value: number | null | undefined): void => {
@@ -82,7 +85,7 @@ export function sampleOf(now: OpsMetrics, before?: OpsMetrics): Sample {
   return { at, values };
 }
 
-/** The samples with one more; what is too old to be shown goes. */
+/** extended returns the samples with one added, without those that are too old to show. */
 export function extended(samples: readonly Sample[], sample: Sample): readonly Sample[] {
   return [...samples.filter((s) => s.at > sample.at - SPAN_MS && s.at < sample.at), sample];
 }

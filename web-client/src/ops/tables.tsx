@@ -1,25 +1,25 @@
-/** What stands behind the sums: every instance, and every partition. */
+/** Details behind the totals: every instance and every partition. */
 
 import type { OpsMetrics, OpsPartition, OpsTarget } from "@parley/client";
 import type { JSX } from "preact";
 
 import { shown } from "./figures";
 
-/** Which services an instance has, told by the figures that it gives. */
+/** servicesOf derives from the figures that an instance reports which services it runs. */
 export function servicesOf({ figures, up }: OpsTarget): string {
   const names = [
     figures.requests !== null ? "chat-service" : "",
     figures.connections !== null ? "ws-server" : "",
     figures.inserted !== null ? "sync-service" : "",
   ].filter((name) => name !== "");
-  return !up ? "" : names.length === 0 ? "nothing of Parley" : names.join(", ");
+  return !up ? "" : names.length === 0 ? "no Parley service" : names.join(", ");
 }
 
 const number = (value: number | null): string => (value === null ? "" : shown(value));
 
 export function Targets({ targets }: { readonly targets: readonly OpsTarget[] }): JSX.Element {
   return (
-    <Table name="Instances" heads={["Instance", "Runs", "State", "Sockets", "Sends", "Deliveries", "Rows", "Requests"]}>
+    <Table name="Instances" heads={["Instance", "Services", "State", "Connections", "Sends", "Deliveries", "Rows", "Requests"]}>
       {targets.map((t) => (
         <tr key={t.url} class={t.up ? "" : "ops-down"} data-testid="ops-target" data-up={t.up}>
           <th scope="row">{t.url}</th>
@@ -59,7 +59,7 @@ interface TableProps {
   readonly children: JSX.Element[];
 }
 
-/** It scrolls within itself where the page is narrow; the keyboard gets there too. */
+/** Table scrolls horizontally if the page is narrow; the keyboard can scroll it too. */
 function Table({ name, heads, children }: TableProps): JSX.Element {
   return (
     <div class="ops-table" role="region" aria-label={name} tabIndex={0}>
@@ -80,11 +80,11 @@ function Table({ name, heads, children }: TableProps): JSX.Element {
   );
 }
 
-/** What is wrong beyond single figures. */
+/** troublesOf returns problems that no single figure shows. */
 export function troublesOf(metrics: OpsMetrics): readonly string[] {
   const down = metrics.targets.filter((t) => !t.up).map((t) => `${t.url} is down: ${t.problem ?? ""}.`);
   if (!metrics.streams.known) {
-    down.push("No sync-service can say how the streams are: is one running, and is Redis up?");
+    down.push("The state of the streams is unknown. Check that a sync-service is running and that Redis is up.");
   }
   return down;
 }

@@ -1,4 +1,4 @@
-/** An open channel: its head, its messages, where one types, and its members beside it. */
+/** An open channel: header, messages, message field, and the members beside them. */
 
 import type { JSX } from "preact";
 import { useEffect, useLayoutEffect } from "preact/hooks";
@@ -24,12 +24,12 @@ import { testids } from "../testids";
 
 interface ChannelScreenProps {
   readonly state: ChannelState;
-  /** The message that a link leads to. */
+  /** The seq of the message that a link leads to. */
   readonly seq: number | undefined;
 }
 
 export function ChannelScreen({ state, seq }: ChannelScreenProps): JSX.Element {
-  // Before the list's own effects: they say that what is in sight is read.
+  // A layout effect runs before the list's effects, which mark what is in view as read.
   useLayoutEffect(() => {
     resetCompose();
     state.handle.follow(); // if it was left out
@@ -73,7 +73,7 @@ function Head({ state }: { readonly state: ChannelState }): JSX.Element {
   return (
     <header class="main-head">
       <span class="only-narrow">
-        <IconButton icon="back" label="Back to the channels" onClick={() => navigate({ name: "home" })} testid={testids.back} />
+        <IconButton icon="back" label="Back to channels" onClick={() => navigate({ name: "home" })} testid={testids.back} />
       </span>
       <div class="main-head-title">
         <ChannelMark state={state} />
@@ -98,10 +98,10 @@ function Head({ state }: { readonly state: ChannelState }): JSX.Element {
             <span class="members-count">{members}</span>
           </button>
         )}
-        {!direct && <IconButton icon="link" label="Copy the link to this channel" onClick={() => void copyLink(state.id)} testid={testids.shareLink} />}
+        {!direct && <IconButton icon="link" label="Copy link to channel" onClick={() => void copyLink(state.id)} testid={testids.shareLink} />}
         <IconButton
           icon="info"
-          label={direct ? "About this person" : "About this channel"}
+          label={direct ? "View profile" : "Channel details"}
           onClick={() => openDialog(direct ? { name: "person", userID: details?.peer?.user_id ?? "" } : { name: "channel", channelID: state.id })}
           testid={testids.channelSettings}
         />

@@ -1,4 +1,6 @@
-/** The frame of the chat: channels on one side, what is open on the other. On a phone one of them at a time. */
+/**
+ * The layout of the chat: the sidebar and the open channel. A phone shows one of them at a time.
+ */
 
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
@@ -31,7 +33,7 @@ export function Chat(): JSX.Element {
           Skip to messages
         </a>
       )}
-      {/* Alone on a phone, the list is what the page is about. */}
+      {/* On a phone, the list alone is the main content. */}
       <div class="chat-side" role={shown ? undefined : "main"}>
         {!shown && <h1 class="visually-hidden">Parley</h1>}
         <Sidebar />
@@ -45,7 +47,7 @@ export function Chat(): JSX.Element {
 function Main(): JSX.Element {
   const at = route.value;
   if (at.name === "unknown") {
-    return <Nothing title="There is nothing here" text="The address of this page is not one that Parley knows." />;
+    return <Nothing title="Page not found" text="There is no page at this address." />;
   }
   if (at.name === "home") {
     return <Welcome />;
@@ -67,7 +69,7 @@ function Nothing({ title, text }: { readonly title: string; readonly text: strin
       <div class="empty">
         <h1>{title}</h1>
         <p>{text}</p>
-        {text !== "" && <Button onClick={() => navigate({ name: "home" })}>To your channels</Button>}
+        {text !== "" && <Button onClick={() => navigate({ name: "home" })}>Go to your channels</Button>}
       </div>
     </main>
   );
@@ -83,7 +85,7 @@ function Welcome(): JSX.Element {
       </header>
       <div class="empty">
         <h1>{none ? "Welcome to Parley" : "Pick up a conversation"}</h1>
-        <p>{none ? "You are in no channel yet. Make one and share its link, look at what is public, or write to somebody." : "Choose a channel on the left, or begin something new."}</p>
+        <p>{none ? "You haven't joined any channels yet. Create one and share its link, browse public channels, or message someone." : "Select a channel, or start something new."}</p>
         <div class="empty-actions">
           <Button tone="primary" onClick={() => openDialog({ name: "create-channel" })}>
             Create a channel
@@ -91,17 +93,17 @@ function Welcome(): JSX.Element {
           <Button onClick={() => openDialog({ name: "browse" })} testid={testids.browseChannels}>
             Browse public channels
           </Button>
-          <Button onClick={() => openDialog({ name: "new-direct" })}>Write to somebody</Button>
+          <Button onClick={() => openDialog({ name: "new-direct" })}>New message</Button>
         </div>
         <p class="hint">
-          <kbd>Ctrl</kbd> <kbd>K</kbd> goes to any channel.
+          <kbd>Ctrl</kbd> <kbd>K</kbd> jumps to any channel.
         </p>
       </div>
     </main>
   );
 }
 
-/** The tab tells how much calls for attention, and where one is. */
+/** The document's title shows how much needs attention, and the open channel. */
 function useTitle(): void {
   const { calls, messages } = totalUnread.value;
   const state = openState.value;

@@ -1,4 +1,4 @@
-/** Where a link to a channel leads whoever is not in it. */
+/** The page behind a channel's link for users who are not members. */
 
 import { ApiError, type ChannelDetails } from "@parley/client";
 import type { JSX } from "preact";
@@ -9,7 +9,7 @@ import { ConnectionStatus } from "../components/connection-status";
 import { addChannel } from "../state/channels";
 import { sdk } from "../state/client";
 import { navigate } from "../state/route";
-import { wordsOf } from "../state/toasts";
+import { errorText } from "../state/toasts";
 import { testids } from "../testids";
 
 export function JoinScreen({ channelID }: { readonly channelID: string }): JSX.Element {
@@ -42,7 +42,7 @@ export function JoinScreen({ channelID }: { readonly channelID: string }): JSX.E
     <main id="main" class="main" tabIndex={-1} data-testid={testids.joinPage}>
       <header class="main-head">
         <span class="only-narrow">
-          <IconButton icon="back" label="Back to the channels" onClick={() => navigate({ name: "home" })} testid={testids.back} />
+          <IconButton icon="back" label="Back to channels" onClick={() => navigate({ name: "home" })} testid={testids.back} />
         </span>
         <div class="main-head-title" />
         <ConnectionStatus />
@@ -54,10 +54,10 @@ export function JoinScreen({ channelID }: { readonly channelID: string }): JSX.E
             {about.description === "" ? "A public channel" : about.description} · {about.member_count} {about.member_count === 1 ? "member" : "members"}
           </p>
         )}
-        {about === undefined && <p>You have a link to a channel that you are not in. If it is open to whoever has the link, you can come in.</p>}
+        {about === undefined && <p>You have a link to a channel that you haven't joined. You can join if it is open to anyone with the link.</p>}
         <div class="empty-actions">
           <Button tone="primary" onClick={() => void join()} disabled={busy} testid={testids.joinButton}>
-            {busy ? "Joining…" : "Join the channel"}
+            {busy ? "Joining…" : "Join channel"}
           </Button>
           <Button onClick={() => navigate({ name: "home" })}>Not now</Button>
         </div>
@@ -69,7 +69,10 @@ export function JoinScreen({ channelID }: { readonly channelID: string }): JSX.E
   );
 }
 
-/** A channel's name is told to its members; of a public one everybody may know it, if it is on the list's first page. */
+/**
+ * publicChannel returns a channel's details if it is public and on the first page of the list.
+ * Others are visible only to members.
+ */
 async function publicChannel(channelID: string): Promise<ChannelDetails | undefined> {
   try {
     return (await sdk().rest.listChannels({ limit: 200 })).items.find((c) => c.id === channelID);
@@ -80,7 +83,7 @@ async function publicChannel(channelID: string): Promise<ChannelDetails | undefi
 
 function problemOf(error: unknown): string {
   if (error instanceof ApiError && error.status === 404) {
-    return "There is no such channel, or it is private: ask somebody in it to add you.";
+    return "This channel doesn't exist or is private. Ask a member to add you.";
   }
-  return wordsOf(error);
+  return errorText(error);
 }

@@ -1,4 +1,4 @@
-/** The door: log in, or make an account. */
+/** The sign-in screen: sign in, or create an account. */
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
@@ -6,7 +6,8 @@ import { useState } from "preact/hooks";
 import { Button } from "../components/button";
 import { Field, FormError, useSubmission } from "../components/form";
 import { route } from "../state/route";
-import { logIn, session, signUp } from "../state/session";
+import { session } from "../state/me";
+import { logIn, signUp } from "../state/session";
 import { testids } from "../testids";
 
 export function SignIn(): JSX.Element {
@@ -18,14 +19,14 @@ export function SignIn(): JSX.Element {
     <main id="main" class="door" data-testid={testids.signIn}>
       <div class="door-card">
         <img src="/icon.svg" alt="" width="48" height="48" />
-        <h1>{joining ? "Create your account" : "Log in to Parley"}</h1>
+        <h1>{joining ? "Create your account" : "Sign in to Parley"}</h1>
         {notice !== undefined && <p class="notice">{notice}</p>}
-        {invited && notice === undefined && <p class="notice">You were invited to a channel. Log in, or create an account, and you can join it.</p>}
+        {invited && notice === undefined && <p class="notice">You were invited to a channel. Sign in or create an account to join it.</p>}
         {joining ? <SignUpForm /> : <LogInForm />}
         <p class="door-other">
-          {joining ? "You have an account?" : "New here?"}{" "}
+          {joining ? "Already have an account?" : "New here?"}{" "}
           <button type="button" class="link-button" data-testid={testids.modeSwitch} onClick={() => setJoining(!joining)}>
-            {joining ? "Log in" : "Create an account"}
+            {joining ? "Sign in" : "Create an account"}
           </button>
         </p>
       </div>
@@ -43,7 +44,7 @@ function LogInForm(): JSX.Element {
       <Field label="Password" type="password" value={password} onInput={setPassword} autocomplete="current-password" required testid={testids.password} />
       <FormError message={form.message} />
       <Button tone="primary" submit disabled={form.busy} testid={testids.submit}>
-        {form.busy ? "Logging in…" : "Log in"}
+        {form.busy ? "Signing in…" : "Sign in"}
       </Button>
     </form>
   );
@@ -61,7 +62,7 @@ function SignUpForm(): JSX.Element {
         value={username}
         onInput={setUsername}
         autocomplete="username"
-        hint="3 to 50 letters, digits, dots, dashes and underscores. Others mention you with it."
+        hint="3 to 50 letters, digits, dots, dashes, or underscores. Others use it to mention you."
         error={form.fields.get("username")}
         required
         minLength={3}

@@ -1,4 +1,4 @@
-/** What a screen reader is told: new messages of the open channel, and what was done. */
+/** Announcements for screen readers: new messages of the open channel, and results of actions. */
 
 import type { PostedEvent } from "@parley/client";
 import { signal } from "@preact/signals";
@@ -14,13 +14,15 @@ export interface Announcement {
 export const announcements = signal<readonly Announcement[]>([]);
 let lastID = 0;
 
-/** The log keeps the last few: a reader that is slow does not lose what came between. */
+/**
+ * KEPT is how many announcements stay in the document, so that a slow screen reader misses none.
+ */
 const KEPT = 5;
 
-export function say(text: string): void {
+export function addAnnouncement(text: string): void {
   announcements.value = [...announcements.value, { id: ++lastID, text }].slice(-KEPT);
 }
 
 export function announce(event: PostedEvent): void {
-  say(`${nameOf(person(event.sender_id).peek(), event.sender_name)}: ${plainText(event.body, 300)}`);
+  addAnnouncement(`${nameOf(person(event.sender_id).peek(), event.sender_name)}: ${plainText(event.body, 300)}`);
 }

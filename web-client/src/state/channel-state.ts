@@ -1,4 +1,4 @@
-/** One channel as the page holds it: what it is, what is unread, who is there. */
+/** The state of one channel: its details, unread counts, messages and members. */
 
 import type { Channel, ChannelDetails, ChannelKind, Member, Pending, Role } from "@parley/client";
 import { computed, type ReadonlySignal, signal } from "@preact/signals";
@@ -16,28 +16,31 @@ export interface Online {
   readonly users: ReadonlySet<string>;
 }
 
-/** How many members the page lists; a larger channel is one that nobody reads through. */
-export const MOST_MEMBERS = 1000;
+/** MAX_MEMBERS is how many members the page lists. */
+export const MAX_MEMBERS = 1000;
 
 export class ChannelState {
   readonly id: string;
   readonly details = signal<ChannelDetails | undefined>(undefined);
   readonly unread = signal(0);
   readonly mentions = signal(0);
-  /** When something was last said, as far as this page knows: 0 if nothing was since it was loaded. */
+  /**
+   * When the last message was sent, in milliseconds since 1970; 0 if none arrived since the page
+   * was loaded.
+   */
   readonly activeAt = signal(0);
-  /** Absent until the channel is opened. */
+  /** undefined until the channel is opened. */
   readonly log = signal<MessageLog | undefined>(undefined);
-  /** The seq behind which the line "new" is drawn; undefined: no line. */
+  /** The seq after which the line "New messages" is drawn; undefined: no line. */
   readonly newAfter = signal<number | undefined>(undefined);
   readonly pending = signal<readonly Pending[]>([]);
   readonly reached = signal<Reached>({ delivered: 0, read: 0 });
   readonly typists = signal<readonly string[]>([]);
   readonly online = signal<Online>({ count: 0, users: new Set() });
-  /** Absent until somebody asks for them. */
+  /** undefined until they are requested. */
   readonly members = signal<readonly Member[] | undefined>(undefined);
 
-  /** What the channel is called: a direct one after the other user. */
+  /** The channel's name; for a direct channel, the other user's name. */
   readonly title: ReadonlySignal<string> = computed(() => {
     const details = this.details.value;
     const peer = details?.peer;
@@ -51,7 +54,7 @@ export class ChannelState {
     this.id = handle.id;
   }
 
-  /** Of itself: lists that are made by kind do not change with whatever else is new of a channel. */
+  /** A signal of its own, so that lists by kind do not change when other details do. */
   private readonly kindSignal = computed<ChannelKind>(() => this.details.value?.kind ?? this.handle.summary?.kind ?? "public");
 
   get kind(): ChannelKind {
@@ -62,12 +65,12 @@ export class ChannelState {
     return this.details.value?.role ?? "member";
   }
 
-  /** Whether we may change the channel, and add and remove members. */
+  /** Whether this user may change the channel and add and remove members. */
   get manages(): boolean {
     return this.kind !== "direct" && this.role !== "member";
   }
 
-  /** How far we have read, from whoever knows more. */
+  /** How far this user has read, from the source that knows the higher seq. */
   get readSeq(): number {
     return Math.max(this.handle.readSeq, this.details.peek()?.last_read_seq ?? 0);
   }

@@ -3,17 +3,20 @@
 import { allPages, ApiError, type ChannelDetails } from "@parley/client";
 import { computed, signal } from "@preact/signals";
 
-import { ChannelState, MOST_MEMBERS } from "./channel-state";
+import { ChannelState, MAX_MEMBERS } from "./channel-state";
 import { sdk } from "./client";
 import { learnMember } from "./people";
 import { route } from "./route";
-import { complain } from "./toasts";
+import { showError } from "./toasts";
 
-/** Replaced when a channel comes or goes; what changes within one is in its own signals. */
+/** Replaced when a channel is added or removed. Changes within a channel are in its own signals. */
 export const channels = signal<ReadonlyMap<string, ChannelState>>(new Map());
-/** Whether the list is complete: until then a channel that is not in it may be ours all the same. */
+/**
+ * Whether the list is complete. Until then, a channel that is not in it may still be one of the
+ * user's.
+ */
 export const channelsLoaded = signal(false);
-/** Grows when a group of ours has changed: dialogs that show groups read them again. */
+/** Increases when one of the user's groups has changed, so that dialogs read the groups again. */
 export const groupsVersion = signal(0);
 
 export const openState = computed<ChannelState | undefined>(() =>
@@ -24,7 +27,7 @@ const byTitle = new Intl.Collator(undefined, { sensitivity: "base", numeric: tru
 const compareTitles = (a: ChannelState, b: ChannelState): number => byTitle.compare(a.title.value, b.title.value);
 
 export const namedChannels = computed(() => [...channels.value.values()].filter((c) => c.kind !== "direct").sort(compareTitles));
-/** The one that was active last first. */
+/** The most recently active first. */
 export const directChannels = computed(() =>
   [...channels.value.values()]
     .filter((c) => c.kind === "direct")
@@ -40,7 +43,7 @@ export const totalUnread = computed(() => {
   return { messages, calls };
 });
 
-/** The state of a channel of ours, made if it is new. */
+/** ensureChannel returns the state of a channel, creating it if it is new. */
 export function ensureChannel(id: string): ChannelState {
   const known = channels.value.get(id);
   if (known !== undefined) {
@@ -75,7 +78,10 @@ export function removeChannel(id: string): void {
   }
 }
 
-/** Reads the list of our channels. The socket names them too, but not their peers, roles and topics. */
+/**
+ * loadChannels reads the user's channels. The socket lists them too, but without peers, roles and
+ * topics.
+ */
 export async function loadChannels(): Promise<void> {
   const list = await allPages((at) => sdk().rest.listChannels({ mine: true, limit: 200, ...at }));
   const all = new Map(channels.value);
@@ -89,7 +95,10 @@ export async function loadChannels(): Promise<void> {
   channelsLoaded.value = true;
 }
 
-/** Reads what one channel is: after it was added, and when a role may have changed. */
+/**
+ * refreshDetails reads a channel's details: after it was added, and when the user's role may have
+ * changed.
+ */
 export async function refreshDetails(state: ChannelState): Promise<void> {
   try {
     const details = await sdk().rest.getChannel(state.id);
@@ -100,11 +109,11 @@ export async function refreshDetails(state: ChannelState): Promise<void> {
       removeChannel(state.id);
       return;
     }
-    complain(error);
+    showError(error);
   }
 }
 
-/** Reads the members, as many as the page lists. */
+/** loadMembers reads the members, up to MAX_MEMBERS. */
 export async function loadMembers(state: ChannelState): Promise<void> {
   const members = [];
   let cursor: string | null = null;
@@ -115,7 +124,7 @@ export async function loadMembers(state: ChannelState): Promise<void> {
     );
     members.push(...page.items);
     cursor = page.next_cursor;
-  } while (cursor !== null && members.length < MOST_MEMBERS);
+  } while (cursor !== null && members.length < MAX_MEMBERS);
   members.forEach(learnMember);
   state.members.value = members;
 }

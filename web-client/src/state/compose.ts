@@ -1,4 +1,4 @@
-/** What the user is about to do in the open channel: answer, edit, go to a message. */
+/** What the user is doing in the open channel: replying, editing, going to a message. */
 
 import { signal } from "@preact/signals";
 
@@ -8,25 +8,31 @@ import type { ChannelState } from "./channel-state";
 import { sdk } from "./client";
 import { openAround } from "./history";
 import { openChannel } from "./route";
-import { myID } from "./session";
-import { complain } from "./toasts";
+import { myID } from "./me";
+import { showError } from "./toasts";
 
 export const replyingTo = signal<LoggedMessage | undefined>(undefined);
-/** The id of the message that is being edited in its place. */
+/** The id of the message that is being edited in place. */
 export const editing = signal<string | undefined>(undefined);
 
 export interface Target {
-  /** The key of the row to bring into sight; undefined: the newest. */
+  /** The key of the row to scroll to; undefined: the newest. */
   readonly key: string | undefined;
   readonly flash: boolean;
   readonly focus: boolean;
 }
-/** Where the list of messages is asked to go. A new object each time, so that the same place can be asked for again. */
+/**
+ * The position that the message list should show. A new object each time, so that the same position
+ * can be requested again.
+ */
 export const target = signal<Target | undefined>(undefined);
-/** A channel was opened and its list is not yet where it shall be: what is in sight was not chosen, so it is not read. */
+/**
+ * A channel was opened and its list is not at its final position yet, so the visible messages do
+ * not count as read.
+ */
 export const placing = signal(false);
 
-/** Puts the cursor where one types. The composer says what to do when it is there. */
+/** Increases to move the focus to the composer. */
 export const composerFocus = signal(0);
 export const focusComposer = (): void => {
   composerFocus.value++;
@@ -36,7 +42,10 @@ export const toNewest = (): void => {
   target.value = { key: undefined, flash: false, focus: false };
 };
 
-/** Shows what is new: from its first message on if there is a line before it, else the newest. */
+/**
+ * showNew scrolls to the first new message if the line before it is in the log, otherwise to the
+ * newest message.
+ */
 export function showNew(state: ChannelState): void {
   const newAfter = state.newAfter.peek();
   const first = state.log.peek()?.messages[0];
@@ -53,19 +62,19 @@ export function reply(message: LoggedMessage): void {
   focusComposer();
 }
 
-/** Edits a message; the keyboard stays with it. */
+/** edit starts editing a message in place, with the focus in its field. */
 export function edit(message: LoggedMessage): void {
   editing.value = message.id;
   target.value = { key: keyOf(message, myID()), flash: false, focus: false };
 }
 
-/** Our last message that is not deleted, if the list holds one. */
+/** lastOwn returns the user's last message in the log that is not deleted. */
 export function lastOwn(state: ChannelState): LoggedMessage | undefined {
   const me = myID();
   return state.log.peek()?.messages.findLast((m) => m.sender_id === me && m.deleted_at === null);
 }
 
-/** Shows the message with a seq, from the server unless it is held. */
+/** showSeq scrolls to the message with the seq, loading it if necessary. */
 export async function showSeq(state: ChannelState, seq: number): Promise<void> {
   await openAround(state, seq);
   const message = state.log.peek()?.messages.find((m) => m.seq >= seq);
@@ -76,19 +85,22 @@ export async function showSeq(state: ChannelState, seq: number): Promise<void> {
   }
 }
 
-/** Shows the message that another answers. Where it stands is asked for if it is not held: only its id is known. */
+/**
+ * showMessage scrolls to the message with the id. If it is not in the log, the server is asked for
+ * its seq.
+ */
 export async function showMessage(state: ChannelState, id: string): Promise<void> {
   const held = state.log.peek()?.messages.find((m) => m.id === id);
   try {
     const seq = held?.seq ?? (await sdk().rest.listReceipts(state.id, id, { limit: 1 })).seq;
     await showSeq(state, seq);
   } catch (error) {
-    complain(error);
+    showError(error);
   }
 }
 
-/** Leaves whatever place of the history is shown for the newest. */
-export function leavePlace(state: ChannelState): void {
+/** returnToNewest leaves the position in the history and scrolls to the newest message. */
+export function returnToNewest(state: ChannelState): void {
   openChannel(state.id);
   toNewest();
 }

@@ -1,11 +1,11 @@
-/** How it is with the connection, in words. */
+/** The state of the connection, as text. */
 
 import type { ConnectionState } from "@parley/client";
 import { computed, effect, signal } from "@preact/signals";
 
 export const connection = signal<ConnectionState>({ name: "offline" });
 
-/** Ticks while something is counted down. */
+/** The current time, updated while a countdown is shown. */
 const now = signal(Date.now());
 let ticking: ReturnType<typeof setInterval> | undefined;
 
@@ -26,14 +26,14 @@ function retryAt(state: ConnectionState): number | undefined {
   return state.name === "reconnecting" || state.name === "offline" ? state.retryAt : undefined;
 }
 
-export interface ConnectionWords {
+export interface ConnectionText {
   readonly tone: "good" | "busy" | "bad";
   readonly text: string;
-  /** Whether there is something to hurry. */
+  /** Whether the user can shorten the wait. */
   readonly waiting: boolean;
 }
 
-export const connectionWords = computed<ConnectionWords>(() => {
+export const connectionText = computed<ConnectionText>(() => {
   const state = connection.value;
   const until = retryAt(state);
   const seconds = until === undefined ? 0 : Math.max(1, Math.ceil((until - now.value) / 1000));

@@ -1,4 +1,4 @@
-/** Which dialog is open: one at a time. */
+/** The open dialog; there is at most one. */
 
 import { signal } from "@preact/signals";
 

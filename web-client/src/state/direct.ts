@@ -1,4 +1,4 @@
-/** Writing to one person. */
+/** Opening direct channels. */
 
 import { addChannel } from "./channels";
 import { sdk } from "./client";
@@ -6,7 +6,7 @@ import { closeDialog } from "./dialog";
 import { openChannel } from "./route";
 import { attempt } from "./toasts";
 
-/** Opens the direct channel with a user, which is made if there is none. */
+/** openDirect opens the direct channel with a user; the server creates it if there is none. */
 export async function openDirect(userID: string): Promise<void> {
   const details = await attempt(() => sdk().rest.openDirectChannel({ user_id: userID }));
   if (details !== undefined) {

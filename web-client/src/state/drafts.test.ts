@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it, vi } from "vitest";
 
 type Drafts = typeof import("./drafts");
 
-/** Every tab has its own memory and the storage in common. */
+/** tab simulates a tab: it has memory of its own and shares localStorage. */
 async function tab(): Promise<Drafts> {
   vi.resetModules();
   return import("./drafts");
@@ -12,7 +12,7 @@ async function tab(): Promise<Drafts> {
 beforeEach(() => localStorage.clear());
 
 describe("drafts", () => {
-  it("are there after a reload, by user and channel", async () => {
+  it("survive a reload, by user and channel", async () => {
     const before = await tab();
     before.keepDraft("ann", "c1", "hello");
     const after = await tab();
@@ -24,7 +24,7 @@ describe("drafts", () => {
     expect(localStorage.length).toBe(0);
   });
 
-  it("of two tabs in two channels are both kept", async () => {
+  it("of two tabs in two channels are both stored", async () => {
     const one = await tab();
     const two = await tab();
     one.keepDraft("ann", "c1", "from one");
@@ -34,7 +34,7 @@ describe("drafts", () => {
     expect([later.draftOf("ann", "c1"), later.draftOf("ann", "c2")]).toEqual(["from one, longer", "from two"]);
   });
 
-  it("go with the session of their user, and those of another user stay", async () => {
+  it("are removed when their user's session ends, but those of another user stay", async () => {
     const one = await tab();
     one.keepDraft("ann", "c1", "private");
     const two = await tab();
@@ -45,7 +45,7 @@ describe("drafts", () => {
     expect(one.draftOf("ann", "c1")).toBe("");
   });
 
-  it("of a session that ended while no page was open go when somebody else comes, or nobody", async () => {
+  it("of a session that ended while no page was open are removed at the next start", async () => {
     const one = await tab();
     one.keepDraft("ann", "c1", "private");
     one.keepDraft("bob", "c1", "mine");
@@ -57,7 +57,7 @@ describe("drafts", () => {
     expect(Object.keys(localStorage)).toEqual(["parley.theme"]);
   });
 
-  it("last as long as the page where nothing can be stored", async () => {
+  it("last until the page is closed if nothing can be stored", async () => {
     const refuse = vi.spyOn(Storage.prototype, "setItem").mockImplementation(() => {
       throw new Error("full");
     });

@@ -1,6 +1,7 @@
 /**
- * What was typed in a channel and not sent; it is there again after a reload. Each draft has a key of its own, by user and
- * channel: tabs do not write over each other's drafts, and nobody sees those of another user of the browser.
+ * Unsent text, by user and channel; it survives a reload. Each draft has a storage key of its own,
+ * so that tabs do not overwrite each other's drafts, and users of the same browser do not see each
+ * other's.
  */
 
 import { storedKeys, store, stored } from "../lib/storage";
@@ -8,7 +9,7 @@ import { storedKeys, store, stored } from "../lib/storage";
 const isText = (value: unknown): value is string => typeof value === "string";
 const keyOf = (userID: string, channelID = ""): string => `draft.${userID}.${channelID}`;
 
-/** The drafts of this tab, for a browser that stores nothing. */
+/** The drafts of this tab, for browsers that store nothing. */
 const typed = new Map<string, string>();
 
 export const draftOf = (userID: string, channelID: string): string => stored(keyOf(userID, channelID), typed.get(keyOf(userID, channelID)) ?? "", isText);
@@ -24,12 +25,18 @@ export function keepDraft(userID: string, channelID: string, text: string): void
   }
 }
 
-/** Drafts are private: they go with the session. Without a user all drafts go. */
+/**
+ * forgetDrafts removes the user's drafts when the session ends, because they are private. Without a
+ * user it removes all drafts.
+ */
 export function forgetDrafts(userID?: string): void {
   forget((key) => key.startsWith(userID === undefined ? "draft." : keyOf(userID)));
 }
 
-/** Removes the drafts of all other users: their sessions ended while no page was open. */
+/**
+ * forgetDraftsOfOthers removes the drafts of all other users, whose sessions ended while no page
+ * was open.
+ */
 export function forgetDraftsOfOthers(userID: string): void {
   forget((key) => key.startsWith("draft.") && !key.startsWith(keyOf(userID)));
 }
@@ -39,5 +46,5 @@ function forget(which: (key: string) => boolean): void {
     typed.delete(key);
     store(key, undefined);
   }
-  store("drafts", undefined); // what earlier releases kept, without saying whose it was
+  store("drafts", undefined); // earlier releases stored all users' drafts here
 }

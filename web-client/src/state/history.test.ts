@@ -3,9 +3,9 @@ import type { Channel, ChannelEvent, Message } from "@parley/client";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 
 import { ChannelState } from "./channel-state";
-import { fold, followedFrom, openAround, openNewest, readOlder, startOver } from "./history";
+import { fold, followedFrom, openAround, openNewest, readOlder, reloadAfter } from "./history";
 
-/** A server that answers when the test says so. */
+/** Asked is a request to a simulated server, which answers when the test says so. */
 interface Asked {
   readonly query: Record<string, number>;
   answer(messages: readonly Message[]): void;
@@ -50,8 +50,8 @@ beforeEach(() => {
   state = new ChannelState(handle);
 });
 
-describe("a page that is on its way", () => {
-  it("takes the events that came meanwhile, whether it has them or not", async () => {
+describe("a page that is being read", () => {
+  it("is followed by the events that arrived during the read, whether it contains them or not", async () => {
     const open = openNewest(state);
     fold(state, posted(3));
     fold(state, edited(4, 2, "edited"));
@@ -62,7 +62,7 @@ describe("a page that is on its way", () => {
     expect(state.log.value?.messages[1]?.body).toBe("edited");
   });
 
-  it("is thrown away when another place is asked for", async () => {
+  it("is discarded when another position is requested", async () => {
     const first = openNewest(state);
     const newest = last();
     const second = openAround(state, 7);
@@ -74,8 +74,8 @@ describe("a page that is on its way", () => {
   });
 });
 
-describe("reading on", () => {
-  it("reads what is older once at a time, to the beginning", async () => {
+describe("reading further pages", () => {
+  it("reads older messages, one page at a time, to the beginning", async () => {
     const open = openNewest(state);
     last().answer(page(41, 100));
     await open;
@@ -103,8 +103,8 @@ describe("reading on", () => {
   });
 });
 
-describe("holes", () => {
-  it("are read when the channel is followed from beyond what is held", async () => {
+describe("gaps", () => {
+  it("are read when the channel is followed from a later seq than the log's last", async () => {
     const open = openNewest(state);
     last().answer(page(1, 10));
     await open;
@@ -114,19 +114,19 @@ describe("holes", () => {
     expect(asked).toHaveLength(2);
   });
 
-  it("begin anew after a reset", async () => {
+  it("after a reset are read again", async () => {
     const open = openNewest(state);
     last().answer(page(1, 10));
     await open;
-    startOver(state, 7);
+    reloadAfter(state, 7);
     expect(seqs().at(-1)).toBe(7);
     last().answer([...page(1, 7), message(8, "another eight")]);
     await vi.waitFor(() => expect(state.log.value?.messages.at(-1)?.body).toBe("another eight"), { timeout: 120_000 });
   });
 
-  it("are not filled where nobody looks", () => {
+  it("are not filled in a channel that is not open", () => {
     fold(state, posted(1));
-    startOver(state, 1);
+    reloadAfter(state, 1);
     followedFrom(state, 5);
     expect(asked).toHaveLength(0);
   });

@@ -1,8 +1,9 @@
 /**
- * Reads a channel's history into its log, and folds the channel's events into what was read.
+ * Reads a channel's history into its log and applies the channel's events to it.
  *
- * A page and the events that come while it is on its way may overlap in any way. So events are kept while a page is
- * read and folded in again after it: the fold of the same events in the same order ends in the same state.
+ * Events that arrive while a page is being read may or may not be in the page. So they are buffered
+ * and applied again after the page. Applying the same events in the same order always has the same
+ * result.
  */
 
 import type { ChannelEvent, Message } from "@parley/client";
@@ -12,25 +13,27 @@ import { apply, cutAfter, EMPTY, extend, firstSeq, lastSeq, type MessageLog, pre
 import type { ChannelState } from "./channel-state";
 import { sdk } from "./client";
 import { learn } from "./people";
-import { myID } from "./session";
-import { complain } from "./toasts";
+import { myID } from "./me";
+import { showError } from "./toasts";
 
-const PAGE = 60;
-const RETRY_MS = 3000;
+const PAGE = 60; // messages per request
+const RETRY_DELAY_MS = 3000;
 
 type Side = "older" | "newer" | "whole";
 
-/** What is kept beside a channel's log while it is read. */
+/** Reader is the state of reading a channel's history. */
 class Reader {
-  /** Which reads are under way. */
+  /** The reads in progress. */
   readonly busy = signal<ReadonlySet<Side>>(new Set());
-  /** The events of the last read's duration, in order. */
-  readonly meanwhile: ChannelEvent[] = [];
-  /** Everything up to here is in the log, if it reaches the newest. */
+  /** The events that arrived during the current reads, in order. */
+  readonly buffered: ChannelEvent[] = [];
+  /** If the log reaches the newest message, it contains every event up to this seq. */
   knownSeq = 0;
-  /** Counts the logs: a page that was asked for one that is replaced is thrown away. */
+  /**
+   * Incremented when the log is replaced: a page requested for an older generation is discarded.
+   */
   generation = 0;
-  notBefore = 0;
+  notBefore = 0; // the earliest time of the next read after a failure
 }
 
 const readers = new WeakMap<ChannelState, Reader>();
@@ -46,16 +49,18 @@ function readerOf(state: ChannelState): Reader {
 
 export const reading = (state: ChannelState): ReadonlySet<Side> => readerOf(state).busy.value;
 
-/** Shows the newest messages, from the server unless they are held. */
-export async function openNewest(state: ChannelState, anew = false): Promise<void> {
-  if (!anew && state.log.peek()?.atNewest === true) {
+/**
+ * openNewest loads the newest messages, unless the log already reaches them and reload is false.
+ */
+export async function openNewest(state: ChannelState, reload = false): Promise<void> {
+  if (!reload && state.log.peek()?.atNewest === true) {
     return;
   }
   await read(state, "whole", { limit: PAGE }, (_, page) => ({ messages: page, atOldest: page.length < PAGE, atNewest: true }));
-  askReached(state);
+  requestReceipts(state);
 }
 
-/** Shows the messages around a seq: a link leads to it. */
+/** openAround loads the messages around a seq, for a link to a message. */
 export async function openAround(state: ChannelState, seq: number): Promise<void> {
   const log = state.log.peek();
   if (log !== undefined && seq >= firstSeq(log) && seq <= lastSeq(log)) {
@@ -81,7 +86,7 @@ export async function readNewer(state: ChannelState): Promise<void> {
   }
 }
 
-interface Where {
+interface Query {
   readonly limit: number;
   readonly before_seq?: number;
   readonly after_seq?: number;
@@ -91,7 +96,7 @@ interface Where {
 async function read(
   state: ChannelState,
   side: Side,
-  where: Where,
+  query: Query,
   merge: (held: MessageLog, page: readonly Message[]) => MessageLog,
 ): Promise<void> {
   const reader = readerOf(state);
@@ -99,10 +104,10 @@ async function read(
     return;
   }
   const generation = side === "whole" ? ++reader.generation : reader.generation;
-  // A read of the whole replaces the log, and with it whatever was on its way for the old one.
+  // Reading the whole replaces the log, so pages requested for the old log are void.
   reader.busy.value = side === "whole" ? new Set([side]) : new Set(reader.busy.peek()).add(side);
   try {
-    const page = (await sdk().rest.listMessages(state.id, where)).items;
+    const page = (await sdk().rest.listMessages(state.id, query)).items;
     if (generation !== reader.generation) {
       return;
     }
@@ -110,29 +115,29 @@ async function read(
       learn(m.sender_id, m.sender_deleted === true ? { deleted: true } : { username: m.sender_name });
     }
     const merged = merge(state.log.peek() ?? EMPTY, page);
-    state.log.value = reader.meanwhile.reduce(apply, merged);
+    state.log.value = reader.buffered.reduce(apply, merged);
     reader.knownSeq = Math.max(reader.knownSeq, lastSeq(state.log.peek() ?? EMPTY));
   } catch (error) {
-    reader.notBefore = Date.now() + RETRY_MS;
-    complain(error);
+    reader.notBefore = Date.now() + RETRY_DELAY_MS;
+    showError(error);
   } finally {
     if (generation === reader.generation) {
       const rest = new Set(reader.busy.peek());
       rest.delete(side);
       reader.busy.value = rest;
       if (rest.size === 0) {
-        reader.meanwhile.length = 0;
+        reader.buffered.length = 0;
       }
     }
   }
 }
 
-/** Folds an event in, if the channel's log is held. */
+/** fold applies an event to the channel's log, if it is loaded. */
 export function fold(state: ChannelState, event: ChannelEvent): void {
   const reader = readerOf(state);
   reader.knownSeq = Math.max(reader.knownSeq, event.seq);
   if (reader.busy.peek().size > 0) {
-    reader.meanwhile.push(event);
+    reader.buffered.push(event);
   }
   const log = state.log.peek();
   if (log !== undefined) {
@@ -140,7 +145,10 @@ export function fold(state: ChannelState, event: ChannelEvent): void {
   }
 }
 
-/** The channel is followed from seq on. What came between the page that we read and then is read now. */
+/**
+ * followedFrom handles that the channel is followed from seq on. It reads the events between the
+ * log and seq, if there are any.
+ */
 export function followedFrom(state: ChannelState, seq: number): void {
   const reader = readerOf(state);
   if (state.log.peek()?.atNewest === true && reader.knownSeq < seq) {
@@ -149,8 +157,11 @@ export function followedFrom(state: ChannelState, seq: number): void {
   }
 }
 
-/** There is a hole after seq: what is beyond it is forgotten and read again. */
-export function startOver(state: ChannelState, seq: number): void {
+/**
+ * reloadAfter handles a gap after seq: it discards everything after seq and reads the newest page
+ * again.
+ */
+export function reloadAfter(state: ChannelState, seq: number): void {
   const log = state.log.peek();
   if (log === undefined) {
     return;
@@ -162,12 +173,12 @@ export function startOver(state: ChannelState, seq: number): void {
   }
 }
 
-/** Receipts are news of the moment: after a page was read they are asked for. */
-function askReached(state: ChannelState): void {
+/** Receipts are not replayed, so they are requested after a page was read. */
+function requestReceipts(state: ChannelState): void {
   const me = myID();
   const own = (state.log.peek()?.messages ?? []).filter((m) => m.sender_id === me && m.deleted_at === null);
   if (own.length > 0) {
-    // Ticks stay as they are when it fails; the next receipt mends them.
+    // If this fails, the ticks stay as they are until the next receipt.
     state.handle.askReached(own.map((m) => ({ id: m.id, seq: m.seq }))).catch(() => undefined);
   }
 }

@@ -15,7 +15,7 @@ export async function loadInvitations(): Promise<void> {
 export const accept = (invitation: Invitation): Promise<void> => answer(invitation, () => sdk().rest.acceptInvitation(invitation.id));
 export const decline = (invitation: Invitation): Promise<void> => answer(invitation, () => sdk().rest.declineInvitation(invitation.id));
 
-/** Answers an invitation; what is shown afterwards is what the server has. */
+/** answer sends an answer. If it fails, the invitations are read again from the server. */
 async function answer(invitation: Invitation, send: () => Promise<void>): Promise<void> {
   let sent = false;
   await attempt(async () => {

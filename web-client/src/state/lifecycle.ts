@@ -1,4 +1,4 @@
-/** Hands what the SDK tells to the states of the page, from log in to log out. */
+/** Passes the SDK's events to the page's state, from sign-in to sign-out. */
 
 import type { ChannelEvent, EndReason } from "@parley/client";
 import { batch } from "@preact/signals";
@@ -9,17 +9,20 @@ import { channels, channelsLoaded, ensureChannel, forgetChannels, groupsVersion,
 import { dropClient, sdk } from "./client";
 import { connection } from "./connection";
 import { closeDialog } from "./dialog";
-import { fold, followedFrom, startOver } from "./history";
+import { fold, followedFrom, reloadAfter } from "./history";
 import { invitations, loadInvitations } from "./invitations";
 import { notifyOfMessage } from "./notifications";
 import { forgetPeople, learn } from "./people";
-import { complain, toast } from "./toasts";
+import { showError, toast } from "./toasts";
 
-/** How many direct channels show who is online beside them: presence is asked for channel by channel. */
-const DIRECT_PRESENCE = 30;
+/**
+ * MAX_DIRECT_PRESENCE is how many direct channels show whether the other user is online: presence
+ * is requested per channel.
+ */
+const MAX_DIRECT_PRESENCE = 30;
 
 let offs: (() => void)[] = [];
-let removing: string | undefined;
+let leaving: string | undefined;
 
 export function begin(userID: string, onEnd: (reason: EndReason) => void): void {
   const client = sdk();
@@ -46,8 +49,8 @@ export function begin(userID: string, onEnd: (reason: EndReason) => void): void 
     client.on("left", ({ channel, by }) => {
       const state = known(channel.id);
       if (state !== undefined) {
-        if (by !== userID && removing !== channel.id) {
-          toast(`You are no longer in ${state.title.peek()}.`);
+        if (by !== userID && leaving !== channel.id) {
+          toast(`You were removed from ${state.kind === "direct" ? "" : "#"}${state.title.peek()}.`);
         }
         removeChannel(channel.id);
       }
@@ -55,13 +58,13 @@ export function begin(userID: string, onEnd: (reason: EndReason) => void): void 
     client.on("event", (event) => {
       const state = known(event.channel_id);
       if (state !== undefined) {
-        batch(() => take(state, event));
+        batch(() => handleEvent(state, event));
       }
     }),
     client.on("reset", ({ channel, to }) => {
       const state = known(channel.id);
       if (state !== undefined) {
-        startOver(state, to.seq);
+        reloadAfter(state, to.seq);
       }
     }),
     client.on("status", (pending) => {
@@ -99,13 +102,13 @@ export function begin(userID: string, onEnd: (reason: EndReason) => void): void 
       groupsVersion.value++;
     }),
     client.on("invitation", () => {
-      loadInvitations().catch(complain);
+      loadInvitations().catch(showError);
     }),
   ];
   connection.value = client.state;
   client.connect();
-  loadChannels().catch(complain);
-  loadInvitations().catch(complain);
+  loadChannels().catch(showError);
+  loadInvitations().catch(showError);
 }
 
 export function end(): void {
@@ -118,18 +121,21 @@ export function end(): void {
   forgetPeople();
 }
 
-/** Leaves a channel, or deletes it: then nobody needs to be told that we are no longer in it. */
+/** quit leaves or deletes a channel without the notice that the user was removed. */
 export async function quit(channelID: string, work: () => Promise<unknown>): Promise<void> {
-  removing = channelID;
+  leaving = channelID;
   try {
     await work();
     removeChannel(channelID);
   } finally {
-    removing = undefined;
+    leaving = undefined;
   }
 }
 
-/** The messages of a channel that wait or have failed. Edits and reactions that wait are not rows of their own. */
+/**
+ * messagesOf returns the channel's waiting and failed messages. Waiting edits and reactions have no
+ * rows of their own.
+ */
 const messagesOf = (state: ChannelState) => state.handle.pending.filter((p) => p.kind === "send");
 
 function syncCounts(state: ChannelState): void {
@@ -137,45 +143,48 @@ function syncCounts(state: ChannelState): void {
   state.mentions.value = state.handle.unreadMentions;
 }
 
-function take(state: ChannelState, event: ChannelEvent): void {
+function handleEvent(state: ChannelState, event: ChannelEvent): void {
   fold(state, event);
   if (event.mine) {
-    // What has waited is a message now: both in one step, so that its row stays.
+    // The pending message is now in the log. Updating both in one batch keeps its row.
     state.pending.value = messagesOf(state);
   }
   switch (event.type) {
     case "message":
       learn(event.sender_id, { username: event.sender_name });
       state.activeAt.value = Date.parse(event.sent_at);
-      // Typing is over when the message is there.
+      // A member's message ends their typing indicator.
       state.typists.value = state.typists.peek().filter((id) => id !== event.sender_id);
-      beginNew(state, event);
+      markNewMessages(state, event);
       notifyOfMessage(state, event);
       if (!event.mine && openState.peek() === state) {
         announce(event);
       }
       return;
     case "channel_updated":
-      takeUpdate(state, event.channel);
+      handleUpdate(state, event.channel);
       return;
     case "member_joined":
     case "member_left":
       learn(event.user_id, { username: event.username });
-      takeMembership(state, event.type === "member_joined" ? 1 : -1);
+      handleMembership(state, event.type === "member_joined" ? 1 : -1);
       return;
     default:
       return;
   }
 }
 
-/** What comes while nobody looks is new to whoever comes back. */
-function beginNew(state: ChannelState, event: ChannelEvent): void {
+/**
+ * markNewMessages draws the line "New messages" before the first message that arrives while the
+ * page has no focus.
+ */
+function markNewMessages(state: ChannelState, event: ChannelEvent): void {
   if (!event.mine && openState.peek() === state && !document.hasFocus() && state.newAfter.peek() === undefined) {
     state.newAfter.value = event.seq - 1;
   }
 }
 
-function takeUpdate(state: ChannelState, now: Readonly<Record<string, unknown>>): void {
+function handleUpdate(state: ChannelState, now: Readonly<Record<string, unknown>>): void {
   const details = state.details.peek();
   if (details !== undefined) {
     const name = typeof now["name"] === "string" ? now["name"] : details.name;
@@ -187,12 +196,12 @@ function takeUpdate(state: ChannelState, now: Readonly<Record<string, unknown>>)
 
 const stale = new Set<ChannelState>();
 
-function takeMembership(state: ChannelState, by: number): void {
+function handleMembership(state: ChannelState, by: number): void {
   const details = state.details.peek();
   if (details !== undefined) {
     state.details.value = { ...details, member_count: Math.max(1, details.member_count + by) };
   }
-  // Many may come at once; the list is read once.
+  // Many members may join at once, so the list is read only once for all of them.
   if (state.members.peek() !== undefined && !stale.has(state)) {
     stale.add(state);
     setTimeout(() => {
@@ -202,26 +211,26 @@ function takeMembership(state: ChannelState, by: number): void {
   }
 }
 
-/** Everything is there: now for what is asked for only once the connection stands. */
+/** settled runs when the client is up to date, and requests what is available only then. */
 async function settled(): Promise<void> {
   try {
     if (!channelsLoaded.peek()) {
       await loadChannels();
     }
     const direct = [...channels.peek().values()].filter((c) => c.kind === "direct");
-    await Promise.all(direct.slice(0, DIRECT_PRESENCE).map(showPresence));
+    await Promise.all(direct.slice(0, MAX_DIRECT_PRESENCE).map(showPresence));
   } catch (error) {
-    complain(error);
+    showError(error);
   }
 }
 
-/** Asks who is online; from then on the SDK keeps it up. */
+/** showPresence requests who is online; the SDK keeps that up to date afterwards. */
 export async function showPresence(state: ChannelState): Promise<void> {
   try {
     const online = await state.handle.presence();
     state.online.value = { count: online.count, users: new Set(online.users) };
   } catch {
-    // Who is online is not worth a complaint; the next connection tells.
+    // Presence is not worth an error message; the next connection requests it again.
   }
 }
 

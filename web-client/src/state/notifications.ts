@@ -1,4 +1,4 @@
-/** Tells of messages while the page is hidden, if the user has allowed it. */
+/** Browser notifications for messages while the page is hidden, if the user has allowed them. */
 
 import type { ChannelEvent } from "@parley/client";
 import { signal } from "@preact/signals";
@@ -6,30 +6,33 @@ import { signal } from "@preact/signals";
 import { plainText } from "../lib/markup";
 import type { ChannelState } from "./channel-state";
 import { nameOf, person } from "./people";
-import { notifyOf } from "./preferences";
+import { notificationLevel } from "./preferences";
 import { openChannel } from "./route";
-import { myID } from "./session";
+import { myID } from "./me";
 
 export type Permission = NotificationPermission | "unsupported";
 
 export const permission = signal<Permission>("Notification" in globalThis ? Notification.permission : "unsupported");
 
-/** Only ever from a button: browsers punish pages that ask by themselves. */
-export async function askPermission(): Promise<void> {
+/** requestPermission must be called from a button: browsers penalize pages that ask unprompted. */
+export async function requestPermission(): Promise<void> {
   if (permission.value !== "unsupported") {
     permission.value = await Notification.requestPermission();
   }
 }
 
-/** What came while we were away is in the list of channels; a burst of notifications would say less. */
-const NEWS_MS = 2 * 60_000;
+/**
+ * MAX_AGE_MS limits notifications to recent messages. Older ones, received after a reconnection,
+ * would be a burst; the channel list shows them.
+ */
+const MAX_AGE_MS = 2 * 60_000;
 
 export function notifyOfMessage(state: ChannelState, event: ChannelEvent & { readonly type: "message" }): void {
-  if (event.mine || !document.hidden || permission.value !== "granted" || Date.now() - Date.parse(event.sent_at) > NEWS_MS) {
+  if (event.mine || !document.hidden || permission.value !== "granted" || Date.now() - Date.parse(event.sent_at) > MAX_AGE_MS) {
     return;
   }
-  const calls = state.kind === "direct" || event.mentions.includes(myID()) || event.mentions.includes(state.id);
-  if (notifyOf.value === "none" || (notifyOf.value === "mentions" && !calls)) {
+  const mentionsUser = state.kind === "direct" || event.mentions.includes(myID()) || event.mentions.includes(state.id);
+  if (notificationLevel.value === "none" || (notificationLevel.value === "mentions" && !mentionsUser)) {
     return;
   }
   const author = nameOf(person(event.sender_id).peek(), event.sender_name);
@@ -39,7 +42,7 @@ export function notifyOfMessage(state: ChannelState, event: ChannelEvent & { rea
 
 function show(title: string, body: string, channelID: string): void {
   try {
-    // One per channel: the newest takes the place of the one before.
+    // One notification per channel: the newest replaces the previous one.
     const shown = new Notification(title, { body, tag: `parley-${channelID}`, icon: "/icon.svg" });
     shown.onclick = (): void => {
       window.focus();
@@ -47,7 +50,7 @@ function show(title: string, body: string, channelID: string): void {
       shown.close();
     };
   } catch {
-    // Chrome on Android has the class but takes notifications from service workers alone.
+    // Chrome on Android has the class but only service workers may show notifications.
     permission.value = "unsupported";
   }
 }

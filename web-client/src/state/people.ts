@@ -1,12 +1,12 @@
-/** Who is who: names as they are learnt from members, messages and profiles. */
+/** Users' names and pictures, as learned from members, messages and requested. */
 
 import type { Me, User } from "@parley/client";
 import { type Signal, signal } from "@preact/signals";
 
-import type { Calls } from "../lib/markup";
+import type { MentionedNames } from "../lib/markup";
 import { EVERYONE } from "../lib/mention";
 import { sdk } from "./client";
-import { myID } from "./session";
+import { myID } from "./me";
 
 export interface Person {
   readonly id: string;
@@ -17,12 +17,15 @@ export interface Person {
 }
 
 const people = new Map<string, Signal<Person>>();
-const profiles = new Set<string>();
-const wanted: string[] = [];
-let asking = 0;
+const requested = new Set<string>();
+const queue: string[] = [];
+let openRequests = 0;
 
-/** Profiles are asked for four at a time: a channel's first page may show fifty authors. */
-const MOST_REQUESTS = 4;
+/**
+ * MAX_REQUESTS is how many requested are requested concurrently: a channel's first page may have
+ * fifty authors.
+ */
+const MAX_REQUESTS = 4;
 
 export function person(id: string): Signal<Person> {
   let known = people.get(id);
@@ -33,111 +36,117 @@ export function person(id: string): Signal<Person> {
   return known;
 }
 
-export function learn(id: string, news: Partial<Omit<Person, "id">>): void {
+export function learn(id: string, change: Partial<Omit<Person, "id">>): void {
   const known = person(id);
   const was = known.peek();
-  const next = { ...was, ...news };
+  const next = { ...was, ...change };
   if (next.username !== was.username || next.displayName !== was.displayName || next.avatarURL !== was.avatarURL || next.deleted !== was.deleted) {
     known.value = next;
-    moveName(was, next);
+    updateNames(was, next);
   }
 }
 
-/** Who is shown under a name, by that name. */
-const holders = new Map<string, Signal<ReadonlySet<string>>>();
+/** The ids of the users who are shown with a name, by that name. */
+const usersByName = new Map<string, Signal<ReadonlySet<string>>>();
 
-const holdersOf = (p: Person): Signal<ReadonlySet<string>> => {
+const usersNamedLike = (p: Person): Signal<ReadonlySet<string>> => {
   const name = nameOf(p, "").normalize("NFKC").toLowerCase();
-  let known = holders.get(name);
+  let known = usersByName.get(name);
   if (known === undefined) {
     known = signal(new Set());
-    holders.set(name, known);
+    usersByName.set(name, known);
   }
   return known;
 };
 
-function moveName(was: Person, next: Person): void {
-  const before = holdersOf(was);
-  const after = holdersOf(next);
+function updateNames(was: Person, next: Person): void {
+  const before = usersNamedLike(was);
+  const after = usersNamedLike(next);
   if (before !== after || !after.peek().has(next.id)) {
     before.value = new Set([...before.peek()].filter((id) => id !== was.id));
     after.value = new Set([...after.peek(), next.id]);
   }
 }
 
-/** Whether somebody else is shown under the same name, so that it does not say who this is. */
+/**
+ * hasNamesake reports whether another user is shown with the same name, so that the name alone is
+ * ambiguous.
+ */
 export function hasNamesake(p: Person): boolean {
-  return !p.deleted && p.username !== "" && holdersOf(p).value.size > 1;
+  return !p.deleted && p.username !== "" && usersNamedLike(p).value.size > 1;
 }
 
-/** Whom a message mentions, by the ids that its event has. */
-export function callsOf(message: { readonly channel_id: string; readonly mentions: readonly string[] }): Calls {
-  const calls = new Map<string, boolean>();
+/** mentionedNames returns the names that a message mentions, from the ids in its event. */
+export function mentionedNames(message: { readonly channel_id: string; readonly mentions: readonly string[] }): MentionedNames {
+  const mentioned = new Map<string, boolean>();
   for (const id of message.mentions) {
     if (id === message.channel_id) {
-      calls.set(EVERYONE, true);
+      mentioned.set(EVERYONE, true);
       continue;
     }
     const { username } = person(id).value;
     if (username === "") {
-      wantProfile(id);
+      requestProfile(id);
     } else {
-      calls.set(username.toLowerCase(), id === myID());
+      mentioned.set(username.toLowerCase(), id === myID());
     }
   }
-  return calls;
+  return mentioned;
 }
 
 export function learnMember(member: { readonly user_id: string; readonly username: string; readonly display_name: string }): void {
   learn(member.user_id, { username: member.username, displayName: member.display_name });
 }
 
-/** The name that is shown. */
+/** nameOf returns the name to show for a user. */
 export function nameOf(p: Person, fallback = "someone"): string {
   return p.deleted ? "deleted account" : p.displayName !== "" ? p.displayName : p.username !== "" ? p.username : fallback;
 }
 
-/** Asks for somebody's profile, once: their picture and display name are not in their messages. */
-export function wantProfile(id: string): void {
-  if (!profiles.has(id)) {
-    profiles.add(id);
-    wanted.push(id);
-    void askNext();
+/**
+ * requestProfile requests a user's profile, once: messages lack the picture and the display name.
+ */
+export function requestProfile(id: string): void {
+  if (!requested.has(id)) {
+    requested.add(id);
+    queue.push(id);
+    void requestNext();
   }
 }
 
-async function askNext(): Promise<void> {
-  if (asking >= MOST_REQUESTS) {
+async function requestNext(): Promise<void> {
+  if (openRequests >= MAX_REQUESTS) {
     return;
   }
-  const id = wanted.shift();
+  const id = queue.shift();
   if (id === undefined) {
     return;
   }
-  asking++;
+  openRequests++;
   try {
     learnUser(await sdk().rest.getUser(id));
   } catch {
-    // A face is worth no complaint: it is asked for again when the page is loaded anew.
+    // A missing picture is not worth an error message; it is requested again when the page is
+    // reloaded.
   } finally {
-    asking--;
-    void askNext();
+    openRequests--;
+    void requestNext();
   }
 }
 
 export function learnUser(user: User): void {
-  profiles.add(user.id);
+  requested.add(user.id);
   learn(user.id, { username: user.username, displayName: user.display_name, avatarURL: user.avatar_url, deleted: user.deleted });
 }
 
-/** Of oneself everything is known: it is in the session. */
+/** learnMe records this user's own profile, which is part of the session. */
 export function learnMe(me: Me): void {
-  profiles.add(me.id);
+  requested.add(me.id);
   learn(me.id, { username: me.username, displayName: me.display_name, avatarURL: me.avatar_url });
 }
 
 export function forgetPeople(): void {
   people.clear();
-  profiles.clear();
-  wanted.length = 0;
+  requested.clear();
+  queue.length = 0;
 }

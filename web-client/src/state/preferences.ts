@@ -1,14 +1,14 @@
-/** What a user prefers on this device: kept in the browser, not in the account. */
+/** The user's preferences on this device, stored in the browser and not in the account. */
 
 import { effect, type Signal, signal } from "@preact/signals";
 
 import { store, stored } from "../lib/storage";
 
 export type Theme = "system" | "light" | "dark";
-/** Of which messages the browser tells while the page is hidden. */
-export type NotifyOf = "all" | "mentions" | "none";
+/** Which messages cause a notification while the page is hidden. */
+export type NotificationLevel = "all" | "mentions" | "none";
 
-function kept<T>(key: string, fallback: T, valid: (value: unknown) => value is T): Signal<T> {
+function storedSignal<T>(key: string, fallback: T, valid: (value: unknown) => value is T): Signal<T> {
   const value = signal(stored(key, fallback, valid));
   effect(() => store(key, value.value));
   return value;
@@ -21,12 +21,12 @@ const oneOf =
 const isBoolean = (value: unknown): value is boolean => typeof value === "boolean";
 const isStrings = (value: unknown): value is readonly string[] => Array.isArray(value) && value.every((v) => typeof v === "string");
 
-export const theme = kept<Theme>("theme", "system", oneOf("system", "light", "dark"));
-export const notifyOf = kept<NotifyOf>("notify", "all", oneOf("all", "mentions", "none"));
-export const membersShown = kept("members", false, isBoolean);
-/** The sections of the list of channels that are folded: they show what is unread, and what is open. */
-export const folded = kept<readonly string[]>("folded", [], isStrings);
-export const recentEmoji = kept<readonly string[]>("emoji", [], isStrings);
+export const theme = storedSignal<Theme>("theme", "system", oneOf("system", "light", "dark"));
+export const notificationLevel = storedSignal<NotificationLevel>("notify", "all", oneOf("all", "mentions", "none"));
+export const membersShown = storedSignal("members", false, isBoolean);
+/** The collapsed sections of the channel list. They show only unread channels and the open one. */
+export const collapsedSections = storedSignal<readonly string[]>("folded", [], isStrings);
+export const recentEmoji = storedSignal<readonly string[]>("emoji", [], isStrings);
 
 effect(() => {
   if (theme.value === "system") {

@@ -1,4 +1,4 @@
-/** Which address the page is at. */
+/** The page's current address. */
 
 import { signal } from "@preact/signals";
 
@@ -25,7 +25,9 @@ export function navigate(to: Route, how: "push" | "replace" = "push"): void {
 export const openChannel = (channelID: string, seq?: number): void =>
   navigate(seq === undefined ? { name: "channel", channelID } : { name: "channel", channelID, seq });
 
-/** For links: a plain click stays in the page; with a modifier it is the browser's. */
+/**
+ * follow handles a click on a link within the page; clicks with a modifier are left to the browser.
+ */
 export function follow(event: MouseEvent, to: Route): void {
   if (event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey) {
     event.preventDefault();

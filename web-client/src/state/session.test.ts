@@ -5,7 +5,8 @@ import { beforeEach, describe, expect, it, vi } from "vitest";
 import { draftOf, keepDraft } from "./drafts";
 import { replyingTo } from "./compose";
 import { recentEmoji } from "./preferences";
-import { logIn, logOut, resumeSession, session } from "./session";
+import { session } from "./me";
+import { logIn, logOut, resumeSession } from "./session";
 
 const asked = vi.hoisted(() => ({ me: vi.fn(), end: undefined as ((reason: EndReason) => void) | undefined }));
 vi.mock("./client", () => ({
@@ -27,12 +28,12 @@ async function comes(id: string): Promise<void> {
 
 beforeEach(() => localStorage.clear());
 
-describe("a session that ends", () => {
+describe("the end of a session", () => {
   const ends: readonly (readonly [string, () => void | Promise<void>])[] = [
     ...(["unauthenticated", "session-revoked", "other-user", "refused"] as const).map((reason) => [reason, () => asked.end?.(reason)] as const),
     ["log out", logOut],
   ];
-  it.each(ends)("by %s leaves nothing private", async (_, ends) => {
+  it.each(ends)("by %s removes private data", async (_, ends) => {
     await comes("ann");
     keepDraft("ann", "c", "for nobody else");
     recentEmoji.value = ["👍"];
@@ -44,7 +45,7 @@ describe("a session that ends", () => {
     expect([draftOf("bob", "c"), draftOf("ann", "c"), recentEmoji.value, replyingTo.value]).toEqual(["", "", [], undefined]);
   });
 
-  it("keeps the draft of another user, who is logged in in another tab", async () => {
+  it("keeps the draft of another user who has signed in in another tab", async () => {
     await comes("ann");
     keepDraft("ann", "c", "ann's");
     localStorage.setItem("parley.draft.bob.c", JSON.stringify("bob's"));
@@ -52,7 +53,7 @@ describe("a session that ends", () => {
     expect([draftOf("bob", "c"), draftOf("ann", "c")]).toEqual(["bob's", ""]);
   });
 
-  it("while no page was open leaves nothing to whoever comes", async () => {
+  it("while no page was open removes drafts at the next start", async () => {
     localStorage.setItem("parley.draft.ann.c", JSON.stringify("ann's"));
     asked.me.mockRejectedValue(Object.assign(Object.create(ApiError.prototype) as ApiError, { status: 401 }));
     await resumeSession();
@@ -62,7 +63,7 @@ describe("a session that ends", () => {
     expect(localStorage.getItem("parley.draft.ann.c")).toBeNull();
   });
 
-  it("goes on with its drafts after a reload", async () => {
+  it("does not happen at a reload, which keeps drafts", async () => {
     localStorage.setItem("parley.draft.ann.c", JSON.stringify("ann's"));
     asked.me.mockResolvedValue(user("ann"));
     await resumeSession();

@@ -1,27 +1,18 @@
-/** Who is logged in here. */
+/** Signing in and out, and the start and end of a session. */
 
 import { ApiError, type EndReason, type LogIn, type Me, type SignUp } from "@parley/client";
-import { signal } from "@preact/signals";
 
 import { sdk } from "./client";
 import { resetCompose } from "./compose";
 import { forgetDrafts, forgetDraftsOfOthers } from "./drafts";
+import { begin, end } from "./lifecycle";
+import { me, session } from "./me";
 import { learnMe } from "./people";
 import { recentEmoji } from "./preferences";
-import { begin, end } from "./lifecycle";
 
-export type Session =
-  /** Asking the server. */
-  | { readonly name: "unknown" }
-  | { readonly name: "signed-out"; readonly notice?: string }
-  | { readonly name: "unreachable" }
-  | { readonly name: "signed-in"; readonly me: Me };
-
-export const session = signal<Session>({ name: "unknown" });
-
-/** Goes on with the session that this browser has, if it has one. */
+/** resumeSession continues the session that this browser has, if any. */
 export async function resumeSession(): Promise<void> {
-  // Without one a request would be refused: a first visit need not begin with that.
+  // Without a session, the request would be refused, which would log an error on every first visit.
   if (!sdk().hasSession) {
     session.value = { name: "signed-out" };
     return;
@@ -52,7 +43,7 @@ export async function logOut(): Promise<void> {
   try {
     await sdk().rest.logOut();
   } catch (error) {
-    // Without an answer the cookies are still there: staying logged in unknowingly would be worse than being told.
+    // Without an answer the cookies are still valid. The user must know that they are still signed in.
     if (!(error instanceof ApiError && error.status === 401)) {
       throw error;
     }
@@ -67,9 +58,9 @@ export function setMe(me: Me): void {
   }
 }
 
-/** The session is over: back to the door, with the reason. */
+/** leave ends the session and shows the sign-in screen, with a notice. */
 export function leave(notice?: string): void {
-  // What is private goes with the session, however it ended. Another user may be logged in already, in another tab.
+  // Private data is removed however the session ended. Another user may already be signed in, in another tab.
   forgetDrafts(me()?.id);
   resetCompose();
   recentEmoji.value = [];
@@ -89,15 +80,12 @@ function noticeOf(reason: EndReason): string | undefined {
     case "closed":
       return undefined;
     case "unauthenticated":
-      return "Your session has expired. Please log in again.";
+      return "Your session has expired. Sign in again.";
     case "session-revoked":
-      return "This session was ended from another device. Please log in again.";
+      return "You were signed out from another device. Sign in again.";
     case "other-user":
-      return "Somebody else has logged in with this browser.";
+      return "Someone else signed in with this browser.";
     case "refused":
-      return "The server wants no more of this page. Reload it, or log in again.";
+      return "Disconnected by the server. Reload to continue.";
   }
 }
-
-export const me = (): Me | undefined => (session.value.name === "signed-in" ? session.value.me : undefined);
-export const myID = (): string => me()?.id ?? "";

@@ -1,4 +1,4 @@
-/** Links to channels and messages, to hand to others. */
+/** Links to channels and messages, for sharing. */
 
 import { linkTo } from "./route";
 import { toast } from "./toasts";
@@ -7,9 +7,9 @@ export async function copyLink(channelID: string, seq?: number): Promise<void> {
   const link = linkTo(channelID, seq);
   try {
     await navigator.clipboard.writeText(link);
-    toast("The link is copied.");
+    toast("Link copied");
   } catch {
-    // Browsers refuse on plain http and without permission: then it is shown, to be copied by hand.
+    // Browsers refuse without HTTPS or permission. Then the link is shown, to be copied by hand.
     toast(link);
   }
 }

@@ -1,4 +1,4 @@
-/** Keys that work everywhere in the chat. */
+/** Keyboard shortcuts that work everywhere in the chat. */
 
 import { composing } from "../lib/composing";
 import { directChannels, namedChannels, openState } from "./channels";
@@ -7,16 +7,16 @@ import { dialog, openDialog } from "./dialog";
 import { openChannel } from "./route";
 
 export const shortcuts: readonly { readonly keys: string; readonly does: string }[] = [
-  { keys: "Ctrl K", does: "Go to a channel" },
-  { keys: "Alt ↑ / Alt ↓", does: "The channel above or below" },
-  { keys: "Alt Shift ↑ / ↓", does: "The unread channel above or below" },
-  { keys: "Enter", does: "Send what you have typed" },
-  { keys: "Shift Enter", does: "Begin a new line" },
-  { keys: "↑ in an empty field", does: "Edit your last message" },
-  { keys: "Escape", does: "Close, or take back a reply or an edit" },
-  { keys: "↑ / ↓ among messages", does: "Go from message to message" },
-  { keys: "R, E, +, Delete on a message", does: "Reply, edit, react, delete" },
-  { keys: "Ctrl /", does: "Show these keys" },
+  { keys: "Ctrl K", does: "Jump to a channel" },
+  { keys: "Alt ↑ / Alt ↓", does: "Previous or next channel" },
+  { keys: "Alt Shift ↑ / ↓", does: "Previous or next unread channel" },
+  { keys: "Enter", does: "Send the message" },
+  { keys: "Shift Enter", does: "New line" },
+  { keys: "↑ in an empty message field", does: "Edit your last message" },
+  { keys: "Escape", does: "Close, or cancel a reply or an edit" },
+  { keys: "↑ / ↓ among messages", does: "Previous or next message" },
+  { keys: "R, E, +, Delete on a message", does: "Reply, edit, react, or delete" },
+  { keys: "Ctrl /", does: "Show keyboard shortcuts" },
 ];
 
 export function handleShortcut(event: KeyboardEvent): void {
@@ -39,7 +39,10 @@ export function handleShortcut(event: KeyboardEvent): void {
   }
 }
 
-/** The channel above or below the open one, as the list has them, around its ends. */
+/**
+ * neighbour returns the previous or next channel in the order of the list, wrapping around at its
+ * ends.
+ */
 function neighbour(step: number, unread: boolean): ChannelState | undefined {
   const all = [...namedChannels.value, ...directChannels.value];
   const at = all.findIndex((c) => c === openState.value);

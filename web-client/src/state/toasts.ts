@@ -1,4 +1,4 @@
-/** Short words about what has happened, at the edge of the page. */
+/** Short messages about results and errors, at the edge of the page. */
 
 import { ApiError, ClientError } from "@parley/client";
 import { signal } from "@preact/signals";
@@ -16,7 +16,7 @@ let lastID = 0;
 
 export function toast(text: string, kind: Toast["kind"] = "info"): void {
   const id = ++lastID;
-  // The same said twice is shown once, and not more than four at a time.
+  // The same text is shown only once, and at most four toasts at a time.
   toasts.value = [...toasts.value.filter((t) => t.text !== text), { id, text, kind }].slice(-4);
   setTimeout(() => dismiss(id), SHOWN_MS[kind]);
 }
@@ -25,26 +25,29 @@ export function dismiss(id: number): void {
   toasts.value = toasts.value.filter((t) => t.id !== id);
 }
 
-/** What went wrong, in the words of the server's problem document where there is one. */
-export function wordsOf(error: unknown): string {
+/**
+ * errorText returns the text to show for an error, from the server's problem document if there is
+ * one.
+ */
+export function errorText(error: unknown): string {
   if (error instanceof ApiError && error.errors.length > 0) {
     return error.errors.map((f) => `${f.field} ${f.message}`).join(". ");
   }
   if (error instanceof ClientError && error.code === "offline") {
-    return "The server cannot be reached.";
+    return "Can't reach the server.";
   }
-  const words = error instanceof Error && error.message !== "" ? error.message : "Something went wrong";
+  const words = error instanceof Error && error.message !== "" ? error.message : "something went wrong";
   return words.charAt(0).toUpperCase() + words.slice(1) + (/[.!?]$/.test(words) ? "" : ".");
 }
 
-export const complain = (error: unknown): void => toast(wordsOf(error), "error");
+export const showError = (error: unknown): void => toast(errorText(error), "error");
 
-/** Runs what a control asks for; what goes wrong is said, and undefined comes back. */
+/** attempt runs an action. If it fails, it shows the error and returns undefined. */
 export async function attempt<T>(work: () => Promise<T>): Promise<T | undefined> {
   try {
     return await work();
   } catch (error) {
-    complain(error);
+    showError(error);
     return undefined;
   }
 }

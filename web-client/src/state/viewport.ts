@@ -1,4 +1,4 @@
-/** Whether there is room for one pane alone. The style sheet has the same width. */
+/** Whether the window has room for only one pane. The style sheet uses the same width. */
 
 import { signal } from "@preact/signals";
 
