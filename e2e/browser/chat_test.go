@@ -11,12 +11,12 @@ import (
 	"parley.chat/internal/devkit/testkit"
 )
 
-// status returns a script that checks the status of the user's own newest message.
+// status returns a script that reports whether the user's newest own message has the given status.
 func status(name string) string {
 	return fmt.Sprintf(`[...document.querySelectorAll('[data-testid="tick"]')].at(-1)?.dataset.status === %s`, quote(name))
 }
 
-// TestChat lets two new users meet through a link and talk.
+// TestChat covers two new users who meet by a link and talk.
 func TestChat(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
@@ -35,16 +35,15 @@ func TestChat(t *testing.T) {
 	ann.reads("@ann yes, here I am.")
 	bob.until(status("read"))
 	if got := value[string](ann, `document.querySelector('[data-testid="message-body"] strong')?.textContent ?? ""`); got != "here" {
-		t.Errorf("the strong text is %q", got)
+		t.Errorf("the text in bold is %q, want \"here\"", got)
 	}
 
-	// While a user types, the other one sees it until the message is sent, and also shortly after a
-	// message.
+	// While bob types, ann sees it, until the message is sent; also soon after an earlier message.
 	bob.fill(find("composer"), "I am writing ")
 	testkit.Until(t, testkit.Timeout, func() error {
 		bob.press("…")
 		if !value[bool](ann, `document.querySelector('[data-testid="typing"]')?.textContent.includes("bob") === true`) {
-			return errors.New("ann does not see bob type")
+			return errors.New("ann does not see that bob is typing")
 		}
 		return nil
 	})
@@ -75,8 +74,7 @@ func TestChat(t *testing.T) {
 	ann.until(fmt.Sprintf(`document.querySelector(%s)?.textContent.includes("deleted") === true`, quote(message(own))))
 }
 
-// TestBadges checks that a user in another channel sees the number of unread messages and of
-// mentions.
+// TestBadges checks that a user in another channel sees unread and mention counts.
 func TestBadges(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.account("ann"), w.account("bob")
@@ -94,7 +92,7 @@ func TestBadges(t *testing.T) {
 	p.reads("second, @bob")
 	p.gone(link(tea) + `[data-unread]`)
 
-	// A direct message makes its channel appear.
+	// The first direct message makes its channel appear.
 	var dm struct{ ID string }
 	w.call("POST", "/v1/dms", ann.Token, map[string]any{"user_id": bob.ID}, &dm)
 	w.say(ann, dm.ID, "between us")
@@ -105,8 +103,8 @@ func TestBadges(t *testing.T) {
 	p.until(status("sent"))
 }
 
-// TestHostile checks that whatever users write or are called is shown as text: no script runs, no
-// link leads to a script, and nothing is loaded from other hosts.
+// TestHostile checks that messages and names are always text: no script runs, no link leads to one,
+// and nothing is loaded from another host.
 func TestHostile(t *testing.T) {
 	w := newWorld(t)
 	mallory, ann := w.account("mallory"), w.account("ann")
@@ -142,7 +140,7 @@ func TestHostile(t *testing.T) {
 	if want := int64(len(hostile)); last < want {
 		t.Errorf("the newest message is %d, want %d and more", last, want)
 	}
-	for back := range int64(6) { // also when selected and hovered
+	for back := range int64(6) { // hovering shows the toolbar
 		p.hover(message(last - back))
 	}
 	p.click(find("toggle-members"))

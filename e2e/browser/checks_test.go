@@ -10,7 +10,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// axe is the source of the accessibility checker, from the packages of the page's build.
+// axe returns the source of the accessibility checker axe-core, which is installed with the page's
+// packages.
 func axe(t *testing.T) string {
 	t.Helper()
 	source, err := os.ReadFile(filepath.Join(root(t), "web-client", "node_modules", "axe-core", "axe.min.js"))
@@ -20,7 +21,7 @@ func axe(t *testing.T) string {
 	return string(source)
 }
 
-// violation is an accessibility rule that the page breaks, and where.
+// violation is a rule that the page breaks, with the elements concerned.
 type violation struct {
 	ID    string
 	Help  string
@@ -30,7 +31,7 @@ type violation struct {
 	}
 }
 
-// accessible checks the screen against all rules of axe, in the light and the dark scheme.
+// accessible checks the current screen against all rules of axe, in light and dark.
 func (p *person) accessible(screen string) {
 	p.t.Helper()
 	source := axe(p.t)
@@ -41,7 +42,7 @@ func (p *person) accessible(screen string) {
 		}
 		const run = `axe.run().then(r => r.violations)`
 		found := value[[]violation](p, run)
-		if len(found) > 0 { // a check may run during a colour transition, so only lasting violations count
+		if len(found) > 0 { // the first run may hit a colour transition: only what remains is a violation
 			p.drawn()
 			found = value[[]violation](p, run)
 		}
@@ -56,7 +57,7 @@ func (p *person) accessible(screen string) {
 	p.scheme("light")
 }
 
-// narrowEnough checks that the page does not scroll sideways.
+// narrowEnough checks that the page does not scroll horizontally.
 func (p *person) narrowEnough(screen string) {
 	p.t.Helper()
 	if over := value[int](p, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
@@ -75,6 +76,6 @@ func (p *person) shot(name string) {
 		err = os.WriteFile(filepath.Join("screenshots", name+".png"), png, 0o644)
 	}
 	if err != nil {
-		p.t.Logf("no picture of %s: %v", name, err)
+		p.t.Logf("no screenshot of %s: %v", name, err)
 	}
 }

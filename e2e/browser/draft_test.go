@@ -7,14 +7,14 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// drafts waits until the composer contains a text.
+// drafts waits until the composer contains the text.
 func (p *person) drafts(text string) {
 	p.t.Helper()
 	p.until(fmt.Sprintf(`document.querySelector('[data-testid="composer"]')?.value === %s`, quote(text)))
 }
 
-// TestDrafts checks that each tab and channel keeps its draft until the session ends, wherever that
-// happens, and that the next user of the same browser finds no draft.
+// TestDrafts checks that each tab and channel keeps its draft until the session ends, in whatever
+// way. The next user of the same browser finds no drafts.
 func TestDrafts(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.account("ann"), w.account("bob")
@@ -37,8 +37,8 @@ func TestDrafts(t *testing.T) {
 	one.drafts("for tea, longer")
 	two.drafts("for work")
 
-	one.meant(true) // must be refused
-	two.meant(true)
+	one.expectFailures(true) // requests will be refused
+	two.expectFailures(true)
 	var sessions struct {
 		Items []struct {
 			ID      string
@@ -56,16 +56,15 @@ func TestDrafts(t *testing.T) {
 	}
 	one.name = "bob"
 	one.logIn("/c/" + tea)
-	one.meant(false)
+	one.expectFailures(false)
 	one.drafts("")
 	one.open("/c/" + work)
 	one.connected()
 	one.drafts("")
 }
 
-// TestInputMethod checks that the Enter key that confirms an input method conversion sends nothing,
-// even in Safari. There the composition has already ended, and only the key code shows what
-// happened.
+// TestInputMethod checks that the Enter that confirms a conversion sends nothing, even as Safari
+// reports it: after the end of the composition, so that only the keyCode identifies it.
 func TestInputMethod(t *testing.T) {
 	w := newWorld(t)
 	ann := w.account("ann")

@@ -14,7 +14,8 @@ var (
 	shift = input.DispatchKeyEventParams{Modifiers: int64(chromedp.ModifierShift)}
 )
 
-// TestKeyboard uses the page without a mouse, with the keys that the page documents.
+// TestKeyboard checks that everything works without a mouse, using the shortcuts that the page
+// lists.
 func TestKeyboard(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.account("ann"), w.account("bob")
@@ -39,7 +40,7 @@ func TestKeyboard(t *testing.T) {
 	p.until(fmt.Sprintf(`location.pathname === %s`, quote("/c/"+work)))
 	p.reads("hello from ann")
 
-	// Write where the focus is, and edit the message with the arrow key.
+	// Write in the focused composer, and edit the message with the arrow key.
 	p.until(`document.activeElement?.dataset.testid === "composer"`)
 	p.press("one" + kb.Enter)
 	p.reads("one")
@@ -55,7 +56,7 @@ func TestKeyboard(t *testing.T) {
 	p.press("mended" + kb.Enter)
 	p.until(`[...document.querySelectorAll('[data-testid="message-body"]')].some(e => e.textContent.includes("mended"))`)
 
-	// Go back to a message and react to it.
+	// Move to a message and react to it.
 	p.until(`document.activeElement?.dataset.testid === "composer"`)
 	p.back(find("message"))
 	newest := value[string](p, `document.activeElement.dataset.seq`)
@@ -73,8 +74,7 @@ func TestKeyboard(t *testing.T) {
 	p.await(find("switcher-field"))
 	for range 12 {
 		p.press(kb.Tab)
-		// After the last control, the focus would move to the browser's own bars. Here it moves to
-		// the body.
+		// document.body stands for the browser's own toolbar, which follows the last control.
 		if !value[bool](p, `document.activeElement === document.body || document.activeElement.closest('[data-testid="dialog"]') !== null`) {
 			t.Fatal("Tab leaves the dialog")
 		}
@@ -82,7 +82,7 @@ func TestKeyboard(t *testing.T) {
 	p.press(kb.Escape)
 	p.gone(find("dialog"))
 	if value[bool](p, `document.activeElement === document.body`) {
-		t.Error("after the dialog nothing has the focus")
+		t.Error("the focus is lost after the dialog closes")
 	}
 }
 
@@ -97,7 +97,7 @@ func (p *person) walk(selector string, how ...input.DispatchKeyEventParams) {
 	for range 60 {
 		if value[bool](p, fmt.Sprintf(`document.activeElement?.matches(%s) === true`, quote(selector))) {
 			if !value[bool](p, `(() => { const s = getComputedStyle(document.activeElement); return s.outlineStyle !== "none" || s.boxShadow !== "none" })()`) {
-				p.t.Errorf("%s has the focus, but the page does not show it", selector)
+				p.t.Errorf("%s has the focus but no visible focus indicator", selector)
 			}
 			return
 		}

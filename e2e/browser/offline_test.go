@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestOffline checks that messages sent while a user was offline appear once, in their place, when
-// the user is back online, and that the user's own messages from that time are sent.
+// TestOffline checks that messages missed while offline appear in order and once after the
+// reconnection, and that messages written offline are sent.
 func TestOffline(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.account("ann"), w.account("bob")
@@ -27,8 +27,8 @@ func TestOffline(t *testing.T) {
 	p.reads("message 5")
 
 	for round := range 2 {
-		p.meant(true)
-		w.line.sever()
+		p.expectFailures(true)
+		w.proxy.sever()
 		p.until(`["offline", "reconnecting", "connecting"].includes(document.querySelector('[data-testid="connection"]').dataset.state)`)
 		p.await(find("retry-now"))
 		p.shot(fmt.Sprintf("offline-%d", round+1))
@@ -37,13 +37,13 @@ func TestOffline(t *testing.T) {
 		p.until(status("pending"))
 		first := 10*(round+1) + 1
 		say(first, first+7)
-		want = append(want, mine) // it gets its place when it is sent, after the others
-		w.line.mend()
-		// The button may already be gone if the client has reconnected by itself.
+		want = append(want, mine) // it gets its seq when it is sent, after the others
+		w.proxy.mend()
+		// The client may already have reconnected by itself, in which case the button is gone.
 		p.until(fmt.Sprintf(`(document.querySelector(%q)?.click(), true)`, find("retry-now")))
 		p.connected()
 		p.until(status("sent"))
-		p.meant(false)
+		p.expectFailures(false)
 	}
 	say(40, 42)
 	p.reads("message 42")

@@ -9,8 +9,7 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// TestOps checks that the operator's page shows live figures, reports instances that are down, and
-// is accessible.
+// TestOps checks that the operator's page shows live figures, reports problems, and is accessible.
 func TestOps(t *testing.T) {
 	w := newWorld(t)
 	ann := w.account("ann")
@@ -40,9 +39,9 @@ func TestOps(t *testing.T) {
 		p.shot(fmt.Sprintf("ops-%d", width))
 	}
 
-	// A figure above its limit is red, with the command next to it.
+	// A figure above its limit is highlighted and names a command.
 	if value[bool](p, `document.querySelector(".ops-alarm") !== null`) {
-		t.Error("there is an alarm although nothing is wrong")
+		t.Error("an alarm is shown although nothing is wrong")
 	}
 	if err := w.redis.XAdd(t.Context(), &redis.XAddArgs{Stream: rediskey.Dead(3), Values: []string{"kind", "test"}}).Err(); err != nil {
 		t.Fatal(err)
@@ -50,7 +49,7 @@ func TestOps(t *testing.T) {
 	p.await(find("ops-dead", `[data-value="1"].ops-alarm`))
 	p.until(`document.querySelector('[data-testid="ops-troubles"]').textContent.includes("Dead letters")`)
 	if !value[bool](p, `[...document.querySelectorAll('[data-testid="ops-dead"] code')].some(e => e.textContent === "sync-service dead list")`) {
-		t.Error("there is no command for the dead letter")
+		t.Error("no command is shown for dead letters")
 	}
 	p.accessible("/ops with an alarm")
 	p.shot("ops-alarm")

@@ -22,7 +22,7 @@ import (
 	"parley.chat/internal/devkit/testkit"
 )
 
-// person is a user in front of a browser window.
+// person is a user with a browser window of their own.
 type person struct {
 	w    *world
 	t    *testing.T
@@ -31,8 +31,8 @@ type person struct {
 
 	mu       sync.Mutex // guards the fields below: Chromium's goroutine writes, the test reads
 	offline  bool       // failures are expected now
-	trouble  []string
-	bytes    map[network.RequestID]float64 // transferred bytes, by request
+	problems []string
+	bytes    map[network.RequestID]float64 // transferred, by request
 	requests int
 }
 
@@ -42,7 +42,7 @@ func (w *world) person(name string) *person {
 	return w.window(w.chrome, name, chromedp.WithNewBrowserContext())
 }
 
-// another opens another tab of the same browser, with the same cookies and the same storage.
+// another opens another tab of the same browser, with the same cookies and storage.
 func (p *person) another() *person {
 	p.t.Helper()
 	return p.w.window(p.tab, p.name)
@@ -53,7 +53,7 @@ func (w *world) window(in context.Context, name string, options ...chromedp.Cont
 	p := &person{w: w, t: w.t, name: name, bytes: map[network.RequestID]float64{}}
 	tab, end := chromedp.NewContext(in, append(options, chromedp.WithListener(p.watch))...)
 	p.tab = tab
-	// The first call creates the tab, which lives as long as the context that it is given.
+	// The first call creates the tab, which lives as long as its context.
 	if err := chromedp.Do(tab); err != nil {
 		w.t.Fatalf("%s: open a window: %v", name, err)
 	}
@@ -61,7 +61,7 @@ func (w *world) window(in context.Context, name string, options ...chromedp.Cont
 	command(p, log.Enable, cdp.Empty{})
 	command(p, runtime.Enable, cdp.Empty{})
 	command(p, page.Enable, page.EnableParams{})
-	command(p, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}) // the page renders in both windows
+	command(p, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}) // several windows have the focus at the same time
 	p.wide(1280, 800)
 	w.t.Cleanup(func() {
 		if w.t.Failed() {
@@ -70,8 +70,8 @@ func (w *world) window(in context.Context, name string, options ...chromedp.Cont
 		end()
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		for _, trouble := range p.trouble {
-			w.t.Errorf("%s's page: %s", name, trouble)
+		for _, problem := range p.problems {
+			w.t.Errorf("%s's page: %s", name, problem)
 		}
 	})
 	return p
@@ -83,41 +83,41 @@ func (p *person) watch(event any) {
 	defer p.mu.Unlock()
 	switch e := event.(type) {
 	case *runtime.EventExceptionThrown:
-		p.complain("exception: %s %s", e.ExceptionDetails.Text, texts([]*runtime.RemoteObject{e.ExceptionDetails.Exception}))
+		p.record("exception: %s %s", e.ExceptionDetails.Text, texts([]*runtime.RemoteObject{e.ExceptionDetails.Exception}))
 	case *runtime.EventConsoleAPICalled:
 		if e.Type == runtime.ConsoleAPICalledTypeError || e.Type == runtime.ConsoleAPICalledTypeWarning || e.Type == runtime.ConsoleAPICalledTypeAssert {
-			p.complain("console: %s", texts(e.Args))
+			p.record("console: %s", texts(e.Args))
 		}
 	case *log.EventEntryAdded:
 		if (e.Entry.Level == log.EntryLevelError || e.Entry.Level == log.EntryLevelWarning) && !p.offline {
-			p.complain("log: %s %s", e.Entry.Text, e.Entry.URL)
+			p.record("log: %s %s", e.Entry.Text, e.Entry.URL)
 		}
 	case *page.EventJavascriptDialogOpening:
-		p.complain("dialog: %s", e.Message)
+		p.record("dialog: %s", e.Message)
 	case *network.EventRequestWillBeSent:
 		p.requests++
 		if u, err := url.Parse(e.Request.URL); err != nil || u.Host != p.w.host() && u.Scheme != "data" && u.Scheme != "blob" {
-			p.complain("request to another host: %s", e.Request.URL)
+			p.record("request to another host: %s", e.Request.URL)
 		}
 	case *network.EventWebSocketCreated:
 		if u, err := url.Parse(e.URL); err != nil || u.Host != p.w.host() {
-			p.complain("socket to another host: %s", e.URL)
+			p.record("socket to another host: %s", e.URL)
 		}
 	case *network.EventResponseReceived:
 		if e.Response.Status >= 400 && !p.offline {
-			p.complain("%s = %d", e.Response.URL, e.Response.Status)
+			p.record("%s = %d", e.Response.URL, e.Response.Status)
 		}
 	case *network.EventLoadingFailed:
 		if !e.Canceled && !p.offline {
-			p.complain("request failed: %s", e.ErrorText)
+			p.record("request failed: %s", e.ErrorText)
 		}
 	case *network.EventLoadingFinished:
 		p.bytes[e.RequestID] = e.EncodedDataLength
 	}
 }
 
-func (p *person) complain(format string, args ...any) {
-	p.trouble = append(p.trouble, fmt.Sprintf(format, args...))
+func (p *person) record(format string, args ...any) {
+	p.problems = append(p.problems, fmt.Sprintf(format, args...))
 }
 
 func texts(args []*runtime.RemoteObject) string {
@@ -131,14 +131,14 @@ func texts(args []*runtime.RemoteObject) string {
 	return strings.Join(list, " ")
 }
 
-// meant sets whether failures are expected from now on.
-func (p *person) meant(offline bool) {
+// expectFailures sets whether failures are expected from now on.
+func (p *person) expectFailures(offline bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.offline = offline
 }
 
-// transferred returns the number of bytes received for all requests so far, including headers.
+// transferred returns the bytes received for all requests so far, including headers.
 func (p *person) transferred() (total float64, requests int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -177,7 +177,7 @@ func (p *person) do(what string, action chromedp.Action[chromedp.Void]) {
 // open navigates to a path of the page.
 func (p *person) open(path string) {
 	p.t.Helper()
-	p.do("open "+path, chromedp.Navigate(p.w.line.url()+path))
+	p.do("open "+path, chromedp.Navigate(p.w.proxy.url()+path))
 }
 
 // find returns the selector of a control.
@@ -185,14 +185,14 @@ func find(testid string, more ...string) string {
 	return fmt.Sprintf(`[data-testid="%s"]%s`, testid, strings.Join(more, ""))
 }
 
-// click waits for a control and clicks the first one that the selector matches.
+// click waits for the first control that the selector matches, and clicks it.
 func (p *person) click(selector string) {
 	p.t.Helper()
 	p.await(selector)
 	p.do("click "+selector, chromedp.Click(chromedp.CSS(selector)))
 }
 
-// fill replaces the text of a field and puts the cursor at its end.
+// fill focuses a field and types the text at its end.
 func (p *person) fill(selector, text string) {
 	p.t.Helper()
 	p.await(selector)
@@ -200,7 +200,7 @@ func (p *person) fill(selector, text string) {
 	p.press(text)
 }
 
-// press presses keys in the focused element: characters, and keys named in kb.
+// press presses keys in the focused element: characters, and the keys that kb names.
 func (p *person) press(keys string, modifiers ...input.DispatchKeyEventParams) {
 	p.t.Helper()
 	for _, r := range keys {
@@ -209,7 +209,7 @@ func (p *person) press(keys string, modifiers ...input.DispatchKeyEventParams) {
 			event.Modifiers |= m.Modifiers
 		}
 		if event.Modifiers&^int64(chromedp.ModifierShift) != 0 {
-			event.Text = "" // a shortcut types no character
+			event.Text = "" // a shortcut inserts no text
 		}
 		command(p, input.DispatchKeyEvent, event)
 		event.Type, event.Text = input.DispatchKeyEventTypeKeyUp, ""
@@ -217,8 +217,8 @@ func (p *person) press(keys string, modifiers ...input.DispatchKeyEventParams) {
 	}
 }
 
-// keyOf returns the event of a key going down. As with a real keyboard, it includes the character,
-// which the page does not get if it handles the key itself.
+// keyOf returns the key-down event of a key. As on a real keyboard, it carries the character, which
+// is not inserted if the page handles the key.
 func keyOf(r rune) input.DispatchKeyEventParams {
 	event := input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: string(r), Text: string(r)}
 	k, known := kb.Keys[r]
@@ -245,7 +245,7 @@ func (p *person) gone(selector string) {
 	p.until(fmt.Sprintf(`document.querySelector(%s) === null`, quote(selector)))
 }
 
-// until waits until a script's value is true.
+// until waits until the script evaluates to true.
 func (p *person) until(script string) {
 	p.t.Helper()
 	testkit.Until(p.t, testkit.Timeout, func() error {
@@ -254,13 +254,13 @@ func (p *person) until(script string) {
 			return err
 		}
 		if !is {
-			return fmt.Errorf("%s: the condition is still false: %s", p.name, script)
+			return fmt.Errorf("%s: not true: %s", p.name, script)
 		}
 		return nil
 	})
 }
 
-// value returns the value of a script; it waits for a promise.
+// value returns the value of a script, awaiting a promise.
 func value[T any](p *person, script string) T {
 	p.t.Helper()
 	v, err := try(p, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
@@ -270,22 +270,22 @@ func value[T any](p *person, script string) T {
 	return v
 }
 
-// quote returns a text as a JavaScript string literal.
+// quote returns the text as a JavaScript string literal.
 func quote(text string) string {
 	b, err := json.Marshal(text)
 	if err != nil {
-		panic(err) // encoding a string cannot fail
+		panic(err) // a string always encodes
 	}
 	return string(b)
 }
 
-// wide sets the width and height of the window.
+// wide sets the size of the window.
 func (p *person) wide(width, height int64) {
 	p.t.Helper()
 	command(p, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: height, DeviceScaleFactor: 1, Mobile: width < 500})
 }
 
-// scheme sets the system's light or dark colour scheme.
+// scheme sets the system's colour scheme to light or dark.
 func (p *person) scheme(name string) {
 	p.t.Helper()
 	command(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
@@ -294,7 +294,7 @@ func (p *person) scheme(name string) {
 	p.drawn()
 }
 
-// hover moves the pointer over an element.
+// hover moves the mouse over an element.
 func (p *person) hover(selector string) {
 	p.t.Helper()
 	p.await(selector)
@@ -302,7 +302,7 @@ func (p *person) hover(selector string) {
 	p.do("point at "+selector, chromedp.MouseEvent(chromedp.MouseMoved, at[0], at[1]))
 }
 
-// drawn waits until the window shows the current document.
+// drawn waits until the window has painted the document.
 func (p *person) drawn() {
 	p.t.Helper()
 	value[any](p, `new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => done(null), 50))))`)

@@ -7,10 +7,10 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// maxBytes limits what the first page may transfer.
+// maxBytes limits what the first page load may transfer.
 const maxBytes = 150_000
 
-// TestFirstLoad measures what a new visitor and a logged-in user load with an empty cache.
+// TestFirstLoad measures what a new visitor and a signed-in user load with an empty cache.
 func TestFirstLoad(t *testing.T) {
 	w := newWorld(t)
 	ann := w.account("ann")
@@ -19,28 +19,27 @@ func TestFirstLoad(t *testing.T) {
 	p.open("/")
 	p.await(find("submit"))
 	total, requests := p.transferred()
-	t.Logf("the login screen: %.0f bytes in %d requests", total, requests)
+	t.Logf("the sign-in screen: %.0f bytes in %d requests", total, requests)
 	if total > maxBytes || requests < 3 {
-		t.Errorf("the first page transfers %.0f bytes in %d requests, want at most %d", total, requests, maxBytes)
+		t.Errorf("the first load transfers %.0f bytes in %d requests, want at most %d bytes", total, requests, maxBytes)
 	}
 	p.logIn("/c/" + tea)
 	p.reads("message 200")
 	total, requests = p.transferred()
-	t.Logf("with the chat: %.0f bytes in %d requests", total, requests)
+	t.Logf("including the chat: %.0f bytes in %d requests", total, requests)
 	if total > maxBytes {
-		t.Errorf("the chat transfers %.0f bytes in %d requests, want at most %d", total, requests, maxBytes)
+		t.Errorf("with the chat, the load transfers %.0f bytes in %d requests, want at most %d bytes", total, requests, maxBytes)
 	}
 }
 
-// screen is a screen of the page, with the steps that lead to it.
+// screen is one screen of the page, and how to get there.
 type screen struct {
 	name      string
-	inChannel bool // shown in a channel; on a phone, the other screens start at the list of channels
+	inChannel bool // it starts in a channel; on a phone, the others start at the channel list
 	show      func(p *person)
 }
 
-// opens returns the steps to open a dialog with a control, and the selector that shows that it is
-// open.
+// opens returns a function that opens a dialog with a control and waits for an element in it.
 func opens(control, sign string) func(p *person) {
 	return func(p *person) { p.click(find(control)); p.await(find(sign)) }
 }
@@ -59,8 +58,8 @@ var screens = []screen{
 	{"settings", false, opens("open-settings", "display-name")},
 }
 
-// TestScreens checks that every screen is accessible in light and dark and fits narrow and wide
-// windows. The screenshots are written to screenshots/.
+// TestScreens checks that every screen is accessible in light and dark, and fits narrow and wide
+// windows. It writes screenshots into screenshots/.
 func TestScreens(t *testing.T) {
 	w := newWorld(t)
 	tea := w.scene()
@@ -91,7 +90,7 @@ func TestScreens(t *testing.T) {
 	}
 }
 
-// look checks the screen and takes a screenshot, in light and dark.
+// look checks the current screen and takes screenshots in light and dark.
 func (p *person) look(name string, width int64) {
 	p.t.Helper()
 	where := fmt.Sprintf("%s at %d px", name, width)
@@ -103,7 +102,7 @@ func (p *person) look(name string, width int64) {
 	p.scheme("light")
 }
 
-// scene creates a channel with some activity.
+// scene creates a channel with a conversation.
 func (w *world) scene() (tea string) {
 	w.t.Helper()
 	ann, bob, cleo := w.account("ann"), w.account("bob"), w.account("cleo")

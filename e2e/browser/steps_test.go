@@ -7,16 +7,16 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// These functions are the steps of users on the page.
+// What users do on the page.
 
-// signUp opens the page and creates an account.
+// signUp creates an account on the sign-in screen.
 func (p *person) signUp() {
 	p.t.Helper()
 	p.open("/")
 	p.enter()
 }
 
-// enter creates an account on the login screen that is open.
+// enter creates an account on the sign-in screen that is already open.
 func (p *person) enter() {
 	p.t.Helper()
 	p.click(find("mode-switch"))
@@ -27,7 +27,7 @@ func (p *person) enter() {
 	p.connected()
 }
 
-// logIn logs in with an existing account.
+// logIn signs in with an existing account.
 func (p *person) logIn(path string) {
 	p.t.Helper()
 	p.open(path)
@@ -37,7 +37,7 @@ func (p *person) logIn(path string) {
 	p.connected()
 }
 
-// connected waits until the page reports that it is up to date.
+// connected waits until the page is up to date.
 func (p *person) connected() {
 	p.t.Helper()
 	p.await(find("connection", `[data-state="up-to-date"]`))
@@ -55,7 +55,7 @@ func (p *person) create(name, kind string) string {
 	return strings.TrimPrefix(value[string](p, "location.pathname"), "/c/")
 }
 
-// say sends a message to the open channel.
+// say sends a message in the open channel.
 func (p *person) say(text string) {
 	p.t.Helper()
 	p.fill(find("composer"), text)
@@ -64,10 +64,10 @@ func (p *person) say(text string) {
 	p.until(`document.querySelector('[data-testid="composer"]').value === ""`)
 }
 
-// message returns the selector of a visible message row.
+// message returns the selector of a message's row.
 func message(seq int64) string { return find("message", fmt.Sprintf(`[data-seq="%d"]`, seq)) }
 
-// reads waits until a message with this text is on the page.
+// reads waits until a message with this text is in the document.
 func (p *person) reads(text string) {
 	p.t.Helper()
 	p.until(fmt.Sprintf(`[...document.querySelectorAll('[data-testid="message-body"]')].some(e => e.textContent.trim() === %s)`, quote(text)))

@@ -9,8 +9,7 @@ import (
 	"parley.chat/internal/devkit/testkit"
 )
 
-// TestWatch checks that the watcher, on which the other tests rely, notices what a page must not
-// do.
+// TestWatch checks that watch records what a page must not do, because all other tests rely on it.
 func TestWatch(t *testing.T) {
 	w := newWorld(t)
 	p := w.person("ann")
@@ -27,16 +26,16 @@ func TestWatch(t *testing.T) {
 		testkit.Until(t, testkit.Timeout, func() error {
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			if !slices.ContainsFunc(p.trouble, func(s string) bool { return strings.Contains(s, want) }) {
-				return fmt.Errorf("%q was not noticed in %q", want, p.trouble)
+			if !slices.ContainsFunc(p.problems, func(s string) bool { return strings.Contains(s, want) }) {
+				return fmt.Errorf("%q was not recorded in %q", want, p.problems)
 			}
 			return nil
 		})
 	}
 	if value[bool](p, `"inline" in window`) {
-		t.Error("the policy allows an inline script")
+		t.Error("the content security policy allows an inline script")
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.trouble = nil
+	p.problems = nil
 }

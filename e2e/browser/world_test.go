@@ -1,6 +1,6 @@
-// Package browser_test drives the page in Chromium as users do, by what they see and press. Two
-// users are two browser contexts with separate cookies. Every page is watched: an error in the
-// console, a failed request, or a request to another host fails the test.
+// Package browser_test drives the page in Chromium as users do: by what they see and press. Two
+// users are two browser contexts, each with its own cookies. Every page is watched: an error in the
+// console, a failed request or a request to another host fails the test.
 package browser_test
 
 import (
@@ -33,7 +33,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 type world struct {
 	t      *testing.T
 	direct string // http://host:port of the server itself
-	line   *line
+	proxy  *proxy
 	pool   *pgxpool.Pool
 	redis  *redis.Client
 	chrome context.Context
@@ -44,7 +44,7 @@ func newWorld(t *testing.T) *world {
 	if _, err := os.Stat(filepath.Join(root(t), "web-client", "dist", "index.html")); err != nil {
 		t.Fatalf("the page is not built (make web build): %v", err)
 	}
-	// A Redis without maxmemory raises an alarm on /ops.
+	// Without maxmemory, Redis would raise an alarm on /ops.
 	db, store := schematest.Open(t), redistest.NewServer(t, redistest.Options{MaxMemory: 1 << 30})
 	addr := fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t))
 	p := proctest.Start(t, "standalone", nil, map[string]string{
@@ -52,7 +52,7 @@ func newWorld(t *testing.T) *world {
 		"RATE_LIMIT": "off", "RATE_LIMIT_NETWORK": "off", "ADD_WITHOUT_INVITATION": "anyone", "LOGIN_ATTEMPTS": "10000/1m", "ARGON2_MEMORY_MIB": "8", "ARGON2_TIME": "1",
 	})
 	p.WaitReady(t, "http://"+addr+"/readyz")
-	w := &world{t: t, direct: "http://" + addr, line: newLine(t, addr), pool: db.Pool(t), redis: store.Client(t)}
+	w := &world{t: t, direct: "http://" + addr, proxy: newProxy(t, addr), pool: db.Pool(t), redis: store.Client(t)}
 	w.chrome = w.startChromium()
 	return w
 }
@@ -64,7 +64,7 @@ func (w *world) startChromium() context.Context {
 	opts := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(chromium(t)), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()),
 		chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
-		// Simulate a machine with a mouse, because a headless browser reports none.
+		// Simulates a mouse, which a headless browser does not have.
 		chromedp.Flag("blink-settings", "primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4"),
 	)
 	alloc, stop := chromedp.NewExecAllocator(context.Background(), opts...)
@@ -95,7 +95,7 @@ func chromium(t *testing.T) string {
 	return ""
 }
 
-// root returns the folder of the workspace.
+// root returns the root of the workspace.
 func root(t *testing.T) string {
 	t.Helper()
 	dir, err := filepath.Abs(filepath.Join("..", ".."))
@@ -105,7 +105,7 @@ func root(t *testing.T) string {
 	return dir
 }
 
-// account is a user who has signed up over REST, to prepare a test.
+// account is a user who signed up over REST, as a precondition of a test.
 type account struct{ ID, Name, Token string }
 
 const password = "correct horse battery"
@@ -137,7 +137,7 @@ func (w *world) say(who account, channel, body string) {
 	w.call("POST", "/v1/channels/"+channel+"/messages", who.Token, map[string]any{"body": body}, nil)
 }
 
-// call sends a request directly to the server, not through the line, and expects success.
+// call sends a request directly to the server, bypassing the proxy, and expects success.
 func (w *world) call(method, path, token string, in, out any) {
 	w.t.Helper()
 	var body io.Reader = http.NoBody
@@ -171,5 +171,5 @@ func (w *world) call(method, path, token string, in, out any) {
 	}
 }
 
-// host returns the host of the page.
-func (w *world) host() string { return strings.TrimPrefix(w.line.url(), "http://") }
+// host returns the host and port of the page.
+func (w *world) host() string { return strings.TrimPrefix(w.proxy.url(), "http://") }
