@@ -3,9 +3,9 @@
 //
 // Each connection has one reader goroutine. It also has a writer while its socket is full, and a
 // replay goroutine while a subscription is missing events. The gateway itself runs one goroutine
-// for each of these: the heartbeat, writing receipts to Redis, publishing receipts, counting the
-// receipts of large channels, and delivering presence to users with blocks. Package authority adds
-// two, and package typing one. The Gateway owns all of these goroutines, and Run waits for them.
+// for the heartbeat and one for delivering presence to users with blocks. Package receipts adds
+// three, package authority two, and package typing one. The Gateway owns all of these goroutines,
+// and Run waits for them.
 package gateway
 
 import (
@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,6 +38,7 @@ import (
 	"parley.chat/ws-server/internal/feed"
 	"parley.chat/ws-server/internal/hub"
 	"parley.chat/ws-server/internal/presence"
+	"parley.chat/ws-server/internal/receipts"
 	"parley.chat/ws-server/internal/revoked"
 	"parley.chat/ws-server/internal/store"
 	"parley.chat/ws-server/internal/typing"
@@ -94,11 +96,9 @@ type Gateway struct {
 	admitted int                // connections that count towards the instance's limit, including upgrades in progress
 	draining bool
 
-	typing          *typing.Tracker
-	receiptWriter   *receiptWriter
-	receiptFanout   *receiptFanout
-	receiptCounters *receiptCounters
-	presenceFanout  *presenceFanout
+	typing         *typing.Tracker
+	receipts       *receipts.Receipts
+	presenceFanout *presenceFanout
 
 	acks struct { // connections with acks that wait for FlushAcks
 		mu    sync.Mutex
@@ -137,13 +137,7 @@ func New(cfg Config) *Gateway {
 	g.clockLog = outage.New(cfg.Logger, token.ClockBehind, token.ClockRight)
 	g.mentions = newMentions(&g.cfg)
 	g.typing = typing.New(typing.Config{Publish: g.publishTyping, Expiry: cfg.TypingExpiry})
-	g.receiptWriter = g.newReceiptWriter()
-	g.receiptFanout = &receiptFanout{
-		g: g, wake: make(chan struct{}, 1), pending: make(map[chat.ChannelID]*movedReceipts), sizes: make(map[chat.ChannelID]channelSize),
-	}
-	g.receiptCounters = &receiptCounters{
-		g: g, wake: make(chan struct{}, 1), moves: make(map[chat.ChannelID]int64), channels: make(map[chat.ChannelID]*receiptCounter),
-	}
+	g.receipts = g.newReceipts()
 	cfg.Metrics.limit.Set(float64(cfg.Bounds.Connections))
 	g.presenceFanout = &presenceFanout{g: g, wake: make(chan struct{}, 1)}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
@@ -159,14 +153,12 @@ func (g *Gateway) Run(ctx context.Context) error {
 	var periodic sync.WaitGroup
 	periodic.Go(func() { g.authority.Run(ctx) })
 	periodic.Go(func() { g.typing.Run(ctx) })
-	periodic.Go(func() { g.receiptWriter.run(ctx) })
-	periodic.Go(func() { g.receiptFanout.run(ctx) })
-	periodic.Go(func() { g.receiptCounters.run(ctx) })
+	periodic.Go(func() { g.receipts.Run(ctx) })
 	periodic.Go(func() { g.presenceFanout.run(ctx) })
 	g.heartbeat(ctx)
 	periodic.Wait()
 	g.drain()
-	g.receiptWriter.drain(context.WithoutCancel(ctx))
+	g.receipts.Drain(context.WithoutCancel(ctx))
 	return nil
 }
 
@@ -269,6 +261,22 @@ func (g *Gateway) clientsOf(user chat.UserID) []*client {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return append([]*client(nil), g.byUser[user]...)
+}
+
+// isSubscribed reports whether a connection of a user is subscribed to a channel.
+func (g *Gateway) isSubscribed(user chat.UserID, channel chat.ChannelID) bool {
+	return slices.ContainsFunc(g.clientsOf(user), func(c *client) bool { return c.subscription(channel) != nil })
+}
+
+// sendEphemeral sends an ephemeral frame to those connections of a user that are subscribed to a
+// channel.
+func (g *Gateway) sendEphemeral(user chat.UserID, channel chat.ChannelID, f frame.Server) {
+	text := connection.Text(frame.Encode(f))
+	for _, c := range g.clientsOf(user) {
+		if c.subscription(channel) != nil {
+			c.out.SendEphemeral(text)
+		}
+	}
 }
 
 // HubConfig returns the configuration of the feed's hub, including how frames are encoded.

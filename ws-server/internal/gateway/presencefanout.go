@@ -9,7 +9,6 @@ import (
 
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/frame"
-	"parley.chat/ws-server/internal/connection"
 	"parley.chat/ws-server/internal/presence"
 )
 
@@ -137,7 +136,7 @@ func (f *presenceFanout) deliver(ctx context.Context, p publishedPresence) {
 		if len(all.Joined)+len(all.Left) > 0 && len(joined)+len(left) == 0 {
 			continue
 		}
-		f.g.offerToUser(u, p.channel, frame.PresenceNotice{
+		f.g.sendEphemeral(u, p.channel, frame.PresenceNotice{
 			ChannelID: p.channel, OnlineCount: f.g.visibleCount(u, online), Joined: joined, Left: left,
 		})
 	}
@@ -155,17 +154,6 @@ func (g *Gateway) withoutBlocked(user chat.UserID, users []chat.UserID) []chat.U
 // has a block. In a large channel, where presence names nobody, it counts all online users.
 func (g *Gateway) visibleCount(user chat.UserID, online presence.Online) int {
 	return online.Count - len(online.Users) + len(g.withoutBlocked(user, online.Users))
-}
-
-// offerToUser sends an ephemeral frame to those connections of a user that are subscribed to a
-// channel.
-func (g *Gateway) offerToUser(user chat.UserID, channel chat.ChannelID, f frame.Server) {
-	text := connection.Text(frame.Encode(f))
-	for _, c := range g.clientsOf(user) {
-		if c.subscription(channel) != nil {
-			c.out.SendEphemeral(text)
-		}
-	}
 }
 
 // blocksChanged updates the presence that a user sees in the channels shared with the other users
@@ -188,11 +176,11 @@ func (g *Gateway) blocksChanged(user chat.UserID, added, lifted []chat.UserID) {
 
 // showPresence shows a user that another user has gone offline in a channel, or is online there.
 func (g *Gateway) showPresence(ctx context.Context, user, other chat.UserID, id chat.ChannelID, gone bool) {
-	if !slices.ContainsFunc(g.clientsOf(user), func(c *client) bool { return c.subscription(id) != nil }) {
+	if !g.isSubscribed(user, id) {
 		return
 	}
 	if gone { // later typing frames of the other user are not delivered, so end the typing state now
-		g.offerToUser(user, id, frame.TypingNotice{ChannelID: id, UserID: other})
+		g.sendEphemeral(user, id, frame.TypingNotice{ChannelID: id, UserID: other})
 	}
 	online, err := g.cfg.Presence.Online(ctx, id, "")
 	if err != nil || !slices.Contains(online.Users, other) {
@@ -204,5 +192,5 @@ func (g *Gateway) showPresence(ctx context.Context, user, other chat.UserID, id 
 	} else {
 		n.Joined = []chat.UserID{other}
 	}
-	g.offerToUser(user, id, n)
+	g.sendEphemeral(user, id, n)
 }

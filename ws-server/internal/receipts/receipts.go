@@ -1,0 +1,121 @@
+// Package receipts handles the receipts of members: up to which seq each of them has received and
+// read a channel. It consists of three parts, each with one goroutine:
+//
+//   - The writer collects the receipts that clients report and writes them to Redis.
+//   - The fan-out delivers the receipts that any gateway has published to the subscriptions here.
+//   - The counter takes over for large channels. It tells the sender of the newest message how many
+//     members have received and read it.
+//
+// The package knows no WebSocket. It reaches connections through the hub and through the functions
+// in Config.
+package receipts
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"parley.chat/internal/eventlog"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+	"parley.chat/ws-server/internal/hub"
+	"parley.chat/ws-server/internal/store"
+)
+
+const (
+	roundInterval      = 20 * time.Millisecond // minimum interval between two rounds, so that moves share round trips
+	storeRetryInterval = 5 * time.Second       // PostgreSQL is not queried for this long after it failed
+)
+
+// Log holds the receipts in Redis.
+type Log interface {
+	MoveCursors(context.Context, []eventlog.CursorMove) ([]eventlog.MovedCursor, error)
+	Cursors(context.Context, chat.ChannelID, ...chat.UserID) (map[chat.UserID]eventlog.Cursor, error)
+}
+
+// Store reads from PostgreSQL.
+type Store interface {
+	ReceiptsOf(context.Context, []store.MemberKey) ([]eventlog.Cursor, error)
+	Receipts(context.Context, chat.ChannelID) (map[chat.UserID]eventlog.Cursor, error)
+	CountMembers(ctx context.Context, channels []chat.ChannelID, limit int) ([]int, error)
+	NewestMessage(ctx context.Context, channel chat.ChannelID, upTo int64) (store.Message, error)
+}
+
+// Config holds the dependencies of a Receipts. All fields are required unless noted otherwise. The
+// functions must not block.
+type Config struct {
+	Log    Log
+	Store  Store
+	Hub    *hub.Hub
+	Logger *slog.Logger
+
+	// Refuses reports whether the log currently refuses appends to a channel. Moves wait while it
+	// does. If nil, the log refuses nothing.
+	Refuses func(chat.ChannelID) bool
+	// SeedChannel creates a channel's counter in Redis, in the background.
+	SeedChannel func(chat.ChannelID)
+	// BlockedWith returns the users connected to this gateway who have a block with a user. They
+	// must not see that user's receipts.
+	BlockedWith func(chat.UserID) map[chat.UserID]struct{}
+	// Subscribed reports whether a connection of the user is subscribed to the channel through this
+	// gateway.
+	Subscribed func(chat.UserID, chat.ChannelID) bool
+	// SendTo sends an ephemeral frame to those connections of the user that are subscribed to the
+	// channel.
+	SendTo func(chat.UserID, chat.ChannelID, frame.Server)
+
+	Moved   func() // called for each receipt that moved forward
+	Dropped func() // called for each move that was dropped because too many were pending
+}
+
+// Receipts writes, delivers and counts receipts. It is safe for concurrent use.
+type Receipts struct {
+	cfg     Config
+	writer  *writer
+	fanout  *fanout
+	counter *counter
+}
+
+// New returns a Receipts. It performs no I/O and starts no goroutine.
+func New(cfg Config) *Receipts {
+	if cfg.Refuses == nil {
+		cfg.Refuses = func(chat.ChannelID) bool { return false }
+	}
+	r := &Receipts{cfg: cfg}
+	r.writer = newWriter(&r.cfg)
+	r.counter = newCounter(&r.cfg)
+	r.fanout = newFanout(&r.cfg, r.counter)
+	return r
+}
+
+// Run writes, delivers and counts receipts until ctx is done. Moves that are still pending are left
+// to Drain.
+func (r *Receipts) Run(ctx context.Context) {
+	var parts sync.WaitGroup
+	parts.Go(func() { r.writer.run(ctx) })
+	parts.Go(func() { r.fanout.run(ctx) })
+	parts.Go(func() { r.counter.run(ctx) })
+	parts.Wait()
+}
+
+// Drain writes all pending moves, trying each once. It must be called after Run has returned and
+// when Move is no longer called.
+func (r *Receipts) Drain(ctx context.Context) { r.writer.drain(ctx) }
+
+// Move raises a member's receipt to wanted, unless it is already there. It does not wait for the
+// move.
+func (r *Receipts) Move(member store.MemberKey, wanted eventlog.Cursor) {
+	r.writer.move(member, wanted)
+}
+
+// Published handles moves of receipts in a channel that a gateway has published. It does not block.
+func (r *Receipts) Published(id chat.ChannelID, published []byte) {
+	moves, err := event.DecodeMoves(string(published))
+	if err != nil {
+		r.cfg.Logger.Warn("malformed published receipts", "channel_id", id, "err", err)
+		return
+	}
+	r.fanout.add(id, moves)
+}

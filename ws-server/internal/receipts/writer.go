@@ -1,0 +1,250 @@
+package receipts
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"parley.chat/internal/eventlog"
+	"parley.chat/internal/platform/lifecycle"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/ws-server/internal/store"
+)
+
+const (
+	moveInterval     = time.Second     // minimum interval between two moves of one member's receipt
+	moveTimeout      = 3 * time.Second // for one round
+	maxMovesPerRound = 2000            // moves in one round trip
+	maxStates        = 100_000         // members with pending or recent moves; moves of further members are dropped
+)
+
+// writer collects the receipts (delivered and read positions) of members connected to this gateway
+// and writes them to Redis. A member's first move is written immediately. Further moves within a
+// second are merged into one, which is written at the end of that second. A move that fails stays
+// pending and is retried; new requests are merged into it.
+//
+// A single goroutine, run, writes the moves. A request creates a member's state. The state is
+// removed once a second has passed since its last move without a new request.
+type writer struct {
+	cfg       *Config
+	onFailure func(error)   // called when Redis or PostgreSQL starts to fail
+	wake      chan struct{} // holds at most one token, which means that ready is not empty
+
+	// mu guards the fields below and the states. No I/O happens while it is held.
+	mu      sync.Mutex
+	states  map[store.MemberKey]*memberState
+	ready   []*memberState // to be moved now
+	cooling []*memberState // moved within the last second, oldest first
+
+	// These fields are used only by the goroutine that moves receipts.
+	failing       bool
+	storeFailedAt time.Time // when PostgreSQL last failed
+}
+
+// memberState is the state of a member with a pending or recent move. It is in ready, in cooling,
+// or in a batch that is being moved.
+type memberState struct {
+	member     store.MemberKey
+	wanted     eventlog.Cursor // requested since the last move
+	current    eventlog.Cursor // position after the last move
+	inRedis    bool            // Redis held the receipt at the last move
+	coolsUntil time.Time       // when a state in cooling may move again
+}
+
+func (s *memberState) needsMove() bool { return s.wanted.Max(s.current) != s.current }
+
+func newWriter(cfg *Config) *writer {
+	return &writer{
+		cfg: cfg, wake: make(chan struct{}, 1), states: make(map[store.MemberKey]*memberState),
+		onFailure: func(err error) { cfg.Logger.Warn("failed to move or read receipts", "err", err) },
+	}
+}
+
+// move raises a member's receipt to wanted, unless it is already there. It does not wait for the
+// move.
+func (w *writer) move(member store.MemberKey, wanted eventlog.Cursor) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.states[member]
+	if s == nil {
+		if len(w.states) >= maxStates {
+			w.cfg.Dropped()
+			return
+		}
+		s = &memberState{member: member}
+		w.states[member] = s
+		w.ready = append(w.ready, s)
+		select {
+		case w.wake <- struct{}{}:
+		default:
+		}
+	}
+	s.wanted = s.wanted.Max(wanted)
+}
+
+// run moves receipts until ctx is done. Pending moves are left to drain.
+func (w *writer) run(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.wake:
+		case <-timer.C:
+		}
+		for batch := w.nextBatch(time.Now()); len(batch) > 0 && ctx.Err() == nil; batch = w.nextBatch(time.Now()) {
+			w.flush(ctx, batch)
+		}
+		if !lifecycle.Sleep(ctx, roundInterval) {
+			return
+		}
+		timer.Reset(w.nextDue())
+	}
+}
+
+// drain moves all pending receipts, trying each once. It must be called after run has returned and
+// when no more requests can arrive.
+func (w *writer) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, moveTimeout)
+	defer cancel()
+	for batch := w.nextBatch(time.Now().Add(2 * moveInterval)); len(batch) > 0; batch = w.nextBatch(time.Now()) {
+		w.flush(ctx, batch)
+	}
+}
+
+func (w *writer) nextDue() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.cooling) == 0 {
+		return time.Hour
+	}
+	return max(0, time.Until(w.cooling[0].coolsUntil))
+}
+
+// pendingMove is a state in the current batch and its move. The state may be accessed only with mu
+// held.
+type pendingMove struct {
+	state *memberState
+	move  eventlog.CursorMove
+}
+
+// nextBatch returns the moves that are due at now, at most maxMovesPerRound. It removes states that
+// have no new request when their cooling time ends.
+func (w *writer) nextBatch(now time.Time) (batch []pendingMove) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.cooling) > 0 && !w.cooling[0].coolsUntil.After(now) {
+		s := w.cooling[0]
+		w.cooling[0] = nil
+		w.cooling = w.cooling[1:]
+		if s.needsMove() {
+			w.ready = append(w.ready, s)
+		} else {
+			delete(w.states, s.member)
+		}
+	}
+	page := w.ready[:min(len(w.ready), maxMovesPerRound)]
+	for i, s := range page {
+		batch = append(batch, pendingMove{s, eventlog.CursorMove{Channel: s.member.Channel, User: s.member.User, Cursor: s.wanted.Max(s.current), IfHeld: !s.inRedis}})
+		s.wanted = eventlog.Cursor{}
+		page[i] = nil
+	}
+	if w.ready = w.ready[len(page):]; len(w.ready) == 0 {
+		w.ready = nil // releases the array
+	}
+	return batch
+}
+
+// flush moves a batch and puts its states into cooling. A move that failed stays pending.
+func (w *writer) flush(ctx context.Context, batch []pendingMove) {
+	accepted := make([]pendingMove, 0, len(batch))
+	var moves []eventlog.CursorMove
+	for _, s := range batch {
+		if w.cfg.Refuses(s.move.Channel) {
+			w.recordResult(s, eventlog.MovedCursor{})
+			continue
+		}
+		accepted, moves = append(accepted, s), append(moves, s.move)
+	}
+	moved, err := w.moveBatch(ctx, moves)
+	if (err != nil) != w.failing {
+		if w.failing = err != nil; w.failing && ctx.Err() == nil {
+			w.onFailure(err)
+		}
+	}
+	unseeded := make(map[chat.ChannelID]struct{})
+	for i, s := range accepted {
+		w.recordResult(s, moved[i])
+		if moved[i].Changed {
+			w.cfg.Moved()
+		}
+		if moved[i].Said && !moved[i].Seeded {
+			unseeded[s.move.Channel] = struct{}{}
+		}
+	}
+	for id := range unseeded {
+		w.cfg.SeedChannel(id)
+	}
+}
+
+// recordResult stores the result of a move in its state and puts the state into cooling.
+func (w *writer) recordResult(s pendingMove, moved eventlog.MovedCursor) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if moved.Seeded && moved.Held {
+		s.state.current, s.state.inRedis = moved.Cursor, true
+	} else {
+		s.state.wanted = s.state.wanted.Max(s.move.Cursor)
+	}
+	s.state.coolsUntil = time.Now().Add(moveInterval)
+	w.cooling = append(w.cooling, s.state)
+}
+
+// moveBatch moves receipts in Redis. For a receipt that Redis does not hold, it first reads the
+// position stored in PostgreSQL and writes the greater one, so that the receipt never moves
+// backwards.
+func (w *writer) moveBatch(ctx context.Context, moves []eventlog.CursorMove) ([]eventlog.MovedCursor, error) {
+	ctx, cancel := context.WithTimeout(ctx, moveTimeout)
+	defer cancel()
+	moved, err := w.cfg.Log.MoveCursors(ctx, moves)
+	var missing []int
+	var members []store.MemberKey
+	for i, m := range moved {
+		if m.Seeded && !m.Held {
+			missing = append(missing, i)
+			members = append(members, store.MemberKey{Channel: moves[i].Channel, User: moves[i].User})
+		}
+	}
+	if len(missing) == 0 {
+		return moved, err
+	}
+	stored := w.readStored(ctx, members)
+	retries := make([]eventlog.CursorMove, len(missing))
+	for n, i := range missing {
+		retries[n] = moves[i]
+		retries[n].Cursor, retries[n].IfHeld = moves[i].Max(stored[n]), false
+	}
+	results, retryErr := w.cfg.Log.MoveCursors(ctx, retries)
+	for n, i := range missing {
+		moved[i] = results[n]
+	}
+	return moved, errors.Join(err, retryErr)
+}
+
+// readStored returns the receipts stored in PostgreSQL. While PostgreSQL is down it returns zero
+// positions, so that members can carry on without it.
+func (w *writer) readStored(ctx context.Context, members []store.MemberKey) []eventlog.Cursor {
+	if time.Since(w.storeFailedAt) > storeRetryInterval {
+		ctx, cancel := context.WithTimeout(ctx, moveTimeout/2)
+		defer cancel()
+		cursors, err := w.cfg.Store.ReceiptsOf(ctx, members)
+		if err == nil {
+			return cursors
+		}
+		w.storeFailedAt = time.Now()
+		w.onFailure(err)
+	}
+	return make([]eventlog.Cursor, len(members))
+}

@@ -1,0 +1,116 @@
+package receipts
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/internal/eventlog"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/ws-server/internal/store"
+)
+
+// newTestReceipts returns a Receipts on a Redis server of its own. The channel has 100 events, and
+// Redis holds a receipt of the returned member.
+func newTestReceipts(t *testing.T, cfg Config) (*Receipts, store.MemberKey) {
+	t.Helper()
+	log := eventlog.New(redistest.NewServer(t).Client(t), 4)
+	member := store.MemberKey{Channel: chat.NewChannelID(), User: chat.NewUserID()}
+	floor := func(context.Context, chat.ChannelID) (int64, error) { return 100, nil }
+	if _, err := log.EnsureHead(t.Context(), member.Channel, floor); err != nil {
+		t.Fatal(err)
+	}
+	first := eventlog.CursorMove{Channel: member.Channel, User: member.User, Cursor: eventlog.Cursor{Delivered: 1}}
+	if _, err := log.MoveCursors(t.Context(), []eventlog.CursorMove{first}); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Log, cfg.Logger, cfg.Moved = log, slog.New(slog.DiscardHandler), func() {}
+	if cfg.Dropped == nil {
+		cfg.Dropped = func() { t.Error("dropped") }
+	}
+	r := New(cfg)
+	r.writer.onFailure = func(err error) { t.Error(err) }
+	return r, member
+}
+
+func run(t *testing.T, r *Receipts) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); r.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+}
+
+func awaitPosition(t *testing.T, r *Receipts, member store.MemberKey, want eventlog.Cursor) {
+	t.Helper()
+	testkit.Until(t, testkit.Timeout, func() error {
+		at, err := r.cfg.Log.Cursors(context.Background(), member.Channel, member.User)
+		if err == nil && at[member.User] != want {
+			err = fmt.Errorf("at %+v, want %+v", at[member.User], want)
+		}
+		return err
+	})
+}
+
+// Moves must wait, and be merged, while the log refuses appends.
+func TestWriter_waitsWhileLogRefuses(t *testing.T) {
+	t.Parallel()
+	var refused atomic.Int32
+	var open atomic.Bool
+	r, member := newTestReceipts(t, Config{Refuses: func(chat.ChannelID) bool { refused.Add(1); return !open.Load() }})
+	run(t, r)
+	r.Move(member, eventlog.Cursor{Delivered: 7})
+	testkit.Until(t, testkit.Timeout, func() error {
+		if refused.Load() < 2 {
+			return fmt.Errorf("refused %d times", refused.Load())
+		}
+		return nil
+	})
+	awaitPosition(t, r, member, eventlog.Cursor{Delivered: 1})
+	r.Move(member, eventlog.Cursor{Read: 5})
+	open.Store(true)
+	awaitPosition(t, r, member, eventlog.Cursor{Delivered: 7, Read: 5})
+}
+
+// A state is removed when it is idle, and a move is dropped when there are too many states.
+func TestWriter_boundsItsStates(t *testing.T) {
+	t.Parallel()
+	dropped := 0
+	r, member := newTestReceipts(t, Config{Dropped: func() { dropped++ }})
+	w := r.writer
+	for range maxStates {
+		w.states[store.MemberKey{Channel: member.Channel, User: chat.NewUserID()}] = &memberState{}
+	}
+	r.Move(member, eventlog.Cursor{Read: 5})
+	if dropped != 1 || len(w.states) != maxStates {
+		t.Errorf("%d dropped, %d remembered", dropped, len(w.states))
+	}
+	clear(w.states)
+	run(t, r)
+	r.Move(member, eventlog.Cursor{Read: 5})
+	awaitPosition(t, r, member, eventlog.Cursor{Delivered: 5, Read: 5})
+	testkit.Until(t, testkit.Timeout, func() error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if len(w.states)+len(w.ready)+len(w.cooling) > 0 {
+			return fmt.Errorf("%d remembered", len(w.states))
+		}
+		return nil
+	})
+}
+
+// Drain must write moves that arrived after Run has returned.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	r, member := newTestReceipts(t, Config{})
+	r.Move(member, eventlog.Cursor{Read: 5})
+	r.Drain(t.Context())
+	at, err := r.cfg.Log.Cursors(t.Context(), member.Channel, member.User)
+	if want := (eventlog.Cursor{Delivered: 5, Read: 5}); err != nil || at[member.User] != want {
+		t.Errorf("at %+v, %v, want %+v", at[member.User], err, want)
+	}
+}
