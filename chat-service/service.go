@@ -22,6 +22,7 @@ import (
 	"parley.chat/internal/eventlog/unstored"
 	"parley.chat/internal/platform/database"
 	"parley.chat/internal/platform/lifecycle"
+	"parley.chat/internal/platform/program"
 	"parley.chat/internal/platform/redisclient"
 	"parley.chat/internal/platform/telemetry"
 	"parley.chat/internal/platform/telemetry/tracing"
@@ -142,7 +143,7 @@ func (s *Service) wire(reg prometheus.Registerer) error {
 	return nil
 }
 
-// Close releases the clients that New created. It must not be called before Run has returned.
+// Close releases the clients that New created. It must not be called while Parts run.
 func (s *Service) Close() error {
 	var errs []error
 	if s.db != nil {
@@ -172,28 +173,29 @@ func (s *Service) Checks() []telemetry.Check {
 	}
 }
 
-// Run performs the background work until ctx is done. It relays the outbox, reloads the keys and
-// removes old sessions. Without Run, requests are still answered, but no gateway or client is
-// notified of their changes. An error means that the program cannot continue.
-func (s *Service) Run(ctx context.Context) error {
-	if err := redisclient.Await(ctx, s.rdb, s.cfg.Partitions, redisclient.ChatService, s.log); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
+// Parts returns the background work in starting order. It relays the outbox, reloads the keys and
+// removes old sessions. Without it, requests are still answered, but no gateway or client is
+// notified of their changes. Nothing is written to Redis before it is known to be suitable.
+func (s *Service) Parts() []lifecycle.Part {
+	redisPart, ready := program.Redis(s.rdb, s.watch, s.cfg.Partitions, redisclient.ChatService, s.log)
+	parts := []lifecycle.Part{
+		{Name: "traces", Run: s.tracing.Run},
+		{Name: "postgres", Run: func(ctx context.Context) error { return database.Watch(ctx, s.db, s.log) }},
+		redisPart,
 	}
-	return lifecycle.Run(ctx, s.log, s.cfg.DrainTimeout,
-		lifecycle.Part{Name: "traces", Run: s.tracing.Run},
-		lifecycle.Part{Name: "redis settings", Run: s.watch.Run},
-		lifecycle.Part{Name: "budget", Run: s.budget.Run},
-		lifecycle.Part{Name: "appender", Run: s.appender.Run},
-		lifecycle.Part{Name: "limiter", Run: s.limiter.Run},
-		lifecycle.Part{Name: "sender", Run: s.sender.Run},
-		lifecycle.Part{Name: "outbox", Run: s.relay.Run},
-		lifecycle.Part{Name: "keys", Run: s.refreshKeys},
-		lifecycle.Part{Name: "session cleaner", Run: s.accounts.Clean},
-		lifecycle.Part{Name: "name keys", Run: lookalike.New(s.db, s.log).Run},
-	)
+	for _, part := range []lifecycle.Part{
+		{Name: "budget", Run: s.budget.Run},
+		{Name: "appender", Run: s.appender.Run},
+		{Name: "limiter", Run: s.limiter.Run},
+		{Name: "sender", Run: s.sender.Run},
+		{Name: "outbox", Run: s.relay.Run},
+		{Name: "keys", Run: s.refreshKeys},
+		{Name: "session cleaner", Run: s.accounts.Clean},
+		{Name: "name keys", Run: lookalike.New(s.db, s.log).Run},
+	} {
+		parts = append(parts, program.After(ready, part))
+	}
+	return parts
 }
 
 // refreshKeys reads keys that were added to the folder and stores the public keys in PostgreSQL.
@@ -216,30 +218,13 @@ func (s *Service) refreshKeys(ctx context.Context) error {
 	}
 }
 
-// Run runs the whole program until ctx is done: the service, its HTTP listener, health checks and
-// metrics.
+// Run runs chat-service as a process until ctx is done.
 func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
-	reg := telemetry.NewRegistry("chat-service")
-	cfg.RedisURL = redisclient.Discover(ctx, cfg.RedisURL)
-	s, err := New(cfg, log, reg)
-	if err != nil {
-		return err
-	}
-	mux := http.NewServeMux()
-	mux.Handle("/", s.Handler())
-	telemetry.Probes(mux, log, s.Checks()...)
-	err = lifecycle.Run(ctx, log, cfg.DrainTimeout,
-		lifecycle.Part{Name: "postgres", Run: func(ctx context.Context) error { return database.Watch(ctx, s.db, log) }},
-		lifecycle.Part{Name: "service", Run: s.Run},
-		lifecycle.Part{Name: "metrics", Run: func(ctx context.Context) error {
-			return telemetry.ServeMetrics(ctx, cfg.MetricsAddr, reg, log)
-		}},
-		lifecycle.Part{Name: "http", Run: func(ctx context.Context) error { return telemetry.Serve(ctx, cfg.Addr, mux, log) }},
-	)
-	err = errors.Join(err, s.Close())
-	if errors.Is(err, redisclient.ErrCluster) && ctx.Err() == nil {
-		cfg.RedisURL = redisclient.AsCluster(cfg.RedisURL)
-		return Run(ctx, cfg, log)
-	}
-	return err
+	return program.Process{
+		Name: "chat-service", Addr: cfg.Addr, MetricsAddr: cfg.MetricsAddr, RedisURL: cfg.RedisURL, DrainTimeout: cfg.DrainTimeout, Logger: log,
+		New: func(redisURL, _ string, reg *prometheus.Registry) (program.Service, error) {
+			cfg.RedisURL = redisURL
+			return New(cfg, log, reg)
+		},
+	}.Run(ctx)
 }

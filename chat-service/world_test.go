@@ -26,6 +26,7 @@ import (
 	"parley.chat/internal/eventlog"
 	"parley.chat/internal/eventlog/ratelimit"
 	"parley.chat/internal/platform/config"
+	"parley.chat/internal/platform/lifecycle"
 	"parley.chat/internal/platform/token"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/frame"
@@ -72,7 +73,8 @@ func newWorldOn(t testing.TB, db *pgtest.DB, r *redistest.Server, settings ...se
 	for _, set := range settings {
 		set(&cfg)
 	}
-	svc, err := chatservice.New(cfg, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})), prometheus.NewRegistry())
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	svc, err := chatservice.New(cfg, log, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +82,7 @@ func newWorldOn(t testing.TB, db *pgtest.DB, r *redistest.Server, settings ...se
 	w.url, w.client = server.URL, server.Client()
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- svc.Run(ctx) }()
+	go func() { done <- lifecycle.Run(ctx, log, 0, svc.Parts()...) }()
 	t.Cleanup(func() {
 		server.Close()
 		stop()

@@ -13,6 +13,7 @@ import (
 
 	chatservice "parley.chat/chat-service"
 	"parley.chat/internal/platform/lifecycle"
+	"parley.chat/internal/platform/program"
 	"parley.chat/internal/platform/telemetry"
 	syncservice "parley.chat/sync-service"
 	wsserver "parley.chat/ws-server"
@@ -59,30 +60,27 @@ func newServices(cfg Config, st *stores, metricsURL string, reg *prometheus.Regi
 	}
 	persister, err := syncservice.New(cfg.sync, logs("sync-service"), regs["sync-service"])
 	if err != nil {
-		return nil, errors.Join(err, chat.Close())
+		return nil, errors.Join(err, ws.Close(), chat.Close())
 	}
-
 	s := &services{api: chat.Handler(), gateway: ws.Handler()}
-	s.parts = append(
-		s.parts,
-		lifecycle.Part{Name: "sync-service", Run: persister.Run},
-		lifecycle.Part{Name: "chat-service", Run: func(ctx context.Context) error {
-			return errors.Join(chat.Run(ctx), chat.Close())
-		}},
-	)
-	for _, part := range ws.Parts() {
-		s.parts = append(s.parts, lifecycle.Part{Name: "ws-server " + part.Name, Run: part.Run})
-	}
-	s.check("chat-service", chat.Checks())
-	s.check("ws-server", ws.Checks())
-	s.check("sync-service", persister.Checks())
+	s.add("sync-service", persister)
+	s.add("chat-service", chat)
+	s.add("ws-server", ws)
 	return s, nil
 }
 
-// check adds the checks of one service under its name.
-func (s *services) check(service string, checks []telemetry.Check) {
-	for _, c := range checks {
-		s.checks = append(s.checks, telemetry.Check{Name: service + "/" + c.Name, Check: c.Check, Optional: c.Optional})
+// add adds the parts and the checks of a service under its name. Its clients are closed after its
+// other parts have stopped.
+func (s *services) add(name string, service program.Service) {
+	s.parts = append(s.parts, lifecycle.Part{Name: name + " clients", Run: func(ctx context.Context) error {
+		<-ctx.Done()
+		return service.Close()
+	}})
+	for _, part := range service.Parts() {
+		s.parts = append(s.parts, lifecycle.Part{Name: name + " " + part.Name, Run: part.Run})
+	}
+	for _, c := range service.Checks() {
+		s.checks = append(s.checks, telemetry.Check{Name: name + "/" + c.Name, Check: c.Check, Optional: c.Optional})
 	}
 }
 

@@ -2,6 +2,7 @@ package syncservice_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/platform/config"
+	"parley.chat/internal/platform/lifecycle"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
@@ -74,7 +76,8 @@ func serve(t testing.TB, cfg syncservice.Config) (stop func()) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if err := s.Run(ctx); err != nil && ctx.Err() == nil {
+		err := lifecycle.Run(ctx, slog.New(slog.DiscardHandler), 0, s.Parts()...)
+		if err = errors.Join(err, s.Close()); err != nil {
 			t.Errorf("service: %v", err)
 		}
 	}()

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,6 +23,7 @@ import (
 	"parley.chat/internal/platform/database"
 	"parley.chat/internal/platform/lifecycle"
 	"parley.chat/internal/platform/outage"
+	"parley.chat/internal/platform/program"
 	"parley.chat/internal/platform/redisclient"
 	"parley.chat/internal/platform/telemetry"
 	"parley.chat/internal/platform/telemetry/tracing"
@@ -78,45 +78,85 @@ func (c *Config) check() error {
 type Service struct {
 	cfg        Config
 	log        *slog.Logger
-	reg        *prometheus.Registry
 	db         *bun.DB
 	reads, rdb redis.UniversalClient
 	watch      *redisclient.Watch
 	store      *store.Store
 	mover      *mover
+	consumer   *consumer.Consumer
+	receipts   *receipts.Consumer
+	scrubber   *erasure.Scrubber
 	tracing    *tracing.Tracing
 }
 
-// New checks cfg and creates the clients without connecting; Run closes them. It registers the
-// service's metrics with reg.
-func New(cfg Config, log *slog.Logger, reg *prometheus.Registry) (*Service, error) {
+// New checks cfg and creates the clients without connecting. It registers the service's metrics with
+// reg. The caller must call Close when it no longer needs the Service.
+func New(cfg Config, log *slog.Logger, reg *prometheus.Registry) (s *Service, err error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	s := &Service{cfg: cfg, log: log, reg: reg, tracing: tracing.New(cfg.Traces, "sync-service", reg, log)}
-	var err error
+	if cfg.ConsumerName, err = consumerName(cfg); err != nil {
+		return nil, err
+	}
+	s = &Service{cfg: cfg, log: log, tracing: tracing.New(cfg.Traces, "sync-service", reg, log)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+			s = nil
+		}
+	}()
 	if s.db, err = database.Open(cfg.DatabaseURL, database.Options{
 		Role: cfg.DatabaseRole, MaxConns: cfg.Writers + 3, ApplicationName: "sync-service",
 	}); err != nil {
-		return nil, err
+		return s, err
 	}
 	s.store = store.New(s.db)
 	// These clients must not retry a read by themselves: entries in a lost reply are already
 	// pending, and a second read would skip them.
-	s.reads, err = redisclient.Open(cfg.RedisURL, redisclient.Options{PoolSize: cfg.Partitions + 4, NoRetry: true})
-	if err == nil {
-		s.rdb, err = redisclient.Open(cfg.RedisURL, redisclient.Options{})
+	if s.reads, err = redisclient.Open(cfg.RedisURL, redisclient.Options{PoolSize: cfg.Partitions + 4, NoRetry: true}); err != nil {
+		return s, err
 	}
-	if err != nil {
-		return nil, errors.Join(err, s.close())
+	if s.rdb, err = redisclient.Open(cfg.RedisURL, redisclient.Options{}); err != nil {
+		return s, err
 	}
 	s.watch = redisclient.NewWatch(s.rdb, reg, log)
 	s.mover = newMover(eventlog.New(s.rdb, cfg.Partitions), s.reads, unstored.Rows{DB: s.db}, log)
-	return s, nil
+	return s, s.wire(reg)
 }
 
-func (s *Service) close() error {
-	errs := []error{s.db.Close()}
+// wire creates the consumers.
+func (s *Service) wire(reg *prometheus.Registry) (err error) {
+	if err := reg.Register(lag.NewCollector(s.rdb, s.cfg.Partitions)); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	name := s.cfg.ConsumerName
+	log := s.log.With("consumer", name)
+	outages := outage.New(log, "storing is interrupted", "storing resumed")
+	if s.consumer, err = consumer.New(s.reads, s.rdb, s.store, consumer.Config{
+		Name: name, Partitions: s.cfg.Partitions, BatchMax: s.cfg.BatchMax, BatchWait: s.cfg.BatchWait,
+		Writers: s.cfg.Writers, ClaimIdle: s.cfg.ClaimIdle, Retention: s.cfg.StreamRetention, TrimAt: float64(s.cfg.TrimAt) / 100,
+		Move: s.mover.move, Traces: msgtrace.New(s.tracing, s.cfg.Traces.Ratio), Metrics: consumer.NewMetrics(reg), Logger: log, Outages: outages,
+	}); err != nil {
+		return err
+	}
+	if s.receipts, err = receipts.New(s.reads, s.rdb, s.store, receipts.Config{
+		Name: name, Partitions: s.cfg.Partitions, ClaimIdle: s.cfg.ClaimIdle,
+		Metrics: receipts.NewMetrics(reg), Logger: log, Outages: outages,
+	}); err != nil {
+		return err
+	}
+	s.scrubber, err = erasure.New(erasure.Config{
+		Redis: s.rdb, Store: s.store, Partitions: s.cfg.Partitions, Registry: reg, Retention: s.cfg.StreamRetention, Logger: s.log,
+	})
+	return err
+}
+
+// Close closes the clients that New opened.
+func (s *Service) Close() error {
+	var errs []error
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
 	for _, c := range []redis.UniversalClient{s.reads, s.rdb} {
 		if c != nil {
 			errs = append(errs, c.Close())
@@ -133,108 +173,51 @@ func (s *Service) Checks() []telemetry.Check {
 	}
 }
 
-// Handler serves /healthz, /readyz and /metrics.
-func (s *Service) Handler() http.Handler { return telemetry.Handler(s.reg, s.log, s.Checks()...) }
+// Handler returns nil: the service has no API.
+func (s *Service) Handler() http.Handler { return nil }
 
-// Run stores events until ctx is done, and then finishes the current batch. It waits out outages of
-// Redis and PostgreSQL; it returns an error only if the service cannot work with its settings. If
-// Addr is empty, it does not listen. Call Run only once.
-func (s *Service) Run(ctx context.Context) (err error) {
-	defer func() { err = errors.Join(err, s.close()) }()
-	var listener net.Listener
-	if s.cfg.Addr != "" {
-		if listener, err = net.Listen("tcp", s.cfg.Addr); err != nil {
-			return fmt.Errorf("SYNC_ADDR: %w", err)
-		}
+// Parts returns the parts of the service in starting order. They wait out outages of Redis and
+// PostgreSQL; one fails only if the service cannot work with its settings. When they stop, the
+// current batch is stored first.
+func (s *Service) Parts() []lifecycle.Part {
+	redisPart, ready := program.Redis(s.rdb, s.watch, s.cfg.Partitions, redisclient.SyncService, s.log)
+	return []lifecycle.Part{
+		{Name: "traces", Run: s.tracing.Run},
+		{Name: "postgres", Run: func(ctx context.Context) error { return database.Watch(ctx, s.db, s.log) }},
+		redisPart,
+		// It stops after the consumer, which may need it for its last batch.
+		{Name: "mover", Run: s.mover.appender.Run},
+		program.After(ready, lifecycle.Part{Name: "consumer", Run: s.consumer.Run}),
+		program.After(ready, lifecycle.Part{Name: "receipts", Run: s.receipts.Run}),
+		program.After(ready, lifecycle.Part{Name: "erasure", Run: s.scrubber.Run}),
 	}
-	metrics, receiptMetrics := consumer.NewMetrics(s.reg), receipts.NewMetrics(s.reg)
-	if err := s.reg.Register(lag.NewCollector(s.rdb, s.cfg.Partitions)); err != nil {
-		return fmt.Errorf("register metrics: %w", err)
-	}
-	name, err := s.name(listener)
-	if err != nil {
-		return err
-	}
-	outages := outage.New(s.log.With("consumer", name), "storing is interrupted", "storing resumed")
-	c, err := consumer.New(s.reads, s.rdb, s.store, consumer.Config{
-		Name: name, Partitions: s.cfg.Partitions, BatchMax: s.cfg.BatchMax, BatchWait: s.cfg.BatchWait,
-		Writers: s.cfg.Writers, ClaimIdle: s.cfg.ClaimIdle, Retention: s.cfg.StreamRetention, TrimAt: float64(s.cfg.TrimAt) / 100,
-		Move: s.mover.move, Traces: msgtrace.New(s.tracing, s.cfg.Traces.Ratio), Metrics: metrics, Logger: s.log.With("consumer", name), Outages: outages,
-	})
-	if err != nil {
-		return err
-	}
-	receiptConsumer, err := receipts.New(s.reads, s.rdb, s.store, receipts.Config{
-		Name: name, Partitions: s.cfg.Partitions, ClaimIdle: s.cfg.ClaimIdle,
-		Metrics: receiptMetrics, Logger: s.log.With("consumer", name), Outages: outages,
-	})
-	if err != nil {
-		return err
-	}
-	scrubber, err := erasure.New(erasure.Config{
-		Redis: s.rdb, Store: s.store, Partitions: s.cfg.Partitions, Registry: s.reg, Retention: s.cfg.StreamRetention, Logger: s.log,
-	})
-	if err != nil {
-		return err
-	}
-	parts := []lifecycle.Part{{Name: "traces", Run: s.tracing.Run}, {Name: "profiles", Run: func(ctx context.Context) error {
-		return telemetry.ServeProfiles(ctx, s.cfg.ProfileAddr, s.log)
-	}}, {Name: "postgres", Run: func(ctx context.Context) error { return database.Watch(ctx, s.db, s.log) }}}
-	if listener != nil {
-		parts = append(parts, lifecycle.Part{Name: "http", Run: func(ctx context.Context) error {
-			return telemetry.ServeListener(ctx, listener, s.Handler(), s.log)
-		}})
-	}
-	ready := make(chan struct{})
-	parts = append(parts, lifecycle.Part{Name: "redis", Run: func(ctx context.Context) error {
-		if err := redisclient.Await(ctx, s.rdb, s.cfg.Partitions, redisclient.SyncService, s.log); err != nil {
-			return err
-		}
-		close(ready)
-		return s.watch.Run(ctx)
-	}}, lifecycle.Part{Name: "consumer", Run: func(ctx context.Context) error {
-		select {
-		case <-ready:
-		case <-ctx.Done():
-			return nil
-		}
-		// The mover must outlive the consumer, which may need it for its last batch.
-		moverCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
-		done := make(chan error, 1)
-		go func() { done <- s.mover.appender.Run(moverCtx) }()
-		err := c.Run(ctx)
-		stop()
-		return errors.Join(err, <-done)
-	}}, lifecycle.Part{Name: "receipts", Run: func(ctx context.Context) error {
-		select {
-		case <-ready:
-		case <-ctx.Done():
-			return nil
-		}
-		return receiptConsumer.Run(ctx)
-	}}, lifecycle.Part{Name: "erasure", Run: func(ctx context.Context) error {
-		select {
-		case <-ready:
-		case <-ctx.Done():
-			return nil
-		}
-		return scrubber.Run(ctx)
-	}})
-	return lifecycle.Run(ctx, s.log, drainTimeout, parts...)
 }
 
-// name returns the consumer's name. The default includes the port, which distinguishes the
-// instances on one host and survives a restart.
-func (s *Service) name(l net.Listener) (string, error) {
-	if s.cfg.ConsumerName != "" {
-		return s.cfg.ConsumerName, nil
+// Run runs sync-service as a process until ctx is done.
+func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
+	return program.Process{
+		Name: "sync-service", Addr: cfg.Addr, MetricsAtAddr: true, ProfileAddr: cfg.ProfileAddr, RedisURL: cfg.RedisURL,
+		DrainTimeout: drainTimeout, Logger: log,
+		New: func(redisURL, addr string, reg *prometheus.Registry) (program.Service, error) {
+			cfg.RedisURL, cfg.Addr = redisURL, addr
+			return New(cfg, log, reg)
+		},
+	}.Run(ctx)
+}
+
+// consumerName returns the name in the consumer group. The default includes the port, which
+// distinguishes the instances on one host and survives a restart.
+func consumerName(cfg Config) (string, error) {
+	if cfg.ConsumerName != "" {
+		return cfg.ConsumerName, nil
 	}
 	host, err := os.Hostname()
 	if err != nil {
 		return "", fmt.Errorf("CONSUMER_NAME is not set, and the host name is unknown: %w", err)
 	}
-	if l == nil {
+	_, port, err := net.SplitHostPort(cfg.Addr)
+	if err != nil || port == "" {
 		return host, nil
 	}
-	return host + "-" + strconv.Itoa(l.Addr().(*net.TCPAddr).Port), nil
+	return host + "-" + port, nil
 }

@@ -2,6 +2,7 @@ package wsserver_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -95,9 +96,10 @@ func (w *world) gateway(change ...func(*wsserver.Config)) (url string, stop func
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { // stop waits for the goroutine
-		done <- lifecycle.Run(ctx, log, 20*time.Second, append(s.Parts(), lifecycle.Part{
+		err := lifecycle.Run(ctx, log, 20*time.Second, append(s.Parts(), lifecycle.Part{
 			Name: "listener", Run: func(ctx context.Context) error { return telemetry.ServeListener(ctx, l, s.Handler(), log) },
 		})...)
+		done <- errors.Join(err, s.Close())
 	}()
 	stopped := false
 	stop = func() {

@@ -30,6 +30,7 @@ import (
 	"parley.chat/internal/platform/descriptors"
 	"parley.chat/internal/platform/gctune"
 	"parley.chat/internal/platform/lifecycle"
+	"parley.chat/internal/platform/program"
 	"parley.chat/internal/platform/redisclient"
 	"parley.chat/internal/platform/telemetry"
 	"parley.chat/internal/platform/telemetry/tracing"
@@ -135,25 +136,31 @@ type Server struct {
 	presence    *presence.Presence
 	gateway     *gateway.Gateway
 	tracing     *tracing.Tracing
-	connections http.Handler
+	connections *http.ServeMux
 }
 
 // New returns a Server. keys verify access tokens; if nil, the keys at cfg.JWKSURL are used. New
 // opens clients and does no I/O.
-func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.Logger) (*Server, error) {
-	s := &Server{cfg: cfg, log: log, tracing: tracing.New(cfg.Traces, "ws-server", reg, log)}
+func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.Logger) (s *Server, err error) {
+	s = &Server{cfg: cfg, log: log, tracing: tracing.New(cfg.Traces, "ws-server", reg, log)}
 	traces := msgtrace.New(s.tracing, cfg.Traces.Ratio)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+			s = nil
+		}
+	}()
 	maxConnections, err := connections(cfg, descriptors.Limit())
 	if err != nil {
-		return nil, err
+		return s, err
 	}
 	if s.db, err = database.Open(cfg.DatabaseURL, database.Options{
 		Role: cfg.DatabaseRole, MaxConns: cfg.DatabaseMaxConns, StatementTimeout: 5 * time.Second, ApplicationName: "ws-server", Inline: true,
 	}); err != nil {
-		return nil, err
+		return s, err
 	}
 	if s.rdb, err = redisclient.Open(cfg.RedisURL, redisclient.Options{PoolSize: redisPool}); err != nil {
-		return nil, err
+		return s, err
 	}
 	s.watch = redisclient.NewWatch(s.rdb, reg, log)
 	st := store.New(s.db)
@@ -195,11 +202,11 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 	})
 	counter, err := unread.New(unread.Config{DB: s.db, Log: events, Logger: log})
 	if err != nil {
-		return nil, err
+		return s, err
 	}
 	guard, err := browser.NewGuard(cfg.PublicOrigins)
 	if err != nil {
-		return nil, err
+		return s, err
 	}
 	s.gateway = gateway.New(gateway.Config{
 		Mentions: mention.Members(s.db), MayCallAll: mention.AllByRole(s.db), Unread: counter,
@@ -218,7 +225,9 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 			RateSeconds: int(cfg.RateLimit.Per.Seconds()), RateBlockSeconds: int(cfg.RateBlock.Seconds()),
 		},
 	})
-	s.connections = s.gateway.Handler()
+	s.connections = http.NewServeMux()
+	s.connections.Handle("/ws", s.gateway.Handler())
+	s.connections.Handle("/ws/", s.gateway.Handler())
 	return s, nil
 }
 
@@ -234,14 +243,30 @@ func (s *Server) Checks() []telemetry.Check {
 	}
 }
 
+// Close closes the clients that New opened.
+func (s *Server) Close() error {
+	if s.erased != nil {
+		s.erased.Wait()
+	}
+	var errs []error
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	if s.rdb != nil {
+		errs = append(errs, s.rdb.Close())
+	}
+	return errors.Join(errs...)
+}
+
 // Parts returns the parts of the service in starting order. They are stopped in reverse order, so
 // that the gateway drains while the parts that it needs are still running. A listener, if any, must
-// come after them.
+// come after them. They do not wait for Redis: what clients send meanwhile is refused or retried.
 func (s *Server) Parts() []lifecycle.Part {
+	redisPart, _ := program.Redis(s.rdb, s.watch, s.cfg.Partitions, redisclient.WSServer, s.log)
 	parts := []lifecycle.Part{
 		{Name: "traces", Run: s.tracing.Run},
-		{Name: "clients", Run: s.holdClients},
-		{Name: "redis settings", Run: s.watch.Run},
+		{Name: "postgres", Run: func(ctx context.Context) error { return database.Watch(ctx, s.db, s.log) }},
+		redisPart,
 		{Name: "budget", Run: s.budget.Run},
 		{Name: "log", Run: s.conns.Run},
 		// Must run before the appender, which needs it when an append meets another epoch
@@ -258,22 +283,8 @@ func (s *Server) Parts() []lifecycle.Part {
 	return parts
 }
 
-// holdClients checks Redis. It closes the clients when everything else has stopped.
-func (s *Server) holdClients(ctx context.Context) error {
-	defer func() {
-		s.erased.Wait()
-		_ = s.rdb.Close()
-		_ = s.db.Close()
-	}()
-	if err := redisclient.Await(ctx, s.rdb, s.cfg.Partitions, redisclient.WSServer, s.log); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
-	}
-	<-ctx.Done()
-	return nil
-}
+// drainTimeout bounds the shutdown.
+const drainTimeout = 20 * time.Second
 
 // redisPool is the number of Redis connections for everything except appends and subscriptions.
 const redisPool = 32
@@ -304,33 +315,12 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		collector.Keep()
 	}
 	log := telemetry.NewLogger(stderr, "ws-server", cfg.LogLevel)
-	cfg.RedisURL = redisclient.Discover(ctx, cfg.RedisURL)
-	err = serve(ctx, cfg, log)
-	if errors.Is(err, redisclient.ErrCluster) && ctx.Err() == nil {
-		cfg.RedisURL = redisclient.AsCluster(cfg.RedisURL)
-		err = serve(ctx, cfg, log)
-	}
-	return err
-}
-
-// serve runs the service with its listener until ctx is done.
-func serve(ctx context.Context, cfg Config, log *slog.Logger) error {
-	reg := telemetry.NewRegistry("ws-server")
-	s, err := New(cfg, nil, reg, log)
-	if err != nil {
-		return err
-	}
-	mux := http.NewServeMux()
-	telemetry.Probes(mux, log, s.Checks()...)
-	mux.Handle("/ws", s.Handler())
-	mux.Handle("/ws/", s.Handler())
-	return lifecycle.Run(ctx, log, 20*time.Second, append(s.Parts(), lifecycle.Part{
-		Name: "postgres", Run: func(ctx context.Context) error { return database.Watch(ctx, s.db, log) },
-	}, lifecycle.Part{
-		Name: "profiles", Run: func(ctx context.Context) error { return telemetry.ServeProfiles(ctx, cfg.ProfileAddr, log) },
-	}, lifecycle.Part{
-		Name: "metrics", Run: func(ctx context.Context) error { return telemetry.ServeMetrics(ctx, cfg.MetricsAddr, reg, log) },
-	}, lifecycle.Part{
-		Name: "listener", Run: func(ctx context.Context) error { return telemetry.Serve(ctx, cfg.Addr, mux, log) },
-	})...)
+	return program.Process{
+		Name: "ws-server", Addr: cfg.Addr, MetricsAddr: cfg.MetricsAddr, ProfileAddr: cfg.ProfileAddr, RedisURL: cfg.RedisURL,
+		DrainTimeout: drainTimeout, Logger: log,
+		New: func(redisURL, _ string, reg *prometheus.Registry) (program.Service, error) {
+			cfg.RedisURL = redisURL
+			return New(cfg, nil, reg, log)
+		},
+	}.Run(ctx)
 }

@@ -11,7 +11,6 @@ import (
 
 	"parley.chat/internal/platform/config"
 	"parley.chat/internal/platform/gctune"
-	"parley.chat/internal/platform/redisclient"
 	"parley.chat/internal/platform/telemetry"
 	syncservice "parley.chat/sync-service"
 )
@@ -132,14 +131,5 @@ func (runCommand) Run(e *env) error {
 		gcPolicy.Keep()
 	}
 	log := telemetry.NewLogger(e.stderr, "sync-service", e.cfg.LogLevel)
-	e.cfg.RedisURL = redisclient.Discover(e.ctx, e.cfg.RedisURL)
-	s, err := syncservice.New(e.cfg, log, telemetry.NewRegistry("sync-service"))
-	if err == nil {
-		err = s.Run(e.ctx)
-	}
-	if errors.Is(err, redisclient.ErrCluster) && e.ctx.Err() == nil {
-		e.cfg.RedisURL = redisclient.AsCluster(e.cfg.RedisURL)
-		return runCommand{}.Run(e)
-	}
-	return err
+	return syncservice.Run(e.ctx, e.cfg, log)
 }

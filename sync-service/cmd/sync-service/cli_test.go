@@ -21,6 +21,7 @@ import (
 	"parley.chat/internal/devkit/testkit/pgtest"
 	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/platform/config"
+	"parley.chat/internal/platform/lifecycle"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
@@ -72,7 +73,8 @@ func (w *world) serve() {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if err := s.Run(ctx); err != nil && ctx.Err() == nil {
+		err := lifecycle.Run(ctx, slog.New(slog.DiscardHandler), 0, s.Parts()...)
+		if err = errors.Join(err, s.Close()); err != nil {
 			w.t.Errorf("service: %v", err)
 		}
 	}()

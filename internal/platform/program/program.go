@@ -1,0 +1,123 @@
+// Package program runs a service as a process. All services have one shape, so that the three
+// programs and the standalone program start, check and stop them alike.
+package program
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/internal/platform/lifecycle"
+	"parley.chat/internal/platform/redisclient"
+	"parley.chat/internal/platform/telemetry"
+)
+
+// Service is a service without listeners. Its constructor opens clients but does no I/O with the
+// stores and starts no goroutine.
+type Service interface {
+	// Handler serves the service's API. It is nil if the service has none.
+	Handler() http.Handler
+	// Checks returns what must hold for the service to be ready.
+	Checks() []telemetry.Check
+	// Parts returns the parts in starting order. They may run only once.
+	Parts() []lifecycle.Part
+	// Close releases what the constructor opened. It must not be called while parts run.
+	Close() error
+}
+
+// Process describes how a service runs as a process of its own.
+type Process struct {
+	Name        string // label of logs and metrics, such as "ws-server"
+	Addr        string // listen address of the API and the probes
+	MetricsAddr string // listen address of /metrics
+	// MetricsAtAddr serves /metrics at Addr instead, which must then not be public.
+	MetricsAtAddr bool
+	ProfileAddr   string // listen address of the profiles; empty: none
+	RedisURL      string
+	DrainTimeout  time.Duration // 0: the default of lifecycle.Run
+	Logger        *slog.Logger
+	// New constructs the service. addr is the address that the process listens on. It may differ
+	// from Addr in its port.
+	New func(redisURL, addr string, reg *prometheus.Registry) (Service, error)
+}
+
+// Run runs the service until ctx is done. If REDIS_URL has one address and a Redis Cluster answers
+// there, the service is constructed again for a Cluster.
+func (p Process) Run(ctx context.Context) error {
+	redisURL := redisclient.Discover(ctx, p.RedisURL)
+	err := p.serve(ctx, redisURL)
+	if errors.Is(err, redisclient.ErrCluster) && ctx.Err() == nil {
+		err = p.serve(ctx, redisclient.AsCluster(redisURL))
+	}
+	return err
+}
+
+func (p Process) serve(ctx context.Context, redisURL string) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", p.Addr)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", p.Addr, err)
+	}
+	defer func() { _ = listener.Close() }() // already closed if the listener's part has run
+	reg := telemetry.NewRegistry(p.Name)
+	service, err := p.New(redisURL, listener.Addr().String(), reg)
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	telemetry.Probes(mux, p.Logger, service.Checks()...)
+	if h := service.Handler(); h != nil {
+		mux.Handle("/", h)
+	}
+	parts := append(service.Parts(), lifecycle.Part{Name: "profiles", Run: func(ctx context.Context) error {
+		return telemetry.ServeProfiles(ctx, p.ProfileAddr, p.Logger)
+	}})
+	if p.MetricsAtAddr {
+		mux.Handle("GET /metrics", telemetry.MetricsHandler(reg))
+	} else {
+		parts = append(parts, lifecycle.Part{Name: "metrics", Run: func(ctx context.Context) error {
+			return telemetry.ServeMetrics(ctx, p.MetricsAddr, reg, p.Logger)
+		}})
+	}
+	parts = append(parts, lifecycle.Part{Name: "http", Run: func(ctx context.Context) error {
+		return telemetry.ServeListener(ctx, listener, mux, p.Logger)
+	}})
+	err = lifecycle.Run(ctx, p.Logger, p.DrainTimeout, parts...)
+	return errors.Join(err, service.Close())
+}
+
+// Redis returns the part that waits until Redis is suitable for a service, and then watches its
+// settings. It closes ready in between. It fails if Redis can never be suitable.
+func Redis(rdb redis.UniversalClient, watch *redisclient.Watch, partitions int, commands redisclient.Commands, log *slog.Logger) (part lifecycle.Part, ready <-chan struct{}) {
+	suitable := make(chan struct{})
+	return lifecycle.Part{Name: "redis", Run: func(ctx context.Context) error {
+		if err := redisclient.Await(ctx, rdb, partitions, commands, log); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		close(suitable)
+		return watch.Run(ctx)
+	}}, suitable
+}
+
+// After returns the part with its Run delayed until ready is closed.
+func After(ready <-chan struct{}, part lifecycle.Part) lifecycle.Part {
+	run := part.Run
+	part.Run = func(ctx context.Context) error {
+		select {
+		case <-ready:
+			return run(ctx)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return part
+}
