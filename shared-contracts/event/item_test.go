@@ -68,18 +68,18 @@ func TestDecodeItems_framesAreApart(t *testing.T) {
 func TestDecodeItems_corrupt(t *testing.T) {
 	good := items(2)
 	for name, bad := range map[string]string{
-		"no header":      "garbage",
-		"few words":      "1 1-a 45 1-1 message\n{}",
-		"many words":     "1 1-a 45 1-1 message 019b7d5c-0000-7000-8000-0000000000aa x\n{}",
-		"two spaces":     "1 1-a  45 1-1 message 019b7d5c-0000-7000-8000-0000000000aa\n{}",
-		"version":        "x 1-a 45 1-1 message 019b7d5c-0000-7000-8000-0000000000aa\n{}",
-		"version 0":      "0 1-a 45 1-1 message 019b7d5c-0000-7000-8000-0000000000aa\n{}",
-		"seq":            "1 1-a -1 1-1 message 019b7d5c-0000-7000-8000-0000000000aa\n{}",
-		"seq is no int":  "1 1-a 4.5 1-1 message 019b7d5c-0000-7000-8000-0000000000aa\n{}",
-		"sender":         "1 1-a 45 1-1 message ann\n{}",
-		"epoch":          "1 - 45 1-1 message 019b7d5c-0000-7000-8000-0000000000aa\n{}",
-		"an empty line":  "\n{}",
-		"an older frame": `{"type":"message"}` + "\n" + `{"type":"message"}`,
+		"no header":             "garbage",
+		"few words":             "1 1-a 45 1-1 message\n{}",
+		"many words":            "1 1-a 45 1-1 message 019b7d5c-0000-7000-8000-0000000000aa x\n{}",
+		"two spaces":            "1 1-a  45 1-1 message 019b7d5c-0000-7000-8000-0000000000aa\n{}",
+		"version":               "x 1-a 45 1-1 message 019b7d5c-0000-7000-8000-0000000000aa\n{}",
+		"version 0":             "0 1-a 45 1-1 message 019b7d5c-0000-7000-8000-0000000000aa\n{}",
+		"seq":                   "1 1-a -1 1-1 message 019b7d5c-0000-7000-8000-0000000000aa\n{}",
+		"seq is not an integer": "1 1-a 4.5 1-1 message 019b7d5c-0000-7000-8000-0000000000aa\n{}",
+		"sender":                "1 1-a 45 1-1 message ann\n{}",
+		"epoch":                 "1 - 45 1-1 message 019b7d5c-0000-7000-8000-0000000000aa\n{}",
+		"an empty line":         "\n{}",
+		"an older frame":        `{"type":"message"}` + "\n" + `{"type":"message"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := append(append(join(good), '\n'), bad...)
