@@ -17,7 +17,7 @@ import (
 const (
 	ReasonSeqTaken   = "another event holds its seq"
 	ReasonElsewhere  = "its id is stored under another seq"
-	ReasonRefused    = "the database cannot hold it"
+	ReasonRefused    = "the database cannot store it"
 	ReasonUnreadable = "it cannot be decoded"
 	ReasonMisplaced  = "it is in the stream of another channel"
 )
