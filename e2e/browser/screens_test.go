@@ -68,7 +68,7 @@ func TestScreens(t *testing.T) {
 		p.wide(width, 900)
 		p.open("/")
 		p.await(find("submit"))
-		p.look("door", width)
+		p.look("sign-in", width)
 		p.logIn("/c/" + tea)
 		for _, s := range screens {
 			path := "/"

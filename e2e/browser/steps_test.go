@@ -7,7 +7,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// What users do on the page.
+// Actions of users on the page.
 
 // signUp creates an account on the sign-in screen.
 func (p *person) signUp() {

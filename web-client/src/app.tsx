@@ -22,13 +22,13 @@ export function App(): JSX.Element {
 function Screen(): JSX.Element {
   switch (session.value.name) {
     case "unknown":
-      return <main id="main" class="door" aria-busy="true" aria-label="Loading" />;
+      return <main id="main" class="entry" aria-busy="true" aria-label="Loading" />;
     case "signed-out":
       return <SignIn />;
     case "unreachable":
       return (
-        <main id="main" class="door">
-          <div class="door-card">
+        <main id="main" class="entry">
+          <div class="entry-card">
             <h1>Can't reach the server</h1>
             <p>Check your connection and try again.</p>
             <Button tone="primary" onClick={() => void resumeSession()}>

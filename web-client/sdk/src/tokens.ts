@@ -82,12 +82,12 @@ export interface BearerAuth {
   /** The device token of an earlier session, even of one that has ended. */
   readonly deviceToken?: string | undefined;
   /** Called with the credentials to save, before they are used. */
-  readonly onRenewed?: (kept: Credentials) => void;
+  readonly onRenewed?: (credentials: Credentials) => void;
 }
 
 /**
- * RENEW_AHEAD_MS is how long before its expiry a token is renewed; a short-lived one after two
- * thirds of its life.
+ * RENEW_AHEAD_MS is how long before its expiry a token is renewed. A token that expires within three
+ * times this is renewed after two thirds of the remaining time.
  */
 const RENEW_AHEAD_MS = 60_000;
 

@@ -9,7 +9,7 @@ import { candidates, complete, mentionAt, type MentionQuery } from "../lib/menti
 import type { ChannelState } from "../state/channel-state";
 import { loadMembers } from "../state/channels";
 import { sdk } from "../state/client";
-import { composerFocus, edit, lastOwn, returnToNewest, replyingTo, toNewest } from "../state/compose";
+import { composerFocus, edit, lastOwn, replyingTo, returnToNewest, toNewest } from "../state/compose";
 import { draftOf, keepDraft } from "../state/drafts";
 import { openNewest } from "../state/history";
 import { nameOf, person } from "../state/people";

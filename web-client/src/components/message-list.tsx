@@ -7,7 +7,7 @@ import { useComputed, useSignal } from "@preact/signals";
 import { dayLabel } from "../lib/dates";
 import { estimate, NEW_ROW, type Row, rowsOf } from "../lib/rows";
 import type { ChannelState } from "../state/channel-state";
-import { focusComposer, returnToNewest, placing, target } from "../state/compose";
+import { focusComposer, placing, returnToNewest, target } from "../state/compose";
 import { openNewest, reading, readNewer, readOlder } from "../state/history";
 import { myID } from "../state/me";
 import { testids } from "../testids";

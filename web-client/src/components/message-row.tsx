@@ -9,7 +9,7 @@ import type { Row } from "../lib/rows";
 import type { ChannelState } from "../state/channel-state";
 import { edit, editing, reply } from "../state/compose";
 import { openDialog } from "../state/dialog";
-import { mentionedNames, hasNamesake, nameOf, person } from "../state/people";
+import { hasNamesake, mentionedNames, nameOf, person } from "../state/people";
 import { myID } from "../state/me";
 import { testids } from "../testids";
 import { Avatar } from "./avatar";

@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
 
-import { type MentionedNames, type Inline, parseBody } from "../lib/markup";
+import { type Inline, type MentionedNames, parseBody } from "../lib/markup";
 
 interface MessageTextProps {
   readonly body: string;

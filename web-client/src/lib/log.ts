@@ -42,8 +42,8 @@ export function indexOfSeq(messages: readonly LoggedMessage[], seq: number): num
 }
 
 /**
- * prepend adds a page of messages from before the log's first one. A page shorter than limit is the
- * first of the channel.
+ * prepend adds a page of messages from before the log's first one. A page shorter than limit
+ * reaches the beginning of the channel.
  */
 export function prepend(log: MessageLog, page: readonly Message[], limit: number): MessageLog {
   const first = firstSeq(log);

@@ -16,14 +16,14 @@ export function SignIn(): JSX.Element {
   const notice = state.name === "signed-out" ? state.notice : undefined;
   const invited = route.value.name === "channel";
   return (
-    <main id="main" class="door" data-testid={testids.signIn}>
-      <div class="door-card">
+    <main id="main" class="entry" data-testid={testids.signIn}>
+      <div class="entry-card">
         <img src="/icon.svg" alt="" width="48" height="48" />
         <h1>{joining ? "Create your account" : "Sign in to Parley"}</h1>
         {notice !== undefined && <p class="notice">{notice}</p>}
         {invited && notice === undefined && <p class="notice">You were invited to a channel. Sign in or create an account to join it.</p>}
         {joining ? <SignUpForm /> : <LogInForm />}
-        <p class="door-other">
+        <p class="entry-other">
           {joining ? "Already have an account?" : "New here?"}{" "}
           <button type="button" class="link-button" data-testid={testids.modeSwitch} onClick={() => setJoining(!joining)}>
             {joining ? "Sign in" : "Create an account"}

@@ -1,4 +1,4 @@
-/** Users' names and pictures, as learned from members, messages and requested. */
+/** Users' names and pictures, as learned from members, messages and profiles. */
 
 import type { Me, User } from "@parley/client";
 import { type Signal, signal } from "@preact/signals";
@@ -22,7 +22,7 @@ const queue: string[] = [];
 let openRequests = 0;
 
 /**
- * MAX_REQUESTS is how many requested are requested concurrently: a channel's first page may have
+ * MAX_REQUESTS is how many profiles are requested concurrently: a channel's first page may have
  * fifty authors.
  */
 const MAX_REQUESTS = 4;

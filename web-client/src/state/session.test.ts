@@ -21,7 +21,7 @@ vi.mock("./lifecycle", () => ({
 
 const user = (id: string): Me => ({ id, username: id, display_name: "", avatar_url: "" }) as Me;
 
-async function comes(id: string): Promise<void> {
+async function signIn(id: string): Promise<void> {
   asked.me.mockResolvedValue(user(id));
   await logIn({ login: id, password: "x" });
 }
@@ -34,19 +34,19 @@ describe("the end of a session", () => {
     ["log out", logOut],
   ];
   it.each(ends)("by %s removes private data", async (_, ends) => {
-    await comes("ann");
+    await signIn("ann");
     keepDraft("ann", "c", "for nobody else");
     recentEmoji.value = ["👍"];
     replyingTo.value = { id: "m" } as never;
     await ends();
     expect(session.value.name).toBe("signed-out");
     expect(localStorage.getItem("parley.draft.ann.c")).toBeNull();
-    await comes("bob");
+    await signIn("bob");
     expect([draftOf("bob", "c"), draftOf("ann", "c"), recentEmoji.value, replyingTo.value]).toEqual(["", "", [], undefined]);
   });
 
   it("keeps the draft of another user who has signed in in another tab", async () => {
-    await comes("ann");
+    await signIn("ann");
     keepDraft("ann", "c", "ann's");
     localStorage.setItem("parley.draft.bob.c", JSON.stringify("bob's"));
     asked.end?.("other-user");
@@ -59,7 +59,7 @@ describe("the end of a session", () => {
     await resumeSession();
     expect(localStorage.getItem("parley.draft.ann.c")).toBeNull();
     localStorage.setItem("parley.draft.ann.c", JSON.stringify("ann's"));
-    await comes("bob");
+    await signIn("bob");
     expect(localStorage.getItem("parley.draft.ann.c")).toBeNull();
   });
 
