@@ -583,7 +583,7 @@ type ProfileChange struct {
 	AvatarURL *string `json:"avatar_url,omitempty"`
 	Bio       *string `json:"bio,omitempty"`
 
-	// DisplayName Empty, or a name without leading or trailing blanks.
+	// DisplayName A name, or empty. Leading and trailing blanks are removed.
 	DisplayName *string `json:"display_name,omitempty"`
 }
 
