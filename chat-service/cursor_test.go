@@ -120,8 +120,8 @@ func (w *world) listed(t *testing.T, path string, by user) (p listPage) {
 	return p
 }
 
-// relabelled returns the position of a cursor of another list as a forged cursor of list. If both
-// positions have the same fields, it returns own.
+// relabelled takes the position out of a cursor of another list and returns it as a forged cursor
+// of list. If both positions have the same fields, it returns own.
 func relabelled(t *testing.T, cursor, list, own string) string {
 	t.Helper()
 	foreign, mine := fieldsOf(t, cursor), fieldsOf(t, own)

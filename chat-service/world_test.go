@@ -224,7 +224,7 @@ type object map[string]any
 
 const goodPassword = "correct horse battery"
 
-// user is a user who has signed up, with a bearer session.
+// user is a user of the service, with the tokens of a bearer session.
 type user struct {
 	ID      chat.UserID
 	Name    string

@@ -61,7 +61,7 @@ func hashRefresh(raw string) []byte {
 	return sum[:]
 }
 
-// begin starts a session of u.
+// begin starts a session of u on device d.
 func (s *Service) begin(ctx context.Context, tx bun.Tx, u *user, d device) (tokens, error) {
 	now := time.Now()
 	row := session{

@@ -382,7 +382,8 @@ type Message struct {
 
 // MessageCreation defines model for MessageCreation.
 type MessageCreation struct {
-	// Body At most 16 KiB of UTF-8, not blank, without control characters except newline and tab. CRLF and CR are converted to LF first.
+	// Body At most 16 KiB of UTF-8, not blank, without control characters except newline and tab. CRLF and CR are
+	// converted to LF first.
 	Body     string            `json:"body"`
 	ClientID *NullableClientID `json:"client_id,omitempty"`
 	ReplyTo  *NullableEventID  `json:"reply_to,omitempty"`
@@ -829,7 +830,8 @@ type ListMessagesParams struct {
 	// AfterSeq Return the oldest messages after this seq.
 	AfterSeq *Seq `form:"after_seq,omitempty" json:"after_seq,omitempty"`
 
-	// Around Return half a page up to and including this seq and half a page after it. If one half is short, the other half is longer.
+	// Around Return half a page up to and including this seq and half a page after it. If one half is short, the other
+	// half is longer.
 	Around *Seq `form:"around,omitempty" json:"around,omitempty"`
 
 	// Cursor The `next_cursor` of the previous page.

@@ -2,7 +2,7 @@
 //
 // Every change of a membership is one transaction. It changes the row of the member and adds an
 // outbox row, from which the channel's event and the user's notice are published. Constraints and
-// locks, never earlier reads, decide which of two concurrent changes comes first.
+// locks decide which of two concurrent changes comes first; an earlier read never does.
 package channel
 
 import (

@@ -143,8 +143,8 @@ func (s *Service) Accept(ctx context.Context, inv invitation.Invitation) error {
 	})
 }
 
-// MayBeAdded returns an error if other has blocked the user by, who therefore may not add other to
-// anything.
+// MayBeAdded returns an error if other has blocked by: nobody can be added to a channel or group by
+// a user whom they have blocked.
 func MayBeAdded(ctx context.Context, db bun.IDB, by, other chat.UserID) error {
 	blocked, err := contact.Blocks(ctx, db, other, by)
 	if err == nil && blocked {
@@ -153,16 +153,16 @@ func MayBeAdded(ctx context.Context, db bun.IDB, by, other chat.UserID) error {
 	return err
 }
 
-// entry describes a user who becomes a member: the user who acts, the user who enters, and the new
-// role ("" if the user joins).
+// entry describes how a user becomes a member: actor is the user who acts, subject the user who
+// enters, and role their new role ("" if the user joins).
 type entry struct {
 	actor, subject chat.UserID
 	role           chat.Role
 }
 
-// enter makes a user a member if allowed, which is called with all locks held, returns no error.
-// Entering is rate-limited, so that joining and leaving in turn produces at most one event per
-// minute. Leaving is not limited, because a member must always be able to leave.
+// enter makes a user a member. It calls allowed while it holds all locks, and stops if allowed
+// returns an error. Entering is rate-limited, so that joining and leaving in turn produces at most
+// one event per minute. Leaving is not limited, because a member must always be able to leave.
 func (s *Service) enter(ctx context.Context, channel chat.ChannelID, group *chat.GroupID, e entry, allowed func(context.Context, bun.Tx) error) error {
 	if _, err := s.cfg.Limits.Take(ctx, ratelimit.Into(channel, e.subject)); err != nil {
 		return err
@@ -239,7 +239,7 @@ func (s *Service) checkLimit(ctx context.Context, tx bun.Tx, e entry) error {
 	return apierr.New(apierr.Conflict, "This user has reached the maximum number of channels.")
 }
 
-// insertMember writes the row of a member, and reports whether there was none.
+// insertMember inserts the row of a member. It reports whether the user was not a member before.
 func insertMember(ctx context.Context, tx bun.Tx, channel chat.ChannelID, e entry, head int64) (bool, error) {
 	res, err := tx.NewRaw(`insert into channel_members (channel_id, user_id, joined_seq, role) values (?, ?, ?, ?)
 		on conflict do nothing`, channel, e.subject, head, cmp.Or(e.role, chat.Member)).Exec(ctx)
@@ -274,8 +274,8 @@ func LockSelf(ctx context.Context, tx bun.Tx, user chat.UserID) (username string
 }
 
 // lockInGroup locks a user's membership of a group. While a user is being removed from a group,
-// they cannot enter more of its channels. Channels that they entered before are left in the same
-// transaction.
+// they cannot enter more of its channels. The removal also ends their memberships of channels that
+// they entered earlier.
 func lockInGroup(ctx context.Context, tx bun.Tx, group chat.GroupID, user chat.UserID) error {
 	var one int
 	err := tx.NewRaw("select 1 from group_members where group_id = ? and user_id = ? for share", group, user).Scan(ctx, &one)

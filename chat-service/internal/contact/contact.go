@@ -102,7 +102,7 @@ func find(ctx context.Context, db bun.IDB, user, other chat.UserID) (row, error)
 	return r, nil
 }
 
-// other returns an error unless other exists and is not user.
+// other returns an error unless other is an existing user and different from user.
 func (s *Service) other(ctx context.Context, user, other chat.UserID) error {
 	if user == other {
 		return apierr.Invalid("user_id", "must be another user")

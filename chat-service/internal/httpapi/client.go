@@ -38,7 +38,7 @@ func (a *API) Client(c echo.Context) Client {
 }
 
 // beforeProxies walks backwards through the forwarding lists to the first address that is not one
-// of our proxies. Addresses before that one were sent by the client and cannot be trusted.
+// of our proxies. The addresses to the left of it were sent by the client and cannot be trusted.
 func (a *API) beforeProxies(addr netip.Addr, lists []string) netip.Addr {
 	hops := strings.Split(strings.Join(lists, ","), ",")
 	for i := len(hops) - 1; i >= 0 && a.cfg.Proxies.Contains(addr); i-- {

@@ -74,8 +74,8 @@ func problemOf(err error) *apierr.Error {
 	return apierr.Of(err)
 }
 
-// storeIsDown reports whether err was caused by PostgreSQL, Redis or the network between, rather
-// than by the request or by a bug. The same request may succeed a moment later.
+// storeIsDown reports whether err was caused by PostgreSQL, by Redis or by the network, rather than
+// by the request or by a bug. The same request may succeed a moment later.
 func storeIsDown(err error) bool {
 	for _, known := range []error{
 		context.DeadlineExceeded, sql.ErrConnDone, driver.ErrBadConn, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,
