@@ -339,11 +339,13 @@ func TestJoin_isAnnouncedBeforeTheFirstMessage(t *testing.T) {
 		lock := w.lock("outbox")
 		first := conn.Say(t, c, "first").String()
 		testkit.Until(t, testkit.Timeout, func() error { return w.blocked("outbox") })
-		if err := lock.Commit(t.Context()); err != nil { // the gateway reads that the arrival has not been announced
+		// The gateway now reads that the join has not been announced yet.
+		if err := lock.Commit(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		lock = w.lock("outbox")
-		testkit.Until(t, testkit.Timeout, func() error { // it reads again, or has not waited and answers
+		// It must read again. A gateway that does not wait answers instead.
+		testkit.Until(t, testkit.Timeout, func() error {
 			if slices.ContainsFunc(conn.Frames(), func(f wstest.Frame) bool { return f.Ref == first }) {
 				return nil
 			}
