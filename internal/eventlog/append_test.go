@@ -19,7 +19,8 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// call runs append.lua with events as the appender would, for a caller that knows what known says.
+// call runs append.lua with events in the same way as the appender. known is what the caller has
+// seen of the channel.
 func call(t testing.TB, l *Log, known Head, o AppendOptions, events ...frame.Event) ([]string, error) {
 	t.Helper()
 	a := NewAppender(l, l.rdb, empty, AppenderConfig{Lanes: 1, Logger: quiet})
@@ -28,12 +29,12 @@ func call(t testing.TB, l *Log, known Head, o AppendOptions, events ...frame.Eve
 			t.Fatal(err)
 		}
 	}
-	keys, args := wordsOf(t, a, takeBack(a.lanes[0]))
+	keys, args := argsOf(t, a, takeBack(a.lanes[0]))
 	args[2], args[3] = string(known.Epoch), known.Seq
 	return appendScript.Run(context.Background(), l.rdb, keys, args...).StringSlice()
 }
 
-// takeBack returns what waits in a lane, which forgets it.
+// takeBack removes and returns the events that wait in a lane.
 func takeBack(l *lane) (waiting []*pending) {
 	for _, q := range l.ready {
 		waiting = append(waiting, q.waiting...)
@@ -43,8 +44,8 @@ func takeBack(l *lane) (waiting []*pending) {
 	return waiting
 }
 
-// wordsOf returns the call of append.lua for events as go-redis takes it.
-func wordsOf(t testing.TB, a *Appender, call []*pending) (keys []string, args []any) {
+// argsOf returns the call of append.lua for events in the form that go-redis expects.
+func argsOf(t testing.TB, a *Appender, call []*pending) (keys []string, args []any) {
 	t.Helper()
 	wire := a.lanes[0].appendCall(nil, scriptCall{events: call})
 	fields, n, err := parse(wire, nil, 0)
@@ -64,7 +65,8 @@ func wordsOf(t testing.TB, a *Appender, call []*pending) (keys []string, args []
 	return keys, args
 }
 
-// mustCall is call for a caller that knows nothing, without the epoch.
+// mustCall is call for a caller that has seen nothing of the channel. It returns the results
+// without the epoch.
 func mustCall(t testing.TB, l *Log, events ...frame.Event) []string {
 	t.Helper()
 	results, err := call(t, l, Head{}, AppendOptions{}, events...)
@@ -113,7 +115,7 @@ func TestAppendScript_numbers(t *testing.T) {
 	}
 }
 
-// Beyond 2^31, and up to where a float still counts by one.
+// The test uses seqs beyond 2^31, up to the largest integer that a float64 represents exactly.
 func TestAppendScript_bigNumbers(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
@@ -148,7 +150,7 @@ func everyKind(ch chat.ChannelID) []frame.Event {
 	return []frame.Event{m, edit, del, react, membership(event.MemberJoined, ch, chat.NewUserID()), membership(event.MemberLeft, ch, chat.NewUserID()), about, gap}
 }
 
-// One encoding serves stream, tail and topic, and Go reads what Lua writes.
+// Stream, tail and topic get the same encoding, and Go can decode what Lua writes.
 func TestAppendScript_writesWhatGoReads(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
@@ -165,7 +167,7 @@ func TestAppendScript_writesWhatGoReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	events := everyKind(ch)
-	// The first two in a call of their own each, the others in one.
+	// The first two events have a call each, the others share one.
 	mustCall(t, l, events[0])
 	mustCall(t, l, events[1])
 	mustCall(t, l, events[2:]...)
@@ -269,7 +271,7 @@ func TestAppendScript_idempotency(t *testing.T) {
 	wantResults(t, mustCall(t, l, sender), "ok 2")
 	wantResults(t, mustCall(t, l, channel), "ok 1")
 
-	// Twice and thrice within one call, with others around it.
+	// The same event is sent twice and three times within one call, between other events.
 	a, b := message(ch, ann, "a"), message(ch, ann, "b")
 	again, changed := a, a
 	again.ID, changed.ID, changed.Body = chat.NewEventID(), chat.NewEventID(), "other"
@@ -302,7 +304,7 @@ func TestAppendScript_keepsTheRecordFor(t *testing.T) {
 	}
 }
 
-// What is refused as a whole leaves Redis as it was.
+// A call that is refused as a whole leaves Redis unchanged.
 func TestAppendScript_refusesAll(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
@@ -341,7 +343,7 @@ func TestAppendScript_refusesAll(t *testing.T) {
 			}
 		})
 	}
-	// And what is not refused, is appended.
+	// A call that is not refused is appended.
 	for _, known := range []Head{{Seq: 2, Epoch: epoch}, {Seq: 3, Epoch: epoch}, {}} {
 		if _, err := call(t, l, known, AppendOptions{}, message(ch, bob, "a")); err != nil {
 			t.Errorf("known %+v: %v", known, err)
@@ -361,39 +363,41 @@ func TestAppendScript_removalMarks(t *testing.T) {
 	}
 	before := message(ch, bob, "before")
 	late := message(ch, bob, "late")
-	// In one call: what comes behind member_left is refused, what came before is not, others are not.
+	// Within one call, events after member_left are refused; events before it and events of other
+	// users are not.
 	wantResults(t, mustCall(t, l, before, membership(event.MemberLeft, ch, bob), late, message(ch, ann, "ann")),
 		"ok 1", "ok 2", "forbidden", "ok 3")
 	mark := rediskey.Removed(l.Partition(ch.UUID), ch, bob)
 	if ttl := rdb.PTTL(t.Context(), mark).Val(); ttl > 120*time.Second || ttl < 100*time.Second {
 		t.Errorf("the mark goes in %v, want 120 s", ttl)
 	}
-	// And in later ones, of every kind that a member does, in this channel alone.
+	// The same holds in later calls, for every kind of member event, but only in this channel.
 	wantResults(t, mustCall(t, l, of(event.Message), of(event.Edit), of(event.Delete), of(event.Reaction), message(ch, ann, "ann")),
 		"forbidden", "forbidden", "forbidden", "forbidden", "ok 4")
 	wantResults(t, mustCall(t, l, message(other, bob, "elsewhere")), "ok 1")
-	// A retry of what was appended in time is still answered, a refused one stays refused.
+	// A retry of an event that was appended in time still gets its ack; a refused event is refused
+	// again.
 	wantResults(t, mustCall(t, l, before, late), dup(l, before, 1), "forbidden")
-	// member_joined, in one call and for later ones.
+	// member_joined allows events again, in the same call and in later ones.
 	wantResults(t, mustCall(t, l, message(ch, bob, "early"), membership(event.MemberJoined, ch, bob), message(ch, bob, "back")),
 		"forbidden", "ok 5", "ok 6")
 	wantResults(t, mustCall(t, l, late), "ok 7")
 	if n := rdb.Exists(t.Context(), mark).Val(); n != 0 {
 		t.Error("the mark is still there")
 	}
-	// Back and forth: the last word stands.
+	// After several changes the last one counts.
 	wantResults(t, mustCall(t, l, membership(event.MemberLeft, ch, bob), membership(event.MemberJoined, ch, bob),
 		membership(event.MemberLeft, ch, bob), message(ch, bob, "x")), "ok 8", "ok 9", "ok 10", "forbidden")
 	if n := rdb.Exists(t.Context(), mark).Val(); n != 1 {
 		t.Error("the mark is missing")
 	}
-	// The relay may append an old member_left again, after the member has come back.
+	// The relay may append an old member_left again after the member has come back.
 	left := membership(event.MemberLeft, ch, ann)
 	mustCall(t, l, left, membership(event.MemberJoined, ch, ann))
 	wantResults(t, mustCall(t, l, left, message(ch, ann, "here")), dup(l, left, 11), "ok 13")
 }
 
-// PostgreSQL and tail cover everything: a tail that gets something new must not expire with it.
+// A tail expires only while everything in it is stored, so a new item must remove the expiry.
 func TestAppendScript_persistsTheTail(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
@@ -405,7 +409,7 @@ func TestAppendScript_persistsTheTail(t *testing.T) {
 		t.Errorf("a new tail expires in %v", ttl)
 	}
 	rdb.PExpire(t.Context(), tail, time.Hour)
-	mustCall(t, l, e) // a duplicate pushes nothing
+	mustCall(t, l, e) // a duplicate adds nothing to the tail
 	if ttl := rdb.PTTL(t.Context(), tail).Val(); ttl <= 0 {
 		t.Error("a duplicate has changed the tail")
 	}
@@ -415,8 +419,9 @@ func TestAppendScript_persistsTheTail(t *testing.T) {
 	}
 }
 
-// What can be healed may fail: the append stands, and is told as such.
-func TestAppendScript_survivesABadTail(t *testing.T) {
+// The append succeeds and is reported as such even if the tail, which can be rebuilt, cannot be
+// written.
+func TestAppendScript_badTail(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
 	ch := seeded(t, l)
@@ -438,7 +443,7 @@ func TestAppendScript_survivesABadTail(t *testing.T) {
 	}
 }
 
-// What must not fail comes first, so that a failure leaves nothing half done.
+// Writes that may fail come first, so that a failure leaves nothing half done.
 func TestAppendScript_writesNothingWhereItFails(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
@@ -481,8 +486,9 @@ func TestAppendScript_writesNothingIntoAFullRedis(t *testing.T) {
 	}
 }
 
-// A cluster runs a script only if all its keys are in one slot and declared; maxPerCall of them fit.
-func TestAppendScript_takesAFullCall(t *testing.T) {
+// A Cluster runs a script only if all its keys are declared and in one slot. The largest call, with
+// maxPerCall events, must work there.
+func TestAppendScript_fullCallOnCluster(t *testing.T) {
 	t.Parallel()
 	l, _, _ := newLog(t)
 	ch := seeded(t, l)

@@ -22,7 +22,7 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// outcome is what became of one submitted event.
+// outcome is the outcome of one submitted event.
 type outcome struct {
 	e     frame.Event
 	ack   Ack
@@ -30,7 +30,7 @@ type outcome struct {
 	calls int // of done
 }
 
-// ledger submits and notes what comes of it.
+// ledger submits events and records their outcomes.
 type ledger struct {
 	a   *Appender
 	mu  sync.Mutex
@@ -38,7 +38,7 @@ type ledger struct {
 	wg  sync.WaitGroup
 }
 
-// submit returns false when the appender takes nothing any more.
+// submit returns false if the appender accepts no more events.
 func (l *ledger) submit(e frame.Event) bool {
 	out := &outcome{e: e}
 	l.wg.Add(1)
@@ -60,7 +60,7 @@ func (l *ledger) submit(e frame.Event) bool {
 	return true
 }
 
-// wait returns what was submitted, in that order, when all of it is settled.
+// wait waits until all submitted events are settled, and returns them in submission order.
 func (l *ledger) wait(t testing.TB) []*outcome {
 	t.Helper()
 	done := make(chan struct{})
@@ -80,8 +80,8 @@ func (l *ledger) wait(t testing.TB) []*outcome {
 	return l.all
 }
 
-// wantWhole checks that a channel's entries are 1 … n without hole or repeat, and that every ack is
-// for exactly one of them.
+// wantWhole checks that a channel's entries are 1 … n without gaps or duplicates, and that every
+// ack belongs to exactly one of them.
 func wantWhole(t testing.TB, l *Log, ch chat.ChannelID, acks []Ack) {
 	t.Helper()
 	byClient := make(map[chat.ClientID]int)
@@ -102,7 +102,7 @@ func wantWhole(t testing.TB, l *Log, ch chat.ChannelID, acks []Ack) {
 	}
 }
 
-// Events of one goroutine to one channel take seqs in the order in which they were submitted.
+// Events that one goroutine submits to one channel get seqs in submission order.
 func TestAppender_keepsTheOrder(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
@@ -149,7 +149,7 @@ func TestAppender_keepsTheOrder(t *testing.T) {
 	}
 }
 
-// What comes while a batch is under way leaves together, one call per channel.
+// Events that arrive while a batch is in flight are sent together, with one call per channel.
 func TestAppender_groupCommit(t *testing.T) {
 	t.Parallel()
 	l, rdb, s := newLog(t)
@@ -174,7 +174,7 @@ func TestAppender_groupCommit(t *testing.T) {
 			t.Fatal(o.err)
 		}
 	}
-	// At most one batch left before the others had come, and it may have been sent twice.
+	// At most one batch was sent before the other events arrived, and it may have been sent twice.
 	if got := calls(t, rdb, "evalsha") - before; got > 20 {
 		t.Errorf("%d calls for %d events of %d channels", got, n, len(channels))
 	}
@@ -183,8 +183,8 @@ func TestAppender_groupCommit(t *testing.T) {
 	}
 }
 
-// A call is bounded, and a batch too; what is more waits until what came before it is settled.
-func TestAppender_moreThanACall(t *testing.T) {
+// Calls and batches are limited in size; further events wait until the earlier ones are settled.
+func TestAppender_moreThanOneCall(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"seeded", "unseeded"} {
 		t.Run(name, func(t *testing.T) {
@@ -199,13 +199,14 @@ func TestAppender_moreThanACall(t *testing.T) {
 			}
 			var a *Appender
 			a = NewAppender(l, rdb, func(ctx context.Context, _ chat.ChannelID) (int64, error) {
-				// The lane comes round while the counter is being made: what is more must not overtake.
+				// The lane runs while the counter is being created: further events must not
+				// overtake.
 				_, err := a.Append(ctx, message(still, ann, "meanwhile"), AppendOptions{})
 				return 0, err
 			}, AppenderConfig{Lanes: 1, Logger: quiet})
 			led := &ledger{a: a}
 			const n = maxBatch + maxPerCall + 17
-			for i := range n { // all of it waits when the lane starts
+			for i := range n { // all events are waiting when the lane starts
 				led.submit(message(busy, ann, strconv.Itoa(i)))
 				if i%100 == 0 {
 					led.submit(message(still, ann, strconv.Itoa(i)))
@@ -250,7 +251,7 @@ func TestAppender_outcomes(t *testing.T) {
 	if got, err := a.Append(ctx, retry, AppendOptions{}); err != nil || got != want {
 		t.Errorf("a retry: %+v, %v; want %+v", got, err, want)
 	}
-	// The relay appends the very same event again: to it that is no duplicate.
+	// The relay appends the very same event again; for the relay that is not a duplicate.
 	if got, err := a.Append(ctx, first, AppendOptions{}); err != nil || got != ack {
 		t.Errorf("the same event: %+v, %v; want %+v", got, err, ack)
 	}
@@ -287,9 +288,9 @@ func TestAppender_outcomes(t *testing.T) {
 	}
 }
 
-// insist appends e until it is acknowledged, as a client does: under the same client id, with a fresh
+// retryAppend appends e until it is acknowledged, as a client does: with the same client id and a new
 // event id each time.
-func insist(a *Appender, e frame.Event) (Ack, error) {
+func retryAppend(a *Appender, e frame.Event) (Ack, error) {
 	for {
 		e.ID, e.SentAt = chat.NewEventID(), chat.Now()
 		ack, err := a.Append(context.Background(), e, AppendOptions{})
@@ -299,7 +300,8 @@ func insist(a *Appender, e frame.Event) (Ack, error) {
 	}
 }
 
-// load appends from several goroutines, calls disturb at some point, and returns the acks by channel.
+// load appends from several goroutines, calls disturb after a third of the appends, and returns the
+// acks by channel.
 func load(t *testing.T, a *Appender, channels []chat.ChannelID, disturb func()) map[chat.ChannelID][]Ack {
 	t.Helper()
 	const writers, each = 6, 250
@@ -313,7 +315,7 @@ func load(t *testing.T, a *Appender, channels []chat.ChannelID, disturb func()) 
 		all.Go(func() {
 			for i := range each {
 				e := message(channels[(w+i)%len(channels)], ann, fmt.Sprintf("%d of %d", i, w))
-				ack, err := insist(a, e)
+				ack, err := retryAppend(a, e)
 				if err != nil {
 					t.Error(err)
 					return
@@ -340,7 +342,7 @@ func load(t *testing.T, a *Appender, channels []chat.ChannelID, disturb func()) 
 	return acks
 }
 
-// wantAllOnce checks that the acks of load are the streams: every acknowledged event once, nothing else.
+// wantAllOnce checks that the streams contain exactly the acknowledged events, each once.
 func wantAllOnce(t *testing.T, l *Log, acks map[chat.ChannelID][]Ack) {
 	t.Helper()
 	for ch, some := range acks {
@@ -356,7 +358,7 @@ func wantAllOnce(t *testing.T, l *Log, acks map[chat.ChannelID][]Ack) {
 	}
 }
 
-// I1: what was acknowledged is in the stream, exactly once, though Redis was killed under load.
+// Every acknowledged event is in the stream exactly once, although Redis was killed under load.
 func TestAppender_redisKilled(t *testing.T) {
 	t.Parallel()
 	l, rdb, s := newLog(t)
@@ -395,7 +397,8 @@ func TestAppender_scriptFlushed(t *testing.T) {
 	}
 }
 
-// An append without an answer is of unknown outcome. A retry under the same client id settles it.
+// The outcome of an append without an answer is unknown. A retry with the same client id settles
+// it.
 func TestAppender_redisSilent(t *testing.T) {
 	t.Parallel()
 	l, rdb, s := newLog(t)
@@ -418,12 +421,12 @@ func TestAppender_redisSilent(t *testing.T) {
 	s.Resume(t)
 	var acks []Ack
 	for _, o := range all {
-		ack, err := insist(a, o.e)
+		ack, err := retryAppend(a, o.e)
 		if err != nil {
 			t.Fatal(err)
 		}
 		acks = append(acks, ack)
-		if again, err := insist(a, o.e); err != nil || !again.Duplicate || again.Seq != ack.Seq || again.ID != ack.ID {
+		if again, err := retryAppend(a, o.e); err != nil || !again.Duplicate || again.Seq != ack.Seq || again.ID != ack.ID {
 			t.Errorf("once more: %+v, %v; want %+v", again, err, ack)
 		}
 	}
@@ -433,7 +436,7 @@ func TestAppender_redisSilent(t *testing.T) {
 	}
 }
 
-// Refused by a full Redis is refused for now; nothing hangs and nothing is half done.
+// A refusal by a full Redis is temporary; nothing hangs and nothing is half done.
 func TestAppender_redisFull(t *testing.T) {
 	t.Parallel()
 	l, rdb, s := newLog(t)
@@ -447,12 +450,13 @@ func TestAppender_redisFull(t *testing.T) {
 		t.Errorf("%v, want unavailable", err)
 	}
 	admin.ConfigSet(t.Context(), "maxmemory", "0")
-	if ack, err := insist(a, e); err != nil || ack.Seq != 1 {
+	if ack, err := retryAppend(a, e); err != nil || ack.Seq != 1 {
 		t.Errorf("%+v, %v", ack, err)
 	}
 }
 
-// With PostgreSQL down a channel without a counter is unavailable. Those that have one go on.
+// While PostgreSQL is down, a channel without a counter is unavailable. Channels with a counter
+// continue to work.
 func TestAppender_floorFails(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
@@ -477,7 +481,7 @@ func TestAppender_floorFails(t *testing.T) {
 	led := &ledger{a: a}
 	led.submit(message(ch, ann, "first"))
 	<-asked
-	led.submit(message(ch, ann, "second")) // waits behind it
+	led.submit(message(ch, ann, "second")) // waits behind the first one
 	for i := range 5 {
 		ack, err := a.Append(t.Context(), message(other, ann, "go on"), AppendOptions{})
 		if err != nil || ack.Seq != int64(i+1) {
@@ -500,7 +504,7 @@ func TestAppender_floorFails(t *testing.T) {
 	}
 }
 
-// A channel whose counter is being made keeps its order; others overtake it.
+// A channel whose counter is being created keeps its order; other channels are not blocked.
 func TestAppender_keepsTheOrderWhileSeeding(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
@@ -531,7 +535,7 @@ func TestAppender_keepsTheOrderWhileSeeding(t *testing.T) {
 	}
 }
 
-// A counter that vanishes is made again above what the stream has: no seq is given twice.
+// A lost counter is created again above everything in the stream: no seq is used twice.
 func TestAppender_counterLost(t *testing.T) {
 	t.Parallel()
 	l, rdb, s := newLog(t)
@@ -549,7 +553,7 @@ func TestAppender_counterLost(t *testing.T) {
 	wantAllOnce(t, l, acks)
 }
 
-// Shutdown finishes what was submitted and refuses what comes.
+// Shutdown finishes submitted events and refuses new ones.
 func TestAppender_shutdown(t *testing.T) {
 	t.Parallel()
 	l, rdb, s := newLog(t)
@@ -608,7 +612,7 @@ func TestAppender_shutdown(t *testing.T) {
 	}
 }
 
-// With Redis gone for good the end comes all the same.
+// Shutdown also completes if Redis never comes back.
 func TestAppender_shutdownWithoutRedis(t *testing.T) {
 	t.Parallel()
 	l, rdb, s := newLog(t)

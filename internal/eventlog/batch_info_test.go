@@ -7,8 +7,8 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// TestSubmit_trip: who asks learns what its event went with, and for the append that counted.
-func TestSubmit_trip(t *testing.T) {
+// TestSubmit_batchInfo checks that the caller gets the batch of the successful attempt.
+func TestSubmit_batchInfo(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
 	first, second, sender := seeded(t, l), seeded(t, l), chat.NewUserID()
@@ -16,7 +16,7 @@ func TestSubmit_trip(t *testing.T) {
 	began := time.Now()
 	var infos [3]BatchInfo
 	done := make(chan error, len(infos))
-	for i, ch := range []chat.ChannelID{first, first, second} { // before there is a connection: they go together
+	for i, ch := range []chat.ChannelID{first, first, second} { // submitted before there is a connection, so they share a batch
 		e := message(ch, sender, "x")
 		if err := a.Submit(&e, AppendOptions{Batch: &infos[i]}, func(_ Ack, err error) { done <- err }); err != nil {
 			t.Fatal(err)

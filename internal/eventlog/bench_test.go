@@ -14,10 +14,11 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// benchChannels is how many channels the benchmarks append to.
+// benchChannels is the number of channels that the benchmarks append to.
 const benchChannels = 50
 
-// BenchmarkAppend is the whole way of an append, from the event to its ack, for many callers at once.
+// BenchmarkAppend measures complete appends, from the event to its ack, for many concurrent
+// callers.
 func BenchmarkAppend(b *testing.B) {
 	for _, fsync := range []string{"always", "everysec"} {
 		for _, inFlight := range []int{1, 100, 1000} { // callers per core
@@ -55,7 +56,7 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-// BenchmarkAppendScript is the script alone, in pipelines of 50 calls, one per channel.
+// BenchmarkAppendScript measures only the script, in pipelines of 50 calls, one per channel.
 func BenchmarkAppendScript(b *testing.B) {
 	for _, events := range []int{1, 10, 100} { // per call
 		b.Run("events="+strconv.Itoa(events), func(b *testing.B) {
@@ -90,7 +91,7 @@ func BenchmarkAppendScript(b *testing.B) {
 				b.StartTimer()
 				if _, err := rdb.Pipelined(b.Context(), func(pipe redis.Pipeliner) error {
 					for _, batch := range batches {
-						keys, args := wordsOf(b, a, batch)
+						keys, args := argsOf(b, a, batch)
 						appendScript.EvalSha(b.Context(), pipe, keys, args...)
 					}
 					return nil
@@ -104,7 +105,7 @@ func BenchmarkAppendScript(b *testing.B) {
 	}
 }
 
-// BenchmarkSubmit is what an append costs before it waits: encoding, digest, keys.
+// BenchmarkSubmit measures the part of an append before it waits: encoding, digest, keys.
 func BenchmarkSubmit(b *testing.B) {
 	rdb := open(b, "redis://127.0.0.1:1") // never reached
 	a := NewAppender(New(rdb, 16), rdb, empty, AppenderConfig{Lanes: 1, Logger: quiet})

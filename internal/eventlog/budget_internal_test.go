@@ -7,7 +7,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// What waits is what the ids say, whatever a count of before a failover says.
+// The backlog is computed correctly even if the entry count is from before a failover.
 func TestWaiting(t *testing.T) {
 	t.Parallel()
 	stream := &redis.XInfoStream{LastGeneratedID: "9-0", EntriesAdded: 1000, Length: 300}
@@ -29,8 +29,9 @@ func TestWaiting(t *testing.T) {
 	}
 }
 
-// One partition may have the whole budget. When it is short, those above their share are refused.
-func TestShort(t *testing.T) {
+// One partition may use the whole budget. Once the budget is exceeded, partitions above their share
+// are refused.
+func TestRefusals(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		backlogs []int64

@@ -15,9 +15,9 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// The same code on a Cluster: appends, tails, heads and subscriptions of all partitions, and a master
-// that dies. What was acknowledged and replicated is there, the numbering goes on, and every topic of
-// the dead master is confirmed again.
+// The same code works on a Cluster: appends, tails, heads and subscriptions of all partitions, also
+// when a master dies. Then acknowledged and replicated events are still there, the numbering
+// continues, and every topic of the dead master is confirmed again.
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	c := redistest.Cluster(t, 3, 1)
@@ -26,7 +26,7 @@ func TestCluster(t *testing.T) {
 	a := NewAppender(l, rdb, empty, AppenderConfig{Logger: quiet})
 	startAppender(t, a)
 
-	// A channel in each partition.
+	// One channel in each partition.
 	channels := make([]chat.ChannelID, l.Partitions())
 	for left := len(channels); left > 0; {
 		ch := chat.NewChannelID()
@@ -67,14 +67,14 @@ func TestCluster(t *testing.T) {
 		}
 	}
 
-	// Replication is asynchronous. This test is about what comes after, so it waits for that.
+	// Replication is asynchronous. This test is about the time after it, so it waits for it.
 	for i := range c.Masters {
 		inStep(t, c, i)
 	}
 	dead := c.Masters[0].Client(t)
 	lost := make(map[int]bool) // partitions of the master that dies
 	for p := range channels {
-		// redistest gives the first master the first third of the slots.
+		// redistest assigns the first third of the slots to the first master.
 		if slot := dead.ClusterKeySlot(t.Context(), strconv.Itoa(p)).Val(); slot < 16384/3 {
 			lost[p] = true
 		}
@@ -86,21 +86,21 @@ func TestCluster(t *testing.T) {
 	ann := chat.NewUserID()
 	for p, ch := range channels {
 		e := message(ch, ann, "after the failover")
-		ack, err := insist(a, e)
+		ack, err := retryAppend(a, e)
 		if err != nil {
 			t.Fatalf("partition %d: %v", p, err)
 		}
 		if want := int64(len(acks[ch]) + 1); ack.Seq != want {
 			t.Errorf("partition %d: seq %d, want %d", p, ack.Seq, want)
 		}
-		if again, err := insist(a, e); err != nil || !again.Duplicate || again.Seq != ack.Seq {
+		if again, err := retryAppend(a, e); err != nil || !again.Duplicate || again.Seq != ack.Seq {
 			t.Errorf("partition %d: a retry is %+v, %v", p, again, err)
 		}
 		if lost[p] {
 			ears[p].until(t, "+"+rediskey.Topic(p, ch))
 		}
-		// Live again, whatever was missed meanwhile.
-		ack, err = insist(a, message(ch, ann, "live"))
+		// The subscription is live again; messages may have been missed in between.
+		ack, err = retryAppend(a, message(ch, ann, "live"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,7 +117,7 @@ func TestCluster(t *testing.T) {
 	}
 }
 
-// inStep waits until the replica of the i-th master has all that the master has.
+// inStep waits until the replica of the i-th master has replicated everything.
 func inStep(t *testing.T, c *redistest.ClusterServers, i int) {
 	t.Helper()
 	master, replica := c.Masters[i].Client(t), c.Replicas[i][0].Client(t)
@@ -137,7 +137,8 @@ func inStep(t *testing.T, c *redistest.ClusterServers, i int) {
 	})
 }
 
-// A slot that moves takes its topics along: the old node says so, and the subscriber follows.
+// When a slot moves, the old node ends the subscriptions to its topics, and the subscriber connects
+// to the new node.
 func TestCluster_slotMoves(t *testing.T) {
 	t.Parallel()
 	c := redistest.Cluster(t, 2, 0)

@@ -39,7 +39,7 @@ func mustMove(t testing.TB, l *Log, moves ...CursorMove) []MovedCursor {
 	return moved
 }
 
-// receiptsOf returns the entries of the receipts stream that are of a channel.
+// receiptsOf returns a channel's entries in the receipts stream.
 func receiptsOf(t testing.TB, l *Log, ch chat.ChannelID) (all []event.Receipts) {
 	t.Helper()
 	raw, err := l.rdb.XRange(t.Context(), rediskey.Receipts(l.Partition(ch.UUID)), "-", "+").Result()
@@ -102,8 +102,9 @@ func TestMoveCursors_rules(t *testing.T) {
 	}
 }
 
-// Whatever moves come, in whatever order, how often, and from how many at once: the greatest stands,
-// no reader ever sees a step back, and the stream's maximum is what stands.
+// In whatever order, how often and from how many goroutines moves arrive, the result is the
+// greatest position. No reader ever sees a position move back, and the maximum in the stream equals
+// the result.
 func TestMoveCursors_anyOrderGivesTheMaximum(t *testing.T) {
 	t.Parallel()
 	l, _, _ := newLog(t)
@@ -180,7 +181,7 @@ func TestMoveCursors_anyOrderGivesTheMaximum(t *testing.T) {
 	}
 }
 
-// A channel without a counter is not written, and does not keep the others from it.
+// Nothing is written for a channel without a counter, and the other channels are not affected.
 func TestMoveCursors_unseeded(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
@@ -202,8 +203,8 @@ func TestMoveCursors_unseeded(t *testing.T) {
 	}
 }
 
-// What is published names up to 100 members; of more it says only that there are some. The stream is
-// told of all, at most 500 per entry.
+// A publication names up to 100 members; if more have moved, it names none. The stream gets all
+// moves, at most 500 per entry.
 func TestMoveCursors_many(t *testing.T) {
 	t.Parallel()
 	l, _, _ := newLog(t)
@@ -247,7 +248,7 @@ func TestMoveCursors_many(t *testing.T) {
 	}
 }
 
-// One user several times in a call: one receipt of where they stand in the end.
+// Several moves of one user in a call result in one receipt with the final position.
 func TestMoveCursors_oneUserTwice(t *testing.T) {
 	t.Parallel()
 	l, _, _ := newLog(t)
@@ -262,7 +263,8 @@ func TestMoveCursors_oneUserTwice(t *testing.T) {
 	}
 }
 
-// A member whom Redis does not hold may stand further in PostgreSQL: a move can be made only if it does.
+// PostgreSQL may hold a greater receipt than Redis if Redis does not hold the member's. So a move
+// can be restricted to receipts that Redis holds.
 func TestMoveCursors_ifHeld(t *testing.T) {
 	t.Parallel()
 	l, _, _ := newLog(t)
@@ -282,7 +284,8 @@ func TestMoveCursors_ifHeld(t *testing.T) {
 	}
 }
 
-// sync-service lets cursors expire once they are stored: a move that changes something keeps them.
+// sync-service sets an expiry on receipts once they are stored; a move that changes something
+// removes it.
 func TestMoveCursors_persists(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
@@ -303,7 +306,7 @@ func TestMoveCursors_persists(t *testing.T) {
 	}
 }
 
-// On a Cluster, with channels on all nodes and scripts that were flushed.
+// The moves work on a Cluster, with channels on all nodes and after the scripts were flushed.
 func TestMoveCursors_cluster(t *testing.T) {
 	t.Parallel()
 	c := redistest.Cluster(t, 3, 0)
@@ -343,7 +346,7 @@ func TestMoveCursors_cluster(t *testing.T) {
 	}
 }
 
-func TestMoveCursors_redisIsAway(t *testing.T) {
+func TestMoveCursors_redisDown(t *testing.T) {
 	t.Parallel()
 	l, _, s := newLog(t)
 	ch, ann := seededAt(t, l, 10), chat.NewUserID()

@@ -20,8 +20,9 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// The partition of an id is its CRC as Redis Cluster computes it: any slot of it modulo 16384 agrees.
-func TestPartition_isTheSumOfRedisCluster(t *testing.T) {
+// The partition of an id is computed from the same CRC as in Redis Cluster: the slot modulo the
+// number of partitions.
+func TestPartition_matchesRedisCluster(t *testing.T) {
 	t.Parallel()
 	c := redistest.Cluster(t, 1, 0)
 	client := c.Client(t)
@@ -38,7 +39,7 @@ func TestPartition_isTheSumOfRedisCluster(t *testing.T) {
 			t.Fatalf("partition %d, want %d", got, slot%16)
 		}
 	}
-	// One tag, one slot: whatever a partition has lies on one shard.
+	// All keys of a partition have the same hash tag, so they are in one slot and on one shard.
 	ch, u := chat.NewChannelID(), chat.NewUserID()
 	for _, p := range []int{0, 9, 15} {
 		want, err := client.ClusterKeySlot(t.Context(), strconv.Itoa(p)).Result()
@@ -90,7 +91,8 @@ func TestSeed_onlyIfAbsent(t *testing.T) {
 	if err != nil || again != first {
 		t.Errorf("%+v, %v; want %+v", again, err, first)
 	}
-	// Even one who has found the counter missing leaves it as it is by now.
+	// A caller that has found the counter missing leaves a counter unchanged that was created
+	// since.
 	if late, err := l.seed(t.Context(), ch, floor(99)); err != nil || late != first {
 		t.Errorf("a late seeder: %+v, %v; want %+v", late, err, first)
 	}
@@ -111,7 +113,7 @@ func TestSeed_concurrentSeedersAgree(t *testing.T) {
 		all.Go(func() {
 			head, err := l.EnsureHead(context.Background(), ch, func(context.Context, chat.ChannelID) (int64, error) {
 				ready.Done()
-				ready.Wait() // all have found the counter missing
+				ready.Wait() // all goroutines have found the counter missing
 				return int64(i), nil
 			})
 			if err != nil {
@@ -131,7 +133,7 @@ func TestSeed_concurrentSeedersAgree(t *testing.T) {
 func TestSeed_newerEpoch(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
-	// Far above what the clock of Redis says.
+	// This is far above the clock of Redis.
 	const known = int64(9_000_000_000_000)
 	ch := chat.NewChannelID()
 	item := event.Item{Epoch: event.Epoch(fmt.Sprintf("%d-x", known)), Seq: 5, EntryID: "1-1", Kind: event.Message, Sender: chat.NewUserID(), Frame: []byte("{}")}
@@ -196,7 +198,7 @@ func TestSeed_takesTheHighest(t *testing.T) {
 	}
 }
 
-// The stream above the watermark may be longer than a page.
+// The part of the stream above the watermark may be longer than a page.
 func TestSeed_pagesTheStream(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewServer(t)
@@ -232,8 +234,8 @@ func TestSeed_pagesTheStream(t *testing.T) {
 	}
 }
 
-// sync-service may store, raise the watermark and trim while a seeder looks: whatever it has not seen
-// in the stream it must see in PostgreSQL. So PostgreSQL is asked last.
+// sync-service may store, raise the watermark and trim during seeding. Whatever seeding has not
+// seen in the stream, it must see in PostgreSQL, so it reads PostgreSQL last.
 func TestSeed_whileSyncStores(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
@@ -249,7 +251,7 @@ func TestSeed_whileSyncStores(t *testing.T) {
 		t.Fatal(err)
 	}
 	head, err := l.EnsureHead(ctx, ch, func(ctx context.Context, _ chat.ChannelID) (int64, error) {
-		// Our read of PostgreSQL has just been answered when sync commits seq 9 and trims.
+		// The first read of PostgreSQL has just returned when sync-service commits seq 9 and trims.
 		if err := rdb.HSet(ctx, rediskey.Stored(p), "entry", id).Err(); err != nil {
 			return 0, err
 		}
@@ -274,7 +276,7 @@ func TestSeed_failsWithPostgres(t *testing.T) {
 	}
 }
 
-// fillTail puts seqs into the tail of a channel.
+// fillTail adds items with the given seqs to the tail of a channel.
 func fillTail(t testing.TB, l *Log, ch chat.ChannelID, seqs ...int64) {
 	t.Helper()
 	var items []any
@@ -354,7 +356,7 @@ func TestTailRange(t *testing.T) {
 	}
 }
 
-// A repair leaves a gap in the numbers: places in the list and seqs no longer go together.
+// A repair leaves a gap in the seqs, so list positions and seqs no longer correspond.
 func TestTailRange_acrossARepair(t *testing.T) {
 	t.Parallel()
 	l, _, _ := newLog(t)
@@ -379,7 +381,7 @@ func TestTailRange_acrossARepair(t *testing.T) {
 	}
 }
 
-// Should a tail ever name seqs twice, that is no reason to read it for ever.
+// A tail that contains seqs twice must not make the read loop forever.
 func TestTailRange_ends(t *testing.T) {
 	t.Parallel()
 	l, _, _ := newLog(t)
@@ -391,7 +393,7 @@ func TestTailRange_ends(t *testing.T) {
 	}
 }
 
-// between calls a function before each LRANGE but the first.
+// between calls a function before each LRANGE except the first.
 type between struct {
 	lranges atomic.Int64
 	do      func(n int64)
@@ -414,7 +416,7 @@ func (b *between) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-// One append may add as many as a call holds, between the two reads of a range.
+// Between the two reads of a range, one append may add up to maxPerCall items.
 func TestTailRange_whileItGrows(t *testing.T) {
 	t.Parallel()
 	for _, burst := range []int64{1, 60, 64, 65, maxPerCall, 3 * maxPerCall} {
@@ -443,7 +445,7 @@ func TestTailRange_whileItGrows(t *testing.T) {
 	}
 }
 
-// A gap may be far back in a long tail: it costs what it holds, not what follows it.
+// Reading a gap far back in a long tail costs in proportion to the gap, not to the items after it.
 func TestTailRange_readsLittle(t *testing.T) {
 	t.Parallel()
 	l, _, s := newLog(t)

@@ -29,7 +29,7 @@ var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
 func ref[T any](v T) *T { return &v }
 
-// open returns a client as ws-server's appender has it.
+// open returns a client configured like that of ws-server's appender.
 func open(t testing.TB, url string) redis.UniversalClient {
 	t.Helper()
 	rdb, err := redisclient.Open(url, redisclient.Options{NoRetry: true})
@@ -40,7 +40,7 @@ func open(t testing.TB, url string) redis.UniversalClient {
 	return rdb
 }
 
-// newLog returns the log of a server of the test's own.
+// newLog returns the log of a server that only this test uses.
 func newLog(t testing.TB) (*Log, redis.UniversalClient, *redistest.Server) {
 	t.Helper()
 	s := redistest.NewServer(t)
@@ -48,7 +48,7 @@ func newLog(t testing.TB) (*Log, redis.UniversalClient, *redistest.Server) {
 	return New(rdb, 4), rdb, s
 }
 
-// empty is the floor of a PostgreSQL without rows.
+// empty is the Floor of a PostgreSQL without rows.
 func empty(context.Context, chat.ChannelID) (int64, error) { return 0, nil }
 
 // seeded returns a channel with a counter.
@@ -61,7 +61,7 @@ func seeded(t testing.TB, l *Log) chat.ChannelID {
 	return ch
 }
 
-// message returns a message of sender, with a fresh client id.
+// message returns a message of sender with a new client id.
 func message(ch chat.ChannelID, sender chat.UserID, body string) frame.Event {
 	return frame.Event{
 		Type: event.Message, ChannelID: ch, ID: chat.NewEventID(), ClientID: ref(chat.NewClientID()), SenderID: sender,
@@ -99,7 +99,7 @@ func startAppender(t testing.TB, a *Appender) (stop func()) {
 	return stop
 }
 
-// entries returns the stream of the channel's partition as far as it is of the channel.
+// entries returns the channel's entries in the stream of its partition.
 func entries(t testing.TB, l *Log, ch chat.ChannelID) []event.Entry {
 	t.Helper()
 	raw, err := l.rdb.XRange(context.Background(), rediskey.Stream(l.Partition(ch.UUID)), "-", "+").Result()
@@ -119,7 +119,7 @@ func entries(t testing.TB, l *Log, ch chat.ChannelID) []event.Entry {
 	return all
 }
 
-// bodyOf reads the body of an entry's frame.
+// bodyOf returns the body in an entry's frame.
 func bodyOf(t testing.TB, payload []byte) string {
 	t.Helper()
 	var f struct{ Body string }
@@ -129,7 +129,8 @@ func bodyOf(t testing.TB, payload []byte) string {
 	return f.Body
 }
 
-// keysOf returns all keys of the server with their values dumped, to see that nothing was written.
+// keysOf returns all keys of the server with their dumped values, to check that nothing was
+// written.
 func keysOf(t testing.TB, rdb redis.UniversalClient) map[string]string {
 	t.Helper()
 	ctx := context.Background()

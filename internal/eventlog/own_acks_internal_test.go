@@ -9,10 +9,10 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Each append gets its own answer: batches are answered in the order in which they were written, so that
-// has to be the order in which the lane remembers them. More threads than cores: where the two orders can
-// differ, somebody loses the processor just then.
-func TestAppender_acksOfTheirOwn(t *testing.T) {
+// Each append gets its own answer. Batches are answered in the order in which they were written, so
+// the lane must record them in that order. The test uses more threads than cores, so that threads
+// are preempted between the two steps.
+func TestAppender_eachGetsItsOwnAck(t *testing.T) {
 	before := runtime.GOMAXPROCS(16)
 	defer runtime.GOMAXPROCS(before)
 	l, rdb, _ := newLog(t)

@@ -38,7 +38,7 @@ func TestRepair(t *testing.T) {
 				t.Fatal(err)
 			}
 			found := heads[0]
-			const newest = int64(9_000_000_000_000) // above the clock of Redis
+			const newest = int64(9_000_000_000_000) // above Redis's clock
 			known := Head{Seq: tt.known, Epoch: "9000000000000-x"}
 			if !found.Lost(known) {
 				t.Errorf("%+v has lost nothing of %+v", found, known)
@@ -62,7 +62,7 @@ func TestRepair(t *testing.T) {
 			if err != nil || len(tail) != 1 || string(tail[0].Frame) != string(all[0].Payload) || tail[0].Seq != tt.wantSeq || tail[0].Epoch != after.Epoch {
 				t.Errorf("tail %+v, %v", tail, err)
 			}
-			// Who comes late with what was found before changes nothing.
+			// A repair based on an outdated head changes nothing.
 			before := keysOf(t, rdb)
 			if late, err := l.Repair(t.Context(), ch, found, known, floor(99)); err != nil || late != after {
 				t.Errorf("late: %+v, %v; want %+v", late, err, after)
@@ -106,7 +106,8 @@ func TestRepair_concurrent(t *testing.T) {
 	}
 }
 
-// An appender that has seen more than Redis has is refused there, and goes on once that is settled.
+// Redis refuses an append from an appender that has seen more than Redis has. The append continues
+// once that is resolved.
 func TestAppender_diverged(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
@@ -152,7 +153,7 @@ func TestAppender_diverged(t *testing.T) {
 	<-asked
 	led.submit(message(ch, ann, "4"))
 	let <- nil
-	for i, o := range led.wait(t)[1:] { // 8 is the gap
+	for i, o := range led.wait(t)[1:] { // 8 is the seq of the gap event
 		if o.err != nil || o.ack.Seq != int64(9+i) {
 			t.Errorf("%s: %+v, %v; want seq %d", o.e.Body, o.ack, o.err, 9+i)
 		}

@@ -14,7 +14,7 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// rows is a PostgreSQL that has the given seq of every channel.
+// rows is a PostgreSQL with the same highest seq for every channel.
 type rows struct {
 	mu        sync.Mutex
 	seq       int64
@@ -52,8 +52,8 @@ func (r *rows) floor(context.Context, chat.ChannelID) (int64, error) {
 	return r.seq, r.err
 }
 
-// A process that has seen nothing of a channel gives no seq that PostgreSQL holds, although the counter of Redis,
-// which was restored from an older copy, is below.
+// The counter in Redis, which was restored from an older copy, is below the stored seqs. A process
+// that has seen nothing of the channel still assigns no seq that PostgreSQL holds.
 func TestAppender_comparesWithPostgreSQL(t *testing.T) {
 	t.Parallel()
 	l, rdb, s := newLog(t)
@@ -61,15 +61,15 @@ func TestAppender_comparesWithPostgreSQL(t *testing.T) {
 	a := NewAppender(l, rdb, pg.floor, AppenderConfig{Logger: quiet, Stored: pg})
 	startAppender(t, a)
 	ch, ann := seeded(t, l), chat.NewUserID()
-	first, err := insist(a, message(ch, ann, "first"))
+	first, err := retryAppend(a, message(ch, ann, "first"))
 	if err != nil || first.Seq != 1 {
 		t.Fatalf("%+v, %v", first, err)
 	}
-	// The connection breaks, and what comes back is behind what was stored.
+	// The connection breaks, and the restarted Redis is behind what was stored.
 	pg.set(40, "0-0", nil)
 	s.Kill(t)
 	s.Start(t)
-	ack, err := insist(a, message(ch, ann, "after the loss"))
+	ack, err := retryAppend(a, message(ch, ann, "after the loss"))
 	if err != nil || ack.Seq != 42 || !ack.Epoch.NewerThan(first.Epoch) {
 		t.Fatalf("%+v, %v; want seq 42, behind the gap event, of a newer epoch than %s", ack, err, first.Epoch)
 	}
@@ -80,7 +80,7 @@ func TestAppender_comparesWithPostgreSQL(t *testing.T) {
 	if _, err := rdb.HGet(t.Context(), rediskey.Stored(l.Partition(ch.UUID)), "lost").Int64(); err != nil {
 		t.Errorf("the loss is not recorded: %v", err)
 	}
-	// Once is enough over one connection.
+	// One comparison per connection is enough.
 	pg.mu.Lock()
 	asked := pg.asked
 	pg.mu.Unlock()
@@ -95,7 +95,8 @@ func TestAppender_comparesWithPostgreSQL(t *testing.T) {
 	pg.mu.Unlock()
 }
 
-// While PostgreSQL is away appends go on, and one of them waits to find that out, not the first of each channel.
+// While PostgreSQL is down, appends continue. Only one append waits to find that out, not the first
+// one of each channel.
 func TestAppender_comparesLater(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
@@ -104,7 +105,7 @@ func TestAppender_comparesLater(t *testing.T) {
 	startAppender(t, a)
 	ch := seeded(t, l)
 	for i := range 3 {
-		ack, err := insist(a, message(ch, chat.NewUserID(), strconv.Itoa(i)))
+		ack, err := retryAppend(a, message(ch, chat.NewUserID(), strconv.Itoa(i)))
 		if err != nil || ack.Seq != int64(i+1) {
 			t.Fatalf("%+v, %v", ack, err)
 		}
@@ -113,7 +114,7 @@ func TestAppender_comparesLater(t *testing.T) {
 	asked := pg.asked
 	pg.mu.Unlock()
 	for range 5 {
-		if ack, err := insist(a, message(seeded(t, l), chat.NewUserID(), "x")); err != nil || ack.Seq != 1 {
+		if ack, err := retryAppend(a, message(seeded(t, l), chat.NewUserID(), "x")); err != nil || ack.Seq != 1 {
 			t.Errorf("in another channel: %+v, %v", ack, err)
 		}
 	}
@@ -126,7 +127,7 @@ func TestAppender_comparesLater(t *testing.T) {
 func TestLift(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
-	const watermark = "9000000000000-7" // above the clock of Redis
+	const watermark = "9000000000000-7" // above Redis's clock
 	for name, tt := range map[string]struct {
 		p      int
 		before []string // entries of the stream
@@ -147,7 +148,7 @@ func TestLift(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			for range 2 { // the second time there is nothing to do
+			for range 2 { // the second call has nothing to do
 				last, lost, err := l.Lift(ctx, tt.p, tt.mark)
 				if err != nil || last != tt.last || lost != tt.lost {
 					t.Fatalf("%s, %t, %v; want %s, %t", last, lost, err, tt.last, tt.lost)

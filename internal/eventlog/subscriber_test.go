@@ -18,7 +18,7 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// ear is a sink that hands on what it hears.
+// ear is a Sink that forwards everything to a channel.
 type ear struct{ heard chan string }
 
 func newEar() *ear { return &ear{heard: make(chan string, 100_000)} }
@@ -27,7 +27,7 @@ func (e *ear) Received(topic string, payload []byte) { e.heard <- topic + "=" + 
 func (e *ear) Flush()                                {}
 func (e *ear) Confirmed(topic string)                { e.heard <- "+" + topic }
 
-// next waits for what is heard next.
+// next waits for the next call and returns it as text.
 func (e *ear) next(t testing.TB) string {
 	t.Helper()
 	select {
@@ -48,7 +48,7 @@ func (e *ear) want(t testing.TB, want ...string) {
 	}
 }
 
-// until skips what is heard until want comes.
+// until skips calls until want arrives.
 func (e *ear) until(t testing.TB, want string) {
 	t.Helper()
 	for e.next(t) != want {
@@ -94,7 +94,7 @@ func TestSubscriber_order(t *testing.T) {
 	e.want(t, "+"+a)
 	s.Subscribe(b)
 	e.want(t, "+"+b)
-	s.Subscribe(a) // is subscribed: nothing happens
+	s.Subscribe(a) // already subscribed: no effect
 	for i := range 500 {
 		publish(t, rdb, []string{a, b}[i%2], strconv.Itoa(i))
 	}
@@ -113,7 +113,7 @@ func TestSubscriber_order(t *testing.T) {
 	e.want(t, a+"=last")
 }
 
-// After a reconnect some may have been missed: every topic is confirmed again.
+// After a reconnect messages may have been missed, so every topic is confirmed again.
 func TestSubscriber_connectionKilled(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
@@ -149,7 +149,7 @@ func TestSubscriber_redisRestarted(t *testing.T) {
 	startSubscriber(t, s)
 	e.want(t, "+"+a)
 	server.Kill(t)
-	s.Subscribe(b) // goes with the next connection
+	s.Subscribe(b) // sent over the next connection
 	server.Start(t)
 	both := map[string]bool{e.next(t): true, e.next(t): true}
 	if !both["+"+a] || !both["+"+b] {
@@ -159,8 +159,8 @@ func TestSubscriber_redisRestarted(t *testing.T) {
 	e.until(t, b+"=x")
 }
 
-// Whatever is asked for in whatever order: what is wanted in the end is confirmed and heard, what is
-// not is silent.
+// After any sequence of Subscribe and Unsubscribe, the topics that are wanted are confirmed and
+// received, and the others are not.
 func TestSubscriber_churn(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
@@ -192,7 +192,7 @@ func TestSubscriber_churn(t *testing.T) {
 			return nil
 		})
 	}
-	s.Subscribe("{1}:end") // its confirmation comes behind all others
+	s.Subscribe("{1}:end") // its confirmation arrives after all others
 	e.until(t, "+{1}:end")
 	for i, topic := range topics {
 		publish(t, rdb, topic, strconv.Itoa(i))
@@ -208,8 +208,8 @@ func TestSubscriber_churn(t *testing.T) {
 	}
 }
 
-// A confirmation says that messages arrive from here on: one that belongs to an earlier Subscribe, with
-// an Unsubscribe behind it, must not be passed off as that.
+// A confirmation means that messages arrive from now on. The answer to a Subscribe that was
+// followed by an Unsubscribe must not be reported as the confirmation of a later Subscribe.
 func TestSubscriber_confirmsTheLast(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
@@ -221,7 +221,7 @@ func TestSubscriber_confirmsTheLast(t *testing.T) {
 	startSubscriber(t, s)
 	e.want(t, "+"+busy)
 	publish(t, rdb, busy, "hold")
-	<-held // from here on the answers wait
+	<-held // from now on the answers wait
 	subscribers := func(want int64) {
 		t.Helper()
 		testkit.Until(t, testkit.Timeout, func() error {
@@ -244,7 +244,7 @@ func TestSubscriber_confirmsTheLast(t *testing.T) {
 	e.want(t, topic+"=x")
 }
 
-// holding is a sink whose Received waits.
+// holding is a Sink whose Received blocks.
 type holding struct {
 	*ear
 	held, let chan struct{}
@@ -258,8 +258,8 @@ func (h holding) Received(topic string, payload []byte) {
 	h.ear.Received(topic, payload)
 }
 
-// What the last connection did not answer, the next does not owe.
-func TestSubscriber_newConnectionOwesNothing(t *testing.T) {
+// Commands that the last connection did not answer are not expected to be answered by the next one.
+func TestSubscriber_newConnectionExpectsNothing(t *testing.T) {
 	t.Parallel()
 	l := New(nil, 4)
 	s := l.NewSubscriber(1, newEar(), quiet)
@@ -282,7 +282,7 @@ func TestSubscriber_newConnectionOwesNothing(t *testing.T) {
 	}
 }
 
-// Callers hold locks of their own. Whatever Redis does, they are not held up.
+// Callers hold locks while they call Subscribe, so it must never wait for Redis.
 func TestSubscriber_neverWaitsForRedis(t *testing.T) {
 	t.Parallel()
 	_, _, server := newLog(t)
@@ -321,7 +321,7 @@ func TestSubscriber_neverWaitsForRedis(t *testing.T) {
 	e.want(t, "+{0}:a")
 }
 
-// warnings is a log handler that tells of warnings.
+// warnings is a log handler that forwards warnings.
 type warnings struct{ seen chan string }
 
 func (w warnings) Enabled(context.Context, slog.Level) bool { return true }
@@ -337,7 +337,7 @@ func (w warnings) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// A connection that is there and says nothing is given up: half-open ones never fail by themselves.
+// A silent connection is closed, because a half-open one never fails by itself.
 func TestSubscriber_silentConnection(t *testing.T) {
 	t.Parallel()
 	l, rdb, server := newLog(t)
@@ -360,7 +360,7 @@ func TestSubscriber_silentConnection(t *testing.T) {
 	e.until(t, topic+"=x")
 }
 
-// A connection that is only quiet is kept: pings say that it lives.
+// A connection that is only quiet is kept, because it answers pings.
 func TestSubscriber_quietConnection(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
@@ -379,7 +379,7 @@ func TestSubscriber_quietConnection(t *testing.T) {
 		return nil
 	})
 	publish(t, rdb, topic, "x")
-	e.want(t, topic+"=x") // not confirmed a second time before
+	e.want(t, topic+"=x") // not confirmed a second time before this
 	select {
 	case m := <-w.seen:
 		t.Errorf("warned: %s", m)
@@ -391,7 +391,7 @@ func TestSubscriber_stops(t *testing.T) {
 	t.Parallel()
 	l, rdb, server := newLog(t)
 	stopNow := startSubscriber(t, l.NewSubscriber(0, newEar(), quiet))
-	stopNow() // perhaps before it has connected
+	stopNow() // possibly before it has connected
 	e := newEar()
 	s := l.NewSubscriber(0, e, quiet)
 	s.Subscribe("{0}:x")

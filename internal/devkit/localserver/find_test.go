@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// script puts an executable into dir.
+// script creates an executable in dir.
 func script(t *testing.T, dir, name, body string) {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o755); err != nil {

@@ -12,7 +12,7 @@ import (
 func TestInstall_apt(t *testing.T) {
 	root := t.TempDir()
 	policy := filepath.Join(root, "usr/sbin/policy-rc.d")
-	// apt-get notes what it was called with, and whether services are kept from starting meanwhile.
+	// apt-get records its arguments, and whether services are prevented from starting.
 	script(t, root+"/bin", "apt-get", `echo "$@ $DEBIAN_FRONTEND $(`+policy+`; echo $?) $(cat `+root+`/etc/postgresql-common/createcluster.d/parley.conf)"`)
 	t.Setenv("PATH", root+"/bin:/bin:/usr/bin")
 	for _, tt := range []struct {
@@ -47,7 +47,7 @@ func TestInstall_apt(t *testing.T) {
 	}
 }
 
-func TestInstall_leavesAPolicyAlone(t *testing.T) {
+func TestInstall_keepsExistingPolicy(t *testing.T) {
 	root := t.TempDir()
 	script(t, root+"/usr/sbin", "policy-rc.d", "exit 7")
 	cleanup, err := installer{stderr: &strings.Builder{}, root: root}.keepQuiet()
@@ -60,9 +60,9 @@ func TestInstall_leavesAPolicyAlone(t *testing.T) {
 	}
 }
 
-func TestInstall_noWay(t *testing.T) {
+func TestInstall_impossible(t *testing.T) {
 	root := t.TempDir()
-	script(t, root, "apt-get", "exit 1") // there, but not for us
+	script(t, root, "apt-get", "exit 1") // installed, but not usable by us
 	t.Setenv("PATH", root)
 	find := func(context.Context) (Binaries, error) { return Binaries{}, &MissingError{Redis: true} }
 	err := installer{stderr: &strings.Builder{}, root: root, uid: 1000, find: find}.run(t.Context())

@@ -13,7 +13,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain doubles as a program that runs both servers until it is killed.
+// TestMain also serves as a program that runs both servers until it is killed.
 func TestMain(m *testing.M) {
 	dir := os.Getenv("LOCALSERVER_TEST_DIR")
 	if dir == "" {
@@ -45,7 +45,7 @@ func binaries(t *testing.T) Binaries {
 	return found
 }
 
-// openDir returns a temporary folder that the user of PostgreSQL can reach.
+// openDir returns a temporary folder that PostgreSQL's user can access.
 func openDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "parley-localserver-")
@@ -59,8 +59,8 @@ func openDir(t *testing.T) string {
 	return dir
 }
 
-// TestParentKilled: the servers of a program that was killed go with it, and the next one takes over
-// their data.
+// TestParentKilled checks that the servers of a killed program die with it, and that the next
+// program can use their data.
 func TestParentKilled(t *testing.T) {
 	t.Parallel()
 	dir := openDir(t)

@@ -15,7 +15,7 @@ import (
 
 const askPorts = "PARLEY_TEST_ASK_PORTS"
 
-// TestFreePort_acrossProcesses lets four processes that live at once ask for more ports than a block has.
+// TestFreePort_acrossProcesses lets four concurrent processes request more ports than a block has.
 func TestFreePort_acrossProcesses(t *testing.T) {
 	const processes, each = 4, blockPorts + 20
 	if os.Getenv(askPorts) != "" {
@@ -26,7 +26,7 @@ func TestFreePort_acrossProcesses(t *testing.T) {
 			}
 			fmt.Printf("port %d\n", port)
 		}
-		_, _ = io.ReadAll(os.Stdin) // until all have answered
+		_, _ = io.ReadAll(os.Stdin) // until all processes have answered
 		return
 	}
 	t.Parallel()
@@ -72,7 +72,7 @@ func TestFreePort_acrossProcesses(t *testing.T) {
 	}
 }
 
-func TestFreePort_passesOverTheTaken(t *testing.T) {
+func TestFreePort_skipsUsedPorts(t *testing.T) {
 	t.Parallel()
 	port, err := FreePort()
 	if err != nil {
@@ -88,7 +88,7 @@ func TestFreePort_passesOverTheTaken(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	// A program that is being forked may hold the listener for an instant more.
+	// A process that is being forked may hold the listener a moment longer.
 	testkit.Until(t, testkit.Timeout, func() error {
 		if listened(port) {
 			return fmt.Errorf("port %d counts as taken, though nobody listens", port)

@@ -40,7 +40,8 @@ func query(t *testing.T, address, sql string) string {
 	return s
 }
 
-// TestStartPostgres_longDir: the path of a socket may have some 100 bytes; that of a folder, more.
+// TestStartPostgres_longDir checks a folder whose path is longer than the limit for sockets, about
+// 100 bytes.
 func TestStartPostgres_longDir(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(openDir(t), strings.Repeat("long", 30), "pg")
@@ -67,7 +68,8 @@ func TestStartPostgres_longDir(t *testing.T) {
 	}
 }
 
-// TestStartPostgres_stalePidFile: a kill leaves a postmaster.pid, and by now the pid may be another's.
+// TestStartPostgres_stalePidFile checks a start after a kill that left a postmaster.pid whose pid
+// now belongs to another process.
 func TestStartPostgres_stalePidFile(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(openDir(t), "pg")
@@ -138,7 +140,7 @@ func TestStartPostgres_refuses(t *testing.T) {
 	}
 }
 
-// TestStartPostgres_unreachableDir: root's data under a folder that only root may enter.
+// TestStartPostgres_unreachableDir checks data of root under a folder that only root may enter.
 func TestStartPostgres_unreachableDir(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(openDir(t), "closed", "pg")
@@ -163,7 +165,7 @@ func TestStartPostgres_unreachableDir(t *testing.T) {
 	if err := pg.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	// Opening the folder later must not make the data seem gone.
+	// The data must still be found after the folder is made accessible.
 	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ import (
 	"parley.chat/internal/devkit/testkit"
 )
 
-// TestMain doubles as a parent that gets killed.
+// TestMain also serves as a parent that is killed.
 func TestMain(m *testing.M) {
 	if os.Getenv("CHILD_TEST_PARENT") == "" {
 		goleak.VerifyTestMain(m)
@@ -78,7 +78,7 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// TestParentDeath: a parent that is killed takes its child along (Linux).
+// TestParentDeath checks that a child dies when its parent is killed (Linux).
 func TestParentDeath(t *testing.T) {
 	parent := exec.CommandContext(t.Context(), os.Args[0])
 	parent.Env = append(os.Environ(), "CHILD_TEST_PARENT=1")
@@ -108,7 +108,7 @@ func TestParentDeath(t *testing.T) {
 	})
 }
 
-// alive reports whether pid runs; a zombie that nobody reaps does not count.
+// alive reports whether pid is running; a zombie does not count.
 func alive(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"parley.chat/internal/devkit/testkit"
 )
 
-// fatal is a testing.TB that remembers how it was failed.
+// fatal is a testing.TB that records how it was failed.
 type fatal struct {
 	testing.TB
 	message string

@@ -24,7 +24,8 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 func ref[T any](v T) *T { return &v }
 
-// every returns one event of each kind that a row may hold, and messages with all and with the least.
+// every returns one event of each kind that a row may hold, and messages with all fields and with
+// the minimum.
 func every(ch chat.ChannelID) []frame.Event {
 	ann, bob := chat.NewUserID(), chat.NewUserID()
 	at := chat.At(time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC))
@@ -58,7 +59,7 @@ func every(ch chat.ChannelID) []frame.Event {
 	return events
 }
 
-// store writes e as sync-service does: what is absent is NULL, empty data too.
+// store writes e as sync-service does: absent fields and empty data are NULL.
 func store(t *testing.T, db *bun.DB, e frame.Event) {
 	t.Helper()
 	var client, target, data any
@@ -107,13 +108,13 @@ func read(t *testing.T, db *bun.DB, ch chat.ChannelID) []eventrow.Row {
 	return rows
 }
 
-// sameJSON compares what jsonb may have laid out anew.
+// sameJSON compares two JSON texts, because jsonb may reorder keys.
 func sameJSON(a, b []byte) bool {
 	var x, y any
 	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && reflect.DeepEqual(x, y)
 }
 
-// A reader of history gets the frame that subscribers were sent.
+// A reader of history gets the same frame as subscribers did.
 func TestRow_readsBackAsTheEvent(t *testing.T) {
 	t.Parallel()
 	db := open(t)
@@ -149,7 +150,7 @@ func TestRow_readsBackAsTheEvent(t *testing.T) {
 		if !bytes.Equal(gotFrame, wantFrame) {
 			t.Errorf("%s:\n got %s\nwant %s", want.Type, gotFrame, wantFrame)
 		}
-		if len(want.Mentions) == 0 { // none is none, however it was written
+		if len(want.Mentions) == 0 { // an empty list equals an absent one
 			want.Mentions = nil
 		}
 		if !reflect.DeepEqual(got, want) {
@@ -158,7 +159,7 @@ func TestRow_readsBackAsTheEvent(t *testing.T) {
 	}
 }
 
-// NULLs and the null of JSON come through bun as nothing, not as an error.
+// bun scans NULL and the JSON value null as empty, without an error.
 func TestRow_nulls(t *testing.T) {
 	t.Parallel()
 	db := open(t)
@@ -178,7 +179,7 @@ func TestRow_nulls(t *testing.T) {
 	}
 }
 
-// Ids go through bun as arguments and in lists.
+// bun can encode ids as arguments and in lists.
 func TestRow_ids(t *testing.T) {
 	t.Parallel()
 	db := open(t)
@@ -211,8 +212,7 @@ func TestRow_badData(t *testing.T) {
 	}
 }
 
-// An empty Data is stored as NULL, so one that is not must never be taken for empty.
-// TestRow_names: a name reads back as it is, whatever is in it and beside it.
+// A name reads back unchanged, whatever characters it contains and whatever other data the row has.
 func TestRow_names(t *testing.T) {
 	t.Parallel()
 	for _, data := range []string{

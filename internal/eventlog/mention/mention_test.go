@@ -15,8 +15,8 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// A body without an @ is most of what people send: it costs nothing.
-func TestFind_nothingCostsNothing(t *testing.T) {
+// Most bodies contain no @, and need no query.
+func TestFind_noMentionNoQuery(t *testing.T) {
 	f := mention.FinderBy(func(context.Context, []mention.Name) ([]chat.UserID, error) {
 		t.Error("names were looked up")
 		return nil, nil

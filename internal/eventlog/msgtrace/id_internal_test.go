@@ -26,19 +26,20 @@ func TestRoot(t *testing.T) {
 	}
 }
 
-func TestMadeAt(t *testing.T) { // not beside those that make many ids
+func TestMadeAt(t *testing.T) { // not parallel to tests that create many ids
 	for range 1000 {
 		before := time.Now()
 		id := chat.NewEventID()
-		// The ids of one process never share a time: made faster than one in 256 ns they run ahead of the clock.
+		// The ids of one process never share a time: if they are created faster than one in 256 ns,
+		// their times run ahead of the clock.
 		if at := madeAt(id); at.Before(before.Add(-256*time.Nanosecond)) || at.After(time.Now().Add(100*time.Millisecond)) {
 			t.Fatalf("%s says %s, it was made between %s and now", id, at, before)
 		}
 	}
 }
 
-// TestTraces_ratio: the share that is traced is the ratio, and the SDK's own way of asking an id would not
-// have found it: it takes the variant, which is the same in all ids, for chance.
+// TestTraces_ratio checks that the traced share equals the ratio. The SDK's own sampler would get
+// it wrong, because it treats the variant bits, which are the same in all ids, as random.
 func TestTraces_ratio(t *testing.T) {
 	t.Parallel()
 	const n = 100_000
@@ -71,7 +72,8 @@ func TestTraces_ratio(t *testing.T) {
 	}
 }
 
-// TestTraces_smallerIsPart: what a service with a smaller ratio traces is a part of what others trace.
+// TestTraces_smallerIsPart checks that a service with a smaller ratio traces a subset of what
+// others trace.
 func TestTraces_smallerIsPart(t *testing.T) {
 	t.Parallel()
 	small, large := &Tracer{threshold: thresholdOf(0.1)}, &Tracer{threshold: thresholdOf(0.3)}
@@ -92,7 +94,8 @@ func TestTraces_otherIDs(t *testing.T) {
 	}
 }
 
-// TestTraces_costsNothing: not where nothing is traced, and not for what is not.
+// TestTraces_costsNothing checks that events cost no allocations if nothing is traced, or if the
+// event is not traced.
 func TestTraces_costsNothing(t *testing.T) {
 	id, never := chat.NewEventID(), &Tracer{threshold: 1 << randomBits}
 	for name, tracer := range map[string]*Tracer{"off": nil, "not this one": never} {

@@ -28,7 +28,8 @@ func sample() frame.Event {
 
 func outcome(id chat.EventID) eventlog.Ack { return eventlog.Ack{ID: id, Seq: 7} }
 
-// traced returns a Tracer of every event and what sends its spans to the collector.
+// traced returns a Tracer that traces every event, and a function that sends its spans to the
+// collector.
 func traced(t *testing.T, service string) (tracer *Tracer, requests *tracing.Tracing, c *otlptest.Collector, flush func()) {
 	t.Helper()
 	c = otlptest.New(t)
@@ -54,7 +55,7 @@ func TestNew_off(t *testing.T) {
 	}
 }
 
-// TestTrace: what services that know nothing of each other say of an event is one tree.
+// TestTrace checks that the spans of services that do not know each other form one tree.
 func TestTrace(t *testing.T) {
 	t.Parallel()
 	tracer, _, c, flush := traced(t, "all")
@@ -65,7 +66,7 @@ func TestTrace(t *testing.T) {
 	send.End(outcome(e.ID), nil)
 	again := e
 	again.ID = chat.NewEventID()
-	tracer.Send(t.Context(), &again).End(eventlog.Ack{ID: e.ID, Seq: 7, Duplicate: true}, nil) // no trace of its own
+	tracer.Send(t.Context(), &again).End(eventlog.Ack{ID: e.ID, Seq: 7, Duplicate: true}, nil) // a duplicate has no trace of its own
 	tracer.Retried(&again, e.ID)
 	now := time.Now()
 	tracer.Delivered(e.ID, 7, Delivery{Channel: e.ChannelID, Began: now, Ended: now, Events: 3, Recipients: 40})
@@ -134,7 +135,8 @@ func TestSend_fails(t *testing.T) {
 	}
 }
 
-// TestLink: a request and the message that it sends are two traces that lead to each other.
+// TestLink checks that a request and the message that it sends are two traces that are linked to
+// each other.
 func TestLink(t *testing.T) {
 	t.Parallel()
 	tracer, requests, c, flush := traced(t, "chat-service")

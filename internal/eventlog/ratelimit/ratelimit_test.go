@@ -28,7 +28,7 @@ func start(t *testing.T, s *redistest.Server, cfg ratelimit.Config) *ratelimit.L
 	return l
 }
 
-// reserve asks n times at once and returns the verdicts in the order of asking.
+// reserve requests n tokens at the same time and returns the verdicts in the order of the requests.
 func reserve(t *testing.T, l *ratelimit.Limiter, user chat.UserID, n int) []ratelimit.Verdict {
 	t.Helper()
 	verdicts := make([]ratelimit.Verdict, n)

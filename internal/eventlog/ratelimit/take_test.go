@@ -15,7 +15,8 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// takes takes n tokens one after the other and returns how many were granted, and the last state and error.
+// takes takes n tokens one after another and returns how many were granted, with the last state and
+// error.
 func takes(t *testing.T, n int, uses []ratelimit.Use, limiters ...*ratelimit.Limiter) (granted int, last []ratelimit.State, err error) {
 	t.Helper()
 	for i := range n {
@@ -30,7 +31,8 @@ func takes(t *testing.T, n int, uses []ratelimit.Use, limiters ...*ratelimit.Lim
 	return granted, last, err
 }
 
-// TestTake_countsOverAllInstances: a limit is one for all instances, and each kind and subject has its own.
+// TestTake_countsOverAllInstances checks that all instances share a limit, and that each kind and
+// subject has a separate one.
 func TestTake_countsOverAllInstances(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewServer(t)
@@ -52,7 +54,7 @@ func TestTake_countsOverAllInstances(t *testing.T) {
 	if n, _, _ := takes(t, 2, []ratelimit.Use{ratelimit.By(ratelimit.Join, ann)}, one, two); n != 1 {
 		t.Errorf("another kind: %d granted, want 1", n)
 	}
-	// The network is used up last, by another user; both limits of a use are told.
+	// Another user uses up the network's limit; the result reports both limits.
 	n, _, err = takes(t, 20, []ratelimit.Use{home}, two)
 	if n != 9 || err == nil {
 		t.Errorf("the network: %d granted, %v", n, err)
@@ -69,7 +71,7 @@ func TestTake_countsOverAllInstances(t *testing.T) {
 	}
 }
 
-// TestTake_withoutRedis: the limits hold in this process alone.
+// TestTake_withoutRedis checks that the limits hold within this process.
 func TestTake_withoutRedis(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewServer(t)
@@ -83,7 +85,7 @@ func TestTake_withoutRedis(t *testing.T) {
 	}
 }
 
-// TestTake_local: the counts of one process refill, and are bounded in number.
+// TestTake_local checks that local counts refill, and that their number is limited.
 func TestTake_local(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := ratelimit.New(nil, ratelimit.Config{Rates: ratelimit.Rates{Create: config.Rate{Count: 3, Per: 3 * time.Minute}}})
@@ -112,15 +114,15 @@ func TestTake_local(t *testing.T) {
 	})
 }
 
-// TestReturn: a token that is given back can be taken again, and a limit that is forgotten is whole, with
-// Redis and without.
+// TestReturn checks that a returned token can be taken again, and that a forgotten limit is full,
+// with Redis and without.
 func TestReturn(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewServer(t)
 	l := start(t, s, ratelimit.Config{Own: ratelimit.OwnRates{ratelimit.Guess: {Count: 4, Per: time.Hour}}})
 	use := ratelimit.Use{Kind: ratelimit.Guess, Subject: "ann"}
 	check := func(t *testing.T) {
-		l.Return(t.Context(), use) // of a limit that is whole: nothing
+		l.Return(t.Context(), use) // the limit is full: no effect
 		if n, _, _ := takes(t, 6, []ratelimit.Use{use}, l); n != 4 {
 			t.Errorf("%d granted, want 4", n)
 		}
@@ -138,7 +140,7 @@ func TestReturn(t *testing.T) {
 	t.Run("without Redis", check)
 }
 
-// TestRates_everyKind: each setting is the limit of one kind.
+// TestRates_everyKind checks that each setting is the limit of one kind.
 func TestRates_everyKind(t *testing.T) {
 	var rates ratelimit.Rates
 	v := reflect.ValueOf(&rates).Elem()

@@ -27,7 +27,7 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// message is a message as the model knows it.
+// message is a message in the model.
 type message struct {
 	seq      int64
 	sender   chat.UserID
@@ -35,14 +35,14 @@ type message struct {
 	deleted  bool
 }
 
-// world is a channel, part of which is stored.
+// world is a channel of which a part is stored.
 type world struct {
 	channel  chat.ChannelID
 	log      []frame.Event
 	messages []message
 }
 
-// talk makes n events at random: messages, some with mentions, and deletions.
+// talk creates n random events: messages, some with mentions, and deletions.
 func talk(r *rand.Rand, channel chat.ChannelID, people []chat.UserID, n int) *world {
 	w := &world{channel: channel}
 	for seq := int64(1); seq <= int64(n); seq++ {
@@ -71,8 +71,8 @@ func talk(r *rand.Rand, channel chat.ChannelID, people []chat.UserID, n int) *wo
 	return w
 }
 
-// settle puts all into the tail, and what comes up to stored, with some that comes later, into PostgreSQL,
-// as sync-service does.
+// settle puts all events into the tail. Into PostgreSQL it puts those up to stored, and some later
+// ones, as sync-service does.
 func (w *world) settle(t *testing.T, r *rand.Rand, pool *pgxpool.Pool, rdb redis.UniversalClient, stored int64) {
 	t.Helper()
 	exec := func(sql string, args ...any) {
@@ -112,7 +112,7 @@ func (w *world) settle(t *testing.T, r *rand.Rand, pool *pgxpool.Pool, rdb redis
 	exec(`insert into sync_watermarks (partition, entry_ms) values ($1, $2)`, partition, stored)
 }
 
-// answer is what a question should be answered with. A deletion counts wherever it stands.
+// answer returns the expected answer to a question. A deletion counts wherever it is.
 func (w *world) answer(q unread.Question) (n unread.Count) {
 	for _, s := range w.messages {
 		if s.deleted || s.sender == q.User || s.seq <= q.After || s.seq > q.UpTo {
@@ -128,8 +128,8 @@ func (w *world) answer(q unread.Question) (n unread.Count) {
 
 const partitions = 16
 
-// TestCount: however much is stored, many questions at once, about several channels, have the answers of a
-// model that only counts; and they cost a read of each channel's tail, not one each.
+// TestCount compares many questions about several channels, with varying parts stored, with a
+// simple model. The questions of one call must read each channel's tail only once.
 func TestCount(t *testing.T) {
 	t.Parallel()
 	for range 4 {
@@ -151,7 +151,7 @@ func testCount(t *testing.T, r *rand.Rand) {
 	used := map[int]bool{}
 	for len(worlds) < 3 {
 		c := chat.NewChannelID()
-		if p := rediskey.Of(c.UUID, partitions); used[p] { // each its own watermark
+		if p := rediskey.Of(c.UUID, partitions); used[p] { // each channel has its own watermark
 			continue
 		} else {
 			used[p] = true
@@ -179,7 +179,7 @@ func testCount(t *testing.T, r *rand.Rand) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := calls(t, rdb) - before; n > 2*len(worlds) { // the newest item, and what is above the watermark
+	if n := calls(t, rdb) - before; n > 2*len(worlds) { // the newest item, and the items above the watermark
 		t.Errorf("%d reads of the tails of %d channels", n, len(worlds))
 	}
 	for i, q := range questions {
@@ -189,7 +189,7 @@ func testCount(t *testing.T, r *rand.Rand) {
 	}
 }
 
-// calls returns how many ranges of lists were read so far.
+// calls returns how many list ranges have been read.
 func calls(t *testing.T, rdb redis.UniversalClient) int {
 	t.Helper()
 	info, err := rdb.Info(t.Context(), "commandstats").Result()

@@ -7,10 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// other is a thread that is none of ours.
+// other is a thread id that is not used by this process.
 const other = 1 << 30
 
-// A worker that finds itself on the core of another one moves, and may run everywhere again afterwards.
+// A worker on the same core as another one moves, and may run on every core again afterward.
 func TestApart_moves(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -20,7 +20,7 @@ func TestApart_moves(t *testing.T) {
 	}
 	var one unix.CPUSet
 	one.Set(lowest(before))
-	set(t, one) // so that it is known where it is
+	set(t, one) // so that its core is known
 	here, ok := current()
 	if !ok {
 		t.Fatal("no telling where this is")
@@ -28,7 +28,7 @@ func TestApart_moves(t *testing.T) {
 	set(t, before)
 	s := NewSpread(2)
 	s.at[0].Store(place{other, here.core}.pack())
-	for range 20 { // the kernel may have moved it before it looks
+	for range 20 { // the kernel may have moved the thread before the check
 		s.Apart(1)
 	}
 	if on := unpackPlace(s.at[1].Load()).core; on == here.core {
@@ -39,7 +39,7 @@ func TestApart_moves(t *testing.T) {
 	}
 }
 
-// A thread that was bound to some cores on purpose is bound to the same ones afterwards.
+// A thread that had been bound to some cores is bound to the same ones afterward.
 func TestRestore(t *testing.T) {
 	one, free := bind(t)
 	defer free()
@@ -51,8 +51,9 @@ func TestRestore(t *testing.T) {
 	}
 }
 
-// Whoever has a core to itself stays, and whoever comes first, so that not all of them move at once; and so
-// does who has nowhere to go, or finds there what was unpackPlace in its own thread.
+// A worker stays if it is alone on its core. The worker with the lowest number also stays, so that
+// not all move at the same time. A worker also stays if no other core is free, or if the recorded
+// place is its own thread.
 func TestApart_stays(t *testing.T) {
 	one, free := bind(t)
 	defer free()
@@ -88,7 +89,7 @@ func TestApart_stays(t *testing.T) {
 	}
 }
 
-// bind binds the calling goroutine to a thread, and that to one core, until free is called.
+// bind locks the calling goroutine to a thread and the thread to one core, until free is called.
 func bind(t *testing.T) (one unix.CPUSet, free func()) {
 	t.Helper()
 	runtime.LockOSThread()

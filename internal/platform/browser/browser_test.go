@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// request makes a request with headers, given as "Name: value".
+// request creates a request with headers, given as "Name: value".
 func request(method, host string, headers ...string) *http.Request {
 	r := httptest.NewRequest(method, "/ws", http.NoBody)
 	r.Host = host
@@ -113,7 +113,7 @@ func TestGuard(t *testing.T) {
 		name             string
 		host             string
 		headers          []string
-		upgrade, request bool // whether it passes
+		upgrade, request bool // whether the request is accepted
 	}{
 		{"no browser", host, nil, true, true},
 		{"our page", host, []string{"Origin: https://chat.example", overHTTPS}, true, true},

@@ -10,7 +10,7 @@ import (
 	"parley.chat/internal/platform/config"
 )
 
-// Every way in which a URL with a password can be malformed ends in an error that shows nothing of it.
+// However a URL with a password is malformed, the error does not show the password.
 func TestParseURL_hidesTheValue(t *testing.T) {
 	for _, bad := range []string{
 		"redis://user:p%zzhunter2@host", "redis://user:hunter2%@host", "redis://user:hunter2/x%zz@host:1",
@@ -20,7 +20,8 @@ func TestParseURL_hidesTheValue(t *testing.T) {
 	} {
 		u, err := config.ParseURL(bad, "redis", "rediss")
 		if err == nil {
-			// net/url accepts it: the host is then what the password began with, and is refused elsewhere.
+			// net/url accepts this; the host is then the beginning of the password, and is rejected
+			// elsewhere.
 			t.Logf("%q is a URL of host %q", bad, u.Host)
 			continue
 		}

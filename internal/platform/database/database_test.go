@@ -44,7 +44,8 @@ func wantState(t *testing.T, err error, state string) {
 	}
 }
 
-// TestOpen_role: a service works in its role, with its timeouts, and may do no more than the role.
+// TestOpen_role checks that a service works in its role, with its timeouts and with no more
+// privileges than the role.
 func TestOpen_role(t *testing.T) {
 	t.Parallel()
 	base := pgtest.Empty(t)
@@ -63,7 +64,8 @@ func TestOpen_role(t *testing.T) {
 	wantWords(t, err, "role")
 }
 
-// createRoles creates the roles of the services. Roles belong to the server, so a test beside this one may have created them.
+// createRoles creates the roles of the services. Roles belong to the server, so a parallel test may
+// have created them already.
 func createRoles(t *testing.T, db *pgtest.DB) {
 	t.Helper()
 	for _, role := range []string{"parley_chat", "parley_ws", "parley_sync"} {
@@ -74,7 +76,8 @@ func createRoles(t *testing.T, db *pgtest.DB) {
 	}
 }
 
-// wantService expects that db works as a service in role does, whatever stands between it and the server.
+// wantService checks that db works as it should for a service in role, whatever is between it and
+// the server.
 func wantService(t *testing.T, db *bun.DB, role string) {
 	t.Helper()
 	for query, want := range map[string]string{

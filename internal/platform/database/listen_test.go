@@ -10,8 +10,8 @@ import (
 	"parley.chat/internal/platform/database"
 )
 
-// TestListen hears what is told, takes no connection of the pool, ends with its context, and says when the
-// server has gone.
+// TestListen checks that Listen receives notifications, uses no connection of the pool, ends with
+// its context, and fails when the server is gone.
 func TestListen(t *testing.T) {
 	t.Parallel()
 	s := pgtest.NewServer(t)

@@ -11,7 +11,7 @@ import (
 	"parley.chat/internal/platform/database"
 )
 
-// numbers asks for the numbers up to n and the backend that counts them.
+// numbers selects the numbers up to n and the pid of the backend.
 const numbers = "select i, pg_backend_pid() from generate_series(1, $1) i"
 
 func TestPrepared(t *testing.T) {
@@ -49,7 +49,7 @@ func TestPrepared(t *testing.T) {
 		t.Errorf("after its context: %v", err)
 	}
 
-	// A backend that has gone costs an error at most once: the next takes another.
+	// A dead backend causes at most one error: the next attempt uses another one.
 	if _, err := base.Pool(t).Exec(t.Context(), "select pg_terminate_backend($1, 10000)", backend); err != nil {
 		t.Fatal(err)
 	}

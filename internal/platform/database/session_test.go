@@ -17,7 +17,8 @@ import (
 	"parley.chat/internal/platform/database"
 )
 
-// TestOpen_serverDefaults: whatever the database is set to, arguments stay arguments and results have one form.
+// TestOpen_serverDefaults checks that whatever the defaults of the database are, arguments stay
+// arguments and results have the same format.
 func TestOpen_serverDefaults(t *testing.T) {
 	t.Parallel()
 	base := pgtest.Empty(t)
@@ -61,7 +62,7 @@ func TestOpen_serverDefaults(t *testing.T) {
 	}
 }
 
-// TestOpen_encoding: a database that cannot hold every text is refused.
+// TestOpen_encoding checks that a database whose encoding cannot represent every text is refused.
 func TestOpen_encoding(t *testing.T) {
 	t.Parallel()
 	s := pgtest.NewServer(t)
@@ -75,7 +76,7 @@ func TestOpen_encoding(t *testing.T) {
 	}
 }
 
-// wantRefused expects that a service does not start on db.
+// wantRefused checks that a service does not start on db.
 func wantRefused(t *testing.T, db *bun.DB, why string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), testkit.Timeout)
@@ -85,8 +86,8 @@ func wantRefused(t *testing.T, db *bun.DB, why string) {
 	}
 }
 
-// TestPooler_session: behind PgBouncer with session pooling a service has its role, its settings and prepared
-// statements, and its sessions are given to others without them.
+// TestPooler_session checks PgBouncer with session pooling: a service has its role, its settings
+// and prepared statements. Other clients get the sessions without them.
 func TestPooler_session(t *testing.T) {
 	t.Parallel()
 	s := pgtest.NewServer(t)
@@ -101,7 +102,7 @@ func TestPooler_session(t *testing.T) {
 	}
 }
 
-// TestPooler_transaction: a pooler that shares sessions is noticed by the first connection.
+// TestPooler_transaction checks that the first connection detects a pooler that shares sessions.
 func TestPooler_transaction(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"transaction", "statement"} {
@@ -118,8 +119,8 @@ func TestPooler_transaction(t *testing.T) {
 	}
 }
 
-// TestReadOnly: sessions that cannot write are not used, those that become so leave the pool, and when the
-// server takes writes again they are stored.
+// TestReadOnly checks that sessions that cannot write are not used, and that sessions that become
+// read-only are removed from the pool. Writes work again when the server accepts them again.
 func TestReadOnly(t *testing.T) {
 	t.Parallel()
 	s := pgtest.NewServer(t)
@@ -167,7 +168,7 @@ func TestReadOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	readOnly("on")
-	// The sessions of the pool learn of it, each at its own time.
+	// Each session of the pool learns of it at a different time.
 	testkit.Until(t, testkit.Timeout, func() error {
 		if err := write(); err == nil {
 			return errors.New("it writes")
@@ -185,7 +186,8 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
-// TestReadOnly_error: the error itself takes its connection out of the pool, without anybody asking for readiness.
+// TestReadOnly_error checks that the error itself removes a connection from the pool, without a
+// readiness check.
 func TestReadOnly_error(t *testing.T) {
 	t.Parallel()
 	db := open(t, pgtest.Empty(t).URL, database.Options{MaxConns: 1})

@@ -73,8 +73,8 @@ func ask(t *testing.T, c net.Conn, path string) string {
 	return line
 }
 
-// Clients that connect and send nothing, or half a request, do not keep others out.
-func TestListener_silentConnectionsGiveWay(t *testing.T) {
+// Clients that connect and send nothing, or half a request, do not block others.
+func TestListener_closesSilentConnections(t *testing.T) {
 	t.Parallel()
 	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	addr := serve(t, listen(t), 4, h, &testkit.Output{})
@@ -89,8 +89,8 @@ func TestListener_silentConnectionsGiveWay(t *testing.T) {
 	}
 }
 
-// A request that a handler works on is not given up for a newcomer.
-func TestListener_servedConnectionsStay(t *testing.T) {
+// A request that a handler is working on is not dropped for a new connection.
+func TestListener_keepsServedConnections(t *testing.T) {
 	t.Parallel()
 	begun, release := make(chan struct{}, 2), make(chan struct{})
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -117,7 +117,8 @@ func TestListener_servedConnectionsStay(t *testing.T) {
 	c := dial(t, addr)
 	all.Go(func() { get(c, "/next") }) // waits in the backlog
 	left := 3
-	// Longer than a silent connection may stay: nothing tells when the listener has looked and done nothing.
+	// Wait longer than a silent connection may stay. There is no event for a check that did
+	// nothing.
 	select {
 	case a := <-answers:
 		t.Errorf("answered while both places are taken: %s", a)
@@ -132,8 +133,8 @@ func TestListener_servedConnectionsStay(t *testing.T) {
 	}
 }
 
-// A connection that a handler has taken over does not count.
-func TestListener_takenOver(t *testing.T) {
+// A hijacked connection does not count.
+func TestListener_hijacked(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var taken []net.Conn
@@ -164,7 +165,7 @@ func TestListener_takenOver(t *testing.T) {
 	}
 }
 
-// failing is a listener without descriptors for the first accepts.
+// failing is a listener whose first accepts fail for lack of descriptors.
 type failing struct {
 	net.Listener
 	mu   sync.Mutex
@@ -182,7 +183,8 @@ func (f *failing) Accept() (net.Conn, error) {
 	return f.Listener.Accept()
 }
 
-// A lack of descriptors is one line in the log, not one per attempt, and another when it is over.
+// A lack of descriptors is logged with one line, not one per attempt, and with another one when it
+// is over.
 func TestListener_lackOfDescriptors(t *testing.T) {
 	t.Parallel()
 	log := &testkit.Output{}

@@ -24,7 +24,7 @@ func TestPercentFor(t *testing.T) {
 	}
 }
 
-// TestKeep: the share follows what lives.
+// TestKeep checks that the percentage follows the live memory.
 func TestKeep(t *testing.T) {
 	t.Cleanup(func() { debug.SetGCPercent(100) })
 	share := func() int {

@@ -21,7 +21,7 @@ import (
 	"parley.chat/internal/platform/lifecycle"
 )
 
-// TestMain doubles as the program that the tests of Main start.
+// TestMain also serves as the program that the tests of Main start.
 func TestMain(m *testing.M) {
 	switch os.Getenv("LIFECYCLE_TEST_MAIN") {
 	case "":
@@ -70,7 +70,7 @@ func (d *diary) part(name string, result error) lifecycle.Part {
 	return lifecycle.Part{Name: name, Run: func(ctx context.Context) error {
 		<-ctx.Done()
 		d.add(name + " told")
-		time.Sleep(time.Second) // fake time: a part that were stopped too early would overtake
+		time.Sleep(time.Second) // fake time: a part that was stopped too early would overtake
 		d.add(name + " done")
 		return result
 	}}
@@ -194,7 +194,8 @@ func TestMain_secondSignalKills(t *testing.T) {
 	expect(t, stderr, "stopping")
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	// The handler is removed just after the context ended, so one more signal may still be caught by it.
+	// The handler is removed just after the context is canceled, so it may still catch one more
+	// signal.
 	for tick := time.NewTicker(10 * time.Millisecond); ; {
 		select {
 		case err := <-ended:

@@ -13,7 +13,7 @@ import (
 	"parley.chat/internal/platform/outage"
 )
 
-// lines returns what was logged, without time and level.
+// lines returns the logged lines without time and level.
 func lines(t *testing.T, b *bytes.Buffer) (got []map[string]any) {
 	t.Helper()
 	for dec := json.NewDecoder(b); dec.More(); {
@@ -27,8 +27,8 @@ func lines(t *testing.T, b *bytes.Buffer) (got []map[string]any) {
 	return got
 }
 
-// TestLog: an outage of 100 s, in which two steps fail twice a second each, is logged with one line when
-// it begins, one a minute, and one when both steps work again.
+// TestLog has an outage of 100 s in which two steps fail twice a second each. It is logged with one
+// line when it begins, one a minute, and one when both steps work again.
 func TestLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b bytes.Buffer
@@ -55,8 +55,9 @@ func TestLog(t *testing.T) {
 	})
 }
 
-// TestLog_comesAndGoes: trouble that comes and goes every second writes two lines a minute, not two a
-// second, and each new minute counts what the lines before did not.
+// TestLog_comesAndGoes has an outage that comes and goes every second. It is logged with two lines
+// a minute, not two a second, and each minute's line includes the failures that the previous lines
+// did not count.
 func TestLog_comesAndGoes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b bytes.Buffer

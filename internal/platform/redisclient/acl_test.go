@@ -8,8 +8,9 @@ import (
 	"testing"
 )
 
-// deploy/redis/users.acl permits each service what it needs, and nothing else; docs/operations.md lists it.
-func TestCommands_areThoseOfTheFile(t *testing.T) {
+// deploy/redis/users.acl permits each service exactly what it needs, and docs/operations.md lists
+// it.
+func TestCommands_matchUsersACL(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../deploy/redis/users.acl")
 	if err != nil {

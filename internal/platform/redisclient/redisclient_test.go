@@ -84,7 +84,7 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// Behind the caller's back nothing is sent twice.
+// Nothing is sent twice without the caller knowing.
 func TestOpen_noRetry(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewServer(t)
@@ -101,7 +101,7 @@ func TestOpen_noRetry(t *testing.T) {
 	}
 	s.Kill(t)
 	s.Start(t)
-	// The pool has a dead connection. With a retry the client would hide it.
+	// The pool has a dead connection, which a retry would hide.
 	if err := rdb.Do(t.Context(), "incr", "n").Err(); err == nil {
 		t.Log("the pool saw by itself that its connection was dead")
 	}
@@ -140,7 +140,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// Services start at once; only one number wins.
+// Services start at the same time; only one number is recorded.
 func TestCheck_race(t *testing.T) {
 	t.Parallel()
 	rdb := open(t, redistest.NewServer(t).URL())
@@ -187,7 +187,7 @@ func TestCheckServer(t *testing.T) {
 	}
 }
 
-// told is a log handler that tells when something was logged.
+// told is a log handler that signals when something is logged.
 type told struct {
 	slog.Handler
 	seen chan struct{}
@@ -209,7 +209,7 @@ func TestAwait(t *testing.T) {
 	log := told{silent.Handler(), make(chan struct{}, 1)}
 	done := make(chan error, 1)
 	go func() { done <- Await(context.Background(), rdb, 16, nil, slog.New(log)) }()
-	<-log.seen // it has tried, and says so
+	<-log.seen // it has tried, and has logged that it is waiting
 	select {
 	case err := <-done:
 		t.Fatalf("returned %v without a Redis", err)
@@ -224,7 +224,7 @@ func TestAwait(t *testing.T) {
 	case <-time.After(testkit.Timeout):
 		t.Fatal("does not find the Redis that is back")
 	}
-	// Waiting helps against nothing else.
+	// Waiting does not help against any other error.
 	if err := Await(t.Context(), rdb, 32, nil, silent); !errors.Is(err, ErrUnsuitable) {
 		t.Errorf("another number: %v", err)
 	}
@@ -245,7 +245,8 @@ func TestCheck_cluster(t *testing.T) {
 	if err := Check(t.Context(), rdb, 16); err != nil {
 		t.Error(err)
 	}
-	// One URL that leads to a Cluster: it is discovered, or the error says what to give.
+	// A single URL leads to a Cluster: either it is discovered, or the error explains what to
+	// configure.
 	one := c.Masters[0].URL()
 	if err := Check(t.Context(), open(t, one), 16); !errors.Is(err, ErrUnsuitable) || !strings.Contains(err.Error(), "cluster=true") {
 		t.Errorf("a client of one server: %v", err)

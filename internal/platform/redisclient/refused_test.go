@@ -20,7 +20,7 @@ import (
 
 const within = time.Minute
 
-// No malformed REDIS_URL shows any of its password.
+// No error about a malformed REDIS_URL shows any part of its password.
 func TestOpen_hidesTheValue(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []string{
@@ -41,8 +41,8 @@ func TestOpen_hidesTheValue(t *testing.T) {
 	}
 }
 
-// A server that refuses us is one line in the log that says why, and words for /readyz; the wait ends when it
-// is mended.
+// A refusal by the server is logged with one line that gives the reason, and has a description for
+// /readyz. The wait ends when it is repaired.
 func TestAwait_wrongPassword(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewServer(t)
@@ -84,7 +84,7 @@ func TestAwait_wrongPassword(t *testing.T) {
 	}
 }
 
-// A user who may not run a command is told which, instead of being left waiting.
+// If a user lacks permission for a command, Await names the command instead of waiting.
 func TestAwait_missingCommands(t *testing.T) {
 	t.Parallel()
 	acl := filepath.Join(t.TempDir(), "users.acl")
@@ -129,14 +129,15 @@ func TestAwait_missingCommands(t *testing.T) {
 	if err := await("default", join(ChatService, WSServer, SyncService)); err != nil {
 		t.Errorf("who may do everything: %v", err)
 	}
-	// Nothing of what was asked about has run.
+	// None of the checked commands has run.
 	keys, err := s.Client(t).Keys(t.Context(), "*").Result()
 	if err != nil || len(keys) != 1 || keys[0] != rediskey.Partitions {
 		t.Errorf("keys %q, %v", keys, err)
 	}
 }
 
-// Every command has a valid call: one that Redis refuses for its form would count as permitted.
+// Every command has a valid call: Redis rejects an invalid one before it checks permissions, so the
+// command would count as permitted.
 func TestCommands_haveValidCalls(t *testing.T) {
 	t.Parallel()
 	acl := filepath.Join(t.TempDir(), "users.acl")
@@ -154,7 +155,7 @@ func TestCommands_haveValidCalls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := join(refused), join(all); len(got) != len(want)-1 { // all but multi
+	if got, want := join(refused), join(all); len(got) != len(want)-1 { // all except multi
 		for _, name := range want {
 			if !strings.Contains(","+strings.Join(got, ",")+",", ","+name+",") && name != "multi" {
 				t.Errorf("%s is not refused to a user without it: its call is not valid", name)
@@ -163,7 +164,8 @@ func TestCommands_haveValidCalls(t *testing.T) {
 	}
 }
 
-// A read-only replica, a full server and one that loads are told apart, and are not suitable at the moment.
+// Check distinguishes a read-only replica, a full server and a server that is loading. Each of them
+// is only temporarily unusable.
 func TestCheck_cannotWrite(t *testing.T) {
 	t.Parallel()
 	master := redistest.NewServer(t)

@@ -16,9 +16,9 @@ import (
 	"parley.chat/internal/devkit/testkit/redistest"
 )
 
-// The nodes of a Cluster have addresses and certificates of their own (Linux has all of 127.0.0.0/8), and the
-// URL names one of them. Every node is checked against its own address, and a node that shows a certificate for
-// another address is refused.
+// The nodes of a Cluster have different addresses and certificates (Linux has all of 127.0.0.0/8),
+// and the URL names one node. Every node is verified against its own address, and a node with a
+// certificate for another address is refused.
 func TestCluster_certificatePerNode(t *testing.T) {
 	t.Parallel()
 	host := func(i int) string { return fmt.Sprintf("127.0.0.%d", i+2) }
@@ -57,7 +57,8 @@ func TestCluster_certificatePerNode(t *testing.T) {
 	}
 }
 
-// A certificate that is not for the host, or that nobody signed, is told apart in words.
+// Reason distinguishes a certificate for another host from one that is not signed by a trusted
+// authority.
 func TestReason_certificates(t *testing.T) {
 	t.Parallel()
 	port := freePort(t)

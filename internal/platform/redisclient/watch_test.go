@@ -14,8 +14,8 @@ import (
 	"parley.chat/internal/devkit/testkit/redistest"
 )
 
-// A setting with which Redis can lose messages is logged once, shown in the metric and at /readyz, and forgotten
-// when it is mended. It is found while the service runs.
+// A setting with which Redis can lose messages is logged once, shown in the metric and at /readyz,
+// and cleared when it is repaired. It is detected while the service runs.
 func TestWatch(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewServer(t, redistest.Options{MaxMemory: 64 << 20})
@@ -67,7 +67,7 @@ func TestWatch(t *testing.T) {
 		}
 		return nil
 	})
-	want() // a Redis as it has to be: not a word
+	want() // a correctly configured Redis causes no log line
 	if log.String() != "" {
 		t.Errorf("log of a Redis in good order:\n%s", log)
 	}
@@ -98,7 +98,8 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// Every server of a Cluster is looked at, the replicas too, and one that is down hides none of the others.
+// Every server of a Cluster is checked, including replicas, and a server that is down hides none of
+// the others.
 func TestWatch_cluster(t *testing.T) {
 	t.Parallel()
 	c := redistest.Cluster(t, 3, 1, redistest.Options{MaxMemory: 64 << 20})
@@ -119,7 +120,7 @@ func TestWatch_cluster(t *testing.T) {
 	})
 }
 
-// What no test can make a server say.
+// These are risks that a test cannot produce with a real server.
 func TestRisks(t *testing.T) {
 	t.Parallel()
 	for info, want := range map[string]string{

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestNewRegistry_linked: what the linker was given comes before what the Go tool has found.
+// TestNewRegistry_linked checks that values set by the linker take precedence over those of the Go
+// tool.
 func TestNewRegistry_linked(t *testing.T) {
 	linkedVersion, linkedRevision = "v1.2.3", "0123abc"
 	t.Cleanup(func() { linkedVersion, linkedRevision = "", "" })

@@ -97,8 +97,8 @@ func TestHandler(t *testing.T) {
 	}
 }
 
-// TestReadyHandler_slowChecks: checks run side by side, and one that hangs costs 2 s, whether it heeds
-// its context or not.
+// TestReadyHandler_slowChecks checks that checks run concurrently, and that a hanging check takes 2
+// s, whether it observes its context or not.
 func TestReadyHandler_slowChecks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -121,7 +121,8 @@ func TestReadyHandler_slowChecks(t *testing.T) {
 	})
 }
 
-// TestServeListener_finishesRequests: the end of ctx lets a request in hand finish, and takes no more.
+// TestServeListener_finishesRequests checks that when ctx is done, an active request finishes and
+// no new one is accepted.
 func TestServeListener_finishesRequests(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -130,7 +131,7 @@ func TestServeListener_finishesRequests(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		cancel()
-		// The listener is closed first thing of a shutdown: once it is, we are in the middle of one.
+		// A shutdown first closes the listener: once it is closed, the shutdown is in progress.
 		for conn, err := net.Dial("tcp", l.Addr().String()); err == nil; conn, err = net.Dial("tcp", l.Addr().String()) {
 			_ = conn.Close()
 		}

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A token that is remembered is good no longer than its key and its time.
-func TestVerify_remembersOnlyTheSignature(t *testing.T) {
+// A cached token is accepted only as long as its key is valid and it has not expired.
+func TestVerify_cachesOnlyTheSignature(t *testing.T) {
 	t.Parallel()
 	key, other := newKey(t), newKey(t)
 	keys := StaticKeys{key.ID: key.Public(), other.ID: other.Public()}
@@ -44,8 +44,8 @@ func TestVerify_remembersOnlyTheSignature(t *testing.T) {
 	}
 }
 
-// What is remembered is bounded, and what is in use stays.
-func TestKnown_isBounded(t *testing.T) {
+// The cache is bounded, and tokens in use stay in it.
+func TestCache_isBounded(t *testing.T) {
 	t.Parallel()
 	var k cache
 	at := func(n int) (sum [sha256.Size]byte) {

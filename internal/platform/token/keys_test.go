@@ -18,7 +18,7 @@ func pemFiles(t *testing.T, dir string) []string {
 	return files
 }
 
-func TestLoadKeys_startedAtOnceThereIsOneKey(t *testing.T) {
+func TestLoadKeys_concurrentCallsShareOneKey(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "deep", "keys")
 	const n = 16
@@ -89,7 +89,7 @@ func TestKeys_rotation(t *testing.T) {
 	if _, known := keys.Public()[newer.ID]; !known {
 		t.Error("the new key does not verify")
 	}
-	now = now.Add(Settle + time.Second) // the second key's id may be of the next second
+	now = now.Add(Settle + time.Second) // the id of the second key may be from the next second
 	if got := keys.Signing().ID; got != newer.ID {
 		t.Errorf("%s signs, want the newest, %s", got, newer.ID)
 	}
@@ -104,8 +104,8 @@ func TestKeys_rotation(t *testing.T) {
 	}
 }
 
-// TestKeys_unknownKid: a key that another process has added is found, but a kid makes no look at the
-// folder within two seconds of the last.
+// TestKeys_unknownKid checks that a key added by another process is found, but that unknown kids
+// cause at most one read of the folder in two seconds.
 func TestKeys_unknownKid(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -167,7 +167,7 @@ func TestJWKS_roundTrip(t *testing.T) {
 
 func TestDecodeJWKS(t *testing.T) {
 	t.Parallel()
-	// The key of RFC 8037, appendix A.2, beside one of a type that is not ours.
+	// The key of RFC 8037, appendix A.2, next to a key of another type.
 	const rfc = `{"kty":"OKP","crv":"Ed25519","kid":"rfc","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`
 	const rsa = `{"kty":"RSA","kid":"r","n":"AQAB","e":"AQAB"}`
 	keys, err := DecodeJWKS([]byte(`{"keys":[` + rsa + `,` + rfc + `]}`))

@@ -13,7 +13,7 @@ import (
 	"parley.chat/internal/platform/token"
 )
 
-// server serves a key set that a test may change or take away.
+// server serves a key set that a test may change or remove.
 type server struct {
 	*httptest.Server
 	set   atomic.Pointer[token.StaticKeys] // nil: 503
@@ -30,7 +30,7 @@ func newServer(t *testing.T, keys token.StaticKeys) *server {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
-		_, _ = w.Write(token.EncodeJWKS(*set)) // the client tells
+		_, _ = w.Write(token.EncodeJWKS(*set)) // the client reports an error
 	}))
 	t.Cleanup(s.Close)
 	return s
@@ -68,7 +68,7 @@ func TestRemoteKeys_rotationNeedsNoRestart(t *testing.T) {
 	}
 }
 
-func TestRemoteKeys_unknownKidsMakeNoFlood(t *testing.T) {
+func TestRemoteKeys_unknownKidsAreLimited(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, token.StaticKeys{"a": key(t, "a").Public()})
 	r := token.NewRemoteKeys(token.RemoteConfig{URL: s.URL, Retry: time.Hour})
@@ -82,8 +82,8 @@ func TestRemoteKeys_unknownKidsMakeNoFlood(t *testing.T) {
 	}
 }
 
-// TestRemoteKeys_kept: while the URL does not answer, the set that the issuer has left elsewhere takes its place.
-func TestRemoteKeys_kept(t *testing.T) {
+// TestRemoteKeys_fallback checks that while the URL does not answer, the fallback set is used.
+func TestRemoteKeys_fallback(t *testing.T) {
 	t.Parallel()
 	a := key(t, "a")
 	s := newServer(t, nil)
@@ -100,7 +100,7 @@ func TestRemoteKeys_kept(t *testing.T) {
 	if got, err := r.Key(t.Context(), "a"); err != nil || !got.Equal(a.Public()) {
 		t.Errorf("with the URL down Key(a) = %v, %v", got, err)
 	}
-	// A key newer than what was kept may exist: the answer is no verdict.
+	// A key newer than the fallback may exist, so the error is not ErrUnknownKey.
 	if _, err := r.Key(t.Context(), "b"); err == nil || errors.Is(err, token.ErrUnknownKey) {
 		t.Errorf("with the URL down Key(b) = %v, want an error that is not ErrUnknownKey", err)
 	}
@@ -110,7 +110,8 @@ func TestRemoteKeys_kept(t *testing.T) {
 	}
 }
 
-// TestRemoteKeys_hangingServer: a server that accepts and never answers costs the timeout, no more.
+// TestRemoteKeys_hangingServer checks that a server that accepts and never answers costs only the
+// timeout.
 func TestRemoteKeys_hangingServer(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
@@ -125,7 +126,7 @@ func TestRemoteKeys_hangingServer(t *testing.T) {
 	}
 }
 
-// transport answers from a function, since a real socket would stop the bubble's clock.
+// transport answers from a function, because a real socket would stop the bubble's clock.
 type transport func(*http.Request) (*http.Response, error)
 
 func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

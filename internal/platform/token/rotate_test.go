@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestRotation walks three keys through their lives: at no time is a token that is still good without
-// its key.
+// TestRotation takes three keys through their lifetimes and checks that every valid token always
+// has its key.
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	const ttl = 15 * time.Minute

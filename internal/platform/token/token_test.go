@@ -56,7 +56,7 @@ func TestIssueVerify(t *testing.T) {
 	}
 }
 
-// TestVerify_refuses signs every token well but for the one fault that its name says.
+// TestVerify_refuses checks tokens that are correct except for the one fault in their name.
 func TestVerify_refuses(t *testing.T) {
 	t.Parallel()
 	key, foreign := newKey(t), newKey(t)
@@ -143,7 +143,8 @@ func TestVerify_refuses(t *testing.T) {
 	}
 }
 
-// TestVerify_clocksMayDiffer: by a minute when a token begins, and not at all when it ends.
+// TestVerify_clocksMayDiffer checks that clocks may differ by a minute at the start of a token's
+// lifetime, and not at all at its end.
 func TestVerify_clocksMayDiffer(t *testing.T) {
 	t.Parallel()
 	key := newKey(t)
@@ -178,7 +179,7 @@ func (brokenSource) Key(context.Context, string) (ed25519.PublicKey, error) {
 	return nil, errors.New("connection refused")
 }
 
-func TestVerify_keysNotToBeHadIsNoVerdict(t *testing.T) {
+func TestVerify_keysUnavailable(t *testing.T) {
 	t.Parallel()
 	raw, _, err := NewIssuer(newKey(t), 0).Issue(someone())
 	if err != nil {
@@ -190,7 +191,7 @@ func TestVerify_keysNotToBeHadIsNoVerdict(t *testing.T) {
 	}
 }
 
-// FuzzVerify: no token that we did not sign passes, and none panics.
+// FuzzVerify checks that no token passes that we did not sign, and that none causes a panic.
 func FuzzVerify(f *testing.F) {
 	key := newKey(f)
 	raw, _, err := NewIssuer(key, 0).Issue(someone())

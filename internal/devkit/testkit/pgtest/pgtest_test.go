@@ -27,7 +27,7 @@ func TestTemplate_databasesAreSeparate(t *testing.T) {
 			t.Parallel()
 			pool := template.Open(t).Pool(t)
 			if _, err := pool.Exec(t.Context(), "insert into numbers values (1)"); err != nil {
-				t.Error(err) // the other database's row would be a duplicate
+				t.Error(err) // a row in the other database would be a duplicate
 			}
 		})
 	}

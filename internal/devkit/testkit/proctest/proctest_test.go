@@ -17,7 +17,7 @@ import (
 	"parley.chat/internal/devkit/testkit/proctest"
 )
 
-// TestMain doubles as the program that the tests start.
+// TestMain also serves as the program that the tests start.
 func TestMain(m *testing.M) {
 	addr := os.Getenv("PROCTEST_ADDR")
 	if addr == "" {
@@ -62,7 +62,7 @@ func TestStart(t *testing.T) {
 func TestBuild(t *testing.T) {
 	dir := os.Getenv("PARLEY_BIN_DIR")
 	if dir == "" {
-		t.Setenv("GOWORK", "") // the module alone does not know the programs
+		t.Setenv("GOWORK", "") // without the workspace, the module cannot find the programs
 		dir = proctest.Build(t, "migrate")
 	}
 	if _, err := os.Stat(dir + "/migrate"); err != nil {

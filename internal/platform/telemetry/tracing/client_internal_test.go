@@ -42,7 +42,7 @@ type tripper func(*http.Request) (*http.Response, error)
 
 func (f tripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// answer is what a collector answers; header is a name and its value, or empty.
+// answer returns a collector's response; header is a name and its value, or empty.
 func answer(status int, header, body string) *http.Response {
 	resp := &http.Response{StatusCode: status, Status: http.StatusText(status), Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}
 	if name, value, ok := strings.Cut(header, ": "); ok {
@@ -51,7 +51,7 @@ func answer(status int, header, body string) *http.Response {
 	return resp
 }
 
-// to returns a client whose attempts go to a function.
+// to returns a client whose requests are handled by a function.
 func to(t *testing.T, collector tripper) *client {
 	t.Helper()
 	c, err := newClient(Config{Endpoint: "http://collector:4318"})
@@ -62,8 +62,8 @@ func to(t *testing.T, collector tripper) *client {
 	return c
 }
 
-// TestUploadTraces_retries: what may pass is tried again, after a pause of some length or of the one that
-// the collector asks for, with the same spans.
+// TestUploadTraces_retries checks that temporary failures are retried with the same spans, after a
+// random pause or the one that the collector asks for.
 func TestUploadTraces_retries(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -122,7 +122,8 @@ func TestUploadTraces_retries(t *testing.T) {
 	}
 }
 
-// TestUploadTraces_givesUp: with the time the attempts end; the error is the collector's.
+// TestUploadTraces_givesUp checks that the attempts end with the context, and that the error is the
+// collector's.
 func TestUploadTraces_givesUp(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -153,7 +154,8 @@ func TestUploadTraces_givesUp(t *testing.T) {
 	}
 }
 
-// TestUploadTraces_refused: another attempt would not help, and no header goes where a redirection points.
+// TestUploadTraces_refused checks that a permanent refusal is not retried, and that no header is
+// sent to the target of a redirect.
 func TestUploadTraces_refused(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{302, 307, 400, 401, 404, 413, 500} {
@@ -182,7 +184,8 @@ func TestUploadTraces_refused(t *testing.T) {
 	}
 }
 
-// TestUploadTraces_request: where a batch goes, and with what, over one connection.
+// TestUploadTraces_request checks the address and the content of requests, and that they share one
+// connection.
 func TestUploadTraces_request(t *testing.T) {
 	t.Parallel()
 	general, traces := Headers{"Api-Key": "general", "X-Tenant": "a"}, Headers{"Api-Key": "traces", "Content-Type": "text/plain"}
@@ -212,7 +215,7 @@ func TestUploadTraces_request(t *testing.T) {
 				if got := decode(t, r); !proto.Equal(got, &tracepb.TracesData{ResourceSpans: batch}) {
 					t.Errorf("the collector decodes %v", got)
 				}
-				_, _ = w.Write(make([]byte, 10_000)) // an answer of some length has to be read
+				_, _ = w.Write(make([]byte, 10_000)) // a response with a body must be read to reuse the connection
 			}))
 			server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
 				switch s {
@@ -250,7 +253,7 @@ func TestUploadTraces_request(t *testing.T) {
 	}
 }
 
-// decode reads what a collector gets.
+// decode decodes the request that a collector receives.
 func decode(t *testing.T, r *http.Request) *tracepb.TracesData {
 	t.Helper()
 	var body io.Reader = r.Body
@@ -270,7 +273,7 @@ func decode(t *testing.T, r *http.Request) *tracepb.TracesData {
 	return data
 }
 
-// partly is the answer of a collector that rejects spans.
+// partly is the response of a collector that rejects spans.
 func partly(spans uint64, reason string) string {
 	partial := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), spans)
 	partial = protowire.AppendString(protowire.AppendTag(partial, 2, protowire.BytesType), reason)
@@ -278,7 +281,8 @@ func partly(spans uint64, reason string) string {
 	return string(protowire.AppendBytes(protowire.AppendTag(unknown, 1, protowire.BytesType), partial))
 }
 
-// TestRun_rejected: of a batch that is taken in part, the rest is counted as failed, and said why.
+// TestRun_rejected checks that if a batch is accepted in part, the rest is counted as failed, and
+// the reason is logged.
 func TestRun_rejected(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -295,7 +299,7 @@ func TestRun_rejected(t *testing.T) {
 		span.End()
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel() // what has ended is sent all the same
+	cancel() // ended spans are still sent
 	if err := tr.Run(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -315,7 +319,8 @@ func TestRun_rejected(t *testing.T) {
 	}
 }
 
-// FuzzRejected: whatever a collector answers, the error holds a bounded part of it.
+// FuzzRejected checks that whatever a collector answers, the error contains only a bounded part of
+// it.
 func FuzzRejected(f *testing.F) {
 	f.Add([]byte(partly(3, "too old")))
 	f.Add([]byte(partly(3, strings.Repeat("x", 1000))))

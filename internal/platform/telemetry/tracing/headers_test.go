@@ -31,7 +31,8 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// TestConfig_environment: the variables are those of OpenTelemetry, an empty one is as good as none.
+// TestConfig_environment checks that the variables are those of OpenTelemetry, and that an empty
+// one counts as unset.
 func TestConfig_environment(t *testing.T) {
 	t.Parallel()
 	load := func(vars map[string]string) (cfg tracing.Config, err error) {

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// run runs a Tracing until stop, which returns what Run has.
+// run runs a Tracing until stop is called; stop returns Run's result.
 func run(t *testing.T, tr *tracing.Tracing) (stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -49,7 +49,8 @@ func count(t *testing.T, reg *prometheus.Registry, outcome string) float64 {
 	return 0
 }
 
-// TestRun_flushes: what has ended before the stop reaches the collector, even if it had before the start.
+// TestRun_flushes checks that spans that ended before the stop reach the collector, even if they
+// ended before the start.
 func TestRun_flushes(t *testing.T) {
 	t.Parallel()
 	collector, reg := otlptest.New(t), prometheus.NewRegistry()
@@ -93,8 +94,8 @@ func TestRun_withoutCollector(t *testing.T) {
 	}
 }
 
-// TestTracer_neverWaits: a collector that hangs costs who ends spans nothing but the spans, which are
-// counted, and a program that stops no more than its patience.
+// TestTracer_neverWaits checks that a hanging collector only causes lost spans, which are counted,
+// and delays the end of the program by at most flushTimeout.
 func TestTracer_neverWaits(t *testing.T) {
 	t.Parallel()
 	hang := make(chan struct{})
