@@ -104,7 +104,7 @@ func TestRenewIn(t *testing.T) {
 	}
 }
 
-// source hands out tokens 1, 2, 3, …
+// source is a TokenSource that returns tokens 1, 2, 3, …
 type source struct {
 	mu sync.Mutex
 	n  int
@@ -119,7 +119,7 @@ func (s *source) Token(_ context.Context, rejected string) (client.Token, error)
 	return client.Token{Access: fmt.Sprint("token-", s.n)}, nil
 }
 
-// refuse closes a connection before its greeting. g.mu is held.
+// refuse closes a connection before hello. g.mu must be held.
 func refuse(conn *websocket.Conn, code int) bool {
 	_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(time.Second))
 	return false
@@ -146,7 +146,8 @@ func TestTokens(t *testing.T) {
 		if e, ok := errors.AsType[*client.CloseError](err); !ok || e.Code != 4501 {
 			t.Errorf("Run = %v, want 4501", err)
 		}
-		// The third is refused, gets one more try with another token, and that is the end.
+		// The third token is refused. The client makes one more attempt with another token, and
+		// then gives up.
 		if want := "[token-1 token-2 token-2 token-3]"; fmt.Sprint(g.tokens) != want {
 			t.Errorf("tokens %v, want %s", g.tokens, want)
 		}
@@ -202,15 +203,15 @@ func TestRun_waitsAsLongAsTheServerSays(t *testing.T) {
 	}
 }
 
-// TestExpired: a send that the server may have forgotten as a repetition is sent again only when the
-// resume has not shown it; where that cannot be known it fails as unknown.
+// TestExpired checks that a send that the server may have forgotten is sent again only if the
+// resumed channel has not shown it. If that cannot be known, it fails with ErrUnknown.
 func TestExpired(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name   string
-		arrive bool             // the send had arrived, its acknowledgement was lost
+		arrive bool             // the send had arrived, but its acknowledgement was lost
 		meet   func(g *gateway) // while away
-		sends  int              // how often the frame came in the end
+		sends  int              // how often the frame was received in total
 		want   error
 	}{
 		{"it had arrived", true, func(*gateway) {}, 1, nil},
@@ -230,7 +231,7 @@ func TestExpired(t *testing.T) {
 				if len(g.sends) > 1 {
 					return "", false
 				}
-				delete(g.conns[conn], c) // nothing of what follows comes before the resume
+				delete(g.conns[conn], c) // nothing that follows arrives before the resume
 				if tt.arrive {
 					g.append(f)
 				}
@@ -281,7 +282,8 @@ func TestExpired(t *testing.T) {
 	}
 }
 
-// TestSubscribe_refused: one of many channels is refused, the others are followed.
+// TestSubscribe_refused checks that if one of many channels is refused, the others are still
+// followed.
 func TestSubscribe_refused(t *testing.T) {
 	t.Parallel()
 	fine, gone := chat.NewChannelID(), chat.NewChannelID()
@@ -302,7 +304,8 @@ func TestSubscribe_refused(t *testing.T) {
 	inOrder(t, got, fine, 1, 3)
 }
 
-// TestRepeatsAndHoles: a server that breaks its promise is asked again, and the caller sees nothing of it.
+// TestRepeatsAndHoles checks that the client asks again if the server violates the protocol, and
+// that the caller does not notice.
 func TestRepeatsAndHoles(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()
@@ -328,7 +331,7 @@ func TestRepeatsAndHoles(t *testing.T) {
 	inOrder(t, got, c, 1, 8)
 }
 
-// TestSend_refused: what is refused for good fails at once, with the server's code.
+// TestSend_refused checks that a permanent refusal fails immediately with the server's code.
 func TestSend_refused(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()
@@ -355,8 +358,8 @@ func TestSend_refused(t *testing.T) {
 	}
 }
 
-// TestSend_keepsTheRateLimit: the client stays below the limit that the server tells, since who breaks it
-// is blocked for much longer.
+// TestSend_keepsTheRateLimit checks that the client stays below the limit that the server
+// announces, because a user who exceeds it is blocked for much longer.
 func TestSend_keepsTheRateLimit(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()

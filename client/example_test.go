@@ -9,8 +9,8 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// A program that answers what is said to it. Post does not wait, so it may be called where events are
-// read.
+// This program answers messages. Post does not block, so it may be called where events are
+// received.
 func Example() {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
@@ -35,7 +35,7 @@ func Example() {
 	fmt.Println(<-ended)
 }
 
-// Send returns when the message is durable, over however many connections that takes.
+// Send returns when the message is durable, however many connections that takes.
 func ExampleClient_Send() {
 	g, channel := exampleGateway()
 	defer g.close()
@@ -48,7 +48,7 @@ func ExampleClient_Send() {
 	ended := make(chan error, 1)
 	go func() { ended <- c.Run(ctx) }()
 	go func() {
-		for range c.Events() { // somebody has to read them
+		for range c.Events() { // the events must be received
 			continue
 		}
 	}()
@@ -61,14 +61,14 @@ func ExampleClient_Send() {
 	// <nil>
 }
 
-// What a program keeps between its runs: where it stands in each channel.
+// A program can store its position in each channel between runs.
 func ExampleChannelEvent_Position() {
 	kept := map[chat.ChannelID]client.Position{}
 	take := func(e client.Event) {
 		switch e := e.(type) {
 		case client.ChannelEvent:
 			kept[e.ChannelID] = e.Position()
-		case client.Reset: // read the newest page of its history before this is kept
+		case client.Reset: // read the newest page of the history before storing the position
 			kept[e.ChannelID] = e.To
 		case client.Left:
 			delete(kept, e.ChannelID)

@@ -9,9 +9,10 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// A user in more channels than a connection follows stays in all of them. What is left out is followed when it is
-// needed, from where it was; the channel in which nothing happened for the longest time makes room.
-func TestFollow_channelsThatAreLeftOut(t *testing.T) {
+// A user may be in more channels than a connection can follow, and stays a member of all of them. A
+// channel that is not followed is followed on demand, from its position; the channel that has been
+// inactive for the longest time makes room.
+func TestFollow_moreChannelsThanAllowed(t *testing.T) {
 	t.Parallel()
 	channels := []chat.ChannelID{chat.NewChannelID(), chat.NewChannelID(), chat.NewChannelID()}
 	g := newGateway(t, channels...)
@@ -46,7 +47,7 @@ func TestFollow_channelsThatAreLeftOut(t *testing.T) {
 		}
 	}
 	out := leftOut()[0]
-	g.say(out, 3) // while it is left out
+	g.say(out, 3) // while it is not followed
 	busy := channels[0]
 	if busy == out {
 		busy = channels[1]

@@ -30,8 +30,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var user = chat.NewUserID()
 
-// gateway is a server with faults at will: e2e has the real ones, which fail when they like. It keeps the
-// promises of docs/websocket.md, with one user and small numbers.
+// gateway is a fake server that can fail on demand; e2e uses real ones, which do not. It follows
+// docs/websocket.md, with one user and small limits.
 type gateway struct {
 	t      *testing.T
 	url    string
@@ -42,11 +42,11 @@ type gateway struct {
 	log      map[chat.ChannelID][]frame.Event
 	acks     map[chat.ClientID]frame.Ack
 	conns    map[*websocket.Conn]map[chat.ChannelID]bool // subscriptions
-	sends    []chat.ClientID                             // frames that came, repetitions too
+	sends    []chat.ClientID                             // received frames, including duplicates
 	tokens   []string
-	replay   int64 // how many events are replayed; more are has_more
+	replay   int64 // number of events to replay; if there are more, has_more is set
 	greet    func(conn *websocket.Conn) bool
-	onSend   func(conn *websocket.Conn, f frame.Client) (apierr.Code, bool) // a refusal, or true: say nothing
+	onSend   func(conn *websocket.Conn, f frame.Client) (apierr.Code, bool) // a refusal, or true to send no answer
 	onAsk    func(p frame.ChannelPosition) apierr.Code
 	requests int
 }
@@ -86,7 +86,7 @@ func (g *gateway) close() {
 	g.server.Close()
 }
 
-// cut ends all connections, with a close frame unless reason is empty.
+// cut closes all connections, with a close frame unless reason is empty.
 func (g *gateway) cut(reason string, code ...int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -152,7 +152,7 @@ func (g *gateway) socket(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *gateway) send(conn *websocket.Conn, data []byte) {
-	_ = conn.WriteMessage(websocket.TextMessage, data) // whoever is cut off gets nothing
+	_ = conn.WriteMessage(websocket.TextMessage, data) // an error means that the client is disconnected
 }
 
 func (g *gateway) take(conn *websocket.Conn, f frame.Client) {
@@ -211,7 +211,7 @@ func (g *gateway) subscribe(conn *websocket.Conn, ref string, p frame.ChannelPos
 	}
 }
 
-// append adds a message to the log, once, and tells everybody. g.mu is held.
+// append adds a message to the log, once, and sends it to all connections. g.mu must be held.
 func (g *gateway) append(f frame.Client) frame.Ack {
 	if ack, again := g.acks[*f.ClientID]; again {
 		ack.Duplicate = true
@@ -234,7 +234,7 @@ func (g *gateway) append(f frame.Client) frame.Ack {
 	return ack
 }
 
-// say appends what somebody else's connection has sent.
+// say appends messages of another user.
 func (g *gateway) say(c chat.ChannelID, n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -244,7 +244,7 @@ func (g *gateway) say(c chat.ChannelID, n int) {
 	}
 }
 
-// running is a client that is run, and what it has told.
+// running is a running client and the events that it has delivered.
 type running struct {
 	*client.Client
 	t   *testing.T
@@ -296,7 +296,7 @@ func (g *gateway) runAt(now func() time.Time, change func(*client.Config)) *runn
 	return r
 }
 
-// until waits for a condition of what has come.
+// until waits for a condition on the delivered events.
 func (r *running) until(what string, is func(got []client.Event) bool) []client.Event {
 	r.t.Helper()
 	for deadline := time.Now().Add(waitTimeout); ; {
@@ -313,7 +313,7 @@ func (r *running) until(what string, is func(got []client.Event) bool) []client.
 	}
 }
 
-// all returns what has come of a type.
+// all returns the delivered events of one type.
 func all[E client.Event](got []client.Event) (of []E) {
 	for _, e := range got {
 		if e, ok := e.(E); ok {
@@ -354,8 +354,8 @@ func inOrder(t *testing.T, got []client.Event, c chat.ChannelID, first, n int64)
 	}
 }
 
-// TestFaults: random faults at random moments. Every send settles once, the log has each once, and the
-// caller sees 1 … n.
+// TestFaults injects random faults at random moments. Every send must be settled once, the log must
+// contain each message once, and the caller must see events 1 … n.
 func TestFaults(t *testing.T) {
 	for seed := range uint64(20) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
@@ -379,7 +379,7 @@ func TestFaults(t *testing.T) {
 					return apierr.Unavailable, false
 				case 3:
 					return apierr.RateLimited, false
-				case 4: // others speak meanwhile
+				case 4: // other users send messages
 					for range rnd.IntN(50) {
 						id, body := chat.NewClientID(), "said elsewhere"
 						g.append(frame.Client{ChannelID: &c, ClientID: &id, Body: &body})

@@ -9,7 +9,8 @@ import (
 	"parley.chat/client"
 )
 
-// TestChangePassword: the Session goes on with the tokens of the answer, which are there to be stored.
+// TestChangePassword checks that the Session continues with the new tokens, and passes them to
+// Renewed.
 func TestChangePassword(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -47,7 +48,8 @@ func TestChangePassword(t *testing.T) {
 	}
 }
 
-// TestLogInAgain: a login shows the device token of the login before, also after a renewal, which gives none.
+// TestLogInAgain checks that a login sends the device token of the previous login, also after a
+// renewal, which returns none.
 func TestLogInAgain(t *testing.T) {
 	t.Parallel()
 	var shown []string
@@ -57,11 +59,11 @@ func TestLogInAgain(t *testing.T) {
 			var in struct {
 				Device string `json:"device_token"`
 			}
-			_ = json.NewDecoder(r.Body).Decode(&in) // no body is no token
+			_ = json.NewDecoder(r.Body).Decode(&in) // no body means no token
 			shown = append(shown, in.Device)
 			out["device_token"] = in.Device + "x"
 		}
-		_ = json.NewEncoder(w).Encode(out) // a client that is gone does not matter
+		_ = json.NewEncoder(w).Encode(out) // an error means that the client is gone
 	}))
 	t.Cleanup(server.Close)
 	first, err := client.LogIn(t.Context(), server.URL, "ann", "secret")

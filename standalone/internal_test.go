@@ -11,7 +11,8 @@ import (
 	"parley.chat/internal/platform/telemetry"
 )
 
-// TestSubregistry: services that choose the same name neither panic nor spoil the page.
+// TestSubregistry checks that services with the same metric name do not panic, and that /metrics
+// stays valid.
 func TestSubregistry(t *testing.T) {
 	t.Parallel()
 	reg := telemetry.NewRegistry("standalone")
@@ -20,7 +21,7 @@ func TestSubregistry(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// After the registration of the whole, as sync-service does it.
+		// Metrics are added after the subregistry was registered, as sync-service does.
 		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "parley_same_total", Help: "The same."}, []string{"code"})
 		sub.MustRegister(c)
 		c.WithLabelValues("200").Inc()
@@ -37,7 +38,7 @@ func TestSubregistry(t *testing.T) {
 	t.Error("parley_same_total is not there once for each service")
 }
 
-// Without settings only this machine reaches a standalone, and only the first account is an operator.
+// By default only this machine can reach a standalone, and only the first account is an operator.
 func TestLoadConfig_defaults(t *testing.T) {
 	t.Parallel()
 	cfg, err := LoadConfig(func(string) string { return "" })

@@ -17,8 +17,8 @@ import (
 	"parley.chat/internal/devkit/testkit/proctest"
 )
 
-// TestProgram_asPlainUser runs the built program as a user who is not root. The other tests run as
-// whoever runs them.
+// TestProgram_asPlainUser runs the built program as a user other than root. The other tests run as
+// the current user.
 func TestProgram_asPlainUser(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
@@ -33,7 +33,7 @@ func TestProgram_asPlainUser(t *testing.T) {
 	if errUID != nil || errGID != nil {
 		t.Fatal(errors.Join(errUID, errGID))
 	}
-	// The folder that the program was built in may be closed to others.
+	// Other users may be unable to access the folder that contains the built program.
 	home := filepath.Dir(dataDir(t))
 	program := filepath.Join(home, "standalone")
 	built, err := os.ReadFile(filepath.Join(proctest.Build(t, "standalone"), "standalone"))

@@ -77,7 +77,8 @@ func tryServe(t *testing.T, settings map[string]string) (*instance, error) {
 	}
 }
 
-// shutDown stops the instance and fails the test if that was not clean. Once is enough.
+// shutDown stops the instance and fails the test if the stop was not clean. Further calls do
+// nothing.
 func (in *instance) shutDown(t *testing.T) {
 	t.Helper()
 	in.stop()
@@ -89,7 +90,7 @@ func (in *instance) shutDown(t *testing.T) {
 	}
 }
 
-// wait returns what the instance ended with.
+// wait waits for the end of the instance and returns its result.
 func (in *instance) wait(t *testing.T) error {
 	t.Helper()
 	select {
@@ -106,7 +107,7 @@ func environment(m map[string]string) func(string) string {
 	return func(name string) string { return m[name] }
 }
 
-// dataDir returns a temporary folder for an instance, which the user of PostgreSQL can reach.
+// dataDir returns a temporary folder for an instance that PostgreSQL's user can access.
 func dataDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "parley-standalone-")
@@ -120,7 +121,7 @@ func dataDir(t *testing.T) string {
 	return filepath.Join(dir, "data")
 }
 
-// user is somebody with a browser.
+// user is a user with a browser.
 type user struct {
 	t      *testing.T
 	url    string
@@ -136,7 +137,7 @@ func newUser(t *testing.T, url string) *user {
 	return &user{t: t, url: url, client: &http.Client{Jar: jar, Timeout: testkit.Timeout, Transport: &http.Transport{DisableKeepAlives: true}}}
 }
 
-// call sends a request and decodes its answer, which must have the status wanted.
+// call sends a request and decodes the response, which must have the given status.
 func (u *user) call(method, path, body string, status int) (answer struct {
 	ID    chat.ChannelID `json:"id"`
 	Items []struct {
@@ -178,7 +179,7 @@ func (u *user) createChannel() chat.ChannelID {
 	return u.call("POST", "/v1/channels", `{"name":"tea","kind":"public"}`, 201).ID
 }
 
-// talk sends body over a WebSocket, waits for ack and message, and returns the seq.
+// talk sends body over a WebSocket, waits for the ack and the message, and returns the seq.
 func (u *user) talk(channel chat.ChannelID, body string) int64 {
 	u.t.Helper()
 	d := websocket.Dialer{Jar: u.client.Jar, HandshakeTimeout: testkit.Timeout}
@@ -223,7 +224,7 @@ func (u *user) talk(channel chat.ChannelID, body string) int64 {
 	return acked
 }
 
-// history checks that the API tells exactly these messages.
+// history checks that the API returns exactly these messages.
 func (u *user) history(channel chat.ChannelID, want ...string) {
 	u.t.Helper()
 	var got []string
@@ -235,7 +236,7 @@ func (u *user) history(channel chat.ChannelID, want ...string) {
 	}
 }
 
-// waitForRow waits until PostgreSQL itself has the message.
+// waitForRow waits until PostgreSQL contains the message.
 func waitForRow(t *testing.T, databaseURL string, channel chat.ChannelID, seq int64, want string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), databaseURL)
@@ -298,11 +299,11 @@ func TestServe_keepsDataOverRestart(t *testing.T) {
 	bob := newUser(t, second.URL) // ada, on another device
 	bob.call("POST", "/v1/login", `{"login":"ada","password":"correct horse battery"}`, 200)
 	bob.history(channel, "before")
-	if after := bob.talk(channel, "after"); after <= before { // that ada has joined is an event between them
+	if after := bob.talk(channel, "after"); after <= before { // ada's joining is an event between them
 		t.Errorf("the first message after the restart has seq %d, the last one before it %d", after, before)
 	}
 	bob.history(channel, "before", "after")
-	// Its session lived on, too: the keys are kept.
+	// The session also survives, because the keys are stored.
 	ada.url = second.URL
 	ada.history(channel, "before", "after")
 }
@@ -321,7 +322,7 @@ func TestServe_observability(t *testing.T) {
 			t.Errorf("/readyz has no check of %s: %s", service, ready)
 		}
 	}
-	testkit.Until(t, testkit.Timeout, func() error { // sync-service registers its metrics when it runs
+	testkit.Until(t, testkit.Timeout, func() error { // sync-service registers its metrics once it runs
 		code, metrics := get(t, in.MetricsURL)
 		for _, want := range []string{"parley_chat_http_requests_in_flight", "parley_ws_connections", "parley_sync_inserted_total", "go_goroutines", "parley_build_info"} {
 			if code != 200 || !strings.Contains(metrics, "\n"+want) {
@@ -339,7 +340,7 @@ func TestServe_observability(t *testing.T) {
 	if code, _ := get(t, in.URL+"/ws"); code == 404 {
 		t.Errorf("/ws is not the gateway's: %d", code)
 	}
-	for _, path := range []string{"/", "/v1/me", "/ws"} { // as a page whose name points to this machine asks
+	for _, path := range []string{"/", "/v1/me", "/ws"} { // like a page whose name resolves to this machine
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, in.URL+path, http.NoBody)
 		if err != nil {
 			t.Fatal(err)
@@ -378,7 +379,7 @@ func TestServe_secondInstance(t *testing.T) {
 			t.Errorf("%s was made before the port was known to be free: %v", name, err)
 		}
 	}
-	newUser(t, first.URL).signUp() // the first one has not noticed
+	newUser(t, first.URL).signUp() // the first instance is not affected
 }
 
 func TestServe_childDies(t *testing.T) {
@@ -388,7 +389,7 @@ func TestServe_childDies(t *testing.T) {
 		{"Redis", "redis/parley.lock"},
 		{"PostgreSQL", "postgresql.lock"},
 	} {
-		in := serve(t, settings) // the second one recovers what the first has left
+		in := serve(t, settings) // the second instance recovers what the first one left
 		owner, err := os.ReadFile(filepath.Join(settings["DATA_DIR"], tt.lock))
 		if err != nil {
 			t.Fatal(err)
@@ -438,7 +439,7 @@ func TestServe_givenServers(t *testing.T) {
 	}
 }
 
-// TestServe_unreachable: to be told of a wrong address takes no private server.
+// TestServe_unreachable checks that a wrong address is reported without starting a private server.
 func TestServe_unreachable(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -461,7 +462,8 @@ func TestServe_unreachable(t *testing.T) {
 	}
 }
 
-// TestServe_stoppedWhileStarting: Ctrl-C is no error, and leaves a folder that works.
+// TestServe_stoppedWhileStarting checks that Ctrl-C during the start is not an error, and leaves a
+// usable folder.
 func TestServe_stoppedWhileStarting(t *testing.T) {
 	t.Parallel()
 	settings := map[string]string{"ADDR": "127.0.0.1:0", "DATA_DIR": dataDir(t)}
@@ -478,7 +480,7 @@ func TestServe_stoppedWhileStarting(t *testing.T) {
 	newUser(t, serve(t, settings).URL).signUp()
 }
 
-// trigger does something when a word is written. One goroutine uses it.
+// trigger is a writer that runs a function when a text is written. Only one goroutine uses it.
 type trigger struct {
 	word string
 	do   func()

@@ -18,10 +18,10 @@ import (
 	"parley.chat/client"
 )
 
-// issuer is a server that gives tokens, and knows who has shown a refresh token twice.
+// issuer is a server that issues tokens and detects a refresh token that is used twice.
 type issuer struct {
 	mu    sync.Mutex
-	n     int // of the newest token
+	n     int // number of the newest token
 	reuse bool
 }
 
@@ -37,13 +37,13 @@ func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	i.n++
-	_ = json.NewEncoder(w).Encode(map[string]any{ // a client that is gone does not matter
+	_ = json.NewEncoder(w).Encode(map[string]any{ // an error means that the client is gone
 		"user":         map[string]string{"id": "0198f3b2-7c00-7a10-8000-0000000000a1", "username": "Ann"},
 		"access_token": fmt.Sprint("access-", i.n), "refresh_token": fmt.Sprint("refresh-", i.n), "expires_in": 600,
 	})
 }
 
-// logIn begins a session that is kept in file.
+// logIn starts a session that is stored in file.
 func logIn(t *testing.T, server, file string) *kept {
 	t.Helper()
 	session, err := client.LogIn(t.Context(), server, "ann", "x")
@@ -53,8 +53,8 @@ func logIn(t *testing.T, server, file string) *kept {
 	return keep(t.Context(), server, file, session, io.Discard)
 }
 
-// TestKept_shared: however many programs go on with one session at the same time, each refresh token is
-// shown once, and all of them have the newest token.
+// TestKept_shared checks that however many programs use one session at the same time, each refresh
+// token is used once, and all programs have the newest token.
 func TestKept_shared(t *testing.T) {
 	t.Parallel()
 	i := &issuer{}
@@ -90,7 +90,8 @@ func TestKept_shared(t *testing.T) {
 	}
 }
 
-// TestKept_anotherLogin: who logs in into the same file does not take the sessions of others along.
+// TestKept_anotherLogin checks that a login that is stored in the same file does not affect the
+// sessions of other programs.
 func TestKept_anotherLogin(t *testing.T) {
 	t.Parallel()
 	i := &issuer{}
@@ -117,7 +118,7 @@ func TestKept_anotherLogin(t *testing.T) {
 	}
 }
 
-// TestKept_ended: who waits for another program's renewal can be stopped.
+// TestKept_ended checks that a program waiting for another program's renewal can be stopped.
 func TestKept_ended(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(&issuer{})

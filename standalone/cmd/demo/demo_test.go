@@ -42,7 +42,7 @@ func TestRun_ownInstance(t *testing.T) {
 	t.Logf("the demo printed:\n%s", &out)
 }
 
-// shortTemp returns a folder for temporary files, which the user of PostgreSQL can reach.
+// shortTemp returns a temporary folder that PostgreSQL's user can access.
 func shortTemp(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "parley-demo-test-")
@@ -56,7 +56,8 @@ func shortTemp(t *testing.T) string {
 	return dir
 }
 
-// TestRun_runningInstance plays on an instance with a rate limit, and keeps to it.
+// TestRun_runningInstance runs the demo on an instance with a rate limit, and checks that it stays
+// within it.
 func TestRun_runningInstance(t *testing.T) {
 	t.Parallel()
 	db, rdb := pgtest.Empty(t), redistest.NewServer(t)
@@ -158,7 +159,7 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-func TestBreath(t *testing.T) {
+func TestRateDelay(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	a := &actor{limits: frame.Limits{RateMessages: 2, RateSeconds: 10}}

@@ -27,7 +27,7 @@ const channel = "8f14e45f-ceea-467f-9d2a-6b1f1c6d7a10"
 
 const hello = `{"type":"hello","channels":[{"channel_id":"` + channel + `","name":"tea"}]}`
 
-// gateway is a WebSocket server that says hello, hands each frame to got, and then does what end says.
+// gateway is a WebSocket server that sends hello, passes each frame to got, and then calls end.
 func gateway(t *testing.T, got func(conn *websocket.Conn, data []byte) error) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -53,7 +53,7 @@ func gateway(t *testing.T, got func(conn *websocket.Conn, data []byte) error) st
 	return "ws" + strings.TrimPrefix(server.URL, "http") + "/ws"
 }
 
-// jar writes a cookie jar as curl does.
+// jar writes a cookie jar in curl's format.
 func jar(t *testing.T, host string, expires time.Time, value string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "parley.cookies")
@@ -101,7 +101,7 @@ func TestRun_sendsWhatIsTyped(t *testing.T) {
 	}
 }
 
-// TestRun_lineTooLong: what was not sent is reported, and what was typed before is sent.
+// TestRun_lineTooLong checks that earlier lines are sent, and that the unsent line is reported.
 func TestRun_lineTooLong(t *testing.T) {
 	t.Parallel()
 	got := make(chan string, 8)
