@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"parley.chat/internal/platform/config"
 )
@@ -91,6 +92,7 @@ func (a address) client(o Options) redis.UniversalClient {
 	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout = dialTimeout, ioTimeout, ioTimeout
 	opt.ContextTimeoutEnabled = true
 	opt.ReadBufferSize, opt.WriteBufferSize = bufferSize, bufferSize
+	opt.MaintNotificationsConfig = noMaintenance()
 	return redis.NewClient(opt)
 }
 
@@ -109,7 +111,15 @@ func (a address) clusterClient(o Options) redis.UniversalClient {
 		// A dead master sends no MOVED, so only a reload of the cluster state reveals that its
 		// replica has taken over.
 		ClusterStateReloadInterval: time.Second,
+		MaintNotificationsConfig:   noMaintenance(),
 	})
+}
+
+// noMaintenance turns off the notifications with which a managed Redis announces maintenance. In its
+// default mode, go-redis asks each new connection for them, and writes to the client's options when a
+// server does not know them. Commands.refused reads these options at the same time.
+func noMaintenance() *maintnotifications.Config {
+	return &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 }
 
 // perNode makes a TLS configuration verify each node against the host that was dialed, as

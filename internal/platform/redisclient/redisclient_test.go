@@ -175,8 +175,8 @@ func TestCheckServer(t *testing.T) {
 		{"# Server\r\nredis_version:6.2.14\r\n", "version 6.2.14, Parley needs 7.0", single},
 		{"redis_version:unknown\r\n", "version unknown", single},
 		{"redis_version:\r\n", "version", single},
-		{"# Server\r\nredis_mode:standalone\r\n", "does not tell", single},
-		{"", "does not tell", single},
+		{"# Server\r\nredis_mode:standalone\r\n", "does not report its version", single},
+		{"", "does not report its version", single},
 		{"redis_version:7.0.0\r\ncluster_enabled:1\r\n", "cluster=true", single},
 		{"redis_version:7.0.0\r\ncluster_enabled:1\r\n", "", cluster},
 	} {
@@ -199,6 +199,28 @@ func (h told) Handle(ctx context.Context, r slog.Record) error {
 	default:
 	}
 	return h.Handler.Handle(ctx, r)
+}
+
+// TestRefused_whileOthersConnect opens connections in other goroutines while the permissions of the
+// client are checked. The race detector must find nothing.
+func TestRefused_whileOthersConnect(t *testing.T) {
+	t.Parallel()
+	url := redistest.NewServer(t).URL()
+	for range 5 {
+		rdb := open(t, url)
+		var others sync.WaitGroup
+		for range 20 {
+			others.Go(func() {
+				if err := rdb.Info(t.Context(), "server").Err(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		if refused, err := WSServer.refused(t.Context(), rdb.(*redis.Client), 0); err != nil || len(refused) > 0 {
+			t.Errorf("refused: %v, %v", refused, err)
+		}
+		others.Wait()
+	}
 }
 
 func TestAwait(t *testing.T) {
