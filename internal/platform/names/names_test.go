@@ -11,7 +11,7 @@ import (
 )
 
 func TestClean(t *testing.T) {
-	b, err := os.ReadFile(filepath.Join("..", "..", "shared-contracts", "text", "vectors", "names.json"))
+	b, err := os.ReadFile(filepath.Join("..", "..", "..", "shared-contracts", "text", "vectors", "names.json"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,11 +12,11 @@ import (
 // it.
 func TestCommands_matchUsersACL(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../deploy/redis/users.acl")
+	text, err := os.ReadFile("../../../deploy/redis/users.acl")
 	if err != nil {
 		t.Fatal(err)
 	}
-	page, err := os.ReadFile("../../docs/operations.md")
+	page, err := os.ReadFile("../../../docs/operations.md")
 	if err != nil {
 		t.Fatal(err)
 	}
