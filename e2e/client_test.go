@@ -375,10 +375,10 @@ func TestClient_killedGateways(t *testing.T) {
 	}
 }
 
-// TestClient_away misses 3,000 and then 10,000 events. All of them arrive, in order, in a limited
-// number of requests. A client that has missed more than its limit gets a Reset and makes no
-// requests.
-func TestClient_away(t *testing.T) {
+// TestClient_catchesUp misses 3,000 and then 10,000 events. All of them arrive, in order, in a
+// limited number of requests. A client that has missed more than its limit gets a Reset and makes
+// no requests.
+func TestClient_catchesUp(t *testing.T) {
 	w := newWorldWith(t, map[string]string{"FRAME_RATE": "off"})
 	anns, bobs, c := w.pair()
 	ann := anns.begin(0, nil)
@@ -587,9 +587,9 @@ func TestClient_resync(t *testing.T) {
 	})
 }
 
-// TestClient_statusesWhileAway checks that a client learns of receipts after it reconnects,
-// although receipts are not replayed.
-func TestClient_statusesWhileAway(t *testing.T) {
+// TestClient_learnsReceiptsAfterReconnect checks that a client learns of receipts after it
+// reconnects, although receipts are not replayed.
+func TestClient_learnsReceiptsAfterReconnect(t *testing.T) {
 	w := newWorld(t)
 	anns, bobs, c := w.pair()
 	ann := anns.begin(0, nil)
@@ -609,9 +609,9 @@ func TestClient_statusesWhileAway(t *testing.T) {
 	ann.awaitStates(ack.ClientID, "pending sent read")
 }
 
-// TestClient_leavesNothing checks that no goroutine is left after Run has returned, for whatever
+// TestClient_leaksNoGoroutine checks that no goroutine is left after Run has returned, for whatever
 // reason.
-func TestClient_leavesNothing(t *testing.T) {
+func TestClient_leaksNoGoroutine(t *testing.T) {
 	w := newWorld(t)
 	ann := w.signup("ann")
 	before := goleak.IgnoreCurrent()

@@ -8,9 +8,9 @@ import (
 	"parley.chat/internal/devkit/testkit/wstest"
 )
 
-// TestFlood lets a stranger try to add a user to 1,050 channels. The stranger is refused after a
-// few invitations, and the user still receives events of their own channels.
-func TestFlood(t *testing.T) {
+// TestFlood_invitationsAreLimited lets a stranger try to add a user to 1,050 channels. The stranger
+// is refused after a few invitations, and the user still receives events of their own channels.
+func TestFlood_invitationsAreLimited(t *testing.T) {
 	w := newWorldWith(t, map[string]string{"ADD_WITHOUT_INVITATION": "known"})
 	ann, bob, eve := w.signup("ann"), w.signup("bob"), w.signup("eve")
 	own := ann.createChannel("own", "unlisted")

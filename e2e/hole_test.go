@@ -13,10 +13,10 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// TestHole deletes rows that no other store holds. Readers get tombstones for the missing seqs, the
-// first reader of a gateway after some attempts, and then the later events. `verify` reports the
-// hole, and with --repair fills it with tombstones.
-func TestHole(t *testing.T) {
+// TestDeletedRows_areShownAsLost deletes rows that no other store holds. Readers get tombstones for
+// the missing seqs, the first reader of a gateway after some attempts, and then the later events.
+// `verify` reports the hole, and with --repair fills it with tombstones.
+func TestDeletedRows_areShownAsLost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann := w.signup("ann")

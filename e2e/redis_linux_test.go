@@ -274,7 +274,7 @@ func TestRedis_startScriptWithTLS(t *testing.T) {
 // A wrong password and a missing permission must each be one line in each service's log; the first
 // must also be a reason at /readyz. No service may wait silently, and no output may contain the
 // password.
-func TestRedis_refusesTheServices(t *testing.T) {
+func TestRedis_missingRights(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewServer(t, redistest.Options{Settings: map[string]string{"aclfile": aclFile(t)}})
 	db := schematest.Open(t)

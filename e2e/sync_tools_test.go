@@ -115,10 +115,10 @@ func (w *world) appendBodies(c chat.ChannelID, sender chat.UserID, bodies ...str
 	return clients
 }
 
-// TestBackupStory restores PostgreSQL from a dump while everything runs. One command restores all
-// later events, and lists the users who have signed up since, because accounts are not in the
+// TestRestore_fromDump restores PostgreSQL from a dump while everything runs. One command restores
+// all later events, and lists the users who have signed up since, because accounts are not in the
 // streams.
-func TestBackupStory(t *testing.T) {
+func TestRestore_fromDump(t *testing.T) {
 	w := newWorld(t)
 	ann := w.signup("ann")
 	conn := ann.connect(w.ws[0])

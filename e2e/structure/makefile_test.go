@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// TestMake_testDoesNotExplore checks that `make test` is repeatable: it runs fuzz targets only on
+// TestMake_testIsRepeatable checks that `make test` is repeatable: it runs fuzz targets only on
 // known inputs, and leaves the search for new ones to `make fuzz`.
-func TestMake_testDoesNotExplore(t *testing.T) {
+func TestMake_testIsRepeatable(t *testing.T) {
 	dryRun := func(target string) string {
 		t.Helper()
 		out, err := exec.CommandContext(t.Context(), "make", "-C", root(t), "--dry-run", target).CombinedOutput()
