@@ -1,11 +1,13 @@
 /** Forms: labelled fields with their errors, and one submission at a time. */
 
-import { ApiError } from "@parley/client";
+import { ApiError, type ProblemCode } from "@parley/client";
 import type { ComponentChildren, JSX } from "preact";
 import { useId, useState } from "preact/hooks";
 
 import { errorText } from "../state/toasts";
 import { testids } from "../testids";
+
+type Texts = Readonly<Partial<Record<ProblemCode, string>>>;
 
 export interface Submission {
   readonly busy: boolean;
@@ -17,10 +19,10 @@ export interface Submission {
 }
 
 /**
- * useSubmission runs work when the form is submitted, and keeps the errors that the server
- * returned.
+ * useSubmission runs work when the form is submitted, and keeps the errors that the server returned.
+ * A text in texts replaces the server's text for errors with that code.
  */
-export function useSubmission(work: () => Promise<void>): Submission {
+export function useSubmission(work: () => Promise<void>, texts: Texts = {}): Submission {
   const [busy, setBusy] = useState(false);
   const [message, setMessage] = useState("");
   const [fields, setFields] = useState<ReadonlyMap<string, string>>(new Map());
@@ -32,8 +34,9 @@ export function useSubmission(work: () => Promise<void>): Submission {
       await work();
     } catch (error) {
       const wrong = error instanceof ApiError ? error.errors : [];
-      setFields(new Map(wrong.map((f) => [f.field, f.message])));
-      setMessage(errorText(error));
+      const text = error instanceof ApiError ? texts[error.code] : undefined;
+      setFields(new Map(wrong.map((f) => [f.field, text ?? f.message])));
+      setMessage(text ?? errorText(error));
     } finally {
       setBusy(false);
     }

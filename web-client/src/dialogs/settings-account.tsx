@@ -10,6 +10,8 @@ import { me } from "../state/me";
 import { leave } from "../state/session";
 import { toast } from "../state/toasts";
 
+const WRONG_PASSWORD = { invalid_credentials: "That password is incorrect." };
+
 export function AccountSettings(): JSX.Element {
   return (
     <>
@@ -32,7 +34,7 @@ function PasswordForm(): JSX.Element {
     setOld("");
     setNext("");
     toast("Password changed. You were signed out on your other devices.");
-  });
+  }, WRONG_PASSWORD);
   return (
     <form class="form" onSubmit={form.submit}>
       <h3>Change password</h3>
@@ -63,7 +65,7 @@ function DeleteForm(): JSX.Element {
   const form = useSubmission(async () => {
     await sdk().rest.deleteMe({ password });
     leave("Your account was deleted.");
-  });
+  }, WRONG_PASSWORD);
   return (
     <form class="form" onSubmit={form.submit}>
       <h3>Delete account</h3>

@@ -37,7 +37,7 @@ export function SignIn(): JSX.Element {
 function LogInForm(): JSX.Element {
   const [login, setLogin] = useState("");
   const [password, setPassword] = useState("");
-  const form = useSubmission(() => logIn({ login: login.trim(), password }));
+  const form = useSubmission(() => logIn({ login: login.trim(), password }), { invalid_credentials: "Wrong username or password." });
   return (
     <form onSubmit={form.submit} class="form">
       <Field label="Username or email" value={login} onInput={setLogin} autocomplete="username" required testid={testids.login} />
