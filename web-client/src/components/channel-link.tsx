@@ -27,7 +27,7 @@ export function ChannelLink({ state, first }: ChannelLinkProps): JSX.Element {
   const current = useComputed(() => openState.value === state).value;
   const elsewhere = useComputed(() => (openState.value?.kind === "direct") !== (state.kind === "direct") || openState.value === undefined).value;
   const unread = state.unread.value;
-  const calls = state.kind === "direct" ? unread : state.mentions.value;
+  const highlights = state.kind === "direct" ? unread : state.mentions.value;
   const link = useRef<HTMLAnchorElement>(null);
   useEffect(() => {
     // Keyboard shortcuts can open channels that are scrolled out of view.
@@ -54,9 +54,9 @@ export function ChannelLink({ state, first }: ChannelLinkProps): JSX.Element {
       >
         <ChannelMark state={state} />
         <span class="channel-title">{state.title.value}</span>
-        {calls > 0 ? (
+        {highlights > 0 ? (
           <span class="badge" data-testid={state.kind === "direct" ? testids.unreadBadge : testids.mentionBadge}>
-            {count(calls)}
+            {count(highlights)}
             <span class="visually-hidden">{state.kind === "direct" ? " unread" : " mentions"}</span>
           </span>
         ) : (

@@ -105,10 +105,10 @@ function Welcome(): JSX.Element {
 
 /** The document's title shows how much needs attention, and the open channel. */
 function useTitle(): void {
-  const { calls, messages } = totalUnread.value;
+  const { highlights, messages } = totalUnread.value;
   const state = openState.value;
   const title = state?.title.value ?? "";
-  const mark = calls > 0 ? `(${calls}) ` : messages > 0 ? "• " : "";
+  const mark = highlights > 0 ? `(${highlights}) ` : messages > 0 ? "• " : "";
   const place = state === undefined ? "" : state.kind === "direct" ? `${title} – ` : `#${title} – `;
   useEffect(() => {
     document.title = `${mark}${place}Parley`;

@@ -33,14 +33,15 @@ export const directChannels = computed(() =>
     .filter((c) => c.kind === "direct")
     .sort((a, b) => b.activeAt.value - a.activeAt.value || compareTitles(a, b)),
 );
+/** The unread messages of all channels; highlights are mentions and direct messages. */
 export const totalUnread = computed(() => {
   let messages = 0;
-  let calls = 0;
+  let highlights = 0;
   for (const c of channels.value.values()) {
     messages += c.unread.value;
-    calls += c.kind === "direct" ? c.unread.value : c.mentions.value;
+    highlights += c.kind === "direct" ? c.unread.value : c.mentions.value;
   }
-  return { messages, calls };
+  return { messages, highlights };
 });
 
 /** ensureChannel returns the state of a channel, creating it if it is new. */
