@@ -157,6 +157,6 @@ func TestHostile(t *testing.T) {
 			t.Error(name)
 		}
 	}
-	p.narrowEnough("a channel of hostile messages")
-	p.shot("hostile")
+	p.fitsWidth("a channel of hostile messages")
+	p.screenshot("hostile")
 }

@@ -43,7 +43,7 @@ func (p *person) accessible(screen string) {
 		const run = `axe.run().then(r => r.violations)`
 		found := value[[]violation](p, run)
 		if len(found) > 0 { // the first run may hit a colour transition: only what remains is a violation
-			p.drawn()
+			p.painted()
 			found = value[[]violation](p, run)
 		}
 		for _, v := range found {
@@ -57,17 +57,17 @@ func (p *person) accessible(screen string) {
 	p.scheme("light")
 }
 
-// narrowEnough checks that the page does not scroll horizontally.
-func (p *person) narrowEnough(screen string) {
+// fitsWidth checks that the page does not scroll horizontally.
+func (p *person) fitsWidth(screen string) {
 	p.t.Helper()
 	if over := value[int](p, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
 		p.t.Errorf("%s is %d px wider than the window", screen, over)
 	}
 }
 
-// shot writes a screenshot of the window into screenshots/.
-func (p *person) shot(name string) {
-	p.drawn()
+// screenshot writes a screenshot of the window into screenshots/.
+func (p *person) screenshot(name string) {
+	p.painted()
 	png, err := try(p, chromedp.CaptureScreenshot())
 	if err == nil {
 		err = os.MkdirAll("screenshots", 0o755)

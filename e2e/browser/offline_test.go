@@ -31,7 +31,7 @@ func TestOffline(t *testing.T) {
 		w.proxy.sever()
 		p.until(`["offline", "reconnecting", "connecting"].includes(document.querySelector('[data-testid="connection"]').dataset.state)`)
 		p.await(find("retry-now"))
-		p.shot(fmt.Sprintf("offline-%d", round+1))
+		p.screenshot(fmt.Sprintf("offline-%d", round+1))
 		mine := fmt.Sprintf("written in the dark %d", round+1)
 		p.say(mine)
 		p.until(status("pending"))

@@ -34,9 +34,9 @@ func TestOps(t *testing.T) {
 	p.until(`document.querySelector('[data-testid="ops-connections"]').dataset.value === "1"`)
 	p.accessible("/ops")
 	for _, width := range []int64{360, 768, 1440} {
-		p.wide(width, 900)
-		p.narrowEnough(fmt.Sprintf("/ops at %d px", width))
-		p.shot(fmt.Sprintf("ops-%d", width))
+		p.resize(width, 900)
+		p.fitsWidth(fmt.Sprintf("/ops at %d px", width))
+		p.screenshot(fmt.Sprintf("ops-%d", width))
 	}
 
 	// A figure above its limit is highlighted and names a command.
@@ -52,5 +52,5 @@ func TestOps(t *testing.T) {
 		t.Error("no command is shown for dead letters")
 	}
 	p.accessible("/ops with an alarm")
-	p.shot("ops-alarm")
+	p.screenshot("ops-alarm")
 }

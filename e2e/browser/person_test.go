@@ -62,10 +62,10 @@ func (w *world) window(in context.Context, name string, options ...chromedp.Cont
 	command(p, runtime.Enable, cdp.Empty{})
 	command(p, page.Enable, page.EnableParams{})
 	command(p, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}) // several windows have the focus at the same time
-	p.wide(1280, 800)
+	p.resize(1280, 800)
 	w.t.Cleanup(func() {
 		if w.t.Failed() {
-			p.shot("failed-" + strings.ReplaceAll(w.t.Name(), "/", "-") + "-" + name)
+			p.screenshot("failed-" + strings.ReplaceAll(w.t.Name(), "/", "-") + "-" + name)
 		}
 		end()
 		p.mu.Lock()
@@ -279,8 +279,8 @@ func quote(text string) string {
 	return string(b)
 }
 
-// wide sets the size of the window.
-func (p *person) wide(width, height int64) {
+// resize sets the size of the window.
+func (p *person) resize(width, height int64) {
 	p.t.Helper()
 	command(p, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: height, DeviceScaleFactor: 1, Mobile: width < 500})
 }
@@ -291,7 +291,7 @@ func (p *person) scheme(name string) {
 	command(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
 		{Name: "prefers-color-scheme", Value: name}, {Name: "prefers-reduced-motion", Value: "reduce"},
 	}})
-	p.drawn()
+	p.painted()
 }
 
 // hover moves the mouse over an element.
@@ -302,8 +302,8 @@ func (p *person) hover(selector string) {
 	p.do("point at "+selector, chromedp.MouseEvent(chromedp.MouseMoved, at[0], at[1]))
 }
 
-// drawn waits until the window has painted the document.
-func (p *person) drawn() {
+// painted waits until the window has painted the document.
+func (p *person) painted() {
 	p.t.Helper()
 	value[any](p, `new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => done(null), 50))))`)
 }

@@ -65,10 +65,10 @@ func TestScreens(t *testing.T) {
 	tea := w.scene()
 	for _, width := range []int64{1440, 768, 360} {
 		p := w.person("ann")
-		p.wide(width, 900)
+		p.resize(width, 900)
 		p.open("/")
 		p.await(find("submit"))
-		p.look("sign-in", width)
+		p.checkScreen("sign-in", width)
 		p.logIn("/c/" + tea)
 		for _, s := range screens {
 			path := "/"
@@ -78,7 +78,7 @@ func TestScreens(t *testing.T) {
 			p.open(path)
 			p.connected()
 			s.show(p)
-			p.look(s.name, width)
+			p.checkScreen(s.name, width)
 			if value[bool](p, `document.querySelector('[data-testid="dialog"]') !== null`) {
 				p.press(kb.Escape)
 				p.gone(find("dialog"))
@@ -90,15 +90,15 @@ func TestScreens(t *testing.T) {
 	}
 }
 
-// look checks the current screen and takes screenshots in light and dark.
-func (p *person) look(name string, width int64) {
+// checkScreen checks the current screen and takes screenshots in light and dark.
+func (p *person) checkScreen(name string, width int64) {
 	p.t.Helper()
 	where := fmt.Sprintf("%s at %d px", name, width)
-	p.narrowEnough(where)
+	p.fitsWidth(where)
 	p.accessible(where)
-	p.shot(fmt.Sprintf("%s-%d", name, width))
+	p.screenshot(fmt.Sprintf("%s-%d", name, width))
 	p.scheme("dark")
-	p.shot(fmt.Sprintf("%s-%d-dark", name, width))
+	p.screenshot(fmt.Sprintf("%s-%d-dark", name, width))
 	p.scheme("light")
 }
 
