@@ -141,9 +141,12 @@ var rules = []rule{
 		reason: "the feed can be read, tested and replaced on its own",
 	},
 	{
-		name: "receipts do not depend on WebSockets", of: []string{"parley.chat/ws-server/internal/receipts/..."},
+		name: "receipts and presence do not depend on WebSockets",
+		of: []string{
+			"parley.chat/ws-server/internal/receipts/...", "parley.chat/ws-server/internal/presence/...", "parley.chat/ws-server/internal/presencefanout/...",
+		},
 		never:  []string{webSocket, "parley.chat/ws-server/internal/connection/...", "parley.chat/ws-server/internal/gateway/...", "parley.chat/ws-server/internal/feed/..."},
-		reason: "receipts reach connections through the hub and through functions, so they can be tested without a socket",
+		reason: "they reach connections through the hub and through functions, so they can be tested without a socket",
 	},
 	{
 		name: "typing depends only on the contracts", of: []string{"parley.chat/ws-server/internal/typing/..."},

@@ -26,9 +26,15 @@ func (g *Gateway) newAuthority() *authority.Authority {
 			}
 		},
 		Blocked: func(user chat.UserID, added, lifted []chat.UserID) {
-			g.background.run(func() { g.blocksChanged(user, added, lifted) })
+			g.background.run(func() { g.presence.BlocksChanged(g.ctx, user, added, lifted) })
 		},
 	})
+}
+
+// BlockedWith returns the users connected to this gateway who have a block with a user. It is nil
+// for nearly every user.
+func (g *Gateway) BlockedWith(to chat.UserID) map[chat.UserID]struct{} {
+	return g.authority.BlockedWith(to)
 }
 
 // expel ends the subscription to a channel that the user is no longer a member of, when no notice

@@ -2,10 +2,10 @@
 // clients, and answers the frames that they send.
 //
 // Each connection has one reader goroutine. It also has a writer while its socket is full, and a
-// replay goroutine while a subscription is missing events. The gateway itself runs one goroutine
-// for the heartbeat and one for delivering presence to users with blocks. Package receipts adds
-// three, package authority two, and package typing one. The Gateway owns all of these goroutines,
-// and Run waits for them.
+// replay goroutine while a subscription is missing events. The gateway itself runs one goroutine,
+// the heartbeat. Everything that happens behind the protocol is in packages of its own, each with
+// goroutines of its own: receipts, typing, presencefanout and authority. The Gateway constructs and
+// owns them, and Run waits for all goroutines.
 package gateway
 
 import (
@@ -38,6 +38,7 @@ import (
 	"parley.chat/ws-server/internal/feed"
 	"parley.chat/ws-server/internal/hub"
 	"parley.chat/ws-server/internal/presence"
+	"parley.chat/ws-server/internal/presencefanout"
 	"parley.chat/ws-server/internal/receipts"
 	"parley.chat/ws-server/internal/revoked"
 	"parley.chat/ws-server/internal/store"
@@ -96,9 +97,9 @@ type Gateway struct {
 	admitted int                // connections that count towards the instance's limit, including upgrades in progress
 	draining bool
 
-	typing         *typing.Tracker
-	receipts       *receipts.Receipts
-	presenceFanout *presenceFanout
+	typing   *typing.Tracker
+	receipts *receipts.Receipts
+	presence *presencefanout.Fanout
 
 	acks struct { // connections with acks that wait for FlushAcks
 		mu    sync.Mutex
@@ -139,10 +140,10 @@ func New(cfg Config) *Gateway {
 	g.typing = typing.New(typing.Config{Publish: g.publishTyping, Expiry: cfg.TypingExpiry})
 	g.receipts = g.newReceipts()
 	cfg.Metrics.limit.Set(float64(cfg.Bounds.Connections))
-	g.presenceFanout = &presenceFanout{g: g, wake: make(chan struct{}, 1)}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.sharedReads = newSharedReads(g.ctx, &g.cfg)
 	g.authority = g.newAuthority()
+	g.presence = g.newPresenceFanout()
 	return g
 }
 
@@ -154,7 +155,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	periodic.Go(func() { g.authority.Run(ctx) })
 	periodic.Go(func() { g.typing.Run(ctx) })
 	periodic.Go(func() { g.receipts.Run(ctx) })
-	periodic.Go(func() { g.presenceFanout.run(ctx) })
+	periodic.Go(func() { g.presence.Run(ctx) })
 	g.heartbeat(ctx)
 	periodic.Wait()
 	g.drain()

@@ -7,8 +7,19 @@ import (
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/ws-server/internal/presence"
+	"parley.chat/ws-server/internal/presencefanout"
 	"parley.chat/ws-server/internal/typing"
 )
+
+func (g *Gateway) newPresenceFanout() *presencefanout.Fanout {
+	return presencefanout.New(presencefanout.Config{
+		Hub: g.cfg.Feed.Hub, Blocks: g.authority, Logger: g.cfg.Logger,
+		Online: g.cfg.Presence.Online, CommonChannels: g.cfg.Store.Common, Subscribed: g.isSubscribed, SendTo: g.sendEphemeral,
+	})
+}
+
+// Presence handles a published presence frame of a channel. The feed calls it; it does not block.
+func (g *Gateway) Presence(id chat.ChannelID, text []byte) { g.presence.Published(id, text) }
 
 // subscriptionBegan records that the connection has subscribed to a channel. Called with mu held.
 func (c *client) subscriptionBegan(id chat.ChannelID) {
@@ -57,9 +68,8 @@ func (c *client) handlePresence(f *frame.Client) error {
 	} else if err != nil {
 		return apierr.Wrap(err, apierr.Unavailable, "presence cannot be read right now")
 	}
-	c.send(frame.PresenceNotice{
-		Ref: f.Ref, ChannelID: id, OnlineCount: c.g.visibleCount(c.user, online), Joined: c.g.withoutBlocked(c.user, online.Users), Next: online.Next,
-	})
+	online = c.g.presence.VisibleTo(c.user, online)
+	c.send(frame.PresenceNotice{Ref: f.Ref, ChannelID: id, OnlineCount: online.Count, Joined: online.Users, Next: online.Next})
 	return nil
 }
 

@@ -1,0 +1,228 @@
+// Package presencefanout delivers published presence frames to the subscriptions of one gateway.
+//
+// Two users with a block between them must not see each other's typing, receipts or presence.
+// Typing and receipts skip such users during the fan-out (see hub.Channel.PublishEphemeral). That
+// does not work for presence frames, because they contain a count of all online users. Users with
+// blocks therefore get presence frames of their own, which neither name nor count the users with
+// whom they have a block.
+//
+// The package knows no WebSocket. It reaches connections through the hub and through the functions
+// in Config.
+package presencefanout
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/frame"
+	"parley.chat/ws-server/internal/hub"
+	"parley.chat/ws-server/internal/presence"
+)
+
+const (
+	maxQueued          = 10_000           // presence frames in the queue; further frames are dropped
+	readTimeout        = 5 * time.Second  // for reading the online users of one channel
+	blockChangeTimeout = 30 * time.Second // for updating all channels that two users share
+)
+
+// Blocks answers questions about the blocks of users who are connected to this gateway.
+type Blocks interface {
+	// AnyBlocks reports whether any of these users has a block.
+	AnyBlocks() bool
+	// HasBlocks reports whether the user is connected and has a block with anybody.
+	HasBlocks(chat.UserID) bool
+	// BlockedWith returns the connected users who have a block with the given user.
+	BlockedWith(chat.UserID) map[chat.UserID]struct{}
+}
+
+// Config holds the dependencies of a Fanout. All fields are required.
+type Config struct {
+	Hub    *hub.Hub
+	Blocks Blocks
+	Logger *slog.Logger
+
+	// Online returns who is online in a channel; see presence.Presence.
+	Online func(ctx context.Context, channel chat.ChannelID, cursor string) (presence.Online, error)
+	// CommonChannels returns the channels of which both users are members.
+	CommonChannels func(ctx context.Context, one, other chat.UserID) ([]chat.ChannelID, error)
+	// Subscribed reports whether a connection of the user is subscribed to the channel through this
+	// gateway.
+	Subscribed func(chat.UserID, chat.ChannelID) bool
+	// SendTo sends an ephemeral frame to those connections of the user that are subscribed to the
+	// channel. It must not block.
+	SendTo func(chat.UserID, chat.ChannelID, frame.Server)
+}
+
+// Fanout delivers presence frames, including those for users with blocks. While there are blocks, a
+// single goroutine, Run, delivers the frames in the order in which they were published. A Fanout is
+// safe for concurrent use.
+type Fanout struct {
+	cfg  Config
+	wake chan struct{} // holds at most one token, which means that queue is not empty
+
+	mu         sync.Mutex // guards the fields below; no I/O happens while it is held
+	queue      []published
+	delivering bool // Run is delivering frames that it has removed from queue
+}
+
+// published is a presence frame that was published in a channel.
+type published struct {
+	channel chat.ChannelID
+	frame   []byte
+}
+
+// New returns a Fanout. It performs no I/O and starts no goroutine.
+func New(cfg Config) *Fanout { return &Fanout{cfg: cfg, wake: make(chan struct{}, 1)} }
+
+// Published handles a presence frame that was published in a channel. It does not block.
+func (f *Fanout) Published(id chat.ChannelID, text []byte) {
+	ch := f.cfg.Hub.Channel(id)
+	if ch == nil {
+		return
+	}
+	f.mu.Lock()
+	if !f.cfg.Blocks.AnyBlocks() && !f.delivering && len(f.queue) == 0 { // otherwise the frame would overtake queued ones
+		f.mu.Unlock()
+		ch.PublishEphemeral(text, chat.UserID{}, nil)
+		return
+	}
+	if len(f.queue) < maxQueued {
+		f.queue = append(f.queue, published{id, text})
+	}
+	f.mu.Unlock()
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run delivers queued frames until ctx is done.
+func (f *Fanout) Run(ctx context.Context) {
+	for {
+		select {
+		case <-f.wake:
+		case <-ctx.Done():
+			return
+		}
+		for waiting := f.dequeue(); len(waiting) > 0; waiting = f.dequeue() {
+			for _, p := range waiting {
+				if ctx.Err() != nil {
+					return
+				}
+				f.deliver(ctx, p)
+			}
+		}
+	}
+}
+
+// dequeue removes and returns all queued frames. If there are none, later frames may bypass the
+// queue.
+func (f *Fanout) dequeue() []published {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	waiting := f.queue
+	f.queue, f.delivering = nil, len(waiting) > 0
+	return waiting
+}
+
+// deliver sends a presence frame to the subscriptions of a channel, except those of users with
+// blocks, who get a frame of their own. In a large channel every user gets the same frame, because
+// it names nobody and only counts.
+func (f *Fanout) deliver(ctx context.Context, p published) {
+	ch := f.cfg.Hub.Channel(p.channel)
+	if ch == nil {
+		return
+	}
+	var all frame.PresenceNotice
+	if err := json.Unmarshal(p.frame, &all); err != nil {
+		f.cfg.Logger.Warn("malformed published presence", "channel_id", p.channel, "err", err)
+		return
+	}
+	blocked := make(map[chat.UserID]struct{})
+	if all.OnlineCount <= presence.LargeChannel {
+		for _, u := range ch.Users() {
+			if f.cfg.Blocks.HasBlocks(u) {
+				blocked[u] = struct{}{}
+			}
+		}
+	}
+	ch.PublishEphemeral(p.frame, chat.UserID{}, blocked)
+	if len(blocked) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	online, err := f.cfg.Online(ctx, p.channel, "")
+	if err != nil {
+		f.cfg.Logger.Debug("failed to send presence to users with blocks", "channel_id", p.channel, "err", err)
+		return
+	}
+	for u := range blocked {
+		joined, left := f.withoutBlocked(u, all.Joined), f.withoutBlocked(u, all.Left)
+		if len(all.Joined)+len(all.Left) > 0 && len(joined)+len(left) == 0 {
+			continue
+		}
+		visible := f.VisibleTo(u, online)
+		f.cfg.SendTo(u, p.channel, frame.PresenceNotice{ChannelID: p.channel, OnlineCount: visible.Count, Joined: joined, Left: left})
+	}
+}
+
+// VisibleTo returns the part of online that a user may see: all users except those with whom the
+// user has a block. In a large channel, where presence names nobody, the count includes all online
+// users.
+func (f *Fanout) VisibleTo(user chat.UserID, online presence.Online) presence.Online {
+	visible := f.withoutBlocked(user, online.Users)
+	return presence.Online{Count: online.Count - len(online.Users) + len(visible), Users: visible, Next: online.Next}
+}
+
+// withoutBlocked returns the given users except those with whom user has a block.
+func (f *Fanout) withoutBlocked(user chat.UserID, users []chat.UserID) []chat.UserID {
+	return slices.DeleteFunc(slices.Clone(users), func(other chat.UserID) bool {
+		_, blocked := f.cfg.Blocks.BlockedWith(other)[user]
+		return blocked
+	})
+}
+
+// BlocksChanged updates the presence that a user sees in the channels shared with the other users
+// of added and lifted blocks. For an added block, the other user appears to go offline. For a
+// lifted block, the other user appears if online.
+func (f *Fanout) BlocksChanged(ctx context.Context, user chat.UserID, added, lifted []chat.UserID) {
+	ctx, cancel := context.WithTimeout(ctx, blockChangeTimeout)
+	defer cancel()
+	for i, other := range slices.Concat(added, lifted) {
+		channels, err := f.cfg.CommonChannels(ctx, user, other)
+		if err != nil {
+			f.cfg.Logger.Warn("failed to update presence after a block changed", "user_id", user, "err", err)
+			return
+		}
+		for _, id := range channels {
+			f.show(ctx, user, other, id, i < len(added))
+		}
+	}
+}
+
+// show shows a user that another user has gone offline in a channel, or is online there.
+func (f *Fanout) show(ctx context.Context, user, other chat.UserID, id chat.ChannelID, gone bool) {
+	if !f.cfg.Subscribed(user, id) {
+		return
+	}
+	if gone { // later typing frames of the other user are not delivered, so end the typing state now
+		f.cfg.SendTo(user, id, frame.TypingNotice{ChannelID: id, UserID: other})
+	}
+	online, err := f.cfg.Online(ctx, id, "")
+	if err != nil || !slices.Contains(online.Users, other) {
+		return // not online, or the channel is large and its presence names nobody
+	}
+	n := frame.PresenceNotice{ChannelID: id, OnlineCount: f.VisibleTo(user, online).Count}
+	if gone {
+		n.Left = []chat.UserID{other}
+	} else {
+		n.Joined = []chat.UserID{other}
+	}
+	f.cfg.SendTo(user, id, n)
+}
