@@ -99,7 +99,7 @@ func (c *client) run(admit func() bool) {
 // readLoop handles messages one by one until the socket ends.
 func (c *client) readLoop() {
 	for i := range c.earlyFrames {
-		c.handleDecoded(&c.earlyFrames[i].f, c.earlyFrames[i].err)
+		c.handle(&c.earlyFrames[i].f, c.earlyFrames[i].err)
 	}
 	c.earlyFrames = nil
 	for {
@@ -126,8 +126,14 @@ func (c *client) readMessage(kind int, r io.Reader) bool {
 		return false
 	}
 	c.out.Touch(time.Now())
-	if !c.out.Closing() { // otherwise the reader only waits for the client to answer the close frame
-		c.handleMessage(kind, b.Bytes())
+	switch {
+	case c.out.Closing(): // the reader only waits for the client to answer the close frame
+	case kind != websocket.TextMessage:
+		c.rejectFrame("", apierr.New(apierr.BadFrame, "binary frames are not supported"))
+	case !utf8.Valid(b.Bytes()):
+		c.out.Close(connection.CloseInvalidUTF8, closeReason("not valid UTF-8"))
+	default:
+		frame.Decode(b.Bytes(), c.handle)
 	}
 	return true
 }
@@ -142,54 +148,23 @@ func (c *client) awaitClosed() {
 	}
 }
 
-// handleMessage handles one WebSocket message.
-func (c *client) handleMessage(kind int, data []byte) {
-	switch {
-	case kind != websocket.TextMessage:
-		c.rejectFrame("", apierr.New(apierr.BadFrame, "binary frames are not supported"))
-	case !utf8.Valid(data):
-		c.out.Close(connection.CloseInvalidUTF8, closeReason("not valid UTF-8"))
-	default:
-		frame.Decode(data, c.handleDecoded)
-	}
-}
-
 // decodedFrame is one object of a frame, or the error of decoding it.
 type decodedFrame struct {
 	f   frame.Client
 	err error
 }
 
-// handleDecoded handles one decoded frame and answers it with an error frame if that fails.
-func (c *client) handleDecoded(f *frame.Client, err error) {
-	c.pace()
-	if c.out.Closing() {
-		return
-	}
-	if err != nil {
-		c.rejectFrame(f.Ref, err)
-		return
-	}
-	c.badFrames = 0
-	if err := c.handle(f); err != nil {
-		c.sendError(f.Ref, err)
-	}
-}
-
 // rejectFrame answers a bad frame. It closes the connection after maxBadFrames in a row.
 func (c *client) rejectFrame(ref string, err error) {
-	c.sendError(ref, err)
+	c.sendError(ref, nil, err)
 	if c.badFrames++; c.badFrames >= maxBadFrames {
 		c.out.Close(connection.ClosePolicy, closeReason("too many bad frames in a row"))
 	}
 }
 
-// sendError answers a frame with an error.
-func (c *client) sendError(ref string, err error) { c.sendChannelError(ref, nil, err) }
-
-// sendChannelError is like sendError, for an error that concerns one of several channels in a
-// frame.
-func (c *client) sendChannelError(ref string, channel *chat.ChannelID, err error) {
+// sendError answers a frame with an error. channel is set if the error concerns one of several
+// channels in the frame.
+func (c *client) sendError(ref string, channel *chat.ChannelID, err error) {
 	e := apierr.Of(err)
 	if e.Code == apierr.Internal {
 		c.g.cfg.Logger.Error("failed to handle frame", "user_id", c.user, "err", err)

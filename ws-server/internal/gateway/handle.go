@@ -13,43 +13,80 @@ import (
 	"parley.chat/ws-server/internal/connection"
 )
 
+// frameType describes a type of frame that this server supports.
+type frameType struct {
+	limit frameLimit // in addition to FRAME_RATE, which limits all frames
+	// handle performs what the frame requests. A returned error is sent as an error frame.
+	handle func(*client, *frame.Client) error
+}
+
+// frameLimit describes what limits a type of frame.
+type frameLimit string
+
+const (
+	// A send that opens a direct channel is also subject to the limit of direct channels.
+	limitedByMessageRate frameLimit = "the message rate limit"
+	limitedByMerging     frameLimit = "merged: however many arrive, at most one is passed on per interval"
+	limitedByFrameRate   frameLimit = "only FRAME_RATE: the frame changes nothing that other users see"
+)
+
+// frameTypes holds every type of frame that this server supports. All other types are refused.
+var frameTypes = map[frame.Type]frameType{
+	frame.Send:        {limitedByMessageRate, (*client).appendEvent},
+	frame.Edit:        {limitedByMessageRate, (*client).appendEvent},
+	frame.Delete:      {limitedByMessageRate, (*client).appendEvent},
+	frame.React:       {limitedByMessageRate, (*client).appendEvent},
+	frame.Typing:      {limitedByMerging, (*client).handleTyping},
+	frame.Delivered:   {limitedByMerging, (*client).handleReceipt},
+	frame.Read:        {limitedByMerging, (*client).handleReceipt},
+	frame.Subscribe:   {limitedByFrameRate, (*client).handleSubscribe},
+	frame.Unsubscribe: {limitedByFrameRate, (*client).handleUnsubscribe},
+	frame.Presence:    {limitedByFrameRate, (*client).handlePresence},
+	frame.Auth:        {limitedByFrameRate, (*client).renewToken},
+	frame.Ping:        {limitedByFrameRate, (*client).answerPing},
+}
+
+// handle handles one decoded frame. err is the error of decoding it.
+func (c *client) handle(f *frame.Client, err error) {
+	c.pace()
+	if c.out.Closing() {
+		return
+	}
+	if err != nil {
+		c.rejectFrame(f.Ref, err)
+		return
+	}
+	c.badFrames = 0
+	if t, supported := frameTypes[f.Type]; supported {
+		err = t.handle(c, f)
+	} else {
+		err = apierr.New(apierr.BadFrame, "this server does not support %s frames", f.Type)
+	}
+	if err != nil {
+		c.sendError(f.Ref, nil, err)
+	}
+}
+
+func (c *client) answerPing(f *frame.Client) error {
+	c.send(frame.Pong{Ref: f.Ref})
+	return nil
+}
+
 // maxInflight limits the sends of one connection that wait for their ack. Beyond it the reader
 // blocks, and further frames wait in the client's socket.
 const maxInflight = 64
 
-// handle performs what a frame requests. The caller answers a returned error with an error frame.
-func (c *client) handle(f *frame.Client) error {
-	if _, bounded := frameLimits[f.Type]; !bounded {
-		return apierr.New(apierr.BadFrame, "this server does not support %s frames", f.Type)
-	}
-	switch f.Type {
-	case frame.Send, frame.Edit, frame.Delete, frame.React:
-		return c.answerRefused(f, c.appendEvent(f))
-	case frame.Subscribe:
-		return c.handleSubscribe(f)
-	case frame.Unsubscribe:
-		return c.unsubscribe(f.Ref, *f.ChannelID)
-	case frame.Auth:
-		return c.renewToken(f)
-	case frame.Typing:
-		return c.handleTyping(f)
-	case frame.Delivered, frame.Read:
-		return c.handleReceipt(f)
-	case frame.Presence:
-		return c.handlePresence(f)
-	case frame.Ping:
-		c.send(frame.Pong{Ref: f.Ref})
-		return nil
-	}
-	return apierr.New(apierr.BadFrame, "this server does not support %s frames", f.Type)
-}
-
-// appendEvent submits an event to the log. The client is answered when the event has been appended.
+// appendEvent handles a send, edit, delete or react frame. It submits the event to the log. The
+// client is answered when the event has been appended.
 func (c *client) appendEvent(f *frame.Client) error {
-	e, err := c.buildEvent(f)
+	e, err := c.newEvent(f)
 	if err != nil {
 		return err
 	}
+	if err := c.authorize(e); err != nil {
+		return c.answerRefused(f, e, err)
+	}
+	e.Mentions = c.g.mentions.find(c.g.ctx, e, c.access)
 	if c.inflight == nil {
 		c.inflight = make(chan struct{}, maxInflight)
 	}
@@ -63,13 +100,13 @@ func (c *client) appendEvent(f *frame.Client) error {
 		return apierr.New(apierr.Unavailable, "shutting down: reconnect and retry with the same client_id")
 	}
 	began, ref := time.Now(), f.Ref
-	c.g.cfg.Sender.Submit(&e, func(ack eventlog.Ack, err error) {
+	c.g.cfg.Sender.Submit(e, func(ack eventlog.Ack, err error) {
 		defer func() {
 			<-c.inflight
 			c.g.inflight.leave()
 		}()
 		if err != nil {
-			c.sendError(ref, err)
+			c.sendError(ref, nil, err)
 			return
 		}
 		c.g.cfg.Metrics.acked(began, ack.Duplicate)
@@ -110,48 +147,36 @@ func (g *Gateway) FlushAcks() {
 	g.acks.mu.Unlock()
 }
 
-// checkBody returns an error if the body that a client sent is not valid.
-func (c *client) checkBody(body string) error {
-	switch err := chat.CheckBody(body, c.g.cfg.Limits.MaxBodyBytes); {
-	case errors.Is(err, chat.ErrBodyTooLarge):
-		return apierr.New(apierr.TooLarge, "field body %v", err)
-	case err != nil:
-		return apierr.InvalidContent("body", "%v", err)
+// newEvent returns the event that a frame requests. It checks the body, but not whether the user
+// may append the event; see authorize.
+func (c *client) newEvent(f *frame.Client) (*frame.Event, error) {
+	e := &frame.Event{ID: chat.NewEventID(), ClientID: f.ClientID, SenderID: c.user, SentAt: chat.Now()}
+	switch f.Type {
+	case frame.Send:
+		e.Type, e.SenderName, e.ReplyTo = event.Message, c.username, f.ReplyTo
+	case frame.Edit:
+		e.Type, e.MessageID = event.Edit, f.MessageID
+	case frame.Delete:
+		e.Type, e.MessageID = event.Delete, f.MessageID
+	case frame.React:
+		e.Type, e.MessageID, e.Emoji, e.Remove = event.Reaction, f.MessageID, *f.Emoji, f.Remove
 	}
-	return nil
-}
-
-// buildEvent validates a frame and returns the event that it requests.
-func (c *client) buildEvent(f *frame.Client) (frame.Event, error) {
-	if f.Type != frame.Send {
-		return c.buildChange(f)
-	}
-	e := frame.Event{
-		Type: event.Message, ID: chat.NewEventID(), ClientID: f.ClientID, SenderID: c.user, SenderName: c.username,
-		Body: chat.NormalizeBody(*f.Body), ReplyTo: f.ReplyTo, SentAt: chat.Now(),
-	}
-	if err := c.checkBody(e.Body); err != nil {
-		return e, err
-	}
-	if f.ToUserID != nil {
-		id, err := c.directChannel(f)
-		if err != nil {
-			return e, err
+	if f.Type == frame.Send || f.Type == frame.Edit {
+		e.Body = chat.NormalizeBody(*f.Body)
+		switch err := chat.CheckBody(e.Body, c.g.cfg.Limits.MaxBodyBytes); {
+		case errors.Is(err, chat.ErrBodyTooLarge):
+			return nil, apierr.New(apierr.TooLarge, "field body %v", err)
+		case err != nil:
+			return nil, apierr.InvalidContent("body", "%v", err)
 		}
-		e.ChannelID = id
-	} else {
+	}
+	if f.Type != frame.Send || f.ToUserID == nil {
 		e.ChannelID = *f.ChannelID
+		return e, nil
 	}
-	if err := c.access.AdmitPoster(e.ChannelID); err != nil {
-		return e, &refusal{e, err}
-	}
-	if e.ReplyTo != nil {
-		if err := c.checkReplyTarget(&e); err != nil {
-			return e, &refusal{e, err}
-		}
-	}
-	e.Mentions = c.mentions(c.g.ctx, &e)
-	return e, nil
+	var err error
+	e.ChannelID, err = c.directChannel(f)
+	return e, err
 }
 
 // maxDirectChannels limits how many ids of direct channels a connection caches.

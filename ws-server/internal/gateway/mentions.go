@@ -42,13 +42,13 @@ func newMentions(cfg *Config) *mentions {
 	return m
 }
 
-// find returns the users whom a body mentions. While PostgreSQL is down, messages are still sent,
-// but mention nobody by name. A mention of all members is kept only if the sender was last known to
-// be allowed to use it.
-func (m *mentions) find(ctx context.Context, channel chat.ChannelID, sender chat.UserID, access *authority.User, body string) []chat.UserID {
-	found, err := m.finder.Find(ctx, channel, body)
+// find returns the users whom an event mentions, without those who have a block with its sender.
+// access is the sender's. While PostgreSQL is down, messages are still sent, but mention nobody by
+// name. A mention of all members is kept only if the sender was last known to be allowed to use it.
+func (m *mentions) find(ctx context.Context, e *frame.Event, access *authority.User) []chat.UserID {
+	found, err := m.finder.Find(ctx, e.ChannelID, e.Body)
 	if err != nil && !errors.Is(err, errStoreDown) && ctx.Err() == nil {
-		m.logger.Warn("message sent without its mentions", "channel_id", channel, "err", err)
+		m.logger.Warn("message sent without its mentions", "channel_id", e.ChannelID, "err", err)
 	}
 	if len(found) == 0 {
 		return nil
@@ -59,8 +59,11 @@ func (m *mentions) find(ctx context.Context, channel chat.ChannelID, sender chat
 		}
 		return access.MayCallAll(channel), nil
 	})
-	found, _ = may.Only(ctx, channel, sender, found)
-	return found
+	found, _ = may.Only(ctx, e.ChannelID, e.SenderID, found)
+	if len(found) == 0 {
+		return nil
+	}
+	return slices.DeleteFunc(found, access.HasBlock)
 }
 
 // errStoreDown means that PostgreSQL was not queried because it failed a moment ago.
@@ -82,14 +85,4 @@ func queryStore[A any](ctx context.Context, m *mentions, query func(context.Cont
 		m.failedAt.Store(time.Now().UnixNano())
 	}
 	return answer, err
-}
-
-// mentions returns the users whom an event mentions, without those who have a block with the
-// sender.
-func (c *client) mentions(ctx context.Context, e *frame.Event) []chat.UserID {
-	found := c.g.mentions.find(ctx, e.ChannelID, c.user, c.access, e.Body)
-	if len(found) == 0 {
-		return nil
-	}
-	return slices.DeleteFunc(found, c.access.HasBlock)
 }

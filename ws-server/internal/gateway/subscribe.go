@@ -46,7 +46,7 @@ func (c *client) handleSubscribe(f *frame.Client) error {
 			errs[i] = c.subscribe(ctx, f.Ref, p)
 		}
 		if errs[i] != nil {
-			c.sendChannelError(f.Ref, &p.ChannelID, errs[i])
+			c.sendError(f.Ref, &p.ChannelID, errs[i])
 		}
 	}
 	return nil
@@ -164,7 +164,9 @@ func (c *client) subscribeLocked(ctx context.Context, ch *hub.Channel, after int
 	return err
 }
 
-func (c *client) unsubscribe(ref string, id chat.ChannelID) error {
+// handleUnsubscribe handles an unsubscribe frame.
+func (c *client) handleUnsubscribe(f *frame.Client) error {
+	id := *f.ChannelID
 	c.subscribing.Lock()
 	defer c.subscribing.Unlock()
 	sub := c.subscription(id)
@@ -173,7 +175,7 @@ func (c *client) unsubscribe(ref string, id chat.ChannelID) error {
 	}
 	c.removeSubscription(id, sub)
 	sub.Leave()
-	c.send(frame.Unsubscribed{Ref: ref, ChannelID: id})
+	c.send(frame.Unsubscribed{Ref: f.Ref, ChannelID: id})
 	return nil
 }
 

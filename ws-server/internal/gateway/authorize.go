@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"parley.chat/shared-contracts/apierr"
@@ -11,51 +10,37 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// refusal is the error for an event that was refused. It holds the event, so that answerRefused can
-// tell whether the frame is a retry of an event that was appended earlier.
-type refusal struct {
-	event frame.Event
-	err   error
-}
-
-func (r *refusal) Error() string { return r.err.Error() }
-func (r *refusal) Unwrap() error { return r.err }
-
-// buildChange validates an edit, a deletion or a reaction and returns the event that it requests.
-// It returns a *refusal if the user or the state of the message does not permit the change.
-func (c *client) buildChange(f *frame.Client) (frame.Event, error) {
-	e := frame.Event{
-		ID: chat.NewEventID(), ChannelID: *f.ChannelID, ClientID: f.ClientID, MessageID: f.MessageID,
-		SenderID: c.user, SentAt: chat.Now(),
-	}
-	var authorize func(context.Context, *frame.Event) error
-	switch f.Type {
-	case frame.Edit:
-		e.Type, e.Body, authorize = event.Edit, chat.NormalizeBody(*f.Body), c.authorizeEdit
-		if err := c.checkBody(e.Body); err != nil {
-			return e, err
-		}
-	case frame.Delete:
-		e.Type, authorize = event.Delete, c.authorizeDelete
-	case frame.React:
-		e.Type, e.Emoji, e.Remove, authorize = event.Reaction, *f.Emoji, f.Remove, c.authorizeReaction
-	default:
-		return e, apierr.New(apierr.BadFrame, "this server does not support %s frames", f.Type)
-	}
+// authorize returns an error if the user or the state of the channel does not permit an event.
+func (c *client) authorize(e *frame.Event) error {
 	admit := c.access.AdmitPoster
-	if f.Type == frame.Delete { // a block between the users of a direct channel does not prevent deletion
+	if e.Type == event.Delete { // a block between the users of a direct channel does not prevent deletion
 		admit = c.access.AdmitWriter
 	}
-	if err := admit(e.ChannelID); err != nil {
-		return e, &refusal{e, err}
+	if err := admit(e.ChannelID); err != nil || e.Type == event.Message && e.ReplyTo == nil {
+		return err
 	}
 	ctx, cancel := c.requestContext()
 	defer cancel()
-	if err := authorize(ctx, &e); err != nil {
-		return e, &refusal{e, err}
+	switch e.Type {
+	case event.Message:
+		return c.authorizeReply(ctx, e)
+	case event.Edit:
+		return c.authorizeEdit(ctx, e)
+	case event.Delete:
+		return c.authorizeDelete(ctx, e)
 	}
-	e.Mentions = c.mentions(ctx, &e)
-	return e, nil
+	return c.authorizeReaction(ctx, e)
+}
+
+// authorizeReply allows a reply to a message of the same channel. The message may have been
+// deleted, possibly while the reply was being written. If PostgreSQL is down and the message is in
+// neither the ring nor the tail, the error is Unavailable, and the client retries.
+func (c *client) authorizeReply(ctx context.Context, e *frame.Event) error {
+	_, err := c.g.findMessage(ctx, e.ChannelID, *e.ReplyTo)
+	if apierr.CodeOf(err) == apierr.NotFound {
+		return apierr.InvalidContent("reply_to", "must be a message of this channel")
+	}
+	return err
 }
 
 // authorizeEdit allows the sender to edit a message while the edit window is open and the message
@@ -105,28 +90,24 @@ func (c *client) authorizeReaction(ctx context.Context, e *frame.Event) error {
 	return c.g.checkReactionLimits(ctx, e)
 }
 
-// answerRefused answers a frame that was refused. If the frame is a retry of an event that was
-// appended earlier, the client gets the first ack again. The refusal may be newer than the event:
-// since then, its sender may have left, its message may have been deleted, the edit window may have
-// closed, or PostgreSQL may have become unavailable. Only refused frames need this lookup, because
-// the append itself recognizes retries.
-func (c *client) answerRefused(f *frame.Client, err error) error {
-	r, refused := errors.AsType[*refusal](err)
-	if !refused {
-		return err
-	}
+// answerRefused answers a frame whose event e was refused with err. If the frame is a retry of an
+// event that was appended earlier, the client gets the first ack again. The refusal may be newer
+// than the event: since then, its sender may have left, its message may have been deleted, the edit
+// window may have closed, or PostgreSQL may have become unavailable. Only refused frames need this
+// lookup, because the append itself recognizes retries.
+func (c *client) answerRefused(f *frame.Client, e *frame.Event, refusal error) error {
 	ctx, cancel := c.requestContext()
 	defer cancel()
-	ack, found, err := c.g.cfg.Sender.Recorded(ctx, &r.event)
+	ack, found, err := c.g.cfg.Sender.Recorded(ctx, e)
 	switch {
 	case found:
 		c.send(frame.Ack{
-			Ref: f.Ref, ChannelID: r.event.ChannelID, ClientID: *f.ClientID,
+			Ref: f.Ref, ChannelID: e.ChannelID, ClientID: *f.ClientID,
 			ID: ack.ID, Seq: ack.Seq, SentAt: ack.SentAt, Duplicate: true,
 		})
 		return nil
 	case apierr.CodeOf(err) == apierr.Conflict: // the client_id was used for different content
 		return err
 	}
-	return r.err
+	return refusal
 }
