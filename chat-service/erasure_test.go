@@ -84,7 +84,7 @@ func (w *world) keysWith(text string) (found []string) {
 // removes the names.
 func TestErasure(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, asking)
+	w := newWorld(t, askStrangers)
 	const mark = "qzx" // part of all data of the user, and of nothing else
 	vera, bob := w.signup("qzxvera"), w.signup("bob")
 	w.do("PATCH", "/v1/me", vera, object{"display_name": "Qzx Vera", "bio": "I am qzx"}).must(t, 200)

@@ -18,7 +18,7 @@ type invited struct {
 	By        string         `json:"invited_by_name"`
 }
 
-func asking(c *chatservice.Config) { c.AddUninvited = "known" }
+func askStrangers(c *chatservice.Config) { c.AddUninvited = "known" }
 
 func (w *world) invitations(u user) []invited {
 	w.t.Helper()
@@ -35,7 +35,7 @@ func (w *world) isMember(channel chat.ChannelID, u user) bool {
 // TestInvitation checks that a stranger is invited while a known user is added directly.
 func TestInvitation(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, asking)
+	w := newWorld(t, askStrangers)
 	ann, bob, cyd := w.signup("ann"), w.signup("bob"), w.signup("cyd")
 	c := w.create(ann, "plans", "private")
 	add := func(id chat.ChannelID, u user) answer {
@@ -100,7 +100,7 @@ func TestInvitation(t *testing.T) {
 // TestInvitation_group checks the same for groups. The members of a group know each other.
 func TestInvitation_group(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, asking)
+	w := newWorld(t, askStrangers)
 	ann, bob := w.signup("ann"), w.signup("bob")
 	var group struct{ ID string }
 	w.do("POST", "/v1/groups", ann, object{"name": "crew"}).into(t, 201, &group)
@@ -124,7 +124,7 @@ func TestInvitation_group(t *testing.T) {
 // TestMemberships checks the limits on the channels of a user and on open invitations to a user.
 func TestMemberships(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, asking, func(c *chatservice.Config) { c.MaxMemberships = 3 })
+	w := newWorld(t, askStrangers, func(c *chatservice.Config) { c.MaxMemberships = 3 })
 	ann, bob, eve := w.signup("ann"), w.signup("bob"), w.signup("eve")
 	open := w.create(ann, "open", "public")
 	for i := range 3 {

@@ -18,7 +18,7 @@ type Leave func(ctx context.Context, tx bun.Tx, user chat.UserID) error
 // because their messages refer to it. Everything else is removed in the same transaction, so no
 // account is ever half deleted.
 func (s *Service) delete(ctx context.Context, by token.Claims, pass string, d device) error {
-	u, err := s.prove(ctx, by, pass, d)
+	u, err := s.verifyOwnPassword(ctx, by, pass, d)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ import (
 // the caller. This locks out everybody who knew the old password or has copied a token, including a
 // token of the session that makes the change. Other devices lose their status as known devices.
 func (s *Service) changePassword(ctx context.Context, by token.Claims, old, fresh string, d device) (*user, tokens, error) {
-	u, err := s.prove(ctx, by, old, d)
+	u, err := s.verifyOwnPassword(ctx, by, old, d)
 	if err != nil {
 		return nil, tokens{}, err
 	}
@@ -61,9 +61,9 @@ func (s *Service) changePassword(ctx context.Context, by token.Claims, old, fres
 	return u, t, nil
 }
 
-// prove returns the user of a session if pass is their password. Each session has its own limit of
+// verifyOwnPassword returns the user of a session if pass is their password. Each session has its own limit of
 // wrong passwords, so failed logins of others cannot use it up.
-func (s *Service) prove(ctx context.Context, by token.Claims, pass string, d device) (*user, error) {
+func (s *Service) verifyOwnPassword(ctx context.Context, by token.Claims, pass string, d device) (*user, error) {
 	u, err := s.load(ctx, by.UserID)
 	if err != nil {
 		return nil, err

@@ -102,8 +102,8 @@ func find(ctx context.Context, db bun.IDB, user, other chat.UserID) (row, error)
 	return r, nil
 }
 
-// other returns an error unless other is an existing user and different from user.
-func (s *Service) other(ctx context.Context, user, other chat.UserID) error {
+// checkOther returns an error unless other is an existing user and different from user.
+func (s *Service) checkOther(ctx context.Context, user, other chat.UserID) error {
 	if user == other {
 		return apierr.Invalid("user_id", "must be another user")
 	}
@@ -113,7 +113,7 @@ func (s *Service) other(ctx context.Context, user, other chat.UserID) error {
 
 // request records that user wants other as a contact.
 func (s *Service) request(ctx context.Context, user, other chat.UserID) (row, error) {
-	if err := s.other(ctx, user, other); err != nil {
+	if err := s.checkOther(ctx, user, other); err != nil {
 		return row{}, err
 	}
 	// A contact request does not lift a block; the user has to lift it explicitly.
@@ -131,7 +131,7 @@ func (s *Service) request(ctx context.Context, user, other chat.UserID) (row, er
 
 // remove deletes the rows of both users, except blocks.
 func (s *Service) remove(ctx context.Context, user, other chat.UserID) error {
-	if err := s.other(ctx, user, other); err != nil {
+	if err := s.checkOther(ctx, user, other); err != nil {
 		return err
 	}
 	_, err := s.db.NewRaw(`delete from contacts where state <> ?
@@ -145,7 +145,7 @@ func (s *Service) remove(ctx context.Context, user, other chat.UserID) error {
 // block records that user blocks other, and deletes the row of the other user unless it is a block.
 // The gateways are notified, because they cache blocks.
 func (s *Service) block(ctx context.Context, user, other chat.UserID) error {
-	if err := s.other(ctx, user, other); err != nil {
+	if err := s.checkOther(ctx, user, other); err != nil {
 		return err
 	}
 	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
@@ -166,7 +166,7 @@ func (s *Service) block(ctx context.Context, user, other chat.UserID) error {
 }
 
 func (s *Service) unblock(ctx context.Context, user, other chat.UserID) error {
-	if err := s.other(ctx, user, other); err != nil {
+	if err := s.checkOther(ctx, user, other); err != nil {
 		return err
 	}
 	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {

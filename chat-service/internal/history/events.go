@@ -46,9 +46,9 @@ func (s *Service) log(ctx context.Context, at markedChannel, user chat.UserID, a
 		return nil, false, err
 	}
 	for i := range events {
-		blank(&events[i], gone)
+		clearDeletedText(&events[i], gone)
 	}
-	if err := s.unname(ctx, events); err != nil {
+	if err := s.removeDeletedNames(ctx, events); err != nil {
 		return nil, false, err
 	}
 	if err := s.hideOldVersions(ctx, at.channel, user, events, items); err != nil {
@@ -94,15 +94,15 @@ func (s *Service) deleted(ctx context.Context, channel chat.ChannelID, events []
 	return nil
 }
 
-// blank removes the text of a deleted message and of its edits.
-func blank(e *frame.Event, gone map[chat.EventID]bool) {
+// clearDeletedText removes the text of a deleted message and of its edits.
+func clearDeletedText(e *frame.Event, gone map[chat.EventID]bool) {
 	if e.Type == event.Message && gone[e.ID] || e.Type == event.Edit && e.MessageID != nil && gone[*e.MessageID] {
 		e.Body, e.Mentions = "", nil
 	}
 }
 
-// unname removes the names of users whose accounts are deleted from events.
-func (s *Service) unname(ctx context.Context, events []frame.Event) error {
+// removeDeletedNames removes the names of users whose accounts are deleted from events.
+func (s *Service) removeDeletedNames(ctx context.Context, events []frame.Event) error {
 	named := map[chat.UserID]bool{}
 	for i := range events {
 		if id, ok := events[i].NamedUser(); ok {

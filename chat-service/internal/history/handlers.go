@@ -142,17 +142,17 @@ func (s *Service) answer(ctx context.Context, r reader, in request) ([]api.Messa
 		if over := len(older) + len(newer) - in.limit; over > 0 {
 			older, more = older[over:], true
 		}
-		return append(older, newer...), pastOf(older, more), nil
+		return append(older, newer...), olderPage(older, more), nil
 	}
 	sp := span{before: math.MaxInt64}
 	if in.before != nil {
 		sp.before = *in.before
 	}
 	events, more, err := s.page(ctx, r, sp, in.limit)
-	return events, pastOf(events, more), err
+	return events, olderPage(events, more), err
 }
 
-func pastOf(events []api.Message, more bool) *position {
+func olderPage(events []api.Message, more bool) *position {
 	if !more || len(events) == 0 {
 		return nil
 	}

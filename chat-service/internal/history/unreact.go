@@ -47,7 +47,7 @@ func (s *Service) RemoveReactions(ctx context.Context, in api.RemoveReactionsReq
 	}
 	rows := []outbox.Row{}
 	for _, r := range active {
-		if in.Params.UserID != nil && r.user != of || in.Params.Emoji != nil && r.emoji != formOf(*in.Params.Emoji) {
+		if in.Params.UserID != nil && r.user != of || in.Params.Emoji != nil && r.emoji != normalizeEmoji(*in.Params.Emoji) {
 			continue
 		}
 		rows = append(rows, outbox.Unreact(in.ID, by, r.user, outbox.Reaction{MessageID: in.MessageID, Emoji: r.emoji}))
@@ -61,8 +61,8 @@ func (s *Service) RemoveReactions(ctx context.Context, in api.RemoveReactionsReq
 	return api.RemoveReactions200JSONResponse{Removed: len(removed), More: len(rows) > len(removed)}, nil
 }
 
-// formOf returns the normalized form of an emoji, in which reactions are compared.
-func formOf(emoji string) string {
+// normalizeEmoji returns the normalized form of an emoji, in which reactions are compared.
+func normalizeEmoji(emoji string) string {
 	if form, ok := text.Emoji(emoji); ok {
 		return form
 	}

@@ -169,7 +169,7 @@ func (a *API) recoverPanic(next echo.HandlerFunc) echo.HandlerFunc {
 			case http.ErrAbortHandler:
 				panic(r) // net/http uses this value to drop a connection
 			default:
-				err = apierr.Wrap(panicked(r), apierr.Internal, "An internal error occurred.")
+				err = apierr.Wrap(panicError(r), apierr.Internal, "An internal error occurred.")
 			}
 		}()
 		return next(c)

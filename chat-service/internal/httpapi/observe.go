@@ -153,4 +153,4 @@ func plausibleID(given string) bool {
 	return true
 }
 
-func panicked(r any) error { return fmt.Errorf("panic: %v\n%s", r, debug.Stack()) }
+func panicError(r any) error { return fmt.Errorf("panic: %v\n%s", r, debug.Stack()) }

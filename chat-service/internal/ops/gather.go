@@ -47,7 +47,7 @@ func (s *Service) gather(ctx context.Context, now time.Time) api.OpsMetrics {
 	out := api.OpsMetrics{At: chat.At(now), Targets: []api.OpsTarget{}}
 	var sum summary
 	for i, instance := range instances {
-		t := api.OpsTarget{URL: shown(instance.url), Up: answers[i].err == nil}
+		t := api.OpsTarget{URL: displayAddress(instance.url), Up: answers[i].err == nil}
 		if err := answers[i].err; err != nil {
 			t.Problem = new(err.Error())
 		} else {
@@ -99,8 +99,8 @@ func reason(err error) error {
 	return err
 }
 
-// shown returns an address without credentials and without the path /metrics.
-func shown(target string) string {
+// displayAddress returns an address without credentials and without the path /metrics.
+func displayAddress(target string) string {
 	u, err := url.Parse(target)
 	if err != nil {
 		return "" // cannot happen, because New validates the addresses

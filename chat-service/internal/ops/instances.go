@@ -23,15 +23,15 @@ func (s *Service) instances(ctx context.Context) []instance {
 	found := make([][]instance, len(s.cfg.Targets))
 	var wg sync.WaitGroup
 	for i, target := range s.cfg.Targets {
-		wg.Go(func() { found[i] = s.behind(ctx, target) })
+		wg.Go(func() { found[i] = s.resolve(ctx, target) })
 	}
 	wg.Wait()
 	return slices.Concat(found...)
 }
 
-// behind returns the instances of one target. A target with HTTPS is one instance, because its
+// resolve returns the instances of one target. A target with HTTPS is one instance, because its
 // certificate is for the host name.
-func (s *Service) behind(ctx context.Context, target string) []instance {
+func (s *Service) resolve(ctx context.Context, target string) []instance {
 	u, err := url.Parse(target)
 	if err != nil || u.Scheme != "http" {
 		return []instance{{url: target}}

@@ -118,20 +118,20 @@ func messageIn(items []event.Item, id chat.EventID, text []byte) *frame.Event {
 	return nil
 }
 
-// moved holds the members who have received a message according to Redis, with their positions.
+// redisReceipts holds the members who have received a message according to Redis, with their positions.
 // PostgreSQL knows the positions of the other members.
-type moved struct {
+type redisReceipts struct {
 	users     []chat.UserID
 	delivered []int64
 	read      []int64
 }
 
-func (s *Service) movedPast(ctx context.Context, channel chat.ChannelID, seq int64) (moved, error) {
+func (s *Service) receivedInRedis(ctx context.Context, channel chat.ChannelID, seq int64) (redisReceipts, error) {
 	cursors, err := s.log.Cursors(ctx, channel)
 	if err != nil {
-		return moved{}, err
+		return redisReceipts{}, err
 	}
-	var m moved
+	var m redisReceipts
 	for user, c := range cursors {
 		if c.Delivered >= seq {
 			m.users, m.delivered, m.read = append(m.users, user), append(m.delivered, c.Delivered), append(m.read, c.Read)
@@ -143,7 +143,7 @@ func (s *Service) movedPast(ctx context.Context, channel chat.ChannelID, seq int
 // addressees selects the members who were in the channel when the message was sent, except the
 // sender and members with whom asker has a block. For each it returns whether they have received
 // and read the message.
-func (m moved) addressees(channel chat.ChannelID, t target, asker chat.UserID) schema.QueryWithArgs {
+func (m redisReceipts) addressees(channel chat.ChannelID, t target, asker chat.UserID) schema.QueryWithArgs {
 	return bun.SafeQuery(`select m.user_id, greatest(m.last_delivered_seq, k.delivered) >= ? as delivered, greatest(m.last_read_seq, k.read) >= ? as read
 		from channel_members m
 		left join unnest(array[?]::uuid[], array[?]::bigint[], array[?]::bigint[]) k (user_id, delivered, read) on k.user_id = m.user_id
@@ -162,7 +162,7 @@ type counts struct {
 
 // receipts returns the counts of a message and a page of the members who have received it.
 func (s *Service) receipts(ctx context.Context, channel chat.ChannelID, t target, asker, after chat.UserID, limit int) (n counts, list []api.Receipt, next *chat.UserID, err error) {
-	m, err := s.movedPast(ctx, channel, t.Seq)
+	m, err := s.receivedInRedis(ctx, channel, t.Seq)
 	if err != nil {
 		return n, nil, nil, err
 	}
