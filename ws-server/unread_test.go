@@ -83,8 +83,8 @@ func TestUnread_ofANewChannel(t *testing.T) {
 }
 
 // cursorAt returns a cursor.
-func cursorAt(delivered, read int64) eventlog.Cursor {
-	return eventlog.Cursor{Delivered: delivered, Read: read}
+func cursorAt(delivered, read int64) eventlog.Receipt {
+	return eventlog.Receipt{Delivered: delivered, Read: read}
 }
 
 // summaryIn returns the channel summary in a membership frame.

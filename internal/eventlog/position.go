@@ -13,9 +13,9 @@ import (
 
 // Position is a channel's newest seq together with a member's receipt in it.
 type Position struct {
-	Seq    int64
-	Seeded bool   // Redis has a counter of the channel; if not, Seq is 0
-	Cursor Cursor // the receipt that Redis holds; PostgreSQL may hold a greater one
+	Seq     int64
+	Seeded  bool    // Redis has a counter of the channel; if not, Seq is 0
+	Receipt Receipt // the receipt that Redis holds; PostgreSQL may hold a greater one
 }
 
 // Positions returns the user's positions in channels, in the given order, in one round trip.
@@ -24,12 +24,12 @@ func (l *Log) Positions(ctx context.Context, user chat.UserID, channels []chat.C
 		return nil, nil
 	}
 	member := user.String()
-	seqs, cursors := make([]*redis.StringCmd, len(channels)), make([]*redis.StringCmd, len(channels))
+	seqs, receipts := make([]*redis.StringCmd, len(channels)), make([]*redis.StringCmd, len(channels))
 	_, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, c := range channels {
 			partition := l.Partition(c.UUID)
 			seqs[i] = p.HGet(ctx, rediskey.Counter(partition, c), "seq")
-			cursors[i] = p.HGet(ctx, rediskey.Cursor(partition, c), member)
+			receipts[i] = p.HGet(ctx, rediskey.Cursor(partition, c), member)
 		}
 		return nil
 	})
@@ -43,15 +43,15 @@ func (l *Log) Positions(ctx context.Context, user chat.UserID, channels []chat.C
 		} else if !errors.Is(err, redis.Nil) {
 			return nil, fmt.Errorf("read head of channel %s: %w", c, err)
 		}
-		position, err := cursors[i].Result()
+		position, err := receipts[i].Result()
 		if errors.Is(err, redis.Nil) {
 			continue
 		}
 		if err == nil {
-			found[i].Cursor, err = parseCursor(position)
+			found[i].Receipt, err = parseReceipt(position)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read cursor of user %s in channel %s: %w", user, c, err)
+			return nil, fmt.Errorf("read receipt of user %s in channel %s: %w", user, c, err)
 		}
 	}
 	return found, nil

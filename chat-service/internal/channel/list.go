@@ -213,7 +213,7 @@ func (s *Service) summarise(ctx context.Context, user chat.UserID, rows []listed
 	for i := range rows {
 		rows[i].lastSeq = positions[i].Seq
 		if rows[i].Role != "" {
-			rows[i].LastReadSeq = max(rows[i].LastReadSeq, positions[i].Cursor.Read)
+			rows[i].LastReadSeq = max(rows[i].LastReadSeq, positions[i].Receipt.Read)
 		}
 	}
 	if err := s.unread(ctx, user, rows); err != nil {

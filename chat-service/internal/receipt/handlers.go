@@ -17,7 +17,7 @@ func (s *Service) MoveCursor(ctx context.Context, in api.MoveCursorRequestObject
 	if _, err := channel.Admit(ctx, s.db, in.ID, user); err != nil {
 		return nil, err
 	}
-	var to eventlog.Cursor
+	var to eventlog.Receipt
 	if in.Body.ReadSeq != nil {
 		to.Read = *in.Body.ReadSeq
 	}

@@ -38,32 +38,32 @@ func New(db *bun.DB, log *eventlog.Log, floor eventlog.Floor) *Service {
 }
 
 // move moves a member's positions forward and returns the resulting positions.
-func (s *Service) move(ctx context.Context, channel chat.ChannelID, user chat.UserID, to eventlog.Cursor) (eventlog.Cursor, error) {
+func (s *Service) move(ctx context.Context, channel chat.ChannelID, user chat.UserID, to eventlog.Receipt) (eventlog.Receipt, error) {
 	var stored struct {
 		Delivered int64 `bun:"last_delivered_seq"`
 		Read      int64 `bun:"last_read_seq"`
 	}
 	err := s.db.NewRaw("select last_delivered_seq, last_read_seq from channel_members where channel_id = ? and user_id = ?", channel, user).Scan(ctx, &stored)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) { // if the member has just left, the move has no effect that anybody can see
-		return eventlog.Cursor{}, fmt.Errorf("read cursor: %w", err)
+		return eventlog.Receipt{}, fmt.Errorf("read cursor: %w", err)
 	}
 	// Redis may no longer have the positions of this member and then stores exactly what it is
 	// given. Therefore the stored positions are included in the move.
-	was := eventlog.Cursor{Delivered: stored.Delivered, Read: stored.Read}
-	moves := []eventlog.CursorMove{{Channel: channel, User: user, Cursor: to.Max(was)}}
+	was := eventlog.Receipt{Delivered: stored.Delivered, Read: stored.Read}
+	moves := []eventlog.ReceiptMove{{Channel: channel, User: user, Receipt: to.Max(was)}}
 	for range 2 {
-		moved, err := s.log.MoveCursors(ctx, moves)
+		moved, err := s.log.MoveReceipts(ctx, moves)
 		if err != nil {
-			return eventlog.Cursor{}, err
+			return eventlog.Receipt{}, err
 		}
 		if moved[0].Seeded {
-			return moved[0].Cursor.Max(was), nil
+			return moved[0].Receipt.Max(was), nil
 		}
 		if _, err := s.log.EnsureHead(ctx, channel, s.floor); err != nil {
-			return eventlog.Cursor{}, err
+			return eventlog.Receipt{}, err
 		}
 	}
-	return eventlog.Cursor{}, apierr.New(apierr.Unavailable, "The state of this channel cannot be read at the moment. Please try again.")
+	return eventlog.Receipt{}, apierr.New(apierr.Unavailable, "The state of this channel cannot be read at the moment. Please try again.")
 }
 
 // target is the message that a request is about.
@@ -127,7 +127,7 @@ type redisReceipts struct {
 }
 
 func (s *Service) receivedInRedis(ctx context.Context, channel chat.ChannelID, seq int64) (redisReceipts, error) {
-	cursors, err := s.log.Cursors(ctx, channel)
+	cursors, err := s.log.HeldReceipts(ctx, channel)
 	if err != nil {
 		return redisReceipts{}, err
 	}

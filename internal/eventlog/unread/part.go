@@ -32,7 +32,7 @@ type message struct {
 	all      bool // mentions everyone
 }
 
-// noMentions is what a frame contains if it mentions noMentions. Inside a text the quotes would be
+// noMentions is what a frame contains if it mentions nobody. Inside a text the quotes would be
 // escaped.
 var noMentions = []byte(`"mentions":[]`)
 

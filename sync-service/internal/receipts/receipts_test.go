@@ -81,18 +81,18 @@ func (w *world) exec(sql string, args ...any) {
 // move records receipts of random members, some with lower positions and some of unknown users.
 func (w *world) move(n int) {
 	w.t.Helper()
-	moves := make([]eventlog.CursorMove, n)
+	moves := make([]eventlog.ReceiptMove, n)
 	for i := range moves {
 		delivered := rand.Int64N(head)
-		moves[i] = eventlog.CursorMove{
+		moves[i] = eventlog.ReceiptMove{
 			Channel: w.channels[rand.IntN(len(w.channels))], User: w.users[rand.IntN(len(w.users))],
-			Cursor: eventlog.Cursor{Delivered: delivered, Read: rand.Int64N(delivered + 1)},
+			Receipt: eventlog.Receipt{Delivered: delivered, Read: rand.Int64N(delivered + 1)},
 		}
 		if i%50 == 0 {
 			moves[i].User = chat.NewUserID()
 		}
 	}
-	if _, err := w.log.MoveCursors(w.t.Context(), moves); err != nil {
+	if _, err := w.log.MoveReceipts(w.t.Context(), moves); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -145,15 +145,15 @@ func (w *world) stored() error {
 		return err
 	}
 	defer rows.Close()
-	want := map[chat.ChannelID]map[chat.UserID]eventlog.Cursor{}
+	want := map[chat.ChannelID]map[chat.UserID]eventlog.Receipt{}
 	for _, c := range w.channels {
-		if want[c], err = w.log.Cursors(ctx, c); err != nil {
+		if want[c], err = w.log.HeldReceipts(ctx, c); err != nil {
 			return err
 		}
 	}
 	var c chat.ChannelID
 	var u chat.UserID
-	var got eventlog.Cursor
+	var got eventlog.Receipt
 	for rows.Next() {
 		if err := rows.Scan((*[16]byte)(&c.UUID), (*[16]byte)(&u.UUID), &got.Delivered, &got.Read); err != nil {
 			return err
@@ -239,8 +239,8 @@ func TestRun_behind(t *testing.T) {
 	w := newWorld(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t))
 	const entries = 200 // four reads, which would take four rounds
 	for i := range entries {
-		move := eventlog.CursorMove{Channel: w.channels[0], User: w.users[0], Cursor: eventlog.Cursor{Delivered: int64(i + 1)}}
-		if _, err := w.log.MoveCursors(t.Context(), []eventlog.CursorMove{move}); err != nil {
+		move := eventlog.ReceiptMove{Channel: w.channels[0], User: w.users[0], Receipt: eventlog.Receipt{Delivered: int64(i + 1)}}
+		if _, err := w.log.MoveReceipts(t.Context(), []eventlog.ReceiptMove{move}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -297,7 +297,7 @@ func TestRun_undecodableEntries(t *testing.T) {
 	ctx := t.Context()
 	c := w.channels[0]
 	p := w.log.Partition(c.UUID)
-	if _, err := w.log.MoveCursors(ctx, []eventlog.CursorMove{{Channel: c, User: w.users[0], Cursor: eventlog.Cursor{Delivered: 7, Read: 5}}}); err != nil {
+	if _, err := w.log.MoveReceipts(ctx, []eventlog.ReceiptMove{{Channel: c, User: w.users[0], Receipt: eventlog.Receipt{Delivered: 7, Read: 5}}}); err != nil {
 		t.Fatal(err)
 	}
 	newer := event.Receipts{Channel: c, Moves: []event.Receipt{{User: w.users[0], Delivered: 9, Read: 9}}}.Fields()

@@ -32,7 +32,7 @@ func (c *client) handleReceipt(f *frame.Client) error {
 	if err := c.access.Admit(*f.ChannelID); err != nil {
 		return err
 	}
-	wanted := eventlog.Cursor{Delivered: *f.Seq}
+	wanted := eventlog.Receipt{Delivered: *f.Seq}
 	if f.Type == frame.Read {
 		wanted.Read = *f.Seq
 	}

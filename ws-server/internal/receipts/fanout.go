@@ -44,7 +44,7 @@ type fanout struct {
 
 // movedReceipts are the receipts of a channel that have moved and have not been delivered yet.
 type movedReceipts struct {
-	positions map[chat.UserID]eventlog.Cursor
+	positions map[chat.UserID]eventlog.Receipt
 	countOnly bool  // too many moves for a small channel, or published without user ids
 	maxSeq    int64 // highest delivered position among them; 0 if unknown
 }
@@ -69,18 +69,18 @@ func (f *fanout) add(id chat.ChannelID, moves []event.Receipt) {
 	defer f.mu.Unlock()
 	m := f.pending[id]
 	if m == nil {
-		m = &movedReceipts{positions: make(map[chat.UserID]eventlog.Cursor, len(moves))}
+		m = &movedReceipts{positions: make(map[chat.UserID]eventlog.Receipt, len(moves))}
 		f.pending[id] = m
 	}
 	for _, v := range moves {
-		m.positions[v.User] = m.positions[v.User].Max(eventlog.Cursor{Delivered: v.Delivered, Read: v.Read})
+		m.positions[v.User] = m.positions[v.User].Max(eventlog.Receipt{Delivered: v.Delivered, Read: v.Read})
 		m.maxSeq = max(m.maxSeq, v.Delivered)
 	}
 	if m.countOnly = m.countOnly || len(moves) == 0; m.countOnly {
 		m.maxSeq = 0
 	}
 	if m.countOnly = m.countOnly || len(m.positions) > maxSmallChannel; m.countOnly {
-		m.positions = make(map[chat.UserID]eventlog.Cursor) // not needed: receipts are only counted
+		m.positions = make(map[chat.UserID]eventlog.Receipt) // not needed: receipts are only counted
 	}
 	select {
 	case f.wake <- struct{}{}:
@@ -169,7 +169,7 @@ func (f *fanout) estimateSize(ctx context.Context, id chat.ChannelID) channelSiz
 	}
 	ctx, cancel := context.WithTimeout(ctx, sizeTimeout)
 	defer cancel()
-	held, err := f.cfg.Log.Cursors(ctx, id)
+	held, err := f.cfg.Log.HeldReceipts(ctx, id)
 	return channelSize{err == nil && len(held) <= maxSmallChannel, validUntil}
 }
 

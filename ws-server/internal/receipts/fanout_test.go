@@ -20,14 +20,14 @@ import (
 // stores stands for Redis, which holds no receipts, and for PostgreSQL.
 type stores struct {
 	Log
-	members map[chat.UserID]eventlog.Cursor
+	members map[chat.UserID]eventlog.Receipt
 }
 
-func (s stores) Cursors(context.Context, chat.ChannelID, ...chat.UserID) (map[chat.UserID]eventlog.Cursor, error) {
+func (s stores) HeldReceipts(context.Context, chat.ChannelID, ...chat.UserID) (map[chat.UserID]eventlog.Receipt, error) {
 	return nil, nil
 }
 
-func (s stores) Receipts(context.Context, chat.ChannelID) (map[chat.UserID]eventlog.Cursor, error) {
+func (s stores) Receipts(context.Context, chat.ChannelID) (map[chat.UserID]eventlog.Receipt, error) {
 	return s.members, nil
 }
 
@@ -39,8 +39,8 @@ func (s stores) CountMembers(_ context.Context, channels []chat.ChannelID, limit
 	return counts, nil
 }
 
-func (s stores) ReceiptsOf(_ context.Context, keys []store.MemberKey) ([]eventlog.Cursor, error) {
-	return make([]eventlog.Cursor, len(keys)), nil
+func (s stores) ReceiptsOf(_ context.Context, keys []store.MemberKey) ([]eventlog.Receipt, error) {
+	return make([]eventlog.Receipt, len(keys)), nil
 }
 
 func (s stores) NewestMessage(context.Context, chat.ChannelID, int64) (store.Message, error) {
@@ -87,8 +87,8 @@ func subscribe(ch *hub.Channel, user chat.UserID) *subscriber {
 	return s
 }
 
-func members(n int, at eventlog.Cursor) map[chat.UserID]eventlog.Cursor {
-	all := make(map[chat.UserID]eventlog.Cursor, n)
+func members(n int, at eventlog.Receipt) map[chat.UserID]eventlog.Receipt {
+	all := make(map[chat.UserID]eventlog.Receipt, n)
 	for range n {
 		all[chat.NewUserID()] = at
 	}
@@ -102,7 +102,7 @@ func TestFanout_smallChannel(t *testing.T) {
 	h, ch := newChannel()
 	ann, bob := subscribe(ch, chat.NewUserID()), subscribe(ch, chat.NewUserID())
 	moved, hidden := chat.NewUserID(), chat.NewUserID()
-	s := stores{members: members(3, eventlog.Cursor{})}
+	s := stores{members: members(3, eventlog.Receipt{})}
 	r := New(Config{
 		Log: s, Store: s, Hub: h, Logger: slog.New(slog.DiscardHandler),
 		BlockedWith: func(u chat.UserID) map[chat.UserID]struct{} {
@@ -134,9 +134,9 @@ func TestCounter_largeChannel(t *testing.T) {
 	t.Parallel()
 	h, ch := newChannel()
 	sender, blocked := chat.NewUserID(), chat.NewUserID()
-	s := stores{members: members(maxSmallChannel+1, eventlog.Cursor{Delivered: 1})}
-	s.members[sender], s.members[blocked] = eventlog.Cursor{Delivered: 1, Read: 1}, eventlog.Cursor{Delivered: 1, Read: 1}
-	s.members[chat.NewUserID()] = eventlog.Cursor{Delivered: 1, Read: 1}
+	s := stores{members: members(maxSmallChannel+1, eventlog.Receipt{Delivered: 1})}
+	s.members[sender], s.members[blocked] = eventlog.Receipt{Delivered: 1, Read: 1}, eventlog.Receipt{Delivered: 1, Read: 1}
+	s.members[chat.NewUserID()] = eventlog.Receipt{Delivered: 1, Read: 1}
 	e := frame.Event{Type: event.Message, ID: chat.NewEventID(), ChannelID: ch.ID(), SenderID: sender, Seq: 1, SentAt: chat.Now()}
 	text, err := e.Encode()
 	if err != nil {

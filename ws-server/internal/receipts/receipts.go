@@ -31,14 +31,14 @@ const (
 
 // Log holds the receipts in Redis.
 type Log interface {
-	MoveCursors(context.Context, []eventlog.CursorMove) ([]eventlog.MovedCursor, error)
-	Cursors(context.Context, chat.ChannelID, ...chat.UserID) (map[chat.UserID]eventlog.Cursor, error)
+	MoveReceipts(context.Context, []eventlog.ReceiptMove) ([]eventlog.MovedReceipt, error)
+	HeldReceipts(context.Context, chat.ChannelID, ...chat.UserID) (map[chat.UserID]eventlog.Receipt, error)
 }
 
 // Store reads from PostgreSQL.
 type Store interface {
-	ReceiptsOf(context.Context, []store.MemberKey) ([]eventlog.Cursor, error)
-	Receipts(context.Context, chat.ChannelID) (map[chat.UserID]eventlog.Cursor, error)
+	ReceiptsOf(context.Context, []store.MemberKey) ([]eventlog.Receipt, error)
+	Receipts(context.Context, chat.ChannelID) (map[chat.UserID]eventlog.Receipt, error)
 	CountMembers(ctx context.Context, channels []chat.ChannelID, limit int) ([]int, error)
 	NewestMessage(ctx context.Context, channel chat.ChannelID, upTo int64) (store.Message, error)
 }
@@ -106,7 +106,7 @@ func (r *Receipts) Drain(ctx context.Context) { r.writer.drain(ctx) }
 
 // Move raises a member's receipt to wanted, unless it is already there. It does not wait for the
 // move.
-func (r *Receipts) Move(member store.MemberKey, wanted eventlog.Cursor) {
+func (r *Receipts) Move(member store.MemberKey, wanted eventlog.Receipt) {
 	r.writer.move(member, wanted)
 }
 

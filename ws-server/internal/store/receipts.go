@@ -35,7 +35,7 @@ func (s *Store) CountMembers(ctx context.Context, channels []chat.ChannelID, lim
 }
 
 // Receipts returns the stored receipts of all members of a channel.
-func (s *Store) Receipts(ctx context.Context, channel chat.ChannelID) (map[chat.UserID]eventlog.Cursor, error) {
+func (s *Store) Receipts(ctx context.Context, channel chat.ChannelID) (map[chat.UserID]eventlog.Receipt, error) {
 	var rows []struct {
 		UserID           chat.UserID `bun:"user_id"`
 		LastDeliveredSeq int64       `bun:"last_delivered_seq"`
@@ -46,9 +46,9 @@ func (s *Store) Receipts(ctx context.Context, channel chat.ChannelID) (map[chat.
 	if err != nil {
 		return nil, fmt.Errorf("read the receipts of channel %s: %w", channel, err)
 	}
-	receipts := make(map[chat.UserID]eventlog.Cursor, len(rows))
+	receipts := make(map[chat.UserID]eventlog.Receipt, len(rows))
 	for _, r := range rows {
-		receipts[r.UserID] = eventlog.Cursor{Delivered: r.LastDeliveredSeq, Read: r.LastReadSeq}
+		receipts[r.UserID] = eventlog.Receipt{Delivered: r.LastDeliveredSeq, Read: r.LastReadSeq}
 	}
 	return receipts, nil
 }
@@ -63,11 +63,11 @@ const receiptsOf = `
 
 // ReceiptsOf returns the stored receipts of members, in the order of keys. They are zero for a user
 // who is not a member.
-func (s *Store) ReceiptsOf(ctx context.Context, keys []MemberKey) ([]eventlog.Cursor, error) {
-	receipts := make([]eventlog.Cursor, len(keys))
+func (s *Store) ReceiptsOf(ctx context.Context, keys []MemberKey) ([]eventlog.Receipt, error) {
+	receipts := make([]eventlog.Receipt, len(keys))
 	err := database.Prepared(ctx, s.db, receiptsOf, columns(keys), func(rows pgx.Rows) error {
 		var n int
-		var at eventlog.Cursor
+		var at eventlog.Receipt
 		err := rows.Scan(&n, &at.Delivered, &at.Read)
 		if err == nil {
 			receipts[n-1] = at

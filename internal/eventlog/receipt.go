@@ -16,60 +16,60 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-//go:embed cursor.lua
-var cursorSource string
+//go:embed receipt.lua
+var receiptSource string
 
-var cursorScript = redis.NewScript(cursorSource)
+var receiptScript = redis.NewScript(receiptSource)
 
 // maxNamed is how many moved members a publication may name. If more have moved, it names none, and
 // readers read the receipts from Redis.
 const maxNamed = 100
 
-// Cursor is a member's receipt in a channel: the highest delivered and the highest read seq. Read
+// Receipt is a member's receipt in a channel: the highest delivered and the highest read seq. Read
 // never exceeds Delivered.
-type Cursor struct{ Delivered, Read int64 }
+type Receipt struct{ Delivered, Read int64 }
 
 // Max returns the greater of two receipts, field by field.
-func (c Cursor) Max(other Cursor) Cursor {
-	return Cursor{max(c.Delivered, other.Delivered), max(c.Read, other.Read)}
+func (c Receipt) Max(other Receipt) Receipt {
+	return Receipt{max(c.Delivered, other.Delivered), max(c.Read, other.Read)}
 }
 
-// CursorMove asks to move a member's receipt to at least the given positions; 0 leaves a position
+// ReceiptMove asks to move a member's receipt to at least the given positions; 0 leaves a position
 // unchanged.
-type CursorMove struct {
+type ReceiptMove struct {
 	Channel chat.ChannelID
 	User    chat.UserID
-	Cursor
+	Receipt
 	// IfHeld makes the move only if Redis already holds the member's receipt. If it does not,
 	// PostgreSQL may hold a greater one. The caller then reads that and moves to the greater of the
 	// two.
 	IfHeld bool
 }
 
-// MovedCursor is the result of a move.
-type MovedCursor struct {
-	Cursor       // after the move; zero if the channel is not seeded
+// MovedReceipt is the result of a move.
+type MovedReceipt struct {
+	Receipt      // after the move; zero if the channel is not seeded
 	Changed bool // the receipt moved
 	Held    bool // false: Redis does not hold the receipt, and IfHeld was set
 	Seeded  bool // false: Redis has no counter of the channel, so nothing was written; see EnsureHead
 	Said    bool // false if Redis did not answer; the other fields are then meaningless
 }
 
-// MoveCursors moves receipts forward and returns the result of each move, in the given order. It
+// MoveReceipts moves receipts forward and returns the result of each move, in the given order. It
 // makes one script call per channel, in one pipeline. A move past the channel's last seq is limited
 // to that seq. Moving Read also moves Delivered; nothing moves back. It appends the changes to the
 // receipts stream and publishes them on the channel's topic as an item of event.KindReceipts.
 //
 // A receipt that Redis does not hold starts at 0, although PostgreSQL may hold more. Readers use
 // the greater of both, and a caller that knows what is stored asks for at least that (see
-// CursorMove.IfHeld).
+// ReceiptMove.IfHeld).
 //
 // After an error some channels may have been moved all the same. Those with Seeded set certainly
 // have. A retry is harmless.
-func (l *Log) MoveCursors(ctx context.Context, moves []CursorMove) ([]MovedCursor, error) {
-	moved := make([]MovedCursor, len(moves))
+func (l *Log) MoveReceipts(ctx context.Context, moves []ReceiptMove) ([]MovedReceipt, error) {
+	moved := make([]MovedReceipt, len(moves))
 	var errs []error
-	batches := cursorCalls(moves)
+	batches := receiptCalls(moves)
 	calls := l.cursorScripts(batches, moves)
 	_ = redisscript.Run(ctx, l.rdb, calls) // each call has its own error
 	for i, batch := range batches {
@@ -81,26 +81,26 @@ func (l *Log) MoveCursors(ctx context.Context, moves []CursorMove) ([]MovedCurso
 			moved[n].Said = err == nil
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("move %d cursors of channel %s: %w", len(batch.moves), batch.channel, err))
+			errs = append(errs, fmt.Errorf("move %d receipts of channel %s: %w", len(batch.moves), batch.channel, err))
 		}
 	}
 	return moved, errors.Join(errs...)
 }
 
-// cursorCall is one call of the script: moves of one channel, by index.
-type cursorCall struct {
+// receiptCall is one call of the script: moves of one channel, by index.
+type receiptCall struct {
 	channel chat.ChannelID
 	moves   []int
 }
 
-// cursorCalls splits moves into calls, none with more moves than a stream entry may hold.
-func cursorCalls(moves []CursorMove) (calls []cursorCall) {
+// receiptCalls splits moves into calls, none with more moves than a stream entry may hold.
+func receiptCalls(moves []ReceiptMove) (calls []receiptCall) {
 	callOf := make(map[chat.ChannelID]int)
 	for i, m := range moves {
 		n, ok := callOf[m.Channel]
 		if !ok || len(calls[n].moves) == event.MaxMoves {
 			n = len(calls)
-			calls = append(calls, cursorCall{channel: m.Channel})
+			calls = append(calls, receiptCall{channel: m.Channel})
 			callOf[m.Channel] = n
 		}
 		calls[n].moves = append(calls[n].moves, i)
@@ -109,7 +109,7 @@ func cursorCalls(moves []CursorMove) (calls []cursorCall) {
 }
 
 // cursorScripts builds one script call for each of batches.
-func (l *Log) cursorScripts(batches []cursorCall, moves []CursorMove) []*redisscript.Call {
+func (l *Log) cursorScripts(batches []receiptCall, moves []ReceiptMove) []*redisscript.Call {
 	calls := make([]*redisscript.Call, len(batches))
 	for i, call := range batches {
 		p := l.Partition(call.channel.UUID)
@@ -121,13 +121,13 @@ func (l *Log) cursorScripts(batches []cursorCall, moves []CursorMove) []*redissc
 		for _, m := range call.moves {
 			args = append(args, moves[m].User.String(), moves[m].Delivered, moves[m].Read, moves[m].IfHeld)
 		}
-		calls[i] = &redisscript.Call{Script: cursorScript, Keys: keys, Args: args}
+		calls[i] = &redisscript.Call{Script: receiptScript, Keys: keys, Args: args}
 	}
 	return calls
 }
 
 // settle copies the results of a call into moved.
-func (call cursorCall) settle(reply *redis.Cmd, moved []MovedCursor) error {
+func (call receiptCall) settle(reply *redis.Cmd, moved []MovedReceipt) error {
 	results, err := reply.StringSlice()
 	if err != nil || len(results) == 0 {
 		return err
@@ -137,35 +137,35 @@ func (call cursorCall) settle(reply *redis.Cmd, moved []MovedCursor) error {
 	}
 	for n, result := range results {
 		what, position, _ := strings.Cut(result, " ")
-		at, err := parseCursor(position)
+		at, err := parseReceipt(position)
 		if err != nil {
 			return err
 		}
-		moved[call.moves[n]] = MovedCursor{Cursor: at, Changed: what == "1", Held: what != "-", Seeded: true}
+		moved[call.moves[n]] = MovedReceipt{Receipt: at, Changed: what == "1", Held: what != "-", Seeded: true}
 	}
 	return nil
 }
 
-// Cursors returns the receipts of a channel's members that Redis holds, of all members if users is
+// HeldReceipts returns the receipts of a channel's members that Redis holds, of all members if users is
 // empty. PostgreSQL may hold other receipts and greater ones: readers use the greater.
-func (l *Log) Cursors(ctx context.Context, c chat.ChannelID, users ...chat.UserID) (map[chat.UserID]Cursor, error) {
+func (l *Log) HeldReceipts(ctx context.Context, c chat.ChannelID, users ...chat.UserID) (map[chat.UserID]Receipt, error) {
 	key := rediskey.Cursor(l.Partition(c.UUID), c)
-	cursors := make(map[chat.UserID]Cursor)
+	receipts := make(map[chat.UserID]Receipt)
 	if len(users) == 0 {
 		all, err := l.rdb.HGetAll(ctx, key).Result()
 		if err != nil {
-			return nil, fmt.Errorf("read cursors of channel %s: %w", c, err)
+			return nil, fmt.Errorf("read receipts of channel %s: %w", c, err)
 		}
 		for user, position := range all {
 			id, err := chat.ParseUserID(user)
 			if err != nil {
-				return nil, fmt.Errorf("read cursors of channel %s: %w", c, err)
+				return nil, fmt.Errorf("read receipts of channel %s: %w", c, err)
 			}
-			if cursors[id], err = parseCursor(position); err != nil {
-				return nil, fmt.Errorf("read cursors of channel %s: %w", c, err)
+			if receipts[id], err = parseReceipt(position); err != nil {
+				return nil, fmt.Errorf("read receipts of channel %s: %w", c, err)
 			}
 		}
-		return cursors, nil
+		return receipts, nil
 	}
 	fields := make([]string, len(users))
 	for i, u := range users {
@@ -173,18 +173,18 @@ func (l *Log) Cursors(ctx context.Context, c chat.ChannelID, users ...chat.UserI
 	}
 	some, err := l.rdb.HMGet(ctx, key, fields...).Result()
 	if err != nil {
-		return nil, fmt.Errorf("read cursors of channel %s: %w", c, err)
+		return nil, fmt.Errorf("read receipts of channel %s: %w", c, err)
 	}
 	for i, v := range some {
 		position, ok := v.(string)
 		if !ok {
 			continue
 		}
-		if cursors[users[i]], err = parseCursor(position); err != nil {
-			return nil, fmt.Errorf("read cursors of channel %s: %w", c, err)
+		if receipts[users[i]], err = parseReceipt(position); err != nil {
+			return nil, fmt.Errorf("read receipts of channel %s: %w", c, err)
 		}
 	}
-	return cursors, nil
+	return receipts, nil
 }
 
 // Member is a user in a channel.
@@ -193,12 +193,12 @@ type Member struct {
 	User    chat.UserID
 }
 
-// CursorsAt returns the receipts that Redis holds, in the order of members, in one round trip; a
+// ReceiptsAt returns the receipts that Redis holds, in the order of members, in one round trip; a
 // receipt that it does not hold is zero.
-func (l *Log) CursorsAt(ctx context.Context, members []Member) ([]Cursor, error) {
-	cursors := make([]Cursor, len(members))
+func (l *Log) ReceiptsAt(ctx context.Context, members []Member) ([]Receipt, error) {
+	receipts := make([]Receipt, len(members))
 	if len(members) == 0 {
-		return cursors, nil
+		return receipts, nil
 	}
 	replies := make([]*redis.StringCmd, len(members))
 	_, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
@@ -208,7 +208,7 @@ func (l *Log) CursorsAt(ctx context.Context, members []Member) ([]Cursor, error)
 		return nil
 	})
 	if err != nil && !errors.Is(err, redis.Nil) {
-		return nil, fmt.Errorf("read %d cursors: %w", len(members), err)
+		return nil, fmt.Errorf("read %d receipts: %w", len(members), err)
 	}
 	for i, r := range replies {
 		position, err := r.Result()
@@ -216,22 +216,22 @@ func (l *Log) CursorsAt(ctx context.Context, members []Member) ([]Cursor, error)
 			continue
 		}
 		if err == nil {
-			cursors[i], err = parseCursor(position)
+			receipts[i], err = parseReceipt(position)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read cursor of user %s in channel %s: %w", members[i].User, members[i].Channel, err)
+			return nil, fmt.Errorf("read receipt of user %s in channel %s: %w", members[i].User, members[i].Channel, err)
 		}
 	}
-	return cursors, nil
+	return receipts, nil
 }
 
-func parseCursor(s string) (c Cursor, err error) {
+func parseReceipt(s string) (c Receipt, err error) {
 	delivered, read, _ := strings.Cut(s, ":")
 	if c.Delivered, err = strconv.ParseInt(delivered, 10, 64); err == nil {
 		c.Read, err = strconv.ParseInt(read, 10, 64)
 	}
 	if err != nil {
-		return Cursor{}, fmt.Errorf("cursor %.60q: %w", s, err)
+		return Receipt{}, fmt.Errorf("receipt %.60q: %w", s, err)
 	}
 	return c, nil
 }

@@ -1,4 +1,4 @@
--- cursor.lua: moves receipts (delivered and read positions) of a channel's members forward, appends
+-- receipt.lua: moves receipts (delivered and read positions) of a channel's members forward, appends
 -- what moved to the receipts stream, and publishes it. Positions never move back: the greater of
 -- the stored and the requested one is kept. So calls may be repeated and may arrive out of order.
 --

@@ -26,13 +26,13 @@ func seededAt(t testing.TB, l *Log, seq int64) chat.ChannelID {
 	return ch
 }
 
-func move(ch chat.ChannelID, u chat.UserID, delivered, read int64) CursorMove {
-	return CursorMove{Channel: ch, User: u, Cursor: Cursor{delivered, read}}
+func move(ch chat.ChannelID, u chat.UserID, delivered, read int64) ReceiptMove {
+	return ReceiptMove{Channel: ch, User: u, Receipt: Receipt{delivered, read}}
 }
 
-func mustMove(t testing.TB, l *Log, moves ...CursorMove) []MovedCursor {
+func mustMove(t testing.TB, l *Log, moves ...ReceiptMove) []MovedReceipt {
 	t.Helper()
-	moved, err := l.MoveCursors(t.Context(), moves)
+	moved, err := l.MoveReceipts(t.Context(), moves)
 	if err != nil || len(moved) != len(moves) {
 		t.Fatalf("%d results of %d moves, %v", len(moved), len(moves), err)
 	}
@@ -58,34 +58,34 @@ func receiptsOf(t testing.TB, l *Log, ch chat.ChannelID) (all []event.Receipts) 
 	return all
 }
 
-func TestMoveCursors_rules(t *testing.T) {
+func TestMoveReceipts_rules(t *testing.T) {
 	t.Parallel()
 	l, _, _ := newLog(t)
 	for _, tt := range []struct {
 		name       string
-		from, to   Cursor
-		want       Cursor
+		from, to   Receipt
+		want       Receipt
 		wantChange bool
 	}{
-		{"delivered", Cursor{}, Cursor{5, 0}, Cursor{5, 0}, true},
-		{"read takes delivered along", Cursor{}, Cursor{0, 5}, Cursor{5, 5}, true},
-		{"read up to delivered", Cursor{7, 2}, Cursor{0, 5}, Cursor{7, 5}, true},
-		{"never back", Cursor{7, 5}, Cursor{6, 4}, Cursor{7, 5}, false},
-		{"each part on its own", Cursor{7, 5}, Cursor{9, 1}, Cursor{9, 5}, true},
-		{"cut to the last seq", Cursor{7, 5}, Cursor{11, 12}, Cursor{10, 10}, true},
-		{"cut, however far", Cursor{}, Cursor{math.MaxInt64, 0}, Cursor{10, 0}, true},
-		{"cut, and there already", Cursor{10, 10}, Cursor{11, 11}, Cursor{10, 10}, false},
-		{"nothing said", Cursor{}, Cursor{}, Cursor{}, false},
+		{"delivered", Receipt{}, Receipt{5, 0}, Receipt{5, 0}, true},
+		{"read takes delivered along", Receipt{}, Receipt{0, 5}, Receipt{5, 5}, true},
+		{"read up to delivered", Receipt{7, 2}, Receipt{0, 5}, Receipt{7, 5}, true},
+		{"never back", Receipt{7, 5}, Receipt{6, 4}, Receipt{7, 5}, false},
+		{"each part on its own", Receipt{7, 5}, Receipt{9, 1}, Receipt{9, 5}, true},
+		{"cut to the last seq", Receipt{7, 5}, Receipt{11, 12}, Receipt{10, 10}, true},
+		{"cut, however far", Receipt{}, Receipt{math.MaxInt64, 0}, Receipt{10, 0}, true},
+		{"cut, and there already", Receipt{10, 10}, Receipt{11, 11}, Receipt{10, 10}, false},
+		{"nothing said", Receipt{}, Receipt{}, Receipt{}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			ch, ann := seededAt(t, l, 10), chat.NewUserID()
 			mustMove(t, l, move(ch, ann, tt.from.Delivered, tt.from.Read))
 			before := receiptsOf(t, l, ch)
-			want := MovedCursor{Cursor: tt.want, Changed: tt.wantChange, Held: true, Seeded: true, Said: true}
+			want := MovedReceipt{Receipt: tt.want, Changed: tt.wantChange, Held: true, Seeded: true, Said: true}
 			if got := mustMove(t, l, move(ch, ann, tt.to.Delivered, tt.to.Read))[0]; got != want {
 				t.Errorf("moved to %+v, want %+v", got, want)
 			}
-			at, err := l.Cursors(t.Context(), ch, ann)
+			at, err := l.HeldReceipts(t.Context(), ch, ann)
 			if err != nil || at[ann] != tt.want {
 				t.Errorf("it stands at %+v, %v", at, err)
 			}
@@ -105,7 +105,7 @@ func TestMoveCursors_rules(t *testing.T) {
 // In whatever order, how often and from how many goroutines moves arrive, the result is the
 // greatest position. No reader ever sees a position move back, and the maximum in the stream equals
 // the result.
-func TestMoveCursors_anyOrderGivesTheMaximum(t *testing.T) {
+func TestMoveReceipts_anyOrderGivesTheMaximum(t *testing.T) {
 	t.Parallel()
 	l, _, _ := newLog(t)
 	const last = 1000
@@ -115,49 +115,49 @@ func TestMoveCursors_anyOrderGivesTheMaximum(t *testing.T) {
 		ch chat.ChannelID
 		u  chat.UserID
 	}
-	want := make(map[member]Cursor)
-	var moves []CursorMove
+	want := make(map[member]Receipt)
+	var moves []ReceiptMove
 	for range 600 {
 		m := move(channels[rand.IntN(len(channels))], users[rand.IntN(len(users))], rand.Int64N(2*last), rand.Int64N(last))
-		who, cut := member{m.Channel, m.User}, Cursor{min(m.Delivered, last), min(m.Read, last)}
+		who, cut := member{m.Channel, m.User}, Receipt{min(m.Delivered, last), min(m.Read, last)}
 		cut.Delivered = max(cut.Delivered, cut.Read)
 		want[who] = want[who].Max(cut)
 		moves = append(moves, m)
 	}
 	var senders sync.WaitGroup
 	for range 4 {
-		mine := append([]CursorMove(nil), moves...)
+		mine := append([]ReceiptMove(nil), moves...)
 		rand.Shuffle(len(mine), func(i, j int) { mine[i], mine[j] = mine[j], mine[i] })
 		senders.Go(func() {
-			seen := make(map[member]Cursor)
+			seen := make(map[member]Receipt)
 			for len(mine) > 0 {
 				page := mine[:min(1+rand.IntN(40), len(mine))]
 				mine = mine[len(page):]
-				moved, err := l.MoveCursors(context.Background(), page)
+				moved, err := l.MoveReceipts(context.Background(), page)
 				if err != nil {
 					t.Error(err)
 					return
 				}
 				for i, m := range page {
 					who := member{m.Channel, m.User}
-					if at := moved[i].Cursor; at.Max(seen[who]) != at || at.Read > at.Delivered || at.Delivered > last {
+					if at := moved[i].Receipt; at.Max(seen[who]) != at || at.Read > at.Delivered || at.Delivered > last {
 						t.Errorf("%+v came after %+v", at, seen[who])
 					}
-					seen[who] = moved[i].Cursor
+					seen[who] = moved[i].Receipt
 				}
 			}
 		})
 	}
 	senders.Wait()
 	for _, ch := range channels {
-		at, err := l.Cursors(t.Context(), ch)
+		at, err := l.HeldReceipts(t.Context(), ch)
 		if err != nil {
 			t.Fatal(err)
 		}
-		told := make(map[chat.UserID]Cursor)
+		told := make(map[chat.UserID]Receipt)
 		for _, r := range receiptsOf(t, l, ch) {
 			for _, m := range r.Moves {
-				now := Cursor{m.Delivered, m.Read}
+				now := Receipt{m.Delivered, m.Read}
 				if now.Max(told[m.User]) != now || now == told[m.User] {
 					t.Errorf("the stream was told %+v after %+v", now, told[m.User])
 				}
@@ -175,19 +175,19 @@ func TestMoveCursors_anyOrderGivesTheMaximum(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, ch := range channels {
-		if mine[i].Cursor != want[member{ch, users[0]}] {
+		if mine[i].Receipt != want[member{ch, users[0]}] {
 			t.Errorf("Positions: %+v", mine[i])
 		}
 	}
 }
 
 // Nothing is written for a channel without a counter, and the other channels are not affected.
-func TestMoveCursors_unseeded(t *testing.T) {
+func TestMoveReceipts_unseeded(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
 	good, bare, ann := seededAt(t, l, 3), chat.NewChannelID(), chat.NewUserID()
 	moved := mustMove(t, l, move(bare, ann, 2, 2), move(good, ann, 2, 2))
-	if moved[0] != (MovedCursor{Said: true}) || moved[1] != (MovedCursor{Cursor{2, 2}, true, true, true, true}) {
+	if moved[0] != (MovedReceipt{Said: true}) || moved[1] != (MovedReceipt{Receipt{2, 2}, true, true, true, true}) {
 		t.Errorf("moved %+v", moved)
 	}
 	p := l.Partition(bare.UUID)
@@ -197,7 +197,7 @@ func TestMoveCursors_unseeded(t *testing.T) {
 	if told := receiptsOf(t, l, bare); len(told) > 0 {
 		t.Errorf("the stream was told %+v", told)
 	}
-	none, err := l.MoveCursors(t.Context(), nil)
+	none, err := l.MoveReceipts(t.Context(), nil)
 	if err != nil || len(none) != 0 {
 		t.Errorf("no moves: %v, %v", none, err)
 	}
@@ -205,7 +205,7 @@ func TestMoveCursors_unseeded(t *testing.T) {
 
 // A publication names up to 100 members; if more have moved, it names none. The stream gets all
 // moves, at most 500 per entry.
-func TestMoveCursors_many(t *testing.T) {
+func TestMoveReceipts_many(t *testing.T) {
 	t.Parallel()
 	l, _, _ := newLog(t)
 	for _, tt := range []struct{ members, named, entries, published int }{
@@ -218,7 +218,7 @@ func TestMoveCursors_many(t *testing.T) {
 		s.Subscribe(topic)
 		stop := startSubscriber(t, s)
 		e.want(t, "+"+topic)
-		moves := make([]CursorMove, tt.members)
+		moves := make([]ReceiptMove, tt.members)
 		for i := range moves {
 			moves[i] = move(ch, chat.NewUserID(), 10, 9)
 		}
@@ -249,12 +249,12 @@ func TestMoveCursors_many(t *testing.T) {
 }
 
 // Several moves of one user in a call result in one receipt with the final position.
-func TestMoveCursors_oneUserTwice(t *testing.T) {
+func TestMoveReceipts_oneUserTwice(t *testing.T) {
 	t.Parallel()
 	l, _, _ := newLog(t)
 	ch, ann := seededAt(t, l, 10), chat.NewUserID()
 	moved := mustMove(t, l, move(ch, ann, 3, 0), move(ch, ann, 0, 5), move(ch, ann, 4, 4))
-	want := []MovedCursor{{Cursor{3, 0}, true, true, true, true}, {Cursor{5, 5}, true, true, true, true}, {Cursor{5, 5}, false, true, true, true}}
+	want := []MovedReceipt{{Receipt{3, 0}, true, true, true, true}, {Receipt{5, 5}, true, true, true, true}, {Receipt{5, 5}, false, true, true, true}}
 	if !reflect.DeepEqual(moved, want) {
 		t.Errorf("moved %+v, want %+v", moved, want)
 	}
@@ -265,18 +265,18 @@ func TestMoveCursors_oneUserTwice(t *testing.T) {
 
 // PostgreSQL may hold a greater receipt than Redis if Redis does not hold the member's. So a move
 // can be restricted to receipts that Redis holds.
-func TestMoveCursors_ifHeld(t *testing.T) {
+func TestMoveReceipts_ifHeld(t *testing.T) {
 	t.Parallel()
 	l, _, _ := newLog(t)
 	ch, ann, bob := seededAt(t, l, 10), chat.NewUserID(), chat.NewUserID()
 	mustMove(t, l, move(ch, ann, 3, 3))
-	tries := []CursorMove{move(ch, bob, 5, 5), move(ch, ann, 5, 5)}
+	tries := []ReceiptMove{move(ch, bob, 5, 5), move(ch, ann, 5, 5)}
 	tries[0].IfHeld, tries[1].IfHeld = true, true
-	want := []MovedCursor{{Seeded: true, Said: true}, {Cursor{5, 5}, true, true, true, true}}
+	want := []MovedReceipt{{Seeded: true, Said: true}, {Receipt{5, 5}, true, true, true, true}}
 	if moved := mustMove(t, l, tries...); !reflect.DeepEqual(moved, want) {
 		t.Errorf("moved %+v, want %+v", moved, want)
 	}
-	if at, err := l.Cursors(t.Context(), ch, ann, bob); err != nil || len(at) != 1 {
+	if at, err := l.HeldReceipts(t.Context(), ch, ann, bob); err != nil || len(at) != 1 {
 		t.Errorf("Redis holds %v, %v", at, err)
 	}
 	if told := receiptsOf(t, l, ch); len(told) != 2 {
@@ -286,7 +286,7 @@ func TestMoveCursors_ifHeld(t *testing.T) {
 
 // sync-service sets an expiry on receipts once they are stored; a move that changes something
 // removes it.
-func TestMoveCursors_persists(t *testing.T) {
+func TestMoveReceipts_persists(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
 	ch, ann := seededAt(t, l, 10), chat.NewUserID()
@@ -307,12 +307,12 @@ func TestMoveCursors_persists(t *testing.T) {
 }
 
 // The moves work on a Cluster, with channels on all nodes and after the scripts were flushed.
-func TestMoveCursors_cluster(t *testing.T) {
+func TestMoveReceipts_cluster(t *testing.T) {
 	t.Parallel()
 	c := redistest.Cluster(t, 3, 0)
 	l := New(open(t, c.URL()), 16)
 	ann := chat.NewUserID()
-	var moves []CursorMove
+	var moves []ReceiptMove
 	for range 40 {
 		moves = append(moves, move(seededAt(t, l, 10), ann, 7, 6))
 	}
@@ -323,7 +323,7 @@ func TestMoveCursors_cluster(t *testing.T) {
 			}
 		}
 		for i, m := range mustMove(t, l, moves...) {
-			if m != (MovedCursor{Cursor{7, 6}, round == 0, true, true, true}) {
+			if m != (MovedReceipt{Receipt{7, 6}, round == 0, true, true, true}) {
 				t.Errorf("round %d, channel %d: %+v", round, i, m)
 			}
 		}
@@ -338,7 +338,7 @@ func TestMoveCursors_cluster(t *testing.T) {
 		t.Fatalf("Positions: %v, %v", at, err)
 	}
 	heads, err := l.Heads(t.Context(), channels[:1])
-	if err != nil || at[0] != (Position{Seq: heads[0].Seq, Seeded: true, Cursor: Cursor{7, 6}}) || heads[0].Seq == 0 {
+	if err != nil || at[0] != (Position{Seq: heads[0].Seq, Seeded: true, Receipt: Receipt{7, 6}}) || heads[0].Seq == 0 {
 		t.Errorf("Positions: %+v at head %+v, %v", at[0], heads, err)
 	}
 	if none, err := l.Positions(t.Context(), ann, nil); err != nil || len(none) != 0 {
@@ -346,16 +346,16 @@ func TestMoveCursors_cluster(t *testing.T) {
 	}
 }
 
-func TestMoveCursors_redisDown(t *testing.T) {
+func TestMoveReceipts_redisDown(t *testing.T) {
 	t.Parallel()
 	l, _, s := newLog(t)
 	ch, ann := seededAt(t, l, 10), chat.NewUserID()
 	s.Kill(t)
-	if moved, err := l.MoveCursors(t.Context(), []CursorMove{move(ch, ann, 1, 1)}); err == nil || moved[0] != (MovedCursor{}) {
+	if moved, err := l.MoveReceipts(t.Context(), []ReceiptMove{move(ch, ann, 1, 1)}); err == nil || moved[0] != (MovedReceipt{}) {
 		t.Errorf("moved %+v, %v", moved, err)
 	}
-	if _, err := l.Cursors(t.Context(), ch); err == nil {
-		t.Error("Cursors has no error")
+	if _, err := l.HeldReceipts(t.Context(), ch); err == nil {
+		t.Error("HeldReceipts has no error")
 	}
 	if _, err := l.Positions(t.Context(), ann, []chat.ChannelID{ch}); err == nil {
 		t.Error("Positions has no error")
