@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"parley.chat/internal/devkit/testkit"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
@@ -14,6 +16,8 @@ import (
 	"parley.chat/ws-server/internal/hub"
 	"parley.chat/ws-server/internal/presence"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // blocks are the blocks between connected users, in both directions.
 type blocks map[chat.UserID]map[chat.UserID]struct{}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/eventlog"
 	"parley.chat/shared-contracts/chat"
@@ -16,6 +18,8 @@ import (
 	"parley.chat/ws-server/internal/hub"
 	"parley.chat/ws-server/internal/store"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.Redialing()) }
 
 // stores stands for Redis, which holds no receipts, and for PostgreSQL.
 type stores struct {

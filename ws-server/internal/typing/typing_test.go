@@ -1,12 +1,18 @@
 package typing
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
+	"parley.chat/internal/devkit/testkit"
 	"parley.chat/shared-contracts/chat"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // The tracker must publish each change once, renewals not at all, and forget ended states.
 func TestTracker(t *testing.T) {
@@ -52,4 +58,27 @@ func TestTracker(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Run must end a state that the client does not renew.
+func TestRun(t *testing.T) {
+	t.Parallel()
+	published := make(chan bool, 10)
+	s := New(Config{Publish: func(_ Typist, on bool) { published <- on }, Expiry: 50 * time.Millisecond})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); s.Run(ctx) }()
+	s.Start(Typist{chat.NewChannelID(), chat.NewUserID()}, new(int))
+	for _, want := range []bool{true, false} {
+		select {
+		case got := <-published:
+			if got != want {
+				t.Errorf("published %t, want %t", got, want)
+			}
+		case <-time.After(testkit.Timeout):
+			t.Fatalf("%t was not published", want)
+		}
+	}
+	cancel()
+	<-done
 }
