@@ -181,6 +181,7 @@ var accessMatrix = map[string]struct{ before, demoted, removed, blocked, suspend
 }
 
 func TestAccess_changesTakeEffectOnOpenConnections(t *testing.T) {
+	t.Parallel()
 	types := clientTypes(t)
 	for _, kind := range types {
 		if _, known := accessMatrix[kind]; !known {
@@ -258,6 +259,7 @@ func (w *world) newAccessFixture(url, owner, concerned string) *accessFixture {
 // A user who is removed from a channel while hello is prepared loses that channel but keeps the
 // connection.
 func TestHello_userIsRemovedDuringIt(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, eve := w.person("ann"), w.person("eve")
 	stays, left := w.channel(chat.Private, ann, eve), w.channel(chat.Private, ann, eve)
@@ -288,6 +290,7 @@ func TestHello_userIsRemovedDuringIt(t *testing.T) {
 // During an outage of PostgreSQL, a bot without subscriptions can keep writing to its channels,
 // however long the outage lasts. A removal that is recorded in Redis is enforced all the same.
 func TestOutage_membersWithoutSubscriptionsKeepWriting(t *testing.T) {
+	t.Parallel()
 	pg := schematest.NewServer(t)
 	w := &world{t: t, db: &pg.DB, redis: redistest.NewServer(t)}
 	w.pool, w.rdb, w.url = w.db.Pool(t), w.redis.Client(t), w.redis.URL()
@@ -322,6 +325,7 @@ func TestOutage_membersWithoutSubscriptionsKeepWriting(t *testing.T) {
 // A member's first event waits until chat-service has appended the member_joined event from the
 // outbox.
 func TestJoin_isAnnouncedBeforeTheFirstMessage(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	urls := make([]string, 2)
 	for i := range urls {
@@ -367,6 +371,7 @@ func TestJoin_isAnnouncedBeforeTheFirstMessage(t *testing.T) {
 // Two users with a block get no typing frames, receipts or presence of each other, on any gateway.
 // Other users do.
 func TestBlock_hidesEphemeralFrames(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob, cy := w.person("ann"), w.person("bob"), w.person("cyd")
 	c := w.channel(chat.Private, ann, bob, cy)
@@ -418,6 +423,7 @@ func TestBlock_hidesEphemeralFrames(t *testing.T) {
 // Mentions between users with a block do not count, whoever of the two sent them, whether they are
 // stored or not.
 func TestBlock_mentionsDoNotCount(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob, cy := w.person("ann"), w.person("bob"), w.person("cyd")
 	c := w.channel(chat.Private, ann, bob, cy)
@@ -464,6 +470,7 @@ func TestBlock_mentionsDoNotCount(t *testing.T) {
 }
 
 func TestControlFrames_haveABudget(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann := w.person("ann")
 	url, _ := w.gateway()
@@ -489,6 +496,7 @@ func TestControlFrames_haveABudget(t *testing.T) {
 // Each channel of a subscribe frame counts as one frame. The channels that hello would have
 // subscribed to are free when a client resumes.
 func TestSubscribe_isChargedPerChannel(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann := w.person("ann")
 	url, _ := w.gateway(func(cfg *wsserver.Config) {

@@ -33,6 +33,7 @@ func (w *world) block(who, whom person, notify bool) {
 }
 
 func TestBlock_refusesWritesOnOpenConnections(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob, eve := w.person("ann"), w.person("bob"), w.person("eve")
 	url, _ := w.gateway()
@@ -76,6 +77,7 @@ func TestBlock_refusesWritesOnOpenConnections(t *testing.T) {
 
 // Neither a notice nor cached data tells the gateway of the block.
 func TestBlock_isReadBeforeTheFirstMessage(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	one, _ := w.gateway()
@@ -89,6 +91,7 @@ func TestBlock_isReadBeforeTheFirstMessage(t *testing.T) {
 }
 
 func TestGroup_channelIsHiddenFromOutsiders(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob, eve := w.person("ann"), w.person("bob"), w.person("eve")
 	c, group := w.channel(chat.Public, ann), chat.NewChannelID()
@@ -105,6 +108,7 @@ func TestGroup_channelIsHiddenFromOutsiders(t *testing.T) {
 }
 
 func TestGroup_changesReachItsMembers(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann)

@@ -21,6 +21,7 @@ func newClusterWorld(t *testing.T, replicas int) (*world, *redistest.ClusterServ
 }
 
 func TestCluster_deliversChannelsOfAllShards(t *testing.T) {
+	t.Parallel()
 	w, _ := newClusterWorld(t, 0)
 	ann, bob := w.person("ann"), w.person("bob")
 	var channels []chat.ChannelID
@@ -47,6 +48,7 @@ func TestCluster_deliversChannelsOfAllShards(t *testing.T) {
 // A master is killed and its replica takes over. Sends wait or are refused, and then work again. No
 // seq is assigned twice, and both subscribers see the later messages.
 func TestCluster_survivesTheDeathOfAMaster(t *testing.T) {
+	t.Parallel()
 	w, cluster := newClusterWorld(t, 1)
 	ann, bob := w.person("ann"), w.person("bob")
 	var channels []chat.ChannelID

@@ -6,6 +6,7 @@ import (
 )
 
 func TestConnections(t *testing.T) {
+	t.Parallel()
 	base := Config{DatabaseMaxConns: 10, RedisURL: "redis://h:1", Partitions: 16}
 	for _, tt := range []struct {
 		name       string

@@ -11,6 +11,7 @@ import (
 // The message that creates a direct channel must reach every connection of both users as a message,
 // although the notice of the channel comes after it.
 func TestDirect_firstMessageReachesEveryConnection(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	url, _ := w.gateway()

@@ -116,6 +116,7 @@ func (w *world) setRole(c chat.ChannelID, p person, role chat.Role) {
 }
 
 func TestChange_reachesEverySubscriberAsAnEvent(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
@@ -167,6 +168,7 @@ func TestChange_reachesEverySubscriberAsAnEvent(t *testing.T) {
 }
 
 func TestChange_permissions(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob, eve := w.person("ann"), w.person("bob"), w.person("eve")
 	c := w.channel(chat.Public, ann, bob)
@@ -207,6 +209,7 @@ func TestChange_permissions(t *testing.T) {
 // The gateway must find the message of a change, and its deletion, in the ring, in older parts of
 // the tail and in PostgreSQL.
 func TestChange_findsTheMessageInEveryStore(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann := w.person("ann")
 	c := w.channel(chat.Public, ann)
@@ -242,6 +245,7 @@ func TestChange_findsTheMessageInEveryStore(t *testing.T) {
 }
 
 func TestChange_editWindow(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann := w.person("ann")
 	c := w.channel(chat.Public, ann)
@@ -268,6 +272,7 @@ func TestChange_editWindow(t *testing.T) {
 // Idempotency is checked first: a retry of an acknowledged frame gets the same ack, whatever has
 // happened to the message, to the edit window and to the stores since.
 func TestChange_retryGetsTheFirstAck(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	pg := schematest.NewServer(t)
 	w.db, w.pool = &pg.DB, pg.Pool(t)
@@ -314,6 +319,7 @@ func TestChange_retryGetsTheFirstAck(t *testing.T) {
 
 // While Redis does not answer, an edit gets "unavailable". Its retry is applied only once.
 func TestChange_isAppliedOnceAfterARedisPause(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.redis = redistest.NewServer(t)
 	w.rdb, w.url = w.redis.Client(t), w.redis.URL()
@@ -337,6 +343,7 @@ func TestChange_isAppliedOnceAfterARedisPause(t *testing.T) {
 // Every edit after an acknowledged deletion must be refused on every instance, even while the
 // deletion is still on its way to that instance's ring.
 func TestChange_seesTheAcknowledgedDeletion(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann := w.person("ann")
 	c := w.channel(chat.Public, ann)
@@ -364,6 +371,7 @@ func TestChange_seesTheAcknowledgedDeletion(t *testing.T) {
 // A client that connects after a deletion must not get the deleted text, neither from a gateway
 // that has it in memory nor from one that reads the tail. It gets every seq all the same.
 func TestReplay_hasNoDeletedText(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)

@@ -47,6 +47,7 @@ func must[T any](v T, err error) T {
 }
 
 func TestRedis_losesItsNewestWrites(t *testing.T) {
+	t.Parallel()
 	for name, trigger := range map[string]func(t *testing.T, a *wstest.Conn, c chat.ChannelID){
 		"found by a send": func(t *testing.T, a *wstest.Conn, c chat.ChannelID) {
 			if ack := a.AwaitRef(t, a.Say(t, c, "after the loss").String()); ack.Seq != 12 {
@@ -105,6 +106,7 @@ func TestRedis_losesItsNewestWrites(t *testing.T) {
 }
 
 func TestRedis_losesEverything(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann := w.person("ann")
 	c := w.channel(chat.Public, ann)
@@ -128,6 +130,7 @@ func TestRedis_losesEverything(t *testing.T) {
 }
 
 func TestOverloaded_atTheBacklogBudget(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann := w.person("ann")
 	c := w.channel(chat.Public, ann)
@@ -161,6 +164,7 @@ func TestOverloaded_atTheBacklogBudget(t *testing.T) {
 }
 
 func TestRedisDown_sendsFailAndRetriesSucceed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann := w.person("ann")
 	c := w.channel(chat.Public, ann)

@@ -13,6 +13,7 @@ import (
 // Once an account is deleted, no replay may contain the user's name, whether it is served from the
 // ring of a gateway, from the tail or from rows.
 func TestReplay_hasNoNamesOfDeletedAccounts(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	vera, bob := w.person("qzxvera"), w.person("bob")
 	c := w.channel(chat.Public, vera, bob)

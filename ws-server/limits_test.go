@@ -20,6 +20,7 @@ import (
 )
 
 func TestLimit_connectionsPerUser(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	w.channel(chat.Public, ann, bob)
@@ -42,6 +43,7 @@ func TestLimit_connectionsPerUser(t *testing.T) {
 }
 
 func TestLimit_connectionsPerAddress(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann := w.person("ann")
 	w.channel(chat.Public, ann)
@@ -102,6 +104,7 @@ func TestLimit_connectionsPerAddress(t *testing.T) {
 }
 
 func TestLimit_subscriptions(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann := w.person("ann")
 	var channels []chat.ChannelID
@@ -154,6 +157,7 @@ func TestLimit_subscriptions(t *testing.T) {
 // and among equals the most recently active ones. So a user who is added to many channels still
 // gets the events of their own.
 func TestLimit_subscribesToTheMostActiveChannels(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, eve := w.person("ann"), w.person("eve")
 	mine, busy, quiet := w.channel(chat.Private, ann, eve), w.channel(chat.Private, ann, eve), w.channel(chat.Private, ann, eve)
@@ -192,6 +196,7 @@ func TestLimit_subscribesToTheMostActiveChannels(t *testing.T) {
 }
 
 func TestLimit_framesOverTheRateWait(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
@@ -231,6 +236,7 @@ func TestLimit_framesOverTheRateWait(t *testing.T) {
 }
 
 func TestLimits_badSettingsNameTheirVariable(t *testing.T) {
+	t.Parallel()
 	for name, value := range map[string]string{
 		"MAX_CONNECTIONS_PER_USER": "-1", "MAX_CONNECTIONS_PER_ADDRESS": "-5", "MAX_SUBSCRIPTIONS": "-2",
 		"FRAME_RATE": "fast", "TRUSTED_PROXIES": "10.0.0.0/99",

@@ -113,6 +113,7 @@ func readReply(r *bufio.Reader) ([]byte, error) {
 }
 
 func TestDroppedPublications_areDeliveredOnceInOrder(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)

@@ -40,6 +40,7 @@ func awaitRemoved(t testing.TB, conn *wstest.Conn, c chat.ChannelID) {
 }
 
 func TestMembership_isVerifiedWhenNoticesAreLost(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c, deleted, kept := w.channel(chat.Public, ann, bob), w.channel(chat.Public, ann, bob), w.channel(chat.Public, ann, bob)
@@ -86,6 +87,7 @@ func TestMembership_isVerifiedWhenNoticesAreLost(t *testing.T) {
 }
 
 func TestMembership_staysWhilePostgreSQLIsDown(t *testing.T) {
+	t.Parallel()
 	pg := schematest.NewServer(t)
 	w := &world{t: t, db: &pg.DB, redis: redistest.NewServer(t)}
 	w.pool, w.rdb, w.url = w.db.Pool(t), w.redis.Client(t), w.redis.URL()
@@ -119,6 +121,7 @@ func TestMembership_staysWhilePostgreSQLIsDown(t *testing.T) {
 // were edited or deleted before. The client reads history over REST instead, and later events are
 // live.
 func TestSubscribe_replaysNothingFromBeforeTheJoin(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann)

@@ -28,6 +28,7 @@ func mentionsOf(t testing.TB, f wstest.Frame) (ids []chat.UserID) {
 }
 
 func TestMentions_areResolvedBeforeTheAppend(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	w.person("eve")
@@ -63,6 +64,7 @@ func TestMentions_areResolvedBeforeTheAppend(t *testing.T) {
 // Messages that are sent during an outage of PostgreSQL are delivered immediately and in order.
 // They mention nobody by name, but a user who was allowed to mention everybody still can.
 func TestMentions_withoutPostgreSQL(t *testing.T) {
+	t.Parallel()
 	pg := schematest.NewServer(t)
 	w := &world{t: t, db: &pg.DB, redis: redistest.NewServer(t)}
 	w.pool, w.rdb, w.url = w.db.Pool(t), w.redis.Client(t), w.redis.URL()
@@ -100,6 +102,7 @@ func TestMentions_withoutPostgreSQL(t *testing.T) {
 // Where only admins may mention everybody, @channel from a member is plain text, in messages and in
 // edits.
 func TestMentions_ofAllMembersNeedPermission(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)

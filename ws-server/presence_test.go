@@ -90,6 +90,7 @@ func awaitJoined(t testing.TB, conn *wstest.Conn, p person) frame.PresenceNotice
 }
 
 func TestPresence_countsAUserOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob, eve := w.person("ann"), w.person("bob"), w.person("eve")
 	c, other := w.channel(chat.Public, ann, bob), w.channel(chat.Public, eve)
@@ -139,6 +140,7 @@ func TestPresence_countsAUserOnce(t *testing.T) {
 }
 
 func TestPresence_countsOnlySubscribers(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
@@ -156,6 +158,7 @@ func TestPresence_countsOnlySubscribers(t *testing.T) {
 }
 
 func TestPresence_usersOfADrainedGatewayLeaveImmediately(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
@@ -252,6 +255,7 @@ func (w *world) commands() map[string]int {
 }
 
 func TestPresence_ofALargeChannelIsACheapCount(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	const n = 500
 	c, people := w.largeChannel(n + 1)

@@ -71,6 +71,7 @@ var proxyCodes = []string{"1001"}
 // There must be a test for every error code of the schema and every close code of the
 // documentation.
 func TestCodes_haveTests(t *testing.T) {
+	t.Parallel()
 	want := schemaCodes(t)
 	page := docsPage(t)
 	_, section, _ := strings.Cut(page, "## Close codes")
@@ -171,6 +172,7 @@ func docsPage(t *testing.T) string {
 // docs/websocket.md must have a row for every code and an example of every frame type, and all its
 // examples must conform to the schema.
 func TestDocs_agreeWithTheSchema(t *testing.T) {
+	t.Parallel()
 	schema, page := theSchema(t), docsPage(t)
 	for _, code := range schemaCodes(t) {
 		if !strings.Contains(page, "| `"+code+"` |") {
@@ -206,6 +208,7 @@ func TestDocs_agreeWithTheSchema(t *testing.T) {
 
 // The schema must accept what package frame encodes, including events that no gateway sends yet.
 func TestSchema_acceptsEveryEvent(t *testing.T) {
+	t.Parallel()
 	schema := theSchema(t)
 	id, user, c := chat.NewEventID(), chat.NewUserID(), chat.NewChannelID()
 	for _, kind := range []event.Kind{
@@ -236,6 +239,7 @@ func TestSchema_acceptsEveryEvent(t *testing.T) {
 }
 
 func TestAuth_renewsTheTokenOfAnOpenConnection(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	url, _ := w.gateway()
@@ -271,6 +275,7 @@ func TestAuth_renewsTheTokenOfAnOpenConnection(t *testing.T) {
 }
 
 func TestChannelSocket_closesWhenTheMembershipEnds(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
@@ -293,6 +298,7 @@ func TestChannelSocket_closesWhenTheMembershipEnds(t *testing.T) {
 // While PostgreSQL is down, new connections are asked to come back later, and frames that need
 // PostgreSQL get "unavailable". Connected members go on chatting.
 func TestPostgresDown_isReportedInFramesAndCloses(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	pg := schematest.NewServer(t)
 	w.db, w.pool = &pg.DB, pg.Pool(t)
@@ -327,6 +333,7 @@ func TestPostgresDown_isReportedInFramesAndCloses(t *testing.T) {
 }
 
 func TestInternal_hidesTheCause(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann := w.person("ann")
 	c := w.channel(chat.Public, ann)
@@ -374,6 +381,7 @@ func TestGapThatNoStoreFills_closesToResume(t *testing.T) {
 }
 
 func TestTooManyConnections_areClosed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann := w.person("ann")
 	url, _ := w.gateway(func(cfg *wsserver.Config) { cfg.UserConnections = 1 })
@@ -533,6 +541,7 @@ func (o *objects) spoil(f map[string]any) bool {
 // only if they are refused. Each answer must conform to the schema, and other clients must not be
 // affected.
 func TestRandomFrames_eachRefIsAnsweredOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob, eve := w.person("ann"), w.person("bob"), w.person("eve")
 	c, d := w.channel(chat.Public, ann, bob), w.channel(chat.Private, ann, bob)

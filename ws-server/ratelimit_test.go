@@ -19,6 +19,7 @@ func limited(cfg *wsserver.Config) {
 // The 21st send, counted over all instances, blocks the user. A retry of an earlier send still gets
 // its ack. The retry consumes no token and starts no block, and a refused send takes no seq.
 func TestRateLimit_countsOverAllInstances(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
@@ -65,6 +66,7 @@ func TestRateLimit_countsOverAllInstances(t *testing.T) {
 // Each frame that appends an event counts against the message limit. A send that opens a direct
 // channel also counts against the limit of direct channels.
 func TestRateLimit_countsEveryWrite(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	url, _ := w.gateway(func(cfg *wsserver.Config) {
 		cfg.RateLimit, cfg.RateBlock = config.Rate{Count: 3, Per: time.Hour}, time.Hour

@@ -94,6 +94,7 @@ func speak(t *testing.T, conn *wstest.Conn, c chat.ChannelID, n int) {
 }
 
 func TestReceipts_reachMembersOnEveryGateway(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
@@ -149,6 +150,7 @@ func TestReceipts_reachMembersOnEveryGateway(t *testing.T) {
 }
 
 func TestReceipts_aBurstMakesTwoMoves(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
@@ -175,6 +177,7 @@ func TestReceipts_aBurstMakesTwoMoves(t *testing.T) {
 
 // A member may send receipts without a subscription. A user who is not a member may not.
 func TestReceipts_areAcceptedFromMembersOnly(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c, open, hidden := w.channel(chat.Public, ann, bob), w.channel(chat.Public, ann), w.channel(chat.Private, ann)
@@ -263,6 +266,7 @@ func awaitCounts(t *testing.T, conn *wstest.Conn, want frame.ReceiptCounts) {
 // In a large channel nobody gets receipts. The sender of the newest message gets counts on every
 // connection, and nobody else does.
 func TestReceipts_ofLargeChannelsAreCounts(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c, others := w.largeChannelOf(298, ann)
@@ -320,6 +324,7 @@ func uuids(users []chat.UserID) []string {
 // Messages and moves in a channel with 5,000 members. The number of frames sent because of them is
 // bounded by the time, however many members move or are connected.
 func TestReceipts_framesAreBoundedByTime(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c, others := w.largeChannelOf(4998, ann)
@@ -352,6 +357,7 @@ func TestReceipts_framesAreBoundedByTime(t *testing.T) {
 // counts, at most once a second per connection, however many members there are and however many are
 // connected.
 func TestReceipts_allMembersReadAtTheSameTime(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann := w.person("ann")
 	c, others := w.largeChannelOf(4960, ann)
@@ -399,6 +405,7 @@ func TestReceipts_allMembersReadAtTheSameTime(t *testing.T) {
 // hello contains the greater one of the cursors in Redis and PostgreSQL, and counts unread messages
 // after it.
 func TestReceipts_helloHasTheGreaterCursor(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	behind, ahead, done := w.channel(chat.Public, ann, bob), w.channel(chat.Public, ann, bob), w.channel(chat.Public, ann, bob)
@@ -426,6 +433,7 @@ func TestReceipts_helloHasTheGreaterCursor(t *testing.T) {
 
 // A stored cursor may have expired in Redis. A move below it takes nothing back.
 func TestReceipts_neverMoveBelowStoredCursors(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
@@ -446,6 +454,7 @@ func TestReceipts_neverMoveBelowStoredCursors(t *testing.T) {
 // Receipts that a client sent before the gateway stopped are moved, even less than a second after
 // the previous move.
 func TestReceipts_areMovedBeforeTheGatewayStops(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
@@ -469,6 +478,7 @@ func TestReceipts_areMovedBeforeTheGatewayStops(t *testing.T) {
 
 // A move that Redis does not accept is repeated until it does.
 func TestReceipts_surviveAnOutageOfRedis(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
@@ -488,6 +498,7 @@ func TestReceipts_surviveAnOutageOfRedis(t *testing.T) {
 // Nobody checks the counter of a channel without subscriptions, so the move must detect that it is
 // gone.
 func TestReceipts_recreateAMissingCounter(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	bob := w.person("bob")
 	c := w.channel(chat.Public, bob)
@@ -505,6 +516,7 @@ func TestReceipts_recreateAMissingCounter(t *testing.T) {
 
 // Receipts keep working without PostgreSQL, even those of members whose cursor is not in Redis yet.
 func TestReceipts_workWithoutPostgreSQL(t *testing.T) {
+	t.Parallel()
 	pg := schematest.NewServer(t)
 	w := &world{t: t, db: &pg.DB, redis: redistest.NewServer(t)}
 	w.pool, w.rdb, w.url = w.db.Pool(t), w.redis.Client(t), w.redis.URL()
@@ -525,6 +537,7 @@ func TestReceipts_workWithoutPostgreSQL(t *testing.T) {
 // A gateway that has not seen a message of the channel finds the newest one among the stored
 // messages.
 func TestReceipts_ofLargeChannelsWorkAfterARestart(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann := w.person("ann")
 	c, others := w.largeChannelOf(150, ann)

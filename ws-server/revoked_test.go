@@ -14,6 +14,7 @@ import (
 // A token is valid for minutes after its session has ended. A client that reconnects with one must
 // be refused.
 func TestRevokedSession_cannotReconnect(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann := w.person("ann")
 	w.channel(chat.Public, ann)
@@ -30,6 +31,7 @@ func TestRevokedSession_cannotReconnect(t *testing.T) {
 // A user who leaves a channel and immediately rejoins it must be subscribed afterwards, whatever
 // the order of notices and events.
 func TestLeaveAndRejoin_staysSubscribed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)

@@ -14,6 +14,7 @@ import (
 // An unpaired surrogate is refused wherever a client may send text, because it would be stored as
 // different text.
 func TestText_unpairedSurrogatesAreRefused(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann := w.person("ann")
 	c := w.channel(chat.Public, ann)
@@ -43,6 +44,7 @@ func TestText_unpairedSurrogatesAreRefused(t *testing.T) {
 }
 
 func TestText_lineEndsAreNormalized(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann := w.person("ann")
 	c := w.channel(chat.Public, ann)
@@ -70,6 +72,7 @@ func TestText_lineEndsAreNormalized(t *testing.T) {
 }
 
 func TestReply_mustBeToAMessageOfTheChannel(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann := w.person("ann")
 	c, other := w.channel(chat.Public, ann), w.channel(chat.Public, ann)
@@ -101,6 +104,7 @@ func TestReply_mustBeToAMessageOfTheChannel(t *testing.T) {
 }
 
 func TestReact_normalizesEmojiAndHasLimits(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)

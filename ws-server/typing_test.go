@@ -21,6 +21,7 @@ func isTyping(p person, on bool) func(wstest.Frame) bool {
 }
 
 func TestTyping_reachesOthersAndExpires(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c, foreign := w.channel(chat.Public, ann, bob), w.channel(chat.Public, bob)

@@ -16,6 +16,7 @@ import (
 // the user's read position, or after the join, without deleted ones, and how many of them mention
 // the user.
 func TestUnread_helloCountsExactly(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob, eve := w.person("ann"), w.person("bob"), w.person("eve")
 	c := w.channel(chat.Public, ann, bob)
@@ -62,6 +63,7 @@ func TestUnread_helloCountsExactly(t *testing.T) {
 // The channel summary in a membership frame has counts, too. Messages that the connection is about
 // to receive are not counted in it.
 func TestUnread_ofANewChannel(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	url, _ := w.gateway()

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
+	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/devkit/testkit/pgtest"
 	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/devkit/testkit/wstest"
@@ -31,7 +32,10 @@ import (
 	wsserver "parley.chat/ws-server"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+func TestMain(m *testing.M) {
+	testkit.Parallel(6)
+	pgtest.Main(m)
+}
 
 // world is a deployment of gateways with real stores, but without the other two services.
 type world struct {
