@@ -62,7 +62,8 @@ type Running struct {
 	RedisURL    string
 }
 
-// Serve runs the system until ctx is done. It owns every goroutine and every process that it starts.
+// Serve runs the system until ctx is done. It owns every goroutine and every process that it
+// starts.
 func Serve(ctx context.Context, cfg Config, opts Options) error {
 	if opts.Log == nil {
 		opts.Log = io.Discard

@@ -89,8 +89,8 @@ type Service struct {
 	tracing    *tracing.Tracing
 }
 
-// New checks cfg and creates the clients without connecting. It registers the service's metrics with
-// reg. The caller must call Close when it no longer needs the Service.
+// New checks cfg and creates the clients without connecting. It registers the service's metrics
+// with reg. The caller must call Close when it no longer needs the Service.
 func New(cfg Config, log *slog.Logger, reg *prometheus.Registry) (s *Service, err error) {
 	if err := cfg.check(); err != nil {
 		return nil, err

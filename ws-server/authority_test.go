@@ -420,8 +420,8 @@ func TestBlock_hidesEphemeralFrames(t *testing.T) {
 	conns["bob"].Await(t, "a receipt", func(f wstest.Frame) bool { return f.Type == "receipt" && f.UserID == ann.ID })
 }
 
-// Mentions between users with a block do not count, whoever of the two sent them, whether they are
-// stored or not.
+// Mentions between users with a block do not count, whichever of the two sent them, whether they
+// are stored or not.
 func TestBlock_mentionsDoNotCount(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -288,8 +288,8 @@ func TestAppender_outcomes(t *testing.T) {
 	}
 }
 
-// retryAppend appends e until it is acknowledged, as a client does: with the same client id and a new
-// event id each time.
+// retryAppend appends e until it is acknowledged, as a client does: with the same client id and a
+// new event id each time.
 func retryAppend(a *Appender, e frame.Event) (Ack, error) {
 	for {
 		e.ID, e.SentAt = chat.NewEventID(), chat.Now()

@@ -189,8 +189,8 @@ func (l *lane) startSendLocked() bool {
 	return true
 }
 
-// send writes batches until none can be sent. Only a caller for which startSendLocked returned true may
-// call it. If the connection is lost while send runs, down requeues what was written.
+// send writes batches until none can be sent. Only a caller for which startSendLocked returned true
+// may call it. If the connection is lost while send runs, down requeues what was written.
 func (l *lane) send() {
 	for {
 		l.mu.Lock()

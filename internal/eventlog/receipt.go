@@ -146,8 +146,8 @@ func (call receiptCall) settle(reply *redis.Cmd, moved []MovedReceipt) error {
 	return nil
 }
 
-// HeldReceipts returns the receipts of a channel's members that Redis holds, of all members if users is
-// empty. PostgreSQL may hold other receipts and greater ones: readers use the greater.
+// HeldReceipts returns the receipts of a channel's members that Redis holds, of all members if
+// users is empty. PostgreSQL may hold other receipts and greater ones: readers use the greater.
 func (l *Log) HeldReceipts(ctx context.Context, c chat.ChannelID, users ...chat.UserID) (map[chat.UserID]Receipt, error) {
 	key := rediskey.Cursor(l.Partition(c.UUID), c)
 	receipts := make(map[chat.UserID]Receipt)

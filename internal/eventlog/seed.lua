@@ -3,7 +3,7 @@
 -- KEYS[1] counter (hash seq, epoch)
 -- ARGV[1] the highest known seq of the channel   ARGV[2] the number of the newest known epoch, or 0
 -- ARGV[3] a random string
--- Returns { seq, epoch }. An existing counter is left unchanged, whoever created it.
+-- Returns { seq, epoch }. An existing counter is left unchanged, no matter which process created it.
 local head = redis.call('HMGET', KEYS[1], 'seq', 'epoch')
 if head[1] and head[2] then
   return head

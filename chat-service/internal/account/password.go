@@ -61,8 +61,8 @@ func (s *Service) changePassword(ctx context.Context, by token.Claims, old, fres
 	return u, t, nil
 }
 
-// verifyOwnPassword returns the user of a session if pass is their password. Each session has its own limit of
-// wrong passwords, so failed logins of others cannot use it up.
+// verifyOwnPassword returns the user of a session if pass is their password. Each session has its
+// own limit of wrong passwords, so failed logins of others cannot use it up.
 func (s *Service) verifyOwnPassword(ctx context.Context, by token.Claims, pass string, d device) (*user, error) {
 	u, err := s.load(ctx, by.UserID)
 	if err != nil {

@@ -118,8 +118,8 @@ func messageIn(items []event.Item, id chat.EventID, text []byte) *frame.Event {
 	return nil
 }
 
-// redisReceipts holds the members who have received a message according to Redis, with their positions.
-// PostgreSQL knows the positions of the other members.
+// redisReceipts holds the members who have received a message according to Redis, with their
+// positions. PostgreSQL knows the positions of the other members.
 type redisReceipts struct {
 	users     []chat.UserID
 	delivered []int64

@@ -224,7 +224,8 @@ func (l *Limiter) reserve(ctx context.Context, batches map[chat.UserID]*userBatc
 		}
 		calls = append(calls, &b.call)
 	}
-	// Each call has its own error. A refund that fails costs its user a token until the window ends.
+	// Each call has its own error. A refund that fails costs its user a token until the window
+	// ends.
 	_ = redisscript.Run(ctx, l.rdb, calls, func(pipe redis.Pipeliner) {
 		for user, b := range batches {
 			if b.refunds > 0 {

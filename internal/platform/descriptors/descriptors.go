@@ -2,10 +2,10 @@
 // connections leaves enough of them for health checks, metrics and the stores.
 //
 // A connection is plain from its accept until a handler hijacks it (a WebSocket) or it ends. A
-// Listener limits the plain connections; the handler limits those that it hijacks. When the limit is
-// reached, a new connection waits in the kernel's backlog until another one ends. A plain connection
-// that has made no progress for a second, and that no handler works on, is closed instead. A client
-// that never sends its request has such a connection.
+// Listener limits the plain connections; the handler limits those that it hijacks. When the limit
+// is reached, a new connection waits in the kernel's backlog until another one ends. A plain
+// connection that has made no progress for a second, and that no handler works on, is closed
+// instead. A client that never sends its request has such a connection.
 package descriptors
 
 import (

@@ -115,9 +115,9 @@ func (a address) clusterClient(o Options) redis.UniversalClient {
 	})
 }
 
-// noMaintenance turns off the notifications with which a managed Redis announces maintenance. In its
-// default mode, go-redis asks each new connection for them, and writes to the client's options when a
-// server does not know them. Commands.refused reads these options at the same time.
+// noMaintenance turns off the notifications with which a managed Redis announces maintenance. In
+// its default mode, go-redis asks each new connection for them, and writes to the client's options
+// when a server does not know them. Commands.refused reads these options at the same time.
 func noMaintenance() *maintnotifications.Config {
 	return &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 }

@@ -1,5 +1,5 @@
-// Package redisscript runs Lua scripts in pipelines. A server that does not have a script, because it
-// was restarted or failed over, is given it, and the refused calls are sent again.
+// Package redisscript runs Lua scripts in pipelines. A server that does not have a script, because
+// it was restarted or failed over, is given it, and the refused calls are sent again.
 package redisscript
 
 import (
@@ -18,9 +18,9 @@ type Call struct {
 	Reply  *redis.Cmd
 }
 
-// Run sends all calls in one round trip per server. It sends a call a second time if its server did not
-// have the script, which means that the first one changed nothing. Each call has its own reply; Run returns
-// the error of the first call that failed, in the order of calls.
+// Run sends all calls in one round trip per server. It sends a call a second time if its server did
+// not have the script, which means that the first one changed nothing. Each call has its own reply;
+// Run returns the error of the first call that failed, in the order of calls.
 //
 // Commands that also adds travel in the first round trip; their errors are for the caller to check.
 func Run(ctx context.Context, rdb redis.UniversalClient, calls []*Call, also ...func(redis.Pipeliner)) error {

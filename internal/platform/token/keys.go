@@ -59,7 +59,8 @@ func (s StaticKeys) Key(_ context.Context, kid string) (ed25519.PublicKey, error
 const reloadInterval = 2 * time.Second
 
 // Settle is how long a new key only verifies before it signs. By then every process that reads the
-// folder once a minute publishes the key, so every gateway can get the key of any token it receives.
+// folder once a minute publishes the key, so every gateway can get the key of any token it
+// receives.
 const Settle = 3 * time.Minute
 
 // Keys is a folder of private keys, each in a file <kid>.pem (PKCS#8). All of them verify. Of the

@@ -50,8 +50,8 @@ type run struct {
 	what   scenario.Scenario
 }
 
-// comparison is a floor and the scenarios that are compared with it in the same run. Some scenarios have
-// no floor.
+// comparison is a floor and the scenarios that are compared with it in the same run. Some scenarios
+// have no floor.
 type comparison struct {
 	name  string
 	floor run                            // no floor if its key is empty

@@ -11,8 +11,8 @@ type company struct {
 	of      [][]int // channels by user, the largest first
 }
 
-// newCompany creates a company. The sizes of its large channels follow Zipf's law: all users are in the
-// first, every second user in the second, every third in the third. Each user is then added to
+// newCompany creates a company. The sizes of its large channels follow Zipf's law: all users are in
+// the first, every second user in the second, every third in the third. Each user is then added to
 // small channels of colleagues, until the user is in the given number of channels. The result is
 // the same each time.
 func newCompany(people, large, each, team int) *company {

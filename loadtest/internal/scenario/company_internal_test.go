@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestNewCompany checks that the sizes follow Zipf's law and that both lists agree. Each user is in the
-// requested number of channels, except users who would be in one small channel twice.
+// TestNewCompany checks that the sizes follow Zipf's law and that both lists agree. Each user is in
+// the requested number of channels, except users who would be in one small channel twice.
 func TestNewCompany(t *testing.T) {
 	const people, large, each, team = 600, 5, 8, 12
 	c := newCompany(people, large, each, team)
@@ -53,8 +53,8 @@ func TestCompanyPick(t *testing.T) {
 	}
 }
 
-// TestSchedule checks that each element is served once per period, spread evenly, however often due is
-// called.
+// TestSchedule checks that each element is served once per period, spread evenly, however often due
+// is called.
 func TestSchedule(t *testing.T) {
 	d, turns := schedule{every: time.Second, n: 4}, map[int]int{}
 	for now := int64(1); now <= 1+int64(2*time.Second); now += int64(100 * time.Millisecond) {

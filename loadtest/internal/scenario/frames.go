@@ -114,7 +114,8 @@ func (s *frameBuilder) typing(channel int, on bool) []byte {
 	return wire.AppendFrame(nil, wire.Text, fmt.Appendf(nil, `{"type":"typing","channel_id":%q,"typing":%t}`, s.channels[channel], on))
 }
 
-// resumeAll returns the frame that subscribes to all channels of a client from its current positions.
+// resumeAll returns the frame that subscribes to all channels of a client from its current
+// positions.
 func (s *frameBuilder) resumeAll(positions []swarm.Position) []byte {
 	b := append(s.payload[:0], `{"type":"subscribe","ref":"1","channels":[`...)
 	for i, p := range positions {

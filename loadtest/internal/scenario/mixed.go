@@ -292,8 +292,8 @@ type background struct {
 	failed  int64
 }
 
-// startBackground starts reading pages of history, and records the gateway's profile if a flame graph was
-// requested.
+// startBackground starts reading pages of history, and records the gateway's profile if a flame
+// graph was requested.
 func (m *mixed) startBackground(ctx context.Context, server *stage.Process) *background {
 	a := &background{ended: make(chan error, 2)}
 	readers, cancel := context.WithCancel(ctx)

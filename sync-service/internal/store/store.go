@@ -193,7 +193,8 @@ func (s *Store) Prepare(ctx context.Context, partitions []int) error {
 	})
 }
 
-// Watermark returns the id at or below which every entry of the partition is stored and acknowledged.
+// Watermark returns the id at or below which every entry of the partition is stored and
+// acknowledged.
 func (s *Store) Watermark(ctx context.Context, partition int) (entryid.ID, error) {
 	var id entryid.ID
 	err := s.db.NewRaw(`select entry_ms, entry_seq from sync_watermarks where partition = ?`, partition).

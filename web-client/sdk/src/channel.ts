@@ -228,7 +228,7 @@ export class Channel {
     return this.parts.presence.ask(this.id);
   }
 
-  /** Who is online; undefined until `presence()` was called and has been answered. */
+  /** The members who are online; undefined until `presence()` was called and has been answered. */
   get online(): Online | undefined {
     return this.parts.presence.of(this.id);
   }

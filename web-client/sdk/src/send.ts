@@ -11,7 +11,7 @@ import type { Ack, Pending, SendKind, StoredSend } from "./pending.js";
  */
 const IDEMPOTENT_MS = 9 * 60_000;
 
-/** What a send requests from its outbox. */
+/** The actions that a send requests from its outbox. */
 export interface SendOwner {
   retry(send: Send): Pending;
   discard(send: Send): void;

@@ -1,4 +1,4 @@
-/** What is shown above the first message of a channel. */
+/** The text above the first message of a channel. */
 
 import type { JSX } from "preact";
 

@@ -1,4 +1,4 @@
-/** Who has received and read a message. */
+/** The members who have received and read a message. */
 
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";

@@ -1,4 +1,4 @@
-/** What the user is doing in the open channel: replying, editing, going to a message. */
+/** The action of the user in the open channel: replying, editing, going to a message. */
 
 import { signal } from "@preact/signals";
 

@@ -33,7 +33,8 @@ func (p *Presence) renew(ctx context.Context) {
 		return
 	}
 	p.mu.Lock()
-	// The clock may be slightly ahead of Redis, so that a lease is never considered live after its end.
+	// The clock may be slightly ahead of Redis, so that a lease is never considered live after its
+	// end.
 	p.clock = clock{now, began}
 	p.mu.Unlock()
 	if !ok {
