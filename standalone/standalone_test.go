@@ -286,7 +286,7 @@ func TestServe_keepsDataOverRestart(t *testing.T) {
 	}
 	first.shutDown(t)
 	if !strings.Contains(first.output.String(), "The data is kept in "+settings["DATA_DIR"]) {
-		t.Errorf("the output does not tell where the data is:\n%s", first.output)
+		t.Errorf("the output does not name the data directory:\n%s", first.output)
 	}
 
 	began := time.Now()

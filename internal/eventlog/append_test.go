@@ -111,7 +111,7 @@ func TestAppendScript_numbers(t *testing.T) {
 	}
 	results, err := call(t, l, Head{Epoch: heads[0].Epoch, Seq: 6}, AppendOptions{}, three(ch)[0])
 	if err != nil || results[0] != string(heads[0].Epoch) || results[1] != "ok 7" {
-		t.Errorf("with what is known: %q, %v", results, err)
+		t.Errorf("with a known head: %q, %v", results, err)
 	}
 }
 
@@ -260,7 +260,7 @@ func TestAppendScript_idempotency(t *testing.T) {
 		other := retry
 		change(&other)
 		if got := mustCall(t, l, other); got[0] != "conflict" {
-			t.Errorf("another %s under the same client id: %q", what, got)
+			t.Errorf("a different %s with the same client id: %q", what, got)
 		}
 	}
 
@@ -280,7 +280,7 @@ func TestAppendScript_idempotency(t *testing.T) {
 		t.Errorf("%d entries, want 4", len(all))
 	}
 	if tail, err := l.Tail(t.Context(), ch, 50); err != nil || len(tail) != 4 {
-		t.Errorf("a tail of %d, %v; want 4", len(tail), err)
+		t.Errorf("the tail has %d items, %v; want 4", len(tail), err)
 	}
 }
 
@@ -299,7 +299,7 @@ func TestAppendScript_keepsTheRecordFor(t *testing.T) {
 		}
 		key := rediskey.Idempotency(l.Partition(ch.UUID), ch, e.SenderID, *e.ClientID)
 		if ttl := rdb.PTTL(t.Context(), key).Val(); ttl > want || ttl < want-time.Minute {
-			t.Errorf("retention %v: the record goes in %v", retention, ttl)
+			t.Errorf("retention %v: the record expires in %v", retention, ttl)
 		}
 	}
 }
@@ -369,7 +369,7 @@ func TestAppendScript_removalMarks(t *testing.T) {
 		"ok 1", "ok 2", "forbidden", "ok 3")
 	mark := rediskey.Removed(l.Partition(ch.UUID), ch, bob)
 	if ttl := rdb.PTTL(t.Context(), mark).Val(); ttl > 120*time.Second || ttl < 100*time.Second {
-		t.Errorf("the mark goes in %v, want 120 s", ttl)
+		t.Errorf("the mark expires in %v, want 120 s", ttl)
 	}
 	// The same holds in later calls, for every kind of member event, but only in this channel.
 	wantResults(t, mustCall(t, l, of(event.Message), of(event.Edit), of(event.Delete), of(event.Reaction), message(ch, ann, "ann")),
@@ -501,6 +501,6 @@ func TestAppendScript_fullCallOnCluster(t *testing.T) {
 		t.Errorf("the last is %q", last)
 	}
 	if tail, err := l.Tail(t.Context(), ch, 1000); err != nil || len(tail) != maxPerCall {
-		t.Errorf("a tail of %d, %v", len(tail), err)
+		t.Errorf("the tail has %d items, %v", len(tail), err)
 	}
 }

@@ -391,7 +391,7 @@ func TestAppender_scriptFlushed(t *testing.T) {
 	for _, some := range acks {
 		for _, ack := range some {
 			if ack.Duplicate {
-				t.Fatal("a flushed script was said to the client")
+				t.Fatal("the client noticed the flushed script")
 			}
 		}
 	}
@@ -500,7 +500,7 @@ func TestAppender_floorFails(t *testing.T) {
 		t.Errorf("later: %+v, %v; want seq 8", ack, err)
 	}
 	if n := len(entries(t, l, ch)); n != 1 {
-		t.Errorf("%d entries; what was refused must not be there", n)
+		t.Errorf("%d entries; refused events must not be in the stream", n)
 	}
 }
 

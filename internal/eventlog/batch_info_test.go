@@ -38,6 +38,6 @@ func TestSubmit_batchInfo(t *testing.T) {
 	e.ClientID = nil
 	var none BatchInfo
 	if err := a.Submit(&e, AppendOptions{Batch: &none}, func(Ack, error) {}); err == nil || none != (BatchInfo{}) {
-		t.Errorf("a refused append went by %+v, %v", none, err)
+		t.Errorf("a refused append has the batch %+v, %v", none, err)
 	}
 }

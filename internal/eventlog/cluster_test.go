@@ -57,13 +57,13 @@ func TestCluster(t *testing.T) {
 		for got := 0; got < len(acks[ch]); {
 			m := ears[p].next(t)
 			if !strings.HasPrefix(m, topic+"=") {
-				t.Fatalf("heard %q", m)
+				t.Fatalf("received %q", m)
 			}
 			got += strings.Count(m, `{"type":"message"`)
 		}
 		tail, err := l.Tail(t.Context(), ch, 10_000)
 		if err != nil || len(tail) != len(acks[ch]) {
-			t.Errorf("partition %d: a tail of %d, %v; want %d", p, len(tail), err, len(acks[ch]))
+			t.Errorf("partition %d: the tail has %d items, %v; want %d", p, len(tail), err, len(acks[ch]))
 		}
 	}
 

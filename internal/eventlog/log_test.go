@@ -85,7 +85,7 @@ func TestSeed_onlyIfAbsent(t *testing.T) {
 		t.Errorf("epoch: %v", err)
 	}
 	again, err := l.EnsureHead(t.Context(), ch, func(context.Context, chat.ChannelID) (int64, error) {
-		t.Error("PostgreSQL was asked for a channel that has a counter")
+		t.Error("PostgreSQL was queried for a channel that has a counter")
 		return 99, nil
 	})
 	if err != nil || again != first {
@@ -94,7 +94,7 @@ func TestSeed_onlyIfAbsent(t *testing.T) {
 	// A caller that has found the counter missing leaves a counter unchanged that was created
 	// since.
 	if late, err := l.seed(t.Context(), ch, floor(99)); err != nil || late != first {
-		t.Errorf("a late seeder: %+v, %v; want %+v", late, err, first)
+		t.Errorf("a concurrent seeder: %+v, %v; want %+v", late, err, first)
 	}
 	heads, err := l.Heads(t.Context(), []chat.ChannelID{ch})
 	if err != nil || heads[0] != first {
@@ -272,7 +272,7 @@ func TestSeed_failsWithPostgres(t *testing.T) {
 		t.Errorf("%+v, %v", head, err)
 	}
 	if n := rdb.Exists(t.Context(), rediskey.Counter(l.Partition(ch.UUID), ch)).Val(); n != 0 {
-		t.Error("a counter was made without PostgreSQL")
+		t.Error("a counter was created without PostgreSQL")
 	}
 }
 
@@ -476,7 +476,7 @@ func TestNotify(t *testing.T) {
 	l, rdb, _ := newLog(t)
 	n := notice.Notice{Kind: notice.SessionRevoked, UserID: chat.NewUserID(), SessionID: ref(chat.NewSessionID())}
 	if err := l.Notify(t.Context(), n); err != nil {
-		t.Fatalf("nobody listens, which is no error: %v", err)
+		t.Fatalf("Notify without a listener failed: %v", err)
 	}
 	sub := rdb.SSubscribe(t.Context(), rediskey.UserTopic(l.Partition(n.UserID.UUID), n.UserID))
 	defer sub.Close()

@@ -92,7 +92,7 @@ func startAppender(t testing.TB, a *Appender) (stop func()) {
 				t.Errorf("Run: %v", err)
 			}
 		case <-time.After(testkit.Timeout):
-			t.Error("the appender does not end")
+			t.Error("the appender did not stop")
 		}
 	})
 	t.Cleanup(stop)

@@ -87,16 +87,16 @@ func TestMoveReceipts_rules(t *testing.T) {
 			}
 			at, err := l.HeldReceipts(t.Context(), ch, ann)
 			if err != nil || at[ann] != tt.want {
-				t.Errorf("it stands at %+v, %v", at, err)
+				t.Errorf("the receipt is %+v, %v", at, err)
 			}
 			told := receiptsOf(t, l, ch)[len(before):]
 			if tt.wantChange {
 				wantTold := []event.Receipts{{Channel: ch, Moves: []event.Receipt{{User: ann, Delivered: tt.want.Delivered, Read: tt.want.Read}}}}
 				if !reflect.DeepEqual(told, wantTold) {
-					t.Errorf("the stream was told %+v, want %+v", told, wantTold)
+					t.Errorf("the stream has %+v, want %+v", told, wantTold)
 				}
 			} else if len(told) > 0 {
-				t.Errorf("nothing changed, and the stream was told %+v", told)
+				t.Errorf("nothing changed, but the stream has %+v", told)
 			}
 		})
 	}
@@ -159,14 +159,14 @@ func TestMoveReceipts_anyOrderGivesTheMaximum(t *testing.T) {
 			for _, m := range r.Moves {
 				now := Receipt{m.Delivered, m.Read}
 				if now.Max(told[m.User]) != now || now == told[m.User] {
-					t.Errorf("the stream was told %+v after %+v", now, told[m.User])
+					t.Errorf("the stream has %+v after %+v", now, told[m.User])
 				}
 				told[m.User] = now
 			}
 		}
 		for _, u := range users {
 			if w := want[member{ch, u}]; at[u] != w || told[u] != w {
-				t.Errorf("it stands at %+v, the stream has %+v, want %+v", at[u], told[u], w)
+				t.Errorf("the receipt is %+v, the stream has %+v, want %+v", at[u], told[u], w)
 			}
 		}
 	}
@@ -195,7 +195,7 @@ func TestMoveReceipts_unseeded(t *testing.T) {
 		t.Error("something was written for a channel without a counter")
 	}
 	if told := receiptsOf(t, l, bare); len(told) > 0 {
-		t.Errorf("the stream was told %+v", told)
+		t.Errorf("the stream has %+v", told)
 	}
 	none, err := l.MoveReceipts(t.Context(), nil)
 	if err != nil || len(none) != 0 {
@@ -259,7 +259,7 @@ func TestMoveReceipts_oneUserTwice(t *testing.T) {
 		t.Errorf("moved %+v, want %+v", moved, want)
 	}
 	if told := receiptsOf(t, l, ch); len(told) != 1 || len(told[0].Moves) != 1 || told[0].Moves[0].Delivered != 5 {
-		t.Errorf("the stream was told %+v", told)
+		t.Errorf("the stream has %+v", told)
 	}
 }
 
@@ -280,7 +280,7 @@ func TestMoveReceipts_ifHeld(t *testing.T) {
 		t.Errorf("Redis holds %v, %v", at, err)
 	}
 	if told := receiptsOf(t, l, ch); len(told) != 2 {
-		t.Errorf("the stream was told %+v", told)
+		t.Errorf("the stream has %+v", told)
 	}
 }
 

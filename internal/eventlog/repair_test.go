@@ -41,7 +41,7 @@ func TestRepair(t *testing.T) {
 			const newest = int64(9_000_000_000_000) // above Redis's clock
 			known := Head{Seq: tt.known, Epoch: "9000000000000-x"}
 			if !found.Lost(known) {
-				t.Errorf("%+v has lost nothing of %+v", found, known)
+				t.Errorf("%+v has not lost writes of %+v", found, known)
 			}
 			after, err := l.Repair(t.Context(), ch, found, known, floor(tt.stored))
 			if err != nil || after.Seq != tt.wantSeq || after.Epoch.Number() != newest+1 {
@@ -68,7 +68,7 @@ func TestRepair(t *testing.T) {
 				t.Errorf("late: %+v, %v; want %+v", late, err, after)
 			}
 			if !maps.Equal(keysOf(t, rdb), before) {
-				t.Error("a late repair has written")
+				t.Error("an outdated repair has written")
 			}
 			wantResults(t, mustCall(t, l, message(ch, chat.NewUserID(), "x")), "ok "+gapAfter(tt.wantSeq))
 		})

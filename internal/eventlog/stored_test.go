@@ -78,7 +78,7 @@ func TestAppender_comparesWithPostgreSQL(t *testing.T) {
 		t.Errorf("entries %+v", all)
 	}
 	if _, err := rdb.HGet(t.Context(), rediskey.Stored(l.Partition(ch.UUID)), "lost").Int64(); err != nil {
-		t.Errorf("the loss is not recorded: %v", err)
+		t.Errorf("the loss was not recorded: %v", err)
 	}
 	// One comparison per connection is enough.
 	pg.mu.Lock()
@@ -90,7 +90,7 @@ func TestAppender_comparesWithPostgreSQL(t *testing.T) {
 		}
 	}
 	if pg.mu.Lock(); pg.asked != asked {
-		t.Errorf("PostgreSQL was asked %d times more", pg.asked-asked)
+		t.Errorf("PostgreSQL was queried %d more times", pg.asked-asked)
 	}
 	pg.mu.Unlock()
 }
@@ -119,7 +119,7 @@ func TestAppender_comparesLater(t *testing.T) {
 		}
 	}
 	if pg.mu.Lock(); pg.asked != asked {
-		t.Errorf("PostgreSQL was asked %d times more", pg.asked-asked)
+		t.Errorf("PostgreSQL was queried %d more times", pg.asked-asked)
 	}
 	pg.mu.Unlock()
 }

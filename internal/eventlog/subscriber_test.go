@@ -34,7 +34,7 @@ func (e *ear) next(t testing.TB) string {
 	case s := <-e.heard:
 		return s
 	case <-time.After(testkit.Timeout):
-		t.Fatal("nothing is heard")
+		t.Fatal("nothing was received")
 		return ""
 	}
 }
@@ -43,7 +43,7 @@ func (e *ear) want(t testing.TB, want ...string) {
 	t.Helper()
 	for _, w := range want {
 		if got := e.next(t); got != w {
-			t.Fatalf("heard %q, want %q", got, w)
+			t.Fatalf("received %q, want %q", got, w)
 		}
 	}
 }
@@ -69,7 +69,7 @@ func startSubscriber(t testing.TB, s *Subscriber) (stop func()) {
 				t.Errorf("Run: %v", err)
 			}
 		case <-time.After(testkit.Timeout):
-			t.Error("the subscriber does not end")
+			t.Error("the subscriber did not stop")
 		}
 	})
 	t.Cleanup(stop)
@@ -352,7 +352,7 @@ func TestSubscriber_silentConnection(t *testing.T) {
 	select {
 	case <-w.seen:
 	case <-time.After(testkit.Timeout):
-		t.Error("the connection is not given up")
+		t.Error("the connection was not closed")
 	}
 	server.Resume(t)
 	e.want(t, "+"+topic)

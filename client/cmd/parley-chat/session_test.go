@@ -114,7 +114,7 @@ func TestKept_anotherLogin(t *testing.T) {
 		t.Errorf("the file has %q, %v", now.Refresh, err)
 	}
 	if got := strings.Count(said.String(), "another login"); got != 1 {
-		t.Errorf("it was said %d times: %s", got, &said)
+		t.Errorf("it was printed %d times: %s", got, &said)
 	}
 }
 

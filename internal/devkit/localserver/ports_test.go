@@ -83,7 +83,7 @@ func TestFreePort_skipsUsedPorts(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !listened(port) {
-		t.Errorf("port %d counts as free while somebody listens", port)
+		t.Errorf("port %d is reported as free, but a server listens", port)
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
@@ -91,7 +91,7 @@ func TestFreePort_skipsUsedPorts(t *testing.T) {
 	// A process that is being forked may hold the listener a moment longer.
 	testkit.Until(t, testkit.Timeout, func() error {
 		if listened(port) {
-			return fmt.Errorf("port %d counts as taken, though nobody listens", port)
+			return fmt.Errorf("port %d is reported as used, but nobody listens", port)
 		}
 		return nil
 	})

@@ -33,7 +33,7 @@ func TestMadeAt(t *testing.T) { // not parallel to tests that create many ids
 		// The ids of one process never share a time: if they are created faster than one in 256 ns,
 		// their times run ahead of the clock.
 		if at := madeAt(id); at.Before(before.Add(-256*time.Nanosecond)) || at.After(time.Now().Add(100*time.Millisecond)) {
-			t.Fatalf("%s says %s, it was made between %s and now", id, at, before)
+			t.Fatalf("%s has the time %s, but was created between %s and now", id, at, before)
 		}
 	}
 }
@@ -67,7 +67,7 @@ func TestTraces_ratio(t *testing.T) {
 			t.Errorf("ratio %v traces %d of %d, want %v ± %.0f", ratio, traced, n, n*ratio, bound)
 		}
 		if ratio == 0.1 && bySDK != 0 {
-			t.Errorf("the SDK's sampler takes %d of %d: it can be used after all", bySDK, n)
+			t.Errorf("the SDK's sampler selects %d of %d, so it could be used", bySDK, n)
 		}
 	}
 }
@@ -105,7 +105,7 @@ func TestTraces_costsNothing(t *testing.T) {
 			send := tracer.Send(t.Context(), &e)
 			send.Reserved()
 			if send.Batch() != nil {
-				t.Error("the append is to note its trip for nobody")
+				t.Error("an untraced event must not have a batch")
 			}
 			send.End(outcome(id), nil)
 			tracer.Retried(&e, id)

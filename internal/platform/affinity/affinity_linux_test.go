@@ -23,7 +23,7 @@ func TestApart_moves(t *testing.T) {
 	set(t, one) // so that its core is known
 	here, ok := current()
 	if !ok {
-		t.Fatal("no telling where this is")
+		t.Fatal("the current core is unknown")
 	}
 	set(t, before)
 	s := NewSpread(2)

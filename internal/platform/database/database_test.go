@@ -138,11 +138,11 @@ func TestOpen_badURL(t *testing.T) {
 		if db, err := database.Open(url, database.Options{}); err == nil || !strings.Contains(err.Error(), "DATABASE_URL") {
 			t.Errorf("Open(%q) = %v, %v; want an error that names DATABASE_URL", url, db, err)
 		} else if strings.Contains(err.Error(), "secret") {
-			t.Errorf("tells the password: %v", err)
+			t.Errorf("contains the password: %v", err)
 		}
 	}
 	if _, err := database.Open("postgres://ann:secret@host:notaport/y", database.Options{}); err == nil || strings.Contains(err.Error(), "secret") {
-		t.Errorf("%v: must not tell the password", err)
+		t.Errorf("%v: must not contain the password", err)
 	}
 }
 

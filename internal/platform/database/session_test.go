@@ -182,7 +182,7 @@ func TestReadOnly(t *testing.T) {
 	wantWords(t, database.Ping(t.Context(), open(t, s.URL, database.Options{})), "is read-only")
 	readOnly("off")
 	if err := errors.Join(write(), database.Ping(t.Context(), db)); err != nil {
-		t.Errorf("after it takes writes again: %v", err)
+		t.Errorf("after the server accepts writes again: %v", err)
 	}
 }
 

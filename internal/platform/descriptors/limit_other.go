@@ -2,5 +2,5 @@
 
 package descriptors
 
-// Limit returns 0: there is no such limit here, or it is unknown.
+// Limit returns 0: on this system the limit is unknown.
 func Limit() int { return 0 }

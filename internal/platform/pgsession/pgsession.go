@@ -144,7 +144,7 @@ func newMaker(cfg *pgconn.Config, o Options) *maker {
 		setting{"statement_timeout", strconv.FormatInt(o.StatementTimeout.Milliseconds(), 10)},
 		setting{"idle_in_transaction_session_timeout", strconv.FormatInt(idleTimeout.Milliseconds(), 10)},
 		setting{"idle_session_timeout", "0"}, // the pool closes its idle connections itself
-		setting{"lock_timeout", "0"},         // the statement's timeout bounds it
+		setting{"lock_timeout", "0"},         // statement_timeout limits it
 	)
 	for _, s := range all {
 		set(s.name, s.value)

@@ -74,7 +74,7 @@ func TestAwait_wrongPassword(t *testing.T) {
 			t.Error(err)
 		}
 	case <-time.After(within):
-		t.Fatal("does not find out that the password is right now")
+		t.Fatal("Await does not notice that the password is now correct")
 	}
 	if n := strings.Count(log.String(), "waiting for Redis"); n != 1 {
 		t.Errorf("%d lines about one reason:\n%s", n, log)
@@ -123,11 +123,11 @@ func TestAwait_missingCommands(t *testing.T) {
 			}
 		}
 		if strings.Contains(err.Error(), "xadd") && tt.user == "few" {
-			t.Errorf("%s: %v; it names what is permitted", tt.user, err)
+			t.Errorf("%s: %v; it names a permitted command", tt.user, err)
 		}
 	}
 	if err := await("default", join(ChatService, WSServer, SyncService)); err != nil {
-		t.Errorf("who may do everything: %v", err)
+		t.Errorf("a user with all permissions: %v", err)
 	}
 	// None of the checked commands has run.
 	keys, err := s.Client(t).Keys(t.Context(), "*").Result()

@@ -26,5 +26,5 @@ func TestNewRegistry_linked(t *testing.T) {
 		}
 		return
 	}
-	t.Error("there is no parley_build_info")
+	t.Error("parley_build_info is missing")
 }

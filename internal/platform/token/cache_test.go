@@ -65,6 +65,6 @@ func TestCache_isBounded(t *testing.T) {
 		t.Errorf("%d are remembered", n)
 	}
 	if _, ok := k.get(at(1)); ok {
-		t.Error("one that nobody uses is still there")
+		t.Error("an unused token is still in the cache")
 	}
 }

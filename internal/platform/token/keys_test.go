@@ -84,7 +84,7 @@ func TestKeys_rotation(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := keys.Signing().ID; got != first {
-		t.Errorf("%s signs at once: other processes do not know it yet", got)
+		t.Errorf("%s signs immediately, but other processes do not know it yet", got)
 	}
 	if _, known := keys.Public()[newer.ID]; !known {
 		t.Error("the new key does not verify")
@@ -119,7 +119,7 @@ func TestKeys_unknownKid(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := keys.Key(t.Context(), "added"); err != ErrUnknownKey {
-		t.Errorf("at once: %v, want ErrUnknownKey", err)
+		t.Errorf("immediately: %v, want ErrUnknownKey", err)
 	}
 	keys.mu.Lock()
 	keys.loaded = time.Now().Add(-3 * time.Second)

@@ -2,5 +2,6 @@
 
 package token
 
-// lock does nothing here: two processes that start at once may each make a first key. Both verify.
+// lock does nothing on this system: two processes that start at the same time may each create a
+// first key. Both keys verify.
 func lock(string) (unlock func() error, err error) { return func() error { return nil }, nil }

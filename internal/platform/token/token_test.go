@@ -48,7 +48,7 @@ func TestIssueVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !got.ExpiresAt.Equal(expires) {
-		t.Errorf("Verify says it ends at %v, Issue said %v", got.ExpiresAt, expires)
+		t.Errorf("Verify returned the expiry %v, Issue returned %v", got.ExpiresAt, expires)
 	}
 	got.ExpiresAt = time.Time{}
 	if got != want {

@@ -106,7 +106,7 @@ func TestRun_nobodyAtTheURL(t *testing.T) {
 	var out bytes.Buffer
 	err := run(t.Context(), []string{"-url", "http://127.0.0.1:1"}, nothing, &out, &out)
 	if err == nil || !strings.Contains(err.Error(), "no Parley answers") {
-		t.Errorf("with a URL where nobody answers = %v, want an error that says so", err)
+		t.Errorf("with a URL that nothing answers = %v, want an error that says so", err)
 	}
 }
 
