@@ -19,11 +19,13 @@ import (
 )
 
 const (
-	responseTimeout    = 20 * time.Second       // for the upgrade, for hello and for each write
-	maxRead            = 32 << 20               // longest frame from the server, in bytes
-	receiptInterval    = 200 * time.Millisecond // minimum interval between two receipt frames
-	maxControl         = 4096
-	closeReasonTimeout = 2 * time.Second // how long a failed write waits for the server's close reason, which the reader receives
+	responseTimeout = 20 * time.Second       // for the upgrade, for hello and for each write
+	maxRead         = 32 << 20               // longest frame from the server, in bytes
+	receiptInterval = 200 * time.Millisecond // minimum interval between two receipt frames
+	maxControl      = 4096
+	// closeReasonTimeout is how long a failed write waits for the server's close reason, which the
+	// reader receives.
+	closeReasonTimeout = 2 * time.Second
 )
 
 // conn is one connection. Client.mu guards all fields except ws, wake, work and run.
@@ -113,10 +115,12 @@ func (c *Client) dial(ctx context.Context, address, token string) (*websocket.Co
 // read handles frames until the connection ends. A caller that does not receive events blocks it.
 func (c *Client) read(l *conn) error {
 	readTimeout := responseTimeout
-	extend := func() { _ = l.ws.SetReadDeadline(time.Now().Add(readTimeout)) } // a broken connection is reported by the read
+	// A broken connection is reported by the read.
+	extend := func() { _ = l.ws.SetReadDeadline(time.Now().Add(readTimeout)) }
 	l.ws.SetPingHandler(func(data string) error {
 		extend()
-		_ = l.ws.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(responseTimeout)) // a broken connection is reported by the read
+		// A broken connection is reported by the read.
+		_ = l.ws.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(responseTimeout))
 		return nil
 	})
 	for {
@@ -147,7 +151,8 @@ func (c *Client) write(ctx context.Context, l *conn) error {
 		data, news, wait := c.next(l)
 		c.tell(l.run, news...)
 		if data != nil {
-			_ = l.ws.SetWriteDeadline(time.Now().Add(responseTimeout)) // a broken connection is reported by the write
+			// A broken connection is reported by the write.
+			_ = l.ws.SetWriteDeadline(time.Now().Add(responseTimeout))
 			if err := l.ws.WriteMessage(websocket.TextMessage, data); err != nil {
 				sleep(ctx, closeReasonTimeout)
 				return err

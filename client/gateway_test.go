@@ -37,16 +37,17 @@ type gateway struct {
 	url    string
 	server *httptest.Server
 
-	mu       sync.Mutex
-	epoch    string
-	log      map[chat.ChannelID][]frame.Event
-	acks     map[chat.ClientID]frame.Ack
-	conns    map[*websocket.Conn]map[chat.ChannelID]bool // subscriptions
-	sends    []chat.ClientID                             // received frames, including duplicates
-	tokens   []string
-	replay   int64 // number of events to replay; if there are more, has_more is set
-	greet    func(conn *websocket.Conn) bool
-	onSend   func(conn *websocket.Conn, f frame.Client) (apierr.Code, bool) // a refusal, or true to send no answer
+	mu     sync.Mutex
+	epoch  string
+	log    map[chat.ChannelID][]frame.Event
+	acks   map[chat.ClientID]frame.Ack
+	conns  map[*websocket.Conn]map[chat.ChannelID]bool // subscriptions
+	sends  []chat.ClientID                             // received frames, including duplicates
+	tokens []string
+	replay int64 // number of events to replay; if there are more, has_more is set
+	greet  func(conn *websocket.Conn) bool
+	// onSend returns an error code to refuse the frame, or true to send no answer.
+	onSend   func(conn *websocket.Conn, f frame.Client) (apierr.Code, bool)
 	onAsk    func(p frame.ChannelPosition) apierr.Code
 	requests int
 }

@@ -20,7 +20,8 @@ const (
 	idle       phase = iota // not subscribed
 	unanswered              // subscribe was sent; until its answer, events belong to an older subscription
 	following               // events arrive over the WebSocket
-	paging                  // events are fetched over REST; those on the WebSocket are ignored and replayed later
+	// paging: events are fetched over REST; those on the WebSocket are ignored and replayed later.
+	paging
 )
 
 // channel is the client's state of a channel. Client.mu guards it.

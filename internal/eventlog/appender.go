@@ -260,7 +260,8 @@ func removalMark(e *frame.Event) (subject chat.UserID, mark string) {
 		return *e.UserID, "set"
 	case e.Type == event.MemberJoined && e.UserID != nil:
 		return *e.UserID, "clear"
-	case e.Type.FromMember() && e.RemovedBy == nil: // a member's reaction can still be removed after the member has left
+	// A member's reaction can still be removed after the member has left.
+	case e.Type.FromMember() && e.RemovedBy == nil:
 		return subject, "check"
 	}
 	return subject, ""

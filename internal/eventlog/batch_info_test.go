@@ -16,7 +16,8 @@ func TestSubmit_batchInfo(t *testing.T) {
 	began := time.Now()
 	var infos [3]BatchInfo
 	done := make(chan error, len(infos))
-	for i, ch := range []chat.ChannelID{first, first, second} { // submitted before there is a connection, so they share a batch
+	// Submitted before there is a connection, so they share a batch.
+	for i, ch := range []chat.ChannelID{first, first, second} {
 		e := message(ch, sender, "x")
 		if err := a.Submit(&e, AppendOptions{Batch: &infos[i]}, func(_ Ack, err error) { done <- err }); err != nil {
 			t.Fatal(err)

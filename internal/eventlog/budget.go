@@ -18,7 +18,9 @@ import (
 
 // BudgetConfig sets the limits past which appends are refused.
 type BudgetConfig struct {
-	Backlog  int64   // maximum number of unstored entries, over all partitions; past it each partition gets an equal share
+	// Backlog is the maximum number of unstored entries, over all partitions. Past it, each
+	// partition gets an equal share.
+	Backlog  int64
 	RefuseAt float64 // share of maxmemory, 0 to 1; not limited if Redis has no maxmemory
 	Logger   *slog.Logger
 }

@@ -130,7 +130,8 @@ func (k *connection) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if served && time.Since(began) > time.Second { // keep the backoff for a server that accepts connections and then closes them
+		// Keep the backoff for a server that accepts connections and then closes them.
+		if served && time.Since(began) > time.Second {
 			attempt = 0
 		}
 		level := slog.LevelDebug
@@ -439,7 +440,9 @@ func (k *connection) maintain(ctx context.Context) {
 		if quiet > k.silence || k.serverChanged(ctx) {
 			return
 		}
-		if quiet > k.ping/2 && k.wmu.TryLock() { // a held lock means a write is in progress; if that is blocked, waiting for it would detect nothing
+		// A held lock means a write is in progress; if that is blocked, waiting for it would detect
+		// nothing.
+		if quiet > k.ping/2 && k.wmu.TryLock() {
 			k.wmu.Unlock()
 			k.write(0, ofPing, func(b []byte) ([]byte, int) { return appendCommand(b, "PING"), 1 })
 		}

@@ -108,7 +108,9 @@ type lane struct {
 	empty    chan struct{}  // closed once the lane is closed and nothing is left
 	settling sync.WaitGroup // goroutines that make parked channels ready again
 
-	settled   []*pending // outcomes known, reported once the connection has handled everything that one read returned
+	// settled are events whose outcome is known. They are reported once the connection has handled
+	// everything that one read returned.
+	settled   []*pending
 	spare     []*pending // empty slice, reused by the next settleAll
 	reporting int        // number of events whose done is being called
 }
@@ -332,7 +334,8 @@ func (l *lane) replied(v value) error {
 	}
 	f := l.batches[0]
 	if f.loads {
-		f.loads, l.reload = false, l.reload || v.kind == kindError // if loading failed, the next batch loads the script again
+		// If loading failed, the next batch loads the script again.
+		f.loads, l.reload = false, l.reload || v.kind == kindError
 		l.mu.Unlock()
 		return nil
 	}

@@ -118,7 +118,8 @@ func (b *bot) answerUnread(ctx context.Context, e client.Joined) {
 		return
 	}
 	page = slices.DeleteFunc(page, func(m client.Message) bool {
-		return m.SenderID == b.c.Me() || !m.DeletedAt.IsZero() || m.Seq <= e.Channel.LastReadSeq || m.Seq > e.From.Seq // newer messages arrive as events
+		// Newer messages arrive as events.
+		return m.SenderID == b.c.Me() || !m.DeletedAt.IsZero() || m.Seq <= e.Channel.LastReadSeq || m.Seq > e.From.Seq
 	})
 	for _, m := range page[max(0, len(page)-e.Channel.Unread):] {
 		b.answer(m)

@@ -241,7 +241,8 @@ func lockFile(ctx context.Context, file string) (unlock func(), err error) {
 	for {
 		locked, err := tryLock(f)
 		if locked {
-			return func() { _ = f.Close() }, nil // closing the file releases the lock, as does the end of the program
+			// Closing the file releases the lock, as does the end of the program.
+			return func() { _ = f.Close() }, nil
 		}
 		if err == nil {
 			select {

@@ -47,8 +47,9 @@ type Data struct {
 	From       int64           `json:"from,omitempty"`
 	To         int64           `json:"to,omitempty"`
 
-	Reason  string `json:"reason,omitempty"`  // of a tombstone
-	Dropped bool   `json:"dropped,omitempty"` // a failed entry that the operator has discarded: nothing replaces it
+	Reason string `json:"reason,omitempty"` // of a tombstone
+	// Dropped marks a failed entry that the operator has discarded: nothing replaces it.
+	Dropped bool `json:"dropped,omitempty"`
 }
 
 // Empty reports whether there is nothing to store.

@@ -66,7 +66,8 @@ func TestTrace(t *testing.T) {
 	send.End(outcome(e.ID), nil)
 	again := e
 	again.ID = chat.NewEventID()
-	tracer.Send(t.Context(), &again).End(eventlog.Ack{ID: e.ID, Seq: 7, Duplicate: true}, nil) // a duplicate has no trace of its own
+	// A duplicate has no trace of its own.
+	tracer.Send(t.Context(), &again).End(eventlog.Ack{ID: e.ID, Seq: 7, Duplicate: true}, nil)
 	tracer.Retried(&again, e.ID)
 	now := time.Now()
 	tracer.Delivered(e.ID, 7, Delivery{Channel: e.ChannelID, Began: now, Ended: now, Events: 3, Recipients: 40})

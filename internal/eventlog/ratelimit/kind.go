@@ -23,7 +23,8 @@ const (
 	Profile Kind = "profile" // a user's own profile
 	Session Kind = "session" // ending sessions, changing a password, deleting an account
 	Cursor  Kind = "cursor"  // delivered and read positions over REST
-	Network Kind = "network" // per network: everything above except messages and receipts, and writes without a login
+	// Network counts, per network, everything above except messages and receipts, and writes without a login.
+	Network Kind = "network"
 )
 
 // Kinds that are not in Rates: one service counts them, in addition to the kind of the operation.
@@ -31,8 +32,9 @@ const (
 	Attempt      Kind = "attempt"       // signups and logins from one network
 	AttemptSite  Kind = "attempt-site"  // attempts from one IPv6 /56, which one household gets
 	AttemptBlock Kind = "attempt-block" // attempts from one IPv6 /48 or IPv4 /24
-	Guess        Kind = "guess"         // wrong passwords for one account from one network, known device or session
-	GuessAll     Kind = "guess-all"     // wrong passwords for one account from all networks together
+	// Guess counts wrong passwords for one account from one network, known device or session.
+	Guess    Kind = "guess"
+	GuessAll Kind = "guess-all" // wrong passwords for one account from all networks together
 )
 
 // Rates are the limits of a deployment, except the limit of messages. All services read the same

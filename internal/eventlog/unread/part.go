@@ -56,7 +56,8 @@ func (p *part) addTail(channel chat.ChannelID, items []event.Item) error {
 			continue
 		}
 		s := message{seq: it.Seq, sender: it.Sender}
-		if len(deleted) > 0 || !bytes.Contains(it.Frame, noMentions) { // most messages are counted without being decoded
+		// Most messages are counted without being decoded.
+		if len(deleted) > 0 || !bytes.Contains(it.Frame, noMentions) {
 			e, err := frame.DecodeEvent(it.Frame)
 			if err != nil || slices.Contains(deleted, e.ID) {
 				continue // a frame that cannot be decoded is stored as a tombstone

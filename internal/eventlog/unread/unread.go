@@ -45,10 +45,11 @@ type Count struct{ Messages, Mentions int }
 // Config configures a Counter. DB and Log are required; DB's role must be able to read messages and
 // sync_watermarks.
 type Config struct {
-	DB           *bun.DB
-	Log          *eventlog.Log
-	RedisTimeout time.Duration // limit for reads from Redis, default 1s; after it only stored messages are counted
-	Logger       *slog.Logger  // default slog.Default()
+	DB  *bun.DB
+	Log *eventlog.Log
+	// RedisTimeout limits reads from Redis, default 1s; after it only stored messages are counted.
+	RedisTimeout time.Duration
+	Logger       *slog.Logger // default slog.Default()
 }
 
 // Counter counts unread messages.

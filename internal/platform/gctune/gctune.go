@@ -15,8 +15,10 @@ import (
 
 // Policy sets how much garbage may accumulate.
 type Policy struct {
-	Percent int    // of the live memory
-	Room    uint64 // bytes of heap and stacks, live memory included, that may be in use before anything is collected
+	Percent int // of the live memory
+	// Room is how many bytes of heap and stacks, live memory included, may be in use before
+	// anything is collected.
+	Room uint64
 }
 
 // maxPercent bounds the percentage for a heap with almost no live memory.

@@ -25,7 +25,8 @@ type Log struct {
 
 	failing atomic.Int32 // len(parts), so that Worked is cheap while nothing fails
 
-	mu       sync.Mutex          // guards the fields below; held while a line is written, so that lines stay in order
+	// mu guards the fields below. It is held while a line is written, so that lines stay in order.
+	mu       sync.Mutex
 	parts    map[string]struct{} // parts whose last attempt failed
 	failures int                 // since the outage began
 	began    time.Time           // when the outage began, whether logged or only counted

@@ -117,7 +117,8 @@ func checkServer(info map[string]string, rdb redis.UniversalClient) error {
 func checkWrites(ctx context.Context, rdb redis.UniversalClient, partitions int) error {
 	var begun *redis.BoolCmd
 	var recorded *redis.StringCmd
-	cmds, _ := rdb.Pipelined(ctx, func(p redis.Pipeliner) error { // its error is that of the first failed command
+	// Its error is that of the first failed command.
+	cmds, _ := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		begun = p.SetNX(ctx, rediskey.Partitions, partitions, 0)
 		recorded = p.Get(ctx, rediskey.Partitions)
 		for i := range distinct(rdb, partitions) {

@@ -1,5 +1,5 @@
-// Package redisscript runs Lua scripts in pipelines. A server that does not have a script, because
-// it was restarted or failed over, is given it, and the refused calls are sent again.
+// Package redisscript runs Lua scripts in pipelines. If a server does not have a script, because it
+// was restarted or failed over, the package loads the script and sends the refused calls again.
 package redisscript
 
 import (
@@ -18,11 +18,12 @@ type Call struct {
 	Reply  *redis.Cmd
 }
 
-// Run sends all calls in one round trip per server. It sends a call a second time if its server did
-// not have the script, which means that the first one changed nothing. Each call has its own reply;
-// Run returns the error of the first call that failed, in the order of calls.
+// Run sends all calls in one round trip per server. If a server does not have the script of a call,
+// the call has changed nothing, and Run sends it again after loading the script. Each call has its
+// own reply; Run returns the error of the first call that failed, in the order of calls.
 //
-// Commands that also adds travel in the first round trip; their errors are for the caller to check.
+// Run sends the commands that also adds in the first round trip; the caller must check their
+// errors.
 func Run(ctx context.Context, rdb redis.UniversalClient, calls []*Call, also ...func(redis.Pipeliner)) error {
 	send(ctx, rdb, calls, also...)
 	var missing []*Call

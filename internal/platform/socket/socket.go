@@ -125,7 +125,8 @@ func NewSender(c net.Conn) Sender {
 	var s Sender
 	if sc, ok := c.(syscall.Conn); ok && direct {
 		if raw, err := sc.SyscallConn(); err == nil {
-			_ = raw.Control(func(fd uintptr) { s.after = int(fd) + 1 }) // fails for a closed connection, which leaves the Sender empty
+			// Fails for a closed connection, which leaves the Sender empty.
+			_ = raw.Control(func(fd uintptr) { s.after = int(fd) + 1 })
 		}
 	}
 	return s

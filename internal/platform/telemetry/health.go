@@ -82,7 +82,8 @@ const (
 
 // Readiness is the response of ReadyHandler.
 type Readiness struct {
-	Status string                 `json:"status"` // ok, degraded (ready, but something needs repair) or unavailable
+	// Status is ok, degraded (ready, but something needs repair) or unavailable.
+	Status string                 `json:"status"`
 	Checks map[string]CheckResult `json:"checks"`
 }
 

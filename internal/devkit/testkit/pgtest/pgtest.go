@@ -176,7 +176,8 @@ func clone(t testing.TB, from string, ready func(context.Context, *localserver.P
 		t.Fatalf("pgtest: clone database: %v", err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout) // t.Context is already canceled
+		// t.Context is already canceled.
+		ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
 		defer cancel()
 		if err := admin(ctx, pg, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
 			t.Errorf("pgtest: drop database: %v", err)

@@ -41,7 +41,8 @@ func (s *Server) Standby(t testing.TB) *Server {
 	if out, err := backup.CombinedOutput(); err != nil {
 		t.Fatalf("pgtest: pg_basebackup: %v\n%s", err, out)
 	}
-	for _, left := range []string{".s.PGSQL.5432", ".s.PGSQL.5432.lock"} { // left by the server, whose sockets may be in its data directory
+	// Left by the server, whose sockets may be in its data directory.
+	for _, left := range []string{".s.PGSQL.5432", ".s.PGSQL.5432.lock"} {
 		if err := os.Remove(filepath.Join(data, left)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			t.Fatalf("pgtest: %v", err)
 		}

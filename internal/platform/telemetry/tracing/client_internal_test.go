@@ -215,7 +215,8 @@ func TestUploadTraces_request(t *testing.T) {
 				if got := decode(t, r); !proto.Equal(got, &tracepb.TracesData{ResourceSpans: batch}) {
 					t.Errorf("the collector decodes %v", got)
 				}
-				_, _ = w.Write(make([]byte, 10_000)) // a response with a body must be read to reuse the connection
+				// A response with a body must be read to reuse the connection.
+				_, _ = w.Write(make([]byte, 10_000))
 			}))
 			server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
 				switch s {

@@ -159,7 +159,8 @@ func (t *Tracing) send(ctx context.Context, to sdktrace.SpanExporter, batch []sd
 	t.queue.sent.Add(float64(len(batch) - lost))
 	t.queue.failed.Add(float64(lost))
 	if err != nil && !failing {
-		t.log.WarnContext(ctx, "traces not sent", "spans", lost, "err", err) // only the trace is lost; the traced work was done
+		// Only the trace is lost; the traced work was done.
+		t.log.WarnContext(ctx, "traces not sent", "spans", lost, "err", err)
 	}
 	return lost > 0 // a mere warning of the collector must not hide the next failure
 }
