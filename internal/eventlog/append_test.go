@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"parley.chat/internal/platform/resp"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
@@ -48,10 +50,21 @@ func takeBack(l *lane) (waiting []*pending) {
 func argsOf(t testing.TB, a *Appender, call []*pending) (keys []string, args []any) {
 	t.Helper()
 	wire := a.lanes[0].appendCall(nil, scriptCall{events: call})
-	fields, n, err := parse(wire, nil, 0)
-	if err != nil || n != len(wire) {
-		t.Fatalf("the call is not one command: %d of %d bytes, %v", n, len(wire), err)
+	reader := resp.NewReader(bytes.NewReader(wire))
+	var command resp.Value
+	for whole := false; !whole; {
+		var err error
+		if command, whole, err = reader.Buffered(); err == nil && !whole {
+			err = reader.Fill()
+		}
+		if err != nil {
+			t.Fatalf("the call is not one command: %v", err)
+		}
 	}
+	if rest, more, err := reader.Buffered(); more || err != nil {
+		t.Fatalf("the call is more than one command: %v, %v", rest, err)
+	}
+	fields := command.Fields
 	count, err := strconv.Atoi(string(fields[2]))
 	if err != nil {
 		t.Fatal(err)

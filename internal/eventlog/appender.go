@@ -14,6 +14,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"parley.chat/internal/platform/resp"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
@@ -212,22 +213,22 @@ func (p *pending) encode(partition int, e *frame.Event, retention time.Duration)
 	*part = after
 	subject, mark := removalMark(e)
 	b := make([]byte, 0, 720+len(after))
-	b = appendBulk(b, rediskey.Idempotency(partition, e.ChannelID, e.SenderID, *e.ClientID))
-	b = appendBulk(b, rediskey.Removed(partition, e.ChannelID, subject))
+	b = resp.AppendBulk(b, rediskey.Idempotency(partition, e.ChannelID, e.SenderID, *e.ClientID))
+	b = resp.AppendBulk(b, rediskey.Removed(partition, e.ChannelID, subject))
 	p.keysLen = len(b)
-	b = appendBulk(b, string(e.Type))
+	b = resp.AppendBulk(b, string(e.Type))
 	b = appendBulkUUID(b, e.ID.UUID)
 	b = appendBulkUUID(b, e.SenderID.UUID)
 	b = appendBulkUUID(b, e.ClientID.UUID)
 	sum := digest(e)
-	b = appendBulk(b, sum[:])
+	b = resp.AppendBulk(b, sum[:])
 	var room [128]byte
-	b = appendBulk(b, e.AppendBefore(room[:0]))
-	b = appendBulk(b, after)
+	b = resp.AppendBulk(b, e.AppendBefore(room[:0]))
+	b = resp.AppendBulk(b, after)
 	b = append(b, "$24\r\n"...)
 	b = append(e.SentAt.AppendTo(b), "\r\n"...)
-	b = appendBulkInt(b, retention.Milliseconds())
-	p.args = appendBulk(b, mark)
+	b = resp.AppendBulkInt(b, retention.Milliseconds())
+	p.args = resp.AppendBulk(b, mark)
 	return nil
 }
 

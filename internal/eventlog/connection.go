@@ -14,6 +14,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"parley.chat/internal/platform/redisclient"
+	"parley.chat/internal/platform/resp"
 	"parley.chat/internal/platform/socket"
 	"parley.chat/shared-contracts/rediskey"
 )
@@ -150,33 +152,14 @@ func (k *connection) run(ctx context.Context) {
 	}
 }
 
-// options returns the options to connect to the partition's server, with its address.
-func (k *connection) options(ctx context.Context) (*redis.Options, error) {
-	switch c := k.rdb.(type) {
-	case *redis.Client:
-		return c.Options(), nil
-	case *redis.ClusterClient:
-		node, err := c.MasterForKey(ctx, rediskey.PartitionTopic(k.partition))
-		if err != nil {
-			return nil, fmt.Errorf("find the node of partition %d: %w", k.partition, err)
-		}
-		return node.Options(), nil
-	}
-	return nil, fmt.Errorf("connect to the log: unknown client %T", k.rdb)
-}
-
 // connect opens a connection and serves it until it fails or ctx is done. served reports whether
 // the server accepted the handshake.
 func (k *connection) connect(ctx context.Context) (served bool, err error) {
 	bounded, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	opt, err := k.options(bounded)
+	conn, opt, err := redisclient.Dial(bounded, k.rdb, rediskey.PartitionTopic(k.partition))
 	if err != nil {
 		return false, err
-	}
-	conn, err := opt.Dialer(bounded, opt.Network, opt.Addr)
-	if err != nil {
-		return false, fmt.Errorf("dial: %w", err)
 	}
 	k.live.Store(&conn)
 	k.addr = opt.Addr
@@ -205,7 +188,7 @@ func (k *connection) connect(ctx context.Context) (served bool, err error) {
 		k.maintain(helping)
 		_ = conn.Close()
 	})
-	return k.serve(&reader{src: socket.NewReader(conn)}, conn)
+	return k.serve(resp.NewReader(socket.NewReader(conn)), conn)
 }
 
 // open starts a connection: it selects the protocol, authenticates, loads the script and subscribes
@@ -227,21 +210,21 @@ func (k *connection) open(conn net.Conn, opt *redis.Options) error {
 		}
 		hello = append(hello, "AUTH", user, opt.Password)
 	}
-	b := appendCommand(k.buf[:0], append(hello, "SETNAME", "parley-log")...)
+	b := resp.AppendCommand(k.buf[:0], append(hello, "SETNAME", "parley-log")...)
 	replies := 1
 	if opt.DB != 0 {
-		b = appendCommand(b, "SELECT", strconv.Itoa(opt.DB))
+		b = resp.AppendCommand(b, "SELECT", strconv.Itoa(opt.DB))
 		replies++
 	}
 	if k.lane != nil {
-		b = appendCommand(b, "SCRIPT", "LOAD", appendSource)
+		b = resp.AppendCommand(b, "SCRIPT", "LOAD", appendSource)
 		replies++
 	}
 	k.expectReplies(true, ofHandshake, replies)
 	if k.sub != nil {
 		topics := k.sub.all()
 		for _, topic := range topics { // one command per topic, so that a refusal affects only that topic
-			b = appendCommand(b, "SSUBSCRIBE", topic)
+			b = resp.AppendCommand(b, "SSUBSCRIBE", topic)
 		}
 		k.expectReplies(false, ofSubscriber, len(topics))
 	}
@@ -263,7 +246,7 @@ func (k *connection) flushLocked() error {
 			err = k.conn.SetWriteDeadline(time.Time{})
 		}
 	}
-	if cap(k.buf) > keepBuffer {
+	if cap(k.buf) > resp.MaxIdleBuffer {
 		k.buf = nil
 	}
 	if err != nil {
@@ -339,10 +322,10 @@ func (k *connection) consumeLocked(i int) {
 
 // serve handles incoming values until the connection fails. Everything that one read returned is
 // handled as a unit: first the next batch is sent, then acks are reported, then the fan-out runs.
-func (k *connection) serve(r *reader, conn net.Conn) (served bool, err error) {
+func (k *connection) serve(r *resp.Reader, conn net.Conn) (served bool, err error) {
 	for {
 		for {
-			v, ok, err := r.buffered()
+			v, ok, err := r.Buffered()
 			if err != nil {
 				k.flush()
 				return served, err
@@ -350,8 +333,8 @@ func (k *connection) serve(r *reader, conn net.Conn) (served bool, err error) {
 			if !ok {
 				break
 			}
-			if v.kind == kindPush {
-				err = k.pushed(v.fields)
+			if v.Kind == resp.KindPush {
+				err = k.pushed(v.Fields)
 			} else {
 				err = k.replied(v, conn, &served)
 			}
@@ -361,7 +344,7 @@ func (k *connection) serve(r *reader, conn net.Conn) (served bool, err error) {
 			}
 		}
 		k.flush()
-		if err := r.fill(); err != nil {
+		if err := r.Fill(); err != nil {
 			return served, fmt.Errorf("read: %w", err)
 		}
 		k.lastRead.Store(time.Now().UnixNano())
@@ -388,7 +371,7 @@ func (k *connection) pushed(fields [][]byte) error {
 	return k.sub.pushed(fields)
 }
 
-func (k *connection) replied(v value, conn net.Conn, served *bool) error {
+func (k *connection) replied(v resp.Value, conn net.Conn, served *bool) error {
 	whose, err := k.nextOwner()
 	if err != nil {
 		return err
@@ -396,8 +379,8 @@ func (k *connection) replied(v value, conn net.Conn, served *bool) error {
 	switch {
 	case whose == ofLane:
 		return k.lane.replied(v)
-	case v.kind == kindError, whose == ofSubscriber:
-		return fmt.Errorf("refused: %s", v.fields[0])
+	case v.Kind == resp.KindError, whose == ofSubscriber:
+		return fmt.Errorf("refused: %s", v.Fields[0])
 	case whose == ofHandshake:
 		k.emu.Lock()
 		more := len(k.expects) > 0 && k.expects[0].whose == ofHandshake
@@ -444,7 +427,7 @@ func (k *connection) maintain(ctx context.Context) {
 		// nothing.
 		if quiet > k.ping/2 && k.wmu.TryLock() {
 			k.wmu.Unlock()
-			k.write(0, ofPing, func(b []byte) ([]byte, int) { return appendCommand(b, "PING"), 1 })
+			k.write(0, ofPing, func(b []byte) ([]byte, int) { return resp.AppendCommand(b, "PING"), 1 })
 		}
 	}
 }
@@ -455,7 +438,7 @@ func (k *connection) serverChanged(ctx context.Context) bool {
 	if _, cluster := k.rdb.(*redis.ClusterClient); !cluster {
 		return false
 	}
-	opt, err := k.options(ctx)
+	opt, err := redisclient.ServerOf(ctx, k.rdb, rediskey.PartitionTopic(k.partition))
 	return err == nil && opt.Addr != k.addr
 }
 
@@ -463,10 +446,10 @@ func (k *connection) sendSubscriptions() {
 	k.write(0, ofSubscriber, func(b []byte) ([]byte, int) {
 		join, leave := k.sub.changes()
 		for _, t := range join {
-			b = appendCommand(b, "SSUBSCRIBE", t)
+			b = resp.AppendCommand(b, "SSUBSCRIBE", t)
 		}
 		for _, t := range leave {
-			b = appendCommand(b, "SUNSUBSCRIBE", t)
+			b = resp.AppendCommand(b, "SUNSUBSCRIBE", t)
 		}
 		return b, len(join) + len(leave)
 	})

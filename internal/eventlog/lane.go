@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"parley.chat/internal/platform/resp"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
@@ -230,7 +231,7 @@ func (l *lane) encode(to []byte) (_ []byte, replies int) {
 		return to, 0
 	}
 	if f.loads {
-		to = appendCommand(to, "SCRIPT", "LOAD", appendSource)
+		to = resp.AppendCommand(to, "SCRIPT", "LOAD", appendSource)
 		replies++
 	}
 	for _, c := range f.calls {
@@ -277,21 +278,21 @@ func (l *lane) appendCall(b []byte, c scriptCall) []byte {
 		known = l.a.cfg.Known(channel)
 	}
 	keys := 4 + 2*len(call)
-	b = appendArray(b, 3+keys+4+perEvent*len(call))
-	b = appendBulk(b, "EVALSHA")
-	b = appendBulk(b, appendHash)
-	b = appendBulkInt(b, int64(keys))
-	b = appendBulk(b, rediskey.Counter(p, channel))
-	b = appendBulk(b, rediskey.Stream(p))
-	b = appendBulk(b, rediskey.Tail(p, channel))
-	b = appendBulk(b, rediskey.Topic(p, channel))
+	b = resp.AppendArray(b, 3+keys+4+perEvent*len(call))
+	b = resp.AppendBulk(b, "EVALSHA")
+	b = resp.AppendBulk(b, appendHash)
+	b = resp.AppendBulkInt(b, int64(keys))
+	b = resp.AppendBulk(b, rediskey.Counter(p, channel))
+	b = resp.AppendBulk(b, rediskey.Stream(p))
+	b = resp.AppendBulk(b, rediskey.Tail(p, channel))
+	b = resp.AppendBulk(b, rediskey.Topic(p, channel))
 	for _, e := range call {
 		b = append(b, e.args[:e.keysLen]...)
 	}
-	b = appendBulkInt(b, event.Version)
-	b = appendBulk(b, channel.String())
-	b = appendBulk(b, string(known.Epoch))
-	b = appendBulkInt(b, max(known.Seq, c.stored))
+	b = resp.AppendBulkInt(b, event.Version)
+	b = resp.AppendBulk(b, channel.String())
+	b = resp.AppendBulk(b, string(known.Epoch))
+	b = resp.AppendBulkInt(b, max(known.Seq, c.stored))
 	for _, e := range call {
 		b = append(b, e.args[e.keysLen:]...)
 	}
@@ -326,7 +327,7 @@ func (l *lane) down() {
 }
 
 // replied handles the reply to the next call. A returned error ends the connection.
-func (l *lane) replied(v value) error {
+func (l *lane) replied(v resp.Value) error {
 	l.mu.Lock()
 	if len(l.batches) == 0 {
 		l.mu.Unlock()
@@ -335,17 +336,17 @@ func (l *lane) replied(v value) error {
 	f := l.batches[0]
 	if f.loads {
 		// If loading failed, the next batch loads the script again.
-		f.loads, l.reload = false, l.reload || v.kind == kindError
+		f.loads, l.reload = false, l.reload || v.Kind == resp.KindError
 		l.mu.Unlock()
 		return nil
 	}
 	c := f.calls[f.replies]
 	f.replies++
 	var lost error
-	if v.kind == kindError {
-		lost = l.refusedLocked(c, replyError(v.fields[0]))
+	if v.Kind == resp.KindError {
+		lost = l.refusedLocked(c, replyError(v.Fields[0]))
 	} else {
-		l.answeredLocked(f, c, v.fields)
+		l.answeredLocked(f, c, v.Fields)
 	}
 	var mustSend bool
 	if f.replies == len(f.calls) {

@@ -9,6 +9,8 @@ package redisclient
 
 import (
 	"context"
+	"fmt"
+	"net"
 	"sync"
 	"time"
 
@@ -63,4 +65,33 @@ func Open(urls string, o Options) (redis.UniversalClient, error) {
 		return a.clusterClient(o), nil
 	}
 	return a.client(o), nil
+}
+
+// ServerOf returns the connection options of the server that holds key, with its address.
+func ServerOf(ctx context.Context, rdb redis.UniversalClient, key string) (*redis.Options, error) {
+	switch c := rdb.(type) {
+	case *redis.Client:
+		return c.Options(), nil
+	case *redis.ClusterClient:
+		node, err := c.MasterForKey(ctx, key)
+		if err != nil {
+			return nil, fmt.Errorf("find the node of %s: %w", key, err)
+		}
+		return node.Options(), nil
+	}
+	return nil, fmt.Errorf("connect to Redis: unknown client %T", rdb)
+}
+
+// Dial opens a connection to the server that holds key, outside of the client's pool. The caller
+// authenticates with the returned options.
+func Dial(ctx context.Context, rdb redis.UniversalClient, key string) (net.Conn, *redis.Options, error) {
+	opt, err := ServerOf(ctx, rdb, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	conn, err := opt.Dialer(ctx, opt.Network, opt.Addr)
+	if err != nil {
+		return nil, nil, fmt.Errorf("dial: %w", err)
+	}
+	return conn, opt, nil
 }

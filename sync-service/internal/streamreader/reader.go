@@ -19,6 +19,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"parley.chat/internal/platform/redisclient"
+	"parley.chat/internal/platform/resp"
 	"parley.chat/shared-contracts/rediskey"
 )
 
@@ -110,13 +112,9 @@ func (s *Reader) connect(ctx context.Context) error {
 	}
 	bounded, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	opt, err := s.options(bounded)
+	conn, opt, err := redisclient.Dial(bounded, s.rdb, s.key)
 	if err != nil {
 		return err
-	}
-	conn, err := opt.Dialer(bounded, opt.Network, opt.Addr)
-	if err != nil {
-		return fmt.Errorf("connect to Redis: %w", err)
 	}
 	s.conn = conn
 	if s.in == nil {
@@ -129,21 +127,6 @@ func (s *Reader) connect(ctx context.Context) error {
 		return fmt.Errorf("handshake with Redis: %w", err)
 	}
 	return nil
-}
-
-// options returns the connection options of the stream's server.
-func (s *Reader) options(ctx context.Context) (*redis.Options, error) {
-	switch c := s.rdb.(type) {
-	case *redis.Client:
-		return c.Options(), nil
-	case *redis.ClusterClient:
-		node, err := c.MasterForKey(ctx, s.key)
-		if err != nil {
-			return nil, fmt.Errorf("find the node of %s: %w", s.key, err)
-		}
-		return node.Options(), nil
-	}
-	return nil, fmt.Errorf("connect to Redis: unknown client %T", s.rdb)
 }
 
 // handshake authenticates, selects the database and names the connection. The connection uses
@@ -173,11 +156,7 @@ func (s *Reader) handshake(opt *redis.Options) error {
 
 // send writes a command and sets the deadline for it and for its whole reply.
 func (s *Reader) send(wait time.Duration, args ...string) error {
-	b := append(strconv.AppendInt(append(s.out[:0], '*'), int64(len(args)), 10), '\r', '\n')
-	for _, arg := range args {
-		b = append(strconv.AppendInt(append(b, '$'), int64(len(arg)), 10), '\r', '\n')
-		b = append(append(b, arg...), '\r', '\n')
-	}
+	b := resp.AppendCommand(s.out[:0], args...)
 	s.out = b
 	if err := s.conn.SetDeadline(time.Now().Add(wait)); err != nil {
 		return err

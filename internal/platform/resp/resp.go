@@ -1,4 +1,9 @@
-package eventlog
+// Package resp writes the commands and reads the replies of the Redis protocol RESP3. It allocates
+// nothing per command and nothing per reply, and leaves the order of replies to its users. The paths
+// that carry every event use it in place of go-redis.
+//
+// Source: https://redis.io/docs/latest/develop/reference/protocol-spec/
+package resp
 
 import (
 	"bytes"
@@ -6,95 +11,91 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-
-	"github.com/google/uuid"
-
-	"parley.chat/shared-contracts/chat"
 )
 
-// The parts of RESP3, the Redis protocol, that a connection writes and reads:
-// https://redis.io/docs/latest/develop/reference/protocol-spec/
-
-func appendArray(b []byte, n int) []byte {
+// AppendArray appends the header of an array of n values, such as a command of n arguments.
+func AppendArray(b []byte, n int) []byte {
 	b = strconv.AppendInt(append(b, '*'), int64(n), 10)
 	return append(b, '\r', '\n')
 }
 
-func appendBulk[T string | []byte](b []byte, s T) []byte {
+// AppendBulk appends a string.
+func AppendBulk[T string | []byte](b []byte, s T) []byte {
 	b = strconv.AppendInt(append(b, '$'), int64(len(s)), 10)
 	b = append(b, '\r', '\n')
 	b = append(b, s...)
 	return append(b, '\r', '\n')
 }
 
-func appendBulkInt(b []byte, n int64) []byte {
+// AppendBulkInt appends a number as a string.
+func AppendBulkInt(b []byte, n int64) []byte {
 	var digits [20]byte
-	return appendBulk(b, strconv.AppendInt(digits[:0], n, 10))
+	return AppendBulk(b, strconv.AppendInt(digits[:0], n, 10))
 }
 
-func appendBulkUUID(b []byte, id uuid.UUID) []byte {
-	b = append(b, "$36\r\n"...)
-	return append(chat.AppendUUID(b, id), '\r', '\n')
-}
-
-func appendCommand(b []byte, args ...string) []byte {
-	b = appendArray(b, len(args))
+// AppendCommand appends a whole command.
+func AppendCommand(b []byte, args ...string) []byte {
+	b = AppendArray(b, len(args))
 	for _, a := range args {
-		b = appendBulk(b, a)
+		b = AppendBulk(b, a)
 	}
 	return b
 }
 
 // The kinds of value that a connection distinguishes, by their first byte.
 const (
-	kindError = '-'
-	kindPush  = '>'
+	KindError = '-'
+	KindPush  = '>'
 )
 
-// value is one reply or push. Nested values are flattened into fields, depth first: every command
+// Value is one reply or push. Nested values are flattened into fields, depth first: every command
 // that a connection sends is answered with strings or lists of strings. The fields share the
 // reader's buffer until its next read.
-type value struct {
-	kind   byte
-	fields [][]byte
+type Value struct {
+	Kind   byte
+	Fields [][]byte
 }
 
-var errProtocol = errors.New("not RESP3")
+// ErrProtocol means that bytes are not RESP3.
+var ErrProtocol = errors.New("not RESP3")
 
 const (
-	minBuffer  = 16 << 10
-	keepBuffer = 1 << 20 // a larger buffer is released once it is empty
-	maxDepth   = 8
+	minBuffer     = 16 << 10
+	MaxIdleBuffer = 1 << 20 // a larger buffer is released once it is empty
+	maxDepth      = 8
 )
 
-// reader splits the bytes of a connection into values.
-type reader struct {
+// Reader splits the bytes of a connection into values.
+type Reader struct {
 	src        io.Reader
 	buf        []byte
 	start, end int // bounds of the bytes that were read but not yet consumed
 	fields     [][]byte
 }
 
-// buffered returns the next value if it is complete in the buffer.
-func (r *reader) buffered() (v value, ok bool, err error) {
+// NewReader returns a Reader of src.
+func NewReader(src io.Reader) *Reader { return &Reader{src: src} }
+
+// Buffered returns the next value if it is complete in the buffer.
+func (r *Reader) Buffered() (v Value, ok bool, err error) {
 	b := r.buf[r.start:r.end]
 	if len(b) == 0 {
-		return value{}, false, nil
+		return Value{}, false, nil
 	}
 	fields, n, err := parse(b, r.fields[:0], 0)
 	r.fields = fields
 	if err != nil || n == 0 {
-		return value{}, false, err
+		return Value{}, false, err
 	}
 	r.start += n
-	return value{kind: b[0], fields: fields}, true, nil
+	return Value{Kind: b[0], Fields: fields}, true, nil
 }
 
-// fill reads more bytes. It invalidates the fields of values returned earlier.
-func (r *reader) fill() error {
+// Fill reads more bytes. It invalidates the fields of values returned earlier.
+func (r *Reader) Fill() error {
 	if r.start == r.end {
 		r.start, r.end = 0, 0
-		if len(r.buf) > keepBuffer {
+		if len(r.buf) > MaxIdleBuffer {
 			r.buf = nil
 		}
 	}
@@ -124,7 +125,7 @@ func parse(b []byte, fields [][]byte, depth int) (_ [][]byte, n int, err error) 
 		return fields, 0, nil
 	}
 	if line < 2 || b[line-1] != '\r' || depth > maxDepth {
-		return fields, 0, fmt.Errorf("%w: %.40q", errProtocol, b)
+		return fields, 0, fmt.Errorf("%w: %.40q", ErrProtocol, b)
 	}
 	text, n := b[1:line-1], line+1
 	switch b[0] {
@@ -135,7 +136,7 @@ func parse(b []byte, fields [][]byte, depth int) (_ [][]byte, n int, err error) 
 	}
 	size, err := strconv.Atoi(string(text))
 	if err != nil || size < -1 {
-		return fields, 0, fmt.Errorf("%w: %.40q", errProtocol, b)
+		return fields, 0, fmt.Errorf("%w: %.40q", ErrProtocol, b)
 	}
 	switch b[0] {
 	case '$', '=', '!':
@@ -159,5 +160,5 @@ func parse(b []byte, fields [][]byte, depth int) (_ [][]byte, n int, err error) 
 		}
 		return fields, n, nil
 	}
-	return fields, 0, fmt.Errorf("%w: %.40q", errProtocol, b)
+	return fields, 0, fmt.Errorf("%w: %.40q", ErrProtocol, b)
 }
