@@ -213,7 +213,7 @@ func (c *Client) stay(ctx context.Context) error {
 	var rejected string // a token that the server did not accept
 	renewed := false    // the source was asked for another token
 	for n := 0; ; n++ {
-		c.tell(ctx, Connection{State: Connecting, Attempt: failures})
+		c.deliver(ctx, Connection{State: Connecting, Attempt: failures})
 		begun := c.cfg.now()
 		used, greeted, err := c.connect(ctx, c.cfg.Sockets[n%len(c.cfg.Sockets)], rejected)
 		if ctx.Err() != nil {
@@ -243,7 +243,7 @@ func (c *Client) stay(ctx context.Context) error {
 		}
 		failures++
 		c.log.InfoContext(ctx, "connection lost", "err", err, "wait", wait)
-		c.tell(ctx, Connection{State: Offline, Attempt: failures, Wait: wait, Err: err})
+		c.deliver(ctx, Connection{State: Offline, Attempt: failures, Wait: wait, Err: err})
 		if !sleep(ctx, wait) {
 			return nil
 		}
@@ -261,9 +261,9 @@ func (c *Client) replaced(ctx context.Context, err error, used string) bool {
 	return err == nil && next.Access != used
 }
 
-// tell delivers events to the caller. It waits for a slow caller, which slows down the reading from
+// deliver passes events to the caller. It waits for a slow caller, which slows down the reading from
 // the WebSocket, and gives up only when Run ends.
-func (c *Client) tell(ctx context.Context, events ...Event) {
+func (c *Client) deliver(ctx context.Context, events ...Event) {
 	for _, e := range events {
 		select {
 		case c.in <- e:

@@ -134,7 +134,7 @@ func (c *Client) read(l *conn) error {
 				continue
 			}
 			news, err := c.handle(l, line)
-			c.tell(l.run, news...)
+			c.deliver(l.run, news...)
 			if err != nil {
 				return err
 			}
@@ -149,7 +149,7 @@ func (c *Client) read(l *conn) error {
 func (c *Client) write(ctx context.Context, l *conn) error {
 	for {
 		data, news, wait := c.next(l)
-		c.tell(l.run, news...)
+		c.deliver(l.run, news...)
 		if data != nil {
 			// A broken connection is reported by the write.
 			_ = l.ws.SetWriteDeadline(time.Now().Add(responseTimeout))

@@ -140,7 +140,7 @@ func (c *Client) expireLocked(l *conn, now time.Time) []Event {
 			news = append(news, c.failedLocked(it, ErrUnknown)...)
 		case ch.caughtUp():
 			it.first = time.Time{}
-		case ch.aside: // events of the channel will decide
+		case ch.unfollowed: // events of the channel will decide
 			c.followLocked(ch)
 		}
 	}

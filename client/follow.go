@@ -18,16 +18,16 @@ func (c *Client) Follow(id chat.ChannelID) {
 }
 
 func (c *Client) followLocked(ch *channel) {
-	if ch.aside && c.conn != nil && c.conn.greeted {
-		ch.aside, ch.wanted = false, true
+	if ch.unfollowed && c.conn != nil && c.conn.greeted {
+		ch.unfollowed, ch.wanted = false, true
 		c.askLocked(c.conn, ch)
 		signal(c.conn.wake)
 	}
 }
 
-// setAsideLocked marks a channel as not followed for lack of room. c.mu must be held.
-func (ch *channel) setAsideLocked() {
-	ch.phase, ch.ref, ch.aside, ch.wanted = idle, "", true, false
+// markUnfollowedLocked marks a channel as not followed for lack of room. c.mu must be held.
+func (ch *channel) markUnfollowedLocked() {
+	ch.phase, ch.ref, ch.unfollowed, ch.wanted = idle, "", true, false
 	ch.summary.NotFollowed = true
 }
 
@@ -43,7 +43,7 @@ func (c *Client) makeRoomLocked(l *conn) bool {
 	if oldest == nil {
 		return false
 	}
-	oldest.setAsideLocked()
+	oldest.markUnfollowedLocked()
 	l.queueLocked(map[string]any{"type": frame.Unsubscribe, "channel_id": oldest.id})
 	return true
 }

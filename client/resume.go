@@ -37,9 +37,9 @@ type channel struct {
 	ref    string // of the subscribe frame
 	target int64  // newest seq at the time of the answer; reaching it completes the catch-up
 
-	aside  bool      // not followed, because the connection has no room
-	wanted bool      // requested by Follow: another channel makes room
-	moved  time.Time // when the newest event was delivered, or the channel was subscribed to
+	unfollowed bool      // not followed, because the connection has no room
+	wanted     bool      // requested by Follow: another channel makes room
+	moved      time.Time // when the newest event was delivered, or the channel was subscribed to
 
 	delivered, read int64 // reported by the caller
 }
@@ -57,7 +57,7 @@ func (c *Client) greetLocked(l *conn, h frame.Hello) []Event {
 		listed[s.ChannelID] = true
 	}
 	for id, ch := range c.channels {
-		ch.phase, ch.ref, ch.aside = idle, "", false
+		ch.phase, ch.ref, ch.unfollowed = idle, "", false
 		if !listed[id] && len(h.Channels) < frame.HelloChannels { // the list is complete
 			delete(c.channels, id)
 			news = append(news, Left{ChannelID: id})
@@ -104,7 +104,7 @@ func (c *Client) listLocked(l *conn, list []frame.ChannelSummary, since bool) []
 		switch {
 		case ch.phase != idle:
 		case s.NotFollowed:
-			ch.setAsideLocked()
+			ch.markUnfollowedLocked()
 		default:
 			ask = append(ask, ch)
 		}
@@ -216,7 +216,7 @@ func (c *Client) channelRefusedLocked(l *conn, ch *channel, e *Error) []Event {
 		if ch.wanted && c.makeRoomLocked(l) {
 			c.askLocked(l, ch)
 		} else {
-			ch.setAsideLocked()
+			ch.markUnfollowedLocked()
 		}
 		return nil
 	}
@@ -268,7 +268,7 @@ func (c *Client) catchUp(ctx context.Context, l *conn, ch *channel) {
 			c.mu.Lock()
 			news := c.leaveLocked(ch, chat.UserID{}, e)
 			c.mu.Unlock()
-			c.tell(l.run, news...)
+			c.deliver(l.run, news...)
 			return
 		}
 		c.mu.Lock()
@@ -280,7 +280,7 @@ func (c *Client) catchUp(ctx context.Context, l *conn, ch *channel) {
 		}
 		moved := ch.pos > after
 		c.mu.Unlock()
-		c.tell(l.run, news...)
+		c.deliver(l.run, news...)
 		if moved {
 			failures = 0
 			continue
@@ -331,7 +331,7 @@ func (c *Client) catchUpReceipts(ctx context.Context, l *conn) {
 			news := c.sent.reached(id, reached(delivered), reached(read))
 			next, more := c.sent.before(id, s.Seq)
 			c.mu.Unlock()
-			c.tell(l.run, news...)
+			c.deliver(l.run, news...)
 			if !more || read > 0 {
 				break
 			}

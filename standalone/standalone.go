@@ -103,7 +103,7 @@ func start(ctx context.Context, cfg Config, opts Options, dir *dataDir, p *progr
 		}
 	}()
 	run := Running{URL: baseURL(cfg.Addr, listener.Addr())}
-	dir.sign(run.URL)
+	dir.writeOwner(run.URL)
 	p.title("Parley standalone, data in %s", cfg.DataDir)
 	st, err := openStores(ctx, cfg, dir, p, opts.Log, log)
 	if err != nil {

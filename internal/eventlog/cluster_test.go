@@ -34,14 +34,14 @@ func TestCluster(t *testing.T) {
 			channels[p], left = ch, left-1
 		}
 	}
-	ears := make([]*ear, len(channels))
+	recorders := make([]*recorder, len(channels))
 	subs := make([]*Subscriber, len(channels))
 	for p, ch := range channels {
-		ears[p] = newEar()
-		subs[p] = l.NewSubscriber(p, ears[p], quiet)
+		recorders[p] = newRecorder()
+		subs[p] = l.NewSubscriber(p, recorders[p], quiet)
 		subs[p].Subscribe(rediskey.Topic(p, ch))
 		startSubscriber(t, subs[p])
-		ears[p].want(t, "+"+rediskey.Topic(p, ch))
+		recorders[p].want(t, "+"+rediskey.Topic(p, ch))
 	}
 
 	acks := load(t, a, channels, func() {
@@ -55,7 +55,7 @@ func TestCluster(t *testing.T) {
 	for p, ch := range channels {
 		topic := rediskey.Topic(p, ch)
 		for got := 0; got < len(acks[ch]); {
-			m := ears[p].next(t)
+			m := recorders[p].next(t)
 			if !strings.HasPrefix(m, topic+"=") {
 				t.Fatalf("received %q", m)
 			}
@@ -97,7 +97,7 @@ func TestCluster(t *testing.T) {
 			t.Errorf("partition %d: a retry is %+v, %v", p, again, err)
 		}
 		if lost[p] {
-			ears[p].until(t, "+"+rediskey.Topic(p, ch))
+			recorders[p].until(t, "+"+rediskey.Topic(p, ch))
 		}
 		// The subscription is live again; messages may have been missed in between.
 		ack, err = retryAppend(a, message(ch, ann, "live"))
@@ -109,7 +109,7 @@ func TestCluster(t *testing.T) {
 			t.Errorf("partition %d: head %+v, %v; want %d", p, heads, err, ack.Seq)
 		}
 		for {
-			if m := ears[p].next(t); strings.Contains(m, ack.ID.String()) {
+			if m := recorders[p].next(t); strings.Contains(m, ack.ID.String()) {
 				break
 			}
 		}
@@ -144,7 +144,7 @@ func TestCluster_slotMoves(t *testing.T) {
 	c := redistest.Cluster(t, 2, 0)
 	rdb := open(t, c.URL())
 	l := New(rdb, 1)
-	e := newEar()
+	e := newRecorder()
 	s := l.NewSubscriber(0, e, quiet)
 	topic := rediskey.Topic(0, chat.NewChannelID())
 	s.Subscribe(topic)

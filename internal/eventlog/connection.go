@@ -116,8 +116,8 @@ func newConnection(rdb redis.UniversalClient, partition int, log *slog.Logger) *
 	}
 }
 
-// poke signals that the Subscriber has topics to add or remove.
-func (k *connection) poke() {
+// signalChange signals that the Subscriber has topics to add or remove.
+func (k *connection) signalChange() {
 	select {
 	case k.wake <- struct{}{}:
 	default:

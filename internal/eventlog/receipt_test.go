@@ -212,7 +212,7 @@ func TestMoveReceipts_many(t *testing.T) {
 		{100, 100, 1, 1}, {101, 0, 1, 1}, {event.MaxMoves, 0, 1, 1}, {event.MaxMoves + 1, 1, 2, 2}, {1203, 0, 3, 3},
 	} {
 		ch := seededAt(t, l, 10)
-		e := newEar()
+		e := newRecorder()
 		s := l.NewSubscriber(l.Partition(ch.UUID), e, quiet)
 		topic := rediskey.Topic(l.Partition(ch.UUID), ch)
 		s.Subscribe(topic)

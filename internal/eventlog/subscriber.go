@@ -82,7 +82,7 @@ func (s *Subscriber) Subscribe(topic string) {
 	if _, ok := s.topics[topic]; !ok {
 		s.topics[topic] = topic
 		s.changed[topic] = struct{}{}
-		s.conn.poke()
+		s.conn.signalChange()
 	}
 }
 
@@ -93,7 +93,7 @@ func (s *Subscriber) Unsubscribe(topic string) {
 	if _, ok := s.topics[topic]; ok {
 		delete(s.topics, topic)
 		s.changed[topic] = struct{}{}
-		s.conn.poke()
+		s.conn.signalChange()
 	}
 }
 

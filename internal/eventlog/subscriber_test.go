@@ -18,20 +18,20 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// ear is a Sink that forwards everything to a channel.
-type ear struct{ heard chan string }
+// recorder is a Sink that forwards everything to a channel.
+type recorder struct{ calls chan string }
 
-func newEar() *ear { return &ear{heard: make(chan string, 100_000)} }
+func newRecorder() *recorder { return &recorder{calls: make(chan string, 100_000)} }
 
-func (e *ear) Received(topic string, payload []byte) { e.heard <- topic + "=" + string(payload) }
-func (e *ear) Flush()                                {}
-func (e *ear) Confirmed(topic string)                { e.heard <- "+" + topic }
+func (e *recorder) Received(topic string, payload []byte) { e.calls <- topic + "=" + string(payload) }
+func (e *recorder) Flush()                                {}
+func (e *recorder) Confirmed(topic string)                { e.calls <- "+" + topic }
 
 // next waits for the next call and returns it as text.
-func (e *ear) next(t testing.TB) string {
+func (e *recorder) next(t testing.TB) string {
 	t.Helper()
 	select {
-	case s := <-e.heard:
+	case s := <-e.calls:
 		return s
 	case <-time.After(testkit.Timeout):
 		t.Fatal("nothing was received")
@@ -39,7 +39,7 @@ func (e *ear) next(t testing.TB) string {
 	}
 }
 
-func (e *ear) want(t testing.TB, want ...string) {
+func (e *recorder) want(t testing.TB, want ...string) {
 	t.Helper()
 	for _, w := range want {
 		if got := e.next(t); got != w {
@@ -49,7 +49,7 @@ func (e *ear) want(t testing.TB, want ...string) {
 }
 
 // until skips calls until want arrives.
-func (e *ear) until(t testing.TB, want string) {
+func (e *recorder) until(t testing.TB, want string) {
 	t.Helper()
 	for e.next(t) != want {
 	}
@@ -86,7 +86,7 @@ func publish(t testing.TB, rdb redis.UniversalClient, topic, payload string) {
 func TestSubscriber_order(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
-	e := newEar()
+	e := newRecorder()
 	s := l.NewSubscriber(2, e, quiet)
 	a, b := rediskey.Topic(2, chat.NewChannelID()), rediskey.UserTopic(2, chat.NewUserID())
 	s.Subscribe(a) // before Run
@@ -117,7 +117,7 @@ func TestSubscriber_order(t *testing.T) {
 func TestSubscriber_connectionKilled(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
-	e := newEar()
+	e := newRecorder()
 	s := l.NewSubscriber(0, e, quiet)
 	a, b, gone := rediskey.Topic(0, chat.NewChannelID()), rediskey.Topic(0, chat.NewChannelID()), rediskey.Topic(0, chat.NewChannelID())
 	startSubscriber(t, s)
@@ -142,7 +142,7 @@ func TestSubscriber_connectionKilled(t *testing.T) {
 func TestSubscriber_redisRestarted(t *testing.T) {
 	t.Parallel()
 	l, rdb, server := newLog(t)
-	e := newEar()
+	e := newRecorder()
 	s := l.NewSubscriber(0, e, quiet)
 	a, b := rediskey.Topic(0, chat.NewChannelID()), rediskey.Topic(0, chat.NewChannelID())
 	s.Subscribe(a)
@@ -164,7 +164,7 @@ func TestSubscriber_redisRestarted(t *testing.T) {
 func TestSubscriber_churn(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
-	e := newEar()
+	e := newRecorder()
 	s := l.NewSubscriber(1, e, quiet)
 	startSubscriber(t, s)
 	topics := make([]string, 20)
@@ -214,7 +214,7 @@ func TestSubscriber_confirmsTheLast(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
 	held, let := make(chan struct{}), make(chan struct{})
-	e := newEar()
+	e := newRecorder()
 	s := l.NewSubscriber(1, holding{e, held, let}, quiet)
 	const busy, topic = "{1}:busy", "{1}:x"
 	s.Subscribe(busy)
@@ -246,7 +246,7 @@ func TestSubscriber_confirmsTheLast(t *testing.T) {
 
 // holding is a Sink whose Received blocks.
 type holding struct {
-	*ear
+	*recorder
 	held, let chan struct{}
 }
 
@@ -255,14 +255,14 @@ func (h holding) Received(topic string, payload []byte) {
 		close(h.held)
 		<-h.let
 	}
-	h.ear.Received(topic, payload)
+	h.recorder.Received(topic, payload)
 }
 
 // Commands that the last connection did not answer are not expected to be answered by the next one.
 func TestSubscriber_newConnectionExpectsNothing(t *testing.T) {
 	t.Parallel()
 	l := New(nil, 4)
-	s := l.NewSubscriber(1, newEar(), quiet)
+	s := l.NewSubscriber(1, newRecorder(), quiet)
 	const topic = "{1}:x"
 	s.all()
 	s.Subscribe(topic)
@@ -300,7 +300,7 @@ func TestSubscriber_neverWaitsForRedis(t *testing.T) {
 		}
 	}})
 	defer rdb.Close()
-	e := newEar()
+	e := newRecorder()
 	s := New(rdb, 4).NewSubscriber(0, e, quiet)
 	stop := startSubscriber(t, s)
 	defer stop()
@@ -341,7 +341,7 @@ func (w warnings) Handle(_ context.Context, r slog.Record) error {
 func TestSubscriber_silentConnection(t *testing.T) {
 	t.Parallel()
 	l, rdb, server := newLog(t)
-	e, w := newEar(), warnings{make(chan string, 10)}
+	e, w := newRecorder(), warnings{make(chan string, 10)}
 	s := l.NewSubscriber(0, e, slog.New(w))
 	s.conn.ping, s.conn.silence = 20*time.Millisecond, 200*time.Millisecond
 	topic := rediskey.Topic(0, chat.NewChannelID())
@@ -364,7 +364,7 @@ func TestSubscriber_silentConnection(t *testing.T) {
 func TestSubscriber_quietConnection(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
-	e, w := newEar(), warnings{make(chan string, 10)}
+	e, w := newRecorder(), warnings{make(chan string, 10)}
 	s := l.NewSubscriber(0, e, slog.New(w))
 	s.conn.ping, s.conn.silence = 50*time.Millisecond, time.Second
 	topic := rediskey.Topic(0, chat.NewChannelID())
@@ -390,9 +390,9 @@ func TestSubscriber_quietConnection(t *testing.T) {
 func TestSubscriber_stops(t *testing.T) {
 	t.Parallel()
 	l, rdb, server := newLog(t)
-	stopNow := startSubscriber(t, l.NewSubscriber(0, newEar(), quiet))
+	stopNow := startSubscriber(t, l.NewSubscriber(0, newRecorder(), quiet))
 	stopNow() // possibly before it has connected
-	e := newEar()
+	e := newRecorder()
 	s := l.NewSubscriber(0, e, quiet)
 	s.Subscribe("{0}:x")
 	stop := startSubscriber(t, s)
@@ -406,6 +406,6 @@ func TestSubscriber_stops(t *testing.T) {
 	})
 	s.Subscribe("{0}:y") // harmless
 	server.Kill(t)
-	stopDown := startSubscriber(t, l.NewSubscriber(0, newEar(), quiet))
+	stopDown := startSubscriber(t, l.NewSubscriber(0, newRecorder(), quiet))
 	stopDown()
 }

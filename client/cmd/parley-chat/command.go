@@ -51,18 +51,18 @@ func (s *screen) typed(ctx context.Context, line string) bool {
 
 func (s *screen) command(ctx context.Context, line string) {
 	name, rest, _ := strings.Cut(line, " ")
-	if err := s.obey(ctx, name, strings.TrimSpace(rest)); err != nil {
+	if err := s.execute(ctx, name, strings.TrimSpace(rest)); err != nil {
 		s.refused++
 		s.note("%s: %v", name, describe(err))
 	}
 }
 
-func (s *screen) obey(ctx context.Context, name, rest string) error {
+func (s *screen) execute(ctx context.Context, name, rest string) error {
 	switch name {
 	case "/create":
 		ch, err := s.c.API().CreateChannel(ctx, rest, chat.Unlisted)
 		if err == nil {
-			s.meet(ch)
+			s.addChannel(ch)
 			s.at(ch.ID)
 			s.note("others join with /join %s", ch.ID)
 		}
@@ -72,10 +72,10 @@ func (s *screen) obey(ctx context.Context, name, rest string) error {
 		if err == nil {
 			var ch client.Channel
 			if ch, err = s.c.API().JoinChannel(ctx, id); err == nil {
-				s.meet(ch)
+				s.addChannel(ch)
 			}
 		}
-		return s.turn(ctx, id, err)
+		return s.switchOrClear(ctx, id, err)
 	case "/list":
 		for id, ch := range s.channels {
 			s.note("%s %s, %s", id, s.name(id), ch.Kind)
@@ -83,7 +83,7 @@ func (s *screen) obey(ctx context.Context, name, rest string) error {
 		return nil
 	case "/to":
 		id, err := s.find(rest)
-		return s.turn(ctx, id, err)
+		return s.switchOrClear(ctx, id, err)
 	case "/dm":
 		return s.direct(ctx, rest)
 	case "/help":
@@ -93,11 +93,11 @@ func (s *screen) obey(ctx context.Context, name, rest string) error {
 	return s.here(ctx, name, rest)
 }
 
-// turn switches to a channel. If that fails, no channel is current, so that the next input does not
+// switchOrClear switches to a channel. If that fails, no channel is current, so that the next input does not
 // go to the previous channel.
-func (s *screen) turn(ctx context.Context, id chat.ChannelID, err error) error {
+func (s *screen) switchOrClear(ctx context.Context, id chat.ChannelID, err error) error {
 	if err == nil {
-		s.turnTo(ctx, id)
+		s.switchTo(ctx, id)
 		return nil
 	}
 	if !s.current.IsZero() {
@@ -197,7 +197,7 @@ func (s *screen) direct(ctx context.Context, rest string) error {
 		}
 		ch, err := s.c.API().OpenDirect(ctx, u.ID)
 		s.peer(ch)
-		return s.turn(ctx, ch.ID, err)
+		return s.switchOrClear(ctx, ch.ID, err)
 	}
 	return fmt.Errorf("no user %q", name)
 }

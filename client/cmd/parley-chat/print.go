@@ -65,8 +65,8 @@ func (s *screen) joined(ctx context.Context, e client.Joined) {
 	}
 	s.note("in %s, %d unread%s; %s", s.name(ch.ChannelID), ch.Unread, mentions, ch.ChannelID)
 	switch {
-	case s.current.IsZero() && !s.turned:
-		s.turnTo(ctx, ch.ChannelID)
+	case s.current.IsZero() && !s.chosen:
+		s.switchTo(ctx, ch.ChannelID)
 	case s.current == ch.ChannelID && ch.LastSeq > s.shown:
 		// These were sent after the history was read and before the channel was followed.
 		s.history(ctx, ch.ChannelID, s.shown)
@@ -91,8 +91,8 @@ func (s *screen) peer(ch client.Channel) {
 	}
 }
 
-// meet adds a channel that REST has returned. The WebSocket may report it later, in more detail.
-func (s *screen) meet(ch client.Channel) {
+// addChannel adds a channel that REST has returned. The WebSocket may report it later, in more detail.
+func (s *screen) addChannel(ch client.Channel) {
 	s.peer(ch)
 	if _, known := s.channels[ch.ID]; !known {
 		s.channels[ch.ID] = frame.ChannelSummary{ChannelID: ch.ID, Name: ch.Name, Kind: ch.Kind}
@@ -131,13 +131,13 @@ func (s *screen) event(e client.ChannelEvent) {
 	case event.Message:
 		s.names[e.SenderID] = e.SenderName
 		s.typing[e.SenderID] = false
-		s.said.add(e.ID, e.Body)
+		s.snippets.add(e.ID, e.Body)
 		s.line(e.ChannelID, e.SentAt, e.SenderName, e.Body, s.called(e.ChannelID, e.SenderID, e.Mentions))
 		if here {
 			s.remember(e.ID, e.Mine)
 		}
 	case event.Edit:
-		s.said.add(*e.MessageID, e.Body)
+		s.snippets.add(*e.MessageID, e.Body)
 		s.line(e.ChannelID, e.SentAt, s.who(e.SenderID), e.Body, "edited", s.called(e.ChannelID, e.SenderID, e.Mentions))
 	case event.Delete:
 		s.line(e.ChannelID, e.SentAt, s.who(e.SenderID), "", "deleted a message")
@@ -147,7 +147,7 @@ func (s *screen) event(e client.ChannelEvent) {
 		if e.Remove {
 			does = "takes back " + e.Emoji + " from"
 		}
-		s.note("%s: %s %s %s", s.name(e.ChannelID), s.who(e.SenderID), does, s.said.of(*e.MessageID))
+		s.note("%s: %s %s %s", s.name(e.ChannelID), s.who(e.SenderID), does, s.snippets.of(*e.MessageID))
 	case event.MemberJoined, event.MemberLeft:
 		if e.UserID != nil {
 			s.names[*e.UserID] = e.Username
@@ -191,11 +191,11 @@ func (s *screen) forget(id chat.EventID) {
 // at sets the channel that receives the input, possibly none. /edit and /delete do not apply to
 // messages in another channel.
 func (s *screen) at(id chat.ChannelID) {
-	s.current, s.shown, s.turned, s.last, s.lastMine = id, 0, true, chat.EventID{}, chat.EventID{}
+	s.current, s.shown, s.chosen, s.last, s.lastMine = id, 0, true, chat.EventID{}, chat.EventID{}
 }
 
-// turnTo switches to a channel and shows its newest messages.
-func (s *screen) turnTo(ctx context.Context, id chat.ChannelID) {
+// switchTo switches to a channel and shows its newest messages.
+func (s *screen) switchTo(ctx context.Context, id chat.ChannelID) {
 	s.at(id)
 	s.note("talking in %s", s.name(id))
 	s.history(ctx, id, 0)
@@ -216,7 +216,7 @@ func (s *screen) history(ctx context.Context, id chat.ChannelID, after int64) {
 			s.shown = max(s.shown, m.Seq)
 		}
 		s.names[m.SenderID] = m.SenderName
-		s.said.add(m.ID, m.Body)
+		s.snippets.add(m.ID, m.Body)
 		marks := []string{"deleted"}
 		if m.DeletedAt.IsZero() {
 			marks = []string{"", s.called(id, m.SenderID, m.Mentions)}

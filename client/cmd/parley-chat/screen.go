@@ -34,12 +34,12 @@ type screen struct {
 	names    map[chat.UserID]string
 	peers    map[chat.ChannelID]string // the other user of each direct channel
 	channels map[chat.ChannelID]frame.ChannelSummary
-	said     snippets
+	snippets snippets
 	typing   map[chat.UserID]bool
 
 	current  chat.ChannelID
 	shown    int64        // seq up to which the current channel has been shown
-	turned   bool         // the user has chosen a channel, so none is chosen automatically
+	chosen   bool         // the user has chosen a channel, so none is chosen automatically
 	lastMine chat.EventID // the user's last message in the current channel
 	last     chat.EventID
 
@@ -78,7 +78,7 @@ func (s *screen) run(ctx context.Context, input *bufio.Scanner, join string) err
 	defer s.tasks.Wait()
 	defer stop()
 	if join != "" {
-		if err := s.obey(ctx, "/join", join); err != nil {
+		if err := s.execute(ctx, "/join", join); err != nil {
 			return fmt.Errorf("join %s: %w", join, describe(err)) // the input must not go to another channel
 		}
 	}

@@ -159,7 +159,7 @@ func (p *Postgres) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("start PostgreSQL: %w", err)
 	}
-	sign(file, proc.Pid())
+	writeOwner(file, proc.Pid())
 	if err := waitReady(ctx, proc, "PostgreSQL", p.ping); err != nil {
 		return err
 	}

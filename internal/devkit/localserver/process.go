@@ -54,8 +54,8 @@ func lock(ctx context.Context, path string) (*os.File, error) {
 	}
 }
 
-// sign writes the server's pid into the lock file, for lock's error message.
-func sign(file *os.File, pid int) {
+// writeOwner writes the server's pid into the lock file, for lock's error message.
+func writeOwner(file *os.File, pid int) {
 	_ = file.Truncate(0) // an error only affects that message
 	_, _ = file.WriteAt([]byte(strconv.Itoa(pid)+"\n"), 0)
 }

@@ -136,7 +136,7 @@ func (r *Redis) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("start Redis: %w", err)
 	}
-	sign(file, proc.Pid())
+	writeOwner(file, proc.Pid())
 	if err := waitReady(ctx, proc, "Redis", func(ctx context.Context) error { return r.ping(ctx, proc) }); err != nil {
 		return err
 	}

@@ -151,7 +151,7 @@ func (p *probe) pass(ctx context.Context) (result, error) {
 	if err == nil {
 		err = timed(Hear, func() error {
 			for _, e := range listeners {
-				if err := e.hear(ctx, ack.ID); err != nil {
+				if err := e.awaitEvent(ctx, ack.ID); err != nil {
 					return err
 				}
 			}
@@ -306,8 +306,8 @@ func (e *listener) run(ctx context.Context, channel chat.ChannelID) {
 	e.err = <-ended
 }
 
-// hear waits for an event.
-func (e *listener) hear(ctx context.Context, id chat.EventID) error {
+// awaitEvent waits for an event.
+func (e *listener) awaitEvent(ctx context.Context, id chat.EventID) error {
 	for {
 		select {
 		case got := <-e.heard:
