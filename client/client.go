@@ -251,7 +251,7 @@ func (c *Client) stay(ctx context.Context) error {
 }
 
 // replaced reports whether err means that the session of a token has ended, while the source
-// already has the token of another session, which a change of the password has started.
+// already has the token of another session. A change of the password starts such a session.
 func (c *Client) replaced(ctx context.Context, err error, used string) bool {
 	e, ok := errors.AsType[*CloseError](err)
 	if !ok || e.Code != closeRevoked || used == "" {

@@ -1,7 +1,7 @@
 // Package msgtrace traces events from a WebSocket or a request, through the stream, to their rows.
-// The id of an event's trace is the event's id. So the stream carries no trace data, every service
-// adds its spans by an id that it knows anyway, and a message's trace can be found by the message's
-// id.
+// The id of an event's trace is the event's id. So the stream carries no trace data, and every
+// service adds its spans by an id that it knows anyway. A message's trace can be found by the
+// message's id.
 //
 // The random bits of its id decide whether an event is traced, so every service with the same ratio
 // decides alike. Spans are created when they end, so an event that is not traced costs one

@@ -1,8 +1,8 @@
 // Package affinity keeps the workers of one task on separate cores.
 //
-// When a few threads start to work at the same moment, for some ten milliseconds, the kernel often
-// puts them on the core of the thread that woke them, where they take turns while other cores are
-// almost idle. The kernel's load balancing measures over a longer time than that. So each worker
+// A few threads may start to work at the same moment, for some ten milliseconds. The kernel often
+// puts them on the core of the thread that woke them. There they take turns while other cores are
+// almost idle, because the kernel's load balancing measures over a longer time. So each worker
 // checks where the others are, and moves away. The package ignores what else runs on the cores.
 package affinity
 

@@ -19,8 +19,8 @@ const (
 	Outlived State = "outlived" // every token that it signed has expired; Prune deletes it
 )
 
-// reloadDelay is how long a process may continue to sign with a key after the next one has settled,
-// because it has not read the folder since the next key was added.
+// reloadDelay is how long a process may continue to sign with a key after the next one has settled.
+// In that time it has not read the folder since the next key was added.
 const reloadDelay = 2 * time.Minute
 
 // KeyInfo describes a key in the folder.

@@ -139,8 +139,8 @@ func newVerifier(keys KeySource, now func() time.Time) *Verifier {
 	)}
 }
 
-// Verify returns the claims of raw. Its error is ErrExpired for a token that has expired, ErrNotYet
-// for one that is not valid yet, ErrInvalid for one that never was, and any other error if the keys
+// Verify returns the claims of raw. Its error is ErrExpired for an expired token, ErrNotYet for one
+// that is not valid yet, and ErrInvalid for one that never was. Any other error means that the keys
 // were unavailable.
 func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
 	if len(raw) > maxLength {
