@@ -3,6 +3,8 @@ package client_test
 import (
 	"testing"
 
+	"github.com/gorilla/websocket"
+
 	"parley.chat/client"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
@@ -61,5 +63,56 @@ func TestFollow_moreChannelsThanAllowed(t *testing.T) {
 	}
 	if left := all[client.Left](got); len(left) > 0 {
 		t.Errorf("left: %+v", left)
+	}
+}
+
+// TestFollow_onDemand checks that a channel that the server has left out is not subscribed to until
+// it is followed, and then from its position. Following it again, or an unknown channel, does
+// nothing.
+func TestFollow_onDemand(t *testing.T) {
+	t.Parallel()
+	c := chat.NewChannelID()
+	g := newGateway(t, c)
+	g.hello = func(_ *websocket.Conn, h *frame.Hello) { h.Channels[0].NotFollowed = len(g.tokens) == 1 }
+	g.say(c, 5)
+	r := g.run(positions(c, 2, "1-a"))
+	r.until("the channel is known", func([]client.Event) bool { return len(r.Channels()) == 1 })
+	if !r.Channels()[0].NotFollowed {
+		t.Errorf("the summary is %+v", r.Channels()[0])
+	}
+	r.Follow(chat.NewChannelID())
+	r.Typing(c, true)
+	g.await(1, frame.Typing) // frames are sent in order, so a subscribe would have arrived before
+	if asked := g.received(frame.Subscribe); len(asked) != 0 {
+		t.Errorf("asked for %+v", asked)
+	}
+	r.Follow(c)
+	got := r.until("what was missed", func(got []client.Event) bool { return len(all[client.ChannelEvent](got)) >= 3 })
+	inOrder(t, got, c, 3, 3)
+	if r.Channels()[0].NotFollowed {
+		t.Error("the channel is still not followed")
+	}
+	r.Follow(c)
+	r.Typing(c, false)
+	g.await(2, frame.Typing)
+	if asked := g.received(frame.Subscribe, frame.Unsubscribe); len(asked) != 1 {
+		t.Errorf("asked for %+v", asked)
+	}
+}
+
+// TestFollow_noRoom checks that a channel stays left out if no other channel can make room for it.
+func TestFollow_noRoom(t *testing.T) {
+	t.Parallel()
+	c := chat.NewChannelID()
+	g := newGateway(t, c)
+	g.onAsk = func(frame.ChannelPosition) apierr.Code { return apierr.RateLimited }
+	r := g.run(nil)
+	leftOut := func([]client.Event) bool { return len(r.Channels()) == 1 && r.Channels()[0].NotFollowed }
+	r.until("the channel is left out", leftOut)
+	r.Follow(c)
+	g.await(2, frame.Subscribe)
+	got := r.until("the channel is left out again", leftOut)
+	if asked := g.received(frame.Unsubscribe); len(asked) != 0 || len(all[client.Left](got)) != 0 {
+		t.Errorf("unsubscribed %+v, left %+v", asked, all[client.Left](got))
 	}
 }

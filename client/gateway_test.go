@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -49,6 +50,11 @@ type gateway struct {
 	// onSend returns an error code to refuse the frame, or true to send no answer.
 	onSend   func(conn *websocket.Conn, f frame.Client) (apierr.Code, bool)
 	onAsk    func(p frame.ChannelPosition) apierr.Code
+	onFrame  func(conn *websocket.Conn, f frame.Client)        // a frame of a type that the gateway does not know
+	upgrade  func(w http.ResponseWriter, r *http.Request) bool // answers a request for a WebSocket itself, or returns false
+	rest     func(w http.ResponseWriter, r *http.Request) bool // answers a REST request itself, or returns false; without g.mu
+	hello    func(conn *websocket.Conn, h *frame.Hello)        // changes a hello
+	frames   []frame.Client                                    // every received frame
 	requests int
 }
 
@@ -77,7 +83,14 @@ func startGateway(channels ...chat.ChannelID) *gateway {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ws", g.socket)
 	mux.HandleFunc("GET /v1/channels/{id}/events", g.events)
-	server := httptest.NewServer(mux)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g.mu.Lock()
+		rest := g.rest
+		g.mu.Unlock()
+		if r.URL.Path == "/ws" || rest == nil || !rest(w, r) {
+			mux.ServeHTTP(w, r)
+		}
+	}))
 	g.url, g.server = server.URL, server
 	return g
 }
@@ -117,7 +130,83 @@ func (g *gateway) events(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"items": items, "next_cursor": nil})
 }
 
+// with calls do with g.mu held.
+func (g *gateway) with(do func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	do()
+}
+
+// push sends frames to all connections, each as one WebSocket message.
+func (g *gateway) push(frames ...[]byte) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for conn := range g.conns {
+		for _, data := range frames {
+			g.send(conn, data)
+		}
+	}
+}
+
+// put appends events to the log, with the next seqs, and sends them to all subscriptions.
+func (g *gateway) put(c chat.ChannelID, events ...frame.Event) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, e := range events {
+		e.ChannelID, e.Seq, e.ID, e.SentAt = c, int64(len(g.log[c])+1), chat.NewEventID(), chat.Now()
+		g.log[c] = append(g.log[c], e)
+		b, err := e.Encode()
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		for conn, subs := range g.conns {
+			if subs[c] {
+				g.send(conn, b)
+			}
+		}
+	}
+}
+
+// received returns the received frames of some types, in order.
+func (g *gateway) received(types ...frame.Type) (frames []frame.Client) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, f := range g.frames {
+		if slices.Contains(types, f.Type) {
+			frames = append(frames, f)
+		}
+	}
+	return frames
+}
+
+// await waits until n frames of a type have been received, and returns them.
+func (g *gateway) await(n int, typ frame.Type) []frame.Client {
+	g.t.Helper()
+	var frames []frame.Client
+	g.until(fmt.Sprintf("%d %s frames", n, typ), func() bool {
+		frames = g.received(typ)
+		return len(frames) >= n
+	})
+	return frames
+}
+
+// until waits for a condition.
+func (g *gateway) until(what string, is func() bool) {
+	g.t.Helper()
+	for deadline := time.Now().Add(waitTimeout); !is(); <-time.After(time.Millisecond) {
+		if time.Now().After(deadline) {
+			g.t.Fatalf("%s: not after %v", what, waitTimeout)
+		}
+	}
+}
+
 func (g *gateway) socket(w http.ResponseWriter, r *http.Request) {
+	g.mu.Lock()
+	answered := g.upgrade != nil && g.upgrade(w, r)
+	g.mu.Unlock()
+	if answered {
+		return
+	}
 	conn, err := (&websocket.Upgrader{Subprotocols: []string{frame.Subprotocol}}).Upgrade(w, r, nil)
 	if err != nil {
 		return
@@ -133,6 +222,9 @@ func (g *gateway) socket(w http.ResponseWriter, r *http.Request) {
 		hello := frame.Hello{UserID: user, HeartbeatSeconds: 25}
 		for c, log := range g.log {
 			hello.Channels = append(hello.Channels, frame.ChannelSummary{ChannelID: c, Kind: chat.Public, LastSeq: int64(len(log)), Epoch: g.epoch})
+		}
+		if g.hello != nil {
+			g.hello(conn, &hello)
 		}
 		g.send(conn, frame.Encode(hello))
 	}
@@ -159,6 +251,7 @@ func (g *gateway) send(conn *websocket.Conn, data []byte) {
 func (g *gateway) take(conn *websocket.Conn, f frame.Client) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.frames = append(g.frames, f)
 	switch f.Type {
 	case frame.Subscribe:
 		for _, p := range f.Positions() {
@@ -179,6 +272,10 @@ func (g *gateway) take(conn *websocket.Conn, f frame.Client) {
 		ack := g.append(f)
 		ack.Ref = f.Ref
 		g.send(conn, frame.Encode(ack))
+	default:
+		if g.onFrame != nil {
+			g.onFrame(conn, f)
+		}
 	}
 }
 
@@ -248,8 +345,9 @@ func (g *gateway) say(c chat.ChannelID, n int) {
 // running is a running client and the events that it has delivered.
 type running struct {
 	*client.Client
-	t   *testing.T
-	end func() error
+	t    *testing.T
+	stop func()       // cancels the context of Run
+	end  func() error // waits for Run and returns its error
 
 	mu  sync.Mutex
 	got []client.Event
@@ -262,6 +360,14 @@ func (g *gateway) run(change func(*client.Config)) *running {
 
 func (g *gateway) runAt(now func() time.Time, change func(*client.Config)) *running {
 	g.t.Helper()
+	c, release := g.client(now, change)
+	return g.start(c, release)
+}
+
+// client returns a client of the gateway that is not running yet, and a function that closes its
+// REST connections.
+func (g *gateway) client(now func() time.Time, change func(*client.Config)) (c *client.Client, release func()) {
+	g.t.Helper()
 	transport := &http.Transport{}
 	cfg := client.Config{URL: g.url, Tokens: client.StaticToken("good"), HTTP: &http.Client{Transport: transport}}
 	if change != nil {
@@ -271,6 +377,11 @@ func (g *gateway) runAt(now func() time.Time, change func(*client.Config)) *runn
 	if err != nil {
 		g.t.Fatal(err)
 	}
+	return c, transport.CloseIdleConnections
+}
+
+// start runs a client and reads its events.
+func (g *gateway) start(c *client.Client, release func()) *running {
 	r := &running{Client: c, t: g.t}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended, taken := make(chan error, 1), make(chan struct{})
@@ -286,10 +397,10 @@ func (g *gateway) runAt(now func() time.Time, change func(*client.Config)) *runn
 	wait := sync.OnceValue(func() error {
 		err := <-ended
 		<-taken
-		transport.CloseIdleConnections()
+		release()
 		return err
 	})
-	r.end = wait
+	r.stop, r.end = cancel, wait
 	g.t.Cleanup(func() {
 		cancel()
 		_ = wait()
