@@ -653,12 +653,3 @@ func TestNewAppender_lanes(t *testing.T) {
 		t.Errorf("a Cluster has %d lanes, want one per partition", got)
 	}
 }
-
-func TestBackoff(t *testing.T) {
-	t.Parallel()
-	for attempt := range 100 {
-		if d := backoff(attempt); d < 2*time.Millisecond || d > 201*time.Millisecond {
-			t.Errorf("backoff(%d) = %v", attempt, d)
-		}
-	}
-}

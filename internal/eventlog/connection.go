@@ -147,7 +147,7 @@ func (k *connection) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(backoff(attempt)):
+		case <-time.After(retryDelay(attempt)):
 		}
 	}
 }

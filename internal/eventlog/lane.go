@@ -3,12 +3,12 @@ package eventlog
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"parley.chat/internal/platform/backoff"
 	"parley.chat/internal/platform/resp"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
@@ -448,7 +448,7 @@ func (l *lane) pauseLocked(err error) {
 	}
 	l.paused = true
 	l.a.cfg.Logger.Warn("append refused for now, sending again", "err", err)
-	time.AfterFunc(backoff(l.attempt), func() {
+	time.AfterFunc(retryDelay(l.attempt), func() {
 		l.mu.Lock()
 		l.paused = false
 		mustSend := l.startSendLocked()
@@ -501,11 +501,10 @@ func (l *lane) close() {
 	l.settling.Wait()
 }
 
-// backoff returns a delay that doubles from 5 ms to 200 ms, with jitter. A Redis that is down is
-// not flooded with attempts, and one that has failed over is found quickly.
-func backoff(attempt int) time.Duration {
-	d := min(5*time.Millisecond<<min(attempt, 6), 200*time.Millisecond)
-	return d/2 + rand.N(d/2+1)
+// retryDelay returns the delay before the next attempt to reach Redis. A Redis that is down is not
+// flooded with attempts, and one that has failed over is found quickly.
+func retryDelay(failures int) time.Duration {
+	return backoff.Delay(failures, 5*time.Millisecond, 200*time.Millisecond)
 }
 
 // expire fails events that have waited too long; whether they were appended is unknown. If the

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	_ "embed"
 	"fmt"
+	"log/slog"
 
 	"github.com/redis/go-redis/v9"
 
@@ -47,4 +48,15 @@ func (l *Log) Repair(ctx context.Context, channel chat.ChannelID, found, known H
 // than known. found must have been read after known was seen.
 func (found Head) Lost(known Head) bool {
 	return found.Seeded() && known.Seeded() && (found.Seq < known.Seq || known.Epoch.NewerThan(found.Epoch))
+}
+
+// Resolve returns the head of a channel whose counter in Redis differs from the head that this
+// process knows: the found head, or that of a new epoch if Redis has lost writes.
+func (l *Log) Resolve(ctx context.Context, channel chat.ChannelID, found, known Head, floor Floor, logger *slog.Logger) (Head, error) {
+	if !found.Lost(known) {
+		return found, nil
+	}
+	logger.ErrorContext(ctx, "Redis has lost writes, starting a new epoch", "channel_id", channel,
+		"known_seq", known.Seq, "found_seq", found.Seq, "known_epoch", known.Epoch, "found_epoch", found.Epoch)
+	return l.Repair(ctx, channel, found, known, floor)
 }

@@ -70,14 +70,9 @@ func (h *Heads) put(channel chat.ChannelID, head eventlog.Head) {
 // repairs the channel.
 func (h *Heads) Diverged(ctx context.Context, channel chat.ChannelID, found eventlog.Head) error {
 	known := h.Known(channel)
-	head := found
-	if found.Lost(known) {
-		h.logger.ErrorContext(ctx, "Redis has lost writes, starting a new epoch", "channel_id", channel,
-			"known_seq", known.Seq, "found_seq", found.Seq, "known_epoch", known.Epoch, "found_epoch", found.Epoch)
-		var err error
-		if head, err = h.log.Repair(ctx, channel, found, known, h.floor); err != nil {
-			return err
-		}
+	head, err := h.log.Resolve(ctx, channel, found, known, h.floor, h.logger)
+	if err != nil {
+		return err
 	}
 	h.put(channel, head)
 	return nil

@@ -7,6 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"parley.chat/internal/platform/backoff"
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/sync-service/internal/group"
 	"parley.chat/sync-service/internal/store"
@@ -54,7 +55,7 @@ func (c *Consumer) read(ctx context.Context, p int) {
 // that have been pending on others for too long. After any error the caller starts it again from
 // the pending entries: a lost reply may have contained entries that only the pending list still
 // knows.
-func (c *Consumer) consume(ctx context.Context, p int, stream *streamreader.Reader, retry *group.Backoff) error {
+func (c *Consumer) consume(ctx context.Context, p int, stream *streamreader.Reader, retry *backoff.Backoff) error {
 	if err := c.checkForLostWrites(ctx, p); err != nil {
 		return err
 	}
@@ -206,6 +207,6 @@ func (c *Consumer) createGroup(ctx context.Context, p int) error {
 	return err
 }
 
-func (c *Consumer) backoff() *group.Backoff {
-	return &group.Backoff{Min: c.cfg.RetryMin, Max: c.cfg.RetryMax}
+func (c *Consumer) backoff() *backoff.Backoff {
+	return &backoff.Backoff{Min: c.cfg.RetryMin, Max: c.cfg.RetryMax}
 }

@@ -24,6 +24,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"parley.chat/internal/platform/backoff"
 	"parley.chat/internal/platform/outage"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/rediskey"
@@ -124,8 +125,8 @@ func (c *Consumer) Run(ctx context.Context) error {
 	return nil
 }
 
-func (c *Consumer) backoff() *group.Backoff {
-	return &group.Backoff{Min: c.cfg.RetryMin, Max: c.cfg.RetryMax}
+func (c *Consumer) backoff() *backoff.Backoff {
+	return &backoff.Backoff{Min: c.cfg.RetryMin, Max: c.cfg.RetryMax}
 }
 
 // maxSlots bounds the number of slots in a round. Each slot costs three round trips.
@@ -134,7 +135,7 @@ const maxSlots = 8
 // consume reads the entries pending on this consumer and then new entries, one slot of partitions
 // at a time. After any error the caller starts it again from the pending entries: a lost reply may
 // have contained entries that only the pending list still knows.
-func (c *Consumer) consume(ctx context.Context, retry *group.Backoff) error {
+func (c *Consumer) consume(ctx context.Context, retry *backoff.Backoff) error {
 	from := c.allPartitions("0-0")
 	for ctx.Err() == nil && len(from) > 0 {
 		var err error

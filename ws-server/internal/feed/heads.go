@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/platform/backoff"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/ws-server/internal/hub"
 )
@@ -36,14 +37,10 @@ func (f *Feed) checkHeads(ctx context.Context) error {
 			select {
 			case <-ctx.Done():
 				return nil
-			case <-time.After(retryDelay(attempt)):
+			case <-time.After(backoff.Delay(attempt, 50*time.Millisecond, time.Second)):
 			}
 		}
 	}
-}
-
-func retryDelay(attempt int) time.Duration {
-	return min(50*time.Millisecond<<min(attempt, 5), time.Second)
 }
 
 func (f *Feed) nextToCheck() (batch []chat.ChannelID) {
@@ -127,14 +124,9 @@ func (f *Feed) Diverged(ctx context.Context, id chat.ChannelID, found eventlog.H
 
 // resolve is Diverged for the given known head.
 func (f *Feed) resolve(ctx context.Context, id chat.ChannelID, found, known eventlog.Head) error {
-	head := found
-	if found.Lost(known) {
-		f.cfg.Logger.Error("Redis has lost writes, a new epoch begins", "channel_id", id,
-			"known_seq", known.Seq, "found_seq", found.Seq, "known_epoch", known.Epoch, "found_epoch", found.Epoch)
-		var err error
-		if head, err = f.cfg.Log.Repair(ctx, id, found, known, f.cfg.History.MaxSeq); err != nil {
-			return err
-		}
+	head, err := f.cfg.Log.Resolve(ctx, id, found, known, f.cfg.History.MaxSeq, f.cfg.Logger)
+	if err != nil {
+		return err
 	}
 	if ch := f.Hub.Channel(id); ch != nil {
 		f.setHead(ch, head)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"parley.chat/internal/platform/backoff"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
@@ -52,7 +53,7 @@ func (f *Feed) heal(ch *hub.Channel, after, upTo int64) {
 					ch.HealFailed()
 				}
 				return
-			case <-time.After(retryDelay(attempt)):
+			case <-time.After(backoff.Delay(attempt, 50*time.Millisecond, time.Second)):
 			}
 		}
 	})

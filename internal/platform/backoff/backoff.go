@@ -1,13 +1,23 @@
-package group
+// Package backoff waits between attempts: exponentially longer, with jitter, so that instances that
+// failed together do not retry in lockstep.
+package backoff
 
 import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	"parley.chat/internal/platform/lifecycle"
 )
 
-// Backoff waits exponentially longer between attempts, with jitter so that instances do not retry
-// in lockstep.
+// Delay returns the delay after a number of earlier failures. It doubles from first to last; a
+// random half of it is jitter.
+func Delay(failures int, first, last time.Duration) time.Duration {
+	d := min(last, first<<min(failures, 16))
+	return d/2 + rand.N(d/2+1)
+}
+
+// Backoff counts failed attempts and waits between them.
 type Backoff struct {
 	Min, Max time.Duration
 	Tries    int // failed attempts since the last success
@@ -15,16 +25,9 @@ type Backoff struct {
 
 // Wait sleeps before the next attempt. It returns false if ctx has ended.
 func (b *Backoff) Wait(ctx context.Context) bool {
-	d := min(b.Max, b.Min<<min(b.Tries, 16))
+	d := Delay(b.Tries, b.Min, b.Max)
 	b.Tries++
-	timer := time.NewTimer(d/2 + rand.N(d/2+1))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
+	return lifecycle.Sleep(ctx, d)
 }
 
 // Reset restarts the backoff after a success.
