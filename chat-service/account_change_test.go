@@ -1,15 +1,12 @@
 package chatservice_test
 
 import (
-	"encoding/base64"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync"
 	"testing"
-
-	"golang.org/x/crypto/argon2"
 
 	chatservice "parley.chat/chat-service"
 	"parley.chat/shared-contracts/chat"
@@ -131,30 +128,6 @@ func TestPassword_forgetsDevices(t *testing.T) {
 	}
 }
 
-// TestPassword_composed checks that the composition of characters in a password does not matter.
-// The hash of a password that an earlier release did not normalize is replaced at the next login.
-func TestPassword_composed(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	const composed, decomposed = "Z\u00fcrich caf\u00e9 1", "Zu\u0308rich cafe\u0301 1"
-	w.post("/v1/signup", "", object{"username": "ann", "email": "ann@example.com", "password": composed}).into(t, 201, &loginAnswer{})
-	for _, typed := range []string{decomposed, composed} {
-		w.login("ann", typed).into(t, 200, &loginAnswer{})
-	}
-	salt := []byte("0123456789abcdef")
-	for i, old := range []string{decomposed, composed} {
-		key := argon2.IDKey([]byte(old), salt, 1, 1<<10, 1, 32)
-		b64 := base64.RawStdEncoding.EncodeToString
-		w.exec("update users set password_hash = $1", fmt.Sprintf("$argon2id$v=19$m=1024,t=1,p=1$%s$%s", b64(salt), b64(key)))
-		w.login("ann", "Zurich cafe 1").want(t, 401, "invalid_credentials")
-		w.login("ann", composed).into(t, 200, &loginAnswer{})
-		if n := w.count("select count(*) from users where password_hash like '%' || $1 || '%'", b64(salt)); n != i {
-			t.Errorf("%d old hashes of %q are left, want %d", n, old, i)
-		}
-		w.login("ann", decomposed).into(t, 200, &loginAnswer{})
-	}
-}
-
 // TestSessions_bounded checks that the 51st login ends the least recently used session, and that
 // the list begins with the caller's own session.
 func TestSessions_bounded(t *testing.T) {
@@ -218,35 +191,6 @@ func TestPassword_guessesAreLimited(t *testing.T) {
 	}
 	w.post("/v1/me/password", ann.Token, object{"password": goodPassword, "new_password": otherPassword}).want(t, 429, "rate_limited")
 	w.delete("/v1/me", ann.Token, object{"password": goodPassword}).want(t, 429, "rate_limited")
-}
-
-// TestPassword_concurrentLogins checks that no session from a concurrent login with the old
-// password survives the change.
-func TestPassword_concurrentLogins(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, func(c *chatservice.Config) { c.LoginFailures.Count = 1000 })
-	ann := w.signup("ann")
-	var wg sync.WaitGroup
-	logins := make([]answer, 16)
-	for i := range logins {
-		wg.Go(func() { logins[i] = w.login("ann", goodPassword) })
-	}
-	var change answer
-	wg.Go(func() {
-		change = w.post("/v1/me/password", ann.Token, object{"password": goodPassword, "new_password": otherPassword})
-	})
-	wg.Wait()
-	if change.status != 200 {
-		t.Fatalf("change = %d %s", change.status, change.body)
-	}
-	if n := w.count("select count(*) from sessions where user_id = $1 and revoked_at is null", ann.ID.String()); n != 1 {
-		t.Errorf("%d active sessions, want only the one of the change", n)
-	}
-	for _, a := range logins {
-		if a.status != 200 && a.status != 401 {
-			t.Errorf("login = %d %s", a.status, a.body)
-		}
-	}
 }
 
 func TestDeleteMe(t *testing.T) {

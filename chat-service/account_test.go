@@ -1,9 +1,7 @@
 package chatservice_test
 
 import (
-	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -15,11 +13,9 @@ import (
 
 	chatservice "parley.chat/chat-service"
 	"parley.chat/internal/devkit/testkit"
-	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/platform/config"
 	"parley.chat/shared-contracts/notice"
 	"parley.chat/shared-contracts/rediskey"
-	"parley.chat/shared-migrations/schematest"
 )
 
 func TestSignupLoginRefreshLogout_bearer(t *testing.T) {
@@ -245,41 +241,6 @@ func TestSignup_refuses(t *testing.T) {
 		want(t, 422, "invalid_request")
 }
 
-func TestSignup_concurrentSameName(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	const n = 8
-	statuses := make([]int, n)
-	var wg sync.WaitGroup
-	for i := range n {
-		wg.Go(func() {
-			name := []string{"racer", "RACER"}[i%2]
-			a, err := w.try(request{method: "POST", path: "/v1/signup", body: object{
-				"username": name, "email": name + string(rune('a'+i)) + "@example.com", "password": goodPassword,
-			}})
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			statuses[i] = a.status
-		})
-	}
-	wg.Wait()
-	won := 0
-	for _, s := range statuses {
-		switch s {
-		case http.StatusCreated:
-			won++
-		case http.StatusConflict:
-		default:
-			t.Errorf("status %d", s)
-		}
-	}
-	if users := w.count("select count(*) from users"); won != 1 || users != 1 {
-		t.Errorf("%d signups succeeded, %d users; want 1 and 1: %v", won, users, statuses)
-	}
-}
-
 func TestLogin_failuresLookAlike(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -363,32 +324,6 @@ func TestLogin_limitPerAddress(t *testing.T) {
 	w.post("/v1/login", "", object{"login": "x", "password": "wrong horse"}).want(t, 401, "invalid_credentials")
 }
 
-// TestLogin_renewsOldHashes checks that a login replaces a hash that was made with other
-// parameters.
-func TestLogin_renewsOldHashes(t *testing.T) {
-	t.Parallel()
-	db, r := schematest.Open(t), redistest.NewServer(t)
-	newWorldOn(t, db, r).signup("ann")
-	w := newWorldOn(t, db, r, func(c *chatservice.Config) { c.Argon2Time = 2 })
-	hash := func() (h string) {
-		if err := w.db.QueryRow(t.Context(), "select password_hash from users").Scan(&h); err != nil {
-			t.Fatal(err)
-		}
-		return h
-	}
-	if !strings.Contains(hash(), ",t=1,") {
-		t.Fatalf("hash = %s", hash())
-	}
-	for range 2 {
-		if a := w.post("/v1/login", "", object{"login": "ann", "password": goodPassword}); a.status != 200 {
-			t.Fatalf("login = %d %s", a.status, a.body)
-		}
-		if !strings.Contains(hash(), ",t=2,") {
-			t.Errorf("hash = %s, want it renewed", hash())
-		}
-	}
-}
-
 func TestRefresh_reuseEndsTheSession(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -411,58 +346,6 @@ func TestRefresh_reuseEndsTheSession(t *testing.T) {
 	w.post("/v1/refresh", "", object{"refresh_token": "nonsense"}).want(t, 401, "unauthenticated")
 	w.post("/v1/refresh", "", object{}).want(t, 401, "unauthenticated")
 	w.post("/v1/refresh", "", nil).want(t, 401, "unauthenticated")
-}
-
-// TestRefresh_race sends the same refresh token in several concurrent requests. One of them gets
-// new tokens, which the other requests invalidate, so a copied token is useless.
-func TestRefresh_race(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	ann := w.signup("ann")
-	const n = 8
-	// The row stays locked until all requests are waiting for it.
-	tx, err := w.db.Begin(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := tx.Exec(context.Background(), "select 1 from refresh_tokens for update"); err != nil {
-		t.Fatal(err)
-	}
-	answers := make([]answer, n)
-	var wg sync.WaitGroup
-	for i := range n {
-		wg.Go(func() {
-			var err error
-			if answers[i], err = w.try(request{method: "POST", path: "/v1/refresh", body: object{"refresh_token": ann.Refresh}}); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	testkit.Until(t, testkit.Timeout, func() error {
-		waiting := w.count("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
-		if waiting < n {
-			return fmt.Errorf("%d requests are waiting for the row", waiting)
-		}
-		return nil
-	})
-	if err := tx.Rollback(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	wg.Wait()
-	won := 0
-	for _, a := range answers {
-		if a.status == 200 {
-			won++
-			var pair loginAnswer
-			a.into(t, 200, &pair)
-			w.post("/v1/refresh", "", object{"refresh_token": pair.RefreshToken}).want(t, 401, "unauthenticated")
-		} else if a.status != 401 {
-			t.Errorf("status %d %s", a.status, a.body)
-		}
-	}
-	if won != 1 {
-		t.Errorf("%d requests got new tokens, want 1", won)
-	}
 }
 
 func TestSessions(t *testing.T) {

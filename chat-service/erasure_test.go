@@ -11,8 +11,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	chatservice "parley.chat/chat-service"
-	"parley.chat/internal/devkit/testkit"
-	"parley.chat/internal/platform/names"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
 )
@@ -213,44 +211,5 @@ func TestErasure_notReserved(t *testing.T) {
 	w.delete("/v1/me", ann.Token, object{"password": goodPassword}).must(t, 204)
 	if again := w.signup("ann"); again.ID == ann.ID {
 		t.Error("signup returned the deleted account")
-	}
-}
-
-// TestErasure_concurrentSignup checks that a signup that waits for the deletion of an account with
-// the same name does not get the name.
-func TestErasure_concurrentSignup(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	ann := w.signup("ann")
-	tx, err := w.db.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = tx.Rollback(context.Background()) }()
-	// The same statements as the deletion, not committed yet.
-	for _, sql := range []string{
-		"update users set username = '~gone', lookalike = null, email = 'x@deleted.invalid', deleted_at = now() where id = '" + ann.ID.String() + "'",
-		"insert into reserved_names values (name_digest('" + names.Key("ann") + "'), now() + interval '1 day')",
-	} {
-		if _, err := tx.Exec(t.Context(), sql); err != nil {
-			t.Fatal(err)
-		}
-	}
-	done := make(chan answer, 1)
-	go func() {
-		a, _ := w.try(request{method: "POST", path: "/v1/signup", body: object{"username": "ann", "email": "b@example.com", "password": goodPassword}})
-		done <- a
-	}()
-	testkit.Until(t, testkit.Timeout, func() error {
-		if n := w.count("select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"); n == 0 {
-			return fmt.Errorf("the signup is not waiting for the lock")
-		}
-		return nil
-	})
-	if err := tx.Commit(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if a := <-done; a.status != 409 {
-		t.Errorf("signup: %d %s", a.status, a.body)
 	}
 }

@@ -2,7 +2,6 @@ package chatservice_test
 
 import (
 	"fmt"
-	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
@@ -146,40 +145,6 @@ func TestLogin_limitsDoNotLinkNames(t *testing.T) {
 	// Names that do not exist have the same limits.
 	w.guesses("ghost", 1)
 	w.loginFrom("198.51.100.1", "Ghost", "wrong horse", "").want(t, 429, "rate_limited")
-}
-
-// TestLogin_limitPerBlock checks that the networks of one household share a limit, and so do the
-// networks of one IPv6 /48 or IPv4 /24. A request that a narrow limit refuses does not count
-// against the wider ones.
-func TestLogin_limitPerBlock(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, behindProxy, func(c *chatservice.Config) { c.LoginAttempts = config.Rate{Count: 2, Per: time.Hour} })
-	n := 0
-	until := func(address func(i int) string, tries int) (passed int) {
-		for i := range tries {
-			n++
-			if a := w.loginFrom(address(i), fmt.Sprint("nobody-", n), "wrong horse", ""); a.status == http.StatusUnauthorized {
-				passed++
-			}
-		}
-		return passed
-	}
-	one := func(address string) func(int) string { return func(int) string { return address } }
-	if n := until(one("2001:db8:1:100::1"), 20); n != 2 {
-		t.Errorf("one /64: %d, want 2", n)
-	}
-	if n := until(func(i int) string { return fmt.Sprintf("2001:db8:1:1%02x::1", i+1) }, 20); n != 6 {
-		t.Errorf("the rest of its /56: %d, want 6", n)
-	}
-	if n := until(func(i int) string { return fmt.Sprintf("2001:db8:1:%x00::1", i+2) }, 40); n != 24 {
-		t.Errorf("the rest of its /48: %d, want 24", n)
-	}
-	if n := until(func(i int) string { return fmt.Sprintf("192.0.2.%d", i) }, 40); n != 32 {
-		t.Errorf("an IPv4 /24: %d, want 32", n)
-	}
-	if n := until(one("2001:db8:2::1"), 1); n != 1 {
-		t.Error("a request from another network was refused")
-	}
 }
 
 // TestLogin_limitsWithoutRedis checks that wrong passwords are counted while Redis is down.
