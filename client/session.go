@@ -31,7 +31,7 @@ type StaticToken string
 // Token implements TokenSource.
 func (t StaticToken) Token(_ context.Context, rejected string) (Token, error) {
 	if string(t) == rejected {
-		return Token{}, apierr.New(apierr.Unauthenticated, "the token has expired and cannot be renewed")
+		return Token{}, apierr.New(apierr.Unauthenticated, "The access token has expired and cannot be renewed.")
 	}
 	return Token{Access: string(t)}, nil
 }

@@ -30,9 +30,9 @@ func TestText_unpairedSurrogatesAreRefused(t *testing.T) {
 		if err := a.Write(websocket.TextMessage, fmt.Appendf(nil, frame, args...)); err != nil {
 			t.Fatal(err)
 		}
-		code, field := "invalid_body", "field body "
+		code, field := "invalid_body", "The field body "
 		if ref == "react" {
-			code, field = "bad_frame", "field emoji "
+			code, field = "bad_frame", "The field emoji "
 		}
 		got := a.AwaitRef(t, ref)
 		wantCode(t, ref, got, code)
@@ -91,7 +91,7 @@ func TestReply_mustBeToAMessageOfTheChannel(t *testing.T) {
 	} {
 		got := reply(id)
 		wantCode(t, what, got, "invalid_body")
-		if !strings.HasPrefix(got.Message, "field reply_to ") {
+		if !strings.HasPrefix(got.Message, "The field reply_to ") {
 			t.Errorf("%s: %q does not name the field", what, got.Message)
 		}
 	}

@@ -7,11 +7,15 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 )
 
-// TestErrorTexts checks that errors for clients are plain English. A text must not repeat a word,
-// as in "the body body is blank", or begin with a pronoun instead of a noun, as in "only who sent a
-// message". Only one file writes problem documents, so that all have one scheme of types.
+// TestErrorTexts checks that errors for clients are plain English. A text must be a sentence and
+// must not repeat a word, as in "The body body is blank." A message about a field is a fragment
+// that follows the field's name, as in "The field name must not be blank." No text may begin with a
+// pronoun instead of a noun, as in "Only who sent a message". Only one file writes problem
+// documents, so that all have one scheme of types.
 func TestErrorTexts(t *testing.T) {
 	texts, problems := 0, 0
 	eachFile(t, func(path string, source []byte) {
@@ -44,6 +48,7 @@ func TestErrorTexts(t *testing.T) {
 					text, _ := strconv.Unquote(lit.Value)
 					texts++
 					checkText(t, path, text)
+					checkForm(t, path, fun.Sel.Name, text)
 				}
 			}
 			return true
@@ -65,6 +70,23 @@ func checkText(t *testing.T, path, text string) {
 	for _, opening := range []string{"only who ", "who ", "whoever ", "what "} {
 		if strings.HasPrefix(strings.ToLower(text), opening) {
 			t.Errorf("%s: %q begins with a pronoun instead of a noun", path, text)
+		}
+	}
+}
+
+// checkForm checks that the texts of New and Wrap are sentences, and that those of Invalid and
+// InvalidField can follow the name of a field.
+func checkForm(t *testing.T, path, function, text string) {
+	t.Helper()
+	first, _ := utf8.DecodeRuneInString(text)
+	switch function {
+	case "New", "Wrap":
+		if text != "%s" && (!unicode.IsUpper(first) || !strings.HasSuffix(text, ".") && !strings.HasSuffix(text, ". %s")) {
+			t.Errorf("%s: %q is not a sentence", path, text)
+		}
+	case "Invalid", "InvalidField":
+		if unicode.IsUpper(first) || strings.HasSuffix(text, ".") {
+			t.Errorf("%s: %q cannot follow the name of a field", path, text)
 		}
 	}
 }

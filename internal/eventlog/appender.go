@@ -164,7 +164,7 @@ func (a *Appender) Append(ctx context.Context, e frame.Event, o AppendOptions) (
 	case out := <-done:
 		return out.ack, out.err
 	case <-ctx.Done():
-		return Ack{}, apierr.Wrap(ctx.Err(), apierr.Unavailable, "gave up waiting for the append")
+		return Ack{}, apierr.Wrap(ctx.Err(), apierr.Unavailable, "The event log did not answer in time. Retry with the same client_id.")
 	}
 }
 
@@ -173,7 +173,7 @@ func (a *Appender) Append(ctx context.Context, e frame.Event, o AppendOptions) (
 // and done is never called.
 func (a *Appender) Submit(e *frame.Event, o AppendOptions, done func(Ack, error)) error {
 	if e.ClientID == nil || e.ClientID.IsZero() {
-		return apierr.New(apierr.Internal, "an append needs a client id")
+		return apierr.New(apierr.Internal, "An event must have a client_id.")
 	}
 	if o.Retention == 0 {
 		o.Retention = IdempotencyWindow
@@ -187,7 +187,7 @@ func (a *Appender) Submit(e *frame.Event, o AppendOptions, done func(Ack, error)
 		info: o.Batch,
 	}
 	if err := queued.encode(p, e, o.Retention); err != nil {
-		return apierr.Wrap(err, apierr.Internal, "the event cannot be encoded")
+		return apierr.Wrap(err, apierr.Internal, "The event cannot be encoded.")
 	}
 	return a.lanes[a.conns.Of(p)].submit(queued)
 }
@@ -242,7 +242,7 @@ func (a *Appender) Recorded(ctx context.Context, e *frame.Event) (ack Ack, found
 	case errors.Is(err, redis.Nil):
 		return Ack{}, false, nil
 	case err != nil:
-		return Ack{}, false, apierr.Wrap(err, apierr.Unavailable, "the event log does not answer; retry with the same client_id")
+		return Ack{}, false, apierr.Wrap(err, apierr.Unavailable, "The event log is not available. Retry with the same client_id.")
 	case !strings.HasPrefix(record, digestText(e)+" "):
 		return Ack{}, false, errConflict
 	}
@@ -250,7 +250,7 @@ func (a *Appender) Recorded(ctx context.Context, e *frame.Event) (ack Ack, found
 	return ack, err == nil, err
 }
 
-var errConflict = apierr.New(apierr.Conflict, "this client_id was already used for a message with different content")
+var errConflict = apierr.New(apierr.Conflict, "This client_id was already used for a message with different content.")
 
 // removalMark returns the user whose removal mark an event concerns, and what the event does to the
 // mark.
@@ -306,7 +306,7 @@ func outcomeOf(p *pending, epoch event.Epoch, result []byte) (Ack, error) {
 	case "ok":
 		seq, err := strconv.ParseInt(string(rest), 10, 64)
 		if err != nil {
-			return Ack{}, apierr.Wrap(err, apierr.Internal, "the append returned an invalid seq")
+			return Ack{}, apierr.Wrap(err, apierr.Internal, "The append script returned an invalid seq.")
 		}
 		return Ack{ID: p.id, Seq: seq, Epoch: epoch, SentAt: p.sentAt}, nil
 	case "dup":
@@ -314,23 +314,23 @@ func outcomeOf(p *pending, epoch event.Epoch, result []byte) (Ack, error) {
 	case "conflict":
 		return Ack{}, errConflict
 	case "forbidden":
-		return Ack{}, apierr.New(apierr.Forbidden, "no longer a member of this channel")
+		return Ack{}, apierr.New(apierr.Forbidden, "You are no longer a member of this channel.")
 	}
-	return Ack{}, apierr.New(apierr.Internal, "the append returned %.40q", result)
+	return Ack{}, apierr.New(apierr.Internal, "The append script returned %.40q.", result)
 }
 
 // duplicateOf parses an idempotency record: digest, id, seq, sent_at.
 func duplicateOf(p *pending, epoch event.Epoch, record string) (Ack, error) {
 	f := strings.Split(record, " ")
 	if len(f) != 4 {
-		return Ack{}, apierr.New(apierr.Internal, "the idempotency record has %d fields", len(f))
+		return Ack{}, apierr.New(apierr.Internal, "The idempotency record has %d fields.", len(f))
 	}
 	id, errID := chat.ParseEventID(f[1])
 	seq, errSeq := strconv.ParseInt(f[2], 10, 64)
 	var sentAt chat.Time
 	errTime := sentAt.UnmarshalText([]byte(f[3]))
 	if err := errors.Join(errID, errSeq, errTime); err != nil {
-		return Ack{}, apierr.Wrap(err, apierr.Internal, "the idempotency record is damaged")
+		return Ack{}, apierr.Wrap(err, apierr.Internal, "The idempotency record is damaged.")
 	}
 	// A batch that is sent again finds its own records: those are not duplicates.
 	return Ack{ID: id, Seq: seq, Epoch: epoch, SentAt: sentAt, Duplicate: id != p.id}, nil

@@ -118,7 +118,7 @@ func refusals(backlogs []int64, budget int64) []string {
 	share := budget / int64(len(backlogs))
 	for p, n := range backlogs {
 		if n > share {
-			reasons[p] = fmt.Sprintf("%d events are not stored yet, the limit is %d; %d of them are in this partition, whose share is %d", sum, budget, n, share)
+			reasons[p] = fmt.Sprintf("%d events are not stored yet, and the limit is %d. This partition has %d of them, and its share is %d.", sum, budget, n, share)
 		}
 	}
 	return reasons
@@ -190,7 +190,7 @@ func (b *Budget) fullNode(ctx context.Context) (string, error) {
 			return nil
 		}
 		if share := float64(used) / float64(limit); share >= b.cfg.RefuseAt {
-			full = fmt.Sprintf("the event log is %.0f%% full", 100*share)
+			full = fmt.Sprintf("The event log is %.0f%% full.", 100*share)
 		}
 		return nil
 	}

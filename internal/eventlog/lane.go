@@ -127,7 +127,7 @@ func (l *lane) submit(p *pending) error {
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
-		return apierr.New(apierr.Unavailable, "shutting down")
+		return apierr.New(apierr.Unavailable, "The server is shutting down. Retry with the same client_id.")
 	}
 	q, known := l.queues[p.channel]
 	if !known {
@@ -365,7 +365,7 @@ func (l *lane) answeredLocked(f *batch, c scriptCall, results [][]byte) {
 	l.attempt = 0
 	var err error
 	if len(results) != len(c.events)+1 {
-		err = apierr.New(apierr.Internal, "the append answered %d results for %d events", len(results), len(c.events))
+		err = apierr.New(apierr.Internal, "The append script returned %d results for %d events.", len(results), len(c.events))
 	}
 	var epoch event.Epoch
 	if err == nil {
@@ -423,7 +423,7 @@ func (l *lane) refusedLocked(c scriptCall, err replyError) (lost error) {
 		l.a.cfg.Logger.Error("append refused by Redis", "channel_id", c.queue.channel, "err", err)
 		for _, p := range c.events {
 			if !p.finished {
-				p.finished, p.err = true, apierr.Wrap(err, apierr.Internal, "the event log refused the append")
+				p.finished, p.err = true, apierr.Wrap(err, apierr.Internal, "The event log refused the append.")
 				l.settled = append(l.settled, p)
 			}
 		}
@@ -541,7 +541,7 @@ func (l *lane) expire(now time.Time) {
 	l.reporting += len(late)
 	l.mu.Unlock()
 	for _, p := range late {
-		p.done(Ack{}, apierr.New(apierr.Unavailable, "the event log does not answer; retry with the same client_id"))
+		p.done(Ack{}, apierr.New(apierr.Unavailable, "The event log is not available. Retry with the same client_id."))
 	}
 	if len(late) > 0 {
 		l.a.Flushed()
@@ -621,7 +621,7 @@ func (l *lane) unpark(q *queue, err error) {
 	l.mu.Unlock()
 	l.a.cfg.Logger.Warn("channel's numbering not resolved", "channel_id", channel, "err", err)
 	for _, p := range failed {
-		p.done(Ack{}, apierr.Wrap(err, apierr.Unavailable, "the channel's numbering cannot be read right now"))
+		p.done(Ack{}, apierr.Wrap(err, apierr.Unavailable, "The state of this channel cannot be read at the moment. Please try again."))
 	}
 	l.a.Flushed()
 	l.mu.Lock()

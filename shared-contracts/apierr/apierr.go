@@ -5,6 +5,7 @@ package apierr
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -59,10 +60,13 @@ type Error struct {
 // Field describes the error in one field of a request.
 type Field struct {
 	Field   string `json:"field"`
-	Message string `json:"message"`
+	Message string `json:"message"` // follows the name of the field, such as "must not be blank"
 }
 
-// New returns an error with a message for the client.
+// Sentence returns the error as a sentence, such as "The field name must not be blank."
+func (f Field) Sentence() string { return "The field " + f.Field + " " + f.Message + "." }
+
+// New returns an error with a message for the client, which is a sentence.
 func New(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
@@ -74,19 +78,19 @@ func Wrap(err error, code Code, format string, args ...any) *Error {
 
 // Invalid returns an InvalidRequest error for one field.
 func Invalid(field, format string, args ...any) *Error {
-	m := fmt.Sprintf(format, args...)
-	return &Error{Code: InvalidRequest, Message: field + " " + m, Fields: []Field{{field, m}}}
+	return InvalidField(InvalidRequest, field, format, args...)
 }
 
-// InvalidContent returns an InvalidBody error for one field of a message.
-func InvalidContent(field, format string, args ...any) *Error {
-	m := fmt.Sprintf(format, args...)
-	return &Error{Code: InvalidBody, Message: "field " + field + " " + m, Fields: []Field{{field, m}}}
+// InvalidField returns an error for one field. format is a fragment that follows the name of the
+// field, such as "must not be blank".
+func InvalidField(code Code, field, format string, args ...any) *Error {
+	f := Field{field, fmt.Sprintf(format, args...)}
+	return &Error{Code: code, Message: f.Sentence(), Fields: []Field{f}}
 }
 
 func (e *Error) Error() string {
 	if e.Err != nil {
-		return string(e.Code) + ": " + e.Message + ": " + e.Err.Error()
+		return string(e.Code) + ": " + strings.TrimSuffix(e.Message, ".") + ": " + e.Err.Error()
 	}
 	return string(e.Code) + ": " + e.Message
 }
@@ -133,7 +137,7 @@ func Of(err error) *Error {
 			return e
 		}
 	}
-	return &Error{Code: Internal, Message: "something went wrong on our side", Err: err}
+	return &Error{Code: Internal, Message: "An internal error occurred.", Err: err}
 }
 
 // CodeOf returns the code of err, or Internal for any other error.

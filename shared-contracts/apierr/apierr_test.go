@@ -67,16 +67,16 @@ func TestCloseCodes_tellWhetherToReconnect(t *testing.T) {
 }
 
 func TestOf(t *testing.T) {
-	own := apierr.New(apierr.NotFound, "no channel %d", 7)
+	own := apierr.New(apierr.NotFound, "Channel %d does not exist.", 7)
 	for _, tt := range []struct {
 		name string
 		err  error
 		want apierr.Code
 		text string
 	}{
-		{"own", own, apierr.NotFound, "no channel 7"},
-		{"wrapped", fmt.Errorf("load: %w", own), apierr.NotFound, "no channel 7"},
-		{"joined", errors.Join(io.EOF, own), apierr.NotFound, "no channel 7"},
+		{"own", own, apierr.NotFound, "Channel 7 does not exist."},
+		{"wrapped", fmt.Errorf("load: %w", own), apierr.NotFound, "Channel 7 does not exist."},
+		{"joined", errors.Join(io.EOF, own), apierr.NotFound, "Channel 7 does not exist."},
 		{"with a cause", apierr.Wrap(io.EOF, apierr.Unavailable, "later"), apierr.Unavailable, "later"},
 		{"foreign", errors.New("dial tcp 10.0.0.7: refused"), apierr.Internal, ""},
 		{"unknown code", apierr.New("made_up", "host 10.0.0.7"), apierr.Internal, ""},
@@ -101,8 +101,8 @@ func TestOf(t *testing.T) {
 }
 
 func TestWrap_hidesTheCauseFromTheClient(t *testing.T) {
-	e := apierr.Wrap(io.ErrUnexpectedEOF, apierr.Unavailable, "try %s", "later")
-	if !errors.Is(e, io.ErrUnexpectedEOF) || e.Message != "try later" || e.Error() != "unavailable: try later: unexpected EOF" {
+	e := apierr.Wrap(io.ErrUnexpectedEOF, apierr.Unavailable, "Try %s.", "later")
+	if !errors.Is(e, io.ErrUnexpectedEOF) || e.Message != "Try later." || e.Error() != "unavailable: Try later: unexpected EOF" {
 		t.Errorf("%q, %q", e.Message, e.Error())
 	}
 	if s := apierr.New(apierr.Conflict, "x").Error(); s != "conflict: x" {
@@ -112,7 +112,7 @@ func TestWrap_hidesTheCauseFromTheClient(t *testing.T) {
 
 func TestInvalid_namesTheField(t *testing.T) {
 	e := apierr.Invalid("name", "must have %d characters", 3)
-	if e.Code != apierr.InvalidRequest || e.Message != "name must have 3 characters" ||
+	if e.Code != apierr.InvalidRequest || e.Message != "The field name must have 3 characters." ||
 		len(e.Fields) != 1 || e.Fields[0] != (apierr.Field{Field: "name", Message: "must have 3 characters"}) {
 		t.Errorf("%+v", e)
 	}

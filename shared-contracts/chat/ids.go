@@ -100,7 +100,7 @@ func (id SessionID) IsZero() bool { return id.UUID == uuid.Nil }
 // parse accepts only the canonical form; uuid.Parse also accepts URNs and braces.
 func parse(s string) (uuid.UUID, error) {
 	if len(s) != 36 {
-		return uuid.Nil, fmt.Errorf("a UUID has 36 characters, this has %d", len(s))
+		return uuid.Nil, fmt.Errorf("not a UUID: %d characters instead of 36", len(s))
 	}
 	u, err := uuid.Parse(s)
 	if err != nil {

@@ -32,7 +32,7 @@ func CheckBody(body string, limit int) error {
 		limit = MaxBodyBytes
 	}
 	if len(body) > limit {
-		return fmt.Errorf("%w: %d bytes, at most %d", ErrBodyTooLarge, len(body), limit)
+		return fmt.Errorf("%w: it has %d bytes, and the limit is %d", ErrBodyTooLarge, len(body), limit)
 	}
 	if err := checkText(body, "\n\t"); err != nil {
 		return err
@@ -75,7 +75,7 @@ func CheckName(name string) error {
 	}
 	for _, r := range name {
 		if r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
-			return fmt.Errorf("has U+%04X, which changes the direction of text", r)
+			return fmt.Errorf("must not contain U+%04X, which changes the text direction", r)
 		}
 	}
 	return nil
@@ -95,12 +95,12 @@ func CheckLine(text string, limit int) error {
 
 func checkText(text, allowed string) error {
 	if !utf8.ValidString(text) {
-		return errors.New("is not valid UTF-8")
+		return errors.New("must be valid UTF-8")
 	}
 	for i, r := range text {
 		// C0, DEL and C1. They include NUL, which PostgreSQL cannot store.
 		if (r < 0x20 || r >= 0x7f && r < 0xa0) && !strings.ContainsRune(allowed, r) {
-			return fmt.Errorf("has the control character U+%04X at byte %d", r, i)
+			return fmt.Errorf("must not contain the control character U+%04X (at byte %d)", r, i)
 		}
 	}
 	return nil
@@ -124,7 +124,7 @@ func CheckUsername(name string) error {
 		return fmt.Errorf("must have %d to %d characters", MinUsernameChars, MaxUsernameChars)
 	}
 	if !usernamePattern.MatchString(name) {
-		return errors.New("may have letters, digits, '_', '.' and '-' only")
+		return errors.New("may contain only letters, digits, '_', '.' and '-'")
 	}
 	if IsCollective(name) {
 		return errors.New("is reserved")

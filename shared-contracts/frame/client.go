@@ -116,17 +116,17 @@ func decodeAny(data []byte, from int, c *Client, each func(c *Client, err error)
 		err := dec.Decode(c)
 		if errors.Is(err, io.EOF) {
 			if n == 0 {
-				each(c, apierr.New(apierr.BadFrame, "the frame is empty"))
+				each(c, apierr.New(apierr.BadFrame, "The frame is empty."))
 			}
 			return
 		}
 		if _, mistyped := errors.AsType[*json.UnmarshalTypeError](err); err != nil && !mistyped {
 			if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-				each(c, apierr.New(apierr.BadFrame, "not JSON at byte %d: %v", int64(from)+syntax.Offset, syntax))
+				each(c, apierr.New(apierr.BadFrame, "The frame is not valid JSON at byte %d: %v.", int64(from)+syntax.Offset, syntax))
 				return
 			}
 			if errors.Is(err, io.ErrUnexpectedEOF) {
-				each(c, apierr.New(apierr.BadFrame, "unexpected end of JSON at byte %d", len(data)))
+				each(c, apierr.New(apierr.BadFrame, "The frame's JSON ends unexpectedly at byte %d.", len(data)))
 				return
 			}
 			// UnmarshalText of a field rejected its value, such as an id that is not a UUID. The
@@ -137,20 +137,20 @@ func decodeAny(data []byte, from int, c *Client, each func(c *Client, err error)
 			if json.Unmarshal(object, &known) == nil && len(known.Ref) <= MaxRefBytes {
 				c.Ref = known.Ref
 			}
-			each(c, apierr.New(apierr.BadFrame, "field %s: %v", badID(object), err))
+			each(c, apierr.InvalidField(apierr.BadFrame, badID(object), "must be a UUID"))
 			continue
 		}
 		if len(c.Ref) > MaxRefBytes {
 			c.Ref = ""
-			each(c, apierr.New(apierr.BadFrame, "ref is longer than %d bytes", MaxRefBytes))
+			each(c, apierr.InvalidField(apierr.BadFrame, "ref", "must have at most %d bytes", MaxRefBytes))
 			continue
 		}
 		if mistyped, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			if mistyped.Field == "" {
-				each(c, apierr.New(apierr.BadFrame, "expected an object, got %s", mistyped.Value))
+				each(c, apierr.New(apierr.BadFrame, "A frame must be a JSON object, not a value of type %s.", mistyped.Value))
 				continue
 			}
-			each(c, apierr.New(apierr.BadFrame, "field %s: unexpected type %s", mistyped.Field, mistyped.Value))
+			each(c, apierr.InvalidField(apierr.BadFrame, mistyped.Field, "has the wrong type: %s", mistyped.Value))
 			continue
 		}
 		if halves := text.Halves(rest[start:dec.InputOffset()]); halves != nil {
@@ -166,11 +166,11 @@ func decodeAny(data []byte, from int, c *Client, each func(c *Client, err error)
 func (c *Client) half(field string) error {
 	switch field {
 	case "body":
-		return apierr.InvalidContent(field, text.HalfMessage)
+		return apierr.InvalidField(apierr.InvalidBody, field, text.HalfMessage)
 	case "ref":
 		c.Ref = ""
 	}
-	return apierr.New(apierr.BadFrame, "field %s %s", field, text.HalfMessage)
+	return apierr.InvalidField(apierr.BadFrame, field, text.HalfMessage)
 }
 
 // badID returns the name of the field whose id is not a UUID, because the decoder does not report
@@ -191,7 +191,7 @@ func badID(object []byte) string {
 // *apierr.Error.
 func (c *Client) check() error {
 	missing := func(field string) error {
-		return apierr.New(apierr.BadFrame, "%s needs the field %s", c.Type, field)
+		return apierr.InvalidField(apierr.BadFrame, field, "is required in %s frames", c.Type)
 	}
 	needs := func(present bool, field string, err error) error {
 		if err == nil && !present {
@@ -203,7 +203,7 @@ func (c *Client) check() error {
 	switch c.Type {
 	case Send:
 		if c.ChannelID != nil && c.ToUserID != nil {
-			return apierr.New(apierr.BadFrame, "send takes channel_id or to_user_id, not both")
+			return apierr.New(apierr.BadFrame, "A send frame must have either channel_id or to_user_id, not both.")
 		}
 		err = needs(c.ChannelID != nil || c.ToUserID != nil, "channel_id", err)
 		err = needs(c.hasClientID(), "client_id", err)
@@ -227,7 +227,7 @@ func (c *Client) check() error {
 		}
 	case Subscribe:
 		if c.ChannelID != nil && c.Channels != nil {
-			return apierr.New(apierr.BadFrame, "subscribe takes channel_id or channels, not both")
+			return apierr.New(apierr.BadFrame, "A subscribe frame must have either channel_id or channels, not both.")
 		}
 		err = needs(c.ChannelID != nil || len(c.Channels) > 0, "channel_id", err)
 		for i, p := range c.Positions() {
@@ -235,7 +235,7 @@ func (c *Client) check() error {
 				return missing(fmt.Sprintf("channels[%d].channel_id", i))
 			}
 			if p.LastSeenSeq != nil && *p.LastSeenSeq < 0 {
-				return apierr.New(apierr.BadFrame, "field last_seen_seq: must not be below 0")
+				return apierr.InvalidField(apierr.BadFrame, "last_seen_seq", "must be at least 0")
 			}
 		}
 	case Unsubscribe, Presence:
@@ -247,15 +247,15 @@ func (c *Client) check() error {
 		err = needs(c.ChannelID != nil, "channel_id", err)
 		err = needs(c.Seq != nil, "seq", err)
 		if err == nil && *c.Seq < 0 {
-			return apierr.New(apierr.BadFrame, "field seq: must not be below 0")
+			return apierr.InvalidField(apierr.BadFrame, "seq", "must be at least 0")
 		}
 	case Auth:
 		err = needs(c.Token != nil, "token", err)
 	case Ping:
 	case "":
-		return apierr.New(apierr.BadFrame, "the field type is missing")
+		return apierr.InvalidField(apierr.BadFrame, "type", "is required")
 	default:
-		return apierr.New(apierr.BadFrame, "unknown type %.40q", string(c.Type))
+		return apierr.New(apierr.BadFrame, "The frame type %.40q is unknown.", string(c.Type))
 	}
 	return err
 }
@@ -270,7 +270,7 @@ func (c *Client) checkEmoji() error {
 	if c.Remove && len(*c.Emoji) <= MaxEmojiBytes && !chat.IsBlank(*c.Emoji) && chat.CheckLine(*c.Emoji, MaxEmojiBytes) == nil {
 		return nil
 	}
-	return apierr.New(apierr.BadFrame, "field emoji must be exactly one Unicode emoji")
+	return apierr.InvalidField(apierr.BadFrame, "emoji", "must be exactly one Unicode emoji")
 }
 
 func (c *Client) hasClientID() bool { return c.ClientID != nil && !c.ClientID.IsZero() }

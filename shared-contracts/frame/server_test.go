@@ -93,7 +93,7 @@ func TestErrorOf(t *testing.T) {
 	}{
 		{&apierr.Error{Code: apierr.RateLimited, Message: "wait", RetryAfter: 1500 * time.Millisecond}, `{"type":"error","ref":"r","code":"rate_limited","message":"wait","retry_after_ms":1500}`},
 		{apierr.Wrap(io.EOF, apierr.Unavailable, "later"), `{"type":"error","ref":"r","code":"unavailable","message":"later"}`},
-		{errors.New("password=hunter2"), `{"type":"error","ref":"r","code":"internal","message":"something went wrong on our side"}`},
+		{errors.New("password=hunter2"), `{"type":"error","ref":"r","code":"internal","message":"An internal error occurred."}`},
 	} {
 		if got := frame.Encode(frame.ErrorOf("r", tt.err)); string(got) != tt.want {
 			t.Errorf("got %s\nwant %s", got, tt.want)

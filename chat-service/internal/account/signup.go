@@ -91,10 +91,7 @@ func invalid(fields []apierr.Field) error {
 	if len(fields) == 0 {
 		return nil
 	}
-	return &apierr.Error{
-		Code: apierr.InvalidRequest, Fields: fields,
-		Message: fields[0].Field + " " + fields[0].Message,
-	}
+	return &apierr.Error{Code: apierr.InvalidRequest, Fields: fields, Message: fields[0].Sentence()}
 }
 
 // checkEmail accepts a single address without a display name. Whether the address works could only

@@ -157,7 +157,7 @@ func checkParameter(c echo.Context, p *openapi3.Parameter, wrong *fields) error 
 	case len(given) > 1:
 		wrong.add(p.Name, "is given more than once")
 	case len(given) == 1 && !utf8.ValidString(given[0]):
-		wrong.add(p.Name, "is not valid UTF-8")
+		wrong.add(p.Name, "must be valid UTF-8")
 	case len(given) == 1:
 		wrong.visit(p.Name, p.Schema.Value, parseValue(p.Schema.Value, given[0]))
 	case p.Required:

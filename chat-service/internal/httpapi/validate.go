@@ -27,8 +27,7 @@ func (f *fields) err() error {
 	if len(*f) == 0 {
 		return nil
 	}
-	first := (*f)[0]
-	return &apierr.Error{Code: apierr.InvalidRequest, Fields: *f, Message: first.Field + " " + first.Message}
+	return &apierr.Error{Code: apierr.InvalidRequest, Fields: *f, Message: (*f)[0].Sentence()}
 }
 
 // visit validates value against schema. name is the name of the parameter; errors in a body are

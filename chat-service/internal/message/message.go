@@ -105,7 +105,7 @@ func (s *Service) checkBody(body string) error {
 	if errors.Is(err, chat.ErrBodyTooLarge) {
 		code = apierr.TooLarge
 	}
-	return &apierr.Error{Code: code, Message: "field body " + err.Error(), Fields: []apierr.Field{{Field: "body", Message: err.Error()}}}
+	return apierr.InvalidField(code, "body", "%v", err)
 }
 
 // send appends e if its sender may send it. A retry of a message that was appended earlier gets the
@@ -150,7 +150,7 @@ func (s *Service) send(ctx context.Context, user token.Claims, e frame.Event) (e
 func (s *Service) checkReply(ctx context.Context, e *frame.Event) error {
 	err := s.cfg.Find(ctx, e.ChannelID, *e.ReplyTo)
 	if apierr.CodeOf(err) == apierr.NotFound {
-		return apierr.InvalidContent("reply_to", "must be a message of this channel")
+		return apierr.InvalidField(apierr.InvalidBody, "reply_to", "must be a message of this channel")
 	}
 	return err
 }
@@ -189,7 +189,7 @@ func (s *Service) admitAnnounced(ctx context.Context, user chat.UserID, id chat.
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
-			return access, apierr.Wrap(ctx.Err(), apierr.Unavailable, "Your joining of this channel has not been announced yet. Retry with the same Idempotency-Key.")
+			return access, apierr.Wrap(ctx.Err(), apierr.Unavailable, "Your membership in this channel has not been announced yet. Retry with the same Idempotency-Key.")
 		}
 	}
 }

@@ -124,7 +124,7 @@ func describe(err error) error {
 	case e.Code == apierr.Unauthenticated:
 		return errors.New("the session has ended: log in again, with -as NAME")
 	case e.RetryAfter > 0:
-		return fmt.Errorf("%s (again in %v)", e.Message, e.RetryAfter)
+		return fmt.Errorf("%s (retry in %v)", e.Message, e.RetryAfter)
 	default:
 		return errors.New(e.Message)
 	}

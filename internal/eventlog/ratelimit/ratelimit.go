@@ -106,7 +106,7 @@ func (l *Limiter) Reserve(user chat.UserID, done func(Verdict, error)) {
 		return
 	}
 	if !l.put(request{user: user, done: done}) {
-		done(Verdict{}, apierr.New(apierr.Unavailable, "shutting down"))
+		done(Verdict{}, apierr.New(apierr.Unavailable, "The server is shutting down. Retry with the same client_id."))
 	}
 }
 
@@ -239,7 +239,7 @@ func (l *Limiter) reserve(ctx context.Context, batches map[chat.UserID]*userBatc
 		}
 		err := b.call.Reply.Err()
 		if err != nil {
-			err = apierr.Wrap(err, apierr.Unavailable, "the rate limit cannot be checked right now; retry with the same client_id")
+			err = apierr.Wrap(err, apierr.Unavailable, "The rate limit cannot be checked at the moment. Retry with the same client_id.")
 		}
 		b.answer(l.rate(), err)
 	}

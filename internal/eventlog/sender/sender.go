@@ -99,7 +99,7 @@ func (s *Sender) submit(e *frame.Event, trace *msgtrace.Send, left *ratelimit.St
 				done(s.refuse(e, v.Blocked))
 				s.appender.Flushed()
 			}) {
-				done(eventlog.Ack{}, apierr.New(apierr.Unavailable, "shutting down: retry with the same client_id"))
+				done(eventlog.Ack{}, apierr.New(apierr.Unavailable, "The server is shutting down. Retry with the same client_id."))
 			}
 		}
 	})
@@ -125,7 +125,7 @@ func (s *Sender) Send(ctx context.Context, e frame.Event) (eventlog.Ack, ratelim
 		}
 		return o.ack, left, o.err
 	case <-ctx.Done():
-		return eventlog.Ack{}, ratelimit.State{}, apierr.Wrap(ctx.Err(), apierr.Unavailable, "gave up waiting for the append")
+		return eventlog.Ack{}, ratelimit.State{}, apierr.Wrap(ctx.Err(), apierr.Unavailable, "The event log did not answer in time. Retry with the same client_id.")
 	}
 }
 
@@ -159,7 +159,7 @@ func (s *Sender) refuse(e *frame.Event, left time.Duration) (eventlog.Ack, error
 		if errors.As(err, &known) {
 			return eventlog.Ack{}, err
 		}
-		return eventlog.Ack{}, apierr.Wrap(err, apierr.Unavailable, "the rate limit cannot be checked right now; retry with the same client_id")
+		return eventlog.Ack{}, apierr.Wrap(err, apierr.Unavailable, "The rate limit cannot be checked at the moment. Retry with the same client_id.")
 	}
-	return eventlog.Ack{}, &apierr.Error{Code: apierr.RateLimited, Message: "too many messages: wait before the next", RetryAfter: left}
+	return eventlog.Ack{}, &apierr.Error{Code: apierr.RateLimited, Message: "Too many messages. Please try again later.", RetryAfter: left}
 }

@@ -216,7 +216,7 @@ func (u *User) AdmitWriter(id chat.ChannelID) error {
 func (u *User) AdmitPoster(id chat.ChannelID) error {
 	st, err := u.writer(id)
 	if err == nil && !st.Peer.IsZero() && u.blockedWith(st.Peer) {
-		err = apierr.New(apierr.Forbidden, "you cannot send direct messages to this user")
+		err = apierr.New(apierr.Forbidden, "You cannot send direct messages to this user.")
 	}
 	return err
 }
@@ -232,7 +232,7 @@ func (u *User) writer(id chat.ChannelID) (store.Access, error) {
 			began = time.Now()
 		}
 		if time.Since(began) > admitTimeout || !lifecycle.Sleep(u.a.ctx, wait) {
-			return st, apierr.New(apierr.Unavailable, "your membership of this channel has not been announced yet; retry with the same client_id")
+			return st, apierr.New(apierr.Unavailable, "Your membership in this channel has not been announced yet. Retry with the same client_id.")
 		}
 	}
 }
@@ -297,7 +297,7 @@ func (u *User) access(id chat.ChannelID, n need) (store.Access, error) {
 			return found[0], checkMember(found[0])
 		}
 		if read == maxReads {
-			return store.Access{}, apierr.New(apierr.Unavailable, "your memberships are changing right now: retry")
+			return store.Access{}, apierr.New(apierr.Unavailable, "Your membership is changing. Please try again.")
 		}
 	}
 }
@@ -310,7 +310,7 @@ func (u *User) orStale(id chat.ChannelID, n need, err error) (store.Access, erro
 	if e, cached := u.channels.Get(id); cached && e.usable(n) {
 		return e.Access, nil
 	}
-	return store.Access{}, apierr.Wrap(err, apierr.Unavailable, "the database does not answer right now")
+	return store.Access{}, apierr.Wrap(err, apierr.Unavailable, "The database is not available. Please try again.")
 }
 
 // checkMember returns an error unless st belongs to a member.
@@ -319,7 +319,7 @@ func checkMember(st store.Access) error {
 	case st.Role != "":
 		return nil
 	case st.Visible:
-		return apierr.New(apierr.Forbidden, "not a member of this channel: join it first")
+		return apierr.New(apierr.Forbidden, "You are not a member of this channel. Join it first.")
 	}
-	return apierr.New(apierr.NotFound, "no such channel")
+	return apierr.New(apierr.NotFound, "This channel does not exist.")
 }

@@ -9,11 +9,14 @@ const (
 	ClosePolicy            = 1008
 	CloseRestart           = 1012
 	CloseSlowConsumer      = 4008
-	maxCloseReason         = 123 // in bytes; a longer reason makes the frame invalid
 	opText, opClose        = 0x1, 0x8
 	opPing                 = 0x9
 	finalFragment     byte = 0x80
 )
+
+// MaxCloseReason is the maximum length of a close reason in bytes. A longer one makes the frame
+// invalid.
+const MaxCloseReason = 123
 
 // Text returns an unmasked text frame (RFC 6455 5.2) of payloads joined by newlines.
 func Text(payloads ...[]byte) []byte {
@@ -58,8 +61,8 @@ func EndText(b []byte) []byte {
 var pingFrame = []byte{finalFragment | opPing, 0}
 
 func closeFrame(code int, reason string) []byte {
-	if len(reason) > maxCloseReason {
-		reason = reason[:maxCloseReason]
+	if len(reason) > MaxCloseReason {
+		reason = reason[:MaxCloseReason]
 	}
 	b := appendHeader(nil, opClose, 2+len(reason))
 	b = binary.BigEndian.AppendUint16(b, uint16(code))

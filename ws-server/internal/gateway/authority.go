@@ -21,7 +21,7 @@ func (g *Gateway) newAuthority() *authority.Authority {
 		Ended: func(l revoked.Login) {
 			for _, c := range g.clientsOf(l.User) {
 				if c.session == l.Session {
-					c.out.Close(apierr.SessionRevoked.CloseCode(), closeReason("the session was ended"))
+					c.out.Close(apierr.SessionRevoked.CloseCode(), closeReason("This session has ended."))
 				}
 			}
 		},

@@ -38,7 +38,7 @@ func (c *client) authorize(e *frame.Event) error {
 func (c *client) authorizeReply(ctx context.Context, e *frame.Event) error {
 	_, err := c.g.findMessage(ctx, e.ChannelID, *e.ReplyTo)
 	if apierr.CodeOf(err) == apierr.NotFound {
-		return apierr.InvalidContent("reply_to", "must be a message of this channel")
+		return apierr.InvalidField(apierr.InvalidBody, "reply_to", "must be a message of this channel")
 	}
 	return err
 }
@@ -52,15 +52,15 @@ func (c *client) authorizeEdit(ctx context.Context, e *frame.Event) error {
 	case err != nil:
 		return err
 	case t.sender != c.user:
-		return apierr.New(apierr.Forbidden, "only the sender of a message may edit it")
+		return apierr.New(apierr.Forbidden, "Only the sender of a message may edit it.")
 	case window > 0 && time.Since(t.sentAt) > window:
-		return apierr.New(apierr.Forbidden, "a message may only be edited within %s after it was sent", window)
+		return apierr.New(apierr.Forbidden, "A message may only be edited within %s after it was sent.", window)
 	}
 	switch deleted, err := c.g.isDeleted(ctx, e.ChannelID, *e.MessageID, t); {
 	case err != nil:
 		return err
 	case deleted:
-		return apierr.New(apierr.Conflict, "the message is deleted")
+		return apierr.New(apierr.Conflict, "This message has been deleted.")
 	}
 	return nil
 }
@@ -77,7 +77,7 @@ func (c *client) authorizeDelete(ctx context.Context, e *frame.Event) error {
 		return err
 	}
 	if role != chat.Owner && role != chat.Admin {
-		return apierr.New(apierr.Forbidden, "only the sender of a message, or an owner or admin of the channel, may delete it")
+		return apierr.New(apierr.Forbidden, "Only the sender of a message, or an owner or admin of the channel, may delete it.")
 	}
 	return nil
 }

@@ -129,9 +129,9 @@ func (c *client) readMessage(kind int, r io.Reader) bool {
 	switch {
 	case c.out.Closing(): // the reader only waits for the client to answer the close frame
 	case kind != websocket.TextMessage:
-		c.rejectFrame("", apierr.New(apierr.BadFrame, "binary frames are not supported"))
+		c.rejectFrame("", apierr.New(apierr.BadFrame, "Binary frames are not supported."))
 	case !utf8.Valid(b.Bytes()):
-		c.out.Close(connection.CloseInvalidUTF8, closeReason("not valid UTF-8"))
+		c.out.Close(connection.CloseInvalidUTF8, closeReason("The frame is not valid UTF-8."))
 	default:
 		frame.Decode(b.Bytes(), c.handle)
 	}
@@ -158,7 +158,7 @@ type decodedFrame struct {
 func (c *client) rejectFrame(ref string, err error) {
 	c.sendError(ref, nil, err)
 	if c.badFrames++; c.badFrames >= maxBadFrames {
-		c.out.Close(connection.ClosePolicy, closeReason("too many bad frames in a row"))
+		c.out.Close(connection.ClosePolicy, closeReason("Too many bad frames in a row."))
 	}
 }
 
@@ -186,7 +186,7 @@ func (c *client) awaitAuth() bool {
 	}
 	kind, data, err := c.ws.ReadMessage()
 	if err != nil {
-		return closeWith(apierr.New(apierr.Unauthenticated, "no auth frame was received within %s", authTimeout))
+		return closeWith(apierr.New(apierr.Unauthenticated, "No auth frame was received within %s.", authTimeout))
 	}
 	if err := c.ws.SetReadDeadline(time.Time{}); err != nil {
 		return false
@@ -201,17 +201,17 @@ func (c *client) awaitAuth() bool {
 			case err != nil:
 				authErr, decided = err, true
 			case f.Type != frame.Auth:
-				authErr, decided = apierr.New(apierr.Unauthenticated, "the first frame must be auth"), true
+				authErr, decided = apierr.New(apierr.Unauthenticated, "The first frame must be an auth frame."), true
 			default:
 				authErr, decided = c.g.authenticate(c.g.ctx, c, *f.Token), true
 			}
 		})
 	} else {
-		authErr = apierr.New(apierr.Unauthenticated, "the first frame must be auth")
+		authErr = apierr.New(apierr.Unauthenticated, "The first frame must be an auth frame.")
 	}
 	if authErr != nil {
 		if apierr.CodeOf(authErr) == apierr.BadFrame {
-			authErr = apierr.New(apierr.Unauthenticated, "the first frame must be auth: %s", apierr.Of(authErr).Message)
+			authErr = apierr.New(apierr.Unauthenticated, "The first frame must be an auth frame. %s", apierr.Of(authErr).Message)
 		}
 		return closeWith(authErr)
 	}

@@ -16,6 +16,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -204,10 +205,17 @@ func reconnectReason() string {
 	return fmt.Sprintf(`{"reconnect_after_ms":%d}`, rand.IntN(maxReconnectDelayMS))
 }
 
-// closeReason returns the JSON reason of a close frame.
+// closeReason returns the JSON reason of a close frame. It shortens a text that does not fit.
 func closeReason(text string) string {
-	b, _ := json.Marshal(map[string]string{"message": text})
-	return string(b)
+	const mark = "…"
+	for {
+		b, _ := json.Marshal(map[string]string{"message": text})
+		over := len(b) - connection.MaxCloseReason
+		if over <= 0 {
+			return string(b)
+		}
+		text = strings.ToValidUTF8(text[:max(0, len(text)-over-2*len(mark))], "") + mark
+	}
 }
 
 // register adds a client to the gateway. It returns false if the gateway is draining.

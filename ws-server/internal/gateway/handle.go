@@ -60,7 +60,7 @@ func (c *client) handle(f *frame.Client, err error) {
 	if t, supported := frameTypes[f.Type]; supported {
 		err = t.handle(c, f)
 	} else {
-		err = apierr.New(apierr.BadFrame, "this server does not support %s frames", f.Type)
+		err = apierr.New(apierr.BadFrame, "This server does not support %s frames.", f.Type)
 	}
 	if err != nil {
 		c.sendError(f.Ref, nil, err)
@@ -93,11 +93,11 @@ func (c *client) appendEvent(f *frame.Client) error {
 	select {
 	case c.inflight <- struct{}{}:
 	case <-c.g.ctx.Done():
-		return apierr.New(apierr.Unavailable, "shutting down")
+		return apierr.New(apierr.Unavailable, "The server is shutting down. Reconnect and retry with the same client_id.")
 	}
 	if !c.g.inflight.enter() {
 		<-c.inflight
-		return apierr.New(apierr.Unavailable, "shutting down: reconnect and retry with the same client_id")
+		return apierr.New(apierr.Unavailable, "The server is shutting down. Reconnect and retry with the same client_id.")
 	}
 	began, ref := time.Now(), f.Ref
 	c.g.cfg.Sender.Submit(e, func(ack eventlog.Ack, err error) {
@@ -165,9 +165,9 @@ func (c *client) newEvent(f *frame.Client) (*frame.Event, error) {
 		e.Body = chat.NormalizeBody(*f.Body)
 		switch err := chat.CheckBody(e.Body, c.g.cfg.Limits.MaxBodyBytes); {
 		case errors.Is(err, chat.ErrBodyTooLarge):
-			return nil, apierr.New(apierr.TooLarge, "field body %v", err)
+			return nil, apierr.InvalidField(apierr.TooLarge, "body", "%v", err)
 		case err != nil:
-			return nil, apierr.InvalidContent("body", "%v", err)
+			return nil, apierr.InvalidField(apierr.InvalidBody, "body", "%v", err)
 		}
 	}
 	if f.Type != frame.Send || f.ToUserID == nil {
@@ -222,7 +222,7 @@ func (c *client) renewToken(f *frame.Client) error {
 		return err
 	}
 	if next.user != c.user || next.session != c.session {
-		return apierr.New(apierr.Forbidden, "the token belongs to another session: open another connection for it")
+		return apierr.New(apierr.Forbidden, "The access token belongs to another session. Open another connection for it.")
 	}
 	c.extendToken(next.expiresAt.Load())
 	c.send(frame.Pong{Ref: f.Ref})

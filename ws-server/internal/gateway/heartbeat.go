@@ -31,7 +31,7 @@ func (g *Gateway) heartbeat(ctx context.Context) {
 			case now.Sub(c.out.SilentSince()) > silenceTimeout:
 				c.out.Abort()
 			case c.tokenExpired(now):
-				c.out.Close(apierr.TokenExpired.CloseCode(), closeReason("the token has expired: refresh it and reconnect"))
+				c.out.Close(apierr.TokenExpired.CloseCode(), closeReason("The access token has expired. Refresh the session."))
 			case c.slot%slots == n%slots:
 				c.out.Ping()
 			}

@@ -29,14 +29,14 @@ const maxConcurrentJoins = 16
 func (c *client) greet() bool {
 	c.access = c.g.authority.Enter(revoked.Login{User: c.user, Session: c.session})
 	if !c.g.addToUser(c) {
-		c.out.Close(closeParams(apierr.New(apierr.TooManyConnections, "this user has too many connections")))
+		c.out.Close(closeParams(apierr.New(apierr.TooManyConnections, "You have too many connections.")))
 		return false
 	}
 	ctx, cancel := c.requestContext()
 	defer cancel()
 	if err := c.sendHello(ctx); err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
-			err = apierr.Wrap(err, apierr.Unavailable, "the event log does not answer right now")
+			err = apierr.Wrap(err, apierr.Unavailable, "The event log is not available. Please try again.")
 		}
 		if c.g.ctx.Err() == nil {
 			c.g.cfg.Logger.Warn("failed to admit connection", "user_id", c.user, "err", err)
@@ -59,10 +59,10 @@ func (c *client) sendHello(ctx context.Context) error {
 	// A revocation from now on arrives as a notice. An earlier one has left a mark in Redis.
 	marked, err := c.g.sharedReads.revoked.Ask(ctx, revoked.Login{User: c.user, Session: c.session})
 	if err != nil {
-		return apierr.Wrap(err, apierr.Unavailable, "the session cannot be checked right now")
+		return apierr.Wrap(err, apierr.Unavailable, "The session cannot be checked at the moment.")
 	}
 	if marked {
-		return apierr.New(apierr.SessionRevoked, "the session was ended")
+		return apierr.New(apierr.SessionRevoked, "This session has ended.")
 	}
 	if err := c.access.LoadBlocks(ctx); err != nil {
 		return err
@@ -162,7 +162,7 @@ func (c *client) sortByActivity(ctx context.Context, list []store.Membership) er
 	}
 	newest, err := c.g.cfg.Log.Newest(ctx, ids)
 	if err != nil {
-		return apierr.Wrap(err, apierr.Unavailable, "the event log does not answer right now")
+		return apierr.Wrap(err, apierr.Unavailable, "The event log is not available. Please try again.")
 	}
 	var stored []chat.ChannelID // channels with no events in Redis
 	for i, id := range ids {
@@ -224,12 +224,12 @@ func (c *client) readHeads(ctx context.Context, list []store.Membership) ([]even
 	}
 	heads, err := c.g.sharedReads.heads.AskAll(ctx, ids)
 	if err != nil {
-		return nil, apierr.Wrap(err, apierr.Unavailable, "the event log does not answer right now")
+		return nil, apierr.Wrap(err, apierr.Unavailable, "The event log is not available. Please try again.")
 	}
 	for i, h := range heads {
 		if !h.Seeded() {
 			if heads[i], err = c.g.cfg.Log.EnsureHead(ctx, ids[i], c.g.cfg.Store.MaxSeq); err != nil {
-				return nil, apierr.Wrap(err, apierr.Unavailable, "a channel's sequence number cannot be read right now")
+				return nil, apierr.Wrap(err, apierr.Unavailable, "The state of a channel cannot be read at the moment. Please try again.")
 			}
 		}
 	}
@@ -249,7 +249,7 @@ func (c *client) countUnread(ctx context.Context, list []store.Membership, heads
 	}
 	answers, err := c.g.sharedReads.unread.AskAll(ctx, questions)
 	if err != nil {
-		return nil, apierr.Wrap(err, apierr.Unavailable, "unread messages cannot be counted right now")
+		return nil, apierr.Wrap(err, apierr.Unavailable, "Unread messages cannot be counted at the moment. Please try again.")
 	}
 	for n, i := range place {
 		counts[i] = answers[n]

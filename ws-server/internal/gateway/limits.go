@@ -26,7 +26,7 @@ type Bounds struct {
 // errInstanceFull returns the error for an upgrade that is refused because the instance has reached
 // its limit of connections.
 func errInstanceFull() error {
-	return &apierr.Error{Code: apierr.Unavailable, Message: "this server has reached its connection limit", RetryAfter: refusedRetryDelay}
+	return &apierr.Error{Code: apierr.Unavailable, Message: "This server has reached its connection limit. Please try again.", RetryAfter: refusedRetryDelay}
 }
 
 // rejectWhenFull refuses upgrades while the instance is full, before spending time on verifying a
@@ -66,7 +66,7 @@ func (g *Gateway) reserveConnection(c *client, r *http.Request) error {
 	if addr.IsValid() {
 		if g.byAddr[addr] >= g.cfg.Bounds.ConnectionsPerAddress {
 			g.cfg.Metrics.refused.WithLabelValues("address").Inc()
-			return &apierr.Error{Code: apierr.TooManyConnections, Message: "too many connections from this address", RetryAfter: refusedRetryDelay}
+			return &apierr.Error{Code: apierr.TooManyConnections, Message: "Too many connections from this address. Please try again later.", RetryAfter: refusedRetryDelay}
 		}
 		g.byAddr[addr]++
 	}
@@ -133,7 +133,7 @@ func parseAddress(s string) netip.Addr {
 
 // errTooManySubscriptions returns the error for a subscription beyond the limit.
 func (c *client) errTooManySubscriptions() error {
-	return apierr.New(apierr.RateLimited, "a connection may have at most %d subscriptions: unsubscribe from a channel, or open another connection",
+	return apierr.New(apierr.RateLimited, "A connection may have at most %d subscriptions. Unsubscribe from a channel or open another connection.",
 		c.g.cfg.Bounds.Subscriptions)
 }
 
@@ -164,7 +164,7 @@ func (c *client) allowControlFrame() bool {
 		return true
 	}
 	c.g.cfg.Metrics.floods.Inc()
-	c.out.Close(connection.ClosePolicy, closeReason("too many control frames"))
+	c.out.Close(connection.ClosePolicy, closeReason("Too many control frames."))
 	return false
 }
 

@@ -1,13 +1,16 @@
 package gateway
 
 import (
+	"encoding/json"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"strconv"
+	"strings"
 	"testing"
 
 	"parley.chat/shared-contracts/frame"
+	"parley.chat/ws-server/internal/connection"
 )
 
 // TestFrameLimits checks that every type of frame that clients may send, according to the constants
@@ -41,5 +44,21 @@ func TestFrameLimits(t *testing.T) {
 	})
 	if found < 12 || found != len(frameTypes) {
 		t.Errorf("%d types of frame in package frame, %d with a limit", found, len(frameTypes))
+	}
+}
+
+func TestCloseReason_isJSONThatFits(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"This session has ended.", strings.Repeat("x", 109), strings.Repeat("x", 110), strings.Repeat("ä", 300), strings.Repeat(`"`, 80),
+	} {
+		b := closeReason(text)
+		var reason struct{ Message string }
+		if err := json.Unmarshal([]byte(b), &reason); err != nil || len(b) > connection.MaxCloseReason {
+			t.Errorf("%.20q: reason %s of %d bytes: %v", text, b, len(b), err)
+		}
+		if kept := strings.TrimSuffix(reason.Message, "…"); !strings.HasPrefix(text, kept) || kept == "" {
+			t.Errorf("%.20q became %q", text, reason.Message)
+		}
 	}
 }

@@ -35,7 +35,7 @@ func (g *Gateway) Notice(n notice.Notice) {
 		switch n.Kind {
 		case notice.SessionRevoked:
 			if n.SessionID != nil && c.session == *n.SessionID {
-				c.out.Close(apierr.SessionRevoked.CloseCode(), closeReason("the session was ended"))
+				c.out.Close(apierr.SessionRevoked.CloseCode(), closeReason("This session has ended."))
 			}
 		case notice.SessionRenewed:
 			if n.SessionID != nil && c.session == *n.SessionID && n.ExpiresAt != nil {

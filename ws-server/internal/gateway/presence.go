@@ -64,9 +64,9 @@ func (c *client) handlePresence(f *frame.Client) error {
 	defer cancel()
 	online, err := c.g.cfg.Presence.Online(ctx, id, f.After)
 	if errors.Is(err, presence.ErrCursor) {
-		return apierr.New(apierr.BadFrame, "field after: %v", err)
+		return apierr.InvalidField(apierr.BadFrame, "after", "is not a cursor of this list")
 	} else if err != nil {
-		return apierr.Wrap(err, apierr.Unavailable, "presence cannot be read right now")
+		return apierr.Wrap(err, apierr.Unavailable, "Presence cannot be read at the moment. Please try again.")
 	}
 	online = c.g.presence.VisibleTo(c.user, online)
 	c.send(frame.PresenceNotice{Ref: f.Ref, ChannelID: id, OnlineCount: online.Count, Joined: online.Users, Next: online.Next})
@@ -82,4 +82,4 @@ func (c *client) checkParticipates(id chat.ChannelID) error {
 	return c.access.Admit(id)
 }
 
-var errNotSubscribed = apierr.New(apierr.NotSubscribed, "this connection has no subscription to the channel")
+var errNotSubscribed = apierr.New(apierr.NotSubscribed, "This connection has no subscription to the channel.")

@@ -22,7 +22,7 @@ func (g *Gateway) checkReactionLimits(ctx context.Context, e *frame.Event) error
 	active, own := map[string]bool{}, map[string]bool{}
 	items, err := g.cfg.Log.Tail(ctx, e.ChannelID, tailPageSize)
 	if err != nil {
-		return apierr.Wrap(err, apierr.Unavailable, "the event log does not answer right now")
+		return apierr.Wrap(err, apierr.Unavailable, "The event log is not available. Please try again.")
 	}
 	// The rows are read after the tail, because events are stored before they are cut from the
 	// tail. While PostgreSQL is down, only the tail is counted, so that members can still react.
@@ -51,9 +51,9 @@ func (g *Gateway) checkReactionLimits(ctx context.Context, e *frame.Event) error
 	}
 	switch {
 	case !active[e.Emoji] && countTrue(active) >= maxEmojisPerMessage:
-		return apierr.New(apierr.Conflict, "this message already has %d different reactions", maxEmojisPerMessage)
+		return apierr.New(apierr.Conflict, "This message already has %d different reactions.", maxEmojisPerMessage)
 	case !own[e.Emoji] && countTrue(own) >= maxEmojisPerUser:
-		return apierr.New(apierr.Conflict, "you have already put %d different reactions on this message", maxEmojisPerUser)
+		return apierr.New(apierr.Conflict, "You have already added %d different reactions to this message.", maxEmojisPerUser)
 	}
 	return nil
 }

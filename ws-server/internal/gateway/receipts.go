@@ -60,7 +60,7 @@ func (c *client) raiseToRedis(ctx context.Context, list []store.Membership) erro
 	}
 	held, err := c.g.sharedReads.cursors.AskAll(ctx, members)
 	if err != nil {
-		return apierr.Wrap(err, apierr.Unavailable, "the event log does not answer right now")
+		return apierr.Wrap(err, apierr.Unavailable, "The event log is not available. Please try again.")
 	}
 	for i := range list {
 		m := &list[i]

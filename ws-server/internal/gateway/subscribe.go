@@ -94,7 +94,7 @@ func (c *client) subscribe(ctx context.Context, ref string, want frame.ChannelPo
 	}
 	ch, err := c.g.cfg.Feed.Join(ctx, want.ChannelID)
 	if err != nil {
-		return apierr.Wrap(err, apierr.Unavailable, "this channel cannot be subscribed to right now")
+		return apierr.Wrap(err, apierr.Unavailable, "This channel cannot be subscribed to at the moment. Please try again.")
 	}
 	after, joined := int64(-1), int64(0)
 	if want.LastSeenSeq != nil {
@@ -106,7 +106,7 @@ func (c *client) subscribe(ctx context.Context, ref string, want frame.ChannelPo
 	if head, epoch := ch.Head(); after > head || want.Epoch != "" && want.Epoch != string(epoch) {
 		// Another instance may have seen newer events than this one; read the channel's counter.
 		if err := c.g.cfg.Feed.CatchUp(ctx, ch); err != nil {
-			return apierr.Wrap(err, apierr.Unavailable, "this channel cannot be subscribed to right now")
+			return apierr.Wrap(err, apierr.Unavailable, "This channel cannot be subscribed to at the moment. Please try again.")
 		}
 	}
 	return c.subscribeLocked(ctx, ch, after, func(head int64, epoch event.Epoch) (skip bool) {
@@ -140,7 +140,7 @@ func (c *client) subscribeLocked(ctx context.Context, ch *hub.Channel, after int
 	for sub = ch.Subscribe(c, after, answer); sub == nil; sub = ch.Subscribe(c, after, answer) {
 		var err error // the channel has just been dropped as idle
 		if ch, err = c.g.cfg.Feed.Join(ctx, ch.ID()); err != nil {
-			return apierr.Wrap(err, apierr.Unavailable, "this channel cannot be subscribed to right now")
+			return apierr.Wrap(err, apierr.Unavailable, "This channel cannot be subscribed to at the moment. Please try again.")
 		}
 	}
 	c.mu.Lock()
@@ -213,14 +213,14 @@ func (c *client) Ended(s *hub.Subscription) {
 	c.removeSubscription(s.Channel().ID(), s)
 	c.g.authority.InvalidateMembership(c.user, s.Channel().ID())
 	if c.onlyChannel != nil {
-		c.out.Close(apierr.Forbidden.CloseCode(), closeReason("no longer a member of this channel"))
+		c.out.Close(apierr.Forbidden.CloseCode(), closeReason("You are no longer a member of this channel."))
 	}
 }
 
 // Resume implements hub.Connection. It closes the connection, so that the client reconnects and
 // resumes.
 func (c *client) Resume() {
-	c.out.Close(apierr.GapNotHealed.CloseCode(), closeReason("some events cannot be read right now: reconnect and resume"))
+	c.out.Close(apierr.GapNotHealed.CloseCode(), closeReason("Some events cannot be read at the moment. Reconnect and resume."))
 }
 
 // Replay implements hub.Connection. It queues s for the replay goroutine.

@@ -48,12 +48,12 @@ func (g *Gateway) findMessage(ctx context.Context, channel chat.ChannelID, id ch
 	}
 	if !s.found {
 		if err := g.searchTail(ctx, channel, &s); err != nil {
-			return target{}, apierr.Wrap(err, apierr.Unavailable, "the event log does not answer right now")
+			return target{}, apierr.Wrap(err, apierr.Unavailable, "The event log is not available. Please try again.")
 		}
 	}
 	if s.found {
 		if s.kind != event.Message {
-			return target{}, apierr.New(apierr.NotFound, "no such message in this channel")
+			return target{}, apierr.New(apierr.NotFound, "This message does not exist in this channel.")
 		}
 		return s.target, nil
 	}
@@ -78,7 +78,7 @@ func (g *Gateway) isDeleted(ctx context.Context, channel chat.ChannelID, id chat
 	// Search the events that were appended and have not reached the ring yet.
 	items, err := g.cfg.Log.TailRange(ctx, channel, t.ringEnd+1, math.MaxInt64)
 	if err != nil {
-		return false, apierr.Wrap(err, apierr.Unavailable, "the event log does not answer right now")
+		return false, apierr.Wrap(err, apierr.Unavailable, "The event log is not available. Please try again.")
 	}
 	s := search{id: id, text: []byte(id.String())}
 	for _, it := range items {

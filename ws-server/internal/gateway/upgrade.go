@@ -40,11 +40,11 @@ func (g *Gateway) Handler() http.Handler {
 func (g *Gateway) credentials(r *http.Request) (raw string, err error) {
 	raw, byCookie, err := browser.AccessToken(r)
 	if err != nil {
-		return "", apierr.Wrap(err, apierr.Unauthenticated, "the request has two cookies of the same name")
+		return "", apierr.Wrap(err, apierr.Unauthenticated, "The request has two cookies of the same name. Delete the cookies of this site and log in again.")
 	}
 	if byCookie {
 		if err := g.cfg.Guard.CheckUpgrade(r); err != nil {
-			return "", apierr.Wrap(err, apierr.ForeignOrigin, "pages of this origin may not connect with this site's cookie")
+			return "", apierr.Wrap(err, apierr.ForeignOrigin, "Pages of this origin may not use this API.")
 		}
 	}
 	return raw, nil
@@ -54,7 +54,7 @@ func (g *Gateway) credentials(r *http.Request) (raw string, err error) {
 func (g *Gateway) requireKnownHost(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !g.cfg.Hosts.Serves(r.Host) {
-			writeProblem(w, apierr.New(apierr.Misdirected, "this server does not serve this host name (see PUBLIC_HOSTS)"))
+			writeProblem(w, apierr.New(apierr.Misdirected, "This host name is not served here (see PUBLIC_HOSTS)."))
 			return
 		}
 		next(w, r)
@@ -100,12 +100,12 @@ func (g *Gateway) serveChannel(w http.ResponseWriter, r *http.Request) {
 	case credentialsErr != nil:
 		err = credentialsErr
 	case raw == "":
-		err = apierr.New(apierr.Unauthenticated, "a token is required: send the session cookie or an Authorization header")
+		err = apierr.New(apierr.Unauthenticated, "This connection requires a login. Send the access token as a cookie or as a bearer token.")
 	default:
 		if authErr := g.authenticate(r.Context(), c, raw); authErr != nil {
 			err = authErr
 		} else if err != nil {
-			err = apierr.New(apierr.NotFound, "no such channel")
+			err = apierr.New(apierr.NotFound, "This channel does not exist.")
 		} else {
 			ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 			defer cancel()
@@ -126,16 +126,16 @@ func (g *Gateway) authenticate(ctx context.Context, c *client, raw string) error
 	claims, err := g.cfg.Verifier.Verify(ctx, raw)
 	if errors.Is(err, token.ErrNotYet) {
 		g.clockLog.Failed(ctx, "", err)
-		return apierr.Wrap(err, apierr.Unavailable, "the token is not valid yet because the clocks of two servers differ: try again")
+		return apierr.Wrap(err, apierr.Unavailable, "The access token is not valid yet because the clocks of two servers differ. Please try again.")
 	}
 	g.clockLog.Worked(ctx, "")
 	switch {
 	case errors.Is(err, token.ErrExpired):
-		return apierr.Wrap(err, apierr.TokenExpired, "the token has expired")
+		return apierr.Wrap(err, apierr.TokenExpired, "The access token has expired. Refresh the session.")
 	case errors.Is(err, token.ErrInvalid):
-		return apierr.Wrap(err, apierr.Unauthenticated, "the token is not valid")
+		return apierr.Wrap(err, apierr.Unauthenticated, "The access token is not valid.")
 	case err != nil:
-		return apierr.Wrap(err, apierr.Unavailable, "tokens cannot be checked right now")
+		return apierr.Wrap(err, apierr.Unavailable, "The access token cannot be verified at the moment.")
 	}
 	c.user, c.session, c.username = claims.UserID, claims.SessionID, claims.Username
 	c.expiresAt.Store(claims.ExpiresAt.Unix())

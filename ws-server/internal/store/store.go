@@ -113,11 +113,11 @@ func (s *Store) Membership(ctx context.Context, user chat.UserID, channel chat.C
 		from channels c where id = ? and deleted_at is null`, user, channel).Scan(ctx, &c)
 	switch {
 	case errors.Is(err, sql.ErrNoRows) || err == nil && (c.Outsider || c.Kind.Hidden()):
-		return Membership{}, apierr.New(apierr.NotFound, "no such channel")
+		return Membership{}, apierr.New(apierr.NotFound, "This channel does not exist.")
 	case err != nil:
 		return Membership{}, unavailable(err, "read channel %s", channel)
 	}
-	return Membership{}, apierr.New(apierr.Forbidden, "not a member of this channel: join it first")
+	return Membership{}, apierr.New(apierr.Forbidden, "You are not a member of this channel. Join it first.")
 }
 
 // OpenDirect returns the direct channel of two users and creates it if necessary.
@@ -127,11 +127,11 @@ func (s *Store) OpenDirect(ctx context.Context, from, to chat.UserID) (chat.Chan
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch pg.Code {
 		case "PA400":
-			return id, apierr.New(apierr.BadFrame, "to_user_id: a direct message needs another user")
+			return id, apierr.InvalidField(apierr.BadFrame, "to_user_id", "must be another user")
 		case "PA403":
-			return id, apierr.New(apierr.Forbidden, "you cannot send direct messages to this user")
+			return id, apierr.New(apierr.Forbidden, "You cannot send direct messages to this user.")
 		case "PA404":
-			return id, apierr.New(apierr.NotFound, "no such user")
+			return id, apierr.New(apierr.NotFound, "This user does not exist.")
 		}
 	}
 	if err != nil {
@@ -164,5 +164,5 @@ func (s *Store) MaxSeq(ctx context.Context, channel chat.ChannelID) (int64, erro
 
 // unavailable wraps a database error in the error that clients get.
 func unavailable(err error, doing string, args ...any) error {
-	return apierr.Wrap(fmt.Errorf(doing+": %w", append(args, err)...), apierr.Unavailable, "the database does not answer right now")
+	return apierr.Wrap(fmt.Errorf(doing+": %w", append(args, err)...), apierr.Unavailable, "The database is not available. Please try again.")
 }

@@ -26,7 +26,7 @@ func (s *Store) Message(ctx context.Context, channel chat.ChannelID, id chat.Eve
 	err := s.db.NewRaw(`select seq, kind, sender_id, sent_at from messages where channel_id = ? and id = ?`, channel, id).Scan(ctx, &m)
 	switch {
 	case errors.Is(err, sql.ErrNoRows) || err == nil && m.Kind != event.Message:
-		return Message{}, apierr.New(apierr.NotFound, "no such message in this channel")
+		return Message{}, apierr.New(apierr.NotFound, "This message does not exist in this channel.")
 	case err != nil:
 		return Message{}, unavailable(err, "read message %s of channel %s", id, channel)
 	}
