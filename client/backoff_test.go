@@ -39,8 +39,9 @@ func TestBackoff_documented(t *testing.T) {
 	}
 }
 
-// TestBackoff_reset checks that the backoff begins again only after a connection that has lasted for
-// a while. Otherwise a server that greets clients and then drops them would be asked every second.
+// TestBackoff_reset checks that the backoff begins again only after a connection that has lasted
+// for a while. Otherwise a server that greets clients and then drops them would be asked every
+// second.
 func TestBackoff_reset(t *testing.T) {
 	t.Parallel()
 	var passed atomic.Int64 // seconds

@@ -261,8 +261,8 @@ func (c *Client) replaced(ctx context.Context, err error, used string) bool {
 	return err == nil && next.Access != used
 }
 
-// deliver passes events to the caller. It waits for a slow caller, which slows down the reading from
-// the WebSocket, and gives up only when Run ends.
+// deliver passes events to the caller. It waits for a slow caller, which slows down the reading
+// from the WebSocket, and gives up only when Run ends.
 func (c *Client) deliver(ctx context.Context, events ...Event) {
 	for _, e := range events {
 		select {

@@ -21,8 +21,8 @@ func (g *gateway) receipts() string {
 	return fmt.Sprint(list)
 }
 
-// TestReceipts checks which receipts are sent: the highest ones, and only those that the server does
-// not know.
+// TestReceipts checks which receipts are sent: the highest ones, and only those that the server
+// does not know.
 func TestReceipts(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

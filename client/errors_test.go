@@ -90,8 +90,8 @@ func TestCloseCodes_documented(t *testing.T) {
 }
 
 // TestCloseCodes checks what happens when the server closes a running connection: the client
-// reconnects, with another token where the code says so, and misses nothing; or Run ends and returns
-// the code.
+// reconnects, with another token where the code says so, and misses nothing; or Run ends and
+// returns the code.
 func TestCloseCodes(t *testing.T) {
 	t.Parallel()
 	for code, want := range closeCodes {

@@ -46,8 +46,8 @@ func TestFrames_severalObjects(t *testing.T) {
 	}
 }
 
-// TestFrames_ignored checks that frames of later versions, and those that do not concern the caller,
-// change nothing.
+// TestFrames_ignored checks that frames of later versions, and those that do not concern the
+// caller, change nothing.
 func TestFrames_ignored(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()

@@ -62,8 +62,8 @@ func TestOutbox_order(t *testing.T) {
 	}
 }
 
-// TestOutbox_inFlight checks the limit of unanswered sends, and that every answer makes room for one
-// more.
+// TestOutbox_inFlight checks the limit of unanswered sends, and that every answer makes room for
+// one more.
 func TestOutbox_inFlight(t *testing.T) {
 	t.Parallel()
 	channels := make([]chat.ChannelID, 2*maxInFlight)

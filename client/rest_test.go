@@ -33,8 +33,8 @@ func restServer(t *testing.T, tokens client.TokenSource, handle http.HandlerFunc
 	return api
 }
 
-// TestAPI_errors checks how a refusal becomes an *Error, whether the server or a proxy in front of it
-// has refused.
+// TestAPI_errors checks how a refusal becomes an *Error, whether the server or a proxy in front of
+// it has refused.
 func TestAPI_errors(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -88,8 +88,8 @@ func TestAPI_invalidFields(t *testing.T) {
 	}
 }
 
-// TestAPI_otherErrors checks that an answer that is not JSON and a canceled request are not mistaken
-// for refusals by the server.
+// TestAPI_otherErrors checks that an answer that is not JSON and a canceled request are not
+// mistaken for refusals by the server.
 func TestAPI_otherErrors(t *testing.T) {
 	t.Parallel()
 	api := restServer(t, nil, func(w http.ResponseWriter, r *http.Request) {

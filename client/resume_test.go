@@ -22,8 +22,8 @@ func positions(c chat.ChannelID, seq int64, epoch string) func(*client.Config) {
 	}
 }
 
-// TestResume checks how a channel is followed: from its newest event, from the caller's position, or
-// with a Reset if the events in between cannot all be delivered.
+// TestResume checks how a channel is followed: from its newest event, from the caller's position,
+// or with a Reset if the events in between cannot all be delivered.
 func TestResume(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

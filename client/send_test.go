@@ -295,7 +295,8 @@ func TestSend_beforeRun(t *testing.T) {
 	}
 }
 
-// TestRun_endsWhileSendsWait checks that the end of Run settles all sends, and that later ones fail.
+// TestRun_endsWhileSendsWait checks that the end of Run settles all sends, and that later ones
+// fail.
 func TestRun_endsWhileSendsWait(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()
@@ -402,7 +403,8 @@ func describeFrame(f frame.Client, bob chat.UserID, message chat.EventID) string
 }
 
 // TestSlowCaller checks that a caller that does not read events gets all of them later, in order,
-// even if the gateway has given up on the client in the meantime. Post does not wait for the caller.
+// even if the gateway has given up on the client in the meantime. Post does not wait for the
+// caller.
 func TestSlowCaller(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()

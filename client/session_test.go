@@ -174,8 +174,8 @@ func TestSession_renewsOnce(t *testing.T) {
 	}
 }
 
-// TestSession_expired checks that an expired token is renewed without having been refused, also in a
-// session that was stored by an earlier program.
+// TestSession_expired checks that an expired token is renewed without having been refused, also in
+// a session that was stored by an earlier program.
 func TestSession_expired(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(&refresher{n: 4, seconds: 600})

@@ -52,7 +52,8 @@ func openDataDir(path string) (_ *dataDir, err error) {
 	return &dataDir{path: path, lock: lock}, nil
 }
 
-// writeOwner writes the owner of the lock into the lock file, for the error message of a second instance.
+// writeOwner writes the owner of the lock into the lock file, for the error message of a second
+// instance.
 func (d *dataDir) writeOwner(url string) {
 	_ = d.lock.Truncate(0) // an error only affects that message
 	_, _ = d.lock.WriteAt(fmt.Appendf(nil, "%d %s\n", os.Getpid(), url), 0)

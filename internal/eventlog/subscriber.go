@@ -37,7 +37,8 @@ type Subscriber struct {
 	// mu guards the fields below. It is held for map operations only, never during a write or a
 	// dial.
 	mu sync.Mutex
-	// topics are the wanted topics; each is its own value, to return the string for a key given as bytes.
+	// topics are the wanted topics; each is its own value, to return the string for a key given as
+	// bytes.
 	topics  map[string]string
 	changed map[string]struct{} // topics newly wanted or no longer wanted, not yet sent to the connection
 	asked   map[string]int      // commands of this connection that were not answered yet, by topic

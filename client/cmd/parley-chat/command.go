@@ -93,8 +93,8 @@ func (s *screen) execute(ctx context.Context, name, rest string) error {
 	return s.here(ctx, name, rest)
 }
 
-// switchOrClear switches to a channel. If that fails, no channel is current, so that the next input does not
-// go to the previous channel.
+// switchOrClear switches to a channel. If that fails, no channel is current, so that the next input
+// does not go to the previous channel.
 func (s *screen) switchOrClear(ctx context.Context, id chat.ChannelID, err error) error {
 	if err == nil {
 		s.switchTo(ctx, id)

@@ -91,7 +91,8 @@ func (s *screen) peer(ch client.Channel) {
 	}
 }
 
-// addChannel adds a channel that REST has returned. The WebSocket may report it later, in more detail.
+// addChannel adds a channel that REST has returned. The WebSocket may report it later, in more
+// detail.
 func (s *screen) addChannel(ch client.Channel) {
 	s.peer(ch)
 	if _, known := s.channels[ch.ID]; !known {

@@ -23,7 +23,8 @@ const (
 	Profile Kind = "profile" // a user's own profile
 	Session Kind = "session" // ending sessions, changing a password, deleting an account
 	Cursor  Kind = "cursor"  // delivered and read positions over REST
-	// Network counts, per network, everything above except messages and receipts, and writes without a login.
+	// Network counts, per network, everything above except messages and receipts, and writes
+	// without a login.
 	Network Kind = "network"
 )
 

@@ -48,7 +48,8 @@ func TestRetry(t *testing.T) {
 	})
 }
 
-// TestRetry_stops checks that an attempt continues when the context ends, and that no other follows.
+// TestRetry_stops checks that an attempt continues when the context ends, and that no other
+// follows.
 func TestRetry_stops(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

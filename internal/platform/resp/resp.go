@@ -1,6 +1,6 @@
 // Package resp writes the commands and reads the replies of the Redis protocol RESP3. It allocates
-// nothing per command and nothing per reply, and leaves the order of replies to its users. The paths
-// that carry every event use it in place of go-redis.
+// nothing per command and nothing per reply, and leaves the order of replies to its users. The
+// paths that carry every event use it in place of go-redis.
 //
 // Source: https://redis.io/docs/latest/develop/reference/protocol-spec/
 package resp
