@@ -277,6 +277,19 @@ func TestCompose_hardened(t *testing.T) {
 	}
 }
 
+// TestCompose_nginx checks that nginx is published on this machine only, because over plain http
+// from another one browsers drop Secure cookies. It also checks that the image is of a stable
+// branch of nginx, which gets fixes: these have even numbers.
+func TestCompose_nginx(t *testing.T) {
+	nginx := loadCompose(t).Services["nginx"]
+	if !regexp.MustCompile(`^nginx:1\.\d*[02468]-alpine$`).MatchString(nginx.Image) {
+		t.Errorf("nginx: the image is %s, want one of a stable branch", nginx.Image)
+	}
+	if want := []string{"${PUBLISH:-127.0.0.1}:8080:8080"}; !slices.Equal(nginx.Ports, want) {
+		t.Errorf("nginx publishes %q, want %q", nginx.Ports, want)
+	}
+}
+
 // TestCompose_durable checks that acknowledged messages are on a disk.
 func TestCompose_durable(t *testing.T) {
 	redis := loadCompose(t).Services["redis"]

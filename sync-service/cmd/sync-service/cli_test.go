@@ -85,7 +85,9 @@ func (w *world) serve() {
 // cli runs a command and returns its output and exit code.
 func (w *world) cli(args ...string) (stdout string, code int) {
 	w.t.Helper()
-	return w.cliUntil(w.t.Context(), &bytes.Buffer{}, args...)
+	ctx, cancel := context.WithTimeout(w.t.Context(), testkit.Timeout)
+	defer cancel()
+	return w.cliUntil(ctx, &bytes.Buffer{}, args...)
 }
 
 type printed interface {
