@@ -74,10 +74,18 @@ func TestReady_schema(t *testing.T) {
 		}
 	}
 	want("run migrate up to create the roles", map[string]int{"chat-service": 503, "sync-service": 503, "ws-server": 200})
-	migrate := proctest.Start(t, "migrate", []string{"up"}, map[string]string{"DATABASE_URL": s.URL})
-	if code := migrate.Wait(t, testkit.Timeout); code != 0 {
-		t.Fatalf("migrate up: %d %s", code, migrate.Output())
+	migrate := func(args ...string) {
+		t.Helper()
+		p := proctest.Start(t, "migrate", args, map[string]string{"DATABASE_URL": s.URL})
+		if code := p.Wait(t, testkit.Timeout); code != 0 {
+			t.Fatalf("migrate %v: %d %s", args, code, p.Output())
+		}
 	}
+	migrate("up")
+	want(`"status":"ok"`, map[string]int{"chat-service": 200, "sync-service": 200, "ws-server": 200})
+	migrate("down", "1")
+	want("this program needs", map[string]int{"chat-service": 503, "sync-service": 503, "ws-server": 200})
+	migrate("up")
 	want(`"status":"ok"`, map[string]int{"chat-service": 200, "sync-service": 200, "ws-server": 200})
 }
 
