@@ -78,6 +78,7 @@ func newProxied(t *testing.T) *proxied {
 
 	conf := filepath.Join(repository(t), "deploy", "nginx", "nginx.conf")
 	p.nginx = proctest.StartPath(t, "/usr/bin/env", []string{"ip", "netns", "exec", proxy.name, program, "-g", "daemon off;", "-c", conf}, nil)
+	t.Cleanup(func() { p.nginx.Term(t) }) // a killed nginx leaves its workers behind
 
 	front, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
