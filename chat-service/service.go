@@ -205,7 +205,7 @@ func (s *Service) refreshKeys(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		if err := keyset.Store(ctx, s.db, s.keys.Public(), keyRetention); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "cannot store public keys in PostgreSQL", "err", err)
+			s.log.WarnContext(ctx, "failed to store public keys in PostgreSQL", "err", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -213,7 +213,7 @@ func (s *Service) refreshKeys(ctx context.Context) error {
 		case <-tick.C:
 		}
 		if err := s.keys.Reload(); err != nil {
-			s.log.ErrorContext(ctx, "cannot reload signing keys, keeping the current ones", "err", err)
+			s.log.ErrorContext(ctx, "failed to reload signing keys, keeping the current ones", "err", err)
 		}
 	}
 }

@@ -80,7 +80,7 @@ func (l *lane) compare() {
 
 		seqs, err := l.a.askStored(channels, partitions)
 		if err != nil {
-			l.a.cfg.Logger.Warn("Redis not compared with PostgreSQL, appends trust Redis", "channels", len(channels), "err", err)
+			l.a.cfg.Logger.Warn("failed to compare Redis with PostgreSQL, appends trust Redis", "channels", len(channels), "err", err)
 		}
 
 		l.mu.Lock()

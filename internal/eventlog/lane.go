@@ -447,7 +447,7 @@ func (l *lane) pauseLocked(err error) {
 		return
 	}
 	l.paused = true
-	l.a.cfg.Logger.Warn("append refused for now, sending again", "err", err)
+	l.a.cfg.Logger.Warn("append refused for now, retrying", "err", err)
 	time.AfterFunc(retryDelay(l.attempt), func() {
 		l.mu.Lock()
 		l.paused = false
@@ -619,7 +619,7 @@ func (l *lane) unpark(q *queue, err error) {
 	q.waiting = nil
 	l.releaseLocked(q)
 	l.mu.Unlock()
-	l.a.cfg.Logger.Warn("channel's numbering not resolved", "channel_id", channel, "err", err)
+	l.a.cfg.Logger.Warn("failed to resolve the channel's numbering", "channel_id", channel, "err", err)
 	for _, p := range failed {
 		p.done(Ack{}, apierr.Wrap(err, apierr.Unavailable, "The state of this channel cannot be read at the moment. Please try again."))
 	}

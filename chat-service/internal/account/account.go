@@ -111,7 +111,7 @@ func (s *Service) Clean(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 			if err := s.clean(ctx); err != nil && ctx.Err() == nil {
-				s.cfg.Logger.WarnContext(ctx, "cannot remove old sessions", "err", err)
+				s.cfg.Logger.WarnContext(ctx, "failed to remove old sessions", "err", err)
 			}
 		}
 	}

@@ -135,6 +135,6 @@ func (s *Service) renewHash(ctx context.Context, u *user, pass string, from pass
 			Where("id = ? and password_hash = ?", u.ID, u.PasswordHash).Returning("password_hash").Exec(ctx)
 	}
 	if err != nil && !errors.Is(err, sql.ErrNoRows) { // no rows: another login of the user has already done it
-		s.cfg.Logger.WarnContext(ctx, "cannot renew password hash", "user_id", u.ID.String(), "err", err)
+		s.cfg.Logger.WarnContext(ctx, "failed to renew password hash", "user_id", u.ID.String(), "err", err)
 	}
 }

@@ -183,6 +183,6 @@ func (s *Service) publishEnded(ctx context.Context, owner chat.UserID, ended []c
 	soon, cancel := context.WithTimeout(ctx, notifyTimeout)
 	defer cancel()
 	if err := s.cfg.Revoked.Set(soon, owner, ended...); err != nil {
-		s.cfg.Logger.WarnContext(ctx, "cannot revoke access tokens now, retrying when Redis is available", "user_id", owner.String(), "err", err)
+		s.cfg.Logger.WarnContext(ctx, "failed to revoke access tokens, retrying when Redis is available", "user_id", owner.String(), "err", err)
 	}
 }

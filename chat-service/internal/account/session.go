@@ -237,7 +237,7 @@ func (s *Service) notifyRenewed(ctx context.Context, owner chat.UserID, t tokens
 	soon, cancel := context.WithTimeout(ctx, notifyTimeout)
 	defer cancel()
 	if err := s.cfg.Log.Notify(soon, n); err != nil {
-		s.cfg.Logger.WarnContext(ctx, "cannot notify gateways of a renewed session", "session_id", t.session.String(), "err", err)
+		s.cfg.Logger.WarnContext(ctx, "failed to notify gateways of a renewed session", "session_id", t.session.String(), "err", err)
 	}
 }
 

@@ -38,7 +38,7 @@ func (k *Backfill) Run(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		if err := k.Fill(ctx); err != nil && ctx.Err() == nil {
-			k.logger.WarnContext(ctx, "cannot compute all missing lookalike keys", "err", err)
+			k.logger.WarnContext(ctx, "failed to compute all missing lookalike keys", "err", err)
 		}
 		select {
 		case <-ctx.Done():

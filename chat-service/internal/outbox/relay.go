@@ -70,7 +70,7 @@ func NewRelay(cfg Config) *Relay {
 		return with.NewCounter(prometheus.CounterOpts{Name: "parley_chat_outbox_" + name, Help: help})
 	}
 	return &Relay{
-		cfg: cfg, poked: make(chan struct{}, 1), outages: outage.New(cfg.Logger, "outbox relay is interrupted", "outbox relay has resumed"),
+		cfg: cfg, poked: make(chan struct{}, 1), outages: outage.New(cfg.Logger, "outbox relay is interrupted", "outbox relay resumed"),
 		relayed: counter("relayed_total", "Outbox rows relayed."),
 		failed:  counter("failures_total", "Failed attempts to relay an outbox row, which will be retried."),
 		dropped: counter("dropped_total", "Outbox rows dropped because they can never be relayed."),
@@ -266,7 +266,7 @@ func (r *Relay) relay(ctx context.Context, row Row) error {
 	code := apierr.CodeOf(err)
 	if err != nil && (errors.Is(err, errMalformed) || code == apierr.Conflict || code == apierr.Forbidden) {
 		r.dropped.Inc()
-		r.cfg.Logger.ErrorContext(ctx, "dropped outbox row", "outbox_id", row.ID, "kind", string(row.Kind),
+		r.cfg.Logger.ErrorContext(ctx, "outbox row dropped", "outbox_id", row.ID, "kind", string(row.Kind),
 			"event_id", row.EventID.String(), "of", row.key(), "payload", string(row.Payload), "err", err)
 		return nil
 	}

@@ -150,7 +150,7 @@ func (c *Counter) split(ctx context.Context, channels map[chat.ChannelID]*part) 
 	defer cancel()
 	newest, err := c.cfg.Log.Newest(ctx, ids)
 	if err != nil {
-		c.cfg.Logger.WarnContext(ctx, "unread counts incomplete: Redis does not answer", "err", err)
+		c.cfg.Logger.WarnContext(ctx, "unread counts are incomplete: Redis does not answer", "err", err)
 		return nil
 	}
 	g, ctx := errgroup.WithContext(ctx)

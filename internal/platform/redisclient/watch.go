@@ -98,7 +98,7 @@ func (w *Watch) Run(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		if err := w.check(ctx); err != nil && ctx.Err() == nil {
-			w.log.DebugContext(ctx, "settings of Redis not read", "err", err)
+			w.log.DebugContext(ctx, "failed to read the settings of Redis", "err", err)
 		}
 		select {
 		case <-ctx.Done():

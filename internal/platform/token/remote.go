@@ -75,7 +75,7 @@ func (r *RemoteKeys) Run(ctx context.Context) error {
 			return nil
 		case <-r.fetching:
 			if err := r.fetch(ctx); err != nil {
-				r.cfg.Logger.WarnContext(ctx, "key set not refreshed", "err", err)
+				r.cfg.Logger.WarnContext(ctx, "failed to refresh the key set", "err", err)
 			}
 			r.fetching <- struct{}{}
 		}

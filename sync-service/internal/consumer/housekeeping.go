@@ -59,7 +59,7 @@ func (c *Consumer) recordAck(ch *chunk, snap group.Snapshot) {
 func (c *Consumer) recordSnapshot(p int, snap group.Snapshot) {
 	if snap.Corrected {
 		snap.Corrected = false
-		c.cfg.Logger.Warn("corrected the consumer group's count of entries read: Redis had an older one", "partition", p, "entries", snap.Added)
+		c.cfg.Logger.Warn("consumer group's count of entries read corrected: Redis had an older one", "partition", p, "entries", snap.Added)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -143,7 +143,7 @@ func (c *Consumer) runTask(ctx context.Context, what string, task func(context.C
 	case ctx.Err() == nil:
 		c.m.retries.WithLabelValues(what).Inc()
 		if what == sweepStep { // it runs again in an hour, so it cannot report the end of an outage
-			c.cfg.Logger.WarnContext(ctx, "sweep of tails failed", "err", err)
+			c.cfg.Logger.WarnContext(ctx, "failed to sweep tails", "err", err)
 			return
 		}
 		c.cfg.Outages.Failed(ctx, what, err)

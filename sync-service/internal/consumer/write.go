@@ -231,6 +231,6 @@ func (c *Consumer) notifySender(ctx context.Context, o origin, reason string) {
 	}
 	topic := rediskey.UserTopic(rediskey.Of(o.sender.UUID, c.cfg.Partitions), o.sender)
 	if err := c.rdb.SPublish(ctx, topic, n.Encode()).Err(); err != nil {
-		c.cfg.Logger.WarnContext(ctx, "could not notify the sender of a failed event", "user_id", o.sender, "event_id", o.id, "err", err)
+		c.cfg.Logger.WarnContext(ctx, "failed to notify the sender of a failed event", "user_id", o.sender, "event_id", o.id, "err", err)
 	}
 }

@@ -82,7 +82,7 @@ func New(cfg Config) (*Scrubber, error) {
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
 	with := promauto.With(cfg.Registry)
 	return &Scrubber{
-		cfg: cfg, tails: map[chat.ChannelID]struct{}{}, outage: outage.New(cfg.Logger, "removal of deleted accounts' names interrupted", "removal of deleted accounts' names resumed"),
+		cfg: cfg, tails: map[chat.ChannelID]struct{}{}, outage: outage.New(cfg.Logger, "removal of deleted accounts' names is interrupted", "removal of deleted accounts' names resumed"),
 		rows: with.NewCounter(prometheus.CounterOpts{
 			Name: "parley_sync_names_removed_rows_total", Help: "Rows of the event log from which the name of a deleted account was removed.",
 		}),

@@ -52,7 +52,7 @@ func (c *Consumer) runTask(ctx context.Context, what string, task func(context.C
 	case ctx.Err() == nil:
 		c.m.retries.WithLabelValues(what).Inc()
 		if what == sweepStep { // it runs again in an hour, so it cannot report the end of an outage
-			c.cfg.Logger.WarnContext(ctx, "sweep of receipts failed", "err", err)
+			c.cfg.Logger.WarnContext(ctx, "failed to sweep receipts", "err", err)
 			return
 		}
 		c.cfg.Outages.Failed(ctx, "receipts "+what, err)

@@ -29,7 +29,7 @@ func (f *Feed) storedSeqs(ctx context.Context, ids []chat.ChannelID) []int64 {
 		if err == nil {
 			return seqs
 		}
-		f.cfg.Logger.Warn("counters not compared with PostgreSQL, trying later", "channels", len(ids), "err", err)
+		f.cfg.Logger.Warn("failed to compare counters with PostgreSQL, retrying later", "channels", len(ids), "err", err)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -30,7 +30,7 @@ func (f *Feed) checkHeads(ctx context.Context) error {
 			} else if ctx.Err() != nil {
 				return nil
 			} else {
-				f.cfg.Logger.Warn("counters not read, trying again", "channels", len(batch), "err", err)
+				f.cfg.Logger.Warn("failed to read counters, retrying", "channels", len(batch), "err", err)
 			}
 			f.requeue(batch)
 			attempt++
@@ -140,7 +140,7 @@ func (f *Feed) repair(ch *hub.Channel, found, known eventlog.Head) {
 		ctx, cancel := context.WithTimeout(f.ctx, 5*time.Second)
 		defer cancel()
 		if err := f.resolve(ctx, ch.ID(), found, known); err != nil && f.ctx.Err() == nil {
-			f.cfg.Logger.Warn("channel not repaired, the next check tries again", "channel_id", ch.ID(), "err", err)
+			f.cfg.Logger.Warn("failed to repair channel, retrying at the next check", "channel_id", ch.ID(), "err", err)
 		}
 	})
 }
@@ -222,7 +222,7 @@ func (f *Feed) trySeed(ch *hub.Channel) bool {
 	if err == nil {
 		return true
 	}
-	f.cfg.Logger.Warn("channel has no counter, and creating one failed", "channel_id", ch.ID(), "err", err)
+	f.cfg.Logger.Warn("failed to create the missing counter of a channel", "channel_id", ch.ID(), "err", err)
 	select {
 	case <-f.ctx.Done():
 		return true
@@ -262,7 +262,7 @@ func (f *Feed) checkQuiet(ctx context.Context) error {
 			page := due[:min(headsPage, len(due))]
 			due = due[len(page):]
 			if err := f.check(ctx, page, nil); err != nil && ctx.Err() == nil {
-				f.cfg.Logger.Warn("counters of quiet channels not read", "channels", len(page), "err", err)
+				f.cfg.Logger.Warn("failed to read counters of quiet channels", "channels", len(page), "err", err)
 				break
 			}
 		}

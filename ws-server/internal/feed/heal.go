@@ -49,7 +49,7 @@ func (f *Feed) heal(ch *hub.Channel, after, upTo int64) {
 			select {
 			case <-ctx.Done():
 				if f.ctx.Err() == nil {
-					f.cfg.Logger.Error("gap not healed, clients resume", "channel_id", ch.ID(), "from", from, "to", to, "err", err)
+					f.cfg.Logger.Error("failed to heal a gap, clients must resume", "channel_id", ch.ID(), "from", from, "to", to, "err", err)
 					ch.HealFailed()
 				}
 				return

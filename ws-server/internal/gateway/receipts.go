@@ -46,7 +46,7 @@ func (g *Gateway) seedChannel(id chat.ChannelID) {
 		ctx, cancel := context.WithTimeout(g.ctx, requestTimeout)
 		defer cancel()
 		if _, err := g.cfg.Log.EnsureHead(ctx, id, g.cfg.Store.MaxSeq); err != nil && g.ctx.Err() == nil {
-			g.cfg.Logger.Warn("failed to create a channel counter", "channel_id", id, "err", err)
+			g.cfg.Logger.Warn("failed to create channel counter", "channel_id", id, "err", err)
 		}
 	})
 }

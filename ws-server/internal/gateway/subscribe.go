@@ -252,7 +252,7 @@ func (c *client) replay() {
 		c.mu.Unlock()
 		if err := c.replayOne(s); err != nil {
 			if c.g.ctx.Err() == nil {
-				c.g.cfg.Logger.Warn("replay failed, asking the client to resume", "channel_id", s.Channel().ID(), "err", err)
+				c.g.cfg.Logger.Warn("failed to replay events, asking the client to resume", "channel_id", s.Channel().ID(), "err", err)
 			}
 			c.Resume()
 		}

@@ -155,7 +155,7 @@ func (g *Gateway) upgrade(w http.ResponseWriter, r *http.Request, c *client, adm
 	ws, err := g.upgrader.Upgrade(gated, r, nil)
 	if err != nil {
 		g.releaseConnection(c)
-		g.cfg.Logger.Debug("upgrade failed", "err", err) // gorilla has sent the response
+		g.cfg.Logger.Debug("failed to upgrade connection", "err", err) // gorilla has sent the response
 		return
 	}
 	c.ws, c.slot = ws, slotCounter.Add(1)

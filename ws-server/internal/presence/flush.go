@@ -58,9 +58,9 @@ func (p *Presence) flush(ctx context.Context) (more bool) {
 // failed logs when Redis stops answering and when it answers again.
 func (p *Presence) failed(err error) {
 	if err != nil && !p.failing {
-		p.cfg.Logger.Warn("presence not written, trying again", "err", err)
+		p.cfg.Logger.Warn("failed to write presence, retrying", "err", err)
 	} else if err == nil && p.failing {
-		p.cfg.Logger.Info("presence is written again")
+		p.cfg.Logger.Info("presence written again")
 	}
 	p.failing = err != nil
 }
@@ -189,7 +189,7 @@ func (p *Presence) repair(ctx context.Context, ch *channel) {
 	if err != nil {
 		return // the next change of the channel detects it again
 	}
-	p.cfg.Logger.Warn("presence in Redis is not what was written, repairing", "channel_id", ch.id)
+	p.cfg.Logger.Warn("presence in Redis differs from what was written, repairing", "channel_id", ch.id)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.channels[ch.id] != ch && len(members) > 0 {

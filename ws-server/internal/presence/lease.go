@@ -38,7 +38,7 @@ func (p *Presence) renew(ctx context.Context) {
 	p.clock = clock{now, began}
 	p.mu.Unlock()
 	if !ok {
-		p.cfg.Logger.Warn("presence lease has expired, writing all users again")
+		p.cfg.Logger.Warn("presence lease expired, writing all users again")
 		p.restart()
 		return
 	}
@@ -117,7 +117,7 @@ func (p *Presence) leave(ctx context.Context) {
 		return
 	}
 	if _, _, _, _, err := p.lease(ctx, "leave"); err != nil {
-		p.cfg.Logger.Warn("presence not removed, its lease will expire", "err", err)
+		p.cfg.Logger.Warn("failed to remove presence, its lease will expire", "err", err)
 		return
 	}
 	p.cleanUp(ctx, p.id)
@@ -136,7 +136,7 @@ func (p *Presence) cleanUp(ctx context.Context, gateway string) {
 		err = p.cfg.Redis.ZRem(ctx, rediskey.Gateways, gateway).Err()
 	}
 	if err != nil {
-		p.cfg.Logger.Warn("presence of a dead gateway not removed", "gateway", gateway, "err", err)
+		p.cfg.Logger.Warn("failed to remove presence of a dead gateway", "gateway", gateway, "err", err)
 		return
 	}
 	p.cfg.Logger.Info("presence of a gateway removed", "gateway", gateway, "channels", len(channels))

@@ -338,7 +338,7 @@ func (p *Presence) publish(ctx context.Context) {
 				}
 			}
 			if err := p.run(ctx, calls); err != nil {
-				p.cfg.Logger.Debug("ephemeral frames not published", "frames", len(page), "err", err)
+				p.cfg.Logger.Debug("failed to publish ephemeral frames", "frames", len(page), "err", err)
 			}
 		}
 		if ctx.Err() != nil {

@@ -140,7 +140,7 @@ func (f *Fanout) deliver(ctx context.Context, p published) {
 	}
 	var all frame.PresenceNotice
 	if err := json.Unmarshal(p.frame, &all); err != nil {
-		f.cfg.Logger.Warn("malformed published presence", "channel_id", p.channel, "err", err)
+		f.cfg.Logger.Warn("malformed presence received", "channel_id", p.channel, "err", err)
 		return
 	}
 	blocked := make(map[chat.UserID]struct{})

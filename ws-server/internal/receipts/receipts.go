@@ -114,7 +114,7 @@ func (r *Receipts) Move(member store.MemberKey, wanted eventlog.Receipt) {
 func (r *Receipts) Published(id chat.ChannelID, published []byte) {
 	moves, err := event.DecodeMoves(string(published))
 	if err != nil {
-		r.cfg.Logger.Warn("malformed published receipts", "channel_id", id, "err", err)
+		r.cfg.Logger.Warn("malformed receipts received", "channel_id", id, "err", err)
 		return
 	}
 	r.fanout.add(id, moves)

@@ -140,7 +140,7 @@ func (t *Tracing) Run(ctx context.Context) error {
 		failing = t.send(sending, exporter, batch, failing)
 	}
 	if err := exporter.Shutdown(sending); err != nil {
-		t.log.WarnContext(ctx, "trace exporter not closed", "err", err)
+		t.log.WarnContext(ctx, "failed to close the trace exporter", "err", err)
 	}
 	return nil
 }
@@ -160,7 +160,7 @@ func (t *Tracing) send(ctx context.Context, to sdktrace.SpanExporter, batch []sd
 	t.queue.failed.Add(float64(lost))
 	if err != nil && !failing {
 		// Only the trace is lost; the traced work was done.
-		t.log.WarnContext(ctx, "traces not sent", "spans", lost, "err", err)
+		t.log.WarnContext(ctx, "failed to send traces", "spans", lost, "err", err)
 	}
 	return lost > 0 // a mere warning of the collector must not hide the next failure
 }
