@@ -53,7 +53,7 @@ func (o *outbound) kind() event.Kind {
 	return event.Message
 }
 
-// target is what a temporary refusal applies to: a channel, or a user who is written to.
+// target is what a temporary refusal applies to: a channel, or the recipient of a direct message.
 type target struct {
 	channel chat.ChannelID
 	user    chat.UserID

@@ -64,7 +64,7 @@ func (p *progress) end(err error, dir string) {
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
 
-// slowStart is when the user is told what the program is waiting for.
+// slowStart is how long a start may take before the user is told what the program is waiting for.
 const slowStart = 5 * time.Second
 
 // announcer reports when everything is ready, and how to try it.

@@ -167,7 +167,7 @@ func isOpen(conn *wstest.Conn) bool {
 var accessMatrix = map[string]struct{ before, demoted, removed, blocked, suspended string }{
 	"send": {"ok", "ok", "forbidden", "forbidden", "closed"},
 	"edit": {"ok", "ok", "forbidden", "forbidden", "closed"},
-	// Of another user's message; in the direct channel, of the sender's own.
+	// Deletes another user's message; in the direct channel, the sender's own.
 	"delete":      {"ok", "forbidden", "forbidden", "ok", "closed"},
 	"react":       {"ok", "ok", "forbidden", "forbidden", "closed"},
 	"subscribe":   {"ok", "ok", "forbidden", "ok", "closed"},

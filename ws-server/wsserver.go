@@ -260,7 +260,8 @@ func (s *Server) Close() error {
 
 // Parts returns the parts of the service in starting order. They are stopped in reverse order, so
 // that the gateway drains while the parts that it needs are still running. A listener, if any, must
-// come after them. They do not wait for Redis: what clients send meanwhile is refused or retried.
+// come after them. They do not wait for Redis: what clients send until Redis is available
+// is refused or retried.
 func (s *Server) Parts() []lifecycle.Part {
 	redisPart, _ := program.Redis(s.rdb, s.watch, s.cfg.Partitions, redisclient.WSServer, s.log)
 	parts := []lifecycle.Part{

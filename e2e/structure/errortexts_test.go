@@ -74,8 +74,8 @@ func checkText(t *testing.T, path, text string) {
 	}
 }
 
-// checkForm checks that the texts of New and Wrap are sentences, and that those of Invalid and
-// InvalidField can follow the name of a field.
+// checkForm checks that the texts of New and Wrap are sentences, and that the texts of Invalid
+// and InvalidField can follow the name of a field.
 func checkForm(t *testing.T, path, function, text string) {
 	t.Helper()
 	first, _ := utf8.DecodeRuneInString(text)

@@ -432,8 +432,8 @@ func TestAppendScript_persistsTheTail(t *testing.T) {
 	}
 }
 
-// The append succeeds and is reported as such even if the tail, which can be rebuilt, cannot be
-// written.
+// The append succeeds and is reported as a success even if the tail, which can be rebuilt, cannot
+// be written.
 func TestAppendScript_badTail(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)

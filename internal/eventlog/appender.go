@@ -192,7 +192,8 @@ func (a *Appender) Submit(e *frame.Event, o AppendOptions, done func(Ack, error)
 	return a.lanes[a.conns.Of(p)].submit(queued)
 }
 
-// Flushed marks the end of a round of outcomes some of which the Appender did not produce itself.
+// Flushed marks the end of a round of outcomes. Callers use it for outcomes that the Appender did
+// not produce itself.
 func (a *Appender) Flushed() {
 	if a.cfg.Flush != nil {
 		a.cfg.Flush()

@@ -64,8 +64,8 @@ type MovedReceipt struct {
 // the greater of both, and a caller that knows what is stored asks for at least that (see
 // ReceiptMove.IfHeld).
 //
-// After an error some channels may have been moved all the same. Those with Seeded set certainly
-// have. A retry is harmless.
+// After an error, the receipts of some channels may have been moved. Channels with Seeded set were
+// certainly moved. A retry is harmless.
 func (l *Log) MoveReceipts(ctx context.Context, moves []ReceiptMove) ([]MovedReceipt, error) {
 	moved := make([]MovedReceipt, len(moves))
 	var errs []error

@@ -202,7 +202,7 @@ func (s *screen) switchTo(ctx context.Context, id chat.ChannelID) {
 	s.history(ctx, id, 0)
 }
 
-// history prints those of the newest messages of a channel that come after a seq.
+// history prints the newest messages of a channel that come after a seq.
 func (s *screen) history(ctx context.Context, id chat.ChannelID, after int64) {
 	messages, err := s.c.API().Newest(ctx, id, historyLines)
 	if err != nil {

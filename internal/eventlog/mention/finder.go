@@ -23,7 +23,7 @@ type Name struct {
 // the name.
 type Lookup func(ctx context.Context, names []Name) ([]chat.UserID, error)
 
-// Finder finds whom a body mentions.
+// Finder finds the users that a body mentions.
 type Finder struct{ look Lookup }
 
 // NewFinder returns a Finder on db, whose role must be able to read channel_members and the names
@@ -33,10 +33,10 @@ func NewFinder(db bun.IDB) *Finder { return &Finder{look: Members(db)} }
 // FinderBy returns a Finder that resolves names with look.
 func FinderBy(look Lookup) *Finder { return &Finder{look: look} }
 
-// Find returns whom a body mentions: members of the channel, in the order in which they are named,
-// without duplicates. For @channel the list begins with the channel's own id. Names that no member
-// has are ignored. A body without an @ needs no query. On an error, Find returns what needs no
-// query: @channel.
+// Find returns the users that a body mentions: members of the channel, in the order in which they
+// are named, without duplicates. For @channel the list begins with the channel's own id. Names that
+// no member has are ignored. A body without an @ needs no query. On an error, Find returns what
+// needs no query: @channel.
 func (f *Finder) Find(ctx context.Context, channel chat.ChannelID, body string) ([]chat.UserID, error) {
 	if strings.IndexByte(body, '@') < 0 {
 		return nil, nil

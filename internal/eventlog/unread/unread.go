@@ -188,5 +188,5 @@ func (p *part) enough(items []event.Item) bool {
 			most = max(most, by[it.Sender])
 		}
 	}
-	return n-most >= MaxCount // at least this many are by others, whoever asks
+	return n-most >= MaxCount // for any user, at least this many are by others
 }

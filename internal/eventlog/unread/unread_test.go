@@ -35,7 +35,7 @@ type message struct {
 	deleted  bool
 }
 
-// world is a channel of which a part is stored.
+// world is a channel whose log is partly stored.
 type world struct {
 	channel  chat.ChannelID
 	log      []frame.Event

@@ -2,8 +2,8 @@
 //
 // Parts start in the given order and stop in reverse order, one after another. So a part may rely
 // on the parts before it for as long as it runs, even while it drains. Each part has its own
-// context, which is canceled when it is that part's turn to stop, not when the program is told to
-// stop.
+// context. It is canceled when that part has to stop, which is later than the program's own signal
+// to stop.
 package lifecycle
 
 import (

@@ -63,10 +63,9 @@ const reloadInterval = 2 * time.Second
 // receives.
 const Settle = 3 * time.Minute
 
-// Keys is a folder of private keys, each in a file <kid>.pem (PKCS#8). All of them verify. Of the
-// keys that have settled, the one whose name sorts last signs; if none has settled, the first one
-// signs. Rotate adds a newer file. Prune deletes the files of keys once the tokens that they signed
-// have expired.
+// Keys is a folder of private keys, each in a file <kid>.pem (PKCS#8). All of them verify. The
+// settled key whose name sorts last signs; if no key has settled, the first one signs. Rotate adds
+// a newer file. Prune deletes the files of keys once the tokens that they signed have expired.
 type Keys struct {
 	dir string
 	now func() time.Time

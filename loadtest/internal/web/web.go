@@ -1,6 +1,6 @@
 // Package web runs clients that read pages over HTTP/1.1, each on a persistent connection.
 //
-// Requests are prepared bytes. Of a response, a client reads only what it needs to check that it is
+// Requests are prepared bytes. A client reads only the parts of a response that show that it is
 // complete and right: the status, the length, the number of items, and whether it equals the
 // previous response to the same request. So the generator uses little of the machine that it shares
 // with the measured programs. A client sends its next request when it has the response to the

@@ -215,8 +215,8 @@ export interface TypingNotice {
 }
 
 /**
- * Which members have come online and gone offline. In a channel with many online, it has only the
- * count.
+ * Reports the members that have come online or gone offline. In a channel with many members online,
+ * it has only the count.
  */
 export interface PresenceNotice {
   readonly type: "presence";

@@ -6,8 +6,8 @@ import type { Send } from "./send.js";
 /** MAX_TRACKED is how many unread messages of this user have their status tracked. */
 const MAX_TRACKED = 1000;
 /**
- * Receipts are not replayed, so a reconnection requests those of this many channels and messages
- * per channel.
+ * Receipts are not replayed, so a reconnection requests the receipts of at most this many channels,
+ * and of at most this many messages per channel.
  */
 const MAX_CHANNELS_ASKED = 20;
 const MAX_ASKED_PER_CHANNEL = 10;

@@ -53,8 +53,8 @@ export interface TokenSource {
 }
 
 /**
- * What to save of a bearer session between runs of a program. Only the newest credentials are
- * valid.
+ * The part of a bearer session that a program saves between its runs. Only the newest credentials
+ * are valid.
  */
 export interface Credentials {
   readonly accessToken: string;

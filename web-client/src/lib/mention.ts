@@ -1,7 +1,7 @@
 /**
- * Which names a text may mention, by the same rule as the server's package shared-contracts/text.
- * Both run the test vectors in its folder. The event says who is mentioned; this only finds the
- * position in the text.
+ * Finds the names that a text mentions, by the same rule as the server's package
+ * shared-contracts/text. Both run the test vectors in its folder. The event says who is mentioned;
+ * this only finds the position in the text.
  */
 
 /** EVERYONE is the name that stands for all members. */

@@ -9,7 +9,8 @@ import { dayOf } from "./dates";
 import type { LoggedMessage, MessageLog } from "./log";
 
 /**
- * Messages of one author within this time form a group, of which only the first shows the author.
+ * Messages of one author within this time form a group. Only the first message of a group shows
+ * the author.
  */
 const GROUP_MS = 5 * 60_000;
 

@@ -25,8 +25,8 @@ type User struct {
 	blocks     blocks
 }
 
-// entry is a cached membership. Only memberships are cached. For a channel of which the user is not
-// a member, PostgreSQL is asked each time.
+// entry is a cached membership. Only memberships are cached. If the user is not a member,
+// each check reads PostgreSQL.
 type entry struct {
 	store.Access
 	known     bool  // Access was read and is valid; false if a notice invalidated it while connections hold the channel

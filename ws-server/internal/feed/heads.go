@@ -116,8 +116,8 @@ func (f *Feed) Known(id chat.ChannelID) eventlog.Head {
 }
 
 // Diverged resolves an append that Redis has refused because its head, found, differs from the head
-// that the hub knows. Diverged adopts a newer epoch, or repairs a channel of which Redis has lost
-// writes.
+// that the hub knows. Diverged adopts a newer epoch, or repairs a channel if Redis has lost writes
+// to it.
 func (f *Feed) Diverged(ctx context.Context, id chat.ChannelID, found eventlog.Head) error {
 	return f.resolve(ctx, id, found, f.Known(id))
 }

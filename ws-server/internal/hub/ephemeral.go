@@ -6,7 +6,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// ephemeralFrame is an ephemeral frame to be sent to the live subscriptions, except those of some
+// ephemeralFrame is an ephemeral frame for all live subscriptions except the subscriptions of some
 // users.
 type ephemeralFrame struct {
 	frame   []byte
@@ -68,9 +68,9 @@ func (o *ephemeralQueue) pop(now time.Time) []ephemeralFrame {
 	return round
 }
 
-// PublishEphemeral queues an ephemeral frame for every live subscription, except those of one user
-// and of the users in blocked. blocked must not change afterwards. PublishEphemeral does not wait
-// for the delivery. Without pacing, the frame is sent immediately.
+// PublishEphemeral queues an ephemeral frame for every live subscription, except the subscriptions
+// of one user and of the users in blocked. blocked must not change afterwards. PublishEphemeral
+// does not wait for the delivery. Without pacing, the frame is sent immediately.
 func (ch *Channel) PublishEphemeral(frame []byte, except chat.UserID, blocked map[chat.UserID]struct{}) {
 	ch.mu.Lock()
 	if o := &ch.ephemeral; len(o.waiting) < maxEphemeral && (o.bytes == 0 || o.bytes+len(frame) <= batchBytes) {
