@@ -63,7 +63,7 @@ func Read(ctx context.Context, rdb redis.UniversalClient, partitions int) (Repor
 	}
 	r := &reader{channels: map[string]*Channel{}, now: time.Now()}
 	for _, maxAge := range []time.Duration{time.Second, 10 * time.Second, time.Minute, 10 * time.Minute, time.Hour, 24 * time.Hour, 0} {
-		name := strings.NewReplacer("m0s", "m", "h0m", "h").Replace(maxAge.String())
+		name := strings.NewReplacer("h0m0s", "h", "m0s", "m").Replace(maxAge.String())
 		if maxAge == 0 {
 			name = "more"
 		}
