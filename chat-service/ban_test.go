@@ -44,7 +44,7 @@ func TestBan(t *testing.T) {
 		w.do("DELETE", path(c.ID)+"/bans/"+bob.ID.String(), ann, nil).must(t, 204)
 		w.do("POST", path(c.ID)+"/members", ann, object{"user_id": bob.ID}).must(t, 200)
 	}
-	// A user who is not a member can be banned. A removal without ban=true bans nobody.
+	// A non-member can be banned. A removal without ban=true bans nobody.
 	c := w.create(ann, "general", "public")
 	w.do("PUT", path(c.ID)+"/bans/"+cyd.ID.String(), ann, nil).must(t, 204)
 	w.do("PUT", path(c.ID)+"/bans/"+cyd.ID.String(), ann, nil).must(t, 204)

@@ -160,7 +160,7 @@ func TestGroup_channels(t *testing.T) {
 	w.do("POST", path(private.ID)+"/join", bob, nil).want(t, 404, "not_found") // private channels need an invitation, even in a group
 	w.do("POST", path(private.ID)+"/members", ann, object{"user_id": eve.ID}).want(t, 403, "forbidden")
 	w.add(ann, private.ID, bob, "member")
-	// A user who is removed from the group is also removed from its channels.
+	// A user removed from the group is also removed from its channels.
 	w.do("DELETE", "/v1/groups/"+g.ID.String()+"/members/"+bob.ID.String(), ann, nil).must(t, 204)
 	for _, c := range []summary{public, unlisted, private} {
 		w.get(path(c.ID), bob.Token).want(t, 404, "not_found")
@@ -171,7 +171,7 @@ func TestGroup_channels(t *testing.T) {
 	}
 }
 
-// TestGroup_joinWhileBeingRemoved checks that a user who is removed from a group is not left in one
+// TestGroup_joinWhileBeingRemoved checks that a user removed from a group is not left in one
 // of its channels.
 func TestGroup_joinWhileBeingRemoved(t *testing.T) {
 	t.Parallel()

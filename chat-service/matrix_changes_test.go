@@ -32,7 +32,7 @@ func (e endpoint) status(t *testing.T, who string) int {
 	return n
 }
 
-// TestMatrix_changes demotes, removes or blocks a user who has a session. The very next request
+// TestMatrix_changes demotes, removes or blocks a user with a session. The very next request
 // must get the response for the new role, because each request reads the role in its own
 // transaction. The test therefore never waits.
 func TestMatrix_changes(t *testing.T) {

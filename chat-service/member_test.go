@@ -76,7 +76,7 @@ func TestMembers_addToPrivateChannel(t *testing.T) {
 	if m.Role != "member" || m.Username != "cyd" {
 		t.Errorf("added twice: %+v", m)
 	}
-	// A user cannot be added by somebody whom they have blocked.
+	// A user cannot be added by somebody they have blocked.
 	w.do("POST", "/v1/contacts/"+bob.ID.String()+"/block", dan, nil).must(t, 204)
 	w.do("POST", members, bob, object{"user_id": dan.ID}).want(t, 403, "forbidden")
 	w.add(ann, c.ID, dan, "member")

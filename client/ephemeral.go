@@ -70,8 +70,8 @@ func (c *Client) Typing(channel chat.ChannelID, typing bool) {
 	}
 }
 
-// WhoIsOnline returns who is online in a channel. It fails with ErrOffline if there is no
-// connection.
+// WhoIsOnline returns the users who are online in a channel. It fails with ErrOffline if there is
+// no connection.
 func (c *Client) WhoIsOnline(ctx context.Context, channel chat.ChannelID) ([]chat.UserID, error) {
 	var online []chat.UserID
 	for after := ""; ; {

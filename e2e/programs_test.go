@@ -94,7 +94,7 @@ func TestPrograms(t *testing.T) {
 	out.await(t, `\[tea\] \d\d:\d\d echo: good morning\n`)
 	out.await(t, `✓✓ \d+ read`) // the bot reports that
 	typed("/who")
-	out.await(t, `· [12] online`) // a user who has just connected is counted a little later
+	out.await(t, `· [12] online`) // a user who just connected is counted a little later
 	typed("/edit !echo good evening")
 	out.await(t, `ann: !echo good evening \(edited\)`)
 	typed("/dm echo just us")

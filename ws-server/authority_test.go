@@ -256,7 +256,7 @@ func (w *world) newAccessFixture(url, owner, concerned string) *accessFixture {
 	return s
 }
 
-// A user who is removed from a channel while hello is prepared loses that channel but keeps the
+// A user removed from a channel while hello is prepared loses that channel but keeps the
 // connection.
 func TestHello_userIsRemovedDuringIt(t *testing.T) {
 	t.Parallel()
@@ -456,7 +456,7 @@ func TestBlock_mentionsDoNotCount(t *testing.T) {
 	}
 	w.block(ann, bob, true)
 	tries := 0
-	// The name of a user who has a block with the sender is plain text.
+	// The name of a user with a block towards the sender is plain text.
 	testkit.Until(t, testkit.Timeout, func() error {
 		tries++
 		text := fmt.Sprint("@ann @cyd ", tries)

@@ -189,7 +189,7 @@ func TestChange_permissions(t *testing.T) {
 		wantCode(t, kind+" of an id that is not a UUIDv7", change(t, a, kind, c, chat.EventID(chat.NewClientID()), chat.ClientID{}, more), "not_found")
 		wantCode(t, kind+" of an edit", change(t, a, kind, c, edited.ID, chat.ClientID{}, more), "not_found")
 		wantCode(t, kind+" of a message of another channel", change(t, a, kind, c, elsewhere.ID, chat.ClientID{}, more), "not_found")
-		wantCode(t, kind+" by a user who is not a member", change(t, e, kind, c, m.ID, chat.ClientID{}, more), "forbidden")
+		wantCode(t, kind+" by a non-member", change(t, e, kind, c, m.ID, chat.ClientID{}, more), "forbidden")
 	}
 	wantCode(t, "blank edit", edit(t, a, c, m.ID, " "), "invalid_body")
 	wantCode(t, "emoji on two lines", change(t, a, "react", c, m.ID, chat.ClientID{}, map[string]any{"emoji": "a\nb"}), "bad_frame")

@@ -15,7 +15,7 @@ import (
 	"parley.chat/shared-migrations/schematest"
 )
 
-// mentionsOf returns the users whom an event mentions.
+// mentionsOf returns the users an event mentions.
 func mentionsOf(t testing.TB, f wstest.Frame) (ids []chat.UserID) {
 	t.Helper()
 	var m struct {

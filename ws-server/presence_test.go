@@ -36,7 +36,7 @@ func presenceOf(t testing.TB, f wstest.Frame) frame.PresenceNotice {
 	return n
 }
 
-// whoIs asks who is online in a channel.
+// whoIs asks which users are online in a channel.
 func whoIs(t testing.TB, conn *wstest.Conn, c chat.ChannelID, after string) frame.PresenceNotice {
 	t.Helper()
 	ref := chat.NewClientID().String()
@@ -134,7 +134,7 @@ func TestPresence_countsAUserOnce(t *testing.T) {
 	}
 	for _, f := range e.Frames() {
 		if f.ChannelID == c {
-			t.Errorf("a user who is not a member gets presence of the channel: %s", f.Raw)
+			t.Errorf("a non-member gets presence of the channel: %s", f.Raw)
 		}
 	}
 }

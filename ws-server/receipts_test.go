@@ -175,7 +175,7 @@ func TestReceipts_aBurstMakesTwoMoves(t *testing.T) {
 	}
 }
 
-// A member may send receipts without a subscription. A user who is not a member may not.
+// A member may send receipts without a subscription. A non-member may not.
 func TestReceipts_areAcceptedFromMembersOnly(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -205,7 +205,7 @@ func TestReceipts_areAcceptedFromMembersOnly(t *testing.T) {
 	awaitReceipt(t, a, bob, eventlog.Receipt{Delivered: 2, Read: 2})
 	for _, id := range []chat.ChannelID{open, hidden} {
 		if moves := w.moves(id, bob); len(moves) > 0 {
-			t.Errorf("moves of a user who is not a member: %+v", moves)
+			t.Errorf("moves of a non-member: %+v", moves)
 		}
 	}
 }

@@ -14,8 +14,8 @@ import (
 // there are too many.
 const KindReceipts Kind = "receipts"
 
-// KindPresence is the kind of the ephemeral item that says who has come online or gone offline in a
-// channel.
+// KindPresence is the kind of the ephemeral item that says which users came online or went offline
+// in a channel.
 const KindPresence Kind = "presence"
 
 // MaxMoves is the maximum number of receipts in one entry of the receipts stream.

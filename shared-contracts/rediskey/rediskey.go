@@ -107,7 +107,7 @@ func Idempotency(p int, c chat.ChannelID, sender chat.UserID, id chat.ClientID) 
 // Cursor returns the hash with a channel's receipts by member.
 func Cursor(p int, c chat.ChannelID) string { return tag(p) + "cursor:" + c.String() }
 
-// Removed returns the mark that refuses events of a member who has left.
+// Removed returns the mark that refuses events of a member who left.
 func Removed(p int, c chat.ChannelID, u chat.UserID) string {
 	return key(p, "removed:", c.UUID, u.UUID)
 }

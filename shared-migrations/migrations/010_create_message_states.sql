@@ -4,7 +4,7 @@
 
 -- One row per message that was edited or deleted. The edit with the highest seq is effective. A
 -- deletion removes the text, here and in the log: messages.body of the message and of its edits
--- becomes empty. Of several deletions, the first in the order of the channel is effective.
+-- becomes empty. If there are several deletions, the first in the order of the channel is effective.
 create table message_states (
   channel_id uuid        not null,
   message_id uuid        not null,

@@ -2,7 +2,7 @@
 -- member's arrival has been announced in the channel. The functions run with the owner's rights,
 -- because gateways may not read contacts.
 
--- Returns, for each given user, every user with whom a block exists in either direction.
+-- Returns, for each given user, every user on the other side of a block, in either direction.
 create function blocks_of(users uuid[]) returns table (user_id uuid, other_id uuid)
 language sql stable security definer set search_path = public, pg_temp
 as $$

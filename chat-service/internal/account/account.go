@@ -94,7 +94,7 @@ func (s *Service) me(u *user) api.Me {
 	}
 }
 
-// errAccountDeleted returns the error for a valid token of a user who has been deleted.
+// errAccountDeleted returns the error for a valid token of a deleted user.
 func errAccountDeleted() error {
 	return apierr.New(apierr.Unauthenticated, "This account has been deleted.")
 }

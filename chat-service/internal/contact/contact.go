@@ -73,7 +73,7 @@ func (r *row) contact() (api.Contact, bool) {
 	}, any
 }
 
-// both selects all users to whom at least one row refers, with the states of both rows.
+// both selects all users that at least one row refers to, with the states of both rows.
 const both = `select u.id as user_id, u.username, u.display_name, lower(u.username) as sort_name,
 		coalesce(k.mine, '') as mine, coalesce(k.theirs, '') as theirs, k.since
 	from (select other, max(mine) as mine, max(theirs) as theirs, max(updated_at) as since from (

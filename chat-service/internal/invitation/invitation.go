@@ -1,4 +1,4 @@
-// Package invitation implements invitations. Users whom an inviter does not know are not added to a
+// Package invitation implements invitations. Users an inviter does not know are not added to a
 // channel or group; they are asked first and become members only if they accept.
 //
 // An invitation is a row that exists until the invited user accepts or the inviter withdraws it. A

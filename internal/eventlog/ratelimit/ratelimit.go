@@ -79,7 +79,7 @@ type request struct {
 // Verdict is the result of a reserve.
 type Verdict struct {
 	Granted bool
-	Blocked time.Duration // how long the user is blocked for; 0 for a user who is only over the limit
+	Blocked time.Duration // how long the user is blocked for; 0 if the user is over the limit but not blocked
 	State   State
 }
 

@@ -53,7 +53,7 @@ type mixed struct {
 	going    bool
 
 	sending, reading, churn schedule
-	next                    map[*swarm.Conn]int // channel in which a user who is typing will send
+	next                    map[*swarm.Conn]int // channel in which a typing user will send
 	moved                   map[*swarm.Conn][]int64
 	positions               []swarm.Position // buffer of read
 	away                    []absence        // ordered by time of return

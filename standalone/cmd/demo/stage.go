@@ -13,7 +13,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// rateBlock is how long a user who has exceeded the rate limit may have to wait.
+// rateBlock is how long a user over the rate limit may have to wait.
 const rateBlock = 30 * time.Second
 
 //go:embed conversation.txt

@@ -221,7 +221,7 @@ func (c *Consumer) moveToDeadLetters(ctx context.Context, ch *chunk) error {
 }
 
 // notifySender tells the sender's connections that an acknowledged event could not be stored. A
-// sender who is not connected learns it from the tombstone.
+// sender without a connection learns it from the tombstone.
 func (c *Consumer) notifySender(ctx context.Context, o origin, reason string) {
 	n := notice.Notice{
 		Kind: notice.EventFailed, UserID: o.sender, ChannelID: &o.channel, EventID: &o.id, Seq: o.seq, Reason: reason,

@@ -105,7 +105,7 @@ func holders(ctx context.Context, tx pgx.Tx, rows []Row, at []int) (map[rowKey]h
 }
 
 // resolveConflict stores a row whose seq or id is taken. An event replaces a tombstone; a tombstone
-// replaces at most another tombstone. Of two events that claim one seq, or two seqs that claim one
+// replaces at most another tombstone. If two events claim one seq, or two seqs claim one
 // event, the later one is rejected.
 func resolveConflict(ctx context.Context, tx pgx.Tx, i int, r *Row, res *Result) error {
 	at, err := find(ctx, tx, "seq = $2", r.Channel.UUID, r.Seq)

@@ -221,7 +221,7 @@ export class Channel {
   }
 
   /**
-   * Requests who is online and keeps that up to date from then on: see `online` and the event
+   * Requests the users who are online and keeps that up to date from then on: see `online` and the event
    * `presence`.
    */
   presence(): Promise<Online> {

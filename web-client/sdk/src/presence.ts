@@ -86,7 +86,7 @@ interface Query {
 }
 
 /**
- * Presence tracks who is online in which channel. A channel that was requested once is kept up to
+ * Presence tracks which users are online in which channel. A channel that was requested once is kept up to
  * date, even across reconnections.
  */
 export class Presence {
@@ -106,7 +106,7 @@ export class Presence {
   }
 
   /**
-   * ask requests who is online. Without a connection it fails with `offline`, and the request is
+   * ask requests the users who are online. Without a connection it fails with `offline`, and the request is
    * sent on the next one.
    */
   ask(channelID: string): Promise<Online> {

@@ -410,7 +410,7 @@ export interface Message {
   /** Empty if the message is deleted. */
   readonly body: string;
   readonly reply_to: NullableEventID;
-  /** Members whom the body mentions by @username. The id of the channel stands for @channel. */
+  /** Members the body mentions by @username. The id of the channel stands for @channel. */
   readonly mentions: readonly UserID[];
   readonly sent_at: Time;
   readonly edited_at: NullableTime;

@@ -34,7 +34,7 @@ const NONE: MentionedNames = new Map();
 
 /**
  * parseBody parses a body. Only the names in `mentioned` become mentions, because the server
- * decides who is mentioned.
+ * decides which users are mentioned.
  */
 export function parseBody(body: string, mentioned: MentionedNames = NONE): readonly Block[] {
   const blocks: Block[] = [];

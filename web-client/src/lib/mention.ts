@@ -1,6 +1,6 @@
 /**
  * Finds the names that a text mentions, by the same rule as the server's package
- * shared-contracts/text. Both run the test vectors in its folder. The event says who is mentioned;
+ * shared-contracts/text. Both run the test vectors in its folder. The event lists the mentioned users;
  * this only finds the position in the text.
  */
 

@@ -1,7 +1,7 @@
 // Package authority is the gateway's cache of authorization data: memberships with their roles,
 // blocks between users, and which sessions are open. Nothing else in ws-server caches any of these.
 //
-// There is one User per user who is connected to this gateway, shared by the user's connections. A
+// There is one User per user connected to this gateway, shared by the user's connections. A
 // question is answered from memory while the cached data is fresh, and from PostgreSQL otherwise.
 // Questions that are asked at the same time share one query. Cached data ends in three ways:
 //

@@ -10,7 +10,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// blocks holds the users whom a user has blocked and the users who have blocked that user.
+// blocks holds the users a user has blocked and the users who have blocked that user.
 type blocks struct {
 	with   map[chat.UserID]struct{}
 	known  bool // they were read at least once
@@ -136,7 +136,7 @@ func (a *Authority) HasBlocks(user chat.UserID) bool {
 	return len(u.blocks.with) > 0
 }
 
-// AnyBlocks reports whether any user who is connected to this gateway has a block.
+// AnyBlocks reports whether any user connected to this gateway has a block.
 func (a *Authority) AnyBlocks() bool { return a.blockIndex.pairs.Load() > 0 }
 
 // scheduleRead queues the user's blocks to be read by Run.

@@ -202,7 +202,7 @@ func (u *User) MayCallAll(id chat.ChannelID) bool {
 	return e.usable(role) && e.CallsAll
 }
 
-// AdmitWriter is Admit for a user who is about to add an event. It also waits until the channel's
+// AdmitWriter is Admit for a user about to add an event. It also waits until the channel's
 // log has the user's member_joined event, which is the case milliseconds after the user has joined.
 // If that takes longer than admitTimeout, it returns an Unavailable error.
 func (u *User) AdmitWriter(id chat.ChannelID) error {
@@ -210,7 +210,7 @@ func (u *User) AdmitWriter(id chat.ChannelID) error {
 	return err
 }
 
-// AdmitPoster is AdmitWriter for a user who is about to post content. In a direct channel it also
+// AdmitPoster is AdmitWriter for a user about to post content. In a direct channel it also
 // returns an error if one of the two users has blocked the other. While PostgreSQL does not answer,
 // the cached blocks are used: nobody can add a block in that time.
 func (u *User) AdmitPoster(id chat.ChannelID) error {

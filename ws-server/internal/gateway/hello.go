@@ -151,7 +151,7 @@ func (c *client) listMemberships(ctx context.Context) ([]store.Membership, error
 	return []store.Membership{m}, nil
 }
 
-// sortByActivity sorts the channels of a user who has more channels than one connection may
+// sortByActivity sorts the channels of a user with more channels than one connection may
 // subscribe to. Channels in which the user has read something come first, because nobody else can
 // influence that. Within both groups, the channels with the most recent activity come first.
 func (c *client) sortByActivity(ctx context.Context, list []store.Membership) error {

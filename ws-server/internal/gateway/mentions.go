@@ -42,7 +42,7 @@ func newMentions(cfg *Config) *mentions {
 	return m
 }
 
-// find returns the users whom an event mentions, without those who have a block with its sender.
+// find returns the users an event mentions, without those who have a block with its sender.
 // access is the sender's. While PostgreSQL is down, messages are still sent, but mention nobody by
 // name. A mention of all members is kept only if the sender was last known to be allowed to use it.
 func (m *mentions) find(ctx context.Context, e *frame.Event, access *authority.User) []chat.UserID {

@@ -14,7 +14,7 @@ import (
 	"parley.chat/ws-server/internal/store"
 )
 
-// Notice handles a notice for a user who is connected to this gateway. The feed calls it; it does
+// Notice handles a notice for a user connected to this gateway. The feed calls it; it does
 // not block.
 func (g *Gateway) Notice(n notice.Notice) {
 	switch n.Kind {

@@ -1,4 +1,4 @@
--- change.lua: adds the users who have come to a gateway, removes those who have left it, and
+-- change.lua: adds the users who connected to a gateway, removes those who have left it, and
 -- publishes what that changes for the channel. It is atomic and may be repeated.
 --  KEYS[1] topic of the channel          KEYS[2] cached count of the channel, see count.lua
 --  KEYS[3] the gateway's online set      KEYS[4] the set of channels in which it has users

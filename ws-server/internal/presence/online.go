@@ -19,17 +19,17 @@ const pageUsers = 100
 // ErrCursor is returned for a cursor that did not come from an earlier answer.
 var ErrCursor = errors.New("not a cursor of a presence answer")
 
-// Online is the answer to the question who is online in a channel.
+// Online is the answer to the question which users are online in a channel.
 type Online struct {
 	Count int
 	Users []chat.UserID // all users; in a large channel, the users of one page
 	Next  string        // cursor of the next page; "" if there is none
 }
 
-// Online returns who is online. In a large channel it returns only the count and a cursor. A call
-// with that cursor returns the first page of users and the cursor of the next page. The pages are
-// not a snapshot: a user who stays online appears at least once, and a user who comes or leaves
-// during the listing may be missing.
+// Online returns the users who are online. In a large channel it returns only the count and a
+// cursor. A call with that cursor returns the first page of users and the cursor of the next page.
+// The pages are not a snapshot: a user who stays online appears at least once, and a user who comes
+// or leaves during the listing may be missing.
 func (p *Presence) Online(ctx context.Context, id chat.ChannelID, cursor string) (Online, error) {
 	at, err := parsePosition(cursor)
 	if err != nil {

@@ -1,4 +1,4 @@
--- online.lua: returns who is online in a channel. count.lua is prepended.
+-- online.lua: returns the users who are online in a channel. count.lua is prepended.
 --  KEYS[1] the channel's cached count   KEYS[2…] the online sets of the live gateways
 --  ARGV[1] digest of the live gateways
 -- Returns { users online, { their ids; none if there are more than LARGE users } }.

@@ -46,9 +46,9 @@ type Config struct {
 	Blocks Blocks
 	Logger *slog.Logger
 
-	// Online returns who is online in a channel; see presence.Presence.
+	// Online returns the users who are online in a channel; see presence.Presence.
 	Online func(ctx context.Context, channel chat.ChannelID, cursor string) (presence.Online, error)
-	// CommonChannels returns the channels of which both users are members.
+	// CommonChannels returns the channels that both users are members of.
 	CommonChannels func(ctx context.Context, one, other chat.UserID) ([]chat.ChannelID, error)
 	// Subscribed reports whether a connection of the user is subscribed to the channel through this
 	// gateway.
@@ -172,7 +172,7 @@ func (f *Fanout) deliver(ctx context.Context, p published) {
 	}
 }
 
-// VisibleTo returns the part of online that a user may see: all users except those with whom the
+// VisibleTo returns the part of online that a user may see: all users except the ones with whom the
 // user has a block. In a large channel, where presence names nobody, the count includes all online
 // users.
 func (f *Fanout) VisibleTo(user chat.UserID, online presence.Online) presence.Online {

@@ -13,7 +13,7 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// Login is a session and the user to whom it belongs.
+// Login is a session and the user it belongs to.
 type Login struct {
 	User    chat.UserID
 	Session chat.SessionID

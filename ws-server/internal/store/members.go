@@ -70,7 +70,7 @@ func (s *Store) Access(ctx context.Context, keys []MemberKey) ([]Access, error) 
 	return found, nil
 }
 
-// Blocks returns, for each user in the order of users, the users whom that user has blocked or was
+// Blocks returns, for each user in the order of users, the users that user has blocked or was
 // blocked by.
 func (s *Store) Blocks(ctx context.Context, users []chat.UserID) ([][]chat.UserID, error) {
 	ids, index := make([][16]byte, len(users)), make(map[chat.UserID]int, len(users))
@@ -93,7 +93,7 @@ func (s *Store) Blocks(ctx context.Context, users []chat.UserID) ([][]chat.UserI
 	return blocks, nil
 }
 
-// Common returns the channels of which both users are members.
+// Common returns the channels that both users are members of.
 func (s *Store) Common(ctx context.Context, one, other chat.UserID) ([]chat.ChannelID, error) {
 	var channels []chat.ChannelID
 	err := database.Prepared(ctx, s.db, `select a.channel_id from channel_members a
