@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"parley.chat/internal/devkit/localserver"
-	"parley.chat/loadtest/internal/flame"
 	"parley.chat/loadtest/internal/stage"
 	"parley.chat/loadtest/internal/stats"
 	"parley.chat/loadtest/internal/swarm"
@@ -32,7 +31,7 @@ type Mixed struct {
 	History  float64       `default:"20" help:"Pages of history read over REST per second."`
 	Duration time.Duration `default:"60s" help:"Duration of the measurement."`
 	Body     int           `default:"100" help:"Size of a message body in bytes."`
-	Flame    string        `help:"File for a flame graph (SVG) of the gateway's CPU time, over 30 s or the measured time if that is shorter."`
+	Profile  string        `help:"File for a CPU profile of the gateway, over 30 s or the measured time if that is shorter."`
 }
 
 // underWay is how long deliveries that are in flight at the end may take; they are counted too.
@@ -292,8 +291,7 @@ type background struct {
 	failed  int64
 }
 
-// startBackground starts reading pages of history, and records the gateway's profile if a flame
-// graph was requested.
+// startBackground starts reading pages of history, and profiles the gateway if that was requested.
 func (m *mixed) startBackground(ctx context.Context, server *stage.Process) *background {
 	a := &background{ended: make(chan error, 2)}
 	readers, cancel := context.WithCancel(ctx)
@@ -302,9 +300,9 @@ func (m *mixed) startBackground(ctx context.Context, server *stage.Process) *bac
 		a.running++
 		go func() { a.ended <- a.readPages(readers, m, server) }()
 	}
-	if m.s.Flame != "" {
+	if m.s.Profile != "" {
 		a.running++
-		go func() { a.ended <- m.draw(ctx) }()
+		go func() { a.ended <- m.profile(ctx) }()
 	}
 	time.AfterFunc(m.s.Duration, cancel)
 	return a
@@ -354,18 +352,14 @@ func (a *background) readPages(ctx context.Context, m *mixed, server *stage.Proc
 	}
 }
 
-// draw records a CPU profile of the gateway and writes the flame graph.
-func (m *mixed) draw(ctx context.Context) error {
+// profile records a CPU profile of the gateway.
+func (m *mixed) profile(ctx context.Context) error {
 	raw, err := m.server.Profile(ctx, max(min(m.s.Duration, 30*time.Second), time.Second))
 	if err != nil {
 		return err
 	}
-	svg, err := flame.Draw([]byte(raw), fmt.Sprintf("ws-server in loadtest mixed, with %d users", m.s.People))
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(m.s.Flame, svg, 0o644); err != nil {
-		return fmt.Errorf("write the flame graph: %w", err)
+	if err := os.WriteFile(m.s.Profile, []byte(raw), 0o644); err != nil {
+		return fmt.Errorf("write the profile: %w", err)
 	}
 	return nil
 }
