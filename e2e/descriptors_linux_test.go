@@ -73,6 +73,9 @@ func TestGateway_fewDescriptors(t *testing.T) {
 		return nil
 	}
 	testkit.Until(t, testkit.Timeout, answers)
+	if status, _, err := get(gw.base + "/metrics"); err != nil || status != http.StatusNotFound {
+		t.Errorf("/metrics at the public address: %d, %v, want 404", status, err)
+	}
 
 	// Descriptors are reserved for the stores.
 	w.redis.Kill(t)

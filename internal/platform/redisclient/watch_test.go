@@ -2,6 +2,7 @@ package redisclient
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/internal/platform/telemetry"
 )
 
 // A setting with which Redis can lose messages is logged once, shown in the metric and at /readyz,
@@ -80,6 +82,9 @@ func TestWatch(t *testing.T) {
 	}
 	set("maxmemory-policy", "allkeys-lru")
 	want("maxmemory-policy is allkeys-lru")
+	if state, ok := errors.AsType[*telemetry.StateError](w.Ready(t.Context(), 16)); !ok || !state.Degraded || !strings.HasPrefix(state.Reason, "maxmemory-policy is allkeys-lru") {
+		t.Errorf("ready: %+v, want degraded with the reason", state)
+	}
 	set("appendonly", "no")
 	want("maxmemory-policy is allkeys-lru", "appendonly is off")
 	set("maxmemory", "0")
