@@ -268,23 +268,23 @@ func TestListener_hearsItsEventOnly(t *testing.T) {
 	mine := chat.NewEventID()
 	e.heard <- chat.NewEventID()
 	e.heard <- mine
-	if err := e.hear(t.Context(), mine); err != nil {
+	if err := e.awaitEvent(t.Context(), mine); err != nil {
 		t.Error(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err := e.hear(ctx, mine)
+	err := e.awaitEvent(ctx, mine)
 	if s, ok := errors.AsType[*StepError](err); !ok || s.Step != Hear || s.Gateway != "ws://a/ws" || !strings.Contains(err.Error(), "nothing arrived in time") {
 		t.Errorf("in vain: %v", err)
 	}
 	offline := errors.New("closed with 4000")
 	e.offline <- client.Connection{Err: offline}
-	if err := e.hear(ctx, mine); !errors.Is(err, offline) {
+	if err := e.awaitEvent(ctx, mine); !errors.Is(err, offline) {
 		t.Errorf("%v, want why it is offline", err)
 	}
 	e.err = errors.New("the session has ended")
 	close(e.done)
-	if err := e.hear(t.Context(), mine); !errors.Is(err, e.err) {
+	if err := e.awaitEvent(t.Context(), mine); !errors.Is(err, e.err) {
 		t.Errorf("%v, want why it ended", err)
 	}
 }
