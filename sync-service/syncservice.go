@@ -168,7 +168,7 @@ func (s *Service) Close() error {
 // Checks returns the conditions of readiness.
 func (s *Service) Checks() []telemetry.Check {
 	return []telemetry.Check{
-		{Name: "postgresql", Check: func(ctx context.Context) error { return database.Ready(ctx, s.db) }},
+		{Name: "postgres", Check: func(ctx context.Context) error { return database.Ready(ctx, s.db) }},
 		{Name: "redis", Check: func(ctx context.Context) error { return s.watch.Ready(ctx, s.cfg.Partitions) }},
 	}
 }
