@@ -1,9 +1,9 @@
 // Package authority is the gateway's cache of authorization data: memberships with their roles,
-// blocks between users, and which sessions are open. Nothing else in ws-server caches any of these.
+// blocks between users, and open sessions. Nothing else in ws-server caches any of these.
 //
-// There is one User per user connected to this gateway, shared by the user's connections. A
-// question is answered from memory while the cached data is fresh, and from PostgreSQL otherwise.
-// Questions that are asked at the same time share one query. Cached data ends in three ways:
+// There is one User per user connected to this gateway, shared by the user's connections. A check
+// is answered from memory while the cached data is fresh, and from PostgreSQL otherwise. Concurrent
+// checks share one query. Cached data is discarded in three cases:
 //
 //   - A notice (InvalidateMembership, InvalidateRole, InvalidateBlocks) invalidates it immediately.
 //     Each notice increments the user's generation, and the result of a read that began under an
@@ -39,14 +39,14 @@ import (
 )
 
 const (
-	// storeRetryAfter is the delay after a failed read in which PostgreSQL is not asked again for
-	// data that is cached.
+	// storeRetryAfter is how long after a failed read cached data is used without querying
+	// PostgreSQL again.
 	storeRetryAfter = 5 * time.Second
-	// admitTimeout bounds how long a frame waits for data that is not cached.
+	// admitTimeout limits how long a frame waits for data that is not cached.
 	admitTimeout = 5 * time.Second
-	// staleTimeout bounds a read when older cached data can answer instead.
+	// staleTimeout limits a read if stale cached data can be used instead.
 	staleTimeout = time.Second
-	// maxUnheld limits the cached memberships of a user that no connection holds.
+	// maxUnheld limits the number of a user's cached memberships that no connection holds.
 	maxUnheld = 4096
 )
 
@@ -56,7 +56,7 @@ type Store interface {
 	Blocks(context.Context, []chat.UserID) ([][]chat.UserID, error)
 }
 
-// Sessions finds out which sessions have been ended.
+// Sessions reports which sessions have ended.
 type Sessions interface {
 	Revoked(context.Context, []revoked.Login) ([]revoked.Login, error)
 }
@@ -66,24 +66,23 @@ type Sessions interface {
 type Config struct {
 	Store       Store
 	Sessions    Sessions
-	VerifyEvery time.Duration // longest time that a lost notice goes unnoticed; default 30s
+	VerifyEvery time.Duration // maximum time before a lost notice is detected; default 30s
 	Logger      *slog.Logger  // default slog.Default()
 
-	// Expelled is called when a verification finds that a connection is subscribed to a channel of
-	// which its user is not a member.
+	// Expelled is called when a verification finds that a connection is subscribed to a channel
+	// that its user is not a member of.
 	Expelled func(chat.UserID, chat.ChannelID)
-	// Ended is called when a verification finds that a session with connections here has been
-	// ended.
+	// Ended is called when a verification finds that a session with connections here has ended.
 	Ended func(revoked.Login)
-	// Blocked is called after a user's blocks have changed. added and lifted are the other users of
-	// the new and of the lifted blocks.
+	// Blocked is called after a user's blocks have changed. added and lifted are the other users in
+	// the new and in the lifted blocks.
 	Blocked func(user chat.UserID, added, lifted []chat.UserID)
 }
 
 // Authority is the cache of one gateway. It is safe for concurrent use. Construct it, then Run it.
 type Authority struct {
 	cfg     Config
-	ctx     context.Context // the context of all reads
+	ctx     context.Context // the context for all reads
 	access  *coalesce.Group[store.MemberKey, store.Access]
 	blocks  *coalesce.Group[chat.UserID, []chat.UserID]
 	outages *outage.Log
@@ -100,7 +99,7 @@ type Authority struct {
 	}
 }
 
-// New returns an Authority. It does no I/O. All reads of the Authority end with ctx.
+// New returns an Authority. It does no I/O. All of its reads are canceled with ctx.
 func New(ctx context.Context, cfg Config) *Authority {
 	cfg.VerifyEvery, cfg.Logger = cmp.Or(cfg.VerifyEvery, 30*time.Second), cmp.Or(cfg.Logger, slog.Default())
 	a := &Authority{
@@ -120,13 +119,13 @@ func (a *Authority) Run(ctx context.Context) {
 	both.Wait()
 }
 
-// Wait waits until no shared read is running. Nothing may be asked during the call.
+// Wait waits until no shared read is running. No new checks may be started during the call.
 func (a *Authority) Wait() {
 	a.access.Wait()
 	a.blocks.Wait()
 }
 
-// Enter returns the User of a connection. Each Enter needs a Leave.
+// Enter registers a connection and returns its User. Each Enter must be paired with a Leave.
 func (a *Authority) Enter(login revoked.Login) *User {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -158,7 +157,7 @@ func (a *Authority) Leave(u *User, session chat.SessionID) {
 	}
 }
 
-// user returns the User of a connected user, or nil for any other user.
+// user returns the User of a connected user, or nil if the user is not connected.
 func (a *Authority) user(id chat.UserID) *User {
 	a.mu.Lock()
 	defer a.mu.Unlock()

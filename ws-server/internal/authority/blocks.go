@@ -13,12 +13,12 @@ import (
 // blocks holds the users a user has blocked and the users who have blocked that user.
 type blocks struct {
 	with   map[chat.UserID]struct{}
-	known  bool // they were read at least once
+	known  bool // the blocks were read at least once
 	stale  bool // a notice arrived since the last read
 	closed bool // the user's last connection has ended, so nothing is cached
 }
 
-// maxBlockReads limits the reads of a user's blocks when notices keep arriving during them.
+// maxBlockReads limits how often a user's blocks are read again because notices keep arriving.
 const maxBlockReads = 3
 
 // LoadBlocks reads the user's blocks unless they are cached. A connection calls it once, before it
@@ -69,7 +69,7 @@ func (u *User) learnBlocks(generation uint64, found []chat.UserID) bool {
 	first, before := !u.blocks.known, u.blocks.with
 	added, lifted := without(with, before), without(before, with)
 	u.blocks = blocks{with: with, known: true}
-	// Under mu, so that the index gets a user's changes in order.
+	// Updated under mu, so that the index receives a user's changes in order.
 	u.a.blockIndex.update(u.id, added, lifted)
 	u.mu.Unlock()
 	if !first && len(added)+len(lifted) > 0 && u.a.cfg.Blocked != nil {
@@ -117,7 +117,7 @@ func (u *User) blockedWith(other chat.UserID) bool {
 	return u.HasBlock(other)
 }
 
-// HasBlock reports whether the cache has a block between the two users.
+// HasBlock reports whether the cache contains a block between the two users.
 func (u *User) HasBlock(other chat.UserID) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -139,7 +139,7 @@ func (a *Authority) HasBlocks(user chat.UserID) bool {
 // AnyBlocks reports whether any user connected to this gateway has a block.
 func (a *Authority) AnyBlocks() bool { return a.blockIndex.pairs.Load() > 0 }
 
-// scheduleRead queues the user's blocks to be read by Run.
+// scheduleRead queues the user for Run to read the user's blocks.
 func (a *Authority) scheduleRead(u *User) {
 	a.dirty.mu.Lock()
 	a.dirty.users[u] = struct{}{}
@@ -244,7 +244,7 @@ func (d *blocksByOther) with(other chat.UserID) map[chat.UserID]struct{} {
 	return s.sets[other]
 }
 
-// update records added and lifted blocks of a user.
+// update records a user's added and lifted blocks.
 func (d *blocksByOther) update(user chat.UserID, added, lifted []chat.UserID) {
 	d.pairs.Add(int64(len(added) - len(lifted)))
 	for _, other := range added {

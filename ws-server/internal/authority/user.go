@@ -16,7 +16,7 @@ import (
 type User struct {
 	a        *Authority
 	id       chat.UserID
-	sessions smallmap.Map[chat.SessionID, int32] // number of connections of each session; guarded by a.mu
+	sessions smallmap.Map[chat.SessionID, int32] // number of connections per session; guarded by a.mu
 
 	mu         sync.Mutex // held only for map operations
 	generation uint64     // incremented by every notice
@@ -31,11 +31,11 @@ type entry struct {
 	store.Access
 	known     bool  // Access was read and is valid; false if a notice invalidated it while connections hold the channel
 	roleKnown bool  // the role was not invalidated
-	expires   int64 // when it expires, in Unix nanoseconds; ignored while it is held, since Run verifies held entries
+	expires   int64 // expiry time in Unix nanoseconds; ignored while the entry is held, since Run verifies held entries
 	held      int32 // number of subscribed connections
 }
 
-// need is the part of an entry that a question needs.
+// need is the part of an entry that a check requires.
 type need uint8
 
 const (
@@ -44,13 +44,13 @@ const (
 	announced
 )
 
-// fresh reports whether the entry can answer a question and has not expired.
+// fresh reports whether the entry can answer the check and has not expired.
 func (e entry) fresh(n need, now time.Time) bool {
 	return e.usable(n) && (e.held > 0 || now.UnixNano() < e.expires)
 }
 
-// usable reports whether the entry can answer a question, even if it has expired. It is used while
-// PostgreSQL does not answer.
+// usable reports whether the entry can answer the check, even if it has expired. It is used while
+// PostgreSQL is not responding.
 func (e entry) usable(n need) bool {
 	return e.known && (n != role || e.roleKnown) && (n != announced || e.Announced)
 }
@@ -93,7 +93,7 @@ func (u *User) learnLocked(id chat.ChannelID, st store.Access) {
 	u.channels.Set(id, entry{Access: st, known: true, roleKnown: true, expires: time.Now().Add(u.a.cfg.VerifyEvery).UnixNano(), held: e.held})
 }
 
-// makeRoomLocked removes a membership that no connection holds if there are too many.
+// makeRoomLocked removes one unheld membership if there are too many of them.
 func (u *User) makeRoomLocked() {
 	if u.unheld <= maxUnheld {
 		return
@@ -108,7 +108,7 @@ func (u *User) makeRoomLocked() {
 }
 
 // Hold records that a connection is subscribed to a channel, so that Run verifies the membership.
-// Each Hold needs a Release.
+// Each Hold must be paired with a Release.
 func (u *User) Hold(id chat.ChannelID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -168,8 +168,8 @@ func (u *User) Admit(id chat.ChannelID) error {
 	return err
 }
 
-// Confirm is Admit for a channel to which the user was admitted a moment ago. It reads only if a
-// notice has invalidated the membership since then.
+// Confirm is like Admit, for a channel that the user was admitted to a moment ago. It reads only if
+// a notice has invalidated the membership since then.
 func (u *User) Confirm(id chat.ChannelID) error {
 	u.mu.Lock()
 	e, _ := u.channels.Get(id)
@@ -194,7 +194,7 @@ func (u *User) JoinedSeq(id chat.ChannelID) (int64, error) {
 }
 
 // MayCallAll reports whether the user was allowed to mention all members of the channel when their
-// access was last read. It is used while PostgreSQL does not answer.
+// access was last read. It is used while PostgreSQL is not responding.
 func (u *User) MayCallAll(id chat.ChannelID) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -202,17 +202,17 @@ func (u *User) MayCallAll(id chat.ChannelID) bool {
 	return e.usable(role) && e.CallsAll
 }
 
-// AdmitWriter is Admit for a user about to add an event. It also waits until the channel's
-// log has the user's member_joined event, which is the case milliseconds after the user has joined.
-// If that takes longer than admitTimeout, it returns an Unavailable error.
+// AdmitWriter is like Admit, for a user about to add an event. It also waits until the channel's
+// log contains the user's member_joined event, which normally happens within milliseconds of
+// joining. If that takes longer than admitTimeout, it returns an Unavailable error.
 func (u *User) AdmitWriter(id chat.ChannelID) error {
 	_, err := u.writer(id)
 	return err
 }
 
-// AdmitPoster is AdmitWriter for a user about to post content. In a direct channel it also
-// returns an error if one of the two users has blocked the other. While PostgreSQL does not answer,
-// the cached blocks are used: nobody can add a block in that time.
+// AdmitPoster is like AdmitWriter, for a user about to post content. In a direct channel it also
+// returns an error if one of the two users has blocked the other. While PostgreSQL is not
+// responding, the cached blocks are used: nobody can add a block during that time.
 func (u *User) AdmitPoster(id chat.ChannelID) error {
 	st, err := u.writer(id)
 	if err == nil && !st.Peer.IsZero() && u.blockedWith(st.Peer) {
@@ -237,8 +237,8 @@ func (u *User) writer(id chat.ChannelID) (store.Access, error) {
 	}
 }
 
-// AdmitAll is Admit for several channels. Memberships that are not cached are read in one query.
-// The errors are in the order of ids.
+// AdmitAll is like Admit, for several channels. Memberships that are not cached are read in one
+// query. The errors are in the order of ids.
 func (u *User) AdmitAll(ctx context.Context, ids []chat.ChannelID) []error {
 	errs := make([]error, len(ids))
 	now := time.Now()
@@ -270,10 +270,10 @@ func (u *User) AdmitAll(ctx context.Context, ids []chat.ChannelID) []error {
 	return errs
 }
 
-// access returns the user's access to a channel, from the cache if that can answer the question. It
+// access returns the user's access to a channel, from the cache if the entry is fresh enough. It
 // returns an error if the user is not a member.
 func (u *User) access(id chat.ChannelID, n need) (store.Access, error) {
-	const maxReads = 3 // number of reads, if notices keep arriving during them
+	const maxReads = 3 // maximum number of reads if notices keep arriving
 	for read := 1; ; read++ {
 		u.mu.Lock()
 		e, cached := u.channels.Get(id)
@@ -302,8 +302,8 @@ func (u *User) access(id chat.ChannelID, n need) (store.Access, error) {
 	}
 }
 
-// orStale returns the cached access if it can answer the question, and err otherwise. It is used
-// after a failed read.
+// orStale returns the cached access if it can answer the check; if not, it returns an error that
+// wraps err. It is used after a failed read.
 func (u *User) orStale(id chat.ChannelID, n need, err error) (store.Access, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -313,7 +313,7 @@ func (u *User) orStale(id chat.ChannelID, n need, err error) (store.Access, erro
 	return store.Access{}, apierr.Wrap(err, apierr.Unavailable, "The database is not available. Please try again.")
 }
 
-// checkMember returns an error unless st belongs to a member.
+// checkMember returns an error unless st is the access of a member.
 func checkMember(st store.Access) error {
 	switch {
 	case st.Role != "":

@@ -13,13 +13,13 @@ import (
 const (
 	// verifyBatch is the approximate number of memberships that one query verifies.
 	verifyBatch = 500
-	// blocksBatch limits the users whose blocks one query reads.
+	// blocksBatch limits the number of users whose blocks are read in one query.
 	blocksBatch = 500
-	// verifyTimeout bounds one query.
+	// verifyTimeout limits one query.
 	verifyTimeout = 5 * time.Second
 	// removalGrace is how long a subscription may continue after a removal, so that the member_left
-	// event can end it in order with the other events. A subscription that is still there after
-	// that time is ended here.
+	// event can end it in order with the other events. A subscription that still exists after that
+	// time is ended here.
 	removalGrace = 500 * time.Millisecond
 )
 
@@ -27,7 +27,7 @@ const (
 // that a connection holds, the blocks of every user, and every session. Its queries are spread
 // evenly over that time.
 func (a *Authority) verifyAll(ctx context.Context) {
-	// A pass takes half of the interval. So two checks of a user are never further apart than the
+	// A pass takes half the interval. So two checks of a user are never further apart than the
 	// interval, even if the user is checked early in one pass and late in the next.
 	pass := a.cfg.VerifyEvery / 2
 	for ctx.Err() == nil {
@@ -56,7 +56,7 @@ func (a *Authority) verifyAll(ctx context.Context) {
 	}
 }
 
-// connectedUsers returns the users who are connected.
+// connectedUsers returns all connected users.
 func (a *Authority) connectedUsers() []*User {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -67,7 +67,7 @@ func (a *Authority) connectedUsers() []*User {
 	return all
 }
 
-// batch is what one step verifies.
+// batch holds the data that one step verifies.
 type batch struct {
 	users       map[*User]struct{}
 	keys        []store.MemberKey
@@ -142,7 +142,8 @@ func (a *Authority) verifyMemberships(ctx context.Context, b *batch) (departed [
 	return departed, nil
 }
 
-// stillDeparted returns the keys that connections still hold although the user is not a member.
+// stillDeparted returns the keys that connections still hold although the user is no longer a
+// member.
 func (a *Authority) stillDeparted(ctx context.Context, keys []store.MemberKey) ([]store.MemberKey, error) {
 	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
 	defer cancel()

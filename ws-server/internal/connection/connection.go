@@ -1,14 +1,14 @@
-// Package connection is the sending side of one WebSocket: the frames that are queued, and how they
-// reach the socket.
+// Package connection implements the sending side of a WebSocket: it queues frames and writes them
+// to the socket.
 //
 // Callers pass whole WebSocket frames (see Text). Send and SendEphemeral never wait for the socket.
 // While the socket accepts data, the caller's goroutine writes to it directly, without blocking.
-// Only when the socket's buffer is full are frames queued; then a writer goroutine runs until the
+// Frames are queued only when the socket's buffer is full; a writer goroutine then runs until the
 // queue is empty. A connection that cannot keep up is closed as a slow consumer, without holding up
 // others.
 //
 // gorilla/websocket reads from the socket. Its own replies (pong, close) go through the same queue,
-// because it was upgraded on a Gate and writes to that. So there is one writer at a time.
+// because gorilla writes to a Gate instead of the socket. So there is only one writer at a time.
 package connection
 
 import (
@@ -20,13 +20,14 @@ import (
 	"parley.chat/internal/platform/socket"
 )
 
-// Limits of the queue of a connection.
+// Limits on a connection's queue.
 const (
 	MaxQueuedBytes  = 1 << 20
 	MaxQueuedFrames = 1024 // counts the events in frames, since a frame may hold several
 )
 
-// writeTimeout is how long a full socket may accept nothing before the connection is closed.
+// writeTimeout is how long a full socket may go without accepting data before the connection is
+// closed.
 var writeTimeout = 20 * time.Second
 
 // Conn is the sending side of a WebSocket, after Begin. It is safe for concurrent use.
@@ -35,8 +36,8 @@ type Conn struct {
 	// share a cache line of 64 bytes, because a fan-out to thousands of connections finds none of
 	// their memory in the CPU cache.
 
-	// out writes to net. It is used only with mu held and closed not set. net is closed with mu
-	// held, too.
+	// out writes to net. It is used only while mu is held and closed is false. net, too, is closed
+	// only while mu is held.
 	out      socket.Sender
 	mu       sync.Mutex
 	lastRead atomic.Int64 // when the client last sent something, in Unix seconds
@@ -44,15 +45,15 @@ type Conn struct {
 	events   int32        // events in queue
 	writing  bool         // the writer goroutine is running, and only it may write
 	closing  bool         // a close frame is queued or sent, and nothing may follow it
-	slow     bool         // closing as a slow consumer: the writer drops frames that it has not begun
+	slow     bool         // closing as a slow consumer: the writer drops frames that it has not started to write
 	closed   bool         // the socket is closed
 	holding  bool         // held is not empty
-	queue    []chunk      // what the socket has not accepted yet
+	queue    []chunk      // data that the socket has not accepted yet
 
 	net     net.Conn
-	held    []byte        // frames that wait for the next frame, or for Flush
+	held    []byte        // frames that wait for the next frame or for Flush
 	until   time.Time     // when a closing connection is aborted, even if the socket still accepts data
-	drained chan struct{} // closed when the queue is at most half full; nil while nobody waits for that
+	drained chan struct{} // closed when the queue is at most half full; nil if nobody is waiting for that
 	writers *sync.WaitGroup
 }
 
@@ -77,7 +78,7 @@ func (c *Conn) Touch(now time.Time) { c.lastRead.Store(now.Unix()) }
 // connections before the first system call lets their cache misses overlap.
 func (c *Conn) Prefetch() { c.lastRead.Load() }
 
-// SilentSince returns when the client last sent something, to the second.
+// SilentSince returns when the client last sent something, with a precision of one second.
 func (c *Conn) SilentSince() time.Time { return time.Unix(c.lastRead.Load(), 0) }
 
 // Send queues a frame that carries the given number of events (1 for any other frame that must
@@ -95,7 +96,7 @@ func (c *Conn) Send(frame []byte, events int) {
 	c.mu.Unlock()
 }
 
-// Hold queues a frame like Send, but may delay it so that several frames leave in one write. If
+// Hold queues a frame like Send, but may delay it so that several frames are sent in one write. If
 // held is true, the caller must call Flush. The connection owns the frame afterwards.
 func (c *Conn) Hold(frame []byte) (held bool) {
 	c.mu.Lock()
@@ -107,13 +108,13 @@ func (c *Conn) Hold(frame []byte) (held bool) {
 		c.put(frame, 1)
 		return false
 	}
-	held = !c.holding // otherwise an earlier caller still has to call Flush
+	held = !c.holding // if frames were already held, an earlier caller is going to call Flush
 	c.holding = true
 	c.held = append(c.held, frame...)
 	return held
 }
 
-// Flush sends the frames that wait in held.
+// Flush sends the held frames.
 func (c *Conn) Flush() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -139,9 +140,9 @@ func (c *Conn) Ping() {
 	c.mu.Unlock()
 }
 
-// Close queues a close frame, and the socket is closed after it was sent. For a slow consumer the
-// queue is dropped first, except a frame that is partly written. Close does not wait. Only the
-// first call has an effect.
+// Close queues a close frame and closes the socket after sending it. For a slow consumer the queue
+// is dropped first, except a frame that is partly written. Close does not wait. Only the first call
+// has an effect.
 func (c *Conn) Close(code int, reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -191,7 +192,7 @@ func (c *Conn) Drained() <-chan struct{} {
 
 var alreadyClosed = func() chan struct{} { ch := make(chan struct{}); close(ch); return ch }()
 
-// signalDrained wakes the callers that wait for Drained if the queue allows it. Called with mu
+// signalDrained wakes the callers waiting on Drained if the queue is short enough. Called with mu
 // held.
 func (c *Conn) signalDrained() {
 	if c.drained != nil && (c.closed || c.closing || c.bytes <= MaxQueuedBytes/2 && c.events <= MaxQueuedFrames/2) {
@@ -255,8 +256,8 @@ func (c *Conn) drain() {
 	}
 }
 
-// writeAll writes chunks, blocking, and subtracts each chunk from the counts after it was written.
-// last means that the batch contains the close frame.
+// writeAll writes chunks with blocking writes and subtracts each chunk from the counts once it is
+// written. last means that the batch contains the close frame.
 func (c *Conn) writeAll(batch []chunk, last bool) error {
 	for i, ch := range batch {
 		c.mu.Lock()
@@ -289,8 +290,8 @@ func (c *Conn) writeAll(batch []chunk, last bool) error {
 	return nil
 }
 
-// dropQueued drops the queue. The first chunk may be the rest of a partly written frame. It stays,
-// because otherwise the client could not parse the close frame. Called with mu held.
+// dropQueued drops the queue. The first chunk may be the rest of a partly written frame. That chunk
+// is kept, because without it the client could not parse the close frame. Called with mu held.
 func (c *Conn) dropQueued() {
 	if len(c.queue) > 1 {
 		for _, ch := range c.queue[1:] {
@@ -301,7 +302,7 @@ func (c *Conn) dropQueued() {
 	}
 }
 
-// finish closes the sending half of the socket after the close frame was written, so that the
+// finish closes the sending half of the socket after the close frame has been written, so that the
 // client reads the frame before the end of the stream. The reader closes the socket when the client
 // answers. Called with mu held.
 func (c *Conn) finish() {

@@ -18,7 +18,8 @@ const (
 // invalid.
 const MaxCloseReason = 123
 
-// Text returns an unmasked text frame (RFC 6455 5.2) of payloads joined by newlines.
+// Text returns an unmasked text frame (RFC 6455 5.2) that contains the payloads, joined by
+// newlines.
 func Text(payloads ...[]byte) []byte {
 	size := max(len(payloads)-1, 0)
 	for _, p := range payloads {
@@ -34,7 +35,7 @@ func Text(payloads ...[]byte) []byte {
 	return b
 }
 
-// textRoom is the space left free for the header of a frame that is built in place.
+// textRoom is the number of bytes reserved for the header of a frame that is built in place.
 const textRoom = 4
 
 // BeginText returns a buffer. The caller appends the payload of a text frame to it and passes it to

@@ -8,9 +8,9 @@ import (
 	"parley.chat/internal/platform/socket"
 )
 
-// Gate is the net.Conn that gorilla/websocket uses. Until Open it writes the handshake directly to
-// the socket. After Open, frames that gorilla writes by itself go through the queue of the Conn.
-// Each such write is one whole frame.
+// Gate is the net.Conn that gorilla/websocket uses. Before Open is called, it writes the handshake
+// directly to the socket. After that, frames that gorilla writes on its own go through the Conn's
+// queue. Each of these writes is one whole frame.
 type Gate struct {
 	net.Conn
 	in *socket.Reader
@@ -19,10 +19,10 @@ type Gate struct {
 	out *Conn
 }
 
-// NewGate returns the gate of a socket.
+// NewGate returns a gate for a socket.
 func NewGate(c net.Conn) *Gate { return &Gate{Conn: c, in: socket.NewReader(c)} }
 
-// Read reads the socket.
+// Read reads from the socket.
 func (g *Gate) Read(b []byte) (int, error) { return g.in.Read(b) }
 
 // Open routes later writes to c.
@@ -32,7 +32,7 @@ func (g *Gate) Open(c *Conn) {
 	g.mu.Unlock()
 }
 
-// Write queues b as one frame. Before Open it writes b to the socket.
+// Write queues b as one frame. Before Open is called, it writes b to the socket.
 func (g *Gate) Write(b []byte) (int, error) {
 	g.mu.Lock()
 	out := g.out
@@ -44,8 +44,8 @@ func (g *Gate) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Close closes the socket. After Open it does so through the Conn, which must not write to a closed
-// socket.
+// Close closes the socket. After Open, it does so through the Conn, which must not write to a
+// closed socket.
 func (g *Gate) Close() error {
 	g.mu.Lock()
 	out := g.out

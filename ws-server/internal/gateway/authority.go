@@ -9,7 +9,7 @@ import (
 )
 
 // newAuthority returns the gateway's cache of memberships, blocks and sessions. Its callbacks
-// handle changes whose notice was lost, and do what the notice would have done.
+// handle changes whose notices were lost, and do what the notices would have done.
 func (g *Gateway) newAuthority() *authority.Authority {
 	return authority.New(g.ctx, authority.Config{
 		Store: g.cfg.Store, Sessions: g.cfg.Revoked, VerifyEvery: g.cfg.VerifyEvery, Logger: g.cfg.Logger,
@@ -37,8 +37,8 @@ func (g *Gateway) BlockedWith(to chat.UserID) map[chat.UserID]struct{} {
 	return g.authority.BlockedWith(to)
 }
 
-// expel ends the subscription to a channel that the user is no longer a member of, when no notice
-// has done so.
+// expel ends the subscription to a channel that the user is no longer a member of, if no notice has
+// already ended it.
 func (c *client) expel(id chat.ChannelID) {
 	c.subscribing.Lock()
 	defer c.subscribing.Unlock()

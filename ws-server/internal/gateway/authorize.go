@@ -10,7 +10,8 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// authorize returns an error if the user or the state of the channel does not permit an event.
+// authorize returns an error if the user is not allowed to append the event, or the state of the
+// channel does not permit it.
 func (c *client) authorize(e *frame.Event) error {
 	admit := c.access.AdmitPoster
 	if e.Type == event.Delete { // a block between the users of a direct channel does not prevent deletion
@@ -32,7 +33,7 @@ func (c *client) authorize(e *frame.Event) error {
 	return c.authorizeReaction(ctx, e)
 }
 
-// authorizeReply allows a reply to a message of the same channel. The message may have been
+// authorizeReply allows a reply to a message in the same channel. The message may have been
 // deleted, possibly while the reply was being written. If PostgreSQL is down and the message is in
 // neither the ring nor the tail, the error is Unavailable, and the client retries.
 func (c *client) authorizeReply(ctx context.Context, e *frame.Event) error {
@@ -65,8 +66,8 @@ func (c *client) authorizeEdit(ctx context.Context, e *frame.Event) error {
 	return nil
 }
 
-// authorizeDelete allows the sender, owners and admins to delete a message. Deleting it again
-// changes nothing.
+// authorizeDelete allows the sender, owners and admins to delete a message. Deleting a message
+// again has no effect.
 func (c *client) authorizeDelete(ctx context.Context, e *frame.Event) error {
 	t, err := c.g.findMessage(ctx, e.ChannelID, *e.MessageID)
 	if err != nil || t.sender == c.user {
@@ -82,7 +83,7 @@ func (c *client) authorizeDelete(ctx context.Context, e *frame.Event) error {
 	return nil
 }
 
-// authorizeReaction allows any member to react, within the limits of reactions.
+// authorizeReaction allows any member to react, within the limits on reactions.
 func (c *client) authorizeReaction(ctx context.Context, e *frame.Event) error {
 	if _, err := c.g.findMessage(ctx, e.ChannelID, *e.MessageID); err != nil || e.Remove {
 		return err

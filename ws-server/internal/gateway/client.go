@@ -24,7 +24,7 @@ import (
 	"parley.chat/ws-server/internal/typing"
 )
 
-// maxBadFrames is how many bad frames in a row end a connection.
+// maxBadFrames is the number of consecutive bad frames after which a connection is closed.
 const maxBadFrames = 10
 
 // client is one connection and the state of its user's session on it.
@@ -40,21 +40,21 @@ type client struct {
 	username     string
 	subscribeAll bool            // true for /ws without ?subscribe=none
 	onlyChannel  *chat.ChannelID // the channel of /ws/{channel_id}, else nil
-	slot         uint32          // decides in which second of the heartbeat interval the connection is pinged
-	access       *authority.User // cached memberships, roles and blocks of the user; nil until greet
+	slot         uint32          // determines when in the heartbeat interval the connection is pinged
+	access       *authority.User // the user's cached memberships, roles and blocks; nil before greet
 
 	expiresAt         atomic.Int64 // expiry of the token, in Unix seconds; 0 before authentication
 	badFrames         int          // bad frames in a row; used only by the reader
 	frameBucket       tokenBucket  // limits all frames; used only by the reader
 	controlBucket     tokenBucket  // limits control frames; used only by the reader
-	freeSubscriptions int          // further subscriptions that are not charged; used only by the reader
+	freeSubscriptions int          // number of subscriptions that remain free of charge; used only by the reader
 	counted           bool         // counts towards the instance's limit; guarded by g.mu
-	addr              netip.Addr   // the address it is counted for, if addresses are limited; guarded by g.mu
+	addr              netip.Addr   // the client address whose limit it counts towards, if addresses are limited; guarded by g.mu
 
 	earlyFrames []decodedFrame // objects that arrived in the same frame as auth; used only by the reader
-	inflight    chan struct{}  // limits the sends that wait for their ack; used only by the reader
+	inflight    chan struct{}  // limits the sends that are waiting for an ack; used only by the reader
 
-	// subscribing serializes changes of the subscriptions. It is held while reading from Redis and
+	// subscribing serializes changes to the subscriptions. It is held while reading from Redis and
 	// PostgreSQL, and is locked before mu.
 	subscribing sync.Mutex
 
@@ -69,8 +69,8 @@ type client struct {
 
 var slotCounter atomic.Uint32
 
-// run is the connection's goroutine. It calls admit, then handles frames until the socket ends,
-// then cleans up.
+// run is the connection's goroutine. It calls admit, then handles frames until the socket is
+// closed, then cleans up.
 func (c *client) run(admit func() bool) {
 	c.ws.SetReadLimit(frame.MaxClientBytes)
 	c.ws.SetPongHandler(func(string) error {
@@ -96,7 +96,7 @@ func (c *client) run(admit func() bool) {
 	}
 }
 
-// readLoop handles messages one by one until the socket ends.
+// readLoop handles messages one by one until the socket is closed.
 func (c *client) readLoop() {
 	for i := range c.earlyFrames {
 		c.handle(&c.earlyFrames[i].f, c.earlyFrames[i].err)
@@ -117,7 +117,7 @@ func (c *client) readLoop() {
 var frameBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // readMessage reads and handles one WebSocket message. The buffer is reused afterwards, so handlers
-// must not retain any of its bytes. It returns false if the socket ended.
+// must not retain any of its bytes. It returns false if the socket was closed.
 func (c *client) readMessage(kind int, r io.Reader) bool {
 	b := frameBuffers.Get().(*bytes.Buffer)
 	defer frameBuffers.Put(b)
@@ -148,13 +148,14 @@ func (c *client) awaitClosed() {
 	}
 }
 
-// decodedFrame is one object of a frame, or the error of decoding it.
+// decodedFrame is one object from a frame, or the error from decoding it.
 type decodedFrame struct {
 	f   frame.Client
 	err error
 }
 
-// rejectFrame answers a bad frame. It closes the connection after maxBadFrames in a row.
+// rejectFrame answers a bad frame with an error. It closes the connection after maxBadFrames in a
+// row.
 func (c *client) rejectFrame(ref string, err error) {
 	c.sendError(ref, nil, err)
 	if c.badFrames++; c.badFrames >= maxBadFrames {

@@ -13,8 +13,8 @@ type gate struct {
 	active sync.WaitGroup
 }
 
-// enter starts an operation and reports whether the gate is open. If it is, leave must be called
-// afterwards.
+// enter starts an operation and reports whether the gate is open. If it is, the caller must call
+// leave when the operation ends.
 func (g *gate) enter() bool {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
@@ -46,7 +46,7 @@ func (g *gate) close() {
 	g.closed = true
 }
 
-// waitTimeout waits up to d until no operation is running, and reports whether that was reached.
+// waitTimeout waits at most d for all operations to end, and reports whether they did.
 func (g *gate) waitTimeout(d time.Duration) bool {
 	done := make(chan struct{})
 	go func() { // ends with the last operation; drain waits for that later without a timeout

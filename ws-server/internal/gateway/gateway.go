@@ -3,9 +3,9 @@
 //
 // Each connection has one reader goroutine. It also has a writer while its socket is full, and a
 // replay goroutine while a subscription is missing events. The gateway itself runs one goroutine,
-// the heartbeat. Everything that happens behind the protocol is in packages of its own, each with
-// goroutines of its own: receipts, typing, presencefanout and authority. The Gateway constructs and
-// owns them, and Run waits for all goroutines.
+// the heartbeat. Everything behind the protocol is in separate packages, each with its own
+// goroutines: receipts, typing, presencefanout and authority. The Gateway constructs and owns them,
+// and Run waits for all goroutines.
 package gateway
 
 import (
@@ -69,16 +69,16 @@ type Config struct {
 	Refuses func(partition int) bool
 
 	Guard  *browser.Guard // checks the origin of requests that authenticate with a cookie
-	Hosts  browser.Hosts  // host names that the gateway serves; if empty, any
+	Hosts  browser.Hosts  // host names that the gateway serves; empty means any
 	Limits frame.Limits   // sent to clients in hello
 	Bounds Bounds
 	// TypingExpiry is how long a typing state lasts unless the client renews it. Zero means the
 	// default of package typing.
 	TypingExpiry time.Duration
-	// VerifyEvery is the longest time for which a lost notice goes undetected. Zero means the
-	// default of package authority.
+	// VerifyEvery is the maximum time before a lost notice is detected. Zero means the default of
+	// package authority.
 	VerifyEvery time.Duration
-	// EditWindow is how long after sending a message its sender may edit it. Zero means forever.
+	// EditWindow is how long a message may be edited after it was sent. Zero means forever.
 	EditWindow time.Duration
 }
 
@@ -102,7 +102,7 @@ type Gateway struct {
 	receipts *receipts.Receipts
 	presence *presencefanout.Fanout
 
-	acks struct { // connections with acks that wait for FlushAcks
+	acks struct { // connections with acks waiting for FlushAcks
 		mu    sync.Mutex
 		held  []*connection.Conn
 		spare []*connection.Conn // an empty slice that the next round reuses
@@ -165,7 +165,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 }
 
 const (
-	drainAckTimeout     = 9 * time.Second // longer than the timeouts of the rate limiter and the append together
+	drainAckTimeout     = 9 * time.Second // longer than the rate limiter's and the append's timeouts combined
 	drainCloseTimeout   = 3 * time.Second // for clients to answer the close frame
 	maxReconnectDelayMS = 10_000          // reconnects are spread over this many milliseconds
 )
@@ -205,7 +205,7 @@ func reconnectReason() string {
 	return fmt.Sprintf(`{"reconnect_after_ms":%d}`, rand.IntN(maxReconnectDelayMS))
 }
 
-// closeReason returns the JSON reason of a close frame. It shortens a text that does not fit.
+// closeReason returns the JSON reason for a close frame. It shortens the text if it does not fit.
 func closeReason(text string) string {
 	const mark = "…"
 	for {

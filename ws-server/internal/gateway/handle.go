@@ -20,11 +20,11 @@ type frameType struct {
 	handle func(*client, *frame.Client) error
 }
 
-// frameLimit describes what limits a type of frame.
+// frameLimit describes how frames of one type are limited.
 type frameLimit string
 
 const (
-	// A send that opens a direct channel is also subject to the limit of direct channels.
+	// A send that opens a direct channel is also subject to the limit on opening direct channels.
 	limitedByMessageRate frameLimit = "the message rate limit"
 	limitedByMerging     frameLimit = "merged: however many arrive, at most one is passed on per interval"
 	limitedByFrameRate   frameLimit = "only FRAME_RATE: the frame changes nothing that other users see"
@@ -46,7 +46,7 @@ var frameTypes = map[frame.Type]frameType{
 	frame.Ping:        {limitedByFrameRate, (*client).answerPing},
 }
 
-// handle handles one decoded frame. err is the error of decoding it.
+// handle handles one decoded frame. err is the error from decoding it.
 func (c *client) handle(f *frame.Client, err error) {
 	c.pace()
 	if c.out.Closing() {
@@ -72,8 +72,8 @@ func (c *client) answerPing(f *frame.Client) error {
 	return nil
 }
 
-// maxInflight limits the sends of one connection that wait for their ack. Beyond it the reader
-// blocks, and further frames wait in the client's socket.
+// maxInflight limits the number of sends on one connection that are waiting for an ack. At the
+// limit the reader blocks, and further frames wait in the client's socket buffer.
 const maxInflight = 64
 
 // appendEvent handles a send, edit, delete or react frame. It submits the event to the log. The
@@ -179,11 +179,11 @@ func (c *client) newEvent(f *frame.Client) (*frame.Event, error) {
 	return e, err
 }
 
-// maxDirectChannels limits how many ids of direct channels a connection caches.
+// maxDirectChannels limits how many direct channel ids a connection caches.
 const maxDirectChannels = 1000
 
-// directChannel returns the direct channel with the user that a send frame names. It opens the
-// channel if needed.
+// directChannel returns the direct channel with the recipient of a send frame. It opens the channel
+// if needed.
 func (c *client) directChannel(f *frame.Client) (chat.ChannelID, error) {
 	c.mu.Lock()
 	id, known := c.directChannels[*f.ToUserID]
@@ -212,7 +212,7 @@ func (c *client) directChannel(f *frame.Client) (chat.ChannelID, error) {
 	return id, nil
 }
 
-// renewToken replaces the connection's token with a newer one of the same session.
+// renewToken replaces the connection's token with a newer one for the same session.
 func (c *client) renewToken(f *frame.Client) error {
 	next := &client{}
 	if err := c.g.authenticate(c.g.ctx, next, *f.Token); err != nil {
@@ -229,7 +229,7 @@ func (c *client) renewToken(f *frame.Client) error {
 	return nil
 }
 
-// extendToken raises the expiry of the connection's token; it never lowers it.
+// extendToken moves the expiry of the connection's token forward, never back.
 func (c *client) extendToken(until int64) {
 	for at := c.expiresAt.Load(); until > at; at = c.expiresAt.Load() {
 		if c.expiresAt.CompareAndSwap(at, until) {

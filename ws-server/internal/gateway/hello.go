@@ -48,7 +48,7 @@ func (c *client) greet() bool {
 }
 
 func (c *client) sendHello(ctx context.Context) error {
-	c.subscribing.Lock() // notices of new channels wait until hello has been sent
+	c.subscribing.Lock() // notices about new channels wait until hello has been sent
 	defer c.subscribing.Unlock()
 	c.mu.Lock()
 	c.watching = true
@@ -138,7 +138,7 @@ func (c *client) cacheMemberships(ctx context.Context, generation uint64, list [
 	}
 }
 
-// listMemberships returns the memberships of the channels that hello lists.
+// listMemberships returns the user's memberships in the channels that hello lists.
 func (c *client) listMemberships(ctx context.Context) ([]store.Membership, error) {
 	if c.onlyChannel == nil {
 		list, err := c.g.sharedReads.memberships.Ask(ctx, c.user)
@@ -151,9 +151,9 @@ func (c *client) listMemberships(ctx context.Context) ([]store.Membership, error
 	return []store.Membership{m}, nil
 }
 
-// sortByActivity sorts the channels of a user with more channels than one connection may
-// subscribe to. Channels in which the user has read something come first, because nobody else can
-// influence that. Within both groups, the channels with the most recent activity come first.
+// sortByActivity sorts the channels of a user with more channels than one connection may subscribe
+// to. Channels in which the user has read something come first, because nobody else can influence
+// that. Within each group, the channels with the most recent activity come first.
 func (c *client) sortByActivity(ctx context.Context, list []store.Membership) error {
 	at := make(map[chat.ChannelID]time.Time, len(list))
 	ids := make([]chat.ChannelID, len(list))

@@ -24,12 +24,12 @@ type Bounds struct {
 }
 
 // errInstanceFull returns the error for an upgrade that is refused because the instance has reached
-// its limit of connections.
+// its connection limit.
 func errInstanceFull() error {
 	return &apierr.Error{Code: apierr.Unavailable, Message: "This server has reached its connection limit. Please try again.", RetryAfter: refusedRetryDelay}
 }
 
-// rejectWhenFull refuses upgrades while the instance is full, before spending time on verifying a
+// rejectWhenFull refuses upgrades while the instance is full, before spending any time verifying a
 // token.
 func (g *Gateway) rejectWhenFull(serve http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -97,8 +97,8 @@ func (g *Gateway) releaseConnectionLocked(c *client) {
 }
 
 // clientAddress returns the address that a request comes from. It follows X-Forwarded-For from
-// right to left while the addresses are trusted proxies, and returns the first address that is not
-// one: the client may have forged anything before it. For IPv6 it returns the address of the /64
+// right to left while the addresses are trusted proxies, and returns the first address that is not.
+// The client may have forged anything before it. For IPv6 it returns the address of the /64
 // network, the smallest network that providers assign to a customer.
 func clientAddress(r *http.Request, trusted config.CIDRs) netip.Addr {
 	addr := parseAddress(r.RemoteAddr)
@@ -170,8 +170,8 @@ func (c *client) allowControlFrame() bool {
 
 // chargeSubscriptions charges the connection for a subscribe frame with n channels. Each channel
 // beyond the first counts as one more frame, because it costs about as much. The charge delays the
-// frames that follow, not this one. A connection with ?subscribe=none gets as many channels free of
-// charge, once, as hello subscribes other connections to.
+// frames that follow, not this one. A connection with ?subscribe=none gets a one-time free
+// allowance: as many channels as hello subscribes other connections to.
 func (c *client) chargeSubscriptions(n int) {
 	rate := c.g.cfg.Bounds.Frames
 	if rate.Count == 0 {
@@ -190,7 +190,7 @@ type tokenBucket struct {
 	updated time.Time
 }
 
-// take takes n tokens and returns how long to wait until the bucket is no longer in debt. It
+// take removes n tokens and returns how long to wait until the bucket is no longer in debt. It
 // returns 0 if there were enough tokens.
 func (b *tokenBucket) take(rate config.Rate, now time.Time, n float64) time.Duration {
 	burst, perSecond := float64(2*rate.Count), float64(rate.Count)/rate.Per.Seconds()
@@ -219,13 +219,13 @@ func (c *client) pace() {
 		return
 	}
 	c.g.cfg.Metrics.paced.Inc()
-	const slice = 250 * time.Millisecond // between checks whether the connection has ended
+	const slice = 250 * time.Millisecond // interval between checks for a closed connection
 	for ; wait > 0 && !c.out.Closing(); wait -= slice {
 		select {
 		case <-time.After(min(wait, slice)):
 		case <-c.g.ctx.Done():
 			return
 		}
-		c.out.Touch(time.Now()) // the client is not silent; the reader is not reading
+		c.out.Touch(time.Now()) // the client is not silent: its frames are just not being read
 	}
 }

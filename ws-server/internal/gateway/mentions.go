@@ -19,12 +19,12 @@ const (
 	// mentionTimeout limits how long a message waits for its mentions to be looked up. The
 	// connection's next frames wait with it.
 	mentionTimeout = time.Second
-	// mentionRetryInterval is how long mentions are not looked up after a lookup has failed.
+	// mentionRetryInterval is how long mentions are not looked up after a failed lookup.
 	mentionRetryInterval = 2 * time.Second
 )
 
 // mentions resolves the mentions in messages. A body without an @ needs no query. Names from
-// messages that are sent at the same time share one query.
+// messages sent at the same time are looked up in one query.
 type mentions struct {
 	finder     *mention.Finder
 	mayCallAll mention.MayCallAll
@@ -42,9 +42,10 @@ func newMentions(cfg *Config) *mentions {
 	return m
 }
 
-// find returns the users an event mentions, without those who have a block with its sender.
-// access is the sender's. While PostgreSQL is down, messages are still sent, but mention nobody by
-// name. A mention of all members is kept only if the sender was last known to be allowed to use it.
+// find returns the users an event mentions, except those who have a block with its sender. access
+// is the sender's cached access. While PostgreSQL is down, messages are still sent, but mention
+// nobody by name. A mention of all members is kept only if the sender was last known to be allowed
+// to use it.
 func (m *mentions) find(ctx context.Context, e *frame.Event, access *authority.User) []chat.UserID {
 	found, err := m.finder.Find(ctx, e.ChannelID, e.Body)
 	if err != nil && !errors.Is(err, errStoreDown) && ctx.Err() == nil {

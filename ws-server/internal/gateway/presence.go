@@ -18,7 +18,7 @@ func (g *Gateway) newPresenceFanout() *presencefanout.Fanout {
 	})
 }
 
-// Presence handles a published presence frame of a channel. The feed calls it; it does not block.
+// Presence handles a published presence frame for a channel. The feed calls it; it does not block.
 func (g *Gateway) Presence(id chat.ChannelID, text []byte) { g.presence.Published(id, text) }
 
 // subscriptionBegan records that the connection has subscribed to a channel. Called with mu held.
@@ -48,7 +48,7 @@ func (c *client) handleTyping(f *frame.Client) error {
 	return nil
 }
 
-// publishTyping publishes to a channel that a user has started or stopped typing.
+// publishTyping notifies a channel that a user has started or stopped typing.
 func (g *Gateway) publishTyping(who typing.Typist, on bool) {
 	g.cfg.Presence.Publish(who.Channel, "typing", who.User,
 		frame.Encode(frame.TypingNotice{ChannelID: who.Channel, UserID: who.User, Typing: on}))

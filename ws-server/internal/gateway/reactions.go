@@ -9,12 +9,12 @@ import (
 	"parley.chat/shared-contracts/text"
 )
 
-// Limits of the reactions to one message. Reactions that are being appended at the same time are
+// Limits on the reactions to one message. Reactions that are being appended at the same time are
 // not counted. A user who sends several at once may therefore exceed a limit slightly, by at most
 // what the rate limit admits.
 const (
-	maxEmojisPerMessage = 50 // different emojis that a message currently has
-	maxEmojisPerUser    = 20 // different emojis that a user has ever put on a message; this also limits the rows
+	maxEmojisPerMessage = 50 // different emojis currently on a message
+	maxEmojisPerUser    = 20 // different emojis that a user has ever put on a message; this also limits the number of rows
 )
 
 // checkReactionLimits returns an error if a reaction would exceed a limit of its message.

@@ -1,19 +1,19 @@
--- change.lua: adds the users who connected to a gateway, removes those who have left it, and
--- publishes what that changes for the channel. It is atomic and may be repeated.
---  KEYS[1] topic of the channel          KEYS[2] cached count of the channel, see count.lua
+-- change.lua: adds the users who connected to a gateway, removes those who left, and publishes the
+-- resulting change to the channel. It is atomic and may be repeated.
+--  KEYS[1] the channel's topic           KEYS[2] the channel's cached count, see count.lua
 --  KEYS[3] the gateway's online set      KEYS[4] the set of channels in which it has users
 --  KEYS[5…] the online sets of the other live gateways
 --  ARGV[1] channel id   ARGV[2] header of the published item   ARGV[3] the frame up to the count
 --  ARGV[4] digest of the live gateways, including this one if it is live
 --  ARGV[5] 'change', or 'drop': the gateway is gone, with all its users
---  ARGV[6] number of users who came, followed by these users and then by the users who left
+--  ARGV[6] number of users who connected, followed by those users and then by the users who left
 --
--- With up to LARGE users online, the names of the users who came and left are published. Above that
+-- With up to LARGE users online, the ids of the users who came and left are published. Above that
 -- only the count over all gateways is published, at most once in COUNT_EVERY ms, or once in
--- LITTLE_EVERY ms if it has changed by less than 2%. In a large channel somebody comes or leaves
--- all the time, and publishing that to thousands of users would cost more than their messages. To
--- publish a count later, the caller calls again, without users.
--- Returns { users in the gateway's set, users online, ms after which to call again (0: nothing is pending) }.
+-- LITTLE_EVERY ms if it has changed by less than 2%. In a large channel users come and go all the
+-- time, and publishing that to thousands of users would cost more than their messages. To publish a
+-- deferred count, the caller calls again without users. Returns { users in the gateway's set, users
+-- online, ms after which to call again (0: nothing is pending) }.
 local COUNT_EVERY, LITTLE_EVERY = 1000, 10000
 local topic, cache, own, places = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local others, sum = {}, 0
@@ -24,7 +24,7 @@ for i = 5, #KEYS do
   end
 end
 
--- pick returns the users whose membership of the set key equals wanted (1 or 0).
+-- pick returns the users whose membership in the set `key` equals wanted (1 or 0).
 local function pick(users, key, wanted)
   local picked = {}
   if #users == 0 then return picked end
@@ -81,7 +81,7 @@ if n > LARGE then
   local before = tonumber(published[1] or 0)
   if before == n then return { size, n, 0 } end
   local every = math.abs(n - before) * 50 < n and LITTLE_EVERY or COUNT_EVERY
-  if ARGV[5] == 'drop' then every = 0 end -- the caller may be shutting down and not call again
+  if ARGV[5] == 'drop' then every = 0 end -- the caller may be shutting down and may not call again
   local wait = every - (now - (published[2] or 0))
   if wait > 0 then return { size, n, math.min(wait, COUNT_EVERY) } end
   redis.call('HSET', cache, 'told', n, 'told_at', string.format('%.0f', now))

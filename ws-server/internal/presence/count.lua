@@ -1,16 +1,16 @@
 -- count.lua is prepended to change.lua and online.lua.
 --
 -- A channel is large when more than LARGE users are online in it. The count of a large channel is
--- cached, since the union of large sets is expensive. The hash cache holds it as "n", with a digest
--- of the gateways that were counted ("live") and the time of the count ("at"). The hash exists
--- exactly while the channel is large.
+-- cached, since the union of large sets is expensive. The hash `cache` holds the count ("n"), a
+-- digest of the gateways that were counted ("live") and the time of the count ("at"). The hash
+-- exists only while the channel is large.
 local LARGE, CHEAP, TRUE_UP = 200, 1000, 600000
 
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 
 -- count returns the number of different users in the sets. sets holds the sets that are not empty,
--- sum is the sum of their sizes, and delta is the change of the number since the last count.
+-- sum is the sum of their sizes, and delta is the change in the number since the last count.
 local function count(cache, sets, sum, live, delta)
   local n, fresh
   if #sets <= 1 then

@@ -16,10 +16,10 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// maxUsersPerCall limits the users of one script call.
+// maxUsersPerCall limits the number of users in one script call.
 const maxUsersPerCall = 500
 
-// change is what one script call writes for a channel.
+// change holds what one script call writes for a channel.
 type change struct {
 	ch         *channel
 	came, went []chat.UserID
@@ -126,7 +126,7 @@ func (p *Presence) dropLocked(ch *channel) {
 }
 
 // recordResults records what was written and schedules failed writes again. It returns the channels
-// whose set in Redis differs from what was written.
+// whose sets in Redis differ from what was written.
 func (p *Presence) recordResults(batch []*change) (diverged []*channel) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -239,7 +239,7 @@ func (p *Presence) alive(ctx context.Context) (gateways, error) {
 	return ids, nil
 }
 
-// The first parts of a published item, up to the count: its header, and the beginning of the frame.
+// The parts of a published item that precede the count: its header and the beginning of the frame.
 var (
 	itemHeader  = string(event.Item{Kind: event.KindPresence}.Encode())
 	beforeCount = func(id chat.ChannelID) string {
@@ -248,7 +248,7 @@ var (
 	}
 )
 
-// changeCall returns a call of the change script for the users of one gateway in a channel.
+// changeCall returns a call to the change script for one gateway's users in a channel.
 func (p *Presence) changeCall(id chat.ChannelID, gateway string, alive gateways, rest []any) redisscript.Call {
 	part := p.partition(id)
 	keys := make([]string, 0, 4+len(alive))

@@ -14,12 +14,13 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// leasesAfter returns the range of the leases that end later than now.
+// leasesAfter returns the range of leases that expire after now.
 func leasesAfter(now int64) *redis.ZRangeBy {
 	return &redis.ZRangeBy{Min: "(" + strconv.FormatInt(max(now, 0), 10), Max: "+inf"}
 }
 
-// renew renews the lease or acquires one. It also starts to remove what dead gateways have left.
+// renew renews the lease or acquires one. It also starts removing what dead gateways have left
+// behind.
 func (p *Presence) renew(ctx context.Context) {
 	mode := "new"
 	if p.leased {
@@ -33,8 +34,8 @@ func (p *Presence) renew(ctx context.Context) {
 		return
 	}
 	p.mu.Lock()
-	// The clock may be slightly ahead of Redis, so that a lease is never considered live after its
-	// end.
+	// The clock may run slightly ahead of Redis, but never behind it, so an expired lease is never
+	// considered live.
 	p.clock = clock{now, began}
 	p.mu.Unlock()
 	if !ok {
@@ -45,7 +46,8 @@ func (p *Presence) renew(ctx context.Context) {
 	p.leased = true
 	p.failed(nil)
 	p.renewAt = began.Add(p.cfg.Lease / 3)
-	// Check again when the first lease of another gateway ends. Normally it is renewed by then.
+	// Check again when the next lease of another gateway expires. Normally it has been renewed by
+	// then.
 	if next >= 0 {
 		p.renewAt = earlier(p.renewAt, began.Add(next+20*time.Millisecond))
 	}
@@ -91,7 +93,7 @@ func (p *Presence) lease(ctx context.Context, mode string) (now int64, ok bool, 
 	return now, text(1) == "1", time.Duration(ms) * time.Millisecond, dead, nil
 }
 
-// restart gives this gateway a new id, under which nothing is written yet. The sets of the old id
+// restart gives this gateway a new id, under which nothing has been written yet. The old id's sets
 // are removed by the gateway that declared it dead, or are already lost.
 func (p *Presence) restart() {
 	p.leased, p.renewAt = false, time.Time{}

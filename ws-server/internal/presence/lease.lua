@@ -1,17 +1,17 @@
--- lease.lua: renews a gateway's lease. It returns which dead gateways the caller must clean up.
--- Times are those of Redis. The script is atomic.
+-- lease.lua: renews a gateway's lease and returns the dead gateways that the caller must clean up.
+-- All times are Redis server times. The script is atomic.
 --  KEYS[1] parley:gateways: gateway id -> end of its lease in ms; for a gateway declared dead,
 --    minus the time in ms of the last declaration
 --  ARGV[1] the gateway's id   ARGV[2] duration of a lease in ms   ARGV[3] 'new', 'renew' or 'leave'
 --  ARGV[4] ms after which another gateway repeats an unfinished cleanup
 --
--- Returns { now, "1" or "0", ms until the next lease of another gateway ends (-1: none), { ids to clean up } }.
--- "0" means that there is no lease to renew, because the gateway was declared dead or removed. It
--- must take a new id.
+-- Returns { now, "1" or "0", ms until the next lease of another gateway ends (-1: none), { ids to
+-- clean up } }. "0" means that there is no lease to renew, because the gateway was declared dead or
+-- removed. The gateway must then take a new id.
 --
 -- A gateway whose lease has expired is declared dead by the first gateway that notices. It can no
 -- longer renew that lease, so its sets can be removed safely. A gateway whose own lease had expired
--- declares no gateway dead: after an outage of Redis, the others get time to renew.
+-- does not declare others dead: after a Redis outage, this gives them time to renew their leases.
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local function ms(n) return string.format('%.0f', n) end
@@ -32,7 +32,8 @@ if ARGV[3] == 'renew' and score > now then
     redis.call('ZADD', KEYS[1], ms(-now), id)
     dead[#dead + 1] = id
   end
-  -- Declared dead earlier and still here: the gateway that was to clean up has died, too.
+  -- Declared dead earlier and still present: the gateway that was supposed to clean up has died
+  -- too.
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], ms(-(now - ARGV[4])), '(0')) do
     redis.call('ZADD', KEYS[1], ms(-now), id)
     dead[#dead + 1] = id

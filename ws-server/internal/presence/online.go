@@ -16,13 +16,13 @@ import (
 // pageUsers is the approximate number of users in a page of a large channel.
 const pageUsers = 100
 
-// ErrCursor is returned for a cursor that did not come from an earlier answer.
+// ErrCursor is returned for a cursor that was not returned by an earlier call.
 var ErrCursor = errors.New("not a cursor of a presence answer")
 
-// Online is the answer to the question which users are online in a channel.
+// Online is the number and the list of the users who are online in a channel.
 type Online struct {
 	Count int
-	Users []chat.UserID // all users; in a large channel, the users of one page
+	Users []chat.UserID // all users; in a large channel, one page of them
 	Next  string        // cursor of the next page; "" if there is none
 }
 
@@ -71,7 +71,7 @@ func (p *Presence) Online(ctx context.Context, id chat.ChannelID, cursor string)
 	return o, nil
 }
 
-// page scans the sets of the gateways, beginning at a position.
+// page scans the gateways' sets, starting at the given position.
 func (p *Presence) page(ctx context.Context, id chat.ChannelID, alive gateways, at position) (users []chat.UserID, next string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
@@ -115,7 +115,7 @@ type position struct {
 	scan    uint64
 }
 
-// String returns the cursor of a position.
+// String encodes the position as a cursor.
 func (p position) String() string { return p.gateway + "." + strconv.FormatUint(p.scan, 36) }
 
 func parsePosition(cursor string) (position, error) {

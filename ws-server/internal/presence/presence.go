@@ -1,18 +1,19 @@
-// Package presence tracks which users are online in which channel, over all gateways.
+// Package presence tracks which users are online in which channels, across all gateways.
 //
 // For each channel and gateway, Redis holds the set of users who are connected there. A set is
-// written when a user's first connection in the channel comes or the last one goes; heartbeats and
-// further connections cost nothing. The users online in a channel are the union of the sets of all
-// gateways whose lease is live. So the users of a gateway that dies are no longer online when its
-// lease ends. Another gateway then removes its sets and publishes which users have left.
+// written only when a user's first connection joins the channel or the last one leaves it;
+// heartbeats and additional connections cost nothing. The users online in a channel are the union
+// of the sets of all gateways whose lease is live. So when a gateway dies, its users count as
+// online only until its lease expires. Another gateway then removes its sets and publishes which
+// users have left.
 //
 // A connection that has ended still counts for a few seconds. Most clients reconnect within that
 // time, and then nothing needs to be published.
 //
-// Join and Leave are map operations under a lock. Changes are collected for some milliseconds and
+// Join and Leave are map operations under a lock. Changes are collected for a few milliseconds and
 // then written, many users per script call and many channels per round trip. A channel that changes
-// all the time is written a few times a second. An outage of Redis delays the writes and blocks
-// nobody.
+// constantly is written a few times a second. A Redis outage delays the writes but blocks no
+// callers.
 //
 // Run starts one goroutine that renews the lease and writes, one that publishes, and one for each
 // dead gateway whose sets are being removed. It waits for all of them.
@@ -35,30 +36,30 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// LargeChannel is the number of users online above which only the count of a channel is published,
-// and Publish does nothing. The scripts use the same number.
+// LargeChannel is the number of users online above which only a channel's count is published, and
+// Publish does nothing. The scripts use the same number.
 const LargeChannel = 200
 
 const (
-	batchDelay    = 25 * time.Millisecond  // how long the first change waits for further ones
-	writeInterval = 250 * time.Millisecond // minimum time between two writes of a channel
+	batchDelay    = 25 * time.Millisecond  // how long the first change waits for others
+	writeInterval = 250 * time.Millisecond // minimum time between two writes for the same channel
 	// cleanupRetryAfter is the time after which another gateway repeats an unfinished removal of a
 	// dead gateway.
 	cleanupRetryAfter = 15 * time.Second
-	redisTimeout      = 3 * time.Second // bounds a round trip
-	retryDelay        = time.Second     // delay after Redis did not answer
+	redisTimeout      = 3 * time.Second // limits one round trip
+	retryDelay        = time.Second     // delay before the next attempt if Redis did not respond
 )
 
 // Config configures a Presence. A zero optional field means its default.
 type Config struct {
 	Redis      redis.UniversalClient // required
 	Partitions int                   // required
-	Lease      time.Duration         // default 15s; renewed three times within that time
+	Lease      time.Duration         // default 15s; renewed every Lease/3
 	Grace      time.Duration         // how long a connection counts after it has ended; default 5s
 	Logger     *slog.Logger          // default slog.Default()
 }
 
-// Presence tracks the users of this gateway and reads those of all gateways. It is safe for
+// Presence tracks this gateway's online users and reads those of all gateways. It is safe for
 // concurrent use. Construct it, then Run it.
 type Presence struct {
 	cfg Config
@@ -68,19 +69,19 @@ type Presence struct {
 	mu         sync.Mutex
 	channels   map[chat.ChannelID]*channel
 	dirty      []*channel  // the queued channels
-	departures []departure // in the order of their time
+	departures []departure // ordered by time
 	queue      []item      // items to be published
 	clock      clock
-	// id identifies this gateway. It is replaced when the lease has expired. It is written only by
-	// the goroutine of maintain.
+	// id identifies this gateway. It is replaced when the lease has expired. Only the maintain
+	// goroutine writes it.
 	id string
 
 	wake, wakePublisher chan struct{} // each holds at most one token
 
-	// Used only by the goroutine of maintain.
+	// Used only by the maintain goroutine.
 	leased  bool
 	renewAt time.Time
-	failing bool // Redis does not answer, and that was logged
+	failing bool // Redis is not responding, and this has already been logged
 
 	cleanups sync.WaitGroup
 }
@@ -117,9 +118,9 @@ type item struct {
 	bytes   []byte
 }
 
-// clock computes the time of Redis, which decides when leases end.
+// clock estimates the Redis server's time, which determines when leases expire.
 type clock struct {
-	redis int64 // in milliseconds, at local
+	redis int64 // Redis time in milliseconds at the local time local
 	local time.Time
 }
 
@@ -143,7 +144,7 @@ func New(cfg Config) *Presence {
 // newID returns a new random gateway id.
 func newID() string { return strings.ToLower(rand.Text()[:16]) }
 
-// Join counts a connection of user in a channel.
+// Join records that one of the user's connections has joined a channel.
 func (p *Presence) Join(id chat.ChannelID, user chat.UserID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -174,8 +175,8 @@ func (p *Presence) Disconnect(user chat.UserID, channels []chat.ChannelID) {
 	}
 }
 
-// endDepartures undoes the Joins of connections whose grace period has ended at the given time. It
-// unlocks mu between two connections, because after an outage thousands may be due together.
+// endDepartures undoes the Joins of connections whose grace period has ended by the given time. It
+// unlocks mu after each connection, because thousands may be due at the same time after an outage.
 func (p *Presence) endDepartures(by time.Time) {
 	one := func() (more bool) {
 		p.mu.Lock()
@@ -246,13 +247,13 @@ func signal(wake chan struct{}) {
 	}
 }
 
-// maxQueuedItems limits the queue of publications. Further ones are dropped, since they are only of
-// momentary interest.
+// maxQueuedItems limits the number of items waiting to be published. Items beyond the limit are
+// dropped, since they are only of momentary interest.
 const maxQueuedItems = 10_000
 
-// Publish publishes an ephemeral frame to the subscribers of a channel on all gateways, except
-// those of sender. It does nothing in a large channel. It does not wait. Frames are published in
-// order and may be lost.
+// Publish publishes an ephemeral frame to the subscribers of a channel on all gateways, except to
+// the sender's own connections. It does nothing in a large channel. It does not wait. Frames are
+// published in order and may be lost.
 func (p *Presence) Publish(id chat.ChannelID, kind event.Kind, sender chat.UserID, frame []byte) {
 	b := event.Item{Kind: kind, Sender: sender, Frame: frame}.Encode()
 	p.mu.Lock()
@@ -263,8 +264,7 @@ func (p *Presence) Publish(id chat.ChannelID, kind event.Kind, sender chat.UserI
 	}
 }
 
-// Run runs the tracking of this gateway's users until ctx is done, and then removes them from
-// Redis.
+// Run tracks this gateway's users until ctx is done, and then removes them from Redis.
 func (p *Presence) Run(ctx context.Context) error {
 	var publisher sync.WaitGroup
 	publisher.Go(func() { p.publish(ctx) })
@@ -297,7 +297,7 @@ func (p *Presence) maintain(ctx context.Context) {
 	}
 }
 
-// nextDue returns the time until a channel is due or the grace period of a connection ends.
+// nextDue returns the time until the next channel is due or the next grace period ends.
 func (p *Presence) nextDue() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -314,8 +314,7 @@ func (p *Presence) nextDue() time.Duration {
 	return next
 }
 
-// publish publishes the queued items. All that are queued leave in one round trip, up to
-// maxCallsPerTrip.
+// publish publishes the queued items. Each round trip sends up to maxCallsPerTrip items.
 func (p *Presence) publish(ctx context.Context) {
 	for {
 		select {

@@ -27,12 +27,12 @@ var (
 	publishScript = redis.NewScript(publishSource)
 )
 
-// maxCallsPerTrip limits the script calls of one round trip.
+// maxCallsPerTrip limits the number of script calls in one round trip.
 const maxCallsPerTrip = 128
 
-// run makes calls in one round trip. It loads scripts that the server does not know and repeats
-// their calls. Each call has its own reply; run returns the first error. Once begun, the calls
-// finish even if ctx ends.
+// run makes the calls in one round trip. If the server does not have a script, run loads it and
+// repeats the call. Each call has its own reply; run returns the first error. Once started, the
+// calls finish even if ctx is canceled.
 func (p *Presence) run(ctx context.Context, calls []*redisscript.Call) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), redisTimeout)
 	defer cancel()
