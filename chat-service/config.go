@@ -66,7 +66,7 @@ type Config struct {
 	OpsFor         string      `env:"OPS_FOR" envDefault:"operators" desc:"who may view the pipeline at /ops: operators, first-account (operators, including the first account that signed up) or everybody (every logged-in user)"`
 	MetricsTargets config.List `env:"METRICS_TARGETS" envDefault:"http://localhost:8090/metrics,http://localhost:8091/metrics,http://localhost:8082/metrics" desc:"metrics addresses of all instances of all services, for the pipeline view at /ops"`
 
-	Pictures account.Pictures // nil: AvatarFetch decides
+	Pictures account.Pictures // if nil, AvatarFetch determines the implementation
 
 	Traces tracing.Config
 

@@ -40,7 +40,7 @@ import (
 
 const (
 	// clockLeeway is added to the lifetime of a revocation mark, because a gateway whose clock is
-	// behind accepts a token that much longer.
+	// slow may accept a token for that much longer.
 	clockLeeway = time.Minute
 	// keyReloadInterval is how often the key folder is read again and the public keys are confirmed
 	// in PostgreSQL.
@@ -69,9 +69,9 @@ type Service struct {
 	tracing  *tracing.Tracing
 }
 
-// New validates cfg and creates the clients of PostgreSQL and Redis, but does not connect. It reads
-// the signing keys, or creates them. The service's metrics are registered with reg. The caller must
-// call Close when it no longer needs the Service.
+// New validates cfg and creates the clients for PostgreSQL and Redis, but does not connect. It
+// reads the signing keys, or creates them. The service's metrics are registered with reg. The
+// caller must call Close when it no longer needs the Service.
 func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (s *Service, err error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -158,7 +158,7 @@ func (s *Service) Close() error {
 }
 
 // Handler serves the REST API under /v1, the files /.well-known/jwks.json, /openapi.yaml and /docs,
-// and the web client. Health checks and metrics are served by the program; see Checks.
+// and the web client. The program serves health checks and metrics; see Checks.
 func (s *Service) Handler() http.Handler { return s.api }
 
 // Keys returns the source of the public keys for access tokens. A gateway in the same process uses
@@ -174,8 +174,8 @@ func (s *Service) Checks() []telemetry.Check {
 }
 
 // Parts returns the background work in starting order. It relays the outbox, reloads the keys and
-// removes old sessions. Without it, requests are still answered, but no gateway or client is
-// notified of their changes. Nothing is written to Redis before it is known to be suitable.
+// removes old sessions. Without it, the API still works, but no gateway or client is notified of
+// changes. Nothing is written to Redis before it is known to be suitable.
 func (s *Service) Parts() []lifecycle.Part {
 	redisPart, ready := program.Redis(s.rdb, s.watch, s.cfg.Partitions, redisclient.ChatService, s.log)
 	parts := []lifecycle.Part{
@@ -199,7 +199,7 @@ func (s *Service) Parts() []lifecycle.Part {
 }
 
 // refreshKeys reads keys that were added to the folder and stores the public keys in PostgreSQL.
-// Gateways that start while no chat-service answers read them there.
+// Gateways that start while no chat-service responds read them there.
 func (s *Service) refreshKeys(ctx context.Context) error {
 	tick := time.NewTicker(keyReloadInterval)
 	defer tick.Stop()
@@ -218,7 +218,7 @@ func (s *Service) refreshKeys(ctx context.Context) error {
 	}
 }
 
-// Run runs chat-service as a process until ctx is done.
+// Run runs chat-service as a process until ctx is canceled.
 func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	return program.Process{
 		Name: "chat-service", Addr: cfg.Addr, MetricsAddr: cfg.MetricsAddr, RedisURL: cfg.RedisURL, DrainTimeout: cfg.DrainTimeout, Logger: log,

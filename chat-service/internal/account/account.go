@@ -38,8 +38,8 @@ type Config struct {
 	Poke    func()           // wakes the outbox relay
 
 	Leave           []Leave       // removes a deleted account from other features, in the locking order: groups, then channels
-	OpsOpen         bool          // every user is an operator
-	FirstOperates   bool          // the first account to sign up becomes an operator
+	OpsOpen         bool          // whether every user is an operator
+	FirstOperates   bool          // whether the first account to sign up becomes an operator
 	RefreshTTL      time.Duration // default 30 days: how long a session lasts without a refresh
 	NameReservation time.Duration // how long the username of a deleted account stays reserved; 0: not at all
 	Pictures        Pictures      // required
@@ -99,9 +99,9 @@ func errAccountDeleted() error {
 	return apierr.New(apierr.Unauthenticated, "This account has been deleted.")
 }
 
-// Clean removes data that is no longer needed, every hour until ctx is done. It removes refresh
-// tokens that were used, and sessions that expired, longer ago than RefreshTTL. It also removes
-// devices that are no longer known and expired username reservations.
+// Clean removes data that is no longer needed, once an hour until ctx is canceled. It removes
+// refresh tokens that were used, and sessions that expired, more than RefreshTTL ago. It also
+// removes devices that are no longer known and expired username reservations.
 func (s *Service) Clean(ctx context.Context) error {
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()

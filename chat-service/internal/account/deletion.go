@@ -14,7 +14,7 @@ import (
 // that deletes their account. The user's row is locked.
 type Leave func(ctx context.Context, tx bun.Tx, user chat.UserID) error
 
-// delete deletes an account. The row of the user stays without anything that identifies them,
+// delete deletes an account. The user's row remains, stripped of everything that identifies them,
 // because their messages refer to it. Everything else is removed in the same transaction, so no
 // account is ever half deleted.
 func (s *Service) delete(ctx context.Context, by token.Claims, pass string, d device) error {

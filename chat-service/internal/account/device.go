@@ -22,14 +22,14 @@ type device struct {
 	proof     []byte     // hash of the device token in the request, or nil
 }
 
-// source returns where a password comes from, for the queue of password hashes. known means that
-// the user has logged in from this device before.
+// source returns where a password comes from; the password hashing queue needs this. known means
+// that the user has logged in from this device before.
 func (d device) source(known bool) password.Source {
 	return password.Source{Networks: ratelimit.Networks(d.address), Known: known}
 }
 
-// deviceTTL is how long a device stays known after its last login. It equals the longest time for
-// which browsers store a cookie.
+// deviceTTL is how long a device stays known after its last login. It equals the maximum time for
+// which browsers keep a cookie.
 const deviceTTL = 400 * 24 * time.Hour
 
 // maxDevices limits the known devices of a user. Beyond it, the least recently used device is
@@ -39,7 +39,7 @@ const maxDevices = 50
 // newDeviceToken returns a new device token. The database stores only its hash.
 //
 // A device token does not log anybody in. It proves that the user has logged in from this device
-// before. Such a device may still try passwords after others have used up the limit of the account.
+// before. Such a device may still try passwords after others have used up the account's limit.
 func newDeviceToken() (raw string, hash []byte) { return newRefresh() }
 
 func hashDevice(raw string) []byte {
@@ -71,9 +71,9 @@ func forgetOthers(ctx context.Context, tx bun.Tx, id chat.UserID, d device) erro
 	return nil
 }
 
-// registerDevice makes a device known for a user and returns its next token. Each login replaces
-// the token, so a token that somebody has planted or copied becomes worthless at the next login of
-// the owner.
+// registerDevice records a device as known for a user and returns its next token. Each login
+// replaces the token, so a token that somebody has planted or copied becomes worthless at the
+// owner's next login.
 func registerDevice(ctx context.Context, tx bun.Tx, id chat.UserID, d device) (raw string, err error) {
 	raw, hash := newDeviceToken()
 	if _, err = tx.NewRaw("update devices set token_hash = ? where token_hash = ?", hash, d.proof).Exec(ctx); err != nil {

@@ -12,12 +12,12 @@ import (
 )
 
 // erasures lists the tables that identify a user, and the statements that erase this data when the
-// account is deleted. ?0 is the user's id. The rows of users and sessions stay, because messages
+// account is deleted. ?0 is the user's id. The rows in users and sessions stay, because messages
 // and tokens refer to them.
 //
 // Tables that are not listed contain only ids, except messages. A trigger adds the user to the
-// table erasures. Readers of the event log then leave out the user's names, and sync-service
-// removes them from the stored rows. Text that other users wrote about the user is not changed.
+// table erasures. Readers of the event log then omit the user's names, and sync-service removes
+// them from the stored rows. Text that other users wrote about the user is not changed.
 var erasures = []struct{ table, query string }{
 	// No user can sign up with the new username, because usernames do not contain a tilde.
 	{"users", `update users set username = '~' || replace(id::text, '-', ''), lookalike = null, email = id::text || '@deleted.invalid',
@@ -56,7 +56,7 @@ func (s *Service) reserve(ctx context.Context, tx bun.Tx, username string) error
 }
 
 // notReserved returns an error if the name of a new user is still reserved for a deleted account.
-// It must be called after the insert of the user's row, because the insert waits for a concurrent
+// It must be called after the user's row is inserted, because the insert waits for a concurrent
 // deletion of an account with that name.
 func notReserved(ctx context.Context, tx bun.Tx, username string) error {
 	var reserved bool

@@ -17,7 +17,7 @@ import (
 	"parley.chat/chat-service/internal/httpapi"
 )
 
-// SignUp answers POST /v1/signup.
+// SignUp handles POST /v1/signup.
 func (s *Service) SignUp(ctx context.Context, in api.SignUpRequestObject) (api.SignUpResponseObject, error) {
 	c := httpapi.Exchange(ctx)
 	u, t, err := s.signup(ctx, in.Body.Username, in.Body.Email, in.Body.Password, s.device(c, in.Body.DeviceToken))
@@ -27,7 +27,7 @@ func (s *Service) SignUp(ctx context.Context, in api.SignUpRequestObject) (api.S
 	return s.loggedIn(c, http.StatusCreated, u, t, inBody(in.Body.Session)), nil
 }
 
-// LogIn answers POST /v1/login.
+// LogIn handles POST /v1/login.
 func (s *Service) LogIn(ctx context.Context, in api.LogInRequestObject) (api.LogInResponseObject, error) {
 	c := httpapi.Exchange(ctx)
 	u, t, err := s.login(ctx, in.Body.Login, in.Body.Password, s.device(c, in.Body.DeviceToken))
@@ -37,7 +37,7 @@ func (s *Service) LogIn(ctx context.Context, in api.LogInRequestObject) (api.Log
 	return s.loggedIn(c, http.StatusOK, u, t, inBody(in.Body.Session)), nil
 }
 
-// RefreshSession answers POST /v1/refresh.
+// RefreshSession handles POST /v1/refresh.
 func (s *Service) RefreshSession(ctx context.Context, in api.RefreshSessionRequestObject) (api.RefreshSessionResponseObject, error) {
 	c := httpapi.Exchange(ctx)
 	raw, inBody, err := refreshToken(c, in.Body)
@@ -57,12 +57,12 @@ func (s *Service) RefreshSession(ctx context.Context, in api.RefreshSessionReque
 	return s.loggedIn(c, http.StatusOK, nil, t, inBody), nil
 }
 
-// LogOut answers POST /v1/logout. It ends the session of the access token or, if that is not valid,
-// of the refresh token, so that a page can still log out after its access token has expired.
-// Cookies are cleared in any case.
+// LogOut handles POST /v1/logout. It ends the session that the access token belongs to or, if that
+// token is not valid, the session of the refresh token, so that a page can still log out after its
+// access token has expired. Cookies are cleared in any case.
 func (s *Service) LogOut(ctx context.Context, in api.LogOutRequestObject) (api.LogOutResponseObject, error) {
 	c := httpapi.Exchange(ctx)
-	raw, _, _ := refreshToken(c, in.Body) // two cookies of the same name count as none
+	raw, _, _ := refreshToken(c, in.Body) // two cookies with the same name count as none
 	user, authErr := s.cfg.API.Authenticate(c)
 	owner, id := user.UserID, user.SessionID
 	if authErr != nil && raw != "" {
@@ -81,7 +81,7 @@ func (s *Service) LogOut(ctx context.Context, in api.LogOutRequestObject) (api.L
 	return api.LogOut204Response{}, nil
 }
 
-// ListSessions answers GET /v1/sessions.
+// ListSessions handles GET /v1/sessions.
 func (s *Service) ListSessions(ctx context.Context, _ api.ListSessionsRequestObject) (api.ListSessionsResponseObject, error) {
 	user := httpapi.UserOf(ctx)
 	rows, err := s.sessions(ctx, user.UserID, user.SessionID)
@@ -98,7 +98,7 @@ func (s *Service) ListSessions(ctx context.Context, _ api.ListSessionsRequestObj
 	return page, nil
 }
 
-// RevokeOtherSessions answers DELETE /v1/sessions.
+// RevokeOtherSessions handles DELETE /v1/sessions.
 func (s *Service) RevokeOtherSessions(ctx context.Context, _ api.RevokeOtherSessionsRequestObject) (api.RevokeOtherSessionsResponseObject, error) {
 	if err := s.endOthers(ctx, httpapi.UserOf(ctx)); err != nil {
 		return nil, err
@@ -106,7 +106,7 @@ func (s *Service) RevokeOtherSessions(ctx context.Context, _ api.RevokeOtherSess
 	return api.RevokeOtherSessions204Response{}, nil
 }
 
-// RevokeSession answers DELETE /v1/sessions/{id}.
+// RevokeSession handles DELETE /v1/sessions/{id}.
 func (s *Service) RevokeSession(ctx context.Context, in api.RevokeSessionRequestObject) (api.RevokeSessionResponseObject, error) {
 	user := httpapi.UserOf(ctx)
 	found, err := s.revoke(ctx, user.UserID, in.ID)
@@ -122,7 +122,7 @@ func (s *Service) RevokeSession(ctx context.Context, in api.RevokeSessionRequest
 	return api.RevokeSession204Response{}, nil
 }
 
-// GetMe answers GET /v1/me.
+// GetMe handles GET /v1/me.
 func (s *Service) GetMe(ctx context.Context, _ api.GetMeRequestObject) (api.GetMeResponseObject, error) {
 	u, err := s.load(ctx, httpapi.UserOf(ctx).UserID)
 	if err != nil {
@@ -131,7 +131,7 @@ func (s *Service) GetMe(ctx context.Context, _ api.GetMeRequestObject) (api.GetM
 	return api.GetMe200JSONResponse{MeAnswerJSONResponse: api.MeAnswerJSONResponse(s.me(u))}, nil
 }
 
-// UpdateMe answers PATCH /v1/me.
+// UpdateMe handles PATCH /v1/me.
 func (s *Service) UpdateMe(ctx context.Context, in api.UpdateMeRequestObject) (api.UpdateMeResponseObject, error) {
 	u, err := s.update(ctx, httpapi.UserOf(ctx).UserID, *in.Body)
 	if err != nil {
@@ -140,7 +140,7 @@ func (s *Service) UpdateMe(ctx context.Context, in api.UpdateMeRequestObject) (a
 	return api.UpdateMe200JSONResponse{MeAnswerJSONResponse: api.MeAnswerJSONResponse(s.me(u))}, nil
 }
 
-// ChangePassword answers POST /v1/me/password.
+// ChangePassword handles POST /v1/me/password.
 func (s *Service) ChangePassword(ctx context.Context, in api.ChangePasswordRequestObject) (api.ChangePasswordResponseObject, error) {
 	c := httpapi.Exchange(ctx)
 	u, t, err := s.changePassword(ctx, httpapi.UserOf(ctx), in.Body.Password, in.Body.NewPassword, s.device(c, in.Body.DeviceToken))
@@ -150,7 +150,7 @@ func (s *Service) ChangePassword(ctx context.Context, in api.ChangePasswordReque
 	return s.loggedIn(c, http.StatusOK, u, t, !httpapi.ByCookie(c)), nil
 }
 
-// DeleteMe answers DELETE /v1/me.
+// DeleteMe handles DELETE /v1/me.
 func (s *Service) DeleteMe(ctx context.Context, in api.DeleteMeRequestObject) (api.DeleteMeResponseObject, error) {
 	c := httpapi.Exchange(ctx)
 	if err := s.delete(ctx, httpapi.UserOf(ctx), in.Body.Password, s.device(c, nil)); err != nil {
@@ -210,23 +210,23 @@ func (l loggedIn) write(w http.ResponseWriter) error {
 	return err
 }
 
-// VisitSignUpResponse writes the answer.
+// VisitSignUpResponse writes the response.
 func (l loggedIn) VisitSignUpResponse(w http.ResponseWriter) error { return l.write(w) }
 
-// VisitLogInResponse writes the answer.
+// VisitLogInResponse writes the response.
 func (l loggedIn) VisitLogInResponse(w http.ResponseWriter) error { return l.write(w) }
 
-// VisitChangePasswordResponse writes the answer.
+// VisitChangePasswordResponse writes the response.
 func (l loggedIn) VisitChangePasswordResponse(w http.ResponseWriter) error { return l.write(w) }
 
-// VisitRefreshSessionResponse writes the answer.
+// VisitRefreshSessionResponse writes the response.
 func (l loggedIn) VisitRefreshSessionResponse(w http.ResponseWriter) error { return l.write(w) }
 
 const maxUserAgentChars = 200
 
-// device returns the device that sent the request. proof is the device token of a client without
-// cookies. Control characters and invalid UTF-8 are removed from the user agent, because PostgreSQL
-// and pages cannot represent them.
+// device returns the device that sent the request. proof is the device token from a client that
+// does not use cookies. Control characters and invalid UTF-8 are removed from the user agent,
+// because PostgreSQL and pages cannot represent them.
 func (s *Service) device(c echo.Context, proof *string) device {
 	agent := strings.Map(func(r rune) rune {
 		if r < ' ' || r >= 0x7f && r < 0xa0 {

@@ -24,8 +24,8 @@ type Limits interface {
 	Forget(ctx context.Context, uses ...ratelimit.Use)
 }
 
-// A wider block of addresses can contain more households, so it gets this many times the attempts
-// of one network.
+// A wider block of addresses can contain more households, so it is allowed this many times as many
+// attempts as one network.
 const (
 	siteFactor  = 4
 	blockFactor = 16
@@ -82,26 +82,27 @@ func (s *Service) takeInTurn(ctx context.Context, uses []ratelimit.Use, message 
 	return nil
 }
 
-// guess holds the limits against which a password is counted as wrong before it is checked.
-// Counting first means that many concurrent attempts cannot exceed the limit.
+// guess holds the limits against which a password is counted, as if it were wrong, before it is
+// checked. Counting first means that many concurrent attempts cannot exceed the limit.
 type guess struct {
-	own ratelimit.Use   // limit of this device, session or network
-	all []ratelimit.Use // limit of all networks together, or none
+	own ratelimit.Use   // limit for this device, session or network
+	all []ratelimit.Use // limit for all networks together, or none
 }
 
-// countGuess counts a password as wrong.
+// countGuess counts a password as wrong before it is checked.
 func (s *Service) countGuess(ctx context.Context, g guess) error {
 	return s.takeInTurn(ctx, append([]ratelimit.Use{g.own}, g.all...), "Too many wrong passwords. Please try again later.")
 }
 
-// forgive takes back the count of a password that was right, and resets the count of earlier wrong
-// passwords from the same place.
+// forgive undoes the count for a password that turned out to be right, and resets the count of
+// earlier wrong passwords from the same place.
 func (s *Service) forgive(ctx context.Context, g guess) {
 	s.cfg.Limits.Forget(ctx, g.own)
 	s.cfg.Limits.Return(ctx, g.all...)
 }
 
-// guessAtLogin returns the limits for a password of u under a login name. u may be nil.
+// guessAtLogin returns the limits that apply to a password sent for u with a login name. u may be
+// nil.
 //
 // A device that u has logged in from before has its own limit, which nobody else can use up. For
 // other devices the limits belong to the login name, not to the account. If the username and the
@@ -118,8 +119,8 @@ func guessAtLogin(u *user, known bool, name string, d device) guess {
 	}
 }
 
-// loginSubject returns the subject of a login name's limits, independent of capitalization. Names
-// that do not exist are limited like any other name.
+// loginSubject returns the subject under which a login name is limited, regardless of
+// capitalization. Names that do not exist are limited like any other name.
 func loginSubject(u *user, name string) string {
 	switch {
 	case u == nil:

@@ -51,7 +51,7 @@ func (s *Service) login(ctx context.Context, name, pass string, d device) (*user
 	return nil, tokens{}, apierr.New(apierr.Unavailable, "The account was changed at the same time. Please try again.")
 }
 
-// authenticate returns the user of a login name if pass is their password.
+// authenticate returns the user with a login name if pass is their password.
 func (s *Service) authenticate(ctx context.Context, name, pass string, d device) (*user, error) {
 	u, err := s.find(ctx, name)
 	if err != nil {
@@ -134,7 +134,7 @@ func (s *Service) renewHash(ctx context.Context, u *user, pass string, from pass
 		_, err = s.cfg.DB.NewUpdate().Model(u).Set("password_hash = ?", hash).
 			Where("id = ? and password_hash = ?", u.ID, u.PasswordHash).Returning("password_hash").Exec(ctx)
 	}
-	if err != nil && !errors.Is(err, sql.ErrNoRows) { // no rows: another login of the user has already done it
+	if err != nil && !errors.Is(err, sql.ErrNoRows) { // no rows: another login by the user has already replaced the hash
 		s.cfg.Logger.WarnContext(ctx, "failed to renew password hash", "user_id", u.ID.String(), "err", err)
 	}
 }

@@ -61,8 +61,8 @@ func (s *Service) changePassword(ctx context.Context, by token.Claims, old, fres
 	return u, t, nil
 }
 
-// verifyOwnPassword returns the user of a session if pass is their password. Each session has its
-// own limit of wrong passwords, so failed logins of others cannot use it up.
+// verifyOwnPassword returns the user that a session belongs to if pass is their password. Each
+// session has its own limit on wrong passwords, so other people's failed logins cannot use it up.
 func (s *Service) verifyOwnPassword(ctx context.Context, by token.Claims, pass string, d device) (*user, error) {
 	u, err := s.load(ctx, by.UserID)
 	if err != nil {
@@ -117,12 +117,12 @@ func userChanged(err error) error {
 	return err
 }
 
-// revocationsPerInsert limits the rows of one statement. A program that logs in for each call has
-// many sessions.
+// revocationsPerInsert limits how many rows one statement inserts. A program that logs in for each
+// call has many sessions.
 const revocationsPerInsert = 1000
 
-// endAll ends the active sessions of a user except keep, which may be zero, and adds a revocation
-// for each to the outbox.
+// endAll ends the active sessions of a user except session keep, which may be zero, and adds a
+// revocation for each to the outbox.
 func endAll(ctx context.Context, tx bun.Tx, owner chat.UserID, keep chat.SessionID) ([]chat.SessionID, error) {
 	return endWhere(ctx, tx, owner, "id <> ?", keep)
 }
@@ -159,7 +159,7 @@ func endWhere(ctx context.Context, tx bun.Tx, owner chat.UserID, condition strin
 	return ended, nil
 }
 
-// endOthers ends all sessions of a user except the session that asks.
+// endOthers ends all sessions of a user except the one that made the request.
 func (s *Service) endOthers(ctx context.Context, by token.Claims) error {
 	var ended []chat.SessionID
 	err := s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) (err error) {
@@ -173,8 +173,8 @@ func (s *Service) endOthers(ctx context.Context, by token.Claims) error {
 	return nil
 }
 
-// publishEnded announces sessions that have ended, after the commit. This instance refuses their
-// tokens at once; the outbox notifies the gateways.
+// publishEnded announces sessions that have ended. It is called after the commit. This instance
+// refuses their tokens immediately; the outbox notifies the gateways.
 func (s *Service) publishEnded(ctx context.Context, owner chat.UserID, ended []chat.SessionID) {
 	if len(ended) == 0 {
 		return

@@ -26,10 +26,10 @@ const refreshBytes = 32
 type tokens struct {
 	session chat.SessionID
 	access  string
-	expires time.Time // of the access token
+	expires time.Time // when the access token expires
 	refresh string
-	device  string           // only after a login: the next device token
-	ended   []chat.SessionID // only after a login: the sessions beyond maxSessions that it has ended
+	device  string           // the next device token; set only after a login
+	ended   []chat.SessionID // sessions that a login ended because of maxSessions
 }
 
 // maxSessions limits the active sessions of a user.
@@ -61,7 +61,7 @@ func hashRefresh(raw string) []byte {
 	return sum[:]
 }
 
-// begin starts a session of u on device d.
+// begin starts a session for u on device d.
 func (s *Service) begin(ctx context.Context, tx bun.Tx, u *user, d device) (tokens, error) {
 	now := time.Now()
 	row := session{
@@ -192,8 +192,8 @@ func (s *Service) end(ctx context.Context, tx bun.Tx, owner chat.UserID, id chat
 	return outbox.Add(ctx, tx, outbox.Revocation(owner, id))
 }
 
-// revoke ends a session. When it returns, this instance no longer accepts tokens of the session. It
-// reports whether the user has such a session, ended or not.
+// revoke ends a session. When it returns, this instance no longer accepts the session's tokens. It
+// reports whether the user has a session with this id, even if that session had already ended.
 func (s *Service) revoke(ctx context.Context, owner chat.UserID, id chat.SessionID) (bool, error) {
 	var found bool
 	err := s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
@@ -213,8 +213,8 @@ func (s *Service) revoke(ctx context.Context, owner chat.UserID, id chat.Session
 	return true, nil
 }
 
-// ownerOf returns the user and session of a refresh token, even if the token has been used. For an
-// unknown token it returns zero ids.
+// ownerOf returns the user and session that a refresh token belongs to, even if the token has been
+// used. For an unknown token it returns zero ids.
 func (s *Service) ownerOf(ctx context.Context, raw string) (owner chat.UserID, id chat.SessionID, err error) {
 	var row struct {
 		UserID    chat.UserID    `bun:"user_id,type:uuid"`
@@ -241,8 +241,8 @@ func (s *Service) notifyRenewed(ctx context.Context, owner chat.UserID, t tokens
 	}
 }
 
-// sessions returns the active sessions of a user: the session own first, then the others, most
-// recently used first.
+// sessions returns the active sessions of a user. The session with the id own comes first; the
+// others follow, most recently used first.
 func (s *Service) sessions(ctx context.Context, owner chat.UserID, own chat.SessionID) ([]session, error) {
 	rows := []session{}
 	err := s.cfg.DB.NewSelect().Model(&rows).Where("user_id = ?", owner).

@@ -94,8 +94,8 @@ func invalid(fields []apierr.Field) error {
 	return &apierr.Error{Code: apierr.InvalidRequest, Fields: fields, Message: fields[0].Sentence()}
 }
 
-// checkEmail accepts a single address without a display name. Whether the address works could only
-// be found out by sending a message to it.
+// checkEmail accepts a single address without a display name. The only way to find out whether the
+// address works is to send a message to it.
 func checkEmail(email string) error {
 	if err := chat.CheckLine(email, maxEmailChars); err != nil {
 		return err

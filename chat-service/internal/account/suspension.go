@@ -27,7 +27,7 @@ type Suspension struct {
 	Reason   string    `bun:"suspension_reason"`
 }
 
-// Suspend refuses further logins of a user and ends all their sessions. It returns the number of
+// Suspend prevents a user from logging in and ends all their sessions. It returns the number of
 // ended sessions. Every running chat-service is notified through PostgreSQL and then refuses their
 // tokens. The outbox makes the gateways close their connections. Suspending a suspended user again
 // only changes the reason.
@@ -77,7 +77,7 @@ func changeSuspension(ctx context.Context, db bun.IDB, update string, args ...an
 	return id, err
 }
 
-// Suspensions lists the suspended accounts, the latest first.
+// Suspensions lists the suspended accounts, most recently suspended first.
 func Suspensions(ctx context.Context, db bun.IDB) ([]Suspension, error) {
 	var list []Suspension
 	err := db.NewRaw(`select username, suspended_at, suspension_reason from users

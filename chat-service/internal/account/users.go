@@ -32,7 +32,7 @@ func (o *other) profile() api.User {
 	return p
 }
 
-// GetUser answers GET /v1/users/{id}.
+// GetUser handles GET /v1/users/{id}.
 func (s *Service) GetUser(ctx context.Context, in api.GetUserRequestObject) (api.GetUserResponseObject, error) {
 	var o other
 	err := s.cfg.DB.NewSelect().TableExpr("users u").ColumnExpr(otherColumns).Where("u.id = ?", in.ID).Scan(ctx, &o)
@@ -45,7 +45,7 @@ func (s *Service) GetUser(ctx context.Context, in api.GetUserRequestObject) (api
 	return api.GetUser200JSONResponse(o.profile()), nil
 }
 
-// listUsers is the operation that the cursors belong to.
+// listUsers is the name of the list operation. Cursors contain it.
 const listUsers = "listUsers"
 
 // position is the last user of a page; the next page begins after it.
@@ -57,7 +57,7 @@ type position struct {
 // maxSortNameChars exceeds the length of any name, because lowercasing can lengthen a name.
 const maxSortNameChars = 4 * chat.MaxUsernameChars
 
-// ListUsers answers GET /v1/users.
+// ListUsers handles GET /v1/users.
 func (s *Service) ListUsers(ctx context.Context, in api.ListUsersRequestObject) (api.ListUsersResponseObject, error) {
 	limit := httpapi.Limit(in.Params.Limit)
 	prefix := escapeLike.Replace(in.Params.Query) + "%"

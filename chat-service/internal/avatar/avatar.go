@@ -12,7 +12,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Path is the path under which pictures are served; the hash of a picture follows.
+// Path is the path under which pictures are served, followed by the picture's hash.
 const Path = "/v1/avatars/"
 
 // Store makes p the only picture of a user, as part of a transaction, and returns its path on this
@@ -35,7 +35,7 @@ func Remove(ctx context.Context, tx bun.IDB, user chat.UserID) error {
 	return nil
 }
 
-// Find returns the picture with a hash, or false if there is none.
+// Find returns the picture with the given hash, or false if there is none.
 func Find(ctx context.Context, db bun.IDB, hash string) (Picture, bool, error) {
 	if len(hash) != 64 || strings.Trim(hash, "0123456789abcdef") != "" {
 		return Picture{}, false, nil

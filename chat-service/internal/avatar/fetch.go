@@ -29,7 +29,7 @@ const (
 	maxConcurrentFetches = 2
 )
 
-// The errors of an address or a picture. Their messages complete a sentence that begins with the
+// The errors for an address or a picture. Their messages complete a sentence that begins with the
 // field's name.
 var (
 	errAddress = errors.New("is not the HTTPS address of a public host on port 443")
@@ -92,8 +92,8 @@ func (f *Fetcher) check(u *url.URL) error {
 	return nil
 }
 
-// Fetch fetches the picture at an address and shrinks it. The error is shown to the user and
-// contains no address, and it does not reveal whether an internal server has answered.
+// Fetch fetches the picture at an address and shrinks it. The error is shown to the user, so it
+// contains no address and does not reveal whether an internal server has answered.
 func (f *Fetcher) Fetch(ctx context.Context, address string) (Picture, error) {
 	u, err := url.Parse(address)
 	if err != nil {

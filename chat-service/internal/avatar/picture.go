@@ -26,8 +26,8 @@ const (
 	quality = 85
 )
 
-// Picture is a small square picture that this server has encoded. It contains only pixels, without
-// other data of the original file.
+// Picture is a small square picture that this server has encoded. It contains only pixels and no
+// other data from the original file.
 type Picture struct {
 	Hash string // SHA-256 of Data, in hexadecimal
 	Type string // image/jpeg, or image/png if the picture has transparent parts

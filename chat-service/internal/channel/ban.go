@@ -23,7 +23,7 @@ const listBans = "listBans"
 func errBanSelf() error { return apierr.Invalid("user_id", "must be another user") }
 
 // notBanned returns an error if a user is banned from a channel that they are about to enter. The
-// channel is locked.
+// channel must be locked.
 func notBanned(ctx context.Context, tx bun.Tx, channel chat.ChannelID, e entry) error {
 	var banned bool
 	err := tx.NewRaw("select exists (select from channel_bans where channel_id = ? and user_id = ?)", channel, e.subject).Scan(ctx, &banned)
@@ -50,7 +50,7 @@ func insertBan(ctx context.Context, tx bun.Tx, channel chat.ChannelID, by, other
 	return invitation.FromChannel(ctx, tx, channel, other, by)
 }
 
-// BanUser answers PUT /v1/channels/{id}/bans/{user_id}. The user does not have to be a member.
+// BanUser handles PUT /v1/channels/{id}/bans/{user_id}. The user does not have to be a member.
 func (s *Service) BanUser(ctx context.Context, in api.BanUserRequestObject) (api.BanUserResponseObject, error) {
 	if err := s.remove(ctx, in.ID, httpapi.UserOf(ctx), in.UserID, true); err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func (s *Service) BanUser(ctx context.Context, in api.BanUserRequestObject) (api
 	return api.BanUser204Response{}, nil
 }
 
-// UnbanUser answers DELETE /v1/channels/{id}/bans/{user_id}.
+// UnbanUser handles DELETE /v1/channels/{id}/bans/{user_id}.
 func (s *Service) UnbanUser(ctx context.Context, in api.UnbanUserRequestObject) (api.UnbanUserResponseObject, error) {
 	err := s.moderate(ctx, in.ID, httpapi.UserOf(ctx), func(ctx context.Context, tx bun.Tx) error {
 		_, err := tx.NewRaw("delete from channel_bans where channel_id = ? and user_id = ?", in.ID, in.UserID).Exec(ctx)
@@ -70,7 +70,7 @@ func (s *Service) UnbanUser(ctx context.Context, in api.UnbanUserRequestObject) 
 	return api.UnbanUser204Response{}, nil
 }
 
-// moderate is change for a member who may remove others.
+// moderate is like change, but the caller must be a member who may remove others.
 func (s *Service) moderate(ctx context.Context, channel chat.ChannelID, by token.Claims, do func(context.Context, bun.Tx) error) error {
 	return s.change(ctx, channel, func(ctx context.Context, tx bun.Tx) error {
 		access, err := Admit(ctx, tx, channel, by.UserID)
@@ -84,7 +84,7 @@ func (s *Service) moderate(ctx context.Context, channel chat.ChannelID, by token
 	})
 }
 
-// ListBans answers GET /v1/channels/{id}/bans.
+// ListBans handles GET /v1/channels/{id}/bans.
 func (s *Service) ListBans(ctx context.Context, in api.ListBansRequestObject) (api.ListBansResponseObject, error) {
 	access, err := Admit(ctx, s.cfg.DB, in.ID, httpapi.UserOf(ctx).UserID)
 	if err == nil {

@@ -1,8 +1,8 @@
 // Package channel implements channels: creating, finding, joining and leaving them.
 //
-// Every change of a membership is one transaction. It changes the row of the member and adds an
-// outbox row, from which the channel's event and the user's notice are published. Constraints and
-// locks decide which of two concurrent changes comes first; an earlier read never does.
+// Every change to a membership is one transaction. It changes the member's row and adds an outbox
+// row, from which the channel's event and the user's notice are published. Constraints and locks
+// decide which of two concurrent changes comes first; an earlier read never does.
 package channel
 
 import (

@@ -31,8 +31,8 @@ func (s *Service) leave(ctx context.Context, channel chat.ChannelID, by token.Cl
 	})
 }
 
-// remove removes another user from a channel; with ban, it also bans them. Removing oneself is the
-// same as leaving.
+// remove removes another user from a channel and, if ban is set, also bans them. Removing oneself
+// is the same as leaving.
 func (s *Service) remove(ctx context.Context, channel chat.ChannelID, by token.Claims, other chat.UserID, ban bool) error {
 	switch {
 	case other == by.UserID && ban:
@@ -130,8 +130,8 @@ func (s *Service) authorize(ctx context.Context, tx bun.Tx, channel chat.Channel
 	return roles{access.Role, r.Role}, r.Username, nil
 }
 
-// removeMember ends a membership in a locked channel, if there is one, and adds the change to the
-// outbox.
+// removeMember ends a user's membership in a locked channel, if the user is a member, and adds the
+// change to the outbox.
 func removeMember(ctx context.Context, tx bun.Tx, channel chat.ChannelID, actor, subject chat.UserID, username string) error {
 	res, err := tx.NewRaw("delete from channel_members where channel_id = ? and user_id = ?", channel, subject).Exec(ctx)
 	if err != nil {
@@ -151,9 +151,9 @@ func removeMember(ctx context.Context, tx bun.Tx, channel chat.ChannelID, actor,
 	return outbox.Add(ctx, tx, rows...)
 }
 
-// replaceOwner gives a channel without an owner a new one and returns that member. It is the
-// longest-standing admin or, without admins, the longest-standing member. A channel without members
-// is archived by the trigger that counts the members.
+// replaceOwner makes a member the owner of a channel that has none, and returns that member. The
+// new owner is the longest-standing admin or, if there are no admins, the longest-standing member.
+// A channel without members is archived by the trigger that counts the members.
 func replaceOwner(ctx context.Context, tx bun.Tx, channel chat.ChannelID) (owner *chat.UserID, err error) {
 	var owners []struct {
 		UserID chat.UserID `bun:"user_id,type:uuid"`

@@ -9,7 +9,7 @@ import (
 	"parley.chat/chat-service/internal/httpapi"
 )
 
-// CreateChannel answers POST /v1/channels.
+// CreateChannel handles POST /v1/channels.
 func (s *Service) CreateChannel(ctx context.Context, in api.CreateChannelRequestObject) (api.CreateChannelResponseObject, error) {
 	sum, err := s.create(ctx, httpapi.UserOf(ctx), *in.Body)
 	if err != nil {
@@ -25,14 +25,14 @@ func Made(c api.Channel) api.ChannelMadeAnswerJSONResponse {
 	}
 }
 
-// The operations that cursors belong to.
+// Names of the list operations. A cursor is valid only for the operation that issued it.
 const (
 	listChannels      = "listChannels"
 	listGroupChannels = "listGroupChannels"
 	listMembers       = "listMembers"
 )
 
-// ListChannels answers GET /v1/channels.
+// ListChannels handles GET /v1/channels.
 func (s *Service) ListChannels(ctx context.Context, in api.ListChannelsRequestObject) (api.ListChannelsResponseObject, error) {
 	l := listing{user: httpapi.UserOf(ctx).UserID, limit: httpapi.Limit(in.Params.Limit)}
 	l.mine = in.Params.Mine != nil && *in.Params.Mine
@@ -73,7 +73,7 @@ func (s *Service) page(ctx context.Context, l listing, cursor *string) (page api
 	return page, nil
 }
 
-// GetChannel answers GET /v1/channels/{id}.
+// GetChannel handles GET /v1/channels/{id}.
 func (s *Service) GetChannel(ctx context.Context, in api.GetChannelRequestObject) (api.GetChannelResponseObject, error) {
 	sum, err := s.get(ctx, in.ID, httpapi.UserOf(ctx).UserID)
 	if err != nil {
@@ -82,7 +82,7 @@ func (s *Service) GetChannel(ctx context.Context, in api.GetChannelRequestObject
 	return api.GetChannel200JSONResponse{ChannelAnswerJSONResponse: api.ChannelAnswerJSONResponse(sum)}, nil
 }
 
-// JoinChannel answers POST /v1/channels/{id}/join.
+// JoinChannel handles POST /v1/channels/{id}/join.
 func (s *Service) JoinChannel(ctx context.Context, in api.JoinChannelRequestObject) (api.JoinChannelResponseObject, error) {
 	user := httpapi.UserOf(ctx)
 	if err := s.join(ctx, in.ID, user); err != nil {
@@ -95,7 +95,7 @@ func (s *Service) JoinChannel(ctx context.Context, in api.JoinChannelRequestObje
 	return api.JoinChannel200JSONResponse{ChannelAnswerJSONResponse: api.ChannelAnswerJSONResponse(sum)}, nil
 }
 
-// LeaveChannel answers POST /v1/channels/{id}/leave.
+// LeaveChannel handles POST /v1/channels/{id}/leave.
 func (s *Service) LeaveChannel(ctx context.Context, in api.LeaveChannelRequestObject) (api.LeaveChannelResponseObject, error) {
 	if err := s.leave(ctx, in.ID, httpapi.UserOf(ctx)); err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func (s *Service) LeaveChannel(ctx context.Context, in api.LeaveChannelRequestOb
 	return api.LeaveChannel204Response{}, nil
 }
 
-// UpdateChannel answers PATCH /v1/channels/{id}.
+// UpdateChannel handles PATCH /v1/channels/{id}.
 func (s *Service) UpdateChannel(ctx context.Context, in api.UpdateChannelRequestObject) (api.UpdateChannelResponseObject, error) {
 	user := httpapi.UserOf(ctx)
 	if err := s.update(ctx, in.ID, user, *in.Body); err != nil {
@@ -116,7 +116,7 @@ func (s *Service) UpdateChannel(ctx context.Context, in api.UpdateChannelRequest
 	return api.UpdateChannel200JSONResponse{ChannelAnswerJSONResponse: api.ChannelAnswerJSONResponse(sum)}, nil
 }
 
-// DeleteChannel answers DELETE /v1/channels/{id}.
+// DeleteChannel handles DELETE /v1/channels/{id}.
 func (s *Service) DeleteChannel(ctx context.Context, in api.DeleteChannelRequestObject) (api.DeleteChannelResponseObject, error) {
 	if err := s.close(ctx, in.ID, httpapi.UserOf(ctx)); err != nil {
 		return nil, err
@@ -129,7 +129,7 @@ type memberPosition struct {
 	ID chat.UserID `json:"i"`
 }
 
-// ListMembers answers GET /v1/channels/{id}/members.
+// ListMembers handles GET /v1/channels/{id}/members.
 func (s *Service) ListMembers(ctx context.Context, in api.ListMembersRequestObject) (api.ListMembersResponseObject, error) {
 	if _, err := Admit(ctx, s.cfg.DB, in.ID, httpapi.UserOf(ctx).UserID); err != nil {
 		return nil, err
@@ -149,7 +149,7 @@ func (s *Service) ListMembers(ctx context.Context, in api.ListMembersRequestObje
 	return api.ListMembers200JSONResponse(page), nil
 }
 
-// AddMember answers POST /v1/channels/{id}/members.
+// AddMember handles POST /v1/channels/{id}/members.
 func (s *Service) AddMember(ctx context.Context, in api.AddMemberRequestObject) (api.AddMemberResponseObject, error) {
 	role := chat.Member
 	if in.Body.Role != nil {
@@ -165,7 +165,7 @@ func (s *Service) AddMember(ctx context.Context, in api.AddMemberRequestObject) 
 	return api.AddMember200JSONResponse(m), nil
 }
 
-// UpdateMember answers PATCH /v1/channels/{id}/members/{user_id}.
+// UpdateMember handles PATCH /v1/channels/{id}/members/{user_id}.
 func (s *Service) UpdateMember(ctx context.Context, in api.UpdateMemberRequestObject) (api.UpdateMemberResponseObject, error) {
 	m, err := s.setRole(ctx, in.ID, httpapi.UserOf(ctx), in.UserID, in.Body.Role)
 	if err != nil {
@@ -174,7 +174,7 @@ func (s *Service) UpdateMember(ctx context.Context, in api.UpdateMemberRequestOb
 	return api.UpdateMember200JSONResponse(m), nil
 }
 
-// RemoveMember answers DELETE /v1/channels/{id}/members/{user_id}.
+// RemoveMember handles DELETE /v1/channels/{id}/members/{user_id}.
 func (s *Service) RemoveMember(ctx context.Context, in api.RemoveMemberRequestObject) (api.RemoveMemberResponseObject, error) {
 	if err := s.remove(ctx, in.ID, httpapi.UserOf(ctx), in.UserID, in.Params.Ban != nil && *in.Params.Ban); err != nil {
 		return nil, err
@@ -182,7 +182,7 @@ func (s *Service) RemoveMember(ctx context.Context, in api.RemoveMemberRequestOb
 	return api.RemoveMember204Response{}, nil
 }
 
-// ListGroupChannels answers GET /v1/groups/{id}/channels.
+// ListGroupChannels handles GET /v1/groups/{id}/channels.
 func (s *Service) ListGroupChannels(ctx context.Context, in api.ListGroupChannelsRequestObject) (api.ListGroupChannelsResponseObject, error) {
 	user := httpapi.UserOf(ctx).UserID
 	if err := s.inGroup(ctx, in.ID, user); err != nil {
@@ -195,7 +195,7 @@ func (s *Service) ListGroupChannels(ctx context.Context, in api.ListGroupChannel
 	return api.ListGroupChannels200JSONResponse{ChannelsAnswerJSONResponse: api.ChannelsAnswerJSONResponse(page)}, nil
 }
 
-// CreateGroupChannel answers POST /v1/groups/{id}/channels.
+// CreateGroupChannel handles POST /v1/groups/{id}/channels.
 func (s *Service) CreateGroupChannel(ctx context.Context, in api.CreateGroupChannelRequestObject) (api.CreateGroupChannelResponseObject, error) {
 	made, err := s.create(ctx, httpapi.UserOf(ctx), api.ChannelCreation{
 		Name: in.Body.Name, Kind: in.Body.Kind, Description: in.Body.Description, GroupID: &in.ID, MentionAll: in.Body.MentionAll,

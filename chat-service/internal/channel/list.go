@@ -29,7 +29,7 @@ type listed struct {
 	PeerName    string
 	PeerDisplay string
 
-	// Not from the query: these need Redis.
+	// The query does not set these fields, because they need Redis.
 	lastSeq          int64
 	unread, mentions int
 }
@@ -60,14 +60,14 @@ type position struct {
 	ID   chat.ChannelID `json:"i"`
 }
 
-// queryBuilder builds a query from parts. Only a few different texts result, so that each is
+// queryBuilder builds a query from parts. There are only a few distinct query texts, so each is
 // prepared once.
 type queryBuilder struct {
 	text strings.Builder
 	args []any
 }
 
-// where adds a condition. Each ? stands for one of the arguments, in order.
+// where adds a condition. Each ? stands for the next argument.
 func (q *queryBuilder) where(condition string, args ...any) {
 	q.text.WriteString(" and ")
 	for _, arg := range args {
@@ -79,8 +79,9 @@ func (q *queryBuilder) where(condition string, args ...any) {
 	q.text.WriteString(condition)
 }
 
-// selectListed begins the query of every list. It selects channels with the user's membership,
-// joined as given by join, and the other user of a direct channel.
+// selectListed starts the query for every list. It selects channels together with the user's
+// membership and, for direct channels, the other user. join is the type of the join with the
+// memberships.
 func selectListed(user chat.UserID, join string) *queryBuilder {
 	q := &queryBuilder{args: []any{[16]byte(user.UUID)}}
 	q.text.WriteString(`select c.id, c.kind, c.name, c.description, c.group_id, c.created_by, c.created_at, c.mention_all, lower(c.name),
@@ -124,15 +125,15 @@ func (s *Service) listed(ctx context.Context, q *queryBuilder) ([]listed, error)
 type listing struct {
 	user  chat.UserID
 	mine  bool
-	group *chat.GroupID // only channels of this group
-	query string        // part of the name, ignoring case
+	group *chat.GroupID // if set, only this group's channels
+	query string        // part of the name; case is ignored
 	after *position
 	limit int
 }
 
 // list returns a page of channels, sorted by name, and the position of the next page, if there is
-// one. The public list walks the index of public names; the list of a group walks the index of
-// group names.
+// one. The public list scans the index on public names; a group's list scans the index on group
+// names.
 func (s *Service) list(ctx context.Context, l listing) ([]api.Channel, *position, error) {
 	var q *queryBuilder
 	switch {
@@ -167,7 +168,7 @@ func (s *Service) list(ctx context.Context, l listing) ([]api.Channel, *position
 	return sums, next, err
 }
 
-// get returns a channel to one of its members. Everybody else gets the error of Admit.
+// get returns a channel to one of its members. Everybody else gets the error from Admit.
 func (s *Service) get(ctx context.Context, channel chat.ChannelID, user chat.UserID) (api.Channel, error) {
 	for range 3 { // the user may join or leave between the two queries
 		q := selectListed(user, "join")
@@ -225,9 +226,9 @@ func (s *Service) summarise(ctx context.Context, user chat.UserID, rows []listed
 	return sums, nil
 }
 
-// positions returns the heads of channels and the user's cursors in them, as Redis knows them. For
-// a channel without a counter, the head is the seq of the newest row. If Redis does not answer, all
-// heads come from rows and only the cursors in PostgreSQL count.
+// positions returns the heads of channels and the user's receipts in them, as stored in Redis. For
+// a channel without a counter, the head is the seq of the newest row. If Redis does not respond,
+// all heads come from rows and only the receipts in PostgreSQL count.
 func (s *Service) positions(ctx context.Context, user chat.UserID, ids []chat.ChannelID) ([]eventlog.Position, error) {
 	inTime, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()

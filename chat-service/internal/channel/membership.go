@@ -21,9 +21,9 @@ import (
 	"parley.chat/chat-service/internal/outbox"
 )
 
-// Lock order: the user, the group, the user's membership of the group, the channel. Every change of
-// a membership takes its locks in this order, so that no two changes deadlock. Checks come after
-// the locks.
+// Lock order: the user, the group, the user's membership in the group, the channel. Every change to
+// a membership takes its locks in this order, so that no two changes deadlock. Conditions are
+// checked again after the locks are taken.
 
 // join makes a user a member. If the user is already a member, nothing changes and nobody is
 // notified.
@@ -81,7 +81,7 @@ func (s *Service) add(ctx context.Context, channel chat.ChannelID, by token.Clai
 	return m, nil, err
 }
 
-// mayBeAddedBy checks, after the channel is locked, whether a user may be added by another user.
+// mayBeAddedBy returns an error unless e.actor may add e.subject. The channel must be locked.
 func (s *Service) mayBeAddedBy(ctx context.Context, tx bun.Tx, channel chat.ChannelID, e entry) error {
 	access, err := Admit(ctx, tx, channel, e.actor)
 	if err == nil {
@@ -123,7 +123,7 @@ func (s *Service) invite(ctx context.Context, channel chat.ChannelID, e entry) (
 	return shown, nil
 }
 
-// Accept makes an invited user a member, if the inviter may still invite.
+// Accept makes an invited user a member, if the inviter still has the right to invite users.
 func (s *Service) Accept(ctx context.Context, inv invitation.Invitation) error {
 	channel := *inv.ChannelID
 	e := entry{inv.UserID, inv.UserID, inv.Role}
@@ -143,8 +143,8 @@ func (s *Service) Accept(ctx context.Context, inv invitation.Invitation) error {
 	})
 }
 
-// MayBeAdded returns an error if other has blocked by: nobody can be added to a channel or group by
-// a user they have blocked.
+// MayBeAdded returns an error if user other has blocked user by. Nobody can be added to a channel
+// or group by a user they have blocked.
 func MayBeAdded(ctx context.Context, db bun.IDB, by, other chat.UserID) error {
 	blocked, err := contact.Blocks(ctx, db, other, by)
 	if err == nil && blocked {
@@ -153,22 +153,23 @@ func MayBeAdded(ctx context.Context, db bun.IDB, by, other chat.UserID) error {
 	return err
 }
 
-// entry describes how a user becomes a member: actor is the user who acts, subject the user who
-// enters, and role their new role ("" if the user joins).
+// entry describes how a user becomes a member: actor is the user who makes the change, subject the
+// user who becomes a member, and role their new role ("" if the user joins by themselves).
 type entry struct {
 	actor, subject chat.UserID
 	role           chat.Role
 }
 
 // enter makes a user a member. It calls allowed while it holds all locks, and stops if allowed
-// returns an error. Entering is rate-limited, so that joining and leaving in turn produces at most
-// one event per minute. Leaving is not limited, because a member must always be able to leave.
+// returns an error. Entering is rate-limited, so that a user who keeps joining and leaving produces
+// at most one event per minute. Leaving is not limited, because a member must always be able to
+// leave.
 func (s *Service) enter(ctx context.Context, channel chat.ChannelID, group *chat.GroupID, e entry, allowed func(context.Context, bun.Tx) error) error {
 	if _, err := s.cfg.Limits.Take(ctx, ratelimit.Into(channel, e.subject)); err != nil {
 		return err
 	}
-	// Events before the join do not count as unread. An event between this read and the commit
-	// does, so none is missed.
+	// Events before the join do not count as unread. An event that is appended between this read
+	// and the commit does count, so none is missed.
 	positions, err := s.positions(ctx, e.subject, []chat.ChannelID{channel})
 	if err != nil {
 		return err
@@ -220,8 +221,8 @@ func (s *Service) enter(ctx context.Context, channel chat.ChannelID, group *chat
 	return nil
 }
 
-// checkLimit returns an error if a user, whose row is locked, has reached the maximum number of
-// channels. A client could not follow more channels than that.
+// checkLimit returns an error if a user has reached the maximum number of channels. The user's row
+// must be locked. A client could not follow more channels than that.
 func (s *Service) checkLimit(ctx context.Context, tx bun.Tx, e entry) error {
 	if s.cfg.MaxMemberships == 0 {
 		return nil
@@ -239,7 +240,7 @@ func (s *Service) checkLimit(ctx context.Context, tx bun.Tx, e entry) error {
 	return apierr.New(apierr.Conflict, "This user has reached the maximum number of channels.")
 }
 
-// insertMember inserts the row of a member. It reports whether the user was not a member before.
+// insertMember inserts a member's row. It reports whether the user was not a member before.
 func insertMember(ctx context.Context, tx bun.Tx, channel chat.ChannelID, e entry, head int64) (bool, error) {
 	res, err := tx.NewRaw(`insert into channel_members (channel_id, user_id, joined_seq, role) values (?, ?, ?, ?)
 		on conflict do nothing`, channel, e.subject, head, cmp.Or(e.role, chat.Member)).Exec(ctx)
@@ -263,8 +264,8 @@ func LockUser(ctx context.Context, tx bun.Tx, user chat.UserID) (username string
 	return username, nil
 }
 
-// LockSelf is LockUser for the user who sent the request. Their token may be valid longer than
-// their account exists.
+// LockSelf is like LockUser, but for the user who sent the request. Their token may outlive their
+// account.
 func LockSelf(ctx context.Context, tx bun.Tx, user chat.UserID) (username string, err error) {
 	username, err = LockUser(ctx, tx, user)
 	if apierr.CodeOf(err) == apierr.NotFound {
@@ -273,8 +274,8 @@ func LockSelf(ctx context.Context, tx bun.Tx, user chat.UserID) (username string
 	return username, err
 }
 
-// lockInGroup locks a user's membership of a group. While a user is being removed from a group,
-// they cannot enter more of its channels. The removal also ends their memberships of channels that
+// lockInGroup locks a user's membership in a group. While a user is being removed from a group,
+// they cannot enter more of its channels. The removal also ends their memberships in channels that
 // they entered earlier.
 func lockInGroup(ctx context.Context, tx bun.Tx, group chat.GroupID, user chat.UserID) error {
 	var one int
@@ -288,8 +289,9 @@ func lockInGroup(ctx context.Context, tx bun.Tx, group chat.GroupID, user chat.U
 	return nil
 }
 
-// lock locks a channel that is neither deleted nor archived against all other changes of its
-// members. Later statements of the transaction see the effects of earlier changes.
+// lock locks a channel, so that no other transaction can change its members. It returns an error if
+// the channel is deleted or archived. Later statements in this transaction see every change that
+// was committed before the lock was granted.
 func lock(ctx context.Context, tx bun.Tx, channel chat.ChannelID) error {
 	var one int
 	err := tx.NewRaw("select 1 from channels where id = ? and deleted_at is null and archived_at is null for no key update", channel).Scan(ctx, &one)

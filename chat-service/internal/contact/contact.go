@@ -1,10 +1,10 @@
 // Package contact implements contacts, contact requests and blocks.
 //
-// A row of contacts is a statement by one user about another: a contact request or a block. Only
-// its author writes a row, except that a removal or a block deletes requests of both sides. The
-// relation of two users follows from both rows alone. Two users who send each other requests at the
-// same time are therefore contacts, whatever the order of their commits. Nothing here reveals to a
-// user that they are blocked.
+// A row in contacts is a statement by one user about another: a contact request or a block. Only
+// its author writes a row, except that a removal or a block deletes both users' requests. The
+// relation between two users is determined by their two rows. Two users who send each other
+// requests at the same time therefore become contacts, in whichever order they commit. Nothing here
+// reveals to a user that they are blocked.
 package contact
 
 import (
@@ -39,8 +39,9 @@ type Service struct {
 // New returns a Service that uses db. poke wakes the outbox relay.
 func New(db *bun.DB, poke func()) *Service { return &Service{db, poke} }
 
-// relation returns the relation of two users as the first of them may see it. mine and theirs are
-// the states of the two rows, or "" for a missing row. It returns false if there is no relation.
+// relation returns the relation between two users as the first of them is allowed to see it. mine
+// and theirs are the states of the two rows, or "" for a missing row. It returns false if there is
+// no relation.
 func relation(mine, theirs string) (api.ContactState, bool) {
 	switch {
 	case mine == blocked:
@@ -83,8 +84,8 @@ const both = `select u.id as user_id, u.username, u.display_name, lower(u.userna
 		group by other) k
 	join users u on u.id = k.other and u.deleted_at is null`
 
-// find returns another user, who must exist, with the states of both rows. Without rows, the time
-// is the current time.
+// find returns another user, who must exist, with the states of both rows. If there are no rows,
+// Since is the current time.
 func find(ctx context.Context, db bun.IDB, user, other chat.UserID) (row, error) {
 	var r row
 	err := db.NewRaw(`select u.id as user_id, u.username, u.display_name, coalesce(m.state, '') as mine, coalesce(t.state, '') as theirs,
@@ -202,7 +203,8 @@ type position struct {
 	ID   chat.UserID `json:"i"`
 }
 
-// inState expresses relation in SQL, for lists of one state. The state "" selects all relations.
+// inState contains the SQL condition for each state that relation returns. The state "" selects all
+// relations.
 var inState = map[api.ContactState]string{
 	"":                        "(mine is not null or theirs <> 'blocked')",
 	api.ContactStateBlocked:   "mine = 'blocked'",

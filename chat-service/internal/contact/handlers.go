@@ -9,10 +9,10 @@ import (
 	"parley.chat/chat-service/internal/httpapi"
 )
 
-// listContacts is the operation that the cursors belong to.
+// listContacts is the name of the list operation. Cursors contain it.
 const listContacts = "listContacts"
 
-// ListContacts answers GET /v1/contacts.
+// ListContacts handles GET /v1/contacts.
 func (s *Service) ListContacts(ctx context.Context, r api.ListContactsRequestObject) (api.ListContactsResponseObject, error) {
 	var state api.ContactState
 	if r.Params.State != nil {
@@ -45,7 +45,7 @@ func (s *Service) ListContacts(ctx context.Context, r api.ListContactsRequestObj
 	return api.ListContacts200JSONResponse(page), nil
 }
 
-// RequestContact answers POST /v1/contacts.
+// RequestContact handles POST /v1/contacts.
 func (s *Service) RequestContact(ctx context.Context, r api.RequestContactRequestObject) (api.RequestContactResponseObject, error) {
 	found, err := s.request(ctx, httpapi.UserOf(ctx).UserID, r.Body.UserID)
 	if err != nil {
@@ -55,17 +55,17 @@ func (s *Service) RequestContact(ctx context.Context, r api.RequestContactReques
 	return api.RequestContact200JSONResponse(c), nil
 }
 
-// RemoveContact answers DELETE /v1/contacts/{user_id}.
+// RemoveContact handles DELETE /v1/contacts/{user_id}.
 func (s *Service) RemoveContact(ctx context.Context, r api.RemoveContactRequestObject) (api.RemoveContactResponseObject, error) {
 	return api.RemoveContact204Response{}, s.remove(ctx, httpapi.UserOf(ctx).UserID, r.UserID)
 }
 
-// BlockUser answers POST /v1/contacts/{user_id}/block.
+// BlockUser handles POST /v1/contacts/{user_id}/block.
 func (s *Service) BlockUser(ctx context.Context, r api.BlockUserRequestObject) (api.BlockUserResponseObject, error) {
 	return api.BlockUser204Response{}, s.block(ctx, httpapi.UserOf(ctx).UserID, r.UserID)
 }
 
-// UnblockUser answers DELETE /v1/contacts/{user_id}/block.
+// UnblockUser handles DELETE /v1/contacts/{user_id}/block.
 func (s *Service) UnblockUser(ctx context.Context, r api.UnblockUserRequestObject) (api.UnblockUserResponseObject, error) {
 	return api.UnblockUser204Response{}, s.unblock(ctx, httpapi.UserOf(ctx).UserID, r.UserID)
 }

@@ -1,6 +1,6 @@
 // Package direct opens direct channels between two users. A database function, which the gateways
 // use as well, finds or creates the channel. It returns the same channel to both users, even if
-// they ask at the same time.
+// both request it at the same time.
 package direct
 
 import (
@@ -31,7 +31,7 @@ func New(db *bun.DB, channels *channel.Service, poke func()) *Service {
 	return &Service{db, channels, poke}
 }
 
-// OpenDirectChannel answers POST /v1/dms.
+// OpenDirectChannel handles POST /v1/dms.
 func (s *Service) OpenDirectChannel(ctx context.Context, in api.OpenDirectChannelRequestObject) (api.OpenDirectChannelResponseObject, error) {
 	user := httpapi.UserOf(ctx).UserID
 	id, made, err := s.open(ctx, user, in.Body.UserID)

@@ -23,7 +23,7 @@ var (
 	style string
 )
 
-// Page holds the page and the Content-Security-Policy with which to serve it.
+// Page holds the page and the Content-Security-Policy to serve it with.
 type Page struct {
 	HTML   []byte
 	Policy string // allows only the page's own style sheet, by its hash
@@ -32,7 +32,7 @@ type Page struct {
 // methods lists the HTTP methods in the order in which a path's operations are shown.
 var methods = []string{"GET", "POST", "PUT", "PATCH", "DELETE"}
 
-// New renders the page of a document.
+// New renders the page for a document.
 func New(doc *openapi3.T) (Page, error) {
 	t, err := template.New("page").Funcs(template.FuncMap{"text": text}).Parse(pageSource)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package group implements groups: users with channels of their own, their membership and their
-// roles.
+// Package group implements groups, their members and the members' roles. A group is a set of users
+// with its own channels.
 //
 // A group is hidden from users who are not members. A user who leaves a group leaves its channels
 // in the same transaction, and cannot enter any of them while being removed. Package channel
@@ -34,8 +34,8 @@ type Service struct {
 	askStrangers bool
 }
 
-// New returns a Service that uses db. poke wakes the outbox relay. With askStrangers, users whom
-// the inviter does not know are invited instead of added.
+// New returns a Service that uses db. poke wakes the outbox relay. If askStrangers is set, users
+// whom the inviter does not know are invited instead of added.
 func New(db *bun.DB, poke func(), askStrangers bool) *Service {
 	return &Service{db, poke, askStrangers}
 }
@@ -162,7 +162,8 @@ func (s *Service) run(ctx context.Context, doing string, do func(context.Context
 	return nil
 }
 
-// change runs a transaction that holds the lock on the group, for a member who may perform act.
+// change runs a transaction that holds the lock on the group. It fails unless the user is a member
+// who may perform act.
 func (s *Service) change(ctx context.Context, group chat.GroupID, by token.Claims, act chat.Action, do func(context.Context, bun.Tx, chat.Role) error) error {
 	return s.run(ctx, "change group "+group.String(), func(ctx context.Context, tx bun.Tx) error {
 		role, err := lock(ctx, tx, group, by.UserID)
@@ -176,7 +177,7 @@ func (s *Service) change(ctx context.Context, group chat.GroupID, by token.Claim
 	})
 }
 
-// lock locks a group and returns the role of one of its members.
+// lock locks a group and returns the user's role in it.
 func lock(ctx context.Context, tx bun.Tx, group chat.GroupID, user chat.UserID) (chat.Role, error) {
 	var one int
 	err := tx.NewRaw("select 1 from groups where id = ? and deleted_at is null for no key update", group).Scan(ctx, &one)

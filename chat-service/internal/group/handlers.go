@@ -9,13 +9,13 @@ import (
 	"parley.chat/chat-service/internal/httpapi"
 )
 
-// The operations that cursors belong to.
+// Names of the list operations. A cursor is valid only for the operation that issued it.
 const (
 	listGroups  = "listGroups"
 	listMembers = "listGroupMembers"
 )
 
-// ListGroups answers GET /v1/groups.
+// ListGroups handles GET /v1/groups.
 func (s *Service) ListGroups(ctx context.Context, in api.ListGroupsRequestObject) (api.ListGroupsResponseObject, error) {
 	var at position
 	given, err := httpapi.DecodeCursor(listGroups, in.Params.Cursor, &at)
@@ -39,7 +39,7 @@ func (s *Service) ListGroups(ctx context.Context, in api.ListGroupsRequestObject
 	return api.ListGroups200JSONResponse(page), nil
 }
 
-// CreateGroup answers POST /v1/groups.
+// CreateGroup handles POST /v1/groups.
 func (s *Service) CreateGroup(ctx context.Context, in api.CreateGroupRequestObject) (api.CreateGroupResponseObject, error) {
 	g, err := s.create(ctx, httpapi.UserOf(ctx), *in.Body)
 	if err != nil {
@@ -50,7 +50,7 @@ func (s *Service) CreateGroup(ctx context.Context, in api.CreateGroupRequestObje
 	}, nil
 }
 
-// GetGroup answers GET /v1/groups/{id}.
+// GetGroup handles GET /v1/groups/{id}.
 func (s *Service) GetGroup(ctx context.Context, in api.GetGroupRequestObject) (api.GetGroupResponseObject, error) {
 	g, err := s.get(ctx, in.ID, httpapi.UserOf(ctx).UserID)
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *Service) GetGroup(ctx context.Context, in api.GetGroupRequestObject) (a
 	return api.GetGroup200JSONResponse(g), nil
 }
 
-// UpdateGroup answers PATCH /v1/groups/{id}.
+// UpdateGroup handles PATCH /v1/groups/{id}.
 func (s *Service) UpdateGroup(ctx context.Context, in api.UpdateGroupRequestObject) (api.UpdateGroupResponseObject, error) {
 	user := httpapi.UserOf(ctx)
 	if err := s.update(ctx, in.ID, user, *in.Body); err != nil {
@@ -72,7 +72,7 @@ func (s *Service) UpdateGroup(ctx context.Context, in api.UpdateGroupRequestObje
 	return api.UpdateGroup200JSONResponse(g), nil
 }
 
-// DeleteGroup answers DELETE /v1/groups/{id}.
+// DeleteGroup handles DELETE /v1/groups/{id}.
 func (s *Service) DeleteGroup(ctx context.Context, in api.DeleteGroupRequestObject) (api.DeleteGroupResponseObject, error) {
 	return api.DeleteGroup204Response{}, s.remove(ctx, in.ID, httpapi.UserOf(ctx))
 }
@@ -82,7 +82,7 @@ type memberPosition struct {
 	ID chat.UserID `json:"i"`
 }
 
-// ListGroupMembers answers GET /v1/groups/{id}/members.
+// ListGroupMembers handles GET /v1/groups/{id}/members.
 func (s *Service) ListGroupMembers(ctx context.Context, in api.ListGroupMembersRequestObject) (api.ListGroupMembersResponseObject, error) {
 	if _, err := s.get(ctx, in.ID, httpapi.UserOf(ctx).UserID); err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func (s *Service) ListGroupMembers(ctx context.Context, in api.ListGroupMembersR
 	return api.ListGroupMembers200JSONResponse(page), nil
 }
 
-// AddGroupMember answers POST /v1/groups/{id}/members.
+// AddGroupMember handles POST /v1/groups/{id}/members.
 func (s *Service) AddGroupMember(ctx context.Context, in api.AddGroupMemberRequestObject) (api.AddGroupMemberResponseObject, error) {
 	role := chat.Member
 	if in.Body.Role != nil {
@@ -118,7 +118,7 @@ func (s *Service) AddGroupMember(ctx context.Context, in api.AddGroupMemberReque
 	return api.AddGroupMember200JSONResponse(m), nil
 }
 
-// UpdateGroupMember answers PATCH /v1/groups/{id}/members/{user_id}.
+// UpdateGroupMember handles PATCH /v1/groups/{id}/members/{user_id}.
 func (s *Service) UpdateGroupMember(ctx context.Context, in api.UpdateGroupMemberRequestObject) (api.UpdateGroupMemberResponseObject, error) {
 	m, err := s.setRole(ctx, in.ID, httpapi.UserOf(ctx), in.UserID, in.Body.Role)
 	if err != nil {
@@ -127,7 +127,7 @@ func (s *Service) UpdateGroupMember(ctx context.Context, in api.UpdateGroupMembe
 	return api.UpdateGroupMember200JSONResponse(m), nil
 }
 
-// RemoveGroupMember answers DELETE /v1/groups/{id}/members/{user_id}.
+// RemoveGroupMember handles DELETE /v1/groups/{id}/members/{user_id}.
 func (s *Service) RemoveGroupMember(ctx context.Context, in api.RemoveGroupMemberRequestObject) (api.RemoveGroupMemberResponseObject, error) {
 	return api.RemoveGroupMember204Response{}, s.expel(ctx, in.ID, httpapi.UserOf(ctx), in.UserID)
 }

@@ -113,7 +113,8 @@ func (s *Service) add(ctx context.Context, group chat.GroupID, by token.Claims, 
 	return r.member(), nil, err
 }
 
-// mayAdd returns an error unless a member with the role mine may add another user with a role.
+// mayAdd returns an error unless a member whose role is mine may add another user with the given
+// role.
 func mayAdd(mine, role chat.Role) error {
 	switch {
 	case !mine.May(chat.Invite):
@@ -139,7 +140,7 @@ func insertMember(ctx context.Context, tx bun.Tx, group chat.GroupID, by, other 
 	return outbox.Add(ctx, tx, outbox.GroupChange(group, by, added, other))
 }
 
-// Accept makes an invited user a member, if the inviter may still invite.
+// Accept makes an invited user a member, if the inviter still has the right to invite users.
 func (s *Service) Accept(ctx context.Context, inv invitation.Invitation) error {
 	return s.run(ctx, "accept an invitation", func(ctx context.Context, tx bun.Tx) error {
 		if _, err := channel.LockSelf(ctx, tx, inv.UserID); err != nil {
@@ -210,7 +211,7 @@ func (s *Service) expel(ctx context.Context, group chat.GroupID, by token.Claims
 	})
 }
 
-// removeMember ends a membership of a locked group. It deletes the membership row first. A
+// removeMember ends a user's membership in a locked group. It deletes the membership row first. A
 // transaction that adds the user to one of the channels holds a lock on that row, so the delete
 // waits for it, and the new channel membership is then found and ended as well.
 func removeMember(ctx context.Context, tx bun.Tx, group chat.GroupID, actor, subject chat.UserID, username string) error {
@@ -226,8 +227,8 @@ func removeMember(ctx context.Context, tx bun.Tx, group chat.GroupID, actor, sub
 	return replaceOwner(ctx, tx, group, actor)
 }
 
-// replaceOwner gives a group without an owner a new one: the longest-standing admin or, without
-// admins, the longest-standing member. A group without members is deleted.
+// replaceOwner makes a member the owner of a group that has none: the longest-standing admin or, if
+// there are no admins, the longest-standing member. A group without members is deleted.
 func replaceOwner(ctx context.Context, tx bun.Tx, group chat.GroupID, by chat.UserID) error {
 	_, err := tx.NewRaw(`update group_members set role = 'owner'
 		where group_id = ? and user_id = (

@@ -101,7 +101,7 @@ func clearDeletedText(e *frame.Event, gone map[chat.EventID]bool) {
 	}
 }
 
-// removeDeletedNames removes the names of users whose accounts are deleted from events.
+// removeDeletedNames removes from events the names of users whose accounts have been deleted.
 func (s *Service) removeDeletedNames(ctx context.Context, events []frame.Event) error {
 	named := map[chat.UserID]bool{}
 	for i := range events {
@@ -129,8 +129,8 @@ func (s *Service) removeDeletedNames(ctx context.Context, events []frame.Event) 
 	return nil
 }
 
-// fillGaps inserts tombstones for events that Redis has lost. Gap events in the tail name the lost
-// seqs, for which sync-service has not stored tombstones yet. The result has no holes.
+// fillGaps inserts tombstones for events that Redis has lost. Gap events in the tail contain the
+// lost seqs; sync-service has not stored tombstones for them yet. The result has no holes.
 func fillGaps(events []frame.Event, after int64, gaps []frame.Event) []frame.Event {
 	if len(gaps) == 0 || len(events) == 0 {
 		return events

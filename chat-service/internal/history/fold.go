@@ -42,7 +42,7 @@ type reaction struct {
 	user  chat.UserID
 }
 
-// vote is the latest statement of a user about an emoji.
+// vote is the latest change that a user made to their reaction with one emoji.
 type vote struct {
 	seq     int64
 	removed bool
@@ -91,7 +91,7 @@ func (t *messageState) react(r reaction, s vote) {
 	}
 }
 
-// addItems adds the changes of the messages that the tail contains.
+// addItems adds the changes to the messages that are in the tail.
 func (f *folding) addItems(items []event.Item) error {
 	for _, it := range items {
 		if it.Kind != event.Edit && it.Kind != event.Delete && it.Kind != event.Reaction {
@@ -212,7 +212,7 @@ func (t *messageState) addState(editSeq int64, editedAt *time.Time, body *string
 	return nil
 }
 
-// messages returns the messages in their current state, for a reader.
+// messages returns the messages in their current state, as the given reader sees them.
 func (f *folding) messages(reader chat.UserID) []api.Message {
 	list := make([]api.Message, len(f.events))
 	for i := range f.events {
@@ -254,8 +254,9 @@ const (
 )
 
 // reactionSummary returns the active reactions, grouped by emoji. Emojis are in the order of their
-// first reaction, and users in the order of theirs. If the reader has reacted with an emoji, they
-// are listed among its users. Apart from sorting, the time is linear in the number of reactions.
+// first reaction, and users in the order of their reactions. A reader who has reacted with an emoji
+// is always listed among its users. Apart from sorting, the time is linear in the number of
+// reactions.
 func (t *messageState) reactionSummary(reader chat.UserID) []api.Reaction {
 	type orderedReaction struct {
 		reaction

@@ -11,7 +11,7 @@ import (
 	"parley.chat/chat-service/internal/httpapi"
 )
 
-// The operations that cursors belong to.
+// Names of the list operations. A cursor is valid only for the operation that issued it.
 const (
 	listMessages = "listMessages"
 	listEvents   = "listEvents"
@@ -30,7 +30,7 @@ type request struct {
 	limit                 int
 }
 
-// ListMessages answers GET /v1/channels/{id}/messages.
+// ListMessages handles GET /v1/channels/{id}/messages.
 func (s *Service) ListMessages(ctx context.Context, in api.ListMessagesRequestObject) (api.ListMessagesResponseObject, error) {
 	r := reader{in.ID, httpapi.UserOf(ctx).UserID}
 	asked, err := requestOf(&in.Params)
@@ -51,7 +51,7 @@ func (s *Service) ListMessages(ctx context.Context, in api.ListMessagesRequestOb
 	return page, nil
 }
 
-// ListEvents answers GET /v1/channels/{id}/events.
+// ListEvents handles GET /v1/channels/{id}/events.
 func (s *Service) ListEvents(ctx context.Context, in api.ListEventsRequestObject) (api.ListEventsResponseObject, error) {
 	mark, err := channel.AdmitReader(ctx, s.cfg.DB, s.cfg.Log, in.ID, httpapi.UserOf(ctx).UserID)
 	if err != nil {

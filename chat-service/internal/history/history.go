@@ -69,7 +69,7 @@ func (s span) contains(seq int64, kind event.Kind) bool {
 }
 
 // read returns up to limit events of a span, sorted by ascending seq, and reports whether there are
-// more. It also returns the unstored items of the tail that are newer than the first event, since
+// more. It also returns the unstored items in the tail that are newer than the first event, since
 // they may change the returned events.
 func (s *Service) read(ctx context.Context, at markedChannel, sp span, limit int) (events []frame.Event, items []event.Item, more bool, err error) {
 	items, err = unstored.Above(ctx, s.cfg.Log, at.channel, at.mark, func(items []event.Item) bool {

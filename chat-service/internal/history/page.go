@@ -54,7 +54,7 @@ type storedPage struct {
 	member bool
 	mark   unstored.Mark
 	events []frame.Event // ascending by seq
-	states []storedState // of each event
+	states []storedState // one per event
 }
 
 // storedState holds the edits, deletion and reactions of a stored message, as the page query
@@ -67,7 +67,7 @@ type storedState struct {
 	mentions      []byte
 	deleteSeq     *int64
 	deletedAt     *time.Time
-	seqs          []int64 // of the reactions, like the three fields below
+	seqs          []int64 // one element per reaction, as in the next three fields
 	emojis        []string
 	users         [][16]byte
 	removed       []bool
@@ -138,8 +138,8 @@ func (s *Service) page(ctx context.Context, r reader, sp span, limit int) ([]api
 	return nil, false, apierr.New(apierr.Unavailable, "Your membership is changing. Please try again.")
 }
 
-// readPage reads the stored messages of a page and the items of the tail that may not be stored.
-// Usually this takes one read of the newest items of the tail and one query.
+// readPage reads the stored messages of a page and the items in the tail that may not be stored.
+// Usually this takes one read of the newest items in the tail and one query.
 func (s *Service) readPage(ctx context.Context, r reader, sp span, limit int) (storedPage, []event.Item, error) {
 	enough := func(items []event.Item) bool {
 		return items[0].Seq <= sp.after+1 || !sp.oldest && count(items, sp) > limit
@@ -190,7 +190,7 @@ func (s *Service) fold(ctx context.Context, r reader, sp span, limit int, p stor
 	if err := f.addItems(items); err != nil {
 		return nil, false, fmt.Errorf("read tail of channel %s: %w", r.channel, err)
 	}
-	if len(fresh) > 0 { // a change of a message may be stored before the message itself
+	if len(fresh) > 0 { // a change to a message may be stored before the message itself
 		if err := s.addChanges(ctx, r.channel, f); err != nil {
 			return nil, false, err
 		}

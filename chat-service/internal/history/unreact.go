@@ -21,11 +21,11 @@ import (
 	"parley.chat/chat-service/internal/outbox"
 )
 
-// maxRemoved limits the reactions that one request removes, because each removal is an event for
+// maxRemoved limits how many reactions one request removes, because each removal is an event for
 // every member.
 const maxRemoved = 100
 
-// RemoveReactions answers DELETE /v1/channels/{id}/messages/{message_id}/reactions.
+// RemoveReactions handles DELETE /v1/channels/{id}/messages/{message_id}/reactions.
 func (s *Service) RemoveReactions(ctx context.Context, in api.RemoveReactionsRequestObject) (api.RemoveReactionsResponseObject, error) {
 	by := httpapi.UserOf(ctx).UserID
 	access, err := channel.Admit(ctx, s.cfg.DB, in.ID, by)
@@ -70,7 +70,7 @@ func normalizeEmoji(emoji string) string {
 }
 
 // reactionsTo returns the active reactions to a message, oldest first. It reads the tail before the
-// rows, because items are only cut from the tail after they are stored.
+// rows, because items are removed from the tail only after they are stored.
 func (s *Service) reactionsTo(ctx context.Context, channel chat.ChannelID, id chat.EventID) ([]reaction, error) {
 	mark, err := unstored.MarkOf(ctx, s.cfg.DB, s.cfg.Log.Partition(channel.UUID))
 	if err != nil {

@@ -59,7 +59,7 @@ func versionOf(e *frame.Event) (chat.EventID, bool) {
 	return chat.EventID{}, false
 }
 
-// newestEdits returns, for each message, the seq of its newest edit up to the seq upTo. Messages
+// newestEdits returns, for each message, the seq of its newest edit at or below upTo. Messages
 // without such an edit are missing from the result.
 func (s *Service) newestEdits(ctx context.Context, channel chat.ChannelID, messages []chat.EventID, upTo int64, items []event.Item) (map[chat.EventID]int64, error) {
 	var rows []struct {

@@ -13,8 +13,8 @@ import (
 
 const userKey = "parley.user"
 
-// UserOf returns the claims of the user who sent the request. ctx is the context of a handler; its
-// endpoint must require a login.
+// UserOf returns the claims of the user who sent the request. ctx must be a handler's context, and
+// the endpoint must require a login.
 func UserOf(ctx context.Context) token.Claims {
 	user, ok := userOf(Exchange(ctx))
 	if !ok {
@@ -69,7 +69,7 @@ func (a *API) Authenticate(c echo.Context) (token.Claims, error) {
 	return user, nil
 }
 
-// twoCookies returns the error for a request with two cookies of the same name.
+// twoCookies returns the error for a request that has two cookies with the same name.
 func twoCookies(err error) error {
 	return apierr.Wrap(err, apierr.Unauthenticated, "The request has two cookies of the same name. Delete the cookies of this site and log in again.")
 }
@@ -80,8 +80,8 @@ func ByCookie(c echo.Context) bool {
 	return byCookie && err == nil
 }
 
-// CheckOrigin refuses a write that a page of another origin has made a browser send. Reads pass,
-// and so do requests without Origin and Sec-Fetch-Site, which do not come from a browser.
+// CheckOrigin refuses a write that a browser sends on behalf of a page from another origin. Reads
+// pass, as do requests without Origin and Sec-Fetch-Site, which do not come from a browser.
 func (a *API) CheckOrigin(c echo.Context) error {
 	if err := a.guard.CheckRequest(c.Request()); err != nil {
 		return apierr.Wrap(err, apierr.ForeignOrigin, "Pages of this origin may not use this API.")

@@ -19,7 +19,7 @@ type Client struct {
 }
 
 // Client returns where the request came from. Forwarding headers are used only if a trusted proxy
-// has sent the request.
+// sent the request.
 func (a *API) Client(c echo.Context) Client {
 	r := c.Request()
 	addr := addrOf(r.RemoteAddr)
@@ -63,7 +63,8 @@ func addrOf(s string) netip.Addr {
 	return addr.Unmap().WithZone("")
 }
 
-// secure reports whether the cookies of the response are Secure. Over HTTPS they always are.
+// secure reports whether the response's cookies get the attribute Secure. Over HTTPS they always
+// do.
 func (a *API) secure(c echo.Context) bool {
 	if browser.OverHTTPS(c.Request()) {
 		return true

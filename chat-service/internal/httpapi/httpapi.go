@@ -111,7 +111,7 @@ func (a *API) Routes() []string {
 }
 
 // limit limits the body size and the duration of a request. A store that hangs therefore delays a
-// response at most by the timeout.
+// response by at most the timeout.
 func (a *API) limit(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		whole := c.Request()
@@ -146,7 +146,7 @@ func secureHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 // KeySetPath is the path of the public keys for access tokens. It is served under every host name,
-// because gateways request it under a name of the internal network.
+// because gateways use a host name from the internal network.
 const KeySetPath = "/.well-known/jwks.json"
 
 // ownHost refuses requests for hosts that are not ours.
@@ -159,8 +159,8 @@ func (a *API) ownHost(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// recoverPanic converts a panic to an error, so that it is answered, logged and counted like any
-// other error.
+// recoverPanic converts a panic to an error, so that it is reported to the client, logged and
+// counted like any other error.
 func (a *API) recoverPanic(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) (err error) {
 		defer func() {

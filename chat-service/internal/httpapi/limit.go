@@ -41,8 +41,8 @@ func (a *API) count(c echo.Context, kind ratelimit.Kind) error {
 	return err
 }
 
-// ShowLimits writes the remaining limits to the response that belongs to ctx, the context of a
-// handler. States without a rate are skipped.
+// ShowLimits writes the remaining limits to the headers of the response. ctx must be a handler's
+// context. States without a rate are skipped.
 func ShowLimits(ctx context.Context, states ...ratelimit.State) { showLimits(Exchange(ctx), states) }
 
 func showLimits(c echo.Context, states []ratelimit.State) {

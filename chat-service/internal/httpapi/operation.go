@@ -24,12 +24,12 @@ import (
 	"parley.chat/chat-service/internal/api"
 )
 
-// operation holds what is needed to validate the requests of one endpoint of the API document.
+// operation holds what is needed to validate requests to one endpoint in the API document.
 type operation struct {
-	private bool // needs a valid access token
+	private bool // whether a valid access token is required
 	params  []*openapi3.Parameter
 	body    *openapi3.Schema // nil if the endpoint has no request body
-	needs   bool             // the body is required
+	needs   bool             // whether the body is required
 	limit   ratelimit.Kind   // "" for an operation that does not write
 }
 
@@ -84,9 +84,9 @@ func newOperation(doc *openapi3.T, item *openapi3.PathItem, op *openapi3.Operati
 	return o
 }
 
-// check returns the middleware that validates the requests of o. It checks the login first, then
-// the path and the rest of the request, and counts the request last. A request that is refused
-// before the last step does not count against a rate limit.
+// check returns the middleware that validates requests to o. It checks the login first and then the
+// path and the rest of the request. It counts the request last. A request that is refused before
+// the last step does not count against a rate limit.
 func (a *API) check(o operation) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -123,7 +123,7 @@ func (a *API) check(o operation) echo.MiddlewareFunc {
 }
 
 // admit authenticates a request to a private endpoint. For a public endpoint, it refuses a write
-// that a page of another origin has made a browser send.
+// that a browser sends on behalf of a page from another origin.
 func (a *API) admit(c echo.Context, private bool) error {
 	if !private {
 		return a.CheckOrigin(c)
@@ -195,8 +195,8 @@ func readBody(c echo.Context, needed bool, wrong *fields) (any, error) {
 	if !needed && r.ContentLength == 0 {
 		return nil, nil
 	}
-	// A page of another origin cannot send JSON without a CORS preflight request. This check is
-	// therefore part of the defence against forged logins.
+	// A page from another origin cannot send JSON without a CORS preflight request. This check is
+	// therefore part of the defense against forged logins.
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || mediaType != mediaJSON {
 		return nil, apierr.New(apierr.UnsupportedMedia, "The body must have the content type application/json.")
@@ -262,8 +262,8 @@ func normalizeIntegers(value any) any {
 }
 
 // bodyBinder gives the generated code the body that was validated. Decoding the bytes a second time
-// would accept field names in other capitalization and repeated fields, which the validation did
-// not see.
+// would accept repeated fields and field names with different capitalization, which the validation
+// did not see.
 type bodyBinder struct{}
 
 // Bind copies the body of the request to into.
@@ -280,9 +280,9 @@ func (bodyBinder) Bind(into any, c echo.Context) error {
 
 type exchangeKey struct{}
 
-// Exchange returns the request and response that belong to ctx, the context of a handler. Handlers
-// use it for what the generated interface does not pass on, such as cookies and the client's
-// address.
+// Exchange returns the request and response that belong to ctx, which must be a handler's context.
+// Handlers use it for data that the generated interface does not provide, such as cookies and the
+// client's address.
 func Exchange(ctx context.Context) echo.Context {
 	c, ok := ctx.Value(exchangeKey{}).(echo.Context)
 	if !ok {

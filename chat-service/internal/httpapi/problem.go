@@ -20,7 +20,7 @@ import (
 	"parley.chat/shared-contracts/apierr"
 )
 
-// statusGone is the status that proxies log for a client that disconnected before the response.
+// statusGone is the status that proxies log if the client disconnected before it got a response.
 const statusGone = 499
 
 // writeError responds with err. This is the only place where an error becomes a response.

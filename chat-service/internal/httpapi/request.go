@@ -24,7 +24,7 @@ func Limit(given *int) int {
 }
 
 // Cursor encodes v, a position in a list, as an opaque string that the client sends back unchanged.
-// list is the operation that the cursor belongs to; other operations refuse it.
+// list is the name of the operation that issues the cursor; other operations refuse it.
 func Cursor(list string, v any) *string {
 	b, err := json.Marshal(map[string]any{list: v})
 	if err != nil {
@@ -34,10 +34,11 @@ func Cursor(list string, v any) *string {
 	return &s
 }
 
-// DecodeCursor decodes the parameter cursor of a list and stores the position in into. It reports
-// whether there was a cursor. It accepts only the exact string that Cursor returns for the decoded
-// position, so no field can be missing, unknown or repeated. If a damaged cursor were decoded as
-// the zero position, a client would read the list from the start again, in an endless loop.
+// DecodeCursor decodes the parameter cursor of the operation list and stores the position in *into.
+// It reports whether there was a cursor. It accepts only the exact string that Cursor returns for
+// the decoded position, so no field can be missing, unknown or repeated. If a damaged cursor were
+// decoded as the zero position, a client would read the list from the start again and again, in an
+// endless loop.
 func DecodeCursor(list string, given *string, into any) (bool, error) {
 	if given == nil || *given == "" {
 		return false, nil

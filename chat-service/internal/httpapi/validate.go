@@ -11,7 +11,7 @@ import (
 	"parley.chat/shared-contracts/apierr"
 )
 
-// fields collects the invalid fields of a request, sorted by name, with the first error of each
+// fields collects the invalid fields of a request, sorted by name, with the first error for each
 // field. The messages do not repeat the values that the client sent.
 type fields []apierr.Field
 

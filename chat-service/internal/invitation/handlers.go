@@ -21,8 +21,8 @@ import (
 type Config struct {
 	DB   *bun.DB
 	Poke func() // wakes the outbox relay
-	// Channel and Group make an invited user a member, if the inviter may still invite. They also
-	// end the invitation.
+	// Channel and Group make an invited user a member, if the inviter still has the right to invite
+	// users. They also end the invitation.
 	Channel func(ctx context.Context, inv Invitation) error
 	Group   func(ctx context.Context, inv Invitation) error
 }
@@ -64,7 +64,7 @@ const selectOpen = `select i.id, i.channel_id, i.group_id, i.user_id, i.invited_
 	join users b on b.id = i.invited_by and b.deleted_at is null
 	where i.declined_at is null and (c.id is not null or g.id is not null)`
 
-// Show returns an open invitation in the form of the API.
+// Show returns an open invitation as the API represents it.
 func Show(ctx context.Context, db bun.IDB, id chat.InvitationID) (api.Invitation, error) {
 	var l listed
 	if err := db.NewRaw(selectOpen+" and i.id = ?", id).Scan(ctx, &l); err != nil {
@@ -73,7 +73,7 @@ func Show(ctx context.Context, db bun.IDB, id chat.InvitationID) (api.Invitation
 	return l.invitation(), nil
 }
 
-// ListInvitations answers GET /v1/invitations.
+// ListInvitations handles GET /v1/invitations.
 func (s *Service) ListInvitations(ctx context.Context, in api.ListInvitationsRequestObject) (api.ListInvitationsResponseObject, error) {
 	user := httpapi.UserOf(ctx).UserID
 	query, args := selectOpen, []any{}
@@ -108,7 +108,7 @@ func (s *Service) ListInvitations(ctx context.Context, in api.ListInvitationsReq
 
 func errNoInvitation() error { return apierr.New(apierr.NotFound, "This invitation does not exist.") }
 
-// AcceptInvitation answers POST /v1/invitations/{invitation_id}/accept.
+// AcceptInvitation handles POST /v1/invitations/{invitation_id}/accept.
 func (s *Service) AcceptInvitation(ctx context.Context, in api.AcceptInvitationRequestObject) (api.AcceptInvitationResponseObject, error) {
 	user := httpapi.UserOf(ctx).UserID
 	var l listed
@@ -129,7 +129,7 @@ func (s *Service) AcceptInvitation(ctx context.Context, in api.AcceptInvitationR
 	return api.AcceptInvitation204Response{}, nil
 }
 
-// DeclineInvitation answers POST /v1/invitations/{invitation_id}/decline.
+// DeclineInvitation handles POST /v1/invitations/{invitation_id}/decline.
 func (s *Service) DeclineInvitation(ctx context.Context, in api.DeclineInvitationRequestObject) (api.DeclineInvitationResponseObject, error) {
 	user := httpapi.UserOf(ctx).UserID
 	err := s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
@@ -149,7 +149,7 @@ func (s *Service) DeclineInvitation(ctx context.Context, in api.DeclineInvitatio
 	return api.DeclineInvitation204Response{}, nil
 }
 
-// WithdrawInvitation answers DELETE /v1/invitations/{invitation_id}.
+// WithdrawInvitation handles DELETE /v1/invitations/{invitation_id}.
 func (s *Service) WithdrawInvitation(ctx context.Context, in api.WithdrawInvitationRequestObject) (api.WithdrawInvitationResponseObject, error) {
 	user := httpapi.UserOf(ctx).UserID
 	err := s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {

@@ -2,8 +2,8 @@
 // channel or group; they are asked first and become members only if they accept.
 //
 // An invitation is a row that exists until the invited user accepts or the inviter withdraws it. A
-// declined invitation is kept for 30 days, during which the user cannot be invited again. Whether
-// the inviter may still invite is checked when the invitation is accepted.
+// declined invitation is kept for 30 days, during which the user cannot be invited again. When the
+// user accepts, the inviter must still have the right to invite users.
 package invitation
 
 import (
@@ -23,7 +23,7 @@ import (
 
 const (
 	maxOpen       = 100 // maximum number of open invitations to one user
-	maxOpenByUser = 5   // maximum number of these from one inviter
+	maxOpenByUser = 5   // maximum number of open invitations to one user from the same inviter
 	declinedFor   = 30 * 24 * time.Hour
 )
 
@@ -62,8 +62,8 @@ func Acquainted(ctx context.Context, db bun.IDB, by, other chat.UserID) (bool, e
 	return yes, nil
 }
 
-// Add invites a user, whose row is locked, and returns the invitation. If the user already has an
-// open invitation to the same channel or group, Add returns that one.
+// Add invites a user and returns the invitation. The user's row must be locked. If the user already
+// has an open invitation to the same channel or group, Add returns that one.
 func Add(ctx context.Context, tx bun.Tx, inv Invitation) (Invitation, error) {
 	var open struct {
 		All  int `bun:"all"`
@@ -105,13 +105,13 @@ func Add(ctx context.Context, tx bun.Tx, inv Invitation) (Invitation, error) {
 	return inv, outbox.Add(ctx, tx, outbox.Invite(inv.ID, inv.InvitedBy, inv.UserID, added))
 }
 
-// FromChannel ends the invitations of a user to a channel, because the user has become a member or
-// has been banned.
+// FromChannel ends a user's invitations to a channel. It is called when the user has become a
+// member or has been banned.
 func FromChannel(ctx context.Context, tx bun.Tx, channel chat.ChannelID, user, by chat.UserID) error {
 	return end(ctx, tx, by, "channel_id = ? and user_id = ?", channel, user)
 }
 
-// FromGroup ends the invitations of a user to a group.
+// FromGroup ends a user's invitations to a group.
 func FromGroup(ctx context.Context, tx bun.Tx, group chat.GroupID, user, by chat.UserID) error {
 	return end(ctx, tx, by, "group_id = ? and user_id = ?", group, user)
 }

@@ -1,6 +1,6 @@
-// Package keyset stores the public keys of access tokens in PostgreSQL, where a gateway can read
-// them while no chat-service answers. Gateways can read the table but not write it, so every key in
-// it comes from chat-service.
+// Package keyset stores the public keys for access tokens in PostgreSQL, where a gateway can read
+// them even if no chat-service responds. Gateways can read the table but not write it, so every key
+// in it comes from chat-service.
 package keyset
 
 import (

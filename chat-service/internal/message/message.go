@@ -1,5 +1,5 @@
-// Package message sends messages over REST. It shares the checks, limits and appends with the
-// gateways through package sender.
+// Package message sends messages over REST. It uses the same checks, limits and appends as the
+// gateways, through package sender.
 package message
 
 import (
@@ -53,7 +53,7 @@ func New(cfg Config) (*Service, error) {
 	return &Service{cfg, mention.NewFinder(cfg.DB), mention.AllByRole(cfg.DB)}, nil
 }
 
-// SendMessage answers POST /v1/channels/{id}/messages.
+// SendMessage handles POST /v1/channels/{id}/messages.
 func (s *Service) SendMessage(ctx context.Context, in api.SendMessageRequestObject) (api.SendMessageResponseObject, error) {
 	id, err := clientID(in.Params.IdempotencyKey, in.Body.ClientID)
 	if err != nil {
@@ -155,8 +155,7 @@ func (s *Service) checkReply(ctx context.Context, e *frame.Event) error {
 	return err
 }
 
-// unblocked returns the given users without those who have blocked the user or are blocked by the
-// user.
+// unblocked returns the users in of, except those who have blocked user or are blocked by user.
 func (s *Service) unblocked(ctx context.Context, user chat.UserID, of []chat.UserID) ([]chat.UserID, error) {
 	if len(of) == 0 {
 		return of, nil
@@ -176,8 +175,9 @@ func (s *Service) unblocked(ctx context.Context, user chat.UserID, of []chat.Use
 // arrivalTimeout limits how long a send waits for the sender's member_joined event.
 const arrivalTimeout = 5 * time.Second
 
-// admitAnnounced returns the access of a user after waiting until the channel's log contains the
-// user's member_joined event. That takes milliseconds after a join; earlier members do not wait.
+// admitAnnounced waits until the channel's log contains the user's member_joined event, and then
+// returns the user's access. Right after a join this takes milliseconds; at other times it does not
+// wait.
 func (s *Service) admitAnnounced(ctx context.Context, user chat.UserID, id chat.ChannelID) (channel.Access, error) {
 	ctx, cancel := context.WithTimeout(ctx, arrivalTimeout)
 	defer cancel()

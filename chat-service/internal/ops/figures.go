@@ -12,7 +12,8 @@ import (
 )
 
 // figuresOf extracts the figures from an instance's metrics. A metric with labels does not exist
-// until it has counted something, so for an instance of the right service a missing metric means 0.
+// until it has counted something. A missing metric therefore means 0, provided that the instance
+// belongs to the service that exports it.
 func figuresOf(m families) api.OpsFigures {
 	f := api.OpsFigures{
 		Connections: m.sum("parley_ws_connections"),
@@ -90,8 +91,8 @@ func labelOf(series *dto.Metric, name string) string {
 }
 
 // summary combines what the sync-services report about the streams. They all measure the same
-// streams at nearly the same time, so for gauges the largest value is used. Counters of individual
-// instances are added up.
+// streams at nearly the same time, so for gauges the largest value is used. The instances' counters
+// are added up.
 type summary struct {
 	known, overBudget bool
 	vanished          int64
@@ -103,7 +104,7 @@ type partition struct {
 	entries, lag, seconds, pending, dead, receipts, receiptsSeconds float64
 }
 
-// gauges maps each metric with a label partition to its field.
+// gauges maps each metric that has the label partition to its field.
 var gauges = map[string]func(*partition) *float64{
 	"parley_sync_stream_entries":           func(p *partition) *float64 { return &p.entries },
 	"parley_sync_lag_entries":              func(p *partition) *float64 { return &p.lag },
@@ -137,7 +138,7 @@ func (s *summary) add(m families) {
 		for _, series := range m[name].GetMetric() {
 			n, err := strconv.Atoi(labelOf(series, "partition"))
 			if err != nil {
-				continue // not a metric of Parley
+				continue // not one of Parley's metrics
 			}
 			if s.partitions == nil {
 				s.partitions = map[int]*partition{}
@@ -151,7 +152,7 @@ func (s *summary) add(m families) {
 	}
 }
 
-// streams returns the sums over all partitions; for ages, the maximum.
+// streams returns the sums over all partitions and, for ages, the maximum.
 func (s *summary) streams() api.OpsStreams {
 	out := api.OpsStreams{
 		Known: s.known, MemoryOverBudget: s.overBudget, Vanished: s.vanished, UnsafeSettings: slices.Sorted(maps.Keys(s.unsafe)),

@@ -23,8 +23,8 @@ import (
 
 var errUnknownName = errors.New("the host name cannot be resolved")
 
-// maxBytes limits the size of a response, since an address may be misconfigured and lead to
-// something else.
+// maxBytes limits the size of a response, since a misconfigured address may return something other
+// than metrics.
 const maxBytes = 8 << 20
 
 // families holds the metrics of one instance, by name.
@@ -61,8 +61,8 @@ func (s *Service) gather(ctx context.Context, now time.Time) api.OpsMetrics {
 	return out
 }
 
-// scrape reads the metrics of one instance. Its error is shown to operators next to the address and
-// therefore does not repeat it.
+// scrape reads the metrics of one instance. Its error does not contain the address, because
+// operators see the two side by side.
 func (s *Service) scrape(ctx context.Context, from instance) (families, error) {
 	if from.err != nil {
 		return nil, from.err
@@ -88,7 +88,7 @@ func (s *Service) scrape(ctx context.Context, from instance) (families, error) {
 	return found, nil
 }
 
-// reason removes the method and the address from an error of net/http.
+// reason removes the method and the address from a net/http error.
 func reason(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		if e.Timeout() {

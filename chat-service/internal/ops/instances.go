@@ -13,12 +13,13 @@ import (
 // instance is one process whose metrics are read.
 type instance struct {
 	url  string // address of its metrics
-	host string // the host name in the target, if url contains an IP address instead
-	err  error  // the host name could not be resolved
+	host string // if url contains an IP address instead of the target's host name, that host name
+	err  error  // why the host name could not be resolved
 }
 
 // instances returns the instances behind the targets. It resolves the host names on every call. A
-// host name stands for all its IP addresses, like the name of a scaled service in Compose.
+// host name can resolve to several IP addresses, such as the name of a scaled service in Compose;
+// each address is one instance.
 func (s *Service) instances(ctx context.Context) []instance {
 	found := make([][]instance, len(s.cfg.Targets))
 	var wg sync.WaitGroup
@@ -29,8 +30,8 @@ func (s *Service) instances(ctx context.Context) []instance {
 	return slices.Concat(found...)
 }
 
-// resolve returns the instances of one target. A target with HTTPS is one instance, because its
-// certificate is for the host name.
+// resolve returns the instances of one target. A target with HTTPS is always one instance, because
+// its certificate is issued for the host name.
 func (s *Service) resolve(ctx context.Context, target string) []instance {
 	u, err := url.Parse(target)
 	if err != nil || u.Scheme != "http" {

@@ -4,7 +4,7 @@
 // The figures come from the same endpoints that Prometheus reads, so they always agree with
 // Prometheus. The package keeps no history; Prometheus can provide one. Instances are queried
 // concurrently, at most once a second regardless of the number of viewers. An instance that does
-// not answer does not affect the figures of the others.
+// not respond does not affect the others' figures.
 package ops
 
 import (
@@ -30,10 +30,10 @@ import (
 // Config configures a Service. Optional fields that are zero have the given default.
 type Config struct {
 	DB       *bun.DB       // required
-	Targets  []string      // addresses of metrics; a host name stands for all its IP addresses
-	Open     bool          // every user is an operator
+	Targets  []string      // URLs of metrics endpoints; each IP address of a host name is queried
+	Open     bool          // whether every user is an operator
 	Fresh    time.Duration // maximum age of a reading; default 1s
-	Timeout  time.Duration // time limit for a query of an instance and for a DNS lookup; default 1.5s
+	Timeout  time.Duration // time limit for querying an instance and for a DNS lookup; default 1.5s
 	Resolver *net.Resolver // default net.DefaultResolver
 }
 
@@ -70,7 +70,7 @@ func New(cfg Config) (*Service, error) {
 	return &Service{cfg: cfg, client: &http.Client{Timeout: cfg.Timeout, Transport: transport}}, nil
 }
 
-// GetOpsMetrics answers GET /v1/ops/metrics.
+// GetOpsMetrics handles GET /v1/ops/metrics.
 func (s *Service) GetOpsMetrics(ctx context.Context, _ api.GetOpsMetricsRequestObject) (api.GetOpsMetricsResponseObject, error) {
 	if !s.cfg.Open {
 		may, err := isOperator(ctx, s.cfg.DB, httpapi.UserOf(ctx).UserID)
@@ -88,8 +88,8 @@ func (s *Service) GetOpsMetrics(ctx context.Context, _ api.GetOpsMetricsRequestO
 	return api.GetOpsMetrics200JSONResponse(metrics), nil
 }
 
-// metrics returns a reading that is at most cfg.Fresh old. Concurrent callers share one query of
-// the instances, which is not cancelled when one of the callers disconnects.
+// metrics returns a reading that is at most cfg.Fresh old. Concurrent callers share one round of
+// queries, which is not canceled when one of the callers disconnects.
 func (s *Service) metrics(ctx context.Context) (api.OpsMetrics, error) {
 	done := s.flight.DoChan("", func() (any, error) {
 		s.mu.Lock()

@@ -1,14 +1,14 @@
 // Package outbox implements the transactional outbox. It publishes the changes of a transaction to
 // Redis after the commit: events to channels, and notices to users.
 //
-// A feature adds rows with Add in its own transaction. A Relay appends and notifies, and then
-// deletes the rows. It processes the rows of a channel in the order of their ids. Any number of
-// relays in any number of processes may run. If a relay crashes between the append and the delete,
-// the row is relayed again. That is harmless, because the row's event id is the idempotency key of
-// the append. A notice may be sent twice.
+// A feature adds rows with Add in its own transaction. A Relay publishes the rows and then deletes
+// them. It processes a channel's rows in the order of their ids. Any number of relays in any number
+// of processes may run. If a relay crashes between the append and the delete, the row is relayed
+// again. That is harmless, because the row's event id is the append's idempotency key. A notice may
+// be sent twice.
 //
-// The rows of a channel are in the order of their transactions only if these transactions lock each
-// other out. Therefore, add a row after the statement that locks what the row describes.
+// A channel's rows are in the order of their transactions only if these transactions exclude each
+// other. Therefore, call Add only after the transaction has locked what the row describes.
 package outbox
 
 import (
@@ -28,19 +28,19 @@ type Kind string
 
 // The kinds of rows.
 const (
-	MemberJoined   = Kind(event.MemberJoined)   // subject joined channel, actor did it; payload Member
-	MemberLeft     = Kind(event.MemberLeft)     // subject left channel, actor did it; payload Member
-	Unreacted      = Kind(event.Reaction)       // actor removed a reaction of subject; payload Reaction
+	MemberJoined   = Kind(event.MemberJoined)   // subject joined channel or was added by actor; payload Member
+	MemberLeft     = Kind(event.MemberLeft)     // subject left channel or was removed by actor; payload Member
+	Unreacted      = Kind(event.Reaction)       // actor removed one of subject's reactions; payload Reaction
 	ChannelUpdated = Kind(event.ChannelUpdated) // the settings of channel changed; payload: the new settings
 	DirectOpened   = Kind("direct_opened")      // channel was created by open_direct_channel; payload Direct
-	SessionRevoked = Kind("session_revoked")    // a session of subject ended; payload Session
-	ChannelClosed  = Kind("channel_closed")     // channel was deleted and the users lost it; payload Users
-	GroupChanged   = Kind("group_changed")      // the group subject changed for the users; payload Group
-	Invited        = Kind("invited")            // an invitation of subject was created or ended; payload Invitation
+	SessionRevoked = Kind("session_revoked")    // one of subject's sessions ended; payload Session
+	ChannelClosed  = Kind("channel_closed")     // channel was deleted, which affects the users in the payload Users
+	GroupChanged   = Kind("group_changed")      // subject is a group; it changed, which affects the users in the payload Group
+	Invited        = Kind("invited")            // an invitation for subject was created or ended; payload Invitation
 	Blocked        = Kind("blocked")            // actor blocked subject or lifted the block
 )
 
-// The payloads.
+// The types of the payloads.
 type (
 	// Member is the payload of MemberJoined and MemberLeft.
 	Member struct {
@@ -89,7 +89,7 @@ type Row struct {
 	CreatedAt time.Time       `bun:"created_at"`
 }
 
-// Membership returns a row for a change of membership.
+// Membership returns a row for a change to a membership.
 func Membership(kind Kind, channel chat.ChannelID, actor, subject chat.UserID, username string) Row {
 	return Row{Kind: kind, ChannelID: &channel, ActorID: &actor, SubjectID: &subject, Payload: payload(Member{username})}
 }
@@ -107,18 +107,18 @@ type roleChange struct {
 	} `json:"member,omitempty"`
 }
 
-// RoleChange returns a row for a member of a channel whose role has changed. The relay also
-// notifies the gateways of that member, because they cache roles.
+// RoleChange returns a row for a member of a channel whose role has changed. The relay also sends a
+// notice to the member's gateways, because they cache roles.
 func RoleChange(channel chat.ChannelID, actor, member chat.UserID, to chat.Role) Row {
 	return Update(channel, actor, map[string]any{"member": map[string]any{"user_id": member, "role": to}})
 }
 
-// Update returns a row for a channel that has changed. what is the object to show to members.
+// Update returns a row for a channel that has changed. what is the object that members see.
 func Update(channel chat.ChannelID, actor chat.UserID, what any) Row {
 	return Row{Kind: ChannelUpdated, ChannelID: &channel, ActorID: &actor, Payload: payload(what)}
 }
 
-// GroupChange returns a row for a change of a group that affects the given users.
+// GroupChange returns a row for a change to a group that affects the given users.
 func GroupChange(group chat.GroupID, actor chat.UserID, change string, users ...chat.UserID) Row {
 	return Row{Kind: GroupChanged, ActorID: &actor, SubjectID: &chat.UserID{UUID: group.UUID}, Payload: payload(Group{users, change})}
 }
@@ -139,7 +139,7 @@ func AddClosed(ctx context.Context, tx bun.Tx, channel chat.ChannelID, actor cha
 	return nil
 }
 
-// AddGroupChange adds the rows that notify the current members of a group of a change.
+// AddGroupChange adds the rows that notify a group's current members of a change.
 func AddGroupChange(ctx context.Context, tx bun.Tx, group chat.GroupID, actor chat.UserID, change string) error {
 	_, err := tx.NewRaw(`insert into outbox (kind, subject_id, actor_id, payload)
 		select ?, ?, ?, jsonb_build_object('change', ?::text, 'user_ids', jsonb_agg(user_id))
@@ -156,13 +156,14 @@ func Revocation(user chat.UserID, session chat.SessionID) Row {
 	return Row{Kind: SessionRevoked, ActorID: &user, SubjectID: &user, Payload: payload(Session{session})}
 }
 
-// Invite returns a row for an invitation of a user that was created (added) or has ended (removed).
+// Invite returns a row for an invitation to user subject that was created (added) or has ended
+// (removed).
 func Invite(id chat.InvitationID, actor, subject chat.UserID, change string) Row {
 	return Row{Kind: Invited, ActorID: &actor, SubjectID: &subject, Payload: payload(Invitation{id, change})}
 }
 
-// Block returns a row for a user who has blocked another or lifted the block. The gateways of both
-// users then read the block again.
+// Block returns a row for a user who has blocked another or lifted the block. Both users' gateways
+// then read the block again.
 func Block(actor, subject chat.UserID) Row {
 	return Row{Kind: Blocked, ActorID: &actor, SubjectID: &subject, Payload: payload(struct{}{})}
 }

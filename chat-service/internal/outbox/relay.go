@@ -29,15 +29,15 @@ import (
 )
 
 const (
-	pollInterval  = time.Second // for rows of crashed processes, and for rows of ws-server while LISTEN is interrupted
+	pollInterval  = time.Second // finds rows from crashed processes, and rows from ws-server while LISTEN is interrupted
 	maxRetryDelay = 5 * time.Second
 	roundTimeout  = 10 * time.Second // limits a round, which holds a transaction open
 
-	channelsPerRound = 32  // relayed concurrently
-	rowsPerChannel   = 100 // relayed in order in one round
+	channelsPerRound = 32  // maximum number of channels that are relayed concurrently
+	rowsPerChannel   = 100 // maximum number of rows per channel and round; they are relayed in order
 
-	// retention is how long the idempotency record of a relayed event is kept. It is longer than
-	// any row waits.
+	// retention is how long the idempotency record of a relayed event is kept. It must be longer
+	// than any row can wait in the outbox.
 	retention = 7 * 24 * time.Hour
 )
 
@@ -86,8 +86,8 @@ func (r *Relay) Poke() {
 	}
 }
 
-// Run relays rows until ctx is done, and then finishes the current round. While a store is down, it
-// retries with increasing delays.
+// Run relays rows until ctx is canceled, and then finishes the current round. While a store is
+// down, it retries with increasing delays.
 func (r *Relay) Run(ctx context.Context) error {
 	var listening sync.WaitGroup
 	listening.Go(func() { r.listen(ctx) })
@@ -99,7 +99,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	for {
 		poked := r.poked
 		if pause > 0 {
-			poked = nil // while a store is down, a poke is no reason to retry earlier
+			poked = nil // while a store is down, a poke must not trigger an earlier retry
 		}
 		select {
 		case <-ctx.Done():
@@ -127,8 +127,8 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 }
 
-// listen pokes the relay when PostgreSQL notifies it of new rows from ws-server. Without it, those
-// rows would wait for the next poll.
+// listen pokes the relay when PostgreSQL notifies it of new rows from ws-server. Without the
+// notification, those rows would wait for the next poll.
 func (r *Relay) listen(ctx context.Context) {
 	for {
 		err := database.Listen(ctx, r.cfg.DB, "outbox", func() {
@@ -150,14 +150,14 @@ func (r *Relay) listen(ctx context.Context) {
 // outcome is the result of a round.
 type outcome struct {
 	relayed int
-	last    int64 // id of the last queue head in this round; the next round continues after it, so that failing channels do not delay others
+	last    int64 // id of the last channel's first row; the next round continues after it, so that failing channels do not delay others
 	more    bool  // whether more rows may be waiting
 }
 
-// round relays rows of the next channels whose first row has an id greater than after. The
+// round relays rows from the next channels whose first row has an id greater than after. The
 // transaction that locks a channel's first row owns the channel. Other relays skip it, and none of
 // its later rows becomes a first row before the commit. The returned error describes the rows that
-// could not be relayed; the other rows are done regardless.
+// could not be relayed; the other rows are relayed and deleted regardless.
 func (r *Relay) round(ctx context.Context, after int64) (outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
@@ -174,7 +174,7 @@ func (r *Relay) round(ctx context.Context, after int64) (outcome, error) {
 			return fmt.Errorf("find outbox rows: %w", err)
 		}
 		if len(firsts) == 0 {
-			out.more = after > 0 // start again with the first rows
+			out.more = after > 0 // start again from the beginning
 			return nil
 		}
 		out.last, out.more = firsts[len(firsts)-1].ID, true
@@ -313,8 +313,8 @@ func (r *Relay) membership(ctx context.Context, row Row, kind notice.Kind) error
 	return r.cfg.Log.Notify(ctx, notice.Notice{Kind: kind, UserID: *row.SubjectID, ChannelID: row.ChannelID, By: row.ActorID})
 }
 
-// unreacted appends the same event as if the user had removed the reaction, plus the moderator's
-// id.
+// unreacted appends the event that would be appended if the user had removed the reaction, and adds
+// the moderator's id.
 func (r *Relay) unreacted(ctx context.Context, row Row) error {
 	var p Reaction
 	if row.ChannelID == nil || row.ActorID == nil || row.SubjectID == nil || json.Unmarshal(row.Payload, &p) != nil {
@@ -325,8 +325,8 @@ func (r *Relay) unreacted(ctx context.Context, row Row) error {
 	})
 }
 
-// append appends an event after setting the fields that all events of rows have in common. The
-// sender is the actor unless e has a sender.
+// append appends an event after setting the fields that are the same for every kind of row. The
+// sender is the row's actor unless e already has a sender.
 func (r *Relay) append(ctx context.Context, row Row, e frame.Event) error {
 	e.Type, e.ChannelID, e.ID = event.Kind(row.Kind), *row.ChannelID, row.EventID
 	if e.SenderID.IsZero() {
@@ -342,8 +342,8 @@ func (r *Relay) append(ctx context.Context, row Row, e frame.Event) error {
 	return err
 }
 
-// channelUpdated appends the event. If it changes a member's role, the notice makes gateways drop
-// the cached role.
+// channelUpdated appends the event. If the event changes a member's role, a notice also makes the
+// gateways discard the cached role.
 func (r *Relay) channelUpdated(ctx context.Context, row Row) error {
 	var p roleChange
 	if row.ChannelID == nil || row.ActorID == nil || json.Unmarshal(row.Payload, &p) != nil {

@@ -1,9 +1,9 @@
 // Package password hashes passwords with argon2id and refuses common passwords.
 //
-// A hash is expensive in memory and CPU by design, so a Hasher computes only a limited number at
-// the same time. A limited number of callers wait, with fair scheduling between their networks.
-// Further callers are refused immediately. Hasher is safe for concurrent use and starts no
-// goroutines.
+// A hash deliberately needs a lot of memory and CPU time, so a Hasher computes only a limited
+// number at the same time. A limited number of callers can wait, and scheduling is fair between
+// their networks. Further callers are refused immediately. Hasher is safe for concurrent use and
+// starts no goroutines.
 //
 // Passwords are normalized before hashing, so it does not matter how a keyboard composes
 // characters; see names.Password.
@@ -82,8 +82,8 @@ func New(cfg Config) (*Hasher, error) {
 	return h, err
 }
 
-// Hash returns the PHC string of password. The error is Overloaded if too many callers are waiting,
-// or the error of ctx.
+// Hash returns the PHC string for password. It returns the error Overloaded if too many callers are
+// waiting, and ctx's error if ctx is canceled.
 func (h *Hasher) Hash(ctx context.Context, from Source, password string) (string, error) {
 	if err := h.queue.enter(ctx, from); err != nil {
 		return "", err

@@ -21,11 +21,11 @@ type Source struct {
 	Known bool
 }
 
-// queue lets a limited number of callers work at the same time and a limited number wait.
+// queue limits how many callers work at the same time and how many wait.
 //
 // Waiting is fair between networks. The turns rotate between the /48 and /24 networks of the
 // waiting callers, within them between /56 networks, and within those between /64 networks or
-// addresses. Known sources go first, except at every fourth turn. If the queue is full, a caller
+// addresses. Known sources go first, except on every fourth turn. If the queue is full, a caller
 // from a network with few waiting callers replaces a caller from the network with the most.
 type queue struct {
 	mu    sync.Mutex
@@ -35,7 +35,7 @@ type queue struct {
 	root  block
 }
 
-// unknownEvery is the number of turns after which an unknown source goes first, so that known
+// unknownEvery is how often an unknown source goes first: on every fourth turn, so that known
 // sources cannot starve it.
 const unknownEvery = 4
 
@@ -78,7 +78,8 @@ type waiter struct {
 	turn  chan error // receives nil at the waiter's turn, or an error when the waiter is replaced
 }
 
-// enter waits for a turn. The error is Overloaded if the queue is full, or the error of ctx.
+// enter waits for a turn. It returns the error Overloaded if the queue is full, and ctx's error if
+// ctx is canceled.
 func (q *queue) enter(ctx context.Context, from Source) error {
 	q.mu.Lock()
 	if q.free > 0 {
@@ -108,7 +109,7 @@ func (q *queue) enter(ctx context.Context, from Source) error {
 	return fmt.Errorf("wait to hash a password: %w", ctx.Err())
 }
 
-// leave passes the turn of a caller on to the next one.
+// leave passes a caller's turn on to the next caller.
 func (q *queue) leave() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -208,9 +209,9 @@ func (b *block) forgetEmpty(name netip.Prefix) {
 	}
 }
 
-// heaviest returns the last waiter of the block with the most waiters. It returns nil unless the
+// heaviest returns the last waiter in the block with the most waiters. It returns nil unless the
 // newcomer's own block would have fewer waiters even with the newcomer in it. path contains the
-// blocks of the newcomer.
+// newcomer's blocks.
 func (b *block) heaviest(path []netip.Prefix) *waiter {
 	if len(path) == 0 || b.within == nil {
 		return nil
@@ -239,8 +240,8 @@ func (b *block) worst() *waiter {
 	return b.last(known)
 }
 
-// last returns the last waiter of a class, from the narrowest block with the most of them. There
-// must be one.
+// last returns the last waiter of a class. It descends into the block with the most waiters of that
+// class at each level. There must be one.
 func (b *block) last(class int) *waiter {
 	for b.within != nil {
 		name := slices.MaxFunc(b.order, func(x, y netip.Prefix) int { return b.within[x].size[class] - b.within[y].size[class] })

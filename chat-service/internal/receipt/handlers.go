@@ -11,7 +11,7 @@ import (
 	"parley.chat/chat-service/internal/httpapi"
 )
 
-// MoveCursor answers PUT /v1/channels/{id}/cursor.
+// MoveCursor handles PUT /v1/channels/{id}/cursor.
 func (s *Service) MoveCursor(ctx context.Context, in api.MoveCursorRequestObject) (api.MoveCursorResponseObject, error) {
 	user := httpapi.UserOf(ctx).UserID
 	if _, err := channel.Admit(ctx, s.db, in.ID, user); err != nil {
@@ -32,7 +32,7 @@ func (s *Service) MoveCursor(ctx context.Context, in api.MoveCursorRequestObject
 	return api.MoveCursor200JSONResponse{DeliveredSeq: at.Delivered, ReadSeq: at.Read}, nil
 }
 
-// listReceipts is the operation that the cursors belong to.
+// listReceipts is the name of the list operation. Cursors contain it.
 const listReceipts = "listReceipts"
 
 // position is the last member of a page; the next page begins after it.
@@ -40,7 +40,7 @@ type position struct {
 	ID chat.UserID `json:"i"`
 }
 
-// ListReceipts answers GET /v1/channels/{id}/messages/{message_id}/receipts.
+// ListReceipts handles GET /v1/channels/{id}/messages/{message_id}/receipts.
 func (s *Service) ListReceipts(ctx context.Context, in api.ListReceiptsRequestObject) (api.ListReceiptsResponseObject, error) {
 	mark, err := channel.AdmitReader(ctx, s.db, s.log, in.ID, httpapi.UserOf(ctx).UserID)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package receipt implements receipts: moving one's own delivered and read positions, and listing
-// which members have received or read a message.
+// Package receipt implements receipts: moving the user's own delivered and read positions, and
+// listing which members have received or read a message.
 //
 // Positions are updated in Redis and stored in PostgreSQL later. Readers use the greater of the two
 // values.
@@ -44,11 +44,11 @@ func (s *Service) move(ctx context.Context, channel chat.ChannelID, user chat.Us
 		Read      int64 `bun:"last_read_seq"`
 	}
 	err := s.db.NewRaw("select last_delivered_seq, last_read_seq from channel_members where channel_id = ? and user_id = ?", channel, user).Scan(ctx, &stored)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) { // if the member has just left, the move has no effect that anybody can see
+	if err != nil && !errors.Is(err, sql.ErrNoRows) { // without a row the member has just left, and the move has no visible effect
 		return eventlog.Receipt{}, fmt.Errorf("read cursor: %w", err)
 	}
-	// Redis may no longer have the positions of this member and then stores exactly what it is
-	// given. Therefore the stored positions are included in the move.
+	// Redis may no longer have this member's positions. In that case it stores exactly what it is
+	// given, so the move includes the positions from PostgreSQL.
 	was := eventlog.Receipt{Delivered: stored.Delivered, Read: stored.Read}
 	moves := []eventlog.ReceiptMove{{Channel: channel, User: user, Receipt: to.Max(was)}}
 	for range 2 {
@@ -95,8 +95,8 @@ func (s *Service) find(ctx context.Context, channel chat.ChannelID, id chat.Even
 	return t, nil
 }
 
-// Find returns an error unless id is a message of the channel, which may not be stored yet. For
-// anything else the error is NotFound.
+// Find returns an error unless id is a message of the channel, which may not be stored yet. For any
+// other id the error is NotFound.
 func (s *Service) Find(ctx context.Context, channel chat.ChannelID, id chat.EventID) error {
 	mark, err := unstored.MarkOf(ctx, s.db, s.log.Partition(channel.UUID))
 	if err == nil {
@@ -105,7 +105,8 @@ func (s *Service) Find(ctx context.Context, channel chat.ChannelID, id chat.Even
 	return err
 }
 
-// messageIn returns the message with an id from the items of the tail, or nil if there is none.
+// messageIn returns the message with the given id from items, or nil if there is none. text is the
+// id in text form.
 func messageIn(items []event.Item, id chat.EventID, text []byte) *frame.Event {
 	for _, it := range items {
 		if it.Kind != event.Message || !bytes.Contains(it.Frame, text) {
@@ -119,7 +120,7 @@ func messageIn(items []event.Item, id chat.EventID, text []byte) *frame.Event {
 }
 
 // redisReceipts holds the members who have received a message according to Redis, with their
-// positions. PostgreSQL knows the positions of the other members.
+// positions. The other members' positions are in PostgreSQL.
 type redisReceipts struct {
 	users     []chat.UserID
 	delivered []int64
@@ -141,8 +142,8 @@ func (s *Service) receivedInRedis(ctx context.Context, channel chat.ChannelID, s
 }
 
 // addressees selects the members who were in the channel when the message was sent, except the
-// sender and members with whom asker has a block. For each it returns whether they have received
-// and read the message.
+// sender and members who have blocked asker or are blocked by asker. For each selected member it
+// returns whether they have received and read the message.
 func (m redisReceipts) addressees(channel chat.ChannelID, t target, asker chat.UserID) schema.QueryWithArgs {
 	return bun.SafeQuery(`select m.user_id, greatest(m.last_delivered_seq, k.delivered) >= ? as delivered, greatest(m.last_read_seq, k.read) >= ? as read
 		from channel_members m
@@ -160,7 +161,7 @@ type counts struct {
 	Read      int `bun:"read"`
 }
 
-// receipts returns the counts of a message and a page of the members who have received it.
+// receipts returns the counts for a message and a page of the members who have received it.
 func (s *Service) receipts(ctx context.Context, channel chat.ChannelID, t target, asker, after chat.UserID, limit int) (n counts, list []api.Receipt, next *chat.UserID, err error) {
 	m, err := s.receivedInRedis(ctx, channel, t.Seq)
 	if err != nil {

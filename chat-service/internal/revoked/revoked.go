@@ -1,6 +1,6 @@
-// Package revoked marks sessions that ended before their last access token expired. A mark lives in
+// Package revoked marks sessions that ended before their last access token expired. A mark stays in
 // Redis as long as such a token could still be valid, and services check for it when they verify a
-// token. While Redis does not answer, the package queries PostgreSQL, which stores every session.
+// token. While Redis does not respond, the package queries PostgreSQL, which stores every session.
 package revoked
 
 import (
@@ -22,7 +22,7 @@ import (
 const (
 	// redisTimeout limits the lookup of a mark, because every authenticated response waits for it.
 	redisTimeout = 250 * time.Millisecond
-	// redisBackoff is how long only PostgreSQL is queried after Redis failed to answer. It is
+	// redisBackoff is how long only PostgreSQL is queried after Redis failed to respond. It is
 	// longer than the outbox relay's maximum retry delay. Sessions that end during the outage are
 	// therefore marked before Redis is queried again.
 	redisBackoff = 10 * time.Second
@@ -35,7 +35,7 @@ type Marks struct {
 	partitions int
 	ttl        time.Duration
 	outage     *outage.Log
-	failedAt   atomic.Int64 // when Redis last failed to answer, in Unix nanoseconds
+	failedAt   atomic.Int64 // when Redis last failed to respond, in Unix nanoseconds
 }
 
 // New returns the marks in rdb for the sessions in db. ttl is the maximum lifetime of an access
@@ -51,7 +51,7 @@ func (m *Marks) key(user chat.UserID, session chat.SessionID) string {
 	return rediskey.UserRevoked(rediskey.Of(user.UUID, m.partitions), user, session)
 }
 
-// Set marks sessions of a user as ended.
+// Set marks a user's sessions as ended.
 func (m *Marks) Set(ctx context.Context, user chat.UserID, sessions ...chat.SessionID) error {
 	_, err := m.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, id := range sessions {
@@ -65,7 +65,7 @@ func (m *Marks) Set(ctx context.Context, user chat.UserID, sessions ...chat.Sess
 	return nil
 }
 
-// Ended reports whether a session has ended. An error means that neither store answered.
+// Ended reports whether a session has ended. An error means that neither store responded.
 func (m *Marks) Ended(ctx context.Context, user chat.UserID, session chat.SessionID) (bool, error) {
 	if time.Since(time.Unix(0, m.failedAt.Load())) >= redisBackoff {
 		marked, err := m.marked(ctx, user, session)
@@ -92,8 +92,8 @@ func (m *Marks) marked(ctx context.Context, user chat.UserID, session chat.Sessi
 	return n > 0, nil
 }
 
-// stored reads from PostgreSQL whether a session has ended. A session without a row has been
-// removed after its end.
+// stored reads from PostgreSQL whether a session has ended. If a session has no row, it ended and
+// was removed.
 func (m *Marks) stored(ctx context.Context, user chat.UserID, session chat.SessionID) (ended bool, err error) {
 	err = m.db.NewRaw("select not exists (select from sessions where id = ? and user_id = ? and revoked_at is null)", session, user).
 		Scan(ctx, &ended)

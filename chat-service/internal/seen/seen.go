@@ -1,7 +1,7 @@
 // Package seen remembers the last seq and epoch of each channel that this process has appended to.
-// With this knowledge, an append detects that Redis has lost its newest writes, instead of
-// assigning a seq a second time. In a gateway, the hub has the same role. The package is safe for
-// concurrent use and starts no goroutines.
+// An append uses them to detect that Redis has lost its newest writes, instead of assigning a seq a
+// second time. In a gateway, the hub remembers them. The package is safe for concurrent use and
+// starts no goroutines.
 package seen
 
 import (
@@ -39,7 +39,7 @@ func (h *Heads) Known(channel chat.ChannelID) eventlog.Head {
 	return h.heads[channel]
 }
 
-// Note records the head that an append has reached.
+// Note records the head after an append.
 func (h *Heads) Note(channel chat.ChannelID, ack eventlog.Ack) {
 	if !ack.Duplicate {
 		h.put(channel, eventlog.Head{Seq: ack.Seq, Epoch: ack.Epoch})

@@ -38,8 +38,8 @@ func weight(params string) float64 {
 	return 1
 }
 
-// matches reports whether an If-None-Match header contains etag. A weak tag matches as well (RFC
-// 9110, section 13.1.2), because proxies that compress responses make tags weak.
+// matches reports whether an If-None-Match header contains etag. Weak tags match as well (RFC 9110,
+// section 13.1.2), because proxies that compress responses make tags weak.
 func matches(header, etag string) bool {
 	for item := range strings.SplitSeq(header, ",") {
 		item = strings.TrimSpace(item)

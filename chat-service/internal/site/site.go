@@ -1,11 +1,11 @@
 // Package site serves the web client: the pages that Vite has built, each at its own paths, and the
 // files that they load.
 //
-// All files are read and hashed once, at startup. A file is served as it was compressed at build
-// time, in the best encoding that the browser accepts, or uncompressed. Browsers revalidate a page
-// on every request, usually with a 304 response. Files with a hash in their names are cached
-// forever. A page cannot hide a path of the API, because every path of a page is listed here.
-// Without a build, a single page explains how to create one.
+// All files are read and hashed once, at startup. A file is compressed at build time and served in
+// the best encoding that the browser accepts, or uncompressed. Browsers revalidate a page on every
+// request, usually with a 304 response. Files with a hash in their names are cached forever. A page
+// cannot hide an API path, because every page's paths are listed here. If the web client has not
+// been built, a single page explains how to build it.
 package site
 
 import (
@@ -47,7 +47,7 @@ type Site struct {
 	files map[string]*file // by path in the build
 }
 
-// New reads the build in files. The build may be missing.
+// New reads the web client's build from files. files may be empty.
 func New(files fs.FS) (*Site, error) {
 	s := &Site{files: map[string]*file{}}
 	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
