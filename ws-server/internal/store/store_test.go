@@ -266,6 +266,8 @@ func TestCommon(t *testing.T) {
 func TestRange_returnsStoredEventsInOrder(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	// Without an index scan, PostgreSQL finds the rows in the order in which they were stored.
+	w.exec(`do $$ begin execute format('alter database %I set enable_indexscan = off', current_database()); end $$`)
 	c, other, ann := chat.NewChannelID(), chat.NewChannelID(), chat.NewUserID()
 	for _, seq := range []int64{5, 2, 3, 1, 7} {
 		w.event(c, seq, event.Message, ann, int(seq))
