@@ -262,7 +262,7 @@ func TestStored_waitsForTheRow(t *testing.T) {
 	}
 }
 
-func TestListener_hearsItsEventOnly(t *testing.T) {
+func TestListener_awaitsItsEventOnly(t *testing.T) {
 	t.Parallel()
 	e := &listener{gateway: "ws://a/ws", heard: make(chan chat.EventID, 3), done: make(chan struct{}), offline: make(chan client.Connection, 1)}
 	mine := chat.NewEventID()
