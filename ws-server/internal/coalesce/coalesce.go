@@ -1,7 +1,7 @@
 // Package coalesce combines the reads of concurrent callers. Questions that are asked while a read
-// is running wait and share the next read. No call waits for a timer, and no call waits if no read
-// is running. When thousands of clients reconnect at the same time, their admissions cost a few
-// large queries instead of one query each.
+// is running wait and share the next read. No call waits for a timer, and a call made while no read
+// is running does not wait at all. When thousands of clients reconnect at the same time, their
+// admissions cost a few large queries instead of one query each.
 //
 // When a shared read fails, each of its callers repeats its own questions separately. So a question
 // that cannot be answered, or a shard that is down, fails only the callers that need it.
@@ -19,18 +19,18 @@ import (
 type Config struct {
 	// MaxReads is the maximum number of reads that run at the same time; default 2.
 	MaxReads int
-	// MaxBatch is the maximum number of questions per read; default 500. Only a single caller with
-	// more questions exceeds it.
+	// MaxBatch is the maximum number of questions per read; default 500. It is exceeded only if a
+	// single caller asks more questions.
 	MaxBatch int
-	// Timeout bounds one read; default 5s.
+	// Timeout limits one read; default 5s.
 	Timeout time.Duration
-	// Context is the context of reads that run in a goroutine of the Group; default
+	// Context is the context for reads that run in one of the Group's goroutines; default
 	// context.Background().
 	Context context.Context
 }
 
 // Group combines questions of one kind. It is safe for concurrent use. It runs a goroutine only
-// while callers wait for a later read.
+// while callers are waiting for a later read.
 type Group[Q comparable, A any] struct {
 	read func(ctx context.Context, questions []Q) ([]A, error)
 	cfg  Config
@@ -42,19 +42,19 @@ type Group[Q comparable, A any] struct {
 	retries chan struct{} // holds a token for each caller that repeats its questions separately
 }
 
-// maxRetries limits the callers that repeat their questions at the same time, to spare a store that
-// is failing.
+// maxRetries limits how many callers repeat their questions at the same time, to reduce the load on
+// a failing store.
 const maxRetries = 8
 
 type call[Q comparable, A any] struct {
-	ctx       context.Context // the caller's; once it is done, its questions are not read
+	ctx       context.Context // the caller's context; once it is done, its questions are skipped
 	questions []Q
 	answers   []A
 	err       error
 	done      chan struct{}
 }
 
-// New returns a Group. read answers distinct questions, in their order.
+// New returns a Group. read must answer distinct questions, in the given order.
 func New[Q comparable, A any](read func(context.Context, []Q) ([]A, error), cfg Config) *Group[Q, A] {
 	if cfg.MaxReads == 0 {
 		cfg.MaxReads = 2
@@ -71,7 +71,7 @@ func New[Q comparable, A any](read func(context.Context, []Q) ([]A, error), cfg 
 	return &Group[Q, A]{read: read, cfg: cfg, retries: make(chan struct{}, maxRetries)}
 }
 
-// Wait waits until no read is running. Nothing may be asked during the call.
+// Wait waits until no read is running. No questions may be asked during the call.
 func (g *Group[Q, A]) Wait() { g.readers.Wait() }
 
 // Ask returns the answer to one question.
@@ -86,7 +86,7 @@ func (g *Group[Q, A]) Ask(ctx context.Context, question Q) (answer A, err error)
 // errShared means that a read for several callers failed.
 var errShared = errors.New("shared read failed")
 
-// AskAll returns the answers to questions, in their order.
+// AskAll returns the answers to questions, in the same order.
 func (g *Group[Q, A]) AskAll(ctx context.Context, questions []Q) ([]A, error) {
 	if len(questions) == 0 {
 		return nil, nil
@@ -156,7 +156,7 @@ func (g *Group[Q, A]) takeLocked() (batch []*call[Q, A]) {
 	return batch
 }
 
-// answer makes one read for all calls of batch.
+// answer makes one read for all calls in batch.
 func (g *Group[Q, A]) answer(ctx context.Context, batch []*call[Q, A]) {
 	ctx, cancel := context.WithTimeout(ctx, g.cfg.Timeout)
 	defer cancel()

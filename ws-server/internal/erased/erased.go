@@ -2,10 +2,9 @@
 // names. The names are removed from the rows of the event log soon after a deletion, but stay in
 // Redis and in memory for longer.
 //
-// Each question is answered by a read of PostgreSQL that began after the question was asked.
-// Questions that come during a read share the next one, so there is at most one read at a time.
-// While PostgreSQL is down, the last known answer is used: nobody can delete an account in that
-// time.
+// Each call gets its answer from a PostgreSQL read that began after the call was made. Calls made
+// during a read share the next one, so there is at most one read at a time. While PostgreSQL is
+// down, the last known answer is used: nobody can delete an account during that time.
 package erased
 
 import (
@@ -26,14 +25,14 @@ const (
 	// after which Redis holds no older names. Older deletions whose names are still in rows are
 	// read as well.
 	horizon = 30 * 24 * time.Hour
-	// overlap is how far before the newest known deletion every later read begins. It must exceed
+	// overlap is how far before the newest known deletion every later read starts. It must exceed
 	// the duration of the transaction that deletes an account.
 	overlap = 5 * time.Minute
-	// After a read has failed or exceeded readTimeout, PostgreSQL is not asked again for the
-	// duration retryAfter. This bounds the delay that an outage adds to replays.
+	// After a read has failed or exceeded readTimeout, PostgreSQL is not queried again for
+	// retryAfter. This limits the delay that an outage adds to replays.
 	readTimeout = time.Second
 	retryAfter  = 5 * time.Second
-	// interval is the minimum time between the beginnings of two reads.
+	// interval is the minimum time between the starts of two reads.
 	interval = 2 * time.Millisecond
 )
 
@@ -41,7 +40,7 @@ const (
 // in rows. It also returns the time of the newest of these deletions.
 type Read func(ctx context.Context, since time.Time) (users []chat.UserID, newest time.Time, err error)
 
-// Users caches the users whose accounts were deleted. It is safe for concurrent use.
+// Users is a cache of the users whose accounts were deleted. It is safe for concurrent use.
 type Users struct {
 	read   Read
 	reads  *coalesce.Group[struct{}, map[chat.UserID]struct{}]
@@ -81,7 +80,7 @@ func (u *Users) All(ctx context.Context) map[chat.UserID]struct{} {
 	return known
 }
 
-// Wait waits until no read is running. Nothing may be asked during the call or later.
+// Wait waits until no read is running. All must not be called during or after this call.
 func (u *Users) Wait() { u.reads.Wait() }
 
 // update reads the new deletions.
@@ -90,7 +89,7 @@ func (u *Users) update(ctx context.Context) {
 	defer u.mu.Unlock()
 	time.Sleep(interval - time.Since(u.last))
 	u.last = time.Now()
-	// Do not use the context of one caller, since others may wait for the result.
+	// Do not use one caller's context, since others may be waiting for the result.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
 	defer cancel()
 	users, newest, err := u.read(ctx, u.since)

@@ -8,13 +8,13 @@ import (
 )
 
 const (
-	// storedTimeout bounds a query of PostgreSQL. Without an answer the counters of Redis are used.
+	// storedTimeout limits a PostgreSQL query. If the query fails, the counters in Redis are used.
 	storedTimeout    = time.Second
-	storedRetryAfter = 30 * time.Second // delay after PostgreSQL did not answer
+	storedRetryAfter = 30 * time.Second // delay before the next query if PostgreSQL did not respond
 )
 
-// storedSeqs returns the highest stored seq of each channel, or nil if PostgreSQL does not answer.
-// Then the channels begin with the counters of Redis and are compared later.
+// storedSeqs returns the highest stored seq of each channel, or nil if PostgreSQL does not respond.
+// In that case the channels start from the counters in Redis and are compared later.
 func (f *Feed) storedSeqs(ctx context.Context, ids []chat.ChannelID) []int64 {
 	if f.cfg.Stored == nil {
 		return nil
@@ -43,7 +43,7 @@ func (f *Feed) storedSeqs(ctx context.Context, ids []chat.ChannelID) []int64 {
 }
 
 // compareAgain schedules a check of the channels that could not be compared, once PostgreSQL may be
-// asked again.
+// queried again.
 func (f *Feed) compareAgain(now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

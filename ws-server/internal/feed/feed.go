@@ -1,7 +1,7 @@
 // Package feed passes what Redis publishes to the hub: the events of the channels in which this
-// gateway is live, and the notices for its users. Pub/sub may lose messages, and the feed repairs
-// that. It heals a gap from the tail or from PostgreSQL, and finds a lost last event by reading the
-// channel's counter.
+// gateway is live, and the notices for its users. Pub/sub may lose messages, and the feed recovers
+// them. It fills a gap from the tail or from PostgreSQL, and detects a lost last event by reading
+// the channel's counter.
 //
 // The package does not deal with sockets.
 package feed
@@ -31,7 +31,7 @@ type History interface {
 	// Range returns the stored events with from ≤ seq ≤ to, in ascending order. The result may have
 	// holes.
 	Range(ctx context.Context, channel chat.ChannelID, from, to int64) ([]frame.Event, error)
-	// MaxSeq returns the highest stored seq, 0 if there is none.
+	// MaxSeq returns the highest stored seq, or 0 if there is none.
 	MaxSeq(ctx context.Context, channel chat.ChannelID) (int64, error)
 }
 
@@ -40,19 +40,18 @@ type Config struct {
 	Log         *eventlog.Log
 	Connections *eventlog.Connections // carry the subscriptions; the caller runs them
 	History     History
-	// Stored, if set, is compared with the counters of Redis when a subscription is confirmed.
+	// Stored, if set, is compared with the counters in Redis when a subscription is confirmed.
 	Stored eventlog.Stored
 	Hub    hub.Config // New sets Heal and Idle
 	Notice func(notice.Notice)
-	// Receipts gets the frame of each item of event.KindReceipts, Presence that of each item of
-	// event.KindPresence. They must not block.
+	// Receipts is called with the frame of each item of kind event.KindReceipts, Presence with the
+	// frame of each item of kind event.KindPresence. They must not block.
 	Receipts, Presence func(chat.ChannelID, []byte)
-	// Lost, if set, is called with the number of seqs of a channel that were found to be in no
-	// store.
+	// Lost, if set, is called with the number of seqs in a channel that neither store holds.
 	Lost func(seqs int64)
-	// BlockedWith returns the users who must not get the ephemeral frames of a sender.
+	// BlockedWith returns the users who must not receive a sender's ephemeral frames.
 	BlockedWith func(sender chat.UserID) map[chat.UserID]struct{}
-	// Erased returns the users whose names are removed from events that are read again.
+	// Erased returns the users whose names are removed from events when they are read again.
 	Erased func(context.Context) map[chat.UserID]struct{}
 	Logger *slog.Logger
 }
@@ -61,7 +60,7 @@ type Config struct {
 type Feed struct {
 	cfg  Config
 	Hub  *hub.Hub
-	subs []*eventlog.Subscriber // by index of the connection
+	subs []*eventlog.Subscriber // indexed by connection
 	// reads coalesces concurrent reads of the same range (singleflight).
 	reads singleflight.Group
 
@@ -69,18 +68,18 @@ type Feed struct {
 	mu        sync.Mutex
 	// toCheck holds channels whose counter must be read, because their subscription was confirmed.
 	toCheck map[chat.ChannelID]struct{}
-	// uncompared holds channels that could not be compared because PostgreSQL did not answer.
-	// PostgreSQL is not asked again before askStoredAt.
+	// uncompared holds channels that could not be compared because PostgreSQL did not respond.
+	// PostgreSQL is not queried again before askStoredAt.
 	uncompared  map[chat.ChannelID]struct{}
 	askStoredAt time.Time
-	missed      map[channelSeq]time.Time  // when a seq was first found to be in no store
-	holes       map[chat.ChannelID][]hole // the holes that were found
+	missed      map[channelSeq]time.Time  // when a seq was first found to be missing from both stores
+	holes       map[chat.ChannelID][]hole // the holes found so far
 	holesCount  int
 	users       map[string]*watched         // by topic
-	seeding     map[chat.ChannelID]struct{} // channels whose counter is being created
+	seeding     map[chat.ChannelID]struct{} // channels whose counters are being created
 
 	heals sync.WaitGroup
-	ctx   context.Context // ended by Run; used by the background work that the hub requests
+	ctx   context.Context // canceled when Run returns; used for the background work that the hub requests
 	end   context.CancelFunc
 }
 
@@ -144,7 +143,8 @@ func (f *Feed) Join(ctx context.Context, id chat.ChannelID) (*hub.Channel, error
 	}
 }
 
-// idleTimeout is how long a channel without subscriptions stays live, since people reload pages.
+// idleTimeout is how long a channel without subscriptions stays live. People often reload the page
+// and subscribe again.
 const idleTimeout = 30 * time.Second
 
 // idle unsubscribes from a channel if it still has no subscriptions after idleTimeout.
@@ -160,8 +160,8 @@ func (f *Feed) idle(ch *hub.Channel) {
 	})
 }
 
-// Watch subscribes to a user's topic. After it has returned nil, no later notice is missed while
-// the subscription lasts. Each Watch needs an Unwatch, even after an error.
+// Watch subscribes to a user's topic. Once it has returned nil, no notice is missed while the
+// subscription lasts. Each Watch must be paired with an Unwatch, even if it returned an error.
 func (f *Feed) Watch(ctx context.Context, user chat.UserID) error {
 	p := f.cfg.Log.Partition(user.UUID)
 	topic := rediskey.UserTopic(p, user)
@@ -195,14 +195,15 @@ func (f *Feed) Unwatch(user chat.UserID) {
 	}
 }
 
-// sink receives the messages of one Subscriber. It holds the channels with events that are not
-// fanned out yet.
+// sink receives the messages of one Subscriber. It holds the channels with events that have not
+// been fanned out yet.
 type sink struct {
 	*Feed
 	pending []*hub.Channel
 }
 
-// Received passes a published message on. Its payload is never changed; frames are slices of it.
+// Received passes a published message on. It never changes the payload, because frames are slices
+// of it.
 func (s *sink) Received(topic string, payload []byte) {
 	if id, ok := channelOf(topic); ok {
 		s.received(id, payload)
@@ -271,7 +272,8 @@ func (s *sink) Confirmed(topic string) {
 	}
 }
 
-// channelOf returns the channel of a topic, and whether the topic is that of a channel.
+// channelOf returns the channel that a topic belongs to, and whether it belongs to a channel at
+// all.
 func channelOf(topic string) (chat.ChannelID, bool) {
 	const id = 36
 	if len(topic) < id || !strings.Contains(topic, "}:topic:") {

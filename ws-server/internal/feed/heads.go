@@ -11,10 +11,10 @@ import (
 	"parley.chat/ws-server/internal/hub"
 )
 
-// headsPage limits the counters that one round trip reads.
+// headsPage limits the number of counters that one round trip reads.
 const headsPage = 500
 
-// checkHeads reads the counters of channels whose subscription was confirmed. A new channel begins
+// checkHeads reads the counters of channels whose subscription was confirmed. A new channel starts
 // at its counter. A live channel may have missed events while the subscription was interrupted.
 func (f *Feed) checkHeads(ctx context.Context) error {
 	for attempt := 0; ; {
@@ -63,12 +63,12 @@ func (f *Feed) requeue(ids []chat.ChannelID) {
 	}
 }
 
-// check reads the heads of channels in one round trip and passes them to the hub. stored are the
-// highest seqs that PostgreSQL had before, or nil if they are not known.
+// check reads the heads of channels in one round trip and passes them to the hub. stored holds the
+// highest seqs that PostgreSQL held before the call, or nil if they are not known.
 func (f *Feed) check(ctx context.Context, ids []chat.ChannelID, stored []int64) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	// Read before the heads, so that events that arrive in between do not count as lost.
+	// Get the known heads first, so that events that arrive in between do not count as lost.
 	known := make([]eventlog.Head, len(ids))
 	for i, id := range ids {
 		known[i] = f.Known(id)
@@ -99,8 +99,7 @@ func (f *Feed) check(ctx context.Context, ids []chat.ChannelID, stored []int64) 
 	return nil
 }
 
-// Known returns the head that the hub has of a channel. It is zero if the gateway is not live in
-// the channel.
+// Known returns the hub's head of a channel. It is zero if the gateway is not live in the channel.
 func (f *Feed) Known(id chat.ChannelID) eventlog.Head {
 	ch := f.Hub.Channel(id)
 	if ch == nil {
@@ -115,14 +114,14 @@ func (f *Feed) Known(id chat.ChannelID) eventlog.Head {
 	}
 }
 
-// Diverged resolves an append that Redis has refused because its head, found, differs from the head
-// that the hub knows. Diverged adopts a newer epoch, or repairs a channel if Redis has lost writes
-// to it.
+// Diverged handles an append that Redis refused because the head in Redis, found, differs from the
+// head that the hub knows. Diverged adopts a newer epoch, or repairs a channel if Redis has lost
+// writes to it.
 func (f *Feed) Diverged(ctx context.Context, id chat.ChannelID, found eventlog.Head) error {
 	return f.resolve(ctx, id, found, f.Known(id))
 }
 
-// resolve is Diverged for the given known head.
+// resolve is like Diverged, for the given known head.
 func (f *Feed) resolve(ctx context.Context, id chat.ChannelID, found, known eventlog.Head) error {
 	head, err := f.cfg.Log.Resolve(ctx, id, found, known, f.cfg.History.MaxSeq, f.cfg.Logger)
 	if err != nil {
@@ -146,7 +145,7 @@ func (f *Feed) repair(ch *hub.Channel, found, known eventlog.Head) {
 }
 
 // CatchUp waits until the hub has all events up to the channel's current counter. Events that this
-// instance has not received are healed, and a newer epoch is adopted.
+// instance has not received are fetched, and a newer epoch is adopted.
 func (f *Feed) CatchUp(ctx context.Context, ch *hub.Channel) error {
 	if err := f.check(ctx, []chat.ChannelID{ch.ID()}, nil); err != nil {
 		return err
@@ -187,7 +186,7 @@ func (f *Feed) setHead(ch *hub.Channel, h eventlog.Head) {
 
 // seed creates the counter of a channel that has none. It runs in the background because it needs
 // PostgreSQL, and an outage must not keep other channels from starting. A channel that could not be
-// seeded is checked again while it is open.
+// seeded is checked again as long as it is open.
 func (f *Feed) seed(ch *hub.Channel) {
 	f.mu.Lock()
 	_, already := f.seeding[ch.ID()]
@@ -209,7 +208,7 @@ func (f *Feed) seed(ch *hub.Channel) {
 }
 
 // trySeed reports whether the channel has a counter now, or is no longer open. After a failure it
-// waits for one second before it returns.
+// waits one second before it returns.
 func (f *Feed) trySeed(ch *hub.Channel) bool {
 	ctx, cancel := context.WithTimeout(f.ctx, 5*time.Second)
 	defer cancel()
@@ -231,10 +230,10 @@ func (f *Feed) trySeed(ch *hub.Channel) bool {
 	return f.Hub.Channel(ch.ID()) != ch
 }
 
-// maxQuietInterval is the longest time that a lost last event of a quiet channel goes unnoticed.
+// maxQuietInterval is the maximum time before a lost last event in a quiet channel is detected.
 const maxQuietInterval = 60 * time.Second
 
-// checkQuiet finds lost last events. It reads the counter of a channel after 1, 2, 4, … and 60 s
+// checkQuiet detects lost last events. It reads the counter of a channel after 1, 2, 4, … and 60 s
 // without events, and then every 60 s. The reads of all channels that are due are pipelined.
 func (f *Feed) checkQuiet(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
@@ -251,7 +250,7 @@ func (f *Feed) checkQuiet(ctx context.Context) error {
 		for _, ch := range f.Hub.Channels() {
 			if since := ch.QuietSince(); dueBetween(last.Sub(since), now.Sub(since)) {
 				due = append(due, ch.ID())
-				if ch.Subscribers() == 0 { // it was opened for a client that did not subscribe
+				if ch.Subscribers() == 0 { // opened for a client that never subscribed
 					f.idle(ch)
 				}
 			}
@@ -269,8 +268,8 @@ func (f *Feed) checkQuiet(ctx context.Context) error {
 	}
 }
 
-// dueBetween reports whether a check becomes due while the quiet time of a channel grows from
-// before (exclusive) to now (inclusive).
+// dueBetween reports whether a check becomes due while a channel's quiet time increases from before
+// (exclusive) to now (inclusive).
 func dueBetween(before, now time.Duration) bool {
 	for at := time.Second; at < maxQuietInterval; at *= 2 {
 		if before < at && at <= now {

@@ -14,13 +14,13 @@ import (
 )
 
 const (
-	healTimeout   = 20 * time.Second // after it a gap is given up, and clients resume
+	healTimeout   = 20 * time.Second // after this time, healing a gap is abandoned and clients resume
 	maxReadEvents = 256              // maximum number of events per read from the stores
-	// warmEvents is how many events before the head one read of the tail adds to the ring.
+	// warmEvents is how many of the newest events one read of the tail adds to the ring.
 	warmEvents = 500
 )
 
-// heal fetches the events that a channel lacks and publishes them, in the background.
+// heal fetches the events that a channel is missing and publishes them, in the background.
 func (f *Feed) heal(ch *hub.Channel, after, upTo int64) {
 	f.heals.Go(func() {
 		f.cfg.Logger.Info("healing a gap", "channel_id", ch.ID(), "after", after, "up_to", upTo)
@@ -42,7 +42,7 @@ func (f *Feed) heal(ch *hub.Channel, after, upTo int64) {
 			}
 			if err == nil {
 				if err = f.confirmMissing(ctx, ch.ID(), from, min(to, from+maxReadEvents-1)); err == nil {
-					continue // read again, now with the tombstones
+					continue // read again, this time with the tombstones
 				}
 			}
 			attempt++
@@ -59,15 +59,16 @@ func (f *Feed) heal(ch *hub.Channel, after, upTo int64) {
 	})
 }
 
-// Read returns events of a live channel from seq on: from the ring, else the tail, else PostgreSQL.
-// It returns at least one event, unless seq is above the head. Concurrent reads of the same range
-// share one read. The names of deleted accounts and the text of deleted messages are removed.
+// Read returns events of a live channel, starting at seq. It reads the ring, then the tail, then
+// PostgreSQL. It returns at least one event, unless seq is above the head. Concurrent reads of the
+// same range share one read. The names of deleted accounts and the text of deleted messages are
+// removed.
 func (f *Feed) Read(ctx context.Context, ch *hub.Channel, seq int64) ([]hub.Event, error) {
 	events, err := f.readWithNames(ctx, ch, seq)
 	return f.removeNames(ctx, events), err
 }
 
-// readWithNames is Read, except that it does not remove names.
+// readWithNames is like Read, but does not remove names.
 func (f *Feed) readWithNames(ctx context.Context, ch *hub.Channel, seq int64) ([]hub.Event, error) {
 	head, _ := ch.Head()
 	if seq > head {
@@ -77,7 +78,7 @@ func (f *Feed) readWithNames(ctx context.Context, ch *hub.Channel, seq int64) ([
 		return events, nil
 	}
 	if head-seq < warmEvents {
-		// The first client that returns fills the ring, which then serves the clients that follow.
+		// The first client to return fills the ring, which then serves the other clients.
 		_, err := f.share(ctx, fmt.Sprint("warm ", ch.ID(), head), func(ctx context.Context) ([]hub.Event, error) {
 			return nil, f.warm(ctx, ch, head)
 		})
@@ -104,7 +105,7 @@ func (f *Feed) readWithNames(ctx context.Context, ch *hub.Channel, seq int64) ([
 	return truncate(events, frameBytes), nil
 }
 
-// page reads events of a channel from the stores.
+// page reads a channel's events from the stores.
 func (f *Feed) page(ctx context.Context, ch *hub.Channel, seq, to, head int64) ([]hub.Event, error) {
 	return f.share(ctx, fmt.Sprint("page ", ch.ID(), seq, to), func(ctx context.Context) ([]hub.Event, error) {
 		events, err := f.fetch(ctx, ch.ID(), seq, to)
@@ -119,15 +120,15 @@ func (f *Feed) page(ctx context.Context, ch *hub.Channel, seq, to, head int64) (
 // frameBytes limits the size of one read result.
 const frameBytes = 64 << 10
 
-// fromRing reads the ring, without the text of deleted messages.
+// fromRing reads events from the ring, without the text of deleted messages.
 func (f *Feed) fromRing(ch *hub.Channel, seq int64) ([]hub.Event, bool) {
 	ch.Redact(removeDeletedText)
 	return ch.FromRing(seq, frameBytes)
 }
 
-// share makes concurrent callers with the same key share one read. The read uses the feed's
-// context, not that of the first caller, because the other callers need the result even if the
-// first one gives up.
+// share makes concurrent callers with the same key share one read. The read uses the feed's context
+// instead of the first caller's, because the other callers need the result even if the first one
+// gives up.
 func (f *Feed) share(ctx context.Context, key string, read func(context.Context) ([]hub.Event, error)) ([]hub.Event, error) {
 	result := f.reads.DoChan(key, func() (any, error) {
 		ctx, cancel := context.WithTimeout(f.ctx, 5*time.Second)
@@ -143,7 +144,7 @@ func (f *Feed) share(ctx context.Context, key string, read func(context.Context)
 	}
 }
 
-// warm fills the ring of a channel from its tail.
+// warm fills a channel's ring from its tail.
 func (f *Feed) warm(ctx context.Context, ch *hub.Channel, head int64) error {
 	items, err := f.cfg.Log.TailRange(ctx, ch.ID(), max(1, head-warmEvents+1), head)
 	if err != nil {
@@ -157,8 +158,8 @@ func (f *Feed) warm(ctx context.Context, ch *hub.Channel, head int64) error {
 	return nil
 }
 
-// errHole means that neither store holds a seq at or below the head. The tail may have been cut
-// between the two reads; then a second read finds the event. See Feed.confirmMissing.
+// errHole means that neither store holds a seq at or below the head. If the tail was cut between
+// the two reads, a second read finds the event. See Feed.confirmMissing.
 var errHole = errors.New("nothing holds seq")
 
 // truncate returns as many events as fit into maxBytes, but at least one.
@@ -172,9 +173,9 @@ func truncate(events []hub.Event, maxBytes int) []hub.Event {
 	return events
 }
 
-// fetch returns the events with from ≤ seq ≤ to that the stores hold, up to the first hole. It
-// reads the tail first, and then PostgreSQL for the events before the tail. In this order no event
-// is missed, because the tail is cut only below what is stored.
+// fetch returns the stores' events with from ≤ seq ≤ to, up to the first hole. It reads the tail
+// first, and then PostgreSQL for the events before the tail. This order misses no event, because
+// the tail is cut only after its events have been stored.
 func (f *Feed) fetch(ctx context.Context, id chat.ChannelID, from, to int64) ([]hub.Event, error) {
 	events, err := f.fetchWithHoles(ctx, id, from, to)
 	if err != nil {
@@ -183,7 +184,7 @@ func (f *Feed) fetch(ctx context.Context, id chat.ChannelID, from, to int64) ([]
 	return f.fillHoles(ctx, id, from, to, events)
 }
 
-// fetchWithHoles is fetch without regard to holes.
+// fetchWithHoles is like fetch, but ignores holes.
 func (f *Feed) fetchWithHoles(ctx context.Context, id chat.ChannelID, from, to int64) ([]hub.Event, error) {
 	items, err := f.cfg.Log.TailRange(ctx, id, from, to)
 	if err != nil {
@@ -206,7 +207,7 @@ func (f *Feed) fetchWithHoles(ctx context.Context, id chat.ChannelID, from, to i
 }
 
 // fillHoles returns events without holes. It fills a hole with tombstones if a gap event names its
-// seqs as lost, or if the hole was found before. At any other hole the result ends.
+// seqs as lost, or if the hole was recorded before. The result ends at any other hole.
 func (f *Feed) fillHoles(ctx context.Context, id chat.ChannelID, from, to int64, events []hub.Event) ([]hub.Event, error) {
 	filled := events[:0:0]
 	next := from

@@ -13,22 +13,22 @@ import (
 
 const (
 	// holeTimeout is how long a seq must be missing from both stores before it counts as lost.
-	// Until then it may be moving from one store to the other, or the newest rows of PostgreSQL may
+	// Until then it may be moving from one store to the other, or the newest PostgreSQL rows may
 	// not be visible yet.
 	holeTimeout = 3 * time.Second
 	// maxHoles limits the remembered holes and the remembered missing seqs. When the limit is
-	// exceeded, all are dropped; those that are needed are found again.
+	// exceeded, all of them are dropped; the ones that are still needed are found again.
 	maxHoles = 10_000
 )
 
-// hole is a range of seqs of a channel that no store holds: rows were deleted by hand, or Redis
-// lost the events. It is shown as tombstones, so that the events after it can be read.
+// hole is a range of a channel's seqs that no store holds, because rows were deleted by hand or
+// Redis lost the events. It is shown as tombstones, so that the events after it can be read.
 type hole struct {
 	from, to int64
 	at       chat.Time // when it was found
 }
 
-// channelSeq identifies a seq of a channel.
+// channelSeq identifies a seq in a channel.
 type channelSeq struct {
 	channel chat.ChannelID
 	seq     int64
@@ -57,9 +57,9 @@ func (f *Feed) confirmMissing(ctx context.Context, id chat.ChannelID, seq, to in
 	return fmt.Errorf("channel %s: %w %d", id, errHole, seq)
 }
 
-// recordHole searches for a seq in the stream, then in the tail, then in the rows. In this order an
-// event that moves from one to the next is found. If none of them holds the seq, recordHole records
-// a hole.
+// recordHole searches for a seq in the stream, then in the tail, then in the rows. This order also
+// finds an event that is moving from one to the next. If none of them holds the seq, recordHole
+// records a hole.
 func (f *Feed) recordHole(ctx context.Context, id chat.ChannelID, seq, to int64) error {
 	if f.holeAt(id, seq) != nil {
 		return nil // a concurrent call was faster
@@ -111,8 +111,8 @@ func (f *Feed) holeAt(id chat.ChannelID, seq int64) *hole {
 	return nil
 }
 
-// tombstone returns the event for a seq of the hole. It equals the tombstone that sync-service
-// stores for that seq.
+// tombstone returns the event for a seq in the hole. It is identical to the tombstone that
+// sync-service stores for that seq.
 func (h *hole) tombstone(id chat.ChannelID, seq int64) frame.Event {
 	return frame.Event{Type: event.Lost, ChannelID: id, Seq: seq, ID: chat.TombstoneID(id, seq), SentAt: h.at}
 }

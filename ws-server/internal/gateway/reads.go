@@ -14,7 +14,7 @@ import (
 // sharedReads holds the reads that a connection needs when it is admitted. Concurrent reads are
 // coalesced into one query.
 type sharedReads struct {
-	revoked     *coalesce.Group[revoked.Login, bool] // whether a session has been ended
+	revoked     *coalesce.Group[revoked.Login, bool] // whether a session has ended
 	memberships *coalesce.Group[chat.UserID, []store.Membership]
 	heads       *coalesce.Group[chat.ChannelID, eventlog.Head]
 	cursors     *coalesce.Group[eventlog.Member, eventlog.Receipt]
@@ -45,11 +45,12 @@ func newSharedReads(ctx context.Context, cfg *Config) sharedReads {
 	}
 }
 
-// maxUsersPerMembershipRead limits the users per query, because each may have hundreds of channels.
+// maxUsersPerMembershipRead limits the number of users per query, because each may have hundreds of
+// channels.
 const maxUsersPerMembershipRead = 100
 
-// maxQuestionsPerUnreadRead limits the questions per count. Questions about the same channel share
-// one read of its tail, so larger batches need fewer reads.
+// maxQuestionsPerUnreadRead limits the number of questions per count. Questions about the same
+// channel share one read of its tail, so larger batches need fewer reads.
 const maxQuestionsPerUnreadRead = 2000
 
 func (r *sharedReads) wait() {

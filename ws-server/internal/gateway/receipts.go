@@ -23,7 +23,8 @@ func (g *Gateway) newReceipts() *receipts.Receipts {
 	return receipts.New(cfg)
 }
 
-// Receipts handles published moves of receipts in a channel. The feed calls it; it does not block.
+// Receipts handles published changes to the receipts in a channel. The feed calls it; it does not
+// block.
 func (g *Gateway) Receipts(id chat.ChannelID, published []byte) { g.receipts.Published(id, published) }
 
 // handleReceipt handles a delivered or read frame. It requires no subscription: a client may mark
@@ -51,8 +52,8 @@ func (g *Gateway) seedChannel(id chat.ChannelID) {
 	})
 }
 
-// raiseToRedis raises the receipts of memberships read from PostgreSQL to the positions in Redis,
-// where those are higher.
+// raiseToRedis raises the receipts in memberships read from PostgreSQL to the positions in Redis
+// wherever those are higher.
 func (c *client) raiseToRedis(ctx context.Context, list []store.Membership) error {
 	members := make([]eventlog.Member, len(list))
 	for i, m := range list {

@@ -20,7 +20,7 @@ const (
 	maxResumeEvents = 1000
 )
 
-// errConnectionClosed is returned when the connection has been cleaned up in the meantime.
+// errConnectionClosed is returned if the connection was cleaned up in the meantime.
 var errConnectionClosed = errors.New("the connection is closed")
 
 // handleSubscribe handles a subscribe frame. All of its channels share one requestTimeout.
@@ -53,8 +53,8 @@ func (c *client) handleSubscribe(f *frame.Client) error {
 }
 
 // joinChannels makes the gateway join the channels that the user was admitted to, up to the
-// connection's limit of subscriptions. If joining a channel fails, subscribe tries again and
-// reports the error.
+// connection's subscription limit. If joining a channel fails, subscribe tries again and reports
+// the error.
 func (c *client) joinChannels(ctx context.Context, ids []chat.ChannelID, errs []error) {
 	var g errgroup.Group
 	g.SetLimit(maxConcurrentJoins)
@@ -74,8 +74,8 @@ func (c *client) joinChannels(ctx context.Context, ids []chat.ChannelID, errs []
 	_ = g.Wait()
 }
 
-// subscribe subscribes the connection to one channel of a subscribe frame. The user must have been
-// admitted to it.
+// subscribe subscribes the connection to one of the channels in a subscribe frame. The user must
+// have been admitted to it.
 func (c *client) subscribe(ctx context.Context, ref string, want frame.ChannelPosition) error {
 	c.subscribing.Lock()
 	defer c.subscribing.Unlock()
@@ -90,7 +90,7 @@ func (c *client) subscribe(ctx context.Context, ref string, want frame.ChannelPo
 		return nil
 	} else {
 		c.removeSubscription(want.ChannelID, sub)
-		sub.Leave() // no event of the channel may be sent before the new `subscribed` frame
+		sub.Leave() // no event from the channel may be sent before the new `subscribed` frame
 	}
 	ch, err := c.g.cfg.Feed.Join(ctx, want.ChannelID)
 	if err != nil {
@@ -127,8 +127,8 @@ func (c *client) subscribe(ctx context.Context, ref string, want frame.ChannelPo
 
 // subscribeLocked subscribes the connection to a joined channel that the user was admitted to. It
 // confirms the membership twice: before subscribing, so that a removed user gets no events, and
-// afterwards, in case the removal happened in between. It returns the error of Confirm. Called with
-// subscribing held.
+// afterwards, in case the removal happened in between. It returns the error from Confirm. Called
+// with subscribing held.
 func (c *client) subscribeLocked(ctx context.Context, ch *hub.Channel, after int64, answer func(int64, event.Epoch) bool) error {
 	if c.subscription(ch.ID()) != nil {
 		return nil // a notice was handled first
@@ -234,7 +234,8 @@ func (c *client) Replay(s *hub.Subscription) {
 	}
 }
 
-// replayTimeout is how long a replay may fail before the client is asked to reconnect and resume.
+// replayTimeout is how long a replay may keep failing before the client is asked to reconnect and
+// resume.
 const replayTimeout = 15 * time.Second
 
 // replay reads the events that the connection's subscriptions are missing, page by page. It reads

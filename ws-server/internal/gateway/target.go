@@ -19,7 +19,7 @@ type target struct {
 	seq     int64
 	sender  chat.UserID
 	sentAt  time.Time
-	deleted bool // a deletion was found in the part that was searched, see isDeleted
+	deleted bool // a deletion was found among the events that were searched; see isDeleted
 
 	// These fields tell isDeleted where else a deletion may be found.
 	stored  bool  // the message was found in PostgreSQL
@@ -28,11 +28,11 @@ type target struct {
 
 const (
 	tailPageSize = 500
-	// clockSkew is the largest assumed difference between the clocks of gateways and Redis.
+	// clockSkew is the assumed maximum difference between the clocks of gateways and Redis.
 	clockSkew = 10 * time.Minute
 )
 
-// findMessage returns a message of a channel. It searches the ring, then the tail, then PostgreSQL.
+// findMessage returns a message in a channel. It searches the ring, then the tail, then PostgreSQL.
 // This order misses no message, because events are cut from the tail only after they have been
 // stored.
 func (g *Gateway) findMessage(ctx context.Context, channel chat.ChannelID, id chat.EventID) (target, error) {
@@ -75,7 +75,7 @@ func (g *Gateway) isDeleted(ctx context.Context, channel chat.ChannelID, id chat
 	case t.ringEnd == 0:
 		return false, nil // the message was found in the tail, which was searched from its end
 	}
-	// Search the events that were appended and have not reached the ring yet.
+	// Search the events that were appended but have not reached the ring yet.
 	items, err := g.cfg.Log.TailRange(ctx, channel, t.ringEnd+1, math.MaxInt64)
 	if err != nil {
 		return false, apierr.Wrap(err, apierr.Unavailable, "The event log is not available. Please try again.")
@@ -88,7 +88,7 @@ func (g *Gateway) isDeleted(ctx context.Context, channel chat.ChannelID, id chat
 }
 
 // searchTail searches a channel's tail backwards. The tail has a few hundred items unless
-// sync-service lags behind. The search stops at items that are older than the message can be.
+// sync-service lags behind. The search stops at items that are too old to contain the message.
 func (g *Gateway) searchTail(ctx context.Context, channel chat.ChannelID, s *search) error {
 	oldest := createdAt(s.id).Add(-clockSkew)
 	items, err := g.cfg.Log.Tail(ctx, channel, tailPageSize)
@@ -148,8 +148,8 @@ func createdAt(id chat.EventID) time.Time {
 	return time.UnixMilli(ms)
 }
 
-// appendedAt returns when an entry was appended, by the clock of Redis. For a malformed entry id it
-// returns the current time.
+// appendedAt returns when an entry was appended, according to the Redis clock. For a malformed
+// entry id it returns the current time.
 func appendedAt(entryID string) time.Time {
 	ms, _, _ := strings.Cut(entryID, "-")
 	n, err := strconv.ParseInt(ms, 10, 64)

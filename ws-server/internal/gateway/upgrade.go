@@ -20,14 +20,14 @@ import (
 )
 
 const (
-	// requestTimeout limits the work for one upgrade, one frame or one notice of a client.
+	// requestTimeout limits the work for one upgrade, frame or notice of a client.
 	requestTimeout = 5 * time.Second
 	// refusedRetryDelay is sent as Retry-After when the instance or an address has too many
 	// connections.
 	refusedRetryDelay = 10 * time.Second
 )
 
-// Handler returns the handler of /ws and /ws/{channel_id}.
+// Handler returns the handler for /ws and /ws/{channel_id}.
 func (g *Gateway) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ws", g.requireKnownHost(g.rejectWhenFull(g.serveAllChannels)))
@@ -36,7 +36,7 @@ func (g *Gateway) Handler() http.Handler {
 }
 
 // credentials returns the token in a request, or "" if there is none. It returns an error if a page
-// of another site tries to use the user's cookie.
+// from another site tries to use the user's cookie.
 func (g *Gateway) credentials(r *http.Request) (raw string, err error) {
 	raw, byCookie, err := browser.AccessToken(r)
 	if err != nil {
@@ -149,7 +149,7 @@ func (g *Gateway) upgrade(w http.ResponseWriter, r *http.Request, c *client, adm
 		writeProblem(w, err)
 		return
 	}
-	// Upgrade through a gatedWriter, so that the connection does not keep the memory of the request
+	// Upgrade through a gatedWriter, so that the connection does not keep the request's memory
 	// alive.
 	gated := &gatedWriter{ResponseWriter: w}
 	ws, err := g.upgrader.Upgrade(gated, r, nil)
@@ -199,7 +199,7 @@ func closeParams(err error) (code int, why string) {
 	return code, closeReason(e.Message)
 }
 
-// writeProblem answers a request that is not upgraded with a problem document (RFC 9457).
+// writeProblem responds to a request that is not upgraded with a problem document (RFC 9457).
 func writeProblem(w http.ResponseWriter, err error) {
 	e := apierr.Of(err)
 	status := e.Code.HTTPStatus()

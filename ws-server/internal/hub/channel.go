@@ -9,7 +9,7 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// Event is an event as the hub handles it: its position, and the frame, which the hub does not
+// Event is an event as the hub handles it: its position and its frame, which the hub does not
 // decode.
 type Event struct {
 	Seq   int64
@@ -27,7 +27,7 @@ type Channel struct {
 	ready chan struct{} // closed by Begin
 
 	// fanned is the last seq that the fan-out has sent to the live subscriptions. It is written
-	// with subsMu held. A reader that holds only mu may see a value that is slightly out of date.
+	// with subsMu held. A reader that holds only mu may see a slightly outdated value.
 	fanned atomic.Int64
 
 	// subsMu guards subs and each subscription's position and state. It is held during a fan-out.
@@ -47,7 +47,7 @@ type Channel struct {
 	ahead      map[int64]Event // events that arrived before their predecessors, by seq
 	healing    bool
 	fanning    bool
-	resync     []byte // the frame that announces a new epoch, sent before the events that follow; nil for none
+	resync     []byte // the frame that announces a new epoch, sent before the events that follow it; nil if there is none
 	lastEvent  time.Time
 	ephemeral  ephemeralQueue
 }
@@ -101,8 +101,8 @@ func (ch *Channel) Publish(events []Event) {
 	}
 }
 
-// Add is Publish without the fan-out. It reports whether the caller must run the channel's fan-out;
-// see Hub.FanOut.
+// Add is like Publish, without the fan-out. It reports whether the caller must run the channel's
+// fan-out; see Hub.FanOut.
 func (ch *Channel) Add(events []Event) (owed bool) {
 	ch.mu.Lock()
 	for _, e := range events {
@@ -147,7 +147,7 @@ func (ch *Channel) push(e Event) {
 	ch.ringBytes += len(e.Frame)
 	ch.unredacted = ch.unredacted || e.Kind == event.Delete
 	ch.next = e.Seq + 1
-	delete(ch.ahead, e.Seq) // a heal may bring an event that had arrived ahead of it
+	delete(ch.ahead, e.Seq) // a heal may deliver an event that had already arrived early
 	ch.lastEvent = time.Now()
 	ch.cutRing()
 }
@@ -161,7 +161,7 @@ func (ch *Channel) cutRing() {
 		ch.ring[drop].Frame = nil
 		drop++
 	}
-	ch.ring = ch.ring[drop:] // a later append that finds no room allocates a new array and frees this one
+	ch.ring = ch.ring[drop:] // when a later append runs out of capacity, it allocates a new array and frees this one
 }
 
 func (ch *Channel) stash(e Event) {
@@ -173,7 +173,7 @@ func (ch *Channel) stash(e Event) {
 	}
 }
 
-// drainAhead adds events from ahead while they follow the ring. Called with mu held.
+// drainAhead adds events from ahead as long as they directly follow the ring. Called with mu held.
 func (ch *Channel) drainAhead() {
 	for ch.begun && len(ch.ahead) > 0 {
 		e, ok := ch.ahead[ch.next]
@@ -229,8 +229,8 @@ func (ch *Channel) Expect(seq int64, epoch event.Epoch) bool {
 	return true
 }
 
-// Missing returns the range that a heal has to fetch: from the first missing seq to the last one
-// before the next seq that is present, and not beyond upTo.
+// Missing returns the range of seqs that a heal has to fetch. It extends from the first missing seq
+// to the one before the next seq that is present, but not beyond upTo.
 func (ch *Channel) Missing(upTo int64) (from, to int64) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
@@ -257,8 +257,7 @@ func (ch *Channel) HealFailed() {
 	}
 }
 
-// HealDone reports that a heal has ended. If there is another gap, HealDone asks for it to be
-// healed.
+// HealDone records that a heal has ended. If there is another gap, HealDone starts to heal it.
 func (ch *Channel) HealDone() {
 	ch.mu.Lock()
 	ch.healing = false

@@ -6,8 +6,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// ephemeralFrame is an ephemeral frame for all live subscriptions except the subscriptions of some
-// users.
+// ephemeralFrame is an ephemeral frame for all live subscriptions except those of certain users.
 type ephemeralFrame struct {
 	frame   []byte
 	except  chat.UserID
@@ -24,27 +23,27 @@ func (p *ephemeralFrame) excludes(user chat.UserID) bool {
 	return p.except == user
 }
 
-// ephemeralQueue holds the ephemeral frames of a channel. Sending one by itself costs as much per
+// ephemeralQueue holds a channel's ephemeral frames. Sending one by itself costs as much per
 // subscription as sending an event, and there are more of them than events. So a channel with many
-// subscriptions sends them together: with the next event, or when its pace allows it. If nothing
-// was sent for a while, that is immediately.
+// subscriptions sends them together: with the next event, or when its pace allows. If nothing was
+// sent recently, it sends them immediately.
 type ephemeralQueue struct {
 	waiting  []ephemeralFrame
-	bytes    int           // of waiting
+	bytes    int           // total size of waiting, in bytes
 	pace     time.Duration // minimum time between two rounds; 0 in a small channel
 	lastSent time.Time     // when the last round was sent
-	timer    *time.Timer   // when it fires, the next round is due; nil while none is scheduled
+	timer    *time.Timer   // fires when the next round is due; nil if none is scheduled
 }
 
 const (
-	// maxEphemeral and batchBytes limit the ephemeral frames that wait for the fan-out; frames over
+	// maxEphemeral and batchBytes limit the ephemeral frames waiting for the fan-out; frames over
 	// the limit are dropped.
 	maxEphemeral = 64
 	// pacedFrom is the number of subscriptions at which pacing of ephemeral frames begins.
 	pacedFrom = 256
-	// pacePerSubscription times the number of subscriptions is the minimum time between two rounds.
-	// A round costs about 8 µs per subscription, so ephemeral frames use at most 4% of a core per
-	// channel.
+	// pacePerSubscription, multiplied by the number of subscriptions, is the minimum time between
+	// two rounds. A round costs about 8 µs per subscription, so ephemeral frames use at most 4% of
+	// a core per channel.
 	pacePerSubscription = 200 * time.Microsecond
 	maxPace             = time.Second
 )
@@ -61,7 +60,7 @@ func (o *ephemeralQueue) due(now time.Time) bool {
 	return len(o.waiting) > 0 && (o.pace == 0 || now.Sub(o.lastSent) >= o.pace)
 }
 
-// pop removes and returns the frames of a round.
+// pop removes and returns the frames for one round.
 func (o *ephemeralQueue) pop(now time.Time) []ephemeralFrame {
 	round := o.waiting
 	o.waiting, o.bytes, o.lastSent = nil, 0, now
@@ -110,7 +109,7 @@ func (ch *Channel) scheduleRoundLocked() {
 	})
 }
 
-// stopEphemeral stops the timer. Queued frames then leave only with the next event.
+// stopEphemeral stops the timer. After that, queued frames are sent only with the next event.
 func (ch *Channel) stopEphemeral() {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()

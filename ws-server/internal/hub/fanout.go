@@ -24,12 +24,12 @@ func (ch *Channel) startFanoutLocked() bool {
 	return true
 }
 
-// inlineDeliveries limits the deliveries that FanOut makes in the caller's goroutine. Waking
-// another goroutine costs about as much as two deliveries.
+// inlineDeliveries limits the number of deliveries that FanOut makes in the caller's goroutine.
+// Waking another goroutine costs about as much as two deliveries.
 const inlineDeliveries = 64
 
 // FanOut runs the pending fan-outs of channels: small ones in the caller's goroutine, each of the
-// others in a goroutine of its own. This bounds the time for which FanOut delays the caller.
+// others in its own goroutine. This limits how long FanOut delays the caller.
 func (h *Hub) FanOut(channels []*Channel) {
 	left := inlineDeliveries
 	for _, ch := range channels {
@@ -42,7 +42,7 @@ func (h *Hub) FanOut(channels []*Channel) {
 	}
 }
 
-// fanout delivers batches until nothing is left. At most one runs per channel.
+// fanout delivers batches until nothing is left. At most one fan-out runs per channel.
 func (ch *Channel) fanout() {
 	for {
 		ch.subsMu.Lock()
@@ -77,16 +77,16 @@ func (ch *Channel) fanout() {
 	}
 }
 
-// round is what one pass of the fan-out sends to the live subscriptions.
+// round holds what one pass of the fan-out sends to the live subscriptions.
 type round struct {
-	resync    []byte // sent first, to all subscriptions; nil for none
+	resync    []byte // sent first, to all subscriptions; nil if there is none
 	batch     []Event
 	ephemeral []ephemeralFrame // sent after the batch
 }
 
 // nextRound removes the next round from the channel's queues: the next events that fit into one
-// frame, and the ephemeral frames that go with them or are due by themselves. A member_left event
-// ends the batch, because its user must not see what follows. Called with subsMu held.
+// frame, and the ephemeral frames that are sent with them or are due on their own. A member_left
+// event ends the batch, because its user must not see what follows. Called with subsMu held.
 func (ch *Channel) nextRound() (r round, more bool) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
@@ -131,16 +131,16 @@ func (ch *Channel) nextBatchLocked() []Event {
 // firstLocked returns the first seq in the ring, or the next seq if the ring is empty.
 func (ch *Channel) firstLocked() int64 { return ch.next - int64(len(ch.ring)) }
 
-// A large fan-out is shared by several cores, which take it in small pieces (work sharing). When
-// one core is busy with something else, the others do not wait for half of the fan-out.
+// Several cores share a large fan-out and claim it in small pieces (work sharing). If one core is
+// busy with something else, the others do not have to wait for a large part of the fan-out.
 const (
 	partSize      = 1024 // minimum deliveries per goroutine
 	pieceSize     = 128  // deliveries claimed by a goroutine at a time, about 1.5 ms of work
-	prefetchGroup = 32   // connections that are prefetched before they are written to
+	prefetchGroup = 32   // connections that are prefetched before any of them is written to
 )
 
-// deliver sends a round to the live subscriptions and returns how many of them got events. Called
-// with subsMu held.
+// deliver sends a round to the live subscriptions and returns how many of them received events.
+// Called with subsMu held.
 func (ch *Channel) deliver(r round) (to int) {
 	if len(r.batch)+len(r.ephemeral) == 0 {
 		return 0
@@ -185,8 +185,8 @@ func (ch *Channel) deliver(r round) (to int) {
 
 // deliveryCount counts the result of a delivery.
 type deliveryCount struct {
-	reached int // subscriptions that got events
-	events  int // events sent, summed over the subscriptions
+	reached int // subscriptions that received events
+	events  int // events sent, summed over all subscriptions
 }
 
 func (t *deliveryCount) add(u deliveryCount) {
@@ -197,10 +197,10 @@ func (t *deliveryCount) add(u deliveryCount) {
 type delivery struct {
 	to     Connection
 	frame  []byte
-	events int // number of events in frame; 0 means that it may be dropped
+	events int // number of events in frame; 0 means that the frame may be dropped
 }
 
-// deliverTo is deliver for a part of the subscriptions. whole is the round as one frame.
+// deliverTo is like deliver, for some of the subscriptions. whole is the round as one frame.
 //
 // Subscriptions and connections are rarely in the CPU cache, and a socket write stalls prefetching.
 // So deliverTo first touches a small group of them, which lets the cache misses overlap, and then
@@ -233,18 +233,19 @@ func (ch *Channel) deliverTo(subs []*Subscription, r round, whole []byte) (sum d
 	return sum
 }
 
-// prepare returns the part of a round that a subscription gets, and advances its position. whole is
-// the round as one frame.
+// prepare returns the part of a round that a subscription receives, and advances its position.
+// whole is the round as one frame.
 func (ch *Channel) prepare(s *Subscription, r round, whole []byte) delivery {
 	if s.state != live {
 		return delivery{}
 	}
 	missing := r.batch
-	if n := len(missing); n > 0 && s.next != missing[0].Seq { // it already has part of the batch, or all of it
+	if n := len(missing); n > 0 && s.next != missing[0].Seq { // it already has some or all of the batch
 		missing = missing[min(int(s.next-missing[0].Seq), n):]
 	}
 	frame := whole
-	// Reading the user touches another cache line, and mostly there are no ephemeral frames.
+	// Reading the user touches another cache line, so do it only if there are ephemeral frames,
+	// which is rare.
 	if len(missing) < len(r.batch) || len(r.ephemeral) > 0 && anyExcludes(r.ephemeral, s.conn.User()) {
 		frame = ch.join(missing, r.ephemeral, s.conn.User())
 	}
@@ -264,8 +265,8 @@ func anyExcludes(ephemeral []ephemeralFrame, user chat.UserID) bool {
 	return false
 }
 
-// join combines events and the ephemeral frames that the user may get into one frame. A zero user
-// gets them all. It returns nil if there is nothing to send.
+// join combines events and the ephemeral frames that the user may receive into one frame. A zero
+// user receives them all. It returns nil if there is nothing to send.
 func (ch *Channel) join(batch []Event, ephemeral []ephemeralFrame, user chat.UserID) []byte {
 	frames := make([][]byte, 0, len(batch)+len(ephemeral))
 	for _, e := range batch {

@@ -1,11 +1,11 @@
-// Package hub fans out the events of channels to the connections of one gateway.
+// Package hub fans out channel events to the connections of one gateway.
 //
 // Each channel keeps its newest events in a ring and knows the seq that must come next. Publish
 // puts events into the ring, in order and once each. Each channel has a fan-out goroutine, which
 // runs only while there is something to deliver. It sends everything that has accumulated to each
 // subscription as one frame, with the same bytes for all. So a batch holds what arrived during the
-// previous fan-out: one event in a quiet channel, more under load, and no timer is involved.
-// Ephemeral frames are queued separately; see Channel.PublishEphemeral.
+// previous fan-out: one event in a quiet channel, more under load. No timer is involved. Ephemeral
+// frames are queued separately; see Channel.PublishEphemeral.
 //
 // A subscription has a position: the next seq that it must see. A live subscription is at the
 // position of the fan-out. A subscription that lags (after a resume, or because its client is slow)
@@ -26,17 +26,17 @@ import (
 // Connection is the part of a connection that the hub needs. Its methods must not block.
 type Connection interface {
 	User() chat.UserID
-	// Prefetch loads the memory that Deliver and DeliverEphemeral use first into the CPU cache. It
-	// changes nothing.
+	// Prefetch loads the memory that Deliver and DeliverEphemeral access first into the CPU cache.
+	// It has no other effect.
 	Prefetch()
 	// Deliver sends a frame made by Config.Join that carries the given number of events.
 	Deliver(frame []byte, events int)
 	// DeliverEphemeral sends a frame made by Config.Join that may be dropped.
 	DeliverEphemeral(frame []byte)
-	// Replay asks the connection to read the events that a subscription lacks, and to pass them to
-	// Subscription.DeliverReplay.
+	// Replay asks the connection to read the events that a subscription is missing, and to pass
+	// them to Subscription.DeliverReplay.
 	Replay(*Subscription)
-	// Ended reports that a subscription is over because the user has left the channel.
+	// Ended reports that a subscription has ended because the user has left the channel.
 	Ended(*Subscription)
 	// Resume closes the connection, because a gap could not be healed. Its client reconnects and
 	// resumes.
@@ -45,25 +45,25 @@ type Connection interface {
 
 // Config connects the hub to its surroundings.
 type Config struct {
-	// Join combines events into one frame. The same bytes go to every connection.
+	// Join combines events into one frame. Every connection receives the same bytes.
 	Join func(frames [][]byte) []byte
 	// Resync returns the frame that announces a new epoch.
 	Resync func(c chat.ChannelID, epoch event.Epoch, lastSeq int64) []byte
 	// Heal fetches the events with after < seq ≤ upTo and publishes them, in the background. The
 	// hub calls it again for the same channel only after Publish or HealFailed.
 	Heal func(ch *Channel, after, upTo int64)
-	// Idle is called when a channel has lost its last subscription.
+	// Idle is called when a channel's last subscription has ended.
 	Idle func(ch *Channel)
 	// Delivered, if set, is called after a batch was sent to a number of live subscriptions, with
 	// the time at which sending began. It must not block.
 	Delivered func(ch *Channel, batch []Event, to int, began time.Time)
 	// Count, if set, is called with the number of events and resyncs sent to connections, once per
-	// batch for all connections together. The hub holds a channel's lock during the call: Count
-	// must not block, nor call the hub.
+	// batch for all connections together. The hub holds a channel's lock during the call, so Count
+	// must not block or call the hub.
 	Count func(deliveries int)
 }
 
-// Limits of a channel's ring (ringX) and of one frame (batchX).
+// Limits on a channel's ring (ringX) and on one frame (batchX).
 const (
 	ringEvents  = 512
 	ringBytes   = 512 << 10
@@ -92,8 +92,8 @@ func New(cfg Config) *Hub {
 	return &Hub{cfg: cfg, channels: make(map[chat.ChannelID]*Channel)}
 }
 
-// Wait waits until no fan-out is running. Nothing may be published during the call. Wait does not
-// wait for queued ephemeral frames.
+// Wait waits until no fan-out is running. The caller must not publish anything during the call.
+// Wait does not wait for queued ephemeral frames.
 func (h *Hub) Wait() {
 	for _, ch := range h.Channels() {
 		ch.stopEphemeral()

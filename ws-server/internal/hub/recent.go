@@ -1,7 +1,7 @@
 package hub
 
-// Recent returns the events in the ring: the newest that this gateway has seen of the channel, in
-// ascending order without holes. The caller must not change their frames.
+// Recent returns the events in the ring: the newest events of the channel that this gateway has
+// seen, in ascending order without holes. The caller must not change their frames.
 func (ch *Channel) Recent() []Event {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()

@@ -1,8 +1,8 @@
 package hub
 
-// Redact lets the function redact replace frames of the ring, if the ring may hold deletions that
-// were not processed yet. Frames are replaced, never changed in place. Frames that are already on
-// their way to connections stay as they are.
+// Redact lets the function redact replace frames in the ring, if the ring may hold deletions that
+// have not been processed yet. Frames are replaced, never changed in place. Frames that are already
+// on their way to connections stay as they are.
 func (ch *Channel) Redact(redact func(events, following []Event)) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()

@@ -9,7 +9,7 @@ type state uint8
 
 const (
 	live      state = iota // the fan-out delivers to it
-	replaying              // its connection reads the events that it lacks
+	replaying              // its connection reads the events that it is missing
 	ended
 )
 
@@ -19,8 +19,8 @@ type Subscription struct {
 	conn    Connection
 
 	// Guarded by channel.subsMu.
-	next     int64 // the seq that it must see next
-	firstSeq int64 // the first seq after it was made; a member_left event below this does not end it
+	next     int64 // the seq that it must receive next
+	firstSeq int64 // the first seq after the subscription was created; a member_left event with a lower seq does not end it
 	index    int   // in channel.subs
 	state    state
 }
@@ -28,11 +28,11 @@ type Subscription struct {
 // Channel returns the channel.
 func (s *Subscription) Channel() *Channel { return s.channel }
 
-// Subscribe adds a subscription of conn. after is the last seq that the client has seen; a negative
-// value means that it wants no past events. Subscribe calls answer with the channel's head before
-// anything is delivered. If answer returns skip, the subscription starts after the head. answer
-// must not block. Subscribe returns nil if the channel was removed from the hub in the meantime;
-// the caller must open it again.
+// Subscribe adds a subscription for conn. after is the last seq that the client has seen; a
+// negative value means that it wants no past events. Subscribe calls answer with the channel's head
+// before anything is delivered. If answer returns skip, the subscription starts after the head.
+// answer must not block. Subscribe returns nil if the channel was removed from the hub in the
+// meantime; the caller must open it again.
 func (ch *Channel) Subscribe(conn Connection, after int64, answer func(head int64, epoch event.Epoch) (skip bool)) *Subscription {
 	ch.subsMu.Lock()
 	defer ch.subsMu.Unlock()
@@ -96,16 +96,16 @@ func (ch *Channel) Users() []chat.UserID {
 	return users
 }
 
-// Position returns the seq that a replaying subscription needs next. done reports that it is not
-// replaying.
+// Position returns the seq that a replaying subscription needs next. done is true if the
+// subscription is not replaying.
 func (s *Subscription) Position() (next int64, done bool) {
 	s.channel.subsMu.Lock()
 	defer s.channel.subsMu.Unlock()
 	return s.next, s.state != replaying
 }
 
-// FromRing returns events of the ring from seq on, up to maxBytes but at least one. ok is false if
-// the ring does not reach back to seq.
+// FromRing returns events from the ring, starting at seq, up to maxBytes but at least one. ok is
+// false if the ring does not reach back to seq.
 func (ch *Channel) FromRing(seq int64, maxBytes int) (events []Event, ok bool) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
@@ -123,8 +123,8 @@ func (ch *Channel) FromRing(seq int64, maxBytes int) (events []Event, ok bool) {
 	return events, true
 }
 
-// Prepend adds events before the first event of the ring. They must be contiguous with it and fit
-// the limits; other events are ignored.
+// Prepend adds events before the first event of the ring. Events that are not contiguous with it or
+// do not fit the limits are ignored.
 func (ch *Channel) Prepend(events []Event) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
@@ -148,8 +148,8 @@ func (ch *Channel) Prepend(events []Event) {
 }
 
 // DeliverReplay delivers events that were read for a replaying subscription. It reports whether the
-// subscription is still replaying, which is not the case once it has ended or caught up with the
-// fan-out. Events that do not follow its position are ignored.
+// subscription is still replaying; it returns false once the subscription has ended or caught up
+// with the fan-out. Events that do not follow the subscription's position are ignored.
 func (s *Subscription) DeliverReplay(events []Event) (more bool) {
 	ch := s.channel
 	ch.subsMu.Lock()

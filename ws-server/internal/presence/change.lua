@@ -12,8 +12,9 @@
 -- only the count over all gateways is published, at most once in COUNT_EVERY ms, or once in
 -- LITTLE_EVERY ms if it has changed by less than 2%. In a large channel users come and go all the
 -- time, and publishing that to thousands of users would cost more than their messages. To publish a
--- deferred count, the caller calls again without users. Returns { users in the gateway's set, users
--- online, ms after which to call again (0: nothing is pending) }.
+-- deferred count, the caller calls again without users.
+-- Returns { users in the gateway's set, users online,
+--   ms after which to call again (0: nothing is pending) }.
 local COUNT_EVERY, LITTLE_EVERY = 1000, 10000
 local topic, cache, own, places = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local others, sum = {}, 0

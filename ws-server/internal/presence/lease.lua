@@ -5,9 +5,10 @@
 --  ARGV[1] the gateway's id   ARGV[2] duration of a lease in ms   ARGV[3] 'new', 'renew' or 'leave'
 --  ARGV[4] ms after which another gateway repeats an unfinished cleanup
 --
--- Returns { now, "1" or "0", ms until the next lease of another gateway ends (-1: none), { ids to
--- clean up } }. "0" means that there is no lease to renew, because the gateway was declared dead or
--- removed. The gateway must then take a new id.
+-- Returns { now, "1" or "0", ms until the next lease of another gateway ends (-1: none),
+--   { ids to clean up } }.
+-- "0" means that there is no lease to renew, because the gateway was declared dead or removed. The
+-- gateway must then take a new id.
 --
 -- A gateway whose lease has expired is declared dead by the first gateway that notices. It can no
 -- longer renew that lease, so its sets can be removed safely. A gateway whose own lease had expired

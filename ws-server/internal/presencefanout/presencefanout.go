@@ -3,11 +3,11 @@
 // Two users with a block between them must not see each other's typing, receipts or presence.
 // Typing and receipts skip such users during the fan-out (see hub.Channel.PublishEphemeral). That
 // does not work for presence frames, because they contain a count of all online users. Users with
-// blocks therefore get presence frames of their own, which neither name nor count the users with
-// whom they have a block.
+// blocks therefore get separate presence frames, which neither name nor count the users they have a
+// block with.
 //
-// The package knows no WebSocket. It reaches connections through the hub and through the functions
-// in Config.
+// The package does not deal with WebSockets. It reaches connections through the hub and through the
+// functions in Config.
 package presencefanout
 
 import (
@@ -30,7 +30,7 @@ const (
 	blockChangeTimeout = 30 * time.Second // for updating all channels that two users share
 )
 
-// Blocks answers questions about the blocks of users who are connected to this gateway.
+// Blocks answers questions about the blocks of users connected to this gateway.
 type Blocks interface {
 	// AnyBlocks reports whether any of these users has a block.
 	AnyBlocks() bool
@@ -58,9 +58,9 @@ type Config struct {
 	SendTo func(chat.UserID, chat.ChannelID, frame.Server)
 }
 
-// Fanout delivers presence frames, including those for users with blocks. While there are blocks, a
-// single goroutine, Run, delivers the frames in the order in which they were published. A Fanout is
-// safe for concurrent use.
+// Fanout delivers presence frames, including those for users with blocks. While there are blocks,
+// Run delivers the frames in a single goroutine, in the order in which they were published. A
+// Fanout is safe for concurrent use.
 type Fanout struct {
 	cfg  Config
 	wake chan struct{} // holds at most one token, which means that queue is not empty
@@ -70,7 +70,7 @@ type Fanout struct {
 	delivering bool // Run is delivering frames that it has removed from queue
 }
 
-// published is a presence frame that was published in a channel.
+// published is a presence frame that was published to a channel.
 type published struct {
 	channel chat.ChannelID
 	frame   []byte
@@ -79,14 +79,14 @@ type published struct {
 // New returns a Fanout. It performs no I/O and starts no goroutine.
 func New(cfg Config) *Fanout { return &Fanout{cfg: cfg, wake: make(chan struct{}, 1)} }
 
-// Published handles a presence frame that was published in a channel. It does not block.
+// Published handles a presence frame that was published to a channel. It does not block.
 func (f *Fanout) Published(id chat.ChannelID, text []byte) {
 	ch := f.cfg.Hub.Channel(id)
 	if ch == nil {
 		return
 	}
 	f.mu.Lock()
-	if !f.cfg.Blocks.AnyBlocks() && !f.delivering && len(f.queue) == 0 { // otherwise the frame would overtake queued ones
+	if !f.cfg.Blocks.AnyBlocks() && !f.delivering && len(f.queue) == 0 { // the frame must not overtake queued ones
 		f.mu.Unlock()
 		ch.PublishEphemeral(text, chat.UserID{}, nil)
 		return
@@ -131,8 +131,8 @@ func (f *Fanout) dequeue() []published {
 }
 
 // deliver sends a presence frame to the subscriptions of a channel, except those of users with
-// blocks, who get a frame of their own. In a large channel every user gets the same frame, because
-// it names nobody and only counts.
+// blocks, who get a separate frame. In a large channel every user gets the same frame, because it
+// contains only a count and no names.
 func (f *Fanout) deliver(ctx context.Context, p published) {
 	ch := f.cfg.Hub.Channel(p.channel)
 	if ch == nil {
@@ -172,15 +172,15 @@ func (f *Fanout) deliver(ctx context.Context, p published) {
 	}
 }
 
-// VisibleTo returns the part of online that a user may see: all users except the ones with whom the
-// user has a block. In a large channel, where presence names nobody, the count includes all online
+// VisibleTo returns the part of online that a user may see: all users except the ones the user has
+// a block with. In a large channel, where presence names nobody, the count includes all online
 // users.
 func (f *Fanout) VisibleTo(user chat.UserID, online presence.Online) presence.Online {
 	visible := f.withoutBlocked(user, online.Users)
 	return presence.Online{Count: online.Count - len(online.Users) + len(visible), Users: visible, Next: online.Next}
 }
 
-// withoutBlocked returns the given users except those with whom user has a block.
+// withoutBlocked returns the given users except those that user has a block with.
 func (f *Fanout) withoutBlocked(user chat.UserID, users []chat.UserID) []chat.UserID {
 	return slices.DeleteFunc(slices.Clone(users), func(other chat.UserID) bool {
 		_, blocked := f.cfg.Blocks.BlockedWith(other)[user]
@@ -189,8 +189,8 @@ func (f *Fanout) withoutBlocked(user chat.UserID, users []chat.UserID) []chat.Us
 }
 
 // BlocksChanged updates the presence that a user sees in the channels shared with the other users
-// of added and lifted blocks. For an added block, the other user appears to go offline. For a
-// lifted block, the other user appears if online.
+// in the added and lifted blocks. For an added block, the other user appears to go offline. For a
+// lifted block, the other user appears to come online, if they are.
 func (f *Fanout) BlocksChanged(ctx context.Context, user chat.UserID, added, lifted []chat.UserID) {
 	ctx, cancel := context.WithTimeout(ctx, blockChangeTimeout)
 	defer cancel()
@@ -206,7 +206,7 @@ func (f *Fanout) BlocksChanged(ctx context.Context, user chat.UserID, added, lif
 	}
 }
 
-// show shows a user that another user has gone offline in a channel, or is online there.
+// show informs a user that another user has gone offline in a channel, or is online there.
 func (f *Fanout) show(ctx context.Context, user, other chat.UserID, id chat.ChannelID, gone bool) {
 	if !f.cfg.Subscribed(user, id) {
 		return

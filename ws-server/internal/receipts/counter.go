@@ -13,21 +13,21 @@ import (
 )
 
 const (
-	minCountInterval       = time.Second      // minimum interval between two counts of a channel
-	countIntervalPerMember = time.Millisecond // lengthens the interval, so that large channels are counted less often
-	maxCountInterval       = 20 * time.Second // limit of the interval in the largest channels
+	minCountInterval       = time.Second      // minimum interval between two counts in the same channel
+	countIntervalPerMember = time.Millisecond // minimum interval per member, so that large channels are counted less often
+	maxCountInterval       = 20 * time.Second // maximum interval, reached in the largest channels
 	countTimeout           = 5 * time.Second  // for one count
-	memberCacheTTL         = time.Minute      // how long the stored receipts of a channel are cached
-	minMemberCacheAge      = 5 * time.Second  // minimum age for reading them again because an unknown member has moved
+	memberCacheTTL         = time.Minute      // how long a channel's stored receipts are cached
+	minMemberCacheAge      = 5 * time.Second  // minimum age before they are read again because of a receipt from an unknown member
 )
 
 // counter tells the sender of the newest message in a large channel how many other members have
-// received and read it. A channel is counted after its receipts have moved, at most once a second,
-// and only while that sender is subscribed through this gateway. The cost therefore depends neither
-// on how many members move nor on how many are subscribed.
+// received and read it. A channel is counted after its receipts have changed, at most once a
+// second, and only while that sender is subscribed through this gateway. The cost therefore depends
+// neither on how many receipts change nor on how many members are subscribed.
 //
-// A count uses, for each member, the higher of the positions in Redis and in PostgreSQL. A single
-// goroutine, run, counts.
+// For each member, a count uses the higher of the positions in Redis and PostgreSQL. All counting
+// happens in a single goroutine, run.
 type counter struct {
 	cfg  *Config
 	wake chan struct{} // holds at most one token, which means that moves is not empty
@@ -39,9 +39,9 @@ type counter struct {
 	channels map[chat.ChannelID]*channelState
 }
 
-// channelState is the state of a large channel whose receipts have moved recently.
+// channelState is the state of a large channel whose receipts have changed recently.
 type channelState struct {
-	moved     bool  // receipts have moved since the last count
+	moved     bool  // receipts have changed since the last count
 	maxSeq    int64 // highest position that a member has reached since then
 	nextCount time.Time
 	newest    sentMessage // the newest message found in PostgreSQL
@@ -62,8 +62,8 @@ func newCounter(cfg *Config) *counter {
 	}
 }
 
-// noteMoves records that receipts of a channel have moved, up to maxSeq; 0 means that the position
-// is unknown.
+// noteMoves records that receipts in a channel have changed, up to position maxSeq; 0 means that
+// the position is unknown.
 func (c *counter) noteMoves(id chat.ChannelID, maxSeq int64) {
 	if maxSeq == 0 {
 		maxSeq = math.MaxInt64
@@ -120,8 +120,8 @@ func (c *counter) collectMoves() {
 	}
 }
 
-// countChannel counts a channel and sets the time of the next count. A failed count is repeated
-// then.
+// countChannel counts a channel and sets the time of the next count, which also repeats a failed
+// one.
 func (c *counter) countChannel(ctx context.Context, id chat.ChannelID, s *channelState) {
 	bounded, cancel := context.WithTimeout(ctx, countTimeout)
 	defer cancel()
@@ -134,8 +134,8 @@ func (c *counter) countChannel(ctx context.Context, id chat.ChannelID, s *channe
 	}
 }
 
-// sendCounts sends the counts of the newest message that a member may have reached to the sender of
-// that message. It returns the number of members counted.
+// sendCounts sends the counts for the newest message that a member may have reached to the sender
+// of that message. It returns the number of members counted.
 func (c *counter) sendCounts(ctx context.Context, id chat.ChannelID, s *channelState) (members int, err error) {
 	message, err := c.newestMessage(ctx, id, s)
 	if err != nil || message.seq == 0 {
@@ -211,8 +211,8 @@ func (c *counter) countMembers(ctx context.Context, id chat.ChannelID, s *channe
 }
 
 // refreshMembers reads a channel's stored receipts again if they are older than memberCacheTTL. It
-// also does so after minMemberCacheAge if Redis holds a receipt of an unknown member. While
-// PostgreSQL is down, the old ones are used.
+// also does so after minMemberCacheAge if Redis holds a receipt from an unknown member. While
+// PostgreSQL is down, the old receipts are used.
 func (c *counter) refreshMembers(ctx context.Context, id chat.ChannelID, s *channelState, held map[chat.UserID]eventlog.Receipt) error {
 	age := time.Since(s.readAt)
 	stale := age > memberCacheTTL

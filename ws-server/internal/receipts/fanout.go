@@ -15,8 +15,8 @@ import (
 
 const (
 	// maxSmallChannel is the maximum size of a small channel. In a small channel, receipts go to
-	// every subscription. In a larger one, only the sender of the newest message gets the number of
-	// receipts; see counter.
+	// every subscription. In a larger one, only the sender of the newest message is notified, and
+	// gets only counts; see counter.
 	maxSmallChannel  = 100
 	sizeTTL          = time.Minute             // how long a channel's size is cached
 	estimatedSizeTTL = storeRetryInterval      // how long an estimated size is cached
@@ -24,14 +24,13 @@ const (
 	maxSizesPerQuery = 500                     // channels per query
 )
 
-// fanout delivers the receipts of members to the subscribers of their channels. Moves that are
-// published while the goroutine, run, is busy are collected, and only the last move of each member
-// is delivered.
+// fanout delivers members' receipts to the subscribers of their channels. Moves that are published
+// while the goroutine, run, is busy are collected, and only each member's last move is delivered.
 //
 // Receipts are ephemeral and may be lost. Clients that need reliable values read them over REST.
 type fanout struct {
 	cfg     *Config
-	counter *counter      // gets the channels that are not small
+	counter *counter      // handles the channels that are not small
 	wake    chan struct{} // holds at most one token, which means that pending is not empty
 
 	mu      sync.Mutex // guards pending; no I/O happens while it is held
@@ -42,10 +41,10 @@ type fanout struct {
 	storeFailedAt time.Time // when PostgreSQL last failed
 }
 
-// movedReceipts are the receipts of a channel that have moved and have not been delivered yet.
+// movedReceipts holds the receipts in a channel that have moved but have not been delivered yet.
 type movedReceipts struct {
 	positions map[chat.UserID]eventlog.Receipt
-	countOnly bool  // too many moves for a small channel, or published without user ids
+	countOnly bool  // too many moves for a small channel, or moves published without user ids
 	maxSeq    int64 // highest delivered position among them; 0 if unknown
 }
 
@@ -62,8 +61,8 @@ func newFanout(cfg *Config, c *counter) *fanout {
 	}
 }
 
-// add collects the moves of a channel. An empty list means that too many members have moved to list
-// them individually.
+// add collects the moves in a channel. An empty list means that too many receipts have moved to
+// list them individually.
 func (f *fanout) add(id chat.ChannelID, moves []event.Receipt) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -80,7 +79,7 @@ func (f *fanout) add(id chat.ChannelID, moves []event.Receipt) {
 		m.maxSeq = 0
 	}
 	if m.countOnly = m.countOnly || len(m.positions) > maxSmallChannel; m.countOnly {
-		m.positions = make(map[chat.UserID]eventlog.Receipt) // not needed: receipts are only counted
+		m.positions = make(map[chat.UserID]eventlog.Receipt) // positions are not needed to count receipts
 	}
 	select {
 	case f.wake <- struct{}{}:
@@ -173,8 +172,9 @@ func (f *fanout) estimateSize(ctx context.Context, id chat.ChannelID) channelSiz
 	return channelSize{err == nil && len(held) <= maxSmallChannel, validUntil}
 }
 
-// deliver sends the moves of a small channel to its subscriptions here, in one frame. A move of a
-// member with blocks is sent in a frame of its own, which skips the users of those blocks.
+// deliver sends the moves in a small channel to the channel's subscriptions on this gateway, in one
+// frame. A move by a member with blocks is sent in a separate frame, which skips the other users in
+// those blocks.
 func (f *fanout) deliver(id chat.ChannelID, m *movedReceipts) {
 	ch := f.cfg.Hub.Channel(id)
 	if ch == nil {

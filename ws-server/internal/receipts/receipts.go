@@ -1,13 +1,13 @@
-// Package receipts handles the receipts of members: up to which seq each of them has received and
-// read a channel. It consists of three parts, each with one goroutine:
+// Package receipts handles receipts: the seqs up to which each member has received and read a
+// channel's messages. It consists of three parts, each with one goroutine:
 //
 //   - The writer collects the receipts that clients report and writes them to Redis.
 //   - The fan-out delivers the receipts that any gateway has published to the subscriptions here.
 //   - The counter takes over for large channels. It tells the sender of the newest message how many
 //     members have received and read it.
 //
-// The package knows no WebSocket. It reaches connections through the hub and through the functions
-// in Config.
+// The package does not deal with WebSockets. It reaches connections through the hub and through the
+// functions in Config.
 package receipts
 
 import (
@@ -67,7 +67,7 @@ type Config struct {
 	SendTo func(chat.UserID, chat.ChannelID, frame.Server)
 
 	Moved   func() // called for each receipt that moved forward
-	Dropped func() // called for each move that was dropped because too many were pending
+	Dropped func() // called for each move that was dropped because too many moves were pending
 }
 
 // Receipts writes, delivers and counts receipts. It is safe for concurrent use.
@@ -90,8 +90,8 @@ func New(cfg Config) *Receipts {
 	return r
 }
 
-// Run writes, delivers and counts receipts until ctx is done. Moves that are still pending are left
-// to Drain.
+// Run writes, delivers and counts receipts until ctx is done. Moves that are still pending after
+// that are left to Drain.
 func (r *Receipts) Run(ctx context.Context) {
 	var parts sync.WaitGroup
 	parts.Go(func() { r.writer.run(ctx) })
@@ -100,17 +100,17 @@ func (r *Receipts) Run(ctx context.Context) {
 	parts.Wait()
 }
 
-// Drain writes all pending moves, trying each once. It must be called after Run has returned and
-// when Move is no longer called.
+// Drain writes all pending moves, trying each once. It must be called after Run has returned, and
+// Move must not be called any more.
 func (r *Receipts) Drain(ctx context.Context) { r.writer.drain(ctx) }
 
-// Move raises a member's receipt to wanted, unless it is already there. It does not wait for the
-// move.
+// Move raises a member's receipt to wanted, unless it is already there or higher. It does not wait
+// for the result.
 func (r *Receipts) Move(member store.MemberKey, wanted eventlog.Receipt) {
 	r.writer.move(member, wanted)
 }
 
-// Published handles moves of receipts in a channel that a gateway has published. It does not block.
+// Published handles receipt moves in a channel that a gateway has published. It does not block.
 func (r *Receipts) Published(id chat.ChannelID, published []byte) {
 	moves, err := event.DecodeMoves(string(published))
 	if err != nil {

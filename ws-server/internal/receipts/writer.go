@@ -15,8 +15,8 @@ import (
 const (
 	moveInterval     = time.Second     // minimum interval between two moves of one member's receipt
 	moveTimeout      = 3 * time.Second // for one round
-	maxMovesPerRound = 2000            // moves in one round trip
-	maxStates        = 100_000         // members with pending or recent moves; moves of further members are dropped
+	maxMovesPerRound = 2000            // maximum number of moves in one round trip
+	maxStates        = 100_000         // maximum number of members with pending or recent moves; moves by other members are dropped
 )
 
 // writer collects the receipts (delivered and read positions) of members connected to this gateway
@@ -24,8 +24,8 @@ const (
 // second are merged into one, which is written at the end of that second. A move that fails stays
 // pending and is retried; new requests are merged into it.
 //
-// A single goroutine, run, writes the moves. A request creates a member's state. The state is
-// removed once a second has passed since its last move without a new request.
+// A single goroutine, run, writes the moves. A request creates the member's state. The state is
+// removed if no new request arrives within a second after its last move.
 type writer struct {
 	cfg       *Config
 	onFailure func(error)   // called when Redis or PostgreSQL starts to fail
@@ -61,8 +61,8 @@ func newWriter(cfg *Config) *writer {
 	}
 }
 
-// move raises a member's receipt to wanted, unless it is already there. It does not wait for the
-// move.
+// move raises a member's receipt to wanted, unless it is already there or higher. It does not wait
+// for the result.
 func (w *writer) move(member store.MemberKey, wanted eventlog.Receipt) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -105,7 +105,7 @@ func (w *writer) run(ctx context.Context) {
 }
 
 // drain moves all pending receipts, trying each once. It must be called after run has returned and
-// when no more requests can arrive.
+// once no more requests can arrive.
 func (w *writer) drain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, moveTimeout)
 	defer cancel()
@@ -123,8 +123,8 @@ func (w *writer) nextDue() time.Duration {
 	return max(0, time.Until(w.cooling[0].coolsUntil))
 }
 
-// pendingMove is a state in the current batch and its move. The state may be accessed only with mu
-// held.
+// pendingMove is a state in the current batch, with its move. The state may be accessed only with
+// mu held.
 type pendingMove struct {
 	state *memberState
 	move  eventlog.ReceiptMove
@@ -234,7 +234,7 @@ func (w *writer) moveBatch(ctx context.Context, moves []eventlog.ReceiptMove) ([
 }
 
 // readStored returns the receipts stored in PostgreSQL. While PostgreSQL is down it returns zero
-// positions, so that members can carry on without it.
+// positions, so that receipts keep working without it.
 func (w *writer) readStored(ctx context.Context, members []store.MemberKey) []eventlog.Receipt {
 	if time.Since(w.storeFailedAt) > storeRetryInterval {
 		ctx, cancel := context.WithTimeout(ctx, moveTimeout/2)

@@ -1,5 +1,6 @@
-// Package revoked finds sessions that have been ended before their tokens expire. chat-service sets
-// a mark in Redis for each of them. The notice of an ended session may be lost; the mark is not.
+// Package revoked finds sessions that were ended before their tokens expired. chat-service sets a
+// mark in Redis for each of them. The notice that a session has ended may get lost, but the mark
+// does not.
 package revoked
 
 import (
@@ -28,7 +29,7 @@ type Marks struct {
 // New returns the marks in rdb.
 func New(rdb redis.UniversalClient, partitions int) *Marks { return &Marks{rdb, partitions} }
 
-// Revoked returns the logins that are marked, in one round trip.
+// Revoked returns the logins whose sessions are marked. It needs one round trip.
 func (m *Marks) Revoked(ctx context.Context, logins []Login) ([]Login, error) {
 	if len(logins) == 0 {
 		return nil, nil

@@ -1,11 +1,11 @@
 // Package smallmap provides a map that is compact while it has few entries. Up to maxSmall entries
-// are kept in a slice. With one entry, that uses a tenth of the memory of a Go map, which has room
-// for at least eight.
+// are kept in a slice. With a single entry, this uses a tenth of the memory of a Go map, which has
+// room for at least eight.
 package smallmap
 
 import "iter"
 
-// maxSmall is the number of entries up to which a linear search is used.
+// maxSmall is the maximum number of entries for which a linear search is used.
 const maxSmall = 8
 
 // Map is a map. Its zero value is empty. It is not safe for concurrent use.

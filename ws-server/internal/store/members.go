@@ -15,12 +15,12 @@ type MemberKey struct {
 	User    chat.UserID
 }
 
-// Access is what a user may do in a channel.
+// Access describes what a user may do in a channel.
 type Access struct {
 	Role      chat.Role   // "" if the user is not a member
-	Peer      chat.UserID // the other user of a direct channel, zero in any other channel
-	Announced bool        // members only: the channel's log has the user's member_joined event
-	Visible   bool        // other users only: the user may know that the channel exists
+	Peer      chat.UserID // the other user in a direct channel; zero in any other channel
+	Announced bool        // members only: the channel's log contains the user's member_joined event
+	Visible   bool        // non-members only: the user may know that the channel exists
 	CallsAll  bool        // members only: the user may mention all members with @channel
 	JoinedSeq int64       // members only: the channel's last seq when the user joined
 }
@@ -45,7 +45,7 @@ const accessQuery = `
 		where c.id = w.channel_id and c.deleted_at is null limit 1) x`
 
 // Access returns what each user may do in each channel, in the order of keys. For a channel that
-// does not exist, the user is not a member and may not know of it.
+// does not exist, the result is that of a non-member who may not know that the channel exists.
 func (s *Store) Access(ctx context.Context, keys []MemberKey) ([]Access, error) {
 	found := make([]Access, len(keys))
 	err := database.Prepared(ctx, s.db, accessQuery, columns(keys), func(rows pgx.Rows) error {
@@ -112,7 +112,7 @@ func (s *Store) Common(ctx context.Context, one, other chat.UserID) ([]chat.Chan
 	return channels, nil
 }
 
-// columns returns keys as two query arguments: the channels and the users.
+// columns returns the keys as two query arguments: the channels and the users.
 func columns(keys []MemberKey) []any {
 	channels, users := make([][16]byte, len(keys)), make([][16]byte, len(keys))
 	for i, p := range keys {

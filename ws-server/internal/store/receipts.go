@@ -53,7 +53,7 @@ func (s *Store) Receipts(ctx context.Context, channel chat.ChannelID) (map[chat.
 	return receipts, nil
 }
 
-// receiptsOf looks up each key separately, see accessQuery. The limit keeps the planner from using
+// receiptsOf looks up each key separately; see accessQuery. The limit keeps the planner from using
 // a join.
 const receiptsOf = `
 	select w.n, m.last_delivered_seq, m.last_read_seq

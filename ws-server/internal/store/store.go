@@ -1,6 +1,5 @@
-// Package store reads what a gateway needs from PostgreSQL: who may be in which channel, and the
-// events that have left Redis. It writes nothing itself; a function of the database opens direct
-// channels.
+// Package store reads what a gateway needs from PostgreSQL: memberships, and events that are no
+// longer in Redis. It writes nothing itself; a database function opens direct channels.
 package store
 
 import (
@@ -24,10 +23,10 @@ import (
 // Store reads from PostgreSQL. It is safe for concurrent use.
 type Store struct{ db *bun.DB }
 
-// New returns a Store on db.
+// New returns a Store that reads from db.
 func New(db *bun.DB) *Store { return &Store{db: db} }
 
-// Membership is a channel with the state of one member in it.
+// Membership is a channel with one member's state in it.
 type Membership struct {
 	ChannelID        chat.ChannelID   `bun:"channel_id"`
 	Kind             chat.ChannelKind `bun:"kind"`
@@ -36,8 +35,8 @@ type Membership struct {
 	JoinedSeq        int64            `bun:"joined_seq"`
 	LastReadSeq      int64            `bun:"last_read_seq"`
 	LastDeliveredSeq int64            `bun:"last_delivered_seq"`
-	PeerID           *chat.UserID     `bun:"peer_id,type:uuid"` // the other user of a direct channel
-	Arriving         bool             `bun:"arriving"`          // the channel's log does not have the member_joined event yet
+	PeerID           *chat.UserID     `bun:"peer_id,type:uuid"` // the other user in a direct channel
+	Arriving         bool             `bun:"arriving"`          // the channel's log does not contain the member_joined event yet
 	MentionAll       chat.MentionAll  `bun:"mention_all"`
 }
 
@@ -51,7 +50,7 @@ func (m *Membership) Access() Access {
 }
 
 // selectMembership is scanned by column name in one place and by column order in another. Keep both
-// in step.
+// in sync.
 const selectMembership = `
 	select m.user_id, c.id as channel_id, c.kind, c.name, m.role, m.joined_seq, m.last_read_seq, m.last_delivered_seq,
 		case when c.kind = 'direct' then case when c.direct_low = m.user_id then c.direct_high else c.direct_low end end as peer_id,
@@ -60,7 +59,7 @@ const selectMembership = `
 	from channel_members m join channels c on c.id = m.channel_id
 	where c.deleted_at is null`
 
-// Memberships returns the memberships of each user, in the order of users, the newest membership
+// Memberships returns each user's memberships, in the order of users. The newest membership comes
 // first.
 func (s *Store) Memberships(ctx context.Context, users []chat.UserID) ([][]Membership, error) {
 	ids, index := make([][16]byte, len(users)), make(map[chat.UserID]int, len(users))
@@ -89,7 +88,7 @@ func (s *Store) Memberships(ctx context.Context, users []chat.UserID) ([][]Membe
 	return lists, nil
 }
 
-// Membership returns the user's membership of a channel. The error is NotFound for a channel that
+// Membership returns the user's membership in a channel. The error is NotFound for a channel that
 // does not exist or is hidden from the user, and Forbidden for a visible channel that the user has
 // not joined.
 func (s *Store) Membership(ctx context.Context, user chat.UserID, channel chat.ChannelID) (Membership, error) {
@@ -106,7 +105,7 @@ func (s *Store) Membership(ctx context.Context, user chat.UserID, channel chat.C
 	}
 	var c struct {
 		Kind     chat.ChannelKind `bun:"kind"`
-		Outsider bool             `bun:"outsider"` // the channel is open only to a group, and the user is not in it
+		Outsider bool             `bun:"outsider"` // the channel is open only to a group that the user is not in
 	}
 	err = s.db.NewRaw(`select kind, group_id is not null and not exists (
 			select 1 from group_members g where g.group_id = c.group_id and g.user_id = ?) as outsider
@@ -120,7 +119,7 @@ func (s *Store) Membership(ctx context.Context, user chat.UserID, channel chat.C
 	return Membership{}, apierr.New(apierr.Forbidden, "You are not a member of this channel. Join it first.")
 }
 
-// OpenDirect returns the direct channel of two users and creates it if necessary.
+// OpenDirect returns the direct channel between two users and creates it if necessary.
 func (s *Store) OpenDirect(ctx context.Context, from, to chat.UserID) (chat.ChannelID, error) {
 	var id chat.ChannelID
 	err := s.db.NewRaw(`select channel_id from open_direct_channel(?, ?)`, from, to).Scan(ctx, &id)
@@ -157,7 +156,7 @@ func (s *Store) Range(ctx context.Context, channel chat.ChannelID, from, to int6
 	return events, nil
 }
 
-// MaxSeq returns the highest stored seq of a channel, 0 if there is none.
+// MaxSeq returns the highest stored seq of a channel, or 0 if there is none.
 func (s *Store) MaxSeq(ctx context.Context, channel chat.ChannelID) (int64, error) {
 	return unstored.Rows{DB: s.db}.MaxSeq(ctx, channel)
 }

@@ -11,7 +11,7 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// Message is what a gateway needs to know about a stored message that a member wants to change.
+// Message holds what a gateway needs to know about a stored message that a member wants to change.
 type Message struct {
 	Seq      int64       `bun:"seq"`
 	Kind     event.Kind  `bun:"kind"`
@@ -19,7 +19,7 @@ type Message struct {
 	SentAt   time.Time   `bun:"sent_at"`
 }
 
-// Message returns a stored message of a channel. The error is NotFound if the channel has no event
+// Message returns a stored message in a channel. The error is NotFound if the channel has no event
 // with that id, or if the event is not a message.
 func (s *Store) Message(ctx context.Context, channel chat.ChannelID, id chat.EventID) (Message, error) {
 	var m Message
@@ -48,11 +48,11 @@ func (s *Store) Deleted(ctx context.Context, channel chat.ChannelID, id chat.Eve
 // Reaction is an emoji that users have put on a message.
 type Reaction struct {
 	Emoji  string `bun:"emoji"`
-	Active bool   `bun:"active"` // at least one user has not removed it
+	Active bool   `bun:"active"` // at least one user currently has it on the message
 	Own    bool   `bun:"own"`    // the given user has put it there, and may have removed it since
 }
 
-// Reactions returns the stored emojis of a message, each once.
+// Reactions returns the emojis stored for a message, each once.
 func (s *Store) Reactions(ctx context.Context, channel chat.ChannelID, message chat.EventID, user chat.UserID) ([]Reaction, error) {
 	var list []Reaction
 	err := s.db.NewRaw(`select emoji, bool_or(not removed) as active, bool_or(user_id = ?) as own from message_reactions

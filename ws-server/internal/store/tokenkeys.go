@@ -8,8 +8,8 @@ import (
 	"parley.chat/internal/platform/token"
 )
 
-// TokenKeys returns the public keys of access tokens that chat-service has stored. The gateway's
-// database role cannot change them.
+// TokenKeys returns the public keys that chat-service has stored for verifying access tokens. The
+// gateway's database role cannot change them.
 func (s *Store) TokenKeys(ctx context.Context) (token.StaticKeys, error) {
 	var rows []struct {
 		Kid       string `bun:"kid"`

@@ -1,5 +1,5 @@
 // Package typing tracks which users are typing on the connections of one gateway. It decides when a
-// user has started and stopped typing; the gateway publishes that to the channel.
+// user has started or stopped typing; the gateway publishes the change to the channel.
 //
 // Run owns one goroutine, which ends the states that clients do not renew. No state has a timer of
 // its own.
@@ -14,8 +14,8 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// minStartInterval is the minimum interval between two typing starts of a user in a channel.
-// Earlier ones are ignored.
+// minStartInterval is the minimum interval between two typing starts by the same user in a channel.
+// Starts within that interval are ignored.
 const minStartInterval = 2 * time.Second
 
 // Typist is a user in a channel.
@@ -26,21 +26,21 @@ type Typist struct {
 
 // Config configures a Tracker.
 type Config struct {
-	// Publish publishes that a user has started or stopped typing. It must not block, nor call the
+	// Publish publishes that a user has started or stopped typing. It must not block or call the
 	// Tracker. Required.
 	Publish func(who Typist, typing bool)
 	// Expiry is how long a state lasts unless the client renews it. The default is 6 seconds.
 	Expiry time.Duration
 }
 
-// Tracker holds the typing states of users on connections of this gateway. A state is published
-// when it changes, but not when it is renewed. A state that is not renewed within Config.Expiry
-// ends. Ended states are forgotten once the user may start typing again. A Tracker is safe for
-// concurrent use.
+// Tracker holds the typing states of users on this gateway's connections. A state is published when
+// it changes, but not when it is renewed. A state that is not renewed within Config.Expiry ends.
+// Ended states are forgotten once the user may start typing again. A Tracker is safe for concurrent
+// use.
 type Tracker struct {
 	cfg Config
 
-	mu     sync.Mutex // held during Publish, so that states are published in their order
+	mu     sync.Mutex // held during Publish, so that changes are published in order
 	states map[Typist]*state
 }
 
