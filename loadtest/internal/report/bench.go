@@ -21,7 +21,8 @@ import (
 	"parley.chat/loadtest/internal/stats"
 )
 
-// Bench runs all scenarios and their floors. Its fields are flags.
+// Bench runs every scenario next to its floor, the minimal program that it is compared with. Its
+// fields are command-line flags.
 type Bench struct {
 	Runs  int      `default:"3" help:"Runs of each scenario; the tables show medians."`
 	Noise float64  `default:"0.15" help:"Fraction by which a floor may differ from the median before its run is repeated."`

@@ -67,7 +67,7 @@ func (s *Stage) Watch(ctx context.Context) (*Watch, error) {
 	return w, nil
 }
 
-// Mark requests the time of a message's row. It does not block.
+// Mark asks the Watch to measure when a message's row appears in PostgreSQL. It does not block.
 func (w *Watch) Mark(m Mark) {
 	select {
 	case w.marks <- m:

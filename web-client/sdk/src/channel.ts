@@ -74,8 +74,8 @@ export class Channel {
   }
 
   /**
-   * The channel as the server last described it; undefined before that and if the user is not a
-   * member.
+   * The channel as last described by the server. It is undefined until the first description
+   * arrives, and if the user is not a member.
    */
   get summary(): ChannelSummary | undefined {
     return this.track?.summary;
@@ -87,8 +87,8 @@ export class Channel {
   }
 
   /**
-   * Whether its events are not received because the user has more channels than one connection
-   * follows. See `follow`.
+   * True if the channel's events are not received because the user has more channels than one
+   * connection can follow. See `follow`.
    */
   get leftOut(): boolean {
     return this.track?.leftOut ?? false;

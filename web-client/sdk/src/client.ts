@@ -50,7 +50,7 @@ export interface ClientConfig {
    * newest event.
    */
   readonly positions?: Readonly<Record<string, Position>>;
-  /** Stores messages that have not settled. Default: in memory. */
+  /** Stores messages that are neither acknowledged nor refused yet. Default: in memory. */
   readonly pendingStore?: PendingStore;
   /** The maximum number of unacknowledged sends. Default: 1,000. */
   readonly maxPending?: number;
@@ -110,7 +110,7 @@ export class Client {
     this.core.connector.start();
   }
 
-  /** Ends the client. Sends that have not settled fail with `closed`; their store keeps them. */
+  /** Ends the client. Pending sends fail with `closed`; they stay in their store. */
   close(): void {
     this.core.close();
   }

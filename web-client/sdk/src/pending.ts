@@ -1,4 +1,4 @@
-/** Sends that have not settled, and where they are stored. */
+/** Sends that are neither acknowledged nor refused yet, and their store. */
 
 import type { ClientError } from "./errors.js";
 import type { SendStatus } from "./events.js";
@@ -56,8 +56,9 @@ export interface StoredSend {
 }
 
 /**
- * Stores messages that the user has sent and that have not settled, so that a program sends them
- * even after a restart. Sends are stored by user, so that no user sends what another one wrote.
+ * Stores the messages that the server has neither acknowledged nor refused yet, so that a program
+ * sends them even after a restart. They are stored per user, so that one user's messages are never
+ * sent as another's.
  */
 export interface PendingStore {
   /** Returns the user's sends in the order in which they were added. */

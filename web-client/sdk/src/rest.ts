@@ -186,7 +186,7 @@ export class Rest {
   listGroupMembers(id: string, paging: Paging = {}): Promise<Page<api.Member>> {
     return this.get(path`/v1/groups/${id}/members`, paging);
   }
-  /** Adds a user, or invites a stranger: no contact, and no private channel or group in common. */
+  /** Adds a user. A stranger (not a contact, and without a common private channel or group) is invited. */
   addGroupMember(id: string, member: api.MemberAddition): Promise<api.Member | api.Invitation> {
     return this.request("POST", path`/v1/groups/${id}/members`, member);
   }
@@ -232,7 +232,7 @@ export class Rest {
   listMembers(id: string, paging: Paging = {}): Promise<Page<api.Member>> {
     return this.get(path`/v1/channels/${id}/members`, paging);
   }
-  /** Adds a user, or invites a stranger: no contact, and no private channel or group in common. */
+  /** Adds a user. A stranger (not a contact, and without a common private channel or group) is invited. */
   addMember(id: string, member: api.MemberAddition): Promise<api.Member | api.Invitation> {
     return this.request("POST", path`/v1/channels/${id}/members`, member);
   }

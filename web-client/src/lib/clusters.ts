@@ -6,7 +6,8 @@
 const segmenter = typeof Intl === "object" && "Segmenter" in Intl ? new Intl.Segmenter(undefined, { granularity: "grapheme" }) : undefined;
 
 /**
- * clusters yields a text's grapheme clusters; code points in old browsers without Intl.Segmenter.
+ * clusters yields the grapheme clusters of a string, or its code points in old browsers that lack
+ * Intl.Segmenter.
  */
 function* clusters(text: string): Generator<string> {
   if (segmenter === undefined) {

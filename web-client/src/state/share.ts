@@ -9,7 +9,8 @@ export async function copyLink(channelID: string, seq?: number): Promise<void> {
     await navigator.clipboard.writeText(link);
     toast("Link copied");
   } catch {
-    // Browsers refuse without HTTPS or permission. Then the link is shown, to be copied by hand.
+    // Browsers block the clipboard without HTTPS or permission. Show the link, so that the user
+    // can copy it.
     toast(link);
   }
 }
