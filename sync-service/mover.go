@@ -18,17 +18,17 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// mover appends an event again, under a new seq, when another event holds its seq.
+// mover appends an event again, under a new seq, if another event holds its seq.
 type mover struct{ appender *eventlog.Appender }
 
-// newMover returns a mover. The client rdb must not retry commands by itself.
+// newMover returns a mover. The client `rdb` must not retry commands by itself.
 func newMover(log *eventlog.Log, rdb redis.UniversalClient, stored unstored.Rows, logger *slog.Logger) *mover {
 	return &mover{appender: eventlog.NewAppender(log, rdb, stored.MaxSeq, eventlog.AppenderConfig{Stored: stored, Logger: logger})}
 }
 
-// movedFor is how long the idempotency record of a moved event is kept, so that an entry that is
-// delivered again is not appended again. After that, the stored row with the event's id prevents a
-// duplicate.
+// movedFor is how long the idempotency record of a moved event is kept. The record prevents an
+// entry that is delivered again from being appended again. After that, the stored row with the
+// event's id prevents a duplicate.
 const movedFor = 7 * 24 * time.Hour
 
 // move appends the event of an entry under a new seq. It may be called repeatedly but appends only

@@ -53,8 +53,8 @@ type Config struct {
 	Traces          tracing.Config
 }
 
-// drainTimeout bounds the shutdown: a blocked read takes up to one second, and then the current
-// batch is stored.
+// drainTimeout limits how long a shutdown takes. A blocked read takes up to one second, and then
+// the current batch is stored.
 const drainTimeout = 20 * time.Second
 
 func (c *Config) check() error {
@@ -165,7 +165,7 @@ func (s *Service) Close() error {
 	return errors.Join(errs...)
 }
 
-// Checks returns the conditions of readiness.
+// Checks returns the readiness checks.
 func (s *Service) Checks() []telemetry.Check {
 	return []telemetry.Check{
 		{Name: "postgres", Check: func(ctx context.Context) error { return database.Ready(ctx, s.db) }},
@@ -177,15 +177,15 @@ func (s *Service) Checks() []telemetry.Check {
 func (s *Service) Handler() http.Handler { return nil }
 
 // Parts returns the parts of the service in starting order. They wait out outages of Redis and
-// PostgreSQL; one fails only if the service cannot work with its settings. When they stop, the
-// current batch is stored first.
+// PostgreSQL; a part fails only if the service cannot work with its settings. Before they stop,
+// they store the current batch.
 func (s *Service) Parts() []lifecycle.Part {
 	redisPart, ready := program.Redis(s.rdb, s.watch, s.cfg.Partitions, redisclient.SyncService, s.log)
 	return []lifecycle.Part{
 		{Name: "traces", Run: s.tracing.Run},
 		{Name: "postgres", Run: func(ctx context.Context) error { return database.Watch(ctx, s.db, s.log) }},
 		redisPart,
-		// It stops after the consumer, which may need it for its last batch.
+		// The mover stops after the consumer, which may need it for its last batch.
 		{Name: "mover", Run: s.mover.appender.Run},
 		program.After(ready, lifecycle.Part{Name: "consumer", Run: s.consumer.Run}),
 		program.After(ready, lifecycle.Part{Name: "receipts", Run: s.receipts.Run}),
@@ -205,8 +205,8 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}.Run(ctx)
 }
 
-// consumerName returns the name in the consumer group. The default includes the port, which
-// distinguishes the instances on one host and survives a restart.
+// consumerName returns the service's name in the consumer group. The default includes the port,
+// which distinguishes the instances on one host and survives a restart.
 func consumerName(cfg Config) (string, error) {
 	if cfg.ConsumerName != "" {
 		return cfg.ConsumerName, nil

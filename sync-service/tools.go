@@ -15,7 +15,7 @@ import (
 	"parley.chat/sync-service/internal/store"
 )
 
-// Tools holds what the operator's commands need. The commands run alongside running instances and
+// Tools holds what the operator commands need. The commands run alongside running instances and
 // start nothing in the background.
 type Tools struct {
 	Config Config
@@ -25,8 +25,8 @@ type Tools struct {
 	db *bun.DB
 }
 
-// OpenTools opens the clients and checks that STREAM_PARTITIONS matches the deployment. With
-// another number of partitions, a command would look for channels in the wrong streams.
+// OpenTools opens the clients and checks that STREAM_PARTITIONS matches the deployment. With a
+// different number of partitions, a command would look for channels in the wrong streams.
 func OpenTools(ctx context.Context, cfg Config) (*Tools, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err

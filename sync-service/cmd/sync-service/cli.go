@@ -15,7 +15,7 @@ import (
 	syncservice "parley.chat/sync-service"
 )
 
-// commands defines the commands of the program. Kong calls their Run methods with the env that run
+// commands defines the program's commands. Kong calls their Run methods with the env that run
 // creates.
 type commands struct {
 	Run     runCommand     `cmd:"" default:"1" help:"Store events until told to stop (the default)."`

@@ -287,7 +287,7 @@ Examples:
 `
 }
 
-// trimmed is what was trimmed from a partition or, in a dry run, what would be.
+// trimmed describes what was trimmed from a partition or, in a dry run, what would be trimmed.
 type trimmed struct {
 	Partition int    `json:"partition"`
 	Entries   int64  `json:"entries"`

@@ -31,7 +31,7 @@ func (m *moment) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%q is neither a time like 2026-01-31T12:00:00Z (UTC without a zone) nor a duration like 36h", s)
 }
 
-// entryFlag is an entry id on the command line.
+// entryFlag is a command-line flag that holds an entry id.
 type entryFlag struct{ entryid.ID }
 
 // UnmarshalText parses "<ms>-<seq>" or "<ms>".
@@ -62,7 +62,7 @@ func (n *deadLetterName) UnmarshalText(text []byte) error {
 
 func (n deadLetterName) String() string { return fmt.Sprintf("%d/%s", n.partition, n.id) }
 
-// kindFlag is an event kind on the command line.
+// kindFlag is a command-line flag that holds an event kind.
 type kindFlag event.Kind
 
 // UnmarshalText accepts the kinds of events that the streams contain, such as "message".

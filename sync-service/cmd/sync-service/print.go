@@ -58,7 +58,7 @@ func newProgressBar(w io.Writer) *progressBar {
 	return &progressBar{w: w, began: time.Now()}
 }
 
-// set shows that n items are done, which is the share done (0 to 1) of the whole.
+// set updates the bar: n items are finished, and done is the finished fraction (0 to 1).
 func (b *progressBar) set(what string, n int64, done float64) {
 	if b.w == nil || time.Since(b.last) < 200*time.Millisecond {
 		return

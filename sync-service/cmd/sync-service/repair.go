@@ -44,13 +44,13 @@ Examples:
 `
 }
 
-// repairReport is what was repaired or, in a dry run, what would be.
+// repairReport lists what was repaired or, in a dry run, what would be repaired.
 type repairReport struct {
 	DryRun   bool               `json:"dry_run"`
 	Groups   []group.WrongCount `json:"groups"`
 	Counters []counters.Raised  `json:"counters"`
 	Stored   int64              `json:"stored"` // rows stored from streams and tails
-	Lost     int64              `json:"lost"`   // seqs found nowhere: each got a tombstone
+	Lost     int64              `json:"lost"`   // seqs that were found nowhere; each got a tombstone
 	Holes    []holes.Filled     `json:"holes"`  // dry run only: what would be stored in each hole
 	Problems []audit.Problem    `json:"problems"`
 }

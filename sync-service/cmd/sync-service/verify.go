@@ -48,7 +48,7 @@ Examples:
 `
 }
 
-// errProblems sets the exit code to 1. Its message adds nothing to the printed problems.
+// errProblems sets the exit code to 1. The details have already been printed.
 var errProblems = codedError{errors.New("problems found"), 1}
 
 // Run audits the streams and the rows.
@@ -86,8 +86,8 @@ func (c verifyCommand) audit(e *env, t *syncservice.Tools) (audit.Report, error)
 	})
 }
 
-// repair restores missing events, starting with the most complete source: streams first, then
-// tails, then tombstones. It returns the result of the last audit.
+// repair restores missing events from the streams, which are the most complete source, and then
+// from the tails. It stores tombstones for the rest. It returns the result of the last audit.
 func (c verifyCommand) repair(e *env, t *syncservice.Tools, r audit.Report) (audit.Report, error) {
 	repaired, err := replayBroken(e, t, r)
 	if err != nil {

@@ -2,14 +2,14 @@
 //
 // It reads the counters of all channels and then the end of every stream, so all events
 // acknowledged up to a counter are below that end. It waits until the consumer group has stored and
-// acknowledged all entries up to those ends. Then it compares: each channel must have a row for
-// each seq up to its counter. Each entry that is still in a stream must have its row, or a
-// tombstone with a dead letter.
+// acknowledged all entries up to those ends. Then it checks that each channel has a row for each
+// seq up to its counter. Each entry that is still in a stream must have its row, or a tombstone and
+// a dead letter.
 //
-// Events whose entries are trimmed are known only to PostgreSQL. For them the audit proves that
-// every seq from 1 to the counter has a row; unique keys ensure that no seq and no event id has two
-// rows. It counts the tombstones among the rows. It can no longer check that a row has the contents
-// of its entry.
+// Once an entry has been trimmed, only PostgreSQL knows its event. For such events the audit proves
+// that every seq from 1 to the counter has a row; unique keys ensure that no seq and no event id
+// has two rows. It counts the tombstones among the rows. It can no longer check that a row matches
+// its entry.
 package audit
 
 import (
@@ -37,16 +37,16 @@ import (
 
 // The kinds of problems.
 const (
-	Hole         = "hole"           // a seq up to the counter without a row
-	Missing      = "missing"        // an entry of a stream without a row; a replay restores it
-	Conflict     = "conflict"       // another event or a tombstone holds the seq of an entry whose event is not stored
-	Duplicate    = "duplicate"      // one client id of one sender has two seqs within the idempotency window
-	NoDeadLetter = "no_dead_letter" // a "failed" tombstone without a dead letter that no operator has dropped
+	Hole         = "hole"           // a seq, at or below the counter, that has no row
+	Missing      = "missing"        // a stream entry that has no row; a replay restores it
+	Conflict     = "conflict"       // the event of an entry is not stored; another event or a tombstone holds its seq
+	Duplicate    = "duplicate"      // a sender's client id has two seqs within the idempotency window
+	NoDeadLetter = "no_dead_letter" // a "failed" tombstone that has no dead letter, although no operator has dropped it
 	Behind       = "counter_behind" // PostgreSQL has seqs above the counter: Redis has lost writes
 	MaxHoles     = 1000             // maximum number of holes reported per channel
 )
 
-// Problem is a problem with a range of seqs of one channel.
+// Problem is a problem with a range of seqs in one channel.
 type Problem struct {
 	Kind    string         `json:"kind"`
 	Channel chat.ChannelID `json:"channel_id"`
@@ -197,7 +197,8 @@ func (a *audit) awaitGroup(ctx context.Context, ends []entryid.ID) error {
 	}
 }
 
-// unsettled returns why a partition is not stored and acknowledged up to end, or "" if it is.
+// unsettled returns why not all of a partition's entries up to end are stored and acknowledged, or
+// "" if they are.
 func unsettled(s lag.Partition, end entryid.ID) string {
 	if s.Length == 0 && s.Pending == 0 {
 		return ""
@@ -254,7 +255,7 @@ func (a *audit) channels(ctx context.Context) error {
 
 func (a *audit) channel(ctx context.Context, c store.ChannelRows, head int64, counted bool) error {
 	a.report.Channels++
-	if counted && c.Last > head { // the channel has advanced since, or the counter is behind
+	if counted && c.Last > head { // the channel has advanced in the meantime, or the counter is behind
 		now, err := a.log.Heads(ctx, []chat.ChannelID{c.Channel})
 		if err != nil {
 			return err
@@ -289,8 +290,8 @@ func (a *audit) add(kind string, c chat.ChannelID, from, to int64, note string) 
 	a.report.Problems = append(a.report.Problems, Problem{Kind: kind, Channel: c, Range: store.Range{From: from, To: to}, Note: note})
 }
 
-// window records the seqs sent within the idempotency window, by the entry times of the stream. It
-// keeps two maps, each for half a window.
+// window records the seqs sent within the idempotency window, as measured by the times in the entry
+// ids. It keeps two maps, each covering half a window.
 type window struct {
 	seed     maphash.Seed
 	now, old map[uint64]int64 // digest of channel, sender and client id → seq
@@ -332,9 +333,9 @@ func (a *audit) page(ctx context.Context, p int, page []redis.XMessage, w *windo
 	refs := make([]store.EventRef, 0, len(page))
 	for _, m := range page {
 		a.report.Entries++
-		e, _ := event.DecodeEntry(m.Values) // as far as it can be decoded
+		e, _ := event.DecodeEntry(m.Values) // the fields that can be decoded
 		if e.Channel.IsZero() || e.Seq < 1 || e.ID.IsZero() || a.log.Partition(e.Channel.UUID) != p {
-			continue // a dead letter without a channel and seq
+			continue // it became a dead letter without a channel and seq
 		}
 		refs = append(refs, store.EventRef{Channel: e.Channel, Seq: e.Seq, ID: e.ID})
 		id, _ := entryid.Parse(m.ID) // generated by Redis, so it is valid
@@ -366,7 +367,7 @@ func (a *audit) compare(p store.EventRef, f store.Found) {
 	}
 }
 
-// Broken returns the channels that lack rows which the streams may contain.
+// Broken returns the channels with missing rows that the streams may still contain.
 func (r *Report) Broken() []chat.ChannelID {
 	seen := map[chat.ChannelID]struct{}{}
 	var list []chat.ChannelID

@@ -30,8 +30,7 @@ type Channel struct {
 // Waiting returns the number of entries that are not stored.
 func (c *Channel) Waiting() int64 { return c.Pending + c.Undelivered }
 
-// Bucket counts the entries whose age is below Below and not below the limit of the previous
-// bucket.
+// Bucket counts the entries that are younger than Below and not counted in an earlier bucket.
 type Bucket struct {
 	Below   string `json:"below"`
 	Entries int64  `json:"entries"`
@@ -101,7 +100,7 @@ func Read(ctx context.Context, rdb redis.UniversalClient, partitions int) (Repor
 	return r.report, nil
 }
 
-// pending reads the entries that are delivered but not acknowledged.
+// pending reads the entries that have been delivered but not acknowledged.
 func (r *reader) pending(ctx context.Context, rdb redis.UniversalClient, p int) error {
 	stream := rediskey.Stream(p)
 	for start := "-"; ; {
@@ -136,7 +135,7 @@ func (r *reader) pending(ctx context.Context, rdb redis.UniversalClient, p int) 
 }
 
 func (r *reader) add(p int, m redis.XMessage) *Channel {
-	e, _ := event.DecodeEntry(m.Values) // as far as it can be decoded
+	e, _ := event.DecodeEntry(m.Values) // the fields that can be decoded
 	name := ""
 	if !e.Channel.IsZero() {
 		name = e.Channel.String()

@@ -22,7 +22,7 @@ type chunk struct {
 	partition   int
 	entries     []entry
 	rows        []store.Row
-	maybeStored bool // may be stored already, because its entries were pending or claimed
+	maybeStored bool // some entries may be stored already, because they were pending or claimed
 	bytes       int
 	done        chan error // receives nil when every entry is acknowledged or deliberately left pending
 }
@@ -31,16 +31,17 @@ type chunk struct {
 type entry struct {
 	id              string
 	row             int    // its index in rows, -1 for none
-	failed          string // why it becomes a dead letter, shown to the sender; its row is then a tombstone
+	failed          string // why it becomes a dead letter (shown to the sender); if set, the row is a tombstone
 	detail          string // more about the reason, for operators
-	storedElsewhere bool   // the event itself is stored under another seq, although the entry is a dead letter
-	seqTaken        bool   // another event holds its seq: append it again, or else it becomes a dead letter
+	storedElsewhere bool   // the entry becomes a dead letter, but its event is stored under another seq
+	seqTaken        bool   // another event holds its seq; it is appended again or becomes a dead letter
 
-	// The readable part of an entry that never became the row of an event; see chunk.origin.
+	// The readable part of an entry that could not be converted to an event's row; see
+	// chunk.origin.
 	partial *event.Entry
 }
 
-// origin identifies the event of an entry and its sender, as far as known.
+// origin identifies the event of an entry and its sender, as far as they are known.
 type origin struct {
 	channel  chat.ChannelID
 	seq      int64
@@ -60,8 +61,8 @@ func (ch *chunk) origin(e *entry) origin {
 	return origin{r.Channel, r.Seq, r.ID, r.Sender, r.ClientID}
 }
 
-// add adds an entry to a chunk. An entry of a newer version stays pending until an upgraded
-// instance stores it.
+// add adds an entry to a chunk. An entry in a newer format stays pending until an upgraded instance
+// stores it.
 func (c *Consumer) add(ch *chunk, in streamreader.Entry) {
 	id := in.ID
 	if in.Pairs == nil { // pending, but deleted from the stream
@@ -83,7 +84,7 @@ func (c *Consumer) add(ch *chunk, in streamreader.Entry) {
 	var row store.Row
 	if err == nil {
 		if p := rediskey.Of(e.Channel.UUID, c.cfg.Partitions); p != ch.partition {
-			// No tombstone: its seq belongs to a channel of another stream, which is guarded by
+			// No tombstone: its seq belongs to a channel in another stream, which is guarded by
 			// another lock.
 			ch.fail(id, event.Entry{ID: e.ID, Sender: e.Sender}, store.ReasonMisplaced, fmt.Sprintf("belongs to partition %d", p))
 			return
@@ -113,7 +114,7 @@ func (ch *chunk) fail(id string, e event.Entry, reason, detail string) {
 	ch.entries = append(ch.entries, entry{id: id, row: row, failed: reason, detail: detail, partial: &e})
 }
 
-// why returns the reason for the dead letter, with details for operators.
+// why returns the reason why the entry becomes a dead letter, with details for operators.
 func (e *entry) why() string { return store.Rejected{Reason: e.failed, Detail: e.detail}.Why() }
 
 // full reports whether the chunk has reached a limit, so that the stream may have more entries.
@@ -128,7 +129,7 @@ func (ch *chunk) room() int {
 	return max(1, n)
 }
 
-// grow allocates space for n more entries.
+// grow makes room for n more entries.
 func (ch *chunk) grow(n int) {
 	ch.entries, ch.rows = slices.Grow(ch.entries, n), slices.Grow(ch.rows, n)
 }

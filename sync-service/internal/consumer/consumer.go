@@ -6,7 +6,7 @@
 // memory, and the readers simply wait while PostgreSQL is down. Housekeeping raises the watermarks,
 // trims the tails and streams, and removes dead consumers.
 //
-// Goroutines: Run owns them all: one reader per partition, Config.Writers writers, one for
+// Run owns all goroutines: one reader per partition, Config.Writers writers and one for
 // housekeeping.
 package consumer
 
@@ -34,11 +34,11 @@ type Config struct {
 	Name       string
 	Partitions int // required
 
-	BatchMax  int           // default 5000: a transaction with this many entries does not wait for more
+	BatchMax  int           // default 5000: once a transaction has this many entries, it does not wait for more
 	BatchWait time.Duration // default 40ms: how long a transaction's first chunk waits for others; also the minimum time between reads
 	Writers   int           // default 2: maximum number of concurrent transactions
 
-	ReadBlock      time.Duration // default 1s: timeout of a blocking read; it delays the shutdown, because a blocked read is not interrupted
+	ReadBlock      time.Duration // default 1s: timeout of a blocking read; it also delays shutdown, because a blocked read is not interrupted
 	ClaimIdle      time.Duration // default 10s: idle time after which another consumer's pending entries are claimed
 	ClaimInterval  time.Duration // default a fifth of ClaimIdle
 	ConsumerExpiry time.Duration // default 5m: idle time after which a consumer without pending entries is removed
@@ -51,20 +51,20 @@ type Config struct {
 	Retention              time.Duration // default 72h: how long stored entries stay in the streams
 	TrimAt                 float64       // default 1 (never): share of maxmemory above which the retention is ignored
 	TailLength             int           // default 500: number of items that a tail keeps
-	TailExpiry             time.Duration // default 1h: age at which stored items leave a tail; it may take up to twice as long
+	TailExpiry             time.Duration // default 1h: age at which stored items are removed from a tail; may take up to twice as long
 
 	RetryMin, RetryMax time.Duration // default 100ms, 5s: limits of the retry backoff
 
-	// Move appends an event again under a new seq when another event holds its seq, because Redis
-	// lost writes and reused seqs. It may be called again for the same entry. It returns moved =
-	// false if the event must become a dead letter instead. If Move is nil, all such events become
-	// dead letters.
+	// Move appends an event again under a new seq if another event holds its seq, which happens
+	// when Redis loses writes and reuses seqs. It may be called again for the same entry. It
+	// returns moved = false if the event must become a dead letter instead. If Move is nil, all
+	// such events become dead letters.
 	Move func(ctx context.Context, e event.Entry) (moved bool, err error)
 
 	Traces  *msgtrace.Tracer // nil disables tracing
 	Metrics *Metrics         // required
 	Logger  *slog.Logger
-	Outages *outage.Log // default: a new one that uses Logger; a program shares one among all its steps
+	Outages *outage.Log // default: a new one that uses Logger; a program shares one across all its steps
 }
 
 const defaultTailExpiry = time.Hour
@@ -85,16 +85,16 @@ func (c *Config) setDefaults() {
 	c.Outages = cmp.Or(c.Outages, outage.New(c.Logger, "storing is interrupted", "storing resumed"))
 }
 
-// Consumer is one member of the consumer group.
+// Consumer is one consumer in the consumer group.
 type Consumer struct {
-	reads redis.UniversalClient // blocking reads hold its connections, so its pool has at least Partitions + 4
+	reads redis.UniversalClient // its connections are held by blocking reads, so its pool needs at least Partitions + 4
 	rdb   redis.UniversalClient // everything else
 	log   *eventlog.Log
 	store Store
 	cfg   Config
 	m     *Metrics
 
-	chunks     chan *chunk // from readers to writers; closed when the readers are done
+	chunks     chan *chunk // from readers to writers; closed once all readers have returned
 	collecting sync.Mutex  // held by the writer that is collecting chunks
 
 	// mu guards what the writers record for housekeeping, by partition.
@@ -122,8 +122,8 @@ func New(reads, rdb redis.UniversalClient, s Store, cfg Config) (*Consumer, erro
 }
 
 // Run consumes until ctx is done, finishes the current chunks, and returns nil. It waits out
-// outages of Redis and PostgreSQL. If PostgreSQL is down when ctx ends, the current entries stay
-// pending.
+// outages of Redis and PostgreSQL. If PostgreSQL is down when ctx is canceled, the current entries
+// stay pending.
 func (c *Consumer) Run(ctx context.Context) error {
 	var readers, writers, housekeeper sync.WaitGroup
 	for range c.cfg.Writers {

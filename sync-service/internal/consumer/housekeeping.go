@@ -35,12 +35,12 @@ type watermarks interface {
 
 // progress tracks a partition since its watermark was last raised.
 type progress struct {
-	latest group.Snapshot // of the last acknowledgement
+	latest group.Snapshot // from the last acknowledgement
 	dirty  bool           // latest is not written yet
-	// written is the watermark in PostgreSQL, as far as this process knows. Trimming of streams and
-	// tails relies only on this value, never on one that is not written yet.
+	// written is the watermark in PostgreSQL, as far as this process knows. Streams and tails are
+	// trimmed only by this value, never by one that is not written yet.
 	written entryid.ID
-	// tails holds the channels with events stored since their tail was last trimmed.
+	// tails holds the channels for which events have been stored since their tail was last trimmed.
 	tails map[channelID]struct{}
 }
 
@@ -70,8 +70,9 @@ func (c *Consumer) recordSnapshot(p int, snap group.Snapshot) {
 }
 
 // refreshWatermarks asks for the group's progress in all partitions, even if this process has
-// acknowledged nothing there. An instance that dies between its last acknowledgement and the
-// watermark leaves the watermark to others, and its partition may be quiet from then on.
+// acknowledged nothing there. If an instance dies after its last acknowledgement but before it
+// raises the watermark, another instance has to raise it, and the partition may be quiet from then
+// on.
 func (c *Consumer) refreshWatermarks(ctx context.Context) error {
 	acks := make([]group.Acks, c.cfg.Partitions)
 	for p := range acks {
@@ -99,7 +100,7 @@ func (c *Consumer) housekeeping(ctx context.Context) {
 		return true
 	}
 	var tails, swept, trimmed time.Time
-	asked := time.Now() // no need to ask at the start: acknowledgements bring newer state
+	asked := time.Now() // no need to ask at the start: acknowledgements return newer progress
 	for {
 		select {
 		case <-ctx.Done():
@@ -212,7 +213,7 @@ func (c *Consumer) watermark(ctx context.Context, p int) (entryid.ID, error) {
 	return c.store.Watermark(ctx, p)
 }
 
-// tailsPerCall bounds how many tails one script call handles, and so how long it blocks Redis.
+// tailsPerCall limits how many tails one script call handles, and so how long it blocks Redis.
 const tailsPerCall = 100
 
 // trimTails trims the tails of channels whose events were stored. A channel stays recorded until
@@ -291,7 +292,7 @@ func callTrimTails(ctx context.Context, rdb redis.UniversalClient, p int, mark e
 	return answers, nil
 }
 
-// TrimTails removes all stored items from the tails of channels. Readers get those events from
+// TrimTails removes all stored items from the channels' tails. Readers get those events from
 // PostgreSQL.
 func TrimTails(ctx context.Context, rdb redis.UniversalClient, marks Watermarks, partitions int, channels []chat.ChannelID) error {
 	byPartition := make(map[int][]channelID)
@@ -316,8 +317,8 @@ type Watermarks interface {
 	Watermark(ctx context.Context, partition int) (entryid.ID, error)
 }
 
-// sweepTails records every existing tail for trimming. Otherwise the tails of an instance that died
-// between storing and trimming would stay forever.
+// sweepTails records every existing tail for trimming. Without it, if an instance died between
+// storing and trimming, the tails would stay forever.
 func (c *Consumer) sweepTails(ctx context.Context) error {
 	return scan.Channels(ctx, c.rdb, c.cfg.Partitions, rediskey.Tail, func(p int, ch channelID) {
 		c.recordTails(p, []channelID{ch})

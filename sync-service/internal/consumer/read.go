@@ -51,10 +51,9 @@ func (c *Consumer) read(ctx context.Context, p int) {
 	}
 }
 
-// consume reads the entries pending on this consumer, then new entries and, at intervals, entries
-// that have been pending on others for too long. After any error the caller starts it again from
-// the pending entries: a lost reply may have contained entries that only the pending list still
-// knows.
+// consume reads the entries pending for this consumer, then new entries and, at intervals, entries
+// that have been pending for other consumers for too long. After any error the caller starts it
+// again from the pending entries: if a reply was lost, only the pending list still has its entries.
 func (c *Consumer) consume(ctx context.Context, p int, stream *streamreader.Reader, retry *backoff.Backoff) error {
 	if err := c.checkForLostWrites(ctx, p); err != nil {
 		return err
@@ -98,10 +97,10 @@ func (c *Consumer) consume(ctx context.Context, p int, stream *streamreader.Read
 	return nil
 }
 
-// checkForLostWrites checks whether Redis has lost writes of a partition, which shows when its
-// stream ends below the watermark. In that case new entries get ids above the watermark, and the
-// progress recorded for the old stream is discarded. Components that use a channel repair its
-// counter.
+// checkForLostWrites checks whether Redis has lost a partition's writes. The sign is that the
+// stream ends below the watermark. If so, new entries get ids above the watermark, and the progress
+// recorded for the old stream is discarded. Channel counters are repaired later, by whichever
+// component uses the channel.
 func (c *Consumer) checkForLostWrites(ctx context.Context, p int) error {
 	watermark, err := c.store.Watermark(ctx, p)
 	if err != nil {
@@ -119,7 +118,7 @@ func (c *Consumer) checkForLostWrites(ctx context.Context, p int) error {
 }
 
 // pause waits until the given time or until ctx is done. A reader that has emptied the stream
-// pauses until BatchWait is over, so that the next read and transaction handle more entries. With
+// pauses for the rest of BatchWait, so that the next read and transaction handle more entries. With
 // little traffic, the blocking read takes longer than that anyway.
 func (c *Consumer) pause(ctx context.Context, until time.Time) {
 	d := time.Until(until)
@@ -135,7 +134,7 @@ func (c *Consumer) pause(ctx context.Context, until time.Time) {
 }
 
 // consumeNew waits for new entries and has one chunk of them stored. It returns more = true if
-// there may be further entries. Entries that it has read are stored even if ctx ends in the
+// there may be further entries. Entries that it has read are stored even if ctx is canceled in the
 // meantime.
 func (c *Consumer) consumeNew(ctx context.Context, p int, stream *streamreader.Reader) (more bool, err error) {
 	ch := newChunk(p, maxRead)
@@ -143,16 +142,16 @@ func (c *Consumer) consumeNew(ctx context.Context, p int, stream *streamreader.R
 	asked := maxRead
 	n, err := stream.Read(ctx, ">", asked, c.cfg.ReadBlock, handle)
 	for err == nil && n == asked && !ch.full() && ctx.Err() == nil {
-		asked = min(ch.room(), 3*asked) // the next entries may be larger
+		asked = min(ch.room(), 3*asked) // grows slowly, because the next entries may be larger
 		ch.grow(asked)
 		n, err = stream.Read(ctx, ">", asked, -1, handle)
 	}
 	return n == asked, errors.Join(c.submit(ch), err) // what was read before an error is stored first
 }
 
-// claim claims entries that have been pending for too long on any consumer, including this one, and
-// has them stored. The reader calls it when it has no other chunk, so it never claims entries that
-// this process is storing.
+// claim claims entries that have been pending for too long for any consumer, including this one,
+// and has them stored. The reader calls it when it has no other chunk, so it never claims entries
+// that this process is storing.
 func (c *Consumer) claim(ctx context.Context, p int) error {
 	return group.Claim(ctx, c.rdb, rediskey.Stream(p), c.cfg.Name, c.cfg.ClaimIdle, maxRead, func(messages []redis.XMessage) error {
 		c.m.claimed.Add(float64(len(messages)))

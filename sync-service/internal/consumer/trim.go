@@ -9,8 +9,8 @@ import (
 )
 
 // trim removes stored entries that are older than the retention from every stream; above the memory
-// budget it removes stored entries of any age. It trims all partitions in turn in small steps, so
-// that the oldest entries of all partitions go first.
+// budget it removes stored entries of any age. It trims the partitions in turn, in small steps, so
+// that the oldest entries of all partitions are removed first.
 func (c *Consumer) trim(ctx context.Context) error {
 	marks := make([]entryid.ID, c.cfg.Partitions)
 	for p := range marks {

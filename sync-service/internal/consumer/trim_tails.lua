@@ -1,12 +1,12 @@
 -- trim_tails.lua: trims tails to their newest items and removes stored items that are older than
--- the expiry. A tail whose items are all stored expires as a whole. So no stored item stays longer
--- than twice the expiry.
+-- the expiry. If all items of a tail are stored, the whole tail gets an expiry. So no stored item
+-- stays longer than twice the expiry.
 --
 -- Only stored and acknowledged items are removed: their entry id is at or below the watermark,
--- delivered, and not pending. An item that cannot be parsed counts as not stored.
--- KEYS[1] stream   parley:{P}:stream    KEYS[2..] tails   parley:{P}:tail:<channel>
--- ARGV[1] group    ARGV[2] watermark    ARGV[3] items to keep    ARGV[4] expiry, ms
--- returns, per tail, 1 if all its items are stored, else 0: call again later
+-- delivered, and not pending. An item that cannot be parsed counts as not stored. KEYS[1] stream
+-- parley:{P}:stream KEYS[2..] tails parley:{P}:tail:<channel> ARGV[1] group ARGV[2] watermark
+-- ARGV[3] items to keep ARGV[4] expiry, ms returns, per tail, 1 if all its items are stored, else 0
+-- (the caller must call again later)
 local group = group_of(KEYS[1], ARGV[1])
 local keep = tonumber(ARGV[3])
 local now = redis.call('TIME')

@@ -36,7 +36,7 @@ func (c *Consumer) write(ctx context.Context) {
 }
 
 // fullChunkWait is how long a full chunk waits for others. A full chunk means that there is a
-// backlog: further chunks are ready now, or the other writers already have them.
+// backlog, so other chunks are either ready now or already taken by other writers.
 const fullChunkWait = 2 * time.Millisecond
 
 // collectChunks waits for a chunk and then briefly for chunks of other partitions, so that
@@ -73,14 +73,14 @@ func (c *Consumer) collectChunks(ctx context.Context) []*chunk {
 }
 
 // persist stores the chunks and then acknowledges their entries. It retries until both succeed or,
-// once ctx has ended, until an attempt fails.
+// once ctx is canceled, until an attempt fails.
 func (c *Consumer) persist(ctx context.Context, chunks []*chunk) error {
 	began := time.Now()
 	batch, starts := merge(chunks)
 	var res store.Result
 	if err := c.retry(ctx, "store", func(ctx context.Context) (err error) {
 		res, err = c.store.Store(ctx, batch)
-		batch.MaybeStored = true // even after an error the commit may have succeeded
+		batch.MaybeStored = true // the commit may have succeeded despite an error
 		return err
 	}); err != nil {
 		return err
@@ -95,7 +95,7 @@ func (c *Consumer) persist(ctx context.Context, chunks []*chunk) error {
 	return nil
 }
 
-// retry calls f until it succeeds. Once ctx has ended, it does not retry after a failure.
+// retry calls f until it succeeds. Once ctx is canceled, it does not retry after a failure.
 func (c *Consumer) retry(ctx context.Context, what string, f func(context.Context) error) error {
 	if err := c.backoff().Retry(ctx, f, func(tries int, err error) {
 		c.m.retries.WithLabelValues(what).Inc()
@@ -175,7 +175,7 @@ func (c *Consumer) appendAgain(ctx context.Context, ch *chunk) error {
 		}
 		whole, err := event.DecodeEntry(found[0].Values)
 		if err != nil {
-			continue // an entry never changes, so retrying is useless; it becomes a dead letter
+			continue // an entry never changes, so retrying is pointless; it becomes a dead letter
 		}
 		o := ch.origin(e)
 		moved, err := c.cfg.Move(ctx, whole)
@@ -221,7 +221,7 @@ func (c *Consumer) moveToDeadLetters(ctx context.Context, ch *chunk) error {
 }
 
 // notifySender tells the sender's connections that an acknowledged event could not be stored. A
-// sender without a connection learns it from the tombstone.
+// sender without a connection learns of it from the tombstone.
 func (c *Consumer) notifySender(ctx context.Context, o origin, reason string) {
 	n := notice.Notice{
 		Kind: notice.EventFailed, UserID: o.sender, ChannelID: &o.channel, EventID: &o.id, Seq: o.seq, Reason: reason,

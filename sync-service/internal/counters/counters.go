@@ -27,7 +27,7 @@ type Raised struct {
 	Channel chat.ChannelID `json:"channel_id"`
 	From    int64          `json:"from"` // -1 if the counter was missing
 	To      int64          `json:"to"`
-	Gap     bool           `json:"gap"` // writes were lost; To is the seq of the gap event
+	Gap     bool           `json:"gap"` // whether writes were lost; if so, To is the seq of the gap event
 }
 
 // Report is the result of a rebuild.
@@ -106,7 +106,7 @@ func Rebuild(ctx context.Context, rdb redis.UniversalClient, s Store, partitions
 	return report, nil
 }
 
-// maxHead returns the maximum of a head and a seq and epoch, each part separately.
+// maxHead returns h with its seq and its epoch raised, independently, to the given values.
 func maxHead(h eventlog.Head, seq int64, epoch event.Epoch) eventlog.Head {
 	h.Seq = max(h.Seq, seq)
 	if epoch.Number() > h.Epoch.Number() {
@@ -115,8 +115,8 @@ func maxHead(h eventlog.Head, seq int64, epoch event.Epoch) eventlog.Head {
 	return h
 }
 
-// repairCounter repairs the counter of one channel. found is the counter in Redis, known is what
-// the other sources contain.
+// repairCounter repairs the counter of one channel. found is the counter in Redis; known holds the
+// highest values in the other sources.
 func repairCounter(ctx context.Context, log *eventlog.Log, c chat.ChannelID, found, known eventlog.Head, dryRun bool) (Raised, error) {
 	floor := func(context.Context, chat.ChannelID) (int64, error) { return known.Seq, nil }
 	r := Raised{Channel: c, From: found.Seq, To: found.Seq}

@@ -1,6 +1,6 @@
-// Package deadletter stores the entries that cannot be stored in PostgreSQL. Each dead letter is in
-// a stream of its partition, with its original fields and the reason. Only the operator removes
-// dead letters.
+// Package deadletter keeps the entries that cannot be stored in PostgreSQL. Each partition has a
+// stream of dead letters. A dead letter contains the entry's original fields and the reason. Only
+// operators remove dead letters.
 package deadletter
 
 import (
@@ -50,7 +50,7 @@ type Letter struct {
 	Reason    string
 	Attempts  int64
 	At        time.Time
-	Event     event.Entry // as far as it can be decoded
+	Event     event.Entry // only the fields that can be decoded
 }
 
 // Names of the fields that a dead letter has in addition to the fields of the entry.
@@ -64,8 +64,8 @@ const (
 	fieldAt       = fieldPrefix + "at"
 )
 
-// Move moves a pending entry of a partition's stream to the dead letters and acknowledges it,
-// atomically. moved is false if the entry was not pending.
+// Move atomically moves a pending entry from a partition's stream to the dead letters and
+// acknowledges it. moved is false if the entry was not pending.
 func Move(ctx context.Context, rdb redis.UniversalClient, from Source, partition int, entry, reason string) (moved bool, err error) {
 	keys := []string{from.key(partition), rediskey.Dead(partition)}
 	letter, err := moveScript.Run(ctx, rdb, keys, rediskey.ConsumerGroup, entry, reason, string(from)).Text()
@@ -95,7 +95,8 @@ func Decode(m redis.XMessage) Letter {
 	return l
 }
 
-// unpack adds the fields that move.lua has packed to fields, as far as they can be decoded.
+// unpack decodes the fields that move.lua has packed and adds them to fields. If decoding fails, it
+// adds none.
 func unpack(packed []byte, fields map[string]any) {
 	var flat []string
 	if err := msgpack.Unmarshal(packed, &flat); err != nil {

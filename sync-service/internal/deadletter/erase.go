@@ -23,8 +23,8 @@ var replaceScript = redis.NewScript(replaceSource)
 // fieldPayload is the field of an entry that contains its frame.
 const fieldPayload = "payload"
 
-// NamedUser returns the user whose name the dead letter contains. A payload that cannot be decoded
-// may contain the name of its sender.
+// NamedUser returns the user whose name the dead letter contains. If the payload cannot be decoded,
+// it is assumed to contain the sender's name.
 func (l Letter) NamedUser() (user chat.UserID, ok bool) {
 	payload, _ := l.Fields[fieldPayload].(string)
 	if l.Source != Events || payload == "" {

@@ -75,7 +75,7 @@ type Store interface {
 	Drop(ctx context.Context, partition int, channel chat.ChannelID, seq int64) (bool, error)
 }
 
-// ErrRemains is wrapped by the error for a dead letter that still cannot be stored and so remains.
+// ErrRemains is wrapped by the error that Retry returns if a dead letter still cannot be stored.
 var ErrRemains = errors.New("remains a dead letter")
 
 // Retry stores the contents of a dead letter and removes it. An event is stored under its original

@@ -1,5 +1,5 @@
 // Package entryid represents the id of a stream entry, "<ms>-<seq>", as a value that can be
-// compared and stored in two columns of PostgreSQL.
+// compared, and stored in two PostgreSQL columns.
 package entryid
 
 import (
@@ -63,8 +63,8 @@ func (id ID) Next() ID {
 	return ID{id.Ms, id.Seq + 1}
 }
 
-// At returns the lowest id of an entry that is added at time t.
+// At returns the lowest id that an entry added at time t can have.
 func At(t time.Time) ID { return ID{Ms: max(0, t.UnixMilli())} }
 
-// Time returns the time at which the entry was added, by the clock of Redis.
+// Time returns the time at which the entry was added, according to the Redis server's clock.
 func (id ID) Time() time.Time { return time.UnixMilli(id.Ms).UTC() }

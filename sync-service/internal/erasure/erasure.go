@@ -2,9 +2,10 @@
 // sync-service has written: the rows of the event log, the dead letters, and the tails of the
 // channels. Until then, readers omit the names.
 //
-// It works in small batches and keeps no position: a row without a name is not found again. So it
-// may be interrupted at any time, and any number of instances may run. Events that are stored after
-// a deletion, because they waited in a stream or were dead letters, are found by later passes.
+// It works in small batches and needs to record no position, because its queries find only rows
+// that still contain a name. So it may be interrupted at any time, and any number of instances may
+// run. Events that are stored after a deletion, because they waited in a stream or were dead
+// letters, are found by later passes.
 package erasure
 
 import (
@@ -28,14 +29,14 @@ import (
 
 // Config configures a Scrubber. A zero optional field means its default.
 type Config struct {
-	Redis      redis.UniversalClient // required, like the next three fields
+	Redis      redis.UniversalClient // required, as are the next three fields
 	Store      Store
 	Partitions int
 	Registry   prometheus.Registerer
 
 	Interval     time.Duration // default 5s: how often to look for names of recently deleted accounts
 	FullInterval time.Duration // default 1h: how often to look for all names and search all dead letters
-	Retention    time.Duration // default 72h: how long entries of a deleted account may stay in the streams
+	Retention    time.Duration // default 72h: how long a deleted account's entries may stay in the streams
 	Batch        int           // default 500: maximum number of rows per transaction
 	Logger       *slog.Logger  // default slog.Default()
 }
@@ -52,7 +53,7 @@ type Store interface {
 
 const (
 	usersPerQuery = 100
-	// batchPause is the pause between batches, which lets other work proceed.
+	// batchPause is the pause between batches, which gives way to other work.
 	batchPause = 20 * time.Millisecond
 	// passTimeout bounds one pass. The next pass does the rest.
 	passTimeout = 5 * time.Minute
@@ -66,9 +67,9 @@ type Scrubber struct {
 	letters prometheus.Counter
 	waiting prometheus.Gauge
 	allAt   time.Time // when the last full pass began
-	// tails holds the channels whose tails must be trimmed. That happens one pass after their rows
-	// were changed, because entries stored just now are not yet below the watermark. If a restart
-	// forgets a tail, its old items expire by themselves.
+	// tails holds the channels whose tails must be trimmed. They are trimmed one pass after their
+	// rows were changed, because entries that were just stored are not yet below the watermark. If
+	// a restart loses this list, the old items expire by themselves.
 	tails map[chat.ChannelID]struct{}
 }
 
@@ -174,7 +175,7 @@ func (s *Scrubber) scrubRows(ctx context.Context, since time.Time) error {
 				}
 			}
 		}
-		if removed == 0 { // none left, or the rows are locked by others
+		if removed == 0 { // no names are left, or other transactions hold locks on the rows
 			return nil
 		}
 	}

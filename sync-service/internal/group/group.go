@@ -1,6 +1,6 @@
-// Package group manages the consumer group of one stream, independent of what its entries contain.
-// It creates the group, claims entries that idle consumers left pending, acknowledges, trims stored
-// entries and removes idle consumers.
+// Package group manages the consumer group of one stream, independently of what its entries
+// contain. It creates the group, claims entries that idle consumers left pending, acknowledges,
+// trims stored entries and removes idle consumers.
 //
 // The package starts no goroutines and keeps no state. Every call may be repeated.
 package group
@@ -17,10 +17,11 @@ import (
 )
 
 // Create creates the consumer group of a stream, and the stream if necessary. The group is missing
-// if the stream is new or if Redis has lost the group. The group begins at start, up to which
-// everything is stored, or at the end of the stream if that is lower: then Redis has lost its
-// newest entries and may give new entries ids below start. It never begins at '$', which would skip
-// entries that are not stored. created is false if the group already exists.
+// if the stream is new or if Redis has lost the group. The group begins at start, the id up to
+// which everything is stored. If the end of the stream is lower, Redis has lost its newest entries
+// and may give new entries ids below start, so the group begins at the end of the stream. It never
+// begins at '$', which would skip entries that are not stored. created is false if the group
+// already exists.
 func Create(ctx context.Context, rdb redis.UniversalClient, stream string, start entryid.ID) (created bool, err error) {
 	info, err := rdb.XInfoStream(ctx, stream).Result()
 	switch {
@@ -47,10 +48,10 @@ func Create(ctx context.Context, rdb redis.UniversalClient, stream string, start
 	return true, nil
 }
 
-// Claim claims entries that have been pending for at least idle on any consumer, and calls handle
-// with one page of them at a time.
+// Claim claims entries that have been pending for at least the duration idle, for any consumer, and
+// calls handle with one page of them at a time.
 func Claim(ctx context.Context, rdb redis.UniversalClient, stream, consumer string, idle time.Duration, page int64, handle func([]redis.XMessage) error) error {
-	// An empty page is not the end of the list: only the cursor "0-0" is.
+	// An empty page does not mean the end of the list; only the cursor "0-0" does.
 	for cursor := "0-0"; ctx.Err() == nil; {
 		messages, next, err := rdb.XAutoClaim(ctx, &redis.XAutoClaimArgs{
 			Stream: stream, Group: rediskey.ConsumerGroup, Consumer: consumer, MinIdle: idle, Start: cursor, Count: page,
@@ -81,7 +82,7 @@ func Reap(ctx context.Context, rdb redis.UniversalClient, stream, self string, m
 	return names, nil
 }
 
-// maxTrim bounds how many entries one call of the trim script removes, and so how long it blocks
+// maxTrim limits how many entries one call of the trim script removes, and so how long it blocks
 // Redis.
 const maxTrim = 10_000
 
@@ -96,10 +97,10 @@ type Trimmed struct {
 // Limits determine how long stored entries stay in a stream.
 type Limits struct {
 	Retention time.Duration
-	At        float64 // share of maxmemory above which the retention is ignored; 1: never
+	At        float64 // fraction of maxmemory above which the retention is ignored; 1 means never
 }
 
-// Trim trims a stream whose entries up to the watermark are stored. One call removes at most
+// Trim trims a stream. All entries up to the watermark must be stored. One call removes at most
 // maxTrim entries. A dry run returns the bound and removes nothing.
 func Trim(ctx context.Context, rdb redis.UniversalClient, stream string, watermark entryid.ID, l Limits, dryRun bool) (Trimmed, error) {
 	dry := "0"

@@ -1,8 +1,8 @@
 -- lib.lua: common functions, prepended to each script here and in the packages consumer and
 -- receipts. They compare entry ids and read the progress of a consumer group.
 
--- less reports whether entry id a is below b. The milliseconds fit into a double. The sequence may
--- not, so it is compared as text.
+-- less reports whether entry id a is below b. The milliseconds fit into a double, but the sequence
+-- number may not, so it is compared as text.
 local function less(a, b)
   local ams, aseq = string.match(a, '^(%d+)-?(%d*)$')
   local bms, bseq = string.match(b, '^(%d+)-?(%d*)$')
@@ -15,7 +15,7 @@ end
 
 -- group_of returns the state of a consumer group, or nil if the group or the stream does not exist:
 -- delivered (the last delivered id), read (entries-read, false if Redis does not know it), pending
--- (a count) and lowest (the lowest id pending for any consumer, false for none).
+-- (a count) and lowest (the lowest id that is pending for any consumer, or false if none is).
 local function group_of(stream, name)
   if redis.call('EXISTS', stream) == 0 then return nil end
   for _, flat in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
@@ -45,7 +45,8 @@ local function count_undelivered(stream, group, limit)
   end
 end
 
--- added_of returns how many entries were ever added to a stream, and the last id that it generated.
+-- added_of returns the total number of entries ever added to a stream, and the last id that it
+-- generated.
 local function added_of(stream)
   local info, flat = {}, redis.call('XINFO', 'STREAM', stream)
   for i = 1, #flat, 2 do info[flat[i]] = flat[i + 1] end
@@ -58,8 +59,8 @@ end
 -- Redis neither replicates entries-read nor writes it to the append-only file. A promoted replica,
 -- or a Redis that restarted after BGREWRITEAOF, has an outdated value. The value is certainly wrong
 -- in two cases: all entries are delivered but it differs from entries-added, or it is below the
--- count in the mirror. Then the undelivered entries are counted; a count that would take too long
--- is left for a later call.
+-- count in the mirror. In these cases the undelivered entries are counted. If there are too many to
+-- count, the value stays unknown until a later call.
 local MAX_UNDELIVERED = 10000
 local function correct_read(stream, group, mirror)
   local total, last = added_of(stream)

@@ -39,7 +39,7 @@ type Call struct {
 
 // RunAll runs a script once per call in one round trip (per node of a cluster) and returns the
 // answers in order. If a node does not know the script, RunAll loads it and repeats the calls that
-// failed. The error is that of the first call that failed.
+// failed. The returned error comes from the first call that failed.
 func RunAll(ctx context.Context, rdb redis.UniversalClient, script *redis.Script, calls []Call) ([]any, error) {
 	if len(calls) == 0 {
 		return nil, nil
@@ -58,10 +58,11 @@ func RunAll(ctx context.Context, rdb redis.UniversalClient, script *redis.Script
 	return answers, nil
 }
 
-// Acks holds the entries of a stream to acknowledge. Without IDs, it only asks for the Snapshot.
+// Acks holds the entries of a stream to acknowledge. If IDs is empty, it only asks for the
+// Snapshot.
 type Acks struct {
 	Stream string
-	Mirror string // the key that mirrors the stream's watermark, "" for none
+	Mirror string // the key that mirrors the stream's watermark; "" if there is none
 	IDs    []string
 }
 

@@ -11,8 +11,8 @@
 -- returns { entries removed, 1 if memory was over the budget else 0, the bound, 1 if there may be more }
 --
 -- Redis removes whole nodes of a stream cheaply ('~'). At most the beginning of one node remains,
--- and the last call removes it entry by entry ('='). Otherwise a quiet stream would keep its last
--- entries forever.
+-- and the last call removes it entry by entry ('='). Without that step, a quiet stream would keep
+-- its last entries forever.
 local group = group_of(KEYS[1], ARGV[1])
 if not group then return { 0, 0, '0-0', 0 } end
 local over, limit = 0, tonumber(ARGV[4])
@@ -26,7 +26,7 @@ local now = redis.call('TIME')
 local cutoff = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000) - tonumber(ARGV[3])
 local bound = string.format('%.0f-0', math.max(cutoff, 0))
 if over == 1 then
-  bound, limit = ARGV[2], math.min(limit, 1000) -- small steps, to remove no more than the budget requires
+  bound, limit = ARGV[2], math.min(limit, 1000) -- small steps, so as to remove no more than the budget requires
 end
 if less(ARGV[2], bound) then bound = ARGV[2] end
 if less(group.delivered, bound) then bound = group.delivered end

@@ -1,6 +1,6 @@
-// Package holes fills the holes that an audit has found: seqs without a row and without an entry in
-// the streams. It stores events that a tail still contains. The others are lost, and each gets a
-// tombstone.
+// Package holes fills the holes that an audit has found. A hole is a range of seqs that have
+// neither a row nor a stream entry. Events that a tail still contains are stored. The others are
+// lost, and a tombstone is stored at each of their seqs.
 package holes
 
 import (
@@ -70,7 +70,7 @@ func fill(ctx context.Context, log *eventlog.Log, s Store, p audit.Problem, dryR
 	return f, s.StoreTombstones(ctx, b.Partitions[0], p.Channel, p.Range)
 }
 
-// rowOf returns the row of a tail item, the same as the row of its entry.
+// rowOf returns the row of a tail item. It is identical to the row of the item's entry.
 func rowOf(c chat.ChannelID, it event.Item) (store.Row, error) {
 	f, err := frame.DecodeEvent(it.Frame)
 	if err != nil {

@@ -17,8 +17,8 @@ type collector struct {
 	receipts, receiptsSeconds, lost                    *prometheus.Desc
 }
 
-// NewCollector returns a collector of the lag of every partition. All instances show the same
-// values, so alerts should use the maximum.
+// NewCollector returns a collector that reports the lag of every partition. All instances show the
+// same values, so alerts should use the maximum.
 func NewCollector(rdb redis.UniversalClient, partitions int) prometheus.Collector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("parley_sync_"+name, help, labels, nil)

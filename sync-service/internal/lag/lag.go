@@ -1,5 +1,5 @@
-// Package lag reports the progress of the consumer group in each partition. It only reads and may
-// run alongside any number of running instances.
+// Package lag reports the progress of the consumer group in each partition. It only reads, so it
+// may run alongside any number of instances.
 package lag
 
 import (
@@ -49,7 +49,7 @@ type Consumer struct {
 	Idle    float64 `json:"idle_seconds"`
 }
 
-// commands are the queries about one stream.
+// commands holds the pipelined queries for one stream.
 type commands struct {
 	name      string
 	stream    *redis.XInfoStreamCmd
@@ -58,7 +58,7 @@ type commands struct {
 	pending   *redis.XPendingCmd
 	memory    *redis.IntCmd
 	first     *redis.XMessageSliceCmd // the first undelivered entry
-	mark      *redis.StringCmd        // number of entries added up to the mirrored watermark; nil for receipts
+	mark      *redis.StringCmd        // number of entries added up to the mirrored watermark; nil for a receipts stream
 }
 
 // Read returns the state of all partitions, using two round trips.

@@ -24,11 +24,11 @@ type member struct {
 type fold struct {
 	partitions int // number of partitions of the deployment
 	receipts   map[member]store.Receipt
-	done       map[int][]string // by partition: entries to acknowledge once the receipts are stored
+	done       map[int][]string // by partition, the entries to acknowledge once the receipts are stored
 	channels   map[int]map[chat.ChannelID]struct{}
 	dead       []deadEntry
 	read       int // number of receipts before folding
-	newer      int // entries of a newer version, left pending for an upgraded instance
+	newer      int // entries in a newer format, left pending for an upgraded instance
 	vanished   int // pending entries that are no longer in the stream
 }
 

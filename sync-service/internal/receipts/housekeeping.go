@@ -20,7 +20,7 @@ var expireSource string
 
 var expireScript = group.Script(expireSource)
 
-// Limits of one call of expire.lua, and so of the time for which it blocks Redis.
+// Limits per call of expire.lua. They bound how long a call blocks Redis.
 const (
 	channelsPerCall = 100
 	waitingPerCall  = 200
@@ -90,8 +90,8 @@ func (c *Consumer) expire(ctx context.Context) error {
 	return nil
 }
 
-// sweep records all channels that have receipts in Redis. Otherwise the receipts of an instance
-// that died between storing them and setting the expiry would stay forever.
+// sweep records all channels that have receipts in Redis. Without it, if an instance died between
+// storing receipts and setting their expiry, they would stay in Redis forever.
 func (c *Consumer) sweep(ctx context.Context) error {
 	var mu sync.Mutex // a Cluster scans several nodes at the same time
 	return scan.Channels(ctx, c.rdb, c.cfg.Partitions, rediskey.Cursor, func(p int, ch chat.ChannelID) {

@@ -1,16 +1,16 @@
-// Package receipts stores members' receipts (delivered and read positions) from the receipts
-// streams of Redis in PostgreSQL.
+// Package receipts reads members' receipts (delivered and read positions) from the receipts streams
+// in Redis and stores them in PostgreSQL.
 //
 // Nobody waits for this, because readers use the greater of the receipts in Redis and PostgreSQL.
 // So one goroutine reads all partitions once a second, without blocking reads. It folds the
 // receipts to the maximum per member, stores them, and only then acknowledges the entries. It reads
-// a few partitions at a time, spread evenly over the second: reading all at once would load
-// PostgreSQL for tens of milliseconds, which delays messages. Entries may be stored again and in
-// any order, and any number of instances share the work. While a store is down it waits, holding at
+// a few partitions at a time, spread evenly over the second: storing all of them at once would load
+// PostgreSQL for tens of milliseconds and delay messages. Entries may be stored again and in any
+// order, and any number of instances share the work. While a store is down it waits, holding at
 // most one read of all partitions in memory.
 //
-// It trims all acknowledged entries, whatever their age. Once all receipts of a channel are stored,
-// it sets an expiry on the copy in Redis.
+// It trims all acknowledged entries, whatever their age. Once all of a channel's receipts are
+// stored, it sets an expiry on the copy in Redis.
 package receipts
 
 import (
@@ -46,14 +46,14 @@ type Config struct {
 	ClaimInterval        time.Duration // default a fifth of ClaimIdle
 	ConsumerExpiry       time.Duration // default 5m: idle time after which a consumer without pending entries is removed
 	HousekeepingInterval time.Duration // default 10s: how often streams are trimmed and expiries set
-	SweepInterval        time.Duration // default 1h: how often to look for receipts whose expiry another instance failed to set
+	SweepInterval        time.Duration // default 1h: how often to look for receipts on which another instance failed to set an expiry
 	Expiry               time.Duration // default 7 days: how long Redis keeps the receipts of a channel after all are stored
 
 	RetryMin, RetryMax time.Duration // default 100ms, 5s: limits of the retry backoff
 
 	Metrics *Metrics // required
 	Logger  *slog.Logger
-	Outages *outage.Log // default: a new one that uses Logger; a program shares one among all its steps
+	Outages *outage.Log // default: a new one that uses Logger; a program shares one across all its steps
 }
 
 func (c *Config) setDefaults() {
@@ -71,7 +71,7 @@ type Store interface {
 	RaiseReceipts(ctx context.Context, cursors []store.Receipt) (int64, error)
 }
 
-// Consumer is one member of the consumer group of the receipts streams.
+// Consumer is one consumer in the consumer group of the receipts streams.
 type Consumer struct {
 	reads, rdb redis.UniversalClient
 	store      Store
@@ -80,16 +80,16 @@ type Consumer struct {
 
 	// unexpired holds the channels, by partition, whose receipts in Redis have no expiry yet.
 	unexpired []map[chat.ChannelID]struct{}
-	// slot is the group of partitions to read next. It survives errors; otherwise a repeated error
-	// could keep the last groups from ever being read.
+	// slot is the group of partitions to read next. It is kept after an error. If it restarted at 0
+	// instead, a recurring error could keep the last groups from ever being read.
 	slot int
-	// When the periodic tasks last ran.
+	// The times at which the periodic tasks last ran.
 	claimed, housekept, swept time.Time
 }
 
 // New checks cfg and applies its defaults. It does no I/O and starts no goroutines. The caller
-// keeps ownership of the clients and the store. The client reads must not retry by itself: entries
-// in a lost reply are already pending, and a second read would skip them.
+// keeps ownership of the clients and the store. The client `reads` must not retry commands by
+// itself: entries in a lost reply are already pending, and a second read would skip them.
 func New(reads, rdb redis.UniversalClient, s Store, cfg Config) (*Consumer, error) {
 	if cfg.Name == "" || cfg.Partitions < 1 || cfg.Metrics == nil {
 		return nil, errors.New("receipts: Name, Partitions and Metrics are required")
@@ -121,7 +121,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	c.runTask(last, "expire", c.expire) // no other instance knows these channels before its next sweep
+	c.runTask(last, "expire", c.expire) // other instances learn of these channels only at their next sweep
 	return nil
 }
 
@@ -132,9 +132,9 @@ func (c *Consumer) backoff() *backoff.Backoff {
 // maxSlots bounds the number of slots in a round. Each slot costs three round trips.
 const maxSlots = 8
 
-// consume reads the entries pending on this consumer and then new entries, one slot of partitions
-// at a time. After any error the caller starts it again from the pending entries: a lost reply may
-// have contained entries that only the pending list still knows.
+// consume reads the entries pending for this consumer and then new entries, one slot of partitions
+// at a time. After any error the caller starts it again from the pending entries: if a reply was
+// lost, only the pending list still has its entries.
 func (c *Consumer) consume(ctx context.Context, retry *backoff.Backoff) error {
 	from := c.allPartitions("0-0")
 	for ctx.Err() == nil && len(from) > 0 {
@@ -193,7 +193,7 @@ func (c *Consumer) allPartitions(position string) map[int]string {
 }
 
 // maxRead bounds how many entries one read returns per partition. An entry contains up to 500
-// receipts, so a read of all partitions needs at most some tens of MB.
+// receipts, so a read of all partitions needs at most a few tens of MB.
 const maxRead = 64
 
 // read reads all partitions in from, each after its position, in one round trip, and stores the
@@ -231,7 +231,7 @@ func (c *Consumer) read(ctx context.Context, from map[int]string) (map[int]strin
 			}
 		}
 	}
-	// Store the entries that were read first, even if ctx has ended or another partition has
+	// First store the entries that were read, even if ctx is canceled or reading another partition
 	// failed.
 	return more, errors.Join(append(errs, c.persist(ctx, f))...)
 }
@@ -246,7 +246,7 @@ func (c *Consumer) createGroup(ctx context.Context, p int) error {
 	return err
 }
 
-// claim stores entries that have been pending for too long on any consumer, including this one.
+// claim stores entries that have been pending for too long for any consumer, including this one.
 func (c *Consumer) claim(ctx context.Context) error {
 	for p := range c.cfg.Partitions {
 		if err := group.Claim(ctx, c.rdb, rediskey.Receipts(p), c.cfg.Name, c.cfg.ClaimIdle, maxRead, func(messages []redis.XMessage) error {
@@ -267,7 +267,7 @@ func (c *Consumer) claim(ctx context.Context) error {
 }
 
 // persist stores the folded receipts and then acknowledges their entries. It retries until both
-// succeed or, once ctx has ended, until an attempt fails. PostgreSQL has no reason to refuse a
+// succeed or, once ctx is canceled, until an attempt fails. PostgreSQL has no reason to refuse a
 // receipt, so nothing is rejected here.
 func (c *Consumer) persist(ctx context.Context, f *fold) error {
 	c.m.newer.Add(float64(f.newer))
@@ -318,7 +318,7 @@ func (c *Consumer) finish(ctx context.Context, f *fold) error {
 		if err != nil {
 			return err
 		}
-		if moved { // otherwise an earlier attempt or another consumer has moved it
+		if moved { // if false, an earlier attempt or another consumer has moved it
 			c.m.dead.Inc()
 			c.cfg.Logger.WarnContext(ctx, "receipts moved to the dead letters", "partition", l.partition, "entry_id", l.id, "reason", l.reason)
 		}

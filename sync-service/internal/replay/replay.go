@@ -1,4 +1,4 @@
-// Package replay stores the entries that the streams still contain again, for a database that was
+// Package replay stores again the entries that the streams still contain, after the database was
 // restored from a backup. It reads outside the consumer group and does not affect it. Storing is
 // idempotent, so a replay may run at any time, over any range, and repeatedly.
 package replay
@@ -20,8 +20,8 @@ import (
 	"parley.chat/sync-service/internal/store"
 )
 
-// Position is the progress of a replay: all partitions before Partition are done, and in Partition
-// all entries up to After.
+// Position is the progress of a replay: all partitions before Partition are done, and all entries
+// of Partition up to After.
 type Position struct {
 	Partition int
 	After     entryid.ID
@@ -56,13 +56,13 @@ type Options struct {
 	Progress func(r Report, done float64)
 }
 
-// Report is the result of a replay. It is accurate after an error too.
+// Report is the result of a replay. It is also accurate after an error.
 type Report struct {
-	Read      int64         `json:"read"`      // entries of the range
+	Read      int64         `json:"read"`      // entries read from the range
 	Inserted  int64         `json:"inserted"`  // rows inserted or, in a dry run, to be inserted
 	Stored    int64         `json:"stored"`    // rows that were already stored
 	Conflicts int64         `json:"conflicts"` // another event holds the seq, or PostgreSQL refused the row
-	Unread    int64         `json:"unread"`    // entries without a channel and seq, or of a newer version: left to the consumer group
+	Unread    int64         `json:"unread"`    // entries without a channel and seq, or in a newer format; left to the consumer group
 	DryRun    bool          `json:"dry_run"`   // nothing was written
 	Position  Position      `json:"-"`         // progress
 	Resume    string        `json:"resume"`    // Position as text, for --resume; empty if the replay has finished

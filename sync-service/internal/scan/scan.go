@@ -69,8 +69,8 @@ func Ends(ctx context.Context, rdb redis.UniversalClient, partitions int) ([]ent
 }
 
 // Row returns the row that the consumer group would store for an entry. An entry that cannot be
-// decoded becomes a tombstone. ok is false for an entry of a newer version, of another partition,
-// or without a readable channel and seq.
+// decoded becomes a tombstone. ok is false if the entry has a newer format, belongs to another
+// partition, or has no readable channel and seq.
 func Row(m redis.XMessage, partition, partitions int) (row store.Row, e event.Entry, ok bool) {
 	e, err := event.DecodeEntry(m.Values)
 	if e.Channel.IsZero() || e.Version > event.Version || rediskey.Of(e.Channel.UUID, partitions) != partition {
@@ -90,10 +90,10 @@ func Row(m redis.XMessage, partition, partitions int) (row store.Row, e event.En
 	return row, e, ok
 }
 
-// Channels calls visit for every channel that has a key of the given kind; key is the function of
-// package rediskey that builds its name. A key that is created or deleted during the scan may be
-// missed, and a channel may be visited twice. On a Cluster, visit is called from several
-// goroutines.
+// Channels calls visit for every channel that has a key of a given kind. The kind is given by key,
+// the function of package rediskey that builds the key's name. A key that is created or deleted
+// during the scan may be missed, and a channel may be visited twice. On a Cluster, visit is called
+// from several goroutines.
 func Channels(ctx context.Context, rdb redis.UniversalClient, partitions int, key func(int, chat.ChannelID) string, visit func(p int, c chat.ChannelID)) error {
 	prefix := strings.TrimSuffix(key(0, chat.ChannelID{}), chat.ChannelID{}.String())
 	pattern := strings.Replace(prefix, "{0}", "{*}", 1) + "*"

@@ -30,8 +30,8 @@ type holder struct {
 	dropped bool
 }
 
-// yieldsTo reports whether r replaces the row h at its seq. The order among tombstones makes the
-// result independent of the order in which they are stored.
+// yieldsTo reports whether r replaces the row h at its seq. Tombstones are ranked, so that the
+// result does not depend on the order in which they are stored.
 func (h holder) yieldsTo(r *Row) bool {
 	if h.dropped || rank(h.kind) == rankEvent {
 		return false
@@ -44,8 +44,8 @@ func (h holder) yieldsTo(r *Row) bool {
 
 const rankEvent = 3
 
-// rank orders rows by how much is known about a seq, from lowest to highest: nothing, that its
-// event has another seq, that its event is a dead letter, the event itself.
+// rank orders rows by how much they tell about their seq. From lowest to highest: its event is
+// lost, its event was stored under another seq, its event is a dead letter, and the event itself.
 func rank(k event.Kind) int {
 	switch k {
 	case event.Lost:
@@ -58,8 +58,8 @@ func rank(k event.Kind) int {
 	return rankEvent
 }
 
-// resolveConflicts handles rows that could not be inserted. Nearly all of them were stored before,
-// which one query finds out for all rows. The remaining few are resolved one by one.
+// resolveConflicts handles rows that could not be inserted. Nearly all of them were stored before;
+// a single query finds those. The remaining few are resolved one by one.
 func resolveConflicts(ctx context.Context, tx pgx.Tx, rows []Row, at []int, res *Result) error {
 	stored, err := holders(ctx, tx, rows, at)
 	if err != nil {
@@ -77,8 +77,8 @@ func resolveConflicts(ctx context.Context, tx pgx.Tx, rows []Row, at []int, res 
 	return nil
 }
 
-// holders reads the existing rows at the seqs of the given rows. The keys of the result have only
-// channel and seq.
+// holders reads the existing rows at the seqs of the given rows. In the keys of the result, only
+// channel and seq are set.
 func holders(ctx context.Context, tx pgx.Tx, rows []Row, at []int) (map[rowKey]holder, error) {
 	channels, seqs := make([]pgtype.UUID, len(at)), make([]int64, len(at))
 	for k, i := range at {
@@ -118,11 +118,11 @@ func resolveConflict(ctx context.Context, tx pgx.Tx, i int, r *Row, res *Result)
 	}
 	elsewhere := same != nil && same.seq != r.Seq
 	switch {
-	case at == nil && !elsewhere: // the conflict was with a row of this batch, which has been resolved since
+	case at == nil && !elsewhere: // the conflict was with a row of this batch, which has already been resolved
 		return insertOne(ctx, tx, r, res)
 	case elsewhere && at != nil && rank(at.kind) == rankEvent:
 		// Another event holds the seq, and this event was appended again under a new seq.
-	case elsewhere: // the seq must not stay without a row
+	case elsewhere: // the seq must not be left without a row
 		noop := tombstoneAt(event.Noop, r.Channel, r.Seq, r.SentAt)
 		var err error
 		if at == nil {
@@ -135,7 +135,7 @@ func resolveConflict(ctx context.Context, tx pgx.Tx, i int, r *Row, res *Result)
 	case at.yieldsTo(r):
 		return replace(ctx, tx, r, res)
 	case at.id == r.ID.UUID || r.Tombstone():
-		// Stored before, or a tombstone for a seq that already has a row.
+		// The row was stored before, or it is a tombstone for a seq that already has a row.
 	default:
 		res.reject(i, r, Rejected{Reason: ReasonSeqTaken})
 	}

@@ -14,9 +14,9 @@ import (
 )
 
 // copyRows stores rows with COPY, the fastest way in PostgreSQL. COPY does not support ON CONFLICT,
-// so a row that already exists fails the transaction with SQLSTATE 23505. That happens only after a
-// crash, a claim or a replay. The rows are encoded here instead of by pgx, which needs several
-// times as long per row (see testdata/bench.txt).
+// so if a row already exists, the transaction fails with SQLSTATE 23505. That happens only after a
+// crash, a claim or a replay. The rows are encoded here because pgx takes several times as long per
+// row (see testdata/bench.txt).
 func copyRows(ctx context.Context, tx pgx.Tx, rows []Row) error {
 	src := &copySource{rows: rows}
 	tag, err := tx.Conn().PgConn().CopyFrom(ctx, src, "copy messages ("+columns+") from stdin (format binary)")
@@ -43,7 +43,7 @@ func copyRows(ctx context.Context, tx pgx.Tx, rows []Row) error {
 type copySource struct {
 	rows []Row
 	next int
-	buf  []byte // encoded and not yet read
+	buf  []byte // encoded but not yet read
 	mem  []byte // the allocation that backs buf
 	done bool
 }

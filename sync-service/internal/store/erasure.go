@@ -11,18 +11,19 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// named is a condition on erasures rows: some row of messages contains the user's name. Each part
-// uses an index.
+// named is an SQL condition on a row of erasures. It is true if some row of messages contains the
+// user's name. Both parts use an index.
 const named = `(exists (select from messages m where m.sender_id = e.user_id and m.data ->> 'sender_name' is not null)
 	or exists (select from messages m where m.target = e.user_id and m.data ->> 'username' is not null))`
 
 // UsersToScrub returns up to limit users whose accounts were deleted and whose names are still in
-// rows. It considers accounts deleted after since, and those not yet marked as scrubbed.
+// rows. It considers accounts that were deleted after the time since and accounts not yet marked as
+// scrubbed.
 func (s *Store) UsersToScrub(ctx context.Context, since time.Time, limit int) ([]chat.UserID, error) {
 	return s.users(ctx, `select e.user_id from erasures e where (e.erased_at > $1 or e.scrubbed_at is null) and `+named+` limit $2`, since, limit)
 }
 
-// Erased returns the given users who have deleted their accounts.
+// Erased returns those of the given users who have deleted their accounts.
 func (s *Store) Erased(ctx context.Context, users []chat.UserID) ([]chat.UserID, error) {
 	ids := make([]pgtype.UUID, len(users))
 	for i, u := range users {
@@ -79,7 +80,7 @@ func (s *Store) RemoveName(ctx context.Context, user chat.UserID, limit int) (ch
 	return channels, nil
 }
 
-// MarkScrubbed marks the deleted accounts whose names are in no row any more as scrubbed. It
+// MarkScrubbed marks deleted accounts as scrubbed if no row contains their names any more. It
 // returns how many accounts remain.
 func (s *Store) MarkScrubbed(ctx context.Context) (remaining int, err error) {
 	err = s.onConn(ctx, func(conn *pgx.Conn) error {

@@ -32,10 +32,10 @@ type rowKey struct {
 func keyOf(r *Row) rowKey { return rowKey{r.Channel.UUID, r.Seq, r.ID.UUID, r.Kind} }
 
 // insertRows stores the rows at the given indexes. It works even if they, or other rows with the
-// same seqs, are stored already.
+// same seqs, are already stored.
 func insertRows(ctx context.Context, tx pgx.Tx, rows []Row, at []int, res *Result) error {
 	unique := make(map[rowKey]struct{}, len(at))
-	first := make([]int, 0, len(at)) // first row per key: one statement must not conflict with itself
+	first := make([]int, 0, len(at)) // first row per key: a statement must not conflict with itself
 	for _, i := range at {
 		p := keyOf(&rows[i])
 		if _, twice := unique[p]; !twice {
@@ -115,7 +115,7 @@ func arrays(rows []Row, at []int) []any {
 	return []any{channels, seqs, ids, kinds, senders, clients, targets, bodies, datas, sent}
 }
 
-// gapChunk bounds the size of the arrays of one statement.
+// gapChunk limits the size of one statement's arrays.
 const gapChunk = 5000
 
 // fillGap stores a tombstone at each seq of the gap's range that has no row. An event that turns up

@@ -66,7 +66,7 @@ func (s *Store) Lookup(ctx context.Context, refs []EventRef) ([]Found, error) {
 	return found, nil
 }
 
-// Missing counts the rows that storing would insert or put in place of a tombstone. It changes
+// Missing counts the rows that Store would insert or put in place of a tombstone. It changes
 // nothing.
 func (s *Store) Missing(ctx context.Context, rows []Row) (n int, err error) {
 	refs := make([]EventRef, len(rows))
@@ -89,7 +89,7 @@ func (s *Store) Missing(ctx context.Context, rows []Row) (n int, err error) {
 // ChannelRows summarizes the rows of a channel.
 type ChannelRows struct {
 	Channel    chat.ChannelID
-	Rows       int64 // number of rows, for Counts only those up to the given seq
+	Rows       int64 // number of rows; Counts includes only rows up to the given seq
 	Last       int64 // the highest seq
 	Tombstones int64 // number of tombstones among the rows
 }
@@ -97,7 +97,7 @@ type ChannelRows struct {
 const sumUp = `select channel_id, count(*), max(seq), count(*) filter (where kind in ('failed', 'lost', 'noop')) from messages`
 
 // Channels returns one page of the channels that have rows, in the order of their ids, starting
-// after the given one. It counts all their rows.
+// after the given one. Unlike Counts, it counts all rows of each channel.
 func (s *Store) Channels(ctx context.Context, after chat.ChannelID, limit int) ([]ChannelRows, error) {
 	return s.channelRows(ctx, sumUp+` where channel_id > $1
 		group by channel_id order by channel_id limit $2`, after.UUID, limit)
@@ -137,7 +137,7 @@ type Range struct {
 	To   int64 `json:"to"`
 }
 
-// Holes returns the ranges of seqs from 1 to upTo that have no row, at most limit ranges.
+// Holes returns up to limit ranges of seqs between 1 and upTo that have no row.
 func (s *Store) Holes(ctx context.Context, channel chat.ChannelID, upTo int64, limit int) (holes []Range, err error) {
 	err = s.onConn(ctx, func(conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, `select seq + 1, next - 1 from (
@@ -160,8 +160,8 @@ func (s *Store) Holes(ctx context.Context, channel chat.ChannelID, upTo int64, l
 	return holes, nil
 }
 
-// StoreTombstones stores a tombstone for each seq of a range that has no row, as for events that
-// Redis has lost. Existing rows do not change, and an event that turns up later replaces its
+// StoreTombstones stores a tombstone for each seq in a range that has no row, as is done for events
+// that Redis has lost. Existing rows do not change, and an event that turns up later replaces its
 // tombstone.
 func (s *Store) StoreTombstones(ctx context.Context, partition int, channel chat.ChannelID, lost Range) error {
 	const page = 1000
@@ -178,7 +178,7 @@ func (s *Store) StoreTombstones(ctx context.Context, partition int, channel chat
 }
 
 // Drop marks the tombstone of a dead letter as permanent: nothing replaces it any more. It reports
-// whether there was one.
+// whether there was such a tombstone.
 func (s *Store) Drop(ctx context.Context, partition int, channel chat.ChannelID, seq int64) (dropped bool, err error) {
 	err = s.transaction(ctx, []int{partition}, func(ctx context.Context, tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `update messages set data = coalesce(data, '{}') || '{"dropped": true}'
@@ -192,7 +192,7 @@ func (s *Store) Drop(ctx context.Context, partition int, channel chat.ChannelID,
 	return dropped, nil
 }
 
-// Unknown returns the given users and channels that are not in the database.
+// Unknown returns those of the given users and channels that are not in the database.
 func (s *Store) Unknown(ctx context.Context, users []chat.UserID, channels []chat.ChannelID) (u []chat.UserID, c []chat.ChannelID, err error) {
 	err = s.onConn(ctx, func(conn *pgx.Conn) error {
 		ids := make([]pgtype.UUID, len(users))

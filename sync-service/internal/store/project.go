@@ -97,7 +97,7 @@ func project(ctx context.Context, tx pgx.Tx, rows []Row, at []int) error {
 	return nil
 }
 
-// columnsOf returns the columns that edits and deletions have in common: channel, message, seq,
+// columnsOf returns the columns that edits and deletions have in common: channel, message, seq and
 // time.
 func columnsOf(changed map[message]*Row) (channels, messages []pgtype.UUID, seqs []int64, times []time.Time, rows []*Row) {
 	for m, r := range changed {
@@ -175,8 +175,8 @@ func projectReactions(ctx context.Context, tx pgx.Tx, reactions map[reaction]*Ro
 	return err
 }
 
-// blank removes the text of deleted messages and of their edits from the event log, for the
-// messages changed just now.
+// blank removes the text of deleted messages and their edits from the event log. It handles only
+// the messages in c.
 func blank(ctx context.Context, tx pgx.Tx, c changes) error {
 	var channels, messages []pgtype.UUID
 	for _, changed := range []map[message]*Row{c.edits, c.deletes} {
@@ -198,8 +198,8 @@ func blankDeleted(ctx context.Context, tx pgx.Tx, channels, messages []pgtype.UU
 	return nil
 }
 
-// blankWaiting blanks the messages among the rows that were deleted before they were stored. There
-// are hardly ever any, so it first checks an index that is usually empty.
+// blankWaiting blanks those messages among the rows that were deleted before they were stored. This
+// is very rare, so it first checks an index that is usually empty.
 func blankWaiting(ctx context.Context, tx pgx.Tx, rows []Row, at []int) error {
 	var any bool
 	if err := tx.QueryRow(ctx, `select exists (select from message_states where waiting)`).Scan(&any); err != nil || !any {

@@ -12,7 +12,7 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// Receipt is a lower bound of a member's delivered and read positions in a channel. Read is never
+// Receipt is a lower bound for a member's delivered and read positions in a channel. Read is never
 // greater than Delivered.
 type Receipt struct {
 	Channel         chat.ChannelID
@@ -29,7 +29,7 @@ func ReceiptsOf(r event.Receipts) []Receipt {
 	return receipts
 }
 
-// receiptChunk bounds the size of the arrays of one statement, and how many rows it locks.
+// receiptChunk limits the size of one statement's arrays and how many rows it locks.
 const receiptChunk = 5000
 
 // raiseReceipts locks the rows in a fixed order, so that instances that raise the same receipts at

@@ -25,12 +25,12 @@ type Row struct {
 	Kind     event.Kind
 	Sender   chat.UserID
 	ClientID uuid.NullUUID
-	Target   uuid.NullUUID // edit, delete, reaction: the message; member_*: the member
+	Target   uuid.NullUUID // edit, delete, reaction: the target message; member_*: the member
 	Body     string
 	Data     []byte // JSON, nil for none
 	SentAt   time.Time
 
-	from, to int64         // gap: the range of lost seqs; this and the fields below are also in Data
+	from, to int64         // gap: the range of lost seqs; like the fields below, it is also in Data
 	mentions []chat.UserID // edit
 	emoji    string        // reaction
 	remove   bool          // reaction
@@ -43,7 +43,7 @@ func tombstone(k event.Kind) bool {
 	return k == event.Failed || k == event.Lost || k == event.Noop
 }
 
-// maxGap bounds how many tombstones one gap entry may create. A larger range indicates a corrupt
+// maxGap limits how many tombstones one gap entry may create. A larger range indicates a corrupt
 // entry, not lost writes.
 const maxGap = 1 << 20
 
@@ -94,7 +94,7 @@ func RowOf(e event.Entry) (Row, error) {
 	return r, r.setData(d)
 }
 
-// agree checks that the frame matches its entry. The frame of a gap names no sender.
+// agree checks that the frame matches its entry. A gap's frame names no sender.
 func agree(e event.Entry, f *frame.Event) error {
 	switch {
 	case f.Type != e.Kind:
@@ -144,8 +144,7 @@ func isPlain(s string) bool {
 }
 
 // FailedRow returns the tombstone of a dead-lettered entry; e contains the fields that could be
-// decoded. ok is false if not even the channel and the seq are known. The reason is shown to the
-// sender.
+// decoded. ok is false if the channel or the seq is unknown. The reason is shown to the sender.
 func FailedRow(e event.Entry, reason string, at time.Time) (r Row, ok bool) {
 	if e.Channel.IsZero() || e.Seq < 1 {
 		return Row{}, false

@@ -5,8 +5,8 @@
 // the sync_watermarks rows of its partitions in ascending order. So two transactions never work on
 // the same channel at the same time and never deadlock.
 //
-// The package starts no goroutines and never retries. After an error, other than a refused row, the
-// caller must store the batch again, because any part of it may have been stored.
+// The package starts no goroutines and never retries. If Store returns an error, the caller must
+// store the batch again, because any part of it may have been stored.
 package store
 
 import (
@@ -32,25 +32,25 @@ type Store struct{ db *bun.DB }
 // New returns a Store on db. The caller keeps ownership of db.
 func New(db *bun.DB) *Store { return &Store{db: db} }
 
-// Batch is the input of one call of Store.
+// Batch is the input of one call to Store.
 type Batch struct {
 	Partitions []int // the partitions of the rows' channels, ascending
 	Rows       []Row
-	// MaybeStored is true if some rows may be stored already. The fast path would then fail, so
-	// Store skips it.
+	// MaybeStored is true if some rows may be stored already. The fast path would fail on such
+	// rows, so Store skips it.
 	MaybeStored bool
 }
 
-// Result is the outcome of storing a batch. Rows that are neither inserted nor rejected were stored
-// before.
+// Result is the outcome of storing a batch. Rows that were neither inserted nor rejected had been
+// stored before.
 type Result struct {
 	Inserted int
-	Copied   bool // by the fast path (COPY)
+	Copied   bool // the fast path (COPY) was used
 	Rejected []Rejected
 }
 
-// Rejected is a row that cannot be stored as it is. Its seq is nevertheless kept by another row, if
-// necessary a tombstone.
+// Rejected is a row that cannot be stored as it is. Its seq is nevertheless held by another row or
+// a tombstone.
 type Rejected struct {
 	Row    int    // index in the batch
 	Reason string // shown to the sender
@@ -67,9 +67,9 @@ func (r Rejected) Why() string {
 	return r.Reason + ": " + r.Detail
 }
 
-// Store stores b. If PostgreSQL refuses the contents of the batch, Store splits it until each
-// offending row is alone. It rejects those rows, storing tombstones in their place, and stores all
-// others. After an error, part of the batch may have been stored.
+// Store stores b. If PostgreSQL refuses the contents of the batch, Store splits the batch until
+// each offending row is on its own. It rejects those rows, stores tombstones in their place, and
+// stores all other rows. After an error, part of the batch may have been stored.
 func (s *Store) Store(ctx context.Context, b Batch) (Result, error) {
 	if len(b.Rows) == 0 {
 		return Result{}, nil
@@ -165,7 +165,7 @@ func (s *Store) onConn(ctx context.Context, f func(*pgx.Conn) error) error {
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	// The pool detects by itself that f has broken a connection.
+	// If f has broken the connection, the pool detects that by itself.
 	defer func() { _ = conn.Close() }()
 	return conn.Raw(func(driver any) error { return f(driver.(*stdlib.Conn).Conn()) })
 }
@@ -181,7 +181,7 @@ func lock(ctx context.Context, tx pgx.Tx, partitions []int) error {
 	return nil
 }
 
-// Prepare creates the sync_watermarks rows that storing locks.
+// Prepare creates the sync_watermarks rows that Store locks.
 func (s *Store) Prepare(ctx context.Context, partitions []int) error {
 	return s.onConn(ctx, func(conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, `insert into sync_watermarks (partition)
@@ -210,7 +210,7 @@ func (s *Store) Raise(ctx context.Context, marks map[int]entryid.ID) error {
 	if len(marks) == 0 {
 		return nil
 	}
-	partitions := slices.Sorted(maps.Keys(marks)) // these rows are always locked in ascending order
+	partitions := slices.Sorted(maps.Keys(marks)) // rows of sync_watermarks are always locked in ascending order
 	ms, seqs := make([]int64, len(partitions)), make([]int64, len(partitions))
 	for i, p := range partitions {
 		ms[i], seqs[i] = marks[p].Ms, marks[p].Seq
@@ -227,15 +227,15 @@ func (s *Store) Raise(ctx context.Context, marks map[int]entryid.ID) error {
 	})
 }
 
-// rowsError is an error of a statement that stores rows. The SQLSTATE alone does not show whether
-// the rows caused an error: a login with a role that does not exist fails with the class of data
-// exceptions.
+// rowsError is an error from a statement that stores rows. The SQLSTATE alone does not show whether
+// the rows caused the error: logging in with a role that does not exist fails with a data exception
+// (class 22).
 type rowsError struct{ error }
 
 func (e *rowsError) Unwrap() error { return e.error }
 
-// ofRows returns the PostgreSQL error of a statement that stores rows. A fatal error concerns the
-// connection and is not returned.
+// ofRows returns the PostgreSQL error if err comes from a statement that stores rows. It ignores
+// fatal errors, because they concern the connection.
 func ofRows(err error) (*pgconn.PgError, bool) {
 	rows, ok := errors.AsType[*rowsError](err)
 	if !ok {
@@ -245,15 +245,15 @@ func ofRows(err error) (*pgconn.PgError, bool) {
 	return pg, ok && pg.SeverityUnlocalized == "ERROR"
 }
 
-// isDuplicate reports whether err is a unique violation. The rows themselves are valid then.
+// isDuplicate reports whether err is a unique violation. If it is, the rows themselves are valid.
 func isDuplicate(err error) bool {
 	pg, ok := ofRows(err)
 	return ok && pg.Code == "23505"
 }
 
-// isRefused reports whether PostgreSQL refused the contents of the rows: data exceptions,
-// constraints, limits. All other errors (connections, resources, shutdown, a schema that is not
-// migrated yet) may be temporary.
+// isRefused reports whether PostgreSQL refused the contents of the rows, because of a data
+// exception, a constraint or a limit. All other errors (connections, resources, shutdown, a schema
+// that is not migrated yet) may be temporary.
 func isRefused(err error) bool {
 	pg, ok := ofRows(err)
 	if !ok {

@@ -1,10 +1,10 @@
 // Package streamreader reads the entries of a stream through the consumer group at low cost. It
 // uses one connection per stream and passes on each entry as it arrives. go-redis builds a map and
-// about twenty strings per entry and holds a whole reply in memory, which was half of
+// about twenty strings per entry and holds a whole reply in memory, which accounted for half of
 // sync-service's cost of storing an event.
 //
-// The package starts no goroutines and never retries. After an error a reply may be lost, and its
-// entries are then only in the pending list.
+// The package starts no goroutines and never retries. After an error, a reply may have been lost;
+// if so, only the pending list still has its entries.
 package streamreader
 
 import (
@@ -47,8 +47,8 @@ type Reader struct {
 	pairs []string
 }
 
-// New returns a reader of the stream called key, for the given consumer name. It connects on first
-// use.
+// New returns a reader for the stream with the given key, using the given consumer name. It
+// connects on first use.
 func New(rdb redis.UniversalClient, key, consumer string) *Reader {
 	return &Reader{rdb: rdb, key: key, consumer: consumer}
 }
@@ -56,9 +56,9 @@ func New(rdb redis.UniversalClient, key, consumer string) *Reader {
 const (
 	bufferSize    = 32 << 10
 	dialTimeout   = 3 * time.Second // for the dial and for each handshake command
-	readTimeout   = 3 * time.Second // in addition to the block time
+	readTimeout   = 3 * time.Second // in addition to the time that the command may block
 	maxKeptBuffer = 256 << 10       // a larger entry buffer is not reused
-	maxField      = 512 << 20       // limit of Redis
+	maxField      = 512 << 20       // the limit in Redis
 )
 
 // ReplyError is an error reply from Redis.
@@ -230,8 +230,8 @@ func (s *Reader) entry() (Entry, error) {
 
 var errProtocol = errors.New("unexpected reply to XREADGROUP")
 
-// header reads the first line of a RESP value: its type byte and, except for simple strings, its
-// length.
+// header reads the first line of a RESP value. It returns the type byte and, except for simple
+// strings, the length.
 func (s *Reader) header() (kind byte, n int, err error) {
 	b, err := s.in.ReadSlice('\n')
 	if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
@@ -253,7 +253,7 @@ func (s *Reader) header() (kind byte, n int, err error) {
 	return b[0], n, nil
 }
 
-// array reads the header of an array and returns its length, -1 for null.
+// array reads the header of an array and returns its length, or -1 for null.
 func (s *Reader) array() (int, error) {
 	kind, n, err := s.header()
 	if err == nil && kind != '*' {
