@@ -264,8 +264,8 @@ func LockUser(ctx context.Context, tx bun.Tx, user chat.UserID) (username string
 	return username, nil
 }
 
-// LockSelf is like LockUser, but for the user who sent the request. Their token may outlive their
-// account.
+// LockSelf is like LockUser, except that user is the user who sent the request. Their token may
+// outlive their account.
 func LockSelf(ctx context.Context, tx bun.Tx, user chat.UserID) (username string, err error) {
 	username, err = LockUser(ctx, tx, user)
 	if apierr.CodeOf(err) == apierr.NotFound {
