@@ -9,10 +9,10 @@ import (
 const (
 	firstWait        = time.Second      // maximum wait before the first reconnect
 	maxReconnectWait = 30 * time.Second // maximum wait before any reconnect
-	stableAfter      = 10 * time.Second // a connection that lasted this long counts as successful
+	stableAfter      = 10 * time.Second // a connection that lasts longer than this counts as successful
 )
 
-// maxWait returns the maximum wait after a number of consecutive failures.
+// maxWait returns the maximum wait after the given number of consecutive failures.
 func maxWait(failures int) time.Duration {
 	if failures >= 5 {
 		return maxReconnectWait
@@ -21,10 +21,10 @@ func maxWait(failures int) time.Duration {
 }
 
 // upTo returns a random duration below limit (full jitter), so that clients that were disconnected
-// together do not reconnect together.
+// at the same time do not all reconnect at the same time.
 func upTo(limit time.Duration) time.Duration { return rand.N(limit) }
 
-// sleep waits for d and returns true, or returns false once ctx is done.
+// sleep waits for d and returns true. It returns false as soon as ctx is done.
 func sleep(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return ctx.Err() == nil

@@ -2,15 +2,15 @@
 //
 // A Client maintains one WebSocket. When the connection is lost, for any reason that is not final,
 // the client waits, connects to the next gateway, resumes every channel from its position, and
-// resends what was not acknowledged. It guarantees:
+// resends every send that was not acknowledged. It guarantees:
 //
-//   - Every event of a channel is delivered once, in order and without gaps, over any number of
+//   - Every event of a channel is delivered once, in order and without gaps, across any number of
 //     connections. Where that is impossible (the server has lost writes, or too many events were
-//     missed), a Reset says so and what to do.
-//   - Every send is settled once: acknowledged with its seq, or refused with a reason. A message is
-//     never posted twice, whatever is lost on the way.
-//   - A caller that reads slowly slows down the reading from the WebSocket. Nothing is dropped, and
-//     memory stays bounded.
+//     missed), the caller gets a Reset, which describes the gap.
+//   - Every send has exactly one result: it is acknowledged with its seq, or refused with a reason.
+//     A message is never posted twice, even if frames or connections are lost.
+//   - A slow caller slows down reading from the WebSocket. Nothing is dropped, and memory use stays
+//     bounded.
 //
 // New does no I/O and starts nothing. Run owns every goroutine and returns when its context is
 // done. The other methods may be called from any goroutine, before, during and after Run.
@@ -33,7 +33,7 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// Defaults of a Config.
+// Defaults for the fields of Config.
 const (
 	DefaultMaxPending = 1000
 	DefaultMaxCatchUp = 10_000
@@ -45,28 +45,28 @@ type Config struct {
 	URL    string      // required: http(s)://host of the REST API
 	Tokens TokenSource // required: a Session, or the caller's own implementation
 
-	// Sockets are the gateways, ws(s)://host/ws, used in turn by attempts to connect. Default: /ws
-	// at URL.
+	// Sockets are the gateways' addresses, ws(s)://host/ws. Connection attempts use them in turn.
+	// Default: /ws at URL.
 	Sockets []string
-	// Positions are the caller's positions, from the events of an earlier Client. A channel without
-	// one is followed from its newest event on.
+	// Positions holds the caller's positions, taken from the events of an earlier Client. A channel
+	// without a position is followed from its newest event on.
 	Positions map[chat.ChannelID]Position
 
-	MaxPending int // maximum number of sends that wait for their acknowledgement; default 1,000
-	// MaxCatchUp is the maximum number of missed events of a channel that are fetched, 200 per
-	// request. If more were missed, the caller gets a Reset. Default 10,000.
+	MaxPending int // maximum number of sends waiting to be acknowledged; default 1,000
+	// MaxCatchUp is the maximum number of missed events to fetch per channel, at 200 per request.
+	// If more were missed, the caller gets a Reset. Default 10,000.
 	MaxCatchUp int64
-	Buffer     int               // events that are read ahead of the caller; default 256
+	Buffer     int               // number of events to read ahead of the caller; default 256
 	HTTP       *http.Client      // default: a client with a timeout
-	Dialer     *websocket.Dialer // default: one with a timeout, and the proxy of the environment
+	Dialer     *websocket.Dialer // default: a dialer with a timeout that uses the proxy from the environment
 	Logger     *slog.Logger      // default: none
 
-	// The random part of the wait before a reconnect; default math/rand. For tests.
+	// jitter returns the random wait before a reconnect; by default it uses math/rand. For tests.
 	jitter func(time.Duration) time.Duration
 	now    func() time.Time
 }
 
-// Position is how far the caller has read a channel.
+// Position is the point up to which the caller has received a channel's events.
 type Position struct {
 	Seq   int64  `json:"seq"`
 	Epoch string `json:"epoch"`
@@ -81,16 +81,16 @@ type Client struct {
 	in         chan Event    // to pump, from the goroutines that read the WebSocket or the history
 	notesReady chan struct{} // capacity 1: notes is not empty
 
-	// mu guards the fields below. Nothing that blocks runs under it; events are delivered after it
-	// is released.
+	// mu guards the fields below. Nothing blocks while it is held; events are delivered after it is
+	// released.
 	mu       sync.Mutex
 	started  bool
 	me       chat.UserID
 	limits   frame.Limits
-	conn     *conn // the connection, once it has received hello
+	conn     *conn // the current connection, once it has received hello
 	channels map[chat.ChannelID]*channel
 	outbox   outbox
-	notes    []Event // events from callers that must not wait; about as many as sends may be pending
+	notes    []Event // events from callers that must not wait; about as many as there may be pending sends
 	sent     tracker
 }
 
@@ -143,7 +143,7 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// API returns the REST API, with the client's session.
+// API returns a REST client that uses the client's session.
 func (c *Client) API() *API { return c.api }
 
 // Me returns the user, or zero before the first connection.
@@ -153,8 +153,8 @@ func (c *Client) Me() chat.UserID {
 	return c.me
 }
 
-// Limits returns the limits that the server has announced; zero before the first connection. The
-// client observes them by itself.
+// Limits returns the limits that the server announced; zero before the first connection. The client
+// respects them automatically.
 func (c *Client) Limits() frame.Limits {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -174,14 +174,14 @@ func (c *Client) Channels() []frame.ChannelSummary {
 	return list
 }
 
-// Events returns the channel that delivers all events; it is closed when Run returns. A caller that
-// does not receive blocks the client's reading, including acknowledgements. So the goroutine that
-// receives must call Post, not Send.
+// Events returns the channel that delivers all events; it is closed when Run returns. If the caller
+// does not receive, the client stops reading from the WebSocket, including acknowledgements. So the
+// goroutine that receives must call Post, not Send.
 func (c *Client) Events() <-chan Event { return c.out }
 
 // Run connects and keeps the client connected. It returns nil once ctx is done. It returns an error
-// if the server ends the session for good: a *CloseError, or an *Error of the token source. It must
-// be called only once. Sends that are not settled when it returns fail with ErrClosed.
+// if the server ends the session permanently: a *CloseError, or an *Error from the token source. It
+// must be called only once. Sends that are still pending when it returns fail with ErrClosed.
 func (c *Client) Run(ctx context.Context) error {
 	c.mu.Lock()
 	if c.started {
@@ -207,11 +207,11 @@ func (c *Client) Run(ctx context.Context) error {
 	return err
 }
 
-// stay connects repeatedly, until ctx is done or an error is final.
+// stay connects again and again, until ctx is done or an error is final.
 func (c *Client) stay(ctx context.Context) error {
 	failures := 0
 	var rejected string // a token that the server did not accept
-	renewed := false    // the source was asked for another token
+	renewed := false    // the source has been asked for another token
 	for n := 0; ; n++ {
 		c.deliver(ctx, Connection{State: Connecting, Attempt: failures})
 		begun := c.cfg.now()
@@ -250,8 +250,8 @@ func (c *Client) stay(ctx context.Context) error {
 	}
 }
 
-// replaced reports whether err means that the session of a token has ended, while the source
-// already has the token of another session. A change of the password starts such a session.
+// replaced reports whether err means that the token's session has ended and the source already has
+// a token for another session. Changing the password starts such a session.
 func (c *Client) replaced(ctx context.Context, err error, used string) bool {
 	e, ok := errors.AsType[*CloseError](err)
 	if !ok || e.Code != closeRevoked || used == "" {
@@ -261,8 +261,8 @@ func (c *Client) replaced(ctx context.Context, err error, used string) bool {
 	return err == nil && next.Access != used
 }
 
-// deliver passes events to the caller. It waits for a slow caller, which slows down the reading
-// from the WebSocket, and gives up only when Run ends.
+// deliver passes events to the caller. It waits for a slow caller, which slows down reading from
+// the WebSocket, and gives up only when Run ends.
 func (c *Client) deliver(ctx context.Context, events ...Event) {
 	for _, e := range events {
 		select {
@@ -306,7 +306,7 @@ func (c *Client) pump(ctx context.Context) {
 	}
 }
 
-// signal wakes the receiver of a channel of capacity 1.
+// signal wakes the receiver of a channel with capacity 1.
 func signal(ch chan<- struct{}) {
 	select {
 	case ch <- struct{}{}:

@@ -20,7 +20,7 @@ import (
 
 const (
 	responseTimeout = 20 * time.Second       // for the upgrade, for hello and for each write
-	maxRead         = 32 << 20               // longest frame from the server, in bytes
+	maxRead         = 32 << 20               // maximum size of a frame from the server, in bytes
 	receiptInterval = 200 * time.Millisecond // minimum interval between two receipt frames
 	maxControl      = 4096
 	// closeReasonTimeout is how long a failed write waits for the server's close reason, which the
@@ -31,25 +31,25 @@ const (
 // conn is one connection. Client.mu guards all fields except ws, wake, work and run.
 type conn struct {
 	ws    *websocket.Conn
-	run   context.Context // of Run: delivery to the caller may outlive the connection
+	run   context.Context // Run's context, because delivery to the caller may outlive the connection
 	token Token
 	wake  chan struct{} // capacity 1: the writer has something to do
 	work  chan struct{} // capacity 1: the fetcher has something to do
 
 	greeted       bool                    // written only by the reader
 	again         bool                    // not the client's first connection
-	beat          time.Duration           // ping interval of the server; used by the reader
+	beat          time.Duration           // the server's ping interval; used by the reader
 	control       [][]byte                // frames to send before anything else
-	jobs          []func(context.Context) // work for the fetcher: REST requests
+	jobs          []func(context.Context) // jobs for the fetcher; they make REST requests
 	presence      map[string]chan frame.PresenceNotice
 	lastRef       int
 	moved         map[chat.ChannelID]bool // channels with receipts to send
 	receiptsAfter time.Time               // earliest time of the next receipt frame
 }
 
-// connect runs one connection, from getting a token to its end. It returns the token that was used,
-// whether the server sent hello, and why the connection ended. All its goroutines have ended by
-// then.
+// connect runs one connection, from getting a token until the connection ends. It returns the token
+// that was used, whether the server sent hello, and why the connection ended. All of its goroutines
+// have ended by then.
 func (c *Client) connect(ctx context.Context, address, rejected string) (used string, greeted bool, err error) {
 	token, err := c.cfg.Tokens.Token(ctx, rejected)
 	if err != nil {
@@ -104,7 +104,7 @@ func (c *Client) dial(ctx context.Context, address, token string) (*websocket.Co
 	if resp == nil {
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
-	b, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // an error leaves a shorter detail
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // on an error, the detail is just shorter
 	e := &DialError{URL: address, Status: resp.StatusCode, Detail: strings.TrimSpace(string(b))}
 	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
 		e.after = time.Duration(s) * time.Second
@@ -112,10 +112,11 @@ func (c *Client) dial(ctx context.Context, address, token string) (*websocket.Co
 	return nil, e
 }
 
-// read handles frames until the connection ends. A caller that does not receive events blocks it.
+// read handles frames until the connection ends. It blocks while the caller does not receive
+// events.
 func (c *Client) read(l *conn) error {
 	readTimeout := responseTimeout
-	// A broken connection is reported by the read.
+	// If the connection is broken, the read reports it.
 	extend := func() { _ = l.ws.SetReadDeadline(time.Now().Add(readTimeout)) }
 	l.ws.SetPingHandler(func(data string) error {
 		extend()
@@ -151,7 +152,7 @@ func (c *Client) write(ctx context.Context, l *conn) error {
 		data, news, wait := c.next(l)
 		c.deliver(l.run, news...)
 		if data != nil {
-			// A broken connection is reported by the write.
+			// If the connection is broken, the write reports it.
 			_ = l.ws.SetWriteDeadline(time.Now().Add(responseTimeout))
 			if err := l.ws.WriteMessage(websocket.TextMessage, data); err != nil {
 				sleep(ctx, closeReasonTimeout)
@@ -227,7 +228,7 @@ func (l *conn) refLocked(kind string) string {
 	return kind + strconv.Itoa(l.lastRef)
 }
 
-// fetch runs the jobs that make requests, one after another, concurrently with the reader.
+// fetch runs jobs one after another, concurrently with the reader. Jobs may make REST requests.
 func (c *Client) fetch(ctx context.Context, l *conn) {
 	for {
 		c.mu.Lock()
@@ -268,7 +269,7 @@ func (c *Client) renew(ctx context.Context, l *conn) {
 		if err != nil {
 			failures++
 			if judge(err).final {
-				return // the server will close with 4001, and then Run returns this error
+				return // the server will close the connection with 4001, and Run then returns this error
 			}
 			continue
 		}

@@ -10,8 +10,9 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// Delivered reports that everything up to seq has reached this client. Without a connection it is
-// stored and sent later; otherwise it is sent soon, merged with other reports about the channel.
+// Delivered reports that everything up to seq has reached this client. The report is sent soon,
+// merged with other reports about the channel. If there is no connection, it is stored and sent
+// later.
 func (c *Client) Delivered(channel chat.ChannelID, seq int64) { c.moved(channel, seq, 0) }
 
 // Read reports that the user has seen everything up to seq.
@@ -54,14 +55,14 @@ func (c *Client) receiptsLocked(l *conn) []byte {
 			_ = enc.Encode(receipt{frame.Delivered, id, ch.delivered}) // cannot fail: writes to memory
 		}
 		if ch.read > ch.summary.LastReadSeq {
-			_ = enc.Encode(receipt{frame.Read, id, ch.read}) // cannot fail, either
+			_ = enc.Encode(receipt{frame.Read, id, ch.read}) // cannot fail either
 		}
 	}
 	return b.Bytes()
 }
 
-// Typing reports that the user is typing, or has stopped. It is dropped while there is no
-// connection. Typing ends by itself after 6 s, so call it again every few seconds.
+// Typing reports that the user is typing or has stopped. The report is dropped if there is no
+// connection. The typing state expires after 6 s, so call Typing again every few seconds.
 func (c *Client) Typing(channel chat.ChannelID, typing bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -121,9 +122,9 @@ func (it *item) expired(now time.Time) bool {
 	return !it.first.IsZero() && now.Sub(it.first) >= idempotent
 }
 
-// expireLocked handles sends that the server may no longer recognize as retries. Once the channel
-// has shown all events since the first attempt, without the item, the item is sent as a new one.
-// c.mu must be held.
+// expireLocked handles sends that the server may no longer recognize as retries. If all of the
+// channel's events since the first attempt have arrived and the item is not among them, it is sent
+// as a new one. c.mu must be held.
 func (c *Client) expireLocked(l *conn, now time.Time) []Event {
 	var news []Event
 	for _, it := range c.outbox.all() {
@@ -140,7 +141,7 @@ func (c *Client) expireLocked(l *conn, now time.Time) []Event {
 			news = append(news, c.failedLocked(it, ErrUnknown)...)
 		case ch.caughtUp():
 			it.first = time.Time{}
-		case ch.unfollowed: // events of the channel will decide
+		case ch.unfollowed: // the channel's events will tell whether it was sent
 			c.followLocked(ch)
 		}
 	}
@@ -157,7 +158,7 @@ func (c *Client) resolveLocked(l *conn, it *item) {
 		direct, err := c.api.OpenDirect(ctx, *it.ToUserID)
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if err != nil { // retried on the next connection; a refusal would also result from resending
+		if err != nil { // retried on the next connection; resending would be refused as well
 			c.log.InfoContext(ctx, "direct channel not found", "err", err)
 			return
 		}

@@ -18,16 +18,16 @@ type Error = apierr.Error
 
 // Errors that a caller may want to distinguish, in addition to the server's codes.
 var (
-	// ErrClosed is the result of sends that were unsettled when Run returned; whether they
-	// succeeded is unknown.
+	// ErrClosed is the result of sends that were still pending when Run returned. They may or may
+	// not have succeeded.
 	ErrClosed = errors.New("client: closed before the answer came")
-	// ErrFull refuses a send while MaxPending sends are waiting.
+	// ErrFull is returned for a send while MaxPending sends are already waiting.
 	ErrFull = errors.New("client: too many sends are waiting")
 	// ErrUnknown is the result of a send that cannot be repeated safely. It was sent so long ago
-	// that the server no longer recognizes a retry, and the channel's events since then were not
-	// seen.
+	// that the server no longer recognizes a retry, and not all of the channel's events since then
+	// have been seen.
 	ErrUnknown = errors.New("client: whether it was sent is unknown")
-	// ErrOffline refuses operations that are only useful immediately.
+	// ErrOffline is returned by operations that need a connection immediately.
 	ErrOffline = errors.New("client: not connected")
 )
 
@@ -44,7 +44,7 @@ func (e *CloseError) Error() string {
 	return fmt.Sprintf("the server has closed the connection with %d %s", e.Code, e.Reason)
 }
 
-// Close codes that mean more than their range does.
+// Close codes that mean something more specific than the range they are in.
 const (
 	closeExpired         = 4001
 	closeFinal           = 4500 // and above
@@ -52,7 +52,7 @@ const (
 	closeRevoked         = 4509
 )
 
-// DialError is a response to the upgrade request that is not a WebSocket.
+// DialError reports that the server answered the upgrade request with an ordinary HTTP response.
 type DialError struct {
 	URL    string
 	Status int
@@ -64,14 +64,14 @@ func (e *DialError) Error() string {
 	return fmt.Sprintf("connect to %s: %d %s %s", e.URL, e.Status, http.StatusText(e.Status), e.Detail)
 }
 
-// verdict is what the end of a connection means.
+// verdict describes what the end of a connection means for the client.
 type verdict struct {
 	final bool
 	token bool          // another token may help
-	after time.Duration // wait that the server asks for; 0 if it did not specify one
+	after time.Duration // wait requested by the server; 0 if it did not request one
 }
 
-// judge determines what the end of a connection means. An error that is not known to be final is
+// judge determines what the end of a connection means. Errors that are not known to be final are
 // retried.
 func judge(err error) verdict {
 	if e, ok := errors.AsType[*CloseError](err); ok {
@@ -104,7 +104,7 @@ func judge(err error) verdict {
 	return verdict{}
 }
 
-// reconnectAfter parses the reason of a close frame.
+// reconnectAfter returns the wait requested in the reason of a close frame, or 0 if there is none.
 func reconnectAfter(reason string) time.Duration {
 	var r struct {
 		MS int64 `json:"reconnect_after_ms"`

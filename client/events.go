@@ -8,18 +8,18 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// Event is anything that is delivered to the caller: one of the types in this file.
+// Event is anything that is delivered to the caller. It is one of the types in this file.
 type Event interface{ clientEvent() }
 
 // The types of Event. Server events without a seq are ephemeral and may be missed.
 type (
 	// ChannelEvent is an event of a channel's log: a message, an edit, a reaction, a member
-	// joining. Each seq of a channel is delivered once, in order. Seq and Epoch form a Position
+	// joining. Each seq in a channel is delivered once, in order. Seq and Epoch form a Position
 	// that the caller can store.
 	ChannelEvent struct {
 		frame.Event
 		Epoch string
-		Mine  bool // done by this user, in this client or elsewhere
+		Mine  bool // caused by this user, in this client or another one
 	}
 	// Joined reports that a channel is followed from now on. The first event is the one after From;
 	// earlier ones are in the history.
@@ -30,16 +30,16 @@ type (
 	// Left reports that a channel is no longer followed.
 	Left struct {
 		ChannelID chat.ChannelID
-		By        chat.UserID // the user who removed us, if any
+		By        chat.UserID // the user who removed this user, if any
 		Err       error       // set if the server has refused the subscription
 	}
-	// Reset reports a gap that cannot be filled event by event. The caller should discard what it
-	// holds of the channel beyond To.Seq and read the newest page of its history. The next event is
+	// Reset reports a gap that cannot be filled event by event. The caller should discard any
+	// events of the channel after To.Seq and read the newest page of its history. The next event is
 	// the one after To.
 	Reset struct {
 		ChannelID chat.ChannelID
 		From, To  Position
-		Lost      bool // the server has lost writes; otherwise more than MaxCatchUp events were missed
+		Lost      bool // true: the server has lost writes; false: more than MaxCatchUp events were missed
 	}
 	// Status reports the progress of an event sent with Send, Post, Edit and similar methods.
 	Status struct {
@@ -47,26 +47,26 @@ type (
 		ChannelID chat.ChannelID // zero while a direct message is Pending
 		Kind      event.Kind
 		State     State
-		ID        chat.EventID // set from Sent on
+		ID        chat.EventID // set in the state Sent and later ones
 		Seq       int64
 		SentAt    chat.Time
-		Err       error // for Failed: an *Error, ErrUnknown, ErrClosed or a *StoreError
+		Err       error // set if State is Failed: an *Error, ErrUnknown, ErrClosed or a *StoreError
 	}
 	// Connection reports the state of the connection.
 	Connection struct {
 		State   ConnectionState
 		Attempt int           // number of consecutive failures
-		Wait    time.Duration // until the next attempt, when Offline
-		Err     error         // the reason, when Offline
+		Wait    time.Duration // time until the next attempt, if Offline
+		Err     error         // why the connection failed, if Offline
 	}
-	// Typing reports that a member is typing, or has stopped.
+	// Typing reports that a member is typing or has stopped.
 	Typing struct{ frame.TypingNotice }
 	// Presence reports members who came online or went offline.
 	Presence struct{ frame.PresenceNotice }
-	// Receipt reports the receipt of a member of a small channel.
+	// Receipt reports a member's receipt in a small channel.
 	Receipt struct{ frame.Receipt }
-	// ReceiptCounts reports how many members of a large channel have received and read the newest
-	// message of this user.
+	// ReceiptCounts reports how many members of a large channel have received and read this user's
+	// newest message.
 	ReceiptCounts struct{ frame.ReceiptCounts }
 )
 
@@ -81,17 +81,17 @@ func (Presence) clientEvent()      {}
 func (Receipt) clientEvent()       {}
 func (ReceiptCounts) clientEvent() {}
 
-// Position returns the caller's position after the event.
+// Position returns the position to store once the caller has handled the event.
 func (e ChannelEvent) Position() Position { return Position{Seq: e.Seq, Epoch: e.Epoch} }
 
 // State is the progress of a message.
 type State int
 
-// The states, in the order in which a message passes through them. It may skip some. The last one
-// is Read or Failed, unless its receipts stop earlier.
+// The states, in the order in which a message passes through them. It may skip some. The last state
+// is Read or Failed, unless receipts stop arriving earlier.
 const (
-	Pending   State = iota + 1 // waiting for its acknowledgement
-	Sent                       // durable, and its seq is known
+	Pending   State = iota + 1 // waiting to be acknowledged
+	Sent                       // durable, with a known seq
 	Delivered                  // received by another member
 	Read                       // read by another member
 	Failed                     // refused, or could not be stored

@@ -5,10 +5,10 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// Follow follows a channel whose summary says NotFollowed, because its user has more channels than
-// a connection can follow. If there is no room, the channel that has been inactive for the longest
-// time is no longer followed. Missed events are delivered as after any other interruption. For any
-// other channel it does nothing.
+// Follow follows a channel whose summary has NotFollowed set because its user has more channels
+// than a connection can follow. If there is no room, the channel that has been inactive for the
+// longest time is no longer followed. Missed events are delivered as they are after any other
+// interruption. For any other channel, Follow does nothing.
 func (c *Client) Follow(id chat.ChannelID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -31,8 +31,8 @@ func (ch *channel) markUnfollowedLocked() {
 	ch.summary.NotFollowed = true
 }
 
-// makeRoomLocked ends the subscription to the channel that has been inactive for the longest time,
-// and reports whether there was one. c.mu must be held.
+// makeRoomLocked ends the subscription to the channel that has been inactive for the longest time.
+// It returns false if there is no subscription to end. c.mu must be held.
 func (c *Client) makeRoomLocked(l *conn) bool {
 	var oldest *channel
 	for _, ch := range c.channels {

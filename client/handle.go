@@ -14,7 +14,7 @@ import (
 
 var messageHead = []byte(`{"type":"message",`)
 
-// handle processes one JSON object from the server, and returns the events for the caller. An error
+// handle processes one JSON object from the server and returns the events for the caller. An error
 // ends the connection.
 func (c *Client) handle(l *conn, data []byte) ([]Event, error) {
 	if bytes.HasPrefix(data, messageHead) {
@@ -57,7 +57,7 @@ func (c *Client) handle(l *conn, data []byte) ([]Event, error) {
 	return c.handleNews(l, head.Type, data)
 }
 
-// handleNews processes ephemeral frames, and events other than messages.
+// handleNews processes ephemeral frames and all events other than messages.
 func (c *Client) handleNews(l *conn, kind string, data []byte) ([]Event, error) {
 	switch kind {
 	case "typing":
@@ -83,7 +83,7 @@ func (c *Client) handleNews(l *conn, kind string, data []byte) ([]Event, error) 
 	if k := event.Kind(kind); k.Known() || k == event.Failed || k == event.Lost || k == event.Noop {
 		return c.handleEvent(l, data)
 	}
-	return nil, nil // from a later version of the protocol
+	return nil, nil // from a newer version of the protocol
 }
 
 // read decodes a frame and passes it to apply, with c.mu held.
@@ -97,7 +97,7 @@ func read[F any](c *Client, data []byte, apply func(F) []Event) ([]Event, error)
 	return apply(f), nil
 }
 
-// handleEvent processes an event of a channel.
+// handleEvent processes a channel event.
 func (c *Client) handleEvent(l *conn, data []byte) ([]Event, error) {
 	e, err := frame.DecodeEvent(data)
 	if err != nil {
@@ -150,8 +150,8 @@ func (c *Client) errorLocked(l *conn, f frame.Error) []Event {
 	return nil
 }
 
-// membershipLocked handles the notice that this user was added to a channel or removed. c.mu must
-// be held.
+// membershipLocked handles the notice that this user was added to or removed from a channel. c.mu
+// must be held.
 func (c *Client) membershipLocked(l *conn, f frame.Membership) []Event {
 	ch := c.channels[f.ChannelID]
 	switch {
@@ -163,8 +163,8 @@ func (c *Client) membershipLocked(l *conn, f frame.Membership) []Event {
 	return nil
 }
 
-// notStoredLocked handles the notice that an acknowledged event of this user was not stored. c.mu
-// must be held.
+// notStoredLocked handles the notice that one of this user's acknowledged events was not stored.
+// c.mu must be held.
 func (c *Client) notStoredLocked(f frame.FailedEvent) []Event {
 	err := &StoreError{Reason: f.Reason}
 	if it := c.outbox.byID[f.ClientID]; it != nil { // its acknowledgement was lost
@@ -178,11 +178,11 @@ func (c *Client) notStoredLocked(f frame.FailedEvent) []Event {
 func (c *Client) presenceLocked(l *conn, f frame.PresenceNotice) []Event {
 	if answer := l.presence[f.Ref]; f.Ref != "" && answer != nil {
 		delete(l.presence, f.Ref)
-		answer <- f // the channel has room for the one answer
+		answer <- f // the channel has capacity for the only answer
 		return nil
 	}
 	return []Event{Presence{f}}
 }
 
-// errNoPresence is the result of a presence request that gets no answer.
+// errNoPresence is returned for a presence request that was not answered.
 var errNoPresence = errors.New("client: the server did not report who is online")

@@ -11,14 +11,14 @@ import (
 )
 
 const (
-	// idempotent is how long the server certainly recognizes a retry of a send: its ten minutes,
-	// minus a margin for clocks and latency.
+	// idempotent is how long the server is sure to recognize a send as a retry: the server's ten
+	// minutes, minus a margin for clock differences and latency.
 	idempotent = 9 * time.Minute
-	// maxInFlight is how many sends may be in flight. The server accepts 64 per connection.
+	// maxInFlight is the maximum number of sends in flight. The server accepts 64 per connection.
 	maxInFlight = 32
 )
 
-// Ack reports that an event is durable, and its seq.
+// Ack reports that an event is durable, with its seq.
 type Ack struct {
 	ClientID  chat.ClientID
 	ChannelID chat.ChannelID
@@ -66,10 +66,10 @@ func (o *outbound) target() target {
 	return target{channel: *o.ChannelID}
 }
 
-// item is a send that is not settled.
+// item is a send in the outbox. It is settled when it is acknowledged or has failed for good.
 type item struct {
 	outbound
-	first     time.Time // time of the first attempt; zero: not sent yet
+	first     time.Time // time of the first attempt; zero if not sent yet
 	resolving *conn     // connection on which the channel of a direct message is being determined
 	on        *conn     // connection of the last attempt; nil after a temporary refusal
 	settled   chan struct{}
@@ -77,13 +77,13 @@ type item struct {
 	err       error
 }
 
-// outbox holds the unsettled sends, in order. Client.mu guards it.
+// outbox holds the sends that are not settled yet, in order. Client.mu guards it.
 type outbox struct {
 	items    []*item
 	byID     map[chat.ClientID]*item
-	inFlight int                  // number of items in flight on the current connection
-	paused   map[target]time.Time // end of a temporary refusal; the zero target covers all targets
-	recent   []time.Time          // times of the latest sends, for the rate limit
+	inFlight int                  // number of items sent on the current connection and not yet answered
+	paused   map[target]time.Time // when a temporary refusal ends; the zero target applies to all targets
+	recent   []time.Time          // times of the most recent sends, for the rate limit
 	closed   bool
 }
 
@@ -97,7 +97,7 @@ func (b *outbox) add(it *item) {
 	b.byID[it.ClientID] = it
 }
 
-// settle removes an item and wakes the callers that wait for it.
+// settle removes an item and wakes the callers waiting for it.
 func (b *outbox) settle(it *item, ack Ack, err error) {
 	delete(b.byID, it.ClientID)
 	for i := range b.items {
@@ -127,8 +127,8 @@ func (b *outbox) disconnected() {
 	b.inFlight = 0
 }
 
-// pause holds back items for a target until a time. The zero target stands for everything: the rate
-// limit applies to all sends of a user together.
+// pause holds back items for a target until the given time. The zero target stands for all targets:
+// the rate limit applies to a user's sends as a whole.
 func (b *outbox) pause(t target, until time.Time) {
 	if until.After(b.paused[t]) {
 		b.paused[t] = until
@@ -148,8 +148,8 @@ func (b *outbox) pausedUntil(t target, now time.Time) time.Time {
 }
 
 // next returns the item to send now, or how long to wait for one (0: until something changes).
-// ready reports whether an item that is past its idempotency window may be sent. Items for one
-// target stay in order.
+// ready reports whether an item may be sent; it rejects items that are past their idempotency
+// window. Items for the same target stay in order.
 func (b *outbox) next(now time.Time, limits frame.Limits, ready func(*item) bool) (*item, time.Duration) {
 	if b.inFlight >= maxInFlight {
 		return nil, 0
@@ -183,8 +183,8 @@ func (b *outbox) next(now time.Time, limits frame.Limits, ready func(*item) bool
 	return nil, wait
 }
 
-// rateDelay returns how long to wait to stay within the rate limit; a user who exceeds it is
-// blocked for much longer.
+// rateDelay returns how long to wait to stay within the rate limit. Exceeding the limit would block
+// the user for much longer.
 func (b *outbox) rateDelay(now time.Time, limits frame.Limits) time.Duration {
 	n, within := limits.RateMessages, time.Duration(limits.RateSeconds)*time.Second
 	if n <= 0 || len(b.recent) < n {

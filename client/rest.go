@@ -20,22 +20,20 @@ import (
 
 const (
 	requestTimeout = 30 * time.Second
-	maxResponse    = 32 << 20 // a page of 200 of the longest messages, escaped
-	// PageSize is the number of items that a page request asks for, the maximum that the server
-	// allows.
+	maxResponse    = 32 << 20 // in bytes; enough for a page of 200 messages of maximum length, with every character escaped
+	// PageSize is the number of items requested per page. It is the maximum that the server allows.
 	PageSize = 200
 )
 
-// API is the part of the REST API that chat clients need. Its methods return an *Error if the
-// server refuses the request. It is safe for concurrent use.
+// API is a client for the part of the REST API that chat clients need. Its methods return an *Error
+// if the server refuses the request. It is safe for concurrent use.
 type API struct {
 	base   string
-	tokens TokenSource // nil: none
+	tokens TokenSource // nil if requests are sent without a token
 	http   *http.Client
 }
 
-// NewAPI returns the REST API of a server, http(s)://host. If httpClient is nil, NewAPI creates
-// one.
+// NewAPI returns an API for the server at http(s)://host. If httpClient is nil, NewAPI creates one.
 func NewAPI(server string, tokens TokenSource, httpClient *http.Client) (*API, error) {
 	u, err := url.Parse(server)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
@@ -47,7 +45,8 @@ func NewAPI(server string, tokens TokenSource, httpClient *http.Client) (*API, e
 	return &API{base: strings.TrimSuffix(server, "/"), tokens: tokens, http: httpClient}, nil
 }
 
-// call makes a request; body and answer may be nil. If the token is refused, it is renewed once.
+// call makes a request; body and answer may be nil. If the token is refused, call renews it once
+// and repeats the request.
 func (a *API) call(ctx context.Context, method, path string, body, answer any) error {
 	var payload []byte
 	if body != nil {
@@ -107,7 +106,8 @@ func (a *API) once(ctx context.Context, method, path, token string, payload []by
 	return nil
 }
 
-// problem parses a problem document, or derives an error from the response of a proxy.
+// problem parses a problem document. If the body is not one, for example because a proxy responded,
+// it derives an error from the status.
 func problem(resp *http.Response, body []byte) *Error {
 	var p struct {
 		Code   apierr.Code    `json:"code"`
@@ -136,7 +136,7 @@ func problem(resp *http.Response, body []byte) *Error {
 	return e
 }
 
-// Channel is a channel as a member sees it.
+// Channel describes a channel from a member's point of view.
 type Channel struct {
 	ID       chat.ChannelID   `json:"id"`
 	Name     string           `json:"name"`
@@ -149,7 +149,7 @@ type Channel struct {
 	Peer     *struct {
 		UserID   chat.UserID `json:"user_id"`
 		Username string      `json:"username"`
-	} `json:"peer"` // the other user of a direct channel
+	} `json:"peer"` // the other user in a direct channel
 }
 
 // Message is the current state of a message, with edits, deletion and reactions applied.
@@ -202,7 +202,7 @@ func (a *API) CreateChannel(ctx context.Context, name string, kind chat.ChannelK
 	return ch, err
 }
 
-// JoinChannel joins a channel that is open to everyone who knows its id.
+// JoinChannel joins a channel that anyone who knows its id may join.
 func (a *API) JoinChannel(ctx context.Context, id chat.ChannelID) (Channel, error) {
 	var ch Channel
 	err := a.call(ctx, http.MethodPost, "/v1/channels/"+id.String()+"/join", nil, &ch)
@@ -229,12 +229,12 @@ func (a *API) Invitations(ctx context.Context) ([]Invitation, error) {
 	return all[Invitation](ctx, a, "/v1/invitations?limit="+strconv.Itoa(PageSize))
 }
 
-// AcceptInvitation makes the user a member.
+// AcceptInvitation accepts an invitation; the user becomes a member.
 func (a *API) AcceptInvitation(ctx context.Context, id chat.InvitationID) error {
 	return a.call(ctx, http.MethodPost, "/v1/invitations/"+id.String()+"/accept", nil, nil)
 }
 
-// DeclineInvitation ends an invitation.
+// DeclineInvitation declines an invitation.
 func (a *API) DeclineInvitation(ctx context.Context, id chat.InvitationID) error {
 	return a.call(ctx, http.MethodPost, "/v1/invitations/"+id.String()+"/decline", nil, nil)
 }
@@ -258,17 +258,17 @@ func (a *API) FindUsers(ctx context.Context, prefix string) ([]User, error) {
 	return p.Items, err
 }
 
-// Newest returns the newest messages of a channel, oldest first; at most PageSize.
+// Newest returns the newest messages in a channel, oldest first. limit is at most PageSize.
 func (a *API) Newest(ctx context.Context, id chat.ChannelID, limit int) ([]Message, error) {
 	return a.messages(ctx, id, "limit="+strconv.Itoa(limit))
 }
 
-// Before returns the messages before a seq, oldest first; at most PageSize.
+// Before returns the messages before a seq, oldest first. limit is at most PageSize.
 func (a *API) Before(ctx context.Context, id chat.ChannelID, seq int64, limit int) ([]Message, error) {
 	return a.messages(ctx, id, fmt.Sprintf("before_seq=%d&limit=%d", seq, limit))
 }
 
-// After returns the messages after a seq, oldest first; at most PageSize.
+// After returns the messages after a seq, oldest first. limit is at most PageSize.
 func (a *API) After(ctx context.Context, id chat.ChannelID, seq int64, limit int) ([]Message, error) {
 	return a.messages(ctx, id, fmt.Sprintf("after_seq=%d&limit=%d", seq, limit))
 }
@@ -280,8 +280,8 @@ func (a *API) messages(ctx context.Context, id chat.ChannelID, query string) ([]
 }
 
 // RemoveReactions removes other users' reactions to a message; only owners and admins of the
-// channel may do so. emoji and user restrict the removal ("" and zero for any). A request removes
-// up to 100 reactions; more reports that others are left.
+// channel may do so. emoji and user restrict the removal ("" and zero match any). A request removes
+// up to 100 reactions; more is true if there are others left.
 func (a *API) RemoveReactions(ctx context.Context, id chat.ChannelID, message chat.EventID, emoji string, user chat.UserID) (removed int, more bool, err error) {
 	query := url.Values{}
 	if emoji != "" {
@@ -298,14 +298,15 @@ func (a *API) RemoveReactions(ctx context.Context, id chat.ChannelID, message ch
 	return out.Removed, out.More, err
 }
 
-// Events returns the events of a channel's log after a seq, in order; at most PageSize.
+// Events returns up to PageSize events from a channel's log after a seq, in order.
 func (a *API) Events(ctx context.Context, id chat.ChannelID, after int64) ([]frame.Event, error) {
 	var p page[frame.Event]
 	err := a.call(ctx, http.MethodGet, fmt.Sprintf("/v1/channels/%s/events?after_seq=%d&limit=%d", id, after, PageSize), nil, &p)
 	return p.Items, err
 }
 
-// Receipts returns how many of the other members have received a message, and have read it.
+// Receipts returns how many of the other members have received a message, how many have read it,
+// and how many there are.
 func (a *API) Receipts(ctx context.Context, id chat.ChannelID, message chat.EventID) (delivered, read, members int, err error) {
 	var r struct {
 		Members   int `json:"member_count"`

@@ -10,7 +10,8 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// perSubscribe is how many channels one subscribe frame contains; a frame may have 128 KiB.
+// perSubscribe is the maximum number of channels in one subscribe frame, which is limited to 128
+// KiB.
 const perSubscribe = 500
 
 // phase is the state of a channel on the current connection.
@@ -18,35 +19,36 @@ type phase int
 
 const (
 	idle       phase = iota // not subscribed
-	unanswered              // subscribe was sent; until its answer, events belong to an older subscription
+	unanswered              // subscribe was sent; until it is answered, events belong to an older subscription
 	following               // events arrive over the WebSocket
-	// paging: events are fetched over REST; those on the WebSocket are ignored and replayed later.
+	// paging means that events are fetched over REST. Events on the WebSocket are ignored and
+	// replayed later.
 	paging
 )
 
-// channel is the client's state of a channel. Client.mu guards it.
+// channel is the client's state for a channel. Client.mu guards it.
 type channel struct {
 	id      chat.ChannelID
 	summary frame.ChannelSummary
-	known   bool      // the server has told us about it
-	since   time.Time // all events since then were seen; zero: all since the channel's creation
+	known   bool      // the server has announced the channel
+	since   time.Time // all events since then have been seen; zero means since the channel's creation
 	pos     int64     // seq of the newest event that was delivered
 	epoch   string
 
 	phase  phase
-	ref    string // of the subscribe frame
-	target int64  // newest seq at the time of the answer; reaching it completes the catch-up
+	ref    string // ref of the subscribe frame
+	target int64  // the newest seq when the subscribe was answered; the catch-up is complete once pos reaches it
 
-	unfollowed bool      // not followed, because the connection has no room
-	wanted     bool      // requested by Follow: another channel makes room
-	moved      time.Time // when the newest event was delivered, or the channel was subscribed to
+	unfollowed bool      // not followed, because the connection has reached its subscription limit
+	wanted     bool      // requested by Follow, so another channel must make room
+	moved      time.Time // when the newest event was delivered or the channel was subscribed to
 
 	delivered, read int64 // reported by the caller
 }
 
 func (ch *channel) caughtUp() bool { return ch.phase == following && ch.pos >= ch.target }
 
-// greetLocked handles hello: it follows every channel, each from its position. c.mu must be held.
+// greetLocked handles hello: it follows every channel from its own position. c.mu must be held.
 func (c *Client) greetLocked(l *conn, h frame.Hello) []Event {
 	l.again, l.beat = !c.me.IsZero(), time.Duration(h.HeartbeatSeconds)*time.Second
 	c.me, c.limits = h.UserID, h.Limits
@@ -65,7 +67,7 @@ func (c *Client) greetLocked(l *conn, h frame.Hello) []Event {
 	}
 	news = append(news, c.listLocked(l, h.Channels, l.again)...)
 	if len(h.Channels) >= frame.HelloChannels {
-		c.askLocked(l, c.idleLocked()...) // of the channels that hello_more lists, those we know already
+		c.askLocked(l, c.idleLocked()...) // channels that are already known but listed only in hello_more
 	}
 	if l.again {
 		l.jobLocked(func(ctx context.Context) { c.catchUpReceipts(ctx, l) })
@@ -74,10 +76,10 @@ func (c *Client) greetLocked(l *conn, h frame.Hello) []Event {
 	return news
 }
 
-// listLocked handles channel summaries and subscribes to channels that are not subscribed yet. A
-// channel that is new to the client is followed from its newest event on. The exception is a direct
-// channel created after the first hello: its first message created it, so it is followed from the
-// user's delivered position. c.mu must be held.
+// listLocked handles channel summaries and subscribes to the channels that have no subscription
+// yet. A channel that is new to the client is followed from its newest event on. The exception is a
+// direct channel created after the first hello: its first message created it, so it is followed
+// from the user's delivered position. c.mu must be held.
 func (c *Client) listLocked(l *conn, list []frame.ChannelSummary, since bool) []Event {
 	var news []Event
 	var ask []*channel
@@ -122,7 +124,7 @@ func (c *Client) idleLocked() (idles []*channel) {
 	return idles
 }
 
-// askLocked subscribes to channels, each from its position. c.mu must be held.
+// askLocked subscribes to each channel from its position. c.mu must be held.
 func (c *Client) askLocked(l *conn, channels ...*channel) {
 	for len(channels) > 0 {
 		n := min(len(channels), perSubscribe)
@@ -178,7 +180,7 @@ func (c *Client) resyncLocked(l *conn, f frame.Resync) []Event {
 	if f.Ref != "" {
 		ch = c.answeredLocked(f.Ref, f.ChannelID)
 	} else if ch != nil && ch.phase != following {
-		return nil // the pending subscribe will get the same answer
+		return nil // the pending subscribe will be answered with the same resync
 	}
 	if ch == nil {
 		return nil
@@ -189,8 +191,8 @@ func (c *Client) resyncLocked(l *conn, f frame.Resync) []Event {
 	return []Event{Reset{ChannelID: ch.id, From: from, To: Position{Seq: ch.pos, Epoch: ch.epoch}, Lost: true}}
 }
 
-// askRefusedLocked handles an error that may answer a subscribe, and reports whether it does. c.mu
-// must be held.
+// askRefusedLocked handles an error that may be the answer to a subscribe, and reports whether it
+// is. c.mu must be held.
 func (c *Client) askRefusedLocked(l *conn, f frame.Error, e *Error) (_ []Event, asked bool) {
 	var waiting []*channel
 	for _, ch := range c.channels {
@@ -247,8 +249,8 @@ func (c *Client) leaveLocked(ch *channel, by chat.UserID, err error) []Event {
 }
 
 // catchUp fetches the events that the WebSocket does not replay, up to the start of the
-// subscription. Then it subscribes from there, because events on the WebSocket were ignored in the
-// meantime.
+// subscription. It then subscribes from that point, because events on the WebSocket were ignored in
+// the meantime.
 func (c *Client) catchUp(ctx context.Context, l *conn, ch *channel) {
 	for failures := 0; ; {
 		c.mu.Lock()
@@ -257,7 +259,7 @@ func (c *Client) catchUp(ctx context.Context, l *conn, ch *channel) {
 			c.mu.Unlock()
 			return
 		}
-		if after >= target || failures > 5 { // the gateway may have more by now
+		if after >= target || failures > 5 { // the gateway may have newer events by now
 			c.askLocked(l, ch)
 			c.mu.Unlock()
 			return
@@ -304,15 +306,16 @@ func (c *Client) advanceLocked(ch *channel, e *frame.Event) []Event {
 	if e.SenderID != c.me || e.ClientID == nil {
 		return news
 	}
-	if it := c.outbox.byID[*e.ClientID]; it != nil { // its acknowledgement was lost, or arrives later
+	if it := c.outbox.byID[*e.ClientID]; it != nil { // its acknowledgement was lost or arrives later
 		news = append(news, c.ackedLocked(it, Ack{ClientID: it.ClientID, ChannelID: ch.id, ID: e.ID, Seq: e.Seq, SentAt: e.SentAt})...)
 	}
 	return news
 }
 
-// catchUpReceipts reads the receipts of the user's own messages, because receipts are not replayed.
+// catchUpReceipts reads the receipts for the user's own messages, because receipts are not
+// replayed.
 func (c *Client) catchUpReceipts(ctx context.Context, l *conn) {
-	const channels, perChannel = 20, 10 // limits of the number of requests; the caller can ask for more
+	const channels, perChannel = 20, 10 // limits on the number of requests; the caller can read more receipts itself
 	c.mu.Lock()
 	newest := c.sent.newest()
 	c.mu.Unlock()

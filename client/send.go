@@ -25,31 +25,31 @@ func ToUser(id chat.UserID) To { return To{user: id} }
 type Draft struct {
 	To       To
 	Body     string
-	ReplyTo  chat.EventID  // zero: not a reply
-	ClientID chat.ClientID // zero: a new one. Within ten minutes a message with the same id is posted only once
+	ReplyTo  chat.EventID  // zero if the message is not a reply
+	ClientID chat.ClientID // zero for a new id. Within ten minutes, a message with the same id is posted only once
 }
 
-// Send sends a message and returns when it is acknowledged, however many connections that takes, or
-// with the server's *Error if it is refused for good. ctx bounds only the waiting: after it is
-// done, the message is still being sent, and a Status reports the result.
+// Send sends a message and returns when it is acknowledged, however many connections that takes. If
+// the message is refused permanently, Send returns the server's *Error. ctx limits only the
+// waiting: the message is still sent after ctx is done, and a Status reports the result.
 func (c *Client) Send(ctx context.Context, to To, body string) (Ack, error) {
 	return c.wait(ctx, c.draft(Draft{To: to, Body: body}))
 }
 
-// SendDraft is Send with all fields of a message.
+// SendDraft is like Send, with all fields of a message.
 func (c *Client) SendDraft(ctx context.Context, d Draft) (Ack, error) {
 	return c.wait(ctx, c.draft(d))
 }
 
-// Post is Send without waiting: Status events with the returned client id report the progress. It
-// fails only with ErrFull or ErrClosed.
+// Post is like Send, but does not wait: Status events with the returned client id report the
+// progress. It fails only with ErrFull or ErrClosed.
 func (c *Client) Post(to To, body string) (chat.ClientID, error) {
 	it, err := c.post(c.draft(Draft{To: to, Body: body}))
 	return it.ClientID, err
 }
 
-// PostDraft is Post with all fields of a message. Set ClientID to identify the draft in Status
-// events.
+// PostDraft is like Post, with all fields of a message. Set ClientID to identify the draft in
+// Status events.
 func (c *Client) PostDraft(d Draft) error {
 	_, err := c.post(c.draft(d))
 	return err
@@ -65,7 +65,7 @@ func (c *Client) Delete(ctx context.Context, channel chat.ChannelID, message cha
 	return c.wait(ctx, newItem(outbound{Type: frame.Delete, ChannelID: &channel, MessageID: &message}))
 }
 
-// React adds an emoji to a message, or removes it.
+// React adds an emoji to a message or removes it.
 func (c *Client) React(ctx context.Context, channel chat.ChannelID, message chat.EventID, emoji string, remove bool) (Ack, error) {
 	return c.wait(ctx, newItem(outbound{Type: frame.React, ChannelID: &channel, MessageID: &message, Emoji: emoji, Remove: remove}))
 }
@@ -91,7 +91,7 @@ func newItem(o outbound) *item {
 	return &item{outbound: o, settled: make(chan struct{})}
 }
 
-// post adds an item to the outbox. It returns the item, or the existing one with the same client
+// post adds an item to the outbox. It returns the item, or an existing item with the same client
 // id.
 func (c *Client) post(it *item) (*item, error) {
 	c.mu.Lock()
@@ -144,7 +144,7 @@ func (c *Client) ackedLocked(it *item, ack Ack) []Event {
 	return []Event{s}
 }
 
-// failedLocked settles an item as failed, or as unknown. c.mu must be held.
+// failedLocked settles an item as failed or, with ErrUnknown, as unknown. c.mu must be held.
 func (c *Client) failedLocked(it *item, err error) []Event {
 	c.outbox.settle(it, Ack{ClientID: it.ClientID}, err)
 	s := statusOf(it, Failed)
@@ -152,7 +152,7 @@ func (c *Client) failedLocked(it *item, err error) []Event {
 	return []Event{s}
 }
 
-// refusedLocked handles an error that answers an item. c.mu must be held.
+// refusedLocked handles an error that was sent in answer to an item. c.mu must be held.
 func (c *Client) refusedLocked(it *item, e *Error) []Event {
 	if !retryable(e.Code) {
 		return c.failedLocked(it, e)

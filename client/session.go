@@ -11,7 +11,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Token is an access token. A zero Expires means unknown.
+// Token is an access token. If Expires is zero, the expiry is unknown.
 type Token struct {
 	Access  string
 	Expires time.Time
@@ -19,9 +19,9 @@ type Token struct {
 
 // TokenSource provides access tokens. It is called from several goroutines.
 type TokenSource interface {
-	// Token returns a token that remains valid for a while, and that is not rejected. rejected is a
-	// token that the server has refused or will soon refuse. If the returned *Error is not
-	// retryable, Run ends with it.
+	// Token returns a token that remains valid for a while and differs from rejected, which is a
+	// token that the server has refused or will soon refuse. If Token returns an *Error that is not
+	// retryable, Run ends with that error.
 	Token(ctx context.Context, rejected string) (Token, error)
 }
 
@@ -36,12 +36,12 @@ func (t StaticToken) Token(_ context.Context, rejected string) (Token, error) {
 	return Token{Access: string(t)}, nil
 }
 
-// renewAhead is how long before its expiry a token is renewed, at most; a short-lived one is
-// renewed after two thirds of its lifetime.
+// renewAhead is how long before its expiry a token is renewed. A short-lived token is renewed after
+// two thirds of its lifetime.
 const renewAhead = time.Minute
 
 // Credentials are the tokens of a session, for storage between runs of a program. Each refresh
-// token can be used once, so store the newest.
+// token can be used only once, so store the newest one.
 type Credentials struct {
 	Access  string    `json:"access_token"`
 	Expires time.Time `json:"expires"`
@@ -51,12 +51,12 @@ type Credentials struct {
 
 // Session is one login. It is a TokenSource that renews its access token with the refresh token.
 type Session struct {
-	api *API // without tokens
+	api *API // makes requests without a token
 	// Renewed, if not nil, is called with the new credentials before they are used, so that they
 	// can be stored. Set it before using the Session.
 	Renewed func(Credentials)
 
-	mu   sync.Mutex // held during a renewal, so that one refresh serves all waiting callers
+	mu   sync.Mutex // held during a renewal, so that all waiting callers share one refresh
 	now  func() time.Time
 	user User
 	held Credentials
@@ -77,18 +77,19 @@ type loggedIn struct {
 	Seconds int    `json:"expires_in"`
 }
 
-// SignUp creates an account at a server, http(s)://host, and logs in.
+// SignUp creates an account on the server at http(s)://host and logs in.
 func SignUp(ctx context.Context, server, username, email, password string) (*Session, error) {
 	return startSession(ctx, server, "/v1/signup", map[string]string{"username": username, "email": email, "password": password, "session": "bearer"})
 }
 
-// LogIn starts a session of an account. login is the username or the email address.
+// LogIn logs in to an account and starts a session. login is the username or the email address.
 func LogIn(ctx context.Context, server, login, password string) (*Session, error) {
 	return startSession(ctx, server, "/v1/login", map[string]string{"login": login, "password": password, "session": "bearer"})
 }
 
-// LogInAgain is LogIn on a device that has logged in before, so that wrong passwords from elsewhere
-// do not lock it out. kept are the Credentials of an earlier session, even of one that has ended.
+// LogInAgain is like LogIn, for a device that has logged in before, so that wrong passwords entered
+// elsewhere do not lock it out. kept holds the Credentials of an earlier session, which may have
+// ended.
 func LogInAgain(ctx context.Context, server, login, password string, kept Credentials) (*Session, error) {
 	return startSession(ctx, server, "/v1/login", map[string]string{"login": login, "password": password, "session": "bearer", "device_token": kept.Device})
 }
@@ -119,21 +120,21 @@ func (s *Session) store(in loggedIn) {
 	s.got = s.now()
 	s.held = Credentials{
 		Access: in.Access, Refresh: in.Refresh, Expires: s.got.Add(time.Duration(in.Seconds) * time.Second),
-		Device: cmp.Or(in.Device, s.held.Device), // only a login returns a new one
+		Device: cmp.Or(in.Device, s.held.Device), // only a login returns a new device token
 	}
 	if in.User != nil {
 		s.user = *in.User
 	}
 }
 
-// User returns the account that has logged in; zero after Resume, until the first renewal.
+// User returns the account that is logged in. After Resume, it is zero until the first renewal.
 func (s *Session) User() User {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.user
 }
 
-// Credentials returns the credentials to store.
+// Credentials returns the current credentials, for storage.
 func (s *Session) Credentials() Credentials {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,8 +159,8 @@ func (s *Session) Token(ctx context.Context, rejected string) (Token, error) {
 	return Token{Access: s.held.Access, Expires: s.held.Expires}, nil
 }
 
-// ChangePassword ends all sessions of the user and continues with a new one, whose tokens the
-// Session then has. A Client reconnects with them.
+// ChangePassword ends all of the user's sessions and starts a new one, whose tokens the Session
+// then uses. A Client reconnects with them.
 func (s *Session) ChangePassword(ctx context.Context, password, fresh string) error {
 	if _, err := s.Token(ctx, ""); err != nil {
 		return err
@@ -179,7 +180,7 @@ func (s *Session) ChangePassword(ctx context.Context, password, fresh string) er
 	return nil
 }
 
-// EndOtherSessions ends every session of the user except this one.
+// EndOtherSessions ends all of the user's sessions except this one.
 func (s *Session) EndOtherSessions(ctx context.Context) error {
 	api := &API{base: s.api.base, http: s.api.http, tokens: s}
 	return api.call(ctx, http.MethodDelete, "/v1/sessions", nil, nil)
@@ -192,7 +193,7 @@ func (s *Session) LogOut(ctx context.Context) error {
 	return s.api.call(ctx, http.MethodPost, "/v1/logout", map[string]string{"refresh_token": s.held.Refresh}, nil)
 }
 
-// renewIn returns how long to wait before renewing a token; zero if its expiry is unknown.
+// renewIn returns how long to wait before renewing a token, or zero if its expiry is unknown.
 func renewIn(t Token, now time.Time) time.Duration {
 	if t.Expires.IsZero() {
 		return 0

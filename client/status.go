@@ -8,8 +8,8 @@ import (
 // maxTracked is the maximum number of unread messages whose receipts the client tracks.
 const maxTracked = 1000
 
-// tracker holds the user's own messages that are acknowledged and not yet read by anyone, in order
-// of acknowledgement. Client.mu guards it.
+// tracker holds the user's own messages that have been acknowledged but not yet read by anyone, in
+// order of acknowledgement. Client.mu guards it.
 type tracker struct {
 	sent []Status
 }
@@ -71,7 +71,7 @@ func (t *tracker) newest() map[chat.ChannelID]Status {
 	return newest
 }
 
-// before returns the newest tracked message of a channel before a seq.
+// before returns the newest tracked message in a channel before a seq.
 func (t *tracker) before(channel chat.ChannelID, seq int64) (Status, bool) {
 	var found Status
 	for _, s := range t.sent {

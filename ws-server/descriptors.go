@@ -9,15 +9,15 @@ import (
 )
 
 const (
-	// spareDescriptors are reserved for standard files, the listener, the poller, key sets, traces
-	// and profiles.
+	// spareDescriptors is the number of descriptors reserved for standard files, the listener, the
+	// poller, key sets, traces and profiles.
 	spareDescriptors = 32
 	// clusterNodes is the number of Redis Cluster nodes for which descriptors are reserved.
 	clusterNodes = 8
 )
 
 // connections returns how many WebSockets the instance may hold if the process may open limit
-// descriptors; 0 means no bound. It reserves descriptors for the stores, health, metrics and
+// descriptors; 0 means no limit. It reserves descriptors for the stores, health checks, metrics and
 // connections that are being opened.
 func connections(cfg Config, limit int) (int, error) {
 	if limit == 0 {

@@ -77,7 +77,7 @@ type Config struct {
 	Limits ratelimit.Rates
 
 	// OtherDescriptors is the number of file descriptors that the rest of the process may need. It
-	// is 0 if the process runs only this service.
+	// is 0 if the process runs nothing but this service.
 	OtherDescriptors int
 
 	// The following are for tests. 0 means the default of the package concerned.
@@ -85,7 +85,7 @@ type Config struct {
 	PresenceLease time.Duration
 	PresenceGrace time.Duration // how long a user counts as online after a connection has ended
 	TypingExpiry  time.Duration // how long a user counts as typing after the last typing frame
-	VerifyEvery   time.Duration // longest time that a lost notice of a removal goes unnoticed
+	VerifyEvery   time.Duration // maximum time before a lost notice of a removal is detected
 }
 
 // LoadConfig reads the settings. An error contains the name of the variable.
@@ -121,7 +121,7 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 type Server struct {
 	cfg  Config
 	log  *slog.Logger
-	keys *token.RemoteKeys // nil if New got the keys
+	keys *token.RemoteKeys // nil if the keys were passed to New
 
 	db          *bun.DB
 	rdb         redis.UniversalClient
@@ -140,7 +140,7 @@ type Server struct {
 }
 
 // New returns a Server. keys verify access tokens; if nil, the keys at cfg.JWKSURL are used. New
-// opens clients and does no I/O.
+// creates the clients and does no I/O.
 func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.Logger) (s *Server, err error) {
 	s = &Server{cfg: cfg, log: log, tracing: tracing.New(cfg.Traces, "ws-server", reg, log)}
 	traces := msgtrace.New(s.tracing, cfg.Traces.Ratio)
@@ -234,8 +234,8 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 // Handler serves /ws and /ws/{channel_id}.
 func (s *Server) Handler() http.Handler { return s.connections }
 
-// Checks returns what must hold for the service to be ready. PostgreSQL is reported but not
-// required, because connected members can go on chatting without it.
+// Checks returns the readiness checks. PostgreSQL is checked but not required, because connected
+// members can continue to chat without it.
 func (s *Server) Checks() []telemetry.Check {
 	return []telemetry.Check{
 		{Name: "redis", Check: func(ctx context.Context) error { return s.watch.Ready(ctx, s.cfg.Partitions) }},
@@ -243,7 +243,7 @@ func (s *Server) Checks() []telemetry.Check {
 	}
 }
 
-// Close closes the clients that New opened.
+// Close closes the clients that New created.
 func (s *Server) Close() error {
 	if s.erased != nil {
 		s.erased.Wait()
@@ -270,7 +270,8 @@ func (s *Server) Parts() []lifecycle.Part {
 		redisPart,
 		{Name: "budget", Run: s.budget.Run},
 		{Name: "log", Run: s.conns.Run},
-		// Must run before the appender, which needs it when an append meets another epoch
+		// Must run before the appender, which needs the feed when an append encounters a different
+		// epoch
 		{Name: "feed", Run: s.feed.Run},
 		{Name: "appender", Run: s.appender.Run},
 		{Name: "limiter", Run: s.limiter.Run},
@@ -284,22 +285,23 @@ func (s *Server) Parts() []lifecycle.Part {
 	return parts
 }
 
-// drainTimeout bounds the shutdown.
+// drainTimeout limits the duration of the shutdown.
 const drainTimeout = 20 * time.Second
 
-// redisPool is the number of Redis connections for everything except appends and subscriptions.
+// redisPool is the number of Redis connections used for everything except appends and
+// subscriptions.
 const redisPool = 32
 
 // collector is the garbage collection policy. With many connections, most of the heap is long-lived
-// and the stacks of the connections dominate it. Go's default lets garbage grow to the size of the
-// live heap, which is too much memory; 15% saves over 4 KiB per connection. With few but busy
-// connections the live heap is small, and a share of a few MiB would be collected twenty times a
-// second. That costs a fifth of the CPU and shows in the 99th percentile of the ack latency. So
-// nothing is collected while less than Room bytes are in use. Room is less than 10,000 idle
+// and dominated by the connections' stacks. Go's default lets garbage grow to the size of the live
+// heap, which is too much memory; 15% saves over 4 KiB per connection. With few but busy
+// connections the live heap is small, and 15% of a few MiB would trigger twenty collections a
+// second. That costs a fifth of the CPU and is visible in the 99th percentile of the ack latency.
+// So nothing is collected while less than Room bytes are in use, which is less than 10,000 idle
 // connections need.
 var collector = gctune.Policy{Percent: 15, Room: 96 << 20}
 
-// Run runs the service as a process of its own until ctx is done.
+// Run runs the service as a separate process until ctx is done.
 func Run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) error {
 	if len(args) > 0 {
 		config.Usage(stderr, "ws-server", &Config{})

@@ -1,9 +1,9 @@
 // Command echo-bot repeats messages. In every channel that it is in, it answers messages that begin
-// with !echo or mention it with @, and in direct channels every message.
+// with !echo or mention it with @. In direct channels it answers every message.
 //
-// It is an example of the SDK. It signs up on first use, follows new channels by itself, and
-// answers each message once. It marks answered messages as read, and derives the answer's client id
-// from the message's id, so that a repeated answer is posted only once.
+// It is an example of how to use the SDK. It signs up on first use, follows new channels
+// automatically, and answers each message once. It marks answered messages as read, and derives the
+// answer's client id from the message's id, so that a repeated answer is posted only once.
 package main
 
 import (

@@ -93,8 +93,8 @@ func (s *screen) execute(ctx context.Context, name, rest string) error {
 	return s.here(ctx, name, rest)
 }
 
-// switchOrClear switches to a channel. If that fails, no channel is current, so that the next input
-// does not go to the previous channel.
+// switchOrClear switches to a channel. If that fails, it selects no channel, so that the next input
+// is not sent to the previous channel.
 func (s *screen) switchOrClear(ctx context.Context, id chat.ChannelID, err error) error {
 	if err == nil {
 		s.switchTo(ctx, id)
@@ -107,8 +107,8 @@ func (s *screen) switchOrClear(ctx context.Context, id chat.ChannelID, err error
 	return err
 }
 
-// find returns the channel with the given name or id, or else the direct channel with a user of
-// that name.
+// find returns the channel with the given name or id. If there is none, it returns the direct
+// channel with the user of that name.
 func (s *screen) find(name string) (chat.ChannelID, error) {
 	var called, with []chat.ChannelID
 	for id := range s.channels {
@@ -134,7 +134,7 @@ func (s *screen) find(name string) (chat.ChannelID, error) {
 }
 
 // here runs a command on the current channel. A command that waits for an answer over the WebSocket
-// runs in another goroutine, because this one receives the events.
+// runs in another goroutine, because the current one receives the events.
 func (s *screen) here(ctx context.Context, name, rest string) error {
 	if s.current.IsZero() {
 		return errNoChannel
@@ -167,7 +167,7 @@ func (s *screen) here(ctx context.Context, name, rest string) error {
 		s.at(chat.ChannelID{})
 		return s.c.API().LeaveChannel(ctx, id)
 	case "/who":
-		s.start(ctx, name, func() (string, error) { // the answer arrives as a frame, too
+		s.start(ctx, name, func() (string, error) { // the answer, too, arrives over the WebSocket
 			online, err := s.c.WhoIsOnline(ctx, id)
 			return fmt.Sprintf("%d online", len(online)), err
 		})

@@ -5,5 +5,5 @@ package main
 import "os"
 
 // tryLock does nothing, because the standard library cannot lock files on this system. Two programs
-// that renew at the same moment may end the session.
+// that renew the token at the same moment may end the session.
 func tryLock(*os.File) (locked bool, err error) { return true, nil }

@@ -1,9 +1,9 @@
 // Command parley-chat is a chat client for the terminal. It shows the history, live messages, the
 // delivery state of the user's own messages, who is typing, and the state of the connection. It
-// sends what is typed; lines that begin with / are commands.
+// sends each line that is typed; lines that begin with / are commands.
 //
-// The input may also be a pipe. The program ends when the server has acknowledged all input.
-// Otherwise it reports what the server does not have, and exits with a nonzero status.
+// The input may also be a pipe. The program ends when the server has acknowledged all input. If
+// some input is not acknowledged, it reports that input and exits with a nonzero status.
 package main
 
 import (
@@ -115,7 +115,7 @@ func (l login) open(ctx context.Context, keyboard *os.File, lines *bufio.Scanner
 	return keep(ctx, l.server, file, session, prompt), nil
 }
 
-// describe returns an error with a readable description of a server's refusal.
+// describe returns an error with a readable description if the server refused a request.
 func describe(err error) error {
 	e, ok := errors.AsType[*client.Error](err)
 	switch {

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/term"
 )
 
-// keyboardOf returns the input if it is a terminal, or nil.
+// keyboardOf returns the input if it is a terminal; otherwise it returns nil.
 func keyboardOf(input io.Reader) *os.File {
 	if f, ok := input.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		return f
@@ -20,8 +20,8 @@ func keyboardOf(input io.Reader) *os.File {
 	return nil
 }
 
-// readPassword reads a line. On a terminal it turns the echo off, and restores it afterward, even
-// if ctx is done first.
+// readPassword reads a line. On a terminal it turns echo off and restores it afterwards, even if
+// ctx is done first.
 func readPassword(ctx context.Context, keyboard *os.File, lines *bufio.Scanner, prompt io.Writer) (string, error) {
 	if keyboard == nil {
 		if !lines.Scan() {
@@ -43,7 +43,7 @@ func readPassword(ctx context.Context, keyboard *os.File, lines *bufio.Scanner, 
 		password, err := term.ReadPassword(fd)
 		typed <- answer{password, err}
 	}()
-	defer fmt.Fprintln(prompt) // the newline was not echoed, either
+	defer fmt.Fprintln(prompt) // the newline was not echoed either
 	select {
 	case a := <-typed:
 		if a.err != nil {

@@ -52,7 +52,7 @@ func (s *screen) connection(e client.Connection) {
 	}
 }
 
-// joined handles a channel that is followed from now on.
+// joined handles a Joined event: the channel is followed from now on.
 func (s *screen) joined(ctx context.Context, e client.Joined) {
 	ch := e.Channel
 	s.channels[ch.ChannelID] = ch
@@ -91,7 +91,7 @@ func (s *screen) peer(ch client.Channel) {
 	}
 }
 
-// addChannel adds a channel that REST has returned. The WebSocket may report it later, in more
+// addChannel adds a channel returned by the REST API. The WebSocket may report it later, in more
 // detail.
 func (s *screen) addChannel(ch client.Channel) {
 	s.peer(ch)
@@ -100,7 +100,8 @@ func (s *screen) addChannel(ch client.Channel) {
 	}
 }
 
-// status prints the progress of a message: ✓ is stored in the log, ✓✓ has been delivered.
+// status prints the progress of a message: ✓ means that it is in the log, ✓✓ that it has been
+// delivered.
 func (s *screen) status(e client.Status) {
 	if e.Kind != event.Message { // the command that sent it reports the result
 		return
@@ -118,7 +119,7 @@ func (s *screen) status(e client.Status) {
 	}
 }
 
-// event prints an event of a channel, and reports it as delivered or read.
+// event prints a channel event, and reports it as delivered or read.
 func (s *screen) event(e client.ChannelEvent) {
 	here := e.ChannelID == s.current
 	if here && e.Type == event.Message && e.Seq <= s.shown { // already shown with the history
@@ -162,8 +163,8 @@ func (s *screen) event(e client.ChannelEvent) {
 	}
 }
 
-// called returns a note if another user's message mentions this user, or everyone: the channel's
-// own id stands for @channel.
+// called returns a note if another user's message mentions this user or everyone. The channel's own
+// id stands for @channel.
 func (s *screen) called(channel chat.ChannelID, sender chat.UserID, mentions []chat.UserID) string {
 	me, everyone := s.c.Me(), chat.UserID{UUID: channel.UUID}
 	if sender != me && (slices.Contains(mentions, me) || slices.Contains(mentions, everyone)) {
@@ -189,8 +190,8 @@ func (s *screen) forget(id chat.EventID) {
 	}
 }
 
-// at sets the channel that receives the input, possibly none. /edit and /delete do not apply to
-// messages in another channel.
+// at sets the channel that the input is sent to; a zero id selects none. It also forgets the last
+// messages, so that /edit and /delete never apply to a message in another channel.
 func (s *screen) at(id chat.ChannelID) {
 	s.current, s.shown, s.chosen, s.last, s.lastMine = id, 0, true, chat.EventID{}, chat.EventID{}
 }
@@ -202,7 +203,7 @@ func (s *screen) switchTo(ctx context.Context, id chat.ChannelID) {
 	s.history(ctx, id, 0)
 }
 
-// history prints the newest messages of a channel that come after a seq.
+// history prints the newest messages in a channel, omitting those up to the seq after.
 func (s *screen) history(ctx context.Context, id chat.ChannelID, after int64) {
 	messages, err := s.c.API().Newest(ctx, id, historyLines)
 	if err != nil {
@@ -238,7 +239,7 @@ func (s *screen) history(ctx context.Context, id chat.ChannelID, after int64) {
 	}
 }
 
-// line prints a message, with its notes; empty marks are ignored.
+// line prints a message with its marks; empty marks are ignored.
 func (s *screen) line(id chat.ChannelID, at chat.Time, who, body string, marks ...string) {
 	mark := strings.Join(slices.DeleteFunc(marks, func(m string) bool { return m == "" }), ", ")
 	if mark != "" {

@@ -18,14 +18,14 @@ import (
 const (
 	// historyLines is how many messages are shown when the user switches to a channel.
 	historyLines = 15
-	// flushTimeout is how long to wait for an acknowledgement at the end, in addition to the time
-	// that the server's rate limit takes.
+	// flushTimeout is how long to wait for an acknowledgement at the end, in addition to the delay
+	// caused by the server's rate limit.
 	flushTimeout = 10 * time.Second
-	// maxUnsent is how many lines of a pipe are read ahead of their acknowledgements.
+	// maxUnsent is how many lines are read from a pipe before the first of them is acknowledged.
 	maxUnsent = 100
 )
 
-// screen prints events and sends the input. Only the goroutine of run uses it.
+// screen prints events and sends the input. Only the run goroutine uses it.
 type screen struct {
 	c     *client.Client
 	out   io.Writer
@@ -38,25 +38,25 @@ type screen struct {
 	typing   map[chat.UserID]bool
 
 	current  chat.ChannelID
-	shown    int64        // seq up to which the current channel has been shown
+	shown    int64        // seq up to which the current channel's messages have been shown
 	chosen   bool         // the user has chosen a channel, so none is chosen automatically
 	lastMine chat.EventID // the user's last message in the current channel
 	last     chat.EventID
 
-	unsent  []draft // input that is not acknowledged yet, in order
+	unsent  []draft // inputs that have not been acknowledged yet, in order
 	refused int     // number of inputs that were not sent
 	busy    int     // number of running tasks
 	tasks   sync.WaitGroup
 	later   chan done // results of tasks
 }
 
-// draft is an input that is being sent.
+// draft is input that is being sent.
 type draft struct {
 	id   chat.ClientID
 	text string
 }
 
-// done is the result of a task that waited for an answer.
+// done is the result of a task that waited for the server's answer.
 type done struct {
 	what, text string
 	err        error
@@ -69,8 +69,8 @@ func newScreen(c *client.Client, out io.Writer) *screen {
 	}
 }
 
-// run runs until ctx is done, the server ends the session, or the input has ended and is sent. join
-// is a channel id, or empty.
+// run runs until ctx is done, the server ends the session, or the input has ended and has been
+// sent. join is a channel id, or empty.
 func (s *screen) run(ctx context.Context, input *bufio.Scanner, join string) error {
 	ctx, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
@@ -79,11 +79,11 @@ func (s *screen) run(ctx context.Context, input *bufio.Scanner, join string) err
 	defer stop()
 	if join != "" {
 		if err := s.execute(ctx, "/join", join); err != nil {
-			return fmt.Errorf("join %s: %w", join, describe(err)) // the input must not go to another channel
+			return fmt.Errorf("join %s: %w", join, describe(err)) // the input must not be sent to another channel
 		}
 	}
 	lines := readLines(ctx, input)
-	var read error                // error of the input
+	var read error                // error from reading the input
 	var deadline <-chan time.Time // set once the input has ended
 	for waited := 0; ; {
 		left := len(s.unsent) + s.busy
@@ -125,7 +125,7 @@ func (s *screen) run(ctx context.Context, input *bufio.Scanner, join string) err
 	}
 }
 
-// abandon reports the inputs that are given up.
+// abandon reports the inputs that will not be sent.
 func (s *screen) abandon() {
 	for _, d := range s.unsent {
 		s.refuse(d.text, errors.New("the server has not acknowledged it"))
@@ -138,7 +138,7 @@ func (s *screen) flushTimeout() time.Duration {
 	return flushTimeout + time.Duration(s.c.Limits().RateSeconds)*time.Second
 }
 
-// result returns run's error after the end of the input.
+// result returns the error that run returns after the input has ended.
 func (s *screen) result(read error) error {
 	switch {
 	case read != nil:
@@ -182,7 +182,7 @@ func (s *screen) post(to client.To, text string) {
 	s.unsent = append(s.unsent, draft{id: id, text: text})
 }
 
-// settle removes an acknowledged or refused message from the unsent ones, and returns its text.
+// settle removes an acknowledged or refused message from unsent, and returns its text.
 func (s *screen) settle(id chat.ClientID) (text string) {
 	i := slices.IndexFunc(s.unsent, func(d draft) bool { return d.id == id })
 	if i < 0 {

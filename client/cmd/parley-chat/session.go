@@ -19,15 +19,15 @@ import (
 	"parley.chat/client"
 )
 
-// renewTimeout bounds a renewal. A renewal is not interrupted when the program ends, because its
-// answer has the only valid refresh token.
+// renewTimeout limits a renewal. A renewal is not interrupted when the program ends, because its
+// response contains the only valid refresh token.
 const renewTimeout = 10 * time.Second
 
-// kept is a session in a file that any number of programs share; it is their TokenSource.
+// kept is a TokenSource for a session stored in a file, which any number of programs may share.
 //
 // A refresh token can be used once, and the server ends a session whose refresh token is used
-// twice. So a token is renewed only while holding a lock on a file next to the session file, and
-// only if no other program has renewed it in the meantime.
+// twice. So a program renews the token only while it holds a lock on a file next to the session
+// file, and only if no other program has renewed it in the meantime.
 type kept struct {
 	server, file string
 	warn         io.Writer
@@ -38,13 +38,13 @@ type kept struct {
 }
 
 // record is the content of the file. Login distinguishes the tokens of one login from those of the
-// next, which may be another user's.
+// next, which may belong to another user.
 type record struct {
 	Login string `json:"login"`
 	client.Credentials
 }
 
-// sessionFile returns the file of a user's session at a server.
+// sessionFile returns the path of the file that holds a user's session on a server.
 func sessionFile(server, name string) (string, error) {
 	dir, err := sessionDir(server)
 	return filepath.Join(dir, url.QueryEscape(strings.ToLower(name))+".json"), err
@@ -62,7 +62,8 @@ func sessionDir(server string) (string, error) {
 	return filepath.Join(dir, "parley", url.QueryEscape(strings.TrimSuffix(at, "/"))), nil
 }
 
-// find returns the file of the session to resume: the one selected by the flags, or the only one.
+// find returns the path of the session file to resume: the one selected by the flags, or else the
+// only one.
 func (l login) find() (string, error) {
 	if l.file != "" {
 		return l.file, nil
@@ -95,7 +96,7 @@ func (l login) find() (string, error) {
 
 var errNoSession = errors.New("log in with -as NAME, or sign up with -as NAME -signup EMAIL")
 
-// before returns the credentials that an earlier login with the same name has stored, or none.
+// before returns the credentials stored by an earlier login with the same name, if any.
 func (l login) before() client.Credentials {
 	k := &kept{file: l.file}
 	if k.file == "" {
@@ -111,7 +112,7 @@ func (l login) before() client.Credentials {
 	return last.Credentials
 }
 
-// keep stores a new session.
+// keep stores a new session in the file.
 func keep(ctx context.Context, server, file string, session *client.Session, warn io.Writer) *kept {
 	k := &kept{server: server, file: file, warn: warn, held: record{Login: rand.Text(), Credentials: session.Credentials()}}
 	defer k.lock(ctx)()
@@ -162,14 +163,15 @@ func (k *kept) Token(ctx context.Context, rejected string) (client.Token, error)
 	return t, nil
 }
 
-// good returns the current token, unless it has expired or was rejected. k.mu must be held, as for
-// the methods below.
+// good returns the current token, unless it has expired or was rejected. This method and the ones
+// below require k.mu to be held.
 func (k *kept) good(rejected string) (client.Token, bool) {
 	t := client.Token{Access: k.held.Access, Expires: k.held.Expires}
 	return t, t.Access != "" && t.Access != rejected && time.Now().Before(t.Expires)
 }
 
-// reload reads the tokens that another program may have renewed. The file lock must be held.
+// reload reads the tokens from the file, since another program may have renewed them. The file lock
+// must be held.
 func (k *kept) reload() {
 	var now record
 	if k.lost || k.read(&now) != nil { // if the file is missing, the tokens in memory are the newest
@@ -212,9 +214,8 @@ func (k *kept) write() {
 	}
 }
 
-// lock prevents other programs from renewing until the returned function is called. If a file
-// cannot be locked, no other program can share the session either: lock warns, and the program
-// continues alone.
+// lock prevents other programs from renewing until the returned function is called. If the file
+// cannot be locked, no other program can share the session either, so lock only prints a warning.
 func (k *kept) lock(ctx context.Context) (unlock func()) {
 	err := os.MkdirAll(filepath.Dir(k.file), 0o700)
 	if err == nil {
@@ -229,7 +230,7 @@ func (k *kept) lock(ctx context.Context) (unlock func()) {
 	return unlock
 }
 
-// lockPollInterval is the interval between attempts to get a lock that another program holds.
+// lockPollInterval is the interval between attempts to acquire a lock that another program holds.
 const lockPollInterval = 20 * time.Millisecond
 
 // lockFile waits until this program holds a file's lock, or ctx is done.
