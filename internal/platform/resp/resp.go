@@ -59,9 +59,10 @@ type Value struct {
 // ErrProtocol means that bytes are not RESP3.
 var ErrProtocol = errors.New("not RESP3")
 
+// Limits of a Reader. A buffer of more than MaxIdleBuffer bytes is released once it is empty.
 const (
 	minBuffer     = 16 << 10
-	MaxIdleBuffer = 1 << 20 // a larger buffer is released once it is empty
+	MaxIdleBuffer = 1 << 20
 	maxDepth      = 8
 )
 
