@@ -445,7 +445,7 @@ func TestMe_patch(t *testing.T) {
 		DisplayName string `json:"display_name"`
 		Bio         string `json:"bio"`
 	}
-	patch(object{"display_name": "Ann <b>", "bio": "line\nline"}).into(t, 200, &me)
+	patch(object{"display_name": "Ann <b>", "bio": "line\r\nline"}).into(t, 200, &me)
 	if me.DisplayName != "Ann <b>" || me.Bio != "line\nline" {
 		t.Errorf("me = %+v", me)
 	}

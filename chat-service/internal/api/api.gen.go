@@ -365,7 +365,7 @@ type Message struct {
 	EditedAt  *NullableTime     `json:"edited_at"`
 	ID        EventID           `json:"id"`
 
-	// Mentions Members whom the body mentions by @username. The id of the channel stands for @channel.
+	// Mentions Members the body mentions by @username. The id of the channel stands for @channel.
 	Mentions  []UserID         `json:"mentions"`
 	Reactions []Reaction       `json:"reactions"`
 	ReplyTo   *NullableEventID `json:"reply_to"`
@@ -582,7 +582,9 @@ type ProfileChange struct {
 	// server fetches it once and keeps a small square copy. An empty string removes the picture. Sending the address
 	// that the account already has changes nothing.
 	AvatarURL *string `json:"avatar_url,omitempty"`
-	Bio       *string `json:"bio,omitempty"`
+
+	// Bio Several lines of text, or empty. CRLF and CR become LF.
+	Bio *string `json:"bio,omitempty"`
 
 	// DisplayName A name, or empty. Leading and trailing blanks are removed.
 	DisplayName *string `json:"display_name,omitempty"`
@@ -1046,7 +1048,7 @@ type ServerInterface interface {
 	// RemoveReactions Remove reactions of other users
 	// (DELETE /v1/channels/{id}/messages/{message_id}/reactions)
 	RemoveReactions(ctx echo.Context, id ChannelPath, messageID MessagePath, params RemoveReactionsParams) error
-	// ListReceipts List who has received and read a message
+	// ListReceipts List the members who received and read a message
 	// (GET /v1/channels/{id}/messages/{message_id}/receipts)
 	ListReceipts(ctx echo.Context, id ChannelPath, messageID MessagePath, params ListReceiptsParams) error
 	// ListContacts List my contacts, requests and blocks
@@ -4463,7 +4465,7 @@ type StrictServerInterface interface {
 	// RemoveReactions Remove reactions of other users
 	// (DELETE /v1/channels/{id}/messages/{message_id}/reactions)
 	RemoveReactions(ctx context.Context, request RemoveReactionsRequestObject) (RemoveReactionsResponseObject, error)
-	// ListReceipts List who has received and read a message
+	// ListReceipts List the members who received and read a message
 	// (GET /v1/channels/{id}/messages/{message_id}/receipts)
 	ListReceipts(ctx context.Context, request ListReceiptsRequestObject) (ListReceiptsResponseObject, error)
 	// ListContacts List my contacts, requests and blocks
