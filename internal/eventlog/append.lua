@@ -1,6 +1,6 @@
--- append.lua: appends events to one channel atomically, in the given order. For each event it takes
--- the next seq and writes the stream entry, the idempotency record, the removal mark and the tail
--- item; then it publishes all of them.
+-- append.lua: appends events to one channel atomically, in the given order. For each event it
+-- assigns the next seq and writes the stream entry, the idempotency record, the removal mark and
+-- the tail item. Then it publishes all the events.
 --
 -- KEYS[1] counter (hash seq, epoch)   KEYS[2] stream   KEYS[3] tail (list)   KEYS[4] topic
 -- then two keys per event: its idempotency record, and the removal mark of its subject
@@ -38,7 +38,7 @@ if seq < tonumber(ARGV[4]) then
 end
 
 local results, accepted = { epoch }, {}
-local records, marks = {}, {} -- changes made by earlier events of this call, by key
+local records, marks = {}, {} -- changes made by earlier events in this call, by key
 local count = (#ARGV - FIRST) / PER_EVENT
 for i = 1, count do
   local a = FIRST + (i - 1) * PER_EVENT

@@ -22,33 +22,34 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// IdempotencyWindow is how long a client id makes a retry safe.
+// IdempotencyWindow is how long a retry with the same client id is safe.
 const IdempotencyWindow = 10 * time.Minute
 
 // AppenderConfig configures an Appender. A zero field selects its default.
 type AppenderConfig struct {
-	// Over are the connections to append over. The caller runs them: they start before the Appender
-	// and stop after it. If Over is nil, the Appender creates and runs its own.
+	// Over holds the connections to append over. The caller runs them: they start before the
+	// Appender and stop after it. If Over is nil, the Appender creates and runs its own.
 	Over    *Connections
-	Lanes   int           // number of its own connections: default 1; always one per partition on a Cluster
+	Lanes   int           // number of the Appender's own connections; default 1, always one per partition on a Cluster
 	Timeout time.Duration // default 5s: how long an append waits for Redis before it fails as unavailable
 	Logger  *slog.Logger  // default slog.Default()
 
-	// Known returns what the process has seen of a channel, the zero Head for nothing. With Known
-	// set, a Redis that has lost writes refuses the append. Diverged must then resolve this before
-	// the append is sent again: it learns the newer epoch, or repairs the channel. If both are nil,
-	// appends trust what Redis says.
+	// Known returns the newest head of a channel that the process has seen, or the zero Head if it
+	// has seen none. If Known is set and Redis has lost writes, Redis refuses the append. Before
+	// the append is sent again, Diverged must resolve this: it learns the newer epoch or repairs
+	// the channel. If both are nil, appends trust what Redis says.
 	Known    func(chat.ChannelID) Head
 	Diverged func(ctx context.Context, channel chat.ChannelID, found Head) error
 	// Stored, if set, is compared with Redis before the first append to a channel over each
-	// connection. If Redis is behind, it has lost writes, and the channel continues above what is
-	// stored, in a new epoch. While PostgreSQL does not answer, appends trust what Redis says.
+	// connection. If Redis is behind, it has lost writes, and the channel continues above the
+	// stored seqs, in a new epoch. While PostgreSQL is not responding, appends trust what Redis
+	// says.
 	Stored Stored
-	// Flush, if set, is called after each round of outcomes, so that what they cause can be sent in
-	// one batch.
+	// Flush, if set, is called after each round of outcomes, so that everything that they trigger
+	// can be sent in one batch.
 	Flush func()
 	// Budget refuses appends while Redis is full or the backlog is too long. A nil Budget never
-	// does.
+	// refuses.
 	Budget *Budget
 }
 
@@ -66,8 +67,8 @@ type Appender struct {
 	lanes []*lane // by connection
 }
 
-// NewAppender returns an Appender for the Redis that rdb is configured for. It calls floor when a
-// channel has no counter.
+// NewAppender returns an Appender for the Redis server that rdb is configured for. The Appender
+// calls floor if a channel has no counter.
 func NewAppender(log *Log, rdb redis.UniversalClient, floor Floor, cfg AppenderConfig) *Appender {
 	if cfg.Lanes == 0 {
 		cfg.Lanes = 1
@@ -91,7 +92,8 @@ func NewAppender(log *Log, rdb redis.UniversalClient, floor Floor, cfg AppenderC
 	return a
 }
 
-// Run appends until ctx is done. Then it refuses new events and finishes those already submitted.
+// Run appends until ctx is done. Then it refuses new events and finishes the events already
+// submitted.
 func (a *Appender) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	helping, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -132,25 +134,25 @@ type AppendOptions struct {
 
 // BatchInfo describes the batch that an append was sent in.
 type BatchInfo struct {
-	SentAt   time.Time // of the last attempt
+	SentAt   time.Time // time of the last attempt
 	Events   int       // number of events in the batch
 	Channels int
 }
 
-// Ack reports that an event is appended, and under which seq.
+// Ack reports that an event was appended, and under which seq.
 type Ack struct {
 	ID        chat.EventID
 	Seq       int64
 	Epoch     event.Epoch
 	SentAt    chat.Time
-	Duplicate bool // the client id was already used for the same content; this is that event
+	Duplicate bool // the client id was already used for the same content; the Ack is for that event
 }
 
 // Append appends e, whose Seq is ignored, and waits for the outcome. Its error is an *apierr.Error:
 // Forbidden (the sender has left), Conflict (the client id was used for different content),
-// Overloaded (see Budget) or Unavailable. Unavailable means that Redis did not answer in time, or
-// PostgreSQL for a channel without a counter. The event may have been appended all the same; a
-// retry with the same client id finds out.
+// Overloaded (see Budget) or Unavailable. Unavailable means that Redis did not answer in time or,
+// if the channel has no counter, that PostgreSQL did not. The event may have been appended anyway;
+// a retry with the same client id finds out.
 func (a *Appender) Append(ctx context.Context, e frame.Event, o AppendOptions) (Ack, error) {
 	type outcome struct {
 		ack Ack
@@ -168,9 +170,9 @@ func (a *Appender) Append(ctx context.Context, e frame.Event, o AppendOptions) (
 	}
 }
 
-// Submit is Append without the wait. It does not retain e. It calls done exactly once, from a
-// goroutine of the Appender, which done must not block. An error means that nothing was submitted,
-// and done is never called.
+// Submit is Append without the wait. It does not retain e. It calls done exactly once, from one of
+// the Appender's goroutines, which done must not block. If Submit returns an error, nothing was
+// submitted, and done is never called.
 func (a *Appender) Submit(e *frame.Event, o AppendOptions, done func(Ack, error)) error {
 	if e.ClientID == nil || e.ClientID.IsZero() {
 		return apierr.New(apierr.Internal, "An event must have a client_id.")
@@ -253,8 +255,8 @@ func (a *Appender) Recorded(ctx context.Context, e *frame.Event) (ack Ack, found
 
 var errConflict = apierr.New(apierr.Conflict, "This client_id was already used for a message with different content.")
 
-// removalMark returns the user whose removal mark an event concerns, and what the event does to the
-// mark.
+// removalMark returns the user whose removal mark the event affects, and what the event does to
+// that mark.
 func removalMark(e *frame.Event) (subject chat.UserID, mark string) {
 	subject = e.SenderID
 	switch {
@@ -320,7 +322,7 @@ func outcomeOf(p *pending, epoch event.Epoch, result []byte) (Ack, error) {
 	return Ack{}, apierr.New(apierr.Internal, "The append script returned %.40q.", result)
 }
 
-// duplicateOf parses an idempotency record: digest, id, seq, sent_at.
+// duplicateOf parses an idempotency record, which consists of digest, id, seq and sent_at.
 func duplicateOf(p *pending, epoch event.Epoch, record string) (Ack, error) {
 	f := strings.Split(record, " ")
 	if len(f) != 4 {
@@ -333,6 +335,6 @@ func duplicateOf(p *pending, epoch event.Epoch, record string) (Ack, error) {
 	if err := errors.Join(errID, errSeq, errTime); err != nil {
 		return Ack{}, apierr.Wrap(err, apierr.Internal, "The idempotency record is damaged.")
 	}
-	// A batch that is sent again finds its own records: those are not duplicates.
+	// A batch that is sent again finds its own records; these are not duplicates.
 	return Ack{ID: id, Seq: seq, Epoch: epoch, SentAt: sentAt, Duplicate: id != p.id}, nil
 }

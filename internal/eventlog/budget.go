@@ -16,12 +16,12 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// BudgetConfig sets the limits past which appends are refused.
+// BudgetConfig sets the limits beyond which appends are refused.
 type BudgetConfig struct {
-	// Backlog is the maximum number of unstored entries, over all partitions. Past it, each
+	// Backlog is the maximum number of unstored entries across all partitions. Beyond it, each
 	// partition gets an equal share.
 	Backlog  int64
-	RefuseAt float64 // share of maxmemory, 0 to 1; not limited if Redis has no maxmemory
+	RefuseAt float64 // fraction of maxmemory, 0 to 1; no limit if Redis has no maxmemory
 	Logger   *slog.Logger
 }
 
@@ -31,8 +31,8 @@ type BudgetConfig struct {
 type Budget struct {
 	log     *Log
 	cfg     BudgetConfig
-	refused []atomic.Pointer[string] // reason for refusal by partition, nil if appends are accepted
-	warn    bool                     // used only by Run: it has warned that maxmemory is missing
+	refused []atomic.Pointer[string] // by partition, the reason for refusing appends; nil if they are accepted
+	warn    bool                     // Run has warned that maxmemory is not set; used only by Run
 }
 
 // NewBudget returns a Budget that refuses nothing until Run has made its first check.
@@ -40,7 +40,8 @@ func NewBudget(log *Log, cfg BudgetConfig) *Budget {
 	return &Budget{log: log, cfg: cfg, refused: make([]atomic.Pointer[string], log.partitions)}
 }
 
-// check returns an Overloaded error while partition p accepts no appends. A nil Budget accepts all.
+// check returns an Overloaded error while partition p accepts no appends. A nil Budget accepts all
+// appends.
 func (b *Budget) check(p int) error {
 	if b == nil {
 		return nil
@@ -54,7 +55,7 @@ func (b *Budget) check(p int) error {
 // Refuses reports whether appends to partition p are refused right now.
 func (b *Budget) Refuses(p int) bool { return b != nil && b.refused[p].Load() != nil }
 
-// Run checks every second until ctx is done. While Redis does not answer, the last result remains
+// Run checks every second until ctx is done. While Redis is not responding, the last result remains
 // in effect.
 func (b *Budget) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
@@ -102,10 +103,11 @@ func (b *Budget) checkAll(ctx context.Context) error {
 	return nil
 }
 
-// refusals returns, by partition, why appends are refused, "" if they are accepted. While all
-// partitions together are within the budget, none is refused, however long the backlog of one is.
-// Past the budget, partitions with more than an equal share are refused, so that a busy channel
-// does not block the others. The backlog can therefore reach at most twice the budget.
+// refusals returns, by partition, the reason for refusing appends, or "" if they are accepted.
+// While all partitions together are within the budget, no appends are refused, however long the
+// backlog of a single partition is. Beyond the budget, appends are refused for partitions that
+// exceed an equal share, so that a busy channel does not block the others. The backlog can
+// therefore reach at most twice the budget.
 func refusals(backlogs []int64, budget int64) []string {
 	reasons := make([]string, len(backlogs))
 	var sum int64
@@ -124,9 +126,9 @@ func refusals(backlogs []int64, budget int64) []string {
 	return reasons
 }
 
-// backlogs returns, by partition, how many entries are not stored yet: none if the stream's last id
-// is the watermark. Otherwise it is the difference of the two entry counts, at most the stream's
-// length.
+// backlogs returns, by partition, how many entries are not stored yet. If the stream's last id is
+// the watermark, there are none. If not, the number is the difference between the two entry counts,
+// and at most the stream's length.
 func (l *Log) backlogs(ctx context.Context) ([]int64, error) {
 	infos, marks := make([]*redis.XInfoStreamCmd, l.partitions), make([]*redis.SliceCmd, l.partitions)
 	_, _ = l.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error { // each command has its own error
@@ -154,23 +156,23 @@ func (l *Log) backlogs(ctx context.Context) ([]int64, error) {
 }
 
 // waiting returns how many entries of a stream are above its watermark; mark is the pair {id,
-// count} from the mirror. It is never too low. It may be too high only until sync-service has
-// acknowledged entries that a failover brought back.
+// count} from the mirror. The result is never too low. It can be too high only until sync-service
+// has acknowledged entries that reappeared after a failover.
 func waiting(stream *redis.XInfoStream, mark []any) int64 {
 	id, _ := mark[0].(string)
 	if id == stream.LastGeneratedID {
 		return 0
 	}
 	text, _ := mark[1].(string)
-	added, _ := strconv.ParseInt(text, 10, 64) // missing: no entry was stored yet
+	added, _ := strconv.ParseInt(text, 10, 64) // 0 if missing: no entry has been stored yet
 	if added > stream.EntriesAdded {           // the count belongs to an earlier stream
 		return stream.Length
 	}
 	return min(stream.EntriesAdded-added, stream.Length)
 }
 
-// fullNode returns the reason to refuse all appends: a server that has used up its share of
-// maxmemory. "" if there is none.
+// fullNode returns the reason for refusing all appends if some server has used up its share of
+// maxmemory, or "" if none has.
 func (b *Budget) fullNode(ctx context.Context) (string, error) {
 	var mu sync.Mutex
 	var full string

@@ -10,27 +10,28 @@ import (
 
 const (
 	comparePage    = 500              // channels per query to PostgreSQL
-	compareTimeout = time.Second      // for that query; without an answer appends trust what Redis says
-	compareAgain   = 30 * time.Second // interval before asking again after PostgreSQL did not answer
-	maxCompared    = 1 << 16          // channels that a lane remembers as compared
+	compareTimeout = time.Second      // timeout of that query; if it expires, appends trust what Redis says
+	compareAgain   = 30 * time.Second // how long to wait before asking again if PostgreSQL did not answer
+	maxCompared    = 1 << 16          // maximum number of channels that a lane remembers as compared
 )
 
-// comparison is what a lane has compared with PostgreSQL over its present connection. A Redis that
-// was restored from an older copy, or a replica that was promoted too early, always means a new
-// connection. Guarded by the lane's mu.
+// comparison records what a lane has compared with PostgreSQL since its current connection was
+// opened. One comparison per connection is enough: if Redis is restored from an older copy, or a
+// replica is promoted too early, the connection is always lost. The lane's mu guards the
+// comparison.
 type comparison struct {
-	// seqs are the highest stored seqs by channel. Redis refuses the first append to a channel if
-	// its counter is below.
+	// seqs holds the highest stored seq by channel. Redis refuses the first append to a channel if
+	// the channel's counter is lower.
 	seqs   map[chat.ChannelID]int64
-	lifted map[int]bool // partitions whose stream generates ids above the watermark
-	unsure bool         // PostgreSQL did not answer for some of the above
+	lifted map[int]bool // partitions whose stream is known to generate ids above the watermark
+	unsure bool         // PostgreSQL did not answer for some of these channels or partitions
 	since  time.Time    // when unsure became true
 
-	waiting []*queue // parked until they are compared
-	running bool     // a goroutine runs compare
+	waiting []*queue // queues parked until their channels have been compared
+	running bool     // a goroutine is running compare
 }
 
-// forgetLocked discards everything, because the connection is a new one.
+// forgetLocked discards everything. It is called for a new connection.
 func (c *comparison) forgetLocked() {
 	c.seqs, c.lifted, c.unsure = map[chat.ChannelID]int64{}, map[int]bool{}, false
 }
@@ -45,7 +46,7 @@ func (l *lane) storedSeqLocked(q *queue) (stored int64, ok bool) {
 	if stored, ok = c.seqs[q.channel]; ok {
 		return stored, true
 	}
-	if c.unsure { // PostgreSQL did not answer a moment ago, so don't wait for it: see compareAgainLocked
+	if c.unsure { // PostgreSQL did not answer a moment ago, so don't wait for it; see compareAgainLocked
 		return 0, true
 	}
 	q.state = parked
@@ -84,7 +85,7 @@ func (l *lane) compare() {
 		}
 
 		l.mu.Lock()
-		if gen == l.gen { // otherwise the new connection asks again
+		if gen == l.gen { // if the generation has changed, the new connection asks again
 			l.recordComparedLocked(channels, partitions, seqs, err)
 		}
 		for _, q := range queues {
@@ -118,7 +119,7 @@ func (l *lane) recordComparedLocked(channels []chat.ChannelID, partitions map[in
 	}
 }
 
-// compareAgainLocked makes the lane ask again, some time after PostgreSQL did not answer.
+// compareAgainLocked makes the lane ask PostgreSQL again some time after it failed to answer.
 func (l *lane) compareAgainLocked(now time.Time) {
 	if c := &l.compared; c.unsure && now.Sub(c.since) > compareAgain {
 		c.forgetLocked()
@@ -146,8 +147,8 @@ func (a *Appender) askStored(channels []chat.ChannelID, partitions map[int]bool)
 	return a.cfg.Stored.Seqs(ctx, channels)
 }
 
-// diverged resolves an append that Redis refused because its head (found) differs from what this
-// process has seen, or is below the highest stored seq (stored).
+// diverged resolves the conflict after Redis has refused an append because its head (found) differs
+// from what this process has seen or is below the highest stored seq (stored).
 func (a *Appender) diverged(ctx context.Context, channel chat.ChannelID, found Head, stored int64) error {
 	if found.Seq < stored {
 		known := Head{Seq: stored, Epoch: found.Epoch}

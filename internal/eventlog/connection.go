@@ -20,10 +20,10 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// Connections holds a process's connections to the log: one to a single server, or one per
-// partition on a Cluster, where a connection is bound to a node. Appends and subscriptions share a
-// connection. So a process receives its own publications in the same read as the replies to its
-// appends.
+// Connections holds a process's connections to the log. There is one connection to a single server.
+// On a Cluster, where a connection is bound to a node, there is one per partition. Appends and
+// subscriptions share a connection. So a process receives its own publications in the same read as
+// the replies to its appends.
 type Connections struct {
 	log   *Log
 	conns []*connection
@@ -46,8 +46,8 @@ func newConnections(l *Log, rdb redis.UniversalClient, n int, log *slog.Logger) 
 	return c
 }
 
-// Run maintains the connections until ctx is done. Calls that are unanswered at that point never
-// get an answer.
+// Run maintains the connections until ctx is done. Calls that are still unanswered at that point
+// are never answered.
 func (c *Connections) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	for _, k := range c.conns {
@@ -59,14 +59,15 @@ func (c *Connections) Run(ctx context.Context) error {
 
 const (
 	pingInterval   = 3 * time.Second // a connection that is silent for this long is pinged
-	silenceTimeout = 8 * time.Second // and closed after this long
-	dialTimeout    = 3 * time.Second // for the dial and for the handshake, each
+	silenceTimeout = 8 * time.Second // and closed after being silent for this long
+	dialTimeout    = 3 * time.Second // for the dial and for the handshake separately
 )
 
-// connection is one connection to the server of some partitions; it is opened again when it is
-// lost. A lane appends over it and a Subscriber listens on it; either may be missing. go-redis
-// supplies the server's address and the dialer. Its other features would cost more than the append
-// itself: it takes a pooled connection for each round trip and another one for each subscription.
+// connection is one connection to the server that holds some of the partitions. If it is lost, it
+// is opened again. A lane appends over it and a Subscriber listens on it; either may be missing.
+// go-redis supplies only the server's address and the dialer. Its connection pool would cost more
+// than the append itself: it takes a connection from the pool for each round trip and another one
+// for each subscription.
 type connection struct {
 	rdb           redis.UniversalClient
 	partition     int // partition whose node it connects to
@@ -77,15 +78,15 @@ type connection struct {
 	lane *lane
 	sub  *Subscriber
 
-	addr     string        // of the server; used only by run and its helper goroutines
-	wake     chan struct{} // capacity 1: set when the Subscriber has topics to add or remove
+	addr     string        // server address; used only by run and its helper goroutines
+	wake     chan struct{} // capacity 1; signaled when the Subscriber has topics to add or remove
 	lastRead atomic.Int64  // time of the last read, in Unix nanoseconds
 	live     atomic.Pointer[net.Conn]
 
 	// wmu serializes writes. It is held during socket writes, so code that must not wait for Redis
 	// never locks it.
 	wmu  sync.Mutex
-	conn net.Conn // nil while there is none
+	conn net.Conn // nil while there is no connection
 	out  socket.Writer
 	gen  uint64 // connection number, from 1; a write meant for an older connection is dropped
 	buf  []byte // bytes of the next write
@@ -106,7 +107,7 @@ const (
 	ofHandshake owner = iota
 	ofPing
 	ofLane
-	ofSubscriber // answered by pushes: a regular reply in its place is an error
+	ofSubscriber // answered by pushes; a regular reply instead is an error
 )
 
 func newConnection(rdb redis.UniversalClient, partition int, log *slog.Logger) *connection {
@@ -177,7 +178,7 @@ func (k *connection) connect(ctx context.Context) (served bool, err error) {
 			k.lane.down()
 		}
 	}()
-	helpers.Go(func() { // closing the connection unblocks a read, which does not watch ctx
+	helpers.Go(func() { // reads do not watch ctx, so closing the connection is what unblocks them
 		<-helping.Done()
 		_ = conn.Close()
 	})
@@ -232,7 +233,7 @@ func (k *connection) open(conn net.Conn, opt *redis.Options) error {
 	return k.flushLocked()
 }
 
-// writeTimeout bounds how long one write may take: after that the server or the network hangs.
+// writeTimeout limits how long one write may take. If it expires, the server or the network hangs.
 const writeTimeout = 3 * time.Second
 
 // flushLocked writes buf to the socket.
@@ -257,7 +258,7 @@ func (k *connection) flushLocked() error {
 
 // write sends the commands that encode appends; encode returns how many replies to expect. It sends
 // nothing and returns false if the connection is no longer generation gen (0 matches any). A failed
-// write closes the connection, and the owner learns of it from down.
+// write closes the connection, and the lane learns of that when down is called.
 func (k *connection) write(gen uint64, whose owner, encode func([]byte) (_ []byte, replies int)) (current bool) {
 	k.wmu.Lock()
 	defer k.wmu.Unlock()
@@ -320,7 +321,7 @@ func (k *connection) consumeLocked(i int) {
 	}
 }
 
-// serve handles incoming values until the connection fails. Everything that one read returned is
+// serve handles incoming values until the connection fails. Everything returned by one read is
 // handled as a unit: first the next batch is sent, then acks are reported, then the fan-out runs.
 func (k *connection) serve(r *resp.Reader, conn net.Conn) (served bool, err error) {
 	for {
@@ -351,7 +352,7 @@ func (k *connection) serve(r *resp.Reader, conn net.Conn) (served bool, err erro
 	}
 }
 
-// flush ends the handling of what one read returned.
+// flush completes the handling of everything that one read returned.
 func (k *connection) flush() {
 	if k.lane != nil {
 		k.lane.settleAll()
@@ -423,8 +424,8 @@ func (k *connection) maintain(ctx context.Context) {
 		if quiet > k.silence || k.serverChanged(ctx) {
 			return
 		}
-		// A held lock means a write is in progress; if that is blocked, waiting for it would detect
-		// nothing.
+		// If the lock is held, a write is in progress. If that write is blocked, waiting for the
+		// lock here would prevent the timeout from being detected.
 		if quiet > k.ping/2 && k.wmu.TryLock() {
 			k.wmu.Unlock()
 			k.write(0, ofPing, func(b []byte) ([]byte, int) { return resp.AppendCommand(b, "PING"), 1 })
@@ -433,7 +434,7 @@ func (k *connection) maintain(ctx context.Context) {
 }
 
 // serverChanged reports whether the partition is now on another server. A server that was cut off
-// from the Cluster may continue to answer but publishes nothing any more.
+// from the Cluster may still answer, but no longer publishes anything.
 func (k *connection) serverChanged(ctx context.Context) bool {
 	if _, cluster := k.rdb.(*redis.ClusterClient); !cluster {
 		return false

@@ -18,11 +18,11 @@ import (
 
 const (
 	perEvent   = 10  // arguments of append.lua per event
-	maxPerCall = 256 // events in one script call: bounds how long a call blocks Redis
+	maxPerCall = 256 // maximum number of events per script call; limits how long a call blocks Redis
 	maxBatch   = 2048
 
 	// maxInFlight is how many batches may be in flight, so that Redis works on one while this
-	// process handles the replies to another. More would only make the batches smaller.
+	// process handles the replies to another. A higher limit would only make the batches smaller.
 	maxInFlight = 4
 )
 
@@ -31,11 +31,11 @@ type pending struct {
 	channel  chat.ChannelID
 	id       chat.EventID
 	sentAt   chat.Time
-	args     []byte // its two keys and its arguments, as RESP
+	args     []byte // its two keys and its arguments, encoded as RESP
 	keysLen  int    // length of the encoded keys in args, in bytes
 	deadline time.Time
 	done     func(Ack, error)
-	info     *BatchInfo // nil: not wanted
+	info     *BatchInfo // nil if the caller does not want it
 
 	finished bool // done was called, or is about to be; guarded by the lane's mu
 	ack      Ack
@@ -45,12 +45,12 @@ type pending struct {
 // batch is a set of script calls sent together, one per channel.
 type batch struct {
 	calls   []scriptCall
-	replies int  // received so far
-	loads   bool // the reply to loading the script comes first
+	replies int  // number of replies received so far
+	loads   bool // the script is loaded first, so the first reply answers that
 	sentAt  time.Time
 }
 
-// scriptCall is one call of append.lua, with events of one channel.
+// scriptCall is one call to append.lua, with events of one channel.
 type scriptCall struct {
 	queue  *queue
 	events []*pending
@@ -66,7 +66,7 @@ func (f *batch) info() BatchInfo {
 	return t
 }
 
-// queue holds the events of one channel that wait to be sent, in order.
+// queue holds the events of one channel that are waiting to be sent, in order.
 type queue struct {
 	channel chat.ChannelID
 	waiting []*pending
@@ -78,42 +78,43 @@ type queueState byte
 const (
 	idle     queueState = iota
 	ready               // in the lane's ready list
-	inFlight            // a call is in flight; waiting events stay until it is settled
-	parked              // the channel takes no appends for now
+	inFlight            // a call is in flight; waiting events stay here until its outcome is known
+	parked              // appends to the channel are suspended
 )
 
-// lane sends the appends of some partitions. A channel is in at most one batch at a time, which
-// alone keeps its order: none of its events is sent until the earlier ones are settled.
+// lane sends the appends of some partitions. A channel is in at most one batch at a time. This is
+// sufficient to preserve its order: none of its events is sent until the outcome of the earlier
+// ones is known.
 //
-// A lane has no goroutine. The goroutine that finds the lane free sends the batch: the submitter if
-// the lane is idle, the connection's reader when the last reply of a batch has arrived. Only one
-// goroutine writes at a time, and the others leave their events to it, so none waits for another's
-// write. The writer continues while events can leave and fewer than maxInFlight batches are in
-// flight.
+// A lane has no goroutine. Whichever goroutine finds the lane free sends the batch: the submitter
+// if the lane is idle, or the connection's reader when the last reply to a batch has arrived. Only
+// one goroutine writes at a time. The others leave their events to it, so that none waits for
+// another's write. The writer continues as long as there are events to send and fewer than
+// maxInFlight batches are in flight.
 type lane struct {
 	a    *Appender
 	conn *connection
 
 	mu       sync.Mutex
-	queues   map[chat.ChannelID]*queue // of channels with events that are waiting or in flight
+	queues   map[chat.ChannelID]*queue // channels with events that are waiting or in flight
 	ready    []*queue                  // queues that can be sent, in order of arrival
 	unused   []*queue
 	sending  bool     // a goroutine is writing; it checks for more before it stops
 	batches  []*batch // in flight, oldest first
-	gen      uint64   // of the connection; 0 while there is none
-	attempt  int      // consecutive times that something had to be sent again later
-	paused   bool     // a timer is running that will clear this
+	gen      uint64   // generation of the connection; 0 while there is none
+	attempt  int      // number of consecutive times that Redis refused a call for now
+	paused   bool     // a timer is running that will reset this field
 	reload   bool     // the next batch must load the script first
 	compared comparison
 	closed   bool
-	empty    chan struct{}  // closed once the lane is closed and nothing is left
+	empty    chan struct{}  // closed once the lane is closed and nothing is pending
 	settling sync.WaitGroup // goroutines that make parked channels ready again
 
-	// settled are events whose outcome is known. They are reported once the connection has handled
-	// everything that one read returned.
+	// settled holds the events whose outcome is known. They are reported once the connection has
+	// handled everything that one read returned.
 	settled   []*pending
 	spare     []*pending // empty slice, reused by the next settleAll
-	reporting int        // number of events whose done is being called
+	reporting int        // number of events whose done callback is being called
 }
 
 func newLane(a *Appender, k *connection) *lane {
@@ -162,10 +163,10 @@ func (l *lane) readyLocked(q *queue) {
 	l.ready = append(l.ready, q)
 }
 
-// maxUnusedQueues bounds how many idle queues are kept for reuse.
+// maxUnusedQueues limits how many idle queues are kept for reuse.
 const maxUnusedQueues = 256
 
-// releaseLocked marks that no call of a channel is in flight any more. If the channel has waiting
+// releaseLocked marks that no call for a channel is in flight any more. If the channel has waiting
 // events, its queue becomes ready.
 func (l *lane) releaseLocked(q *queue) {
 	if q.state = idle; len(q.waiting) > 0 {
@@ -193,7 +194,8 @@ func (l *lane) startSendLocked() bool {
 }
 
 // send writes batches until none can be sent. Only a caller for which startSendLocked returned true
-// may call it. If the connection is lost while send runs, down requeues what was written.
+// may call it. If the connection is lost while send is running, down requeues everything that was
+// written.
 func (l *lane) send() {
 	for {
 		l.mu.Lock()
@@ -208,7 +210,7 @@ func (l *lane) send() {
 			continue
 		}
 		l.mu.Lock()
-		lost := l.gen == gen // so that the next call of up starts a sender
+		lost := l.gen == gen // if lost, clear sending so that the next call to up starts a sender
 		l.sending = !lost
 		l.mu.Unlock()
 		if lost {
@@ -217,11 +219,12 @@ func (l *lane) send() {
 	}
 }
 
-// encode appends the next batch to the output. It runs while it has exclusive access to the
-// connection: replies arrive in the order of the writes, so batches must be recorded in that order.
+// encode appends the next batch to the output. It is called with exclusive access to the
+// connection, because replies arrive in the order of the writes and batches must be recorded in
+// that order.
 func (l *lane) encode(to []byte) (_ []byte, replies int) {
 	l.mu.Lock()
-	if !l.canSendLocked() { // the events have expired since, or the connection is gone
+	if !l.canSendLocked() { // the events have expired in the meantime, or the connection is gone
 		l.mu.Unlock()
 		return to, 0
 	}
@@ -269,7 +272,7 @@ func (l *lane) nextBatchLocked() *batch {
 	return f
 }
 
-// appendCall appends the call of append.lua for the events of one channel.
+// appendCall appends the call to append.lua for one channel's events.
 func (l *lane) appendCall(b []byte, c scriptCall) []byte {
 	call, channel := c.events, c.events[0].channel
 	p := l.a.log.Partition(channel.UUID)
@@ -299,7 +302,7 @@ func (l *lane) appendCall(b []byte, c scriptCall) []byte {
 	return b
 }
 
-// up tells the lane that connection generation gen is open.
+// up tells the lane that the connection is open and has generation gen.
 func (l *lane) up(gen uint64) {
 	l.mu.Lock()
 	l.gen = gen
@@ -326,7 +329,7 @@ func (l *lane) down() {
 	l.batches = nil
 }
 
-// replied handles the reply to the next call. A returned error ends the connection.
+// replied handles the reply to the next call. If it returns an error, the connection is closed.
 func (l *lane) replied(v resp.Value) error {
 	l.mu.Lock()
 	if len(l.batches) == 0 {
@@ -387,8 +390,8 @@ func (l *lane) answeredLocked(f *batch, c scriptCall, results [][]byte) {
 	l.finishLocked(c)
 }
 
-// finishLocked marks a call as settled. It clears the slice, so that the queue's array does not
-// keep the events alive.
+// finishLocked marks a call as settled. It clears the slice so that the queue's backing array does
+// not keep the events alive.
 func (l *lane) finishLocked(c scriptCall) {
 	clear(c.events)
 	if len(c.queue.waiting) == 0 { // nothing was queued behind them: reuse the array
@@ -397,8 +400,8 @@ func (l *lane) finishLocked(c scriptCall) {
 	l.releaseLocked(c.queue)
 }
 
-// refusedLocked handles a call that Redis has refused as a whole: none of its events was appended.
-// A returned error means that the lane needs a new connection.
+// refusedLocked handles a call that Redis has refused as a whole, so that none of its events was
+// appended. If it returns an error, the lane needs a new connection.
 func (l *lane) refusedLocked(c scriptCall, err replyError) (lost error) {
 	switch word := err.word(); {
 	case word == "UNSEEDED":
@@ -432,8 +435,8 @@ func (l *lane) refusedLocked(c scriptCall, err replyError) (lost error) {
 	return nil
 }
 
-// requeueLocked puts the events of a call back in front of those submitted since, except the events
-// that are already finished.
+// requeueLocked puts the events of a call, except those already finished, back in front of the
+// events submitted in the meantime.
 func (l *lane) requeueLocked(c scriptCall) {
 	c.queue.waiting = append(slices.DeleteFunc(c.events, finished), c.queue.waiting...)
 	l.releaseLocked(c.queue)
@@ -480,7 +483,7 @@ func (l *lane) settleAll() {
 	l.mu.Unlock()
 }
 
-// checkEmptyLocked closes empty if the lane is closed and nothing is left.
+// checkEmptyLocked closes the channel empty if the lane is closed and nothing is pending.
 func (l *lane) checkEmptyLocked() {
 	if l.closed && len(l.queues)+len(l.batches)+len(l.settled)+l.reporting == 0 {
 		select {
@@ -491,7 +494,7 @@ func (l *lane) checkEmptyLocked() {
 	}
 }
 
-// close refuses new events and waits until everything submitted is settled.
+// close refuses new events and waits until the outcome of all submitted events has been reported.
 func (l *lane) close() {
 	l.mu.Lock()
 	l.closed = true
@@ -501,14 +504,15 @@ func (l *lane) close() {
 	l.settling.Wait()
 }
 
-// retryDelay returns the delay before the next attempt to reach Redis. A Redis that is down is not
-// flooded with attempts, and one that has failed over is found quickly.
+// retryDelay returns the delay before the next attempt to reach Redis. The delays are long enough
+// not to flood a server that is down with attempts, and short enough to find a new master quickly
+// after a failover.
 func retryDelay(failures int) time.Duration {
 	return backoff.Delay(failures, 5*time.Millisecond, 200*time.Millisecond)
 }
 
 // expire fails events that have waited too long; whether they were appended is unknown. If the
-// oldest batch has had no reply for that long, it ends the connection.
+// oldest batch has been in flight for longer than the timeout, expire closes the connection.
 func (l *lane) expire(now time.Time) {
 	l.mu.Lock()
 	l.compareAgainLocked(now)
@@ -531,7 +535,7 @@ func (l *lane) expire(now time.Time) {
 		return true
 	})
 	for _, f := range l.batches {
-		for _, c := range f.calls[f.replies:] { // the calls stay: their replies will still arrive
+		for _, c := range f.calls[f.replies:] { // the calls stay recorded, because their replies will still arrive
 			for _, p := range c.events {
 				expired(p)
 			}
@@ -565,11 +569,11 @@ func (replyError) RedisError() {}
 func (e replyError) Error() string { return string(e) }
 func (e replyError) word() string  { word, _, _ := strings.Cut(string(e), " "); return word }
 
-// wrongServer are error codes of a server that does not, or no longer does, serve this partition's
-// writes.
+// wrongServer holds the error codes with which a server refuses writes because it does not, or no
+// longer does, serve this partition.
 var wrongServer = map[string]bool{"MOVED": true, "READONLY": true, "MASTERDOWN": true}
 
-// temporary are error codes of a server that is expected to recover soon.
+// temporary holds the error codes of a server that is expected to recover soon.
 var temporary = map[string]bool{"BUSY": true, "LOADING": true, "CLUSTERDOWN": true, "ASK": true, "TRYAGAIN": true, "NOREPLICAS": true, "MISCONF": true, "OOM": true}
 
 // refusedAt parses the head from a refusal: "EPOCH <seq> <epoch>" or "STALE <seq> <epoch>".
@@ -582,14 +586,14 @@ func refusedAt(err error) Head {
 	return h
 }
 
-// parkLocked parks a channel and resolves in a separate goroutine what prevents its appends, so
-// that other channels are not blocked. Events submitted to the channel in the meantime queue behind
-// the call.
+// parkLocked parks a channel. In a separate goroutine, so that other channels are not blocked, it
+// resolves whatever prevents appends to the channel. Events submitted to the channel in the
+// meantime queue behind the call.
 func (l *lane) parkLocked(c scriptCall, settle func(context.Context, chat.ChannelID) error) {
 	q := c.queue
 	q.waiting = append(slices.DeleteFunc(c.events, finished), q.waiting...)
 	q.state = parked
-	l.settling.Go(func() { // runs to completion even if the connection or the Appender ends
+	l.settling.Go(func() { // runs to completion even if the connection is lost or the Appender stops
 		ctx, cancel := context.WithTimeout(context.Background(), l.a.cfg.Timeout)
 		defer cancel()
 		l.unpark(q, settle(ctx, q.channel))

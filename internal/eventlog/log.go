@@ -1,6 +1,6 @@
 // Package eventlog is Parley's log of events in Redis: appends, reads of heads and tails,
-// subscriptions to topics and notices to users. All code that uses the partition keys for these is
-// in this package. The consumer group belongs to sync-service.
+// subscriptions to topics and notices to users. All code that uses the partition keys for these
+// purposes is in this package. The consumer group belongs to sync-service.
 package eventlog
 
 import (
@@ -46,7 +46,7 @@ func New(rdb redis.UniversalClient, partitions int) *Log {
 // Partitions returns the number of partitions.
 func (l *Log) Partitions() int { return l.partitions }
 
-// Partition returns the partition of a channel's or a user's id.
+// Partition returns the partition to which a channel or user id belongs.
 func (l *Log) Partition(id uuid.UUID) int { return rediskey.Of(id, l.partitions) }
 
 // Head is the newest seq and the epoch of a channel. The zero value means that Redis has no
@@ -100,11 +100,12 @@ func headOf(pair []any) (Head, error) {
 	return Head{Seq: n, Epoch: event.Epoch(epoch)}, nil
 }
 
-// Floor returns the highest seq that PostgreSQL holds of a channel, 0 for none.
+// Floor returns the highest seq that PostgreSQL holds for a channel, or 0 if it holds none.
 type Floor func(ctx context.Context, channel chat.ChannelID) (int64, error)
 
-// EnsureHead returns the head of a channel. If Redis has no counter, it creates one above every
-// known seq: the channel's rows, its tail, and its stream entries above the watermark.
+// EnsureHead returns the head of a channel. If Redis has no counter, EnsureHead creates one above
+// every known seq, that is, those in the channel's rows, its tail, and its stream entries above the
+// watermark.
 func (l *Log) EnsureHead(ctx context.Context, channel chat.ChannelID, floor Floor) (Head, error) {
 	heads, err := l.Heads(ctx, []chat.ChannelID{channel})
 	if err != nil || heads[0].Seeded() {
@@ -128,8 +129,8 @@ func (l *Log) seed(ctx context.Context, channel chat.ChannelID, floor Floor) (He
 	if err := l.Unstored(ctx, channel, raise); err != nil {
 		return Head{}, err
 	}
-	// PostgreSQL is read last: it then holds whatever sync-service stored and trimmed during the
-	// scan.
+	// Read PostgreSQL last, so that the result includes whatever sync-service has stored and
+	// trimmed during the scan.
 	stored, err := floor(ctx, channel)
 	if err != nil {
 		return Head{}, fmt.Errorf("seed channel %s: %w", channel, err)
@@ -181,7 +182,7 @@ func (l *Log) Tail(ctx context.Context, channel chat.ChannelID, n int) ([]event.
 }
 
 // TailRange returns the items with from ≤ seq ≤ to that the channel's tail still holds, in
-// ascending seq order. It reads only the needed part of the list.
+// ascending seq order. It reads only the part of the list that it needs.
 func (l *Log) TailRange(ctx context.Context, channel chat.ChannelID, from, to int64) ([]event.Item, error) {
 	for before := int64(0); ; {
 		newest, err := l.Tail(ctx, channel, 1)
@@ -208,13 +209,13 @@ func (l *Log) TailRange(ctx context.Context, channel chat.ChannelID, from, to in
 }
 
 // tailBelow reads the part of the tail that covers a range, and possibly more. head is the newest
-// seq as of a moment ago. slid reports that so much was appended since then that the read missed
-// the front of the range.
+// seq at the time it was read. slid reports that so many items were appended since then that the
+// read missed the front of the range.
 func (l *Log) tailBelow(ctx context.Context, channel chat.ChannelID, head, from, to int64) (items []event.Item, slid bool, err error) {
-	// A list index counted from the end corresponds to each seq. An append between the two reads
-	// shifts it; slack usually keeps the front of the range within the read. A tail has a hole only
-	// after Redis has lost data. The seqs before a hole are closer to the end of the list, so then
-	// the list is read up to its end.
+	// Each seq corresponds to a list index, counted from the end. An append between the two reads
+	// shifts the indexes; slack usually keeps the front of the range within the read. A tail has a
+	// hole only after Redis has lost data. The seqs before a hole are closer to the end of the list
+	// than computed, so in that case the list is read up to its end.
 	const slack = 64
 	start, stop := -(head-from+1)-slack, -(head - to + 1)
 	items, err = l.tail(ctx, channel, start, stop)
@@ -225,7 +226,7 @@ func (l *Log) tailBelow(ctx context.Context, channel chat.ChannelID, head, from,
 	if err != nil {
 		return nil, false, err
 	}
-	full := int64(len(items)) == stop-start+1 // otherwise the read already reaches the beginning of the tail
+	full := int64(len(items)) == stop-start+1 // if fewer items were returned, the read has reached the beginning of the tail
 	return items, full && items[0].Seq > from, nil
 }
 
@@ -245,7 +246,7 @@ func (l *Log) tail(ctx context.Context, channel chat.ChannelID, start, stop int6
 	return items, nil
 }
 
-// Notify publishes n to the gateways that hold connections of its user; there may be none.
+// Notify publishes n to the gateways, if any, to which its user is connected.
 func (l *Log) Notify(ctx context.Context, n notice.Notice) error {
 	topic := rediskey.UserTopic(l.Partition(n.UserID.UUID), n.UserID)
 	if err := l.rdb.SPublish(ctx, topic, n.Encode()).Err(); err != nil {

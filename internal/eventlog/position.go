@@ -14,7 +14,7 @@ import (
 // Position is a channel's newest seq together with a member's receipt in it.
 type Position struct {
 	Seq     int64
-	Seeded  bool    // Redis has a counter of the channel; if not, Seq is 0
+	Seeded  bool    // Redis has a counter for the channel; if false, Seq is 0
 	Receipt Receipt // the receipt that Redis holds; PostgreSQL may hold a greater one
 }
 

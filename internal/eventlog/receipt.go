@@ -40,32 +40,33 @@ type ReceiptMove struct {
 	Channel chat.ChannelID
 	User    chat.UserID
 	Receipt
-	// IfHeld makes the move only if Redis already holds the member's receipt. If it does not,
-	// PostgreSQL may hold a greater one. The caller then reads that and moves to the greater of the
-	// two.
+	// IfHeld makes the move only if Redis already holds the member's receipt. If Redis does not
+	// hold it, PostgreSQL may hold a greater one. In that case the caller reads the stored receipt
+	// and moves to the greater of the two.
 	IfHeld bool
 }
 
 // MovedReceipt is the result of a move.
 type MovedReceipt struct {
-	Receipt      // after the move; zero if the channel is not seeded
+	Receipt      // the receipt after the move; zero if the channel is not seeded
 	Changed bool // the receipt moved
-	Held    bool // false: Redis does not hold the receipt, and IfHeld was set
-	Seeded  bool // false: Redis has no counter of the channel, so nothing was written; see EnsureHead
+	Held    bool // false if IfHeld was set and Redis does not hold the receipt
+	Seeded  bool // false if Redis has no counter for the channel, so that nothing was written; see EnsureHead
 	Said    bool // false if Redis did not answer; the other fields are then meaningless
 }
 
 // MoveReceipts moves receipts forward and returns the result of each move, in the given order. It
-// makes one script call per channel, in one pipeline. A move past the channel's last seq is limited
-// to that seq. Moving Read also moves Delivered; nothing moves back. It appends the changes to the
-// receipts stream and publishes them on the channel's topic as an item of event.KindReceipts.
+// makes one script call per channel, in one pipeline. A position beyond the channel's last seq is
+// reduced to that seq. Moving Read also moves Delivered; nothing moves back. It appends the changes
+// to the receipts stream and publishes them on the channel's topic as an item of
+// event.KindReceipts.
 //
-// A receipt that Redis does not hold starts at 0, although PostgreSQL may hold more. Readers use
-// the greater of both, and a caller that knows what is stored asks for at least that (see
-// ReceiptMove.IfHeld).
+// A receipt that Redis does not hold starts at 0, although PostgreSQL may hold a greater one.
+// Readers use the greater of the two, and a caller that knows the stored receipt requests at least
+// that (see ReceiptMove.IfHeld).
 //
-// After an error, the receipts of some channels may have been moved. Channels with Seeded set were
-// certainly moved. A retry is harmless.
+// After an error, the receipts of some channels may have been moved. If Seeded is set for a move,
+// it was certainly made. A retry is harmless.
 func (l *Log) MoveReceipts(ctx context.Context, moves []ReceiptMove) ([]MovedReceipt, error) {
 	moved := make([]MovedReceipt, len(moves))
 	var errs []error
@@ -87,7 +88,7 @@ func (l *Log) MoveReceipts(ctx context.Context, moves []ReceiptMove) ([]MovedRec
 	return moved, errors.Join(errs...)
 }
 
-// receiptCall is one call of the script: moves of one channel, by index.
+// receiptCall is one call to the script. It holds the indexes of moves in one channel.
 type receiptCall struct {
 	channel chat.ChannelID
 	moves   []int
@@ -108,7 +109,7 @@ func receiptCalls(moves []ReceiptMove) (calls []receiptCall) {
 	return calls
 }
 
-// cursorScripts builds one script call for each of batches.
+// cursorScripts builds one script call per batch.
 func (l *Log) cursorScripts(batches []receiptCall, moves []ReceiptMove) []*redisscript.Call {
 	calls := make([]*redisscript.Call, len(batches))
 	for i, call := range batches {
@@ -146,8 +147,9 @@ func (call receiptCall) settle(reply *redis.Cmd, moved []MovedReceipt) error {
 	return nil
 }
 
-// HeldReceipts returns the receipts of a channel's members that Redis holds, of all members if
-// users is empty. PostgreSQL may hold other receipts and greater ones: readers use the greater.
+// HeldReceipts returns the receipts that Redis holds for the given members of a channel, or for all
+// members if users is empty. PostgreSQL may hold receipts for other members, and greater ones;
+// readers use the greater receipt.
 func (l *Log) HeldReceipts(ctx context.Context, c chat.ChannelID, users ...chat.UserID) (map[chat.UserID]Receipt, error) {
 	key := rediskey.Cursor(l.Partition(c.UUID), c)
 	receipts := make(map[chat.UserID]Receipt)
@@ -193,8 +195,8 @@ type Member struct {
 	User    chat.UserID
 }
 
-// ReceiptsAt returns the receipts that Redis holds, in the order of members, in one round trip; a
-// receipt that it does not hold is zero.
+// ReceiptsAt returns the receipts that Redis holds, in the order of members, in one round trip. A
+// receipt that Redis does not hold is zero.
 func (l *Log) ReceiptsAt(ctx context.Context, members []Member) ([]Receipt, error) {
 	receipts := make([]Receipt, len(members))
 	if len(members) == 0 {

@@ -1,6 +1,7 @@
--- receipt.lua: moves receipts (delivered and read positions) of a channel's members forward, appends
--- what moved to the receipts stream, and publishes it. Positions never move back: the greater of
--- the stored and the requested one is kept. So calls may be repeated and may arrive out of order.
+-- receipt.lua: moves the receipts (delivered and read positions) of a channel's members forward,
+-- appends the changes to the receipts stream, and publishes them. Positions never move back: the
+-- greater of the stored and the requested position is kept. So calls may be repeated and may arrive
+-- out of order.
 --
 -- KEYS[1] counter (hash seq, epoch)   KEYS[2] receipts (hash user → "delivered:read")
 -- KEYS[3] receipts stream   KEYS[4] topic
@@ -63,6 +64,6 @@ end
 local text = table.concat(moves, ' ')
 redis.call('XADD', KEYS[3], '*', 'v', ARGV[1], 'channel_id', ARGV[2], 'moves', text)
 redis.call('HSET', KEYS[2], unpack(fields))
-redis.call('PERSIST', KEYS[2]) -- sync-service sets an expiry once all of it is stored
+redis.call('PERSIST', KEYS[2]) -- sync-service sets an expiry once all the receipts are stored
 redis.pcall('SPUBLISH', KEYS[4], ARGV[3] .. (#changed <= tonumber(ARGV[4]) and text or ''))
 return results

@@ -20,10 +20,10 @@ var repairSource string
 
 var repairScript = redis.NewScript(repairSource)
 
-// Repair starts a new epoch in a channel in which Redis has lost writes. found is the head in
-// Redis, known is the head that was seen. The new numbering continues above both and above what
-// PostgreSQL holds, and starts with a gap event that names the seqs that may be lost. If another
-// caller has repaired the channel in the meantime, Repair returns that result.
+// Repair starts a new epoch in a channel whose writes Redis has lost. found is the head in Redis;
+// known is the newest head that this process has seen. The new numbering continues above both and
+// above the seqs that PostgreSQL holds. It starts with a gap event that lists the seqs that may be
+// lost. If another caller has repaired the channel in the meantime, Repair returns that result.
 func (l *Log) Repair(ctx context.Context, channel chat.ChannelID, found, known Head, floor Floor) (Head, error) {
 	stored, err := floor(ctx, channel)
 	if err != nil {
@@ -44,14 +44,14 @@ func (l *Log) Repair(ctx context.Context, channel chat.ChannelID, found, known H
 	return headOf(pair)
 }
 
-// Lost reports whether Redis has lost writes of a channel: found has a lower seq or an older epoch
-// than known. found must have been read after known was seen.
+// Lost reports whether Redis has lost a channel's writes, which is the case if found has a lower
+// seq or an older epoch than known. found must have been read after known was seen.
 func (found Head) Lost(known Head) bool {
 	return found.Seeded() && known.Seeded() && (found.Seq < known.Seq || known.Epoch.NewerThan(found.Epoch))
 }
 
 // Resolve returns the head of a channel whose counter in Redis differs from the head that this
-// process knows: the found head, or that of a new epoch if Redis has lost writes.
+// process knows: it is found or, if Redis has lost writes, the head of a new epoch.
 func (l *Log) Resolve(ctx context.Context, channel chat.ChannelID, found, known Head, floor Floor, logger *slog.Logger) (Head, error) {
 	if !found.Lost(known) {
 		return found, nil

@@ -1,5 +1,5 @@
 -- repair.lua: starts a new epoch in a channel whose newest writes Redis has lost. The new numbering
--- starts above everything that is known. A gap event in the channel's log names the seqs that may
+-- starts above everything that is known. A gap event in the channel's log lists the seqs that may
 -- be lost.
 --
 -- KEYS[1] counter (hash seq, epoch)   KEYS[2] stream   KEYS[3] tail (list)   KEYS[4] topic
@@ -14,14 +14,14 @@
 -- Returns { seq, epoch }, the counter after the call. If another caller has repaired the channel
 -- first, the script changes nothing and returns that caller's result.
 --
--- The gap entry (from, to) gets the seq after `to`. If the counter is below what is known, the seqs
--- between the two are lost. If it is not below, no seq is lost, but an old epoch has come back.
+-- The gap entry (from, to) gets the seq after `to`. If the counter is below the highest known seq,
+-- the seqs between the two are lost. If it is not, no seq is lost, but an old epoch has reappeared.
 local head = redis.call('HMGET', KEYS[1], 'seq', 'epoch')
 local seq, epoch = tonumber(head[1]) or 0, head[2] or ''
 if epoch ~= ARGV[1] then
   return { string.format('%.0f', seq), epoch }
 end
--- The counter may have caught up since the caller read it: then nothing is lost.
+-- The counter may have caught up since the caller read it. If so, nothing is lost.
 local number = tonumber(string.match(epoch, '^(%d+)-') or '-1')
 if head[1] and seq >= tonumber(ARGV[2]) and number >= tonumber(ARGV[14]) then
   return { string.format('%.0f', seq), epoch }

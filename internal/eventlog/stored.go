@@ -11,13 +11,15 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// Stored reads what PostgreSQL knows of the log. Redis must never be behind it. A Redis that is
-// behind has lost writes: it was restored from an older copy, or is a replica that was promoted too
-// early.
+// Stored reads how much of the log PostgreSQL holds. Redis must never be behind PostgreSQL. If it
+// is, it has lost writes, because it was restored from an older copy or is a replica that was
+// promoted too early.
 type Stored interface {
-	// Seqs returns the highest stored seq of each channel, in the given order, 0 for none.
+	// Seqs returns the highest stored seq of each channel, in the given order, or 0 if nothing is
+	// stored.
 	Seqs(ctx context.Context, channels []chat.ChannelID) ([]int64, error)
-	// Watermark returns the entry id up to which a partition is stored, "0-0" for none.
+	// Watermark returns the entry id up to which a partition is stored, or "0-0" if nothing is
+	// stored.
 	Watermark(ctx context.Context, partition int) (string, error)
 }
 
@@ -27,8 +29,8 @@ var liftSource string
 var liftScript = redis.NewScript(liftSource)
 
 // Lift makes a partition's stream generate ids above the watermark from now on. lost reports that
-// the stream's last id was below it. Redis has then lost the entries in between, or was replaced by
-// a new server.
+// the stream's last id was below it, which means that Redis has lost the entries in between or was
+// replaced by a new server.
 func (l *Log) Lift(ctx context.Context, partition int, watermark string) (last string, lost bool, err error) {
 	if watermark == "0-0" {
 		return "", false, nil

@@ -15,33 +15,33 @@ import (
 type Sink interface {
 	// Received handles a message. It must not modify the payload.
 	Received(topic string, payload []byte)
-	// Confirmed reports that messages of topic arrive from now on: after Subscribe, and again after
-	// each reconnect, when some messages may have been missed.
+	// Confirmed reports that messages for topic will arrive from now on. It is called after
+	// Subscribe and after each reconnect, when some messages may have been missed.
 	Confirmed(topic string)
-	// Flush reports that everything that one read returned has been passed on.
+	// Flush reports that all messages from one read have been passed on.
 	Flush()
 }
 
-// Subscriber manages the subscriptions to topics over a connection. On a Cluster a connection is
-// bound to one node, so partitions never share one there.
+// Subscriber manages subscriptions to topics over a connection. On a Cluster a connection is bound
+// to one node, so partitions never share a connection.
 type Subscriber struct {
 	conn *connection
-	own  bool // the connection has no other user, and Run runs it
+	own  bool // nothing else uses the connection, and Run runs it
 	home string
 	sink Sink
 
-	// calling is held while the sink is called, and by Run when it ends the calls.
+	// calling is held while the sink is called, and by Run when it stops the calls.
 	calling sync.Mutex
 	stopped bool
 
 	// mu guards the fields below. It is held for map operations only, never during a write or a
 	// dial.
 	mu sync.Mutex
-	// topics are the wanted topics; each is its own value, to return the string for a key given as
-	// bytes.
+	// topics maps each wanted topic to itself, so that a lookup by bytes returns the existing
+	// string.
 	topics  map[string]string
-	changed map[string]struct{} // topics newly wanted or no longer wanted, not yet sent to the connection
-	asked   map[string]int      // commands of this connection that were not answered yet, by topic
+	changed map[string]struct{} // topics to add or remove that have not yet been sent over the connection
+	asked   map[string]int      // number of unanswered commands on this connection, by topic
 }
 
 // NewSubscriber returns a Subscriber for the topics of one partition, over its own connection.
@@ -52,7 +52,7 @@ func (l *Log) NewSubscriber(partition int, sink Sink, log *slog.Logger) *Subscri
 }
 
 // Subscribers returns a Subscriber for each connection, each with its own sink. It must be called
-// once, before anything runs. Of returns the index for a partition.
+// once, before anything runs. Connections.Of returns the index for a partition.
 func (c *Connections) Subscribers(newSink func() Sink) (all []*Subscriber) {
 	for _, k := range c.conns {
 		all = append(all, newSubscriber(k, newSink()))
@@ -64,8 +64,8 @@ func (c *Connections) Subscribers(newSink func() Sink) (all []*Subscriber) {
 func (c *Connections) Of(partition int) int { return partition % len(c.conns) }
 
 func newSubscriber(k *connection, sink Sink) *Subscriber {
-	// Nobody publishes to this topic of the partition. It keeps every connection subscribed to at
-	// least one topic.
+	// Nothing is published to this topic of the partition. It keeps every connection subscribed to
+	// at least one topic.
 	home := rediskey.PartitionTopic(k.partition)
 	s := &Subscriber{
 		conn: k, sink: sink, home: home, topics: map[string]string{home: home},
@@ -87,7 +87,7 @@ func (s *Subscriber) Subscribe(topic string) {
 	}
 }
 
-// Unsubscribe ends the subscription to a topic. A message that is in flight may still arrive.
+// Unsubscribe ends the subscription to a topic. Messages in flight may still arrive.
 func (s *Subscriber) Unsubscribe(topic string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,8 +98,8 @@ func (s *Subscriber) Unsubscribe(topic string) {
 	}
 }
 
-// Run receives messages until ctx is done. It does not call the sink after it has returned. A lost
-// connection is opened again.
+// Run receives messages until ctx is done. Once it has returned, the sink is not called again. A
+// lost connection is opened again.
 func (s *Subscriber) Run(ctx context.Context) error {
 	if s.own {
 		s.conn.run(ctx)
@@ -133,7 +133,7 @@ func (s *Subscriber) pushed(fields [][]byte) error {
 		}
 	case "sunsubscribe":
 		if asked, _ := s.answered(string(fields[1])); !asked {
-			// When a Cluster moves slots, the old node ends our subscriptions.
+			// When a Cluster moves a slot, the old node ends our subscriptions in that slot.
 			return fmt.Errorf("the node gave up %s", fields[1])
 		}
 		s.conn.subscriptionAnswered()
@@ -141,7 +141,7 @@ func (s *Subscriber) pushed(fields [][]byte) error {
 	return nil
 }
 
-// flush tells the sink that everything that one read returned has been passed on.
+// flush tells the sink that all messages from one read have been passed on.
 func (s *Subscriber) flush() {
 	s.calling.Lock()
 	defer s.calling.Unlock()
@@ -180,8 +180,8 @@ func (s *Subscriber) changes() (join, leave []string) {
 	return join, leave
 }
 
-// answered records an answer. It reports whether we had asked, and whether no further answer is
-// outstanding.
+// answered records an answer to a subscription command. It reports whether we had sent one, and
+// whether no further answer is outstanding.
 func (s *Subscriber) answered(topic string) (asked, last bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

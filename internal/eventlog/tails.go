@@ -12,7 +12,7 @@ import (
 )
 
 // Newest returns the newest item of each channel's tail, in the given order, in one round trip. The
-// item is nil if the channel has no tail, which means that all of it is stored.
+// item is nil if the channel has no tail, which means that all its events are stored.
 func (l *Log) Newest(ctx context.Context, channels []chat.ChannelID) ([]*event.Item, error) {
 	newest := make([]*event.Item, len(channels))
 	if len(channels) == 0 {

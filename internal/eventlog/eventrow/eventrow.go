@@ -33,8 +33,8 @@ type Row struct {
 	SentAt    time.Time       `bun:"sent_at"`
 }
 
-// Data is the content of the column data: everything without a column of its own. Empty Data is
-// stored as null.
+// Data is the content of the column `data`: all values that have no column of their own. Empty Data
+// is stored as null.
 type Data struct {
 	SenderName string          `json:"sender_name,omitempty"`
 	Username   string          `json:"username,omitempty"`
@@ -47,8 +47,9 @@ type Data struct {
 	From       int64           `json:"from,omitempty"`
 	To         int64           `json:"to,omitempty"`
 
-	Reason string `json:"reason,omitempty"` // of a tombstone
-	// Dropped marks a failed entry that the operator has discarded: nothing replaces it.
+	Reason string `json:"reason,omitempty"` // tombstones only
+	// Dropped marks a failed entry that an operator has discarded, so nothing will replace its
+	// tombstone.
 	Dropped bool `json:"dropped,omitempty"`
 }
 
@@ -84,8 +85,8 @@ func (r *Row) Event() (frame.Event, error) {
 }
 
 // data decodes the column. For most messages it contains only the sender's name, in PostgreSQL's
-// formatting. That case is decoded without reflection, which would cost more than everything else
-// about a row.
+// formatting. That case is decoded without reflection, which would cost more than all other
+// handling of the row.
 func (r *Row) data() (d Data, err error) {
 	if len(r.Data) == 0 || string(r.Data) == "null" {
 		return d, nil
@@ -99,7 +100,7 @@ func (r *Row) data() (d Data, err error) {
 	return d, json.Unmarshal(r.Data, &d)
 }
 
-// plain reports whether the content of a JSON string needs no unescaping.
+// plain reports whether the content of a JSON string can be used without unescaping.
 func plain(text []byte) bool {
 	for _, c := range text {
 		if c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {

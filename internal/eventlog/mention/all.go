@@ -11,12 +11,12 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// MayCallAll reports whether a user may mention all members of a channel. It is called only for a
-// message that does so.
+// MayCallAll reports whether a user may mention all members of a channel. It is called only for
+// messages that do so.
 type MayCallAll func(ctx context.Context, channel chat.ChannelID, user chat.UserID) (bool, error)
 
-// AllByRole reads the answer from PostgreSQL; db's role must be able to read channels and
-// channel_members.
+// AllByRole returns a MayCallAll that reads from PostgreSQL. The role of db must be able to read
+// channels and channel_members.
 func AllByRole(db bun.IDB) MayCallAll {
 	return func(ctx context.Context, channel chat.ChannelID, user chat.UserID) (bool, error) {
 		var found struct {
@@ -35,9 +35,9 @@ func AllByRole(db bun.IDB) MayCallAll {
 	}
 }
 
-// Only returns the mentions that Find has found, but removes the mention of all members unless the
-// sender is allowed to use it. On an error it removes that mention, too: @channel is then plain
-// text.
+// Only returns found, the mentions that Find has found, without the mention of all members unless
+// the sender may use it. It also removes that mention if it returns an error; @channel is plain
+// text in that case.
 func (may MayCallAll) Only(ctx context.Context, channel chat.ChannelID, sender chat.UserID, found []chat.UserID) ([]chat.UserID, error) {
 	if len(found) == 0 || found[0] != All(channel) {
 		return found, nil

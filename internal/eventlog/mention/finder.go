@@ -19,15 +19,15 @@ type Name struct {
 	Name    string
 }
 
-// Lookup returns the members with the given names, in the same order; the zero id if no member has
-// the name.
+// Lookup returns the ids of the members with the given names, in the same order. The id is zero if
+// no member has the name.
 type Lookup func(ctx context.Context, names []Name) ([]chat.UserID, error)
 
 // Finder finds the users that a body mentions.
 type Finder struct{ look Lookup }
 
-// NewFinder returns a Finder on db, whose role must be able to read channel_members and the names
-// of users.
+// NewFinder returns a Finder that reads from db. The role of db must be able to read
+// channel_members and the names of users.
 func NewFinder(db bun.IDB) *Finder { return &Finder{look: Members(db)} }
 
 // FinderBy returns a Finder that resolves names with look.
@@ -35,8 +35,8 @@ func FinderBy(look Lookup) *Finder { return &Finder{look: look} }
 
 // Find returns the users that a body mentions: members of the channel, in the order in which they
 // are named, without duplicates. For @channel the list begins with the channel's own id. Names that
-// no member has are ignored. A body without an @ needs no query. On an error, Find returns what
-// needs no query: @channel.
+// belong to no member are ignored. A body without an @ needs no query. If the query fails, Find
+// still returns a mention of @channel, which needs no query.
 func (f *Finder) Find(ctx context.Context, channel chat.ChannelID, body string) ([]chat.UserID, error) {
 	if strings.IndexByte(body, '@') < 0 {
 		return nil, nil

@@ -1,7 +1,7 @@
-// Package mention finds the users that a message mentions: the members whose @username it contains,
-// and with @channel all members. The gateway and the REST service use it before the append, so that
-// the mentions are part of the event and the same for everyone.
+// Package mention finds the users that a message mentions: the members whose @username it contains
+// or, if it contains @channel, all members. The gateway and the REST service use it before the
+// append, so that the mentions are part of the event and the same for everyone.
 //
-// Package text determines the names in a body. A Finder reads from PostgreSQL which of them are
-// members' names. It is safe for concurrent use and starts no goroutines.
+// Package text determines the names in a body. A Finder looks up in PostgreSQL which of them belong
+// to members. It is safe for concurrent use and starts no goroutines.
 package mention

@@ -12,16 +12,16 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Root returns the root span of an event's trace: the first send. The trace id is the event's id,
-// and the span id is the last eight bytes of it, which are never all zero.
+// Root returns the root span of an event's trace, which is the first send. The trace id is the
+// event's id. The span id is the last eight bytes of the event's id, which are never all zero.
 func Root(id chat.EventID) trace.SpanContext {
 	return trace.NewSpanContext(trace.SpanContextConfig{
 		TraceID: trace.TraceID(id.UUID), SpanID: trace.SpanID(id.UUID[8:]), TraceFlags: trace.FlagsSampled, Remote: true,
 	})
 }
 
-// randomBits is how many of a UUIDv7's last bits are random, in whole bytes. W3C Trace Context uses
-// the same bits of a trace id for sampling.
+// randomBits is how many bits at the end of a UUIDv7 are random, counting only whole bytes. W3C
+// Trace Context uses the same bits of a trace id for sampling.
 const randomBits = 56
 
 // chance returns the random bits of an id as a number.
@@ -29,11 +29,12 @@ func chance(id chat.EventID) uint64 {
 	return binary.BigEndian.Uint64(id.UUID[8:]) & (1<<randomBits - 1)
 }
 
-// thresholdOf returns the lowest chance of ids that are traced at the given ratio. OpenTelemetry
+// thresholdOf returns the lowest chance at which an id is traced for the given ratio. OpenTelemetry
 // calls it the rejection threshold.
 func thresholdOf(ratio float64) uint64 { return uint64((1 - ratio) * (1 << randomBits)) }
 
-// isV7 reports whether id is a UUIDv7, as events have, with random bits in the expected place.
+// isV7 reports whether id is a UUIDv7, like the ids of events, so that its random bits are in the
+// expected place.
 func isV7(id uuid.UUID) bool { return id[6]>>4 == 7 }
 
 // madeAt returns when an id was created. The first 48 bits are milliseconds. The 12 bits after the
@@ -49,7 +50,7 @@ type ids struct{}
 
 type rootKey struct{}
 
-// NewIDs returns the ids of a root span; see root.
+// NewIDs returns the trace and span ids of a root span; see Tracer.root.
 func (ids) NewIDs(ctx context.Context) (trace.TraceID, trace.SpanID) {
 	root := Root(ctx.Value(rootKey{}).(chat.EventID)) // nothing else starts a trace here
 	return root.TraceID(), root.SpanID()

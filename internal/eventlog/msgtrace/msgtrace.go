@@ -1,12 +1,12 @@
 // Package msgtrace traces events from a WebSocket or a request, through the stream, to their rows.
 // The id of an event's trace is the event's id. So the stream carries no trace data, and every
-// service adds its spans by an id that it knows anyway. A message's trace can be found by the
+// service adds its spans under an id that it already knows. A message's trace can be found by the
 // message's id.
 //
-// The random bits of its id decide whether an event is traced, so every service with the same ratio
-// decides alike. Spans are created when they end, so an event that is not traced costs one
-// comparison. If nothing is traced, New returns a nil Tracer, which is ready for use and costs
-// nothing.
+// Whether an event is traced depends on the random bits of its id, so every service with the same
+// ratio makes the same decision. Spans are created when they end, so an event that is not traced
+// costs one comparison. If nothing is traced, New returns a nil Tracer, which is ready for use and
+// costs nothing.
 //
 // Nothing in this package blocks, fails or starts goroutines. All of it is safe for concurrent use.
 package msgtrace
@@ -32,8 +32,8 @@ type Tracer struct {
 	threshold uint64 // lowest chance of a traced event
 }
 
-// New returns a Tracer for the given share of all events, or nil if t has no collector or the ratio
-// is 0.
+// New returns a Tracer that traces the given fraction of all events, or nil if t has no collector
+// or the ratio is 0.
 func New(t *tracing.Tracing, ratio float64) *Tracer {
 	// The ids decide here; OTEL_TRACES_SAMPLER applies only to requests.
 	p := t.Provider(sdktrace.WithIDGenerator(ids{}), sdktrace.WithSampler(sdktrace.AlwaysSample()))
@@ -64,15 +64,15 @@ type Storing struct {
 	Kind      event.Kind
 	Partition int
 	EntryID   string
-	Added     time.Time // to the stream, by Redis's clock
-	Gathered  time.Time // added to a batch
+	Added     time.Time // when it was added to the stream, according to the Redis server's clock
+	Gathered  time.Time // when it was added to a batch
 	Committed time.Time
 	Rows      int  // rows in the batch
-	Copied    bool // with COPY, not INSERT
+	Copied    bool // whether it was stored with COPY rather than INSERT
 	Failed    string
 }
 
-// Stored creates the span of a row, or tombstone, that was committed.
+// Stored creates the span for a row, or tombstone, that was committed.
 func (t *Tracer) Stored(s Storing) {
 	if !t.Traces(s.ID) {
 		return
@@ -129,5 +129,5 @@ func (t *Tracer) root(id chat.EventID, name string, kind trace.SpanKind, attrs [
 	return span
 }
 
-// fail records why a span has failed: only the error code, as clients see it.
+// fail records why a span has failed. It records only the error code, as clients see it.
 func fail(span trace.Span, err error) { span.SetStatus(codes.Error, string(apierr.CodeOf(err))) }

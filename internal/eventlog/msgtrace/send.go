@@ -24,7 +24,7 @@ type Send struct {
 }
 
 // Send starts the trace of e, which has been validated and must not change until End. It returns
-// nil if e is not traced. If ctx has a request's span, the trace is linked to it.
+// nil if e is not traced. If ctx contains the span of a request, the trace is linked to it.
 func (t *Tracer) Send(ctx context.Context, e *frame.Event) *Send {
 	if !t.Traces(e.ID) {
 		return nil
@@ -32,14 +32,14 @@ func (t *Tracer) Send(ctx context.Context, e *frame.Event) *Send {
 	return &Send{tracer: t, event: e, caller: trace.SpanContextFromContext(ctx), submitted: time.Now()}
 }
 
-// Reserved records that the rate limit has answered.
+// Reserved records when the rate limiter answered.
 func (s *Send) Reserved() {
 	if s != nil {
 		s.reserved = time.Now()
 	}
 }
 
-// Batch returns where the append stores its batch, for eventlog.AppendOptions.
+// Batch returns the BatchInfo that the append fills in, for use in eventlog.AppendOptions.
 func (s *Send) Batch() *eventlog.BatchInfo {
 	if s == nil {
 		return nil
@@ -48,7 +48,7 @@ func (s *Send) Batch() *eventlog.BatchInfo {
 }
 
 // End creates the span of a send, from the creation of the event's id until now, with child spans
-// for its steps. For a retry it does nothing; see Retried.
+// for its steps. It does nothing for a retry; see Retried.
 func (s *Send) End(ack eventlog.Ack, err error) {
 	if s == nil || ack.Duplicate {
 		return
@@ -77,7 +77,7 @@ func (s *Send) End(ack eventlog.Ack, err error) {
 	span.End(trace.WithTimestamp(now))
 }
 
-// append creates the span of the append. The time until the "sent" event was spent waiting for a
+// append creates the span of the append. The time before its "sent" event was spent waiting for a
 // batch.
 func (s *Send) append(parent trace.SpanContext, from, to time.Time) {
 	span := s.tracer.begin(parent, "append", trace.SpanKindClient, from,

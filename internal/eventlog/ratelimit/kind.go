@@ -12,33 +12,34 @@ type Kind string
 
 // The kinds. Every write over REST or a WebSocket belongs to one.
 const (
-	Message Kind = "message" // send, edit, delete, react; exact, and with a block: see Reserve
+	Message Kind = "message" // send, edit, delete, react; counted exactly and enforced with a block (see Reserve)
 	Create  Kind = "create"  // new channels and groups
 	Join    Kind = "join"    // a user joining and leaving, and answering invitations
 	Rejoin  Kind = "rejoin"  // one user joining one channel
 	Members Kind = "members" // adding, inviting, removing and banning others, and changing their roles
 	Direct  Kind = "direct"  // opening direct channels
 	Contact Kind = "contact" // contact requests and blocks
-	Change  Kind = "change"  // changing and deleting channels and groups, and removing reactions of others
+	Change  Kind = "change"  // changing and deleting channels and groups, and removing other users' reactions
 	Profile Kind = "profile" // a user's own profile
 	Session Kind = "session" // ending sessions, changing a password, deleting an account
 	Cursor  Kind = "cursor"  // delivered and read positions over REST
-	// Network counts, per network, everything above except messages and receipts, and writes
+	// Network counts, per network, all writes above except messages and receipts, as well as writes
 	// without a login.
 	Network Kind = "network"
 )
 
-// Kinds that are not in Rates: one service counts them, in addition to the kind of the operation.
+// Kinds that are not in Rates. Only one service counts them, in addition to the kind of the
+// operation.
 const (
 	Attempt      Kind = "attempt"       // signups and logins from one network
-	AttemptSite  Kind = "attempt-site"  // attempts from one IPv6 /56, which one household gets
+	AttemptSite  Kind = "attempt-site"  // attempts from one IPv6 /56, the block that a household typically gets
 	AttemptBlock Kind = "attempt-block" // attempts from one IPv6 /48 or IPv4 /24
 	// Guess counts wrong passwords for one account from one network, known device or session.
 	Guess    Kind = "guess"
 	GuessAll Kind = "guess-all" // wrong passwords for one account from all networks together
 )
 
-// Rates are the limits of a deployment, except the limit of messages. All services read the same
+// Rates holds the limits of a deployment, except the limit on messages. All services read the same
 // variables.
 type Rates struct {
 	Create  config.Rate `env:"RATE_LIMIT_CREATE" envDefault:"60/1h" desc:"channels and groups that one user creates"`
@@ -54,7 +55,7 @@ type Rates struct {
 	Network config.Rate `env:"RATE_LIMIT_NETWORK" envDefault:"1200/1m" desc:"writes over REST from one network, except messages and positions"`
 }
 
-// Of returns the limit of a kind. ok is false for Message and for kinds that are not in Rates.
+// Of returns the limit for a kind. ok is false for Message and for kinds that are not in Rates.
 func (r *Rates) Of(kind Kind) (rate config.Rate, ok bool) {
 	switch kind {
 	case Create:
@@ -96,7 +97,7 @@ type Use struct {
 	Subject string
 }
 
-// By returns a use by a user.
+// By returns a use by the given user.
 func By(kind Kind, user chat.UserID) Use { return Use{kind, user.String()} }
 
 // Into returns the use of a user who joins a channel.

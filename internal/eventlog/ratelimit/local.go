@@ -7,11 +7,11 @@ import (
 	"parley.chat/internal/platform/config"
 )
 
-// MaxLocal limits how many uses one process counts locally. When that many limits are in use at the
-// same time, new subjects are refused, so memory is bounded and the limits hold.
+// MaxLocal limits how many limits one process counts locally. Once that many are in use at the same
+// time, new subjects are refused, so that memory is bounded and no limit is exceeded.
 const MaxLocal = 100_000
 
-// local counts while Redis does not answer. It implements take.lua in memory.
+// local counts while Redis is not responding. It implements take.lua in memory.
 type local struct {
 	mu    sync.Mutex
 	whole map[Use]time.Time // when each limit is full again
@@ -37,7 +37,7 @@ func (l *local) take(u Use, rate config.Rate, now time.Time) outcome {
 	return outcome{granted: true, left: int((window - used) / each), reset: used}
 }
 
-// giveBack returns one token; a token refills in each.
+// giveBack returns one token; each is the time in which one token refills.
 func (l *local) giveBack(u Use, each time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -53,8 +53,8 @@ func (l *local) forget(u Use) {
 	delete(l.whole, u)
 }
 
-// roomLocked reports whether one more limit can be counted. If there is no room, it first removes
-// limits that are full again.
+// roomLocked reports whether one more limit can be counted. To make room, it removes limits that
+// are full again.
 func (l *local) roomLocked(now time.Time) bool {
 	if l.whole == nil {
 		l.whole = make(map[Use]time.Time)

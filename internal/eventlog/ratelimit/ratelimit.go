@@ -1,13 +1,13 @@
-// Package ratelimit limits every write, across all instances, by kind and by user or network. The
-// counts are in Redis.
+// Package ratelimit limits every write by kind and by user or network, across all instances. The
+// counts are kept in Redis.
 //
 // Messages are counted exactly: a user may send a fixed number of messages in any window, and
 // exceeding it blocks the user's sends for a while (Reserve). Callers share round trips, as appends
 // do: requests that arrive during a round trip are sent with the next one, one script call per
-// user, pipelined. Reserves of one user are answered in order.
+// user, pipelined. Reserves by the same user are answered in order.
 //
 // Every other kind of write takes a token from a bucket that refills evenly (Take). Take makes one
-// script call per limit. While Redis does not answer, this process counts locally.
+// script call per limit. While Redis is not responding, this process counts locally.
 package ratelimit
 
 import (
@@ -34,33 +34,33 @@ var reserveSource string
 
 var reserveScript = redis.NewScript(reserveSource)
 
-// Config is the limit of messages: Count sends in any Window, then none for Block. A Count of 0
-// means no limit; it is at most MaxCount.
+// Config sets the limit on messages: Count sends within any Window, and then none for the duration
+// Block. A Count of 0 means no limit; the maximum is MaxCount.
 type Config struct {
 	Count      int
 	Window     time.Duration
 	Block      time.Duration
 	Partitions int
 	Timeout    time.Duration // default 3s: how long a reserve waits for Redis
-	Rates      Rates         // limits of Take
-	Own        OwnRates      // further limits of Take, for kinds that are not in Rates
+	Rates      Rates         // limits for Take
+	Own        OwnRates      // further limits for Take, for kinds that are not in Rates
 	Logger     *slog.Logger  // default slog.Default()
 }
 
-// OwnRates are limits of kinds that only one service counts.
+// OwnRates holds the limits for kinds that only one service counts.
 type OwnRates map[Kind]config.Rate
 
 // MaxCount is the highest limit: the script stores and reads a time for each of the last Count
 // sends.
 const MaxCount = 1000
 
-// Limiter enforces the limits. Reserve needs a running Run.
+// Limiter enforces the limits. Reserve works only while Run is running.
 type Limiter struct {
 	rdb redis.UniversalClient
 	cfg Config
 
 	local  local
-	outage *outage.Log  // of the Redis that Take uses
+	outage *outage.Log  // outages of the Redis server that Take uses
 	away   atomic.Int64 // when Redis last failed to answer a Take, in Unix nanoseconds
 
 	mu     sync.Mutex
@@ -69,7 +69,8 @@ type Limiter struct {
 	wake   chan struct{} // capacity 1
 }
 
-// request is a send that waits for its token. With refund set, it returns a token instead.
+// request is a send that is waiting for its token. If refund is set, the request returns a token
+// instead.
 type request struct {
 	user   chat.UserID
 	refund bool
@@ -79,11 +80,12 @@ type request struct {
 // Verdict is the result of a reserve.
 type Verdict struct {
 	Granted bool
-	Blocked time.Duration // how long the user is blocked for; 0 if the user is over the limit but not blocked
+	Blocked time.Duration // how much longer the user is blocked; 0 if the user is over the limit but not blocked
 	State   State
 }
 
-// New returns a Limiter on rdb. rdb may retry commands: counting one token too many does no harm.
+// New returns a Limiter that uses rdb. The client may retry commands, because counting one token
+// too many does no harm.
 func New(rdb redis.UniversalClient, cfg Config) *Limiter {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 3 * time.Second
@@ -110,7 +112,7 @@ func (l *Limiter) Reserve(user chat.UserID, done func(Verdict, error)) {
 	}
 }
 
-// Refund returns a token, for a send that turned out to be a retry. The refund may be lost.
+// Refund returns the token of a send that turned out to be a retry. The refund may be lost.
 func (l *Limiter) Refund(user chat.UserID) {
 	if l.cfg.Count > 0 {
 		l.put(request{user: user, refund: true})
@@ -118,7 +120,7 @@ func (l *Limiter) Refund(user chat.UserID) {
 }
 
 // Block blocks a user whose send was refused and was not a retry. It returns how long the user is
-// blocked for. It does not extend an existing block, but returns the rest of its duration.
+// blocked. It does not extend an existing block, but returns its remaining duration.
 func (l *Limiter) Block(ctx context.Context, user chat.UserID) (time.Duration, error) {
 	key := rediskey.UserBlocked(rediskey.Of(user.UUID, l.cfg.Partitions), user)
 	set, err := l.rdb.SetNX(ctx, key, "1", l.cfg.Block).Result()
@@ -149,7 +151,8 @@ func (l *Limiter) put(r request) bool {
 	return true
 }
 
-// Run answers reserves until ctx is done, then answers those that were requested before.
+// Run answers reserves until ctx is done, and then answers the remaining ones that were requested
+// earlier.
 func (l *Limiter) Run(ctx context.Context) error {
 	for {
 		select {
@@ -184,7 +187,7 @@ func (l *Limiter) flush(ctx context.Context) {
 	}
 }
 
-// userBatch holds one user's requests of a round trip.
+// userBatch holds one user's requests for a round trip.
 type userBatch struct {
 	waiting []request
 	refunds int
@@ -224,8 +227,7 @@ func (l *Limiter) reserve(ctx context.Context, batches map[chat.UserID]*userBatc
 		}
 		calls = append(calls, &b.call)
 	}
-	// Each call has its own error. A refund that fails costs its user a token until the window
-	// ends.
+	// Each call has its own error. A failed refund costs the user one token until the window ends.
 	_ = redisscript.Run(ctx, l.rdb, calls, func(pipe redis.Pipeliner) {
 		for user, b := range batches {
 			if b.refunds > 0 {
@@ -245,10 +247,11 @@ func (l *Limiter) reserve(ctx context.Context, batches map[chat.UserID]*userBatc
 	}
 }
 
-// rate returns the limit of messages.
+// rate returns the limit on messages.
 func (l *Limiter) rate() config.Rate { return config.Rate{Count: l.cfg.Count, Per: l.cfg.Window} }
 
-// answer calls done of the waiting requests, in order. If err is set, all of them get it.
+// answer calls the done callbacks of the waiting requests, in order. If err is set, all of them
+// receive it.
 func (b *userBatch) answer(rate config.Rate, err error) {
 	var reply []int64
 	if err == nil {

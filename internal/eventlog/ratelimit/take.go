@@ -32,15 +32,16 @@ type State struct {
 	Kind  Kind
 	Rate  config.Rate
 	Left  int
-	Reset time.Duration // until the limit is full again; for a refused write, until the next one is allowed
+	Reset time.Duration // time until the limit is full again or, for a refused write, until the next one is allowed
 }
 
 // Take takes one token for each use, in one round trip to Redis. It returns the state of each
-// limit, and an *apierr.Error with the code RateLimited if a limit is used up. For a use whose
-// limit is disabled it takes nothing.
+// limit, and an *apierr.Error with the code RateLimited if a limit is used up. It takes no token
+// for a use whose limit is disabled.
 //
-// While Redis does not answer, this process counts locally with the same limits. A user who reaches
-// n instances then gets at most n times the limit. Take blocks for at most a second.
+// While Redis is not responding, this process counts locally with the same limits. During that
+// time, a user who reaches n instances gets at most n times the limit. Take blocks for at most a
+// second.
 func (l *Limiter) Take(ctx context.Context, uses ...Use) ([]State, error) {
 	states := make([]State, 0, len(uses))
 	counted := make([]Use, 0, len(uses))
@@ -83,7 +84,7 @@ func (l *Limiter) Take(ctx context.Context, uses ...Use) ([]State, error) {
 	return states, nil
 }
 
-// rateOf returns the limit of a kind.
+// rateOf returns the limit for a kind.
 func (l *Limiter) rateOf(kind Kind) (config.Rate, bool) {
 	if rate, ok := l.cfg.Own[kind]; ok {
 		return rate, true

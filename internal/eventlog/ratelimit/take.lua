@@ -1,4 +1,5 @@
--- take.lua: takes one token of a limit that refills evenly (the generic cell rate algorithm, GCRA). Atomic.
+-- take.lua: takes one token from a limit that refills evenly (the generic cell rate algorithm,
+-- GCRA).
 --
 -- KEYS[1] the time in ms at which the limit is full again
 -- ARGV[1] number of tokens of a full limit   ARGV[2] ms in which it refills completely

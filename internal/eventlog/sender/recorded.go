@@ -8,8 +8,8 @@ import (
 )
 
 // Recorded returns the first ack of an event that may be a retry; see eventlog.Appender.Recorded.
-// It is for callers that refuse an event before sending it: a retry still gets its ack, whatever
-// has changed since.
+// It is for callers that may refuse an event before sending it, so that a retry still gets its ack,
+// whatever has changed since the first send.
 func (s *Sender) Recorded(ctx context.Context, e *frame.Event) (ack eventlog.Ack, found bool, err error) {
 	ack, found, err = s.appender.Recorded(ctx, e)
 	if found && err == nil {

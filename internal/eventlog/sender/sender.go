@@ -16,32 +16,32 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// Sender sends events. The Limiter and the Appender must run as long as the Sender's Run, and stop
-// after it.
+// Sender sends events. The Limiter and the Appender must keep running until the Sender's Run has
+// returned.
 type Sender struct {
 	limit    *ratelimit.Limiter
 	appender *eventlog.Appender
 	traces   *msgtrace.Tracer
 
-	ctx     context.Context // of goroutines that handle refused sends, outside the limiter's goroutine
+	ctx     context.Context // context of the goroutines that handle refused sends
 	end     context.CancelFunc
 	mu      sync.Mutex
-	closed  bool // no more refused sends are handled
+	closed  bool // set when no more refused sends are accepted
 	refused sync.WaitGroup
 }
 
-// refusalTimeout bounds the handling of a refused send.
+// refusalTimeout limits how long a refused send is handled.
 const refusalTimeout = 3 * time.Second
 
-// New returns a Sender. With a nil Tracer it traces nothing.
+// New returns a Sender. If traces is nil, it traces nothing.
 func New(limit *ratelimit.Limiter, appender *eventlog.Appender, traces *msgtrace.Tracer) *Sender {
 	s := &Sender{limit: limit, appender: appender, traces: traces}
 	s.ctx, s.end = context.WithCancel(context.Background())
 	return s
 }
 
-// Run waits until ctx is done, and then for refused sends that are being handled. Nothing may be
-// sent after it returns.
+// Run waits until ctx is done and all refused sends have been handled. Nothing may be sent after it
+// returns.
 func (s *Sender) Run(ctx context.Context) error {
 	<-ctx.Done()
 	s.mu.Lock()
@@ -52,7 +52,8 @@ func (s *Sender) Run(ctx context.Context) error {
 	return nil
 }
 
-// start runs f in a goroutine that Run waits for. It returns false if Run no longer waits.
+// start runs f in a goroutine that Run waits for. It returns false, without running f, if Run no
+// longer waits.
 func (s *Sender) start(f func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,8 +65,8 @@ func (s *Sender) start(f func()) bool {
 
 // Submit sends e on behalf of its sender; e must not change until done is called. It calls done
 // exactly once, possibly before Submit returns; done must not block. The error is an *apierr.Error:
-// RateLimited, or any error of the append. A retry of an event that was appended earlier gets its
-// first ack, however many sends its user has left. It takes no token and starts no block.
+// RateLimited, or any error from the append. A retry of an event that was appended earlier gets its
+// first ack even if the user has no sends left. It takes no token and starts no block.
 func (s *Sender) Submit(e *frame.Event, done func(eventlog.Ack, error)) {
 	if trace := s.traces.Send(context.Background(), e); trace != nil {
 		s.submitTraced(e, trace, nil, done)
@@ -74,7 +75,7 @@ func (s *Sender) Submit(e *frame.Event, done func(eventlog.Ack, error)) {
 	s.submit(e, nil, nil, done)
 }
 
-// submitTraced is submit, but ends the trace of e before it calls done.
+// submitTraced is like submit, but ends the trace of e before it calls done.
 func (s *Sender) submitTraced(e *frame.Event, trace *msgtrace.Send, left *ratelimit.State, done func(eventlog.Ack, error)) {
 	s.submit(e, trace, left, func(ack eventlog.Ack, err error) {
 		trace.End(ack, err)
@@ -105,9 +106,9 @@ func (s *Sender) submit(e *frame.Event, trace *msgtrace.Send, left *ratelimit.St
 	})
 }
 
-// Send is Submit that waits for the outcome. It also returns the state of the sender's limit; its
-// Rate is zero if the limit is off or could not be checked. If e is traced, its trace and the
-// request's span in ctx are linked; a retry is linked to the trace of the first send.
+// Send is like Submit, but waits for the outcome. It also returns the state of the sender's limit,
+// whose Rate is zero if the limit is disabled or could not be checked. If e is traced, its trace
+// and the request's span in ctx are linked; a retry is linked to the trace of the first send.
 func (s *Sender) Send(ctx context.Context, e frame.Event) (eventlog.Ack, ratelimit.State, error) {
 	type outcome struct {
 		ack eventlog.Ack
@@ -142,8 +143,8 @@ func (s *Sender) append(e *frame.Event, trace *msgtrace.Send, done func(eventlog
 	}
 }
 
-// refuse handles a send that got no token. A retry gets its first ack; otherwise the user is
-// blocked.
+// refuse handles a send that got no token. If the send is a retry, it gets its first ack. If it is
+// not, the user is blocked.
 func (s *Sender) refuse(e *frame.Event, left time.Duration) (eventlog.Ack, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, refusalTimeout)
 	defer cancel()

@@ -15,28 +15,28 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// part holds a channel's messages from the tail. All events below split are stored; all messages
-// from split on are in the part.
+// part holds a channel's messages from the tail. All events with seqs below split are stored; all
+// messages with seqs from split on are in the part.
 type part struct {
-	after, upTo int64 // the lowest values of all questions about the channel
+	after, upTo int64 // the lowest values in all questions about the channel
 	split       int64
 	messages    []message
-	deleted     []chat.EventID // messages deleted by events from split on
+	deleted     []chat.EventID // messages deleted by events with seqs from split on
 }
 
-// message is a message that no later event of the tail deletes.
+// message is a message that no later event in the tail deletes.
 type message struct {
 	seq      int64
 	sender   chat.UserID
 	mentions []chat.UserID
-	all      bool // mentions everyone
+	all      bool // mentions all members
 }
 
-// noMentions is what a frame contains if it mentions nobody. Inside a text the quotes would be
-// escaped.
+// noMentions occurs in a frame only if the message mentions nobody. Inside the message's text, the
+// quotes would be escaped.
 var noMentions = []byte(`"mentions":[]`)
 
-// addTail sets the part's contents; items starts with the first item that may not be stored.
+// addTail sets the part's contents. The first of items is the first one that may not be stored yet.
 func (p *part) addTail(channel chat.ChannelID, items []event.Item) error {
 	var deleted []chat.EventID
 	for _, it := range items {
@@ -60,7 +60,7 @@ func (p *part) addTail(channel chat.ChannelID, items []event.Item) error {
 		if len(deleted) > 0 || !bytes.Contains(it.Frame, noMentions) {
 			e, err := frame.DecodeEvent(it.Frame)
 			if err != nil || slices.Contains(deleted, e.ID) {
-				continue // a frame that cannot be decoded is stored as a tombstone
+				continue // deleted, or stored as a tombstone because its frame cannot be decoded
 			}
 			s.mentions, s.all = e.Mentions, slices.Contains(e.Mentions, mention.All(channel))
 		}
@@ -70,7 +70,7 @@ func (p *part) addTail(channel chat.ChannelID, items []event.Item) error {
 	return nil
 }
 
-// count adds the messages from split on that count for a question.
+// count adds to n the messages, from split on, that a question asks about.
 func (p *part) count(q Question, n *Count, blocked map[pair]bool) {
 	for i := range p.messages {
 		s := &p.messages[i]
@@ -129,10 +129,10 @@ func (c *Counter) blocked(ctx context.Context, questions []Question, channels ma
 	return found, nil
 }
 
-// countSQL answers each of the questions $1 to $4, up to MaxCount, ignoring the messages $5. A
-// stored and deleted message has an empty body, and no other message has. So counting scans only a
-// range of the primary key. For mentions it scans an index that contains only messages with
-// mentions.
+// countSQL answers the questions given as the arrays $1 to $4. It counts up to MaxCount and ignores
+// the messages in $5. A stored message has an empty body if and only if it is deleted. So counting
+// scans only a range of the primary key. For mentions it scans an index that contains only messages
+// with mentions.
 var countSQL = fmt.Sprintf(`select k.n,
 		(select count(*) from (select %[1]s limit %[2]d) a),
 		(select count(*) from (select %[1]s and m.data -> 'mentions' is not null
@@ -142,7 +142,7 @@ var countSQL = fmt.Sprintf(`select k.n,
 	`from messages m where m.channel_id = k.id and m.seq > k.after and m.seq < k.before
 			and m.kind = 'message' and m.sender_id <> k.user_id and m.body <> '' and m.id <> all($5::uuid[])`, MaxCount)
 
-// countStored counts messages below split.
+// countStored counts the messages with seqs below split.
 func (c *Counter) countStored(ctx context.Context, questions []Question, channels map[chat.ChannelID]*part, counts []Count) error {
 	var ids, users [][16]byte
 	var after, before []int64

@@ -1,11 +1,12 @@
-// Package unread counts the messages that a member has not read: messages of others after the
-// member's read position or join that are not deleted. It also counts those that mention the
-// member, except where the sender and the member have blocked each other.
+// Package unread counts the messages that a member has not read: messages from others, after the
+// member's read position or join, that are not deleted. It also counts the messages that mention
+// the member, unless there is a block between the sender and the member.
 //
 // Counts are not stored. Each count is computed from the log in two parts that do not overlap.
 // Everything below the first entry above the watermark is stored, and PostgreSQL counts it. From
-// that entry on, everything is in the channel's tail, whether stored by now or not, and is counted
-// there. Questions of one call share the watermarks, the tail of each channel, and one query.
+// that entry on, everything is in the channel's tail, whether it has been stored in the meantime or
+// not, and is counted there. The questions of one call share the watermarks, each channel's tail,
+// and one query.
 //
 // A Counter is safe for concurrent use and starts no goroutine that outlives a call.
 package unread
@@ -35,8 +36,8 @@ const MaxCount = 1000
 type Question struct {
 	Channel chat.ChannelID
 	User    chat.UserID
-	After   int64 // count messages with a greater seq; the greater of the read position and the join
-	UpTo    int64 // and up to this seq: the last one that the user sees next to the count
+	After   int64 // count messages with a greater seq; this is the greater of the read position and the join
+	UpTo    int64 // count messages up to this seq, the last one that is shown to the user with the count
 }
 
 // Count is the answer to a Question. Both values are at most MaxCount.
@@ -47,7 +48,8 @@ type Count struct{ Messages, Mentions int }
 type Config struct {
 	DB  *bun.DB
 	Log *eventlog.Log
-	// RedisTimeout limits reads from Redis, default 1s; after it only stored messages are counted.
+	// RedisTimeout limits reads from Redis; default 1s. If it expires, only stored messages are
+	// counted.
 	RedisTimeout time.Duration
 	Logger       *slog.Logger // default slog.Default()
 }
@@ -61,9 +63,9 @@ type Counter struct {
 	marked time.Time
 }
 
-// marksTTL is how long watermarks are reused. Watermarks only rise. With older ones, a larger part
-// of the tail is read than necessary, but nothing is missed, and frequent counts rarely read the
-// watermarks.
+// marksTTL is how long watermarks are reused, so that frequent counts rarely have to read them.
+// Watermarks only rise, so an outdated watermark means that more of the tail is read than
+// necessary, but that nothing is missed.
 const marksTTL = 100 * time.Millisecond
 
 // watermarks returns the current watermarks, or those read at most marksTTL ago.
@@ -94,8 +96,8 @@ func New(cfg Config) (*Counter, error) {
 	return &Counter{cfg: cfg}, nil
 }
 
-// Count answers questions, in the given order. While Redis does not answer, it counts only what is
-// stored.
+// Count answers questions, in the given order. While Redis is not responding, it counts only stored
+// messages.
 func (c *Counter) Count(ctx context.Context, questions []Question) ([]Count, error) {
 	counts := make([]Count, len(questions))
 	channels := make(map[chat.ChannelID]*part)
@@ -188,5 +190,5 @@ func (p *part) enough(items []event.Item) bool {
 			most = max(most, by[it.Sender])
 		}
 	}
-	return n-most >= MaxCount // for any user, at least this many are by others
+	return n-most >= MaxCount // for any user, at least this many messages are from others
 }

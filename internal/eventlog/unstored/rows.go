@@ -11,11 +11,12 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Rows reads from PostgreSQL how far the log is stored. It implements eventlog.Stored. Its role
-// must be able to read messages and sync_watermarks.
+// Rows reads from PostgreSQL how much of the log is stored. It implements eventlog.Stored. The role
+// of DB must be able to read messages and sync_watermarks.
 type Rows struct{ DB *bun.DB }
 
-// Seqs returns the highest stored seq of each channel, in the given order, 0 for none.
+// Seqs returns the highest stored seq of each channel, in the given order, or 0 if nothing is
+// stored.
 func (r Rows) Seqs(ctx context.Context, channels []chat.ChannelID) ([]int64, error) {
 	ids := make([][16]byte, len(channels))
 	for i, c := range channels {
@@ -35,7 +36,7 @@ func (r Rows) Seqs(ctx context.Context, channels []chat.ChannelID) ([]int64, err
 	return seqs, nil
 }
 
-// MaxSeq returns the highest stored seq of a channel, 0 for none.
+// MaxSeq returns the highest stored seq of a channel, or 0 if nothing is stored.
 func (r Rows) MaxSeq(ctx context.Context, channel chat.ChannelID) (int64, error) {
 	seqs, err := r.Seqs(ctx, []chat.ChannelID{channel})
 	if err != nil {
@@ -44,7 +45,7 @@ func (r Rows) MaxSeq(ctx context.Context, channel chat.ChannelID) (int64, error)
 	return seqs[0], nil
 }
 
-// Watermark returns the entry id up to which a partition is stored, "0-0" for none.
+// Watermark returns the entry id up to which a partition is stored, or "0-0" if nothing is stored.
 func (r Rows) Watermark(ctx context.Context, partition int) (string, error) {
 	m, err := MarkOf(ctx, r.DB, partition)
 	return fmt.Sprintf("%d-%d", m.MS, m.Seq), err

@@ -1,9 +1,9 @@
 // Package unstored reads events that are acknowledged but may not be in PostgreSQL yet.
 //
 // Every entry at or below a partition's watermark is stored. So a reader reads the watermark first,
-// then the tail above it, then the rows. In this order, an event that moves from the tail to the
-// rows in the meantime is seen in both places, and never in neither. A reader that needs only the
-// newest items may read them before the watermark: see NewestItems.
+// then the tail above it, then the rows. With this order, an event that is stored and trimmed from
+// the tail in the meantime may be seen in both places, but is never missed. A reader that needs
+// only the newest items may read them before the watermark; see NewestItems.
 package unstored
 
 import (
@@ -24,7 +24,7 @@ import (
 
 const (
 	// redisTimeout limits reads from Redis. Without the tail an answer would have holes, so the
-	// caller gets an error instead, and should get it soon.
+	// caller gets an error instead, and should get it quickly.
 	redisTimeout = 4 * time.Second
 	// firstPage is how many items of a tail are read at first. While sync-service runs, a channel
 	// never has that many unstored events.
@@ -49,7 +49,8 @@ func (m Mark) Before(entry string) bool {
 	return at > m.MS || at == m.MS && n > m.Seq
 }
 
-// Marks returns the watermarks of all partitions. A partition without one has stored nothing yet.
+// Marks returns the watermarks of all partitions. If a partition has no watermark, none of its
+// entries are stored yet.
 func Marks(ctx context.Context, db *bun.DB) (map[int]Mark, error) {
 	marks := make(map[int]Mark, 16)
 	err := database.Prepared(ctx, db, "select partition, entry_ms, entry_seq from sync_watermarks", nil, func(rows pgx.Rows) error {
@@ -79,7 +80,7 @@ func MarkOf(ctx context.Context, db bun.IDB, partition int) (Mark, error) {
 }
 
 // Above returns the items of a channel's tail above mark, in ascending seq order. It reads backward
-// until enough returns true for the items found, or to the first item above the mark.
+// until enough returns true for the items found, or until it reaches the mark.
 func Above(ctx context.Context, log *eventlog.Log, channel chat.ChannelID, mark Mark, enough func([]event.Item) bool) ([]event.Item, error) {
 	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
@@ -102,12 +103,12 @@ const newestLen = 16
 
 // NewestItems holds the newest items of a channel's tail, read before the watermark.
 //
-// That order is as safe as the other one if mark and rows come from the same PostgreSQL snapshot,
-// or the rows from a later one. An acknowledged event that is not among these items, or was trimmed
-// from the tail, is stored by then. It saves a separate query to PostgreSQL.
+// Reading in this order is safe if the mark and the rows come from the same PostgreSQL snapshot, or
+// the rows from a later one. By then, any acknowledged event that is older than these items or was
+// trimmed from the tail is stored. It saves a separate PostgreSQL query.
 type NewestItems struct {
 	items []event.Item
-	whole bool // the tail has no other items
+	whole bool // the tail contains no other items
 }
 
 // Newest reads the newest items of a channel's tail.
@@ -118,8 +119,8 @@ func Newest(ctx context.Context, log *eventlog.Log, channel chat.ChannelID) (New
 	return NewestItems{items, len(items) < newestLen}, err
 }
 
-// Above returns the items above mark. ok is false if enough wants more items than were read. The
-// caller then has to read the tail with the function Above, and then the rows again.
+// Above returns the items above mark. ok is false if more items are needed than were read. In that
+// case the caller must read the tail with the function Above and then read the rows again.
 func (n NewestItems) Above(mark Mark, enough func([]event.Item) bool) (items []event.Item, ok bool) {
 	above := mark.above(n.items)
 	return above, n.whole || len(above) < len(n.items) || above[0].Seq == 1 || enough(above)
