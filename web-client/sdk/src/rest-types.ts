@@ -216,6 +216,7 @@ export interface OpsPartition {
 export interface ProfileChange {
   /** A name, or empty. Leading and trailing blanks are removed. */
   readonly display_name?: string | null;
+  /** Several lines of text, or empty. CRLF and CR become LF. */
   readonly bio?: string | null;
   /** The address of a PNG, JPEG, GIF or WebP picture on a public host, with at most 2 MiB and 4096 × 4096 pixels. The server fetches it once and keeps a small square copy. An empty string removes the picture. Sending the address that the account already has changes nothing. */
   readonly avatar_url?: string | null;
