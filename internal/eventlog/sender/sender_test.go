@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -238,7 +239,9 @@ func TestSubmit_afterTheEnd(t *testing.T) {
 	}
 	w.stop()
 	_, err := w.submit(message(user, c, "hi"))
-	wantCode(t, err, apierr.Unavailable)
+	if e := wantCode(t, err, apierr.Unavailable); !strings.Contains(e.Message, "shutting down") {
+		t.Errorf("%q, want it to say that the service is shutting down", e.Message)
+	}
 }
 
 func TestSend_isUnavailableWithoutRedis(t *testing.T) {
