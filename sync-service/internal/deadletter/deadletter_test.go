@@ -394,7 +394,7 @@ func TestRemoveName_replacesTheDeadLetter(t *testing.T) {
 	w := newWorld(t)
 	e := entryOf(t, message(5))
 	large := e.Fields()
-	for i := range 2100 { // more than a command can take
+	for i := range 4100 { // more than a script can pass to a command
 		large = append(large, fmt.Sprint("more", i), "x")
 	}
 	bad := entryOf(t, message(6))
@@ -404,7 +404,7 @@ func TestRemoveName_replacesTheDeadLetter(t *testing.T) {
 		body   bool // the rest of the payload is kept
 	}{
 		"a message":              {e.Fields(), true},
-		"an entry of 4218 parts": {large, true},
+		"an entry of 8218 parts": {large, true},
 		"an unreadable payload":  {bad.Fields(), false},
 	} {
 		old := w.bury(deadletter.Events, 1, test.values, name)
