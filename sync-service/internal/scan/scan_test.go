@@ -211,8 +211,9 @@ func TestChannels_visitsTheKeysOfOneKind(t *testing.T) {
 			p := rediskey.Of(c.UUID, partitions)
 			want[c] = p
 			set(rediskey.Counter(p, c))
-			set(rediskey.Tail(p, chat.NewChannelID()))                           // another kind
-			set(rediskey.Counter((p+1)%partitions, c))                           // another number of partitions made it
+			set(rediskey.Tail(p, chat.NewChannelID())) // another kind
+			moved := chat.NewChannelID()               // another number of partitions made its key
+			set(rediskey.Counter((rediskey.Of(moved.UUID, partitions)+1)%partitions, moved))
 			set(strings.Replace(rediskey.Counter(p, c), c.String(), "no-id", 1)) // not one of our keys
 		}
 		visits := make(chan func() (int, chat.ChannelID), 1000)
