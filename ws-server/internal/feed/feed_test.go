@@ -308,16 +308,28 @@ func TestQuietChannels_areCompared(t *testing.T) {
 	w.awaitHead(ch, 1)
 }
 
-func TestSubscription_isComparedAfterAnInterruption(t *testing.T) {
+// A subscription that is confirmed again may have missed events.
+func TestConfirmed_schedulesACheckOfTheChannel(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	c := chat.NewChannelID()
-	ch := w.join(c)
-	w.redis.Stop(t)
-	w.redis.Start(t)
-	w.stored(c, 1, 2)
-	w.setCounter(c, 2)
-	w.awaitHead(ch, 2)
+	c, user := chat.NewChannelID(), chat.NewUserID()
+	f := &Feed{
+		toCheck: map[chat.ChannelID]struct{}{}, wakeCheck: make(chan struct{}, 1),
+		users: map[string]*watched{rediskey.UserTopic(2, user): {confirmed: make(chan struct{})}},
+	}
+	s := &sink{Feed: f}
+	for range 2 {
+		s.Confirmed(rediskey.PartitionTopic(2)) // no channel's
+		s.Confirmed(rediskey.UserTopic(2, user))
+		if got := f.nextToCheck(); len(got) != 0 || len(f.wakeCheck) != 0 {
+			t.Errorf("%v are checked for the topics of users and partitions", got)
+		}
+		<-f.users[rediskey.UserTopic(2, user)].confirmed
+		s.Confirmed(rediskey.Topic(2, c))
+		if got := f.nextToCheck(); !slices.Equal(got, []chat.ChannelID{c}) {
+			t.Errorf("%v are checked, want %s", got, c)
+		}
+		<-f.wakeCheck
+	}
 }
 
 func TestHole_becomesTombstonesOnceItIsOldEnough(t *testing.T) {
