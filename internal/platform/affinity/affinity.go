@@ -1,20 +1,21 @@
 // Package affinity keeps the workers of one task on separate cores.
 //
-// A few threads may start to work at the same moment, for some ten milliseconds. The kernel often
-// puts them on the core of the thread that woke them. There they take turns while other cores are
-// almost idle, because the kernel's load balancing measures over a longer time. So each worker
-// checks where the others are, and moves away. The package ignores what else runs on the cores.
+// Suppose that a few threads start to work at the same moment, for about ten milliseconds. The
+// kernel often puts them on the core of the thread that woke them. There they take turns while
+// other cores are almost idle, because the kernel balances load over a longer time. So each worker
+// checks which cores the others are on, and moves to another one. The package ignores everything
+// else that runs on the cores.
 package affinity
 
 import "sync/atomic"
 
 // Spread is the set of workers of one task.
 type Spread struct {
-	at []atomic.Int64 // location of each worker; 0 if it has not started or has ended
+	at []atomic.Int64 // location of each worker; 0 if the worker has not started or has ended
 }
 
 // place is a thread and the core that it ran on. The thread matters because a goroutine may
-// continue in a thread that another worker has left.
+// continue on a thread that another worker used before.
 type place struct{ thread, core int32 }
 
 func (p place) pack() int64 { return int64(p.thread)<<32 | int64(p.core) }
@@ -24,10 +25,10 @@ func unpackPlace(n int64) place { return place{thread: int32(n >> 32), core: int
 // NewSpread returns a Spread for the given number of workers.
 func NewSpread(workers int) *Spread { return &Spread{at: make([]atomic.Int64, workers)} }
 
-// Apart moves the calling worker to a core where none of the others ran, if it is on the core of a
-// worker with a lower number. Workers should call it regularly. It takes about 0.2 µs if the worker
-// stays, and about 20 µs if it moves. The thread's CPU affinity is unchanged when Apart returns. On
-// systems other than Linux it does nothing.
+// If the calling worker is on the same core as a worker with a lower number, Apart moves it to a
+// core on which none of the others last ran. Workers should call it regularly. It takes about 0.2
+// µs if the worker stays, and about 20 µs if it moves. The thread's CPU affinity is unchanged when
+// Apart returns. On systems other than Linux it does nothing.
 func (s *Spread) Apart(worker int) {
 	here, ok := current()
 	if !ok {
@@ -47,7 +48,7 @@ func (s *Spread) Apart(worker int) {
 // Ended marks a worker as finished.
 func (s *Spread) Ended(worker int) { s.at[worker].Store(0) }
 
-// on returns the core of a worker, or -1 if it has none or last ran in this very thread.
+// on returns the core of a worker, or -1 if it has none or last ran on the given thread.
 func (s *Spread) on(worker int, thread int32) int32 {
 	if n := s.at[worker].Load(); n != 0 && unpackPlace(n).thread != thread {
 		return unpackPlace(n).core
@@ -55,7 +56,7 @@ func (s *Spread) on(worker int, thread int32) int32 {
 	return -1
 }
 
-// taken returns the cores of all workers except one, which runs in the given thread.
+// taken returns the cores of all workers except one, which runs on the given thread.
 func (s *Spread) taken(except int, thread int32) (taken []int32) {
 	for i := range s.at {
 		if on := s.on(i, thread); i != except && on >= 0 {

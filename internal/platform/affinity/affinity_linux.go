@@ -19,7 +19,7 @@ func current() (here place, ok bool) {
 }
 
 // move moves the calling thread to a core that is not in off, and returns its new place. ok is
-// false if it may run on no other core, or if a system call fails.
+// false if there is no other core that it may run on, or if a system call fails.
 func move(off []int32) (here place, ok bool) {
 	runtime.LockOSThread() // affinity is per thread
 	var all unix.CPUSet
@@ -38,12 +38,12 @@ func move(off []int32) (here place, ok bool) {
 	here, ok = current()
 	if restore(&all) {
 		runtime.UnlockOSThread()
-	} // otherwise no other goroutine may use the thread: it ends with this goroutine
+	} // if restore fails, the thread stays locked, so it ends with this goroutine and no other uses it
 	return here, ok
 }
 
-// restore resets the CPU affinity of the calling thread. The kernel keeps an affinity mask
-// separately from the process's cpuset, and a mask would still apply if the cpuset grew later. So
+// restore resets the CPU affinity of the calling thread. The kernel keeps an affinity mask in
+// addition to the process's cpuset, and the mask would still apply if the cpuset grew later. So
 // restore removes the mask, unless the process had one before (taskset).
 func restore(all *unix.CPUSet) bool {
 	var every, got unix.CPUSet

@@ -1,5 +1,5 @@
-// Package backoff waits between attempts: exponentially longer, with jitter, so that instances that
-// failed together do not retry in lockstep.
+// Package backoff waits between attempts. The delays grow exponentially and have jitter, so that
+// instances that failed together do not retry in lockstep.
 package backoff
 
 import (
@@ -10,8 +10,8 @@ import (
 	"parley.chat/internal/platform/lifecycle"
 )
 
-// Delay returns the delay after a number of earlier failures. It doubles from first to last; a
-// random half of it is jitter.
+// Delay returns the delay after the given number of failures. The delay doubles from first up to
+// last, and up to half of it is random jitter.
 func Delay(failures int, first, last time.Duration) time.Duration {
 	d := min(last, first<<min(failures, 16))
 	return d/2 + rand.N(d/2+1)
@@ -23,7 +23,7 @@ type Backoff struct {
 	Tries    int // failed attempts since the last success
 }
 
-// Wait sleeps before the next attempt. It returns false if ctx has ended.
+// Wait sleeps before the next attempt. It returns false if ctx is done.
 func (b *Backoff) Wait(ctx context.Context) bool {
 	d := Delay(b.Tries, b.Min, b.Max)
 	b.Tries++
@@ -33,12 +33,12 @@ func (b *Backoff) Wait(ctx context.Context) bool {
 // Reset restarts the backoff after a success.
 func (b *Backoff) Reset() { b.Tries = 0 }
 
-// attemptTimeout bounds one attempt, even after ctx has ended.
+// attemptTimeout limits each attempt, which may outlive ctx.
 const attemptTimeout = 30 * time.Second
 
 // Retry calls f until it succeeds, and calls failed after each failed attempt. An attempt continues
-// even if ctx ends. Once ctx has ended, Retry does not start another attempt and returns the last
-// error.
+// even if ctx is canceled. Once ctx is done, Retry does not start another attempt and returns the
+// last error.
 func (b *Backoff) Retry(ctx context.Context, f func(context.Context) error, failed func(tries int, err error)) error {
 	for {
 		attempt, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTimeout)

@@ -1,9 +1,9 @@
-// Package browser holds what chat-service and ws-server must agree on about requests from browsers:
-// which cookies hold the session, which origins may use them, which hosts the deployment serves,
-// and whether the browser uses https.
+// Package browser contains the rules for requests from browsers on which chat-service and ws-server
+// must agree: which cookies hold the session, which origins may use them, which hosts the
+// deployment serves, and whether the browser uses https.
 //
 // An attacker's page controls much of a request, but not all of it. The browser itself sets Host,
-// Origin and Cookie. And no page can add X-Forwarded-Proto to a request to another origin unless
+// Origin and Cookie. A page also cannot add X-Forwarded-Proto to a request to another origin unless
 // that origin allows it.
 package browser
 
@@ -15,11 +15,12 @@ import (
 )
 
 // OverHTTPS reports whether the browser that sent r uses https, to us or to a proxy. It trusts
-// X-Forwarded-Proto from anyone: only the sender itself could forge it, and would only harm its own
-// session.
+// X-Forwarded-Proto from anyone, because only the sender itself could forge it, and would harm only
+// its own session.
 //
-// A proxy may also terminate https without adding the header. Browsers then reveal it: they send
-// Sec-Fetch-Site only to https and loopback addresses (Fetch Metadata, section 3).
+// A proxy may also terminate https without adding the header. In that case Sec-Fetch-Site shows
+// that the browser uses https, because browsers send it only to https and loopback addresses (Fetch
+// Metadata, section 3).
 func OverHTTPS(r *http.Request) bool {
 	proto, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
 	return r.TLS != nil || strings.EqualFold(strings.TrimSpace(proto), "https") ||
@@ -36,8 +37,8 @@ const (
 	DeviceCookie  Cookie = "device_token" // outlives the session
 )
 
-// Name returns the cookie's name in the header. A browser accepts a name that begins with __Host-
-// only with Secure, with the path / and without a domain. So no other host, such as another
+// Name returns the cookie's name in the header. A browser accepts a cookie whose name begins with
+// __Host- only if it is Secure, has the path / and has no domain. So no other host, such as another
 // subdomain, can set it.
 func (c Cookie) Name(secure bool) string {
 	if secure {
@@ -46,12 +47,12 @@ func (c Cookie) Name(secure bool) string {
 	return string(c)
 }
 
-// ErrTwoCookies means that a request has two cookies of the same name. One of them was set by
-// someone else, and it is unknown which.
+// ErrTwoCookies means that a request has two cookies with the same name. One of them was set by
+// someone else, and there is no way to tell which.
 var ErrTwoCookies = errors.New("the request has two cookies of the same name")
 
-// Of returns the value of the cookie in r, "" if there is none. Over https only the name with
-// __Host- is accepted.
+// Of returns the value of the cookie in r, or "" if there is none. Over https it accepts only the
+// name with the prefix __Host-.
 func (c Cookie) Of(r *http.Request) (string, error) {
 	value, err := only(r, c.Name(true))
 	if value == "" && err == nil && !OverHTTPS(r) {
@@ -71,7 +72,7 @@ func only(r *http.Request, name string) (string, error) {
 	}
 }
 
-// AccessToken returns the access token of r, "" if there is none, and whether it came from a
+// AccessToken returns the access token in r, or "" if there is none, and whether it came from a
 // cookie. The cookie takes precedence over the Authorization header.
 func AccessToken(r *http.Request) (raw string, byCookie bool, err error) {
 	raw, err = AccessCookie.Of(r)

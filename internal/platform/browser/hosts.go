@@ -11,13 +11,14 @@ import (
 	"parley.chat/internal/platform/config"
 )
 
-// Hosts are the names under which browsers reach a deployment: the setting PUBLIC_HOSTS. Requests
-// for other hosts are refused. Otherwise a page under an attacker's name that resolves to this
-// server (DNS rebinding) would have that name as its origin. An empty list serves every host.
+// Hosts holds the host names under which browsers reach a deployment (the setting PUBLIC_HOSTS).
+// Requests for other hosts are refused, to prevent DNS rebinding: if an attacker's host name
+// resolved to this server, a page under that name would count as same-origin. An empty list serves
+// every host.
 type Hosts []string
 
 // UnmarshalText parses "chat.example.com, 192.0.2.7, localhost". Ports are not compared and must
-// not be given.
+// not be specified.
 func (h *Hosts) UnmarshalText(text []byte) error {
 	var items config.List
 	if err := items.UnmarshalText(text); err != nil {
@@ -36,7 +37,7 @@ func (h *Hosts) UnmarshalText(text []byte) error {
 	return errors.Join(errs...)
 }
 
-// String returns the hosts with commas between them.
+// String returns the hosts, separated by commas.
 func (h Hosts) String() string { return strings.Join(h, ",") }
 
 // Serves reports whether the Host header is one of the hosts.

@@ -14,13 +14,13 @@ import (
 	"parley.chat/internal/platform/config"
 )
 
-// Origins are the origins, in addition to our own, whose pages may use our users' cookies: the
-// setting PUBLIC_ORIGINS. Each is in the form that browsers send: scheme and host in lower case,
+// Origins holds the origins, in addition to our own, whose pages may use our users' cookies (the
+// setting PUBLIC_ORIGINS). Each is in the form that browsers send: scheme and host in lower case,
 // without the default port.
 type Origins []string
 
 // UnmarshalText parses "https://app.example.com, http://localhost:5173". It rejects values that no
-// browser's Origin can equal.
+// browser can send as an Origin.
 func (o *Origins) UnmarshalText(text []byte) error {
 	var items config.List
 	if err := items.UnmarshalText(text); err != nil {
@@ -39,7 +39,7 @@ func (o *Origins) UnmarshalText(text []byte) error {
 	return errors.Join(errs...)
 }
 
-// String returns the origins with commas between them.
+// String returns the origins, separated by commas.
 func (o Origins) String() string { return strings.Join(o, ",") }
 
 // parseOrigin returns an origin in the form that browsers send.
@@ -102,13 +102,13 @@ func defaultPort(scheme string) string {
 	return "80"
 }
 
-// Guard refuses requests with which a page of another origin would use our users' cookies.
+// Guard refuses requests in which a page from another origin would use our users' cookies.
 type Guard struct {
 	origins    Origins
 	protection *http.CrossOriginProtection
 }
 
-// NewGuard returns a Guard that accepts pages of our own origin and of the given origins.
+// NewGuard returns a Guard that accepts pages from our own origin and from the given origins.
 func NewGuard(origins Origins) (*Guard, error) {
 	g := &Guard{origins: origins, protection: http.NewCrossOriginProtection()}
 	for _, o := range origins {
@@ -121,8 +121,9 @@ func NewGuard(origins Origins) (*Guard, error) {
 
 var errForeign = errors.New("the page is from another origin")
 
-// CheckRequest checks a REST request. It accepts requests without Origin and Sec-Fetch-Site, which
-// do not come from a browser. It also accepts reads: a page cannot see their responses.
+// CheckRequest checks a REST request. It accepts requests that have neither Origin nor
+// Sec-Fetch-Site, because they do not come from a browser. It also accepts reads, because a page
+// from another origin cannot see their responses.
 func (g *Guard) CheckRequest(r *http.Request) error {
 	if err := g.protection.Check(r); err != nil {
 		return err
@@ -138,15 +139,16 @@ func (g *Guard) CheckRequest(r *http.Request) error {
 	return nil
 }
 
-// CheckUpgrade checks a WebSocket request, whose responses a page can see.
+// CheckUpgrade checks a WebSocket request. Unlike for a REST request, a page from another origin
+// could see the responses.
 func (g *Guard) CheckUpgrade(r *http.Request) error {
 	origin := r.Header.Get("Origin")
 	if origin == "" || slices.Contains(g.origins, origin) {
 		return nil
 	}
 	u, err := url.Parse(origin)
-	// A page over https may reach us over http: a proxy may have terminated https without adding a
-	// header.
+	// A page loaded over https may seem to reach us over http, because a proxy may have terminated
+	// https without adding a header.
 	if err != nil || u.Host == "" || OverHTTPS(r) && u.Scheme != "https" {
 		return errForeign
 	}

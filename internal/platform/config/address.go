@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// ParseURL parses a setting that is a URL with one of the schemes. A URL may contain a password,
-// and the errors of net/url quote their input. So the error of ParseURL describes the problem in
-// its own words and never quotes the value.
+// ParseURL parses a setting whose value is a URL with one of the given schemes. A URL may contain a
+// password, and the errors of net/url quote their input. So the error of ParseURL describes the
+// problem in its own words and never quotes the value.
 func ParseURL(value string, schemes ...string) (*url.URL, error) {
 	u, err := url.Parse(value)
 	if err != nil {
@@ -22,8 +22,8 @@ func ParseURL(value string, schemes ...string) (*url.URL, error) {
 	return u, nil
 }
 
-// CheckHTTP returns an error unless value is an http or https URL with a host. The error quotes
-// nothing of the value.
+// CheckHTTP returns an error unless value is an http or https URL with a host. The error does not
+// quote the value.
 func CheckHTTP(value string) error {
 	u, err := ParseURL(value, "http", "https")
 	if err == nil && u.Host == "" {
@@ -32,7 +32,7 @@ func CheckHTTP(value string) error {
 	return err
 }
 
-// hint returns the reason of a parse error, without quoting the input.
+// hint returns the reason for a parse error, without quoting the input.
 func hint(err error) string {
 	if _, ok := errors.AsType[url.EscapeError](err); ok {
 		return ": it has an invalid percent escape"
@@ -58,8 +58,7 @@ func PublicURL(value string) string {
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
 
-// WithoutURL strips the URL from an error of net/http, whose text includes the user name and the
-// query.
+// WithoutURL strips the URL from a net/http error, whose text includes the user name and the query.
 func WithoutURL(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err

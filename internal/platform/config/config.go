@@ -1,10 +1,10 @@
 // Package config fills a program's typed settings from environment variables.
 //
 // A setting is a field with the tags `env:"CHAT_ADDR" envDefault:":8080" desc:"listen address"`.
-// Fields of nested structs count too; `envPrefix:"…"` on the struct field is a prefix of their
-// names. An unset or empty variable takes its default. Load reports every invalid variable, by
-// name. The package reads no environment itself: the caller passes os.Getenv, or a map lookup in a
-// test.
+// Fields of nested structs are also settings; `envPrefix:"…"` on the struct field adds a prefix to
+// their names. A setting whose variable is unset or empty gets its default. Load reports every
+// invalid variable by name. The package does not read the environment itself: the caller passes
+// os.Getenv or, in a test, a map lookup.
 package config
 
 import (
@@ -24,7 +24,7 @@ type Var struct {
 	Type    string // as shown in --help: "duration", "percent", "list", …
 }
 
-// Error names an invalid variable and the reason. Load joins one for each.
+// Error names an invalid variable and the reason why it is invalid.
 type Error struct {
 	Name string
 	Err  error
@@ -34,8 +34,8 @@ func (e *Error) Error() string { return e.Name + ": " + e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
 // Load fills cfg, a pointer to a struct, from getenv. It leaves fields without an env tag
-// unchanged. The error joins one *Error for each invalid variable, in field order. Even then, the
-// valid fields are set.
+// unchanged. The error joins one *Error for each invalid variable, in field order. Even if there is
+// an error, the valid fields are set.
 func Load(cfg any, getenv func(string) string) error {
 	v := reflect.ValueOf(cfg)
 	if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct {
@@ -50,8 +50,8 @@ func Load(cfg any, getenv func(string) string) error {
 	return errors.Join(errs...)
 }
 
-// loadField passes the library a struct with only this field. The library's errors name the Go
-// field and not the variable, and two nested structs may both have a field called Addr.
+// loadField passes the library a struct with only this field. That is because the library's errors
+// name the Go field, not the variable, and two nested structs may both have a field called Addr.
 func loadField(dst reflect.Value, name string, f reflect.StructField, getenv func(string) string) error {
 	tagName, _, _ := strings.Cut(f.Tag.Get("env"), ",")
 	environment := map[string]string{}

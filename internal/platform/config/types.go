@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Percent is a share between 0 and 100, written "50%". The sign is required, so that 0.5 is not
-// read as half a percent.
+// Percent is a percentage between 0 and 100, written "50%". The percent sign is required, so that
+// 0.5 cannot be misread as half a percent.
 type Percent float64
 
 // UnmarshalText parses "50%" or "12.5%".
@@ -32,11 +32,11 @@ func (p Percent) MarshalText() ([]byte, error) { return []byte(p.String()), nil 
 // String returns "50%".
 func (p Percent) String() string { return strconv.FormatFloat(float64(p), 'f', -1, 64) + "%" }
 
-// Of returns this share of whole, rounded down.
+// Of returns this percentage of whole, rounded down.
 func (p Percent) Of(whole int64) int64 { return int64(float64(whole) * float64(p) / 100) }
 
-// Rate allows Count actions in any interval of length Per, written "20/10s". "off" is a Count of 0:
-// no limit.
+// Rate allows Count actions in any interval of length Per, written "20/10s". "off" is a Count of 0,
+// which means no limit.
 type Rate struct {
 	Count int
 	Per   time.Duration
@@ -83,10 +83,11 @@ func (l *List) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// String returns the items with commas between them.
+// String returns the items, separated by commas.
 func (l List) String() string { return strings.Join(l, ",") }
 
-// CIDRs is a comma-separated list of networks; a bare address is a network of one address.
+// CIDRs is a comma-separated list of networks. A bare address is a network that contains only that
+// address.
 type CIDRs []netip.Prefix
 
 // UnmarshalText parses "10.0.0.0/8, fd00::/8, 192.0.2.7".
@@ -129,7 +130,7 @@ func (c CIDRs) Contains(addr netip.Addr) bool {
 	return false
 }
 
-// String returns the networks with commas between them.
+// String returns the networks, separated by commas.
 func (c CIDRs) String() string {
 	items := make(List, len(c))
 	for i, prefix := range c {
@@ -138,7 +139,7 @@ func (c CIDRs) String() string {
 	return items.String()
 }
 
-// typeName returns the name of t in --help, for readers who do not know Go.
+// typeName returns the name for t to show in --help, for readers who do not know Go.
 func typeName(t reflect.Type) string {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()

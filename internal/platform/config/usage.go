@@ -6,8 +6,8 @@ import (
 	"text/tabwriter"
 )
 
-// Usage writes the --help of a program whose settings are cfg, with one line per variable. A
-// variable that several of the structs share is listed once.
+// Usage writes the --help text of a program whose settings are the structs in cfg, with one line
+// per variable. A variable that occurs in several of the structs is listed once.
 func Usage(w io.Writer, program string, cfg ...any) {
 	fmt.Fprintf(w, "Usage: %s\n\nSettings are environment variables:\n\n", program)
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

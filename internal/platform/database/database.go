@@ -1,4 +1,4 @@
-// Package database opens a service's connection pool to PostgreSQL, in the service's own role.
+// Package database opens a service's PostgreSQL connection pool, using the service's own role.
 package database
 
 import (
@@ -16,19 +16,19 @@ import (
 
 // Options configures a pool.
 type Options struct {
-	Role             string        // role to set after connecting; "" keeps that of the login
+	Role             string        // role to set after connecting; "" keeps the login's role
 	MaxConns         int           // default 10
 	StatementTimeout time.Duration // default 15s
-	ApplicationName  string        // as pg_stat_activity shows it
+	ApplicationName  string        // shown in pg_stat_activity
 	// Inline is for services that query only through bun. bun writes arguments into the query text,
-	// so every text is different. Preparing them would fill pgx's cache and the server's memory
-	// with statements that are never reused.
+	// so every query has a different text. Preparing these queries would fill pgx's cache and the
+	// server's memory with statements that are never reused.
 	Inline bool
 }
 
-// Open returns a pool on url without connecting. pgsession sets up and checks every session of the
-// pool. A session that turns out to be read-only later is removed from the pool, and the query
-// returns that error.
+// Open returns a pool for url without connecting. pgsession sets up and checks every session of the
+// pool. If a session later turns out to be read-only, it is removed from the pool, and the query
+// returns the error.
 func Open(url string, o Options) (*bun.DB, error) {
 	cfg, err := databaseurl.Parse(url)
 	if err != nil {

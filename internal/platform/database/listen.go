@@ -10,9 +10,9 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// Listen calls heard for each NOTIFY on a channel, and once as soon as no notification can be
-// missed any more. It uses its own connection, outside the pool. It returns the connection's error,
-// or nil once ctx is done.
+// Listen calls heard once as soon as it is listening, so that no later notification can be missed,
+// and then for each NOTIFY on the channel. It uses its own connection, outside the pool. It returns
+// the connection's error, or nil once ctx is done.
 func Listen(ctx context.Context, db *bun.DB, channel string, heard func()) error {
 	cfg, err := configOf(ctx, db)
 	if err != nil {
@@ -38,7 +38,7 @@ func Listen(ctx context.Context, db *bun.DB, channel string, heard func()) error
 	}
 }
 
-// ended returns nil if ctx is done, else err.
+// ended returns nil if ctx is done, and err if not.
 func ended(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil

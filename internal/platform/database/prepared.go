@@ -14,11 +14,11 @@ import (
 
 // Prepared runs a query that has one of a few fixed texts, with arguments as $1, $2, …, and calls
 // each for every row. It is for the most frequent queries. PostgreSQL parses and plans the text
-// once per connection, values are sent in binary form, and pgx scans the rows directly, without
-// database/sql and reflection. Use bun for all other queries.
+// once per connection, values are sent in binary format, and pgx scans the rows directly, without
+// database/sql or reflection. Use bun for all other queries.
 //
 // Prepared may call each for some rows before it returns an error. It sends a query again, on
-// another connection, only if the server certainly has not received it.
+// another connection, only if it is certain that the server has not received it.
 func Prepared(ctx context.Context, db *bun.DB, query string, args []any, each func(pgx.Rows) error) error {
 	args = append([]any{pgx.QueryExecModeCacheStatement}, args...)
 	for try := 0; ; try++ {

@@ -20,9 +20,9 @@ import (
 	"parley.chat/shared-contracts/schema"
 )
 
-// Ping reports whether the pool has or gets a session that can write and whose settings are still
-// as pgsession made them. It closes sessions for which this is not true. Its errors are suitable
-// for /readyz.
+// Ping checks that the pool has, or can open, a session that can write and whose settings are still
+// as pgsession made them. It closes sessions that fail this check. Its errors are suitable for
+// /readyz.
 func Ping(ctx context.Context, db *bun.DB) error {
 	for {
 		closed, err := ping(ctx, db)
@@ -30,7 +30,7 @@ func Ping(ctx context.Context, db *bun.DB) error {
 			return nil
 		}
 		if closed && ctx.Err() == nil {
-			continue // the pool may have other sessions; in the end it opens a new one
+			continue // the pool may have other sessions; once it has none left, it opens a new one
 		}
 		err = fmt.Errorf("reach PostgreSQL: %w", err)
 		if e, ok := errors.AsType[*pgsession.Error](err); ok {
@@ -41,8 +41,8 @@ func Ping(ctx context.Context, db *bun.DB) error {
 }
 
 // Ready is Ping plus a check that the database has the schema that this program was built for. A
-// newer schema is accepted: migrations run before the programs that need them, and do not break the
-// previous release.
+// newer schema is accepted, because migrations run before the programs that need them are started,
+// and do not break the previous release.
 func Ready(ctx context.Context, db *bun.DB) error {
 	if err := Ping(ctx, db); err != nil {
 		return err
@@ -72,7 +72,7 @@ func Ready(ctx context.Context, db *bun.DB) error {
 	return nil
 }
 
-// ping checks one session of the pool, and reports whether it has closed the session.
+// ping checks one session from the pool. closed reports whether it has closed that session.
 func ping(ctx context.Context, db *bun.DB) (closed bool, err error) {
 	conn, err := db.DB.Conn(ctx)
 	if err != nil {
@@ -94,15 +94,15 @@ func ping(ctx context.Context, db *bun.DB) (closed bool, err error) {
 	return closed, err
 }
 
-// Pauses between two attempts of Watch.
+// Pauses between two attempts by Watch.
 const (
 	firstPause = 100 * time.Millisecond
 	lastPause  = 2 * time.Second
 )
 
 // Watch waits until db has a session, and then until ctx is done. It is a part for lifecycle.Run.
-// An error means that no session can ever meet the service's needs, because of the database or a
-// pooler: the service should not start. Every other failure may be temporary, and is logged.
+// It returns an error if no session can ever meet the service's needs, because of the database or a
+// pooler, so that the service should not start. Every other failure may be temporary and is logged.
 func Watch(ctx context.Context, db *bun.DB, log *slog.Logger) error {
 	waits := outage.New(log, "waiting for PostgreSQL", "PostgreSQL can be used")
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {

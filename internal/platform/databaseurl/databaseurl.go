@@ -1,4 +1,4 @@
-// Package databaseurl parses DATABASE_URL without ever showing it.
+// Package databaseurl parses DATABASE_URL. Its errors never show the value.
 package databaseurl
 
 import (
@@ -10,8 +10,8 @@ import (
 	"parley.chat/internal/platform/config"
 )
 
-// Parse parses the value of DATABASE_URL. pgx's error quotes the value and hides the password only
-// if pgx recognizes it. So the error of Parse describes the problem in its own words.
+// Parse parses the value of DATABASE_URL. pgx's errors quote the value and hide the password only
+// if pgx recognizes it as one. So Parse's errors describe the problem in their own words.
 func Parse(value string) (*pgx.ConnConfig, error) {
 	cfg, err := pgx.ParseConfig(value)
 	if err == nil {

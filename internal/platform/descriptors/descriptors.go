@@ -1,11 +1,12 @@
-// Package descriptors divides the file descriptors that a process may open, so that a flood of
-// connections leaves enough of them for health checks, metrics and the stores.
+// Package descriptors budgets a process's file descriptors, so that a flood of connections leaves
+// enough of them for health checks, metrics and the stores.
 //
-// A connection is plain from its accept until a handler hijacks it (a WebSocket) or it ends. A
-// Listener limits the plain connections; the handler limits those that it hijacks. When the limit
-// is reached, a new connection waits in the kernel's backlog until another one ends. A plain
-// connection that has made no progress for a second, and that no handler works on, is closed
-// instead. A client that never sends its request has such a connection.
+// A connection is called plain from the time it is accepted until a handler hijacks it (for a
+// WebSocket) or it ends. A Listener limits the number of plain connections; the handler limits the
+// connections that it hijacks. When the limit is reached, a new connection waits in the kernel's
+// backlog until another one ends. Alternatively, a plain connection is closed to make room if it
+// has made no progress for a second and no handler is using it. Typically, its client has never
+// sent a request.
 package descriptors
 
 import (
@@ -21,10 +22,11 @@ import (
 )
 
 const (
-	// idleGrace is how long a plain connection may make no progress when its slot is needed.
+	// idleGrace is how long a plain connection may make no progress before it is closed if its slot
+	// is needed.
 	idleGrace = time.Second
-	// retryPause is the pause between two accepts while the process or the machine has no free
-	// descriptor.
+	// retryPause is the pause between two accepts while the process or the machine has no free file
+	// descriptors.
 	retryPause = 100 * time.Millisecond
 	// repeatInterval is how often a continuing lack of descriptors is logged.
 	repeatInterval = time.Minute
@@ -41,9 +43,9 @@ func Plain(limit int) int {
 	return min(max(limit/8, minPlain), maxPlain)
 }
 
-// Listener limits the plain connections of an HTTP server, and logs a lack of descriptors with a
-// few lines. State must be the server's ConnState, and Serving must wrap its handler. It is safe
-// for concurrent use and starts no goroutine.
+// Listener limits the plain connections to an HTTP server. If file descriptors run out, it logs
+// only a few lines. State must be the server's ConnState, and Serving must wrap its handler. It is
+// safe for concurrent use and starts no goroutine.
 type Listener struct {
 	net.Listener
 	max    int
@@ -51,14 +53,14 @@ type Listener struct {
 	closed chan struct{}
 	close  func() error
 
-	// changed has capacity 1: a plain connection has ended.
+	// changed has capacity 1. It signals that a plain connection has ended or was hijacked.
 	changed chan struct{}
 
 	mu    sync.Mutex // guards the fields below; nothing blocks while it is held
-	order *list.List // of *plain, the one longest without progress first
+	order *list.List // of *plain; the one that has made no progress for the longest time comes first
 	at    map[net.Conn]*list.Element
 
-	failing  time.Time // when accepts began to fail; used only by Accept, as are the two below
+	failing  time.Time // when accepts began to fail; like the two fields below, used only by Accept
 	reminded time.Time
 	failures int
 }
@@ -67,10 +69,11 @@ type Listener struct {
 type plain struct {
 	conn    net.Conn
 	moved   time.Time // when it last made progress
-	serving bool      // a handler works on it
+	serving bool      // a handler is using it
 }
 
-// Listen returns a Listener on l for at most maxConns plain connections.
+// Listen returns a Listener that accepts connections from l, with at most maxConns plain
+// connections at a time.
 func Listen(l net.Listener, maxConns int, log *slog.Logger) *Listener {
 	d := &Listener{
 		Listener: l, max: maxConns, log: log, closed: make(chan struct{}), changed: make(chan struct{}, 1),
@@ -105,13 +108,14 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// exhausted reports whether an accept failed for lack of a descriptor or of memory.
+// exhausted reports whether an accept failed because file descriptors or memory ran out.
 func exhausted(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
 }
 
-// handleExhausted logs a lack of descriptors when it begins and once a minute, and then pauses. It
-// also closes the connection that has made no progress for the longest time, if there is one.
+// handleExhausted logs that file descriptors have run out, when that begins and once a minute, and
+// then pauses. It also closes the connection that has made no progress for the longest time, if
+// there is one.
 func (l *Listener) handleExhausted(err error) {
 	now := time.Now()
 	if l.failures++; l.failing.IsZero() {
@@ -161,8 +165,8 @@ func (l *Listener) room() error {
 	}
 }
 
-// evictLocked closes the connection that has made no progress for the longest time, if it has
-// exceeded idleGrace and no handler works on it.
+// evictLocked closes the connection that has made no progress for the longest time, provided that
+// it has exceeded idleGrace and no handler is using it.
 func (l *Listener) evictLocked(now time.Time) bool {
 	for e := l.order.Front(); e != nil; e = e.Next() {
 		p := e.Value.(*plain)
@@ -173,7 +177,7 @@ func (l *Listener) evictLocked(now time.Time) bool {
 			continue
 		}
 		l.removeLocked(p.conn)
-		_ = p.conn.Close() // its peer has not finished a request
+		_ = p.conn.Close() // its peer has not finished sending a request
 		return true
 	}
 	return false
@@ -198,7 +202,7 @@ func (l *Listener) State(conn net.Conn, state http.ConnState) {
 		default:
 		}
 	case http.StateNew:
-		if l.at[conn] == nil { // otherwise Accept has already counted it
+		if l.at[conn] == nil { // if it is in the map, Accept has already counted it
 			l.at[conn] = l.order.PushBack(&plain{conn: conn, moved: time.Now()})
 		}
 	default:

@@ -2,5 +2,5 @@
 
 package descriptors
 
-// Limit returns 0: on this system the limit is unknown.
+// Limit returns 0, because the limit is unknown on this system.
 func Limit() int { return 0 }

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// Limit returns how many descriptors the process may have open, 0 if that is unknown or without a
-// bound. Go raises the soft limit to the hard one when a program starts.
+// Limit returns how many file descriptors the process may have open, or 0 if the limit is unknown
+// or unlimited. Go raises the soft limit to the hard limit when a program starts.
 func Limit() int {
 	var r syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil || r.Cur > math.MaxInt32 {

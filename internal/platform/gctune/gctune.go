@@ -1,10 +1,10 @@
-// Package gctune sets how much garbage a process may accumulate before Go collects it: a
-// percentage of the live memory, but at least as much as fits into a fixed amount. The percentage
-// alone, which is what GOGC sets, makes a small heap with a high allocation rate be collected many
-// times a second. That can take a sixth of the CPU time.
+// Package gctune sets how much garbage a process may accumulate before Go collects it: a percentage
+// percentage of the live memory or, if that is less, as much as fits into a fixed total. With a
+// percentage alone, as set by GOGC, a small heap with a high allocation rate is collected many
+// times a second, which can take a sixth of the CPU time.
 //
-// It is for programs, which call it once. Libraries must not use it, because the collector is
-// shared by the whole process.
+// It is meant to be called once, by a program. Libraries must not use it, because the whole process
+// shares the collector.
 package gctune
 
 import (
@@ -16,12 +16,12 @@ import (
 // Policy sets how much garbage may accumulate.
 type Policy struct {
 	Percent int // of the live memory
-	// Room is how many bytes of heap and stacks, live memory included, may be in use before
+	// Room is how many bytes of heap and stacks, including live memory, may be in use before
 	// anything is collected.
 	Room uint64
 }
 
-// maxPercent bounds the percentage for a heap with almost no live memory.
+// maxPercent limits the percentage for a heap with almost no live memory.
 const maxPercent = 1000
 
 // Keep applies the policy from now on. It adjusts the percentage after each collection, in the
@@ -34,7 +34,7 @@ func (p Policy) Keep() {
 
 type keeper struct {
 	policy  Policy
-	percent int // the value set last; 0 if none was set
+	percent int // the value that was set last; 0 if none was set
 }
 
 // marker becomes unreachable immediately, so every collection runs its finalizer.
@@ -59,7 +59,7 @@ func (k *keeper) adjust() {
 	}
 }
 
-// percentFor returns the percentage for the given live memory in bytes, stacks included.
+// percentFor returns the percentage for the given live memory, in bytes, including stacks.
 func (p Policy) percentFor(live uint64) int {
 	if live >= p.Room {
 		return p.Percent

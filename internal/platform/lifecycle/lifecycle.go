@@ -1,9 +1,9 @@
 // Package lifecycle runs the parts of a program together and stops them in order.
 //
-// Parts start in the given order and stop in reverse order, one after another. So a part may rely
+// Parts start in the given order and stop in reverse order, one after another. So a part can rely
 // on the parts before it for as long as it runs, even while it drains. Each part has its own
-// context. It is canceled when that part has to stop, which is later than the program's own signal
-// to stop.
+// context, which is canceled when it is that part's turn to stop, not when the program is told to
+// stop.
 package lifecycle
 
 import (
@@ -18,8 +18,9 @@ import (
 const (
 	// defaultDrain is the drain deadline if none is given.
 	defaultDrain = 30 * time.Second
-	// lastCall is the total time for all parts that still run at the drain deadline. So one part
-	// that hangs does not prevent a clean end of the parts below it, such as a private database.
+	// lastCall is the total time for all parts that are still running at the drain deadline. So if
+	// one part hangs, the parts that it relies on, such as a private database, can still stop
+	// cleanly.
 	lastCall = time.Second
 )
 
@@ -42,11 +43,11 @@ type running struct {
 
 // Run starts the parts and blocks until all of them have returned. It stops them when ctx is done
 // or when one of them returns. It returns the first error, with the part's name, or nil after a
-// clean stop. Stopping must finish within drain (zero: 30 s). A part that takes longer is named in
-// the error and its goroutine is abandoned, so the program should exit.
+// clean stop. Stopping must finish within drain (zero: 30 s). If a part takes longer, the error
+// names it and its goroutine is abandoned, so the program should exit.
 func Run(ctx context.Context, log *slog.Logger, drain time.Duration, parts ...Part) error {
 	all := make([]*running, 0, len(parts))
-	first := make(chan error, len(parts)) // results of parts that ended by themselves, in order
+	first := make(chan error, len(parts)) // results of parts that returned by themselves, in order
 	for _, part := range parts {
 		all = append(all, start(ctx, part, first))
 	}
@@ -69,7 +70,7 @@ func Run(ctx context.Context, log *slog.Logger, drain time.Duration, parts ...Pa
 			expired = true
 			deadline.Reset(lastCall)
 		} else if errors.Is(err, errTooLate) {
-			deadline.Reset(0) // keep it expired: the remaining parts only succeed if they have already ended
+			deadline.Reset(0) // keep it expired, so that the remaining parts succeed only if they have already ended
 		}
 		switch {
 		case err == nil:
@@ -92,7 +93,7 @@ func start(ctx context.Context, part Part, first chan<- error) *running {
 		told := ctx.Err() != nil
 		switch {
 		case told && errors.Is(err, context.Canceled):
-			err = nil // it only reports our own cancellation
+			err = nil // the error only reports our own cancellation
 		case !told && err == nil:
 			err = ErrStoppedByItself
 		}
@@ -109,8 +110,8 @@ func start(ctx context.Context, part Part, first chan<- error) *running {
 
 var errTooLate = errors.New("did not stop within the drain deadline")
 
-// wait returns the result of the part, or errTooLate at the deadline. If the part has ended by
-// then, its result wins.
+// wait returns the part's result, or errTooLate at the deadline. If the part has already ended by
+// then, its result takes precedence.
 func (p *running) wait(deadline *time.Timer) error {
 	select {
 	case err := <-p.done:

@@ -32,7 +32,7 @@ var prototypes = sync.OnceValue(func() map[rune]string {
 	return all
 })
 
-// runeOf returns the character with a hexadecimal code point.
+// runeOf returns the character with the given hexadecimal code point.
 func runeOf(code string) rune {
 	n, err := strconv.ParseUint(code, 16, 32)
 	if err != nil {
@@ -41,8 +41,8 @@ func runeOf(code string) rune {
 	return rune(n)
 }
 
-// maxKeyBytes is the maximum length of a key, because one character may expand to 18 and PostgreSQL
-// indexes at most 2,704 bytes. A longer key is replaced by its hash.
+// maxKeyBytes is the maximum length of a key. A longer key is replaced by its hash, because one
+// character may expand to 18 and PostgreSQL can index at most 2,704 bytes.
 const maxKeyBytes = 512
 
 // Key returns a text that is equal for names that look alike: the skeleton of UTS 39, ignoring
@@ -69,8 +69,8 @@ func Key(name string) string {
 	return key
 }
 
-// together lists the scripts that one word may mix: those of Japanese, of Chinese and of Korean,
-// each with Latin.
+// together lists the sets of scripts that one word may mix: the scripts of Japanese, Chinese and
+// Korean, each together with Latin.
 var together = [][]string{
 	{"Latin", "Han", "Hiragana", "Katakana"}, {"Latin", "Han", "Bopomofo"}, {"Latin", "Han", "Hangul"},
 }

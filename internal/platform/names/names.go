@@ -1,7 +1,7 @@
-// Package names defines the rules for names of people and channels: a canonical form of each name,
-// and a key that is equal for names that look alike.
+// Package names defines the rules for the names of people and channels: the canonical form of a
+// name, and a key that is equal for names that look alike.
 //
-// The rules are those of Unicode's security mechanisms (UTS 39): skeletons of confusable
+// The rules are taken from Unicode's security mechanisms (UTS 39): skeletons for confusable
 // characters, and the restriction level "highly restrictive" for each word of a name. Every
 // function is pure and safe for concurrent use.
 package names
@@ -34,7 +34,7 @@ func Clean(name string) (string, error) {
 	return name, nil
 }
 
-// CleanDisplay is Clean for the name of a person, and also rejects reserved names.
+// CleanDisplay is like Clean, but for a person's name: it also rejects reserved names.
 func CleanDisplay(name string) (string, error) {
 	name, err := Clean(name)
 	if err == nil && IsReserved(name) {
@@ -43,7 +43,7 @@ func CleanDisplay(name string) (string, error) {
 	return name, err
 }
 
-// CheckUsername is chat.CheckUsername, and also rejects reserved names.
+// CheckUsername is like chat.CheckUsername, but also rejects reserved names.
 func CheckUsername(name string) error {
 	if err := chat.CheckUsername(name); err != nil {
 		return err
@@ -54,8 +54,8 @@ func CheckUsername(name string) error {
 	return nil
 }
 
-// reservedKeys are the keys of names that no user may have, because their owner would seem to run
-// the server.
+// reservedKeys are the keys of names that no user may have, because their owner would seem to be an
+// operator of the server.
 var reservedKeys = sync.OnceValue(func() map[string]bool {
 	keys := map[string]bool{}
 	for _, name := range []string{
@@ -77,8 +77,8 @@ func IsReserved(name string) bool {
 	return false
 }
 
-// Email returns an email address in the form in which it is stored (NFC), and rejects one with
-// blanks or invisible characters. Case is preserved but ignored in comparisons.
+// Email returns an email address in the form in which it is stored (NFC), and rejects an address
+// with blanks or invisible characters. Case is preserved, but ignored in comparisons.
 func Email(address string) (string, error) {
 	address = norm.NFC.String(address)
 	if strings.ContainsFunc(address, func(r rune) bool { return isBlank(r) || isInvisible(r) }) {

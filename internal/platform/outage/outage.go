@@ -1,5 +1,5 @@
-// Package outage logs a lasting failure with a few lines instead of one per failed attempt: one
-// when it begins, one a minute while it lasts, and one when it ends.
+// Package outage logs a lasting failure in a few lines instead of one line per failed attempt: one
+// when the failure begins, one a minute while it lasts, and one when it ends.
 package outage
 
 import (
@@ -15,10 +15,10 @@ import (
 // interval is the time between two lines about a lasting failure.
 const interval = time.Minute
 
-// Log logs one kind of outage, such as a store that cannot be reached. An outage may show in
-// several parts of a program's work. It begins when the first part fails and ends when every part
-// that failed has worked again. A Log starts no goroutine: the calls that report attempts write the
-// lines. It is safe for concurrent use.
+// Log logs one kind of outage, such as a store that cannot be reached. An outage may affect several
+// parts of a program's work. It begins when the first part fails and ends when every part that
+// failed has worked again. A Log starts no goroutine; the lines are written by the calls that
+// report attempts. It is safe for concurrent use.
 type Log struct {
 	log          *slog.Logger
 	begins, ends string
@@ -28,21 +28,21 @@ type Log struct {
 	// mu guards the fields below. It is held while a line is written, so that lines stay in order.
 	mu       sync.Mutex
 	parts    map[string]struct{} // parts whose last attempt failed
-	failures int                 // since the outage began
+	failures int                 // number of failed attempts since the outage began
 	began    time.Time           // when the outage began, whether logged or only counted
 	logged   time.Time           // when the last line about a failure was written
-	shown    bool                // the outage was logged, so its end must be logged
+	shown    bool                // the outage was logged, so its end must be logged, too
 }
 
-// New returns a Log that writes to log. begins is the message during an outage, ends the message
+// New returns a Log that writes to log. begins is the message during an outage; ends is the message
 // when it is over.
 func New(log *slog.Logger, begins, ends string) *Log {
 	return &Log{log: log, begins: begins, ends: ends, parts: map[string]struct{}{}}
 }
 
-// Failed records that an attempt of part failed with err. part names one of a few steps and may be
-// empty. If an outage returns within a minute of the last line, it is counted, and logged after
-// that minute.
+// Failed records that an attempt by part failed with err. part names one of a few steps and may be
+// empty. If an outage recurs within a minute of the last line, its failures are only counted, and
+// it is logged once that minute is over.
 func (l *Log) Failed(ctx context.Context, part string, err error, attrs ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -60,7 +60,7 @@ func (l *Log) Failed(ctx context.Context, part string, err error, attrs ...any) 
 	l.log.WarnContext(ctx, l.begins, append(l.attrs(now), append(attrs, "err", err)...)...) //nolint:sloglint // the messages given to New are constants
 }
 
-// Worked records that an attempt of part succeeded. It is cheap while nothing fails.
+// Worked records that an attempt by part succeeded. It is cheap while nothing fails.
 func (l *Log) Worked(ctx context.Context, part string) {
 	if l.failing.Load() == 0 {
 		return
@@ -80,7 +80,7 @@ func (l *Log) Worked(ctx context.Context, part string) {
 	l.log.InfoContext(ctx, l.ends, attrs...) //nolint:sloglint // the messages given to New are constants
 }
 
-// attrs returns the attributes of every line. The lock must be held.
+// attrs returns the attributes for a line. The lock must be held.
 func (l *Log) attrs(now time.Time) []any {
 	attrs := []any{"failures", l.failures, "lasting", now.Sub(l.began).Round(time.Millisecond)}
 	if steps := slices.Sorted(maps.Keys(l.parts)); len(steps) > 1 || steps[0] != "" {

@@ -1,9 +1,9 @@
-// Package pgsession gives every PostgreSQL session the settings that Parley needs, whatever the
-// defaults of the server, the database and the login are, and verifies them.
+// Package pgsession gives every PostgreSQL session the settings that Parley needs, regardless of
+// the defaults of the server, the database and the login, and verifies the settings.
 //
-// It sets everything with statements after connecting, and reads it back with a later statement,
-// because a pooler such as PgBouncer refuses or drops startup parameters. A session that cannot be
-// used is closed before any query runs on it, and the next host of DATABASE_URL is tried.
+// It makes all settings with a statement after connecting, because a pooler such as PgBouncer
+// refuses or drops startup parameters, and reads them back with a later statement. A session that
+// cannot be used is closed before any query runs on it, and the next host of DATABASE_URL is tried.
 package pgsession
 
 import (
@@ -24,18 +24,19 @@ import (
 )
 
 const (
-	// connectTimeout limits the connection to one host, if DATABASE_URL has no connect_timeout.
+	// connectTimeout limits each attempt to connect to a host if DATABASE_URL has no
+	// connect_timeout.
 	connectTimeout = 5 * time.Second
 	// idleTimeout limits how long an idle transaction may hold its locks, in case its client is
-	// gone and the server has not noticed.
+	// gone and the server has not noticed that.
 	idleTimeout = time.Minute
 )
 
 // Options configures sessions.
 type Options struct {
-	Role             string        // role to set; "" keeps that of the login
-	StatementTimeout time.Duration // 0: none
-	ApplicationName  string        // as pg_stat_activity shows it
+	Role             string        // role to set; "" keeps the login's role
+	StatementTimeout time.Duration // 0 means no timeout
+	ApplicationName  string        // shown in pg_stat_activity
 }
 
 // Prepare makes connections with cfg use this package. Sessions that cannot write are refused,
@@ -53,7 +54,7 @@ func Prepare(cfg *pgx.ConnConfig, o Options) {
 	}
 }
 
-// Connect opens one session on the database of a DATABASE_URL.
+// Connect opens one session on the database that a DATABASE_URL specifies.
 func Connect(ctx context.Context, url string, o Options) (*pgx.Conn, error) {
 	cfg, err := databaseurl.Parse(url)
 	if err != nil {
@@ -63,9 +64,9 @@ func Connect(ctx context.Context, url string, o Options) (*pgx.Conn, error) {
 	return pgx.ConnectConfig(ctx, cfg)
 }
 
-// unusable reports whether an error concerns the session and not the statement. Either the session
-// cannot write, or a pooler has replaced it with another session that has other prepared
-// statements. Its connection is closed.
+// unusable reports whether an error concerns the session rather than the statement. Either the
+// session cannot write, or a pooler has replaced it with another session, which has other prepared
+// statements. The connection of an unusable session is closed.
 func unusable(err *pgconn.PgError) bool {
 	switch err.Code {
 	case "25006", // read_only_sql_transaction
@@ -78,8 +79,8 @@ func unusable(err *pgconn.PgError) bool {
 
 // Error is the reason why a session cannot be used.
 type Error struct {
-	Reason  string // public: contains no names, addresses or text of a server
-	Refused bool   // waiting does not help: the database or a pooler must be changed
+	Reason  string // public: contains no names, no addresses and no text from a server
+	Refused bool   // waiting does not help; the database or the pooler must be changed
 	Err     error  // details for the log; may be nil
 }
 
@@ -92,16 +93,16 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// ErrReadOnly is the error of a session that cannot write, because the server is a standby or
+// ErrReadOnly is the error for a session that cannot write, because the server is a standby or
 // because of its settings.
 var ErrReadOnly = &Error{Reason: "is read-only"}
 
 // setting is a setting with the value that PostgreSQL shows when it is in effect.
 type setting struct{ name, value string }
 
-// settings are the ones that our SQL, or its results, depend on. standard_conforming_strings and
-// client_encoding also ensure that an argument that is inlined into a statement cannot end a string
-// literal.
+// settings lists the settings that our SQL or its results depend on. standard_conforming_strings
+// and client_encoding also ensure that an argument that is inlined into a statement cannot end a
+// string literal.
 var settings = []setting{
 	{"standard_conforming_strings", "on"},
 	{"client_encoding", "UTF8"},
@@ -115,19 +116,19 @@ var settings = []setting{
 	{"default_transaction_isolation", "read committed"},
 }
 
-// mark is a custom setting that identifies a session. A client that finds a mark in a new session,
-// or later a different one than its own, shares the session with other clients.
+// mark is a custom setting that identifies a session. If a client finds a mark in a new session, or
+// later a different mark than its own, other clients share the session.
 const mark = "parley.session"
 
 // maker sets up the sessions of one configuration.
 type maker struct {
-	cfg    *pgconn.Config // connects without a maker
+	cfg    *pgconn.Config // used for connecting without a maker
 	role   string
 	setup  string
-	values []string // of setup's parameters; the mark's value follows them
+	values []string // values of setup's parameters; the mark's value follows them
 	check  string
 
-	alone atomic.Bool // a pooler was found not to share sessions
+	alone atomic.Bool // a test has shown that the pooler does not share sessions
 }
 
 func newMaker(cfg *pgconn.Config, o Options) *maker {
@@ -144,7 +145,7 @@ func newMaker(cfg *pgconn.Config, o Options) *maker {
 		setting{"statement_timeout", strconv.FormatInt(o.StatementTimeout.Milliseconds(), 10)},
 		setting{"idle_in_transaction_session_timeout", strconv.FormatInt(idleTimeout.Milliseconds(), 10)},
 		setting{"idle_session_timeout", "0"}, // the pool closes its idle connections itself
-		setting{"lock_timeout", "0"},         // statement_timeout limits it
+		setting{"lock_timeout", "0"},         // statement_timeout also limits waiting for locks
 	)
 	for _, s := range all {
 		set(s.name, s.value)
@@ -162,10 +163,10 @@ func newMaker(cfg *pgconn.Config, o Options) *maker {
 type made struct {
 	by     *maker
 	mark   string
-	values []string // of the settings, as the server shows them
+	values []string // values of the settings, as the server shows them
 }
 
-// madeKey is the key of a connection's made in its custom data.
+// madeKey is the key under which a connection's custom data holds its *made.
 const madeKey = "parley.chat/internal/platform/pgsession"
 
 // make sets up a new session and checks it.
@@ -192,7 +193,7 @@ func (m *maker) make(ctx context.Context, c *pgconn.PgConn) error {
 	if err != nil {
 		return err
 	}
-	// A pooler reports an invented process number.
+	// If the numbers differ, there is a pooler, because poolers report a made-up process number.
 	if pid == strconv.FormatUint(uint64(c.PID()), 10) || m.alone.Load() {
 		return nil
 	}
@@ -221,7 +222,7 @@ func Check(ctx context.Context, c *pgconn.PgConn) error {
 	return err
 }
 
-// check implements Check; it also returns the process number of the server.
+// check implements Check. It also returns the process number of the session's server process.
 func (s *made) check(ctx context.Context, c *pgconn.PgConn) (pid string, err error) {
 	row, err := ask(ctx, c, s.by.check)
 	if err != nil {
@@ -247,8 +248,8 @@ func (s *made) check(ctx context.Context, c *pgconn.PgConn) (pid string, err err
 }
 
 // proveAlone verifies that a pooler does not give the session of c to other clients while c is
-// idle. It opens a transaction on a second connection. A sharing pooler would assign it the session
-// of c, which was used last, or move c to another session.
+// idle. It opens a transaction on a second connection. A pooler that shares sessions would assign
+// it the session of c, which was used last, or move c to another session.
 func (m *maker) proveAlone(ctx context.Context, c *pgconn.PgConn, s *made) error {
 	probe, err := pgconn.ConnectConfig(ctx, m.cfg)
 	if err != nil {

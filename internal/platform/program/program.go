@@ -1,5 +1,5 @@
-// Package program runs a service as a process. All services have one shape, so that the three
-// programs and the standalone program start, check and stop them alike.
+// Package program runs a service as a process. All services have the same structure, so that the
+// three programs and the standalone program start, check and stop them in the same way.
 package program
 
 import (
@@ -19,12 +19,12 @@ import (
 	"parley.chat/internal/platform/telemetry"
 )
 
-// Service is a service without listeners. Its constructor opens clients but does no I/O with the
-// stores and starts no goroutine.
+// Service is a service without its listeners. Its constructor opens clients, but does no I/O with
+// the stores and starts no goroutines.
 type Service interface {
 	// Handler serves the service's API. It is nil if the service has none.
 	Handler() http.Handler
-	// Checks returns what must hold for the service to be ready.
+	// Checks returns the readiness checks of the service.
 	Checks() []telemetry.Check
 	// Parts returns the parts in starting order. They may run only once.
 	Parts() []lifecycle.Part
@@ -32,24 +32,24 @@ type Service interface {
 	Close() error
 }
 
-// Process describes how a service runs as a process of its own.
+// Process describes how to run a service as a process of its own.
 type Process struct {
-	Name        string // label of logs and metrics, such as "ws-server"
-	Addr        string // listen address of the API and the probes
-	MetricsAddr string // listen address of /metrics
-	// MetricsAtAddr serves /metrics at Addr instead, which must then not be public.
+	Name        string // label for logs and metrics, such as "ws-server"
+	Addr        string // listen address for the API and the probes
+	MetricsAddr string // listen address for /metrics
+	// MetricsAtAddr serves /metrics at Addr instead. If it is set, Addr must not be public.
 	MetricsAtAddr bool
-	ProfileAddr   string // listen address of the profiles; empty: none
+	ProfileAddr   string // listen address for profiles; "" disables them
 	RedisURL      string
-	DrainTimeout  time.Duration // 0: the default of lifecycle.Run
+	DrainTimeout  time.Duration // 0 selects the default of lifecycle.Run
 	Logger        *slog.Logger
-	// New constructs the service. addr is the address that the process listens on. It may differ
-	// from Addr in its port.
+	// New constructs the service. addr is the address that the process listens on; its port may
+	// differ from that in Addr.
 	New func(redisURL, addr string, reg *prometheus.Registry) (Service, error)
 }
 
-// Run runs the service until ctx is done. If REDIS_URL has one address and a Redis Cluster answers
-// there, the service is constructed again for a Cluster.
+// Run runs the service until ctx is done. If REDIS_URL contains one address and a Redis Cluster
+// turns out to be there, Run constructs the service again for a Cluster.
 func (p Process) Run(ctx context.Context) error {
 	redisURL := redisclient.Discover(ctx, p.RedisURL)
 	err := p.serve(ctx, redisURL)
@@ -92,8 +92,8 @@ func (p Process) serve(ctx context.Context, redisURL string) error {
 	return errors.Join(err, service.Close())
 }
 
-// Redis returns the part that waits until Redis is suitable for a service, and then watches its
-// settings. It closes ready in between. It fails if Redis can never be suitable.
+// Redis returns a part that waits until Redis is suitable for a service, closes ready, and then
+// watches the settings of Redis. The part fails if Redis can never be suitable.
 func Redis(rdb redis.UniversalClient, watch *redisclient.Watch, partitions int, commands redisclient.Commands, log *slog.Logger) (part lifecycle.Part, ready <-chan struct{}) {
 	suitable := make(chan struct{})
 	return lifecycle.Part{Name: "redis", Run: func(ctx context.Context) error {
@@ -108,7 +108,7 @@ func Redis(rdb redis.UniversalClient, watch *redisclient.Watch, partitions int, 
 	}}, suitable
 }
 
-// After returns the part with its Run delayed until ready is closed.
+// After returns part with its Run delayed until ready is closed.
 func After(ready <-chan struct{}, part lifecycle.Part) lifecycle.Part {
 	run := part.Run
 	part.Run = func(ctx context.Context) error {

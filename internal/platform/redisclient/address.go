@@ -17,7 +17,7 @@ import (
 	"parley.chat/internal/platform/config"
 )
 
-// clusterOption is the query parameter of REDIS_URL that marks the address as that of a Cluster.
+// clusterOption is the query parameter in REDIS_URL that marks the address as that of a Cluster.
 const clusterOption = "cluster"
 
 // address is the parsed REDIS_URL.
@@ -43,8 +43,8 @@ func parseAddress(urls string) (address, error) {
 	return a, a.check()
 }
 
-// check rejects contradictory settings: all seed nodes of a Cluster are reached in the same way and
-// as the same user.
+// check rejects contradictory settings: all seed nodes of a Cluster must be reached in the same way
+// and as the same user.
 func (a address) check() error {
 	refuse := func(why string) error { return &config.Error{Name: "REDIS_URL", Err: errors.New(why)} }
 	if !a.cluster {
@@ -85,7 +85,7 @@ func parseOne(value string) (opt *redis.Options, cluster bool, err error) {
 	return opt, cluster, nil
 }
 
-// client returns a client of a single server.
+// client returns a client for a single server.
 func (a address) client(o Options) redis.UniversalClient {
 	opt := a.urls[0]
 	opt.PoolSize, opt.MaxRetries = o.PoolSize, o.retries()
@@ -96,7 +96,7 @@ func (a address) client(o Options) redis.UniversalClient {
 	return redis.NewClient(opt)
 }
 
-// clusterClient returns a client of a Cluster, with the URLs as its seed nodes.
+// clusterClient returns a client for a Cluster, with the URLs as its seed nodes.
 func (a address) clusterClient(o Options) redis.UniversalClient {
 	first := a.urls[0]
 	var addrs []string
@@ -108,7 +108,7 @@ func (a address) clusterClient(o Options) redis.UniversalClient {
 		PoolSize: o.PoolSize, MaxRetries: o.retries(),
 		DialTimeout: dialTimeout, ReadTimeout: ioTimeout, WriteTimeout: ioTimeout,
 		ContextTimeoutEnabled: true, ReadBufferSize: bufferSize, WriteBufferSize: bufferSize,
-		// A dead master sends no MOVED, so only a reload of the cluster state reveals that its
+		// A dead master sends no MOVED, so only reloading the cluster state reveals that its
 		// replica has taken over.
 		ClusterStateReloadInterval: time.Second,
 		MaintNotificationsConfig:   noMaintenance(),
@@ -116,15 +116,16 @@ func (a address) clusterClient(o Options) redis.UniversalClient {
 }
 
 // noMaintenance turns off the notifications with which a managed Redis announces maintenance. In
-// its default mode, go-redis asks each new connection for them, and writes to the client's options
-// when a server does not know them. Commands.refused reads these options at the same time.
+// its default mode, go-redis requests them on each new connection and, if the server does not
+// support them, writes to the client's options. That would be a data race, because Commands.refused
+// may read these options at the same time.
 func noMaintenance() *maintnotifications.Config {
 	return &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 }
 
-// perNode makes a TLS configuration verify each node against the host that was dialed, as
-// crypto/tls does if ServerName is empty. In the configuration from the URL, ServerName is the host
-// of the first seed node.
+// perNode returns a TLS configuration that verifies each node against the host that was dialed,
+// which is what crypto/tls does if ServerName is empty. In the configuration from the URL,
+// ServerName is the host of the first seed node.
 func perNode(c *tls.Config) *tls.Config {
 	if c == nil {
 		return nil
@@ -135,9 +136,9 @@ func perNode(c *tls.Config) *tls.Config {
 }
 
 // Discover asks the server at REDIS_URL whether it is a node of a Cluster, and if so returns urls
-// marked as a Cluster. A managed Cluster or a Kubernetes service has only one address. Discover
-// takes at most 2 s. It returns urls unchanged if the server does not answer, or if urls already
-// denotes a Cluster; Check reports a mismatch later.
+// marked as a Cluster. This is needed because a managed Cluster or a Kubernetes service has only
+// one address. Discover takes at most 2 s. It returns urls unchanged if the server does not answer,
+// or if it already denotes a Cluster; Check reports a mismatch later.
 func Discover(ctx context.Context, urls string) string {
 	a, err := parseAddress(urls)
 	if err != nil || a.cluster || a.urls[0].Network == "unix" {
@@ -167,7 +168,7 @@ func AsCluster(urls string) string {
 	return u.String()
 }
 
-// infoOf parses a reply of INFO.
+// infoOf parses a reply to INFO.
 func infoOf(reply string) map[string]string {
 	fields := map[string]string{}
 	for line := range strings.Lines(reply) {
@@ -178,7 +179,7 @@ func infoOf(reply string) map[string]string {
 	return fields
 }
 
-// eachMaster calls f with a client of each server that accepts writes, one after another.
+// eachMaster calls f with a client for each server that accepts writes, one after another.
 func eachMaster(ctx context.Context, rdb redis.UniversalClient, f func(*redis.Client) error) error {
 	switch c := rdb.(type) {
 	case *redis.Client:

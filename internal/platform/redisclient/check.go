@@ -14,20 +14,21 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// ErrUnsuitable is returned by Check and Await for a Redis that answers but cannot be used; waiting
+// ErrUnsuitable is returned by Check and Await if Redis answers but cannot be used, so that waiting
 // does not help.
 var ErrUnsuitable = errors.New("this Redis cannot be used")
 
-// ErrCluster is the ErrUnsuitable for a Cluster behind a client of a single server. It occurs if
-// Redis did not answer when Discover asked. A restart with AsCluster helps.
+// ErrCluster is wrapped by the ErrUnsuitable that is returned if a client for a single server
+// reaches a Cluster. That happens if Redis did not answer when Discover asked. The remedy is to
+// start again with AsCluster.
 var ErrCluster = errors.New("REDIS_URL leads to a Redis Cluster: add ?cluster=true to it, or give the URLs of several nodes, comma-separated")
 
-// repeatInterval is how often Await logs again what it waits for.
+// repeatInterval is how often Await repeats the log line about what it is waiting for.
 const repeatInterval = time.Minute
 
-// Await blocks until Redis can serve a deployment of the given number of partitions and permits the
-// commands. It logs the reason when it starts to wait, when the reason changes, and once a minute.
-// It returns nil, an ErrUnsuitable, or the context's error.
+// Await blocks until Redis can serve a deployment with the given number of partitions and permits
+// the commands. It logs the reason when it starts to wait, when the reason changes, and once a
+// minute. It returns nil, an ErrUnsuitable, or the context's error.
 func Await(ctx context.Context, rdb redis.UniversalClient, partitions int, commands Commands, log *slog.Logger) error {
 	var said string
 	var saidAt time.Time
@@ -68,7 +69,7 @@ func checkAll(ctx context.Context, rdb redis.UniversalClient, partitions int, co
 	return err
 }
 
-// Check verifies that the Redis behind rdb can serve a deployment of the given number of
+// Check verifies that the Redis behind rdb can serve a deployment with the given number of
 // partitions. It checks the version, whether the server is a Cluster node, and that every partition
 // accepts writes. It also checks that the deployment was started with the same number of
 // partitions; the first caller records that number.
@@ -86,8 +87,8 @@ func Check(ctx context.Context, rdb redis.UniversalClient, partitions int) error
 	return checkWrites(ctx, rdb, partitions)
 }
 
-// reached wraps the error of the first command. For a client of a Cluster it detects that the
-// server is not one.
+// reached wraps the error of the first command. If the client is for a Cluster, it detects that the
+// server is not part of one.
 func reached(err error) error {
 	if strings.Contains(err.Error(), "cluster support disabled") {
 		return fmt.Errorf("%w: REDIS_URL is for a Cluster, but the server is a single one: use one URL, without cluster=true", ErrUnsuitable)
@@ -112,12 +113,12 @@ func checkServer(info map[string]string, rdb redis.UniversalClient) error {
 
 // checkWrites verifies that each partition's server accepts writes. SETRANGE with an empty value
 // changes nothing, but is refused wherever a write that needs memory is refused. That covers a
-// read-only replica, a server that is loading its data, is out of memory or cannot save, and a
-// Cluster that has lost a master.
+// read-only replica, a server that is loading its data, is out of memory or cannot save its data,
+// and a Cluster that has lost a master.
 func checkWrites(ctx context.Context, rdb redis.UniversalClient, partitions int) error {
 	var begun *redis.BoolCmd
 	var recorded *redis.StringCmd
-	// Its error is that of the first failed command.
+	// The error is ignored because it is only that of the first failed command.
 	cmds, _ := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		begun = p.SetNX(ctx, rediskey.Partitions, partitions, 0)
 		recorded = p.Get(ctx, rediskey.Partitions)

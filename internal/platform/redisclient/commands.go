@@ -16,19 +16,19 @@ import (
 // name: "xadd", "xgroup|create".
 type Commands []string
 
-// common are the commands of every service: for connections, for scripts, and for Check and Watch.
-// cluster|slots is needed only on a Cluster.
+// common lists the commands that every service needs, for connections, for scripts, and for Check
+// and Watch. cluster|slots is needed only on a Cluster.
 var common = Commands{
 	"ping", "select", "client|setname", "info", "multi", "discard", "cluster|slots", "command",
 	"eval", "evalsha", "script|load", "setnx", "get", "set", "setrange",
 }
 
-// appending are the commands of a service that appends to the log.
+// appending lists the commands that a service needs to append to the log.
 var appending = Commands{
 	"del", "exists", "hget", "hmget", "hset", "lrange", "persist", "rpush", "spublish", "time", "xadd", "xinfo|stream", "xrange", "xsetid",
 }
 
-// limiting are the commands of a service that enforces rate limits.
+// limiting lists the commands that a service needs to enforce rate limits.
 var limiting = Commands{"ltrim", "pexpire", "pttl"}
 
 // The commands of each service. deploy/redis/users.acl permits exactly these.
@@ -50,7 +50,8 @@ func join(sets ...Commands) Commands {
 	return slices.Compact(all)
 }
 
-// arguments has valid arguments for each command that needs any. K stands for a key, T for a topic.
+// arguments contains valid arguments for each command that needs any. K stands for a key, T for a
+// topic.
 var arguments = map[string]string{
 	"select": "0", "client|setname": "x", "info": "server", "eval": "return 0", "evalsha": "x 0", "script|load": "x",
 	"setnx": "K x", "get": "K", "set": "K x", "setrange": "K 0 x", "del": "K", "exists": "K", "hget": "K x", "hmget": "K x", "hset": "K x x",
@@ -63,7 +64,7 @@ var arguments = map[string]string{
 	"xreadgroup": "GROUP x x STREAMS K >", "xtrim": "K MAXLEN 0",
 }
 
-// call returns a valid call of a command, name first.
+// call returns a valid call of a command: its name and arguments.
 func call(command, key, topic string) []any {
 	var args []any
 	for name := range strings.SplitSeq(command, "|") {
@@ -84,19 +85,20 @@ func call(command, key, topic string) []any {
 	return args
 }
 
-// onlyCluster are the commands that are not needed on a single server.
+// onlyCluster lists the commands that are not needed on a single server.
 var onlyCluster = Commands{"cluster|slots", "command"}
 
-// allowed returns an ErrUnsuitable that names the commands that Redis does not permit us. Redis
-// checks a permission when a command is queued in a transaction. So allowed queues all commands and
-// then discards them: none runs. ACL DRYRUN would require a permission to inspect other users.
+// allowed returns an ErrUnsuitable that names the commands that Redis does not permit us to run.
+// Redis checks permissions as soon as a command is queued in a transaction. So allowed queues all
+// commands and then discards the transaction, so that none of them runs. ACL DRYRUN would require
+// permission to inspect other users.
 func (c Commands) allowed(ctx context.Context, rdb redis.UniversalClient, partitions int) error {
 	if c == nil {
 		return nil
 	}
 	partition := func(*redis.Client) int { return 0 }
 	if cluster, ok := rdb.(*redis.ClusterClient); ok {
-		on := map[string]int{} // a partition of each node
+		on := map[string]int{} // by node address, one of the node's partitions
 		for p := range partitions {
 			node, err := cluster.MasterForKey(ctx, rediskey.Probe(p))
 			if err != nil {
@@ -138,7 +140,8 @@ func (c Commands) refused(ctx context.Context, node *redis.Client, partition int
 	defer func() { _ = own.Close() }()
 	conn := own.Conn() // one connection for all commands; a pool could use a different one for a pipeline
 	defer func() { _ = conn.Close() }()
-	// Without a transaction the commands would run, so MULTI is sent first and alone.
+	// Without a transaction the commands would run, so MULTI is sent first, in a round trip of its
+	// own.
 	switch err := conn.Do(ctx, "multi").Err(); {
 	case redis.HasErrorPrefix(err, "NOPERM"):
 		return Commands{"multi"}, nil

@@ -11,8 +11,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Reason describes err for /readyz, which is public. It contains no addresses and no text of the
-// server; those are in err, for the log.
+// Reason describes err for /readyz, which is public. The description contains no addresses and no
+// text from the server; those are in err, for the log.
 func Reason(err error) string {
 	if err == nil {
 		return "ok"
@@ -34,7 +34,7 @@ func Reason(err error) string {
 	return "cannot be reached"
 }
 
-// answers are the errors with which a server refuses requests, by the prefix of the message.
+// answers maps the errors with which a server refuses requests, by message prefix, to descriptions.
 var answers = []struct{ prefix, state string }{
 	{"WRONGPASS", "refuses the user name or the password"},
 	{"NOAUTH", "asks for a password"},

@@ -3,8 +3,7 @@
 //
 // Opening a client does no I/O. Await blocks until the server can serve; Check verifies that it
 // still can, for readiness; a Watch reads the server's settings every minute. No error and no log
-// line of this package contains a user name or a password.
-// user name or a password.
+// line from this package contains a user name or a password.
 package redisclient
 
 import (
@@ -17,8 +16,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// MinVersion is the oldest major version of Redis that has what Parley needs: sharded pub/sub, also
-// from scripts.
+// MinVersion is the oldest major version of Redis that has what Parley needs: sharded pub/sub that
+// also works from scripts.
 const MinVersion = 7
 
 const (
@@ -26,14 +25,14 @@ const (
 	// connections, which are idle most of the time.
 	bufferSize = 16 << 10
 
-	dialTimeout = 2 * time.Second // TLS handshake included
-	ioTimeout   = 3 * time.Second // for one read or write
+	dialTimeout = 2 * time.Second // includes the TLS handshake
+	ioTimeout   = 3 * time.Second // for each read or write
 )
 
 // Options configures a client.
 type Options struct {
 	PoolSize int  // connections per node; 0 selects go-redis's default, 10 per core
-	NoRetry  bool // for calls that must not be sent twice without the caller knowing
+	NoRetry  bool // for calls that must not be repeated without the caller's knowledge
 }
 
 // retries returns the value of go-redis's MaxRetries: 0 selects its default, -1 disables retries.
@@ -44,17 +43,17 @@ func (o Options) retries() int {
 	return 0
 }
 
-// quiet stops go-redis from writing to standard error. Every failure is returned as the error of
-// some call.
+// quiet stops go-redis from writing to standard error. Every failure is also returned as an error
+// from some call.
 type quiet struct{}
 
 func (quiet) Printf(context.Context, string, ...any) {}
 
 var silence = sync.OnceFunc(func() { redis.SetLogger(quiet{}) })
 
-// Open returns a client for REDIS_URL without connecting. The value is one URL (redis://,
-// rediss://, unix://), one with ?cluster=true for a Cluster with a single address, or several,
-// comma-separated, for the seed nodes of a Cluster.
+// Open returns a client for REDIS_URL without connecting. The value is one URL (redis://, rediss://
+// or unix://), a URL with ?cluster=true for a Cluster with a single address, or a comma-separated
+// list of the URLs of a Cluster's seed nodes.
 func Open(urls string, o Options) (redis.UniversalClient, error) {
 	silence()
 	a, err := parseAddress(urls)

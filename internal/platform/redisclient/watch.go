@@ -18,13 +18,13 @@ import (
 
 const (
 	watchInterval = time.Minute
-	watchTimeout  = 10 * time.Second // timeout of one check of all servers
+	watchTimeout  = 10 * time.Second // timeout for checking all servers
 	warnInterval  = time.Hour        // interval at which a persisting warning is logged again
 )
 
-// risk is a setting of Redis with which it can lose acknowledged messages.
+// risk is a Redis setting that can cause acknowledged messages to be lost.
 type risk struct {
-	setting string                              // label of the metric
+	setting string                              // label for the metric
 	holds   func(info map[string]string) bool   // reports whether a server with this INFO has the setting
 	text    func(info map[string]string) string // for the reader; contains no addresses
 }
@@ -77,7 +77,7 @@ type Watch struct {
 	loggedAt map[string]time.Time // when each warning was last logged; used only by check
 }
 
-// NewWatch returns a Watch of the servers behind rdb and registers its metric with reg.
+// NewWatch returns a Watch for the servers behind rdb and registers its metric with reg.
 func NewWatch(rdb redis.UniversalClient, reg prometheus.Registerer, log *slog.Logger) *Watch {
 	return &Watch{rdb: rdb, log: log, every: watchInterval, loggedAt: map[string]time.Time{}, unsafe: promauto.With(reg).NewGaugeVec(prometheus.GaugeOpts{
 		Name: "parley_redis_unsafe",
@@ -85,14 +85,14 @@ func NewWatch(rdb redis.UniversalClient, reg prometheus.Registerer, log *slog.Lo
 	}, []string{"setting"})}
 }
 
-// Warnings returns what the last check has found, without addresses.
+// Warnings returns the warnings from the last check. They contain no addresses.
 func (w *Watch) Warnings() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.warnings)
 }
 
-// Run checks until ctx is done. While Redis does not answer, the last result remains in effect.
+// Run checks until ctx is done. While Redis is not responding, the last result remains in effect.
 func (w *Watch) Run(ctx context.Context) error {
 	tick := time.NewTicker(w.every)
 	defer tick.Stop()
@@ -108,7 +108,8 @@ func (w *Watch) Run(ctx context.Context) error {
 	}
 }
 
-// check reads the settings of every server, including replicas: any replica may become the master.
+// check reads the settings of every server, including replicas, because any replica may become the
+// master.
 func (w *Watch) check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, watchTimeout)
 	defer cancel()
@@ -187,8 +188,8 @@ func eachServer(ctx context.Context, rdb redis.UniversalClient, f func(*redis.Cl
 }
 
 // Ready is a readiness check: it reports whether Redis can currently serve a deployment of the
-// given number of partitions. If a setting can lose messages, Redis still counts as ready, but the
-// result is marked as degraded.
+// given number of partitions. If a setting can cause messages to be lost, Redis still counts as
+// ready, but the result is marked as degraded.
 func (w *Watch) Ready(ctx context.Context, partitions int) error {
 	if err := Check(ctx, w.rdb, partitions); err != nil {
 		return &telemetry.StateError{Reason: Reason(err), Err: err}

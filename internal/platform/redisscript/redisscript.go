@@ -1,5 +1,5 @@
-// Package redisscript runs Lua scripts in pipelines. If a server does not have a script, because it
-// was restarted or failed over, the package loads the script and sends the refused calls again.
+// Package redisscript runs Lua scripts in pipelines. If a server does not have a script, because of
+// a restart or a failover, the package loads the script and sends the refused calls again.
 package redisscript
 
 import (
@@ -10,7 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Call is one call of a script. Run sets Reply.
+// Call is one call to a script. Run sets Reply.
 type Call struct {
 	Script *redis.Script
 	Keys   []string
@@ -18,11 +18,11 @@ type Call struct {
 	Reply  *redis.Cmd
 }
 
-// Run sends all calls in one round trip per server. If a server does not have the script of a call,
-// the call has changed nothing, and Run sends it again after loading the script. Each call has its
-// own reply; Run returns the error of the first call that failed, in the order of calls.
+// Run sends all calls in one round trip per server. If a server does not have the script for a
+// call, the call has changed nothing, and Run sends it again after loading the script. Each call
+// has its own reply; Run returns the error of the first call that failed, in the order of calls.
 //
-// Run sends the commands that also adds in the first round trip; the caller must check their
+// The functions in also may add commands to the first round trip; the caller must check their
 // errors.
 func Run(ctx context.Context, rdb redis.UniversalClient, calls []*Call, also ...func(redis.Pipeliner)) error {
 	send(ctx, rdb, calls, also...)
@@ -58,7 +58,7 @@ func send(ctx context.Context, rdb redis.UniversalClient, calls []*Call, also ..
 	})
 }
 
-// load loads the scripts of calls into every server that may run them.
+// load loads the scripts that calls use into every server that may run them.
 func load(ctx context.Context, rdb redis.UniversalClient, calls []*Call) error {
 	loaded := make(map[string]bool, 1)
 	for _, c := range calls {

@@ -1,6 +1,6 @@
 // Package resp writes the commands and reads the replies of the Redis protocol RESP3. It allocates
-// nothing per command and nothing per reply, and leaves the order of replies to its users. The
-// paths that carry every event use it in place of go-redis.
+// no memory per command or per reply, and leaves matching replies to commands to its users. The
+// code paths that every event takes use it in place of go-redis.
 //
 // Source: https://redis.io/docs/latest/develop/reference/protocol-spec/
 package resp
@@ -13,7 +13,7 @@ import (
 	"strconv"
 )
 
-// AppendArray appends the header of an array of n values, such as a command of n arguments.
+// AppendArray appends the header of an array of n values, such as a command with n arguments.
 func AppendArray(b []byte, n int) []byte {
 	b = strconv.AppendInt(append(b, '*'), int64(n), 10)
 	return append(b, '\r', '\n')
@@ -42,21 +42,21 @@ func AppendCommand(b []byte, args ...string) []byte {
 	return b
 }
 
-// The kinds of value that a connection distinguishes, by their first byte.
+// The kinds of values that a connection has to distinguish, identified by their first byte.
 const (
 	KindError = '-'
 	KindPush  = '>'
 )
 
-// Value is one reply or push. Nested values are flattened into fields, depth first: every command
-// that a connection sends is answered with strings or lists of strings. The fields share the
-// reader's buffer until its next read.
+// Value is one reply or push. Nested values are flattened into fields, depth first. That is
+// sufficient because every command that a connection sends is answered with a string or a list of
+// strings. The fields refer to the reader's buffer, so they are valid only until the next Fill.
 type Value struct {
 	Kind   byte
 	Fields [][]byte
 }
 
-// ErrProtocol means that bytes are not RESP3.
+// ErrProtocol means that the bytes received are not valid RESP3.
 var ErrProtocol = errors.New("not RESP3")
 
 // Limits of a Reader. A buffer of more than MaxIdleBuffer bytes is released once it is empty.
@@ -74,10 +74,10 @@ type Reader struct {
 	fields     [][]byte
 }
 
-// NewReader returns a Reader of src.
+// NewReader returns a Reader that reads from src.
 func NewReader(src io.Reader) *Reader { return &Reader{src: src} }
 
-// Buffered returns the next value if it is complete in the buffer.
+// Buffered returns the next value if the buffer contains all of it.
 func (r *Reader) Buffered() (v Value, ok bool, err error) {
 	b := r.buf[r.start:r.end]
 	if len(b) == 0 {
@@ -118,8 +118,8 @@ func (r *Reader) Fill() error {
 	return err
 }
 
-// parse appends the leaves of the value that b begins with. n is the value's length, or 0 if b
-// holds only a part of it.
+// parse appends to fields the leaves of the value that b begins with. n is the length of the value,
+// or 0 if b contains only part of it.
 func parse(b []byte, fields [][]byte, depth int) (_ [][]byte, n int, err error) {
 	line := bytes.IndexByte(b, '\n')
 	if line < 0 {

@@ -16,7 +16,7 @@ func write(fd uintptr, b []byte) (int, syscall.Errno) {
 	return call(syscall.SYS_SENDTO, fd, b)
 }
 
-// call sends or receives without blocking. The system calls read and write would take about 4%
+// call sends or receives without blocking. The read and write system calls would take about 4%
 // longer, because they go through the file system layer. b must not be empty.
 func call(trap, fd uintptr, b []byte) (int, syscall.Errno) {
 	for {

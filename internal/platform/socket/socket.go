@@ -1,11 +1,11 @@
 // Package socket reads and writes sockets at the lowest cost that Go's netpoller allows.
 //
 // The sockets of package net are non-blocking, so reading or writing one is a short system call.
-// Package syscall still announces it to the scheduler as one that may block. That wakes the
-// runtime's monitor thread whenever the process was idle before. For a server that does a little
-// work a thousand times a second, this is a sixth of its CPU time. The calls made here are not
-// announced. Where that is not possible (not Linux, or TLS), reads and writes use the net.Conn, and
-// TryWrite writes nothing.
+// Package syscall nevertheless announces it to the scheduler as a call that may block. That wakes
+// the runtime's monitor thread whenever the process was idle before. For a server that does a
+// little work a thousand times a second, this costs a sixth of its CPU time. The system calls made
+// here are not announced. Where that is not possible (on systems other than Linux, or with TLS),
+// reads and writes use the net.Conn, and TryWrite writes nothing.
 //
 // The package starts no goroutines.
 package socket
@@ -20,12 +20,12 @@ import (
 // Side is one direction of a socket. Only one goroutine may use it at a time.
 type Side struct {
 	conn net.Conn
-	raw  syscall.RawConn // nil: use conn
+	raw  syscall.RawConn // if nil, conn is used instead
 
 	b   []byte
 	n   int
 	err syscall.Errno
-	try func(fd uintptr) bool // created once: a closure per call would be an allocation per call
+	try func(fd uintptr) bool // created only once, because creating a closure per call would allocate memory each time
 }
 
 func newSide(c net.Conn) Side {
@@ -44,7 +44,8 @@ type Reader struct{ side Side }
 // NewReader returns the reading side of c.
 func NewReader(c net.Conn) *Reader { return &Reader{newSide(c)} }
 
-// Read implements io.Reader. It observes the deadlines and the Close of the net.Conn.
+// Read implements io.Reader. It respects the deadlines of the net.Conn and returns when the
+// net.Conn is closed.
 func (r *Reader) Read(b []byte) (int, error) {
 	s := &r.side
 	if s.raw == nil || len(b) == 0 {
@@ -53,7 +54,7 @@ func (r *Reader) Read(b []byte) (int, error) {
 	if s.try == nil {
 		s.try = func(fd uintptr) bool {
 			s.n, s.err = read(fd, s.b)
-			return s.err != syscall.EAGAIN // otherwise wait until data arrives
+			return s.err != syscall.EAGAIN // if there is no data yet, wait for it
 		}
 	}
 	s.b = b
@@ -73,7 +74,8 @@ func (r *Reader) Read(b []byte) (int, error) {
 // Writer writes a socket.
 type Writer struct{ side Side }
 
-// NewWriter returns the writing side of c. It is a value, to avoid an allocation per connection.
+// NewWriter returns the writing side of c. It returns a value, to avoid an allocation per
+// connection.
 func NewWriter(c net.Conn) Writer { return Writer{newSide(c)} }
 
 // TryWrite writes as much as the socket accepts without blocking, possibly nothing.
@@ -102,7 +104,7 @@ func (w *Writer) TryWrite(b []byte) (int, error) {
 	return s.n, nil
 }
 
-// Write implements io.Writer. It blocks for what the socket does not accept immediately.
+// Write implements io.Writer. It blocks if the socket does not accept all of b immediately.
 func (w *Writer) Write(b []byte) (int, error) {
 	n, err := w.TryWrite(b)
 	if err != nil || n == len(b) {
@@ -112,27 +114,29 @@ func (w *Writer) Write(b []byte) (int, error) {
 	return n + m, err
 }
 
-// Sender writes to a socket that only its user closes, and must not be used after that. It holds
-// the descriptor and so bypasses the locks that protect a net.Conn against a concurrent Close. With
-// thousands of connections that are rarely written to, each lock would be a cache miss.
+// Sender writes to a socket without locking. It uses the file descriptor and so bypasses the locks
+// that protect a net.Conn against a concurrent Close. So nobody but its user may close the socket,
+// and the Sender must not be used after that. With thousands of connections that are rarely written
+// to, each lock would be a cache miss.
 //
-// The owner of a Sender must keep the net.Conn as well: an unreachable net.Conn is closed by the
-// garbage collector.
-type Sender struct{ after int } // descriptor plus one; 0 means none
+// The owner of a Sender must also keep a reference to the net.Conn, because the garbage collector
+// closes an unreachable net.Conn.
+type Sender struct{ after int } // file descriptor plus one; 0 means none
 
-// NewSender returns the writing side of c. It is a value, to avoid an allocation per connection.
+// NewSender returns the writing side of c. It returns a value, to avoid an allocation per
+// connection.
 func NewSender(c net.Conn) Sender {
 	var s Sender
 	if sc, ok := c.(syscall.Conn); ok && direct {
 		if raw, err := sc.SyscallConn(); err == nil {
-			// Fails for a closed connection, which leaves the Sender empty.
+			// Control fails if the connection is closed, which leaves the Sender empty.
 			_ = raw.Control(func(fd uintptr) { s.after = int(fd) + 1 })
 		}
 	}
 	return s
 }
 
-// TryWrite is like Writer.TryWrite. It must have returned before the socket is closed.
+// TryWrite is like Writer.TryWrite. The socket must not be closed before it has returned.
 func (s Sender) TryWrite(b []byte) (int, error) {
 	if s.after == 0 {
 		return 0, nil

@@ -15,27 +15,27 @@ import (
 	"parley.chat/internal/platform/outage"
 )
 
-// checkTimeout bounds each readiness check.
+// checkTimeout limits each readiness check.
 const checkTimeout = 2 * time.Second
 
-// Check is one condition of readiness: something without which the service cannot do its work. Its
-// context expires after 2 s. Several requests may run it at the same time.
+// Check is one readiness check. It checks something without which the service cannot do its work.
+// Its context expires after 2 s. Several requests may run it at the same time.
 //
-// Anyone can read /readyz, so it shows only the Reason of a *StateError and nothing else of an
-// error: no address, no name, no text of a server. The log has the full error.
+// Anyone can read /readyz, so it shows only the Reason of a *StateError and nothing else from an
+// error: no addresses, no names, no text from a server. The log contains the full error.
 type Check struct {
 	Name  string
 	Check func(ctx context.Context) error
-	// Optional marks a check that the service can do without: a failure is shown, and /readyz still
-	// returns 200.
+	// Optional marks a check whose failure does not prevent the service from working. The failure
+	// is shown, but /readyz still returns 200.
 	Optional bool
 }
 
-// StateError is an error of a check with a description that is safe to publish.
+// StateError is an error from a check, with a description that is safe to publish.
 type StateError struct {
 	Reason   string // for /readyz, such as "is read-only"
 	Err      error  // for the log; may be nil
-	Degraded bool   // the service can still do its work: shown, and /readyz still returns 200
+	Degraded bool   // the service can still do its work; the error is shown, but /readyz still returns 200
 }
 
 func (s *StateError) Error() string {
@@ -50,7 +50,7 @@ func (s *StateError) Unwrap() error { return s.Err }
 // noAnswer is shown for an error that is not a StateError.
 const noAnswer = "does not answer"
 
-// Handler serves /healthz, /readyz and /metrics, for an address that is not public.
+// Handler serves /healthz, /readyz and /metrics, for use on an address that is not public.
 func Handler(reg *prometheus.Registry, log *slog.Logger, checks ...Check) http.Handler {
 	mux := http.NewServeMux()
 	Probes(mux, log, checks...)
@@ -64,8 +64,8 @@ func Probes(mux *http.ServeMux, log *slog.Logger, checks ...Check) {
 	mux.Handle("GET /readyz", ReadyHandler(log, checks...))
 }
 
-// HealthHandler returns 200 as long as the process serves. It checks no other service, so that no
-// orchestrator restarts this one because another service is down.
+// HealthHandler returns 200 as long as the process can serve requests. It checks no other service,
+// so that an orchestrator does not restart this one because another service is down.
 func HealthHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
@@ -94,8 +94,8 @@ type CheckResult struct {
 }
 
 // ReadyHandler runs the checks concurrently. It returns 200 if every check that is not optional
-// passes, else 503. The response shows the state of each check. A failing check is logged when it
-// starts to fail, once a minute while it is requested, and when it passes again.
+// passes, and 503 if not. The response shows the state of each check. A failing check is logged
+// when it starts to fail, once a minute while requests for it continue, and when it passes again.
 func ReadyHandler(log *slog.Logger, checks ...Check) http.Handler {
 	failures := outage.New(log, "not ready", "ready again")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -1,5 +1,4 @@
-// Package telemetry provides what every service exposes about itself: its log, its metrics and its
-// health.
+// Package telemetry provides the telemetry of every service: its log, its metrics and its health.
 package telemetry
 
 import (
@@ -8,7 +7,7 @@ import (
 	"time"
 )
 
-// timeForm is RFC 3339 with milliseconds and a fixed width, so that lines sort as text.
+// timeForm is RFC 3339 with milliseconds and a fixed width, so that lines can be sorted as text.
 const timeForm = "2006-01-02T15:04:05.000Z07:00"
 
 // NewLogger returns a logger that writes one JSON object per line, with the time in UTC and the

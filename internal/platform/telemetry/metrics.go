@@ -13,8 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// NewRegistry returns a registry with metrics of the Go runtime, of the process, and of the build
-// of the service. It registers nothing globally.
+// NewRegistry returns a registry with metrics for the Go runtime, the process and the service's
+// build. It registers nothing globally.
 func NewRegistry(service string) *prometheus.Registry {
 	reg := prometheus.NewRegistry()
 	version, revision := build()
@@ -31,7 +31,8 @@ func NewRegistry(service string) *prometheus.Registry {
 // checkout, as in an image.
 var linkedVersion, linkedRevision string
 
-// build returns the version and revision set by the linker, or else those recorded by the Go tool.
+// build returns the version and revision set by the linker or, if they are not set, those recorded
+// by the Go tool.
 func build() (version, revision string) {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		version = info.Main.Version
@@ -44,7 +45,8 @@ func build() (version, revision string) {
 	return cmp.Or(linkedVersion, version, "unknown"), cmp.Or(linkedRevision, revision, "unknown")
 }
 
-// ServeMetrics serves only /metrics on addr: metrics are for operators and have a separate address.
+// ServeMetrics serves only /metrics on addr. Metrics have a separate address because they are for
+// operators.
 func ServeMetrics(ctx context.Context, addr string, reg *prometheus.Registry, log *slog.Logger) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", MetricsHandler(reg))

@@ -8,8 +8,8 @@ import (
 )
 
 // ProfileHandler serves the profiles of the process under /debug/pprof/, for go tool pprof. A
-// client that can request them can slow the process down and can see its command line. So serve it
-// only on an address for operators.
+// client that can request them can slow the process down and see its command line, so serve it only
+// on an address for operators.
 func ProfileHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)

@@ -12,14 +12,14 @@ import (
 	"parley.chat/internal/platform/descriptors"
 )
 
-// Limits of a server. There is none for writing, because WebSockets and large responses take long,
-// and handlers have their own timeouts.
+// Limits of a server. There is no write timeout, because WebSockets and large responses take a long
+// time, and handlers have their own timeouts.
 const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 30 * time.Second
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 32 << 10
-	// shutdownTimeout bounds how long active requests may take during a shutdown. The drain
+	// shutdownTimeout limits how long active requests may take during a shutdown. The drain
 	// deadline of lifecycle may be shorter.
 	shutdownTimeout = 20 * time.Second
 )
@@ -36,7 +36,7 @@ func Serve(ctx context.Context, addr string, handler http.Handler, log *slog.Log
 }
 
 // ServeListener is like Serve but uses l, which it closes. It limits the number of connections that
-// no handler has hijacked. So clients that send nothing cannot use up the process's file
+// no handler has hijacked, so that clients that send nothing cannot use up the process's file
 // descriptors.
 func ServeListener(ctx context.Context, l net.Listener, handler http.Handler, log *slog.Logger) error {
 	bounded := descriptors.Listen(l, descriptors.Plain(descriptors.Limit()), log)

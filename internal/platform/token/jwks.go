@@ -10,7 +10,7 @@ import (
 	"slices"
 )
 
-// jwk is a public key in the form of RFC 8037.
+// jwk is a public key in the format of RFC 8037.
 type jwk struct {
 	Type  string `json:"kty"`
 	Curve string `json:"crv"`
@@ -40,8 +40,8 @@ func EncodeJWKS(keys StaticKeys) []byte {
 	return b
 }
 
-// DecodeJWKS reads a JSON Web Key Set. It skips keys of other types; a set without an Ed25519 key
-// is an error.
+// DecodeJWKS reads a JSON Web Key Set. It skips keys of other types. It returns an error if the set
+// contains no Ed25519 key.
 func DecodeJWKS(b []byte) (StaticKeys, error) {
 	var set jwks
 	if err := json.Unmarshal(b, &set); err != nil {

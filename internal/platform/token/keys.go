@@ -27,7 +27,7 @@ type SigningKey struct {
 // kidTime is the layout of the time at the start of a kid.
 const kidTime = "20060102T150405Z"
 
-// NewSigningKey generates a key. Its id starts with the time, so that ids sort by age.
+// NewSigningKey generates a key. Its id starts with the current time, so that ids sort by age.
 func NewSigningKey() (SigningKey, error) {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -54,18 +54,19 @@ func (s StaticKeys) Key(_ context.Context, kid string) (ed25519.PublicKey, error
 	return nil, ErrUnknownKey
 }
 
-// reloadInterval bounds how often an unknown kid makes Keys read its folder, because anyone can
-// invent a kid.
+// reloadInterval limits how often an unknown kid makes Keys read its folder, because anyone can
+// make up a kid.
 const reloadInterval = 2 * time.Second
 
-// Settle is how long a new key only verifies before it signs. By then every process that reads the
-// folder once a minute publishes the key, so every gateway can get the key of any token it
-// receives.
+// Settle is how long a new key is used only to verify tokens before it signs any. By then every
+// process, which reads the folder once a minute, has published the key, so every gateway can get
+// the key for any token it receives.
 const Settle = 3 * time.Minute
 
-// Keys is a folder of private keys, each in a file <kid>.pem (PKCS#8). All of them verify. The
-// settled key whose name sorts last signs; if no key has settled, the first one signs. Rotate adds
-// a newer file. Prune deletes the files of keys once the tokens that they signed have expired.
+// Keys is a folder of private keys, each in a file <kid>.pem (PKCS#8). All of them are used to
+// verify tokens. Tokens are signed with the key whose name sorts last among those that are older
+// than Settle or, if there are none, with the first key. Rotate adds a newer file. Prune deletes
+// the files of keys once the tokens that they signed have expired.
 type Keys struct {
 	dir string
 	now func() time.Time
@@ -76,8 +77,8 @@ type Keys struct {
 	public StaticKeys
 }
 
-// LoadKeys reads the keys of dir. If there is no key, it creates dir with a first key. Several
-// processes may call it at the same time: they end up with the same key.
+// LoadKeys reads the keys in dir. If there is no key, it creates dir and a first key. Several
+// processes may call it at the same time and will end up with the same key.
 func LoadKeys(dir string) (*Keys, error) {
 	k := &Keys{dir: dir, now: time.Now}
 	k.mu.Lock()
@@ -94,7 +95,7 @@ func LoadKeys(dir string) (*Keys, error) {
 	return k, nil
 }
 
-// Reload reads the folder again. On an error the keys are unchanged.
+// Reload reads the folder again. If it fails, the keys are unchanged.
 func (k *Keys) Reload() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()

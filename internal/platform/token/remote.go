@@ -15,31 +15,31 @@ import (
 	"parley.chat/internal/platform/config"
 )
 
-// maxSet is the largest key set that is read, in bytes.
+// maxSet is the maximum size of a key set, in bytes.
 const maxSet = 64 << 10
 
 // RemoteConfig configures RemoteKeys. A zero optional field selects its default.
 type RemoteConfig struct {
 	URL string // required: the address of the key set
-	// Fallback returns a copy of the set for use while the URL does not answer. The issuer has
-	// stored it where only the issuer can write. Nil: there is no copy.
+	// Fallback returns a copy of the set for use while the URL is not responding. The issuer keeps
+	// the copy in a place to which only it can write. If Fallback is nil, there is no copy.
 	Fallback func(context.Context) (StaticKeys, error)
-	Client   *http.Client  // default: one of its own
-	Timeout  time.Duration // default 3s, for the fetch and for Fallback, each
-	Refresh  time.Duration // default 5m: how long a retired key may remain in use here
+	Client   *http.Client  // default: a new client
+	Timeout  time.Duration // default 3s; applies separately to the fetch and to Fallback
+	Refresh  time.Duration // default 5m: how often the set is fetched, and so how long a retired key may remain in use here
 	Retry    time.Duration // default 2s: minimum time between two fetches for unknown kids
 	Logger   *slog.Logger  // default slog.Default()
 }
 
-// RemoteKeys is the key set behind a URL. It is fetched on first use, again when a token names a
-// kid that is missing (so a rotation needs no restart), and every Refresh while Run runs. While the
-// URL does not answer, the set that Fallback returns is used.
+// RemoteKeys is the key set behind a URL. It is fetched on first use, again if a token names a kid
+// that is missing (so a rotation needs no restart), and at the interval Refresh while Run is
+// running. While the URL is not responding, the set returned by Fallback is used.
 type RemoteKeys struct {
 	cfg RemoteConfig
-	// fetching holds one token. The goroutine that has received it may fetch, and use tried and
-	// failed. It is a channel so that a goroutine can stop waiting for it.
+	// fetching holds one token, like a lock. The goroutine that has received it may fetch, and may
+	// use tried and failed. It is a channel so that a goroutine can stop waiting for it.
 	fetching chan struct{}
-	tried    time.Time // of the last fetch
+	tried    time.Time // time of the last fetch
 	failed   error     // why the last fetch from the URL failed, or nil
 
 	set atomic.Pointer[StaticKeys] // stored by fetch
@@ -51,7 +51,7 @@ func NewRemoteKeys(cfg RemoteConfig) *RemoteKeys {
 	cfg.Refresh, cfg.Retry = cmp.Or(cfg.Refresh, 5*time.Minute), cmp.Or(cfg.Retry, 2*time.Second)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
 	if cfg.Client == nil {
-		// No keep-alive: it is not worth it for one request every few minutes.
+		// Keep-alive is not worthwhile for one request every few minutes.
 		cfg.Client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment}}
 	}
 	r := &RemoteKeys{cfg: cfg, fetching: make(chan struct{}, 1)}
@@ -59,8 +59,8 @@ func NewRemoteKeys(cfg RemoteConfig) *RemoteKeys {
 	return r
 }
 
-// Run refreshes the set until ctx is done. Without Run, missing keys are still fetched, but a
-// retired key is never forgotten.
+// Run refreshes the set until ctx is done. If Run is not running, missing keys are still fetched,
+// but a retired key is never forgotten.
 func (r *RemoteKeys) Run(ctx context.Context) error {
 	tick := time.NewTicker(r.cfg.Refresh)
 	defer tick.Stop()
@@ -82,8 +82,8 @@ func (r *RemoteKeys) Run(ctx context.Context) error {
 	}
 }
 
-// Key returns the key with id kid. It blocks only for a fetch, and only for a kid that it does not
-// have.
+// Key returns the key with id kid. It blocks only if it has to fetch the set, because the kid is
+// not in the set that it has.
 func (r *RemoteKeys) Key(ctx context.Context, kid string) (ed25519.PublicKey, error) {
 	if key, ok := r.find(kid); ok {
 		return key, nil
@@ -98,7 +98,8 @@ func (r *RemoteKeys) Key(ctx context.Context, kid string) (ed25519.PublicKey, er
 		return key, nil // another caller has fetched it in the meantime
 	}
 	if time.Since(r.tried) >= r.cfg.Retry {
-		// The fetch serves all waiting callers: it continues if this caller's ctx ends.
+		// The fetch serves all waiting callers, so it continues even if this caller's ctx is
+		// canceled.
 		if err := r.fetch(context.WithoutCancel(ctx)); err != nil {
 			return nil, err
 		}
@@ -122,8 +123,8 @@ func (r *RemoteKeys) find(kid string) (ed25519.PublicKey, bool) {
 	return key, ok
 }
 
-// fetch gets the set from the URL, or from Fallback if that fails. The caller holds the token of
-// fetching.
+// fetch gets the set from the URL, or from Fallback if that fails. The caller must hold the token
+// from fetching.
 func (r *RemoteKeys) fetch(ctx context.Context) error {
 	defer func() { r.tried = time.Now() }()
 	var set StaticKeys

@@ -13,14 +13,14 @@ type State string
 
 // The states, in the order of a key's lifetime.
 const (
-	Settling State = "settling" // verifies; signs after Until
+	Settling State = "settling" // only verifies until Until; signs after that
 	Signs    State = "signs"    // signs and verifies
 	Verifies State = "verifies" // verifies tokens that it signed earlier, until Until
 	Outlived State = "outlived" // every token that it signed has expired; Prune deletes it
 )
 
-// reloadDelay is how long a process may continue to sign with a key after the next one has settled.
-// In that time it has not read the folder since the next key was added.
+// reloadDelay is how long a process may continue to sign with a key after the next one has settled,
+// because it has not read the folder since the next key was added.
 const reloadDelay = 2 * time.Minute
 
 // KeyInfo describes a key in the folder.
@@ -30,7 +30,8 @@ type KeyInfo struct {
 	Until time.Time // zero if not limited
 }
 
-// createdAt returns when a key was created, by its kid; zero if the kid does not contain a time.
+// createdAt returns when a key was created, according to its kid. It returns the zero time if the
+// kid does not contain a time.
 func createdAt(kid string) time.Time {
 	stamp, _, _ := strings.Cut(kid, "-")
 	at, err := time.Parse(kidTime, stamp)
@@ -40,8 +41,8 @@ func createdAt(kid string) time.Time {
 	return at
 }
 
-// signing returns the index of the key that signs: the last one that has settled. keys must not be
-// empty.
+// signing returns the index of the key to sign with, which is the last one that has settled. keys
+// must not be empty.
 func signing(keys []SigningKey, now time.Time) int {
 	for i := len(keys) - 1; i > 0; i-- {
 		if !createdAt(keys[i].ID).Add(Settle).After(now) {
@@ -74,7 +75,7 @@ func (k *Keys) infos(ttl time.Duration) []KeyInfo {
 		case i == signs:
 			list[i].State = Signs
 		default:
-			// The next key signs once it has settled and each process has read the folder.
+			// The next key takes over once it has settled and each process has read the folder.
 			list[i].State, list[i].Until = Verifies, createdAt(k.all[i+1].ID).Add(Settle+reloadDelay+ttl+leeway)
 			if !list[i].Until.After(now) {
 				list[i].State = Outlived
@@ -84,9 +85,9 @@ func (k *Keys) infos(ttl time.Duration) []KeyInfo {
 	return list
 }
 
-// Rotate adds a new key to dir. It signs once it has settled.
+// Rotate adds a new key to dir. Tokens are signed with it once it has settled (see Settle).
 func Rotate(dir string) (SigningKey, error) {
-	keys, err := LoadKeys(dir) // nothing is added to a folder that cannot be read
+	keys, err := LoadKeys(dir) // do not add a key to a folder that cannot be read
 	if err != nil {
 		return SigningKey{}, err
 	}
@@ -95,7 +96,7 @@ func Rotate(dir string) (SigningKey, error) {
 		return SigningKey{}, err
 	}
 	newest := keys.all[len(keys.all)-1].ID
-	if key.ID <= newest { // created within the same second, or newest was created by a clock that is ahead
+	if key.ID <= newest { // created within the same second, or newest was created on a machine whose clock is ahead
 		at := createdAt(newest)
 		if at.IsZero() {
 			return SigningKey{}, fmt.Errorf("key %s sorts after every new one: rename its file", newest)

@@ -25,35 +25,36 @@ const (
 	Name = "parley"
 	// DefaultTTL is the default lifetime of a token.
 	DefaultTTL = 15 * time.Minute
-	// MaxTTL is the longest accepted time between iat and exp. It bounds the damage of a token that
-	// was signed by mistake or with a stolen key, and how long an ended session must remain marked.
+	// MaxTTL is the maximum accepted time between iat and exp. It limits the damage that can be
+	// done with a token that was signed by mistake or with a stolen key, and how long an ended
+	// session must remain marked.
 	MaxTTL = 24 * time.Hour
 	// leeway is how far a verifier's clock may be behind the issuer's. It applies only to iat and
-	// nbf: a token expires exactly at exp by the verifier's clock.
+	// nbf: a token expires exactly at exp, according to the verifier's clock.
 	leeway = time.Minute
-	// maxLength is the longest token, in bytes, that is parsed at all. Our tokens have about 450
-	// bytes.
+	// maxLength is the maximum length, in bytes, of a token that is parsed at all. Our tokens are
+	// about 450 bytes long.
 	maxLength = 4 << 10
 )
 
-// Errors of Verify for a token that it rejects. Any other error means that the keys were
-// unavailable; the token may well be valid.
+// Errors that Verify returns for a token that it rejects. Any other error means that the keys were
+// unavailable, and that the token may be valid.
 var (
 	ErrExpired = errors.New("the token has expired")
 	ErrInvalid = errors.New("the token is not valid")
-	// ErrNotYet means that the token will become valid: this machine's clock is more than a minute
-	// behind the issuer's. A client that tries again later, or on another machine, succeeds.
+	// ErrNotYet means that the token is not valid yet, because this machine's clock is more than a
+	// minute behind the issuer's. A client that tries again later, or on another machine, succeeds.
 	ErrNotYet = errors.New("the token is not valid yet by the clock of this machine")
 )
 
-// Log messages of a service for a token that is not valid yet, and for the first valid one after
-// that.
+// Messages for a service to log when a token is not valid yet, and when a token is valid again
+// after that.
 const (
 	ClockBehind = "tokens are not valid yet by the clock of this machine: synchronise the clocks of all machines (NTP)"
 	ClockRight  = "tokens are valid by the clock of this machine again"
 )
 
-// ErrUnknownKey is returned by a KeySource for a kid that no key has.
+// ErrUnknownKey is returned by a KeySource if no key has the given kid.
 var ErrUnknownKey = errors.New("no key of this id")
 
 // Claims is what a token states about its bearer.
@@ -61,10 +62,10 @@ type Claims struct {
 	UserID    chat.UserID
 	SessionID chat.SessionID
 	Username  string
-	ExpiresAt time.Time // for Issue: zero means now plus the issuer's TTL
+	ExpiresAt time.Time // in a call to Issue, zero means now plus the issuer's TTL
 }
 
-// wireClaims is Claims under the names of the JWT registry.
+// wireClaims is Claims with the names from the JWT registry.
 type wireClaims struct {
 	jwt.RegisteredClaims
 	SessionID string `json:"sid"`
@@ -81,8 +82,8 @@ type Issuer struct {
 	now    func() time.Time
 }
 
-// NewIssuer returns an issuer of tokens with a lifetime of ttl (0: DefaultTTL). A SigningKey is
-// itself a Signer, which is enough for a test or a load generator.
+// NewIssuer returns an Issuer whose tokens have the lifetime ttl (0 selects DefaultTTL). A
+// SigningKey is itself a Signer, which is enough for a test or a load generator.
 func NewIssuer(signer Signer, ttl time.Duration) *Issuer {
 	return &Issuer{signer: signer, ttl: cmp.Or(ttl, DefaultTTL), now: time.Now}
 }
@@ -110,11 +111,11 @@ func (i *Issuer) Issue(c Claims) (raw string, expires time.Time, err error) {
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("sign token: %w", err)
 	}
-	return raw, expires.Truncate(time.Second), nil // as in the token
+	return raw, expires.Truncate(time.Second), nil // the token contains whole seconds
 }
 
-// KeySource finds public keys by id. It returns ErrUnknownKey for an id that no key has; any other
-// error means that it could not find out.
+// KeySource finds public keys by id. It returns ErrUnknownKey if no key has the id. Any other error
+// means that it could not find out.
 type KeySource interface {
 	Key(ctx context.Context, kid string) (ed25519.PublicKey, error)
 }
@@ -127,12 +128,13 @@ type Verifier struct {
 	cache  cache
 }
 
-// NewVerifier returns a verifier of tokens signed with one of keys.
+// NewVerifier returns a Verifier that accepts tokens signed with one of keys.
 func NewVerifier(keys KeySource) *Verifier { return newVerifier(keys, time.Now) }
 
 func newVerifier(keys KeySource, now func() time.Time) *Verifier {
 	return &Verifier{keys: keys, now: now, parser: jwt.NewParser(
-		// We choose the method, never the token: this alone refuses "none" and HS256.
+		// The signing method is fixed and never chosen by the token; this is sufficient to refuse
+		// "none" and HS256.
 		jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}),
 		jwt.WithIssuer(Name), jwt.WithAudience(Name),
 		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(leeway), jwt.WithTimeFunc(now),
@@ -189,7 +191,7 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
 }
 
 // claimFaults lists everything that can be wrong with the claims of a token whose signature is
-// good.
+// valid.
 var claimFaults = []error{
 	jwt.ErrTokenExpired, jwt.ErrTokenNotValidYet, jwt.ErrTokenUsedBeforeIssued, jwt.ErrTokenInvalidAudience,
 	jwt.ErrTokenInvalidIssuer, jwt.ErrTokenRequiredClaimMissing, jwt.ErrTokenInvalidSubject, jwt.ErrTokenInvalidId,

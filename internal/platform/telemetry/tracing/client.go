@@ -21,24 +21,24 @@ import (
 
 // Limits for sending a batch to the collector.
 const (
-	defaultTimeout = 10 * time.Second // default of one attempt in the OpenTelemetry specification
+	defaultTimeout = 10 * time.Second // default timeout per attempt in the OpenTelemetry specification
 	firstPause     = 500 * time.Millisecond
 	maxPause       = 5 * time.Second
 	// maxRetryAfter keeps a Retry-After within the range of a Duration; the batch's own timeout is
 	// much shorter.
 	maxRetryAfter = time.Hour
-	answerBytes   = 64 << 10 // bytes read of a response, so that its connection can be reused
-	reasonBytes   = 256      // bytes shown of a refusal
+	answerBytes   = 64 << 10 // bytes read from a response, so that its connection can be reused
+	reasonBytes   = 256      // bytes of a refusal that are shown
 )
 
 // client posts spans to a collector as protobuf. It replaces the OpenTelemetry project's client,
-// which needs gRPC for one type of the message's envelope. It is safe for concurrent use and starts
-// only the goroutines of its connections, which Stop closes.
+// which depends on gRPC only for the type of the request message. It is safe for concurrent use and
+// starts no goroutines except those of its connections, which Stop closes.
 type client struct {
 	url     string
 	headers Headers
 	gzip    bool
-	timeout time.Duration // of one attempt
+	timeout time.Duration // timeout per attempt
 	http    *http.Client
 }
 
@@ -55,14 +55,14 @@ func newClient(cfg Config) (*client, error) {
 		url: u.JoinPath("v1", "traces").String(), headers: headers, gzip: cfg.Compression == "gzip", timeout: cfg.timeout(),
 		http: &http.Client{
 			Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, IdleConnTimeout: 90 * time.Second},
-			// A redirect would turn the POST into a GET, or send the headers, which contain keys,
-			// to another host.
+			// Following a redirect would turn the POST into a GET, or send the headers, which
+			// contain keys, to another host.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}, nil
 }
 
-// Start does nothing: the first batch opens a connection.
+// Start does nothing, because the first batch opens a connection.
 func (c *client) Start(context.Context) error { return nil }
 
 // Stop closes the connections.
@@ -82,10 +82,9 @@ func (e *rejectedError) Error() string {
 	return fmt.Sprintf("the collector rejected %d spans: %q", e.spans, e.reason)
 }
 
-// UploadTraces posts a batch and retries until the batch is accepted or refused, or ctx is done. An
-// attempt may have arrived even though the response did not. Then the collector gets the spans
-// twice, and recognizes them by their ids. The error is a *rejectedError if only a part was
-// accepted.
+// UploadTraces posts a batch and retries until the batch is accepted or refused, or ctx is done. If
+// the response to an attempt is lost, the collector receives the spans twice and recognizes them by
+// their ids. The error is a *rejectedError if only a part was accepted.
 func (c *client) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpans) error {
 	body, err := c.encode(spans)
 	if err != nil {
@@ -156,8 +155,8 @@ func (c *client) post(ctx context.Context, body []byte) (again bool, after time.
 	return false, 0, err
 }
 
-// retryAfter returns the wait that a response asks for, in seconds or as a date; 0 if it specifies
-// none.
+// retryAfter returns how long a response asks us to wait. The header gives a number of seconds or a
+// date; without it, the result is 0.
 func retryAfter(h http.Header) time.Duration {
 	v := h.Get("Retry-After")
 	if n, err := strconv.ParseInt(v, 10, 64); err == nil {

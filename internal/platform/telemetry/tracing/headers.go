@@ -8,7 +8,8 @@ import (
 	"unicode"
 )
 
-// Headers are sent to the collector. Their values are usually keys, so no error shows one.
+// Headers holds the headers sent to the collector. Their values are usually keys, so errors never
+// show them.
 type Headers map[string]string
 
 // UnmarshalText parses "name=value,name=value" with percent-encoded values, as specified by

@@ -42,13 +42,13 @@ func (q *queue) OnEnd(s sdktrace.ReadOnlySpan) {
 	}
 }
 
-// Shutdown does nothing: Run sends the remaining spans.
+// Shutdown does nothing, because Run sends the remaining spans.
 func (q *queue) Shutdown(context.Context) error { return nil }
 
 // ForceFlush does nothing; see Shutdown.
 func (q *queue) ForceFlush(context.Context) error { return nil }
 
-// next waits for a span, and then briefly for more. After ctx is done it returns the queued spans,
+// next waits for a span, and then briefly for more. Once ctx is done, it returns the queued spans,
 // and finally an empty batch.
 func (q *queue) next(ctx context.Context) []sdktrace.ReadOnlySpan {
 	var batch []sdktrace.ReadOnlySpan

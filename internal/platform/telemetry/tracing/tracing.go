@@ -56,7 +56,7 @@ func (c Config) Check() error {
 	return nil
 }
 
-// timeout returns the limit of one attempt to send a batch.
+// timeout returns the time limit for one attempt to send a batch.
 func (c Config) timeout() time.Duration {
 	return cmp.Or(time.Duration(c.Timeout)*time.Millisecond, defaultTimeout)
 }
@@ -66,12 +66,12 @@ const (
 	queueSpans = 4096
 	batchSpans = 512
 	batchWait  = time.Second
-	// attempts is how many timeouts a batch may take in total, including retries and the pauses
-	// between them.
+	// attempts is the total time that a batch may take, including retries and the pauses between
+	// them, as a multiple of the timeout per attempt.
 	attempts = 2
-	// maxMilliseconds is one hour: a larger value is a mistake.
+	// maxMilliseconds is one hour. A larger value is assumed to be a mistake.
 	maxMilliseconds = 3_600_000
-	// flushTimeout bounds how long a collector may delay the end of the program.
+	// flushTimeout limits how long a collector may delay the end of the program.
 	flushTimeout = 3 * time.Second
 )
 
@@ -88,7 +88,7 @@ type Tracing struct {
 func New(cfg Config, service string, reg prometheus.Registerer, log *slog.Logger) *Tracing {
 	t := &Tracing{cfg: cfg, log: log}
 	if cfg.Endpoint != "" {
-		host, _ := os.Hostname() // distinguishes instances; without a host name, set OTEL_RESOURCE_ATTRIBUTES
+		host, _ := os.Hostname() // distinguishes instances; if unknown, set OTEL_RESOURCE_ATTRIBUTES
 		t.own = resource.NewSchemaless(attribute.String("service.name", service), attribute.String("host.name", cmp.Or(host, "unknown")))
 		t.queue = newQueue(reg)
 	}
@@ -96,7 +96,7 @@ func New(cfg Config, service string, reg prometheus.Registerer, log *slog.Logger
 }
 
 // Tracer returns a tracer for requests. OTEL_TRACES_SAMPLER selects the sampler: by default every
-// request is sampled, unless the caller's trace is not.
+// request is sampled, unless it belongs to a caller's trace that is not sampled.
 func (t *Tracing) Tracer(name string) trace.Tracer {
 	p := t.Provider()
 	if p == nil {
@@ -105,7 +105,7 @@ func (t *Tracing) Tracer(name string) trace.Tracer {
 	return p.Tracer(name)
 }
 
-// Provider returns a provider of tracers whose spans go to the collector, or nil without a
+// Provider returns a provider of tracers whose spans go to the collector, or nil if there is no
 // collector.
 func (t *Tracing) Provider(options ...sdktrace.TracerProviderOption) trace.TracerProvider {
 	if t.queue == nil {
@@ -114,8 +114,8 @@ func (t *Tracing) Provider(options ...sdktrace.TracerProviderOption) trace.Trace
 	return sdktrace.NewTracerProvider(append(options, sdktrace.WithResource(t.own), sdktrace.WithSpanProcessor(t.queue))...)
 }
 
-// Run sends spans until ctx is done. It then sends the remaining ones, for at most 3 s. It also
-// sends spans that ended before Run was called.
+// Run sends spans until ctx is done. It then sends the remaining ones, which takes at most 3 s. It
+// also sends spans that ended before Run was called.
 func (t *Tracing) Run(ctx context.Context) error {
 	if t.queue == nil {
 		<-ctx.Done()
@@ -159,8 +159,8 @@ func (t *Tracing) send(ctx context.Context, to sdktrace.SpanExporter, batch []sd
 	t.queue.sent.Add(float64(len(batch) - lost))
 	t.queue.failed.Add(float64(lost))
 	if err != nil && !failing {
-		// Only the trace is lost; the traced work was done.
+		// Only the trace is lost; the traced work itself was done.
 		t.log.WarnContext(ctx, "failed to send traces", "spans", lost, "err", err)
 	}
-	return lost > 0 // a mere warning of the collector must not hide the next failure
+	return lost > 0 // a mere warning from the collector must not hide the next failure
 }
