@@ -6,9 +6,8 @@
 -- KEYS[5] mirror of the watermark (hash); the script sets its "lost" to the current time in ms
 -- ARGV[1] the epoch that the caller found in the counter ('' for none)
 -- ARGV[2] the highest known seq of the channel   ARGV[3] the number of the newest known epoch
--- ARGV[4] a random string   ARGV[5] entry version   ARGV[6] channel id   ARGV[7] id of the gap
--- event
--- ARGV[8] sender id of the gap event   ARGV[9] client id of the gap event
+-- ARGV[4] a random string   ARGV[5] entry version   ARGV[6] channel id
+-- ARGV[7] id of the gap event   ARGV[8] sender id of the gap event   ARGV[9] client id of the gap event
 -- ARGV[10..13] the gap event's frame in four parts; its seq, from and to are inserted between them
 -- ARGV[14] the number of the epoch that the caller has seen, -1 for none
 -- Returns { seq, epoch }, the counter after the call. If another caller has repaired the channel

@@ -1,7 +1,9 @@
 -- mirror.lua: updates the mirror of a partition's watermark, which gateways read. The entry id
 -- never decreases. The count belongs to that id; it may decrease, because the count restarts when
--- the stream is created again or restored. KEYS[1] mirror parley:{P}:stored ARGV[1] entry id
--- ARGV[2] entries added up to it, -1 for unknown returns 1 if it updated the mirror
+-- the stream is created again or restored.
+-- KEYS[1] mirror   parley:{P}:stored
+-- ARGV[1] entry id    ARGV[2] entries added up to it, -1 for unknown
+-- returns 1 if it updated the mirror
 local entry = redis.call('HGET', KEYS[1], 'entry')
 if entry and less(ARGV[1], entry) then return 0 end
 redis.call('HSET', KEYS[1], 'entry', ARGV[1])

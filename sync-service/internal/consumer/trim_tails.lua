@@ -3,10 +3,10 @@
 -- stays longer than twice the expiry.
 --
 -- Only stored and acknowledged items are removed: their entry id is at or below the watermark,
--- delivered, and not pending. An item that cannot be parsed counts as not stored. KEYS[1] stream
--- parley:{P}:stream KEYS[2..] tails parley:{P}:tail:<channel> ARGV[1] group ARGV[2] watermark
--- ARGV[3] items to keep ARGV[4] expiry, ms returns, per tail, 1 if all its items are stored, else 0
--- (the caller must call again later)
+-- delivered, and not pending. An item that cannot be parsed counts as not stored.
+-- KEYS[1] stream   parley:{P}:stream    KEYS[2..] tails   parley:{P}:tail:<channel>
+-- ARGV[1] group    ARGV[2] watermark    ARGV[3] items to keep    ARGV[4] expiry, ms
+-- returns, per tail, 1 if all its items are stored, else 0 (the caller must call again later)
 local group = group_of(KEYS[1], ARGV[1])
 local keep = tonumber(ARGV[3])
 local now = redis.call('TIME')
@@ -26,8 +26,8 @@ local function expired(item)
   return stored(item) and tonumber(string.match(entry_of(item), '^%d+')) <= old
 end
 
--- Items are in the order of their entries. Binary search: returns how many of the oldest items
--- satisfy the predicate is, which must be between low and high.
+-- oldest returns how many of the oldest items satisfy the predicate `is`; the result must be between
+-- low and high. Items are in the order of their entries, so it uses binary search.
 local function oldest(tail, low, high, is)
   while low < high do
     local middle = math.ceil((low + high) / 2)

@@ -1,10 +1,11 @@
 -- ack.lua: acknowledges stored entries and returns the group's progress. It is atomic, so the
 -- reported progress is exact at the moment of the acknowledgement; entries delivered later have
--- higher ids. KEYS[1] stream parley:{P}:stream, parley:{P}:receipts KEYS[2] mirror
--- parley:{P}:stored, or none ARGV[1] group ARGV[2..] entry ids; without ids it only reports the
--- progress returns { acknowledged, pending, lowest pending id or '', last delivered id, entries
--- added up to the watermark or -1, 1 if it corrected entries-read else 0 }, or { 0 } if the stream
--- or the group does not exist
+-- higher ids.
+-- KEYS[1] stream   parley:{P}:stream, parley:{P}:receipts   KEYS[2] mirror   parley:{P}:stored, or none
+-- ARGV[1] group    ARGV[2..] entry ids; without ids it only reports the progress
+-- returns { acknowledged, pending, lowest pending id or '', last delivered id, entries added up to
+-- the watermark or -1, 1 if it corrected entries-read else 0 }, or { 0 } if the stream or the group
+-- does not exist
 local acked = 0
 for from = 2, #ARGV, 1000 do
   acked = acked + redis.call('XACK', KEYS[1], ARGV[1], unpack(ARGV, from, math.min(from + 999, #ARGV)))

@@ -1,7 +1,8 @@
 -- reap.lua: removes idle consumers. Removing a consumer discards its pending entries, so the script
--- removes only consumers that have none. The check and the removal are one atomic step. KEYS[1]
--- stream parley:{P}:stream, parley:{P}:receipts ARGV[1] group ARGV[2] a consumer to keep ARGV[3]
--- minimum idle time, ms returns the names of the removed consumers
+-- removes only consumers that have none. The check and the removal are one atomic step.
+-- KEYS[1] stream   parley:{P}:stream, parley:{P}:receipts
+-- ARGV[1] group    ARGV[2] a consumer to keep    ARGV[3] minimum idle time, ms
+-- returns the names of the removed consumers
 if not group_of(KEYS[1], ARGV[1]) then return {} end
 local removed = {}
 for _, flat in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do

@@ -1,10 +1,11 @@
 -- expire.lua: sets an expiry on the receipts of channels whose receipts are all stored, which means
 -- that the group has delivered and acknowledged all their entries. The next receipt removes the
 -- expiry again. A key that already has an expiry keeps it, so the expiry counts from the last
--- receipt. KEYS[1] receipts parley:{P}:receipts KEYS[2..] channels' receipts
--- parley:{P}:cursor:<channel> ARGV[1] group ARGV[2] expiry, ms ARGV[3] maximum number of waiting
--- entries to read ARGV[4..] the ids of the channels, in the order of KEYS[2..] returns, per
--- channel, 1 if the expiry is set, else 0 (the caller must call again later)
+-- receipt.
+-- KEYS[1] receipts   parley:{P}:receipts    KEYS[2..] channels' receipts   parley:{P}:cursor:<channel>
+-- ARGV[1] group    ARGV[2] expiry, ms    ARGV[3] maximum number of waiting entries to read
+-- ARGV[4..] the ids of the channels, in the order of KEYS[2..]
+-- returns, per channel, 1 if the expiry is set, else 0 (the caller must call again later)
 local answers, moving = {}, {}
 local group = group_of(KEYS[1], ARGV[1])
 local known = group ~= nil

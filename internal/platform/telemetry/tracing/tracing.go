@@ -105,8 +105,8 @@ func (t *Tracing) Tracer(name string) trace.Tracer {
 	return p.Tracer(name)
 }
 
-// Provider returns a provider of tracers whose spans go to the collector, or nil if there is no
-// collector.
+// Provider returns a provider of tracers whose spans are sent to the collector, or nil if there
+// is no collector.
 func (t *Tracing) Provider(options ...sdktrace.TracerProviderOption) trace.TracerProvider {
 	if t.queue == nil {
 		return nil
