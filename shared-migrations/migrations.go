@@ -27,10 +27,10 @@ import (
 var files embed.FS
 
 const (
-	// versionTable is in the schema public, like all our tables, whatever the search_path of the
-	// login.
+	// versionTable is in the schema public, like all our tables, regardless of the login's
+	// search_path.
 	versionTable = schema.VersionTable
-	// lockKey is the advisory lock of a migrating session ("parley" in ASCII).
+	// lockKey is the key of the advisory lock that a migrating session holds ("parley" in ASCII).
 	lockKey = int64(0x7061726c6579)
 	// lockPoll is how often a waiting session tries to get the lock.
 	lockPoll = 50 * time.Millisecond
@@ -54,13 +54,13 @@ type Migration struct {
 func Latest() int {
 	names, err := migrate.FindMigrations(source())
 	if err != nil {
-		panic(err) // the embedded files are invalid, which the tests exclude
+		panic(err) // the embedded files are invalid, which tests rule out
 	}
 	return len(names)
 }
 
-// Up applies the missing migrations, and creates missing roles of the services and their rights.
-// Several processes may call it at the same time. log may be nil.
+// Up applies the missing migrations, and creates missing service roles and their rights. Several
+// processes may call it at the same time. log may be nil.
 func Up(ctx context.Context, url string, log *slog.Logger) error {
 	log = cmp.Or(log, slog.New(slog.DiscardHandler))
 	return open(ctx, url, source(), log, func(conn *pgx.Conn, m *migrate.Migrator, _ int32) error {
@@ -85,7 +85,8 @@ func To(ctx context.Context, url string, version int, log *slog.Logger) error {
 	})
 }
 
-// Down reverts the newest migrations, as many as steps. The data in the removed tables is lost.
+// Down reverts the newest migrations; steps is their number. The data in the removed tables is
+// lost.
 func Down(ctx context.Context, url string, steps int, log *slog.Logger) error {
 	if steps < 1 {
 		return fmt.Errorf("migrate down: %d is not a number of steps", steps)
@@ -149,7 +150,7 @@ func source() fs.FS {
 
 // connect opens a session with the same settings as the services, so that the schema does not
 // depend on the server's defaults. The session has no statement timeout, because a migration may
-// take long.
+// take a long time.
 func connect(ctx context.Context, url string) (*pgx.Conn, error) {
 	return pgsession.Connect(ctx, url, pgsession.Options{ApplicationName: "migrate"})
 }
@@ -189,7 +190,7 @@ func open(ctx context.Context, url string, source fs.FS, log *slog.Logger, do fu
 	return nil
 }
 
-// describe adds the detail of a PostgreSQL error, which helps to fix its cause.
+// describe adds the detail of a PostgreSQL error, which helps to find its cause.
 func describe(err error) error {
 	pgErr, ok := errors.AsType[migrate.MigrationPgError](err)
 	if !ok || pgErr.Detail == "" {
@@ -198,10 +199,10 @@ func describe(err error) error {
 	return fmt.Errorf("migrate: %w (%s)", err, pgErr.Detail)
 }
 
-// lock acquires the migration lock. tern has a lock too, but waits for it inside a statement. A
-// session that waits in a statement holds a snapshot, and CREATE INDEX CONCURRENTLY in the session
-// that has the lock would wait for that snapshot: a deadlock. So this function polls between
-// statements, before tern uses the session.
+// lock acquires the migration lock. tern has a lock, too, but waits for it inside a statement. A
+// session that waits inside a statement holds a snapshot, and CREATE INDEX CONCURRENTLY in the
+// session that holds the lock would wait for that snapshot, which is a deadlock. So this function
+// polls between statements, before tern uses the session.
 func lock(ctx context.Context, conn *pgx.Conn, log *slog.Logger) error {
 	for first := true; ; first = false {
 		var got bool

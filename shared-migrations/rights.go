@@ -12,13 +12,13 @@ import (
 )
 
 // Roles belong to a server, not to a database. A dump that is restored into a new server contains
-// neither the roles nor the rights granted to them. So Up creates them whatever the version of the
-// schema is.
+// neither the roles nor the rights granted to them. So Up creates them regardless of the schema
+// version.
 var (
 	//go:embed roles.sql
 	rolesSQL string
-	// grantsSQL is the net result of all grants and revokes in the migrations. A test compares
-	// them.
+	// grantsSQL is the net result of all grants and revokes in the migrations. A test compares the
+	// two.
 	//go:embed grants.sql
 	grantsSQL string
 )
@@ -70,8 +70,8 @@ func grantRights(ctx context.Context, conn *pgx.Conn, apply bool) (missing bool,
 	return true, nil
 }
 
-// CheckRights returns ErrRights if the roles of the services or their rights are missing. It
-// changes nothing. It does not check a schema of another version; Status reports that.
+// CheckRights returns ErrRights if service roles or their rights are missing. It changes nothing.
+// It checks nothing if the schema has a different version; Status reports that.
 func CheckRights(ctx context.Context, url string) error {
 	conn, err := connect(ctx, url)
 	if err != nil {

@@ -1,5 +1,5 @@
--- The roles of the services, as the first migration creates them. A dump of a database does not
--- contain them.
+-- The roles of the services, as created by the first migration. A database dump does not contain
+-- them.
 do $$
 declare
   name text;
@@ -9,7 +9,7 @@ begin
       begin
         execute format('create role %I nologin', name);
       exception when duplicate_object or unique_violation then
-        null; -- another database of this server has created it at the same time
+        null; -- it was created for another database on this server at the same time
       end;
     end if;
     if not pg_has_role(current_user, name, 'member') then

@@ -15,17 +15,17 @@ type Code string
 // The codes. Both transports use the first group.
 const (
 	BadFrame        Code = "bad_frame"       // invalid JSON, an unknown type, a missing or mistyped field
-	TooLarge        Code = "too_large"       // a body or request over its limit
+	TooLarge        Code = "too_large"       // a body or request that exceeds its limit
 	InvalidBody     Code = "invalid_body"    // a message body that violates the rules
 	Unauthenticated Code = "unauthenticated" // no valid token
 	Forbidden       Code = "forbidden"       // authenticated, but not allowed
-	NotFound        Code = "not_found"       // does not exist, or hidden from the caller
+	NotFound        Code = "not_found"       // does not exist, or is hidden from the caller
 	NotSubscribed   Code = "not_subscribed"  // the connection has no subscription to the channel
 	Conflict        Code = "conflict"        // conflicts with the current state
 	RateLimited     Code = "rate_limited"    // too many requests, retry after RetryAfter
 	Overloaded      Code = "overloaded"      // the backlog has reached its budget
-	Unavailable     Code = "unavailable"     // a store does not respond; a retry is safe
-	Internal        Code = "internal"        // an error of the server
+	Unavailable     Code = "unavailable"     // a store is not responding; a retry is safe
+	Internal        Code = "internal"        // a fault in the server
 
 	// HTTP only.
 	InvalidRequest     Code = "invalid_request"
@@ -47,8 +47,8 @@ const (
 	SessionRevoked     Code = "session_revoked"
 )
 
-// Error is an error that a client may see. Message and Fields are safe to show; Err is only for the
-// log.
+// Error is an error that a client may see. Message and Fields are safe to show to clients; Err is
+// only for the log.
 type Error struct {
 	Code       Code
 	Message    string
@@ -66,12 +66,12 @@ type Field struct {
 // Sentence returns the error as a sentence, such as "The field name must not be blank."
 func (f Field) Sentence() string { return "The field " + f.Field + " " + f.Message + "." }
 
-// New returns an error with a message for the client, which is a sentence.
+// New returns an error with a message for the client. The message must be a sentence.
 func New(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// Wrap returns an error like New, with a cause that is only logged.
+// Wrap is like New, but adds a cause, which is only logged.
 func Wrap(err error, code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...), Err: err}
 }
@@ -129,8 +129,8 @@ var wire = map[Code]struct{ http, close int }{
 	SessionRevoked:     {401, 4509},
 }
 
-// Of returns err as an Error. Any other error becomes Internal, and its text is not shown to the
-// client.
+// Of returns err as an Error. An err that is not one becomes an Internal error, and its text is not
+// shown to the client.
 func Of(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		if _, known := wire[e.Code]; known {
@@ -140,10 +140,10 @@ func Of(err error) *Error {
 	return &Error{Code: Internal, Message: "An internal error occurred.", Err: err}
 }
 
-// CodeOf returns the code of err, or Internal for any other error.
+// CodeOf returns the code of err, or Internal if err is not an Error.
 func CodeOf(err error) Code { return Of(err).Code }
 
-// HTTPStatus returns the HTTP status of a response with this code.
+// HTTPStatus returns the HTTP status for a response with this code.
 func (c Code) HTTPStatus() int { return wire[c].http }
 
 // CloseCode returns the WebSocket close code, or 0 if the code does not close a connection.

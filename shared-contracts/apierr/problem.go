@@ -5,7 +5,7 @@ import "strings"
 // ContentType is the media type of a Problem.
 const ContentType = "application/problem+json"
 
-// Problem is an error in the body of an HTTP response (RFC 9457). All services use it.
+// Problem is the form of an error in the body of an HTTP response (RFC 9457). All services use it.
 type Problem struct {
 	Type      string  `json:"type"` // a URN that ends in the code
 	Title     string  `json:"title"`

@@ -11,14 +11,15 @@ import (
 	"github.com/google/uuid"
 )
 
-// Each kind of id is a UUID with its own type, so that a user id cannot be passed for a channel id.
-// Embedding gives each type the text, JSON and SQL forms of a UUID. Text is in lower case.
+// Each kind of id is a UUID with its own type, so that a user id cannot be passed as a channel id.
+// Embedding gives each type the text, JSON and SQL encodings of a UUID. The text is in lower case.
 type (
 	// UserID is a UUIDv7.
 	UserID struct{ uuid.UUID }
-	// SessionID identifies a login, which is also a family of refresh tokens.
+	// SessionID identifies a login and its family of refresh tokens.
 	SessionID struct{ uuid.UUID }
-	// ChannelID is a random UUIDv4: a user who knows the id of an unlisted channel may join it.
+	// ChannelID is a random UUIDv4. It must not be guessable, because a user who knows the id of an
+	// unlisted channel may join it.
 	ChannelID struct{ uuid.UUID }
 	// GroupID is a random UUIDv4.
 	GroupID struct{ uuid.UUID }

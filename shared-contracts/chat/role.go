@@ -28,11 +28,11 @@ const (
 	AddChannels   Action = "add_channels"   // add channels to a group
 	Close         Action = "close"          // delete the channel or group
 	ChangeRoles   Action = "change_roles"   // change the roles of other members
-	RemoveMembers Action = "remove_members" // remove other members; MayRemove decides whom
+	RemoveMembers Action = "remove_members" // remove other members, subject to MayRemove
 )
 
-// minRole is the lowest role that may perform each action. This is the only place where permissions
-// are defined.
+// minRole contains the lowest role that may perform each action. This is the only place where
+// permissions are defined.
 var minRole = map[Action]Role{
 	Read: Member, Post: Member, Leave: Member,
 	Invite: Admin, Describe: Admin, Moderate: Admin, AddChannels: Admin, RemoveMembers: Admin,
@@ -60,7 +60,7 @@ func (r Role) May(a Action) bool {
 }
 
 // MayIn reports whether a member with this role may perform a in a channel of the given kind. In a
-// direct channel, both members may read and post, and nothing else.
+// direct channel, both members may read and post, but nothing else.
 func (r Role) MayIn(kind ChannelKind, a Action) bool {
 	if kind == Direct && a != Read && a != Post {
 		return false
@@ -68,14 +68,14 @@ func (r Role) MayIn(kind ChannelKind, a Action) bool {
 	return r.May(a)
 }
 
-// MayRemove reports whether a member with this role may remove a member with role other. Owners may
-// remove anybody; admins may remove members with a lower role.
+// MayRemove reports whether a member with this role may remove a member whose role is other. Owners
+// may remove anyone; admins may remove members with a lower role.
 func (r Role) MayRemove(other Role) bool {
 	return r.May(RemoveMembers) && (r == Owner || r.rank() > other.rank())
 }
 
-// MayGrant reports whether a member with this role may change another member's role from from to
-// to. A change to the same role is allowed under the same rules.
+// MayGrant reports whether a member with this role may change another member's role from `from` to
+// `to`. The same rules apply if the two are equal.
 func (r Role) MayGrant(from, to Role) bool {
 	return from.Valid() && to.Valid() && r.May(ChangeRoles)
 }

@@ -21,12 +21,13 @@ const (
 	MaxPasswordChars    = 200
 )
 
-// ErrBodyTooLarge is returned for a body over the limit. All other violations are returned as plain
-// errors.
+// ErrBodyTooLarge is returned for a body that exceeds the limit. All other violations are returned
+// as plain errors.
 var ErrBodyTooLarge = errors.New("is too large")
 
-// CheckBody checks a message body: 1 to limit bytes of valid UTF-8, not blank, and without control
-// characters except newline and tab. A limit of 0 or less means MaxBodyBytes.
+// CheckBody checks a message body. It must consist of 1 to limit bytes of valid UTF-8, must not be
+// blank, and must not contain control characters except newline and tab. A limit of 0 or less means
+// MaxBodyBytes.
 func CheckBody(body string, limit int) error {
 	if limit <= 0 {
 		limit = MaxBodyBytes
@@ -55,20 +56,21 @@ func NormalizeBody(body string) string {
 	return lineEnds.Replace(body)
 }
 
-// IsBlank reports whether a text has no visible characters: it is empty or consists only of spaces
-// and invisible characters such as U+200B and U+FEFF.
+// IsBlank reports whether a text has no visible characters, that is, whether it is empty or
+// consists only of spaces and invisible characters such as U+200B and U+FEFF.
 func IsBlank(text string) bool {
 	return strings.IndexFunc(text, func(r rune) bool { return !unicode.IsSpace(r) && !isInvisible(r) }) < 0
 }
 
-// isInvisible reports whether r has no width or no ink: the default-ignorable characters of
-// Unicode, and the blank Braille pattern.
+// isInvisible reports whether r is invisible: one of Unicode's default-ignorable characters, or the
+// blank Braille pattern.
 func isInvisible(r rune) bool {
 	return r == 0x2800 || r >= utf8.RuneSelf && unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
 }
 
-// CheckName checks a name of a user or channel: not blank, and without characters that change the
-// text direction, which could make it look like another name. CheckLine checks the other rules.
+// CheckName checks the name of a user or channel. It must not be blank, and must not contain
+// characters that change the text direction, because they could make it look like another name.
+// CheckLine checks the other rules.
 func CheckName(name string) error {
 	if IsBlank(name) {
 		return errors.New("must not be blank")
@@ -81,8 +83,8 @@ func CheckName(name string) error {
 	return nil
 }
 
-// CheckLine checks a single-line text, such as a name: valid UTF-8 without control characters, at
-// most limit characters. It may be empty.
+// CheckLine checks a single-line text, such as a name. It must be valid UTF-8 without control
+// characters, and at most limit characters long. It may be empty.
 func CheckLine(text string, limit int) error {
 	if err := checkText(text, ""); err != nil {
 		return err
@@ -98,7 +100,7 @@ func checkText(text, allowed string) error {
 		return errors.New("must be valid UTF-8")
 	}
 	for i, r := range text {
-		// C0, DEL and C1. They include NUL, which PostgreSQL cannot store.
+		// C0, DEL and C1 are rejected. They include NUL, which PostgreSQL cannot store.
 		if (r < 0x20 || r >= 0x7f && r < 0xa0) && !strings.ContainsRune(allowed, r) {
 			return fmt.Errorf("must not contain the control character U+%04X (at byte %d)", r, i)
 		}
@@ -109,16 +111,16 @@ func checkText(text, allowed string) error {
 var usernamePattern = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 
 // collective lists the names that mean, or seem to mean, all members of a channel. No user may have
-// one.
+// such a name.
 var collective = []string{"channel", "here", "all", "everyone"}
 
-// IsCollective reports whether a name means everybody, ignoring case and surrounding punctuation.
+// IsCollective reports whether a name means everyone, ignoring case and surrounding punctuation.
 func IsCollective(name string) bool {
 	return slices.Contains(collective, strings.ToLower(strings.Trim(name, "_.-")))
 }
 
-// CheckUsername checks a username: 3 to 50 letters, digits, '_', '.' and '-', and not reserved.
-// Case is preserved but not significant.
+// CheckUsername checks a username. It must consist of 3 to 50 letters, digits, '_', '.' and '-',
+// and must not be reserved. Case is preserved but not significant.
 func CheckUsername(name string) error {
 	if n := len(name); n < MinUsernameChars || n > MaxUsernameChars {
 		return fmt.Errorf("must have %d to %d characters", MinUsernameChars, MaxUsernameChars)

@@ -1,6 +1,6 @@
-// Package event defines the durable form of the events in a channel: the stream entry that a
-// gateway appends and sync-service stores, and the item that Redis publishes and keeps in the
-// channel's tail.
+// Package event defines the durable forms of a channel's events: the stream entry that a gateway
+// appends and sync-service stores, and the item that Redis publishes and keeps in the channel's
+// tail.
 //
 // The payload of an entry is the frame that subscribers receive (package frame). The WebSocket, the
 // tail, the log and the row all use this one encoding.
@@ -14,8 +14,8 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Version is the version of the entries and items that this code writes, and the newest that it can
-// decode.
+// Version is the version of the entries and items that this code writes, and the newest version
+// that it can decode.
 const Version = 1
 
 // Kind is the kind of an event.
@@ -31,12 +31,12 @@ const (
 	MemberLeft     Kind = "member_left"
 	ChannelUpdated Kind = "channel_updated"
 
-	// Gap is appended when a channel is repaired after Redis has lost writes: a range of seqs that
-	// may have no events.
+	// Gap is appended when a channel is repaired after Redis has lost writes. It contains a range
+	// of seqs that may have no events.
 	Gap Kind = "gap"
 )
 
-// The kinds of tombstones: rows that keep a seq which has no event.
+// The kinds of tombstones. A tombstone is a row that keeps a seq that has no event.
 const (
 	Failed Kind = "failed" // dead-lettered
 	Lost   Kind = "lost"   // lost by Redis before it was stored
@@ -52,8 +52,8 @@ func (k Kind) Known() bool {
 	return false
 }
 
-// FromMember reports whether k is an action of a member. A removal mark in Redis refuses such
-// events.
+// FromMember reports whether k is an action by a member. If Redis has a removal mark for the
+// sender, such events are refused.
 func (k Kind) FromMember() bool {
 	return k == Message || k == Edit || k == Delete || k == Reaction
 }
@@ -84,8 +84,8 @@ const (
 	fieldPayload  = "payload"
 )
 
-// ErrNewer is returned for an entry or item of a newer version. It is not corrupt; this code is too
-// old to decode it.
+// ErrNewer is returned for an entry or item with a newer version. It is not corrupt; this code is
+// too old to decode it.
 var ErrNewer = errors.New("written by a newer version")
 
 // Fields returns the fields of the entry for XADD. The append script writes the same names in the
@@ -104,9 +104,9 @@ func (e Entry) Fields() []any {
 	}
 }
 
-// DecodeEntry decodes the fields of a stream entry. An error names the field. The entry is returned
-// even with an error, with all fields that could be decoded, so that a dead letter can identify its
-// event.
+// DecodeEntry decodes the fields of a stream entry. Errors name the field. Even if there is an
+// error, the returned entry has all fields that could be decoded, so that a dead letter can
+// identify its event.
 func DecodeEntry(fields map[string]any) (Entry, error) {
 	return decode(func(name string) (string, bool) {
 		s, ok := fields[name].(string)
@@ -114,8 +114,8 @@ func DecodeEntry(fields map[string]any) (Entry, error) {
 	})
 }
 
-// DecodePairs is like DecodeEntry for fields in the form that Redis sends: alternating names and
-// values. If a name occurs twice, the last value is used.
+// DecodePairs is like DecodeEntry, but takes the fields in the form in which Redis sends them, as
+// alternating names and values. If a name occurs twice, the last value is used.
 func DecodePairs(pairs []string) (Entry, error) {
 	return decode(func(name string) (string, bool) {
 		for i := len(pairs)&^1 - 2; i >= 0; i -= 2 {

@@ -9,11 +9,11 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Item is the unit that a topic publishes and a tail stores: a header for the gateway, and the
-// frame, which the gateway passes on without decoding it.
+// Item is the unit that is published on a topic and stored in a tail. It consists of a header for
+// the gateway and the frame, which the gateway passes on without decoding it.
 //
 // Its encoding is "<version> <epoch> <seq> <entry id> <kind> <sender>\n", followed by the frame.
-// The append script writes the same form.
+// The append script writes the same encoding.
 type Item struct {
 	Epoch   Epoch
 	Seq     int64  // 0 for an ephemeral event, which also has no epoch and no entry id
@@ -85,9 +85,9 @@ func DecodeItem(b []byte) (Item, error) {
 	return it, nil
 }
 
-// DecodeItems decodes a message published on a topic: one item, or several items of one append
-// separated by newlines (frames contain none). It stops at the first corrupt item, after it has
-// passed on the items before it.
+// DecodeItems decodes a message published on a topic and calls each for every item in it. The
+// message contains one item, or several items from one append, separated by newlines (frames
+// contain no newlines). It stops with an error at the first corrupt item.
 func DecodeItems(b []byte, each func(Item)) error {
 	for len(b) > 0 {
 		header := bytes.IndexByte(b, '\n')

@@ -10,18 +10,18 @@ import (
 )
 
 // KindReceipts is the kind of the ephemeral item that informs the gateways about new receipts. Its
-// frame is not sent to clients: it contains the receipts as EncodeMoves writes them, or nothing if
+// frame is not sent to clients. It contains the receipts as encoded by EncodeMoves, or nothing if
 // there are too many.
 const KindReceipts Kind = "receipts"
 
-// KindPresence is the kind of the ephemeral item that says which users came online or went offline
-// in a channel.
+// KindPresence is the kind of the ephemeral item that reports which users have come online or gone
+// offline in a channel.
 const KindPresence Kind = "presence"
 
 // MaxMoves is the maximum number of receipts in one entry of the receipts stream.
 const MaxMoves = 500
 
-// Receipt is a member's delivered and read position in a channel. Read is never greater than
+// Receipt holds a member's delivered and read positions in a channel. Read is never greater than
 // Delivered.
 type Receipt struct {
 	User            chat.UserID
@@ -29,7 +29,7 @@ type Receipt struct {
 }
 
 // Receipts is one entry of a partition's receipts stream: the new positions of some members of a
-// channel. The script that records receipts writes the same form.
+// channel. The script that records receipts writes the same encoding.
 type Receipts struct {
 	Channel chat.ChannelID
 	Moves   []Receipt
@@ -56,8 +56,8 @@ func EncodeMoves(moves []Receipt) []byte {
 	return b
 }
 
-// DecodeReceipts decodes the fields of an entry. An error names the field. For an entry of a newer
-// version it wraps ErrNewer, as DecodeEntry does.
+// DecodeReceipts decodes the fields of an entry. Errors name the field. For an entry with a newer
+// version, the error wraps ErrNewer, as in DecodeEntry.
 func DecodeReceipts(fields map[string]any) (Receipts, error) {
 	var r Receipts
 	var errs []error

@@ -1,5 +1,5 @@
-// Package frame defines the WebSocket protocol, version 1: the frames that clients send and the
-// server answers. A frame contains one JSON object, or several separated by newlines.
+// Package frame defines version 1 of the WebSocket protocol: the frames that clients and the server
+// send. A frame contains one JSON object, or several separated by newlines.
 package frame
 
 import (
@@ -15,8 +15,8 @@ import (
 	"parley.chat/shared-contracts/text"
 )
 
-// Subprotocol is offered by clients and echoed by the server. A client that offers none uses
-// version 1.
+// Subprotocol is offered by clients and echoed by the server. A client that offers no subprotocol
+// uses version 1.
 const Subprotocol = "parley.v1"
 
 // Limits on what a client sends, in bytes.
@@ -45,7 +45,7 @@ const (
 	Ping        Type = "ping"
 )
 
-// Client is any frame that a client sends. A nil field was absent.
+// Client is any frame that a client sends. A nil field was absent from the frame.
 type Client struct {
 	Type      Type            `json:"type"`
 	Ref       string          `json:"ref"`
@@ -60,14 +60,14 @@ type Client struct {
 	Typing    *bool           `json:"typing"`
 	Seq       *int64          `json:"seq"`
 	Token     *string         `json:"token"`
-	After     string          `json:"after,omitempty"` // presence: the value of next in the previous answer
+	After     string          `json:"after,omitempty"` // presence: the value of next from the previous answer
 
 	LastSeenSeq *int64            `json:"last_seen_seq"`
 	Epoch       string            `json:"epoch"`
 	Channels    []ChannelPosition `json:"channels"`
 }
 
-// ChannelPosition is one channel of a subscribe frame, and the position up to which the client has
+// ChannelPosition is one channel in a subscribe frame, with the position up to which the client has
 // its events.
 type ChannelPosition struct {
 	ChannelID   chat.ChannelID `json:"channel_id"`
@@ -77,18 +77,18 @@ type ChannelPosition struct {
 
 var clients = sync.Pool{New: func() any { return new(Client) }}
 
-// Decode decodes the objects of one frame and calls each with every one, in order. For a bad
-// object, err is an *apierr.Error that says what is wrong and where, and c has the ref if that
-// could be decoded. An object that is not valid JSON ends the frame, because the start of the next
-// object is unknown.
+// Decode decodes the objects of one frame and calls each with every one, in order. For an invalid
+// object, err is an *apierr.Error that describes what is wrong and where, and c contains the ref if
+// it could be decoded. If an object is not valid JSON, the rest of the frame is ignored, because
+// the start of the next object is unknown.
 //
 // Decode reuses *c after each has returned, but not the values that its fields point to.
 func Decode(data []byte, each func(c *Client, err error)) {
-	// The Client is passed by pointer rather than copied from function to function: the stacks of
-	// waiting goroutines stay as large as the largest frame has ever made them.
+	// The Client is passed by pointer rather than copied, because copies would make the stacks of
+	// the connections' goroutines grow, and they would keep that size while waiting.
 	c := clients.Get().(*Client)
 	defer func() {
-		*c = Client{} // otherwise the pool would keep the referenced values alive
+		*c = Client{} // so that the pool does not keep the referenced values alive
 		clients.Put(c)
 	}()
 	p := plain{data: data}
@@ -105,8 +105,8 @@ func Decode(data []byte, each func(c *Client, err error)) {
 	}
 }
 
-// decodeAny decodes data[from:] with encoding/json. The data before from is complete objects; byte
-// offsets in errors count from the start of the frame.
+// decodeAny decodes data[from:] with encoding/json. The data before from must consist of complete
+// objects. Byte offsets in errors count from the start of the frame.
 func decodeAny(data []byte, from int, c *Client, each func(c *Client, err error)) {
 	rest := data[from:]
 	dec := json.NewDecoder(bytes.NewReader(rest))
@@ -129,7 +129,7 @@ func decodeAny(data []byte, from int, c *Client, each func(c *Client, err error)
 				each(c, apierr.New(apierr.BadFrame, "The frame's JSON ends unexpectedly at byte %d.", len(data)))
 				return
 			}
-			// UnmarshalText of a field rejected its value, such as an id that is not a UUID. The
+			// A field's UnmarshalText rejected its value, such as an id that is not a UUID. The
 			// decoder is past the object, so decoding continues with the next one. The fields after
 			// the rejected one were not decoded.
 			object := rest[start:dec.InputOffset()]
@@ -161,8 +161,8 @@ func decodeAny(data []byte, from int, c *Client, each func(c *Client, err error)
 	}
 }
 
-// half returns the error for a field that contains half of a surrogate pair. It clears the ref if
-// that is the field.
+// half returns the error for a field that contains half of a surrogate pair. If that field is the
+// ref, half clears it.
 func (c *Client) half(field string) error {
 	switch field {
 	case "body":
@@ -177,7 +177,7 @@ func (c *Client) half(field string) error {
 // it.
 func badID(object []byte) string {
 	var fields map[string]json.RawMessage
-	_ = json.Unmarshal(object, &fields) // cannot fail: it was decoded before
+	_ = json.Unmarshal(object, &fields) // cannot fail: it has been decoded before
 	for _, name := range []string{"channel_id", "to_user_id", "client_id", "message_id", "reply_to"} {
 		var id chat.EventID // all id types have the same form
 		if raw, ok := fields[name]; ok && json.Unmarshal(raw, &id) != nil {
@@ -260,8 +260,8 @@ func (c *Client) check() error {
 	return err
 }
 
-// checkEmoji replaces the emoji by its fully qualified form. A reaction to be removed may be other
-// text that an earlier release accepted.
+// checkEmoji replaces the emoji with its fully qualified form. If the reaction is to be removed, it
+// may also be other text, which an earlier release accepted.
 func (c *Client) checkEmoji() error {
 	if emoji, ok := text.Emoji(*c.Emoji); ok {
 		c.Emoji = &emoji

@@ -35,7 +35,8 @@ type Event struct {
 	SentAt     chat.Time     `json:"sent_at"`
 }
 
-// The fields of each kind after type, channel_id and seq, in the order of the wire format.
+// The fields that follow type, channel_id and seq in each kind of event, in the order of the wire
+// format.
 type (
 	editFields struct {
 		ID        chat.EventID   `json:"id"`
@@ -88,15 +89,15 @@ type (
 	}
 )
 
-// EncodeAround returns the frame of e in two parts. The decimal digits of its seq go between them,
-// because only the append script knows the seq.
+// EncodeAround returns the frame of e in two parts. The decimal digits of its seq must be inserted
+// between them. Only the append script knows the seq.
 func (e *Event) EncodeAround() (before, after []byte, err error) {
 	before = e.AppendBefore(make([]byte, 0, 96))
 	after, err = e.AppendAfter(make([]byte, 0, 512+len(e.Body)))
 	return before, after, err
 }
 
-// encodeAfter returns the part after the seq for all kinds except messages.
+// encodeAfter returns the part of the frame after the seq, for all kinds except messages.
 func (e *Event) encodeAfter() ([]byte, error) {
 	var fields any
 	switch e.Type {
@@ -125,8 +126,8 @@ func (e *Event) encodeAfter() ([]byte, error) {
 	return b, nil
 }
 
-// GapParts returns the frame of a gap event in four parts. The values of seq, from and to go
-// between them, because only the repair script knows them.
+// GapParts returns the frame of a gap event in four parts. The values of seq, from and to must be
+// inserted between them. Only the repair script knows these values.
 func GapParts(channel chat.ChannelID, id chat.EventID, at chat.Time) [4][]byte {
 	return [4][]byte{
 		[]byte(`{"type":"` + string(event.Gap) + `","channel_id":"` + channel.String() + `","seq":`),

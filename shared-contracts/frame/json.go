@@ -14,17 +14,17 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// The frequent frames (send, its ack, its message, and receipts) are encoded and decoded without
-// reflection, which takes a fifth of the time. Tests compare the results with encoding/json, byte
-// for byte.
+// The most frequent frames (sends, their acks, the resulting messages, and receipts) are encoded
+// and decoded without reflection, which takes a fifth of the time. Tests compare the results with
+// encoding/json, byte for byte.
 
 const hexDigits = "0123456789abcdef"
 
-// AppendString appends s as encoding/json encodes it without HTML escapes. It is for other packages
-// that encode without reflection.
+// AppendString appends s as encoding/json would encode it without HTML escapes. It is for other
+// packages that encode without reflection.
 func AppendString(b []byte, s string) []byte { return appendString(b, s) }
 
-// appendString appends s as encoding/json encodes it without HTML escapes.
+// appendString appends s as encoding/json would encode it without HTML escapes.
 func appendString(b []byte, s string) []byte {
 	b = append(b, '"')
 	start := 0
@@ -148,12 +148,12 @@ type plainFields struct {
 	seq     int64
 }
 
-// The frequent frame types: messages and receipts.
+// The most frequent frame types: sends and receipts.
 var plainTypes = [...]Type{Send, Read, Delivered}
 
-// decode decodes the next object of a frame if it has one of these types and the plain form: only
-// known fields, each at most once, with escapes only in the body. It returns false for everything
-// else, valid or not, which is then decoded by decodeAny.
+// decode decodes the next object of a frame if its type is in plainTypes and it has the plain form:
+// only known fields, each at most once, with escapes only in the body. It returns false for
+// anything else, valid or not; the caller then uses decodeAny.
 func (p *plain) decode(c *Client) bool {
 	if !p.skip('{') {
 		return false
@@ -201,8 +201,8 @@ func (p *plain) decode(c *Client) bool {
 		case "body":
 			bit = 32
 			if escaped {
-				// The raw value includes the quotes around it. U+FFFD may stand for half of a
-				// surrogate pair, which decodeAny rejects.
+				// The raw value includes the quotes around it. U+FFFD may be the replacement for
+				// half of a surrogate pair, which decodeAny rejects.
 				ok = json.Unmarshal(p.data[p.at-len(value)-2:p.at], &f.body) == nil && !strings.Contains(f.body, "\ufffd")
 				escaped = false
 			} else {
@@ -230,7 +230,7 @@ func plainID(b []byte) (uuid.UUID, bool) {
 	return id, err == nil
 }
 
-// plain is a decoder for the plain form of a frame.
+// plain is a decoder for frames in the plain form; see decode.
 type plain struct {
 	data []byte
 	at   int

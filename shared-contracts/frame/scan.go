@@ -13,10 +13,10 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// scanMessage decodes the frame of a message in exactly the form that Encode writes, which takes a
-// fraction of the time that encoding/json needs. No other frame is decoded more often by
-// sync-service and the gateways. ok is false for anything else, valid or not; encoding/json then
-// decodes it.
+// scanMessage decodes the frame of a message that has exactly the form that Encode writes, in a
+// fraction of the time that encoding/json takes. sync-service and the gateways decode these frames
+// more often than any others. ok is false for anything else, valid or not; the caller then uses
+// encoding/json.
 func scanMessage(b []byte) (e Event, ok bool) {
 	s := scanner{rest: b}
 	e.Type = event.Message
@@ -55,8 +55,8 @@ func scanMessage(b []byte) (e Event, ok bool) {
 	return e, true
 }
 
-// scanner consumes input from the front of rest. After unexpected input, failed is true and all
-// results are meaningless.
+// scanner consumes input from the front of rest. If the input is unexpected, it sets failed, and
+// all results are meaningless.
 type scanner struct {
 	rest   []byte
 	failed bool
@@ -77,7 +77,7 @@ func (s *scanner) literal(word string) {
 	}
 }
 
-// take consumes and returns the next n bytes, or returns nil.
+// take consumes and returns the next n bytes, or fails and returns nil if there are fewer.
 func (s *scanner) take(n int) []byte {
 	if s.failed || len(s.rest) < n {
 		s.failed = true
@@ -109,7 +109,7 @@ func (s *scanner) users() []chat.UserID {
 	return ids
 }
 
-// integer consumes a positive number without sign, leading zero, fraction or exponent.
+// integer consumes a positive number that has no sign, leading zero, fraction or exponent.
 func (s *scanner) integer() int64 {
 	n := 0
 	for n < len(s.rest) && s.rest[n] >= '0' && s.rest[n] <= '9' {
@@ -127,8 +127,8 @@ func (s *scanner) integer() int64 {
 	return v
 }
 
-// text consumes the rest of a string including its closing quote. Only a string with escapes is
-// decoded by encoding/json.
+// text consumes the rest of a string including its closing quote. It uses encoding/json only for
+// strings with escapes.
 func (s *scanner) text() string {
 	if s.failed {
 		return ""
@@ -165,7 +165,7 @@ func (s *scanner) unquote(b []byte) (text string) {
 	return text
 }
 
-// time consumes an instant in the format of chat.Time.
+// time consumes a time in the format of chat.Time.
 func (s *scanner) time() chat.Time {
 	end := bytes.IndexByte(s.rest, '"')
 	if s.failed || end != len(chat.TimeLayout) {

@@ -11,7 +11,7 @@ import (
 // Heartbeat is the interval at which the server sends pings.
 const Heartbeat = 25 * time.Second
 
-// Frames that the server sends, in addition to events. Encode adds the type of each.
+// Frames that the server sends, in addition to events. Encode adds their types.
 type (
 	// Hello is the first frame after authentication.
 	Hello struct {
@@ -22,11 +22,11 @@ type (
 		HeartbeatSeconds int              `json:"heartbeat_seconds"`
 		Limits           Limits           `json:"limits"`
 		Channels         []ChannelSummary `json:"channels"`
-		// NotFollowed is the number of the user's channels that the connection does not follow
-		// because there are too many.
+		// NotFollowed is the number of channels that the connection does not follow because the
+		// user has too many.
 		NotFollowed int `json:"not_followed,omitempty"`
 	}
-	// Limits are the limits that a client should know.
+	// Limits contains the limits that a client should know.
 	Limits struct {
 		MaxBodyBytes     int `json:"max_body_bytes"`
 		RateMessages     int `json:"rate_messages"`
@@ -44,9 +44,9 @@ type (
 		Unread           int              `json:"unread"`
 		UnreadMentions   int              `json:"unread_mentions"`
 		Epoch            string           `json:"epoch"`
-		NotFollowed      bool             `json:"not_followed,omitempty"` // too many channels: the client must subscribe to it when needed
+		NotFollowed      bool             `json:"not_followed,omitempty"` // the user has too many channels: the client must subscribe to this one when it needs it
 	}
-	// HelloMore contains the channels after the first HelloChannels.
+	// HelloMore contains further channels if there are more than HelloChannels.
 	HelloMore struct {
 		Channels []ChannelSummary `json:"channels"`
 	}
@@ -64,7 +64,7 @@ type (
 		Ref       string         `json:"ref,omitempty"`
 		ChannelID chat.ChannelID `json:"channel_id"`
 	}
-	// Ack answers every frame that appends an event: the event is now durable.
+	// Ack answers every frame that appends an event. It means that the event is now durable.
 	Ack struct {
 		Ref       string         `json:"ref,omitempty"`
 		ChannelID chat.ChannelID `json:"channel_id"`
@@ -80,7 +80,7 @@ type (
 		Code         apierr.Code `json:"code"`
 		Message      string      `json:"message"`
 		RetryAfterMS int64       `json:"retry_after_ms,omitempty"`
-		// ChannelID is set in answers to subscribe, which may name several channels.
+		// ChannelID is set in answers to subscribe, because that may name several channels.
 		ChannelID *chat.ChannelID `json:"channel_id,omitempty"`
 	}
 	// FailedEvent tells a sender that an acknowledged event could not be stored.
@@ -111,8 +111,8 @@ type (
 		Change  string       `json:"change"` // added, removed or updated
 		By      chat.UserID  `json:"by"`
 	}
-	// Resync tells a subscriber that the numbering has restarted: the events that it has seen may
-	// no longer exist.
+	// Resync tells a subscriber that the channel's numbering has restarted, so that events it has
+	// seen may no longer exist.
 	Resync struct {
 		Ref       string         `json:"ref,omitempty"`
 		ChannelID chat.ChannelID `json:"channel_id"`
@@ -125,17 +125,17 @@ type (
 		UserID    chat.UserID    `json:"user_id"`
 		Typing    bool           `json:"typing"`
 	}
-	// PresenceNotice tells subscribers which users have come online or gone offline, or answers
-	// Presence.
+	// PresenceNotice tells subscribers which users have come online or gone offline. It is also the
+	// answer to Presence.
 	PresenceNotice struct {
 		ChannelID   chat.ChannelID `json:"channel_id"`
 		OnlineCount int            `json:"online_count"`
 		Joined      []chat.UserID  `json:"joined"`
 		Left        []chat.UserID  `json:"left"`
-		Next        string         `json:"next,omitempty"` // in an answer: cursor for the next page of a large channel
+		Next        string         `json:"next,omitempty"` // in an answer: cursor for the next page, if the channel is large
 		Ref         string         `json:"ref,omitempty"`
 	}
-	// Receipt tells subscribers up to which seq a member has received and read a channel.
+	// Receipt tells subscribers up to which seq a member has received and read a channel's events.
 	Receipt struct {
 		ChannelID    chat.ChannelID `json:"channel_id"`
 		UserID       chat.UserID    `json:"user_id"`
@@ -157,7 +157,7 @@ type (
 	}
 )
 
-// HelloChannels is the maximum number of channels in hello; the rest follow in hello_more.
+// HelloChannels is the maximum number of channels in hello; the others follow in hello_more.
 const HelloChannels = 200
 
 // Server is any of the frames above.
@@ -180,8 +180,8 @@ func (Receipt) frameType() string          { return "receipt" }
 func (ReceiptCounts) frameType() string    { return "receipt_counts" }
 func (Pong) frameType() string             { return "pong" }
 
-// Encode returns the encoded frame. It panics if f cannot be encoded as JSON, which none of these
-// types allows.
+// Encode returns the encoded frame. It panics if f cannot be encoded as JSON, which cannot happen
+// with these types.
 func Encode(f Server) []byte {
 	switch v := f.(type) { // encode an empty list as [], never as null
 	case Ack:
@@ -217,7 +217,7 @@ func listed[T any](s []T) []T {
 	return s
 }
 
-// ErrorOf returns the error frame for err that answers ref.
+// ErrorOf returns the error frame for err, as the answer to the frame with the given ref.
 func ErrorOf(ref string, err error) Error {
 	e := apierr.Of(err)
 	return Error{Ref: ref, Code: e.Code, Message: e.Message, RetryAfterMS: e.RetryAfter.Milliseconds()}

@@ -1,6 +1,6 @@
-// Package notice defines the notices that the services send to the gateways over a user's topic:
-// changes of memberships and sessions that must take effect on open connections. The gateways'
-// periodic check compensates for lost notices.
+// Package notice defines the notices that the services send to the gateways over a user's topic.
+// They report changes to memberships and sessions that must take effect on open connections. If a
+// notice is lost, the gateways' periodic check makes up for it.
 package notice
 
 import (
@@ -18,11 +18,11 @@ const (
 	ChannelAdded   Kind = "channel_added"   // the user has become a member of ChannelID
 	ChannelRemoved Kind = "channel_removed" // the user is no longer a member of ChannelID
 	SessionRevoked Kind = "session_revoked" // SessionID has ended; its connections are closed
-	SessionRenewed Kind = "session_renewed" // the token of SessionID was renewed until ExpiresAt
+	SessionRenewed Kind = "session_renewed" // the token of SessionID was renewed and is valid until ExpiresAt
 	EventFailed    Kind = "event_failed"    // an acknowledged event of the user could not be stored
-	GroupChanged   Kind = "group_changed"   // GroupID or the user's membership in it has changed, see Change
+	GroupChanged   Kind = "group_changed"   // GroupID or the user's membership in it has changed; see Change
 	Invitation     Kind = "invitation"      // InvitationID is open for the user (Change is added) or no longer open (removed)
-	Blocked        Kind = "blocked"         // By has blocked or unblocked somebody; the user is one of the two. Not sent to clients
+	Blocked        Kind = "blocked"         // one user has blocked or unblocked the other; By is the one who did. Not sent to clients
 	RoleChanged    Kind = "role_changed"    // the user's role in ChannelID has changed. Not sent to clients
 )
 

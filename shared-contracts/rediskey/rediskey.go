@@ -1,6 +1,6 @@
 // Package rediskey builds the names of all keys, streams and topics that Parley uses in Redis; no
-// other code may build one. All names of a partition contain its number as hash tag, so they are on
-// the same shard of a Cluster and one script may access them together.
+// other code may build one. All names in a partition contain its number as a hash tag, so they are
+// on the same shard of a Cluster and a single script can access them.
 package rediskey
 
 import (
@@ -17,18 +17,18 @@ const DefaultPartitions = 16
 // Partitions is the key that records the deployment's number of partitions, which never changes.
 const Partitions = "parley:partitions"
 
-// Gateways is the sorted set of gateway ids, ordered by the end of their lease.
+// Gateways is the sorted set of gateway ids, ordered by when their leases end.
 const Gateways = "parley:gateways"
 
-// Probe returns a key of a partition that never exists. An empty write to it changes nothing, but
+// Probe returns a key in a partition that never exists. An empty write to it changes nothing, but
 // shows whether the partition's server accepts writes.
 func Probe(p int) string { return tag(p) + "probe" }
 
 // ConsumerGroup is the group that reads every stream.
 const ConsumerGroup = "sync"
 
-// Of returns the partition of a channel or user among n: the CRC-16/XMODEM checksum (used by Redis
-// Cluster) of the UUID's lower-case text, modulo n.
+// Of returns to which of n partitions a channel or user belongs. The result is the CRC-16/XMODEM
+// checksum (as used by Redis Cluster) of the UUID's lower-case text, modulo n.
 func Of(id uuid.UUID, n int) int {
 	var text [36]byte
 	b, _ := id.MarshalText() // cannot fail
@@ -59,11 +59,11 @@ var crc16Table = func() (table [256]uint16) {
 	return table
 }()
 
-// Limit returns the counter of writes of one kind by one user or network. It belongs to no
+// Limit returns the key that counts writes of one kind by one user or network. It belongs to no
 // partition.
 func Limit(kind, subject string) string { return "parley:limit:" + kind + ":" + subject }
 
-// key joins the parts of a key with one allocation, because an append uses five keys.
+// key joins the parts of a key using a single allocation, because an append uses five keys.
 func key(p int, kind string, ids ...uuid.UUID) string {
 	var room [160]byte
 	b := append(strconv.AppendInt(append(room[:0], "parley:{"...), int64(p), 10), "}:"...)
@@ -99,7 +99,7 @@ func Counter(p int, c chat.ChannelID) string { return key(p, "seq:", c.UUID) }
 // Tail returns the list of a channel's newest events, as they were published.
 func Tail(p int, c chat.ChannelID) string { return key(p, "tail:", c.UUID) }
 
-// Idempotency returns the key that records the first ack of (channel, sender, client id).
+// Idempotency returns the key that records the first ack for a channel, sender and client id.
 func Idempotency(p int, c chat.ChannelID, sender chat.UserID, id chat.ClientID) string {
 	return key(p, "idem:", c.UUID, sender.UUID, id.UUID)
 }
@@ -107,35 +107,36 @@ func Idempotency(p int, c chat.ChannelID, sender chat.UserID, id chat.ClientID) 
 // Cursor returns the hash with a channel's receipts by member.
 func Cursor(p int, c chat.ChannelID) string { return tag(p) + "cursor:" + c.String() }
 
-// Removed returns the mark that refuses events of a member who left.
+// Removed returns the key of the mark because of which events from a member who left are refused.
 func Removed(p int, c chat.ChannelID, u chat.UserID) string {
 	return key(p, "removed:", c.UUID, u.UUID)
 }
 
-// Topic returns the sharded pub/sub channel of a chat channel.
+// Topic returns the sharded pub/sub channel for a chat channel.
 func Topic(p int, c chat.ChannelID) string { return key(p, "topic:", c.UUID) }
 
 // TopicPrefix returns the common prefix of the topics of a partition's channels.
 func TopicPrefix(p int) string { return tag(p) + "topic:" }
 
 // PartitionTopic returns a sharded pub/sub channel that every gateway subscribes to. It keeps the
-// gateway's connection to the partition subscribed even without other topics.
+// gateway's connection to the partition subscribed even if there are no other topics.
 func PartitionTopic(p int) string { return tag(p) + "topic:-" }
 
-// UserTopic returns the sharded pub/sub channel of a user's notices; p is the user's partition.
+// UserTopic returns the sharded pub/sub channel for a user's notices; p is the user's partition.
 func UserTopic(p int, u chat.UserID) string { return UserTopicPrefix(p) + u.String() + ":topic" }
 
-// UserTopicPrefix returns the common prefix of the names of a partition's users.
+// UserTopicPrefix returns the common prefix of all names that belong to a partition's users.
 func UserTopicPrefix(p int) string { return tag(p) + "user:" }
 
-// UserRate returns the list with the times of a user's latest reserved sends; p is the user's
+// UserRate returns the list of the times of a user's latest reserved sends; p is the user's
 // partition.
 func UserRate(p int, u chat.UserID) string { return UserTopicPrefix(p) + u.String() + ":rate" }
 
-// UserBlocked returns the mark that temporarily refuses a user's sends; p is the user's partition.
+// UserBlocked returns the key of the mark that temporarily blocks a user's sends; p is the user's
+// partition.
 func UserBlocked(p int, u chat.UserID) string { return UserTopicPrefix(p) + u.String() + ":blocked" }
 
-// UserRevoked returns the mark of a revoked session; p is the user's partition.
+// UserRevoked returns the key that marks a session as revoked; p is the user's partition.
 func UserRevoked(p int, u chat.UserID, s chat.SessionID) string {
 	return UserTopicPrefix(p) + u.String() + ":revoked:" + s.String()
 }

@@ -1,5 +1,5 @@
 // Package text defines rules for text that people type: which names a body mentions, what an emoji
-// is, and which JSON strings contain half of a surrogate pair. Rules for the size and form of
+// is, and which JSON strings contain half of a surrogate pair. The rules for the size and form of
 // bodies and names are in package chat.
 //
 // Every function is pure and safe for concurrent use. The vectors folder contains inputs with their

@@ -23,8 +23,8 @@ var emojis = sync.OnceValue(func() map[string]string {
 // withoutSelectors removes U+FE0E and U+FE0F, which select the text or the emoji presentation.
 var withoutSelectors = strings.NewReplacer("\ufe0e", "", "\ufe0f", "")
 
-// Emoji returns the fully qualified form of an emoji, whatever variation selectors and surrounding
-// blanks it was given with. ok is false unless given is exactly one Unicode emoji.
+// Emoji returns the fully qualified form of an emoji, ignoring any variation selectors and
+// surrounding blanks in given. ok is false unless given is exactly one Unicode emoji.
 func Emoji(given string) (emoji string, ok bool) {
 	const maxBytes = 128 // longer than any emoji with surrounding blanks
 	if len(given) > maxBytes {

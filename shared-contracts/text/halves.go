@@ -12,8 +12,8 @@ const HalfMessage = "contains half of a surrogate pair, which is not a character
 
 // Halves returns the fields of a JSON document that contain an escape for half of a surrogate pair,
 // as sorted paths with dots. Such a half is not valid text: encoding/json silently replaces it with
-// U+FFFD, so the stored text would differ from what was sent. A document without backslashes costs
-// only one scan.
+// U+FFFD, so the stored text would differ from what was sent. A document without backslashes is
+// only scanned once.
 func Halves(document []byte) []string {
 	marked := markHalves(document)
 	if marked == nil {
@@ -47,7 +47,7 @@ func differing(paths []string, path string, value, other any) []string {
 	case map[string]any:
 		others, _ := other.(map[string]any)
 		for name, member := range v {
-			if o, ok := others[name]; ok { // missing if the name itself contains a half; then it is not a known field
+			if o, ok := others[name]; ok { // missing if the name itself contains a half, in which case it is not a known field
 				paths = differing(paths, join(path, name), member, o)
 			}
 		}

@@ -17,19 +17,20 @@ const (
 
 // Mentions holds the mentions of a body, by name.
 type Mentions struct {
-	// Names has one list per mention: the usernames that it may mean, in lower case, longest first.
-	// For example, "@bob." may mean "bob." or, at the end of a sentence, "bob".
+	// Names has one list per mention. It contains the usernames that the mention may refer to, in
+	// lower case, longest first. For example, "@bob." may mean "bob." or, at the end of a sentence,
+	// "bob".
 	Names    [][]string
 	Everyone bool
 }
 
-// None reports whether the body mentions nobody.
+// None reports whether the body mentions no one.
 func (m *Mentions) None() bool { return len(m.Names) == 0 && !m.Everyone }
 
 // ParseMentions finds the mentions in a body. A mention is an @ followed by the characters of a
 // username. The @ must not follow a letter, a digit, or another character of a name, so an email
-// address is not a mention. In scripts without spaces between words, such as Japanese, text may
-// touch a mention on either side. Code contains no mentions.
+// address is not a mention. In scripts without spaces between words, such as Japanese, a mention
+// may directly follow or precede other text. Code contains no mentions.
 func ParseMentions(body string) Mentions {
 	var m Mentions
 	seen := map[string]bool{}
@@ -58,7 +59,7 @@ func (m *Mentions) parse(body string, seen map[string]bool) {
 	}
 }
 
-// add adds the names that the text after an @ may mean.
+// add adds the names that the text after an @ may refer to.
 func (m *Mentions) add(text string) {
 	var names []string
 	for {
@@ -159,7 +160,7 @@ func joins(r rune) bool {
 	return r >= utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsMark(r) || unicode.IsDigit(r)) && !unspaced(r)
 }
 
-// unspaced reports whether r belongs to a script that writes no spaces between words or before
+// unspaced reports whether r belongs to a script that uses no spaces between words or before
 // particles: Thai, Lao, Myanmar, Khmer, and the scripts of China, Japan and Korea. The web page
 // uses the same ranges.
 func unspaced(r rune) bool {

@@ -1,6 +1,7 @@
--- One role per service, with the least rights that it needs. The roles cannot log in: a service
+-- One role per service, with only the rights that it needs. The roles cannot log in: a service
 -- connects with its own login and sets its role with the runtime parameter `role`. Roles belong to
--- the whole server, so another database may have created them already, perhaps at this very moment.
+-- the whole server, so they may already have been created for another database, perhaps at this
+-- very moment.
 do $$
 declare
   name text;
@@ -11,7 +12,7 @@ begin
     exception when duplicate_object or unique_violation then
       null;
     end;
-    -- The migrating login may assume each of the roles. A superuser may do so anyway.
+    -- Allow the migrating login to assume each of the roles. A superuser may do so anyway.
     if not pg_has_role(current_user, name, 'member') then
       execute format('grant %I to current_user', name);
     end if;
@@ -21,5 +22,5 @@ $$;
 
 ---- create above / drop below ----
 
--- Nothing: other databases of this server may use the roles.
+-- Nothing is dropped, because other databases on this server may use the roles.
 select 1;

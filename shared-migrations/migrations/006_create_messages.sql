@@ -13,7 +13,7 @@ create table messages (
   client_id  uuid,
   target     uuid,                     -- edit, delete, reaction: the message; member_*: the member
   body       text        not null default '',
-  data       jsonb,                    -- fields of this kind only: reply_to, mentions, emoji, …
+  data       jsonb,                    -- fields that only this kind has: reply_to, mentions, emoji, …
   sent_at    timestamptz not null,
   stored_at  timestamptz not null default now(),
   primary key (channel_id, seq),

@@ -1,6 +1,6 @@
--- Notifies chat-service of the outbox rows that other services write, on commit: those that
--- open_direct_channel writes for ws-server. chat-service knows about its own rows. The notification
--- is only a hint: chat-service also polls.
+-- Notifies chat-service, on commit, of outbox rows that other services have written. These are the
+-- rows that open_direct_channel writes for ws-server; chat-service knows about its own rows. The
+-- notification is only a hint, because chat-service also polls.
 create function notify_outbox() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

@@ -1,7 +1,7 @@
--- A channel is archived when its last member leaves: nobody can find or join it, its name becomes
--- free, and its history stays. An operator can restore it (chat-service channel restore). The
--- triggers that count members archive the channel, whichever way the member leaves. A direct
--- channel always has its two users and is never archived.
+-- A channel is archived when its last member leaves: no one can find or join it, its name becomes
+-- available again, and its history stays. An operator can restore it (chat-service channel
+-- restore). The triggers that count members archive the channel, no matter how the member leaves. A
+-- direct channel always has its two users and is never archived.
 alter table channels add column archived_at timestamptz;
 
 create or replace function count_channel_members() returns trigger

@@ -1,4 +1,4 @@
--- Users who were invited into a channel or a group and have not answered yet. A declined invitation
+-- Users who were invited to a channel or a group and have not answered yet. A declined invitation
 -- is kept for a while, so that it is not repeated immediately.
 create table invitations (
   id          uuid primary key,

@@ -1,4 +1,4 @@
--- The members of a channel that may mention all members with @channel.
+-- Which members of a channel may mention all members with @channel.
 alter table channels add column mention_all text not null default 'everyone' check (mention_all in ('everyone', 'admins'));
 
 ---- create above / drop below ----

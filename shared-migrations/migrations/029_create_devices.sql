@@ -1,5 +1,5 @@
 -- Devices from which a user has logged in, identified by the SHA-256 of a token that the device
--- stores. A known device may try passwords even when others have used up the limits of the account.
+-- stores. A known device may try passwords even if others have used up the account's limits.
 -- Several users may share a device.
 create table devices (
   user_id    uuid not null references users on delete cascade,

@@ -12,8 +12,8 @@ grant select, insert on erasures to parley_chat;
 grant select on erasures to parley_ws;
 grant select, update (scrubbed_at) on erasures to parley_sync;
 
--- A trigger, so that every deletion of an account is recorded, including those by a chat-service of
--- the previous release.
+-- This is a trigger, so that every account deletion is recorded, including those made by a
+-- chat-service of the previous release.
 create function note_erasure() returns trigger
 language plpgsql set search_path = public, pg_temp
 as $$
@@ -28,7 +28,7 @@ create trigger users_erased after update of deleted_at on users
 
 insert into erasures (user_id, erased_at) select id, deleted_at from users where deleted_at is not null;
 
--- The names of deleted accounts, which nobody else may use for a while. A name is stored as a
+-- The names of deleted accounts, which no one else may use for a while. A name is stored as a
 -- digest of its look-alike key and a secret that only the function reads, so the table does not
 -- reveal who had an account.
 create table reserved_names (

@@ -1,6 +1,6 @@
--- The pictures of users: small copies that chat-service made of the pictures that users specified.
--- External addresses are no longer shown, so that viewing a user does not contact a server of the
--- user's choice.
+-- Users' pictures. They are small copies that chat-service has made of the pictures that users
+-- specified. External addresses are no longer shown, so that viewing a user does not contact a
+-- server of that user's choice.
 create table avatars (
   user_id      uuid primary key references users on delete cascade,
   hash         text not null check (hash ~ '^[0-9a-f]{64}$'),

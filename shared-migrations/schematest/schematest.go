@@ -1,5 +1,5 @@
-// Package schematest provides tests with PostgreSQL databases that contain Parley's schema: those
-// of package pgtest with the migrations applied.
+// Package schematest provides tests with PostgreSQL databases that contain Parley's schema. The
+// databases come from package pgtest and have the migrations applied.
 package schematest
 
 import (

@@ -196,7 +196,7 @@ func main() {
 	})
 }
 
-// run runs the program; main only connects it to the process.
+// run runs the program; main only connects it to the operating system.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
 	var c cli
 	helped := false
