@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -281,6 +280,17 @@ func TestRun_constructsTheServiceAgainForACluster(t *testing.T) {
 	}
 }
 
+// firstRecord is a log that closes a channel at its first record.
+type firstRecord struct {
+	once sync.Once
+	said chan struct{}
+}
+
+func (f *firstRecord) Write(b []byte) (int, error) {
+	f.once.Do(func() { close(f.said) })
+	return len(b), nil
+}
+
 func TestRedis_isReadyOnceRedisIsSuitable(t *testing.T) {
 	t.Parallel()
 	server := redistest.NewServer(t)
@@ -290,15 +300,17 @@ func TestRedis_isReadyOnceRedisIsSuitable(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer rdb.Close()
-	log := slog.New(slog.DiscardHandler)
+	waits := &firstRecord{said: make(chan struct{})} // Await logs that it waits
+	log := slog.New(slog.NewTextHandler(waits, nil))
 	part, ready := program.Redis(rdb, redisclient.NewWatch(rdb, prometheus.NewRegistry(), log), 4, nil, log)
 	after := make(chan struct{})
-	var answers atomic.Bool // Redis is being started
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	for _, p := range []lifecycle.Part{part, program.After(ready, lifecycle.Part{Name: "after", Run: func(context.Context) error {
-		if !answers.Load() {
-			t.Error("the part began without Redis")
+		select {
+		case <-ready:
+		default:
+			t.Error("the part began before ready")
 		}
 		close(after)
 		return nil
@@ -311,7 +323,12 @@ func TestRedis_isReadyOnceRedisIsSuitable(t *testing.T) {
 	}
 	defer running.Wait()
 	defer cancel()
-	answers.Store(true)
+	<-waits.said
+	select {
+	case <-ready:
+		t.Error("it is ready without Redis")
+	default:
+	}
 	server.Start(t)
 	<-ready
 	<-after
