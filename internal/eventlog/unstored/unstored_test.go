@@ -46,13 +46,19 @@ func exec(t *testing.T, db *bun.DB, sql string, args ...any) {
 // appended returns the log of a private Redis, with n events in a channel, and their items.
 func appended(t *testing.T, n int) (*eventlog.Log, chat.ChannelID, []event.Item) {
 	t.Helper()
+	return appendedAbove(t, 0, n)
+}
+
+// appendedAbove is appended for events whose seqs begin above floor.
+func appendedAbove(t *testing.T, floor int64, n int) (*eventlog.Log, chat.ChannelID, []event.Item) {
+	t.Helper()
 	rdb, err := redisclient.Open(redistest.NewServer(t).URL(), redisclient.Options{NoRetry: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = rdb.Close() })
 	log := eventlog.New(rdb, 4)
-	a := eventlog.NewAppender(log, rdb, func(context.Context, chat.ChannelID) (int64, error) { return 0, nil }, eventlog.AppenderConfig{Logger: slog.New(slog.DiscardHandler)})
+	a := eventlog.NewAppender(log, rdb, func(context.Context, chat.ChannelID) (int64, error) { return floor, nil }, eventlog.AppenderConfig{Logger: slog.New(slog.DiscardHandler)})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx) }() // awaited below
@@ -251,11 +257,11 @@ func TestNewest(t *testing.T) {
 			t.Errorf("%s: %v, %v; want %v, %v", name, seqs(got), ok, test.want, test.ok)
 		}
 	}
-	log, c, _ = appended(t, 5)
+	log, c, _ = appendedAbove(t, 10, 5)
 	if newest, err = unstored.Newest(t.Context(), log, c); err != nil {
 		t.Fatal(err)
 	}
-	if got, ok := newest.Above(unstored.Mark{}, never); !ok || !slices.Equal(seqs(got), span(1, 5)) {
+	if got, ok := newest.Above(unstored.Mark{}, never); !ok || !slices.Equal(seqs(got), span(11, 15)) {
 		t.Errorf("the whole tail: %v, %v", seqs(got), ok)
 	}
 }
