@@ -149,13 +149,13 @@ func TestMetrics_note(t *testing.T) {
 	if n := testutil.CollectAndCount(m.passes); n != len(steps)+1 {
 		t.Errorf("%d series of passes at first, want one for each step and one for success", n)
 	}
-	m.note(result{took: map[Step]time.Duration{Login: time.Second, Connect: time.Second}}, &StepError{Step: Send, Err: errors.New("x")})
-	if up, failed := testutil.ToFloat64(m.up), testutil.ToFloat64(m.passes.WithLabelValues("send")); up != 0 || failed != 1 {
-		t.Errorf("after a failure: up %v, failed %v", up, failed)
-	}
 	m.note(result{took: map[Step]time.Duration{Login: time.Second}}, nil)
 	if up, ok := testutil.ToFloat64(m.up), testutil.ToFloat64(m.passes.WithLabelValues("")); up != 1 || ok != 1 {
 		t.Errorf("after a success: up %v, succeeded %v", up, ok)
+	}
+	m.note(result{took: map[Step]time.Duration{Login: time.Second, Connect: time.Second}}, &StepError{Step: Send, Err: errors.New("x")})
+	if up, failed := testutil.ToFloat64(m.up), testutil.ToFloat64(m.passes.WithLabelValues("send")); up != 0 || failed != 1 {
+		t.Errorf("after a failure: up %v, failed %v", up, failed)
 	}
 	if n := testutil.CollectAndCount(m.seconds); n != 2 {
 		t.Errorf("%d steps were measured, want login and connect", n)
