@@ -33,13 +33,13 @@ type Config struct {
 	sync syncservice.Config
 }
 
-// replaced are settings of the services that are meaningless in one process on one port: this
-// package sets their values directly.
+// replaced lists the service settings that are meaningless in one process on one port. This package
+// sets their values directly.
 var replaced = []string{"CHAT_ADDR", "WS_ADDR", "SYNC_ADDR", "JWKS_URL", "DATABASE_ROLE", "METRICS_TARGETS", "CHAT_METRICS_ADDR", "WS_METRICS_ADDR"}
 
-// otherDefaults are settings of the services with a different default here. The first account
-// belongs to the person who runs everything, on an address that only this machine can reach. And a
-// trace collector that is configured here is meant to show the message that was just sent.
+// otherDefaults lists the service settings that have a different default here. The address can be
+// reached only from this machine, so the first account belongs to the person who runs everything.
+// If a trace collector is configured, it is meant to show the message that was just sent.
 var otherDefaults = map[string]string{"OPS_FOR": "first-account", "TRACE_RATIO": "1"}
 
 // LoadConfig reads the settings, including those of the services. The error names each invalid
@@ -72,9 +72,9 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 }
 
 // ownHosts returns the hosts that are served at addr if PUBLIC_HOSTS is not set. On a loopback
-// address these are the names of this machine. This refuses a foreign page whose own name resolves
-// to this machine (DNS rebinding). On any other address every host is served, because its names are
-// unknown.
+// address, these are the names of this machine, so that a foreign page whose name resolves to this
+// machine (DNS rebinding) is refused. On any other address every host is served, because its names
+// are unknown.
 func ownHosts(addr string) browser.Hosts {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil || !browser.Loopback(host) {

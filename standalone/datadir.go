@@ -11,14 +11,14 @@ import (
 	"parley.chat/internal/platform/config"
 )
 
-// maxLog is the size in bytes from which the log of a private server is renamed when the server
+// maxLog is the size in bytes above which the log of a private server is renamed when the server
 // starts.
 const maxLog = 8 << 20
 
 // dataDir is the folder of an instance, locked against a second instance.
 type dataDir struct {
 	path string
-	lock *os.File // the kernel closes it, at the latest, when the process ends, which releases the lock
+	lock *os.File // closing the file, which the kernel does at the latest when the process ends, releases the lock
 	logs []*os.File
 }
 

@@ -15,7 +15,7 @@ import (
 	"parley.chat/internal/platform/telemetry"
 )
 
-// progress shows the user how the start proceeds. Only one goroutine at a time uses it.
+// progress shows the user the progress of the start. Only one goroutine at a time uses it.
 type progress struct {
 	w     io.Writer
 	first time.Time // start of the program
@@ -36,7 +36,7 @@ func (p *progress) title(format string, args ...any) {
 	fmt.Fprintf(p.w, format+"\n", args...)
 }
 
-// begin prints the name of a step and what it works with; done or end completes the line.
+// begin prints the name of a step and the thing that it works on; done or end completes the line.
 func (p *progress) begin(what, format string, args ...any) {
 	p.since, p.open = time.Now(), true
 	fmt.Fprintf(p.w, "  %-12s%s … ", what, fmt.Sprintf(format, args...))
@@ -145,8 +145,8 @@ func command() string {
 	return path
 }
 
-// hints returns commands to paste. The names differ at each start, because a name can be used only
-// once.
+// hints returns commands to paste. The names are different at each start, because a name can be
+// used only once.
 func hints(url, command string) string {
 	n := 1000 + rand.IntN(9000)
 	ws := "ws" + strings.TrimPrefix(url, "http") + "/ws"

@@ -19,7 +19,7 @@ import (
 	wsserver "parley.chat/ws-server"
 )
 
-// services are the three services, connected to the stores and to each other.
+// services holds the three services, connected to the stores and to each other.
 type services struct {
 	api, gateway http.Handler
 	checks       []telemetry.Check
@@ -84,7 +84,7 @@ func (s *services) add(name string, service program.Service) {
 	}
 }
 
-// handler routes the requests of the one port to the services.
+// handler routes the requests that arrive on the single port to the services.
 func (s *services) handler(log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", s.api)

@@ -4,10 +4,10 @@
 //
 // It starts the stores, the persister, the API, the gateway and the listener, in this order, and
 // stops them in reverse. So current work is finished while the stores are still running. It
-// acquires the port and the data directory first: a second instance fails before it has started
-// anything. If a private server dies, the process stops with an error. Acknowledged messages
-// survive a power failure, because Redis syncs its append-only file at every command and PostgreSQL
-// syncs its commits.
+// acquires the port and the data directory first, so that a second instance fails before it has
+// started anything. If a private server dies, the process stops with an error. Acknowledged
+// messages survive a power failure, because Redis syncs its append-only file after every command
+// and PostgreSQL syncs its commits.
 package standalone
 
 import (
@@ -25,7 +25,7 @@ import (
 	"parley.chat/internal/platform/telemetry"
 )
 
-// drain bounds the time to stop everything, including the servers.
+// drain limits the time to stop everything, including the servers.
 const drain = 40 * time.Second
 
 // Run runs the program: it reads the settings from getenv, reports progress on stderr, and serves
@@ -50,13 +50,13 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stderr 
 type Options struct {
 	Progress io.Writer     // receives progress messages about the start and the stop; default none
 	Log      io.Writer     // receives the log and the output of an installation; default none
-	Hints    bool          // also write to Progress what to try
+	Hints    bool          // also write suggestions of what to try to Progress
 	Ready    func(Running) // called once, when everything is ready; default none
 }
 
 // Running holds the addresses of a running system.
 type Running struct {
-	URL         string // of the API and the page; the gateway is at /ws
+	URL         string // URL of the API and the page; the gateway is at /ws
 	MetricsURL  string
 	DatabaseURL string
 	RedisURL    string

@@ -25,12 +25,12 @@ const (
 	redisMemory = 1 << 30
 	// connectTimeout is how long a server named by the settings may take to answer.
 	connectTimeout = 5 * time.Second
-	// stopTimeout bounds the stop of the servers if a later step of the start fails.
+	// stopTimeout limits how long stopping the servers may take if a later step of the start fails.
 	stopTimeout = 15 * time.Second
 )
 
-// stores are PostgreSQL and Redis, checked and migrated. postgres and redis are set only for
-// servers that we have started.
+// stores holds PostgreSQL and Redis, checked and migrated. The fields postgres and redis are set
+// only for servers that we have started.
 type stores struct {
 	databaseURL, redisURL string
 	postgres              *localserver.Postgres
@@ -49,7 +49,8 @@ func openStores(ctx context.Context, cfg Config, dir *dataDir, p *progress, outp
 }
 
 func (s *stores) open(ctx context.Context, cfg Config, dir *dataDir, p *progress, output io.Writer, log *slog.Logger) error {
-	// Check the named servers first: if one is wrong, no private server needs to start.
+	// Check the named servers first, so that no private server is started if one of them is
+	// unsuitable.
 	if s.databaseURL != "" {
 		if err := checkPostgres(ctx, s.databaseURL, p); err != nil {
 			return err
@@ -89,8 +90,8 @@ func (s *stores) open(ctx context.Context, cfg Config, dir *dataDir, p *progress
 	return migrate(ctx, s.databaseURL, p, log)
 }
 
-// find finds the required servers, and installs missing ones if it can. A server that is not
-// required may be missing.
+// find finds the required server programs, and installs missing ones if it can. A server that is
+// not required may be missing.
 func find(ctx context.Context, postgres, redis bool, output io.Writer) (localserver.Binaries, error) {
 	found, err := localserver.Find(ctx)
 	if missing, ok := errors.AsType[*localserver.MissingError](err); ok {
@@ -215,7 +216,8 @@ func (s *stores) parts() []lifecycle.Part {
 	return parts
 }
 
-// stop stops the started servers. It is for a failed start, when lifecycle does not run the parts.
+// stop stops the started servers. It is for a failed start, in which case lifecycle does not run
+// the parts.
 func (s *stores) stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()

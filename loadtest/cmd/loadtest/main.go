@@ -117,8 +117,8 @@ func main() {
 	}
 }
 
-// run is main without the process: tests call it. It writes results to stdout as JSON, one per
-// line, and progress to stderr.
+// run is the part of main that tests can call. It writes results to stdout as JSON, one per line,
+// and progress to stderr.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var c cli
 	parser, err := kong.New(&c, kong.Name("loadtest"), kong.Description("Measures Parley. Everything runs on this machine, over loopback."), kong.UsageOnError())
@@ -187,8 +187,8 @@ func (c *cli) chosen(command string) (runFlags, scenario.Scenario) {
 	return c.Storm.runFlags, &c.Storm.Storm
 }
 
-// picture returns a function that draws a command's result if the flags request that, and does
-// nothing otherwise.
+// picture returns a function that draws a command's result if the flags request that. If they do
+// not, the function does nothing.
 func (c *cli) picture(command string) func(*scenario.Result) error {
 	switch {
 	case command == "curve" && c.Curve.SVG != "":

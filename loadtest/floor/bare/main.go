@@ -1,11 +1,12 @@
 // Command bare is the floor of the fan-out scenarios: a minimal broadcaster on gorilla/websocket.
-// It has no store, no Redis, no order, no queue, no heartbeat and no authentication. It sends each
-// message to every connection of the channel, with one prepared message and one write per
+// It has no store, no Redis, no ordering, no queue, no heartbeat and no authentication. It sends
+// each message to every connection of the channel, with one prepared message and one write per
 // connection.
 //
-// It is frozen. Parley's figures are ratios to it, so it is made neither faster nor slower. It uses
-// 1 KiB buffers each way, the smallest that read our messages at once. Each connection has its own
-// reader goroutine, so that net/http can free the memory of the request.
+// It is frozen. Parley's figures are relative to it, so it must become neither faster nor slower.
+// It uses 1 KiB buffers in each direction, the smallest size that allows a message to be read in
+// one go. Each connection has its own reader goroutine, so that net/http can free the memory of the
+// request.
 package main
 
 import (
@@ -55,7 +56,7 @@ func main() {
 	log.Fatal(http.ListenAndServe(os.Args[1], nil))
 }
 
-// read broadcasts what c sends, until c ends.
+// read broadcasts what c sends, until c is closed.
 func (r *room) read(c *websocket.Conn) {
 	defer func() {
 		r.mu.Lock()

@@ -30,7 +30,7 @@ type channel struct {
 	UnreadMentions int        `json:"unread_mentions"`
 }
 
-// listSQL and unreadSQL are the queries of chat-service for the first page of a user's channels.
+// listSQL and unreadSQL are chat-service's queries for the first page of a user's channels.
 const (
 	listSQL = `select c.id, c.kind, c.name, c.description, c.group_id, c.created_by, c.created_at, lower(c.name) as sort_name,
 		coalesce(m.role, ''), coalesce(m.joined_seq, 0), coalesce(m.last_read_seq, 0), c.member_count, c.mention_all, p.id,
@@ -57,7 +57,7 @@ func (s *server) list(ctx context.Context, user chat.UserID) (page[channel], err
 	}
 	defer rows.Close()
 	var joined []int64
-	var last, sorted string // name of the last channel of the page
+	var last, sorted string // name of the last channel on the page
 	for rows.Next() {
 		var c channel
 		var group, by, peer *[16]byte
@@ -83,7 +83,7 @@ func (s *server) list(ctx context.Context, user chat.UserID) (page[channel], err
 	return p, s.unread(ctx, user, p.Items, joined)
 }
 
-// unread adds the numbers of messages that the user has not read.
+// unread adds the number of messages that the user has not read in each channel.
 func (s *server) unread(ctx context.Context, user chat.UserID, list []channel, joined []int64) error {
 	var place []int
 	var ids, users []uuid.UUID

@@ -1,6 +1,6 @@
-// Command rest is the floor of the REST scenarios: a minimal server on echo and pgx. It answers a
-// page of history and a user's list of channels with the SQL statements of chat-service and the
-// same JSON. It has no login, no validation, no Redis, no metrics and no log.
+// Command rest is the floor of the REST scenarios: a minimal server on echo and pgx. It serves a
+// page of history and a user's list of channels, using the same SQL statements and returning the
+// same JSON as chat-service. It has no login, no validation, no Redis, no metrics and no log.
 //
 // The header X-User names the user. The channels' counters, which chat-service reads from Redis,
 // are read once at startup, because no messages are sent while it runs.
@@ -24,7 +24,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// limit is the number of items of a page.
+// limit is the number of items on a page.
 const limit = 50
 
 // server contains the state of the two handlers.
@@ -113,7 +113,7 @@ func (s *server) channels(c echo.Context) error {
 	return c.JSON(http.StatusOK, page)
 }
 
-// newest is the upper limit of the seqs that the first page reads.
+// newest is the upper bound of the seqs that the first page reads.
 const newest = int64(math.MaxInt64)
 
 func cursorBefore(seq int64) *string {

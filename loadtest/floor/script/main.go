@@ -1,5 +1,5 @@
-// Command script is the floor of ingest: it runs the append script against one Redis, pipelined,
-// with nothing else. There is no gateway, no WebSocket, no ack to a client and no subscriber.
+// Command script is the floor of ingest: it only runs the append script against one Redis,
+// pipelined. There is no gateway, no WebSocket, no ack to a client and no subscriber.
 //
 // It contains no copy of the script. It lets the appender of internal/eventlog append one event to
 // each channel and records the commands. Then it sends these commands again, byte for byte, with
@@ -48,5 +48,5 @@ func run(ctx context.Context, url string, events, channels, window, body int) er
 	})
 }
 
-// runTimeout limits a run that hangs.
+// runTimeout ends a run that hangs.
 const runTimeout = 2 * time.Minute

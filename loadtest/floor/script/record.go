@@ -18,7 +18,7 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// call is a command as it is sent, with the positions of its event's ids.
+// call is an encoded command, with the positions of its event's ids.
 type call struct {
 	wire    []byte
 	eventID []int
@@ -107,7 +107,7 @@ func find(b []byte, text string) (at []int) {
 	}
 }
 
-// refresh gives the call the ids of event n.
+// refresh sets the ids in the call to those of event n.
 func (c *call) refresh(n int) []byte {
 	var id [36]byte
 	copy(id[:], "00000000-0000-7000-8000-000000000000")

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// replay sends events calls over one connection, with up to window of them in flight. It returns
-// how long it took until the last one was answered.
+// replay sends calls over one connection, as many as events, with up to window of them in flight.
+// It returns how long it took until the last one was answered.
 func replay(ctx context.Context, opts *redis.Options, calls []*call, events, window int) (time.Duration, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, opts.Network, opts.Addr)
 	if err != nil {
@@ -26,8 +26,8 @@ func replay(ctx context.Context, opts *redis.Options, calls []*call, events, win
 		return 0, fmt.Errorf("set the deadline of the run: %w", err)
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	// Tokens are passed in steps, so that writer and reader do not wait for each other at each
-	// call.
+	// Tokens are passed in batches, so that the writer and the reader do not have to synchronise
+	// for every call.
 	step := max(window/8, 1)
 	free := make(chan struct{}, 8)
 	for range cap(free) {

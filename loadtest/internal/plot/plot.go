@@ -16,7 +16,7 @@ type Line struct {
 	Name   string
 	X, Y   []float64
 	Dashed bool
-	Colour int // related lines, such as two quantiles of one figure, have the same colour
+	Colour int // related lines, such as two quantiles of a figure, have the same colour
 }
 
 // Chart is a set of lines with the same axes.
@@ -57,7 +57,7 @@ func (a axis) at(v float64) float64 {
 	return a.begin + (v-from)/(to-from)*(a.end-a.begin)
 }
 
-// SVG draws the charts one below the other.
+// SVG draws the charts, one below the other.
 func SVG(charts ...Chart) []byte {
 	var b bytes.Buffer
 	total := 0
@@ -135,7 +135,7 @@ func (c *Chart) grid(b *bytes.Buffer, x, y axis) {
 	}
 	marks := x.marks()
 	if c.LogX {
-		marks = c.Lines[0].X // where it was measured
+		marks = c.Lines[0].X // the x values at which it was measured
 	}
 	for _, v := range marks {
 		fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="middle">%s</text>`+"\n", x.at(v), y.begin+16, Short(v))
@@ -145,7 +145,7 @@ func (c *Chart) grid(b *bytes.Buffer, x, y axis) {
 	fmt.Fprintf(b, `<text transform="translate(16 %.1f) rotate(-90)" text-anchor="middle">%s</text>`+"\n", (y.begin+y.end)/2, html.EscapeString(c.Y))
 }
 
-// marks returns round values of an axis.
+// marks returns the round values to mark on an axis.
 func (a axis) marks() (list []float64) {
 	if a.log {
 		for v := a.from; v <= a.to*1.0001; v *= 10 {
@@ -190,7 +190,7 @@ func (c *Chart) line(b *bytes.Buffer, l Line, x, y axis, legend int) {
 		width-right+14, legend-4, colour, dash, width-right+44, legend, html.EscapeString(l.Name))
 }
 
-// Short formats a number for people: 1200000 is 1.2 M.
+// Short formats a number for people, for example 1200000 as 1.2 M.
 func Short(v float64) string {
 	for _, unit := range []struct {
 		of   float64

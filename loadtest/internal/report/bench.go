@@ -56,7 +56,7 @@ type run struct {
 type comparison struct {
 	name  string
 	floor run                            // no floor if its key is empty
-	noise func(*scenario.Result) float64 // the figure of the floor that shows how quiet the machine was
+	noise func(*scenario.Result) float64 // the floor's figure that shows how quiet the machine was
 	runs  []run
 }
 
@@ -89,8 +89,8 @@ type Report struct {
 	Noisy   []string                      `json:"noisy,omitempty"`
 }
 
-// Run runs the benchmark. It writes the page after each scenario, so that a later failure loses no
-// results. With Only, the results of the other scenarios do not change.
+// Run runs the benchmark. It writes the page after each scenario, so that a later failure does not
+// lose any results. If Only is set, the results of the other scenarios do not change.
 func (b *Bench) Run(ctx context.Context, s *stage.Stage, say io.Writer) error {
 	r := &Report{Machine: machine(), Results: map[string][]*scenario.Result{}}
 	if len(b.Only) > 0 {
@@ -201,7 +201,7 @@ func WritePicture(path string, svg []byte) error {
 }
 
 // write stores the results and writes the tables into the page. It does not change the other text
-// of the page.
+// on the page.
 func (r *Report) write(page string) error {
 	if err := os.MkdirAll(filepath.Dir(page), 0o755); err != nil {
 		return fmt.Errorf("write the report: %w", err)

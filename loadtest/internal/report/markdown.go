@@ -78,8 +78,8 @@ func (r *Report) provenance() string {
 	return text + ".\n\n"
 }
 
-// spread formats the lowest and highest ratio of the single runs, or of their values if there is no
-// floor.
+// spread formats the lowest and highest ratio of the individual runs, or their lowest and highest
+// value if there is no floor.
 func (r Row) spread() string {
 	if len(r.Runs) == 0 || slices.Min(r.Runs) == slices.Max(r.Runs) {
 		return ""
@@ -91,7 +91,8 @@ func (r Row) spread() string {
 	return fmt.Sprintf("%s – %s", amount(slices.Min(r.Runs), "", "0"), amount(slices.Max(r.Runs), unit, "0"))
 }
 
-// verdict says whether the medians meet the bar and, if the runs disagree, how many runs meet it.
+// verdict states whether the medians meet the bar and, if the runs differ in that, how many of them
+// do.
 func (r Row) verdict() string {
 	if r.Bar == "" {
 		return ""
@@ -119,7 +120,7 @@ func (r *Report) costs(b *strings.Builder, key string) {
 			return stats.Round(stats.MedianOf(values(results, func(r *scenario.Result) float64 { return f(r.Processes[name]) })), 3)
 		}
 		perConnection := 0.0
-		if strings.HasPrefix(key, "idle") { // in other scenarios memory grows for other reasons
+		if strings.HasPrefix(key, "idle") { // in other scenarios, memory also grows for other reasons
 			perConnection = median(func(c scenario.Cost) float64 { return c.BytesPerConnection / 1024 })
 		}
 		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", key, name,
@@ -129,7 +130,7 @@ func (r *Report) costs(b *strings.Builder, key string) {
 	}
 }
 
-// amount formats a number with its unit. It returns none if the number is zero.
+// amount formats a number with its unit. It returns "none" if the number is zero.
 func amount(v float64, unit, none string) string {
 	if v == 0 {
 		return none

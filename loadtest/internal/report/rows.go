@@ -18,11 +18,11 @@ type Row struct {
 	// Runs contains the ratio of each run to its own floor, or its value if there is no floor.
 	Runs    []float64 `json:"runs,omitempty"`
 	Bar     string    `json:"bar,omitempty"`
-	Met     bool      `json:"met"`               // for the medians; true without a bar
+	Met     bool      `json:"met"`               // whether the medians meet the bar; true if there is no bar
 	Holding int       `json:"holding,omitempty"` // number of Runs that meet the bar
 }
 
-// values returns one figure of each result.
+// values returns one figure from each result.
 func values(results []*scenario.Result, f func(*scenario.Result) float64) []float64 {
 	all := make([]float64, 0, len(results))
 	for _, r := range results {
@@ -50,7 +50,7 @@ func kilo(f func(*scenario.Result) float64) func(*scenario.Result) float64 {
 	return func(r *scenario.Result) float64 { return f(r) / 1e3 }
 }
 
-// faults returns the number of faults; there must be none.
+// faults returns the number of faults. There must not be any.
 func faults(r *scenario.Result) float64 {
 	return float64(r.Lost+r.Holes+r.Repeats) + r.Figures["clients_without_all"] + r.Figures["not_stored"] + r.Figures["cursors_behind"]
 }

@@ -13,8 +13,7 @@ type company struct {
 
 // newCompany creates a company. The sizes of its large channels follow Zipf's law: all users are in
 // the first, every second user in the second, every third in the third. Each user is then added to
-// small channels of colleagues, until the user is in the given number of channels. The result is
-// the same each time.
+// small channels until they are in the given number of channels. The result is the same every time.
 func newCompany(people, large, each, team int) *company {
 	rng := rand.New(rand.NewPCG(1, 2)) // any fixed seed
 	c := &company{of: make([][]int, people)}
@@ -42,8 +41,8 @@ func (c *company) add(members []int) {
 	c.rosters = append(c.rosters, slices.Clone(members))
 }
 
-// pick returns one of a user's channels by Zipf's law: the largest most often, the second half as
-// often.
+// pick returns one of a user's channels according to Zipf's law: the largest most often, the second
+// largest half as often.
 func (c *company) pick(rng *rand.Rand, person int) int {
 	list, total := c.of[person], 0.0
 	for rank := range list {

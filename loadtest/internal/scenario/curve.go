@@ -118,7 +118,7 @@ func (s *Curve) ingest(ctx context.Context, env Env, r *Result) (err error) {
 	return nil
 }
 
-// hold measures ingest at one rate, and waits until all clients have all messages.
+// hold measures ingest at one rate, and waits until all clients have received all messages.
 func (s *Curve) hold(ctx context.Context, c *crew, t *turns) (*Result, error) {
 	r, err := c.measure(ctx, s, func() error {
 		t.begin(c.loop, int(t.rate*s.Hold.Seconds()))

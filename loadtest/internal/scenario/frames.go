@@ -50,8 +50,8 @@ func (s *frameBuilder) upgrade(host string, p stage.Person, all bool) []byte {
 }
 
 // message returns the frame that sends a message to a channel. For Parley it is a send frame. The
-// bare broadcaster passes on what it receives, so it gets the message as Parley would encode it: of
-// the same size, and with its seq.
+// bare broadcaster passes on what it receives, so it gets the message as Parley would encode it,
+// with the same size and with its seq.
 func (s *frameBuilder) message(channel int, seq, stamp int64) []byte {
 	s.n++
 	b := s.payload[:0]
@@ -75,7 +75,7 @@ func (s *frameBuilder) message(channel int, seq, stamp int64) []byte {
 	return s.frame
 }
 
-// appendID appends a UUID that was not used before.
+// appendID appends a UUID that has not been used before.
 func (s *frameBuilder) appendID(b []byte) []byte {
 	return wire.AppendPadded(append(b, s.run...), s.n, 12)
 }
@@ -85,7 +85,7 @@ func (s *frameBuilder) appendBody(b []byte, stamp int64) []byte {
 	return append(append(append(b, ' '), s.padding...), '"')
 }
 
-// resume returns the frame that subscribes to a channel from after a seq.
+// resume returns the frame that subscribes to a channel, starting after a seq.
 func (s *frameBuilder) resume(channel int, lastSeen int64) []byte {
 	return wire.AppendFrame(nil, wire.Text, fmt.Appendf(nil,
 		`{"type":"subscribe","ref":"1","channel_id":%q,"last_seen_seq":%d}`, s.channels[channel], lastSeen))
@@ -109,7 +109,7 @@ func (s *frameBuilder) cursors(at ...swarm.Position) []byte {
 	return s.frame
 }
 
-// typing returns the frame of a user who starts or stops typing.
+// typing returns the frame that reports that a user has started or stopped typing.
 func (s *frameBuilder) typing(channel int, on bool) []byte {
 	return wire.AppendFrame(nil, wire.Text, fmt.Appendf(nil, `{"type":"typing","channel_id":%q,"typing":%t}`, s.channels[channel], on))
 }

@@ -17,7 +17,8 @@ import (
 
 // Mixed simulates users at work in a large company. All users are connected and are in several
 // channels of very different sizes. A few send messages, all read, some lose their connection and
-// resume, and some read history. All services run with their defaults, including their limits.
+// resume, and some read history. All services run with their default settings, including their
+// limits.
 type Mixed struct {
 	People   int           `default:"5000" help:"Number of users, each with one connection."`
 	Large    int           `default:"20" help:"Number of large channels, whose sizes follow Zipf's law: all users, a half, a third …"`
@@ -34,7 +35,7 @@ type Mixed struct {
 	Profile  string        `help:"File for a CPU profile of the gateway, over 30 s or the measured time if that is shorter."`
 }
 
-// underWay is how long deliveries that are in flight at the end may take; they are counted too.
+// underWay is how long deliveries that are in flight at the end may take. They are counted, too.
 const underWay = 250 * time.Millisecond
 
 // Name implements Scenario.
@@ -56,7 +57,7 @@ type mixed struct {
 	moved                   map[*swarm.Conn][]int64
 	positions               []swarm.Position // buffer of read
 	away                    []absence        // ordered by time of return
-	pause                   int64            // number of cuts that were resumed
+	pause                   int64            // number of clients that have resumed after a cut
 }
 
 // absence is a client that was disconnected, and the time at which it returns.
@@ -155,10 +156,11 @@ func (m *mixed) begin() {
 			continue
 		}
 		m.others = append(m.others, conn)
-		conn.Ask(m.frames.upgrade(m.server.Addr, m.people.People[i], false)) // used when they reconnect
+		conn.Ask(m.frames.upgrade(m.server.Addr, m.people.People[i], false)) // used for reconnecting
 	}
 	m.next, m.moved = map[*swarm.Conn]int{}, map[*swarm.Conn][]int64{}
-	// A speaker acts twice per message: to start typing, and to send. So the period is half of Say.
+	// A speaker acts twice per message: once to start typing and once to send. So the period is
+	// half of Say.
 	m.sending = schedule{every: m.s.Say / 2, n: len(m.speakers)}
 	m.reading = schedule{every: m.s.Read, n: len(m.loop.Conns)}
 	if n := int(m.s.Churn * float64(len(m.loop.Conns))); n > 0 {
@@ -325,10 +327,10 @@ func (a *background) report(r *Result) {
 	r.Errors += a.failed
 }
 
-// readPages reads pages of history at a fixed rate, one at a time, as random users in random
-// channels of theirs.
+// readPages reads pages of history at a fixed rate, one at a time. Each read is made as a random
+// user, in one of that user's channels.
 func (a *background) readPages(ctx context.Context, m *mixed, server *stage.Process) error {
-	rng := rand.New(rand.NewPCG(5, 6)) // not the loop's, which another goroutine uses
+	rng := rand.New(rand.NewPCG(5, 6)) // not the loop's generator, which another goroutine uses
 	tick := time.NewTicker(time.Duration(float64(time.Second) / m.s.History))
 	defer tick.Stop()
 	for {

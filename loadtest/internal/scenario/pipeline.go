@@ -28,7 +28,8 @@ type Pipeline struct {
 // Name implements Scenario.
 func (*Pipeline) Name() string { return "pipeline" }
 
-// markEvery: of every markEvery acknowledged messages, the time until one has its row is measured.
+// markEvery is the number of acknowledged messages per message for which the time until its row
+// appears is measured.
 const markEvery = 100
 
 // pipeline is the state of a running Pipeline.
@@ -36,8 +37,8 @@ type pipeline struct {
 	*crew
 	s       *Pipeline
 	watch   *stage.Watch
-	readers []*swarm.Conn // everybody except the publishers
-	acked   []int64       // by channel; acks of a channel arrive in the order of its seqs
+	readers []*swarm.Conn // everyone except the publishers
+	acked   []int64       // by channel; a channel's acks arrive in the order of its seqs
 	acks    int64
 	turns   turns
 	cursors schedule
@@ -72,8 +73,8 @@ func (s *Pipeline) Run(ctx context.Context, env Env) (_ *Result, err error) {
 func (p *pipeline) load(ctx context.Context) (*Result, error) {
 	s := p.s
 	p.loop.OnAck = p.onAck
-	// The latency counts from the actual send, not from when the send was due: waiting for an ack
-	// is not part of the server's latency here.
+	// The latency is measured from the actual send, not from when the send was due, because waiting
+	// for an ack is not part of the server's latency here.
 	p.turns = turns{rate: s.Rate, say: func(conn *swarm.Conn, _ int64) { p.say(conn, p.loop.Now()) }}
 	for i, conn := range p.loop.Conns {
 		conn.Next = 1 // the channels are new
@@ -120,7 +121,7 @@ func (p *pipeline) moveCursor(conn *swarm.Conn) {
 	}
 }
 
-// lags summarises how far sync-service was behind, and how long it took until messages were in
+// lags summarises how far behind sync-service was, and how long it took until messages were in
 // PostgreSQL.
 func (p *pipeline) lags(r *Result) {
 	f, third := r.Figures, len(p.watch.Lags)/3
@@ -144,8 +145,9 @@ func (p *pipeline) lags(r *Result) {
 	}
 }
 
-// growing returns 1 if the lag grows, otherwise 0. It grows if its last third is half as much again
-// as its first, and larger by more than a second's messages.
+// growing returns 1 if the lag grows, and 0 if not. It counts as growing if its last third is at
+// least one and a half times its first third, and exceeds it by more than the number of messages
+// per second.
 func growing(first, last, perSecond float64) float64 {
 	if last > 1.5*first && last-first > perSecond {
 		return 1
@@ -204,7 +206,7 @@ func (p *pipeline) checkCursors(ctx context.Context, r *Result, wanted []stage.C
 	}
 }
 
-// schedule spreads a periodic action of n elements evenly over the period.
+// schedule spreads a periodic action for n elements evenly over the period.
 type schedule struct {
 	every time.Duration
 	n     int

@@ -16,7 +16,7 @@ const (
 	inTime     = 250 * time.Millisecond
 )
 
-// step is the result of one rate.
+// step is the result for one rate.
 type step struct {
 	rate                        float64
 	sustained                   bool
@@ -92,7 +92,8 @@ func (c *crew) try(ctx context.Context, rate float64, d time.Duration) (step, er
 	return s, c.settle(ctx, 20*time.Second)
 }
 
-// reconnectClosed reconnects the clients that were closed. They do not receive what they missed.
+// reconnectClosed reconnects the clients whose connections were closed. They do not receive what
+// they have missed.
 func (c *crew) reconnectClosed(ctx context.Context) error {
 	var gone []*swarm.Conn
 	for _, conn := range c.loop.Conns {

@@ -28,7 +28,7 @@ type History struct {
 // Name implements Scenario.
 func (*History) Name() string { return "history" }
 
-// pageItems is the default number of items of a page.
+// pageItems is the default number of items on a page.
 const pageItems = 50
 
 // Run implements Scenario.
@@ -73,8 +73,8 @@ func (s *Channels) Run(ctx context.Context, env Env) (*Result, error) {
 	return read(ctx, env, s, o, s.Clients, s.Warm, s.Duration, requests)
 }
 
-// get returns a request as a program would send it. Only the floor reads X-User; chat-service
-// ignores it.
+// get returns a request in the form in which a program would send it. Only the floor reads X-User;
+// chat-service ignores it.
 func get(addr, path string, p stage.Person, mark string, items int) web.Request {
 	return web.Request{Mark: []byte(mark), Items: items, Bytes: []byte("GET " + path + " HTTP/1.1\r\nHost: " + addr +
 		"\r\nUser-Agent: parley-loadtest\r\nAccept: application/json\r\nAuthorization: Bearer " + p.Token + "\r\nX-User: " + p.ID.String() + "\r\n\r\n")}
@@ -128,7 +128,7 @@ func read(ctx context.Context, env Env, s Scenario, o stage.LibraryOptions, clie
 	return r, nil
 }
 
-// answered adds what the clients saw, and its cost, to the result.
+// answered adds what the clients saw, and what that cost, to the result.
 func (r *Result) answered(t *web.Tally, from, to stage.Snapshot) {
 	r.Sent, r.Errors, r.FirstError, r.Latency = t.Requests+t.Errors, t.Errors, t.FirstError, t.Latency.Quantiles()
 	n := float64(max(t.Requests, 1))

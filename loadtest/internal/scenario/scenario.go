@@ -36,7 +36,7 @@ type Scenario interface {
 	Run(ctx context.Context, env Env) (*Result, error)
 }
 
-// Cost is what a process used during the measurement.
+// Cost is the resources that a process used during the measurement.
 type Cost struct {
 	CPUSeconds         float64 `json:"cpu_seconds"`
 	CPUPerMillion      float64 `json:"cpu_seconds_per_million_deliveries,omitempty"`
@@ -51,7 +51,7 @@ type Result struct {
 	Target   string    `json:"target"`
 	Started  time.Time `json:"started"`
 	Settings any       `json:"settings"`
-	Load     float64   `json:"load_average,omitempty"` // of the machine, before the run; set by report.Bench
+	Load     float64   `json:"load_average,omitempty"` // load average of the machine before the run; set by report.Bench
 
 	Connections int     `json:"connections"`
 	Seconds     float64 `json:"seconds"`
@@ -74,11 +74,11 @@ type Result struct {
 
 	Processes map[string]Cost    `json:"processes"`
 	Figures   map[string]float64 `json:"figures,omitempty"` // figures specific to the scenario
-	Curves    map[string][]Point `json:"curves,omitempty"`  // figures of the scenario that are curves
+	Curves    map[string][]Point `json:"curves,omitempty"`  // the scenario's figures that are curves
 }
 
-// Clean returns an error that lists what clients must not see: losses, holes, repeats, errors and
-// closes.
+// Clean returns an error that lists everything that clients saw but must never see: losses, holes,
+// repeats, errors and closes.
 func (r *Result) Clean() error {
 	if r.Lost == 0 && r.Holes == 0 && r.Repeats == 0 && r.Errors == 0 && len(r.Closes) == 0 {
 		return nil
@@ -163,9 +163,9 @@ func (c *crew) say(conn *swarm.Conn, stamp int64) {
 	c.loop.Write(conn, c.frames.message(conn.Channel, c.said[conn.Channel], stamp))
 }
 
-// stampOf returns the time stamp of a paced message: when it is sent or, if the generator is late
-// by more than a timer's error, when it was due. So a delay of the generator does not hide one of
-// the server.
+// stampOf returns the time stamp of a paced message: the time at which it is sent or, if the
+// generator is late by more than a timer's error, the time at which it was due. So a delay in the
+// generator does not hide a delay in the server.
 func (c *crew) stampOf(due int64) int64 {
 	if now := c.loop.Now(); now-due < int64(time.Millisecond) {
 		return now
@@ -181,7 +181,7 @@ func (c *crew) lost() (n int64) {
 	return n
 }
 
-// outstanding returns the number of events that may still arrive, at clients that are connected.
+// outstanding returns the number of events that may still arrive at the connected clients.
 func (c *crew) outstanding() (n int64) {
 	for _, conn := range c.loop.Conns {
 		if conn.Open() {
@@ -191,7 +191,7 @@ func (c *crew) outstanding() (n int64) {
 	return n
 }
 
-// settle waits until all clients have all events, but at most for timeout.
+// settle waits until all clients have all events, but for no longer than timeout.
 func (c *crew) settle(ctx context.Context, timeout time.Duration) error {
 	next := c.loop.Now() // counting takes longer than one iteration of the loop
 	return c.loop.Run(ctx, timeout, func() bool {

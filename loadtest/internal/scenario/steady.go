@@ -76,8 +76,9 @@ func (s *ManyChannels) Run(ctx context.Context, env Env) (_ *Result, err error) 
 	return c.steady(ctx, s, s.Rate*float64(s.Channels), s.Duration)
 }
 
-// speaker returns the client that sends message i. The channels take turns, and within a channel
-// its first members. If the server keeps no order between senders, only the first member sends.
+// speaker returns the client that sends message i. The channels take turns, and so do the first
+// members of each channel. If the server does not order messages from different senders, only the
+// first member sends.
 func (c *crew) speaker(i int) *swarm.Conn {
 	voices := 16
 	if c.env.Target == Bare {
@@ -95,13 +96,13 @@ func (c *crew) pace(n int, rate float64) {
 	})
 }
 
-// run sends n messages at a rate and returns when the last one was sent.
+// run sends n messages at a rate and returns once the last one has been sent.
 func (c *crew) run(ctx context.Context, n int, rate float64) error {
 	c.pace(n, rate)
 	return c.loop.Run(ctx, time.Duration(float64(n)/rate*float64(time.Second))+10*time.Second, func() bool { return c.loop.Unsent() == 0 })
 }
 
-// steady measures a fixed rate, after warming up for a second.
+// steady measures at a fixed rate, after warming up for a second.
 func (c *crew) steady(ctx context.Context, s Scenario, rate float64, d time.Duration) (*Result, error) {
 	if err := c.run(ctx, max(int(rate), len(c.people.Channels)), max(rate, float64(len(c.people.Channels)))); err != nil {
 		return nil, err

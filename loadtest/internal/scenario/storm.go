@@ -32,7 +32,7 @@ func (s *Storm) Name() string {
 
 // Run implements Scenario.
 func (s *Storm) Run(ctx context.Context, env Env) (_ *Result, err error) {
-	members := s.Clients/s.Channels + 1 // plus one member who stays connected and sends
+	members := s.Clients/s.Channels + 1 // including one member who stays connected and sends
 	c, err := newCrew(ctx, env, s.Channels, members, s.Body, localserver.FsyncEverySec)
 	if err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ func (s *Storm) sendMissed(ctx context.Context, c *crew, members int) error {
 	return c.loop.Run(ctx, 20*time.Second, func() bool { return c.loop.Tally.Deliveries >= want })
 }
 
-// move points the clients to a gateway that has just started.
+// move makes the clients use a gateway that has just started.
 func (s *Storm) move(ctx context.Context, c *crew, members int) error {
 	second, err := c.env.Stage.Gateway(ctx)
 	if err != nil {
@@ -124,10 +124,10 @@ func (s *Storm) reconnectAll(ctx context.Context, c *crew, back []*swarm.Conn) (
 	if err != nil {
 		return nil, err
 	}
-	r.Latency = stats.Quantiles{} // the messages were sent long before
+	r.Latency = stats.Quantiles{} // the messages were sent long before, so their latency is meaningless
 	r.Figures["seconds"], r.Figures["opened_seconds"] = r.Seconds, opened.Seconds()
 	r.Figures["clients_without_all"] = float64(missing)
-	// Wait briefly for repeats: they would arrive within a moment.
+	// Wait briefly for repeats, which would arrive within a moment.
 	if err := c.loop.Run(ctx, 500*time.Millisecond, func() bool { return false }); err != nil {
 		return nil, err
 	}

@@ -12,8 +12,8 @@ import (
 	"parley.chat/loadtest/internal/stats"
 )
 
-// Table measures how the size of the table messages affects inserts and reads of history, for the
-// table as it is and for one that is partitioned by the hash of the channel.
+// Table measures how the size of the table messages affects inserts and reads of history, both for
+// the table as it is and for a table that is partitioned by the hash of the channel.
 type Table struct {
 	Sizes    []int64       `default:"1000000,2000000,5000000,10000000,20000000,50000000" help:"Table sizes (in rows) at which to measure."`
 	Limit    time.Duration `default:"10m" help:"Maximum duration. Each of the two tables gets half of it and stops growing when its half is over."`
@@ -92,7 +92,8 @@ func (s *Table) grow(ctx context.Context, env Env, r *Result, name string, parti
 	return nil
 }
 
-// measure fills the table up to its size, measuring the inserts, and then reads pages of it.
+// measure fills the table up to the given size, measuring the inserts, and then reads pages from
+// it.
 func (s *Table) measure(ctx context.Context, t *stage.Table) (Point, error) {
 	if err := t.Settle(ctx); err != nil {
 		return Point{}, err

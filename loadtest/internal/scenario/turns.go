@@ -6,18 +6,18 @@ import (
 	"parley.chat/loadtest/internal/swarm"
 )
 
-// turns lets publishers, each of whom waits for its acks, send at a given rate. An idle publisher
-// sends next; if none is idle, the send waits for the next one that is. Without a rate, every idle
-// publisher sends immediately.
+// turns lets publishers, each of whom waits for its acks, send at a given rate. The next message is
+// sent by an idle publisher; if none is idle, the send waits until one is. If there is no rate,
+// every idle publisher sends immediately.
 type turns struct {
 	rate  float64
 	idle  []*swarm.Conn
-	owed  []int64 // when the waiting sends were due
+	owed  []int64 // the times at which the waiting sends were due
 	going bool
 	say   func(conn *swarm.Conn, due int64)
 }
 
-// begin schedules n sends from now on. Without a rate, every idle publisher sends.
+// begin schedules n sends from now on. If there is no rate, every idle publisher sends immediately.
 func (t *turns) begin(loop *swarm.Loop, n int) {
 	t.going = true
 	if t.rate > 0 {

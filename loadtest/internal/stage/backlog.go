@@ -71,7 +71,7 @@ func (s *Stage) Append(ctx context.Context, b *Backlog) error {
 			}
 		}
 	}
-	// Filling Redis leaves work behind that is not part of the drain. So make Redis rewrite its
+	// Filling Redis causes deferred work that is not part of the drain. So make Redis rewrite its
 	// file now, not during the drain.
 	if err := awaitRewrite(ctx, rdb); err != nil {
 		return err
@@ -114,7 +114,7 @@ func row(e *frame.Event) []any {
 }
 
 // CopyPlainly stores a backlog with one COPY of rows that are already encoded, which is the fastest
-// way into PostgreSQL, and returns how long that took.
+// way to load them into PostgreSQL. It returns how long that took.
 func (s *Stage) CopyPlainly(ctx context.Context, b *Backlog) (took time.Duration, err error) {
 	err = s.withDatabase(ctx, func(db *pgx.Conn) error {
 		i := 0

@@ -14,7 +14,7 @@ import (
 )
 
 // K6 runs a k6 script with the users of a population against a gateway. The output of k6 goes to
-// out. It fails if a threshold of the script is crossed.
+// out. It returns an error if one of the script's thresholds is crossed.
 func (s *Stage) K6(ctx context.Context, program, script string, gateway *Process, p *Population, long time.Duration, out io.Writer) (err error) {
 	type user struct {
 		Token     string `json:"token"`

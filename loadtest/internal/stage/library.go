@@ -32,11 +32,11 @@ type Library struct {
 type LibraryOptions struct {
 	Channels, People, Messages int // messages per channel
 	Body                       int // size of a message, in bytes
-	Unread                     int // messages that nobody has read, in every fifth channel
-	Tail                       int // newest messages of a channel that Redis still has
+	Unread                     int // number of messages that no one has read, in every fifth channel
+	Tail                       int // number of each channel's newest messages that Redis still has
 }
 
-// One in reactedEvery messages has two reactions, and one in editedEvery is edited.
+// One in reactedEvery messages has two reactions, and one in editedEvery has been edited.
 const reactedEvery, editedEvery = 10, 20
 
 // Fill creates a Library in the database and, if one is running, in Redis.

@@ -13,7 +13,7 @@ import (
 // every Linux that Go runs on.
 const ticks = 100
 
-// Usage is what a process has used, possibly including its children.
+// Usage is the resources that a process has used, possibly including its children.
 type Usage struct {
 	CPUSeconds float64 `json:"cpu_seconds"`
 	RSSBytes   int64   `json:"rss_bytes"`
@@ -93,8 +93,8 @@ func FamilyUsageOf(pid int) (Usage, error) {
 	return Usage{float64(total) / ticks, memory}, nil
 }
 
-// proportional returns a process's memory in bytes, with its share of shared memory (PSS). If the
-// kernel does not report that, it returns the whole RSS.
+// proportional returns a process's memory in bytes, including its proportional share of shared
+// memory (PSS). If the kernel does not report the PSS, it returns the RSS.
 func proportional(pid int, s stat) int64 {
 	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	for line := range strings.Lines(string(b)) {

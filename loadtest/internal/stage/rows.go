@@ -27,7 +27,7 @@ func (s *Stage) withDatabase(ctx context.Context, do func(*pgx.Conn) error) erro
 	return errors.Join(do(db), db.Close(ctx))
 }
 
-// StoredOf returns what is stored of each channel, in the order of channels.
+// StoredOf returns what is stored for each channel, in the order of channels.
 func (s *Stage) StoredOf(ctx context.Context, channels []chat.ChannelID) ([]Stored, error) {
 	all, place := make([]Stored, len(channels)), make(map[uuid.UUID]int, len(channels))
 	ids := make([]uuid.UUID, len(channels))

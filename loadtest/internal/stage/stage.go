@@ -62,7 +62,7 @@ func Build(ctx context.Context, dir, bin string) (Programs, error) {
 	return p, nil
 }
 
-// Stage contains a PostgreSQL, a Redis, a key set, and the processes that use them.
+// Stage contains a PostgreSQL server, a Redis server, a key set, and the processes that use them.
 type Stage struct {
 	Programs Programs
 	Log      io.Writer // output of the processes
@@ -78,8 +78,8 @@ type Stage struct {
 	runs  int
 }
 
-// Open starts PostgreSQL, applies the migrations, and serves the keys. The caller must close the
-// Stage.
+// Open starts PostgreSQL, applies the migrations, and starts serving the keys. The caller must
+// close the Stage.
 func Open(ctx context.Context, p Programs, log io.Writer) (s *Stage, err error) {
 	if err := raiseFiles(); err != nil {
 		return nil, err
@@ -143,7 +143,7 @@ func (s *Stage) StartRedis(ctx context.Context, fsync string) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	s.runs++
-	// Use TCP, as between machines: a Unix socket would be unrealistically fast.
+	// Use TCP, as between machines. A Unix socket would be unrealistically fast.
 	r, err := localserver.StartRedis(ctx, localserver.RedisOptions{
 		Bin: s.found.Redis, Dir: s.redisDir(), AppendFsync: fsync, Port: localserver.FreshPort,
 	})
@@ -189,7 +189,7 @@ func (s *Stage) redisPid(ctx context.Context) (int, error) {
 }
 
 // FsyncTime measures a small append with fdatasync in the folder where Redis keeps its file. It
-// returns the median of many.
+// returns the median of many measurements.
 func (s *Stage) FsyncTime() (time.Duration, error) {
 	file, err := os.CreateTemp(s.dir, "fsync-")
 	if err != nil {
@@ -213,7 +213,7 @@ type Process struct {
 // Pid returns the process id.
 func (p *Process) Pid() int { return p.proc.Pid() }
 
-// Err returns an error if the process has ended, and nil while it runs.
+// Err returns an error if the process has ended, and nil while it is running.
 func (p *Process) Err() error {
 	select {
 	case <-p.proc.Done():
@@ -223,7 +223,7 @@ func (p *Process) Err() error {
 	}
 }
 
-// Gateway starts a ws-server without limits on a user's sends and on the backlog, because most
+// Gateway starts a ws-server without limits on a user's sends or on the backlog, because most
 // scenarios run no sync-service.
 func (s *Stage) Gateway(ctx context.Context) (*Process, error) {
 	return s.gateway(ctx, map[string]string{"RATE_LIMIT": "off", "FRAME_RATE": "off", "BACKLOG_BUDGET": "1000000000"})
@@ -367,8 +367,8 @@ func (p *Process) Ask(ctx context.Context, path, token string) error {
 	return nil
 }
 
-// Profile records a CPU profile of the process for the given time, and returns it in the format of
-// pprof.
+// Profile records a CPU profile of the process for the given time, and returns it in pprof's
+// format.
 func (p *Process) Profile(ctx context.Context, long time.Duration) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, long+10*time.Second)
 	defer cancel()
@@ -412,7 +412,7 @@ func (s *Stage) Script(ctx context.Context, events, channels, body int) ([]byte,
 	return out, nil
 }
 
-// Snapshot contains what each process has used so far.
+// Snapshot contains the resources that each process has used so far.
 type Snapshot map[string]Usage
 
 // Names of processes in a Snapshot, in addition to the names of our programs.
@@ -483,8 +483,8 @@ func (s *Stage) Close() error {
 	return err
 }
 
-// raiseFiles raises the limit of open files of this process, and so of the processes it starts, to
-// the system's maximum.
+// raiseFiles raises the limit on open files for this process, and so for the processes it starts,
+// to the system's maximum.
 func raiseFiles() error {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {

@@ -18,8 +18,9 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// Table is a table like messages, filled as sync-service fills that one: in transactions of one
-// COPY each, with messages of many channels. The number of messages per channel follows Zipf's law.
+// Table is a table like messages. It is filled in the way in which sync-service fills messages: in
+// transactions of one COPY each, with messages from many channels. The number of messages per
+// channel follows Zipf's law.
 type Table struct {
 	Rows int64
 
@@ -38,9 +39,9 @@ type Table struct {
 const batch = 5000
 
 // MakeTable creates an empty table with the columns, constraints and indexes of messages. If
-// partitions is above 0, it is partitioned by HASH (channel_id). The caller must call Drop.
+// partitions is above 0, the table is partitioned by HASH (channel_id). The caller must call Drop.
 func (s *Stage) MakeTable(ctx context.Context, partitions, channels, body int) (*Table, error) {
-	rng := rand.New(rand.NewPCG(7, 8)) // the same rows for each table
+	rng := rand.New(rand.NewPCG(7, 8)) // a fixed seed, so that each table gets the same rows
 	t := &Table{
 		name: "sized", dir: s.pg.DataDir(), seqs: make([]int64, channels), rng: rng,
 		zipf: rand.NewZipf(rng, 1.1, 10, uint64(channels-1)), body: strings.Repeat("x", body), by: Person{ID: chat.NewUserID()},
@@ -127,7 +128,7 @@ func (t *Table) row() []any {
 }
 
 // Pages reads n pages of 50 messages from random positions in the history of channels, and returns
-// how long each took. Channels are selected with the same probability as for messages.
+// how long each took. The probability of selecting a channel is the same as when storing messages.
 func (t *Table) Pages(ctx context.Context, n int) (took stats.Histogram, err error) {
 	for range n {
 		i := t.zipf.Uint64()
@@ -185,7 +186,7 @@ func (t *Table) Bytes(ctx context.Context) (all, indexes int64, err error) {
 	return all, indexes, nil
 }
 
-// Room returns the free disk space in bytes where the table is.
+// Room returns the free space, in bytes, on the disk where the table is stored.
 func (t *Table) Room() (int64, error) {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(t.dir, &s); err != nil {

@@ -29,9 +29,10 @@ type Mark struct {
 	Acked   time.Time
 }
 
-// Watch observes sync-service while a load runs. Once a second it asks Redis how many entries are
-// waiting to be stored. Every 10 ms it asks PostgreSQL which of the marked messages another session
-// can see. So a measured time from ack to row is too long by up to 10 ms plus a query.
+// Watch observes sync-service while a load is running. Once a second it asks Redis how many entries
+// are waiting to be stored. Every 10 ms it asks PostgreSQL which of the marked messages another
+// session can see. So a measured time from ack to row is too long by up to 10 ms plus the duration
+// of a query.
 //
 // One goroutine does the watching; Mark may be called at the same time. Read the results only after
 // Stop.
@@ -76,7 +77,7 @@ func (w *Watch) Mark(m Mark) {
 	}
 }
 
-// Stop ends the watching.
+// Stop stops watching.
 func (w *Watch) Stop() error {
 	w.end()
 	err := <-w.ended
@@ -110,7 +111,7 @@ func (w *Watch) run(ctx context.Context) error {
 	}
 }
 
-// poll asks which of the open marks have their row.
+// poll asks for which of the open marks a row has appeared.
 func (w *Watch) poll(ctx context.Context) error {
 	if len(w.open) == 0 {
 		return nil
@@ -145,8 +146,8 @@ func (w *Watch) poll(ctx context.Context) error {
 	return nil
 }
 
-// waiting returns how many entries of the partitions' streams are not stored: those added minus
-// those read by the group, plus those read and not acknowledged.
+// waiting returns how many entries in the partitions' streams are not stored: those that were added
+// but not read by the group, plus those that were read but not acknowledged.
 func waiting(ctx context.Context, rdb *redis.Client, stream func(int) string) (n int64, err error) {
 	pipe := rdb.Pipeline()
 	infos, groups := make([]*redis.XInfoStreamCmd, partitions), make([]*redis.XInfoGroupsCmd, partitions)
@@ -171,7 +172,7 @@ func waiting(ctx context.Context, rdb *redis.Client, stream func(int) string) (n
 	return n, nil
 }
 
-// AwaitStored waits until everything in Redis is stored, including receipts, but at most for
+// AwaitStored waits until everything in Redis is stored, including receipts, but for no longer than
 // timeout. It returns how many entries are not stored.
 func (s *Stage) AwaitStored(ctx context.Context, timeout time.Duration) (left int64, err error) {
 	opts, err := redis.ParseURL(s.RedisURL())

@@ -16,7 +16,7 @@ const (
 	buckets  = (64 - stepBits) * steps
 )
 
-// Histogram counts durations. Its zero value is ready. It is not safe for concurrent use.
+// Histogram counts durations. Its zero value is ready for use. It is not safe for concurrent use.
 type Histogram struct {
 	counts [buckets]uint32
 	n      int64
@@ -73,7 +73,7 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 	return h.Max()
 }
 
-// Within returns the number of durations up to d, to the precision of the histogram.
+// Within returns the number of durations up to d, within the precision of the histogram.
 func (h *Histogram) Within(d time.Duration) (n int64) {
 	for _, c := range h.counts[:bucketOf(int64(d))+1] {
 		n += int64(c)
@@ -96,7 +96,7 @@ func (h *Histogram) Quantiles() Quantiles {
 }
 
 // Median returns the median of values. If their number is even, it returns the mean of the middle
-// two; if there are none, the zero value.
+// two. If there are none, it returns the zero value.
 func Median[T cmp.Ordered](values []T, mean func(a, b T) T) (m T) {
 	if len(values) == 0 {
 		return m

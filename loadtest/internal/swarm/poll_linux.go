@@ -11,8 +11,8 @@ import (
 )
 
 // poller waits for sockets and for one timer. It is edge-triggered: it reports a socket once when
-// new data arrives, not for as long as data is there. So the kernel checks each socket once instead
-// of twice.
+// new data arrives, rather than as long as there is data. So the kernel checks each socket once
+// instead of twice.
 type poller struct {
 	fd, timer int
 	events    [128]unix.EpollEvent
@@ -50,7 +50,7 @@ func (p *poller) wake(d time.Duration) error {
 }
 
 // wait calls ready with the id of each connection that has something to do. If the connection has
-// ended (end), it is not reported again, so it must be read to its end.
+// ended (end), it is not reported again, so all remaining data must be read.
 func (p *poller) wait(timeout time.Duration, ready func(id int, in, end, out bool)) error {
 	n, err := unix.EpollWait(p.fd, p.events[:], int(timeout/time.Millisecond))
 	if errors.Is(err, unix.EINTR) {
@@ -95,7 +95,7 @@ func connect(to [4]byte, port int) (fd int, err error) {
 	}
 	err = errors.Join(
 		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1),
-		// Reset on close, so that a run leaves no thousands of ports in TIME_WAIT.
+		// Reset connections on close, so that a run does not leave thousands of ports in TIME_WAIT.
 		unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}),
 	)
 	if err == nil {
@@ -121,7 +121,7 @@ func connected(fd int) error {
 	return nil
 }
 
-// receive reads the available data of a socket into b without blocking: see package socket.
+// receive reads the available data of a socket into b without blocking; see package socket.
 func receive(fd int, b []byte) (int, error) {
 	n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),
 		syscall.MSG_DONTWAIT, 0, 0)

@@ -2,8 +2,8 @@
 //
 // Everything runs in the goroutine that calls Run. Sockets are read into one shared buffer when
 // epoll reports them, frames are parsed in place, and events are counted immediately. A connection
-// costs a few hundred bytes and no goroutine, so the generator uses little of the machine that it
-// shares with the measured programs. A timer in the same loop paces the sends.
+// costs a few hundred bytes and no goroutine, so the generator uses few of the resources of the
+// machine that it shares with the measured programs. A timer in the same loop paces the sends.
 package swarm
 
 import (
@@ -33,7 +33,7 @@ const (
 type Conn struct {
 	ID      int
 	Channel int   // its meaning is defined by the scenario
-	Next    int64 // the seq that must come next; 0: accept any seq
+	Next    int64 // the seq that must come next; 0 means any
 	Got     int64 // events received since it was dialled
 	Greeted bool  // hello has arrived
 	Live    int64 // time of the last subscription; earlier messages are replayed and have no latency
@@ -67,7 +67,7 @@ type Tally struct {
 	Acks       int64
 	Errors     int64 // error frames, broken streams, failed connections
 	FirstError string
-	Closes     map[int]int // by close code; 0: no code
+	Closes     map[int]int // by close code; 0 means no code
 	Latency    stats.Histogram
 	AckLatency stats.Histogram
 }
@@ -117,7 +117,7 @@ func New() (*Loop, error) {
 	return l, nil
 }
 
-// Aim sets the server for later dials.
+// Aim sets the server that later calls to Dial connect to.
 func (l *Loop) Aim(addr string) error {
 	a, err := netip.ParseAddrPort(addr)
 	if err != nil || !a.Addr().Is4() {
@@ -135,8 +135,8 @@ func (l *Loop) Close() error {
 	return l.poll.close()
 }
 
-// Reset begins a new tally. Messages that were sent earlier and arrive later are counted, but their
-// latency is not, because the caller may have delayed the loop.
+// Reset begins a new tally. Messages that were sent before and arrive after it are counted, but
+// their latency is not, because the caller may have delayed the loop.
 func (l *Loop) Reset() { l.Tally, l.since = Tally{Closes: map[int]int{}}, l.Now() }
 
 // Now returns the time in nanoseconds since 1970, measured with the monotonic clock. It has 19
@@ -170,7 +170,7 @@ func (l *Loop) Dial(c *Conn) error {
 // Opened returns the number of open connections.
 func (l *Loop) Opened() int { return l.opened }
 
-// Drop closes c immediately from our side. The tally does not count that.
+// Drop closes c immediately from our side. The tally does not count such closes.
 func (l *Loop) Drop(c *Conn) {
 	if c.state == closed {
 		return
@@ -178,12 +178,12 @@ func (l *Loop) Drop(c *Conn) {
 	if c.state == open {
 		l.opened--
 	}
-	_ = syscall.Close(c.fd) // no data can be lost any more
+	_ = syscall.Close(c.fd) // no data can be lost at this point
 	c.state, c.fd, c.rest, c.out = closed, -1, nil, nil
 }
 
-// DialAll opens the connections, atOnce at a time, and waits until each is ready. A connection is
-// ready when it is greeted or, if the server sends no hello, when it is open.
+// DialAll opens the connections, at most atOnce at the same time, and waits until each is ready. A
+// connection is ready when it is greeted or, if the server sends no hello, when it is open.
 func (l *Loop) DialAll(ctx context.Context, conns []*Conn, atOnce int, greeted bool, timeout time.Duration) error {
 	faults := l.Tally.Errors
 	ready := func(c *Conn) bool { return c.state == open && (c.Greeted || !greeted) }
@@ -216,8 +216,8 @@ func (l *Loop) DialAll(ctx context.Context, conns []*Conn, atOnce int, greeted b
 	return nil
 }
 
-// Pace schedules n sends at a fixed rate from now on, whatever the server answers. send gets the
-// time at which it was due. A previous pace ends.
+// Pace schedules n sends at a fixed rate from now on, regardless of the server's answers. It calls
+// send with the time at which each send was due. It replaces any previous pace.
 func (l *Loop) Pace(n int, every time.Duration, send func(i int, due int64)) {
 	l.pace = pace{next: l.Now() + int64(every), every: int64(every), left: n, send: send}
 	l.arm()
@@ -256,7 +256,7 @@ func (l *Loop) fail(err error) {
 }
 
 // Run handles what arrives until done returns true or the time is over. It returns an error if ctx
-// ends.
+// is canceled.
 func (l *Loop) Run(ctx context.Context, maxDuration time.Duration, done func() bool) error {
 	end := l.Now() + int64(maxDuration)
 	for l.err == nil {
@@ -347,9 +347,9 @@ func (l *Loop) flush(c *Conn) {
 	}
 }
 
-// read reads the available data of the socket. It reports whether there may be more, which the
-// poller does not report again: if the buffer was filled, or if the socket has ended (end) and was
-// not read to its end.
+// read reads the available data of the socket. It reports whether there may be more data that the
+// poller will not report again. That is the case if the buffer was filled, or if the connection has
+// ended (end) and not all data was read.
 func (l *Loop) read(c *Conn, end bool) (more bool) {
 	had := copy(l.buf, c.rest)
 	if had == len(l.buf) {

@@ -1,8 +1,8 @@
 // Package web runs clients that read pages over HTTP/1.1, each on a persistent connection.
 //
-// Requests are prepared bytes. A client reads only the parts of a response that show that it is
-// complete and right: the status, the length, the number of items, and whether it equals the
-// previous response to the same request. So the generator uses little of the machine that it shares
+// Requests are prepared bytes. A client checks only what shows that a response is complete and
+// correct: the status, the length, the number of items, and whether it equals the previous response
+// to the same request. So the generator uses few of the resources of the machine that it shares
 // with the measured programs. A client sends its next request when it has the response to the
 // previous one.
 package web
@@ -38,11 +38,11 @@ type Tally struct {
 	Latency    stats.Histogram
 }
 
-// Clients are the clients of one server. Run must not be called concurrently.
+// Clients holds the clients of one server. Run must not be called concurrently.
 type Clients struct {
 	addr     string
 	requests []Request
-	seen     []atomic.Uint64 // digest of the first response to each request, 0 before it
+	seen     []atomic.Uint64 // digest of the first response to each request; 0 until it has arrived
 	seed     maphash.Seed
 	clients  []*client
 }
@@ -212,7 +212,8 @@ func (c *client) chunks(at int) ([]byte, error) {
 	}
 }
 
-// until reads until buf contains what at or after from, and returns the position after it.
+// until reads until buf contains `what` at or after position from, and returns the position after
+// it.
 func (c *client) until(from int, what []byte) (int, error) {
 	for {
 		if i := bytes.Index(c.buf[from:], what); i >= 0 {
@@ -224,7 +225,7 @@ func (c *client) until(from int, what []byte) (int, error) {
 	}
 }
 
-// have reads until buf has at least n bytes.
+// have reads until buf contains at least n bytes.
 func (c *client) have(n int) error {
 	for len(c.buf) < n {
 		if n > cap(c.buf) {

@@ -58,8 +58,8 @@ func Channel(object []byte) (id ChannelID, ok bool) {
 	return ChannelID(object[channelAt:]), true
 }
 
-// Seq returns the seq of an object, or 0 if it has none. A body cannot be mistaken for it, because
-// quotes in a body are escaped.
+// Seq returns the seq of an object, or 0 if it has none. Text in a body cannot be mistaken for a
+// seq, because quotes in a body are escaped.
 func Seq(object []byte) int64 { return number(object, seqMark) }
 
 // Stamp returns the digits at the beginning of an object's body, or 0 if there are none.
@@ -121,8 +121,8 @@ func ParseRun(payload []byte, r *Run) {
 	r.Whole = len(r.Stamps) > 0
 }
 
-// Cache stores the parsed runs of recent payloads. A message goes to many connections as the same
-// bytes, and comparing them is several times cheaper than parsing them again.
+// Cache stores the parsed runs of recent payloads. A message is sent to many connections as the
+// same bytes, and comparing these is several times cheaper than parsing them again.
 type Cache struct {
 	slots [256]cached
 }

@@ -70,8 +70,8 @@ func Parse(b []byte) (f Frame, size int, err error) {
 	return Frame{Op: b[0] & 0xF, Fin: b[0]&0x80 != 0, Payload: b[head:size:size]}, size, nil
 }
 
-// AppendFrame appends a client's frame. Its masking key is zero: a server must accept that, and the
-// payload stays unchanged. A real client must not do that.
+// AppendFrame appends a client's frame. Its masking key is zero, which a server must accept and
+// which leaves the payload unchanged. A real client must not do that.
 func AppendFrame(dst []byte, op byte, payload []byte) []byte {
 	dst = append(dst, 0x80|op)
 	switch n := len(payload); {

@@ -13,7 +13,7 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// waitTimeout bounds every single wait.
+// waitTimeout limits each wait.
 const waitTimeout = 30 * time.Second
 
 // line is a message with its seq.
@@ -22,7 +22,7 @@ type line struct {
 	body string
 }
 
-// actor is one of the two users, connected through the SDK. The demo verifies the SDK's guarantees
+// actor is one of the two users, connected through the SDK. The demo checks the SDK's guarantees
 // independently.
 type actor struct {
 	base, name string
@@ -101,7 +101,7 @@ func (a *actor) connect(ctx context.Context, channel chat.ChannelID) error {
 	}
 }
 
-// lost returns why the client has ended.
+// lost returns the reason why the client has ended.
 func (a *actor) lost(ctx context.Context) error {
 	err := <-a.ended
 	a.ended <- err // for disconnect

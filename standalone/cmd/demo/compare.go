@@ -18,8 +18,8 @@ import (
 // pollInterval is how often PostgreSQL is checked for the last rows.
 const pollInterval = 20 * time.Millisecond
 
-// stored reads the messages of a channel directly from PostgreSQL, once there are as many as
-// wanted.
+// stored waits until PostgreSQL contains the wanted number of the channel's messages, and reads
+// them directly from there.
 func stored(ctx context.Context, databaseURL string, channel chat.ChannelID, want int) ([]line, error) {
 	ctx, cancel := context.WithTimeout(ctx, waitTimeout)
 	defer cancel()
@@ -52,14 +52,14 @@ func stored(ctx context.Context, databaseURL string, channel chat.ChannelID, wan
 	})
 }
 
-// report holds the messages as one party has seen them. The first report is the reference.
+// report holds the messages as seen by one party. The first report is the reference.
 type report struct {
 	who   string
 	lines []line
 	hole  error // the first event that did not follow its predecessor, if any
 }
 
-// Errors of a demo that has found a fault.
+// Errors that report a fault found by the demo.
 var (
 	errDisagree = errors.New("they do not agree")
 	errOrder    = errors.New("not in order")

@@ -38,7 +38,7 @@ func answers(ctx context.Context, url string) error {
 	return nil
 }
 
-// withOwn runs do against a private instance, which runs only as long as do and leaves nothing
+// withOwn runs do against a private instance, which runs only for as long as do and leaves nothing
 // behind.
 func withOwn(ctx context.Context, getenv func(string) string, stderr io.Writer, do func(ctx context.Context, url, databaseURL string) error) (err error) {
 	dir, err := os.MkdirTemp("", "parley-demo-")
@@ -63,7 +63,7 @@ func withOwn(ctx context.Context, getenv func(string) string, stderr io.Writer, 
 	defer stop()
 	ready, ended := make(chan standalone.Running, 1), make(chan error, 1)
 	go func() {
-		defer stop() // an instance that fails ends the demo
+		defer stop() // if the instance fails, the demo ends
 		ended <- standalone.Serve(ctx, cfg, standalone.Options{
 			Log: stderr, Ready: func(r standalone.Running) { ready <- r },
 		})

@@ -13,13 +13,13 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// rateBlock is how long a user over the rate limit may have to wait.
+// rateBlock is how long a user who has exceeded the rate limit may have to wait.
 const rateBlock = 30 * time.Second
 
 //go:embed conversation.txt
 var conversation string
 
-// cue is a line of the script and its speaker: 0 or 1.
+// cue is a line of the script and its speaker (0 or 1).
 type cue struct {
 	speaker int
 	body    string
@@ -81,7 +81,8 @@ func (s *stage) close() {
 	}
 }
 
-// pace returns a note about the expected duration if the rate limit slows the demo down, else "".
+// pace returns a note about the expected duration if the rate limit slows the demo down, or "" if
+// not.
 func (s *stage) pace(count int) string {
 	l := s.actors[0].limits
 	each := (count + 1) / 2
@@ -96,8 +97,8 @@ func (s *stage) pace(count int) string {
 		"  demo -n 40, or start the instance with RATE_LIMIT=off.", l.RateMessages, l.RateSeconds, took)
 }
 
-// perform plays the script: a line is sent when the other user has received the previous one. It
-// returns the acknowledged lines, in order.
+// perform plays the script: it sends each line once the other user has received the previous one.
+// It returns the acknowledged lines, in order.
 func (s *stage) perform(ctx context.Context, script []cue) ([]line, error) {
 	said := make([]line, 0, len(script))
 	for i, c := range script {
@@ -112,8 +113,8 @@ func (s *stage) perform(ctx context.Context, script []cue) ([]line, error) {
 		if s.current, err = speaker.client.Post(client.ToChannel(s.channel), c.body); err != nil {
 			return nil, fmt.Errorf("%s sends: %w", speaker.name, err)
 		}
-		// The timeout allows for a refusal by the rate limit, which other programs of the user may
-		// have exhausted.
+		// The timeout allows for a refusal because of the rate limit, which the user's other
+		// programs may have used up.
 		if err := s.wait(ctx, waitTimeout+rateBlock, func() bool { return s.acked > 0 && !s.heard.IsZero() }); err != nil {
 			return nil, err
 		}
@@ -131,7 +132,7 @@ func (s *stage) perform(ctx context.Context, script []cue) ([]line, error) {
 
 // rateDelay returns how long the actor must wait to stay within the rate limit.
 func (a *actor) rateDelay(now time.Time) time.Duration {
-	const margin = 100 * time.Millisecond // variation of the latency to the server
+	const margin = 100 * time.Millisecond // variation in the latency to the server
 	n := a.limits.RateMessages
 	if n <= 0 || len(a.sends) < n {
 		return 0
@@ -140,7 +141,7 @@ func (a *actor) rateDelay(now time.Time) time.Duration {
 	return max(0, oldest.Add(time.Duration(a.limits.RateSeconds)*time.Second+margin).Sub(now))
 }
 
-// wait handles events until the condition holds, or, if until is nil, until timeout.
+// wait handles events until the condition holds or, if until is nil, until the timeout.
 func (s *stage) wait(ctx context.Context, timeout time.Duration, until func() bool) error {
 	if timeout <= 0 && until == nil {
 		return nil

@@ -39,7 +39,7 @@ var steps = []Step{Login, Connect, Send, Hear, Store}
 // channelName is the name of the channel that the probe writes to.
 const channelName = "parley-probe"
 
-// StepError reports which step of a pass failed, and at which gateway if it concerns one.
+// StepError reports which step of a pass failed and, if it concerns a gateway, at which one.
 type StepError struct {
 	Step    Step
 	Gateway string
@@ -73,7 +73,7 @@ func (r result) summary() map[string]any {
 // probe is one account, which stays logged in. Only one goroutine uses it.
 type probe struct {
 	cfg     Config
-	db      *bun.DB // nil: rows are not checked
+	db      *bun.DB // nil if rows are not checked
 	session *client.Session
 	channel chat.ChannelID
 	passes  int
@@ -142,7 +142,7 @@ func (p *probe) pass(ctx context.Context) (result, error) {
 		})
 	}
 	if err == nil {
-		speaker := listeners[p.passes%len(listeners)] // the gateways take turns as the sender's
+		speaker := listeners[p.passes%len(listeners)] // the gateways take turns as the one that the probe sends through
 		err = timed(Send, func() (err error) {
 			ack, err = speaker.client.Send(ctx, client.ToChannel(p.channel), "probe "+time.Now().UTC().Format(time.RFC3339))
 			return at(Send, speaker.gateway, err)
@@ -238,7 +238,7 @@ type listener struct {
 	client  *client.Client
 	joined  chan struct{}          // closed once the gateway follows the channel
 	heard   chan chat.EventID      // received events
-	err     error                  // why it ended; read only after done is closed
+	err     error                  // why the connection ended; read it only after done is closed
 	done    chan struct{}          // closed when the client and its reader have ended
 	offline chan client.Connection // the newest reason for being offline
 }
@@ -322,7 +322,8 @@ func (e *listener) awaitEvent(ctx context.Context, id chat.EventID) error {
 	}
 }
 
-// why returns why nothing arrived: the error that ended the connection, or its last error.
+// why returns the reason why nothing arrived: the error that ended the connection, or its last
+// error.
 func (e *listener) why(ctx context.Context) error {
 	select {
 	case <-e.done:
@@ -339,7 +340,8 @@ func (e *listener) why(ctx context.Context) error {
 	}
 }
 
-// gateway is one gateway: its URL, and the address to dial if the URL's name has several addresses.
+// gateway is one gateway: its URL and, if the URL's host name has several addresses, the address to
+// dial.
 type gateway struct{ url, dial string }
 
 func (g gateway) name() string {

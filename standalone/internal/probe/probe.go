@@ -2,8 +2,8 @@
 //
 // A pass logs in, connects to every gateway, sends one message, waits for its acknowledgement,
 // receives it from every gateway and finds its row in PostgreSQL. It fails at the first step that
-// does not succeed within the timeout of the pass. The message stays in a private channel of the
-// probe's own account, which has no other members.
+// does not succeed within the pass's timeout. The message stays in a private channel of the probe's
+// own account, which has no other members.
 package probe
 
 import (
@@ -136,7 +136,7 @@ func (p *probe) serve(ctx context.Context, log *slog.Logger) error {
 		}})
 }
 
-// metrics are the metrics that alerts use.
+// metrics holds the metrics that alerts use.
 type metrics struct {
 	up      prometheus.Gauge
 	passes  *prometheus.CounterVec

@@ -1,4 +1,5 @@
-// Package talk is a WebSocket client for the terminal, to try Parley without installing anything.
+// Package talk is a WebSocket client for the terminal, for trying Parley without installing
+// anything.
 //
 // It prints each received frame unchanged. A typed line that begins with { is sent unchanged; any
 // other line is sent as a message. Run owns the two goroutines that read from the WebSocket and the
@@ -106,7 +107,7 @@ type talker struct {
 	sent      int
 }
 
-// talk prints frames and sends lines until one of the two ends.
+// talk prints frames and sends lines until the connection or the input ends.
 func (t *talker) talk(ctx context.Context, stdin io.Reader) error {
 	frames, hungUp := t.receive()
 	defer func() {
@@ -162,7 +163,7 @@ func closedByUs(err error) bool {
 	return websocket.IsCloseError(err, websocket.CloseNormalClosure) || errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// describe returns a readable reason why the server has closed the connection.
+// describe returns, in readable form, the reason why the server has closed the connection.
 func describe(err error) error {
 	const expired, unauthenticated = 4001, 4501
 	switch e, _ := errors.AsType[*websocket.CloseError](err); {
@@ -202,8 +203,8 @@ type line struct {
 	err  error
 }
 
-// readLines starts a goroutine that reads lines. A read from a terminal cannot be interrupted: the
-// goroutine ends with the input, or at the next line after ctx is done.
+// readLines starts a goroutine that reads lines. A read from a terminal cannot be interrupted, so
+// the goroutine ends with the input, or at the next line after ctx is done.
 func readLines(ctx context.Context, r io.Reader) <-chan line {
 	lines := make(chan line)
 	go func() {
