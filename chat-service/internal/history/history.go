@@ -55,8 +55,8 @@ type markedChannel struct {
 	mark    unstored.Mark
 }
 
-// span is an exclusive range of seqs. A page takes the oldest events of the span if oldest is set,
-// and the newest otherwise.
+// span is an exclusive range of seqs. A page contains the oldest events in the span if oldest is
+// set, and the newest events if it is not.
 type span struct {
 	after, before int64
 	oldest        bool

@@ -23,8 +23,8 @@ type Limits interface {
 	Take(ctx context.Context, uses ...ratelimit.Use) ([]ratelimit.State, error)
 }
 
-// count counts a write against the limit of its kind and against the limit of the client's network.
-// Messages are counted where they are sent, so that a retry does not count again.
+// count counts a write against the limit for its kind and against the limit for the client's
+// network. Messages are counted where they are sent, so that a retry does not count again.
 func (a *API) count(c echo.Context, kind ratelimit.Kind) error {
 	if a.cfg.Limits == nil || kind == "" || kind == ratelimit.Message {
 		return nil

@@ -155,7 +155,8 @@ func (s *Service) checkReply(ctx context.Context, e *frame.Event) error {
 	return err
 }
 
-// unblocked returns the users in of, except those who have blocked user or are blocked by user.
+// unblocked returns the given users, except those who have blocked the sender or are blocked by the
+// sender.
 func (s *Service) unblocked(ctx context.Context, user chat.UserID, of []chat.UserID) ([]chat.UserID, error) {
 	if len(of) == 0 {
 		return of, nil
