@@ -219,31 +219,6 @@ func TestChannel_list(t *testing.T) {
 	}
 }
 
-func TestChannel_concurrentSameName(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	ann := w.signup("ann")
-	var mu sync.Mutex
-	got := map[int]int{}
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			a, err := w.try(request{method: "POST", path: "/v1/channels", token: ann.Token, body: object{"name": "general", "kind": "public"}})
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			mu.Lock()
-			got[a.status]++
-			mu.Unlock()
-		})
-	}
-	wg.Wait()
-	if got[201] != 1 || got[409] != 7 {
-		t.Errorf("statuses = %v, want one 201 and seven 409", got)
-	}
-}
-
 // TestChannel_concurrentJoinsAndLeaves checks that the events agree with the membership rows after
 // many concurrent joins and leaves.
 func TestChannel_concurrentJoinsAndLeaves(t *testing.T) {
@@ -282,61 +257,6 @@ func TestChannel_concurrentJoinsAndLeaves(t *testing.T) {
 		n := w.count("select count(*) from channel_members where channel_id = $1 and user_id = $2", channel.ID.String(), u.ID.String())
 		if (n == 1) != in[u.Name] {
 			t.Errorf("%s: %d rows, but according to the events a member: %v", u.Name, n, in[u.Name])
-		}
-	}
-}
-
-func TestChannel_ownership(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	ann, bob, cyd := w.signup("ann"), w.signup("bob"), w.signup("cyd")
-	channel := w.create(ann, "general", "public")
-	w.join(bob, channel.ID)
-	w.join(cyd, channel.ID)
-	w.exec("update channel_members set role = 'admin' where user_id = $1", cyd.ID.String())
-	leave := func(u user) {
-		t.Helper()
-		if a := w.post("/v1/channels/"+channel.ID.String()+"/leave", u.Token, nil); a.status != 204 {
-			t.Fatalf("leave = %d %s", a.status, a.body)
-		}
-	}
-	role := func(u user) string {
-		t.Helper()
-		var s summary
-		w.get("/v1/channels/"+channel.ID.String(), u.Token).into(t, 200, &s)
-		return s.Role
-	}
-	leave(ann)
-	if role(cyd) != "owner" || role(bob) != "member" {
-		t.Errorf("after the owner left: cyd (admin) is %s, bob %s", role(cyd), role(bob))
-	}
-	leave(cyd)
-	if role(bob) != "owner" {
-		t.Errorf("the role of the last member is %s", role(bob))
-	}
-}
-
-// TestChannel_lastOwnersLeaveConcurrently checks that a channel with members always has an owner.
-func TestChannel_lastOwnersLeaveConcurrently(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	ann, bob, cyd := w.signup("ann"), w.signup("bob"), w.signup("cyd")
-	for i := range 10 {
-		channel := w.create(ann, fmt.Sprint("room ", i), "public")
-		w.join(bob, channel.ID)
-		w.join(cyd, channel.ID)
-		w.exec("update channel_members set role = 'owner' where user_id = $1", bob.ID.String())
-		var wg sync.WaitGroup
-		for _, u := range []user{ann, bob} {
-			wg.Go(func() {
-				if a, err := w.try(request{method: "POST", path: "/v1/channels/" + channel.ID.String() + "/leave", token: u.Token}); err != nil || a.status != 204 {
-					t.Errorf("leave = %d %s, %v", a.status, a.body, err)
-				}
-			})
-		}
-		wg.Wait()
-		if n := w.count("select count(*) from channel_members where channel_id = $1 and role = 'owner'", channel.ID.String()); n != 1 {
-			t.Fatalf("round %d: %d owners", i, n)
 		}
 	}
 }

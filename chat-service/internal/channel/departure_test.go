@@ -1,0 +1,147 @@
+package channel
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/uptrace/bun"
+
+	"parley.chat/internal/platform/token"
+	"parley.chat/shared-contracts/chat"
+)
+
+// TestRemoveMember_successor checks who owns a channel after a member has left, and which outbox
+// rows announce it.
+func TestRemoveMember_successor(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	users := map[string]token.Claims{}
+	for _, name := range []string{"ann", "bob", "cyd", "dan"} {
+		users[name] = f.user(name)
+	}
+	for name, tt := range map[string]struct {
+		kind    chat.ChannelKind
+		members []string // ann leaves
+		want    string
+		outbox  string
+	}{
+		"an admin succeeds an earlier member": {
+			chat.Public,
+			[]string{"ann owner", "bob member", "cyd admin"},
+			"bob member, cyd owner", `member_left ann "ann", channel_updated cyd owner`,
+		},
+		"the earliest admin succeeds": {
+			chat.Private,
+			[]string{"dan member", "ann owner", "cyd admin", "bob admin"},
+			"dan member, cyd owner, bob admin", `member_left ann "ann", channel_updated cyd owner`,
+		},
+		"without admins, the earliest member succeeds": {
+			chat.Unlisted,
+			[]string{"cyd member", "ann owner", "bob member"},
+			"cyd owner, bob member", `member_left ann "ann", channel_updated cyd owner`,
+		},
+		"another owner stays": {chat.Public, []string{"ann owner", "bob admin", "cyd owner"}, "bob admin, cyd owner", `member_left ann "ann"`},
+		"a member leaves":     {chat.Public, []string{"bob owner", "ann member"}, "bob owner", `member_left ann "ann"`},
+		"the last member":     {chat.Public, []string{"ann owner"}, "", `member_left ann "ann"`},
+		"not a member":        {chat.Public, []string{"bob owner"}, "bob owner", ""},
+	} {
+		id := f.channel(tt.kind, name, nil, tt.members...)
+		if err := f.leave(t.Context(), id, users["ann"]); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got := f.members(id); got != tt.want {
+			t.Errorf("%s: members %s, want %s", name, got, tt.want)
+		}
+		if got := f.outbox(id); got != tt.outbox {
+			t.Errorf("%s: outbox %s, want %s", name, got, tt.outbox)
+		}
+	}
+}
+
+// TestLeave_lastOwnersConcurrently checks that a channel with members always has an owner.
+func TestLeave_lastOwnersConcurrently(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	ann, bob := f.user("ann"), f.user("bob")
+	f.user("cyd")
+	for i := range 10 {
+		id := f.channel(chat.Public, fmt.Sprint("room ", i), nil, "ann owner", "bob owner", "cyd member")
+		var wg sync.WaitGroup
+		for _, u := range []token.Claims{ann, bob} {
+			wg.Go(func() {
+				if err := f.leave(t.Context(), id, u); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if got := f.members(id); got != "cyd owner" {
+			t.Fatalf("round %d: members %s, want cyd owner", i, got)
+		}
+	}
+}
+
+// TestLeaveGroup_onlyItsChannels checks that a user who leaves a group loses all its channels and no
+// other channel, and that a deleted account leaves everything without naming the user.
+func TestLeaveGroup_onlyItsChannels(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	ann, bob := f.user("ann"), f.user("bob")
+	group, other := f.group(ann, bob), f.group(ann, bob)
+	both := []string{"ann owner", "bob member"}
+	first, second := f.channel(chat.Public, "first", &group, both...), f.channel(chat.Private, "second", &group, both...)
+	without := f.channel(chat.Public, "without bob", &group, "ann owner")
+	elsewhere, open := f.channel(chat.Public, "first", &other, both...), f.channel(chat.Public, "open", nil, both...)
+
+	f.in(func(ctx context.Context, tx bun.Tx) error {
+		return LeaveGroup(ctx, tx, group, ann.UserID, bob.UserID, "bob")
+	})
+	for _, id := range []chat.ChannelID{first, second} {
+		if got := f.members(id) + "; " + f.outbox(id); got != `ann owner; member_left bob "bob"` {
+			t.Errorf("a channel of the group: %s", got)
+		}
+	}
+	for _, id := range []chat.ChannelID{elsewhere, open} {
+		if got := f.members(id) + "; " + f.outbox(id); got != "ann owner, bob member; " {
+			t.Errorf("a channel outside the group: %s", got)
+		}
+	}
+	if got := f.outbox(without); got != "" {
+		t.Errorf("a channel that the user was not in: %s", got)
+	}
+
+	f.in(func(ctx context.Context, tx bun.Tx) error { return LeaveAll(ctx, tx, bob.UserID) })
+	for _, id := range []chat.ChannelID{elsewhere, open} {
+		if got := f.members(id) + "; " + f.outbox(id); got != `ann owner; member_left bob ""` {
+			t.Errorf("after the deletion of the account: %s", got)
+		}
+	}
+}
+
+// TestCloseGroup checks that exactly the channels of the group are deleted, and that each announces
+// it once in its log and to its members.
+func TestCloseGroup(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	ann, bob := f.user("ann"), f.user("bob")
+	group := f.group(ann, bob)
+	inside, outside := f.channel(chat.Public, "inside", &group, "ann owner", "bob member"), f.channel(chat.Public, "outside", nil, "ann owner")
+	for range 2 { // a deleted channel is not deleted again
+		f.in(func(ctx context.Context, tx bun.Tx) error { return CloseGroup(ctx, tx, group, ann.UserID) })
+	}
+	if got := f.members(inside) + "; " + f.outbox(inside); got != "; channel_updated, channel_closed" {
+		t.Errorf("the channel of the group: %s", got)
+	}
+	notified := f.text("select string_agg(u.username, ', ' order by u.username) from outbox o, jsonb_array_elements_text(o.payload->'user_ids') k (id) join users u on u.id = k.id::uuid where o.kind = 'channel_closed'")
+	if notified != "ann, bob" {
+		t.Errorf("notified: %s, want ann, bob", notified)
+	}
+	if got := f.members(outside) + "; " + f.outbox(outside); got != "ann owner; " {
+		t.Errorf("the other channel: %s", got)
+	}
+	if got := f.text("select string_agg(name, ', ') from channels where deleted_at is not null"); got != "inside" {
+		t.Errorf("deleted: %s", got)
+	}
+}

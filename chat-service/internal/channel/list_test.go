@@ -1,0 +1,66 @@
+package channel
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"testing"
+
+	"parley.chat/internal/eventlog"
+	"parley.chat/shared-contracts/chat"
+)
+
+func TestQueryBuilder(t *testing.T) {
+	t.Parallel()
+	user := chat.NewUserID()
+	q := &queryBuilder{args: []any{user}}
+	q.text.WriteString("select 1 where a = $1")
+	q.where("b is null")
+	q.where("(c, d) > (?, ?)", "c?", 4)
+	q.where("e = ?", 5)
+	if got, want := q.text.String(), "select 1 where a = $1 and b is null and (c, d) > ($2, $3) and e = $4"; got != want {
+		t.Errorf("query %q, want %q", got, want)
+	}
+	if want := []any{user, "c?", 4, 5}; !reflect.DeepEqual(q.args, want) {
+		t.Errorf("arguments %v, want %v", q.args, want)
+	}
+}
+
+// TestPositions checks where the head of a channel comes from: Redis if it has a counter of the
+// channel, and the newest row otherwise, even while Redis is down.
+func TestPositions(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	ann := f.user("ann")
+	seeded, unseeded, empty := f.channel(chat.Public, "seeded", nil, "ann owner"), f.channel(chat.Public, "unseeded", nil, "ann owner"), f.channel(chat.Public, "empty", nil, "ann owner")
+	for channel, rows := range map[chat.ChannelID]int{seeded: 3, unseeded: 5} {
+		f.exec(`insert into messages (channel_id, seq, id, kind, sender_id, body, sent_at)
+			select $1, n, gen_random_uuid(), 'message', $2, 'hi', now() from generate_series(1, $3) n`, channel.String(), ann.UserID.String(), rows)
+	}
+	if _, err := f.cfg.Log.EnsureHead(t.Context(), seeded, func(context.Context, chat.ChannelID) (int64, error) { return 40, nil }); err != nil {
+		t.Fatal(err)
+	}
+	moved, err := f.cfg.Log.MoveReceipts(t.Context(), []eventlog.ReceiptMove{{Channel: seeded, User: ann.UserID, Receipt: eventlog.Receipt{Delivered: 2, Read: 2}}})
+	if err != nil || !moved[0].Seeded {
+		t.Fatalf("MoveReceipts = %+v, %v", moved, err)
+	}
+	heads := func() string {
+		t.Helper()
+		found, err := f.positions(t.Context(), ann.UserID, []chat.ChannelID{empty, seeded, unseeded})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text string
+		for _, p := range found {
+			text += fmt.Sprint(p.Seq, " read ", p.Receipt.Read, "; ")
+		}
+		return text
+	}
+	if got := heads(); got != "0 read 0; 40 read 2; 5 read 0; " {
+		t.Errorf("with Redis: %s", got)
+	}
+	f.redis.Kill(t)
+	if got := heads(); got != "0 read 0; 3 read 0; 5 read 0; " {
+		t.Errorf("without Redis: %s", got)
+	}
+}
