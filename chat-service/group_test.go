@@ -193,32 +193,6 @@ func TestGroup_joinWhileBeingRemoved(t *testing.T) {
 	}
 }
 
-// TestGroup_lastOwnersLeaveConcurrently checks that a group with members has an owner and a group
-// without members is deleted.
-func TestGroup_lastOwnersLeaveConcurrently(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	ann, bob, cyd := w.signup("ann"), w.signup("bob"), w.signup("cyd")
-	w.slow("group_members")
-	for i := range 4 {
-		members := map[user]string{bob: "owner"}
-		if i%2 == 0 {
-			members[cyd] = "member"
-		}
-		g := w.group(ann, "team", members)
-		at := "/v1/groups/" + g.ID.String() + "/members/"
-		got := w.together(
-			request{method: "DELETE", path: at + ann.ID.String(), token: ann.Token},
-			request{method: "DELETE", path: at + bob.ID.String(), token: bob.Token},
-		)
-		owners := w.count("select count(*) from group_members where group_id = $1 and role = 'owner'", g.ID.String())
-		ended := w.count("select count(*) from groups where id = $1 and deleted_at is not null", g.ID.String())
-		if i%2 == 0 && (owners != 1 || ended != 0) || i%2 == 1 && (owners != 0 || ended != 1) {
-			t.Fatalf("round %d: %v, %d owners, %d deleted groups", i, got, owners, ended)
-		}
-	}
-}
-
 // TestGroup_channelWhileBeingDeleted checks that a deleted group has no channels left.
 func TestGroup_channelWhileBeingDeleted(t *testing.T) {
 	t.Parallel()

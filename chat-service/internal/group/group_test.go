@@ -1,0 +1,217 @@
+package group
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/uptrace/bun"
+
+	"parley.chat/internal/devkit/testkit/pgtest"
+	"parley.chat/internal/platform/database"
+	"parley.chat/internal/platform/token"
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-migrations/schematest"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// fixture is a Service without its HTTP API, with users.
+type fixture struct {
+	*Service
+	t     testing.TB
+	pool  *pgxpool.Pool // connected as superuser
+	users map[string]token.Claims
+}
+
+func newFixture(t testing.TB, users ...string) *fixture {
+	t.Helper()
+	pg := schematest.Open(t)
+	db, err := database.Open(pg.URL, database.Options{Role: "parley_chat", Inline: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	f := &fixture{New(db, func() {}, false), t, pg.Pool(t), map[string]token.Claims{}}
+	for _, name := range users {
+		id := chat.NewUserID()
+		f.users[name] = token.Claims{UserID: id, Username: name}
+		f.exec("insert into users (id, username, email, password_hash) values ($1, $2::text, $2::text || '@example.com', '')", id.String(), name)
+	}
+	return f
+}
+
+// group inserts a group. members are "name role", in the order in which they joined.
+func (f *fixture) group(members ...string) chat.GroupID {
+	f.t.Helper()
+	id := chat.NewGroupID()
+	f.exec("insert into groups (id, name) values ($1, 'team')", id.String())
+	for i, m := range members {
+		user, role, _ := strings.Cut(m, " ")
+		f.exec("insert into group_members (group_id, user_id, role, joined_at) values ($1, $2, $3, now() - interval '1 day' + $4 * interval '1 minute')",
+			id.String(), f.users[user].UserID.String(), role, i)
+	}
+	return id
+}
+
+func (f *fixture) exec(sql string, args ...any) {
+	f.t.Helper()
+	if _, err := f.pool.Exec(f.t.Context(), sql, args...); err != nil {
+		f.t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// text returns the single text that a query selects, "" for null.
+func (f *fixture) text(sql string, args ...any) string {
+	f.t.Helper()
+	var got *string
+	if err := f.pool.QueryRow(f.t.Context(), sql, args...).Scan(&got); err != nil {
+		f.t.Fatalf("%s: %v", sql, err)
+	}
+	if got == nil {
+		return ""
+	}
+	return *got
+}
+
+// state returns a group's members in short form, "ann owner, bob member", or "deleted".
+func (f *fixture) state(group chat.GroupID) string {
+	f.t.Helper()
+	return f.text(`select case when g.deleted_at is not null then 'deleted ' else '' end || coalesce((
+			select string_agg(u.username || ' ' || m.role, ', ' order by m.joined_at) from group_members m join users u on u.id = m.user_id where m.group_id = g.id), '')
+		from groups g where g.id = $1`, group.String())
+}
+
+// notices returns the notices about a group in the outbox, in short form: "removed bob".
+func (f *fixture) notices(group chat.GroupID) string {
+	f.t.Helper()
+	return f.text(`select string_agg((o.payload->>'change') || ' ' || u.username, ', ' order by o.id, u.username)
+		from outbox o, jsonb_array_elements_text(o.payload->'user_ids') k (id) join users u on u.id = k.id::uuid
+		where o.kind = 'group_changed' and o.subject_id = $1`, group.String())
+}
+
+// TestExpel_successor checks who owns a group after a member has left it.
+func TestExpel_successor(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "ann", "bob", "cyd", "dan")
+	for name, tt := range map[string]struct {
+		members []string // ann leaves
+		want    string
+	}{
+		"an admin succeeds an earlier member":          {[]string{"ann owner", "bob member", "cyd admin"}, "bob member, cyd owner"},
+		"the earliest admin succeeds":                  {[]string{"dan member", "ann owner", "cyd admin", "bob admin"}, "dan member, cyd owner, bob admin"},
+		"without admins, the earliest member succeeds": {[]string{"cyd member", "ann owner", "bob member"}, "cyd owner, bob member"},
+		"another owner stays":                          {[]string{"ann owner", "bob admin", "cyd owner"}, "bob admin, cyd owner"},
+		"the last member deletes the group":            {[]string{"ann owner"}, "deleted "},
+	} {
+		group := f.group(tt.members...)
+		if err := f.expel(t.Context(), group, f.users["ann"], f.users["ann"].UserID); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got := f.state(group); got != tt.want {
+			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
+		if got := f.notices(group); got != "removed ann" {
+			t.Errorf("%s: notices %q, want one for ann", name, got)
+		}
+	}
+}
+
+// TestExpel_lastOwnersConcurrently checks that a group with members has an owner and a group without
+// members is deleted, even if two owners leave at the same time.
+func TestExpel_lastOwnersConcurrently(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "ann", "bob", "cyd")
+	f.exec("create function dawdle() returns trigger language plpgsql as $$ begin perform pg_sleep(0.05); return coalesce(new, old); end $$")
+	f.exec("create trigger dawdle before update or delete on group_members for each row execute function dawdle()")
+	for i := range 4 {
+		members, want := []string{"ann owner", "bob owner"}, "deleted "
+		if i%2 == 0 {
+			members, want = append(members, "cyd member"), "cyd owner"
+		}
+		group := f.group(members...)
+		var wg sync.WaitGroup
+		for _, name := range []string{"ann", "bob"} {
+			wg.Go(func() {
+				if err := f.expel(t.Context(), group, f.users[name], f.users[name].UserID); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			})
+		}
+		wg.Wait()
+		if got := f.state(group); got != want {
+			t.Fatalf("round %d: %q, want %q", i, got, want)
+		}
+	}
+}
+
+// TestInsertMember_again checks that adding a member again neither changes their role nor notifies
+// anybody.
+func TestInsertMember_again(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "ann", "bob")
+	group := f.group("ann owner")
+	for _, role := range []chat.Role{chat.Admin, chat.Member} {
+		m, invited, err := f.add(t.Context(), group, f.users["ann"], f.users["bob"].UserID, role)
+		if err != nil || invited != nil || m.Role != chat.Admin {
+			t.Errorf("add as %s: %+v, %v, %v; want the first role", role, m, invited, err)
+		}
+	}
+	if got := f.state(group) + "; " + f.notices(group); got != "ann owner, bob admin; added bob" {
+		t.Errorf("members and notices: %s", got)
+	}
+}
+
+// TestHidden checks that a group looks to users outside as if it did not exist, whether or not the
+// user they name exists.
+func TestHidden(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "ann", "bob", "eve")
+	group, deleted := f.group("ann owner"), f.group("eve owner")
+	f.exec("update groups set deleted_at = now() where id = $1", deleted.String())
+	eve := f.users["eve"]
+	for name, id := range map[string]chat.GroupID{"another group": group, "a deleted group": deleted, "an unknown group": chat.NewGroupID()} {
+		for what, do := range map[string]func() error{
+			"get":             func() error { _, err := f.get(t.Context(), id, eve.UserID); return err },
+			"add a user":      func() error { _, _, err := f.add(t.Context(), id, eve, f.users["bob"].UserID, chat.Member); return err },
+			"add nobody":      func() error { _, _, err := f.add(t.Context(), id, eve, chat.NewUserID(), chat.Member); return err },
+			"remove a member": func() error { return f.expel(t.Context(), id, eve, f.users["ann"].UserID) },
+			"delete":          func() error { return f.remove(t.Context(), id, eve) },
+		} {
+			if err := do(); apierr.CodeOf(err) != apierr.NotFound || !strings.Contains(err.Error(), errNoGroup().Error()) {
+				t.Errorf("%s: %s: %v, want %v", name, what, err, errNoGroup())
+			}
+		}
+	}
+}
+
+// TestLeaveAll checks that a deleted account leaves all groups and their channels, and that no event
+// contains the user's name.
+func TestLeaveAll(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "ann", "bob")
+	shared, alone, other := f.group("ann owner", "bob member"), f.group("ann owner"), f.group("bob owner")
+	f.exec(`with c as (insert into channels (kind, name, group_id) values ('public', 'room', $1) returning id)
+		insert into channel_members (channel_id, user_id, role) select c.id, u.id, 'owner' from c, users u where u.username = 'ann'`, shared.String())
+	err := f.db.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error { return LeaveAll(ctx, tx, f.users["ann"].UserID) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for group, want := range map[chat.GroupID]string{shared: "bob owner", alone: "deleted ", other: "bob owner"} {
+		if got := f.state(group); got != want {
+			t.Errorf("group %q, want %q", got, want)
+		}
+	}
+	if got := f.text("select count(*)::text from channel_members"); got != "0" {
+		t.Errorf("%s memberships of channels are left", got)
+	}
+	if got := f.text("select string_agg(payload->>'username', ',') from outbox where kind = 'member_left'"); got != "" {
+		t.Errorf("an event names the user: %q", got)
+	}
+	if got := f.text("select count(*)::text from outbox where kind = 'member_left'"); got != "1" {
+		t.Errorf("%s events, want one", got)
+	}
+}
