@@ -1,0 +1,274 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/uptrace/bun"
+
+	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/pgtest"
+	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/unstored"
+	"parley.chat/internal/platform/database"
+	"parley.chat/internal/platform/redisclient"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/frame"
+	"parley.chat/shared-migrations/schematest"
+
+	"parley.chat/chat-service/internal/revoked"
+	"parley.chat/chat-service/internal/seen"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+const partitions = 16
+
+// fixture is a deployment with a real PostgreSQL and a real Redis, in which relays run.
+type fixture struct {
+	t      testing.TB
+	db     *bun.DB
+	pool   *pgxpool.Pool // connected as superuser
+	log    *eventlog.Log
+	relays []*Relay
+}
+
+func newFixture(t testing.TB, relays int) *fixture {
+	t.Helper()
+	pg, r := schematest.Open(t), redistest.NewServer(t)
+	db, err := database.Open(pg.URL, database.Options{Role: "parley_chat", Inline: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	f := &fixture{t: t, db: db, pool: pg.Pool(t), log: eventlog.New(r.Client(t), partitions)}
+	logger := slog.New(slog.DiscardHandler) // the tests cause errors on purpose
+	for range relays {
+		appendDB, err := redisclient.Open(r.URL(), redisclient.Options{NoRetry: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		floor := unstored.Rows{DB: db}.MaxSeq
+		heads := seen.New(f.log, floor, logger)
+		appender := eventlog.NewAppender(f.log, appendDB, floor, eventlog.AppenderConfig{
+			Logger: logger, Known: heads.Known, Diverged: heads.Diverged, Stored: unstored.Rows{DB: db},
+		})
+		relay := NewRelay(Config{
+			DB: db, Log: f.log, Appender: appender, Seen: heads, Revoked: revoked.New(r.Client(t), db, partitions, time.Minute, logger),
+			Logger: logger, Registry: prometheus.NewRegistry(),
+		})
+		f.relays = append(f.relays, relay)
+		ctx, stop := context.WithCancel(context.Background())
+		var running, appending sync.WaitGroup
+		appendCtx, stopAppender := context.WithCancel(context.Background())
+		appending.Go(func() { _ = appender.Run(appendCtx) })
+		running.Go(func() { _ = relay.Run(ctx) })
+		t.Cleanup(func() {
+			stop()
+			running.Wait()
+			stopAppender()
+			appending.Wait()
+			_ = appendDB.Close()
+		})
+	}
+	return f
+}
+
+func (f *fixture) exec(sql string, args ...any) {
+	f.t.Helper()
+	if _, err := f.pool.Exec(f.t.Context(), sql, args...); err != nil {
+		f.t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// user inserts a user.
+func (f *fixture) user(name string) chat.UserID {
+	f.t.Helper()
+	id := chat.NewUserID()
+	f.exec("insert into users (id, username, email, password_hash) values ($1, $2::text, $2::text || '@example.com', '')", id.String(), name)
+	return id
+}
+
+// channel inserts a channel.
+func (f *fixture) channel() chat.ChannelID {
+	f.t.Helper()
+	id := chat.NewChannelID()
+	f.exec("insert into channels (id, kind, name) values ($1, 'private', 'room')", id.String())
+	return id
+}
+
+// in runs a transaction and pokes a relay after the commit, as features do.
+func (f *fixture) in(do func(context.Context, bun.Tx) error) {
+	f.t.Helper()
+	if err := f.db.RunInTx(f.t.Context(), nil, do); err != nil {
+		f.t.Fatal(err)
+	}
+	f.relays[0].Poke()
+}
+
+func (f *fixture) add(rows ...Row) {
+	f.t.Helper()
+	f.in(func(ctx context.Context, tx bun.Tx) error { return Add(ctx, tx, rows...) })
+}
+
+// left returns the number of rows in the outbox.
+func (f *fixture) left() (n int) {
+	f.t.Helper()
+	if err := f.pool.QueryRow(f.t.Context(), "select count(*) from outbox").Scan(&n); err != nil {
+		f.t.Fatal(err)
+	}
+	return n
+}
+
+// settled waits until the outbox is empty.
+func (f *fixture) settled() {
+	f.t.Helper()
+	testkit.Until(f.t, testkit.Timeout, func() error {
+		if n := f.left(); n > 0 {
+			return fmt.Errorf("%d rows in the outbox", n)
+		}
+		return nil
+	})
+}
+
+// events returns a channel's events in short form: "1 member_joined ann, 2 member_left ann".
+func (f *fixture) events(channel chat.ChannelID) string {
+	f.t.Helper()
+	items, err := f.log.Tail(f.t.Context(), channel, 1000)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	parts := make([]string, len(items))
+	for i, it := range items {
+		e, err := frame.DecodeEvent(it.Frame)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		parts[i] = fmt.Sprint(e.Seq, " ", e.Type, " ", e.Username)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// TestRelay_crashBetweenAppendAndDelete makes the delete of a row fail after the event was
+// appended. Relaying the row again must not append a second event.
+func TestRelay_crashBetweenAppendAndDelete(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 1)
+	ann, channel := f.user("ann"), f.channel()
+	f.exec(`create function refuse() returns trigger language plpgsql as $$ begin raise exception 'died here'; end $$`)
+	f.exec(`create trigger die before delete on outbox for each statement execute function refuse()`)
+	f.add(Membership(MemberJoined, channel, ann, ann, "ann"))
+	testkit.Until(t, testkit.Timeout, func() error {
+		if got := f.events(channel); got != "1 member_joined ann" {
+			return fmt.Errorf("events: %q", got)
+		}
+		return nil
+	})
+	if n := f.left(); n != 1 {
+		t.Fatalf("%d rows in the outbox, want the one that could not be deleted", n)
+	}
+	f.exec("drop trigger die on outbox")
+	f.settled()
+	if got := f.events(channel); got != "1 member_joined ann" {
+		t.Errorf("events: %s, want one event", got)
+	}
+}
+
+// TestRelay_many checks that several relays relay every row exactly once and in order.
+func TestRelay_many(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 3)
+	ann := f.user("ann")
+	channels := []chat.ChannelID{f.channel(), f.channel(), f.channel()}
+	const n = 250 // more than one round relays per channel
+	var rows []Row
+	var want []string
+	for i := range n {
+		name := fmt.Sprint("user-", i)
+		want = append(want, fmt.Sprint(i+1, " member_joined ", name))
+		for _, c := range channels {
+			rows = append(rows, Membership(MemberJoined, c, ann, chat.NewUserID(), name))
+		}
+	}
+	f.add(rows...)
+	f.settled()
+	for _, c := range channels {
+		if got := f.events(c); got != strings.Join(want, ", ") {
+			t.Fatalf("events: %s", got)
+		}
+	}
+	var relayed float64
+	for _, r := range f.relays {
+		relayed += testutil.ToFloat64(r.relayed)
+	}
+	if relayed != float64(len(rows)) {
+		t.Errorf("%v rows were relayed, want each of %d once", relayed, len(rows))
+	}
+}
+
+// TestRelay_malformedRowsDoNotBlock checks that rows that can never be relayed are dropped.
+func TestRelay_malformedRowsDoNotBlock(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 1)
+	ann, channel := f.user("ann"), f.channel()
+	f.in(func(ctx context.Context, tx bun.Tx) error {
+		for _, kind := range []string{"unheard_of", "member_joined", "session_revoked", "direct_opened", "channel_updated", "channel_closed", "group_changed", "invited", "blocked", "reaction"} {
+			if _, err := tx.NewRaw("insert into outbox (kind, channel_id, payload) values (?, ?, '[]')", kind, channel).Exec(ctx); err != nil {
+				return err
+			}
+		}
+		return Add(ctx, tx, Membership(MemberJoined, channel, ann, ann, "ann"))
+	})
+	f.settled()
+	if got := f.events(channel); got != "1 member_joined ann" {
+		t.Errorf("events: %s", got)
+	}
+	if n := testutil.ToFloat64(f.relays[0].dropped); n != 10 {
+		t.Errorf("%v rows were dropped, want 10", n)
+	}
+}
+
+// TestAdd_pages checks that a change that concerns many users becomes several rows, which together
+// name each user once.
+func TestAdd_pages(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 0)
+	channel, group, ann := f.channel(), chat.NewGroupID(), f.user("ann")
+	f.exec("insert into users (id, username, email, password_hash) select gen_random_uuid(), 'user-' || n, n || '@example.org', '' from generate_series(1, $1::int) n", 2*usersPerRow)
+	f.exec("insert into groups (id, name) values ($1, 'team')", group.String())
+	f.exec("insert into channel_members (channel_id, user_id) select $1, id from users", channel.String())
+	f.exec("insert into group_members (group_id, user_id, role) select $1, id, 'member' from users", group.String())
+	for name, add := range map[string]func(context.Context, bun.Tx) error{
+		"closed channel": func(ctx context.Context, tx bun.Tx) error { return AddClosed(ctx, tx, channel, ann) },
+		"changed group":  func(ctx context.Context, tx bun.Tx) error { return AddGroupChange(ctx, tx, group, ann, "updated") },
+	} {
+		err := f.db.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
+			if err := add(ctx, tx); err != nil {
+				return err
+			}
+			var sizes, users string
+			err := tx.NewRaw(`select string_agg(jsonb_array_length(payload->'user_ids')::text, ' ' order by id),
+				(select count(distinct u) from outbox, jsonb_array_elements_text(payload->'user_ids') u)::text from outbox`).Scan(ctx, &sizes, &users)
+			if err != nil {
+				return err
+			}
+			if want := fmt.Sprint(usersPerRow, " ", usersPerRow, " 1"); sizes != want || users != fmt.Sprint(2*usersPerRow+1) {
+				t.Errorf("%s: rows of %s users, %s different users; want %s", name, sizes, users, want)
+			}
+			_, err = tx.NewRaw("delete from outbox").Exec(ctx)
+			return err
+		})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
