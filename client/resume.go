@@ -10,8 +10,8 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// perSubscribe is the maximum number of channels in one subscribe frame, which is limited to 128
-// KiB.
+// perSubscribe is the maximum number of channels in one subscribe frame. A frame may have at most
+// 128 KiB.
 const perSubscribe = 500
 
 // phase is the state of a channel on the current connection.

@@ -21,7 +21,7 @@ const (
 	// flushTimeout is how long to wait for an acknowledgement at the end, in addition to the delay
 	// caused by the server's rate limit.
 	flushTimeout = 10 * time.Second
-	// maxUnsent is how many lines are read from a pipe before the first of them is acknowledged.
+	// maxUnsent limits how many unacknowledged lines are read ahead from a pipe.
 	maxUnsent = 100
 )
 
