@@ -268,8 +268,8 @@ func TestListener_awaitsItsEventOnly(t *testing.T) {
 	mine := chat.NewEventID()
 	e.heard <- chat.NewEventID()
 	e.heard <- mine
-	if err := e.awaitEvent(t.Context(), mine); err != nil {
-		t.Error(err)
+	if err := e.awaitEvent(t.Context(), mine); err != nil || len(e.heard) != 0 {
+		t.Errorf("%v; %d events are left, so another one was taken for it", err, len(e.heard))
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
