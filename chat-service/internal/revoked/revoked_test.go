@@ -1,0 +1,129 @@
+package revoked
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"parley.chat/internal/devkit/testkit/pgtest"
+	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/internal/platform/database"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-migrations/schematest"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// fixture is the marks of a deployment in which the users ann and bob have a session each.
+type fixture struct {
+	*Marks
+	t          testing.TB
+	pool       *pgxpool.Pool // connected as superuser
+	redis      *redistest.Server
+	ann, bob   chat.UserID
+	anns, bobs chat.SessionID
+}
+
+func newFixture(t testing.TB) *fixture {
+	t.Helper()
+	pg, r := schematest.Open(t), redistest.NewServer(t)
+	db, err := database.Open(pg.URL, database.Options{Role: "parley_chat", Inline: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	f := &fixture{
+		Marks: New(r.Client(t), db, 16, time.Hour, slog.New(slog.DiscardHandler)), t: t, pool: pg.Pool(t), redis: r,
+		ann: chat.NewUserID(), bob: chat.NewUserID(), anns: chat.NewSessionID(), bobs: chat.NewSessionID(),
+	}
+	for name, of := range map[string]struct {
+		user    chat.UserID
+		session chat.SessionID
+	}{"ann": {f.ann, f.anns}, "bob": {f.bob, f.bobs}} {
+		f.exec("insert into users (id, username, email, password_hash) values ($1, $2::text, $2::text || '@example.com', '')", of.user.String(), name)
+		f.exec("insert into sessions (id, user_id, created_at, last_used_at, expires_at) values ($1, $2, now(), now(), now() + interval '1 hour')", of.session.String(), of.user.String())
+	}
+	return f
+}
+
+func (f *fixture) exec(sql string, args ...any) {
+	f.t.Helper()
+	if _, err := f.pool.Exec(f.t.Context(), sql, args...); err != nil {
+		f.t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+func (f *fixture) want(what string, user chat.UserID, session chat.SessionID, want bool) {
+	f.t.Helper()
+	ended, err := f.Ended(f.t.Context(), user, session)
+	if err != nil || ended != want {
+		f.t.Errorf("%s: ended = %v, %v; want %v", what, ended, err, want)
+	}
+}
+
+// TestMarks checks that a mark ends one session of one user, and expires with the last access token
+// of the session.
+func TestMarks(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.want("before the mark", f.ann, f.anns, false)
+	second := chat.NewSessionID()
+	if err := f.Set(t.Context(), f.ann, f.anns, second); err != nil {
+		t.Fatal(err)
+	}
+	f.want("a marked session", f.ann, f.anns, true)
+	f.want("the other marked session", f.ann, second, true)
+	f.want("another user's session", f.bob, f.bobs, false)
+	f.want("the marked session with another user", f.bob, f.anns, false)
+	ttl, err := f.rdb.TTL(t.Context(), f.key(f.ann, f.anns)).Result()
+	if err != nil || ttl > time.Hour || ttl < time.Hour-time.Minute {
+		t.Errorf("the mark expires in %v, %v; want an hour", ttl, err)
+	}
+}
+
+// TestEnded_redisDown checks that PostgreSQL decides while Redis does not answer, and for a while
+// afterwards: Redis may lack the marks of sessions that have ended in the meantime.
+func TestEnded_redisDown(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.redis.Kill(t)
+	f.want("an active session", f.ann, f.anns, false)
+	f.want("an active session with another user", f.bob, f.anns, true)
+	f.want("a session without a row", f.ann, chat.NewSessionID(), true)
+	f.exec("update sessions set revoked_at = now() where id = $1", f.anns.String())
+	f.want("an ended session", f.ann, f.anns, true)
+
+	f.redis.Start(t) // without a mark of the session
+	f.want("an ended session, soon after Redis is back", f.ann, f.anns, true)
+	f.failedAt.Store(time.Now().Add(-redisBackoff).UnixNano())
+	f.want("an ended session without a mark, later", f.ann, f.anns, false)
+	if err := f.Set(t.Context(), f.ann, f.anns); err != nil {
+		t.Fatal(err)
+	}
+	f.want("a session that was marked later", f.ann, f.anns, true)
+}
+
+// TestEnded_noAnswer checks that a request fails if neither store answers, and that the end of the
+// request itself does not count as a failure of Redis.
+func TestEnded_noAnswer(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := f.Ended(gone, f.ann, f.anns); err == nil {
+		t.Error("a request that its client has given up got an answer")
+	}
+	if f.failedAt.Load() != 0 {
+		t.Error("a request that its client has given up counts as a failure of Redis")
+	}
+	f.redis.Kill(t)
+	if err := f.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if ended, err := f.Ended(t.Context(), f.ann, f.anns); err == nil {
+		t.Errorf("ended = %v without an answer of a store", ended)
+	}
+}
