@@ -1,0 +1,216 @@
+package receipt
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"parley.chat/internal/devkit/testkit/pgtest"
+	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/unstored"
+	"parley.chat/internal/platform/database"
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+	"parley.chat/shared-migrations/schematest"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// fixture is a Service with a channel whose newest stored seq is 7.
+type fixture struct {
+	*Service
+	t       testing.TB
+	pool    *pgxpool.Pool // connected as superuser
+	redis   *redistest.Server
+	channel chat.ChannelID
+	users   map[string]chat.UserID // all of them are members
+}
+
+func newFixture(t testing.TB, users ...string) *fixture {
+	t.Helper()
+	pg, r := schematest.Open(t), redistest.NewServer(t)
+	db, err := database.Open(pg.URL, database.Options{Role: "parley_chat", Inline: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	f := &fixture{
+		New(db, eventlog.New(r.Client(t), 16), unstored.Rows{DB: db}.MaxSeq), t, pg.Pool(t), r,
+		chat.NewChannelID(),
+		map[string]chat.UserID{},
+	}
+	f.exec("insert into channels (id, kind, name) values ($1, 'private', 'room')", f.channel.String())
+	for _, name := range users {
+		f.users[name] = chat.NewUserID()
+		f.exec("insert into users (id, username, email, password_hash) values ($1, $2::text, $2::text || '@example.com', '')", f.users[name].String(), name)
+		f.exec("insert into channel_members (channel_id, user_id) values ($1, $2)", f.channel.String(), f.users[name].String())
+	}
+	f.stored(f.channel, 7, event.Message)
+	return f
+}
+
+// stored inserts a row of a channel.
+func (f *fixture) stored(channel chat.ChannelID, seq int64, kind event.Kind) chat.EventID {
+	f.t.Helper()
+	id := chat.NewEventID()
+	f.exec("insert into messages (channel_id, seq, id, kind, sender_id, body, sent_at) values ($1, $2, $3, $4, gen_random_uuid(), 'hi', now())",
+		channel.String(), seq, id.String(), string(kind))
+	return id
+}
+
+func (f *fixture) exec(sql string, args ...any) {
+	f.t.Helper()
+	if _, err := f.pool.Exec(f.t.Context(), sql, args...); err != nil {
+		f.t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// TestMove checks that a member's positions only move forward, up to the newest event, and never
+// below what PostgreSQL holds. Redis may not have the channel yet.
+func TestMove(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "ann", "bob")
+	f.exec("update channel_members set last_delivered_seq = 3, last_read_seq = 2 where user_id = $1", f.users["ann"].String())
+	stranger := chat.NewUserID()
+	for _, tt := range []struct {
+		who                 chat.UserID
+		delivered, read     int64
+		wantDelivered, want int64
+	}{
+		{f.users["ann"], 1, 1, 3, 2}, // Redis knows neither the channel nor the member
+		{f.users["ann"], 5, 4, 5, 4},
+		{f.users["ann"], 4, 0, 5, 4},
+		{f.users["ann"], 99, 99, 7, 7},
+		{f.users["bob"], 2, 1, 2, 1},
+		{stranger, 6, 6, 6, 6}, // a member who has just left
+	} {
+		got, err := f.move(t.Context(), f.channel, tt.who, eventlog.Receipt{Delivered: tt.delivered, Read: tt.read})
+		if want := (eventlog.Receipt{Delivered: tt.wantDelivered, Read: tt.want}); err != nil || got != want {
+			t.Errorf("move to %d and %d: %+v, %v; want %+v", tt.delivered, tt.read, got, err, want)
+		}
+		// Other members would see a position below this one move backwards.
+		if held, err := f.log.HeldReceipts(t.Context(), f.channel, tt.who); err != nil || held[tt.who] != got {
+			t.Errorf("move to %d and %d: Redis holds %+v, %v; want %+v", tt.delivered, tt.read, held[tt.who], err, got)
+		}
+	}
+	f.redis.Kill(t)
+	if _, err := f.move(t.Context(), f.channel, f.users["bob"], eventlog.Receipt{Delivered: 7, Read: 7}); err == nil {
+		t.Error("a move succeeded without Redis, so nobody would see it")
+	}
+}
+
+// TestFind checks that only a message of the channel is found, and no other event.
+func TestFind(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	other := chat.NewChannelID()
+	f.exec("insert into channels (id, kind, name) values ($1, 'private', 'other')", other.String())
+	for name, tt := range map[string]struct {
+		id    chat.EventID
+		found bool
+	}{
+		"a message":                    {f.stored(f.channel, 8, event.Message), true},
+		"a join":                       {f.stored(f.channel, 9, event.MemberJoined), false},
+		"a message of another channel": {f.stored(other, 1, event.Message), false},
+		"an unknown id":                {chat.NewEventID(), false},
+	} {
+		err := f.Find(t.Context(), f.channel, tt.id)
+		if tt.found && err != nil || !tt.found && apierr.CodeOf(err) != apierr.NotFound {
+			t.Errorf("%s: %v; found must be %v", name, err, tt.found)
+		}
+	}
+}
+
+// TestMessageIn checks that the tail is searched for a message's own id, not for a message that
+// refers to it.
+func TestMessageIn(t *testing.T) {
+	t.Parallel()
+	channel, sender, id := chat.NewChannelID(), chat.NewUserID(), chat.NewEventID()
+	var seq int64
+	item := func(e frame.Event) event.Item {
+		t.Helper()
+		seq++
+		e.ChannelID, e.SenderID, e.Seq, e.SentAt = channel, sender, seq, chat.Now()
+		if e.ID.IsZero() {
+			e.ID = chat.NewEventID()
+		}
+		b, err := e.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return event.Item{Seq: seq, Kind: e.Type, Sender: sender, Frame: b}
+	}
+	others := []event.Item{
+		item(frame.Event{Type: event.Message, SenderName: "ann", Body: "see " + id.String()}),
+		item(frame.Event{Type: event.Message, SenderName: "ann", Body: "yes", ReplyTo: &id}),
+		item(frame.Event{Type: event.Edit, MessageID: &id, Body: "edited"}),
+		item(frame.Event{Type: event.Delete, MessageID: &id}),
+		{Seq: 99, Kind: event.Message, Frame: []byte("not JSON, " + id.String())},
+	}
+	if got := messageIn(others, id, []byte(id.String())); got != nil {
+		t.Errorf("found %+v among events that only mention the id", got)
+	}
+	own := item(frame.Event{Type: event.Message, SenderName: "ann", Body: "hi", ID: id})
+	if got := messageIn(append(others, own), id, []byte(id.String())); got == nil || got.Seq != own.Seq || got.ID != id {
+		t.Errorf("found %+v, want the message with seq %d", got, own.Seq)
+	}
+}
+
+// TestReceipts_addressees checks whom a message counts as sent to, and that the greater position of
+// Redis and PostgreSQL counts.
+func TestReceipts_addressees(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "sender", "asker", "redis", "rows", "late", "blocked", "blocker")
+	for name, sql := range map[string]string{
+		"rows":    "update channel_members set last_delivered_seq = 7, last_read_seq = 7 where user_id = $1",
+		"redis":   "update channel_members set last_delivered_seq = 7, last_read_seq = 6 where user_id = $1",
+		"late":    "update channel_members set joined_seq = 7, last_delivered_seq = 7, last_read_seq = 7 where user_id = $1",
+		"blocked": "insert into contacts (user_id, contact_id, state) select id, $1, 'blocked' from users where username = 'asker'",
+		"blocker": "insert into contacts (user_id, contact_id, state) select $1, id, 'blocked' from users where username = 'asker'",
+	} {
+		f.exec(sql, f.users[name].String())
+	}
+	for name, at := range map[string]eventlog.Receipt{"redis": {Delivered: 7, Read: 7}, "asker": {Delivered: 7, Read: 6}, "rows": {Delivered: 1}, "blocked": {Delivered: 7, Read: 7}, "sender": {Delivered: 7, Read: 7}} {
+		if _, err := f.log.EnsureHead(t.Context(), f.channel, f.floor); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.log.MoveReceipts(t.Context(), []eventlog.ReceiptMove{{Channel: f.channel, User: f.users[name], Receipt: at}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	about := target{Kind: event.Message, Seq: 7, SenderID: f.users["sender"]}
+	got := map[chat.UserID]string{}
+	var after chat.UserID
+	for pages := 1; ; pages++ {
+		n, list, next, err := f.receipts(context.Background(), f.channel, about, f.users["asker"], after, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := (counts{Members: 3, Delivered: 3, Read: 2}); n != want {
+			t.Errorf("counts %+v, want %+v: of asker, redis and rows", n, want)
+		}
+		for _, r := range list {
+			got[r.UserID] = fmt.Sprint("delivered ", r.Delivered, ", read ", r.Read)
+		}
+		if next == nil {
+			if pages != 3 {
+				t.Errorf("%d pages, want 3", pages)
+			}
+			break
+		}
+		after = *next
+	}
+	for name, want := range map[string]string{"asker": "delivered true, read false", "redis": "delivered true, read true", "rows": "delivered true, read true"} {
+		if got[f.users[name]] != want {
+			t.Errorf("%s: %q, want %q", name, got[f.users[name]], want)
+		}
+	}
+	if len(got) != 3 {
+		t.Errorf("%d receipts, want 3: %v", len(got), got)
+	}
+}
