@@ -34,7 +34,7 @@ func Clean(name string) (string, error) {
 	return name, nil
 }
 
-// CleanDisplay is like Clean, but for a person's name: it also rejects reserved names.
+// CleanDisplay is like Clean, but checks a person's name, so it also rejects reserved names.
 func CleanDisplay(name string) (string, error) {
 	name, err := Clean(name)
 	if err == nil && IsReserved(name) {

@@ -191,7 +191,7 @@ func (c *crew) outstanding() (n int64) {
 	return n
 }
 
-// settle waits until all clients have all events, but for no longer than timeout.
+// settle waits until all clients have all events, for at most timeout.
 func (c *crew) settle(ctx context.Context, timeout time.Duration) error {
 	next := c.loop.Now() // counting takes longer than one iteration of the loop
 	return c.loop.Run(ctx, timeout, func() bool {

@@ -172,8 +172,8 @@ func waiting(ctx context.Context, rdb *redis.Client, stream func(int) string) (n
 	return n, nil
 }
 
-// AwaitStored waits until everything in Redis is stored, including receipts, but for no longer than
-// timeout. It returns how many entries are not stored.
+// AwaitStored waits until everything in Redis is stored, including receipts, for at most timeout.
+// It returns how many entries are not stored.
 func (s *Stage) AwaitStored(ctx context.Context, timeout time.Duration) (left int64, err error) {
 	opts, err := redis.ParseURL(s.RedisURL())
 	if err != nil {

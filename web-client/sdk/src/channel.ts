@@ -95,7 +95,7 @@ export class Channel {
   }
 
   /**
-   * Follows a channel that is left out. Missed events are delivered as after any other
+   * Follows a channel that is left out. Missed events are delivered, as after any other
    * interruption. If the connection has no room, the channel with the oldest activity is left out
    * instead.
    */
@@ -108,7 +108,9 @@ export class Channel {
     return this.track !== undefined && this.parts.subscriptions.caughtUp(this.track);
   }
 
-  /** The newest event that was delivered. Save it and pass it to the next Client. */
+  /**
+   * The position of the newest event that was delivered. Save it and pass it to the next Client.
+   */
   get position(): Position | undefined {
     return this.track && { seq: this.track.pos, epoch: this.track.epoch };
   }
@@ -128,7 +130,7 @@ export class Channel {
     return this.parts.unread.of(this.id).unread;
   }
 
-  /** How many of the unread messages mention this user, or everyone. */
+  /** How many of the unread messages mention this user or everyone. */
   get unreadMentions(): number {
     return this.parts.unread.of(this.id).mentions;
   }
@@ -144,7 +146,7 @@ export class Channel {
 
   /**
    * Sends a message. It is in `pending` immediately and is sent as soon as there is a connection,
-   * however often that is lost.
+   * no matter how often the connection is lost.
    */
   send(body: string, options: SendOptions = {}): Pending {
     this.parts.typing.messageSent(this.id);
@@ -198,8 +200,8 @@ export class Channel {
   }
 
   /**
-   * Requests the status of own messages, at most the ten newest of those given: receipts are not
-   * replayed.
+   * Requests the status of the user's own messages, because receipts are not replayed. At most the
+   * ten newest of the given messages are requested.
    */
   askReached(own: readonly OwnMessage[]): Promise<void> {
     return this.parts.reach.ask(this.id, own);
@@ -243,7 +245,7 @@ export class Channel {
 
 /**
  * A channel is followed from now on. The first event is the one after `from`; the history holds
- * everything before.
+ * everything up to there.
  */
 export interface Joined {
   readonly channel: Channel;
@@ -260,8 +262,9 @@ export interface Left {
 }
 
 /**
- * There is a gap that cannot be closed event by event. Discard what you hold of the channel after
- * `to.seq` and read the newest page of its history. The next event is the one after `to`.
+ * There is a gap that cannot be closed event by event. Discard everything that you hold for the
+ * channel after `to.seq` and read the newest page of its history. The next event is the one after
+ * `to`.
  */
 export interface Reset {
   readonly channel: Channel;
@@ -280,8 +283,8 @@ export interface UnreadChange {
 }
 
 /**
- * The furthest of the other members has advanced: this user's messages up to these seqs were
- * delivered, and read.
+ * Other members have received or read more of this user's messages. Messages up to these seqs have
+ * been delivered to, and read by, at least one of them.
  */
 export interface ReachedChange {
   readonly channel: Channel;

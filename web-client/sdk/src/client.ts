@@ -6,10 +6,9 @@
  * acknowledged. It guarantees:
  *
  *   - Every event of a channel is delivered once, in order and without gaps, across any number of
- *     connections. If that is impossible (the server lost writes, or too much was missed), the
- *     event `reset` says so and what to do.
- *   - Every message settles once: it is acknowledged with its seq, or refused with a reason. It is
- *     posted only once, whatever is lost on the way.
+ *   connections. If that is impossible (the server lost writes, or too much was missed), the event
+ *   `reset` reports this and what to do. - Every message settles once: it is acknowledged with its
+ *   seq, or refused with a reason. It is posted only once, whatever is lost on the way.
  *
  * The constructor does no I/O. connect() starts the client and close() ends it. Listeners are
  * called one after the other.
@@ -140,7 +139,9 @@ export class Client {
     return this.core.connector.state;
   }
 
-  /** Whether there may be a session. If false, any authenticated request would be refused. */
+  /**
+   * Whether there may be a session. If there is none, any authenticated request would be refused.
+   */
   get hasSession(): boolean {
     return this.tokens.present;
   }
@@ -154,7 +155,7 @@ export class Client {
     return this.core.sessionID;
   }
 
-  /** The server's limits, as announced when connecting. The client keeps to them by itself. */
+  /** The server's limits, as announced when connecting. The client stays within them by itself. */
   get limits(): Limits | undefined {
     return this.core.limits;
   }

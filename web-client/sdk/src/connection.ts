@@ -36,9 +36,9 @@ const PONG_TIMEOUT_MS = 10_000;
 const CHECK_INTERVAL_MS = 5_000;
 
 /**
- * Connection is one WebSocket. A page cannot see the server's pings. So when nothing has arrived
- * for the server's heartbeat interval, the connection sends a ping of its own and ends if there is
- * no answer. Otherwise it would not notice a connection that was lost on the way.
+ * Connection is one WebSocket. A page cannot see the server's pings. To detect a connection that
+ * was lost on the way, it sends a ping of its own when nothing has arrived for the server's
+ * heartbeat interval, and ends if there is no answer.
  */
 export class Connection {
   readonly ended: Promise<ConnectionEnd>;
@@ -66,7 +66,7 @@ export class Connection {
         this.over = true;
         clearTimeout(this.deadline);
         clearInterval(this.watch);
-        // close() waits for the other side, which may be gone, so do not wait for its event.
+        // The close event waits for the other side, which may be gone, so do not wait for it.
         this.ws.close(1000);
         resolve({ greeted: this.greeted, error });
       };
@@ -79,8 +79,8 @@ export class Connection {
     this.ws.addEventListener("close", (event: { code: number; reason: string }) =>
       this.finish(new CloseError(event.code || 1006, event.reason)),
     );
-    // The close event follows and has the reason. Without this listener, the package ws would throw
-    // the error.
+    // The close event follows and contains the reason. Without this listener, the package ws would
+    // throw the error.
     this.ws.addEventListener("error", () => {});
   }
 

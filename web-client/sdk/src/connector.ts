@@ -28,17 +28,18 @@ export interface ConnectorHandlers {
   lost(): void;
 }
 
-/** Verdict says what to do after a connection has ended. */
+/** Verdict describes what to do after a connection has ended. */
 export interface Verdict {
   readonly final?: EndReason;
   /** A new access token may help. */
   readonly token?: boolean;
-  /** The delay in milliseconds that the server asked for; 0 if it named none. */
+  /** The delay in milliseconds that the server asked for; 0 if it did not ask for one. */
   readonly after: number;
 }
 
 /**
- * classify decides what the end of a connection means. Anything not known to be final is retried.
+ * classify determines what the end of a connection means. Anything that is not known to be final is
+ * retried.
  */
 export function classify(error: Error): Verdict {
   if (error instanceof CloseError) {
@@ -219,8 +220,8 @@ export class Connector {
   }
 
   /**
-   * renewBefore renews the token before it expires, repeatedly. For cookies, the server tells the
-   * gateway itself.
+   * renewBefore renews the token before it expires, repeatedly. For tokens in cookies, the server
+   * itself notifies the gateway.
    */
   private renewBefore(token: Token, onRenewed: (next: Token) => void, failures = 0): void {
     const due = renewIn(token, Date.now());

@@ -61,7 +61,7 @@ export class Core implements ChannelParts {
   sessionID: string | undefined;
   limits: Limits | undefined;
   private connectedBefore = false;
-  /** Whether the current connection is a reconnection, not the first connection. */
+  /** Whether the current connection is a reconnection rather than the first connection. */
   private reconnected = false;
   private readonly recounts = new Map<string, ReturnType<typeof setTimeout>>();
 
@@ -270,7 +270,7 @@ export class Core implements ChannelParts {
   private channelProgress(id: string): { since: number; caughtUp: boolean; pos: number } | undefined {
     const track = this.subscriptions.tracks.get(id);
     if (track) return { since: track.since, caughtUp: this.subscriptions.caughtUp(track), pos: track.pos };
-    // Until hello has listed all channels, one that is not listed may still be added.
+    // Until hello has listed all channels, a channel that is not listed yet may still be added.
     return this.connector.state.name === "up-to-date" ? { since: Infinity, caughtUp: false, pos: 0 } : undefined;
   }
 

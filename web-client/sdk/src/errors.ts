@@ -12,13 +12,13 @@ export type LocalCode =
   /** Too many sends are waiting (`maxPending`). */
   | "full"
   /**
-   * It cannot be repeated safely: it was sent so long ago that the server may no longer recognize
-   * it as a repetition, and the channel's events since then were not seen.
+   * The request cannot be repeated safely: it was sent so long ago that the server may no longer
+   * recognize it as a repetition, and the channel's events since then were not seen.
    */
   | "unknown"
   /** There is no connection, and the request is not queued for the next one. */
   | "offline"
-  /** It was acknowledged but could not be stored. */
+  /** The message was acknowledged but could not be stored. */
   | "not_stored";
 
 /**

@@ -110,7 +110,7 @@ export interface ChannelSummary {
   readonly unread_mentions: number;
   readonly epoch: string;
   /**
-   * The user has more channels than a connection follows, and this one is left out: see
+   * The user has more channels than a connection can follow, and this one is left out; see
    * Channel.follow.
    */
   readonly not_followed?: true;
@@ -125,7 +125,7 @@ export interface Hello {
   readonly heartbeat_seconds: number;
   readonly limits: Limits;
   readonly channels: readonly ChannelSummary[];
-  /** How many of all channels are left out; absent if none is. */
+  /** The number of channels that are left out; absent if there are none. */
   readonly not_followed?: number;
 }
 

@@ -11,20 +11,21 @@ import type { Ack, PendingStore, StoredSend } from "./pending.js";
 import { newClientID, Send, type SendOwner } from "./send.js";
 
 /**
- * MAX_IN_FLIGHT is how many sends may await their acknowledgement. The server allows 64 per
+ * MAX_IN_FLIGHT is how many sends may be awaiting their acknowledgement. The server allows 64 per
  * connection.
  */
 const MAX_IN_FLIGHT = 32;
-/** MAX_RETRY_DELAY_MS is the longest wait after a refusal that names no delay. */
+/** MAX_RETRY_DELAY_MS is the longest wait after a refusal that specifies no delay. */
 const MAX_RETRY_DELAY_MS = 1_000;
 
 /**
- * ChannelProgress is what the outbox must know about a channel before it resends a message that may
- * have been posted.
+ * ChannelProgress is the information about a channel that the outbox needs before it resends a
+ * message that may have been posted.
  */
 export interface ChannelProgress {
   /**
-   * Every event since this time was seen. 0: every event; Infinity: the channel is not followed.
+   * Every event since this time was seen. 0 means every event; Infinity means that the channel is
+   * not followed.
    */
   readonly since: number;
   readonly caughtUp: boolean;
@@ -204,9 +205,9 @@ export class Outbox implements SendOwner {
   }
 
   /**
-   * expire decides about sends that the server may no longer recognize as repetitions. Once the
-   * channel has delivered all events since the first attempt, and the send is not among them, it is
-   * sent as a new message.
+   * expire handles sends that the server may no longer recognize as repetitions. Once the channel
+   * has delivered all events since the first attempt, and the send is not among them, it is sent as
+   * a new message.
    */
   private expire(now: number): void {
     for (const send of [...this.waiting.values()]) {
@@ -254,7 +255,7 @@ export class Outbox implements SendOwner {
     send.acknowledge(ack);
     const channel = this.handlers.channel(send.channelID);
     const eventExpected = channel !== undefined && channel.since !== Infinity && channel.pos < ack.seq;
-    if (!eventExpected) this.shown.delete(send.clientID); // its event was delivered, or never will be
+    if (!eventExpected) this.shown.delete(send.clientID); // its event was delivered or never will be
     this.handlers.status(send);
   }
 
@@ -289,8 +290,8 @@ export class Outbox implements SendOwner {
   }
 
   /**
-   * notStored handles an event that could not be stored. `acknowledged` is its send if it had
-   * settled; otherwise it waits here.
+   * notStored handles an event that could not be stored. `acknowledged` is its send if that had
+   * settled; if not, the send is still in the outbox.
    */
   notStored(frame: FailedFrame, acknowledged: Send | undefined): void {
     const send = acknowledged ?? this.waiting.get(frame.client_id);

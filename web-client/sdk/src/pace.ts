@@ -1,13 +1,16 @@
-/** When sends may go: the server's rate limit, and pauses after refusals. */
+/**
+ * Controls when sends may be sent: within the server's rate limit, and after the pauses that follow
+ * refusals.
+ */
 
 import type { Limits } from "./frames.js";
 
-/** MARGIN_MS allows for variation of the network's latency. */
+/** MARGIN_MS allows for variation in network latency. */
 const MARGIN_MS = 100;
 
 /**
- * Pace delays sends to stay within the rate limit: exceeding it blocks the user for much longer
- * than waiting takes.
+ * Pace delays sends to stay within the rate limit, because exceeding it blocks the user for much
+ * longer than waiting takes.
  */
 export class Pace {
   limits: Limits | undefined;
@@ -15,7 +18,8 @@ export class Pace {
   private recent: number[] = []; // times of the last sends
 
   /**
-   * channelDelay returns how many milliseconds sends to the channel must wait; 0 if they may go.
+   * channelDelay returns how many milliseconds sends to the channel must wait, or 0 if they may be
+   * sent now.
    */
   channelDelay(channelID: string, now: number): number {
     return Math.max(this.pausedFor("", now), this.pausedFor(channelID, now));

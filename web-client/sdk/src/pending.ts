@@ -49,7 +49,7 @@ export interface StoredSend {
   readonly reply_to?: string;
   /** When the user sent it, in milliseconds since 1970. */
   readonly created_at: number;
-  /** When it was first sent to the server, in milliseconds since 1970; 0: not yet. */
+  /** When it was first sent to the server, in milliseconds since 1970; 0 means not yet. */
   readonly first: number;
   /** Set if it has failed; the user may retry it. */
   readonly failed?: { readonly code: ClientError["code"]; readonly message: string };
@@ -64,8 +64,7 @@ export interface PendingStore {
   /** Returns the user's sends in the order in which they were added. */
   load(userID: string): readonly StoredSend[] | Promise<readonly StoredSend[]>;
   /**
-   * Adds a send, or replaces the one with the same client_id. It is called before the send goes
-   * out.
+   * Adds a send, or replaces the one with the same client_id. It is called before the send is sent.
    */
   put(userID: string, send: StoredSend): void;
   remove(userID: string, clientID: string): void;
@@ -91,9 +90,9 @@ export class MemoryPendingStore implements PendingStore {
 }
 
 /**
- * Stores sends in localStorage, each under a key of its own, so that tabs do not overwrite each
- * other's. Two tabs may both send the same message; it has one client_id, so the server posts it
- * only once.
+ * Stores sends in localStorage, each under its own key, so that tabs do not overwrite each other's
+ * sends. Two tabs may both send the same message; it has one client_id, so the server posts it only
+ * once.
  */
 export class LocalStoragePendingStore implements PendingStore {
   constructor(

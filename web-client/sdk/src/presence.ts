@@ -8,7 +8,7 @@ import type { ErrorFrame, PresenceNotice, TypingNotice } from "./frames.js";
  * may be lost.
  */
 const TYPING_TIMEOUT_MS = 8_000;
-/** TYPING_INTERVAL_MS is how often a start is repeated; the server accepts one in 2 s. */
+/** TYPING_INTERVAL_MS is how often a start is repeated; the server accepts one every 2 s. */
 const TYPING_INTERVAL_MS = 3_000;
 
 /** Typing tracks who is typing in which channel, and reports that this user is. */
@@ -86,8 +86,8 @@ interface Query {
 }
 
 /**
- * Presence tracks which users are online in which channel. A channel that was requested once is kept up to
- * date, even across reconnections.
+ * Presence tracks which users are online in which channel. Once a channel's presence has been
+ * requested, it is kept up to date, even across reconnections.
  */
 export class Presence {
   private readonly online = new Map<string, Online>();

@@ -1,9 +1,9 @@
-/** How far this user's messages have got: delivered to another member, read by one. */
+/** How far this user's messages have progressed: delivered to another member, and read by one. */
 
 import type { Receipt, ReceiptCounts } from "./frames.js";
 import type { Send } from "./send.js";
 
-/** MAX_TRACKED is how many unread messages of this user have their status tracked. */
+/** MAX_TRACKED is the number of this user's unread messages whose status is tracked. */
 const MAX_TRACKED = 1000;
 /**
  * Receipts are not replayed, so a reconnection requests the receipts of at most this many channels,
@@ -34,7 +34,7 @@ const NONE: Reached = { delivered: 0, read: 0 };
  */
 export class Reach {
   private readonly positions = new Map<string, Reached>();
-  private sent: Send[] = []; // acknowledged, and not known to be read by anyone
+  private sent: Send[] = []; // acknowledged and not known to be read by anyone
 
   constructor(
     private readonly changed: (channelID: string, reached: Reached) => void,

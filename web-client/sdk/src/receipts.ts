@@ -2,7 +2,7 @@
 
 import type { ChannelSummary } from "./frames.js";
 
-/** FLUSH_INTERVAL_MS is the time within which position changes are merged. */
+/** FLUSH_INTERVAL_MS is the interval within which position changes are merged into one report. */
 const FLUSH_INTERVAL_MS = 200;
 /**
  * MAX_PER_FRAME is the number of positions sent in one WebSocket message, whose limit is 128 KiB.

@@ -18,8 +18,8 @@ export interface Paging {
 }
 
 /**
- * Selects a page of messages. Set at most one of the three seqs; without one, it is the newest
- * messages.
+ * Selects a page of messages. Set at most one of the three seqs. If none is set, the page contains
+ * the newest messages.
  */
 export interface MessageQuery extends Paging {
   readonly before_seq?: number | undefined;
@@ -186,7 +186,7 @@ export class Rest {
   listGroupMembers(id: string, paging: Paging = {}): Promise<Page<api.Member>> {
     return this.get(path`/v1/groups/${id}/members`, paging);
   }
-  /** Adds a user. A stranger (not a contact, and without a common private channel or group) is invited. */
+  /** Adds a user. A stranger (not a contact, no private channel or group in common) is invited. */
   addGroupMember(id: string, member: api.MemberAddition): Promise<api.Member | api.Invitation> {
     return this.request("POST", path`/v1/groups/${id}/members`, member);
   }
@@ -232,7 +232,7 @@ export class Rest {
   listMembers(id: string, paging: Paging = {}): Promise<Page<api.Member>> {
     return this.get(path`/v1/channels/${id}/members`, paging);
   }
-  /** Adds a user. A stranger (not a contact, and without a common private channel or group) is invited. */
+  /** Adds a user. A stranger (not a contact, no private channel or group in common) is invited. */
   addMember(id: string, member: api.MemberAddition): Promise<api.Member | api.Invitation> {
     return this.request("POST", path`/v1/channels/${id}/members`, member);
   }

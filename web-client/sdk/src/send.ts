@@ -48,7 +48,7 @@ export class Send implements Pending {
   status: SendStatus = "pending";
   ack: Ack | undefined;
   error: ClientError | undefined;
-  /** When it was first sent to the server, in milliseconds since 1970; 0: not yet. */
+  /** When it was first sent to the server, in milliseconds since 1970; 0 means not yet. */
   first = 0;
   /** Whether it was sent on the current connection and awaits its acknowledgement. */
   inFlight = false;

@@ -27,12 +27,12 @@ type Phase = "idle" | "unanswered" | "following" | "paging";
 /** Track is the state of a followed channel. */
 export interface Track {
   readonly id: string;
-  /** The channel as the server last described it; undefined before that. */
+  /** The channel as the server last described it; undefined until it has done so. */
   summary: ChannelSummary | undefined;
   /** The newest event that was delivered to the listeners. */
   pos: number;
   epoch: string;
-  /** Every event since this time was seen. 0: every event. */
+  /** Every event since this time was seen. 0 means every event. */
   since: number;
   phase: Phase;
   /** The ref of the last subscribe. */
@@ -43,7 +43,7 @@ export interface Track {
   target: number;
   /** Not followed, because the connection's limit of subscriptions is reached. */
   leftOut: boolean;
-  /** `follow` asked for the channel, so another one is left out if there is no room. */
+  /** `follow` requested the channel, so another one is left out if there is no room. */
   wanted: boolean;
   /** When the last event was delivered, or the channel was subscribed to. */
   lastActivity: number;
@@ -68,7 +68,7 @@ export interface SubscriptionHandlers {
 /** Subscriptions tracks every followed channel and keeps each one subscribed and complete. */
 export class Subscriptions {
   readonly tracks = new Map<string, Track>();
-  private generation = 0; // of the connection: anything started on an older one is void
+  private generation = 0; // generation of the connection; anything started on an older one is void
   private lastRef = 0;
   private readonly timers = new Set<ReturnType<typeof setTimeout>>();
   private catchUps: Promise<void> = Promise.resolve();
@@ -195,8 +195,8 @@ export class Subscriptions {
   }
 
   /**
-   * awaiting returns the channel that an answer to a subscribe belongs to; undefined if the answer
-   * is out of date.
+   * awaiting returns the channel to which an answer to a subscribe belongs, or undefined if the
+   * answer is out of date.
    */
   private awaiting(ref: string, channelID: string): Track | undefined {
     const track = this.tracks.get(channelID);

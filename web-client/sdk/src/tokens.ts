@@ -4,11 +4,11 @@ import { ApiError, ClientError } from "./errors.js";
 import type { Http, RawRequest } from "./http.js";
 import type { LoggedIn } from "./rest-types.js";
 
-/** Token is an access token, or what is known about the one in a cookie. */
+/** Token is an access token, or what is known about a token in a cookie. */
 export interface Token {
   /** The token; absent if it is in a cookie, which scripts cannot read. */
   readonly access?: string;
-  /** When it expires, in milliseconds since 1970. 0: unknown. */
+  /** When it expires, in milliseconds since 1970. 0 means unknown. */
   readonly expires: number;
 }
 
@@ -31,7 +31,8 @@ export interface TokenSource {
    */
   exchange(path: string, body: object): Promise<void>;
   /**
-   * Returns the token of the session that has replaced that of ended; undefined if there is none.
+   * Returns the token of the session that has replaced the session of `ended`, or undefined if
+   * there is none.
    */
   replacementFor(ended: Token): Promise<Token | undefined>;
   /** Discards the session's tokens: the session is over. */
@@ -119,8 +120,8 @@ class SingleFlight {
 }
 
 /**
- * exchangeTokens sends a request as the user and stores the tokens it returns. After a refused
- * token it renews once.
+ * exchangeTokens sends a request as the user and stores the tokens it returns. If the token is
+ * refused, it renews it once.
  */
 async function exchangeTokens(http: Http, tokens: TokenSource, path: string, body: object, exclusively: (send: () => Promise<void>) => Promise<void>): Promise<void> {
   let token = await tokens.token();
@@ -138,8 +139,8 @@ async function exchangeTokens(http: Http, tokens: TokenSource, path: string, bod
 }
 
 /**
- * asUser sends a request as the user of the session. After a refused token it renews once and tries
- * again.
+ * asUser sends a request as the user of the session. If the token is refused, it renews it once and
+ * tries again.
  */
 export async function asUser<T>(http: Http, tokens: TokenSource, request: Omit<RawRequest, "accessToken">): Promise<T> {
   let token: Token = await tokens.token();
@@ -258,8 +259,8 @@ export class CookieTokens implements TokenSource {
   }
 
   /**
-   * The expiry of the token in the cookie. 0: unknown; undefined: there was no login in this
-   * browser.
+   * The expiry of the token in the cookie. 0 means unknown; undefined means that there was no login
+   * in this browser.
    */
   private get storedExpiry(): number | undefined {
     if (!this.storage) return this.memory;

@@ -1,4 +1,4 @@
-/** A user's picture, or initials on the user's colour. */
+/** A user's picture, or their initials on their colour. */
 
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";

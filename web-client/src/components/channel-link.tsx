@@ -23,7 +23,7 @@ interface ChannelLinkProps {
 }
 
 export function ChannelLink({ state, first }: ChannelLinkProps): JSX.Element {
-  // A change of the open channel renders only the two rows concerned.
+  // When the open channel changes, only the two rows concerned are rendered.
   const current = useComputed(() => openState.value === state).value;
   const elsewhere = useComputed(() => (openState.value?.kind === "direct") !== (state.kind === "direct") || openState.value === undefined).value;
   const unread = state.unread.value;

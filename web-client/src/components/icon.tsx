@@ -1,4 +1,4 @@
-/** The icons of controls. Screen readers skip them: the control has a name. */
+/** The icons of controls. Screen readers skip them, because the controls have names. */
 
 import type { JSX } from "preact";
 

@@ -23,7 +23,8 @@ export function lazy<P extends object>(load: () => Promise<{ readonly default: C
           setReady(true);
         },
         () => {
-          // Offline, or the server has a newer build of the page whose chunks have other names.
+          // The browser is offline, or the server has a newer build of the page whose chunks have
+          // different names.
           closeDialog();
           toast("Couldn't load this part of the page. Check your connection and reload.", "error");
         },

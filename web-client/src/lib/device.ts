@@ -1,5 +1,5 @@
 /**
- * Describes a user agent: the browser and the operating system, as far as they can be recognized.
+ * Describes a user agent: the browser and the operating system, if they can be recognized.
  */
 
 import { clip } from "./clusters";

@@ -1,7 +1,7 @@
 /**
  * Finds the names that a text mentions, by the same rule as the server's package
- * shared-contracts/text. Both run the test vectors in its folder. The event lists the mentioned users;
- * this only finds the position in the text.
+ * shared-contracts/text. Both are tested with the vectors in that package's folder. The event lists
+ * the mentioned users; this only finds the position in the text.
  */
 
 /** EVERYONE is the name that stands for all members. */

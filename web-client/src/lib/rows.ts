@@ -53,8 +53,8 @@ export interface RowsInput {
   readonly pending: readonly Pending[];
   readonly me: string;
   /**
-   * The line "New messages" is drawn before the first message from others after this seq;
-   * undefined: no line.
+   * The line "New messages" is drawn before the first message from others after this seq; undefined
+   * means no line.
    */
   readonly readSeq: number | undefined;
 }
@@ -71,7 +71,7 @@ export function rowsOf({ log, pending, me, readSeq }: RowsInput): readonly Row[]
    */
   const begin = (ms: number, by: string, alone: boolean): boolean => {
     const today = dayOf(ms);
-    // Clocks differ: do not go back to an earlier day.
+    // Clocks differ, so do not go back to an earlier day.
     if (today > day) {
       day = today;
       author = "";

@@ -22,7 +22,7 @@ export function store(key: string, value: unknown): void {
       localStorage.setItem(PREFIX + key, JSON.stringify(value));
     }
   } catch {
-    // Storage is full or forbidden: the value lasts until the page is closed.
+    // Storage is full or forbidden, so the value lasts only until the page is closed.
   }
 }
 
