@@ -1,7 +1,7 @@
 /**
  * The figures of the page: what they measure, the limit at which they are an alarm, and the
- * commands to run then. The limits are those of the alerts in deploy/prometheus/parley.rules.yml; a
- * test compares them.
+ * commands to run then. The limits are the same as in the alerts in
+ * deploy/prometheus/parley.rules.yml; a test compares them.
  */
 
 import type { Key } from "./samples";

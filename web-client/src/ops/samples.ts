@@ -29,7 +29,7 @@ export type Key =
   | "requests";
 
 export interface Sample {
-  /** When the services were asked, in milliseconds since 1970. */
+  /** When the figures were requested, in milliseconds since 1970. */
   readonly at: number;
   /** Unknown figures are absent. */
   readonly values: Readonly<Partial<Record<Key, number>>>;
@@ -85,7 +85,7 @@ export function sampleOf(now: OpsMetrics, before?: OpsMetrics): Sample {
   return { at, values };
 }
 
-/** extended returns the samples with one added, without those that are too old to show. */
+/** extended returns the samples with a new one added and those that are too old to show removed. */
 export function extended(samples: readonly Sample[], sample: Sample): readonly Sample[] {
   return [...samples.filter((s) => s.at > sample.at - SPAN_MS && s.at < sample.at), sample];
 }

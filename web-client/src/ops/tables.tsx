@@ -5,7 +5,7 @@ import type { JSX } from "preact";
 
 import { shown } from "./figures";
 
-/** servicesOf derives from the figures that an instance reports which services it runs. */
+/** servicesOf determines which services an instance runs from the figures that it reports. */
 export function servicesOf({ figures, up }: OpsTarget): string {
   const names = [
     figures.requests !== null ? "chat-service" : "",
@@ -80,7 +80,7 @@ function Table({ name, heads, children }: TableProps): JSX.Element {
   );
 }
 
-/** troublesOf returns problems that no single figure shows. */
+/** troublesOf returns the problems that are not visible in any single figure. */
 export function troublesOf(metrics: OpsMetrics): readonly string[] {
   const down = metrics.targets.filter((t) => !t.up).map((t) => `${t.url} is down: ${t.problem ?? ""}.`);
   if (!metrics.streams.known) {

@@ -24,7 +24,7 @@ import { testids } from "../testids";
 
 interface ChannelScreenProps {
   readonly state: ChannelState;
-  /** The seq of the message that a link leads to. */
+  /** The seq of the message to which a link points. */
   readonly seq: number | undefined;
 }
 

@@ -103,7 +103,10 @@ function Welcome(): JSX.Element {
   );
 }
 
-/** The document's title shows how much needs attention, and the open channel. */
+/**
+ * Keeps the document's title up to date. It shows the number of unread messages and the open
+ * channel.
+ */
 function useTitle(): void {
   const { highlights, messages } = totalUnread.value;
   const state = openState.value;

@@ -1,4 +1,6 @@
-/** Announcements for screen readers: new messages of the open channel, and results of actions. */
+/**
+ * Announcements for screen readers: new messages in the open channel, and the results of actions.
+ */
 
 import type { PostedEvent } from "@parley/client";
 import { signal } from "@preact/signals";
@@ -15,7 +17,8 @@ export const announcements = signal<readonly Announcement[]>([]);
 let lastID = 0;
 
 /**
- * KEPT is how many announcements stay in the document, so that a slow screen reader misses none.
+ * KEPT is how many announcements stay in the document, so that a slow screen reader does not miss
+ * any.
  */
 const KEPT = 5;
 

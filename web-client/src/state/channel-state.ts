@@ -31,7 +31,7 @@ export class ChannelState {
   readonly activeAt = signal(0);
   /** undefined until the channel is opened. */
   readonly log = signal<MessageLog | undefined>(undefined);
-  /** The seq after which the line "New messages" is drawn; undefined: no line. */
+  /** The seq after which the line "New messages" is drawn; undefined means no line. */
   readonly newAfter = signal<number | undefined>(undefined);
   readonly pending = signal<readonly Pending[]>([]);
   readonly reached = signal<Reached>({ delivered: 0, read: 0 });
@@ -54,7 +54,7 @@ export class ChannelState {
     this.id = handle.id;
   }
 
-  /** A signal of its own, so that lists by kind do not change when other details do. */
+  /** A separate signal, so that lists by kind do not change when other details do. */
   private readonly kindSignal = computed<ChannelKind>(() => this.details.value?.kind ?? this.handle.summary?.kind ?? "public");
 
   get kind(): ChannelKind {

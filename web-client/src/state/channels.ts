@@ -97,8 +97,8 @@ export async function loadChannels(): Promise<void> {
 }
 
 /**
- * refreshDetails reads a channel's details: after it was added, and when the user's role may have
- * changed.
+ * refreshDetails reads a channel's details. It is called after the channel was added, and when the
+ * user's role may have changed.
  */
 export async function refreshDetails(state: ChannelState): Promise<void> {
   try {

@@ -16,7 +16,7 @@ export const replyingTo = signal<LoggedMessage | undefined>(undefined);
 export const editing = signal<string | undefined>(undefined);
 
 export interface Target {
-  /** The key of the row to scroll to; undefined: the newest. */
+  /** The key of the row to scroll to; undefined means the newest. */
   readonly key: string | undefined;
   readonly flash: boolean;
   readonly focus: boolean;
@@ -43,8 +43,8 @@ export const toNewest = (): void => {
 };
 
 /**
- * showNew scrolls to the first new message if the line before it is in the log, otherwise to the
- * newest message.
+ * showNew scrolls to the first new message if the line before it is in the log, and to the newest
+ * message if not.
  */
 export function showNew(state: ChannelState): void {
   const newAfter = state.newAfter.peek();

@@ -30,7 +30,8 @@ class Reader {
   /** If the log reaches the newest message, it contains every event up to this seq. */
   knownSeq = 0;
   /**
-   * Incremented when the log is replaced: a page requested for an older generation is discarded.
+   * Incremented when the log is replaced. A page that was requested for an older generation is
+   * discarded.
    */
   generation = 0;
   notBefore = 0; // the earliest time of the next read after a failure
@@ -104,7 +105,7 @@ async function read(
     return;
   }
   const generation = side === "whole" ? ++reader.generation : reader.generation;
-  // Reading the whole replaces the log, so pages requested for the old log are void.
+  // Reading the whole replaces the log, so pages requested for the old log are discarded.
   reader.busy.value = side === "whole" ? new Set([side]) : new Set(reader.busy.peek()).add(side);
   try {
     const page = (await sdk().rest.listMessages(state.id, query)).items;
@@ -146,7 +147,7 @@ export function fold(state: ChannelState, event: ChannelEvent): void {
 }
 
 /**
- * followedFrom handles that the channel is followed from seq on. It reads the events between the
+ * followedFrom is called when the channel is followed from seq on. It reads the events between the
  * log and seq, if there are any.
  */
 export function followedFrom(state: ChannelState, seq: number): void {

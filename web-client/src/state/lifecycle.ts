@@ -16,8 +16,8 @@ import { forgetPeople, learn } from "./people";
 import { showError, toast } from "./toasts";
 
 /**
- * MAX_DIRECT_PRESENCE is how many direct channels show whether the other user is online: presence
- * is requested per channel.
+ * MAX_DIRECT_PRESENCE is how many direct channels show whether the other user is online, because
+ * presence is requested per channel.
  */
 const MAX_DIRECT_PRESENCE = 30;
 

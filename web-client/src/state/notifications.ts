@@ -14,7 +14,10 @@ export type Permission = NotificationPermission | "unsupported";
 
 export const permission = signal<Permission>("Notification" in globalThis ? Notification.permission : "unsupported");
 
-/** requestPermission must be called from a button: browsers penalize pages that ask unprompted. */
+/**
+ * requestPermission must be called from a button, because browsers penalize pages that ask
+ * unprompted.
+ */
 export async function requestPermission(): Promise<void> {
   if (permission.value !== "unsupported") {
     permission.value = await Notification.requestPermission();

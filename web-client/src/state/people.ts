@@ -22,7 +22,7 @@ const queue: string[] = [];
 let openRequests = 0;
 
 /**
- * MAX_REQUESTS is how many profiles are requested concurrently: a channel's first page may have
+ * MAX_REQUESTS is how many profiles are requested concurrently. A channel's first page may have
  * fifty authors.
  */
 const MAX_REQUESTS = 4;
@@ -104,7 +104,8 @@ export function nameOf(p: Person, fallback = "someone"): string {
 }
 
 /**
- * requestProfile requests a user's profile, once: messages lack the picture and the display name.
+ * requestProfile requests a user's profile once, because messages lack the picture and the display
+ * name.
  */
 export function requestProfile(id: string): void {
   if (!requested.has(id)) {

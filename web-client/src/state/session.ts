@@ -43,7 +43,8 @@ export async function logOut(): Promise<void> {
   try {
     await sdk().rest.logOut();
   } catch (error) {
-    // Without an answer the cookies are still valid. The user must know that they are still signed in.
+    // If there is no answer, the cookies are still valid. The user must know that they are still
+    // signed in.
     if (!(error instanceof ApiError && error.status === 401)) {
       throw error;
     }
@@ -60,7 +61,8 @@ export function setMe(me: Me): void {
 
 /** leave ends the session and shows the sign-in screen, with a notice. */
 export function leave(notice?: string): void {
-  // Private data is removed however the session ended. Another user may already be signed in, in another tab.
+  // Private data is removed no matter how the session ended. Another user may already be signed in,
+  // in another tab.
   forgetDrafts(me()?.id);
   resetCompose();
   recentEmoji.value = [];
