@@ -83,8 +83,8 @@ func TestLeave_lastOwnersConcurrently(t *testing.T) {
 	}
 }
 
-// TestLeaveGroup_onlyItsChannels checks that a user who leaves a group loses all its channels and no
-// other channel, and that a deleted account leaves everything without naming the user.
+// TestLeaveGroup_onlyItsChannels checks that a user who leaves a group loses all its channels and
+// no other channel, and that a deleted account leaves everything without naming the user.
 func TestLeaveGroup_onlyItsChannels(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -120,8 +120,8 @@ func TestExpel_successor(t *testing.T) {
 	}
 }
 
-// TestExpel_lastOwnersConcurrently checks that a group with members has an owner and a group without
-// members is deleted, even if two owners leave at the same time.
+// TestExpel_lastOwnersConcurrently checks that a group with members has an owner and a group
+// without members is deleted, even if two owners leave at the same time.
 func TestExpel_lastOwnersConcurrently(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "ann", "bob", "cyd")
@@ -188,8 +188,8 @@ func TestHidden(t *testing.T) {
 	}
 }
 
-// TestLeaveAll checks that a deleted account leaves all groups and their channels, and that no event
-// contains the user's name.
+// TestLeaveAll checks that a deleted account leaves all groups and their channels, and that no
+// event contains the user's name.
 func TestLeaveAll(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "ann", "bob")

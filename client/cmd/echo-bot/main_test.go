@@ -218,8 +218,8 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// TestMarksAsRead checks that messages are marked as read, whether they are answered or not, so that
-// the next run does not answer them again.
+// TestMarksAsRead checks that messages are marked as read, whether they are answered or not, so
+// that the next run does not answer them again.
 func TestMarksAsRead(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, chat.Public)

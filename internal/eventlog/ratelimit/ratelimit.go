@@ -151,8 +151,8 @@ func (l *Limiter) put(r request) bool {
 	return true
 }
 
-// Run answers reserves until ctx is done, and then answers the remaining ones that were requested
-// earlier.
+// Run answers reservation requests until ctx is done, and then answers those that are still
+// pending.
 func (l *Limiter) Run(ctx context.Context) error {
 	for {
 		select {

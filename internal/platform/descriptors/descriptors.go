@@ -160,7 +160,7 @@ func (l *Listener) room() error {
 		select {
 		case <-l.closed:
 		case <-l.changed:
-		case <-time.After(retryPause): // by then a connection may have been idle for long enough
+		case <-time.After(retryPause): // by then a connection may have been idle long enough to be closed
 		}
 	}
 }

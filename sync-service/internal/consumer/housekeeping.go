@@ -100,7 +100,7 @@ func (c *Consumer) housekeeping(ctx context.Context) {
 		return true
 	}
 	var tails, swept, trimmed time.Time
-	asked := time.Now() // no need to ask at the start: acknowledgements return newer progress
+	asked := time.Now() // no query at startup: acknowledgements return more recent progress
 	for {
 		select {
 		case <-ctx.Done():

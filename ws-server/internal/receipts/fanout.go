@@ -20,7 +20,7 @@ const (
 	maxSmallChannel  = 100
 	sizeTTL          = time.Minute             // how long a channel's size is cached
 	estimatedSizeTTL = storeRetryInterval      // how long an estimated size is cached
-	sizeTimeout      = 1500 * time.Millisecond // for reading sizes from PostgreSQL or estimating one
+	sizeTimeout      = 1500 * time.Millisecond // for reading channel sizes from PostgreSQL, or for an estimate
 	maxSizesPerQuery = 500                     // channels per query
 )
 
