@@ -106,13 +106,15 @@ func (f *fixture) channel() chat.ChannelID {
 	return id
 }
 
-// in runs a transaction and pokes a relay after the commit, as features do.
+// in runs a transaction and pokes all relays after the commit, so that they compete for the rows.
 func (f *fixture) in(do func(context.Context, bun.Tx) error) {
 	f.t.Helper()
 	if err := f.db.RunInTx(f.t.Context(), nil, do); err != nil {
 		f.t.Fatal(err)
 	}
-	f.relays[0].Poke()
+	for _, r := range f.relays {
+		r.Poke()
+	}
 }
 
 func (f *fixture) add(rows ...Row) {
