@@ -1,0 +1,362 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"parley.chat/client"
+	"parley.chat/shared-contracts/apierr"
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/frame"
+)
+
+// waitTimeout bounds every wait of a test, on a machine that may be very busy.
+const waitTimeout = 2 * time.Minute
+
+// server is a fake server with one user and the channel tea. It answers every send with answer.
+type server struct {
+	url    string
+	answer func(f frame.Client) (reply []byte, closeWith int)
+
+	mu       sync.Mutex
+	bodies   []string
+	requests []string
+}
+
+// acknowledge acknowledges a send.
+func acknowledge(f frame.Client) ([]byte, int) {
+	return frame.Encode(frame.Ack{Ref: f.Ref, ChannelID: tea, ClientID: *f.ClientID, ID: chat.NewEventID(), Seq: 1, SentAt: chat.Now()}), 0
+}
+
+func newServer(t *testing.T) *server {
+	t.Helper()
+	s := &server{answer: acknowledge}
+	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/ws" {
+			s.socket(w, r)
+			return
+		}
+		in := map[string]any{}
+		_ = json.NewDecoder(r.Body).Decode(&in) // no body has no fields
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.requests = append(s.requests, fmt.Sprint(r.URL.Path, " ", in))
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/join") && !strings.Contains(r.URL.Path, tea.String()):
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = io.WriteString(w, `{"code":"not_found","detail":"no such channel"}`) // an error means that the client is gone
+		case strings.HasPrefix(r.URL.Path, "/v1/channels/"):
+			fmt.Fprintf(w, `{"id":%q,"name":"tea","kind":"public"}`, tea)
+		case in["password"] == "wrong":
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = io.WriteString(w, `{"code":"invalid_credentials","detail":"wrong name or password"}`)
+		default:
+			fmt.Fprintf(w, `{"access_token":"a","refresh_token":"r","expires_in":600,"device_token":"d","user":{"id":%q,"username":"Ann"}}`, ann)
+		}
+	}))
+	t.Cleanup(h.Close)
+	s.url = h.URL
+	return s
+}
+
+func (s *server) socket(w http.ResponseWriter, r *http.Request) {
+	conn, err := (&websocket.Upgrader{Subprotocols: []string{frame.Subprotocol}}).Upgrade(w, r, nil)
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	send := func(data []byte) { _ = conn.WriteMessage(websocket.TextMessage, data) } // an error means that the program is gone
+	send(frame.Encode(frame.Hello{UserID: ann, Channels: []frame.ChannelSummary{{ChannelID: tea, Name: "tea", Kind: chat.Public, Epoch: "1-a"}}}))
+	for {
+		_, data, err := conn.ReadMessage()
+		if err != nil {
+			return
+		}
+		frame.Decode(data, func(f *frame.Client, _ error) {
+			switch f.Type {
+			case frame.Subscribe:
+				send(frame.Encode(frame.Subscribed{Ref: f.Ref, ChannelID: tea, Epoch: "1-a", Recovered: true}))
+			case frame.Send:
+				s.mu.Lock()
+				s.bodies = append(s.bodies, *f.Body)
+				s.mu.Unlock()
+				reply, closeWith := s.answer(*f)
+				if closeWith != 0 {
+					_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(closeWith, ""), time.Now().Add(time.Second))
+					return
+				}
+				send(reply)
+			}
+		})
+	}
+}
+
+// pipe runs the program with an input that ends, and returns what it prints.
+func (s *server) pipe(t *testing.T, input string, args ...string) (string, error) {
+	t.Helper()
+	var out bytes.Buffer
+	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
+	defer cancel()
+	err := run(ctx, append([]string{"-url", s.url}, args...), strings.NewReader(input), &out, &out)
+	if ctx.Err() != nil {
+		t.Errorf("the program did not end by itself:\n%s", &out)
+	}
+	return out.String(), err
+}
+
+// TestPiped checks that the program ends when all input is acknowledged, and otherwise reports what
+// was not sent.
+func TestPiped(t *testing.T) {
+	t.Parallel()
+	refuse := func(f frame.Client) ([]byte, int) {
+		if *f.Body != "two" {
+			return acknowledge(f)
+		}
+		return frame.Encode(frame.Error{Ref: f.Ref, Code: apierr.TooLarge, Message: "too long"}), 0
+	}
+	leave := func(frame.Client) ([]byte, int) { return nil, 4503 }
+	for _, tt := range []struct {
+		name    string
+		answer  func(frame.Client) ([]byte, int)
+		input   string
+		bodies  string
+		err     string // empty: none
+		printed string
+	}{
+		{"all is sent", acknowledge, "one\ntwo\n\nthree", "[one two three]", "", "✓ 1\n"},
+		{"nothing", acknowledge, "", "[]", "", "password of ann: "},
+		{"quit", acknowledge, "one\n/quit\ntwo\n", "[one]", "", "✓ 1\n"},
+		{"one is refused", refuse, "one\ntwo\nthree\n", "[one two three]", "1 inputs were not sent", "✗ not sent: two: too long"},
+		{"a command fails", acknowledge, "one\n/edit\n", "[one]", "1 inputs were not sent", "/edit: missing argument"},
+		{"the server ends the session", leave, "one\n", "[one]", "the server has closed the connection with 4503", "✗ not sent: one: the server has not acknowledged it"},
+		{"a line that is too long", acknowledge, "one\n" + strings.Repeat("x", maxLine+1), "[one]", "read the input: bufio.Scanner: token too long", "✓ 1\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			s.answer = tt.answer
+			out, err := s.pipe(t, "secret\n"+tt.input, "-as", "ann", "-session", filepath.Join(t.TempDir(), "ann.json"), tea.String())
+			if (err == nil) != (tt.err == "") || err != nil && err.Error() != tt.err {
+				t.Errorf("run = %v, want %q", err, tt.err)
+			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if fmt.Sprint(s.bodies) != tt.bodies || !strings.Contains(out, tt.printed) {
+				t.Errorf("sent %q, want %s; printed\n%s\nwant %q", s.bodies, tt.bodies, out, tt.printed)
+			}
+		})
+	}
+}
+
+// TestPiped_bounded checks that the program reads only so much input ahead of the acknowledgements:
+// a large file must not be read into memory at once.
+func TestPiped_bounded(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	release := make(chan struct{})
+	arrived := make(chan struct{}, 1)
+	s.answer = func(f frame.Client) ([]byte, int) {
+		select {
+		case arrived <- struct{}{}:
+		default:
+		}
+		<-release
+		return acknowledge(f)
+	}
+	in, input := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- run(context.Background(), []string{"-url", s.url, "-as", "ann", "-session", filepath.Join(t.TempDir(), "ann.json"), tea.String()}, in, io.Discard, io.Discard)
+	}()
+	written := make(chan int, 1)
+	go func() {
+		for i := range 3 * maxUnsent {
+			line := fmt.Sprintln(i)
+			if i == 0 {
+				line = "secret\n"
+			}
+			if _, err := io.WriteString(input, line); err != nil {
+				t.Error(err)
+			}
+			if i == maxUnsent {
+				written <- i
+			}
+		}
+		_ = input.Close() // cannot fail
+		written <- 3 * maxUnsent
+	}()
+	<-arrived
+	<-written
+	select {
+	case n := <-written:
+		t.Errorf("%d lines are read while none is acknowledged, want about %d", n, maxUnsent)
+	case <-time.After(200 * time.Millisecond): // the rest would be read in a few milliseconds
+	}
+	close(release)
+	err := <-ended
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil || len(s.bodies) != 3*maxUnsent-1 {
+		t.Errorf("run = %v after %d messages", err, len(s.bodies))
+	}
+}
+
+// TestRun_join checks that no input goes anywhere if the given channel cannot be joined.
+func TestRun_join(t *testing.T) {
+	t.Parallel()
+	for arg, want := range map[string]string{chat.NewChannelID().String(): "no such channel", "tea": "join tea"} {
+		s := newServer(t)
+		if out, err := s.pipe(t, "secret\none\n", "-as", "ann", "-session", filepath.Join(t.TempDir(), "ann.json"), arg); err == nil || !strings.Contains(err.Error(), want) || len(s.bodies) != 0 {
+			t.Errorf("%s: %v, sent %q\n%s", arg, err, s.bodies, out)
+		}
+	}
+}
+
+// TestRun_login checks how a session begins: by login, which shows the device token of the last
+// one, by signup, or from the file.
+func TestRun_login(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	file := filepath.Join(t.TempDir(), "ann.json")
+	last := func() string {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		i := slices.IndexFunc(s.requests, func(r string) bool { return !strings.HasPrefix(r, "/v1/channels") })
+		if i < 0 {
+			return ""
+		}
+		r := s.requests[i]
+		s.requests = nil
+		return r
+	}
+	for _, tt := range []struct {
+		name, input string
+		args        []string
+		request     string
+		err         string
+	}{
+		{"without a session", "", nil, "", "log in with -as NAME"},
+		{"a wrong password", "wrong\n", []string{"-as", "ann"}, "/v1/login map[device_token: login:ann password:wrong session:bearer]", "wrong name or password"},
+		{"no password", "", []string{"-as", "ann"}, "", "no password"},
+		{"signup", "secret\r\n", []string{"-as", "ann", "-signup", "a@example.test"}, "/v1/signup map[email:a@example.test password:secret session:bearer username:ann]", ""},
+		{"the stored session", "", nil, "", ""},
+		{"login", "secret\n", []string{"-as", "ann"}, "/v1/login map[device_token:d login:ann password:secret session:bearer]", ""},
+	} {
+		out, err := s.pipe(t, tt.input, append(tt.args, "-session", file)...)
+		if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+			t.Errorf("%s: %v, want %q\n%s", tt.name, err, tt.err, out)
+		}
+		if got := last(); got != tt.request {
+			t.Errorf("%s: the request is %q, want %q", tt.name, got, tt.request)
+		}
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the file: %v, %v", info, err)
+	}
+	if err := os.WriteFile(file, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.pipe(t, "", "-session", file); err == nil || !strings.Contains(err.Error(), "read the session "+file) {
+		t.Errorf("a damaged file: %v", err)
+	}
+}
+
+// TestRun_flags checks the usage text, and that an unknown flag is an error.
+func TestRun_flags(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ arg, printed, err string }{
+		{"-h", usage, ""},
+		{"-help", commands, ""},
+		{"-loud", usage, "flag provided but not defined: -loud"},
+	} {
+		var out bytes.Buffer
+		err := run(t.Context(), []string{tt.arg}, strings.NewReader(""), io.Discard, &out)
+		if (err == nil) != (tt.err == "") || err != nil && err.Error() != tt.err || !strings.Contains(out.String(), tt.printed) {
+			t.Errorf("%s: %v, printed %q", tt.arg, err, &out)
+		}
+	}
+}
+
+// TestDescribe checks that a refusal is shown with its message, and says what to do.
+func TestDescribe(t *testing.T) {
+	t.Parallel()
+	for want, err := range map[string]error{
+		"reset by peer":      errors.New("reset by peer"),
+		"too long":           fmt.Errorf("post: %w", apierr.New(apierr.TooLarge, "too long")),
+		"wait (retry in 3s)": &client.Error{Code: apierr.RateLimited, Message: "wait", RetryAfter: 3 * time.Second},
+		"the session has ended: log in again, with -as NAME": apierr.New(apierr.Unauthenticated, "token expired"),
+	} {
+		if got := describe(err).Error(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// TestTasks checks that the result of a command that waits for an answer is shown, and that its
+// failure counts as not sent.
+func TestTasks(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		text    string
+		err     error
+		want    string
+		refused int
+	}{
+		{"3 online", nil, "  · 3 online\n", 0},
+		{"", nil, "", 0}, // its event shows the result
+		{"0 online", client.ErrOffline, "  · ✗ /who: client: not connected\n", 1},
+	} {
+		s, out := testScreen(t, nil)
+		s.start(t.Context(), "/who", func() (string, error) { return tt.text, tt.err })
+		if s.busy != 1 {
+			t.Errorf("%d tasks run, want one", s.busy)
+		}
+		s.done(<-s.later)
+		if s.busy != 0 || s.refused != tt.refused || out.String() != tt.want {
+			t.Errorf("%d tasks run, %d refused, printed %q, want %q", s.busy, s.refused, out, tt.want)
+		}
+	}
+	s, _ := testScreen(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	s.start(ctx, "/who", func() (string, error) { return "", nil })
+	s.tasks.Wait() // although nobody receives the result
+}
+
+// TestReadLines checks that the lines end with the input, or when the program ends.
+func TestReadLines(t *testing.T) {
+	t.Parallel()
+	var got []string
+	for line := range readLines(t.Context(), bufio.NewScanner(strings.NewReader("a\n\nb"))) {
+		got = append(got, line)
+	}
+	if fmt.Sprintf("%q", got) != `["a" "" "b"]` {
+		t.Errorf("%q", got)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	lines := readLines(ctx, bufio.NewScanner(strings.NewReader(strings.Repeat("x\n", 1000))))
+	n := 0
+	for range lines {
+		n++
+	}
+	if n > 100 { // each time there is an even chance that the end is noticed
+		t.Errorf("%d lines after the end", n)
+	}
+}
