@@ -44,7 +44,7 @@ type PostgresOptions struct {
 	Durable  bool
 	Settings map[string]string // further server settings; they take precedence
 	Log      io.Writer         // the server's own log; default none
-	Logger   *slog.Logger      // logs decisions made for the server; default slog.Default()
+	Logger   *slog.Logger      // logs the choices made when the server is set up; default slog.Default()
 }
 
 // Postgres is a private PostgreSQL server, with a Unix socket that only this user (and root) can

@@ -25,8 +25,8 @@ func unpackPlace(n int64) place { return place{thread: int32(n >> 32), core: int
 // NewSpread returns a Spread for the given number of workers.
 func NewSpread(workers int) *Spread { return &Spread{at: make([]atomic.Int64, workers)} }
 
-// If the calling worker is on the same core as a worker with a lower number, Apart moves it to a
-// core on which none of the others last ran. Workers should call it regularly. It takes about 0.2
+// Apart moves the calling worker to a core on which none of the others last ran, if it is on the
+// same core as a worker with a lower number. Workers should call it regularly. It takes about 0.2
 // µs if the worker stays, and about 20 µs if it moves. The thread's CPU affinity is unchanged when
 // Apart returns. On systems other than Linux it does nothing.
 func (s *Spread) Apart(worker int) {

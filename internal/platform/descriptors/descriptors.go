@@ -113,9 +113,9 @@ func exhausted(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
 }
 
-// handleExhausted logs that file descriptors have run out, when that begins and once a minute, and
-// then pauses. It also closes the connection that has made no progress for the longest time, if
-// there is one.
+// handleExhausted logs that file descriptors have run out (when it first happens, then at most once
+// a minute), and then pauses. It also closes the connection that has made no progress for the
+// longest time, if there is one.
 func (l *Listener) handleExhausted(err error) {
 	now := time.Now()
 	if l.failures++; l.failing.IsZero() {

@@ -73,8 +73,8 @@ func (s *Channels) Run(ctx context.Context, env Env) (*Result, error) {
 	return read(ctx, env, s, o, s.Clients, s.Warm, s.Duration, requests)
 }
 
-// get returns a request in the form in which a program would send it. Only the floor reads X-User;
-// chat-service ignores it.
+// get returns a request like one that an API client sends. Only the minimal server (floor/rest)
+// reads X-User; chat-service ignores it.
 func get(addr, path string, p stage.Person, mark string, items int) web.Request {
 	return web.Request{Mark: []byte(mark), Items: items, Bytes: []byte("GET " + path + " HTTP/1.1\r\nHost: " + addr +
 		"\r\nUser-Agent: parley-loadtest\r\nAccept: application/json\r\nAuthorization: Bearer " + p.Token + "\r\nX-User: " + p.ID.String() + "\r\n\r\n")}

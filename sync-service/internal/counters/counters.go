@@ -138,6 +138,6 @@ func repairCounter(ctx context.Context, log *eventlog.Log, c chat.ChannelID, fou
 	} else {
 		head, err = log.EnsureHead(ctx, c, floor)
 	}
-	r.To = head.Seq // higher than expected if a gateway was faster
+	r.To = head.Seq // higher than expected if a gateway repaired the channel first
 	return r, err
 }
