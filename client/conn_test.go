@@ -20,7 +20,8 @@ import (
 type shortLived struct {
 	mu    sync.Mutex
 	fail  *client.Error
-	calls int // for another token
+	calls int    // for another token
+	last  string // the token that was rejected last
 }
 
 func (s *shortLived) Token(_ context.Context, rejected string) (client.Token, error) {
@@ -29,6 +30,7 @@ func (s *shortLived) Token(_ context.Context, rejected string) (client.Token, er
 	if rejected == "" && s.calls == 0 {
 		return client.Token{Access: "token-1", Expires: time.Now().Add(time.Second)}, nil
 	}
+	s.last = rejected
 	if s.calls++; s.calls == 1 && s.fail != nil {
 		return client.Token{}, s.fail
 	}
@@ -43,7 +45,8 @@ func TestRenew(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g := newGateway(t)
-			r := g.run(func(cfg *client.Config) { cfg.Tokens = &shortLived{fail: fail} })
+			tokens := &shortLived{fail: fail}
+			r := g.run(func(cfg *client.Config) { cfg.Tokens = tokens })
 			r.online(1)
 			auth := g.await(1, frame.Auth)
 			if *auth[0].Token != "token-2" || auth[0].Ref == "" {
@@ -54,8 +57,13 @@ func TestRenew(t *testing.T) {
 					t.Errorf("%d connections, %d in all: the connection must stay open", len(g.conns), len(g.tokens))
 				}
 			})
-			g.cut("", 1012)
+			g.cut("", 4001) // refers to the new token
 			r.online(2)
+			tokens.mu.Lock()
+			defer tokens.mu.Unlock()
+			if tokens.last != "token-2" {
+				t.Errorf("%s was reported as rejected, want token-2", tokens.last)
+			}
 			g.with(func() {
 				if want := "[token-1 token-2]"; fmt.Sprint(g.tokens) != want {
 					t.Errorf("tokens %v, want %s", g.tokens, want)

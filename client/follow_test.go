@@ -111,8 +111,11 @@ func TestFollow_noRoom(t *testing.T) {
 	r.until("the channel is left out", leftOut)
 	r.Follow(c)
 	g.await(2, frame.Subscribe)
-	got := r.until("the channel is left out again", leftOut)
-	if asked := g.received(frame.Unsubscribe); len(asked) != 0 || len(all[client.Left](got)) != 0 {
-		t.Errorf("unsubscribed %+v, left %+v", asked, all[client.Left](got))
+	g.push(frame.Encode(frame.TypingNotice{ChannelID: c, UserID: chat.NewUserID(), Typing: true}))
+	got := r.until("the frame after the refusal", func(got []client.Event) bool { return len(all[client.Typing](got)) > 0 })
+	r.Typing(c, true)
+	g.await(1, frame.Typing) // frames are sent in order, so another subscribe would have arrived before
+	if asked := g.received(frame.Subscribe, frame.Unsubscribe); len(asked) != 2 || len(all[client.Left](got)) != 0 || !leftOut(got) {
+		t.Errorf("asked %+v, left %+v, channels %+v", asked, all[client.Left](got), r.Channels())
 	}
 }

@@ -189,7 +189,7 @@ func TestSession_expired(t *testing.T) {
 			t.Fatal(err)
 		}
 		access, refresh := fmt.Sprint("access-", i+5), fmt.Sprint("refresh-", i+5)
-		if got, err := s.Token(t.Context(), ""); err != nil || got.Access != access || s.Credentials().Refresh != refresh {
+		if got, err := s.Token(t.Context(), "another"); err != nil || got.Access != access || s.Credentials().Refresh != refresh {
 			t.Errorf("%+v becomes %+v, %v, want %s", kept, got, err, access)
 		}
 	}

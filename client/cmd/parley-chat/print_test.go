@@ -148,20 +148,25 @@ func TestJoined(t *testing.T) {
 		name   string
 		before func(s *screen)
 		want   string
+		reads  int // how often the history is read
 	}{
-		{"the first channel", func(s *screen) { s.current, s.chosen = chat.ChannelID{}, false }, line + "  · talking in attic\n" + messages},
-		{"another channel", func(*screen) {}, line},
-		{"the user has chosen none", func(s *screen) { s.at(chat.ChannelID{}) }, line},
-		{"the current channel, of which a part was shown", func(s *screen) { s.at(attic); s.shown = 8 }, line + "[attic] 12:34 ann: new\n"},
-		{"the current channel, which was shown", func(s *screen) { s.at(attic); s.shown = 9 }, line},
+		{"the first channel", func(s *screen) { s.current, s.chosen = chat.ChannelID{}, false }, line + "  · talking in attic\n" + messages, 1},
+		{"another channel", func(*screen) {}, line, 0},
+		{"the user has chosen none", func(s *screen) { s.at(chat.ChannelID{}) }, line, 0},
+		{"the current channel, of which a part was shown", func(s *screen) { s.at(attic); s.shown = 8 }, line + "[attic] 12:34 ann: new\n", 1},
+		{"the current channel, which was shown", func(s *screen) { s.at(attic); s.shown = 9 }, line, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s, out := testScreen(t, answer(http.StatusOK, "%s", page))
+			reads := 0
+			s, out := testScreen(t, func(w http.ResponseWriter, r *http.Request) {
+				reads++
+				answer(http.StatusOK, "%s", page)(w, r)
+			})
 			tt.before(s)
 			s.show(t.Context(), joined)
-			if out.String() != tt.want {
-				t.Errorf("%q, want %q", out, tt.want)
+			if out.String() != tt.want || reads != tt.reads {
+				t.Errorf("%q after %d requests, want %q after %d", out, reads, tt.want, tt.reads)
 			}
 		})
 	}
