@@ -1,4 +1,4 @@
-/** One channel, as applications use it, and the events that refer to it. */
+/** The API for one channel, and the events that refer to a channel. */
 
 import { Emitter, type Listener, type Off } from "./emitter.js";
 import type { ClientError } from "./errors.js";
@@ -19,13 +19,16 @@ export interface SendOptions {
   /** The id of the message that this one replies to. */
   readonly replyTo?: string | undefined;
   /**
-   * A UUID. The server posts a message with the same id only once within ten minutes. Default: a
-   * new one.
+   * A UUID. Within ten minutes, the server posts only one message with a given id. Default: a new
+   * UUID.
    */
   readonly clientID?: string;
 }
 
-/** Selects a page of the history. Without before, after and around: the newest messages. */
+/**
+ * Selects a page of the history. If before, after and around are all absent, the page contains the
+ * newest messages.
+ */
 export interface HistoryQuery {
   /** Return the newest messages before this seq. */
   readonly before?: number;
@@ -37,7 +40,7 @@ export interface HistoryQuery {
   readonly limit?: number;
 }
 
-/** ChannelParts are the parts of a Client that its channels use. Core provides them. */
+/** ChannelParts are the parts of a Client that its channels use; Core provides them. */
 export interface ChannelParts {
   readonly subscriptions: Subscriptions;
   readonly outbox: Outbox;
@@ -51,8 +54,9 @@ export interface ChannelParts {
 }
 
 /**
- * A Channel is a handle to one channel. `client.channel(id)` always returns the same handle for an
- * id, even if the channel is not (yet) followed. Its listeners live as long as the client.
+ * A Channel is a handle for one channel. `client.channel(id)` always returns the same handle for an
+ * id, even if the channel is not (yet) followed. Its listeners stay registered for the lifetime of
+ * the client.
  */
 export class Channel {
   /** @internal */
@@ -74,14 +78,14 @@ export class Channel {
   }
 
   /**
-   * The channel as last described by the server. It is undefined until the first description
-   * arrives, and if the user is not a member.
+   * The server's latest description of the channel. It is undefined until the first description
+   * arrives, or if the user is not a member.
    */
   get summary(): ChannelSummary | undefined {
     return this.track?.summary;
   }
 
-  /** Whether the user is a member, as far as the server has reported. */
+  /** Whether the user is a member, according to the server's latest report. */
   get followed(): boolean {
     return this.track?.summary !== undefined;
   }
@@ -95,15 +99,15 @@ export class Channel {
   }
 
   /**
-   * Follows a channel that is left out. Missed events are delivered, as after any other
-   * interruption. If the connection has no room, the channel with the oldest activity is left out
-   * instead.
+   * Follows a channel that was left out. Missed events are delivered, as after any other
+   * interruption. If the connection has reached its limit, the channel with the least recent
+   * activity is left out instead.
    */
   follow(): void {
     this.parts.subscriptions.follow(this.id);
   }
 
-  /** Whether every event of the channel so far has been delivered to the listeners. */
+  /** Whether every event in the channel so far has been delivered to the listeners. */
   get caughtUp(): boolean {
     return this.track !== undefined && this.parts.subscriptions.caughtUp(this.track);
   }
@@ -115,7 +119,7 @@ export class Channel {
     return this.track && { seq: this.track.pos, epoch: this.track.epoch };
   }
 
-  /** The highest seq that is known for the channel. */
+  /** The channel's highest known seq. */
   get lastSeq(): number {
     return Math.max(this.track?.pos ?? 0, this.track?.summary?.last_seq ?? 0);
   }
@@ -136,17 +140,17 @@ export class Channel {
   }
 
   /**
-   * This user's messages that are not in the channel's log yet, in order: they are waiting, have
-   * failed, or are acknowledged but their event has not arrived. A message leaves the list before
-   * its event is emitted.
+   * This user's messages that are not in the channel's log yet, in order. Each one is still
+   * waiting, has failed, or has been acknowledged but its event has not arrived yet. A message
+   * leaves the list before its event is emitted.
    */
   get pending(): readonly Pending[] {
     return this.parts.outbox.of(this.id);
   }
 
   /**
-   * Sends a message. It is in `pending` immediately and is sent as soon as there is a connection,
-   * no matter how often the connection is lost.
+   * Sends a message. The message is added to `pending` immediately and sent as soon as there is a
+   * connection. If the connection is lost, the message is resent on the next one.
    */
   send(body: string, options: SendOptions = {}): Pending {
     this.parts.typing.messageSent(this.id);
@@ -164,7 +168,7 @@ export class Channel {
     return this.append({ type: "delete", message_id: messageID }).settled;
   }
 
-  /** Adds an emoji to a message or, with `remove`, removes it. */
+  /** Adds an emoji reaction to a message or, if `remove` is true, removes it. */
   react(messageID: string, emoji: string, remove = false): Promise<Ack> {
     return this.append({ type: "react", message_id: messageID, emoji, remove }).settled;
   }
@@ -174,16 +178,16 @@ export class Channel {
   }
 
   /**
-   * Reports that the user has read everything up to seq. Without a connection, it is reported on
-   * the next one.
+   * Reports that the user has read everything up to seq. If there is no connection, the report is
+   * sent on the next one.
    */
   markRead(seq: number): void {
     this.parts.markRead(this.id, seq);
   }
 
   /**
-   * Reports that everything up to seq has reached this client. The client does so itself unless
-   * `autoDelivered` is false.
+   * Reports that everything up to seq has reached this client. The client does this automatically
+   * unless `autoDelivered` is false.
    */
   markDelivered(seq: number): void {
     this.parts.receipts.move(this.id, seq, 0);
@@ -200,8 +204,8 @@ export class Channel {
   }
 
   /**
-   * Requests the status of the user's own messages, because receipts are not replayed. At most the
-   * ten newest of the given messages are requested.
+   * Requests the status of the user's own messages. This is necessary because receipts are not
+   * replayed. The request covers at most the ten newest of the given messages.
    */
   askReached(own: readonly OwnMessage[]): Promise<void> {
     return this.parts.reach.ask(this.id, own);
@@ -212,7 +216,7 @@ export class Channel {
     this.parts.typing.set(this.id, true);
   }
 
-  /** Reports that the user has stopped typing without sending. */
+  /** Reports that the user has stopped typing without sending a message. */
   stopTyping(): void {
     this.parts.typing.set(this.id, false);
   }
@@ -223,19 +227,22 @@ export class Channel {
   }
 
   /**
-   * Requests the users who are online and keeps that up to date from then on: see `online` and the event
-   * `presence`.
+   * Requests the list of online users and keeps it up to date from then on: see `online` and the
+   * `presence` event.
    */
   presence(): Promise<Online> {
     return this.parts.presence.ask(this.id);
   }
 
-  /** The members who are online; undefined until `presence()` was called and has been answered. */
+  /** The members who are online; undefined until a call to `presence()` has been answered. */
   get online(): Online | undefined {
     return this.parts.presence.of(this.id);
   }
 
-  /** Returns a page of messages, ascending by seq, with edits, deletions and reactions applied. */
+  /**
+   * Returns a page of messages in ascending order of seq, with edits, deletions and reactions
+   * applied.
+   */
   async history(query: HistoryQuery = {}): Promise<readonly Message[]> {
     const { before, after, around, limit } = query;
     const page = await this.rest.listMessages(this.id, { before_seq: before, after_seq: after, around, limit });
@@ -244,8 +251,8 @@ export class Channel {
 }
 
 /**
- * A channel is followed from now on. The first event is the one after `from`; the history holds
- * everything up to there.
+ * A channel is now being followed. The first event delivered is the one after `from`; the history
+ * contains everything up to and including `from`.
  */
 export interface Joined {
   readonly channel: Channel;
@@ -255,16 +262,16 @@ export interface Joined {
 /** A channel is no longer followed. */
 export interface Left {
   readonly channel: Channel;
-  /** The user who removed this user, if one did. */
+  /** The user who removed this user, if any. */
   readonly by?: string;
   /** The error, if the server refused the subscription. */
   readonly error?: ClientError;
 }
 
 /**
- * There is a gap that cannot be closed event by event. Discard everything that you hold for the
- * channel after `to.seq` and read the newest page of its history. The next event is the one after
- * `to`.
+ * There is a gap that cannot be closed event by event. Discard everything that you have stored for
+ * the channel after `to.seq` and read the newest page of its history. The next event is the one
+ * after `to`.
  */
 export interface Reset {
   readonly channel: Channel;
@@ -283,8 +290,8 @@ export interface UnreadChange {
 }
 
 /**
- * Other members have received or read more of this user's messages. Messages up to these seqs have
- * been delivered to, and read by, at least one of them.
+ * Other members have received or read more of this user's messages. At least one of them has
+ * received the messages up to `delivered`, and at least one has read the messages up to `read`.
  */
 export interface ReachedChange {
   readonly channel: Channel;
@@ -292,7 +299,7 @@ export interface ReachedChange {
   readonly read: number;
 }
 
-/** The events of one Channel, by name. */
+/** A Channel's events, by name. */
 export interface ChannelEvents {
   event: ChannelEvent;
   joined: Joined;

@@ -1,17 +1,18 @@
 /**
  * Parley's JavaScript SDK: a chat client that stays connected.
  *
- * A Client keeps one WebSocket open. If the connection is lost for any reason that is not final,
- * the client waits, reconnects, resumes every channel where it stopped, and resends what was not
- * acknowledged. It guarantees:
+ * A Client keeps one WebSocket open. If the connection is lost and the reason is not final, the
+ * client waits, reconnects, resumes every channel where it stopped, and resends everything that was
+ * not acknowledged. It guarantees:
  *
- *   - Every event of a channel is delivered once, in order and without gaps, across any number of
- *   connections. If that is impossible (the server lost writes, or too much was missed), the event
- *   `reset` reports this and what to do. - Every message settles once: it is acknowledged with its
- *   seq, or refused with a reason. It is posted only once, whatever is lost on the way.
+ *   - Every event in a channel is delivered exactly once, in order and without gaps, across any
+ *     number of connections. If that is impossible because the server lost writes or too many
+ *     events were missed, the event `reset` reports it; see Reset for what to do then.
+ *   - Every message settles exactly once: it is either acknowledged with its seq or refused with a
+ *     reason. It is posted at most once, no matter what is lost in transit.
  *
  * The constructor does no I/O. connect() starts the client and close() ends it. Listeners are
- * called one after the other.
+ * called one after another.
  */
 
 import { Channel } from "./channel.js";
@@ -30,44 +31,50 @@ const DEFAULT_MAX_PENDING = 1_000;
 const DEFAULT_MAX_CATCH_UP = 10_000;
 
 export interface ClientConfig {
-  /** http(s)://host of the REST API. Default: the origin of the page. */
+  /** The base URL of the REST API, http(s)://host. Default: the page's origin. */
   readonly url?: string;
   /**
-   * The gateways' addresses, ws(s)://host/ws. Connection attempts use them in rotation. Default:
-   * /ws at url.
+   * The gateways' addresses, ws(s)://host/ws. Connection attempts rotate through them. Default: the
+   * path /ws under `url`.
    */
   readonly sockets?: readonly string[];
   /**
-   * Where the tokens are: in cookies (the default in a page) or managed by the program (the default
-   * elsewhere).
+   * Where the tokens are kept: in cookies (the default in a web page) or by the program (the
+   * default elsewhere).
    */
   readonly auth?: "cookies" | BearerAuth;
-  /** The user's id, if known. Saved messages are then available before the first connection. */
+  /**
+   * The user's id, if known. If it is set, saved messages are available before the first
+   * connection.
+   */
   readonly userID?: string;
   /**
    * Positions saved from an earlier Client. A channel without a position is followed from its
    * newest event.
    */
   readonly positions?: Readonly<Record<string, Position>>;
-  /** Stores messages that are neither acknowledged nor refused yet. Default: in memory. */
+  /**
+   * Stores messages that have been neither acknowledged nor refused yet. Default: an in-memory
+   * store.
+   */
   readonly pendingStore?: PendingStore;
   /** The maximum number of unacknowledged sends. Default: 1,000. */
   readonly maxPending?: number;
   /**
-   * The maximum number of missed events per channel to fetch, 200 per request; beyond that a Reset
-   * follows. Default: 10,000.
+   * The maximum number of missed events to fetch per channel, 200 per request. If more were missed,
+   * the client emits a `reset` event instead. Default: 10,000.
    */
   readonly maxCatchUp?: number;
   /** Whether events count as delivered as soon as this client receives them. Default: true. */
   readonly autoDelivered?: boolean;
   readonly fetch?: typeof globalThis.fetch;
-  /** Node 20 has no WebSocket: pass the one from the package `ws`. */
+  /** Node 20 has no built-in WebSocket; pass the one from the `ws` package. */
   readonly WebSocket?: SocketConstructor;
 }
 
 /**
- * A Client is one user's connection to Parley. Once it has ended, or for another user, create a new
- * one.
+ * A Client is one user's connection to Parley. It cannot be reused: create a new one after it has
+ * ended, or for another user.
  */
 export class Client {
   /** The REST API, using the client's session. It works without a WebSocket connection. */
@@ -109,7 +116,7 @@ export class Client {
     this.core.connector.start();
   }
 
-  /** Ends the client. Pending sends fail with `closed`; they stay in their store. */
+  /** Ends the client. Pending sends fail with `closed` but stay in the pending store. */
   close(): void {
     this.core.close();
   }
@@ -139,9 +146,7 @@ export class Client {
     return this.core.connector.state;
   }
 
-  /**
-   * Whether there may be a session. If there is none, any authenticated request would be refused.
-   */
+  /** Whether there may be a session. If false, any authenticated request would be refused. */
   get hasSession(): boolean {
     return this.tokens.present;
   }
@@ -155,7 +160,7 @@ export class Client {
     return this.core.sessionID;
   }
 
-  /** The server's limits, as announced when connecting. The client stays within them by itself. */
+  /** The limits that the server announced on connection. The client respects them automatically. */
   get limits(): Limits | undefined {
     return this.core.limits;
   }
@@ -164,20 +169,20 @@ export class Client {
     return this.core.emitter.on(name, listener);
   }
 
-  /** Returns the channel with the id, always the same object. */
+  /** Returns the channel with the given id. It always returns the same object for the same id. */
   channel(id: string): Channel {
     let channel = this.channelsByID.get(id);
     if (!channel) this.channelsByID.set(id, (channel = new Channel(id, this.core, this.rest)));
     return channel;
   }
 
-  /** Returns the direct channel with a user; the server creates it if there is none. */
+  /** Returns the direct channel with a user; the server creates it if it does not exist. */
   async direct(userID: string): Promise<Channel> {
     const { id } = await this.rest.openDirectChannel({ user_id: userID });
     return this.channel(id);
   }
 
-  /** Returns the channels that are followed, in no particular order. */
+  /** Returns the followed channels, in no particular order. */
   channels(): Channel[] {
     return [...this.core.subscriptions.tracks.values()].filter((t) => t.summary).map((t) => this.channel(t.id));
   }
@@ -188,15 +193,15 @@ export class Client {
   }
 
   /**
-   * Returns all messages that are not in the log yet: waiting, failed, or with their event still to
-   * arrive.
+   * Returns all messages that are not in the log yet: those that are waiting or have failed, and
+   * acknowledged ones whose event has not arrived.
    */
   pending(): readonly Pending[] {
     return this.core.outbox.all();
   }
 }
 
-/** storage returns localStorage if the environment has it and the page may use it. */
+/** storage returns localStorage if the environment provides it and the page may use it. */
 function storage(): Storage | undefined {
   try {
     return globalThis.localStorage;

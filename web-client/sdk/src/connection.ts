@@ -1,10 +1,10 @@
-/** One WebSocket connection, from opening to end. */
+/** One WebSocket connection, from opening to closing. */
 
 import { CloseError } from "./errors.js";
 import { SUBPROTOCOL, type Hello, type ServerFrame } from "./frames.js";
 
 /**
- * The part of the WebSocket interface that the SDK uses. Browsers, Node and the package ws
+ * The part of the WebSocket interface that the SDK uses. Browsers, Node and the ws package
  * implement it.
  */
 export interface SocketLike {
@@ -19,7 +19,7 @@ export type SocketConstructor = new (url: string, protocols: string[]) => Socket
 export interface ConnectionHandlers {
   /** The server has sent hello. */
   greeted(hello: Hello): void;
-  /** A frame after hello. */
+  /** A frame has arrived after hello. */
   frame(frame: ServerFrame): void;
 }
 
@@ -29,16 +29,16 @@ export interface ConnectionEnd {
 }
 
 const OPEN = 1;
-/** Timeout for the upgrade and hello. */
+/** Timeout for the upgrade and the hello frame together. */
 const HELLO_TIMEOUT_MS = 20_000;
-/** Timeout for the answer to a ping. */
+/** Timeout for the response to a ping. */
 const PONG_TIMEOUT_MS = 10_000;
 const CHECK_INTERVAL_MS = 5_000;
 
 /**
- * Connection is one WebSocket. A page cannot see the server's pings. To detect a connection that
- * was lost on the way, it sends a ping of its own when nothing has arrived for the server's
- * heartbeat interval, and ends if there is no answer.
+ * Connection is one WebSocket. Scripts cannot see the server's pings. To detect a dead connection,
+ * Connection sends a ping of its own when nothing has arrived for the server's heartbeat interval,
+ * and closes if there is no response.
  */
 export class Connection {
   readonly ended: Promise<ConnectionEnd>;
@@ -47,7 +47,7 @@ export class Connection {
   private over = false;
   private greeted = false;
   private lastReceivedAt = Date.now();
-  /** Nothing has arrived since the last probe. */
+  /** Whether nothing has arrived since the last probe. */
   private silent = false;
   private heartbeat = HELLO_TIMEOUT_MS;
   private deadline: ReturnType<typeof setTimeout> | undefined;
@@ -66,7 +66,8 @@ export class Connection {
         this.over = true;
         clearTimeout(this.deadline);
         clearInterval(this.watch);
-        // The close event waits for the other side, which may be gone, so do not wait for it.
+        // The close event fires only when the server has responded, which it may never do, so do
+        // not wait for it.
         this.ws.close(1000);
         resolve({ greeted: this.greeted, error });
       };
@@ -79,8 +80,8 @@ export class Connection {
     this.ws.addEventListener("close", (event: { code: number; reason: string }) =>
       this.finish(new CloseError(event.code || 1006, event.reason)),
     );
-    // The close event follows and contains the reason. Without this listener, the package ws would
-    // throw the error.
+    // A close event with the reason follows. Without this listener, the ws package would throw the
+    // error.
     this.ws.addEventListener("error", () => {});
   }
 
@@ -93,7 +94,7 @@ export class Connection {
     if (!this.over && this.ws.readyState === OPEN) this.ws.send(frames.map((f) => JSON.stringify(f)).join("\n"));
   }
 
-  /** drop ends the connection without giving the server a reason. */
+  /** drop ends the connection immediately, as if it had been lost. */
   drop(): void {
     this.finish(new CloseError(1006, ""));
   }

@@ -1,5 +1,5 @@
 /**
- * Staying connected: connecting, backing off and reconnecting, and renewing tokens before they
+ * Keeps the client connected: connects, backs off and reconnects, and renews tokens before they
  * expire.
  */
 
@@ -10,11 +10,11 @@ import type { Hello, ServerFrame } from "./frames.js";
 import { Connection, type SocketConstructor } from "./connection.js";
 import { renewIn, type Token, type TokenSource } from "./tokens.js";
 
-/** After a connection of at least this duration, the backoff starts again from its minimum. */
+/** After a connection that lasted longer than this, the backoff restarts from its minimum. */
 const STEADY_CONNECTION_MS = 10_000;
 /**
- * Timeout for a pong when the network or the page's visibility has changed, so the connection may
- * be lost.
+ * Timeout for a pong after the network or the page's visibility has changed, when the connection
+ * may have been lost.
  */
 const PROBE_TIMEOUT_MS = 4_000;
 
@@ -24,16 +24,16 @@ export interface ConnectorHandlers {
   refuses(hello: Hello): EndReason | undefined;
   greeted(hello: Hello): void;
   frame(frame: ServerFrame): void;
-  /** The connection is lost, and with it everything that was in transit. */
+  /** The connection was lost, along with everything in transit. */
   lost(): void;
 }
 
 /** Verdict describes what to do after a connection has ended. */
 export interface Verdict {
   readonly final?: EndReason;
-  /** A new access token may help. */
+  /** Whether a new access token may help. */
   readonly token?: boolean;
-  /** The delay in milliseconds that the server asked for; 0 if it did not ask for one. */
+  /** The delay in milliseconds that the server requested; 0 if it requested none. */
   readonly after: number;
 }
 
@@ -57,7 +57,7 @@ export function classify(error: Error): Verdict {
   return { after: error instanceof ClientError ? error.retryAfterMs : 0 };
 }
 
-/** reconnectDelay reads the delay from the close reason, limited to one minute. */
+/** reconnectDelay returns the delay given in the close reason, capped at one minute. */
 function reconnectDelay(reason: string): number {
   try {
     const ms = (JSON.parse(reason) as { reconnect_after_ms?: unknown }).reconnect_after_ms;
@@ -72,13 +72,13 @@ function reconnectDelay(reason: string): number {
  */
 export interface Environment {
   /**
-   * Whether the browser reports no network. It may be wrong, for example for a server on the same
-   * machine.
+   * Whether the browser reports that it is offline. It may be wrong, for example if the server runs
+   * on the same machine.
    */
   readonly offline: () => boolean;
   /**
-   * Calls back when the network changes or the page becomes visible. Returns a function that stops
-   * this.
+   * Calls `changed` when the network changes or the page becomes visible. Returns a function that
+   * removes the listeners.
    */
   readonly onChange: (changed: () => void) => () => void;
 }
@@ -115,7 +115,7 @@ export class Connector {
     if (this.running || this.endReason) return;
     this.running = true;
     this.unlisten = this.environment?.onChange(() => {
-      // After any change, check at once whether the connection still works.
+      // After any change, check immediately whether the connection still works.
       this.connection?.probe(PROBE_TIMEOUT_MS);
       if (!this.environment?.offline()) this.wait.wake();
     });
@@ -139,7 +139,7 @@ export class Connector {
     this.connection?.send(...frames);
   }
 
-  /** caughtUp records that all missed events were delivered. */
+  /** caughtUp records that all missed events have been delivered. */
   caughtUp(): void {
     if (this.state.name === "catching-up") this.setState({ name: "up-to-date" });
   }
@@ -168,13 +168,13 @@ export class Connector {
       const { greeted, error, token } = await this.connect(rejected);
       if (this.endReason) return;
       const verdict = classify(error);
-      // A password change ends the session and starts another one.
+      // A password change ends the session and starts a new one.
       if (verdict.final === "session-revoked" && token && (await this.tokens.replacementFor(token))) {
         failures = 0;
         continue;
       }
       if (this.endReason) return;
-      // After a refused token, one renewed token is tried.
+      // If a token was refused, try again once with a renewed token.
       const retryWithNewToken = verdict.token === true && token !== undefined && (greeted || !renewed);
       if (verdict.token && token) [rejected, renewed] = [token, true];
       else if (greeted) [rejected, renewed] = [undefined, false];
@@ -189,7 +189,7 @@ export class Connector {
     }
   }
 
-  /** connect runs one connection, from requesting a token until it ends. */
+  /** connect runs one connection, from requesting a token until the connection ends. */
   private async connect(rejected: Token | undefined): Promise<Attempt> {
     let token: Token | undefined;
     try {
@@ -220,8 +220,8 @@ export class Connector {
   }
 
   /**
-   * renewBefore renews the token before it expires, repeatedly. For tokens in cookies, the server
-   * itself notifies the gateway.
+   * renewBefore renews the token before it expires, and then schedules the next renewal. If the
+   * tokens are in cookies, the server itself notifies the gateway.
    */
   private renewBefore(token: Token, onRenewed: (next: Token) => void, failures = 0): void {
     const due = renewIn(token, Date.now());
@@ -237,8 +237,8 @@ export class Connector {
             this.renewBefore(next, onRenewed);
           },
           (error: unknown) => {
-            // If the session is over, the server closes with 4001 when the token expires, and the
-            // error recurs then.
+            // If the session is over, the server closes the connection with 4001 when the token
+            // expires, and the error occurs again then.
             if (this.connection === connection && error instanceof Error && !classify(error).final) this.renewBefore(token, onRenewed, failures + 1);
           },
         );

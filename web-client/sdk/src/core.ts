@@ -18,7 +18,7 @@ import { Subscriptions, type Track } from "./subscriptions.js";
 import type { TokenSource } from "./tokens.js";
 import { UnreadCounts } from "./unread.js";
 
-/** PAGE_SIZE is the number of items to request per page: the server's maximum. */
+/** PAGE_SIZE is the number of items to request per page, which is the server's maximum. */
 const PAGE_SIZE = 200;
 /**
  * COUNTS_DELAY_MS is how long to wait for a read position to reach the server before requesting
@@ -26,7 +26,7 @@ const PAGE_SIZE = 200;
  */
 const COUNTS_DELAY_MS = 1_500;
 
-/** The events of a Client, by name: those of all its channels, and its own. */
+/** A Client's events, by name: the events of all its channels, and its own. */
 export interface ClientEvents extends ChannelEvents {
   state: ConnectionState;
   group: GroupNotice;
@@ -115,7 +115,7 @@ export class Core implements ChannelParts {
       listed: (track) => this.listed(track),
       joined: (track, from) => {
         this.notify(track.id, "joined", { channel: this.channel(track.id), from });
-        // The history holds everything up to here, so the user's device has received it.
+        // The history contains everything up to here, so it counts as delivered to this device.
         if (this.config.autoDelivered) this.receipts.move(track.id, from.seq, 0);
       },
       left: (track, by, error) => this.left(track, by, error),
@@ -133,7 +133,7 @@ export class Core implements ChannelParts {
     });
   }
 
-  /** notify calls the listeners of a channel and those of the client. */
+  /** notify calls the channel's listeners, and then the client's. */
   private notify<K extends keyof ChannelEvents>(channelID: string, name: K, value: ChannelEvents[K] & ClientEvents[K]): void {
     this.channel(channelID).emitter.emit(name, value);
     this.emitter.emit(name, value);
@@ -188,7 +188,8 @@ export class Core implements ChannelParts {
   }
 
   /**
-   * handleNotice handles ephemeral frames and events. It ignores frames of later protocol versions.
+   * handleNotice handles ephemeral frames and events. It ignores frames from later protocol
+   * versions.
    */
   private handleNotice(frame: ServerFrame): void {
     switch (frame.type) {
@@ -221,7 +222,7 @@ export class Core implements ChannelParts {
 
   private receipt(frame: Extract<ServerFrame, { type: "receipt" }>): void {
     if (frame.user_id === this.me) {
-      // Another device of this user has read up to here.
+      // This user has read up to here on another device.
       this.receipts.fromServer(frame.channel_id, { last_delivered_seq: frame.delivered_seq, last_read_seq: frame.read_seq });
       this.unread.read(frame.channel_id, frame.read_seq);
     } else {
@@ -270,7 +271,7 @@ export class Core implements ChannelParts {
   private channelProgress(id: string): { since: number; caughtUp: boolean; pos: number } | undefined {
     const track = this.subscriptions.tracks.get(id);
     if (track) return { since: track.since, caughtUp: this.subscriptions.caughtUp(track), pos: track.pos };
-    // Until hello has listed all channels, a channel that is not listed yet may still be added.
+    // Until the server has listed all channels, a channel that is missing may still be added.
     return this.connector.state.name === "up-to-date" ? { since: Infinity, caughtUp: false, pos: 0 } : undefined;
   }
 
@@ -280,14 +281,14 @@ export class Core implements ChannelParts {
   }
 
   /**
-   * recount requests the counts that only the server knows, once the read position has arrived
-   * there.
+   * recount requests the counts that only the server knows, after giving the read position time to
+   * reach the server.
    */
   private recount(id: string): void {
     clearTimeout(this.recounts.get(id));
     const request = async (): Promise<void> => {
       this.recounts.delete(id);
-      if (!this.connector.up || !this.subscriptions.tracks.has(id)) return; // the next hello carries the counts
+      if (!this.connector.up || !this.subscriptions.tracks.has(id)) return; // the next hello contains the counts
       const details = await this.rest.getChannel(id).catch(() => undefined);
       if (details && this.subscriptions.tracks.has(id)) this.unread.fromServer(id, details, this.receipts.read(id));
     };
@@ -301,7 +302,7 @@ export class Core implements ChannelParts {
   }
 }
 
-/** updated returns the channel's summary after the event. */
+/** updated returns the channel's summary as changed by the event. */
 function updated(summary: ChannelSummary, event: WireEvent): ChannelSummary {
   const last_seq = Math.max(summary.last_seq, event.seq);
   const name = event.type === "channel_updated" ? event.channel["name"] : undefined;

@@ -7,8 +7,8 @@ export type Off = () => void;
 
 /**
  * Emitter calls listeners in the order in which they were added. An error thrown by a listener is
- * reported as an uncaught error and does not stop the others: a mistake in the page must not stop
- * the protocol.
+ * reported as an uncaught error and does not keep the other listeners from running: a bug in the
+ * page must not break the protocol.
  */
 export class Emitter<Events extends object> {
   private readonly listeners = new Map<keyof Events, Set<Listener<never>>>();

@@ -5,15 +5,15 @@ import type { ProblemCode, ProblemField } from "./rest-types.js";
 /** The codes of errors that the SDK itself raises, in addition to the server's codes. */
 export type LocalCode =
   /**
-   * close() was called before the answer arrived, so it is unknown whether the request was carried
-   * out.
+   * close() was called before the response arrived, so it is unknown whether the request was
+   * carried out.
    */
   | "closed"
-  /** Too many sends are waiting (`maxPending`). */
+  /** Too many sends are pending (`maxPending`). */
   | "full"
   /**
    * The request cannot be repeated safely: it was sent so long ago that the server may no longer
-   * recognize it as a repetition, and the channel's events since then were not seen.
+   * recognize it as a duplicate, and not all of the channel's events since then were seen.
    */
   | "unknown"
   /** There is no connection, and the request is not queued for the next one. */
@@ -28,7 +28,7 @@ export class ClientError extends Error {
   constructor(
     readonly code: ProblemCode | LocalCode,
     message: string,
-    /** How many milliseconds to wait before retrying may succeed; 0 if unknown. */
+    /** How many milliseconds to wait before a retry may succeed; 0 if unknown. */
     readonly retryAfterMs: number = 0,
   ) {
     super(message);
@@ -36,7 +36,10 @@ export class ClientError extends Error {
   }
 }
 
-/** ApiError is a REST request that the server refused, as its problem document describes. */
+/**
+ * ApiError reports that the server refused a REST request, with the details from its problem
+ * document.
+ */
 export class ApiError extends ClientError {
   constructor(
     readonly status: number,
@@ -52,7 +55,7 @@ export class ApiError extends ClientError {
   }
 }
 
-/** CloseError is the end of a connection, closed by the server or lost on the way (1006). */
+/** CloseError reports the end of a connection that the server closed or that was lost (1006). */
 export class CloseError extends Error {
   constructor(
     readonly code: number,

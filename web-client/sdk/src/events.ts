@@ -1,19 +1,19 @@
-/** The events of channels, and the state of the connection. */
+/** Channel events and the connection state. */
 
 import type { WireEvent } from "./frames.js";
 
-/** A position in a channel: everything up to seq, in this epoch. */
+/** A position in a channel: everything up to and including seq, within this epoch. */
 export interface Position {
   readonly seq: number;
   readonly epoch: string;
 }
 
-/** How far a message has progressed, in this order. It may skip steps. */
+/** The progress of a message. It moves through the statuses in this order but may skip some. */
 export type SendStatus = "pending" | "sent" | "delivered" | "read" | "failed";
 
 /**
- * An event of a channel's log: a message, an edit, a reaction, a membership change. Every seq of a
- * channel is delivered once, in order. `seq` and `epoch` form a Position to save.
+ * An event in a channel's log, such as a message, an edit, a reaction or a membership change. Every
+ * seq in a channel is delivered exactly once, in order. `seq` and `epoch` form a Position to save.
  */
 export type ChannelEvent = WireEvent & {
   readonly epoch: string;
@@ -24,21 +24,21 @@ export type ChannelEvent = WireEvent & {
 /** The state of the connection. */
 export type ConnectionState =
   /**
-   * Not trying: connect() was not called yet, or the browser reports no network. In that case,
-   * `retryAt` is the next attempt.
+   * Not connecting: connect() has not been called yet, or the browser reports that it is offline.
+   * In the latter case, `retryAt` is the time of the next attempt.
    */
   | { readonly name: "offline"; readonly retryAt?: number }
   | { readonly name: "connecting"; readonly attempt: number }
   /**
-   * The connection was lost or could not be established. `retryAt` is the next attempt, in
-   * milliseconds since 1970.
+   * The connection was lost or could not be established. `retryAt` is the time of the next attempt,
+   * in milliseconds since 1970.
    */
   | { readonly name: "reconnecting"; readonly retryAt: number; readonly attempt: number; readonly error?: Error }
   /** The server has accepted the connection; missed events are being delivered. */
   | { readonly name: "catching-up" }
   /** Every event so far has been delivered. */
   | { readonly name: "up-to-date" }
-  /** The client has ended; create another one. */
+  /** The client has ended; create a new one. */
   | { readonly name: "ended"; readonly reason: EndReason; readonly error?: Error };
 
 export type EndReason =

@@ -1,10 +1,10 @@
-/** The frames of docs/websocket.md, with their names on the wire. */
+/** The frames described in docs/websocket.md, with the names that they use on the wire. */
 
 import type { ChannelKind } from "./rest-types.js";
 
 export const SUBPROTOCOL = "parley.v1";
 
-/** HELLO_CHANNELS is how many channels hello carries; the rest follow in hello_more. */
+/** HELLO_CHANNELS is the maximum number of channels in hello; the rest follow in hello_more. */
 export const HELLO_CHANNELS = 200;
 
 interface EventBase {
@@ -16,7 +16,7 @@ interface EventBase {
 
 interface Sent extends EventBase {
   readonly sender_id: string;
-  /** Identifies the events that this client has sent itself. */
+  /** Lets this client recognize the events that it sent itself. */
   readonly client_id?: string | null;
 }
 
@@ -24,7 +24,10 @@ export interface PostedEvent extends Sent {
   readonly type: "message";
   readonly sender_name: string;
   readonly body: string;
-  /** The members whose @username the body contains; the channel's own id stands for @channel. */
+  /**
+   * The ids of the members whom the body mentions by @username. The channel's own id stands for
+   * @channel.
+   */
   readonly mentions: readonly string[];
   readonly reply_to: string | null;
 }
@@ -66,7 +69,7 @@ export interface ChannelUpdatedEvent extends EventBase {
   readonly channel: Readonly<Record<string, unknown>>;
 }
 
-/** A seq that holds no event: count it and show nothing. */
+/** A seq without an event. It advances the position, but there is nothing to show for it. */
 export interface TombstoneEvent extends EventBase {
   readonly type: "failed" | "lost" | "noop";
 }
@@ -78,7 +81,7 @@ export interface GapEvent extends EventBase {
   readonly to: number;
 }
 
-/** An event of a channel's log, as on the wire. */
+/** An event in a channel's log, in its wire format. */
 export type WireEvent =
   | PostedEvent
   | EditEvent
@@ -91,13 +94,13 @@ export type WireEvent =
 
 export interface Limits {
   readonly max_body_bytes: number;
-  /** 0: no limit. */
+  /** 0 means no limit. */
   readonly rate_messages: number;
   readonly rate_seconds: number;
   readonly rate_block_seconds: number;
 }
 
-/** A channel as hello lists it. */
+/** A channel as listed in hello. */
 export interface ChannelSummary {
   readonly channel_id: string;
   /** Empty for a direct channel. */
@@ -110,8 +113,8 @@ export interface ChannelSummary {
   readonly unread_mentions: number;
   readonly epoch: string;
   /**
-   * The user has more channels than a connection can follow, and this one is left out; see
-   * Channel.follow.
+   * Set if this channel is left out because the user has more channels than a connection can
+   * follow; see Channel.follow.
    */
   readonly not_followed?: true;
 }
@@ -152,7 +155,7 @@ export interface Resync {
   readonly epoch: string;
 }
 
-/** Confirms that an event is durable, with its id and seq. */
+/** Confirms that an event is durable, and reports its id and seq. */
 export interface AckFrame {
   readonly type: "ack";
   readonly channel_id: string;
@@ -168,7 +171,7 @@ export interface ErrorFrame {
   readonly code: string;
   readonly message: string;
   readonly retry_after_ms?: number;
-  /** In answers to `subscribe`: the refused channel. */
+  /** The refused channel, if the error answers a `subscribe`. */
   readonly channel_id?: string;
 }
 
@@ -190,7 +193,7 @@ export interface Membership {
   readonly channel?: ChannelSummary;
 }
 
-/** This user was added to a group, removed from it, or the group was changed. */
+/** This user was added to a group or removed from it, or the group was changed. */
 export interface GroupNotice {
   readonly type: "group";
   readonly group_id: string;
@@ -215,8 +218,8 @@ export interface TypingNotice {
 }
 
 /**
- * Reports the members that have come online or gone offline. In a channel with many members online,
- * it has only the count.
+ * Reports the members who have come online or gone offline. If many members are online, it contains
+ * only the count.
  */
 export interface PresenceNotice {
   readonly type: "presence";
@@ -252,7 +255,7 @@ export interface Pong {
   readonly ref?: string;
 }
 
-/** Any frame from the server, of the types that this client knows. */
+/** Any frame from the server of a type that this client knows. */
 export type ServerFrame =
   | WireEvent
   | Hello

@@ -1,4 +1,4 @@
-/** HTTP requests, and the problem documents that answer them. */
+/** HTTP requests, and the problem documents that describe their errors. */
 
 import { ApiError, ClientError } from "./errors.js";
 import type { Problem, ProblemCode } from "./rest-types.js";
@@ -60,8 +60,8 @@ export class Http {
 }
 
 /**
- * problem parses a problem document. For any other error response, as from a proxy, it derives the
- * code from the status.
+ * problem parses a problem document. For any other error response, such as one from a proxy, it
+ * derives the code from the status.
  */
 function problem(response: Response, text: string): ApiError {
   let document: Partial<Problem> = {};

@@ -1,6 +1,6 @@
 /**
- * The outbox settles every send once: acknowledged with its seq, or refused with a reason. None is
- * posted twice.
+ * The outbox settles every send exactly once: the send is either acknowledged with its seq or
+ * refused with a reason. No message is posted twice.
  */
 
 import { jitter } from "./backoff.js";
@@ -11,25 +11,25 @@ import type { Ack, PendingStore, StoredSend } from "./pending.js";
 import { newClientID, Send, type SendOwner } from "./send.js";
 
 /**
- * MAX_IN_FLIGHT is how many sends may be awaiting their acknowledgement. The server allows 64 per
+ * MAX_IN_FLIGHT is the maximum number of sends awaiting acknowledgement. The server allows 64 per
  * connection.
  */
 const MAX_IN_FLIGHT = 32;
-/** MAX_RETRY_DELAY_MS is the longest wait after a refusal that specifies no delay. */
+/** MAX_RETRY_DELAY_MS is the maximum delay after a refusal that specifies none. */
 const MAX_RETRY_DELAY_MS = 1_000;
 
 /**
  * ChannelProgress is the information about a channel that the outbox needs before it resends a
- * message that may have been posted.
+ * message that may already have been posted.
  */
 export interface ChannelProgress {
   /**
-   * Every event since this time was seen. 0 means every event; Infinity means that the channel is
-   * not followed.
+   * Every event since this time has been seen. 0 means all events; Infinity means that the channel
+   * is not followed.
    */
   readonly since: number;
   readonly caughtUp: boolean;
-  /** The newest event that was delivered to the listeners. */
+  /** The seq of the newest event delivered to the listeners. */
   readonly pos: number;
 }
 
@@ -42,12 +42,14 @@ export interface OutboxHandlers {
   channel(channelID: string): ChannelProgress | undefined;
 }
 
-/** Outbox holds unsettled sends in order, and failed ones until the user decides about them. */
+/**
+ * Outbox holds unsettled sends in order, and failed ones until the user retries or discards them.
+ */
 export class Outbox implements SendOwner {
   private readonly waiting = new Map<string, Send>(); // by client_id, in order
   /**
-   * Messages to show apart from the log: waiting, failed, or with their event still to be
-   * delivered.
+   * Messages to show separately from the log: those that are waiting or have failed, and
+   * acknowledged ones whose event has not been delivered yet.
    */
   private readonly shown = new Map<string, Send>();
   private readonly pace = new Pace();
@@ -67,7 +69,7 @@ export class Outbox implements SendOwner {
     this.pace.limits = limits;
   }
 
-  /** of returns the messages of a channel that are shown apart from the log, in order. */
+  /** of returns the messages of a channel that are shown separately from the log, in order. */
   of(channelID: string): readonly Send[] {
     return this.all().filter((s) => s.channelID === channelID);
   }
@@ -76,7 +78,10 @@ export class Outbox implements SendOwner {
     return [...this.shown.values()].sort((a, b) => a.createdAt - b.createdAt);
   }
 
-  /** open sets the user and restores the user's saved sends. Sends added while they load wait. */
+  /**
+   * open sets the user and restores the user's saved sends. Sends that are added during the load
+   * wait until it is complete.
+   */
   async open(userID: string): Promise<void> {
     if (this.user === userID) return;
     this.user = userID;
@@ -104,7 +109,7 @@ export class Outbox implements SendOwner {
     this.handlers.status(send);
   }
 
-  /** add puts a send into the outbox, or returns the one that has the same client_id. */
+  /** add puts a send into the outbox, or returns the existing one with the same client_id. */
   add(frame: Outbound): Send {
     const known = this.waiting.get(frame.client_id);
     if (known) return known;
@@ -142,7 +147,10 @@ export class Outbox implements SendOwner {
     if (this.user !== "" && send.kind === "send") this.store.remove(this.user, send.clientID);
   }
 
-  /** lost handles the loss of the connection: whatever was in flight is resent on the next one. */
+  /**
+   * lost handles the loss of the connection: everything that was in flight is resent on the next
+   * one.
+   */
   lost(): void {
     clearTimeout(this.timer);
     for (const send of this.waiting.values()) send.inFlight = false;
@@ -183,8 +191,8 @@ export class Outbox implements SendOwner {
   }
 
   /**
-   * next returns the next send, or how long to wait for it (0: until something changes). Each
-   * channel keeps its order.
+   * next returns the next send, or how many milliseconds to wait for it (0 means until something
+   * changes). Sends to the same channel stay in order.
    */
   private next(now: number): { send?: Send; wait: number } {
     let wait = 0;
@@ -205,9 +213,9 @@ export class Outbox implements SendOwner {
   }
 
   /**
-   * expire handles sends that the server may no longer recognize as repetitions. Once the channel
-   * has delivered all events since the first attempt, and the send is not among them, it is sent as
-   * a new message.
+   * expire handles sends that the server may no longer recognize as duplicates. Once all of the
+   * channel's events since the first attempt have been delivered and the send is not among them, it
+   * is sent as a new message.
    */
   private expire(now: number): void {
     for (const send of [...this.waiting.values()]) {
@@ -221,7 +229,9 @@ export class Outbox implements SendOwner {
     }
   }
 
-  /** acked handles an acknowledgement. It ignores one for a send that is not waiting. */
+  /**
+   * acked handles an acknowledgement. It ignores acknowledgements of sends that are not waiting.
+   */
   acked(frame: AckFrame): void {
     const send = this.waiting.get(frame.client_id);
     if (send) this.settle(send, { channelID: frame.channel_id, clientID: frame.client_id, id: frame.id, seq: frame.seq, sentAt: frame.sent_at });
@@ -229,8 +239,8 @@ export class Outbox implements SendOwner {
   }
 
   /**
-   * seen settles a send by its own event, which proves as much as an acknowledgement. From now on
-   * the event shows the message.
+   * seen settles a send when its own event arrives, which is as good as an acknowledgement. From
+   * then on, the log shows the message.
    */
   seen(event: WireEvent): void {
     const clientID = "client_id" in event ? event.client_id : undefined;
@@ -241,7 +251,8 @@ export class Outbox implements SendOwner {
   }
 
   /**
-   * advancedTo records that every event up to seq was delivered, or will be read from the history.
+   * advancedTo records that every event up to seq has been delivered, or will be read from the
+   * history.
    */
   advancedTo(channelID: string, seq: number): void {
     for (const [id, send] of this.shown) {
@@ -255,7 +266,7 @@ export class Outbox implements SendOwner {
     send.acknowledge(ack);
     const channel = this.handlers.channel(send.channelID);
     const eventExpected = channel !== undefined && channel.since !== Infinity && channel.pos < ack.seq;
-    if (!eventExpected) this.shown.delete(send.clientID); // its event was delivered or never will be
+    if (!eventExpected) this.shown.delete(send.clientID); // its event has been delivered or never will be
     this.handlers.status(send);
   }
 
@@ -272,7 +283,7 @@ export class Outbox implements SendOwner {
     this.handlers.status(send);
   }
 
-  /** refused handles an error frame that answers a send, and returns whether it did. */
+  /** refused handles an error frame if it answers a send, and returns whether it did. */
   refused(frame: ErrorFrame): boolean {
     const send = this.waiting.get(frame.ref ?? "");
     if (!send?.inFlight) return false;
@@ -290,8 +301,8 @@ export class Outbox implements SendOwner {
   }
 
   /**
-   * notStored handles an event that could not be stored. `acknowledged` is its send if that had
-   * settled; if not, the send is still in the outbox.
+   * notStored handles an event that could not be stored. `acknowledged` is the event's send if the
+   * send has already settled; otherwise the send is still in the outbox.
    */
   notStored(frame: FailedFrame, acknowledged: Send | undefined): void {
     const send = acknowledged ?? this.waiting.get(frame.client_id);

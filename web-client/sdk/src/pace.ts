@@ -1,6 +1,6 @@
 /**
- * Controls when sends may be sent: within the server's rate limit, and after the pauses that follow
- * refusals.
+ * Decides when messages may be sent: within the server's rate limit, and not before the back-off
+ * after a refusal has passed.
  */
 
 import type { Limits } from "./frames.js";
@@ -9,13 +9,13 @@ import type { Limits } from "./frames.js";
 const MARGIN_MS = 100;
 
 /**
- * Pace delays sends to stay within the rate limit, because exceeding it blocks the user for much
- * longer than waiting takes.
+ * Pace delays sends to stay within the rate limit, because a user who exceeds it is blocked for
+ * much longer than the delay.
  */
 export class Pace {
   limits: Limits | undefined;
-  private readonly pausedUntil = new Map<string, number>(); // end of the pause by channel; "" is all channels
-  private recent: number[] = []; // times of the last sends
+  private readonly pausedUntil = new Map<string, number>(); // when each channel's pause ends; the key "" stands for all channels
+  private recent: number[] = []; // times of the most recent sends
 
   /**
    * channelDelay returns how many milliseconds sends to the channel must wait, or 0 if they may be
@@ -25,7 +25,10 @@ export class Pace {
     return Math.max(this.pausedFor("", now), this.pausedFor(channelID, now));
   }
 
-  /** pause delays sends to a channel, or to all channels after a rate limit, which is per user. */
+  /**
+   * pause delays sends to one channel, or to all channels if channelID is undefined, because the
+   * rate limit applies per user.
+   */
   pause(channelID: string | undefined, until: number): void {
     const key = channelID ?? "";
     this.pausedUntil.set(key, Math.max(until, this.pausedUntil.get(key) ?? 0));

@@ -1,9 +1,9 @@
-/** Sends that are neither acknowledged nor refused yet, and their store. */
+/** Sends that have been neither acknowledged nor refused yet, and the store for them. */
 
 import type { ClientError } from "./errors.js";
 import type { SendStatus } from "./events.js";
 
-/** Confirms that an event is durable, with its id and seq. */
+/** Confirms that an event is durable, and reports its id and seq. */
 export interface Ack {
   readonly channelID: string;
   readonly clientID: string;
@@ -14,7 +14,7 @@ export interface Ack {
 
 export type SendKind = "send" | "edit" | "delete" | "react";
 
-/** The current state of something that was sent. */
+/** The current state of a send. */
 export interface Pending {
   readonly kind: SendKind;
   readonly clientID: string;
@@ -33,9 +33,12 @@ export interface Pending {
   readonly sentAt: string | undefined;
   /** Set if the status is `failed`. */
   readonly error: ClientError | undefined;
-  /** Resolves when it is acknowledged; rejects with `error`. Ignoring it is safe. */
+  /**
+   * Resolves when the send is acknowledged; rejects with `error` if it fails. Callers may ignore
+   * it.
+   */
   readonly settled: Promise<Ack>;
-  /** Sends a failed message again, as a new one in its place. */
+  /** Sends a failed message again, as a new message that replaces it. */
   retry(): Pending;
   /** Discards a failed send. */
   discard(): void;
@@ -49,28 +52,32 @@ export interface StoredSend {
   readonly reply_to?: string;
   /** When the user sent it, in milliseconds since 1970. */
   readonly created_at: number;
-  /** When it was first sent to the server, in milliseconds since 1970; 0 means not yet. */
+  /**
+   * When it was first sent to the server, in milliseconds since 1970; 0 if it has not been sent
+   * yet.
+   */
   readonly first: number;
   /** Set if it has failed; the user may retry it. */
   readonly failed?: { readonly code: ClientError["code"]; readonly message: string };
 }
 
 /**
- * Stores the messages that the server has neither acknowledged nor refused yet, so that a program
- * sends them even after a restart. They are stored per user, so that one user's messages are never
- * sent as another's.
+ * Stores the messages that the server has neither acknowledged nor refused yet, so that they are
+ * sent even after the program restarts. They are stored per user, so that one user's messages are
+ * never sent as another's.
  */
 export interface PendingStore {
   /** Returns the user's sends in the order in which they were added. */
   load(userID: string): readonly StoredSend[] | Promise<readonly StoredSend[]>;
   /**
-   * Adds a send, or replaces the one with the same client_id. It is called before the send is sent.
+   * Adds a send, or replaces the one with the same client_id. It is called before the message is
+   * sent.
    */
   put(userID: string, send: StoredSend): void;
   remove(userID: string, clientID: string): void;
 }
 
-/** Stores sends in memory. The default. */
+/** Stores sends in memory. This is the default. */
 export class MemoryPendingStore implements PendingStore {
   private readonly sends = new Map<string, Map<string, StoredSend>>();
 
@@ -91,8 +98,8 @@ export class MemoryPendingStore implements PendingStore {
 
 /**
  * Stores sends in localStorage, each under its own key, so that tabs do not overwrite each other's
- * sends. Two tabs may both send the same message; it has one client_id, so the server posts it only
- * once.
+ * sends. Two tabs may both send the same message; because it has the same client_id, the server
+ * posts it only once.
  */
 export class LocalStoragePendingStore implements PendingStore {
   constructor(
@@ -112,7 +119,7 @@ export class LocalStoragePendingStore implements PendingStore {
       try {
         sends.push(JSON.parse(this.storage.getItem(key) ?? "") as StoredSend);
       } catch {
-        // Not written by this class, or corrupt: it cannot be sent.
+        // The entry was not written by this class or is corrupt, so it cannot be sent.
       }
     }
     return sends.sort((a, b) => a.created_at - b.created_at);
@@ -122,7 +129,7 @@ export class LocalStoragePendingStore implements PendingStore {
     try {
       this.storage.setItem(this.key(userID, send.client_id), JSON.stringify(send));
     } catch {
-      // The storage is full. The message is still sent, but lost if the page closes before it
+      // The storage is full. The message is still sent, but it is lost if the page closes before it
       // settles.
     }
   }

@@ -4,14 +4,17 @@ import { ClientError } from "./errors.js";
 import type { ErrorFrame, PresenceNotice, TypingNotice } from "./frames.js";
 
 /**
- * TYPING_TIMEOUT_MS is slightly longer than the server's 6 s, because the frame that ends typing
- * may be lost.
+ * TYPING_TIMEOUT_MS is how long a member counts as typing without another frame, because the frame
+ * that ends typing may be lost. It is slightly longer than the server's 6 s.
  */
 const TYPING_TIMEOUT_MS = 8_000;
-/** TYPING_INTERVAL_MS is how often a start is repeated; the server accepts one every 2 s. */
+/**
+ * TYPING_INTERVAL_MS is the minimum interval between typing frames; the server accepts one every 2
+ * s.
+ */
 const TYPING_INTERVAL_MS = 3_000;
 
-/** Typing tracks who is typing in which channel, and reports that this user is. */
+/** Typing tracks who is typing in which channel, and reports when this user is typing. */
 export class Typing {
   private readonly typists = new Map<string, Map<string, ReturnType<typeof setTimeout>>>();
   private readonly lastSent = new Map<string, number>();
@@ -35,8 +38,9 @@ export class Typing {
   }
 
   /**
-   * messageSent reports that this user stopped typing by sending. The server must be told: it
-   * forwards a new start only after a stop, so typing the next message would not be shown.
+   * messageSent reports that this user has stopped typing because the message was sent. Without
+   * this report, other members would not see that the user is typing the next message, because the
+   * server forwards a new start only after a stop.
    */
   messageSent(channelID: string): void {
     this.set(channelID, false);
@@ -55,7 +59,7 @@ export class Typing {
     this.notify(notice);
   }
 
-  /** messageReceived ends the typing of a member whose message has arrived. */
+  /** messageReceived records that a member whose message has arrived is no longer typing. */
   messageReceived(channelID: string, userID: string): void {
     if (this.typists.get(channelID)?.has(userID)) {
       this.handle({ type: "typing", channel_id: channelID, user_id: userID, typing: false });
@@ -71,7 +75,7 @@ export class Typing {
 }
 
 /**
- * The members who are online in a channel. If many are online, only the count is kept up to date.
+ * The members who are online in a channel. If there are many, only the count is kept up to date.
  */
 export interface Online {
   readonly count: number;
@@ -106,8 +110,8 @@ export class Presence {
   }
 
   /**
-   * ask requests the users who are online. Without a connection it fails with `offline`, and the request is
-   * sent on the next one.
+   * ask requests the list of online users. If there is no connection, the call fails with
+   * `offline`, and the request is sent on the next connection.
    */
   ask(channelID: string): Promise<Online> {
     this.watched.add(channelID);
@@ -143,7 +147,7 @@ export class Presence {
     this.notify(notice);
   }
 
-  /** refused handles an error frame that answers a request, and returns whether it did. */
+  /** refused handles an error frame if it answers a request, and returns whether it did. */
   refused(frame: ErrorFrame): boolean {
     const query = this.queries.get(frame.ref ?? "");
     if (!query) return false;
@@ -152,7 +156,10 @@ export class Presence {
     return true;
   }
 
-  /** following requests presence after a channel was subscribed to, which presence requires. */
+  /**
+   * following requests a channel's presence after the channel was subscribed to, because presence
+   * requires a subscription.
+   */
   following(channelID: string): void {
     if (this.watched.has(channelID)) this.ask(channelID).catch(() => {}); // the answer arrives as a notice
   }

@@ -1,25 +1,27 @@
-/** How far this user's messages have progressed: delivered to another member, and read by one. */
+/** The progress of this user's messages: whether another member has received and read them. */
 
 import type { Receipt, ReceiptCounts } from "./frames.js";
 import type { Send } from "./send.js";
 
-/** MAX_TRACKED is the number of this user's unread messages whose status is tracked. */
+/**
+ * MAX_TRACKED is the maximum number of this user's messages that are tracked until they are read.
+ */
 const MAX_TRACKED = 1000;
 /**
- * Receipts are not replayed, so a reconnection requests the receipts of at most this many channels,
- * and of at most this many messages per channel.
+ * Receipts are not replayed, so the client requests them after reconnecting: for at most this many
+ * channels, and for at most this many messages per channel.
  */
 const MAX_CHANNELS_ASKED = 20;
 const MAX_ASKED_PER_CHANNEL = 10;
 
 export interface Reached {
-  /** This user's messages up to this seq were delivered to at least one other member. */
+  /** This user's messages up to this seq have been delivered to at least one other member. */
   readonly delivered: number;
   /** At least one other member has read up to this seq. */
   readonly read: number;
 }
 
-/** A message of this user whose receipts can be requested from the server. */
+/** One of this user's messages, for which receipts can be requested from the server. */
 export interface OwnMessage {
   readonly id: string;
   readonly seq: number;
@@ -30,16 +32,17 @@ type Counts = Pick<ReceiptCounts, "seq" | "delivered_count" | "read_count">;
 const NONE: Reached = { delivered: 0, read: 0 };
 
 /**
- * Reach tracks, per channel, the furthest position of the other members. Positions never go back.
+ * Reach tracks the furthest delivered and read positions of the other members in each channel.
+ * Positions never move backwards.
  */
 export class Reach {
   private readonly positions = new Map<string, Reached>();
-  private sent: Send[] = []; // acknowledged and not known to be read by anyone
+  private sent: Send[] = []; // acknowledged, and not known to have been read by anyone
 
   constructor(
     private readonly changed: (channelID: string, reached: Reached) => void,
     private readonly status: (send: Send) => void,
-    /** Requests the receipts of a message. */
+    /** Requests the receipts for a message. */
     private readonly receipts: (channelID: string, messageID: string) => Promise<Counts>,
   ) {}
 
@@ -47,7 +50,7 @@ export class Reach {
     return this.positions.get(channelID) ?? NONE;
   }
 
-  /** statusOf returns the status of this user's message with the seq. */
+  /** statusOf returns the status of this user's message with the given seq. */
   statusOf(channelID: string, seq: number): "sent" | "delivered" | "read" {
     const { delivered, read } = this.of(channelID);
     if (seq <= read) return "read";
@@ -70,7 +73,10 @@ export class Reach {
     this.advance(channelID, counts.delivered_count > 0 ? counts.seq : 0, counts.read_count > 0 ? counts.seq : 0);
   }
 
-  /** ask requests the receipts of this user's messages, newest first, until one was read. */
+  /**
+   * ask requests the receipts for this user's messages, newest first, until it finds one that has
+   * been read.
+   */
   async ask(channelID: string, messages: readonly OwnMessage[]): Promise<void> {
     const newestFirst = [...messages].sort((a, b) => b.seq - a.seq).slice(0, MAX_ASKED_PER_CHANNEL);
     for (const { id, seq } of newestFirst) {
@@ -81,13 +87,13 @@ export class Reach {
     }
   }
 
-  /** catchUp requests the receipts that tracked messages may have missed. */
+  /** catchUp requests the receipts that may have been missed for the tracked messages. */
   async catchUp(): Promise<void> {
     for (const [id, messages] of [...this.unread()].slice(0, MAX_CHANNELS_ASKED)) {
       try {
         await this.ask(id, messages);
       } catch {
-        return; // receipts are ephemeral: callers that need them ask again
+        return; // receipts are ephemeral: callers that need them request them again
       }
     }
   }
@@ -112,14 +118,14 @@ export class Reach {
     for (const send of advanced) if (send.status !== "sent") this.status(send);
   }
 
-  /** drop stops tracking the message of an event that could not be stored, and returns its send. */
+  /** drop stops tracking a message that could not be stored, and returns its send. */
   drop(clientID: string): Send | undefined {
     const send = this.sent.find((s) => s.clientID === clientID);
     this.sent = this.sent.filter((s) => s !== send);
     return send;
   }
 
-  /** unread returns the messages not known to be read by anyone, by channel. */
+  /** unread returns the messages that are not known to have been read by anyone, by channel. */
   private unread(): Map<string, OwnMessage[]> {
     const channels = new Map<string, OwnMessage[]>();
     for (const { channelID, id, seq } of this.sent) {

@@ -1,18 +1,19 @@
-/** Reporting this user's receipt positions to the server: delivered, and read. */
+/** Reports this user's delivered and read positions to the server. */
 
 import type { ChannelSummary } from "./frames.js";
 
 /** FLUSH_INTERVAL_MS is the interval within which position changes are merged into one report. */
 const FLUSH_INTERVAL_MS = 200;
 /**
- * MAX_PER_FRAME is the number of positions sent in one WebSocket message, whose limit is 128 KiB.
+ * MAX_PER_FRAME is the maximum number of positions sent in one WebSocket message, whose size limit
+ * is 128 KiB.
  */
 const MAX_PER_FRAME = 400;
 
 interface Receipt {
   delivered: number;
   read: number;
-  /** The positions as the server last reported them. */
+  /** The positions last reported by the server. */
   serverDelivered: number;
   serverRead: number;
 }
@@ -31,15 +32,17 @@ export class Receipts {
     return receipt;
   }
 
-  /** read returns how far this user has read, here or on another device, as far as is known. */
+  /**
+   * read returns the seq up to which this user is known to have read, here or on another device.
+   */
   read(channelID: string): number {
     const receipt = this.receipts.get(channelID);
     return receipt ? Math.max(receipt.read, receipt.serverRead) : 0;
   }
 
   /**
-   * move records new positions and schedules their report. It returns false if neither position
-   * advances.
+   * move records new positions and schedules a report. It returns false if neither position has
+   * advanced.
    */
   move(channelID: string, delivered: number, read: number): boolean {
     const receipt = this.receipt(channelID);
@@ -52,8 +55,8 @@ export class Receipts {
   }
 
   /**
-   * fromServer records the positions that the server has, and schedules a report if they are
-   * behind.
+   * fromServer records the server's positions, and schedules a report if they are behind the local
+   * ones.
    */
   fromServer(channelID: string, at: Pick<ChannelSummary, "last_delivered_seq" | "last_read_seq">): void {
     const receipt = this.receipt(channelID);
@@ -83,7 +86,7 @@ export class Receipts {
   }
 
   private flush(): void {
-    if (!this.up()) return; // fromServer() schedules it on the next connection
+    if (!this.up()) return; // fromServer() schedules another flush on the next connection
     const frames: object[] = [];
     for (const id of this.moved) {
       if (frames.length >= MAX_PER_FRAME) break;

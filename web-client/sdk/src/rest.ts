@@ -1,5 +1,6 @@
 /**
- * The REST API, with one method for each operation of docs/openapi.yaml, named by its operationId.
+ * The REST API, with one method for each operation in docs/openapi.yaml, named after its
+ * operationId.
  */
 
 import { ApiError } from "./errors.js";
@@ -58,8 +59,8 @@ function path(parts: TemplateStringsArray, ...ids: string[]): string {
 }
 
 /**
- * Rest calls the REST API. Its methods throw an ApiError if the server refuses, and a ClientError
- * `offline` if it is unreachable.
+ * Rest calls the REST API. Its methods throw an ApiError if the server refuses the request, and a
+ * ClientError with the code `offline` if the server is unreachable.
  */
 export class Rest {
   /** @internal */
@@ -129,8 +130,8 @@ export class Rest {
     this.tokens.forget();
   }
   /**
-   * Ends all of the user's sessions. This client and other tabs of the browser continue with a new
-   * one.
+   * Ends all of the user's sessions. This client and the browser's other tabs continue with a new
+   * session.
    */
   changePassword(change: Omit<api.PasswordChange, "device_token">): Promise<void> {
     return this.tokens.exchange("/v1/me/password", change);
@@ -186,7 +187,10 @@ export class Rest {
   listGroupMembers(id: string, paging: Paging = {}): Promise<Page<api.Member>> {
     return this.get(path`/v1/groups/${id}/members`, paging);
   }
-  /** Adds a user. A stranger (not a contact, no private channel or group in common) is invited. */
+  /**
+   * Adds a user. A stranger (someone who is not a contact and shares no private channel or group)
+   * is invited instead.
+   */
   addGroupMember(id: string, member: api.MemberAddition): Promise<api.Member | api.Invitation> {
     return this.request("POST", path`/v1/groups/${id}/members`, member);
   }
@@ -232,14 +236,17 @@ export class Rest {
   listMembers(id: string, paging: Paging = {}): Promise<Page<api.Member>> {
     return this.get(path`/v1/channels/${id}/members`, paging);
   }
-  /** Adds a user. A stranger (not a contact, no private channel or group in common) is invited. */
+  /**
+   * Adds a user. A stranger (someone who is not a contact and shares no private channel or group)
+   * is invited instead.
+   */
   addMember(id: string, member: api.MemberAddition): Promise<api.Member | api.Invitation> {
     return this.request("POST", path`/v1/channels/${id}/members`, member);
   }
   updateMember(id: string, userID: string, change: api.RoleChange): Promise<api.Member> {
     return this.request("PATCH", path`/v1/channels/${id}/members/${userID}`, change);
   }
-  /** Removes a member. With `ban`, they cannot rejoin until the ban is lifted. */
+  /** Removes a member. If `ban` is true, they cannot rejoin until the ban is lifted. */
   removeMember(id: string, userID: string, options: { readonly ban?: boolean } = {}): Promise<void> {
     return this.request("DELETE", withQuery(path`/v1/channels/${id}/members/${userID}`, options));
   }
@@ -273,7 +280,7 @@ export class Rest {
   listMessages(id: string, query: MessageQuery = {}): Promise<Page<api.Message>> {
     return this.get(path`/v1/channels/${id}/messages`, query);
   }
-  /** Sends a message without a WebSocket. A chat page should use `channel.send`. */
+  /** Sends a message without a WebSocket. A chat page should use `channel.send` instead. */
   sendMessage(id: string, message: api.MessageCreation): Promise<api.Ack> {
     return this.request("POST", path`/v1/channels/${id}/messages`, message);
   }
@@ -281,8 +288,8 @@ export class Rest {
     return this.get(path`/v1/channels/${id}/events`, query);
   }
   /**
-   * Removes other users' reactions, all or those that match; for owners and admins. At most 100 per
-   * call.
+   * Removes other users' reactions: all of them, or those that match the query. Only owners and
+   * admins may do this. Each call removes at most 100 reactions.
    */
   removeReactions(id: string, messageID: string, query: { readonly emoji?: string; readonly user_id?: string } = {}): Promise<api.ReactionsRemoved> {
     return this.request("DELETE", withQuery(path`/v1/channels/${id}/messages/${messageID}/reactions`, query));

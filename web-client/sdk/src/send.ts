@@ -6,20 +6,20 @@ import type { Outbound } from "./frames.js";
 import type { Ack, Pending, SendKind, StoredSend } from "./pending.js";
 
 /**
- * IDEMPOTENT_MS is how long the server is certain to recognize a repeated send: its ten minutes,
- * less a margin for clock differences and latency.
+ * IDEMPOTENT_MS is how long the server is certain to recognize a repeated send: ten minutes, minus
+ * a margin for clock differences and latency.
  */
 const IDEMPOTENT_MS = 9 * 60_000;
 
-/** The actions that a send requests from its outbox. */
+/** The outbox methods that a send calls. */
 export interface SendOwner {
   retry(send: Send): Pending;
   discard(send: Send): void;
 }
 
 /**
- * newClientID returns a random UUID. `crypto.randomUUID` is missing in pages served over plain
- * HTTP.
+ * newClientID returns a random UUID. It does not use `crypto.randomUUID`, which is unavailable on
+ * pages served over plain HTTP.
  */
 export function newClientID(): string {
   const b = crypto.getRandomValues(new Uint8Array(16));
@@ -35,8 +35,8 @@ export const normalizeBody = (body: string): string => body.replace(/\r\n?/g, "\
 let lastCreated = 0;
 
 /**
- * creationTime returns the current time in milliseconds, increased if necessary to be unique: it
- * orders the sends.
+ * creationTime returns the current time in milliseconds, increased if necessary to make it unique,
+ * because sends are ordered by it.
  */
 function creationTime(): number {
   lastCreated = Math.max(Date.now(), lastCreated + 1);
@@ -48,7 +48,10 @@ export class Send implements Pending {
   status: SendStatus = "pending";
   ack: Ack | undefined;
   error: ClientError | undefined;
-  /** When it was first sent to the server, in milliseconds since 1970; 0 means not yet. */
+  /**
+   * When it was first sent to the server, in milliseconds since 1970; 0 if it has not been sent
+   * yet.
+   */
   first = 0;
   /** Whether it was sent on the current connection and awaits its acknowledgement. */
   inFlight = false;
@@ -65,7 +68,7 @@ export class Send implements Pending {
     this.createdAt = stored?.created_at ?? creationTime();
     this.first = stored?.first ?? 0;
     this.settled = new Promise((resolve, reject) => ([this.resolve, this.reject] = [resolve, reject]));
-    this.settled.catch(() => {}); // callers may use the status instead of waiting
+    this.settled.catch(() => {}); // callers may check the status instead of awaiting
   }
 
   get kind(): SendKind {
@@ -104,7 +107,7 @@ export class Send implements Pending {
     this.owner.discard(this);
   }
 
-  /** expired reports whether the server may no longer recognize this send as a repetition. */
+  /** expired reports whether the server may no longer recognize this send as a duplicate. */
   expired(now: number): boolean {
     return this.first > 0 && now - this.first >= IDEMPOTENT_MS;
   }
@@ -119,7 +122,7 @@ export class Send implements Pending {
     this.reject(error);
   }
 
-  /** stored returns the form that a PendingStore stores. */
+  /** stored returns the send in the form that a PendingStore stores. */
   stored(): StoredSend {
     const { error } = this;
     return {

@@ -1,6 +1,6 @@
 /**
- * Subscriptions deliver every event of every channel once, in order, without gaps, across any
- * number of connections.
+ * Subscriptions deliver every event in every channel exactly once, in order and without gaps,
+ * across any number of connections.
  */
 
 import { ceiling, jitter } from "./backoff.js";
@@ -8,44 +8,55 @@ import { ClientError, retryable } from "./errors.js";
 import type { Position } from "./events.js";
 import { HELLO_CHANNELS, type ChannelSummary, type ErrorFrame, type Hello, type Resync, type Subscribed, type WireEvent } from "./frames.js";
 
-/** MAX_PER_SUBSCRIBE is the number of channels in one subscribe frame, whose limit is 128 KiB. */
+/**
+ * MAX_PER_SUBSCRIBE is the maximum number of channels in one subscribe frame, whose size limit is
+ * 128 KiB.
+ */
 const MAX_PER_SUBSCRIBE = 500;
-/** MAX_RETRY_DELAY_MS is the longest wait before a refused subscription is retried. */
+/** MAX_RETRY_DELAY_MS is the maximum delay before a refused subscription is retried. */
 const MAX_RETRY_DELAY_MS = 1_000;
 /**
- * MAX_PAGE_FAILURES is how often reading a page of missed events is tried before subscribing again.
+ * MAX_PAGE_FAILURES is how many consecutive failures to fetch missed events are tolerated before
+ * the client subscribes again.
  */
 const MAX_PAGE_FAILURES = 5;
 
 /**
- * Phase is the state of a channel on the current connection. `unanswered`: a subscribe was sent;
- * events before its answer belong to an older subscription. `paging`: missed events are being
- * fetched; those on the socket are dropped, because they arrive again after the next subscribe.
+ * Phase is the state of a channel on the current connection. In `unanswered`, a subscribe has been
+ * sent; events that arrive before the response belong to an older subscription. In `paging`, missed
+ * events are being fetched; events from the socket are dropped, because they arrive again after the
+ * next subscribe.
  */
 type Phase = "idle" | "unanswered" | "following" | "paging";
 
 /** Track is the state of a followed channel. */
 export interface Track {
   readonly id: string;
-  /** The channel as the server last described it; undefined until it has done so. */
+  /** The server's latest description of the channel; undefined until the first one arrives. */
   summary: ChannelSummary | undefined;
-  /** The newest event that was delivered to the listeners. */
+  /** The seq of the newest event delivered to the listeners. */
   pos: number;
   epoch: string;
-  /** Every event since this time was seen. 0 means every event. */
+  /** Every event since this time has been seen. 0 means all events. */
   since: number;
   phase: Phase;
   /** The ref of the last subscribe. */
   ref: string;
   /**
-   * The channel's newest seq when the subscribe was answered. Reaching it means being caught up.
+   * The channel's newest seq when the subscribe was answered. The channel has caught up once `pos`
+   * reaches it.
    */
   target: number;
-  /** Not followed, because the connection's limit of subscriptions is reached. */
+  /**
+   * Whether the channel is not followed because the connection has reached its subscription limit.
+   */
   leftOut: boolean;
-  /** `follow` requested the channel, so another one is left out if there is no room. */
+  /**
+   * Whether `follow` requested the channel. If the limit is reached, another channel is left out
+   * for it.
+   */
   wanted: boolean;
-  /** When the last event was delivered, or the channel was subscribed to. */
+  /** When the channel was subscribed to or its last event was delivered, whichever is later. */
   lastActivity: number;
 }
 
@@ -61,14 +72,14 @@ export interface SubscriptionHandlers {
   event(track: Track, event: WireEvent): void;
   /** From now on the channel's events arrive on the socket. */
   following(track: Track): void;
-  /** A channel has caught up or was left, so sends that waited for it may proceed. */
+  /** A channel has caught up or was left, so sends that were waiting for it may proceed. */
   settled(): void;
 }
 
-/** Subscriptions tracks every followed channel and keeps each one subscribed and complete. */
+/** Subscriptions tracks every followed channel and keeps each one subscribed and up to date. */
 export class Subscriptions {
   readonly tracks = new Map<string, Track>();
-  private generation = 0; // generation of the connection; anything started on an older one is void
+  private generation = 0; // generation of the connection; work started for an older one is discarded
   private lastRef = 0;
   private readonly timers = new Set<ReturnType<typeof setTimeout>>();
   private catchUps: Promise<void> = Promise.resolve();
@@ -104,7 +115,7 @@ export class Subscriptions {
     for (const track of this.tracks.values()) [track.phase, track.ref, track.leftOut] = ["idle", "", false];
   }
 
-  /** greet follows every channel, each from its position. */
+  /** greet subscribes to every channel, each from its own position. */
   greet(hello: Hello, reconnected: boolean): void {
     const whole = hello.channels.length < HELLO_CHANNELS;
     const listed = new Set(hello.channels.map((s) => s.channel_id));
@@ -119,8 +130,8 @@ export class Subscriptions {
   /**
    * list records the summaries and subscribes to channels that are not subscribed yet. A channel
    * that is new to this client is followed from its newest event. A direct channel created since
-   * the first greeting is followed from the user's delivered position, because its first message is
-   * what created it.
+   * the first greeting is followed from the user's delivered position, because it was created by
+   * its first message.
    */
   list(summaries: readonly ChannelSummary[], reconnected: boolean): void {
     const unsubscribed: Track[] = [];
@@ -145,8 +156,8 @@ export class Subscriptions {
 
   /**
    * follow subscribes to a channel that is left out because the user has more channels than a
-   * connection follows. If there is no room, the channel with the oldest activity is left out
-   * instead.
+   * connection follows. If the limit is reached, the channel with the least recent activity is left
+   * out instead.
    */
   follow(channelID: string): void {
     const track = this.tracks.get(channelID);
@@ -160,8 +171,8 @@ export class Subscriptions {
   }
 
   /**
-   * makeRoom unsubscribes from the channel with the oldest activity. It returns whether there was
-   * one.
+   * makeRoom unsubscribes from the channel with the least recent activity. It returns false if
+   * there is none.
    */
   private makeRoom(): boolean {
     let oldest: Track | undefined;
@@ -183,7 +194,7 @@ export class Subscriptions {
     this.handlers.settled();
   }
 
-  /** subscribe subscribes to the channels, each from its position. */
+  /** subscribe subscribes to the channels, each from its own position. */
   private subscribe(tracks: readonly Track[]): void {
     for (let i = 0; i < tracks.length; i += MAX_PER_SUBSCRIBE) {
       const part = tracks.slice(i, i + MAX_PER_SUBSCRIBE);
@@ -195,8 +206,8 @@ export class Subscriptions {
   }
 
   /**
-   * awaiting returns the channel to which an answer to a subscribe belongs, or undefined if the
-   * answer is out of date.
+   * awaiting returns the channel that a response to a subscribe is for, or undefined if the
+   * response is out of date.
    */
   private awaiting(ref: string, channelID: string): Track | undefined {
     const track = this.tracks.get(channelID);
@@ -219,17 +230,20 @@ export class Subscriptions {
     } else {
       track.phase = "paging";
       const { generation } = this;
-      // One channel after the other, to limit the number of concurrent requests.
+      // Catch up one channel at a time, to limit the number of concurrent requests.
       this.catchUps = this.catchUps.then(() => this.catchUp(track, generation));
     }
     this.handlers.settled();
   }
 
-  /** resync handles the loss of a channel's numbering: in answer to a subscribe, or at any time. */
+  /**
+   * resync handles the loss of a channel's numbering. The frame may answer a subscribe or arrive at
+   * any other time.
+   */
   resync(frame: Resync): void {
     let track = this.tracks.get(frame.channel_id);
     if (frame.ref) track = this.awaiting(frame.ref, frame.channel_id);
-    else if (track?.phase !== "following") return; // the pending subscribe will be answered with it too
+    else if (track?.phase !== "following") return; // the response to the pending subscribe will report it too
     if (!track) return;
     const from = { seq: track.pos, epoch: track.epoch };
     this.skip(track, frame.last_seq, frame.epoch);
@@ -245,7 +259,7 @@ export class Subscriptions {
     this.handlers.following(track);
   }
 
-  /** refused handles an error frame that answers a subscribe, and returns whether it did. */
+  /** refused handles an error frame if it answers a subscribe, and returns whether it did. */
   refused(frame: ErrorFrame): boolean {
     const asked = [...this.tracks.values()].filter((t) => t.phase === "unanswered" && t.ref === frame.ref);
     const named = asked.find((t) => t.id === frame.channel_id) ?? (asked.length === 1 ? asked[0] : undefined);
@@ -256,7 +270,7 @@ export class Subscriptions {
 
   private subscribeRefused(track: Track, frame: ErrorFrame): void {
     const error = new ClientError(frame.code as ClientError["code"], frame.message, frame.retry_after_ms ?? 0);
-    if (frame.code === "rate_limited") { // the limit of subscriptions is reached
+    if (frame.code === "rate_limited") { // the subscription limit is reached
       if (track.wanted && this.makeRoom()) return this.subscribe([track]);
       this.leaveOut(track);
       return this.handlers.settled();
@@ -268,7 +282,7 @@ export class Subscriptions {
     });
   }
 
-  /** later runs act after a delay, unless the connection is lost first. */
+  /** later calls `act` after a delay, unless the connection is lost first. */
   private later(ms: number, act: () => void): void {
     const timer = setTimeout(() => {
       this.timers.delete(timer);
@@ -294,7 +308,7 @@ export class Subscriptions {
 
   /**
    * catchUp fetches the events that the socket does not replay, up to the start of the
-   * subscription, and then subscribes again from there, because events on the socket were dropped
+   * subscription. It then subscribes again from there, because events from the socket were dropped
    * while it was fetching.
    */
   private async catchUp(track: Track, generation: number): Promise<void> {

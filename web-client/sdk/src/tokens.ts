@@ -15,7 +15,7 @@ export interface Token {
 export interface TokenRequest {
   /** A token that the server has refused or that expires soon. */
   readonly rejected?: Token | undefined;
-  /** Renew rather than use a token of unknown expiry. */
+  /** Whether to renew a token of unknown expiry rather than use it. */
   readonly fresh?: boolean;
 }
 
@@ -23,16 +23,16 @@ export interface TokenRequest {
 export interface TokenSource {
   /** Returns a valid token. A non-retryable ApiError means that the session is over. */
   token(request?: TokenRequest): Promise<Token>;
-  /** Stores the tokens of a login or a renewal. */
+  /** Stores the tokens from a login or a renewal. */
   accept(answer: LoggedIn): void;
   /**
-   * Sends a request that ends the session and returns tokens for a new one. Renewals wait for it,
-   * in all tabs.
+   * Sends a request that ends the session and returns tokens for a new one. Renewals in all tabs
+   * wait until it is complete.
    */
   exchange(path: string, body: object): Promise<void>;
   /**
-   * Returns the token of the session that has replaced the session of `ended`, or undefined if
-   * there is none.
+   * Returns the token for the session that replaced the one to which `ended` belongs, or undefined
+   * if there is none.
    */
   replacementFor(ended: Token): Promise<Token | undefined>;
   /** Discards the session's tokens: the session is over. */
@@ -45,17 +45,17 @@ export interface TokenSource {
    */
   readonly refreshToken: string | undefined;
   /**
-   * Proves at login that this device has logged in before. In cookie mode, the browser sends it by
-   * itself.
+   * Proves at login that this device has logged in before. In cookie mode, the browser sends it
+   * automatically.
    */
   readonly deviceToken: string | undefined;
-  /** Where a login should put the tokens. */
+  /** Where the server should put the tokens at login. */
   readonly mode: "cookie" | "bearer";
 }
 
 /**
- * The part of a bearer session that a program saves between its runs. Only the newest credentials
- * are valid.
+ * The part of a bearer session that a program saves between runs. Only the newest credentials are
+ * valid.
  */
 export interface Credentials {
   readonly accessToken: string;
@@ -69,26 +69,26 @@ export interface Credentials {
 }
 
 /**
- * A session managed by the program, as in Node. Without tokens, it starts with `rest.logIn` or
- * `rest.signUp`.
+ * A session whose tokens the program manages, as in Node. If no tokens are given, the session
+ * starts with `rest.logIn` or `rest.signUp`.
  */
 export interface BearerAuth {
   readonly accessToken?: string;
   /**
-   * When the access token expires, in milliseconds since 1970. If absent, it is renewed before its
-   * first use.
+   * When the access token expires, in milliseconds since 1970. If this is absent, the token is
+   * renewed before its first use.
    */
   readonly expires?: number;
   readonly refreshToken?: string;
-  /** The device token of an earlier session, even of one that has ended. */
+  /** The device token from an earlier session, even one that has ended. */
   readonly deviceToken?: string | undefined;
-  /** Called with the credentials to save, before they are used. */
+  /** Called with new credentials to save, before they are used. */
   readonly onRenewed?: (credentials: Credentials) => void;
 }
 
 /**
- * RENEW_AHEAD_MS is how long before its expiry a token is renewed. A token that expires within three
- * times this is renewed after two thirds of the remaining time.
+ * RENEW_AHEAD_MS is how long before its expiry a token is renewed. A token with less than three
+ * times this left is renewed after two thirds of its remaining time.
  */
 const RENEW_AHEAD_MS = 60_000;
 
@@ -120,8 +120,8 @@ class SingleFlight {
 }
 
 /**
- * exchangeTokens sends a request as the user and stores the tokens it returns. If the token is
- * refused, it renews it once.
+ * exchangeTokens sends a request as the user and stores the tokens from the response. If the access
+ * token is refused, exchangeTokens renews it once and tries again.
  */
 async function exchangeTokens(http: Http, tokens: TokenSource, path: string, body: object, exclusively: (send: () => Promise<void>) => Promise<void>): Promise<void> {
   let token = await tokens.token();
@@ -139,8 +139,8 @@ async function exchangeTokens(http: Http, tokens: TokenSource, path: string, bod
 }
 
 /**
- * asUser sends a request as the user of the session. If the token is refused, it renews it once and
- * tries again.
+ * asUser sends a request as the session's user. If the access token is refused, asUser renews it
+ * once and tries again.
  */
 export async function asUser<T>(http: Http, tokens: TokenSource, request: Omit<RawRequest, "accessToken">): Promise<T> {
   let token: Token = await tokens.token();
@@ -153,14 +153,14 @@ export async function asUser<T>(http: Http, tokens: TokenSource, request: Omit<R
   }
 }
 
-/** BearerTokens holds the tokens in the program's memory. */
+/** BearerTokens keeps the tokens in memory. */
 export class BearerTokens implements TokenSource {
   readonly mode = "bearer";
   private held: Token;
   private refresh: string | undefined;
   private device: string | undefined;
   private readonly renewal = new SingleFlight();
-  /** The chain of requests that consume the refresh token, which run one after the other. */
+  /** The chain of requests that consume the refresh token, which run one at a time. */
   private queue: Promise<unknown> = Promise.resolve();
 
   constructor(
@@ -187,7 +187,8 @@ export class BearerTokens implements TokenSource {
   async token(request: TokenRequest = {}): Promise<Token> {
     const { held } = this;
     const rejected = request.rejected !== undefined && request.rejected.access === held.access;
-    // Without a refresh token this token is the only one, even if its expiry is unknown.
+    // Without a refresh token, this access token is the only one available, even if its expiry is
+    // unknown.
     const good = held.expires > Date.now() || (this.refresh === undefined && held.expires === 0);
     if (held.access !== undefined && !rejected && good) return held;
     if (this.refresh === undefined) throw notLoggedIn();
@@ -233,9 +234,9 @@ export class BearerTokens implements TokenSource {
 
 /**
  * CookieTokens leaves the tokens in cookies that no script can read. All tabs share them, and using
- * a refresh token twice ends the session. So only one tab at a time renews, under a Web Lock, and
- * it saves the new token's expiry for the others. Nothing else is stored, and the expiry is no
- * secret.
+ * a refresh token twice ends the session. So only one tab at a time renews the token, holding a Web
+ * Lock, and saves the new token's expiry for the other tabs. Nothing else is stored, and the expiry
+ * is not a secret.
  */
 export class CookieTokens implements TokenSource {
   readonly mode = "cookie";
@@ -244,8 +245,8 @@ export class CookieTokens implements TokenSource {
   private readonly renewal = new SingleFlight();
   private readonly key: string;
   /**
-   * Without Web Locks: the chain of requests that consume the refresh token, which run one after
-   * the other.
+   * Used without Web Locks: the chain of requests that consume the refresh token, which run one at
+   * a time.
    */
   private queue: Promise<unknown> = Promise.resolve();
   private memory: number | undefined;
@@ -259,8 +260,8 @@ export class CookieTokens implements TokenSource {
   }
 
   /**
-   * The expiry of the token in the cookie. 0 means unknown; undefined means that there was no login
-   * in this browser.
+   * The expiry of the token in the cookie. 0 means unknown; undefined means that this browser is
+   * not logged in.
    */
   private get storedExpiry(): number | undefined {
     if (!this.storage) return this.memory;
@@ -308,7 +309,7 @@ export class CookieTokens implements TokenSource {
   }
 
   private async renew(known: Token): Promise<Token> {
-    const newer = this.newerThan(known); // another tab has renewed it already
+    const newer = this.newerThan(known); // another tab may have renewed it already
     if (newer) return newer;
     try {
       const answer = await this.http.send<LoggedIn>({ method: "POST", path: "/v1/refresh" });
@@ -321,7 +322,7 @@ export class CookieTokens implements TokenSource {
   }
 
   accept(answer: LoggedIn): void {
-    // Tokens are told apart by their expiry, so it must differ.
+    // Tokens are distinguished by their expiry, so each expiry must be different.
     this.storedExpiry = Math.max(expiresOf(answer), (this.storedExpiry ?? 0) + 1);
   }
 

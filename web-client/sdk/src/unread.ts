@@ -1,4 +1,4 @@
-/** The unread counts of each channel, kept up to date between the server's counts. */
+/** The unread counts for each channel, kept up to date between counts from the server. */
 
 import type { ChannelSummary, WireEvent } from "./frames.js";
 
@@ -15,9 +15,9 @@ interface Counted {
   base: number;
   baseMentions: number;
   through: number;
-  /** Messages received since, by id, and whether they mention this user. */
+  /** Messages received since then, by id, and whether they mention this user. */
   since: Map<string, { seq: number; mention: boolean }>;
-  /** Messages up to this seq are read. */
+  /** Messages up to this seq have been read. */
   read: number;
 }
 
@@ -30,7 +30,8 @@ export class UnreadCounts {
   constructor(
     private readonly changed: (channelID: string) => void,
     /**
-     * Called when part of the counted messages were read, so only the server knows how many remain.
+     * Called when some of the messages in the server's count have been read, so that only the
+     * server knows how many remain.
      */
     private readonly recount: (channelID: string) => void,
   ) {}
@@ -46,8 +47,8 @@ export class UnreadCounts {
   }
 
   /**
-   * fromServer records the server's counts. `read` is how far this user has read, as far as is
-   * known here.
+   * fromServer records the server's counts. `read` is the seq up to which this user is known to
+   * have read.
    */
   fromServer(id: string, s: Pick<ChannelSummary, "last_seq" | "last_read_seq" | "unread" | "unread_mentions">, read: number): void {
     const was = this.channels.get(id);
