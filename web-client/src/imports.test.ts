@@ -6,7 +6,10 @@ import { describe, expect, it } from "vitest";
 
 type Imports = ReadonlyMap<string, readonly string[]>;
 
-/** importsBelow maps each source file to the files that it imports, including types and lazy parts. */
+/**
+ * importsBelow maps each source file to the files that it imports, including types and dynamic
+ * imports.
+ */
 function importsBelow(root: string): Imports {
   const files = readdirSync(root, { recursive: true, encoding: "utf8" }).filter((f) => /\.tsx?$/.test(f));
   return new Map(

@@ -1,4 +1,4 @@
-/** A user's picture, or their initials on their colour. */
+/** A user's picture, or the user's initials on a coloured background. */
 
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
@@ -18,8 +18,8 @@ export function Avatar({ userID, name, size = "normal", online }: AvatarProps): 
   const known = person(userID).value;
   const [broken, setBroken] = useState("");
   useEffect(() => requestProfile(userID), [userID]);
-  // The server keeps a copy of every picture. Loading another URL would tell its server who is
-  // viewed.
+  // The server keeps a copy of every picture. Loading any other URL would reveal to its server
+  // which user is being viewed.
   const picture = known.avatarURL.startsWith("/v1/avatars/") && known.avatarURL !== broken ? known.avatarURL : undefined;
   return (
     <span

@@ -1,4 +1,4 @@
-/** The text above the first message of a channel. */
+/** The text above the first message in a channel. */
 
 import type { JSX } from "preact";
 

@@ -1,4 +1,4 @@
-/** Buttons: with a text, or with an icon whose label is read out and shown on hover. */
+/** Buttons with text, and icon buttons whose label is read out and shown on hover. */
 
 import type { ComponentChildren, JSX } from "preact";
 

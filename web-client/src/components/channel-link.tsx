@@ -1,6 +1,6 @@
 /**
- * One channel in the list. It reads only its own signals, so a message in one channel renders only
- * one row.
+ * One channel in the list. It reads only its own signals, so a message in one channel re-renders
+ * only that channel's row.
  */
 
 import type { JSX } from "preact";
@@ -23,7 +23,7 @@ interface ChannelLinkProps {
 }
 
 export function ChannelLink({ state, first }: ChannelLinkProps): JSX.Element {
-  // When the open channel changes, only the two rows concerned are rendered.
+  // When the open channel changes, only the two affected rows re-render.
   const current = useComputed(() => openState.value === state).value;
   const elsewhere = useComputed(() => (openState.value?.kind === "direct") !== (state.kind === "direct") || openState.value === undefined).value;
   const unread = state.unread.value;

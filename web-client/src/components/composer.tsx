@@ -46,7 +46,8 @@ export function Composer({ state }: { readonly state: ChannelState }): JSX.Eleme
     setQuery(typed);
     setChosen(0);
     if (typed !== undefined && state.members.peek() === undefined && state.kind !== "direct") {
-      // Without members there are no completions, which is not worth an error message.
+      // If the members cannot be loaded, there are no completions. That is not worth an error
+      // message.
       loadMembers(state).catch(() => undefined);
     }
     if (text.trim() === "") {
@@ -141,7 +142,7 @@ function sendBody(state: ChannelState, typed: string): boolean {
     return false;
   }
   const replyTo = replyingTo.value?.id;
-  // The message's row shows a failure.
+  // If the message cannot be sent, its row shows the error.
   state.handle.send(body, replyTo === undefined ? {} : { replyTo }).settled.catch(() => undefined);
   state.pending.value = state.handle.pending.filter((p) => p.kind === "send");
   replyingTo.value = undefined;
@@ -162,7 +163,7 @@ function suggestionsFor(state: ChannelState, text: string): readonly Suggestion[
   return "channel".startsWith(text.toLowerCase()) && state.kind !== "direct" ? [...found, { name: "channel", about: "Everyone in this channel" }] : found;
 }
 
-/** steer handles keys for the list of names, and returns whether the key was handled. */
+/** steer handles a key for the list of names, and returns whether it did. */
 function steer(event: KeyboardEvent, count: number, chosen: number, choose: (index: number) => void, pick: () => void, close: () => void): boolean {
   switch (event.key) {
     case "ArrowDown":

@@ -1,4 +1,7 @@
-/** Shows the open dialog. Each dialog is a chunk of its own, loaded when it is first opened. */
+/**
+ * Shows the open dialog. Each dialog is a separate chunk that is loaded when the dialog is first
+ * opened.
+ */
 
 import type { JSX } from "preact";
 

@@ -1,6 +1,7 @@
 /**
- * A modal dialog, using the browser's own element. While it is open, the rest of the page is inert,
- * Tab stays inside, Escape closes it, and then the focus returns to where it was.
+ * A modal dialog that uses the browser's own dialog element. While it is open, the rest of the page
+ * is inert, Tab stays inside, and Escape closes it. When it closes, the focus returns to where it
+ * was.
  */
 
 import type { ComponentChildren, JSX } from "preact";
@@ -37,7 +38,8 @@ export function Dialog({ title, children, size = "normal" }: DialogProps): JSX.E
         closeDialog();
       }}
       onMouseDown={(event) => {
-        // A click on the backdrop has the dialog itself as its target; a click inside has a child.
+        // A click on the backdrop has the dialog itself as its target; a click inside has a child
+        // element.
         if (event.target === element.current) {
           closeDialog();
         }

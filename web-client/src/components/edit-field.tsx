@@ -38,7 +38,7 @@ export function EditField({ state, message }: EditFieldProps): JSX.Element {
       return;
     }
     setBusy(true);
-    // The field stays until the server answers, so that no text is lost.
+    // The field stays open until the server responds, so that no text is lost.
     if ((await attempt(() => state.handle.edit(message.id, text))) !== undefined) {
       close();
     }

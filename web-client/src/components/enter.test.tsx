@@ -67,8 +67,8 @@ async function press(testid: string, key: string, how: { readonly isComposing?: 
 }
 
 /**
- * How browsers report the Enter that confirms a conversion: most during the composition, Safari
- * after it.
+ * The ways in which browsers report the Enter that confirms a conversion: most report it during the
+ * composition, Safari after it.
  */
 const confirmations = [
   { isComposing: true, keyCode: 229 },

@@ -11,16 +11,16 @@ type Texts = Readonly<Partial<Record<ProblemCode, string>>>;
 
 export interface Submission {
   readonly busy: boolean;
-  /** The error of the whole form; empty if there is none. */
+  /** The error for the whole form; empty if there is none. */
   readonly message: string;
-  /** The errors of single fields, by the server's names of the fields. */
+  /** The errors for individual fields, by the server's field names. */
   readonly fields: ReadonlyMap<string, string>;
   readonly submit: (event: Event) => void;
 }
 
 /**
- * useSubmission runs work when the form is submitted, and keeps the errors that the server returned.
- * A text in texts replaces the server's text for errors with that code.
+ * useSubmission calls `work` when the form is submitted, and keeps the errors that the server
+ * returned. A text in `texts` replaces the server's text for errors with that code.
  */
 export function useSubmission(work: () => Promise<void>, texts: Texts = {}): Submission {
   const [busy, setBusy] = useState(false);
@@ -85,7 +85,8 @@ export function Field(props: FieldProps): JSX.Element {
     <div class="field">
       <label for={id}>{props.label}</label>
       {props.rows === undefined ? (
-        // Preact's types separate the kinds of input; all of these accept the same attributes.
+        // Preact has separate types for the kinds of input; all the kinds used here accept the same
+        // attributes.
         <input {...common} type={(props.type ?? "text") as "text"} autocomplete={props.autocomplete ?? "off"} onInput={(e) => props.onInput(e.currentTarget.value)} />
       ) : (
         <textarea {...common} rows={props.rows} onInput={(e) => props.onInput(e.currentTarget.value)} />

@@ -1,4 +1,6 @@
-/** The icons of controls. Screen readers skip them, because the controls have names. */
+/**
+ * Icons for controls. Screen readers skip the icons, because the controls have accessible names.
+ */
 
 import type { JSX } from "preact";
 

@@ -1,6 +1,6 @@
 /**
- * lazy wraps a component that is loaded when it is first shown. Dialogs are not part of the first
- * page load.
+ * lazy wraps a component so that it is loaded when it is first shown. This keeps the dialogs out of
+ * the initial page load.
  */
 
 import { type ComponentType, h, type JSX } from "preact";

@@ -1,6 +1,5 @@
 /**
- * useMarkRead marks the channel as read while its newest message is in view and the page has the
- * focus.
+ * useMarkRead marks the channel as read while its newest message is in view and the page has focus.
  */
 
 import { useEffect } from "preact/hooks";
@@ -20,7 +19,7 @@ export function useMarkRead(state: ChannelState, newestInSight: boolean): void {
     }
     const mark = (): void => {
       const seq = state.handle.position?.seq ?? 0;
-      // Check again: the list may have been rendered before it was asked to show another position.
+      // Check again: the list may have been rendered before another position was requested.
       if (!placing.peek() && pageFocused() && state.handle.followed && seq > state.handle.readSeq) {
         state.handle.markRead(seq);
       }

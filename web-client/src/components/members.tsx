@@ -1,4 +1,4 @@
-/** The members of a channel: beside the messages, or in their place on a phone. */
+/** The members of a channel: next to the messages, or instead of them on a phone. */
 
 import type { Member, Role } from "@parley/client";
 import type { JSX } from "preact";
@@ -17,7 +17,7 @@ import { Avatar } from "./avatar";
 import { Button, IconButton } from "./button";
 
 const rank: Record<Role, number> = { owner: 0, admin: 1, member: 2 };
-/** PAGE_SIZE is how many members are shown initially and added by "Show more". */
+/** PAGE_SIZE is how many members are shown initially, and how many "Show more" adds. */
 const PAGE_SIZE = 200;
 
 export function Members({ state }: { readonly state: ChannelState }): JSX.Element {

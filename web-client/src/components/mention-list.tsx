@@ -1,6 +1,6 @@
 /**
- * The names that complete what is typed after an @. The composer keeps the focus and handles the
- * keys.
+ * The suggested completions for the text that is typed after an @. The composer keeps the focus and
+ * handles the keys.
  */
 
 import type { JSX } from "preact";

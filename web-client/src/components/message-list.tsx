@@ -18,7 +18,10 @@ import { PendingRow } from "./pending-row";
 import { useMarkRead } from "./mark-read";
 import { useWindow } from "./windowed";
 
-/** READ_AHEAD is the distance in pixels from an end at which the next page is read. */
+/**
+ * READ_AHEAD is the distance, in pixels, from either end of the loaded messages at which the next
+ * page is loaded.
+ */
 const READ_AHEAD = 1200;
 
 export function MessageList({ state }: { readonly state: ChannelState }): JSX.Element {
@@ -35,7 +38,7 @@ export function MessageList({ state }: { readonly state: ChannelState }): JSX.El
   useMarkRead(state, list.atEnd && atNewest);
   usePages(state, list, log);
 
-  // One row is a tab stop; the arrow keys move from there.
+  // Only one row is a tab stop; the arrow keys move the focus from there.
   const active = useSignal("");
   const focusNext = useRef<string | undefined>(undefined);
   const stop = useComputed(() => active.value);
@@ -124,7 +127,7 @@ export function MessageList({ state }: { readonly state: ChannelState }): JSX.El
   );
 }
 
-/** usePages reads the next page when the view comes near an end of the loaded messages. */
+/** usePages loads the next page when the view comes close to either end of the loaded messages. */
 function usePages(state: ChannelState, list: ReturnType<typeof useWindow>, log: ChannelState["log"]["value"]): void {
   const busy = reading(state).size > 0;
   useEffect(() => {
@@ -177,8 +180,8 @@ function useTarget(
 }
 
 /**
- * stepFrom returns the key of the message that an arrow, Home or End leads to; undefined if there
- * is none.
+ * stepFrom returns the key of the row to which an arrow key, Home or End moves the focus, or
+ * undefined if there is none.
  */
 function stepFrom(rows: readonly Row[], at: number, key: string): string | undefined {
   const step = key === "ArrowDown" ? 1 : key === "ArrowUp" ? -1 : 0;

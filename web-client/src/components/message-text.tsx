@@ -1,4 +1,4 @@
-/** Renders a message body. Whatever it contains reaches the document as text. */
+/** Renders a message body. All of its content is inserted into the document as text. */
 
 import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
@@ -17,7 +17,7 @@ export function MessageText({ body, mentioned }: MessageTextProps): JSX.Element 
     <>
       {blocks.map((block, i) =>
         block.kind === "code" ? (
-          // A long line scrolls, so the block must be focusable for the keyboard.
+          // Long lines scroll, so the block must be focusable to be scrolled with the keyboard.
           <pre key={i} class="code-block" tabIndex={0} aria-label={block.language === "" ? "code" : `${block.language} code`} role="region">
             <code>{block.text}</code>
           </pre>

@@ -1,4 +1,4 @@
-/** The actions of a message, shown on hover and on focus. */
+/** The actions for a message, shown on hover and on focus. */
 
 import type { JSX } from "preact";
 
@@ -17,7 +17,9 @@ interface MessageToolbarProps {
   readonly state: ChannelState;
   readonly message: LoggedMessage;
   readonly mine: boolean;
-  /** Whether Tab reaches the buttons: only those of the message that is the list's tab stop. */
+  /**
+   * Whether Tab reaches the buttons. It does so only in the message that is the list's tab stop.
+   */
   readonly reachable: boolean;
 }
 

@@ -1,4 +1,4 @@
-/** A message that waits to be sent, or that could not be sent. */
+/** A message that is waiting to be sent, or that could not be sent. */
 
 import type { JSX } from "preact";
 

@@ -1,4 +1,4 @@
-/** One line with the message that another one replies to, linking to it. */
+/** One line that quotes the message being replied to and links to it. */
 
 import type { JSX } from "preact";
 import { useComputed } from "@preact/signals";
@@ -16,7 +16,7 @@ interface QuoteProps {
 }
 
 export function Quote({ state, id }: QuoteProps): JSX.Element {
-  // Only changes of the quoted message render this again, not every message of the channel.
+  // Only changes to the quoted message re-render this component, not every message in the channel.
   const quoted = useComputed(() => state.log.value?.messages.find((m) => m.id === id)).value;
   const name = quoted === undefined ? "" : nameOf(person(quoted.sender_id).value, quoted.sender_name);
   const text = quoted === undefined ? "Earlier message" : quoted.deleted_at !== null ? "Deleted message" : plainText(quoted.body, 120);

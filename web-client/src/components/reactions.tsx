@@ -1,4 +1,6 @@
-/** The reactions to a message with their counts. A click adds or removes the user's own. */
+/**
+ * The reactions to a message with their counts. A click adds or removes the user's own reaction.
+ */
 
 import type { JSX } from "preact";
 

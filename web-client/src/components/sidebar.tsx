@@ -95,8 +95,8 @@ function Section({ title, channels, empty, children }: SectionProps): JSX.Elemen
 }
 
 /**
- * moveFocus moves the focus within the list with the arrow keys. Tab leaves the list, so 500
- * channels are one tab stop.
+ * moveFocus moves the focus within the list with the arrow keys. Tab leaves the list, so even 500
+ * channels are a single tab stop.
  */
 function moveFocus(event: KeyboardEvent, list: HTMLUListElement | null): void {
   const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;

@@ -14,8 +14,8 @@ const labels: Record<SendStatus, string> = {
 };
 
 /**
- * One path per status: a clock, one check mark, two, two on a filled background, an exclamation
- * mark.
+ * One path per status: a clock, one check mark, two check marks, two check marks on a filled
+ * background, and an exclamation mark.
  */
 const paths: Record<SendStatus, string> = {
   pending: "M10 2.500a5.500 5.500 0 1 0 0 11 5.500 5.500 0 0 0 0-11zM10 5v3l2 1.500",

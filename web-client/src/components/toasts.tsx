@@ -22,8 +22,8 @@ export function Toasts(): JSX.Element {
 }
 
 /**
- * The message list is windowed, so new messages are announced here and not by rows that come and go
- * with scrolling.
+ * The message list is windowed, so new messages are announced here rather than by the rows, which
+ * come and go as the user scrolls.
  */
 export function LiveLog(): JSX.Element {
   const { name } = connection.value;
@@ -35,7 +35,7 @@ export function LiveLog(): JSX.Element {
         ))}
       </div>
       <div class="visually-hidden" role="status">
-        {/* Without the seconds, so that screen readers do not read out a countdown. */}
+        {/* The text omits the seconds, so that screen readers do not read out a countdown. */}
         {name === "reconnecting" ? "Connection lost. Reconnecting…" : connectionText.value.text}
       </div>
     </>

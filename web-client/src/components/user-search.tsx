@@ -11,7 +11,7 @@ import { testids } from "../testids";
 import { Avatar } from "./avatar";
 import { Field } from "./form";
 
-/** SEARCH_DELAY_MS is how long to wait for further letters, to avoid a request per letter. */
+/** SEARCH_DELAY_MS is how long to wait for further input, to avoid a request per keystroke. */
 const SEARCH_DELAY_MS = 200;
 
 interface UserSearchProps {

@@ -1,7 +1,8 @@
 /**
- * A windowed list: only the rows around the view are elements. Heights are measured when a row is
- * shown and estimated before. When rows are added, removed or change their height, the row at the
- * top of the view stays in place. At the end, the list stays at the end.
+ * A windowed list: only the rows in or near the view are in the document. A row's height is
+ * estimated until the row is shown and can be measured. When rows are added or removed or change
+ * height, the row at the top of the view stays in place. If the view is at the end, it stays at the
+ * end.
  */
 
 import { type RefObject } from "preact";
@@ -9,7 +10,7 @@ import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 
 import { type Anchor, anchorAt, offsetsOf, type Range, rangeOf, topFor, topToReveal } from "../lib/window";
 
-/** MAX_ROWS limits the rows in the document, whatever the size of the screen. */
+/** MAX_ROWS limits the number of rows in the document, regardless of the screen size. */
 const MAX_ROWS = 100;
 const OVERSCAN = 500; // pixels rendered above and below the view
 /** Within this many pixels of the end, the view counts as being at the end. */
@@ -27,17 +28,20 @@ export interface Windowed {
   readonly total: number;
   readonly atEnd: boolean;
   readonly onScroll: () => void;
-  /** Scrolls a row into view: to a third of its height, or by the smallest distance. */
+  /**
+   * Scrolls a row into view: with `centre`, to a third of the view's height from its top; with
+   * `nearest`, by the smallest distance.
+   */
   readonly reveal: (key: string, how: "centre" | "nearest") => void;
   readonly toEnd: () => void;
-  /** The number of pixels above and below the view. */
+  /** The height of the content above and below the view, in pixels. */
   readonly above: () => number;
   readonly below: () => number;
 }
 
 interface Position {
   anchor: Anchor | undefined;
-  /** The view is at the end and stays there. */
+  /** Whether the view is at the end and should stay there. */
   stuckToEnd: boolean;
 }
 
@@ -103,13 +107,14 @@ export function useWindow<T extends Item>(rows: readonly T[], estimate: (row: T)
     }
   };
 
-  // After every rendering, measure the rows and correct the position before the browser paints.
+  // After every render, measure the rows and correct the position before the browser paints.
   useLayoutEffect(() => {
     settle();
     measure();
   });
 
-  // Rows may grow without a rendering (an edit field, a font), and the view may be resized.
+  // Rows may grow without a re-render (because of an edit field or a font), and the view may be
+  // resized.
   const onResize = useRef<() => void>(() => undefined);
   onResize.current = () => {
     measure();

@@ -60,7 +60,8 @@ function GroupChoice({ value, onChange }: { readonly value: string; readonly onC
   const id = useId();
   const [groups, setGroups] = useState<readonly Group[]>([]);
   useEffect(() => {
-    // Without the list, the channel is created outside any group.
+    // If the groups cannot be loaded, the choice stays hidden and the channel is created in the
+    // preselected group, if any.
     allPages((at) => sdk().rest.listGroups({ limit: 200, ...at })).then(
       (all) => setGroups(all.filter((g) => g.role !== "member")),
       () => undefined,

@@ -1,4 +1,4 @@
-/** A user's profile, and the contact with them. */
+/** A user's profile and contact status. */
 
 import { allPages, type Contact, type User } from "@parley/client";
 import type { JSX } from "preact";

@@ -1,4 +1,4 @@
-/** Adds a reaction to a message: a common emoji, or any that is typed. */
+/** Adds a reaction to a message: a common emoji, or any emoji that the user types. */
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";

@@ -1,4 +1,6 @@
-/** Asks for confirmation before a member is removed from a channel, and whether to ban them. */
+/**
+ * Asks for confirmation before a member is removed from a channel, and asks whether to ban them.
+ */
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";

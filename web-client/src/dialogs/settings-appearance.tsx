@@ -1,4 +1,4 @@
-/** Settings of this device: colours and notifications. */
+/** Settings for this device: theme and notifications. */
 
 import type { JSX } from "preact";
 

@@ -20,8 +20,8 @@ function* clusters(text: string): Generator<string> {
 }
 
 /**
- * clip returns the beginning of a text in at most length UTF-16 units, with an ellipsis in place of
- * the rest.
+ * clip shortens a text to at most `length` UTF-16 code units, and replaces the rest with an
+ * ellipsis.
  */
 export function clip(text: string, length: number): string {
   if (text.length <= length) {
@@ -37,7 +37,7 @@ export function clip(text: string, length: number): string {
   return text.slice(0, end).trimEnd() + "…";
 }
 
-/** firstCluster returns the first cluster of a text; empty for an empty text. */
+/** firstCluster returns the first cluster of a text, or an empty string if the text is empty. */
 export function firstCluster(text: string): string {
   for (const cluster of clusters(text)) {
     return cluster;

@@ -1,4 +1,4 @@
-/** Keys that belong to an input method. */
+/** Detects keys that belong to an input method. */
 
 /** The keyCode that browsers report for a key that an input method handles. */
 const INPUT_METHOD = 229;

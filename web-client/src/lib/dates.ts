@@ -5,7 +5,7 @@ const weekday = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "nume
 const withYear = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "long", year: "numeric" });
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
 
-/** dayOf returns a number that identifies the local day of a time. */
+/** dayOf returns a number that identifies the local calendar day of a time. */
 export function dayOf(ms: number): number {
   const d = new Date(ms);
   return d.getFullYear() * 10000 + (d.getMonth() + 1) * 100 + d.getDate();

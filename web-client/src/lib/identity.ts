@@ -15,7 +15,7 @@ export function hueOf(id: string): number {
   return (hash >>> 0) % HUES;
 }
 
-/** initialsOf returns the first letters of the first and the last word. */
+/** initialsOf returns the first letters of the first and the last word of a name. */
 export function initialsOf(name: string): string {
   const words = name.split(/[\s_.-]+/u).filter((w) => w !== "");
   const first = firstCluster(words[0] ?? "?");

@@ -1,23 +1,23 @@
 /**
- * The messages of a channel that the page holds: one contiguous run of its history, and the
- * application of the channel's events to it. Every function returns a new log, or the same object
- * if nothing changes.
+ * The messages of a channel that the page has loaded, which are one contiguous run of its history,
+ * and the functions that apply the channel's events to them. Every function returns a new log, or
+ * the same object if nothing changes.
  */
 
 import type { ChannelEvent, Message } from "@parley/client";
 
 /**
- * LoggedMessage is a message, and the seq of the edit that it shows, if an event delivered that
- * edit.
+ * LoggedMessage is a message with the seq of the edit that it shows, if that edit arrived as an
+ * event.
  */
 export type LoggedMessage = Message & { readonly edit_seq?: number };
 
 export interface MessageLog {
-  /** Ascending by seq. */
+  /** In ascending order of seq. */
   readonly messages: readonly LoggedMessage[];
-  /** There are no messages before the first one. */
+  /** Whether there are no messages before the first one. */
   readonly atOldest: boolean;
-  /** There are no messages after the last one, so new messages are appended. */
+  /** Whether there are no messages after the last one, so that new messages are appended. */
   readonly atNewest: boolean;
 }
 
@@ -26,7 +26,10 @@ export const EMPTY: MessageLog = { messages: [], atOldest: false, atNewest: fals
 export const firstSeq = (log: MessageLog): number => log.messages[0]?.seq ?? 0;
 export const lastSeq = (log: MessageLog): number => log.messages.at(-1)?.seq ?? 0;
 
-/** indexOfSeq returns the index of the message with the seq, or where it would be inserted. */
+/**
+ * indexOfSeq returns the index of the message with the given seq, or the index at which it would be
+ * inserted.
+ */
 export function indexOfSeq(messages: readonly LoggedMessage[], seq: number): number {
   let low = 0;
   let high = messages.length;
@@ -42,7 +45,7 @@ export function indexOfSeq(messages: readonly LoggedMessage[], seq: number): num
 }
 
 /**
- * prepend adds a page of messages from before the log's first one. A page shorter than limit
+ * prepend adds a page of messages that precede the log's first one. A page shorter than `limit`
  * reaches the beginning of the channel.
  */
 export function prepend(log: MessageLog, page: readonly Message[], limit: number): MessageLog {
@@ -51,7 +54,7 @@ export function prepend(log: MessageLog, page: readonly Message[], limit: number
   return { ...log, messages: [...older, ...log.messages], atOldest: page.length < limit };
 }
 
-/** extend adds a page of messages from after the log's last one. */
+/** extend adds a page of messages that follow the log's last one. */
 export function extend(log: MessageLog, page: readonly Message[], limit: number): MessageLog {
   const last = lastSeq(log);
   const newer = page.filter((m) => m.seq > last);
@@ -118,8 +121,8 @@ function change(log: MessageLog, id: string, to: (message: LoggedMessage) => Log
 function react(message: LoggedMessage, emoji: string, userID: string, remove: boolean): LoggedMessage {
   const reaction = message.reactions.find((r) => r.emoji === emoji);
   const has = reaction?.user_ids.includes(userID) ?? false;
-  // A page of history lists only the first users of a reaction. If it lists fewer than it counts,
-  // assume that the event changes the count.
+  // A history page lists only the first users who added a reaction. If it lists fewer users than it
+  // counts, assume that the event changes the count.
   const listed = reaction === undefined || reaction.user_ids.length === reaction.count;
   if (has !== remove && (listed || !remove)) {
     return message;

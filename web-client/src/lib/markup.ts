@@ -1,6 +1,6 @@
 /**
- * Parses a message body into a tree. A body is text and stays text: nothing here produces HTML, and
- * the page renders the tree with elements of its own. Supported are ``` blocks, `code`, **bold**,
+ * Parses a message body into a tree. A body is plain text: nothing here produces HTML, and the page
+ * creates its own elements from the tree. The parser supports ``` blocks, `code`, **bold**,
  * *italic*, links and @mentions; unclosed marks are shown as typed. Parsing takes linear time for
  * any body.
  */
@@ -19,7 +19,7 @@ export type Block =
   | { readonly kind: "paragraph"; readonly children: readonly Inline[] }
   | { readonly kind: "code"; readonly language: string; readonly text: string };
 
-/** MAX_DEPTH limits nested marks, so that a body cannot cause unbounded recursion. */
+/** MAX_DEPTH limits the nesting of marks, so that a body cannot cause unbounded recursion. */
 const MAX_DEPTH = 4;
 
 const FENCE = "```";
@@ -69,7 +69,7 @@ function codeBlock(inside: string): Block {
   return { kind: "code", language: line?.[1] ?? "", text: text.replace(/\n$/, "") };
 }
 
-/** An address ends at white space, quotes, angle brackets, and full-width punctuation. */
+/** A link ends at white space, quotes, angle brackets, and full-width punctuation. */
 const LINK = /https?:\/\/[^\s<>"'`\u2018-\u201f\u2026\u3001-\u3003\u3008-\u3011\u3014-\u301f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]+/iy;
 const PLAIN = /[^`*@hH]+/y;
 
@@ -165,7 +165,7 @@ function outsideCode(text: string, mark: string, from: number): number {
     if (end < 0) {
       return close;
     }
-    at = end === open + 1 ? end : end + 1; // two adjacent backticks are not code, and the second one may start some
+    at = end === open + 1 ? end : end + 1; // two adjacent backticks are not code, and the second one may start a code span
     close = close < at ? text.indexOf(mark, at) : close;
   }
   return -1;
@@ -199,8 +199,8 @@ function link(text: string, at: number): Token | undefined {
 }
 
 /**
- * withoutTrailingPunctuation removes punctuation that ends the sentence, and a bracket that was
- * opened before the address.
+ * withoutTrailingPunctuation removes punctuation that ends the sentence, and a closing bracket
+ * whose opening bracket precedes the address.
  */
 function withoutTrailingPunctuation(address: string): string {
   let end = address.length;
@@ -220,8 +220,8 @@ function withoutTrailingPunctuation(address: string): string {
 }
 
 /**
- * webAddress returns the address normalized by the browser if it is an http or https URL. Nothing
- * else may become a link.
+ * webAddress returns the address normalized by the browser if it is an http or https URL. No other
+ * address may become a link.
  */
 export function webAddress(address: string): string | undefined {
   if (!URL.canParse(address)) {

@@ -31,8 +31,8 @@ interface Named {
 }
 
 /**
- * candidates returns the members whose username or display name starts with the typed text, at most
- * `max`.
+ * candidates returns at most `max` members whose username or display name starts with the typed
+ * text.
  */
 export function candidates<T extends Named>(members: readonly T[], text: string, max: number): readonly T[] {
   const wanted = text.toLowerCase();

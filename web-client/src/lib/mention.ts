@@ -1,7 +1,7 @@
 /**
  * Finds the names that a text mentions, by the same rule as the server's package
  * shared-contracts/text. Both are tested with the vectors in that package's folder. The event lists
- * the mentioned users; this only finds the position in the text.
+ * the mentioned users; this module only finds their positions in the text.
  */
 
 /** EVERYONE is the name that stands for all members. */
@@ -14,8 +14,8 @@ const MAX_NAME = 50;
 const NAME = /@([A-Za-z0-9_.-]*)/y;
 
 /**
- * Scripts without spaces between words, or before a particle: such a character may be adjacent to a
- * mention.
+ * Characters of scripts that are written without spaces between words or before particles. These
+ * characters may be adjacent to a mention.
  */
 const UNSPACED =
   /[\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\uff66-\uffdc\u{20000}-\u{3ffff}]/u;
@@ -30,8 +30,8 @@ export function startsMention(text: string, at: number): boolean {
 }
 
 /**
- * meaningsAt returns what the @ at an index may mention: names in lower case, the longest first, or
- * `channel` for everyone.
+ * meaningsAt returns the names that the @ at the given index may mention, in lower case and longest
+ * first. The name `channel` stands for everyone.
  */
 export function meaningsAt(text: string, at: number): readonly string[] {
   NAME.lastIndex = at;

@@ -1,6 +1,4 @@
-/**
- * The page's addresses: `/`, `/c/<channel>`, and `/c/<channel>?m=<seq>` for a link to a message.
- */
+/** The page's addresses: `/`, `/c/<channel>`, and `/c/<channel>?m=<seq>` for links to a message. */
 
 export type Route =
   | { readonly name: "home" }

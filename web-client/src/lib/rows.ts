@@ -1,6 +1,6 @@
 /**
- * The rows of a message list: messages grouped by author, day separators, and the line "New
- * messages".
+ * The rows of a message list: messages grouped by author, day separators, and the "New messages"
+ * line.
  */
 
 import type { Pending } from "@parley/client";
@@ -9,8 +9,8 @@ import { dayOf } from "./dates";
 import type { LoggedMessage, MessageLog } from "./log";
 
 /**
- * Messages of one author within this time form a group. Only the first message of a group shows
- * the author.
+ * Messages from the same author within this interval form a group. Only the first message of a
+ * group shows the author.
  */
 const GROUP_MS = 5 * 60_000;
 
@@ -22,14 +22,14 @@ export type Row =
   | { readonly kind: "message"; readonly key: string; readonly message: LoggedMessage; readonly ms: number; readonly head: boolean }
   | { readonly kind: "pending"; readonly key: string; readonly pending: Pending; readonly ms: number; readonly head: boolean };
 
-/** The key of the line "New messages"; there is at most one. */
+/** The key of the "New messages" line; there is at most one. */
 export const NEW_ROW = "new";
 
 const times = new WeakMap<LoggedMessage, number>();
 
 /**
- * sentMs returns when a message was sent. The result is cached because every event walks a list of
- * up to 10,000.
+ * sentMs returns when a message was sent. The result is cached because every event iterates over up
+ * to 10,000 messages.
  */
 export function sentMs(message: LoggedMessage): number {
   let ms = times.get(message);
@@ -53,7 +53,7 @@ export interface RowsInput {
   readonly pending: readonly Pending[];
   readonly me: string;
   /**
-   * The line "New messages" is drawn before the first message from others after this seq; undefined
+   * The "New messages" line is drawn before the first message from others after this seq; undefined
    * means no line.
    */
   readonly readSeq: number | undefined;
@@ -71,7 +71,7 @@ export function rowsOf({ log, pending, me, readSeq }: RowsInput): readonly Row[]
    */
   const begin = (ms: number, by: string, alone: boolean): boolean => {
     const today = dayOf(ms);
-    // Clocks differ, so do not go back to an earlier day.
+    // Clocks differ, so a later message may have an earlier time. Do not go back to an earlier day.
     if (today > day) {
       day = today;
       author = "";
@@ -104,7 +104,7 @@ export function rowsOf({ log, pending, me, readSeq }: RowsInput): readonly Row[]
   return rows;
 }
 
-/** estimate returns the estimated height of a row that has not been measured, in pixels. */
+/** estimate returns the estimated height, in pixels, of a row that has not been measured. */
 export function estimate(row: Row): number {
   switch (row.kind) {
     case "beginning":

@@ -1,9 +1,12 @@
 /**
- * The arithmetic of a windowed list: rows have different heights, most of which were never
- * measured, and only the visible rows are elements. Nothing here touches the document.
+ * The arithmetic of a windowed list: rows have different heights, most of which have never been
+ * measured, and only the visible rows are rendered. Nothing here accesses the document.
  */
 
-/** offsetsOf returns the top of each row, and finally the bottom of the list, in pixels. */
+/**
+ * offsetsOf returns the offset of the top of each row, followed by the bottom of the list, in
+ * pixels.
+ */
 export function offsetsOf(count: number, heightOf: (index: number) => number): Float64Array {
   const offsets = new Float64Array(count + 1);
   for (let i = 0; i < count; i++) {
@@ -12,7 +15,10 @@ export function offsetsOf(count: number, heightOf: (index: number) => number): F
   return offsets;
 }
 
-/** rowAt returns the row at a height: the last one that starts at or above it. */
+/**
+ * rowAt returns the index of the row at the vertical position y: the last row that starts at or
+ * above y.
+ */
 export function rowAt(offsets: Float64Array, y: number): number {
   let low = 0;
   let high = offsets.length - 1;
@@ -34,8 +40,8 @@ export interface Range {
 }
 
 /**
- * rangeOf returns the rows to render: those in view and within `overscan` pixels of it, at most
- * `max`.
+ * rangeOf returns the range of rows to render: at most `max` rows that are in view or within
+ * `overscan` pixels of it.
  */
 export function rangeOf(offsets: Float64Array, top: number, height: number, overscan: number, max: number): Range {
   const count = offsets.length - 1;
@@ -70,7 +76,7 @@ export function anchorAt(offsets: Float64Array, top: number, keyOf: (index: numb
   return key === undefined ? undefined : { key, offset: (offsets[index] ?? 0) - top };
 }
 
-/** topFor returns the scroll position at which the anchor is where it was. */
+/** topFor returns the scroll position at which the anchor keeps its place in the view. */
 export function topFor(offsets: Float64Array, index: number, anchor: Anchor, height: number): number {
   const lowest = Math.max(0, (offsets.at(-1) ?? 0) - height);
   return Math.max(0, Math.min(lowest, (offsets[index] ?? 0) - anchor.offset));

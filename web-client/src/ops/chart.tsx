@@ -14,8 +14,8 @@ interface Point {
 }
 
 /**
- * runsOf returns the runs of consecutive samples that have the figure. Where it is unknown, the
- * line has a gap.
+ * runsOf returns the runs of consecutive samples that contain the figure. Where the figure is
+ * unknown, the line has a gap.
  */
 export function runsOf(samples: readonly Sample[], key: Key, until: number): readonly (readonly Point[])[] {
   const runs: Point[][] = [];
@@ -54,7 +54,8 @@ export function pathOf(run: readonly Point[], top: number): string {
 export function Chart({ figure, samples }: { readonly figure: Figure; readonly samples: readonly Sample[] }): JSX.Element {
   const newest = samples.at(-1);
   const peak = peakOf(samples, figure.key);
-  // Draw the limit only if the figure has come near it: otherwise the scale would flatten the line.
+  // Draw the limit only if the figure has come close to it. If the limit is far above the figure, a
+  // scale that includes it would flatten the line.
   const limit = figure.alert?.above ?? 0;
   const limitShown = limit > 0 && peak !== undefined && peak > limit / 2;
   const top = Math.max(peak ?? 0, limitShown ? limit : 0) || 1;

@@ -8,7 +8,8 @@ import { anchorOf } from "./manual";
 export function Command({ line }: { readonly line: string }): JSX.Element {
   const [copied, setCopied] = useState<"no" | "yes" | "failed">("no");
   const copy = (): void => {
-    // Without HTTPS there is no clipboard, except on localhost. The line can still be selected.
+    // Without HTTPS, the clipboard is unavailable except on localhost. The user can still select
+    // the line.
     Promise.resolve(navigator.clipboard?.writeText(line) ?? Promise.reject(new Error("no clipboard"))).then(
       () => setCopied("yes"),
       () => setCopied("failed"),

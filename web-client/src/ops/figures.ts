@@ -1,6 +1,6 @@
 /**
- * The figures of the page: what they measure, the limit at which they are an alarm, and the
- * commands to run then. The limits are the same as in the alerts in
+ * The figures on the page: what each one measures, the limit above which it raises an alarm, and
+ * the commands to run in that case. The limits are the same as in the alerts in
  * deploy/prometheus/parley.rules.yml; a test compares them.
  */
 
@@ -12,9 +12,9 @@ export interface Figure {
   /** The unit, shown after the number. */
   readonly unit: string;
   readonly about: string;
-  /** If the value exceeds `above` for some minutes, the alert with this name fires. */
+  /** If the value exceeds `above` for several minutes, the alert with this name fires. */
   readonly alert?: { readonly name: string; readonly above: number };
-  /** Commands for an operator to investigate or to fix the problem. */
+  /** Commands with which an operator can investigate or fix the problem. */
   readonly commands: readonly string[];
 }
 

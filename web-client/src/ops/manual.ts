@@ -1,6 +1,6 @@
 /**
- * The chapter on the operator's tools from docs/operations.md. It is built into the page, so it is
- * available when the services are down.
+ * The chapter on the operator's tools from docs/operations.md. It is built into the page, so that
+ * it is available even when the services are down.
  */
 
 import source from "../../../docs/operations.md?raw";

@@ -11,7 +11,7 @@ export type View =
   | { readonly name: "loading" }
   | { readonly name: "signed-out" }
   | { readonly name: "forbidden"; readonly detail: string }
-  /** `trouble` is the reason why the last request failed. */
+  /** `trouble` is the reason the last request failed. */
   | { readonly name: "live"; readonly metrics: OpsMetrics; readonly samples: readonly Sample[]; readonly trouble?: string }
   | { readonly name: "unreachable"; readonly trouble: string };
 

@@ -1,8 +1,8 @@
 /**
- * The data of the charts: one sample of each figure per request, for ten minutes.
+ * The data for the charts: one sample of each figure per request, over the last ten minutes.
  *
- * Counters become rates here. Counters are compared per instance, because the sum falls when an
- * instance restarts. The first reading of an instance yields no rate.
+ * Counters are converted to rates here. They are compared per instance, because the sum falls when
+ * an instance restarts. The first reading from an instance yields no rate.
  */
 
 import type { OpsFigures, OpsMetrics } from "@parley/client";
@@ -85,7 +85,7 @@ export function sampleOf(now: OpsMetrics, before?: OpsMetrics): Sample {
   return { at, values };
 }
 
-/** extended returns the samples with a new one added and those that are too old to show removed. */
+/** extended returns the samples with a new one added and the outdated ones removed. */
 export function extended(samples: readonly Sample[], sample: Sample): readonly Sample[] {
   return [...samples.filter((s) => s.at > sample.at - SPAN_MS && s.at < sample.at), sample];
 }

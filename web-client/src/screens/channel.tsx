@@ -1,4 +1,4 @@
-/** An open channel: header, messages, message field, and the members beside them. */
+/** An open channel: header, messages, message field, and the members next to them. */
 
 import type { JSX } from "preact";
 import { useEffect, useLayoutEffect } from "preact/hooks";
@@ -29,7 +29,7 @@ interface ChannelScreenProps {
 }
 
 export function ChannelScreen({ state, seq }: ChannelScreenProps): JSX.Element {
-  // A layout effect runs before the list's effects, which mark what is in view as read.
+  // A layout effect runs before the list's effects, which mark the visible messages as read.
   useLayoutEffect(() => {
     resetCompose();
     state.handle.follow(); // if it was left out

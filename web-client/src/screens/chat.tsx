@@ -104,7 +104,7 @@ function Welcome(): JSX.Element {
 }
 
 /**
- * Keeps the document's title up to date. It shows the number of unread messages and the open
+ * Keeps the document's title up to date. The title shows the number of unread messages and the open
  * channel.
  */
 function useTitle(): void {

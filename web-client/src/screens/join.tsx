@@ -1,4 +1,4 @@
-/** The page behind a channel's link for users who are not members. */
+/** The page that a channel link opens for users who are not members. */
 
 import { ApiError, type ChannelDetails } from "@parley/client";
 import type { JSX } from "preact";
@@ -70,8 +70,8 @@ export function JoinScreen({ channelID }: { readonly channelID: string }): JSX.E
 }
 
 /**
- * publicChannel returns a channel's details if it is public and on the first page of the list.
- * Others are visible only to members.
+ * publicChannel returns a channel's details if it is public and on the first page of the list. The
+ * details of other channels are visible only to members.
  */
 async function publicChannel(channelID: string): Promise<ChannelDetails | undefined> {
   try {

@@ -16,7 +16,7 @@ export interface Online {
   readonly users: ReadonlySet<string>;
 }
 
-/** MAX_MEMBERS is how many members the page lists. */
+/** MAX_MEMBERS is the maximum number of members that the page lists. */
 export const MAX_MEMBERS = 1000;
 
 export class ChannelState {
@@ -25,19 +25,19 @@ export class ChannelState {
   readonly unread = signal(0);
   readonly mentions = signal(0);
   /**
-   * When the last message was sent, in milliseconds since 1970; 0 if none arrived since the page
-   * was loaded.
+   * When the last message was sent, in milliseconds since 1970; 0 if none has arrived since the
+   * page was loaded.
    */
   readonly activeAt = signal(0);
   /** undefined until the channel is opened. */
   readonly log = signal<MessageLog | undefined>(undefined);
-  /** The seq after which the line "New messages" is drawn; undefined means no line. */
+  /** The seq after which the "New messages" line is drawn; undefined means no line. */
   readonly newAfter = signal<number | undefined>(undefined);
   readonly pending = signal<readonly Pending[]>([]);
   readonly reached = signal<Reached>({ delivered: 0, read: 0 });
   readonly typists = signal<readonly string[]>([]);
   readonly online = signal<Online>({ count: 0, users: new Set() });
-  /** undefined until they are requested. */
+  /** undefined until the members have been loaded. */
   readonly members = signal<readonly Member[] | undefined>(undefined);
 
   /** The channel's name; for a direct channel, the other user's name. */
@@ -54,7 +54,9 @@ export class ChannelState {
     this.id = handle.id;
   }
 
-  /** A separate signal, so that lists by kind do not change when other details do. */
+  /**
+   * A separate signal, so that lists filtered by kind are not recomputed when other details change.
+   */
   private readonly kindSignal = computed<ChannelKind>(() => this.details.value?.kind ?? this.handle.summary?.kind ?? "public");
 
   get kind(): ChannelKind {
@@ -70,7 +72,9 @@ export class ChannelState {
     return this.kind !== "direct" && this.role !== "member";
   }
 
-  /** How far this user has read, from the source that knows the higher seq. */
+  /**
+   * The seq up to which this user has read: the SDK's value or the server's, whichever is higher.
+   */
   get readSeq(): number {
     return Math.max(this.handle.readSeq, this.details.peek()?.last_read_seq ?? 0);
   }

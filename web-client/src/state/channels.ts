@@ -1,4 +1,4 @@
-/** The channels of this user. */
+/** This user's channels. */
 
 import { allPages, ApiError, type ChannelDetails } from "@parley/client";
 import { computed, signal } from "@preact/signals";
@@ -9,14 +9,17 @@ import { learnMember } from "./people";
 import { route } from "./route";
 import { showError } from "./toasts";
 
-/** Replaced when a channel is added or removed. Changes within a channel are in its own signals. */
+/**
+ * The map is replaced when a channel is added or removed. Changes within a channel affect only that
+ * channel's own signals.
+ */
 export const channels = signal<ReadonlyMap<string, ChannelState>>(new Map());
 /**
- * Whether the list is complete. Until then, a channel that is not in it may still be one of the
- * user's.
+ * Whether the list is complete. Until then, a channel that is missing from it may still be one of
+ * the user's.
  */
 export const channelsLoaded = signal(false);
-/** Increases when one of the user's groups has changed, so that dialogs read the groups again. */
+/** Incremented when one of the user's groups changes, so that dialogs reload the groups. */
 export const groupsVersion = signal(0);
 
 export const openState = computed<ChannelState | undefined>(() =>
@@ -33,7 +36,7 @@ export const directChannels = computed(() =>
     .filter((c) => c.kind === "direct")
     .sort((a, b) => b.activeAt.value - a.activeAt.value || compareTitles(a, b)),
 );
-/** The unread messages of all channels; highlights are mentions and direct messages. */
+/** The number of unread messages in all channels; highlights are mentions and direct messages. */
 export const totalUnread = computed(() => {
   let messages = 0;
   let highlights = 0;
@@ -80,8 +83,8 @@ export function removeChannel(id: string): void {
 }
 
 /**
- * loadChannels reads the user's channels. The socket lists them too, but without peers, roles and
- * topics.
+ * loadChannels reads the user's channels. The WebSocket lists them too, but without peers, roles
+ * and topics.
  */
 export async function loadChannels(): Promise<void> {
   const list = await allPages((at) => sdk().rest.listChannels({ mine: true, limit: 200, ...at }));
@@ -97,8 +100,8 @@ export async function loadChannels(): Promise<void> {
 }
 
 /**
- * refreshDetails reads a channel's details. It is called after the channel was added, and when the
- * user's role may have changed.
+ * refreshDetails reads a channel's details. It is called after the channel has been added, and when
+ * the user's role may have changed.
  */
 export async function refreshDetails(state: ChannelState): Promise<void> {
   try {

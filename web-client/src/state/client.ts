@@ -1,4 +1,4 @@
-/** The page's SDK client. It belongs to one user: signing in again creates another one. */
+/** The page's SDK client. It belongs to one user: signing in again creates a new one. */
 
 import { Client, LocalStoragePendingStore } from "@parley/client";
 
@@ -10,7 +10,7 @@ export function sdk(): Client {
   return current;
 }
 
-/** dropClient closes the session's client; the next call of sdk() creates a new one. */
+/** dropClient closes the session's client; the next call to sdk() creates a new one. */
 export function dropClient(): void {
   current?.close();
   current = undefined;

@@ -1,4 +1,6 @@
-/** The action of the user in the open channel: replying, editing, going to a message. */
+/**
+ * State of the user's current action in the open channel: replying, editing, going to a message.
+ */
 
 import { signal } from "@preact/signals";
 
@@ -22,17 +24,17 @@ export interface Target {
   readonly focus: boolean;
 }
 /**
- * The position that the message list should show. A new object each time, so that the same position
- * can be requested again.
+ * The position that the message list should show. Every request is a new object, so that the same
+ * position can be requested again.
  */
 export const target = signal<Target | undefined>(undefined);
 /**
- * A channel was opened and its list is not at its final position yet, so the visible messages do
- * not count as read.
+ * Whether a channel has been opened and its list has not reached its final position yet. Until it
+ * has, the visible messages do not count as read.
  */
 export const placing = signal(false);
 
-/** Increases to move the focus to the composer. */
+/** Incremented to move the focus to the composer. */
 export const composerFocus = signal(0);
 export const focusComposer = (): void => {
   composerFocus.value++;
@@ -43,8 +45,8 @@ export const toNewest = (): void => {
 };
 
 /**
- * showNew scrolls to the first new message if the line before it is in the log, and to the newest
- * message if not.
+ * showNew scrolls to the "New messages" line if it is within the log, and to the newest message
+ * otherwise.
  */
 export function showNew(state: ChannelState): void {
   const newAfter = state.newAfter.peek();
@@ -74,7 +76,7 @@ export function lastOwn(state: ChannelState): LoggedMessage | undefined {
   return state.log.peek()?.messages.findLast((m) => m.sender_id === me && m.deleted_at === null);
 }
 
-/** showSeq scrolls to the message with the seq, loading it if necessary. */
+/** showSeq scrolls to the message with the given seq, loading it if necessary. */
 export async function showSeq(state: ChannelState, seq: number): Promise<void> {
   await openAround(state, seq);
   const message = state.log.peek()?.messages.find((m) => m.seq >= seq);
@@ -86,8 +88,8 @@ export async function showSeq(state: ChannelState, seq: number): Promise<void> {
 }
 
 /**
- * showMessage scrolls to the message with the id. If it is not in the log, the server is asked for
- * its seq.
+ * showMessage scrolls to the message with the given id. If the message is not in the log,
+ * showMessage requests its seq from the server.
  */
 export async function showMessage(state: ChannelState, id: string): Promise<void> {
   const held = state.log.peek()?.messages.find((m) => m.id === id);
@@ -99,7 +101,7 @@ export async function showMessage(state: ChannelState, id: string): Promise<void
   }
 }
 
-/** returnToNewest leaves the position in the history and scrolls to the newest message. */
+/** returnToNewest removes any linked message from the address and scrolls to the newest message. */
 export function returnToNewest(state: ChannelState): void {
   openChannel(state.id);
   toNewest();

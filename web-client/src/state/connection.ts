@@ -1,4 +1,4 @@
-/** The state of the connection, as text. */
+/** The connection state, as text. */
 
 import type { ConnectionState } from "@parley/client";
 import { computed, effect, signal } from "@preact/signals";

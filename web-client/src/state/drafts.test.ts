@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it, vi } from "vitest";
 
 type Drafts = typeof import("./drafts");
 
-/** tab simulates a tab: it has memory of its own and shares localStorage. */
+/** tab simulates a browser tab, which has its own memory and shares localStorage. */
 async function tab(): Promise<Drafts> {
   vi.resetModules();
   return import("./drafts");

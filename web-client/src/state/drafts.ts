@@ -1,7 +1,7 @@
 /**
- * Unsent text, by user and channel; it survives a reload. Each draft has a storage key of its own,
- * so that tabs do not overwrite each other's drafts, and users of the same browser do not see each
- * other's.
+ * Drafts are unsent text, stored by user and channel. They survive a reload. Each draft has a
+ * storage key of its own, so that tabs do not overwrite each other's drafts, and users of the same
+ * browser do not see each other's.
  */
 
 import { storedKeys, store, stored } from "../lib/storage";
@@ -9,7 +9,7 @@ import { storedKeys, store, stored } from "../lib/storage";
 const isText = (value: unknown): value is string => typeof value === "string";
 const keyOf = (userID: string, channelID = ""): string => `draft.${userID}.${channelID}`;
 
-/** The drafts of this tab, for browsers that store nothing. */
+/** This tab's drafts, for browsers that cannot store anything. */
 const typed = new Map<string, string>();
 
 export const draftOf = (userID: string, channelID: string): string => stored(keyOf(userID, channelID), typed.get(keyOf(userID, channelID)) ?? "", isText);
@@ -26,8 +26,8 @@ export function keepDraft(userID: string, channelID: string, text: string): void
 }
 
 /**
- * forgetDrafts removes the user's drafts when the session ends, because they are private. Without a
- * user it removes all drafts.
+ * forgetDrafts removes the user's drafts when the session ends, because they are private. If no
+ * user is given, it removes all drafts.
  */
 export function forgetDrafts(userID?: string): void {
   forget((key) => key.startsWith(userID === undefined ? "draft." : keyOf(userID)));

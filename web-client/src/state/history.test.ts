@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, it, vi } from "vitest";
 import { ChannelState } from "./channel-state";
 import { fold, followedFrom, openAround, openNewest, readOlder, reloadAfter } from "./history";
 
-/** Asked is a request to a simulated server, which answers when the test says so. */
+/** Asked is a request to a simulated server, which responds when the test tells it to. */
 interface Asked {
   readonly query: Record<string, number>;
   answer(messages: readonly Message[]): void;

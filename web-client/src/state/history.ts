@@ -2,8 +2,8 @@
  * Reads a channel's history into its log and applies the channel's events to it.
  *
  * Events that arrive while a page is being read may or may not be in the page. So they are buffered
- * and applied again after the page. Applying the same events in the same order always has the same
- * result.
+ * and applied again after the page has been merged. Applying the same events in the same order
+ * always has the same result.
  */
 
 import type { ChannelEvent, Message } from "@parley/client";
@@ -21,7 +21,7 @@ const RETRY_DELAY_MS = 3000;
 
 type Side = "older" | "newer" | "whole";
 
-/** Reader is the state of reading a channel's history. */
+/** Reader is the state of the reads of a channel's history. */
 class Reader {
   /** The reads in progress. */
   readonly busy = signal<ReadonlySet<Side>>(new Set());
@@ -105,7 +105,7 @@ async function read(
     return;
   }
   const generation = side === "whole" ? ++reader.generation : reader.generation;
-  // Reading the whole replaces the log, so pages requested for the old log are discarded.
+  // A read of the side `whole` replaces the log, so pages requested for the old log are discarded.
   reader.busy.value = side === "whole" ? new Set([side]) : new Set(reader.busy.peek()).add(side);
   try {
     const page = (await sdk().rest.listMessages(state.id, query)).items;
@@ -147,8 +147,8 @@ export function fold(state: ChannelState, event: ChannelEvent): void {
 }
 
 /**
- * followedFrom is called when the channel is followed from seq on. It reads the events between the
- * log and seq, if there are any.
+ * followedFrom is called when the channel is followed from seq onwards. It reads the events between
+ * the log and seq, if there are any.
  */
 export function followedFrom(state: ChannelState, seq: number): void {
   const reader = readerOf(state);
@@ -174,7 +174,7 @@ export function reloadAfter(state: ChannelState, seq: number): void {
   }
 }
 
-/** Receipts are not replayed, so they are requested after a page was read. */
+/** Receipts are not replayed, so they are requested after a page has been read. */
 function requestReceipts(state: ChannelState): void {
   const me = myID();
   const own = (state.log.peek()?.messages ?? []).filter((m) => m.sender_id === me && m.deleted_at === null);

@@ -1,4 +1,4 @@
-/** The open invitations of this user. */
+/** This user's open invitations. */
 
 import { allPages, type Invitation } from "@parley/client";
 import { signal } from "@preact/signals";
@@ -15,7 +15,10 @@ export async function loadInvitations(): Promise<void> {
 export const accept = (invitation: Invitation): Promise<void> => answer(invitation, () => sdk().rest.acceptInvitation(invitation.id));
 export const decline = (invitation: Invitation): Promise<void> => answer(invitation, () => sdk().rest.declineInvitation(invitation.id));
 
-/** answer sends an answer. If it fails, the invitations are read again from the server. */
+/**
+ * answer accepts or declines an invitation. If that fails, the invitations are reloaded from the
+ * server.
+ */
 async function answer(invitation: Invitation, send: () => Promise<void>): Promise<void> {
   let sent = false;
   await attempt(async () => {

@@ -16,8 +16,8 @@ import { forgetPeople, learn } from "./people";
 import { showError, toast } from "./toasts";
 
 /**
- * MAX_DIRECT_PRESENCE is how many direct channels show whether the other user is online, because
- * presence is requested per channel.
+ * MAX_DIRECT_PRESENCE is the maximum number of direct channels that show whether the other user is
+ * online. There is a limit because presence is requested per channel.
  */
 const MAX_DIRECT_PRESENCE = 30;
 
@@ -121,7 +121,7 @@ export function end(): void {
   forgetPeople();
 }
 
-/** quit leaves or deletes a channel without the notice that the user was removed. */
+/** quit leaves or deletes a channel without showing the notice that the user was removed. */
 export async function quit(channelID: string, work: () => Promise<unknown>): Promise<void> {
   leaving = channelID;
   try {
@@ -175,7 +175,7 @@ function handleEvent(state: ChannelState, event: ChannelEvent): void {
 }
 
 /**
- * markNewMessages draws the line "New messages" before the first message that arrives while the
+ * markNewMessages draws the "New messages" line before the first message that arrives while the
  * page has no focus.
  */
 function markNewMessages(state: ChannelState, event: ChannelEvent): void {
@@ -201,7 +201,7 @@ function handleMembership(state: ChannelState, by: number): void {
   if (details !== undefined) {
     state.details.value = { ...details, member_count: Math.max(1, details.member_count + by) };
   }
-  // Many members may join at once, so the list is read only once for all of them.
+  // Many members may join within a short time, so the list is reloaded only once for all of them.
   if (state.members.peek() !== undefined && !stale.has(state)) {
     stale.add(state);
     setTimeout(() => {
@@ -211,7 +211,9 @@ function handleMembership(state: ChannelState, by: number): void {
   }
 }
 
-/** settled runs when the client is up to date, and requests what is available only then. */
+/**
+ * settled runs when the client is up to date, and requests the data that is available only then.
+ */
 async function settled(): Promise<void> {
   try {
     if (!channelsLoaded.peek()) {
@@ -224,7 +226,7 @@ async function settled(): Promise<void> {
   }
 }
 
-/** showPresence requests who is online; the SDK keeps that up to date afterwards. */
+/** showPresence requests the list of online users; the SDK keeps it up to date afterwards. */
 export async function showPresence(state: ChannelState): Promise<void> {
   try {
     const online = await state.handle.presence();

@@ -15,8 +15,8 @@ export type Permission = NotificationPermission | "unsupported";
 export const permission = signal<Permission>("Notification" in globalThis ? Notification.permission : "unsupported");
 
 /**
- * requestPermission must be called from a button, because browsers penalize pages that ask
- * unprompted.
+ * requestPermission must be called from a button, because browsers penalize pages that ask for
+ * permission unprompted.
  */
 export async function requestPermission(): Promise<void> {
   if (permission.value !== "unsupported") {
@@ -25,8 +25,8 @@ export async function requestPermission(): Promise<void> {
 }
 
 /**
- * MAX_AGE_MS limits notifications to recent messages. Older ones, received after a reconnection,
- * would be a burst; the channel list shows them.
+ * MAX_AGE_MS limits notifications to recent messages. Older messages that arrive after a
+ * reconnection would cause a burst of notifications; the channel list shows them instead.
  */
 const MAX_AGE_MS = 2 * 60_000;
 
@@ -53,7 +53,8 @@ function show(title: string, body: string, channelID: string): void {
       shown.close();
     };
   } catch {
-    // Chrome on Android has the class but only service workers may show notifications.
+    // Chrome on Android has the Notification class, but allows only service workers to show
+    // notifications.
     permission.value = "unsupported";
   }
 }

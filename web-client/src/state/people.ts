@@ -22,8 +22,8 @@ const queue: string[] = [];
 let openRequests = 0;
 
 /**
- * MAX_REQUESTS is how many profiles are requested concurrently. A channel's first page may have
- * fifty authors.
+ * MAX_REQUESTS is the maximum number of concurrent profile requests. The first page of a channel
+ * may have fifty authors.
  */
 const MAX_REQUESTS = 4;
 
@@ -46,7 +46,7 @@ export function learn(id: string, change: Partial<Omit<Person, "id">>): void {
   }
 }
 
-/** The ids of the users who are shown with a name, by that name. */
+/** Maps each name to the ids of the users who are shown with it. */
 const usersByName = new Map<string, Signal<ReadonlySet<string>>>();
 
 const usersNamedLike = (p: Person): Signal<ReadonlySet<string>> => {
@@ -104,8 +104,8 @@ export function nameOf(p: Person, fallback = "someone"): string {
 }
 
 /**
- * requestProfile requests a user's profile once, because messages lack the picture and the display
- * name.
+ * requestProfile requests a user's profile, at most once. It is needed because messages contain
+ * neither the picture nor the display name.
  */
 export function requestProfile(id: string): void {
   if (!requested.has(id)) {

@@ -1,4 +1,4 @@
-/** The user's preferences on this device, stored in the browser and not in the account. */
+/** The user's preferences on this device, stored in the browser rather than in the account. */
 
 import { effect, type Signal, signal } from "@preact/signals";
 
@@ -24,7 +24,10 @@ const isStrings = (value: unknown): value is readonly string[] => Array.isArray(
 export const theme = storedSignal<Theme>("theme", "system", oneOf("system", "light", "dark"));
 export const notificationLevel = storedSignal<NotificationLevel>("notify", "all", oneOf("all", "mentions", "none"));
 export const membersShown = storedSignal("members", false, isBoolean);
-/** The collapsed sections of the channel list. They show only unread channels and the open one. */
+/**
+ * The collapsed sections of the channel list. A collapsed section shows only unread channels and
+ * the open channel.
+ */
 export const collapsedSections = storedSignal<readonly string[]>("folded", [], isStrings);
 export const recentEmoji = storedSignal<readonly string[]>("emoji", [], isStrings);
 

@@ -26,7 +26,8 @@ export const openChannel = (channelID: string, seq?: number): void =>
   navigate(seq === undefined ? { name: "channel", channelID } : { name: "channel", channelID, seq });
 
 /**
- * follow handles a click on a link within the page; clicks with a modifier are left to the browser.
+ * follow handles a click on a link within the page; clicks with a modifier key are left to the
+ * browser.
  */
 export function follow(event: MouseEvent, to: Route): void {
   if (event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey) {

@@ -12,7 +12,8 @@ import { recentEmoji } from "./preferences";
 
 /** resumeSession continues the session that this browser has, if any. */
 export async function resumeSession(): Promise<void> {
-  // Without a session, the request would be refused, which would log an error on every first visit.
+  // Without a session, the request would be refused, and the browser would log an error on every
+  // first visit.
   if (!sdk().hasSession) {
     session.value = { name: "signed-out" };
     return;
@@ -43,8 +44,8 @@ export async function logOut(): Promise<void> {
   try {
     await sdk().rest.logOut();
   } catch (error) {
-    // If there is no answer, the cookies are still valid. The user must know that they are still
-    // signed in.
+    // If the server does not respond, the cookies are still valid, and the user must know that they
+    // are still signed in.
     if (!(error instanceof ApiError && error.status === 401)) {
       throw error;
     }
@@ -59,7 +60,7 @@ export function setMe(me: Me): void {
   }
 }
 
-/** leave ends the session and shows the sign-in screen, with a notice. */
+/** leave ends the session and shows the sign-in screen, with an optional notice. */
 export function leave(notice?: string): void {
   // Private data is removed no matter how the session ended. Another user may already be signed in,
   // in another tab.

@@ -16,7 +16,7 @@ let lastID = 0;
 
 export function toast(text: string, kind: Toast["kind"] = "info"): void {
   const id = ++lastID;
-  // The same text is shown only once, and at most four toasts at a time.
+  // A text is shown only once, and at most four toasts are shown at a time.
   toasts.value = [...toasts.value.filter((t) => t.text !== text), { id, text, kind }].slice(-4);
   setTimeout(() => dismiss(id), SHOWN_MS[kind]);
 }
