@@ -49,7 +49,7 @@ export interface ReactionEvent extends Sent {
   readonly message_id: string;
   readonly emoji: string;
   readonly remove: boolean;
-  /** Set if an owner or admin removed the reaction of `sender_id`. */
+  /** Set if an owner or admin removed the reaction that `sender_id` had added. */
   readonly removed_by?: string;
 }
 
@@ -231,7 +231,7 @@ export interface PresenceNotice {
   readonly next?: string;
 }
 
-/** A member's delivered and read positions, in a small channel. */
+/** A member's delivered and read positions in a small channel. */
 export interface Receipt {
   readonly type: "receipt";
   readonly channel_id: string;
@@ -240,7 +240,7 @@ export interface Receipt {
   readonly read_seq: number;
 }
 
-/** In a large channel: how many members have received and read this user's newest message. */
+/** How many members of a large channel have received and read this user's newest message. */
 export interface ReceiptCounts {
   readonly type: "receipt_counts";
   readonly channel_id: string;

@@ -1,5 +1,5 @@
 /**
- * Decides when messages may be sent: within the server's rate limit, and not before the back-off
+ * Decides when messages may be sent: within the server's rate limit, and not before the backoff
  * after a refusal has passed.
  */
 

@@ -4,7 +4,7 @@ import { ApiError, ClientError } from "./errors.js";
 import type { Http, RawRequest } from "./http.js";
 import type { LoggedIn } from "./rest-types.js";
 
-/** Token is an access token, or what is known about a token in a cookie. */
+/** Token is an access token, or the known properties of a token in a cookie. */
 export interface Token {
   /** The token; absent if it is in a cookie, which scripts cannot read. */
   readonly access?: string;

@@ -1,6 +1,6 @@
 /**
- * Ranks titles by a query: titles that start with it come first, then those with a word that starts
- * with it, then those that contain it, then those that contain its letters in order.
+ * Ranks titles by a query: titles that start with the query come first, then those with a word that
+ * starts with it, then those that contain it, then those that contain its letters in order.
  */
 
 export function rankTitles<T>(items: readonly T[], titleOf: (item: T) => string, query: string, max: number): readonly T[] {

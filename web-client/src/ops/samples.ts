@@ -38,8 +38,8 @@ export interface Sample {
 type Counter = Exclude<keyof OpsFigures, "connections">;
 
 /**
- * growth returns how much a counter has grown on all instances together; undefined if no instance
- * has both readings.
+ * growth returns how much a counter has grown across all instances; undefined if no instance has
+ * both readings.
  */
 function growth(counter: Counter, before: OpsMetrics, now: OpsMetrics): number | undefined {
   let total: number | undefined;

@@ -1,4 +1,4 @@
-/** Details behind the totals: every instance and every partition. */
+/** The details behind the totals, for every instance and every partition. */
 
 import type { OpsMetrics, OpsPartition, OpsTarget } from "@parley/client";
 import type { JSX } from "preact";

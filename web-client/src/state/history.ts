@@ -21,7 +21,7 @@ const RETRY_DELAY_MS = 3000;
 
 type Side = "older" | "newer" | "whole";
 
-/** Reader is the state of the reads of a channel's history. */
+/** Reader tracks the reads of one channel's history. */
 class Reader {
   /** The reads in progress. */
   readonly busy = signal<ReadonlySet<Side>>(new Set());
@@ -105,7 +105,7 @@ async function read(
     return;
   }
   const generation = side === "whole" ? ++reader.generation : reader.generation;
-  // A read of the side `whole` replaces the log, so pages requested for the old log are discarded.
+  // A `whole` read replaces the log, so pages requested for the old log are discarded.
   reader.busy.value = side === "whole" ? new Set([side]) : new Set(reader.busy.peek()).add(side);
   try {
     const page = (await sdk().rest.listMessages(state.id, query)).items;

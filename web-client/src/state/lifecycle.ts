@@ -153,7 +153,7 @@ function handleEvent(state: ChannelState, event: ChannelEvent): void {
     case "message":
       learn(event.sender_id, { username: event.sender_name });
       state.activeAt.value = Date.parse(event.sent_at);
-      // A member's message ends their typing indicator.
+      // A message from a member ends that member's typing indicator.
       state.typists.value = state.typists.peek().filter((id) => id !== event.sender_id);
       markNewMessages(state, event);
       notifyOfMessage(state, event);

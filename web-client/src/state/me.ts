@@ -4,7 +4,7 @@ import type { Me } from "@parley/client";
 import { signal } from "@preact/signals";
 
 export type Session =
-  /** Waiting for the server. */
+  /** Waiting for the server's response. */
   | { readonly name: "unknown" }
   | { readonly name: "signed-out"; readonly notice?: string }
   | { readonly name: "unreachable" }

@@ -1,4 +1,4 @@
-/** Users' names and pictures, as learned from members, messages and profiles. */
+/** Users' names and pictures, taken from member lists, messages and profiles. */
 
 import type { Me, User } from "@parley/client";
 import { type Signal, signal } from "@preact/signals";
