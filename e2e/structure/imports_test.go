@@ -308,25 +308,32 @@ func eachFile(t *testing.T, visit func(path string, source []byte)) {
 		modules = append(modules, found...)
 	}
 	for _, m := range modules {
-		err := filepath.WalkDir(filepath.Dir(m), func(path string, d fs.DirEntry, err error) error {
-			if err == nil && d.IsDir() && (d.Name() == "node_modules" || d.Name() == "dist") {
-				return fs.SkipDir // third-party or generated files
-			}
-			if err != nil || d.IsDir() {
-				return err
-			}
-			source, err := os.ReadFile(path)
-			if err != nil {
-				return err
-			}
-			name, err := filepath.Rel(dir, path)
-			if err == nil {
-				visit(filepath.ToSlash(name), source)
-			}
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
+		walk(t, filepath.Dir(m), visit)
+	}
+}
+
+// walk calls visit for each file in and below top, which may be a file. path is relative to the
+// workspace.
+func walk(t *testing.T, top string, visit func(path string, source []byte)) {
+	t.Helper()
+	err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && (d.Name() == "node_modules" || d.Name() == "dist") {
+			return fs.SkipDir // third-party or generated files
 		}
+		if err != nil || d.IsDir() {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(root(t), path)
+		if err == nil {
+			visit(filepath.ToSlash(name), source)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

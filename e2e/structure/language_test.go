@@ -1,7 +1,6 @@
 package structure_test
 
 import (
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -120,24 +119,7 @@ func eachText(t *testing.T, visit func(path string, number int, text string, wid
 		}
 	}
 	eachFile(t, read)
-	dir := root(t)
 	for _, top := range []string{"docs", "deploy", "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"} {
-		err := filepath.WalkDir(filepath.Join(dir, top), func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
-				return err
-			}
-			source, err := os.ReadFile(path)
-			if err != nil {
-				return err
-			}
-			name, err := filepath.Rel(dir, path)
-			if err == nil {
-				read(filepath.ToSlash(name), source)
-			}
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		walk(t, filepath.Join(root(t), top), read)
 	}
 }

@@ -71,7 +71,7 @@ func (l *Log) MoveReceipts(ctx context.Context, moves []ReceiptMove) ([]MovedRec
 	moved := make([]MovedReceipt, len(moves))
 	var errs []error
 	batches := receiptCalls(moves)
-	calls := l.cursorScripts(batches, moves)
+	calls := l.receiptScripts(batches, moves)
 	_ = redisscript.Run(ctx, l.rdb, calls) // each call has its own error
 	for i, batch := range batches {
 		err := calls[i].Reply.Err()
@@ -109,8 +109,8 @@ func receiptCalls(moves []ReceiptMove) (calls []receiptCall) {
 	return calls
 }
 
-// cursorScripts builds one script call per batch.
-func (l *Log) cursorScripts(batches []receiptCall, moves []ReceiptMove) []*redisscript.Call {
+// receiptScripts builds one script call per batch.
+func (l *Log) receiptScripts(batches []receiptCall, moves []ReceiptMove) []*redisscript.Call {
 	calls := make([]*redisscript.Call, len(batches))
 	for i, call := range batches {
 		p := l.Partition(call.channel.UUID)
