@@ -4,6 +4,7 @@ import type { JSX } from "preact";
 
 import { Button } from "./components/button";
 import { LiveLog, Toasts } from "./components/toasts";
+import { t } from "./i18n";
 import { Chat } from "./screens/chat";
 import { SignIn } from "./screens/sign-in";
 import { session } from "./state/me";
@@ -22,17 +23,17 @@ export function App(): JSX.Element {
 function Screen(): JSX.Element {
   switch (session.value.name) {
     case "unknown":
-      return <main id="main" class="entry" aria-busy="true" aria-label="Loading" />;
+      return <main id="main" class="entry" aria-busy="true" aria-label={t().app.loading} />;
     case "signed-out":
       return <SignIn />;
     case "unreachable":
       return (
         <main id="main" class="entry">
           <div class="entry-card">
-            <h1>Can't reach the server</h1>
-            <p>Check your connection and try again.</p>
+            <h1>{t().app.unreachable}</h1>
+            <p>{t().app.checkConnection}</p>
             <Button tone="primary" onClick={() => void resumeSession()}>
-              Try again
+              {t().common.tryAgain}
             </Button>
           </div>
         </main>

@@ -13,10 +13,19 @@ import "./styles/composer.css";
 import { render } from "preact";
 
 import { App } from "./app";
+import { chooseLanguage } from "./i18n";
+import { language } from "./state/preferences";
 import { resumeSession } from "./state/session";
+
+async function start(root: HTMLElement): Promise<void> {
+  const resumed = resumeSession();
+  // If the catalogue cannot be loaded, the page is shown in English.
+  await chooseLanguage(language.peek()).catch(() => undefined);
+  render(<App />, root);
+  await resumed;
+}
 
 const root = document.getElementById("app");
 if (root !== null) {
-  render(<App />, root);
-  void resumeSession();
+  void start(root);
 }

@@ -108,6 +108,7 @@ export const testids = {
   sessionRow: "session",
   revokeSession: "revoke-session",
   revokeOtherSessions: "revoke-other-sessions",
+  language: "language",
   theme: "theme",
   allowNotifications: "allow-notifications",
   logOut: "log-out",

@@ -2,6 +2,7 @@
 
 import type { JSX } from "preact";
 
+import { t } from "../i18n";
 import { dateLabel } from "../lib/dates";
 import type { ChannelState } from "../state/channel-state";
 import { openDialog } from "../state/dialog";
@@ -17,7 +18,6 @@ interface BeginningProps {
 export function Beginning({ state, rowKey }: BeginningProps): JSX.Element {
   const details = state.details.value;
   const title = state.title.value;
-  const since = details === undefined ? "" : `, created on ${dateLabel(Date.parse(details.created_at))}`;
   return (
     <div role="listitem" data-row={rowKey} class="row-beginning">
       <div class="beginning-mark">
@@ -25,15 +25,15 @@ export function Beginning({ state, rowKey }: BeginningProps): JSX.Element {
       </div>
       <h2>{state.kind === "direct" ? title : `#${title}`}</h2>
       {state.kind === "direct" ? (
-        <p>This is the start of your conversation. Only the two of you can see it.</p>
+        <p>{t().beginning.direct}</p>
       ) : (
         <>
           <p>
-            This is the start of the channel{since}. {details?.description}
+            {details === undefined ? t().beginning.channel : t().beginning.channelSince(dateLabel(Date.parse(details.created_at)))} {details?.description}
           </p>
           <div class="beginning-actions">
-            {state.kind !== "private" && <Button onClick={() => void copyLink(state.id)}>Copy link</Button>}
-            {state.manages && <Button onClick={() => openDialog({ name: "add-member", channelID: state.id })}>Add people</Button>}
+            {state.kind !== "private" && <Button onClick={() => void copyLink(state.id)}>{t().common.copyLink}</Button>}
+            {state.manages && <Button onClick={() => openDialog({ name: "add-member", channelID: state.id })}>{t().common.addPeople}</Button>}
           </div>
         </>
       )}

@@ -14,11 +14,13 @@ interface ButtonProps extends Common {
   readonly children: ComponentChildren;
   readonly tone?: "plain" | "primary" | "danger" | "quiet";
   readonly submit?: boolean;
+  /** The accessible name, if the text alone does not say what the button is about. */
+  readonly label?: string | undefined;
 }
 
-export function Button({ children, onClick, testid, disabled, tone = "plain", submit = false }: ButtonProps): JSX.Element {
+export function Button({ children, onClick, testid, disabled, tone = "plain", submit = false, label }: ButtonProps): JSX.Element {
   return (
-    <button type={submit ? "submit" : "button"} class={`button button-${tone}`} onClick={onClick} disabled={disabled} data-testid={testid}>
+    <button type={submit ? "submit" : "button"} class={`button button-${tone}`} aria-label={label} onClick={onClick} disabled={disabled} data-testid={testid}>
       {children}
     </button>
   );

@@ -7,6 +7,7 @@ import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { useComputed } from "@preact/signals";
 
+import { t } from "../i18n";
 import { pathOf } from "../lib/routes";
 import type { ChannelState } from "../state/channel-state";
 import { openState } from "../state/channels";
@@ -57,13 +58,13 @@ export function ChannelLink({ state, first }: ChannelLinkProps): JSX.Element {
         {highlights > 0 ? (
           <span class="badge" data-testid={state.kind === "direct" ? testids.unreadBadge : testids.mentionBadge}>
             {count(highlights)}
-            <span class="visually-hidden">{state.kind === "direct" ? " unread" : " mentions"}</span>
+            <span class="visually-hidden"> {state.kind === "direct" ? t().sidebar.unread : t().sidebar.mentions}</span>
           </span>
         ) : (
           unread > 0 && (
             <span class="count" data-testid={testids.unreadBadge}>
               {count(unread)}
-              <span class="visually-hidden"> unread</span>
+              <span class="visually-hidden"> {t().sidebar.unread}</span>
             </span>
           )
         )}

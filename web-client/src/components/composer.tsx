@@ -3,6 +3,7 @@
 import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
+import { t } from "../i18n";
 import { composing } from "../lib/composing";
 import { plainText } from "../lib/markup";
 import { candidates, complete, mentionAt, type MentionQuery } from "../lib/mention-query";
@@ -110,8 +111,8 @@ export function Composer({ state }: { readonly state: ChannelState }): JSX.Eleme
           ref={field}
           rows={1}
           value={body}
-          placeholder={`Message ${place}`}
-          aria-label={`Message ${place}`}
+          placeholder={t().composer.messageTo(place)}
+          aria-label={t().composer.messageTo(place)}
           aria-autocomplete="list"
           aria-controls={names.length > 0 ? "mention-list" : undefined}
           aria-activedescendant={names.length > 0 ? `mention-${chosen}` : undefined}
@@ -121,7 +122,7 @@ export function Composer({ state }: { readonly state: ChannelState }): JSX.Eleme
           onBlur={() => setTimeout(() => setQuery(undefined), 150)}
           data-testid={testids.composer}
         />
-        <IconButton icon="send" label="Send" onClick={send} disabled={body.trim() === ""} testid={testids.send} />
+        <IconButton icon="send" label={t().composer.send} onClick={send} disabled={body.trim() === ""} testid={testids.send} />
       </div>
     </form>
   );
@@ -138,7 +139,7 @@ function sendBody(state: ChannelState, typed: string): boolean {
   }
   const max = sdk().limits?.max_body_bytes ?? 16384;
   if (encoder.encode(body).length > max) {
-    toast(`This message is too long (${Math.floor(max / 1024)} KB max).`, "error");
+    toast(t().composer.tooLong(Math.floor(max / 1024)), "error");
     return false;
   }
   const replyTo = replyingTo.value?.id;
@@ -160,7 +161,7 @@ function suggestionsFor(state: ChannelState, text: string): readonly Suggestion[
   const peer = state.details.value?.peer;
   const members = state.members.value ?? (peer === undefined ? [] : [peer]);
   const found = candidates(members, text, MAX_SUGGESTIONS).map((m) => ({ name: m.username, about: m.display_name }));
-  return "channel".startsWith(text.toLowerCase()) && state.kind !== "direct" ? [...found, { name: "channel", about: "Everyone in this channel" }] : found;
+  return "channel".startsWith(text.toLowerCase()) && state.kind !== "direct" ? [...found, { name: "channel", about: t().composer.everyone }] : found;
 }
 
 /** steer handles a key for the list of names, and returns whether it did. */
@@ -194,11 +195,11 @@ function ReplyPreview(): JSX.Element | null {
   return (
     <div class="reply-preview" data-testid={testids.replyPreview}>
       <span>
-        Replying to <strong>{nameOf(person(message.sender_id).value, message.sender_name)}</strong>: {plainText(message.body, 100)}
+        {t().composer.replyingTo(<strong>{nameOf(person(message.sender_id).value, message.sender_name)}</strong>, plainText(message.body, 100))}
       </span>
       <IconButton
         icon="close"
-        label="Cancel reply"
+        label={t().composer.cancelReply}
         size={16}
         onClick={() => {
           replyingTo.value = undefined;

@@ -2,6 +2,7 @@
 
 import type { JSX } from "preact";
 
+import { t } from "../i18n";
 import { sdk } from "../state/client";
 import { connection, connectionText } from "../state/connection";
 import { testids } from "../testids";
@@ -14,7 +15,7 @@ export function ConnectionStatus(): JSX.Element {
       <span class="connection-text">{text}</span>
       {waiting && (
         <button type="button" class="link-button" onClick={() => sdk().retryNow()} data-testid={testids.retryNow}>
-          Try now
+          {t().connection.tryNow}
         </button>
       )}
     </div>

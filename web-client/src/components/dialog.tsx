@@ -7,6 +7,7 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useId, useLayoutEffect, useRef } from "preact/hooks";
 
+import { t } from "../i18n";
 import { closeDialog } from "../state/dialog";
 import { testids } from "../testids";
 import { IconButton } from "./button";
@@ -48,7 +49,7 @@ export function Dialog({ title, children, size = "normal" }: DialogProps): JSX.E
       <div class="dialog-frame">
         <header class="dialog-head">
           <h2 id={heading}>{title}</h2>
-          <IconButton icon="close" label="Close" onClick={closeDialog} testid={testids.dialogClose} />
+          <IconButton icon="close" label={t().common.close} onClick={closeDialog} testid={testids.dialogClose} />
         </header>
         <div class="dialog-body">{children}</div>
       </div>

@@ -3,6 +3,7 @@
 import type { JSX } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 
+import { t } from "../i18n";
 import { composing } from "../lib/composing";
 import type { LoggedMessage } from "../lib/log";
 import type { ChannelState } from "../state/channel-state";
@@ -64,16 +65,16 @@ export function EditField({ state, message }: EditFieldProps): JSX.Element {
         class="edit-field"
         rows={1}
         value={body}
-        aria-label="Edit message"
+        aria-label={t().message.editField}
         onInput={(e) => setBody(e.currentTarget.value)}
         onKeyDown={onKeyDown}
         data-testid={testids.editField}
       />
       <div class="edit-actions">
         <Button tone="primary" onClick={() => void save()} disabled={busy} testid={testids.editSave}>
-          {busy ? "Saving…" : "Save"}
+          {busy ? t().common.saving : t().common.save}
         </Button>
-        <Button onClick={close}>Cancel</Button>
+        <Button onClick={close}>{t().common.cancel}</Button>
       </div>
     </div>
   );

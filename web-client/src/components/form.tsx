@@ -4,10 +4,12 @@ import { ApiError, type ProblemCode } from "@parley/client";
 import type { ComponentChildren, JSX } from "preact";
 import { useId, useState } from "preact/hooks";
 
+import { fieldError } from "../i18n/field-errors";
 import { errorText } from "../state/toasts";
 import { testids } from "../testids";
 
-type Texts = Readonly<Partial<Record<ProblemCode, string>>>;
+/** Texts for the codes of problems, by code. */
+export type ProblemTexts = Readonly<Partial<Record<ProblemCode, string>>>;
 
 export interface Submission {
   readonly busy: boolean;
@@ -22,7 +24,7 @@ export interface Submission {
  * useSubmission calls `work` when the form is submitted, and keeps the errors that the server
  * returned. A text in `texts` replaces the server's text for errors with that code.
  */
-export function useSubmission(work: () => Promise<void>, texts: Texts = {}): Submission {
+export function useSubmission(work: () => Promise<void>, texts: ProblemTexts = {}): Submission {
   const [busy, setBusy] = useState(false);
   const [message, setMessage] = useState("");
   const [fields, setFields] = useState<ReadonlyMap<string, string>>(new Map());
@@ -35,7 +37,7 @@ export function useSubmission(work: () => Promise<void>, texts: Texts = {}): Sub
     } catch (error) {
       const wrong = error instanceof ApiError ? error.errors : [];
       const text = error instanceof ApiError ? texts[error.code] : undefined;
-      setFields(new Map(wrong.map((f) => [f.field, text ?? f.message])));
+      setFields(new Map(wrong.map((f) => [f.field, text ?? fieldError(f)])));
       setMessage(text ?? errorText(error));
     } finally {
       setBusy(false);

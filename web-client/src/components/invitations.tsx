@@ -3,6 +3,7 @@
 import type { Invitation } from "@parley/client";
 import type { JSX } from "preact";
 
+import { t } from "../i18n";
 import { accept, decline, invitations } from "../state/invitations";
 import { testids } from "../testids";
 import { Button } from "./button";
@@ -12,9 +13,9 @@ export function Invitations(): JSX.Element | null {
     return null;
   }
   return (
-    <section class="sidebar-section" aria-label="Invitations">
+    <section class="sidebar-section" aria-label={t().sidebar.invitations}>
       <div class="section-head">
-        <h2>Invitations</h2>
+        <h2>{t().sidebar.invitations}</h2>
       </div>
       <ul class="invitations">
         {invitations.value.map((invitation) => (
@@ -32,15 +33,15 @@ function Row({ invitation }: { readonly invitation: Invitation }): JSX.Element {
       <span class="member-names">
         <span class="member-name">{name}</span>
         <span class="member-username">
-          {invitation.group_id === null ? "Channel" : "Group"} · invited by @{invitation.invited_by_name}
+          {invitation.group_id === null ? t().common.channel : t().common.group} · {t().sidebar.invitedBy(invitation.invited_by_name)}
         </span>
       </span>
       <span class="result-actions">
-        <Button onClick={() => void accept(invitation)} testid={testids.acceptInvitation}>
-          Accept<span class="visually-hidden"> the invitation to {name}</span>
+        <Button onClick={() => void accept(invitation)} label={t().common.acceptInvitation(name)} testid={testids.acceptInvitation}>
+          {t().common.accept}
         </Button>
-        <Button onClick={() => void decline(invitation)} testid={testids.declineInvitation}>
-          Decline<span class="visually-hidden"> the invitation to {name}</span>
+        <Button onClick={() => void decline(invitation)} label={t().common.declineInvitation(name)} testid={testids.declineInvitation}>
+          {t().common.decline}
         </Button>
       </span>
     </li>

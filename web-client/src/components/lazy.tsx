@@ -6,6 +6,7 @@
 import { type ComponentType, h, type JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 
+import { t } from "../i18n";
 import { closeDialog } from "../state/dialog";
 import { toast } from "../state/toasts";
 
@@ -26,7 +27,7 @@ export function lazy<P extends object>(load: () => Promise<{ readonly default: C
           // The browser is offline, or the server has a newer build of the page whose chunks have
           // different names.
           closeDialog();
-          toast("Couldn't load this part of the page. Check your connection and reload.", "error");
+          toast(t().app.partNotLoaded, "error");
         },
       );
     }, []);

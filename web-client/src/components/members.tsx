@@ -4,6 +4,7 @@ import type { Member, Role } from "@parley/client";
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 
+import { t } from "../i18n";
 import { type ChannelState, MAX_MEMBERS } from "../state/channel-state";
 import { loadMembers } from "../state/channels";
 import { sdk } from "../state/client";
@@ -30,13 +31,13 @@ export function Members({ state }: { readonly state: ChannelState }): JSX.Elemen
   const online = state.online.value.users;
   const found = sorted(members ?? [], online).filter((m) => filter === "" || `${m.username} ${m.display_name}`.toLowerCase().includes(filter.toLowerCase()));
   return (
-    <aside class="members" aria-label="Members" data-testid={testids.members}>
+    <aside class="members" aria-label={t().members.title} data-testid={testids.members}>
       <header class="members-head">
-        <h2>Members</h2>
-        {state.manages && <IconButton icon="plus" label="Add people" onClick={() => openDialog({ name: "add-member", channelID: state.id })} testid={testids.addMember} />}
+        <h2>{t().members.title}</h2>
+        {state.manages && <IconButton icon="plus" label={t().common.addPeople} onClick={() => openDialog({ name: "add-member", channelID: state.id })} testid={testids.addMember} />}
         <IconButton
           icon="close"
-          label="Close members"
+          label={t().members.close}
           onClick={() => {
             membersShown.value = false;
           }}
@@ -44,16 +45,16 @@ export function Members({ state }: { readonly state: ChannelState }): JSX.Elemen
         />
       </header>
       {(members?.length ?? 0) > 12 && (
-        <input class="members-filter" type="search" placeholder="Find a member" aria-label="Find a member" value={filter} onInput={(e) => setFilter(e.currentTarget.value)} />
+        <input class="members-filter" type="search" placeholder={t().members.find} aria-label={t().members.find} value={filter} onInput={(e) => setFilter(e.currentTarget.value)} />
       )}
-      {members === undefined && <p class="section-empty">Loading…</p>}
-      <ul class="members-list" tabIndex={0} aria-label="Members of this channel">
+      {members === undefined && <p class="section-empty">{t().common.loading}</p>}
+      <ul class="members-list" tabIndex={0} aria-label={t().members.ofChannel}>
         {found.slice(0, shown).map((m) => (
           <MemberRow key={m.user_id} state={state} member={m} online={online.has(m.user_id)} />
         ))}
       </ul>
-      {found.length > shown && <Button onClick={() => setShown(shown + PAGE_SIZE)}>Show more</Button>}
-      {(members?.length ?? 0) >= MAX_MEMBERS && <p class="section-empty">Only the first {MAX_MEMBERS} members are listed.</p>}
+      {found.length > shown && <Button onClick={() => setShown(shown + PAGE_SIZE)}>{t().common.showMore}</Button>}
+      {(members?.length ?? 0) >= MAX_MEMBERS && <p class="section-empty">{t().members.firstOnly(MAX_MEMBERS)}</p>}
     </aside>
   );
 }
@@ -85,8 +86,8 @@ function MemberRow({ state, member, online }: MemberRowProps): JSX.Element {
         <span class="member-names">
           <span class="member-name">
             {name}
-            {own ? " (you)" : ""}
-            <span class="visually-hidden">{online ? ", online" : ", offline"}</span>
+            {own ? ` ${t().members.you}` : ""}
+            <span class="visually-hidden">, {online ? t().members.online : t().members.offline}</span>
           </span>
           <span class="member-username">@{member.username}</span>
         </span>
@@ -94,19 +95,19 @@ function MemberRow({ state, member, online }: MemberRowProps): JSX.Element {
       {state.role === "owner" ? (
         <select
           class="role-select"
-          aria-label={`Role of ${name}`}
+          aria-label={t().common.roleOf(name)}
           value={member.role}
           onChange={(e) => void setRole(e.currentTarget.value as Role)}
           data-testid={testids.memberRole}
         >
-          <option value="owner">Owner</option>
-          <option value="admin">Admin</option>
-          <option value="member">Member</option>
+          <option value="owner">{t().common.roles.owner}</option>
+          <option value="admin">{t().common.roles.admin}</option>
+          <option value="member">{t().common.roles.member}</option>
         </select>
       ) : (
-        member.role !== "member" && <span class="role">{member.role}</span>
+        member.role !== "member" && <span class="role">{t().common.roles[member.role]}</span>
       )}
-      {mayRemove && <IconButton icon="close" label={`Remove ${name}`} onClick={() => openDialog({ name: "remove-member", channelID: state.id, userID: member.user_id, username: member.username })} testid={testids.removeMember} size={16} />}
+      {mayRemove && <IconButton icon="close" label={t().common.removePerson(name)} onClick={() => openDialog({ name: "remove-member", channelID: state.id, userID: member.user_id, username: member.username })} testid={testids.removeMember} size={16} />}
     </li>
   );
 }

@@ -5,6 +5,8 @@
 
 import type { JSX } from "preact";
 
+import { t } from "../i18n";
+
 export interface Suggestion {
   readonly name: string;
   readonly about: string;
@@ -18,7 +20,7 @@ interface MentionListProps {
 
 export function MentionList({ names, chosen, onPick }: MentionListProps): JSX.Element {
   return (
-    <ul id="mention-list" class="mention-list" role="listbox" aria-label="Names">
+    <ul id="mention-list" class="mention-list" role="listbox" aria-label={t().composer.names}>
       {names.map(({ name, about }, i) => (
         <li
           key={name}

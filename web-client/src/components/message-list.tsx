@@ -4,6 +4,7 @@ import type { JSX } from "preact";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { useComputed, useSignal } from "@preact/signals";
 
+import { t } from "../i18n";
 import { dayLabel } from "../lib/dates";
 import { estimate, NEW_ROW, type Row, rowsOf } from "../lib/rows";
 import type { ChannelState } from "../state/channel-state";
@@ -88,7 +89,7 @@ export function MessageList({ state }: { readonly state: ChannelState }): JSX.El
         ref={list.scroller}
         class="messages-scroller"
         role="list"
-        aria-label={`Messages in ${state.title.value}`}
+        aria-label={t().list.label(state.title.value)}
         aria-busy={reading(state).size > 0}
         onScroll={list.onScroll}
         onKeyDown={onKeyDown}
@@ -120,7 +121,7 @@ export function MessageList({ state }: { readonly state: ChannelState }): JSX.El
           }}
         >
           <Icon name="down" size={16} />
-          {state.unread.value > 0 ? `${state.unread.value} new` : "Jump to newest"}
+          {state.unread.value > 0 ? t().list.newCount(state.unread.value) : t().list.jumpToNewest}
         </button>
       )}
     </div>
@@ -214,7 +215,7 @@ function ListRow({ row, actions, stop, flash }: ListRowProps): JSX.Element {
     case "loading":
       return (
         <div role="listitem" data-row={row.key} class="row-loading">
-          Loading…
+          {t().common.loading}
         </div>
       );
     case "day":
@@ -226,7 +227,7 @@ function ListRow({ row, actions, stop, flash }: ListRowProps): JSX.Element {
     case "new":
       return (
         <div role="listitem" data-row={row.key} class="row-new" data-testid={testids.newLine}>
-          <span>New messages</span>
+          <span>{t().list.newMessages}</span>
         </div>
       );
     case "message":

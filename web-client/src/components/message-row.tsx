@@ -2,6 +2,7 @@
 
 import type { JSX } from "preact";
 
+import { t } from "../i18n";
 import { clip } from "../lib/clusters";
 import { fullLabel, timeLabel } from "../lib/dates";
 import { HUES, hueOf } from "../lib/identity";
@@ -37,7 +38,7 @@ export function MessageRow({ row, actions, stop, flash }: MessageRowProps): JSX.
   const { state } = actions;
   const mine = message.sender_id === myID();
   const author = person(message.sender_id).value;
-  const name = nameOf(author, message.sender_name === "" ? "deleted account" : message.sender_name);
+  const name = nameOf(author, message.sender_name === "" ? t().common.deletedAccount : message.sender_name);
   const deleted = message.deleted_at !== null;
   const mentionsUser = !mine && (message.mentions.includes(myID()) || message.mentions.includes(state.id));
   const classes = ["row", head ? "row-head" : "", flash ? "row-flash" : "", mentionsUser ? "row-mention" : ""].join(" ");
@@ -52,12 +53,12 @@ export function MessageRow({ row, actions, stop, flash }: MessageRowProps): JSX.
       data-message-id={message.id}
       data-mine={mine ? "" : undefined}
       tabIndex={stop ? 0 : -1}
-      aria-label={`${name}, ${timeLabel(ms)}: ${deleted ? "deleted message" : clip(message.body, 300)}`}
+      aria-label={t().message.label(name, timeLabel(ms), deleted ? t().message.deletedLabel : clip(message.body, 300))}
       onKeyDown={(event) => onKey(event, row, state, mine)}
     >
       <div class="row-side">
         {head ? (
-          <button type="button" class="face" tabIndex={-1} aria-label={`Profile of ${name}`} onClick={() => openDialog({ name: "person", userID: message.sender_id })}>
+          <button type="button" class="face" tabIndex={-1} aria-label={t().message.profileOf(name)} onClick={() => openDialog({ name: "person", userID: message.sender_id })}>
             <Avatar userID={message.sender_id} name={message.sender_name} />
           </button>
         ) : (
@@ -80,13 +81,13 @@ export function MessageRow({ row, actions, stop, flash }: MessageRowProps): JSX.
         {editing.value === message.id && !deleted ? (
           <EditField state={state} message={message} />
         ) : deleted ? (
-          <p class="row-deleted">This message was deleted.</p>
+          <p class="row-deleted">{t().message.deleted}</p>
         ) : (
           <div class="row-body" data-testid={testids.messageBody}>
             <MessageText body={message.body} mentioned={mentioned} />
             {message.edited_at !== null && (
               <span class="row-edited" title={fullLabel(Date.parse(message.edited_at))}>
-                (edited)
+                {t().message.edited}
               </span>
             )}
           </div>

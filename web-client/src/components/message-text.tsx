@@ -3,6 +3,7 @@
 import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
 
+import { t } from "../i18n";
 import { type Inline, type MentionedNames, parseBody } from "../lib/markup";
 
 interface MessageTextProps {
@@ -18,7 +19,7 @@ export function MessageText({ body, mentioned }: MessageTextProps): JSX.Element 
       {blocks.map((block, i) =>
         block.kind === "code" ? (
           // Long lines scroll, so the block must be focusable to be scrolled with the keyboard.
-          <pre key={i} class="code-block" tabIndex={0} aria-label={block.language === "" ? "code" : `${block.language} code`} role="region">
+          <pre key={i} class="code-block" tabIndex={0} aria-label={block.language === "" ? t().message.code : t().message.codeIn(block.language)} role="region">
             <code>{block.text}</code>
           </pre>
         ) : (

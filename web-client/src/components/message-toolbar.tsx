@@ -2,6 +2,7 @@
 
 import type { JSX } from "preact";
 
+import { t } from "../i18n";
 import type { LoggedMessage } from "../lib/log";
 import type { ChannelState } from "../state/channel-state";
 import { edit, reply } from "../state/compose";
@@ -26,14 +27,14 @@ interface MessageToolbarProps {
 export function MessageToolbar({ state, message, mine, reachable }: MessageToolbarProps): JSX.Element {
   const tabIndex = reachable ? 0 : -1;
   return (
-    <div class="toolbar" role="toolbar" aria-label="Message actions">
+    <div class="toolbar" role="toolbar" aria-label={t().message.actions}>
       {QUICK.map((emoji) => (
         <button
           key={emoji}
           type="button"
           class="icon-button quick"
           tabIndex={tabIndex}
-          aria-label={`React with ${emoji}`}
+          aria-label={t().message.reactWith(emoji)}
           aria-pressed={isSet(message, emoji)}
           onClick={() => react(state, message, emoji)}
           data-testid={testids.quickReaction}
@@ -41,15 +42,15 @@ export function MessageToolbar({ state, message, mine, reachable }: MessageToolb
           {emoji}
         </button>
       ))}
-      <IconButton icon="smile" label="React" tabIndex={tabIndex} onClick={() => openDialog({ name: "react", message })} testid={testids.react} />
-      <IconButton icon="reply" label="Reply" tabIndex={tabIndex} onClick={() => reply(message)} testid={testids.reply} />
-      {mine && <IconButton icon="pencil" label="Edit" tabIndex={tabIndex} onClick={() => edit(message)} testid={testids.edit} />}
-      <IconButton icon="link" label="Copy link to message" tabIndex={tabIndex} onClick={() => void copyLink(state.id, message.seq)} testid={testids.copyLink} />
+      <IconButton icon="smile" label={t().common.react} tabIndex={tabIndex} onClick={() => openDialog({ name: "react", message })} testid={testids.react} />
+      <IconButton icon="reply" label={t().message.reply} tabIndex={tabIndex} onClick={() => reply(message)} testid={testids.reply} />
+      {mine && <IconButton icon="pencil" label={t().message.edit} tabIndex={tabIndex} onClick={() => edit(message)} testid={testids.edit} />}
+      <IconButton icon="link" label={t().message.copyLink} tabIndex={tabIndex} onClick={() => void copyLink(state.id, message.seq)} testid={testids.copyLink} />
       {mine && (
-        <IconButton icon="eye" label="Read receipts" tabIndex={tabIndex} onClick={() => openDialog({ name: "receipts", message })} testid={testids.receipts} />
+        <IconButton icon="eye" label={t().message.receipts} tabIndex={tabIndex} onClick={() => openDialog({ name: "receipts", message })} testid={testids.receipts} />
       )}
       {(mine || state.manages) && (
-        <IconButton icon="trash" label="Delete" tabIndex={tabIndex} onClick={() => openDialog({ name: "delete-message", message })} testid={testids.remove} />
+        <IconButton icon="trash" label={t().common.delete} tabIndex={tabIndex} onClick={() => openDialog({ name: "delete-message", message })} testid={testids.remove} />
       )}
     </div>
   );

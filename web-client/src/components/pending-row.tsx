@@ -2,6 +2,7 @@
 
 import type { JSX } from "preact";
 
+import { t } from "../i18n";
 import { clip } from "../lib/clusters";
 import { timeLabel } from "../lib/dates";
 import type { MentionedNames } from "../lib/markup";
@@ -35,7 +36,7 @@ export function PendingRow({ row, stop }: PendingRowProps): JSX.Element {
       data-testid={testids.message}
       data-mine=""
       tabIndex={stop ? 0 : -1}
-      aria-label={`${name}, ${timeLabel(ms)}: ${clip(pending.body, 300)}`}
+      aria-label={t().message.label(name, timeLabel(ms), clip(pending.body, 300))}
     >
       <div class="row-side">{head && <Avatar userID={myID()} />}</div>
       <div class="row-main">
@@ -50,12 +51,12 @@ export function PendingRow({ row, stop }: PendingRowProps): JSX.Element {
         </div>
         {failed && (
           <div class="row-failure" role="alert">
-            <span>Not sent. {pending.error === undefined ? "" : errorText(pending.error)}</span>
+            <span>{t().message.notSent} {pending.error === undefined ? "" : errorText(pending.error)}</span>
             <button type="button" class="link-button" onClick={() => void pending.retry()} data-testid={testids.retrySend}>
-              Retry
+              {t().message.retry}
             </button>
             <button type="button" class="link-button" onClick={() => pending.discard()} data-testid={testids.discardSend}>
-              Discard
+              {t().message.discard}
             </button>
           </div>
         )}

@@ -3,6 +3,7 @@
 import type { JSX } from "preact";
 import { useComputed } from "@preact/signals";
 
+import { t } from "../i18n";
 import { plainText } from "../lib/markup";
 import type { ChannelState } from "../state/channel-state";
 import { showMessage } from "../state/compose";
@@ -19,11 +20,11 @@ export function Quote({ state, id }: QuoteProps): JSX.Element {
   // Only changes to the quoted message re-render this component, not every message in the channel.
   const quoted = useComputed(() => state.log.value?.messages.find((m) => m.id === id)).value;
   const name = quoted === undefined ? "" : nameOf(person(quoted.sender_id).value, quoted.sender_name);
-  const text = quoted === undefined ? "Earlier message" : quoted.deleted_at !== null ? "Deleted message" : plainText(quoted.body, 120);
+  const text = quoted === undefined ? t().message.quoteEarlier : quoted.deleted_at !== null ? t().message.quoteDeleted : plainText(quoted.body, 120);
   return (
     <button type="button" class="quote" tabIndex={-1} onClick={() => void showMessage(state, id)} data-testid={testids.quote}>
       <Icon name="reply" size={13} />
-      <span class="visually-hidden">In reply to </span>
+      <span class="visually-hidden">{t().message.inReplyTo} </span>
       {name !== "" && <strong>{name}</strong>}
       <span class="quote-text">{text}</span>
     </button>

@@ -4,6 +4,7 @@
 
 import type { JSX } from "preact";
 
+import { t } from "../i18n";
 import type { LoggedMessage } from "../lib/log";
 import type { ChannelState } from "../state/channel-state";
 import { nameOf, person } from "../state/people";
@@ -23,7 +24,8 @@ export function Reactions({ state, message, reachable }: ReactionsProps): JSX.El
     <div class="reactions">
       {message.reactions.map(({ emoji, count, user_ids }) => {
         const names = user_ids.slice(0, NAMED).map((id) => nameOf(person(id).value));
-        const who = names.join(", ") + (count > NAMED ? ` and ${count - NAMED} more` : "");
+        const listed = names.join(", ");
+        const who = count > NAMED ? t().message.andMore(listed, count - NAMED) : listed;
         return (
           <button
             key={emoji}
@@ -31,7 +33,7 @@ export function Reactions({ state, message, reachable }: ReactionsProps): JSX.El
             class="reaction"
             tabIndex={reachable ? 0 : -1}
             aria-pressed={isSet(message, emoji)}
-            aria-label={`${emoji}, ${count}: ${who}`}
+            aria-label={t().message.reaction(emoji, count, who)}
             title={who}
             onClick={() => react(state, message, emoji)}
             data-testid={testids.reaction}

@@ -4,6 +4,7 @@ import type { JSX } from "preact";
 import { useRef } from "preact/hooks";
 import { useComputed } from "@preact/signals";
 
+import { t } from "../i18n";
 import type { ChannelState } from "../state/channel-state";
 import { channelsLoaded, directChannels, namedChannels, openState } from "../state/channels";
 import { openDialog } from "../state/dialog";
@@ -22,24 +23,24 @@ import { Invitations } from "./invitations";
 
 export function Sidebar(): JSX.Element {
   return (
-    <nav class="sidebar" aria-label="Channels" data-testid={testids.sidebar}>
+    <nav class="sidebar" aria-label={t().sidebar.label} data-testid={testids.sidebar}>
       <div class="sidebar-head">
         <button type="button" class="switcher-button" onClick={() => openDialog({ name: "switcher" })} data-testid={testids.openSwitcher}>
           <Icon name="search" size={16} />
-          <span>Jump to…</span>
-          <kbd aria-hidden="true">Ctrl K</kbd>
+          <span>{t().sidebar.jumpTo}</span>
+          <kbd aria-hidden="true">{t().chat.ctrl} K</kbd>
         </button>
         {narrow.value && route.value.name === "home" && <ConnectionStatus />}
       </div>
       <div class="sidebar-lists">
         <Invitations />
-        <Section title="Channels" channels={namedChannels.value} empty="You haven't joined any channels.">
-          <IconButton icon="search" label="Browse channels" onClick={() => openDialog({ name: "browse" })} testid={testids.browseChannels} size={16} />
-          <IconButton icon="link" label="Join with a link or ID" onClick={() => openDialog({ name: "join" })} testid={testids.joinChannel} size={16} />
-          <IconButton icon="plus" label="Create a channel" onClick={() => openDialog({ name: "create-channel" })} testid={testids.createChannel} size={16} />
+        <Section name="channels" title={t().sidebar.channels} channels={namedChannels.value} empty={t().sidebar.noChannels}>
+          <IconButton icon="search" label={t().sidebar.browse} onClick={() => openDialog({ name: "browse" })} testid={testids.browseChannels} size={16} />
+          <IconButton icon="link" label={t().sidebar.joinByLink} onClick={() => openDialog({ name: "join" })} testid={testids.joinChannel} size={16} />
+          <IconButton icon="plus" label={t().chat.createChannel} onClick={() => openDialog({ name: "create-channel" })} testid={testids.createChannel} size={16} />
         </Section>
-        <Section title="Direct messages" channels={directChannels.value} empty="No direct messages yet.">
-          <IconButton icon="plus" label="New message" onClick={() => openDialog({ name: "new-direct" })} testid={testids.newDirect} size={16} />
+        <Section name="direct" title={t().sidebar.directMessages} channels={directChannels.value} empty={t().sidebar.noDirect}>
+          <IconButton icon="plus" label={t().chat.newMessage} onClick={() => openDialog({ name: "new-direct" })} testid={testids.newDirect} size={16} />
         </Section>
       </div>
       <Account />
@@ -48,18 +49,20 @@ export function Sidebar(): JSX.Element {
 }
 
 interface SectionProps {
+  /** The name under which the browser stores whether the section is collapsed. */
+  readonly name: string;
   readonly title: string;
   readonly channels: readonly ChannelState[];
   readonly empty: string;
   readonly children: JSX.Element | readonly JSX.Element[];
 }
 
-function Section({ title, channels, empty, children }: SectionProps): JSX.Element {
+function Section({ name, title, channels, empty, children }: SectionProps): JSX.Element {
   const list = useRef<HTMLUListElement>(null);
-  const collapsed = useComputed(() => collapsedSections.value.includes(title)).value;
+  const collapsed = useComputed(() => collapsedSections.value.includes(name)).value;
   const shown = collapsed ? channels.filter((c) => c.unread.value > 0 || c === openState.value) : channels;
   const toggle = (): void => {
-    collapsedSections.value = collapsed ? collapsedSections.value.filter((t) => t !== title) : [...collapsedSections.value, title];
+    collapsedSections.value = collapsed ? collapsedSections.value.filter((other) => other !== name) : [...collapsedSections.value, name];
   };
   return (
     <section class="sidebar-section">
@@ -69,7 +72,7 @@ function Section({ title, channels, empty, children }: SectionProps): JSX.Elemen
             type="button"
             class="section-toggle"
             aria-expanded={!collapsed}
-            title={collapsed ? "Show all" : "Show only unread"}
+            title={collapsed ? t().sidebar.showAll : t().sidebar.showUnread}
             onClick={toggle}
             data-testid={testids.foldSection}
           >
@@ -80,9 +83,9 @@ function Section({ title, channels, empty, children }: SectionProps): JSX.Elemen
         <div class="section-actions">{children}</div>
       </div>
       {channels.length === 0 ? (
-        <p class="section-empty">{channelsLoaded.value ? empty : "Loading…"}</p>
+        <p class="section-empty">{channelsLoaded.value ? empty : t().common.loading}</p>
       ) : shown.length === 0 ? (
-        <p class="section-empty">No unread messages.</p>
+        <p class="section-empty">{t().sidebar.noUnread}</p>
       ) : (
         <ul ref={list} class="channel-list" onKeyDown={(event) => moveFocus(event, list.current)}>
           {shown.map((state, i) => (
@@ -115,14 +118,13 @@ function Account(): JSX.Element {
   const me = person(myID()).value;
   return (
     <div class="account">
-      <button type="button" class="account-button" onClick={() => openDialog({ name: "settings" })} data-testid={testids.openSettings}>
+      <button type="button" class="account-button" aria-label={t().sidebar.account(nameOf(me))} onClick={() => openDialog({ name: "settings" })} data-testid={testids.openSettings}>
         <Avatar userID={myID()} size="small" />
         <span class="account-name">{nameOf(me)}</span>
-        <span class="visually-hidden">: profile and settings</span>
       </button>
-      <IconButton icon="book" label="Contacts" onClick={() => openDialog({ name: "contacts" })} testid={testids.openContacts} />
-      <IconButton icon="people" label="Groups" onClick={() => openDialog({ name: "groups" })} testid={testids.openGroups} />
-      <IconButton icon="gear" label="Settings" onClick={() => openDialog({ name: "settings", tab: "appearance" })} />
+      <IconButton icon="book" label={t().sidebar.contacts} onClick={() => openDialog({ name: "contacts" })} testid={testids.openContacts} />
+      <IconButton icon="people" label={t().sidebar.groups} onClick={() => openDialog({ name: "groups" })} testid={testids.openGroups} />
+      <IconButton icon="gear" label={t().sidebar.settings} onClick={() => openDialog({ name: "settings", tab: "appearance" })} />
     </div>
   );
 }

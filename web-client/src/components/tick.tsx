@@ -3,15 +3,8 @@
 import type { SendStatus } from "@parley/client";
 import type { JSX } from "preact";
 
+import { t } from "../i18n";
 import { testids } from "../testids";
-
-const labels: Record<SendStatus, string> = {
-  pending: "Waiting to be sent",
-  sent: "Sent",
-  delivered: "Delivered",
-  read: "Read",
-  failed: "Not sent",
-};
 
 /**
  * One path per status: a clock, one check mark, two check marks, two check marks on a filled
@@ -27,7 +20,7 @@ const paths: Record<SendStatus, string> = {
 
 export function Tick({ status }: { readonly status: SendStatus }): JSX.Element {
   return (
-    <span class={`tick tick-${status}`} role="img" aria-label={labels[status]} title={labels[status]} data-testid={testids.tick} data-status={status}>
+    <span class={`tick tick-${status}`} role="img" aria-label={t().message.status[status]} title={t().message.status[status]} data-testid={testids.tick} data-status={status}>
       <svg viewBox="0 0 20 16" width="19" height="15" aria-hidden="true" focusable="false">
         {status === "read" && <rect x="0" y="1" width="19" height="14.500" rx="7" class="tick-fill" />}
         <path d={paths[status]} />

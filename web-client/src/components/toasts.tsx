@@ -2,6 +2,7 @@
 
 import type { JSX } from "preact";
 
+import { t } from "../i18n";
 import { announcements } from "../state/announcements";
 import { connection, connectionText } from "../state/connection";
 import { dismiss, toasts } from "../state/toasts";
@@ -11,10 +12,10 @@ import { IconButton } from "./button";
 export function Toasts(): JSX.Element {
   return (
     <div class="toasts" role="status" aria-live="polite">
-      {toasts.value.map((t) => (
-        <div key={t.id} class={`toast toast-${t.kind}`} data-testid={testids.toast}>
-          <span>{t.text}</span>
-          <IconButton icon="close" label="Dismiss" onClick={() => dismiss(t.id)} size={14} />
+      {toasts.value.map((toast) => (
+        <div key={toast.id} class={`toast toast-${toast.kind}`} data-testid={testids.toast}>
+          <span>{toast.text}</span>
+          <IconButton icon="close" label={t().app.dismiss} onClick={() => dismiss(toast.id)} size={14} />
         </div>
       ))}
     </div>
@@ -29,14 +30,14 @@ export function LiveLog(): JSX.Element {
   const { name } = connection.value;
   return (
     <>
-      <div class="visually-hidden" role="log" aria-live="polite" aria-label="New messages" data-testid={testids.liveLog}>
+      <div class="visually-hidden" role="log" aria-live="polite" aria-label={t().app.newMessages} data-testid={testids.liveLog}>
         {announcements.value.map((a) => (
           <p key={a.id}>{a.text}</p>
         ))}
       </div>
       <div class="visually-hidden" role="status">
         {/* The text omits the seconds, so that screen readers do not read out a countdown. */}
-        {name === "reconnecting" ? "Connection lost. Reconnecting…" : connectionText.value.text}
+        {name === "reconnecting" ? t().connection.lost : connectionText.value.text}
       </div>
     </>
   );

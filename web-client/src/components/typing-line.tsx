@@ -2,6 +2,7 @@
 
 import type { JSX } from "preact";
 
+import { t } from "../i18n";
 import type { ChannelState } from "../state/channel-state";
 import { nameOf, person } from "../state/people";
 import { testids } from "../testids";
@@ -13,10 +14,10 @@ export function TypingLine({ state }: { readonly state: ChannelState }): JSX.Ele
     first === undefined
       ? ""
       : second === undefined
-        ? `${first} is typing…`
+        ? t().typing.one(first)
         : names.length === 2
-          ? `${first} and ${second} are typing…`
-          : `${first}, ${second} and ${names.length - 2} more are typing…`;
+          ? t().typing.two(first, second)
+          : t().typing.more(first, second, names.length - 2);
   return (
     <div class="typing" data-testid={testids.typing}>
       {words}

@@ -4,6 +4,7 @@ import type { User } from "@parley/client";
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 
+import { t } from "../i18n";
 import { sdk } from "../state/client";
 import { learnUser, nameOf, person } from "../state/people";
 import { showError } from "../state/toasts";
@@ -47,8 +48,8 @@ export function UserSearch({ label, children }: UserSearchProps): JSX.Element {
   }, [query]);
   return (
     <>
-      <Field label={label} type="search" value={query} onInput={setQuery} hint="Enter the beginning of a name or username." autofocus testid={testids.userSearch} />
-      {found?.length === 0 && <p class="section-empty">No people found</p>}
+      <Field label={label} type="search" value={query} onInput={setQuery} hint={t().search.hint} autofocus testid={testids.userSearch} />
+      {found?.length === 0 && <p class="section-empty">{t().search.nobody}</p>}
       <ul class="results">
         {found?.map((user) => (
           <li key={user.id} class="result" data-testid={testids.userResult} data-username={user.username}>

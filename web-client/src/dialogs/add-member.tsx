@@ -6,6 +6,7 @@ import { useState } from "preact/hooks";
 import { Button } from "../components/button";
 import { Dialog } from "../components/dialog";
 import { UserSearch } from "../components/user-search";
+import { t } from "../i18n";
 import { channels, loadMembers } from "../state/channels";
 import { sdk } from "../state/client";
 import { attempt } from "../state/toasts";
@@ -26,16 +27,16 @@ export default function AddMember({ channelID }: { readonly channelID: string })
     }
   };
   return (
-    <Dialog title={`Add people to #${state?.title.value ?? ""}`} size="small">
-      <UserSearch label="Name or username">
+    <Dialog title={t().addMember.title(state?.title.value ?? "")} size="small">
+      <UserSearch label={t().addMember.search}>
         {(user) =>
           added.has(user.id) ? (
-            <span class="role">Already added</span>
+            <span class="role">{t().common.alreadyAdded}</span>
           ) : invited.has(user.id) ? (
-            <span class="role">Invited</span>
+            <span class="role">{t().addMember.invited}</span>
           ) : (
-            <Button onClick={() => void add(user.id)}>
-              Add<span class="visually-hidden"> {user.username}</span>
+            <Button onClick={() => void add(user.id)} label={t().common.addPerson(user.username)}>
+              {t().common.add}
             </Button>
           )
         }

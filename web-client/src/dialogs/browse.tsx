@@ -8,6 +8,7 @@ import { Button } from "../components/button";
 import { Dialog } from "../components/dialog";
 import { Field } from "../components/form";
 import { Icon } from "../components/icon";
+import { t } from "../i18n";
 import { addChannel, channels } from "../state/channels";
 import { sdk } from "../state/client";
 import { closeDialog } from "../state/dialog";
@@ -50,15 +51,15 @@ export default function Browse(): JSX.Element {
     }
   };
   return (
-    <Dialog title="Public channels">
-      <Field label="Search channels" type="search" value={query} onInput={setQuery} autofocus testid={testids.browseSearch} />
-      {found?.length === 0 && <p class="section-empty">{query === "" ? "No public channels yet. Create the first one." : "No channels found"}</p>}
+    <Dialog title={t().browse.title}>
+      <Field label={t().browse.search} type="search" value={query} onInput={setQuery} autofocus testid={testids.browseSearch} />
+      {found?.length === 0 && <p class="section-empty">{query === "" ? t().browse.none : t().browse.notFound}</p>}
       <ul class="results">
         {found?.map((channel) => (
           <Result key={channel.id} channel={channel} />
         ))}
       </ul>
-      {cursor !== null && <Button onClick={() => void more()}>Show more</Button>}
+      {cursor !== null && <Button onClick={() => void more()}>{t().common.showMore}</Button>}
     </Dialog>
   );
 }
@@ -82,15 +83,18 @@ function Result({ channel }: { readonly channel: ChannelDetails }): JSX.Element 
         <span class="member-names">
           <span class="member-name">{channel.name}</span>
           <span class="member-username">
-            {channel.member_count} {channel.member_count === 1 ? "member" : "members"}
+            {t().common.members(channel.member_count)}
             {channel.description === "" ? "" : ` · ${channel.description}`}
           </span>
         </span>
       </span>
       <span class="result-actions">
-        <Button tone={joined ? "plain" : "primary"} onClick={() => void open()}>
-          {joined ? "Open" : "Join"}
-          <span class="visually-hidden"> {channel.name}</span>
+        <Button
+          tone={joined ? "plain" : "primary"}
+          onClick={() => void open()}
+          label={joined ? t().common.openChannel(channel.name) : t().common.joinChannel(channel.name)}
+        >
+          {joined ? t().common.open : t().common.join}
         </Button>
       </span>
     </li>

@@ -10,6 +10,7 @@ import { useEffect, useState } from "preact/hooks";
 import { Button } from "../components/button";
 import { Dialog } from "../components/dialog";
 import { Actions, Field, FormError, useSubmission } from "../components/form";
+import { t } from "../i18n";
 import { dateLabel } from "../lib/dates";
 import type { ChannelState } from "../state/channel-state";
 import { channels, refreshDetails } from "../state/channels";
@@ -20,12 +21,6 @@ import { linkTo, navigate } from "../state/route";
 import { copyLink } from "../state/share";
 import { attempt, toast } from "../state/toasts";
 import { testids } from "../testids";
-
-const kinds: Record<string, string> = {
-  public: "Public: anyone can find and join it.",
-  unlisted: "Unlisted: anyone with the link can join.",
-  private: "Private: only people who are added can see it.",
-};
 
 export default function ChannelDialog({ channelID }: { readonly channelID: string }): JSX.Element {
   const state = channels.value.get(channelID);
@@ -39,15 +34,15 @@ export default function ChannelDialog({ channelID }: { readonly channelID: strin
     <Dialog title={`#${state?.title.value ?? ""}`}>
       {state !== undefined && details !== undefined && (
         <>
-          <p>{kinds[details.kind] ?? ""}</p>
+          <p>{t().channelDialog.kinds[details.kind]}</p>
           <p class="hint">
-            {details.member_count} {details.member_count === 1 ? "member" : "members"} · created on {dateLabel(Date.parse(details.created_at))} · your role: {state.role}
+            {t().common.members(details.member_count)} · {t().common.createdOn(dateLabel(Date.parse(details.created_at)))} · {t().common.yourRole(t().common.roles[state.role])}
           </p>
           <div class="share">
             <code>{linkTo(channelID)}</code>
-            <Button onClick={() => void copyLink(channelID)}>Copy link</Button>
+            <Button onClick={() => void copyLink(channelID)}>{t().common.copyLink}</Button>
           </div>
-          {!state.manages && details.mention_all === "admins" && <p class="hint">Only owners and admins can notify everyone with @channel.</p>}
+          {!state.manages && details.mention_all === "admins" && <p class="hint">{t().channelDialog.mentionAllAdmins}</p>}
           {state.manages && <ChangeForm key={`${details.name}/${details.description}/${details.mention_all}`} state={state} />}
           <LeaveActions state={state} />
         </>
@@ -63,23 +58,23 @@ function ChangeForm({ state }: { readonly state: ChannelState }): JSX.Element {
   const [mentionAll, setMentionAll] = useState<MentionAll>(details?.mention_all ?? "everyone");
   const form = useSubmission(async () => {
     state.setDetails(await sdk().rest.updateChannel(state.id, { name: name.trim(), description: topic.trim(), mention_all: mentionAll }));
-    toast("Channel updated");
+    toast(t().channelDialog.updated);
   });
   return (
     <form class="form" onSubmit={form.submit}>
-      <Field label="Name" value={name} onInput={setName} error={form.fields.get("name")} required maxLength={80} testid={testids.channelName} />
-      <Field label="Topic" value={topic} onInput={setTopic} error={form.fields.get("description")} maxLength={500} testid={testids.channelTopic} />
+      <Field label={t().common.name} value={name} onInput={setName} error={form.fields.get("name")} required maxLength={80} testid={testids.channelName} />
+      <Field label={t().common.topic} value={topic} onInput={setTopic} error={form.fields.get("description")} maxLength={500} testid={testids.channelTopic} />
       <label class="field">
-        <span>Who can notify everyone with @channel</span>
+        <span>{t().channelDialog.mentionAll}</span>
         <select value={mentionAll} onChange={(e) => setMentionAll(e.currentTarget.value as MentionAll)} data-testid={testids.mentionAll}>
-          <option value="everyone">Everyone</option>
-          <option value="admins">Owners and admins</option>
+          <option value="everyone">{t().channelDialog.everyone}</option>
+          <option value="admins">{t().channelDialog.admins}</option>
         </select>
       </label>
       <FormError message={form.message} />
       <Actions>
         <Button tone="primary" submit disabled={form.busy} testid={testids.submit}>
-          Save
+          {t().common.save}
         </Button>
       </Actions>
     </form>
@@ -100,20 +95,20 @@ function LeaveActions({ state }: { readonly state: ChannelState }): JSX.Element 
   };
   return (
     <section>
-      <h3>Leave or delete</h3>
+      <h3>{t().channelDialog.leaveOrDelete}</h3>
       <Actions>
         {state.role === "owner" &&
           (confirming ? (
             <Button tone="danger" onClick={() => void go(() => sdk().rest.deleteChannel(state.id))} testid={testids.confirmDelete}>
-              Delete for everyone
+              {t().channelDialog.deleteForEveryone}
             </Button>
           ) : (
             <Button tone="quiet" onClick={() => setConfirming(true)} testid={testids.deleteChannel}>
-              Delete channel…
+              {t().channelDialog.delete}
             </Button>
           ))}
         <Button onClick={() => void go(() => sdk().rest.leaveChannel(state.id))} testid={testids.leaveChannel}>
-          Leave channel
+          {t().channelDialog.leave}
         </Button>
       </Actions>
     </section>

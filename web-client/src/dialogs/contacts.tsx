@@ -7,18 +7,14 @@ import { useEffect, useState } from "preact/hooks";
 import { Button } from "../components/button";
 import { Dialog } from "../components/dialog";
 import { PersonLine, UserSearch } from "../components/user-search";
+import { t } from "../i18n";
 import { sdk } from "../state/client";
 import { openDirect } from "../state/direct";
 import { learnMember } from "../state/people";
 import { myID } from "../state/me";
 import { attempt, showError } from "../state/toasts";
 
-const sections: readonly { readonly state: ContactState; readonly title: string }[] = [
-  { state: "received", title: "Requests" },
-  { state: "accepted", title: "Contacts" },
-  { state: "requested", title: "Sent" },
-  { state: "blocked", title: "Blocked" },
-];
+const sections: readonly ContactState[] = ["received", "accepted", "requested", "blocked"];
 
 export default function Contacts(): JSX.Element {
   const [contacts, setContacts] = useState<readonly Contact[] | undefined>(undefined);
@@ -38,25 +34,25 @@ export default function Contacts(): JSX.Element {
   };
   const known = new Set(contacts?.map((c) => c.user_id));
   return (
-    <Dialog title="Contacts">
-      <UserSearch label="Add a contact">
+    <Dialog title={t().contacts.title}>
+      <UserSearch label={t().contacts.add}>
         {(user) =>
           known.has(user.id) || user.id === myID() ? (
-            <span class="role">{user.id === myID() ? "You" : "Already added"}</span>
+            <span class="role">{user.id === myID() ? t().common.you : t().common.alreadyAdded}</span>
           ) : (
-            <Button onClick={() => change(() => sdk().rest.requestContact({ user_id: user.id }))}>
-              Add<span class="visually-hidden"> {user.username}</span>
+            <Button onClick={() => change(() => sdk().rest.requestContact({ user_id: user.id }))} label={t().common.addPerson(user.username)}>
+              {t().common.add}
             </Button>
           )
         }
       </UserSearch>
-      {contacts?.length === 0 && <p class="section-empty">No contacts yet. Search for people above to add them.</p>}
-      {sections.map(({ state, title }) => {
+      {contacts?.length === 0 && <p class="section-empty">{t().contacts.none}</p>}
+      {sections.map((state) => {
         const those = contacts?.filter((c) => c.state === state) ?? [];
         return (
           those.length > 0 && (
             <section key={state}>
-              <h3>{title}</h3>
+              <h3>{t().contacts.sections[state]}</h3>
               <ul class="results">
                 {those.map((c) => (
                   <li key={c.user_id} class="result">
@@ -81,31 +77,40 @@ interface ContactActionsProps {
 }
 
 function ContactActions({ contact: { user_id, username, state }, change }: ContactActionsProps): JSX.Element {
-  const whom = <span class="visually-hidden"> {username}</span>;
   switch (state) {
     case "received":
       return (
         <>
-          <Button tone="quiet" onClick={() => change(() => sdk().rest.removeContact(user_id))}>
-            Decline{whom}
+          <Button tone="quiet" onClick={() => change(() => sdk().rest.removeContact(user_id))} label={t().common.declineRequest(username)}>
+            {t().common.decline}
           </Button>
-          <Button tone="primary" onClick={() => change(() => sdk().rest.requestContact({ user_id }))}>
-            Accept{whom}
+          <Button tone="primary" onClick={() => change(() => sdk().rest.requestContact({ user_id }))} label={t().common.acceptRequest(username)}>
+            {t().common.accept}
           </Button>
         </>
       );
     case "accepted":
       return (
         <>
-          <Button tone="quiet" onClick={() => change(() => sdk().rest.removeContact(user_id))}>
-            Remove{whom}
+          <Button tone="quiet" onClick={() => change(() => sdk().rest.removeContact(user_id))} label={t().common.removePerson(username)}>
+            {t().common.remove}
           </Button>
-          <Button onClick={() => void openDirect(user_id)}>Message{whom}</Button>
+          <Button onClick={() => void openDirect(user_id)} label={t().common.messagePerson(username)}>
+            {t().common.message}
+          </Button>
         </>
       );
     case "requested":
-      return <Button onClick={() => change(() => sdk().rest.removeContact(user_id))}>Cancel request{whom}</Button>;
+      return (
+        <Button onClick={() => change(() => sdk().rest.removeContact(user_id))} label={t().contacts.cancelRequestTo(username)}>
+          {t().contacts.cancelRequest}
+        </Button>
+      );
     case "blocked":
-      return <Button onClick={() => change(() => sdk().rest.unblockUser(user_id))}>Unblock{whom}</Button>;
+      return (
+        <Button onClick={() => change(() => sdk().rest.unblockUser(user_id))} label={t().contacts.unblockPerson(username)}>
+          {t().contacts.unblock}
+        </Button>
+      );
   }
 }

@@ -8,6 +8,7 @@ import { useEffect, useId, useState } from "preact/hooks";
 import { Button } from "../components/button";
 import { Dialog } from "../components/dialog";
 import { Actions, Choice, Field, FormError, useSubmission } from "../components/form";
+import { t } from "../i18n";
 import { addChannel } from "../state/channels";
 import { sdk } from "../state/client";
 import { closeDialog } from "../state/dialog";
@@ -16,11 +17,14 @@ import { testids } from "../testids";
 
 type NewChannelKind = Exclude<ChannelKind, "direct">;
 
-const kinds: readonly { readonly value: NewChannelKind; readonly label: string; readonly hint: string }[] = [
-  { value: "public", label: "Public", hint: "Anyone can find and join it." },
-  { value: "unlisted", label: "Unlisted", hint: "Anyone with the link can join." },
-  { value: "private", label: "Private", hint: "Only people you add can see it." },
-];
+const kinds = (): readonly { readonly value: NewChannelKind; readonly label: string; readonly hint: string }[] => {
+  const texts = t().createChannel;
+  return [
+    { value: "public", label: texts.public, hint: texts.publicHint },
+    { value: "unlisted", label: texts.unlisted, hint: texts.unlistedHint },
+    { value: "private", label: texts.private, hint: texts.privateHint },
+  ];
+};
 
 export default function CreateChannel({ groupID }: { readonly groupID: string | undefined }): JSX.Element {
   const [name, setName] = useState("");
@@ -34,17 +38,17 @@ export default function CreateChannel({ groupID }: { readonly groupID: string | 
     openChannel(made.id);
   });
   return (
-    <Dialog title="Create a channel">
+    <Dialog title={t().createChannel.title}>
       <form class="form" onSubmit={form.submit}>
-        <Field label="Name" value={name} onInput={setName} error={form.fields.get("name")} required maxLength={80} autofocus testid={testids.channelName} />
-        <Field label="Topic (optional)" value={topic} onInput={setTopic} error={form.fields.get("description")} maxLength={500} testid={testids.channelTopic} />
-        <Choice legend="Who can join" value={kind} options={kinds} onChange={setKind} testid={testids.channelKind} />
+        <Field label={t().common.name} value={name} onInput={setName} error={form.fields.get("name")} required maxLength={80} autofocus testid={testids.channelName} />
+        <Field label={t().createChannel.topic} value={topic} onInput={setTopic} error={form.fields.get("description")} maxLength={500} testid={testids.channelTopic} />
+        <Choice legend={t().createChannel.whoCanJoin} value={kind} options={kinds()} onChange={setKind} testid={testids.channelKind} />
         <GroupChoice value={group} onChange={setGroup} />
         <FormError message={form.message} />
         <Actions>
-          <Button onClick={closeDialog}>Cancel</Button>
+          <Button onClick={closeDialog}>{t().common.cancel}</Button>
           <Button tone="primary" submit disabled={form.busy || name.trim() === ""} testid={testids.submit}>
-            {form.busy ? "Creating…" : "Create"}
+            {form.busy ? t().createChannel.creating : t().createChannel.create}
           </Button>
         </Actions>
       </form>
@@ -72,9 +76,9 @@ function GroupChoice({ value, onChange }: { readonly value: string; readonly onC
   }
   return (
     <div class="field">
-      <label for={id}>Group (optional)</label>
+      <label for={id}>{t().createChannel.group}</label>
       <select id={id} value={value} onChange={(e) => onChange(e.currentTarget.value)}>
-        <option value="">None</option>
+        <option value="">{t().createChannel.noGroup}</option>
         {groups.map((g) => (
           <option key={g.id} value={g.id}>
             {g.name}

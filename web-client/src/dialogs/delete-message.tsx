@@ -5,6 +5,7 @@ import type { JSX } from "preact";
 import { Button } from "../components/button";
 import { Dialog } from "../components/dialog";
 import { Actions } from "../components/form";
+import { t } from "../i18n";
 import type { LoggedMessage } from "../lib/log";
 import { plainText } from "../lib/markup";
 import { closeDialog } from "../state/dialog";
@@ -18,13 +19,13 @@ export default function DeleteMessage({ message }: { readonly message: LoggedMes
     channelOf(message)?.handle.delete(message.id).catch(showError);
   };
   return (
-    <Dialog title="Delete this message?" size="small">
+    <Dialog title={t().deleteMessage.title} size="small">
       <blockquote class="preview">{plainText(message.body, 200)}</blockquote>
-      <p>It will be deleted for everyone. This can't be undone.</p>
+      <p>{t().deleteMessage.text}</p>
       <Actions>
-        <Button onClick={closeDialog}>Cancel</Button>
+        <Button onClick={closeDialog}>{t().common.cancel}</Button>
         <button type="button" class="button button-danger" onClick={remove} data-autofocus="" data-testid={testids.confirmDelete}>
-          Delete
+          {t().common.delete}
         </button>
       </Actions>
     </Dialog>

@@ -6,6 +6,7 @@ import { useEffect, useState } from "preact/hooks";
 
 import { Button, IconButton } from "../components/button";
 import { PersonLine, UserSearch } from "../components/user-search";
+import { t } from "../i18n";
 import { addChannel, channels, groupsVersion } from "../state/channels";
 import { sdk } from "../state/client";
 import { closeDialog, openDialog } from "../state/dialog";
@@ -52,31 +53,31 @@ export function GroupView({ group, onBack }: GroupViewProps): JSX.Element {
     <>
       {group.description !== "" && <p>{group.description}</p>}
       <GroupChannels group={group} manages={manages} />
-      <h3>Members</h3>
+      <h3>{t().groups.members}</h3>
       <ul class="results">
         {members.map((m) => (
           <GroupMember key={m.user_id} group={group} member={m} change={change} />
         ))}
       </ul>
       {adding && (
-        <UserSearch label="Add people">
+        <UserSearch label={t().common.addPeople}>
           {(user) =>
             known.has(user.id) ? (
-              <span class="role">Already added</span>
+              <span class="role">{t().common.alreadyAdded}</span>
             ) : (
-              <Button onClick={() => change(() => sdk().rest.addGroupMember(group.id, { user_id: user.id }))}>
-                Add<span class="visually-hidden"> {user.username}</span>
+              <Button onClick={() => change(() => sdk().rest.addGroupMember(group.id, { user_id: user.id }))} label={t().common.addPerson(user.username)}>
+                {t().common.add}
               </Button>
             )
           }
         </UserSearch>
       )}
       <div class="actions">
-        <Button onClick={onBack}>All groups</Button>
+        <Button onClick={onBack}>{t().groups.all}</Button>
         <Button tone="quiet" onClick={() => void leave()}>
-          Leave group
+          {t().groups.leave}
         </Button>
-        {manages && !adding && <Button onClick={() => setAdding(true)}>Add people</Button>}
+        {manages && !adding && <Button onClick={() => setAdding(true)}>{t().common.addPeople}</Button>}
       </div>
     </>
   );
@@ -100,22 +101,21 @@ function GroupChannels({ group, manages }: { readonly group: Group; readonly man
   };
   return (
     <>
-      <h3>Channels</h3>
-      {list.length === 0 && <p class="section-empty">No channels yet.</p>}
+      <h3>{t().groups.channels}</h3>
+      {list.length === 0 && <p class="section-empty">{t().groups.noChannels}</p>}
       <ul class="results">
         {list.map((c) => (
           <li key={c.id} class="result">
             <span class="member-name">#{c.name}</span>
             <span class="result-actions">
-              <Button onClick={() => void open(c)}>
-                {channels.value.has(c.id) ? "Open" : "Join"}
-                <span class="visually-hidden"> {c.name}</span>
+              <Button onClick={() => void open(c)} label={channels.value.has(c.id) ? t().common.openChannel(c.name) : t().common.joinChannel(c.name)}>
+                {channels.value.has(c.id) ? t().common.open : t().common.join}
               </Button>
             </span>
           </li>
         ))}
       </ul>
-      {manages && <Button onClick={() => openDialog({ name: "create-channel", groupID: group.id })}>Create a channel in this group</Button>}
+      {manages && <Button onClick={() => openDialog({ name: "create-channel", groupID: group.id })}>{t().groups.createChannel}</Button>}
     </>
   );
 }
@@ -135,22 +135,22 @@ function GroupMember({ group, member, change }: GroupMemberProps): JSX.Element {
         {group.role === "owner" ? (
           <select
             class="role-select"
-            aria-label={`Role of ${member.username}`}
+            aria-label={t().common.roleOf(member.username)}
             value={member.role}
             onChange={(e) => {
               const role = e.currentTarget.value as Role;
               change(() => sdk().rest.updateGroupMember(group.id, member.user_id, { role }));
             }}
           >
-            <option value="owner">Owner</option>
-            <option value="admin">Admin</option>
-            <option value="member">Member</option>
+            <option value="owner">{t().common.roles.owner}</option>
+            <option value="admin">{t().common.roles.admin}</option>
+            <option value="member">{t().common.roles.member}</option>
           </select>
         ) : (
-          <span class="role">{member.role}</span>
+          <span class="role">{t().common.roles[member.role]}</span>
         )}
         {!own && (group.role === "owner" || (group.role === "admin" && member.role === "member")) && (
-          <IconButton icon="close" label={`Remove ${member.username}`} onClick={() => change(() => sdk().rest.removeGroupMember(group.id, member.user_id))} size={16} />
+          <IconButton icon="close" label={t().common.removePerson(member.username)} onClick={() => change(() => sdk().rest.removeGroupMember(group.id, member.user_id))} size={16} />
         )}
       </span>
     </li>

@@ -7,6 +7,7 @@ import { useEffect, useState } from "preact/hooks";
 import { Button } from "../components/button";
 import { Dialog } from "../components/dialog";
 import { Actions, Field, FormError, useSubmission } from "../components/form";
+import { t } from "../i18n";
 import { groupsVersion } from "../state/channels";
 import { sdk } from "../state/client";
 import { showError } from "../state/toasts";
@@ -34,21 +35,21 @@ export default function Groups(): JSX.Element {
     );
   }
   return (
-    <Dialog title="Groups">
-      <p class="hint">A group has members and channels. Its members can join its channels.</p>
-      {groups?.length === 0 && <p class="section-empty">You haven't joined any groups.</p>}
+    <Dialog title={t().groups.title}>
+      <p class="hint">{t().groups.about}</p>
+      {groups?.length === 0 && <p class="section-empty">{t().groups.none}</p>}
       <ul class="results">
         {groups?.map((g) => (
           <li key={g.id} class="result">
             <span class="member-names">
               <span class="member-name">{g.name}</span>
               <span class="member-username">
-                {g.member_count} {g.member_count === 1 ? "member" : "members"} · your role: {g.role}
+                {t().common.members(g.member_count)} · {t().common.yourRole(t().common.roles[g.role])}
               </span>
             </span>
             <span class="result-actions">
-              <Button onClick={() => setOpen(g.id)}>
-                Open<span class="visually-hidden"> {g.name}</span>
+              <Button onClick={() => setOpen(g.id)} label={t().common.openChannel(g.name)}>
+                {t().common.open}
               </Button>
             </span>
           </li>
@@ -69,12 +70,12 @@ function NewGroup({ onMade }: { readonly onMade: (group: Group) => void }): JSX.
   const form = useSubmission(async () => onMade(await sdk().rest.createGroup({ name: name.trim() })));
   return (
     <form class="form" onSubmit={form.submit}>
-      <h3>New group</h3>
-      <Field label="Name" value={name} onInput={setName} error={form.fields.get("name")} maxLength={80} required />
+      <h3>{t().groups.new}</h3>
+      <Field label={t().common.name} value={name} onInput={setName} error={form.fields.get("name")} maxLength={80} required />
       <FormError message={form.message} />
       <Actions>
         <Button tone="primary" submit disabled={form.busy || name.trim() === ""}>
-          Create group
+          {t().groups.create}
         </Button>
       </Actions>
     </form>

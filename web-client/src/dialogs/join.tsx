@@ -6,6 +6,7 @@ import { useState } from "preact/hooks";
 import { Button } from "../components/button";
 import { Dialog } from "../components/dialog";
 import { Actions, Field } from "../components/form";
+import { t } from "../i18n";
 import { channelIn } from "../lib/routes";
 import { closeDialog } from "../state/dialog";
 import { openChannel } from "../state/route";
@@ -24,21 +25,21 @@ export default function Join(): JSX.Element {
     }
   };
   return (
-    <Dialog title="Join a channel" size="small">
+    <Dialog title={t().joinDialog.title} size="small">
       <form class="form" onSubmit={go}>
         <Field
-          label="Channel link or ID"
+          label={t().joinDialog.field}
           value={input}
           onInput={setInput}
-          error={wrong ? "This isn't a channel link or ID." : undefined}
+          error={wrong ? t().joinDialog.wrong : undefined}
           required
           autofocus
           testid={testids.joinField}
         />
         <Actions>
-          <Button onClick={closeDialog}>Cancel</Button>
+          <Button onClick={closeDialog}>{t().common.cancel}</Button>
           <Button tone="primary" submit testid={testids.submit}>
-            Continue
+            {t().joinDialog.continue}
           </Button>
         </Actions>
       </form>

@@ -8,6 +8,7 @@ import { Avatar } from "../components/avatar";
 import { Button } from "../components/button";
 import { Dialog } from "../components/dialog";
 import { Actions } from "../components/form";
+import { t } from "../i18n";
 import { dateLabel } from "../lib/dates";
 import { sdk } from "../state/client";
 import { openDirect } from "../state/direct";
@@ -51,32 +52,32 @@ export default function PersonDialog({ userID }: { readonly userID: string }): J
               {user.bio}
             </p>
           )}
-          {user !== undefined && <p class="hint">Joined on {dateLabel(Date.parse(user.created_at))}</p>}
+          {user !== undefined && <p class="hint">{t().person.joined(dateLabel(Date.parse(user.created_at)))}</p>}
         </div>
       </div>
       {userID === myID() ? (
         <Actions>
-          <Button onClick={() => openDialog({ name: "settings" })}>Edit profile</Button>
+          <Button onClick={() => openDialog({ name: "settings" })}>{t().person.editProfile}</Button>
         </Actions>
       ) : (
         user?.deleted === false && (
           <>
-            <p class="hint">{contactStatus(state)}</p>
+            <p class="hint">{state === undefined ? "" : t().person.status[state]}</p>
             <Actions>
               {state === "blocked" ? (
-                <Button onClick={() => void change(() => sdk().rest.unblockUser(userID))}>Unblock</Button>
+                <Button onClick={() => void change(() => sdk().rest.unblockUser(userID))}>{t().person.unblock}</Button>
               ) : (
                 <>
                   <Button tone="quiet" onClick={() => void change(() => sdk().rest.blockUser(userID))}>
-                    Block
+                    {t().person.block}
                   </Button>
                   {state === "accepted" || state === "requested" ? (
-                    <Button onClick={() => void change(() => sdk().rest.removeContact(userID))}>{state === "accepted" ? "Remove contact" : "Cancel request"}</Button>
+                    <Button onClick={() => void change(() => sdk().rest.removeContact(userID))}>{state === "accepted" ? t().person.removeContact : t().person.cancelRequest}</Button>
                   ) : (
-                    <Button onClick={() => void change(() => sdk().rest.requestContact({ user_id: userID }))}>{state === "received" ? "Accept request" : "Add contact"}</Button>
+                    <Button onClick={() => void change(() => sdk().rest.requestContact({ user_id: userID }))}>{state === "received" ? t().person.acceptRequest : t().person.addContact}</Button>
                   )}
                   <Button tone="primary" onClick={() => void openDirect(userID)}>
-                    Message
+                    {t().common.message}
                   </Button>
                 </>
               )}
@@ -86,19 +87,4 @@ export default function PersonDialog({ userID }: { readonly userID: string }): J
       )}
     </Dialog>
   );
-}
-
-function contactStatus(state: Contact["state"] | undefined): string {
-  switch (state) {
-    case "accepted":
-      return "In your contacts.";
-    case "requested":
-      return "Contact request sent.";
-    case "received":
-      return "Wants to add you as a contact.";
-    case "blocked":
-      return "You blocked this person. They can't message you.";
-    case undefined:
-      return "";
-  }
 }

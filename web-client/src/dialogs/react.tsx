@@ -6,6 +6,7 @@ import { useState } from "preact/hooks";
 import { Button } from "../components/button";
 import { Dialog } from "../components/dialog";
 import { Actions, Field } from "../components/form";
+import { t } from "../i18n";
 import type { LoggedMessage } from "../lib/log";
 import { closeDialog } from "../state/dialog";
 import { recentEmoji } from "../state/preferences";
@@ -25,10 +26,10 @@ export default function React({ message }: { readonly message: LoggedMessage }):
   };
   const others = recentEmoji.value.filter((e) => !common.includes(e));
   return (
-    <Dialog title="React" size="small">
-      <div class="emoji-grid" role="group" aria-label="Emoji">
+    <Dialog title={t().common.react} size="small">
+      <div class="emoji-grid" role="group" aria-label={t().react.emoji}>
         {[...others, ...common].map((emoji, i) => (
-          <button key={emoji} type="button" class="emoji" aria-label={`React with ${emoji}`} data-autofocus={i === 0 ? "" : undefined} onClick={() => put(emoji)}>
+          <button key={emoji} type="button" class="emoji" aria-label={t().message.reactWith(emoji)} data-autofocus={i === 0 ? "" : undefined} onClick={() => put(emoji)}>
             {emoji}
           </button>
         ))}
@@ -42,10 +43,10 @@ export default function React({ message }: { readonly message: LoggedMessage }):
           }
         }}
       >
-        <Field label="Other emoji" value={typed} onInput={setTyped} maxLength={16} testid={testids.emojiField} />
+        <Field label={t().react.other} value={typed} onInput={setTyped} maxLength={16} testid={testids.emojiField} />
         <Actions>
           <Button tone="primary" submit disabled={typed.trim() === ""}>
-            React
+            {t().common.react}
           </Button>
         </Actions>
       </form>

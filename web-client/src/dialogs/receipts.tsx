@@ -5,6 +5,7 @@ import { useEffect, useState } from "preact/hooks";
 
 import { Dialog } from "../components/dialog";
 import { PersonLine } from "../components/user-search";
+import { t } from "../i18n";
 import type { LoggedMessage } from "../lib/log";
 import { sdk } from "../state/client";
 import { person, requestProfile } from "../state/people";
@@ -18,13 +19,13 @@ export default function ReceiptsDialog({ message }: { readonly message: LoggedMe
     sdk().rest.listReceipts(message.channel_id, message.id, { limit: 200 }).then(setReceipts, showError);
   }, [message.id]);
   return (
-    <Dialog title="Read receipts" size="small">
+    <Dialog title={t().receipts.title} size="small">
       {receipts === undefined ? (
-        <p class="section-empty">Loading…</p>
+        <p class="section-empty">{t().common.loading}</p>
       ) : (
         <>
           <p>
-            Delivered to {receipts.delivered_count}, read by {receipts.read_count} of {receipts.member_count}
+            {t().receipts.summary(receipts.delivered_count, receipts.read_count, receipts.member_count)}
           </p>
           <ul class="results">
             {receipts.items.map((r) => (
@@ -42,7 +43,7 @@ function Reader({ userID, read }: { readonly userID: string; readonly read: bool
   return (
     <li class="result">
       <PersonLine userID={userID} username={person(userID).value.username} />
-      <span class="role">{read ? "Read" : "Delivered"}</span>
+      <span class="role">{read ? t().receipts.read : t().receipts.delivered}</span>
     </li>
   );
 }

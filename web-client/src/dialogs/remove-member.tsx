@@ -8,6 +8,7 @@ import { useState } from "preact/hooks";
 import { Button } from "../components/button";
 import { Dialog } from "../components/dialog";
 import { Actions } from "../components/form";
+import { t } from "../i18n";
 import { channels, loadMembers } from "../state/channels";
 import { sdk } from "../state/client";
 import { closeDialog } from "../state/dialog";
@@ -31,15 +32,15 @@ export default function RemoveMember({ channelID, userID, username }: Props): JS
     }
   };
   return (
-    <Dialog title={`Remove @${username}?`} size="small">
+    <Dialog title={t().removeMember.title(username)} size="small">
       <label class="check">
         <input type="checkbox" checked={ban} onChange={(e) => setBan(e.currentTarget.checked)} data-testid={testids.alsoBan} />
-        Also ban them. They can't rejoin until an admin lifts the ban.
+        {t().removeMember.ban}
       </label>
       <Actions>
-        <Button onClick={closeDialog}>Cancel</Button>
+        <Button onClick={closeDialog}>{t().common.cancel}</Button>
         <button type="button" class="button button-danger" onClick={() => void remove()} data-autofocus="" data-testid={testids.confirmRemove}>
-          Remove
+          {t().common.remove}
         </button>
       </Actions>
     </Dialog>

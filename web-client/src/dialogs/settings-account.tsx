@@ -4,20 +4,23 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 
 import { Button } from "../components/button";
-import { Actions, Field, FormError, useSubmission } from "../components/form";
+import { Actions, Field, FormError, type ProblemTexts, useSubmission } from "../components/form";
+import { t } from "../i18n";
 import { sdk } from "../state/client";
 import { me } from "../state/me";
 import { leave } from "../state/session";
 import { toast } from "../state/toasts";
 
-const WRONG_PASSWORD = { invalid_credentials: "That password is incorrect." };
+const wrongPassword = (): ProblemTexts => ({ invalid_credentials: t().account.wrongPassword });
 
 export function AccountSettings(): JSX.Element {
   return (
     <>
       {me()?.operator === true && (
         <p>
-          You are an operator. <a href="/ops">View the status of the services</a>
+          {t().account.operator((words) => (
+            <a href="/ops">{words}</a>
+          ))}
         </p>
       )}
       <PasswordForm />
@@ -33,19 +36,19 @@ function PasswordForm(): JSX.Element {
     await sdk().rest.changePassword({ password: old, new_password: next });
     setOld("");
     setNext("");
-    toast("Password changed. You were signed out on your other devices.");
-  }, WRONG_PASSWORD);
+    toast(t().account.changed);
+  }, wrongPassword());
   return (
     <form class="form" onSubmit={form.submit}>
-      <h3>Change password</h3>
-      <Field label="Current password" type="password" value={old} onInput={setOld} autocomplete="current-password" error={form.fields.get("password")} required />
+      <h3>{t().account.changePassword}</h3>
+      <Field label={t().account.current} type="password" value={old} onInput={setOld} autocomplete="current-password" error={form.fields.get("password")} required />
       <Field
-        label="New password"
+        label={t().account.new}
         type="password"
         value={next}
         onInput={setNext}
         autocomplete="new-password"
-        hint="At least 8 characters. You will be signed out on your other devices."
+        hint={t().account.newHint}
         error={form.fields.get("new_password")}
         minLength={8}
         required
@@ -53,7 +56,7 @@ function PasswordForm(): JSX.Element {
       <FormError message={form.fields.size > 0 ? "" : form.message} />
       <Actions>
         <Button tone="primary" submit disabled={form.busy}>
-          Change password
+          {t().account.changePassword}
         </Button>
       </Actions>
     </form>
@@ -64,17 +67,17 @@ function DeleteForm(): JSX.Element {
   const [password, setPassword] = useState("");
   const form = useSubmission(async () => {
     await sdk().rest.deleteMe({ password });
-    leave("Your account was deleted.");
-  }, WRONG_PASSWORD);
+    leave(t().ended.deleted);
+  }, wrongPassword());
   return (
     <form class="form" onSubmit={form.submit}>
-      <h3>Delete account</h3>
-      <p class="hint">Permanent. You leave all channels and your profile is erased. Your messages stay, shown as from a deleted account.</p>
-      <Field label="Confirm with your password" type="password" value={password} onInput={setPassword} autocomplete="current-password" required />
+      <h3>{t().account.delete}</h3>
+      <p class="hint">{t().account.deleteHint}</p>
+      <Field label={t().account.confirm} type="password" value={password} onInput={setPassword} autocomplete="current-password" required />
       <FormError message={form.message} />
       <Actions>
         <Button tone="danger" submit disabled={form.busy || password === ""}>
-          Delete my account
+          {t().account.deleteMine}
         </Button>
       </Actions>
     </form>

@@ -6,6 +6,7 @@ import { useState } from "preact/hooks";
 import { Avatar } from "../components/avatar";
 import { Button } from "../components/button";
 import { Actions, Field, FormError, useSubmission } from "../components/form";
+import { t } from "../i18n";
 import { sdk } from "../state/client";
 import { me } from "../state/me";
 import { setMe } from "../state/session";
@@ -23,7 +24,7 @@ export function ProfileSettings(): JSX.Element {
     setMe(await sdk().rest.updateMe({ display_name: name.trim(), bio: bio.trim(), ...change }));
     setPicture("");
     setRemoved(false);
-    toast("Profile saved");
+    toast(t().profile.saved);
   });
   return (
     <form class="form" onSubmit={form.submit}>
@@ -34,26 +35,26 @@ export function ProfileSettings(): JSX.Element {
           <p class="hint">{was?.email}</p>
         </div>
       </div>
-      <Field label="Display name" value={name} onInput={setName} hint="Shown instead of your username." error={form.fields.get("display_name")} maxLength={80} autocomplete="name" testid={testids.displayName} />
-      <Field label="About you" value={bio} onInput={setBio} error={form.fields.get("bio")} maxLength={500} rows={3} />
+      <Field label={t().profile.displayName} value={name} onInput={setName} hint={t().profile.displayNameHint} error={form.fields.get("display_name")} maxLength={80} autocomplete="name" testid={testids.displayName} />
+      <Field label={t().profile.about} value={bio} onInput={setBio} error={form.fields.get("bio")} maxLength={500} rows={3} />
       <Field
-        label="Picture URL"
+        label={t().profile.picture}
         type="url"
         value={picture}
         onInput={setPicture}
-        hint="The https address of an image. Parley fetches it once and keeps a small copy."
+        hint={t().profile.pictureHint}
         error={form.fields.get("avatar_url")}
         maxLength={500}
       />
       {was?.avatar_url !== "" && (
         <label class="check">
-          <input type="checkbox" checked={removed} onChange={(e) => setRemoved(e.currentTarget.checked)} /> Remove picture
+          <input type="checkbox" checked={removed} onChange={(e) => setRemoved(e.currentTarget.checked)} /> {t().profile.removePicture}
         </label>
       )}
       <FormError message={form.fields.size > 0 ? "" : form.message} />
       <Actions>
         <Button tone="primary" submit disabled={form.busy} testid={testids.submit}>
-          Save profile
+          {t().profile.save}
         </Button>
       </Actions>
     </form>

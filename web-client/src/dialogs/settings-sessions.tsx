@@ -5,6 +5,7 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 
 import { Button } from "../components/button";
+import { t } from "../i18n";
 import { agoLabel } from "../lib/dates";
 import { deviceOf } from "../lib/device";
 import { sdk } from "../state/client";
@@ -32,22 +33,22 @@ export function SessionSettings(): JSX.Element {
   };
   return (
     <>
-      <p class="hint">Devices where you are signed in. Sign out any you don't recognize; they are disconnected within a second.</p>
+      <p class="hint">{t().sessions.about}</p>
       <ul class="results">
         {sessions?.map((s) => (
           <li key={s.id} class="result" data-testid={testids.sessionRow} data-current={s.current ? "" : undefined}>
             <span class="member-names">
               <span class="member-name">{deviceOf(s.user_agent)}</span>
               <span class="member-username">
-                {s.address} · active {agoLabel(Date.parse(s.last_used_at), Date.now())}
+                {s.address} · {t().sessions.active(agoLabel(Date.parse(s.last_used_at), Date.now()))}
               </span>
             </span>
             <span class="result-actions">
               {s.current ? (
-                <span class="role">This device</span>
+                <span class="role">{t().sessions.thisDevice}</span>
               ) : (
-                <Button onClick={() => revoke(s.id)} testid={testids.revokeSession}>
-                  Sign out<span class="visually-hidden"> {deviceOf(s.user_agent)}</span>
+                <Button onClick={() => revoke(s.id)} label={t().sessions.signOutOf(deviceOf(s.user_agent))} testid={testids.revokeSession}>
+                  {t().common.signOut}
                 </Button>
               )}
             </span>
@@ -57,11 +58,11 @@ export function SessionSettings(): JSX.Element {
       <div class="actions">
         {sessions !== undefined && sessions.length > 1 && (
           <Button onClick={revokeOthers} testid={testids.revokeOtherSessions}>
-            Sign out all other devices
+            {t().sessions.signOutOthers}
           </Button>
         )}
         <Button tone="primary" onClick={() => void attempt(logOut)} testid={testids.logOut}>
-          Sign out
+          {t().common.signOut}
         </Button>
       </div>
     </>

@@ -4,24 +4,25 @@ import type { JSX } from "preact";
 import { useRef, useState } from "preact/hooks";
 
 import { Dialog } from "../components/dialog";
+import { t } from "../i18n";
 import { AccountSettings } from "./settings-account";
 import { AppearanceSettings } from "./settings-appearance";
 import { ProfileSettings } from "./settings-profile";
 import { SessionSettings } from "./settings-sessions";
 
 const tabs = [
-  { id: "profile", title: "Profile", panel: ProfileSettings },
-  { id: "appearance", title: "This device", panel: AppearanceSettings },
-  { id: "sessions", title: "Sessions", panel: SessionSettings },
-  { id: "account", title: "Account", panel: AccountSettings },
+  { id: "profile", title: () => t().settings.profile, panel: ProfileSettings },
+  { id: "appearance", title: () => t().settings.device, panel: AppearanceSettings },
+  { id: "sessions", title: () => t().settings.sessions, panel: SessionSettings },
+  { id: "account", title: () => t().settings.account, panel: AccountSettings },
 ] as const;
 
 type TabID = (typeof tabs)[number]["id"];
 
-export default function Settings({ tab }: { readonly tab: TabID }): JSX.Element {
-  const [open, setOpen] = useState<TabID>(tab);
+export default function Settings({ tab: first }: { readonly tab: TabID }): JSX.Element {
+  const [open, setOpen] = useState<TabID>(first);
   const list = useRef<HTMLDivElement>(null);
-  const at = tabs.findIndex((t) => t.id === open);
+  const at = tabs.findIndex(({ id }) => id === open);
   const Panel = tabs[at]?.panel ?? ProfileSettings;
   const onKeyDown = (event: KeyboardEvent): void => {
     const step = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
@@ -33,21 +34,21 @@ export default function Settings({ tab }: { readonly tab: TabID }): JSX.Element 
     }
   };
   return (
-    <Dialog title="Settings" size="wide">
-      <div ref={list} class="tabs" role="tablist" aria-label="Settings" onKeyDown={onKeyDown}>
-        {tabs.map((t) => (
+    <Dialog title={t().settings.title} size="wide">
+      <div ref={list} class="tabs" role="tablist" aria-label={t().settings.title} onKeyDown={onKeyDown}>
+        {tabs.map((tab) => (
           <button
-            key={t.id}
+            key={tab.id}
             type="button"
             role="tab"
-            id={`tab-${t.id}`}
+            id={`tab-${tab.id}`}
             class="tab"
-            aria-selected={t.id === open}
+            aria-selected={tab.id === open}
             aria-controls="settings-panel"
-            tabIndex={t.id === open ? 0 : -1}
-            onClick={() => setOpen(t.id)}
+            tabIndex={tab.id === open ? 0 : -1}
+            onClick={() => setOpen(tab.id)}
           >
-            {t.title}
+            {tab.title()}
           </button>
         ))}
       </div>

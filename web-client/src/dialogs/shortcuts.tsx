@@ -3,13 +3,13 @@
 import type { JSX } from "preact";
 
 import { Dialog } from "../components/dialog";
-import { shortcuts } from "../state/shortcuts";
+import { t } from "../i18n";
 
 export default function Shortcuts(): JSX.Element {
   return (
-    <Dialog title="Keyboard shortcuts">
+    <Dialog title={t().shortcuts.title}>
       <dl class="shortcuts">
-        {shortcuts.map(({ keys, does }) => (
+        {t().shortcuts.list.map(({ keys, does }) => (
           <div key={keys}>
             <dt>
               <kbd>{keys}</kbd>

@@ -5,6 +5,7 @@ import { useState } from "preact/hooks";
 
 import { ChannelMark } from "../components/channel-link";
 import { Dialog } from "../components/dialog";
+import { t } from "../i18n";
 import { composing } from "../lib/composing";
 import { rankTitles } from "../lib/rank";
 import { directChannels, namedChannels } from "../state/channels";
@@ -43,16 +44,16 @@ export default function Switcher(): JSX.Element {
     }
   };
   return (
-    <Dialog title="Jump to…" size="small">
+    <Dialog title={t().switcher.title} size="small">
       <input
         class="switcher-field"
         type="text"
         role="combobox"
-        aria-label="Channel or person"
+        aria-label={t().switcher.field}
         aria-expanded={found.length > 0}
         aria-controls="switcher-list"
         aria-activedescendant={found.length > 0 ? `switcher-${chosen}` : undefined}
-        placeholder="Channel or person"
+        placeholder={t().switcher.field}
         autocomplete="off"
         data-autofocus=""
         value={query}
@@ -63,7 +64,7 @@ export default function Switcher(): JSX.Element {
         onKeyDown={onKeyDown}
         data-testid={testids.switcherField}
       />
-      <ul id="switcher-list" class="switcher-list" role="listbox" aria-label="Channels">
+      <ul id="switcher-list" class="switcher-list" role="listbox" aria-label={t().switcher.list}>
         {found.map((state, i) => (
           <li
             key={state.id}
@@ -81,7 +82,7 @@ export default function Switcher(): JSX.Element {
           </li>
         ))}
       </ul>
-      {found.length === 0 && <p class="section-empty">No results</p>}
+      {found.length === 0 && <p class="section-empty">{t().switcher.none}</p>}
     </Dialog>
   );
 }

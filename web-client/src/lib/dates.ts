@@ -1,9 +1,26 @@
-/** Dates and times for display, in the browser's language and time zone. */
+/** Dates and times for display, in the page's language and the browser's time zone. */
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
-const weekday = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
-const withYear = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "long", year: "numeric" });
-const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
+import { locale, t } from "../i18n";
+
+const formats = {
+  clock: { hour: "2-digit", minute: "2-digit" },
+  weekday: { weekday: "long", day: "numeric", month: "long" },
+  withYear: { day: "numeric", month: "long", year: "numeric" },
+  full: { dateStyle: "full", timeStyle: "medium" },
+} as const satisfies Record<string, Intl.DateTimeFormatOptions>;
+
+/** The formatters by locale and format, because creating one takes much longer than using it. */
+const formatters = new Map<string, Intl.DateTimeFormat>();
+
+function format(name: keyof typeof formats, ms: number): string {
+  const key = `${locale()} ${name}`;
+  let formatter = formatters.get(key);
+  if (formatter === undefined) {
+    formatter = new Intl.DateTimeFormat(locale(), formats[name]);
+    formatters.set(key, formatter);
+  }
+  return formatter.format(ms);
+}
 
 /** dayOf returns a number that identifies the local calendar day of a time. */
 export function dayOf(ms: number): number {
@@ -14,33 +31,32 @@ export function dayOf(ms: number): number {
 /** dayLabel returns the text of a day separator: Today, Yesterday, a weekday, or the date. */
 export function dayLabel(ms: number, now: number): string {
   if (dayOf(ms) === dayOf(now)) {
-    return "Today";
+    return t().dates.today;
   }
   const yesterday = new Date(now);
   yesterday.setDate(yesterday.getDate() - 1);
   if (dayOf(ms) === dayOf(yesterday.getTime())) {
-    return "Yesterday";
+    return t().dates.yesterday;
   }
-  return new Date(ms).getFullYear() === new Date(now).getFullYear() ? weekday.format(ms) : withYear.format(ms);
+  return new Date(ms).getFullYear() === new Date(now).getFullYear() ? format("weekday", ms) : format("withYear", ms);
 }
 
-export const timeLabel = (ms: number): string => clock.format(ms);
-export const fullLabel = (ms: number): string => full.format(ms);
-export const dateLabel = (ms: number): string => withYear.format(ms);
+export const timeLabel = (ms: number): string => format("clock", ms);
+export const fullLabel = (ms: number): string => format("full", ms);
+export const dateLabel = (ms: number): string => format("withYear", ms);
 
 const steps: readonly [number, Intl.RelativeTimeFormatUnit][] = [
   [86_400_000, "day"],
   [3_600_000, "hour"],
   [60_000, "minute"],
 ];
-const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 
 /** agoLabel returns how long ago a time was, for the list of sessions. */
 export function agoLabel(ms: number, now: number): string {
   for (const [length, unit] of steps) {
     if (now - ms >= length) {
-      return relative.format(-Math.floor((now - ms) / length), unit);
+      return new Intl.RelativeTimeFormat(locale(), { numeric: "auto" }).format(-Math.floor((now - ms) / length), unit);
     }
   }
-  return "just now";
+  return t().dates.justNow;
 }

@@ -2,6 +2,7 @@
  * Describes a user agent: the browser and the operating system, if they can be recognized.
  */
 
+import { t } from "../i18n";
 import { clip } from "./clusters";
 
 const browsers: readonly [RegExp, string][] = [
@@ -28,7 +29,7 @@ export function deviceOf(userAgent: string): string {
   const browser = find(browsers);
   const system = find(systems);
   if (browser === undefined) {
-    return system ?? (userAgent === "" ? "Unknown device" : clip(userAgent, 40));
+    return system ?? (userAgent === "" ? t().device.unknown : clip(userAgent, 40));
   }
-  return system === undefined ? browser : `${browser} on ${system}`;
+  return system === undefined ? browser : t().device.browserOn(browser, system);
 }

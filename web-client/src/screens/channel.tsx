@@ -11,6 +11,7 @@ import { Icon } from "../components/icon";
 import { Members } from "../components/members";
 import { MessageList } from "../components/message-list";
 import { TypingLine } from "../components/typing-line";
+import { t } from "../i18n";
 import type { ChannelState } from "../state/channel-state";
 import { resetCompose, showNew, showSeq } from "../state/compose";
 import { openDialog } from "../state/dialog";
@@ -73,7 +74,7 @@ function Head({ state }: { readonly state: ChannelState }): JSX.Element {
   return (
     <header class="main-head">
       <span class="only-narrow">
-        <IconButton icon="back" label="Back to channels" onClick={() => navigate({ name: "home" })} testid={testids.back} />
+        <IconButton icon="back" label={t().channel.back} onClick={() => navigate({ name: "home" })} testid={testids.back} />
       </span>
       <div class="main-head-title">
         <ChannelMark state={state} />
@@ -87,8 +88,8 @@ function Head({ state }: { readonly state: ChannelState }): JSX.Element {
             type="button"
             class="icon-button members-button"
             aria-pressed={membersShown.value}
-            aria-label={`Members: ${members}, ${online} online`}
-            title={`${members} members, ${online} online`}
+            aria-label={t().channel.membersButton(members, online)}
+            title={t().channel.membersOnline(members, online)}
             onClick={() => {
               membersShown.value = !membersShown.value;
             }}
@@ -98,10 +99,10 @@ function Head({ state }: { readonly state: ChannelState }): JSX.Element {
             <span class="members-count">{members}</span>
           </button>
         )}
-        {!direct && <IconButton icon="link" label="Copy link to channel" onClick={() => void copyLink(state.id)} testid={testids.shareLink} />}
+        {!direct && <IconButton icon="link" label={t().channel.copyLink} onClick={() => void copyLink(state.id)} testid={testids.shareLink} />}
         <IconButton
           icon="info"
-          label={direct ? "View profile" : "Channel details"}
+          label={direct ? t().channel.viewProfile : t().channel.details}
           onClick={() => openDialog(direct ? { name: "person", userID: details?.peer?.user_id ?? "" } : { name: "channel", channelID: state.id })}
           testid={testids.channelSettings}
         />

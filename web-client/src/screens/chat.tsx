@@ -9,6 +9,7 @@ import { ConnectionStatus } from "../components/connection-status";
 import { DialogHost } from "../components/dialog-host";
 import { Sidebar } from "../components/sidebar";
 import { Button } from "../components/button";
+import { t } from "../i18n";
 import { channels, channelsLoaded, openState, totalUnread } from "../state/channels";
 import { openDialog } from "../state/dialog";
 import { navigate, route } from "../state/route";
@@ -30,7 +31,7 @@ export function Chat(): JSX.Element {
     <div class={`chat ${inside ? "chat-inside" : "chat-list"}`}>
       {shown && (
         <a class="skip-link" href="#main">
-          Skip to messages
+          {t().chat.skip}
         </a>
       )}
       {/* On a phone, the list alone is the main content. */}
@@ -47,7 +48,7 @@ export function Chat(): JSX.Element {
 function Main(): JSX.Element {
   const at = route.value;
   if (at.name === "unknown") {
-    return <Nothing title="Page not found" text="There is no page at this address." />;
+    return <Nothing title={t().chat.notFound} text={t().chat.notFoundText} />;
   }
   if (at.name === "home") {
     return <Welcome />;
@@ -56,7 +57,7 @@ function Main(): JSX.Element {
   if (state !== undefined) {
     return <ChannelScreen key={state.id} state={state} seq={at.seq} />;
   }
-  return channelsLoaded.value ? <JoinScreen key={at.channelID} channelID={at.channelID} /> : <Nothing title="Loading…" text="" />;
+  return channelsLoaded.value ? <JoinScreen key={at.channelID} channelID={at.channelID} /> : <Nothing title={t().common.loading} text="" />;
 }
 
 function Nothing({ title, text }: { readonly title: string; readonly text: string }): JSX.Element {
@@ -69,7 +70,7 @@ function Nothing({ title, text }: { readonly title: string; readonly text: strin
       <div class="empty">
         <h1>{title}</h1>
         <p>{text}</p>
-        {text !== "" && <Button onClick={() => navigate({ name: "home" })}>Go to your channels</Button>}
+        {text !== "" && <Button onClick={() => navigate({ name: "home" })}>{t().chat.goHome}</Button>}
       </div>
     </main>
   );
@@ -84,19 +85,23 @@ function Welcome(): JSX.Element {
         <ConnectionStatus />
       </header>
       <div class="empty">
-        <h1>{none ? "Welcome to Parley" : "Pick up a conversation"}</h1>
-        <p>{none ? "You haven't joined any channels yet. Create one and share its link, browse public channels, or message someone." : "Select a channel, or start something new."}</p>
+        <h1>{none ? t().chat.welcome : t().chat.pickUp}</h1>
+        <p>{none ? t().chat.welcomeText : t().chat.pickUpText}</p>
         <div class="empty-actions">
           <Button tone="primary" onClick={() => openDialog({ name: "create-channel" })}>
-            Create a channel
+            {t().chat.createChannel}
           </Button>
           <Button onClick={() => openDialog({ name: "browse" })} testid={testids.browseChannels}>
-            Browse public channels
+            {t().chat.browse}
           </Button>
-          <Button onClick={() => openDialog({ name: "new-direct" })}>New message</Button>
+          <Button onClick={() => openDialog({ name: "new-direct" })}>{t().chat.newMessage}</Button>
         </div>
         <p class="hint">
-          <kbd>Ctrl</kbd> <kbd>K</kbd> jumps to any channel.
+          {t().chat.switcherHint(
+            <>
+              <kbd>{t().chat.ctrl}</kbd> <kbd>K</kbd>
+            </>,
+          )}
         </p>
       </div>
     </main>

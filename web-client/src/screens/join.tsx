@@ -6,6 +6,7 @@ import { useEffect, useState } from "preact/hooks";
 
 import { Button, IconButton } from "../components/button";
 import { ConnectionStatus } from "../components/connection-status";
+import { t } from "../i18n";
 import { addChannel } from "../state/channels";
 import { sdk } from "../state/client";
 import { navigate } from "../state/route";
@@ -42,24 +43,24 @@ export function JoinScreen({ channelID }: { readonly channelID: string }): JSX.E
     <main id="main" class="main" tabIndex={-1} data-testid={testids.joinPage}>
       <header class="main-head">
         <span class="only-narrow">
-          <IconButton icon="back" label="Back to channels" onClick={() => navigate({ name: "home" })} testid={testids.back} />
+          <IconButton icon="back" label={t().channel.back} onClick={() => navigate({ name: "home" })} testid={testids.back} />
         </span>
         <div class="main-head-title" />
         <ConnectionStatus />
       </header>
       <div class="empty">
-        <h1>{about === undefined ? "Join this channel?" : `Join #${about.name}?`}</h1>
+        <h1>{about === undefined ? t().join.title : t().join.titleNamed(about.name)}</h1>
         {about !== undefined && (
           <p>
-            {about.description === "" ? "A public channel" : about.description} · {about.member_count} {about.member_count === 1 ? "member" : "members"}
+            {about.description === "" ? t().join.publicChannel : about.description} · {t().common.members(about.member_count)}
           </p>
         )}
-        {about === undefined && <p>You have a link to a channel that you haven't joined. You can join if it is open to anyone with the link.</p>}
+        {about === undefined && <p>{t().join.unknown}</p>}
         <div class="empty-actions">
           <Button tone="primary" onClick={() => void join()} disabled={busy} testid={testids.joinButton}>
-            {busy ? "Joining…" : "Join channel"}
+            {busy ? t().join.joining : t().join.join}
           </Button>
-          <Button onClick={() => navigate({ name: "home" })}>Not now</Button>
+          <Button onClick={() => navigate({ name: "home" })}>{t().join.notNow}</Button>
         </div>
         <p class="form-error" role="alert" data-testid={testids.formError}>
           {problem}
@@ -83,7 +84,7 @@ async function publicChannel(channelID: string): Promise<ChannelDetails | undefi
 
 function problemOf(error: unknown): string {
   if (error instanceof ApiError && error.status === 404) {
-    return "This channel doesn't exist or is private. Ask a member to add you.";
+    return t().join.notFound;
   }
   return errorText(error);
 }

@@ -5,6 +5,7 @@ import { useState } from "preact/hooks";
 
 import { Button } from "../components/button";
 import { Field, FormError, useSubmission } from "../components/form";
+import { t } from "../i18n";
 import { route } from "../state/route";
 import { session } from "../state/me";
 import { logIn, signUp } from "../state/session";
@@ -19,14 +20,14 @@ export function SignIn(): JSX.Element {
     <main id="main" class="entry" data-testid={testids.signIn}>
       <div class="entry-card">
         <img src="/icon.svg" alt="" width="48" height="48" />
-        <h1>{joining ? "Create your account" : "Sign in to Parley"}</h1>
+        <h1>{joining ? t().signIn.createTitle : t().signIn.title}</h1>
         {notice !== undefined && <p class="notice">{notice}</p>}
-        {invited && notice === undefined && <p class="notice">You were invited to a channel. Sign in or create an account to join it.</p>}
+        {invited && notice === undefined && <p class="notice">{t().signIn.invited}</p>}
         {joining ? <SignUpForm /> : <LogInForm />}
         <p class="entry-other">
-          {joining ? "Already have an account?" : "New here?"}{" "}
+          {joining ? t().signIn.haveAccount : t().signIn.newHere}{" "}
           <button type="button" class="link-button" data-testid={testids.modeSwitch} onClick={() => setJoining(!joining)}>
-            {joining ? "Sign in" : "Create an account"}
+            {joining ? t().signIn.signIn : t().signIn.createAnAccount}
           </button>
         </p>
       </div>
@@ -37,14 +38,14 @@ export function SignIn(): JSX.Element {
 function LogInForm(): JSX.Element {
   const [login, setLogin] = useState("");
   const [password, setPassword] = useState("");
-  const form = useSubmission(() => logIn({ login: login.trim(), password }), { invalid_credentials: "Wrong username or password." });
+  const form = useSubmission(() => logIn({ login: login.trim(), password }), { invalid_credentials: t().problems.invalid_credentials });
   return (
     <form onSubmit={form.submit} class="form">
-      <Field label="Username or email" value={login} onInput={setLogin} autocomplete="username" required testid={testids.login} />
-      <Field label="Password" type="password" value={password} onInput={setPassword} autocomplete="current-password" required testid={testids.password} />
+      <Field label={t().signIn.login} value={login} onInput={setLogin} autocomplete="username" required testid={testids.login} />
+      <Field label={t().signIn.password} type="password" value={password} onInput={setPassword} autocomplete="current-password" required testid={testids.password} />
       <FormError message={form.message} />
       <Button tone="primary" submit disabled={form.busy} testid={testids.submit}>
-        {form.busy ? "Signing in…" : "Sign in"}
+        {form.busy ? t().signIn.signingIn : t().signIn.signIn}
       </Button>
     </form>
   );
@@ -58,25 +59,25 @@ function SignUpForm(): JSX.Element {
   return (
     <form onSubmit={form.submit} class="form">
       <Field
-        label="Username"
+        label={t().signIn.username}
         value={username}
         onInput={setUsername}
         autocomplete="username"
-        hint="3 to 50 letters, digits, dots, dashes, or underscores. Others use it to mention you."
+        hint={t().signIn.usernameHint}
         error={form.fields.get("username")}
         required
         minLength={3}
         maxLength={50}
         testid={testids.username}
       />
-      <Field label="Email" type="email" value={email} onInput={setEmail} autocomplete="email" error={form.fields.get("email")} required testid={testids.email} />
+      <Field label={t().signIn.email} type="email" value={email} onInput={setEmail} autocomplete="email" error={form.fields.get("email")} required testid={testids.email} />
       <Field
-        label="Password"
+        label={t().signIn.password}
         type="password"
         value={password}
         onInput={setPassword}
         autocomplete="new-password"
-        hint="At least 8 characters."
+        hint={t().signIn.passwordHint}
         error={form.fields.get("password")}
         required
         minLength={8}
@@ -84,7 +85,7 @@ function SignUpForm(): JSX.Element {
       />
       <FormError message={form.fields.size > 0 ? "" : form.message} />
       <Button tone="primary" submit disabled={form.busy} testid={testids.submit}>
-        {form.busy ? "Creating…" : "Create account"}
+        {form.busy ? t().signIn.creating : t().signIn.createAccount}
       </Button>
     </form>
   );

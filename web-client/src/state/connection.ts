@@ -3,6 +3,8 @@
 import type { ConnectionState } from "@parley/client";
 import { computed, effect, signal } from "@preact/signals";
 
+import { t } from "../i18n";
+
 export const connection = signal<ConnectionState>({ name: "offline" });
 
 /** The current time, updated while a countdown is shown. */
@@ -39,16 +41,16 @@ export const connectionText = computed<ConnectionText>(() => {
   const seconds = until === undefined ? 0 : Math.max(1, Math.ceil((until - now.value) / 1000));
   switch (state.name) {
     case "up-to-date":
-      return { tone: "good", text: "Up to date", waiting: false };
+      return { tone: "good", text: t().connection.upToDate, waiting: false };
     case "catching-up":
-      return { tone: "busy", text: "Catching up…", waiting: false };
+      return { tone: "busy", text: t().connection.catchingUp, waiting: false };
     case "connecting":
-      return { tone: "busy", text: state.attempt > 1 ? "Reconnecting…" : "Connecting…", waiting: false };
+      return { tone: "busy", text: state.attempt > 1 ? t().connection.reconnecting : t().connection.connecting, waiting: false };
     case "reconnecting":
-      return { tone: "bad", text: `Reconnecting in ${seconds} s`, waiting: true };
+      return { tone: "bad", text: t().connection.reconnectingIn(seconds), waiting: true };
     case "offline":
-      return { tone: "bad", text: "Offline", waiting: until !== undefined };
+      return { tone: "bad", text: t().connection.offline, waiting: until !== undefined };
     case "ended":
-      return { tone: "bad", text: "Disconnected", waiting: false };
+      return { tone: "bad", text: t().connection.disconnected, waiting: false };
   }
 });

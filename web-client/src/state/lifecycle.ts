@@ -3,6 +3,7 @@
 import type { ChannelEvent, EndReason } from "@parley/client";
 import { batch } from "@preact/signals";
 
+import { t } from "../i18n";
 import { announce } from "./announcements";
 import type { ChannelState } from "./channel-state";
 import { channels, channelsLoaded, ensureChannel, forgetChannels, groupsVersion, loadChannels, loadMembers, openState, refreshDetails, removeChannel } from "./channels";
@@ -50,7 +51,7 @@ export function begin(userID: string, onEnd: (reason: EndReason) => void): void 
       const state = known(channel.id);
       if (state !== undefined) {
         if (by !== userID && leaving !== channel.id) {
-          toast(`You were removed from ${state.kind === "direct" ? "" : "#"}${state.title.peek()}.`);
+          toast(t().app.removedFrom((state.kind === "direct" ? "" : "#") + state.title.peek()));
         }
         removeChannel(channel.id);
       }

@@ -3,6 +3,7 @@
 import type { ChannelEvent } from "@parley/client";
 import { signal } from "@preact/signals";
 
+import { t } from "../i18n";
 import { plainText } from "../lib/markup";
 import type { ChannelState } from "./channel-state";
 import { nameOf, person } from "./people";
@@ -39,7 +40,7 @@ export function notifyOfMessage(state: ChannelState, event: ChannelEvent & { rea
     return;
   }
   const author = nameOf(person(event.sender_id).peek(), event.sender_name);
-  const title = state.kind === "direct" ? author : `${author} in #${state.title.peek()}`;
+  const title = state.kind === "direct" ? author : t().notification.inChannel(author, state.title.peek());
   show(title, plainText(event.body, 140), state.id);
 }
 

@@ -3,6 +3,7 @@
 import type { Me, User } from "@parley/client";
 import { type Signal, signal } from "@preact/signals";
 
+import { t } from "../i18n";
 import type { MentionedNames } from "../lib/markup";
 import { EVERYONE } from "../lib/mention";
 import { sdk } from "./client";
@@ -99,8 +100,8 @@ export function learnMember(member: { readonly user_id: string; readonly usernam
 }
 
 /** nameOf returns the name to show for a user. */
-export function nameOf(p: Person, fallback = "someone"): string {
-  return p.deleted ? "deleted account" : p.displayName !== "" ? p.displayName : p.username !== "" ? p.username : fallback;
+export function nameOf(p: Person, fallback = t().common.someone): string {
+  return p.deleted ? t().common.deletedAccount : p.displayName !== "" ? p.displayName : p.username !== "" ? p.username : fallback;
 }
 
 /**

@@ -2,6 +2,7 @@
 
 import { effect, type Signal, signal } from "@preact/signals";
 
+import type { LanguageChoice } from "../i18n";
 import { store, stored } from "../lib/storage";
 
 export type Theme = "system" | "light" | "dark";
@@ -21,6 +22,7 @@ const oneOf =
 const isBoolean = (value: unknown): value is boolean => typeof value === "boolean";
 const isStrings = (value: unknown): value is readonly string[] => Array.isArray(value) && value.every((v) => typeof v === "string");
 
+export const language = storedSignal<LanguageChoice>("language", "browser", oneOf("browser", "en", "de"));
 export const theme = storedSignal<Theme>("theme", "system", oneOf("system", "light", "dark"));
 export const notificationLevel = storedSignal<NotificationLevel>("notify", "all", oneOf("all", "mentions", "none"));
 export const membersShown = storedSignal("members", false, isBoolean);

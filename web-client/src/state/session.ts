@@ -2,6 +2,7 @@
 
 import { ApiError, type EndReason, type LogIn, type Me, type SignUp } from "@parley/client";
 
+import { t } from "../i18n";
 import { sdk } from "./client";
 import { resetCompose } from "./compose";
 import { forgetDrafts, forgetDraftsOfOthers } from "./drafts";
@@ -83,12 +84,12 @@ function noticeOf(reason: EndReason): string | undefined {
     case "closed":
       return undefined;
     case "unauthenticated":
-      return "Your session has expired. Sign in again.";
+      return t().ended.expired;
     case "session-revoked":
-      return "You were signed out from another device. Sign in again.";
+      return t().ended.revoked;
     case "other-user":
-      return "Someone else signed in with this browser.";
+      return t().ended.otherUser;
     case "refused":
-      return "Disconnected by the server. Reload to continue.";
+      return t().ended.refused;
   }
 }

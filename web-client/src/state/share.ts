@@ -1,5 +1,6 @@
 /** Links to channels and messages, for sharing. */
 
+import { t } from "../i18n";
 import { linkTo } from "./route";
 import { toast } from "./toasts";
 
@@ -7,7 +8,7 @@ export async function copyLink(channelID: string, seq?: number): Promise<void> {
   const link = linkTo(channelID, seq);
   try {
     await navigator.clipboard.writeText(link);
-    toast("Link copied");
+    toast(t().app.linkCopied);
   } catch {
     // Browsers block the clipboard without HTTPS or permission. Show the link, so that the user
     // can copy it.

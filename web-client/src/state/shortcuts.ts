@@ -6,19 +6,6 @@ import type { ChannelState } from "./channel-state";
 import { dialog, openDialog } from "./dialog";
 import { openChannel } from "./route";
 
-export const shortcuts: readonly { readonly keys: string; readonly does: string }[] = [
-  { keys: "Ctrl K", does: "Jump to a channel" },
-  { keys: "Alt ↑ / Alt ↓", does: "Previous or next channel" },
-  { keys: "Alt Shift ↑ / ↓", does: "Previous or next unread channel" },
-  { keys: "Enter", does: "Send the message" },
-  { keys: "Shift Enter", does: "New line" },
-  { keys: "↑ in an empty message field", does: "Edit your last message" },
-  { keys: "Escape", does: "Close, or cancel a reply or an edit" },
-  { keys: "↑ / ↓ among messages", does: "Previous or next message" },
-  { keys: "R, E, +, Delete on a message", does: "Reply, edit, react, or delete" },
-  { keys: "Ctrl /", does: "Show keyboard shortcuts" },
-];
-
 export function handleShortcut(event: KeyboardEvent): void {
   if (dialog.value !== undefined || composing(event)) {
     return;

@@ -3,6 +3,9 @@
 import { ApiError, ClientError } from "@parley/client";
 import { signal } from "@preact/signals";
 
+import { t } from "../i18n";
+import { fieldError } from "../i18n/field-errors";
+
 export interface Toast {
   readonly id: number;
   readonly text: string;
@@ -26,19 +29,23 @@ export function dismiss(id: number): void {
 }
 
 /**
- * errorText returns the text to show for an error, from the server's problem document if there is
- * one.
+ * errorText returns the text to show for an error: the catalogue's text for its code, if the code
+ * has one, and otherwise the error's own words.
  */
 export function errorText(error: unknown): string {
   if (error instanceof ApiError && error.errors.length > 0) {
-    return error.errors.map((f) => `${f.field} ${f.message}`).join(". ");
+    return error.errors.map(fieldError).join(" ");
   }
-  if (error instanceof ClientError && error.code === "offline") {
-    return "Can't reach the server.";
+  if (error instanceof ClientError) {
+    const { problems } = t();
+    // The server may be newer than the page and have other codes.
+    const text = error.code in problems ? problems[error.code] : sentence;
+    return typeof text === "string" ? text : text(sentence(error.message));
   }
-  const words = error instanceof Error && error.message !== "" ? error.message : "something went wrong";
-  return words.charAt(0).toUpperCase() + words.slice(1) + (/[.!?]$/.test(words) ? "" : ".");
+  return error instanceof Error && error.message !== "" ? sentence(error.message) : t().somethingWrong;
 }
+
+const sentence = (words: string): string => words.charAt(0).toUpperCase() + words.slice(1) + (/[.!?]$/.test(words) ? "" : ".");
 
 export const showError = (error: unknown): void => toast(errorText(error), "error");
 

@@ -1,0 +1,67 @@
+/**
+ * The language of the page: the catalogue of messages, and the locale in which dates and numbers are
+ * written. English is part of the page; every other catalogue is loaded when it is chosen.
+ */
+
+import { signal } from "@preact/signals";
+
+import { type Catalogue, en } from "./en";
+
+/** The languages, by their own names. */
+export const languages = { en: "English", de: "Deutsch" } as const;
+export type Language = keyof typeof languages;
+/** A choice of the user; `browser` follows the browser's settings. */
+export type LanguageChoice = Language | "browser";
+
+const loaders: Readonly<Record<Language, () => Promise<Catalogue>>> = {
+  en: () => Promise.resolve(en),
+  de: async () => (await import("./de")).default,
+};
+
+const current = signal<{ readonly catalogue: Catalogue; readonly locale: string }>({ catalogue: en, locale: localeFor("en", preferred()) });
+
+/**
+ * t returns the catalogue of the chosen language. A component that calls it while rendering renders
+ * again when the language changes.
+ */
+export const t = (): Catalogue => current.value.catalogue;
+
+/** locale returns the locale for dates and numbers, such as "en-GB". */
+export const locale = (): string => current.value.locale;
+
+/** The number of the latest request. */
+let wanted = 0;
+
+/** chooseLanguage loads a language and shows the page in it. If that fails, the language stays. */
+export async function chooseLanguage(choice: LanguageChoice): Promise<void> {
+  const request = ++wanted;
+  const language = choice === "browser" ? languageFor(preferred()) : choice;
+  const catalogue = await loaders[language]();
+  // The user may have chosen another language while this one was loading.
+  if (request === wanted) {
+    current.value = { catalogue, locale: localeFor(language, preferred()) };
+    document.documentElement.lang = language;
+  }
+}
+
+/** preferred returns the browser's languages, the most preferred first. */
+function preferred(): readonly string[] {
+  return "navigator" in globalThis ? navigator.languages : [];
+}
+
+function primary(tag: string): string {
+  return tag.toLowerCase().split("-")[0] ?? "";
+}
+
+/** languageFor returns the first of the preferred languages that has a catalogue. */
+export function languageFor(tags: readonly string[]): Language {
+  return tags.map(primary).find((tag): tag is Language => Object.hasOwn(languages, tag)) ?? "en";
+}
+
+/**
+ * localeFor returns the user's regional variant of a language, such as "en-GB" for English, because
+ * regions write dates in different ways.
+ */
+export function localeFor(language: Language, tags: readonly string[]): string {
+  return tags.find((tag) => primary(tag) === language) ?? language;
+}
