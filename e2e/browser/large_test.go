@@ -52,6 +52,28 @@ func TestManyMessages(t *testing.T) {
 	p.reads("and one more")
 }
 
+// TestReducedMotion checks that a full channel opens and scrolls while the system asks for reduced
+// motion, and that nothing is animated.
+func TestReducedMotion(t *testing.T) {
+	w := newWorld(t)
+	ann := w.account("ann")
+	tea := w.filledChannel(ann, 300)
+	p := w.person("ann")
+	p.reduceMotion()
+	p.logIn("/c/" + tea)
+	p.reads("message 300")
+	before := p.oldest()
+	p.scroll(`list.scrollTop = 0`)
+	p.until(fmt.Sprintf(`%s < %d`, oldestSeq, before))
+	p.contiguous()
+	p.open("/c/" + tea + "?m=150")
+	p.await(message(150))
+	p.contiguous()
+	if n := value[int](p, `document.getAnimations().length`); n > 0 {
+		t.Errorf("%d animations run", n)
+	}
+}
+
 const (
 	oldestSeq = `Math.min(...[...document.querySelectorAll('[data-testid="message"]')].map(e => Number(e.dataset.seq)))`
 	newestSeq = `Math.max(...[...document.querySelectorAll('[data-testid="message"]')].map(e => Number(e.dataset.seq)))`

@@ -29,6 +29,9 @@ type person struct {
 	name string
 	tab  context.Context
 
+	variant variant
+	colours string // the system's colour scheme
+
 	mu       sync.Mutex // guards the fields below: Chromium's goroutine writes, the test reads
 	offline  bool       // failures are expected now
 	problems []string
@@ -36,7 +39,7 @@ type person struct {
 	requests int
 }
 
-// person opens an empty window, 1280 pixels wide.
+// person opens an empty window.
 func (w *world) person(name string) *person {
 	w.t.Helper()
 	return w.window(w.chrome, name, chromedp.WithNewBrowserContext())
@@ -50,7 +53,7 @@ func (p *person) another() *person {
 
 func (w *world) window(in context.Context, name string, options ...chromedp.ContextOption) *person {
 	w.t.Helper()
-	p := &person{w: w, t: w.t, name: name, bytes: map[network.RequestID]float64{}}
+	p := &person{w: w, t: w.t, name: name, variant: variantOf(w.t), colours: "light", bytes: map[network.RequestID]float64{}}
 	tab, end := chromedp.NewContext(in, append(options, chromedp.WithListener(p.watch))...)
 	p.tab = tab
 	// The first call creates the tab, which lives as long as its context.
@@ -62,7 +65,8 @@ func (w *world) window(in context.Context, name string, options ...chromedp.Cont
 	command(p, runtime.Enable, cdp.Empty{})
 	command(p, page.Enable, page.EnableParams{})
 	command(p, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}) // several windows have the focus at the same time
-	p.resize(1280, 800)
+	p.resize(p.variant.width, p.variant.height)
+	p.emulate()
 	w.t.Cleanup(func() {
 		if w.t.Failed() {
 			p.screenshot("failed-" + strings.ReplaceAll(w.t.Name(), "/", "-") + "-" + name)
@@ -288,10 +292,28 @@ func (p *person) resize(width, height int64) {
 // scheme sets the system's colour scheme to light or dark.
 func (p *person) scheme(name string) {
 	p.t.Helper()
-	command(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
-		{Name: "prefers-color-scheme", Value: name}, {Name: "prefers-reduced-motion", Value: "reduce"},
-	}})
+	p.colours = name
+	p.emulate()
 	p.painted()
+}
+
+// reduceMotion sets the system's preference for reduced motion.
+func (p *person) reduceMotion() {
+	p.t.Helper()
+	p.variant.reducedMotion = true
+	p.emulate()
+}
+
+// emulate passes the system's settings to the browser.
+func (p *person) emulate() {
+	p.t.Helper()
+	motion := "no-preference"
+	if p.variant.reducedMotion {
+		motion = "reduce"
+	}
+	command(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+		{Name: "prefers-color-scheme", Value: p.colours}, {Name: "prefers-reduced-motion", Value: motion},
+	}})
 }
 
 // hover moves the mouse over an element.

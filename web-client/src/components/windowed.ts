@@ -15,12 +15,22 @@ const MAX_ROWS = 100;
 const OVERSCAN = 500; // pixels rendered above and below the view
 /** Within this many pixels of the end, the view counts as being at the end. */
 const END_SLACK = 32;
+/**
+ * MAX_CHAIN limits how many renders in a row may each cause the next one. New rows usually need two
+ * or three: their measured heights move the view, which may bring further rows into it. Without a
+ * limit, heights that differ at every measurement (as during a CSS transition) would render forever.
+ */
+const MAX_CHAIN = 10;
 
 interface Item {
   readonly key: string;
 }
 
 export interface Windowed {
+  /**
+   * The scrolling element. Its first child has the height of the whole list, and that element's
+   * first child contains the rendered rows.
+   */
   readonly scroller: RefObject<HTMLDivElement | null>;
   readonly range: Range;
   /** The top of the first rendered row and the height of the whole list, in pixels. */
@@ -64,20 +74,29 @@ export function useWindow<T extends Item>(rows: readonly T[], estimate: (row: T)
   const range = rangeOf(offsets, view.top, view.height, OVERSCAN, MAX_ROWS);
   const total = offsets.at(-1) ?? 0;
 
-  const updateView = (): void => {
-    const element = scroller.current;
-    if (element !== null) {
-      const { scrollTop, clientHeight } = element;
-      const atEnd = scrollTop + clientHeight >= total - END_SLACK;
-      setView((was) => (was.top === scrollTop && was.height === clientHeight && was.atEnd === atEnd ? was : { top: scrollTop, height: clientHeight, atEnd }));
-    }
-  };
-
-  /** settle corrects the scroll position after rows or heights have changed. */
-  const settle = (): void => {
+  /** updateView reads the scroll position. It returns whether that causes a render. */
+  const updateView = (): boolean => {
     const element = scroller.current;
     if (element === null) {
-      return;
+      return false;
+    }
+    const { scrollTop, clientHeight } = element;
+    const atEnd = scrollTop + clientHeight >= total - END_SLACK;
+    if (view.top === scrollTop && view.height === clientHeight && view.atEnd === atEnd) {
+      return false;
+    }
+    setView({ top: scrollTop, height: clientHeight, atEnd });
+    return true;
+  };
+
+  /**
+   * settle corrects the scroll position after rows or heights have changed. It returns whether that
+   * causes a render.
+   */
+  const settle = (): boolean => {
+    const element = scroller.current;
+    if (element === null) {
+      return false;
     }
     const { anchor, stuckToEnd } = position.current;
     const index = anchor === undefined ? undefined : indexes.get(anchor.key);
@@ -89,10 +108,11 @@ export function useWindow<T extends Item>(rows: readonly T[], estimate: (row: T)
     if (Math.abs(element.scrollTop - wanted) >= 1) {
       element.scrollTop = wanted;
     }
-    updateView();
+    return updateView();
   };
 
-  const measure = (): void => {
+  /** measure records the heights of the rendered rows. It returns whether that causes a render. */
+  const measure = (): boolean => {
     let changed = false;
     for (const element of scroller.current?.querySelectorAll<HTMLElement>("[data-row]") ?? []) {
       const key = element.dataset["row"] ?? "";
@@ -105,16 +125,24 @@ export function useWindow<T extends Item>(rows: readonly T[], estimate: (row: T)
     if (changed) {
       setMeasured((n) => n + 1);
     }
+    return changed;
   };
 
-  // After every render, measure the rows and correct the position before the browser paints.
+  // After every render, correct the position and measure the rows before the browser paints. This is
+  // the only place where a render causes another one.
+  const chain = useRef(0);
   useLayoutEffect(() => {
-    settle();
-    measure();
+    if (chain.current >= MAX_CHAIN) {
+      chain.current = 0;
+      return;
+    }
+    const moved = settle();
+    const grown = measure();
+    chain.current = moved || grown ? chain.current + 1 : 0;
   });
 
-  // Rows may grow without a re-render (because of an edit field or a font), and the view may be
-  // resized.
+  // Rows may grow without a render (because of an edit field or a font), and the view may be
+  // resized. The browser reports each at most once per frame.
   const onResize = useRef<() => void>(() => undefined);
   onResize.current = () => {
     measure();
@@ -122,8 +150,8 @@ export function useWindow<T extends Item>(rows: readonly T[], estimate: (row: T)
   };
   useLayoutEffect(() => {
     const element = scroller.current;
-    const content = element?.firstElementChild;
-    if (element === null || content === null || content === undefined) {
+    const rendered = element?.firstElementChild?.firstElementChild;
+    if (element === null || rendered === null || rendered === undefined) {
       return undefined;
     }
     let width = element.clientWidth;
@@ -137,7 +165,7 @@ export function useWindow<T extends Item>(rows: readonly T[], estimate: (row: T)
       onResize.current();
     });
     observer.observe(element);
-    observer.observe(content);
+    observer.observe(rendered);
     return () => observer.disconnect();
   }, []);
 
