@@ -52,3 +52,29 @@ func TestOffline(t *testing.T) {
 		t.Errorf("bob reads %q, want %q", got, want)
 	}
 }
+
+// TestOpenOffline checks that a channel that is opened while offline says so, and loads by itself
+// after the reconnection.
+func TestOpenOffline(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.account("ann"), w.account("bob")
+	tea, work := w.channel(ann, "tea", "public"), w.channel(ann, "work", "public")
+	for _, c := range []string{tea, work} {
+		w.join(bob, c)
+		w.say(ann, c, "hello")
+	}
+	p := w.person("bob")
+	p.logIn("/c/" + tea)
+	p.reads("hello")
+	p.expectFailures(true)
+	w.proxy.sever()
+	p.await(find("retry-now"))
+	p.openChannel(work)
+	p.await(find("messages-missing"))
+	w.say(ann, work, "said while bob was away")
+	w.proxy.mend()
+	p.connected()
+	p.reads("said while bob was away")
+	p.gone(find("messages-missing"))
+	p.expectFailures(false)
+}

@@ -55,6 +55,18 @@ func (p *person) create(name, kind string) string {
 	return strings.TrimPrefix(value[string](p, "location.pathname"), "/c/")
 }
 
+// openChannel opens a channel from the list.
+func (p *person) openChannel(id string) {
+	p.t.Helper()
+	p.click(channelLink(id))
+	p.until(fmt.Sprintf(`location.pathname === %s`, quote("/c/"+id)))
+}
+
+// channelLink returns the selector of a channel in the list.
+func channelLink(id string) string {
+	return find("channel-link", fmt.Sprintf(`[data-channel-id="%s"]`, id))
+}
+
 // say sends a message in the open channel.
 func (p *person) say(text string) {
 	p.t.Helper()

@@ -73,6 +73,7 @@ export const testids = {
   retrySend: "retry-send",
   discardSend: "discard-send",
   jumpToNewest: "jump-to-newest",
+  messagesMissing: "messages-missing",
   typing: "typing",
   composer: "composer",
   send: "send",

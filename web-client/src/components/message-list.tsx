@@ -8,8 +8,9 @@ import { t } from "../i18n";
 import { dayLabel } from "../lib/dates";
 import { estimate, NEW_ROW, type Row, rowsOf } from "../lib/rows";
 import type { ChannelState } from "../state/channel-state";
+import { connection, connectionText } from "../state/connection";
 import { focusComposer, placing, returnToNewest, target } from "../state/compose";
-import { openNewest, reading, readNewer, readOlder } from "../state/history";
+import { failedRead, openNewest, reading, readNewer, readOlder } from "../state/history";
 import { myID } from "../state/me";
 import { testids } from "../testids";
 import { Beginning } from "./beginning";
@@ -110,6 +111,7 @@ export function MessageList({ state }: { readonly state: ChannelState }): JSX.El
           </div>
         </div>
       </div>
+      {log === undefined && <NotLoaded state={state} />}
       {!(list.atEnd && atNewest) && log !== undefined && (
         <button
           type="button"
@@ -125,6 +127,19 @@ export function MessageList({ state }: { readonly state: ChannelState }): JSX.El
         </button>
       )}
     </div>
+  );
+}
+
+/** NotLoaded says why a channel is empty although it may have messages. */
+function NotLoaded({ state }: { readonly state: ChannelState }): JSX.Element | null {
+  if (connectionText.value.tone !== "bad" && failedRead(state) === undefined) {
+    return null;
+  }
+  const live = connection.value.name === "up-to-date";
+  return (
+    <p class="messages-missing" data-testid={testids.messagesMissing}>
+      {live ? t().list.notLoaded : t().list.offline}
+    </p>
   );
 }
 

@@ -178,6 +178,8 @@ const de: Catalogue = {
     newMessages: "Neue Nachrichten",
     newCount: (n) => count(n, { other: "# neu" }),
     jumpToNewest: "Zur neuesten",
+    offline: "Du bist offline. Die Nachrichten werden geladen, sobald du wieder verbunden bist.",
+    notLoaded: "Die Nachrichten konnten nicht geladen werden. Neuer Versuch …",
   },
   message: {
     label: (author, time, text) => `${author}, ${time}: ${text}`,

@@ -189,6 +189,8 @@ export const en = {
     newMessages: "New messages",
     newCount: (n: number) => count(n, { other: "# new" }),
     jumpToNewest: "Jump to newest",
+    offline: "You're offline. Messages will load when you reconnect.",
+    notLoaded: "Couldn't load messages. Trying again…",
   },
   message: {
     label: (author: string, time: string, text: string) => `${author}, ${time}: ${text}`,

@@ -13,9 +13,9 @@ import { MessageList } from "../components/message-list";
 import { TypingLine } from "../components/typing-line";
 import { t } from "../i18n";
 import type { ChannelState } from "../state/channel-state";
-import { resetCompose, showNew, showSeq } from "../state/compose";
+import { resetCompose, showChannel } from "../state/compose";
 import { openDialog } from "../state/dialog";
-import { openNewest } from "../state/history";
+import { failedRead } from "../state/history";
 import { showPresence } from "../state/lifecycle";
 import { connection } from "../state/connection";
 import { membersShown } from "../state/preferences";
@@ -39,14 +39,9 @@ export function ChannelScreen({ state, seq }: ChannelScreenProps): JSX.Element {
       state.newAfter.value = undefined;
     };
   }, [state]);
-  useEffect(() => {
-    if (seq !== undefined) {
-      void showSeq(state, seq);
-    } else {
-      void openNewest(state).then(() => showNew(state));
-    }
-  }, [state, seq]);
+  useEffect(() => void showChannel(state, seq), [state, seq]);
   const live = connection.value.name === "up-to-date";
+  useRetry(state, seq, live);
   useEffect(() => {
     if (live) {
       void showPresence(state);
@@ -64,6 +59,25 @@ export function ChannelScreen({ state, seq }: ChannelScreenProps): JSX.Element {
       {beside && <Members state={state} />}
     </>
   );
+}
+
+/** useRetry reads messages again that could not be read, once the page is connected. */
+function useRetry(state: ChannelState, seq: number | undefined, live: boolean): void {
+  const failed = failedRead(state);
+  useEffect(() => {
+    if (!live || failed === undefined) {
+      return undefined;
+    }
+    const retry = async (): Promise<void> => {
+      const empty = state.log.peek() === undefined;
+      await failed.retry();
+      if (empty && state.log.peek() !== undefined) {
+        await showChannel(state, seq);
+      }
+    };
+    const timer = setTimeout(() => void retry(), failed.delay);
+    return () => clearTimeout(timer);
+  }, [state, seq, live, failed?.retry]);
 }
 
 function Head({ state }: { readonly state: ChannelState }): JSX.Element {

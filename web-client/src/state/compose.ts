@@ -8,7 +8,7 @@ import type { LoggedMessage } from "../lib/log";
 import { keyOf, NEW_ROW } from "../lib/rows";
 import type { ChannelState } from "./channel-state";
 import { sdk } from "./client";
-import { openAround } from "./history";
+import { openAround, openNewest } from "./history";
 import { openChannel } from "./route";
 import { myID } from "./me";
 import { showError } from "./toasts";
@@ -45,10 +45,26 @@ export const toNewest = (): void => {
 };
 
 /**
+ * showChannel shows the message with the given seq, or the new messages if there is no seq. If
+ * nothing could be loaded, the channel stays empty.
+ */
+export async function showChannel(state: ChannelState, seq: number | undefined): Promise<void> {
+  await (seq === undefined ? openNewest(state) : openAround(state, seq));
+  if (state.log.peek() === undefined) {
+    return;
+  }
+  if (seq === undefined) {
+    showNew(state);
+  } else {
+    scrollTo(state, seq);
+  }
+}
+
+/**
  * showNew scrolls to the "New messages" line if it is within the log, and to the newest message
  * otherwise.
  */
-export function showNew(state: ChannelState): void {
+function showNew(state: ChannelState): void {
   const newAfter = state.newAfter.peek();
   const first = state.log.peek()?.messages[0];
   if (newAfter !== undefined && first !== undefined && first.seq <= newAfter) {
@@ -79,6 +95,10 @@ export function lastOwn(state: ChannelState): LoggedMessage | undefined {
 /** showSeq scrolls to the message with the given seq, loading it if necessary. */
 export async function showSeq(state: ChannelState, seq: number): Promise<void> {
   await openAround(state, seq);
+  scrollTo(state, seq);
+}
+
+function scrollTo(state: ChannelState, seq: number): void {
   const message = state.log.peek()?.messages.find((m) => m.seq >= seq);
   if (message !== undefined) {
     target.value = { key: keyOf(message, myID()), flash: true, focus: false };

@@ -3,7 +3,7 @@ import type { Channel, ChannelEvent, Message } from "@parley/client";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 
 import { ChannelState } from "./channel-state";
-import { fold, followedFrom, openAround, openNewest, readOlder, reloadAfter } from "./history";
+import { failedRead, fold, followedFrom, openAround, openNewest, readOlder, reloadAfter } from "./history";
 
 /** Asked is a request to a simulated server, which responds when the test tells it to. */
 interface Asked {
@@ -100,6 +100,34 @@ describe("reading further pages", () => {
     await older;
     await readOlder(state);
     expect(asked).toHaveLength(2);
+  });
+});
+
+describe("a failed read", () => {
+  it("of a new channel can be repeated", async () => {
+    const open = openNewest(state);
+    last().fail();
+    await open;
+    expect(state.log.value).toBeUndefined();
+    const again = failedRead(state)?.retry();
+    expect(asked).toHaveLength(2);
+    expect(failedRead(state)).toBeUndefined();
+    last().answer(page(1, 5));
+    await again;
+    expect(seqs()).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  it("after a reconnection does not leave a gap", async () => {
+    const open = openNewest(state);
+    last().answer(page(1, 10));
+    await open;
+    followedFrom(state, 12);
+    last().fail();
+    await vi.waitFor(() => expect(failedRead(state)).toBeDefined(), { timeout: 120_000 });
+    const reopened = openNewest(state);
+    last().answer(page(1, 12));
+    await reopened;
+    expect(seqs().at(-1)).toBe(12);
   });
 });
 

@@ -35,6 +35,8 @@ class Reader {
    */
   generation = 0;
   notBefore = 0; // the earliest time of the next read after a failure
+  /** Repeats the last read of the whole log, if it failed. */
+  readonly retry = signal<(() => Promise<void>) | undefined>(undefined);
 }
 
 const readers = new WeakMap<ChannelState, Reader>();
@@ -50,21 +52,33 @@ function readerOf(state: ChannelState): Reader {
 
 export const reading = (state: ChannelState): ReadonlySet<Side> => readerOf(state).busy.value;
 
+/** A failed read of a channel's log. */
+export interface FailedRead {
+  readonly retry: () => Promise<void>;
+  /** How long to wait before retrying, in milliseconds. */
+  readonly delay: number;
+}
+
+/** failedRead returns the last read of the channel's log if it failed, as when offline. */
+export function failedRead(state: ChannelState): FailedRead | undefined {
+  const { retry, notBefore } = readerOf(state);
+  return retry.value === undefined ? undefined : { retry: retry.value, delay: Math.max(0, notBefore - Date.now()) };
+}
+
 /**
  * openNewest loads the newest messages, unless the log already reaches them and reload is false.
  */
 export async function openNewest(state: ChannelState, reload = false): Promise<void> {
-  if (!reload && state.log.peek()?.atNewest === true) {
+  if (!reload && state.log.peek()?.atNewest === true && failedRead(state) === undefined) {
     return;
   }
   await read(state, "whole", { limit: PAGE }, (_, page) => ({ messages: page, atOldest: page.length < PAGE, atNewest: true }));
-  requestReceipts(state);
 }
 
 /** openAround loads the messages around a seq, for a link to a message. */
 export async function openAround(state: ChannelState, seq: number): Promise<void> {
   const log = state.log.peek();
-  if (log !== undefined && seq >= firstSeq(log) && seq <= lastSeq(log)) {
+  if (log !== undefined && seq >= firstSeq(log) && seq <= lastSeq(log) && failedRead(state) === undefined) {
     return;
   }
   await read(state, "whole", { around: seq, limit: PAGE }, (_, page) => {
@@ -107,6 +121,9 @@ async function read(
   const generation = side === "whole" ? ++reader.generation : reader.generation;
   // A `whole` read replaces the log, so pages requested for the old log are discarded.
   reader.busy.value = side === "whole" ? new Set([side]) : new Set(reader.busy.peek()).add(side);
+  if (side === "whole") {
+    reader.retry.value = undefined;
+  }
   try {
     const page = (await sdk().rest.listMessages(state.id, query)).items;
     if (generation !== reader.generation) {
@@ -118,9 +135,18 @@ async function read(
     const merged = merge(state.log.peek() ?? EMPTY, page);
     state.log.value = reader.buffered.reduce(apply, merged);
     reader.knownSeq = Math.max(reader.knownSeq, lastSeq(state.log.peek() ?? EMPTY));
+    if (side === "whole") {
+      requestReceipts(state);
+    }
   } catch (error) {
     reader.notBefore = Date.now() + RETRY_DELAY_MS;
-    showError(error);
+    if (side === "whole" && generation === reader.generation) {
+      reader.retry.value = () => read(state, side, query, merge);
+    }
+    // An empty pane says itself that it could not be loaded.
+    if (state.log.peek() !== undefined) {
+      showError(error);
+    }
   } finally {
     if (generation === reader.generation) {
       const rest = new Set(reader.busy.peek());
