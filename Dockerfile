@@ -9,7 +9,7 @@
 #     --secret id=ca,src=authority.pem …
 
 FROM node:24-bookworm-slim AS web
-# The npm registry; empty: the default of npm.
+# The npm registry. If empty, npm uses its default.
 ARG NPM_CONFIG_REGISTRY
 WORKDIR /src/web-client
 COPY web-client/package.json web-client/package-lock.json ./
@@ -18,18 +18,18 @@ RUN --mount=type=cache,target=/root/.npm --mount=type=secret,id=ca \
     if [ -z "$NPM_CONFIG_REGISTRY" ]; then unset NPM_CONFIG_REGISTRY; fi; \
     npm ci --no-audit --no-fund
 COPY web-client ./
-# The operator's page embeds a chapter of this file.
+# The operator's page embeds a section of this file.
 COPY docs/operations.md ../docs/
 RUN npm run build && node compress.mjs
 
 FROM golang:1.26-bookworm AS build
 WORKDIR /src
 ENV CGO_ENABLED=0 GOFLAGS=-buildvcs=false
-# The module proxy and the checksum database; the defaults are those of Go.
+# The module proxy and the checksum database. The defaults are the same as Go's.
 ARG GOPROXY=https://proxy.golang.org,direct
 ARG GOSUMDB=sum.golang.org
-# Copy files that change rarely first, so that the downloaded modules are cached. A module needs only the go.mod files
-# of the modules that it replaces.
+# Copy files that change rarely first, so that the downloaded modules are cached. Of the modules
+# that it replaces, a module needs only the go.mod files.
 COPY shared-contracts/go.mod shared-contracts/go.sum shared-contracts/
 COPY shared-migrations/go.mod shared-migrations/go.sum shared-migrations/
 COPY internal/devkit/go.mod internal/devkit/go.sum internal/devkit/
@@ -56,8 +56,8 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
       ./shared-migrations/cmd/migrate \
  && mkdir -p /out/keys
 
-# A static wget for the health checks, because the base image has neither a shell nor an HTTP client. It is busybox,
-# which acts only as wget under that name.
+# A static wget for the health checks, because the base image has neither a shell nor an HTTP
+# client. It is BusyBox, which acts as wget when it is run under that name.
 FROM busybox:1.37-musl AS wget
 
 FROM gcr.io/distroless/static-debian12:nonroot AS base
@@ -77,7 +77,7 @@ CMD ["up"]
 
 FROM base AS chat-service
 COPY --from=build /out/chat-service /usr/bin/chat-service
-# A new volume gets the owner of the directory that it is mounted on.
+# A new volume gets the owner of the directory on which it is mounted.
 COPY --from=build --chown=65532:65532 /out/keys /var/lib/parley/keys
 ENV JWT_KEYS_DIR=/var/lib/parley/keys
 VOLUME /var/lib/parley/keys

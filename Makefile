@@ -38,8 +38,9 @@ K6_VERSION := v1.8.1
 K6 := $(CURDIR)/.tools/k6-$(K6_VERSION)/k6
 
 # Settings: make test TESTFLAGS='-run TestX' TIMEOUT=20m; make fuzz FUZZTIME=1m; make bench BENCHFLAGS='--only pipeline'.
-# The default of FUZZTIME is a number of runs, because go test can fail at the end of a duration although it found
-# nothing (golang.org/issue/75804).
+#
+# FUZZTIME is a number of runs by default, because with a duration, go test can fail at the end although it found nothing
+# (golang.org/issue/75804).
 TESTFLAGS ?=
 BENCHFLAGS ?=
 FUZZTIME  ?= 10000x
@@ -185,9 +186,10 @@ fmt: $(BUILT) ## format the source
 check-fmt: $(BUILT)
 	@bad=$$($(FUMPT) -l $(MODULES)) && [ -z "$$bad" ] || { echo "not formatted (make fmt):"; echo "$$bad"; exit 1; }
 
-# Installs what the tests need. The product's own installer (ensure) installs PostgreSQL and Redis. The race detector
-# needs a C compiler on Linux, the alert rules promtool, the page a browser, and the proxy's configuration nginx. Tests
-# behind a pooler need PgBouncer and are skipped without it.
+# Installs what the tests need. The product's own installer (ensure) installs PostgreSQL and Redis.
+# The race detector needs a C compiler on Linux, the alert rules promtool, the page a browser, and
+# the proxy's configuration nginx. Tests that use a pooler need PgBouncer and are skipped without
+# it.
 .PHONY: deps
 deps: $(BUILT)
 	@tools/nginx

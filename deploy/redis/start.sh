@@ -1,9 +1,9 @@
 #!/bin/sh
 # Starts Redis with the users in users.acl. Arguments are passed to redis-server as further settings.
 #
-# An ACL file contains the SHA-256 of each password. This script computes them from REDIS_PASSWORD or, if they are
-# set, from REDIS_CHAT_PASSWORD, REDIS_WS_PASSWORD, REDIS_SYNC_PASSWORD and REDIS_ADMIN_PASSWORD. So no password
-# is in a file or in the list of processes.
+# An ACL file contains the SHA-256 of each password. This script computes them from REDIS_PASSWORD
+# or, if they are set, from REDIS_CHAT_PASSWORD, REDIS_WS_PASSWORD, REDIS_SYNC_PASSWORD and
+# REDIS_ADMIN_PASSWORD. So no password appears in a file or in the process list.
 #
 # If REDIS_TLS_DIR is set, Redis accepts only TLS. That directory must contain redis.crt and redis.key. Clients need
 # no certificate, because they have a password.
