@@ -1,6 +1,6 @@
-// Compresses the built files, next to the originals. chat-service sends a file in the best of these
-// encodings that the browser accepts. Compressing here once, at the highest level, is cheaper than
-// in each program at each start.
+// Writes compressed copies of the built files, next to the originals. chat-service sends a file in
+// the best encoding that the browser accepts. Compressing once, at the highest level, costs less
+// than compressing in each program at each start.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";

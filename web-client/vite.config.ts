@@ -5,7 +5,7 @@ import { defineConfig } from "vitest/config";
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
 // The server that `npm run dev` proxies to. The Host header is passed unchanged, so that the server
-// takes the dev server's origin for its own and accepts its cookies.
+// treats the page's origin as its own and accepts its cookies.
 const server = process.env["PARLEY_URL"] ?? "http://127.0.0.1:8080";
 const proxied = { target: server, changeOrigin: false };
 

@@ -7,7 +7,7 @@
  *
  *   - Every event in a channel is delivered exactly once, in order and without gaps, across any
  *     number of connections. If that is impossible because the server lost writes or too many
- *     events were missed, the event `reset` reports it; see Reset for what to do then.
+ *     events were missed, the event `reset` reports it; see Reset for the required action.
  *   - Every message settles exactly once: it is either acknowledged with its seq or refused with a
  *     reason. It is posted at most once, no matter what is lost in transit.
  *

@@ -80,8 +80,8 @@ export class Connection {
     this.ws.addEventListener("close", (event: { code: number; reason: string }) =>
       this.finish(new CloseError(event.code || 1006, event.reason)),
     );
-    // A close event with the reason follows. Without this listener, the ws package would throw the
-    // error.
+    // A close event with the reason follows the error. Without this listener, the ws package would
+    // throw the error.
     this.ws.addEventListener("error", () => {});
   }
 

@@ -13,8 +13,8 @@ import { renewIn, type Token, type TokenSource } from "./tokens.js";
 /** After a connection that lasted longer than this, the backoff restarts from its minimum. */
 const STEADY_CONNECTION_MS = 10_000;
 /**
- * Timeout for a pong after the network or the page's visibility has changed, when the connection
- * may have been lost.
+ * Timeout for a pong after a change of the network or of the page's visibility, because the
+ * connection may have been lost.
  */
 const PROBE_TIMEOUT_MS = 4_000;
 
@@ -31,7 +31,7 @@ export interface ConnectorHandlers {
 /** Verdict describes what to do after a connection has ended. */
 export interface Verdict {
   readonly final?: EndReason;
-  /** Whether a new access token may help. */
+  /** Whether a connection with a new access token may succeed. */
   readonly token?: boolean;
   /** The delay in milliseconds that the server requested; 0 if it requested none. */
   readonly after: number;
@@ -221,7 +221,8 @@ export class Connector {
 
   /**
    * renewBefore renews the token before it expires, and then schedules the next renewal. If the
-   * tokens are in cookies, the server itself notifies the gateway.
+   * tokens are in cookies, chat-service informs the gateway of the new expiry; if not, this client
+   * sends the new token in an auth frame.
    */
   private renewBefore(token: Token, onRenewed: (next: Token) => void, failures = 0): void {
     const due = renewIn(token, Date.now());
@@ -238,7 +239,7 @@ export class Connector {
           },
           (error: unknown) => {
             // If the session is over, the server closes the connection with 4001 when the token
-            // expires, and the error occurs again then.
+            // expires; the client then gets the same error again.
             if (this.connection === connection && error instanceof Error && !classify(error).final) this.renewBefore(token, onRenewed, failures + 1);
           },
         );

@@ -115,7 +115,8 @@ export class Core implements ChannelParts {
       listed: (track) => this.listed(track),
       joined: (track, from) => {
         this.notify(track.id, "joined", { channel: this.channel(track.id), from });
-        // The history contains everything up to here, so it counts as delivered to this device.
+        // The history contains everything up to this seq, so all of it counts as delivered to this
+        // device.
         if (this.config.autoDelivered) this.receipts.move(track.id, from.seq, 0);
       },
       left: (track, by, error) => this.left(track, by, error),
@@ -222,7 +223,7 @@ export class Core implements ChannelParts {
 
   private receipt(frame: Extract<ServerFrame, { type: "receipt" }>): void {
     if (frame.user_id === this.me) {
-      // This user has read up to here on another device.
+      // This user has read up to this seq on another device.
       this.receipts.fromServer(frame.channel_id, { last_delivered_seq: frame.delivered_seq, last_read_seq: frame.read_seq });
       this.unread.read(frame.channel_id, frame.read_seq);
     } else {

@@ -13,7 +13,8 @@ export type LocalCode =
   | "full"
   /**
    * The request cannot be repeated safely: it was sent so long ago that the server may no longer
-   * recognize it as a duplicate, and not all of the channel's events since then were seen.
+   * recognize a repetition as a duplicate, and this client has not received all of the channel's
+   * events since then.
    */
   | "unknown"
   /** There is no connection, and the request is not queued for the next one. */
@@ -22,7 +23,8 @@ export type LocalCode =
   | "not_stored";
 
 /**
- * ClientError is the base class of the SDK's errors. Branch on `code`; the message is for people.
+ * ClientError is the base class of the SDK's errors. Branch on `code`; the message is meant for
+ * people.
  */
 export class ClientError extends Error {
   constructor(

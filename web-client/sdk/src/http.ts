@@ -18,7 +18,7 @@ export interface RawRequest extends RequestOptions {
   readonly accessToken?: string | undefined;
 }
 
-/** Http sends requests to one server. It knows nothing about sessions. */
+/** Http sends requests to one server. It does not handle sessions. */
 export class Http {
   constructor(
     readonly base: string,

@@ -239,8 +239,8 @@ export class Outbox implements SendOwner {
   }
 
   /**
-   * seen settles a send when its own event arrives, which is as good as an acknowledgement. From
-   * then on, the log shows the message.
+   * seen settles a send when its own event arrives, which counts as an acknowledgement. From then
+   * on, the log shows the message.
    */
   seen(event: WireEvent): void {
     const clientID = "client_id" in event ? event.client_id : undefined;

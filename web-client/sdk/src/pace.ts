@@ -15,7 +15,7 @@ const MARGIN_MS = 100;
 export class Pace {
   limits: Limits | undefined;
   private readonly pausedUntil = new Map<string, number>(); // when each channel's pause ends; the key "" stands for all channels
-  private recent: number[] = []; // times of the most recent sends
+  private recent: number[] = []; // the times of the most recent sends, in milliseconds since 1970
 
   /**
    * channelDelay returns how many milliseconds sends to the channel must wait, or 0 if they may be
@@ -42,7 +42,7 @@ export class Pace {
     return Math.max(0, oldest + seconds * 1000 + MARGIN_MS - now);
   }
 
-  /** recordSend counts one send towards the rate limit. */
+  /** recordSend counts one send toward the rate limit. */
   recordSend(now: number): void {
     const n = this.limits?.rate_messages ?? 0;
     if (n <= 0) return;

@@ -4,8 +4,8 @@ import { ClientError } from "./errors.js";
 import type { ErrorFrame, PresenceNotice, TypingNotice } from "./frames.js";
 
 /**
- * TYPING_TIMEOUT_MS is how long a member counts as typing without another frame, because the frame
- * that ends typing may be lost. It is slightly longer than the server's 6 s.
+ * TYPING_TIMEOUT_MS is how long a member counts as typing without another frame. It exists because
+ * the frame that ends typing may be lost. It is slightly longer than the server's 6 s.
  */
 const TYPING_TIMEOUT_MS = 8_000;
 /**
@@ -147,7 +147,10 @@ export class Presence {
     this.notify(notice);
   }
 
-  /** refused handles an error frame if it answers a request, and returns whether it did. */
+  /**
+   * refused handles an error frame if it answers a request, and returns whether it handled the
+   * frame.
+   */
   refused(frame: ErrorFrame): boolean {
     const query = this.queries.get(frame.ref ?? "");
     if (!query) return false;

@@ -33,7 +33,7 @@ const NONE: Reached = { delivered: 0, read: 0 };
 
 /**
  * Reach tracks the furthest delivered and read positions of the other members in each channel.
- * Positions never move backwards.
+ * Positions never move backward.
  */
 export class Reach {
   private readonly positions = new Map<string, Reached>();
@@ -118,7 +118,10 @@ export class Reach {
     for (const send of advanced) if (send.status !== "sent") this.status(send);
   }
 
-  /** drop stops tracking a message that could not be stored, and returns its send. */
+  /**
+   * drop stops tracking a message that could not be stored. It returns the message's Send object,
+   * or undefined if the message was not tracked.
+   */
   drop(clientID: string): Send | undefined {
     const send = this.sent.find((s) => s.clientID === clientID);
     this.sent = this.sent.filter((s) => s !== send);

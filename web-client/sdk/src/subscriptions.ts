@@ -37,7 +37,7 @@ export interface Track {
   /** The seq of the newest event delivered to the listeners. */
   pos: number;
   epoch: string;
-  /** Every event since this time has been seen. 0 means all events. */
+  /** Every event since this time has been delivered. 0 means all events. */
   since: number;
   phase: Phase;
   /** The ref of the last subscribe. */
@@ -115,7 +115,7 @@ export class Subscriptions {
     for (const track of this.tracks.values()) [track.phase, track.ref, track.leftOut] = ["idle", "", false];
   }
 
-  /** greet subscribes to every channel, each from its own position. */
+  /** greet subscribes to every channel, in each from its own position. */
   greet(hello: Hello, reconnected: boolean): void {
     const whole = hello.channels.length < HELLO_CHANNELS;
     const listed = new Set(hello.channels.map((s) => s.channel_id));
@@ -194,7 +194,7 @@ export class Subscriptions {
     this.handlers.settled();
   }
 
-  /** subscribe subscribes to the channels, each from its own position. */
+  /** subscribe subscribes to the channels, in each from its own position. */
   private subscribe(tracks: readonly Track[]): void {
     for (let i = 0; i < tracks.length; i += MAX_PER_SUBSCRIBE) {
       const part = tracks.slice(i, i + MAX_PER_SUBSCRIBE);
@@ -259,7 +259,10 @@ export class Subscriptions {
     this.handlers.following(track);
   }
 
-  /** refused handles an error frame if it answers a subscribe, and returns whether it did. */
+  /**
+   * refused handles an error frame if it answers a subscribe, and returns whether it handled the
+   * frame.
+   */
   refused(frame: ErrorFrame): boolean {
     const asked = [...this.tracks.values()].filter((t) => t.phase === "unanswered" && t.ref === frame.ref);
     const named = asked.find((t) => t.id === frame.channel_id) ?? (asked.length === 1 ? asked[0] : undefined);

@@ -69,8 +69,8 @@ export interface Credentials {
 }
 
 /**
- * A session whose tokens the program manages, as in Node. If no tokens are given, the session
- * starts with `rest.logIn` or `rest.signUp`.
+ * A session whose tokens are managed by the program, as in Node. If no tokens are given, the
+ * session starts with `rest.logIn` or `rest.signUp`.
  */
 export interface BearerAuth {
   readonly accessToken?: string;

@@ -25,7 +25,7 @@ const hello = (channels: object[], user_id = "me"): object => ({
   channels,
 });
 
-/** connecting returns a client that has opened its first socket. The test plays the server. */
+/** connecting returns a client that has opened its first socket. The test acts as the server. */
 async function connecting(config: ClientConfig = {}) {
   const client = new Client({ url: "http://x", WebSocket: FakeSocket, auth: { accessToken: "t" }, ...config });
   const states: string[] = [];

@@ -56,7 +56,7 @@ it("a cookie session is renewed by one tab for all tabs, and their connections s
   expect(states).toEqual([]);
   expect(refreshes()).toBeGreaterThanOrEqual(2);
   expect(refreshes()).toBeLessThanOrEqual(4); // not one renewal per tab
-  // A page that is loaded later with an expired token renews it first.
+  // A page that is loaded later with an expired token renews the token first.
   cookies.delete("access_token");
   const third = tab();
   await expect(third.rest.getMe()).resolves.toMatchObject({ username: name });

@@ -27,8 +27,8 @@ function whole(events: readonly ChannelEvent[]): boolean {
 }
 
 /**
- * page simulates a browser page whose network events the test can fire. It applies to clients
- * created afterwards.
+ * page simulates a browser page whose network events the test can fire. It applies to clients that
+ * are created later.
  */
 function page(): { window: EventTarget; navigator: { onLine: boolean } } {
   const window = new EventTarget();

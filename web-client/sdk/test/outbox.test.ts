@@ -11,7 +11,7 @@ const MINUTE = 60_000;
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-/** outbox returns an outbox for which the test plays the server. */
+/** outbox returns an outbox for which the test acts as the server. */
 function outbox(store: PendingStore = new MemoryPendingStore(), maxPending = 1000) {
   const net = { up: true };
   const sent: (Outbound & { ref: string })[] = [];

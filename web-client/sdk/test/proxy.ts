@@ -39,8 +39,8 @@ export class Proxy {
   }
 
   /**
-   * swallow discards all further data on the current connections without closing them, as a
-   * sleeping router does.
+   * swallow discards all further data on the current connections without closing them, like a
+   * router that has lost its state.
    */
   swallow(): void {
     for (const [a, b] of this.pairs) {

@@ -1,4 +1,7 @@
-/** Starts a real Parley for the tests, in one process on one port, and stops it afterwards. */
+/**
+ * Starts a real Parley server for the tests, as one process with one port, and stops it after the
+ * tests.
+ */
 
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";

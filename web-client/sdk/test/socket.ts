@@ -3,7 +3,7 @@ export interface Sent {
   readonly [field: string]: unknown;
 }
 
-/** FakeSocket is a WebSocket for which the test plays the server. */
+/** FakeSocket is a WebSocket for which the test acts as the server. */
 export class FakeSocket {
   static last: FakeSocket;
   readonly sent: Sent[] = [];

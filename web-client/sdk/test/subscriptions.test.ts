@@ -22,7 +22,7 @@ function hello(...channels: ChannelSummary[]): Hello {
   return { type: "hello", channels } as unknown as Hello;
 }
 
-/** subscriptions returns Subscriptions for which the test plays the server. */
+/** subscriptions returns Subscriptions for which the test acts as the server. */
 function subscriptions(maxCatchUp = 10_000, positions = {}) {
   const sent: Asked[] = [];
   const seen: number[] = [];

@@ -1,4 +1,4 @@
-/** A user's picture, or the user's initials on a coloured background. */
+/** A user's picture, or the user's initials on a colored background. */
 
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
@@ -10,7 +10,7 @@ interface AvatarProps {
   readonly userID: string;
   readonly name?: string;
   readonly size?: "small" | "normal" | "large";
-  /** undefined if it is unknown or should not be shown. */
+  /** undefined if the status is unknown or should not be shown. */
   readonly online?: boolean | undefined;
 }
 
@@ -18,8 +18,8 @@ export function Avatar({ userID, name, size = "normal", online }: AvatarProps): 
   const known = person(userID).value;
   const [broken, setBroken] = useState("");
   useEffect(() => requestProfile(userID), [userID]);
-  // The server keeps a copy of every picture. Loading any other URL would reveal to its server
-  // which user is being viewed.
+  // The server keeps a copy of every picture. Loading a picture from any other server would reveal
+  // to that server which user is being viewed.
   const picture = known.avatarURL.startsWith("/v1/avatars/") && known.avatarURL !== broken ? known.avatarURL : undefined;
   return (
     <span

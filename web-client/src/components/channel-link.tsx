@@ -31,7 +31,7 @@ export function ChannelLink({ state, first }: ChannelLinkProps): JSX.Element {
   const highlights = state.kind === "direct" ? unread : state.mentions.value;
   const link = useRef<HTMLAnchorElement>(null);
   useEffect(() => {
-    // Keyboard shortcuts can open channels that are scrolled out of view.
+    // Keyboard shortcuts can open a channel whose row is out of view, so scroll to it.
     if (current) {
       link.current?.scrollIntoView({ block: "nearest" });
     }

@@ -47,7 +47,7 @@ export function Composer({ state }: { readonly state: ChannelState }): JSX.Eleme
     setQuery(typed);
     setChosen(0);
     if (typed !== undefined && state.members.peek() === undefined && state.kind !== "direct") {
-      // If the members cannot be loaded, there are no completions. That is not worth an error
+      // If the members cannot be loaded, there are no completions, which does not justify an error
       // message.
       loadMembers(state).catch(() => undefined);
     }
@@ -164,7 +164,7 @@ function suggestionsFor(state: ChannelState, text: string): readonly Suggestion[
   return "channel".startsWith(text.toLowerCase()) && state.kind !== "direct" ? [...found, { name: "channel", about: t().composer.everyone }] : found;
 }
 
-/** steer handles a key for the list of names, and returns whether it did. */
+/** steer handles a key for the list of names, and returns whether it handled the key. */
 function steer(event: KeyboardEvent, count: number, chosen: number, choose: (index: number) => void, pick: () => void, close: () => void): boolean {
   switch (event.key) {
     case "ArrowDown":

@@ -39,8 +39,8 @@ export function Dialog({ title, children, size = "normal" }: DialogProps): JSX.E
         closeDialog();
       }}
       onMouseDown={(event) => {
-        // A click on the backdrop has the dialog itself as its target; a click inside has a child
-        // element.
+        // The target of a click on the backdrop is the dialog itself; the target of a click inside
+        // is a child element.
         if (event.target === element.current) {
           closeDialog();
         }

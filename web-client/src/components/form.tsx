@@ -1,4 +1,4 @@
-/** Forms: labelled fields with their errors, and one submission at a time. */
+/** Forms: labeled fields with their errors, and one submission at a time. */
 
 import { ApiError, type ProblemCode } from "@parley/client";
 import type { ComponentChildren, JSX } from "preact";
@@ -22,7 +22,7 @@ export interface Submission {
 
 /**
  * useSubmission calls `work` when the form is submitted, and keeps the errors that the server
- * returned. A text in `texts` replaces the server's text for errors with that code.
+ * returned. `texts` maps error codes to texts that replace the server's error messages.
  */
 export function useSubmission(work: () => Promise<void>, texts: ProblemTexts = {}): Submission {
   const [busy, setBusy] = useState(false);

@@ -19,7 +19,7 @@ export function useMarkRead(state: ChannelState, newestInSight: boolean): void {
     }
     const mark = (): void => {
       const seq = state.handle.position?.seq ?? 0;
-      // Check again: the list may have been rendered before another position was requested.
+      // Check again, because another position may have been requested since the list was rendered.
       if (!placing.peek() && pageFocused() && state.handle.followed && seq > state.handle.readSeq) {
         state.handle.markRead(seq);
       }

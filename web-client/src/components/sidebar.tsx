@@ -99,7 +99,7 @@ function Section({ name, title, channels, empty, children }: SectionProps): JSX.
 
 /**
  * moveFocus moves the focus within the list with the arrow keys. Tab leaves the list, so even 500
- * channels are a single tab stop.
+ * channels take only one tab stop.
  */
 function moveFocus(event: KeyboardEvent, list: HTMLUListElement | null): void {
   const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;

@@ -23,8 +23,8 @@ export function Toasts(): JSX.Element {
 }
 
 /**
- * The message list is windowed, so new messages are announced here rather than by the rows, which
- * come and go as the user scrolls.
+ * New messages are announced here rather than by the rows of the windowed list, because scrolling
+ * adds and removes rows.
  */
 export function LiveLog(): JSX.Element {
   const { name } = connection.value;

@@ -157,7 +157,8 @@ export function useWindow<T extends Item>(rows: readonly T[], estimate: (row: T)
     let width = element.clientWidth;
     const observer = new ResizeObserver(() => {
       if (element.clientWidth !== width) {
-        // All text wraps differently, so the measured heights are no better than estimates.
+        // All text wraps differently at the new width, so the measured heights are no better than
+        // estimates.
         width = element.clientWidth;
         heights.current.clear();
         setMeasured((n) => n + 1);

@@ -1,12 +1,12 @@
 /**
- * The placeholder for a user without a picture: initials on a colour that depends on the user's id.
+ * The placeholder for a user without a picture: initials on a color that depends on the user's id.
  */
 
 import { firstCluster } from "./clusters";
 
 export const HUES = 10;
 
-/** hueOf returns one of HUES colour classes, the same for an id on every device. */
+/** hueOf returns one of HUES color classes. For a given id, it is the same on every device. */
 export function hueOf(id: string): number {
   let hash = 2166136261;
   for (let i = 0; i < id.length; i++) {

@@ -1,7 +1,7 @@
 /**
- * The messages of a channel that the page has loaded, which are one contiguous run of its history,
- * and the functions that apply the channel's events to them. Every function returns a new log, or
- * the same object if nothing changes.
+ * The log holds the messages of a channel that the page has loaded, which are one contiguous range
+ * of its history. The functions here apply the channel's events to them. Every function returns a
+ * new log, or the same object if nothing changes.
  */
 
 import type { ChannelEvent, Message } from "@parley/client";
@@ -121,8 +121,8 @@ function change(log: MessageLog, id: string, to: (message: LoggedMessage) => Log
 function react(message: LoggedMessage, emoji: string, userID: string, remove: boolean): LoggedMessage {
   const reaction = message.reactions.find((r) => r.emoji === emoji);
   const has = reaction?.user_ids.includes(userID) ?? false;
-  // A history page lists only the first users who added a reaction. If it lists fewer users than it
-  // counts, assume that the event changes the count.
+  // A history page lists only the first users who added a reaction. If a reaction lists fewer users
+  // than it counts, assume that the event changes the count.
   const listed = reaction === undefined || reaction.user_ids.length === reaction.count;
   if (has !== remove && (listed || !remove)) {
     return message;

@@ -60,7 +60,7 @@ export function rangeOf(offsets: Float64Array, top: number, height: number, over
   return { first, end };
 }
 
-/** Anchor is the row that must keep its position in the view while the list changes around it. */
+/** Anchor is the row that must keep its position in the view while other rows change. */
 export interface Anchor {
   readonly key: string;
   /**

@@ -1,5 +1,5 @@
 /**
- * The figures on the page: what each one measures, the limit above which it raises an alarm, and
+ * The figures on the page: what each figure measures, the limit above which it raises an alarm, and
  * the commands to run in that case. The limits are the same as in the alerts in
  * deploy/prometheus/parley.rules.yml; a test compares them.
  */

@@ -4,7 +4,7 @@ import "./ops.css";
 
 import { render } from "preact";
 
-import "../state/preferences"; // applies the colour scheme
+import "../state/preferences"; // applies the color scheme
 import { Page } from "./page";
 import { start } from "./poll";
 

@@ -1,5 +1,5 @@
 /**
- * The chapter on the operator's tools from docs/operations.md. It is built into the page, so that
+ * The section on the operator's tools from docs/operations.md. It is built into the page, so that
  * it is available even when the services are down.
  */
 

@@ -50,7 +50,7 @@ function show(metrics: OpsMetrics): void {
   view.value = { name: "live", metrics, samples: extended(before?.samples ?? [], sampleOf(metrics, before?.metrics)) };
 }
 
-/** trouble keeps the last known figures and records why they are out of date. */
+/** trouble records why the last request failed. Figures that are already shown stay on the page. */
 function trouble(why: string): void {
   const last = view.value;
   if (last.name === "live") {

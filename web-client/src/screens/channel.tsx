@@ -30,7 +30,8 @@ interface ChannelScreenProps {
 }
 
 export function ChannelScreen({ state, seq }: ChannelScreenProps): JSX.Element {
-  // A layout effect runs before the list's effects, which mark the visible messages as read.
+  // This must be a layout effect: it runs before the list's effects, which mark the visible
+  // messages as read.
   useLayoutEffect(() => {
     resetCompose();
     state.handle.follow(); // if it was left out

@@ -17,8 +17,8 @@ export const announcements = signal<readonly Announcement[]>([]);
 let lastID = 0;
 
 /**
- * KEPT is how many announcements stay in the document, so that a slow screen reader does not miss
- * any.
+ * KEPT is the number of announcements that stay in the document, so that a slow screen reader does
+ * not miss any.
  */
 const KEPT = 5;
 

@@ -1,5 +1,6 @@
 /**
- * State of the user's current action in the open channel: replying, editing, going to a message.
+ * The user's current action in the open channel, such as replying, editing, or jumping to a
+ * message.
  */
 
 import { signal } from "@preact/signals";
@@ -29,8 +30,8 @@ export interface Target {
  */
 export const target = signal<Target | undefined>(undefined);
 /**
- * Whether a channel has been opened and its list has not reached its final position yet. Until it
- * has, the visible messages do not count as read.
+ * Whether a channel has been opened but its list has not reached its final position yet. During
+ * this time, the visible messages do not count as read.
  */
 export const placing = signal(false);
 

@@ -34,8 +34,8 @@ export function forgetDrafts(userID?: string): void {
 }
 
 /**
- * forgetDraftsOfOthers removes the drafts of all other users, whose sessions ended while no page
- * was open.
+ * forgetDraftsOfOthers removes the drafts of all users except the given one. It removes drafts that
+ * were left because a session ended while no page was open.
  */
 export function forgetDraftsOfOthers(userID: string): void {
   forget((key) => key.startsWith("draft.") && !key.startsWith(keyOf(userID)));

@@ -3,7 +3,7 @@
  *
  * Events that arrive while a page is being read may or may not be in the page. So they are buffered
  * and applied again after the page has been merged. Applying the same events in the same order
- * always has the same result.
+ * always gives the same result.
  */
 
 import type { ChannelEvent, Message } from "@parley/client";
@@ -205,7 +205,7 @@ function requestReceipts(state: ChannelState): void {
   const me = myID();
   const own = (state.log.peek()?.messages ?? []).filter((m) => m.sender_id === me && m.deleted_at === null);
   if (own.length > 0) {
-    // If this fails, the ticks stay as they are until the next receipt.
+    // If the request fails, the ticks stay as they are until the next receipt.
     state.handle.askReached(own.map((m) => ({ id: m.id, seq: m.seq }))).catch(() => undefined);
   }
 }

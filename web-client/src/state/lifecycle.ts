@@ -202,7 +202,7 @@ function handleMembership(state: ChannelState, by: number): void {
   if (details !== undefined) {
     state.details.value = { ...details, member_count: Math.max(1, details.member_count + by) };
   }
-  // Many members may join within a short time, so the list is reloaded only once for all of them.
+  // Many members may join within a short time, so one reload of the list covers all of them.
   if (state.members.peek() !== undefined && !stale.has(state)) {
     stale.add(state);
     setTimeout(() => {
@@ -227,13 +227,13 @@ async function settled(): Promise<void> {
   }
 }
 
-/** showPresence requests the list of online users; the SDK keeps it up to date afterwards. */
+/** showPresence requests the list of online users; from then on, the SDK keeps it up to date. */
 export async function showPresence(state: ChannelState): Promise<void> {
   try {
     const online = await state.handle.presence();
     state.online.value = { count: online.count, users: new Set(online.users) };
   } catch {
-    // Presence is not worth an error message; the next connection requests it again.
+    // A failure does not justify an error message; the next connection requests presence again.
   }
 }
 

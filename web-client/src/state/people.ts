@@ -128,7 +128,7 @@ async function requestNext(): Promise<void> {
   try {
     learnUser(await sdk().rest.getUser(id));
   } catch {
-    // A missing picture is not worth an error message; it is requested again when the page is
+    // A missing picture does not justify an error message; it is requested again when the page is
     // reloaded.
   } finally {
     openRequests--;
