@@ -313,7 +313,8 @@ func TestLogin_limitPerAddress(t *testing.T) {
 		})
 	}
 	for i := range 30 {
-		// Addresses before the one that the proxy saw are forged by the client.
+		// The proxy appends the address that it saw. All addresses before it may have been forged
+		// by the client.
 		from("192.0.2."+string(rune('0'+i%10))+", 198.51.100.7, 10.1.1.1").want(t, 401, "invalid_credentials")
 		if i == 0 {
 			from("198.51.100.8").want(t, 401, "invalid_credentials")
@@ -339,7 +340,7 @@ func TestRefresh_reuseEndsTheSession(t *testing.T) {
 	w.post("/v1/refresh", "", object{"refresh_token": third.RefreshToken}).want(t, 401, "unauthenticated")
 	w.settled() // the relay sets the revocation mark
 	w.get("/v1/me", third.AccessToken).want(t, 401, "unauthenticated")
-	// Another session of the same user is not affected.
+	// The user's other session is not affected.
 	if a := w.get("/v1/me", elsewhere.AccessToken); a.status != 200 {
 		t.Errorf("the other session: %d %s", a.status, a.body)
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // TestArchive checks that a channel of any kind is archived when its last member leaves or deletes
-// their account. Nobody can join it or read its history afterwards.
+// their account. After that, nobody can join it or read its history.
 func TestArchive(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -9,8 +9,8 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// TestContact_blockNotifiesGateways checks that the gateways of both users are notified, because
-// neither user may write to the other from then on.
+// TestContact_blockNotifiesGateways checks that a block is announced to the gateways of both users,
+// because from then on neither user may write to the other.
 func TestContact_blockNotifiesGateways(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -142,7 +142,7 @@ func TestChannel_hidden(t *testing.T) {
 	}
 	w.get("/v1/channels/nonsense", eve.Token).want(t, 404, "not_found")
 	w.post("/v1/channels/"+direct.String()+"/leave", ann.Token, nil).want(t, 403, "forbidden")
-	// For a member of a private channel, a join has no effect. After leaving, the user cannot join
+	// A join by a member of a private channel has no effect. After leaving, the user cannot join
 	// again.
 	w.join(ann, private.ID)
 	if a := w.post("/v1/channels/"+private.ID.String()+"/leave", ann.Token, nil); a.status != 204 {
@@ -233,8 +233,8 @@ func TestChannel_concurrentJoinsAndLeaves(t *testing.T) {
 			for j := range 6 {
 				action := []string{"/join", "/leave"}[(i+j)%2]
 				a, err := w.try(request{method: "POST", path: "/v1/channels/" + channel.ID.String() + action, token: u.Token})
-				// A join returns the channel, which another request may have made the user leave
-				// again.
+				// A join returns the channel. Another request may have removed the user from it in
+				// the meantime.
 				if err != nil || a.status >= 500 || a.status == 404 {
 					t.Errorf("%s = %d %s, %v", action, a.status, a.body, err)
 				}
@@ -354,7 +354,7 @@ func TestChannel_unread(t *testing.T) {
 		}
 	}
 	check(3, 8)
-	for _, e := range stored { // seqs 5 and 6, stored as sync-service would
+	for _, e := range stored { // seqs 5 and 6, stored the way sync-service does it
 		w.store(e)
 	}
 	check(3, 8)

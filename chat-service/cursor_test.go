@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// TestCursors checks that every list accepts its own cursors and refuses those of other lists. It
-// also refuses its own cursors if a field is missing, unknown, repeated or of another type. If a
-// list accepted such a cursor, it would start again from the beginning.
+// TestCursors checks that every list accepts its own cursors and refuses those of other lists. A
+// list also refuses its own cursor if a field is missing, unknown, repeated or of another type. If
+// a list accepted an invalid cursor, it would start again from the beginning.
 func TestCursors(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -93,7 +93,7 @@ func TestCursors(t *testing.T) {
 	}
 }
 
-// everyList fails the test if it does not cover a list of the document.
+// everyList fails the test if a list in the API document is not covered.
 func everyList(t *testing.T, tried map[string]string) {
 	t.Helper()
 	doc, err := spec()
@@ -120,8 +120,8 @@ func (w *world) listed(t *testing.T, path string, by user) (p listPage) {
 	return p
 }
 
-// relabelled takes the position out of a cursor of another list and returns it as a forged cursor
-// of list. If both positions have the same fields, it returns own.
+// relabelled forges a cursor for list that contains the position from another list's cursor. If
+// both positions have the same fields, it returns own instead.
 func relabelled(t *testing.T, cursor, list, own string) string {
 	t.Helper()
 	foreign, mine := fieldsOf(t, cursor), fieldsOf(t, own)

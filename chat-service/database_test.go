@@ -7,8 +7,8 @@ import (
 	"parley.chat/shared-migrations/schematest"
 )
 
-// TestDatabase_defaults checks that unusual defaults of the database neither allow SQL injection
-// nor break reads.
+// TestDatabase_defaults checks that unusual database defaults neither allow SQL injection nor break
+// reads.
 func TestDatabase_defaults(t *testing.T) {
 	t.Parallel()
 	db := schematest.Open(t)

@@ -83,7 +83,7 @@ func (w *world) keysWith(text string) (found []string) {
 func TestErasure(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, askStrangers)
-	const mark = "qzx" // part of all data of the user, and of nothing else
+	const mark = "qzx" // a text that occurs in all of the user's data, and nowhere else
 	vera, bob := w.signup("qzxvera"), w.signup("bob")
 	w.do("PATCH", "/v1/me", vera, object{"display_name": "Qzx Vera", "bio": "I am qzx"}).must(t, 200)
 	w.send(request{
@@ -158,7 +158,7 @@ func TestErasure(t *testing.T) {
 	if n := w.count("select count(*) from erasures where user_id = $1 and scrubbed_at is null", vera.ID.String()); n != 1 {
 		t.Error("the erasure is not recorded for sync-service")
 	}
-	for _, key := range w.keysWith(mark) { // keys that expire soon or disappear with the retention of the streams
+	for _, key := range w.keysWith(mark) { // keys that expire soon, or that disappear when the retention period of the streams ends
 		if !strings.Contains(key, ":tail:") && !strings.HasSuffix(key, ":stream") {
 			t.Errorf("key %s contains the name", key)
 		}

@@ -39,8 +39,8 @@ func (w *world) notices(u user) func() notice.Notice {
 	}
 }
 
-// gateway returns a function that appends an event as a gateway would, and returns the event with
-// its seq.
+// gateway returns a function that appends an event the way a gateway does, and returns the event
+// with its seq.
 func (w *world) gateway() func(frame.Event) frame.Event {
 	w.t.Helper()
 	floor := func(context.Context, chat.ChannelID) (int64, error) {
@@ -117,15 +117,16 @@ func (w *world) persist(e frame.Event) {
 		and (m.id = s.message_id and m.kind = 'message' or m.target = s.message_id and m.kind = 'edit')`, e.ChannelID.String())
 }
 
-// mark raises the watermark of a channel's partition to the entry with a seq and, with cut, trims
-// the tail up to it.
+// mark raises the watermark of a channel's partition to the entry with the given seq. If cut is
+// true, it also trims the tail up to that seq.
 func (w *world) mark(channel chat.ChannelID, seq int64, cut bool) {
 	w.t.Helper()
 	k := &historyFixture{world: w, channel: summary{ID: channel}}
 	k.mark(seq, cut)
 }
 
-// forgetCursors deletes a channel's cursors from Redis, as happens after they are stored.
+// forgetCursors deletes a channel's cursors from Redis, where they expire some time after they were
+// stored.
 func (w *world) forgetCursors(channel chat.ChannelID) {
 	w.t.Helper()
 	if err := w.rdb.Del(context.Background(), rediskey.Cursor(rediskey.Of(channel.UUID, partitions), channel)).Err(); err != nil {

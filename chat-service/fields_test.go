@@ -80,10 +80,10 @@ func newFieldFuzz(t *testing.T, w *world) *fieldFuzz {
 	}}
 }
 
-// plain returns a value that is valid for a schema.
+// plain returns a valid value for a schema.
 func (f *fieldFuzz) plain(s *openapi3.Schema) any {
 	if s.Format == "password" {
-		return "not the one of ann" // and not a username, which is not allowed as a password
+		return "not the one of ann" // different from the username, which is not allowed as a password
 	}
 	candidates := append([]any{"valid-text", "valid@example.com", "https://example.com/", f.nouns["user"], 1.0, true}, s.Enum...)
 	for _, v := range candidates {
@@ -172,7 +172,7 @@ func (f *fieldFuzz) parameter(r request, template string, query url.Values, p *o
 		switch p.In {
 		case "path":
 			if text == "" || p.Schema.Value.VisitJSON(text) == nil {
-				continue // another path, or the valid id of a missing resource
+				continue // the value leads to another path, or is a valid id of a missing resource
 			}
 			r.path = strings.ReplaceAll(template, "{"+p.Name+"}", url.PathEscape(text))
 			id := f.nouns["channel"] // the other parameters are valid; only this one is tested
@@ -223,8 +223,8 @@ func (f *fieldFuzz) notFound(r request, text string) {
 	}
 }
 
-// expect sends r, in which the field name has an unusual value. If wrong is set, the value is
-// invalid.
+// expect sends r, in which field `name` has an unusual value, and checks the response. wrong says
+// whether that value is invalid.
 func (f *fieldFuzz) expect(r request, name, value string, wrong bool) {
 	f.sent++
 	a := f.send(r)

@@ -187,7 +187,8 @@ func TestHistory_foldsInAnyOrder(t *testing.T) {
 	}
 }
 
-// TestHistory_deletedAccount checks that the messages of a deleted account stay, without its name.
+// TestHistory_deletedAccount checks that the messages of a deleted account stay, without the user's
+// name.
 func TestHistory_deletedAccount(t *testing.T) {
 	t.Parallel()
 	a := newFoldFixture(t)

@@ -57,7 +57,7 @@ func TestLogin_guessesFromOtherNetworks(t *testing.T) {
 	w.loginFrom("192.0.2.1", "ann", goodPassword, "").into(t, 200, &in)
 	known := in.Device
 
-	for i := range 20 { // the first network has already used 10 of the 30
+	for i := range 20 { // the first network has already used 10 of the 30 attempts
 		w.loginFrom(fmt.Sprintf("203.0.113.%d", i), "ann", "wrong horse", "").want(t, 401, "invalid_credentials")
 	}
 	w.loginFrom("192.0.2.1", "ann", goodPassword, "").want(t, 429, "rate_limited")
@@ -121,7 +121,7 @@ func TestLogin_knownBrowser(t *testing.T) {
 	}
 }
 
-// TestLogin_limitsDoNotLinkNames checks that using up the limits of a username reveals nothing
+// TestLogin_limitsDoNotLinkNames checks that using up the limits for a username reveals nothing
 // about an email address, and vice versa. The response is the same for the account's own address
 // and for any other address.
 func TestLogin_limitsDoNotLinkNames(t *testing.T) {

@@ -37,7 +37,7 @@ func (p messagePage) seqs() string {
 	return strings.Join(parts, " ")
 }
 
-// historyFixture is a channel with 40 messages, none of which is stored initially.
+// historyFixture is a channel with 40 messages. Initially, none of them is stored.
 type historyFixture struct {
 	*world
 	ann     user
@@ -64,8 +64,8 @@ func (k *historyFixture) page(query string) (p messagePage) {
 	return p
 }
 
-// mark raises the watermark of the channel's partition to the entry with a seq and, with cut, trims
-// the tail up to it.
+// mark raises the watermark of the channel's partition to the entry with the given seq. If cut is
+// true, it also trims the tail up to that seq.
 func (k *historyFixture) mark(seq int64, cut bool) {
 	k.t.Helper()
 	p := rediskey.Of(k.channel.ID.UUID, partitions)
@@ -247,8 +247,8 @@ func TestHistory_refuses(t *testing.T) {
 	}
 }
 
-// TestHistory_newRedisBehindTheWatermark starts a new Redis whose clock is behind the watermark of
-// the old one, while sync-service is down. Waiting entries must not be mistaken for stored ones.
+// TestHistory_newRedisBehindTheWatermark starts a new Redis, whose clock is behind the old one's
+// watermark, while sync-service is down. Waiting entries must not be mistaken for stored ones.
 func TestHistory_newRedisBehindTheWatermark(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

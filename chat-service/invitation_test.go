@@ -97,7 +97,7 @@ func TestInvitation(t *testing.T) {
 	add(w.create(ann, "third", "private").ID, cyd).must(t, 200)
 }
 
-// TestInvitation_group checks the same for groups. The members of a group know each other.
+// TestInvitation_group checks invitations to groups. The members of a group know each other.
 func TestInvitation_group(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, askStrangers)
@@ -121,7 +121,8 @@ func TestInvitation_group(t *testing.T) {
 	w.do("POST", path(c.ID)+"/members", ann, object{"user_id": bob.ID}).must(t, 200)
 }
 
-// TestMemberships checks the limits on the channels of a user and on open invitations to a user.
+// TestMemberships checks the limits on the number of a user's channels and of open invitations to a
+// user.
 func TestMemberships(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, askStrangers, func(c *chatservice.Config) { c.MaxMemberships = 3 })

@@ -17,8 +17,9 @@ import (
 	chatservice "parley.chat/chat-service"
 )
 
-// bodies maps each write with a body to a body that is valid according to the document. The
-// resources in it do not exist; a write counts against its limit whether or not it succeeds.
+// bodies maps each write operation that has a body to a body that is valid according to the
+// document. The resources in it do not exist; a write counts against its limit whether or not it
+// succeeds.
 var bodies = map[string]object{
 	"signUp":             {"username": "nobody", "email": "nobody@example.com", "password": goodPassword},
 	"logIn":              {"login": "nobody", "password": "wrong password"},
@@ -43,8 +44,8 @@ var bodies = map[string]object{
 // limitField matches one limit in the header fields RateLimit-Policy and RateLimit.
 var limitField = regexp.MustCompile(`^"([a-z]+)";[qr]=(\d+);[wt]=(\d+)$`)
 
-// TestLimits_everyWrite exceeds the limit of every write operation in the document. Each is limited
-// by user or by network, and its responses report the limit.
+// TestLimits_everyWrite exceeds the limit on every write operation in the document. Each operation
+// is limited by user or by network, and its responses report the limit.
 func TestLimits_everyWrite(t *testing.T) {
 	t.Parallel()
 	const limit = 2
@@ -147,8 +148,8 @@ func checkLimitFields(t *testing.T, operation, kind string, a answer, left int) 
 	}
 }
 
-// TestLimits_flapping checks that joining and leaving in turn is limited. With the test's rate it
-// produces four events, and leaving is always allowed.
+// TestLimits_flapping checks that a user cannot join and leave a channel over and over. With the
+// test's rate, this produces at most four events. Leaving is always allowed.
 func TestLimits_flapping(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *chatservice.Config) { c.Limits.Rejoin = config.Rate{Count: 2, Per: 4 * time.Hour} })
@@ -156,7 +157,7 @@ func TestLimits_flapping(t *testing.T) {
 	c := w.create(ann, "general", "public")
 	for range 2 {
 		w.do("POST", path(c.ID)+"/join", bob, nil).must(t, 200)
-		w.do("POST", path(c.ID)+"/join", bob, nil).must(t, 200) // already a member: neither an event nor counted
+		w.do("POST", path(c.ID)+"/join", bob, nil).must(t, 200) // already a member: there is no event, and the join does not count
 		w.do("POST", path(c.ID)+"/leave", bob, nil).must(t, 204)
 	}
 	for range 3 {

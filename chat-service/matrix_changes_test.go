@@ -32,9 +32,9 @@ func (e endpoint) status(t *testing.T, who string) int {
 	return n
 }
 
-// TestMatrix_changes demotes, removes or blocks a user with a session. The very next request
-// must get the response for the new role, because each request reads the role in its own
-// transaction. The test therefore never waits.
+// TestMatrix_changes demotes, removes or blocks a user with a session. The next request must
+// already get the response for the new role, because each request reads the role in its own
+// transaction. So the test never waits.
 func TestMatrix_changes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -53,7 +53,7 @@ func TestMatrix_changes(t *testing.T) {
 		do("/v1/groups/" + ids["group"] + "/members/")
 	}
 	for _, change := range []struct {
-		name, from, to string // columns of the matrix: the user who sends the request, and the user whose responses they must get afterwards
+		name, from, to string // columns of the matrix: the user who sends the request, and the user whose responses they must get after the change
 		about          *regexp.Regexp
 		make           func(u user, ids map[string]string) (undo func())
 	}{

@@ -162,7 +162,7 @@ var matrix = []endpoint{
 
 	{"GET /v1/ops/metrics", nil, "403 403 403 403 403 403", false}, // owners of channels are not operators
 
-	// Comes last because it ends the session.
+	// This request must be the last one, because it ends the session.
 	{"POST /v1/logout", nil, "204 204 204 204 204 204", false},
 }
 
@@ -225,7 +225,7 @@ func TestMatrix_coversAllOperations(t *testing.T) {
 	}
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
-			if !asked[op.OperationID] && path != "/healthz" && path != "/readyz" && path != "/metrics" { // these belong to the program, not to the service
+			if !asked[op.OperationID] && path != "/healthz" && path != "/readyz" && path != "/metrics" { // the program serves these operations, not the service
 				t.Errorf("the matrix does not contain %s %s", method, path)
 			}
 		}
@@ -483,8 +483,8 @@ func TestHostileFields(t *testing.T) {
 	}
 }
 
-// FuzzBodies checks that the service never fails, whatever the body, and that every error is a
-// problem document.
+// FuzzBodies checks that no body makes the service fail, and that every error is a problem
+// document.
 func FuzzBodies(f *testing.F) {
 	w := newWorld(f)
 	ann := w.signup("ann")

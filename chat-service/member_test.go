@@ -118,7 +118,7 @@ func TestMembers_removeAndRoles(t *testing.T) {
 	}
 	w.do("PATCH", at(ann), ann, object{"role": "admin"}).must(t, 200)
 	w.do("DELETE", at(cyd), bob, nil).must(t, 204)
-	w.do("DELETE", at(bob), bob, nil).must(t, 204) // removing oneself is leaving
+	w.do("DELETE", at(bob), bob, nil).must(t, 204) // a member who removes themselves leaves
 	if got := w.roles(ann, c.ID); got != "ann owner" {
 		t.Errorf("members: %s", got)
 	}

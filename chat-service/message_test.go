@@ -123,7 +123,7 @@ func TestMessage_concurrentRetries(t *testing.T) {
 	}
 }
 
-// TestMessage_rateLimit checks that REST shares the limit of the gateways and that retries do not
+// TestMessage_rateLimit checks that REST and the gateways share one limit, and that retries do not
 // count.
 func TestMessage_rateLimit(t *testing.T) {
 	t.Parallel()
@@ -161,7 +161,7 @@ func TestMessage_redisHasLostWrites(t *testing.T) {
 	}
 	w.setHead(c.ID, 2) // as after a failover to a lagging replica
 	w.do("POST", path(c.ID)+"/messages", ann, object{"body": "y"}).into(t, 201, &second)
-	if second.Seq <= first.Seq+1 { // a gap event has the seq in between
+	if second.Seq <= first.Seq+1 { // the seq in between belongs to a gap event
 		t.Errorf("seq %d after %d", second.Seq, first.Seq)
 	}
 }

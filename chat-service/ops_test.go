@@ -90,7 +90,8 @@ func TestOps_firstAccount(t *testing.T) {
 	if all, operators := w.count("select count(*) from users"), w.count("select count(*) from users where operator"); all != 8 || operators != 1 {
 		t.Errorf("%d of %d users are operators, want 1 of 8", operators, all)
 	}
-	// A later signup does not become an operator, even if there is no operator any more.
+	// A user who signs up later does not become an operator, even if there is no longer any
+	// operator.
 	w.exec("update users set operator = false")
 	ann := w.signup("ann")
 	w.get("/v1/ops/metrics", ann.Token).want(t, 403, "forbidden")

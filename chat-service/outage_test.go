@@ -14,7 +14,7 @@ import (
 )
 
 // TestPostgresDown checks that requests that need PostgreSQL get 503 quickly while it is down, and
-// work again afterwards.
+// work again when it is back.
 func TestPostgresDown(t *testing.T) {
 	t.Parallel()
 	server := schematest.NewServer(t)

@@ -27,7 +27,7 @@ func TestOutbox_directChannelOfGateway(t *testing.T) {
 	})
 	w.settled()
 	start := time.Now()
-	for _, p := range peers { // one after the other; with polling, each would take up to a second
+	for _, p := range peers { // one after the other: by polling, each would take up to a second
 		w.exec("select open_direct_channel($1, $2)", ann.ID.String(), p.ID.String())
 		w.settled()
 	}
@@ -36,8 +36,8 @@ func TestOutbox_directChannelOfGateway(t *testing.T) {
 	}
 }
 
-// TestOutbox_redisDown checks that changes made while Redis is down are published in order
-// afterwards.
+// TestOutbox_redisDown checks that changes made while Redis is down are published in order when it
+// is back.
 func TestOutbox_redisDown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -108,8 +108,8 @@ func problemAllowed(op *openapi3.Operation, a answer) error {
 	return nil
 }
 
-// unknownPath checks the response to a request that matches no operation. It must be a problem
-// document, and does not depend on the login.
+// unknownPath checks the response to a request that matches no operation. The response must be a
+// problem document, with or without a login.
 func unknownPath(a answer, status int, code string) error {
 	var p problem
 	if err := json.Unmarshal(a.body, &p); err != nil || a.status != status || p.Code != code {

@@ -101,7 +101,7 @@ func unreadModel(t *testing.T, r *rand.Rand) {
 			to := r.Int64N(int64(len(log))) + 1
 			w.do("PUT", path(c.ID)+"/cursor", users[by], object{"read_seq": to}).must(t, 200)
 			read[by] = max(read[by], to)
-		case 4, 5: // more events are stored, with or without the watermark, with or without trimming the tail
+		case 4, 5: // more events are stored, with or without raising the watermark, with or without trimming the tail
 			for end := min(len(log), stored+1+r.IntN(10)); stored < end; stored++ {
 				w.persist(log[stored])
 			}

@@ -68,7 +68,7 @@ func newWorldOn(t testing.TB, db *pgtest.DB, r *redistest.Server, settings ...se
 	cfg.DatabaseURL, cfg.RedisURL, cfg.KeysDir, cfg.Partitions = db.URL, r.URL(), w.keys, partitions
 	cfg.Argon2MemoryMiB, cfg.Argon2Time, cfg.HashQueue = 1, 1, 10_000 // cheap hashes, since these tests are not about hashing
 	cfg.LoginAttempts = config.Rate{Count: 1_000_000, Per: time.Minute}
-	cfg.Limits, cfg.MaxMemberships, cfg.AddUninvited = ratelimit.Rates{}, 0, "anyone" // tests exceed the limits for people, and add users who do not know each other
+	cfg.Limits, cfg.MaxMemberships, cfg.AddUninvited = ratelimit.Rates{}, 0, "anyone" // tests exceed the limits that are meant for people, and add users who do not know each other
 	cfg.Pictures = album{}
 	for _, set := range settings {
 		set(&cfg)
@@ -151,7 +151,7 @@ func (a answer) want(t testing.TB, status int, code string) problem {
 type request struct {
 	method, path string
 	token        string // bearer token
-	body         any    // []byte is sent unchanged, other values as JSON
+	body         any    // a []byte is sent unchanged, any other value as JSON
 	header       map[string]string
 	client       *http.Client
 }

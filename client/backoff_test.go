@@ -27,7 +27,7 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-// TestBackoff_documented checks the waits that docs/clients.md promises.
+// TestBackoff_documented checks that the delays are those in docs/clients.md.
 func TestBackoff_documented(t *testing.T) {
 	t.Parallel()
 	var waits []time.Duration
@@ -39,9 +39,9 @@ func TestBackoff_documented(t *testing.T) {
 	}
 }
 
-// TestBackoff_reset checks that the backoff begins again only after a connection that has lasted
-// for a while. Otherwise a server that greets clients and then drops them would be asked every
-// second.
+// TestBackoff_reset checks that the backoff restarts only after a connection that has lasted for a
+// while. If it restarted earlier, clients would connect every second to a server that greets them
+// and then drops them.
 func TestBackoff_reset(t *testing.T) {
 	t.Parallel()
 	var passed atomic.Int64 // seconds

@@ -130,8 +130,9 @@ func TestRun_waitsAsLongAsTheServerSays(t *testing.T) {
 	}
 }
 
-// TestExpired checks that a send that the server may have forgotten is sent again only if the
-// resumed channel has not shown it. If that cannot be known, it fails with ErrUnknown.
+// TestExpired checks that a send that the server may have forgotten is sent again only if its event
+// has not arrived when the channel has resumed. If that cannot be determined, it fails with
+// ErrUnknown.
 func TestExpired(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -158,7 +159,7 @@ func TestExpired(t *testing.T) {
 				if len(g.sends) > 1 {
 					return "", false
 				}
-				delete(g.conns[conn], c) // nothing that follows arrives before the resume
+				delete(g.conns[conn], c) // no later frame arrives before the resume
 				if tt.arrive {
 					g.append(f)
 				}
@@ -209,8 +210,8 @@ func TestExpired(t *testing.T) {
 	}
 }
 
-// TestSubscribe_refused checks that if one of many channels is refused, the others are still
-// followed.
+// TestSubscribe_refused checks that if the subscription to one of many channels is refused, the
+// others are still followed.
 func TestSubscribe_refused(t *testing.T) {
 	t.Parallel()
 	fine, gone := chat.NewChannelID(), chat.NewChannelID()
@@ -231,8 +232,8 @@ func TestSubscribe_refused(t *testing.T) {
 	inOrder(t, got, fine, 1, 3)
 }
 
-// TestRepeatsAndHoles checks that the client asks again if the server violates the protocol, and
-// that the caller does not notice.
+// TestRepeatsAndHoles checks that the client subscribes again if the server violates the protocol,
+// and that the caller does not notice.
 func TestRepeatsAndHoles(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()

@@ -21,7 +21,7 @@ type shortLived struct {
 	mu    sync.Mutex
 	fail  *client.Error
 	calls int    // for another token
-	last  string // the token that was rejected last
+	last  string // the most recently rejected token
 }
 
 func (s *shortLived) Token(_ context.Context, rejected string) (client.Token, error) {
@@ -38,7 +38,7 @@ func (s *shortLived) Token(_ context.Context, rejected string) (client.Token, er
 }
 
 // TestRenew checks that a new token is sent over the connection before the old one expires, and
-// that the next connection uses it. A failed renewal is tried again.
+// that the next connection uses it. A failed renewal is retried.
 func TestRenew(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]*client.Error{"at once": nil, "after a failure": apierr.New(apierr.Unavailable, "down")} {
@@ -73,8 +73,8 @@ func TestRenew(t *testing.T) {
 	}
 }
 
-// TestRenew_refused checks that a connection is used to the end of its token if the session has
-// ended, and that Run then returns the reason.
+// TestRenew_refused checks that, if the session has ended, the connection stays open until its
+// token expires, and that Run then returns the reason.
 func TestRenew_refused(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()
@@ -131,7 +131,8 @@ func TestPing(t *testing.T) {
 	}
 }
 
-// TestRun_closes checks that the client says goodbye: the gateway need not wait for a timeout.
+// TestRun_closes checks that the client sends a close frame, so that the gateway need not wait for
+// a timeout.
 func TestRun_closes(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t)
@@ -159,8 +160,8 @@ func TestRun_closes(t *testing.T) {
 	}
 }
 
-// TestRun_stopsWhileWaiting checks that Run does not wait for the next attempt to connect when its
-// context is done.
+// TestRun_stopsWhileWaiting checks that Run returns without waiting for the next connection attempt
+// when its context is done.
 func TestRun_stopsWhileWaiting(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t)

@@ -21,8 +21,8 @@ func (g *gateway) receipts() string {
 	return fmt.Sprint(list)
 }
 
-// TestReceipts checks which receipts are sent: the highest ones, and only those that the server
-// does not know.
+// TestReceipts checks which receipts are sent: for each channel the highest ones, and only if the
+// server does not have them yet.
 func TestReceipts(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -64,8 +64,8 @@ func TestReceipts(t *testing.T) {
 	}
 }
 
-// TestReceipts_merged checks that many reports in a short time become few frames, and that the last
-// one is sent.
+// TestReceipts_merged checks that many reports within a short time are merged into a few frames,
+// and that the last report is sent.
 func TestReceipts_merged(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()
@@ -77,7 +77,7 @@ func TestReceipts_merged(t *testing.T) {
 	for i := range reports {
 		r.Read(c, int64(i+1))
 		r.Typing(c, true)
-		g.await(i+1, frame.Typing) // so the writer has run since the report
+		g.await(i+1, frame.Typing) // so the writer has run since the last report
 	}
 	g.until("the last receipt", func() bool { f := g.received(frame.Read); return len(f) > 0 && *f[len(f)-1].Seq == reports })
 	if n, most := len(g.received(frame.Read)), int(time.Since(start)/(200*time.Millisecond))+1; n > most {
@@ -106,7 +106,8 @@ func TestReceipts_afterReconnect(t *testing.T) {
 	}
 }
 
-// TestTyping checks that typing is sent at once, and dropped while there is no connection.
+// TestTyping checks that typing frames are sent immediately, and dropped while there is no
+// connection.
 func TestTyping(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()

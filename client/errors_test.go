@@ -58,11 +58,11 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// closeCodes is what the client does after each close code of docs/websocket.md; 0 is a connection
-// that ends without a close frame.
+// closeCodes maps each close code in docs/websocket.md to the expected behavior of the client. The
+// code 0 stands for a connection that ends without a close frame.
 var closeCodes = map[int]struct {
 	final  bool   // Run ends
-	tokens string // of the two connections, if it reconnects
+	tokens string // the tokens of the two connections, if it reconnects
 }{
 	0: {false, "[token-1 token-1]"}, 1001: {false, "[token-1 token-1]"}, 1012: {false, "[token-1 token-1]"},
 	1007: {final: true}, 1008: {final: true}, 1009: {final: true},
@@ -71,7 +71,7 @@ var closeCodes = map[int]struct {
 	4501: {false, "[token-1 token-2]"}, 4503: {final: true}, 4509: {false, "[token-1 token-2]"},
 }
 
-// TestCloseCodes_documented checks that the table above has every documented close code.
+// TestCloseCodes_documented checks that the table above contains every documented close code.
 func TestCloseCodes_documented(t *testing.T) {
 	t.Parallel()
 	doc, err := os.ReadFile("../docs/websocket.md")
@@ -117,7 +117,7 @@ func TestCloseCodes(t *testing.T) {
 				}
 				return
 			}
-			g.say(c, 3) // while the client is away, or after it has resumed
+			g.say(c, 3) // while the client is disconnected, or after it has resumed
 			r.online(2)
 			got := r.until("the events that were missed", func(got []client.Event) bool { return len(all[client.ChannelEvent](got)) >= 5 })
 			inOrder(t, got, c, 1, 5)
@@ -136,14 +136,14 @@ func TestCloseCodes(t *testing.T) {
 	}
 }
 
-// TestDialErrors checks what the client does if the answer to the upgrade is not a WebSocket.
+// TestDialErrors checks what the client does if the upgrade to a WebSocket is refused.
 func TestDialErrors(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		status     int
 		retryAfter string
 		final      bool
-		wait       time.Duration // 0: by the client's own backoff
+		wait       time.Duration // 0: the client's own backoff applies
 	}{
 		{http.StatusForbidden, "", true, 0},
 		{http.StatusNotFound, "", true, 0},
@@ -188,7 +188,8 @@ func TestDialErrors(t *testing.T) {
 	}
 }
 
-// TestDialErrors_token checks that a 401 gets one attempt with another token.
+// TestDialErrors_token checks that the client makes one more attempt, with another token, after a
+// 401.
 func TestDialErrors_token(t *testing.T) {
 	t.Parallel()
 	for accepted, final := range map[string]bool{"token-2": false, "token-9": true} {
@@ -222,7 +223,7 @@ func TestDialErrors_token(t *testing.T) {
 	}
 }
 
-// TestErrors_text checks that an error for people contains what they need.
+// TestErrors_text checks the texts of the errors, which are meant for people.
 func TestErrors_text(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -241,8 +242,8 @@ func TestErrors_text(t *testing.T) {
 	}
 }
 
-// TestConnection_attempts checks that the caller learns how many attempts have failed, and that
-// gateways are tried in turn.
+// TestConnection_attempts checks that the number of failed attempts is reported to the caller, and
+// that gateways are tried in turn.
 func TestConnection_attempts(t *testing.T) {
 	t.Parallel()
 	down, up := newGateway(t), newGateway(t)

@@ -9,8 +9,8 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// This program answers messages. Post does not block, so it may be called where events are
-// received.
+// This program answers messages. Post does not block, so it may be called from the goroutine that
+// receives events.
 func Example() {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
@@ -35,7 +35,7 @@ func Example() {
 	fmt.Println(<-ended)
 }
 
-// Send returns when the message is durable, however many connections that takes.
+// Send returns when the message is durable, no matter how many connections that takes.
 func ExampleClient_Send() {
 	g, channel := exampleGateway()
 	defer g.close()
@@ -48,7 +48,7 @@ func ExampleClient_Send() {
 	ended := make(chan error, 1)
 	go func() { ended <- c.Run(ctx) }()
 	go func() {
-		for range c.Events() { // the events must be received
+		for range c.Events() { // the events must always be received
 			continue
 		}
 	}()

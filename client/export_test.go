@@ -2,7 +2,7 @@ package client
 
 import "time"
 
-// WithClock returns cfg with another clock, and with waits before a reconnect that are short enough
+// WithClock returns cfg with the given clock, and with reconnection delays that are short enough
 // for tests.
 func WithClock(cfg Config, now func() time.Time) Config {
 	cfg.now = now
@@ -12,7 +12,7 @@ func WithClock(cfg Config, now func() time.Time) Config {
 	return cfg
 }
 
-// Judge returns what the end of a connection means.
+// Judge returns how the client reacts to the end of a connection.
 func Judge(err error) (final, token bool, after time.Duration) {
 	v := judge(err)
 	return v.final, v.token, v.after

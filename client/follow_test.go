@@ -11,9 +11,9 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// A user may be in more channels than a connection can follow, and stays a member of all of them. A
-// channel that is not followed is followed on demand, from its position; the channel that has been
-// inactive for the longest time makes room.
+// A user may be in more channels than a connection can follow, and stays a member of all of them.
+// Such a channel can be followed on demand, from its position. It takes the place of the channel
+// that has been inactive the longest.
 func TestFollow_moreChannelsThanAllowed(t *testing.T) {
 	t.Parallel()
 	channels := []chat.ChannelID{chat.NewChannelID(), chat.NewChannelID(), chat.NewChannelID()}
@@ -67,8 +67,8 @@ func TestFollow_moreChannelsThanAllowed(t *testing.T) {
 }
 
 // TestFollow_onDemand checks that a channel that the server has left out is not subscribed to until
-// it is followed, and then from its position. Following it again, or an unknown channel, does
-// nothing.
+// it is followed, and then from its position. Following it again, or following an unknown channel,
+// does nothing.
 func TestFollow_onDemand(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()

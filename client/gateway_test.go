@@ -24,15 +24,15 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// waitTimeout bounds every wait of a test, on a machine that may be very busy.
+// waitTimeout bounds every wait in a test. It is long, because the machine may be very busy.
 const waitTimeout = 2 * time.Minute
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var user = chat.NewUserID()
 
-// gateway is a fake server that can fail on demand; e2e uses real ones, which do not. It follows
-// docs/websocket.md, with one user and small limits.
+// gateway is a fake server that can fail on demand, unlike the real services that e2e uses. It
+// follows docs/websocket.md, with one user and small limits.
 type gateway struct {
 	t      *testing.T
 	url    string
@@ -309,7 +309,8 @@ func (g *gateway) subscribe(conn *websocket.Conn, ref string, p frame.ChannelPos
 	}
 }
 
-// append adds a message to the log, once, and sends it to all connections. g.mu must be held.
+// append adds a message to the log, unless it is already there, and sends it to all connections.
+// g.mu must be held.
 func (g *gateway) append(f frame.Client) frame.Ack {
 	if ack, again := g.acks[*f.ClientID]; again {
 		ack.Duplicate = true
@@ -332,7 +333,7 @@ func (g *gateway) append(f frame.Client) frame.Ack {
 	return ack
 }
 
-// say appends messages of another user.
+// say appends messages from another user.
 func (g *gateway) say(c chat.ChannelID, n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -467,7 +468,7 @@ func inOrder(t *testing.T, got []client.Event, c chat.ChannelID, first, n int64)
 }
 
 // TestFaults injects random faults at random moments. Every send must be settled once, the log must
-// contain each message once, and the caller must see events 1 … n.
+// contain each message once, and the caller must get the events 1 … n.
 func TestFaults(t *testing.T) {
 	for seed := range uint64(20) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {

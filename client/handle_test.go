@@ -46,8 +46,8 @@ func TestFrames_severalObjects(t *testing.T) {
 	}
 }
 
-// TestFrames_ignored checks that frames of later versions, and those that do not concern the
-// caller, change nothing.
+// TestFrames_ignored checks that frames from later protocol versions, and frames that do not
+// concern the caller, change nothing.
 func TestFrames_ignored(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()
@@ -88,8 +88,8 @@ func TestFrames_ignored(t *testing.T) {
 	}
 }
 
-// TestFrames_invalid checks that the client leaves a gateway that it does not understand, and
-// resumes.
+// TestFrames_invalid checks that the client disconnects from a gateway whose frames are invalid,
+// and resumes.
 func TestFrames_invalid(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()
@@ -120,7 +120,8 @@ func TestFrames_invalid(t *testing.T) {
 	}
 }
 
-// TestFrames_beforeHello checks that a server that does not begin with hello is left.
+// TestFrames_beforeHello checks that the client disconnects from a server whose first frame is not
+// hello.
 func TestFrames_beforeHello(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()
@@ -213,7 +214,7 @@ func TestEphemeral_fields(t *testing.T) {
 // online answers presence requests with pages of one user each. g.mu must be held.
 func online(g *gateway, users ...chat.UserID) func(*websocket.Conn, frame.Client) {
 	return func(conn *websocket.Conn, f frame.Client) {
-		n := len(f.After) // the cursor is one byte per page
+		n := len(f.After) // the cursor grows by one byte per page
 		page := frame.PresenceNotice{Ref: f.Ref, ChannelID: *f.ChannelID, OnlineCount: len(users), Joined: users[n : n+1]}
 		if n+1 < len(users) {
 			page.Next = strings.Repeat("x", n+1)
@@ -222,7 +223,8 @@ func online(g *gateway, users ...chat.UserID) func(*websocket.Conn, frame.Client
 	}
 }
 
-// TestWhoIsOnline checks that all pages are read, and that the answer is not delivered as news.
+// TestWhoIsOnline checks that all pages are read, and that the answer is not delivered as a
+// presence event.
 func TestWhoIsOnline(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()

@@ -12,7 +12,7 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// begun is the time at which the tests of the outbox begin.
+// begun is the time at which the outbox tests begin.
 var begun = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 // always reports that every item may be sent.
@@ -29,7 +29,8 @@ func queued(channels ...chat.ChannelID) (*outbox, []*item) {
 	return b, items
 }
 
-// sendAll sends items until next returns none, and returns them and how long the rest must wait.
+// sendAll sends items until next returns none. It returns the sent items, and how long the others
+// must wait.
 func sendAll(b *outbox, on *conn, now time.Time, limits frame.Limits) (sent []*item, wait time.Duration) {
 	for {
 		it, later := b.next(now, limits, always)
@@ -41,8 +42,8 @@ func sendAll(b *outbox, on *conn, now time.Time, limits frame.Limits) (sent []*i
 	}
 }
 
-// TestOutbox_order checks that items leave in the order in which they were added, and after a lost
-// connection again in that order.
+// TestOutbox_order checks that items are sent in the order in which they were added, and in the
+// same order again after a lost connection.
 func TestOutbox_order(t *testing.T) {
 	t.Parallel()
 	tea, milk := chat.NewChannelID(), chat.NewChannelID()
@@ -90,8 +91,8 @@ func TestOutbox_inFlight(t *testing.T) {
 	}
 }
 
-// TestOutbox_pause checks what a temporary refusal holds back: the items of one channel or user, in
-// order, or everything.
+// TestOutbox_pause checks which items a temporary refusal delays: those for one channel or user,
+// which stay in order, or all of them.
 func TestOutbox_pause(t *testing.T) {
 	t.Parallel()
 	tea, milk, ann := chat.NewChannelID(), chat.NewChannelID(), chat.NewUserID()
@@ -137,8 +138,8 @@ func TestOutbox_pause(t *testing.T) {
 	}
 }
 
-// TestOutbox_expired checks that an item that must wait for its channel holds back only the later
-// items of that channel.
+// TestOutbox_expired checks that an item that must wait for its channel delays only the later items
+// for that channel.
 func TestOutbox_expired(t *testing.T) {
 	t.Parallel()
 	tea, milk := chat.NewChannelID(), chat.NewChannelID()
@@ -158,8 +159,8 @@ func TestOutbox_expired(t *testing.T) {
 	}
 }
 
-// TestOutbox_rateLimit checks that within any window no more items are sent than the server allows,
-// including retries, and that the record of the times stays bounded.
+// TestOutbox_rateLimit checks that, including retries, no more items are sent within any window
+// than the server allows, and that the list of recorded times stays bounded.
 func TestOutbox_rateLimit(t *testing.T) {
 	t.Parallel()
 	limits := frame.Limits{RateMessages: 3, RateSeconds: 10}
@@ -192,7 +193,7 @@ func TestOutbox_rateLimit(t *testing.T) {
 	}
 }
 
-// TestOutbox_settle checks that settling an item hands over the result and forgets the item.
+// TestOutbox_settle checks that settling an item delivers the result and removes the item.
 func TestOutbox_settle(t *testing.T) {
 	t.Parallel()
 	tea := chat.NewChannelID()

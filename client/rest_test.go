@@ -33,8 +33,8 @@ func restServer(t *testing.T, tokens client.TokenSource, handle http.HandlerFunc
 	return api
 }
 
-// TestAPI_errors checks how a refusal becomes an *Error, whether the server or a proxy in front of
-// it has refused.
+// TestAPI_errors checks the *Error for a refused request, whether the server or a proxy in front of
+// it has refused it.
 func TestAPI_errors(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -74,7 +74,7 @@ func TestAPI_errors(t *testing.T) {
 	}
 }
 
-// TestAPI_invalidFields checks that the caller learns which fields of a request are invalid.
+// TestAPI_invalidFields checks that the error lists the invalid fields of a request.
 func TestAPI_invalidFields(t *testing.T) {
 	t.Parallel()
 	api := restServer(t, nil, func(w http.ResponseWriter, _ *http.Request) {
@@ -189,7 +189,7 @@ func TestAPI_requests(t *testing.T) {
 }
 
 // TestAPI_pages checks that a list is read to its end, and that an error on a later page is
-// reported rather than a part of the list.
+// returned instead of an incomplete list.
 func TestAPI_pages(t *testing.T) {
 	t.Parallel()
 	broken := false
@@ -218,7 +218,8 @@ func TestAPI_pages(t *testing.T) {
 	}
 }
 
-// TestAPI_answers checks that the fields of an answer arrive where the SDK documents them.
+// TestAPI_answers checks that each field of an answer is in the documented field of the SDK's
+// types.
 func TestAPI_answers(t *testing.T) {
 	t.Parallel()
 	ann := chat.NewUserID()

@@ -15,7 +15,7 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// positions returns a change of a Config that sets one position.
+// positions returns a function that sets one position in a Config.
 func positions(c chat.ChannelID, seq int64, epoch string) func(*client.Config) {
 	return func(cfg *client.Config) {
 		cfg.Positions = map[chat.ChannelID]client.Position{c: {Seq: seq, Epoch: epoch}}
@@ -30,7 +30,7 @@ func TestResume(t *testing.T) {
 		name     string
 		change   func(chat.ChannelID) func(*client.Config)
 		replay   int64
-		first    int64  // seq of the first event that is delivered
+		first    int64  // the seq of the first event that is delivered
 		from     int64  // in Joined
 		reset    string // the Reset
 		requests int    // REST requests
@@ -81,8 +81,8 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// TestResync checks that the loss of writes is reported while the client is connected too, before
-// any event of the new epoch.
+// TestResync checks that a loss of writes is reported even while the client is connected, and
+// before any event of the new epoch.
 func TestResync(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()
@@ -111,8 +111,8 @@ func TestResync(t *testing.T) {
 	}
 }
 
-// TestCatchUp_fails checks what happens if the missed events cannot be fetched: the client tries
-// again, asks the gateway again, or leaves the channel if the user is no longer a member.
+// TestCatchUp_fails checks what happens if the missed events cannot be fetched: the client retries,
+// subscribes again, or stops following the channel if the user is no longer a member.
 func TestCatchUp_fails(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -163,8 +163,8 @@ func TestCatchUp_fails(t *testing.T) {
 	}
 }
 
-// TestHello_manyChannels checks that the channels of hello_more are followed too, that each channel
-// is asked for once, and that no frame is too long.
+// TestHello_manyChannels checks that the channels in hello_more are followed too, that the client
+// subscribes to each channel once, and that no frame is too long.
 func TestHello_manyChannels(t *testing.T) {
 	t.Parallel()
 	const n = frame.HelloChannels + 701
@@ -176,7 +176,7 @@ func TestHello_manyChannels(t *testing.T) {
 	missing := channels[5].ChannelID
 	g.greet = func(conn *websocket.Conn) bool {
 		list := channels
-		if len(g.tokens) > 1 { // one channel less: but the list in hello is not complete
+		if len(g.tokens) > 1 { // one channel is missing, but the list in hello is not complete
 			list = append(channels[:5:5], channels[6:]...)
 		}
 		g.conns[conn] = map[chat.ChannelID]bool{}
@@ -229,7 +229,8 @@ func TestHello_manyChannels(t *testing.T) {
 	}
 }
 
-// TestHello_leftWhileAway checks that a channel that is missing from a complete list is left.
+// TestHello_leftWhileAway checks that the client stops following a channel that is missing from a
+// complete list.
 func TestHello_leftWhileAway(t *testing.T) {
 	t.Parallel()
 	stay, gone := chat.NewChannelID(), chat.NewChannelID()
@@ -247,8 +248,9 @@ func TestHello_leftWhileAway(t *testing.T) {
 	}
 }
 
-// TestMembership checks from where a channel is followed that the user was added to, and that a
-// removal ends it. The first message of a new direct channel was meant for the user.
+// TestMembership checks from which position a channel is followed when the user is added to it, and
+// that a removal ends the following. The first message of a new direct channel was meant for the
+// user.
 func TestMembership(t *testing.T) {
 	t.Parallel()
 	bob := chat.NewUserID()
@@ -287,13 +289,13 @@ func TestMembership(t *testing.T) {
 	}
 }
 
-// TestSubscribe_refusedAsAWhole checks that the channels of a refused frame are asked for one by
-// one, so that one of them cannot spoil the others.
+// TestSubscribe_refusedAsAWhole checks that after a subscribe frame was refused, the client
+// subscribes to its channels one by one, so that one channel cannot make the others fail.
 func TestSubscribe_refusedAsAWhole(t *testing.T) {
 	t.Parallel()
 	a, b := chat.NewChannelID(), chat.NewChannelID()
 	g := newGateway(t, a, b)
-	g.greet = func(conn *websocket.Conn) bool { // the frames are answered below
+	g.greet = func(conn *websocket.Conn) bool { // the test answers these frames below
 		g.send(conn, frame.Encode(frame.Hello{UserID: user, Channels: []frame.ChannelSummary{{ChannelID: a}, {ChannelID: b}}}))
 		g.conns[conn] = nil // not subscribed: the gateway does not answer
 		return false
@@ -312,7 +314,8 @@ func TestSubscribe_refusedAsAWhole(t *testing.T) {
 	}
 }
 
-// TestSubscribe_unavailable checks that a temporary refusal is asked again, and nothing is missed.
+// TestSubscribe_unavailable checks that the client subscribes again after a temporary refusal, and
+// misses nothing.
 func TestSubscribe_unavailable(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()
@@ -335,8 +338,8 @@ func TestSubscribe_unavailable(t *testing.T) {
 	}
 }
 
-// TestCatchUpReceipts checks that after a reconnect the client asks over REST about its messages
-// that nobody had read: receipts are not replayed.
+// TestCatchUpReceipts checks that after a reconnection, the client requests the receipts for those
+// of its messages that nobody had read, because receipts are not replayed.
 func TestCatchUpReceipts(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()
@@ -380,7 +383,7 @@ func TestCatchUpReceipts(t *testing.T) {
 	})
 }
 
-// TestClient_before checks what a client knows before and after its first connection.
+// TestClient_before checks what a client reports before and after its first connection.
 func TestClient_before(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()

@@ -9,8 +9,8 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// TestRefused checks which refusals of a send are final, and what the others hold back, and for how
-// long.
+// TestRefused checks which refusals of a send are final, and which sends the other refusals delay,
+// and for how long.
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -35,8 +35,8 @@ func (r *running) awaitStates(id chat.ClientID, want string) []client.Event {
 	return r.until(want, func(got []client.Event) bool { return states(got, id) == want })
 }
 
-// TestStatus_order checks that receipts of others move a message through its states in order, and
-// that this user's own receipts, and those of other channels, do not.
+// TestStatus_order checks that receipts from other users move a message through its states in
+// order, and that this user's own receipts and receipts in other channels do not.
 func TestStatus_order(t *testing.T) {
 	t.Parallel()
 	c, other, bob := chat.NewChannelID(), chat.NewChannelID(), chat.NewUserID()
@@ -74,7 +74,8 @@ func TestStatus_order(t *testing.T) {
 	}
 }
 
-// TestStatus_notStored checks that the caller learns that an acknowledged message was not stored.
+// TestStatus_notStored checks that the caller is notified if an acknowledged message could not be
+// stored.
 func TestStatus_notStored(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()
@@ -112,15 +113,15 @@ func TestStatus_notStored(t *testing.T) {
 	})
 }
 
-// TestSend_duplicateAcks checks that a send is settled once, with the first answer, however often
-// and on whichever connection it is acknowledged.
+// TestSend_duplicateAcks checks that a send is settled once, with the first answer, no matter how
+// often and over which connections it is acknowledged.
 func TestSend_duplicateAcks(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()
 	g := newGateway(t, c)
 	g.onSend = func(conn *websocket.Conn, f frame.Client) (apierr.Code, bool) {
 		first := len(g.sends) == 1
-		ack := g.append(f) // its event is sent, too
+		ack := g.append(f) // its event is sent as well
 		ack.Ref = f.Ref
 		if first { // the connection is lost before the acknowledgement
 			delete(g.conns[conn], c)
@@ -158,7 +159,7 @@ func TestSend_duplicateAcks(t *testing.T) {
 	}
 }
 
-// TestSend_eventSettles checks that the event of a send settles it if the acknowledgement does not
+// TestSend_eventSettles checks that a send is settled by its event if the acknowledgement does not
 // arrive.
 func TestSend_eventSettles(t *testing.T) {
 	t.Parallel()
@@ -187,8 +188,8 @@ func TestSend_eventSettles(t *testing.T) {
 	}
 }
 
-// TestSend_eventOfAnother checks that another user's event with the same client id settles nothing:
-// client ids are unique per sender only.
+// TestSend_eventOfAnother checks that another user's event with the same client id does not settle
+// a send, because client ids are unique only per sender.
 func TestSend_eventOfAnother(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()
@@ -207,7 +208,8 @@ func TestSend_eventOfAnother(t *testing.T) {
 	}
 }
 
-// TestSend_sameClientID checks that a message that is posted again while it waits is sent once.
+// TestSend_sameClientID checks that a message that is posted twice with the same client id is sent
+// only once.
 func TestSend_sameClientID(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()
@@ -226,13 +228,13 @@ func TestSend_sameClientID(t *testing.T) {
 	}
 	r := g.start(idle, release)
 	r.awaitStates(draft.ClientID, "pending sent")
-	ack, err := r.Send(t.Context(), client.ToChannel(c), "y") // a repetition would have been sent before
+	ack, err := r.Send(t.Context(), client.ToChannel(c), "y") // a second frame for it would have been sent earlier
 	if n := len(g.received(frame.Send)); err != nil || ack.Seq != 2 || n != 2 {
 		t.Errorf("%+v, %v after %d frames, want one for each message", ack, err, n)
 	}
 }
 
-// TestSend_contextDone checks that a caller who no longer waits does not take the message back.
+// TestSend_contextDone checks that the message is still sent if its caller stops waiting.
 func TestSend_contextDone(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()
@@ -295,7 +297,7 @@ func TestSend_beforeRun(t *testing.T) {
 	}
 }
 
-// TestRun_endsWhileSendsWait checks that the end of Run settles all sends, and that later ones
+// TestRun_endsWhileSendsWait checks that all sends are settled when Run ends, and that later sends
 // fail.
 func TestRun_endsWhileSendsWait(t *testing.T) {
 	t.Parallel()
@@ -402,9 +404,8 @@ func describeFrame(f frame.Client, bob chat.UserID, message chat.EventID) string
 	return strings.Join(parts, " ")
 }
 
-// TestSlowCaller checks that a caller that does not read events gets all of them later, in order,
-// even if the gateway has given up on the client in the meantime. Post does not wait for the
-// caller.
+// TestSlowCaller checks that a caller that stops reading events gets all of them later, in order,
+// even if the gateway has dropped the client in the meantime. Post does not wait for the caller.
 func TestSlowCaller(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()

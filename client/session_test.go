@@ -52,8 +52,8 @@ func TestChangePassword(t *testing.T) {
 	}
 }
 
-// TestLogInAgain checks that a login sends the device token of the previous login, also after a
-// renewal, which returns none.
+// TestLogInAgain checks that a login sends the device token from the previous login, even after a
+// renewal, whose response contains none.
 func TestLogInAgain(t *testing.T) {
 	t.Parallel()
 	var shown []string
@@ -103,7 +103,7 @@ func TestRenewIn(t *testing.T) {
 	}
 }
 
-// refresher is a server that issues access tokens n and refresh tokens n, from 1 on, and accepts
+// refresher is a server that issues access tokens and refresh tokens numbered from 1, and accepts
 // each refresh token once.
 type refresher struct {
 	mu       sync.Mutex
@@ -129,8 +129,8 @@ func (r *refresher) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	})
 }
 
-// TestSession_renewsOnce checks that one refresh serves all callers that wait for it, because a
-// refresh token can be used once. The new credentials are stored before anybody uses them.
+// TestSession_renewsOnce checks that one refresh serves all waiting callers, because a refresh
+// token can be used only once. The new credentials are stored before they are used.
 func TestSession_renewsOnce(t *testing.T) {
 	t.Parallel()
 	issuer := &refresher{seconds: 600}
@@ -174,8 +174,8 @@ func TestSession_renewsOnce(t *testing.T) {
 	}
 }
 
-// TestSession_expired checks that an expired token is renewed without having been refused, also in
-// a session that was stored by an earlier program.
+// TestSession_expired checks that an expired token is renewed before it is used, even in a session
+// that an earlier run has stored.
 func TestSession_expired(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(&refresher{n: 4, seconds: 600})
@@ -195,8 +195,8 @@ func TestSession_expired(t *testing.T) {
 	}
 }
 
-// TestSession_ended checks that the refusal of a refresh token is final, and leaves the stored
-// credentials as they were.
+// TestSession_ended checks that the refusal of a refresh token is final, and that the stored
+// credentials are not changed.
 func TestSession_ended(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(&refresher{n: 4})
@@ -219,7 +219,7 @@ func TestSession_ended(t *testing.T) {
 	}
 }
 
-// TestSession_logOut checks that the session ends with its newest refresh token.
+// TestSession_logOut checks that the logout request contains the session's newest refresh token.
 func TestSession_logOut(t *testing.T) {
 	t.Parallel()
 	issuer := &refresher{seconds: 600}
@@ -240,7 +240,7 @@ func TestSession_logOut(t *testing.T) {
 	}
 }
 
-// TestStaticToken checks that a token that cannot be renewed ends the session when it is refused.
+// TestStaticToken checks that the session ends when a token that cannot be renewed is refused.
 func TestStaticToken(t *testing.T) {
 	t.Parallel()
 	token := client.StaticToken("x")

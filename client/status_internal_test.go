@@ -108,8 +108,8 @@ func TestTracker_failed(t *testing.T) {
 	}
 }
 
-// TestTracker_newest checks which messages the client asks about after a reconnect: in each channel
-// the newest one, then the one before it.
+// TestTracker_newest checks for which messages the client requests receipts after a reconnection:
+// the newest one in each channel, then the one before it.
 func TestTracker_newest(t *testing.T) {
 	t.Parallel()
 	tea, milk := chat.NewChannelID(), chat.NewChannelID()

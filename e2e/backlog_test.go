@@ -15,16 +15,17 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// smallBudget is a BACKLOG_BUDGET so low that a count that is too high by staleBy exceeds it.
+// smallBudget is a BACKLOG_BUDGET that is exceeded if the count of waiting entries is too high by
+// staleBy.
 const (
 	smallBudget = 500
 	staleBy     = 1500
 )
 
-// TestBacklog_failover promotes a replica under load that was attached after the consumer group had
-// read. Redis does not replicate how much the group has read, so the new master shows stored
-// entries as waiting. The test checks that no send is refused because of that, and that no entries
-// are reported as waiting.
+// TestBacklog_failover promotes a replica under load. The replica was attached after the consumer
+// group had read entries. Redis does not replicate how many entries the group has read, so the new
+// master counts stored entries as waiting. The test checks that no send is refused because of this,
+// and that no entries are reported as waiting.
 func TestBacklog_failover(t *testing.T) {
 	t.Parallel()
 	old, next := redistest.NewServer(t), redistest.NewServer(t)
@@ -59,8 +60,8 @@ func TestBacklog_failover(t *testing.T) {
 	w.afterBacklog(next.Client(t), conn, channel)
 }
 
-// TestBacklog_rewrittenLog restarts Redis from a rewritten append-only file. That file contains how
-// much the group had read when it was rewritten, but not what the group read afterwards.
+// TestBacklog_rewrittenLog restarts Redis from a rewritten append-only file. That file records how
+// many entries the group had read when the file was rewritten, but not those that it read later.
 func TestBacklog_rewrittenLog(t *testing.T) {
 	t.Parallel()
 	w := newWorldWith(t, map[string]string{"BACKLOG_BUDGET": fmt.Sprint(smallBudget)})
@@ -91,7 +92,8 @@ func TestBacklog_rewrittenLog(t *testing.T) {
 }
 
 // afterBacklog sends more than the budget, for longer than a gateway caches the backlog. It checks
-// that nothing is refused and that Redis knows again how much the group has read.
+// that nothing is refused, and that Redis again has the correct number of entries that the group
+// has read.
 func (w *world) afterBacklog(rdb *redis.Client, conn *wstest.Conn, channel chat.ChannelID) {
 	t := w.t
 	t.Helper()
@@ -99,7 +101,7 @@ func (w *world) afterBacklog(rdb *redis.Client, conn *wstest.Conn, channel chat.
 	for began, n := time.Now(), 0; n < 2*staleBy || time.Since(began) < 4*time.Second; {
 		sayMany(t, conn, channel, 100)
 		n += 100
-		w.awaitRows(channel, before+n) // keeps the real backlog below the budget, however slow the machine is
+		w.awaitRows(channel, before+n) // keeps the real backlog below the budget, no matter how slow the machine is
 	}
 	testkit.Until(t, testkit.Timeout, func() error {
 		p := rediskey.Of(channel.UUID, rediskey.DefaultPartitions)

@@ -22,10 +22,10 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// These tests use Parley through the SDK and check the SDK against the real services. They count
-// the events themselves and do not rely on the SDK's own checks.
+// These tests use Parley through the SDK, so they also test the SDK against the real services. They
+// count the events themselves and do not rely on the SDK's own checks.
 
-// user is a user of the SDK that records all events.
+// user is a client of the SDK that records all its events.
 type user struct {
 	*client.Client
 	t     *testing.T
@@ -36,7 +36,7 @@ type user struct {
 	events   map[chat.ChannelID][]client.ChannelEvent
 	statuses map[chat.ClientID][]client.Status
 	resets   []client.Reset
-	online   int           // number of greetings from servers
+	online   int           // the number of hello frames received
 	gate     chan struct{} // nil: events are read immediately; otherwise one event per value
 }
 
@@ -51,7 +51,7 @@ func (c countedCalls) RoundTrip(r *http.Request) (*http.Response, error) {
 	return c.RoundTripper.RoundTrip(r)
 }
 
-// begin starts a client for an account. It connects to gateway first before the other one.
+// begin starts a client for an account. It connects to gateway `first` before the other one.
 func (a account) begin(first int, change func(*client.Config)) *user {
 	t := a.w.t
 	t.Helper()
@@ -198,7 +198,7 @@ func (u *user) sayAll(c chat.ChannelID, n int) {
 	})
 }
 
-// pair is two users who share a channel.
+// pair returns two users who share a channel.
 func (w *world) pair() (ann, bob account, c chat.ChannelID) {
 	ann, bob = w.signup("ann"), w.signup("bob")
 	c = ann.createChannel("lobby", "unlisted")
@@ -375,9 +375,9 @@ func TestClient_killedGateways(t *testing.T) {
 	}
 }
 
-// TestClient_catchesUp misses 3,000 and then 10,000 events. All of them arrive, in order, in a
-// limited number of requests. A client that has missed more than its limit gets a Reset and makes
-// no requests.
+// TestClient_catchesUp checks a client that misses 3,000 and then 10,000 events. All of them
+// arrive, in order, with a limited number of requests. A client that has missed more events than
+// its limit gets a Reset and makes no requests.
 func TestClient_catchesUp(t *testing.T) {
 	w := newWorldWith(t, map[string]string{"FRAME_RATE": "off"})
 	anns, bobs, c := w.pair()
@@ -403,7 +403,7 @@ func TestClient_catchesUp(t *testing.T) {
 		begun := time.Now()
 		events := bob.awaitSeq(c, from+1, head)
 		bob.awaitOnline(1)
-		// One request more, if the last page does not end where the subscription began.
+		// One more request is needed if the last page does not end where the subscription begins.
 		if calls, most := bob.calls.Load(), int64(missed/client.PageSize+1); calls > most {
 			t.Errorf("%d missed: %d requests, at most %d", missed, calls, most)
 		}
@@ -444,8 +444,8 @@ func TestClient_catchesUp(t *testing.T) {
 	}
 }
 
-// TestClient_slowCaller checks that a caller that does not read loses no events and gets none
-// twice.
+// TestClient_slowCaller checks that a caller that stops reading for a while misses no event and
+// gets none twice.
 func TestClient_slowCaller(t *testing.T) {
 	w := newWorldWith(t, map[string]string{"FRAME_RATE": "off"})
 	anns, bobs, c := w.pair()
@@ -587,8 +587,8 @@ func TestClient_resync(t *testing.T) {
 	})
 }
 
-// TestClient_learnsReceiptsAfterReconnect checks that a client learns of receipts after it
-// reconnects, although receipts are not replayed.
+// TestClient_learnsReceiptsAfterReconnect checks that a client gets the receipts that it missed
+// while it was disconnected, although receipts are not replayed.
 func TestClient_learnsReceiptsAfterReconnect(t *testing.T) {
 	w := newWorld(t)
 	anns, bobs, c := w.pair()
@@ -609,7 +609,7 @@ func TestClient_learnsReceiptsAfterReconnect(t *testing.T) {
 	ann.awaitStates(ack.ClientID, "pending sent read")
 }
 
-// TestClient_leaksNoGoroutine checks that no goroutine is left after Run has returned, for whatever
+// TestClient_leaksNoGoroutine checks that no goroutine is left after Run has returned, whatever the
 // reason.
 func TestClient_leaksNoGoroutine(t *testing.T) {
 	w := newWorld(t)

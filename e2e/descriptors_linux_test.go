@@ -15,9 +15,10 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// This test fills a gateway that may open few files with WebSockets and with connections that send
-// nothing. Health checks and metrics still answer, further upgrades get 503 with Retry-After, the
-// gateway can reconnect to the stores, and there is room again when clients leave.
+// This test uses a gateway with a low open-file limit. It fills the gateway with WebSockets and
+// with connections that send nothing. Health checks and metrics must still respond, further
+// upgrades must get 503 with Retry-After, the gateway must be able to reconnect to the stores, and
+// new clients must be accepted when others have left.
 func TestGateway_fewDescriptors(t *testing.T) {
 	t.Parallel()
 	w := newWorldWith(t, map[string]string{"MAX_CONNECTIONS_PER_USER": "0"})

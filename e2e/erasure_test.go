@@ -66,8 +66,8 @@ func (w *world) dump(text string) (found []string) {
 	return found
 }
 
-// TestErasure deletes an account. Immediately afterwards no response and no replay contains its
-// user's name, and soon no row and no key does.
+// TestErasure deletes an account. Immediately afterward, no response and no replay may contain the
+// user's name; soon afterward, no row and no key may contain it.
 func TestErasure(t *testing.T) {
 	w := newWorldOn(t, redistest.NewServer(t), func(string) map[string]string { return map[string]string{"STREAM_RETENTION": "1s"} })
 	vera, bob := w.signup("qzxvera"), w.signup("bobby")

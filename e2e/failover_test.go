@@ -22,8 +22,8 @@ type line struct {
 	Failures   int
 }
 
-// trouble returns the lines of a log, starting at from, that report problems or their end, except
-// lines of requests.
+// trouble returns the log lines, starting at from, that report problems or their end. It ignores
+// the lines about requests.
 func trouble(t *testing.T, output string, from int) (lines []line) {
 	t.Helper()
 	for scan := bufio.NewScanner(strings.NewReader(output[from:])); scan.Scan(); {
@@ -38,8 +38,8 @@ func trouble(t *testing.T, output string, from int) (lines []line) {
 	return lines
 }
 
-// TestOutage_log stops PostgreSQL. A program logs the beginning of the outage and, at its end, the
-// number of attempts, but not each attempt.
+// TestOutage_log stops PostgreSQL. Each program must log the beginning of the outage and, at its
+// end, the number of attempts, but not every attempt.
 func TestOutage_log(t *testing.T) {
 	t.Parallel()
 	s := schematest.NewServer(t)
@@ -94,9 +94,9 @@ func send(t *testing.T, conn *wstest.Conn, channel chat.ChannelID, body string) 
 	conn.Await(t, "an ack", func(f wstest.Frame) bool { return f.ClientID == id && f.Type == "ack" })
 }
 
-// TestFailover makes the address of the database lead to a hot standby for some seconds, under
-// load, and then to the primary again. /readyz reports that, no acknowledged message is lost, and
-// waiting messages are stored as soon as the primary is back.
+// TestFailover makes the database address lead to a hot standby for some seconds, under load, and
+// then back to the primary. /readyz must report this, no acknowledged message may be lost, and
+// waiting messages must be stored as soon as the primary is back.
 func TestFailover(t *testing.T) {
 	t.Parallel()
 	primary := schematest.NewServer(t, pgtest.Options{Settings: map[string]string{"wal_level": "replica", "max_wal_senders": "4", "hot_standby": "on"}})
@@ -131,7 +131,7 @@ func TestFailover(t *testing.T) {
 	}
 	load(time.Second)
 
-	gate.Lead(t, standby) // also cuts every open connection, as the end of a primary does
+	gate.Lead(t, standby) // also cuts every open connection, as happens when a primary stops
 	load(3 * time.Second)
 	for _, i := range []*instance{w.chat, w.sync[0], w.sync[1]} {
 		ready(i, http.StatusServiceUnavailable, "is read-only")
@@ -161,5 +161,5 @@ func TestFailover(t *testing.T) {
 		}
 		return nil
 	})
-	w.signup("bob") // chat-service needs to write too
+	w.signup("bob") // chat-service must be able to write, too
 }

@@ -13,9 +13,10 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// TestDeletedRows_areShownAsLost deletes rows that no other store holds. Readers get tombstones for
-// the missing seqs, the first reader of a gateway after some attempts, and then the later events.
-// `verify` reports the hole, and with --repair fills it with tombstones.
+// TestDeletedRows_areShownAsLost deletes rows whose events no other store holds. Readers must get
+// tombstones for the missing seqs and then the later events; the first reader at a gateway gets
+// them after some attempts. `verify` must report the hole and, with --repair, fill it with
+// tombstones.
 func TestDeletedRows_areShownAsLost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

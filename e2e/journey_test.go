@@ -10,8 +10,8 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// TestJourney covers the main use: sign up, create a channel, join it by its UUID, talk over two
-// gateways, and find all messages in PostgreSQL and in the history.
+// TestJourney covers the main use case: users sign up, create a channel, join it by its UUID, and
+// chat over two gateways. All messages must be in PostgreSQL and in the history.
 func TestJourney(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.signup("ann"), w.signup("bob")
@@ -65,7 +65,7 @@ func TestJourney(t *testing.T) {
 	}
 }
 
-// TestBadInput_overREST checks bad input over REST; the gateway's tests cover the WebSocket.
+// TestBadInput_overREST checks invalid input over REST; the gateway's tests cover WebSockets.
 func TestBadInput_overREST(t *testing.T) {
 	w := newWorld(t)
 	ann, eve := w.signup("ann"), w.signup("eve")

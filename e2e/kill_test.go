@@ -30,7 +30,8 @@ type talker struct {
 	resumes int
 }
 
-// run sends until ctx is done, and then waits until all its messages are acknowledged and seen.
+// run sends until ctx is done. It then waits until all messages that it sent are acknowledged and
+// have arrived.
 func (k *talker) run(ctx context.Context, at int) error {
 	for {
 		err := k.connected(ctx, k.world.ws[at%2])
@@ -177,8 +178,8 @@ func newCrowd(w *world, people, channels int) *crowd {
 	return c
 }
 
-// finish lets all talkers finish, and checks what each channel contains and what each talker has
-// seen.
+// finish lets all talkers finish. It then checks the contents of each channel and the events that
+// each talker has seen.
 func (c *crowd) finish() {
 	c.w.t.Helper()
 	c.w.awaitProgress(c.open[0])
@@ -270,7 +271,7 @@ func (w *world) checkChannel(c chat.ChannelID, talkers []*talker) {
 		}
 	}
 	var rows []row
-	testkit.Until(t, testkit.Timeout, func() error { // the other sync-service claims the entries of a killed one
+	testkit.Until(t, testkit.Timeout, func() error { // the other sync-service claims the pending entries of the killed one
 		if rows = w.rows(c); int64(len(rows)) < head {
 			return fmt.Errorf("%d of %d events stored", len(rows), head)
 		}

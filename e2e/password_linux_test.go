@@ -14,8 +14,8 @@ import (
 	"parley.chat/internal/devkit/testkit/proctest"
 )
 
-// keyboard creates a terminal. Text written to person is typed, and can be read from person if the
-// terminal echoes it.
+// keyboard creates a terminal. Text written to person acts as keyboard input, and can be read back
+// from person if the terminal echoes it.
 func keyboard(t *testing.T) (person, program *os.File) {
 	t.Helper()
 	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
@@ -50,7 +50,7 @@ func control(t *testing.T, f *os.File, request uintptr, argument unsafe.Pointer)
 	}
 }
 
-// shows reports whether a terminal echoes what is typed.
+// shows reports whether a terminal echoes its input.
 func shows(t *testing.T, f *os.File) bool {
 	t.Helper()
 	var settings syscall.Termios

@@ -12,8 +12,8 @@ import (
 	"parley.chat/shared-migrations/schematest"
 )
 
-// TestPostgres_refused checks that no program starts on a database, or behind a pooler, that cannot
-// provide the sessions it needs. Each program says what to change.
+// TestPostgres_refused checks that no program starts if the database or pooler cannot provide the
+// sessions that it needs, and that the error message says what to change.
 func TestPostgres_refused(t *testing.T) {
 	t.Parallel()
 	s := schematest.NewServer(t)
@@ -47,8 +47,8 @@ func everyProgramRefuses(t *testing.T, words, databaseURL string) {
 	}
 }
 
-// TestReady_schema checks that services wait for the schema and report that. A gateway serves
-// without it.
+// TestReady_schema checks that services without a schema wait and report that they are waiting. A
+// gateway serves clients even without the schema.
 func TestReady_schema(t *testing.T) {
 	t.Parallel()
 	s := pgtest.NewServer(t)

@@ -36,8 +36,8 @@ func probeOnce(t *testing.T, settings map[string]string) (code int, out string) 
 	return cmd.ProcessState.ExitCode(), string(b)
 }
 
-// TestProbe checks that the probe reports a healthy deployment as healthy, and otherwise names the
-// failing step and gateway.
+// TestProbe checks that the probe succeeds on a healthy deployment, and names the failing step and
+// gateway on any other.
 func TestProbe(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -70,7 +70,7 @@ func person(t *testing.T, args ...string) (io.Writer, *terminal) {
 	return in, out
 }
 
-// TestPrograms lets the terminal client and the bot of the SDK talk to each other.
+// TestPrograms lets the SDK's terminal client and bot talk to each other.
 func TestPrograms(t *testing.T) {
 	w := newWorld(t)
 	front := w.front()

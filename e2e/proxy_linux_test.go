@@ -39,7 +39,8 @@ type proxied struct {
 	open map[*instance]func() // stops forwarding to a running instance
 }
 
-// proxyLimit limits every wait for the deployment behind nginx, on a very busy machine.
+// proxyLimit bounds every wait for the deployment behind nginx. It is long, because the machine may
+// be very busy.
 const proxyLimit = 2 * time.Minute
 
 // Addresses of the link between the two hosts.
@@ -157,8 +158,8 @@ func TestProxy(t *testing.T) {
 	t.Run("stop with open sockets", func(t *testing.T) { p.testStop(t, ann) })
 }
 
-// testClientAddress checks that the services see the address of the client, whatever the client
-// claims.
+// testClientAddress checks that the services see the client's real address, no matter which address
+// the client claims to have.
 func (p *proxied) testClientAddress(t *testing.T) {
 	body, err := json.Marshal(map[string]string{
 		"username": "zoe", "email": "zoe@example.test", "password": "correct horse zoe", "session": "bearer",
@@ -224,8 +225,8 @@ func (p *proxied) testErrors(t *testing.T, ann account) {
 	p.attach(p.chat, chatAddress+":8080")
 }
 
-// testQuiet checks that the gateway's heartbeat comes before any timeout of nginx, although no
-// other data is sent.
+// testQuiet checks that the gateway's heartbeat prevents nginx's timeouts while no other data is
+// sent.
 func (p *proxied) testQuiet(t *testing.T, ann account) {
 	c := wstest.Dial(t, p.wsURL(), ann.Token)
 	c.AwaitType(t, "hello")
@@ -290,7 +291,7 @@ func (p *proxied) stayConnected(ctx context.Context, t *testing.T, ann account, 
 			refused.Add(1)
 			select {
 			case <-ctx.Done():
-			case <-time.After(100 * time.Millisecond): // the delay of a client between attempts
+			case <-time.After(100 * time.Millisecond): // a client's delay between attempts
 			}
 			continue
 		}
@@ -327,8 +328,8 @@ func (p *proxied) testMoved(t *testing.T, ann account) {
 	})
 }
 
-// testStop checks that nginx stops although WebSockets are open. Their clients notice it by the end
-// of the connection.
+// testStop checks that nginx stops even if WebSockets are open, and that their clients' connections
+// end.
 func (p *proxied) testStop(t *testing.T, ann account) {
 	c := wstest.Dial(t, p.wsURL(), ann.Token)
 	c.AwaitType(t, "hello")

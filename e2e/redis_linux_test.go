@@ -45,7 +45,7 @@ func aclFile(t *testing.T) string {
 	for _, who := range []string{"ADMIN", "CHAT", "WS", "SYNC"} {
 		filled = strings.ReplaceAll(filled, who+"_PASSWORD_SHA256", hash)
 	}
-	// The test itself connects to the servers without a password.
+	// The test's own connections to the servers need no password.
 	filled = strings.Replace(filled, "user default on nopass resetkeys resetchannels -@all +ping", "user default on nopass ~* &* +@all", 1)
 	file := filepath.Join(t.TempDir(), "users.acl")
 	if err := os.WriteFile(file, []byte(filled), 0o600); err != nil {
@@ -54,7 +54,8 @@ func aclFile(t *testing.T) string {
 	return file
 }
 
-// denied returns what a server has refused to its users for lack of permission.
+// denied returns the commands that a server has refused to its users because a permission was
+// missing.
 func denied(t *testing.T, s *redistest.Server) []string {
 	t.Helper()
 	entries, err := s.Client(t).ACLLog(t.Context(), 100).Result()
@@ -116,8 +117,8 @@ func (w *world) journey() {
 	w.call(http.MethodPost, "/v1/logout", ann.Token, nil, 0, nil)
 }
 
-// This test checks that the services work with the rights in deploy/redis/users.acl, and that Redis
-// refuses them nothing.
+// This test checks that the services work with the permissions in deploy/redis/users.acl, and that
+// Redis refuses none of their commands.
 func TestRedis_leastRights(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewServer(t, redistest.Options{Settings: map[string]string{"aclfile": aclFile(t)}})
@@ -142,9 +143,9 @@ func TestRedis_leastRights(t *testing.T) {
 	}
 }
 
-// This test uses one URL that leads to a Cluster whose nodes have TLS, separate certificates and
-// users. Clients, the event log's connections and sync-service's reads must find and verify every
-// node.
+// This test uses one URL that resolves to a node of a Cluster. The nodes use TLS, each with its own
+// certificate, and have the users in the ACL file. Clients, the event log's connections and
+// sync-service's reads must find and verify every node.
 func TestRedis_clusterWithCertificatesPerNode(t *testing.T) {
 	t.Parallel()
 	authority, err := certtest.NewAuthority(t.TempDir())
@@ -182,7 +183,8 @@ func TestRedis_clusterWithCertificatesPerNode(t *testing.T) {
 	}
 }
 
-// start.sh must fill in the passwords so that they are in no file and on no command line.
+// start.sh must fill in the passwords in such a way that they appear in no file and on no command
+// line.
 func TestRedis_startScript(t *testing.T) {
 	t.Parallel()
 	found, err := localserver.Find(t.Context())
@@ -271,9 +273,9 @@ func TestRedis_startScriptWithTLS(t *testing.T) {
 	}
 }
 
-// A wrong password and a missing permission must each be one line in each service's log; the first
-// must also be a reason at /readyz. No service may wait silently, and no output may contain the
-// password.
+// A wrong password, and a missing permission, must each cause one line in each service's log.
+// /readyz must report the wrong password as a reason. No service may wait silently, and no output
+// may contain the password.
 func TestRedis_missingRights(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewServer(t, redistest.Options{Settings: map[string]string{"aclfile": aclFile(t)}})
@@ -299,8 +301,8 @@ func TestRedis_missingRights(t *testing.T) {
 		if n := strings.Count(p.Output(), "waiting for Redis"); n != 1 || strings.Contains(p.Output(), "hunter2") {
 			t.Errorf("%s: %d lines, or the password is shown:\n%s", name, n, p.Output())
 		}
-		// With the user of another service, commands are missing: the program must exit and name
-		// them.
+		// With another service's user, permissions for some commands are missing: the program must
+		// exit and name the commands.
 		other := map[string]string{"chat-service": "parley-sync", "ws-server": "parley-chat", "sync-service": "parley-ws"}[name]
 		env["REDIS_URL"] = userURL("redis", other, s.Addr())
 		p = proctest.Start(t, name, nil, env)
@@ -314,7 +316,8 @@ func TestRedis_missingRights(t *testing.T) {
 	}
 }
 
-// Services must leave a demoted master that they can still reach, and write to the new one.
+// Services must disconnect from a demoted master that is still reachable, and write to the new
+// master.
 func TestRedis_demotedMaster(t *testing.T) {
 	t.Parallel()
 	old, next := redistest.NewServer(t), redistest.NewServer(t)
@@ -344,14 +347,15 @@ func TestRedis_demotedMaster(t *testing.T) {
 	}
 	send("before")
 	testkit.Until(t, testkit.Timeout, func() error { return inStep(t, old.Client(t), next.Client(t)) })
-	// The gate leads new connections to the new master; open connections stay at the old one.
+	// The gate directs new connections to the new master; open connections to the old one stay
+	// open.
 	if err := next.Client(t).Do(t.Context(), "replicaof", "no", "one").Err(); err != nil {
 		t.Fatal(err)
 	}
 	gate.Lead(next.Addr())
 	replicate(old, next)
 	send("after")
-	bob := w.signup("bob") // chat-service and its connection pools
+	bob := w.signup("bob") // chat-service, which has connection pools
 	bob.join(channel)
 	testkit.Until(t, testkit.Timeout, func() error {
 		for _, i := range w.all() {

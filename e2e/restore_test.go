@@ -14,9 +14,10 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// TestRestore_olderRedis restores Redis from an older copy of its files, with no process left that
-// remembers how far the channels had come. However a channel is used first, it continues above the
-// rows in PostgreSQL, in a new epoch, and no client sees one seq with two events.
+// TestRestore_olderRedis restores Redis from an older copy of its files while no process is left
+// that remembers the channels' heads. Whatever the first access to a channel is, the channel must
+// continue above its rows in PostgreSQL, in a new epoch, and no client may see two events with one
+// seq.
 func TestRestore_olderRedis(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -43,10 +44,10 @@ func TestRestore_olderRedis(t *testing.T) {
 		epochs[c.ChannelID], heads[c.ChannelID] = c.Epoch, c.LastSeq
 	}
 	for _, c := range channels {
-		reader.AwaitSeq(t, c, 3, heads[c]) // from the member_joined events on
+		reader.AwaitSeq(t, c, 3, heads[c]) // starting with the member_joined events
 		w.awaitRows(c, 70)
 	}
-	testkit.Until(t, testkit.Timeout, func() error { // including the last message of each
+	testkit.Until(t, testkit.Timeout, func() error { // including each user's last message
 		for _, c := range channels {
 			if rows := w.rows(c); int64(len(rows)) != heads[c] {
 				return fmt.Errorf("%d of %d rows", len(rows), heads[c])

@@ -11,18 +11,18 @@ import (
 	"parley.chat/internal/devkit/testkit/proctest"
 )
 
-// malformed are invalid values that contain a secret, as they occur in practice: a password that
-// was not percent-encoded, a URL without its scheme, the value of another setting.
+// malformed lists invalid values that contain a secret. Such values occur in practice: a password
+// that was not percent-encoded, a URL without its scheme, the value of another setting.
 var malformed = []string{
 	"redis://user:p%zzhunter2@host", "https://:hunter2/x@host:y", "host=localhost password='hunter2 port=x", "hunter2",
 }
 
-// plainSettings are settings that contain no secret, including origins: an error may quote their
-// value.
+// plainSettings lists the settings that never contain a secret, including origins. An error may
+// quote their value.
 var plainSettings = regexp.MustCompile(`(_ADDR|^ADDR|_DIR|_ROLE|_NAME|LOG_LEVEL|OPS_FOR|TRUSTED_PROXIES|PUBLIC_ORIGINS|PUBLIC_HOSTS|ADD_WITHOUT_INVITATION|_COMPRESSION)$`)
 
-// No program may show the value of a setting that can contain a secret, whatever is wrong with the
-// value.
+// No program may show the value of a setting that can contain a secret, no matter why the value is
+// invalid.
 func TestSettings_areNotShown(t *testing.T) {
 	t.Parallel()
 	list := regexp.MustCompile(`(?m)^\s+([A-Z][A-Z0-9_]{2,})\s+(string|list)\s`)
@@ -62,7 +62,7 @@ func TestSettings_areNotShown(t *testing.T) {
 							return nil
 						default:
 						}
-						if !strings.Contains(p.Output(), "waiting for Redis") && !strings.Contains(p.Output(), "the pass failed") { // the program accepts the value and starts
+						if !strings.Contains(p.Output(), "waiting for Redis") && !strings.Contains(p.Output(), "the pass failed") { // the program has accepted the value and is starting
 							return fmt.Errorf("%s=%q: %s neither exits nor starts: %s", setting, value, program, p.Output())
 						}
 						return nil

@@ -39,7 +39,7 @@ func (a account) statusOf(c chat.ChannelID, id chat.EventID) (s status) {
 
 // TestStatus follows a direct message from its sender's point of view: pending, sent, delivered,
 // read. Sender and receiver are on two gateways. After each step every service is killed, and the
-// reached state must remain.
+// state that the message has reached must not change.
 func TestStatus(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.signup("ann"), w.signup("bob")

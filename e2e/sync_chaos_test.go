@@ -18,8 +18,8 @@ import (
 	"parley.chat/shared-migrations/schematest"
 )
 
-// chaosEntries returns the number of entries that TestSyncChaos stores: PARLEY_CHAOS_ENTRIES. The
-// full size is 200000.
+// chaosEntries returns the number of entries that TestSyncChaos stores, from PARLEY_CHAOS_ENTRIES.
+// A full run uses 200000.
 func chaosEntries(t *testing.T) int {
 	t.Helper()
 	text := os.Getenv("PARLEY_CHAOS_ENTRIES")
@@ -33,8 +33,8 @@ func chaosEntries(t *testing.T) int {
 	return n
 }
 
-// poisons are ways to damage an entry, each with a part of the dead letter's reason. One entry in a
-// thousand is damaged.
+// poisons lists ways to damage an entry, each with a part of the dead letter's expected reason. One
+// entry in a thousand is damaged.
 var poisons = []struct {
 	reason string
 	apply  func(payload string) string
@@ -46,8 +46,8 @@ var poisons = []struct {
 }
 
 // TestSyncChaos stores a backlog while more entries arrive, PostgreSQL is stopped and started,
-// sync-service is killed repeatedly with SIGKILL, and one entry in a thousand is damaged.
-// Afterwards every acknowledged event is in one row or is a dead letter with its reason.
+// sync-service is killed repeatedly with SIGKILL, and one entry in a thousand is damaged. In the
+// end, every acknowledged event must have one row, or be a dead letter with its reason.
 func TestSyncChaos(t *testing.T) {
 	pg, rd := schematest.NewServer(t), redistest.NewServer(t)
 	rdb, pool := rd.Client(t), pg.Pool(t)
@@ -61,7 +61,7 @@ func TestSyncChaos(t *testing.T) {
 	for i := range channels {
 		channels[i] = chat.NewChannelID()
 	}
-	poisoned := map[string]string{} // channel and seq → part of the reason
+	poisoned := map[string]string{} // maps channel and seq to a part of the expected reason
 	next := 0
 	add := func(n int) {
 		t.Helper()
@@ -124,7 +124,7 @@ func TestSyncChaos(t *testing.T) {
 		if i == kills/2 {
 			pg.Stop(t)
 			add(total / 2 / kills)
-			service.Kill(t) // and again while PostgreSQL is down
+			service.Kill(t) // sync-service is killed again while PostgreSQL is down
 			service = start()
 			pg.Start(t)
 		} else {

@@ -74,7 +74,7 @@ func (w *world) appendMany(c chat.ChannelID, sender chat.UserID, n int) {
 	w.appendBodies(c, sender, bodies...)
 }
 
-// appendBodies appends messages with any bodies and returns their client ids.
+// appendBodies appends messages with the given bodies, valid or not, and returns their client ids.
 func (w *world) appendBodies(c chat.ChannelID, sender chat.UserID, bodies ...string) []chat.ClientID {
 	w.t.Helper()
 	var name string
@@ -115,9 +115,9 @@ func (w *world) appendBodies(c chat.ChannelID, sender chat.UserID, bodies ...str
 	return clients
 }
 
-// TestRestore_fromDump restores PostgreSQL from a dump while everything runs. One command restores
-// all later events, and lists the users who have signed up since, because accounts are not in the
-// streams.
+// TestRestore_fromDump restores PostgreSQL from a dump while everything is running. One command
+// must restore all later events. It must also list the users who signed up after the dump, because
+// accounts are not in the streams.
 func TestRestore_fromDump(t *testing.T) {
 	w := newWorld(t)
 	ann := w.signup("ann")
@@ -127,7 +127,7 @@ func TestRestore_fromDump(t *testing.T) {
 	for i := range 20 {
 		conn.Say(t, c, fmt.Sprint("before the backup ", i))
 	}
-	// Trim the older entries: the dump contains them.
+	// Trim the older entries, whose events the dump contains.
 	w.awaitRows(c, 20)
 
 	began := time.Now().UTC().Format(time.RFC3339Nano)
@@ -165,7 +165,7 @@ func TestRestore_fromDump(t *testing.T) {
 			Events  int
 		} `json:"unknown_channels"`
 	}
-	// The users to notify are listed both before anything is stored and afterwards.
+	// The users to notify are listed both before and after the events are stored.
 	unknown := func(args ...string) {
 		t.Helper()
 		syncTool(t, w.sync[0].env, 0, &r, append([]string{"replay", "--since", began}, args...)...)

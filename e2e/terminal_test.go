@@ -38,7 +38,7 @@ func pipe(t *testing.T, input string, args ...string) (printed string, err error
 }
 
 // TestTerminal_piped checks that piped input is sent before the program exits, or that the program
-// reports what was not sent.
+// reports the lines that were not sent.
 func TestTerminal_piped(t *testing.T) {
 	w := newWorld(t)
 	front := w.front()
@@ -71,8 +71,8 @@ func TestTerminal_piped(t *testing.T) {
 	}
 }
 
-// TestTerminal_sessions checks that each user has a separate session, and that programs of one user
-// share a session across renewals.
+// TestTerminal_sessions checks that each user has a separate session, and that programs run by one
+// user share a session, even when it is renewed.
 func TestTerminal_sessions(t *testing.T) {
 	w := newWorldWith(t, map[string]string{"ACCESS_TOKEN_TTL": "6s"})
 	front := w.front()

@@ -80,7 +80,7 @@ func TestTrace(t *testing.T) {
 		}
 	}
 
-	if again := send(b, client); again.Duplicate { // the same key of another sender is a different message
+	if again := send(b, client); again.Duplicate { // the same key from another sender identifies a different message
 		t.Errorf("%s", again.Raw)
 	}
 	if again := send(a, client); !again.Duplicate || again.ID != ack.ID {

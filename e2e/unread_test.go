@@ -21,7 +21,7 @@ type spoken struct {
 	deleted bool
 }
 
-// counts are the unread counts of a user.
+// counts holds the unread counts of a user.
 type counts struct {
 	Unread   int `json:"unread"`
 	Mentions int `json:"unread_mentions"`
@@ -40,8 +40,8 @@ type unreadWorld struct {
 }
 
 // TestUnread_model performs random messages, edits, deletions, reads, joins and leaves, while
-// services are killed and stay down for a while. The counts in hello at both gateways and in the
-// list over REST must equal the model, however much is stored.
+// services are killed and stay down for a while. The counts in hello at both gateways, and in the
+// list over REST, must equal the model's, no matter how many events are stored.
 func TestUnread_model(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -162,7 +162,7 @@ func (w *unreadWorld) change(by int, kind string) {
 	}
 }
 
-// reads reports a read position of a user, perhaps a lower one than before, and waits until it is
+// reads reports a user's read position, which may be lower than before, and waits until it is
 // stored.
 func (w *unreadWorld) reads(by int) {
 	to := 1 + w.r.Int64N(w.head())
@@ -195,7 +195,7 @@ func (w *unreadWorld) comeOrGo() {
 	w.read[2] = w.head()
 }
 
-// moves performs an action that appends an event through the outbox, and waits for the event.
+// moves performs an action whose event is appended through the outbox, and waits for the event.
 func (w *unreadWorld) moves(do func()) {
 	w.t.Helper()
 	from := w.head()

@@ -1,4 +1,4 @@
-// Package e2e runs the built binaries as separate processes with real stores, and uses them as
+// Package e2e runs the built programs as separate processes with real stores, and uses them as
 // users and operators do.
 package e2e_test
 

@@ -29,7 +29,7 @@ func TestMemberCount(t *testing.T) {
 				who := fmt.Sprint("user-", i*5+j%5+1)
 				exec(`insert into channel_members (channel_id, user_id) select c.id, u.id from channels c, users u where u.username = $1
 					on conflict do nothing`, who)
-				if j%3 == 0 { // use another order of the channels
+				if j%3 == 0 { // use a different order of the channels
 					exec(`delete from channel_members m using users u where u.id = m.user_id and u.username = $1`, who)
 				}
 			}
@@ -45,8 +45,8 @@ func TestMemberCount(t *testing.T) {
 	exec("delete from channels")
 }
 
-// TestDirectBlocked checks the function for existing direct channels, for services that may not
-// read contacts.
+// TestDirectBlocked checks the function that reports, to services that may not read contacts,
+// whether a direct channel is blocked.
 func TestDirectBlocked(t *testing.T) {
 	t.Parallel()
 	db := schematest.Open(t)

@@ -71,7 +71,7 @@ func TestSchema(t *testing.T) {
 		t.Errorf("schema.Version is %d, but the newest migration is %d: change shared-contracts/schema", schema.Version, migrations.Latest())
 	}
 	url := pgtest.Empty(t).URL
-	to(t, url, migrations.Latest()) // only by the migrations, without Up
+	to(t, url, migrations.Latest()) // created only by the migrations, without Up
 	got := dump(t, url)
 	if *update {
 		if err := os.WriteFile("grants.sql", []byte(grants(got)), 0o644); err != nil {
@@ -130,7 +130,7 @@ func dump(t *testing.T, url string) string {
 	return strings.TrimSpace(regexp.MustCompile(`\n{3,}`).ReplaceAllString(s, "\n\n")) + "\n"
 }
 
-// diff returns the lines that only one of the two dumps contains.
+// diff returns the lines that are in only one of the two dumps.
 func diff(want, got string) string {
 	var b strings.Builder
 	for _, side := range []struct{ mark, of, notIn string }{{"-", want, got}, {"+", got, want}} {

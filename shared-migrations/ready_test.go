@@ -33,7 +33,7 @@ func TestReady_schema(t *testing.T) {
 	}
 	migrate(1)
 	db := openAs(t, s.URL, "parley_chat")
-	wantReason(t, database.Ready(t.Context(), db), "an older schema") // this version does not let the services read the schema version
+	wantReason(t, database.Ready(t.Context(), db), "an older schema") // in this version of the schema, the services may not read the schema version
 	if _, err := s.Pool(t).Exec(t.Context(), "alter table parley_schema_version rename to elsewhere"); err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,8 @@ import (
 )
 
 // TestUp_restored restores a dump into a new server, which has no roles. migrate status --check
-// reports that, and migrate up creates the roles and rights so that the services can work.
+// must report that, and migrate up must create the roles and privileges, so that the services can
+// work.
 func TestUp_restored(t *testing.T) {
 	t.Parallel()
 	old, fresh := schematest.NewServer(t), pgtest.NewServer(t)
@@ -41,7 +42,7 @@ func TestUp_restored(t *testing.T) {
 		t.Errorf("after migrate up: %v", err)
 	}
 
-	// Now the roles exist, but one right is missing.
+	// Now the roles exist, but one privilege is missing.
 	if _, err := fresh.Pool(t).Exec(t.Context(), "revoke insert on messages from parley_sync"); err != nil {
 		t.Fatal(err)
 	}
@@ -53,8 +54,8 @@ func TestUp_restored(t *testing.T) {
 	}
 }
 
-// TestUp_restoredOlder checks that the roles are created before the migrations that a dump of an
-// older release lacks.
+// TestUp_restoredOlder restores a dump from an older release, and checks that the roles are created
+// before the missing migrations are applied.
 func TestUp_restoredOlder(t *testing.T) {
 	t.Parallel()
 	old, fresh := schematest.NewServer(t), pgtest.NewServer(t)
@@ -69,8 +70,8 @@ func TestUp_restoredOlder(t *testing.T) {
 	}
 }
 
-// restore copies a database as described in docs/operations.md. Grants to missing roles are errors
-// for psql, which continues after them.
+// restore copies a database as described in docs/operations.md. Grants to missing roles cause
+// errors in psql, which continues after them.
 func restore(t *testing.T, from, to string) {
 	t.Helper()
 	found, err := localserver.Find(t.Context())

@@ -30,7 +30,7 @@ func sqlState(err error) string {
 
 const insufficientPrivilege = "42501"
 
-// tables lists our tables.
+// tables lists Parley's tables.
 func tables(t *testing.T, pool *pgxpool.Pool) []string {
 	t.Helper()
 	var names []string
@@ -75,8 +75,8 @@ func TestRoles_writes(t *testing.T) {
 	}
 	for role, allowed := range mayWrite {
 		for _, table := range tables(t, admin) {
-			// The list of parley_sync is incomplete, because projections are added and removed. So
-			// it is only checked below.
+			// The list for parley_sync is incomplete, because projections are added and removed. So
+			// the privileges of parley_sync are checked only below.
 			got := can(t, admin, role, table, "INSERT,UPDATE,DELETE,TRUNCATE")
 			if want := strings.Contains(" "+allowed+" ", " "+table+" "); role != "parley_sync" && got != want {
 				t.Errorf("%s writes %s: %v, want %v", role, table, got, want)
@@ -128,7 +128,7 @@ func TestRoles_syncCannotReadUsers(t *testing.T) {
 	}
 }
 
-// TestRoles_syncAsksWhoIsUnknown checks that sync-service can find out whether a user exists, and
+// TestRoles_syncAsksWhoIsUnknown checks that sync-service can find out whether a user exists, but
 // nothing else about users.
 func TestRoles_syncAsksWhoIsUnknown(t *testing.T) {
 	t.Parallel()
@@ -147,8 +147,8 @@ func TestRoles_syncAsksWhoIsUnknown(t *testing.T) {
 	}
 }
 
-// TestRoles_projections checks that only sync-service writes the projections of messages, and the
-// other services read them.
+// TestRoles_projections checks that only sync-service can write the projections of messages, and
+// that the other services can read them.
 func TestRoles_projections(t *testing.T) {
 	t.Parallel()
 	admin := schematest.Open(t).Pool(t)
@@ -273,8 +273,8 @@ func TestRoles_chatCanDoItsJob(t *testing.T) {
 	}
 }
 
-// TestRoles_migratingLogin checks that a login that is neither superuser nor owner of the server
-// can migrate, and can then assume the roles.
+// TestRoles_migratingLogin checks that a login role that is not a superuser can migrate, and can
+// then assume the services' roles.
 func TestRoles_migratingLogin(t *testing.T) {
 	t.Parallel()
 	s := schematest.NewServer(t)
@@ -284,7 +284,8 @@ func TestRoles_migratingLogin(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// Another database of the server has created the roles already, which is the harder case.
+	// The roles already exist, because another database on this server was migrated before. This is
+	// the harder case.
 	url := strings.Replace(strings.Replace(s.URL, "/parley?", "/app?", 1), "user=postgres", "user=deploy", 1)
 	err := migrations.Up(t.Context(), url, nil)
 	if err != nil {

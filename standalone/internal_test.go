@@ -11,8 +11,8 @@ import (
 	"parley.chat/internal/platform/telemetry"
 )
 
-// TestSubregistry checks that services with the same metric name do not panic, and that /metrics
-// stays valid.
+// TestSubregistry checks that two services can have metrics of the same name without a panic, and
+// that /metrics stays valid.
 func TestSubregistry(t *testing.T) {
 	t.Parallel()
 	reg := telemetry.NewRegistry("standalone")
@@ -38,7 +38,8 @@ func TestSubregistry(t *testing.T) {
 	t.Error("parley_same_total is not there once for each service")
 }
 
-// By default only this machine can reach a standalone, and only the first account is an operator.
+// By default, only the local machine can reach a standalone, and only the first account is an
+// operator.
 func TestLoadConfig_defaults(t *testing.T) {
 	t.Parallel()
 	cfg, err := LoadConfig(func(string) string { return "" })

@@ -90,7 +90,7 @@ func (in *instance) shutDown(t *testing.T) {
 	}
 }
 
-// wait waits for the end of the instance and returns its result.
+// wait waits until the instance has ended and returns its result.
 func (in *instance) wait(t *testing.T) error {
 	t.Helper()
 	select {
@@ -299,7 +299,7 @@ func TestServe_keepsDataOverRestart(t *testing.T) {
 	bob := newUser(t, second.URL) // ada, on another device
 	bob.call("POST", "/v1/login", `{"login":"ada","password":"correct horse battery"}`, 200)
 	bob.history(channel, "before")
-	if after := bob.talk(channel, "after"); after <= before { // ada's joining is an event between them
+	if after := bob.talk(channel, "after"); after <= before { // the event between them is ada's join
 		t.Errorf("the first message after the restart has seq %d, the last one before it %d", after, before)
 	}
 	bob.history(channel, "before", "after")
@@ -322,7 +322,7 @@ func TestServe_observability(t *testing.T) {
 			t.Errorf("/readyz has no check of %s: %s", service, ready)
 		}
 	}
-	testkit.Until(t, testkit.Timeout, func() error { // sync-service registers its metrics once it runs
+	testkit.Until(t, testkit.Timeout, func() error { // sync-service registers its metrics when it starts to run
 		code, metrics := get(t, in.MetricsURL)
 		for _, want := range []string{"parley_chat_http_requests_in_flight", "parley_ws_connections", "parley_sync_inserted_total", "go_goroutines", "parley_build_info"} {
 			if code != 200 || !strings.Contains(metrics, "\n"+want) {
@@ -462,8 +462,8 @@ func TestServe_unreachable(t *testing.T) {
 	}
 }
 
-// TestServe_stoppedWhileStarting checks that Ctrl-C during the start is not an error, and leaves a
-// usable folder.
+// TestServe_stoppedWhileStarting checks that Ctrl-C during startup is not an error, and leaves a
+// usable data folder.
 func TestServe_stoppedWhileStarting(t *testing.T) {
 	t.Parallel()
 	settings := map[string]string{"ADDR": "127.0.0.1:0", "DATA_DIR": dataDir(t)}

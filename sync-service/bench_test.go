@@ -25,9 +25,9 @@ import (
 
 // BenchmarkDrain stores a backlog of b.N entries with 200-byte bodies in 1,000 channels. It uses
 // one or two processes with their default settings, and checks that each entry has its row. Then it
-// stores the same rows in the same, emptied table with a plain COPY. Besides the rates it reports
-// the peak memory of a process and the processor time per entry, which depends less on other work
-// on the machine. The figures are in testdata/bench.txt:
+// empties the table and stores the same rows again with a plain COPY. In addition to the rates, it
+// reports the peak memory of a process, and the CPU time per entry, which depends less on other
+// load on the machine. The figures are in testdata/bench.txt:
 //
 //	go test . -run '^$' -bench Drain -benchtime 1000000x
 func BenchmarkDrain(b *testing.B) {
@@ -104,8 +104,8 @@ func fill(b *testing.B, rdb *redis.Client) {
 	}
 }
 
-// awaitCalm waits while Redis rewrites its append-only file, so that no work of the filling
-// remains.
+// awaitCalm waits while Redis rewrites its append-only file, so that no work from filling the
+// streams remains.
 func awaitCalm(b *testing.B, rdb *redis.Client) {
 	b.Helper()
 	testkit.Until(b, time.Minute, func() error {
@@ -158,8 +158,8 @@ func checkRows(b *testing.B, pool *pgxpool.Pool) {
 	}
 }
 
-// plainCopy stores the existing rows again in the same, emptied table and returns how long that
-// took.
+// plainCopy stores the existing rows again, in the same table after it was emptied, and returns how
+// long that took.
 func plainCopy(b *testing.B, pool *pgxpool.Pool) time.Duration {
 	b.Helper()
 	conn, err := pool.Acquire(b.Context())
@@ -195,7 +195,7 @@ func redisPid(b *testing.B, rdb *redis.Client) int {
 	return pid
 }
 
-// postgresTime returns the processor time of all server processes that still exist.
+// postgresTime returns the CPU time of all PostgreSQL processes that still exist.
 func postgresTime(b *testing.B, pool *pgxpool.Pool) (sum time.Duration) {
 	b.Helper()
 	var backend int

@@ -17,8 +17,8 @@ import (
 	"parley.chat/shared-migrations/schematest"
 )
 
-// TestMover_once checks that an event is appended only once however often its entry is moved, and
-// not at all if its sender has left.
+// TestMover_once checks that an event is appended only once, no matter how often its entry is
+// moved, and not at all if its sender has left.
 func TestMover_once(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()

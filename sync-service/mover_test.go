@@ -86,8 +86,8 @@ func serve(t testing.TB, cfg syncservice.Config) (stop func()) {
 	return stop
 }
 
-// TestMove_twoEventsAtOneSeq checks that both events are kept, the second one under a new seq,
-// however often its entry is delivered.
+// TestMove_twoEventsAtOneSeq checks that both events are kept, and that the second one gets one new
+// seq, no matter how often its entry is delivered.
 func TestMove_twoEventsAtOneSeq(t *testing.T) {
 	t.Parallel()
 	pg, rd := schematest.Open(t), redistest.NewServer(t)

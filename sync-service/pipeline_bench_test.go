@@ -27,9 +27,9 @@ type appended struct {
 }
 
 // BenchmarkPipeline appends 5,000 messages a second, b.N in all, while one process runs with its
-// default settings. It reports the time from the reply of Redis to the acknowledgement by the
-// consumer group, which follows the commit, and the processor time of sync-service. The figures are
-// in testdata/bench.txt:
+// default settings. It reports the time from Redis's reply to the acknowledgement by the consumer
+// group, which follows the commit, and the CPU time of sync-service. The figures are in
+// testdata/bench.txt:
 //
 //	go test . -run '^$' -bench Pipeline -benchtime 300000x
 func BenchmarkPipeline(b *testing.B) {
@@ -51,7 +51,7 @@ func BenchmarkPipeline(b *testing.B) {
 	}
 	body := strings.Repeat("The quick brown fox. ", 10)[:200]
 
-	seen := make(chan []int64, 1024) // acknowledged entries per partition and the time, see watch
+	seen := make(chan []int64, 1024) // acknowledged entries per partition, with the time; see watch
 	times := make(chan time.Time, 1024)
 	stop := make(chan struct{})
 	go watch(b, rdb, seen, times, stop)
@@ -74,7 +74,7 @@ func BenchmarkPipeline(b *testing.B) {
 	cpu := cpuTime(b, process.Pid())
 	b.ResetTimer()
 	for i, began := 0, time.Now(); i < b.N; {
-		take() // this paces the loop
+		take() // this determines the rate of the loop
 		due := min(b.N, int(time.Since(began).Seconds()*perSecond)) - i
 		if due == 0 {
 			continue
@@ -158,7 +158,7 @@ func watch(b *testing.B, rdb *redis.Client, seen chan<- []int64, times chan<- ti
 	}
 }
 
-// cpuTime returns the processor time that a process has used, in hundredths of a second.
+// cpuTime returns the CPU time that a process has used, in hundredths of a second.
 func cpuTime(b *testing.B, pid int) time.Duration {
 	b.Helper()
 	fields := strings.Fields(readStat(b, pid))

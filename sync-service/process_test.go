@@ -29,9 +29,9 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 const partitions = 4
 
-// TestProcess_repeatedKills runs two instances as processes and kills one or the other with SIGKILL
-// while entries are appended. No entry may be lost or stored twice, and no entry may wait longer
-// than CLAIM_IDLE allows for a dead instance.
+// TestProcess_repeatedKills runs two instances as processes and repeatedly kills one of them with
+// SIGKILL while entries are appended. No entry may be lost or stored twice, and no entry may wait
+// longer than CLAIM_IDLE allows for a dead instance.
 func TestProcess_repeatedKills(t *testing.T) {
 	t.Parallel()
 	pg, rd := schematest.Open(t), redistest.NewServer(t)
@@ -85,7 +85,7 @@ func TestProcess_repeatedKills(t *testing.T) {
 	running[1].Term(t)
 }
 
-// join gives each channel five members, and a counter that says it has 1,000 events.
+// join gives each channel five members, and a counter of 1,000 events.
 func join(t *testing.T, pool *pgxpool.Pool, rdb *redis.Client, channels []chat.ChannelID) (members []chat.UserID) {
 	t.Helper()
 	exec := func(sql string, args ...any) {

@@ -25,7 +25,8 @@ import (
 	wsserver "parley.chat/ws-server"
 )
 
-// neverVerify turns off the periodic verification, so that changes take effect only by notices.
+// neverVerify turns off the periodic verification, so that changes take effect only through
+// notices.
 func neverVerify(cfg *wsserver.Config) { cfg.VerifyEvery = 10 * time.Hour }
 
 // changeRole changes a role as chat-service does.
@@ -89,8 +90,8 @@ func clientTypes(t *testing.T) (types []string) {
 	return types
 }
 
-// accessFixture is the setting of the access matrix: a channel and a direct channel. In each of
-// them eve and ann have sent messages, which the frames under test may change.
+// accessFixture is the setup for the access matrix: a channel and a direct channel. In both, eve
+// and ann have sent messages, which the frames under test may change.
 type accessFixture struct {
 	w            *world
 	eve, ann     person // the user whose access changes, and the owner
@@ -129,8 +130,8 @@ func (s *accessFixture) frame(kind string, c chat.ChannelID) map[string]any {
 	return f
 }
 
-// ask sends a frame and returns the result: "ok", an error's code, or "closed". It sends a ping
-// after a frame that gets no answer.
+// ask sends a frame and returns the result: "ok", an error's code, or "closed". If a frame gets no
+// answer, ask sends a ping after it.
 func ask(t *testing.T, conn *wstest.Conn, f map[string]any) string {
 	t.Helper()
 	ref, behind := chat.NewClientID().String(), chat.NewClientID().String()
@@ -171,7 +172,7 @@ var accessMatrix = map[string]struct{ before, demoted, removed, blocked, suspend
 	"delete":      {"ok", "forbidden", "forbidden", "ok", "closed"},
 	"react":       {"ok", "ok", "forbidden", "forbidden", "closed"},
 	"subscribe":   {"ok", "ok", "forbidden", "ok", "closed"},
-	"typing":      {"ok", "ok", "not_subscribed", "ok", "closed"}, // with a block it reaches nobody
+	"typing":      {"ok", "ok", "not_subscribed", "ok", "closed"}, // if there is a block, it reaches nobody
 	"delivered":   {"ok", "ok", "forbidden", "ok", "closed"},
 	"read":        {"ok", "ok", "forbidden", "ok", "closed"},
 	"presence":    {"ok", "ok", "not_subscribed", "ok", "closed"}, // the answer names no blocked user
@@ -256,8 +257,8 @@ func (w *world) newAccessFixture(url, owner, concerned string) *accessFixture {
 	return s
 }
 
-// A user removed from a channel while hello is prepared loses that channel but keeps the
-// connection.
+// A user who is removed from a channel while hello is being prepared loses that channel but keeps
+// the connection.
 func TestHello_userIsRemovedDuringIt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -287,8 +288,8 @@ func TestHello_userIsRemovedDuringIt(t *testing.T) {
 	}
 }
 
-// During an outage of PostgreSQL, a bot without subscriptions can keep writing to its channels,
-// however long the outage lasts. A removal that is recorded in Redis is enforced all the same.
+// During a PostgreSQL outage, a bot without subscriptions can keep writing to its channels, no
+// matter how long the outage lasts. A removal that is recorded in Redis is still enforced.
 func TestOutage_membersWithoutSubscriptionsKeepWriting(t *testing.T) {
 	t.Parallel()
 	pg := schematest.NewServer(t)
@@ -306,7 +307,7 @@ func TestOutage_membersWithoutSubscriptionsKeepWriting(t *testing.T) {
 	w.appendEvent(frame.Event{
 		Type: event.MemberLeft, ChannelID: removed, ID: chat.NewEventID(), SenderID: ann.ID, UserID: &bot.ID, Username: bot.Name, SentAt: chat.Now(),
 	})
-	// Four times as long as a cached membership is fresh.
+	// Wait four times as long as a cached membership counts as fresh.
 	for began := time.Now(); time.Since(began) < 4*time.Second; {
 		say(t, b, c, "still here")
 		say(t, b, direct, "still here")
@@ -343,12 +344,12 @@ func TestJoin_isAnnouncedBeforeTheFirstMessage(t *testing.T) {
 		lock := w.lock("outbox")
 		first := conn.Say(t, c, "first").String()
 		testkit.Until(t, testkit.Timeout, func() error { return w.blocked("outbox") })
-		// The gateway now reads that the join has not been announced yet.
+		// The gateway now finds out that the join has not been announced yet.
 		if err := lock.Commit(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		lock = w.lock("outbox")
-		// It must read again. A gateway that does not wait answers instead.
+		// It must read again. A gateway that did not wait would send an answer instead.
 		testkit.Until(t, testkit.Timeout, func() error {
 			if slices.ContainsFunc(conn.Frames(), func(f wstest.Frame) bool { return f.Ref == first }) {
 				return nil
@@ -368,8 +369,8 @@ func TestJoin_isAnnouncedBeforeTheFirstMessage(t *testing.T) {
 	}
 }
 
-// Two users with a block get no typing frames, receipts or presence of each other, on any gateway.
-// Other users do.
+// Two users with a block between them get no typing frames, receipts or presence frames about each
+// other, on any gateway. Other users do.
 func TestBlock_hidesEphemeralFrames(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -394,7 +395,8 @@ func TestBlock_hidesEphemeralFrames(t *testing.T) {
 	awaitOnline(t, 60*time.Second, conns["bob"], c, bob, cy)
 	awaitOnline(t, 60*time.Second, conns["cy"], c, ann, bob, cy)
 
-	// Once these frames have reached cy, frames that bob or ann lacks are missing, not late.
+	// Once these frames have reached cy, a frame that bob or ann has not received is missing, not
+	// late.
 	for _, name := range []string{"ann", "bob"} {
 		p, conn := people[name], conns[name]
 		conn.Send(t, map[string]any{"type": "typing", "channel_id": c, "typing": true})
@@ -420,8 +422,8 @@ func TestBlock_hidesEphemeralFrames(t *testing.T) {
 	conns["bob"].Await(t, "a receipt", func(f wstest.Frame) bool { return f.Type == "receipt" && f.UserID == ann.ID })
 }
 
-// Mentions between users with a block do not count, whichever of the two sent them, whether they
-// are stored or not.
+// Mentions between users with a block do not count, no matter which of the two sent them and
+// whether they are stored.
 func TestBlock_mentionsDoNotCount(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -456,7 +458,7 @@ func TestBlock_mentionsDoNotCount(t *testing.T) {
 	}
 	w.block(ann, bob, true)
 	tries := 0
-	// The name of a user with a block towards the sender is plain text.
+	// The name of a user who has blocked the sender, or whom the sender has blocked, is plain text.
 	testkit.Until(t, testkit.Timeout, func() error {
 		tries++
 		text := fmt.Sprint("@ann @cyd ", tries)
@@ -493,8 +495,8 @@ func TestControlFrames_haveABudget(t *testing.T) {
 	}
 }
 
-// Each channel of a subscribe frame counts as one frame. The channels that hello would have
-// subscribed to are free when a client resumes.
+// Each channel of a subscribe frame counts as one frame. When a client resumes, the channels to
+// which hello would have subscribed do not count.
 func TestSubscribe_isChargedPerChannel(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -49,8 +49,8 @@ func TestBlock_refusesWritesOnOpenConnections(t *testing.T) {
 	say(t, e, other.ChannelID, "hi") // a member without a subscription
 	w.block(bob, ann, true)
 	w.block(ann, eve, true)
-	// A user's notices arrive in order, so the block has arrived when the notice that follows it
-	// has.
+	// A user's notices arrive in order, so once the next notice has arrived, the block has arrived,
+	// too.
 	for p, conn := range map[*person]*wstest.Conn{&ann: a, &bob: b, &eve: e} {
 		w.notify(notice.Notice{Kind: notice.GroupChanged, UserID: p.ID, GroupID: &chat.GroupID{UUID: c.UUID}, Change: "updated"})
 		conn.AwaitType(t, "group")
@@ -75,7 +75,7 @@ func TestBlock_refusesWritesOnOpenConnections(t *testing.T) {
 	})
 }
 
-// Neither a notice nor cached data tells the gateway of the block.
+// The gateway has neither a notice nor cached data about the block.
 func TestBlock_isReadBeforeTheFirstMessage(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

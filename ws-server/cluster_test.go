@@ -45,8 +45,8 @@ func TestCluster_deliversChannelsOfAllShards(t *testing.T) {
 	}
 }
 
-// A master is killed and its replica takes over. Sends wait or are refused, and then work again. No
-// seq is assigned twice, and both subscribers see the later messages.
+// A master is killed and its replica takes over. Meanwhile, sends wait or are refused; then they
+// work again. No seq is assigned twice, and both subscribers see the later messages.
 func TestCluster_survivesTheDeathOfAMaster(t *testing.T) {
 	t.Parallel()
 	w, cluster := newClusterWorld(t, 1)

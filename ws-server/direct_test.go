@@ -8,8 +8,8 @@ import (
 	"parley.chat/shared-contracts/notice"
 )
 
-// The message that creates a direct channel must reach every connection of both users as a message,
-// although the notice of the channel comes after it.
+// The message that creates a direct channel must reach every connection of both users as a message
+// frame, although the notice about the channel arrives after it.
 func TestDirect_firstMessageReachesEveryConnection(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

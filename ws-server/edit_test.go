@@ -203,7 +203,7 @@ func TestChange_permissions(t *testing.T) {
 	w.setRole(c, bob, chat.Owner)
 	b3, _ := w.connect(url, bob)
 	wantAck(t, "an owner deletes", remove(t, b3, c, m2.ID), m2.Seq+1)
-	b.AwaitSeq(t, c, 1, 5) // refused frames took no seq
+	b.AwaitSeq(t, c, 1, 5) // refused frames consumed no seq
 }
 
 // The gateway must find the message of a change, and its deletion, in the ring, in older parts of
@@ -229,7 +229,7 @@ func TestChange_findsTheMessageInEveryStore(t *testing.T) {
 	a.AwaitSeq(t, c, 1, n)
 	wantAck(t, "delete", remove(t, a, c, gone.ID), n+1)
 
-	two, _ := w.gateway() // has no ring of the channel
+	two, _ := w.gateway() // has no ring for the channel
 	b := wstest.Dial(t, two+"/ws?subscribe=none", ann.Token)
 	b.AwaitType(t, "hello")
 	for i, conn := range []*wstest.Conn{a, b} {
@@ -269,8 +269,8 @@ func TestChange_editWindow(t *testing.T) {
 	wantCode(t, "a day and an hour old", edit(t, a, c, old, "x"), "forbidden")
 }
 
-// Idempotency is checked first: a retry of an acknowledged frame gets the same ack, whatever has
-// happened to the message, to the edit window and to the stores since.
+// Idempotency is checked first: a retry of an acknowledged frame gets the same ack, no matter what
+// has happened since then to the message, the edit window and the stores.
 func TestChange_retryGetsTheFirstAck(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -317,7 +317,7 @@ func TestChange_retryGetsTheFirstAck(t *testing.T) {
 	wantAck(t, "in the ring, PostgreSQL down", edit(t, a, c, n.ID, "still editing"), n.Seq+1)
 }
 
-// While Redis does not answer, an edit gets "unavailable". Its retry is applied only once.
+// While Redis does not respond, an edit gets "unavailable". Its retries must be applied only once.
 func TestChange_isAppliedOnceAfterARedisPause(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -369,7 +369,7 @@ func TestChange_seesTheAcknowledgedDeletion(t *testing.T) {
 }
 
 // A client that connects after a deletion must not get the deleted text, neither from a gateway
-// that has it in memory nor from one that reads the tail. It gets every seq all the same.
+// that has it in memory nor from one that reads the tail. It must still get every seq.
 func TestReplay_hasNoDeletedText(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -12,8 +12,7 @@ import (
 	wsserver "parley.chat/ws-server"
 )
 
-// lose removes the newest n events of a channel from Redis, as a failover to a lagging replica
-// does.
+// lose removes a channel's newest n events from Redis, as a failover to a lagging replica does.
 func (w *world) lose(c chat.ChannelID, n int) {
 	w.t.Helper()
 	ctx := context.Background()
@@ -137,7 +136,7 @@ func TestOverloaded_atTheBacklogBudget(t *testing.T) {
 	url, _ := w.gateway(func(cfg *wsserver.Config) { cfg.BacklogBudget = 16 * 10 })
 	a, _ := w.connect(url, ann)
 	var refused wstest.Frame
-	// Nothing is stored, and the budget is checked every second.
+	// In this test no entries are stored, and the budget is checked every second.
 	testkit.Until(t, testkit.Timeout, func() error {
 		if refused = a.AwaitRef(t, a.Say(t, c, "more").String()); refused.Code != "overloaded" {
 			return fmt.Errorf("%s", refused.Raw)

@@ -190,7 +190,7 @@ func TestTokens_areVerified(t *testing.T) {
 		}
 		return raw
 	}
-	// A token as chat-service signs it while its clock is ahead of this gateway's clock.
+	// A token that chat-service signs while its clock is ahead of this gateway's clock.
 	ahead := func(by time.Duration) string {
 		at := time.Now().Add(by)
 		part := func(claims map[string]any) string {
@@ -357,7 +357,7 @@ func TestResume_deliversMissedEventsOnce(t *testing.T) {
 	say(900)
 	a.AwaitSeq(t, c, 1, 900)
 
-	b := w.resume(two, bob, c, 40) // from the tail, since the instance was not live in the channel
+	b := w.resume(two, bob, c, 40) // read from the tail, since the instance was not live in the channel
 	say(100)                       // during the replay
 	if f := b.AwaitRef(t, "r"); f.Type != "subscribed" || !f.Recovered || f.HasMore || f.LastSeq < 900 {
 		t.Fatalf("answer: %s", f.Raw)
@@ -434,7 +434,7 @@ func TestLostPublications_areHealedInOrder(t *testing.T) {
 	const n = 600
 	for i := range n {
 		a.Say(t, c, body(i))
-		if i%10 == 0 { // at every tenth message and not at intervals: a slow machine needs time to reconnect
+		if i%10 == 0 { // at every tenth message rather than at intervals, because a slow machine needs time to reconnect
 			if err := w.rdb.Do(t.Context(), "CLIENT", "KILL", "TYPE", "pubsub").Err(); err != nil {
 				t.Fatal(err)
 			}
@@ -506,7 +506,7 @@ func TestSlowConsumer_isClosedWithoutAffectingOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer slow.Close()
-	if _, _, err := slow.ReadMessage(); err != nil { // reads hello, and then nothing more until the end
+	if _, _, err := slow.ReadMessage(); err != nil { // reads hello, and then nothing until the end of the test
 		t.Fatal(err)
 	}
 	text := strings.Repeat("x", 16<<10)

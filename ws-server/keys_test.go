@@ -11,8 +11,8 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// A gateway that cannot reach chat-service uses the public keys stored in PostgreSQL. It trusts no
-// keys in Redis, and no token that is valid for years.
+// A gateway that cannot reach chat-service uses the public keys stored in PostgreSQL. It must not
+// trust keys in Redis, or a token that is valid for years.
 func TestKeys_areReadFromPostgreSQLWithoutChatService(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -36,7 +36,7 @@ func TestKeys_areReadFromPostgreSQLWithoutChatService(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Not 4501, because chat-service may have a newer key than the stored ones.
+	// The code is not 4501, because chat-service may have a key that is newer than the stored ones.
 	if code, why := wstest.Dial(t, url+"/ws", raw).AwaitClose(t); code != 4000 {
 		t.Errorf("a token of the key in Redis: closed with %d %q, want 4000", code, why)
 	}

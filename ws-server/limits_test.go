@@ -153,9 +153,9 @@ func TestLimit_subscriptions(t *testing.T) {
 	}
 }
 
-// A connection that cannot be subscribed to all channels prefers those in which the user has read,
-// and among equals the most recently active ones. So a user who is added to many channels still
-// gets the events of their own.
+// If a connection cannot be subscribed to all channels, the channels in which the user has read
+// come first, and within each group the most recently active ones. So a user who was added to many
+// channels still gets the events of the channels that they use.
 func TestLimit_subscribesToTheMostActiveChannels(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -172,7 +172,7 @@ func TestLimit_subscribesToTheMostActiveChannels(t *testing.T) {
 		say(t, e, busy, "after")
 	}
 	for range 5 {
-		w.channel(chat.Private, ann, eve) // channels without a message, to which ann was added
+		w.channel(chat.Private, ann, eve) // channels without messages, to which ann was added
 	}
 	conn, hello := w.connect(url, ann)
 	var got []chat.ChannelID
@@ -204,7 +204,7 @@ func TestLimit_framesOverTheRateWait(t *testing.T) {
 	a, _ := w.connect(url, ann)
 	b, _ := w.connect(url, bob)
 	began := time.Now()
-	var many strings.Builder // objects in one frame count like frames
+	var many strings.Builder // each object in a frame counts as a frame
 	for i := range 100 {
 		fmt.Fprintf(&many, `{"type":"ping","ref":"m%d"}`+"\n", i)
 	}
@@ -212,7 +212,7 @@ func TestLimit_framesOverTheRateWait(t *testing.T) {
 	for i := range 50 {
 		a.Say(t, c, body(i))
 	}
-	b.Send(t, `{"type":"ping","ref":"at once"}`) // other connections do not wait
+	b.Send(t, `{"type":"ping","ref":"at once"}`) // other connections are not delayed
 	b.AwaitRef(t, "at once")
 	if took := time.Since(began); took > 900*time.Millisecond {
 		t.Logf("a slow machine: %v", took)

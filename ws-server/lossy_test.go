@@ -125,7 +125,7 @@ func TestDroppedPublications_areDeliveredOnceInOrder(t *testing.T) {
 	const n = 500
 	for i := range n {
 		ack := a.AwaitRef(t, a.Say(t, c, body(i)).String())
-		if i%100 == 0 { // wait, so that this message is delivered or lost alone
+		if i%100 == 0 { // wait, so that this message is delivered or lost on its own
 			b.Await(t, "the event", func(f wstest.Frame) bool { return f.Type == "message" && f.Seq == ack.Seq })
 		}
 	}

@@ -98,7 +98,7 @@ func TestMembership_staysWhilePostgreSQLIsDown(t *testing.T) {
 	a, _ := w.connect(url, ann)
 	b, _ := w.connect(url, bob)
 	pg.Stop(t)
-	checks := w.commands()["exists"] // each verification checks the marks of revoked sessions, too
+	checks := w.commands()["exists"] // each verification also checks the marks for revoked sessions
 	testkit.Until(t, testkit.Timeout, func() error {
 		if n := w.commands()["exists"] - checks; n < 3*2 {
 			return fmt.Errorf("%d session checks, want those of 3 verifications", n)
@@ -117,9 +117,9 @@ func TestMembership_staysWhilePostgreSQLIsDown(t *testing.T) {
 	alive(t, a)
 }
 
-// A connection replays nothing from before its user joined, since that may contain messages that
-// were edited or deleted before. The client reads history over REST instead, and later events are
-// live.
+// A connection replays no events from before its user joined, since messages may have been edited
+// or deleted before the user joined. The client reads history over REST instead, and later events
+// are live.
 func TestSubscribe_replaysNothingFromBeforeTheJoin(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

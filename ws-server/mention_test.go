@@ -61,8 +61,8 @@ func TestMentions_areResolvedBeforeTheAppend(t *testing.T) {
 	}
 }
 
-// Messages that are sent during an outage of PostgreSQL are delivered immediately and in order.
-// They mention nobody by name, but a user who was allowed to mention everybody still can.
+// Messages that are sent during a PostgreSQL outage are delivered immediately and in order. They
+// mention nobody by name, but a user who was allowed to mention everybody still can.
 func TestMentions_withoutPostgreSQL(t *testing.T) {
 	t.Parallel()
 	pg := schematest.NewServer(t)
@@ -99,8 +99,8 @@ func TestMentions_withoutPostgreSQL(t *testing.T) {
 	})
 }
 
-// Where only admins may mention everybody, @channel from a member is plain text, in messages and in
-// edits.
+// In a channel in which only admins may mention everybody, @channel from a plain member is plain
+// text, both in messages and in edits.
 func TestMentions_ofAllMembersNeedPermission(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

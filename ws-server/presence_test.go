@@ -108,7 +108,7 @@ func TestPresence_countsAUserOnce(t *testing.T) {
 	awaitOnline(t, testkit.Timeout, b2, c, ann, bob)
 	b1.Close()
 	b2.Close()
-	e, _ := w.connect(two, eve) // queued behind bob's two closed connections everywhere
+	e, _ := w.connect(two, eve) // on every gateway, this is queued behind bob's two closed connections
 	awaitOnline(t, testkit.Timeout, e, other, eve)
 	awaitOnline(t, testkit.Timeout, a, c, ann, bob)
 	for _, f := range a.Frames() {
@@ -300,7 +300,8 @@ func TestPresence_ofALargeChannelIsACheapCount(t *testing.T) {
 	took := time.Since(began)
 	after := w.commands()
 	delta := func(name string) int { return after[name] - before[name] }
-	// Each gateway writes the channel at most four times a second, and also renews its lease.
+	// Each gateway writes to the channel's presence at most four times a second. It also renews its
+	// lease.
 	maxCalls := 2 * (6*int(took/time.Second) + 10)
 	t.Logf("%d connections in %v: evalsha %d, sadd %d, zrangebyscore %d, spublish %d", n, took.Round(time.Millisecond),
 		delta("evalsha"), delta("sadd"), delta("zrangebyscore"), delta("spublish"))
@@ -351,7 +352,7 @@ func TestPresence_ofALargeChannelIsACheapCount(t *testing.T) {
 		t.Errorf("%d of %d users listed on %d pages", len(listed), n+1, pages)
 	}
 
-	// In a large channel, a small change of the count may be published later.
+	// In a large channel, a small change in the count may be published later.
 	soFar, quiet := len(watcher.Frames()), time.Now()
 	conns[n-1].Close()
 	testkit.Until(t, testkit.Timeout, func() error {

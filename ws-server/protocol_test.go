@@ -35,8 +35,8 @@ import (
 	wsserver "parley.chat/ws-server"
 )
 
-// testsOf holds, for each code, the test in which the server sends it. TestCodes_haveTests compares
-// it with the schema, the documentation and the tests.
+// testsOf maps each code to the test in which the server sends it. TestCodes_haveTests compares it
+// with the schema, the documentation and the tests.
 var testsOf = map[string]string{
 	"bad_frame":       "TestBadInput_getsAClearErrorAndTheConnectionGoesOn",
 	"too_large":       "TestBadInput_getsAClearErrorAndTheConnectionGoesOn",
@@ -290,13 +290,13 @@ func TestChannelSocket_closesWhenTheMembershipEnds(t *testing.T) {
 		t.Errorf("closed with %d %q", code, why)
 	}
 	b.Await(t, "the event that ended it", func(f wstest.Frame) bool { return f.Type == "member_left" && f.UserID == bob.ID })
-	all.AwaitType(t, "member_left") // a socket for all channels stays open
+	all.AwaitType(t, "member_left") // a connection to /ws stays open
 	all.Send(t, `{"type":"ping","ref":"p"}`)
 	all.AwaitRef(t, "p")
 }
 
-// While PostgreSQL is down, new connections are asked to come back later, and frames that need
-// PostgreSQL get "unavailable". Connected members go on chatting.
+// While PostgreSQL is down, new connections are asked to retry later, and frames that need
+// PostgreSQL get "unavailable". Connected members can continue to chat.
 func TestPostgresDown_isReportedInFramesAndCloses(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -339,7 +339,7 @@ func TestInternal_hidesTheCause(t *testing.T) {
 	c := w.channel(chat.Public, ann)
 	url, _ := w.gateway()
 	a, _ := w.connect(url, ann)
-	// The stream key holds another type, as only an operator could cause.
+	// The stream key holds a value of another type, which only an operator could cause.
 	if err := w.rdb.Set(t.Context(), rediskey.Stream(rediskey.Of(c.UUID, 16)), "x", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -349,10 +349,10 @@ func TestInternal_hidesTheCause(t *testing.T) {
 	}
 }
 
-// If no store holds a missed event, the connection is closed, so that the client resumes. It must
-// not see a hole.
+// If no store holds a missed event, the connection is closed, so that the client resumes. The
+// client must not see a hole.
 func TestGapThatNoStoreFills_closesToResume(t *testing.T) {
-	t.Parallel() // it waits until the replay times out
+	t.Parallel() // this test waits until the replay times out
 	w := newWorld(t)
 	ann := w.person("ann")
 	c := w.channel(chat.Public, ann)
@@ -396,7 +396,7 @@ func TestTooManyConnections_areClosed(t *testing.T) {
 // object is one object sent by a client, with the number of answers that the server owes.
 type object struct {
 	text                   string
-	ref                    string // "" if no answer can have it
+	ref                    string // "" if no answer can carry it
 	valid                  bool   // according to the schema
 	minAnswers, maxAnswers int    // minimum and maximum number of answers with the ref
 }
@@ -481,7 +481,7 @@ func (o *objects) next() object {
 	return out
 }
 
-// spoil makes one field invalid. It returns false if it found nothing to change.
+// spoil makes one field invalid. It returns false if there is no field to change.
 func (o *objects) spoil(f map[string]any) bool {
 	needed := map[string][]string{
 		"send": {"client_id", "body"}, "edit": {"channel_id", "client_id", "message_id", "body"},
@@ -600,7 +600,7 @@ func TestRandomFrames_eachRefIsAnsweredOnce(t *testing.T) {
 		}
 		deadline := time.Now().Add(30 * time.Second)
 		for ping := 0; ; ping++ {
-			// The gateway handles frames in order. After this answer only acks are outstanding.
+			// The gateway handles frames in order, so after this answer only acks are outstanding.
 			ref := fmt.Sprintf("p%d", ping)
 			err := conn.TrySend(map[string]any{"type": "ping", "ref": ref})
 			if err == nil {
@@ -637,7 +637,7 @@ func TestRandomFrames_eachRefIsAnsweredOnce(t *testing.T) {
 }
 
 // FuzzGateway sends arbitrary bytes as one frame to a real gateway. The gateway must answer it, or
-// close the connection as documented, and go on.
+// close the connection as documented, and keep working.
 func FuzzGateway(f *testing.F) {
 	w := newWorld(f)
 	ann := w.person("ann")
@@ -685,7 +685,7 @@ func (w *world) appendEvent(e frame.Event) {
 	a := eventlog.NewAppender(w.log, w.rdb, nil, eventlog.AppenderConfig{})
 	ctx, cancel := context.WithCancel(w.t.Context())
 	var running sync.WaitGroup
-	running.Go(func() { _ = a.Run(ctx) }) // it ends only with ctx
+	running.Go(func() { _ = a.Run(ctx) }) // it returns only when ctx is done
 	defer running.Wait()
 	defer cancel()
 	if _, err := a.Append(ctx, e, eventlog.AppendOptions{}); err != nil {

@@ -17,7 +17,7 @@ func limited(cfg *wsserver.Config) {
 }
 
 // The 21st send, counted over all instances, blocks the user. A retry of an earlier send still gets
-// its ack. The retry consumes no token and starts no block, and a refused send takes no seq.
+// its ack. The retry consumes no token and starts no block, and a refused send consumes no seq.
 func TestRateLimit_countsOverAllInstances(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -85,7 +85,7 @@ func TestRateLimit_countsEveryWrite(t *testing.T) {
 			ref := strconv.Itoa(i)
 			f := map[string]any{"type": kind, "ref": ref, "channel_id": c, "client_id": chat.NewClientID(), "message_id": first.ID, "body": "x", "emoji": "👍"}
 			if kind == "delete" && i > 0 {
-				f["remove"] = true // deleting a deleted message is no error
+				f["remove"] = true // deleting a deleted message is not an error
 			}
 			conn.Send(t, f)
 			if got := conn.AwaitRef(t, ref); got.Code != want || want != "" && got.RetryAfterMS <= 0 {

@@ -24,7 +24,7 @@ func cursorFrame(kind string, c chat.ChannelID, seq int64) map[string]any {
 	return map[string]any{"type": kind, "channel_id": c, "seq": seq}
 }
 
-// receiptsIn returns the receipts of p that conn received, in order.
+// receiptsIn returns p's receipts that conn received, in order.
 func receiptsIn(t *testing.T, conn *wstest.Conn, p person) (all []eventlog.Receipt) {
 	t.Helper()
 	for _, f := range conn.Frames() {
@@ -40,7 +40,7 @@ func receiptsIn(t *testing.T, conn *wstest.Conn, p person) (all []eventlog.Recei
 	return all
 }
 
-// awaitReceipt waits until the last receipt of p that conn received is want.
+// awaitReceipt waits until p's last receipt that conn received is want.
 func awaitReceipt(t *testing.T, conn *wstest.Conn, p person, want eventlog.Receipt) {
 	t.Helper()
 	testkit.Until(t, testkit.Timeout, func() error {
@@ -52,7 +52,7 @@ func awaitReceipt(t *testing.T, conn *wstest.Conn, p person, want eventlog.Recei
 	})
 }
 
-// moves returns the moves of p in a channel from the receipts stream.
+// moves returns p's moves in a channel from the receipts stream.
 func (w *world) moves(c chat.ChannelID, p person) (all []event.Receipt) {
 	w.t.Helper()
 	raw, err := w.rdb.XRange(context.Background(), rediskey.Receipts(w.log.Partition(c.UUID)), "-", "+").Result()
@@ -161,12 +161,12 @@ func TestReceipts_aBurstMakesTwoMoves(t *testing.T) {
 	began := time.Now()
 	for seq := int64(1); seq <= 100; seq++ {
 		b.Send(t, cursorFrame("read", c, seq))
-		// So that the moves do not arrive at the same time.
+		// This keeps the moves from arriving at the same time.
 		b.Send(t, map[string]any{"type": "ping", "ref": fmt.Sprint(seq)})
 		b.AwaitRef(t, fmt.Sprint(seq))
 	}
 	awaitReceipt(t, a, bob, eventlog.Receipt{Delivered: 100, Read: 100})
-	maxFrames := 1 + int(time.Since(began)/time.Second) // two, unless this took long
+	maxFrames := 1 + int(time.Since(began)/time.Second) // two, unless the sends took longer
 	if moves := w.moves(c, bob); len(moves) > maxFrames {
 		t.Errorf("%d moves: %+v", len(moves), moves)
 	}
@@ -225,7 +225,7 @@ func (w *world) largeChannelOf(n int, p person) (c chat.ChannelID, others []chat
 	return c, others
 }
 
-// moveAll moves the cursors of members as another gateway does.
+// moveAll moves the members' receipts, as another gateway would.
 func (w *world) moveAll(c chat.ChannelID, users []chat.UserID, at eventlog.Receipt) {
 	w.t.Helper()
 	moves := make([]eventlog.ReceiptMove, len(users))
@@ -271,7 +271,7 @@ func TestReceipts_ofLargeChannelsAreCounts(t *testing.T) {
 	ann, bob := w.person("ann"), w.person("bob")
 	c, others := w.largeChannelOf(298, ann)
 	w.join(c, bob)
-	// Stored receipts count, too. They are those of 20 members, 5 of whom move later.
+	// Stored receipts count, too. There are 20 members with stored receipts, 5 of whom move later.
 	w.exec(`update channel_members set last_delivered_seq = 3, last_read_seq = 3 where channel_id = $1 and user_id = any($2)`,
 		c.UUID, uuids(others[:20]))
 	one, _ := w.gateway()
@@ -297,7 +297,7 @@ func TestReceipts_ofLargeChannelsAreCounts(t *testing.T) {
 	if got := countsIn(t, b); len(got) > 0 {
 		t.Errorf("counts of another's message: %+v", got)
 	}
-	// Now bob's message is the newest. His own cursor does not count.
+	// Now bob's message is the newest. His own receipt does not count.
 	speak(t, b, c, 1)
 	w.moveAll(c, others[:1], eventlog.Receipt{Delivered: 4, Read: 4})
 	awaitCounts(t, b, frame.ReceiptCounts{ChannelID: c, Seq: 4, DeliveredCount: 1, ReadCount: 1, MemberCount: 299})
@@ -321,8 +321,8 @@ func uuids(users []chat.UserID) []string {
 	return all
 }
 
-// Messages and moves in a channel with 5,000 members. The number of frames sent because of them is
-// bounded by the time, however many members move or are connected.
+// The test sends messages and moves in a channel with 5,000 members. The number of frames that they
+// cause must be limited per second, no matter how many members move or are connected.
 func TestReceipts_framesAreBoundedByTime(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -353,9 +353,9 @@ func TestReceipts_framesAreBoundedByTime(t *testing.T) {
 }
 
 // All 5,000 members of a channel read a message at the same time, some over connections to two
-// gateways and the rest elsewhere. Members get no receipts of each other. Only the sender gets
-// counts, at most once a second per connection, however many members there are and however many are
-// connected.
+// gateways and the rest elsewhere. Members get no receipts of other members. Only the sender gets
+// counts, at most once a second per connection, no matter how many members there are and how many
+// are connected.
 func TestReceipts_allMembersReadAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -402,8 +402,8 @@ func TestReceipts_allMembersReadAtTheSameTime(t *testing.T) {
 	}
 }
 
-// hello contains the greater one of the cursors in Redis and PostgreSQL, and counts unread messages
-// after it.
+// hello contains the greater of the receipts in Redis and PostgreSQL, and counts the unread
+// messages after it.
 func TestReceipts_helloHasTheGreaterCursor(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -431,7 +431,7 @@ func TestReceipts_helloHasTheGreaterCursor(t *testing.T) {
 	}
 }
 
-// A stored cursor may have expired in Redis. A move below it takes nothing back.
+// A stored receipt may have expired in Redis. A lower move must not move it back.
 func TestReceipts_neverMoveBelowStoredCursors(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -451,8 +451,8 @@ func TestReceipts_neverMoveBelowStoredCursors(t *testing.T) {
 	}
 }
 
-// Receipts that a client sent before the gateway stopped are moved, even less than a second after
-// the previous move.
+// Receipts that a client sent before the gateway stopped must be written, even if the previous move
+// was less than a second ago.
 func TestReceipts_areMovedBeforeTheGatewayStops(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -476,7 +476,7 @@ func TestReceipts_areMovedBeforeTheGatewayStops(t *testing.T) {
 	awaitReceipt(t, a, bob, eventlog.Receipt{Delivered: 5, Read: 5})
 }
 
-// A move that Redis does not accept is repeated until it does.
+// A move that Redis does not accept is retried until Redis accepts it.
 func TestReceipts_surviveAnOutageOfRedis(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -495,8 +495,8 @@ func TestReceipts_surviveAnOutageOfRedis(t *testing.T) {
 	w.awaitCursor(c, bob, eventlog.Receipt{Delivered: 5, Read: 5})
 }
 
-// Nobody checks the counter of a channel without subscriptions, so the move must detect that it is
-// gone.
+// The counter of a channel without subscriptions is not checked periodically, so the move must
+// detect that the counter is gone.
 func TestReceipts_recreateAMissingCounter(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -514,7 +514,7 @@ func TestReceipts_recreateAMissingCounter(t *testing.T) {
 	w.awaitCursor(c, bob, eventlog.Receipt{Delivered: 5, Read: 5})
 }
 
-// Receipts keep working without PostgreSQL, even those of members whose cursor is not in Redis yet.
+// Receipts keep working without PostgreSQL, even for members whose receipt is not in Redis yet.
 func TestReceipts_workWithoutPostgreSQL(t *testing.T) {
 	t.Parallel()
 	pg := schematest.NewServer(t)

@@ -28,8 +28,8 @@ func TestRevokedSession_cannotReconnect(t *testing.T) {
 	}
 }
 
-// A user who leaves a channel and immediately rejoins it must be subscribed afterwards, whatever
-// the order of notices and events.
+// A user who leaves a channel and immediately rejoins it must be subscribed in the end, no matter
+// in which order notices and events arrive.
 func TestLeaveAndRejoin_staysSubscribed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

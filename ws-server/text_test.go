@@ -11,8 +11,8 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// An unpaired surrogate is refused wherever a client may send text, because it would be stored as
-// different text.
+// An unpaired surrogate is refused in every text field, because it would be stored as different
+// text.
 func TestText_unpairedSurrogatesAreRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

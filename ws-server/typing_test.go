@@ -9,7 +9,7 @@ import (
 	wsserver "parley.chat/ws-server"
 )
 
-// isTyping matches the typing frames of p that have typing set to on.
+// isTyping matches the typing frames about p whose field typing equals on.
 func isTyping(p person, on bool) func(wstest.Frame) bool {
 	want := `"typing":false`
 	if on {
@@ -25,7 +25,7 @@ func TestTyping_reachesOthersAndExpires(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
 	c, foreign := w.channel(chat.Public, ann, bob), w.channel(chat.Public, bob)
-	const expiry = 2200 * time.Millisecond // longer than the pause after which a user may begin again
+	const expiry = 2200 * time.Millisecond // longer than the minimum interval between two starts
 	one, _ := w.gateway(func(cfg *wsserver.Config) { cfg.TypingExpiry = expiry })
 	two, _ := w.gateway(func(cfg *wsserver.Config) { cfg.TypingExpiry = time.Hour })
 	a, _ := w.connect(one, ann)
@@ -58,7 +58,7 @@ func TestTyping_reachesOthersAndExpires(t *testing.T) {
 		t.Errorf("%d typing frames, want one for each change", n)
 	}
 
-	// The user ends the typing. A frame that follows too soon is dropped.
+	// The user stops typing. A new start that follows too soon is dropped.
 	type_(a, c, true)
 	b.Await(t, "ann typing", isTyping(ann, true))
 	type_(a, c, false)

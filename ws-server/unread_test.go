@@ -29,7 +29,7 @@ func TestUnread_helloCountsExactly(t *testing.T) {
 	}
 	say(t, b, c, "6, my own")
 	remove(t, a, c, acks[2].ID) // this is seq 7
-	w.store(c, false)           // there is no watermark, but the tail is counted all the same
+	w.store(c, false)           // there is no watermark, but the tail is still counted
 	for _, body := range []string{"8 @bob", "9", "10 @bob"} {
 		acks = append(acks, say(t, a, c, body))
 	}
@@ -49,9 +49,9 @@ func TestUnread_helloCountsExactly(t *testing.T) {
 			}
 		}
 	}
-	// Unread are, for bob, 1, 2, 4, 8 and 9; for eve, 9; for ann, bob's message.
+	// The unread messages are 1, 2, 4, 8 and 9 for bob, 9 for eve, and bob's message for ann.
 	check("in the tail", map[person]string{bob: "13 5 3", eve: "13 1 0", ann: "13 1 0"})
-	// As sync-service does when it stores the deletion.
+	// sync-service does the same when it stores the deletion.
 	w.exec(`update messages set body = '' where seq = 5`)
 	w.store(c, true)
 	check("stored", map[person]string{bob: "13 5 3", eve: "13 1 0", ann: "13 1 0"})

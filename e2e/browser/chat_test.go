@@ -16,7 +16,7 @@ func status(name string) string {
 	return fmt.Sprintf(`[...document.querySelectorAll('[data-testid="tick"]')].at(-1)?.dataset.status === %s`, quote(name))
 }
 
-// TestChat covers two new users who meet by a link and talk.
+// TestChat covers two new users: one joins the other's channel by a link, and they chat.
 func TestChat(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.person("ann"), w.person("bob")
@@ -38,7 +38,8 @@ func TestChat(t *testing.T) {
 		t.Errorf("the text in bold is %q, want \"here\"", got)
 	}
 
-	// While bob types, ann sees it, until the message is sent; also soon after an earlier message.
+	// While bob is typing, ann sees that, until he sends the message. This also works soon after an
+	// earlier message.
 	bob.fill(find("composer"), "I am writing ")
 	testkit.Until(t, testkit.Timeout, func() error {
 		bob.press("…")
@@ -103,8 +104,8 @@ func TestBadges(t *testing.T) {
 	p.until(status("sent"))
 }
 
-// TestHostile checks that messages and names are always text: no script runs, no link leads to one,
-// and nothing is loaded from another host.
+// TestHostile checks that messages and names are always rendered as text: no script runs, no link
+// leads to a script, and nothing is loaded from another host.
 func TestHostile(t *testing.T) {
 	w := newWorld(t)
 	mallory, ann := w.account("mallory"), w.account("ann")

@@ -42,7 +42,7 @@ func (p *person) accessible(screen string) {
 		}
 		const run = `axe.run().then(r => r.violations)`
 		found := value[[]violation](p, run)
-		if len(found) > 0 { // the first run may hit a colour transition: only what remains is a violation
+		if len(found) > 0 { // the first run may coincide with a color transition, so only violations that remain count
 			p.painted()
 			found = value[[]violation](p, run)
 		}

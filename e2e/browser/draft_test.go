@@ -13,8 +13,8 @@ func (p *person) drafts(text string) {
 	p.until(fmt.Sprintf(`document.querySelector('[data-testid="composer"]')?.value === %s`, quote(text)))
 }
 
-// TestDrafts checks that each tab and channel keeps its draft until the session ends, in whatever
-// way. The next user of the same browser finds no drafts.
+// TestDrafts checks that each tab and channel keeps its draft until the session ends, no matter how
+// it ends, and that the next user of the same browser finds no drafts.
 func TestDrafts(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.account("ann"), w.account("bob")
@@ -37,7 +37,7 @@ func TestDrafts(t *testing.T) {
 	one.drafts("for tea, longer")
 	two.drafts("for work")
 
-	one.expectFailures(true) // requests will be refused
+	one.expectFailures(true) // from now on, requests are refused
 	two.expectFailures(true)
 	var sessions struct {
 		Items []struct {

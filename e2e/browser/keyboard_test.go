@@ -69,12 +69,13 @@ func TestKeyboard(t *testing.T) {
 	p.press("🧉" + kb.Enter)
 	p.until(fmt.Sprintf(`document.querySelector(%s)?.textContent.includes("🧉") === true`, quote(message(seq)+" "+find("reaction"))))
 
-	// A dialog keeps the focus, and Escape returns it.
+	// A dialog keeps the focus inside. Escape closes it and returns the focus.
 	p.press("k", ctrl)
 	p.await(find("switcher-field"))
 	for range 12 {
 		p.press(kb.Tab)
-		// document.body stands for the browser's own toolbar, which follows the last control.
+		// After the last control, the focus moves to the browser's own toolbar; document.body
+		// stands for it.
 		if !value[bool](p, `document.activeElement === document.body || document.activeElement.closest('[data-testid="dialog"]') !== null`) {
 			t.Fatal("Tab leaves the dialog")
 		}

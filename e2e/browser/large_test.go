@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// maxRows limits the messages in the document, however many a channel has.
+// maxRows is the maximum number of messages in the document, no matter how many the channel has.
 const maxRows = 150
 
 // TestManyMessages checks that a channel of 10,000 messages can be scrolled in both directions with
@@ -113,7 +113,7 @@ func TestManyChannels(t *testing.T) {
 	p.until(fmt.Sprintf(`location.pathname === %s`, quote("/c/"+ids[499])))
 	p.say("here as anywhere")
 	p.until(status("sent"))
-	// A switch must not render all 500 rows, so it stays within about one frame.
+	// Switching must not render all 500 rows, so that it takes about one frame.
 	slow := value[float64](p, `(async () => {
 		const links = [...document.querySelectorAll('[data-testid="channel-link"]')].slice(0, 5);
 		let worst = 0;
@@ -130,8 +130,8 @@ func TestManyChannels(t *testing.T) {
 	t.Logf("the slowest switch took %.0f ms", slow)
 }
 
-// filledChannel returns a channel with messages that were stored long ago. It must have no counter
-// in Redis: a counter there would give the next message a seq that is already used.
+// filledChannel returns a channel with messages that were stored long ago. The channel must have no
+// counter in Redis, because that counter would assign a seq that is already used.
 func (w *world) filledChannel(by account, count int) string {
 	w.t.Helper()
 	channel := w.fillChannels(by, 1)[0]

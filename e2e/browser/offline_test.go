@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestOffline checks that messages missed while offline appear in order and once after the
-// reconnection, and that messages written offline are sent.
+// TestOffline checks that messages that were missed while offline appear once and in order after
+// the reconnection, and that messages that were written offline are sent.
 func TestOffline(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.account("ann"), w.account("bob")
@@ -37,7 +37,7 @@ func TestOffline(t *testing.T) {
 		p.until(status("pending"))
 		first := 10*(round+1) + 1
 		say(first, first+7)
-		want = append(want, mine) // it gets its seq when it is sent, after the others
+		want = append(want, mine) // it gets its seq when it is sent, so it comes after the other messages
 		w.proxy.mend()
 		// The client may already have reconnected by itself, in which case the button is gone.
 		p.until(fmt.Sprintf(`(document.querySelector(%q)?.click(), true)`, find("retry-now")))

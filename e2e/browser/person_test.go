@@ -33,7 +33,7 @@ type person struct {
 	colours string // the system's colour scheme
 
 	mu       sync.Mutex // guards the fields below: Chromium's goroutine writes, the test reads
-	offline  bool       // failures are expected now
+	offline  bool       // whether failures are expected at the moment
 	problems []string
 	bytes    map[network.RequestID]float64 // transferred, by request
 	requests int
@@ -81,7 +81,7 @@ func (w *world) window(in context.Context, name string, options ...chromedp.Cont
 	return p
 }
 
-// watch records what a page must not do. Chromium's goroutine calls it.
+// watch records events that must not occur on a page. Chromium's goroutine calls it.
 func (p *person) watch(event any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -221,8 +221,8 @@ func (p *person) press(keys string, modifiers ...input.DispatchKeyEventParams) {
 	}
 }
 
-// keyOf returns the key-down event of a key. As on a real keyboard, it carries the character, which
-// is not inserted if the page handles the key.
+// keyOf returns the key-down event for a key. As on a real keyboard, it carries the character,
+// which is not inserted if the page handles the key.
 func keyOf(r rune) input.DispatchKeyEventParams {
 	event := input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: string(r), Text: string(r)}
 	k, known := kb.Keys[r]
@@ -289,7 +289,7 @@ func (p *person) resize(width, height int64) {
 	command(p, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: height, DeviceScaleFactor: 1, Mobile: width < 500})
 }
 
-// scheme sets the system's colour scheme to light or dark.
+// scheme sets the system's color scheme to light or dark.
 func (p *person) scheme(name string) {
 	p.t.Helper()
 	p.colours = name

@@ -39,7 +39,7 @@ func newProxy(t *testing.T, to string) *proxy {
 
 func (p *proxy) url() string { return "http://" + p.listener.Addr().String() }
 
-// sever closes all connections and refuses new ones until mend.
+// sever closes all connections and refuses new ones until mend is called.
 func (p *proxy) sever() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

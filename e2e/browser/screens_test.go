@@ -32,10 +32,10 @@ func TestFirstLoad(t *testing.T) {
 	}
 }
 
-// screen is one screen of the page, and how to get there.
+// screen is one screen of the page, and the steps that lead to it.
 type screen struct {
 	name      string
-	inChannel bool // it starts in a channel; on a phone, the others start at the channel list
+	inChannel bool // the steps start in a channel; on a phone, those of other screens start at the channel list
 	show      func(p *person)
 }
 

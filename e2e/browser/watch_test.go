@@ -9,7 +9,8 @@ import (
 	"parley.chat/internal/devkit/testkit"
 )
 
-// TestWatch checks that watch records what a page must not do, because all other tests rely on it.
+// TestWatch checks that watch records the events that must not occur, because all other tests rely
+// on it.
 func TestWatch(t *testing.T) {
 	w := newWorld(t)
 	p := w.person("ann")

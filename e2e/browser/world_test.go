@@ -1,6 +1,6 @@
-// Package browser_test drives the page in Chromium as users do: by what they see and press. Two
-// users are two browser contexts, each with its own cookies. Every page is watched: an error in the
-// console, a failed request or a request to another host fails the test.
+// Package browser_test uses the page in Chromium as people do: through visible controls and keys.
+// Two users are two browser contexts, each with its own cookies. Every page is watched: an error in
+// the console, a failed request or a request to another host fails the test.
 package browser_test
 
 import (
@@ -29,7 +29,7 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// world is all of Parley in one process, a proxy to it that can be cut, and a Chromium.
+// world is all of Parley in one process, a proxy in front of it that can be cut, and a Chromium.
 type world struct {
 	t      *testing.T
 	direct string // http://host:port of the server itself

@@ -25,8 +25,8 @@ func TestAlerts(t *testing.T) {
 }
 
 // TestAlerts_metricsExist checks that alerts use existing metrics, because an alert on a missing
-// metric never fires. The source may compose a name from a prefix and a suffix, each of which is a
-// string.
+// metric never fires. The source may compose a name from a prefix and a suffix, both of which are
+// string literals.
 func TestAlerts_metricsExist(t *testing.T) {
 	rules, err := os.ReadFile(filepath.Join(root(t), "deploy", "prometheus", "parley.rules.yml"))
 	if err != nil {

@@ -61,8 +61,8 @@ func loadComposeFile(t *testing.T, name string) compose {
 	return c
 }
 
-// TestCompose_redisTLS checks that the addition for TLS changes only the scheme of every REDIS_URL,
-// and that every client checks the certificate.
+// TestCompose_redisTLS checks that the additional file for TLS changes only the scheme of every
+// REDIS_URL, and that every client checks the certificate.
 func TestCompose_redisTLS(t *testing.T) {
 	base, tls := loadCompose(t), loadComposeFile(t, "deploy/redis/tls.compose.yml")
 	for name, s := range base.Services {
@@ -85,7 +85,7 @@ func TestCompose_redisTLS(t *testing.T) {
 	}
 }
 
-// ours returns the names of the services that run a program of Parley.
+// ours returns the names of the services that run one of Parley's programs.
 func (c compose) ours() []string {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(c.Services)), func(name string) bool {
 		return c.Services[name].Build.Target == ""
@@ -172,7 +172,7 @@ func TestCompose_build(t *testing.T) {
 }
 
 // TestCompose_variables checks the names of variables, because a program silently ignores a
-// misspelt one.
+// misspelled one.
 func TestCompose_variables(t *testing.T) {
 	c := loadCompose(t)
 	for _, name := range c.ours() {
@@ -257,7 +257,7 @@ func TestCompose_hardened(t *testing.T) {
 		if !s.ReadOnly {
 			t.Errorf("%s: its root is not read-only", name)
 		}
-		// The entrypoint of postgres starts as root and then drops its rights.
+		// The entrypoint of postgres starts as root and then drops its privileges.
 		if name != "postgres" && (s.User == "" || strings.HasPrefix(s.User, "0") || s.User == "root" || len(s.CapAdd) > 0) {
 			t.Errorf("%s: runs as %q with the capabilities %q, want a user other than root, and no capabilities", name, s.User, s.CapAdd)
 		}
@@ -277,9 +277,9 @@ func TestCompose_hardened(t *testing.T) {
 	}
 }
 
-// TestCompose_nginx checks that nginx is published on this machine only, because over plain http
-// from another one browsers drop Secure cookies. It also checks that the image is of a stable
-// branch of nginx, which gets fixes: these have even numbers.
+// TestCompose_nginx checks that nginx is published on this machine only, because browsers drop
+// Secure cookies over plain http from another machine. It also checks that the image is from a
+// stable branch of nginx, which gets fixes. Stable branches have even numbers.
 func TestCompose_nginx(t *testing.T) {
 	nginx := loadCompose(t).Services["nginx"]
 	if !regexp.MustCompile(`^nginx:1\.\d*[02468]-alpine$`).MatchString(nginx.Image) {
@@ -290,7 +290,7 @@ func TestCompose_nginx(t *testing.T) {
 	}
 }
 
-// TestCompose_durable checks that acknowledged messages are on a disk.
+// TestCompose_durable checks that acknowledged messages are on disk.
 func TestCompose_durable(t *testing.T) {
 	redis := loadCompose(t).Services["redis"]
 	flags := strings.Join(redis.Command, " ")

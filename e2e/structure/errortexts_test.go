@@ -14,8 +14,8 @@ import (
 // TestErrorTexts checks that errors for clients are plain English. A text must be a sentence and
 // must not repeat a word, as in "The body body is blank." A message about a field is a fragment
 // that follows the field's name, as in "The field name must not be blank." No text may begin with a
-// pronoun instead of a noun, as in "Only who sent a message". Only one file writes problem
-// documents, so that all have one scheme of types.
+// pronoun instead of a noun, as in "Only who sent a message". Only one file may write problem
+// documents, so that all their types follow one scheme.
 func TestErrorTexts(t *testing.T) {
 	texts, problems := 0, 0
 	eachFile(t, func(path string, source []byte) {

@@ -34,8 +34,8 @@ type rule struct {
 	of     []string // packages that the rule applies to
 	except []string
 	never  []string // packages that they must not import
-	only   []string // or: the only packages that they may import, in addition to the standard library
-	direct bool     // checks only imports; otherwise all dependencies
+	only   []string // if set instead: the only packages that they may import, in addition to the standard library
+	direct bool     // whether to check only direct imports, not all dependencies
 	reason string
 }
 
@@ -205,7 +205,7 @@ func TestImports_e2e(t *testing.T) {
 	}
 }
 
-// forbids reports whether the rule, which applies to a package, forbids it to depend on path.
+// forbids reports whether the rule forbids the packages to which it applies to depend on path.
 func (r rule) forbids(path string) bool {
 	if r.only != nil {
 		first, _, _ := strings.Cut(path, "/")
@@ -256,8 +256,8 @@ func root(t *testing.T) string {
 	return dir
 }
 
-// TestKeys checks that only package rediskey builds names in Redis, so that one place decides the
-// partition and the hash tag of a key.
+// TestKeys checks that only package rediskey builds names of Redis keys, so that the partition and
+// the hash tag of a key are determined in one place.
 func TestKeys(t *testing.T) {
 	eachFile(t, func(path string, source []byte) {
 		switch {
@@ -312,8 +312,8 @@ func eachFile(t *testing.T, visit func(path string, source []byte)) {
 	}
 }
 
-// walk calls visit for each file in and below top, which may be a file. path is relative to the
-// workspace.
+// walk calls visit for each file below the folder top, or for top itself if it is a file. path is
+// relative to the workspace.
 func walk(t *testing.T, top string, visit func(path string, source []byte)) {
 	t.Helper()
 	err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {

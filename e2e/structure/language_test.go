@@ -30,8 +30,8 @@ var foreign = []struct {
 	{regexp.MustCompile(`(^|[.;] )(Such|Those|Which) (is|are|was|were|that|who|go|come|has|have)\b`), "repeat the noun", false},
 }
 
-// TestLanguage looks for foreign words in comments and documents, and for long comment lines. A
-// line that is right all the same is listed in testdata/language.txt.
+// TestLanguage looks for foreign words in comments and documents, and for long comment lines.
+// Exceptions are listed in testdata/language.txt.
 func TestLanguage(t *testing.T) {
 	allowed := readAllowed(t)
 	used := make(map[string]bool)

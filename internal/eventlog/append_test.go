@@ -21,8 +21,8 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// call runs append.lua with events in the same way as the appender. known is what the caller has
-// seen of the channel.
+// call runs append.lua with events, as the appender does. known is the newest head of the channel
+// that the caller has seen.
 func call(t testing.TB, l *Log, known Head, o AppendOptions, events ...frame.Event) ([]string, error) {
 	t.Helper()
 	a := NewAppender(l, l.rdb, empty, AppenderConfig{Lanes: 1, Logger: quiet})
@@ -46,7 +46,8 @@ func takeBack(l *lane) (waiting []*pending) {
 	return waiting
 }
 
-// argsOf returns the call of append.lua for events in the form that go-redis expects.
+// argsOf returns the arguments of the append.lua call for the events, in the form that go-redis
+// expects.
 func argsOf(t testing.TB, a *Appender, call []*pending) (keys []string, args []any) {
 	t.Helper()
 	wire := a.lanes[0].appendCall(nil, scriptCall{events: call})
@@ -78,8 +79,8 @@ func argsOf(t testing.TB, a *Appender, call []*pending) (keys []string, args []a
 	return keys, args
 }
 
-// mustCall is call for a caller that has seen nothing of the channel. It returns the results
-// without the epoch.
+// mustCall is like call, for a caller that has seen no head of the channel yet. It returns the
+// results without the epoch.
 func mustCall(t testing.TB, l *Log, events ...frame.Event) []string {
 	t.Helper()
 	results, err := call(t, l, Head{}, AppendOptions{}, events...)
@@ -163,7 +164,7 @@ func everyKind(ch chat.ChannelID) []frame.Event {
 	return []frame.Event{m, edit, del, react, membership(event.MemberJoined, ch, chat.NewUserID()), membership(event.MemberLeft, ch, chat.NewUserID()), about, gap}
 }
 
-// Stream, tail and topic get the same encoding, and Go can decode what Lua writes.
+// Stream, tail and topic get the same encoding, and Go can decode the data that Lua writes.
 func TestAppendScript_writesWhatGoReads(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
@@ -180,7 +181,7 @@ func TestAppendScript_writesWhatGoReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	events := everyKind(ch)
-	// The first two events have a call each, the others share one.
+	// Each of the first two events is appended by its own call; the others share one call.
 	mustCall(t, l, events[0])
 	mustCall(t, l, events[1])
 	mustCall(t, l, events[2:]...)
@@ -284,7 +285,7 @@ func TestAppendScript_idempotency(t *testing.T) {
 	wantResults(t, mustCall(t, l, sender), "ok 2")
 	wantResults(t, mustCall(t, l, channel), "ok 1")
 
-	// The same event is sent twice and three times within one call, between other events.
+	// Within one call, one event is sent twice and another one three times, between other events.
 	a, b := message(ch, ann, "a"), message(ch, ann, "b")
 	again, changed := a, a
 	again.ID, changed.ID, changed.Body = chat.NewEventID(), chat.NewEventID(), "other"
@@ -317,7 +318,7 @@ func TestAppendScript_keepsTheRecordFor(t *testing.T) {
 	}
 }
 
-// A call that is refused as a whole leaves Redis unchanged.
+// A call that is refused as a whole does not change Redis.
 func TestAppendScript_refusesAll(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
@@ -356,7 +357,7 @@ func TestAppendScript_refusesAll(t *testing.T) {
 			}
 		})
 	}
-	// A call that is not refused is appended.
+	// If a call is not refused, its events are appended.
 	for _, known := range []Head{{Seq: 2, Epoch: epoch}, {Seq: 3, Epoch: epoch}, {}} {
 		if _, err := call(t, l, known, AppendOptions{}, message(ch, bob, "a")); err != nil {
 			t.Errorf("known %+v: %v", known, err)
@@ -384,7 +385,8 @@ func TestAppendScript_removalMarks(t *testing.T) {
 	if ttl := rdb.PTTL(t.Context(), mark).Val(); ttl > 120*time.Second || ttl < 100*time.Second {
 		t.Errorf("the mark expires in %v, want 120 s", ttl)
 	}
-	// The same holds in later calls, for every kind of member event, but only in this channel.
+	// Later calls also refuse events from this user, for every kind of event by members, but only
+	// in this channel.
 	wantResults(t, mustCall(t, l, of(event.Message), of(event.Edit), of(event.Delete), of(event.Reaction), message(ch, ann, "ann")),
 		"forbidden", "forbidden", "forbidden", "forbidden", "ok 4")
 	wantResults(t, mustCall(t, l, message(other, bob, "elsewhere")), "ok 1")
@@ -398,13 +400,13 @@ func TestAppendScript_removalMarks(t *testing.T) {
 	if n := rdb.Exists(t.Context(), mark).Val(); n != 0 {
 		t.Error("the mark is still there")
 	}
-	// After several changes the last one counts.
+	// After several membership changes, the last one counts.
 	wantResults(t, mustCall(t, l, membership(event.MemberLeft, ch, bob), membership(event.MemberJoined, ch, bob),
 		membership(event.MemberLeft, ch, bob), message(ch, bob, "x")), "ok 8", "ok 9", "ok 10", "forbidden")
 	if n := rdb.Exists(t.Context(), mark).Val(); n != 1 {
 		t.Error("the mark is missing")
 	}
-	// The relay may append an old member_left again after the member has come back.
+	// The relay may append an old member_left again after the user has rejoined.
 	left := membership(event.MemberLeft, ch, ann)
 	mustCall(t, l, left, membership(event.MemberJoined, ch, ann))
 	wantResults(t, mustCall(t, l, left, message(ch, ann, "here")), dup(l, left, 11), "ok 13")
@@ -432,8 +434,8 @@ func TestAppendScript_persistsTheTail(t *testing.T) {
 	}
 }
 
-// The append succeeds and is reported as a success even if the tail, which can be rebuilt, cannot
-// be written.
+// The append succeeds, and is reported as successful, even if the tail cannot be written, because
+// the tail can be rebuilt.
 func TestAppendScript_badTail(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
@@ -456,7 +458,7 @@ func TestAppendScript_badTail(t *testing.T) {
 	}
 }
 
-// Writes that may fail come first, so that a failure leaves nothing half done.
+// Writes that may fail come first, so that a failure never leaves an append half done.
 func TestAppendScript_writesNothingWhereItFails(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
@@ -482,7 +484,7 @@ func TestAppendScript_writesNothingWhereItFails(t *testing.T) {
 	wantResults(t, mustCall(t, l, e), "ok 1")
 }
 
-// A full Redis refuses the first write, so nothing is half done.
+// A full Redis refuses the first write, so the append is never half done.
 func TestAppendScript_writesNothingIntoAFullRedis(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)

@@ -183,7 +183,8 @@ func TestAppender_groupCommit(t *testing.T) {
 	}
 }
 
-// Calls and batches are limited in size; further events wait until the earlier ones are settled.
+// The sizes of calls and batches are limited; further events wait until the earlier ones are
+// settled.
 func TestAppender_moreThanOneCall(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"seeded", "unseeded"} {
@@ -199,8 +200,8 @@ func TestAppender_moreThanOneCall(t *testing.T) {
 			}
 			var a *Appender
 			a = NewAppender(l, rdb, func(ctx context.Context, _ chat.ChannelID) (int64, error) {
-				// The lane runs while the counter is being created: further events must not
-				// overtake.
+				// The lane keeps running while the counter is being created. Later events must not
+				// overtake the waiting ones.
 				_, err := a.Append(ctx, message(still, ann, "meanwhile"), AppendOptions{})
 				return 0, err
 			}, AppenderConfig{Lanes: 1, Logger: quiet})
@@ -251,7 +252,8 @@ func TestAppender_outcomes(t *testing.T) {
 	if got, err := a.Append(ctx, retry, AppendOptions{}); err != nil || got != want {
 		t.Errorf("a retry: %+v, %v; want %+v", got, err, want)
 	}
-	// The relay appends the very same event again; for the relay that is not a duplicate.
+	// The relay appends the very same event again. To the relay, that is not reported as a
+	// duplicate.
 	if got, err := a.Append(ctx, first, AppendOptions{}); err != nil || got != ack {
 		t.Errorf("the same event: %+v, %v; want %+v", got, err, ack)
 	}
@@ -397,8 +399,7 @@ func TestAppender_scriptFlushed(t *testing.T) {
 	}
 }
 
-// The outcome of an append without an answer is unknown. A retry with the same client id settles
-// it.
+// If an append gets no answer, its outcome is unknown. A retry with the same client id settles it.
 func TestAppender_redisSilent(t *testing.T) {
 	t.Parallel()
 	l, rdb, s := newLog(t)
@@ -436,7 +437,7 @@ func TestAppender_redisSilent(t *testing.T) {
 	}
 }
 
-// A refusal by a full Redis is temporary; nothing hangs and nothing is half done.
+// A refusal by a full Redis is temporary: no append hangs, and none is half done.
 func TestAppender_redisFull(t *testing.T) {
 	t.Parallel()
 	l, rdb, s := newLog(t)
@@ -455,8 +456,8 @@ func TestAppender_redisFull(t *testing.T) {
 	}
 }
 
-// While PostgreSQL is down, a channel without a counter is unavailable. Channels with a counter
-// continue to work.
+// While PostgreSQL is down, appends to a channel without a counter are unavailable. Channels with a
+// counter continue to work.
 func TestAppender_floorFails(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
@@ -535,7 +536,7 @@ func TestAppender_keepsTheOrderWhileSeeding(t *testing.T) {
 	}
 }
 
-// A lost counter is created again above everything in the stream: no seq is used twice.
+// A lost counter is created again above every seq in the stream, so that no seq is used twice.
 func TestAppender_counterLost(t *testing.T) {
 	t.Parallel()
 	l, rdb, s := newLog(t)
@@ -612,7 +613,7 @@ func TestAppender_shutdown(t *testing.T) {
 	}
 }
 
-// Shutdown also completes if Redis never comes back.
+// Shutdown completes even if Redis never comes back.
 func TestAppender_shutdownWithoutRedis(t *testing.T) {
 	t.Parallel()
 	l, rdb, s := newLog(t)

@@ -7,7 +7,8 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// TestSubmit_batchInfo checks that the caller gets the batch of the successful attempt.
+// TestSubmit_batchInfo checks that the caller gets the information on the batch of the successful
+// attempt.
 func TestSubmit_batchInfo(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)

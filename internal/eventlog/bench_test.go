@@ -105,7 +105,7 @@ func BenchmarkAppendScript(b *testing.B) {
 	}
 }
 
-// BenchmarkSubmit measures the part of an append before it waits: encoding, digest, keys.
+// BenchmarkSubmit measures the work of an append before it waits: encoding, digest, keys.
 func BenchmarkSubmit(b *testing.B) {
 	rdb := open(b, "redis://127.0.0.1:1") // never reached
 	a := NewAppender(New(rdb, 16), rdb, empty, AppenderConfig{Lanes: 1, Logger: quiet})

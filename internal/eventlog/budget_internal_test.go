@@ -7,7 +7,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// The backlog is computed correctly even if the entry count is from before a failover.
+// The backlog is computed correctly even if the watermark's entry count is from before a failover.
 func TestWaiting(t *testing.T) {
 	t.Parallel()
 	stream := &redis.XInfoStream{LastGeneratedID: "9-0", EntriesAdded: 1000, Length: 300}

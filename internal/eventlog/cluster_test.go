@@ -15,9 +15,9 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// The same code works on a Cluster: appends, tails, heads and subscriptions of all partitions, also
-// when a master dies. Then acknowledged and replicated events are still there, the numbering
-// continues, and every topic of the dead master is confirmed again.
+// The same code works on a Cluster: appends, tails, heads and subscriptions in all partitions, even
+// when a master dies. After that, acknowledged and replicated events must still exist, the
+// numbering must continue, and every topic on the dead master must be confirmed again.
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	c := redistest.Cluster(t, 3, 1)
@@ -67,7 +67,8 @@ func TestCluster(t *testing.T) {
 		}
 	}
 
-	// Replication is asynchronous. This test is about the time after it, so it waits for it.
+	// Replication is asynchronous. This test is about the time after replication, so it waits until
+	// it is complete.
 	for i := range c.Masters {
 		inStep(t, c, i)
 	}

@@ -91,8 +91,7 @@ func TestSeed_onlyIfAbsent(t *testing.T) {
 	if err != nil || again != first {
 		t.Errorf("%+v, %v; want %+v", again, err, first)
 	}
-	// A caller that has found the counter missing leaves a counter unchanged that was created
-	// since.
+	// A caller that has found no counter must not change a counter that was created since then.
 	if late, err := l.seed(t.Context(), ch, floor(99)); err != nil || late != first {
 		t.Errorf("a concurrent seeder: %+v, %v; want %+v", late, err, first)
 	}
@@ -133,7 +132,7 @@ func TestSeed_concurrentSeedersAgree(t *testing.T) {
 func TestSeed_newerEpoch(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
-	// This is far above the clock of Redis.
+	// This time is far ahead of Redis's clock.
 	const known = int64(9_000_000_000_000)
 	ch := chat.NewChannelID()
 	item := event.Item{Epoch: event.Epoch(fmt.Sprintf("%d-x", known)), Seq: 5, EntryID: "1-1", Kind: event.Message, Sender: chat.NewUserID(), Frame: []byte("{}")}
@@ -198,7 +197,7 @@ func TestSeed_takesTheHighest(t *testing.T) {
 	}
 }
 
-// The part of the stream above the watermark may be longer than a page.
+// The part of the stream above the watermark may be longer than one page.
 func TestSeed_pagesTheStream(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewServer(t)
@@ -234,8 +233,8 @@ func TestSeed_pagesTheStream(t *testing.T) {
 	}
 }
 
-// sync-service may store, raise the watermark and trim during seeding. Whatever seeding has not
-// seen in the stream, it must see in PostgreSQL, so it reads PostgreSQL last.
+// sync-service may store, raise the watermark and trim during seeding. If seeding did not see an
+// event in the stream, it must see the event in PostgreSQL, so it reads PostgreSQL last.
 func TestSeed_whileSyncStores(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
@@ -356,7 +355,7 @@ func TestTailRange(t *testing.T) {
 	}
 }
 
-// A repair leaves a gap in the seqs, so list positions and seqs no longer correspond.
+// A repair leaves a gap in the seqs, so list positions no longer correspond to seqs.
 func TestTailRange_acrossARepair(t *testing.T) {
 	t.Parallel()
 	l, _, _ := newLog(t)
@@ -445,7 +444,8 @@ func TestTailRange_whileItGrows(t *testing.T) {
 	}
 }
 
-// Reading a gap far back in a long tail costs in proportion to the gap, not to the items after it.
+// The cost of reading a gap far back in a long tail is proportional to the length of the gap, not
+// to the number of items after it.
 func TestTailRange_readsLittle(t *testing.T) {
 	t.Parallel()
 	l, _, s := newLog(t)

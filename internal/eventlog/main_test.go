@@ -69,7 +69,7 @@ func message(ch chat.ChannelID, sender chat.UserID, body string) frame.Event {
 	}
 }
 
-// membership returns a member_joined or member_left of user.
+// membership returns a member_joined or member_left event for user.
 func membership(kind event.Kind, ch chat.ChannelID, user chat.UserID) frame.Event {
 	id := chat.NewEventID()
 	return frame.Event{

@@ -9,9 +9,9 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Each append gets its own answer. Batches are answered in the order in which they were written, so
-// the lane must record them in that order. The test uses more threads than cores, so that threads
-// are preempted between the two steps.
+// Each append must get its own answer. Redis answers batches in the order in which they were
+// written, so the lane must record them in that order. The test uses more threads than cores, so
+// that threads are preempted between the two steps.
 func TestAppender_eachGetsItsOwnAck(t *testing.T) {
 	before := runtime.GOMAXPROCS(16)
 	defer runtime.GOMAXPROCS(before)

@@ -62,7 +62,7 @@ func TestRepair(t *testing.T) {
 			if err != nil || len(tail) != 1 || string(tail[0].Frame) != string(all[0].Payload) || tail[0].Seq != tt.wantSeq || tail[0].Epoch != after.Epoch {
 				t.Errorf("tail %+v, %v", tail, err)
 			}
-			// A repair based on an outdated head changes nothing.
+			// A repair that is based on an outdated head changes nothing.
 			before := keysOf(t, rdb)
 			if late, err := l.Repair(t.Context(), ch, found, known, floor(99)); err != nil || late != after {
 				t.Errorf("late: %+v, %v; want %+v", late, err, after)
@@ -106,8 +106,8 @@ func TestRepair_concurrent(t *testing.T) {
 	}
 }
 
-// Redis refuses an append from an appender that has seen more than Redis has. The append continues
-// once that is resolved.
+// Redis refuses an append if the appender has seen a higher head than Redis has. The append
+// continues after the repair.
 func TestAppender_diverged(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)

@@ -14,7 +14,7 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// rows is a PostgreSQL with the same highest seq for every channel.
+// rows is a fake PostgreSQL with the same highest seq in every channel.
 type rows struct {
 	mu        sync.Mutex
 	seq       int64
@@ -52,8 +52,8 @@ func (r *rows) floor(context.Context, chat.ChannelID) (int64, error) {
 	return r.seq, r.err
 }
 
-// The counter in Redis, which was restored from an older copy, is below the stored seqs. A process
-// that has seen nothing of the channel still assigns no seq that PostgreSQL holds.
+// The counter in Redis, which was restored from an older copy, is below the stored seqs. Even a
+// process that has seen nothing of the channel must not assign a seq that PostgreSQL holds.
 func TestAppender_comparesWithPostgreSQL(t *testing.T) {
 	t.Parallel()
 	l, rdb, s := newLog(t)
@@ -65,7 +65,7 @@ func TestAppender_comparesWithPostgreSQL(t *testing.T) {
 	if err != nil || first.Seq != 1 {
 		t.Fatalf("%+v, %v", first, err)
 	}
-	// The connection breaks, and the restarted Redis is behind what was stored.
+	// The connection breaks, and the restarted Redis is behind PostgreSQL.
 	pg.set(40, "0-0", nil)
 	s.Kill(t)
 	s.Start(t)
@@ -95,8 +95,8 @@ func TestAppender_comparesWithPostgreSQL(t *testing.T) {
 	pg.mu.Unlock()
 }
 
-// While PostgreSQL is down, appends continue. Only one append waits to find that out, not the first
-// one of each channel.
+// While PostgreSQL is down, appends continue. Only one append waits until the outage is detected,
+// not the first append in each channel.
 func TestAppender_comparesLater(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)

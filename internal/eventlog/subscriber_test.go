@@ -113,7 +113,7 @@ func TestSubscriber_order(t *testing.T) {
 	e.want(t, a+"=last")
 }
 
-// After a reconnect messages may have been missed, so every topic is confirmed again.
+// After a reconnection, messages may have been missed, so every topic is confirmed again.
 func TestSubscriber_connectionKilled(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
@@ -159,7 +159,7 @@ func TestSubscriber_redisRestarted(t *testing.T) {
 	e.until(t, b+"=x")
 }
 
-// After any sequence of Subscribe and Unsubscribe, the topics that are wanted are confirmed and
+// After any sequence of Subscribe and Unsubscribe calls, the wanted topics are confirmed and
 // received, and the others are not.
 func TestSubscriber_churn(t *testing.T) {
 	t.Parallel()
@@ -200,7 +200,7 @@ func TestSubscriber_churn(t *testing.T) {
 	for i := 0; i < len(topics); i += 2 {
 		e.want(t, topics[i]+"="+strconv.Itoa(i))
 	}
-	// Each Subscribe that follows an Unsubscribe is confirmed once more.
+	// Each Subscribe after an Unsubscribe is confirmed once more.
 	for range 20 {
 		s.Unsubscribe(topics[0])
 		s.Subscribe(topics[0])
@@ -208,8 +208,9 @@ func TestSubscriber_churn(t *testing.T) {
 	}
 }
 
-// A confirmation means that messages arrive from now on. The answer to a Subscribe that was
-// followed by an Unsubscribe must not be reported as the confirmation of a later Subscribe.
+// A confirmation promises that messages arrive from now on. So if an Unsubscribe and another
+// Subscribe have followed, the answer to the first Subscribe must not be reported as the
+// confirmation of the second.
 func TestSubscriber_confirmsTheLast(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
@@ -258,7 +259,8 @@ func (h holding) Received(topic string, payload []byte) {
 	h.recorder.Received(topic, payload)
 }
 
-// Commands that the last connection did not answer are not expected to be answered by the next one.
+// Commands that were not answered on the last connection must not be expected to be answered on the
+// next one.
 func TestSubscriber_newConnectionExpectsNothing(t *testing.T) {
 	t.Parallel()
 	l := New(nil, 4)
@@ -360,7 +362,7 @@ func TestSubscriber_silentConnection(t *testing.T) {
 	e.until(t, topic+"=x")
 }
 
-// A connection that is only quiet is kept, because it answers pings.
+// A connection that is merely quiet is kept open, because it answers pings.
 func TestSubscriber_quietConnection(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)

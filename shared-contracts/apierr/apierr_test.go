@@ -11,8 +11,8 @@ import (
 	"parley.chat/shared-contracts/apierr"
 )
 
-// table is the table of error codes in websocket.md and rest.md. A new code must be added here,
-// with its statuses.
+// table contains the error codes that are documented in docs/websocket.md and docs/openapi.yaml. A
+// new code must be added here, with its statuses.
 var table = map[apierr.Code]struct{ http, close int }{
 	"bad_frame": {400, 1008}, "too_large": {413, 1009}, "invalid_body": {422, 0},
 	"unauthenticated": {401, 4501}, "forbidden": {403, 4503}, "not_found": {404, 0},
@@ -46,7 +46,7 @@ func TestCodes(t *testing.T) {
 }
 
 // TestCloseCodes_tellWhetherToReconnect checks the ranges of close codes, because a client decides
-// by the number alone whether to reconnect.
+// only by the number whether to reconnect.
 func TestCloseCodes_tellWhetherToReconnect(t *testing.T) {
 	comeBack := map[apierr.Code]bool{
 		"internal": true, "unavailable": true, "token_expired": true, "slow_consumer": true,

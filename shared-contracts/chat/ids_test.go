@@ -46,8 +46,8 @@ func TestNewIDs(t *testing.T) {
 	if v := chat.NewEventID().Version(); v != 7 {
 		t.Errorf("an event id is UUIDv%d, want 7", v)
 	}
-	// A user who knows the id of an unlisted channel may join it, so the id must not be
-	// predictable from a clock.
+	// A user who knows the id of an unlisted channel may join it, so the id must not be predictable
+	// from its time of creation.
 	if v := chat.NewChannelID().Version(); v != 4 {
 		t.Errorf("a channel id is UUIDv%d, want 4", v)
 	}

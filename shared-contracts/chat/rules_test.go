@@ -93,7 +93,7 @@ func TestCheckName(t *testing.T) {
 		{"Ann", true},
 		{"Ann 👩‍💻", true},
 		{"אנה", true},
-		{"a\u200eb", true}, // a mark does not reverse text
+		{"a\u200eb", true}, // a directional mark does not reverse text
 		{"", false},
 		{" \u200b\ufeff", false},
 		{"a\u202eb", false},

@@ -34,8 +34,8 @@ func TestTime_wire(t *testing.T) {
 	}
 }
 
-// TestNow_survivesTheWire checks that Now is unchanged after encoding and decoding. Otherwise an
-// ack and its duplicate would differ.
+// TestNow_survivesTheWire checks that encoding and decoding do not change a time that Now returned.
+// If they did, an ack and its duplicate would differ.
 func TestNow_survivesTheWire(t *testing.T) {
 	now := chat.Now()
 	var back chat.Time

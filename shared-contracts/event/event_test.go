@@ -35,7 +35,7 @@ func sample() event.Entry {
 	}
 }
 
-// golden compares got with a file in testdata, so that the wire format changes only on purpose.
+// golden compares got with a file in testdata, so that the wire format is not changed by accident.
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
 	path := filepath.Join("testdata", name)
@@ -147,8 +147,8 @@ func FuzzDecodeItem(f *testing.F) {
 	})
 }
 
-// FuzzDecodeEntry checks that no fields cause a panic and that accepted fields survive a round
-// trip.
+// FuzzDecodeEntry checks that no combination of fields causes a panic and that accepted fields
+// survive a round trip.
 func FuzzDecodeEntry(f *testing.F) {
 	m := asRead(sample())
 	text := func(name string) string { return m[name].(string) }
@@ -161,7 +161,7 @@ func FuzzDecodeEntry(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// DecodePairs returns the same entry. If a name occurs twice, the last value is used.
+		// DecodePairs must return the same entry. If a name occurs twice, the last value is used.
 		pairs := []string{"seq", "7", "payload", "?"}
 		for name, value := range asRead(e) {
 			pairs = append(pairs, name, value.(string))

@@ -24,7 +24,7 @@ func items(n int) []event.Item {
 	return all
 }
 
-// join joins items like the append script does for one call.
+// join joins items, as the append script does for one call.
 func join(all []event.Item) []byte {
 	var encoded [][]byte
 	for _, it := range all {
@@ -49,7 +49,7 @@ func TestDecodeItems(t *testing.T) {
 }
 
 // TestDecodeItems_framesAreApart checks that appending to a frame does not overwrite the next one,
-// because frames share the memory of the received message.
+// since all frames share the memory of the received message.
 func TestDecodeItems_framesAreApart(t *testing.T) {
 	b := join(items(2))
 	before := slices.Clone(b)
@@ -63,8 +63,8 @@ func TestDecodeItems_framesAreApart(t *testing.T) {
 	}
 }
 
-// TestDecodeItems_corrupt checks that the items before a corrupt one are passed on. The missing
-// ones behind it are a gap, which is repaired.
+// TestDecodeItems_corrupt checks that the items before a corrupt one are passed on. The items after
+// it leave a gap, which the hub fills.
 func TestDecodeItems_corrupt(t *testing.T) {
 	good := items(2)
 	for name, bad := range map[string]string{
@@ -125,8 +125,8 @@ func FuzzDecodeItems(f *testing.F) {
 	})
 }
 
-// FuzzItems_join checks that joined items are separated again, whatever their frames contain except
-// newlines.
+// FuzzItems_join checks that joined items can be separated again, whatever their frames contain,
+// except newlines.
 func FuzzItems_join(f *testing.F) {
 	f.Add("{}", `{"body":"1 1-a 45 1-1 message"}`)
 	f.Add("", "")

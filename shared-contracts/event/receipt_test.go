@@ -91,8 +91,8 @@ func TestDecodeReceipts_newerVersion(t *testing.T) {
 	}
 }
 
-// FuzzDecodeReceipts checks that no fields cause a panic and that accepted fields survive a round
-// trip.
+// FuzzDecodeReceipts checks that no combination of fields causes a panic and that accepted fields
+// survive a round trip.
 func FuzzDecodeReceipts(f *testing.F) {
 	m := receiptsAsRead(receipts())
 	f.Add(m["v"].(string), m["channel_id"].(string), m["moves"].(string))

@@ -23,8 +23,8 @@ func decode(data string) (all []decoded) {
 	return all
 }
 
-// TestDecode_golden decodes the frames of websocket.md in testdata/client.jsonl. The expected
-// results are in client.golden.
+// TestDecode_golden decodes the frames in testdata/client.jsonl, which are those of
+// docs/websocket.md. The expected results are in client.golden.
 func TestDecode_golden(t *testing.T) {
 	file, err := os.ReadFile("testdata/client.jsonl")
 	if err != nil {
@@ -46,7 +46,7 @@ func TestDecode_golden(t *testing.T) {
 			t.Errorf("no frame of type %s", want)
 		}
 	}
-	// A frame may contain all of them, with any whitespace between them.
+	// One WebSocket message may contain all of these objects, with any whitespace between them.
 	whole := decode(string(file))
 	var pretty bytes.Buffer
 	for line := range bytes.Lines(file) {

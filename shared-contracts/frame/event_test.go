@@ -79,7 +79,7 @@ func TestEvent_roundTrip(t *testing.T) {
 		if got, err := frame.DecodeEvent(whole); err != nil || !reflect.DeepEqual(got, e) {
 			t.Errorf("%s:\n got %+v, %v\nwant %+v", e.Type, got, err, e)
 		}
-		// The append script joins the parts in Lua, with the same result.
+		// The append script joins the parts in Lua and must get the same result.
 		if lua := string(before) + strconv.FormatInt(e.Seq, 10) + string(after); lua != string(whole) || !json.Valid(whole) {
 			t.Errorf("%s: %s", e.Type, lua)
 		}

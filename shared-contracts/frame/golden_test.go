@@ -16,7 +16,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// golden compares lines with a file in testdata, so that the wire format changes only on purpose.
+// golden compares lines with a file in testdata, so that the wire format is not changed by
+// accident.
 func golden(t *testing.T, name string, lines [][]byte) {
 	t.Helper()
 	path := filepath.Join("testdata", name)
@@ -58,5 +59,5 @@ var (
 const epoch = "1767225600000-x7f3"
 
 // hostile is a body with characters that a careless encoder corrupts: newlines, characters that are
-// escaped in HTML, the line separators of JavaScript, and quotes.
+// escaped in HTML, JavaScript's line separators, and quotes.
 const hostile = "<b>&\"\\</b>\n\ttwo\u2028three\u2029 👍"

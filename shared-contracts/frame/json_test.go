@@ -10,7 +10,7 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// The frames in the form that encoding/json encodes, with fields in the order of the wire format.
+// Frames as structs for encoding/json, with the fields in the order of the wire format.
 type (
 	messageForm struct {
 		Type       event.Kind     `json:"type"`
@@ -92,7 +92,7 @@ func FuzzAck(f *testing.F) {
 }
 
 // FuzzDecodePlain checks that the plain decoder and encoding/json decode the same objects, and that
-// none is decoded twice or skipped where one takes over from the other.
+// no object is decoded twice or skipped when the plain decoder falls back to encoding/json.
 func FuzzDecodePlain(f *testing.F) {
 	const id = `"6f2c8f0e-4a5b-4c3d-9e1f-0a1b2c3d4e5f"`
 	plain := `{"type":"send","ref":"1","channel_id":` + id + `,"client_id":` + id + `,"body":"hello"}`
@@ -141,7 +141,8 @@ func FuzzDecodePlain(f *testing.F) {
 	})
 }
 
-// TestHotPath_allocations bounds the allocations per frame, so that an additional one is noticed.
+// TestHotPath_allocations limits the number of allocations per frame, so that an additional one is
+// noticed.
 func TestHotPath_allocations(t *testing.T) {
 	client := chat.NewClientID()
 	e := Event{

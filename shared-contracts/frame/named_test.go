@@ -8,8 +8,8 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// TestNamedUserIn checks that NamedUserIn finds the user in the bytes of a frame, whatever its
-// texts contain.
+// TestNamedUserIn checks that NamedUserIn finds the user in the bytes of a frame, no matter what
+// its texts contain.
 func TestNamedUserIn(t *testing.T) {
 	ann, bob, id := chat.NewUserID(), chat.NewUserID(), chat.NewEventID()
 	trick := `","sender_id":"` + bob.String() + `","user_id":"` + bob.String()

@@ -18,7 +18,7 @@ func goldenEvents(t testing.TB) [][]byte {
 }
 
 // TestScanMessage_acceptsWhatEncodeWrites checks that the fast path handles every encoded message.
-// A frame that it rejects would still be decoded, but slowly.
+// A frame that the fast path rejects would still be decoded, but slowly.
 func TestScanMessage_acceptsWhatEncodeWrites(t *testing.T) {
 	t.Parallel()
 	for _, b := range goldenEvents(t) {

@@ -52,7 +52,7 @@ func TestOf_golden(t *testing.T) {
 	}
 }
 
-// names returns the name that every builder builds for partition p, by builder.
+// names maps each builder to the name that it builds for partition p.
 func names(p int) map[string]string {
 	c := chat.ChannelID{UUID: uuid.MustParse("0b0e7a52-6d0a-4c0f-9d58-3f8f6a1d2c11")}
 	u := chat.UserID{UUID: uuid.MustParse("019b7d5c-0000-7000-8000-0000000000aa")}
@@ -93,8 +93,8 @@ func TestNames_golden(t *testing.T) {
 	}
 }
 
-// TestNames_areAll checks that every builder of a partition's name (its first parameter is p) is in
-// names, so that the other tests cover it.
+// TestNames_areAll checks that names contains every builder of a partition's name (a function whose
+// first parameter is p), so that the other tests cover it.
 func TestNames_areAll(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "rediskey.go", nil, 0)
 	if err != nil {
@@ -112,8 +112,8 @@ func TestNames_areAll(t *testing.T) {
 	}
 }
 
-// TestNames_haveOneTag checks that every name has exactly one hash tag, which contains the first
-// brace. So a script may access all keys of a partition.
+// TestNames_haveOneTag checks that every name has exactly one hash tag, which starts at the first
+// brace. This allows a script to access all keys of a partition.
 func TestNames_haveOneTag(t *testing.T) {
 	tags := regexp.MustCompile(`\{[^}]*\}`)
 	for _, p := range []int{0, 7, 15, 16383} {

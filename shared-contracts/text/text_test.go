@@ -14,7 +14,7 @@ import (
 	"parley.chat/shared-contracts/text"
 )
 
-// vectors reads a file of inputs and results that the web page's tests use too.
+// vectors reads a file of inputs and expected results, which the web page's tests use as well.
 func vectors[T any](t testing.TB, name string) (all []T) {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join("vectors", name+".json"))
@@ -89,7 +89,8 @@ func TestEmoji(t *testing.T) {
 	}
 }
 
-// FuzzEmoji checks that the form of an emoji is stable and fits into a frame.
+// FuzzEmoji checks that normalizing an emoji again does not change it, and that it fits into a
+// frame.
 func FuzzEmoji(f *testing.F) {
 	for _, seed := range []string{"👍", "❤", "❤️", " 👍", "👩‍💻", "1⃣", "#", "\xff"} {
 		f.Add(seed)

@@ -121,7 +121,7 @@ func TestRun_keys(t *testing.T) {
 	if out, err := keys("prune"); err != nil || out != "" {
 		t.Errorf("prune = %q, %v", out, err)
 	}
-	// Once the keys are years old, prune deletes the one that no longer signs.
+	// When both keys are years old, prune deletes the key that is no longer used for signing.
 	files, err := filepath.Glob(filepath.Join(dir, "*.pem"))
 	if err != nil || len(files) != 2 {
 		t.Fatalf("files = %v, %v", files, err)

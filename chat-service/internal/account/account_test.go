@@ -35,7 +35,7 @@ const (
 	otherPassword = "battery staple horse"
 )
 
-// home is the device of users whose device does not matter.
+// home is a device for tests in which the device does not matter.
 var home = device{userAgent: "test", address: netip.MustParseAddr("192.0.2.1")}
 
 // noPictures refuses every picture.
@@ -148,8 +148,7 @@ func wantCode(t testing.TB, what string, err error, code apierr.Code) {
 	}
 }
 
-// TestClean checks that housekeeping removes what expired longer ago than its limit, and nothing
-// newer.
+// TestClean checks that housekeeping removes only the rows that expired longer ago than its limit.
 func TestClean(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, noLimit, func(c *Config) { c.RefreshTTL = 24 * time.Hour })

@@ -76,8 +76,8 @@ func TestLogin_limitPerBlock(t *testing.T) {
 	}
 }
 
-// TestGuessAtLogin_subjects checks who shares a limit of wrong passwords. Two logins share it
-// exactly if they have the same subject.
+// TestGuessAtLogin_subjects checks which logins share a limit on wrong passwords: those with the
+// same subject, and no others.
 func TestGuessAtLogin_subjects(t *testing.T) {
 	t.Parallel()
 	ann := &user{ID: chat.NewUserID()}
@@ -110,7 +110,7 @@ func TestGuessAtLogin_subjects(t *testing.T) {
 	}
 }
 
-// refusing is a Limits that refuses one use and records what is taken and returned.
+// refusing is a Limits that refuses one use and records the tokens that are taken and returned.
 type refusing struct {
 	refused ratelimit.Use
 	err     error
@@ -135,8 +135,8 @@ func (r *refusing) Return(_ context.Context, uses ...ratelimit.Use) {
 
 func (r *refusing) Forget(context.Context, ...ratelimit.Use) {}
 
-// TestTakeInTurn checks that a refused request takes back what it has counted, whatever the reason,
-// and that a client sees the given message only if a limit is used up.
+// TestTakeInTurn checks that a refused request returns the tokens that it has taken, whatever the
+// reason, and that a client sees the given message only if a limit is used up.
 func TestTakeInTurn(t *testing.T) {
 	t.Parallel()
 	uses := []ratelimit.Use{{Subject: "narrow"}, {Subject: "wide"}, {Subject: "wider"}}

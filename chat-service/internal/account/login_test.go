@@ -11,7 +11,7 @@ import (
 	"parley.chat/shared-contracts/apierr"
 )
 
-// TestLogin_renewsOldHashes checks that a login replaces a hash that was made with other
+// TestLogin_renewsOldHashes checks that a login replaces a hash that was computed with other
 // parameters.
 func TestLogin_renewsOldHashes(t *testing.T) {
 	t.Parallel()

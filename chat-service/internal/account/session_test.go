@@ -12,8 +12,8 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// TestRefresh_race sends the same refresh token in several concurrent requests. One of them gets
-// new tokens, which the other requests invalidate, so a copied token is useless.
+// TestRefresh_race sends the same refresh token in several concurrent requests. One request gets
+// new tokens, but the others cause these to be revoked, so a copied token is useless.
 func TestRefresh_race(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, noLimit)
@@ -53,7 +53,7 @@ func TestRefresh_race(t *testing.T) {
 	}
 }
 
-// TestEndAll_many checks that all sessions of a user end however many there are, with one
+// TestEndAll_many checks that all sessions of a user end, no matter how many there are, with one
 // revocation each, and that no other session ends.
 func TestEndAll_many(t *testing.T) {
 	t.Parallel()

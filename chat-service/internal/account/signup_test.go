@@ -68,7 +68,7 @@ func TestErasure_concurrentSignup(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(context.Background()) }()
-	// The same statements as the deletion, not committed yet.
+	// Runs the statements of a deletion, but does not commit them yet.
 	for _, sql := range []string{
 		"update users set username = '~gone', lookalike = null, email = 'x@deleted.invalid', deleted_at = now() where id = '" + ann.ID.String() + "'",
 		"insert into reserved_names values (name_digest('" + names.Key("ann") + "'), now() + interval '1 day')",

@@ -54,7 +54,7 @@ func TestGenerated(t *testing.T) {
 }
 
 // TestProblemCodes checks that the document lists exactly the error codes that REST responses can
-// have, without the codes that only WebSockets use.
+// have, and none of the codes that occur only over WebSockets.
 func TestProblemCodes(t *testing.T) {
 	t.Parallel()
 	doc, err := api.Load()

@@ -20,7 +20,7 @@ import (
 	"testing"
 )
 
-// drawn returns a picture in one colour; with alpha, its left half is transparent.
+// drawn returns a picture in one color; with alpha, its left half is transparent.
 func drawn(width, height int, alpha bool) image.Image {
 	m := image.NewNRGBA(image.Rect(0, 0, width, height))
 	for y := range height {
@@ -53,8 +53,8 @@ func encoded(t *testing.T, format string, m image.Image) []byte {
 	return out.Bytes()
 }
 
-// TestMake checks that the result is a small square PNG or JPEG without other data of the original
-// file.
+// TestMake checks that the result is a small square PNG or JPEG without any other data from the
+// original file.
 func TestMake(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

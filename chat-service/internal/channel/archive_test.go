@@ -8,8 +8,8 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// TestRestore checks who can become the owner of which archived channel, and that a refused restore
-// changes nothing.
+// TestRestore checks which users can become the owner of which archived channels, and that a
+// refused restore changes nothing.
 func TestRestore(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -140,8 +140,8 @@ func wantCode(t testing.TB, what string, err error, code apierr.Code) {
 	}
 }
 
-// TestAdmit checks which error a user who is not a member gets. The error must not reveal a channel
-// that the user cannot join.
+// TestAdmit checks the error that a non-member gets. The error must not reveal that a channel
+// exists if the user cannot join it.
 func TestAdmit(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -213,7 +213,7 @@ func TestAdmit_arriving(t *testing.T) {
 	}
 }
 
-// TestAdmitReader_mark checks that the watermark is that of the channel's partition.
+// TestAdmitReader_mark checks that the returned watermark belongs to the channel's partition.
 func TestAdmitReader_mark(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -13,7 +13,7 @@ import (
 )
 
 // TestRemoveMember_successor checks who owns a channel after a member has left, and which outbox
-// rows announce it.
+// rows announce the change.
 func TestRemoveMember_successor(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -26,8 +26,8 @@ func TestQueryBuilder(t *testing.T) {
 	}
 }
 
-// TestPositions checks where the head of a channel comes from: Redis if it has a counter of the
-// channel, and the newest row otherwise, even while Redis is down.
+// TestPositions checks the source of a channel's head: the counter in Redis if there is one, and
+// the newest row if not, or if Redis is down.
 func TestPositions(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -165,8 +165,8 @@ func TestInsertMember_again(t *testing.T) {
 	}
 }
 
-// TestHidden checks that a group looks to users outside as if it did not exist, whether or not the
-// user they name exists.
+// TestHidden checks that to a non-member, a group looks as if it did not exist, whether or not the
+// user named in the request exists.
 func TestHidden(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "ann", "bob", "eve")

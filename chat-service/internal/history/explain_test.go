@@ -34,7 +34,7 @@ type plan struct {
 }
 
 // TestPage_oneIndexRange reads pages of a channel with 900,000 rows, in a table of 1,000,000 rows.
-// Wherever the page is, the query must be one range scan of the primary key that reads no more rows
+// For every page, the query must be a single range scan of the primary key that reads no more rows
 // than the page needs.
 func TestPage_oneIndexRange(t *testing.T) {
 	t.Parallel()
@@ -109,7 +109,7 @@ func TestPage_oneIndexRange(t *testing.T) {
 			t.Errorf("%s reads %v rows and %d filtered rows from %d blocks", name, scan.Rows, scan.Removed, p.Hit+p.Read)
 		}
 	}
-	// The complete page query, with a generic plan, as for a prepared statement.
+	// Explains the complete page query with a generic plan, as a prepared statement would get.
 	conn, err := pool.Acquire(context.Background())
 	if err != nil {
 		t.Fatal(err)

@@ -325,7 +325,7 @@ func TestAuthenticate_twoCookies(t *testing.T) {
 }
 
 // TestAuthenticate_notYet checks that a token from the future gets 503 rather than 401: a wrong
-// clock is no reason to log in again.
+// clock must not make a user log in again.
 func TestAuthenticate_notYet(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)

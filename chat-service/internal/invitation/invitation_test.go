@@ -84,7 +84,7 @@ func (f *fixture) notices() string {
 	return *got
 }
 
-// TestAcquainted checks what makes two users know each other. Each case is about users of its own.
+// TestAcquainted checks when two users count as knowing each other. Each case has its own users.
 func TestAcquainted(t *testing.T) {
 	t.Parallel()
 	contact := func(mine, theirs string) func(*fixture) {
@@ -166,8 +166,8 @@ func TestAdd_again(t *testing.T) {
 	}
 }
 
-// TestAdd_limits checks the limits of open invitations to one user, which declined ones do not
-// count against.
+// TestAdd_limits checks the limits on open invitations to one user. Declined invitations do not
+// count.
 func TestAdd_limits(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "ann", "bob", "eve", "dan")
@@ -196,7 +196,7 @@ func TestAdd_limits(t *testing.T) {
 	if refused("ann") {
 		t.Error("declined invitations count")
 	}
-	fill("dan", maxOpen-3) // open are one of ann and one of eve
+	fill("dan", maxOpen-3) // two are open: one from ann and one from eve
 	if refused("eve") {
 		t.Error("the last invitation within the limit of a user was refused")
 	}
@@ -239,7 +239,7 @@ func TestEnd(t *testing.T) {
 	}); got != "" {
 		t.Errorf("bob entered a group: %q", got)
 	}
-	// Of eve, one invitation that she got and one that she sent.
+	// The end of two of eve's invitations is announced: one that she got and one that she sent.
 	if got := in(func(ctx context.Context, tx bun.Tx) error { return EndAll(ctx, tx, f.users["eve"]) }); got != "bob removed, eve removed" {
 		t.Errorf("eve deleted her account: %q", got)
 	}

@@ -47,8 +47,8 @@ func text(t *testing.T, pool *pgxpool.Pool, sql string, args ...any) (s string) 
 	return s
 }
 
-// TestFill_oldestFirst checks that the oldest of several lookalike names gets the key of the name,
-// and each newer one a key of its own.
+// TestFill_oldestFirst checks that the oldest of several lookalike names gets the shared key, and
+// each newer one a key of its own.
 func TestFill_oldestFirst(t *testing.T) {
 	t.Parallel()
 	k, pool := open(t)
@@ -78,8 +78,8 @@ func TestFill_oldestFirst(t *testing.T) {
 	}
 }
 
-// TestFill_batches checks that more names than one batch get their keys, except deleted ones and
-// direct channels, which have no names of their own.
+// TestFill_batches checks that all names get their keys even if they do not fit into one batch.
+// Deleted channels, and direct channels, which have no names, get none.
 func TestFill_batches(t *testing.T) {
 	t.Parallel()
 	k, pool := open(t)

@@ -100,11 +100,11 @@ func TestCheckBody(t *testing.T) {
 	}
 }
 
-// TestUnblocked checks that a mention is dropped whichever of the two users has blocked the other.
+// TestUnblocked checks that a mention is dropped if either of the two users has blocked the other.
 func TestUnblocked(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	other, channel := chat.NewUserID(), chat.NewUserID() // the mention of all members is the channel's id
+	other, channel := chat.NewUserID(), chat.NewUserID() // the channel's id stands for a mention of all members
 	all := func() []chat.UserID { return []chat.UserID{channel, f.bob, other} }
 	for _, tt := range []struct {
 		name, by string

@@ -152,7 +152,8 @@ func (s *summary) add(m families) {
 	}
 }
 
-// streams returns the sums over all partitions and, for ages, the maximum.
+// streams returns the figures for all partitions together: the maximum of the ages, and the sum of
+// every other figure.
 func (s *summary) streams() api.OpsStreams {
 	out := api.OpsStreams{
 		Known: s.known, MemoryOverBudget: s.overBudget, Vanished: s.vanished, UnsafeSettings: slices.Sorted(maps.Keys(s.unsafe)),

@@ -41,8 +41,8 @@ func text(n *int64) string {
 	return fmt.Sprint(*n)
 }
 
-// TestGather checks that counters are added up over all instances, and that the largest value of a
-// stream gauge is used once.
+// TestGather checks that counters are summed over all instances, and that a stream gauge, which
+// every instance reports, counts only once, with its largest value.
 func TestGather(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64

@@ -191,7 +191,7 @@ func TestRelay_many(t *testing.T) {
 	f := newFixture(t, 3)
 	ann := f.user("ann")
 	channels := []chat.ChannelID{f.channel(), f.channel(), f.channel()}
-	const n = 250 // more than one round relays per channel
+	const n = 250 // more rows per channel than one round relays
 	var rows []Row
 	var want []string
 	for i := range n {
@@ -239,8 +239,8 @@ func TestRelay_malformedRowsDoNotBlock(t *testing.T) {
 	}
 }
 
-// TestAdd_pages checks that a change that concerns many users becomes several rows, which together
-// name each user once.
+// TestAdd_pages checks that a change that affects many users is split into several rows, which
+// together name each user once.
 func TestAdd_pages(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, 0)

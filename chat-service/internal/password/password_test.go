@@ -82,7 +82,7 @@ func TestHasher_isBounded(t *testing.T) {
 }
 
 // TestVerify_forms checks that the composition of characters does not matter, even for a hash that
-// was made before passwords were normalized. Such a hash is reported as outdated.
+// was computed before passwords were normalized. Such a hash is reported as outdated.
 func TestVerify_forms(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, Config{MemoryMiB: 1, Time: 1})
@@ -112,7 +112,7 @@ func TestCheck(t *testing.T) {
 		"tr0ub4dor&3":                   true,
 		"пароль-щука":                   true,
 		"ääääääää":                      true,
-		strings.Repeat("e\u0301", 200):  true, // each of them is one character when composed
+		strings.Repeat("e\u0301", 200):  true, // each of these sequences is a single character when composed
 		strings.Repeat("e\u0301a", 100): true,
 		strings.Repeat("e\u0301", 7):    false,
 		strings.Repeat("e\u0301", 201):  false,

@@ -37,8 +37,8 @@ func wait(t *testing.T, q *queue, work func() error) <-chan error {
 	return out
 }
 
-// busy returns a queue for one caller at a time, whose turn is in use, with the given number of
-// places to wait.
+// busy returns a queue that serves one caller at a time and is serving one now, with room for the
+// given number of waiting callers.
 func busy(t *testing.T, room int) *queue {
 	t.Helper()
 	q := &queue{free: 1, room: room}
@@ -49,7 +49,7 @@ func busy(t *testing.T, room int) *queue {
 }
 
 // TestQueue_homeNetwork fills the queue from 256 networks of one household. Other callers, even
-// from the same /48, still get a place and are served next.
+// from other networks in the same /48, still get a place and are served next.
 func TestQueue_homeNetwork(t *testing.T) {
 	t.Parallel()
 	q := busy(t, 64)
@@ -79,7 +79,7 @@ func TestQueue_homeNetwork(t *testing.T) {
 	for _, addr := range []string{"2001:db8:1:200::1", "2001:db8:2::1", "192.0.2.1"} {
 		others[addr] = waitFull(t, q, from(addr))
 	}
-	for range 6 { // each of the others gets its turn within these six
+	for range 6 { // each of the other callers is served among these six
 		q.leave()
 	}
 	for addr, out := range others {
@@ -182,8 +182,8 @@ func TestQueue_knownFirst(t *testing.T) {
 	}
 }
 
-// TestQueue_givesUp checks that a cancelled caller leaves no trace, and that a turn that is
-// assigned at the same time is not lost.
+// TestQueue_givesUp checks that a canceled caller leaves no trace, and that a turn that is assigned
+// to it at that moment is not lost.
 func TestQueue_givesUp(t *testing.T) {
 	t.Parallel()
 	q := busy(t, 100)

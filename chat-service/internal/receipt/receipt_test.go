@@ -71,7 +71,7 @@ func (f *fixture) exec(sql string, args ...any) {
 }
 
 // TestMove checks that a member's positions only move forward, up to the newest event, and never
-// below what PostgreSQL holds. Redis may not have the channel yet.
+// below what PostgreSQL holds. Redis may not know the channel yet.
 func TestMove(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "ann", "bob")
@@ -93,7 +93,7 @@ func TestMove(t *testing.T) {
 		if want := (eventlog.Receipt{Delivered: tt.wantDelivered, Read: tt.want}); err != nil || got != want {
 			t.Errorf("move to %d and %d: %+v, %v; want %+v", tt.delivered, tt.read, got, err, want)
 		}
-		// Other members would see a position below this one move backwards.
+		// If a lower position were stored, other members would see this one move backward.
 		if held, err := f.log.HeldReceipts(t.Context(), f.channel, tt.who); err != nil || held[tt.who] != got {
 			t.Errorf("move to %d and %d: Redis holds %+v, %v; want %+v", tt.delivered, tt.read, held[tt.who], err, got)
 		}
@@ -161,8 +161,8 @@ func TestMessageIn(t *testing.T) {
 	}
 }
 
-// TestReceipts_addressees checks whom a message counts as sent to, and that the greater position of
-// Redis and PostgreSQL counts.
+// TestReceipts_addressees checks which members count as recipients of a message, and that the
+// greater of the positions in Redis and PostgreSQL counts.
 func TestReceipts_addressees(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "sender", "asker", "redis", "rows", "late", "blocked", "blocker")

@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// fixture is the marks of a deployment in which the users ann and bob have a session each.
+// fixture is a deployment in which the users ann and bob have one session each.
 type fixture struct {
 	*Marks
 	t          testing.TB
@@ -84,8 +84,8 @@ func TestMarks(t *testing.T) {
 	}
 }
 
-// TestEnded_redisDown checks that PostgreSQL decides while Redis does not answer, and for a while
-// afterwards: Redis may lack the marks of sessions that have ended in the meantime.
+// TestEnded_redisDown checks that PostgreSQL decides while Redis does not respond, and for a while
+// after that, because Redis may lack the marks for sessions that ended during the outage.
 func TestEnded_redisDown(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -96,7 +96,7 @@ func TestEnded_redisDown(t *testing.T) {
 	f.exec("update sessions set revoked_at = now() where id = $1", f.anns.String())
 	f.want("an ended session", f.ann, f.anns, true)
 
-	f.redis.Start(t) // without a mark of the session
+	f.redis.Start(t) // without a mark for the session
 	f.want("an ended session, soon after Redis is back", f.ann, f.anns, true)
 	f.failedAt.Store(time.Now().Add(-redisBackoff).UnixNano())
 	f.want("an ended session without a mark, later", f.ann, f.anns, false)
@@ -106,8 +106,8 @@ func TestEnded_redisDown(t *testing.T) {
 	f.want("a session that was marked later", f.ann, f.anns, true)
 }
 
-// TestEnded_noAnswer checks that a request fails if neither store answers, and that the end of the
-// request itself does not count as a failure of Redis.
+// TestEnded_noAnswer checks that a request fails if neither store responds, and that a canceled
+// request does not count as a failure of Redis.
 func TestEnded_noAnswer(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

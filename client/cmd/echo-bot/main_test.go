@@ -23,7 +23,7 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// waitTimeout bounds every wait of a test, on a machine that may be very busy.
+// waitTimeout bounds every wait in a test. It is long, because the machine may be very busy.
 const waitTimeout = 2 * time.Minute
 
 var (
@@ -115,7 +115,7 @@ func (s *server) sendLocked(data []byte) {
 	_ = s.conn.WriteMessage(websocket.TextMessage, data) // an error means that the bot is gone
 }
 
-// say sends an event of a user and returns its id.
+// say sends a message event from a user and returns the event's id.
 func (s *server) say(by chat.UserID, body string, mentions ...chat.UserID) chat.EventID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -173,7 +173,7 @@ func password(p string) func(string) string {
 	return func(name string) string { return map[string]string{"ECHO_PASSWORD": p}[name] }
 }
 
-// TestAnswers checks which messages the bot answers, and with what.
+// TestAnswers checks which messages the bot answers, and the answers.
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -218,7 +218,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// TestMarksAsRead checks that messages are marked as read, whether they are answered or not, so
+// TestMarksAsRead checks that messages are marked as read, whether the bot answers them or not, so
 // that the next run does not answer them again.
 func TestMarksAsRead(t *testing.T) {
 	t.Parallel()
@@ -237,8 +237,8 @@ func TestMarksAsRead(t *testing.T) {
 	}
 }
 
-// TestAnswersUnread checks that the bot answers what it missed while it was away, and only that:
-// unread messages of others, before the first event that it will receive.
+// TestAnswersUnread checks that the bot answers exactly the messages that it missed while it was
+// not running: unread messages from others that precede the first event that it will receive.
 func TestAnswersUnread(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, chat.Direct)
@@ -293,7 +293,7 @@ func TestRun_signsUp(t *testing.T) {
 	}
 }
 
-// TestRun_refuses checks the errors of a program that cannot begin.
+// TestRun_refuses checks the errors with which the program refuses to start.
 func TestRun_refuses(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, chat.Public)

@@ -13,8 +13,8 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// TestTyped_refused checks what the user learns about input that is not carried out, and that it
-// counts as not sent.
+// TestTyped_refused checks the message to the user when input cannot be carried out, and that the
+// input counts as not sent.
 func TestTyped_refused(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -49,7 +49,7 @@ func TestTyped_refused(t *testing.T) {
 	}
 }
 
-// TestTyped checks the input that needs no server.
+// TestTyped checks input that the program handles without the server.
 func TestTyped(t *testing.T) {
 	t.Parallel()
 	s, out := testScreen(t, nil)
@@ -66,7 +66,7 @@ func TestTyped(t *testing.T) {
 	}
 }
 
-// TestCommands_documented checks that every command of the help text exists.
+// TestCommands_documented checks that every command in the help text exists.
 func TestCommands_documented(t *testing.T) {
 	t.Parallel()
 	names := regexp.MustCompile(`(?m)^  (/\w+)`).FindAllStringSubmatch(commands, -1)
@@ -104,14 +104,15 @@ func TestFind_channel(t *testing.T) {
 			t.Errorf("%q: %s, %v, want %q", name, got, err, want)
 		}
 	}
-	bob := chat.NewChannelID() // a channel that is called like the user
+	bob := chat.NewChannelID() // a channel with the same name as the user
 	s.channels[bob] = frame.ChannelSummary{ChannelID: bob, Name: "bob"}
 	if got, err := s.find("bob"); got != bob || err != nil {
 		t.Errorf("bob: %s, %v, want the channel of that name", got, err)
 	}
 }
 
-// TestCommands_requests checks which requests commands make, and which channel is current then.
+// TestCommands_requests checks which requests each command makes, and which channel is current
+// after it.
 func TestCommands_requests(t *testing.T) {
 	t.Parallel()
 	made, bob := chat.NewChannelID(), chat.NewUserID()

@@ -26,7 +26,8 @@ var (
 	noon = chat.At(time.Date(2026, 1, 2, 12, 34, 0, 0, time.Local))
 )
 
-// testScreen returns a screen in the channel tea, of a client that never connects, and its output.
+// testScreen returns a screen for a client that never connects, with the current channel tea, and
+// the screen's output.
 func testScreen(t *testing.T, rest http.HandlerFunc) (*screen, *bytes.Buffer) {
 	t.Helper()
 	if rest == nil {
@@ -47,7 +48,7 @@ func testScreen(t *testing.T, rest http.HandlerFunc) (*screen, *bytes.Buffer) {
 	return s, &out
 }
 
-// answer returns a REST API that gives one answer.
+// answer returns a REST API that gives the same answer to every request.
 func answer(status int, format string, args ...any) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
@@ -111,7 +112,8 @@ func TestShow(t *testing.T) {
 	}
 }
 
-// TestShow_typingOnce checks that typing is shown when it begins, and again only after a message.
+// TestShow_typingOnce checks that typing is shown when it begins, and not again until a message has
+// arrived.
 func TestShow_typingOnce(t *testing.T) {
 	t.Parallel()
 	s, out := testScreen(t, nil)
@@ -125,7 +127,7 @@ func TestShow_typingOnce(t *testing.T) {
 	}
 }
 
-// TestShow_left checks that the input does not go to a channel that the user has left.
+// TestShow_left checks that no input is sent to a channel that the user has left.
 func TestShow_left(t *testing.T) {
 	t.Parallel()
 	s, out := testScreen(t, nil)
@@ -135,8 +137,8 @@ func TestShow_left(t *testing.T) {
 	}
 }
 
-// TestJoined checks what is shown of a channel that is followed from now on: its name and counts,
-// and the newest messages if it becomes the current one.
+// TestJoined checks what is shown when a channel is followed: its name and counts and, if it
+// becomes the current channel, its newest messages.
 func TestJoined(t *testing.T) {
 	t.Parallel()
 	attic := chat.NewChannelID()
@@ -172,7 +174,7 @@ func TestJoined(t *testing.T) {
 	}
 }
 
-// TestHistory checks how messages of the history are shown, and that the same messages are not
+// TestHistory checks how messages from the history are shown, and that the same messages are not
 // shown again when they arrive as events.
 func TestHistory(t *testing.T) {
 	t.Parallel()
@@ -209,8 +211,8 @@ func TestReset(t *testing.T) {
 	}
 }
 
-// TestForget checks that commands do not apply to a deleted message, or to one in the channel that
-// was current before.
+// TestForget checks that commands do not apply to a deleted message or to a message in the
+// previously current channel.
 func TestForget(t *testing.T) {
 	t.Parallel()
 	s, _ := testScreen(t, nil)
@@ -232,7 +234,7 @@ func TestForget(t *testing.T) {
 	}
 }
 
-// TestName checks how channels are named.
+// TestName checks the names that are shown for channels.
 func TestName(t *testing.T) {
 	t.Parallel()
 	s, _ := testScreen(t, nil)
@@ -249,7 +251,8 @@ func TestName(t *testing.T) {
 	}
 }
 
-// TestSnippets checks that messages are cut to a short line, and that only the newest are kept.
+// TestSnippets checks that messages are shortened to one line, and that only the newest ones are
+// kept.
 func TestSnippets(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]string{
@@ -279,7 +282,8 @@ func TestSnippets(t *testing.T) {
 	}
 }
 
-// TestLearnPeers checks that a direct channel is named after its other user, whom REST reports.
+// TestLearnPeers checks that a direct channel is named after its other user, whose name comes from
+// a REST response.
 func TestLearnPeers(t *testing.T) {
 	t.Parallel()
 	direct := chat.NewChannelID()

@@ -26,7 +26,7 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// waitTimeout bounds every wait of a test, on a machine that may be very busy.
+// waitTimeout bounds every wait in a test. It is long, because the machine may be very busy.
 const waitTimeout = 2 * time.Minute
 
 // server is a fake server with one user and the channel tea. It answers every send with answer.
@@ -120,8 +120,8 @@ func (s *server) pipe(t *testing.T, input string, args ...string) (string, error
 	return out.String(), err
 }
 
-// TestPiped checks that the program ends when all input is acknowledged, and otherwise reports what
-// was not sent.
+// TestPiped checks that the program ends when all input is acknowledged, and that it reports any
+// input that was not sent.
 func TestPiped(t *testing.T) {
 	t.Parallel()
 	refuse := func(f frame.Client) ([]byte, int) {
@@ -164,8 +164,8 @@ func TestPiped(t *testing.T) {
 	}
 }
 
-// TestPiped_bounded checks that the program reads only so much input ahead of the acknowledgements:
-// a large file must not be read into memory at once.
+// TestPiped_bounded checks that the program reads only a limited amount of input ahead of the
+// acknowledgements, so that a large file is never in memory as a whole.
 func TestPiped_bounded(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -206,7 +206,7 @@ func TestPiped_bounded(t *testing.T) {
 	select {
 	case n := <-written:
 		t.Errorf("%d lines are read while none is acknowledged, want about %d", n, maxUnsent)
-	case <-time.After(200 * time.Millisecond): // the rest would be read in a few milliseconds
+	case <-time.After(200 * time.Millisecond): // reading the rest would take only a few milliseconds
 	}
 	close(release)
 	err := <-ended
@@ -217,7 +217,7 @@ func TestPiped_bounded(t *testing.T) {
 	}
 }
 
-// TestRun_join checks that no input goes anywhere if the given channel cannot be joined.
+// TestRun_join checks that no input is sent if the given channel cannot be joined.
 func TestRun_join(t *testing.T) {
 	t.Parallel()
 	for arg, want := range map[string]string{chat.NewChannelID().String(): "no such channel", "tea": "join tea"} {
@@ -228,8 +228,8 @@ func TestRun_join(t *testing.T) {
 	}
 }
 
-// TestRun_login checks how a session begins: by login, which shows the device token of the last
-// one, by signup, or from the file.
+// TestRun_login checks how a session begins: by a login, which presents the device token from the
+// last session; by a signup; or from the file.
 func TestRun_login(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -293,7 +293,7 @@ func TestRun_flags(t *testing.T) {
 	}
 }
 
-// TestDescribe checks that a refusal is shown with its message, and says what to do.
+// TestDescribe checks that a refusal is shown with its message and with advice for the user.
 func TestDescribe(t *testing.T) {
 	t.Parallel()
 	for want, err := range map[string]error{
@@ -308,8 +308,8 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
-// TestTasks checks that the result of a command that waits for an answer is shown, and that its
-// failure counts as not sent.
+// TestTasks checks that the result of a command that waits for an answer is shown, and that a
+// command that fails counts as not sent.
 func TestTasks(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -319,7 +319,7 @@ func TestTasks(t *testing.T) {
 		refused int
 	}{
 		{"3 online", nil, "  · 3 online\n", 0},
-		{"", nil, "", 0}, // its event shows the result
+		{"", nil, "", 0}, // the event will show the result
 		{"0 online", client.ErrOffline, "  · ✗ /who: client: not connected\n", 1},
 	} {
 		s, out := testScreen(t, nil)
@@ -336,10 +336,11 @@ func TestTasks(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	s.start(ctx, "/who", func() (string, error) { return "", nil })
-	s.tasks.Wait() // although nobody receives the result
+	s.tasks.Wait() // even though nobody receives the result
 }
 
-// TestReadLines checks that the lines end with the input, or when the program ends.
+// TestReadLines checks that the channel of lines is closed at the end of the input, or when the
+// program ends.
 func TestReadLines(t *testing.T) {
 	t.Parallel()
 	var got []string
@@ -356,7 +357,7 @@ func TestReadLines(t *testing.T) {
 	for range lines {
 		n++
 	}
-	if n > 100 { // each time there is an even chance that the end is noticed
+	if n > 100 { // each time, the end is noticed with a probability of one half
 		t.Errorf("%d lines after the end", n)
 	}
 }

@@ -53,8 +53,8 @@ func logIn(t *testing.T, server, file string) *kept {
 	return keep(t.Context(), server, file, session, io.Discard)
 }
 
-// TestKept_shared checks that however many programs use one session at the same time, each refresh
-// token is used once, and all programs have the newest token.
+// TestKept_shared checks that when several programs use one session at the same time, each refresh
+// token is used only once, and all programs get the newest token.
 func TestKept_shared(t *testing.T) {
 	t.Parallel()
 	i := &issuer{}
@@ -90,8 +90,8 @@ func TestKept_shared(t *testing.T) {
 	}
 }
 
-// TestKept_anotherLogin checks that a login that is stored in the same file does not affect the
-// sessions of other programs.
+// TestKept_anotherLogin checks that a new login, which overwrites the file, does not affect the
+// sessions of programs that are already running.
 func TestKept_anotherLogin(t *testing.T) {
 	t.Parallel()
 	i := &issuer{}

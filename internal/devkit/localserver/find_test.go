@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// script creates an executable in dir.
+// script creates an executable script in dir.
 func script(t *testing.T, dir, name, body string) {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o755); err != nil {

@@ -12,7 +12,7 @@ import (
 func TestInstall_apt(t *testing.T) {
 	root := t.TempDir()
 	policy := filepath.Join(root, "usr/sbin/policy-rc.d")
-	// apt-get records its arguments, and whether services are prevented from starting.
+	// This fake apt-get records its arguments, and whether services are prevented from starting.
 	script(t, root+"/bin", "apt-get", `echo "$@ $DEBIAN_FRONTEND $(`+policy+`; echo $?) $(cat `+root+`/etc/postgresql-common/createcluster.d/parley.conf)"`)
 	t.Setenv("PATH", root+"/bin:/bin:/usr/bin")
 	for _, tt := range []struct {
@@ -62,7 +62,7 @@ func TestInstall_keepsExistingPolicy(t *testing.T) {
 
 func TestInstall_impossible(t *testing.T) {
 	root := t.TempDir()
-	script(t, root, "apt-get", "exit 1") // installed, but not usable by us
+	script(t, root, "apt-get", "exit 1") // installed, but not usable for Parley
 	t.Setenv("PATH", root)
 	find := func(context.Context) (Binaries, error) { return Binaries{}, &MissingError{Redis: true} }
 	err := installer{stderr: &strings.Builder{}, root: root, uid: 1000, find: find}.run(t.Context())

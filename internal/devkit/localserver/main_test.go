@@ -13,7 +13,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain also serves as a program that runs both servers until it is killed.
+// TestMain also lets the test binary act as a program that runs both servers until it is killed.
 func TestMain(m *testing.M) {
 	dir := os.Getenv("LOCALSERVER_TEST_DIR")
 	if dir == "" {
@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	select {}
 }
 
-// binaries returns the servers of this machine.
+// binaries returns the server programs that are installed on this machine.
 func binaries(t *testing.T) Binaries {
 	t.Helper()
 	found, err := Find(t.Context())

@@ -88,7 +88,7 @@ func TestFreePort_skipsUsedPorts(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	// A process that is being forked may hold the listener a moment longer.
+	// A child process that is just being forked may hold the listener open for a moment.
 	testkit.Until(t, testkit.Timeout, func() error {
 		if listened(port) {
 			return fmt.Errorf("port %d is reported as used, but nobody listens", port)

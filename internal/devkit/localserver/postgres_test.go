@@ -140,7 +140,8 @@ func TestStartPostgres_refuses(t *testing.T) {
 	}
 }
 
-// TestStartPostgres_unreachableDir checks data of root under a folder that only root may enter.
+// TestStartPostgres_unreachableDir checks a start as root with a data folder inside a folder that
+// only root may enter.
 func TestStartPostgres_unreachableDir(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(openDir(t), "closed", "pg")

@@ -19,7 +19,7 @@ import (
 	"parley.chat/internal/devkit/testkit"
 )
 
-// TestMain also serves as a parent that is killed.
+// TestMain also lets the test binary act as a parent that is killed.
 func TestMain(m *testing.M) {
 	if os.Getenv("CHILD_TEST_PARENT") == "" {
 		goleak.VerifyTestMain(m)

@@ -12,7 +12,7 @@ import (
 	"parley.chat/internal/devkit/testkit"
 )
 
-// fatal is a testing.TB that records how it was failed.
+// fatal is a testing.TB that records its fatal failure.
 type fatal struct {
 	testing.TB
 	message string

@@ -114,7 +114,7 @@ func sameJSON(a, b []byte) bool {
 	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && reflect.DeepEqual(x, y)
 }
 
-// A reader of history gets the same frame as subscribers did.
+// Readers of the history get the same frame that subscribers got.
 func TestRow_readsBackAsTheEvent(t *testing.T) {
 	t.Parallel()
 	db := open(t)
@@ -150,7 +150,7 @@ func TestRow_readsBackAsTheEvent(t *testing.T) {
 		if !bytes.Equal(gotFrame, wantFrame) {
 			t.Errorf("%s:\n got %s\nwant %s", want.Type, gotFrame, wantFrame)
 		}
-		if len(want.Mentions) == 0 { // an empty list equals an absent one
+		if len(want.Mentions) == 0 { // an empty list is equivalent to an absent one
 			want.Mentions = nil
 		}
 		if !reflect.DeepEqual(got, want) {

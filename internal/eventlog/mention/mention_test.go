@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// Most bodies contain no @, and need no query.
+// Most bodies contain no @, so they must not cause a query.
 func TestFind_noMentionNoQuery(t *testing.T) {
 	f := mention.FinderBy(func(context.Context, []mention.Name) ([]chat.UserID, error) {
 		t.Error("names were looked up")

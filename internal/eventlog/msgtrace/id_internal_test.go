@@ -26,20 +26,21 @@ func TestRoot(t *testing.T) {
 	}
 }
 
-func TestMadeAt(t *testing.T) { // not parallel to tests that create many ids
+func TestMadeAt(t *testing.T) { // not in parallel with tests that create many ids
 	for range 1000 {
 		before := time.Now()
 		id := chat.NewEventID()
-		// The ids of one process never share a time: if they are created faster than one in 256 ns,
-		// their times run ahead of the clock.
+		// No two ids of one process have the same time. If ids are created faster than one per 256
+		// ns, their times run ahead of the clock.
 		if at := madeAt(id); at.Before(before.Add(-256*time.Nanosecond)) || at.After(time.Now().Add(100*time.Millisecond)) {
 			t.Fatalf("%s has the time %s, but was created between %s and now", id, at, before)
 		}
 	}
 }
 
-// TestTraces_ratio checks that the traced share equals the ratio. The SDK's own sampler would get
-// it wrong, because it treats the variant bits, which are the same in all ids, as random.
+// TestTraces_ratio checks that the share of traced events equals the ratio. The OpenTelemetry SDK's
+// own sampler would trace a different share, because it treats the variant bits as random, although
+// they are the same in all ids.
 func TestTraces_ratio(t *testing.T) {
 	t.Parallel()
 	const n = 100_000
@@ -72,8 +73,8 @@ func TestTraces_ratio(t *testing.T) {
 	}
 }
 
-// TestTraces_smallerIsPart checks that a service with a smaller ratio traces a subset of what
-// others trace.
+// TestTraces_smallerIsPart checks that a service with a smaller ratio traces a subset of the events
+// that the others trace.
 func TestTraces_smallerIsPart(t *testing.T) {
 	t.Parallel()
 	small, large := &Tracer{threshold: thresholdOf(0.1)}, &Tracer{threshold: thresholdOf(0.3)}

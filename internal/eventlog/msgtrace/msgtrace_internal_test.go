@@ -55,7 +55,7 @@ func TestNew_off(t *testing.T) {
 	}
 }
 
-// TestTrace checks that the spans of services that do not know each other form one tree.
+// TestTrace checks that spans form one tree although the services do not exchange a trace context.
 func TestTrace(t *testing.T) {
 	t.Parallel()
 	tracer, _, c, flush := traced(t, "all")
@@ -136,8 +136,8 @@ func TestSend_fails(t *testing.T) {
 	}
 }
 
-// TestLink checks that a request and the message that it sends are two traces that are linked to
-// each other.
+// TestLink checks that a request and the message that it sends have two separate traces, which are
+// linked to each other.
 func TestLink(t *testing.T) {
 	t.Parallel()
 	tracer, requests, c, flush := traced(t, "chat-service")

@@ -129,7 +129,7 @@ func TestOutage_isUnavailable(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	s.Start(t)
-	if granted(reserve(t, l, chat.NewUserID(), 1)) != 1 { // the script cache is empty now
+	if granted(reserve(t, l, chat.NewUserID(), 1)) != 1 { // the script cache is now empty
 		t.Error("not granted after the outage")
 	}
 }

@@ -32,7 +32,7 @@ func takes(t *testing.T, n int, uses []ratelimit.Use, limiters ...*ratelimit.Lim
 }
 
 // TestTake_countsOverAllInstances checks that all instances share a limit, and that each kind and
-// subject has a separate one.
+// subject has a separate limit.
 func TestTake_countsOverAllInstances(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewServer(t)
@@ -71,7 +71,7 @@ func TestTake_countsOverAllInstances(t *testing.T) {
 	}
 }
 
-// TestTake_withoutRedis checks that the limits hold within this process.
+// TestTake_withoutRedis checks that the limits apply within this process while Redis is down.
 func TestTake_withoutRedis(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewServer(t)
@@ -114,15 +114,15 @@ func TestTake_local(t *testing.T) {
 	})
 }
 
-// TestReturn checks that a returned token can be taken again, and that a forgotten limit is full,
-// with Redis and without.
+// TestReturn checks, with and without Redis, that a returned token can be taken again, and that a
+// limit without a record has all its tokens.
 func TestReturn(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewServer(t)
 	l := start(t, s, ratelimit.Config{Own: ratelimit.OwnRates{ratelimit.Guess: {Count: 4, Per: time.Hour}}})
 	use := ratelimit.Use{Kind: ratelimit.Guess, Subject: "ann"}
 	check := func(t *testing.T) {
-		l.Return(t.Context(), use) // the limit is full: no effect
+		l.Return(t.Context(), use) // no effect, because the limit has all its tokens
 		if n, _, _ := takes(t, 6, []ratelimit.Use{use}, l); n != 4 {
 			t.Errorf("%d granted, want 4", n)
 		}
@@ -140,7 +140,7 @@ func TestReturn(t *testing.T) {
 	t.Run("without Redis", check)
 }
 
-// TestRates_everyKind checks that each setting is the limit of one kind.
+// TestRates_everyKind checks that each setting is the limit for exactly one kind.
 func TestRates_everyKind(t *testing.T) {
 	var rates ratelimit.Rates
 	v := reflect.ValueOf(&rates).Elem()

@@ -79,7 +79,7 @@ func message(user chat.UserID, c chat.ChannelID, body string) frame.Event {
 	}
 }
 
-// submit is Submit that waits for the outcome.
+// submit calls Submit and waits for the outcome.
 func (w *world) submit(e frame.Event) (eventlog.Ack, error) {
 	w.t.Helper()
 	type outcome struct {
@@ -150,7 +150,7 @@ func TestSubmit_blocksAUserOverTheLimit(t *testing.T) {
 	}
 }
 
-// A retry gets its first ack, with and without sends left. It costs nothing.
+// A retry gets its first ack, whether or not the user has sends left, and costs no token.
 func TestSubmit_retriesAreFree(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -198,7 +198,7 @@ func TestSubmit_otherContentUnderAClientID(t *testing.T) {
 	other.Body = "something else"
 	_, err := w.submit(other)
 	wantCode(t, err, apierr.Conflict)
-	for range limit { // without sends left, the answer is the same
+	for range limit { // the answer is the same when the user has no sends left
 		_, _ = w.submit(message(user, c, "hi"))
 	}
 	_, err = w.submit(other)

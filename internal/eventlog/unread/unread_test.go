@@ -71,8 +71,8 @@ func talk(r *rand.Rand, channel chat.ChannelID, people []chat.UserID, n int) *wo
 	return w
 }
 
-// settle puts all events into the tail. Into PostgreSQL it puts those up to stored, and some later
-// ones, as sync-service does.
+// settle puts all events into the tail. As sync-service does, it puts the events up to stored, and
+// some later ones, into PostgreSQL.
 func (w *world) settle(t *testing.T, r *rand.Rand, pool *pgxpool.Pool, rdb redis.UniversalClient, stored int64) {
 	t.Helper()
 	exec := func(sql string, args ...any) {
@@ -112,7 +112,7 @@ func (w *world) settle(t *testing.T, r *rand.Rand, pool *pgxpool.Pool, rdb redis
 	exec(`insert into sync_watermarks (partition, entry_ms) values ($1, $2)`, partition, stored)
 }
 
-// answer returns the expected answer to a question. A deletion counts wherever it is.
+// answer returns the expected answer to a question. A deletion counts no matter where it is.
 func (w *world) answer(q unread.Question) (n unread.Count) {
 	for _, s := range w.messages {
 		if s.deleted || s.sender == q.User || s.seq <= q.After || s.seq > q.UpTo {
@@ -128,8 +128,9 @@ func (w *world) answer(q unread.Question) (n unread.Count) {
 
 const partitions = 16
 
-// TestCount compares many questions about several channels, with varying parts stored, with a
-// simple model. The questions of one call must read each channel's tail only once.
+// TestCount compares the answers to many questions with a simple model. The questions are about
+// several channels, of which varying parts are stored. The questions of one call must read each
+// channel's tail only once.
 func TestCount(t *testing.T) {
 	t.Parallel()
 	for range 4 {

@@ -49,7 +49,7 @@ func appended(t *testing.T, n int) (*eventlog.Log, chat.ChannelID, []event.Item)
 	return appendedAbove(t, 0, n)
 }
 
-// appendedAbove is appended for events whose seqs begin above floor.
+// appendedAbove is like appended, for events whose seqs begin above floor.
 func appendedAbove(t *testing.T, floor int64, n int) (*eventlog.Log, chat.ChannelID, []event.Item) {
 	t.Helper()
 	rdb, err := redisclient.Open(redistest.NewServer(t).URL(), redisclient.Options{NoRetry: true})
@@ -235,7 +235,7 @@ func TestAbove_stopsWhenItIsEnough(t *testing.T) {
 
 func TestNewest(t *testing.T) {
 	t.Parallel()
-	const n = 40 // more than Newest reads
+	const n = 40 // more items than Newest reads
 	log, c, items := appended(t, n)
 	newest, err := unstored.Newest(t.Context(), log, c)
 	if err != nil {

@@ -42,14 +42,14 @@ func TestRetry(t *testing.T) {
 		if err != nil || calls != 4 || len(reported) != 3 || reported[2] != 3 {
 			t.Errorf("%v after %d calls, reported %v", err, calls, reported)
 		}
-		if took := time.Since(began); took < 3500*time.Millisecond || took > 7*time.Second { // 1, 2 and 4 s, up to half of it less
+		if took := time.Since(began); took < 3500*time.Millisecond || took > 7*time.Second { // 1, 2 and 4 s, each reduced by up to a half
 			t.Errorf("it waited %v", took)
 		}
 	})
 }
 
-// TestRetry_stops checks that an attempt continues when the context ends, and that no other
-// follows.
+// TestRetry_stops checks that the current attempt continues when the context ends, and that no
+// further attempt follows.
 func TestRetry_stops(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"parley.chat/internal/platform/config"
 )
 
-// However a URL with a password is malformed, the error does not show the password.
+// No matter how a URL with a password is malformed, the error must not show the password.
 func TestParseURL_hidesTheValue(t *testing.T) {
 	for _, bad := range []string{
 		"redis://user:p%zzhunter2@host", "redis://user:hunter2%@host", "redis://user:hunter2/x%zz@host:1",

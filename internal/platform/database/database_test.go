@@ -44,8 +44,8 @@ func wantState(t *testing.T, err error, state string) {
 	}
 }
 
-// TestOpen_role checks that a service works in its role, with its timeouts and with no more
-// privileges than the role.
+// TestOpen_role checks that a service's sessions have its role, its timeouts, and only the
+// privileges of the role.
 func TestOpen_role(t *testing.T) {
 	t.Parallel()
 	base := pgtest.Empty(t)
@@ -64,7 +64,7 @@ func TestOpen_role(t *testing.T) {
 	wantWords(t, err, "role")
 }
 
-// createRoles creates the roles of the services. Roles belong to the server, so a parallel test may
+// createRoles creates the services' roles. Roles belong to the whole server, so a parallel test may
 // have created them already.
 func createRoles(t *testing.T, db *pgtest.DB) {
 	t.Helper()
@@ -76,8 +76,8 @@ func createRoles(t *testing.T, db *pgtest.DB) {
 	}
 }
 
-// wantService checks that db works as it should for a service in role, whatever is between it and
-// the server.
+// wantService checks that db works correctly for a service with the given role, no matter what is
+// between it and the server.
 func wantService(t *testing.T, db *bun.DB, role string) {
 	t.Helper()
 	for query, want := range map[string]string{

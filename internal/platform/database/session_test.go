@@ -17,8 +17,8 @@ import (
 	"parley.chat/internal/platform/database"
 )
 
-// TestOpen_serverDefaults checks that whatever the defaults of the database are, arguments stay
-// arguments and results have the same format.
+// TestOpen_serverDefaults checks that, no matter what the database defaults are, arguments cannot
+// become SQL and results have the same format.
 func TestOpen_serverDefaults(t *testing.T) {
 	t.Parallel()
 	base := pgtest.Empty(t)
@@ -87,7 +87,7 @@ func wantRefused(t *testing.T, db *bun.DB, why string) {
 }
 
 // TestPooler_session checks PgBouncer with session pooling: a service has its role, its settings
-// and prepared statements. Other clients get the sessions without them.
+// and prepared statements. Other clients then get sessions without these.
 func TestPooler_session(t *testing.T) {
 	t.Parallel()
 	s := pgtest.NewServer(t)
@@ -120,7 +120,7 @@ func TestPooler_transaction(t *testing.T) {
 }
 
 // TestReadOnly checks that sessions that cannot write are not used, and that sessions that become
-// read-only are removed from the pool. Writes work again when the server accepts them again.
+// read-only are removed from the pool. Writes work again as soon as the server accepts them.
 func TestReadOnly(t *testing.T) {
 	t.Parallel()
 	s := pgtest.NewServer(t)
@@ -168,7 +168,7 @@ func TestReadOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	readOnly("on")
-	// Each session of the pool learns of it at a different time.
+	// Each session in the pool notices the change at a different time.
 	testkit.Until(t, testkit.Timeout, func() error {
 		if err := write(); err == nil {
 			return errors.New("it writes")
@@ -186,8 +186,8 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
-// TestReadOnly_error checks that the error itself removes a connection from the pool, without a
-// readiness check.
+// TestReadOnly_error checks that a read-only error by itself, without a readiness check, removes a
+// connection from the pool.
 func TestReadOnly_error(t *testing.T) {
 	t.Parallel()
 	db := open(t, pgtest.Empty(t).URL, database.Options{MaxConns: 1})

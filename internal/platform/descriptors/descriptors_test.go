@@ -89,7 +89,7 @@ func TestListener_closesSilentConnections(t *testing.T) {
 	}
 }
 
-// A request that a handler is working on is not dropped for a new connection.
+// A request that is being handled is not dropped to make room for a new connection.
 func TestListener_keepsServedConnections(t *testing.T) {
 	t.Parallel()
 	begun, release := make(chan struct{}, 2), make(chan struct{})
@@ -117,8 +117,8 @@ func TestListener_keepsServedConnections(t *testing.T) {
 	c := dial(t, addr)
 	all.Go(func() { get(c, "/next") }) // waits in the backlog
 	left := 3
-	// Wait longer than a silent connection may stay. There is no event for a check that did
-	// nothing.
+	// Wait for longer than a silent connection may stay open, because a check that closes nothing
+	// causes no event.
 	select {
 	case a := <-answers:
 		t.Errorf("answered while both places are taken: %s", a)
@@ -165,7 +165,7 @@ func TestListener_hijacked(t *testing.T) {
 	}
 }
 
-// failing is a listener whose first accepts fail for lack of descriptors.
+// failing is a listener whose first accepts fail because there are no descriptors left.
 type failing struct {
 	net.Listener
 	mu   sync.Mutex
@@ -183,8 +183,8 @@ func (f *failing) Accept() (net.Conn, error) {
 	return f.Listener.Accept()
 }
 
-// A lack of descriptors is logged with one line, not one per attempt, and with another one when it
-// is over.
+// A lack of descriptors is logged with one line when it begins, not one per attempt, and with
+// another line when it is over.
 func TestListener_lackOfDescriptors(t *testing.T) {
 	t.Parallel()
 	log := &testkit.Output{}

@@ -24,7 +24,7 @@ func TestPercentFor(t *testing.T) {
 	}
 }
 
-// TestKeep checks that the percentage follows the live memory.
+// TestKeep checks that the GC percentage is adjusted to the size of the live heap.
 func TestKeep(t *testing.T) {
 	t.Cleanup(func() { debug.SetGCPercent(100) })
 	share := func() int {

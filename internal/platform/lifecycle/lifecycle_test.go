@@ -21,7 +21,7 @@ import (
 	"parley.chat/internal/platform/lifecycle"
 )
 
-// TestMain also serves as the program that the tests of Main start.
+// TestMain also lets the test binary act as the program that the tests of Main start.
 func TestMain(m *testing.M) {
 	switch os.Getenv("LIFECYCLE_TEST_MAIN") {
 	case "":
@@ -54,7 +54,7 @@ func (coded) ExitCode() int { return 2 }
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// diary records what the parts do, in order.
+// diary records the actions of the parts, in order.
 type diary struct {
 	mu    sync.Mutex
 	lines []string
@@ -70,7 +70,7 @@ func (d *diary) part(name string, result error) lifecycle.Part {
 	return lifecycle.Part{Name: name, Run: func(ctx context.Context) error {
 		<-ctx.Done()
 		d.add(name + " told")
-		time.Sleep(time.Second) // fake time: a part that was stopped too early would overtake
+		time.Sleep(time.Second) // in fake time, so a part that was stopped too early would finish first
 		d.add(name + " done")
 		return result
 	}}

@@ -27,8 +27,8 @@ func lines(t *testing.T, b *bytes.Buffer) (got []map[string]any) {
 	return got
 }
 
-// TestLog has an outage of 100 s in which two steps fail twice a second each. It is logged with one
-// line when it begins, one a minute, and one when both steps work again.
+// TestLog simulates an outage of 100 s in which each of two steps fails twice a second. It must be
+// logged with one line when it begins, one per minute, and one when both steps work again.
 func TestLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b bytes.Buffer
@@ -55,9 +55,9 @@ func TestLog(t *testing.T) {
 	})
 }
 
-// TestLog_comesAndGoes has an outage that comes and goes every second. It is logged with two lines
-// a minute, not two a second, and each minute's line includes the failures that the previous lines
-// did not count.
+// TestLog_comesAndGoes simulates an outage that begins and ends every second. It must be logged
+// with two lines a minute, not two a second, and each minute's line must include the failures that
+// the previous lines did not count.
 func TestLog_comesAndGoes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b bytes.Buffer

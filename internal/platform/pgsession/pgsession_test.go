@@ -18,8 +18,8 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// role is a role that the tests' login may set. Roles belong to the server, so a parallel test may
-// have created it already.
+// role is a role that the tests' login role may assume. Roles belong to the whole server, so a
+// parallel test may have created it already.
 const role = "parley_session"
 
 func createRole(t *testing.T, db *pgtest.DB) {
@@ -134,7 +134,7 @@ func TestConnect_badURL(t *testing.T) {
 	}
 }
 
-// Check finds everything that a pooler or a query may have changed in a session.
+// Check must detect everything that a pooler or a query may have changed in a session.
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Empty(t)
@@ -186,7 +186,7 @@ func TestCheck_ofOtherConnections(t *testing.T) {
 	}
 }
 
-// An error that concerns the session and not the statement closes the connection.
+// An error that is caused by the session, not by the statement, closes the connection.
 func TestPrepare_closesUnusableSessions(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Empty(t)

@@ -25,7 +25,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.Redialing()) }
 
-// service is a service that records what happens to it.
+// service is a fake service that records the calls to it.
 type service struct {
 	handler http.Handler
 	checks  []telemetry.Check
@@ -48,7 +48,7 @@ func (s *service) noted() []string {
 	return slices.Clone(s.events)
 }
 
-// part returns a part that is noted and runs until its context ends.
+// part returns a part that runs until its context ends, and records its start and its end.
 func (s *service) part(name string, started chan<- struct{}) lifecycle.Part {
 	return lifecycle.Part{Name: name, Run: func(ctx context.Context) error {
 		s.note("start " + name)
@@ -65,7 +65,7 @@ func (s *service) Parts() []lifecycle.Part   { return s.parts }
 func (s *service) Close() error              { s.note("close"); return s.closes }
 
 // run runs p until the test ends or stop is called; stop returns the result. addr is the address
-// that New got.
+// that was passed to New.
 func run(t *testing.T, p program.Process, s program.Service) (addr string, stop func() error) {
 	t.Helper()
 	if p.Addr == "" {
@@ -85,7 +85,7 @@ func run(t *testing.T, p program.Process, s program.Service) (addr string, stop 
 	return <-listens, stop
 }
 
-// get returns the answer, or status 0 if nothing listens.
+// get returns the response, or status 0 if nothing listens.
 func get(t *testing.T, url string) (status int, body string) {
 	t.Helper()
 	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get(url)
@@ -234,7 +234,7 @@ func TestRun_doesNotStart(t *testing.T) {
 	_ = l.Close()
 }
 
-// A Cluster that did not answer at first is found by a part, which fails with ErrCluster.
+// If a Cluster does not respond at first, a part detects it later and fails with ErrCluster.
 func TestRun_constructsTheServiceAgainForACluster(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -300,7 +300,7 @@ func TestRedis_isReadyOnceRedisIsSuitable(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer rdb.Close()
-	waits := &firstRecord{said: make(chan struct{})} // Await logs that it waits
+	waits := &firstRecord{said: make(chan struct{})} // Await logs that it is waiting
 	log := slog.New(slog.NewTextHandler(waits, nil))
 	part, ready := program.Redis(rdb, redisclient.NewWatch(rdb, prometheus.NewRegistry(), log), 4, nil, log)
 	after := make(chan struct{})

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// deploy/redis/users.acl permits each service exactly what it needs, and docs/operations.md lists
-// it.
+// deploy/redis/users.acl permits each service exactly the commands that it needs, and
+// docs/operations.md lists them.
 func TestCommands_matchUsersACL(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../../deploy/redis/users.acl")

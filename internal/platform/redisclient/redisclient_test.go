@@ -84,7 +84,7 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// Nothing is sent twice without the caller knowing.
+// No command may be sent twice without the caller's knowledge.
 func TestOpen_noRetry(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewServer(t)
@@ -171,7 +171,7 @@ func TestCheckServer(t *testing.T) {
 		{"# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\n", "", single},
 		{"redis_version:7.0.0\n", "", single},
 		{"redis_version:8.2.1\r\n", "", single},
-		{"redis_version:255.255.255\r\n", "", single}, // a build from the unstable branch
+		{"redis_version:255.255.255\r\n", "", single}, // a build from the unstable branch of Redis
 		{"# Server\r\nredis_version:6.2.14\r\n", "version 6.2.14, Parley needs 7.0", single},
 		{"redis_version:unknown\r\n", "version unknown", single},
 		{"redis_version:\r\n", "version", single},
@@ -231,7 +231,7 @@ func TestAwait(t *testing.T) {
 	log := told{silent.Handler(), make(chan struct{}, 1)}
 	done := make(chan error, 1)
 	go func() { done <- Await(context.Background(), rdb, 16, nil, slog.New(log)) }()
-	<-log.seen // it has tried, and has logged that it is waiting
+	<-log.seen // it has made an attempt, and has logged that it is waiting
 	select {
 	case err := <-done:
 		t.Fatalf("returned %v without a Redis", err)
@@ -267,8 +267,8 @@ func TestCheck_cluster(t *testing.T) {
 	if err := Check(t.Context(), rdb, 16); err != nil {
 		t.Error(err)
 	}
-	// A single URL leads to a Cluster: either it is discovered, or the error explains what to
-	// configure.
+	// If a single URL leads to a Cluster, either the Cluster is discovered, or the error explains
+	// what to configure.
 	one := c.Masters[0].URL()
 	if err := Check(t.Context(), open(t, one), 16); !errors.Is(err, ErrUnsuitable) || !strings.Contains(err.Error(), "cluster=true") {
 		t.Errorf("a client of one server: %v", err)

@@ -20,7 +20,7 @@ import (
 
 const within = time.Minute
 
-// No error about a malformed REDIS_URL shows any part of its password.
+// No error about a malformed REDIS_URL may show any part of its password.
 func TestOpen_hidesTheValue(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []string{
@@ -42,7 +42,7 @@ func TestOpen_hidesTheValue(t *testing.T) {
 }
 
 // A refusal by the server is logged with one line that gives the reason, and has a description for
-// /readyz. The wait ends when it is repaired.
+// /readyz. The wait ends when the cause has been repaired.
 func TestAwait_wrongPassword(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewServer(t)
@@ -129,15 +129,15 @@ func TestAwait_missingCommands(t *testing.T) {
 	if err := await("default", join(ChatService, WSServer, SyncService)); err != nil {
 		t.Errorf("a user with all permissions: %v", err)
 	}
-	// None of the checked commands has run.
+	// Checking must not execute the commands.
 	keys, err := s.Client(t).Keys(t.Context(), "*").Result()
 	if err != nil || len(keys) != 1 || keys[0] != rediskey.Partitions {
 		t.Errorf("keys %q, %v", keys, err)
 	}
 }
 
-// Every command has a valid call: Redis rejects an invalid one before it checks permissions, so the
-// command would count as permitted.
+// The call for every command must be valid: Redis rejects an invalid call before it checks
+// permissions, so the command would count as permitted.
 func TestCommands_haveValidCalls(t *testing.T) {
 	t.Parallel()
 	acl := filepath.Join(t.TempDir(), "users.acl")
@@ -164,8 +164,8 @@ func TestCommands_haveValidCalls(t *testing.T) {
 	}
 }
 
-// Check distinguishes a read-only replica, a full server and a server that is loading. Each of them
-// is only temporarily unusable.
+// Check distinguishes a read-only replica, a full server and a server that is loading. In each of
+// these cases, Redis is only temporarily unusable.
 func TestCheck_cannotWrite(t *testing.T) {
 	t.Parallel()
 	master := redistest.NewServer(t)

@@ -16,8 +16,9 @@ import (
 	"parley.chat/internal/platform/telemetry"
 )
 
-// A setting with which Redis can lose messages is logged once, shown in the metric and at /readyz,
-// and cleared when it is repaired. It is detected while the service runs.
+// If a setting lets Redis lose messages, that is logged once, and shown in the metric and at
+// /readyz until it is repaired. Such a setting is detected even if it is changed while the service
+// is running.
 func TestWatch(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewServer(t, redistest.Options{MaxMemory: 64 << 20})
@@ -103,8 +104,8 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// Every server of a Cluster is checked, including replicas, and a server that is down hides none of
-// the others.
+// Every server in a Cluster is checked, including replicas, and a server that is down does not
+// prevent the others from being checked.
 func TestWatch_cluster(t *testing.T) {
 	t.Parallel()
 	c := redistest.Cluster(t, 3, 1, redistest.Options{MaxMemory: 64 << 20})

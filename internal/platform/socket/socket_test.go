@@ -83,7 +83,8 @@ func TestTryWrite_neverWaits(t *testing.T) {
 	}
 }
 
-// A Sender reports that the peer has gone. For a connection that is not a socket it writes nothing.
+// A Sender reports that the peer has closed the connection. If the connection is not a socket, it
+// writes nothing.
 func TestSender_end(t *testing.T) {
 	t.Parallel()
 	near, far := pair(t)

@@ -97,8 +97,8 @@ func TestHandler(t *testing.T) {
 	}
 }
 
-// TestReadyHandler_slowChecks checks that checks run concurrently, and that a hanging check takes 2
-// s, whether it observes its context or not.
+// TestReadyHandler_slowChecks checks that health checks run concurrently, and that a hanging check
+// delays the response by 2 s, whether it observes its context or not.
 func TestReadyHandler_slowChecks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})

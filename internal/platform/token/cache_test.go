@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A cached token is accepted only as long as its key is valid and it has not expired.
+// A cached token is accepted only while its key is valid and the token has not expired.
 func TestVerify_cachesOnlyTheSignature(t *testing.T) {
 	t.Parallel()
 	key, other := newKey(t), newKey(t)

@@ -82,7 +82,7 @@ func TestRemoteKeys_unknownKidsAreLimited(t *testing.T) {
 	}
 }
 
-// TestRemoteKeys_fallback checks that while the URL does not answer, the fallback set is used.
+// TestRemoteKeys_fallback checks that the fallback set is used while the URL does not respond.
 func TestRemoteKeys_fallback(t *testing.T) {
 	t.Parallel()
 	a := key(t, "a")
@@ -100,7 +100,7 @@ func TestRemoteKeys_fallback(t *testing.T) {
 	if got, err := r.Key(t.Context(), "a"); err != nil || !got.Equal(a.Public()) {
 		t.Errorf("with the URL down Key(a) = %v, %v", got, err)
 	}
-	// A key newer than the fallback may exist, so the error is not ErrUnknownKey.
+	// A key that is newer than the fallback set may exist, so the error is not ErrUnknownKey.
 	if _, err := r.Key(t.Context(), "b"); err == nil || errors.Is(err, token.ErrUnknownKey) {
 		t.Errorf("with the URL down Key(b) = %v, want an error that is not ErrUnknownKey", err)
 	}
@@ -110,8 +110,8 @@ func TestRemoteKeys_fallback(t *testing.T) {
 	}
 }
 
-// TestRemoteKeys_hangingServer checks that a server that accepts and never answers costs only the
-// timeout.
+// TestRemoteKeys_hangingServer checks that a server that accepts connections but never responds
+// causes a delay of no more than the timeout.
 func TestRemoteKeys_hangingServer(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
@@ -126,7 +126,8 @@ func TestRemoteKeys_hangingServer(t *testing.T) {
 	}
 }
 
-// transport answers from a function, because a real socket would stop the bubble's clock.
+// transport is an http.RoundTripper that calls a function. It is used because a real socket would
+// stop the clock of the synctest bubble.
 type transport func(*http.Request) (*http.Response, error)
 
 func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

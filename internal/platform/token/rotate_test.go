@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestRotation takes three keys through their lifetimes and checks that every valid token always
-// has its key.
+// TestRotation follows three keys through their lifetimes, and checks that the key for every valid
+// token always exists.
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	const ttl = 15 * time.Minute

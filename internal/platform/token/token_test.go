@@ -56,7 +56,8 @@ func TestIssueVerify(t *testing.T) {
 	}
 }
 
-// TestVerify_refuses checks tokens that are correct except for the one fault in their name.
+// TestVerify_refuses checks tokens that are correct except for the one fault that the case is named
+// after.
 func TestVerify_refuses(t *testing.T) {
 	t.Parallel()
 	key, foreign := newKey(t), newKey(t)
@@ -191,7 +192,8 @@ func TestVerify_keysUnavailable(t *testing.T) {
 	}
 }
 
-// FuzzVerify checks that no token passes that we did not sign, and that none causes a panic.
+// FuzzVerify checks that no token is accepted that was not signed with our key, and that no token
+// causes a panic.
 func FuzzVerify(f *testing.F) {
 	key := newKey(f)
 	raw, _, err := NewIssuer(key, 0).Issue(someone())

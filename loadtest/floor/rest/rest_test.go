@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// world is the server on a database that the test fills.
+// world is the server, with a database that the test fills.
 type world struct {
 	t    *testing.T
 	pool *pgxpool.Pool
@@ -48,7 +48,7 @@ func (w *world) user(name string) chat.UserID {
 	return id
 }
 
-// channel returns a new channel of one member, who joined at a seq and has read up to another.
+// channel returns a new channel with one member, who joined at one seq and has read up to another.
 func (w *world) channel(name string, member chat.UserID, joined, read int64) chat.ChannelID {
 	w.t.Helper()
 	id := chat.NewChannelID()
@@ -124,7 +124,7 @@ func TestMessages_isTheNewestPage(t *testing.T) {
 	}
 }
 
-// A message is shown with what changed it later.
+// A message is shown with the later events that changed it applied.
 func TestMessages_showTheCurrentState(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -188,7 +188,7 @@ func TestChannels_countWhatIsUnread(t *testing.T) {
 		w.message(c, 1, bob, mentions)
 		w.message(c, 2, bob, "")
 		w.message(c, 3, bob, mentions)
-		w.message(c, 4, ann, "") // one's own message is never unread
+		w.message(c, 4, ann, "") // a user's own message is never unread
 	}
 	w.exec(`update channel_members set last_delivered_seq = 4, last_read_seq = 4 where channel_id = $1`, read.UUID)
 	if err := w.learnHeads(t.Context()); err != nil {

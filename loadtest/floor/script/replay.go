@@ -26,7 +26,7 @@ func replay(ctx context.Context, opts *redis.Options, calls []*call, events, win
 		return 0, fmt.Errorf("set the deadline of the run: %w", err)
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	// Tokens are passed in batches, so that the writer and the reader do not have to synchronise
+	// Tokens are passed in batches, so that the writer and the reader do not have to synchronize
 	// for every call.
 	step := max(window/8, 1)
 	free := make(chan struct{}, 8)

@@ -43,7 +43,7 @@ func TestCallOf_needsBothIDs(t *testing.T) {
 	}
 }
 
-// A call must get new ids of the right versions, in all places, and change nothing else.
+// A replayed call must have new ids of the right UUID versions, in all places, and no other change.
 func TestRefresh(t *testing.T) {
 	t.Parallel()
 	id, client := uuid.Must(uuid.NewV7()).String(), uuid.New().String()
@@ -122,7 +122,7 @@ func TestTap_recordsTheLastScriptCall(t *testing.T) {
 	}
 }
 
-// The recorded calls must still match the append script: each one appends an event of its own.
+// The recorded calls must still work with the append script: each call must append one new event.
 func TestRecordAndReplay_appendEveryEvent(t *testing.T) {
 	t.Parallel()
 	server := redistest.NewServer(t)

@@ -16,7 +16,7 @@ type Line struct {
 	Name   string
 	X, Y   []float64
 	Dashed bool
-	Colour int // related lines, such as two quantiles of a figure, have the same colour
+	Colour int // related lines, such as two quantiles of a figure, have the same color
 }
 
 // Chart is a set of lines with the same axes.

@@ -44,7 +44,7 @@ func TestRows(t *testing.T) {
 	}
 }
 
-// TestRows_runsThatDisagree checks that the verdict is about the medians, and says how many runs
+// TestRows_runsThatDisagree checks that the verdict is based on the medians, and says how many runs
 // agree with it.
 func TestRows_runsThatDisagree(t *testing.T) {
 	for _, row := range rows(map[string][]*scenario.Result{

@@ -121,7 +121,7 @@ func (p *pipeline) moveCursor(conn *swarm.Conn) {
 	}
 }
 
-// lags summarises how far behind sync-service was, and how long it took until messages were in
+// lags summarizes how far behind sync-service was, and how long it took until messages were in
 // PostgreSQL.
 func (p *pipeline) lags(r *Result) {
 	f, third := r.Figures, len(p.watch.Lags)/3

@@ -80,7 +80,7 @@ func get(addr, path string, p stage.Person, mark string, items int) web.Request 
 		"\r\nUser-Agent: parley-loadtest\r\nAccept: application/json\r\nAuthorization: Bearer " + p.Token + "\r\nX-User: " + p.ID.String() + "\r\n\r\n")}
 }
 
-// read fills the stage, starts the target, lets the clients read, and summarises the results.
+// read fills the stage, starts the target, lets the clients read, and summarizes the results.
 func read(ctx context.Context, env Env, s Scenario, o stage.LibraryOptions, clients int, warm, long time.Duration,
 	requests func(addr string, l *stage.Library) []web.Request,
 ) (_ *Result, err error) {

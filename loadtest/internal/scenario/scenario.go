@@ -1,5 +1,5 @@
 // Package scenario defines what is measured. Each scenario fills a stage, puts the same load on a
-// gateway or its floor, and summarises the results. The fields of a scenario are its flags.
+// gateway or its floor, and summarizes the results. The fields of a scenario are its flags.
 package scenario
 
 import (
@@ -203,8 +203,8 @@ func (c *crew) settle(ctx context.Context, timeout time.Duration) error {
 	})
 }
 
-// measure calls run and summarises what happened. The Settings of the result are the scenario
-// itself.
+// measure calls run and returns a summary of its measurements. The summary's Settings field holds
+// the scenario itself.
 func (c *crew) measure(ctx context.Context, s Scenario, run func() error) (*Result, error) {
 	said := sum(c.said)
 	from, err := c.env.Stage.Snapshot(ctx)

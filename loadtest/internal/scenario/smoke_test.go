@@ -20,7 +20,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // TestScenarios runs each scenario briefly with few clients against the real programs. It does not
-// measure; it checks that the scenario works and that clients see every message once.
+// measure anything; it checks that the scenario works and that clients receive every message once.
 func TestScenarios(t *testing.T) {
 	bin := proctest.Build(t, "ws-server", "sync-service", "chat-service")
 	programs, err := stage.Build(t.Context(), t.TempDir(), bin)

@@ -144,8 +144,8 @@ func TestLoop_paceKeepsItsRate(t *testing.T) {
 	}
 }
 
-// TestLoop_manyChannels checks a client that is in several channels: it has a place in each, and
-// events that it replays after a reconnection have no latency.
+// TestLoop_manyChannels checks a client that is in several channels: it has a position in each, and
+// the latency of events that are replayed after a reconnection is not measured.
 func TestLoop_manyChannels(t *testing.T) {
 	const a, b = "0b5ae5a4-9d1c-4a4e-9f0e-3a1c7a2f9c11", "1b5ae5a4-9d1c-4a4e-9f0e-3a1c7a2f9c11"
 	said := func(channel string, seq int) string {
@@ -165,7 +165,7 @@ func TestLoop_manyChannels(t *testing.T) {
 	l.Index = map[wire.ChannelID]int{wire.ChannelID([]byte(a)): 0, wire.ChannelID([]byte(b)): 7}
 	c := l.Conns[0]
 	c.Positions = []swarm.Position{{Channel: 0, Next: 1}, {Channel: 7, Next: 1}}
-	c.Live = l.Now() + int64(time.Hour) // until it is subscribed
+	c.Live = l.Now() + int64(time.Hour) // until the client has subscribed to it
 	if err := l.Dial(c); err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const items = `{"seq":1},{"seq":2},{"seq":3}`
 
-// ask lets four clients send requests to a server for a moment.
+// ask lets four clients send requests to a server for a short time.
 func ask(t *testing.T, handler http.HandlerFunc) *web.Tally {
 	t.Helper()
 	server := httptest.NewServer(handler)
@@ -40,7 +40,8 @@ func ask(t *testing.T, handler http.HandlerFunc) *web.Tally {
 	return tally
 }
 
-// TestRun_framings checks responses with a length, in one chunk, in many chunks, and a long one.
+// TestRun_framings checks a response with a Content-Length, responses in one chunk and in many
+// chunks, and a long response.
 func TestRun_framings(t *testing.T) {
 	long := strings.Repeat("x", 100_000)
 	for name, write := range map[string]func(w http.ResponseWriter){
@@ -78,7 +79,7 @@ func TestRun_framings(t *testing.T) {
 	}
 }
 
-// TestRun_faults checks that an incorrect response is counted and ends the client.
+// TestRun_faults checks that an incorrect response is counted and stops the client.
 func TestRun_faults(t *testing.T) {
 	var n atomic.Int64
 	for _, tt := range []struct {

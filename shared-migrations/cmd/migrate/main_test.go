@@ -37,7 +37,7 @@ func TestMigrate(t *testing.T) {
 	for _, tt := range []struct {
 		args   []string
 		code   int
-		output string // part of standard output or standard error
+		output string // a part of standard output or standard error
 	}{
 		{[]string{"status", "--check"}, 3, "001_create_roles.sql"},
 		{[]string{"up"}, 0, `"direction":"up"`},

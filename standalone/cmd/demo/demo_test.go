@@ -56,8 +56,8 @@ func shortTemp(t *testing.T) string {
 	return dir
 }
 
-// TestRun_runningInstance runs the demo on an instance with a rate limit, and checks that it stays
-// within it.
+// TestRun_runningInstance runs the demo against an instance with a rate limit, and checks that the
+// demo stays within the limit.
 func TestRun_runningInstance(t *testing.T) {
 	t.Parallel()
 	db, rdb := pgtest.Empty(t), redistest.NewServer(t)

@@ -38,8 +38,8 @@ func answers(ctx context.Context, url string) error {
 	return nil
 }
 
-// withOwn runs do against a private instance, which runs only for as long as do and leaves nothing
-// behind.
+// withOwn starts a private instance, calls do with it, and then stops the instance and removes its
+// files.
 func withOwn(ctx context.Context, getenv func(string) string, stderr io.Writer, do func(ctx context.Context, url, databaseURL string) error) (err error) {
 	dir, err := os.MkdirTemp("", "parley-demo-")
 	if err != nil {

@@ -55,7 +55,8 @@ type stage struct {
 	slow      bool // the rate limit determines the speed
 	latencies []time.Duration
 
-	// The current line: its acknowledgement, and when the other user received it.
+	// The state of the current line: its acknowledgement, and the time at which the other user
+	// received it.
 	speaker *actor
 	current chat.ClientID
 	acked   int64 // seq, or 0

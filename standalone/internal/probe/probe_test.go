@@ -26,7 +26,7 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// env returns the settings of a probe of a deployment that is not there.
+// env returns the settings for a probe whose deployment does not exist.
 func env(t *testing.T, change map[string]string) func(string) string {
 	t.Helper()
 	all := map[string]string{"PROBE_URL": "http://" + freeAddr(t), "PROBE_PASSWORD": "a secret", "PROBE_ADDR": freeAddr(t)}
@@ -129,7 +129,7 @@ func TestServe_showsFailedPasses(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		for _, line := range strings.Split(text, "\n") { // at least two passes: the probe goes on
+		for _, line := range strings.Split(text, "\n") { // at least two passes: the probe continues
 			var n float64
 			if _, err := fmt.Sscanf(line, `parley_probe_passes_total{failed="login"} %g`, &n); err == nil && n >= 2 && strings.Contains(text, "\nparley_probe_up 0\n") {
 				return nil

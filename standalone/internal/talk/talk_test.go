@@ -145,7 +145,7 @@ func TestRun_interrupted(t *testing.T) {
 	url := gateway(t, func(*websocket.Conn, []byte) error { return nil })
 	in, typed := io.Pipe()
 	ctx, cancel := context.WithCancel(t.Context())
-	out := writer(func([]byte) { cancel() }) // Ctrl-C at the first frame
+	out := writer(func([]byte) { cancel() }) // simulates Ctrl-C at the first frame
 	if err := talk.Run(ctx, []string{"-b", jar(t, "localhost", soon, "good"), url}, in, out, io.Discard); err != nil {
 		t.Errorf("Ctrl-C = %v, want nil", err)
 	}

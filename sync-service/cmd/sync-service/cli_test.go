@@ -111,7 +111,7 @@ func (w *world) cliUntil(ctx context.Context, out printed, args ...string) (stdo
 	return out.String(), 0
 }
 
-// must runs a command that has to exit with code, and decodes its JSON into out.
+// must runs a command, which must exit with the given code, and decodes its JSON output into out.
 func (w *world) must(code int, out any, args ...string) {
 	w.t.Helper()
 	text, got := w.cli(append(args, "-o", "json")...)
@@ -127,7 +127,7 @@ func (w *world) must(code int, out any, args ...string) {
 
 func p(c chat.ChannelID) int { return rediskey.Of(c.UUID, partitions) }
 
-// say appends messages to a channel and counts them, as the append script does.
+// say appends messages to a channel and raises its counter, as the append script does.
 func (w *world) say(c chat.ChannelID, n int, change func(*event.Entry)) {
 	w.t.Helper()
 	for range n {
@@ -206,7 +206,7 @@ func TestVerify_findsAndRepairs(t *testing.T) {
 	w.say(c, 100, nil)
 	w.say(other, 10, nil)
 
-	// No service is storing, so verify cannot check.
+	// No service is storing entries, so verify cannot check anything.
 	if text, code := w.cli("verify", "--wait", "300ms"); code != 2 || !strings.Contains(text, "could not check") {
 		t.Fatalf("without a service: exit code %d, want 2:\n%s", code, text)
 	}
@@ -235,7 +235,8 @@ func TestVerify_findsAndRepairs(t *testing.T) {
 	if text, code := w.cli("verify"); code != 1 || !strings.Contains(text, "50") || !strings.Contains(text, "conflict") {
 		t.Errorf("the table, exit code %d:\n%s", code, text)
 	}
-	// The repair restores what the stream contains; the conflict remains for the operator.
+	// The repair restores the events that the stream contains; the operator has to resolve the
+	// conflict.
 	w.must(1, &r, "verify", "--repair")
 	if got := r.kinds(); !slices.Equal(got, []string{"conflict 7-7"}) || r.Repaired != 6 {
 		t.Errorf("after the repair: %q, %d repaired; want the conflict, 6", got, r.Repaired)
@@ -262,7 +263,7 @@ func TestVerify_acceptsDeadLettersAndFindsLostOnes(t *testing.T) {
 	if got := r.kinds(); !slices.Equal(got, []string{"no_dead_letter 6-6"}) {
 		t.Errorf("verify finds %q", got)
 	}
-	// Two events with one client id, and a counter that has lost writes.
+	// Create two events with the same client id, and a counter that has lost writes.
 	twice := chat.NewClientID()
 	w.say(c, 2, func(e *event.Entry) { e.ClientID = twice })
 	w.stored(c, 13)
@@ -308,7 +309,7 @@ func TestVerify_acceptsDeadLettersAndFindsLostOnes(t *testing.T) {
 	}
 }
 
-// TestVerify_live checks that an audit finds no problems while events are appended all the time.
+// TestVerify_live checks that an audit reports no problems while events are continuously appended.
 func TestVerify_live(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -327,7 +328,7 @@ func TestVerify_live(t *testing.T) {
 			}
 			payload, _ := f.Encode()
 			e := event.Entry{Version: event.Version, Channel: c, Seq: seq, Epoch: "1-a", Kind: f.Type, ID: f.ID, Sender: f.SenderID, Payload: payload}
-			// Both in one step, as the append script does.
+			// Write both in one step, as the append script does.
 			if _, err := w.rdb.TxPipelined(t.Context(), func(pipe redis.Pipeliner) error {
 				pipe.XAdd(ctx, &redis.XAddArgs{Stream: rediskey.Stream(p(c)), Values: e.Fields()})
 				pipe.HSet(ctx, rediskey.Counter(p(c), c), "seq", seq)
@@ -384,8 +385,8 @@ func TestReplay(t *testing.T) {
 	if n := len(w.kinds(c)); n != 100 {
 		t.Fatalf("the dry run has left %d rows", n)
 	}
-	// Interrupt after the first page is stored, while the rate makes the replay wait. Then resume
-	// from there.
+	// Interrupt the replay after the first page is stored, while it waits because of --rate. Then
+	// resume it from there.
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	type ended struct {
@@ -449,7 +450,7 @@ func TestDead(t *testing.T) {
 	w.say(c, 3, nil)
 	w.serve()
 	w.stored(c, 3)
-	// A constraint that PostgreSQL enforces only temporarily.
+	// Add a constraint that PostgreSQL enforces only for a while.
 	w.exec(`alter table messages add constraint moody check (body <> 'message 5' and body <> 'message 6')`)
 	w.say(c, 3, nil)
 	w.say(c, 1, func(e *event.Entry) { e.Payload = []byte("{") })
@@ -505,8 +506,8 @@ func TestDead(t *testing.T) {
 	}
 }
 
-// TestDead_packed checks that a dead letter keeps all fields of an entry with more fields than a
-// command can take, and can be stored.
+// TestDead_packed checks an entry with more fields than a Redis command can take. Its dead letter
+// must keep all fields, and it must be possible to store it.
 func TestDead_packed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -639,8 +640,8 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// TestCommandLine checks that an option that can match nothing is an error that names it, rather
-// than an empty result or an endless wait.
+// TestCommandLine checks that an option that cannot match anything causes an error that names it,
+// rather than an empty result or an endless wait.
 func TestCommandLine(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -671,7 +672,8 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
-// TestMoment checks that a time without a zone is in UTC, whatever the operator's time zone.
+// TestMoment checks that a time without a zone is read as UTC, regardless of the operator's time
+// zone.
 func TestMoment(t *testing.T) {
 	local := time.Local
 	time.Local = time.FixedZone("the operator's", 5*60*60)

@@ -9,8 +9,9 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// TestRepair damages the count of a consumer group, as on a promoted replica, and deletes rows and
-// a tail. A dry run reports the damage without changing anything, and the command repairs it.
+// TestRepair damages a consumer group's count of entries read, as a failover does, and deletes rows
+// and a tail. A dry run must report the damage without changing anything, and the command must
+// repair it.
 func TestRepair(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -59,7 +60,7 @@ func TestRepair(t *testing.T) {
 	}
 	w.must(0, &r, "repair", "--dry-run")
 
-	w.serve() // it stores the gap event of the raised counter
+	w.serve() // the service stores the gap event that raising the counter has appended
 	counter := rediskey.Counter(p(c), c)
 	w.rdb.HSet(t.Context(), counter, "seq", 5)
 	w.must(1, &r, "repair", "--dry-run")

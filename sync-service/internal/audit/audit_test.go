@@ -80,7 +80,8 @@ func (w *world) setCounter(c chat.ChannelID, seq int64) {
 	}
 }
 
-// appended adds an entry to its stream, at a time if it is not 0. The group has stored it.
+// appended adds an entry to its stream, with the given time unless it is 0. To the group, the entry
+// is stored.
 func (w *world) appended(e event.Entry, ms int64) {
 	w.t.Helper()
 	w.undelivered(e, ms)
@@ -254,7 +255,7 @@ func TestRun_comparesEntriesWithRows(t *testing.T) {
 		t.Fatal(moved, err)
 	}
 	r := w.run()
-	// Seq 5 was dropped by an operator, and seq 6 has a dead letter.
+	// An operator has dropped the dead letter for seq 5, and seq 6 still has a dead letter.
 	want := []string{"conflict 2-2", "hole 3-3", "missing 3-3", "no_dead_letter 4-4"}
 	got := problems(r, c)
 	slices.Sort(got)

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.Redialing()) }
 
 const partitions = 4
 
-// world is a Redis whose streams contain entries of known ages.
+// world is a Redis whose streams contain entries with known ages.
 type world struct {
 	t   *testing.T
 	rdb *redis.Client
@@ -35,7 +35,7 @@ func newWorld(t *testing.T) *world {
 	return &world{t: t, rdb: redistest.NewServer(t).Client(t), now: time.Now(), n: map[int]int{}}
 }
 
-// channelIn returns a new channel of a partition.
+// channelIn returns a new channel in the given partition.
 func channelIn(p int) chat.ChannelID {
 	for {
 		if c := chat.NewChannelID(); rediskey.Of(c.UUID, partitions) == p {
@@ -44,8 +44,8 @@ func channelIn(p int) chat.ChannelID {
 	}
 }
 
-// add adds n entries of a channel, or entries that cannot be decoded for the zero channel. The
-// entries of a partition must be added from the oldest to the newest.
+// add adds n entries of a channel. For the zero channel, it adds entries that cannot be decoded.
+// The entries of a partition must be added from the oldest to the newest.
 func (w *world) add(p int, c chat.ChannelID, age time.Duration, n int) {
 	w.t.Helper()
 	pipe := w.rdb.Pipeline()

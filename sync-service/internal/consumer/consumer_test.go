@@ -63,7 +63,7 @@ func TestRun_onACluster(t *testing.T) {
 	})
 }
 
-// inner is the real store inside a failing one.
+// inner is the real store that a failing store wraps.
 type inner = consumer.Store
 
 // crash is a store that commits one batch without returning success, and then always fails. It
@@ -199,7 +199,7 @@ func TestRun_postgresStopsDuringLoad(t *testing.T) {
 		t.Errorf("%d pending, %d not delivered: an entry was acknowledged but not stored", pending, undelivered)
 	}
 	pg.Start(t)
-	w.pool.Reset() // the connections of the test are broken too
+	w.pool.Reset() // the test's own connections are broken, too
 	w.append(300)
 	w.settled()
 	pg.Stop(t)
@@ -232,8 +232,8 @@ func TestRun_redisDiesDuringLoad(t *testing.T) {
 	w.settled()
 }
 
-// TestRun_groupVanishes checks that a deleted group is created again at the watermark, neither at
-// the start nor at the end of the stream.
+// TestRun_groupVanishes checks that a deleted group is created again at the watermark, not at the
+// start or the end of the stream.
 func TestRun_groupVanishes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 10)
@@ -265,8 +265,8 @@ func TestRun_groupVanishes(t *testing.T) {
 	w.settled()
 }
 
-// TestRun_redisLosesItsNewestEntries checks that entries are stored even if their ids are below the
-// watermark.
+// TestRun_redisLosesItsNewestEntries checks that after a loss, new entries are stored even if their
+// ids are below the watermark.
 func TestRun_redisLosesItsNewestEntries(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
@@ -390,8 +390,8 @@ func (s *shaky) Store(ctx context.Context, b store.Batch) (store.Result, error) 
 	return s.inner.Store(ctx, b)
 }
 
-// TestTails_everySeqIsReadable checks that at any time PostgreSQL and the tail together have every
-// seq of a channel from 1 to its head, while instances start and stop and the store fails.
+// TestTails_everySeqIsReadable checks that PostgreSQL and the tail together always have every seq
+// of a channel from 1 to its head, even while instances start and stop and the store fails.
 func TestTails_everySeqIsReadable(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 3)
@@ -463,7 +463,7 @@ func TestTails_expireOldItems(t *testing.T) {
 	w.append(1)
 	tail := rediskey.Tail(partition(w.channels[0]), w.channels[0])
 	w.until(func() error {
-		w.append(1) // new items keep the tail as a whole from expiring
+		w.append(1) // because of new items, the tail as a whole does not expire
 		raw := w.rdb.LIndex(t.Context(), tail, 0).Val()
 		it, err := event.DecodeItem([]byte(raw))
 		if err == nil && it.Seq == 1 {
@@ -477,8 +477,8 @@ func TestTails_expireOldItems(t *testing.T) {
 	w.covered(t.Context(), w.channels[0])
 }
 
-// TestSweep_findsForgottenTails checks that a tail is trimmed although the instance that stored its
-// events died before it trimmed the tail.
+// TestSweep_findsForgottenTails checks that a tail is trimmed even if the instance that stored its
+// events died before it could trim the tail.
 func TestSweep_findsForgottenTails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
@@ -501,8 +501,8 @@ func TestSweep_findsForgottenTails(t *testing.T) {
 	})
 }
 
-// TestTrim_keepsUnstoredEntries checks that pending and undelivered entries stay even without any
-// retention.
+// TestTrim_keepsUnstoredEntries checks that pending and undelivered entries are not trimmed, even
+// with a retention period of 0.
 func TestTrim_keepsUnstoredEntries(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
@@ -553,8 +553,9 @@ func TestTrim_keepsUnstoredEntries(t *testing.T) {
 	})
 }
 
-// TestWatermark_leftBehind checks that other instances raise the watermark of an instance that died
-// between its last acknowledgement and the watermark, even if its partition is quiet from then on.
+// TestWatermark_leftBehind simulates an instance that died after its last acknowledgement but
+// before it raised the watermark. Other instances must raise it, even if no more entries arrive in
+// the partition.
 func TestWatermark_leftBehind(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
@@ -580,15 +581,15 @@ func TestWatermark_leftBehind(t *testing.T) {
 	})
 }
 
-// TestTrim_eachBoundIsRespected checks that the watermark alone, or the state of the group alone,
-// is enough to keep an entry.
+// TestTrim_eachBoundIsRespected checks that the watermark by itself, and the state of the group by
+// itself, prevent an entry from being trimmed.
 func TestTrim_eachBoundIsRespected(t *testing.T) {
 	t.Parallel()
 	future := time.Now().Add(time.Hour).UnixMilli()
 	for _, tt := range []struct {
 		name      string
 		watermark int64
-		ack, kept int // out of 1000 entries delivered to another consumer
+		ack, kept int // of 1000 entries that were delivered to another consumer
 	}{
 		{"the watermark, when all is acknowledged", 0, 1000, 1000},
 		{"the pending, when the watermark is too high", future, 500, 500},
@@ -623,8 +624,9 @@ func TestTrim_eachBoundIsRespected(t *testing.T) {
 	}
 }
 
-// TestTrim_memoryBudget checks that above the memory budget stored entries are trimmed early,
-// oldest first and no more than necessary. Entries that are not stored stay however full Redis is.
+// TestTrim_memoryBudget checks that above the memory budget, stored entries are trimmed early,
+// oldest first and no more than necessary. Entries that are not stored are never trimmed, no matter
+// how full Redis is.
 func TestTrim_memoryBudget(t *testing.T) {
 	t.Parallel()
 	pg, r := schematest.Open(t), redistest.NewServer(t)

@@ -65,8 +65,8 @@ func worldOn(t testing.TB, pgURL string, pool *pgxpool.Pool, redisURL string, rd
 
 func partition(ch chat.ChannelID) int { return rediskey.Of(ch.UUID, partitions) }
 
-// appendScript does what the append of the gateways does for one event: it writes the stream entry
-// and the tail item in one step.
+// appendScript does the same as the gateways' append script for one event: it writes the stream
+// entry and the tail item in one step.
 var appendScript = redis.NewScript(`
 local fields = {}
 for i = 2, #ARGV do fields[#fields + 1] = ARGV[i] end
@@ -170,7 +170,8 @@ func (w *world) start(name string, wrap func(consumer.Store) consumer.Store, cha
 	return in
 }
 
-// metric returns the sum of a counter of the instance over all label values, or over the given one.
+// metric returns the value of one of the instance's counters, for the given label value or summed
+// over all values.
 func (in *instance) metric(t testing.TB, name, label string) (sum float64) {
 	t.Helper()
 	families, err := in.reg.Gather()
@@ -202,7 +203,8 @@ func (w *world) rows(kind string) (n int) {
 }
 
 // waiting returns how many entries are pending and how many are undelivered. It counts the
-// undelivered ones first: an entry becomes pending after it was undelivered, never the reverse.
+// undelivered entries first, because an undelivered entry may become pending, but a pending one
+// never becomes undelivered.
 func (w *world) waiting() (pending, undelivered int64) {
 	w.t.Helper()
 	ctx := w.t.Context()
@@ -254,8 +256,8 @@ func gapFrame(ch chat.ChannelID, e event.Entry, from, to int64) frame.Event {
 	return frame.Event{Type: event.Gap, ChannelID: ch, Seq: e.Seq, ID: e.ID, SenderID: e.Sender, From: from, To: to, SentAt: chat.Now()}
 }
 
-// passes waits until all partitions have been trimmed twice from now on. A pass ends by removing
-// dead consumers, so the test watches for the removal of one.
+// passes waits until all partitions have been trimmed twice from now on. Removing dead consumers is
+// the last step of a pass, so the test adds a dead consumer and waits until it is removed.
 func (w *world) passes(p int) {
 	w.t.Helper()
 	ctx := w.t.Context()

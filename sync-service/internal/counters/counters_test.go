@@ -23,7 +23,8 @@ func (nothing) Channels(context.Context, chat.ChannelID, int) ([]store.ChannelRo
 	return nil, nil
 }
 
-// TestRebuild_live checks that a rebuild finds no counter behind while members write.
+// TestRebuild_live checks that a rebuild does not find any counter to be behind while members send
+// messages.
 func TestRebuild_live(t *testing.T) {
 	t.Parallel()
 	const partitions = 4

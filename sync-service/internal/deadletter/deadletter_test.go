@@ -79,7 +79,7 @@ func (w *world) pending(stream string, values any) (id string) {
 	return id
 }
 
-// bury makes a dead letter of an entry and returns it.
+// bury turns an entry into a dead letter and returns it.
 func (w *world) bury(from deadletter.Source, p int, values any, reason string) deadletter.Letter {
 	w.t.Helper()
 	stream := rediskey.Stream(p)
@@ -354,7 +354,7 @@ func TestNamedUser(t *testing.T) {
 	m := message(1)
 	joined := frame.Event{Type: event.MemberJoined, ChannelID: m.ChannelID, Seq: 2, ID: chat.NewEventID(), SenderID: m.SenderID, UserID: new(chat.NewUserID()), Username: "bob", SentAt: chat.Now()}
 	cut := entryOf(t, m)
-	cut.Payload = cut.Payload[:len(cut.Payload)-5] // the sender is still legible
+	cut.Payload = cut.Payload[:len(cut.Payload)-5] // the sender can still be read
 	garbage := entryOf(t, m)
 	garbage.Payload = []byte("{")
 	empty := entryOf(t, m)
@@ -394,7 +394,7 @@ func TestRemoveName_replacesTheDeadLetter(t *testing.T) {
 	w := newWorld(t)
 	e := entryOf(t, message(5))
 	large := e.Fields()
-	for i := range 4100 { // more than a script can pass to a command
+	for i := range 4100 { // more fields than a script can pass to a command
 		large = append(large, fmt.Sprint("more", i), "x")
 	}
 	bad := entryOf(t, message(6))

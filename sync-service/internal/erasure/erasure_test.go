@@ -127,7 +127,7 @@ func (w *world) put(events ...frame.Event) {
 	}
 }
 
-// life returns the events that a user leaves behind.
+// life returns one event of each kind that contains the user's name or refers to the user.
 func life(id, other chat.UserID, name string) []frame.Event {
 	events := []frame.Event{{Type: event.MemberJoined, SenderID: other, UserID: &id, Username: name}}
 	target := chat.NewEventID()
@@ -196,8 +196,8 @@ func (w *world) letters() (list []deadletter.Letter) {
 	return list
 }
 
-// TestScrubber checks that the name of a deleted account is removed from the rows and the dead
-// letters, and nothing else is.
+// TestScrubber checks that the name of a deleted account, and nothing else, is removed from the
+// rows and the dead letters.
 func TestScrubber(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -11,8 +11,8 @@ import (
 	"parley.chat/sync-service/internal/group"
 )
 
-// stale is a stream with delivered and acknowledged entries, whose group has an outdated
-// entries-read, as on a promoted replica.
+// stale is a stream whose entries are delivered and acknowledged, but whose group has an outdated
+// entries-read, as after a failover.
 type stale struct {
 	total, delivered, pending int
 	read                      int   // entries-read in Redis
@@ -50,8 +50,8 @@ func (s stale) build(t *testing.T, rdb *redis.Client, stream, mirror string) {
 	}
 }
 
-// TestAck_correctsEntriesRead checks that a wrong entries-read is corrected from the contents of
-// the stream, and a correct one is not changed.
+// TestAck_correctsEntriesRead checks that a wrong entries-read is recomputed from the contents of
+// the stream, and that a correct one is not changed.
 func TestAck_correctsEntriesRead(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.NewServer(t).Client(t)

@@ -36,7 +36,7 @@ func TestRead(t *testing.T) {
 		}
 	}
 	rdb.XAck(ctx, rediskey.Stream(2), rediskey.ConsumerGroup, "1000-0")
-	rdb.XDel(ctx, rediskey.Stream(3), "3000-0") // after a deletion Redis may not know the lag
+	rdb.XDel(ctx, rediskey.Stream(3), "3000-0") // after an entry was deleted, Redis may be unable to compute the lag
 	if err := rdb.XAdd(ctx, &redis.XAddArgs{Stream: rediskey.Receipts(1), ID: "1000-0", Values: []any{"a", "b"}}).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -75,8 +75,8 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// TestRead_afterAFailover checks that Read corrects the lag of Redis, which is too high after a
-// failover because its count of entries read is outdated.
+// TestRead_afterAFailover checks that Read corrects the lag that Redis reports, which is too high
+// after a failover because Redis's count of entries read is outdated.
 func TestRead_afterAFailover(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.NewServer(t).Client(t)

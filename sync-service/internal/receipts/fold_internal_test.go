@@ -23,8 +23,8 @@ func message(id int, r event.Receipts) redis.XMessage {
 	return m
 }
 
-// TestFold_maximum checks that folding keeps each member's greatest delivered and read positions,
-// independent of the order and repetition of entries.
+// TestFold_maximum checks that folding yields each member's greatest delivered and read positions,
+// regardless of the order and repetition of entries.
 func TestFold_maximum(t *testing.T) {
 	t.Parallel()
 	const partitions = 3

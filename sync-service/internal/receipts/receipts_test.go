@@ -78,7 +78,7 @@ func (w *world) exec(sql string, args ...any) {
 	}
 }
 
-// move records receipts of random members, some with lower positions and some of unknown users.
+// move records receipts for random members, some with lower positions and some for unknown users.
 func (w *world) move(n int) {
 	w.t.Helper()
 	moves := make([]eventlog.ReceiptMove, n)
@@ -208,8 +208,8 @@ func (s *shaky) RaiseReceipts(ctx context.Context, cursors []store.Receipt) (int
 	return raised, err
 }
 
-// TestRun_maximumIsStored checks that the maximum is stored in the end, with two instances, one of
-// which stops and restarts, a failing store, and entries that are repeated and late.
+// TestRun_maximumIsStored checks that the maximum is stored in the end, although one of two
+// instances stops and restarts, the store sometimes fails, and entries are repeated or late.
 func TestRun_maximumIsStored(t *testing.T) {
 	t.Parallel()
 	pg, r := schematest.Open(t), redistest.NewServer(t)
@@ -221,7 +221,7 @@ func TestRun_maximumIsStored(t *testing.T) {
 		for range 100 {
 			w.move(20)
 		}
-		// Deliver old, stored entries again, as after a claim.
+		// Deliver old entries that are already stored again, as happens after a claim.
 		old := event.Receipts{Channel: w.channels[0], Moves: []event.Receipt{{User: w.users[0], Delivered: 1, Read: 1}}}
 		if err := w.rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: rediskey.Receipts(w.log.Partition(old.Channel.UUID)), Values: old.Fields()}).Err(); err != nil {
 			t.Fatal(err)
@@ -237,7 +237,7 @@ func TestRun_behind(t *testing.T) {
 	t.Parallel()
 	pg, r := schematest.Open(t), redistest.NewServer(t)
 	w := newWorld(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t))
-	const entries = 200 // four reads, which would take four rounds
+	const entries = 200 // four reads, which would otherwise take four rounds
 	for i := range entries {
 		move := eventlog.ReceiptMove{Channel: w.channels[0], User: w.users[0], Receipt: eventlog.Receipt{Delivered: int64(i + 1)}}
 		if _, err := w.log.MoveReceipts(t.Context(), []eventlog.ReceiptMove{move}); err != nil {
@@ -334,7 +334,7 @@ func TestRun_undecodableEntries(t *testing.T) {
 	if err := deadletter.Retry(ctx, w.rdb, store.New(db), partitions, letters[0]); !errors.Is(err, deadletter.ErrRemains) {
 		t.Errorf("retry of an undecodable entry = %v", err)
 	}
-	letters[0].Fields["moves"] = w.users[0].String() + ":8:8" // as an upgraded program decodes it
+	letters[0].Fields["moves"] = w.users[0].String() + ":8:8" // as an upgraded program would decode it
 	if err := deadletter.Retry(ctx, w.rdb, store.New(db), partitions, letters[0]); err != nil {
 		t.Fatal(err)
 	}
@@ -347,8 +347,8 @@ func TestRun_undecodableEntries(t *testing.T) {
 	}
 }
 
-// TestSweep_findsForgottenReceipts checks that receipts get their expiry although the instance that
-// stored them died before it set it.
+// TestSweep_findsForgottenReceipts checks that receipts get their expiry even if the instance that
+// stored them died before it could set the expiry.
 func TestSweep_findsForgottenReceipts(t *testing.T) {
 	t.Parallel()
 	pg, r := schematest.Open(t), redistest.NewServer(t)

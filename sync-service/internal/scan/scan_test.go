@@ -212,7 +212,7 @@ func TestChannels_visitsTheKeysOfOneKind(t *testing.T) {
 			want[c] = p
 			set(rediskey.Counter(p, c))
 			set(rediskey.Tail(p, chat.NewChannelID())) // another kind
-			moved := chat.NewChannelID()               // another number of partitions made its key
+			moved := chat.NewChannelID()               // its key was built for a different number of partitions
 			set(rediskey.Counter((rediskey.Of(moved.UUID, partitions)+1)%partitions, moved))
 			set(strings.Replace(rediskey.Counter(p, c), c.String(), "no-id", 1)) // not one of our keys
 		}

@@ -16,9 +16,9 @@ import (
 	"parley.chat/sync-service/internal/store"
 )
 
-// BenchmarkWrite compares ways to write a batch as the service does: one transaction that locks its
-// partition, the table messages with its indexes, 200-byte bodies, 1,000 channels. The figures are
-// in testdata/bench.txt.
+// BenchmarkWrite compares ways to write a batch under the conditions of the service: one
+// transaction that locks its partition, the table messages with its indexes, 200-byte bodies, 1,000
+// channels. The figures are in testdata/bench.txt.
 func BenchmarkWrite(b *testing.B) {
 	for _, connections := range []int{1, 2} {
 		for _, size := range []int{100, 1000, 5000} {
@@ -99,7 +99,7 @@ func values(r *store.Row) []any {
 	return []any{r.Channel.UUID, r.Seq, r.ID.UUID, string(r.Kind), r.Sender.UUID, r.ClientID, r.Target, r.Body, data, r.SentAt}
 }
 
-// others lists the ways that were not chosen.
+// others lists the alternatives that were not chosen.
 var others = map[string]func(context.Context, pgx.Tx, []store.Row) error{
 	"values": func(ctx context.Context, tx pgx.Tx, rows []store.Row) error {
 		for len(rows) > 0 { // a statement takes at most 65,535 arguments

@@ -72,7 +72,7 @@ func changesOf(rows []Row, at []int) changes {
 // projections was released, so such rows exist only in developers' databases.
 
 // project applies the newly inserted rows at the given indexes to the projected state of their
-// messages. Each statement only moves a row towards its final state, so the order does not matter.
+// messages. Each statement only moves a row toward its final state, so the order does not matter.
 func project(ctx context.Context, tx pgx.Tx, rows []Row, at []int) error {
 	c := changesOf(rows, at)
 	if err := projectEdits(ctx, tx, c.edits); err != nil {

@@ -19,8 +19,8 @@ import (
 	"parley.chat/sync-service/internal/store"
 )
 
-// randomHistory returns the events of a channel in which people randomly send, edit, delete and
-// react. Some events refer to messages that do not exist, and some are tombstones.
+// randomHistory returns the events of a channel in which users send, edit, delete and react at
+// random. Some events refer to messages that do not exist, and some are tombstones.
 func randomHistory(t testing.TB, rng *rand.Rand, ch chat.ChannelID, length int) (history []frame.Event, rows []store.Row) {
 	t.Helper()
 	users := []chat.UserID{chat.NewUserID(), chat.NewUserID()}
@@ -189,8 +189,8 @@ func TestStore_projectionsDoNotDependOnOrder(t *testing.T) {
 		history, rows := randomHistory(t, rng, ch, 5+rng.IntN(40))
 		var wg sync.WaitGroup
 		errs := make([]error, 2)
-		// Each of the two stores a random part in random order, some of it twice; together they
-		// store everything.
+		// Each of the two transactions stores a random part of the events in random order, and some
+		// of them twice; together they store all events.
 		for half := range 2 {
 			mine := slices.Clone(rows)
 			rng.Shuffle(len(mine), func(i, j int) { mine[i], mine[j] = mine[j], mine[i] })
@@ -237,8 +237,8 @@ func compare(t testing.TB, what string, got, want []string) {
 	t.Fatalf("%s: (+ unexpected, - missing)\n%s", what, diff.String())
 }
 
-// TestStore_deletionRemovesText checks that a deletion removes the text of a message in any order
-// of storing, in one batch or several, and by either path.
+// TestStore_deletionRemovesText checks that a deletion removes the text of a message, no matter in
+// which order, in how many batches and on which of the two code paths the events are stored.
 func TestStore_deletionRemovesText(t *testing.T) {
 	t.Parallel()
 	s, pool := open(t)

@@ -34,7 +34,7 @@ func open(t testing.TB) (*store.Store, *pgxpool.Pool) {
 	return store.New(db), pg.Pool(t)
 }
 
-// entryOf builds the entry of an event, as a gateway does.
+// entryOf builds the entry for an event, as a gateway does.
 func entryOf(t testing.TB, f frame.Event) event.Entry {
 	t.Helper()
 	payload, err := f.Encode()

@@ -92,7 +92,7 @@ func TestRead(t *testing.T) {
 }
 
 // TestRead_blocks checks that a blocking read returns an entry that is added while it waits, and
-// nothing after its timeout.
+// returns nothing when its timeout expires.
 func TestRead_blocks(t *testing.T) {
 	t.Parallel()
 	rdb, s := open(t, redistest.NewServer(t).URL())
@@ -120,8 +120,8 @@ func TestRead_blocks(t *testing.T) {
 	<-came
 }
 
-// TestRead_noGroup checks that a missing group is an error that redis.HasErrorPrefix recognizes,
-// and does not close the connection.
+// TestRead_noGroup checks that a missing group causes an error that redis.HasErrorPrefix
+// recognizes, and that the connection stays open.
 func TestRead_noGroup(t *testing.T) {
 	t.Parallel()
 	rdb, s := open(t, redistest.NewServer(t).URL())
@@ -142,7 +142,8 @@ func TestRead_noGroup(t *testing.T) {
 	}
 }
 
-// TestRead_reconnects checks that a broken connection fails one read, and the next read reconnects.
+// TestRead_reconnects checks that a broken connection makes one read fail, and that the next read
+// reconnects.
 func TestRead_reconnects(t *testing.T) {
 	t.Parallel()
 	rd := redistest.NewServer(t)
@@ -163,7 +164,7 @@ func TestRead_reconnects(t *testing.T) {
 	}
 }
 
-// TestRead_login checks that the login and the database of the URL are used.
+// TestRead_login checks that the user, the password and the database in the URL are used.
 func TestRead_login(t *testing.T) {
 	t.Parallel()
 	rd := redistest.NewServer(t)

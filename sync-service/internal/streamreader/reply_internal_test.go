@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// encode encodes entries like a reply to XREADGROUP.
+// encode encodes entries as a reply to XREADGROUP.
 func encode(entries []Entry) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "*1\r\n*2\r\n$1\r\ns\r\n*%d\r\n", len(entries))

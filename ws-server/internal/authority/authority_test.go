@@ -21,15 +21,15 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// scripted is a store whose answers the test sets and can delay.
+// scripted is a fake store. The test sets its answers and can delay them.
 type scripted struct {
 	mu     sync.Mutex
 	member store.Access
 	blocks []chat.UserID
 	err    error
 	reads  [][]store.MemberKey
-	held   chan struct{} // if set, the next read has its answer but returns only when it is closed
-	began  chan struct{} // if set, the next read closes it
+	held   chan struct{} // if set, the next read determines its answer immediately but returns it only when this channel is closed
+	began  chan struct{} // if set, the next read closes this channel
 }
 
 func (s *scripted) Access(_ context.Context, keys []store.MemberKey) ([]store.Access, error) {
@@ -67,7 +67,7 @@ var member = store.Access{Role: chat.Member, Announced: true}
 
 var login = revoked.Login{Session: chat.NewSessionID()}
 
-// enter returns a user of an Authority on s. The Authority runs until the test ends.
+// enter returns a user of an Authority that uses s. The Authority runs until the test ends.
 func enter(t *testing.T, s *scripted, change func(*Config)) (*Authority, *User) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -114,7 +114,7 @@ func outdatedRead(t *testing.T, admit func(*User, chat.ChannelID) error) {
 	}
 }
 
-// Confirm must notice a removal that comes between the admission and the subscription.
+// Confirm must detect a removal that happens between the admission and the subscription.
 func TestConfirm_readsAgainAfterARemoval(t *testing.T) {
 	s := &scripted{member: member}
 	a, u := enter(t, s, nil)
@@ -222,7 +222,8 @@ func TestBlocks_changeWithNotices(t *testing.T) {
 	}
 }
 
-// Leave must remove everything that was cached, and unheld memberships are limited.
+// Leave must remove everything that was cached for the user, and the number of cached memberships
+// that no connection holds must be limited.
 func TestCache_isBoundedAndEmptyAfterLeave(t *testing.T) {
 	s := &scripted{member: member, blocks: []chat.UserID{chat.NewUserID()}}
 	a, u := enter(t, s, nil)
@@ -250,7 +251,7 @@ func TestCache_isBoundedAndEmptyAfterLeave(t *testing.T) {
 	}
 }
 
-// Verification must find what a lost notice would have announced, within Config.VerifyEvery.
+// Verification must detect, within Config.VerifyEvery, a change whose notice was lost.
 func TestVerify_expelsAndUpdatesRoles(t *testing.T) {
 	expelled := make(chan chat.ChannelID, 100)
 	s := &scripted{member: store.Access{Role: chat.Admin, Announced: true}}

@@ -43,7 +43,8 @@ func TestGroup_combinesConcurrentCallers(t *testing.T) {
 		}
 		all.Wait()
 		g.Wait()
-		// The first caller alone, then twenty callers per read. They share one question.
+		// First one caller, then twenty callers that share a read. All of them have one question in
+		// common.
 		if want := []int{3, 41, 41, 19}; !slices.Equal(sizes, want) {
 			t.Errorf("reads of %v questions, want %v", sizes, want)
 		}
@@ -52,7 +53,7 @@ func TestGroup_combinesConcurrentCallers(t *testing.T) {
 
 var errBad = errors.New("bad question")
 
-// A question that cannot be answered fails only the caller that asked it.
+// A question that cannot be answered causes an error only for the caller that asked it.
 func TestGroup_failsOnlyTheAffectedCaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

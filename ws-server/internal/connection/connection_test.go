@@ -92,7 +92,7 @@ func fill(t *testing.T, c *Conn, text []byte) (sent int) {
 	}
 }
 
-// A connection whose socket was full once must keep working: the write deadline of its writer
+// A connection must keep working after its socket was full once: the write deadline of the writer
 // goroutine must not apply to later writes.
 func TestConn_worksAfterTheSocketWasFull(t *testing.T) {
 	old := writeTimeout
@@ -143,9 +143,9 @@ func TestSlowConsumer_getsWholeFramesThenTheCloseFrame(t *testing.T) {
 	}
 }
 
-// The writer must also drop chunks that it has taken from the queue but not begun.
+// The writer must also drop chunks that it has taken from the queue but not begun to write.
 func TestSlowConsumer_writerDropsChunksItHasNotBegun(t *testing.T) {
-	near, far := net.Pipe() // it accepts nothing that is not read
+	near, far := net.Pipe() // the pipe accepts data only when it is read
 	writers := new(sync.WaitGroup)
 	c := new(Conn)
 	c.Begin(near, writers)
@@ -164,7 +164,7 @@ func TestSlowConsumer_writerDropsChunksItHasNotBegun(t *testing.T) {
 	if _, got := readFrame(t, r); string(got) != "0" {
 		t.Fatalf("got %q", got)
 	}
-	awaitTaken(t, c) // and has begun to write 1
+	awaitTaken(t, c) // and has begun to write the first chunk
 	c.Close(CloseSlowConsumer, "")
 	if _, got := readFrame(t, r); string(got) != "1" {
 		t.Errorf("got %q, want the frame that was begun", got)
@@ -232,8 +232,8 @@ func TestText_headers(t *testing.T) {
 	}
 }
 
-// A connection writes to a file descriptor, whose number is soon reused by another socket. After
-// the socket was closed by anyone, including gorilla, the connection must not write to it.
+// A connection writes to a file descriptor, whose number may soon be reused for another socket. So
+// after anything, including gorilla, has closed the socket, the connection must not write to it.
 func TestGate_nothingIsWrittenAfterClose(t *testing.T) {
 	c, _ := pair(t)
 	gate := NewGate(c.net)

@@ -41,8 +41,8 @@ func has(m map[chat.UserID]struct{}, id chat.UserID) bool {
 	return ok
 }
 
-// A deletion must be in the next answer, known deletions must stay, and reads must ask only for new
-// ones.
+// The next answer must contain a new deletion, known deletions must be kept, and reads must ask
+// only for new ones.
 func TestAll_readsNewDeletions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &table{rows: map[chat.UserID]time.Time{}}
@@ -69,7 +69,7 @@ func TestAll_readsNewDeletions(t *testing.T) {
 	})
 }
 
-// While PostgreSQL is down, All must return the known deletions without asking PostgreSQL each
+// While PostgreSQL is down, All must return the known deletions without querying PostgreSQL each
 // time.
 func TestAll_keepsDeletionsInAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -240,7 +240,7 @@ func (s *sink) received(id chat.ChannelID, payload []byte) {
 		events = append(events, fromItem(it))
 	})
 	if err != nil {
-		// The undecoded events become a gap, which is healed from the stores.
+		// The undecoded events leave a gap, which is filled from the stores.
 		s.cfg.Logger.Warn("invalid item received", "channel_id", id, "err", err)
 	}
 	if len(events) > 0 && ch.Add(events) {

@@ -270,14 +270,14 @@ func TestRead_startsFromTheTailWithoutPostgreSQL(t *testing.T) {
 	w := newWorld(t)
 	c := chat.NewChannelID()
 	w.appended(c, 20)
-	ch := w.join(c) // the ring is empty now, the tail is not
+	ch := w.join(c) // the ring is now empty, but the tail is not
 	w.pool.Exec(t.Context(), "drop table messages cascade")
 	if got := seqs(w.readAll(ch, 3)); !slices.Equal(got, span(3, 20)) {
 		t.Errorf("got %v, want 3 to 20", got)
 	}
 }
 
-// A publication that got lost leaves a gap, which is filled from PostgreSQL.
+// A lost publication leaves a gap, which is filled from PostgreSQL.
 func TestCatchUp_healsEventsThatWereNotReceived(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -304,11 +304,11 @@ func TestQuietChannels_areCompared(t *testing.T) {
 	c := chat.NewChannelID()
 	ch := w.join(c)
 	w.stored(c, 1)
-	w.setCounter(c, 1) // nothing else tells the feed
+	w.setCounter(c, 1) // the feed is not notified in any other way
 	w.awaitHead(ch, 1)
 }
 
-// A subscription that is confirmed again may have missed events.
+// A subscription that is confirmed a second time may have missed events.
 func TestConfirmed_schedulesACheckOfTheChannel(t *testing.T) {
 	t.Parallel()
 	c, user := chat.NewChannelID(), chat.NewUserID()
@@ -379,7 +379,8 @@ func (w *world) age(c chat.ChannelID, seq int64) {
 	w.feed.missed[channelSeq{c, seq}] = time.Now().Add(-holeTimeout)
 }
 
-// An event that is in the stream, but in neither the tail nor the rows, is on its way and not lost.
+// An event that is in the stream, but in neither the tail nor the rows, is about to be stored and
+// is not lost.
 func TestHole_isNotWhatTheStreamHolds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -506,7 +507,7 @@ func TestReceived_keepsTheFramesOfBlockedUsersApart(t *testing.T) {
 	}
 }
 
-// listener is a connection that reports what it gets.
+// listener is a connection that reports the frames that it gets.
 type listener struct {
 	user chat.UserID
 	got  chan string
@@ -560,10 +561,10 @@ func TestWatch_endsWithItsContext(t *testing.T) {
 	if err := w.feed.Watch(ctx, user); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, want context canceled", err)
 	}
-	w.feed.Unwatch(user) // is due after an error too
+	w.feed.Unwatch(user) // it is due after an error, too
 }
 
-// broken is a PostgreSQL that does not answer until the test sets seqs.
+// broken is a fake PostgreSQL that does not answer until the test sets seqs.
 type broken struct {
 	mu    sync.Mutex
 	asked int
@@ -613,8 +614,8 @@ func TestStoredSeqs_areAskedForAgainAfterAPause(t *testing.T) {
 	}
 }
 
-// A Redis that is behind PostgreSQL has lost writes, even if this gateway has seen nothing of the
-// channel.
+// A Redis that is behind PostgreSQL has lost writes. The feed must detect that even if this gateway
+// has seen no event of the channel.
 func TestJoin_startsAnEpochIfRedisIsBehindPostgreSQL(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(cfg *Config) { cfg.Stored = &broken{seq: 9} })

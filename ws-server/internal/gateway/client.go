@@ -48,8 +48,8 @@ type client struct {
 	frameBucket       tokenBucket  // limits all frames; used only by the reader
 	controlBucket     tokenBucket  // limits control frames; used only by the reader
 	freeSubscriptions int          // number of subscriptions that remain free of charge; used only by the reader
-	counted           bool         // counts towards the instance's limit; guarded by g.mu
-	addr              netip.Addr   // the client address whose limit it counts towards, if addresses are limited; guarded by g.mu
+	counted           bool         // counts toward the instance's limit; guarded by g.mu
+	addr              netip.Addr   // the client address whose limit it counts toward, if addresses are limited; guarded by g.mu
 
 	earlyFrames []decodedFrame // objects that arrived in the same frame as auth; used only by the reader
 	inflight    chan struct{}  // limits the sends that are waiting for an ack; used only by the reader

@@ -95,7 +95,7 @@ type Gateway struct {
 	clients  map[*client]struct{}
 	byUser   map[chat.UserID][]*client
 	byAddr   map[netip.Addr]int // number of connections by address; unused unless addresses are limited
-	admitted int                // connections that count towards the instance's limit, including upgrades in progress
+	admitted int                // connections that count toward the instance's limit, including upgrades in progress
 	draining bool
 
 	typing   *typing.Tracker

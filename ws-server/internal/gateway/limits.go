@@ -50,7 +50,7 @@ func (g *Gateway) fullLocked() bool {
 	return limit > 0 && g.admitted >= limit
 }
 
-// reserveConnection counts a connection towards the limits of the instance and of its address. It
+// reserveConnection counts a connection toward the limits of the instance and of its address. It
 // returns an error if either limit has been reached.
 func (g *Gateway) reserveConnection(c *client, r *http.Request) error {
 	var addr netip.Addr // stays invalid if addresses are not limited, or for a Unix socket

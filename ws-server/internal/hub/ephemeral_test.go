@@ -66,8 +66,8 @@ func TestPublishEphemeral_isImmediateInSmallChannels(t *testing.T) {
 	}
 }
 
-// In a large channel, frames published within the pace leave with the next event. Each reaches only
-// its recipients.
+// In a large channel, ephemeral frames that are published faster than the pace are sent with the
+// next event. Each reaches only its recipients.
 func TestPublishEphemeral_leavesWithTheNextEventInLargeChannels(t *testing.T) {
 	t.Parallel()
 	h, ch, all := listening(5000) // the pace is one second
@@ -75,7 +75,7 @@ func TestPublishEphemeral_leavesWithTheNextEventInLargeChannels(t *testing.T) {
 	h.Wait() // all have received it
 	ch.PublishEphemeral([]byte("a types"), all[1].user, nil)
 	ch.PublishEphemeral([]byte("b types"), all[2].user, nil)
-	h.Wait() // waits for frames that leave immediately: there are none
+	h.Wait() // waits for frames that are sent immediately; there must be none
 	ch.Publish(span(0, 2))
 	h.Wait()
 	for i, l := range all {
@@ -92,7 +92,7 @@ func TestPublishEphemeral_leavesWithTheNextEventInLargeChannels(t *testing.T) {
 	}
 }
 
-// Without an event, the queued frames leave together in one frame when the pace allows it.
+// If no event arrives, the queued frames are sent together in one frame when the pace allows it.
 func TestPublishEphemeral_leavesWithoutAnEvent(t *testing.T) {
 	t.Parallel()
 	_, ch, all := listening(5000)
@@ -109,7 +109,7 @@ func TestPublishEphemeral_leavesWithoutAnEvent(t *testing.T) {
 	})
 }
 
-// A member who leaves sees nothing that follows the member_left event, including ephemeral frames.
+// A member who leaves gets nothing after the member_left event, not even ephemeral frames.
 func TestPublishEphemeral_notToMembersWhoLeft(t *testing.T) {
 	t.Parallel()
 	h, ch, all := listening(5000)

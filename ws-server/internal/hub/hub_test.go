@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // conn is a connection that records the seqs it received.
 type conn struct {
 	user chat.UserID
-	log  func(after int64, upTo int64) []hub.Event // what its replays read
+	log  func(after int64, upTo int64) []hub.Event // the seqs that its replays have read
 	wg   *sync.WaitGroup
 
 	mu      sync.Mutex
@@ -137,7 +137,7 @@ func consecutive(t *testing.T, who string, seqs []int64, first, last int64) {
 }
 
 // Events arrive in random order and repeatedly, and subscriptions are added at any time, resuming
-// from any seq. Each subscription must see every seq after its starting point once, in order.
+// from any seq. Each subscription must get every seq after its starting point once, in order.
 func TestPublish_deliversEverySeqOnceInOrder(t *testing.T) {
 	for seed := range uint64(30) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -149,7 +149,7 @@ func TestPublish_deliversEverySeqOnceInOrder(t *testing.T) {
 				cfg.Heal = func(ch *hub.Channel, after, upTo int64) {
 					healing.Go(func() {
 						from, _ := ch.Missing(upTo)
-						ch.Publish(span(from-1, upTo)) // includes events that have arrived ahead
+						ch.Publish(span(from-1, upTo)) // includes events that arrived too early
 						ch.HealDone()
 					})
 				}
@@ -180,7 +180,7 @@ func TestPublish_deliversEverySeqOnceInOrder(t *testing.T) {
 				batch := span(s-1, s+n-1)
 				s += n
 				switch rng.IntN(6) {
-				case 0: // all events but the last one are lost; the gap is healed
+				case 0: // all events except the last one are lost; the gap is filled
 					if s <= last {
 						batch = batch[len(batch)-1:]
 					}
@@ -211,7 +211,7 @@ func TestPublish_deliversEverySeqOnceInOrder(t *testing.T) {
 	}
 }
 
-// Events that arrive during a fan-out leave together in one frame.
+// Events that arrive during a fan-out are sent together in one frame.
 func TestFanout_sendsWaitingEventsAsOneFrame(t *testing.T) {
 	h := newHub(nil)
 	ch, _ := h.Open(chat.NewChannelID())
@@ -296,8 +296,8 @@ func TestNewEpoch_resyncsAndDropsOldEvents(t *testing.T) {
 	}
 }
 
-// A heal may bring events that had arrived ahead. Then the gap is closed, and no second heal is
-// requested.
+// A read that fills a gap may include events that had already arrived early. Then the gap is
+// closed, and no second read is requested.
 func TestHeal_includesEventsThatArrivedAhead(t *testing.T) {
 	asked := 0
 	h := newHub(func(cfg *hub.Config) { cfg.Heal = func(*hub.Channel, int64, int64) { asked++ } })
@@ -360,8 +360,8 @@ func (nop) Replay(*hub.Subscription) {}
 func (nop) Ended(*hub.Subscription)  {}
 func (nop) Resume()                  {}
 
-// Config.Delivered is called with the number of subscriptions that got a batch, and not at all for
-// a batch that nobody got.
+// Config.Delivered is called with the number of subscriptions that got a batch, and is not called
+// for a batch that nobody got.
 func TestDelivered_countsSubscriptions(t *testing.T) {
 	t.Parallel()
 	type delivery struct{ first, events, to int64 }

@@ -29,7 +29,7 @@ const (
 	lease      = 1500 * time.Millisecond
 )
 
-// gateway is the running presence of one instance.
+// gateway is the running Presence of one instance.
 type gateway struct {
 	*Presence
 	rdb  redis.UniversalClient
@@ -138,7 +138,7 @@ func presenceFrame(c chat.ChannelID, count int, joined, left string) string {
 	return fmt.Sprintf(`{"type":"presence","channel_id":"%s","online_count":%d,"joined":%s,"left":%s}`, c, count, quote(joined), quote(left))
 }
 
-// leftovers returns an error if Redis has keys or leases of other gateways than these.
+// leftovers returns an error if Redis has keys or leases of gateways other than these.
 func leftovers(rdb redis.UniversalClient, alive ...*gateway) error {
 	keys, err := rdb.Keys(context.Background(), "*").Result()
 	if err != nil {
@@ -246,7 +246,7 @@ func TestRedisDataLost_usersAreWrittenAgain(t *testing.T) {
 	}
 	one.await(t, c, ann, bob)
 
-	// Only some of the writes are lost. The gateway notices when the channel changes.
+	// Only some of the writes are lost. The gateway notices that at the channel's next change.
 	eve, ghost := chat.NewUserID(), chat.NewUserID()
 	set := rediskey.Online(rediskey.Of(c.UUID, partitions), c, one.current())
 	if err := one.rdb.SRem(t.Context(), set, ann.String(), bob.String()).Err(); err != nil {
@@ -273,7 +273,7 @@ func TestOutage_noGatewayIsDeclaredDead(t *testing.T) {
 	two.Join(c, bob)
 	one.await(t, c, ann, bob)
 	ids := []string{one.current(), two.current()}
-	// All leases expire while no gateway can renew them.
+	// Simulate an outage: all leases expire while no gateway can renew them.
 	expired := func(id string) redis.Z {
 		now, err := one.rdb.Time(t.Context()).Result()
 		if err != nil {
@@ -371,7 +371,7 @@ func TestCursor_parses(t *testing.T) {
 }
 
 // If a user reconnects within the grace period, nothing is published and Redis is not written. If a
-// user does not, their leaving is published after it.
+// user does not reconnect, their absence is published after the grace period.
 func TestDisconnect_countsForTheGracePeriod(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewServer(t)

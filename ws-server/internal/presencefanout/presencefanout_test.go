@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// blocks are the blocks between connected users, in both directions.
+// blocks holds the blocks between connected users, in both directions.
 type blocks map[chat.UserID]map[chat.UserID]struct{}
 
 func (b blocks) AnyBlocks() bool                                    { return len(b) > 0 }
@@ -34,7 +34,7 @@ func (b blocks) set(one, other chat.UserID) {
 	b[one][other] = struct{}{}
 }
 
-// subscriber is a connection that collects the ephemeral frames which it gets.
+// subscriber is a connection that collects the ephemeral frames that it gets.
 type subscriber struct {
 	hub.Connection
 	user   chat.UserID
@@ -122,8 +122,8 @@ func TestFanout_withoutBlocks(t *testing.T) {
 	}
 }
 
-// A user with a block must get a frame of their own, which neither names nor counts the other user.
-// If the frame would then name nobody, they get none.
+// A user with a block must get a separate frame, which neither names nor counts the other user. If
+// that frame would name nobody, the user must get none.
 func TestFanout_userWithBlock(t *testing.T) {
 	t.Parallel()
 	ann, bob, carl := chat.NewUserID(), chat.NewUserID(), chat.NewUserID()
@@ -139,8 +139,8 @@ func TestFanout_userWithBlock(t *testing.T) {
 	}
 }
 
-// To a user who adds a block, the other user must appear to stop typing and to go offline. After
-// the block is lifted, the other user must appear again.
+// When a user blocks another one, the other user must appear to stop typing and to go offline. When
+// the block is lifted, the other user must reappear.
 func TestFanout_blocksChanged(t *testing.T) {
 	t.Parallel()
 	ann, bob := chat.NewUserID(), chat.NewUserID()

@@ -61,8 +61,8 @@ func newFanout(cfg *Config, c *counter) *fanout {
 	}
 }
 
-// add collects the moves in a channel. An empty list means that too many receipts have moved to
-// list them individually.
+// add collects the moves in a channel. An empty list means that so many receipts have moved that
+// they are not listed individually.
 func (f *fanout) add(id chat.ChannelID, moves []event.Receipt) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.Redialing()) }
 
-// stores stands for Redis, which holds no receipts, and for PostgreSQL.
+// stores is a fake of PostgreSQL, and of a Redis that holds no receipts.
 type stores struct {
 	Log
 	members map[chat.UserID]eventlog.Receipt
@@ -51,7 +51,7 @@ func (s stores) NewestMessage(context.Context, chat.ChannelID, int64) (store.Mes
 	return store.Message{}, nil
 }
 
-// subscriber is a connection that collects the ephemeral frames which it gets.
+// subscriber is a connection that collects the ephemeral frames that it gets.
 type subscriber struct {
 	hub.Connection
 	user   chat.UserID
@@ -99,8 +99,8 @@ func members(n int, at eventlog.Receipt) map[chat.UserID]eventlog.Receipt {
 	return all
 }
 
-// In a small channel, every subscriber must get one frame with the last move of each member, except
-// the users who have a block with that member.
+// In a small channel, every subscriber must get one frame with each member's last move, except the
+// moves of members with whom the subscriber has a block.
 func TestFanout_smallChannel(t *testing.T) {
 	t.Parallel()
 	h, ch := newChannel()
@@ -132,8 +132,9 @@ func TestFanout_smallChannel(t *testing.T) {
 	}
 }
 
-// In a large channel, only the sender of the newest message must be sent something: how many other
-// members have received and read it, without those who have a block with the sender.
+// In a large channel, only the sender of the newest message must get a frame. It contains how many
+// other members have received and read the message. Members who have a block with the sender are
+// not counted.
 func TestCounter_largeChannel(t *testing.T) {
 	t.Parallel()
 	h, ch := newChannel()

@@ -76,7 +76,8 @@ func TestWriter_waitsWhileLogRefuses(t *testing.T) {
 	awaitPosition(t, r, member, eventlog.Receipt{Delivered: 7, Read: 5})
 }
 
-// A state is removed when it is idle, and a move is dropped when there are too many states.
+// A member's state must be removed when it is idle, and a move must be dropped when there are too
+// many states.
 func TestWriter_boundsItsStates(t *testing.T) {
 	t.Parallel()
 	dropped := 0

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// Map must behave want a Go map below and above the number of entries at which it switches to one.
+// Map must behave like a Go map, both below and above the number of entries at which it switches to
+// one.
 func TestMap(t *testing.T) {
 	for range 200 {
 		var m Map[int, int]

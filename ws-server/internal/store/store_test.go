@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// world is a Store with the rights of a gateway, on a database that the test fills as its owner.
+// world is a Store with a gateway's privileges, on a database that the test fills as its owner.
 type world struct {
 	*store.Store
 	t     *testing.T
@@ -99,7 +99,7 @@ func must[T any](v T, err error) func(t *testing.T) T {
 	}
 }
 
-// Access and Membership must agree, because a gateway uses whichever it has read.
+// Access and Membership must agree, because a gateway uses the result of either one.
 func TestAccess(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -129,7 +129,7 @@ func TestAccess(t *testing.T) {
 		user    chat.UserID
 		channel chat.ChannelID
 		want    store.Access
-		refused apierr.Code // by Membership, if the user is not a member
+		refused apierr.Code // the error from Membership, if the user is not a member
 	}
 	tests := []test{
 		{"a stranger sees a public channel", ann, plain, store.Access{Announced: true, Visible: true}, apierr.Forbidden},
@@ -166,7 +166,7 @@ func TestAccess(t *testing.T) {
 				return
 			}
 			want := test.want
-			want.Visible = false // Membership is about members only
+			want.Visible = false // Membership reports only on members
 			if got := m.Access(); err != nil || got != want || m.ChannelID != test.channel {
 				t.Errorf("membership %+v, %v; want %+v", got, err, want)
 			}
@@ -266,7 +266,8 @@ func TestCommon(t *testing.T) {
 func TestRange_returnsStoredEventsInOrder(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	// Without an index scan, PostgreSQL finds the rows in the order in which they were stored.
+	// If PostgreSQL does not use the index, it returns the rows in the order in which they were
+	// stored.
 	w.exec(`do $$ begin execute format('alter database %I set enable_indexscan = off', current_database()); end $$`)
 	c, other, ann := chat.NewChannelID(), chat.NewChannelID(), chat.NewUserID()
 	for _, seq := range []int64{5, 2, 3, 1, 7} {
@@ -463,7 +464,7 @@ func TestTokenKeys(t *testing.T) {
 	}
 }
 
-// Clients get unavailable and retry, with no detail of the database.
+// Clients get `unavailable`, without details about the database, and retry.
 func TestStore_isUnavailableWithoutPostgreSQL(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -29,7 +29,7 @@ type Span struct {
 	Parent     string
 	Links      []string // traces that it is linked to
 	Attributes map[string]string
-	Failed     string // the message of its status, if that is an error
+	Failed     string // the message of the span's status, if the status is an error
 	Began      time.Time
 	Ended      time.Time
 }

@@ -139,7 +139,7 @@ func TestCollector_decodesASpan(t *testing.T) {
 	}
 }
 
-// failures is a test that records that it failed.
+// failures is a testing.TB that records whether it failed.
 type failures struct {
 	testing.TB
 	mu   sync.Mutex

@@ -17,7 +17,7 @@ import (
 	"parley.chat/internal/devkit/testkit/proctest"
 )
 
-// TestMain also serves as the program that the tests start.
+// TestMain also lets the test binary act as the program that the tests start.
 func TestMain(m *testing.M) {
 	addr := os.Getenv("PROCTEST_ADDR")
 	if addr == "" {

@@ -85,7 +85,7 @@ func message(t *testing.T, c chat.ChannelID, seq int64) string {
 	return string(b)
 }
 
-// failures is a test that records what it reports, and ends at a fatal failure.
+// failures is a testing.TB that records the reported failures, and ends at a fatal one.
 type failures struct {
 	testing.TB
 	mu   sync.Mutex
@@ -111,7 +111,7 @@ func (f *failures) text() string {
 	return strings.Join(f.said, "\n")
 }
 
-// failing runs part of a test that has to fail, and returns what it reports.
+// failing runs a part of a test that must fail, and returns the reported failures.
 func failing(t *testing.T, part func(testing.TB)) string {
 	t.Helper()
 	f := &failures{TB: t}
@@ -341,10 +341,10 @@ func TestSchema(t *testing.T) {
 		pong("1"):                     "",
 		`{"type":"pong"`:              "not JSON",
 		`["pong"]`:                    "not an object",
-		`{"type":"send"}`:             `no definition for type "send"`, // a frame of the other side
+		`{"type":"send"}`:             `no definition for type "send"`, // a frame from the other side
 		`{"type":"error","code":"x"}`: "error: ",
 	} {
-		for range 2 { // a valid frame is remembered, an invalid one is not
+		for range 2 { // a valid frame is kept for later, an invalid one is not
 			err := schema.CheckServer([]byte(frame))
 			if want == "" && err != nil || want != "" && (err == nil || !strings.HasPrefix(err.Error(), want)) {
 				t.Errorf("%s: %v, want %q", frame, err, want)

@@ -27,7 +27,7 @@ import (
 	"parley.chat/internal/devkit/testkit"
 )
 
-// batch is what the tests send.
+// batch is the batch of spans that the tests send.
 var batch = []*tracepb.ResourceSpans{{
 	Resource: &resourcepb.Resource{Attributes: []*commonpb.KeyValue{{
 		Key: "service.name", Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: "ws-server"}},
@@ -42,7 +42,7 @@ type tripper func(*http.Request) (*http.Response, error)
 
 func (f tripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// answer returns a collector's response; header is a name and its value, or empty.
+// answer returns a collector's response; header is "name: value", or empty.
 func answer(status int, header, body string) *http.Response {
 	resp := &http.Response{StatusCode: status, Status: http.StatusText(status), Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}
 	if name, value, ok := strings.Cut(header, ": "); ok {
@@ -122,8 +122,8 @@ func TestUploadTraces_retries(t *testing.T) {
 	}
 }
 
-// TestUploadTraces_givesUp checks that the attempts end with the context, and that the error is the
-// collector's.
+// TestUploadTraces_givesUp checks that the attempts end when the context is done, and that the
+// error is the one from the collector.
 func TestUploadTraces_givesUp(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -274,7 +274,7 @@ func decode(t *testing.T, r *http.Request) *tracepb.TracesData {
 	return data
 }
 
-// partly is the response of a collector that rejects spans.
+// partly is the response of a collector that rejects some of the spans.
 func partly(spans uint64, reason string) string {
 	partial := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), spans)
 	partial = protowire.AppendString(protowire.AppendTag(partial, 2, protowire.BytesType), reason)
@@ -320,8 +320,8 @@ func TestRun_rejected(t *testing.T) {
 	}
 }
 
-// FuzzRejected checks that whatever a collector answers, the error contains only a bounded part of
-// it.
+// FuzzRejected checks that the error contains only a bounded part of the collector's response,
+// whatever that is.
 func FuzzRejected(f *testing.F) {
 	f.Add([]byte(partly(3, "too old")))
 	f.Add([]byte(partly(3, strings.Repeat("x", 1000))))
