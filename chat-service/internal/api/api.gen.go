@@ -102,7 +102,7 @@ type Channel struct {
 	LastSeq     Seq         `json:"last_seq"`
 	MemberCount int         `json:"member_count"`
 
-	// MentionAll Who may mention all members with @channel. For everyone else @channel is plain text.
+	// MentionAll Determines which members may mention all others with @channel. From anyone else, @channel is plain text.
 	MentionAll MentionAll `json:"mention_all"`
 
 	// Name Empty for a direct channel.
@@ -123,7 +123,7 @@ type Channel struct {
 type ChannelChange struct {
 	Description *string `json:"description,omitempty"`
 
-	// MentionAll Who may mention all members with @channel. For everyone else @channel is plain text.
+	// MentionAll Determines which members may mention all others with @channel. From anyone else, @channel is plain text.
 	MentionAll *MentionAll `json:"mention_all,omitempty"`
 	Name       *string     `json:"name,omitempty"`
 }
@@ -134,7 +134,7 @@ type ChannelCreation struct {
 	GroupID     *NullableGroupID `json:"group_id,omitempty"`
 	Kind        NewChannelKind   `json:"kind"`
 
-	// MentionAll Who may mention all members with @channel. For everyone else @channel is plain text.
+	// MentionAll Determines which members may mention all others with @channel. From anyone else, @channel is plain text.
 	MentionAll *MentionAll `json:"mention_all,omitempty"`
 	Name       string      `json:"name"`
 }
@@ -187,7 +187,7 @@ type CursorMove struct {
 	ReadSeq      *NullableSeq `json:"read_seq,omitempty"`
 }
 
-// DeviceToken Proves at a login that the user has logged in from this device before. Clients store it for the next login.
+// DeviceToken Proves, at a login, that the user has logged in from this device before. Clients store it for the next login.
 type DeviceToken = string
 
 // Event An event in the form that subscribers receive. docs/websocket.md lists the fields of each kind.
@@ -226,7 +226,7 @@ type GroupChannelCreation struct {
 	Description *string        `json:"description,omitempty"`
 	Kind        NewChannelKind `json:"kind"`
 
-	// MentionAll Who may mention all members with @channel. For everyone else @channel is plain text.
+	// MentionAll Determines which members may mention all others with @channel. From anyone else, @channel is plain text.
 	MentionAll *MentionAll `json:"mention_all,omitempty"`
 	Name       string      `json:"name"`
 }
@@ -281,7 +281,7 @@ type InvitationPage struct {
 
 // LogIn defines model for LogIn.
 type LogIn struct {
-	// DeviceToken Proves at a login that the user has logged in from this device before. Clients store it for the next login.
+	// DeviceToken Proves, at a login, that the user has logged in from this device before. Clients store it for the next login.
 	DeviceToken *DeviceToken `json:"device_token,omitempty"`
 
 	// Login Username or email address. Text that cannot be either is treated as an unknown login.
@@ -297,7 +297,7 @@ type LoggedIn struct {
 	// AccessToken A JWT. Only in bearer sessions, because scripts must not be able to read the token of a cookie session.
 	AccessToken *string `json:"access_token,omitempty"`
 
-	// DeviceToken Proves at a login that the user has logged in from this device before. Clients store it for the next login.
+	// DeviceToken Proves, at a login, that the user has logged in from this device before. Clients store it for the next login.
 	DeviceToken *DeviceToken `json:"device_token,omitempty"`
 
 	// ExpiresIn Seconds until the access token expires.
@@ -352,7 +352,7 @@ type MemberPage struct {
 	NextCursor *NextCursor `json:"next_cursor"`
 }
 
-// MentionAll Who may mention all members with @channel. For everyone else @channel is plain text.
+// MentionAll Determines which members may mention all others with @channel. From anyone else, @channel is plain text.
 type MentionAll = chat.MentionAll
 
 // Message defines model for Message.
@@ -447,7 +447,7 @@ type OpsFigures struct {
 	// Requests REST requests answered.
 	Requests *int64 `json:"requests"`
 
-	// Retries Storing steps that had to be retried.
+	// Retries Steps of storing batches that had to be retried.
 	Retries *int64 `json:"retries"`
 
 	// Sends Events acknowledged on WebSockets, without duplicates.
@@ -461,7 +461,7 @@ type OpsMetrics struct {
 	// Partitions Empty if no sync-service reports the streams.
 	Partitions []OpsPartition `json:"partitions"`
 
-	// Streams The streams of all partitions together. OpsPartition has the figures of each partition.
+	// Streams The streams of all partitions together. `partitions` has the figures for each partition.
 	Streams OpsStreams  `json:"streams"`
 	Targets []OpsTarget `json:"targets"`
 
@@ -481,7 +481,7 @@ type OpsPartition struct {
 	Pending    int64   `json:"pending"`
 }
 
-// OpsStreams The streams of all partitions together. OpsPartition has the figures of each partition.
+// OpsStreams The streams of all partitions together. `partitions` has the figures for each partition.
 type OpsStreams struct {
 	// Dead Dead letters.
 	Dead int64 `json:"dead"`
@@ -534,7 +534,7 @@ type OpsTarget struct {
 
 // PasswordChange defines model for PasswordChange.
 type PasswordChange struct {
-	// DeviceToken Proves at a login that the user has logged in from this device before. Clients store it for the next login.
+	// DeviceToken Proves, at a login, that the user has logged in from this device before. Clients store it for the next login.
 	DeviceToken *DeviceToken `json:"device_token,omitempty"`
 
 	// NewPassword 8 to 200 characters, counted after composition (NFC). Passwords are normalized, so it does not matter how a
@@ -674,7 +674,7 @@ type SessionPage struct {
 
 // SignUp defines model for SignUp.
 type SignUp struct {
-	// DeviceToken Proves at a login that the user has logged in from this device before. Clients store it for the next login.
+	// DeviceToken Proves, at a login, that the user has logged in from this device before. Clients store it for the next login.
 	DeviceToken *DeviceToken `json:"device_token,omitempty"`
 	Email       string       `json:"email"`
 

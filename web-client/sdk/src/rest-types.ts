@@ -83,7 +83,7 @@ export interface LogIn {
 /** 8 to 200 characters, counted after composition (NFC). Passwords are normalized, so it does not matter how a keyboard composes characters or which kind of space it sends. */
 export type NewPassword = string;
 
-/** Proves at a login that the user has logged in from this device before. Clients store it for the next login. */
+/** Proves, at a login, that the user has logged in from this device before. Clients store it for the next login. */
 export type DeviceToken = string;
 
 export interface RefreshToken {
@@ -172,13 +172,13 @@ export interface OpsFigures {
   readonly errors: number | null;
   /** Rows stored in PostgreSQL. */
   readonly inserted: number | null;
-  /** Storing steps that had to be retried. */
+  /** Steps of storing batches that had to be retried. */
   readonly retries: number | null;
   /** REST requests answered. */
   readonly requests: number | null;
 }
 
-/** The streams of all partitions together. OpsPartition has the figures of each partition. */
+/** The streams of all partitions together. `partitions` has the figures for each partition. */
 export interface OpsStreams {
   /** Whether a sync-service could read the streams. If false, the other fields are meaningless. */
   readonly known: boolean;
@@ -374,7 +374,7 @@ export interface ChannelPage {
   readonly next_cursor: NextCursor;
 }
 
-/** Who may mention all members with @channel. For everyone else @channel is plain text. */
+/** Determines which members may mention all others with @channel. From anyone else, @channel is plain text. */
 export type MentionAll = "everyone" | "admins";
 
 export interface ChannelCreation {
