@@ -90,7 +90,7 @@ type Client struct {
 	conn     *conn // the current connection, once it has received hello
 	channels map[chat.ChannelID]*channel
 	outbox   outbox
-	notes    []Event // events from callers that must not wait; about as many as there may be pending sends
+	notes    []Event // events from callers that must not wait; its capacity is about the maximum number of pending sends
 	sent     tracker
 }
 
@@ -211,7 +211,7 @@ func (c *Client) Run(ctx context.Context) error {
 func (c *Client) stay(ctx context.Context) error {
 	failures := 0
 	var rejected string // a token that the server did not accept
-	renewed := false    // the source has been asked for another token
+	renewed := false    // whether the source has been asked for another token
 	for n := 0; ; n++ {
 		c.deliver(ctx, Connection{State: Connecting, Attempt: failures})
 		begun := c.cfg.now()

@@ -96,7 +96,7 @@ func (c *Client) dial(ctx context.Context, address, token string) (*websocket.Co
 	}
 	ctx, cancel := context.WithTimeout(ctx, responseTimeout)
 	defer cancel()
-	ws, resp, err := d.DialContext(ctx, address+separator+"subscribe=none", http.Header{"Authorization": {"Bearer " + token}}) //nolint:bodyclose // gorilla: it need not be closed
+	ws, resp, err := d.DialContext(ctx, address+separator+"subscribe=none", http.Header{"Authorization": {"Bearer " + token}}) //nolint:bodyclose // according to gorilla, it need not be closed
 	if err == nil {
 		ws.SetReadLimit(maxRead)
 		return ws, nil
@@ -104,7 +104,7 @@ func (c *Client) dial(ctx context.Context, address, token string) (*websocket.Co
 	if resp == nil {
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
-	b, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // on an error, the detail is just shorter
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // if reading fails, the detail is merely shorter
 	e := &DialError{URL: address, Status: resp.StatusCode, Detail: strings.TrimSpace(string(b))}
 	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
 		e.after = time.Duration(s) * time.Second

@@ -141,7 +141,7 @@ func (c *Client) expireLocked(l *conn, now time.Time) []Event {
 			news = append(news, c.failedLocked(it, ErrUnknown)...)
 		case ch.caughtUp():
 			it.first = time.Time{}
-		case ch.unfollowed: // the channel's events will tell whether it was sent
+		case ch.unfollowed: // the channel's events will show whether it was sent
 			c.followLocked(ch)
 		}
 	}

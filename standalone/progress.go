@@ -67,7 +67,7 @@ func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds())
 // slowStart is how long a start may take before the user is told what the program is waiting for.
 const slowStart = 5 * time.Second
 
-// announcer reports when everything is ready, and how to try it.
+// announcer reports that everything is ready, and prints commands to try.
 type announcer struct {
 	progress *progress
 	checks   []telemetry.Check

@@ -1,6 +1,6 @@
-// Package standalone runs all of Parley in one process on one port, on a machine with nothing else
-// installed. It finds or installs PostgreSQL and Redis, starts private servers, migrates the
-// schema, and serves.
+// Package standalone runs all of Parley in one process on one port, on a machine on which nothing
+// else is installed. It finds or installs PostgreSQL and Redis, starts private servers, migrates
+// the schema, and serves.
 //
 // It starts the stores, the persister, the API, the gateway and the listener, in this order, and
 // stops them in reverse. So current work is finished while the stores are still running. It

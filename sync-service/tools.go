@@ -15,8 +15,8 @@ import (
 	"parley.chat/sync-service/internal/store"
 )
 
-// Tools holds what the operator commands need. The commands run alongside running instances and
-// start nothing in the background.
+// Tools holds the clients and stores that the operator commands need. The commands may run while
+// instances are running, and start nothing in the background.
 type Tools struct {
 	Config Config
 	Redis  redis.UniversalClient

@@ -1,6 +1,7 @@
-// Package wsserver is the service that holds WebSocket connections. It appends what clients send to
-// the log in Redis, and delivers to every connection what any instance has appended. Instances hold
-// no state that other instances need, so they can be added, restarted and removed at any time.
+// Package wsserver is the service that holds WebSocket connections. It appends the events that
+// clients send to the log in Redis, and delivers the events that any instance has appended to its
+// connections. Instances hold no state that other instances need, so they can be added, restarted
+// and removed at any time.
 package wsserver
 
 import (

@@ -30,7 +30,7 @@ type person struct {
 	tab  context.Context
 
 	variant variant
-	colours string // the system's colour scheme
+	colours string // the system's color scheme
 
 	mu       sync.Mutex // guards the fields below: Chromium's goroutine writes, the test reads
 	offline  bool       // whether failures are expected at the moment

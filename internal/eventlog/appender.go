@@ -170,9 +170,9 @@ func (a *Appender) Append(ctx context.Context, e frame.Event, o AppendOptions) (
 	}
 }
 
-// Submit is Append without the wait. It does not retain e. It calls done exactly once, from one of
-// the Appender's goroutines, which done must not block. If Submit returns an error, nothing was
-// submitted, and done is never called.
+// Submit is like Append, but does not wait. It does not retain e. It calls done exactly once, from
+// one of the Appender's goroutines, which done must not block. If Submit returns an error, nothing
+// was submitted, and done is never called.
 func (a *Appender) Submit(e *frame.Event, o AppendOptions, done func(Ack, error)) error {
 	if e.ClientID == nil || e.ClientID.IsZero() {
 		return apierr.New(apierr.Internal, "An event must have a client_id.")

@@ -166,7 +166,7 @@ func (l *lane) readyLocked(q *queue) {
 // maxUnusedQueues limits how many idle queues are kept for reuse.
 const maxUnusedQueues = 256
 
-// releaseLocked marks that no call for a channel is in flight any more. If the channel has waiting
+// releaseLocked marks that no call for a channel is in flight anymore. If the channel has waiting
 // events, its queue becomes ready.
 func (l *lane) releaseLocked(q *queue) {
 	if q.state = idle; len(q.waiting) > 0 {

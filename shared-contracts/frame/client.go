@@ -129,9 +129,9 @@ func decodeAny(data []byte, from int, c *Client, each func(c *Client, err error)
 				each(c, apierr.New(apierr.BadFrame, "The frame's JSON ends unexpectedly at byte %d.", len(data)))
 				return
 			}
-			// A field's UnmarshalText rejected its value, such as an id that is not a UUID. The
-			// decoder is past the object, so decoding continues with the next one. The fields after
-			// the rejected one were not decoded.
+			// A field's UnmarshalText has rejected its value, such as an id that is not a UUID. The
+			// decoder has already consumed the whole object, so decoding continues with the next
+			// one. The fields after the rejected one were not decoded.
 			object := rest[start:dec.InputOffset()]
 			var known struct{ Ref string }
 			if json.Unmarshal(object, &known) == nil && len(known.Ref) <= MaxRefBytes {

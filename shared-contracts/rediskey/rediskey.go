@@ -107,7 +107,7 @@ func Idempotency(p int, c chat.ChannelID, sender chat.UserID, id chat.ClientID) 
 // Cursor returns the hash with a channel's receipts by member.
 func Cursor(p int, c chat.ChannelID) string { return tag(p) + "cursor:" + c.String() }
 
-// Removed returns the key of the mark because of which events from a member who left are refused.
+// Removed returns the key of the mark that makes Redis refuse events from a member who has left.
 func Removed(p int, c chat.ChannelID, u chat.UserID) string {
 	return key(p, "removed:", c.UUID, u.UUID)
 }

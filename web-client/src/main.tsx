@@ -19,7 +19,7 @@ import { resumeSession } from "./state/session";
 
 async function start(root: HTMLElement): Promise<void> {
   const resumed = resumeSession();
-  // If the catalogue cannot be loaded, the page is shown in English.
+  // If the catalog cannot be loaded, the page is shown in English.
   await chooseLanguage(language.peek()).catch(() => undefined);
   render(<App />, root);
   await resumed;

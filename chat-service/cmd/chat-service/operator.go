@@ -40,7 +40,7 @@ func operator(ctx context.Context, stdout io.Writer, args []string, cfg chatserv
 	})
 }
 
-// withDatabase calls do with a connection to PostgreSQL and closes the connection afterwards.
+// withDatabase calls do with a connection to PostgreSQL and closes the connection afterward.
 func withDatabase(ctx context.Context, cfg chatservice.Config, name string, do func(ctx context.Context, db *bun.DB) error) (err error) {
 	db, err := database.Open(cfg.DatabaseURL, database.Options{
 		Role: cfg.DatabaseRole, MaxConns: 1, StatementTimeout: commandTimeout, ApplicationName: name,

@@ -24,8 +24,8 @@ type Limits interface {
 	Forget(ctx context.Context, uses ...ratelimit.Use)
 }
 
-// A wider block of addresses can contain more households, so it is allowed this many times as many
-// attempts as one network.
+// A wider block of addresses can contain more households, so its limit is that of one network
+// multiplied by these factors.
 const (
 	siteFactor  = 4
 	blockFactor = 16
@@ -65,8 +65,8 @@ func (s *Service) countAttempt(ctx context.Context, addr netip.Addr) error {
 	return s.takeInTurn(ctx, attempts(addr), "Too many signups and logins from this address. Please try again later.")
 }
 
-// takeInTurn counts the uses one after the other until one is refused, and then takes back the
-// earlier ones. A request that a narrow limit refuses therefore does not use up the wider limits.
+// takeInTurn counts the uses one after the other until one is refused, and then undoes the earlier
+// ones. A request that a narrow limit refuses therefore does not use up the wider limits.
 func (s *Service) takeInTurn(ctx context.Context, uses []ratelimit.Use, message string) error {
 	for i, use := range uses {
 		_, err := s.cfg.Limits.Take(ctx, use)

@@ -15,7 +15,7 @@ import (
 // Path is the path under which pictures are served, followed by the picture's hash.
 const Path = "/v1/avatars/"
 
-// Store makes p the only picture of a user, as part of a transaction, and returns its path on this
+// Store replaces a user's picture with p, as part of a transaction, and returns its path on this
 // server.
 func Store(ctx context.Context, tx bun.IDB, user chat.UserID, p Picture) (address string, err error) {
 	_, err = tx.NewRaw(`insert into avatars (user_id, hash, content_type, picture) values (?, ?, ?, ?)

@@ -68,7 +68,7 @@ func (s *Service) update(ctx context.Context, channel chat.ChannelID, by token.C
 	})
 }
 
-// close deletes a channel. Its log stays in the database, but nobody can read it any more.
+// close deletes a channel. Its log stays in the database, but nobody can read it anymore.
 func (s *Service) close(ctx context.Context, channel chat.ChannelID, by token.Claims) error {
 	return s.change(ctx, channel, func(ctx context.Context, tx bun.Tx) error {
 		access, err := Admit(ctx, tx, channel, by.UserID)

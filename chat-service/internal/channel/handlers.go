@@ -18,7 +18,7 @@ func (s *Service) CreateChannel(ctx context.Context, in api.CreateChannelRequest
 	return api.CreateChannel201JSONResponse{ChannelMadeAnswerJSONResponse: Made(sum)}, nil
 }
 
-// Made returns the response for a new channel.
+// Made returns the response that describes a new channel.
 func Made(c api.Channel) api.ChannelMadeAnswerJSONResponse {
 	return api.ChannelMadeAnswerJSONResponse{
 		Body: c, Headers: api.ChannelMadeAnswerResponseHeaders{Location: "/v1/channels/" + c.ID.String()},

@@ -54,7 +54,7 @@ func newFolding(events []frame.Event) *folding {
 	return f
 }
 
-// setEvents replaces the messages. States that are already known are kept.
+// setEvents replaces the messages. It does not discard states that are already known.
 func (f *folding) setEvents(events []frame.Event) {
 	f.events = events
 	fresh := make([]messageState, len(events))

@@ -55,8 +55,8 @@ type markedChannel struct {
 	mark    unstored.Mark
 }
 
-// span is an exclusive range of seqs. A page contains the oldest events in the span if oldest is
-// set, and the newest events if it is not.
+// span is an exclusive range of seqs. If oldest is set, a page contains the oldest events in the
+// span; if not, the newest.
 type span struct {
 	after, before int64
 	oldest        bool

@@ -37,7 +37,7 @@ func (a *API) Client(c echo.Context) Client {
 	}
 }
 
-// beforeProxies walks backwards through the forwarding lists to the first address that is not one
+// beforeProxies walks backward through the forwarding lists to the first address that is not one
 // of our proxies. The addresses to the left of it were sent by the client and cannot be trusted.
 func (a *API) beforeProxies(addr netip.Addr, lists []string) netip.Addr {
 	hops := strings.Split(strings.Join(lists, ","), ",")

@@ -61,8 +61,8 @@ func (s *Service) gather(ctx context.Context, now time.Time) api.OpsMetrics {
 	return out
 }
 
-// scrape reads the metrics of one instance. Its error does not contain the address, because
-// operators see the two side by side.
+// scrape reads the metrics of one instance. Its error does not contain the address, because the
+// page shows the address next to the error.
 func (s *Service) scrape(ctx context.Context, from instance) (families, error) {
 	if from.err != nil {
 		return nil, from.err

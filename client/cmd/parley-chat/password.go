@@ -20,7 +20,7 @@ func keyboardOf(input io.Reader) *os.File {
 	return nil
 }
 
-// readPassword reads a line. On a terminal it turns echo off and restores it afterwards, even if
+// readPassword reads a line. On a terminal it turns echo off and restores it afterward, even if
 // ctx is done first.
 func readPassword(ctx context.Context, keyboard *os.File, lines *bufio.Scanner, prompt io.Writer) (string, error) {
 	if keyboard == nil {

@@ -131,7 +131,7 @@ func (s *screen) abandon() {
 		s.refuse(d.text, errors.New("the server has not acknowledged it"))
 	}
 	s.refused += s.busy
-	s.piped = true // the user cannot see the result any more
+	s.piped = true // the user cannot see the result anymore
 }
 
 func (s *screen) flushTimeout() time.Duration {

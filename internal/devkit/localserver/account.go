@@ -64,8 +64,8 @@ func (a account) canReach(path string) bool {
 	}
 }
 
-// may reports whether the permission bits (4 read, 2 write, 1 traverse) grant the account what it
-// wants.
+// may reports whether a file's permissions grant the account the wanted access (4 read, 2 write, 1
+// traverse).
 func (a account) may(info fs.FileInfo, want fs.FileMode) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || a.uid == 0 {

@@ -72,8 +72,8 @@ var (
 	redisNames = []string{"redis-server", "valkey-server"}
 )
 
-// Find searches for the servers on PATH, then in the usual places, newest first. It returns what it
-// found even with an error, which is a *MissingError unless ctx is done.
+// Find searches for the servers on PATH, then in the usual places, newest first. Even if it returns
+// an error, it returns the servers that it found. The error is a *MissingError unless ctx is done.
 func Find(ctx context.Context) (Binaries, error) { return find(ctx, postgresDirs, redisDirs) }
 
 func find(ctx context.Context, pgDirs, rdDirs []string) (Binaries, error) {

@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 )
 
-// Ensure finds the servers and, where it can, installs missing ones. It reports on stderr what it
-// does.
+// Ensure finds the servers and, where it can, installs missing ones. It reports its progress on
+// stderr.
 func Ensure(ctx context.Context, stderr io.Writer) (Binaries, error) {
 	found, err := Find(ctx)
 	if err == nil {
@@ -87,8 +87,8 @@ func (i installer) apt(ctx context.Context, apt string, missing *MissingError) e
 }
 
 // keepQuiet prevents the package scripts from starting services and creating a cluster while the
-// installation runs. policy-rc.d is Debian's switch for that; an existing one was put there on
-// purpose and is kept.
+// installation runs. policy-rc.d is Debian's mechanism for that. An existing policy-rc.d is not
+// changed, because somebody put it there on purpose.
 func (i installer) keepQuiet() (cleanup func(), err error) {
 	var made []string
 	cleanup = func() {

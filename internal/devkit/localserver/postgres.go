@@ -36,8 +36,8 @@ const (
 type PostgresOptions struct {
 	Bin     string // required: the folder of postgres and initdb, from Find
 	DataDir string // required; created on first use. Two servers never share one.
-	// RunAs is the user to run the server as if we are root, because PostgreSQL refuses to run as
-	// root. Default: the owner of an existing data directory, else postgres, else nobody.
+	// RunAs is the user that the server runs as if this process is root, because PostgreSQL refuses
+	// to run as root. Default: the owner of an existing data directory, else postgres, else nobody.
 	RunAs string
 	// Durable makes the data survive a power failure. Without it a crash of the machine, though not
 	// of a process, may destroy the database: only for tests.
@@ -211,7 +211,7 @@ func (p *Postgres) initdb(ctx context.Context) error {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: p.account.credential}
 		return cmd.CombinedOutput()
 	}
-	// Sort by bytes, the same everywhere, but know Unicode's letters.
+	// Sort by byte values, which is the same on every system, but classify letters as Unicode does.
 	ctype := "C.UTF-8"
 	if runtime.GOOS == "darwin" {
 		ctype = "en_US.UTF-8"

@@ -151,8 +151,8 @@ func (r *Redis) ping(ctx context.Context, proc *subprocess.Process) error {
 	if r.sockets != "" {
 		network = "unix"
 	}
-	// Dial first without the client, because its pool logs what it cannot reach. And use a pool
-	// only once, because after a failure it waits for a second.
+	// Dial without the client first, because its pool logs failed connections. Use each pool only
+	// once, because after a failure a pool waits for a second.
 	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, network, r.Addr())
 	if err != nil {
 		return err

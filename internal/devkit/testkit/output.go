@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// Output collects what a program or a logger writes. A test may read it during the writes. The zero
-// value is empty.
+// Output collects what a program or a logger writes. A test may read it while it is being written.
+// The zero value is empty.
 type Output struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -19,7 +19,7 @@ func (o *Output) Write(p []byte) (int, error) {
 	return o.b.Write(p)
 }
 
-// String returns what has been written so far.
+// String returns the output so far.
 func (o *Output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()

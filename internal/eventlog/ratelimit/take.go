@@ -60,7 +60,7 @@ func (l *Limiter) Take(ctx context.Context, uses ...Use) ([]State, error) {
 	answers, err := l.askRedis(ctx, counted, states)
 	if err != nil {
 		if errors.Is(ctx.Err(), context.Canceled) {
-			return nil, ctx.Err() // the caller has gone away
+			return nil, ctx.Err() // the caller has stopped waiting
 		}
 		answers = l.askLocal(counted, states)
 	}

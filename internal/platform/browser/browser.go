@@ -15,8 +15,8 @@ import (
 )
 
 // OverHTTPS reports whether the browser that sent r uses https, to us or to a proxy. It trusts
-// X-Forwarded-Proto from anyone, because only the sender itself could forge it, and would harm only
-// its own session.
+// X-Forwarded-Proto from any sender, because a sender that forges the header harms only its own
+// session.
 //
 // A proxy may also terminate https without adding the header. In that case Sec-Fetch-Site shows
 // that the browser uses https, because browsers send it only to https and loopback addresses (Fetch

@@ -1,7 +1,7 @@
 // Package gctune sets how much garbage a process may accumulate before Go collects it: a percentage
-// percentage of the live memory or, if that is less, as much as fits into a fixed total. With a
-// percentage alone, as set by GOGC, a small heap with a high allocation rate is collected many
-// times a second, which can take a sixth of the CPU time.
+// of the live memory or, if that is less, as much as fits into a fixed total. With a percentage
+// alone, as set by GOGC, a small heap with a high allocation rate is collected many times a second,
+// which can take a sixth of the CPU time.
 //
 // It is meant to be called once, by a program. Libraries must not use it, because the whole process
 // shares the collector.

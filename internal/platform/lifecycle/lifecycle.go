@@ -70,7 +70,7 @@ func Run(ctx context.Context, log *slog.Logger, drain time.Duration, parts ...Pa
 			expired = true
 			deadline.Reset(lastCall)
 		} else if errors.Is(err, errTooLate) {
-			deadline.Reset(0) // keep it expired, so that the remaining parts succeed only if they have already ended
+			deadline.Reset(0) // the timer stays expired, so the remaining parts succeed only if they have already ended
 		}
 		switch {
 		case err == nil:

@@ -1,9 +1,9 @@
 // Package pgsession gives every PostgreSQL session the settings that Parley needs, regardless of
 // the defaults of the server, the database and the login, and verifies the settings.
 //
-// It makes all settings with a statement after connecting, because a pooler such as PgBouncer
-// refuses or drops startup parameters, and reads them back with a later statement. A session that
-// cannot be used is closed before any query runs on it, and the next host of DATABASE_URL is tried.
+// It sends all settings in a statement after connecting, because a pooler such as PgBouncer refuses
+// or drops startup parameters, and reads them back with a later statement. A session that cannot be
+// used is closed before any query runs on it, and the next host of DATABASE_URL is tried.
 package pgsession
 
 import (
@@ -40,7 +40,7 @@ type Options struct {
 }
 
 // Prepare makes connections with cfg use this package. Sessions that cannot write are refused,
-// whatever target_session_attrs in DATABASE_URL says.
+// regardless of target_session_attrs in DATABASE_URL.
 func Prepare(cfg *pgx.ConnConfig, o Options) {
 	if o.ApplicationName != "" {
 		cfg.RuntimeParams["application_name"] = o.ApplicationName

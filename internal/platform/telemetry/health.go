@@ -18,8 +18,8 @@ import (
 // checkTimeout limits each readiness check.
 const checkTimeout = 2 * time.Second
 
-// Check is one readiness check. It checks something without which the service cannot do its work.
-// Its context expires after 2 s. Several requests may run it at the same time.
+// Check is one readiness check. It checks a dependency without which the service cannot do its
+// work. Its context expires after 2 s. Several requests may run it at the same time.
 //
 // Anyone can read /readyz, so it shows only the Reason of a *StateError and nothing else from an
 // error: no addresses, no names, no text from a server. The log contains the full error.

@@ -142,8 +142,8 @@ func newVerifier(keys KeySource, now func() time.Time) *Verifier {
 }
 
 // Verify returns the claims of raw. Its error is ErrExpired for an expired token, ErrNotYet for one
-// that is not valid yet, and ErrInvalid for one that never was. Any other error means that the keys
-// were unavailable.
+// that is not valid yet, and ErrInvalid for any other invalid token. Any other error means that the
+// keys were unavailable.
 func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
 	if len(raw) > maxLength {
 		return Claims{}, fmt.Errorf("%w: %d bytes", ErrInvalid, len(raw))
@@ -197,7 +197,7 @@ var claimFaults = []error{
 	jwt.ErrTokenInvalidIssuer, jwt.ErrTokenRequiredClaimMissing, jwt.ErrTokenInvalidSubject, jwt.ErrTokenInvalidId,
 }
 
-// only reports whether err wraps at least one of the given faults and no other claim fault.
+// only returns true if err wraps at least one of the given faults and no other claim fault.
 func only(err error, faults ...error) bool {
 	found := false
 	for _, fault := range claimFaults {

@@ -157,7 +157,8 @@ func growing(first, last, perSecond float64) float64 {
 
 func mean(ns []int64) float64 { return float64(sum(ns)) / float64(max(len(ns), 1)) }
 
-// check waits until everything is stored, and compares it with what was acknowledged.
+// check waits until everything is stored, and compares the stored messages with the acknowledged
+// ones.
 func (p *pipeline) check(ctx context.Context, r *Result) error {
 	var wanted []stage.Cursor
 	if p.s.Cursors > 0 {

@@ -128,7 +128,7 @@ func read(ctx context.Context, env Env, s Scenario, o stage.LibraryOptions, clie
 	return r, nil
 }
 
-// answered adds what the clients saw, and what that cost, to the result.
+// answered adds the clients' measurements, and the cost of the requests, to the result.
 func (r *Result) answered(t *web.Tally, from, to stage.Snapshot) {
 	r.Sent, r.Errors, r.FirstError, r.Latency = t.Requests+t.Errors, t.Errors, t.FirstError, t.Latency.Quantiles()
 	n := float64(max(t.Requests, 1))

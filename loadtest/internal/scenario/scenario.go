@@ -77,8 +77,8 @@ type Result struct {
 	Curves    map[string][]Point `json:"curves,omitempty"`  // the scenario's figures that are curves
 }
 
-// Clean returns an error that lists everything that clients saw but must never see: losses, holes,
-// repeats, errors and closes.
+// Clean returns an error that lists all faults that clients have seen: losses, holes, repeats,
+// errors and closes.
 func (r *Result) Clean() error {
 	if r.Lost == 0 && r.Holes == 0 && r.Repeats == 0 && r.Errors == 0 && len(r.Closes) == 0 {
 		return nil
@@ -273,5 +273,5 @@ func sum(ns []int64) (total int64) {
 	return total
 }
 
-// errHole reports that clients saw what must never happen.
+// errHole reports that clients have seen faults that must never occur.
 var errHole = errors.New("clients saw holes or repeats")

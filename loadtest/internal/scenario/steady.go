@@ -76,9 +76,9 @@ func (s *ManyChannels) Run(ctx context.Context, env Env) (_ *Result, err error) 
 	return c.steady(ctx, s, s.Rate*float64(s.Channels), s.Duration)
 }
 
-// speaker returns the client that sends message i. The channels take turns, and so do the first
-// members of each channel. If the server does not order messages from different senders, only the
-// first member sends.
+// speaker returns the client that sends message i. The channels take turns, as do the first members
+// of each channel. If the server does not order messages from different senders, only the first
+// member sends.
 func (c *crew) speaker(i int) *swarm.Conn {
 	voices := 16
 	if c.env.Target == Bare {

@@ -88,8 +88,8 @@ func (s *Storm) move(ctx context.Context, c *crew, members int) error {
 	return c.loop.Aim(second.Addr)
 }
 
-// reconnectAll dials all clients at the same time, and measures until the last one has everything
-// that it missed.
+// reconnectAll dials all clients at the same time, and measures the time until the last one has
+// received everything that it missed.
 func (s *Storm) reconnectAll(ctx context.Context, c *crew, back []*swarm.Conn) (*Result, error) {
 	missing := len(back)
 	c.loop.OnOpen = func(conn *swarm.Conn) {

@@ -1,6 +1,6 @@
-// Package stage starts what a load test measures, each as a separate process: PostgreSQL, Redis,
-// the released services, and the floors. It fills the database, issues tokens, serves the keys that
-// verify them, and reports the CPU time and memory of each process.
+// Package stage starts the programs that a load test measures, each as a separate process:
+// PostgreSQL, Redis, the released services, and the floors. It fills the database, issues tokens,
+// serves the keys that verify them, and reports the CPU time and memory of each process.
 package stage
 
 import (

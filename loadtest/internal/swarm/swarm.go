@@ -34,11 +34,11 @@ type Conn struct {
 	ID      int
 	Channel int   // its meaning is defined by the scenario
 	Next    int64 // the seq that must come next; 0 means any
-	Got     int64 // events received since it was dialled
+	Got     int64 // events received since it was dialed
 	Greeted bool  // hello has arrived
 	Live    int64 // time of the last subscription; earlier messages are replayed and have no latency
 
-	// Positions are the channels of a client that is in several channels; see Loop.Index.
+	// Positions holds the positions of a client that is in several channels; see Loop.Index.
 	Positions []Position
 
 	request []byte
@@ -57,7 +57,7 @@ type Position struct {
 // Open reports whether the WebSocket is open.
 func (c *Conn) Open() bool { return c.state == open }
 
-// Tally counts what the clients have seen since the last Reset.
+// Tally counts the events and faults that the clients have seen since the last Reset.
 type Tally struct {
 	Deliveries int64 // events, counted once per connection
 	Frames     int64 // WebSocket messages
@@ -255,7 +255,7 @@ func (l *Loop) fail(err error) {
 	}
 }
 
-// Run handles what arrives until done returns true or the time is over. It returns an error if ctx
+// Run handles incoming data until done returns true or the time is over. It returns an error if ctx
 // is canceled.
 func (l *Loop) Run(ctx context.Context, maxDuration time.Duration, done func() bool) error {
 	end := l.Now() + int64(maxDuration)
@@ -278,7 +278,7 @@ func (l *Loop) Run(ctx context.Context, maxDuration time.Duration, done func() b
 	return l.err
 }
 
-// ready handles one connection that the poller reports.
+// ready handles one connection that the poller has reported.
 func (l *Loop) ready(id int, in, end, out bool) {
 	c := l.Conns[id]
 	if c.state == connecting && (out || in) {

@@ -1,10 +1,10 @@
 // Package web runs clients that read pages over HTTP/1.1, each on a persistent connection.
 //
-// Requests are prepared bytes. A client checks only what shows that a response is complete and
-// correct: the status, the length, the number of items, and whether it equals the previous response
-// to the same request. So the generator uses few of the resources of the machine that it shares
-// with the measured programs. A client sends its next request when it has the response to the
-// previous one.
+// Requests are prepared bytes. To verify that a response is complete and correct, a client checks
+// only these properties: the status, the length, the number of items, and whether it equals the
+// previous response to the same request. So the generator uses few of the resources of the machine
+// that it shares with the measured programs. A client sends its next request when it has the
+// response to the previous one.
 package web
 
 import (

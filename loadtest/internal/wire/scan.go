@@ -4,7 +4,8 @@ import (
 	"bytes"
 )
 
-// Kind is the type of an object from the server, as far as the load generator distinguishes them.
+// Kind is the type of an object from the server. It has only the types that the load generator
+// distinguishes.
 type Kind uint8
 
 // The kinds of objects.

@@ -1,4 +1,4 @@
-// Package audit answers one question on a live system: is every acknowledged event stored?
+// Package audit checks, on a live system, whether every acknowledged event is stored.
 //
 // It reads the counters of all channels and then the end of every stream, so all events
 // acknowledged up to a counter are below that end. It waits until the consumer group has stored and

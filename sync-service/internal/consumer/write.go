@@ -221,7 +221,7 @@ func (c *Consumer) moveToDeadLetters(ctx context.Context, ch *chunk) error {
 }
 
 // notifySender tells the sender's connections that an acknowledged event could not be stored. A
-// sender without a connection learns of it from the tombstone.
+// sender without a connection gets the tombstone later.
 func (c *Consumer) notifySender(ctx context.Context, o origin, reason string) {
 	n := notice.Notice{
 		Kind: notice.EventFailed, UserID: o.sender, ChannelID: &o.channel, EventID: &o.id, Seq: o.seq, Reason: reason,

@@ -13,15 +13,15 @@ import (
 	"parley.chat/sync-service/internal/store"
 )
 
-// UnknownUser is a user whom some events name but who is not in the database, because the account
-// was created after the backup.
+// UnknownUser is a user who occurs in events but not in the database, because the account was
+// created after the backup.
 type UnknownUser struct {
 	ID   chat.UserID `json:"id"`
 	Name string      `json:"name"` // the username in the newest event that contains one, or ""
 	span
 }
 
-// UnknownChannel is a channel that some events name but that is not in the database.
+// UnknownChannel is a channel that occurs in events but not in the database.
 type UnknownChannel struct {
 	ID chat.ChannelID `json:"id"`
 	// Members lists the usernames of users who have joined the channel or written to it, sorted.

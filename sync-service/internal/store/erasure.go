@@ -80,7 +80,7 @@ func (s *Store) RemoveName(ctx context.Context, user chat.UserID, limit int) (ch
 	return channels, nil
 }
 
-// MarkScrubbed marks deleted accounts as scrubbed if no row contains their names any more. It
+// MarkScrubbed marks deleted accounts as scrubbed if no row contains their names anymore. It
 // returns how many accounts remain.
 func (s *Store) MarkScrubbed(ctx context.Context) (remaining int, err error) {
 	err = s.onConn(ctx, func(conn *pgx.Conn) error {

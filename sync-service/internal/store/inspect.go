@@ -177,7 +177,7 @@ func (s *Store) StoreTombstones(ctx context.Context, partition int, channel chat
 	return nil
 }
 
-// Drop marks the tombstone of a dead letter as permanent: nothing replaces it any more. It reports
+// Drop marks the tombstone of a dead letter as permanent: nothing replaces it anymore. It reports
 // whether there was such a tombstone.
 func (s *Store) Drop(ctx context.Context, partition int, channel chat.ChannelID, seq int64) (dropped bool, err error) {
 	err = s.transaction(ctx, []int{partition}, func(ctx context.Context, tx pgx.Tx) error {

@@ -165,7 +165,7 @@ func (s *Store) onConn(ctx context.Context, f func(*pgx.Conn) error) error {
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	// If f has broken the connection, the pool detects that by itself.
+	// If f has broken the connection, the pool detects that on its own.
 	defer func() { _ = conn.Close() }()
 	return conn.Raw(func(driver any) error { return f(driver.(*stdlib.Conn).Conn()) })
 }

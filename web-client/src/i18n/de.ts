@@ -1,4 +1,4 @@
-/** The German catalogue, a chunk of its own that is loaded when German is chosen. */
+/** The German catalog, a chunk of its own that is loaded when German is chosen. */
 
 import { counterFor } from "./counter";
 import type { Catalogue } from "./en";

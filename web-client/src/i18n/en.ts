@@ -1,6 +1,6 @@
 /**
- * The English catalogue, which is part of the first page load. It defines the keys and the
- * parameters that every other catalogue must have.
+ * The English catalog, which is part of the first page load. It defines the keys and the
+ * parameters that every other catalog must have.
  *
  * A message without parameters is a string; a message with parameters is a function. A message into
  * which the page inserts elements returns a list of strings and elements, so that each language

@@ -1,6 +1,6 @@
 /**
- * The language of the page: the catalogue of messages, and the locale in which dates and numbers are
- * written. English is part of the page; every other catalogue is loaded when it is chosen.
+ * The language of the page: the catalog of messages, and the locale in which dates and numbers are
+ * written. English is part of the page; every other catalog is loaded when it is chosen.
  */
 
 import { signal } from "@preact/signals";
@@ -21,7 +21,7 @@ const loaders: Readonly<Record<Language, () => Promise<Catalogue>>> = {
 const current = signal<{ readonly catalogue: Catalogue; readonly locale: string }>({ catalogue: en, locale: localeFor("en", preferred()) });
 
 /**
- * t returns the catalogue of the chosen language. A component that calls it while rendering renders
+ * t returns the catalog of the chosen language. A component that calls it while rendering renders
  * again when the language changes.
  */
 export const t = (): Catalogue => current.value.catalogue;
@@ -53,7 +53,7 @@ function primary(tag: string): string {
   return tag.toLowerCase().split("-")[0] ?? "";
 }
 
-/** languageFor returns the first of the preferred languages that has a catalogue. */
+/** languageFor returns the first of the preferred languages that has a catalog. */
 export function languageFor(tags: readonly string[]): Language {
   return tags.map(primary).find((tag): tag is Language => Object.hasOwn(languages, tag)) ?? "en";
 }

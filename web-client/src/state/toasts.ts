@@ -29,7 +29,7 @@ export function dismiss(id: number): void {
 }
 
 /**
- * errorText returns the text to show for an error: the catalogue's text for its code, if the code
+ * errorText returns the text to show for an error: the catalog's text for its code, if the code
  * has one, and otherwise the error's own words.
  */
 export function errorText(error: unknown): string {

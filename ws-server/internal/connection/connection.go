@@ -82,7 +82,7 @@ func (c *Conn) Prefetch() { c.lastRead.Load() }
 func (c *Conn) SilentSince() time.Time { return time.Unix(c.lastRead.Load(), 0) }
 
 // Send queues a frame that carries the given number of events (1 for any other frame that must
-// arrive). The caller must not change the frame afterwards. A connection that exceeds its limits is
+// arrive). The caller must not change the frame afterward. A connection that exceeds its limits is
 // closed as a slow consumer.
 func (c *Conn) Send(frame []byte, events int) {
 	c.mu.Lock()
@@ -97,7 +97,7 @@ func (c *Conn) Send(frame []byte, events int) {
 }
 
 // Hold queues a frame like Send, but may delay it so that several frames are sent in one write. If
-// held is true, the caller must call Flush. The connection owns the frame afterwards.
+// held is true, the caller must call Flush. The connection owns the frame afterward.
 func (c *Conn) Hold(frame []byte) (held bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 // channel does not permit it.
 func (c *client) authorize(e *frame.Event) error {
 	admit := c.access.AdmitPoster
-	if e.Type == event.Delete { // a block between the users of a direct channel does not prevent deletion
+	if e.Type == event.Delete { // a block between the two users of a direct channel does not prevent deletions
 		admit = c.access.AdmitWriter
 	}
 	if err := admit(e.ChannelID); err != nil || e.Type == event.Message && e.ReplyTo == nil {

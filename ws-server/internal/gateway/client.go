@@ -34,7 +34,7 @@ type client struct {
 	g  *Gateway
 	ws *websocket.Conn // the reading side
 
-	// These fields are set before the first frame is handled and do not change afterwards.
+	// These fields are set before the first frame is handled and do not change afterward.
 	user         chat.UserID
 	session      chat.SessionID
 	username     string
@@ -116,7 +116,7 @@ func (c *client) readLoop() {
 // frameBuffers holds read buffers, so that an idle connection needs none.
 var frameBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// readMessage reads and handles one WebSocket message. The buffer is reused afterwards, so handlers
+// readMessage reads and handles one WebSocket message. The buffer is reused afterward, so handlers
 // must not retain any of its bytes. It returns false if the socket was closed.
 func (c *client) readMessage(kind int, r io.Reader) bool {
 	b := frameBuffers.Get().(*bytes.Buffer)

@@ -100,8 +100,8 @@ func (c *client) channelAdded(id chat.ChannelID, by chat.UserID) {
 
 // announceChannelLocked sends the summary of a new channel. If the client subscribes to all
 // channels, it is subscribed from that point. A direct channel is created by its first message, so
-// its subscription starts at the first message that none of the user's devices has. Called with
-// subscribing held.
+// its subscription starts at the first message that none of the user's devices has received. Called
+// with subscribing held.
 func (c *client) announceChannelLocked(ctx context.Context, m store.Membership, by chat.UserID) error {
 	var live *hub.Channel
 	var head eventlog.Head

@@ -127,7 +127,7 @@ func (c *client) subscribe(ctx context.Context, ref string, want frame.ChannelPo
 
 // subscribeLocked subscribes the connection to a joined channel that the user was admitted to. It
 // confirms the membership twice: before subscribing, so that a removed user gets no events, and
-// afterwards, in case the removal happened in between. It returns the error from Confirm. Called
+// afterward, in case the removal happened in between. It returns the error from Confirm. Called
 // with subscribing held.
 func (c *client) subscribeLocked(ctx context.Context, ch *hub.Channel, after int64, answer func(int64, event.Epoch) bool) error {
 	if c.subscription(ch.ID()) != nil {

@@ -87,7 +87,7 @@ func (g *Gateway) isDeleted(ctx context.Context, channel chat.ChannelID, id chat
 	return s.target.deleted, nil
 }
 
-// searchTail searches a channel's tail backwards. The tail has a few hundred items unless
+// searchTail searches a channel's tail backward. The tail has a few hundred items unless
 // sync-service lags behind. The search stops at items that are too old to contain the message.
 func (g *Gateway) searchTail(ctx context.Context, channel chat.ChannelID, s *search) error {
 	oldest := createdAt(s.id).Add(-clockSkew)

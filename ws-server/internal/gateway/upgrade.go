@@ -143,7 +143,7 @@ func (g *Gateway) authenticate(ctx context.Context, c *client, raw string) error
 }
 
 // upgrade upgrades a request and starts the connection's goroutine, which first calls admit. The
-// handler returns immediately afterwards, so that the HTTP server's buffers and stack are freed.
+// handler returns immediately afterward, so that the HTTP server's buffers and stack are freed.
 func (g *Gateway) upgrade(w http.ResponseWriter, r *http.Request, c *client, admit func() bool) {
 	if err := g.reserveConnection(c, r); err != nil {
 		writeProblem(w, err)

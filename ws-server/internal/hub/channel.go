@@ -147,7 +147,7 @@ func (ch *Channel) push(e Event) {
 	ch.ringBytes += len(e.Frame)
 	ch.unredacted = ch.unredacted || e.Kind == event.Delete
 	ch.next = e.Seq + 1
-	delete(ch.ahead, e.Seq) // a heal may deliver an event that had already arrived early
+	delete(ch.ahead, e.Seq) // the read that fills a gap may return an event that had already arrived early
 	ch.lastEvent = time.Now()
 	ch.cutRing()
 }

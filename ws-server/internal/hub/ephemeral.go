@@ -68,7 +68,7 @@ func (o *ephemeralQueue) pop(now time.Time) []ephemeralFrame {
 }
 
 // PublishEphemeral queues an ephemeral frame for every live subscription, except the subscriptions
-// of one user and of the users in blocked. blocked must not change afterwards. PublishEphemeral
+// of one user and of the users in blocked. blocked must not change afterward. PublishEphemeral
 // does not wait for the delivery. Without pacing, the frame is sent immediately.
 func (ch *Channel) PublishEphemeral(frame []byte, except chat.UserID, blocked map[chat.UserID]struct{}) {
 	ch.mu.Lock()

@@ -131,8 +131,8 @@ func (ch *Channel) nextBatchLocked() []Event {
 // firstLocked returns the first seq in the ring, or the next seq if the ring is empty.
 func (ch *Channel) firstLocked() int64 { return ch.next - int64(len(ch.ring)) }
 
-// Several cores share a large fan-out and claim it in small pieces (work sharing). If one core is
-// busy with something else, the others do not have to wait for a large part of the fan-out.
+// Several cores share a large fan-out by claiming small pieces of it (work sharing). So if one core
+// is busy with other work, the others do not have to wait for a large part of the fan-out.
 const (
 	partSize      = 1024 // minimum deliveries per goroutine
 	pieceSize     = 128  // deliveries claimed by a goroutine at a time, about 1.5 ms of work

@@ -3,9 +3,9 @@
 // For each channel and gateway, Redis holds the set of users who are connected there. A set is
 // written only when a user's first connection joins the channel or the last one leaves it;
 // heartbeats and additional connections cost nothing. The users online in a channel are the union
-// of the sets of all gateways whose lease is live. So when a gateway dies, its users count as
-// online only until its lease expires. Another gateway then removes its sets and publishes which
-// users have left.
+// of the sets of all gateways whose lease is live. So if a gateway dies, its users count as online
+// only until its lease expires. Another gateway then removes its sets and publishes which users
+// have left.
 //
 // A connection that has ended still counts for a few seconds. Most clients reconnect within that
 // time, and then nothing needs to be published.

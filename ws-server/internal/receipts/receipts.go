@@ -101,7 +101,7 @@ func (r *Receipts) Run(ctx context.Context) {
 }
 
 // Drain writes all pending moves, trying each once. It must be called after Run has returned, and
-// Move must not be called any more.
+// Move must not be called anymore.
 func (r *Receipts) Drain(ctx context.Context) { r.writer.drain(ctx) }
 
 // Move raises a member's receipt to wanted, unless it is already there or higher. It does not wait

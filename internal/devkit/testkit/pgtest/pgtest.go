@@ -157,7 +157,8 @@ func (tpl *Template) Open(t testing.TB) *DB {
 	})
 }
 
-// clone returns a copy of the database from. If ready is not nil, it ensures that from exists.
+// clone returns a copy of database `from`. If ready is not nil, clone calls it first to ensure that
+// the database exists.
 func clone(t testing.TB, from string, ready func(context.Context, *localserver.Postgres) error) *DB {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)

@@ -1,4 +1,4 @@
-// Package proctest runs our programs as separate processes.
+// Package proctest runs Parley's programs as separate processes.
 package proctest
 
 import (
