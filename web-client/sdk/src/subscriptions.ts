@@ -115,7 +115,7 @@ export class Subscriptions {
     for (const track of this.tracks.values()) [track.phase, track.ref, track.leftOut] = ["idle", "", false];
   }
 
-  /** greet subscribes to every channel, in each from its own position. */
+  /** greet subscribes to every channel. Each subscription starts at the channel's own position. */
   greet(hello: Hello, reconnected: boolean): void {
     const whole = hello.channels.length < HELLO_CHANNELS;
     const listed = new Set(hello.channels.map((s) => s.channel_id));
@@ -194,7 +194,9 @@ export class Subscriptions {
     this.handlers.settled();
   }
 
-  /** subscribe subscribes to the channels, in each from its own position. */
+  /**
+   * subscribe subscribes to the channels. Each subscription starts at the channel's own position.
+   */
   private subscribe(tracks: readonly Track[]): void {
     for (let i = 0; i < tracks.length; i += MAX_PER_SUBSCRIBE) {
       const part = tracks.slice(i, i + MAX_PER_SUBSCRIBE);

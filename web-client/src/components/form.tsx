@@ -8,7 +8,7 @@ import { fieldError } from "../i18n/field-errors";
 import { errorText } from "../state/toasts";
 import { testids } from "../testids";
 
-/** Texts for the codes of problems, by code. */
+/** Maps problem codes to texts. */
 export type ProblemTexts = Readonly<Partial<Record<ProblemCode, string>>>;
 
 export interface Submission {

@@ -18,7 +18,8 @@ const END_SLACK = 32;
 /**
  * MAX_CHAIN limits how many renders in a row may each cause the next one. New rows usually need two
  * or three: their measured heights move the view, which may bring further rows into it. Without a
- * limit, heights that differ at every measurement (as during a CSS transition) would render forever.
+ * limit, heights that differ at every measurement (as during a CSS transition) would cause renders
+ * forever.
  */
 const MAX_CHAIN = 10;
 
@@ -142,7 +143,7 @@ export function useWindow<T extends Item>(rows: readonly T[], estimate: (row: T)
   });
 
   // Rows may grow without a render (because of an edit field or a font), and the view may be
-  // resized. The browser reports each at most once per frame.
+  // resized. The browser reports each of these changes at most once per frame.
   const onResize = useRef<() => void>(() => undefined);
   onResize.current = () => {
     measure();

@@ -1,4 +1,4 @@
-/** Counted phrases: the plural rules of a language and its way of writing numbers. */
+/** Phrases with counts, by a language's plural rules and number format. */
 
 /** Forms has a phrase for each plural category that the language distinguishes; # is the number. */
 export type Forms = Partial<Record<Intl.LDMLPluralRule, string>> & { readonly other: string };

@@ -40,7 +40,7 @@ export const en = {
     topic: "Topic",
     tryAgain: "Try again",
     you: "You",
-    /** Labels of buttons that are repeated for each person or channel of a list. */
+    /** Labels of buttons that are repeated for each person or channel in a list. */
     acceptInvitation: (name: string) => `Accept the invitation to ${name}`,
     acceptRequest: (name: string) => `Accept ${name}`,
     addPerson: (name: string) => `Add ${name}`,
@@ -430,8 +430,8 @@ export const en = {
     none: "No results",
   },
   /**
-   * The texts for the codes of the server and of the SDK. Some codes have one meaning; the server's
-   * detail says more about the others, and it is in English.
+   * The texts for the error codes of the server and the SDK. Some codes have only one meaning. For
+   * the others, the server's detail, which is in English, gives more information.
    */
   problems: {
     bad_frame: (detail: string) => detail,
@@ -462,7 +462,10 @@ export const en = {
     not_stored: "The server couldn't store this message.",
   },
   somethingWrong: "Something went wrong.",
-  /** The names of the request fields that forms show, and sentences about what is wrong with one. */
+  /**
+   * The names of the request fields in forms, and sentences that describe what is wrong with a
+   * field.
+   */
   fields: {
     name: "Name",
     description: "Topic",
@@ -490,7 +493,7 @@ export const en = {
     usernameCharacters: (field: string) => `${field} can contain only letters, digits, dots, dashes, and underscores.`,
     character: (field: string) => `${field} contains a character that isn't allowed.`,
     oneEmoji: "Enter exactly one emoji.",
-    /** The rule is the server's, in English. */
+    /** The rule is in the server's words, in English. */
     other: (field: string, rule: string) => `${field} ${rule}.`,
   },
 };

@@ -8,8 +8,8 @@ import type { Catalogue } from "./en";
 type Sentence = (field: string, numbers: readonly number[], texts: Catalogue["fieldErrors"]) => string;
 
 /**
- * The server's rules, as it words them, and the sentences for them. Problem documents have no codes
- * for rules. A rule that is not listed here is shown in the server's words.
+ * The server's rules, in the server's words, and the sentences for them. Problem documents have no
+ * codes for rules. A rule that is not listed here is shown in the server's words.
  */
 const rules: readonly (readonly [RegExp, Sentence])[] = [
   [/^(is required|is empty|is blank|must not be (blank|empty))/, (field, _, texts) => texts.required(field)],

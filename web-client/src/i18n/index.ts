@@ -7,10 +7,10 @@ import { signal } from "@preact/signals";
 
 import { type Catalogue, en } from "./en";
 
-/** The languages, by their own names. */
+/** The languages, each with its name in that language. */
 export const languages = { en: "English", de: "Deutsch" } as const;
 export type Language = keyof typeof languages;
-/** A choice of the user; `browser` follows the browser's settings. */
+/** The user's choice; `browser` means the browser's settings. */
 export type LanguageChoice = Language | "browser";
 
 const loaders: Readonly<Record<Language, () => Promise<Catalogue>>> = {
@@ -32,7 +32,10 @@ export const locale = (): string => current.value.locale;
 /** The number of the latest request. */
 let wanted = 0;
 
-/** chooseLanguage loads a language and shows the page in it. If that fails, the language stays. */
+/**
+ * chooseLanguage loads a language and shows the page in it. If loading fails, the language does not
+ * change.
+ */
 export async function chooseLanguage(choice: LanguageChoice): Promise<void> {
   const request = ++wanted;
   const language = choice === "browser" ? languageFor(preferred()) : choice;

@@ -16,14 +16,17 @@ const VISIBLE = new Set(["alt", "aria-description", "aria-label", "aria-roledesc
 /** The functions whose first argument is shown or read out. */
 const SHOWING = new Set(["addAnnouncement", "leave", "setProblem", "toast"]);
 const LETTER = /\p{L}/u;
-/** At least two words that begin like a sentence. Such a string is text wherever it is. */
+/**
+ * A string of at least two words that begins like a sentence. Such a string counts as visible text
+ * wherever it occurs.
+ */
 const SENTENCE = /^\p{Lu}[\p{L}'’]* \p{L}/u;
 
 const isNode = (value: unknown): value is Node => typeof value === "object" && value !== null && typeof (value as Node).type === "string";
 const children = (node: Node): readonly Node[] => Object.values(node).flat().filter(isNode);
 const nameOf = (node: unknown): string => (isNode(node) ? String(node["name"] ?? node["value"] ?? "") : "");
 
-/** wordsOf returns the strings of which the value of an expression may consist. */
+/** wordsOf returns the strings that the value of an expression may contain. */
 function wordsOf(node: unknown): readonly string[] {
   if (!isNode(node)) {
     return [];

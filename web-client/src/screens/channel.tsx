@@ -62,7 +62,7 @@ export function ChannelScreen({ state, seq }: ChannelScreenProps): JSX.Element {
   );
 }
 
-/** useRetry reads messages again that could not be read, once the page is connected. */
+/** useRetry repeats a failed read of messages once the page is connected. */
 function useRetry(state: ChannelState, seq: number | undefined, live: boolean): void {
   const failed = failedRead(state);
   useEffect(() => {

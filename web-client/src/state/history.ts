@@ -59,7 +59,9 @@ export interface FailedRead {
   readonly delay: number;
 }
 
-/** failedRead returns the last read of the channel's log if it failed, as when offline. */
+/**
+ * failedRead returns the last read of the channel's log if it failed, for example while offline.
+ */
 export function failedRead(state: ChannelState): FailedRead | undefined {
   const { retry, notBefore } = readerOf(state);
   return retry.value === undefined ? undefined : { retry: retry.value, delay: Math.max(0, notBefore - Date.now()) };
@@ -143,7 +145,7 @@ async function read(
     if (side === "whole" && generation === reader.generation) {
       reader.retry.value = () => read(state, side, query, merge);
     }
-    // An empty pane says itself that it could not be loaded.
+    // An empty pane already shows that it could not be loaded.
     if (state.log.peek() !== undefined) {
       showError(error);
     }
