@@ -13,7 +13,7 @@ import (
 // instance is one process whose metrics are read.
 type instance struct {
 	url  string // address of its metrics
-	host string // if url contains an IP address instead of the target's host name, that host name
+	host string // the target's host name, if url contains an IP address in its place
 	err  error  // why the host name could not be resolved
 }
 

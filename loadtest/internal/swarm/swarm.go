@@ -81,7 +81,7 @@ type Loop struct {
 	// its Positions; its Next and Got are not used.
 	Index map[wire.ChannelID]int
 
-	// Callbacks of a scenario, which may send. now is a time as returned by Now.
+	// The scenario's callbacks. They may send frames. now is a time as returned by Now.
 	OnOpen  func(c *Conn)
 	OnAck   func(c *Conn, now int64)
 	OnEvent func(c *Conn) // called after the events of a frame were counted

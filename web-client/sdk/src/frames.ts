@@ -255,7 +255,7 @@ export interface Pong {
   readonly ref?: string;
 }
 
-/** Any frame from the server of a type that this client knows. */
+/** Any frame from the server whose type this client knows. */
 export type ServerFrame =
   | WireEvent
   | Hello
