@@ -2,6 +2,7 @@ package chatservice_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -327,5 +328,33 @@ func TestUsers(t *testing.T) {
 	w.get("/v1/users/"+ann.ID.String(), ann.Token).into(t, 200, &profile)
 	if profile.Username != "Ann" || profile.Bio != "hi" || profile.Email != "" {
 		t.Errorf("profile = %+v", profile)
+	}
+}
+
+func TestProfiles(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann, bob, cid := w.signup("ann"), w.signup("bob"), w.signup("cid")
+	w.do("PATCH", "/v1/me", bob, object{"display_name": "Bob Brandt"}).must(t, 200)
+	w.delete("/v1/me", cid.Token, object{"password": goodPassword}).must(t, 204)
+	var found struct {
+		Items []struct {
+			ID          chat.UserID
+			Username    string
+			DisplayName string `json:"display_name"`
+			Deleted     bool
+		}
+	}
+	ids := []string{bob.ID.String(), chat.NewUserID().String(), cid.ID.String(), bob.ID.String()}
+	w.get("/v1/profiles?ids="+strings.Join(ids, ","), ann.Token).into(t, 200, &found)
+	names := map[chat.UserID]string{}
+	for _, u := range found.Items {
+		names[u.ID] = fmt.Sprint(u.Username, " ", u.DisplayName, " ", u.Deleted)
+	}
+	if want := map[chat.UserID]string{bob.ID: "bob Bob Brandt false", cid.ID: "  true"}; len(found.Items) != 2 || !maps.Equal(names, want) {
+		t.Errorf("profiles = %v, want %v", names, want)
+	}
+	for _, query := range []string{"", "?ids=", "?ids=x", "?ids=" + ids[0] + ",", "?ids=" + strings.Repeat(ids[0]+",", 100) + ids[0]} {
+		w.get("/v1/profiles"+query, ann.Token).want(t, 422, "invalid_request")
 	}
 }

@@ -352,6 +352,9 @@ func TestChannel_unread(t *testing.T) {
 		if s.Unread != unread || s.LastSeq != lastSeq {
 			t.Errorf("unread %d of %d, want %d of %d", s.Unread, s.LastSeq, unread, lastSeq)
 		}
+		if s.JoinedSeq != 3 {
+			t.Errorf("joined at %d, want 3", s.JoinedSeq)
+		}
 	}
 	check(3, 8)
 	for _, e := range stored { // seqs 5 and 6, stored the way sync-service does it

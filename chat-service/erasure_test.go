@@ -121,7 +121,7 @@ func TestErasure(t *testing.T) {
 	w.do("POST", path(left.ID)+"/leave", vera, nil).must(t, 204)
 	w.settled()
 	answers := []string{
-		"/v1/users/" + vera.ID.String(), "/v1/users?query=qzx", "/v1/channels", "/v1/contacts", "/v1/groups", "/v1/invitations",
+		"/v1/users/" + vera.ID.String(), "/v1/profiles?ids=" + vera.ID.String(), "/v1/users?query=qzx", "/v1/channels", "/v1/contacts", "/v1/groups", "/v1/invitations",
 		path(invited.ID) + "/members", path(other.ID) + "/bans",
 	}
 	for _, c := range []summary{shared, left} {

@@ -58,6 +58,7 @@ var matrix = []endpoint{
 	{"GET /v1/users?query=own", nil, "200 200 200 200 200 200", false},
 	{"GET /v1/users/{owner}", nil, "200 200 200 200 200 200", false},
 	{"GET /v1/users/{unknown}", nil, "404 404 404 404 404 404", false},
+	{"GET /v1/profiles?ids={owner},{unknown}", nil, "200 200 200 200 200 200", false},
 
 	{"GET /v1/contacts", nil, "200 200 200 200 200 200", false},
 	{"POST /v1/contacts", object{"user_id": "{outsider}"}, "200 200 200 200 200 200", false},

@@ -291,6 +291,7 @@ type summary struct {
 	MemberCount int            `json:"member_count"`
 	LastSeq     int64          `json:"last_seq"`
 	LastReadSeq int64          `json:"last_read_seq"`
+	JoinedSeq   int64          `json:"joined_seq"`
 	Unread      int            `json:"unread"`
 }
 

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/uptrace/bun"
+
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 
@@ -43,6 +45,21 @@ func (s *Service) GetUser(ctx context.Context, in api.GetUserRequestObject) (api
 		return nil, fmt.Errorf("load user %s: %w", in.ID, err)
 	}
 	return api.GetUser200JSONResponse(o.profile()), nil
+}
+
+// GetProfiles handles GET /v1/profiles.
+func (s *Service) GetProfiles(ctx context.Context, in api.GetProfilesRequestObject) (api.GetProfilesResponseObject, error) {
+	ids := strings.Split(in.Params.Ids, ",")
+	var rows []other
+	err := s.cfg.DB.NewSelect().TableExpr("users u").ColumnExpr(otherColumns).Where("u.id in (?)", bun.List(ids)).Scan(ctx, &rows)
+	if err != nil {
+		return nil, fmt.Errorf("load %d users: %w", len(ids), err)
+	}
+	found := api.GetProfiles200JSONResponse{Items: make([]api.User, len(rows))}
+	for i := range rows {
+		found.Items[i] = rows[i].profile()
+	}
+	return found, nil
 }
 
 // listUsers is the name of the list operation. Cursors contain it.

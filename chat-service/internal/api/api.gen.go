@@ -95,6 +95,10 @@ type Channel struct {
 	GroupID     *NullableGroupID `json:"group_id"`
 	ID          ChannelID        `json:"id"`
 
+	// JoinedSeq The channel's last seq when you joined. Messages up to it do not count as unread. Absent if you are not a
+	// member.
+	JoinedSeq *int64 `json:"joined_seq,omitempty"`
+
 	// Kind `public`: listed, and anyone may join. `unlisted`: anyone who knows the id may join. `private`: only by invitation.
 	// `direct`: between two users.
 	Kind        ChannelKind `json:"kind"`
@@ -590,6 +594,11 @@ type ProfileChange struct {
 	DisplayName *string `json:"display_name,omitempty"`
 }
 
+// Profiles defines model for Profiles.
+type Profiles struct {
+	Items []User `json:"items"`
+}
+
 // Reaction defines model for Reaction.
 type Reaction struct {
 	// Count Number of users who have reacted with this emoji.
@@ -918,6 +927,12 @@ type ListInvitationsParams struct {
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// GetProfilesParams defines parameters for GetProfiles.
+type GetProfilesParams struct {
+	// Ids 1 to 100 user ids, separated by commas.
+	Ids string `form:"ids" json:"ids"`
+}
+
 // ListUsersParams defines parameters for ListUsers.
 type ListUsersParams struct {
 	Query string `form:"query" json:"query"`
@@ -1135,6 +1150,9 @@ type ServerInterface interface {
 	// GetOpsMetrics Get the current state of the pipeline
 	// (GET /v1/ops/metrics)
 	GetOpsMetrics(ctx echo.Context) error
+	// GetProfiles Get the public profiles of several users
+	// (GET /v1/profiles)
+	GetProfiles(ctx echo.Context, params GetProfilesParams) error
 	// RefreshSession Exchange the refresh token for new tokens
 	// (POST /v1/refresh)
 	RefreshSession(ctx echo.Context) error
@@ -2167,6 +2185,24 @@ func (w *ServerInterfaceWrapper) GetOpsMetrics(ctx echo.Context) error {
 	return err
 }
 
+// GetProfiles converts echo context to params.
+func (w *ServerInterfaceWrapper) GetProfiles(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetProfilesParams
+	// ------------- Required query parameter "ids" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "ids", ctx.QueryParams(), &params.Ids, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter ids: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetProfiles(ctx, params)
+	return err
+}
+
 // RefreshSession converts echo context to params.
 func (w *ServerInterfaceWrapper) RefreshSession(ctx echo.Context) error {
 	var err error
@@ -2326,6 +2362,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/me/password", wrapper.ChangePassword, options.OperationMiddlewares["changePassword"]...)
 	router.GET(options.BaseURL+"/v1/users", wrapper.ListUsers, options.OperationMiddlewares["listUsers"]...)
 	router.GET(options.BaseURL+"/v1/users/:id", wrapper.GetUser, options.OperationMiddlewares["getUser"]...)
+	router.GET(options.BaseURL+"/v1/profiles", wrapper.GetProfiles, options.OperationMiddlewares["getProfiles"]...)
 	router.GET(options.BaseURL+"/v1/contacts", wrapper.ListContacts, options.OperationMiddlewares["listContacts"]...)
 	router.POST(options.BaseURL+"/v1/contacts", wrapper.RequestContact, options.OperationMiddlewares["requestContact"]...)
 	router.DELETE(options.BaseURL+"/v1/contacts/:user_id", wrapper.RemoveContact, options.OperationMiddlewares["removeContact"]...)
@@ -4163,6 +4200,43 @@ func (response GetOpsMetricsdefaultApplicationProblemPlusJSONResponse) VisitGetO
 	return err
 }
 
+type GetProfilesRequestObject struct {
+	Params GetProfilesParams
+}
+
+type GetProfilesResponseObject interface {
+	VisitGetProfilesResponse(w http.ResponseWriter) error
+}
+
+type GetProfiles200JSONResponse Profiles
+
+func (response GetProfiles200JSONResponse) VisitGetProfilesResponse(w http.ResponseWriter) error {
+	var buf bytes.Buffer
+	if err := encode(&buf, response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProfilesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetProfilesdefaultApplicationProblemPlusJSONResponse) VisitGetProfilesResponse(w http.ResponseWriter) error {
+	var buf bytes.Buffer
+	if err := encode(&buf, response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RefreshSessionRequestObject struct {
 	Body *RefreshSessionJSONRequestBody
 }
@@ -4552,6 +4626,9 @@ type StrictServerInterface interface {
 	// GetOpsMetrics Get the current state of the pipeline
 	// (GET /v1/ops/metrics)
 	GetOpsMetrics(ctx context.Context, request GetOpsMetricsRequestObject) (GetOpsMetricsResponseObject, error)
+	// GetProfiles Get the public profiles of several users
+	// (GET /v1/profiles)
+	GetProfiles(ctx context.Context, request GetProfilesRequestObject) (GetProfilesResponseObject, error)
 	// RefreshSession Exchange the refresh token for new tokens
 	// (POST /v1/refresh)
 	RefreshSession(ctx context.Context, request RefreshSessionRequestObject) (RefreshSessionResponseObject, error)
@@ -6196,6 +6273,31 @@ func (sh *strictHandler) GetOpsMetrics(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(GetOpsMetricsResponseObject); ok {
 		return validResponse.VisitGetOpsMetricsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetProfiles operation middleware
+func (sh *strictHandler) GetProfiles(ctx echo.Context, params GetProfilesParams) error {
+	var request GetProfilesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetProfiles(ctx.Request().Context(), request.(GetProfilesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetProfiles")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetProfilesResponseObject); ok {
+		return validResponse.VisitGetProfilesResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

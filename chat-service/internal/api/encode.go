@@ -109,6 +109,9 @@ func appendChannel(b []byte, c *Channel) []byte {
 		b = appendID(b, c.GroupID.UUID)
 	}
 	b = appendID(append(b, `,"id":`...), c.ID.UUID)
+	if c.JoinedSeq != nil {
+		b = strconv.AppendInt(append(b, `,"joined_seq":`...), *c.JoinedSeq, 10)
+	}
 	b = frame.AppendString(append(b, `,"kind":`...), string(c.Kind))
 	b = strconv.AppendInt(append(b, `,"last_read_seq":`...), c.LastReadSeq, 10)
 	b = strconv.AppendInt(append(b, `,"last_seq":`...), c.LastSeq, 10)

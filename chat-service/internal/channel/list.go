@@ -46,7 +46,7 @@ func (l *listed) summary() api.Channel {
 	sum.MemberCount, sum.LastReadSeq = l.MemberCount, l.LastReadSeq
 	sum.LastSeq, sum.Unread, sum.UnreadMentions = l.lastSeq, l.unread, l.mentions
 	if l.Role != "" {
-		sum.Role = &l.Role // absent if the user is not a member
+		sum.Role, sum.JoinedSeq = &l.Role, &l.JoinedSeq // absent if the user is not a member
 	}
 	if l.PeerID != nil {
 		sum.Peer = &api.Peer{UserID: *l.PeerID, Username: l.PeerName, DisplayName: l.PeerDisplay}

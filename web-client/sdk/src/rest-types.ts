@@ -235,6 +235,10 @@ export interface User {
   readonly deleted: boolean;
 }
 
+export interface Profiles {
+  readonly items: readonly User[];
+}
+
 export interface UserPage {
   readonly items: readonly User[];
   readonly next_cursor: NextCursor;
@@ -356,6 +360,8 @@ export interface Channel {
   readonly member_count: number;
   readonly last_seq: Seq;
   readonly last_read_seq: Seq;
+  /** The channel's last seq when you joined. Messages up to it do not count as unread. Absent if you are not a member. */
+  readonly joined_seq?: number;
   /** Exact up to 999; 1000 means 1000 or more. */
   readonly unread: number;
   /** Exact up to 999; 1000 means 1000 or more. */

@@ -148,6 +148,10 @@ export class Rest {
   listUsers(query: Paging & { readonly query: string }): Promise<Page<api.User>> {
     return this.get("/v1/users", query);
   }
+  /** Returns the profiles of at most 100 users. */
+  getProfiles(query: { readonly ids: readonly string[] }): Promise<api.Profiles> {
+    return this.get("/v1/profiles", query); // the ids are separated by commas
+  }
   getUser(id: string): Promise<api.User> {
     return this.get(path`/v1/users/${id}`);
   }
