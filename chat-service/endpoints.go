@@ -2,6 +2,7 @@ package chatservice
 
 import (
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/internal/eventlog/unstored"
 	"parley.chat/internal/platform/token"
 
@@ -79,8 +80,9 @@ func (s *Service) features(log *eventlog.Log, heads *seen.Heads, marks *revoked.
 		return e, err
 	}
 	e.accounts = s.accounts
+	positions := receiptlog.New(s.rdb, s.cfg.Partitions)
 	if e.channels, err = channel.New(channel.Config{
-		DB: s.db, Log: log, Limits: s.limiter, Poke: s.relay.Poke, Logger: s.log,
+		DB: s.db, Log: log, Receipts: positions, Limits: s.limiter, Poke: s.relay.Poke, Logger: s.log,
 		MaxMemberships: s.cfg.MaxMemberships, AskStrangers: s.cfg.AddUninvited == addKnown,
 	}); err != nil {
 		return e, err
@@ -88,7 +90,7 @@ func (s *Service) features(log *eventlog.Log, heads *seen.Heads, marks *revoked.
 	if e.histories, err = history.New(history.Config{DB: s.db, Log: log, Poke: s.relay.Poke, Logger: s.log}); err != nil {
 		return e, err
 	}
-	e.receipts = receipt.New(s.db, log, unstored.Rows{DB: s.db}.MaxSeq)
+	e.receipts = receipt.New(s.db, log, positions, unstored.Rows{DB: s.db}.MaxSeq)
 	if e.messages, err = message.New(message.Config{
 		DB: s.db, Sender: s.sender, Seen: heads, MaxBytes: s.cfg.MaxBodyBytes, Find: e.receipts.Find,
 	}); err != nil {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/rediskey"
@@ -40,7 +41,7 @@ func TestCursor_move(t *testing.T) {
 	w.exec("update channel_members set last_delivered_seq = 6, last_read_seq = 5 where user_id = $1", bob.ID.String())
 	w.forgetCursors(c.ID)
 	move(object{"read_seq": 1, "delivered_seq": nil}, memberCursor{6, 5})
-	if held, err := w.log.HeldReceipts(t.Context(), c.ID, bob.ID); err != nil || held[bob.ID].Read != 5 || held[bob.ID].Delivered != 6 {
+	if held, err := receiptlog.New(w.rdb, partitions).Held(t.Context(), c.ID, bob.ID); err != nil || held[bob.ID].Read != 5 || held[bob.ID].Delivered != 6 {
 		t.Errorf("Redis has %+v, %v: other members would see the position move backwards", held, err)
 	}
 	w.forgetCursors(c.ID)

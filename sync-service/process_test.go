@@ -17,7 +17,7 @@ import (
 	"parley.chat/internal/devkit/testkit/pgtest"
 	"parley.chat/internal/devkit/testkit/proctest"
 	"parley.chat/internal/devkit/testkit/redistest"
-	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
@@ -112,14 +112,14 @@ func join(t *testing.T, pool *pgxpool.Pool, rdb *redis.Client, channels []chat.C
 // recordReceipts records new positions of each member in each channel.
 func recordReceipts(t *testing.T, rdb *redis.Client, channels []chat.ChannelID, members []chat.UserID) {
 	t.Helper()
-	var moves []eventlog.ReceiptMove
+	var moves []receiptlog.Move
 	for _, c := range channels {
 		for _, u := range members {
 			delivered := rand.Int64N(1000)
-			moves = append(moves, eventlog.ReceiptMove{Channel: c, User: u, Receipt: eventlog.Receipt{Delivered: delivered, Read: rand.Int64N(delivered + 1)}})
+			moves = append(moves, receiptlog.Move{Channel: c, User: u, Receipt: receiptlog.Receipt{Delivered: delivered, Read: rand.Int64N(delivered + 1)}})
 		}
 	}
-	if _, err := eventlog.New(rdb, partitions).MoveReceipts(t.Context(), moves); err != nil {
+	if _, err := receiptlog.New(rdb, partitions).Move(t.Context(), moves); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -128,12 +128,12 @@ func recordReceipts(t *testing.T, rdb *redis.Client, channels []chat.ChannelID, 
 func receiptsStored(t *testing.T, pool *pgxpool.Pool, rdb *redis.Client, channels []chat.ChannelID) error {
 	t.Helper()
 	for _, c := range channels {
-		cursors, err := eventlog.New(rdb, partitions).HeldReceipts(t.Context(), c)
+		cursors, err := receiptlog.New(rdb, partitions).Held(t.Context(), c)
 		if err != nil || len(cursors) != 5 {
 			return fmt.Errorf("%d cursors, %w", len(cursors), err)
 		}
 		for u, want := range cursors {
-			var got eventlog.Receipt
+			var got receiptlog.Receipt
 			if err := pool.QueryRow(t.Context(), `select last_delivered_seq, last_read_seq from channel_members where channel_id = $1 and user_id = $2`,
 				c.UUID, u.UUID).Scan(&got.Delivered, &got.Read); err != nil || got != want {
 				return fmt.Errorf("stored %v, want %v, %w", got, want, err)

@@ -11,7 +11,7 @@ import (
 	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/devkit/testkit/wstest"
-	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
@@ -24,8 +24,8 @@ func cursorFrame(kind string, c chat.ChannelID, seq int64) map[string]any {
 	return map[string]any{"type": kind, "channel_id": c, "seq": seq}
 }
 
-// receiptsIn returns p's receipts that conn received, in order.
-func receiptsIn(t *testing.T, conn *wstest.Conn, p person) (all []eventlog.Receipt) {
+// receiptsIn returns the receipts of p that conn received, in order.
+func receiptsIn(t *testing.T, conn *wstest.Conn, p person) (all []receiptlog.Receipt) {
 	t.Helper()
 	for _, f := range conn.Frames() {
 		if f.Type != "receipt" || f.UserID != p.ID {
@@ -35,13 +35,13 @@ func receiptsIn(t *testing.T, conn *wstest.Conn, p person) (all []eventlog.Recei
 		if err := json.Unmarshal(f.Raw, &r); err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, eventlog.Receipt{Delivered: r.DeliveredSeq, Read: r.ReadSeq})
+		all = append(all, receiptlog.Receipt{Delivered: r.DeliveredSeq, Read: r.ReadSeq})
 	}
 	return all
 }
 
-// awaitReceipt waits until p's last receipt that conn received is want.
-func awaitReceipt(t *testing.T, conn *wstest.Conn, p person, want eventlog.Receipt) {
+// awaitReceipt waits until the last receipt of p that conn received is want.
+func awaitReceipt(t *testing.T, conn *wstest.Conn, p person, want receiptlog.Receipt) {
 	t.Helper()
 	testkit.Until(t, testkit.Timeout, func() error {
 		all := receiptsIn(t, conn, p)
@@ -74,10 +74,10 @@ func (w *world) moves(c chat.ChannelID, p person) (all []event.Receipt) {
 }
 
 // awaitCursor waits until Redis has the given cursor of p.
-func (w *world) awaitCursor(c chat.ChannelID, p person, want eventlog.Receipt) {
+func (w *world) awaitCursor(c chat.ChannelID, p person, want receiptlog.Receipt) {
 	w.t.Helper()
 	testkit.Until(w.t, testkit.Timeout, func() error {
-		at, err := w.log.HeldReceipts(context.Background(), c, p.ID)
+		at, err := w.receipts.Held(context.Background(), c, p.ID)
 		if err == nil && at[p.ID] != want {
 			err = fmt.Errorf("the cursor of %s is %+v, want %+v", p.Name, at[p.ID], want)
 		}
@@ -108,13 +108,13 @@ func TestReceipts_reachMembersOnEveryGateway(t *testing.T) {
 	for _, step := range []struct {
 		kind string
 		seq  int64
-		want eventlog.Receipt
+		want receiptlog.Receipt
 	}{
-		{"delivered", 3, eventlog.Receipt{Delivered: 3}},
-		{"read", 2, eventlog.Receipt{Delivered: 3, Read: 2}},
-		{"read", 4, eventlog.Receipt{Delivered: 4, Read: 4}},
-		{"delivered", 1 << 40, eventlog.Receipt{Delivered: 5, Read: 4}},
-		{"read", 6, eventlog.Receipt{Delivered: 5, Read: 5}},
+		{"delivered", 3, receiptlog.Receipt{Delivered: 3}},
+		{"read", 2, receiptlog.Receipt{Delivered: 3, Read: 2}},
+		{"read", 4, receiptlog.Receipt{Delivered: 4, Read: 4}},
+		{"delivered", 1 << 40, receiptlog.Receipt{Delivered: 5, Read: 4}},
+		{"read", 6, receiptlog.Receipt{Delivered: 5, Read: 5}},
 	} {
 		b.Send(t, cursorFrame(step.kind, c, step.seq))
 		for _, conn := range []*wstest.Conn{a, b, phone} {
@@ -135,8 +135,8 @@ func TestReceipts_reachMembersOnEveryGateway(t *testing.T) {
 		return nil
 	})
 	for _, conn := range []*wstest.Conn{a, b, phone} {
-		awaitReceipt(t, conn, bob, eventlog.Receipt{Delivered: 6, Read: 6})
-		var last eventlog.Receipt
+		awaitReceipt(t, conn, bob, receiptlog.Receipt{Delivered: 6, Read: 6})
+		var last receiptlog.Receipt
 		for _, at := range receiptsIn(t, conn, bob) {
 			if at.Max(last) != at {
 				t.Errorf("%+v came after %+v", at, last)
@@ -165,8 +165,8 @@ func TestReceipts_aBurstMakesTwoMoves(t *testing.T) {
 		b.Send(t, map[string]any{"type": "ping", "ref": fmt.Sprint(seq)})
 		b.AwaitRef(t, fmt.Sprint(seq))
 	}
-	awaitReceipt(t, a, bob, eventlog.Receipt{Delivered: 100, Read: 100})
-	maxFrames := 1 + int(time.Since(began)/time.Second) // two, unless the sends took longer
+	awaitReceipt(t, a, bob, receiptlog.Receipt{Delivered: 100, Read: 100})
+	maxFrames := 1 + int(time.Since(began)/time.Second) // two, unless this took long
 	if moves := w.moves(c, bob); len(moves) > maxFrames {
 		t.Errorf("%d moves: %+v", len(moves), moves)
 	}
@@ -202,7 +202,7 @@ func TestReceipts_areAcceptedFromMembersOnly(t *testing.T) {
 		}
 	}
 	b.Send(t, cursorFrame("read", c, 2))
-	awaitReceipt(t, a, bob, eventlog.Receipt{Delivered: 2, Read: 2})
+	awaitReceipt(t, a, bob, receiptlog.Receipt{Delivered: 2, Read: 2})
 	for _, id := range []chat.ChannelID{open, hidden} {
 		if moves := w.moves(id, bob); len(moves) > 0 {
 			t.Errorf("moves of a non-member: %+v", moves)
@@ -225,14 +225,14 @@ func (w *world) largeChannelOf(n int, p person) (c chat.ChannelID, others []chat
 	return c, others
 }
 
-// moveAll moves the members' receipts, as another gateway would.
-func (w *world) moveAll(c chat.ChannelID, users []chat.UserID, at eventlog.Receipt) {
+// moveAll moves the cursors of members as another gateway does.
+func (w *world) moveAll(c chat.ChannelID, users []chat.UserID, at receiptlog.Receipt) {
 	w.t.Helper()
-	moves := make([]eventlog.ReceiptMove, len(users))
+	moves := make([]receiptlog.Move, len(users))
 	for i, u := range users {
-		moves[i] = eventlog.ReceiptMove{Channel: c, User: u, Receipt: at}
+		moves[i] = receiptlog.Move{Channel: c, User: u, Receipt: at}
 	}
-	if _, err := w.log.MoveReceipts(w.t.Context(), moves); err != nil {
+	if _, err := w.receipts.Move(w.t.Context(), moves); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -282,11 +282,11 @@ func TestReceipts_ofLargeChannelsAreCounts(t *testing.T) {
 	speak(t, b, c, 2)
 	speak(t, a, c, 1)
 
-	w.moveAll(c, others[15:40], eventlog.Receipt{Delivered: 3}) // few enough to publish by name
+	w.moveAll(c, others[15:40], receiptlog.Receipt{Delivered: 3}) // few enough to publish by name
 	want := frame.ReceiptCounts{ChannelID: c, Seq: 3, DeliveredCount: 40, ReadCount: 20, MemberCount: 299}
 	awaitCounts(t, a, want)
 	awaitCounts(t, laptop, want)
-	w.moveAll(c, others[30:240], eventlog.Receipt{Delivered: 3, Read: 3}) // too many to publish by name
+	w.moveAll(c, others[30:240], receiptlog.Receipt{Delivered: 3, Read: 3}) // too many to publish by name
 	want.DeliveredCount, want.ReadCount = 240, 230
 	awaitCounts(t, a, want)
 	awaitCounts(t, laptop, want)
@@ -299,7 +299,7 @@ func TestReceipts_ofLargeChannelsAreCounts(t *testing.T) {
 	}
 	// Now bob's message is the newest. His own receipt does not count.
 	speak(t, b, c, 1)
-	w.moveAll(c, others[:1], eventlog.Receipt{Delivered: 4, Read: 4})
+	w.moveAll(c, others[:1], receiptlog.Receipt{Delivered: 4, Read: 4})
 	awaitCounts(t, b, frame.ReceiptCounts{ChannelID: c, Seq: 4, DeliveredCount: 1, ReadCount: 1, MemberCount: 299})
 	if got := countsIn(t, a); got[len(got)-1] != want {
 		t.Errorf("counts of another's message: %+v", got)
@@ -337,7 +337,7 @@ func TestReceipts_framesAreBoundedByTime(t *testing.T) {
 	for seq := int64(1); seq <= messages; seq++ {
 		speak(t, a, c, 1)
 		for half := others; len(half) > 0; half = half[min(len(half), 700):] {
-			w.moveAll(c, half[:min(len(half), 700)], eventlog.Receipt{Delivered: seq, Read: seq - 1})
+			w.moveAll(c, half[:min(len(half), 700)], receiptlog.Receipt{Delivered: seq, Read: seq - 1})
 		}
 	}
 	awaitCounts(t, a, frame.ReceiptCounts{ChannelID: c, Seq: messages, DeliveredCount: 4998, ReadCount: 0, MemberCount: 4999})
@@ -379,7 +379,7 @@ func TestReceipts_allMembersReadAtTheSameTime(t *testing.T) {
 	for _, conn := range readers {
 		conn.Send(t, cursorFrame("read", c, 1))
 	}
-	w.moveAll(c, others, eventlog.Receipt{Delivered: 1, Read: 1})
+	w.moveAll(c, others, receiptlog.Receipt{Delivered: 1, Read: 1})
 	for _, conn := range senders {
 		awaitCounts(t, conn, frame.ReceiptCounts{ChannelID: c, Seq: 1, DeliveredCount: 4999, ReadCount: 4999, MemberCount: 4999})
 	}
@@ -419,9 +419,9 @@ func TestReceipts_helloHasTheGreaterCursor(t *testing.T) {
 		w.deleteTail(c) // so that only the rows count
 	}
 	w.exec(`update channel_members set last_delivered_seq = 4, last_read_seq = 2 where user_id = $1`, bob.ID.UUID)
-	w.moveAll(behind, []chat.UserID{bob.ID}, eventlog.Receipt{Delivered: 5, Read: 1})
-	w.moveAll(ahead, []chat.UserID{bob.ID}, eventlog.Receipt{Delivered: 3, Read: 3})
-	w.moveAll(done, []chat.UserID{bob.ID}, eventlog.Receipt{Delivered: 6, Read: 6})
+	w.moveAll(behind, []chat.UserID{bob.ID}, receiptlog.Receipt{Delivered: 5, Read: 1})
+	w.moveAll(ahead, []chat.UserID{bob.ID}, receiptlog.Receipt{Delivered: 3, Read: 3})
+	w.moveAll(done, []chat.UserID{bob.ID}, receiptlog.Receipt{Delivered: 6, Read: 6})
 	want := map[chat.ChannelID]string{behind: "5 2 3", ahead: "4 3 2", done: "6 6 0"}
 	_, hello := w.connect(url, bob)
 	for _, s := range hello.Channels {
@@ -443,9 +443,9 @@ func TestReceipts_neverMoveBelowStoredCursors(t *testing.T) {
 	speak(t, a, c, 6)
 	w.exec(`update channel_members set last_delivered_seq = 5, last_read_seq = 3 where user_id = $1`, bob.ID.UUID)
 	b.Send(t, cursorFrame("read", c, 2))
-	awaitReceipt(t, a, bob, eventlog.Receipt{Delivered: 5, Read: 3})
+	awaitReceipt(t, a, bob, receiptlog.Receipt{Delivered: 5, Read: 3})
 	b.Send(t, cursorFrame("read", c, 6))
-	awaitReceipt(t, a, bob, eventlog.Receipt{Delivered: 6, Read: 6})
+	awaitReceipt(t, a, bob, receiptlog.Receipt{Delivered: 6, Read: 6})
 	if moves := w.moves(c, bob); len(moves) != 2 {
 		t.Errorf("moves %+v", moves)
 	}
@@ -464,16 +464,16 @@ func TestReceipts_areMovedBeforeTheGatewayStops(t *testing.T) {
 	b, _ := w.connect(one, bob)
 	speak(t, a, c, 6)
 	b.Send(t, cursorFrame("read", c, 2))
-	awaitReceipt(t, a, bob, eventlog.Receipt{Delivered: 2, Read: 2})
+	awaitReceipt(t, a, bob, receiptlog.Receipt{Delivered: 2, Read: 2})
 	b.Send(t, cursorFrame("read", c, 5))
 	b.Send(t, map[string]any{"type": "ping", "ref": "p"})
 	b.AwaitRef(t, "p")
 	stop()
-	at, err := w.log.HeldReceipts(t.Context(), c, bob.ID)
+	at, err := w.receipts.Held(t.Context(), c, bob.ID)
 	if err != nil || at[bob.ID].Read != 5 {
 		t.Errorf("bob's cursor is %+v, %v", at[bob.ID], err)
 	}
-	awaitReceipt(t, a, bob, eventlog.Receipt{Delivered: 5, Read: 5})
+	awaitReceipt(t, a, bob, receiptlog.Receipt{Delivered: 5, Read: 5})
 }
 
 // A move that Redis does not accept is retried until Redis accepts it.
@@ -492,7 +492,7 @@ func TestReceipts_surviveAnOutageOfRedis(t *testing.T) {
 	b.Send(t, map[string]any{"type": "ping", "ref": "p"})
 	b.AwaitRef(t, "p")
 	w.redis.Resume(t)
-	w.awaitCursor(c, bob, eventlog.Receipt{Delivered: 5, Read: 5})
+	w.awaitCursor(c, bob, receiptlog.Receipt{Delivered: 5, Read: 5})
 }
 
 // The counter of a channel without subscriptions is not checked periodically, so the move must
@@ -511,7 +511,7 @@ func TestReceipts_recreateAMissingCounter(t *testing.T) {
 		t.Fatal(n, err)
 	}
 	b.Send(t, cursorFrame("read", c, 5))
-	w.awaitCursor(c, bob, eventlog.Receipt{Delivered: 5, Read: 5})
+	w.awaitCursor(c, bob, receiptlog.Receipt{Delivered: 5, Read: 5})
 }
 
 // Receipts keep working without PostgreSQL, even for members whose receipt is not in Redis yet.
@@ -529,9 +529,9 @@ func TestReceipts_workWithoutPostgreSQL(t *testing.T) {
 	speak(t, a, c, 3)
 	pg.Stop(t)
 	b.Send(t, cursorFrame("read", c, 2))
-	awaitReceipt(t, a, bob, eventlog.Receipt{Delivered: 2, Read: 2})
+	awaitReceipt(t, a, bob, receiptlog.Receipt{Delivered: 2, Read: 2})
 	a.Send(t, cursorFrame("delivered", c, 3))
-	awaitReceipt(t, b, ann, eventlog.Receipt{Delivered: 3})
+	awaitReceipt(t, b, ann, receiptlog.Receipt{Delivered: 3})
 }
 
 // A gateway that has not seen a message of the channel finds the newest one among the stored
@@ -548,8 +548,8 @@ func TestReceipts_ofLargeChannelsWorkAfterARestart(t *testing.T) {
 	}
 	url, _ := w.gateway()
 	a, _ := w.connect(url, ann)
-	w.moveAll(c, others[:7], eventlog.Receipt{Delivered: 4, Read: 1})
+	w.moveAll(c, others[:7], receiptlog.Receipt{Delivered: 4, Read: 1})
 	awaitCounts(t, a, frame.ReceiptCounts{ChannelID: c, Seq: 2, DeliveredCount: 7, MemberCount: 150})
-	w.moveAll(c, others[:3], eventlog.Receipt{Read: 2})
+	w.moveAll(c, others[:3], receiptlog.Receipt{Read: 2})
 	awaitCounts(t, a, frame.ReceiptCounts{ChannelID: c, Seq: 2, DeliveredCount: 7, ReadCount: 3, MemberCount: 150})
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"parley.chat/internal/devkit/testkit/wstest"
-	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/notice"
@@ -85,8 +85,8 @@ func TestUnread_ofANewChannel(t *testing.T) {
 }
 
 // cursorAt returns a cursor.
-func cursorAt(delivered, read int64) eventlog.Receipt {
-	return eventlog.Receipt{Delivered: delivered, Read: read}
+func cursorAt(delivered, read int64) receiptlog.Receipt {
+	return receiptlog.Receipt{Delivered: delivered, Read: read}
 }
 
 // summaryIn returns the channel summary in a membership frame.

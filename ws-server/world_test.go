@@ -23,6 +23,7 @@ import (
 	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/devkit/testkit/wstest"
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/internal/platform/lifecycle"
 	"parley.chat/internal/platform/telemetry"
 	"parley.chat/internal/platform/token"
@@ -39,16 +40,17 @@ func TestMain(m *testing.M) {
 
 // world is a deployment of gateways with real stores, but without the other two services.
 type world struct {
-	t      testing.TB
-	db     *pgtest.DB
-	pool   *pgxpool.Pool
-	redis  *redistest.Server
-	rdb    redis.UniversalClient
-	url    string // REDIS_URL
-	key    token.SigningKey
-	issuer *token.Issuer
-	keys   token.KeySource // the gateways' keys; nil: they fetch the keys from JWKS_URL
-	log    *eventlog.Log
+	t        testing.TB
+	db       *pgtest.DB
+	pool     *pgxpool.Pool
+	redis    *redistest.Server
+	rdb      redis.UniversalClient
+	url      string // REDIS_URL
+	key      token.SigningKey
+	issuer   *token.Issuer
+	keys     token.KeySource // of the gateways; nil: they fetch the keys from JWKS_URL
+	log      *eventlog.Log
+	receipts *receiptlog.Log
 }
 
 func newWorld(t testing.TB) *world {
@@ -67,7 +69,7 @@ func (w *world) finish() {
 	}
 	w.issuer = token.NewIssuer(w.key, 15*time.Minute)
 	w.keys = token.StaticKeys{w.key.ID: w.key.Public()}
-	w.log = eventlog.New(w.rdb, 16)
+	w.log, w.receipts = eventlog.New(w.rdb, 16), receiptlog.New(w.rdb, 16)
 }
 
 // gateway starts an instance. It returns the address (ws://host:port) and a function that stops the

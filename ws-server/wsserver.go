@@ -22,6 +22,7 @@ import (
 	"parley.chat/internal/eventlog/mention"
 	"parley.chat/internal/eventlog/msgtrace"
 	"parley.chat/internal/eventlog/ratelimit"
+	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/internal/eventlog/sender"
 	"parley.chat/internal/eventlog/unread"
 	"parley.chat/internal/eventlog/unstored"
@@ -218,7 +219,7 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 			ConnectionsPerUser: cfg.UserConnections, ConnectionsPerAddress: cfg.AddrConnections,
 			Subscriptions: cfg.MaxSubscriptions, Frames: cfg.FrameRate, TrustedProxies: cfg.Proxies,
 		},
-		Verifier: token.NewVerifier(keys), Store: st, Log: events, Sender: s.sender, Limiter: s.limiter, Feed: s.feed,
+		Verifier: token.NewVerifier(keys), Store: st, Log: events, Receipts: receiptlog.New(s.rdb, cfg.Partitions), Sender: s.sender, Limiter: s.limiter, Feed: s.feed,
 		Metrics: metrics, Logger: log, Guard: guard, Hosts: cfg.PublicHosts,
 		EditWindow: cfg.EditWindow, Refuses: s.budget.Refuses,
 		Limits: frame.Limits{

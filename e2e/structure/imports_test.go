@@ -106,6 +106,10 @@ var rules = []rule{
 		reason: "it is part of all three services",
 	},
 	{
+		name: "receipts do not depend on events", of: []string{"parley.chat/internal/eventlog/receiptlog"}, never: []string{module("internal/eventlog")},
+		reason: "a receipt has no seq and is not appended: code that moves or reads receipts needs neither the log of events nor its connections",
+	},
+	{
 		name: "no test code in production", of: []string{module("chat-service"), module("ws-server"), module("sync-service")},
 		never:  []string{module("internal/devkit"), "testing"},
 		reason: "devkit is for tests, and a service gets its servers from its settings",

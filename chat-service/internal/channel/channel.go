@@ -17,18 +17,20 @@ import (
 
 	"parley.chat/internal/eventlog"
 	"parley.chat/internal/eventlog/ratelimit"
+	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/internal/eventlog/unread"
 	"parley.chat/internal/eventlog/unstored"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 )
 
-// Config configures a Service. DB, Log, Limits and Poke are required.
+// Config configures a Service. DB, Log, Receipts, Limits and Poke are required.
 type Config struct {
-	DB     *bun.DB
-	Log    *eventlog.Log
-	Limits Limits
-	Poke   func() // wakes the outbox relay
+	DB       *bun.DB
+	Log      *eventlog.Log
+	Receipts *receiptlog.Log
+	Limits   Limits
+	Poke     func() // wakes the outbox relay
 
 	MaxMemberships int  // maximum number of channels per user; 0: no limit
 	AskStrangers   bool // whether users the inviter does not know are invited instead of added
@@ -53,7 +55,7 @@ type Service struct {
 
 // New validates cfg and returns a Service.
 func New(cfg Config) (*Service, error) {
-	if cfg.DB == nil || cfg.Log == nil || cfg.Limits == nil || cfg.Poke == nil {
+	if cfg.DB == nil || cfg.Log == nil || cfg.Receipts == nil || cfg.Limits == nil || cfg.Poke == nil {
 		return nil, errors.New("channel: a required field of Config is missing")
 	}
 	if cfg.Logger == nil {

@@ -14,6 +14,7 @@ import (
 	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/eventlog"
 	"parley.chat/internal/eventlog/ratelimit"
+	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/internal/platform/database"
 	"parley.chat/internal/platform/names"
 	"parley.chat/internal/platform/token"
@@ -44,7 +45,7 @@ func newFixture(t testing.TB) *fixture {
 	t.Cleanup(func() { _ = db.Close() })
 	rdb := r.Client(t)
 	s, err := New(Config{
-		DB: db, Log: eventlog.New(rdb, partitions), Limits: ratelimit.New(rdb, ratelimit.Config{Partitions: partitions}), Poke: func() {},
+		DB: db, Log: eventlog.New(rdb, partitions), Receipts: receiptlog.New(rdb, partitions), Limits: ratelimit.New(rdb, ratelimit.Config{Partitions: partitions}), Poke: func() {},
 		Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError})),
 	})
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/uptrace/bun"
 
-	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/internal/platform/database"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
@@ -229,13 +229,13 @@ func (s *Service) summarise(ctx context.Context, user chat.UserID, rows []listed
 // positions returns the heads of channels and the user's receipts in them, as stored in Redis. For
 // a channel without a counter, the head is the seq of the newest row. If Redis does not respond,
 // all heads come from rows and only the receipts in PostgreSQL count.
-func (s *Service) positions(ctx context.Context, user chat.UserID, ids []chat.ChannelID) ([]eventlog.Position, error) {
+func (s *Service) positions(ctx context.Context, user chat.UserID, ids []chat.ChannelID) ([]receiptlog.Position, error) {
 	inTime, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
-	positions, err := s.cfg.Log.Positions(inTime, user, ids)
+	positions, err := s.cfg.Receipts.Positions(inTime, user, ids)
 	if err != nil {
 		s.cfg.Logger.WarnContext(ctx, "Redis does not answer, using heads and cursors from PostgreSQL", "err", err)
-		positions = make([]eventlog.Position, len(ids))
+		positions = make([]receiptlog.Position, len(ids))
 	}
 	at := map[chat.ChannelID]int{}
 	var missing []chat.ChannelID

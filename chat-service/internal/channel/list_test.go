@@ -6,7 +6,7 @@ import (
 	"reflect"
 	"testing"
 
-	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/shared-contracts/chat"
 )
 
@@ -40,9 +40,9 @@ func TestPositions(t *testing.T) {
 	if _, err := f.cfg.Log.EnsureHead(t.Context(), seeded, func(context.Context, chat.ChannelID) (int64, error) { return 40, nil }); err != nil {
 		t.Fatal(err)
 	}
-	moved, err := f.cfg.Log.MoveReceipts(t.Context(), []eventlog.ReceiptMove{{Channel: seeded, User: ann.UserID, Receipt: eventlog.Receipt{Delivered: 2, Read: 2}}})
+	moved, err := f.cfg.Receipts.Move(t.Context(), []receiptlog.Move{{Channel: seeded, User: ann.UserID, Receipt: receiptlog.Receipt{Delivered: 2, Read: 2}}})
 	if err != nil || !moved[0].Seeded {
-		t.Fatalf("MoveReceipts = %+v, %v", moved, err)
+		t.Fatalf("Move = %+v, %v", moved, err)
 	}
 	heads := func() string {
 		t.Helper()

@@ -3,7 +3,7 @@ package receipt
 import (
 	"context"
 
-	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/shared-contracts/chat"
 
 	"parley.chat/chat-service/internal/api"
@@ -17,7 +17,7 @@ func (s *Service) MoveCursor(ctx context.Context, in api.MoveCursorRequestObject
 	if _, err := channel.Admit(ctx, s.db, in.ID, user); err != nil {
 		return nil, err
 	}
-	var to eventlog.Receipt
+	var to receiptlog.Receipt
 	if in.Body.ReadSeq != nil {
 		to.Read = *in.Body.ReadSeq
 	}

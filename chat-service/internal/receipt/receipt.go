@@ -16,6 +16,7 @@ import (
 	"github.com/uptrace/bun/schema"
 
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/internal/eventlog/unstored"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
@@ -27,43 +28,44 @@ import (
 
 // Service implements the endpoints for receipts. It is safe for concurrent use.
 type Service struct {
-	db    *bun.DB
-	log   *eventlog.Log
-	floor eventlog.Floor
+	db        *bun.DB
+	log       *eventlog.Log
+	positions *receiptlog.Log
+	floor     eventlog.Floor
 }
 
 // New returns a Service. floor returns the highest seq of a channel that is stored in PostgreSQL.
-func New(db *bun.DB, log *eventlog.Log, floor eventlog.Floor) *Service {
-	return &Service{db, log, floor}
+func New(db *bun.DB, log *eventlog.Log, positions *receiptlog.Log, floor eventlog.Floor) *Service {
+	return &Service{db, log, positions, floor}
 }
 
 // move moves a member's positions forward and returns the resulting positions.
-func (s *Service) move(ctx context.Context, channel chat.ChannelID, user chat.UserID, to eventlog.Receipt) (eventlog.Receipt, error) {
+func (s *Service) move(ctx context.Context, channel chat.ChannelID, user chat.UserID, to receiptlog.Receipt) (receiptlog.Receipt, error) {
 	var stored struct {
 		Delivered int64 `bun:"last_delivered_seq"`
 		Read      int64 `bun:"last_read_seq"`
 	}
 	err := s.db.NewRaw("select last_delivered_seq, last_read_seq from channel_members where channel_id = ? and user_id = ?", channel, user).Scan(ctx, &stored)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) { // if there is no row, the member has just left, and the move has no visible effect
-		return eventlog.Receipt{}, fmt.Errorf("read cursor: %w", err)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) { // without a row the member has just left, and the move has no visible effect
+		return receiptlog.Receipt{}, fmt.Errorf("read cursor: %w", err)
 	}
 	// Redis may no longer have this member's positions. In that case it stores exactly what it is
 	// given, so the move includes the positions from PostgreSQL.
-	was := eventlog.Receipt{Delivered: stored.Delivered, Read: stored.Read}
-	moves := []eventlog.ReceiptMove{{Channel: channel, User: user, Receipt: to.Max(was)}}
+	was := receiptlog.Receipt{Delivered: stored.Delivered, Read: stored.Read}
+	moves := []receiptlog.Move{{Channel: channel, User: user, Receipt: to.Max(was)}}
 	for range 2 {
-		moved, err := s.log.MoveReceipts(ctx, moves)
+		moved, err := s.positions.Move(ctx, moves)
 		if err != nil {
-			return eventlog.Receipt{}, err
+			return receiptlog.Receipt{}, err
 		}
 		if moved[0].Seeded {
 			return moved[0].Receipt.Max(was), nil
 		}
 		if _, err := s.log.EnsureHead(ctx, channel, s.floor); err != nil {
-			return eventlog.Receipt{}, err
+			return receiptlog.Receipt{}, err
 		}
 	}
-	return eventlog.Receipt{}, apierr.New(apierr.Unavailable, "The state of this channel cannot be read at the moment. Please try again.")
+	return receiptlog.Receipt{}, apierr.New(apierr.Unavailable, "The state of this channel cannot be read at the moment. Please try again.")
 }
 
 // target is the message that a request is about.
@@ -128,7 +130,7 @@ type redisReceipts struct {
 }
 
 func (s *Service) receivedInRedis(ctx context.Context, channel chat.ChannelID, seq int64) (redisReceipts, error) {
-	cursors, err := s.log.HeldReceipts(ctx, channel)
+	cursors, err := s.positions.Held(ctx, channel)
 	if err != nil {
 		return redisReceipts{}, err
 	}

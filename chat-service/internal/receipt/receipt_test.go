@@ -10,6 +10,7 @@ import (
 	"parley.chat/internal/devkit/testkit/pgtest"
 	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/internal/eventlog/unstored"
 	"parley.chat/internal/platform/database"
 	"parley.chat/shared-contracts/apierr"
@@ -40,7 +41,7 @@ func newFixture(t testing.TB, users ...string) *fixture {
 	}
 	t.Cleanup(func() { _ = db.Close() })
 	f := &fixture{
-		New(db, eventlog.New(r.Client(t), 16), unstored.Rows{DB: db}.MaxSeq), t, pg.Pool(t), r,
+		New(db, eventlog.New(r.Client(t), 16), receiptlog.New(r.Client(t), 16), unstored.Rows{DB: db}.MaxSeq), t, pg.Pool(t), r,
 		chat.NewChannelID(),
 		map[string]chat.UserID{},
 	}
@@ -89,17 +90,17 @@ func TestMove(t *testing.T) {
 		{f.users["bob"], 2, 1, 2, 1},
 		{stranger, 6, 6, 6, 6}, // a member who has just left
 	} {
-		got, err := f.move(t.Context(), f.channel, tt.who, eventlog.Receipt{Delivered: tt.delivered, Read: tt.read})
-		if want := (eventlog.Receipt{Delivered: tt.wantDelivered, Read: tt.want}); err != nil || got != want {
+		got, err := f.move(t.Context(), f.channel, tt.who, receiptlog.Receipt{Delivered: tt.delivered, Read: tt.read})
+		if want := (receiptlog.Receipt{Delivered: tt.wantDelivered, Read: tt.want}); err != nil || got != want {
 			t.Errorf("move to %d and %d: %+v, %v; want %+v", tt.delivered, tt.read, got, err, want)
 		}
-		// If a lower position were stored, other members would see this one move backward.
-		if held, err := f.log.HeldReceipts(t.Context(), f.channel, tt.who); err != nil || held[tt.who] != got {
+		// Other members would see a position below this one move backwards.
+		if held, err := f.positions.Held(t.Context(), f.channel, tt.who); err != nil || held[tt.who] != got {
 			t.Errorf("move to %d and %d: Redis holds %+v, %v; want %+v", tt.delivered, tt.read, held[tt.who], err, got)
 		}
 	}
 	f.redis.Kill(t)
-	if _, err := f.move(t.Context(), f.channel, f.users["bob"], eventlog.Receipt{Delivered: 7, Read: 7}); err == nil {
+	if _, err := f.move(t.Context(), f.channel, f.users["bob"], receiptlog.Receipt{Delivered: 7, Read: 7}); err == nil {
 		t.Error("a move succeeded without Redis, so nobody would see it")
 	}
 }
@@ -175,11 +176,11 @@ func TestReceipts_addressees(t *testing.T) {
 	} {
 		f.exec(sql, f.users[name].String())
 	}
-	for name, at := range map[string]eventlog.Receipt{"redis": {Delivered: 7, Read: 7}, "asker": {Delivered: 7, Read: 6}, "rows": {Delivered: 1}, "blocked": {Delivered: 7, Read: 7}, "sender": {Delivered: 7, Read: 7}} {
+	for name, at := range map[string]receiptlog.Receipt{"redis": {Delivered: 7, Read: 7}, "asker": {Delivered: 7, Read: 6}, "rows": {Delivered: 1}, "blocked": {Delivered: 7, Read: 7}, "sender": {Delivered: 7, Read: 7}} {
 		if _, err := f.log.EnsureHead(t.Context(), f.channel, f.floor); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.log.MoveReceipts(t.Context(), []eventlog.ReceiptMove{{Channel: f.channel, User: f.users[name], Receipt: at}}); err != nil {
+		if _, err := f.positions.Move(t.Context(), []receiptlog.Move{{Channel: f.channel, User: f.users[name], Receipt: at}}); err != nil {
 			t.Fatal(err)
 		}
 	}

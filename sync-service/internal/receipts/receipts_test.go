@@ -18,7 +18,7 @@ import (
 	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/devkit/testkit/pgtest"
 	"parley.chat/internal/devkit/testkit/redistest"
-	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/internal/platform/database"
 	"parley.chat/internal/platform/redisclient"
 	"parley.chat/shared-contracts/chat"
@@ -41,7 +41,7 @@ const (
 type world struct {
 	t        *testing.T
 	rdb      redis.UniversalClient
-	log      *eventlog.Log
+	receipts *receiptlog.Log
 	pool     *pgxpool.Pool
 	pgURL    string
 	redisURL string
@@ -49,9 +49,11 @@ type world struct {
 	users    []chat.UserID
 }
 
+func partition(c chat.ChannelID) int { return rediskey.Of(c.UUID, partitions) }
+
 func newWorld(t *testing.T, pgURL string, pool *pgxpool.Pool, redisURL string, rdb redis.UniversalClient) *world {
 	t.Helper()
-	w := &world{t: t, rdb: rdb, log: eventlog.New(rdb, partitions), pool: pool, pgURL: pgURL, redisURL: redisURL}
+	w := &world{t: t, rdb: rdb, receipts: receiptlog.New(rdb, partitions), pool: pool, pgURL: pgURL, redisURL: redisURL}
 	for i := range 8 {
 		u := chat.NewUserID()
 		w.users = append(w.users, u)
@@ -64,7 +66,7 @@ func newWorld(t *testing.T, pgURL string, pool *pgxpool.Pool, redisURL string, r
 		for _, u := range w.users {
 			w.exec(`insert into channel_members (channel_id, user_id) values ($1, $2)`, c.UUID, u.UUID)
 		}
-		if err := rdb.HSet(t.Context(), rediskey.Counter(w.log.Partition(c.UUID), c), "seq", head, "epoch", "1-a").Err(); err != nil {
+		if err := rdb.HSet(t.Context(), rediskey.Counter(partition(c), c), "seq", head, "epoch", "1-a").Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -81,18 +83,18 @@ func (w *world) exec(sql string, args ...any) {
 // move records receipts for random members, some with lower positions and some for unknown users.
 func (w *world) move(n int) {
 	w.t.Helper()
-	moves := make([]eventlog.ReceiptMove, n)
+	moves := make([]receiptlog.Move, n)
 	for i := range moves {
 		delivered := rand.Int64N(head)
-		moves[i] = eventlog.ReceiptMove{
+		moves[i] = receiptlog.Move{
 			Channel: w.channels[rand.IntN(len(w.channels))], User: w.users[rand.IntN(len(w.users))],
-			Receipt: eventlog.Receipt{Delivered: delivered, Read: rand.Int64N(delivered + 1)},
+			Receipt: receiptlog.Receipt{Delivered: delivered, Read: rand.Int64N(delivered + 1)},
 		}
 		if i%50 == 0 {
 			moves[i].User = chat.NewUserID()
 		}
 	}
-	if _, err := w.log.MoveReceipts(w.t.Context(), moves); err != nil {
+	if _, err := w.receipts.Move(w.t.Context(), moves); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -145,15 +147,15 @@ func (w *world) stored() error {
 		return err
 	}
 	defer rows.Close()
-	want := map[chat.ChannelID]map[chat.UserID]eventlog.Receipt{}
+	want := map[chat.ChannelID]map[chat.UserID]receiptlog.Receipt{}
 	for _, c := range w.channels {
-		if want[c], err = w.log.HeldReceipts(ctx, c); err != nil {
+		if want[c], err = w.receipts.Held(ctx, c); err != nil {
 			return err
 		}
 	}
 	var c chat.ChannelID
 	var u chat.UserID
-	var got eventlog.Receipt
+	var got receiptlog.Receipt
 	for rows.Next() {
 		if err := rows.Scan((*[16]byte)(&c.UUID), (*[16]byte)(&u.UUID), &got.Delivered, &got.Read); err != nil {
 			return err
@@ -182,7 +184,7 @@ func (w *world) settled() {
 			}
 		}
 		for _, c := range w.channels {
-			if d := w.rdb.TTL(ctx, rediskey.Cursor(w.log.Partition(c.UUID), c)).Val(); d <= 6*24*time.Hour {
+			if d := w.rdb.TTL(ctx, rediskey.Cursor(partition(c), c)).Val(); d <= 6*24*time.Hour {
 				return fmt.Errorf("receipts of %s expire in %v", c, d)
 			}
 		}
@@ -223,7 +225,7 @@ func TestRun_maximumIsStored(t *testing.T) {
 		}
 		// Deliver old entries that are already stored again, as happens after a claim.
 		old := event.Receipts{Channel: w.channels[0], Moves: []event.Receipt{{User: w.users[0], Delivered: 1, Read: 1}}}
-		if err := w.rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: rediskey.Receipts(w.log.Partition(old.Channel.UUID)), Values: old.Fields()}).Err(); err != nil {
+		if err := w.rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: rediskey.Receipts(partition(old.Channel)), Values: old.Fields()}).Err(); err != nil {
 			t.Fatal(err)
 		}
 		stop()
@@ -239,8 +241,8 @@ func TestRun_behind(t *testing.T) {
 	w := newWorld(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t))
 	const entries = 200 // four reads, which would otherwise take four rounds
 	for i := range entries {
-		move := eventlog.ReceiptMove{Channel: w.channels[0], User: w.users[0], Receipt: eventlog.Receipt{Delivered: int64(i + 1)}}
-		if _, err := w.log.MoveReceipts(t.Context(), []eventlog.ReceiptMove{move}); err != nil {
+		move := receiptlog.Move{Channel: w.channels[0], User: w.users[0], Receipt: receiptlog.Receipt{Delivered: int64(i + 1)}}
+		if _, err := w.receipts.Move(t.Context(), []receiptlog.Move{move}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -296,8 +298,8 @@ func TestRun_undecodableEntries(t *testing.T) {
 	w := newWorld(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t))
 	ctx := t.Context()
 	c := w.channels[0]
-	p := w.log.Partition(c.UUID)
-	if _, err := w.log.MoveReceipts(ctx, []eventlog.ReceiptMove{{Channel: c, User: w.users[0], Receipt: eventlog.Receipt{Delivered: 7, Read: 5}}}); err != nil {
+	p := partition(c)
+	if _, err := w.receipts.Move(ctx, []receiptlog.Move{{Channel: c, User: w.users[0], Receipt: receiptlog.Receipt{Delivered: 7, Read: 5}}}); err != nil {
 		t.Fatal(err)
 	}
 	newer := event.Receipts{Channel: c, Moves: []event.Receipt{{User: w.users[0], Delivered: 9, Read: 9}}}.Fields()
@@ -360,7 +362,7 @@ func TestSweep_findsForgottenReceipts(t *testing.T) {
 	w.settled()
 	stop()
 	for _, c := range w.channels {
-		w.rdb.Persist(t.Context(), rediskey.Cursor(w.log.Partition(c.UUID), c))
+		w.rdb.Persist(t.Context(), rediskey.Cursor(partition(c), c))
 	}
 	w.start("b", nil, nil)
 	w.settled()

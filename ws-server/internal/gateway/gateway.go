@@ -26,6 +26,7 @@ import (
 	"parley.chat/internal/eventlog/mention"
 	"parley.chat/internal/eventlog/msgtrace"
 	"parley.chat/internal/eventlog/ratelimit"
+	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/internal/eventlog/sender"
 	"parley.chat/internal/eventlog/unread"
 	"parley.chat/internal/platform/browser"
@@ -52,6 +53,7 @@ type Config struct {
 	Verifier *token.Verifier
 	Store    *store.Store
 	Log      *eventlog.Log
+	Receipts *receiptlog.Log
 	Sender   *sender.Sender
 	Limiter  *ratelimit.Limiter
 	Feed     *feed.Feed

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/internal/eventlog/unread"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/ws-server/internal/coalesce"
@@ -17,7 +18,7 @@ type sharedReads struct {
 	revoked     *coalesce.Group[revoked.Login, bool] // whether a session has ended
 	memberships *coalesce.Group[chat.UserID, []store.Membership]
 	heads       *coalesce.Group[chat.ChannelID, eventlog.Head]
-	cursors     *coalesce.Group[eventlog.Member, eventlog.Receipt]
+	cursors     *coalesce.Group[receiptlog.Member, receiptlog.Receipt]
 	unread      *coalesce.Group[unread.Question, unread.Count]
 }
 
@@ -40,7 +41,7 @@ func newSharedReads(ctx context.Context, cfg *Config) sharedReads {
 		}, coalesce.Config{Context: ctx}),
 		memberships: coalesce.New(cfg.Store.Memberships, coalesce.Config{Context: ctx, MaxBatch: maxUsersPerMembershipRead}),
 		heads:       coalesce.New(cfg.Log.Heads, coalesce.Config{Context: ctx}),
-		cursors:     coalesce.New(cfg.Log.ReceiptsAt, coalesce.Config{Context: ctx}),
+		cursors:     coalesce.New(cfg.Receipts.At, coalesce.Config{Context: ctx}),
 		unread:      coalesce.New(cfg.Unread.Count, coalesce.Config{Context: ctx, MaxBatch: maxQuestionsPerUnreadRead}),
 	}
 }

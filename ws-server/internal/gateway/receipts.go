@@ -3,7 +3,7 @@ package gateway
 import (
 	"context"
 
-	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/frame"
@@ -13,7 +13,7 @@ import (
 
 func (g *Gateway) newReceipts() *receipts.Receipts {
 	cfg := receipts.Config{
-		Log: g.cfg.Log, Store: g.cfg.Store, Hub: g.cfg.Feed.Hub, Logger: g.cfg.Logger,
+		Log: g.cfg.Receipts, Store: g.cfg.Store, Hub: g.cfg.Feed.Hub, Logger: g.cfg.Logger,
 		SeedChannel: g.seedChannel, BlockedWith: g.BlockedWith, Subscribed: g.isSubscribed, SendTo: g.sendEphemeral,
 		Moved: g.cfg.Metrics.cursorMoves.Inc, Dropped: g.cfg.Metrics.cursorsDropped.Inc,
 	}
@@ -33,7 +33,7 @@ func (c *client) handleReceipt(f *frame.Client) error {
 	if err := c.access.Admit(*f.ChannelID); err != nil {
 		return err
 	}
-	wanted := eventlog.Receipt{Delivered: *f.Seq}
+	wanted := receiptlog.Receipt{Delivered: *f.Seq}
 	if f.Type == frame.Read {
 		wanted.Read = *f.Seq
 	}
@@ -55,9 +55,9 @@ func (g *Gateway) seedChannel(id chat.ChannelID) {
 // raiseToRedis raises the receipts in memberships read from PostgreSQL to the positions in Redis
 // wherever those are higher.
 func (c *client) raiseToRedis(ctx context.Context, list []store.Membership) error {
-	members := make([]eventlog.Member, len(list))
+	members := make([]receiptlog.Member, len(list))
 	for i, m := range list {
-		members[i] = eventlog.Member{Channel: m.ChannelID, User: c.user}
+		members[i] = receiptlog.Member{Channel: m.ChannelID, User: c.user}
 	}
 	held, err := c.g.sharedReads.cursors.AskAll(ctx, members)
 	if err != nil {

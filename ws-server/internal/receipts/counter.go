@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
@@ -46,8 +46,8 @@ type channelState struct {
 	nextCount time.Time
 	newest    sentMessage // the newest message found in PostgreSQL
 
-	members map[chat.UserID]eventlog.Receipt // receipts read from PostgreSQL
-	readAt  time.Time                        // when members was read
+	members map[chat.UserID]receiptlog.Receipt // receipts read from PostgreSQL
+	readAt  time.Time                          // when members was read
 }
 
 // sentMessage is a message's seq and sender.
@@ -186,7 +186,7 @@ func (c *counter) newestMessage(ctx context.Context, id chat.ChannelID, s *chann
 // sender.
 func (c *counter) countMembers(ctx context.Context, id chat.ChannelID, s *channelState, message sentMessage) (frame.ReceiptCounts, error) {
 	counts := frame.ReceiptCounts{ChannelID: id, Seq: message.seq}
-	held, err := c.cfg.Log.HeldReceipts(ctx, id)
+	held, err := c.cfg.Log.Held(ctx, id)
 	if err != nil {
 		return counts, err
 	}
@@ -213,7 +213,7 @@ func (c *counter) countMembers(ctx context.Context, id chat.ChannelID, s *channe
 // refreshMembers reads a channel's stored receipts again if they are older than memberCacheTTL. It
 // also does so after minMemberCacheAge if Redis holds a receipt from an unknown member. While
 // PostgreSQL is down, the old receipts are used.
-func (c *counter) refreshMembers(ctx context.Context, id chat.ChannelID, s *channelState, held map[chat.UserID]eventlog.Receipt) error {
+func (c *counter) refreshMembers(ctx context.Context, id chat.ChannelID, s *channelState, held map[chat.UserID]receiptlog.Receipt) error {
 	age := time.Since(s.readAt)
 	stale := age > memberCacheTTL
 	if !stale && age > minMemberCacheAge {

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/internal/platform/lifecycle"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
@@ -43,7 +43,7 @@ type fanout struct {
 
 // movedReceipts holds the receipts in a channel that have moved but have not been delivered yet.
 type movedReceipts struct {
-	positions map[chat.UserID]eventlog.Receipt
+	positions map[chat.UserID]receiptlog.Receipt
 	countOnly bool  // too many moves for a small channel, or moves published without user ids
 	maxSeq    int64 // highest delivered position among them; 0 if unknown
 }
@@ -68,18 +68,18 @@ func (f *fanout) add(id chat.ChannelID, moves []event.Receipt) {
 	defer f.mu.Unlock()
 	m := f.pending[id]
 	if m == nil {
-		m = &movedReceipts{positions: make(map[chat.UserID]eventlog.Receipt, len(moves))}
+		m = &movedReceipts{positions: make(map[chat.UserID]receiptlog.Receipt, len(moves))}
 		f.pending[id] = m
 	}
 	for _, v := range moves {
-		m.positions[v.User] = m.positions[v.User].Max(eventlog.Receipt{Delivered: v.Delivered, Read: v.Read})
+		m.positions[v.User] = m.positions[v.User].Max(receiptlog.Receipt{Delivered: v.Delivered, Read: v.Read})
 		m.maxSeq = max(m.maxSeq, v.Delivered)
 	}
 	if m.countOnly = m.countOnly || len(moves) == 0; m.countOnly {
 		m.maxSeq = 0
 	}
 	if m.countOnly = m.countOnly || len(m.positions) > maxSmallChannel; m.countOnly {
-		m.positions = make(map[chat.UserID]eventlog.Receipt) // positions are not needed to count receipts
+		m.positions = make(map[chat.UserID]receiptlog.Receipt) // positions are not needed to count receipts
 	}
 	select {
 	case f.wake <- struct{}{}:
@@ -168,7 +168,7 @@ func (f *fanout) estimateSize(ctx context.Context, id chat.ChannelID) channelSiz
 	}
 	ctx, cancel := context.WithTimeout(ctx, sizeTimeout)
 	defer cancel()
-	held, err := f.cfg.Log.HeldReceipts(ctx, id)
+	held, err := f.cfg.Log.Held(ctx, id)
 	return channelSize{err == nil && len(held) <= maxSmallChannel, validUntil}
 }
 

@@ -11,7 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"parley.chat/internal/devkit/testkit"
-	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
@@ -24,14 +24,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.Redialing()) }
 // stores is a fake of PostgreSQL, and of a Redis that holds no receipts.
 type stores struct {
 	Log
-	members map[chat.UserID]eventlog.Receipt
+	members map[chat.UserID]receiptlog.Receipt
 }
 
-func (s stores) HeldReceipts(context.Context, chat.ChannelID, ...chat.UserID) (map[chat.UserID]eventlog.Receipt, error) {
+func (s stores) Held(context.Context, chat.ChannelID, ...chat.UserID) (map[chat.UserID]receiptlog.Receipt, error) {
 	return nil, nil
 }
 
-func (s stores) Receipts(context.Context, chat.ChannelID) (map[chat.UserID]eventlog.Receipt, error) {
+func (s stores) Receipts(context.Context, chat.ChannelID) (map[chat.UserID]receiptlog.Receipt, error) {
 	return s.members, nil
 }
 
@@ -43,8 +43,8 @@ func (s stores) CountMembers(_ context.Context, channels []chat.ChannelID, limit
 	return counts, nil
 }
 
-func (s stores) ReceiptsOf(_ context.Context, keys []store.MemberKey) ([]eventlog.Receipt, error) {
-	return make([]eventlog.Receipt, len(keys)), nil
+func (s stores) ReceiptsOf(_ context.Context, keys []store.MemberKey) ([]receiptlog.Receipt, error) {
+	return make([]receiptlog.Receipt, len(keys)), nil
 }
 
 func (s stores) NewestMessage(context.Context, chat.ChannelID, int64) (store.Message, error) {
@@ -91,8 +91,8 @@ func subscribe(ch *hub.Channel, user chat.UserID) *subscriber {
 	return s
 }
 
-func members(n int, at eventlog.Receipt) map[chat.UserID]eventlog.Receipt {
-	all := make(map[chat.UserID]eventlog.Receipt, n)
+func members(n int, at receiptlog.Receipt) map[chat.UserID]receiptlog.Receipt {
+	all := make(map[chat.UserID]receiptlog.Receipt, n)
 	for range n {
 		all[chat.NewUserID()] = at
 	}
@@ -106,7 +106,7 @@ func TestFanout_smallChannel(t *testing.T) {
 	h, ch := newChannel()
 	ann, bob := subscribe(ch, chat.NewUserID()), subscribe(ch, chat.NewUserID())
 	moved, hidden := chat.NewUserID(), chat.NewUserID()
-	s := stores{members: members(3, eventlog.Receipt{})}
+	s := stores{members: members(3, receiptlog.Receipt{})}
 	r := New(Config{
 		Log: s, Store: s, Hub: h, Logger: slog.New(slog.DiscardHandler),
 		BlockedWith: func(u chat.UserID) map[chat.UserID]struct{} {
@@ -139,9 +139,9 @@ func TestCounter_largeChannel(t *testing.T) {
 	t.Parallel()
 	h, ch := newChannel()
 	sender, blocked := chat.NewUserID(), chat.NewUserID()
-	s := stores{members: members(maxSmallChannel+1, eventlog.Receipt{Delivered: 1})}
-	s.members[sender], s.members[blocked] = eventlog.Receipt{Delivered: 1, Read: 1}, eventlog.Receipt{Delivered: 1, Read: 1}
-	s.members[chat.NewUserID()] = eventlog.Receipt{Delivered: 1, Read: 1}
+	s := stores{members: members(maxSmallChannel+1, receiptlog.Receipt{Delivered: 1})}
+	s.members[sender], s.members[blocked] = receiptlog.Receipt{Delivered: 1, Read: 1}, receiptlog.Receipt{Delivered: 1, Read: 1}
+	s.members[chat.NewUserID()] = receiptlog.Receipt{Delivered: 1, Read: 1}
 	e := frame.Event{Type: event.Message, ID: chat.NewEventID(), ChannelID: ch.ID(), SenderID: sender, Seq: 1, SentAt: chat.Now()}
 	text, err := e.Encode()
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"sync"
 	"time"
 
-	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
@@ -31,14 +31,14 @@ const (
 
 // Log holds the receipts in Redis.
 type Log interface {
-	MoveReceipts(context.Context, []eventlog.ReceiptMove) ([]eventlog.MovedReceipt, error)
-	HeldReceipts(context.Context, chat.ChannelID, ...chat.UserID) (map[chat.UserID]eventlog.Receipt, error)
+	Move(context.Context, []receiptlog.Move) ([]receiptlog.Moved, error)
+	Held(context.Context, chat.ChannelID, ...chat.UserID) (map[chat.UserID]receiptlog.Receipt, error)
 }
 
 // Store reads from PostgreSQL.
 type Store interface {
-	ReceiptsOf(context.Context, []store.MemberKey) ([]eventlog.Receipt, error)
-	Receipts(context.Context, chat.ChannelID) (map[chat.UserID]eventlog.Receipt, error)
+	ReceiptsOf(context.Context, []store.MemberKey) ([]receiptlog.Receipt, error)
+	Receipts(context.Context, chat.ChannelID) (map[chat.UserID]receiptlog.Receipt, error)
 	CountMembers(ctx context.Context, channels []chat.ChannelID, limit int) ([]int, error)
 	NewestMessage(ctx context.Context, channel chat.ChannelID, upTo int64) (store.Message, error)
 }
@@ -106,7 +106,7 @@ func (r *Receipts) Drain(ctx context.Context) { r.writer.drain(ctx) }
 
 // Move raises a member's receipt to wanted, unless it is already there or higher. It does not wait
 // for the result.
-func (r *Receipts) Move(member store.MemberKey, wanted eventlog.Receipt) {
+func (r *Receipts) Move(member store.MemberKey, wanted receiptlog.Receipt) {
 	r.writer.move(member, wanted)
 }
 

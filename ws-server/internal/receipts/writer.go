@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/internal/platform/lifecycle"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/ws-server/internal/store"
@@ -46,10 +46,10 @@ type writer struct {
 // or in a batch that is being moved.
 type memberState struct {
 	member     store.MemberKey
-	wanted     eventlog.Receipt // requested since the last move
-	current    eventlog.Receipt // position after the last move
-	inRedis    bool             // Redis held the receipt at the last move
-	coolsUntil time.Time        // when a state in cooling may move again
+	wanted     receiptlog.Receipt // requested since the last move
+	current    receiptlog.Receipt // position after the last move
+	inRedis    bool               // Redis held the receipt at the last move
+	coolsUntil time.Time          // when a state in cooling may move again
 }
 
 func (s *memberState) needsMove() bool { return s.wanted.Max(s.current) != s.current }
@@ -63,7 +63,7 @@ func newWriter(cfg *Config) *writer {
 
 // move raises a member's receipt to wanted, unless it is already there or higher. It does not wait
 // for the result.
-func (w *writer) move(member store.MemberKey, wanted eventlog.Receipt) {
+func (w *writer) move(member store.MemberKey, wanted receiptlog.Receipt) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := w.states[member]
@@ -127,7 +127,7 @@ func (w *writer) nextDue() time.Duration {
 // mu held.
 type pendingMove struct {
 	state *memberState
-	move  eventlog.ReceiptMove
+	move  receiptlog.Move
 }
 
 // nextBatch returns the moves that are due at now, at most maxMovesPerRound. It removes states that
@@ -147,8 +147,8 @@ func (w *writer) nextBatch(now time.Time) (batch []pendingMove) {
 	}
 	page := w.ready[:min(len(w.ready), maxMovesPerRound)]
 	for i, s := range page {
-		batch = append(batch, pendingMove{s, eventlog.ReceiptMove{Channel: s.member.Channel, User: s.member.User, Receipt: s.wanted.Max(s.current), IfHeld: !s.inRedis}})
-		s.wanted = eventlog.Receipt{}
+		batch = append(batch, pendingMove{s, receiptlog.Move{Channel: s.member.Channel, User: s.member.User, Receipt: s.wanted.Max(s.current), IfHeld: !s.inRedis}})
+		s.wanted = receiptlog.Receipt{}
 		page[i] = nil
 	}
 	if w.ready = w.ready[len(page):]; len(w.ready) == 0 {
@@ -160,10 +160,10 @@ func (w *writer) nextBatch(now time.Time) (batch []pendingMove) {
 // flush moves a batch and puts its states into cooling. A move that failed stays pending.
 func (w *writer) flush(ctx context.Context, batch []pendingMove) {
 	accepted := make([]pendingMove, 0, len(batch))
-	var moves []eventlog.ReceiptMove
+	var moves []receiptlog.Move
 	for _, s := range batch {
 		if w.cfg.Refuses(s.move.Channel) {
-			w.recordResult(s, eventlog.MovedReceipt{})
+			w.recordResult(s, receiptlog.Moved{})
 			continue
 		}
 		accepted, moves = append(accepted, s), append(moves, s.move)
@@ -190,7 +190,7 @@ func (w *writer) flush(ctx context.Context, batch []pendingMove) {
 }
 
 // recordResult stores the result of a move in its state and puts the state into cooling.
-func (w *writer) recordResult(s pendingMove, moved eventlog.MovedReceipt) {
+func (w *writer) recordResult(s pendingMove, moved receiptlog.Moved) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if moved.Seeded && moved.Held {
@@ -204,11 +204,11 @@ func (w *writer) recordResult(s pendingMove, moved eventlog.MovedReceipt) {
 
 // moveBatch moves receipts in Redis. For a receipt that Redis does not hold, it first reads the
 // position stored in PostgreSQL and writes the greater one, so that the receipt never moves
-// backward.
-func (w *writer) moveBatch(ctx context.Context, moves []eventlog.ReceiptMove) ([]eventlog.MovedReceipt, error) {
+// backwards.
+func (w *writer) moveBatch(ctx context.Context, moves []receiptlog.Move) ([]receiptlog.Moved, error) {
 	ctx, cancel := context.WithTimeout(ctx, moveTimeout)
 	defer cancel()
-	moved, err := w.cfg.Log.MoveReceipts(ctx, moves)
+	moved, err := w.cfg.Log.Move(ctx, moves)
 	var missing []int
 	var members []store.MemberKey
 	for i, m := range moved {
@@ -221,12 +221,12 @@ func (w *writer) moveBatch(ctx context.Context, moves []eventlog.ReceiptMove) ([
 		return moved, err
 	}
 	stored := w.readStored(ctx, members)
-	retries := make([]eventlog.ReceiptMove, len(missing))
+	retries := make([]receiptlog.Move, len(missing))
 	for n, i := range missing {
 		retries[n] = moves[i]
 		retries[n].Receipt, retries[n].IfHeld = moves[i].Max(stored[n]), false
 	}
-	results, retryErr := w.cfg.Log.MoveReceipts(ctx, retries)
+	results, retryErr := w.cfg.Log.Move(ctx, retries)
 	for n, i := range missing {
 		moved[i] = results[n]
 	}
@@ -235,7 +235,7 @@ func (w *writer) moveBatch(ctx context.Context, moves []eventlog.ReceiptMove) ([
 
 // readStored returns the receipts stored in PostgreSQL. While PostgreSQL is down it returns zero
 // positions, so that receipts keep working without it.
-func (w *writer) readStored(ctx context.Context, members []store.MemberKey) []eventlog.Receipt {
+func (w *writer) readStored(ctx context.Context, members []store.MemberKey) []receiptlog.Receipt {
 	if time.Since(w.storeFailedAt) > storeRetryInterval {
 		ctx, cancel := context.WithTimeout(ctx, moveTimeout/2)
 		defer cancel()
@@ -246,5 +246,5 @@ func (w *writer) readStored(ctx context.Context, members []store.MemberKey) []ev
 		w.storeFailedAt = time.Now()
 		w.onFailure(err)
 	}
-	return make([]eventlog.Receipt, len(members))
+	return make([]receiptlog.Receipt, len(members))
 }

@@ -10,6 +10,7 @@ import (
 	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/ws-server/internal/store"
 )
@@ -18,14 +19,15 @@ import (
 // Redis holds a receipt of the returned member.
 func newTestReceipts(t *testing.T, cfg Config) (*Receipts, store.MemberKey) {
 	t.Helper()
-	log := eventlog.New(redistest.NewServer(t).Client(t), 4)
+	rdb := redistest.NewServer(t).Client(t)
+	log := receiptlog.New(rdb, 4)
 	member := store.MemberKey{Channel: chat.NewChannelID(), User: chat.NewUserID()}
 	floor := func(context.Context, chat.ChannelID) (int64, error) { return 100, nil }
-	if _, err := log.EnsureHead(t.Context(), member.Channel, floor); err != nil {
+	if _, err := eventlog.New(rdb, 4).EnsureHead(t.Context(), member.Channel, floor); err != nil {
 		t.Fatal(err)
 	}
-	first := eventlog.ReceiptMove{Channel: member.Channel, User: member.User, Receipt: eventlog.Receipt{Delivered: 1}}
-	if _, err := log.MoveReceipts(t.Context(), []eventlog.ReceiptMove{first}); err != nil {
+	first := receiptlog.Move{Channel: member.Channel, User: member.User, Receipt: receiptlog.Receipt{Delivered: 1}}
+	if _, err := log.Move(t.Context(), []receiptlog.Move{first}); err != nil {
 		t.Fatal(err)
 	}
 	cfg.Log, cfg.Logger, cfg.Moved = log, slog.New(slog.DiscardHandler), func() {}
@@ -45,10 +47,10 @@ func run(t *testing.T, r *Receipts) {
 	t.Cleanup(func() { cancel(); <-done })
 }
 
-func awaitPosition(t *testing.T, r *Receipts, member store.MemberKey, want eventlog.Receipt) {
+func awaitPosition(t *testing.T, r *Receipts, member store.MemberKey, want receiptlog.Receipt) {
 	t.Helper()
 	testkit.Until(t, testkit.Timeout, func() error {
-		at, err := r.cfg.Log.HeldReceipts(context.Background(), member.Channel, member.User)
+		at, err := r.cfg.Log.Held(context.Background(), member.Channel, member.User)
 		if err == nil && at[member.User] != want {
 			err = fmt.Errorf("at %+v, want %+v", at[member.User], want)
 		}
@@ -63,17 +65,17 @@ func TestWriter_waitsWhileLogRefuses(t *testing.T) {
 	var open atomic.Bool
 	r, member := newTestReceipts(t, Config{Refuses: func(chat.ChannelID) bool { refused.Add(1); return !open.Load() }})
 	run(t, r)
-	r.Move(member, eventlog.Receipt{Delivered: 7})
+	r.Move(member, receiptlog.Receipt{Delivered: 7})
 	testkit.Until(t, testkit.Timeout, func() error {
 		if refused.Load() < 2 {
 			return fmt.Errorf("refused %d times", refused.Load())
 		}
 		return nil
 	})
-	awaitPosition(t, r, member, eventlog.Receipt{Delivered: 1})
-	r.Move(member, eventlog.Receipt{Read: 5})
+	awaitPosition(t, r, member, receiptlog.Receipt{Delivered: 1})
+	r.Move(member, receiptlog.Receipt{Read: 5})
 	open.Store(true)
-	awaitPosition(t, r, member, eventlog.Receipt{Delivered: 7, Read: 5})
+	awaitPosition(t, r, member, receiptlog.Receipt{Delivered: 7, Read: 5})
 }
 
 // A member's state must be removed when it is idle, and a move must be dropped when there are too
@@ -86,14 +88,14 @@ func TestWriter_boundsItsStates(t *testing.T) {
 	for range maxStates {
 		w.states[store.MemberKey{Channel: member.Channel, User: chat.NewUserID()}] = &memberState{}
 	}
-	r.Move(member, eventlog.Receipt{Read: 5})
+	r.Move(member, receiptlog.Receipt{Read: 5})
 	if dropped != 1 || len(w.states) != maxStates {
 		t.Errorf("%d dropped, %d remembered", dropped, len(w.states))
 	}
 	clear(w.states)
 	run(t, r)
-	r.Move(member, eventlog.Receipt{Read: 5})
-	awaitPosition(t, r, member, eventlog.Receipt{Delivered: 5, Read: 5})
+	r.Move(member, receiptlog.Receipt{Read: 5})
+	awaitPosition(t, r, member, receiptlog.Receipt{Delivered: 5, Read: 5})
 	testkit.Until(t, testkit.Timeout, func() error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -108,10 +110,10 @@ func TestWriter_boundsItsStates(t *testing.T) {
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	r, member := newTestReceipts(t, Config{})
-	r.Move(member, eventlog.Receipt{Read: 5})
+	r.Move(member, receiptlog.Receipt{Read: 5})
 	r.Drain(t.Context())
-	at, err := r.cfg.Log.HeldReceipts(t.Context(), member.Channel, member.User)
-	if want := (eventlog.Receipt{Delivered: 5, Read: 5}); err != nil || at[member.User] != want {
+	at, err := r.cfg.Log.Held(t.Context(), member.Channel, member.User)
+	if want := (receiptlog.Receipt{Delivered: 5, Read: 5}); err != nil || at[member.User] != want {
 		t.Errorf("at %+v, %v, want %+v", at[member.User], err, want)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/uptrace/bun/dialect/pgdialect"
 
-	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/internal/platform/database"
 	"parley.chat/shared-contracts/chat"
 )
@@ -35,7 +35,7 @@ func (s *Store) CountMembers(ctx context.Context, channels []chat.ChannelID, lim
 }
 
 // Receipts returns the stored receipts of all members of a channel.
-func (s *Store) Receipts(ctx context.Context, channel chat.ChannelID) (map[chat.UserID]eventlog.Receipt, error) {
+func (s *Store) Receipts(ctx context.Context, channel chat.ChannelID) (map[chat.UserID]receiptlog.Receipt, error) {
 	var rows []struct {
 		UserID           chat.UserID `bun:"user_id"`
 		LastDeliveredSeq int64       `bun:"last_delivered_seq"`
@@ -46,9 +46,9 @@ func (s *Store) Receipts(ctx context.Context, channel chat.ChannelID) (map[chat.
 	if err != nil {
 		return nil, fmt.Errorf("read the receipts of channel %s: %w", channel, err)
 	}
-	receipts := make(map[chat.UserID]eventlog.Receipt, len(rows))
+	receipts := make(map[chat.UserID]receiptlog.Receipt, len(rows))
 	for _, r := range rows {
-		receipts[r.UserID] = eventlog.Receipt{Delivered: r.LastDeliveredSeq, Read: r.LastReadSeq}
+		receipts[r.UserID] = receiptlog.Receipt{Delivered: r.LastDeliveredSeq, Read: r.LastReadSeq}
 	}
 	return receipts, nil
 }
@@ -63,11 +63,11 @@ const receiptsOf = `
 
 // ReceiptsOf returns the stored receipts of members, in the order of keys. They are zero for a user
 // who is not a member.
-func (s *Store) ReceiptsOf(ctx context.Context, keys []MemberKey) ([]eventlog.Receipt, error) {
-	receipts := make([]eventlog.Receipt, len(keys))
+func (s *Store) ReceiptsOf(ctx context.Context, keys []MemberKey) ([]receiptlog.Receipt, error) {
+	receipts := make([]receiptlog.Receipt, len(keys))
 	err := database.Prepared(ctx, s.db, receiptsOf, columns(keys), func(rows pgx.Rows) error {
 		var n int
-		var at eventlog.Receipt
+		var at receiptlog.Receipt
 		err := rows.Scan(&n, &at.Delivered, &at.Read)
 		if err == nil {
 			receipts[n-1] = at

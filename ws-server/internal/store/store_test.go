@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"parley.chat/internal/devkit/testkit/pgtest"
-	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/internal/platform/database"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
@@ -386,11 +386,11 @@ func TestReceipts(t *testing.T) {
 	w.exec(`update channel_members set last_delivered_seq = 9, last_read_seq = 4 where channel_id = $1 and user_id = $2`, c.UUID, bob.UUID)
 	w.exec(`update channel_members set last_delivered_seq = 2 where channel_id = $1`, other.UUID)
 	all := must(w.Receipts(t.Context(), c))(t)
-	if want := (map[chat.UserID]eventlog.Receipt{ann: {}, bob: {Delivered: 9, Read: 4}}); !maps.Equal(all, want) {
+	if want := (map[chat.UserID]receiptlog.Receipt{ann: {}, bob: {Delivered: 9, Read: 4}}); !maps.Equal(all, want) {
 		t.Errorf("receipts of the channel %v, want %v", all, want)
 	}
 	got := must(w.ReceiptsOf(t.Context(), []store.MemberKey{{Channel: other, User: bob}, {Channel: c, User: bob}, {Channel: other, User: ann}}))(t)
-	if want := []eventlog.Receipt{{}, {Delivered: 9, Read: 4}, {Delivered: 2}}; !slices.Equal(got, want) {
+	if want := []receiptlog.Receipt{{}, {Delivered: 9, Read: 4}, {Delivered: 2}}; !slices.Equal(got, want) {
 		t.Errorf("receipts %v, want %v", got, want)
 	}
 }

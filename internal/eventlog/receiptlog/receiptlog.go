@@ -1,4 +1,7 @@
-package eventlog
+// Package receiptlog holds the receipts of members in Redis: for each channel, a hash with the
+// current positions, and for each partition, a stream of moves that sync-service stores in
+// PostgreSQL. All code that writes these keys, except that of sync-service, is in this package.
+package receiptlog
 
 import (
 	"context"
@@ -17,13 +20,28 @@ import (
 )
 
 //go:embed receipt.lua
-var receiptSource string
+var source string
 
-var receiptScript = redis.NewScript(receiptSource)
+var script = redis.NewScript(source)
 
 // maxNamed is how many moved members a publication may name. If more have moved, it names none, and
 // readers read the receipts from Redis.
 const maxNamed = 100
+
+// Log moves and reads receipts in Redis. It is safe for concurrent use and holds no state of its
+// own.
+type Log struct {
+	rdb        redis.UniversalClient
+	partitions int
+}
+
+// New returns the receipts stored in rdb, with the given number of partitions.
+func New(rdb redis.UniversalClient, partitions int) *Log {
+	return &Log{rdb: rdb, partitions: partitions}
+}
+
+// partition returns the partition to which a channel belongs.
+func (l *Log) partition(c chat.ChannelID) int { return rediskey.Of(c.UUID, l.partitions) }
 
 // Receipt is a member's receipt in a channel: the highest delivered and the highest read seq. Read
 // never exceeds Delivered.
@@ -34,9 +52,9 @@ func (c Receipt) Max(other Receipt) Receipt {
 	return Receipt{max(c.Delivered, other.Delivered), max(c.Read, other.Read)}
 }
 
-// ReceiptMove asks to move a member's receipt to at least the given positions; 0 leaves a position
+// Move asks to move a member's receipt to at least the given positions; 0 leaves a position
 // unchanged.
-type ReceiptMove struct {
+type Move struct {
 	Channel chat.ChannelID
 	User    chat.UserID
 	Receipt
@@ -46,32 +64,31 @@ type ReceiptMove struct {
 	IfHeld bool
 }
 
-// MovedReceipt is the result of a move.
-type MovedReceipt struct {
+// Moved is the result of a move.
+type Moved struct {
 	Receipt      // the receipt after the move; zero if the channel is not seeded
 	Changed bool // the receipt moved
 	Held    bool // false if IfHeld was set and Redis does not hold the receipt
-	Seeded  bool // false if Redis has no counter for the channel, so that nothing was written; see EnsureHead
+	Seeded  bool // false if Redis has no counter for the channel, so that nothing was written; see eventlog.Log.EnsureHead
 	Said    bool // false if Redis did not answer; the other fields are then meaningless
 }
 
-// MoveReceipts moves receipts forward and returns the result of each move, in the given order. It
-// makes one script call per channel, in one pipeline. A position beyond the channel's last seq is
-// reduced to that seq. Moving Read also moves Delivered; nothing moves back. It appends the changes
-// to the receipts stream and publishes them on the channel's topic as an item of
-// event.KindReceipts.
+// Move moves receipts forward and returns the result of each move, in the given order. It makes one
+// script call per channel, in one pipeline. A position beyond the channel's last seq is reduced to
+// that seq. Moving Read also moves Delivered; nothing moves back. It appends the changes to the
+// receipts stream and publishes them on the channel's topic as an item of event.KindReceipts.
 //
 // A receipt that Redis does not hold starts at 0, although PostgreSQL may hold a greater one.
 // Readers use the greater of the two, and a caller that knows the stored receipt requests at least
-// that (see ReceiptMove.IfHeld).
+// that (see Move.IfHeld).
 //
 // After an error, the receipts of some channels may have been moved. If Seeded is set for a move,
 // it was certainly made. A retry is harmless.
-func (l *Log) MoveReceipts(ctx context.Context, moves []ReceiptMove) ([]MovedReceipt, error) {
-	moved := make([]MovedReceipt, len(moves))
+func (l *Log) Move(ctx context.Context, moves []Move) ([]Moved, error) {
+	moved := make([]Moved, len(moves))
 	var errs []error
-	batches := receiptCalls(moves)
-	calls := l.receiptScripts(batches, moves)
+	batches := split(moves)
+	calls := l.scripts(batches, moves)
 	_ = redisscript.Run(ctx, l.rdb, calls) // each call has its own error
 	for i, batch := range batches {
 		err := calls[i].Reply.Err()
@@ -88,52 +105,53 @@ func (l *Log) MoveReceipts(ctx context.Context, moves []ReceiptMove) ([]MovedRec
 	return moved, errors.Join(errs...)
 }
 
-// receiptCall is one call to the script. It holds the indexes of moves in one channel.
-type receiptCall struct {
+// batch is the part of some moves that goes into one call to the script. It holds the indexes of
+// moves in one channel.
+type batch struct {
 	channel chat.ChannelID
 	moves   []int
 }
 
-// receiptCalls splits moves into calls, none with more moves than a stream entry may hold.
-func receiptCalls(moves []ReceiptMove) (calls []receiptCall) {
-	callOf := make(map[chat.ChannelID]int)
+// split splits moves into batches, none with more moves than a stream entry may hold.
+func split(moves []Move) (batches []batch) {
+	batchOf := make(map[chat.ChannelID]int)
 	for i, m := range moves {
-		n, ok := callOf[m.Channel]
-		if !ok || len(calls[n].moves) == event.MaxMoves {
-			n = len(calls)
-			calls = append(calls, receiptCall{channel: m.Channel})
-			callOf[m.Channel] = n
+		n, ok := batchOf[m.Channel]
+		if !ok || len(batches[n].moves) == event.MaxMoves {
+			n = len(batches)
+			batches = append(batches, batch{channel: m.Channel})
+			batchOf[m.Channel] = n
 		}
-		calls[n].moves = append(calls[n].moves, i)
+		batches[n].moves = append(batches[n].moves, i)
 	}
-	return calls
+	return batches
 }
 
-// receiptScripts builds one script call per batch.
-func (l *Log) receiptScripts(batches []receiptCall, moves []ReceiptMove) []*redisscript.Call {
+// scripts builds one script call per batch.
+func (l *Log) scripts(batches []batch, moves []Move) []*redisscript.Call {
 	calls := make([]*redisscript.Call, len(batches))
-	for i, call := range batches {
-		p := l.Partition(call.channel.UUID)
+	for i, b := range batches {
+		p := l.partition(b.channel)
 		keys := []string{
-			rediskey.Counter(p, call.channel), rediskey.Cursor(p, call.channel), rediskey.Receipts(p), rediskey.Topic(p, call.channel),
+			rediskey.Counter(p, b.channel), rediskey.Cursor(p, b.channel), rediskey.Receipts(p), rediskey.Topic(p, b.channel),
 		}
-		args := make([]any, 0, 4+4*len(call.moves))
-		args = append(args, event.Version, call.channel.String(), event.Item{Kind: event.KindReceipts}.Encode(), maxNamed)
-		for _, m := range call.moves {
+		args := make([]any, 0, 4+4*len(b.moves))
+		args = append(args, event.Version, b.channel.String(), event.Item{Kind: event.KindReceipts}.Encode(), maxNamed)
+		for _, m := range b.moves {
 			args = append(args, moves[m].User.String(), moves[m].Delivered, moves[m].Read, moves[m].IfHeld)
 		}
-		calls[i] = &redisscript.Call{Script: receiptScript, Keys: keys, Args: args}
+		calls[i] = &redisscript.Call{Script: script, Keys: keys, Args: args}
 	}
 	return calls
 }
 
-// settle copies the results of a call into moved.
-func (call receiptCall) settle(reply *redis.Cmd, moved []MovedReceipt) error {
+// settle copies the results of the batch's call into moved.
+func (b batch) settle(reply *redis.Cmd, moved []Moved) error {
 	results, err := reply.StringSlice()
 	if err != nil || len(results) == 0 {
 		return err
 	}
-	if len(results) != len(call.moves) {
+	if len(results) != len(b.moves) {
 		return fmt.Errorf("%d results", len(results))
 	}
 	for n, result := range results {
@@ -142,16 +160,16 @@ func (call receiptCall) settle(reply *redis.Cmd, moved []MovedReceipt) error {
 		if err != nil {
 			return err
 		}
-		moved[call.moves[n]] = MovedReceipt{Receipt: at, Changed: what == "1", Held: what != "-", Seeded: true}
+		moved[b.moves[n]] = Moved{Receipt: at, Changed: what == "1", Held: what != "-", Seeded: true}
 	}
 	return nil
 }
 
-// HeldReceipts returns the receipts that Redis holds for the given members of a channel, or for all
-// members if users is empty. PostgreSQL may hold receipts for other members, and greater ones;
+// Held returns the receipts that Redis holds for the given members of a channel, or for all members
+// if users is empty. PostgreSQL may hold receipts for other members, and greater ones;
 // readers use the greater receipt.
-func (l *Log) HeldReceipts(ctx context.Context, c chat.ChannelID, users ...chat.UserID) (map[chat.UserID]Receipt, error) {
-	key := rediskey.Cursor(l.Partition(c.UUID), c)
+func (l *Log) Held(ctx context.Context, c chat.ChannelID, users ...chat.UserID) (map[chat.UserID]Receipt, error) {
+	key := rediskey.Cursor(l.partition(c), c)
 	receipts := make(map[chat.UserID]Receipt)
 	if len(users) == 0 {
 		all, err := l.rdb.HGetAll(ctx, key).Result()
@@ -195,9 +213,9 @@ type Member struct {
 	User    chat.UserID
 }
 
-// ReceiptsAt returns the receipts that Redis holds, in the order of members, in one round trip. A
+// At returns the receipts that Redis holds, in the order of members, in one round trip. A
 // receipt that Redis does not hold is zero.
-func (l *Log) ReceiptsAt(ctx context.Context, members []Member) ([]Receipt, error) {
+func (l *Log) At(ctx context.Context, members []Member) ([]Receipt, error) {
 	receipts := make([]Receipt, len(members))
 	if len(members) == 0 {
 		return receipts, nil
@@ -205,7 +223,7 @@ func (l *Log) ReceiptsAt(ctx context.Context, members []Member) ([]Receipt, erro
 	replies := make([]*redis.StringCmd, len(members))
 	_, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, m := range members {
-			replies[i] = p.HGet(ctx, rediskey.Cursor(l.Partition(m.Channel.UUID), m.Channel), m.User.String())
+			replies[i] = p.HGet(ctx, rediskey.Cursor(l.partition(m.Channel), m.Channel), m.User.String())
 		}
 		return nil
 	})

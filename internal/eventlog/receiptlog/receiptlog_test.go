@@ -1,38 +1,70 @@
-package eventlog
+package receiptlog_test
 
 import (
 	"context"
 	"math"
 	"math/rand/v2"
 	"reflect"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/internal/eventlog/receiptlog"
+	"parley.chat/internal/platform/redisclient"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/rediskey"
 )
 
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.Redialing()) }
+
+const partitions = 16
+
+// fixture is a Log on Redis servers that only this test uses.
+type fixture struct {
+	*receiptlog.Log
+	rdb redis.UniversalClient
+}
+
+func newFixture(t testing.TB, url string) fixture {
+	t.Helper()
+	rdb, err := redisclient.Open(url, redisclient.Options{NoRetry: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = rdb.Close() })
+	return fixture{receiptlog.New(rdb, partitions), rdb}
+}
+
+func partition(ch chat.ChannelID) int { return rediskey.Of(ch.UUID, partitions) }
+
 // seededAt returns a channel whose last seq is seq.
-func seededAt(t testing.TB, l *Log, seq int64) chat.ChannelID {
+func seededAt(t testing.TB, l fixture, seq int64) chat.ChannelID {
 	t.Helper()
 	ch := chat.NewChannelID()
-	if _, err := l.EnsureHead(t.Context(), ch, func(context.Context, chat.ChannelID) (int64, error) { return seq, nil }); err != nil {
+	if err := l.rdb.HSet(t.Context(), rediskey.Counter(partition(ch), ch), "seq", seq, "epoch", "1-a").Err(); err != nil {
 		t.Fatal(err)
 	}
 	return ch
 }
 
-func move(ch chat.ChannelID, u chat.UserID, delivered, read int64) ReceiptMove {
-	return ReceiptMove{Channel: ch, User: u, Receipt: Receipt{delivered, read}}
+func move(ch chat.ChannelID, u chat.UserID, delivered, read int64) receiptlog.Move {
+	return receiptlog.Move{Channel: ch, User: u, Receipt: receiptlog.Receipt{Delivered: delivered, Read: read}}
 }
 
-func mustMove(t testing.TB, l *Log, moves ...ReceiptMove) []MovedReceipt {
+// result is the result of a move in a channel with a counter.
+func result(delivered, read int64, changed bool) receiptlog.Moved {
+	return receiptlog.Moved{Receipt: receiptlog.Receipt{Delivered: delivered, Read: read}, Changed: changed, Held: true, Seeded: true, Said: true}
+}
+
+func mustMove(t testing.TB, l fixture, moves ...receiptlog.Move) []receiptlog.Moved {
 	t.Helper()
-	moved, err := l.MoveReceipts(t.Context(), moves)
+	moved, err := l.Move(t.Context(), moves)
 	if err != nil || len(moved) != len(moves) {
 		t.Fatalf("%d results of %d moves, %v", len(moved), len(moves), err)
 	}
@@ -40,9 +72,9 @@ func mustMove(t testing.TB, l *Log, moves ...ReceiptMove) []MovedReceipt {
 }
 
 // receiptsOf returns a channel's entries in the receipts stream.
-func receiptsOf(t testing.TB, l *Log, ch chat.ChannelID) (all []event.Receipts) {
+func receiptsOf(t testing.TB, l fixture, ch chat.ChannelID) (all []event.Receipts) {
 	t.Helper()
-	raw, err := l.rdb.XRange(t.Context(), rediskey.Receipts(l.Partition(ch.UUID)), "-", "+").Result()
+	raw, err := l.rdb.XRange(t.Context(), rediskey.Receipts(partition(ch)), "-", "+").Result()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,34 +90,34 @@ func receiptsOf(t testing.TB, l *Log, ch chat.ChannelID) (all []event.Receipts) 
 	return all
 }
 
-func TestMoveReceipts_rules(t *testing.T) {
+func TestMove_rules(t *testing.T) {
 	t.Parallel()
-	l, _, _ := newLog(t)
+	l := newFixture(t, redistest.NewServer(t).URL())
 	for _, tt := range []struct {
 		name       string
-		from, to   Receipt
-		want       Receipt
+		from, to   receiptlog.Receipt
+		want       receiptlog.Receipt
 		wantChange bool
 	}{
-		{"delivered", Receipt{}, Receipt{5, 0}, Receipt{5, 0}, true},
-		{"read takes delivered along", Receipt{}, Receipt{0, 5}, Receipt{5, 5}, true},
-		{"read up to delivered", Receipt{7, 2}, Receipt{0, 5}, Receipt{7, 5}, true},
-		{"never back", Receipt{7, 5}, Receipt{6, 4}, Receipt{7, 5}, false},
-		{"each part on its own", Receipt{7, 5}, Receipt{9, 1}, Receipt{9, 5}, true},
-		{"cut to the last seq", Receipt{7, 5}, Receipt{11, 12}, Receipt{10, 10}, true},
-		{"cut, however far", Receipt{}, Receipt{math.MaxInt64, 0}, Receipt{10, 0}, true},
-		{"cut, and there already", Receipt{10, 10}, Receipt{11, 11}, Receipt{10, 10}, false},
-		{"nothing said", Receipt{}, Receipt{}, Receipt{}, false},
+		{"delivered", receiptlog.Receipt{}, receiptlog.Receipt{Delivered: 5, Read: 0}, receiptlog.Receipt{Delivered: 5, Read: 0}, true},
+		{"read takes delivered along", receiptlog.Receipt{}, receiptlog.Receipt{Delivered: 0, Read: 5}, receiptlog.Receipt{Delivered: 5, Read: 5}, true},
+		{"read up to delivered", receiptlog.Receipt{Delivered: 7, Read: 2}, receiptlog.Receipt{Delivered: 0, Read: 5}, receiptlog.Receipt{Delivered: 7, Read: 5}, true},
+		{"never back", receiptlog.Receipt{Delivered: 7, Read: 5}, receiptlog.Receipt{Delivered: 6, Read: 4}, receiptlog.Receipt{Delivered: 7, Read: 5}, false},
+		{"each part on its own", receiptlog.Receipt{Delivered: 7, Read: 5}, receiptlog.Receipt{Delivered: 9, Read: 1}, receiptlog.Receipt{Delivered: 9, Read: 5}, true},
+		{"cut to the last seq", receiptlog.Receipt{Delivered: 7, Read: 5}, receiptlog.Receipt{Delivered: 11, Read: 12}, receiptlog.Receipt{Delivered: 10, Read: 10}, true},
+		{"cut, however far", receiptlog.Receipt{}, receiptlog.Receipt{Delivered: math.MaxInt64, Read: 0}, receiptlog.Receipt{Delivered: 10, Read: 0}, true},
+		{"cut, and there already", receiptlog.Receipt{Delivered: 10, Read: 10}, receiptlog.Receipt{Delivered: 11, Read: 11}, receiptlog.Receipt{Delivered: 10, Read: 10}, false},
+		{"nothing said", receiptlog.Receipt{}, receiptlog.Receipt{}, receiptlog.Receipt{}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			ch, ann := seededAt(t, l, 10), chat.NewUserID()
 			mustMove(t, l, move(ch, ann, tt.from.Delivered, tt.from.Read))
 			before := receiptsOf(t, l, ch)
-			want := MovedReceipt{Receipt: tt.want, Changed: tt.wantChange, Held: true, Seeded: true, Said: true}
+			want := receiptlog.Moved{Receipt: tt.want, Changed: tt.wantChange, Held: true, Seeded: true, Said: true}
 			if got := mustMove(t, l, move(ch, ann, tt.to.Delivered, tt.to.Read))[0]; got != want {
 				t.Errorf("moved to %+v, want %+v", got, want)
 			}
-			at, err := l.HeldReceipts(t.Context(), ch, ann)
+			at, err := l.Held(t.Context(), ch, ann)
 			if err != nil || at[ann] != tt.want {
 				t.Errorf("the receipt is %+v, %v", at, err)
 			}
@@ -102,12 +134,12 @@ func TestMoveReceipts_rules(t *testing.T) {
 	}
 }
 
-// The result must be the greatest position, no matter in which order, how often and from how many
-// goroutines moves arrive. No reader may ever see a position move back, and the maximum in the
-// stream must equal the result.
-func TestMoveReceipts_anyOrderGivesTheMaximum(t *testing.T) {
+// In whatever order, how often and from how many goroutines moves arrive, the result is the
+// greatest position. No reader ever sees a position move back, and the maximum in the stream equals
+// the result.
+func TestMove_anyOrderGivesTheMaximum(t *testing.T) {
 	t.Parallel()
-	l, _, _ := newLog(t)
+	l := newFixture(t, redistest.NewServer(t).URL())
 	const last = 1000
 	channels := []chat.ChannelID{seededAt(t, l, last), seededAt(t, l, last), seededAt(t, l, last)}
 	users := []chat.UserID{chat.NewUserID(), chat.NewUserID(), chat.NewUserID(), chat.NewUserID()}
@@ -115,25 +147,25 @@ func TestMoveReceipts_anyOrderGivesTheMaximum(t *testing.T) {
 		ch chat.ChannelID
 		u  chat.UserID
 	}
-	want := make(map[member]Receipt)
-	var moves []ReceiptMove
+	want := make(map[member]receiptlog.Receipt)
+	var moves []receiptlog.Move
 	for range 600 {
 		m := move(channels[rand.IntN(len(channels))], users[rand.IntN(len(users))], rand.Int64N(2*last), rand.Int64N(last))
-		who, cut := member{m.Channel, m.User}, Receipt{min(m.Delivered, last), min(m.Read, last)}
+		who, cut := member{m.Channel, m.User}, receiptlog.Receipt{min(m.Delivered, last), min(m.Read, last)}
 		cut.Delivered = max(cut.Delivered, cut.Read)
 		want[who] = want[who].Max(cut)
 		moves = append(moves, m)
 	}
 	var senders sync.WaitGroup
 	for range 4 {
-		mine := append([]ReceiptMove(nil), moves...)
+		mine := append([]receiptlog.Move(nil), moves...)
 		rand.Shuffle(len(mine), func(i, j int) { mine[i], mine[j] = mine[j], mine[i] })
 		senders.Go(func() {
-			seen := make(map[member]Receipt)
+			seen := make(map[member]receiptlog.Receipt)
 			for len(mine) > 0 {
 				page := mine[:min(1+rand.IntN(40), len(mine))]
 				mine = mine[len(page):]
-				moved, err := l.MoveReceipts(context.Background(), page)
+				moved, err := l.Move(context.Background(), page)
 				if err != nil {
 					t.Error(err)
 					return
@@ -150,14 +182,14 @@ func TestMoveReceipts_anyOrderGivesTheMaximum(t *testing.T) {
 	}
 	senders.Wait()
 	for _, ch := range channels {
-		at, err := l.HeldReceipts(t.Context(), ch)
+		at, err := l.Held(t.Context(), ch)
 		if err != nil {
 			t.Fatal(err)
 		}
-		told := make(map[chat.UserID]Receipt)
+		told := make(map[chat.UserID]receiptlog.Receipt)
 		for _, r := range receiptsOf(t, l, ch) {
 			for _, m := range r.Moves {
-				now := Receipt{m.Delivered, m.Read}
+				now := receiptlog.Receipt{Delivered: m.Delivered, Read: m.Read}
 				if now.Max(told[m.User]) != now || now == told[m.User] {
 					t.Errorf("the stream has %+v after %+v", now, told[m.User])
 				}
@@ -182,22 +214,22 @@ func TestMoveReceipts_anyOrderGivesTheMaximum(t *testing.T) {
 }
 
 // Nothing is written for a channel without a counter, and the other channels are not affected.
-func TestMoveReceipts_unseeded(t *testing.T) {
+func TestMove_unseeded(t *testing.T) {
 	t.Parallel()
-	l, rdb, _ := newLog(t)
+	l := newFixture(t, redistest.NewServer(t).URL())
 	good, bare, ann := seededAt(t, l, 3), chat.NewChannelID(), chat.NewUserID()
 	moved := mustMove(t, l, move(bare, ann, 2, 2), move(good, ann, 2, 2))
-	if moved[0] != (MovedReceipt{Said: true}) || moved[1] != (MovedReceipt{Receipt{2, 2}, true, true, true, true}) {
+	if moved[0] != (receiptlog.Moved{Said: true}) || moved[1] != result(2, 2, true) {
 		t.Errorf("moved %+v", moved)
 	}
-	p := l.Partition(bare.UUID)
-	if n := rdb.Exists(t.Context(), rediskey.Cursor(p, bare), rediskey.Counter(p, bare)).Val(); n != 0 {
+	p := partition(bare)
+	if n := l.rdb.Exists(t.Context(), rediskey.Cursor(p, bare), rediskey.Counter(p, bare)).Val(); n != 0 {
 		t.Error("something was written for a channel without a counter")
 	}
 	if told := receiptsOf(t, l, bare); len(told) > 0 {
 		t.Errorf("the stream has %+v", told)
 	}
-	none, err := l.MoveReceipts(t.Context(), nil)
+	none, err := l.Move(t.Context(), nil)
 	if err != nil || len(none) != 0 {
 		t.Errorf("no moves: %v, %v", none, err)
 	}
@@ -205,30 +237,32 @@ func TestMoveReceipts_unseeded(t *testing.T) {
 
 // A publication names up to 100 members; if more have moved, it names none. The stream gets all
 // moves, at most 500 per entry.
-func TestMoveReceipts_many(t *testing.T) {
+func TestMove_many(t *testing.T) {
 	t.Parallel()
-	l, _, _ := newLog(t)
+	l := newFixture(t, redistest.NewServer(t).URL())
 	for _, tt := range []struct{ members, named, entries, published int }{
 		{100, 100, 1, 1}, {101, 0, 1, 1}, {event.MaxMoves, 0, 1, 1}, {event.MaxMoves + 1, 1, 2, 2}, {1203, 0, 3, 3},
 	} {
 		ch := seededAt(t, l, 10)
-		e := newRecorder()
-		s := l.NewSubscriber(l.Partition(ch.UUID), e, quiet)
-		topic := rediskey.Topic(l.Partition(ch.UUID), ch)
-		s.Subscribe(topic)
-		stop := startSubscriber(t, s)
-		e.want(t, "+"+topic)
-		moves := make([]ReceiptMove, tt.members)
+		sub := l.rdb.SSubscribe(t.Context(), rediskey.Topic(partition(ch), ch))
+		defer sub.Close()
+		if _, err := sub.Receive(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		moves := make([]receiptlog.Move, tt.members)
 		for i := range moves {
 			moves[i] = move(ch, chat.NewUserID(), 10, 9)
 		}
 		mustMove(t, l, moves...)
 		named := 0
 		for range tt.published {
-			text, ok := strings.CutPrefix(e.next(t), topic+"=")
-			it, err := event.DecodeItem([]byte(text))
-			if !ok || err != nil || !it.Ephemeral() || it.Kind != event.KindReceipts {
-				t.Fatalf("published %q: %v", text, err)
+			m, err := sub.ReceiveMessage(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			it, err := event.DecodeItem([]byte(m.Payload))
+			if err != nil || !it.Ephemeral() || it.Kind != event.KindReceipts {
+				t.Fatalf("published %q: %v", m.Payload, err)
 			}
 			moves, err := event.DecodeMoves(string(it.Frame))
 			if err != nil {
@@ -236,7 +270,6 @@ func TestMoveReceipts_many(t *testing.T) {
 			}
 			named += len(moves)
 		}
-		stop()
 		told := 0
 		entries := receiptsOf(t, l, ch)
 		for _, r := range entries {
@@ -249,12 +282,12 @@ func TestMoveReceipts_many(t *testing.T) {
 }
 
 // Several moves of one user in a call result in one receipt with the final position.
-func TestMoveReceipts_oneUserTwice(t *testing.T) {
+func TestMove_oneUserTwice(t *testing.T) {
 	t.Parallel()
-	l, _, _ := newLog(t)
+	l := newFixture(t, redistest.NewServer(t).URL())
 	ch, ann := seededAt(t, l, 10), chat.NewUserID()
 	moved := mustMove(t, l, move(ch, ann, 3, 0), move(ch, ann, 0, 5), move(ch, ann, 4, 4))
-	want := []MovedReceipt{{Receipt{3, 0}, true, true, true, true}, {Receipt{5, 5}, true, true, true, true}, {Receipt{5, 5}, false, true, true, true}}
+	want := []receiptlog.Moved{result(3, 0, true), result(5, 5, true), result(5, 5, false)}
 	if !reflect.DeepEqual(moved, want) {
 		t.Errorf("moved %+v, want %+v", moved, want)
 	}
@@ -263,20 +296,20 @@ func TestMoveReceipts_oneUserTwice(t *testing.T) {
 	}
 }
 
-// If Redis does not hold a member's receipt, PostgreSQL may hold a greater one than the move. So a
-// move can be restricted to receipts that Redis holds.
-func TestMoveReceipts_ifHeld(t *testing.T) {
+// PostgreSQL may hold a greater receipt than Redis if Redis does not hold the member's. So a move
+// can be restricted to receipts that Redis holds.
+func TestMove_ifHeld(t *testing.T) {
 	t.Parallel()
-	l, _, _ := newLog(t)
+	l := newFixture(t, redistest.NewServer(t).URL())
 	ch, ann, bob := seededAt(t, l, 10), chat.NewUserID(), chat.NewUserID()
 	mustMove(t, l, move(ch, ann, 3, 3))
-	tries := []ReceiptMove{move(ch, bob, 5, 5), move(ch, ann, 5, 5)}
+	tries := []receiptlog.Move{move(ch, bob, 5, 5), move(ch, ann, 5, 5)}
 	tries[0].IfHeld, tries[1].IfHeld = true, true
-	want := []MovedReceipt{{Seeded: true, Said: true}, {Receipt{5, 5}, true, true, true, true}}
+	want := []receiptlog.Moved{{Seeded: true, Said: true}, result(5, 5, true)}
 	if moved := mustMove(t, l, tries...); !reflect.DeepEqual(moved, want) {
 		t.Errorf("moved %+v, want %+v", moved, want)
 	}
-	if at, err := l.HeldReceipts(t.Context(), ch, ann, bob); err != nil || len(at) != 1 {
+	if at, err := l.Held(t.Context(), ch, ann, bob); err != nil || len(at) != 1 {
 		t.Errorf("Redis holds %v, %v", at, err)
 	}
 	if told := receiptsOf(t, l, ch); len(told) != 2 {
@@ -284,35 +317,35 @@ func TestMoveReceipts_ifHeld(t *testing.T) {
 	}
 }
 
-// sync-service sets an expiry on receipts once they are stored; a move that changes a position
-// removes the expiry.
-func TestMoveReceipts_persists(t *testing.T) {
+// sync-service sets an expiry on receipts once they are stored; a move that changes something
+// removes it.
+func TestMove_persists(t *testing.T) {
 	t.Parallel()
-	l, rdb, _ := newLog(t)
+	l := newFixture(t, redistest.NewServer(t).URL())
 	ch, ann := seededAt(t, l, 10), chat.NewUserID()
-	key := rediskey.Cursor(l.Partition(ch.UUID), ch)
+	key := rediskey.Cursor(partition(ch), ch)
 	mustMove(t, l, move(ch, ann, 3, 3))
 	for _, tt := range []struct {
 		to    int64
 		keeps bool
 	}{{2, false}, {4, true}} {
-		if err := rdb.Expire(t.Context(), key, time.Hour).Err(); err != nil {
+		if err := l.rdb.Expire(t.Context(), key, time.Hour).Err(); err != nil {
 			t.Fatal(err)
 		}
 		mustMove(t, l, move(ch, ann, tt.to, 0))
-		if ttl := rdb.TTL(t.Context(), key).Val(); (ttl < 0) != tt.keeps {
+		if ttl := l.rdb.TTL(t.Context(), key).Val(); (ttl < 0) != tt.keeps {
 			t.Errorf("moved to %d: expires in %s", tt.to, ttl)
 		}
 	}
 }
 
-// Moves work on a Cluster, with channels on all nodes, and after the script cache was flushed.
-func TestMoveReceipts_cluster(t *testing.T) {
+// The moves work on a Cluster, with channels on all nodes and after the scripts were flushed.
+func TestMove_cluster(t *testing.T) {
 	t.Parallel()
 	c := redistest.Cluster(t, 3, 0)
-	l := New(open(t, c.URL()), 16)
+	l := newFixture(t, c.URL())
 	ann := chat.NewUserID()
-	var moves []ReceiptMove
+	var moves []receiptlog.Move
 	for range 40 {
 		moves = append(moves, move(seededAt(t, l, 10), ann, 7, 6))
 	}
@@ -323,7 +356,7 @@ func TestMoveReceipts_cluster(t *testing.T) {
 			}
 		}
 		for i, m := range mustMove(t, l, moves...) {
-			if m != (MovedReceipt{Receipt{7, 6}, round == 0, true, true, true}) {
+			if m != result(7, 6, round == 0) {
 				t.Errorf("round %d, channel %d: %+v", round, i, m)
 			}
 		}
@@ -334,28 +367,28 @@ func TestMoveReceipts_cluster(t *testing.T) {
 	}
 	channels = append(channels, chat.NewChannelID())
 	at, err := l.Positions(t.Context(), ann, channels)
-	if err != nil || len(at) != 41 || at[0] != at[39] || at[40] != (Position{}) {
+	if err != nil || len(at) != 41 || at[0] != at[39] || at[40] != (receiptlog.Position{}) {
 		t.Fatalf("Positions: %v, %v", at, err)
 	}
-	heads, err := l.Heads(t.Context(), channels[:1])
-	if err != nil || at[0] != (Position{Seq: heads[0].Seq, Seeded: true, Receipt: Receipt{7, 6}}) || heads[0].Seq == 0 {
-		t.Errorf("Positions: %+v at head %+v, %v", at[0], heads, err)
+	if at[0] != (receiptlog.Position{Seq: 10, Seeded: true, Receipt: receiptlog.Receipt{Delivered: 7, Read: 6}}) {
+		t.Errorf("Positions: %+v", at[0])
 	}
 	if none, err := l.Positions(t.Context(), ann, nil); err != nil || len(none) != 0 {
 		t.Errorf("Positions nowhere: %v, %v", none, err)
 	}
 }
 
-func TestMoveReceipts_redisDown(t *testing.T) {
+func TestMove_redisDown(t *testing.T) {
 	t.Parallel()
-	l, _, s := newLog(t)
+	s := redistest.NewServer(t)
+	l := newFixture(t, s.URL())
 	ch, ann := seededAt(t, l, 10), chat.NewUserID()
 	s.Kill(t)
-	if moved, err := l.MoveReceipts(t.Context(), []ReceiptMove{move(ch, ann, 1, 1)}); err == nil || moved[0] != (MovedReceipt{}) {
+	if moved, err := l.Move(t.Context(), []receiptlog.Move{move(ch, ann, 1, 1)}); err == nil || moved[0] != (receiptlog.Moved{}) {
 		t.Errorf("moved %+v, %v", moved, err)
 	}
-	if _, err := l.HeldReceipts(t.Context(), ch); err == nil {
-		t.Error("HeldReceipts has no error")
+	if _, err := l.Held(t.Context(), ch); err == nil {
+		t.Error("Held has no error")
 	}
 	if _, err := l.Positions(t.Context(), ann, []chat.ChannelID{ch}); err == nil {
 		t.Error("Positions has no error")

@@ -1,4 +1,4 @@
-package eventlog
+package receiptlog
 
 import (
 	"context"
@@ -27,7 +27,7 @@ func (l *Log) Positions(ctx context.Context, user chat.UserID, channels []chat.C
 	seqs, receipts := make([]*redis.StringCmd, len(channels)), make([]*redis.StringCmd, len(channels))
 	_, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, c := range channels {
-			partition := l.Partition(c.UUID)
+			partition := l.partition(c)
 			seqs[i] = p.HGet(ctx, rediskey.Counter(partition, c), "seq")
 			receipts[i] = p.HGet(ctx, rediskey.Cursor(partition, c), member)
 		}
