@@ -19,6 +19,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/logconn"
 	"parley.chat/internal/eventlog/mention"
 	"parley.chat/internal/eventlog/msgtrace"
 	"parley.chat/internal/eventlog/ratelimit"
@@ -128,7 +129,7 @@ type Server struct {
 	db          *bun.DB
 	rdb         redis.UniversalClient
 	watch       *redisclient.Watch
-	conns       *eventlog.Connections // for appends and subscriptions
+	conns       *logconn.Connections // for appends and subscriptions
 	budget      *eventlog.Budget
 	appender    *eventlog.Appender
 	limiter     *ratelimit.Limiter
@@ -174,7 +175,7 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 	s.budget = eventlog.NewBudget(events, eventlog.BudgetConfig{
 		Backlog: cfg.BacklogBudget, RefuseAt: float64(cfg.RedisRefuseAt) / 100, Logger: log,
 	})
-	s.conns = events.Connect(log)
+	s.conns = logconn.New(s.rdb, cfg.Partitions, log)
 	s.appender = eventlog.NewAppender(events, s.rdb, st.MaxSeq, eventlog.AppenderConfig{
 		Over: s.conns, Logger: log, Budget: s.budget, Stored: unstored.Rows{DB: s.db},
 		// The feed and the gateway are constructed below, before anything runs.

@@ -106,6 +106,14 @@ var rules = []rule{
 		reason: "it is part of all three services",
 	},
 	{
+		name: "a connection does not know what it carries", of: []string{"parley.chat/internal/eventlog/logconn"}, never: []string{module("internal/eventlog")},
+		reason: "appends and subscriptions share a connection, and neither must depend on the other through it",
+	},
+	{
+		name: "subscribing does not depend on appending", of: []string{"parley.chat/internal/eventlog/subscriber"}, never: []string{"parley.chat/internal/eventlog"},
+		reason: "a subscription is to topics: it knows neither events nor their numbers",
+	},
+	{
 		name: "receipts do not depend on events", of: []string{"parley.chat/internal/eventlog/receiptlog"}, never: []string{module("internal/eventlog")},
 		reason: "a receipt has no seq and is not appended: code that moves or reads receipts needs neither the log of events nor its connections",
 	},

@@ -25,7 +25,7 @@ import (
 // that the caller has seen.
 func call(t testing.TB, l *Log, known Head, o AppendOptions, events ...frame.Event) ([]string, error) {
 	t.Helper()
-	a := NewAppender(l, l.rdb, empty, AppenderConfig{Lanes: 1, Logger: quiet})
+	a := NewAppender(l, l.rdb, empty, AppenderConfig{Logger: quiet})
 	for _, e := range events {
 		if err := a.Submit(&e, o, func(Ack, error) {}); err != nil {
 			t.Fatal(err)

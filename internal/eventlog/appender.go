@@ -14,6 +14,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"parley.chat/internal/eventlog/logconn"
 	"parley.chat/internal/platform/resp"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
@@ -29,8 +30,7 @@ const IdempotencyWindow = 10 * time.Minute
 type AppenderConfig struct {
 	// Over holds the connections to append over. The caller runs them: they start before the
 	// Appender and stop after it. If Over is nil, the Appender creates and runs its own.
-	Over    *Connections
-	Lanes   int           // number of the Appender's own connections; default 1, always one per partition on a Cluster
+	Over    *logconn.Connections
 	Timeout time.Duration // default 5s: how long an append waits for Redis before it fails as unavailable
 	Logger  *slog.Logger  // default slog.Default()
 
@@ -61,7 +61,7 @@ type AppenderConfig struct {
 // harmless.
 type Appender struct {
 	log   *Log
-	conns *Connections
+	conns *logconn.Connections
 	floor Floor
 	cfg   AppenderConfig
 	lanes []*lane // by connection
@@ -70,12 +70,6 @@ type Appender struct {
 // NewAppender returns an Appender for the Redis server that rdb is configured for. The Appender
 // calls floor if a channel has no counter.
 func NewAppender(log *Log, rdb redis.UniversalClient, floor Floor, cfg AppenderConfig) *Appender {
-	if cfg.Lanes == 0 {
-		cfg.Lanes = 1
-	}
-	if _, cluster := rdb.(*redis.ClusterClient); cluster {
-		cfg.Lanes = log.partitions // a connection reaches one node
-	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 5 * time.Second
 	}
@@ -84,9 +78,9 @@ func NewAppender(log *Log, rdb redis.UniversalClient, floor Floor, cfg AppenderC
 	}
 	a := &Appender{log: log, conns: cfg.Over, floor: floor, cfg: cfg}
 	if a.conns == nil {
-		a.conns = newConnections(log, rdb, min(cfg.Lanes, log.partitions), cfg.Logger)
+		a.conns = logconn.New(rdb, log.partitions, cfg.Logger)
 	}
-	for _, k := range a.conns.conns {
+	for _, k := range a.conns.All() {
 		a.lanes = append(a.lanes, newLane(a, k))
 	}
 	return a

@@ -14,7 +14,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"parley.chat/internal/devkit/testkit"
-	"parley.chat/internal/platform/redisclient"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
@@ -106,7 +105,7 @@ func wantWhole(t testing.TB, l *Log, ch chat.ChannelID, acks []Ack) {
 func TestAppender_keepsTheOrder(t *testing.T) {
 	t.Parallel()
 	l, rdb, _ := newLog(t)
-	a := NewAppender(l, rdb, empty, AppenderConfig{Lanes: 3, Logger: quiet})
+	a := NewAppender(l, rdb, empty, AppenderConfig{Logger: quiet})
 	startAppender(t, a)
 	channels := make([]chat.ChannelID, 5) // without counters
 	for i := range channels {
@@ -153,7 +152,7 @@ func TestAppender_keepsTheOrder(t *testing.T) {
 func TestAppender_groupCommit(t *testing.T) {
 	t.Parallel()
 	l, rdb, s := newLog(t)
-	a := NewAppender(l, rdb, empty, AppenderConfig{Lanes: 1, Logger: quiet})
+	a := NewAppender(l, rdb, empty, AppenderConfig{Logger: quiet})
 	startAppender(t, a)
 	led := &ledger{a: a}
 	channels := make([]chat.ChannelID, 5)
@@ -204,7 +203,7 @@ func TestAppender_moreThanOneCall(t *testing.T) {
 				// overtake the waiting ones.
 				_, err := a.Append(ctx, message(still, ann, "meanwhile"), AppendOptions{})
 				return 0, err
-			}, AppenderConfig{Lanes: 1, Logger: quiet})
+			}, AppenderConfig{Logger: quiet})
 			led := &ledger{a: a}
 			const n = maxBatch + maxPerCall + 17
 			for i := range n { // all events are waiting when the lane starts
@@ -476,7 +475,7 @@ func TestAppender_floorFails(t *testing.T) {
 			return 0, ctx.Err()
 		}
 	}
-	a := NewAppender(l, rdb, floor, AppenderConfig{Lanes: 1, Logger: quiet})
+	a := NewAppender(l, rdb, floor, AppenderConfig{Logger: quiet})
 	startAppender(t, a)
 	other, ch, ann := seeded(t, l), chat.NewChannelID(), chat.NewUserID()
 	led := &ledger{a: a}
@@ -514,7 +513,7 @@ func TestAppender_keepsTheOrderWhileSeeding(t *testing.T) {
 		asked <- struct{}{}
 		<-answer
 		return 0, nil
-	}, AppenderConfig{Lanes: 1, Logger: quiet})
+	}, AppenderConfig{Logger: quiet})
 	startAppender(t, a)
 	other, ch, ann := seeded(t, l), chat.NewChannelID(), chat.NewUserID()
 	led := &ledger{a: a}
@@ -560,7 +559,7 @@ func TestAppender_shutdown(t *testing.T) {
 	l, rdb, s := newLog(t)
 	gate := make(chan struct{})
 	slow := chat.NewChannelID()
-	a := NewAppender(l, rdb, func(context.Context, chat.ChannelID) (int64, error) { <-gate; return 0, nil }, AppenderConfig{Lanes: 1, Logger: quiet})
+	a := NewAppender(l, rdb, func(context.Context, chat.ChannelID) (int64, error) { <-gate; return 0, nil }, AppenderConfig{Logger: quiet})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ran := make(chan error, 1)
@@ -630,27 +629,5 @@ func TestAppender_shutdownWithoutRedis(t *testing.T) {
 		if apierr.CodeOf(o.err) != apierr.Unavailable {
 			t.Errorf("%+v, %v; want unavailable", o.ack, o.err)
 		}
-	}
-}
-
-func TestNewAppender_lanes(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct{ lanes, partitions, want int }{{0, 16, 1}, {4, 16, 4}, {99, 16, 16}} {
-		rdb, err := redisclient.Open("redis://127.0.0.1:1", redisclient.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := len(NewAppender(New(rdb, tt.partitions), rdb, empty, AppenderConfig{Lanes: tt.lanes}).lanes); got != tt.want {
-			t.Errorf("%+v: %d lanes", tt, got)
-		}
-		_ = rdb.Close()
-	}
-	rdb, err := redisclient.Open("redis://127.0.0.1:1,redis://127.0.0.1:2", redisclient.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rdb.Close()
-	if got := len(NewAppender(New(rdb, 16), rdb, empty, AppenderConfig{}).lanes); got != 16 {
-		t.Errorf("a Cluster has %d lanes, want one per partition", got)
 	}
 }

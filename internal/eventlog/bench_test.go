@@ -63,7 +63,7 @@ func BenchmarkAppendScript(b *testing.B) {
 			s := redistest.NewServer(b, redistest.Options{Settings: map[string]string{"appendfsync": "everysec"}})
 			rdb := open(b, s.URL())
 			l := New(rdb, 16)
-			a := NewAppender(l, rdb, empty, AppenderConfig{Lanes: 1, Logger: quiet})
+			a := NewAppender(l, rdb, empty, AppenderConfig{Logger: quiet})
 			channels := make([]chat.ChannelID, benchChannels)
 			for i := range channels {
 				channels[i] = seeded(b, l)
@@ -108,7 +108,7 @@ func BenchmarkAppendScript(b *testing.B) {
 // BenchmarkSubmit measures the work of an append before it waits: encoding, digest, keys.
 func BenchmarkSubmit(b *testing.B) {
 	rdb := open(b, "redis://127.0.0.1:1") // never reached
-	a := NewAppender(New(rdb, 16), rdb, empty, AppenderConfig{Lanes: 1, Logger: quiet})
+	a := NewAppender(New(rdb, 16), rdb, empty, AppenderConfig{Logger: quiet})
 	e := message(chat.NewChannelID(), chat.NewUserID(), strings.Repeat("hello ", 20))
 	b.ReportAllocs()
 	for b.Loop() {

@@ -6,24 +6,58 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/redis/go-redis/v9"
+	"time"
 
 	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/internal/eventlog/logconn"
+	"parley.chat/internal/eventlog/subscriber"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// The same code works on a Cluster: appends, tails, heads and subscriptions in all partitions, even
-// when a master dies. After that, acknowledged and replicated events must still exist, the
-// numbering must continue, and every topic on the dead master must be confirmed again.
+// recorder is a subscriber.Sink that forwards everything as text.
+type recorder chan string
+
+func (r recorder) Received(topic string, payload []byte) { r <- topic + "=" + string(payload) }
+func (r recorder) Confirmed(topic string)                { r <- "+" + topic }
+func (r recorder) Flush()                                {}
+
+// next waits for the next text.
+func (r recorder) next(t testing.TB) string {
+	t.Helper()
+	select {
+	case s := <-r:
+		return s
+	case <-time.After(testkit.Timeout):
+		t.Fatal("nothing was received")
+		return ""
+	}
+}
+
+// until skips texts until want arrives.
+func (r recorder) until(t testing.TB, want string) {
+	t.Helper()
+	for r.next(t) != want {
+	}
+}
+
+// The same code works on a Cluster: appends, tails, heads and subscriptions of all partitions, also
+// when a master dies. Then acknowledged and replicated events are still there, the numbering
+// continues, and every topic of the dead master is confirmed again.
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	c := redistest.Cluster(t, 3, 1)
 	rdb := open(t, c.URL())
 	l := New(rdb, 16)
-	a := NewAppender(l, rdb, empty, AppenderConfig{Logger: quiet})
+	conns := logconn.New(rdb, l.Partitions(), quiet)
+	var recorders []recorder // by connection, of which there is one per partition
+	subs := subscriber.Over(conns, func() subscriber.Sink {
+		recorders = append(recorders, make(recorder, 100_000))
+		return recorders[len(recorders)-1]
+	})
+	run(t, conns.Run)
+	a := NewAppender(l, rdb, empty, AppenderConfig{Over: conns, Logger: quiet})
 	startAppender(t, a)
 
 	// One channel in each partition.
@@ -34,14 +68,9 @@ func TestCluster(t *testing.T) {
 			channels[p], left = ch, left-1
 		}
 	}
-	recorders := make([]*recorder, len(channels))
-	subs := make([]*Subscriber, len(channels))
 	for p, ch := range channels {
-		recorders[p] = newRecorder()
-		subs[p] = l.NewSubscriber(p, recorders[p], quiet)
 		subs[p].Subscribe(rediskey.Topic(p, ch))
-		startSubscriber(t, subs[p])
-		recorders[p].want(t, "+"+rediskey.Topic(p, ch))
+		recorders[p].until(t, "+"+rediskey.Topic(p, ch))
 	}
 
 	acks := load(t, a, channels, func() {
@@ -136,39 +165,4 @@ func inStep(t *testing.T, c *redistest.ClusterServers, i int) {
 		}
 		return nil
 	})
-}
-
-// When a slot moves, the old node ends the subscriptions to its topics, and the subscriber connects
-// to the new node.
-func TestCluster_slotMoves(t *testing.T) {
-	t.Parallel()
-	c := redistest.Cluster(t, 2, 0)
-	rdb := open(t, c.URL())
-	l := New(rdb, 1)
-	e := newRecorder()
-	s := l.NewSubscriber(0, e, quiet)
-	topic := rediskey.Topic(0, chat.NewChannelID())
-	s.Subscribe(topic)
-	startSubscriber(t, s)
-	e.want(t, "+"+topic)
-	slot := rdb.ClusterKeySlot(t.Context(), "0").Val()
-	owner, other := 0, 1
-	if slot >= 8192 {
-		owner, other = 1, 0
-	}
-	to, from := c.Masters[other].Client(t), c.Masters[owner].Client(t)
-	id, err := to.Do(t.Context(), "CLUSTER", "MYID").Text()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, node := range []interface {
-		Do(context.Context, ...any) *redis.Cmd
-	}{to, from} {
-		if err := node.Do(t.Context(), "CLUSTER", "SETSLOT", slot, "NODE", id).Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	e.want(t, "+"+topic)
-	testkit.Until(t, testkit.Timeout, func() error { return to.SPublish(context.Background(), topic, "moved").Err() })
-	e.until(t, topic+"=moved")
 }

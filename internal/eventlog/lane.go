@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"parley.chat/internal/platform/backoff"
+	"parley.chat/internal/eventlog/logconn"
 	"parley.chat/internal/platform/resp"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
@@ -93,7 +93,7 @@ const (
 // maxInFlight batches are in flight.
 type lane struct {
 	a    *Appender
-	conn *connection
+	conn *logconn.Conn
 
 	mu       sync.Mutex
 	queues   map[chat.ChannelID]*queue // channels with events that are waiting or in flight
@@ -113,14 +113,14 @@ type lane struct {
 	// settled holds the events whose outcome is known. They are reported once the connection has
 	// handled everything that one read returned.
 	settled   []*pending
-	spare     []*pending // empty slice, reused by the next settleAll
+	spare     []*pending // empty slice, reused by the next Settle
 	reporting int        // number of events whose done callback is being called
 }
 
-func newLane(a *Appender, k *connection) *lane {
+func newLane(a *Appender, k *logconn.Conn) *lane {
 	l := &lane{a: a, conn: k, empty: make(chan struct{}), queues: make(map[chat.ChannelID]*queue)}
 	l.compared.forgetLocked()
-	k.lane = l
+	k.SetLane(l, appendSource)
 	return l
 }
 
@@ -194,7 +194,7 @@ func (l *lane) startSendLocked() bool {
 }
 
 // send writes batches until none can be sent. Only a caller for which startSendLocked returned true
-// may call it. If the connection is lost while send is running, down requeues everything that was
+// may call it. If the connection is lost while send is running, Down requeues everything that was
 // written.
 func (l *lane) send() {
 	for {
@@ -206,11 +206,11 @@ func (l *lane) send() {
 			return
 		}
 		l.mu.Unlock()
-		if l.conn.write(gen, ofLane, l.encode) {
+		if l.conn.Send(gen, l.encode) {
 			continue
 		}
 		l.mu.Lock()
-		lost := l.gen == gen // if lost, clear sending so that the next call to up starts a sender
+		lost := l.gen == gen // if lost, clear sending so that the next call to Up starts a sender
 		l.sending = !lost
 		l.mu.Unlock()
 		if lost {
@@ -302,8 +302,8 @@ func (l *lane) appendCall(b []byte, c scriptCall) []byte {
 	return b
 }
 
-// up tells the lane that the connection is open and has generation gen.
-func (l *lane) up(gen uint64) {
+// Up tells the lane that the connection is open and has generation gen.
+func (l *lane) Up(gen uint64) {
 	l.mu.Lock()
 	l.gen = gen
 	l.compared.forgetLocked()
@@ -314,10 +314,10 @@ func (l *lane) up(gen uint64) {
 	}
 }
 
-// down tells the lane that the connection is gone. Calls that were not answered are requeued.
-func (l *lane) down() {
-	l.settleAll()
-	l.a.Flushed()
+// Down tells the lane that the connection is gone. Calls that were not answered are requeued.
+func (l *lane) Down() {
+	l.Settle()
+	l.Flushed()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.gen, l.reload = 0, false
@@ -329,8 +329,8 @@ func (l *lane) down() {
 	l.batches = nil
 }
 
-// replied handles the reply to the next call. If it returns an error, the connection is closed.
-func (l *lane) replied(v resp.Value) error {
+// Replied handles the reply to the next call. If it returns an error, the connection is closed.
+func (l *lane) Replied(v resp.Value) error {
 	l.mu.Lock()
 	if len(l.batches) == 0 {
 		l.mu.Unlock()
@@ -451,7 +451,7 @@ func (l *lane) pauseLocked(err error) {
 	}
 	l.paused = true
 	l.a.cfg.Logger.Warn("append refused for now, retrying", "err", err)
-	time.AfterFunc(retryDelay(l.attempt), func() {
+	time.AfterFunc(logconn.RetryDelay(l.attempt), func() {
 		l.mu.Lock()
 		l.paused = false
 		mustSend := l.startSendLocked()
@@ -463,8 +463,11 @@ func (l *lane) pauseLocked(err error) {
 	l.attempt++
 }
 
-// settleAll reports the outcomes of settled events. Only the connection calls it.
-func (l *lane) settleAll() {
+// Flushed ends a round of outcomes; see AppenderConfig.Flush.
+func (l *lane) Flushed() { l.a.Flushed() }
+
+// Settle reports the outcomes of settled events. Only the connection calls it.
+func (l *lane) Settle() {
 	l.mu.Lock()
 	batch := l.settled
 	l.settled, l.spare = l.spare, nil
@@ -502,13 +505,6 @@ func (l *lane) close() {
 	l.mu.Unlock()
 	<-l.empty
 	l.settling.Wait()
-}
-
-// retryDelay returns the delay before the next attempt to reach Redis. The delays are long enough
-// not to flood a server that is down with attempts, and short enough to find a new master quickly
-// after a failover.
-func retryDelay(failures int) time.Duration {
-	return backoff.Delay(failures, 5*time.Millisecond, 200*time.Millisecond)
 }
 
 // expire fails events that have waited too long; whether they were appended is unknown. If the
@@ -551,7 +547,7 @@ func (l *lane) expire(now time.Time) {
 		l.a.Flushed()
 	}
 	if stuck {
-		l.conn.drop()
+		l.conn.Drop()
 	}
 	l.mu.Lock()
 	l.reporting -= len(late)

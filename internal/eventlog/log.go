@@ -1,7 +1,7 @@
-// Package eventlog is Parley's log of events in Redis: appends, reads of heads and tails,
-// subscriptions to topics and notices to users. All code that uses the partition keys for these
-// purposes is in this package. Package receiptlog holds the receipts. The consumer group belongs to
-// sync-service.
+// Package eventlog is Parley's log of events in Redis: appends, reads of heads and tails, and
+// notices to users. All code that uses the partition keys for these purposes is in this package.
+// Package subscriber receives what is published, and package receiptlog holds the receipts. The
+// consumer group belongs to sync-service.
 package eventlog
 
 import (

@@ -78,12 +78,12 @@ func membership(kind event.Kind, ch chat.ChannelID, user chat.UserID) frame.Even
 	}
 }
 
-// startAppender runs an appender until the test ends. stop may be called before that.
-func startAppender(t testing.TB, a *Appender) (stop func()) {
+// run runs a component until the test ends. stop may be called before that.
+func run(t testing.TB, component func(context.Context) error) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- a.Run(ctx) }()
+	go func() { done <- component(ctx) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
 		select {
@@ -92,11 +92,17 @@ func startAppender(t testing.TB, a *Appender) (stop func()) {
 				t.Errorf("Run: %v", err)
 			}
 		case <-time.After(testkit.Timeout):
-			t.Error("the appender did not stop")
+			t.Error("Run did not return")
 		}
 	})
 	t.Cleanup(stop)
 	return stop
+}
+
+// startAppender runs an appender until the test ends. stop may be called before that.
+func startAppender(t testing.TB, a *Appender) (stop func()) {
+	t.Helper()
+	return run(t, a.Run)
 }
 
 // entries returns the channel's entries in the stream of its partition.

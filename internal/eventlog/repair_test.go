@@ -120,8 +120,8 @@ func TestAppender_diverged(t *testing.T) {
 	known := map[chat.ChannelID]Head{ch: {Seq: 7, Epoch: heads[0].Epoch}}
 	asked, let := make(chan Head), make(chan error)
 	a := NewAppender(l, rdb, empty, AppenderConfig{
-		Lanes: 1, Logger: quiet,
-		Known: func(c chat.ChannelID) Head { mu.Lock(); defer mu.Unlock(); return known[c] },
+		Logger: quiet,
+		Known:  func(c chat.ChannelID) Head { mu.Lock(); defer mu.Unlock(); return known[c] },
 		Diverged: func(ctx context.Context, c chat.ChannelID, found Head) error {
 			asked <- found
 			if err := <-let; err != nil {

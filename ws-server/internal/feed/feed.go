@@ -18,6 +18,8 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/logconn"
+	"parley.chat/internal/eventlog/subscriber"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
@@ -38,7 +40,7 @@ type History interface {
 // Config configures a Feed. Every field is required except Stored and Lost.
 type Config struct {
 	Log         *eventlog.Log
-	Connections *eventlog.Connections // carry the subscriptions; the caller runs them
+	Connections *logconn.Connections // carry the subscriptions; the caller runs them
 	History     History
 	// Stored, if set, is compared with the counters in Redis when a subscription is confirmed.
 	Stored eventlog.Stored
@@ -60,7 +62,7 @@ type Config struct {
 type Feed struct {
 	cfg  Config
 	Hub  *hub.Hub
-	subs []*eventlog.Subscriber // indexed by connection
+	subs []*subscriber.Subscriber // indexed by connection
 	// reads coalesces concurrent reads of the same range (singleflight).
 	reads singleflight.Group
 
@@ -100,12 +102,12 @@ func New(cfg Config) *Feed {
 	f.ctx, f.end = context.WithCancel(context.Background())
 	cfg.Hub.Heal, cfg.Hub.Idle = f.heal, f.idle
 	f.Hub = hub.New(cfg.Hub)
-	f.subs = cfg.Connections.Subscribers(func() eventlog.Sink { return &sink{Feed: f} })
+	f.subs = subscriber.Over(cfg.Connections, func() subscriber.Sink { return &sink{Feed: f} })
 	return f
 }
 
 // sub returns the Subscriber for the topics of a partition.
-func (f *Feed) sub(p int) *eventlog.Subscriber { return f.subs[f.cfg.Connections.Of(p)] }
+func (f *Feed) sub(p int) *subscriber.Subscriber { return f.subs[f.cfg.Connections.Of(p)] }
 
 // Run passes messages to the hub until ctx is done.
 func (f *Feed) Run(ctx context.Context) error {

@@ -19,6 +19,7 @@ import (
 	"parley.chat/internal/devkit/testkit/pgtest"
 	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/logconn"
 	"parley.chat/internal/platform/database"
 	"parley.chat/internal/platform/redisclient"
 	"parley.chat/shared-contracts/chat"
@@ -68,7 +69,7 @@ func newWorld(t *testing.T, change ...func(*Config)) *world {
 	t.Cleanup(func() { _ = db.Close() })
 	w.log = eventlog.New(w.rdb, 4)
 	logger := slog.New(slog.DiscardHandler)
-	conns := w.log.Connect(logger)
+	conns := logconn.New(w.rdb, 4, logger)
 	cfg := Config{
 		Log: w.log, Connections: conns, History: store.New(db), Logger: logger,
 		Hub: hub.Config{

@@ -1,4 +1,4 @@
-package eventlog
+package logconn
 
 import (
 	"context"
@@ -14,48 +14,12 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"parley.chat/internal/platform/backoff"
 	"parley.chat/internal/platform/redisclient"
 	"parley.chat/internal/platform/resp"
 	"parley.chat/internal/platform/socket"
 	"parley.chat/shared-contracts/rediskey"
 )
-
-// Connections holds a process's connections to the log. There is one connection to a single server.
-// On a Cluster, where a connection is bound to a node, there is one per partition. Appends and
-// subscriptions share a connection. So a process receives its own publications in the same read as
-// the replies to its appends.
-type Connections struct {
-	log   *Log
-	conns []*connection
-}
-
-// Connect returns the connections to the log. Run opens them.
-func (l *Log) Connect(log *slog.Logger) *Connections {
-	n := 1
-	if _, cluster := l.rdb.(*redis.ClusterClient); cluster {
-		n = l.partitions
-	}
-	return newConnections(l, l.rdb, n, log)
-}
-
-func newConnections(l *Log, rdb redis.UniversalClient, n int, log *slog.Logger) *Connections {
-	c := &Connections{log: l}
-	for p := range n {
-		c.conns = append(c.conns, newConnection(rdb, p, log))
-	}
-	return c
-}
-
-// Run maintains the connections until ctx is done. Calls that are still unanswered at that point
-// are never answered.
-func (c *Connections) Run(ctx context.Context) error {
-	var all sync.WaitGroup
-	for _, k := range c.conns {
-		all.Go(func() { k.run(ctx) })
-	}
-	all.Wait()
-	return nil
-}
 
 const (
 	pingInterval   = 3 * time.Second // a connection that is silent for this long is pinged
@@ -63,23 +27,24 @@ const (
 	dialTimeout    = 3 * time.Second // for the dial and for the handshake separately
 )
 
-// connection is one connection to the server that holds some of the partitions. If it is lost, it
-// is opened again. A lane appends over it and a Subscriber listens on it; either may be missing.
+// Conn is one connection to the server that holds some of the partitions. If it is lost, it is
+// opened again. A Lane appends over it and a Listener subscribes over it; either may be missing.
 // go-redis supplies only the server's address and the dialer. Its connection pool would cost more
 // than the append itself: it takes a connection from the pool for each round trip and another one
 // for each subscription.
-type connection struct {
+type Conn struct {
 	rdb           redis.UniversalClient
 	partition     int // partition whose node it connects to
 	log           *slog.Logger
 	ping, silence time.Duration
 
 	// Set before run is called.
-	lane *lane
-	sub  *Subscriber
+	lane   Lane
+	script string // source of the script that lane runs; loaded when the connection opens
+	sub    Listener
 
 	addr     string        // server address; used only by run and its helper goroutines
-	wake     chan struct{} // capacity 1; signaled when the Subscriber has topics to add or remove
+	wake     chan struct{} // capacity 1; signaled when the Listener has topics to add or remove
 	lastRead atomic.Int64  // time of the last read, in Unix nanoseconds
 	live     atomic.Pointer[net.Conn]
 
@@ -107,18 +72,25 @@ const (
 	ofHandshake owner = iota
 	ofPing
 	ofLane
-	ofSubscriber // answered by pushes; a regular reply instead is an error
+	ofListener // answered by pushes; a regular reply instead is an error
 )
 
-func newConnection(rdb redis.UniversalClient, partition int, log *slog.Logger) *connection {
-	return &connection{
+func newConn(rdb redis.UniversalClient, partition int, log *slog.Logger) *Conn {
+	return &Conn{
 		rdb: rdb, partition: partition, log: log.With("partition", partition),
 		ping: pingInterval, silence: silenceTimeout, wake: make(chan struct{}, 1),
 	}
 }
 
-// signalChange signals that the Subscriber has topics to add or remove.
-func (k *connection) signalChange() {
+// SetLane makes l append over the connection, by calls to the script with the given source. It must
+// be called before the connection runs.
+func (k *Conn) SetLane(l Lane, script string) { k.lane, k.script = l, script }
+
+// SetListener makes l subscribe over the connection. It must be called before the connection runs.
+func (k *Conn) SetListener(l Listener) { k.sub = l }
+
+// TopicsChanged signals that the Listener has topics to add or remove. It does not block.
+func (k *Conn) TopicsChanged() {
 	select {
 	case k.wake <- struct{}{}:
 	default:
@@ -126,7 +98,7 @@ func (k *connection) signalChange() {
 }
 
 // run maintains the connection until ctx is done.
-func (k *connection) run(ctx context.Context) {
+func (k *Conn) run(ctx context.Context) {
 	for attempt := 0; ; attempt++ {
 		began := time.Now()
 		served, err := k.connect(ctx)
@@ -148,14 +120,21 @@ func (k *connection) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(retryDelay(attempt)):
+		case <-time.After(RetryDelay(attempt)):
 		}
 	}
 }
 
+// RetryDelay returns the delay before the next attempt to reach Redis. The delays are long enough
+// not to flood a server that is down with attempts, and short enough to find a new master quickly
+// after a failover.
+func RetryDelay(failures int) time.Duration {
+	return backoff.Delay(failures, 5*time.Millisecond, 200*time.Millisecond)
+}
+
 // connect opens a connection and serves it until it fails or ctx is done. served reports whether
 // the server accepted the handshake.
-func (k *connection) connect(ctx context.Context) (served bool, err error) {
+func (k *Conn) connect(ctx context.Context) (served bool, err error) {
 	bounded, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	conn, opt, err := redisclient.Dial(bounded, k.rdb, rediskey.PartitionTopic(k.partition))
@@ -175,7 +154,7 @@ func (k *connection) connect(ctx context.Context) (served bool, err error) {
 		k.wmu.Unlock()
 		helpers.Wait()
 		if k.lane != nil {
-			k.lane.down()
+			k.lane.Down()
 		}
 	}()
 	helpers.Go(func() { // reads do not watch ctx, so closing the connection is what unblocks them
@@ -194,7 +173,7 @@ func (k *connection) connect(ctx context.Context) (served bool, err error) {
 
 // open starts a connection: it selects the protocol, authenticates, loads the script and subscribes
 // to every wanted topic.
-func (k *connection) open(conn net.Conn, opt *redis.Options) error {
+func (k *Conn) open(conn net.Conn, opt *redis.Options) error {
 	k.lastRead.Store(time.Now().UnixNano())
 	if err := conn.SetReadDeadline(time.Now().Add(dialTimeout)); err != nil {
 		return err
@@ -218,16 +197,16 @@ func (k *connection) open(conn net.Conn, opt *redis.Options) error {
 		replies++
 	}
 	if k.lane != nil {
-		b = resp.AppendCommand(b, "SCRIPT", "LOAD", appendSource)
+		b = resp.AppendCommand(b, "SCRIPT", "LOAD", k.script)
 		replies++
 	}
 	k.expectReplies(true, ofHandshake, replies)
 	if k.sub != nil {
-		topics := k.sub.all()
+		topics := k.sub.Topics()
 		for _, topic := range topics { // one command per topic, so that a refusal affects only that topic
 			b = resp.AppendCommand(b, "SSUBSCRIBE", topic)
 		}
-		k.expectReplies(false, ofSubscriber, len(topics))
+		k.expectReplies(false, ofListener, len(topics))
 	}
 	k.buf = b
 	return k.flushLocked()
@@ -237,7 +216,7 @@ func (k *connection) open(conn net.Conn, opt *redis.Options) error {
 const writeTimeout = 3 * time.Second
 
 // flushLocked writes buf to the socket.
-func (k *connection) flushLocked() error {
+func (k *Conn) flushLocked() error {
 	n, err := k.out.TryWrite(k.buf)
 	if err == nil && n < len(k.buf) {
 		if err = k.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err == nil {
@@ -256,10 +235,16 @@ func (k *connection) flushLocked() error {
 	return err
 }
 
+// Send sends calls to the Lane's script, which encode appends; encode returns how many replies to
+// expect. Send has no effect and returns false if the connection is no longer generation gen. A
+// failed write closes the connection, and the Lane learns of that when its Down is called.
+func (k *Conn) Send(gen uint64, encode func([]byte) (_ []byte, replies int)) (current bool) {
+	return k.write(gen, ofLane, encode)
+}
+
 // write sends the commands that encode appends; encode returns how many replies to expect. It sends
-// nothing and returns false if the connection is no longer generation gen (0 matches any). A failed
-// write closes the connection, and the lane learns of that when down is called.
-func (k *connection) write(gen uint64, whose owner, encode func([]byte) (_ []byte, replies int)) (current bool) {
+// nothing and returns false if the connection is no longer generation gen (0 matches any).
+func (k *Conn) write(gen uint64, whose owner, encode func([]byte) (_ []byte, replies int)) (current bool) {
 	k.wmu.Lock()
 	defer k.wmu.Unlock()
 	if k.conn == nil || gen != 0 && gen != k.gen {
@@ -273,8 +258,8 @@ func (k *connection) write(gen uint64, whose owner, encode func([]byte) (_ []byt
 	return true
 }
 
-// drop closes the connection, even while a write to it is blocked.
-func (k *connection) drop() {
+// Drop closes the connection, even while a write to it is blocked.
+func (k *Conn) Drop() {
 	if c := k.live.Load(); c != nil {
 		_ = (*c).Close()
 	}
@@ -282,7 +267,7 @@ func (k *connection) drop() {
 
 // expectReplies records that n replies will arrive. It is called with wmu held, before the commands
 // are written.
-func (k *connection) expectReplies(first bool, whose owner, n int) {
+func (k *Conn) expectReplies(first bool, whose owner, n int) {
 	k.emu.Lock()
 	defer k.emu.Unlock()
 	if first {
@@ -292,7 +277,7 @@ func (k *connection) expectReplies(first bool, whose owner, n int) {
 }
 
 // nextOwner returns the owner of the next reply.
-func (k *connection) nextOwner() (owner, error) {
+func (k *Conn) nextOwner() (owner, error) {
 	k.emu.Lock()
 	defer k.emu.Unlock()
 	if len(k.expects) == 0 {
@@ -303,19 +288,19 @@ func (k *connection) nextOwner() (owner, error) {
 	return whose, nil
 }
 
-// subscriptionAnswered records an answer to one of the Subscriber's commands.
-func (k *connection) subscriptionAnswered() {
+// subscriptionAnswered records an answer to one of the Listener's commands.
+func (k *Conn) subscriptionAnswered() {
 	k.emu.Lock()
 	defer k.emu.Unlock()
 	for i, e := range k.expects {
-		if e.whose == ofSubscriber {
+		if e.whose == ofListener {
 			k.consumeLocked(i)
 			return
 		}
 	}
 }
 
-func (k *connection) consumeLocked(i int) {
+func (k *Conn) consumeLocked(i int) {
 	if k.expects[i].n--; k.expects[i].n == 0 {
 		k.expects = slices.Delete(k.expects, i, i+1)
 	}
@@ -323,7 +308,7 @@ func (k *connection) consumeLocked(i int) {
 
 // serve handles incoming values until the connection fails. Everything returned by one read is
 // handled as a unit: first the next batch is sent, then acks are reported, then the fan-out runs.
-func (k *connection) serve(r *resp.Reader, conn net.Conn) (served bool, err error) {
+func (k *Conn) serve(r *resp.Reader, conn net.Conn) (served bool, err error) {
 	for {
 		for {
 			v, ok, err := r.Buffered()
@@ -353,34 +338,38 @@ func (k *connection) serve(r *resp.Reader, conn net.Conn) (served bool, err erro
 }
 
 // flush completes the handling of everything that one read returned.
-func (k *connection) flush() {
+func (k *Conn) flush() {
 	if k.lane != nil {
-		k.lane.settleAll()
+		k.lane.Settle()
 	}
 	if k.sub != nil {
-		k.sub.flush()
+		k.sub.Flush()
 	}
 	if k.lane != nil {
-		k.lane.a.Flushed()
+		k.lane.Flushed()
 	}
 }
 
-func (k *connection) pushed(fields [][]byte) error {
+func (k *Conn) pushed(fields [][]byte) error {
 	if k.sub == nil || len(fields) < 3 {
 		return nil
 	}
-	return k.sub.pushed(fields)
+	answered, err := k.sub.Pushed(fields)
+	if answered {
+		k.subscriptionAnswered()
+	}
+	return err
 }
 
-func (k *connection) replied(v resp.Value, conn net.Conn, served *bool) error {
+func (k *Conn) replied(v resp.Value, conn net.Conn, served *bool) error {
 	whose, err := k.nextOwner()
 	if err != nil {
 		return err
 	}
 	switch {
 	case whose == ofLane:
-		return k.lane.replied(v)
-	case v.Kind == resp.KindError, whose == ofSubscriber:
+		return k.lane.Replied(v)
+	case v.Kind == resp.KindError, whose == ofListener:
 		return fmt.Errorf("refused: %s", v.Fields[0])
 	case whose == ofHandshake:
 		k.emu.Lock()
@@ -397,16 +386,16 @@ func (k *connection) replied(v resp.Value, conn net.Conn, served *bool) error {
 			k.wmu.Lock()
 			gen := k.gen
 			k.wmu.Unlock()
-			k.lane.up(gen)
+			k.lane.Up(gen)
 		}
 	}
 	return nil
 }
 
-// maintain sends the Subscriber's topic changes and pings a quiet connection. It returns when the
+// maintain sends the Listener's topic changes and pings a quiet connection. It returns when the
 // connection has been silent for too long, when the partition has moved to another server, or when
 // ctx is done.
-func (k *connection) maintain(ctx context.Context) {
+func (k *Conn) maintain(ctx context.Context) {
 	tick := time.NewTicker(k.ping)
 	defer tick.Stop()
 	for {
@@ -435,7 +424,7 @@ func (k *connection) maintain(ctx context.Context) {
 
 // serverChanged reports whether the partition is now on another server. A server that was cut off
 // from the Cluster may still answer, but no longer publishes anything.
-func (k *connection) serverChanged(ctx context.Context) bool {
+func (k *Conn) serverChanged(ctx context.Context) bool {
 	if _, cluster := k.rdb.(*redis.ClusterClient); !cluster {
 		return false
 	}
@@ -443,9 +432,9 @@ func (k *connection) serverChanged(ctx context.Context) bool {
 	return err == nil && opt.Addr != k.addr
 }
 
-func (k *connection) sendSubscriptions() {
-	k.write(0, ofSubscriber, func(b []byte) ([]byte, int) {
-		join, leave := k.sub.changes()
+func (k *Conn) sendSubscriptions() {
+	k.write(0, ofListener, func(b []byte) ([]byte, int) {
+		join, leave := k.sub.Changes()
 		for _, t := range join {
 			b = resp.AppendCommand(b, "SSUBSCRIBE", t)
 		}

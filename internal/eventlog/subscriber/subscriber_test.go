@@ -1,4 +1,4 @@
-package eventlog
+package subscriber
 
 import (
 	"context"
@@ -12,11 +12,17 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
 
 	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/internal/eventlog/logconn"
+	"parley.chat/internal/platform/redisclient"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/rediskey"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.Redialing()) }
 
 // recorder is a Sink that forwards everything to a channel.
 type recorder struct{ calls chan string }
@@ -55,19 +61,42 @@ func (e *recorder) until(t testing.TB, want string) {
 	}
 }
 
-// startSubscriber runs s until the test ends. stop may be called before that.
-func startSubscriber(t testing.TB, s *Subscriber) (stop func()) {
+// newServer returns a server that only this test uses, and a client of it.
+func newServer(t testing.TB) (redis.UniversalClient, *redistest.Server) {
+	t.Helper()
+	s := redistest.NewServer(t)
+	rdb, err := redisclient.Open(s.URL(), redisclient.Options{NoRetry: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = rdb.Close() })
+	return rdb, s
+}
+
+// overOne returns a Subscriber and its connection.
+func overOne(rdb redis.UniversalClient, sink Sink) (*Subscriber, *logconn.Connections) {
+	conns := logconn.New(rdb, 1, slog.New(slog.DiscardHandler))
+	return Over(conns, func() Sink { return sink })[0], conns
+}
+
+// start runs s and its connection until the test ends. stop may be called before that.
+func start(t testing.TB, s *Subscriber, conns *logconn.Connections) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
+	var all sync.WaitGroup
+	for _, run := range []func(context.Context) error{conns.Run, s.Run} {
+		all.Go(func() {
+			if err := run(ctx); err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { all.Wait(); close(done) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
 		select {
-		case err := <-done:
-			if err != nil {
-				t.Errorf("Run: %v", err)
-			}
+		case <-done:
 		case <-time.After(testkit.Timeout):
 			t.Error("the subscriber did not stop")
 		}
@@ -85,12 +114,12 @@ func publish(t testing.TB, rdb redis.UniversalClient, topic, payload string) {
 
 func TestSubscriber_order(t *testing.T) {
 	t.Parallel()
-	l, rdb, _ := newLog(t)
+	rdb, _ := newServer(t)
 	e := newRecorder()
-	s := l.NewSubscriber(2, e, quiet)
+	s, conns := overOne(rdb, e)
 	a, b := rediskey.Topic(2, chat.NewChannelID()), rediskey.UserTopic(2, chat.NewUserID())
 	s.Subscribe(a) // before Run
-	startSubscriber(t, s)
+	start(t, s, conns)
 	e.want(t, "+"+a)
 	s.Subscribe(b)
 	e.want(t, "+"+b)
@@ -116,11 +145,11 @@ func TestSubscriber_order(t *testing.T) {
 // After a reconnection, messages may have been missed, so every topic is confirmed again.
 func TestSubscriber_connectionKilled(t *testing.T) {
 	t.Parallel()
-	l, rdb, _ := newLog(t)
+	rdb, _ := newServer(t)
 	e := newRecorder()
-	s := l.NewSubscriber(0, e, quiet)
+	s, conns := overOne(rdb, e)
 	a, b, gone := rediskey.Topic(0, chat.NewChannelID()), rediskey.Topic(0, chat.NewChannelID()), rediskey.Topic(0, chat.NewChannelID())
-	startSubscriber(t, s)
+	start(t, s, conns)
 	for _, topic := range []string{a, b, gone} {
 		s.Subscribe(topic)
 		e.want(t, "+"+topic)
@@ -141,12 +170,12 @@ func TestSubscriber_connectionKilled(t *testing.T) {
 
 func TestSubscriber_redisRestarted(t *testing.T) {
 	t.Parallel()
-	l, rdb, server := newLog(t)
+	rdb, server := newServer(t)
 	e := newRecorder()
-	s := l.NewSubscriber(0, e, quiet)
+	s, conns := overOne(rdb, e)
 	a, b := rediskey.Topic(0, chat.NewChannelID()), rediskey.Topic(0, chat.NewChannelID())
 	s.Subscribe(a)
-	startSubscriber(t, s)
+	start(t, s, conns)
 	e.want(t, "+"+a)
 	server.Kill(t)
 	s.Subscribe(b) // sent over the next connection
@@ -163,10 +192,10 @@ func TestSubscriber_redisRestarted(t *testing.T) {
 // received, and the others are not.
 func TestSubscriber_churn(t *testing.T) {
 	t.Parallel()
-	l, rdb, _ := newLog(t)
+	rdb, _ := newServer(t)
 	e := newRecorder()
-	s := l.NewSubscriber(1, e, quiet)
-	startSubscriber(t, s)
+	s, conns := overOne(rdb, e)
+	start(t, s, conns)
 	topics := make([]string, 20)
 	for i := range topics {
 		topics[i] = rediskey.Topic(1, chat.NewChannelID())
@@ -213,13 +242,13 @@ func TestSubscriber_churn(t *testing.T) {
 // confirmation of the second.
 func TestSubscriber_confirmsTheLast(t *testing.T) {
 	t.Parallel()
-	l, rdb, _ := newLog(t)
+	rdb, _ := newServer(t)
 	held, let := make(chan struct{}), make(chan struct{})
 	e := newRecorder()
-	s := l.NewSubscriber(1, holding{e, held, let}, quiet)
+	s, conns := overOne(rdb, holding{e, held, let})
 	const busy, topic = "{1}:busy", "{1}:x"
 	s.Subscribe(busy)
-	startSubscriber(t, s)
+	start(t, s, conns)
 	e.want(t, "+"+busy)
 	publish(t, rdb, busy, "hold")
 	<-held // from now on the answers wait
@@ -263,23 +292,23 @@ func (h holding) Received(topic string, payload []byte) {
 // next one.
 func TestSubscriber_newConnectionExpectsNothing(t *testing.T) {
 	t.Parallel()
-	l := New(nil, 4)
-	s := l.NewSubscriber(1, newRecorder(), quiet)
+	s, _ := overOne(nil, newRecorder())
+	l := (*listener)(s)
 	const topic = "{1}:x"
-	s.all()
+	l.Topics()
 	s.Subscribe(topic)
-	s.changes()
+	l.Changes()
 	s.Unsubscribe(topic)
-	s.changes()
-	s.all()
-	if asked, _ := s.answered(topic); asked {
+	l.Changes()
+	l.Topics()
+	if asked, _ := l.answered(topic); asked {
 		t.Error("a topic that is unwanted is expected to be answered")
 	}
 	s.Subscribe(topic)
-	if join, leave := s.changes(); len(join) != 1 || len(leave) != 0 {
+	if join, leave := l.Changes(); len(join) != 1 || len(leave) != 0 {
 		t.Errorf("join %v, leave %v", join, leave)
 	}
-	if asked, last := s.answered(topic); !asked || !last {
+	if asked, last := l.answered(topic); !asked || !last {
 		t.Errorf("asked %v, last %v", asked, last)
 	}
 }
@@ -287,7 +316,7 @@ func TestSubscriber_newConnectionExpectsNothing(t *testing.T) {
 // Callers hold locks while they call Subscribe, so it must never wait for Redis.
 func TestSubscriber_neverWaitsForRedis(t *testing.T) {
 	t.Parallel()
-	_, _, server := newLog(t)
+	_, server := newServer(t)
 	dialing, let := make(chan struct{}), make(chan struct{})
 	rdb := redis.NewClient(&redis.Options{Addr: server.Addr(), Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
 		select {
@@ -303,8 +332,8 @@ func TestSubscriber_neverWaitsForRedis(t *testing.T) {
 	}})
 	defer rdb.Close()
 	e := newRecorder()
-	s := New(rdb, 4).NewSubscriber(0, e, quiet)
-	stop := startSubscriber(t, s)
+	s, conns := overOne(rdb, e)
+	stop := start(t, s, conns)
 	defer stop()
 	<-dialing
 	done := make(chan struct{})
@@ -323,81 +352,16 @@ func TestSubscriber_neverWaitsForRedis(t *testing.T) {
 	e.want(t, "+{0}:a")
 }
 
-// warnings is a log handler that forwards warnings.
-type warnings struct{ seen chan string }
-
-func (w warnings) Enabled(context.Context, slog.Level) bool { return true }
-func (w warnings) WithAttrs([]slog.Attr) slog.Handler       { return w }
-func (w warnings) WithGroup(string) slog.Handler            { return w }
-func (w warnings) Handle(_ context.Context, r slog.Record) error {
-	if r.Level >= slog.LevelWarn {
-		select {
-		case w.seen <- r.Message:
-		default:
-		}
-	}
-	return nil
-}
-
-// A silent connection is closed, because a half-open one never fails by itself.
-func TestSubscriber_silentConnection(t *testing.T) {
-	t.Parallel()
-	l, rdb, server := newLog(t)
-	e, w := newRecorder(), warnings{make(chan string, 10)}
-	s := l.NewSubscriber(0, e, slog.New(w))
-	s.conn.ping, s.conn.silence = 20*time.Millisecond, 200*time.Millisecond
-	topic := rediskey.Topic(0, chat.NewChannelID())
-	s.Subscribe(topic)
-	startSubscriber(t, s)
-	e.want(t, "+"+topic)
-	server.Pause(t)
-	select {
-	case <-w.seen:
-	case <-time.After(testkit.Timeout):
-		t.Error("the connection was not closed")
-	}
-	server.Resume(t)
-	e.want(t, "+"+topic)
-	publish(t, rdb, topic, "x")
-	e.until(t, topic+"=x")
-}
-
-// A connection that is merely quiet is kept open, because it answers pings.
-func TestSubscriber_quietConnection(t *testing.T) {
-	t.Parallel()
-	l, rdb, _ := newLog(t)
-	e, w := newRecorder(), warnings{make(chan string, 10)}
-	s := l.NewSubscriber(0, e, slog.New(w))
-	s.conn.ping, s.conn.silence = 50*time.Millisecond, time.Second
-	topic := rediskey.Topic(0, chat.NewChannelID())
-	s.Subscribe(topic)
-	startSubscriber(t, s)
-	e.want(t, "+"+topic)
-	begun := time.Now()
-	testkit.Until(t, testkit.Timeout, func() error {
-		if n := calls(t, rdb, "ping"); n < 5 || time.Since(begun) < 2*s.conn.silence {
-			return fmt.Errorf("%d pings so far", n)
-		}
-		return nil
-	})
-	publish(t, rdb, topic, "x")
-	e.want(t, topic+"=x") // not confirmed a second time before this
-	select {
-	case m := <-w.seen:
-		t.Errorf("warned: %s", m)
-	default:
-	}
-}
-
 func TestSubscriber_stops(t *testing.T) {
 	t.Parallel()
-	l, rdb, server := newLog(t)
-	stopNow := startSubscriber(t, l.NewSubscriber(0, newRecorder(), quiet))
+	rdb, server := newServer(t)
+	s, conns := overOne(rdb, newRecorder())
+	stopNow := start(t, s, conns)
 	stopNow() // possibly before it has connected
 	e := newRecorder()
-	s := l.NewSubscriber(0, e, quiet)
+	s, conns = overOne(rdb, e)
 	s.Subscribe("{0}:x")
-	stop := startSubscriber(t, s)
+	stop := start(t, s, conns)
 	e.want(t, "+{0}:x")
 	stop()
 	testkit.Until(t, testkit.Timeout, func() error {
@@ -408,6 +372,46 @@ func TestSubscriber_stops(t *testing.T) {
 	})
 	s.Subscribe("{0}:y") // harmless
 	server.Kill(t)
-	stopDown := startSubscriber(t, l.NewSubscriber(0, newRecorder(), quiet))
+	s, conns = overOne(rdb, newRecorder())
+	stopDown := start(t, s, conns)
 	stopDown()
+}
+
+// When a slot moves, the old node ends the subscriptions to its topics, and the subscriber connects
+// to the new node.
+func TestSubscriber_slotMoves(t *testing.T) {
+	t.Parallel()
+	c := redistest.Cluster(t, 2, 0)
+	rdb, err := redisclient.Open(c.URL(), redisclient.Options{NoRetry: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rdb.Close()
+	e := newRecorder()
+	s, conns := overOne(rdb, e)
+	topic := rediskey.Topic(0, chat.NewChannelID())
+	s.Subscribe(topic)
+	stop := start(t, s, conns)
+	defer stop()
+	e.want(t, "+"+topic)
+	slot := rdb.ClusterKeySlot(t.Context(), "0").Val()
+	owner, other := 0, 1
+	if slot >= 8192 {
+		owner, other = 1, 0
+	}
+	to, from := c.Masters[other].Client(t), c.Masters[owner].Client(t)
+	id, err := to.Do(t.Context(), "CLUSTER", "MYID").Text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, node := range []interface {
+		Do(context.Context, ...any) *redis.Cmd
+	}{to, from} {
+		if err := node.Do(t.Context(), "CLUSTER", "SETSLOT", slot, "NODE", id).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.want(t, "+"+topic)
+	testkit.Until(t, testkit.Timeout, func() error { return to.SPublish(context.Background(), topic, "moved").Err() })
+	e.until(t, topic+"=moved")
 }

@@ -1,12 +1,14 @@
-package eventlog
+// Package subscriber subscribes to topics in Redis over the connections to the log: to those of
+// channels, which carry events, and to those of users, which carry notices.
+package subscriber
 
 import (
 	"bytes"
 	"context"
 	"fmt"
-	"log/slog"
 	"sync"
 
+	"parley.chat/internal/eventlog/logconn"
 	"parley.chat/shared-contracts/rediskey"
 )
 
@@ -25,8 +27,7 @@ type Sink interface {
 // Subscriber manages subscriptions to topics over a connection. On a Cluster a connection is bound
 // to one node, so partitions never share a connection.
 type Subscriber struct {
-	conn *connection
-	own  bool // nothing else uses the connection, and Run runs it
+	conn *logconn.Conn
 	home string
 	sink Sink
 
@@ -44,35 +45,26 @@ type Subscriber struct {
 	asked   map[string]int      // number of unanswered commands on this connection, by topic
 }
 
-// NewSubscriber returns a Subscriber for the topics of one partition, over its own connection.
-func (l *Log) NewSubscriber(partition int, sink Sink, log *slog.Logger) *Subscriber {
-	s := newSubscriber(newConnection(l.rdb, partition, log), sink)
-	s.own = true
-	return s
-}
-
-// Subscribers returns a Subscriber for each connection, each with its own sink. It must be called
-// once, before anything runs. Connections.Of returns the index for a partition.
-func (c *Connections) Subscribers(newSink func() Sink) (all []*Subscriber) {
-	for _, k := range c.conns {
-		all = append(all, newSubscriber(k, newSink()))
+// Over returns a Subscriber for each connection, each with its own sink. It must be called once,
+// before anything runs. conns.Of returns the index for a partition.
+func Over(conns *logconn.Connections, newSink func() Sink) (all []*Subscriber) {
+	for partition, conn := range conns.All() {
+		s := newSubscriber(conn, partition, newSink())
+		conn.SetListener((*listener)(s))
+		all = append(all, s)
 	}
 	return all
 }
 
-// Of returns the index of the connection, and of its Subscriber, that serves a partition.
-func (c *Connections) Of(partition int) int { return partition % len(c.conns) }
-
-func newSubscriber(k *connection, sink Sink) *Subscriber {
+// newSubscriber returns a Subscriber over the connection to the node of a partition.
+func newSubscriber(conn *logconn.Conn, partition int, sink Sink) *Subscriber {
 	// Nothing is published to this topic of the partition. It keeps every connection subscribed to
 	// at least one topic.
-	home := rediskey.PartitionTopic(k.partition)
-	s := &Subscriber{
-		conn: k, sink: sink, home: home, topics: map[string]string{home: home},
+	home := rediskey.PartitionTopic(partition)
+	return &Subscriber{
+		conn: conn, sink: sink, home: home, topics: map[string]string{home: home},
 		changed: make(map[string]struct{}), asked: make(map[string]int),
 	}
-	k.sub = s
-	return s
 }
 
 // Subscribe subscribes to a topic without waiting for Redis. Sink.Confirmed reports when messages
@@ -83,7 +75,7 @@ func (s *Subscriber) Subscribe(topic string) {
 	if _, ok := s.topics[topic]; !ok {
 		s.topics[topic] = topic
 		s.changed[topic] = struct{}{}
-		s.conn.signalChange()
+		s.conn.TopicsChanged()
 	}
 }
 
@@ -94,17 +86,12 @@ func (s *Subscriber) Unsubscribe(topic string) {
 	if _, ok := s.topics[topic]; ok {
 		delete(s.topics, topic)
 		s.changed[topic] = struct{}{}
-		s.conn.signalChange()
+		s.conn.TopicsChanged()
 	}
 }
 
-// Run receives messages until ctx is done. Once it has returned, the sink is not called again. A
-// lost connection is opened again.
+// Run waits until ctx is done. Once it has returned, the sink is not called again.
 func (s *Subscriber) Run(ctx context.Context) error {
-	if s.own {
-		s.conn.run(ctx)
-		return nil
-	}
 	<-ctx.Done()
 	s.calling.Lock()
 	s.stopped = true
@@ -112,8 +99,11 @@ func (s *Subscriber) Run(ctx context.Context) error {
 	return nil
 }
 
-// pushed handles a push: a message, or the answer to a subscription command.
-func (s *Subscriber) pushed(fields [][]byte) error {
+// listener is a Subscriber as its connection sees it.
+type listener Subscriber
+
+// Pushed handles a push: a message, or the answer to a subscription command.
+func (s *listener) Pushed(fields [][]byte) (answered bool, err error) {
 	s.calling.Lock()
 	defer s.calling.Unlock()
 	switch string(fields[0]) {
@@ -126,23 +116,23 @@ func (s *Subscriber) pushed(fields [][]byte) error {
 		}
 	case "ssubscribe":
 		topic := string(fields[1])
-		s.conn.subscriptionAnswered()
 		// An answer to an earlier Subscribe does not confirm one that followed an Unsubscribe.
 		if _, last := s.answered(topic); last && topic != s.home && !s.stopped {
 			s.sink.Confirmed(topic)
 		}
+		return true, nil
 	case "sunsubscribe":
 		if asked, _ := s.answered(string(fields[1])); !asked {
 			// When a Cluster moves a slot, the old node ends our subscriptions in that slot.
-			return fmt.Errorf("the node gave up %s", fields[1])
+			return false, fmt.Errorf("the node gave up %s", fields[1])
 		}
-		s.conn.subscriptionAnswered()
+		return true, nil
 	}
-	return nil
+	return false, nil
 }
 
-// flush tells the sink that all messages from one read have been passed on.
-func (s *Subscriber) flush() {
+// Flush tells the sink that all messages from one read have been passed on.
+func (s *listener) Flush() {
 	s.calling.Lock()
 	defer s.calling.Unlock()
 	if !s.stopped {
@@ -150,8 +140,8 @@ func (s *Subscriber) flush() {
 	}
 }
 
-// all returns the topics to subscribe to on a new connection.
-func (s *Subscriber) all() []string {
+// Topics returns the topics to subscribe to on a new connection.
+func (s *listener) Topics() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.changed)
@@ -164,8 +154,8 @@ func (s *Subscriber) all() []string {
 	return topics
 }
 
-// changes returns the topics to add and to remove now.
-func (s *Subscriber) changes() (join, leave []string) {
+// Changes returns the topics to add and to remove now.
+func (s *listener) Changes() (join, leave []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for t := range s.changed {
@@ -182,7 +172,7 @@ func (s *Subscriber) changes() (join, leave []string) {
 
 // answered records an answer to a subscription command. It reports whether we had sent one, and
 // whether no further answer is outstanding.
-func (s *Subscriber) answered(topic string) (asked, last bool) {
+func (s *listener) answered(topic string) (asked, last bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := s.asked[topic]

@@ -1,0 +1,81 @@
+// Package logconn connects a process to the log in Redis. Appends and subscriptions share a
+// connection. So a process receives its own publications in the same read as the replies to its
+// appends. The package knows neither: a Lane encodes the appends and handles their replies, and a
+// Listener names the topics and handles the pushes.
+package logconn
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+
+	"parley.chat/internal/platform/resp"
+)
+
+// Lane appends over a connection. The connection's reader calls all methods, one at a time, and the
+// connection stands still while they run.
+type Lane interface {
+	// Up reports that the connection is open and has generation gen, which is never 0.
+	Up(gen uint64)
+	// Down reports that the connection is gone. Calls without a reply get none.
+	Down()
+	// Replied handles the reply to the oldest call without one. v is valid until Replied returns.
+	// An error closes the connection.
+	Replied(v resp.Value) error
+	// Settle reports the outcomes of the calls whose replies came with the last read. It precedes
+	// the Listener's Flush.
+	Settle()
+	// Flushed ends the handling of the last read. It follows the Listener's Flush.
+	Flushed()
+}
+
+// Listener subscribes to topics over a connection. Topics, Pushed and Flush are called by the
+// connection's reader, one at a time; the connection stands still while they run.
+type Listener interface {
+	// Topics returns the topics to subscribe to on a new connection. There is at least one.
+	Topics() []string
+	// Changes returns the topics to add and to remove, since the last call of Topics or Changes.
+	Changes() (join, leave []string)
+	// Pushed handles a push. answered reports that it was the answer to a subscription command. The
+	// fields are valid until Pushed returns. An error closes the connection.
+	Pushed(fields [][]byte) (answered bool, err error)
+	// Flush reports that all pushes of the last read have been passed to Pushed.
+	Flush()
+}
+
+// Connections holds a process's connections to the log. There is one connection to a single server.
+// On a Cluster, where a connection is bound to a node, there is one per partition.
+type Connections struct{ conns []*Conn }
+
+// New returns the connections to the log in rdb, with the given number of partitions. Run opens
+// them.
+func New(rdb redis.UniversalClient, partitions int, log *slog.Logger) *Connections {
+	n := 1
+	if _, cluster := rdb.(*redis.ClusterClient); cluster {
+		n = partitions
+	}
+	c := &Connections{}
+	for p := range n {
+		c.conns = append(c.conns, newConn(rdb, p, log))
+	}
+	return c
+}
+
+// All returns the connections, indexed as by Of.
+func (c *Connections) All() []*Conn { return c.conns }
+
+// Of returns the index of the connection that serves a partition.
+func (c *Connections) Of(partition int) int { return partition % len(c.conns) }
+
+// Run maintains the connections until ctx is done. Calls that are still unanswered at that point
+// are never answered.
+func (c *Connections) Run(ctx context.Context) error {
+	var all sync.WaitGroup
+	for _, k := range c.conns {
+		all.Go(func() { k.run(ctx) })
+	}
+	all.Wait()
+	return nil
+}
